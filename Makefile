@@ -1,0 +1,64 @@
+# Each of these is the only command needed after a clone; what it needs goes into .venv, built again when
+# pyproject.toml changes. On Windows the programs of a virtual environment lie elsewhere: make BIN=.venv/Scripts demo
+BIN := .venv/bin
+
+# The first Python on the path that is 3.11 or newer and can make a virtual environment.
+ifndef PYTHON
+PYTHON := $(shell for name in python3 python3.13 python3.12 python3.11 python3.14 python; do \
+	$$name -c 'import sys, venv, ensurepip; assert sys.version_info >= (3, 11)' 2>/dev/null && echo $$name && break; done)
+endif
+
+.PHONY: help demo test lint bench bench-smoke docs clean
+
+help:
+	@echo "make demo    forecast the two bundled series and draw demo/forecast.png"
+	@echo "make test    run the tests"
+	@echo "make lint    ruff and mypy"
+	@echo "make bench   time rnnkit with asv (the long one)"
+	@echo "make docs    build the pages into site/"
+	@echo "make clean   remove what these commands made"
+
+# What a user has: the package with its pictures and progress bars.
+.venv/ready: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "rnnkit needs Python 3.11 or newer with its venv module"; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[plots,progress]'
+	@touch $@
+
+# What a developer has on top.
+.venv/ready-dev: .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: .venv/ready
+	@mkdir -p demo
+	$(BIN)/rnnkit forecast --output demo/forecast.csv --plot demo/forecast.png
+
+test: .venv/ready-dev
+	$(BIN)/python -m pytest -q
+
+lint: .venv/ready-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+ASV := cd asv_benchmarks && ../$(BIN)/asv
+
+bench: .venv/ready-dev
+	$(ASV) machine --yes
+	$(ASV) run --show-stderr --python=same --set-commit-hash="$$(git rev-parse HEAD)"
+	$(ASV) publish
+
+# One benchmark of each file, run once: they work, whatever they measure.
+bench-smoke: .venv/ready-dev
+	$(ASV) machine --yes
+	$(ASV) run --quick --show-stderr --python=same --strict --bench "$$(sed -n 's/^# smoke: //p' benchmarks/*.py | paste -sd '|')"
+
+docs: .venv/ready-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	$(BIN)/mkdocs build --strict
+
+clean:
+	rm -rf .venv build dist site demo .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf asv_benchmarks/env asv_benchmarks/html asv_benchmarks/results
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
