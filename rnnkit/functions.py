@@ -1,0 +1,225 @@
+"""Activation functions: on plain arrays, inside a step, and by name.
+
+Each takes an array of any shape and keeps its floating type (float32 stays float32); numbers work too. All are
+stable at both ends, without warnings. `sigmoid`, `softplus`, `log_sigmoid` and `erf` are primitives, which a step's
+symbolic arrays know by name; everything else is NumPy and these, so a step reads straight through it.
+"""
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+
+from rnnkit.importing import from_path, path_of
+
+
+def primitive(function):
+    """Let an argument whose type has ``__rnnkit_function__(name, args)``, a symbolic array, answer for itself."""
+    name = function.__name__
+
+    @functools.wraps(function)
+    def dispatched(x):
+        answer = getattr(type(x), "__rnnkit_function__", None)
+        return function(x) if answer is None else answer(x, name, (x,))
+
+    return dispatched
+
+
+@primitive
+def sigmoid(x):
+    """The logistic function ``1 / (1 + exp(-x))``, exact in both tails.
+
+    >>> float(sigmoid(0.0))
+    0.5
+    >>> bool(sigmoid(-80.0) > 1e-35)
+    True
+    """
+    # exp of a non-positive number never overflows, and e / (1 + e) keeps the lower tail's digits.
+    e = np.exp(-np.abs(x))
+    return np.where(np.greater_equal(x, 0), 1 / (1 + e), e / (1 + e))[()]
+
+
+@primitive
+def softplus(x):
+    """``log(1 + exp(x))``.
+
+    >>> float(softplus(1000.0))
+    1000.0
+    """
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+@primitive
+def log_sigmoid(x):
+    """``log(sigmoid(x))``.
+
+    >>> float(log_sigmoid(-1000.0))
+    -1000.0
+    """
+    return np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
+
+
+@primitive
+def erf(x):
+    """The error function.
+
+    >>> round(float(erf(1.0)), 6)
+    0.842701
+    """
+    from scipy.special import erf  # scipy.special takes a tenth of a second to import
+
+    return erf(x)
+
+
+def linear(x):
+    """The input as it is."""
+    return x
+
+
+def relu(x):
+    """``max(x, 0)``; NaN stays NaN."""
+    return np.maximum(x, 0)
+
+
+def relu6(x):
+    """``min(max(x, 0), 6)``."""
+    return np.minimum(np.maximum(x, 0), 6)
+
+
+def leaky_relu(x, negative_slope=0.2):
+    """`x` where positive, ``negative_slope * x`` elsewhere."""
+    return np.maximum(x, 0) + negative_slope * np.minimum(x, 0)
+
+
+def elu(x, alpha=1.0):
+    """`x` where positive, ``alpha * (exp(x) - 1)`` elsewhere (Clevert et al. 2015)."""
+    return np.maximum(x, 0) + alpha * np.expm1(np.minimum(x, 0))
+
+
+def selu(x):
+    """The scaled ELU that keeps mean 0 and variance 1 (Klambauer et al. 2017)."""
+    return 1.0507009873554805 * elu(x, 1.6732632423543772)
+
+
+def gelu(x):
+    """``x * Φ(x)`` with the normal distribution function itself (Hendrycks and Gimpel 2016), no tanh approximation.
+
+    >>> round(float(gelu(1.0)), 6)
+    0.841345
+    """
+    return 0.5 * x * (1 + erf(x * 0.7071067811865476))
+
+
+def silu(x):
+    """``x * sigmoid(x)``, also called swish."""
+    return x * sigmoid(x)
+
+
+def mish(x):
+    """``x * tanh(softplus(x))`` (Misra 2019)."""
+    return x * np.tanh(softplus(x))
+
+
+def hard_sigmoid(x):
+    """``clip(x / 6 + 0.5, 0, 1)``.
+
+    >>> float(hard_sigmoid(1.5))
+    0.75
+    """
+    return np.clip(x / 6 + 0.5, 0, 1)
+
+
+def hard_silu(x):
+    """``x * hard_sigmoid(x)``."""
+    return x * hard_sigmoid(x)
+
+
+def softsign(x):
+    """``x / (1 + |x|)``."""
+    return x / (1 + np.abs(x))
+
+
+def tanh(x):
+    """The hyperbolic tangent."""
+    return np.tanh(x)
+
+
+def exponential(x):
+    """``exp(x)``."""
+    return np.exp(x)
+
+
+def softmax(x, axis=-1):
+    """``exp(x) / sum(exp(x))`` along `axis`.
+
+    >>> softmax(np.array([0.0, 0.0])).tolist()
+    [0.5, 0.5]
+    """
+    with np.errstate(invalid="ignore"):  # a row with an infinite maximum is NaN, quietly
+        e = np.exp(x - np.max(x, axis=axis, keepdims=True))
+    return e / np.sum(e, axis=axis, keepdims=True)
+
+
+def log_softmax(x, axis=-1):
+    """``log(softmax(x))`` along `axis`."""
+    with np.errstate(invalid="ignore"):
+        z = x - np.max(x, axis=axis, keepdims=True)
+    return z - np.log(np.sum(np.exp(z), axis=axis, keepdims=True))
+
+
+ACTIVATIONS: dict[str, Callable] = {
+    "linear": linear,
+    "tanh": tanh,
+    "sigmoid": sigmoid,
+    "relu": relu,
+    "relu6": relu6,
+    "leaky_relu": leaky_relu,
+    "elu": elu,
+    "selu": selu,
+    "gelu": gelu,
+    "silu": silu,
+    "swish": silu,
+    "mish": mish,
+    "hard_sigmoid": hard_sigmoid,
+    "hard_silu": hard_silu,
+    "hard_swish": hard_silu,
+    "softplus": softplus,
+    "softsign": softsign,
+    "softmax": softmax,
+    "log_softmax": log_softmax,
+    "log_sigmoid": log_sigmoid,
+    "exponential": exponential,
+}
+
+
+def activation(identifier) -> Callable:
+    """The function that an `activation` argument stands for: None is linear, a name is looked up, a function is itself.
+
+    Raises
+    ------
+    ValueError
+        For a name that doesn't exist.
+    TypeError
+        For anything else.
+    """
+    if identifier is None:
+        return linear
+    if isinstance(identifier, str):
+        if ":" in identifier:
+            return from_path(identifier)
+        if identifier not in ACTIVATIONS:
+            names = ", ".join(ACTIVATIONS)
+            raise ValueError(f"expected an activation among {names}, or a function; got {identifier!r}")
+        return ACTIVATIONS[identifier]
+    if callable(identifier):
+        return identifier
+    raise TypeError(f"expected an activation's name, a function or None; got {identifier!r}")
+
+
+def activation_name(identifier) -> str:
+    """What `activation` finds the same function by: its name here, or its import path."""
+    function = activation(identifier)
+    for name, known in ACTIVATIONS.items():
+        if known is function:
+            return name
+    return path_of(function)

@@ -1,0 +1,229 @@
+"""How weights start: Keras's initializers, drawn from a `numpy.random.Generator`.
+
+An initializer is a callable ``(shape, rng) -> array``. Those here are small immutable objects; they are known by name
+(``"glorot_uniform"``), and a function of one's own will do as well. Values are drawn in float64 and cast by the layer.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from rnnkit.importing import from_path, path_of
+
+
+class Initializer:
+    """Base of the initializers here: ``initializer(shape, rng)`` is a new float64 array of `shape`."""
+
+    def __call__(self, shape, rng) -> np.ndarray:
+        """Draw an array of `shape` from the `numpy.random.Generator` `rng`."""
+        return self._values(tuple(shape), rng)
+
+    def _values(self, shape, rng):
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Constant(Initializer):
+    """Every entry is `value`."""
+
+    value: float = 0.0
+
+    def _values(self, shape, rng):
+        return np.full(shape, self.value, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Uniform(Initializer):
+    """Uniform between `minval` and `maxval`."""
+
+    minval: float = -0.05
+    maxval: float = 0.05
+
+    def _values(self, shape, rng):
+        return rng.uniform(self.minval, self.maxval, shape)
+
+
+@dataclass(frozen=True)
+class Normal(Initializer):
+    """Normal with `mean` and `stddev`."""
+
+    mean: float = 0.0
+    stddev: float = 0.05
+
+    def _values(self, shape, rng):
+        return rng.normal(self.mean, self.stddev, shape)
+
+
+@dataclass(frozen=True)
+class TruncatedNormal(Initializer):
+    """Normal with `mean` and `stddev`; what lies more than two `stddev` from the mean is drawn again."""
+
+    mean: float = 0.0
+    stddev: float = 0.05
+
+    def _values(self, shape, rng):
+        draws = rng.standard_normal(shape)
+        while (outside := np.abs(draws) > 2).any():
+            draws = np.where(outside, rng.standard_normal(shape), draws)
+        return self.mean + self.stddev * draws
+
+
+@dataclass(frozen=True)
+class VarianceScaling(Initializer):
+    """Mean 0 and variance ``scale / fan``, the fan taken from the shape.
+
+    Parameters
+    ----------
+    scale : float
+        1 for Glorot's and LeCun's, 2 for He's.
+    mode : {"fan_in", "fan_out", "fan_avg"}
+        A kernel ``(*field, inputs, outputs)`` has ``fan_in = field * inputs`` and ``fan_out = field * outputs``.
+    distribution : {"uniform", "truncated_normal"}
+    """
+
+    scale: float = 1.0
+    mode: str = "fan_in"
+    distribution: str = "truncated_normal"
+
+    def __post_init__(self):
+        if self.mode not in ("fan_in", "fan_out", "fan_avg"):
+            raise ValueError(f"expected mode fan_in, fan_out or fan_avg; got {self.mode!r}")
+        if self.distribution not in ("uniform", "truncated_normal"):
+            raise ValueError(f"expected distribution uniform or truncated_normal; got {self.distribution!r}")
+
+    def _values(self, shape, rng):
+        fan_in, fan_out = fans(shape)
+        fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
+        variance = self.scale / max(1.0, fan)
+        if self.distribution == "uniform":
+            limit = math.sqrt(3 * variance)
+            return rng.uniform(-limit, limit, shape)
+        # A normal cut at two standard deviations has 0.8796 of its spread left.
+        return TruncatedNormal(0.0, math.sqrt(variance) / 0.87962566103423978)._values(shape, rng)
+
+
+@dataclass(frozen=True)
+class Orthogonal(Initializer):
+    """A random matrix with orthonormal rows or columns, times `gain` (Saxe et al. 2013).
+
+    Shapes of higher rank are one matrix ``(product of the first axes, last axis)``.
+    """
+
+    gain: float = 1.0
+
+    def _values(self, shape, rng):
+        if len(shape) < 2:
+            raise ValueError(f"expected a shape of two axes or more for orthogonal; got {tuple(shape)}")
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
+        q *= np.where(np.diagonal(r) < 0, -1.0, 1.0)  # makes the draw uniform over rotations, whatever LAPACK's signs
+        return self.gain * (q.T if rows < columns else q).reshape(shape)
+
+
+@dataclass(frozen=True)
+class Identity(Initializer):
+    """The identity matrix times `gain`."""
+
+    gain: float = 1.0
+
+    def _values(self, shape, rng):
+        if len(shape) != 2:
+            raise ValueError(f"expected a shape of two axes for identity; got {tuple(shape)}")
+        return self.gain * np.eye(*shape)
+
+
+def fans(shape) -> tuple[int, int]:
+    """How many inputs reach one output and how many outputs one input reaches, as Keras counts them."""
+    if len(shape) < 2:
+        size = shape[0] if shape else 1
+        return size, size
+    field = math.prod(shape[:-2])
+    return field * shape[-2], field * shape[-1]
+
+
+INITIALIZERS: dict[str, Callable] = {
+    "zeros": Constant(0.0),
+    "ones": Constant(1.0),
+    "constant": Constant(),
+    "uniform": Uniform(),
+    "normal": Normal(),
+    "truncated_normal": TruncatedNormal(),
+    "random_uniform": Uniform(),
+    "random_normal": Normal(),
+    "glorot_uniform": VarianceScaling(1.0, "fan_avg", "uniform"),
+    "glorot_normal": VarianceScaling(1.0, "fan_avg"),
+    "he_uniform": VarianceScaling(2.0, "fan_in", "uniform"),
+    "he_normal": VarianceScaling(2.0, "fan_in"),
+    "lecun_uniform": VarianceScaling(1.0, "fan_in", "uniform"),
+    "lecun_normal": VarianceScaling(1.0, "fan_in"),
+    "orthogonal": Orthogonal(),
+    "identity": Identity(),
+}
+
+CLASSES = {
+    kind.__name__: kind for kind in (Constant, Uniform, Normal, TruncatedNormal, VarianceScaling, Orthogonal, Identity)
+}
+
+
+def initializer(identifier) -> Callable:
+    """The callable ``(shape, rng) -> array`` that an `initializer` argument stands for.
+
+    Parameters
+    ----------
+    identifier : str, callable or dict
+        A name, a callable as it is, or ``{"class_name": …, "config": …}`` as `initializer_config` writes it.
+
+    Raises
+    ------
+    ValueError
+        For a name that doesn't exist.
+    TypeError
+        For anything else.
+
+    Examples
+    --------
+    >>> initializer("ones")((2, 2), np.random.default_rng(0)).tolist()
+    [[1.0, 1.0], [1.0, 1.0]]
+    """
+    if isinstance(identifier, str):
+        if ":" in identifier:
+            return from_path(identifier)
+        if identifier not in INITIALIZERS:
+            names = ", ".join(INITIALIZERS)
+            raise ValueError(f"expected an initializer among {names}, or a callable(shape, rng); got {identifier!r}")
+        return INITIALIZERS[identifier]
+    if isinstance(identifier, dict) and set(identifier) == {"class_name", "config"}:
+        if identifier["class_name"] not in CLASSES:
+            names = ", ".join(CLASSES)
+            raise ValueError(f"expected an initializer's class among {names}; got {identifier['class_name']!r}")
+        return CLASSES[identifier["class_name"]](**identifier["config"])
+    if callable(identifier):
+        return identifier() if isinstance(identifier, type) and issubclass(identifier, Initializer) else identifier
+    raise TypeError(f"expected an initializer's name, a callable(shape, rng) or its configuration; got {identifier!r}")
+
+
+def initializer_config(identifier) -> str | dict:
+    """What `initializer` makes the same callable of: a name, a dict for an object with settings, or an import path."""
+    given = initializer(identifier)
+    if isinstance(given, Initializer) and type(given) in CLASSES.values():
+        for name, known in INITIALIZERS.items():
+            if known == given:
+                return name
+        return {"class_name": type(given).__name__, "config": asdict(given)}
+    return path_of(given)
+
+
+def draw(identifier, shape, rng, dtype) -> np.ndarray:
+    """A new array of `shape` and `dtype` from an initializer.
+
+    Raises
+    ------
+    ValueError
+        If a callable returns another shape.
+    """
+    array = np.asarray(initializer(identifier)(tuple(shape), rng))
+    if array.shape != tuple(shape):
+        raise ValueError(f"expected an initializer's array of shape {tuple(shape)}; got {array.shape}")
+    return np.array(array, dtype=dtype, order="C")
