@@ -1,0 +1,304 @@
+"""What a cell is: the class form, its weights, and any object with ``call`` and ``state_size`` seen as one."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import copy
+import inspect
+import numbers
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+
+from rnnkit.initializers import initializer as find_initializer
+from rnnkit.sizes import numbers_of
+from rnnkit.states import StateSpec
+
+_building: contextvars.ContextVar = contextvars.ContextVar("rnnkit_building")
+
+
+class Values:
+    """Arrays by attribute, ``weights.kernel``; a name that doesn't exist is an error with those that do."""
+
+    __slots__ = ("_arrays",)
+
+    def __init__(self, arrays: Mapping[str, object]):
+        self._arrays = arrays
+
+    def __getattr__(self, name):
+        try:
+            return self._arrays[name]
+        except KeyError:
+            there = ", ".join(self._arrays) or "none"
+            raise AttributeError(f"no array named {name!r} here; there are: {there}") from None
+
+
+class Under(Mapping):
+    """The entries of a mapping under ``path/``, by their names behind it, looked up when asked for."""
+
+    def __init__(self, arrays: Mapping[str, object], path: str):
+        self._arrays, self._path = arrays, f"{path}/"
+
+    def __getitem__(self, name):
+        return self._arrays[self._path + name]
+
+    def __iter__(self):
+        return (key.removeprefix(self._path) for key in self._arrays if key.startswith(self._path))
+
+    def __len__(self):
+        return sum(1 for _ in self)
+
+
+class Cell:
+    """Base class of cells in the class form of Keras: `build` adds weights, `call` is one step.
+
+    A subclass sets ``state_size`` (an integer for one state ``(B, n)``, or a list with a size or a tuple of sizes per
+    state) and defines ``call(inputs, states)`` returning ``(output, new_states)``; ``call`` may also name
+    ``constants``, ``training`` and ``draws``. A layer is the loop::
+
+        for t in range(T):
+            output, states = cell.call(x[:, t], states)
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> class Counter(rk.Cell):
+    ...     state_size = 1
+    ...     def call(self, inputs, states):
+    ...         return states[0] + 1, [states[0] + 1]
+    >>> rk.RNN(Counter())(np.zeros((2, 5, 3)))
+    array([[5.],
+           [5.]])
+    """
+
+    built = False
+
+    def __init__(self, *, name: str | None = None):
+        self.name = name
+
+    def build(self, input_shape):
+        """Create the weights; ``input_shape`` is ``(B, *features)`` with B perhaps None."""
+        self.built = True
+
+    def add_weight(self, shape, initializer="glorot_uniform", name: str | None = None) -> np.ndarray:
+        """Create a weight while the cell is built.
+
+        Parameters
+        ----------
+        shape : tuple of int
+        initializer : str, callable or initializer
+        name : str
+            The key in ``weights``; ``weight_0`` and so on without one.
+
+        Returns
+        -------
+        ndarray of the layer's dtype, read-only
+            Kept as an attribute of the cell (also inside lists, tuples and dicts), it follows ``set_weights``.
+        """
+        weights = self.__dict__.setdefault("_weights", {})
+        name = f"weight_{len(weights)}" if name is None else name
+        if name in weights:
+            raise ValueError(f"the cell {cell_name(self)!r} already has a weight named {name!r}")
+        try:
+            dtype, rng = _building.get()
+        except LookupError:
+            raise RuntimeError("add_weight works inside build, while a layer builds the cell") from None
+        shape = (int(shape),) if isinstance(shape, numbers.Integral) else tuple(int(n) for n in shape)
+        values = np.asarray(find_initializer(initializer)(shape, rng))
+        if values.shape != shape:
+            raise ValueError(f"expected the initializer of {name!r} to give shape {shape}, got {values.shape}")
+        weights[name] = frozen(values, dtype)
+        return weights[name]
+
+    @property
+    def weights(self) -> Mapping[str, np.ndarray]:
+        """Name to read-only array; weights of cells kept as attributes follow under ``attribute/name``."""
+        return MappingProxyType(self._all_weights())
+
+    def get_initial_state(self, batch_size: int):
+        """The state before the first step: zeros, in the nesting of ``state_size``."""
+        spec = self._states()
+        return spec.pack([np.zeros((batch_size, *shape)) for shape in spec.shapes])
+
+    def get_config(self) -> dict:
+        """Constructor arguments as JSON values; a subclass with arguments overrides it."""
+        own = inspect.signature(type(self).__init__).parameters
+        extra = [
+            p.name
+            for p in own.values()
+            if p.name not in ("self", "name") and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+        ]
+        if extra:
+            raise TypeError(
+                f"{type(self).__name__} has no get_config; define one that returns its arguments {', '.join(extra)}"
+            )
+        return {"name": self.name} if self.name else {}
+
+    @classmethod
+    def from_config(cls, config: dict):
+        """The cell that `get_config` described."""
+        return cls(**config)
+
+    def __repr__(self):
+        return f"<{cell_name(self)} cell>"
+
+    # What the rest of rnnkit asks of a cell, the same for every form.
+
+    def _states(self) -> StateSpec:
+        if not hasattr(self, "state_size"):
+            raise ValueError(f"expected the cell {cell_name(self)!r} to have a state_size")
+        return StateSpec(self.state_size)
+
+    def _output_size(self):
+        return getattr(self, "output_size", None)
+
+    def _parts(self) -> dict[str, Cell]:
+        parts = {}
+        for key, value in vars(self).items():
+            if isinstance(value, Cell):
+                parts[key] = value
+            elif isinstance(value, (list, tuple)):
+                parts.update({f"{key}/{i}": part for i, part in enumerate(value) if isinstance(part, Cell)})
+        return parts
+
+    def _all_weights(self) -> dict[str, np.ndarray]:
+        weights = dict(self.__dict__.get("_weights", {}))
+        for path, part in self._parts().items():
+            weights.update({f"{path}/{name}": array for name, array in part._all_weights().items()})
+        return weights
+
+    def _replace_weights(self, weights: Mapping[str, object]) -> None:
+        """Put other arrays in the place of this cell's weights, wherever its attributes hold them."""
+        old = self._all_weights()
+        mapping = {id(old[name]): value for name, value in weights.items()}
+        for key, value in vars(self).items():
+            self.__dict__[key] = _replaced(value, mapping, in_place=True)
+
+    def _bound(self, weights: Mapping[str, object]) -> Cell:
+        old = self._all_weights()
+        return _replaced(self, {id(old[name]): value for name, value in weights.items()}, in_place=False)
+
+    def _takes(self, name: str) -> bool:
+        return name in inspect.signature(self.call).parameters
+
+    def _draws(self, feature_shape) -> dict[str, tuple[Draw, tuple[int, ...]]]:
+        return {
+            name: (draw, numbers_of(draw.shape, {}, feature_shape)) for name, draw in getattr(self, "draws", {}).items()
+        }
+
+    def _advance(self, x, states, constants, training, draws):
+        """One step, normalised: flat states in, ``(output, flat states)`` out."""
+        given = {"constants": constants, "training": training, "draws": Values(draws)}
+        output, new = split_step_result(
+            self.call(x, states, **{k: v for k, v in given.items() if self._takes(k)}), cell_name(self)
+        )
+        return output, new
+
+
+def _replaced(value, mapping, in_place):
+    if isinstance(value, np.ndarray):
+        return mapping.get(id(value), value)
+    if isinstance(value, Cell):
+        clone = value if in_place else copy.copy(value)
+        for key, held in vars(value).items():
+            clone.__dict__[key] = _replaced(held, mapping, in_place)
+        return clone
+    if type(value) in (list, tuple):
+        return type(value)(_replaced(v, mapping, in_place) for v in value)
+    if type(value) is dict:
+        return {k: _replaced(v, mapping, in_place) for k, v in value.items()}
+    return value
+
+
+def split_step_result(result, name):
+    """``(output, states)`` of a step, with a bare state or a list made a tuple."""
+    if not isinstance(result, (tuple, list)) or len(result) != 2:
+        raise ValueError(f"expected the step of {name!r} to return (output, new states), got {type(result).__name__}")
+    output, states = result
+    return output, tuple(states) if isinstance(states, (tuple, list)) else (states,)
+
+
+def cell_name(cell) -> str:
+    """The cell's own name, or its class's."""
+    return getattr(cell, "name", None) or type(cell).__name__
+
+
+def frozen(values, dtype) -> np.ndarray:
+    """A read-only C-ordered copy in the given dtype."""
+    array = np.array(values, dtype, order="C")
+    array.flags.writeable = False
+    return array
+
+
+class Foreign(Cell):
+    """Any object with ``call`` and ``state_size``, seen as a cell; its arrays are read when a layer is built."""
+
+    def __init__(self, cell):
+        super().__init__(name=getattr(cell, "name", None) or type(cell).__name__)
+        self.foreign = cell
+        self.call = cell.call
+
+    def build(self, input_shape):
+        if hasattr(self.foreign, "build") and not getattr(self.foreign, "built", False):
+            self.foreign.build(input_shape)
+        self.built = True
+
+    @property
+    def state_size(self):
+        return self.foreign.state_size
+
+    def _output_size(self):
+        return getattr(self.foreign, "output_size", None)
+
+    def get_initial_state(self, batch_size):
+        given = getattr(self.foreign, "get_initial_state", None)
+        return super().get_initial_state(batch_size) if given is None else call_initial(given, batch_size)
+
+    def get_config(self):
+        if not hasattr(self.foreign, "get_config"):
+            raise TypeError(f"{type(self.foreign).__name__} has no get_config, which a configuration needs")
+        return self.foreign.get_config()
+
+
+def call_initial(function, batch_size):
+    """``get_initial_state`` in either of Keras's signatures."""
+    names = inspect.signature(function).parameters
+    return function(batch_size=batch_size) if "batch_size" in names else function(batch_size)
+
+
+def as_cell(cell) -> Cell:
+    """A cell in any of the accepted forms as a `Cell`."""
+    if isinstance(cell, Cell):
+        return cell
+    if isinstance(cell, type):
+        raise TypeError(f"expected a cell, got the class {cell.__name__}; call it, as in {cell.__name__}(units=32)")
+    if not callable(getattr(cell, "call", None)) or not hasattr(cell, "state_size"):
+        raise ValueError(f"expected a cell with call(inputs, states) and state_size, got {type(cell).__name__}")
+    return Foreign(cell)
+
+
+def prepare(cell: Cell, input_shape, dtype, rng: np.random.Generator) -> None:
+    """Build a cell for inputs ``(B, *features)``, once: a cell that is built already keeps its weights."""
+    if cell.built:
+        return
+    token = _building.set((np.dtype(dtype), rng))
+    try:
+        cell.build(tuple(input_shape))
+        cell.built = True
+    except BaseException:
+        cell.__dict__.pop("_weights", None)
+        raise
+    finally:
+        _building.reset(token)
+
+
+@contextlib.contextmanager
+def building(dtype, rng):
+    """A context in which ``add_weight`` works; for composites that build their parts."""
+    token = _building.set((np.dtype(dtype), rng))
+    try:
+        yield
+    finally:
+        _building.reset(token)

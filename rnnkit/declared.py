@@ -1,0 +1,242 @@
+"""Cells declared with ``rnnkit.cell``: a step function and a spec."""
+
+from __future__ import annotations
+
+import inspect
+import numbers
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
+
+from rnnkit.cell import Cell, Values, cell_name, split_step_result
+from rnnkit.configuration import from_json, to_json
+from rnnkit.sizes import names_in, numbers_of
+from rnnkit.states import StateSpec
+
+_OPTIONAL = ("constants", "training", "draws")
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A weight in the spec of a declared cell.
+
+    Parameters
+    ----------
+    shape : size or tuple of sizes
+        Each an integer, ``"features"``, a keyword of the cell such as ``"units"``, or a product such as ``"4*units"``.
+    initializer : str, callable or initializer
+        A name such as ``"orthogonal"``, or a function ``(shape, rng) -> array``.
+    """
+
+    shape: tuple
+    initializer: object = "glorot_uniform"
+
+
+@dataclass(frozen=True)
+class Draw:
+    """An array drawn once per call and row, the same at every step (a dropout mask).
+
+    Parameters
+    ----------
+    shape : size or tuple of sizes
+        As in `Weight`; the step sees ``(B, *shape)``.
+    function : callable
+        ``(rng, shape) -> array`` with a `numpy.random.Generator`.
+    """
+
+    shape: tuple
+    function: Callable
+
+
+class DeclaredCell(Cell):
+    """A cell made by `cell`: a step function and a spec. Not made by hand."""
+
+    step: Callable
+    spec: SimpleNamespace
+
+    def __init__(self, *args, name: str | None = None, **keywords):
+        super().__init__(name=name)
+        try:
+            bound = self.spec.signature.bind(*args, **keywords)
+        except TypeError as error:
+            takes = ", ".join(self.spec.signature.parameters) or "none"
+            raise TypeError(f"{type(self).__name__}: {error}; its keywords are: {takes}") from None
+        bound.apply_defaults()
+        self.keywords = dict(bound.arguments)
+        for size in self.spec.size_names:
+            value = self.keywords[size]
+            if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"expected {size} to be a positive integer, got {value!r}")
+            self.keywords[size] = int(value)
+        hidden = {"step", "spec", "state_size", "weights", "built", "name", "keywords"}
+        for key, value in self.keywords.items():
+            if key not in hidden:
+                setattr(self, key, value)
+
+    @property
+    def hyperparameters(self) -> dict:
+        """What stands after ``*`` in the step's signature, as given to this cell."""
+        return {name: self.keywords[name] for name in self.spec.hyperparameters}
+
+    @property
+    def state_size(self):
+        """As `StateSpec` reads it: an integer or tuple for one state, a list for several."""
+        shapes = [numbers_of(shape, self.keywords, ()) for shape in self.spec.states.values()]
+        plain = [shape[0] if len(shape) == 1 else shape for shape in shapes]
+        return plain[0] if len(plain) == 1 and len(shapes[0]) == 1 else plain
+
+    def build(self, input_shape):
+        for name, weight in self.spec.weights.items():
+            self.add_weight(numbers_of(weight.shape, self.keywords, input_shape[1:]), weight.initializer, name)
+        self.built = True
+
+    def call(self, inputs, states, constants=(), training=False, draws=None):
+        """One step with this cell's weights."""
+        output, new = self._advance(inputs, tuple(states), tuple(constants), training, draws or {})
+        return output, list(new)
+
+    def get_initial_state(self, batch_size):
+        spec, flat = self._states(), []
+        for name, shape in zip(self.spec.states, spec.shapes, strict=True):
+            value = self.spec.initial.get(name, 0.0)
+            flat.append(
+                np.asarray(value(batch_size)) if callable(value) else np.full((batch_size, *shape), float(value))
+            )
+        return flat[0] if spec.bare else flat
+
+    def get_config(self):
+        config = {key: to_json(value, key) for key, value in self.keywords.items()}
+        return config | {"name": self.name} if self.name else config
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{key: from_json(value) for key, value in config.items()})
+
+    def __repr__(self):
+        inside = ", ".join(f"{key}={value!r}" for key, value in self.keywords.items())
+        return f"{type(self).__name__}({inside})"
+
+    def _states(self):
+        spec = StateSpec(self.state_size)
+        spec.bare = len(spec.shapes) == 1
+        return spec
+
+    def _takes(self, name):
+        return name in self.spec.optional
+
+    def _draws(self, feature_shape):
+        return {
+            name: (draw, numbers_of(draw.shape, self.keywords, feature_shape)) for name, draw in self.spec.draws.items()
+        }
+
+    def _advance(self, x, states, constants, training, draws):
+        given = {"constants": constants, "training": training, "draws": Values(draws)}
+        optional = {name: given[name] for name in self.spec.optional}
+        positional = (Values(self.__dict__.get("_weights", {})),) if self.spec.takes_weights else ()
+        result = type(self).step(x, states, *positional, **optional, **self.hyperparameters)
+        return split_step_result(result, cell_name(self))
+
+
+def cell(states=None, weights=None, initial=None, draws=None):
+    """Declare a cell: a step function in NumPy, and what its states and weights are.
+
+    Parameters
+    ----------
+    states : dict of str to size or tuple of sizes
+        Name to shape of each state without the batch axis, in the order of the step's ``states``.
+    weights : dict of str to Weight, optional
+    initial : dict of str to number or function, optional
+        A start other than zero: a number, or ``batch_size -> array (B, *shape)``.
+    draws : dict of str to Draw, optional
+        Arrays drawn once per call.
+
+    Returns
+    -------
+    A decorator that makes a class of cells of the step. Its keywords are the sizes that the spec names, and what stands
+    after ``*`` in the step's signature.
+
+    Raises
+    ------
+    ValueError
+        For a spec without states, with a size that can't be read, or a step with another signature.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> @rk.cell(states={"total": "features_kept"})
+    ... def running_sum(x, states, weights, *, gain=1.0):
+    ...     total = states[0] + gain * x
+    ...     return total, total
+    >>> rk.RNN(running_sum(features_kept=1, gain=2.0))(np.ones((1, 3, 1)))
+    array([[6.]])
+    """
+    if not isinstance(states, Mapping) or not states:
+        raise ValueError(f"expected states such as {{'h': 'units'}}, at least one; got {states!r}")
+    weights, initial, draws = dict(weights or {}), dict(initial or {}), dict(draws or {})
+    for name, weight in weights.items():
+        if not isinstance(weight, Weight) or not name.isidentifier():
+            raise ValueError(f"expected weights as name: rk.Weight(shape, initializer), got {name!r}: {weight!r}")
+    for name, draw in draws.items():
+        if not isinstance(draw, Draw):
+            raise ValueError(f"expected draws as name: rk.Draw(shape, function), got {name!r}: {draw!r}")
+    if unknown := set(initial) - set(states):
+        raise ValueError(f"initial names {', '.join(sorted(unknown))}, but the states are {', '.join(states)}")
+    names = dict.fromkeys(n for shape in states.values() for n in names_in(shape))
+    for part in (*weights.values(), *draws.values()):
+        names |= dict.fromkeys(names_in(part.shape))
+
+    def declare(step):
+        if not callable(step):
+            raise ValueError(f"expected a step function under rk.cell, got {type(step).__name__}")
+        positional, optional, hyperparameters = _read_signature(step)
+        parameters = [
+            inspect.Parameter(
+                n,
+                inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                default=hyperparameters[n].default if n in hyperparameters else inspect.Parameter.empty,
+            )
+            for n in names
+        ]
+        parameters.sort(key=lambda p: p.default is not p.empty)
+        parameters += [p for n, p in hyperparameters.items() if n not in names]
+        spec = SimpleNamespace(
+            states=dict(states),
+            weights=weights,
+            initial=initial,
+            draws=draws,
+            size_names=tuple(names),
+            hyperparameters=tuple(hyperparameters),
+            optional=tuple(optional),
+            takes_weights=positional == 3,
+            signature=inspect.Signature(parameters),
+        )
+        attributes = {"step": staticmethod(step), "spec": spec, "__doc__": step.__doc__, "__module__": step.__module__}
+        made = type(step.__name__, (DeclaredCell,), attributes)
+        made.__qualname__ = step.__qualname__
+        made.__signature__ = spec.signature
+        return made
+
+    if callable(states):
+        raise ValueError("expected rk.cell(states=…) with a state spec above the step")
+    return declare
+
+
+def _read_signature(step):
+    positional, optional, hyperparameters = 0, [], {}
+    for p in inspect.signature(step).parameters.values():
+        if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
+            raise ValueError(f"expected the step {step.__name__!r} to name its parameters, got {p}")
+        if p.name in _OPTIONAL and positional >= 2:
+            optional.append(p.name)
+        elif p.kind is p.KEYWORD_ONLY:
+            hyperparameters[p.name] = p
+        else:
+            positional += 1
+    if positional not in (2, 3):
+        raise ValueError(
+            f"expected {step.__name__}(x, states, weights, *, …), perhaps with constants, training or draws before the "
+            f"star; got {step.__name__}{inspect.signature(step)}"
+        )
+    return positional, optional, hyperparameters

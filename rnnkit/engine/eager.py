@@ -1,0 +1,51 @@
+"""The plain executor: the step in a Python loop over NumPy arrays. What the compiled roads must equal."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnnkit.engine.record import Record, Result
+
+
+class Eager:
+    """Runs a step as Python, so that ``print`` and breakpoints work in it."""
+
+    road = "eager"
+    reason = "the step runs in a Python loop on NumPy arrays"
+
+    def __init__(self, step):
+        self.step = step
+
+    def explain(self, source: bool = False) -> str:
+        return f"{self.road}: {self.reason}"
+
+    def run(self, record: Record) -> Result:
+        x, mask = record.x, record.mask
+        batch_size, length = x.shape[:2]
+        output_shape = self.step.output_shape(record.constants, record.training)
+        advance = self.step.bind(record.weights)
+        outputs = np.zeros((batch_size, length, *output_shape), x.dtype) if record.sequences else None
+        states = [state.copy() for state in record.states]
+        trajectory = (
+            [np.empty((batch_size, length, *s.shape[1:]), s.dtype) for s in states] if record.trajectory else None
+        )
+        last = np.zeros((batch_size, *output_shape), x.dtype)
+        for t in range(length):
+            at = length - 1 - t if record.reverse else t
+            # Copies: a step that assigns in place must not change the caller's arrays or the held states.
+            with np.errstate(all="ignore"):
+                out, new = advance(
+                    x[:, at].copy(), tuple(s.copy() for s in states), record.constants, record.draws, record.training
+                )
+            used = slice(None) if mask is None else mask[:, at]
+            last[used] = out[used]
+            for state, value in zip(states, new, strict=True):
+                state[used] = value[used]
+            if outputs is not None:
+                outputs[:, t] = last
+                if mask is not None and record.zero_masked:
+                    outputs[~mask[:, at], t] = 0
+            if trajectory is not None:
+                for kept, state in zip(trajectory, states, strict=True):
+                    kept[:, t] = state
+        return Result(outputs, last, tuple(states), None if trajectory is None else tuple(trajectory))

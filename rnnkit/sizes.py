@@ -1,0 +1,36 @@
+"""Declared sizes such as ``"4*units"`` in numbers."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Mapping
+
+
+def numbers_of(shape, keywords: Mapping[str, int], feature_shape) -> tuple[int, ...]:
+    """A declared shape in numbers."""
+    features = feature_shape[-1] if feature_shape else 1
+
+    def number(size):
+        if isinstance(size, numbers.Integral) and not isinstance(size, bool):
+            return int(size)
+        value = 1
+        for factor in size.split("*"):
+            factor = factor.strip()
+            value *= int(factor) if factor.isdigit() else features if factor == "features" else keywords[factor]
+        return value
+
+    return tuple(number(size) for size in ((shape,) if isinstance(shape, (str, numbers.Integral)) else shape))
+
+
+def names_in(shape) -> list[str]:
+    names = []
+    for size in (shape,) if isinstance(shape, (str, numbers.Integral)) else shape:
+        if isinstance(size, numbers.Integral) and not isinstance(size, bool) and size > 0:
+            continue
+        factors = [factor.strip() for factor in size.split("*")] if isinstance(size, str) else [""]
+        if not all(factor.isidentifier() or factor.isdigit() for factor in factors):
+            raise ValueError(
+                f"expected a size: a positive integer, a name or a product such as '4*units'; got {size!r}"
+            )
+        names += [f for f in factors if f.isidentifier() and f != "features"]
+    return names

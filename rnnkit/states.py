@@ -1,0 +1,122 @@
+"""The shapes of a cell's states and how a user nests them: one array, a list, or a list per cell of a stack."""
+
+from __future__ import annotations
+
+import numbers
+
+import numpy as np
+
+
+def _is_size(value) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def _shape(size) -> tuple[int, ...]:
+    sizes = (size,) if _is_size(size) else size
+    if not isinstance(sizes, (tuple, list)) or not sizes or not all(_is_size(n) and n > 0 for n in sizes):
+        raise ValueError(f"expected a state size (a positive integer, or a tuple of them), got {size!r}")
+    return tuple(int(n) for n in sizes)
+
+
+class StateSpec:
+    """Shapes of the states of one cell, or of a stack of cells, and their nesting in a user's hands.
+
+    Attributes
+    ----------
+    shapes : tuple of tuple of int
+        One shape per state without the batch axis, flat over all cells of a stack.
+    bare : bool
+        Whether the cell's state is one array rather than a list of arrays.
+    parts : tuple of StateSpec or None
+        The specs of a stack's cells, bottom cell first; None for a single cell.
+    """
+
+    def __init__(self, state_size=None, *, parts=None):
+        self.parts = None if parts is None else tuple(parts)
+        if self.parts is not None:
+            self.bare = False
+            self.shapes = tuple(shape for part in self.parts for shape in part.shapes)
+            return
+        self.bare = _is_size(state_size)
+        if not self.bare and not isinstance(state_size, (tuple, list)):
+            raise ValueError(f"expected state_size to be an integer or a list of sizes, got {state_size!r}")
+        self.shapes = (_shape(state_size),) if self.bare else tuple(_shape(size) for size in state_size)
+        if not self.shapes:
+            raise ValueError("a cell needs at least one state, got an empty state_size")
+
+    @property
+    def state_size(self):
+        """The sizes in the form of Keras: integers, tuples for multi-dimensional states, lists for lists."""
+        if self.parts is not None:
+            return [part.state_size for part in self.parts]
+        sizes = [shape[0] if len(shape) == 1 else shape for shape in self.shapes]
+        return sizes[0] if self.bare else sizes
+
+    def pack(self, flat) -> list:
+        """Flat states as the entries that a layer returns after its output, and takes as ``initial_state``."""
+        flat = list(flat)
+        if self.parts is None:
+            return flat
+        entries = []
+        for part in self.parts:
+            own, flat = flat[: len(part.shapes)], flat[len(part.shapes) :]
+            entries.append(own[0] if part.bare else own)
+        return entries
+
+    def describe(self) -> str:
+        """The expected entries in words, for errors."""
+        if self.parts is None:
+            return ", ".join("(batch, " + ", ".join(map(str, shape)) + ")" for shape in self.shapes)
+        return ", ".join(part.describe() if part.bare else f"[{part.describe()}]" for part in self.parts)
+
+    def unpack(self, given, batch_size: int | None, dtype, what: str = "initial_state") -> tuple[np.ndarray, ...]:
+        """A user's states as a flat tuple of new arrays ``(B, *shape)``; ``batch_size`` None takes the first array's.
+
+        Raises
+        ------
+        ValueError
+            If count, nesting or a shape is not the expected one.
+        """
+        arrays = self._flatten(given, what)
+        if batch_size is None:
+            batch_size = arrays[0].shape[0] if arrays[0].ndim else 0
+        flat = []
+        for array, shape in zip(arrays, self.shapes, strict=True):
+            if array.dtype.kind not in "fiub":
+                raise TypeError(f"expected {what} to be numeric, got dtype {array.dtype}")
+            if array.shape != (batch_size, *shape):
+                raise ValueError(f"expected {what} of shape {(batch_size, *shape)}, got {array.shape}")
+            flat.append(np.array(array, dtype, order="C"))
+        return tuple(flat)
+
+    def _flatten(self, given, what) -> list[np.ndarray]:
+        if self.parts is not None:
+            if isinstance(given, np.ndarray) and len(self.parts) == 1 and given.ndim == len(self.shapes[0]) + 1:
+                given = [given]
+            entries = self._entries(given, len(self.parts), what)
+            return [
+                array for part, entry in zip(self.parts, entries, strict=True) for array in part._flatten(entry, what)
+            ]
+        if len(self.shapes) == 1 and _is_array(given) and np.ndim(given) == len(self.shapes[0]) + 1:
+            return [np.asarray(given)]
+        entries = self._entries(given, len(self.shapes), what)
+        for entry in entries:
+            if not _is_array(entry):
+                raise ValueError(f"expected {what} to hold arrays {self.describe()}, got {_kind(entry)}")
+        return [np.asarray(entry) for entry in entries]
+
+    def _entries(self, given, count, what) -> list:
+        if not isinstance(given, (list, tuple)) or len(given) != count:
+            got = f"{len(given)} entries" if isinstance(given, (list, tuple)) else _kind(given)
+            raise ValueError(
+                f"expected {what} with {count} {'entry' if count == 1 else 'entries'}: {self.describe()}; got {got}"
+            )
+        return list(given)
+
+
+def _is_array(value) -> bool:
+    return isinstance(value, np.ndarray) or (hasattr(value, "__array__") and hasattr(value, "shape"))
+
+
+def _kind(value) -> str:
+    return f"an array of shape {value.shape}" if _is_array(value) else f"{type(value).__name__}"

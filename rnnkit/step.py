@@ -1,0 +1,116 @@
+"""A built cell as the compiler, the engine and the layers see it."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+
+from rnnkit.cell import Cell, call_initial, cell_name
+
+
+class Step:
+    """A built cell as everything below it sees it: flat tuples of states, weights by name, checked returns."""
+
+    def __init__(self, cell: Cell, feature_shape):
+        self.cell = cell
+        self.name = cell_name(cell)
+        self.feature_shape = tuple(feature_shape)
+        self.states = cell._states()
+        self.state_shapes = self.states.shapes
+        self.weight_shapes = {name: array.shape for name, array in cell._all_weights().items()}
+        self.takes_constants, self.takes_training = cell._takes("constants"), cell._takes("training")
+        self._draws = cell._draws(self.feature_shape)
+        self.draws = {name: shape for name, (_, shape) in self._draws.items()}
+        self._probes: dict = {}
+
+    def bind(self, weights: Mapping[str, object]):
+        """The step with these weights: ``advance(x, states, constants, draws, training) -> (output, states)``."""
+        cell = self.cell._bound(weights)
+
+        def advance(x, states, constants=(), draws=MappingProxyType({}), training=False):
+            output, new = cell._advance(x, tuple(states), tuple(constants), training, draws)
+            return self._check(output, new)
+
+        return advance
+
+    def __call__(self, x, states, weights, constants=(), draws=MappingProxyType({}), training=False):
+        return self.bind(weights)(x, states, constants, draws, training)
+
+    def _check(self, output, new):
+        if len(new) != len(self.state_shapes):
+            raise ValueError(
+                f"expected the step of {self.name!r} to return {len(self.state_shapes)} states, got {len(new)}"
+            )
+        for i, (state, shape) in enumerate(zip(new, self.state_shapes, strict=True)):
+            got = tuple(np.shape(state))
+            if len(got) != len(shape) + 1 or got[1:] != shape:
+                raise ValueError(f"expected state {i} of {self.name!r} of shape (batch, {str(shape)[1:]}, got {got}")
+        return output, new
+
+    def initial_states(self, batch_size: int, dtype) -> tuple[np.ndarray, ...]:
+        """The states before the first step, new arrays ``(B, *shape)``."""
+        given = call_initial(self.cell.get_initial_state, batch_size)
+        return self.states.unpack(_as_list(given), batch_size, dtype, "get_initial_state")
+
+    def draw(self, name: str, batch_size: int, rng: np.random.Generator, dtype) -> np.ndarray:
+        """One declared draw, ``(B, *shape)``."""
+        draw, shape = self._draws[name]
+        values = np.asarray(draw.function(rng, (batch_size, *shape)))
+        if values.shape != (batch_size, *shape):
+            raise ValueError(f"expected the draw {name!r} of shape {(batch_size, *shape)}, got {values.shape}")
+        return values.astype(dtype)
+
+    def output_shape(self, constants=(), training: bool = False) -> tuple[int, ...]:
+        """The output's shape without the batch axis, found by running the step once."""
+        return self._probe(constants, training)[0]
+
+    def used_draws(self, constants=(), training: bool = False) -> tuple[str, ...]:
+        """Names of the draws that the step looks at, for this ``training``."""
+        return self._probe(constants, training)[1]
+
+    def _probe(self, constants, training):
+        key = (tuple(c.shape[1:] for c in constants), training)
+        if key not in self._probes:
+            draws = Recorder({name: np.ones((1, *shape)) for name, shape in self.draws.items()})
+            with np.errstate(all="ignore"):
+                output, _ = self(
+                    np.zeros((1, *self.feature_shape)),
+                    tuple(np.asarray(s) for s in self.initial_states(1, np.float64)),
+                    self.cell._all_weights(),
+                    tuple(np.zeros((1, *c.shape[1:])) for c in constants),
+                    draws,
+                    training,
+                )
+            shape = np.shape(output)
+            if not shape or shape[0] != 1:
+                raise ValueError(
+                    f"expected the output of {self.name!r} of shape (batch, …), one row per row of x; got {shape}"
+                )
+            declared = self.cell._output_size()
+            if declared is not None and _size_tuple(declared) != shape[1:]:
+                raise ValueError(f"expected output_size {declared} of {self.name!r}, but its output has {shape[1:]}")
+            self._probes[key] = (shape[1:], tuple(name for name in self.draws if name in draws.seen))
+        return self._probes[key]
+
+
+def _size_tuple(size):
+    return (int(size),) if isinstance(size, numbers.Integral) else tuple(size)
+
+
+def _as_list(given):
+    return given if isinstance(given, (list, tuple, np.ndarray)) or hasattr(given, "__array__") else list(given)
+
+
+class Recorder(dict):
+    """Draws that remember which of them were looked at."""
+
+    def __init__(self, draws):
+        super().__init__(draws)
+        self.seen: set[str] = set()
+
+    def __getitem__(self, name):
+        self.seen.add(name)
+        return super().__getitem__(name)
