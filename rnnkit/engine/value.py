@@ -1,0 +1,273 @@
+"""LLVM values with Python's operators, so that vector arithmetic reads as arithmetic.
+
+A function of `Value`s emits the same instructions for one number and for a vector of them, in float32 and
+float64: its results are the same bits whichever way it is called.
+"""
+
+from llvmlite import ir
+from numba.core import cgutils
+
+BIT = ir.IntType(1)
+
+
+class Value:
+    """One LLVM value: a float, an integer or a bit, or a vector of those."""
+
+    def __init__(self, builder, value):
+        self.builder = builder
+        self.value = value
+
+    @property
+    def type(self):
+        return self.value.type
+
+    @property
+    def lanes(self):
+        """How many elements, None for a scalar."""
+        return self.type.count if isinstance(self.type, ir.VectorType) else None
+
+    @property
+    def element(self):
+        return self.type.element if isinstance(self.type, ir.VectorType) else self.type
+
+    @property
+    def is_float(self):
+        return not isinstance(self.element, ir.IntType)
+
+    @property
+    def width(self):
+        """Bits of one element."""
+        if isinstance(self.element, ir.IntType):
+            return self.element.width
+        return 32 if isinstance(self.element, ir.FloatType) else 64
+
+    def shaped(self, element):
+        """The LLVM type with this value's lanes and another element."""
+        return element if self.lanes is None else ir.VectorType(element, self.lanes)
+
+    def constant(self, number):
+        """`number` in every lane, in this value's own type."""
+        number = float(number) if self.is_float else int(number)
+        content = number if self.lanes is None else [number] * self.lanes
+        return Value(self.builder, ir.Constant(self.type, content))
+
+    def like(self, other):
+        """`other`, a number or a value, with as many lanes as this value."""
+        if not isinstance(other, Value):
+            return self.constant(other)
+        if self.lanes is None or other.lanes is not None:
+            return other
+        return Value(self.builder, broadcast(self.builder, other.value, self.lanes))
+
+    def _emit(self, instruction, *others, **keywords):
+        result = getattr(self.builder, instruction)(self.value, *(o.value for o in others), **keywords)
+        return Value(self.builder, result)
+
+    def _arithmetic(self, other, for_floats, for_integers):
+        other = self.like(other)
+        this = other.like(self)
+        return this._emit(for_floats if this.is_float else for_integers, other)
+
+    def __add__(self, other):
+        return self._arithmetic(other, "fadd", "add")
+
+    def __sub__(self, other):
+        return self._arithmetic(other, "fsub", "sub")
+
+    def __mul__(self, other):
+        return self._arithmetic(other, "fmul", "mul")
+
+    def __truediv__(self, other):
+        return self._arithmetic(other, "fdiv", "sdiv")
+
+    def __mod__(self, other):
+        return self._arithmetic(other, "frem", "srem")
+
+    def __and__(self, other):
+        return self._arithmetic(other, None, "and_")
+
+    def __or__(self, other):
+        return self._arithmetic(other, None, "or_")
+
+    def __xor__(self, other):
+        return self._arithmetic(other, None, "xor")
+
+    def __lshift__(self, other):
+        return self._arithmetic(other, None, "shl")
+
+    def __rshift__(self, other):
+        """The sign moves in from the left."""
+        return self._arithmetic(other, None, "ashr")
+
+    def logical_shift(self, other):
+        """To the right, with zeros from the left."""
+        return self._arithmetic(other, None, "lshr")
+
+    def __radd__(self, other):
+        return self.constant(other) + self
+
+    def __rsub__(self, other):
+        return self.constant(other) - self
+
+    def __rmul__(self, other):
+        return self.constant(other) * self
+
+    def __rtruediv__(self, other):
+        return self.constant(other) / self
+
+    def __neg__(self):
+        return self._emit("fneg" if self.is_float else "neg")
+
+    def __invert__(self):
+        return self._emit("not_")
+
+    def _compare(self, operator, other):
+        other = self.like(other)
+        this = other.like(self)
+        if not this.is_float:
+            return this._emit_compare("icmp_signed", operator, other)
+        # As in NumPy: NaN differs from everything, and no other comparison with it holds.
+        return this._emit_compare("fcmp_unordered" if operator == "!=" else "fcmp_ordered", operator, other)
+
+    def _emit_compare(self, instruction, operator, other):
+        return Value(self.builder, getattr(self.builder, instruction)(operator, self.value, other.value))
+
+    def __lt__(self, other):
+        return self._compare("<", other)
+
+    def __le__(self, other):
+        return self._compare("<=", other)
+
+    def __gt__(self, other):
+        return self._compare(">", other)
+
+    def __ge__(self, other):
+        return self._compare(">=", other)
+
+    def __eq__(self, other):
+        return self._compare("==", other)
+
+    def __ne__(self, other):
+        return self._compare("!=", other)
+
+    __hash__ = None
+
+    def is_nan(self):
+        return self != self
+
+    def bits(self):
+        """The same bits as integers, of floats; or as floats, of integers."""
+        if self.is_float:
+            element = ir.IntType(self.width)
+        else:
+            element = ir.FloatType() if self.width == 32 else ir.DoubleType()
+        return Value(self.builder, self.builder.bitcast(self.value, self.shaped(element)))
+
+    def to_float(self, element):
+        """Integers (signed) or bits (0 and 1) as floats of the LLVM type `element`."""
+        instruction = self.builder.uitofp if self.element == BIT else self.builder.sitofp
+        return Value(self.builder, instruction(self.value, self.shaped(element)))
+
+    def extract(self, lane):
+        return Value(self.builder, self.builder.extract_element(self.value, ir.IntType(32)(lane)))
+
+
+def broadcast(builder, scalar, lanes):
+    """The LLVM vector with `scalar` in every lane."""
+    undefined = ir.Constant(ir.VectorType(scalar.type, lanes), ir.Undefined)
+    first = builder.insert_element(undefined, scalar, ir.IntType(32)(0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes))
+
+
+def type_name(llvm_type):
+    """A type as the names of LLVM's intrinsics spell it: f32, v16f32, v8i1."""
+    if isinstance(llvm_type, ir.VectorType):
+        return f"v{llvm_type.count}{llvm_type.element.intrinsic_name}"
+    return llvm_type.intrinsic_name
+
+
+def call_intrinsic(builder, name, result, arguments):
+    """Call the LLVM intrinsic of the full `name`."""
+    signature = ir.FunctionType(result, [argument.type for argument in arguments])
+    return builder.call(cgutils.get_or_insert_function(builder.module, signature, name), arguments)
+
+
+def _same_type(name, first, *others):
+    others = [first.like(other) for other in others]
+    full = f"llvm.{name}.{type_name(first.type)}"
+    result = call_intrinsic(first.builder, full, first.type, [v.value for v in (first, *others)])
+    return Value(first.builder, result)
+
+
+def select(mask, a, b):
+    """`a` where `mask` is set, `b` elsewhere; one of the two may be a number."""
+    a = mask.like(a) if isinstance(a, Value) else b.constant(a)
+    b = a.like(b)
+    mask, a = a.like(mask), b.like(a)
+    return Value(mask.builder, mask.builder.select(mask.value, a.value, b.value))
+
+
+def fma(a, b, c):
+    """a * b + c, rounded once."""
+    return _same_type("fma", a, b, c)
+
+
+def horner(x, coefficients):
+    """The polynomial with these `coefficients`, highest power first."""
+    result = x.constant(coefficients[0])
+    for coefficient in coefficients[1:]:
+        result = fma(result, x, coefficient)
+    return result
+
+
+def absolute(x):
+    return _same_type("fabs", x)
+
+
+def sqrt(x):
+    return _same_type("sqrt", x)
+
+
+def floor(x):
+    return _same_type("floor", x)
+
+
+def ceil(x):
+    return _same_type("ceil", x)
+
+
+def trunc(x):
+    return _same_type("trunc", x)
+
+
+def rint(x):
+    return _same_type("rint", x)
+
+
+def copysign(magnitude, sign):
+    return _same_type("copysign", magnitude, sign)
+
+
+def maximum(a, b):
+    """The greater; NaN if either is."""
+    return select(a.is_nan(), a, select(a > b, a, b))
+
+
+def minimum(a, b):
+    """The smaller; NaN if either is."""
+    return select(a.is_nan(), a, select(a < b, a, b))
+
+
+def reduce(x, combine):
+    """All lanes combined to one scalar: halves first, then quarters, and so on, in that order on every host."""
+    while x.lanes is not None:
+        half = x.lanes // 2
+        if half == 0 or x.lanes == 1:
+            return x.extract(0)
+        parts = []
+        for start in (0, half):
+            pick = ir.Constant(ir.VectorType(ir.IntType(32), half), list(range(start, start + half)))
+            undefined = ir.Constant(x.type, ir.Undefined)
+            parts.append(Value(x.builder, x.builder.shuffle_vector(x.value, undefined, pick)))
+        x = combine(*parts)
+    return x
