@@ -1,0 +1,184 @@
+"""Matrix products of rows with a packed weight: register tiles whose results don't depend on the tiling.
+
+An element of the result is one chain of multiply-adds over k = 0, 1, …, K - 1, started from 0, in whatever
+tile it is computed. So a row has the same bits in a batch of one as in a batch of a thousand, in any block of
+rows, on any number of threads.
+"""
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+from rnnkit.engine.value import Value, broadcast, fma
+from rnnkit.engine.vector import LANES, LLVM_FLOATS, REGISTERS, load_unaligned, store_unaligned
+
+# 24 of 32 registers, or 12 of 16, hold sums; the rest are for a row of the panel and an element of A.
+ROWS = 6
+PANEL_VECTORS = 4 if REGISTERS == 32 else 2
+# One row alone needs this many vectors in flight to hide the latency of a multiply-add.
+SINGLE_ROW_VECTORS = 8
+
+
+def packed_width(columns, dtype):
+    """How many columns a row of the product has in memory: `columns`, filled up to whole vectors."""
+    lanes = LANES[np.dtype(dtype).name]
+    return -(-columns // lanes) * lanes
+
+
+def pack(weight):
+    """Lay out a weight for `product_float32` or `product_float64`.
+
+    Parameters
+    ----------
+    weight : ndarray (K, N), float32 or float64
+
+    Returns
+    -------
+    ndarray (K * packed_width(N),)
+        Panels of `PANEL_VECTORS` vectors of columns, (K, panel) each, then panels of one vector; columns beyond N
+        are 0.
+    """
+    rows, columns = weight.shape
+    lanes = LANES[weight.dtype.name]
+    width = packed_width(columns, weight.dtype)
+    padded = np.zeros((rows, width), weight.dtype)
+    padded[:, :columns] = weight
+    panel = PANEL_VECTORS * lanes
+    wide = width // panel * panel
+    parts = [
+        part.reshape(rows, part.shape[1] // size, size).transpose(1, 0, 2).ravel()
+        for part, size in ((padded[:, :wide], panel), (padded[:, wide:], lanes))
+    ]
+    return np.concatenate(parts)
+
+
+class _Builder:
+    """Writes a loop of LLVM whose sums stay in registers."""
+
+    def __init__(self, builder, dtype):
+        self.builder = builder
+        self.element = LLVM_FLOATS[dtype]
+        self.size = dtype.bitwidth // 8
+        self.lanes = LANES[str(dtype)]
+        self.vector = ir.VectorType(self.element, self.lanes)
+        self.vector_bytes = self.size * self.lanes
+
+    def tile(self, rows, panels, vectors, a, a_stride, packed, panel_bytes, length, c, c_stride):
+        """C[rows, panels * vectors] = A[rows, :length] @ `panels` neighbouring panels."""
+        builder, i64 = self.builder, ir.IntType(64)
+        places = [(row, panel, vector) for row in range(rows) for panel in range(panels) for vector in range(vectors)]
+        a_rows = [a + a_stride * row for row in range(rows)]
+        entry = builder.block
+        loop, done = builder.append_basic_block("k"), builder.append_basic_block("done")
+        builder.cbranch((length > 0).value, loop, done)
+
+        builder.position_at_end(loop)
+        k = builder.phi(i64)
+        k.add_incoming(i64(0), entry)
+        sums = [builder.phi(self.vector) for _ in places]
+        at = Value(builder, k)
+        line = packed + at * (vectors * self.vector_bytes)
+        weights = {
+            (panel, vector): Value(builder, self.load(line + panel_bytes * panel + vector * self.vector_bytes))
+            for panel in range(panels)
+            for vector in range(vectors)
+        }
+        elements = [self.splat(start + at * self.size) for start in a_rows]
+        new = [
+            fma(elements[row], weights[panel, vector], Value(builder, total)).value
+            for (row, panel, vector), total in zip(places, sums, strict=True)
+        ]
+        following = at + 1
+        k.add_incoming(following.value, loop)
+        builder.cbranch((following < length).value, loop, done)
+
+        builder.position_at_end(done)
+        zero = ir.Constant(self.vector, [0.0] * self.lanes)
+        results = []
+        for total, value in zip(sums, new, strict=True):
+            results.append(builder.phi(self.vector))
+            for phi in (total, results[-1]):
+                phi.add_incoming(zero, entry)
+                phi.add_incoming(value, loop)
+        for (row, panel, vector), result in zip(places, results, strict=True):
+            column = (panel * vectors + vector) * self.vector_bytes
+            store_unaligned(builder, (c + c_stride * row + column).value, result, self.size)
+
+    def load(self, address):
+        return load_unaligned(self.builder, address.value, self.vector, self.size)
+
+    def splat(self, address):
+        number = load_unaligned(self.builder, address.value, self.element, self.size)
+        return Value(self.builder, broadcast(self.builder, number, self.lanes))
+
+
+def _define_tile(dtype, panels, vectors, most_rows):
+    """A function for jitted code: a tile of 1 to `most_rows` rows and `panels` panels of `vectors` vectors."""
+
+    @intrinsic
+    def tile(typingctx, rows, a, a_stride, packed, panel_bytes, length, c, c_stride):
+        def generate(context, builder, signature, arguments):
+            rows = arguments[0]
+            values = [Value(builder, argument) for argument in arguments[1:]]
+            end = builder.append_basic_block("end")
+            switch = builder.switch(rows, end)
+            for count in range(1, most_rows + 1):
+                block = builder.append_basic_block(f"rows{count}")
+                switch.add_case(count, block)
+                builder.position_at_end(block)
+                _Builder(builder, dtype).tile(count, panels, vectors, *values)
+                builder.branch(end)
+            builder.position_at_end(end)
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 8), generate
+
+    return tile
+
+
+def _define_product(dtype):
+    size = dtype.bitwidth // 8
+    vector_bytes = size * LANES.get(str(dtype), 0)
+    vectors, most_rows, together = PANEL_VECTORS, ROWS, SINGLE_ROW_VECTORS // PANEL_VECTORS
+
+    wide = _define_tile(dtype, 1, vectors, most_rows)
+    wide_row = _define_tile(dtype, together, vectors, 1)
+    narrow = _define_tile(dtype, 1, 1, most_rows)
+
+    @njit(nogil=True, error_model="numpy")
+    def product(a, a_outer, outer, a_inner, inner, packed, K, N, c, c_outer, c_inner):
+        """Write A @ W, rows (o, i) of A at `a` + o * `a_outer` + i * `a_inner`, to `packed_width(N)` columns of C."""
+        if outer > inner:
+            outer, inner = inner, outer
+            a_outer, a_inner = a_inner, a_outer
+            c_outer, c_inner = c_inner, c_outer
+        left = (N * size + vector_bytes - 1) // vector_bytes
+        while left > 0:
+            step = 1
+            if left >= vectors:
+                step = vectors
+                if inner == 1 and left >= together * vectors:
+                    step = together * vectors
+            panel_bytes = K * vector_bytes * vectors
+            for o in range(outer):
+                i = 0
+                while i < inner:
+                    rows = min(inner - i, most_rows)
+                    at, to = a + o * a_outer + i * a_inner, c + o * c_outer + i * c_inner
+                    if step == vectors:
+                        wide(rows, at, a_inner, packed, panel_bytes, K, to, c_inner)
+                    elif step == 1:
+                        narrow(rows, at, a_inner, packed, panel_bytes, K, to, c_inner)
+                    else:
+                        wide_row(rows, at, a_inner, packed, panel_bytes, K, to, c_inner)
+                    i += rows
+            packed += K * vector_bytes * step
+            c += vector_bytes * step
+            left -= step
+
+    return product
+
+
+product_float32 = _define_product(types.float32)
+product_float64 = _define_product(types.float64)
