@@ -1,0 +1,82 @@
+"""The pages say what is so: their examples run and give the output shown, their links lead somewhere."""
+
+import doctest
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md")])
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def name(path: pathlib.Path) -> str:
+    """Name a page by its path in the repository."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def examples(page: pathlib.Path) -> list[tuple[str, str]]:
+    """Pair each block of Python with the block of text that follows it, which is its output."""
+    blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
+    following = [*blocks[1:], ("", "")]
+    return [
+        (code, after if kind == "text" else "")
+        for (language, code), (kind, after) in zip(blocks, following, strict=False)
+        if language == "python"
+    ]
+
+
+def test_the_readme_has_examples_with_output():
+    assert any(output for _, output in examples(ROOT / "README.md"))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if examples(page)], ids=name)
+def test_examples_give_the_output_shown(page, tmp_path):
+    """The blocks of a page are one script, top to bottom."""
+    pieces = examples(page)
+    marker = "=== next example ==="
+    script = tmp_path / "page.py"  # a file, since a step is read from its source
+    script.write_text("".join(f"{code}\nprint({marker!r})\n" for code, _ in pieces), encoding="utf-8")
+    result = subprocess.run([sys.executable, "-W", "error", str(script)], capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    checker = doctest.OutputChecker()
+    printed = result.stdout.split(f"{marker}\n")
+    for (code, expected), got in zip(pieces, printed, strict=False):
+        assert checker.check_output(expected, got, flags), f"{code}\ngave\n{got}\nrather than\n{expected}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_somewhere(page):
+    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    missing = [t for t in targets if "://" not in t and not (page.parent / t).exists()]
+    assert missing == []
+
+
+def tracked_texts() -> list[tuple[str, str]]:
+    """Every tracked file that is text, with what is in it."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    found = []
+    for path in filter(None, listed.split("\0")):
+        content = (ROOT / path).read_bytes() if (ROOT / path).is_file() else b"\0"
+        if b"\0" not in content:
+            found.append((path, content.decode("utf-8")))
+    return found
+
+
+def test_nothing_names_somebodys_machine():
+    """No absolute path of where it was written, and no package index of its own choosing."""
+    paths = r"(?<![\w.<>~])/(?:wor[k]|hom[e]|roo[t]|User[s])/\w"
+    banned = re.compile(paths + "|pypi[.]org|files[.]pythonhosted|index[-]url")
+    texts = tracked_texts()
+    assert len(texts) > 20
+    found = [f"{path}: {match.group()}" for path, text in texts for match in [banned.search(text)] if match]
+    assert found == []
+
+
+def test_nothing_was_left_for_later():
+    marks = re.compile(r"\b(?:TOD[O]|FIXM[E]|XX[X])\b")
+    assert [path for path, text in tracked_texts() if marks.search(text)] == []

@@ -1,0 +1,41 @@
+"""The notebooks run from top to bottom, and what is stored in them is what they give."""
+
+import pathlib
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+NOTEBOOKS = sorted((pathlib.Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+
+
+def texts(notebook) -> list[str]:
+    """All text that the cells printed or showed, in order."""
+    found = []
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            found.append(output.get("text") or output.get("data", {}).get("text/plain", ""))
+    return found
+
+
+def pictures(notebook) -> int:
+    """How many pictures the cells showed."""
+    return sum("image/png" in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", []))
+
+
+# the client's own use of its event loop and sockets is not ours to mend
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook(path):
+    stored = nbformat.read(path, as_version=4)
+    fresh = nbformat.read(path, as_version=4)
+    for cell in fresh.cells:
+        if cell.cell_type == "code":
+            cell.outputs = []
+    NotebookClient(fresh, timeout=300, kernel_name="python3", resources={"metadata": {"path": path.parent}}).execute()
+    assert texts(fresh) == texts(stored)
+    assert pictures(fresh) == pictures(stored) >= 1
+
+
+def test_there_is_a_notebook():
+    assert NOTEBOOKS
