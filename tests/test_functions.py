@@ -37,7 +37,7 @@ def test_every_activation_has_a_truth_or_is_an_alias():
     assert unknown - {ACTIVATIONS[name] for name in TRUTH} == {functions.softmax, functions.log_softmax}
 
 
-@pytest.mark.parametrize("dtype, tolerance", [("float64", 1e-14), ("float32", 1e-6)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-14), ("float32", 1e-6)])
 @pytest.mark.parametrize("name", TRUTH)
 def test_activation_is_stable_keeps_its_dtype_and_is_right(name, dtype, tolerance):
     x = X[(X < 80) & (X > -80)] if name == "exponential" else X
@@ -66,7 +66,8 @@ def test_softmax_and_its_logarithm_bear_large_values():
 @pytest.mark.parametrize("name", sorted(set(ACTIVATIONS) - {"softmax", "log_softmax"}))
 def test_nan_passes(name):
     y = activation(name)(np.array([np.nan, 1.0]))
-    assert np.isnan(y[0]) and not np.isnan(y[1])
+    assert np.isnan(y[0])
+    assert not np.isnan(y[1])
 
 
 def test_a_symbolic_argument_answers_for_itself():
@@ -86,7 +87,7 @@ def test_identifiers():
     for function in (functions.relu, functions.hard_sigmoid, scipy.special.softmax, np.sin):
         assert activation(activation_name(function)) is function
     assert activation_name(None) == "linear"
-    with pytest.raises(ValueError, match="sigmoid.*got 'sigmund'"):
+    with pytest.raises(ValueError, match=r"sigmoid.*got 'sigmund'"):
         activation("sigmund")
     with pytest.raises(ValueError, match="import"):
         activation("rnnkit.functions:nothing")

@@ -20,7 +20,9 @@ def sample(identifier, shape=SHAPE, seed=0, dtype="float64"):
 @pytest.mark.parametrize("name", INITIALIZERS)
 def test_same_seed_same_bits_and_float32_is_the_cast_of_float64(name, dtype):
     first, second = sample(name, dtype=dtype), sample(name, dtype=dtype)
-    assert first.dtype == dtype and first.shape == SHAPE and first.flags.c_contiguous
+    assert first.dtype == dtype
+    assert first.shape == SHAPE
+    assert first.flags.c_contiguous
     assert first.tobytes() == second.tobytes()
     assert (first == sample(name).astype(dtype)).all()
 
@@ -37,7 +39,7 @@ def test_fans_count_the_field():
 
 
 @pytest.mark.parametrize(
-    "name, variance",
+    ("name", "variance"),
     [
         ("glorot_uniform", 2 / 100),
         ("glorot_normal", 2 / 100),
@@ -55,7 +57,7 @@ def test_mean_and_variance(name, variance):
     assert values.var() == pytest.approx(variance, rel=0.05)
 
 
-@pytest.mark.parametrize("name, limit", [("glorot_uniform", math.sqrt(6 / 100)), ("uniform", 0.05)])
+@pytest.mark.parametrize(("name", "limit"), [("glorot_uniform", math.sqrt(6 / 100)), ("uniform", 0.05)])
 def test_uniform_limits_are_reached_and_kept(name, limit):
     assert 0.99 * limit < np.abs(sample(name)).max() <= limit
 
@@ -73,7 +75,8 @@ def test_orthogonal(shape):
 
 
 def test_constants_and_identity():
-    assert (sample("zeros") == 0).all() and (sample("ones") == 1).all()
+    assert (sample("zeros") == 0).all()
+    assert (sample("ones") == 1).all()
     assert (sample(initializers.Constant(2.5)) == 2.5).all()
     assert (sample("identity", (3, 4)) == np.eye(3, 4)).all()
     for name in ("orthogonal", "identity"):
