@@ -3,7 +3,7 @@
 import numpy as np
 
 import rnnkit as rk
-from rnnkit.cells import CELLS
+from rnnkit.cells import BUILT_IN
 
 
 @rk.cell(
@@ -45,7 +45,7 @@ def normalised_lstm(x, states, weights):
     return h, (h, c)
 
 
-MAKERS = {getattr(cell, "__name__", str(cell)): cell for cell in (*CELLS, leaky, normalised_lstm)}
+MAKERS = {getattr(cell, "__name__", str(cell)): cell for cell in (*BUILT_IN, leaky, normalised_lstm)}
 
 
 def layer(name: str, units: int, **options) -> rk.RNN:
