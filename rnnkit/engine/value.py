@@ -271,3 +271,17 @@ def reduce(x, combine):
             parts.append(Value(x.builder, x.builder.shuffle_vector(x.value, undefined, pick)))
         x = combine(*parts)
     return x
+
+
+def by_lane(compute, *values):
+    """`compute`, a function of scalar Values, in each lane by itself: for what has no vector instructions."""
+    first = values[0]
+    if first.lanes is None:
+        return compute(*values)
+    builder = first.builder
+    result = cgutils.alloca_once(builder, first.type)
+    with cgutils.for_range(builder, ir.IntType(32)(first.lanes)) as loop:
+        scalars = [Value(builder, builder.extract_element(v.value, loop.index)) for v in values]
+        changed = builder.insert_element(builder.load(result), compute(*scalars).value, loop.index)
+        builder.store(changed, result)
+    return Value(builder, builder.load(result))

@@ -1,0 +1,277 @@
+"""Elementwise functions for jitted code: on vectors and on numbers, float32 and float64, by NumPy's names.
+
+A vector's lane and a number give the same bits. Nearly all are vectorised; those in `LANEWISE` go through their
+lanes one by one, with numba's own scalar function.
+"""
+
+import math
+
+import numpy as np
+from numba import types
+from numba.extending import intrinsic
+
+from rnnkit.engine import error_function, exponential, trigonometry, vector
+from rnnkit.engine.value import Value, absolute as _absolute, by_lane, copysign as _copysign, select as _select
+from rnnkit.engine.vector import (
+    Mask,
+    Vector,
+    common,
+    common_mask,
+    convert,
+    function_of_values,
+    mask_of,
+)
+
+_one = function_of_values(1)
+_two = function_of_values(2)
+
+absolute, sqrt, floor, ceil, trunc, rint = (
+    vector.absolute,
+    vector.sqrt,
+    vector.floor,
+    vector.ceil,
+    vector.trunc,
+    vector.rint,
+)
+copysign, minimum, maximum = vector.copysign, vector.minimum, vector.maximum
+
+exp = _one(exponential.exp)
+exp2 = _one(exponential.exp2)
+expm1 = _one(exponential.expm1)
+log = _one(exponential.log)
+log2 = _one(exponential.log2)
+log10 = _one(exponential.log10)
+log1p = _one(exponential.log1p)
+tanh = _one(exponential.tanh)
+sigmoid = _one(exponential.sigmoid)
+softplus = _one(exponential.softplus)
+log_sigmoid = _one(exponential.log_sigmoid)
+sinh = _one(exponential.sinh)
+cosh = _one(exponential.cosh)
+arcsinh = _one(exponential.arcsinh)
+arccosh = _one(exponential.arccosh)
+arctanh = _one(exponential.arctanh)
+logaddexp = _two(exponential.logaddexp)
+logaddexp2 = _two(exponential.logaddexp2)
+erf = _one(error_function.erf)
+erfc = _one(error_function.erfc)
+sin = _one(trigonometry.sin)
+cos = _one(trigonometry.cos)
+tan = _one(trigonometry.tan)
+arcsin = _one(trigonometry.arcsin)
+arccos = _one(trigonometry.arccos)
+arctan = _one(trigonometry.arctan)
+
+
+@_one
+def positive(x):
+    return x
+
+
+@_one
+def negative(x):
+    return -x
+
+
+@_one
+def square(x):
+    return x * x
+
+
+@_one
+def reciprocal(x):
+    return 1 / x
+
+
+@_one
+def sign(x):
+    return _select(x > 0, x.constant(1), _select(x < 0, x.constant(-1), _select(x == 0, x.constant(0), x)))
+
+
+@_two
+def heaviside(x, middle):
+    return _select(x == 0, middle, _select(x < 0, x.constant(0), _select(x > 0, x.constant(1), x)))
+
+
+@_one
+def deg2rad(x):
+    return x * (math.pi / 180)
+
+
+@_one
+def rad2deg(x):
+    return x * (180 / math.pi)
+
+
+@_two
+def fmax(a, b):
+    return _select(b.is_nan(), a, _select(a >= b, a, b))
+
+
+@_two
+def fmin(a, b):
+    return _select(b.is_nan(), a, _select(a <= b, a, b))
+
+
+@_two
+def add(a, b):
+    return a + b
+
+
+@_two
+def subtract(a, b):
+    return a - b
+
+
+@_two
+def multiply(a, b):
+    return a * b
+
+
+@_two
+def divide(a, b):
+    return a / b
+
+
+_test = function_of_values(1, result=mask_of)
+_comparison = function_of_values(2, result=mask_of)
+
+
+@_test
+def isnan(x):
+    return x.is_nan()
+
+
+@_test
+def isinf(x):
+    return _absolute(x) == math.inf
+
+
+@_test
+def isfinite(x):
+    return _absolute(x) < math.inf
+
+
+@_test
+def signbit(x):
+    return x.bits() < 0
+
+
+@_comparison
+def less(a, b):
+    return a < b
+
+
+@_comparison
+def less_equal(a, b):
+    return a <= b
+
+
+@_comparison
+def greater(a, b):
+    return a > b
+
+
+@_comparison
+def greater_equal(a, b):
+    return a >= b
+
+
+@_comparison
+def equal(a, b):
+    return a == b
+
+
+@_comparison
+def not_equal(a, b):
+    return a != b
+
+
+def _on_masks(arity):
+    return function_of_values(arity, meet=common_mask)
+
+
+@_on_masks(2)
+def logical_and(a, b):
+    return a & b
+
+
+@_on_masks(2)
+def logical_or(a, b):
+    return a | b
+
+
+@_on_masks(2)
+def logical_xor(a, b):
+    return a ^ b
+
+
+@_on_masks(1)
+def logical_not(a):
+    return ~a
+
+
+# --- Lane by lane ---
+
+LANEWISE = ("power", "arctan2", "hypot", "cbrt", "fmod", "remainder", "floor_divide")
+
+
+def _lanewise(ufunc):
+    """NumPy's `ufunc` in each lane by itself, as numba compiles it for numbers."""
+    arity = ufunc.nin
+
+    def unary(a):
+        return ufunc(a)
+
+    def binary(a, b):
+        return ufunc(a, b)
+
+    scalar_function = unary if arity == 1 else binary
+
+    def typed(arguments):
+        kind = common(arguments)
+        if kind is None:
+            return None
+        dtype = kind.dtype if isinstance(kind, Vector) else kind
+
+        def generate(context, builder, signature, numbers):
+            def compute(*scalars):
+                called = dtype(*[dtype] * arity)
+                return Value(
+                    builder, context.compile_internal(builder, scalar_function, called, [s.value for s in scalars])
+                )
+
+            given = zip(numbers, signature.args, strict=True)
+            return by_lane(compute, *(convert(context, builder, n, t, kind) for n, t in given)).value
+
+        return kind(*arguments), generate
+
+    if arity == 1:
+
+        def definition(typingctx, a):
+            return typed((a,))
+    else:
+
+        def definition(typingctx, a, b):
+            return typed((a, b))
+
+    definition.__name__ = definition.__qualname__ = ufunc.__name__
+    return intrinsic(definition)
+
+
+power = _lanewise(np.power)
+arctan2 = _lanewise(np.arctan2)
+hypot = _lanewise(np.hypot)
+cbrt = _lanewise(np.cbrt)
+fmod = _lanewise(np.fmod)
+remainder = _lanewise(np.remainder)
+floor_divide = _lanewise(np.floor_divide)
+
+FUNCTIONS = (
+    "absolute sqrt floor ceil trunc rint copysign minimum maximum exp exp2 expm1 log log2 log10 log1p tanh sigmoid "
+    "softplus log_sigmoid sinh cosh arcsinh arccosh arctanh logaddexp logaddexp2 erf erfc sin cos tan arcsin arccos "
+    "arctan positive negative square reciprocal sign heaviside deg2rad rad2deg fmax fmin add subtract multiply divide "
+    "isnan isinf isfinite signbit less less_equal greater greater_equal equal not_equal logical_and logical_or "
+    "logical_xor logical_not power arctan2 hypot cbrt fmod remainder floor_divide"
+).split()
+FUNCTIONS = tuple(FUNCTIONS)
