@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import copy
 import inspect
@@ -140,6 +139,11 @@ class Cell:
     def from_config(cls, config: dict):
         """The cell that `get_config` described."""
         return cls(**config)
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        for array in self.__dict__.get("_weights", {}).values():
+            array.flags.writeable = False  # neither copy nor pickle carries the flag
 
     def __repr__(self):
         return f"<{cell_name(self)} cell>"
@@ -294,11 +298,6 @@ def prepare(cell: Cell, input_shape, dtype, rng: np.random.Generator) -> None:
         _building.reset(token)
 
 
-@contextlib.contextmanager
-def building(dtype, rng):
-    """A context in which ``add_weight`` works; for composites that build their parts."""
-    token = _building.set((np.dtype(dtype), rng))
-    try:
-        yield
-    finally:
-        _building.reset(token)
+def current_build() -> tuple[np.dtype, np.random.Generator]:
+    """Precision and generator of the build going on, for composites that build their parts with generators of their own."""
+    return _building.get()

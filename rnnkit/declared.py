@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -12,7 +11,7 @@ import numpy as np
 
 from rnnkit.cell import Cell, Values, cell_name, split_step_result
 from rnnkit.configuration import from_json, to_json
-from rnnkit.sizes import names_in, numbers_of
+from rnnkit.sizes import names_in, numbers_of, positive_integer
 from rnnkit.states import StateSpec
 
 _OPTIONAL = ("constants", "training", "draws")
@@ -66,10 +65,7 @@ class DeclaredCell(Cell):
         bound.apply_defaults()
         self.keywords = dict(bound.arguments)
         for size in self.spec.size_names:
-            value = self.keywords[size]
-            if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"expected {size} to be a positive integer, got {value!r}")
-            self.keywords[size] = int(value)
+            self.keywords[size] = positive_integer(self.keywords[size], size)
         hidden = {"step", "spec", "state_size", "weights", "built", "name", "keywords"}
         for key, value in self.keywords.items():
             if key not in hidden:

@@ -34,3 +34,10 @@ def names_in(shape) -> list[str]:
             )
         names += [f for f in factors if f.isidentifier() and f != "features"]
     return names
+
+
+def positive_integer(value, what: str) -> int:
+    """`value` as an int, if it is one and positive."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"expected {what} to be a positive integer, got {value!r}")
+    return int(value)

@@ -1,0 +1,41 @@
+"""rnnkit: write the step in NumPy, get the layer.
+
+The names here are the public ones; importing them compiles nothing and imports no optional package.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+from rnnkit import initializers
+from rnnkit.cell import Cell
+from rnnkit.cells import GRUCell, LSTMCell, SimpleRNNCell
+from rnnkit.declared import Draw, Weight, cell
+from rnnkit.functions import (
+    elu,
+    erf,
+    exponential,
+    gelu,
+    hard_sigmoid,
+    hard_silu,
+    leaky_relu,
+    linear,
+    log_sigmoid,
+    log_softmax,
+    mish,
+    relu,
+    relu6,
+    selu,
+    sigmoid,
+    silu,
+    softmax,
+    softplus,
+    softsign,
+    tanh,
+)
+from rnnkit.layers.execution import eager
+from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
+from rnnkit.layers.rnn import RNN
+from rnnkit.layers.stacked import StackedRNNCells
+
+__version__ = "0.1.0"

@@ -1,0 +1,106 @@
+"""The gated recurrent unit (Cho et al. 2014)."""
+
+from __future__ import annotations
+
+from rnnkit.cells.standard import StandardCell
+
+
+class GRUCell(StandardCell):
+    """Gated recurrent unit (Cho et al. 2014, arXiv:1406.1078), its equations 5 to 8 in Keras's order z, r, h::
+
+        z = recurrent_activation(x_z + h @ U_z)                  how much of the state stays
+        r = recurrent_activation(x_r + h @ U_r)                  how much of it the candidate sees
+        n = activation(x_h + r * (h @ U_h + b_h))                reset_after=True, the form of cuDNN
+        n = activation(x_h + (r * h) @ U_h)                      reset_after=False, the paper's
+        h = z * h + (1 - z) * n                                  the paper's z is 1 - z in some later texts
+
+    with ``x_z, x_r, x_h`` the thirds of ``x @ kernel + bias``.
+
+    Parameters
+    ----------
+    units : int
+        U, the size of the state and the output.
+    activation, recurrent_activation : str, callable or None
+        Of the candidate; of the gates.
+    use_bias : bool
+    kernel_initializer, recurrent_initializer, bias_initializer : str, callable or initializer
+    dropout, recurrent_dropout : float in [0, 1]
+        Rates for x and for h inside its products; one mask per call, shared by all steps, only while training.
+    seed : int, optional
+        For weights and masks, where the layer has none of its own.
+    reset_after : bool
+        Apply the reset gate after the product (True) or before it.
+
+    Notes
+    -----
+    One bare state h ``(B, U)``. Weights in order: kernel ``(F, 3U)``, recurrent_kernel ``(U, 3U)``, bias ``(2, 3U)``
+    (its second row for the recurrent products), or ``(3U,)`` with ``reset_after=False``.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.RNN(rk.GRUCell(8), seed=0)(np.zeros((2, 5, 4))).shape
+    (2, 8)
+    """
+
+    gates = 3
+
+    def __init__(
+        self,
+        units,
+        activation="tanh",
+        recurrent_activation="sigmoid",
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        recurrent_initializer="orthogonal",
+        bias_initializer="zeros",
+        dropout=0.0,
+        recurrent_dropout=0.0,
+        seed=None,
+        reset_after=True,
+        *,
+        name=None,
+    ):
+        super().__init__(
+            units,
+            activation=activation,
+            recurrent_activation=recurrent_activation,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            recurrent_initializer=recurrent_initializer,
+            bias_initializer=bias_initializer,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            seed=seed,
+            name=name,
+        )
+        self.reset_after = bool(reset_after)
+        self.state_size = self.units
+
+    @property
+    def bias_shape(self):
+        """One row for x, and one for h where the reset gate comes after the product."""
+        return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
+
+    def call(self, inputs, states, training=False, draws=None):
+        """One step: ``(h, h)``."""
+        units, h = self.units, states[0]
+        x, h_seen = self.dropped(inputs, h, training, draws)
+        from_x = x @ self.kernel
+        if self.use_bias:
+            from_x = from_x + (self.bias[0] if self.reset_after else self.bias)
+        if self.reset_after:
+            from_h = h_seen @ self.recurrent_kernel
+            if self.use_bias:
+                from_h = from_h + self.bias[1]
+        else:
+            from_h = h_seen @ self.recurrent_kernel[:, : 2 * units]
+        z = self.recurrent_activation(from_x[:, :units] + from_h[:, :units])
+        r = self.recurrent_activation(from_x[:, units : 2 * units] + from_h[:, units : 2 * units])
+        if self.reset_after:
+            recurrent = r * from_h[:, 2 * units :]
+        else:
+            recurrent = (r * h_seen) @ self.recurrent_kernel[:, 2 * units :]
+        n = self.activation(from_x[:, 2 * units :] + recurrent)
+        h = z * h + (1 - z) * n
+        return h, h

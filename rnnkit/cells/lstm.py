@@ -1,0 +1,94 @@
+"""The long short-term memory cell (Hochreiter and Schmidhuber 1997; Gers et al. 2000)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnnkit.cells.standard import StandardCell
+
+
+class LSTMCell(StandardCell):
+    """Long short-term memory with a forget gate (Hochreiter and Schmidhuber 1997; Gers et al. 2000)::
+
+        i, f, g, o = quarters of x @ kernel + h @ recurrent_kernel + bias
+        c = recurrent_activation(f) * c + recurrent_activation(i) * activation(g)
+        h = recurrent_activation(o) * activation(c)
+
+    Parameters
+    ----------
+    units : int
+        U, the size of either state and of the output.
+    activation, recurrent_activation : str, callable or None
+        Of the candidate and the cell; of the gates.
+    use_bias : bool
+    kernel_initializer, recurrent_initializer, bias_initializer : str, callable or initializer
+    unit_forget_bias : bool
+        Start the forget gate's bias at 1 (Jozefowicz et al. 2015).
+    dropout, recurrent_dropout : float in [0, 1]
+        Rates for x and for h inside its product; one mask per call, shared by all steps, only while training.
+    seed : int, optional
+        For weights and masks, where the layer has none of its own.
+
+    Notes
+    -----
+    States h, c ``(B, U)`` each. Weights in order: kernel ``(F, 4U)``, recurrent_kernel ``(U, 4U)``, bias ``(4U,)``.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.RNN(rk.LSTMCell(8), return_sequences=True, seed=0)(np.zeros((2, 5, 4))).shape
+    (2, 5, 8)
+    """
+
+    gates = 4
+
+    def __init__(
+        self,
+        units,
+        activation="tanh",
+        recurrent_activation="sigmoid",
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        recurrent_initializer="orthogonal",
+        bias_initializer="zeros",
+        unit_forget_bias=True,
+        dropout=0.0,
+        recurrent_dropout=0.0,
+        seed=None,
+        *,
+        name=None,
+    ):
+        super().__init__(
+            units,
+            activation=activation,
+            recurrent_activation=recurrent_activation,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            recurrent_initializer=recurrent_initializer,
+            bias_initializer=bias_initializer,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            seed=seed,
+            name=name,
+        )
+        self.unit_forget_bias = bool(unit_forget_bias)
+        self.state_size = [self.units, self.units]
+
+    def start_of_bias(self, shape, rng):
+        """Initialize the bias, the forget gate's quarter at 1 with `unit_forget_bias`."""
+        bias = np.array(self.bias_initializer(shape, rng), dtype=np.float64)
+        if self.unit_forget_bias:
+            bias[self.units : 2 * self.units] = 1
+        return bias
+
+    def call(self, inputs, states, training=False, draws=None):
+        """One step: ``(h, [h, c])``."""
+        units, (h, c) = self.units, states
+        x, h = self.dropped(inputs, h, training, draws)
+        z = x @ self.kernel + h @ self.recurrent_kernel
+        if self.use_bias:
+            z = z + self.bias
+        i, f, o = (self.recurrent_activation(z[:, k * units : (k + 1) * units]) for k in (0, 1, 3))
+        c = f * c + i * self.activation(z[:, 2 * units : 3 * units])
+        h = o * self.activation(c)
+        return h, [h, c]

@@ -1,0 +1,73 @@
+"""The fully connected recurrent cell (Elman 1990)."""
+
+from __future__ import annotations
+
+from rnnkit.cells.standard import StandardCell
+
+
+class SimpleRNNCell(StandardCell):
+    """A layer of units that sees its own last output (Elman 1990, "Finding structure in time")::
+
+        h = activation(x @ kernel + bias + h @ recurrent_kernel)
+
+    Parameters
+    ----------
+    units : int
+        U, the size of the state and the output.
+    activation : str, callable or None
+        None is linear; a function takes and returns an array.
+    use_bias : bool
+    kernel_initializer, recurrent_initializer, bias_initializer : str, callable or initializer
+    dropout, recurrent_dropout : float in [0, 1]
+        Rates for x and for h inside its product; one mask per call, shared by all steps, only while training.
+    seed : int, optional
+        For weights and masks, where the layer has none of its own.
+
+    Notes
+    -----
+    One bare state h ``(B, U)``. Weights in order: kernel ``(F, U)``, recurrent_kernel ``(U, U)``, bias ``(U,)``.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.RNN(rk.SimpleRNNCell(3, kernel_initializer="ones"))(np.zeros((2, 5, 4)))
+    array([[0., 0., 0.],
+           [0., 0., 0.]])
+    """
+
+    def __init__(
+        self,
+        units,
+        activation="tanh",
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        recurrent_initializer="orthogonal",
+        bias_initializer="zeros",
+        dropout=0.0,
+        recurrent_dropout=0.0,
+        seed=None,
+        *,
+        name=None,
+    ):
+        super().__init__(
+            units,
+            activation=activation,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            recurrent_initializer=recurrent_initializer,
+            bias_initializer=bias_initializer,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            seed=seed,
+            name=name,
+        )
+        self.state_size = self.units
+
+    def call(self, inputs, states, training=False, draws=None):
+        """One step: ``(h, h)``."""
+        x, h = self.dropped(inputs, states[0], training, draws)
+        z = x @ self.kernel + h @ self.recurrent_kernel
+        if self.use_bias:
+            z = z + self.bias
+        h = self.activation(z)
+        return h, h

@@ -1,0 +1,114 @@
+"""What the cells of Keras have in common: their arguments, kernels, dropout and configuration."""
+
+from __future__ import annotations
+
+import inspect
+import numbers
+
+import numpy as np
+
+from rnnkit.cell import Cell
+from rnnkit.declared import Draw
+from rnnkit.functions import activation, activation_name
+from rnnkit.initializers import initializer, initializer_config
+from rnnkit.sizes import positive_integer
+
+
+def fraction(value, what: str) -> float:
+    """`value` as a float, if it lies in [0, 1]."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not 0 <= value <= 1:
+        raise ValueError(f"expected {what} to be a rate between 0 and 1, got {value!r}")
+    return float(value)
+
+
+class InvertedDropout:
+    """Draws a mask that is 0 at `rate` of the places and ``1 / (1 - rate)`` at the others, so the mean stays."""
+
+    def __init__(self, rate: float):
+        self.rate = rate
+
+    def __call__(self, rng: np.random.Generator, shape) -> np.ndarray:
+        if self.rate == 1:
+            return np.zeros(shape)
+        return (rng.random(shape) >= self.rate) / (1 - self.rate)
+
+
+class StandardCell(Cell):
+    """Base of SimpleRNNCell, GRUCell and LSTMCell; a subclass sets ``gates`` and writes its equations in `call`."""
+
+    gates = 1
+
+    def __init__(
+        self,
+        units,
+        *,
+        use_bias,
+        kernel_initializer,
+        recurrent_initializer,
+        bias_initializer,
+        dropout,
+        recurrent_dropout,
+        seed,
+        name,
+        **activations,
+    ):
+        super().__init__(name=name)
+        self.units = positive_integer(units, "units")
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer = initializer(kernel_initializer)
+        self.recurrent_initializer = initializer(recurrent_initializer)
+        self.bias_initializer = initializer(bias_initializer)
+        self.dropout = fraction(dropout, "dropout")
+        self.recurrent_dropout = fraction(recurrent_dropout, "recurrent_dropout")
+        self.seed = seed
+        for argument, identifier in activations.items():
+            setattr(self, argument, activation(identifier))
+        self.draws = {}
+        if self.dropout:
+            self.draws["dropout"] = Draw(("features",), InvertedDropout(self.dropout))
+        if self.recurrent_dropout:
+            self.draws["recurrent_dropout"] = Draw((self.units,), InvertedDropout(self.recurrent_dropout))
+
+    def build(self, input_shape):
+        """Create ``kernel`` (F, gates*U), ``recurrent_kernel`` (U, gates*U) and, with `use_bias`, ``bias``."""
+        if len(input_shape) != 2:
+            shape = ("batch", "time", *input_shape[1:])
+            raise ValueError(f"expected x of shape (batch, time, features), got ({', '.join(map(str, shape))})")
+        width = self.gates * self.units
+        self.kernel = self.add_weight((input_shape[-1], width), self.kernel_initializer, "kernel")
+        self.recurrent_kernel = self.add_weight((self.units, width), self.recurrent_initializer, "recurrent_kernel")
+        if self.use_bias:
+            self.bias = self.add_weight(self.bias_shape, self.start_of_bias, "bias")
+        self.built = True
+
+    @property
+    def bias_shape(self) -> tuple[int, ...]:
+        """Shape of the bias."""
+        return (self.gates * self.units,)
+
+    def start_of_bias(self, shape, rng):
+        """Initialize the bias; LSTM's forget gate starts elsewhere."""
+        return self.bias_initializer(shape, rng)
+
+    def dropped(self, x, h, training, draws):
+        """`x` and `h` as the matrix products see them: under this call's dropout masks while training."""
+        if training and self.dropout:
+            x = x * draws.dropout
+        if training and self.recurrent_dropout:
+            h = h * draws.recurrent_dropout
+        return x, h
+
+    def get_config(self):
+        """The constructor's arguments as JSON values."""
+        config = {}
+        for argument in list(inspect.signature(type(self)).parameters):
+            value = getattr(self, argument)
+            if argument.endswith("activation"):
+                value = activation_name(value)
+            elif argument.endswith("initializer"):
+                value = initializer_config(value)
+            config[argument] = value
+        return config
+
+    def __repr__(self):
+        return f"{type(self).__name__}({self.units})"

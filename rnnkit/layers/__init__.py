@@ -1,0 +1,1 @@
+"""What a user holds: layers, which check, normalise, run and shape."""

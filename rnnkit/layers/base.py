@@ -1,0 +1,349 @@
+"""What every layer has: a name, a precision, a seed, weights by name, a configuration and a face in the notebook."""
+
+from __future__ import annotations
+
+import html
+import inspect
+import numbers
+import re
+import threading
+from collections.abc import Mapping
+
+import numpy as np
+
+from rnnkit.cell import frozen
+from rnnkit.layers import edge
+
+# One lock for all: building is rare, and a lock per layer would have to be left out of every copy and pickle.
+_build_lock = threading.RLock()
+
+
+class Text(str):
+    """A string that shows its lines, not its quotes, where a session echoes it."""
+
+    __slots__ = ()
+
+    def __repr__(self):
+        return str(self)
+
+
+class Weights(Mapping):
+    """A layer's weights by name: read-only arrays, replaced by assignment.
+
+    ``weights["kernel"] = values`` copies, checks the shape and casts; there is no other way to change a weight.
+    """
+
+    def __init__(self, layer: Layer):
+        self._layer = layer
+
+    def __getitem__(self, name) -> np.ndarray:
+        arrays = self._layer._arrays()
+        if name not in arrays:
+            raise UnknownWeight(name, arrays)
+        return arrays[name]
+
+    def __setitem__(self, name, values):
+        arrays = self._layer._arrays()
+        if name not in arrays:
+            raise UnknownWeight(name, arrays)
+        self._layer._put_arrays({name: _like(arrays[name], values, name)})
+
+    def __iter__(self):
+        return iter(self._layer._arrays())
+
+    def __len__(self):
+        return len(self._layer._arrays())
+
+    def __repr__(self):
+        inside = ", ".join(f"{name!r}: {array.dtype} {array.shape}" for name, array in self.items())
+        return f"{{{inside}}}"
+
+
+class UnknownWeight(ValueError, KeyError):
+    """A weight that doesn't exist; a KeyError too, as mappings promise."""
+
+    def __init__(self, name, arrays):
+        super().__init__(f"expected a weight among {', '.join(arrays) or 'none (not built yet)'}; got {name!r}")
+
+    __str__ = Exception.__str__
+
+
+def _like(old: np.ndarray, values, name: str) -> np.ndarray:
+    values = edge.array(values, f"weight {name!r}")
+    if values.shape != old.shape:
+        raise ValueError(f"expected weight {name!r} of shape {old.shape}, got {values.shape}")
+    return frozen(values, old.dtype)
+
+
+def seed_sequence(seed) -> np.random.SeedSequence:
+    """The sequence that a `seed` argument stands for: an integer, a SeedSequence, its configuration, None for any."""
+    if isinstance(seed, np.random.SeedSequence):
+        return np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key)
+    if isinstance(seed, dict) and set(seed) == {"entropy", "spawn_key"}:
+        return np.random.SeedSequence(seed["entropy"], spawn_key=tuple(seed["spawn_key"]))
+    if seed is not None and (not isinstance(seed, numbers.Integral) or isinstance(seed, bool) or seed < 0):
+        raise ValueError(f"expected seed to be a non-negative integer, a SeedSequence or None, got {seed!r}")
+    return np.random.SeedSequence(None if seed is None else int(seed))
+
+
+class Layer:
+    """Base of all layers: called on arrays, built at the first call or by `build`.
+
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}, optional
+        Precision of weights and results; None takes the first input's, float32 for integers.
+    seed : int or numpy.random.SeedSequence, optional
+        Where weights and masks are drawn from; the same seed gives the same bits, None gives new ones each time.
+    name : str, optional
+    """
+
+    # What a subclass says of its input: the least rank, and how errors write the shape.
+    _least_rank = 1
+    _input_axes = "(batch, …)"
+
+    def __init__(self, *, dtype=None, seed=None, name=None):
+        self.dtype = None if dtype is None else edge.floating(dtype)
+        self._given_seed = seed
+        self._sequence = seed_sequence(seed)
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"expected name to be a string, got {name!r}")
+        self.name = name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
+        self.built = False
+        self._input_shape = None
+        self._generator: np.random.Generator | None = None
+
+    # Building
+
+    def build(self, input_shape) -> None:
+        """Create the weights for inputs of a shape; a layer that was built before keeps its own.
+
+        Parameters
+        ----------
+        input_shape : tuple
+            Batch size and lengths may be None, features may not.
+
+        Raises
+        ------
+        ValueError
+            For a shape that the layer can't take, or another one than it was built for.
+        """
+        shape = edge.shape(input_shape, self._least_rank, self._input_axes)
+        with _build_lock:
+            if self.built:
+                self._check_shape(shape)
+            else:
+                self._build_with(shape, self.dtype or np.dtype("float32"))
+
+    def _build_with(self, shape, dtype):
+        """Build with the precision in place; a failure leaves the layer as it was."""
+        with _build_lock:
+            if self.built:
+                return
+            before, self.dtype = self.dtype, dtype
+            try:
+                self._build(shape)
+            except BaseException:
+                self.dtype = before
+                raise
+            self._input_shape = (None,) * min(self._open_axes, len(shape)) + tuple(shape[self._open_axes :])
+            self.built = True
+
+    _open_axes = 1
+
+    def _build(self, shape):
+        """Create what depends on the input; `shape` has passed the checks."""
+
+    def _check_shape(self, shape):
+        """Refuse another input shape than the layer was built for."""
+        expected = self._input_shape[self._open_axes :]
+        if shape[self._open_axes :] != expected:
+            raise ValueError(f"expected an input of shape {self._input_shape}, got {shape}")
+
+    # Randomness: one child sequence for weights, one for what is drawn per call, the others for parts.
+
+    @property
+    def seed(self):
+        """The seed as given."""
+        return self._given_seed
+
+    def _weight_generator(self) -> np.random.Generator:
+        """The start of the weights' stream, the same at every try to build."""
+        return np.random.default_rng(self._spawned(1)[0])
+
+    def _draw_generator(self) -> np.random.Generator:
+        """The stream that calls draw masks from, where the last call left it."""
+        if self._generator is None:
+            self._generator = np.random.default_rng(self._spawned(2)[1])
+        return self._generator
+
+    def _spawned(self, count: int) -> list[np.random.SeedSequence]:
+        # A new sequence each time: spawning from the same one again would give other children.
+        return np.random.SeedSequence(self._sequence.entropy, spawn_key=self._sequence.spawn_key).spawn(count)
+
+    def _seeds_for_parts(self, count: int) -> list[np.random.SeedSequence]:
+        return self._spawned(2 + count)[2:]
+
+    def _adopt_seed(self, sequence: np.random.SeedSequence) -> None:
+        """Take a seed from the whole that this layer is part of."""
+        self._given_seed, self._sequence, self._generator = sequence, sequence, None
+
+    # Weights
+
+    def _parts(self) -> dict[str, Layer]:
+        """Layers inside this one, by the path that their weights' names begin with."""
+        return {}
+
+    def _own_arrays(self) -> dict[str, np.ndarray]:
+        """This layer's own weights."""
+        return {}
+
+    def _put_own_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Replace some of this layer's own weights; the arrays are checked and frozen."""
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        arrays = dict(self._own_arrays())
+        for path, part in self._parts().items():
+            arrays.update({f"{path}/{name}": array for name, array in part._arrays().items()})
+        return arrays
+
+    def _put_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
+        parts = self._parts()
+        own = {name: array for name, array in arrays.items() if name.partition("/")[0] not in parts}
+        if own:
+            self._put_own_arrays(own)
+        for path, part in parts.items():
+            inside = {n.partition("/")[2]: a for n, a in arrays.items() if n.partition("/")[0] == path}
+            if inside:
+                part._put_arrays(inside)
+
+    @property
+    def weights(self) -> Weights:
+        """The weights by name, read-only, in the order of `get_weights`; empty before `build`."""
+        return Weights(self)
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Copies of the weights, in Keras's order."""
+        return [array.copy() for array in self._arrays().values()]
+
+    def set_weights(self, weights) -> None:
+        """Replace all weights.
+
+        Parameters
+        ----------
+        weights : list of array_like
+            As many, in the order and of the shapes of `get_weights`; copied and cast.
+
+        Raises
+        ------
+        ValueError
+            If their number or a shape differs, or the layer isn't built; nothing is changed then.
+        """
+        arrays = self._arrays()
+        weights = list(weights)
+        if len(weights) != len(arrays):
+            hint = "" if self._is_built() else "; build the layer first"
+            raise ValueError(
+                f"expected {len(arrays)} weights ({', '.join(arrays) or 'none'}), got {len(weights)}{hint}"
+            )
+        new = {name: _like(old, value, name) for (name, old), value in zip(arrays.items(), weights, strict=True)}
+        self._put_arrays(new)
+
+    def _is_built(self) -> bool:
+        return self.built
+
+    def count_params(self) -> int:
+        """How many numbers the weights hold.
+
+        Raises
+        ------
+        ValueError
+            If the layer isn't built.
+        """
+        if not self._is_built():
+            raise ValueError(
+                f"expected the layer {self.name!r} to be built; call build(input_shape) or the layer first"
+            )
+        return sum(array.size for array in self._arrays().values())
+
+    # Shapes and masks
+
+    def compute_output_shape(self, input_shape):
+        """The shape of what a call returns; None for the batch size or a length stays None."""
+        return edge.shape(input_shape, self._least_rank, self._input_axes)
+
+    def compute_mask(self, inputs, mask=None):
+        """The mask that goes with the output: the input's."""
+        return mask
+
+    # Configuration
+
+    def get_config(self) -> dict:
+        """The constructor's arguments as JSON values; `from_config` makes an unbuilt layer of them."""
+        seed = self._given_seed
+        if isinstance(seed, np.random.SeedSequence):
+            seed = {"entropy": seed.entropy, "spawn_key": list(seed.spawn_key)}
+        elif seed is not None and not isinstance(seed, dict):
+            seed = int(seed)
+        return {"dtype": None if self.dtype is None else self.dtype.name, "seed": seed, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict):
+        """A new layer, not built, from what `get_config` gave."""
+        return cls(**config)
+
+    # State between calls: a layer with parts passes on, a layer without has none.
+
+    def _stateful_layers(self) -> list[Layer]:
+        return [layer for part in self._parts().values() for layer in part._stateful_layers()]
+
+    # Faces
+
+    def _arguments(self) -> str:
+        """What tells this layer from the default one, as its constructor would read it."""
+        shown, config = [], self.get_config()
+        for parameter in inspect.signature(type(self)).parameters.values():
+            value = config.get(parameter.name)
+            if parameter.default is parameter.empty and parameter.name in config:
+                shown.append(repr(value))
+            elif parameter.name in config and value != parameter.default and parameter.name not in ("dtype", "name"):
+                shown.append(f"{parameter.name}={value!r}")
+        return ", ".join(shown)
+
+    def __repr__(self):
+        return f"{type(self).__name__}({self._arguments()})"
+
+    def _shape_line(self) -> str:
+        if self._input_shape is None:
+            return "not built"
+        return f"{show_shape(self._input_shape)} → {show_shape(self.compute_output_shape(self._input_shape))}"
+
+    def _road_line(self) -> str | None:
+        """Which road the layer's step takes, for those that have one."""
+        return None
+
+    def _repr_html_(self):
+        built = self._is_built()
+        facts = [("shape", self._shape_line())]
+        if built:
+            facts.append(("parameters", f"{self.count_params():,}"))
+        if self.dtype is not None:
+            facts.append(("dtype", self.dtype.name))
+        if road := self._road_line():
+            facts.append(("road", road))
+        lines = "".join(f"<tr><th>{k}</th><td colspan=2>{html.escape(v)}</td></tr>" for k, v in facts)
+        arrays = self._arrays() if built else {}
+        rows = "".join(
+            f"<tr><td>{html.escape(name)}</td><td>{array.shape}</td><td>{array.dtype}</td></tr>"
+            for name, array in arrays.items()
+        )
+        table = f"<tr><th>weight</th><th>shape</th><th>dtype</th></tr>{rows}" if rows else ""
+        title = f"<strong>{html.escape(self.name)}</strong> <code>{html.escape(repr(self))}</code>"
+        return f"<div>{title}<table>{lines}{table}</table></div>"
+
+
+def show_shape(shape) -> str:
+    """A shape, or several, for people: a dash for open sizes."""
+    if isinstance(shape, (list, tuple)) and shape and all(size is None or isinstance(size, int) for size in shape):
+        return "(" + ", ".join("–" if size is None else str(size) for size in shape) + ")"
+    return ", ".join(show_shape(part) for part in shape)

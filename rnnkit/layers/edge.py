@@ -1,0 +1,119 @@
+"""Checks of what a user hands in: every array becomes the layer's own kind here, or an error in one sentence."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def array(value, what: str) -> np.ndarray:
+    """`value` as an array of real numbers.
+
+    Raises
+    ------
+    TypeError
+        For strings, objects, complex and other dtypes that are no real numbers.
+    """
+    found = np.asarray(value)
+    if found.dtype.kind not in "fiub":
+        raise TypeError(f"expected {what} to hold real numbers, got dtype {found.dtype}")
+    return found
+
+
+def floating(dtype) -> np.dtype:
+    """The precision a layer computes in, float32 or float64.
+
+    Raises
+    ------
+    TypeError
+        For any other dtype.
+    """
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        raise TypeError(f"expected dtype float32 or float64, got {dtype!r}") from None
+    if found.kind != "f" or found.itemsize not in (4, 8):
+        instead = "float64" if found.itemsize > 8 else "float32"
+        raise TypeError(f"expected dtype float32 or float64, got {found}; convert with astype(np.{instead})")
+    return np.dtype("float32" if found.itemsize == 4 else "float64")
+
+
+def precision_of(x: np.ndarray) -> np.dtype:
+    """The precision that an input asks for: its own, or float32 for integers and booleans."""
+    return floating(x.dtype) if x.dtype.kind == "f" else np.dtype("float32")
+
+
+def cast(x: np.ndarray, dtype: np.dtype, kept_axes: int = 2) -> np.ndarray:
+    """`x` in `dtype` with contiguous trailing axes; the first `kept_axes` keep any stride. No copy where none is due."""
+    if x.dtype != dtype:  # another byte order is another dtype
+        return x.astype(dtype, order="C")
+    stride = x.itemsize
+    for axis in range(x.ndim - 1, kept_axes - 1, -1):
+        if x.strides[axis] != stride and x.shape[axis] > 1:
+            return np.ascontiguousarray(x)
+        stride *= x.shape[axis]
+    return x if x.flags.aligned else x.copy()
+
+
+def mask(value, batch_size: int, length: int) -> np.ndarray:
+    """A mask as booleans ``(B, T)``; any dtype of numbers, non-zero uses the step.
+
+    Raises
+    ------
+    ValueError
+        For any shape but ``(B, T)`` and ``(B, T, 1)``.
+    TypeError
+        For a dtype that is no number.
+    """
+    found = np.asarray(value)
+    if found.dtype.kind not in "fiubc":
+        raise TypeError(f"expected mask to hold numbers or booleans, got dtype {found.dtype}")
+    if found.shape == (batch_size, length, 1):
+        found = found[:, :, 0]
+    if found.shape != (batch_size, length):
+        raise ValueError(f"expected mask of shape {(batch_size, length)}, one value per step; got {np.shape(value)}")
+    return np.ascontiguousarray(found != 0)
+
+
+def constants(value, batch_size: int, dtype: np.dtype) -> tuple[np.ndarray, ...]:
+    """A list of arrays ``(B, …)``, cast.
+
+    Raises
+    ------
+    ValueError
+        If one has another number of rows.
+    TypeError
+        If it is not a list.
+    """
+    if not isinstance(value, (list, tuple)):
+        raise TypeError(f"expected constants to be a list of arrays, got {type(value).__name__}")
+    found = tuple(array(one, "constants") for one in value)
+    for one in found:
+        if one.ndim == 0 or one.shape[0] != batch_size:
+            raise ValueError(
+                f"expected constants of shape ({batch_size}, …), one entry per row of x, got {one.shape}; "
+                "what all rows share is a weight or an array that the step captures"
+            )
+    return tuple(cast(one, dtype, kept_axes=0) for one in found)
+
+
+def rank_error(what: str, axes: str, features, got) -> ValueError:
+    """The error for an `x` of another rank or with other features than expected."""
+    tail = "features" if features is None else ", ".join(map(str, features))
+    return ValueError(f"expected {what} of shape ({axes}, {tail}), got {tuple(got)}")
+
+
+def shape(value, least_rank: int, what: str) -> tuple:
+    """An input shape ``(B, …)`` with None where a size is open.
+
+    Raises
+    ------
+    ValueError
+        If it is no sequence of sizes, or too short.
+    """
+    try:
+        found = tuple(None if size is None else int(size) for size in value)
+    except (TypeError, ValueError):
+        raise ValueError(f"expected a shape such as (None, None, 8), got {value!r}") from None
+    if len(found) < least_rank or any(size is not None and size < 0 for size in found):
+        raise ValueError(f"expected a shape {what}, got {tuple(value)}")
+    return found

@@ -1,0 +1,371 @@
+"""The recurrent layer: any cell over sequences, with masks, directions and states kept between calls."""
+
+from __future__ import annotations
+
+import copy
+import operator
+
+import numpy as np
+
+from rnnkit.cell import Cell, as_cell, call_initial, prepare
+from rnnkit.configuration import deserialize, serialize
+from rnnkit.engine.record import Record, Result
+from rnnkit.layers import edge
+from rnnkit.layers.base import Layer, Text
+from rnnkit.layers.execution import Execution, declared_output_shape
+from rnnkit.layers.stacked import StackedRNNCells
+
+
+class RNN(Layer):
+    """A layer that runs a cell along time. For every row of the batch it equals the loop::
+
+        held = 0
+        for t in range(T):                              # T-1 … 0 with go_backwards
+            output, new_states = step(x[t], states)
+            if mask[t]:
+                states, held = new_states, output
+            outputs.append(held)                        # 0 for a masked step with zero_output_for_mask
+        return outputs if return_sequences else held
+
+    Parameters
+    ----------
+    cell : declared cell, Cell, object with ``call`` and ``state_size``, or a list of cells
+        A list is a stack: every step passes through all cells.
+    return_sequences : bool
+        Return the output of every step ``(B, T, *O)`` rather than the last ``(B, *O)``.
+    return_state : bool
+        Return ``(output, *states)``, the states after the last processed step.
+    go_backwards : bool
+        Process the steps from the last to the first; outputs come in that order.
+    stateful : bool
+        Start each call where the last one ended, row by row, until `reset_states`.
+    unroll : bool
+        Accepted for compatibility; changes nothing.
+    zero_output_for_mask : bool
+        Put out zeros at masked steps rather than the held output, with `return_sequences`.
+    dtype : {"float32", "float64"}, optional
+        Default: the first input's.
+    seed : int, optional
+    name : str, optional
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> layer = rk.RNN(rk.GRUCell(4), return_sequences=True, return_state=True, seed=0)
+    >>> outputs, h = layer(np.ones((2, 5, 3)))
+    >>> outputs.shape, h.shape, bool((outputs[:, -1] == h).all())
+    ((2, 5, 4), (2, 4), True)
+    """
+
+    _least_rank = 3
+    _open_axes = 2
+    _input_axes = "(batch, time, features)"
+
+    def __init__(
+        self,
+        cell,
+        return_sequences=False,
+        return_state=False,
+        go_backwards=False,
+        stateful=False,
+        unroll=False,
+        zero_output_for_mask=False,
+        *,
+        dtype=None,
+        seed=None,
+        name=None,
+    ):
+        self.cell = StackedRNNCells(cell) if isinstance(cell, (list, tuple)) else as_cell(cell)
+        super().__init__(dtype=dtype, seed=getattr(cell, "seed", None) if seed is None else seed, name=name)
+        self._spec = self.cell._states()
+        self.return_sequences = bool(return_sequences)
+        self.return_state = bool(return_state)
+        self.go_backwards = bool(go_backwards)
+        self.stateful = bool(stateful)
+        self.unroll = bool(unroll)
+        self.zero_output_for_mask = bool(zero_output_for_mask)
+        self._execution: Execution | None = None
+        self._kept: tuple[np.ndarray, ...] | None = None
+
+    # Calls: edge, run, shape
+
+    def __call__(self, sequences, initial_state=None, mask=None, training=False, constants=None):
+        """Run the cell over sequences.
+
+        Parameters
+        ----------
+        sequences : array_like (B, T, *features)
+        initial_state : list of array_like (B, *state), optional
+            A bare array for a single state; a list per cell for a stack. Default: the cell's, or the kept states.
+        mask : array_like (B, T) or (B, T, 1), optional
+            Non-zero uses the step; a masked step holds all states and the output.
+        training : bool
+            Whether dropout acts.
+        constants : list of array_like (B, …), optional
+            Given to every step, to a cell that takes them.
+
+        Returns
+        -------
+        ndarray, or (ndarray, *states) with `return_state`
+
+        Raises
+        ------
+        ValueError, TypeError
+            For an input that doesn't fit; the layer is unchanged then.
+        """
+        result = self._run(sequences, initial_state, mask, training, constants, self.return_sequences, False)
+        output = result.outputs if self.return_sequences else result.last
+        return (output, *self._spec.pack(result.states)) if self.return_state else output
+
+    def trajectory(self, sequences, initial_state=None, mask=None, training=False, constants=None):
+        """Every output and every state at every step, for the arguments of a call.
+
+        Returns
+        -------
+        outputs : ndarray (B, T, *O)
+        states : list of ndarray (B, T, *state)
+            In processing order, nested as `initial_state` is; a masked step shows the held state.
+        """
+        result = self._run(sequences, initial_state, mask, training, constants, True, True)
+        return result.outputs, self._spec.pack(result.trajectory)
+
+    def _run(self, sequences, initial_state, mask, training, constants, sequences_wanted, trajectory) -> Result:
+        x = edge.array(sequences, "x")
+        features = self._input_shape[2:] if self.built else None
+        if x.ndim < 3 or (features is not None and x.shape[2:] != features):
+            raise edge.rank_error("x", "batch, time", features, x.shape)
+        dtype = self.dtype or edge.precision_of(x)
+        batch_size, length = x.shape[:2]
+        if mask is not None:
+            mask = edge.mask(mask, batch_size, length)
+        constants = () if constants is None else self._constants(constants, batch_size, dtype)
+        states = self._start(initial_state, batch_size, dtype)
+        if not self.built:
+            self._build_with(x.shape, dtype)
+        execution, training = self._execution, bool(training)
+        step, draws = execution.step, {}
+        if step.draws:
+            rng = self._draw_generator()
+            for name in step.used_draws(constants, training):
+                draws[name] = step.draw(name, batch_size, rng, dtype)
+        if states is None:
+            states = step.initial_states(batch_size, dtype)
+        record = Record(
+            x=edge.cast(x, dtype),
+            states=states,
+            weights=self.cell._all_weights(),
+            mask=mask,
+            constants=constants,
+            draws=draws,
+            reverse=self.go_backwards,
+            zero_masked=self.zero_output_for_mask,
+            sequences=sequences_wanted,
+            trajectory=trajectory,
+            training=training,
+        )
+        result = execution.run(record)
+        if self.stateful:
+            self._kept = tuple(state.copy() for state in result.states)
+        return result
+
+    def _constants(self, constants, batch_size, dtype):
+        if not self.cell._takes("constants"):
+            raise ValueError(
+                f"expected no constants: the step of {self.cell!r} doesn't name them, got {len(constants)}"
+            )
+        return edge.constants(constants, batch_size, dtype)
+
+    def _start(self, initial_state, batch_size, dtype):
+        """The states that a call starts from, or None for the cell's own."""
+        if self.stateful and self._kept is not None and self._kept[0].shape[0] != batch_size:
+            raise ValueError(
+                f"expected a batch of {self._kept[0].shape[0]} rows, as this stateful layer has states for, got "
+                f"{batch_size}; reset_states() frees the batch size"
+            )
+        if initial_state is not None:
+            return self._spec.unpack(initial_state, batch_size, dtype)
+        return self._kept if self.stateful else None
+
+    # Building
+
+    def _build(self, shape):
+        features = shape[2:]
+        if any(size is None for size in features):
+            raise ValueError(f"expected known features in the shape (batch, time, features), got {shape}")
+        fresh = not self.cell.built
+        try:
+            prepare(self.cell, (shape[0], *features), self.dtype, self._weight_generator())
+            execution = Execution(self.cell, features, self.dtype)
+            execution.read()
+        except BaseException:
+            if fresh:
+                unbuild(self.cell)
+            raise
+        self._execution = execution
+
+    def _own_arrays(self):
+        return self.cell._all_weights() if self.built else {}
+
+    def _put_own_arrays(self, arrays):
+        self.cell._replace_weights(arrays)
+
+    # States between calls
+
+    @property
+    def states(self) -> list | None:
+        """Copies of the states that the next call of a stateful layer starts from; None where that isn't known yet."""
+        return None if self._kept is None else self._spec.pack([state.copy() for state in self._kept])
+
+    def get_initial_state(self, batch_size: int) -> list:
+        """The states before the first step, ``(B, *state)`` each, as `initial_state` takes them."""
+        return self._spec.pack(self._initial_states(batch_size))
+
+    def _initial_states(self, batch_size):
+        given = call_initial(self.cell.get_initial_state, batch_size)
+        if not isinstance(given, (list, tuple)) and not hasattr(given, "__array__"):
+            given = list(given)
+        return self._spec.unpack(given, batch_size, self.dtype or np.dtype("float32"), "get_initial_state")
+
+    def reset_states(self, states=None, rows=None) -> None:
+        """Set what the next call of a stateful layer starts from.
+
+        Parameters
+        ----------
+        states : list of array_like (B, *state), optional
+            As `initial_state`; also sets the batch size. Default: back to the cell's initial state, for any batch size.
+        rows : sequence of int, optional
+            Reset these rows of the batch only.
+
+        Raises
+        ------
+        ValueError
+            If the layer isn't stateful, a shape is wrong or a row isn't there.
+        """
+        self._keep(self._reset(states, rows))
+
+    reset_state = reset_states
+
+    def _keep(self, kept):
+        self._kept = kept
+
+    def _reset(self, states, rows):
+        if not self.stateful:
+            raise ValueError(f"expected a stateful layer to reset; {self.name!r} was made with stateful=False")
+        if rows is None:
+            if states is None:
+                return None
+            if not self.built:
+                raise ValueError(f"expected the layer {self.name!r} to be built before its states are set")
+            return self._spec.unpack(states, None, self.dtype, "states")
+        if states is not None:
+            raise ValueError("expected either states or rows to reset, got both")
+        count = 0 if self._kept is None else self._kept[0].shape[0]
+        rows = [operator.index(row) for row in np.atleast_1d(np.asarray(rows, dtype=object)).ravel()]
+        if missing := [row for row in rows if not 0 <= row < count]:
+            raise ValueError(f"expected rows below {count}, the batch size of the kept states, got {missing[0]}")
+        kept = tuple(state.copy() for state in self._kept)
+        for state, start in zip(kept, self._initial_states(count), strict=True):
+            state[rows] = start[rows]
+        return kept
+
+    def _stateful_layers(self):
+        return [self] if self.stateful else []
+
+    # Shapes and masks
+
+    def compute_output_shape(self, input_shape):
+        """The shape of what a call returns, as a tuple of shapes with `return_state`; None stays None.
+
+        Examples
+        --------
+        >>> import rnnkit as rk
+        >>> rk.LSTM(8, return_sequences=True).compute_output_shape((None, None, 3))
+        (None, None, 8)
+        """
+        shape = edge.shape(input_shape, self._least_rank, self._input_axes)
+        if self.built:
+            self._check_shape(shape)
+            output = self._execution.output_shape()
+        else:
+            output = self._output_shape_unbuilt(shape)
+        output = (*shape[: 2 if self.return_sequences else 1], *output)
+        if not self.return_state:
+            return output
+        return (output, *self._spec.pack([(shape[0], *state) for state in self._spec.shapes]))
+
+    def _output_shape_unbuilt(self, shape):
+        if any(size is None for size in shape[2:]):
+            return declared_output_shape(self.cell)
+        trial = copy.deepcopy(self.cell)
+        prepare(trial, (None, *shape[2:]), np.dtype("float32"), np.random.default_rng(0))
+        return Execution(trial, shape[2:], np.dtype("float32")).output_shape()
+
+    def compute_mask(self, inputs, mask=None):
+        """The mask of the output: the input's with `return_sequences`, in processing order; None for states."""
+        if mask is not None:
+            mask = np.asarray(mask)[:, ::-1] if self.go_backwards else mask
+        output = mask if self.return_sequences else None
+        return [output, *(None for _ in self._spec.pack(self._spec.shapes))] if self.return_state else output
+
+    # Configuration and faces
+
+    def get_config(self):
+        """The constructor's arguments as JSON values.
+
+        Raises
+        ------
+        TypeError
+            If the cell has no configuration.
+        """
+        return {"cell": serialize(self.cell)} | self._flags() | super().get_config()
+
+    def _flags(self) -> dict:
+        names = "return_sequences return_state go_backwards stateful unroll zero_output_for_mask".split()
+        return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def from_config(cls, config):
+        """A new layer, not built, from what `get_config` gave."""
+        return cls(**(config | {"cell": deserialize(config["cell"])}))
+
+    def _arguments(self):
+        return ", ".join([repr(self.cell), *(f"{name}=True" for name, on in self._flags().items() if on)])
+
+    def explain(self, source: bool = False) -> str:
+        """Which road the step takes, why, and the plan in words; with `source`, the text that is compiled."""
+        if not self.built:
+            return Text(f"{self.name}: not built yet; a layer reads its step at build(input_shape) or the first call")
+        return Text(self._execution.explain(source=source))
+
+    def _road_line(self):
+        if not self.built or not self._execution.executors:
+            return None
+        return ", ".join(dict.fromkeys(str(e.road) for e in self._execution.executors.values()))
+
+    def __getstate__(self):
+        # Executors hold compiled code; a copy chooses its own, from the same cell.
+        return self.__dict__ | {"_execution": None}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        if self.built:
+            self._execution = Execution(self.cell, self._input_shape[2:], self.dtype)
+
+
+def unbuild(cell: Cell) -> None:
+    """Take back a build: the cell's weights go, and those of its parts."""
+    cell.__dict__.pop("_weights", None)
+    cell.built = False
+    for part in cell._parts().values():
+        unbuild(part)
+
+
+def unbuilt_copy(layer: RNN) -> RNN:
+    """A layer of the same configuration that shares nothing; a cell without a configuration is copied."""
+    try:
+        return type(layer).from_config(layer.get_config())
+    except (TypeError, ValueError):
+        config = {"dtype": layer.dtype, "seed": layer._given_seed, "name": layer.name} | layer._flags()
+        cell = copy.deepcopy(layer.cell)
+        unbuild(cell)
+        return RNN(cell, **config)

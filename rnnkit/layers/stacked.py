@@ -1,0 +1,108 @@
+"""Several cells as one: every step passes through all of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnnkit.cell import Cell, Under, as_cell, call_initial, current_build, prepare
+from rnnkit.configuration import deserialize, serialize
+from rnnkit.layers.execution import declared_output_shape
+from rnnkit.states import StateSpec
+from rnnkit.step import Step
+
+
+class StackedRNNCells(Cell):
+    """A stack of cells that is a cell itself; one step is::
+
+        for cell, state in zip(cells, states):
+            x, state = cell(x, state)
+
+    Parameters
+    ----------
+    cells : list of cells
+        Bottom cell first. The states are a list with one entry per cell, nested as the cell's own are; weights are
+        named ``0/kernel``, ``1/kernel`` and so on.
+    name : str, optional
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> layer = rk.RNN(rk.StackedRNNCells([rk.LSTMCell(8), rk.GRUCell(4)]), return_state=True, seed=0)
+    >>> y, (h, c), s = layer(np.zeros((2, 5, 3)))
+    >>> y.shape, h.shape, c.shape, s.shape
+    ((2, 4), (2, 8), (2, 8), (2, 4))
+    """
+
+    def __init__(self, cells, *, name=None):
+        super().__init__(name=name)
+        if not isinstance(cells, (list, tuple)) or not cells:
+            raise ValueError(f"expected a list of cells, at least one, got {cells!r}")
+        self.cells = [StackedRNNCells(cell) if isinstance(cell, (list, tuple)) else as_cell(cell) for cell in cells]
+
+    @property
+    def state_size(self):
+        """One entry per cell."""
+        return [cell._states().state_size for cell in self.cells]
+
+    def build(self, input_shape):
+        """Build every cell for the output of the one below."""
+        self._features = []
+        features = tuple(input_shape[1:])
+        dtype, rng = current_build()
+        for cell, own in zip(self.cells, rng.spawn(len(self.cells)), strict=True):
+            seed = getattr(cell, "seed", None)
+            prepare(cell, (input_shape[0], *features), dtype, own if seed is None else np.random.default_rng(seed))
+            self._features.append(features)
+            step = Step(cell, features)
+            features = declared_output_shape(cell) if step.takes_constants else step.output_shape()
+        self.built = True
+
+    def call(self, inputs, states, constants=(), training=False):
+        """One step through all cells."""
+        output, flat = self._advance(inputs, self._states()._flatten(states, "states"), constants, training, {})
+        return output, self._states().pack(flat)
+
+    def get_initial_state(self, batch_size):
+        """One entry per cell, each the cell's own."""
+        return [call_initial(cell.get_initial_state, batch_size) for cell in self.cells]
+
+    def get_config(self):
+        """The cells' configurations."""
+        config = {"cells": [serialize(cell) for cell in self.cells]}
+        return config | {"name": self.name} if self.name else config
+
+    @classmethod
+    def from_config(cls, config):
+        """A stack from what `get_config` gave."""
+        return cls(**(config | {"cells": [deserialize(cell) for cell in config["cells"]]}))
+
+    def __repr__(self):
+        return f"StackedRNNCells([{', '.join(map(repr, self.cells))}])"
+
+    def _states(self):
+        return StateSpec(parts=[cell._states() for cell in self.cells])
+
+    def _output_size(self):
+        return self.cells[-1]._output_size()
+
+    def _parts(self):
+        return {str(i): cell for i, cell in enumerate(self.cells)}
+
+    def _takes(self, name):
+        return any(cell._takes(name) for cell in self.cells)
+
+    def _draws(self, feature_shape):
+        return {
+            f"{i}/{name}": draw
+            for i, (cell, features) in enumerate(zip(self.cells, self._features, strict=True))
+            for name, draw in cell._draws(features).items()
+        }
+
+    def _advance(self, x, states, constants, training, draws):
+        new, states = [], list(states)
+        for i, cell in enumerate(self.cells):
+            count = len(cell._states().shapes)
+            own, states = states[:count], states[count:]
+            x, changed = cell._advance(x, tuple(own), constants, training, Under(draws, str(i)))
+            new += changed
+        return x, tuple(new)
