@@ -7,13 +7,13 @@ lanes one by one, with numba's own scalar function.
 import math
 
 import numpy as np
-from numba import types
 from numba.extending import intrinsic
 
 from rnnkit.engine import error_function, exponential, trigonometry, vector
-from rnnkit.engine.value import Value, absolute as _absolute, by_lane, copysign as _copysign, select as _select
+from rnnkit.engine.value import Value, by_lane
+from rnnkit.engine.value import absolute as _absolute
+from rnnkit.engine.value import select as _select
 from rnnkit.engine.vector import (
-    Mask,
     Vector,
     common,
     common_mask,
@@ -267,11 +267,10 @@ fmod = _lanewise(np.fmod)
 remainder = _lanewise(np.remainder)
 floor_divide = _lanewise(np.floor_divide)
 
-FUNCTIONS = (
+FUNCTIONS = tuple(
     "absolute sqrt floor ceil trunc rint copysign minimum maximum exp exp2 expm1 log log2 log10 log1p tanh sigmoid "
     "softplus log_sigmoid sinh cosh arcsinh arccosh arctanh logaddexp logaddexp2 erf erfc sin cos tan arcsin arccos "
     "arctan positive negative square reciprocal sign heaviside deg2rad rad2deg fmax fmin add subtract multiply divide "
     "isnan isinf isfinite signbit less less_equal greater greater_equal equal not_equal logical_and logical_or "
     "logical_xor logical_not power arctan2 hypot cbrt fmod remainder floor_divide"
 ).split()
-FUNCTIONS = tuple(FUNCTIONS)

@@ -10,8 +10,9 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
+from rnnkit.engine.memory import load_unaligned, store_unaligned
+from rnnkit.engine.registers import LANES, LLVM_FLOATS, REGISTERS
 from rnnkit.engine.value import Value, broadcast, fma
-from rnnkit.engine.vector import LANES, LLVM_FLOATS, REGISTERS, load_unaligned, store_unaligned
 
 # 24 of 32 registers, or 12 of 16, hold sums; the rest are for a row of the panel and an element of A.
 ROWS = 6

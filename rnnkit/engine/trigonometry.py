@@ -92,7 +92,9 @@ def _with_libm(name, x, result):
 
         def libm(element):
             arguments = [element.value]
-            return Value(builder, call_intrinsic(builder, f"llvm.{name}.{type_name(element.type)}", element.type, arguments))
+            return Value(
+                builder, call_intrinsic(builder, f"llvm.{name}.{type_name(element.type)}", element.type, arguments)
+            )
 
         mixed = select(far, by_lane(libm, x), result)
         inside = builder.block
@@ -109,7 +111,8 @@ def _quarter_turned(sine, cosine, quadrant):
 
 
 def sin(x):
-    return _with_libm("sin", x, _quarter_turned(*_octant(x)))
+    near = select(x == 0, x, _quarter_turned(*_octant(x)))  # keeps the sign of 0
+    return _with_libm("sin", x, near)
 
 
 def cos(x):
@@ -120,7 +123,7 @@ def cos(x):
 def tan(x):
     sine, cosine, quadrant = _octant(x)
     odd = (quadrant & 1) != 0
-    near = select(odd, -cosine, sine) / select(odd, sine, cosine)
+    near = select(x == 0, x, select(odd, -cosine, sine) / select(odd, sine, cosine))
     far = _with_libm("sin", x, near) / _with_libm("cos", x, near.constant(1))
     return select(absolute(x) > LIMIT[x.width], far, near)
 
