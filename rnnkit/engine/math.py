@@ -268,9 +268,11 @@ remainder = _lanewise(np.remainder)
 floor_divide = _lanewise(np.floor_divide)
 
 FUNCTIONS = tuple(
-    "absolute sqrt floor ceil trunc rint copysign minimum maximum exp exp2 expm1 log log2 log10 log1p tanh sigmoid "
-    "softplus log_sigmoid sinh cosh arcsinh arccosh arctanh logaddexp logaddexp2 erf erfc sin cos tan arcsin arccos "
-    "arctan positive negative square reciprocal sign heaviside deg2rad rad2deg fmax fmin add subtract multiply divide "
-    "isnan isinf isfinite signbit less less_equal greater greater_equal equal not_equal logical_and logical_or "
-    "logical_xor logical_not power arctan2 hypot cbrt fmod remainder floor_divide"
-).split()
+    (
+        "absolute sqrt floor ceil trunc rint copysign minimum maximum exp exp2 expm1 log log2 log10 log1p tanh sigmoid "
+        "softplus log_sigmoid sinh cosh arcsinh arccosh arctanh logaddexp logaddexp2 erf erfc sin cos tan arcsin arccos "
+        "arctan positive negative square reciprocal sign heaviside deg2rad rad2deg fmax fmin add subtract multiply divide "
+        "isnan isinf isfinite signbit less less_equal greater greater_equal equal not_equal logical_and logical_or "
+        "logical_xor logical_not power arctan2 hypot cbrt fmod remainder floor_divide"
+    ).split()
+)
