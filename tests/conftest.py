@@ -1,0 +1,33 @@
+"""One folder of compiled programs for the whole test session (RNNKIT_TEST_CACHE names one that outlives it)."""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+import pytest
+
+if kept := os.environ.get("RNNKIT_TEST_CACHE"):
+    os.environ["RNNKIT_CACHE_DIR"] = kept
+else:
+    # set before rnnkit is imported, and inherited by the processes that tests start
+    os.environ["RNNKIT_CACHE_DIR"] = tempfile.mkdtemp(prefix="rnnkit-tests-")
+    # a forked child ends by os._exit and so leaves the folder alone
+    atexit.register(shutil.rmtree, os.environ["RNNKIT_CACHE_DIR"], ignore_errors=True)
+
+
+@pytest.fixture
+def rng():
+    import numpy as np
+
+    return np.random.default_rng(11)
+
+
+@pytest.fixture
+def threads():
+    """``set_num_threads``, put back as it was after the test."""
+    import rnnkit as rk
+
+    before = rk.get_num_threads()
+    yield rk.set_num_threads
+    rk.set_num_threads(before)

@@ -1,0 +1,216 @@
+"""Compiled programs on disk: row X5 (and C10 across processes) of docs/contract.md."""
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import rnnkit as rk
+
+PROGRAM = """
+import warnings
+warnings.simplefilter("error")
+import numpy as np
+import rnnkit as rk
+
+@rk.cell(states={"h": "units"}, weights={"kernel": rk.Weight(("features", "units"), "glorot_uniform")})
+def cached(x, states, weights):
+    h = 0.5 * states[0] + x @ weights.kernel
+    return h, (h,)
+
+x = np.arange(24.0).reshape(2, 4, 3)
+print(rk.RNN(cached(units=5), seed=1)(x).tobytes().hex())
+"""
+ROOT = Path(__file__).parent.parent
+
+
+def start(folder, code=PROGRAM, **environment):
+    environment = {"RNNKIT_CACHE_DIR": str(folder), "PYTHONDONTWRITEBYTECODE": "1", **environment}
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process):
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert not errors, errors
+    return output.strip()
+
+
+def files(folder):
+    return sorted(path for path in Path(folder).rglob("*") if path.is_file())
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """A cache folder that holds the program, and what the program printed when it was compiled."""
+    folder = tmp_path_factory.mktemp("cache") / "of" / "programs"  # parents are made too
+    return folder, finish(start(folder))
+
+
+@pytest.fixture
+def copied(filled, tmp_path):
+    shutil.copytree(filled[0], tmp_path / "cache")
+    return tmp_path / "cache", filled[1]
+
+
+def test_X5_programs_are_kept_and_found_again(copied):
+    folder, printed = copied
+    before = {path: path.stat().st_mtime_ns for path in files(folder)}
+    assert before
+    assert finish(start(folder)) == printed
+    assert {path: path.stat().st_mtime_ns for path in files(folder)} == before  # nothing compiled, nothing left behind
+
+
+def test_X5_eight_processes_at_once_on_an_empty_cache(filled, tmp_path):
+    processes = [start(tmp_path / "cache") for _ in range(8)]
+    assert [finish(process) for process in processes] == [filled[1]] * 8
+    kept = files(tmp_path / "cache")
+    assert kept and not [path for path in kept if "tmp" in path.suffix]
+    assert finish(start(tmp_path / "cache")) == filled[1]
+    assert files(tmp_path / "cache") == kept
+
+
+DAMAGE = {
+    "empty": lambda content: b"",
+    "truncated": lambda content: content[: len(content) // 2],
+    "garbage": lambda content: b"\x80\x05garbage\xff\x00" * 20,
+    "one_bit": lambda content: content[:-9] + bytes([content[-9] ^ 1]) + content[-8:],
+}
+
+
+@pytest.mark.parametrize("damage", list(DAMAGE))
+def test_X5_damaged_entries_are_a_miss(damage, copied):
+    folder, printed = copied
+    for path in files(folder):
+        path.write_bytes(DAMAGE[damage](path.read_bytes()))
+    assert finish(start(folder)) == printed
+    assert finish(start(folder)) == printed
+
+
+def test_X5_each_damaged_kind_of_file_alone_is_a_miss(copied, filled):
+    folder, printed = copied
+    processes = []
+    for suffix in sorted({path.suffix for path in files(folder)}):
+        other = folder.parent / f"only{suffix}"
+        shutil.copytree(folder, other)
+        for path in files(other):
+            if path.suffix == suffix:
+                path.write_bytes(path.read_bytes()[:-20])
+        processes.append(start(other))
+    assert [finish(process) for process in processes] == [printed] * len(processes)
+
+
+def test_X5_a_folder_that_cannot_be_written(filled, tmp_path):
+    folder = tmp_path / "read-only"
+    folder.mkdir()
+    folder.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    taken = tmp_path / "a-file"
+    taken.write_text("not a folder")
+    try:
+        processes = [start(folder), start(taken), start(taken / "below"), start("/proc/nowhere")]
+        assert [finish(process) for process in processes] == [filled[1]] * 4
+    finally:
+        folder.chmod(stat.S_IRWXU)
+    assert taken.read_text() == "not a folder"
+
+
+def test_X5_a_read_only_cache_is_used(copied):
+    folder, printed = copied
+    for path in [*folder.rglob("*"), folder]:
+        path.chmod(path.stat().st_mode & ~0o222)
+    try:
+        assert finish(start(folder)) == printed
+    finally:
+        for path in [folder, *folder.rglob("*")]:
+            path.chmod(path.stat().st_mode | 0o200)
+
+
+def test_X5_a_folder_removed_while_running(filled, tmp_path):
+    code = PROGRAM.replace("x = np", f"import shutil; shutil.rmtree({str(tmp_path)!r}, ignore_errors=True)\nx = np")
+    assert finish(start(tmp_path, code)) == filled[1]
+
+
+def test_X5_information_and_clearing(copied):
+    folder, printed = copied
+    code = "import rnnkit as rk; before = rk.cache_info(); print(before); rk.clear_cache(); print(rk.cache_info())"
+    before, after = finish(start(folder, code)).splitlines()
+    assert str(folder) in before and str(folder) in after and before != after
+    assert not files(folder)
+    assert finish(start(folder)) == printed
+
+
+def test_X5_clearing_leaves_what_is_not_ours(copied):
+    folder, _ = copied
+    (folder / "notes.txt").write_text("mine")
+    (folder / "photos").mkdir()
+    (folder / "photos" / "cat.png").write_bytes(b"png")
+    finish(start(folder, "import rnnkit as rk; rk.clear_cache()"))
+    assert files(folder) == [folder / "notes.txt", folder / "photos" / "cat.png"]
+
+
+def test_X5_clearing_a_folder_that_is_not_there(tmp_path):
+    finish(start(tmp_path / "nowhere", "import rnnkit as rk; rk.clear_cache(); rk.cache_info()"))
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_X5_a_layer_goes_on_after_its_cache_is_cleared(tmp_path):
+    code = PROGRAM + "layer = rk.RNN(cached(units=5), seed=1)\na = layer(x)\nrk.clear_cache()\n"
+    code += "assert (layer(x) == a).all()\nassert (rk.RNN(cached(units=5), seed=1)(x) == a).all()\n"
+    finish(start(tmp_path, code))
+
+
+def test_X5_this_session_uses_its_own_folder():
+    assert os.environ["RNNKIT_CACHE_DIR"] in str(rk.cache_info())
+
+
+# An edit never meets an old program
+
+
+STEP = """
+import numpy as np
+import rnnkit as rk
+from edited_helper import double
+SCALE = {scale}
+TABLE = np.array([{table}, 0.0])
+
+@rk.cell(states={{"h": 2}})
+def edited(x, states, weights):
+    h = states[0] {sign} double(x) * SCALE + TABLE
+    {loop}
+    return h, (h,)
+"""
+LOOP = """for row in range(h.shape[0]):
+        while abs(h[row, 0]) > 1000.0:
+            h[row, 0] *= 0.5"""
+USE = """
+import edited_step, numpy as np, rnnkit as rk
+print(rk.RNN(edited_step.edited())(np.ones((1, 3, 2)))[0].tolist())
+"""
+
+
+@pytest.mark.parametrize("loop", ["", LOOP], ids=["road_1", "road_2"])
+def test_C10_an_edit_never_meets_an_old_program(loop, tmp_path):
+    """The step, a helper in another module, a number and an array, each edited to a text of the same length."""
+
+    def run(sign="+", scale=3, table=1, factor=2):
+        (tmp_path / "edited_helper.py").write_text(f"def double(x):\n    return x * {factor}\n")
+        (tmp_path / "edited_step.py").write_text(STEP.format(sign=sign, scale=scale, table=table, loop=loop))
+        path = f"{tmp_path}{os.pathsep}{ROOT}"
+        return eval(finish(start(tmp_path / "cache", USE, PYTHONPATH=path)))
+
+    assert run() == [21, 18]
+    assert run(factor=4) == [39, 36]
+    assert run(scale=5) == [33, 30]
+    assert run(table=7) == [39, 18]
+    assert run(sign="-") == [-15, -18]
+    assert run() == [21, 18]

@@ -1,0 +1,206 @@
+"""Threads, forks and processes: row X4 and law L3 of docs/contract.md."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from cells_under_test import leaky
+from matrix import flat, fresh, inputs, layer_of, same_bits
+
+import rnnkit as rk
+
+NAMES = ("lstm", "attention", "clockwork", "StackedRNNCells", "folded", "GRUCell", "leaky", "two_speeds")
+
+
+def everything(layer, x, constants):
+    return flat(list(layer(x, constants=constants)))
+
+
+def big(name, seed=0):
+    """Large enough to be shared out over threads."""
+    return inputs(name, 64, 30, 17, seed=seed)
+
+
+def test_X4_eight_threads_on_several_layers():
+    layers = [layer_of(name, units=33, features=17) for name in NAMES]
+    work = [(layer, *big(name, seed)) for seed in range(2) for name, layer in zip(NAMES, layers, strict=True)]
+    expected = [everything(*job) for job in work]
+    start = threading.Barrier(8)
+
+    def worker(number):
+        start.wait(60)
+        order = np.random.default_rng(number).permutation(len(work))
+        return {int(i): everything(*work[i]) for i in order}
+
+    with ThreadPoolExecutor(8) as pool:
+        for results in pool.map(worker, range(8)):
+            for i, got in results.items():
+                same_bits(got, expected[i])
+
+
+def test_X4_eight_threads_build_and_run_their_own_layers():
+    """Building (tracing, compiling, loading) at once is as safe as running."""
+    expected = {name: everything(layer_of(name), *inputs(name, 3, 5)) for name in NAMES}
+    start = threading.Barrier(8)
+
+    def worker(name):
+        start.wait(60)
+        return name, everything(fresh(name), *inputs(name, 3, 5))
+
+    with ThreadPoolExecutor(8) as pool:
+        for name, got in pool.map(worker, NAMES):
+            same_bits(got, expected[name])
+
+
+def test_X4_eight_threads_build_one_layer():
+    layer, x = rk.LSTM(8, seed=1), np.random.default_rng(0).normal(size=(3, 5, 2))
+    start = threading.Barrier(8)
+
+    def worker(_):
+        start.wait(60)
+        return layer(x)
+
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(worker, range(8)))
+    for got in results:
+        same_bits(got, rk.LSTM(8, seed=1)(x))
+
+
+def test_X4_set_and_get(threads):
+    for number in (1, 3, 2):
+        threads(number)
+        assert rk.get_num_threads() == number
+    for wrong in (0, -1, 1.5, "2", None, True):
+        with pytest.raises((ValueError, TypeError), match="thread"):
+            rk.set_num_threads(wrong)
+    assert rk.get_num_threads() == 2
+    threads(np.int64(2))
+
+
+def started(code, **environment):
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], env={**os.environ, **environment}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_X4_environment_sets_the_start():
+    code = "import rnnkit; print(rnnkit.get_num_threads())"
+    assert started(code, RNNKIT_NUM_THREADS="3") == "3"
+    if hasattr(os, "sched_setaffinity"):
+        one_cpu = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n" + code
+        assert started(one_cpu, RNNKIT_NUM_THREADS="") == "1"
+
+
+@pytest.mark.parametrize("name", ["lstm", "folded", "attention"])
+@pytest.mark.parametrize("rows", [1, 2, 3, 64])
+def test_L3_few_rows_and_many_threads(name, rows, threads):
+    layer, (x, constants) = layer_of(name, units=33, features=17), inputs(name, rows, 30, 17)
+    threads(1)
+    alone = everything(layer, x, constants)
+    for number in (2, 5):
+        threads(number)
+        same_bits(everything(layer, x, constants), alone)
+
+
+def test_L3_dropout_is_the_same_on_any_number(threads):
+    results = []
+    for number in (1, 2):
+        threads(number)
+        layer = rk.LSTM(33, dropout=0.3, recurrent_dropout=0.3, seed=2)
+        results.append(layer(big("lstm")[0], training=True))
+    same_bits(*results)
+
+
+# After a fork
+
+
+def fork(work):
+    """Run ``work`` in a forked child; True if it returned without an error within a minute."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # forking beside threads is the point
+        child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    for _ in range(600):
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return status == 0
+        threading.Event().wait(0.1)
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    return False
+
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+
+
+@needs_fork
+def test_X4_a_fork_after_a_run_computes(threads):
+    threads(2)
+    jobs = [(layer_of(name, units=33, features=17), *big(name)) for name in ("lstm", "folded")]
+    expected = [everything(*job) for job in jobs]
+
+    def work():
+        for job, result in zip(jobs, expected, strict=True):
+            same_bits(everything(*job), result)
+
+    assert fork(work)
+    work()
+
+
+@needs_fork
+def test_X4_a_fork_during_a_run_computes(threads):
+    threads(2)
+    job = (layer_of("lstm", units=33, features=17), *big("lstm"))
+    expected, stop = everything(*job), threading.Event()
+
+    def keep_running():
+        while not stop.is_set():
+            same_bits(everything(*job), expected)
+
+    def work():
+        for _ in range(5):
+            same_bits(everything(*job), expected)
+
+    with ThreadPoolExecutor(2) as pool:
+        running = [pool.submit(keep_running) for _ in range(2)]
+        try:
+            for _ in range(5):
+                assert fork(work)
+        finally:
+            stop.set()
+        for future in running:
+            future.result(60)
+    same_bits(everything(*job), expected)
+
+
+@needs_fork
+def test_X4_a_fork_builds_a_new_layer():
+    x = big("leaky")[0]
+    expected = rk.RNN(leaky(units=9, leak=0.4), seed=1)(x)
+    assert fork(lambda: same_bits(rk.RNN(leaky(units=9, leak=0.4), seed=1)(x), expected))
+
+
+def in_another_process(seed):
+    x, _ = big("leaky", seed)
+    return rk.RNN(leaky(units=9), seed=1)(x)
+
+
+def test_X4_multiprocessing_spawn():
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        results = pool.map(in_another_process, range(3))
+    for seed, got in enumerate(results):
+        same_bits(got, in_another_process(seed))
