@@ -17,7 +17,7 @@ from rnnkit.engine.value import Value, broadcast, fma
 # 24 of 32 registers, or 12 of 16, hold sums; the rest are for a row of the panel and an element of A.
 ROWS = 6
 PANEL_VECTORS = 4 if REGISTERS == 32 else 2
-# One row alone needs this many vectors in flight to hide the latency of a multiply-add.
+# One row alone takes neighbouring panels: with this many vectors in flight the multiply-adds' latency is hidden.
 SINGLE_ROW_VECTORS = 8
 
 
@@ -38,7 +38,7 @@ def pack(weight):
     -------
     ndarray (K * packed_width(N),)
         Panels of `PANEL_VECTORS` vectors of columns, (K, panel) each, then panels of one vector; columns beyond N
-        are 0.
+        are 0. It starts at a cache line: with one row the product takes twice as long where vectors straddle two.
     """
     rows, columns = weight.shape
     lanes = LANES[weight.dtype.name]
@@ -47,11 +47,21 @@ def pack(weight):
     padded[:, :columns] = weight
     panel = PANEL_VECTORS * lanes
     wide = width // panel * panel
-    parts = [
-        part.reshape(rows, part.shape[1] // size, size).transpose(1, 0, 2).ravel()
-        for part, size in ((padded[:, :wide], panel), (padded[:, wide:], lanes))
-    ]
-    return np.concatenate(parts)
+    packed = aligned(rows * width, weight.dtype)
+    broad = padded[:, :wide].reshape(rows, wide // panel, panel)
+    packed[: rows * wide].reshape(broad.shape[1], rows, panel)[:] = broad.swapaxes(0, 1)
+    narrow = padded[:, wide:].reshape(rows, (width - wide) // lanes, lanes)
+    packed[rows * wide :].reshape(narrow.shape[1], rows, lanes)[:] = narrow.swapaxes(0, 1)
+    return packed
+
+
+def aligned(size, dtype):
+    """An empty array (size,) that starts at a cache line."""
+    dtype = np.dtype(dtype)
+    line = 64 // dtype.itemsize
+    memory = np.empty(size + line, dtype)
+    start = -(memory.ctypes.data // dtype.itemsize) % line
+    return memory[start : start + size]
 
 
 class _Builder:
@@ -114,21 +124,20 @@ class _Builder:
         return Value(self.builder, broadcast(self.builder, number, self.lanes))
 
 
-def _define_tile(dtype, panels, vectors, most_rows):
-    """A function for jitted code: a tile of 1 to `most_rows` rows and `panels` panels of `vectors` vectors."""
+def _define_tiles(dtype, vectors, shapes):
+    """A function for jitted code: with `shape` = 1 for the first of `shapes` = (rows, panels), 2 for the second …"""
 
     @intrinsic
-    def tile(typingctx, rows, a, a_stride, packed, panel_bytes, length, c, c_stride):
+    def tile(typingctx, shape, a, a_stride, packed, panel_bytes, length, c, c_stride):
         def generate(context, builder, signature, arguments):
-            rows = arguments[0]
             values = [Value(builder, argument) for argument in arguments[1:]]
             end = builder.append_basic_block("end")
-            switch = builder.switch(rows, end)
-            for count in range(1, most_rows + 1):
-                block = builder.append_basic_block(f"rows{count}")
-                switch.add_case(count, block)
+            switch = builder.switch(arguments[0], end)
+            for case, (rows, panels) in enumerate(shapes, 1):
+                block = builder.append_basic_block(f"tile{rows}x{panels}")
+                switch.add_case(case, block)
                 builder.position_at_end(block)
-                _Builder(builder, dtype).tile(count, panels, vectors, *values)
+                _Builder(builder, dtype).tile(rows, panels, vectors, *values)
                 builder.branch(end)
             builder.position_at_end(end)
             return context.get_dummy_value()
@@ -141,11 +150,12 @@ def _define_tile(dtype, panels, vectors, most_rows):
 def _define_product(dtype):
     size = dtype.bitwidth // 8
     vector_bytes = size * LANES.get(str(dtype), 0)
-    vectors, most_rows, together = PANEL_VECTORS, ROWS, SINGLE_ROW_VECTORS // PANEL_VECTORS
-
-    wide = _define_tile(dtype, 1, vectors, most_rows)
-    wide_row = _define_tile(dtype, together, vectors, 1)
-    narrow = _define_tile(dtype, 1, 1, most_rows)
+    vectors, most_rows, in_flight = PANEL_VECTORS, ROWS, SINGLE_ROW_VECTORS
+    several_rows = [(rows, 1) for rows in range(1, most_rows + 1)]
+    wide = _define_tiles(dtype, vectors, several_rows)
+    narrow = _define_tiles(dtype, 1, several_rows)
+    wide_row = _define_tiles(dtype, vectors, [(1, panels) for panels in range(1, in_flight // vectors + 1)])
+    narrow_row = _define_tiles(dtype, 1, [(1, panels) for panels in range(1, vectors)])
 
     @njit(nogil=True, error_model="numpy")
     def product(a, a_outer, outer, a_inner, inner, packed, K, N, c, c_outer, c_inner):
@@ -156,27 +166,27 @@ def _define_product(dtype):
             c_outer, c_inner = c_inner, c_outer
         left = (N * size + vector_bytes - 1) // vector_bytes
         while left > 0:
-            step = 1
-            if left >= vectors:
-                step = vectors
-                if inner == 1 and left >= together * vectors:
-                    step = together * vectors
-            panel_bytes = K * vector_bytes * vectors
+            width = vectors if left >= vectors else 1
+            panels = min(left // width, in_flight // width) if inner == 1 else 1
+            panel_bytes = K * vector_bytes * width
             for o in range(outer):
                 i = 0
                 while i < inner:
                     rows = min(inner - i, most_rows)
                     at, to = a + o * a_outer + i * a_inner, c + o * c_outer + i * c_inner
-                    if step == vectors:
-                        wide(rows, at, a_inner, packed, panel_bytes, K, to, c_inner)
-                    elif step == 1:
-                        narrow(rows, at, a_inner, packed, panel_bytes, K, to, c_inner)
+                    if inner > 1:
+                        if width > 1:
+                            wide(rows, at, a_inner, packed, panel_bytes, K, to, c_inner)
+                        else:
+                            narrow(rows, at, a_inner, packed, panel_bytes, K, to, c_inner)
+                    elif width > 1:
+                        wide_row(panels, at, a_inner, packed, panel_bytes, K, to, c_inner)
                     else:
-                        wide_row(rows, at, a_inner, packed, panel_bytes, K, to, c_inner)
+                        narrow_row(panels, at, a_inner, packed, panel_bytes, K, to, c_inner)
                     i += rows
-            packed += K * vector_bytes * step
-            c += vector_bytes * step
-            left -= step
+            packed += panels * panel_bytes
+            c += panels * vector_bytes * width
+            left -= panels * width
 
     return product
 
