@@ -1,0 +1,287 @@
+"""A step as a graph of arrays: what the tracer writes and everything behind it reads.
+
+Nodes hold shapes without the batch axis. A node is *batched* when its value differs from row to row, that is when an
+input, a state, a constant or a draw stands somewhere under it; the rest depends on weights and numbers alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rnnkit.compiler.operations import OPERATIONS, REDUCTIONS
+
+INPUTS = ("x", "state", "constant", "draw", "weight")
+
+
+class View:
+    """Another arrangement of a node's elements: reshape, transpose, index or broadcast of its axes."""
+
+    __slots__ = ("_index", "apply", "key")
+
+    def __init__(self, key, apply):
+        self.key, self.apply = key, apply
+
+    @staticmethod
+    def reshape(shape):
+        return View(("reshape", shape), lambda a, lead: a.reshape(a.shape[:lead] + shape))
+
+    @staticmethod
+    def transpose(axes):
+        return View(("transpose", axes), lambda a, lead: a.transpose(*range(lead), *(lead + i for i in axes)))
+
+    @staticmethod
+    def item(key, name):
+        return View(("item", name), lambda a, lead: a[(slice(None),) * lead + key])
+
+    @staticmethod
+    def gather(table):
+        """Flat element numbers, in the result's shape."""
+        name = ("gather", table.shape, table.tobytes())
+        return View(name, lambda a, lead: a.reshape(*a.shape[:lead], -1)[..., table.reshape(-1)].reshape(a.shape[:lead] + table.shape))
+
+    def index(self, shape) -> np.ndarray:
+        """For each element of the result, the flat number of the element of an array of this shape."""
+        return self.apply(np.arange(int(np.prod(shape))).reshape(shape), 0)
+
+
+@dataclass(eq=False, slots=True)
+class Node:
+    """One value of a graph.
+
+    Attributes
+    ----------
+    op : str
+        A pointwise operation, a reduction, or one of the inputs, ``literal``, ``view``, ``concatenate``, ``product``
+        (batched features ``(…, K)`` times a weight ``(K, N)``), ``einsum`` and ``inverse`` (unbatched only).
+    shape : tuple of int
+        Without the batch axis.
+    kind : "float" or "bool"
+    attr : object
+        The input's name, the literal's array, the `View`, the axis or axes, the subscripts.
+    depends : frozenset of str
+        Which of the batched inputs stand under it.
+    """
+
+    id: int
+    op: str
+    args: tuple[Node, ...]
+    shape: tuple[int, ...]
+    kind: str = "float"
+    attr: object = None
+    depends: frozenset[str] = frozenset()
+    line: str = ""
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape))
+
+    @property
+    def batched(self) -> bool:
+        return bool(self.depends)
+
+    @property
+    def pointwise(self) -> bool:
+        return self.op in OPERATIONS
+
+
+@dataclass(eq=False)
+class Graph:
+    """Nodes in order of their making, each value once."""
+
+    nodes: list[Node] = field(default_factory=list)
+    output: Node | None = None
+    states: tuple[Node, ...] = ()
+    names: dict[int, str] = field(default_factory=dict)
+    locate: Callable[[], str] = str
+    _known: dict = field(default_factory=dict)
+
+    def add(self, op, args=(), shape=(), attr=None, kind="float", key=None) -> Node:
+        """The node with this operation and operands, made if there is none; ``key`` stands for ``attr`` in the search."""
+        key = (op, tuple(a.id for a in args), attr if key is None else key, tuple(shape))
+        node = self._known.get(key)
+        if node is None:
+            depends = frozenset().union(*(a.depends for a in args))
+            if op in ("x", "state", "constant", "draw"):
+                depends = frozenset((op,))
+            node = Node(len(self.nodes), op, tuple(args), tuple(map(int, shape)), kind, attr, depends, self.locate())
+            self.nodes.append(node)
+            self._known[key] = node
+        return node
+
+    def literal(self, value: np.ndarray) -> Node:
+        value = np.asarray(value)
+        kind = "bool" if value.dtype == bool else "float"
+        value = value if kind == "bool" else value.astype(np.float64)
+        return self.add("literal", (), value.shape, value, kind, key=(kind, value.shape, value.tobytes()))
+
+    def view(self, node, view: View) -> Node:
+        shape = view.apply(np.broadcast_to(np.float32(0), node.shape), 0).shape
+        if shape == node.shape and view.key[0] == "reshape":
+            return node
+        if node.op == "view" and node.attr.key[0] == "reshape" and view.key[0] == "reshape":
+            return self.view(node.args[0], view)
+        return self.add("view", (node,), shape, view, node.kind, key=view.key)
+
+    def reshape(self, node, shape) -> Node:
+        return self.view(node, View.reshape(tuple(shape)))
+
+    def transpose(self, node, axes) -> Node:
+        axes = tuple(axes)
+        return node if axes == tuple(range(len(axes))) else self.view(node, View.transpose(axes))
+
+    def pointwise(self, op, *args) -> Node:
+        """A pointwise operation, its operands cast to float or bool as it takes them."""
+        operation = OPERATIONS[op]
+        if op == "where":
+            args = (self.as_bool(args[0]), *self._same_kind(args[1:]))
+            kind = args[1].kind
+        else:
+            args = tuple(self.as_bool(a) if operation.operands == "bool" else self.as_float(a) for a in args)
+            kind = operation.result
+        if op == "divide" and (logistic := self._logistic(*args)):
+            return logistic
+        return self.add(op, args, np.broadcast_shapes(*(a.shape for a in args)), kind=kind)
+
+    def _same_kind(self, args):
+        return args if all(a.kind == "bool" for a in args) else tuple(self.as_float(a) for a in args)
+
+    def as_float(self, node) -> Node:
+        if node.kind == "float":
+            return node
+        if node.op == "literal":
+            return self.literal(node.attr.astype(np.float64))
+        return self.add("to_float", (node,), node.shape)
+
+    def as_bool(self, node) -> Node:
+        return node if node.kind == "bool" else self.pointwise("not_equal", node, self.literal(0.0))
+
+    def _logistic(self, numerator, denominator) -> Node | None:
+        """``1 / (1 + exp(-z))`` as the sigmoid, which neither overflows nor warns."""
+        if not _is_one(numerator) or denominator.op != "add":
+            return None
+        for one, power in (denominator.args, denominator.args[::-1]):
+            if _is_one(one) and power.op == "exp" and power.shape == denominator.shape:
+                exponent = power.args[0]
+                z = exponent.args[0] if exponent.op == "negative" else self.pointwise("negative", exponent)
+                return self.pointwise("sigmoid", z)
+        return None
+
+    def reduce(self, op, node, axes) -> Node:
+        axes = tuple(sorted(axes))
+        if not axes:
+            return node
+        shape = tuple(n for i, n in enumerate(node.shape) if i not in axes)
+        return self.add(op, (self.as_float(node),), shape, axes)
+
+    def concatenate(self, nodes, axis) -> Node:
+        nodes = self._same_kind(tuple(nodes))
+        if len(nodes) == 1:
+            return nodes[0]
+        shape = list(nodes[0].shape)
+        shape[axis] = sum(node.shape[axis] for node in nodes)
+        return self.add("concatenate", nodes, shape, axis, nodes[0].kind)
+
+    def product(self, a, weight) -> Node:
+        """``a (…, K) @ weight (K, N)``; a concatenation is multiplied part by part, so that each part can move."""
+        a, weight = self.as_float(a), self.as_float(weight)
+        if a.op == "concatenate" and a.attr == len(a.shape) - 1:
+            total, low = None, 0
+            for part in a.args:
+                high = low + part.shape[-1]
+                rows = self.view(weight, View.item((slice(low, high),), ("rows", low, high)))
+                term = self.product(part, rows)
+                total, low = term if total is None else self.pointwise("add", total, term), high
+            return total
+        if not a.batched:
+            return self.einsum("ab,bc->ac" if len(a.shape) == 2 else "b,bc->c", a, weight)
+        return self.add("product", (a, weight), (*a.shape[:-1], weight.shape[1]))
+
+    def einsum(self, subscripts, *args) -> Node:
+        """A product of unbatched arrays, computed once."""
+        args = tuple(self.as_float(a) for a in args)
+        shape = np.einsum(subscripts, *(np.broadcast_to(0.0, a.shape) for a in args)).shape
+        return self.add("einsum", args, shape, subscripts)
+
+    def live(self) -> list[Node]:
+        """Nodes that the output or a state needs, in order."""
+        seen, stack = set(), [self.output, *self.states]
+        while stack:
+            node = stack.pop()
+            if node.id not in seen:
+                seen.add(node.id)
+                stack.extend(node.args)
+        return [node for node in self.nodes if node.id in seen]
+
+
+def _is_one(node) -> bool:
+    return node.op == "literal" and node.shape == () and float(node.attr) == 1.0
+
+
+def evaluate(nodes, inputs, dtype) -> dict[int, np.ndarray]:
+    """Values of nodes, and of all under them, in NumPy.
+
+    Parameters
+    ----------
+    nodes : iterable of Node
+    inputs : mapping of (op, attr) to ndarray
+        Batched inputs ``(B, *shape)``, weights as they are.
+    dtype : dtype
+        Of literals and results.
+
+    Returns
+    -------
+    dict of node id to ndarray
+        ``(B, *shape)`` for batched nodes, ``shape`` for the others.
+    """
+    values: dict[int, np.ndarray] = {}
+    stack = list(nodes)
+    while stack:
+        node = stack[-1]
+        if missing := [a for a in node.args if a.id not in values]:
+            stack.extend(missing)
+            continue
+        stack.pop()
+        if node.id not in values:
+            values[node.id] = _value(node, [values[a.id] for a in node.args], inputs, dtype)
+    return values
+
+
+def _value(node, args, inputs, dtype):
+    if node.op in INPUTS:
+        return inputs[node.op, node.attr]
+    if node.op == "literal":
+        return node.attr if node.kind == "bool" else node.attr.astype(dtype)
+    lead = int(node.batched)
+    if node.pointwise:
+        rank = len(node.shape)
+        args = [_padded(a, rank, arg.batched) for a, arg in zip(args, node.args, strict=True)]
+        result = OPERATIONS[node.op].evaluate(*args)
+        return result if node.kind == "bool" else np.asarray(result, dtype)
+    if node.op == "view":
+        return node.attr.apply(args[0], lead)
+    if node.op == "concatenate":
+        args = [
+            a if arg.batched or not lead else np.broadcast_to(a, (_rows(args, node.args), *a.shape))
+            for a, arg in zip(args, node.args, strict=True)
+        ]
+        return np.concatenate(args, axis=lead + node.attr)
+    if node.op == "product":
+        return np.matmul(*args)
+    if node.op == "einsum":
+        return np.einsum(node.attr, *args)
+    if node.op == "inverse":
+        return np.linalg.inv(args[0])
+    return REDUCTIONS[node.op](args[0], axis=tuple(lead + i for i in node.attr))
+
+
+def _padded(array, rank, batched):
+    if not batched or array.ndim == rank + 1:
+        return array
+    return array.reshape(array.shape[0], *(1,) * (rank + 1 - array.ndim), *array.shape[1:])
+
+
+def _rows(args, nodes) -> int:
+    return next(a.shape[0] for a, node in zip(args, nodes, strict=True) if node.batched)

@@ -1,0 +1,305 @@
+"""Arrays that stand for other arrays: what a step sees while it is traced."""
+
+from __future__ import annotations
+
+import numbers
+
+import numpy as np
+
+from rnnkit.compiler.graph import Graph, Node, View
+
+
+class Untraceable(TypeError):
+    """The tracer can't read this; the second road may. The message names what to write instead where there is such."""
+
+
+class MixesRows(ValueError):
+    """The step lets one row of the batch see another."""
+
+
+class BatchSize:
+    """The length of the batch axis: a step may hand it on, as in ``reshape``, but not compute with it."""
+
+    def __repr__(self):
+        return "batch"
+
+    def __eq__(self, other):
+        if isinstance(other, BatchSize):
+            return True
+        raise MixesRows("the batch size can't be compared: a step treats every row alike, whatever the batch")
+
+    __hash__ = object.__hash__
+
+    def __index__(self):
+        raise Untraceable(
+            "the batch size was used as a number; write np.zeros_like, np.concatenate or np.where in place of an array "
+            "made by its length"
+        )
+
+    __int__ = __index__
+
+    def _refuse(self, *_):
+        raise MixesRows("the batch size stands in arithmetic: a step sees rows that have nothing to do with each other")
+
+    __float__ = _refuse
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _refuse
+    __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = __neg__ = __bool__ = _refuse
+    __lt__ = __le__ = __gt__ = __ge__ = _refuse
+
+
+BATCH = BatchSize()
+
+
+class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
+    """An array of a step under trace.
+
+    ``axis`` is where the batch axis stands, or None for an array without one. Operations add nodes to the graph;
+    assignment moves the symbol to another node, as it changes an array.
+    """
+
+    __slots__ = ("axis", "base", "dtype", "graph", "node", "viewed")
+    __array_priority__ = 1000
+
+    def __init__(self, graph: Graph, node: Node, axis: int | None, dtype, base: Symbol | None = None):
+        self.graph, self.node, self.axis, self.dtype, self.base, self.viewed = graph, node, axis, dtype, base, False
+
+    # What NumPy arrays have
+
+    @property
+    def shape(self) -> tuple:
+        shape = self.node.shape
+        return shape if self.axis is None else (*shape[: self.axis], BATCH, *shape[self.axis :])
+
+    @property
+    def ndim(self) -> int:
+        return len(self.node.shape) + (self.axis is not None)
+
+    @property
+    def size(self):
+        if self.axis is None:
+            return self.node.size
+        return BATCH
+
+    @property
+    def T(self):
+        return self.transpose()
+
+    def __len__(self):
+        if self.ndim and self.axis != 0:
+            return self.node.shape[0]
+        raise Untraceable("len() of a batch; write the arrays as wholes, without a loop over rows")
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self):
+        raise Untraceable("a Python `if` or `while` looks at an array's values; write np.where")
+
+    def __float__(self):
+        raise Untraceable("float() of an array; keep it an array")
+
+    __int__ = __index__ = __complex__ = __float__
+
+    def __array__(self, *_, **__):
+        raise Untraceable("a function outside NumPy's protocols asks for the array's values")
+
+    def __array_ufunc__(self, ufunc, method, *args, **keywords):
+        from rnnkit.compiler.numpy_functions import call_ufunc
+
+        return call_ufunc(ufunc, method, args, keywords)
+
+    def __array_function__(self, function, types, args, keywords):
+        from rnnkit.compiler.numpy_functions import call_function
+
+        return call_function(function, args, keywords)
+
+    def __rnnkit_function__(self, name, args):
+        from rnnkit.compiler.numpy_functions import pointwise
+
+        return pointwise(name, *args)
+
+    def __getattr__(self, name):
+        from rnnkit.compiler.numpy_functions import METHODS
+
+        if name in METHODS:
+            return lambda *args, **keywords: METHODS[name](self, *args, **keywords)
+        raise Untraceable(f"the array's attribute {name!r} can't be traced")
+
+    # Making others
+
+    def made(self, node, axis=None, *, view=False) -> Symbol:
+        """A symbol of the same graph; a view remembers what it was taken from."""
+        if view:
+            self.viewed = True
+        return Symbol(self.graph, node, axis, self.dtype, self if view else None)
+
+    def astype(self, dtype, *_, **__):
+        dtype = np.dtype(dtype)
+        if dtype == bool:
+            return self.made(self.graph.as_bool(self.node), self.axis)
+        if dtype.kind in "iu":
+            return self.made(self.graph.pointwise("trunc", self.node), self.axis)
+        if dtype.kind != "f":
+            raise Untraceable(f"astype({dtype}) is not a real type")
+        return self.made(self.graph.as_float(self.node), self.axis)
+
+    def copy(self, *_, **__):
+        return self.made(self.node, self.axis)
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo):
+        return self.copy()
+
+    # Axes
+
+    def feature_axis(self, axis, what) -> int:
+        """An axis of the array as an axis of its node; the batch axis is refused."""
+        if not isinstance(axis, numbers.Integral):
+            raise Untraceable(f"expected an integer axis in {what}, got {axis!r}")
+        axis = int(axis) + self.ndim if axis < 0 else int(axis)
+        if not 0 <= axis < self.ndim:
+            raise np.exceptions.AxisError(axis, self.ndim)
+        if axis == self.axis:
+            raise MixesRows(f"{what} goes along the batch axis: rows have nothing to do with each other")
+        return axis - (self.axis is not None and axis > self.axis)
+
+    def transpose(self, *axes):
+        axes = axes[0] if len(axes) == 1 and not isinstance(axes[0], numbers.Integral) else axes
+        axes = tuple(range(self.ndim))[::-1] if not axes else tuple(a % self.ndim for a in axes)
+        if sorted(axes) != list(range(self.ndim)):
+            raise ValueError(f"axes {axes} don't match an array of {self.ndim} axes")
+        inner = [a - (self.axis is not None and a > self.axis) for a in axes if a != self.axis]
+        axis = None if self.axis is None else axes.index(self.axis)
+        return self.made(self.graph.transpose(self.node, inner), axis, view=True)
+
+    def reshape(self, *shape, order="C"):
+        shape = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+        if order != "C":
+            raise Untraceable(f"reshape in order {order!r}; only C order")
+        shape = list(shape)
+        if self.axis is None:
+            return self.made(self.graph.reshape(self.node, _filled(shape, self.node.size)), None, view=True)
+        at = [i for i, n in enumerate(shape) if isinstance(n, BatchSize)]
+        if not at:
+            if len(shape) == 1 and self.node.size == 1:
+                return self.made(self.graph.reshape(self.node, ()), 0, view=True)
+            if not shape or shape[0] != -1 or self.axis != 0 or int(np.prod(shape[1:])) != self.node.size:
+                raise Untraceable("a reshape that moves the batch axis; keep it first, as in h.reshape(-1, 3, 4)")
+            at = [0]
+        place = at[0]
+        # The batch axis stays where it is when as many elements stand before it as did.
+        before, after = shape[:place], shape[place + 1 :]
+        head = int(np.prod(self.node.shape[: self.axis]))
+        try:
+            before, after = _filled(before, head), _filled(after, self.node.size // max(head, 1))
+        except ValueError:
+            raise Untraceable("a reshape that mixes the batch axis with others; keep the batch axis first") from None
+        return self.made(self.graph.reshape(self.node, (*before, *after)), len(before), view=True)
+
+    # Indexing
+
+    def __getitem__(self, key):
+        node, axis = self._taken(self.node, self._key(key))
+        return self.made(node, axis, view=True)
+
+    def _key(self, key) -> list:
+        """One entry an axis, None for a new one; plain Python integers, slices and index arrays."""
+        key = list(key) if isinstance(key, tuple) else [key]
+        for k in key:
+            if isinstance(k, Symbol):
+                raise Untraceable("an index that is computed; write np.where or a product with a one-hot array")
+        used = sum(k is not None and k is not Ellipsis for k in key)
+        if used > self.ndim:
+            raise IndexError(f"too many indices: the array has {self.ndim} axes, but {used} were indexed")
+        if any(k is Ellipsis for k in key):
+            at = next(i for i, k in enumerate(key) if k is Ellipsis)
+            key[at : at + 1] = [slice(None)] * (self.ndim - used)
+        else:
+            key += [slice(None)] * (self.ndim - used)
+        return [np.asarray(k) if isinstance(k, list) else k for k in key]
+
+    def _taken(self, node, key):
+        """The node under a normalised key, and where the batch axis stands then."""
+        inner, axis, position, arrays = [], None, 0, 0
+        kept = 0
+        for k in key:
+            if k is None:
+                inner.append(None)
+                kept += 1
+                continue
+            if position == self.axis:
+                if not (isinstance(k, slice) and k in (slice(None), slice(0, None), slice(None, None, 1))):
+                    raise MixesRows("an index picks rows of the batch: a step treats every row alike")
+                axis = kept
+                kept += 1
+            elif isinstance(k, np.ndarray) or isinstance(k, (numbers.Integral, slice)):
+                if isinstance(k, np.ndarray):
+                    arrays += 1
+                    if k.ndim != 1 and k.ndim != 0:
+                        raise Untraceable("an index array of more than one axis")
+                    kept += k.ndim
+                elif isinstance(k, slice):
+                    kept += 1
+                inner.append(k if isinstance(k, (slice, np.ndarray)) else int(k))
+            else:
+                raise Untraceable(f"the index {k!r} can't be traced")
+            position += 1
+        if arrays > 1 or (arrays and any(isinstance(k, int) for k in inner)):
+            raise Untraceable("several index arrays at once; take along one axis at a time")
+        key = tuple(inner)
+        if all(isinstance(k, slice) and k == slice(None) for k in key):
+            return node, axis
+        name = tuple(k.tobytes() if isinstance(k, np.ndarray) else repr(k) for k in key)
+        return self.graph.view(node, View.item(key, name)), axis
+
+    def __setitem__(self, key, value):
+        self._writable()
+        graph = self.graph
+        key = self._key(key)
+        numbers_here = Symbol(graph, graph.literal(np.arange(self.node.size).reshape(self.node.shape)), self.axis, self.dtype)
+        target, axis = numbers_here._taken(numbers_here.node, key)
+        places = np.arange(self.node.size).reshape(self.node.shape)
+        places = target.attr.apply(places, 0) if target.op == "view" else places
+        from rnnkit.compiler.numpy_functions import broadcast_to, lift
+
+        shape = places.shape if axis is None else (*places.shape[:axis], BATCH, *places.shape[axis:])
+        new = broadcast_to(lift(self, value), shape)
+        if self.axis is None and new.axis is not None:
+            raise Untraceable("a batch assigned into an array without a batch axis; write np.concatenate or np.where")
+        both = graph.concatenate([graph.reshape(self.node, (-1,)), graph.reshape(new.node, (-1,))], 0)
+        table = np.arange(self.node.size)
+        table[places.reshape(-1)] = self.node.size + np.arange(places.size)
+        self.node = graph.view(both, View.gather(table.reshape(self.node.shape)))
+
+    def _writable(self):
+        if self.base is not None or self.viewed:
+            raise Untraceable("an assignment into a view or under one; write np.where or np.concatenate")
+
+    def update(self, ufunc, other):
+        """``h += other`` and its like."""
+        self._writable()
+        result = ufunc(self, other)
+        if result.ndim != self.ndim or result.node.shape != self.node.shape or result.axis != self.axis:
+            raise Untraceable("an assignment that would change an array's shape")
+        self.node = self.graph.as_float(result.node)
+        return self
+
+
+def _filled(shape, size) -> tuple[int, ...]:
+    """A shape with its -1 computed."""
+    shape = [int(n) for n in shape]
+    if shape.count(-1) == 1:
+        rest = -int(np.prod(shape))
+        shape[shape.index(-1)] = size // rest if rest else 0
+    if int(np.prod(shape)) != size:
+        raise ValueError(f"can't reshape {size} elements into {tuple(shape)}")
+    return tuple(shape)
+
+
+for _method, _ufunc in {
+    "iadd": np.add, "isub": np.subtract, "imul": np.multiply, "itruediv": np.divide, "ipow": np.power,
+    "ifloordiv": np.floor_divide, "imod": np.remainder, "iand": np.bitwise_and, "ior": np.bitwise_or, "ixor": np.bitwise_xor,
+    "imatmul": np.matmul,
+}.items():  # fmt: skip
+    setattr(Symbol, f"__{_method}__", lambda self, other, ufunc=_ufunc: self.update(ufunc, other))

@@ -1,0 +1,148 @@
+"""A step, run once on symbols, becomes a graph; the graph is then held against the step on numbers."""
+
+from __future__ import annotations
+
+import linecache
+import sys
+
+import numpy as np
+
+from rnnkit.compiler.graph import Graph, Node, evaluate
+from rnnkit.compiler.symbol import BATCH, Symbol, Untraceable
+
+_TOLERANCE = 1e-5  # of each array's largest value: a graph that computes something else is off by far more
+
+
+def trace(step, dtype, weights, constant_shapes=(), training=False) -> Graph:
+    """The graph of a step.
+
+    Parameters
+    ----------
+    step : Step
+    dtype : dtype
+        What the step's arrays say they are.
+    weights : dict of str to ndarray
+        The layer's own, for the check on numbers; the graph itself only takes their shapes.
+    constant_shapes : tuple of tuple of int
+        Without the batch axis.
+    training : bool
+
+    Raises
+    ------
+    Untraceable
+        If the step can't be read.
+    MixesRows
+        If one row sees another.
+    ValueError
+        If the graph computes something else than the step.
+    """
+    graph, watch = Graph(), _Watch(step)
+    graph.locate = watch
+
+    def symbol(op, attr, shape, batched=True):
+        return Symbol(graph, graph.add(op, (), shape, attr), 0 if batched else None, np.dtype(dtype))
+
+    given = (
+        symbol("x", None, step.feature_shape),
+        tuple(symbol("state", i, shape) for i, shape in enumerate(step.state_shapes)),
+        {name: symbol("weight", name, array.shape, batched=False) for name, array in weights.items()},
+        tuple(symbol("constant", i, shape) for i, shape in enumerate(constant_shapes)),
+        {name: symbol("draw", name, shape) for name, shape in step.draws.items()},
+    )
+    try:
+        output, states = step(*given, training)
+    except (Untraceable, AttributeError, IndexError, NotImplementedError) as error:
+        error.add_note(watch.place)
+        raise
+    graph.output = _result(output, "output", step)
+    graph.states = tuple(_result(state, f"state {i}", step) for i, state in enumerate(states))
+    graph.names = watch.names()
+    _check(graph, step, weights, constant_shapes, training)
+    return graph
+
+
+def _result(value, what, step) -> Node:
+    if not isinstance(value, Symbol):
+        raise Untraceable(f"the {what} of {step.name!r} is {type(value).__name__}, made without the step's arrays")
+    if value.axis != 0:
+        raise ValueError(f"expected the {what} of {step.name!r} with the batch axis first, got shape {value.shape}")
+    return value.graph.as_float(value.node)
+
+
+class _Watch:
+    """Knows which line of the step is running, and afterwards its local names."""
+
+    def __init__(self, step):
+        self.codes = _codes(step.cell)
+        self.frames: list = []
+        self.place = ""
+
+    def __call__(self) -> str:
+        frame = sys._getframe(2)
+        while frame is not None and frame.f_code not in self.codes:
+            frame = frame.f_back
+        if frame is None:
+            return ""
+        if frame not in self.frames:
+            self.frames.append(frame)
+        self.place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        return linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+
+    def names(self) -> dict[int, str]:
+        names = {}
+        for frame in self.frames:
+            for name, value in frame.f_locals.items():
+                for i, item in enumerate(value if isinstance(value, (tuple, list)) else (value,)):
+                    if isinstance(item, Symbol):
+                        names.setdefault(item.node.id, f"{name}{i}" if item is not value else name)
+        self.frames.clear()
+        return names
+
+
+def _codes(cell) -> set:
+    function = getattr(type(cell), "step", None) or type(getattr(cell, "foreign", cell)).call
+    codes = {getattr(function, "__code__", None)}
+    for part in cell._parts().values():
+        codes |= _codes(part)
+    return codes
+
+
+def example(step, weights, constant_shapes, initial: bool, seed: int = 0):
+    """Two rows of random inputs for a step, in float64: ``(x, states, weights, constants, draws)``."""
+    rng = np.random.default_rng(seed)
+    states = step.initial_states(2, np.float64)
+    return (
+        rng.standard_normal((2, *step.feature_shape)),
+        states if initial else tuple(rng.uniform(-0.9, 0.9, s.shape) for s in states),
+        {name: np.asarray(array, np.float64) for name, array in weights.items()},
+        tuple(rng.standard_normal((2, *shape)) for shape in constant_shapes),
+        {name: step.draw(name, 2, rng, np.float64) for name in step.draws},
+    )
+
+
+def _check(graph, step, weights, constant_shapes, training):
+    for initial in (True, False):
+        x, states, weights64, constants, draws = example(step, weights, constant_shapes, initial)
+        inputs = {("x", None): x}
+        inputs |= {("state", i): s for i, s in enumerate(states)} | {("constant", i): c for i, c in enumerate(constants)}
+        inputs |= {("weight", name): w for name, w in weights64.items()} | {("draw", name): d for name, d in draws.items()}
+        with np.errstate(all="ignore"):
+            output, new = step(x.copy(), tuple(s.copy() for s in states), weights64, constants, draws, training)
+            values = evaluate([graph.output, *graph.states], inputs, np.float64)
+        for what, node, expected in zip(("output", *(f"state {i}" for i in range(len(new)))), (graph.output, *graph.states), (output, *new), strict=True):
+            expected = np.asarray(expected, np.float64)
+            got = np.broadcast_to(values[node.id], (2, *node.shape))
+            if expected.shape != got.shape:
+                raise ValueError(f"the traced {what} of {step.name!r} has shape {got.shape}, the step gives {expected.shape}")
+            both = np.isfinite(expected) | np.isfinite(got)
+            scale = np.abs(expected[np.isfinite(expected)]).max(initial=1.0)
+            with np.errstate(all="ignore"):
+                off = ~(np.abs(expected - got) <= _TOLERANCE * scale) & both
+            if off.any():
+                raise ValueError(
+                    f"the traced {what} of {step.name!r} differs from what its step computes "
+                    f"({got[off][0]:g} in place of {expected[off][0]:g}): a step must be a function of its arguments alone"
+                )
+
+
+__all__ = ["BATCH", "example", "trace"]
