@@ -4,36 +4,28 @@ A vector's lane and a number give the same bits. Nearly all are vectorised; thos
 lanes one by one, with numba's own scalar function.
 """
 
-import math
-
 import numpy as np
 from numba.extending import intrinsic
 
-from rnnkit.engine import error_function, exponential, trigonometry, vector
+from rnnkit.engine import error_function, exponential, trigonometry
+from rnnkit.engine.registers import Vector, common, convert
 from rnnkit.engine.value import Value, by_lane
-from rnnkit.engine.value import absolute as _absolute
 from rnnkit.engine.value import select as _select
-from rnnkit.engine.vector import (
-    Vector,
-    common,
-    common_mask,
-    convert,
+from rnnkit.engine.vector import (  # noqa: F401
+    absolute,
+    ceil,
+    copysign,
+    floor,
     function_of_values,
-    mask_of,
+    maximum,
+    minimum,
+    rint,
+    sqrt,
+    trunc,
 )
 
 _one = function_of_values(1)
 _two = function_of_values(2)
-
-absolute, sqrt, floor, ceil, trunc, rint = (
-    vector.absolute,
-    vector.sqrt,
-    vector.floor,
-    vector.ceil,
-    vector.trunc,
-    vector.rint,
-)
-copysign, minimum, maximum = vector.copysign, vector.minimum, vector.maximum
 
 exp = _one(exponential.exp)
 exp2 = _one(exponential.exp2)
@@ -52,7 +44,6 @@ arcsinh = _one(exponential.arcsinh)
 arccosh = _one(exponential.arccosh)
 arctanh = _one(exponential.arctanh)
 logaddexp = _two(exponential.logaddexp)
-logaddexp2 = _two(exponential.logaddexp2)
 erf = _one(error_function.erf)
 erfc = _one(error_function.erfc)
 sin = _one(trigonometry.sin)
@@ -61,16 +52,6 @@ tan = _one(trigonometry.tan)
 arcsin = _one(trigonometry.arcsin)
 arccos = _one(trigonometry.arccos)
 arctan = _one(trigonometry.arctan)
-
-
-@_one
-def positive(x):
-    return x
-
-
-@_one
-def negative(x):
-    return -x
 
 
 @_one
@@ -87,131 +68,6 @@ def reciprocal(x):
 def sign(x):
     return _select(x > 0, x.constant(1), _select(x < 0, x.constant(-1), _select(x == 0, x.constant(0), x)))
 
-
-@_two
-def heaviside(x, middle):
-    return _select(x == 0, middle, _select(x < 0, x.constant(0), _select(x > 0, x.constant(1), x)))
-
-
-@_one
-def deg2rad(x):
-    return x * (math.pi / 180)
-
-
-@_one
-def rad2deg(x):
-    return x * (180 / math.pi)
-
-
-@_two
-def fmax(a, b):
-    return _select(b.is_nan(), a, _select(a >= b, a, b))
-
-
-@_two
-def fmin(a, b):
-    return _select(b.is_nan(), a, _select(a <= b, a, b))
-
-
-@_two
-def add(a, b):
-    return a + b
-
-
-@_two
-def subtract(a, b):
-    return a - b
-
-
-@_two
-def multiply(a, b):
-    return a * b
-
-
-@_two
-def divide(a, b):
-    return a / b
-
-
-_test = function_of_values(1, result=mask_of)
-_comparison = function_of_values(2, result=mask_of)
-
-
-@_test
-def isnan(x):
-    return x.is_nan()
-
-
-@_test
-def isinf(x):
-    return _absolute(x) == math.inf
-
-
-@_test
-def isfinite(x):
-    return _absolute(x) < math.inf
-
-
-@_test
-def signbit(x):
-    return x.bits() < 0
-
-
-@_comparison
-def less(a, b):
-    return a < b
-
-
-@_comparison
-def less_equal(a, b):
-    return a <= b
-
-
-@_comparison
-def greater(a, b):
-    return a > b
-
-
-@_comparison
-def greater_equal(a, b):
-    return a >= b
-
-
-@_comparison
-def equal(a, b):
-    return a == b
-
-
-@_comparison
-def not_equal(a, b):
-    return a != b
-
-
-def _on_masks(arity):
-    return function_of_values(arity, meet=common_mask)
-
-
-@_on_masks(2)
-def logical_and(a, b):
-    return a & b
-
-
-@_on_masks(2)
-def logical_or(a, b):
-    return a | b
-
-
-@_on_masks(2)
-def logical_xor(a, b):
-    return a ^ b
-
-
-@_on_masks(1)
-def logical_not(a):
-    return ~a
-
-
-# --- Lane by lane ---
 
 LANEWISE = ("power", "arctan2", "hypot", "cbrt", "fmod", "remainder", "floor_divide")
 
@@ -267,12 +123,9 @@ fmod = _lanewise(np.fmod)
 remainder = _lanewise(np.remainder)
 floor_divide = _lanewise(np.floor_divide)
 
-FUNCTIONS = tuple(
-    (
-        "absolute sqrt floor ceil trunc rint copysign minimum maximum exp exp2 expm1 log log2 log10 log1p tanh sigmoid "
-        "softplus log_sigmoid sinh cosh arcsinh arccosh arctanh logaddexp logaddexp2 erf erfc sin cos tan arcsin arccos "
-        "arctan positive negative square reciprocal sign heaviside deg2rad rad2deg fmax fmin add subtract multiply divide "
-        "isnan isinf isfinite signbit less less_equal greater greater_equal equal not_equal logical_and logical_or "
-        "logical_xor logical_not power arctan2 hypot cbrt fmod remainder floor_divide"
-    ).split()
+FUNCTIONS = (
+    "absolute sqrt floor ceil trunc rint copysign minimum maximum sign square reciprocal exp exp2 expm1 log log2 log10 "
+    "log1p logaddexp sinh cosh tanh arcsinh arccosh arctanh sigmoid softplus log_sigmoid erf erfc sin cos tan arcsin "
+    "arccos arctan"
 )
+FUNCTIONS = (*FUNCTIONS.split(), *LANEWISE)
