@@ -33,9 +33,15 @@ from rnnkit.functions import (
     softsign,
     tanh,
 )
+from rnnkit.layers.bidirectional import Bidirectional
+from rnnkit.layers.dense import Dense, Dropout
+from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.execution import eager
+from rnnkit.layers.masking import Masking
 from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
 from rnnkit.layers.rnn import RNN
+from rnnkit.layers.sequential import Sequential
 from rnnkit.layers.stacked import StackedRNNCells
+from rnnkit.layers.time_distributed import TimeDistributed
 
 __version__ = "0.1.0"

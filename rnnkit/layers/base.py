@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import inspect
 import numbers
@@ -98,12 +99,13 @@ class Layer:
     name : str, optional
     """
 
-    # What a subclass says of its input: the least rank, and how errors write the shape.
+    # What a subclass says of its input: the least rank, the leading axes of open size, and their names in errors.
     _least_rank = 1
-    _input_axes = "(batch, …)"
+    _open_axes = 1
+    _axes = "batch, …"
 
     def __init__(self, *, dtype=None, seed=None, name=None):
-        self.dtype = None if dtype is None else edge.floating(dtype)
+        self.dtype = self._given_dtype = None if dtype is None else edge.floating(dtype)
         self._given_seed = seed
         self._sequence = seed_sequence(seed)
         if name is not None and not isinstance(name, str):
@@ -128,28 +130,30 @@ class Layer:
         ValueError
             For a shape that the layer can't take, or another one than it was built for.
         """
-        shape = edge.shape(input_shape, self._least_rank, self._input_axes)
         with _build_lock:
             if self.built:
-                self._check_shape(shape)
+                self._check_shape(self._shape(input_shape))
             else:
-                self._build_with(shape, self.dtype or np.dtype("float32"))
+                self._build_with(input_shape, self.dtype or np.dtype("float32"))
 
     def _build_with(self, shape, dtype):
         """Build with the precision in place; a failure leaves the layer as it was."""
+        shape = self._shape(shape)
         with _build_lock:
             if self.built:
                 return
-            before, self.dtype = self.dtype, dtype
+            self.dtype = dtype
             try:
                 self._build(shape)
             except BaseException:
-                self.dtype = before
+                self.dtype = self._given_dtype
                 raise
-            self._input_shape = (None,) * min(self._open_axes, len(shape)) + tuple(shape[self._open_axes :])
+            self._input_shape = (None,) * len(shape[: self._open_axes]) + shape[self._open_axes :]
             self.built = True
 
-    _open_axes = 1
+    def _shape(self, shape) -> tuple:
+        """An input shape, checked for its rank."""
+        return edge.shape(shape, self._least_rank, self._axes)
 
     def _build(self, shape):
         """Create what depends on the input; `shape` has passed the checks."""
@@ -158,7 +162,7 @@ class Layer:
         """Refuse another input shape than the layer was built for."""
         expected = self._input_shape[self._open_axes :]
         if shape[self._open_axes :] != expected:
-            raise ValueError(f"expected an input of shape {self._input_shape}, got {shape}")
+            raise edge.shape_error("x", self._axes, expected, shape)
 
     # Randomness: one child sequence for weights, one for what is drawn per call, the others for parts.
 
@@ -187,6 +191,11 @@ class Layer:
     def _adopt_seed(self, sequence: np.random.SeedSequence) -> None:
         """Take a seed from the whole that this layer is part of."""
         self._given_seed, self._sequence, self._generator = sequence, sequence, None
+
+    def _inherit_seed(self, sequence: np.random.SeedSequence) -> None:
+        """Take a seed from the whole unless this layer has its own."""
+        if self._given_seed is None and not self.built:
+            self._adopt_seed(sequence)
 
     # Weights
 
@@ -270,11 +279,15 @@ class Layer:
 
     def compute_output_shape(self, input_shape):
         """The shape of what a call returns; None for the batch size or a length stays None."""
-        return edge.shape(input_shape, self._least_rank, self._input_axes)
+        return self._shape(input_shape)
 
     def compute_mask(self, inputs, mask=None):
         """The mask that goes with the output: the input's."""
         return mask
+
+    def _with_mask(self, x, mask, training):
+        """A call's output and the mask that goes with it."""
+        return self(x, mask=mask, training=training), self.compute_mask(x, mask)
 
     # Configuration
 
@@ -292,35 +305,59 @@ class Layer:
         """A new layer, not built, from what `get_config` gave."""
         return cls(**config)
 
-    # State between calls: a layer with parts passes on, a layer without has none.
+    # All or nothing: a call of a layer with parts that fails halfway leaves every part as it was.
 
-    def _stateful_layers(self) -> list[Layer]:
-        return [layer for part in self._parts().values() for layer in part._stateful_layers()]
+    def _all_layers(self) -> list[Layer]:
+        return [self, *(layer for part in self._parts().values() for layer in part._all_layers())]
+
+    @contextlib.contextmanager
+    def _all_or_nothing(self):
+        before = [(layer, layer.built, getattr(layer, "_kept", None)) for layer in self._all_layers()]
+        try:
+            yield
+        except BaseException:
+            for layer, built, kept in before:
+                if kept is not None or hasattr(layer, "_kept"):
+                    layer._kept = kept
+                if layer.built and not built:
+                    layer._forget()
+            raise
+
+    def _forget(self) -> None:
+        """Take back a build."""
+        self.built, self.dtype, self._input_shape = False, self._given_dtype, None
 
     # Faces
 
     def _arguments(self) -> str:
         """What tells this layer from the default one, as its constructor would read it."""
         shown, config = [], self.get_config()
+        hidden = {"dtype", "name"} if isinstance(config["seed"], int) else {"dtype", "name", "seed"}
         for parameter in inspect.signature(type(self)).parameters.values():
             value = config.get(parameter.name)
             if parameter.default is parameter.empty and parameter.name in config:
                 shown.append(repr(value))
-            elif parameter.name in config and value != parameter.default and parameter.name not in ("dtype", "name"):
+            elif parameter.name in config and value != parameter.default and parameter.name not in hidden:
                 shown.append(f"{parameter.name}={value!r}")
         return ", ".join(shown)
 
     def __repr__(self):
         return f"{type(self).__name__}({self._arguments()})"
 
+    def explain(self, source: bool = False) -> str:
+        """Which road every step inside takes, why, and the plan in words; with `source`, the text that is compiled."""
+        lines = ((path, part.explain(source=source)) for path, part in self._parts().items())
+        return Text("\n\n".join(f"{path}: {text}" for path, text in lines if text))
+
     def _shape_line(self) -> str:
         if self._input_shape is None:
             return "not built"
         return f"{show_shape(self._input_shape)} → {show_shape(self.compute_output_shape(self._input_shape))}"
 
-    def _road_line(self) -> str | None:
-        """Which road the layer's step takes, for those that have one."""
-        return None
+    def _road_line(self) -> str:
+        """Which roads the steps inside take, for layers that have any."""
+        lines = ((path, part._road_line()) for path, part in self._parts().items())
+        return "; ".join(f"{path}: {line}" for path, line in lines if line)
 
     def _repr_html_(self):
         built = self._is_built()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 import numpy as np
 
 
@@ -43,8 +45,8 @@ def precision_of(x: np.ndarray) -> np.dtype:
 
 
 def cast(x: np.ndarray, dtype: np.dtype, kept_axes: int = 2) -> np.ndarray:
-    """`x` in `dtype` with contiguous trailing axes; the first `kept_axes` keep any stride. No copy where none is due."""
-    if x.dtype != dtype:  # another byte order is another dtype
+    """`x` in `dtype`, its axes from `kept_axes` on contiguous; a copy only where one is due."""
+    if x.dtype != dtype:  # so is another byte order
         return x.astype(dtype, order="C")
     stride = x.itemsize
     for axis in range(x.ndim - 1, kept_axes - 1, -1):
@@ -96,13 +98,13 @@ def constants(value, batch_size: int, dtype: np.dtype) -> tuple[np.ndarray, ...]
     return tuple(cast(one, dtype, kept_axes=0) for one in found)
 
 
-def rank_error(what: str, axes: str, features, got) -> ValueError:
-    """The error for an `x` of another rank or with other features than expected."""
+def shape_error(what: str, axes: str, features, got) -> ValueError:
+    """The error for an array of another rank or with other features than expected."""
     tail = "features" if features is None else ", ".join(map(str, features))
     return ValueError(f"expected {what} of shape ({axes}, {tail}), got {tuple(got)}")
 
 
-def shape(value, least_rank: int, what: str) -> tuple:
+def shape(value, least_rank: int, axes: str) -> tuple:
     """An input shape ``(B, …)`` with None where a size is open.
 
     Raises
@@ -111,9 +113,9 @@ def shape(value, least_rank: int, what: str) -> tuple:
         If it is no sequence of sizes, or too short.
     """
     try:
-        found = tuple(None if size is None else int(size) for size in value)
-    except (TypeError, ValueError):
+        found = tuple(None if size is None else operator.index(size) for size in value)
+    except TypeError:
         raise ValueError(f"expected a shape such as (None, None, 8), got {value!r}") from None
     if len(found) < least_rank or any(size is not None and size < 0 for size in found):
-        raise ValueError(f"expected a shape {what}, got {tuple(value)}")
+        raise shape_error("x", axes, None, found)
     return found

@@ -59,7 +59,7 @@ class RNN(Layer):
 
     _least_rank = 3
     _open_axes = 2
-    _input_axes = "(batch, time, features)"
+    _axes = "batch, time"
 
     def __init__(
         self,
@@ -85,6 +85,7 @@ class RNN(Layer):
         self.unroll = bool(unroll)
         self.zero_output_for_mask = bool(zero_output_for_mask)
         self._execution: Execution | None = None
+        self._built_cell = False  # or the cell came with weights, from another layer
         self._kept: tuple[np.ndarray, ...] | None = None
 
     # Calls: edge, run, shape
@@ -129,11 +130,13 @@ class RNN(Layer):
         result = self._run(sequences, initial_state, mask, training, constants, True, True)
         return result.outputs, self._spec.pack(result.trajectory)
 
-    def _run(self, sequences, initial_state, mask, training, constants, sequences_wanted, trajectory) -> Result:
+    def _run(
+        self, sequences, initial_state, mask, training, constants, sequences_wanted, trajectory, zero_masked=None
+    ) -> Result:
         x = edge.array(sequences, "x")
         features = self._input_shape[2:] if self.built else None
         if x.ndim < 3 or (features is not None and x.shape[2:] != features):
-            raise edge.rank_error("x", "batch, time", features, x.shape)
+            raise edge.shape_error("x", "batch, time", features, x.shape)
         dtype = self.dtype or edge.precision_of(x)
         batch_size, length = x.shape[:2]
         if mask is not None:
@@ -158,7 +161,7 @@ class RNN(Layer):
             constants=constants,
             draws=draws,
             reverse=self.go_backwards,
-            zero_masked=self.zero_output_for_mask,
+            zero_masked=self.zero_output_for_mask if zero_masked is None else zero_masked,
             sequences=sequences_wanted,
             trajectory=trajectory,
             training=training,
@@ -201,7 +204,13 @@ class RNN(Layer):
             if fresh:
                 unbuild(self.cell)
             raise
-        self._execution = execution
+        self._execution, self._built_cell = execution, fresh
+
+    def _forget(self):
+        super()._forget()
+        self._execution = None
+        if self._built_cell:
+            unbuild(self.cell)
 
     def _own_arrays(self):
         return self.cell._all_weights() if self.built else {}
@@ -268,9 +277,6 @@ class RNN(Layer):
             state[rows] = start[rows]
         return kept
 
-    def _stateful_layers(self):
-        return [self] if self.stateful else []
-
     # Shapes and masks
 
     def compute_output_shape(self, input_shape):
@@ -282,7 +288,7 @@ class RNN(Layer):
         >>> rk.LSTM(8, return_sequences=True).compute_output_shape((None, None, 3))
         (None, None, 8)
         """
-        shape = edge.shape(input_shape, self._least_rank, self._input_axes)
+        shape = self._shape(input_shape)
         if self.built:
             self._check_shape(shape)
             output = self._execution.output_shape()
@@ -339,7 +345,7 @@ class RNN(Layer):
 
     def _road_line(self):
         if not self.built or not self._execution.executors:
-            return None
+            return ""
         return ", ".join(dict.fromkeys(str(e.road) for e in self._execution.executors.values()))
 
     def __getstate__(self):

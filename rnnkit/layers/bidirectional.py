@@ -1,0 +1,246 @@
+"""Bidirectional: one recurrent layer forwards, one backwards, merged."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnnkit.configuration import deserialize, serialize
+from rnnkit.layers.base import Layer
+from rnnkit.layers.rnn import RNN, unbuilt_copy
+
+MERGES = {
+    "concat": lambda forward, backward: np.concatenate([forward, backward], axis=-1),
+    "sum": lambda forward, backward: forward + backward,
+    "mul": lambda forward, backward: forward * backward,
+    "ave": lambda forward, backward: (forward + backward) / 2,
+    None: lambda forward, backward: (forward, backward),
+}
+
+
+class Bidirectional(Layer):
+    """Run a recurrent layer over the sequences and another over their reverse; it equals::
+
+        merge(forward(x), backward(x)[:, ::-1])          # with return_sequences, so that times agree
+        merge(forward(x), backward(x))                   # without
+
+    Parameters
+    ----------
+    layer : RNN, SimpleRNN, GRU or LSTM
+        Its configuration is copied for the forward layer, and with the direction reversed for the backward one.
+    merge_mode : {"concat", "sum", "mul", "ave", None}
+        None returns the pair.
+    backward_layer : RNN, optional
+        Its configuration for the backward layer instead; it goes the other way and returns the same things.
+    dtype, seed, name
+        As in every layer; the seed is the layer's unless given, and both directions get one spawned from it.
+
+    Notes
+    -----
+    Weights are named ``forward/kernel``, …, ``backward/kernel``, …; states come and go as the forward layer's entries,
+    then the backward layer's. With sequences, masked steps are 0 in both halves.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.Bidirectional(rk.LSTM(8, return_sequences=True))(np.zeros((2, 5, 3))).shape
+    (2, 5, 16)
+    """
+
+    _least_rank = 3
+    _open_axes = 2
+    _axes = "batch, time"
+
+    def __init__(self, layer, merge_mode="concat", backward_layer=None, *, dtype=None, seed=None, name=None):
+        for one in (layer, layer if backward_layer is None else backward_layer):
+            if not isinstance(one, RNN):
+                raise TypeError(f"expected a recurrent layer, got {one!r}")
+        if merge_mode not in MERGES:
+            raise ValueError(f"expected merge_mode concat, sum, mul, ave or None, got {merge_mode!r}")
+        super().__init__(
+            dtype=layer._given_dtype if dtype is None else dtype,
+            seed=layer.seed if seed is None else seed,
+            name=name,
+        )
+        self.merge_mode = merge_mode
+        self.forward_layer = unbuilt_copy(layer)
+        self.backward_layer = unbuilt_copy(layer if backward_layer is None else backward_layer)
+        self._has_own_backward = backward_layer is not None
+        self._seeds_backward = backward_layer is None or backward_layer.seed is None
+        if backward_layer is None:
+            self.backward_layer.go_backwards = not layer.go_backwards
+        for attribute in ("return_sequences", "return_state", "stateful"):
+            if getattr(self.backward_layer, attribute) != getattr(layer, attribute):
+                raise ValueError(f"expected backward_layer with {attribute}={getattr(layer, attribute)}, as layer has")
+        if self.backward_layer.go_backwards == layer.go_backwards:
+            raise ValueError(f"expected backward_layer with go_backwards={not layer.go_backwards}")
+        for one in (self.forward_layer, self.backward_layer):
+            one.dtype = one._given_dtype = self.dtype
+        self._seed_parts()
+
+    @property
+    def return_sequences(self) -> bool:
+        """Whether the outputs of all steps are returned."""
+        return self.forward_layer.return_sequences
+
+    @property
+    def return_state(self) -> bool:
+        """Whether states follow the output."""
+        return self.forward_layer.return_state
+
+    @property
+    def stateful(self) -> bool:
+        """Whether both directions keep their states between calls."""
+        return self.forward_layer.stateful
+
+    def __call__(self, sequences, initial_state=None, mask=None, training=False, constants=None):
+        """Run both directions; arguments as in `RNN`, with the forward entries of `initial_state` first.
+
+        Returns
+        -------
+        ndarray, a pair with ``merge_mode=None``, or ``(*outputs, *forward states, *backward states)``
+        """
+        forward, backward = self._run(sequences, initial_state, mask, training, constants, self.return_sequences, False)
+        output = self._merged(forward, backward, self.return_sequences)
+        if not self.return_state:
+            return output
+        outputs = output if self.merge_mode is None else (output,)
+        return (*outputs, *self._packed(forward.states, backward.states))
+
+    def trajectory(self, sequences, initial_state=None, mask=None, training=False, constants=None):
+        """Merged outputs of every step, and every state at every step, each in its own processing order.
+
+        Returns
+        -------
+        outputs : ndarray (B, T, …), or a pair
+        states : list of ndarray (B, T, *state)
+            The forward layer's, then the backward layer's.
+        """
+        forward, backward = self._run(sequences, initial_state, mask, training, constants, True, True)
+        return self._merged(forward, backward, True), self._packed(forward.trajectory, backward.trajectory)
+
+    def _run(self, sequences, initial_state, mask, training, constants, sequences_wanted, trajectory):
+        starts = (None, None) if initial_state is None else self._split(initial_state, "initial_state")
+        with self._all_or_nothing():
+            results = [
+                # Zeros at masked steps: a held output of one direction would meet a fresh one of the other.
+                layer._run(sequences, start, mask, training, constants, sequences_wanted, trajectory, zero_masked=True)
+                for layer, start in zip((self.forward_layer, self.backward_layer), starts, strict=True)
+            ]
+            if not self.built:
+                self._build_with(self.forward_layer._input_shape, self.forward_layer.dtype)
+        return results
+
+    def _merged(self, forward, backward, sequences):
+        if not sequences:
+            return MERGES[self.merge_mode](forward.last, backward.last)
+        return MERGES[self.merge_mode](forward.outputs, np.ascontiguousarray(backward.outputs[:, ::-1]))
+
+    def _packed(self, forward, backward) -> list:
+        return [*self.forward_layer._spec.pack(forward), *self.backward_layer._spec.pack(backward)]
+
+    def _split(self, states, what):
+        counts = [len(one._spec.pack(one._spec.shapes)) for one in (self.forward_layer, self.backward_layer)]
+        if not isinstance(states, (list, tuple)) or len(states) != sum(counts):
+            got = f"{len(states)} entries" if isinstance(states, (list, tuple)) else f"an array {np.shape(states)}"
+            raise ValueError(
+                f"expected {what} with {counts[0]} entries for the forward layer, then {counts[1]} for the backward "
+                f"one, got {got}"
+            )
+        return states[: counts[0]], states[counts[0] :]
+
+    # Shapes and masks
+
+    def compute_output_shape(self, input_shape):
+        """The shape of what a call returns, a tuple of shapes where it is a tuple."""
+        shape = super().compute_output_shape(input_shape)
+        forward, backward = (one.compute_output_shape(shape) for one in (self.forward_layer, self.backward_layer))
+        states = ()
+        if self.return_state:
+            (forward, *first), (backward, *second) = forward, backward
+            states = (*first, *second)
+        if self.merge_mode is None:
+            return (forward, backward, *states)
+        output = (*forward[:-1], forward[-1] + backward[-1]) if self.merge_mode == "concat" else forward
+        return (output, *states) if self.return_state else output
+
+    def compute_mask(self, inputs, mask=None):
+        """As `RNN.compute_mask`; a pair of masks with ``merge_mode=None``."""
+        masks = self.forward_layer.compute_mask(inputs, mask)
+        if self.return_state:
+            masks, states = masks[0], [*masks[1:], *self.backward_layer.compute_mask(inputs, mask)[1:]]
+            return [masks, masks, *states] if self.merge_mode is None else [masks, *states]
+        return (masks, masks) if self.merge_mode is None else masks
+
+    # States between calls
+
+    @property
+    def states(self) -> list | None:
+        """Copies of both layers' kept states, forward first; None where they aren't known yet."""
+        forward, backward = self.forward_layer.states, self.backward_layer.states
+        return None if forward is None or backward is None else [*forward, *backward]
+
+    def get_initial_state(self, batch_size: int) -> list:
+        """Both layers' states before the first step, forward first."""
+        return [*self.forward_layer.get_initial_state(batch_size), *self.backward_layer.get_initial_state(batch_size)]
+
+    def reset_states(self, states=None, rows=None) -> None:
+        """As `RNN.reset_states`, for both layers; `states` with the forward layer's entries first."""
+        self._keep(self._reset(states, rows))
+
+    reset_state = reset_states
+
+    def _reset(self, states, rows):
+        first, second = (None, None) if states is None else self._split(states, "states")
+        forward, backward = self.forward_layer._reset(first, rows), self.backward_layer._reset(second, rows)
+        if states is not None and forward[0].shape[0] != backward[0].shape[0]:
+            raise ValueError(f"expected states of one batch size, got {forward[0].shape[0]} and {backward[0].shape[0]}")
+        return forward, backward
+
+    def _keep(self, kept):
+        self.forward_layer._keep(kept[0])
+        self.backward_layer._keep(kept[1])
+
+    # Parts and configuration
+
+    def _build(self, shape):
+        with self._all_or_nothing():
+            for layer in (self.forward_layer, self.backward_layer):
+                layer._build_with(shape, layer.dtype or self.dtype)
+
+    def _parts(self):
+        return {"forward": self.forward_layer, "backward": self.backward_layer}
+
+    def _adopt_seed(self, sequence):
+        super()._adopt_seed(sequence)
+        self._seed_parts()
+
+    def _seed_parts(self):
+        forward, backward = self._seeds_for_parts(2)
+        self.forward_layer._adopt_seed(forward)
+        if self._seeds_backward:
+            self.backward_layer._adopt_seed(backward)
+
+    def get_config(self):
+        """The constructor's arguments as JSON values."""
+        forward, backward = serialize(self.forward_layer), serialize(self.backward_layer)
+        forward["config"]["seed"] = None  # this layer's seed stands for it
+        return {
+            "layer": forward,
+            "merge_mode": self.merge_mode,
+            "backward_layer": backward if self._has_own_backward else None,
+        } | super().get_config()
+
+    @classmethod
+    def from_config(cls, config):
+        """A new layer, not built, from what `get_config` gave."""
+        backward = config["backward_layer"]
+        layers = {
+            "layer": deserialize(config["layer"]),
+            "backward_layer": None if backward is None else deserialize(backward),
+        }
+        return cls(**(config | layers))
+
+    def __repr__(self):
+        mode = "" if self.merge_mode == "concat" else f", merge_mode={self.merge_mode!r}"
+        backward = f", backward_layer={self.backward_layer!r}" if self._has_own_backward else ""
+        return f"Bidirectional({self.forward_layer!r}{mode}{backward})"

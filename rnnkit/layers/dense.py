@@ -1,0 +1,194 @@
+"""Dense and Dropout: what stands before and after a recurrent layer."""
+
+from __future__ import annotations
+
+import math
+
+from rnnkit.cell import Cell, prepare
+from rnnkit.cells.standard import InvertedDropout, fraction
+from rnnkit.engine.record import Record
+from rnnkit.functions import activation, activation_name, linear
+from rnnkit.initializers import initializer, initializer_config
+from rnnkit.layers import edge
+from rnnkit.layers.base import Layer, Text
+from rnnkit.layers.execution import Execution
+from rnnkit.sizes import positive_integer
+
+
+class DenseCell(Cell):
+    """``activation(x @ kernel + bias)`` as a step that keeps nothing; its one state stays as it is."""
+
+    state_size = 1
+
+    def __init__(self, units, activation, use_bias, kernel_initializer, bias_initializer):
+        super().__init__(name="dense")
+        self.units, self.activation, self.use_bias = units, activation, use_bias
+        self.kernel_initializer, self.bias_initializer = kernel_initializer, bias_initializer
+
+    def build(self, input_shape):
+        """Create ``kernel`` (F, U) and ``bias`` (U,)."""
+        self.kernel = self.add_weight((input_shape[-1], self.units), self.kernel_initializer, "kernel")
+        if self.use_bias:
+            self.bias = self.add_weight((self.units,), self.bias_initializer, "bias")
+        self.built = True
+
+    def call(self, inputs, states):
+        """One step: the output, and the state as it came."""
+        y = inputs @ self.kernel
+        if self.use_bias:
+            y = y + self.bias
+        return self.activation(y), states
+
+
+class Dense(Layer):
+    """``activation(x @ kernel + bias)`` on the last axis of x ``(B, …, F)``.
+
+    It runs as a step without memory, on the recurrent layers' products, so that a row's result depends on nothing but
+    the row.
+
+    Parameters
+    ----------
+    units : int
+    activation : str, callable or None
+    use_bias : bool
+    kernel_initializer, bias_initializer : str, callable or initializer
+    dtype, seed, name
+        As in every layer.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.Dense(1, kernel_initializer="ones")(np.ones((2, 3)))
+    array([[3.],
+           [3.]])
+    """
+
+    _least_rank = 2
+    _open_axes = -1
+
+    def __init__(
+        self,
+        units,
+        activation=None,
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
+        *,
+        dtype=None,
+        seed=None,
+        name=None,
+    ):
+        super().__init__(dtype=dtype, seed=seed, name=name)
+        self.units = positive_integer(units, "units")
+        self.activation = _activation(activation)
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer = initializer(kernel_initializer)
+        self.bias_initializer = initializer(bias_initializer)
+        self._cell = self._new_cell()
+        self._execution: Execution | None = None
+
+    def __call__(self, inputs, mask=None, training=False):
+        """Apply to x ``(B, …, F)``; `mask` and `training` change nothing here."""
+        x = edge.array(inputs, "x")
+        features = self._input_shape[-1:] if self.built else None
+        if x.ndim < 2 or (features is not None and x.shape[-1:] != features):
+            raise edge.shape_error("x", "batch, …", features, x.shape)
+        if not self.built:
+            self._build_with(x.shape, self.dtype or edge.precision_of(x))
+        steps = x if x.ndim == 3 else x.reshape(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
+        record = Record(
+            x=edge.cast(steps, self.dtype),
+            states=self._execution.step.initial_states(x.shape[0], self.dtype),
+            weights=self._cell._all_weights(),
+        )
+        return self._execution.run(record).outputs.reshape(*x.shape[:-1], self.units)
+
+    def compute_output_shape(self, input_shape):
+        """``(B, …, units)``."""
+        shape = super().compute_output_shape(input_shape)
+        if self.built:
+            self._check_shape(shape)
+        return (*shape[:-1], self.units)
+
+    def get_config(self):
+        """The constructor's arguments as JSON values."""
+        return {
+            "units": self.units,
+            "activation": None if self.activation is linear else activation_name(self.activation),
+            "use_bias": self.use_bias,
+            "kernel_initializer": initializer_config(self.kernel_initializer),
+            "bias_initializer": initializer_config(self.bias_initializer),
+        } | super().get_config()
+
+    def explain(self, source: bool = False) -> str:
+        """Which road the product takes, as `RNN.explain`."""
+        return Text(self._execution.explain(source=source) if self.built else f"{self.name}: not built yet")
+
+    def _new_cell(self):
+        return DenseCell(self.units, self.activation, self.use_bias, self.kernel_initializer, self.bias_initializer)
+
+    def _build(self, shape):
+        if shape[-1] is None:
+            raise ValueError(f"expected known features in the shape (batch, …, features), got {shape}")
+        self._cell = self._new_cell()
+        prepare(self._cell, (None, shape[-1]), self.dtype, self._weight_generator())
+        self._execution = Execution(self._cell, shape[-1:], self.dtype)
+        self._execution.read()
+
+    def _own_arrays(self):
+        return self._cell._all_weights() if self.built else {}
+
+    def _put_own_arrays(self, arrays):
+        self._cell._replace_weights(arrays)
+
+    def _road_line(self):
+        return ", ".join(str(e.road) for e in self._execution.executors.values()) if self.built else ""
+
+    def __getstate__(self):
+        return self.__dict__ | {"_execution": None}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        if self.built:
+            self._execution = Execution(self._cell, self._input_shape[-1:], self.dtype)
+
+
+_activation = activation  # the constructor's argument has the same name
+
+
+class Dropout(Layer):
+    """Set a share `rate` of the entries to 0 while training and scale the others by ``1 / (1 - rate)``.
+
+    Parameters
+    ----------
+    rate : float in [0, 1]
+    dtype, seed, name
+        As in every layer.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.Dropout(0.5)(np.ones((1, 3)))
+    array([[1., 1., 1.]])
+    """
+
+    def __init__(self, rate, *, dtype=None, seed=None, name=None):
+        super().__init__(dtype=dtype, seed=seed, name=name)
+        self.rate = fraction(rate, "rate")
+
+    def __call__(self, inputs, mask=None, training=False):
+        """Apply to an array of any shape; a new mask at every call."""
+        x = edge.array(inputs, "x")
+        if not self.built:
+            self._build_with(x.shape, self.dtype or edge.precision_of(x))
+        if not training or not self.rate:
+            return x.astype(self.dtype)
+        kept = InvertedDropout(self.rate)(self._draw_generator(), x.shape)
+        return x.astype(self.dtype) * kept.astype(self.dtype)
+
+    def get_config(self):
+        """The constructor's arguments as JSON values."""
+        return {"rate": self.rate} | super().get_config()
+
+    def _check_shape(self, shape):
+        """Any shape will do."""

@@ -1,0 +1,115 @@
+"""Embedding: a row of a table for every id."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnnkit.cell import frozen
+from rnnkit.initializers import draw, initializer, initializer_config
+from rnnkit.layers import edge
+from rnnkit.layers.base import Layer
+from rnnkit.sizes import positive_integer
+
+
+class Embedding(Layer):
+    """Look up ids in a table: ``y = embeddings[ids]``.
+
+    Parameters
+    ----------
+    input_dim : int
+        Number of ids; they run from 0 to ``input_dim - 1``.
+    output_dim : int
+        Length of the vector for each.
+    mask_zero : bool
+        Id 0 is padding: `compute_mask` gives ``ids != 0``.
+    embeddings_initializer : str, callable or initializer
+    dtype, seed, name
+        As in every layer; float32 unless said otherwise.
+
+    Examples
+    --------
+    >>> import rnnkit as rk
+    >>> layer = rk.Embedding(5, 2, mask_zero=True, embeddings_initializer="ones")
+    >>> layer([[3, 0]]).tolist(), layer.compute_mask([[3, 0]]).tolist()
+    ([[[1.0, 1.0], [1.0, 1.0]]], [[True, False]])
+    """
+
+    _open_axes = 2
+
+    def __init__(
+        self,
+        input_dim,
+        output_dim,
+        mask_zero=False,
+        *,
+        embeddings_initializer="uniform",
+        dtype=None,
+        seed=None,
+        name=None,
+    ):
+        super().__init__(dtype=dtype, seed=seed, name=name)
+        self.input_dim = positive_integer(input_dim, "input_dim")
+        self.output_dim = positive_integer(output_dim, "output_dim")
+        self.mask_zero = bool(mask_zero)
+        self.embeddings_initializer = initializer(embeddings_initializer)
+        self._table: np.ndarray | None = None
+
+    def __call__(self, inputs, mask=None, training=False):
+        """Vectors ``(*ids.shape, output_dim)`` for integer ids of any shape.
+
+        Raises
+        ------
+        ValueError
+            For ids that are no integers or not in the table.
+        """
+        ids = self._ids(inputs)
+        if not self.built:
+            self._build_with(ids.shape, self.dtype or np.dtype("float32"))
+        return self._table[ids]
+
+    def compute_mask(self, inputs, mask=None):
+        """``ids != 0`` with `mask_zero`, else the mask as it came."""
+        return self._ids(inputs) != 0 if self.mask_zero else mask
+
+    def compute_output_shape(self, input_shape):
+        """``(*ids.shape, output_dim)``."""
+        return (*super().compute_output_shape(input_shape), self.output_dim)
+
+    def get_config(self):
+        """The constructor's arguments as JSON values."""
+        return {
+            "input_dim": self.input_dim,
+            "output_dim": self.output_dim,
+            "mask_zero": self.mask_zero,
+            "embeddings_initializer": initializer_config(self.embeddings_initializer),
+        } | super().get_config()
+
+    def _ids(self, inputs):
+        given = edge.array(inputs, "ids")
+        ids = given.astype(np.intp)
+        if given.dtype.kind == "f" and (ids != given).any():
+            raise ValueError("expected ids to be integers, got fractions")
+        if ids.size and not (ids.min() >= 0 and ids.max() < self.input_dim):
+            wrong = ids.min() if ids.min() < 0 else ids.max()
+            raise ValueError(f"expected ids from 0 to {self.input_dim - 1}, got {wrong}")
+        return ids
+
+    def _build(self, shape):
+        rng = self._weight_generator()
+        self._table = frozen(
+            draw(self.embeddings_initializer, (self.input_dim, self.output_dim), rng, self.dtype), self.dtype
+        )
+
+    def _check_shape(self, shape):
+        """Ids of any shape will do."""
+
+    def _own_arrays(self):
+        return {"embeddings": self._table} if self.built else {}
+
+    def _put_own_arrays(self, arrays):
+        self._table = arrays["embeddings"]
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        if self._table is not None:
+            self._table.flags.writeable = False  # neither copy nor pickle carries the flag

@@ -1,0 +1,65 @@
+"""Masking: steps that hold nothing but a value are masked for the layers after."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnnkit.layers import edge
+from rnnkit.layers.base import Layer
+
+
+class Masking(Layer):
+    """Mask the steps whose features all equal `mask_value`.
+
+    Parameters
+    ----------
+    mask_value : float
+    dtype, seed, name
+        As in every layer.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> x = np.array([[[1.0, 2.0], [-1.0, -1.0]]])
+    >>> layer = rk.Masking(-1.0)
+    >>> layer.compute_mask(x).tolist(), layer(x).tolist()
+    ([[True, False]], [[[1.0, 2.0], [0.0, 0.0]]])
+    """
+
+    _least_rank = 3
+    _open_axes = 2
+    _axes = "batch, time"
+
+    def __init__(self, mask_value=0.0, *, dtype=None, seed=None, name=None):
+        super().__init__(dtype=dtype, seed=seed, name=name)
+        self.mask_value = float(mask_value)
+
+    def __call__(self, inputs, mask=None, training=False):
+        """The sequences ``(B, T, *features)`` with masked steps set to 0."""
+        x = self._sequences(inputs)
+        if not self.built:
+            self._build_with(x.shape, self.dtype or edge.precision_of(x))
+        used = self._used(x).reshape(*x.shape[:2], *(1,) * (x.ndim - 2))
+        return np.where(used, x, 0).astype(self.dtype)
+
+    def compute_mask(self, inputs, mask=None):
+        """True for each step with a feature other than the value, ``(B, T)``, that a mask from before uses too."""
+        x = self._sequences(inputs)
+        used = self._used(x)
+        return used if mask is None else used & edge.mask(mask, *x.shape[:2])
+
+    def get_config(self):
+        """The constructor's arguments as JSON values."""
+        return {"mask_value": self.mask_value} | super().get_config()
+
+    def _sequences(self, inputs):
+        x = edge.array(inputs, "x")
+        if x.ndim < 3:
+            raise edge.shape_error("x", "batch, time", None, x.shape)
+        return x
+
+    def _used(self, x):
+        return (x != x.dtype.type(self.mask_value)).any(axis=tuple(range(2, x.ndim)))
+
+    def _check_shape(self, shape):
+        """Any features will do."""

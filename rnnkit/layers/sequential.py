@@ -1,0 +1,191 @@
+"""Sequential: layers one after the other, with masks passed on."""
+
+from __future__ import annotations
+
+from rnnkit.configuration import deserialize, serialize
+from rnnkit.layers import edge
+from rnnkit.layers.base import Layer, Text, show_shape
+
+
+class Sequential(Layer):
+    """Layers one after the other; it equals::
+
+        for layer in layers:
+            x, mask = layer(x, mask=mask, training=training), layer.compute_mask(x, mask)
+
+    Parameters
+    ----------
+    layers : list of layers, optional
+        More come with `add`.
+    dtype : {"float32", "float64"}, optional
+        For the layers that have none of their own.
+    seed : int, optional
+        Layers without a seed of their own get one spawned from it.
+    name : str, optional
+
+    Notes
+    -----
+    Weights are named by position: ``0/kernel``, ``1/forward/kernel``.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> model = rk.Sequential([rk.Masking(), rk.GRU(4), rk.Dense(1)], seed=0)
+    >>> model(np.ones((2, 5, 3))).shape
+    (2, 1)
+    """
+
+    def __init__(self, layers=None, *, dtype=None, seed=None, name=None):
+        super().__init__(dtype=dtype, seed=seed, name=name)
+        self.layers: list[Layer] = []
+        for layer in layers or []:
+            self.add(layer)
+
+    def add(self, layer) -> None:
+        """Append a layer.
+
+        Raises
+        ------
+        ValueError
+            Once the model is built.
+        """
+        if not isinstance(layer, Layer):
+            raise TypeError(f"expected a layer, got {layer!r}")
+        if self.built:
+            raise ValueError("expected layers to be added before the model is built")
+        self.layers.append(layer)
+        self._open_axes = self.layers[0]._open_axes
+        self._seed_parts()
+
+    def __call__(self, inputs, mask=None, training=False):
+        """Run x through all layers; the first one says what it has to be.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As the layers raise them; no layer is changed then.
+        """
+        return self._with_mask(inputs, mask, training)[0]
+
+    def _with_mask(self, inputs, mask, training):
+        if not self.layers:
+            raise ValueError("expected a model with at least one layer, got none")
+        x = edge.array(inputs, "x")
+        with self._all_or_nothing():
+            if not self.built:
+                self._build_with(x.shape, self.dtype or edge.precision_of(x))
+            for i, layer in enumerate(self.layers):
+                x, mask = layer._with_mask(x, mask, training)
+                if isinstance(x, tuple) and i < len(self.layers) - 1:
+                    raise ValueError(f"expected one array from layer {i} ({layer.name}), got {len(x)}")
+        return x, mask
+
+    def compute_output_shape(self, input_shape):
+        """The last layer's output shape."""
+        shape = input_shape
+        for layer in self.layers:
+            shape = layer.compute_output_shape(shape)
+        return shape
+
+    def compute_mask(self, inputs, mask=None):
+        """The mask that comes out behind the last layer."""
+        kept = [(layer, layer._kept) for layer in self._all_layers() if hasattr(layer, "_kept")]
+        try:  # a mask may depend on what a layer puts out, so all of them run, and leave no trace
+            return self._with_mask(inputs, mask, False)[1]
+        finally:
+            for layer, states in kept:
+                layer._kept = states
+
+    def summary(self) -> str:
+        """A table of layers, output shapes and numbers of parameters."""
+        rows = [("", "layer", "output shape", "parameters")]
+        shape = self._input_shape
+        for i, layer in enumerate(self.layers):
+            shape = None if shape is None else layer.compute_output_shape(shape)
+            count = f"{layer.count_params():,}" if layer._is_built() else "not built"
+            rows.append((str(i), repr(layer), "–" if shape is None else show_shape(shape), count))
+        if self.built:
+            rows.append(("", "all", "", f"{self.count_params():,}"))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            f"{n:<{widths[0]}}  {layer:<{widths[1]}}  {out:<{widths[2]}}  {count:>{widths[3]}}".rstrip()
+            for n, layer, out, count in rows
+        ]
+        lines.insert(1, "─" * max(map(len, lines)))
+        return Text("\n".join([f"Sequential {self.name!r}", *lines]))
+
+    def reset_states(self, states=None, rows=None) -> None:
+        """Reset every stateful layer, all or none.
+
+        Parameters
+        ----------
+        states : list, optional
+            An entry per stateful layer, each as that layer's `reset_states` takes it.
+        rows : sequence of int, optional
+            Reset these rows of the batch only.
+
+        Raises
+        ------
+        ValueError
+            If no layer is stateful, or as the layers raise.
+        """
+        self._keep(self._reset(states, rows))
+
+    reset_state = reset_states
+
+    @property
+    def stateful(self) -> bool:
+        """Whether any layer keeps its states between calls."""
+        return bool(self._resettable())
+
+    def _resettable(self):
+        return [layer for layer in self.layers if getattr(layer, "stateful", False)]
+
+    def _reset(self, states, rows):
+        layers = self._resettable()
+        if not layers:
+            raise ValueError(f"expected a stateful layer to reset; none in {self.name!r} is")
+        if states is None:
+            states = [None] * len(layers)
+        elif not isinstance(states, (list, tuple)) or len(states) != len(layers):
+            raise ValueError(f"expected states as a list of {len(layers)}, one entry per stateful layer")
+        return [layer._reset(own, rows) for layer, own in zip(layers, states, strict=True)]
+
+    def _keep(self, kept):
+        for layer, own in zip(self._resettable(), kept, strict=True):
+            layer._keep(own)
+
+    def _build(self, shape):
+        dtype = self.dtype
+        with self._all_or_nothing():
+            for layer in self.layers:
+                layer._build_with(shape, layer.dtype or dtype)
+                shape, dtype = layer.compute_output_shape(shape), layer.dtype
+
+    def _check_shape(self, shape):
+        if self.layers:
+            self.layers[0]._check_shape(shape)
+
+    def _parts(self):
+        return {str(i): layer for i, layer in enumerate(self.layers)}
+
+    def _adopt_seed(self, sequence):
+        super()._adopt_seed(sequence)
+        self._seed_parts()
+
+    def _seed_parts(self):
+        if self._given_seed is not None:
+            for layer, own in zip(self.layers, self._seeds_for_parts(len(self.layers)), strict=True):
+                layer._inherit_seed(own)
+
+    def get_config(self):
+        """The layers' configurations."""
+        return {"layers": [serialize(layer) for layer in self.layers]} | super().get_config()
+
+    @classmethod
+    def from_config(cls, config):
+        """A new model, not built, from what `get_config` gave."""
+        return cls(**(config | {"layers": [deserialize(layer) for layer in config["layers"]]}))
+
+    def __repr__(self):
+        return f"Sequential([{', '.join(map(repr, self.layers))}])"

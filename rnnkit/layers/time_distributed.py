@@ -1,0 +1,95 @@
+"""TimeDistributed: one layer applied to every step on its own."""
+
+from __future__ import annotations
+
+from rnnkit.configuration import deserialize, serialize
+from rnnkit.layers import edge
+from rnnkit.layers.base import Layer
+
+
+class TimeDistributed(Layer):
+    """Apply a layer to each step of x ``(B, T, …)``; it equals::
+
+        np.stack([layer(x[:, t]) for t in range(T)], axis=1)
+
+    Parameters
+    ----------
+    layer : Layer
+        Sees ``(B*T, …)`` at once.
+    dtype, seed, name
+        As in every layer.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.TimeDistributed(rk.Dense(4))(np.zeros((2, 5, 3))).shape
+    (2, 5, 4)
+    """
+
+    _open_axes = 2
+    _axes = "batch, time"
+
+    def __init__(self, layer, *, dtype=None, seed=None, name=None):
+        if not isinstance(layer, Layer):
+            raise TypeError(f"expected a layer to apply at each step, got {layer!r}")
+        super().__init__(dtype=dtype, seed=seed, name=name)
+        self.layer = layer
+        self._least_rank = layer._least_rank + 1
+        if seed is not None:
+            self._adopt_seed(self._sequence)
+            self._given_seed = seed
+
+    def __call__(self, inputs, mask=None, training=False):
+        """Apply to x ``(B, T, …)``; a `mask` ``(B, T)`` is checked and passed on."""
+        x = edge.array(inputs, "x")
+        if x.ndim < self._least_rank:
+            raise edge.shape_error("x", self._axes, None, x.shape)
+        batch_size, length = x.shape[:2]
+        if mask is not None:
+            edge.mask(mask, batch_size, length)
+        if self.built:
+            self._check_shape(x.shape)
+        with self._all_or_nothing():
+            if not self.built:
+                self._build_with(x.shape, self.dtype or edge.precision_of(x))
+            rows = self.layer(x.reshape(batch_size * length, *x.shape[2:]), training=training)
+        if isinstance(rows, tuple):
+            return tuple(one.reshape(batch_size, length, *one.shape[1:]) for one in rows)
+        return rows.reshape(batch_size, length, *rows.shape[1:])
+
+    def compute_output_shape(self, input_shape):
+        """The layer's output shape for one step, with the time axis after the batch axis."""
+        shape = super().compute_output_shape(input_shape)
+        step = self.layer.compute_output_shape((shape[0], *shape[2:]))
+        if step and isinstance(step[0], tuple):
+            return tuple((*shape[:2], *one[1:]) for one in step)
+        return (*shape[:2], *step[1:])
+
+    def get_config(self):
+        """The constructor's arguments as JSON values."""
+        return {"layer": serialize(self.layer)} | super().get_config()
+
+    @classmethod
+    def from_config(cls, config):
+        """A new layer, not built, from what `get_config` gave."""
+        return cls(**(config | {"layer": deserialize(config["layer"])}))
+
+    def __repr__(self):
+        return f"TimeDistributed({self.layer!r})"
+
+    def _build(self, shape):
+        self.layer._build_with((shape[0], *shape[2:]), self.layer.dtype or self.dtype)
+        self.dtype = self.layer.dtype
+
+    def _check_shape(self, shape):
+        try:
+            self.layer._check_shape((shape[0], *shape[2:]))
+        except ValueError:
+            raise edge.shape_error("x", self._axes, self._input_shape[2:], shape) from None
+
+    def _parts(self):
+        return {"layer": self.layer}
+
+    def _adopt_seed(self, sequence):
+        super()._adopt_seed(sequence)
+        self.layer._inherit_seed(self._seeds_for_parts(1)[0])
