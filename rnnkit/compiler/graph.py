@@ -138,6 +138,10 @@ class Graph:
         if op == "where":
             args = (self.as_bool(args[0]), *self._same_kind(args[1:]))
             kind = args[1].kind
+            if kind == "bool":
+                chosen = self.pointwise("logical_and", args[0], args[1])
+                other = self.pointwise("logical_and", self.pointwise("logical_not", args[0]), args[2])
+                return self.pointwise("logical_or", chosen, other)
         else:
             args = tuple(self.as_bool(a) if operation.operands == "bool" else self.as_float(a) for a in args)
             kind = operation.result

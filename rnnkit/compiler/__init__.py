@@ -1,0 +1,54 @@
+"""From a step to a program: traced and planned where it can be read, else compiled as it stands."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnnkit.compiler.explain import describe
+from rnnkit.compiler.graph import evaluate
+from rnnkit.compiler.numba_source import SourceWriter
+from rnnkit.compiler.plan import Planner
+from rnnkit.compiler.store import cache_info, clear_cache, load
+from rnnkit.compiler.symbol import Untraceable
+from rnnkit.compiler.trace import trace
+
+__all__ = ["cache_info", "choose", "clear_cache"]
+
+
+def choose(step, dtype, weights, constant_shapes=(), training=False):
+    """The executor of a step: a traced program, or the generic driver where the tracer can't read it.
+
+    Raises
+    ------
+    ValueError
+        If neither road takes the step, with the line and the construct that stopped each; or if its rows depend on
+        each other.
+    """
+    try:
+        return compile_step(step, dtype, weights, constant_shapes, training)
+    except Untraceable as error:
+        return _second_road(step, dtype, weights, constant_shapes, training, error)
+
+
+def compile_step(step, dtype, weights, constant_shapes=(), training=False):
+    """The first road: trace, plan, text, program."""
+    from rnnkit.engine.program import LANES, Program, compute_once, packed_width, row_bytes
+
+    dtype = np.dtype(dtype)
+    graph = trace(step, dtype, weights, constant_shapes, training)
+    plan = Planner(graph, lambda columns: packed_width(columns, dtype)).run()
+    writer = SourceWriter(plan, step.name, dtype, LANES[dtype.name], lambda b: row_bytes(b, dtype.itemsize))
+    source = writer.run()
+    return Program(load(source.text), source, plan, compute_once(plan, evaluate, dtype), dtype, describe(plan, dtype))
+
+
+def _second_road(step, dtype, weights, constant_shapes, training, error):
+    from rnnkit.engine.driver import CannotCompile, Driver
+
+    reason = " ".join([str(error), *(f"({note})" for note in getattr(error, "__notes__", []) if note)])
+    try:
+        driver = Driver(step, dtype, weights, constant_shapes, training)
+    except CannotCompile as refusal:
+        raise ValueError(f"{step.name!r} can be compiled on neither road: {reason}; and numba: {refusal}") from None
+    driver.reason = f"the tracer can't read the step: {reason}"
+    return driver

@@ -1,0 +1,33 @@
+"""A plan in words."""
+
+from __future__ import annotations
+
+from rnnkit.compiler.plan import SECTIONS, Plan, Product
+
+
+def describe(plan: Plan, dtype) -> str:
+    """What runs once, per call, per block of steps and per step, a line a stage."""
+    lines = []
+    weights = [w for w in plan.once.values() if not isinstance(w, list) and w.op not in ("weight", "literal")]
+    packed = [w for w in plan.once.values() if isinstance(w, list)]
+    if packed or weights:
+        lines.append(f"when a weight changes: {len(packed)} products' weights packed, {len(weights)} values computed")
+    for section, title in list(enumerate(SECTIONS))[1:]:
+        stages = [stage for stage in plan.stages if stage.section == section]
+        if stages:
+            lines.append(f"{title}:")
+            lines += [f"  {_stage(stage)}" for stage in stages]
+    return "\n".join(lines)
+
+
+def _stage(stage) -> str:
+    if isinstance(stage, Product):
+        shapes = " and ".join(f"({w.shape[0]}, {w.shape[1]})" for w in stage.weights)
+        joint = f"{len(stage.weights)} products as one: " if len(stage.weights) > 1 else "product: "
+        return f"{joint}{stage.operand.name} times {shapes} -> {stage.result.name}"
+    operations = [v.op for v in stage.values if v.op not in ("load", "number")]
+    inside = f" of {', '.join(dict.fromkeys(operations))}" if operations else ", a copy"
+    size = " x ".join(map(str, stage.dims)) or "1"
+    names = ", ".join(dict.fromkeys(b.name for _, b, _ in stage.writes))
+    kind = f"{stage.reduction} over {size}" if stage.reduction else f"one loop over {size}"
+    return f"{kind}{inside} -> {names}"

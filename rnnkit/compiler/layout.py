@@ -1,0 +1,102 @@
+"""How a loop walks over stored values: element numbers become offsets and strides, or a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(eq=False)
+class Walk:
+    """The elements of a buffer's row that a loop touches, one for each place of the loop.
+
+    Attributes
+    ----------
+    offset : int
+        Element of the first place.
+    strides : tuple of int
+        Elements from place to place along each axis of the loop; those of the table where there is one.
+    table : ndarray of int32, or None
+        Element numbers in order of the loop's places, where strides can't say them.
+    """
+
+    offset: int
+    strides: tuple[int, ...]
+    table: np.ndarray | None = None
+
+
+def strides_of(index: np.ndarray) -> tuple[int, tuple[int | None, ...]] | None:
+    """Offset and strides of an array of element numbers, None for the stride of an axis of length 1; or None."""
+    if index.size == 0:
+        return 0, tuple(_contiguous(index.shape))
+    origin = int(index[(0,) * index.ndim])
+    strides, rebuilt = [], np.full(index.shape, origin)
+    for axis, n in enumerate(index.shape):
+        if n == 1:
+            strides.append(None)
+            continue
+        step = int(index[tuple(int(i == axis) for i in range(index.ndim))]) - origin
+        strides.append(step)
+        rebuilt = rebuilt + step * np.arange(n).reshape([-1 if i == axis else 1 for i in range(index.ndim)])
+    return (origin, tuple(strides)) if np.array_equal(rebuilt, index) else None
+
+
+def _contiguous(shape) -> list[int]:
+    strides, step = [], 1
+    for n in reversed(shape):
+        strides.append(step)
+        step *= n
+    return strides[::-1]
+
+
+def merge_axes(shape, indices, kept: int) -> tuple[tuple[int, ...], int, list[Walk]]:
+    """The fewest axes over which a loop can run, and the walks over them.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        The loop's axes: ``kept`` ones whose places each give a result, then the reduced ones.
+    indices : list of ndarray of that shape
+        Element numbers for each thing read or written; a written one has the kept axes only.
+
+    Returns
+    -------
+    dims, kept, walks
+        At least one axis of each sort that there was.
+    """
+    described = [strides_of(index) for index in indices]
+    groups: list[list[int]] = []
+    for axis, n in enumerate(shape):
+        if groups and (axis < kept) == (groups[-1][-1] < kept) and all(
+            d is None or _follows(d[1], groups[-1], axis, shape, index.ndim)
+            for d, index in zip(described, indices, strict=True)
+        ):
+            groups[-1].append(axis)
+        elif n == 1 and groups and (axis < kept) == (groups[-1][-1] < kept):
+            groups[-1].append(axis)
+        else:
+            groups.append([axis])
+    dims = tuple(int(np.prod([shape[a] for a in group])) for group in groups)
+    walks = []
+    for d, index in zip(described, indices, strict=True):
+        own = [g for g in groups if g[-1] < index.ndim]
+        if d is None:
+            walks.append(Walk(0, tuple(_contiguous(dims[: len(own)])), index.reshape(-1).astype(np.int32)))
+            continue
+        strides = []
+        for group in own:
+            known = [d[1][a] for a in group if shape[a] != 1 and d[1][a] is not None]
+            strides.append(known[-1] if known else 1)
+        walks.append(Walk(d[0], tuple(strides)))
+    return dims, sum(g[-1] < kept for g in groups), walks
+
+
+def _follows(strides, group, axis, shape, rank) -> bool:
+    """Whether an axis continues the group before it, for one thing read or written."""
+    if axis >= rank:
+        return True
+    real = [a for a in group if shape[a] != 1]
+    if shape[axis] == 1 or not real or strides[axis] is None:
+        return True
+    return strides[real[-1]] == strides[axis] * shape[axis]

@@ -1,0 +1,182 @@
+"""Compiled programs by the hash of their text: in memory, and on disk between processes.
+
+An entry on disk is one file, written beside its place and moved there, that starts with the digest of the rest. Whatever
+is wrong with it or with the folder is a miss. The key covers the text, the kernels that it calls, the versions of
+Python, NumPy, numba and llvmlite, and the processor.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import linecache
+import os
+import pickle
+import sys
+import tempfile
+import threading
+import types
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+_programs: dict[str, types.ModuleType] = {}
+_lock = threading.RLock()
+_SUFFIX = ".rnnkit"
+
+
+def cache_folder() -> Path:
+    """The folder of compiled programs: ``RNNKIT_CACHE_DIR``, or one in the platform's user cache folder."""
+    if given := os.environ.get("RNNKIT_CACHE_DIR"):
+        return Path(given)
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "rnnkit"
+
+
+def cache_info() -> dict[str, object]:
+    """Where compiled programs are kept on disk, how many, and their size.
+
+    Returns
+    -------
+    dict
+        ``folder`` (str), ``programs`` (int), ``bytes`` (int). A folder that isn't there has none.
+    """
+    files = _files()
+    return {"folder": str(cache_folder()), "programs": len(files), "bytes": sum(_size(f) for f in files)}
+
+
+def clear_cache() -> int:
+    """Delete the compiled programs on disk; those that this process has loaded go on running.
+
+    Returns
+    -------
+    int
+        How many were deleted.
+    """
+    deleted = 0
+    for file in _files():
+        try:
+            file.unlink()
+            deleted += 1
+        except OSError:
+            continue
+    return deleted
+
+
+def _files() -> list[Path]:
+    try:
+        return sorted(cache_folder().glob(f"*{_SUFFIX}"))
+    except OSError:
+        return []
+
+
+def _size(file) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
+
+
+def load(text: str) -> Callable:
+    """The function ``run`` of a program, compiled once for its text."""
+    key = _key(text)
+    module = _programs.get(key)
+    if module is None:
+        with _lock:
+            module = _programs.get(key)
+            if module is None:
+                module = _programs[key] = _compile(text, key)
+    return module.run
+
+
+def loaded() -> int:
+    """How many programs this process holds."""
+    return len(_programs)
+
+
+def _key(text) -> str:
+    return hashlib.sha256((text + _surroundings()).encode()).hexdigest()[:32]
+
+
+@cache
+def _surroundings() -> str:
+    """All that a program depends on besides its text."""
+    import llvmlite
+    import numba
+    import numpy as np
+    from numba.core.registry import cpu_target
+
+    from rnnkit.engine.registers import FEATURES
+
+    engine = Path(__file__).parent.parent / "engine"
+    digest = hashlib.sha256()
+    for file in sorted(engine.glob("*.py")):
+        digest.update(file.read_bytes())
+    versions = (sys.version, np.__version__, numba.__version__, llvmlite.__version__)
+    processor = cpu_target.target_context.codegen().magic_tuple()
+    return repr((digest.hexdigest(), versions, processor, FEATURES))
+
+
+def _compile(text, key) -> types.ModuleType:
+    name = f"rnnkit_program_{key}"
+    filename = f"<{name}>"
+    module = types.ModuleType(name)
+    module.__file__ = filename
+    linecache.cache[filename] = (len(text), None, text.splitlines(True), filename)
+    sys.modules[name] = module
+    # The decorator compiles at once, so the disk is asked before, by a stand-in for numba's own cache.
+    exec(compile(text.replace('@njit("void(int64[::1], int64[::1])", ', "@njit("), filename, "exec"), module.__dict__)
+    dispatcher = module.run
+    dispatcher._cache = _DiskCache(key)
+    dispatcher.compile("void(int64[::1], int64[::1])")
+    dispatcher.disable_compile()
+    return module
+
+
+class _DiskCache:
+    """What a numba dispatcher asks of a cache: one entry, for one signature."""
+
+    def __init__(self, key):
+        self.file = cache_folder() / f"{key}{_SUFFIX}"
+        self.cache_path = str(self.file.parent)
+
+    def enable(self):
+        """Nothing to do: it is always on."""
+
+    disable = flush = enable
+
+    def load_overload(self, sig, target_context):
+        """The compiled result, or None whatever the reason."""
+        from numba.core import compiler
+
+        try:
+            data = self.file.read_bytes()
+            digest, payload = data[:32], data[32:]
+            if hashlib.sha256(payload).digest() != digest:
+                return None
+            target_context.refresh()
+            return compiler.CompileResult._rebuild(target_context, *pickle.loads(payload))
+        except Exception:
+            return None
+
+    def save_overload(self, sig, compiled):
+        """Write the entry beside its place and move it there; a folder that can't be written to is left alone."""
+        from numba.core.serialize import dumps
+
+        try:
+            payload = dumps(compiled._reduce())
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=self.file.parent, prefix=".", suffix=".tmp")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(hashlib.sha256(payload).digest() + payload)
+                os.replace(temporary, self.file)
+            except BaseException:
+                os.unlink(temporary)
+                raise
+        except OSError:
+            return

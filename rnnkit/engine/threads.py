@@ -1,0 +1,142 @@
+"""Blocks of rows over a pool of threads, made when it is first needed and again after a fork."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+
+_LARGEST_BLOCK = 64  # rows: what a block keeps between two passes should stay in the cache
+_lock = threading.Lock()
+_pool: ThreadPoolExecutor | None = None
+_pool_key: tuple[int, int] | None = None
+_chosen: int | None = None
+_worker = threading.local()
+
+
+def get_num_threads() -> int:
+    """How many threads a call may use.
+
+    By default the CPUs that this process may use (its affinity and its container's quota), or ``RNNKIT_NUM_THREADS``.
+    """
+    global _chosen
+    if _chosen is None:
+        _chosen = _default()
+    return _chosen
+
+
+def set_num_threads(n: int) -> None:
+    """Set how many threads a call may use; results don't depend on it.
+
+    Raises
+    ------
+    ValueError
+        If ``n`` is not a positive integer.
+    """
+    global _chosen
+    if isinstance(n, bool) or not hasattr(n, "__index__") or int(n) < 1:
+        raise ValueError(f"expected a positive number of threads, got {n!r}")
+    _chosen = int(n)
+
+
+def _default() -> int:
+    given = os.environ.get("RNNKIT_NUM_THREADS", "").strip()
+    if given:
+        if not given.isdigit() or int(given) < 1:
+            raise ValueError(f"expected RNNKIT_NUM_THREADS to be a positive integer, got {given!r}")
+        return int(given)
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(count, _quota()))
+
+
+def _quota() -> int:
+    """CPUs that a container may use, by cgroup version 2 or 1."""
+    try:
+        with open("/sys/fs/cgroup/cpu.max") as file:
+            quota, period = file.read().split()[:2]
+    except (OSError, ValueError):
+        try:
+            with open("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") as file:
+                quota = file.read().strip()
+            with open("/sys/fs/cgroup/cpu/cpu.cfs_period_us") as file:
+                period = file.read().strip()
+        except OSError:
+            return 1_000_000
+    if not quota.isdigit() or not period.isdigit() or int(period) == 0:
+        return 1_000_000
+    return max(1, math.ceil(int(quota) / int(period)))
+
+
+def _threads(n: int) -> ThreadPoolExecutor:
+    global _pool, _pool_key
+    key = (os.getpid(), n)
+    with _lock:
+        if _pool_key != key:
+            if _pool is not None and _pool_key[0] == os.getpid():
+                _pool.shutdown(wait=False)
+            _pool, _pool_key = ThreadPoolExecutor(n, thread_name_prefix="rnnkit"), key
+        return _pool
+
+
+def _after_fork():
+    global _lock, _pool, _pool_key
+    _lock, _pool, _pool_key = threading.Lock(), None, None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def run_blocks(function: Callable[[int, int], None], rows: int, parallel: bool = True) -> None:
+    """Call ``function(first, last)`` for blocks of rows, on several threads if there are several blocks.
+
+    Parameters
+    ----------
+    function : callable
+        Computes rows ``first … last - 1``; it should let go of the GIL.
+    rows : int
+    parallel : bool
+        False runs in the calling thread: for work so small that handing it over costs more.
+
+    Raises
+    ------
+    The first exception of a block, after all blocks ended.
+    """
+    threads = min(get_num_threads(), rows) if parallel and not getattr(_worker, "busy", False) else 1
+    size = min(max(1, math.ceil(rows / max(threads, 1))), _LARGEST_BLOCK)
+    starts = range(0, rows, size)
+    if threads <= 1 or len(starts) <= 1:
+        for first in starts:
+            function(first, min(first + size, rows))
+        return
+    pending = iter(starts)
+    taking = threading.Lock()
+
+    def work():
+        _worker.busy = True
+        try:
+            while True:
+                with taking:
+                    first = next(pending, None)
+                if first is None:
+                    return
+                function(first, min(first + size, rows))
+        finally:
+            _worker.busy = False
+
+    others = []
+    pool = _threads(threads - 1)
+    for _ in range(min(threads, len(starts)) - 1):
+        try:
+            others.append(pool.submit(work))
+        except RuntimeError:  # the pool was closed, by another thread that set another number or at exit: go on without
+            break
+    try:
+        work()
+    finally:
+        started = [other for other in others if not other.cancel()]
+        wait(started)
+    for other in started:
+        other.result()
