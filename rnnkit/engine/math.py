@@ -1,8 +1,10 @@
 """Elementwise functions for jitted code: on vectors and on numbers, float32 and float64, by NumPy's names.
 
 A vector's lane and a number give the same bits. Nearly all are vectorised; those in `LANEWISE` go through their
-lanes one by one, with numba's own scalar function.
+lanes one by one.
 """
+
+import operator
 
 import numpy as np
 from numba.extending import intrinsic
@@ -10,6 +12,8 @@ from numba.extending import intrinsic
 from rnnkit.engine import error_function, exponential, trigonometry
 from rnnkit.engine.registers import Vector, common, convert
 from rnnkit.engine.value import Value, by_lane
+from rnnkit.engine.value import copysign as _copysign
+from rnnkit.engine.value import floor as _floor
 from rnnkit.engine.value import select as _select
 from rnnkit.engine.vector import (  # noqa: F401
     absolute,
@@ -69,6 +73,33 @@ def sign(x):
     return _select(x > 0, x.constant(1), _select(x < 0, x.constant(-1), _select(x == 0, x.constant(0), x)))
 
 
+@_two
+def fmod(a, b):
+    return _fmod(a, b)
+
+
+@_two
+def remainder(a, b):
+    rest = _fmod(a, b)
+    moved = _select((b < 0) ^ (rest < 0), rest + b, rest)
+    return _select(rest == 0, _copysign(rest.constant(0), b), moved)
+
+
+@_two
+def floor_divide(a, b):
+    rest = _fmod(a, b)
+    quotient = (a - rest) / b
+    quotient = _select((rest != 0) & ((b < 0) ^ (rest < 0)), quotient - 1, quotient)
+    whole = _floor(quotient)
+    whole = _select(quotient - whole > 0.5, whole + 1, whole)
+    whole = _select(quotient == 0, _copysign(a.constant(0), a / b), whole)
+    return _select(b == 0, a / b, whole)
+
+
+def _fmod(a, b):
+    return by_lane(operator.mod, a, b)
+
+
 LANEWISE = ("power", "arctan2", "hypot", "cbrt", "fmod", "remainder", "floor_divide")
 
 
@@ -119,9 +150,6 @@ power = _lanewise(np.power)
 arctan2 = _lanewise(np.arctan2)
 hypot = _lanewise(np.hypot)
 cbrt = _lanewise(np.cbrt)
-fmod = _lanewise(np.fmod)
-remainder = _lanewise(np.remainder)
-floor_divide = _lanewise(np.floor_divide)
 
 FUNCTIONS = (
     "absolute sqrt floor ceil trunc rint copysign minimum maximum sign square reciprocal exp exp2 expm1 log log2 log10 "
