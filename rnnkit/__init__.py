@@ -10,7 +10,9 @@ import importlib
 from rnnkit import initializers
 from rnnkit.cell import Cell
 from rnnkit.cells import GRUCell, LSTMCell, SimpleRNNCell
+from rnnkit.compiler.store import cache_info, clear_cache
 from rnnkit.declared import Draw, Weight, cell
+from rnnkit.engine.threads import get_num_threads, set_num_threads
 from rnnkit.functions import (
     elu,
     erf,
