@@ -78,10 +78,10 @@ class Value:
         return self._arithmetic(other, "fmul", "mul")
 
     def __truediv__(self, other):
-        return self._arithmetic(other, "fdiv", "sdiv")
+        return self._arithmetic(other, "fdiv", None)
 
     def __mod__(self, other):
-        return self._arithmetic(other, "frem", "srem")
+        return self._arithmetic(other, "frem", None)
 
     def __and__(self, other):
         return self._arithmetic(other, None, "and_")
@@ -98,10 +98,6 @@ class Value:
     def __rshift__(self, other):
         """The sign moves in from the left."""
         return self._arithmetic(other, None, "ashr")
-
-    def logical_shift(self, other):
-        """To the right, with zeros from the left."""
-        return self._arithmetic(other, None, "lshr")
 
     def __radd__(self, other):
         return self.constant(other) + self
