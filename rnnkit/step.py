@@ -25,6 +25,7 @@ class Step:
         self._draws = cell._draws(self.feature_shape)
         self.draws = {name: shape for name, (_, shape) in self._draws.items()}
         self._probes: dict = {}
+        self.by_row = False  # whether the step decides by values, and so is called with one row at a time
 
     def bind(self, weights: Mapping[str, object]):
         """The step with these weights: ``advance(x, states, constants, draws, training) -> (output, states)``."""
@@ -34,7 +35,24 @@ class Step:
             output, new = cell._advance(x, tuple(states), tuple(constants), training, draws)
             return self._check(output, new)
 
-        return advance
+        return self._row_by_row(advance) if self.by_row else advance
+
+    @staticmethod
+    def _row_by_row(advance):
+        def advance_rows(x, states, constants=(), draws=MappingProxyType({}), training=False):
+            def rows(arrays, r):
+                return tuple(array[r : r + 1] for array in arrays)
+
+            results = [
+                advance(x[r : r + 1], rows(states, r), rows(constants, r), {k: d[r : r + 1] for k, d in draws.items()}, training)
+                for r in range(len(x))
+            ]
+            if not results:
+                return advance(x, states, constants, draws, training)
+            outputs, states = zip(*results, strict=True)
+            return np.concatenate(outputs), tuple(np.concatenate(s) for s in zip(*states, strict=True))
+
+        return advance_rows
 
     def __call__(self, x, states, weights, constants=(), draws=MappingProxyType({}), training=False):
         return self.bind(weights)(x, states, constants, draws, training)

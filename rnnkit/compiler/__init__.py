@@ -9,7 +9,7 @@ from rnnkit.compiler.graph import evaluate
 from rnnkit.compiler.numba_source import SourceWriter
 from rnnkit.compiler.plan import Planner
 from rnnkit.compiler.store import cache_info, clear_cache, load
-from rnnkit.compiler.symbol import Untraceable
+from rnnkit.compiler.symbol import ReadsValues, Untraceable
 from rnnkit.compiler.trace import trace
 
 __all__ = ["cache_info", "choose", "clear_cache"]
@@ -47,7 +47,7 @@ def _second_road(step, dtype, weights, constant_shapes, training, error):
 
     reason = " ".join([str(error), *(f"({note})" for note in getattr(error, "__notes__", []) if note)])
     try:
-        driver = Driver(step, dtype, weights, constant_shapes, training)
+        driver = Driver(step, dtype, weights, constant_shapes, training, by_row=isinstance(error, ReadsValues))
     except CannotCompile as refusal:
         raise ValueError(f"{step.name!r} can be compiled on neither road: {reason}; and numba: {refusal}") from None
     driver.reason = f"the tracer can't read the step: {reason}"

@@ -9,7 +9,7 @@ import numpy as np
 from rnnkit.compiler.graph import View
 from rnnkit.compiler.operations import OPERATIONS
 from rnnkit.compiler.products import dot, einsum, matmul, tensordot
-from rnnkit.compiler.symbol import BATCH, BatchSize, MixesRows, Symbol, Untraceable
+from rnnkit.compiler.symbol import BATCH, BatchSize, MixesRows, OverRows, Symbol, Untraceable
 
 _UFUNCS = {
     "true_divide": "divide", "fabs": "absolute", "abs": "absolute", "expit": "sigmoid", "bitwise_and": "logical_and",
@@ -162,8 +162,6 @@ def _unknown(name):
 
 def _axes(x, axis, what):
     if axis is None:
-        if x.axis is not None:
-            raise MixesRows(f"{what} over all axes goes along the batch axis too; give axis=-1 or the feature axes")
         axis = tuple(range(x.ndim))
     axes = axis if isinstance(axis, tuple) else (axis,)
     return tuple(x.feature_axis(a, what) for a in axes)
@@ -184,6 +182,8 @@ def _reduction(op):
         if out is not None or {k for k, v in extra.items() if not (k in ("initial", "where") and v in (True, np._NoValue))}:
             raise Untraceable(f"np.{op} with out=, initial= or where=; write np.where before it")
         x = _symbol(x)
+        if axis is None and x.axis is not None:
+            return OverRows(f"{op} over all axes goes along the batch axis too; give axis=-1 or the feature axes")
         axes = _axes(x, axis, op)
         return _reduced(x, x.graph.reduce(op, x.node, axes), axes, keepdims is True)
 
@@ -196,6 +196,8 @@ def _symbol(x):
 
 def _count(x, axis, what) -> int:
     x = _symbol(x)
+    if axis is None and x.axis is not None:
+        return 1  # the sum that it divides refuses
     return int(np.prod([x.node.shape[a] for a in _axes(x, axis, what)]))
 
 
@@ -208,6 +210,8 @@ def _mean(x, axis=None, dtype=None, out=None, keepdims=False, **extra):
 
 def _var(x, axis=None, dtype=None, out=None, ddof=0, keepdims=False, **extra):
     x = _symbol(x)
+    if axis is None and x.axis is not None:
+        return _sum(x)
     deviation = np.square(x - _mean(x, axis, keepdims=True))
     correction = extra.pop("correction", ddof)
     return _sum(deviation, axis, keepdims=keepdims, out=out, **extra) / float(_count(x, axis, "var") - correction)
@@ -218,11 +222,11 @@ def _std(x, axis=None, dtype=None, out=None, ddof=0, keepdims=False, **extra):
 
 
 def _any(x, axis=None, out=None, keepdims=False, **extra):
-    return _max(pointwise("to_float", x.astype(bool)), axis, keepdims=keepdims) > 0.5
+    return _max(x.astype(bool), axis, keepdims=keepdims) > 0.5
 
 
 def _all(x, axis=None, out=None, keepdims=False, **extra):
-    return _min(pointwise("to_float", x.astype(bool)), axis, keepdims=keepdims) > 0.5
+    return _min(x.astype(bool), axis, keepdims=keepdims) > 0.5
 
 
 _REDUCE = {"add": _sum, "multiply": _prod, "maximum": _max, "minimum": _min, "logical_or": _any, "logical_and": _all}
@@ -234,6 +238,8 @@ _REDUCE = {
 
 def _arg(reduction):
     def place(x, axis=None, out=None, keepdims=False, **extra):
+        if axis is None and x.axis is not None:
+            return _max(x)
         inner = _axes(x, axis, "argmax")
         if len(inner) != 1:
             raise Untraceable("np.argmax over several axes; give one axis")
@@ -497,7 +503,7 @@ FUNCTIONS = {
     "sum": _sum, "prod": _prod, "max": _max, "min": _min, "amax": _max, "amin": _min, "mean": _mean, "var": _var, "std": _std,
     "any": _any, "all": _all, "argmax": _arg(_max), "argmin": _arg(_min), "average": lambda x, axis=None: _mean(x, axis),
     "cumsum": cumsum, "linalg.norm": _norm, "count_nonzero": lambda x, axis=None, keepdims=False: _sum(
-        pointwise("to_float", x.astype(bool)), axis, keepdims=keepdims),
+        x.astype(bool), axis, keepdims=keepdims),
     "concatenate": concatenate, "stack": stack, "hstack": _hstack, "split": _split, "array_split": _array_split,
     "hsplit": lambda x, sections: _split(x, sections, 1), "take": _take, "roll": _roll, "flip": _flip,
     "fliplr": lambda x: _flip(x, 1), "repeat": _repeat, "tile": _tile, "expand_dims": _expand_dims, "squeeze": _squeeze,

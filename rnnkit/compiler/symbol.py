@@ -13,6 +13,10 @@ class Untraceable(TypeError):
     """The tracer can't read this; the second road may. The message names what to write instead where there is such."""
 
 
+class ReadsValues(Untraceable):
+    """The step decides by the values of an array, in Python: the second road calls it with one row at a time."""
+
+
 class MixesRows(ValueError):
     """The step lets one row of the batch see another."""
 
@@ -48,6 +52,28 @@ class BatchSize:
 
 
 BATCH = BatchSize()
+
+
+class OverRows(np.lib.mixins.NDArrayOperatorsMixin):
+    """A number taken over the rows, or from one: good for a decision, which each row then makes alone; no operand."""
+
+    shape, ndim = (), 0
+
+    def __init__(self, what: str):
+        self.what = what
+
+    def __array_ufunc__(self, ufunc, method, *args, **keywords):
+        if any(isinstance(a, Symbol) for a in args):
+            raise MixesRows(self.what)
+        return self
+
+    def __array__(self, *_, **__):
+        raise MixesRows(self.what)
+
+    def __bool__(self):
+        raise ReadsValues("a Python `if` or `while` looks at an array's values; write np.where")
+
+    __float__ = __int__ = __index__ = __bool__
 
 
 class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
@@ -93,10 +119,10 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         return (self[i] for i in range(len(self)))
 
     def __bool__(self):
-        raise Untraceable("a Python `if` or `while` looks at an array's values; write np.where")
+        raise ReadsValues("a Python `if` or `while` looks at an array's values; write np.where")
 
     def __float__(self):
-        raise Untraceable("float() of an array; keep it an array")
+        raise ReadsValues("float() of an array; keep it an array")
 
     __int__ = __index__ = __complex__ = __float__
 
@@ -200,7 +226,10 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     # Indexing
 
     def __getitem__(self, key):
-        node, axis = self._taken(self.node, self._key(key))
+        key = self._key(key)
+        if self.axis is not None and isinstance([k for k in key if k is not None][self.axis], numbers.Integral):
+            return OverRows("an index picks a row of the batch: a step treats every row alike")
+        node, axis = self._taken(self.node, key)
         return self.made(node, axis, view=True)
 
     def _key(self, key) -> list:

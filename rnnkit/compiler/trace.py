@@ -8,7 +8,7 @@ import sys
 import numpy as np
 
 from rnnkit.compiler.graph import Graph, Node, evaluate
-from rnnkit.compiler.symbol import BATCH, Symbol, Untraceable
+from rnnkit.compiler.symbol import MixesRows, Symbol, Untraceable
 
 _TOLERANCE = 1e-5  # of each array's largest value: a graph that computes something else is off by far more
 
@@ -51,7 +51,9 @@ def trace(step, dtype, weights, constant_shapes=(), training=False) -> Graph:
     )
     try:
         output, states = step(*given, training)
-    except (Untraceable, AttributeError, IndexError, NotImplementedError) as error:
+    except MixesRows as error:
+        raise MixesRows(f"the step of {step.name!r} mixes rows at {watch.place or 'its start'}: {error}") from None
+    except Untraceable as error:
         error.add_note(watch.place)
         raise
     graph.output = _result(output, "output", step)
@@ -144,5 +146,3 @@ def _check(graph, step, weights, constant_shapes, training):
                     f"({got[off][0]:g} in place of {expected[off][0]:g}): a step must be a function of its arguments alone"
                 )
 
-
-__all__ = ["BATCH", "example", "trace"]

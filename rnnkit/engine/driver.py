@@ -1,0 +1,340 @@
+"""Road 2: a step that numba compiles but the tracer can't read, in one jitted loop over time, a row at a time."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+import types as python_types
+
+import numba
+import numpy as np
+from numba.core import types
+from numba.extending import overload
+
+from rnnkit.cell import cell_name
+from rnnkit.declared import DeclaredCell
+from rnnkit.engine.jit_errors import CannotCompile, cannot_compile
+from rnnkit.engine.jit_step import OPTIONS, Jit, Live, names_type, plain, quietly
+from rnnkit.engine.record import Record, Result
+
+_compiling = threading.RLock()  # numba's warnings are silenced process-wide meanwhile
+
+
+class Driver:
+    """An executor that runs the jitted step on rows of one, ``x: (1, *features)``, inside one loop over time.
+
+    Equals, for every row::
+
+        for t in range(T):
+            output, new = step(x[t], states)
+            if mask[t]:
+                held, states = output, new
+
+    Arithmetic inside the step is float64; states and outputs are stored in the layer's dtype after every step.
+
+    Parameters
+    ----------
+    step : Step
+    dtype : float32 or float64
+    weights : dict of str to ndarray
+        Only for checking the compiled step against the step itself; calls bring theirs in the record.
+    constant_shapes : sequence of tuple of int
+        Shapes of the constants without the batch axis.
+    training : bool
+    by_row : bool
+        The step decides in Python by its arrays' values: it means one row, and isn't held against two.
+
+    Raises
+    ------
+    CannotCompile
+        If numba can't compile the step; the message names file, line and construct.
+    ValueError
+        If the step mixes rows, or the compiled step differs from the step itself.
+    """
+
+    road = "road 2"
+    reason = "asked for"
+
+    def __init__(self, step, dtype, weights, constant_shapes=(), training=False, by_row=False):
+        step.by_row = by_row
+        self.step, self.dtype, self.training = step, np.dtype(dtype), bool(training)
+        constant_shapes = tuple(tuple(shape) for shape in constant_shapes)
+        ones = tuple(np.zeros((1, *shape)) for shape in constant_shapes)
+        self.output_shape = step.output_shape(ones, training)
+        self.draw_names = step.used_draws(ones, training)
+        self.ends = list(itertools.accumulate((math.prod(s) for s in step.state_shapes), initial=0))
+        self.leaves = leaves(step.cell)
+        with _compiling:
+            self._loop = self._compiled(weights, constant_shapes)
+        self._verify(weights, constant_shapes)
+
+    def explain(self, source: bool = False) -> str:
+        """Road and reason in words; there is no text of ours, numba compiles the step's own."""
+        if source:
+            return "# road 2 compiles the step itself; there is no generated text"
+        return f"{self.road}: {self.reason}\n{self.step.name}: the step, jitted by numba, in one loop over time, a row at a time"
+
+    def run(self, record: Record) -> Result:
+        """Run the record's rows; its arrays are not changed."""
+        batch_size, length = record.x.shape[:2]
+        x = record.x.reshape(batch_size, length, math.prod(self.step.feature_shape))
+        mask = np.broadcast_to(True, (batch_size, length)) if record.mask is None else record.mask
+        sizes, shape = self.ends[-1], self.output_shape
+        states = np.empty((batch_size, sizes), self.dtype)
+        for state, first, after in zip(record.states, self.ends, self.ends[1:], strict=False):
+            states[:, first:after] = state.reshape(batch_size, after - first)
+        last = np.zeros((batch_size, math.prod(shape)), self.dtype)
+        outputs = np.empty((batch_size, length if record.sequences else 0, last.shape[1]), self.dtype)
+        trajectory = np.empty((batch_size, length if record.trajectory else 0, sizes), self.dtype)
+        arrays = self._arrays(record.weights)
+        constants = tuple(plain(constant, copy=True) for constant in record.constants)
+        draws = tuple(plain(record.draws[name], copy=True) for name in self.draw_names)
+
+        def block(start, stop):
+            self._loop(
+                x, mask, states, last, outputs, trajectory, arrays, constants, draws,
+                record.reverse, record.zero_masked, start, stop,
+            )  # fmt: skip
+
+        block(0, batch_size)
+        return Result(
+            outputs.reshape(batch_size, length, *shape) if record.sequences else None,
+            last.reshape(batch_size, *shape),
+            self._apart(states),
+            self._apart(trajectory) if record.trajectory else None,
+        )
+
+    def _apart(self, flat):
+        """States one after another on the last axis, as one array each."""
+        return tuple(
+            np.ascontiguousarray(flat[..., first:after]).reshape(*flat.shape[:-1], *shape)
+            for first, after, shape in zip(self.ends, self.ends[1:], self.step.state_shapes, strict=False)
+        )
+
+    def _arrays(self, weights):
+        """What the jitted step reads of every cell: its weights and its attributes that are arrays."""
+        cells = [cell for _, cell in leaves(self.step.cell._bound(weights))]
+        return tuple(arguments(cell) for arguments, cell in zip(self.arguments, cells, strict=True))
+
+    def _compiled(self, weights, constant_shapes):
+        """The loop, compiled for one signature whatever the strides of its arrays."""
+        try:
+            row = self._row(len(constant_shapes))
+            loop = over_time(row)
+            value = numba.from_dtype(self.dtype)
+            given = types.Array(value, 3, "A", readonly=True)
+            mask = types.Array(types.boolean, 2, "A", readonly=True)
+            kept, three = types.Array(value, 2, "C"), types.Array(value, 3, "C")
+            trees = (
+                self._arrays(weights),
+                tuple(np.zeros((1, *shape)) for shape in constant_shapes),
+                tuple(np.zeros((1, *self.step.draws[name])) for name in self.draw_names),
+            )
+            signature = (given, mask, kept, kept, three, three, *map(numba.typeof, trees))
+            signature += (types.boolean, types.boolean, types.intp, types.intp)
+            quietly(lambda: loop.compile(signature))
+            loop.disable_compile()
+            return loop
+        except CannotCompile:
+            raise
+        except Exception as error:  # numba fails in many ways on what it can't compile
+            raise cannot_compile(error, function_of(self.leaves[0][1])) from error
+
+    def _row(self, constant_count):
+        """One step of one row, from generated text: it hands each cell its states, weights and draws, and stores."""
+        jit, shapes, ends = Jit(), self.step.state_shapes, self.ends
+        names = {"store": store, "entry": entry}
+        lines = [
+            "def row(b, x, state, arrays, constants, draws, output, new):",
+            f"    y = x.reshape({_shape(self.step.feature_shape)})",
+            f"    constants = ({''.join(f'constants[{i}][b : b + 1], ' for i in range(constant_count))})",
+        ]
+        self.arguments, at = [], 0
+        for k, (path, cell) in enumerate(self.leaves):
+            own = range(at, at + len(cell._states().shapes))
+            at = own.stop
+            drawn = [i for i, name in enumerate(self.draw_names) if name.rpartition("/")[0] == path]
+            names[f"draws_{k}"] = names_type(tuple(self.draw_names[i].rpartition("/")[2] for i in drawn))
+            names[f"step_{k}"], roles, arguments = jitted(cell, self.training, jit)
+            self.arguments.append(arguments)
+            slices = ", ".join(f"draws[{i}][b : b + 1]" for i in drawn)
+            states = "".join(f"state[{ends[i]} : {ends[i + 1]}].reshape({_shape(shapes[i])}), " for i in own)
+            given = {
+                "arrays": f"arrays[{k}]",
+                "x": "y",
+                "states": f"({states})",
+                "constants": "constants",
+                "draws": f"draws_{k}({slices})",
+            }
+            call = ", ".join(f"{name}={given[role]}" for name, role in roles.items())
+            lines.append(f"    y, states = step_{k}({call})")
+            lines += [f"    store(new[{ends[i]} : {ends[i + 1]}], entry(states, {n}))" for n, i in enumerate(own)]
+        lines.append("    store(output, y)")
+        exec(compile("\n".join(lines), "<rnnkit row>", "exec"), names)
+        return numba.njit(names["row"], **OPTIONS)
+
+    def _verify(self, weights, constant_shapes):
+        """Compare with the step itself on two rows, and that one on single rows with itself on both."""
+        step, rng = self.step, np.random.default_rng(0)
+        tolerance = 1e-4 if self.dtype == np.float32 else 1e-9
+        weights = {name: np.asarray(array, np.float64) for name, array in weights.items()}
+        for trial in range(4):
+            x = rng.normal(size=(2, *step.feature_shape)).astype(self.dtype).astype(np.float64)
+            states = [state.astype(np.float64) for state in step.initial_states(2, self.dtype)]
+            if trial:
+                states = [state + rng.normal(size=state.shape).astype(self.dtype) for state in states]
+            constants = tuple(rng.normal(size=(2, *shape)) for shape in constant_shapes)
+            draws = {name: step.draw(name, 2, rng, np.float64) for name in self.draw_names}
+
+            def plainly(rows, x=x, states=states, constants=constants, draws=draws):
+                with np.errstate(all="ignore"):
+                    output, new = step(
+                        x[rows].copy(),
+                        tuple(state[rows].copy() for state in states),
+                        weights,
+                        tuple(constant[rows].copy() for constant in constants),
+                        {name: draw[rows].copy() for name, draw in draws.items()},
+                        self.training,
+                    )
+                return [np.asarray(array, np.float64) for array in (output, *new)]
+
+            single = [np.concatenate(pair) for pair in zip(plainly(slice(0, 1)), plainly(slice(1, 2)), strict=True)]
+            try:
+                both = single if step.by_row else plainly(slice(None))
+            except Exception as error:
+                raise ValueError(
+                    f"the step of {step.name!r} mixes rows: it works on one row and fails on two ({error})"
+                ) from error
+            if not _agree(both, single, 1e-9):
+                raise ValueError(
+                    f"the step of {step.name!r} mixes rows: a row's result depends on the other rows of its batch"
+                )
+            record = Record(
+                x[:, None].astype(self.dtype),
+                tuple(state.astype(self.dtype) for state in states),
+                weights,
+                constants=constants,
+                draws=draws,
+                training=self.training,
+            )
+            result = self.run(record)
+            if not _agree([result.last, *result.states], both, tolerance):
+                raise ValueError(f"the compiled step of {step.name!r} differs from the step itself on random data")
+
+
+def leaves(cell, path=""):
+    """A cell, or the cells of a stack from the bottom, with their paths."""
+    if cell._states().parts is None:
+        return [(path, cell)]
+    below = []
+    for name, part in cell._parts().items():
+        below += leaves(part, f"{path}/{name}" if path else name)
+    return below
+
+
+def function_of(cell):
+    """The Python function that is the cell's step."""
+    function = type(cell).step if isinstance(cell, DeclaredCell) else getattr(cell.call, "__func__", cell.call)
+    if not isinstance(function, python_types.FunctionType):
+        raise CannotCompile(f"expected the step of {cell_name(cell)!r} to be a Python function, got {function!r}")
+    return function
+
+
+def jitted(cell, training, jit):
+    """A cell's step jitted, what is passed as which of its parameters, and what reads its arrays from such a cell."""
+    function, known = function_of(cell), {"training": training} if cell._takes("training") else {}
+    names = function.__code__.co_varnames[: function.__code__.co_argcount + function.__code__.co_kwonlyargcount]
+    roles = {name: name for name in ("constants", "draws") if cell._takes(name)}
+    if isinstance(cell, DeclaredCell):
+        known |= cell.hyperparameters
+        weights = names_type(tuple(cell.__dict__.get("_weights", {})))
+        roles |= dict(zip(names, ("x", "states", "arrays") if cell.spec.takes_weights else ("x", "states"), strict=False))
+
+        def arguments(cell):
+            return weights(*(plain(array) for array in cell.__dict__.get("_weights", {}).values()))
+
+    else:
+        live = Live(cell.call.__self__)
+        known[names[0]] = live
+        roles |= dict(zip(names, ("arrays", "x", "states"), strict=False))
+
+        def arguments(cell):
+            return live.values(cell.call.__self__)
+
+    return jit.function(function, known), roles, arguments
+
+
+def _agree(found, expected, tolerance):
+    """Whether arrays are the same but for rounding, and for what is not finite in both."""
+    for a, b in zip(found, expected, strict=True):
+        if a.shape != b.shape:
+            return False
+        finite = np.isfinite(a), np.isfinite(b)
+        both = finite[0] & finite[1]
+        scale = max(1.0, np.max(np.abs(b[both]), initial=0.0))
+        if (finite[0] != finite[1]).any() or (np.abs(a[both] - b[both]) > tolerance * scale).any():
+            return False
+    return True
+
+
+def _shape(shape):
+    """The text of a row's shape."""
+    return repr((1, *shape))
+
+
+def entry(states, index):
+    """A state out of what a step returns: a list, a tuple or the array itself."""
+    raise NotImplementedError("only inside a jitted step")
+
+
+@overload(entry, prefer_literal=True)
+def _entry(states, index):
+    if isinstance(states, types.Array):
+        return lambda states, index: states
+    at = index.literal_value
+    return lambda states, index: states[at]
+
+
+@numba.njit(nogil=True)
+def store(place, values):
+    """The values in C order into a vector."""
+    if values.size != place.size:
+        raise ValueError("expected a step to return states and an output of one shape at every step")
+    for i, value in enumerate(values.flat):
+        place[i] = value
+
+
+def over_time(row):
+    """The loop over rows and time around one step of one row."""
+
+    @numba.njit(nogil=True)
+    def loop(
+        x, mask, states, last, outputs, trajectory, arrays, constants, draws, reverse, zero_masked, start, stop
+    ):  # fmt: skip
+        length, features = x.shape[1:]
+        given, output = np.empty(features), np.empty(last.shape[1])
+        state, new = np.empty(states.shape[1]), np.empty(states.shape[1])
+        for b in range(start, stop):
+            for t in range(length):
+                at = length - 1 - t if reverse else t
+                used = mask[b, at]
+                if used:
+                    # Copies: the step may assign into its arguments.
+                    for i in range(given.size):
+                        given[i] = x[b, at, i]
+                    for i in range(state.size):
+                        state[i] = states[b, i]
+                    row(b, given, state, arrays, constants, draws, output, new)
+                    for i in range(state.size):
+                        states[b, i] = new[i]
+                    for i in range(output.size):
+                        last[b, i] = output[i]
+                if t < outputs.shape[1]:
+                    for i in range(output.size):
+                        outputs[b, t, i] = last[b, i] if used or not zero_masked else 0
+                if t < trajectory.shape[1]:
+                    for i in range(state.size):
+                        trajectory[b, t, i] = states[b, i]
+
+    return loop
