@@ -187,7 +187,7 @@ class Cell:
     def _takes(self, name: str) -> bool:
         return name in inspect.signature(self.call).parameters
 
-    def _draws(self, feature_shape) -> dict[str, tuple[Draw, tuple[int, ...]]]:
+    def _draws(self, feature_shape) -> dict[str, tuple]:
         return {
             name: (draw, numbers_of(draw.shape, {}, feature_shape)) for name, draw in getattr(self, "draws", {}).items()
         }
@@ -245,22 +245,26 @@ class Foreign(Cell):
         self.call = cell.call
 
     def build(self, input_shape):
+        """Let the object build itself, if it can and hasn't yet."""
         if hasattr(self.foreign, "build") and not getattr(self.foreign, "built", False):
             self.foreign.build(input_shape)
         self.built = True
 
     @property
     def state_size(self):
+        """The object's own."""
         return self.foreign.state_size
 
     def _output_size(self):
         return getattr(self.foreign, "output_size", None)
 
     def get_initial_state(self, batch_size):
+        """The object's own start, or zeros."""
         given = getattr(self.foreign, "get_initial_state", None)
         return super().get_initial_state(batch_size) if given is None else call_initial(given, batch_size)
 
     def get_config(self):
+        """The object's own configuration."""
         if not hasattr(self.foreign, "get_config"):
             raise TypeError(f"{type(self.foreign).__name__} has no get_config, which a configuration needs")
         return self.foreign.get_config()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import numbers
 
 import numpy as np
+
+from rnnkit.importing import from_path, path_of
 
 
 def to_json(value, what: str):
@@ -18,8 +19,8 @@ def to_json(value, what: str):
         return {"array": value.tolist(), "dtype": value.dtype.name}
     if isinstance(value, (list, tuple)):
         return [to_json(v, what) for v in value]
-    if callable(value) and hasattr(value, "__qualname__") and "<" not in value.__qualname__:
-        return {"function": f"{value.__module__}:{value.__qualname__}"}
+    if callable(value):
+        return {"function": path_of(value)}
     raise TypeError(
         f"{what} can't stand in a configuration: expected numbers, strings, arrays or a named function, got {value!r}"
     )
@@ -30,15 +31,8 @@ def from_json(value):
     if isinstance(value, dict) and "array" in value:
         return np.array(value["array"], value["dtype"])
     if isinstance(value, dict) and "function" in value:
-        return _find(*value["function"].split(":"))
+        return from_path(value["function"])
     return value
-
-
-def _find(module, qualname):
-    found = importlib.import_module(module)
-    for part in qualname.split("."):
-        found = getattr(found, part)
-    return found
 
 
 def serialize(cell) -> dict:
@@ -51,5 +45,5 @@ def serialize(cell) -> dict:
 
 def deserialize(config: dict):
     """The cell that `serialize` described."""
-    found = _find(config["module"], config["class_name"])
+    found = from_path(f"{config['module']}:{config['class_name']}")
     return found.from_config(config["config"]) if hasattr(found, "from_config") else found(**config["config"])

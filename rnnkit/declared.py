@@ -84,6 +84,7 @@ class DeclaredCell(Cell):
         return plain[0] if len(plain) == 1 and len(shapes[0]) == 1 else plain
 
     def build(self, input_shape):
+        """Create the declared weights."""
         for name, weight in self.spec.weights.items():
             self.add_weight(numbers_of(weight.shape, self.keywords, input_shape[1:]), weight.initializer, name)
         self.built = True
@@ -94,6 +95,7 @@ class DeclaredCell(Cell):
         return output, list(new)
 
     def get_initial_state(self, batch_size):
+        """Zeros, or what ``initial`` says, ``(B, *shape)`` each."""
         spec, flat = self._states(), []
         for name, shape in zip(self.spec.states, spec.shapes, strict=True):
             value = self.spec.initial.get(name, 0.0)
@@ -103,11 +105,13 @@ class DeclaredCell(Cell):
         return flat[0] if spec.bare else flat
 
     def get_config(self):
+        """The keywords as JSON values."""
         config = {key: to_json(value, key) for key, value in self.keywords.items()}
         return config | {"name": self.name} if self.name else config
 
     @classmethod
     def from_config(cls, config):
+        """The cell with this configuration."""
         return cls(**{key: from_json(value) for key, value in config.items()})
 
     def __repr__(self):
@@ -211,7 +215,7 @@ def cell(states=None, weights=None, initial=None, draws=None):
         attributes = {"step": staticmethod(step), "spec": spec, "__doc__": step.__doc__, "__module__": step.__module__}
         made = type(step.__name__, (DeclaredCell,), attributes)
         made.__qualname__ = step.__qualname__
-        made.__signature__ = spec.signature
+        setattr(made, "__signature__", spec.signature)  # noqa: B010
         return made
 
     if callable(states):

@@ -23,6 +23,7 @@ def numbers_of(shape, keywords: Mapping[str, int], feature_shape) -> tuple[int, 
 
 
 def names_in(shape) -> list[str]:
+    """The keywords that a declared shape names."""
     names = []
     for size in (shape,) if isinstance(shape, (str, numbers.Integral)) else shape:
         if isinstance(size, numbers.Integral) and not isinstance(size, bool) and size > 0:

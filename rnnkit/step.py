@@ -44,7 +44,13 @@ class Step:
                 return tuple(array[r : r + 1] for array in arrays)
 
             results = [
-                advance(x[r : r + 1], rows(states, r), rows(constants, r), {k: d[r : r + 1] for k, d in draws.items()}, training)
+                advance(
+                    x[r : r + 1],
+                    rows(states, r),
+                    rows(constants, r),
+                    {k: d[r : r + 1] for k, d in draws.items()},
+                    training,
+                )
                 for r in range(len(x))
             ]
             if not results:
@@ -65,7 +71,9 @@ class Step:
         for i, (state, shape) in enumerate(zip(new, self.state_shapes, strict=True)):
             got = tuple(np.shape(state))
             if len(got) != len(shape) + 1 or got[1:] != shape:
-                raise ValueError(f"expected state {i} of {self.name!r} of shape (batch, {str(shape)[1:]}, got {got}")
+                raise ValueError(
+                    f"expected state {i} of {self.name!r} of shape (batch, {', '.join(map(str, shape))}), got {got}"
+                )
         return output, new
 
     def initial_states(self, batch_size: int, dtype) -> tuple[np.ndarray, ...]:
