@@ -150,7 +150,7 @@ class Cell:
 
     # What the rest of rnnkit asks of a cell, the same for every form.
 
-    def _states(self) -> StateSpec:
+    def _states(self, feature_shape=None) -> StateSpec:
         if not hasattr(self, "state_size"):
             raise ValueError(f"expected the cell {cell_name(self)!r} to have a state_size")
         return StateSpec(self.state_size)

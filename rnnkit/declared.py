@@ -54,6 +54,7 @@ class DeclaredCell(Cell):
 
     step: Callable
     spec: SimpleNamespace
+    _feature_shape: tuple[int, ...] = ()  # known when the cell is built; states may be as large as the features
 
     def __init__(self, *args, name: str | None = None, **keywords):
         super().__init__(name=name)
@@ -79,12 +80,16 @@ class DeclaredCell(Cell):
     @property
     def state_size(self):
         """As `StateSpec` reads it: an integer or tuple for one state, a list for several."""
-        shapes = [numbers_of(shape, self.keywords, ()) for shape in self.spec.states.values()]
+        return self._size(self._feature_shape)
+
+    def _size(self, feature_shape):
+        shapes = [numbers_of(shape, self.keywords, feature_shape) for shape in self.spec.states.values()]
         plain = [shape[0] if len(shape) == 1 else shape for shape in shapes]
         return plain[0] if len(plain) == 1 and len(shapes[0]) == 1 else plain
 
     def build(self, input_shape):
         """Create the declared weights."""
+        self._feature_shape = tuple(input_shape[1:])
         for name, weight in self.spec.weights.items():
             self.add_weight(numbers_of(weight.shape, self.keywords, input_shape[1:]), weight.initializer, name)
         self.built = True
@@ -118,8 +123,8 @@ class DeclaredCell(Cell):
         inside = ", ".join(f"{key}={value!r}" for key, value in self.keywords.items())
         return f"{type(self).__name__}({inside})"
 
-    def _states(self):
-        spec = StateSpec(self.state_size)
+    def _states(self, feature_shape=None):
+        spec = StateSpec(self._size(self._feature_shape if feature_shape is None else feature_shape))
         spec.bare = len(spec.shapes) == 1
         return spec
 

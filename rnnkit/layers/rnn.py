@@ -142,6 +142,8 @@ class RNN(Layer):
         if mask is not None:
             mask = edge.mask(mask, batch_size, length)
         constants = () if constants is None else self._constants(constants, batch_size, dtype)
+        if not self.built:
+            self._spec = self.cell._states(x.shape[2:])
         states = self._start(initial_state, batch_size, dtype)
         if not self.built:
             self._build_with(x.shape, dtype)
@@ -200,6 +202,7 @@ class RNN(Layer):
             prepare(self.cell, (shape[0], *features), self.dtype, self._weight_generator())
             execution = Execution(self.cell, features, self.dtype)
             execution.read()
+            self._spec = execution.step.states
         except BaseException:
             if fresh:
                 unbuild(self.cell)

@@ -79,8 +79,9 @@ class StackedRNNCells(Cell):
     def __repr__(self):
         return f"StackedRNNCells([{', '.join(map(repr, self.cells))}])"
 
-    def _states(self):
-        return StateSpec(parts=[cell._states() for cell in self.cells])
+    def _states(self, feature_shape=None):
+        below = [feature_shape, *(None for _ in self.cells[1:])]
+        return StateSpec(parts=[cell._states(shape) for cell, shape in zip(self.cells, below, strict=True)])
 
     def _output_size(self):
         return self.cells[-1]._output_size()
