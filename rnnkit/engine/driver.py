@@ -17,7 +17,9 @@ from rnnkit.declared import DeclaredCell
 from rnnkit.engine.jit_errors import CannotCompile, cannot_compile
 from rnnkit.engine.jit_step import OPTIONS, Jit, Live, names_type, plain, quietly
 from rnnkit.engine.record import Record, Result
+from rnnkit.engine.threads import run_blocks
 
+_WORTH_THREADS = 64  # steps over all rows, below which handing work to another thread costs more than it saves
 _compiling = threading.RLock()  # numba's warnings are silenced process-wide meanwhile
 
 
@@ -73,7 +75,8 @@ class Driver:
         """Road and reason in words; there is no text of ours, numba compiles the step's own."""
         if source:
             return "# road 2 compiles the step itself; there is no generated text"
-        return f"{self.road}: {self.reason}\n{self.step.name}: the step, jitted by numba, in one loop over time, a row at a time"
+        how = "the step, jitted by numba, in one loop over time, a row at a time"
+        return f"{self.road}: {self.reason}\n{self.step.name}: {how}"
 
     def run(self, record: Record) -> Result:
         """Run the record's rows; its arrays are not changed."""
@@ -97,7 +100,7 @@ class Driver:
                 record.reverse, record.zero_masked, start, stop,
             )  # fmt: skip
 
-        block(0, batch_size)
+        run_blocks(block, batch_size, parallel=batch_size * length >= _WORTH_THREADS)
         return Result(
             outputs.reshape(batch_size, length, *shape) if record.sequences else None,
             last.reshape(batch_size, *shape),
@@ -199,7 +202,11 @@ class Driver:
                     )
                 return [np.asarray(array, np.float64) for array in (output, *new)]
 
-            single = [np.concatenate(pair) for pair in zip(plainly(slice(0, 1)), plainly(slice(1, 2)), strict=True)]
+            try:
+                apart = plainly(slice(0, 1)), plainly(slice(1, 2))
+            except Exception:  # the step refuses these numbers, as an index or in a check of its own
+                continue
+            single = [np.concatenate(pair) for pair in zip(*apart, strict=True)]
             try:
                 both = single if step.by_row else plainly(slice(None))
             except Exception as error:
@@ -249,7 +256,9 @@ def jitted(cell, training, jit):
     if isinstance(cell, DeclaredCell):
         known |= cell.hyperparameters
         weights = names_type(tuple(cell.__dict__.get("_weights", {})))
-        roles |= dict(zip(names, ("x", "states", "arrays") if cell.spec.takes_weights else ("x", "states"), strict=False))
+        roles |= dict(
+            zip(names, ("x", "states", "arrays") if cell.spec.takes_weights else ("x", "states"), strict=False)
+        )
 
         def arguments(cell):
             return weights(*(plain(array) for array in cell.__dict__.get("_weights", {}).values()))
