@@ -47,3 +47,71 @@ from rnnkit.layers.stacked import StackedRNNCells
 from rnnkit.layers.time_distributed import TimeDistributed
 
 __version__ = "0.1.0"
+
+_LATER = {"ESN": "rnnkit.forecast.echo_state", "ESNCell": "rnnkit.cells.echo_state"}
+_ROOMS = ("datasets", "forecast")
+
+__all__ = [
+    "ESN",
+    "GRU",
+    "LSTM",
+    "RNN",
+    "Bidirectional",
+    "Cell",
+    "Dense",
+    "Draw",
+    "Dropout",
+    "ESNCell",
+    "Embedding",
+    "GRUCell",
+    "LSTMCell",
+    "Masking",
+    "Sequential",
+    "SimpleRNN",
+    "SimpleRNNCell",
+    "StackedRNNCells",
+    "TimeDistributed",
+    "Weight",
+    "__version__",
+    "cache_info",
+    "cell",
+    "clear_cache",
+    "datasets",
+    "eager",
+    "elu",
+    "erf",
+    "exponential",
+    "gelu",
+    "get_num_threads",
+    "hard_sigmoid",
+    "hard_silu",
+    "initializers",
+    "leaky_relu",
+    "linear",
+    "log_sigmoid",
+    "log_softmax",
+    "mish",
+    "relu",
+    "relu6",
+    "selu",
+    "set_num_threads",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+    "softsign",
+    "tanh",
+]
+
+
+def __getattr__(name: str):
+    """Import what most programs never ask for when somebody asks for it."""
+    if name in _ROOMS:
+        return importlib.import_module(f"rnnkit.{name}")
+    if name in _LATER:
+        return getattr(importlib.import_module(_LATER[name]), name)
+    raise AttributeError(f"module 'rnnkit' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})
