@@ -10,12 +10,11 @@ NOTEBOOKS = sorted((pathlib.Path(__file__).parent.parent / "notebooks").glob("*.
 
 
 def texts(notebook) -> list[str]:
-    """All text that the cells printed or showed, in order."""
-    found = []
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            found.append(output.get("text") or output.get("data", {}).get("text/plain", ""))
-    return found
+    """What each cell printed and showed as text; the kernel may send one cell's text in any number of pieces."""
+    return [
+        "".join(o.get("text") or o.get("data", {}).get("text/plain", "") for o in cell.get("outputs", []))
+        for cell in notebook.cells
+    ]
 
 
 def pictures(notebook) -> int:
