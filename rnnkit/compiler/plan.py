@@ -8,6 +8,7 @@ reductions, operands of products, outputs and states, and dear values that more 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -125,9 +126,7 @@ class Planner:
         self.home: dict[int, tuple[Buffer, np.ndarray]] = {}
         self.names: dict[str, int] = {}
         self._views: dict[int, np.ndarray] = {}
-        self.plan = Plan(
-            state_shapes=tuple(s.shape for s in graph.states), output_shape=graph.output.shape
-        )
+        self.plan = Plan(state_shapes=tuple(s.shape for s in graph.states), output_shape=graph.output.shape)
 
     def run(self) -> Plan:
         """The finished plan."""
@@ -150,6 +149,7 @@ class Planner:
     # Where values live
 
     def _name(self, wanted: str) -> str:
+        wanted = re.sub(r"\W", "_", wanted)  # a stack names its parts' draws by path
         count = self.names.get(wanted, 0)
         self.names[wanted] = count + 1
         return wanted if not count else f"{wanted}_{count}"
@@ -294,9 +294,7 @@ class Planner:
                 missing.add(node.id)
             else:
                 self._explore(root, part, local, missing)
-        elif section_of(node) < root.section and self._worth_keeping(node):
-            missing.add(node.id)
-        elif index.size > node.size and self._dear(node):
+        elif (section_of(node) < root.section and self._worth_keeping(node)) or (index.size > node.size and self._dear(node)):
             missing.add(node.id)
         else:
             key = node.id, index.tobytes()
@@ -384,8 +382,10 @@ class Planner:
         for node_id, wheres in groups.items():
             node = next(iter(next(iter(wheres.values())).values()))
             total = sum(len(np.frombuffer(key, np.int64)) for keys in wheres.values() for key in keys)
-            if len(wheres) > 1 and total > node.size or any(
-                sum(len(np.frombuffer(k, np.int64)) for k in keys) > node.size for keys in wheres.values()
+            if (
+                (len(wheres) > 1
+                and total > node.size)
+                or any(sum(len(np.frombuffer(k, np.int64)) for k in keys) > node.size for keys in wheres.values())
             ):
                 missing.add(node_id)
         return missing
