@@ -6,9 +6,9 @@ import numpy as np
 
 from rnnkit.compiler.explain import describe
 from rnnkit.compiler.graph import evaluate
-from rnnkit.compiler.numba_source import SourceWriter
+from rnnkit.compiler.numba_source import PRODUCT, PRODUCT_SIGNATURE, SourceWriter
 from rnnkit.compiler.plan import Planner
-from rnnkit.compiler.store import cache_info, clear_cache, load
+from rnnkit.compiler.store import address, cache_info, clear_cache, load
 from rnnkit.compiler.symbol import ReadsValues, Untraceable
 from rnnkit.compiler.trace import trace
 
@@ -39,7 +39,9 @@ def compile_step(step, dtype, weights, constant_shapes=(), training=False):
     plan = Planner(graph, lambda columns: packed_width(columns, dtype)).run()
     writer = SourceWriter(plan, step.name, dtype, LANES[dtype.name], lambda b: row_bytes(b, dtype.itemsize))
     source = writer.run()
-    return Program(load(source.text), source, plan, compute_once(plan, evaluate, dtype), dtype, describe(plan, dtype))
+    product = address(load(PRODUCT.format(dtype=dtype.name), PRODUCT_SIGNATURE)) if "call_product" in source.text else 0
+    once, words = compute_once(plan, evaluate, dtype), describe(plan, dtype)
+    return Program(load(source.text), source, plan, once, dtype, product, words)
 
 
 def _second_road(step, dtype, weights, constant_shapes, training, error):

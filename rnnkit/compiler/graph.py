@@ -17,30 +17,40 @@ INPUTS = ("x", "state", "constant", "draw", "weight")
 
 
 class View:
-    """Another arrangement of a node's elements: reshape, transpose, index or broadcast of its axes."""
+    """Another arrangement of a node's elements: reshape, transpose, index or broadcast of its axes.
 
-    __slots__ = ("_index", "apply", "key")
+    A ``plain`` one leaves everything in place where it keeps the shape; ``part`` is the index of one that takes a part.
+    """
 
-    def __init__(self, key, apply):
-        self.key, self.apply = key, apply
+    __slots__ = ("apply", "key", "part", "plain")
+
+    def __init__(self, key, apply, plain=False, part=None):
+        self.key, self.apply, self.plain, self.part = key, apply, plain, part
 
     @staticmethod
     def reshape(shape):
-        return View(("reshape", shape), lambda a, lead: a.reshape(a.shape[:lead] + shape))
+        return View(("reshape", shape), lambda a, lead: a.reshape(a.shape[:lead] + shape), plain=True)
 
     @staticmethod
     def transpose(axes):
-        return View(("transpose", axes), lambda a, lead: a.transpose(*range(lead), *(lead + i for i in axes)))
+        plain = axes == tuple(range(len(axes)))
+        return View(("transpose", axes), lambda a, lead: a.transpose(*range(lead), *(lead + i for i in axes)), plain)
 
     @staticmethod
     def item(key, name):
-        return View(("item", name), lambda a, lead: a[(slice(None),) * lead + key])
+        plain = all(isinstance(k, slice) and k.step in (None, 1) for k in key)
+        return View(("item", name), lambda a, lead: a[(slice(None),) * lead + key], plain, key)
 
     @staticmethod
     def gather(table):
         """Flat element numbers, in the result's shape."""
         name = ("gather", table.shape, table.tobytes())
-        return View(name, lambda a, lead: a.reshape(*a.shape[:lead], -1)[..., table.reshape(-1)].reshape(a.shape[:lead] + table.shape))
+        return View(
+            name,
+            lambda a, lead: a.reshape(*a.shape[:lead], -1)[..., table.reshape(-1)].reshape(
+                a.shape[:lead] + table.shape
+            ),
+        )
 
     def index(self, shape) -> np.ndarray:
         """For each element of the result, the flat number of the element of an array of this shape."""
@@ -119,7 +129,7 @@ class Graph:
 
     def view(self, node, view: View) -> Node:
         shape = view.apply(np.broadcast_to(np.float32(0), node.shape), 0).shape
-        if shape == node.shape and view.key[0] == "reshape":
+        if shape == node.shape and view.plain:
             return node
         if node.op == "view" and node.attr.key[0] == "reshape" and view.key[0] == "reshape":
             return self.view(node.args[0], view)
@@ -129,8 +139,7 @@ class Graph:
         return self.view(node, View.reshape(tuple(shape)))
 
     def transpose(self, node, axes) -> Node:
-        axes = tuple(axes)
-        return node if axes == tuple(range(len(axes))) else self.view(node, View.transpose(axes))
+        return self.view(node, View.transpose(tuple(axes)))
 
     def pointwise(self, op, *args) -> Node:
         """A pointwise operation, its operands cast to float or bool as it takes them."""
@@ -179,6 +188,33 @@ class Graph:
             return node
         shape = tuple(n for i, n in enumerate(node.shape) if i not in axes)
         return self.add(op, (self.as_float(node),), shape, axes)
+
+    def replaced(self, node, view, new) -> Node:
+        """A node with other elements where a view of it shows, in their order."""
+        new = self.as_bool(new) if node.kind == "bool" else self.as_float(new)
+        if view.part is not None and all(
+            isinstance(k, int) or (isinstance(k, slice) and k.step in (None, 1)) for k in view.part
+        ):
+            return self._replaced_part(node, view.part, new)
+        places, table = view.index(node.shape).reshape(-1), np.arange(node.size)
+        table[places] = node.size + np.arange(places.size)
+        both = self.concatenate([self.reshape(node, (-1,)), self.reshape(new, (-1,))], 0)
+        return self.view(both, View.gather(table.reshape(node.shape)))
+
+    def _replaced_part(self, node, part, new):
+        for axis, k in enumerate(part):
+            n = node.shape[axis]
+            low, high = (k % n, k % n + 1) if isinstance(k, int) else k.indices(n)[:2]
+            high = max(low, high)
+            if (low, high) == (0, n):
+                continue
+            before, here, after = (
+                self.view(node, View.item((slice(None),) * axis + (slice(a, b),), ("along", axis, a, b)))
+                for a, b in ((0, low), (low, high), (high, n))
+            )
+            here = self._replaced_part(here, (*part[:axis], slice(None), *part[axis + 1 :]), new)
+            return self.concatenate([p for p in (before, here, after) if p.size], axis)
+        return self.reshape(new, node.shape)
 
     def concatenate(self, nodes, axis) -> Node:
         nodes = self._same_kind(tuple(nodes))

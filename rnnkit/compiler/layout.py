@@ -68,12 +68,14 @@ def merge_axes(shape, indices, kept: int) -> tuple[tuple[int, ...], int, list[Wa
     described = [strides_of(index) for index in indices]
     groups: list[list[int]] = []
     for axis, n in enumerate(shape):
-        if groups and (axis < kept) == (groups[-1][-1] < kept) and all(
-            d is None or _follows(d[1], groups[-1], axis, shape, index.ndim)
-            for d, index in zip(described, indices, strict=True)
-        ):
-            groups[-1].append(axis)
-        elif n == 1 and groups and (axis < kept) == (groups[-1][-1] < kept):
+        if (
+            groups
+            and (axis < kept) == (groups[-1][-1] < kept)
+            and all(
+                d is None or _follows(d[1], groups[-1], axis, shape, index.ndim)
+                for d, index in zip(described, indices, strict=True)
+            )
+        ) or (n == 1 and groups and (axis < kept) == (groups[-1][-1] < kept)):
             groups[-1].append(axis)
         else:
             groups.append([axis])

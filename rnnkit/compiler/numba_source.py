@@ -21,6 +21,20 @@ _START = {"sum": "0.0", "prod": "1.0", "max": "-np.inf", "min": "np.inf"}
 _FINISH = {"sum": "reduce_add", "prod": "reduce_multiply", "max": "reduce_maximum", "min": "reduce_minimum"}
 
 
+PRODUCT = '''"""The product of rows with a packed weight in {dtype}, shared by all programs."""
+
+from numba import njit
+
+from rnnkit.engine.product import product_{dtype}
+
+
+@njit(nogil=True, error_model="numpy")
+def run(a, a_outer, outer, a_inner, inner, packed, K, N, c, c_outer, c_inner):
+    product_{dtype}(a, a_outer, outer, a_inner, inner, packed, K, N, c, c_outer, c_inner)
+'''
+PRODUCT_SIGNATURE = f"void({', '.join(['int64'] * 11)})"
+
+
 @dataclass(eq=False)
 class Source:
     """Program text and the meaning of its two arguments.
@@ -53,7 +67,6 @@ class SourceWriter:
         self.rows_at: dict[Buffer, int] = {}
         self.tables: list[np.ndarray] = []
         self.functions: list[str] = []
-        self.used: set[str] = set()
 
     def run(self) -> Source:
         """The text and what its arguments hold."""
@@ -91,13 +104,14 @@ class SourceWriter:
         depth, width = self._number(stage.depth), self._number(sum(w.shape[1] for w in stage.weights))
         row_a, row_c = self._row(stage.operand), self._row(stage.result)
         c, packed = self._place(stage.result, stage.section), f"at_{stage.panels.name}"
-        name = f"product_{self.dtype.name}"
-        self.used.add(name)
         lines = [f"# {line}" for line in stage.lines]
         if stage.nested:
             inner, stride = self._number(stage.rows), self._number(stage.row_stride * item)
-            wide = self._number(self.row_bytes(stage.result) // max(stage.rows, 1) if stage.rows else 0)
-            call = f"{name}({{a}}, {row_a}, rows, {stride}, {inner}, {packed}, {depth}, {width}, {{c}}, {row_c}, {wide})"
+            wide = self._number(stage.result.size // max(stage.rows, 1) * item)
+            call = (
+                f"call_product(product, {{a}}, {row_a}, rows, {stride}, {inner}, {packed}, {depth}, {width}, "
+                f"{{c}}, {row_c}, {wide})"
+            )
             if stage.section != BLOCK:
                 return [*lines, call.format(a=a, c=c)]
             a, c = f"{a} + k * {self._step(stage.operand)}", f"{c} + k * {self._step(stage.result)}"
@@ -106,7 +120,8 @@ class SourceWriter:
         step_a, step_c = (self._step(b) if stage.section == BLOCK else "0" for b in (stage.operand, stage.result))
         return [
             *lines,
-            f"{name}({a}, {step_a}, {outer}, {row_a}, rows, {packed}, {depth}, {width}, {c}, {step_c}, {row_c})",
+            f"call_product(product, {a}, {step_a}, {outer}, {row_a}, rows, {packed}, {depth}, {width}, {c}, {step_c}, "
+            f"{row_c})",
         ]
 
     def _step(self, buffer: Buffer) -> str:
@@ -133,7 +148,7 @@ class SourceWriter:
         block = loop.section == BLOCK
         arguments = ["n", *(["count", "x_step"] if block else []), "rows"]
         arguments += [f"at_{b.name}" for b in buffers] + [t for t, _ in writer.tables]
-        head = ["@njit(nogil=True, error_model=\"numpy\")", f"def {name}({', '.join(arguments)}):"]
+        head = ['@njit(nogil=True, error_model="numpy")', f"def {name}({', '.join(arguments)}):"]
         self.functions.append("\n".join(head + ["    " + line for line in writer.lines]))
         given = ["n", *(["count", "x_step"] if block else []), "rows"]
         given += [self._place(b, loop.section) for b in buffers] + [t for t, _ in writer.tables]
@@ -143,10 +158,14 @@ class SourceWriter:
 
     def _driver(self, calls) -> tuple[list, list[str]]:
         plan, item = self.plan, self.dtype.itemsize
-        pointers: list = ["x", "output", "held", "mask"]
-        lines = ["x, output, held, mask = p[0], p[1], p[2], p[3]"]
-        lines += [f"{name} = n[{i}]" for i, name in enumerate(HEAD) if name in (
-            "rows", "steps", "block", "x_step", "output_row", "output_step", "mask_row", "mask_step", "zero_masked")]
+        pointers: list = ["x", "output", "held", "mask", "product"]
+        lines = ["x, output, held, mask, product = p[0], p[1], p[2], p[3], p[4]"]
+        lines += [
+            f"{name} = n[{i}]"
+            for i, name in enumerate(HEAD)
+            if name
+            in ("rows", "steps", "block", "x_step", "output_row", "output_step", "mask_row", "mask_step", "zero_masked")
+        ]
 
         def point(name, what):
             lines.append(f"{name} = p[{len(pointers)}]")
@@ -176,13 +195,17 @@ class SourceWriter:
             size, row = self._number(int(np.prod(shape)) * item), self._row(targets[i])
             held.append(f"hold_states(rows, mask + t * mask_step, mask_row, {now}, {new}, {size}, {row})")
         size = self._number(int(np.prod(plan.output_shape)) * item)
-        held.append(f"hold_output(rows, mask + t * mask_step, mask_row, output_t, output_row, held, {size}, {size}, zero_masked)")
+        held.append(
+            f"hold_output(rows, mask + t * mask_step, mask_row, output_t, output_row, held, {size}, {size}, zero_masked)"
+        )
         step += ["if mask != 0:", *("    " + line for line in held)]
         for i, shape in enumerate(plan.state_shapes):
             now, new, kept = state_names[i]
             at, size = len(HEAD) + 2 * i, self._number(int(np.prod(shape)) * item)
             step.append(f"if {kept} != 0:")
-            step.append(f"    copy_rows(rows, {size}, {new}, {self._row(targets[i])}, {kept} + t * n[{at + 1}], n[{at}])")
+            step.append(
+                f"    copy_rows(rows, {size}, {new}, {self._row(targets[i])}, {kept} + t * n[{at + 1}], n[{at}])"
+            )
             step.append(f"{now}, {new} = {new}, {now}")
         lines += ["    " + line for line in inner + ["    " + line for line in step]]
         return pointers, lines
@@ -191,18 +214,20 @@ class SourceWriter:
         name = self.dtype.name
         everything = "\n".join(self.functions + body)
         words = set(_words(everything))
-        vector = sorted(w for w in words if w in _VECTOR or (w.endswith(name) and w.removesuffix(f"_{name}") in _MEMORY))
+        vector = sorted(
+            w for w in words if w in _VECTOR or (w.endswith(name) and w.removesuffix(f"_{name}") in _MEMORY)
+        )
         math = sorted(words & _MATH)
         imports = ["import numpy as np", "from numba import njit", ""]
         if math:
             imports.append(f"from rnnkit.engine.math import {', '.join(math)}")
-        if f"product_{name}" in words:
-            imports.append(f"from rnnkit.engine.product import product_{name}")
+        if "call_product" in words:
+            imports.append("from rnnkit.engine.product import call_product")
         imports.append("from rnnkit.engine.rows import copy_rows, hold_output, hold_states")
         if vector:
             imports.append(f"from rnnkit.engine.vector import {', '.join(vector)}")
         title = f'"""The step {self.name!r} in {name}, {self.lanes} lanes: run(addresses, numbers)."""'
-        run = ['@njit("void(int64[::1], int64[::1])", nogil=True, error_model="numpy")', "def run(p, n):"]
+        run = ['@njit(nogil=True, error_model="numpy")', "def run(p, n):"]
         run += ["    " + line for line in body]
         return "\n".join([title, "", *imports, "", "", *(f"{f}\n\n" for f in self.functions), *run, ""])
 
@@ -300,7 +325,9 @@ class _LoopText:
             index = "j" if d == self.vector_dim else f"i{d}"
             parts.append(f"{self._top(f'stride_{len(self.source.numbers)}', 4 * step)} * {index}")
         if self.vector_dim != len(self.counts) - 1:
-            raise AssertionError("a table is read along its last axis")  # reductions with tables run along the last axis
+            raise AssertionError(
+                "a table is read along its last axis"
+            )  # reductions with tables run along the last axis
         return f"load_table_{self.name}({self.bases[value.buffer]}, {' + '.join(parts)}, m)"
 
     def _operation(self, value) -> str:
@@ -353,7 +380,11 @@ class _LoopText:
             inner += self._around([d for d in scalar if d >= loop.kept], before + body + fold)
             for t, _, buffer, walk in sums:
                 address, stride = self._address(buffer, walk)
-                inner.append(f"store({address}, {t}, m)" if stride in ("unit", "none") else f"store_strided({address}, {t}, {stride}, m)")
+                inner.append(
+                    f"store({address}, {t}, m)"
+                    if stride in ("unit", "none")
+                    else f"store_strided({address}, {t}, {stride}, m)"
+                )
             inner = self._around([d for d in scalar if d < loop.kept], vector + _indented(inner))
         rows = ["for r in range(rows):", *_indented(self.rows + inner)]
         if loop.section == BLOCK:

@@ -9,7 +9,7 @@ import numpy as np
 from rnnkit.compiler.graph import View
 from rnnkit.compiler.operations import OPERATIONS
 from rnnkit.compiler.products import dot, einsum, matmul, tensordot
-from rnnkit.compiler.symbol import BATCH, BatchSize, MixesRows, OverRows, Symbol, Untraceable
+from rnnkit.compiler.symbol import BatchSize, MixesRows, OverRows, Symbol, Untraceable
 
 _UFUNCS = {
     "true_divide": "divide", "fabs": "absolute", "abs": "absolute", "expit": "sigmoid", "bitwise_and": "logical_and",
@@ -50,7 +50,9 @@ def align(symbols) -> tuple[list, int | None]:
     if not behind:
         return [s.node for s in symbols], None
     if len(behind) > 1:
-        raise MixesRows("an operation pairs the batch axis of one array with a feature axis of another; add axes with None")
+        raise MixesRows(
+            "an operation pairs the batch axis of one array with a feature axis of another; add axes with None"
+        )
     (behind,) = behind
     nodes = []
     for s in symbols:
@@ -130,7 +132,12 @@ def call_ufunc(ufunc, method, args, keywords):
     if keywords:
         raise Untraceable(f"np.{name} with {', '.join(keywords)}=; write the result to a name")
     name = _UFUNCS.get(name, name)
-    if name in ("logical_and", "logical_or", "logical_xor", "logical_not") and ufunc.__name__ in ("bitwise_and", "bitwise_or", "bitwise_xor", "invert"):
+    if name in ("logical_and", "logical_or", "logical_xor", "logical_not") and ufunc.__name__ in (
+        "bitwise_and",
+        "bitwise_or",
+        "bitwise_xor",
+        "invert",
+    ):
         like = first_symbol(*args)
         if any(lift(like, a).node.kind != "bool" for a in args):
             raise Untraceable(f"np.{ufunc.__name__} of numbers; only of conditions")
@@ -179,7 +186,9 @@ def _reduced(x, node, axes, keepdims):
 
 def _reduction(op):
     def reduce(x, axis=None, dtype=None, out=None, keepdims=False, **extra):
-        if out is not None or {k for k, v in extra.items() if not (k in ("initial", "where") and v in (True, np._NoValue))}:
+        if out is not None or {
+            k for k, v in extra.items() if not (k in ("initial", "where") and v in (True, np._NoValue))
+        }:
             raise Untraceable(f"np.{op} with out=, initial= or where=; write np.where before it")
         x = _symbol(x)
         if axis is None and x.axis is not None:
@@ -229,7 +238,17 @@ def _all(x, axis=None, out=None, keepdims=False, **extra):
     return _min(x.astype(bool), axis, keepdims=keepdims) > 0.5
 
 
+def _log_sum_exp(x, axis=None, dtype=None, out=None, keepdims=False, **extra):
+    top = _max(x, axis, keepdims=True)
+    if isinstance(top, OverRows):
+        return top
+    top = np.where(np.isfinite(top), top, 0.0)
+    total = np.log(_sum(np.exp(x - top), axis, keepdims=True)) + top
+    return total if keepdims else _squeeze(total, axis)
+
+
 _REDUCE = {"add": _sum, "multiply": _prod, "maximum": _max, "minimum": _min, "logical_or": _any, "logical_and": _all}
+_REDUCE |= {"logaddexp": _log_sum_exp}
 _REDUCE = {
     name: (lambda function: lambda x, axis=0, *args, **keywords: function(x, axis, *args, **keywords))(function)
     for name, function in _REDUCE.items()
@@ -287,7 +306,9 @@ def concatenate(arrays, axis=0, out=None, **_):
     for s in symbols:
         node = s.node
         if place is not None and s.axis is None:
-            raise Untraceable("np.concatenate of a batch with an array without one; write np.zeros_like or np.broadcast_to")
+            raise Untraceable(
+                "np.concatenate of a batch with an array without one; write np.zeros_like or np.broadcast_to"
+            )
         nodes.append(node)
     inner = (batched[0] if batched else symbols[0]).feature_axis(axis, "concatenate")
     return like.made(like.graph.concatenate(nodes, inner), place)
@@ -374,7 +395,11 @@ def _expand_dims(x, axis):
 
 def _squeeze(x, axis=None):
     shape = x.shape
-    axes = range(x.ndim) if axis is None else [a % x.ndim for a in ((axis,) if isinstance(axis, numbers.Integral) else axis)]
+    axes = (
+        range(x.ndim)
+        if axis is None
+        else [a % x.ndim for a in ((axis,) if isinstance(axis, numbers.Integral) else axis)]
+    )
     drop = {a for a in axes if a != x.axis and shape[a] == 1}
     if axis is not None and len(drop) != len(list(axes)):
         raise ValueError("np.squeeze of an axis that is longer than 1")
@@ -407,9 +432,9 @@ def broadcast_to(x, shape, **_):
     frame = x.made(x.graph.literal(np.zeros(inner)), axis)
     (node, _), _ = align([x, frame])
     if node.shape == inner:
-        return x.made(node, axis, view=x.axis is not None)
+        return x.made(node, axis)
     name = ("broadcast", inner)
-    return x.made(x.graph.view(node, View(name, lambda a, lead: _broadcast(a, lead, inner))), axis, view=True)
+    return x.made(x.graph.view(node, View(name, lambda a, lead: _broadcast(a, lead, inner))), axis)
 
 
 def _broadcast(a, lead, inner):
@@ -454,7 +479,10 @@ def _select(conditions, choices, default=0):
 
 
 def _nan_to_num(x, copy=True, nan=0.0, posinf=None, neginf=None):
-    high, low = (np.finfo(x.dtype).max if posinf is None else posinf), (np.finfo(x.dtype).min if neginf is None else neginf)
+    high, low = (
+        (np.finfo(x.dtype).max if posinf is None else posinf),
+        (np.finfo(x.dtype).min if neginf is None else neginf),
+    )
     x = np.where(np.isnan(x), nan, x)
     return np.where(np.equal(x, np.inf), high, np.where(np.equal(x, -np.inf), low, x))
 
@@ -527,4 +555,10 @@ FUNCTIONS |= {"around": FUNCTIONS["round"], "linalg.vector_norm": lambda x, axis
 METHODS = {
     name: FUNCTIONS[name]
     for name in "sum prod max min mean var std any all argmax argmin cumsum take repeat squeeze swapaxes ravel clip dot round".split()
-} | {"flatten": _ravel, "conj": lambda x: x, "tolist": lambda x: float(x), "item": lambda x: float(x), "fill": lambda x, value: x.__setitem__(..., value)}
+} | {
+    "flatten": _ravel,
+    "conj": lambda x: x,
+    "tolist": lambda x: float(x),
+    "item": lambda x: float(x),
+    "fill": lambda x, value: x.__setitem__(..., value),
+}

@@ -100,7 +100,9 @@ def einsum(subscripts, *operands, out=None, **_) -> Symbol:
     node, letters = terms[0]
     for i, (other, other_letters) in enumerate(terms[1:], 1):
         later = target + "".join(l for _, l in terms[i + 1 :])
-        keep = "".join(dict.fromkeys(c for c in letters + other_letters if c in later)) if i < len(terms) - 1 else target
+        keep = (
+            "".join(dict.fromkeys(c for c in letters + other_letters if c in later)) if i < len(terms) - 1 else target
+        )
         node, letters = contract(like.graph, node, letters, other, other_letters, keep), keep
     if len(terms) == 1:
         node, letters = _summed(like.graph, node, letters, target)
@@ -142,15 +144,19 @@ def matmul(a, b) -> Symbol:
     a, b = lift(like, a), lift(like, b)
     if not a.ndim or not b.ndim:
         raise ValueError("matmul of a number; write *")
-    letters_a = string.ascii_letters[: a.ndim - 2] + "YZ"[-min(a.ndim, 2) :]
-    letters_b = string.ascii_letters[: b.ndim - 2] + "ZX"[: min(b.ndim, 2)]
     # Leading axes align from the right.
     lead = string.ascii_letters[: max(a.ndim, b.ndim, 2) - 2]
-    letters_a = lead[len(lead) - max(a.ndim - 2, 0) :] + letters_a[max(a.ndim - 2, 0) :]
-    letters_b = lead[len(lead) - max(b.ndim - 2, 0) :] + letters_b[max(b.ndim - 2, 0) :]
+    letters_a = lead[len(lead) - max(a.ndim - 2, 0) :] + "YZ"[-min(a.ndim, 2) :]
+    letters_b = lead[len(lead) - max(b.ndim - 2, 0) :] + "ZX"[: min(b.ndim, 2)]
     out = lead + ("Y" if a.ndim > 1 else "") + ("X" if b.ndim > 1 else "")
-    if a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0] if _features(a, -1) and _features(b, -2 if b.ndim > 1 else 0) else False:
-        raise ValueError(f"matmul of shapes {a.shape} and {b.shape}: {a.shape[-1]} columns against {b.shape[-min(b.ndim, 2)]} rows")
+    if (
+        a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]
+        if _features(a, -1) and _features(b, -2 if b.ndim > 1 else 0)
+        else False
+    ):
+        raise ValueError(
+            f"matmul of shapes {a.shape} and {b.shape}: {a.shape[-1]} columns against {b.shape[-min(b.ndim, 2)]} rows"
+        )
     if not _features(a, -1) or not _features(b, -min(b.ndim, 2)):
         raise MixesRows("a matrix product sums over the batch axis: rows have nothing to do with each other")
     a, letters_a = _without_ones(a, letters_a, lead)

@@ -22,6 +22,7 @@ from pathlib import Path
 _programs: dict[str, types.ModuleType] = {}
 _lock = threading.RLock()
 _SUFFIX = ".rnnkit"
+SIGNATURE = "void(int64[::1], int64[::1])"  # addresses, numbers
 
 
 def cache_folder() -> Path:
@@ -81,15 +82,21 @@ def _size(file) -> int:
         return 0
 
 
-def load(text: str) -> Callable:
-    """The function ``run`` of a program, compiled once for its text."""
+def address(function) -> int:
+    """Where the machine code of a loaded program's function stands."""
+    (compiled,) = function.overloads.values()
+    return compiled.library.get_pointer_to_function(compiled.fndesc.mangled_name)
+
+
+def load(text: str, signature: str = SIGNATURE) -> Callable:
+    """The function ``run`` of a program, compiled once for its text, for one signature."""
     key = _key(text)
     module = _programs.get(key)
     if module is None:
         with _lock:
             module = _programs.get(key)
             if module is None:
-                module = _programs[key] = _compile(text, key)
+                module = _programs[key] = _compile(text, key, signature)
     return module.run
 
 
@@ -121,18 +128,17 @@ def _surroundings() -> str:
     return repr((digest.hexdigest(), versions, processor, FEATURES))
 
 
-def _compile(text, key) -> types.ModuleType:
+def _compile(text, key, signature) -> types.ModuleType:
     name = f"rnnkit_program_{key}"
     filename = f"<{name}>"
     module = types.ModuleType(name)
     module.__file__ = filename
     linecache.cache[filename] = (len(text), None, text.splitlines(True), filename)
     sys.modules[name] = module
-    # The decorator compiles at once, so the disk is asked before, by a stand-in for numba's own cache.
-    exec(compile(text.replace('@njit("void(int64[::1], int64[::1])", ', "@njit("), filename, "exec"), module.__dict__)
+    exec(compile(text, filename, "exec"), module.__dict__)
     dispatcher = module.run
     dispatcher._cache = _DiskCache(key)
-    dispatcher.compile("void(int64[::1], int64[::1])")
+    dispatcher.compile(signature)
     dispatcher.disable_compile()
     return module
 

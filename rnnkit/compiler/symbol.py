@@ -80,14 +80,25 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     """An array of a step under trace.
 
     ``axis`` is where the batch axis stands, or None for an array without one. Operations add nodes to the graph;
-    assignment moves the symbol to another node, as it changes an array.
+    assignment moves the symbol to another node, as it changes an array. A view has a ``base``: it shows what its base
+    holds now, and an assignment into it goes to its base.
     """
 
-    __slots__ = ("axis", "base", "dtype", "graph", "node", "viewed")
+    __slots__ = ("_node", "_seen", "axis", "base", "dtype", "graph", "unsure", "view")
     __array_priority__ = 1000
 
-    def __init__(self, graph: Graph, node: Node, axis: int | None, dtype, base: Symbol | None = None):
-        self.graph, self.node, self.axis, self.dtype, self.base, self.viewed = graph, node, axis, dtype, base, False
+    def __init__(self, graph: Graph, node: Node, axis: int | None, dtype, base: Symbol | None = None, view=None):
+        self.graph, self._node, self.axis, self.dtype = graph, node, axis, dtype
+        self.base, self.view, self._seen = base, view, None if base is None else base.node
+        self.unsure = False  # whether NumPy may or may not have copied for a reshape of this
+
+    @property
+    def node(self) -> Node:
+        """What the array holds now."""
+        if self.base is not None and self.base.node is not self._seen:
+            self._seen = self.base.node
+            self._node = self.graph.view(self._seen, self.view)
+        return self._node
 
     # What NumPy arrays have
 
@@ -153,11 +164,13 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
     # Making others
 
-    def made(self, node, axis=None, *, view=False) -> Symbol:
-        """A symbol of the same graph; a view remembers what it was taken from."""
-        if view:
-            self.viewed = True
-        return Symbol(self.graph, node, axis, self.dtype, self if view else None)
+    def made(self, node, axis=None) -> Symbol:
+        """A new array of the same graph."""
+        return Symbol(self.graph, node, axis, self.dtype)
+
+    def shown(self, view: View, axis) -> Symbol:
+        """A view of this array."""
+        return Symbol(self.graph, self.graph.view(self.node, view), axis, self.dtype, self, view)
 
     def astype(self, dtype, *_, **__):
         dtype = np.dtype(dtype)
@@ -197,7 +210,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             raise ValueError(f"axes {axes} don't match an array of {self.ndim} axes")
         inner = [a - (self.axis is not None and a > self.axis) for a in axes if a != self.axis]
         axis = None if self.axis is None else axes.index(self.axis)
-        return self.made(self.graph.transpose(self.node, inner), axis, view=True)
+        return self.shown(View.transpose(tuple(inner)), axis)
 
     def reshape(self, *shape, order="C"):
         shape = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
@@ -205,11 +218,11 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             raise Untraceable(f"reshape in order {order!r}; only C order")
         shape = list(shape)
         if self.axis is None:
-            return self.made(self.graph.reshape(self.node, _filled(shape, self.node.size)), None, view=True)
+            return self._reshaped(_filled(shape, self.node.size), None)
         at = [i for i, n in enumerate(shape) if isinstance(n, BatchSize)]
         if not at:
             if len(shape) == 1 and self.node.size == 1:
-                return self.made(self.graph.reshape(self.node, ()), 0, view=True)
+                return self._reshaped((), 0)
             if not shape or shape[0] != -1 or self.axis != 0 or int(np.prod(shape[1:])) != self.node.size:
                 raise Untraceable("a reshape that moves the batch axis; keep it first, as in h.reshape(-1, 3, 4)")
             at = [0]
@@ -221,16 +234,28 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             before, after = _filled(before, head), _filled(after, self.node.size // max(head, 1))
         except ValueError:
             raise Untraceable("a reshape that mixes the batch axis with others; keep the batch axis first") from None
-        return self.made(self.graph.reshape(self.node, (*before, *after)), len(before), view=True)
+        return self._reshaped((*before, *after), len(before))
+
+    def _reshaped(self, shape, axis) -> Symbol:
+        # NumPy reshapes a part or a transpose by copying where it must, so that nobody may write there afterwards.
+        if self.base is not None and self.view.key[0] != "reshape":
+            array = self
+            while array is not None:
+                array.unsure, array = True, array.base
+        return self.shown(View.reshape(tuple(shape)), axis)
 
     # Indexing
 
     def __getitem__(self, key):
+        if _is_condition(key):
+            return Chosen(self, key)
         key = self._key(key)
         if self.axis is not None and isinstance([k for k in key if k is not None][self.axis], numbers.Integral):
             return OverRows("an index picks a row of the batch: a step treats every row alike")
-        node, axis = self._taken(self.node, key)
-        return self.made(node, axis, view=True)
+        view, axis = self._part(key)
+        if any(isinstance(k, np.ndarray) for k in key):
+            return self.made(self.graph.view(self.node, view), axis)
+        return self.shown(view, axis)
 
     def _key(self, key) -> list:
         """One entry an axis, None for a new one; plain Python integers, slices and index arrays."""
@@ -248,8 +273,8 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             key += [slice(None)] * (self.ndim - used)
         return [np.asarray(k) if isinstance(k, list) else k for k in key]
 
-    def _taken(self, node, key):
-        """The node under a normalised key, and where the batch axis stands then."""
+    def _part(self, key) -> tuple[View, int | None]:
+        """What a normalised key shows, and where the batch axis stands then."""
         inner, axis, position, arrays = [], None, 0, 0
         kept = 0
         for k in key:
@@ -262,7 +287,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
                     raise MixesRows("an index picks rows of the batch: a step treats every row alike")
                 axis = kept
                 kept += 1
-            elif isinstance(k, np.ndarray) or isinstance(k, (numbers.Integral, slice)):
+            elif isinstance(k, (np.ndarray, numbers.Integral, slice)):
                 if isinstance(k, np.ndarray):
                     arrays += 1
                     if k.ndim != 1 and k.ndim != 0:
@@ -276,43 +301,81 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             position += 1
         if arrays > 1 or (arrays and any(isinstance(k, int) for k in inner)):
             raise Untraceable("several index arrays at once; take along one axis at a time")
-        key = tuple(inner)
-        if all(isinstance(k, slice) and k == slice(None) for k in key):
-            return node, axis
-        name = tuple(k.tobytes() if isinstance(k, np.ndarray) else repr(k) for k in key)
-        return self.graph.view(node, View.item(key, name)), axis
+        name = tuple(k.tobytes() if isinstance(k, np.ndarray) else repr(k) for k in inner)
+        return View.item(tuple(inner), name), axis
 
     def __setitem__(self, key, value):
-        self._writable()
-        graph = self.graph
-        key = self._key(key)
-        numbers_here = Symbol(graph, graph.literal(np.arange(self.node.size).reshape(self.node.shape)), self.axis, self.dtype)
-        target, axis = numbers_here._taken(numbers_here.node, key)
-        places = np.arange(self.node.size).reshape(self.node.shape)
-        places = target.attr.apply(places, 0) if target.op == "view" else places
         from rnnkit.compiler.numpy_functions import broadcast_to, lift
 
-        shape = places.shape if axis is None else (*places.shape[:axis], BATCH, *places.shape[axis:])
-        new = broadcast_to(lift(self, value), shape)
+        if _is_condition(key):
+            return self._choose(key, value)
+        view, axis = self._part(self._key(key))
+        if isinstance(value, Symbol) and value.base is self and value.view.key == view.key:
+            return None  # ``h[:, 0] += v`` has changed the part already, and puts it back
+        inner = view.index(self.node.shape).shape
+        shape = inner if axis is None else (*inner[:axis], BATCH, *inner[axis:])
+        new = lift(self, value)
         if self.axis is None and new.axis is not None:
             raise Untraceable("a batch assigned into an array without a batch axis; write np.concatenate or np.where")
-        both = graph.concatenate([graph.reshape(self.node, (-1,)), graph.reshape(new.node, (-1,))], 0)
-        table = np.arange(self.node.size)
-        table[places.reshape(-1)] = self.node.size + np.arange(places.size)
-        self.node = graph.view(both, View.gather(table.reshape(self.node.shape)))
+        return self._write(view, broadcast_to(new, shape).node)
 
-    def _writable(self):
-        if self.base is not None or self.viewed:
-            raise Untraceable("an assignment into a view or under one; write np.where or np.concatenate")
+    def _choose(self, condition, value):
+        """``h[condition] = value``: as np.where, for what is the same wherever it lands."""
+        if isinstance(value, Chosen) and value.condition.node is condition.node:
+            value = value.array
+        elif np.ndim(value) > self.ndim - condition.ndim or getattr(value, "axis", None) is not None:
+            raise Untraceable("an assignment under a condition of elements whose number it says; write np.where")
+        new = np.where(spread_condition(condition, self.ndim), value, self)
+        self._write(View.reshape(self.node.shape), new.node)
+
+    def _write(self, view: View, new: Node):
+        """Put the elements of a node where a view of this array shows."""
+        if self.unsure:
+            raise Untraceable("an assignment where a reshape may have copied; write np.where or np.concatenate")
+        self._move(self.graph.replaced(self.node, view, new))
+
+    def _move(self, node: Node):
+        """From here on the array holds this node."""
+        if self.base is None:
+            self._node = node
+        else:
+            self.base._write(self.view, node)
 
     def update(self, ufunc, other):
         """``h += other`` and its like."""
-        self._writable()
         result = ufunc(self, other)
         if result.ndim != self.ndim or result.node.shape != self.node.shape or result.axis != self.axis:
             raise Untraceable("an assignment that would change an array's shape")
-        self.node = self.graph.as_float(result.node)
+        self._write(View.reshape(self.node.shape), result.node)
         return self
+
+
+def _is_condition(key) -> bool:
+    return isinstance(key, Symbol) and key.node.kind == "bool"
+
+
+def spread_condition(condition, rank):
+    """A condition with axes of length 1 behind, for an array of this rank."""
+    return condition[(..., *(None,) * (rank - condition.ndim))]
+
+
+class Chosen(np.lib.mixins.NDArrayOperatorsMixin):
+    """``h[condition]``, whose length nobody knows: good to compute with and to be assigned under the same condition."""
+
+    def __init__(self, array: Symbol, condition: Symbol):
+        self.array, self.condition = array.copy(), condition.copy()
+
+    def __array_ufunc__(self, ufunc, method, *args, out=None, **keywords):
+        rank = self.array.ndim - self.condition.ndim
+        for a in args:
+            same = isinstance(a, Chosen) and a.condition.node is self.condition.node
+            if method != "__call__" or not (same or (not isinstance(a, Chosen) and np.ndim(a) <= rank)):
+                raise Untraceable("elements under a condition meet others; write np.where")
+        result = ufunc(*(a.array if isinstance(a, Chosen) else a for a in args), **keywords)
+        return Chosen(result, self.condition)
+
+    def __getattr__(self, name):
+        raise Untraceable(f"{name!r} of elements under a condition, whose number is not known; write np.where")
 
 
 def _filled(shape, size) -> tuple[int, ...]:

@@ -126,16 +126,27 @@ def _check(graph, step, weights, constant_shapes, training):
     for initial in (True, False):
         x, states, weights64, constants, draws = example(step, weights, constant_shapes, initial)
         inputs = {("x", None): x}
-        inputs |= {("state", i): s for i, s in enumerate(states)} | {("constant", i): c for i, c in enumerate(constants)}
-        inputs |= {("weight", name): w for name, w in weights64.items()} | {("draw", name): d for name, d in draws.items()}
+        inputs |= {("state", i): s for i, s in enumerate(states)} | {
+            ("constant", i): c for i, c in enumerate(constants)
+        }
+        inputs |= {("weight", name): w for name, w in weights64.items()} | {
+            ("draw", name): d for name, d in draws.items()
+        }
         with np.errstate(all="ignore"):
             output, new = step(x.copy(), tuple(s.copy() for s in states), weights64, constants, draws, training)
             values = evaluate([graph.output, *graph.states], inputs, np.float64)
-        for what, node, expected in zip(("output", *(f"state {i}" for i in range(len(new)))), (graph.output, *graph.states), (output, *new), strict=True):
+        for what, node, expected in zip(
+            ("output", *(f"state {i}" for i in range(len(new)))),
+            (graph.output, *graph.states),
+            (output, *new),
+            strict=True,
+        ):
             expected = np.asarray(expected, np.float64)
             got = np.broadcast_to(values[node.id], (2, *node.shape))
             if expected.shape != got.shape:
-                raise ValueError(f"the traced {what} of {step.name!r} has shape {got.shape}, the step gives {expected.shape}")
+                raise ValueError(
+                    f"the traced {what} of {step.name!r} has shape {got.shape}, the step gives {expected.shape}"
+                )
             both = np.isfinite(expected) | np.isfinite(got)
             scale = np.abs(expected[np.isfinite(expected)]).max(initial=1.0)
             with np.errstate(all="ignore"):
@@ -145,4 +156,3 @@ def _check(graph, step, weights, constant_shapes, training):
                     f"the traced {what} of {step.name!r} differs from what its step computes "
                     f"({got[off][0]:g} in place of {expected[off][0]:g}): a step must be a function of its arguments alone"
                 )
-

@@ -8,6 +8,7 @@ rows, on any number of threads.
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from rnnkit.engine.memory import load_unaligned, store_unaligned
@@ -189,6 +190,22 @@ def _define_product(dtype):
             left -= panels * width
 
     return product
+
+
+@intrinsic
+def call_product(typingctx, address, a, a_outer, outer, a_inner, inner, packed, K, N, c, c_outer, c_inner):
+    """Call a product that was compiled before, at its address; its code is then in no program twice."""
+
+    def generate(context, builder, signature, arguments):
+        # numba's own convention: a status, and before the arguments where to put a result and an exception.
+        pointer, i64 = ir.IntType(8).as_pointer(), ir.IntType(64)
+        kind = ir.FunctionType(ir.IntType(32), [pointer, pointer, *[i64] * 11])
+        function = builder.inttoptr(arguments[0], kind.as_pointer())
+        places = [builder.bitcast(cgutils.alloca_once(builder, pointer), pointer) for _ in range(2)]
+        builder.call(function, places + list(arguments[1:]))
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 12), generate
 
 
 product_float32 = _define_product(types.float32)

@@ -37,6 +37,8 @@ class Program:
         What it was compiled from, see `rnnkit.compiler`.
     once : callable
         Weights by name to the arrays that the plan wants computed once, in the order of ``plan.once``.
+    product : int
+        Address of the compiled product that the program calls.
     words : str
         The plan in words.
     """
@@ -46,6 +48,7 @@ class Program:
     plan: object
     once: Callable
     dtype: np.dtype
+    product: int = 0
     words: str = ""
     road: str = "road 1"
     reason: str = "the step was traced as a whole"
@@ -120,6 +123,7 @@ class Program:
             "output": (output.ctypes.data, output_row),
             "held": (held.ctypes.data, held.strides[0]),
             "mask": (mask_at, mask_row),
+            "product": (self.product, 0),
         }
         trajectories = [0, 0] * len(states) if kept is None else [n for k in kept for n in k.strides[:2]]
         addresses, strides, scratch = [], [], []
@@ -142,7 +146,18 @@ class Program:
             addresses.append(at)
             strides.append(row)
         p, by_row = np.array(addresses, np.int64), np.array(strides, np.int64)
-        head = [0, steps, 0, x.strides[0], x_step, output_row, output_step, mask_row, mask_step, int(record.zero_masked)]
+        head = [
+            0,
+            steps,
+            0,
+            x.strides[0],
+            x_step,
+            output_row,
+            output_step,
+            mask_row,
+            mask_step,
+            int(record.zero_masked),
+        ]
         n = np.concatenate([np.array(head + trajectories, np.int64), self._numbers])
 
         def block(first, last):
