@@ -56,6 +56,13 @@ def test_links_lead_somewhere(page):
     assert missing == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_commands_named_are_in_the_makefile(page):
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    named = re.findall(r"^make ([\w-]+)|`make ([\w-]+)`", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert {first or second for first, second in named} <= set(targets)
+
+
 def tracked_texts() -> list[tuple[str, str]]:
     """Every tracked file that is text, with what is in it."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
