@@ -102,3 +102,18 @@ def _follows(strides, group, axis, shape, rank) -> bool:
     if shape[axis] == 1 or not real or strides[axis] is None:
         return True
     return strides[real[-1]] == strides[axis] * shape[axis]
+
+
+def row_walk(index: np.ndarray) -> tuple[int, int, int] | None:
+    """Offset, number and stride of an operand's rows of adjacent elements, if it has that form."""
+    described = strides_of(index)
+    if described is None:
+        return None
+    offset, strides = described
+    if strides[-1] not in (1, None):
+        return None
+    rows = int(np.prod(index.shape[:-1]))
+    lead = strides_of(index[..., 0].reshape(-1)) if index.size else (0, (index.shape[-1],))
+    if lead is None:
+        return None
+    return offset, rows, lead[1][0] if lead[1][0] is not None else index.shape[-1]

@@ -1,0 +1,182 @@
+"""The text of one loop's function: rows, axes, vectors, and in them the loop's lines."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnnkit.compiler.layout import Walk
+from rnnkit.compiler.operations import OPERATIONS
+from rnnkit.compiler.plan import BLOCK, Buffer, Loop, Value
+
+_COMBINE = {"sum": "{0} + {1}", "prod": "{0} * {1}", "max": "maximum({0}, {1})", "min": "minimum({0}, {1})"}
+_START = {"sum": "0.0", "prod": "1.0", "max": "-np.inf", "min": "np.inf"}
+_FINISH = {"sum": "reduce_add", "prod": "reduce_multiply", "max": "reduce_maximum", "min": "reduce_minimum"}
+
+
+class LoopText:
+    """The body of one loop's function."""
+
+    def __init__(self, source: SourceWriter, loop: Loop, buffers):
+        self.source, self.loop = source, loop
+        self.item, self.name = source.dtype.itemsize, source.dtype.name
+        self.tables: list[tuple[str, np.ndarray]] = []
+        self.top: list[str] = [f"# {line}" for line in loop.lines]
+        self.rows: list[str] = []
+        self.bases: dict = {}
+        dims = loop.dims or (1,)
+        self.counts = [self._top(f"count_{d}", size) for d, size in enumerate(dims)]
+        self.vector_dim = len(dims) - 1 if loop.reduction is None or loop.along_last else loop.kept - 1
+        for buffer in buffers:
+            self._base(buffer)
+        before, body = [], []
+        for value in loop.values:
+            self._value(value, before, body)
+        self.lines = self._nest(before, body)
+
+    def _top(self, name, size) -> str:
+        self.top.append(f"{name} = {self.source.number(size)}")
+        return name
+
+    def _base(self, buffer):
+        """The address of the row that is being computed."""
+        if buffer.kind == "once":
+            self.bases[buffer] = f"at_{buffer.name}"
+            return
+        base, step = f"at_{buffer.name}", "0"
+        self.top.append(f"row_{buffer.name} = {self.source.row(buffer)}")
+        if self.loop.section == BLOCK:
+            step = self.source.step(buffer)
+        step = f" + k * {step.replace(self.source.row(buffer), f'row_{buffer.name}')}" if step != "0" else ""
+        self.rows.append(f"in_{buffer.name} = {base}{step} + r * row_{buffer.name}")
+        self.bases[buffer] = f"in_{buffer.name}"
+
+    def _address(self, buffer: Buffer, walk: Walk, vector=True) -> tuple[str, str]:
+        """Address of a place, and the stride of the vector: 'unit', 'none', or an expression in bytes."""
+        base, item = self.bases[buffer], self.item
+        parts = [base]
+        if walk.offset:
+            name = f"from_{len(self.source.numbers)}"
+            parts.append(self._top(name, walk.offset * item))
+        stride = "none"
+        for d, step in enumerate(walk.strides):
+            if d == self.vector_dim and vector:
+                if step == 1:
+                    stride = "unit"
+                    parts.append(f"{item} * j")
+                elif step:
+                    stride = self._top(f"stride_{len(self.source.numbers)}", step * item)
+                    parts.append(f"{stride} * j")
+            elif step:
+                parts.append(f"{self._top(f'stride_{len(self.source.numbers)}', step * item)} * i{d}")
+        return " + ".join(parts), stride
+
+    def _value(self, value: Value, before, body):
+        if value.op == "number":
+            self.top.append(f"{value.name} = fill_{self.name}({value.number!r})")
+            return
+        if value.op != "load":
+            body.append(f"{value.name} = {self._operation(value)}")
+            return
+        walk = value.walk
+        if walk.table is not None:
+            text = self._table(value)
+            place = body
+        else:
+            address, stride = self._address(value.buffer, walk)
+            place = body
+            if stride == "unit":
+                text = f"load_{self.name}({address}, m)"
+            elif stride == "none":
+                text = f"splat_{self.name}({address})"
+                if not any(walk.strides) and value.buffer.kind == "once":
+                    place = self.top
+                elif self.vector_dim == len(self.counts) - 1:
+                    place = before
+            else:
+                text = f"load_strided_{self.name}({address}, {stride}, m)"
+        place.append(f"{value.name} = {f'to_mask({text})' if value.kind == 'bool' else text}")
+
+    def _table(self, value) -> str:
+        walk = value.walk
+        name = f"table_{len(self.source.tables)}"
+        self.source.tables.append(walk.table * self.item)
+        self.tables.append((name, walk.table))
+        parts = [name]
+        for d, step in enumerate(walk.strides):
+            index = "j" if d == self.vector_dim else f"i{d}"
+            parts.append(f"{self._top(f'stride_{len(self.source.numbers)}', 4 * step)} * {index}")
+        if self.vector_dim != len(self.counts) - 1:
+            raise AssertionError(
+                "a table is read along its last axis"
+            )  # reductions with tables run along the last axis
+        return f"load_table_{self.name}({self.bases[value.buffer]}, {' + '.join(parts)}, m)"
+
+    def _operation(self, value) -> str:
+        text = OPERATIONS[value.op].text
+        if value.op == "to_float":
+            self._ones()
+        return text.format(*value.args)
+
+    def _ones(self):
+        for line in (f"one = fill_{self.name}(1.0)", f"zero = fill_{self.name}(0.0)"):
+            if line not in self.top:
+                self.top.append(line)
+
+    def _stores(self) -> list[str]:
+        lines = []
+        kinds = {v.name: v.kind for v in self.loop.values}
+        for name, buffer, walk in self.loop.writes:
+            if kinds[name] == "bool":
+                self._ones()
+                name = f"select({name}, one, zero)"
+            address, stride = self._address(buffer, walk)
+            if stride in ("unit", "none"):
+                lines.append(f"store({address}, {name}, m)")
+            else:
+                lines.append(f"store_strided({address}, {name}, {stride}, m)")
+        return lines
+
+    def _nest(self, before, body) -> list[str]:
+        loop, lanes = self.loop, self.source.lanes
+        scalar = [d for d in range(len(self.counts)) if d != self.vector_dim]
+        vector = [f"for j in range(0, {self.counts[self.vector_dim]}, {lanes}):",
+                  f"    m = first_{self.name}({self.counts[self.vector_dim]} - j)"]  # fmt: skip
+        if loop.reduction is None:
+            inner = before + vector + indented(body + self._stores())
+            inner = self._around(scalar, inner)
+        elif self.vector_dim == len(self.counts) - 1:
+            sums = [(f"total_{i}", value, buffer, walk) for i, (value, buffer, walk) in enumerate(loop.writes)]
+            fold = [f"{t} = select(m, {_COMBINE[loop.reduction].format(t, v)}, {t})" for t, v, _, _ in sums]
+            reduced = [d for d in scalar if d >= loop.kept]
+            inner = [f"{t} = fill_{self.name}({_START[loop.reduction]})" for t, *_ in sums]
+            inner += self._around(reduced, before + vector + indented(body + fold))
+            for t, _, buffer, walk in sums:
+                address, _ = self._address(buffer, walk, vector=False)
+                inner.append(f"store_scalar_{self.name}({address}, {_FINISH[loop.reduction]}({t}))")
+            inner = self._around([d for d in scalar if d < loop.kept], inner)
+        else:
+            sums = [(f"total_{i}", value, buffer, walk) for i, (value, buffer, walk) in enumerate(loop.writes)]
+            fold = [f"{t} = {_COMBINE[loop.reduction].format(t, v)}" for t, v, _, _ in sums]
+            inner = [f"{t} = fill_{self.name}({_START[loop.reduction]})" for t, *_ in sums]
+            inner += self._around([d for d in scalar if d >= loop.kept], before + body + fold)
+            for t, _, buffer, walk in sums:
+                address, stride = self._address(buffer, walk)
+                inner.append(
+                    f"store({address}, {t}, m)"
+                    if stride in ("unit", "none")
+                    else f"store_strided({address}, {t}, {stride}, m)"
+                )
+            inner = self._around([d for d in scalar if d < loop.kept], vector + indented(inner))
+        rows = ["for r in range(rows):", *indented(self.rows + inner)]
+        if loop.section == BLOCK:
+            rows = ["for k in range(count):", *indented(rows)]
+        return self.top + rows
+
+    def _around(self, dims, lines) -> list[str]:
+        for d in reversed(dims):
+            lines = [f"for i{d} in range({self.counts[d]}):", *indented(lines)]
+        return lines
+
+
+def indented(lines) -> list[str]:
+    return ["    " + line for line in lines]

@@ -1,0 +1,392 @@
+"""From a graph to a plan: what is kept, in which order, and what is computed together."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rnnkit.compiler.graph import Graph, Node
+from rnnkit.compiler.layout import merge_axes, row_walk
+from rnnkit.compiler.loop_values import LoopValues, part_of, spread
+from rnnkit.compiler.operations import OPERATIONS, REDUCTIONS
+from rnnkit.compiler.plan import BLOCK, CALL, ONCE, STEP, Buffer, Loop, Plan, Product, section_of
+
+_LEAVES = ("x", "state", "constant", "draw")
+
+
+@dataclass(eq=False)
+class _Root:
+    """A value that a loop computes and keeps: of a node, over a shape, written to buffers."""
+
+    node: Node
+    section: int
+    shape: tuple[int, ...]
+    kept: int
+    index: np.ndarray  # elements of the node, or of a reduction's operand, in the loop's order
+    writes: list[tuple[Buffer, np.ndarray]]
+    reduction: str | None = None
+    inner: bool = False  # the node's own operation is computed here
+    owner: Node | None = None  # the kept node that this root makes, None for a copy
+    level: int = 0
+    reads: dict = field(default_factory=dict)
+    computed: dict = field(default_factory=dict)
+
+
+class Planner:
+    """Decides what is kept, orders it and fuses it. ``packed_width`` says how wide a product's padded result is."""
+
+    def __init__(self, graph: Graph, packed_width):
+        self.graph, self.packed_width = graph, packed_width
+        self.live = graph.live()
+        self.kept: set[int] = set()
+        self.home: dict[int, tuple[Buffer, np.ndarray]] = {}
+        self.names: dict[str, int] = {}
+        self._views: dict[int, np.ndarray] = {}
+        self._scratch_buffers: dict[tuple, Buffer] = {}
+        self.plan = Plan(state_shapes=tuple(s.shape for s in graph.states), output_shape=graph.output.shape)
+
+    def run(self) -> Plan:
+        """The finished plan."""
+        self._leaves()
+        targets = [("output", None, self.graph.output)]
+        targets = [("next", i, s) for i, s in enumerate(self.graph.states)] + targets
+        self.targets = [(self._buffer(k, kind=k, size=n.size, attr=i), n) for k, i, n in targets]
+        self.kept = {n.id for n in self.live if n.batched and (n.op == "product" or n.op in REDUCTIONS)}
+        for node in self.live:
+            if node.op == "product":
+                self._operand(node.args[0])
+        for _, node in self.targets:
+            if node.batched and not self._is_leaf(node):
+                self.kept.add(node.id)
+        while missing := self._settle():
+            self.kept |= missing
+        self._emit()
+        return self.plan
+
+    # Where values live
+
+    def _name(self, wanted: str) -> str:
+        wanted = re.sub(r"\W", "_", wanted)  # a stack names its parts' draws by path
+        count = self.names.get(wanted, 0)
+        self.names[wanted] = count + 1
+        return wanted if not count else f"{wanted}_{count}"
+
+    def _buffer(self, name, **fields) -> Buffer:
+        buffer = Buffer(self._name(name), **fields)
+        self.plan.buffers.append(buffer)
+        return buffer
+
+    def _leaves(self):
+        for node in self.live:
+            if node.op in _LEAVES:
+                name = node.op if node.attr is None else f"{node.op}_{node.attr}"
+                section = {"x": BLOCK, "state": STEP}.get(node.op, CALL)
+                buffer = self._buffer(name, kind=node.op, size=node.size, section=section, attr=node.attr)
+                self.home[node.id] = buffer, np.arange(node.size)
+
+    @staticmethod
+    def _is_leaf(node) -> bool:
+        return node.op in _LEAVES
+
+    def stored(self, node) -> bool:
+        return not node.batched or self._is_leaf(node) or node.id in self.kept
+
+    def view_index(self, node) -> np.ndarray:
+        """For each element of a view, the element of its operand."""
+        if node.id not in self._views:
+            self._views[node.id] = node.attr.index(node.args[0].shape).reshape(-1)
+        return self._views[node.id]
+
+    def _operand(self, node):
+        """Keep a product's operand unless its rows can be read where they stand."""
+        source, index = node, np.arange(node.size).reshape(node.shape)
+        while source.op == "view" and not self.stored(source):
+            index = self.view_index(source)[index]
+            source = source.args[0]
+        if not (self._is_leaf(source) and row_walk(index)):
+            self.kept.add(node.id)
+
+    # What must be kept besides
+
+    def _settle(self) -> set[int]:
+        """Explore all roots under what is kept so far; nodes that turn out to need keeping."""
+        self._known_dear: dict[int, bool] = {}
+        self._known_sources: dict[int, frozenset] = {}
+        self.roots = self._make_roots()
+        missing: set[int] = set()
+        for root in self.roots:
+            root.reads, root.computed = {}, {}
+            if root.inner and root.reduction is None:
+                for arg in root.node.args:
+                    self._explore(root, arg, spread(arg, root.node)[root.index], missing)
+            else:
+                self._explore(root, root.node, root.index, missing)
+        if missing:
+            return missing
+        self._levels()
+        return self._shared()
+
+    def _make_roots(self) -> list[_Root]:
+        roots, written = [], {}
+        self.home = {k: v for k, v in self.home.items() if v[0].kind in (*_LEAVES, "once")}
+        for buffer, node in self.targets:
+            written.setdefault(node.id, []).append(buffer)
+        for node in self.live:
+            if node.id not in self.kept or node.op == "product":
+                continue
+            buffers = written.get(node.id, [])
+            single = node.pointwise
+            direct = buffers if single else buffers[:1] if node.op in ("concatenate", "view") else []
+            if section_of(node) != STEP:
+                direct = []  # kept for many steps, then copied
+            if direct:
+                written[node.id] = [b for b in buffers if b not in direct]
+                home = direct[0]
+            else:
+                home, direct = self._scratch(node), []
+            self.home[node.id] = home, np.arange(node.size)
+            section, shape = section_of(node), node.shape
+            flat = np.arange(node.size)
+            writes = [(b, flat) for b in direct or [home]]
+            if node.op in REDUCTIONS:
+                (arg,) = node.args
+                order = [i for i in range(len(arg.shape)) if i not in node.attr] + list(node.attr)
+                index = np.arange(arg.size).reshape(arg.shape).transpose(order)
+                roots.append(_Root(arg, section, index.shape, len(shape), index.reshape(-1), writes, node.op))
+                roots[-1].owner = node
+            elif node.op == "concatenate":
+                places, low = np.arange(node.size).reshape(shape), 0
+                for part in node.args:
+                    high = low + part.shape[node.attr]
+                    at = places[(slice(None),) * node.attr + (slice(low, high),)].reshape(-1)
+                    roots.append(_Root(part, section, part.shape, len(shape), np.arange(part.size), [(home, at)]))
+                    roots[-1].owner = node
+                    low = high
+            elif node.op == "view":
+                roots.append(_Root(node.args[0], section, shape, len(shape), self.view_index(node), writes))
+                roots[-1].owner = node
+            else:
+                roots.append(_Root(node, section, shape, len(shape), flat, writes, inner=True))
+                roots[-1].owner = node
+        for node in self.live:
+            if node.id in self.kept and node.op == "product":
+                self.home[node.id] = self._product_home(node)
+        for buffer, node in self.targets:
+            if buffer in written[node.id]:
+                flat = np.arange(node.size)
+                roots.append(_Root(node, STEP, node.shape, len(node.shape), flat, [(buffer, flat)]))
+                roots[-1].owner = None
+        return roots
+
+    def _scratch(self, node) -> Buffer:
+        return self._kept_buffer(("scratch", node.id), node.op, node, node.size)
+
+    def _kept_buffer(self, key, fallback, node, size) -> Buffer:
+        if key not in self._scratch_buffers:
+            name = self.graph.names.get(node.id, fallback)
+            self._scratch_buffers[key] = Buffer(name, "scratch", size, section_of(node))
+        return self._scratch_buffers[key]
+
+    def _product_home(self, node):
+        """A product's place in the joint result of all products of its operand."""
+        operand, weight = node.args
+        group = [n for n in self.live if n.op == "product" and n.args[0] is operand]
+        widths = [n.args[1].shape[1] for n in group]
+        total = self.packed_width(sum(widths))
+        rows = int(np.prod(node.shape[:-1]))
+        buffer = self._kept_buffer(("product", operand.id), "product", node, rows * total)
+        start = sum(widths[: group.index(node)])
+        index = np.arange(rows)[:, None] * total + start + np.arange(weight.shape[1])
+        return buffer, index.reshape(-1)
+
+    def _explore(self, root, node, index, missing):
+        """Note what a root reads and computes to have these elements of a node."""
+        if self.stored(node) and not (root.inner and node is root.node):
+            root.reads.setdefault((node.id, index.tobytes()), (node, index))
+            return
+        if node.op == "view":
+            self._explore(root, node.args[0], self.view_index(node)[index], missing)
+        elif node.op == "concatenate":
+            part, local = part_of(node, index)
+            if part is None:
+                missing.add(node.id)
+            else:
+                self._explore(root, part, local, missing)
+        elif (section_of(node) < root.section and self._worth_keeping(node)) or (
+            index.size > node.size and self._dear(node)
+        ):
+            missing.add(node.id)
+        else:
+            key = node.id, index.tobytes()
+            if key not in root.computed:
+                root.computed[key] = node, index
+                for arg in node.args:
+                    self._explore(root, arg, spread(arg, node)[index], missing)
+
+    def _dear(self, node) -> bool:
+        """Whether computing a node from what is stored takes a dear operation."""
+        if node.id not in self._known_dear:
+            self._known_dear[node.id] = not self.stored(node) and (
+                (node.pointwise and OPERATIONS[node.op].dear) or any(self._dear(a) for a in node.args)
+            )
+        return self._known_dear[node.id]
+
+    def _worth_keeping(self, node) -> bool:
+        """Whether computing a node early saves more than loading its operands later costs."""
+        if not node.pointwise:
+            return False
+        return self._dear(node) or len(self._sources(node)) > 1
+
+    def _sources(self, node) -> frozenset:
+        """The buffers that computing a node reads from."""
+        if node.id not in self._known_sources:
+            if not node.batched:
+                found = frozenset()
+            elif self.stored(node):
+                found = frozenset({id(self.home[node.id][0]) if node.id in self.home else -node.id})
+            else:
+                found = frozenset().union(*(self._sources(a) for a in node.args))
+            self._known_sources[node.id] = found
+        return self._known_sources[node.id]
+
+    def _levels(self):
+        """Order of the roots: a level is a pass over the rows."""
+        makers: dict[int, list[_Root]] = {}
+        for root in self.roots:
+            if root.owner is not None:
+                makers.setdefault(root.owner.id, []).append(root)
+        self._level_of: dict[int, int] = {}
+
+        def of_node(node) -> int:
+            if node.id not in self._level_of:
+                if node.op == "product":
+                    self._level_of[node.id] = self._after(node.args[0], section_of(node), of_node)
+                else:
+                    self._level_of[node.id] = max(of_root(r) for r in makers[node.id])
+            return self._level_of[node.id]
+
+        def of_root(root) -> int:
+            level = 0
+            for node, index in root.reads.values():
+                if not node.batched or self._is_leaf(node) or self._section_here(node, makers) != root.section:
+                    continue
+                fused = (
+                    root.reduction is None and node.pointwise and node.shape == root.shape
+                    and np.array_equal(index, np.arange(node.size))
+                    and all(n is not node or i is index for n, i in root.reads.values())
+                )  # fmt: skip
+                level = max(level, of_node(node) + (0 if fused else 1))
+            return level
+
+        self._makers = makers
+        for root in self.roots:
+            root.level = of_root(root)
+        for node in self.live:
+            if node.op == "product":
+                of_node(node)
+
+    def _section_here(self, node, makers) -> int:
+        return section_of(node) if node.op == "product" else makers[node.id][0].section
+
+    def _after(self, operand, section, of_node) -> int:
+        node = operand
+        while node.op == "view" and not self.stored(node):
+            node = node.args[0]
+        if not node.batched or self._is_leaf(node) or self._section_here(node, self._makers) != section:
+            return 0
+        return of_node(node) + 1
+
+    def _shared(self) -> set[int]:
+        """Dear nodes that several loops would compute, or one loop twice."""
+        groups: dict[int, dict] = {}
+        for root in self.roots:
+            where = (root.section, root.level, root.shape, root.reduction)
+            for (node_id, key), (node, _) in root.computed.items():
+                if OPERATIONS[node.op].dear:
+                    groups.setdefault(node_id, {}).setdefault(where, {})[key] = node
+        missing = set()
+        for node_id, wheres in groups.items():
+            node = next(iter(next(iter(wheres.values())).values()))
+            total = sum(len(np.frombuffer(key, np.int64)) for keys in wheres.values() for key in keys)
+            if (len(wheres) > 1 and total > node.size) or any(
+                sum(len(np.frombuffer(k, np.int64)) for k in keys) > node.size for keys in wheres.values()
+            ):
+                missing.add(node_id)
+        return missing
+
+    # Stages
+
+    def _emit(self):
+        for buffer in self._scratch_buffers.values():
+            if any(buffer is home[0] for home in self.home.values()):
+                buffer.name = self._name(buffer.name)
+                self.plan.buffers.append(buffer)
+        stages: list = []
+        seen = set()
+        for node in self.live:
+            if node.op == "product" and node.args[0].id not in seen:
+                seen.add(node.args[0].id)
+                stages.append(self._product(node))
+        groups: dict = {}
+        for root in self.roots:
+            groups.setdefault((root.section, root.level, root.shape, root.kept, root.reduction), []).append(root)
+        stages += [self._loop(*key, roots) for key, roots in groups.items()]
+        order = {id(stage): i for i, stage in enumerate(stages)}
+        self.plan.stages = sorted(stages, key=lambda s: (s.section, s.level, order[id(s)]))
+
+    def _product(self, node) -> Product:
+        operand = node.args[0]
+        group = [n for n in self.live if n.op == "product" and n.args[0] is operand]
+        source, index = operand, np.arange(operand.size)
+        while not self.stored(source):
+            index = self.view_index(source)[index]
+            source = source.args[0]
+        buffer, elements = self.home[source.id]
+        offset, rows, stride = row_walk(elements[index].reshape(operand.shape))
+        panels = self._buffer(self._weight_name(group), kind="once", size=0, section=ONCE)
+        self.plan.once[panels] = [n.args[1] for n in group]
+        return Product(
+            section_of(node), self._level_of[node.id], buffer, offset, rows, stride, operand.shape[-1],
+            self.plan.once[panels], panels, self.home[node.id][0], len(operand.shape) > 1, lines_of(group),
+        )  # fmt: skip
+
+    def _weight_name(self, group) -> str:
+        weight = group[0].args[1]
+        return f"panels_{weight.attr if weight.op == 'weight' and str(weight.attr).isidentifier() else weight.op}"
+
+    def once_at(self, node) -> tuple[Buffer, np.ndarray]:
+        if node.id not in self.home:
+            name = str(node.attr) if node.op == "weight" else self.graph.names.get(node.id, node.op)
+            name = name if name.isidentifier() else "weight"
+            buffer = self._buffer(f"w_{name}", kind="once", size=node.size, section=ONCE)
+            self.plan.once[buffer] = node
+            self.home[node.id] = buffer, np.arange(node.size)
+        return self.home[node.id]
+
+    def _loop(self, section, level, shape, kept, reduction, roots) -> Loop:
+        writer = LoopValues(self, shape, {r.node.id for r in roots if r.inner})
+        results = []
+        for root in roots:
+            value = writer.value(root.node, root.index, own=root.inner)
+            results.append((value, root.writes))
+        places = [np.asarray(p).reshape(shape[:kept]) for _, writes in results for _, p in writes]
+        indices = [index.reshape(shape) for _, index in writer.loads]
+        dims, kept_dims, walks = merge_axes(shape, indices + places, kept)
+        for (value, _), walk in zip(writer.loads, walks, strict=False):
+            value.walk = walk
+        walks = iter(walks[len(indices) :])
+        writes = [(value, buffer, next(walks)) for value, w in results for buffer, _ in w]
+        along_last = True
+        if reduction is not None:
+            node = roots[0].owner
+            along_last = len(node.args[0].shape) - 1 in node.attr or kept == 0
+            along_last = along_last or any(v.walk.table is not None for v, _ in writer.loads)
+        nodes = [r.owner for r in roots if r.owner is not None] + [n for r in roots for n, _ in r.computed.values()]
+        lines = lines_of(sorted(nodes, key=lambda n: n.id))
+        return Loop(section, level, dims, kept_dims, writer.values, writes, reduction, along_last, lines)
+
+
+def lines_of(nodes) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(node.line for node in nodes if node.line))
