@@ -1,0 +1,73 @@
+"""Steps read by the tracer without a layer or a compiler around them, for the tests of what is behind it."""
+
+from types import SimpleNamespace
+
+import numpy as np
+from plan_in_numpy import run_plan
+
+import rnnkit as rk
+from rnnkit.cell import prepare
+from rnnkit.compiler.numba_source import SourceWriter
+from rnnkit.compiler.planner import Planner
+from rnnkit.compiler.trace import trace
+from rnnkit.step import Step
+
+
+class Read:
+    """A step ``function(x, states, weights[, constants])``, or a cell, as graph, plan and text."""
+
+    def __init__(self, function, features=(4,), states=((4,),), weights=None, constants=()):
+        spread = lambda shape, rng: rng.normal(size=shape)
+
+        class Made(rk.Cell):
+            def __init__(self):
+                super().__init__()
+                self.state_size = list(states)
+
+            def build(self, input_shape):
+                shapes = weights or {}
+                self.kept = {name: self.add_weight(shape, spread, name=name) for name, shape in shapes.items()}
+
+            def call(self, inputs, states, constants=()):
+                given = (constants,) if self.takes else ()
+                return function(inputs, list(states), SimpleNamespace(**self.kept), *given)
+
+            takes = bool(constants)
+
+        self.cell = function if isinstance(function, rk.Cell) else Made()
+        prepare(self.cell, (None, *features), np.float64, np.random.default_rng(0))
+        self.weights = self.cell._all_weights()
+        self.step = Step(self.cell, features)
+        self.constants = constants
+        self.graph = trace(self.step, np.float64, self.weights, constants)
+        self.plan = Planner(self.graph, lambda columns: -(-columns // 8) * 8).run()
+
+    @property
+    def operations(self):
+        return [node.op for node in self.graph.live()]
+
+    @property
+    def text(self):
+        return SourceWriter(self.plan, "step", np.dtype("float64"), 8, lambda b: -(-b.size // 8) * 64).run().text
+
+    def stages(self, section, kind):
+        return [s for s in self.plan.stages if s.section == section and isinstance(s, kind)]
+
+    def run(self, batch=3, seed=1):
+        """``(got, expected)``: the output and states by the plan, and by the step."""
+        rng = np.random.default_rng(seed)
+        inputs = {("x", None): rng.normal(size=(batch, *self.step.feature_shape))}
+        inputs |= {("state", i): rng.normal(size=(batch, *s)) for i, s in enumerate(self.step.state_shapes)}
+        inputs |= {("constant", i): rng.normal(size=(batch, *s)) for i, s in enumerate(self.constants)}
+        inputs |= {("weight", name): w for name, w in self.weights.items()}
+        output, states = run_plan(self.plan, inputs, batch)
+        given = [inputs["state", i].copy() for i in range(len(self.step.state_shapes))]
+        constants = tuple(inputs["constant", i] for i in range(len(self.constants)))
+        with np.errstate(all="ignore"):
+            y, new = self.step(inputs["x", None].copy(), tuple(given), self.weights, constants)
+        return [output, *states], [y, *new]
+
+    def agrees(self):
+        for got, expected in zip(*self.run(), strict=True):
+            np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-9)
+        return True

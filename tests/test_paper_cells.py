@@ -1,0 +1,103 @@
+"""Cells typed in from papers: each takes the road that it should and computes what its step does in plain Python."""
+
+import numpy as np
+import pytest
+import reference
+from cells_under_test import normal
+from matrix import flat, make_mask, same_bits
+from paper_cells import PAPER_CELLS
+
+import rnnkit as rk
+
+BATCH, TIME = 3, 7
+BOUND = {"float64": 1e-10, "float32": 2e-5}  # of each array's largest value
+
+
+def combinations():
+    """Every cell in one precision, by turns; the other one in the sweep."""
+    for i, case in enumerate(PAPER_CELLS):
+        for j, dtype in enumerate(("float64", "float32")):
+            marks = () if (i + j) % 2 == 0 else pytest.mark.sweep
+            yield pytest.param(case, dtype, marks=marks, id=f"{case.name}-{dtype}")
+
+
+class Setup:
+    """A layer of a cell, inputs and its step in plain Python."""
+
+    def __init__(self, case, dtype, backwards=False):
+        rng = np.random.default_rng(4)
+        self.case, self.dtype, self.backwards = case, dtype, backwards
+        options = {"return_sequences": True, "return_state": True, "go_backwards": backwards}
+        self.layer = rk.RNN(case.make(), dtype=dtype, seed=7, **options)
+        self.x = rng.normal(size=(BATCH, TIME, *case.features)).astype(dtype)
+        self.constants = [rng.normal(size=(BATCH, *shape)).astype(dtype) for shape in case.constants] or None
+        self.mask = make_mask("random", BATCH, TIME, rng)
+        self.layer.build((None, None, *case.features))
+        self.start = [s.astype(dtype) for s in flat(list(self.layer.get_initial_state(BATCH)))]
+
+    def step(self, x, states, constants=None):
+        """The cell's own function, which may change what it is given."""
+        constants = constants or self.constants
+        more = ([c.copy() for c in constants],) if constants else ()
+        return normal(self.layer.cell.call(x.copy(), [s.copy() for s in states], *more))
+
+    def near(self, got, expected):
+        assert got.shape == expected.shape and got.dtype == self.dtype
+        assert np.isfinite(expected).all()
+        bound = BOUND[self.dtype] * max(1.0, np.abs(expected).max(initial=0.0))
+        np.testing.assert_allclose(got, expected, rtol=0, atol=bound)
+
+
+@pytest.mark.parametrize("case, dtype", combinations())
+@pytest.mark.parametrize("backwards", [False, True])
+def test_equals_its_step_in_plain_python(case, dtype, backwards):
+    setup = Setup(case, dtype, backwards)
+    layer, mask = setup.layer, setup.mask
+    outputs, trajectory = layer.trajectory(setup.x, mask=mask, constants=setup.constants)
+    trajectory = flat(list(trajectory) if isinstance(trajectory, list | tuple) else trajectory)
+    assert layer.explain().startswith(f"road {case.road}"), layer.explain()
+    if case.contracting:
+        ran = reference.run(setup.step, setup.x, setup.start, mask, backwards)
+        setup.near(outputs, ran.outputs)
+        for got, expected in zip(trajectory, ran.trajectory, strict=True):
+            setup.near(got, expected)
+    else:
+        each_step(setup, outputs, trajectory)
+
+
+def each_step(setup, outputs, trajectory):
+    """Each step by itself, from the states that the layer had before it."""
+    states, held = setup.start, np.zeros_like(outputs[:, 0])
+    for t in range(TIME):
+        at = TIME - 1 - t if setup.backwards else t
+        with np.errstate(all="ignore"):
+            output, new = setup.step(setup.x[:, at], states)
+        held = reference.select(setup.mask[:, at], output, held)
+        setup.near(outputs[:, t], held)
+        for got, after, before in zip(trajectory, new, states, strict=True):
+            setup.near(got[:, t], reference.select(setup.mask[:, at], after, before))
+        states, held = [s[:, t] for s in trajectory], outputs[:, t]
+
+
+@pytest.mark.parametrize("case, dtype", combinations())
+def test_a_row_is_alone(case, dtype):
+    setup = Setup(case, dtype)
+    together = setup.layer(setup.x, mask=setup.mask, constants=setup.constants)
+    for row in range(BATCH):
+        picked = slice(row, row + 1)
+        constants = setup.constants and [c[picked] for c in setup.constants]
+        alone = setup.layer(setup.x[picked], mask=setup.mask[picked], constants=constants)
+        same_bits(list(alone), [array[picked] for array in flat(list(together))])
+
+
+@pytest.mark.parametrize("case, dtype", combinations())
+def test_equals_the_eager_loop(case, dtype):
+    setup = Setup(case, dtype)
+    fast = flat(list(setup.layer(setup.x, mask=setup.mask, constants=setup.constants)))
+    if not case.contracting:
+        setup.x, setup.mask = setup.x[:, :1], setup.mask[:, :1]
+        fast = flat(list(setup.layer(setup.x, mask=setup.mask, constants=setup.constants)))
+    with rk.eager():
+        slow = flat(list(setup.layer(setup.x, mask=setup.mask, constants=setup.constants)))
+    for got, expected in zip(fast, slow, strict=True):
+        setup.near(got, expected)
