@@ -109,7 +109,7 @@ class Graph:
     _known: dict = field(default_factory=dict)
 
     def add(self, op, args=(), shape=(), attr=None, kind="float", key=None) -> Node:
-        """The node with this operation and operands, made if there is none; ``key`` stands for ``attr`` in the search."""
+        """The node with this operation and operands, made if there is none; ``key`` stands for ``attr`` in a search."""
         key = (op, tuple(a.id for a in args), attr if key is None else key, tuple(shape))
         node = self._known.get(key)
         if node is None:

@@ -16,7 +16,7 @@ _FINISH = {"sum": "reduce_add", "prod": "reduce_multiply", "max": "reduce_maximu
 class LoopText:
     """The body of one loop's function."""
 
-    def __init__(self, source: SourceWriter, loop: Loop, buffers):
+    def __init__(self, source, loop: Loop, buffers):
         self.source, self.loop = source, loop
         self.item, self.name = source.dtype.itemsize, source.dtype.name
         self.tables: list[tuple[str, np.ndarray]] = []

@@ -1,7 +1,7 @@
 """A plan as source text for numba: one function per loop, and one that runs the stages over time.
 
-The text holds no sizes. Counts, offsets and strides are read from an array ``n``, addresses from an array ``p``, so that
-layers of one cell share one program whatever their sizes; `Source` says what stands where.
+The text holds no sizes. Counts, offsets and strides are read from an array ``n``, addresses from an array ``p``, so
+that layers of one cell share one program whatever their sizes; `Source` says what stands where.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rnnkit.compiler.loop_text import LoopText
+from rnnkit.compiler.operations import OPERATIONS
 from rnnkit.compiler.plan import BLOCK, CALL, STEP, Buffer, Loop, Plan, Product
 
 HEAD = (
@@ -40,7 +41,7 @@ class Source:
     text : str
         A module with ``run(p, n)``.
     pointers : list
-        What each entry of ``p`` is: a name, a `Buffer`, ``(Buffer, "next")``, ``(Buffer, "trajectory")``, or an int32 table.
+        What each entry of ``p`` is: a name, a `Buffer`, a role and a state's number, or an int32 table.
     numbers : list of int
         The entries of ``n`` behind the head (`HEAD`, then row and step of each state's trajectory).
     """
@@ -192,9 +193,8 @@ class SourceWriter:
             size, row = self.number(int(np.prod(shape)) * item), self.row(targets[i])
             held.append(f"hold_states(rows, mask + t * mask_step, mask_row, {now}, {new}, {size}, {row})")
         size = self.number(int(np.prod(plan.output_shape)) * item)
-        held.append(
-            f"hold_output(rows, mask + t * mask_step, mask_row, output_t, output_row, held, {size}, {size}, zero_masked)"
-        )
+        now = "rows, mask + t * mask_step, mask_row, output_t, output_row"
+        held.append(f"hold_output({now}, held, {size}, {size}, zero_masked)")
         step += ["if mask != 0:", *("    " + line for line in held)]
         for i, shape in enumerate(plan.state_shapes):
             now, new, kept = state_names[i]
@@ -233,15 +233,6 @@ def _words(text) -> list[str]:
     return re.findall(r"[A-Za-z_][A-Za-z_0-9]*", text)
 
 
-_MEMORY = {
-    "first", "load", "splat", "fill", "load_strided", "load_table", "store_scalar", "load_scalar", "to_vector", "load_full",
-}  # fmt: skip
-_VECTOR = {
-    "store", "store_strided", "select", "to_mask", "reduce_add", "reduce_multiply", "reduce_maximum", "reduce_minimum",
-}  # fmt: skip
-_MATH = {
-    "absolute", "maximum", "minimum", "copysign", "floor", "ceil", "trunc", "rint", "sqrt", "sign", "sigmoid", "softplus",
-    "log_sigmoid", "erf", "erfc", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "sinh", "cosh",
-    "tanh", "arcsin", "arccos", "arctan", "arcsinh", "arccosh", "arctanh", "cbrt", "power", "arctan2", "hypot", "logaddexp",
-    "floor_divide", "remainder", "fmod",
-}  # fmt: skip
+_MEMORY = {"first", "load", "splat", "fill", "load_strided", "load_table", "store_scalar"}
+_VECTOR = set("store store_strided select to_mask reduce_add reduce_multiply reduce_maximum reduce_minimum".split())
+_MATH = {word for operation in OPERATIONS.values() for word in _words(operation.text)} - _VECTOR - {"one", "zero"}

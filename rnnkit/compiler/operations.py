@@ -34,7 +34,8 @@ class Operation:
 
 
 def _dear(name, evaluate, arity=1):
-    return Operation(evaluate, f"{name}({', '.join('{%d}' % i for i in range(arity))})", dear=True)
+    operands = ", ".join("{" + str(i) + "}" for i in range(arity))
+    return Operation(evaluate, f"{name}({operands})", dear=True)
 
 
 def _erfc(x):

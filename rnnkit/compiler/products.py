@@ -8,6 +8,7 @@ import string
 import numpy as np
 
 from rnnkit.compiler.graph import View
+from rnnkit.compiler.lifting import first_symbol, lift
 from rnnkit.compiler.symbol import MixesRows, Symbol, Untraceable
 
 _LARGEST_LOOP = 64  # so many separate products at most for one weight per head
@@ -77,8 +78,6 @@ def _product_per_head(graph, a, letters_a, b, letters_b, shared, letters_out, si
 
 def einsum(subscripts, *operands, out=None, **_) -> Symbol:
     """``np.einsum`` on symbols and arrays; the batch axis keeps one letter that stays in the result."""
-    from rnnkit.compiler.numpy_functions import first_symbol, lift
-
     if not isinstance(subscripts, str) or out is not None:
         raise Untraceable("np.einsum with subscripts as a string, without out=")
     like = first_symbol(*operands)
@@ -138,8 +137,6 @@ def _letters(s, start):
 
 def matmul(a, b) -> Symbol:
     """``a @ b``."""
-    from rnnkit.compiler.numpy_functions import first_symbol, lift
-
     like = first_symbol(a, b)
     a, b = lift(like, a), lift(like, b)
     if not a.ndim or not b.ndim:
@@ -191,8 +188,6 @@ def dot(a, b, out=None) -> Symbol:
 
 def tensordot(a, b, axes=2) -> Symbol:
     """``np.tensordot``."""
-    from rnnkit.compiler.numpy_functions import first_symbol, lift
-
     like = first_symbol(a, b)
     a, b = lift(like, a), lift(like, b)
     first, second = (range(a.ndim - axes, a.ndim), range(axes)) if isinstance(axes, int) else axes

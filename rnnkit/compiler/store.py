@@ -1,8 +1,8 @@
 """Compiled programs by the hash of their text: in memory, and on disk between processes.
 
-An entry on disk is one file, written beside its place and moved there, that starts with the digest of the rest. Whatever
-is wrong with it or with the folder is a miss. The key covers the text, the kernels that it calls, the versions of
-Python, NumPy, numba and llvmlite, and the processor.
+An entry on disk is one file, written beside its place and moved there, that starts with the digest of the rest.
+Whatever is wrong with it or with the folder is a miss. The key covers the text, the kernels that it calls, the
+versions of Python, NumPy, numba and llvmlite, and the processor.
 """
 
 from __future__ import annotations

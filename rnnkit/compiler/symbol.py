@@ -156,7 +156,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         return call_function(function, args, keywords)
 
     def __rnnkit_function__(self, name, args):
-        from rnnkit.compiler.numpy_functions import pointwise
+        from rnnkit.compiler.lifting import pointwise
 
         return pointwise(name, *args)
 
@@ -179,7 +179,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
     def astype(self, dtype, *_, **__):
         dtype = np.dtype(dtype)
-        if dtype == bool:
+        if dtype.kind == "b":
             return self.made(self.graph.as_bool(self.node), self.axis)
         if dtype.kind in "iu":
             return self.made(self.graph.pointwise("trunc", self.node), self.axis)
@@ -310,7 +310,8 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         return View.item(tuple(inner), name), axis
 
     def __setitem__(self, key, value):
-        from rnnkit.compiler.numpy_functions import broadcast_to, lift
+        from rnnkit.compiler.arrangements import broadcast_to
+        from rnnkit.compiler.lifting import lift
 
         if _is_condition(key):
             return self._choose(key, value)
@@ -394,9 +395,10 @@ def _filled(shape, size) -> tuple[int, ...]:
     return tuple(shape)
 
 
-for _method, _ufunc in {
+_IN_PLACE = {
     "iadd": np.add, "isub": np.subtract, "imul": np.multiply, "itruediv": np.divide, "ipow": np.power,
-    "ifloordiv": np.floor_divide, "imod": np.remainder, "iand": np.bitwise_and, "ior": np.bitwise_or, "ixor": np.bitwise_xor,
-    "imatmul": np.matmul,
-}.items():  # fmt: skip
+    "ifloordiv": np.floor_divide, "imod": np.remainder, "iand": np.bitwise_and, "ior": np.bitwise_or,
+    "ixor": np.bitwise_xor, "imatmul": np.matmul,
+}  # fmt: skip
+for _method, _ufunc in _IN_PLACE.items():
     setattr(Symbol, f"__{_method}__", lambda self, other, ufunc=_ufunc: self.update(ufunc, other))

@@ -153,6 +153,6 @@ def _check(graph, step, weights, constant_shapes, training):
                 off = ~(np.abs(expected - got) <= _TOLERANCE * scale) & both
             if off.any():
                 raise ValueError(
-                    f"the traced {what} of {step.name!r} differs from what its step computes "
-                    f"({got[off][0]:g} in place of {expected[off][0]:g}): a step must be a function of its arguments alone"
+                    f"the traced {what} of {step.name!r} differs from what its step computes ({got[off][0]:g} in "
+                    f"place of {expected[off][0]:g}): a step must be a function of its arguments alone"
                 )

@@ -1,0 +1,196 @@
+"""Rearrangements of symbols: joining, cutting, moving and stretching of axes."""
+
+from __future__ import annotations
+
+import numbers
+
+import numpy as np
+
+from rnnkit.compiler.graph import View
+from rnnkit.compiler.lifting import align, first_symbol, lift, unknown
+from rnnkit.compiler.symbol import BatchSize, MixesRows, Symbol, Untraceable
+
+
+def concatenate(arrays, axis=0, out=None, **_):
+    """Arrays side by side along a feature axis."""
+    like = first_symbol(*arrays)
+    symbols = [lift(like, a) for a in arrays]
+    if out is not None or axis is None:
+        raise Untraceable("np.concatenate with out= or axis=None")
+    batched = [s for s in symbols if s.axis is not None]
+    place = batched[0].axis if batched else None
+    if any(s.axis != place for s in batched):
+        raise MixesRows("np.concatenate of arrays whose batch axes stand in different places")
+    nodes = []
+    for s in symbols:
+        node = s.node
+        if place is not None and s.axis is None:
+            raise Untraceable(
+                "np.concatenate of a batch with an array without one; write np.zeros_like or np.broadcast_to"
+            )
+        nodes.append(node)
+    inner = (batched[0] if batched else symbols[0]).feature_axis(axis, "concatenate")
+    return like.made(like.graph.concatenate(nodes, inner), place)
+
+
+def stack(arrays, axis=0, out=None, **_):
+    """Arrays along a new axis."""
+    like = first_symbol(*arrays)
+    symbols = [lift(like, a) for a in arrays]
+    rank = max(s.ndim for s in symbols) + 1
+    return concatenate([np.expand_dims(s, axis % rank) for s in symbols], axis % rank)
+
+
+def hstack(arrays, **_):
+    return concatenate(arrays, axis=1 if first_symbol(*arrays).ndim > 1 else 0)
+
+
+def split(x, sections, axis=0):
+    n = x.node.shape[x.feature_axis(axis, "split")]
+    if isinstance(sections, numbers.Integral):
+        if n % sections:
+            raise ValueError(f"np.split can't divide {n} columns into {sections} equal parts")
+        cuts = [n // sections * i for i in range(1, sections)]
+    else:
+        cuts = [int(c) for c in sections]
+    return [part(x, axis, slice(a, b)) for a, b in zip([0, *cuts], [*cuts, None], strict=True)]
+
+
+def array_split(x, sections, axis=0):
+    if not isinstance(sections, numbers.Integral):
+        return split(x, sections, axis)
+    n = x.node.shape[x.feature_axis(axis, "split")]
+    return split(x, np.cumsum([n // sections + (i < n % sections) for i in range(sections - 1)]).tolist(), axis)
+
+
+def part(x, axis, part):
+    key = [slice(None)] * x.ndim
+    key[axis] = part
+    return x[tuple(key)]
+
+
+def take(x, indices, axis=None, **_):
+    if axis is None or isinstance(indices, Symbol):
+        raise Untraceable("np.take along an axis, with numbers known when the layer is built")
+    return part(x, axis, np.asarray(indices) if np.ndim(indices) else int(indices))
+
+
+def roll(x, shift, axis=None):
+    if axis is None or not isinstance(shift, numbers.Integral):
+        raise Untraceable("np.roll by one number along one axis")
+    n = x.node.shape[x.feature_axis(axis, "roll")]
+    return part(x, axis, np.roll(np.arange(n), shift))
+
+
+def flip(x, axis=None):
+    for a in (axis,) if isinstance(axis, numbers.Integral) else (axis or ()):
+        x = part(x, a, slice(None, None, -1))
+    return x if axis is not None else unknown("flip without an axis")
+
+
+def repeat(x, repeats, axis=None):
+    if axis is None or isinstance(repeats, Symbol):
+        raise Untraceable("np.repeat along an axis, by a number")
+    n = x.node.shape[x.feature_axis(axis, "repeat")]
+    return part(x, axis, np.repeat(np.arange(n), repeats))
+
+
+def tile(x, reps):
+    reps = (reps,) if isinstance(reps, numbers.Integral) else tuple(reps)
+    if len(reps) > x.ndim:
+        raise Untraceable("np.tile with more repeats than axes")
+    for axis, n in enumerate(reps, x.ndim - len(reps)):
+        if n != 1:
+            x = concatenate([x] * n, axis)
+    return x
+
+
+def expand_dims(x, axis):
+    axes = (axis,) if isinstance(axis, numbers.Integral) else tuple(axis)
+    rank = x.ndim + len(axes)
+    axes = {a % rank for a in axes}
+    return x[tuple(None if i in axes else slice(None) for i in range(rank))]
+
+
+def squeeze(x, axis=None):
+    shape = x.shape
+    axes = (
+        range(x.ndim)
+        if axis is None
+        else [a % x.ndim for a in ((axis,) if isinstance(axis, numbers.Integral) else axis)]
+    )
+    drop = {a for a in axes if a != x.axis and shape[a] == 1}
+    if axis is not None and len(drop) != len(list(axes)):
+        raise ValueError("np.squeeze of an axis that is longer than 1")
+    return x[tuple(0 if i in drop else slice(None) for i in range(x.ndim))]
+
+
+def moveaxis(x, source, destination):
+    source, destination = ([source], [destination]) if isinstance(source, numbers.Integral) else (source, destination)
+    source, destination = [s % x.ndim for s in source], [d % x.ndim for d in destination]
+    order = [a for a in range(x.ndim) if a not in source]
+    for d, s in sorted(zip(destination, source, strict=True)):
+        order.insert(d, s)
+    return x.transpose(order)
+
+
+def swapaxes(x, a, b):
+    order = list(range(x.ndim))
+    order[a], order[b] = order[b], order[a]
+    return x.transpose(order)
+
+
+def broadcast_to(x, shape, **_):
+    """An array stretched to a shape, whose batch axis may be the batch size."""
+    shape = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+    at = [i for i, n in enumerate(shape) if isinstance(n, BatchSize)]
+    inner = tuple(int(n) for n in shape if not isinstance(n, BatchSize))
+    axis = at[0] if at else None
+    if x.axis is not None and (axis is None or len(shape) - axis != x.ndim - x.axis):
+        raise MixesRows("np.broadcast_to moves the batch axis")
+    frame = x.made(x.graph.literal(np.zeros(inner)), axis)
+    (node, _), _ = align([x, frame])
+    if node.shape == inner:
+        return x.made(node, axis)
+    name = ("broadcast", inner)
+    return x.made(x.graph.view(node, View(name, lambda a, lead: _broadcast(a, lead, inner))), axis)
+
+
+def _broadcast(a, lead, inner):
+    filled = a.reshape(a.shape[:lead] + (1,) * (len(inner) - (a.ndim - lead)) + a.shape[lead:])
+    return np.broadcast_to(filled, a.shape[:lead] + inner)
+
+
+def ravel(x, order="C"):
+    if x.axis is not None:
+        raise Untraceable("flattening a batch; write h.reshape(h.shape[0], -1)")
+    return x.reshape(-1)
+
+
+def filled_like(value):
+    def like(x, fill_value=None, dtype=None, **_):
+        fill = value if fill_value is None or value is not None else fill_value
+        if isinstance(fill, Symbol):
+            return broadcast_to(fill, x.shape)
+        dtype = np.dtype(float if dtype is None else dtype)
+        return x.made(x.graph.literal(np.full(x.node.shape, fill, bool if dtype.kind == "b" else float)), x.axis)
+
+    return like
+
+
+def diff(x, n=1, axis=-1, **_):
+    return x if n == 0 else diff(part(x, axis, slice(1, None)) - part(x, axis, slice(None, -1)), n - 1, axis)
+
+
+def pad(x, pad_width, mode="constant", constant_values=0):
+    if mode != "constant" or np.ndim(constant_values):
+        raise Untraceable(f"np.pad in mode {mode!r}; only constant")
+    widths = np.broadcast_to(np.asarray(pad_width), (x.ndim, 2)).tolist()
+    for axis, (before, after) in enumerate(widths):
+        for n, first in ((before, True), (after, False)):
+            if n:
+                x.feature_axis(axis, "pad")
+                edge = part(x, axis, slice(0, 1))
+                block = np.full_like(repeat(edge, n, axis), constant_values)
+                x = concatenate([block, x] if first else [x, block], axis)
+    return x

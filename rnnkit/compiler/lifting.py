@@ -1,0 +1,72 @@
+"""Values beside symbols: numbers and arrays become literals, axes are aligned, operations join them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnnkit.compiler.symbol import BatchSize, MixesRows, Symbol, Untraceable
+
+
+def unknown(name):
+    """Refuse a function that the tracer has no rule for."""
+    raise Untraceable(f"np.{name} can't be traced")
+
+
+def first_symbol(*values) -> Symbol:
+    """The first symbol among values and lists of values."""
+    for value in values:
+        if isinstance(value, Symbol):
+            return value
+        if isinstance(value, (list, tuple)):
+            found = first_symbol(*value)
+            if found is not None:
+                return found
+    return None
+
+
+def lift(like: Symbol, value) -> Symbol:
+    """A value as a symbol of the same graph: numbers and arrays become literals."""
+    if isinstance(value, Symbol):
+        return value
+    if isinstance(value, BatchSize):
+        raise MixesRows("the batch size stands in arithmetic: a step sees rows that have nothing to do with each other")
+    if isinstance(value, (list, tuple)) and any(isinstance(v, Symbol) for v in value):
+        raise Untraceable("a list of arrays where an array is expected; write np.stack or np.concatenate")
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise Untraceable(f"a value of type {array.dtype} in a step; expected real numbers")
+    return like.made(like.graph.literal(array))
+
+
+def align(symbols) -> tuple[list, int | None]:
+    """Nodes that broadcast against each other as the symbols do, and where the batch axis stands in the result."""
+    behind = {s.ndim - s.axis for s in symbols if s.axis is not None}
+    if not behind:
+        return [s.node for s in symbols], None
+    if len(behind) > 1:
+        raise MixesRows(
+            "an operation pairs the batch axis of one array with a feature axis of another; add axes with None"
+        )
+    (behind,) = behind
+    nodes = []
+    for s in symbols:
+        node = s.node
+        if s.axis is None and s.ndim >= behind:
+            at = s.ndim - behind
+            if node.shape[at] != 1:
+                raise MixesRows(
+                    f"an array of shape {node.shape} has {node.shape[at]} entries along the batch axis, "
+                    "where rows have nothing to do with each other"
+                )
+            node = s.graph.reshape(node, (*node.shape[:at], *node.shape[at + 1 :]))
+        nodes.append(node)
+    rank = max(len(np.broadcast_shapes(*(n.shape for n in nodes))) + 1, behind)
+    return nodes, rank - behind
+
+
+def pointwise(name, *args) -> Symbol:
+    """A pointwise operation on symbols and values."""
+    like = first_symbol(*args)
+    symbols = [lift(like, a) for a in args]
+    nodes, axis = align(symbols)
+    return like.made(like.graph.pointwise(name, *nodes), axis)
