@@ -52,9 +52,9 @@ def trace(step, dtype, weights, constant_shapes=(), training=False) -> Graph:
     try:
         output, states = step(*given, training)
     except MixesRows as error:
-        raise MixesRows(f"the step of {step.name!r} mixes rows at {watch.place or 'its start'}: {error}") from None
+        raise MixesRows(f"the step of {step.name!r} mixes rows, {watch.place_of(error)}: {error}") from None
     except Untraceable as error:
-        error.add_note(watch.place)
+        error.add_note(watch.place_of(error))
         raise
     graph.output = _result(output, "output", step)
     graph.states = tuple(_result(state, f"state {i}", step) for i, state in enumerate(states))
@@ -77,7 +77,6 @@ class _Watch:
     def __init__(self, step):
         self.codes = _codes(step.cell)
         self.frames: list = []
-        self.place = ""
 
     def __call__(self) -> str:
         frame = sys._getframe(2)
@@ -87,8 +86,18 @@ class _Watch:
             return ""
         if frame not in self.frames:
             self.frames.append(frame)
-        self.place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
         return linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+
+    def place_of(self, error) -> str:
+        """File and line of the step where an error came up, and the line itself."""
+        traceback, place = error.__traceback__, "before its first line"
+        while traceback is not None:
+            code = traceback.tb_frame.f_code
+            if code in self.codes:
+                line = linecache.getline(code.co_filename, traceback.tb_lineno).strip()
+                place = f"{code.co_filename}, line {traceback.tb_lineno}: {line}"
+            traceback = traceback.tb_next
+        return place
 
     def names(self) -> dict[int, str]:
         names = {}
