@@ -279,6 +279,8 @@ def call_initial(function, batch_size):
 def as_cell(cell) -> Cell:
     """A cell in any of the accepted forms as a `Cell`."""
     if isinstance(cell, Cell):
+        if not callable(getattr(cell, "call", None)):
+            raise ValueError(f"expected the cell {cell_name(cell)!r} to have a step: call(inputs, states)")
         return cell
     if isinstance(cell, type):
         raise TypeError(f"expected a cell, got the class {cell.__name__}; call it, as in {cell.__name__}(units=32)")
@@ -303,5 +305,5 @@ def prepare(cell: Cell, input_shape, dtype, rng: np.random.Generator) -> None:
 
 
 def current_build() -> tuple[np.dtype, np.random.Generator]:
-    """Precision and generator of the build going on, for composites that build their parts with generators of their own."""
+    """Precision and generator of the build going on, for composites that give their parts generators of their own."""
     return _building.get()

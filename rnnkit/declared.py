@@ -124,7 +124,8 @@ class DeclaredCell(Cell):
         return f"{type(self).__name__}({inside})"
 
     def _states(self, feature_shape=None):
-        spec = StateSpec(self._size(self._feature_shape if feature_shape is None else feature_shape))
+        size = self._size(self._feature_shape if feature_shape is None else feature_shape)
+        spec = StateSpec(size, least=0)  # as large as the features may be nothing
         spec.bare = len(spec.shapes) == 1
         return spec
 

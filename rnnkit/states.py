@@ -11,9 +11,9 @@ def _is_size(value) -> bool:
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
-def _shape(size) -> tuple[int, ...]:
+def _shape(size, least: int) -> tuple[int, ...]:
     sizes = (size,) if _is_size(size) else size
-    if not isinstance(sizes, (tuple, list)) or not sizes or not all(_is_size(n) and n > 0 for n in sizes):
+    if not isinstance(sizes, (tuple, list)) or not sizes or not all(_is_size(n) and n >= least for n in sizes):
         raise ValueError(f"expected a state size (a positive integer, or a tuple of them), got {size!r}")
     return tuple(int(n) for n in sizes)
 
@@ -31,7 +31,7 @@ class StateSpec:
         The specs of a stack's cells, bottom cell first; None for a single cell.
     """
 
-    def __init__(self, state_size=None, *, parts=None):
+    def __init__(self, state_size=None, *, parts=None, least=1):
         self.parts = None if parts is None else tuple(parts)
         if self.parts is not None:
             self.bare = False
@@ -40,7 +40,7 @@ class StateSpec:
         self.bare = _is_size(state_size)
         if not self.bare and not isinstance(state_size, (tuple, list)):
             raise ValueError(f"expected state_size to be an integer or a list of sizes, got {state_size!r}")
-        self.shapes = (_shape(state_size),) if self.bare else tuple(_shape(size) for size in state_size)
+        self.shapes = (_shape(state_size, least),) if self.bare else tuple(_shape(size, least) for size in state_size)
         if not self.shapes:
             raise ValueError("a cell needs at least one state, got an empty state_size")
 
@@ -60,7 +60,7 @@ class StateSpec:
         entries = []
         for part in self.parts:
             own, flat = flat[: len(part.shapes)], flat[len(part.shapes) :]
-            entries.append(own[0] if part.bare else own)
+            entries.append(own[0] if part.bare else part.pack(own))
         return entries
 
     def describe(self) -> str:
@@ -97,13 +97,16 @@ class StateSpec:
             return [
                 array for part, entry in zip(self.parts, entries, strict=True) for array in part._flatten(entry, what)
             ]
-        if len(self.shapes) == 1 and _is_array(given) and np.ndim(given) == len(self.shapes[0]) + 1:
-            return [np.asarray(given)]
+        if len(self.shapes) == 1:
+            bare = _as_array(given)
+            if bare is not None and bare.ndim == len(self.shapes[0]) + 1:
+                return [bare]
         entries = self._entries(given, len(self.shapes), what)
-        for entry in entries:
-            if not _is_array(entry):
+        arrays = [_as_array(entry) for entry in entries]
+        for entry, array in zip(entries, arrays, strict=True):
+            if array is None:
                 raise ValueError(f"expected {what} to hold arrays {self.describe()}, got {_kind(entry)}")
-        return [np.asarray(entry) for entry in entries]
+        return arrays
 
     def _entries(self, given, count, what) -> list:
         if not isinstance(given, (list, tuple)) or len(given) != count:
@@ -116,6 +119,16 @@ class StateSpec:
 
 def _is_array(value) -> bool:
     return isinstance(value, np.ndarray) or (hasattr(value, "__array__") and hasattr(value, "shape"))
+
+
+def _as_array(value) -> np.ndarray | None:
+    """An array, or nested lists as one; None for what is neither, and for a list around one array."""
+    if isinstance(value, (list, tuple)) and not any(_is_array(entry) for entry in value):
+        try:
+            return np.asarray(value)
+        except ValueError:
+            return None
+    return np.asarray(value) if _is_array(value) else None
 
 
 def _kind(value) -> str:

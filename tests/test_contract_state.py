@@ -351,7 +351,8 @@ def test_D7_a_stack_equals_layers_on_top_of_each_other(rng):
     x = rng.normal(size=(3, 6, 2))
     stack = rk.RNN([leaky(units=4), rk.LSTMCell(3)], return_sequences=True)
     y = stack(x)
-    below, above = rk.RNN(leaky(units=4), return_sequences=True), rk.LSTM(3, return_sequences=True)
+    wide = {"return_sequences": True, "dtype": "float64"}
+    below, above = rk.RNN(leaky(units=4), **wide), rk.LSTM(3, **wide)
     below.build(x.shape), above.build((None, None, 4))
     for layer, weights in ((below, stack.get_weights()[:3]), (above, stack.get_weights()[3:])):
         layer.set_weights(weights)

@@ -7,16 +7,13 @@ import html
 import inspect
 import numbers
 import re
-import threading
 from collections.abc import Mapping
 
 import numpy as np
 
 from rnnkit.cell import frozen
 from rnnkit.layers import edge
-
-# One lock for all: building is rare, and a lock per layer would have to be left out of every copy and pickle.
-_build_lock = threading.RLock()
+from rnnkit.layers.execution import build_lock
 
 
 class Text(str):
@@ -130,7 +127,7 @@ class Layer:
         ValueError
             For a shape that the layer can't take, or another one than it was built for.
         """
-        with _build_lock:
+        with build_lock:
             if self.built:
                 self._check_shape(self._shape(input_shape))
             else:
@@ -139,7 +136,7 @@ class Layer:
     def _build_with(self, shape, dtype):
         """Build with the precision in place; a failure leaves the layer as it was."""
         shape = self._shape(shape)
-        with _build_lock:
+        with build_lock:
             if self.built:
                 return
             self.dtype = dtype

@@ -15,9 +15,13 @@ def array(value, what: str) -> np.ndarray:
     TypeError
         For strings, objects, complex and other dtypes that are no real numbers.
     """
-    found = np.asarray(value)
+    try:
+        found = np.asarray(value)
+    except ValueError:
+        raise ValueError(f"expected {what} to be an array, got lists of different lengths") from None
     if found.dtype.kind not in "fiub":
-        raise TypeError(f"expected {what} to hold real numbers, got dtype {found.dtype}")
+        got = "None" if value is None else f"dtype {found.dtype}"
+        raise TypeError(f"expected {what} to hold real numbers, got {got}")
     return found
 
 
@@ -66,13 +70,11 @@ def mask(value, batch_size: int, length: int) -> np.ndarray:
     TypeError
         For a dtype that is no number.
     """
-    found = np.asarray(value)
-    if found.dtype.kind not in "fiubc":
-        raise TypeError(f"expected mask to hold numbers or booleans, got dtype {found.dtype}")
+    found = array(value, "mask")
     if found.shape == (batch_size, length, 1):
         found = found[:, :, 0]
     if found.shape != (batch_size, length):
-        raise ValueError(f"expected mask of shape {(batch_size, length)}, one value per step; got {np.shape(value)}")
+        raise ValueError(f"expected mask of shape {(batch_size, length)}, one value per step; got {found.shape}")
     return np.ascontiguousarray(found != 0)
 
 

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import os
+import threading
 
 import numpy as np
 
 from rnnkit.engine.eager import Eager
 from rnnkit.engine.record import Record, Result
 from rnnkit.step import Step
+
+# One lock for building layers and choosing executors: both are rare, and a lock per layer would stand in the way of
+# every copy and pickle. A child of fork may find it held by a thread that it doesn't have.
+build_lock = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=build_lock._at_fork_reinit)  # type: ignore[attr-defined]
 
 _eager: contextvars.ContextVar[bool] = contextvars.ContextVar("rnnkit_eager", default=False)
 
@@ -63,20 +71,22 @@ class Execution:
         key = (training, tuple(constant.shape[1:] for constant in constants))
         chosen = self.executors.get(key)
         if chosen is None:
-            from rnnkit import (
-                compiler,
-            )  # numba takes a third of a second to import; not every import of rnnkit runs a step
-
-            if not hasattr(compiler, "choose"):
-                return self._eager
-            chosen = self.executors[key] = compiler.choose(
-                self.step,
-                dtype=self.dtype,
-                weights=self.step.cell._all_weights(),
-                constant_shapes=key[1],
-                training=training,
-            )
+            with build_lock:
+                chosen = self.executors.get(key)
+                if chosen is None:
+                    chosen = self.executors[key] = self._choose(*key)
         return chosen
+
+    def _choose(self, training, constant_shapes):
+        from rnnkit import compiler  # takes numba with it, a third of a second that an import of rnnkit doesn't need
+
+        return compiler.choose(
+            self.step,
+            dtype=self.dtype,
+            weights=self.step.cell._all_weights(),
+            constant_shapes=constant_shapes,
+            training=training,
+        )
 
     def run(self, record: Record) -> Result:
         """The results of one call."""

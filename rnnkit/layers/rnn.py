@@ -294,20 +294,21 @@ class RNN(Layer):
         shape = self._shape(input_shape)
         if self.built:
             self._check_shape(shape)
-            output = self._execution.output_shape()
+            output, spec = self._execution.output_shape(), self._spec
         else:
-            output = self._output_shape_unbuilt(shape)
+            output, spec = self._shapes_unbuilt(shape)
         output = (*shape[: 2 if self.return_sequences else 1], *output)
         if not self.return_state:
             return output
-        return (output, *self._spec.pack([(shape[0], *state) for state in self._spec.shapes]))
+        return (output, *spec.pack([(shape[0], *state) for state in spec.shapes]))
 
-    def _output_shape_unbuilt(self, shape):
+    def _shapes_unbuilt(self, shape):
         if any(size is None for size in shape[2:]):
-            return declared_output_shape(self.cell)
+            return declared_output_shape(self.cell), self._spec
         trial = copy.deepcopy(self.cell)
         prepare(trial, (None, *shape[2:]), np.dtype("float32"), np.random.default_rng(0))
-        return Execution(trial, shape[2:], np.dtype("float32")).output_shape()
+        execution = Execution(trial, shape[2:], np.dtype("float32"))
+        return execution.output_shape(), execution.step.states
 
     def compute_mask(self, inputs, mask=None):
         """The mask of the output: the input's with `return_sequences`, in processing order; None for states."""
