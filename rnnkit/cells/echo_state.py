@@ -1,0 +1,150 @@
+"""The reservoir of an echo state network (Jaeger 2001): random recurrent weights, drawn once and never trained."""
+
+from __future__ import annotations
+
+import inspect
+import numbers
+
+import numpy as np
+
+from rnnkit.cell import Cell
+from rnnkit.cells.standard import fraction, positive_integer
+from rnnkit.functions import activation as activation_of
+from rnnkit.functions import activation_name
+from rnnkit.initializers import Uniform
+
+
+class ESNCell(Cell):
+    """A layer of leaky units with sparse random weights (Jaeger 2001, Lukoševičius 2012)::
+
+        h = (1 - leak) * h + leak * activation(x @ kernel + bias + h @ recurrent_kernel)
+
+    Lukoševičius (2012), "A practical guide to applying echo state networks", equations 2 and 3, here without noise.
+    The recurrent weights are scaled so that their largest eigenvalue has the absolute value `spectral_radius`; below 1
+    the reservoir forgets its first state in nearly all cases (Jaeger 2001, "The echo state approach to analysing and
+    training recurrent neural networks", section 2).
+
+    Parameters
+    ----------
+    units : int
+        U, the size of the state and the output.
+    spectral_radius : float
+        0 or more; how long the past echoes.
+    leak : float in [0, 1]
+        1 for units that don't hold on to their state, less for a slower reservoir.
+    input_scaling, bias_scaling : float
+        The kernel and the bias are uniform between minus this and this.
+    density : float in [0, 1]
+        The share of the units that each unit hears; at least one is heard.
+    activation : str, callable or None
+        None is linear; a function takes and returns an array.
+    seed : int, optional
+        For the weights, where the layer has none of its own: the same seed gives the same bits.
+
+    Raises
+    ------
+    ValueError
+        For an argument outside its range or an activation of unknown name.
+
+    Notes
+    -----
+    One bare state h ``(B, U)``. Weights in order: kernel ``(F, U)``, recurrent_kernel ``(U, U)``, bias ``(U,)``.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> layer = rk.RNN(rk.ESNCell(50, spectral_radius=0.9), return_sequences=True, dtype="float64", seed=0)
+    >>> layer(np.ones((1, 10, 2))).shape
+    (1, 10, 50)
+    >>> eigenvalues = np.linalg.eigvals(layer.weights["recurrent_kernel"])
+    >>> float(abs(eigenvalues).max().round(6))
+    0.9
+    """
+
+    def __init__(
+        self,
+        units,
+        spectral_radius=0.9,
+        leak=1.0,
+        input_scaling=1.0,
+        bias_scaling=0.0,
+        density=0.1,
+        activation="tanh",
+        seed=None,
+        *,
+        name=None,
+    ):
+        super().__init__(name=name)
+        self.units = positive_integer(units, "units")
+        self.spectral_radius = _from_zero(spectral_radius, "spectral_radius")
+        self.leak = fraction(leak, "leak")
+        self.input_scaling = _from_zero(input_scaling, "input_scaling")
+        self.bias_scaling = _from_zero(bias_scaling, "bias_scaling")
+        self.density = fraction(density, "density")
+        self.activation = activation_of(activation)
+        self.seed = seed
+        self.state_size = self.units
+
+    def build(self, input_shape):
+        """Draw ``kernel`` (F, U), ``recurrent_kernel`` (U, U) and ``bias`` (U,)."""
+        if len(input_shape) != 2:
+            shape = ("batch", "time", *input_shape[1:])
+            raise ValueError(f"expected x of shape (batch, time, features), got ({', '.join(map(str, shape))})")
+        inward = Uniform(-self.input_scaling, self.input_scaling)
+        self.kernel = self.add_weight((input_shape[-1], self.units), inward, "kernel")
+        self.recurrent_kernel = self.add_weight((self.units, self.units), self.draw_reservoir, "recurrent_kernel")
+        self.bias = self.add_weight((self.units,), Uniform(-self.bias_scaling, self.bias_scaling), "bias")
+        self.built = True
+
+    def draw_reservoir(self, shape, rng) -> np.ndarray:
+        """Sparse normal weights, as many into each unit, scaled to the spectral radius: an initializer."""
+        heard = max(1, round(self.density * self.units))
+        weights = np.zeros(shape)
+        for unit in range(self.units):
+            sources = rng.choice(self.units, heard, replace=False)
+            weights[sources, unit] = rng.standard_normal(heard)
+        return weights * (self.spectral_radius / spectral_radius(weights))
+
+    def call(self, inputs, states):
+        """One step: ``(h, h)``."""
+        h = states[0]
+        z = inputs @ self.kernel + self.bias + h @ self.recurrent_kernel
+        h = (1 - self.leak) * h + self.leak * self.activation(z)
+        return h, h
+
+    def get_config(self):
+        """The constructor's arguments as JSON values."""
+        config = {argument: getattr(self, argument) for argument in inspect.signature(type(self)).parameters}
+        return config | {"activation": activation_name(self.activation)}
+
+    def __repr__(self):
+        return f"{type(self).__name__}({self.units})"
+
+
+def spectral_radius(matrix) -> float:
+    """The largest absolute value of an eigenvalue of a square matrix.
+
+    Large matrices are left to ARPACK, which starts from a fixed vector, so that the same matrix gives the same bits;
+    small ones, and those where it doesn't converge, to LAPACK.
+
+    >>> spectral_radius(np.array([[0.0, 2.0], [-2.0, 0.0]]))
+    2.0
+    """
+    if len(matrix) > 500:
+        from scipy.sparse import csr_array
+        from scipy.sparse.linalg import ArpackError, eigs
+
+        try:
+            # Moduli of random matrices crowd at the edge: several vectors, or the first to converge may be the second.
+            start = np.ones(len(matrix))
+            values = eigs(csr_array(matrix), k=6, ncv=60, v0=start, maxiter=1000, return_eigenvectors=False)
+            return float(np.abs(values).max())
+        except ArpackError:
+            pass
+    return float(np.abs(np.linalg.eigvals(matrix)).max())
+
+
+def _from_zero(value, what: str) -> float:
+    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not 0 <= float(value) < np.inf:
+        raise ValueError(f"expected {what} to be a finite number of 0 or more, got {value!r}")
+    return float(value)

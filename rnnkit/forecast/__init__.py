@@ -1,0 +1,42 @@
+"""Echo state networks that forecast, back-tests, and the command ``rnnkit forecast``."""
+
+from __future__ import annotations
+
+import importlib
+
+_PLACES = {
+    "BackTest": "backtest",
+    "Outlook": "outlook",
+    "ESN": "echo_state",
+    "Series": "series",
+    "back_test": "backtest",
+    "find_season": "season",
+    "look_ahead": "outlook",
+    "mean_absolute_error": "metrics",
+    "naive": "baselines",
+    "read_series": "series",
+    "root_mean_squared_error": "metrics",
+    "seasonal_naive": "baselines",
+}
+
+__all__ = [
+    "ESN",
+    "BackTest",
+    "Outlook",
+    "Series",
+    "back_test",
+    "find_season",
+    "look_ahead",
+    "mean_absolute_error",
+    "naive",
+    "read_series",
+    "root_mean_squared_error",
+    "seasonal_naive",
+]
+
+
+def __getattr__(name: str):
+    """Import each name where it is asked for: the command answers ``--version`` without a network."""
+    if name in _PLACES:
+        return getattr(importlib.import_module(f"rnnkit.forecast.{_PLACES[name]}"), name)
+    raise AttributeError(f"module 'rnnkit.forecast' has no attribute {name!r}")

@@ -1,0 +1,31 @@
+"""The forecasts that any other has to beat."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def naive(history, horizon: int) -> np.ndarray:
+    """The last value known, again and again.
+
+    >>> naive(np.array([1.0, 5.0, np.nan]), 2).tolist()
+    [5.0, 5.0]
+    """
+    return np.full(horizon, history[~np.isnan(history)][-1])
+
+
+def seasonal_naive(history, horizon: int, season: int) -> np.ndarray:
+    """The value known a season ago, or more seasons where that one is a gap.
+
+    Where no season has a value, the last one known.
+
+    >>> seasonal_naive(np.array([1.0, 2.0, 3.0, 4.0, np.nan, 6.0]), 4, season=3).tolist()
+    [4.0, 2.0, 6.0, 4.0]
+    """
+    forecast = naive(history, horizon)
+    for lead in range(horizon):
+        same_phase = history[::-1][season - 1 - lead % season :: season]
+        known = same_phase[~np.isnan(same_phase)]
+        if len(known):
+            forecast[lead] = known[0]
+    return forecast

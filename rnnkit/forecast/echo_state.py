@@ -1,0 +1,315 @@
+"""An echo state network that forecasts: a fixed random recurrent layer, and a ridge regression for each lead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from numbers import Integral
+from typing import NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from rnnkit.cells.echo_state import ESNCell
+from rnnkit.forecast.panel import Panel
+from rnnkit.forecast.readout import NormalEquations
+from rnnkit.forecast.scale import Scale
+from rnnkit.forecast.season import refined_period
+from rnnkit.layers.rnn import RNN
+
+STRENGTHS = tuple(10.0**power for power in range(-8, 3))
+ROWS = 8192  # states held at a time: memory doesn't grow with the length of a series
+
+
+class Tail(NamedTuple):
+    """Where a history stops: what a forecast starts from."""
+
+    times: np.ndarray  # (B,), of the last step that was read
+    inputs: np.ndarray  # (B, 1 + F), read then
+    states: np.ndarray  # (B, units), after it
+    missing: np.ndarray  # (B,), steps of the history after it, all of them gaps
+    scale: Scale
+
+
+class ESN:
+    """Forecasts from an echo state network with a direct readout for each lead time.
+
+    Series are taken apart into a straight line, a spread and the rest ``z``; a reservoir (`ESNCell`, never trained)
+    reads ``z`` step by step, holding its state over gaps, and one ridge regression per lead h tells from there how far
+    the series will have moved::
+
+        state_t = ESNCell(z_t, state_{t-1})
+        f_t     = [1, z_t, season terms at t, state_t]
+        z_{t+h} ≈ z_t + f_t · w_h                       h = 1 … horizon
+
+    Jaeger (2001), "The echo state approach to analysing and training recurrent neural networks", equation 1 and
+    section 3; Lukoševičius (2012), "A practical guide to applying echo state networks", sections 3.2 and 4. The ridge
+    strength is the one that does best on the last quarter of the training part when fitted on the rest; the readout is
+    then solved on all of it, in float64, from sums that are filled block by block (`NormalEquations`).
+
+    Parameters
+    ----------
+    horizon : int
+        Leads that have a readout of their own.
+    units : int
+        Size of the reservoir.
+    season : int, optional
+        Period in steps: two harmonics of it join the readout's features.
+    spectral_radius, leak, input_scaling, bias_scaling, density
+        The reservoir's, see `ESNCell`.
+    washout : int
+        First steps of each series that teach the readout nothing, while the reservoir forgets that it started at zero.
+    ridge : float or sequence of float
+        The strength per row, or the strengths to choose from.
+    seed : int, optional
+        Of the reservoir's weights: the same seed gives the same bits.
+
+    Attributes
+    ----------
+    strength : float
+        The ridge strength chosen by `fit`.
+    readout : ndarray (features, horizon) of float64
+        The weights ``w``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> wave = np.sin(np.arange(400) * 0.3)
+    >>> network = ESN(horizon=5, units=50, seed=1).fit(wave)
+    >>> bool(np.abs(network.predict() - np.sin(np.arange(400, 405) * 0.3)).max() < 0.01)
+    True
+    """
+
+    def __init__(
+        self,
+        horizon: int = 1,
+        units: int = 300,
+        *,
+        season: int | None = None,
+        spectral_radius: float = 0.8,
+        leak: float = 1.0,
+        input_scaling: float = 0.5,
+        bias_scaling: float = 0.5,
+        density: float = 0.1,
+        washout: int = 20,
+        ridge: float | Sequence[float] = STRENGTHS,
+        seed: int | None = None,
+    ):
+        self.horizon = whole(horizon, "horizon", 1)
+        self.season = None if season is None else whole(season, "season", 2)
+        self.washout = whole(washout, "washout", 0)
+        self.strengths = np.atleast_1d(np.asarray(ridge, dtype=np.float64))
+        if self.strengths.ndim != 1 or not self.strengths.size or not (self.strengths >= 0).all():
+            raise ValueError(f"expected ridge to be a strength of 0 or more, or a list of them; got {ridge!r}")
+        cell = ESNCell(
+            units,
+            spectral_radius=spectral_radius,
+            leak=leak,
+            input_scaling=input_scaling,
+            bias_scaling=bias_scaling,
+            density=density,
+            seed=seed,
+        )
+        self.layer = RNN(cell, return_sequences=True, return_state=True, dtype="float64")
+
+    def fit(self, y, x=None) -> ESN:
+        """Fit the readouts to one series, or to several at once.
+
+        Parameters
+        ----------
+        y : array_like (T,) or (B, T), or list of array_like
+            A series in equal steps, NaN in its gaps; or several, of any lengths, that share the readouts and keep a
+            trend and a spread each.
+        x : array_like (T,) or (T, F), or a list of them, optional
+            What else is known at each step. What is known ahead, a calendar for instance, goes in shifted by the lead.
+
+        Returns
+        -------
+        ESN
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If y or x is not as described, infinite or without any value, or if no step after the washout has a value
+            to learn from at one of the leads.
+        """
+        panel = Panel(y, x)
+        scale = Scale(panel.values)
+        if panel.others is not None:
+            others = panel.others[panel.known]
+            self._centre, self._width = others.mean(axis=0), others.std(axis=0)
+            self._width[self._width == 0] = 1.0
+        self._features = panel.features
+        inputs, known = self._inputs(panel, scale), panel.known
+        self._period = refined_period(inputs[:, :, 0], self.season) if self.season else 0.0
+
+        z = inputs[:, :, 0]
+        after = np.concatenate([z[:, 1:], np.full((len(z), self.horizon), np.nan)], axis=1)
+        targets = sliding_window_view(after, self.horizon, axis=1)  # targets[:, t, h - 1] is z at t + h
+        use = _parts(known & (np.arange(z.shape[1]) >= self.washout), ~np.isnan(after), self.horizon)
+        parts: list[NormalEquations] = []
+        for block, features, reached in self._blocks(inputs, known):
+            states = reached
+            parts = parts or [NormalEquations(features.shape[2], self.horizon) for _ in range(5)]
+            for number, equations in enumerate(parts):
+                rows = use[:, block] == number
+                equations.add(features[rows], targets[:, block][rows] - z[:, block][rows][:, None])
+        total = sum(parts[1:], parts[0])
+        if not total.count.all():
+            raise ValueError(
+                f"expected values to learn from, after the washout of {self.washout} steps, for each of {self.horizon} "
+                f"leads; got none for lead {np.argmin(total.count) + 1} in {z.shape[1]} steps: give a longer series, "
+                f"a shorter horizon or a shorter washout"
+            )
+        self.strength = self._best_strength(parts[:4])
+        self.readout = total.solve(self.strength)
+        self._single, self._tail = panel.single, _tail(panel, scale, inputs, states)
+        return self
+
+    def predict(self, horizon: int | None = None) -> np.ndarray:
+        """Forecast what follows the series that `fit` was given.
+
+        Beyond the leads that have a readout, the forecasts so far are read as if they had been observed.
+
+        Parameters
+        ----------
+        horizon : int, optional
+            Steps to forecast; by default as many as there are readouts.
+
+        Returns
+        -------
+        ndarray (horizon,) or (B, horizon) of float64
+            From the step after each series' last one, be it a gap or not.
+
+        Raises
+        ------
+        ValueError
+            Before `fit`, or if steps beyond the readouts would need an x that is not known.
+        """
+        self._check_fitted()
+        return self._forecast(self._tail, self._single, horizon)
+
+    def forecast(self, y, x=None, horizon: int | None = None, *, rescale: bool = False) -> np.ndarray:
+        """Forecast from any point, without fitting again: what follows the history `y`.
+
+        Parameters
+        ----------
+        y, x
+            Histories as `fit` takes them, up to the point to forecast from, and from the same first step as the
+            series fitted, whose trend and spread go on to hold.
+        horizon : int, optional
+            As in `predict`.
+        rescale : bool
+            Measure trend and spread on `y` itself: for series that `fit` never saw.
+
+        Returns
+        -------
+        ndarray (horizon,) or (B, horizon) of float64
+
+        Raises
+        ------
+        ValueError
+            As in `fit` and `predict`, or if `y` has another number of series and `rescale` is not set.
+        """
+        self._check_fitted()
+        panel = Panel(y, x)
+        scale = Scale(panel.values) if rescale else self._tail.scale
+        if len(scale.level) != len(panel.values):
+            raise ValueError(
+                f"expected as many series as were fitted, {len(scale.level)}; got {len(panel.values)}: series with a "
+                f"trend and spread of their own need rescale=True"
+            )
+        if panel.features != self._features:
+            raise ValueError(f"expected x with {self._features} features per step, as in fit; got {panel.features}")
+        inputs = self._inputs(panel, scale)
+        for _, _, reached in self._blocks(inputs, panel.known):
+            states = reached
+        return self._forecast(_tail(panel, scale, inputs, states), panel.single, horizon)
+
+    def _check_fitted(self):
+        if not hasattr(self, "readout"):
+            raise ValueError("expected a network that was fitted; call fit first")
+
+    def _inputs(self, panel, scale) -> np.ndarray:
+        z = scale.standardise(panel.values, panel.times)[:, :, None]
+        if panel.others is None:
+            return z
+        return np.concatenate([z, (panel.others - self._centre) / self._width], axis=2)
+
+    def _blocks(self, inputs, known) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+        """The readout's features, a block of steps at a time, and the states after the block."""
+        steps = max(1, ROWS // len(inputs))
+        states = None
+        for start in range(0, inputs.shape[1], steps):
+            block = slice(start, start + steps)
+            path, states = self.layer(inputs[:, block], initial_state=states, mask=known[:, block])
+            times = np.broadcast_to(np.arange(inputs.shape[1])[block], path.shape[:2])
+            yield block, self._readable(inputs[:, block], times, path), states
+
+    def _readable(self, inputs, times, states) -> np.ndarray:
+        """What a readout sees of steps: 1, the inputs, the first two harmonics of the season, and the states."""
+        harmonics = range(1, 1 + min(2, (self.season or 1) // 2))
+        angles = [2 * np.pi * k * times[..., None] / self._period for k in harmonics]
+        waves = [wave(angle) for angle in angles for wave in (np.sin, np.cos)]
+        return np.concatenate([np.ones_like(inputs[..., :1]), inputs, *waves, states], axis=-1)
+
+    def _best_strength(self, quarters) -> float:
+        """The strength that does best where the third and the fourth quarter judge a fit to those before them.
+
+        Errors count relative to the least at each lead, or the far leads alone would decide.
+        """
+        errors = np.zeros(len(self.strengths))
+        before = quarters[0] + quarters[1]
+        for quarter in quarters[2:]:
+            tried = np.array([quarter.error(before.solve(strength)) for strength in self.strengths])
+            tried = tried[:, quarter.count > 0]
+            errors += (tried / np.maximum(tried.min(axis=0), np.finfo(float).tiny)).sum(axis=1)
+            before = before + quarter
+        return float(self.strengths[np.argmin(errors)])
+
+    def _forecast(self, tail: Tail, single: bool, horizon: int | None) -> np.ndarray:
+        horizon = self.horizon if horizon is None else whole(horizon, "horizon", 1)
+        needed = horizon + int(tail.missing.max())
+        if needed > self.horizon and self._features:
+            raise ValueError(
+                f"expected at most {self.horizon} steps from the last value known, the horizon given to ESN, as x is "
+                f"not known beyond it; got {needed}"
+            )
+        times, inputs, states = tail.times, tail.inputs, tail.states
+        path = np.empty((len(times), 0))
+        while True:
+            ahead = inputs[:, :1] + self._readable(inputs, times, states) @ self.readout
+            path = np.concatenate([path, ahead], axis=1)
+            if path.shape[1] >= needed:
+                break
+            _, states = self.layer(ahead[:, :, None], initial_state=states)
+            times, inputs = times + self.horizon, ahead[:, -1:]
+        steps = tail.missing[:, None] + np.arange(horizon)
+        forecasts = tail.scale.restore(np.take_along_axis(path, steps, axis=1), tail.times[:, None] + 1 + steps)
+        return forecasts[0] if single else forecasts
+
+
+def _parts(rows, known, horizon) -> np.ndarray:
+    """The part that each step teaches ``(B, T)``: 0 to 3 for the quarters that choose the strength, 4 for the rest.
+
+    Steps that lack a target are in the rest, as each lead would need its own matrices, unless that is most of them.
+    """
+    sums = np.cumsum(np.pad(known, ((0, 0), (1, 0))), axis=1)
+    whole = rows & (sums[:, horizon:] - sums[:, :-horizon] == horizon)
+    chosen = whole if 2 * whole.sum() > rows.sum() else rows
+    count = np.maximum(chosen.sum(axis=1, keepdims=True), 1)
+    quarter = (4 * (np.cumsum(chosen, axis=1) - 1)) // count
+    return np.where(chosen, quarter, np.where(rows, 4, -1))
+
+
+def _tail(panel, scale, inputs, states) -> Tail:
+    known = panel.known
+    last = known.shape[1] - 1 - np.argmax(known[:, ::-1], axis=1)
+    return Tail(last, inputs[np.arange(len(last)), last], states, panel.lengths - 1 - last, scale)
+
+
+def whole(value, name, least) -> int:
+    """`value` as an int, if it is a whole number from `least` on."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ValueError(f"expected {name} to be a whole number of at least {least}; got {value!r}")
+    return int(value)

@@ -1,0 +1,98 @@
+"""Series of any lengths as one array, gaps and ends as NaN: what a batch of rows with a mask needs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+class Panel:
+    """One or several series, and what else is known at each step, checked and padded.
+
+    Parameters
+    ----------
+    y : array_like (T,) or (B, T), or list of array_like
+        One series, or several; NaN in gaps.
+    x : array_like (T,), (T, F), or a list of them, optional
+        Features for each step of each series.
+
+    Attributes
+    ----------
+    values : ndarray (B, T) of float64
+        NaN in gaps and after a series' end.
+    others : ndarray (B, T, F) of float64 or None
+        NaN after a series' end.
+    lengths : ndarray (B,) of int
+        Steps of each series, a gap at its end included.
+    single : bool
+        Whether `y` was one series rather than a list.
+
+    Raises
+    ------
+    ValueError
+        For another rank, other lengths, no series, an infinite value, or a series without any value.
+    """
+
+    def __init__(self, y, x=None):
+        self.single = not _several(y)
+        series = [_column(one, "y", 1) for one in ([y] if self.single else y)]
+        self.lengths = np.array([len(one) for one in series])
+        self.values = _padded(series)
+        self.others = None
+        if x is not None:
+            features = [_column(one, "x", 2) for one in ([x] if self.single else x)]
+            if [len(one) for one in features] != self.lengths.tolist() or len({one.shape[1] for one in features}) > 1:
+                shapes = ", ".join(str(one.shape) for one in features[:3])
+                raise ValueError(
+                    f"expected x with one row per step of y ({self.lengths[:3].tolist()}) and the same features for "
+                    f"each series; got {shapes}"
+                )
+            self.others = _padded(features)
+        if not (~np.isnan(self.values)).any(axis=1).all():
+            raise ValueError("expected a value in every series; got one with none")
+
+    @property
+    def features(self) -> int:
+        """How many features there are besides the value."""
+        return 0 if self.others is None else self.others.shape[2]
+
+    @property
+    def times(self) -> np.ndarray:
+        """The number of each step, ``(B, T)``."""
+        return np.broadcast_to(np.arange(self.values.shape[1]), self.values.shape)
+
+    @property
+    def known(self) -> np.ndarray:
+        """Where a step can be read ``(B, T)``: its value is there, and all its features."""
+        known = ~np.isnan(self.values)
+        return known if self.others is None else known & ~np.isnan(self.others).any(axis=2)
+
+
+def _several(y) -> bool:
+    if isinstance(y, (list, tuple)):
+        return len(y) == 0 or np.ndim(y[0]) > 0
+    return np.ndim(y) == 2
+
+
+def _column(series, name, rank) -> np.ndarray:
+    try:
+        array = np.asarray(series, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"expected {name} to hold numbers, NaN where one is missing; got {series!r:.60}") from None
+    if rank == 2 and array.ndim == 1:
+        array = array[:, None]
+    if array.ndim != rank:
+        shape = "(time,)" if rank == 1 else "(time, features)"
+        raise ValueError(f"expected each series of {name} of shape {shape}; got {array.shape}")
+    if np.isinf(array).any():
+        raise ValueError(f"expected {name} to be finite, NaN where a value is missing; got an infinite value")
+    return array
+
+
+def _padded(series) -> np.ndarray:
+    if not series:
+        raise ValueError("expected at least one series; got an empty list")
+    length = max(len(one) for one in series)
+    padded = np.full((len(series), length, *series[0].shape[1:]), np.nan)
+    for row, one in zip(padded, series, strict=True):
+        row[: len(one)] = one
+    return padded

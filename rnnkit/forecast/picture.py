@@ -1,0 +1,106 @@
+"""Outlooks as a picture: the whole history on the left, its end with back-test and forecast on the right."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnnkit.forecast.outlook import NETWORK, Outlook
+from rnnkit.forecast.series import InputError
+from rnnkit.forecast.table import future
+from rnnkit.forecast.writing import replacing
+
+HISTORY, NETWORK_COLOUR, FORECAST = "#3d4451", "#d1741a", "#1f6fb4"
+
+
+def check_drawing(path) -> None:
+    """See, before the work, that a picture can be drawn.
+
+    Raises
+    ------
+    InputError
+        If matplotlib is missing, or can't write files of that kind.
+    """
+    try:
+        from matplotlib.backend_bases import FigureCanvasBase
+    except ImportError:
+        raise InputError("--plot needs matplotlib; install it with: pip install 'rnnkit[plots]'") from None
+    kinds = FigureCanvasBase.get_supported_filetypes()
+    if (kind := _kind(path)) not in kinds:
+        raise InputError(f"{path} can't be drawn as {kind}; expected one of {', '.join(sorted(kinds))}")
+
+
+def draw(path, outlooks: list[Outlook]) -> None:
+    """Draw a row of two panels per series, and write them to a file of the kind its name says, PNG without one."""
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    figure = Figure(figsize=(12, 3.5 * len(outlooks)), layout=ConstrainedLayoutEngine(wspace=0.04, hspace=0.05))
+    panels = figure.subplots(len(outlooks), 2, squeeze=False)
+    for outlook, (left, right) in zip(outlooks, panels, strict=True):
+        _draw_history(left, outlook)
+        _draw_end(right, outlook)
+    with replacing(path) as beside:
+        figure.savefig(beside, format=_kind(path), dpi=130)
+
+
+def _kind(path) -> str:
+    return str(path).rpartition(".")[2].lower() if "." in str(path).rpartition("/")[2] else "png"
+
+
+def _draw_history(axes, outlook):
+    times = outlook.series.timeline.times
+    start = times[outlook.test.origins[0]]
+    axes.axvspan(start, times[-1], color=NETWORK_COLOUR, alpha=0.09, lw=0, label="back-test")
+    axes.plot(times, outlook.series.values, color=HISTORY, lw=0.9, label="history")
+    _draw_forecast(axes, outlook)
+    error = f"back-test error {outlook.share_of_naive(NETWORK):.2f} of the better naive forecast's"
+    _finish(axes, outlook, f"{outlook.series.name}: {error}")
+
+
+def _draw_end(axes, outlook):
+    test, horizon = outlook.test, len(outlook.forecast)
+    times, values = outlook.series.timeline.times, outlook.series.values
+    shown = max(12 * horizon, 36, 2 * (outlook.season or 0))
+    shown = min(shown, len(values) - test.origins[0])
+    axes.plot(times[-shown:], values[-shown:], color=HISTORY, lw=1.2, marker=".", ms=4, label="history")
+    # Of overlapping back-test forecasts only those that leave each other room are drawn.
+    drawn: list[int] = []
+    for place in range(len(test.origins) - 1, -1, -1):
+        origin = test.origins[place]
+        if origin > len(values) - shown and (not drawn or origin + horizon <= test.origins[drawn[-1]]):
+            drawn.append(place)
+    half = test.half_widths(NETWORK)
+    for number, place in enumerate(drawn):
+        steps = slice(test.origins[place], test.origins[place] + horizon)
+        said = test.forecasts[NETWORK][place]
+        axes.fill_between(times[steps], said - half, said + half, color=NETWORK_COLOUR, alpha=0.13, lw=0)
+        label = "forecast at the time" if number == 0 else None
+        axes.plot(times[steps], said, color=NETWORK_COLOUR, lw=1.6, marker=".", ms=4, label=label)
+    _draw_forecast(axes, outlook)
+    coverage = test.coverage(NETWORK)
+    held = f": the 80 % bands held {100 * coverage:.0f} % of what came" if not np.isnan(coverage) else ""
+    _finish(axes, outlook, f"forecasts of {horizon} steps{held}")
+
+
+def _draw_forecast(axes, outlook):
+    steps, half = future(outlook), outlook.half_width
+    low, high = outlook.forecast - half, outlook.forecast + half
+    axes.fill_between(steps, low, high, color=FORECAST, alpha=0.25, lw=0, label="80 % band")
+    axes.plot(steps, outlook.forecast, color=FORECAST, lw=1.8, marker=".", ms=4, label="forecast")
+
+
+def _finish(axes, outlook, title):
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    if outlook.series.timeline.times.dtype.kind == "M":
+        locator = AutoDateLocator(minticks=3, maxticks=7)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.set_title(title, loc="left", fontsize=10)
+    axes.set_xlabel(outlook.series.timeline.name)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.2)
+    axes.margins(x=0.02)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + 0.14 * (high - low))  # room for the legend
+    axes.legend(loc="upper left", ncols=4, frameon=False, fontsize=8, handlelength=1.5, columnspacing=1.2)

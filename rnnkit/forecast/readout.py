@@ -1,0 +1,110 @@
+"""Ridge regression from sums alone: what a linear readout needs to know of a million rows fits in a few matrices."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+class NormalEquations:
+    """The sums of a least-squares problem with one target per lead, filled block by block.
+
+    With features ``f_t`` and targets ``d_t``, over the rows where the target of lead h is there::
+
+        gram_h = sum_t f_t f_tᵀ        moment[:, h] = sum_t f_t d_t[h]        power[h] = sum_t d_t[h]²
+
+    Sums of two parts add up to the sums of the whole, so that one pass serves to fit on a first part, to judge on a
+    second, and to solve on both. Of the symmetric matrices only the lower triangles are kept.
+
+    Parameters
+    ----------
+    features : int
+        Columns of the features; the first one is the intercept, which no ridge shrinks.
+    leads : int
+        Columns of the targets.
+
+    Examples
+    --------
+    >>> equations = NormalEquations(features=2, leads=1)
+    >>> time = np.arange(5.0)
+    >>> equations.add(np.column_stack([np.ones(5), time]), 3 + 2 * time[:, None])
+    >>> equations.solve(0.0).ravel().round(6).tolist()
+    [3.0, 2.0]
+    """
+
+    def __init__(self, features: int, leads: int):
+        self.shared = np.zeros((features, features), order="F")  # of rows that have all their targets, the usual case
+        self.extra: list[np.ndarray] | None = None  # of rows that lack some, for each lead
+        self.moment = np.zeros((features, leads))
+        self.power = np.zeros(leads)
+        self.count = np.zeros(leads, dtype=np.int64)
+
+    def add(self, features, targets) -> None:
+        """Add rows: features ``(rows, features)`` and targets ``(rows, leads)``, NaN where a target is missing."""
+        from scipy.linalg.blas import dgemm
+
+        if not len(features):
+            return
+        known = ~np.isnan(targets)
+        filled = np.where(known, targets, 0.0)
+        self.moment += dgemm(1.0, features.T, filled.T, trans_b=True)
+        self.power += (filled**2).sum(axis=0)
+        self.count += known.sum(axis=0)
+        whole = known.all(axis=1)
+        self.shared = _added(self.shared, features[whole])
+        if whole.all():
+            return
+        if self.extra is None:
+            self.extra = [np.zeros_like(self.shared) for _ in self.count]
+        partly = (known & ~whole[:, None]).T
+        self.extra = [_added(gram, features[rows]) for gram, rows in zip(self.extra, partly, strict=True)]
+
+    def __add__(self, other: NormalEquations) -> NormalEquations:
+        total = NormalEquations(*self.moment.shape)
+        for name in ("shared", "moment", "power", "count"):
+            setattr(total, name, getattr(self, name) + getattr(other, name))
+        extras = [part.extra for part in (self, other) if part.extra is not None]
+        total.extra = [sum(grams[1:], grams[0]) for grams in zip(*extras, strict=True)] if extras else None
+        return total
+
+    def gram(self, lead: int) -> np.ndarray:
+        """The matrix ``(features, features)`` of one lead, its lower triangle."""
+        return self.shared if self.extra is None else self.shared + self.extra[lead]
+
+    def solve(self, strength: float) -> np.ndarray:
+        """The weights ``(features, leads)`` that minimise, for each lead, the sum of squared errors + strength |w|².
+
+        Hoerl and Kennard (1970), "Ridge regression: biased estimation for nonorthogonal problems", equation 2.1.
+        """
+        from scipy.linalg import cho_factor, cho_solve
+
+        weights = np.empty_like(self.moment)
+        for leads in self._alike():
+            gram = self.gram(leads.start)
+            # Less than this is lost in rounding, and the factors with it; the intercept has no more, but is not zero.
+            least = 1e-13 * np.trace(gram) + 1e-12
+            penalty = np.full(len(gram), max(float(strength), least))
+            penalty[0] = least
+            weights[:, leads] = cho_solve(cho_factor(gram + np.diag(penalty), lower=True), self.moment[:, leads])
+        return weights
+
+    def error(self, weights) -> np.ndarray:
+        """The mean squared error ``(leads,)`` of these weights on the rows added; 0 for a lead without any."""
+        from scipy.linalg.blas import dsymm
+
+        squares = self.power - 2 * (weights * self.moment).sum(axis=0)
+        for leads in self._alike():
+            fitted = dsymm(1.0, self.gram(leads.start), weights[:, leads], lower=True)
+            squares[leads] += (weights[:, leads] * fitted).sum(axis=0)
+        return np.maximum(squares, 0.0) / np.maximum(self.count, 1)
+
+    def _alike(self) -> list[slice]:
+        """The leads that share a matrix: all of them, or each for itself."""
+        count = len(self.count)
+        return [slice(0, count)] if self.extra is None else [slice(lead, lead + 1) for lead in range(count)]
+
+
+def _added(gram, features) -> np.ndarray:
+    from scipy.linalg.blas import dsyrk
+
+    # Half the work of a product, and in place: the transpose of C-ordered rows is what Fortran calls a matrix.
+    return dsyrk(1.0, features.T, beta=1.0, c=gram, lower=True, overwrite_c=True) if len(features) else gram

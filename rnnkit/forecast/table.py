@@ -1,0 +1,88 @@
+"""Outlooks as text: scores per series and model, and the forecasts with their bands."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from rnnkit.forecast.outlook import NETWORK, Outlook
+
+NOTES = """\
+MASE      MAE over the mean error of the naive forecast (seasonal, where there is a season) before the first origin
+of naive  MAE over that of the better naive forecast
+in band   share of what came that lay in the 80 % band, drawn at its origin from the earlier errors at that lead"""
+
+
+def heading(outlook: Outlook) -> str:
+    """What was looked at, in one line."""
+    series, test = outlook.series, outlook.test
+    gaps = int(np.isnan(series.values).sum())
+    return (
+        f"{series.name}: {len(series.values)} steps, {time_text(series.timeline.times[0])} to "
+        f"{time_text(series.timeline.times[-1])}, {gaps or 'no'} {'gap' if gaps == 1 else 'gaps'}, "
+        f"{f'season {outlook.season}' if outlook.season else 'no season found'}; "
+        f"{len(test.origins)} origins, {test.actual.shape[1]} leads"
+    )
+
+
+def scores_table(outlooks: list[Outlook]) -> str:
+    """MAE, RMSE and MASE of each model on each series, and how far its band held."""
+    rows: list[tuple[str, ...]] = [("series", "model", "MAE", "RMSE", "MASE", "of naive", "in band")]
+    for outlook in outlooks:
+        for model in outlook.test.forecasts:
+            scores = outlook.test.scores(model)
+            coverage = outlook.test.coverage(model) if model == NETWORK else math.nan
+            rows.append(
+                (
+                    outlook.series.name if model == NETWORK else "",
+                    model,
+                    *(_number(scores[name], _decimals(outlook)) for name in ("MAE", "RMSE")),
+                    _number(scores["MASE"], 2),
+                    _number(outlook.share_of_naive(model), 2),
+                    f"{100 * coverage:.0f} %" if not math.isnan(coverage) else ("-" if model == NETWORK else ""),
+                )
+            )
+    return _aligned(rows, left=2)
+
+
+def forecast_table(outlook: Outlook) -> str:
+    """The forecast of each step to come, with its band."""
+    decimals = _decimals(outlook)
+    rows = [(outlook.series.timeline.name, outlook.series.name, "80 % from", "to")]
+    for time, value, half in zip(future(outlook), outlook.forecast, outlook.half_width, strict=True):
+        band = ("-", "-") if np.isnan(half) else (_number(value - half, decimals), _number(value + half, decimals))
+        rows.append((time_text(time), _number(value, decimals), *band))
+    return _aligned(rows, left=1)
+
+
+def future(outlook: Outlook) -> np.ndarray:
+    """The times of the forecast."""
+    return outlook.series.timeline.ahead(len(outlook.forecast))
+
+
+def time_text(time) -> str:
+    """A time as a table shows it."""
+    return f"{time:.10g}" if isinstance(time, np.floating) else str(time)
+
+
+def _decimals(outlook) -> int:
+    """As many as show three digits of the error."""
+    error = outlook.test.scores(NETWORK)["MAE"]
+    return int(np.clip(2 - math.floor(math.log10(error)), 0, 8)) if error > 0 else 2
+
+
+def _number(value, decimals) -> str:
+    return "-" if math.isnan(value) else f"{value:.{decimals}f}"
+
+
+def _aligned(rows, left) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join(
+            cell.ljust(width) if place < left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)

@@ -1,0 +1,68 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rnnkit.forecast.outlook import Outlook
+from rnnkit.forecast.series import InputError
+from rnnkit.forecast.table import future, time_text
+
+
+@contextmanager
+def replacing(path) -> Iterator[Path]:
+    """A file to write beside `path`, which it replaces once it is complete.
+
+    Whatever goes wrong leaves `path` as it was, and nothing beside it.
+    """
+    path = Path(path)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    beside = Path(name)
+    try:
+        yield beside
+        beside.chmod(0o666 & ~_umask())  # mkstemp's is for the owner alone
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def check_writable(path) -> None:
+    """See, before the work, that a file can be written.
+
+    Raises
+    ------
+    InputError
+        If its folder is missing or may not be written to, or if it is a directory.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a directory; expected the name of a file to write")
+    if not path.parent.is_dir():
+        raise InputError(f"there is no folder {path.parent} to write {path.name} in")
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"the folder {path.parent} can't be written to")
+
+
+def write_forecasts(path, outlooks: list[Outlook]) -> None:
+    """Forecasts and bands as CSV: series, time, lead, forecast, lower, upper."""
+    with replacing(path) as beside, open(beside, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["series", "time", "lead", "forecast", "lower", "upper"])
+        for outlook in outlooks:
+            steps = zip(future(outlook), outlook.forecast, outlook.half_width, strict=True)
+            for lead, (time, value, half) in enumerate(steps, start=1):
+                band = [f"{edge:.8g}" if edge == edge else "" for edge in (value - half, value + half)]
+                writer.writerow([outlook.series.name, time_text(time), lead, f"{value:.8g}", *band])
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
