@@ -17,19 +17,19 @@ class Eager:
         self.step = step
 
     def explain(self, source: bool = False) -> str:
+        """The road in words."""
         return f"{self.road}: {self.reason}"
 
     def run(self, record: Record) -> Result:
+        """The results of one call, step by step."""
         x, mask = record.x, record.mask
         batch_size, length = x.shape[:2]
-        output_shape = self.step.output_shape(record.constants, record.training)
         advance = self.step.bind(record.weights)
-        outputs = np.zeros((batch_size, length, *output_shape), x.dtype) if record.sequences else None
+        outputs = last = None  # made at the first step: a trial step to learn their shape would show in prints
         states = [state.copy() for state in record.states]
         trajectory = (
             [np.empty((batch_size, length, *s.shape[1:]), s.dtype) for s in states] if record.trajectory else None
         )
-        last = np.zeros((batch_size, *output_shape), x.dtype)
         for t in range(length):
             at = length - 1 - t if record.reverse else t
             # Copies: a step that assigns in place must not change the caller's arrays or the held states.
@@ -37,6 +37,8 @@ class Eager:
                 out, new = advance(
                     x[:, at].copy(), tuple(s.copy() for s in states), record.constants, record.draws, record.training
                 )
+            if last is None:
+                outputs, last = self._buffers(record, out.shape[1:])
             used = slice(None) if mask is None else mask[:, at]
             last[used] = out[used]
             for state, value in zip(states, new, strict=True):
@@ -48,4 +50,12 @@ class Eager:
             if trajectory is not None:
                 for kept, state in zip(trajectory, states, strict=True):
                     kept[:, t] = state
+        if last is None:
+            outputs, last = self._buffers(record, self.step.output_shape(record.constants, record.training))
         return Result(outputs, last, tuple(states), None if trajectory is None else tuple(trajectory))
+
+    @staticmethod
+    def _buffers(record, output_shape):
+        batch_size, length = record.x.shape[:2]
+        outputs = np.zeros((batch_size, length, *output_shape), record.x.dtype) if record.sequences else None
+        return outputs, np.zeros((batch_size, *output_shape), record.x.dtype)
