@@ -6,8 +6,9 @@ import contextvars
 import copy
 import inspect
 import numbers
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -73,6 +74,7 @@ class Cell:
     """
 
     built = False
+    call: Callable[..., Any]
 
     def __init__(self, *, name: str | None = None):
         self.name = name
@@ -154,6 +156,10 @@ class Cell:
         if not hasattr(self, "state_size"):
             raise ValueError(f"expected the cell {cell_name(self)!r} to have a state_size")
         return StateSpec(self.state_size)
+
+    def _starts_at_zero(self) -> bool:
+        """Whether the start is zeros without asking, which takes longer than a small step."""
+        return type(self).get_initial_state is Cell.get_initial_state and "get_initial_state" not in vars(self)
 
     def _output_size(self):
         return getattr(self, "output_size", None)
@@ -257,6 +263,9 @@ class Foreign(Cell):
 
     def _output_size(self):
         return getattr(self.foreign, "output_size", None)
+
+    def _starts_at_zero(self):
+        return getattr(self.foreign, "get_initial_state", None) is None
 
     def get_initial_state(self, batch_size):
         """The object's own start, or zeros."""

@@ -211,7 +211,7 @@ def initializer_config(identifier) -> str | dict:
         for name, known in INITIALIZERS.items():
             if known == given:
                 return name
-        return {"class_name": type(given).__name__, "config": asdict(given)}
+        return {"class_name": type(given).__name__, "config": asdict(given)}  # type: ignore[call-overload]
     return path_of(given)
 
 

@@ -26,7 +26,7 @@ def names_in(shape) -> list[str]:
     """The keywords that a declared shape names."""
     names = []
     for size in (shape,) if isinstance(shape, (str, numbers.Integral)) else shape:
-        if isinstance(size, numbers.Integral) and not isinstance(size, bool) and size > 0:
+        if isinstance(size, numbers.Integral) and not isinstance(size, bool) and int(size) > 0:
             continue
         factors = [factor.strip() for factor in size.split("*")] if isinstance(size, str) else [""]
         if not all(factor.isidentifier() or factor.isdigit() for factor in factors):

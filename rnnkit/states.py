@@ -102,7 +102,7 @@ class StateSpec:
             if bare is not None and bare.ndim == len(self.shapes[0]) + 1:
                 return [bare]
         entries = self._entries(given, len(self.shapes), what)
-        arrays = [_as_array(entry) for entry in entries]
+        arrays: list = [_as_array(entry) for entry in entries]
         for entry, array in zip(entries, arrays, strict=True):
             if array is None:
                 raise ValueError(f"expected {what} to hold arrays {self.describe()}, got {_kind(entry)}")

@@ -24,6 +24,7 @@ class Step:
         self.takes_constants, self.takes_training = cell._takes("constants"), cell._takes("training")
         self._draws = cell._draws(self.feature_shape)
         self.draws = {name: shape for name, (_, shape) in self._draws.items()}
+        self._starts_at_zero = cell._starts_at_zero()
         self._probes: dict = {}
         self.by_row = False  # whether the step decides by values, and so is called with one row at a time
 
@@ -61,6 +62,7 @@ class Step:
         return advance_rows
 
     def __call__(self, x, states, weights, constants=(), draws=MappingProxyType({}), training=False):
+        """One step with these weights: ``(output, tuple of new states)``."""
         return self.bind(weights)(x, states, constants, draws, training)
 
     def _check(self, output, new):
@@ -78,6 +80,8 @@ class Step:
 
     def initial_states(self, batch_size: int, dtype) -> tuple[np.ndarray, ...]:
         """The states before the first step, new arrays ``(B, *shape)``."""
+        if self._starts_at_zero:
+            return tuple(np.zeros((batch_size, *shape), dtype) for shape in self.state_shapes)
         given = call_initial(self.cell.get_initial_state, batch_size)
         return self.states.unpack(_as_list(given), batch_size, dtype, "get_initial_state")
 

@@ -21,7 +21,7 @@ ALLOWED = {
     "compiler": CELL | {"engine", "compiler"},
     "layers": CELL | {"cells", "engine", "compiler", "layers"},
     "datasets": {"datasets"},
-    "forecast": CELL | {"cells", "engine", "compiler", "layers", "datasets", "forecast"},
+    "forecast": CELL | {"__init__", "cells", "engine", "compiler", "layers", "datasets", "forecast"},
 }
 OUTWARD = {"__init__", "__main__"}  # the public names and the command stand on everything
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import numbers
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +18,7 @@ from rnnkit.sizes import positive_integer
 
 def fraction(value, what: str) -> float:
     """`value` as a float, if it lies in [0, 1]."""
-    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not 0 <= value <= 1:
+    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not 0 <= float(value) <= 1:
         raise ValueError(f"expected {what} to be a rate between 0 and 1, got {value!r}")
     return float(value)
 
@@ -28,6 +30,7 @@ class InvertedDropout:
         self.rate = rate
 
     def __call__(self, rng: np.random.Generator, shape) -> np.ndarray:
+        """A mask of this shape."""
         if self.rate == 1:
             return np.zeros(shape)
         return (rng.random(shape) >= self.rate) / (1 - self.rate)
@@ -37,6 +40,8 @@ class StandardCell(Cell):
     """Base of SimpleRNNCell, GRUCell and LSTMCell; a subclass sets ``gates`` and writes its equations in `call`."""
 
     gates = 1
+    activation: Callable[[Any], Any]
+    recurrent_activation: Callable[[Any], Any]
 
     def __init__(
         self,

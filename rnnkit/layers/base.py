@@ -7,7 +7,8 @@ import html
 import inspect
 import numbers
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -100,6 +101,10 @@ class Layer:
     _least_rank = 1
     _open_axes = 1
     _axes = "batch, …"
+
+    # What a subclass has: its call, and the states of a stateful one between calls.
+    __call__: Callable[..., Any]
+    _kept: Any
 
     def __init__(self, *, dtype=None, seed=None, name=None):
         self.dtype = self._given_dtype = None if dtype is None else edge.floating(dtype)

@@ -12,6 +12,7 @@ from rnnkit.layers.rnn import RNN
 class _Recurrent(RNN):
     """An RNN over one kind of cell; its arguments are the cell's, then the layer's."""
 
+    __signature__: inspect.Signature
     _cell_class: type
     _cell_arguments: tuple[str, ...]
 
@@ -36,7 +37,7 @@ class _Recurrent(RNN):
     @property
     def units(self) -> int:
         """Size of the output and of each state."""
-        return self.cell.units
+        return self.cell.units  # type: ignore[attr-defined]
 
     def get_config(self):
         """The constructor's arguments as JSON values."""
