@@ -129,6 +129,9 @@ class DeclaredCell(Cell):
         spec.bare = len(spec.shapes) == 1
         return spec
 
+    def _starts_at_zero(self):
+        return type(self).get_initial_state is DeclaredCell.get_initial_state and not self.spec.initial
+
     def _takes(self, name):
         return name in self.spec.optional
 

@@ -83,6 +83,9 @@ class StackedRNNCells(Cell):
         below = [feature_shape, *(None for _ in self.cells[1:])]
         return StateSpec(parts=[cell._states(shape) for cell, shape in zip(self.cells, below, strict=True)])
 
+    def _starts_at_zero(self):
+        return all(cell._starts_at_zero() for cell in self.cells)
+
     def _output_size(self):
         return self.cells[-1]._output_size()
 
