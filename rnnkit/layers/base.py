@@ -150,12 +150,16 @@ class Layer:
             except BaseException:
                 self.dtype = self._given_dtype
                 raise
-            self._input_shape = (None,) * len(shape[: self._open_axes]) + shape[self._open_axes :]
+            self._input_shape = self._opened(shape)
             self.built = True
 
     def _shape(self, shape) -> tuple:
         """An input shape, checked for its rank."""
         return edge.shape(shape, self._least_rank, self._axes)
+
+    def _opened(self, shape) -> tuple:
+        """The shape that the layer is built for, with None where later inputs may differ."""
+        return (None,) * len(shape[: self._open_axes]) + shape[self._open_axes :]
 
     def _build(self, shape):
         """Create what depends on the input; `shape` has passed the checks."""

@@ -145,29 +145,34 @@ class RNN(Layer):
         if not self.built:
             self._spec = self.cell._states(x.shape[2:])
         states = self._start(initial_state, batch_size, dtype)
-        if not self.built:
-            self._build_with(x.shape, dtype)
-        execution, training = self._execution, bool(training)
-        step, draws = execution.step, {}
-        if step.draws:
-            rng = self._draw_generator()
-            for name in step.used_draws(constants, training):
-                draws[name] = step.draw(name, batch_size, rng, dtype)
-        if states is None:
-            states = step.initial_states(batch_size, dtype)
         record = Record(
             x=edge.cast(x, dtype),
             states=states,
-            weights=self.cell._all_weights(),
+            weights={},
             mask=mask,
             constants=constants,
-            draws=draws,
             reverse=self.go_backwards,
             zero_masked=self.zero_output_for_mask if zero_masked is None else zero_masked,
             sequences=sequences_wanted,
             trajectory=trajectory,
-            training=training,
+            training=bool(training),
         )
+        if self.built:
+            return self._execute(record)
+        with self._all_or_nothing():
+            self._build_with(x.shape, dtype)
+            return self._execute(record)
+
+    def _execute(self, record: Record) -> Result:
+        """Add what the layer itself gives to a call, run it, and keep the states of a stateful layer."""
+        execution, step, batch_size = self._execution, self._execution.step, record.x.shape[0]
+        if step.draws:
+            rng = self._draw_generator()
+            for name in step.used_draws(record.constants, record.training):
+                record.draws[name] = step.draw(name, batch_size, rng, self.dtype)
+        if record.states is None:
+            record.states = step.initial_states(batch_size, self.dtype)
+        record.weights = self.cell._all_weights()
         result = execution.run(record)
         if self.stateful:
             self._kept = tuple(state.copy() for state in result.states)

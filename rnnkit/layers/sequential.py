@@ -74,10 +74,8 @@ class Sequential(Layer):
         with self._all_or_nothing():
             if not self.built:
                 self._build_with(x.shape, self.dtype or edge.precision_of(x))
-            for i, layer in enumerate(self.layers):
+            for layer in self.layers:
                 x, mask = layer._with_mask(x, mask, training)
-                if isinstance(x, tuple) and i < len(self.layers) - 1:
-                    raise ValueError(f"expected one array from layer {i} ({layer.name}), got {len(x)}")
         return x, mask
 
     def compute_output_shape(self, input_shape):
@@ -158,9 +156,11 @@ class Sequential(Layer):
     def _build(self, shape):
         dtype = self.dtype
         with self._all_or_nothing():
-            for layer in self.layers:
+            for i, layer in enumerate(self.layers):
                 layer._build_with(shape, layer.dtype or dtype)
                 shape, dtype = layer.compute_output_shape(shape), layer.dtype
+                if i < len(self.layers) - 1 and shape and isinstance(shape[0], tuple):
+                    raise ValueError(f"expected one array from layer {i} ({layer.name}), got {len(shape)}")
 
     def _check_shape(self, shape):
         if self.layers:

@@ -87,6 +87,9 @@ class TimeDistributed(Layer):
         except ValueError:
             raise edge.shape_error("x", self._axes, self._input_shape[2:], shape) from None
 
+    def _opened(self, shape):
+        return (None, None, *self.layer._input_shape[1:])
+
     def _parts(self):
         return {"layer": self.layer}
 
