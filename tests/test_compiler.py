@@ -267,6 +267,29 @@ def test_an_assigned_slice_is_a_concatenation():
     assert read.agrees()
 
 
+# Arrays made by the number of rows
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda x, h: np.zeros((h.shape[0], 4)) + h,
+        lambda x, h: np.concatenate([np.ones((len(h), 1)), h], axis=1),
+        lambda x, h: np.where(h > 0, h, np.full(h.shape, 0.5)),
+        lambda x, h: np.broadcast_to(np.arange(4.0), (len(x), 4)) * h,
+        lambda x, h: np.tile(np.arange(4.0), (x.shape[0], 1)) * h,
+        lambda x, h: np.zeros((h.shape[0], 2)),
+        lambda x, h: h.reshape(len(h), 2, 2).reshape(len(h), -1),
+    ],
+)
+def test_arrays_made_by_the_number_of_rows(made):
+    assert Read(lambda x, states, w: (made(x, states[0]), [np.tanh(states[0] + x)])).agrees()
+
+
+def test_a_state_made_by_the_number_of_rows():
+    assert Read(lambda x, states, w: (x, [np.ones((x.shape[0], 4))])).agrees()
+
+
 # Rows
 
 
@@ -275,6 +298,9 @@ def test_an_assigned_slice_is_a_concatenation():
     [
         lambda x, h: h - h.mean(axis=0),
         lambda x, h: h / h.shape[0],
+        lambda x, h: h if h.shape[0] == 1 else 2 * h,
+        lambda x, h: h * np.arange(h.shape[0])[:, None],
+        lambda x, h: h + np.eye(h.shape[0])[:, :4],
         lambda x, h: h.sum() * h,
         lambda x, h: h @ h.T @ h,
         lambda x, h: h + h[0],
@@ -318,8 +344,11 @@ def test_a_decision_by_values_is_told_from_the_rest(decide):
 @pytest.mark.parametrize(
     "function, words",
     [
-        (lambda x, h: np.zeros((h.shape[0], 4)) + h, "np.zeros_like"),
-        (lambda x, h: np.sort(h), "np.sort can't be traced"),
+        (lambda x, h: [np.tanh(h[row]) for row in range(h.shape[0])], "np.zeros_like"),
+        (lambda x, h: np.sum(h, axis=1, out=np.zeros(3)), "out="),
+        (lambda x, h: np.std(h, axis=1, mean=0.0), "these arguments"),
+        (lambda x, h: np.asarray(h), "asks for the array's values"),
+        (lambda x, h: np.unique(h), "np.unique can't be traced"),
         (lambda x, h: np.linalg.inv(h.reshape(-1, 2, 2)).reshape(-1, 4), "what isn't a weight"),
         (lambda x, h: h[:, np.argmax(h, axis=1)], "np.where"),
         (lambda x, h: h[:, :3].reshape(-1, 3, 1).__setitem__((slice(None), 0), 1), "may have copied"),
@@ -373,6 +402,19 @@ def test_what_cannot_be_read_is_named(function, words):
         lambda m, x, w: np.any(m > 1, axis=2) | np.all(m < 2, axis=2),
         lambda m, x, w: np.logaddexp.reduce(m, axis=1),
         lambda m, x, w: np.cumsum(m, axis=1) - np.diff(np.pad(m, ((0, 0), (0, 0), (1, 0))), axis=2),
+        lambda m, x, w: np.sort(m) + np.argsort(x)[:, None] + np.median(m, axis=1)[:, None],
+        lambda m, x, w: np.sort(np.where(m > 0.5, np.nan, np.round(m)), axis=1)[:, ::-1] == 0,
+        lambda m, x, w: np.take_along_axis(m, np.argmax(m, axis=2, keepdims=True), axis=2),
+        lambda m, x, w: np.maximum.accumulate(m, axis=1) + np.cumprod(m, axis=2),
+        lambda m, x, w: np.sum(m, axis=2, where=m > 0) + np.max(m, axis=2, initial=0.3) + np.ptp(m, axis=2),
+        lambda m, x, w: np.average(m, axis=2, weights=np.abs(w.vector)) - np.average(m, axis=2, weights=m**2 + 1),
+        lambda m, x, w: np.nanmean(np.where(m > 0, np.nan, m), axis=2) + np.nansum(np.where(m > 1, np.nan, m), axis=2),
+        lambda m, x, w: np.column_stack([x[:, 0], x, m[:, 1]]) + np.vstack([x.T, x.T[:1], x.T]).T,
+        lambda m, x, w: np.trace(m[:, :, :3], axis1=1, axis2=2)[:, None] + np.diagonal(m, 1, 1, 2),
+        lambda m, x, w: np.delete(np.append(m, m, axis=2), [0, 3], axis=2) + divmod(m[..., :1], 0.3)[1],
+        lambda m, x, w: np.tanh(m, out=m) + np.add(m, 1.0, out=np.empty_like(m)),
+        lambda m, x, w: m[:, :, np.array([[0, 3], [2, 2]])] + m[:, 1:2, None, np.array([True, False, False, True])],
+        lambda m, x, w: np.linalg.multi_dot([x, w.square, w.square]) + np.polyval([0.5, 1.0, 2.0], x),
         lambda m, x, w: np.tile(x, (1, 2)) + np.repeat(x, 2, axis=1),
         lambda m, x, w: np.where(m > 0, m, w.vector) * w.three[:, None],
         lambda m, x, w: np.triu(m) + np.flip(m, axis=1) + np.roll(m, -1, axis=2),

@@ -21,6 +21,9 @@ def combinations():
             yield pytest.param(case, dtype, marks=marks, id=f"{case.name}-{dtype}")
 
 
+every_cell = pytest.mark.parametrize("case, dtype", list(combinations()))
+
+
 class Setup:
     """A layer of a cell, inputs and its step in plain Python."""
 
@@ -48,7 +51,7 @@ class Setup:
         np.testing.assert_allclose(got, expected, rtol=0, atol=bound)
 
 
-@pytest.mark.parametrize("case, dtype", combinations())
+@every_cell
 @pytest.mark.parametrize("backwards", [False, True])
 def test_equals_its_step_in_plain_python(case, dtype, backwards):
     setup = Setup(case, dtype, backwards)
@@ -79,7 +82,7 @@ def each_step(setup, outputs, trajectory):
         states, held = [s[:, t] for s in trajectory], outputs[:, t]
 
 
-@pytest.mark.parametrize("case, dtype", combinations())
+@every_cell
 def test_a_row_is_alone(case, dtype):
     setup = Setup(case, dtype)
     together = setup.layer(setup.x, mask=setup.mask, constants=setup.constants)
@@ -90,7 +93,7 @@ def test_a_row_is_alone(case, dtype):
         same_bits(list(alone), [array[picked] for array in flat(list(together))])
 
 
-@pytest.mark.parametrize("case, dtype", combinations())
+@every_cell
 def test_equals_the_eager_loop(case, dtype):
     setup = Setup(case, dtype)
     fast = flat(list(setup.layer(setup.x, mask=setup.mask, constants=setup.constants)))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from rnnkit.compiler.batch import ReadsValues, Untraceable
 from rnnkit.compiler.explain import describe
 from rnnkit.compiler.graph import evaluate
 from rnnkit.compiler.numba_source import PRODUCT, PRODUCT_SIGNATURE, SourceWriter
 from rnnkit.compiler.planner import Planner
 from rnnkit.compiler.store import address, cache_info, clear_cache, load
-from rnnkit.compiler.symbol import ReadsValues, Untraceable
 from rnnkit.compiler.trace import trace
 
 __all__ = ["cache_info", "choose", "clear_cache"]

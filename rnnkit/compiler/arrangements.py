@@ -6,9 +6,10 @@ import numbers
 
 import numpy as np
 
+from rnnkit.compiler.batch import MixesRows, Untraceable, is_batch
 from rnnkit.compiler.graph import View
 from rnnkit.compiler.lifting import align, first_symbol, lift, unknown
-from rnnkit.compiler.symbol import BatchSize, MixesRows, Symbol, Untraceable
+from rnnkit.compiler.symbol import Symbol
 
 
 def concatenate(arrays, axis=0, out=None, **_):
@@ -73,6 +74,22 @@ def take(x, indices, axis=None, **_):
     if axis is None or isinstance(indices, Symbol):
         raise Untraceable("np.take along an axis, with numbers known when the layer is built")
     return part(x, axis, np.asarray(indices) if np.ndim(indices) else int(indices))
+
+
+def delete(x, which, axis=None):
+    if axis is None:
+        unknown("delete without an axis")
+    n = x.node.shape[x.feature_axis(axis, "delete")]
+    return part(x, axis, np.delete(np.arange(n), which))
+
+
+def diagonal(x, offset=0, axis1=0, axis2=1):
+    for axis in (axis1, axis2):
+        x.feature_axis(axis, "diagonal")
+    x = moveaxis(x, (axis1, axis2), (-2, -1))
+    rows, columns = x.node.shape[-2:]
+    places = np.diagonal(np.arange(rows * columns).reshape(rows, columns), offset)
+    return part(x.reshape(*x.shape[:-2], rows * columns), -1, places)
 
 
 def roll(x, shift, axis=None):
@@ -143,8 +160,8 @@ def swapaxes(x, a, b):
 def broadcast_to(x, shape, **_):
     """An array stretched to a shape, whose batch axis may be the batch size."""
     shape = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
-    at = [i for i, n in enumerate(shape) if isinstance(n, BatchSize)]
-    inner = tuple(int(n) for n in shape if not isinstance(n, BatchSize))
+    at = [i for i, n in enumerate(shape) if is_batch(n)]
+    inner = tuple(int(n) for n in shape if not is_batch(n))
     axis = at[0] if at else None
     if x.axis is not None and (axis is None or len(shape) - axis != x.ndim - x.axis):
         raise MixesRows("np.broadcast_to moves the batch axis")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnnkit.compiler.symbol import BatchSize, MixesRows, Symbol, Untraceable
+from rnnkit.compiler.batch import BatchSize, MixesRows, Untraceable, standing_rows
+from rnnkit.compiler.symbol import Symbol
 
 
 def unknown(name):
@@ -35,6 +36,13 @@ def lift(like: Symbol, value) -> Symbol:
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":
         raise Untraceable(f"a value of type {array.dtype} in a step; expected real numbers")
+    rows = standing_rows()
+    if rows is not None and array.shape.count(rows) == 1:
+        axis = array.shape.index(rows)
+        first = array.take(0, axis)
+        if not np.array_equal(array, np.broadcast_to(np.expand_dims(first, axis), array.shape), equal_nan=True):
+            raise Untraceable("an array made by the number of rows, whose rows differ")
+        return like.made(like.graph.literal(first), axis)
     return like.made(like.graph.literal(array))
 
 

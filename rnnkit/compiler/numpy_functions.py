@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import numbers
 
 import numpy as np
 
 from rnnkit.compiler import arrangements as arranged
+from rnnkit.compiler import orders as ordered
 from rnnkit.compiler import reductions as reduced
+from rnnkit.compiler.batch import MixesRows, Untraceable
 from rnnkit.compiler.lifting import first_symbol, lift, pointwise, unknown
 from rnnkit.compiler.operations import OPERATIONS
 from rnnkit.compiler.products import dot, einsum, matmul, tensordot
-from rnnkit.compiler.symbol import MixesRows, Untraceable
+from rnnkit.compiler.symbol import Symbol
 
 _UFUNCS = {
     "true_divide": "divide", "fabs": "absolute", "abs": "absolute", "expit": "sigmoid", "bitwise_and": "logical_and",
@@ -54,6 +58,7 @@ _COMPOSED = {
     "exp10": lambda x: np.power(10.0, x),
     "signbit": lambda x: pointwise("less", pointwise("copysign", 1.0, x), 0.0),
     "matmul": matmul,
+    "divmod": lambda a, b: (np.floor_divide(a, b), np.remainder(a, b)),
     "clip": lambda x, low, high: np.minimum(np.maximum(x, low), high),
     "ndtr": lambda x: 0.5 * pointwise("erfc", x * (-1.0 / np.sqrt(2.0))),
 }
@@ -67,11 +72,15 @@ def call_ufunc(ufunc, method, args, keywords):
     if method == "reduce":
         known = reduced.UFUNC_REDUCTIONS
         return known[name](*args, **keywords) if name in known else unknown(f"{name}.reduce")
-    if method == "accumulate" and name == "add":
-        return reduced.cumsum(*args, **keywords)
+    if method == "accumulate" and name in ("add", "multiply", "maximum", "minimum"):
+        return reduced.running(ufunc, *args, **keywords)
     if method != "__call__":
         return unknown(f"{name}.{method}")
     keywords = {k: v for k, v in keywords.items() if not (k == "dtype" or (k == "where" and v is True))}
+    if out := keywords.pop("out", None):
+        if not isinstance(out[0], Symbol):
+            raise Untraceable(f"np.{name} with an out= that no array of the step is")
+        return out[0].update(lambda *_: call_ufunc(ufunc, method, args, keywords), None)
     if keywords:
         raise Untraceable(f"np.{name} with {', '.join(keywords)}=; write the result to a name")
     name = _UFUNCS.get(name, name)
@@ -95,7 +104,16 @@ def call_function(function, args, keywords):
         name = f"linalg.{name}"
     if name not in FUNCTIONS:
         return unknown(name)
-    return FUNCTIONS[name](*args, **keywords)
+    return call_rule(name, FUNCTIONS[name], args, keywords)
+
+
+def call_rule(name, rule, args, keywords):
+    """What a function or method does to symbols, if it is called in a way that its rule knows."""
+    try:
+        inspect.signature(rule).bind(*args, **keywords)
+    except TypeError:
+        raise Untraceable(f"np.{name} can't be traced with these arguments") from None
+    return rule(*args, **keywords)
 
 
 def _where(condition, *branches):
@@ -162,13 +180,32 @@ FUNCTIONS = {
     "all": reduced.all_of,
     "argmax": reduced.place_of(reduced.max_of),
     "argmin": reduced.place_of(reduced.min_of),
-    "average": lambda x, axis=None: reduced.mean_of(x, axis),
-    "cumsum": reduced.cumsum,
+    "average": reduced.average,
+    "median": ordered.median,
+    "sort": ordered.sort,
+    "argsort": ordered.argsort,
+    "ptp": lambda x, axis=None, keepdims=False: np.max(x, axis, keepdims=keepdims) - np.min(x, axis, keepdims=keepdims),
+    "nansum": lambda x, axis=None, keepdims=False: np.sum(np.where(np.isnan(x), 0.0, x), axis, keepdims=keepdims),
+    "nanmean": lambda x, axis=None, keepdims=False: (
+        np.nansum(x, axis, keepdims=keepdims) / np.sum(~np.isnan(x), axis, keepdims=keepdims)
+    ),
+    "cumsum": lambda x, axis=None, dtype=None: reduced.running(np.add, x, axis),
+    "cumprod": lambda x, axis=None, dtype=None: reduced.running(np.multiply, x, axis),
     "linalg.norm": reduced.norm_of,
     "count_nonzero": lambda x, axis=None, keepdims=False: reduced.sum_of(x.astype(bool), axis, keepdims=keepdims),
     "concatenate": arranged.concatenate,
     "stack": arranged.stack,
     "hstack": arranged.hstack,
+    "vstack": lambda arrays: arranged.concatenate([a if np.ndim(a) > 1 else a[None] for a in arrays]),
+    "column_stack": lambda arrays: arranged.concatenate([a if np.ndim(a) > 1 else a[:, None] for a in arrays], 1),
+    "append": lambda x, values, axis=None: arranged.concatenate([x, values], axis),
+    "delete": arranged.delete,
+    "diagonal": arranged.diagonal,
+    "trace": lambda x, offset=0, axis1=0, axis2=1: np.sum(np.diagonal(x, offset, axis1, axis2), -1),
+    "take_along_axis": ordered.take_along_axis,
+    "polyval": lambda p, x: functools.reduce(lambda total, k: total * x + k, p[1:], np.full_like(x, p[0])),
+    "copyto": lambda x, value: x.__setitem__(..., value),
+    "putmask": lambda x, mask, value: x.__setitem__(mask, value),
     "split": arranged.split,
     "array_split": arranged.array_split,
     "hsplit": lambda x, sections: arranged.split(x, sections, 1),
@@ -205,6 +242,7 @@ FUNCTIONS = {
     "triu": _triangle(np.triu),
     "diag": _diag,
     "linalg.inv": _inverse,
+    "linalg.multi_dot": lambda arrays: functools.reduce(matmul, arrays),
     "pad": arranged.pad,
     "einsum": einsum,
     "dot": dot,
@@ -230,7 +268,8 @@ FUNCTIONS |= {
     "vecdot": lambda a, b: reduced.sum_of(a * b, -1),
 }
 _METHODS = (
-    "sum prod max min mean var std any all argmax argmin cumsum take repeat squeeze swapaxes ravel clip dot round"
+    "sum prod max min mean var std any all argmax argmin argsort cumsum cumprod trace diagonal "
+    "take repeat squeeze swapaxes ravel clip dot round"
 )
 METHODS = {name: FUNCTIONS[name] for name in _METHODS.split()} | {
     "flatten": FUNCTIONS["ravel"],

@@ -7,9 +7,10 @@ import string
 
 import numpy as np
 
+from rnnkit.compiler.batch import MixesRows, Untraceable
 from rnnkit.compiler.graph import View
 from rnnkit.compiler.lifting import first_symbol, lift
-from rnnkit.compiler.symbol import MixesRows, Symbol, Untraceable
+from rnnkit.compiler.symbol import Symbol
 
 _LARGEST_LOOP = 64  # so many separate products at most for one weight per head
 

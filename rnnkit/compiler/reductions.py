@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
+from rnnkit.compiler.batch import Untraceable
 from rnnkit.compiler.products import matmul
-from rnnkit.compiler.symbol import OverRows, Symbol, Untraceable
+from rnnkit.compiler.symbol import OverRows, Symbol
+
+LONGEST = 64  # columns that are unrolled or compared each with each
 
 
 def _axes(x, axis, what):
@@ -25,17 +30,28 @@ def _reduced(x, node, axes, keepdims):
     return x.made(node, None if x.axis is None else sum(1 for i in kept if i < x.axis))
 
 
+_COMBINED = {
+    "sum": (np.add, 0.0),
+    "prod": (np.multiply, 1.0),
+    "max": (np.maximum, -np.inf),
+    "min": (np.minimum, np.inf),
+}
+
+
 def _reduction(op):
-    def reduce(x, axis=None, dtype=None, out=None, keepdims=False, **extra):
-        if out is not None or {
-            k for k, v in extra.items() if not (k in ("initial", "where") and v in (True, np._NoValue))
-        }:
-            raise Untraceable(f"np.{op} with out=, initial= or where=; write np.where before it")
+    combine, start = _COMBINED[op]
+
+    def reduce(x, axis=None, dtype=None, out=None, keepdims=False, initial=np._NoValue, where=True):
+        if out is not None:
+            raise Untraceable(f"np.{op} with out=; write the result to a name")
         x = _symbol(x)
+        if where is not True and where is not np._NoValue:
+            x = np.where(where, x, start)
         if axis is None and x.axis is not None:
             return OverRows(f"{op} over all axes goes along the batch axis too; give axis=-1 or the feature axes")
         axes = _axes(x, axis, op)
-        return _reduced(x, x.graph.reduce(op, x.node, axes), axes, keepdims is True)
+        result = _reduced(x, x.graph.reduce(op, x.node, axes), axes, keepdims is True)
+        return result if initial is np._NoValue else combine(result, initial)
 
     return reduce
 
@@ -54,32 +70,44 @@ def _count(x, axis, what) -> int:
 sum_of, prod_of, max_of, min_of = (_reduction(op) for op in ("sum", "prod", "max", "min"))
 
 
-def mean_of(x, axis=None, dtype=None, out=None, keepdims=False, **extra):
-    return sum_of(x, axis, keepdims=keepdims, out=out, **extra) / float(_count(x, axis, "mean"))
+def mean_of(x, axis=None, dtype=None, out=None, keepdims=False):
+    return sum_of(x, axis, keepdims=keepdims, out=out) / float(_count(x, axis, "mean"))
 
 
-def var_of(x, axis=None, dtype=None, out=None, ddof=0, keepdims=False, **extra):
+def average(x, axis=None, weights=None, keepdims=False):
+    if weights is None:
+        return mean_of(x, axis, keepdims=keepdims)
+    if np.ndim(weights) == 1 and x.ndim > 1:
+        (inner,) = _axes(x, axis, "average")
+        weights = np.reshape(weights, [-1 if i == axis % x.ndim else 1 for i in range(x.ndim)])
+    total = sum_of(
+        np.broadcast_to(weights, x.shape) if x.axis is None else weights + np.zeros_like(x), axis, keepdims=keepdims
+    )
+    return sum_of(x * weights, axis, keepdims=keepdims) / total
+
+
+def var_of(x, axis=None, dtype=None, out=None, ddof=0, keepdims=False, correction=None):
     x = _symbol(x)
     if axis is None and x.axis is not None:
         return sum_of(x)
     deviation = np.square(x - mean_of(x, axis, keepdims=True))
-    correction = extra.pop("correction", ddof)
-    return sum_of(deviation, axis, keepdims=keepdims, out=out, **extra) / float(_count(x, axis, "var") - correction)
+    freedom = _count(x, axis, "var") - (ddof if correction is None else correction)
+    return sum_of(deviation, axis, keepdims=keepdims, out=out) / float(freedom)
 
 
-def std_of(x, axis=None, dtype=None, out=None, ddof=0, keepdims=False, **extra):
-    return np.sqrt(var_of(x, axis, None, out, ddof, keepdims, **extra))
+def std_of(x, axis=None, dtype=None, out=None, ddof=0, keepdims=False, correction=None):
+    return np.sqrt(var_of(x, axis, None, out, ddof, keepdims, correction))
 
 
-def any_of(x, axis=None, out=None, keepdims=False, **extra):
+def any_of(x, axis=None, out=None, keepdims=False):
     return max_of(x.astype(bool), axis, keepdims=keepdims) > 0.5
 
 
-def all_of(x, axis=None, out=None, keepdims=False, **extra):
+def all_of(x, axis=None, out=None, keepdims=False):
     return min_of(x.astype(bool), axis, keepdims=keepdims) > 0.5
 
 
-def _log_sum_exp(x, axis=None, dtype=None, out=None, keepdims=False, **extra):
+def _log_sum_exp(x, axis=None, dtype=None, out=None, keepdims=False):
     top = max_of(x, axis, keepdims=True)
     if isinstance(top, OverRows):
         return top
@@ -105,7 +133,7 @@ UFUNC_REDUCTIONS = {
 
 
 def place_of(reduction):
-    def place(x, axis=None, out=None, keepdims=False, **extra):
+    def place(x, axis=None, out=None, keepdims=False):
         if axis is None and x.axis is not None:
             return max_of(x)
         inner = _axes(x, axis, "argmax")
@@ -120,14 +148,18 @@ def place_of(reduction):
     return place
 
 
-def cumsum(x, axis=None, dtype=None, out=None):
-    """A running sum, as a product with a triangular matrix of ones."""
+def running(ufunc, x, axis=0, dtype=None, out=None):
+    """What ``ufunc.accumulate`` gives; a running sum as a product with a triangle of ones."""
     if axis is None or out is not None:
-        raise Untraceable("np.cumsum without an axis")
-    inner = x.feature_axis(axis, "cumsum")
-    n = x.node.shape[inner]
-    moved = np.moveaxis(x, axis, -1)
-    return np.moveaxis(matmul(moved, x.made(x.graph.literal(np.triu(np.ones((n, n)))))), -1, axis)
+        raise Untraceable(f"np.{ufunc.__name__}.accumulate without an axis")
+    n = x.node.shape[x.feature_axis(axis, "accumulate")]
+    if ufunc is np.add:
+        ones = x.made(x.graph.literal(np.triu(np.ones((n, n)))))
+        return np.moveaxis(matmul(np.moveaxis(x, axis, -1), ones), -1, axis)
+    if n > LONGEST:
+        raise Untraceable(f"np.{ufunc.__name__}.accumulate over {n} columns")
+    parts = np.split(x, n, axis) if n else []
+    return np.concatenate(list(itertools.accumulate(parts, ufunc)), axis) if n else x
 
 
 def norm_of(x, ord=None, axis=None, keepdims=False):

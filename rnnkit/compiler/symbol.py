@@ -6,57 +6,8 @@ import numbers
 
 import numpy as np
 
+from rnnkit.compiler.batch import BATCH, MixesRows, ReadsValues, Untraceable, batch_length, is_batch
 from rnnkit.compiler.graph import Graph, Node, View
-
-
-class Untraceable(TypeError):
-    """The tracer can't read this; the second road may. The message names what to write instead where there is such."""
-
-
-class ReadsValues(Untraceable):
-    """The step decides by the values of an array, in Python: the second road calls it with one row at a time."""
-
-
-class MixesRows(ValueError):
-    """The step lets one row of the batch see another."""
-
-
-class BatchSize:
-    """The length of the batch axis: a step may hand it on, as in ``reshape``, but not compute with it."""
-
-    def __repr__(self):
-        return "batch"
-
-    def __eq__(self, other):
-        if isinstance(other, BatchSize):
-            return True
-        raise MixesRows("the batch size can't be compared: a step treats every row alike, whatever the batch")
-
-    __hash__ = object.__hash__
-
-    def __index__(self):
-        raise Untraceable(
-            "the batch size was used as a number; write np.zeros_like, np.concatenate or np.where in place of an array "
-            "made by its length"
-        )
-
-    __int__ = __index__
-
-    def _refuse(self, *_):
-        raise MixesRows("the batch size stands in arithmetic: a step sees rows that have nothing to do with each other")
-
-    __float__ = _refuse
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _refuse
-    __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = __neg__ = __bool__ = _refuse
-    __le__ = __gt__ = __ge__ = _refuse
-
-    def __lt__(self, other):
-        if isinstance(other, int) and other == 0:
-            return False  # what np.broadcast_to asks before it takes the size as a number
-        return self._refuse()
-
-
-BATCH = BatchSize()
 
 
 class OverRows(np.lib.mixins.NDArrayOperatorsMixin):
@@ -89,12 +40,12 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     holds now, and an assignment into it goes to its base.
     """
 
-    __slots__ = ("_node", "_seen", "axis", "base", "dtype", "graph", "unsure", "view")
+    __slots__ = ("_node", "_seen", "axis", "base", "dtype", "graph", "shows", "unsure")
     __array_priority__ = 1000
 
     def __init__(self, graph: Graph, node: Node, axis: int | None, dtype, base: Symbol | None = None, view=None):
         self.graph, self._node, self.axis, self.dtype = graph, node, axis, dtype
-        self.base, self.view, self._seen = base, view, None if base is None else base.node
+        self.base, self.shows, self._seen = base, view, None if base is None else base.node
         self.unsure = False  # whether NumPy may or may not have copied for a reshape of this
 
     @property
@@ -102,7 +53,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         """What the array holds now."""
         if self.base is not None and self.base.node is not self._seen:
             self._seen = self.base.node
-            self._node = self.graph.view(self._seen, self.view)
+            self._node = self.graph.view(self._seen, self.shows)
         return self._node
 
     # What NumPy arrays have
@@ -129,7 +80,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     def __len__(self):
         if self.ndim and self.axis != 0:
             return self.node.shape[0]
-        raise Untraceable("len() of a batch; write the arrays as wholes, without a loop over rows")
+        return batch_length()
 
     def __iter__(self):
         return (self[i] for i in range(len(self)))
@@ -143,7 +94,10 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     __int__ = __index__ = __complex__ = __float__
 
     def __array__(self, *_, **__):
-        raise Untraceable("a function outside NumPy's protocols asks for the array's values")
+        raise Untraceable(
+            "a function that can't be traced asks for the array's values, as np.array, math's and most of scipy's do; "
+            "write np.stack, rk.softmax or the formula"
+        )
 
     def __array_ufunc__(self, ufunc, method, *args, **keywords):
         from rnnkit.compiler.numpy_functions import call_ufunc
@@ -161,10 +115,12 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         return pointwise(name, *args)
 
     def __getattr__(self, name):
-        from rnnkit.compiler.numpy_functions import METHODS
+        from rnnkit.compiler.numpy_functions import METHODS, call_rule
 
         if name in METHODS:
-            return lambda *args, **keywords: METHODS[name](self, *args, **keywords)
+            return lambda *args, **keywords: call_rule(name, METHODS[name], (self, *args), keywords)
+        if name.startswith("__"):
+            raise AttributeError(name)  # a protocol that isn't ours: Python and NumPy ask for many
         raise Untraceable(f"the array's attribute {name!r} can't be traced")
 
     # Making others
@@ -224,7 +180,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         shape = list(shape)
         if self.axis is None:
             return self._reshaped(_filled(shape, self.node.size), None)
-        at = [i for i, n in enumerate(shape) if isinstance(n, BatchSize)]
+        at = [i for i, n in enumerate(shape) if is_batch(n)]
         if not at:
             if len(shape) == 1 and self.node.size == 1:
                 return self._reshaped((), 0)
@@ -243,7 +199,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
     def _reshaped(self, shape, axis) -> Symbol:
         # NumPy reshapes a part or a transpose by copying where it must, so that nobody may write there afterwards.
-        if self.base is not None and self.view.key[0] != "reshape":
+        if self.base is not None and self.shows.key[0] != "reshape":
             array = self
             while array is not None:
                 array.unsure, array = True, array.base
@@ -295,9 +251,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             elif isinstance(k, (np.ndarray, numbers.Integral, slice)):
                 if isinstance(k, np.ndarray):
                     arrays += 1
-                    if k.ndim != 1 and k.ndim != 0:
-                        raise Untraceable("an index array of more than one axis")
-                    kept += k.ndim
+                    kept += 1 if k.dtype == bool else k.ndim
                 elif isinstance(k, slice):
                     kept += 1
                 inner.append(k if isinstance(k, (slice, np.ndarray)) else int(k))
@@ -316,7 +270,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         if _is_condition(key):
             return self._choose(key, value)
         view, axis = self._part(self._key(key))
-        if isinstance(value, Symbol) and value.base is self and value.view.key == view.key:
+        if isinstance(value, Symbol) and value.base is self and value.shows.key == view.key:
             return None  # ``h[:, 0] += v`` has changed the part already, and puts it back
         inner = view.index(self.node.shape).shape
         shape = inner if axis is None else (*inner[:axis], BATCH, *inner[axis:])
@@ -345,7 +299,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         if self.base is None:
             self._node = node
         else:
-            self.base._write(self.view, node)
+            self.base._write(self.shows, node)
 
     def update(self, ufunc, other):
         """``h += other`` and its like."""

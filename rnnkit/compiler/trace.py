@@ -7,8 +7,10 @@ import sys
 
 import numpy as np
 
+from rnnkit.compiler.batch import MixesRows, Untraceable, UsesLength, rows_stand_for, standing_rows
 from rnnkit.compiler.graph import Graph, Node, evaluate
-from rnnkit.compiler.symbol import MixesRows, Symbol, Untraceable
+from rnnkit.compiler.lifting import lift
+from rnnkit.compiler.symbol import Symbol
 
 _TOLERANCE = 1e-5  # of each array's largest value: a graph that computes something else is off by far more
 
@@ -36,6 +38,19 @@ def trace(step, dtype, weights, constant_shapes=(), training=False) -> Graph:
     ValueError
         If the graph computes something else than the step.
     """
+    try:
+        return _trace(step, dtype, weights, constant_shapes, training)
+    except UsesLength as error:
+        shapes = (step.feature_shape, *step.state_shapes, *constant_shapes, *step.draws.values())
+        taken = {n for shape in (*shapes, *(w.shape for w in weights.values())) for n in shape}
+        try:
+            with rows_stand_for(next(n for n in range(127, 10**6, 2) if n not in taken)):
+                return _trace(step, dtype, weights, constant_shapes, training)
+        except Exception:
+            raise error from None
+
+
+def _trace(step, dtype, weights, constant_shapes, training):
     graph, watch = Graph(), _Watch(step)
     graph.locate = watch
 
@@ -56,14 +71,16 @@ def trace(step, dtype, weights, constant_shapes=(), training=False) -> Graph:
     except Untraceable as error:
         error.add_note(watch.place_of(error))
         raise
-    graph.output = _result(output, "output", step)
-    graph.states = tuple(_result(state, f"state {i}", step) for i, state in enumerate(states))
+    graph.output = _result(output, "output", step, given[0])
+    graph.states = tuple(_result(state, f"state {i}", step, given[0]) for i, state in enumerate(states))
     graph.names = watch.names()
     _check(graph, step, weights, constant_shapes, training)
     return graph
 
 
-def _result(value, what, step) -> Node:
+def _result(value, what, step, like) -> Node:
+    if isinstance(value, np.ndarray) and standing_rows() is not None:
+        value = lift(like, value)
     if not isinstance(value, Symbol):
         raise Untraceable(f"the {what} of {step.name!r} is {type(value).__name__}, made without the step's arrays")
     if value.axis != 0:

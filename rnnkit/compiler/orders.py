@@ -1,0 +1,63 @@
+"""Order among a symbol's features: sorting by counting, for as many columns as can be compared each with each."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnnkit.compiler.batch import Untraceable
+from rnnkit.compiler.reductions import LONGEST
+from rnnkit.compiler.symbol import Symbol
+
+
+def _ranks(x, axis):
+    """x with its axis last, and for each element how many stand before it; NaN stands last, as in NumPy."""
+    n = x.node.shape[x.feature_axis(axis, "sort")]
+    if n > LONGEST:
+        raise Untraceable(f"sorting {n} columns")
+    x = np.moveaxis(x, axis, -1)
+    this, other = x[..., :, None], x[..., None, :]
+    last, first = np.isnan(this), np.isnan(other)
+    tie = (this == other) | (last & first)
+    earlier = np.arange(n) < np.arange(n)[:, None]
+    before = (other < this) | (last & ~first) | (tie & earlier)
+    return x, before.sum(axis=-1)
+
+
+def _placed(values, ranks, axis):
+    n = ranks.node.shape[-1]
+    chosen = ranks[..., None, :] == np.arange(n)[:, None]
+    return np.moveaxis(np.sum(np.where(chosen, values, 0.0), axis=-1), -1, axis)
+
+
+def sort(x, axis=-1, kind=None, stable=None):
+    if axis is None:
+        raise Untraceable("np.sort without an axis")
+    x, ranks = _ranks(x, axis)
+    return _placed(x[..., None, :], ranks, axis)
+
+
+def argsort(x, axis=-1, kind=None, stable=None):
+    if axis is None:
+        raise Untraceable("np.argsort without an axis")
+    x, ranks = _ranks(x, axis)
+    return _placed(np.arange(x.node.shape[-1]), ranks, axis)
+
+
+def median(x, axis=None, keepdims=False):
+    if not isinstance(axis, int):
+        raise Untraceable("np.median along one axis")
+    ordered = np.moveaxis(sort(x, axis), axis, 0)
+    n = x.node.shape[x.feature_axis(axis, "median")]
+    middle = np.where(np.isnan(x).any(axis=axis), np.nan, (ordered[(n - 1) // 2] + ordered[n // 2]) / 2)
+    return np.expand_dims(middle, axis) if keepdims else middle
+
+
+def take_along_axis(x, indices, axis=-1):
+    """Elements at computed places, each found by comparing its place with all."""
+    if not isinstance(x, Symbol) or not isinstance(indices, Symbol) or axis is None:
+        raise Untraceable("np.take_along_axis of an array of the step, with an axis")
+    n = x.node.shape[x.feature_axis(axis, "take_along_axis")]
+    x, indices = np.moveaxis(x, axis, -1), np.moveaxis(indices, axis, -1)
+    places = np.where(indices < 0, indices + n, indices)
+    chosen = places[..., :, None] == np.arange(n)
+    return np.moveaxis(np.sum(np.where(chosen, x[..., None, :], 0.0), axis=-1), -1, axis)
