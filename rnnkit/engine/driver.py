@@ -15,7 +15,7 @@ from numba.extending import overload
 from rnnkit.cell import cell_name
 from rnnkit.declared import DeclaredCell
 from rnnkit.engine.jit_errors import CannotCompile, cannot_compile
-from rnnkit.engine.jit_step import OPTIONS, Jit, Live, names_type, plain, quietly
+from rnnkit.engine.jit_step import OPTIONS, Jit, Live, names_type, plain, quietly, read_only
 from rnnkit.engine.record import Record, Result
 from rnnkit.engine.threads import run_blocks
 
@@ -261,7 +261,7 @@ def jitted(cell, training, jit):
         )
 
         def arguments(cell):
-            return weights(*(plain(array) for array in cell.__dict__.get("_weights", {}).values()))
+            return weights(*(read_only(array) for array in cell.__dict__.get("_weights", {}).values()))
 
     else:
         live = Live(cell.call.__self__)

@@ -16,8 +16,14 @@ _NOT_THE_STEP = (os.path.dirname(numba.__file__), os.path.dirname(__file__))
 # What numba says, what that means, and what to write instead; the first that matches counts.
 _QUIET = "leave it out, floating-point warnings are off in a compiled step"
 _MEANINGS = (
+    (
+        r"(Cannot modify readonly) array",
+        "the step assigns into a weight or an array that it captured",
+        "assign into a copy",
+    ),
     (r"Use of unsupported NumPy function '([\w.]+)'", "numba does not know {0}", ""),
     (r"Unknown attribute '(\w+)' of type Module\(<module '([\w.]+)'", "numba does not know {1}.{0}", ""),
+    (r"Unknown attribute '(?:a_)?(\w+)' of type rnnkit_arrays", "the cell has no attribute {0!r}", ""),
     (r"NameError: (name '\w+' is not defined)", "{0}", ""),
     (
         r"Cannot unify (.+?) and (.+?) for '([\w$]+)",
@@ -31,7 +37,6 @@ _MEANINGS = (
     (r"del found at: (del \w+)", "{0}", "leave the del out"),
     (r"(the step assigns to .*)", "{0}", "carry what changes as a state"),
     (r"('[\w.]+' is a (?:dict|set))", "{0}", "use a tuple or an array"),
-    (r"(the (?:cell|module) .*has no attribute '\w+')", "{0}", ""),
     (r"(axis|keepdims) has to be a constant", "{0} is not a constant", "write the number itself"),
     (r"Unknown attribute '(\w+)' of type (.+)", "numba knows no attribute {0!r} of {1}", ""),
     (r"[Uu]nsupported opcode \((\w+)\)", "numba does not compile the Python instruction {0}", ""),
@@ -40,6 +45,11 @@ _MEANINGS = (
         r".*?found for signature:\s*>>> (.*)",
         "numba has no {0} for these arguments, {1}",
         "",
+    ),
+    (
+        r"Untyped global name '(\w+)'.*?<class '(?:dict|set)'>",
+        "numba takes no dict or set, {0!r}",
+        "use a tuple or an array",
     ),
     (r"Untyped global name '(\w+)'", "numba can't use the global {0!r}", ""),
     (r"[Cc]annot determine Numba type of (.*)", "numba can't use a value of {0}", ""),

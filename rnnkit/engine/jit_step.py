@@ -29,6 +29,13 @@ class Unsupported(errors.NumbaError):
     """Something in a step that can't be compiled, at a line that is known."""
 
 
+def read_only(array) -> np.ndarray:
+    """`plain`, and of one type for numba whether its owner may write to it or not."""
+    view = plain(array).view()
+    view.flags.writeable = False
+    return view
+
+
 @functools.cache
 def names_type(names: tuple[str, ...]) -> type:
     """A namedtuple type, one per tuple of names: numba takes two of the same name and fields for one."""
@@ -76,7 +83,7 @@ def _part(value):
 
 def _values(part, value):
     if part == "array":
-        return plain(value)
+        return read_only(value)
     if isinstance(part, Live):
         return part.values(value)
     return tuple(_values(p, v) for p, v in zip(part, value, strict=True))
@@ -189,8 +196,8 @@ class _Resolver:
             for statement in block.body:
                 if isinstance(statement, ir.SetAttr) and statement.target.name in self.objects:
                     raise Unsupported(f"the step assigns to the attribute {statement.attr!r}", statement.loc)
-                if isinstance(statement, ir.SetItem) and self.is_comparison(statement.index):
-                    statement = self.where_set(statement, body)
+                if isinstance(statement, ir.SetItem):
+                    statement = self.assigned(statement, body)
                 if isinstance(statement, ir.Assign):
                     self.assignment(statement, body)
                 if isinstance(statement, ir.Return):
@@ -223,8 +230,6 @@ class _Resolver:
             if keep:
                 statement.value = ir.Global(name, found, loc)
         else:
-            if isinstance(found, dict | set):
-                raise Unsupported(f"{name!r} is a {type(found).__name__}", loc)
             constant = self.jit.constant(found)
             if keep or constant is not found:
                 statement.value = ir.FreeVar(0, name, constant, loc)
@@ -240,8 +245,7 @@ class _Resolver:
         try:
             found = getattr(thing, name)
         except AttributeError:
-            what = "cell" if isinstance(base, Live) else f"module {thing.__name__}"
-            raise Unsupported(f"the {what} has no attribute {name!r}", value.loc) from None
+            return  # numba complains, unless the branch is one that it prunes
         if isinstance(base, Live) and name in base.parts:
             part = base.parts[name]
             if isinstance(part, Live):
@@ -273,10 +277,10 @@ class _Resolver:
             self.redirect(call, stand_ins.where_get, body)
             statement.value = call
 
-    def where_set(self, statement, body):
+    def assigned(self, statement, body):
         target, loc = statement.target, statement.loc
         call = ir.Expr.call(target, (target, statement.index, statement.value), (), loc)
-        self.redirect(call, stand_ins.where_set, body)
+        self.redirect(call, stand_ins.assign, body)
         return ir.Assign(call, target.scope.redefine("$rnnkit_nothing", loc), loc)
 
     def is_comparison(self, variable):

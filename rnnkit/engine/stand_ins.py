@@ -59,6 +59,11 @@ def logit(x):
     return math.log(x / (1 - x))
 
 
+@elementwise
+def where(condition, a, b):
+    return a if condition else b
+
+
 def _constant(value, what):
     """A Python value of a literal type; shapes must be known while the step is compiled."""
     if isinstance(value, types.Omitted):
@@ -259,36 +264,98 @@ def _matmul(a, b):
     return None
 
 
-def where_set(a, index, value):
+def concatenate(arrays, axis=0):
     _not_in_python()
 
 
-@overload(where_set, jit_options=OPTIONS)
-def _where_set(a, index, value):
-    """``a[index] = value`` after a comparison; numba's own takes a mask of one axis only."""
-    if not _is_mask(a, index):
+@overload(concatenate, prefer_literal=True, jit_options=OPTIONS)
+def _concatenate(arrays, axis=0):
+    """As NumPy's, also for a list that a loop has filled, for which numba has none."""
+    along = _constant(axis, "axis")
+    if not isinstance(arrays, types.List):
+        return lambda arrays, axis=0: np.concatenate(arrays, axis=along)
+    along %= arrays.dtype.ndim
+
+    def of_list(arrays, axis=0):
+        length = 0
+        for array in arrays:
+            length += array.shape[along]
+        joined = np.empty(tuple_setitem(arrays[0].shape, along, length), arrays[0].dtype)
+        start = 0
+        for array in arrays:
+            for i in np.ndindex(array.shape):
+                joined[tuple_setitem(i, along, start + i[along])] = array[i]
+            start += array.shape[along]
+        return joined
+
+    return of_list
+
+
+def assign(a, index, value):
+    _not_in_python()
+
+
+@overload(assign, jit_options=OPTIONS)
+def _assign(a, index, value):
+    """``a[index] = value``: numba's own takes a mask of one axis only, and over a second to compile."""
+    if _is_mask(a, index):
+        return _assign_by_mask(value)
+    if not isinstance(a, types.Array) or not isinstance(value, types.Array) or not _is_basic(index):
 
         def plainly(a, index, value):
             a[index] = value
 
         return plainly
-    if isinstance(value, types.Array):
 
-        def by_mask(a, index, value):
-            count = 0
-            for i in np.ndindex(a.shape):
-                if index[i]:
-                    a[i] = value[count]
-                    count += 1
+    def spread(a, index, value):
+        place, source = a[index], value.copy()
+        _check_spread(place.shape, source.shape)
+        for i in np.ndindex(place.shape):
+            place[i] = source[_spread_index(i, source.shape)]
 
-    else:
+    return spread
+
+
+def _assign_by_mask(value):
+    if not isinstance(value, types.Array):
 
         def by_mask(a, index, value):
             for i in np.ndindex(a.shape):
                 if index[i]:
                     a[i] = value
 
-    return by_mask
+        return by_mask
+
+    def by_mask_in_order(a, index, value):
+        count = 0
+        for i in np.ndindex(a.shape):
+            if index[i]:
+                a[i] = value[count]
+                count += 1
+
+    return by_mask_in_order
+
+
+@numba.njit
+def _check_spread(shape, source):
+    for d in range(len(source)):
+        if source[d] not in (1, shape[len(shape) - len(source) + d]):
+            raise ValueError("could not broadcast an array into the shape that it is assigned to")
+
+
+@numba.njit(inline="always")
+def _spread_index(index, shape):
+    own = shape
+    for d in range(len(shape)):
+        own = tuple_setitem(own, d, index[len(index) - len(shape) + d] if shape[d] > 1 else 0)
+    return own
+
+
+def _is_basic(index):
+    """Whether an index gives a view of at least one axis."""
+    parts = index.types if isinstance(index, types.BaseTuple) else (index,)
+    views = [isinstance(part, types.SliceType | types.EllipsisType) for part in parts]
+    return any(views) and all(v or isinstance(part, types.Integer) for v, part in zip(views, parts, strict=True))
 
 
 def where_get(a, index):
@@ -308,10 +375,18 @@ def _is_mask(a, index):
     return arrays and index.dtype == types.boolean and index.ndim == a.ndim > 1
 
 
-@numba.njit
 def _plain(a):
-    """float64 in C order, which BLAS takes; no copy of what is so already."""
-    return np.ascontiguousarray(np.asarray(a, np.float64))
+    _not_in_python()
+
+
+@overload(_plain, inline="always")
+def _plain_array(a):
+    """float64 in C order, which BLAS takes."""
+    if a.dtype != types.float64:
+        return lambda a: np.ascontiguousarray(a).astype(np.float64)
+    if a.layout != "C":
+        return lambda a: np.ascontiguousarray(a)
+    return lambda a: a
 
 
 # Methods of arrays: replaced where they are called with arguments, since numba's own take none.
@@ -335,7 +410,7 @@ OF_SEVERAL = {np.concatenate, np.stack, np.hstack, np.vstack, np.dstack, np.colu
 def _known() -> dict:
     known = {getattr(np, name): stand_in for name, stand_in in METHODS.items()}
     known |= {np.amax: largest, np.amin: smallest, np.linalg.norm: norm}
-    known |= {np.matmul: matmul, np.dot: matmul, operator.matmul: matmul}
+    known |= {np.where: where, np.concatenate: concatenate, np.matmul: matmul, np.dot: matmul, operator.matmul: matmul}
     known |= {functions.sigmoid: sigmoid, functions.softplus: softplus, functions.log_sigmoid: log_sigmoid}
     known |= {functions.erf: erf, functions.softmax: softmax, functions.log_softmax: log_softmax}
     return known
