@@ -263,3 +263,13 @@ def test_dropout_keeps_the_mean_and_its_input():
     kept[:] = 0
     assert (x == 1).all()
     assert not rk.Dropout(1)(x, training=True).any()
+
+
+def test_no_rows_reset_nothing():
+    layer = rk.LSTM(3, stateful=True)
+    layer.reset_states(rows=[])
+    assert layer.states is None
+    layer(X)
+    before = layer.states
+    layer.reset_states(rows=[])
+    same(layer.states, before)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import html
 import inspect
 import numbers
 import re
@@ -12,66 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.cell import frozen
 from rnnkit.layers import edge
 from rnnkit.layers.execution import build_lock
-
-
-class Text(str):
-    """A string that shows its lines, not its quotes, where a session echoes it."""
-
-    __slots__ = ()
-
-    def __repr__(self):
-        return str(self)
-
-
-class Weights(Mapping):
-    """A layer's weights by name: read-only arrays, replaced by assignment.
-
-    ``weights["kernel"] = values`` copies, checks the shape and casts; there is no other way to change a weight.
-    """
-
-    def __init__(self, layer: Layer):
-        self._layer = layer
-
-    def __getitem__(self, name) -> np.ndarray:
-        arrays = self._layer._arrays()
-        if name not in arrays:
-            raise UnknownWeight(name, arrays)
-        return arrays[name]
-
-    def __setitem__(self, name, values):
-        arrays = self._layer._arrays()
-        if name not in arrays:
-            raise UnknownWeight(name, arrays)
-        self._layer._put_arrays({name: _like(arrays[name], values, name)})
-
-    def __iter__(self):
-        return iter(self._layer._arrays())
-
-    def __len__(self):
-        return len(self._layer._arrays())
-
-    def __repr__(self):
-        inside = ", ".join(f"{name!r}: {array.dtype} {array.shape}" for name, array in self.items())
-        return f"{{{inside}}}"
-
-
-class UnknownWeight(ValueError, KeyError):
-    """A weight that doesn't exist; a KeyError too, as mappings promise."""
-
-    def __init__(self, name, arrays):
-        super().__init__(f"expected a weight among {', '.join(arrays) or 'none (not built yet)'}; got {name!r}")
-
-    __str__ = Exception.__str__
-
-
-def _like(old: np.ndarray, values, name: str) -> np.ndarray:
-    values = edge.array(values, f"weight {name!r}")
-    if values.shape != old.shape:
-        raise ValueError(f"expected weight {name!r} of shape {old.shape}, got {values.shape}")
-    return frozen(values, old.dtype)
+from rnnkit.layers.faces import Text, show_shape, table_of
+from rnnkit.layers.weights import Weights, like
 
 
 def seed_sequence(seed) -> np.random.SeedSequence:
@@ -261,7 +204,7 @@ class Layer:
             raise ValueError(
                 f"expected {len(arrays)} weights ({', '.join(arrays) or 'none'}), got {len(weights)}{hint}"
             )
-        new = {name: _like(old, value, name) for (name, old), value in zip(arrays.items(), weights, strict=True)}
+        new = {name: like(old, value, name) for (name, old), value in zip(arrays.items(), weights, strict=True)}
         self._put_arrays(new)
 
     def _is_built(self) -> bool:
@@ -367,26 +310,10 @@ class Layer:
 
     def _repr_html_(self):
         built = self._is_built()
-        facts = [("shape", self._shape_line())]
-        if built:
-            facts.append(("parameters", f"{self.count_params():,}"))
-        if self.dtype is not None:
-            facts.append(("dtype", self.dtype.name))
-        if road := self._road_line():
-            facts.append(("road", road))
-        lines = "".join(f"<tr><th>{k}</th><td colspan=2>{html.escape(v)}</td></tr>" for k, v in facts)
-        arrays = self._arrays() if built else {}
-        rows = "".join(
-            f"<tr><td>{html.escape(name)}</td><td>{array.shape}</td><td>{array.dtype}</td></tr>"
-            for name, array in arrays.items()
-        )
-        table = f"<tr><th>weight</th><th>shape</th><th>dtype</th></tr>{rows}" if rows else ""
-        title = f"<strong>{html.escape(self.name)}</strong> <code>{html.escape(repr(self))}</code>"
-        return f"<div>{title}<table>{lines}{table}</table></div>"
-
-
-def show_shape(shape) -> str:
-    """A shape, or several, for people: a dash for open sizes."""
-    if isinstance(shape, (list, tuple)) and shape and all(size is None or isinstance(size, int) for size in shape):
-        return "(" + ", ".join("–" if size is None else str(size) for size in shape) + ")"
-    return ", ".join(show_shape(part) for part in shape)
+        facts = {
+            "shape": self._shape_line(),
+            "parameters": f"{self.count_params():,}" if built else "",
+            "dtype": "" if self.dtype is None else self.dtype.name,
+            "road": self._road_line(),
+        }
+        return table_of(self.name, repr(self), facts, self._arrays() if built else {})

@@ -10,8 +10,9 @@ from rnnkit.engine.record import Record
 from rnnkit.functions import activation, activation_name, linear
 from rnnkit.initializers import initializer, initializer_config
 from rnnkit.layers import edge
-from rnnkit.layers.base import Layer, Text
+from rnnkit.layers.base import Layer
 from rnnkit.layers.execution import Execution
+from rnnkit.layers.faces import Text
 from rnnkit.sizes import positive_integer
 
 

@@ -103,7 +103,7 @@ class Execution:
         if not self.executors:
             wait = " with its constants" if self.step.takes_constants else ""
             return f"{self.step.name}: no road chosen yet; it is at the first call{wait}"
-        return "\n\n".join(executor.explain(source=source) for executor in self.executors.values())
+        return "\n\n".join(executor.explain(source=source) for executor in list(self.executors.values()))
 
 
 def declared_output_shape(cell) -> tuple[int, ...]:

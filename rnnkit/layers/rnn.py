@@ -11,8 +11,9 @@ from rnnkit.cell import Cell, as_cell, call_initial, prepare
 from rnnkit.configuration import deserialize, serialize
 from rnnkit.engine.record import Record, Result
 from rnnkit.layers import edge
-from rnnkit.layers.base import Layer, Text
+from rnnkit.layers.base import Layer
 from rnnkit.layers.execution import Execution, declared_output_shape
+from rnnkit.layers.faces import Text
 from rnnkit.layers.stacked import StackedRNNCells
 
 
@@ -179,7 +180,8 @@ class RNN(Layer):
         return result
 
     def _constants(self, constants, batch_size, dtype):
-        if not self.cell._takes("constants"):
+        takes = self._execution.step.takes_constants if self._execution else self.cell._takes("constants")
+        if not takes:
             raise ValueError(
                 f"expected no constants: the step of {self.cell!r} doesn't name them, got {len(constants)}"
             )
@@ -280,6 +282,8 @@ class RNN(Layer):
         rows = [operator.index(row) for row in np.atleast_1d(np.asarray(rows, dtype=object)).ravel()]
         if missing := [row for row in rows if not 0 <= row < count]:
             raise ValueError(f"expected rows below {count}, the batch size of the kept states, got {missing[0]}")
+        if not rows:
+            return self._kept
         kept = tuple(state.copy() for state in self._kept)
         for state, start in zip(kept, self._initial_states(count), strict=True):
             state[rows] = start[rows]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from rnnkit.configuration import deserialize, serialize
 from rnnkit.layers import edge
-from rnnkit.layers.base import Layer, Text, show_shape
+from rnnkit.layers.base import Layer
+from rnnkit.layers.faces import Text, show_shape
 
 
 class Sequential(Layer):

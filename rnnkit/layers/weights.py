@@ -1,0 +1,65 @@
+"""A layer's weights in a user's hands: a mapping of read-only arrays, replaced by assignment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from rnnkit.cell import frozen
+from rnnkit.layers import edge
+
+
+class Weights(Mapping):
+    """A layer's weights by name: read-only arrays, replaced by assignment.
+
+    ``weights["kernel"] = values`` copies, checks the shape and casts; there is no other way to change a weight.
+    """
+
+    def __init__(self, layer):
+        self._layer = layer
+
+    def __getitem__(self, name) -> np.ndarray:
+        arrays = self._layer._arrays()
+        if name not in arrays:
+            raise UnknownWeight(name, arrays)
+        return arrays[name]
+
+    def __setitem__(self, name, values):
+        arrays = self._layer._arrays()
+        if name not in arrays:
+            raise UnknownWeight(name, arrays)
+        self._layer._put_arrays({name: like(arrays[name], values, name)})
+
+    def __iter__(self):
+        return iter(self._layer._arrays())
+
+    def __len__(self):
+        return len(self._layer._arrays())
+
+    def __repr__(self):
+        inside = ", ".join(f"{name!r}: {array.dtype} {array.shape}" for name, array in self.items())
+        return f"{{{inside}}}"
+
+
+class UnknownWeight(ValueError, KeyError):
+    """A weight that doesn't exist; a KeyError too, as mappings promise."""
+
+    def __init__(self, name, arrays):
+        super().__init__(f"expected a weight among {', '.join(arrays) or 'none (not built yet)'}; got {name!r}")
+
+    __str__ = Exception.__str__
+
+
+def like(old: np.ndarray, values, name: str) -> np.ndarray:
+    """`values` as a frozen array to stand in the place of `old`.
+
+    Raises
+    ------
+    ValueError
+        For another shape.
+    """
+    values = edge.array(values, f"weight {name!r}")
+    if values.shape != old.shape:
+        raise ValueError(f"expected weight {name!r} of shape {old.shape}, got {values.shape}")
+    return frozen(values, old.dtype)
