@@ -34,8 +34,9 @@ demo: .venv/ready
 	@mkdir -p demo
 	$(BIN)/rnnkit forecast --output demo/forecast.csv --plot demo/forecast.png
 
+# Compiling takes most of the time, one core at a time: two processes share the work and what they compile.
 test: .venv/ready-dev
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 lint: .venv/ready-dev
 	$(BIN)/ruff check .

@@ -9,7 +9,7 @@ import pytest
 
 if kept := os.environ.get("RNNKIT_TEST_CACHE"):
     os.environ["RNNKIT_CACHE_DIR"] = kept
-else:
+elif "PYTEST_XDIST_WORKER" not in os.environ:  # workers inherit the folder of the process that started them
     # set before rnnkit is imported, and inherited by the processes that tests start
     os.environ["RNNKIT_CACHE_DIR"] = tempfile.mkdtemp(prefix="rnnkit-tests-")
     # a forked child ends by os._exit and so leaves the folder alone
