@@ -16,6 +16,7 @@ from rnnkit.engine.threads import get_num_threads, set_num_threads
 from rnnkit.functions import (
     elu,
     erf,
+    erfc,
     exponential,
     gelu,
     hard_sigmoid,
@@ -80,6 +81,7 @@ __all__ = [
     "eager",
     "elu",
     "erf",
+    "erfc",
     "exponential",
     "gelu",
     "get_num_threads",

@@ -1,8 +1,8 @@
 """Activation functions: on plain arrays, inside a step, and by name.
 
 Each takes an array of any shape and keeps its floating type (float32 stays float32); numbers work too. All are
-stable at both ends, without warnings. `sigmoid`, `softplus`, `log_sigmoid` and `erf` are primitives, which a step's
-symbolic arrays know by name; everything else is NumPy and these, so a step reads straight through it.
+stable at both ends, without warnings. `sigmoid`, `softplus`, `log_sigmoid`, `erf` and `erfc` are primitives, which a
+step's symbolic arrays know by name; everything else is NumPy and these, so a step reads straight through it.
 """
 
 import functools
@@ -71,6 +71,18 @@ def erf(x):
     return erf(x)
 
 
+@primitive
+def erfc(x):
+    """``1 - erf(x)``, with the digits of the upper tail.
+
+    >>> round(float(erfc(5.0)) * 1e12, 6)
+    1.53746
+    """
+    from scipy.special import erfc
+
+    return erfc(x)
+
+
 def linear(x):
     """The input as it is."""
     return x
@@ -107,7 +119,7 @@ def gelu(x):
     >>> round(float(gelu(1.0)), 6)
     0.841345
     """
-    return 0.5 * x * (1 + erf(x * 0.7071067811865476))
+    return 0.5 * x * erfc(x * -0.7071067811865476)  # 1 + erf would cancel in the lower tail
 
 
 def silu(x):

@@ -38,12 +38,6 @@ def _dear(name, evaluate, arity=1):
     return Operation(evaluate, f"{name}({operands})", dear=True)
 
 
-def _erfc(x):
-    from scipy.special import erfc
-
-    return erfc(x)
-
-
 OPERATIONS: dict[str, Operation] = {
     "add": Operation(np.add, "{0} + {1}"),
     "subtract": Operation(np.subtract, "{0} - {1}"),
@@ -76,7 +70,7 @@ OPERATIONS: dict[str, Operation] = {
     "softplus": _dear("softplus", functions.softplus),
     "log_sigmoid": _dear("log_sigmoid", functions.log_sigmoid),
     "erf": _dear("erf", functions.erf),
-    "erfc": _dear("erfc", _erfc),
+    "erfc": _dear("erfc", functions.erfc),
     "sqrt": _dear("sqrt", np.sqrt),
 }
 for _name in (

@@ -412,7 +412,7 @@ def _known() -> dict:
     known |= {np.amax: largest, np.amin: smallest, np.linalg.norm: norm}
     known |= {np.where: where, np.concatenate: concatenate, np.matmul: matmul, np.dot: matmul, operator.matmul: matmul}
     known |= {functions.sigmoid: sigmoid, functions.softplus: softplus, functions.log_sigmoid: log_sigmoid}
-    known |= {functions.erf: erf, functions.softmax: softmax, functions.log_softmax: log_softmax}
+    known |= {functions.erf: erf, functions.erfc: erfc, functions.softmax: softmax, functions.log_softmax: log_softmax}
     return known
 
 
