@@ -14,12 +14,15 @@ from numba.extending import overload
 
 from rnnkit.cell import cell_name
 from rnnkit.declared import DeclaredCell
+from rnnkit.engine.jit_content import content
 from rnnkit.engine.jit_errors import CannotCompile, cannot_compile
 from rnnkit.engine.jit_step import OPTIONS, Jit, Live, names_type, plain, quietly, read_only
 from rnnkit.engine.record import Record, Result
 from rnnkit.engine.threads import run_blocks
 
 _WORTH_THREADS = 64  # steps over all rows, below which handing work to another thread costs more than it saves
+_KEPT = 64  # compiled loops
+_loops: dict = {}
 _compiling = threading.RLock()  # numba's warnings are silenced process-wide meanwhile
 
 
@@ -66,7 +69,12 @@ class Driver:
         self.output_shape = step.output_shape(ones, training)
         self.draw_names = step.used_draws(ones, training)
         self.ends = list(itertools.accumulate((math.prod(s) for s in step.state_shapes), initial=0))
-        self.leaves = leaves(step.cell)
+        self.sizes = (
+            (1, *step.feature_shape),
+            tuple(self.ends),
+            tuple((1, *shape) for shape in step.state_shapes),
+        )
+        self.cells = [JitCell(cell, path, self.training) for path, cell in leaves(step.cell)]
         with _compiling:
             self._loop = self._compiled(weights, constant_shapes)
         self._verify(weights, constant_shapes)
@@ -96,7 +104,7 @@ class Driver:
 
         def block(start, stop):
             self._loop(
-                x, mask, states, last, outputs, trajectory, arrays, constants, draws,
+                x, mask, states, last, outputs, trajectory, self.sizes, arrays, constants, draws,
                 record.reverse, record.zero_masked, start, stop,
             )  # fmt: skip
 
@@ -118,63 +126,74 @@ class Driver:
     def _arrays(self, weights):
         """What the jitted step reads of every cell: its weights and its attributes that are arrays."""
         cells = [cell for _, cell in leaves(self.step.cell._bound(weights))]
-        return tuple(arguments(cell) for arguments, cell in zip(self.arguments, cells, strict=True))
+        return tuple(cell.arguments(bound) for cell, bound in zip(self.cells, cells, strict=True))
 
     def _compiled(self, weights, constant_shapes):
-        """The loop, compiled for one signature whatever the strides of its arrays."""
+        """The loop, compiled for this dtype whatever the sizes and strides; steps of the same content share it."""
+        text = self._text(len(constant_shapes))
+        key = (text, self.draw_names, *(content(cell.function, cell.known) for cell in self.cells))
+        value, trees = numba.from_dtype(self.dtype), self._trees(weights, constant_shapes)
+        given = types.Array(value, 3, "A", readonly=True)
+        mask = types.Array(types.boolean, 2, "A", readonly=True)
+        kept, three = types.Array(value, 2, "C"), types.Array(value, 3, "C")
+        signature = (given, mask, kept, kept, three, three, *map(numba.typeof, trees))
+        signature += (types.boolean, types.boolean, types.intp, types.intp)
         try:
-            row = self._row(len(constant_shapes))
-            loop = over_time(row)
-            value = numba.from_dtype(self.dtype)
-            given = types.Array(value, 3, "A", readonly=True)
-            mask = types.Array(types.boolean, 2, "A", readonly=True)
-            kept, three = types.Array(value, 2, "C"), types.Array(value, 3, "C")
-            trees = (
-                self._arrays(weights),
-                tuple(np.zeros((1, *shape)) for shape in constant_shapes),
-                tuple(np.zeros((1, *self.step.draws[name])) for name in self.draw_names),
-            )
-            signature = (given, mask, kept, kept, three, three, *map(numba.typeof, trees))
-            signature += (types.boolean, types.boolean, types.intp, types.intp)
-            quietly(lambda: loop.compile(signature))
-            loop.disable_compile()
-            return loop
-        except CannotCompile:
-            raise
+            loop = _loops.get(key) or over_time(self._row(text))
+            if signature not in loop.signatures:
+                loop.disable_compile(False)
+                quietly(lambda: loop.compile(signature))
+                loop.disable_compile()
         except Exception as error:  # numba fails in many ways on what it can't compile
-            raise cannot_compile(error, function_of(self.leaves[0][1])) from error
+            raise cannot_compile(error, self.cells[0].function) from error
+        if len(_loops) >= _KEPT and key not in _loops:
+            _loops.pop(next(iter(_loops)))
+        return _loops.setdefault(key, loop)
 
-    def _row(self, constant_count):
-        """One step of one row, from generated text: it hands each cell its states, weights and draws, and stores."""
-        jit, shapes, ends = Jit(), self.step.state_shapes, self.ends
-        names = {"store": store, "entry": entry}
+    def _trees(self, weights, constant_shapes):
+        """Arguments of the kinds that a call has."""
+        return (
+            self.sizes,
+            self._arrays(weights),
+            tuple(np.zeros((1, *shape)) for shape in constant_shapes),
+            tuple(np.zeros((1, *self.step.draws[name])) for name in self.draw_names),
+        )
+
+    def _text(self, constant_count):
+        """The function of one step of one row: it hands each cell its states, arrays and draws, and stores."""
+        rows = "".join(f"constants[{i}][b : b + 1], " for i in range(constant_count))
         lines = [
-            "def row(b, x, state, arrays, constants, draws, output, new):",
-            f"    y = x.reshape({_shape(self.step.feature_shape)})",
-            f"    constants = ({''.join(f'constants[{i}][b : b + 1], ' for i in range(constant_count))})",
+            "def row(b, x, state, sizes, arrays, constants, draws, output, new):",
+            "    features, ends, shapes = sizes",
+            "    y = x.reshape(features)",
+            f"    constants = ({rows})",
         ]
-        self.arguments, at = [], 0
-        for k, (path, cell) in enumerate(self.leaves):
-            own = range(at, at + len(cell._states().shapes))
-            at = own.stop
-            drawn = [i for i, name in enumerate(self.draw_names) if name.rpartition("/")[0] == path]
-            names[f"draws_{k}"] = names_type(tuple(self.draw_names[i].rpartition("/")[2] for i in drawn))
-            names[f"step_{k}"], roles, arguments = jitted(cell, self.training, jit)
-            self.arguments.append(arguments)
-            slices = ", ".join(f"draws[{i}][b : b + 1]" for i in drawn)
-            states = "".join(f"state[{ends[i]} : {ends[i + 1]}].reshape({_shape(shapes[i])}), " for i in own)
+        first = 0
+        for k, cell in enumerate(self.cells):
+            own = range(first, first := first + cell.state_count)
+            drawn = ", ".join(f"draws[{i}][b : b + 1]" for i in self._drawn(cell))
             given = {
                 "arrays": f"arrays[{k}]",
                 "x": "y",
-                "states": f"({states})",
+                "states": "".join(f"state[ends[{i}] : ends[{i + 1}]].reshape(shapes[{i}]), " for i in own).join("()"),
                 "constants": "constants",
-                "draws": f"draws_{k}({slices})",
+                "draws": f"draws_{k}({drawn})",
             }
-            call = ", ".join(f"{name}={given[role]}" for name, role in roles.items())
+            call = ", ".join(f"{name}={given[role]}" for name, role in cell.roles.items())
             lines.append(f"    y, states = step_{k}({call})")
-            lines += [f"    store(new[{ends[i]} : {ends[i + 1]}], entry(states, {n}))" for n, i in enumerate(own)]
-        lines.append("    store(output, y)")
-        exec(compile("\n".join(lines), "<rnnkit row>", "exec"), names)
+            lines += [f"    store(new[ends[{i}] : ends[{i + 1}]], entry(states, {n}))" for n, i in enumerate(own)]
+        return "\n".join([*lines, "    store(output, y)"])
+
+    def _drawn(self, cell):
+        """Which of the draws are the cell's."""
+        return [i for i, name in enumerate(self.draw_names) if name.rpartition("/")[0] == cell.path]
+
+    def _row(self, text):
+        jit, names = Jit(), {"store": store, "entry": entry}
+        for k, cell in enumerate(self.cells):
+            names[f"step_{k}"] = jit.function(cell.function, cell.known)
+            names[f"draws_{k}"] = names_type(tuple(self.draw_names[i].rpartition("/")[2] for i in self._drawn(cell)))
+        exec(compile(text, "<rnnkit row>", "exec"), names)
         return numba.njit(names["row"], **OPTIONS)
 
     def _verify(self, weights, constant_shapes):
@@ -240,38 +259,37 @@ def leaves(cell, path=""):
     return below
 
 
-def function_of(cell):
-    """The Python function that is the cell's step."""
-    function = type(cell).step if isinstance(cell, DeclaredCell) else getattr(cell.call, "__func__", cell.call)
-    if not isinstance(function, python_types.FunctionType):
-        raise CannotCompile(f"expected the step of {cell_name(cell)!r} to be a Python function, got {function!r}")
-    return function
+class JitCell:
+    """A cell as the driver sees it: its function, what is known of the parameters, and what is passed as the others."""
+
+    def __init__(self, cell, path, training):
+        self.path, self.state_count = path, len(cell._states().shapes)
+        self.declared = isinstance(cell, DeclaredCell)
+        function = type(cell).step if self.declared else getattr(cell.call, "__func__", cell.call)
+        if not isinstance(function, python_types.FunctionType):
+            raise CannotCompile(f"expected the step of {cell_name(cell)!r} to be a Python function, got {function!r}")
+        self.function, code = function, function.__code__
+        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        self.known = {"training": training} if cell._takes("training") else {}
+        self.roles = {name: name for name in ("constants", "draws") if cell._takes(name)}
+        if self.declared:
+            self.known |= cell.hyperparameters
+            self.weights = names_type(tuple(_weights_of(cell)))
+            first = ("x", "states", "arrays") if cell.spec.takes_weights else ("x", "states")
+        else:
+            self.live = self.known[names[0]] = Live(cell.call.__self__)
+            first = ("arrays", "x", "states")
+        self.roles |= dict(zip(names, first, strict=False))
+
+    def arguments(self, cell):
+        """The arrays of a cell like this one."""
+        if self.declared:
+            return self.weights(*(read_only(array) for array in _weights_of(cell).values()))
+        return self.live.values(cell.call.__self__)
 
 
-def jitted(cell, training, jit):
-    """A cell's step jitted, what is passed as which of its parameters, and what reads its arrays from such a cell."""
-    function, known = function_of(cell), {"training": training} if cell._takes("training") else {}
-    names = function.__code__.co_varnames[: function.__code__.co_argcount + function.__code__.co_kwonlyargcount]
-    roles = {name: name for name in ("constants", "draws") if cell._takes(name)}
-    if isinstance(cell, DeclaredCell):
-        known |= cell.hyperparameters
-        weights = names_type(tuple(cell.__dict__.get("_weights", {})))
-        roles |= dict(
-            zip(names, ("x", "states", "arrays") if cell.spec.takes_weights else ("x", "states"), strict=False)
-        )
-
-        def arguments(cell):
-            return weights(*(read_only(array) for array in cell.__dict__.get("_weights", {}).values()))
-
-    else:
-        live = Live(cell.call.__self__)
-        known[names[0]] = live
-        roles |= dict(zip(names, ("arrays", "x", "states"), strict=False))
-
-        def arguments(cell):
-            return live.values(cell.call.__self__)
-
-    return jit.function(function, known), roles, arguments
+def _weights_of(cell):
+    return cell.__dict__.get("_weights", {})
 
 
 def _agree(found, expected, tolerance):
@@ -285,11 +303,6 @@ def _agree(found, expected, tolerance):
         if (finite[0] != finite[1]).any() or (np.abs(a[both] - b[both]) > tolerance * scale).any():
             return False
     return True
-
-
-def _shape(shape):
-    """The text of a row's shape."""
-    return repr((1, *shape))
 
 
 def entry(states, index):
@@ -319,7 +332,7 @@ def over_time(row):
 
     @numba.njit(nogil=True)
     def loop(
-        x, mask, states, last, outputs, trajectory, arrays, constants, draws, reverse, zero_masked, start, stop
+        x, mask, states, last, outputs, trajectory, sizes, arrays, constants, draws, reverse, zero_masked, start, stop
     ):  # fmt: skip
         length, features = x.shape[1:]
         given, output = np.empty(features), np.empty(last.shape[1])
@@ -334,7 +347,7 @@ def over_time(row):
                         given[i] = x[b, at, i]
                     for i in range(state.size):
                         state[i] = states[b, i]
-                    row(b, given, state, arrays, constants, draws, output, new)
+                    row(b, given, state, sizes, arrays, constants, draws, output, new)
                     for i in range(state.size):
                         states[b, i] = new[i]
                     for i in range(output.size):

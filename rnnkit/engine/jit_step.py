@@ -98,9 +98,14 @@ def plain(array, copy: bool = False) -> np.ndarray:
 
 
 # Functions of these are numba's business; all others that a step reaches are jitted with it.
-_NOT_JITTED = {"numpy", "scipy", "numba", *sys.stdlib_module_names}
+NOT_JITTED = {"numpy", "scipy", "numba", *sys.stdlib_module_names}
 _COMPARISONS = {operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne, operator.invert}
 _COMPARISONS |= {operator.and_, operator.or_, operator.xor}
+
+
+def library_of(function) -> str:
+    """The name of the package that a function comes from."""
+    return (function.__module__ or "").partition(".")[0]
 
 
 class Jit:
@@ -135,8 +140,7 @@ class Jit:
         if callable(value) and (found := stand_ins.stand_in_for(value)) is not None:
             return found
         if isinstance(value, types.FunctionType):
-            library = (value.__module__ or "").partition(".")[0]
-            return value if library in _NOT_JITTED else self.function(value)
+            return value if library_of(value) in NOT_JITTED else self.function(value)
         if isinstance(value, functools.partial) and isinstance(value.func, types.FunctionType) and not value.args:
             return self.function(value.func, value.keywords)
         if isinstance(value, np.ndarray) and value.dtype.kind == "f":

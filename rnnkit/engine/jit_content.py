@@ -1,0 +1,102 @@
+"""What a jitted step is made of, as a key: steps of the same content share what was compiled."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import types
+from collections.abc import Iterator
+
+import numpy as np
+
+from rnnkit.engine import stand_ins
+from rnnkit.engine.jit_step import NOT_JITTED, Live, library_of
+
+
+class Same:
+    """An object that equals itself only, and is kept alive so that nothing else gets its identity."""
+
+    def __init__(self, thing):
+        self.thing = thing
+
+    def __eq__(self, other):
+        return isinstance(other, Same) and self.thing is other.thing
+
+    def __hash__(self):
+        return id(self.thing)
+
+
+def content(function, known) -> tuple:
+    """Code, constants and all that a function reaches by name, as it stands now.
+
+    Parameters
+    ----------
+    function : function
+    known : dict of str to Live or constant
+        As for `Jit.function`.
+    """
+    return _Reader().function(function, known)
+
+
+class _Reader:
+    """One walk; `seen` ends it where functions call each other."""
+
+    def __init__(self):
+        self.seen: dict = {}
+
+    def function(self, function, known=None):
+        known = known or {}
+        key = (function, *((name, id(value)) for name, value in known.items()))
+        if key in self.seen:
+            return ("again", self.seen[key])
+        self.seen[key] = len(self.seen)
+        code = function.__code__
+        names = sorted(set(_names(code)))
+        reached = [(name, function.__globals__[name]) for name in names if name in function.__globals__]
+        reached += zip(code.co_freevars, (cell.cell_contents for cell in function.__closure__ or ()), strict=True)
+        reached += [("default", value) for value in function.__defaults__ or ()]
+        reached += (function.__kwdefaults__ or {}).items()
+        return (code, *((name, self.value(value, names)) for name, value in (*reached, *known.items())))
+
+    def value(self, value, names):
+        if value is None or isinstance(value, bool | int | float | complex | str | bytes | np.generic):
+            return (type(value), repr(value))
+        if type(value) in (list, tuple):
+            return (type(value), *(self.value(item, names) for item in value))
+        if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+            return (value.dtype.str, value.shape, hashlib.sha256(np.ascontiguousarray(value)).hexdigest())
+        if isinstance(value, functools.partial) and isinstance(value.func, types.FunctionType):
+            return ("partial", self.function(value.func, value.keywords))
+        if isinstance(value, types.FunctionType) and stand_ins.stand_in_for(value) is None:
+            return Same(value) if library_of(value) in NOT_JITTED else self.function(value)
+        if isinstance(value, Live):
+            return (Same(value.made), self.attributes(value, value.thing, names))
+        if isinstance(value, types.ModuleType) and value.__name__.partition(".")[0] not in NOT_JITTED:
+            return (Same(value), self.attributes(value, value, names))
+        return Same(value)  # what else numba takes stays as it is
+
+    def attributes(self, owner, thing, names):
+        """What a function may mean by its names behind a module or a live object."""
+        key = (id(thing), tuple(names))
+        if key in self.seen:
+            return ("again", self.seen[key])
+        self.seen[key] = len(self.seen)
+        parts = []
+        for name in names:
+            value = getattr(thing, name, None)
+            part = owner.parts.get(name) if isinstance(owner, Live) else None
+            if part is not None:
+                parts.append((name, self.value(part, names) if isinstance(part, Live) else "argument"))
+            elif isinstance(value, types.MethodType) and isinstance(owner, Live):
+                parts.append((name, self.function(value.__func__, {value.__func__.__code__.co_varnames[0]: owner})))
+            else:
+                parts.append((name, self.value(value, names)))
+        return tuple(parts)
+
+
+def _names(code) -> Iterator[str]:
+    """Names of globals and attributes in a function and the functions inside it."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _names(constant)
