@@ -112,8 +112,8 @@ def resized(a, shape):
     return np.tanh(flat[:, np.arange(n) % flat.shape[1]]).reshape(-1, *shape)
 
 
-def random_step(seed, length=9):
-    """The same step at every call; arrays stay small."""
+def random_step(seed, length=9, shapes=((4,), (2, 3)), largest=64):
+    """The same step at every call, for two states of these shapes; arrays stay small."""
 
     def step(x, states, w):
         rng = np.random.default_rng(seed)
@@ -121,8 +121,8 @@ def random_step(seed, length=9):
         for _ in range(length):
             a = pool[-1] if rng.random() < 0.6 else pool[rng.integers(len(pool))]
             new = OPERATIONS[rng.integers(len(OPERATIONS))](rng, a, pool)
-            if new.ndim <= 4 and np.prod(new.shape[1:]) <= 64:
+            if new.ndim <= 4 and np.prod(new.shape[1:]) <= largest:
                 pool.append(new)
-        return pool[-1], [resized(pool[-1], (4,)), resized(pool[-2], (2, 3)) + 0.5 * states[1]]
+        return pool[-1], [resized(pool[-1], shapes[0]), resized(pool[-2], shapes[1]) + 0.5 * states[1]]
 
     return step

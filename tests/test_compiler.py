@@ -437,6 +437,31 @@ def test_products_and_sums(form):
     assert Read(step, states=((3, 4),), weights=shapes).agrees()
 
 
+# Long steps
+
+
+def test_layers_of_shifts_are_not_unfolded():
+    def step(x, states, w):
+        h = states[0]
+        for layer in range(12):
+            h = 0.6 * h + 0.4 * h[:, np.random.default_rng(layer).permutation(16)]
+        return h, [h]
+
+    read = Read(step, states=((16,),))
+    assert sum(len(loop.values) for loop in read.plan.stages) < 400  # each with all below it: 2 ** 12
+    assert read.agrees()
+
+
+def test_a_long_pointwise_step():
+    def step(x, states, w):
+        v, u = states
+        for _ in range(100):
+            v = v + 0.01 * (0.04 * v**2 - v + x - u)
+        return v, [v, u + 0.1 * v]
+
+    assert Read(step, states=((4,), (4,))).agrees()
+
+
 # Corners of a plan
 
 

@@ -27,7 +27,10 @@ def choose(step, dtype, weights, constant_shapes=(), training=False):
     try:
         return compile_step(step, dtype, weights, constant_shapes, training)
     except Untraceable as error:
-        return _second_road(step, dtype, weights, constant_shapes, training, error)
+        reason = error
+    except RecursionError:
+        reason = Untraceable("the step is too long to be read as a whole; write its inner loop shorter")
+    return _second_road(step, dtype, weights, constant_shapes, training, reason)
 
 
 def compile_step(step, dtype, weights, constant_shapes=(), training=False):

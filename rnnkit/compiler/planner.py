@@ -14,6 +14,7 @@ from rnnkit.compiler.operations import OPERATIONS, REDUCTIONS
 from rnnkit.compiler.plan import BLOCK, CALL, ONCE, STEP, Buffer, Loop, Plan, Product, section_of
 
 _LEAVES = ("x", "state", "constant", "draw")
+_MOST_PLACES = 8  # a value that one loop needs shifted in more ways is kept: each layer of shifts doubles their number
 
 
 @dataclass(eq=False)
@@ -32,6 +33,7 @@ class _Root:
     level: int = 0
     reads: dict = field(default_factory=dict)
     computed: dict = field(default_factory=dict)
+    places: dict = field(default_factory=dict)
 
 
 class Planner:
@@ -117,7 +119,7 @@ class Planner:
         self.roots = self._make_roots()
         missing: set[int] = set()
         for root in self.roots:
-            root.reads, root.computed = {}, {}
+            root.reads, root.computed, root.places = {}, {}, {}
             if root.inner and root.reduction is None:
                 for arg in root.node.args:
                     self._explore(root, arg, spread(arg, root.node)[root.index], missing)
@@ -220,7 +222,12 @@ class Planner:
             missing.add(node.id)
         else:
             key = node.id, index.tobytes()
-            if key not in root.computed:
+            if key in root.computed:
+                return
+            places = root.places[node.id] = root.places.get(node.id, 0) + 1
+            if places > _MOST_PLACES:
+                missing.add(node.id)
+            else:
                 root.computed[key] = node, index
                 for arg in node.args:
                     self._explore(root, arg, spread(arg, node)[index], missing)
