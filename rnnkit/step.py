@@ -33,7 +33,12 @@ class Step:
         cell = self.cell._bound(weights)
 
         def advance(x, states, constants=(), draws=MappingProxyType({}), training=False):
-            output, new = cell._advance(x, tuple(states), tuple(constants), training, draws)
+            try:
+                output, new = cell._advance(x, tuple(states), tuple(constants), training, draws)
+            except IndexError as error:
+                if self.takes_constants and not len(constants):
+                    raise ValueError(f"expected constants, which the step of {self.name!r} takes; got none") from error
+                raise
             return self._check(output, new)
 
         return self._row_by_row(advance) if self.by_row else advance
@@ -63,6 +68,7 @@ class Step:
 
     def __call__(self, x, states, weights, constants=(), draws=MappingProxyType({}), training=False):
         """One step with these weights: ``(output, tuple of new states)``."""
+        """One step with these weights, as `bind` gives it."""
         return self.bind(weights)(x, states, constants, draws, training)
 
     def _check(self, output, new):
