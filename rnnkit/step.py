@@ -68,7 +68,6 @@ class Step:
 
     def __call__(self, x, states, weights, constants=(), draws=MappingProxyType({}), training=False):
         """One step with these weights: ``(output, tuple of new states)``."""
-        """One step with these weights, as `bind` gives it."""
         return self.bind(weights)(x, states, constants, draws, training)
 
     def _check(self, output, new):
