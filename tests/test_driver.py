@@ -254,6 +254,47 @@ def test_a_stack_chains_its_cells():
     assert_same(driver.run(record), Eager(step).run(record), 1e-12)
 
 
+def test_cells_inside_a_cell():
+    class Inner(rk.Cell):
+        def __init__(self, gain):
+            super().__init__()
+            self.gain, self.state_size = gain, 2
+
+        def build(self, input_shape):
+            self.kernel = self.add_weight((input_shape[-1], 2))
+            self.built = True
+
+        def call(self, inputs, states):
+            return self.gain * (inputs @ self.kernel) + states[0], states
+
+    class Outer(rk.Cell):
+        state_size = 2
+
+        def __init__(self):
+            super().__init__()
+            self.cells, self.last = [Inner(1.0), Inner(3.0)], Inner(0.5)
+
+        def build(self, input_shape):
+            for cell in (*self.cells, self.last):
+                prepare(cell, input_shape, np.float64, np.random.default_rng(7))
+            self.built = True
+
+        def call(self, inputs, states):
+            first, _ = self.cells[0].call(inputs, states)
+            second, _ = self.cells[1].call(inputs, states)
+            third, new = self.last.call(inputs, states)
+            return first + second, [np.tanh(third + new[0])]
+
+    step = built(Outer())
+    driver = Driver(step, np.float64, step.cell.weights)
+    record = record_for(step, np.float64)
+    assert_same(driver.run(record), Eager(step).run(record), 1e-12)
+    other = Outer()
+    other.cells[1].gain = 2.0
+    step = built(other)
+    assert_same(Driver(step, np.float64, other.weights).run(record), Eager(step).run(record), 1e-12)
+
+
 def test_draws_are_rows_too():
     @rk.cell(
         states={"h": 3},

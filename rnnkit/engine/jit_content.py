@@ -86,12 +86,18 @@ class _Reader:
             value = getattr(thing, name, None)
             part = owner.parts.get(name) if isinstance(owner, Live) else None
             if part is not None:
-                parts.append((name, self.value(part, names) if isinstance(part, Live) else "argument"))
+                parts.append((name, self.argument(part, names)))
             elif isinstance(value, types.MethodType) and isinstance(owner, Live):
                 parts.append((name, self.function(value.__func__, {value.__func__.__code__.co_varnames[0]: owner})))
             else:
                 parts.append((name, self.value(value, names)))
         return tuple(parts)
+
+    def argument(self, part, names):
+        """Of an array nothing, its type is in the signature; of a cell in the cell, what is constant in it."""
+        if isinstance(part, list):
+            return tuple(self.argument(item, names) for item in part)
+        return self.value(part, names) if isinstance(part, Live) else part
 
 
 def _names(code) -> Iterator[str]:

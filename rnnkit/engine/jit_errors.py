@@ -35,6 +35,7 @@ _MEANINGS = (
     (r"'with \(context manager\)|[Cc]ontext.?manager", "a with statement", _QUIET),
     (r"Exception object cannot be stored|\btry\b|\bexcept\b", "a try statement", "test the condition with an if"),
     (r"del found at: (del \w+)", "{0}", "leave the del out"),
+    (r"(the step calls another declared cell.*)", "{0}", "write its equations here, or put the cells in a stack"),
     (r"(the step assigns to .*)", "{0}", "carry what changes as a state"),
     (r"('[\w.]+' is a (?:dict|set))", "{0}", "use a tuple or an array"),
     (r"(axis|keepdims) has to be a constant", "{0} is not a constant", "write the number itself"),

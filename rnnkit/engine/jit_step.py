@@ -19,6 +19,7 @@ from numba.core.ir_utils import build_definitions
 from numba.core.untyped_passes import InlineClosureLikes
 
 from rnnkit.cell import Cell
+from rnnkit.declared import DeclaredCell
 from rnnkit.engine import stand_ins
 
 # An index out of range is an error as in Python, and a division by zero is inf as in NumPy.
@@ -242,8 +243,16 @@ class _Resolver:
         name, base = value.attr, self.objects.get(value.value.name)
         target = statement.target.name
         if base is None:
+            if name == "reshape":
+                contiguous = value.value.scope.redefine("$rnnkit_contiguous", value.loc)
+                call = ir.Expr.call(value.value, (value.value,), (), value.loc)
+                self.redirect(call, stand_ins.contiguous, body)
+                body.append(ir.Assign(call, contiguous, value.loc))
+                value.value = contiguous
             if name in stand_ins.METHODS:
                 self.methods[target] = (stand_ins.METHODS[name], value.value, False)
+            return
+        if isinstance(base, list):
             return
         thing = base.thing if isinstance(base, Live) else base
         try:
@@ -252,10 +261,12 @@ class _Resolver:
             return  # numba complains, unless the branch is one that it prunes
         if isinstance(base, Live) and name in base.parts:
             part = base.parts[name]
-            if isinstance(part, Live):
+            if part != "array":
                 self.objects[target] = part
             value.attr = field(name)
         elif isinstance(base, Live) and isinstance(found, types.MethodType) and found.__self__ is thing:
+            if not hasattr(found.__func__, "__code__") or found.__func__ is DeclaredCell.call:
+                raise Unsupported(f"the step calls another declared cell by {name!r}", value.loc)
             method = self.jit.function(found.__func__, {found.__func__.__code__.co_varnames[0]: base})
             self.methods[target] = (method, value.value, True)
             statement.value = ir.FreeVar(0, name, method, value.loc)
@@ -276,6 +287,11 @@ class _Resolver:
             self.as_tuple(value.args[0])
 
     def getitem(self, statement, value, body):
+        parts, index = self.objects.get(value.value.name), self.only_definition(value.index)
+        if isinstance(parts, list) and isinstance(index, ir.Const) and isinstance(index.value, int):
+            if parts[index.value] != "array":
+                self.objects[statement.target.name] = parts[index.value]
+            return
         if self.is_comparison(value.index):
             call = ir.Expr.call(value.value, (value.value, value.index), (), value.loc)
             self.redirect(call, stand_ins.where_get, body)

@@ -375,6 +375,18 @@ def _is_mask(a, index):
     return arrays and index.dtype == types.boolean and index.ndim == a.ndim > 1
 
 
+def contiguous(a):
+    _not_in_python()
+
+
+@overload(contiguous, inline="always")
+def _contiguous(a):
+    """What numba's own reshape takes: an array in C order."""
+    if isinstance(a, types.Array) and a.layout != "C":
+        return lambda a: np.ascontiguousarray(a)
+    return lambda a: a
+
+
 def _plain(a):
     _not_in_python()
 
