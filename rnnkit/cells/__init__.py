@@ -1,9 +1,10 @@
 """Published cells, one per file: equations, weights and paper; `BUILT_IN` lists them for tests and benchmarks."""
 
+from rnnkit.cells.echo_state import ESNCell
 from rnnkit.cells.gru import GRUCell
 from rnnkit.cells.lstm import LSTMCell
 from rnnkit.cells.simple_rnn import SimpleRNNCell
 
-BUILT_IN = (SimpleRNNCell, GRUCell, LSTMCell)
+BUILT_IN = (SimpleRNNCell, GRUCell, LSTMCell, ESNCell)
 
-__all__ = ["BUILT_IN", "GRUCell", "LSTMCell", "SimpleRNNCell"]
+__all__ = ["BUILT_IN", "ESNCell", "GRUCell", "LSTMCell", "SimpleRNNCell"]

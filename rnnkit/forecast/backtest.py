@@ -148,6 +148,8 @@ def back_test(
             f"expected at least {needed_length(horizon, 1)} values for a back-test with a horizon of {horizon}; "
             f"got {len(values)}"
         )
+    values = np.array(values, dtype=np.float64)
+    values.flags.writeable = False  # a model that changed its history would change what it is judged by
     said: dict[str, list[np.ndarray]] = {name: [] for name in models}
     for origin in places:
         for name, model in models.items():

@@ -16,7 +16,7 @@ from rnnkit.forecast.scale import Scale
 from rnnkit.forecast.season import refined_period
 from rnnkit.layers.rnn import RNN
 
-STRENGTHS = tuple(10.0**power for power in range(-8, 3))
+STRENGTHS = tuple(10.0**power for power in (-8, -6, -4, -2, -1, 0, 1, 2))
 ROWS = 8192  # states held at a time: memory doesn't grow with the length of a series
 
 
@@ -43,8 +43,9 @@ class ESN:
 
     Jaeger (2001), "The echo state approach to analysing and training recurrent neural networks", equation 1 and
     section 3; Lukoševičius (2012), "A practical guide to applying echo state networks", sections 3.2 and 4. The ridge
-    strength is the one that does best on the last quarter of the training part when fitted on the rest; the readout is
-    then solved on all of it, in float64, from sums that are filled block by block (`NormalEquations`).
+    strength, and whether season terms join, is what does best on the third and the fourth quarter of the training part
+    after a fit to what comes before them; the readouts are then solved on all of it, in float64, from sums that are
+    filled block by block (`NormalEquations`).
 
     Parameters
     ----------
@@ -53,20 +54,25 @@ class ESN:
     units : int
         Size of the reservoir.
     season : int, optional
-        Period in steps: two harmonics of it join the readout's features.
+        Period in steps: two harmonics of it may join the readout's features. All series have the same phase at their
+        first step.
     spectral_radius, leak, input_scaling, bias_scaling, density
         The reservoir's, see `ESNCell`.
     washout : int
         First steps of each series that teach the readout nothing, while the reservoir forgets that it started at zero.
     ridge : float or sequence of float
-        The strength per row, or the strengths to choose from.
+        The strength, or the strengths to choose from.
     seed : int, optional
         Of the reservoir's weights: the same seed gives the same bits.
 
     Attributes
     ----------
+    layer : RNN
+        The reservoir.
     strength : float
         The ridge strength chosen by `fit`.
+    seasonal : bool
+        Whether `fit` chose to use season terms.
     readout : ndarray (features, horizon) of float64
         The weights ``w``.
 
@@ -96,20 +102,26 @@ class ESN:
     ):
         self.horizon = whole(horizon, "horizon", 1)
         self.season = None if season is None else whole(season, "season", 2)
+        self._harmonics = min(2, (self.season or 1) // 2)
         self.washout = whole(washout, "washout", 0)
-        self.strengths = np.atleast_1d(np.asarray(ridge, dtype=np.float64))
-        if self.strengths.ndim != 1 or not self.strengths.size or not (self.strengths >= 0).all():
+        strengths = np.atleast_1d(np.asarray(ridge, dtype=np.float64))
+        if strengths.ndim != 1 or not strengths.size or not (strengths >= 0).all():
             raise ValueError(f"expected ridge to be a strength of 0 or more, or a list of them; got {ridge!r}")
-        cell = ESNCell(
-            units,
-            spectral_radius=spectral_radius,
-            leak=leak,
-            input_scaling=input_scaling,
-            bias_scaling=bias_scaling,
-            density=density,
-            seed=seed,
-        )
-        self.layer = RNN(cell, return_sequences=True, return_state=True, dtype="float64")
+        self.strengths = sorted(strengths.tolist(), reverse=True)  # where nothing tells them apart, the strongest
+        self._reservoir = {
+            "units": units,
+            "spectral_radius": spectral_radius,
+            "leak": leak,
+            "input_scaling": input_scaling,
+            "bias_scaling": bias_scaling,
+            "density": density,
+            "seed": seed,
+        }
+        self._features = 0
+        self.layer = self._new_layer()
+
+    def _new_layer(self) -> RNN:
+        return RNN(ESNCell(**self._reservoir), return_sequences=True, return_state=True, dtype="float64")
 
     def fit(self, y, x=None) -> ESN:
         """Fit the readouts to one series, or to several at once.
@@ -139,7 +151,8 @@ class ESN:
             others = panel.others[panel.known]
             self._centre, self._width = others.mean(axis=0), others.std(axis=0)
             self._width[self._width == 0] = 1.0
-        self._features = panel.features
+        if panel.features != self._features:
+            self._features, self.layer = panel.features, self._new_layer()
         inputs, known = self._inputs(panel, scale), panel.known
         self._period = refined_period(inputs[:, :, 0], self.season) if self.season else 0.0
 
@@ -159,10 +172,10 @@ class ESN:
             raise ValueError(
                 f"expected values to learn from, after the washout of {self.washout} steps, for each of {self.horizon} "
                 f"leads; got none for lead {np.argmin(total.count) + 1} in {z.shape[1]} steps: give a longer series, "
-                f"a shorter horizon or a shorter washout"
+                f"fewer gaps, a shorter horizon or a shorter washout"
             )
-        self.strength = self._best_strength(parts[:4])
-        self.readout = total.solve(self.strength)
+        self.strength, self.seasonal = self._choice(parts[:4])
+        self.readout = total.solve(self._penalty(self.strength, self.seasonal))
         self._single, self._tail = panel.single, _tail(panel, scale, inputs, states)
         return self
 
@@ -226,6 +239,9 @@ class ESN:
             states = reached
         return self._forecast(_tail(panel, scale, inputs, states), panel.single, horizon)
 
+    def __repr__(self):
+        return f"ESN(horizon={self.horizon}, units={self._reservoir['units']}, season={self.season})"
+
     def _check_fitted(self):
         if not hasattr(self, "readout"):
             raise ValueError("expected a network that was fitted; call fit first")
@@ -248,24 +264,33 @@ class ESN:
 
     def _readable(self, inputs, times, states) -> np.ndarray:
         """What a readout sees of steps: 1, the inputs, the first two harmonics of the season, and the states."""
-        harmonics = range(1, 1 + min(2, (self.season or 1) // 2))
-        angles = [2 * np.pi * k * times[..., None] / self._period for k in harmonics]
+        angles = [2 * np.pi * k * times[..., None] / self._period for k in range(1, 1 + self._harmonics)]
         waves = [wave(angle) for angle in angles for wave in (np.sin, np.cos)]
         return np.concatenate([np.ones_like(inputs[..., :1]), inputs, *waves, states], axis=-1)
 
-    def _best_strength(self, quarters) -> float:
-        """The strength that does best where the third and the fourth quarter judge a fit to those before them.
+    def _penalty(self, strength, seasonal) -> np.ndarray:
+        """The ridge strength of each feature ``(features,)``."""
+        before, waves = 2 + self._features, 2 * self._harmonics
+        penalty = np.full(before + waves + self._reservoir["units"], strength)
+        penalty[before : before + waves] = strength if seasonal else np.inf
+        return penalty
 
-        Errors count relative to the least at each lead, or the far leads alone would decide.
+    def _choice(self, quarters) -> tuple[float, bool]:
+        """The strength, and whether season terms join, that do best where a quarter judges a fit to those before it.
+
+        The third and the fourth quarter judge. Errors count relative to the least at each lead, or the far leads alone
+        would decide.
         """
-        errors = np.zeros(len(self.strengths))
+        choices = (True, False) if self.season else (False,)
+        candidates = [(strength, seasonal) for strength in self.strengths for seasonal in choices]
+        errors = np.zeros(len(candidates))
         before = quarters[0] + quarters[1]
         for quarter in quarters[2:]:
-            tried = np.array([quarter.error(before.solve(strength)) for strength in self.strengths])
+            tried = np.array([quarter.error(before.solve(self._penalty(*candidate))) for candidate in candidates])
             tried = tried[:, quarter.count > 0]
             errors += (tried / np.maximum(tried.min(axis=0), np.finfo(float).tiny)).sum(axis=1)
             before = before + quarter
-        return float(self.strengths[np.argmin(errors)])
+        return candidates[int(np.argmin(errors))]
 
     def _forecast(self, tail: Tail, single: bool, horizon: int | None) -> np.ndarray:
         horizon = self.horizon if horizon is None else whole(horizon, "horizon", 1)

@@ -29,7 +29,7 @@ class Panel:
     Raises
     ------
     ValueError
-        For another rank, other lengths, no series, an infinite value, or a series without any value.
+        For another rank, other lengths, no series, an infinite value, or a series without any step to read.
     """
 
     def __init__(self, y, x=None):
@@ -47,8 +47,9 @@ class Panel:
                     f"each series; got {shapes}"
                 )
             self.others = _padded(features)
-        if not (~np.isnan(self.values)).any(axis=1).all():
-            raise ValueError("expected a value in every series; got one with none")
+        if not self.known.any(axis=1).all():
+            also = "" if x is None else " and all its features"
+            raise ValueError(f"expected a step with a value{also} in every series; got one without any")
 
     @property
     def features(self) -> int:

@@ -70,8 +70,11 @@ class NormalEquations:
         """The matrix ``(features, features)`` of one lead, its lower triangle."""
         return self.shared if self.extra is None else self.shared + self.extra[lead]
 
-    def solve(self, strength: float) -> np.ndarray:
-        """The weights ``(features, leads)`` that minimise, for each lead, the sum of squared errors + strength |w|².
+    def solve(self, strength) -> np.ndarray:
+        """The weights ``(features, leads)`` that minimise, for each lead, the sum of squared errors + strength · w².
+
+        The strength is a number for all features, or one for each ``(features,)``; an infinite one leaves its feature
+        out.
 
         Hoerl and Kennard (1970), "Ridge regression: biased estimation for nonorthogonal problems", equation 2.1.
         """
@@ -82,8 +85,9 @@ class NormalEquations:
             gram = self.gram(leads.start)
             # Less than this is lost in rounding, and the factors with it; the intercept has no more, but is not zero.
             least = 1e-13 * np.trace(gram) + 1e-12
-            penalty = np.full(len(gram), max(float(strength), least))
+            penalty = np.broadcast_to(np.maximum(strength, least), len(gram)).copy()
             penalty[0] = least
+            penalty[np.isinf(penalty)] = 1e15 * (1 + np.trace(gram))
             weights[:, leads] = cho_solve(cho_factor(gram + np.diag(penalty), lower=True), self.moment[:, leads])
         return weights
 

@@ -38,8 +38,10 @@ def find_season(values) -> int | None:
     values = np.asarray(values, dtype=np.float64)[None]
     if (~np.isnan(values)).sum() < 8:
         return None
-    scale = Scale(values)
-    echo = autocorrelation(scale.standardise(values, np.arange(values.shape[1])[None])[0])[: values.shape[1] // 3 + 1]
+    z = Scale(values).standardise(values, np.arange(values.shape[1])[None])[0]
+    if np.nanmax(np.abs(z)) < 1:  # a straight line: what is left has no spread, and is rounding
+        return None
+    echo = autocorrelation(z)[: len(z) // 3 + 1]
     lags = np.arange(2, len(echo) - 1)
     valleys = np.minimum.accumulate(echo)
     peak = (echo[lags] > echo[lags - 1]) & (echo[lags] >= echo[lags + 1])

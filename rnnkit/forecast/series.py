@@ -117,9 +117,7 @@ def _table(path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         raise InputError(f"{path} has no values below the names of the columns")
     for line, cells in rows:
         if len(cells) != len(names):
-            raise InputError(
-                f"{path}, line {line}: expected {len(names)} cells, as in the first line; got {len(cells)}"
-            )
+            raise InputError(f"{path}, line {line}: expected {len(names)} cells as in the first; got {len(cells)}")
     return names, rows
 
 
