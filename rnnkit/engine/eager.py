@@ -33,9 +33,12 @@ class Eager:
         for t in range(length):
             at = length - 1 - t if record.reverse else t
             # Copies: a step that assigns in place must not change the caller's arrays or the held states.
+            x_t = x[:, at].copy()
+            if mask is not None:
+                x_t[~mask[:, at]] = 0  # an infinity under a mask must not keep a step's loop from ending
             with np.errstate(all="ignore"):
                 out, new = advance(
-                    x[:, at].copy(), tuple(s.copy() for s in states), record.constants, record.draws, record.training
+                    x_t, tuple(s.copy() for s in states), record.constants, record.draws, record.training
                 )
             if last is None:
                 outputs, last = self._buffers(record, out.shape[1:])
