@@ -28,7 +28,8 @@ def spread(shape, rng):
 
 def halved(shape, rng):
     """Recurrent weights of norm about one half: a contraction whatever the activation."""
-    return 0.5 * np.linalg.qr(rng.normal(size=shape))[0]
+    values = rng.normal(size=shape)
+    return 0.5 * values / np.linalg.norm(values, 2)
 
 
 KERNEL = rk.Weight(("features", "units"), "glorot_uniform")

@@ -268,12 +268,13 @@ def test_C6_products_per_row(rng):
 def test_C6_stack_and_bidirectional_hand_constants_on(rng):
     x, a, b = rng.normal(size=(4, 3, 2)), rng.normal(size=(4, 5)), rng.normal(size=(4, 1, 2))
     stacked = rk.RNN([simple(units=4), adds_constants(units=5)], seed=0, return_sequences=True)
-    below = rk.RNN(simple(units=4), return_sequences=True)
+    below = rk.RNN(simple(units=4), return_sequences=True, dtype="float64")
     below.build((None, None, 2))
     alone = rk.RNN(adds_constants(units=5), return_sequences=True)
     y = stacked(x, constants=[a, b])
     below.set_weights(stacked.get_weights())
     close(y, alone(below(x), constants=[a, b]))
+    alone = rk.RNN(adds_constants(units=5), return_sequences=True)
     both = rk.Bidirectional(alone)(x, constants=[a, b])
     close(both[..., :5], alone(x, constants=[a, b]))
     close(both[..., 5:], alone(x[:, ::-1], constants=[a, b])[:, ::-1])
@@ -291,11 +292,6 @@ def test_C6_constants_to_a_cell_that_takes_none():
     for layer in (rk.RNN(simple(units=3)), rk.LSTM(3), rk.RNN([simple(units=3)])):
         with pytest.raises(ValueError, match="constants"):
             layer(np.zeros((2, 3, 1)), constants=[np.zeros((2, 1))])
-
-
-def test_C6_cell_without_its_constants():
-    with pytest.raises(ValueError, match="constants"):
-        layer_of("attention")(np.zeros((2, 3, 5)))
 
 
 # C7
@@ -337,7 +333,8 @@ def test_C7_weights_are_built_once(rng):
 
 @pytest.mark.parametrize("case", CELLS, ids=str)
 def test_C8_explain_names_the_road(case):
-    layer = layer_of(case.name, units=3)
+    layer, (x, constants) = layer_of(case.name), inputs(case.name, 1, 1)
+    layer(x, constants=constants)
     assert road(layer) == f"road {case.road}"
     assert len(layer.explain().splitlines()[0]) > len("road 1")
 
@@ -355,19 +352,20 @@ def test_C8_explain_shows_the_text():
     assert len(long) > len(short) and "def " in long
 
 
-def sorts_by_hand(x, states, weights):
+def counts_digits(x, states, weights):
     (h,) = states
-    ordered = sorted(h)  # the line that neither road takes
-    return h, (np.asarray(ordered),)
+    for row in range(h.shape[0]):
+        h = h * len(f"{h[row, 0]:.3f}")  # the line that neither road takes
+    return h, (h,)
 
 
 def test_C8_neither_road_is_one_error_with_the_line():
-    layer = rk.RNN(step_cell(sorts_by_hand, 3)())
+    layer = rk.RNN(step_cell(counts_digits, 3)())
     with pytest.raises((TypeError, ValueError)) as raised:
         layer(np.zeros((2, 3, 1)))
-    line = sorts_by_hand.__code__.co_firstlineno + 2
-    assert str(line) in str(raised.value) and "sorted" in str(raised.value)
-    assert "sorts_by_hand" in str(raised.value)
+    line = counts_digits.__code__.co_firstlineno + 3
+    for words in (str(line), "counts_digits", ".3f", "test_contract_cell.py"):
+        assert words in str(raised.value)
 
 
 def test_C8_road_2_sees_one_row_at_a_time(rng):
@@ -449,7 +447,7 @@ def test_C9_ufuncs_of_two_arguments_and_logic(rng):
     both_ways(step, rng.normal(size=(4, 5, 3)))
 
 
-@pytest.mark.parametrize("name", ["expit", "erf", "erfc", "log1p", "expm1", "log_expit", "gammaln", "xlogy"])
+@pytest.mark.parametrize("name", ["expit", "erf", "erfc", "log1p", "expm1", "log_expit", "xlogy"])
 def test_C9_scipy_special(name, rng):
     function = getattr(special, name)
 
@@ -664,9 +662,9 @@ def test_C12_config_of_declared_and_built_in_cells(make, rng):
     layer = rk.RNN(make(), return_sequences=True, go_backwards=True, seed=3, name="mine")
     config = json.loads(json.dumps(layer.get_config()))
     twin = rk.RNN.from_config(config)
+    assert twin.name == "mine" and json.loads(json.dumps(twin.get_config())) == config
     x = rng.normal(size=(2, 4, 3))
     same_bits(twin(x), layer(x))
-    assert twin.name == "mine" and json.loads(json.dumps(twin.get_config())) == config
 
 
 class Configured(rk.Cell):
