@@ -7,7 +7,7 @@ import copy
 import inspect
 import numbers
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -183,12 +183,11 @@ class Cell:
         """Put other arrays in the place of this cell's weights, wherever its attributes hold them."""
         old = self._all_weights()
         mapping = {id(old[name]): value for name, value in weights.items()}
-        for key, value in vars(self).items():
-            self.__dict__[key] = _replaced(value, mapping, in_place=True)
+        _replaced(self, mapping, True, {})
 
     def _bound(self, weights: Mapping[str, object]) -> Cell:
         old = self._all_weights()
-        return _replaced(self, {id(old[name]): value for name, value in weights.items()}, in_place=False)
+        return _replaced(self, {id(old[name]): value for name, value in weights.items()}, False, {})
 
     def _takes(self, name: str) -> bool:
         return name in inspect.signature(self.call).parameters
@@ -207,19 +206,25 @@ class Cell:
         return output, new
 
 
-def _replaced(value, mapping, in_place):
+def _replaced(value, mapping, in_place, seen, home=None):
+    """What a cell holds with other arrays in the place of some, in lists, dicts and objects of its own package too."""
     if isinstance(value, np.ndarray):
         return mapping.get(id(value), value)
-    if isinstance(value, Cell):
-        clone = value if in_place else copy.copy(value)
-        for key, held in vars(value).items():
-            clone.__dict__[key] = _replaced(held, mapping, in_place)
-        return clone
     if type(value) in (list, tuple):
-        return type(value)(_replaced(v, mapping, in_place) for v in value)
+        return type(value)(_replaced(v, mapping, in_place, seen, home) for v in value)
     if type(value) is dict:
-        return {k: _replaced(v, mapping, in_place) for k, v in value.items()}
-    return value
+        return {k: _replaced(v, mapping, in_place, seen, home) for k, v in value.items()}
+    if id(value) in seen:
+        return seen[id(value)]
+    package = str(type(value).__module__).partition(".")[0]
+    if isinstance(value, Cell):
+        home = package
+    elif not hasattr(value, "__dict__") or (type(value) is not SimpleNamespace and package != home):
+        return value
+    seen[id(value)] = clone = value if in_place else copy.copy(value)
+    for key, held in list(vars(value).items()):
+        clone.__dict__[key] = _replaced(held, mapping, in_place, seen, home)
+    return clone
 
 
 def split_step_result(result, name):

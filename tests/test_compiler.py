@@ -1,5 +1,7 @@
 """The tracer, the planner and the text of programs, without numba: plans are carried out in NumPy."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from random_steps import random_step
@@ -96,6 +98,62 @@ def test_slices_of_a_weight_take_slices_of_one_product():
     read = Read(step, weights={"both": (4, 8)})
     assert len(read.stages(STEP, Product)) == 1
     assert read.agrees()
+
+
+# Where weights are kept
+
+
+class Gate:
+    def __init__(self, cell):
+        self.cell = cell
+        self.matrix = cell.add_weight((4, 4), name="matrix")
+
+    def __call__(self, h):
+        return h @ self.matrix
+
+
+class KeepsItsWeight(rk.Cell):
+    """Its weight in one of the places where people keep weights; ``use`` gets at it."""
+
+    def __init__(self, keep, use):
+        super().__init__()
+        self.keep, self.use, self.state_size = keep, use, 4
+
+    def build(self, input_shape):
+        self.kept = self.keep(self)
+
+    def call(self, inputs, states):
+        h = np.tanh(inputs + self.use(self.kept, states[0]))
+        return h, [h]
+
+
+def matrix(cell):
+    return cell.add_weight((4, 4), name="matrix")
+
+
+@pytest.mark.parametrize("keep, use", [
+    (matrix, lambda kept, h: h @ kept),
+    (lambda cell: [{"gate": (matrix(cell),)}], lambda kept, h: h @ kept[0]["gate"][0]),
+    (lambda cell: SimpleNamespace(matrix=matrix(cell)), lambda kept, h: h @ kept.matrix),
+    (Gate, lambda kept, h: kept(h)),
+])  # fmt: skip
+def test_a_weight_is_found_wherever_its_cell_keeps_it(keep, use):
+    read = Read(KeepsItsWeight(keep, use))
+    assert "weight" in read.operations and "literal" not in read.operations
+    old = read.cell.weights["matrix"]
+    read.cell._replace_weights({"matrix": 2 * old})
+    h = np.ones((1, 4))
+    np.testing.assert_allclose(read.cell.call(0 * h, [h])[0], np.tanh(h @ (2 * old)))
+
+
+@pytest.mark.parametrize("keep, use", [
+    (lambda cell: matrix(cell)[:, :4], lambda kept, h: h @ kept),
+    (lambda cell: matrix(cell).T, lambda kept, h: np.einsum("ij,bj->bi", kept, h)),
+    (lambda cell: (lambda kept: lambda h: h @ kept)(matrix(cell)), lambda kept, h: kept(h)),
+])  # fmt: skip
+def test_a_weight_that_no_change_would_reach_is_an_error(keep, use):
+    with pytest.raises(ValueError, match="'matrix' by a part cut in build or from inside a function"):
+        Read(KeepsItsWeight(keep, use))
 
 
 # Text

@@ -106,6 +106,7 @@ class Graph:
     states: tuple[Node, ...] = ()
     names: dict[int, str] = field(default_factory=dict)
     locate: Callable[[], str] = str
+    weights: dict[int, str] = field(default_factory=dict)  # names of the weights' arrays, which may be no literals
     _known: dict = field(default_factory=dict)
 
     def add(self, op, args=(), shape=(), attr=None, kind="float", key=None) -> Node:

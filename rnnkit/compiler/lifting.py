@@ -36,6 +36,14 @@ def lift(like: Symbol, value) -> Symbol:
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":
         raise Untraceable(f"a value of type {array.dtype} in a step; expected real numbers")
+    held = array
+    while held is not None:
+        if name := like.graph.weights.get(id(held)):
+            raise ValueError(
+                f"the step uses weight {name!r} by a part cut in build or from inside a function, where no change "
+                "of it arrives; cut it in the step, from the cell's own attribute"
+            )
+        held = getattr(held, "base", None)
     rows = standing_rows()
     if rows is not None and array.shape.count(rows) == 1:
         axis = array.shape.index(rows)
