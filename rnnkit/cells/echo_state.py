@@ -141,7 +141,9 @@ def spectral_radius(matrix) -> float:
             return float(np.abs(values).max())
         except ArpackError:
             pass
-    return float(np.abs(np.linalg.eigvals(matrix)).max())
+    from scipy.linalg import eigvals
+
+    return float(np.abs(eigvals(matrix)).max())
 
 
 def _from_zero(value, what: str) -> float:

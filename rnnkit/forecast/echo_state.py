@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from numbers import Integral
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -108,7 +108,7 @@ class ESN:
         if strengths.ndim != 1 or not strengths.size or not (strengths >= 0).all():
             raise ValueError(f"expected ridge to be a strength of 0 or more, or a list of them; got {ridge!r}")
         self.strengths = sorted(strengths.tolist(), reverse=True)  # where nothing tells them apart, the strongest
-        self._reservoir = {
+        self._reservoir: dict[str, Any] = {
             "units": units,
             "spectral_radius": spectral_radius,
             "leak": leak,

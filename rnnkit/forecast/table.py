@@ -17,12 +17,11 @@ in band   share of what came that lay in the 80 % band, drawn at its origin from
 def heading(outlook: Outlook) -> str:
     """What was looked at, in one line."""
     series, test = outlook.series, outlook.test
-    gaps = int(np.isnan(series.values).sum())
     return (
         f"{series.name}: {len(series.values)} steps, {time_text(series.timeline.times[0])} to "
-        f"{time_text(series.timeline.times[-1])}, {gaps or 'no'} {'gap' if gaps == 1 else 'gaps'}, "
+        f"{time_text(series.timeline.times[-1])}, {_counted(np.isnan(series.values).sum(), 'gap')}, "
         f"{f'season {outlook.season}' if outlook.season else 'no season found'}; "
-        f"{len(test.origins)} origins, {test.actual.shape[1]} leads"
+        f"{_counted(len(test.origins), 'origin')}, {_counted(test.actual.shape[1], 'lead')}"
     )
 
 
@@ -70,6 +69,10 @@ def _decimals(outlook) -> int:
     """As many as show three digits of the error."""
     error = outlook.test.scores(NETWORK)["MAE"]
     return int(np.clip(2 - math.floor(math.log10(error)), 0, 8)) if error > 0 else 2
+
+
+def _counted(number, what) -> str:
+    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
 
 
 def _number(value, decimals) -> str:
