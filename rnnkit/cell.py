@@ -79,6 +79,10 @@ class Cell:
     def __init__(self, *, name: str | None = None):
         self.name = name
 
+    def __call__(self, inputs, states, *more, **keywords):
+        """As ``call``: a cell around another writes ``self.cell(inputs, states)``."""
+        return self.call(inputs, states, *more, **keywords)
+
     def build(self, input_shape):
         """Create the weights; ``input_shape`` is ``(B, *features)`` with B perhaps None."""
         self.built = True

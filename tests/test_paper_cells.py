@@ -104,3 +104,31 @@ def test_equals_the_eager_loop(case, dtype):
         slow = flat(list(setup.layer(setup.x, mask=setup.mask, constants=setup.constants)))
     for got, expected in zip(fast, slow, strict=True):
         setup.near(got, expected)
+
+
+class Residual(rk.Cell):
+    """A cell around a cell, called as Keras calls one."""
+
+    def __init__(self, cell):
+        super().__init__()
+        self.cell, self.state_size = cell, cell.state_size
+
+    def build(self, input_shape):
+        self.cell.build(input_shape)
+
+    def call(self, inputs, states):
+        output, states = self.cell(inputs, states)
+        return output + inputs, states
+
+
+@pytest.mark.parametrize("inner", [rk.GRUCell, rk.LSTMCell, lambda units: Residual(rk.SimpleRNNCell(units))])
+def test_a_cell_around_a_cell(inner, rng):
+    layer = rk.RNN(Residual(inner(5)), return_sequences=True, seed=3, dtype="float64")
+    x = rng.normal(size=(BATCH, TIME, 5))
+    y = layer(x)
+    assert layer.explain().startswith("road 1") and all(name.startswith("cell/") for name in layer.weights)
+    layer.set_weights([weight / 2 for weight in layer.get_weights()])
+    changed = layer(x)
+    assert np.abs(changed - y).max() > 1e-3
+    with rk.eager():
+        np.testing.assert_allclose(changed, layer(x), atol=1e-12)
