@@ -65,6 +65,19 @@ def test_a_gate_of_the_input_alone_is_computed_for_many_steps_at_a_time():
     assert read.agrees()
 
 
+def test_any_function_of_weights_alone_is_called_when_they_change():
+    def step(x, states, w):
+        q, r = np.linalg.qr(w.kernel)
+        scale = np.linalg.svd(w.recurrent, compute_uv=False)[0] + np.interp(0.5, [0, 1], w.bias[:2])
+        h = np.tanh(x @ q + states[0] @ (np.linalg.solve(w.kernel, w.recurrent) / scale))
+        return h, [h]
+
+    read = Read(step, weights=DENSE)
+    assert {"function"} <= {node.op for node in read.graph.live()}
+    assert len(read.stages(STEP, Product)) == 1
+    assert read.agrees()
+
+
 # Products
 
 

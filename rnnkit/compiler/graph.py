@@ -65,7 +65,8 @@ class Node:
     ----------
     op : str
         A pointwise operation, a reduction, or one of the inputs, ``literal``, ``view``, ``concatenate``, ``product``
-        (batched features ``(…, K)`` times a weight ``(K, N)``), ``einsum`` and ``inverse`` (unbatched only).
+        (batched features ``(…, K)`` times a weight ``(K, N)``), ``einsum``, ``inverse`` and ``function`` (of
+        weights alone, any of NumPy's).
     shape : tuple of int
         Without the batch axis.
     kind : "float" or "bool"
@@ -107,6 +108,7 @@ class Graph:
     names: dict[int, str] = field(default_factory=dict)
     locate: Callable[[], str] = str
     weights: dict[int, str] = field(default_factory=dict)  # names of the weights' arrays, which may be no literals
+    values: dict = field(default_factory=dict)  # the weights as they are, to know what a function makes of them
     _known: dict = field(default_factory=dict)
 
     def add(self, op, args=(), shape=(), attr=None, kind="float", key=None) -> Node:
@@ -315,6 +317,8 @@ def _value(node, args, inputs, dtype):
         return np.einsum(node.attr, *args)
     if node.op == "inverse":
         return np.linalg.inv(args[0])
+    if node.op == "function":
+        return np.asarray(node.attr(*args), dtype)
     return REDUCTIONS[node.op](args[0], axis=tuple(lead + i for i in node.attr))
 
 

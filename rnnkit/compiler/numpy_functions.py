@@ -12,6 +12,7 @@ from rnnkit.compiler import arrangements as arranged
 from rnnkit.compiler import orders as ordered
 from rnnkit.compiler import reductions as reduced
 from rnnkit.compiler.batch import MixesRows, Untraceable
+from rnnkit.compiler.graph import evaluate
 from rnnkit.compiler.lifting import first_symbol, lift, pointwise, unknown
 from rnnkit.compiler.operations import OPERATIONS
 from rnnkit.compiler.products import dot, einsum, matmul, tensordot
@@ -102,9 +103,39 @@ def call_function(function, args, keywords):
     name = function.__name__
     if function.__module__ == "numpy.linalg":
         name = f"linalg.{name}"
-    if name not in FUNCTIONS:
-        return unknown(name)
-    return call_rule(name, FUNCTIONS[name], args, keywords)
+    if name in FUNCTIONS:
+        return call_rule(name, FUNCTIONS[name], args, keywords)
+    found = _of_weights(function, args, keywords)
+    return unknown(name) if found is None else found
+
+
+def _of_weights(function, args, keywords):
+    """A function without a rule, of weights alone: called as it is whenever a weight changes; or None."""
+    symbols = [a for a in args if isinstance(a, Symbol)]
+    others = [None if isinstance(a, Symbol) else a for a in args]
+    if any(first_symbol(a) is not None for a in (*others, *keywords.values())) or any(
+        s.node.batched or s.axis is not None for s in symbols
+    ):
+        return None
+    graph = symbols[0].graph
+
+    def result(*arrays, part=None):
+        arrays = iter(arrays)
+        made = function(*(next(arrays) if isinstance(a, Symbol) else a for a in args), **keywords)
+        return made if part is None else made[part]
+
+    def node(made, part=None):
+        made = np.asarray(made)
+        if made.dtype.kind not in "fiub":
+            unknown(function.__name__)
+        said = [a.tobytes() if isinstance(a, np.ndarray) else a for a in (*others, *keywords.items())]
+        key = function.__module__, function.__name__, part, repr(said)
+        attr = functools.partial(result, part=part)
+        return symbols[0].made(graph.add("function", [s.node for s in symbols], made.shape, attr, key=key))
+
+    values = evaluate([s.node for s in symbols], graph.values, np.float64)
+    made = result(*(values[s.node.id] for s in symbols))
+    return tuple(node(m, i) for i, m in enumerate(made)) if isinstance(made, tuple) else node(made)
 
 
 def call_rule(name, rule, args, keywords):

@@ -54,6 +54,7 @@ def _trace(step, dtype, weights, constant_shapes, training):
     graph, watch = Graph(), _Watch(step)
     graph.locate = watch
     graph.weights = {id(array): name for name, array in weights.items()}
+    graph.values = {("weight", name): np.asarray(array, np.float64) for name, array in weights.items()}
 
     def symbol(op, attr, shape, batched=True):
         return Symbol(graph, graph.add(op, (), shape, attr), 0 if batched else None, np.dtype(dtype))
