@@ -20,7 +20,7 @@ from numba.core.untyped_passes import InlineClosureLikes
 
 from rnnkit.cell import Cell
 from rnnkit.declared import DeclaredCell
-from rnnkit.engine import stand_ins
+from rnnkit.engine import jit_arrays, stand_ins
 
 # An index out of range is an error as in Python, and a division by zero is inf as in NumPy.
 OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": True}
@@ -246,7 +246,7 @@ class _Resolver:
             if name == "reshape":
                 contiguous = value.value.scope.redefine("$rnnkit_contiguous", value.loc)
                 call = ir.Expr.call(value.value, (value.value,), (), value.loc)
-                self.redirect(call, stand_ins.contiguous, body)
+                self.redirect(call, jit_arrays.contiguous, body)
                 body.append(ir.Assign(call, contiguous, value.loc))
                 value.value = contiguous
             if name in stand_ins.METHODS:
@@ -294,13 +294,13 @@ class _Resolver:
             return
         if self.is_comparison(value.index):
             call = ir.Expr.call(value.value, (value.value, value.index), (), value.loc)
-            self.redirect(call, stand_ins.where_get, body)
+            self.redirect(call, jit_arrays.where_get, body)
             statement.value = call
 
     def assigned(self, statement, body):
         target, loc = statement.target, statement.loc
         call = ir.Expr.call(target, (target, statement.index, statement.value), (), loc)
-        self.redirect(call, stand_ins.assign, body)
+        self.redirect(call, jit_arrays.assign, body)
         return ir.Assign(call, target.scope.redefine("$rnnkit_nothing", loc), loc)
 
     def is_comparison(self, variable):
@@ -316,7 +316,7 @@ class _Resolver:
     def binop(self, statement, value, body):
         if value.fn in (operator.matmul, operator.imatmul):
             call = ir.Expr.call(value.lhs, (value.lhs, value.rhs), (), value.loc)
-            self.redirect(call, stand_ins.matmul, body)
+            self.redirect(call, jit_arrays.matmul, body)
             statement.value = call
 
     def redirect(self, call, function, body):

@@ -1,0 +1,26 @@
+"""What the overloads for jitted steps share: options, and arguments that must be known while a step is compiled."""
+
+from __future__ import annotations
+
+from numba.core import errors, types
+
+OPTIONS = {"error_model": "numpy"}
+
+
+def constant(value, what):
+    """A Python value of a literal type; shapes must be known while the step is compiled."""
+    if isinstance(value, types.Omitted):
+        return value.value
+    if isinstance(value, (types.BaseTuple,)):
+        return tuple(constant(item, what) for item in value)
+    if isinstance(value, types.NoneType):
+        return None
+    if isinstance(value, types.Literal):
+        return value.literal_value
+    if not isinstance(value, types.Type):
+        return value
+    raise errors.TypingError(f"{what} has to be a constant")
+
+
+def not_in_python(*_, **__):
+    raise NotImplementedError("only inside a jitted step")

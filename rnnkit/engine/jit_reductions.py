@@ -1,0 +1,164 @@
+"""NumPy's reductions with axis and keepdims inside a jitted step, and what is made of them."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numba.core import errors, types
+from numba.cpython.unsafe.tuple import tuple_setitem
+from numba.extending import overload
+
+from rnnkit.engine.jit_overloads import OPTIONS, constant, not_in_python
+
+
+def _axes(a, axis):
+    """First reduced axis and the first one behind; a reduction of several axes has them side by side."""
+    axes = constant(axis, "axis")
+    axes = tuple(range(a.ndim)) if axes is None else (axes,) if isinstance(axes, int) else tuple(axes)
+    axes = sorted(i % a.ndim for i in axes)
+    if axes != list(range(axes[0], axes[-1] + 1)):
+        raise errors.TypingError(f"a reduction of the axes {axes}, which are not side by side")
+    return axes[0], axes[-1] + 1
+
+
+@numba.njit
+def _size(shape, first, behind):
+    """How many elements the axes from `first` up to `behind` have."""
+    size = 1
+    for i in range(first, behind):
+        size *= shape[i]
+    return size
+
+
+def reduction(name, combine, start, dtype=None):
+    """A NumPy reduction with axis and keepdims that combines numbers one by one; dtype None is the array's own."""
+    combine = numba.njit(combine, **OPTIONS)
+
+    def reduced(a, axis=None, keepdims=False):
+        not_in_python()
+
+    reduced.__name__ = reduced.__qualname__ = name
+
+    @overload(reduced, prefer_literal=True, jit_options=OPTIONS)
+    def implementation(a, axis=None, keepdims=False):
+        if not isinstance(a, types.Array) or a.ndim == 0:
+            return None
+        (first, behind), keep, rank = _axes(a, axis), bool(constant(keepdims, "keepdims")), a.ndim
+        kept = rank - (behind - first)
+        own = numba.np.numpy_support.as_dtype(a.dtype)
+        small = np.dtype(dtype or (own if own.kind == "f" else np.int64))
+        begin = start if own.kind == "f" or np.isfinite(start) else np.iinfo(np.int64).max * int(np.sign(start))
+
+        def fold(a):
+            inner = _size(a.shape, behind, rank)
+            outer = inner * _size(a.shape, first, behind)
+            values = np.full(_size(a.shape, 0, first) * inner, begin, small)
+            for i, value in enumerate(a.flat):
+                at = i // outer * inner + i % inner
+                values[at] = combine(values[at], value)
+            return values
+
+        fold = numba.njit(fold)
+        if kept == 0 and not keep:
+            return lambda a, axis=None, keepdims=False: fold(a)[0]
+
+        def over_axes(a, axis=None, keepdims=False):
+            shape = a.shape if keep else a.shape[:kept]
+            for i in range(rank):
+                if first <= i < behind:
+                    if keep:
+                        shape = tuple_setitem(shape, i, 1)
+                elif i >= behind:
+                    shape = tuple_setitem(shape, i if keep else i - rank + kept, a.shape[i])
+            return fold(a).reshape(shape)
+
+        return over_axes
+
+    return reduced
+
+
+total = reduction("sum", lambda a, b: a + b, 0)
+product = reduction("prod", lambda a, b: a * b, 1)
+largest = reduction("max", lambda a, b: a if a > b or a != a else b, -np.inf)
+smallest = reduction("min", lambda a, b: a if a < b or a != a else b, np.inf)
+some = reduction("any", lambda a, b: a or b != 0, 0, np.bool_)
+every = reduction("all", lambda a, b: a and b != 0, 1, np.bool_)
+
+
+def derived(name, formula):
+    """A reduction by a formula of the array, the number of elements behind each value, and the axes."""
+
+    def reduced(a, axis=None, keepdims=False):
+        not_in_python()
+
+    reduced.__name__ = reduced.__qualname__ = name
+
+    @overload(reduced, prefer_literal=True, jit_options=OPTIONS)
+    def implementation(a, axis=None, keepdims=False):
+        if not isinstance(a, types.Array) or a.ndim == 0:
+            return None
+        first, behind = _axes(a, axis)
+        axes, keep = tuple(range(first, behind)), bool(constant(keepdims, "keepdims"))
+        whole = formula(axes, keep)
+        return lambda a, axis=None, keepdims=False: whole(a, _size(a.shape, first, behind))
+
+    return reduced
+
+
+def _jitted(function):
+    return numba.njit(function, **OPTIONS)
+
+
+def _mean(axes, keep):
+    return _jitted(lambda a, n: total(a, axis=axes, keepdims=keep) / n)
+
+
+def _variance(axes, keep):
+    def variance(a, n):
+        d = a - total(a, axis=axes, keepdims=True) / n
+        return total(d * d, axis=axes, keepdims=keep) / n
+
+    return _jitted(variance)
+
+
+def _deviation(axes, keep):
+    own = _variance(axes, keep)
+    return _jitted(lambda a, n: np.sqrt(own(a, n)))
+
+
+def _norm(axes, keep):
+    return _jitted(lambda a, n: np.sqrt(total(a * a, axis=axes, keepdims=keep)))
+
+
+mean, variance = derived("mean", _mean), derived("var", _variance)
+deviation, norm = derived("std", _deviation), derived("norm", _norm)
+
+
+def softmax(x, axis=-1):
+    not_in_python()
+
+
+def log_softmax(x, axis=-1):
+    not_in_python()
+
+
+@overload(softmax, prefer_literal=True, jit_options=OPTIONS)
+def _softmax(x, axis=-1):
+    along = constant(axis, "axis")
+
+    def implementation(x, axis=-1):
+        e = np.exp(x - largest(x, axis=along, keepdims=True))
+        return e / total(e, axis=along, keepdims=True)
+
+    return implementation
+
+
+@overload(log_softmax, prefer_literal=True, jit_options=OPTIONS)
+def _log_softmax(x, axis=-1):
+    along = constant(axis, "axis")
+
+    def implementation(x, axis=-1):
+        z = x - largest(x, axis=along, keepdims=True)
+        return z - np.log(total(np.exp(z), axis=along, keepdims=True))
+
+    return implementation
