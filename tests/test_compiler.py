@@ -65,6 +65,16 @@ def test_a_gate_of_the_input_alone_is_computed_for_many_steps_at_a_time():
     assert read.agrees()
 
 
+def test_an_outer_product_is_made_where_it_is_used():
+    def step(x, states, w):
+        m = 0.9 * states[0] + x[:, :, None] * (x @ w.kernel)[:, None, :]
+        return m.sum(axis=1), [m]
+
+    read = Read(step, states=((4, 4),), weights=DENSE)
+    assert not read.stages(BLOCK, Loop)
+    assert read.agrees()
+
+
 def test_any_function_of_weights_alone_is_called_when_they_change():
     def step(x, states, w):
         q, r = np.linalg.qr(w.kernel)

@@ -244,7 +244,8 @@ class Planner:
         """Whether computing a node early saves more than loading its operands later costs."""
         if not node.pointwise:
             return False
-        return self._dear(node) or len(self._sources(node)) > 1
+        grows = all(arg.size < node.size for arg in node.args)  # an outer product: cheaper to make than to load
+        return self._dear(node) or (len(self._sources(node)) > 1 and not grows)
 
     def _sources(self, node) -> frozenset:
         """The buffers that computing a node reads from."""
