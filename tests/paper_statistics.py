@@ -156,3 +156,21 @@ def hysteresis(x, states, weights, *, low=-0.1, high=0.2):
     z = x @ weights.kernel + h @ weights.W
     h = np.select([z > high, z < low], [np.ones_like(h), np.zeros_like(h)], default=h)
     return h, (h,)
+
+
+@rk.cell(
+    states={"alpha": "units"},
+    weights={
+        "transition": rk.Weight(("units", "units"), spread),
+        "emission": rk.Weight(("units", 4), spread),
+    },
+    initial={"alpha": 0.2},
+)
+def discrete_markov(x, states, weights):
+    """The forward algorithm over symbols 0 to 3, looked up in a table by the first feature."""
+    (alpha,) = states
+    symbol = (x[:, 0] > 0) + 2 * (x[:, 1] > 0).astype(int)
+    emission = rk.softmax(weights.emission, axis=1)[:, symbol].T
+    alpha = emission * (alpha @ rk.softmax(weights.transition, axis=1))
+    total = alpha.sum(axis=1, keepdims=True)
+    return np.log(total), alpha / total

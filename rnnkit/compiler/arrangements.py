@@ -71,8 +71,10 @@ def part(x, axis, part):
 
 
 def take(x, indices, axis=None, **_):
-    if axis is None or isinstance(indices, Symbol):
-        raise Untraceable("np.take along an axis, with numbers known when the layer is built")
+    if axis is None:
+        raise Untraceable("np.take without an axis")
+    if isinstance(indices, Symbol):
+        return x[(*(slice(None),) * (axis % x.ndim), indices)]
     return part(x, axis, np.asarray(indices) if np.ndim(indices) else int(indices))
 
 

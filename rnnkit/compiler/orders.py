@@ -1,4 +1,4 @@
-"""Order among a symbol's features: sorting by counting, for as many columns as can be compared each with each."""
+"""Order and computed places among features: sorting by counting, looking up by comparing a place with all."""
 
 from __future__ import annotations
 
@@ -61,3 +61,17 @@ def take_along_axis(x, indices, axis=-1):
     places = np.where(indices < 0, indices + n, indices)
     chosen = places[..., :, None] == np.arange(n)
     return np.moveaxis(np.sum(np.where(chosen, x[..., None, :], 0.0), axis=-1), -1, axis)
+
+
+def look_up(table, axis, indices):
+    """``table[indices]`` along an axis of what all rows share; a number that isn't there gives NaN."""
+    n = table.node.shape[axis]
+    table = np.moveaxis(table, axis, 0)
+    rest = table.shape[1:]
+    places = np.where(indices < 0, indices + n, indices)
+    chosen = (places[..., None] == np.arange(n))[..., None]
+    found = np.sum(np.where(chosen, table.reshape(n, -1), 0.0), axis=-2)
+    found = np.where(((places >= 0) & (places < n))[..., None], found, np.nan)
+    found = found.reshape(*indices.shape, *rest)
+    source = range(indices.ndim)
+    return np.moveaxis(found, list(source), [axis + i for i in source])

@@ -210,6 +210,16 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     def __getitem__(self, key):
         if _is_condition(key):
             return Chosen(self, key)
+        keys = key if isinstance(key, tuple) else (key,)
+        computed = [i for i, k in enumerate(keys) if isinstance(k, Symbol)]
+        if (
+            self.axis is None
+            and len(computed) == 1
+            and all(k == slice(None) for k in keys if not isinstance(k, Symbol))
+        ):
+            from rnnkit.compiler.orders import look_up
+
+            return look_up(self, computed[0], keys[computed[0]])
         key = self._key(key)
         if self.axis is not None and isinstance([k for k in key if k is not None][self.axis], numbers.Integral):
             return OverRows("an index picks a row of the batch: a step treats every row alike")
