@@ -438,6 +438,23 @@ def test_a_cell_that_changes_itself_is_refused():
         Driver(step, np.float64, {})
 
 
+def test_a_part_of_a_weight_cut_in_build_is_refused():
+    class Cut(rk.Cell):
+        state_size = 2
+
+        def build(self, input_shape):
+            self.kernel = self.add_weight((input_shape[-1], 4), name="kernel")
+            self.part = self.kernel[:, :2]
+            self.built = True
+
+        def call(self, inputs, states):
+            return inputs @ self.part + states[0], states
+
+    step = built(Cut())
+    with pytest.raises(ValueError, match="uses weight 'kernel' by a part cut in build"):
+        Driver(step, np.float64, step.cell.weights)
+
+
 def test_a_step_that_mixes_rows_is_refused():
     def centred(x, states, weights):
         h = states[0]

@@ -16,7 +16,7 @@ from rnnkit.cell import cell_name
 from rnnkit.declared import DeclaredCell
 from rnnkit.engine.jit_content import content
 from rnnkit.engine.jit_errors import CannotCompile, cannot_compile
-from rnnkit.engine.jit_step import OPTIONS, Jit, Live, names_type, plain, quietly, read_only
+from rnnkit.engine.jit_step import OPTIONS, Jit, Live, arrays_in, names_type, plain, quietly, read_only
 from rnnkit.engine.record import Record, Result
 from rnnkit.engine.threads import run_blocks
 
@@ -75,6 +75,7 @@ class Driver:
             tuple((1, *shape) for shape in step.state_shapes),
         )
         self.cells = [JitCell(cell, path, self.training) for path, cell in leaves(step.cell)]
+        self._refuse_parts_of_weights()
         with _compiling:
             self._loop = self._compiled(weights, constant_shapes)
         self._verify(weights, constant_shapes)
@@ -122,6 +123,18 @@ class Driver:
             np.ascontiguousarray(flat[..., first:after]).reshape(*flat.shape[:-1], *shape)
             for first, after, shape in zip(self.ends, self.ends[1:], self.step.state_shapes, strict=False)
         )
+
+    def _refuse_parts_of_weights(self):
+        names = {id(array): name for name, array in self.step.cell._all_weights().items()}
+        for array in arrays_in([cell.live for cell in self.cells if not cell.declared]):
+            held = array.base
+            while held is not None:
+                if name := names.get(id(held)):
+                    raise ValueError(
+                        f"the step of {self.step.name!r} uses weight {name!r} by a part cut in build, where no change "
+                        "of it arrives; cut it in the step, from the cell's own attribute"
+                    )
+                held = getattr(held, "base", None)
 
     def _arrays(self, weights):
         """What the jitted step reads of every cell: its weights and its attributes that are arrays."""

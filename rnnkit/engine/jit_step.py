@@ -66,6 +66,20 @@ class Live:
         return self.made(*(_values(part, getattr(thing, name)) for name, part in self.parts.items()))
 
 
+def arrays_in(value):
+    """The arrays that a jitted step takes of a value, with those of cells and lists in it."""
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, Live):
+        for name in value.parts:
+            yield from arrays_in(getattr(value.thing, name))
+    elif isinstance(value, Cell):
+        yield from arrays_in(Live(value))
+    elif type(value) in (list, tuple):
+        for item in value:
+            yield from arrays_in(item)
+
+
 def field(name: str) -> str:
     return f"a_{name}"
 
