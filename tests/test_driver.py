@@ -472,6 +472,16 @@ def test_a_step_that_mixes_rows_is_refused():
             Driver(made, np.float64, {})
 
 
+def test_a_step_that_draws_by_itself_is_refused():
+    def noisy(x, states, weights):
+        h = states[0]
+        return h + np.random.normal(), h  # noqa: NPY002
+
+    made = built(rk.cell(states={"h": 2})(noisy)())
+    with pytest.raises(ValueError, match="another result each time.*declare draws"):
+        Driver(made, np.float64, {})
+
+
 def test_a_compiled_step_that_differs_is_refused(monkeypatch):
     def changing(x, states, weights):
         h = states[0]

@@ -21,6 +21,7 @@ from rnnkit.engine.record import Record, Result
 from rnnkit.engine.threads import run_blocks
 
 _WORTH_THREADS = 64  # steps over all rows, below which handing work to another thread costs more than it saves
+_ALONE = "a step must be a function of its arguments alone (for random numbers, declare draws)"
 _KEPT = 64  # compiled loops
 _loops: dict = {}
 _compiling = threading.RLock()  # numba's warnings are silenced process-wide meanwhile
@@ -238,6 +239,8 @@ class Driver:
                 apart = plainly(slice(0, 1)), plainly(slice(1, 2))
             except Exception:  # the step refuses these numbers, as an index or in a check of its own
                 continue
+            if not _agree(plainly(slice(0, 1)), apart[0], 0.0):
+                raise ValueError(f"the step of {step.name!r} gives another result each time: {_ALONE}")
             single = [np.concatenate(pair) for pair in zip(*apart, strict=True)]
             try:
                 both = single if step.by_row else plainly(slice(None))
@@ -259,7 +262,9 @@ class Driver:
             )
             result = self.run(record)
             if not _agree([result.last, *result.states], both, tolerance):
-                raise ValueError(f"the compiled step of {step.name!r} differs from the step itself on random data")
+                raise ValueError(
+                    f"the compiled step of {step.name!r} differs from the step itself on random data: {_ALONE}"
+                )
 
 
 def leaves(cell, path=""):
