@@ -304,3 +304,24 @@ class AdaptiveSpikingCell(rk.Cell):
         z = np.logical_and(v > limit, wait <= 0).astype(v.dtype)
         wait = np.maximum(wait - 1, 0) + self.pause * z
         return z, [v, z, adaptation, wait]
+
+
+class KWinnersCell(rk.Cell):
+    """Only the k strongest units stay on, those that were on less of late with a better chance."""
+
+    def __init__(self, units, k=4, **kwargs):
+        super().__init__(**kwargs)
+        self.units, self.k, self.state_size = units, k, [units, units]
+
+    def build(self, input_shape):
+        self.W = self.add_weight((input_shape[-1] + self.units + 1, self.units), spread, name="W")
+
+    def call(self, inputs, states):
+        h, duty = states
+        z = np.concatenate([np.ones((inputs.shape[0], 1)), inputs, h], axis=1) @ self.W
+        boosted = z * np.exp(self.k / self.units - duty)
+        threshold = np.sort(boosted, axis=1)[:, -self.k]
+        on = boosted >= threshold[:, None]
+        h = np.zeros_like(z)
+        h[on] = z[on]
+        return h / (1 + np.abs(h)), [np.tanh(h), 0.9 * duty + 0.1 * on]

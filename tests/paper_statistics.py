@@ -174,3 +174,26 @@ def discrete_markov(x, states, weights):
     alpha = emission * (alpha @ rk.softmax(weights.transition, axis=1))
     total = alpha.sum(axis=1, keepdims=True)
     return np.log(total), alpha / total
+
+
+@rk.cell(
+    states={"mean": "units", "P": ("units", "units")},
+    weights={
+        "F": rk.Weight(("units", "units"), halved),
+        "H": rk.Weight(("features", "units"), spread),
+        "Q": rk.Weight(("units",), "ones"),
+    },
+    initial={"P": lambda batch: np.tile(np.eye(4), (batch, 1, 1))},
+)
+def kalman_filter(x, states, weights, *, noise=0.3):
+    """All features observed, the innovations' covariance inverted; gives the likelihood's quadratic form."""
+    mean, P = states
+    F, H = weights.F, weights.H
+    mean, P = mean @ F.T, F @ P @ F.T + np.diag(weights.Q**2)
+    innovation = x - mean @ H.T
+    S = H @ P @ H.T + noise * np.eye(x.shape[1])
+    gain = np.linalg.solve(S, H @ P).transpose(0, 2, 1)
+    distance = innovation[:, None, :] @ np.linalg.inv(S) @ innovation[:, :, None]
+    mean = mean + (gain @ innovation[:, :, None])[:, :, 0]
+    P = P - gain @ H @ P
+    return distance[:, 0], [mean, 0.5 * (P + np.swapaxes(P, 1, 2))]

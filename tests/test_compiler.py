@@ -430,7 +430,7 @@ def test_a_decision_by_values_is_told_from_the_rest(decide):
         (lambda x, h: np.std(h, axis=1, mean=0.0), "these arguments"),
         (lambda x, h: np.asarray(h), "asks for the array's values"),
         (lambda x, h: np.unique(h), "np.unique can't be traced"),
-        (lambda x, h: np.linalg.inv(h.reshape(-1, 2, 2)).reshape(-1, 4), "what isn't a weight"),
+        (lambda x, h: np.linalg.det(h.reshape(-1, 2, 2))[:, None] * h, "linalg.det can't be traced"),
         (lambda x, h: h[:, np.argmax(h, axis=1)], "np.where"),
         (lambda x, h: h[:, :3].reshape(-1, 3, 1).__setitem__((slice(None), 0), 1), "may have copied"),
         (lambda x, h: h * (1 + 2j), "real numbers"),
@@ -545,6 +545,25 @@ def test_a_long_pointwise_step():
         return v, [v, u + 0.1 * v]
 
     assert Read(step, states=((4,), (4,))).agrees()
+
+
+# Linear systems
+
+
+@pytest.mark.parametrize("solved", [
+    lambda a, b, w: np.linalg.inv(a),
+    lambda a, b, w: np.linalg.solve(a, b),
+    lambda a, b, w: np.linalg.solve(a, w.vector)[:, :, None],
+    lambda a, b, w: np.linalg.solve(w.square, b),
+    lambda a, b, w: np.linalg.inv(w.square) @ b,
+    lambda a, b, w: np.linalg.solve(np.round(a), b),  # ties and zeros among the pivots
+])  # fmt: skip
+def test_linear_systems(solved):
+    def step(x, states, w):
+        a = states[0] + np.array([[0, 0, 9], [0, 9, 0], [9, 0, 0]])
+        return solved(a, x[:, :3, None] * np.array([1.0, 2.0]), w), [np.tanh(states[0])]
+
+    assert Read(step, states=((3, 3),), weights={"square": (3, 3), "vector": (3,)}).agrees()
 
 
 # Corners of a plan

@@ -12,6 +12,7 @@ from rnnkit.compiler import arrangements as arranged
 from rnnkit.compiler import orders as ordered
 from rnnkit.compiler import reductions as reduced
 from rnnkit.compiler.batch import MixesRows, Untraceable
+from rnnkit.compiler.elimination import inverse, solve
 from rnnkit.compiler.graph import evaluate
 from rnnkit.compiler.lifting import first_symbol, lift, pointwise, unknown
 from rnnkit.compiler.operations import OPERATIONS
@@ -191,12 +192,6 @@ def _diag(x, k=0):
     return x * np.eye(n) if x.ndim == 1 else reduced.sum_of(np.where(np.eye(n, dtype=bool), x, 0.0), 1)
 
 
-def _inverse(x):
-    if x.node.batched or x.ndim != 2:
-        raise Untraceable("np.linalg.inv of what isn't a weight")
-    return x.made(x.graph.add("inverse", (x.graph.as_float(x.node),), x.node.shape), x.axis)
-
-
 FUNCTIONS = {
     "sum": reduced.sum_of,
     "prod": reduced.prod_of,
@@ -272,7 +267,8 @@ FUNCTIONS = {
     "tril": _triangle(np.tril),
     "triu": _triangle(np.triu),
     "diag": _diag,
-    "linalg.inv": _inverse,
+    "linalg.inv": inverse,
+    "linalg.solve": solve,
     "linalg.multi_dot": lambda arrays: functools.reduce(matmul, arrays),
     "pad": arranged.pad,
     "einsum": einsum,
