@@ -7,7 +7,6 @@ import numpy as np
 from cells_under_test import CELLS, NAMED
 
 import rnnkit as rk
-from rnnkit import compiler
 
 MASKS = ("none", "random", "left", "right", "empty_rows")
 FACTORS = {
@@ -33,7 +32,9 @@ def pairwise(factors):
     for first, second in product(factors[names[0]], factors[names[1]]):
         rows.append(fill({names[0]: first, names[1]: second}, factors, missing))
     while missing:
-        rows.append(fill(dict(sorted(min(missing, key=lambda pair: sorted(map(str, pair))), key=str)), factors, missing))
+        rows.append(
+            fill(dict(sorted(min(missing, key=lambda pair: sorted(map(str, pair))), key=str)), factors, missing)
+        )
     return rows
 
 
@@ -50,31 +51,7 @@ def label(row):
     return "-".join(str(v) if not isinstance(v, bool) else f"{k}{int(v)}" for k, v in row.items())
 
 
-def one_size(row):
-    """A compiled loop of road 2 is for one size: its rows differ in all else."""
-    return {**row, "units": 17, "features": 5} if NAMED[row["cell"]].road == 2 else row
-
-
-ROWS = [one_size(row) for row in pairwise(FACTORS)]
-
-
-def shared_drivers(second_road, names=("folded", "FoldedCell")):
-    """Road 2 compiles for each layer anew, three seconds a time: layers of these cells share what is compiled."""
-    made = {}
-
-    def shared(step, dtype, weights, constant_shapes, training, error):
-        sizes = tuple((name, array.shape) for name, array in weights.items())
-        key = (step.name, str(np.dtype(dtype)), step.feature_shape, sizes, training)
-        if step.name not in names:
-            return second_road(step, dtype, weights, constant_shapes, training, error)
-        if key not in made:
-            made[key] = second_road(step, dtype, weights, constant_shapes, training, error)
-        return made[key]
-
-    return shared
-
-
-compiler._second_road = shared_drivers(compiler._second_road)
+ROWS = pairwise(FACTORS)
 
 
 def make_mask(kind, batch, time, rng):
