@@ -12,6 +12,7 @@ from rnnkit.cell import prepare
 from rnnkit.engine import driver as driver_module
 from rnnkit.engine.driver import CannotCompile, Driver
 from rnnkit.engine.eager import Eager
+from rnnkit.engine.jit_content import content
 from rnnkit.engine.jit_step import Jit
 from rnnkit.engine.record import Record
 from rnnkit.step import Step
@@ -276,24 +277,25 @@ def test_cells_inside_a_cell():
             self.cells, self.last = [Inner(1.0), Inner(3.0)], Inner(0.5)
 
         def build(self, input_shape):
-            for cell in (*self.cells, self.last):
-                prepare(cell, input_shape, np.float64, np.random.default_rng(7))
+            for cell, features in zip((*self.cells, self.last), (3, 3, 2), strict=True):
+                prepare(cell, (None, features), np.float64, np.random.default_rng(7))
             self.built = True
 
         def call(self, inputs, states):
             first, _ = self.cells[0].call(inputs, states)
             second, _ = self.cells[1].call(inputs, states)
-            third, new = self.last.call(inputs, states)
-            return first + second, [np.tanh(third + new[0])]
+            third, new = self.last.call(second, states)
+            return first + third, new
 
     step = built(Outer())
     driver = Driver(step, np.float64, step.cell.weights)
     record = record_for(step, np.float64)
     assert_same(driver.run(record), Eager(step).run(record), 1e-12)
-    other = Outer()
+    same, other = (built(Outer()).cell for _ in range(2))
     other.cells[1].gain = 2.0
-    step = built(other)
-    assert_same(Driver(step, np.float64, other.weights).run(record), Eager(step).run(record), 1e-12)
+    first, second, third = (driver_module.JitCell(cell, "", False) for cell in (step.cell, same, other))
+    assert content(first.function, first.known) == content(second.function, second.known)
+    assert content(first.function, first.known) != content(third.function, third.known)
 
 
 def test_draws_are_rows_too():

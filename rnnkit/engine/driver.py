@@ -82,9 +82,11 @@ class Driver:
         self._verify(weights, constant_shapes)
 
     def explain(self, source: bool = False) -> str:
-        """Road and reason in words; there is no text of ours, numba compiles the step's own."""
+        """Road and reason in words, or the text that hands a row to the step, which numba compiles as it stands."""
         if source:
-            return "# road 2 compiles the step itself; there is no generated text"
+            return (
+                f"# road 2: numba compiles {self.step.name!r} as it stands; this calls it with one row\n{self._source}"
+            )
         how = "the step, jitted by numba, in one loop over time, a row at a time"
         return f"{self.road}: {self.reason}\n{self.step.name}: {how}"
 
@@ -144,7 +146,7 @@ class Driver:
 
     def _compiled(self, weights, constant_shapes):
         """The loop, compiled for this dtype whatever the sizes and strides; steps of the same content share it."""
-        text = self._text(len(constant_shapes))
+        text = self._source = self._text(len(constant_shapes))
         key = (text, self.draw_names, *(content(cell.function, cell.known) for cell in self.cells))
         value, trees = numba.from_dtype(self.dtype), self._trees(weights, constant_shapes)
         given = types.Array(value, 3, "A", readonly=True)
