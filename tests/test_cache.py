@@ -214,3 +214,11 @@ def test_C10_an_edit_never_meets_an_old_program(loop, tmp_path):
     assert run(table=7) == [39, 18]
     assert run(sign="-") == [-15, -18]
     assert run() == [21, 18]
+
+
+def test_X5_programs_of_several_processes_meet_in_one(tmp_path):
+    narrow = PROGRAM.replace("reshape(2, 4, 3)", "reshape(2, 4, 3).astype('float32')")
+    apart = [finish(start(tmp_path, code)) for code in (narrow, PROGRAM)]
+    compiled = files(tmp_path)
+    assert finish(start(tmp_path, narrow + PROGRAM)).split() == apart
+    assert files(tmp_path) == compiled

@@ -9,7 +9,7 @@ from rnnkit.compiler.explain import describe
 from rnnkit.compiler.graph import evaluate
 from rnnkit.compiler.numba_source import PRODUCT, PRODUCT_SIGNATURE, SourceWriter
 from rnnkit.compiler.planner import Planner
-from rnnkit.compiler.store import address, cache_info, clear_cache, load
+from rnnkit.compiler.store import address, cache_info, clear_cache, load, number_functions_apart
 from rnnkit.compiler.trace import trace
 
 __all__ = ["cache_info", "choose", "clear_cache"]
@@ -24,6 +24,7 @@ def choose(step, dtype, weights, constant_shapes=(), training=False):
         If neither road takes the step, with the line and the construct that stopped each; or if its rows depend on
         each other.
     """
+    number_functions_apart()
     try:
         return compile_step(step, dtype, weights, constant_shapes, training)
     except Untraceable as error:

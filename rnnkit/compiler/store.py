@@ -8,6 +8,7 @@ versions of Python, NumPy, numba and llvmlite, and the processor.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import linecache
 import os
 import pickle
@@ -22,6 +23,7 @@ from pathlib import Path
 _programs: dict[str, types.ModuleType] = {}
 _lock = threading.RLock()
 _SUFFIX = ".rnnkit"
+_FORMAT = 2  # another number leaves programs that were written in another way alone
 SIGNATURE = "void(int64[::1], int64[::1])"  # addresses, numbers
 
 
@@ -125,10 +127,27 @@ def _surroundings() -> str:
         digest.update(file.read_bytes())
     versions = (sys.version, np.__version__, numba.__version__, llvmlite.__version__)
     processor = cpu_target.target_context.codegen().magic_tuple()
-    return repr((digest.hexdigest(), versions, processor, FEATURES))
+    return repr((_FORMAT, digest.hexdigest(), versions, processor, FEATURES))
+
+
+@cache
+def number_functions_apart() -> None:
+    """Start numba's numbers of functions where no other process does.
+
+    They are part of symbols' names. Programs that several processes compiled meet in one that loads them, and the
+    linker takes equal names for the same function: inner functions of one factory, say, for both precisions.
+    """
+    from numba.core.bytecode import FunctionIdentity
+
+    FunctionIdentity._unique_ids = itertools.count(int.from_bytes(os.urandom(7), "little"))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: number_functions_apart.cache_clear())
 
 
 def _compile(text, key, signature) -> types.ModuleType:
+    number_functions_apart()
     name = f"rnnkit_program_{key}"
     filename = f"<{name}>"
     module = types.ModuleType(name)
