@@ -109,7 +109,7 @@ def plain(array, copy: bool = False) -> np.ndarray:
     ``2 * h`` of a float32 array float64 and then can't multiply it with a float32 matrix."""
     array = np.asarray(array)
     dtype = np.float64 if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
-    return np.array(array, dtype, order="C", copy=True if copy else None)
+    return np.array(array, dtype, order="C") if copy else np.asarray(array, dtype, order="C")
 
 
 # Functions of these are numba's business; all others that a step reaches are jitted with it.
