@@ -5,21 +5,20 @@ import os
 import shutil
 import tempfile
 
+import numpy as np
 import pytest
 
 if kept := os.environ.get("RNNKIT_TEST_CACHE"):
     os.environ["RNNKIT_CACHE_DIR"] = kept
-elif "PYTEST_XDIST_WORKER" not in os.environ:  # workers inherit the folder of the process that started them
-    # set before rnnkit is imported, and inherited by the processes that tests start
+elif not ("PYTEST_XDIST_WORKER" in os.environ and "RNNKIT_CACHE_DIR" in os.environ):
+    # Set before rnnkit is imported; workers and the processes that tests start inherit it. A forked child ends by
+    # os._exit and so leaves the folder alone.
     os.environ["RNNKIT_CACHE_DIR"] = tempfile.mkdtemp(prefix="rnnkit-tests-")
-    # a forked child ends by os._exit and so leaves the folder alone
     atexit.register(shutil.rmtree, os.environ["RNNKIT_CACHE_DIR"], ignore_errors=True)
 
 
 @pytest.fixture
 def rng():
-    import numpy as np
-
     return np.random.default_rng(11)
 
 
