@@ -376,5 +376,5 @@ def quantised(x, states, weights, *, bits=4):
     (h,) = states
     levels = 2**bits - 1
     z = x @ ternary(weights.kernel) + h @ ternary(weights.recurrent_kernel)
-    h = np.round(np.clip(z / 2, -1, 1) * levels) / levels
+    h = np.round(np.clip(z / 1.9, -1, 1) * levels) / levels  # by 2, many sums would lie halfway between levels
     return np.sign(h), (h,)
