@@ -434,11 +434,20 @@ def test_a_decision_by_values_is_told_from_the_rest(decide):
         (lambda x, h: h[:, np.argmax(h, axis=1)], "np.where"),
         (lambda x, h: h[:, :3].reshape(-1, 3, 1).__setitem__((slice(None), 0), 1), "may have copied"),
         (lambda x, h: h * (1 + 2j), "real numbers"),
+        (lambda x, h: h * len(h[h > 0]), "TypeError while the step was read"),
+        (lambda x, h: np.eye(4)[np.argmax(h, axis=1)], "asks for the array's values|computed"),
     ],
 )
 def test_what_cannot_be_read_is_named(function, words):
     with pytest.raises(Untraceable, match=words):
         Read(lambda x, states, w: (x, [function(x, states[0])]))
+
+
+def test_a_mistake_of_the_steps_own_is_shown_as_it_is():
+    with pytest.raises(KeyError, match="forgotten"):
+        Read(lambda x, states, w: (x, [states[0] * {}["forgotten"]]))
+    with pytest.raises(ValueError, match="to return 1 states, got 2"):
+        Read(lambda x, states, w: (x, [x, x]))
 
 
 # Products and sums of every sort, batch axis first or not

@@ -19,6 +19,10 @@ class MixesRows(ValueError):
     """The step lets one row of the batch see another."""
 
 
+class LostWeight(ValueError):
+    """The step uses a weight where no change of it arrives."""
+
+
 class UsesLength(Untraceable):
     """The step makes something by the number of rows."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnnkit.compiler.batch import BatchSize, MixesRows, Untraceable, standing_rows
+from rnnkit.compiler.batch import BatchSize, LostWeight, MixesRows, Untraceable, standing_rows
 from rnnkit.compiler.symbol import Symbol
 
 
@@ -39,7 +39,7 @@ def lift(like: Symbol, value) -> Symbol:
     held = array
     while held is not None:
         if name := like.graph.weights.get(id(held)):
-            raise ValueError(
+            raise LostWeight(
                 f"the step uses weight {name!r} by a part cut in build or from inside a function, where no change "
                 "of it arrives; cut it in the step, from the cell's own attribute"
             )

@@ -215,7 +215,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         if (
             self.axis is None
             and len(computed) == 1
-            and all(k == slice(None) for k in keys if not isinstance(k, Symbol))
+            and all(isinstance(k, Symbol) or (isinstance(k, slice) and k == slice(None)) for k in keys)
         ):
             from rnnkit.compiler.orders import look_up
 

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 
-from rnnkit.compiler.batch import MixesRows, Untraceable, UsesLength, rows_stand_for, standing_rows
+from rnnkit.compiler.batch import LostWeight, MixesRows, Untraceable, UsesLength, rows_stand_for, standing_rows
 from rnnkit.compiler.graph import Graph, Node, evaluate
 from rnnkit.compiler.lifting import lift
 from rnnkit.compiler.symbol import Symbol
@@ -73,6 +73,16 @@ def _trace(step, dtype, weights, constant_shapes, training):
     except Untraceable as error:
         error.add_note(watch.place_of(error))
         raise
+    except LostWeight:
+        raise
+    except Exception as error:
+        # A mistake of the step's own shows on numbers too; the rest is what the tracer doesn't know.
+        x, states, weights64, constants, draws = example(step, weights, constant_shapes, initial=True)
+        with np.errstate(all="ignore"):
+            step(x, states, weights64, constants, draws, training)
+        reason = Untraceable(f"{type(error).__name__} while the step was read: {error}")
+        reason.add_note(watch.place_of(error))
+        raise reason from error
     graph.output = _result(output, "output", step, given[0])
     graph.states = tuple(_result(state, f"state {i}", step, given[0]) for i, state in enumerate(states))
     graph.names = watch.names()
