@@ -128,7 +128,9 @@ def test_normal_equations_solve_the_ridge_problem(rng):
         rows = ~np.isnan(targets[:, lead])
         # a ridge is least squares with rows that ask for zero; none asks it of the intercept
         wanted = np.linalg.lstsq(
-            np.vstack([features[rows], np.sqrt(2.5) * np.eye(5)[1:]]), np.append(targets[rows, lead], np.zeros(4))
+            np.vstack([features[rows], np.sqrt(2.5) * np.eye(5)[1:]]),
+            np.append(targets[rows, lead], np.zeros(4)),
+            rcond=None,
         )[0]
         np.testing.assert_allclose(weights[:, lead], wanted, rtol=1e-9, atol=1e-12)
         error = np.mean((features[rows] @ weights[:, lead] - targets[rows, lead]) ** 2)
