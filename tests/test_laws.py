@@ -105,6 +105,27 @@ def test_L3_threads(name, dtype, threads):
         same_bits(setup.call(), alone)
 
 
+@every_dtype
+@every_cell
+def test_L1_L2_across_blocks_of_steps(name, dtype, threads):
+    """Long enough for what leaves the time loop to be computed in several blocks of steps."""
+    threads(2)
+    backwards = dtype == "float32"
+    row = {"cell": name, "dtype": dtype, "units": 33, "features": 33, "batch": 41, "time": 900}
+    setup = Setup({**row, "mask": "random", "backwards": backwards, "zero": False})
+    setup.mask[:, [0, 411, 412, -1]] = True
+    output, states = setup.call()
+    for picked in ([17], [40, 0]):
+        some, some_states = setup.call(rows=picked)
+        same_bits([some, *flat(some_states)], [output[picked], *flat(part(states, picked))])
+    first, second = slice(412, 900), slice(0, 412)
+    if not backwards:
+        first, second = slice(0, 412), slice(412, 900)
+    head, between = setup.call(time=first)
+    tail, after = setup.call(time=second, start=between)
+    same_bits([np.concatenate([head, tail], axis=1), *flat(after)], [output, *flat(states)])
+
+
 @rows
 def test_L4_padding(row, rng):
     setup = Setup(row)
