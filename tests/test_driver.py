@@ -211,6 +211,13 @@ def test_strided_and_empty_inputs(ponder):
         np.testing.assert_array_equal(result.states[0], empty.states[0])
 
 
+def test_no_features_at_all():
+    step = built(sharing(4), features=(0,))
+    driver = Driver(step, np.float64, step.cell.weights)
+    record = record_for(step, np.float64)
+    assert_same(driver.run(record), Eager(step).run(record), 1e-12)
+
+
 def empty_record(step, batch_size, length):
     x = np.zeros((batch_size, length, *step.feature_shape))
     return Record(x, (np.ones((batch_size, 4)),), dict(step.cell.weights))
@@ -249,7 +256,7 @@ def test_a_stack_chains_its_cells():
             return out, [a + 1, np.tanh(out)]
 
     bottom = rk.cell(states={"h": 2}, weights={"kernel": rk.Weight(("features", 2))})(halved)
-    stack = rk.StackedRNNCells([bottom(), Doubled()])
+    stack = rk.StackedRNNCells([bottom(), Doubled(), rk.LSTMCell(2, dropout=0.5)])  # with a draw that nobody looks at
     step = built(stack)
     driver = Driver(step, np.float64, stack.weights, by_row=True)
     record = record_for(step, np.float64, trajectory=True)

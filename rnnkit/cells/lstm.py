@@ -88,7 +88,7 @@ class LSTMCell(StandardCell):
         z = x @ self.kernel + h @ self.recurrent_kernel
         if self.use_bias:
             z = z + self.bias
-        i, f, o = (self.recurrent_activation(z[:, k * units : (k + 1) * units]) for k in (0, 1, 3))
+        i, f, o = [self.recurrent_activation(z[:, k * units : (k + 1) * units]) for k in (0, 1, 3)]
         c = f * c + i * self.activation(z[:, 2 * units : 3 * units])
         h = o * self.activation(c)
         return h, [h, c]

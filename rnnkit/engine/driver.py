@@ -68,7 +68,7 @@ class Driver:
         constant_shapes = tuple(tuple(shape) for shape in constant_shapes)
         ones = tuple(np.zeros((1, *shape)) for shape in constant_shapes)
         self.output_shape = step.output_shape(ones, training)
-        self.draw_names = step.used_draws(ones, training)
+        self.draw_names, self.drawn = tuple(step.draws), step.used_draws(ones, training)
         self.ends = list(itertools.accumulate((math.prod(s) for s in step.state_shapes), initial=0))
         self.sizes = (
             (1, *step.feature_shape),
@@ -104,7 +104,11 @@ class Driver:
         trajectory = np.empty((batch_size, length if record.trajectory else 0, sizes), self.dtype)
         arrays = self._arrays(record.weights)
         constants = tuple(plain(constant, copy=True) for constant in record.constants)
-        draws = tuple(plain(record.draws[name], copy=True) for name in self.draw_names)
+        # A draw that the step never looks at has a place all the same: numba compiles the branches not taken, too.
+        draws = tuple(
+            plain(record.draws[name], copy=True) if name in self.drawn else np.zeros((1, *self.step.draws[name]))
+            for name in self.draw_names
+        )
 
         def block(start, stop):
             self._loop(
@@ -187,7 +191,10 @@ class Driver:
         first = 0
         for k, cell in enumerate(self.cells):
             own = range(first, first := first + cell.state_count)
-            drawn = ", ".join(f"draws[{i}][b : b + 1]" for i in self._drawn(cell))
+            drawn = ", ".join(
+                f"draws[{i}]" + ("[b : b + 1]" if self.draw_names[i] in self.drawn else "")
+                for i in self._draws_of(cell)
+            )
             given = {
                 "arrays": f"arrays[{k}]",
                 "x": "y",
@@ -200,7 +207,7 @@ class Driver:
             lines += [f"    store(new[ends[{i}] : ends[{i + 1}]], entry(states, {n}))" for n, i in enumerate(own)]
         return "\n".join([*lines, "    store(output, y)"])
 
-    def _drawn(self, cell):
+    def _draws_of(self, cell):
         """Which of the draws are the cell's."""
         return [i for i, name in enumerate(self.draw_names) if name.rpartition("/")[0] == cell.path]
 
@@ -208,7 +215,7 @@ class Driver:
         jit, names = Jit(), {"store": store, "entry": entry}
         for k, cell in enumerate(self.cells):
             names[f"step_{k}"] = jit.function(cell.function, cell.known)
-            names[f"draws_{k}"] = names_type(tuple(self.draw_names[i].rpartition("/")[2] for i in self._drawn(cell)))
+            names[f"draws_{k}"] = names_type(tuple(self.draw_names[i].rpartition("/")[2] for i in self._draws_of(cell)))
         exec(compile(text, "<rnnkit row>", "exec"), names)
         return numba.njit(names["row"], **OPTIONS)
 
@@ -223,7 +230,7 @@ class Driver:
             if trial:
                 states = [state + rng.normal(size=state.shape).astype(self.dtype) for state in states]
             constants = tuple(rng.normal(size=(2, *shape)) for shape in constant_shapes)
-            draws = {name: step.draw(name, 2, rng, np.float64) for name in self.draw_names}
+            draws = {name: step.draw(name, 2, rng, np.float64) for name in self.drawn}
 
             def plainly(rows, x=x, states=states, constants=constants, draws=draws):
                 with np.errstate(all="ignore"):

@@ -8,7 +8,7 @@ from numba.core import errors, types
 from numba.cpython.unsafe.tuple import tuple_setitem
 from numba.extending import overload
 
-from rnnkit.engine.jit_overloads import OPTIONS, constant, not_in_python
+from rnnkit.engine.jit_overloads import OPTIONS, constant, not_in_python, size_of
 
 
 def matmul(a, b):
@@ -17,26 +17,48 @@ def matmul(a, b):
 
 @overload(matmul, jit_options=OPTIONS)
 def _matmul(a, b):
-    if not isinstance(a, types.Array) or not isinstance(b, types.Array):
+    """A product without BLAS, whose order of summation would depend on the shape; for one row no slower."""
+    if not isinstance(a, types.Array) or not isinstance(b, types.Array) or 0 in (a.ndim, b.ndim):
         return None
-    if a.ndim <= 2 and b.ndim <= 2:
-        return lambda a, b: np.dot(_plain(a), _plain(b))
-    if b.ndim == 2:
-        return lambda a, b: np.dot(_plain(a).reshape((-1, a.shape[-1])), _plain(b)).reshape(a.shape[:-1] + b.shape[1:])
+    if b.ndim <= 2:
+        rank, number = a.ndim, a.ndim == b.ndim == 1
+
+        def of_matrix(a, b):
+            rows, inner = size_of(a.shape, 0, rank - 1), b.shape[0]
+            left = _plain(a).reshape((1, rows, a.shape[-1]))
+            right = _plain(b).reshape((1, inner, size_of(b.shape, 1, b.ndim)))
+            values = _products(left, right)
+            return values[0, 0, 0] if number else values.reshape(a.shape[:-1] + b.shape[1:])
+
+        return of_matrix
     if a.ndim == b.ndim:
+        rank = a.ndim
 
         def stacked(a, b):
             if a.shape[:-2] != b.shape[:-2]:
                 raise ValueError("expected the same leading shape on both sides of @ in a jitted step")
-            left = _plain(a).reshape((-1, a.shape[-2], a.shape[-1]))
-            right = _plain(b).reshape((-1, b.shape[-2], b.shape[-1]))
-            values = np.empty((left.shape[0], left.shape[1], right.shape[2]))
-            for i in range(left.shape[0]):
-                values[i] = np.dot(left[i], right[i])
-            return values.reshape(a.shape[:-1] + b.shape[-1:])
+            count = size_of(a.shape, 0, rank - 2)
+            left = _plain(a).reshape((count, a.shape[-2], a.shape[-1]))
+            right = _plain(b).reshape((count, b.shape[-2], b.shape[-1]))
+            return _products(left, right).reshape(a.shape[:-1] + b.shape[-1:])
 
         return stacked
     return None
+
+
+@numba.njit(**OPTIONS)
+def _products(a, b):
+    """Matrix products, each element summed in order."""
+    if a.shape[2] != b.shape[1]:
+        raise ValueError("expected as many columns on the left of @ as rows on the right")
+    values = np.zeros((a.shape[0], a.shape[1], b.shape[2]))
+    for s in range(a.shape[0]):
+        for i in range(a.shape[1]):
+            for k in range(a.shape[2]):
+                factor = a[s, i, k]
+                for j in range(b.shape[2]):
+                    values[s, i, j] += factor * b[s, k, j]
+    return values
 
 
 def concatenate(arrays, axis=0):
@@ -168,7 +190,7 @@ def _plain(a):
 
 @overload(_plain, inline="always")
 def _plain_array(a):
-    """float64 in C order, which BLAS takes."""
+    """float64 in C order."""
     if a.dtype != types.float64:
         return lambda a: np.ascontiguousarray(a).astype(np.float64)
     if a.layout != "C":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numba
 from numba.core import errors, types
 
 OPTIONS = {"error_model": "numpy"}
@@ -24,3 +25,12 @@ def constant(value, what):
 
 def not_in_python(*_, **__):
     raise NotImplementedError("only inside a jitted step")
+
+
+@numba.njit
+def size_of(shape, first, behind):
+    """How many elements the axes from `first` up to `behind` have."""
+    size = 1
+    for i in range(first, behind):
+        size *= shape[i]
+    return size

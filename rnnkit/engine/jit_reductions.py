@@ -8,7 +8,7 @@ from numba.core import errors, types
 from numba.cpython.unsafe.tuple import tuple_setitem
 from numba.extending import overload
 
-from rnnkit.engine.jit_overloads import OPTIONS, constant, not_in_python
+from rnnkit.engine.jit_overloads import OPTIONS, constant, not_in_python, size_of
 
 
 def _axes(a, axis):
@@ -19,15 +19,6 @@ def _axes(a, axis):
     if axes != list(range(axes[0], axes[-1] + 1)):
         raise errors.TypingError(f"a reduction of the axes {axes}, which are not side by side")
     return axes[0], axes[-1] + 1
-
-
-@numba.njit
-def _size(shape, first, behind):
-    """How many elements the axes from `first` up to `behind` have."""
-    size = 1
-    for i in range(first, behind):
-        size *= shape[i]
-    return size
 
 
 def reduction(name, combine, start, dtype=None):
@@ -50,9 +41,9 @@ def reduction(name, combine, start, dtype=None):
         begin = start if own.kind == "f" or np.isfinite(start) else np.iinfo(np.int64).max * int(np.sign(start))
 
         def fold(a):
-            inner = _size(a.shape, behind, rank)
-            outer = inner * _size(a.shape, first, behind)
-            values = np.full(_size(a.shape, 0, first) * inner, begin, small)
+            inner = size_of(a.shape, behind, rank)
+            outer = inner * size_of(a.shape, first, behind)
+            values = np.full(size_of(a.shape, 0, first) * inner, begin, small)
             for i, value in enumerate(a.flat):
                 at = i // outer * inner + i % inner
                 values[at] = combine(values[at], value)
@@ -100,7 +91,7 @@ def derived(name, formula):
         first, behind = _axes(a, axis)
         axes, keep = tuple(range(first, behind)), bool(constant(keepdims, "keepdims"))
         whole = formula(axes, keep)
-        return lambda a, axis=None, keepdims=False: whole(a, _size(a.shape, first, behind))
+        return lambda a, axis=None, keepdims=False: whole(a, size_of(a.shape, first, behind))
 
     return reduced
 
