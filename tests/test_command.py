@@ -194,6 +194,14 @@ def test_a_closed_pipe_is_quiet(table, tmp_path):
     assert len(output.read_text().splitlines()) == 3
 
 
+# What a shell starts in the background ignores Ctrl-C, and so would a child of such a run of the tests.
+INTERRUPTIBLE = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals as shells send them")
 @pytest.mark.parametrize("tqdm", [True, False])
 def test_interrupted_in_the_middle_is_130_and_leaves_nothing(table, tmp_path, tqdm):
@@ -205,7 +213,8 @@ def test_interrupted_in_the_middle_is_130_and_leaves_nothing(table, tmp_path, tq
     command = ["-m", "rnnkit", *arguments] if tqdm else ["-c", WITHOUT.format("tqdm", arguments)]
     ours, theirs = pty.openpty()  # progress is shown on a terminal only, and tells when the work has begun
     termios.tcsetwinsize(theirs, (24, 80))
-    process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, stderr=theirs, env=ENVIRONMENT)
+    command = [sys.executable, "-c", INTERRUPTIBLE, *command]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env=ENVIRONMENT)
     os.close(theirs)
     shown = b""
     while b"back-test" not in shown:

@@ -25,7 +25,8 @@ def pictures(notebook) -> int:
 # the client's own use of its event loop and sockets is not ours to mend
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook(path):
+def test_notebook(path, monkeypatch):
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # pictures go into the notebook
     stored = nbformat.read(path, as_version=4)
     fresh = nbformat.read(path, as_version=4)
     for cell in fresh.cells:
