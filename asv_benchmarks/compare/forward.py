@@ -89,8 +89,8 @@ def machine() -> str:
     if cpuinfo.exists():
         lines = cpuinfo.read_text().splitlines()
         name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), name)
-    versions = [f"Python {platform.python_version()}"]
-    for package in ("rnnkit", "numba", "numpy", "onnxruntime", "torch", "jax", "keras"):
+    versions = [f"Python {platform.python_version()}", f"rnnkit {rk.__version__}"]
+    for package in ("numba", "numpy", "onnxruntime", "torch", "jax", "keras"):
         try:
             versions.append(f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
@@ -111,11 +111,14 @@ def main() -> None:
     page = [
         "# Performance",
         "",
-        "The forward pass with all outputs, float32, in milliseconds per call: minimum / median over "
-        f"{options.rounds} rounds in which the libraries took turns. The last column is the fastest other library's "
-        "time over rnnkit's (above 1: rnnkit is ahead). Sizes are batch, time, features, units.",
+        "The forward pass with all outputs, float32, in milliseconds per call: minimum / median over",
+        f"{options.rounds} rounds in which the libraries took turns. Each had the same weights and input, and gave the",
+        "same outputs. The last column is the fastest other library's time over rnnkit's: above 1, rnnkit is ahead.",
+        "Sizes are batch, time, features, units; *gated* is a cell of one's own, with one gate.",
         "",
         machine(),
+        "",
+        "Written by `python asv_benchmarks/compare/forward.py --output docs/performance.md`.",
     ]
     for cell in options.cells:
         measured = {}
