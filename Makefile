@@ -2,6 +2,9 @@
 # pyproject.toml changes. On Windows the programs of a virtual environment lie elsewhere: make BIN=.venv/Scripts demo
 BIN := .venv/bin
 
+# The threads of a linear algebra library wait by spinning, which costs a busy machine dearly; nothing here needs them.
+export OPENBLAS_NUM_THREADS := 1
+
 # The first Python on the path that is 3.11 or newer and can make a virtual environment.
 ifndef PYTHON
 PYTHON := $(shell for name in python3 python3.13 python3.12 python3.11 python3.14 python; do \
