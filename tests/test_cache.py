@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import rnnkit as rk
@@ -222,3 +223,17 @@ def test_X5_programs_of_several_processes_meet_in_one(tmp_path):
     compiled = files(tmp_path)
     assert finish(start(tmp_path, narrow + PROGRAM)).split() == apart
     assert files(tmp_path) == compiled
+
+
+def test_X5_a_user_without_a_home_keeps_nothing(monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("RNNKIT_CACHE_DIR", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pathlib.Path.home", homeless)
+    assert rk.cache_info()["programs"] == 0
+    assert rk.clear_cache() == 0
+    monkeypatch.setattr("rnnkit.compiler.store._programs", {})
+    assert rk.RNN(rk.SimpleRNNCell(3), seed=0)(np.zeros((2, 3, 4))).shape == (2, 3)
+    assert rk.cache_info()["programs"] == 0

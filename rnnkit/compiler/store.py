@@ -31,12 +31,15 @@ def cache_folder() -> Path:
     """The folder of compiled programs: ``RNNKIT_CACHE_DIR``, or one in the platform's user cache folder."""
     if given := os.environ.get("RNNKIT_CACHE_DIR"):
         return Path(given)
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    try:
+        if sys.platform == "win32":
+            base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+        elif sys.platform == "darwin":
+            base = Path.home() / "Library" / "Caches"
+        else:
+            base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:  # a user without a home, as in containers: no folder can be made here, so nothing is kept
+        base = os.devnull
     return Path(base) / "rnnkit"
 
 
