@@ -6,6 +6,8 @@ from rnnkit.compiler.graph import evaluate
 from rnnkit.compiler.operations import OPERATIONS, REDUCTIONS
 from rnnkit.compiler.plan import Product
 
+LANES = 8
+
 
 def run_plan(plan, inputs, batch):
     """One step: ``(output, states)`` for the arrays of ``(op, attr)``."""
@@ -19,7 +21,7 @@ def run_plan(plan, inputs, batch):
         else:
             held[buffer] = np.full((batch, buffer.size), np.nan)  # a place that is read before it is written shows
     section = 0
-    for stage in plan.stages:
+    for stage in plan.parts():
         assert stage.section >= section, "stages of an earlier section come first"
         section = stage.section
         (product if isinstance(stage, Product) else loop)(stage, held, inputs)
@@ -31,11 +33,22 @@ def run_plan(plan, inputs, batch):
 def product(stage, held, inputs):
     values = evaluate(stage.weights, inputs, np.float64)
     weights = np.concatenate([values[w.id] for w in stage.weights], axis=1)
+    if stage.gates:
+        weights = vectors_in_turn(weights, stage.gates, stage.units)
     source, target = held[stage.operand], held[stage.result]
     wide = target.shape[1] // max(stage.rows, 1)
     for row in range(stage.rows):
         low = stage.offset + row * stage.row_stride
         target[:, row * wide : row * wide + weights.shape[1]] = source[:, low : low + stage.depth] @ weights
+
+
+def vectors_in_turn(weights, gates, units):
+    """A vector of each gate in turn; what fills up the last vectors is never looked at."""
+    columns = []
+    for first in range(0, units, LANES):
+        for gate in gates:
+            columns += [weights[:, gate + u] if u < units else weights[:, 0] * np.nan for u in range(first, first + LANES)]
+    return np.stack(columns, axis=1)
 
 
 def loop(stage, held, inputs):
@@ -64,6 +77,9 @@ def loop(stage, held, inputs):
 
 def elements(walk, dims):
     """Element numbers in the shape of a loop."""
+    if walk.gates:
+        places = np.arange(*dims)
+        return walk.offset + places // LANES * walk.gates * LANES + places % LANES
     numbers = np.zeros(dims, int)
     for axis, stride in enumerate(walk.strides):
         numbers = numbers + stride * np.arange(dims[axis]).reshape([-1 if a == axis else 1 for a in range(len(dims))])

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 import numpy as np
-from plan_in_numpy import run_plan
+from plan_in_numpy import LANES, run_plan
 
 import rnnkit as rk
 from rnnkit.cell import prepare
@@ -40,7 +40,7 @@ class Read:
         self.step = Step(self.cell, features)
         self.constants = constants
         self.graph = trace(self.step, np.float64, self.weights, constants)
-        self.plan = Planner(self.graph, lambda columns: -(-columns // 8) * 8).run()
+        self.plan = Planner(self.graph, lambda columns: -(-columns // LANES) * LANES).run()
 
     @property
     def operations(self):
@@ -48,10 +48,10 @@ class Read:
 
     @property
     def text(self):
-        return SourceWriter(self.plan, "step", np.dtype("float64"), 8, lambda b: -(-b.size // 8) * 64).run().text
+        return SourceWriter(self.plan, "step", np.dtype("float64"), LANES, 4).run().text
 
     def stages(self, section, kind):
-        return [s for s in self.plan.stages if s.section == section and isinstance(s, kind)]
+        return [s for s in self.plan.parts() if s.section == section and isinstance(s, kind)]
 
     def run(self, batch=3, seed=1):
         """``(got, expected)``: the output and states by the plan, and by the step."""

@@ -49,7 +49,7 @@ def test_work_on_weights_alone_is_done_when_they_change():
 
     read = Read(step, weights={"a": (4, 2), "b": (2, 4), "bias": (4,)})
     once = [node.op for node in read.plan.once.values() if not isinstance(node, list)]
-    assert "exp" in once and all(stage.section != ONCE for stage in read.plan.stages)
+    assert "exp" in once and all(stage.section != ONCE for stage in read.plan.parts())
     assert len(read.stages(STEP, Product)) == 1
     assert read.agrees()
 
@@ -542,7 +542,7 @@ def test_layers_of_shifts_are_not_unfolded():
         return h, [h]
 
     read = Read(step, states=((16,),))
-    assert sum(len(loop.values) for loop in read.plan.stages) < 400  # each with all below it: 2 ** 12
+    assert sum(len(loop.values) for loop in read.plan.parts()) < 400  # each with all below it: 2 ** 12
     assert read.agrees()
 
 

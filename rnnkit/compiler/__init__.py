@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from rnnkit.compiler.batch import ReadsValues, Untraceable
 from rnnkit.compiler.explain import describe
 from rnnkit.compiler.graph import evaluate
-from rnnkit.compiler.numba_source import PRODUCT, PRODUCT_SIGNATURE, SourceWriter
+from rnnkit.compiler.numba_source import PRODUCT, PRODUCT_SIGNATURE, SIGNATURE, SourceWriter
 from rnnkit.compiler.planner import Planner
 from rnnkit.compiler.store import address, cache_info, clear_cache, load, number_functions_apart
 from rnnkit.compiler.trace import trace
@@ -36,16 +38,29 @@ def choose(step, dtype, weights, constant_shapes=(), training=False):
 
 def compile_step(step, dtype, weights, constant_shapes=(), training=False):
     """The first road: trace, plan, text, program."""
-    from rnnkit.engine.program import LANES, Program, compute_once, packed_width, row_bytes
+    from rnnkit.engine.program import LANES, PANEL_VECTORS, Program, compute_once, packed_width
 
     dtype = np.dtype(dtype)
     graph = trace(step, dtype, weights, constant_shapes, training)
     plan = Planner(graph, lambda columns: packed_width(columns, dtype)).run()
-    writer = SourceWriter(plan, step.name, dtype, LANES[dtype.name], lambda b: row_bytes(b, dtype.itemsize))
-    source = writer.run()
+    source = SourceWriter(plan, step.name, dtype, LANES[dtype.name], PANEL_VECTORS).run()
     product = address(load(PRODUCT.format(dtype=dtype.name), PRODUCT_SIGNATURE)) if "call_product" in source.text else 0
     once, words = compute_once(plan, evaluate, dtype), describe(plan, dtype)
-    return Program(load(source.text), source, plan, once, dtype, product, words)
+    function = load(source.text, SIGNATURE)
+    return Program(function, address(function), source, plan, once, dtype, crew(), product, words)
+
+
+@cache
+def crew():
+    """What all programs of this process share."""
+    from rnnkit.engine import kit
+    from rnnkit.engine.crew import Crew
+
+    def gang_kit():
+        function = load(kit.kit_text(kit.GANG), kit.SIGNATURE)
+        return function, address(function)
+
+    return Crew(address(load(kit.kit_text(kit.ROWS), kit.SIGNATURE)), gang_kit)
 
 
 def _second_road(step, dtype, weights, constant_shapes, training, error):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rnnkit.compiler.plan import SECTIONS, Plan, Product
+from rnnkit.compiler.plan import SECTIONS, Fused, Plan, Product
 
 
 def describe(plan: Plan, dtype) -> str:
@@ -16,7 +16,9 @@ def describe(plan: Plan, dtype) -> str:
         stages = [stage for stage in plan.stages if stage.section == section]
         if stages:
             lines.append(f"{title}:")
-            lines += [f"  {_stage(stage)}" for stage in stages]
+            for stage in stages:
+                parts = stage.parts if isinstance(stage, Fused) else [stage]
+                lines += [f"  {', and at once, '.join(_stage(part) for part in parts)}"]
     return "\n".join(lines)
 
 

@@ -19,11 +19,15 @@ class Walk:
         Elements from place to place along each axis of the loop; those of the table where there is one.
     table : ndarray of int32, or None
         Element numbers in order of the loop's places, where strides can't say them.
+    gates : int
+        0, or of how many gates the buffer holds a vector each, in turn: place j is element
+        ``offset + j // lanes * gates * lanes + j % lanes``.
     """
 
     offset: int
     strides: tuple[int, ...]
     table: np.ndarray | None = None
+    gates: int = 0
 
 
 def strides_of(index: np.ndarray) -> tuple[int, tuple[int | None, ...]] | None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from rnnkit.compiler.layout import Walk
 from rnnkit.compiler.operations import OPERATIONS
-from rnnkit.compiler.plan import BLOCK, Buffer, Loop, Value
+from rnnkit.compiler.plan import BLOCK, PADDED, Buffer, Loop, Value
 
 _COMBINE = {"sum": "{0} + {1}", "prod": "{0} * {1}", "max": "maximum({0}, {1})", "min": "minimum({0}, {1})"}
 _START = {"sum": "0.0", "prod": "1.0", "max": "-np.inf", "min": "np.inf"}
@@ -16,8 +16,8 @@ _FINISH = {"sum": "reduce_add", "prod": "reduce_multiply", "max": "reduce_maximu
 class LoopText:
     """The body of one loop's function."""
 
-    def __init__(self, source, loop: Loop, buffers):
-        self.source, self.loop = source, loop
+    def __init__(self, source, loop: Loop, buffers, given):
+        self.source, self.loop, self.given = source, loop, given
         self.item, self.name = source.dtype.itemsize, source.dtype.name
         self.tables: list[tuple[str, np.ndarray]] = []
         self.top: list[str] = [f"# {line}" for line in loop.lines]
@@ -26,6 +26,7 @@ class LoopText:
         dims = loop.dims or (1,)
         self.counts = [self._top(f"count_{d}", size) for d, size in enumerate(dims)]
         self.vector_dim = len(dims) - 1 if loop.reduction is None or loop.along_last else loop.kept - 1
+        self.split = loop.reduction is None
         for buffer in buffers:
             self._base(buffer)
         before, body = [], []
@@ -43,9 +44,10 @@ class LoopText:
             self.bases[buffer] = f"at_{buffer.name}"
             return
         base, step = f"at_{buffer.name}", "0"
-        self.top.append(f"row_{buffer.name} = {self.source.row(buffer)}")
+        if buffer not in self.given:
+            self.top.append(f"row_{buffer.name} = {self.source.row(buffer)}")
         if self.loop.section == BLOCK:
-            step = self.source.step(buffer)
+            step = self.source.step(buffer, "all_rows")
         step = f" + k * {step.replace(self.source.row(buffer), f'row_{buffer.name}')}" if step != "0" else ""
         self.rows.append(f"in_{buffer.name} = {base}{step} + r * row_{buffer.name}")
         self.bases[buffer] = f"in_{buffer.name}"
@@ -53,6 +55,8 @@ class LoopText:
     def _address(self, buffer: Buffer, walk: Walk, vector=True) -> tuple[str, str]:
         """Address of a place, and the stride of the vector: 'unit', 'none', or an expression in bytes."""
         base, item = self.bases[buffer], self.item
+        if walk.gates:
+            return f"{base} + {walk.offset * item} + {walk.gates * item} * j", "unit"
         parts = [base]
         if walk.offset:
             name = f"from_{len(self.source.numbers)}"
@@ -84,7 +88,9 @@ class LoopText:
         else:
             address, stride = self._address(value.buffer, walk)
             place = body
-            if stride == "unit":
+            if stride == "unit" and value.buffer.kind in PADDED:
+                text = f"load_full_{self.name}({address})"
+            elif stride == "unit":
                 text = f"load_{self.name}({address}, m)"
             elif stride == "none":
                 text = f"splat_{self.name}({address})"
@@ -139,7 +145,8 @@ class LoopText:
     def _nest(self, before, body) -> list[str]:
         loop, lanes = self.loop, self.source.lanes
         scalar = [d for d in range(len(self.counts)) if d != self.vector_dim]
-        vector = [f"for j in range(0, {self.counts[self.vector_dim]}, {lanes}):",
+        span = "low, high" if self.split else f"0, {self.counts[self.vector_dim]}"
+        vector = [f"for j in range({span}, {lanes}):",
                   f"    m = first_{self.name}({self.counts[self.vector_dim]} - j)"]  # fmt: skip
         if loop.reduction is None:
             inner = before + vector + indented(body + self._stores())

@@ -6,18 +6,23 @@ that layers of one cell share one program whatever their sizes; `Source` says wh
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from rnnkit.compiler.loop_text import LoopText
+from rnnkit.compiler.loop_text import LoopText, indented
 from rnnkit.compiler.operations import OPERATIONS
-from rnnkit.compiler.plan import BLOCK, CALL, STEP, Buffer, Loop, Plan, Product
+from rnnkit.compiler.plan import BLOCK, CALL, STEP, Buffer, Fused, Loop, Plan, Product
+
+LINE = 64  # bytes of a cache line
 
 HEAD = (
-    "rows", "steps", "block", "x_row", "x_step", "output_row", "output_step", "mask_row", "mask_step", "zero_masked",
+    "steps", "x_row", "x_step", "output_row", "output_step", "mask_row", "mask_step", "zero_masked", "first_patience",
+    "patience",
 )  # fmt: skip
+POINTERS = ("x", "output", "last", "mask", "order", "product", "kit", "gang_kit")
 PRODUCT = '''"""The product of rows with a packed weight in {dtype}, shared by all programs."""
 
 from numba import njit
@@ -30,103 +35,110 @@ def run(a, a_outer, outer, a_inner, inner, packed, K, N, c, c_outer, c_inner):
     product_{dtype}(a, a_outer, outer, a_inner, inner, packed, K, N, c, c_outer, c_inner)
 '''
 PRODUCT_SIGNATURE = f"void({', '.join(['int64'] * 11)})"
+SIGNATURE = f"void({', '.join(['int64'] * 8)})"
+ROWS_OF = {CALL: "rows", BLOCK: "most", STEP: "used"}  # how many rows a section computes; the rest are masked
 
 
 @dataclass(eq=False)
 class Source:
-    """Program text and the meaning of its two arguments.
+    """Program text and the meaning of its two tables.
 
     Attributes
     ----------
     text : str
-        A module with ``run(p, n)``.
+        A module with ``run(p, n, first, rows, scratch, part, parts, gang)``: rows ``first …`` of the call whose
+        addresses stand at ``p`` and whose numbers at ``n``, in ``scratch`` memory of `row_bytes`; as one of
+        ``parts`` threads that share the work of every step if ``gang`` isn't 0.
     pointers : list
         What each entry of ``p`` is: a name, a `Buffer`, a role and a state's number, or an int32 table.
     numbers : list of int
         The entries of ``n`` behind the head (`HEAD`, then row and step of each state's trajectory).
+    row_bytes : dict of str to int
+        Scratch memory that a row takes: "call", "step", "block" for each step of a block, and "x" for each step of
+        a block of a copy of x.
     """
 
     text: str = ""
     pointers: list = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
+    row_bytes: dict[str, int] = field(default_factory=dict)
 
 
 class SourceWriter:
     """Writes the program of one plan."""
 
-    def __init__(self, plan: Plan, name: str, dtype, lanes: int, row_bytes):
+    def __init__(self, plan: Plan, name: str, dtype, lanes: int, panel_vectors: int):
         self.plan, self.name = plan, name
         self.dtype = np.dtype(dtype)
-        self.lanes, self.row_bytes = lanes, row_bytes
-        self.states = sorted((b for b in plan.buffers if b.kind == "state"), key=lambda b: b.attr)
+        self.item = self.dtype.itemsize
+        self.lanes, self.panel_vectors = lanes, panel_vectors
+        self.vector_bytes = lanes * self.item
         self.head = len(HEAD) + 2 * len(plan.state_shapes)
         self.numbers: list[int] = []
-        self.rows_at: dict[Buffer, int] = {}
+        self.rows_at: dict[Buffer, str] = {}
         self.tables: list[np.ndarray] = []
         self.functions: list[str] = []
+        self.tiles: set[Buffer] = set()
+        self.top: list[str] = []
 
     def run(self) -> Source:
         """The text and what its arguments hold."""
-        calls = {section: [] for section in (CALL, BLOCK, STEP)}
-        for i, stage in enumerate(self.plan.stages):
-            write = self._product if isinstance(stage, Product) else self._loop
-            calls[stage.section] += write(stage, i)
+        self._name_buffers()
+        calls = {section: self._section(section) for section in (CALL, BLOCK, STEP)}
         pointers, body = self._driver(calls)
-        return Source(self._module(body), pointers, self.numbers)
+        return Source(self._module(body), pointers, self.numbers, self.row_bytes)
 
-    # Numbers
+    # Buffers
+
+    def _name_buffers(self):
+        plan = self.plan
+        now = {b.attr: b for b in plan.buffers if b.kind == "state"}
+        self.next = {b.attr: b for b in plan.buffers if b.kind == "next"}
+        sizes = [int(np.prod(shape)) for shape in plan.state_shapes]
+        self.now = [now.get(i) or Buffer(f"state_{i}", "state", size) for i, size in enumerate(sizes)]
+        self.output = next(b for b in plan.buffers if b.kind == "output")
+        x = next((b for b in plan.buffers if b.kind == "x"), None)
+        self.x = x or Buffer("x", "x", 0, BLOCK)
+        scratch = [b for b in plan.buffers if b.kind == "scratch"]
+        self.scratch = {section: [b for b in scratch if b.section == section] for section in (CALL, BLOCK, STEP)}
+        states = [b for i, now in enumerate(self.now) for b in (now, self.next[i])]
+        step = self.scratch[STEP] + states
+        output = self.line(self.output.size)
+        self.row_bytes = {
+            "call": sum(self.line(b.size) for b in self.scratch[CALL]),
+            "block": sum(self.line(b.size) for b in self.scratch[BLOCK]),
+            "x": self.line(self.x.size),
+            "step": sum(self.line(b.size) for b in step) + 3 * output,
+        }
+
+    def line(self, size) -> int:
+        """Bytes of a row of scratch memory: rows start at cache lines."""
+        return -(-size * self.item // LINE) * LINE
 
     def number(self, value: int) -> str:
         """The text of a number that is handed to the program."""
         self.numbers.append(int(value))
-        return f"n[{self.head + len(self.numbers) - 1}]"
+        return f"word(n, {self.head + len(self.numbers) - 1})"
+
+    def named(self, name: str, value: int) -> str:
+        """A number that the driver reads once."""
+        self.top.append(f"{name} = {self.number(value)}")
+        return name
 
     def row(self, buffer: Buffer) -> str:
         """Bytes from row to row of a buffer."""
-        if buffer.kind == "x":
-            return f"n[{HEAD.index('x_row')}]"
-        if buffer.kind == "output":
-            return f"n[{HEAD.index('output_row')}]"
+        if buffer.kind in ("x", "output"):
+            return f"row_{buffer.name}"
         if buffer not in self.rows_at:
-            self.number(self.row_bytes(buffer))
-            self.rows_at[buffer] = self.head + len(self.numbers) - 1
-        return f"n[{self.rows_at[buffer]}]"
+            own = buffer.kind in ("constant", "draw")
+            self.rows_at[buffer] = self.number(buffer.size * self.item if own else self.line(buffer.size))
+        return self.rows_at[buffer]
 
-    # Stages
-
-    def _product(self, stage: Product, i: int) -> list[str]:
-        item = self.dtype.itemsize
-        a = f"{self._place(stage.operand, stage.section)}"
-        if stage.offset:
-            a += f" + {self.number(stage.offset * item)}"
-        depth, width = self.number(stage.depth), self.number(sum(w.shape[1] for w in stage.weights))
-        row_a, row_c = self.row(stage.operand), self.row(stage.result)
-        c, packed = self._place(stage.result, stage.section), f"at_{stage.panels.name}"
-        lines = [f"# {line}" for line in stage.lines]
-        if stage.nested:
-            inner, stride = self.number(stage.rows), self.number(stage.row_stride * item)
-            wide = self.number(stage.result.size // max(stage.rows, 1) * item)
-            call = (
-                f"call_product(product, {{a}}, {row_a}, rows, {stride}, {inner}, {packed}, {depth}, {width}, "
-                f"{{c}}, {row_c}, {wide})"
-            )
-            if stage.section != BLOCK:
-                return [*lines, call.format(a=a, c=c)]
-            a, c = f"{a} + k * {self.step(stage.operand)}", f"{c} + k * {self.step(stage.result)}"
-            return [*lines, "for k in range(count):", "    " + call.format(a=a, c=c)]
-        outer = "count" if stage.section == BLOCK else "1"
-        step_a, step_c = (self.step(b) if stage.section == BLOCK else "0" for b in (stage.operand, stage.result))
-        return [
-            *lines,
-            f"call_product(product, {a}, {step_a}, {outer}, {row_a}, rows, {packed}, {depth}, {width}, {c}, {step_c}, "
-            f"{row_c})",
-        ]
-
-    def step(self, buffer: Buffer) -> str:
+    def step(self, buffer: Buffer, rows="rows") -> str:
         """Bytes from step to step of a buffer, while a block is computed."""
         if buffer.kind == "x":
             return "x_step"
-        return f"rows * {self.row(buffer)}" if buffer.kind == "scratch" and buffer.section == BLOCK else "0"
+        return f"{rows} * {self.row(buffer)}" if buffer.kind == "scratch" and buffer.section == BLOCK else "0"
 
     def _place(self, buffer: Buffer, section: int) -> str:
         """Where a stage of a section finds a buffer, in the driver."""
@@ -138,74 +150,301 @@ class SourceWriter:
             return f"at_{buffer.name} + k * rows * {self.row(buffer)}"
         return f"at_{buffer.name}"
 
-    def _loop(self, loop: Loop, i: int) -> list[str]:
+    # Stages
+
+    def _section(self, section) -> list[str]:
+        """The stages of a section, with a meeting where one needs what others wrote."""
+        lines, written = [], set()
+        for i, stage in enumerate(self.plan.stages):
+            if stage.section != section:
+                continue
+            products = stage.products if isinstance(stage, Fused) else [stage] if isinstance(stage, Product) else []
+            loop = stage if isinstance(stage, Loop) else getattr(stage, "loop", None)
+            reads = {p.operand for p in products} | ({v.buffer for v in loop.values if v.buffer} if loop else set())
+            if reads & written:
+                lines += self._meeting(section)
+                written = set()
+            if isinstance(stage, Fused):
+                lines += self._fused(stage, i)
+            elif isinstance(stage, Product):
+                lines += self._product(stage, i)
+                written.add(stage.result)
+            else:
+                lines += self._loop(stage, i)
+            if loop is not None and loop.reduction is None:
+                written |= {buffer for _, buffer, _ in loop.writes}
+        return lines
+
+    def _meeting(self, section) -> list[str]:
+        """Wait for the other parts; part 0 goes on alone, in memory that they don't know, if they don't come."""
+        if section == CALL:
+            return []  # computed by every part as a whole
+        moved = [*self.now, *(self.next[i] for i in range(len(self.now))), *self.scratch[STEP]]
+        moved = [f"at_{b.name}" for b in moved] + ["at_output"]
+        if section == BLOCK:
+            moved += [f"at_{b.name}" for b in self.scratch[BLOCK]] + ["at_x"]
+        copies = [f"copy_bytes(at_{b.name} + spare, at_{b.name}, rows * {self.row(b)})" for b in self.now]
+        leave = ["if part > 0:", "    return", "parts, gang, used_before = 1, 0, rows", *copies]
+        leave += [f"{name} += spare" for name in moved] + ["continue"]
+        wait = "if meet(gang_kit, gang, part, parts, meeting, patience) == 0:"
+        return ["if parts > 1:", *indented(["meeting += 1", wait, *indented(leave)])]
+
+    def _operand(self, stage: Product) -> str:
+        at = self._place(stage.operand, stage.section)
+        return f"{at} + {self.number(stage.offset * self.item)}" if stage.offset else at
+
+    def _product(self, stage: Product, i: int) -> list[str]:
+        item, vector = self.item, self.vector_bytes
+        columns = stage.result.size // max(stage.rows, 1)
+        depth, vectors = self.number(stage.depth), self.named(f"vectors_{i}", columns // self.lanes)
+        lines = [f"# {line}" for line in stage.lines]
+        alone = stage.section == CALL
+        if not alone:
+            lines.append(f"first_{i} = share(kit, {vectors}, {self.panel_vectors}, part, parts)")
+            lines.append(f"after_{i} = share(kit, {vectors}, {self.panel_vectors}, part + 1, parts)")
+        a, row_a, row_c = self._operand(stage), self.row(stage.operand), self.row(stage.result)
+        c, packed = self._place(stage.result, stage.section), f"at_{stage.panels.name}"
+        rows = ROWS_OF[stage.section]
+        width = f"{vectors} * {self.lanes}"
+        if not alone:
+            c, packed = f"{c} + first_{i} * {vector}", f"{packed} + first_{i} * {depth} * {vector}"
+            width = f"(after_{i} - first_{i}) * {self.lanes}"
+        step_a, step_c = (self.step(b) if stage.section == BLOCK else "0" for b in (stage.operand, stage.result))
+        if not stage.nested:
+            outer = "count" if stage.section == BLOCK else "1"
+            call = f"{a}, {step_a}, {outer}, {row_a}, {rows}, {packed}, {depth}, {width}, {c}, {step_c}, {row_c}"
+            return [*lines, f"call_product(product, {call})"]
+        inner, stride = self.number(stage.rows), self.number(stage.row_stride * item)
+        wide = self.number(columns * item)
+        loop = []
+        if stage.section == BLOCK:
+            a, c, loop = f"{a} + k * {step_a}", f"{c} + k * {step_c}", ["for k in range(count):"]
+        call = f"{a}, {row_a}, {rows}, {stride}, {inner}, {packed}, {depth}, {width}, {c}, {row_c}, {wide}"
+        call = [f"call_product(product, {call})"]
+        return [*lines, *loop, *(indented(call) if loop else call)]
+
+    def _fused(self, stage: Fused, i: int) -> list[str]:
+        """Pieces of units, forwards and backwards in turn: weights that a step used last are still in the cache."""
+        self.tiles |= {product.result for product in stage.products}
+        widest = max(stage.products, key=lambda p: len(p.gates) * p.depth)
+        align = math.lcm(*(self.panel_vectors // math.gcd(self.panel_vectors, len(p.gates)) for p in stage.products))
+        units = self.named(f"units_{i}", -(-widest.units // self.lanes))
+        deepest = self.number(widest.depth)
+        piece = f"piece_of(kit, rows, {units}, {len(widest.gates)}, {deepest}, {self.vector_bytes})"
+        self.top.append(f"piece_{i} = min({units}, ({piece} + {align - 1}) // {align} * {align})")
+        lines = [
+            f"first_{i} = share(kit, {units}, {align}, part, parts)",
+            f"after_{i} = share(kit, {units}, {align}, part + 1, parts)",
+            f"pieces_{i} = (after_{i} - first_{i} + piece_{i} - 1) // piece_{i}",
+            f"for c in range(pieces_{i}):",
+        ]
+        body = [
+            f"v = first_{i} + (c if turn == 0 else pieces_{i} - 1 - c) * piece_{i}",
+            f"w = min(v + piece_{i}, after_{i})",
+        ]
+        tiles = {}
+        for product in stage.products:
+            depth, width = self.number(product.depth), len(product.gates) * self.vector_bytes
+            at = f"at_{product.result.name}"
+            tile = f"{at} + rows * first_{i} * {width}"
+            row = f"piece_{i} * {width}"
+            tiles[product.result] = f"{tile} - v * {width}", row
+            a, row_a = self._operand(product), self.row(product.operand)
+            packed = f"at_{product.panels.name} + v * {depth} * {width}"
+            columns = f"(w - v) * {len(product.gates) * self.lanes}"
+            body += [f"# {line}" for line in product.lines]
+            body.append(f"call_product(product, {a}, 0, 1, {row_a}, used, {packed}, {depth}, {columns}, {tile}, 0, {row})")
+        body += self._loop(stage.loop, i, tiles, (f"v * {self.lanes}", f"w * {self.lanes}"))
+        return lines + indented(body)
+
+    def _loop(self, loop: Loop, i: int, tiles=None, span=None) -> list[str]:
+        """The call of a loop's function; `tiles` says where a fused product's result is, and how far its rows are."""
+        tiles = tiles or {}
         buffers = list(dict.fromkeys([v.buffer for v in loop.values if v.buffer] + [b for _, b, _ in loop.writes]))
-        writer = LoopText(self, loop, buffers)
+        rows_given = [b for b in buffers if b in tiles or b.kind in ("x", "output")]
+        writer = LoopText(self, loop, buffers, rows_given)
         name = f"make_{loop.writes[0][1].name}"
         name = name if all(f"def {name}(" not in f for f in self.functions) else f"{name}_{i}"
-        block = loop.section == BLOCK
-        arguments = ["n", *(["count", "x_step"] if block else []), "rows"]
-        arguments += [f"at_{b.name}" for b in buffers] + [t for t, _ in writer.tables]
-        head = ['@njit(nogil=True, error_model="numpy")', f"def {name}({', '.join(arguments)}):"]
-        self.functions.append("\n".join(head + ["    " + line for line in writer.lines]))
-        given = ["n", *(["count", "x_step"] if block else []), "rows"]
-        given += [self._place(b, loop.section) for b in buffers] + [t for t, _ in writer.tables]
-        return [f"{name}({', '.join(given)})"]
+        block = ["count", "x_step", "all_rows"] if loop.section == BLOCK else []
+        spanned = ["low", "high"] if writer.split else []
+        inside = ["n", *block, "rows", *spanned, *(f"at_{b.name}" for b in buffers)]
+        inside += [f"row_{b.name}" for b in rows_given] + [t for t, _ in writer.tables]
+        head = ['@njit(nogil=True, error_model="numpy")', f"def {name}({', '.join(inside)}):"]
+        self.functions.append("\n".join(head + indented(writer.lines)))
+        lines = []
+        if spanned and span is None:
+            vectors = self.named(f"vectors_{i}", -(-(loop.dims or (1,))[-1] // self.lanes))
+            span = [f"share(kit, {vectors}, 1, {part}, parts) * {self.lanes}" for part in ("part", "part + 1")]
+            if loop.section == CALL:
+                span = ["0", f"{vectors} * {self.lanes}"]
+        block = ["count", "x_step", "rows"] if loop.section == BLOCK else []
+        given = ["n", *block, ROWS_OF[loop.section], *(span if spanned else [])]
+        given += [tiles[b][0] if b in tiles else self._place(b, loop.section) for b in buffers]
+        given += [tiles[b][1] if b in tiles else self.row(b) for b in rows_given] + [t for t, _ in writer.tables]
+        return [*lines, f"{name}({', '.join(given)})"]
 
     # The driver
 
     def _driver(self, calls) -> tuple[list, list[str]]:
-        plan, item = self.plan, self.dtype.itemsize
-        pointers: list = ["x", "output", "held", "mask", "product"]
-        lines = ["x, output, held, mask, product = p[0], p[1], p[2], p[3], p[4]"]
-        lines += [
-            f"{name} = n[{i}]"
-            for i, name in enumerate(HEAD)
-            if name
-            in ("rows", "steps", "block", "x_step", "output_row", "output_step", "mask_row", "mask_step", "zero_masked")
+        plan, top = self.plan, []
+        states = range(len(plan.state_shapes))
+        pointers: list = list(POINTERS)
+        for i, name in enumerate(HEAD):
+            name = {"x_row": "row_x", "output_row": "given_row"}.get(name, name)  # names of run's own
+            top.append(f"{name} = word(n, {i})")
+        top += [f"{name} = word(p, {i})" for i, name in enumerate(POINTERS)]
+
+        def point(what) -> str:
+            pointers.append(what)
+            return f"word(p, {len(pointers) - 1})"
+
+        top += ["own = first", "if order != 0:", "    own = 0", "    order += 8 * first"]
+        top += ["staged = mask != 0 or gang != 0 or output == 0", "wanted = output != 0"]
+        size, out_row = self.number(self.output.size * self.item), self.number(self.line(self.output.size))
+        top += [f"size, row_out = {size}, {out_row}"]
+        top += ["x += own * row_x", "output += own * given_row", "last += own * size", "mask += first * mask_row"]
+        for i in states:
+            state = self.number(int(np.prod(plan.state_shapes[i])) * self.item)
+            at = len(HEAD) + 2 * i
+            top.append(f"size_{i} = {state}")
+            top.append(f"initial_{i} = {point(('initial', i))} + own * size_{i}")
+            top.append(f"final_{i} = {point(('final', i))} + own * size_{i}")
+            top.append(f"trajectory_{i} = {point(('trajectory', i))}")
+            top.append(f"if trajectory_{i} != 0:")
+            top.append(f"    trajectory_{i} += own * word(n, {at})")
+        for buffer in plan.buffers:
+            if buffer.kind == "once":
+                top.append(f"at_{buffer.name} = {point(buffer)}")
+            elif buffer.kind in ("constant", "draw"):
+                top.append(f"at_{buffer.name} = {point(buffer)} + first * {self.row(buffer)}")
+        top += [f"table_{i} = {point(table)}" for i, table in enumerate(self.tables)]
+        top += self._memory()
+        top += self.top
+        top += ["used = rows", *calls[CALL]]
+        initial = [
+            f"take_rows(kit, rows, order, size_{i}, initial_{i}, size_{i}, at_{self.now[i].name}, {self.row(self.now[i])})"
+            for i in states
+        ]
+        top += ["if part == 0:", *indented([*initial, "if mask != 0:", "    clear_bytes(held, rows * row_out)"])]
+        swap = [f"at_{self.now[i].name}, at_{self.next[i].name} = at_{self.next[i].name}, at_{self.now[i].name}"
+                for i in states]  # fmt: skip
+        top += ["all_parts, parts = parts, 1", "meeting, start, turn, used_before = 1, 0, 0, rows"]
+        joining = ["joined = arrive(gang_kit, gang, part)", "if joined < 0:", "    return", "parts = all_parts"]
+        joining += ["start, turn = joined // 2, joined % 2"]
+        if swap:
+            joining += ["if turn == 1:", *indented(swap)]
+        top += ["if part > 0:", *indented(joining)]
+        x_bytes = self.number(self.x.size * self.item)
+        admit = "admit(gang_kit, gang, all_parts, start, turn, first_patience if start == 0 else 0)"
+        block = [
+            "count = min(block, steps - start)",
+            f"if gang != 0 and parts == 1 and {admit} != 0:",
+            "    parts = all_parts",
+            "most = rows",
+            "if mask != 0:",
+            "    most = most_used(kit, rows, mask + start * mask_step, mask_row, mask_step, count)",
+            "x_block = x + start * x_step",
+            "if order != 0:",
+            "    x_block = at_x",
+            "    for k in range(count):",
+            f"        take_rows(kit, most, order, {x_bytes}, x + (start + k) * given_step, given_x, at_x + k * x_step, row_x)",
+            *calls[BLOCK],
+            *self._meeting(BLOCK),
+            "k = 0",
+            "while k < count:",
+            *indented([*self._time_step(calls[STEP], states, swap), "k += 1"]),
+            "start += count",
+        ]
+        end = [f"put_rows(kit, rows, order, size_{i}, at_{self.now[i].name}, {self.row(self.now[i])}, final_{i}, size_{i})"
+               for i in states]  # fmt: skip
+        end = [
+            "if mask != 0:",
+            "    put_rows(kit, rows, order, size, held, row_out, last, size)",
+            "elif staged:",
+            "    put_rows(kit, rows, order, size, at_output + (1 - turn) * rows * row_out, row_out, last, size)",
+            "else:",
+            "    put_rows(kit, rows, 0, size, output + (steps - 1) * output_step, given_row, last, size)",
+            *end,
+            "if gang != 0:",
+            "    close(gang_kit, gang)",
+        ]
+        return pointers, [*top, "while start < steps:", *indented(block), "if part == 0:", *indented(end)]
+
+    def _memory(self) -> list[str]:
+        """Where everything stands in the scratch memory, twice for a gang: part 0 may have to leave the first half."""
+        block_bytes, x_line = self.number(self.row_bytes["block"]), self.number(self.line(self.x.size))
+        lines = [
+            f"block = block_steps(kit, rows, steps, {block_bytes} + ({x_line} if order != 0 else 0))",
+            "given_x, given_step = row_x, x_step",
+            "begin, at_x = scratch, scratch",
+            "if order != 0:",
+            f"    row_x, x_step = {x_line}, rows * {x_line}",
+            "    scratch += block * x_step",
         ]
 
-        def point(name, what):
-            lines.append(f"{name} = p[{len(pointers)}]")
-            pointers.append(what)
+        def place(name, row, steps=""):
+            lines.extend([f"{name} = scratch", f"scratch += rows * {row}{steps}"])
 
-        state_names = {}
-        by_index = {b.attr: b for b in self.states}
-        targets = {b.attr: b for b in plan.buffers if b.kind == "next"}
-        for i in range(len(plan.state_shapes)):
-            now = f"at_{by_index[i].name}" if i in by_index else f"at_unread_{i}"
-            state_names[i] = now, f"at_{targets[i].name}", f"trajectory_{i}"
-            point(now, ("state", i))
-            point(f"at_{targets[i].name}", ("next", i))
-            point(f"trajectory_{i}", ("trajectory", i))
-        for buffer in plan.buffers:
-            if buffer.kind in ("constant", "draw", "once", "scratch"):
-                point(f"at_{buffer.name}", buffer)
-        for i, table in enumerate(self.tables):
-            point(f"table_{i}", table)
-        lines += calls[CALL]
-        lines += ["for start in range(0, steps, block):", "    count = min(block, steps - start)"]
-        inner = ["x_block = x + start * x_step", *calls[BLOCK], "for k in range(count):"]
-        step = ["t = start + k", "x_t = x_block + k * x_step", "output_t = output + t * output_step", *calls[STEP]]
-        held = []
-        for i, shape in enumerate(plan.state_shapes):
-            now, new, _ = state_names[i]
-            size, row = self.number(int(np.prod(shape)) * item), self.row(targets[i])
-            held.append(f"hold_states(rows, mask + t * mask_step, mask_row, {now}, {new}, {size}, {row})")
-        size = self.number(int(np.prod(plan.output_shape)) * item)
-        now = "rows, mask + t * mask_step, mask_row, output_t, output_row"
-        held.append(f"hold_output({now}, held, {size}, {size}, zero_masked)")
-        step += ["if mask != 0:", *("    " + line for line in held)]
-        for i, shape in enumerate(plan.state_shapes):
-            now, new, kept = state_names[i]
-            at, size = len(HEAD) + 2 * i, self.number(int(np.prod(shape)) * item)
-            step.append(f"if {kept} != 0:")
-            step.append(
-                f"    copy_rows(rows, {size}, {new}, {self.row(targets[i])}, {kept} + t * n[{at + 1}], n[{at}])"
-            )
-            step.append(f"{now}, {new} = {new}, {now}")
-        lines += ["    " + line for line in inner + ["    " + line for line in step]]
-        return pointers, lines
+        for section in (CALL, BLOCK, STEP):
+            for buffer in self.scratch[section]:
+                place(f"at_{buffer.name}", self.row(buffer), " * block" if section == BLOCK else "")
+        for i, buffer in enumerate(self.now):
+            place(f"at_{buffer.name}", self.row(buffer))
+            place(f"at_{self.next[i].name}", self.row(self.next[i]))
+        place("held", "row_out")
+        place("at_output", "2 * row_out")
+        return [*lines, "spare = scratch - begin"]
+
+    def _time_step(self, stages, states, swap) -> list[str]:
+        """One step of all rows."""
+        mask_t = "mask + t * mask_step, mask_row"
+        hold = [
+            f"hold_states(kit, max(used, used_before), {mask_t}, at_{self.now[i].name}, at_{self.next[i].name}, size_{i}, "
+            f"{self.row(self.now[i])})"
+            for i in states
+        ]
+        alone = ["meeting += 1", "if meet(gang_kit, gang, part, parts, meeting, patience) == 0:"]
+        alone += ["    if part > 0:", "        return", "    parts, gang = 1, 0"]
+        work = [
+            *stages,
+            *self._meeting(STEP),
+            *(["if part == 0 and not full:", *indented(hold)] if hold else []),
+            *swap,
+            "turn, used_before = 1 - turn, used",
+            "if parts > 1 and not full:",
+            *indented(alone),
+        ]
+        keep = []
+        for i in states:
+            at = len(HEAD) + 2 * i
+            now = f"size_{i}, at_{self.now[i].name}, {self.row(self.now[i])}"
+            keep += [f"if trajectory_{i} != 0:",
+                     f"    put_rows(kit, rows, order, {now}, trajectory_{i} + t * word(n, {at + 1}), word(n, {at}))"]  # fmt: skip
+        put = [
+            "target = output + t * output_step",
+            "if mask != 0:",
+            f"    hold_output(kit, used, {mask_t}, output_t, row_output, held, row_out, size)",
+            "    if wanted:",
+            "        put_rows(kit, rows, order, size, held, row_out, target, given_row)",
+            "    if wanted and zero_masked != 0:",
+            f"        clear_masked(kit, rows, order, {mask_t}, size, target, given_row)",
+            "elif wanted:",
+            "    put_rows(kit, rows, order, size, output_t, row_output, target, given_row)",
+        ]
+        return [
+            "t = start + k",
+            "x_t = x_block + k * x_step",
+            "used, full = rows, True",
+            "if mask != 0:",
+            f"    used = used_rows(kit, rows, {mask_t})",
+            "    used, full = used // 2, used % 2 == 1",
+            "output_t, row_output = output + t * output_step, given_row",
+            "if staged:",
+            "    output_t, row_output = at_output + turn * rows * row_out, row_out",
+            "if used > 0:",
+            *indented(work),
+            *(["if part == 0:", *indented([*(["if staged:", *indented(put)]), *keep])]),
+        ]
 
     def _module(self, body) -> str:
         name = self.dtype.name
@@ -214,25 +453,30 @@ class SourceWriter:
         vector = sorted(
             w for w in words if w in _VECTOR or (w.endswith(name) and w.removesuffix(f"_{name}") in _MEMORY)
         )
-        math = sorted(words & _MATH)
-        imports = ["import numpy as np", "from numba import njit", ""]
-        if math:
-            imports.append(f"from rnnkit.engine.math import {', '.join(math)}")
-        if "call_product" in words:
-            imports.append("from rnnkit.engine.product import call_product")
-        imports.append("from rnnkit.engine.rows import copy_rows, hold_output, hold_states")
-        if vector:
-            imports.append(f"from rnnkit.engine.vector import {', '.join(vector)}")
-        title = f'"""The step {self.name!r} in {name}, {self.lanes} lanes: run(addresses, numbers)."""'
-        run = ['@njit(nogil=True, error_model="numpy")', "def run(p, n):"]
-        run += ["    " + line for line in body]
-        return "\n".join([title, "", *imports, "", "", *(f"{f}\n\n" for f in self.functions), *run, ""])
+        imports = {
+            "atomic": {"word"},
+            "kit": words & _KIT,
+            "math": words & _MATH,
+            "product": words & {"call_product"},
+            "rows": words & {"clear_bytes", "copy_bytes"},
+            "vector": vector,
+        }
+        lines = [f"from rnnkit.engine.{m} import {', '.join(sorted(n))}" for m, n in imports.items() if n]
+        title = f'"""The step {self.name!r} in {name}, {self.lanes} lanes: run(addresses, numbers, ...)."""'
+        run = ['@njit(nogil=True, error_model="numpy")', "def run(p, n, first, rows, scratch, part, parts, gang):"]
+        run += indented(body)
+        head = [title, "", "import numpy as np", "from numba import njit", "", *lines, "", ""]
+        return "\n".join([*head, *(f"{f}\n\n" for f in self.functions), *run, ""])
 
 
 def _words(text) -> list[str]:
     return re.findall(r"[A-Za-z_][A-Za-z_0-9]*", text)
 
 
-_MEMORY = {"first", "load", "splat", "fill", "load_strided", "load_table", "store_scalar"}
+_KIT = {
+    "admit", "arrive", "block_steps", "clear_masked", "close", "hold_output", "hold_states", "meet", "most_used", "piece_of",
+    "put_rows", "share", "take_rows", "used_rows",
+}  # fmt: skip
+_MEMORY = {"first", "load", "load_full", "splat", "fill", "load_strided", "load_table", "store_scalar"}
 _VECTOR = set("store store_strided select to_mask reduce_add reduce_multiply reduce_maximum reduce_minimum".split())
 _MATH = {word for operation in OPERATIONS.values() for word in _words(operation.text)} - _VECTOR - {"one", "zero"}

@@ -14,6 +14,8 @@ from rnnkit.compiler.graph import Node
 from rnnkit.compiler.layout import Walk
 
 ONCE, CALL, BLOCK, STEP = range(4)
+# Kinds of buffers that are rnnkit's own memory: a vector may be read that reaches beyond a row's end.
+PADDED = ("state", "next", "scratch", "once")
 SECTIONS = ("once", "once a call", "per block of steps", "per step")
 
 
@@ -61,7 +63,10 @@ class Loop:
 
 @dataclass(eq=False)
 class Product:
-    """``rows`` rows of ``depth`` elements of one operand times weights that stand side by side."""
+    """``rows`` rows of ``depth`` elements of one operand times weights that stand side by side.
+
+    With ``gates``, columns ``g … g + units - 1`` for each g of them are computed, laid out a vector of each gate in turn.
+    """
 
     section: int
     level: int
@@ -75,17 +80,47 @@ class Product:
     result: Buffer
     nested: bool
     lines: tuple[str, ...] = ()
+    gates: tuple[int, ...] = ()
+    units: int = 0
+
+
+@dataclass(eq=False)
+class Fused:
+    """Products and the loop that alone reads them: some columns of all at a time, so that they stay in the cache."""
+
+    products: list[Product]
+    loop: Loop
+
+    @property
+    def parts(self) -> list[Product | Loop]:
+        return [*self.products, self.loop]
+
+    @property
+    def section(self) -> int:
+        return self.loop.section
+
+    @property
+    def level(self) -> int:
+        return self.loop.level
 
 
 @dataclass(eq=False)
 class Plan:
     """Stages in order, buffers, and what is computed once."""
 
-    stages: list[Product | Loop] = field(default_factory=list)
+    stages: list[Product | Loop | Fused] = field(default_factory=list)
     buffers: list[Buffer] = field(default_factory=list)
     once: dict[Buffer, Node | list[Node]] = field(default_factory=dict)
     state_shapes: tuple[tuple[int, ...], ...] = ()
     output_shape: tuple[int, ...] = ()
+
+    def parts(self) -> list[Product | Loop]:
+        """All products and loops in order, those of fused stages one by one."""
+        return [part for stage in self.stages for part in (stage.parts if isinstance(stage, Fused) else [stage])]
+
+    def products(self) -> list[Product]:
+        """All products in order."""
+        return [part for part in self.parts() if isinstance(part, Product)]
 
 
 def section_of(node: Node) -> int:

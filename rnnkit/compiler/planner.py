@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from rnnkit.compiler.fusion import fuse
 from rnnkit.compiler.graph import Graph, Node
 from rnnkit.compiler.layout import merge_axes, row_walk
 from rnnkit.compiler.loop_values import LoopValues, part_of, spread
@@ -65,6 +66,7 @@ class Planner:
         while missing := self._settle():
             self.kept |= missing
         self._emit()
+        fuse(self.plan, self.packed_width)
         return self.plan
 
     # Where values live

@@ -24,7 +24,6 @@ _programs: dict[str, types.ModuleType] = {}
 _lock = threading.RLock()
 _SUFFIX = ".rnnkit"
 _FORMAT = 2  # another number leaves programs that were written in another way alone
-SIGNATURE = "void(int64[::1], int64[::1])"  # addresses, numbers
 
 
 def cache_folder() -> Path:
@@ -93,7 +92,7 @@ def address(function) -> int:
     return compiled.library.get_pointer_to_function(compiled.fndesc.mangled_name)
 
 
-def load(text: str, signature: str = SIGNATURE) -> Callable:
+def load(text: str, signature: str) -> Callable:
     """The function ``run`` of a program, compiled once for its text, for one signature."""
     key = _key(text)
     module = _programs.get(key)

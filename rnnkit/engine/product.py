@@ -8,9 +8,9 @@ rows, on any number of threads.
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
+from rnnkit.engine.atomic import define_call
 from rnnkit.engine.memory import load_unaligned, store_unaligned
 from rnnkit.engine.registers import LANES, LLVM_FLOATS, REGISTERS
 from rnnkit.engine.value import Value, broadcast, fma
@@ -20,6 +20,8 @@ ROWS = 6
 PANEL_VECTORS = 4 if REGISTERS == 32 else 2
 # One row alone takes neighbouring panels: with this many vectors in flight the multiply-adds' latency is hidden.
 SINGLE_ROW_VECTORS = 8
+# Bytes of a first-level cache that a piece of a product may take: what it writes, or what it reads.
+PIECE_RESULT, PIECE_WEIGHTS = 1 << 14, 1 << 14
 
 
 def packed_width(columns, dtype):
@@ -54,6 +56,23 @@ def pack(weight):
     narrow = padded[:, wide:].reshape(rows, (width - wide) // lanes, lanes)
     packed[rows * wide :].reshape(narrow.shape[1], rows, lanes)[:] = narrow.swapaxes(0, 1)
     return packed
+
+
+def arrange(weight, gates, units):
+    """The columns ``g … g + units - 1`` of a weight for each g of ``gates``, a vector of each gate in turn.
+
+    Returns
+    -------
+    ndarray (K, vectors of units * gates * lanes)
+        Columns that fill up the last vectors are 0.
+    """
+    lanes = LANES[weight.dtype.name]
+    vectors = -(-units // lanes)
+    arranged = np.zeros((len(weight), len(gates), vectors * lanes), weight.dtype)
+    for place, gate in enumerate(gates):
+        arranged[:, place, :units] = weight[:, gate : gate + units]
+    arranged = arranged.reshape(len(weight), len(gates), vectors, lanes).swapaxes(1, 2)
+    return arranged.reshape(len(weight), -1)
 
 
 def aligned(size, dtype):
@@ -195,17 +214,17 @@ def _define_product(dtype):
 @intrinsic
 def call_product(typingctx, address, a, a_outer, outer, a_inner, inner, packed, K, N, c, c_outer, c_inner):
     """Call a product that was compiled before, at its address; its code is then in no program twice."""
+    return define_call(11)
 
-    def generate(context, builder, signature, arguments):
-        # numba's own convention: a status, and before the arguments where to put a result and an exception.
-        pointer, i64 = ir.IntType(8).as_pointer(), ir.IntType(64)
-        kind = ir.FunctionType(ir.IntType(32), [pointer, pointer, *[i64] * 11])
-        function = builder.inttoptr(arguments[0], kind.as_pointer())
-        places = [builder.bitcast(cgutils.alloca_once(builder, pointer), pointer) for _ in range(2)]
-        builder.call(function, places + list(arguments[1:]))
-        return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 12), generate
+@njit(nogil=True, error_model="numpy")
+def piece_of(rows, units, gates, depth, vector_bytes):
+    """How many vectors of units of a product's `gates` to compute at once, so that results and weights stay near."""
+    width = gates * vector_bytes
+    piece = max(PIECE_RESULT // (rows * width), PIECE_WEIGHTS // (max(depth, 1) * width))
+    if rows == 1:
+        piece = max(piece, SINGLE_ROW_VECTORS // gates)
+    return min(max(piece, 1), units)
 
 
 product_float32 = _define_product(types.float32)

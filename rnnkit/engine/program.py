@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from rnnkit.engine.product import pack, packed_width
+from rnnkit.engine.crew import Crew, own_memory
+from rnnkit.engine.product import PANEL_VECTORS, aligned, arrange, pack, packed_width
 from rnnkit.engine.record import Record, Result
 from rnnkit.engine.registers import LANES
-from rnnkit.engine.threads import run_blocks
+from rnnkit.engine.rows import block_steps
+from rnnkit.engine.threads import get_num_threads
 
 _LINE = 64  # bytes of a cache line
-_BLOCK_BYTES = 1 << 18  # what a block of steps may take of the cache
-_SMALL = 1 << 18  # multiply-adds and elements below which handing rows to a thread costs more than it saves
+_LARGEST_BLOCK = 64  # rows: what a block keeps between two passes should stay in the cache
+_SMALL = 1 << 21  # multiply-adds and elements of a call below which another thread costs more than it saves
+_FIRST_PATIENCE = 100  # pauses that a call waits for threads that are awake to join it
+_PATIENCE = 1000  # pauses that a step's parts wait for each other, besides what the step itself may take
+_WIDE = 3 << 14  # multiply-adds of a step's products from which its units are worth splitting
 
-__all__ = ["LANES", "Program", "packed_width", "row_bytes"]
-
-
-def row_bytes(buffer, item: int) -> int:
-    """Bytes from row to row: scratch rows start at cache lines, the others lie close."""
-    size = buffer.size * item
-    return -(-size // _LINE) * _LINE if buffer.kind == "scratch" else size
+__all__ = ["LANES", "PANEL_VECTORS", "Program", "packed_width"]
 
 
 @dataclass(eq=False)
@@ -32,162 +32,218 @@ class Program:
     Attributes
     ----------
     function : callable
-        ``run(p, n)`` of the program's text.
+        ``run`` of the program's text.
+    address : int
+        Where its machine code stands.
     source, plan
         What it was compiled from, see `rnnkit.compiler`.
     once : callable
         Weights by name to the arrays that the plan wants computed once, in the order of ``plan.once``.
     product : int
         Address of the compiled product that the program calls.
+    crew : Crew
+        The threads that may share a call.
     words : str
         The plan in words.
     """
 
     function: Callable
+    address: int
     source: object
     plan: object
     once: Callable
     dtype: np.dtype
+    crew: Crew
     product: int = 0
     words: str = ""
     road: str = "road 1"
     reason: str = "the step was traced as a whole"
 
     def __post_init__(self):
-        self.item = self.dtype.itemsize
-        plan = self.plan
-        self._scratch = [(b, row_bytes(b, self.item)) for b in plan.buffers if b.kind == "scratch"]
-        block = sum(size for b, size in self._scratch if b.section == 2)
-        self._block_bytes, self._step_bytes = block, sum(size for b, size in self._scratch if b.section != 2)
+        plan, item = self.plan, self.dtype.itemsize
         self._once_names = list(plan.once)
         self._bound: tuple = (None, ())
-        self._work = sum(getattr(s, "depth", 0) * s.result.size for s in plan.stages if hasattr(s, "depth"))
+        within = [p.depth * p.result.size for p in plan.products() if p.section == 3]
+        self._step_work = sum(within)
+        self._work = sum(p.depth * p.result.size for p in plan.products())
         self._work += 16 * sum(b.size for b in plan.buffers if b.kind in ("scratch", "next"))
-        self._tables = [what for what in self.source.pointers if isinstance(what, np.ndarray)]
-        self._numbers = np.array(self.source.numbers, np.int64)
+        self._numbers = list(self.source.numbers)
+        self._state_sizes = [math.prod(shape) * item for shape in plan.state_shapes]
 
     def explain(self, source: bool = False) -> str:
         """Road, reason and plan in words, or the program's text."""
         return self.source.text if source else f"{self.road}: {self.reason}\n{self.words}"
 
-    def _once(self, weights) -> list[np.ndarray]:
+    def _once(self, weights) -> dict:
         """What depends on weights alone, computed again when one of them was replaced."""
         bound, arrays = self._bound
         given = tuple(weights.values())
         if bound is None or len(bound) != len(given) or any(a is not b for a, b in zip(bound, given, strict=True)):
-            arrays = self.once(weights)
+            arrays = dict(zip(self._once_names, self.once(weights), strict=True))
             self._bound = given, arrays
         return arrays
 
     def run(self, record: Record) -> Result:
         """The results of one call."""
-        x, dtype, plan = record.x, self.dtype, self.plan
+        rows, steps = record.x.shape[:2]
+        threads = get_num_threads() if rows * steps * self._work > _SMALL else 1
+        if threads > 1 and (rows > 1 or self._step_work >= _WIDE):
+            result = self._attempt(record, threads)
+            if result is not None:
+                return result
+        return self._attempt(record, 1)
+
+    def _attempt(self, record: Record, threads: int) -> Result | None:
+        """The results, or None if another thread was stopped in the middle of a short call."""
+        plan, dtype, x = self.plan, self.dtype, record.x
         rows, steps = x.shape[:2]
-        once = dict(zip(self._once_names, self._once(record.weights), strict=True))
-        shape = plan.output_shape
-        if record.sequences:
-            outputs = np.empty((rows, steps, *shape), dtype)
-            output, output_row, output_step = outputs, outputs.strides[0], outputs.strides[1]
-        else:
-            outputs, output = None, np.zeros((rows, *shape), dtype)
-            output_row, output_step = output.strides[0], 0
-        mask = record.mask
-        held = np.zeros((rows, *shape), dtype) if mask is not None else output
-        states = [np.array(s, dtype, order="C") for s in record.states]
-        others = [np.empty_like(s) for s in states]
+        if threads > 1:
+            self.crew.prepare()
+        outputs = np.empty((rows, steps, *plan.output_shape), dtype) if record.sequences else None
+        if not rows or not steps:
+            states = tuple(np.array(state, dtype) for state in record.states)
+            kept = tuple(np.empty((rows, steps, *s.shape[1:]), dtype) for s in states) if record.trajectory else None
+            return Result(outputs, np.zeros((rows, *plan.output_shape), dtype), states, kept)
+        last = np.empty((rows, *plan.output_shape), dtype)
+        initial = [np.ascontiguousarray(state, dtype) for state in record.states]
+        final = tuple(np.empty_like(state) for state in initial)
         kept = None
         if record.trajectory:
-            kept = tuple(np.empty((rows, steps, *s.shape[1:]), dtype) for s in states)
-        if rows and steps:
-            self._call(record, once, (output, output_row, output_step, held, states, others, kept), rows, steps)
-        if steps % 2:
-            states = others
-        if mask is not None:
-            last = held
-        elif outputs is None:
-            last = output
-        else:
-            last = outputs[:, -1].copy() if steps else np.zeros((rows, *shape), dtype)
-        return Result(outputs, last, tuple(states), kept)
+            kept = tuple(np.empty((rows, steps, *s.shape[1:]), dtype) for s in final)
+        units = rows < threads
+        blocks = max(min(threads, rows), -(-rows // _LARGEST_BLOCK)) if not units else 1
+        mask, order = self._order(record, blocks)
+        arrays = {"initial": initial, "final": final, "trajectory": kept}
+        p, own = self._pointers(record, mask, order, outputs, last, arrays)
+        n = self._head(record, mask, outputs, kept, rows)
+        memory = self._scratch_bytes(-(-rows // blocks), steps, order is not None)
+        keep = (record, p, n, own, outputs, last, arrays, mask, order)
+        if threads == 1:
+            scratch = own_memory(memory)
+            p_at, n_at, first = _address(p), _address(n), 0
+            for block in range(blocks):
+                after = first + rows // blocks + (block < rows % blocks)
+                self.function(p_at, n_at, first, after - first, scratch, 0, 1, 0)
+                first = after
+        elif not self.crew.run(self.address, p, n, rows, blocks, memory, units, threads, keep):
+            return None
+        return Result(outputs, last, final, kept)
 
-    def _call(self, record, once, arrays, rows, steps):
-        output, output_row, output_step, held, states, others, kept = arrays
-        x, mask = record.x, record.mask
-        x_at, x_step = x.ctypes.data, x.strides[1]
-        mask_at, mask_row, mask_step = (0, 0, 0) if mask is None else (mask.ctypes.data, *mask.strides)
+    def _order(self, record, blocks):
+        """The mask in processing order, and an order of rows in which those that are used late come first, or None.
+
+        Masked rows at the end of a block take no work. Each block of rows gets long ones and short ones.
+        """
+        mask = record.mask
+        if mask is None:
+            return None, None
+        mask = mask[:, ::-1] if record.reverse else mask
+        rows, steps = mask.shape
+        if rows == 1 or mask.all():
+            return mask, None
+        places = np.arange(steps)
+        ends = np.where(mask, places + 1, 0).max(axis=1)
+        starts = np.where(mask, places, steps).min(axis=1)
+        best, least = None, 0.9 * _rows_computed(mask, np.arange(rows), blocks)
+        for order in (np.argsort(-ends, kind="stable"), np.argsort(starts, kind="stable")):
+            work = _rows_computed(mask, order, blocks)
+            if work < least:
+                best, least = order, work
+        if best is None:
+            return mask, None
+        dealt = np.concatenate([best[block::blocks] for block in range(blocks)])
+        return mask[dealt], dealt
+
+    def _pointers(self, record, mask, order, outputs, last, arrays):
+        """Addresses in the order that the program wants, and arrays that were made for them."""
+        x, once = record.x, self._once(record.weights)
+        x_at, mask_at = _address(x), 0
         if record.reverse:
-            x_at, x_step = x_at + (steps - 1) * x_step, -x_step
-            mask_at, mask_step = mask_at + (steps - 1) * mask_step, -mask_step
+            x_at += (x.shape[1] - 1) * x.strides[1]
+        own = []
+        if mask is not None:
+            mask_at = _address(mask)
         named = {
-            "x": (x_at, x.strides[0]),
-            "output": (output.ctypes.data, output_row),
-            "held": (held.ctypes.data, held.strides[0]),
-            "mask": (mask_at, mask_row),
-            "product": (self.product, 0),
+            "x": x_at,
+            "output": 0 if outputs is None else _address(outputs),
+            "last": _address(last),
+            "mask": mask_at,
+            "order": 0 if order is None else _address(order),
+            "product": self.product,
+            "kit": self.crew.kit,
+            "gang_kit": self.crew.gang_kit,
         }
-        trajectories = [0, 0] * len(states) if kept is None else [n for k in kept for n in k.strides[:2]]
-        addresses, strides, scratch = [], [], []
-        for i, what in enumerate(self.source.pointers):
+        addresses = []
+        for what in self.source.pointers:
             if isinstance(what, str):
-                at, row = named[what]
+                at = named[what]
             elif isinstance(what, tuple):
-                array = {"state": states, "next": others, "trajectory": kept}[what[0]]
-                at, row = (0, 0) if array is None else (array[what[1]].ctypes.data, array[what[1]].strides[0])
+                array = arrays[what[0]]
+                at = 0 if array is None else _address(array[what[1]])
             elif isinstance(what, np.ndarray):
-                at, row = what.ctypes.data, 0
-            elif what.kind == "scratch":
-                scratch.append(i)
-                at, row = 0, 0
+                at = _address(what)
             elif what.kind == "once":
-                at, row = once[what].ctypes.data, 0
+                at = _address(once[what])
             else:
                 array = record.constants[what.attr] if what.kind == "constant" else record.draws[what.attr]
-                at, row = array.ctypes.data, array.strides[0]
+                if order is not None:
+                    array = array[order]
+                    own.append(array)
+                at = _address(array)
             addresses.append(at)
-            strides.append(row)
-        p, by_row = np.array(addresses, np.int64), np.array(strides, np.int64)
-        head = [
-            0,
-            steps,
-            0,
-            x.strides[0],
-            x_step,
-            output_row,
-            output_step,
-            mask_row,
-            mask_step,
-            int(record.zero_masked),
-        ]
-        n = np.concatenate([np.array(head + trajectories, np.int64), self._numbers])
+        return np.array(addresses, np.int64), (own, once)
 
-        def block(first, last):
-            count = last - first
-            own_p, own_n = p + first * by_row, n.copy()
-            length = steps if not self._block_bytes else min(steps, max(1, _BLOCK_BYTES // (self._block_bytes * count)))
-            own_n[0], own_n[2] = count, length
-            memory = np.empty((self._block_bytes * length + self._step_bytes) * count + _LINE, np.uint8)
-            at = -(-memory.ctypes.data // _LINE) * _LINE
-            for i, (buffer, size) in zip(scratch, self._scratch, strict=True):
-                own_p[i] = at
-                at += size * count * (length if buffer.section == 2 else 1)
-            self.function(own_p, own_n)
+    def _head(self, record, mask, outputs, kept, rows):
+        """The numbers that the program wants."""
+        x = record.x
+        x_step = -x.strides[1] if record.reverse else x.strides[1]
+        output_row, output_step = (0, 0) if outputs is None else outputs.strides[:2]
+        mask_row, mask_step = (0, 0) if mask is None else mask.strides
+        head = [x.shape[1], x.strides[0], x_step, output_row, output_step, mask_row, mask_step, int(record.zero_masked)]
+        head += [_FIRST_PATIENCE, _PATIENCE + rows * self._step_work // 64]
+        head += [0, 0] * len(self._state_sizes) if kept is None else [n for k in kept for n in k.strides[:2]]
+        return np.array(head + self._numbers, np.int64)
 
-        run_blocks(block, rows, parallel=rows * steps * self._work > _SMALL)
+    def _scratch_bytes(self, rows, steps, ordered) -> int:
+        """Memory for a block of rows."""
+        row = self.source.row_bytes
+        block = row["block"] + (row["x"] if ordered else 0)
+        return rows * (row["call"] + row["step"] + block * block_steps.py_func(rows, steps, block)) + 2 * _LINE
+
+
+def _address(array) -> int:
+    return array.__array_interface__["data"][0]
+
+
+def _rows_computed(mask, order, blocks) -> int:
+    """Over all steps, the rows of each block up to its last used one."""
+    total = 0
+    for block in range(blocks):
+        used = mask[order[block::blocks]]
+        total += int(np.where(used, np.arange(1, len(used) + 1)[:, None], 0).max(axis=0, initial=0).sum())
+    return total
 
 
 def compute_once(plan, evaluate, dtype) -> Callable:
     """A function from weights to the arrays of ``plan.once``: values as they are, operands of products packed."""
     nodes = [node for wanted in plan.once.values() for node in (wanted if isinstance(wanted, list) else [wanted])]
+    products = {product.panels: product for product in plan.products()}
+    lanes = packed_width(1, dtype)
 
     def once(weights):
         with np.errstate(all="ignore"):
             values = evaluate(nodes, {("weight", name): array for name, array in weights.items()}, dtype)
         arrays = []
-        for wanted in plan.once.values():
+        for buffer, wanted in plan.once.items():
             if isinstance(wanted, list):
-                arrays.append(pack(np.concatenate([np.asarray(values[w.id], dtype) for w in wanted], axis=1)))
+                weight = np.concatenate([np.asarray(values[w.id], dtype) for w in wanted], axis=1)
+                product = products[buffer]
+                arrays.append(pack(arrange(weight, product.gates, product.units) if product.gates else weight))
             else:
-                arrays.append(np.ascontiguousarray(values[wanted.id], dtype))
+                value = np.asarray(values[wanted.id], dtype)
+                arrays.append(aligned(value.size + lanes, dtype))  # a vector may reach beyond the end
+                arrays[-1][: value.size] = value.reshape(-1)
+                arrays[-1][value.size :] = 0
         return arrays
 
     return once

@@ -5,6 +5,8 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from rnnkit.engine.atomic import word
+
 
 @intrinsic
 def copy_bytes(typingctx, target, source, count):
@@ -42,11 +44,53 @@ def used(typingctx, address):
     return types.boolean(types.int64), generate
 
 
+BLOCK_BYTES = 1 << 18  # what a block of steps may take of the cache
+
+
 @njit(nogil=True, error_model="numpy")
-def copy_rows(rows, size, source, source_row, target, target_row):
-    """Copy ``size`` bytes of every row."""
+def block_steps(rows, steps, row_bytes):
+    """How many steps are computed at a time of what no state touches, which takes ``row_bytes`` a row and step."""
+    return max(1, min(steps, BLOCK_BYTES // max(1, rows * row_bytes)))
+
+
+@njit(nogil=True, error_model="numpy")
+def take_rows(rows, order, size, source, source_row, target, target_row):
+    """Copy ``size`` bytes of every row, the rows of the source in the order at an address, or as they are for 0."""
     for r in range(rows):
-        copy_bytes(target + r * target_row, source + r * source_row, size)
+        place = r if order == 0 else word(order, r)
+        copy_bytes(target + r * target_row, source + place * source_row, size)
+
+
+@njit(nogil=True, error_model="numpy")
+def put_rows(rows, order, size, source, source_row, target, target_row):
+    """Copy ``size`` bytes of every row back to where `take_rows` took it from."""
+    for r in range(rows):
+        place = r if order == 0 else word(order, r)
+        copy_bytes(target + place * target_row, source + r * source_row, size)
+
+
+@njit(nogil=True, error_model="numpy")
+def used_rows(rows, mask, mask_row):
+    """Twice the number of rows up to the last one that is used, and 1 more if all rows are."""
+    count = rows
+    while count > 0 and not used(mask + (count - 1) * mask_row):
+        count -= 1
+    for r in range(count):
+        if not used(mask + r * mask_row):
+            return 2 * count
+    return 2 * count + (count == rows)
+
+
+@njit(nogil=True, error_model="numpy")
+def most_used(rows, mask, mask_row, mask_step, steps):
+    """How many rows there are up to the last one that is used at any of some steps."""
+    most = 0
+    for t in range(steps):
+        r = rows
+        while r > most and not used(mask + t * mask_step + (r - 1) * mask_row):
+            r -= 1
+        most = r
+    return most
 
 
 @njit(nogil=True, error_model="numpy")
@@ -58,12 +102,17 @@ def hold_states(rows, mask, mask_row, now, new, size, row):
 
 
 @njit(nogil=True, error_model="numpy")
-def hold_output(rows, mask, mask_row, output, output_row, held, held_row, size, zero_masked):
-    """Used rows are remembered in ``held``; masked ones put out what is held, or zeros."""
+def hold_output(rows, mask, mask_row, output, output_row, held, held_row, size):
+    """Used rows of the output are remembered."""
     for r in range(rows):
         if used(mask + r * mask_row):
             copy_bytes(held + r * held_row, output + r * output_row, size)
-        elif zero_masked:
-            clear_bytes(output + r * output_row, size)
-        else:
-            copy_bytes(output + r * output_row, held + r * held_row, size)
+
+
+@njit(nogil=True, error_model="numpy")
+def clear_masked(rows, order, mask, mask_row, size, target, target_row):
+    """Masked rows of the caller's output are zeros."""
+    for r in range(rows):
+        if not used(mask + r * mask_row):
+            place = r if order == 0 else word(order, r)
+            clear_bytes(target + place * target_row, size)

@@ -69,7 +69,8 @@ def _quota() -> int:
     return max(1, math.ceil(int(quota) / int(period)))
 
 
-def _threads(n: int) -> ThreadPoolExecutor:
+def pool(n: int) -> ThreadPoolExecutor:
+    """The threads beside the caller's."""
     global _pool, _pool_key
     key = (os.getpid(), n)
     with _lock:
@@ -127,10 +128,10 @@ def run_blocks(function: Callable[[int, int], None], rows: int, parallel: bool =
             _worker.busy = False
 
     others = []
-    pool = _threads(threads - 1)
+    helpers = pool(threads - 1)
     for _ in range(min(threads, len(starts)) - 1):
         try:
-            others.append(pool.submit(work))
+            others.append(helpers.submit(work))
         except RuntimeError:  # the pool was closed, by another thread that set another number or at exit: go on without
             break
     try:

@@ -1,0 +1,52 @@
+"""Products and the pointwise loop behind them, joined so that a result is used while it is near."""
+
+from __future__ import annotations
+
+from rnnkit.compiler.layout import Walk
+from rnnkit.compiler.plan import STEP, Fused, Loop, Plan, Product
+
+
+def fuse(plan: Plan, packed_width) -> None:
+    """Lay out every product for the one loop that reads it, if there is one, and join the two within a step.
+
+    Such a loop runs over units, and reads from each row of the product some gates: runs of as many neighbouring
+    columns. The product then computes a vector of each gate in turn, so that some units of all gates are one range
+    of its columns.
+    """
+    lanes = packed_width(1)
+    loops = [stage for stage in plan.stages if isinstance(stage, Loop)]
+    operands = {stage.operand for stage in plan.stages if isinstance(stage, Product)}
+    joined: dict[Loop, list[Product]] = {}
+    for product in plan.products():
+        readers = [loop for loop in loops if any(v.buffer is product.result for v in loop.values)]
+        if product.nested or len(readers) != 1 or product.result in operands:
+            continue
+        (loop,) = readers
+        gates = _gates(loop, product)
+        if not gates:
+            continue
+        (product.units,) = loop.dims
+        product.gates = gates
+        product.result.size = len(gates) * packed_width(product.units)
+        for value in loop.values:
+            if value.buffer is product.result:
+                place = gates.index(value.walk.offset) * lanes
+                value.walk = Walk(place, (1,), gates=len(gates))
+        if product.section == loop.section == STEP:
+            joined.setdefault(loop, []).append(product)
+    taken = {product for products in joined.values() for product in products}
+    plan.stages = [
+        Fused(joined[stage], stage) if stage in joined else stage for stage in plan.stages if stage not in taken
+    ]
+
+
+def _gates(loop, product) -> tuple[int, ...]:
+    """The columns at which the gates start that a loop reads, if it reads gates and nothing else."""
+    if loop.reduction is not None or len(loop.dims) != 1 or not loop.dims[0]:
+        return ()
+    walks = [value.walk for value in loop.values if value.buffer is product.result]
+    if any(walk.table is not None or (walk.strides != (1,) and loop.dims != (1,)) for walk in walks):
+        return ()
+    gates = tuple(sorted({walk.offset for walk in walks}))
+    apart = all(after - before >= loop.dims[0] for before, after in zip(gates, gates[1:], strict=False))
+    return gates if apart else ()

@@ -1,0 +1,181 @@
+"""The threads that share a call of a compiled program, and memory that is kept between calls."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from rnnkit.engine import gang
+from rnnkit.engine.atomic import yield_address
+from rnnkit.engine.kit import GANG
+from rnnkit.engine.threads import pool
+from rnnkit.engine.kit import GANG
+from rnnkit.engine.threads import pool
+
+_WORDS = gang.LINE // 8
+_REST = 0.05  # seconds in which no call is shared after one in which a thread was stopped
+_LONG = 2e-3  # seconds of own work after which waiting for a thread that was stopped is a small part of the whole
+_GRACE = 1e-4  # seconds that a short call waits for a thread that is late
+_NAP = 5e-5  # seconds
+_PAUSES = 300  # that compiled code waits before Python looks at the clock
+_KEPT = 1 << 22  # bytes of scratch memory that a thread keeps
+_MOST = 256  # threads
+
+_thread = threading.local()
+
+
+def own_memory(size: int) -> int:
+    """The address of scratch memory of this thread, at a cache line: valid until it is asked for again."""
+    kept = getattr(_thread, "memory", None)
+    if kept is None or kept.nbytes < size + gang.LINE or kept.nbytes > _KEPT:
+        kept = _thread.memory = np.empty(size + gang.LINE, np.uint8)
+    return line_start(kept)
+
+
+def line_start(memory) -> int:
+    """The first cache line in an array."""
+    return -(-memory.ctypes.data // gang.LINE) * gang.LINE
+
+
+class Crew:
+    """Threads beside the caller's, for one call at a time: another caller meanwhile works alone.
+
+    Parameters
+    ----------
+    kit : int
+        Address of the compiled `kit.ROWS`.
+    gang_kit : callable
+        Gives the compiled `kit.GANG` and its address, when threads are first needed.
+    """
+
+    def __init__(self, kit: int, gang_kit: Callable):
+        self.kit, self.gang_kit = kit, 0
+        self._load = gang_kit
+        self._yield = yield_address()
+        self.start_again()
+        _crews.append(self)
+
+    def prepare(self) -> None:
+        """Have what threads run, before a call's arguments are laid out."""
+        if not self.gang_kit:
+            run, self.gang_kit = self._load()
+            names = [function.__name__ for function in GANG]
+            serve, lead, wait = (names.index(name) for name in ("serve_slot", "lead_job", "wait_for"))
+            self._serve = lambda slot: run(serve, slot, 0, 0, 0, 0, 0, 0, 0)
+            self._lead = lambda job, slots, others, patience: run(lead, job, slots, others, patience, 0, 0, 0, 0)
+            self._wait = lambda job, patience: run(wait, job, patience, 0, 0, 0, 0, 0, 0)
+
+    def start_again(self) -> None:
+        """Forget the threads, which a child of a fork doesn't have."""
+        self._lock = threading.Lock()
+        self._slots = _Words(_MOST * _WORDS)
+        self._held: list = [None] * _MOST  # what a slot's last job reads and writes, for as long as it may run
+        self._memory: list = [None] * _MOST
+        self._shared = None
+        self._rest_until = 0.0
+
+    def run(self, address, p, n, rows, blocks, memory, units, threads, keep) -> bool:
+        """Run a program over rows, in blocks that threads take in turn or with its units split.
+
+        Returns
+        -------
+        bool
+            False if nothing was done, or if a thread was stopped in the middle of a short call: its arrays, which are
+            in ``keep``, may then still be written to.
+        """
+        if time.perf_counter() < self._rest_until or not self._lock.acquire(blocking=False):
+            return False
+        try:
+            others = min(threads, _MOST) if units else min(threads, blocks, _MOST)
+            idle = self._idle(others - 1)
+            if not idle:
+                return False
+            job = _Words(gang.SCRATCH + 1 + len(idle))
+            words = job.words
+            words[gang.FUNCTION], words[gang.ROWS], words[gang.BLOCKS] = address, rows, blocks
+            words[gang.P], words[gang.N] = p.ctypes.data, n.ctypes.data
+            if units:
+                return self._run_units(job, idle, others - 1, 2 * memory, keep)
+            return self._run_rows(job, idle, others - 1, memory, keep)
+        finally:
+            self._lock.release()
+
+    def _idle(self, others) -> list[int]:
+        """The slots that a job can be posted in, each with a thread that serves it or soon will."""
+        words, idle = self._slots.words, []
+        for slot in range(others):
+            state = slot * _WORDS + gang.STATE
+            if words[state] == gang.OFF:
+                words[state], words[slot * _WORDS + gang.YIELD] = gang.IDLE, self._yield
+                try:
+                    pool(others).submit(self._serve, self._slots.address + slot * gang.LINE)
+                except RuntimeError:  # the interpreter is about to end
+                    words[state] = gang.OFF
+                    continue
+            if words[state] == gang.IDLE:
+                idle.append(slot)
+        return idle
+
+    def _run_units(self, job, idle, others, memory, keep) -> bool:
+        stopped = [slot for slot in range(_MOST) if self._slots.words[slot * _WORDS + gang.STATE] == gang.RUNNING]
+        if self._shared is None or stopped or self._shared.nbytes < memory + gang.LINE or self._shared.nbytes > _KEPT:
+            self._shared = np.empty(memory + gang.LINE, np.uint8)
+        meetings = _Words((2 + len(idle)) * _WORDS)
+        meetings.words[2] = self._yield
+        job.words[gang.GANG], job.words[gang.PARTS] = meetings.address, 1 + len(idle)
+        job.words[gang.SCRATCH : gang.SCRATCH + 1 + len(idle)] = line_start(self._shared)
+        for slot in idle:
+            self._held[slot] = (job, meetings, self._shared, keep)
+        self._lead(job.address, self._slots.address, others, 0)
+        if meetings.words[0] == gang.BROKEN:
+            self._rest()
+        return True
+
+    def _run_rows(self, job, idle, others, memory, keep) -> bool:
+        job.words[gang.SCRATCH] = own_memory(memory)
+        for part, slot in enumerate(idle, 1):
+            kept = self._memory[slot]
+            if kept is None or kept.nbytes < memory + gang.LINE or kept.nbytes > _KEPT:
+                kept = self._memory[slot] = np.empty(memory + gang.LINE, np.uint8)
+            job.words[gang.SCRATCH + part] = line_start(kept)
+            self._held[slot] = (job, kept, keep)
+        blocks, start = job.words[gang.BLOCKS], time.perf_counter()
+        self._lead(job.address, self._slots.address, others, _PAUSES)
+        own = time.perf_counter() - start
+        while job.words[gang.DONE] < blocks:
+            self._wait(job.address, _PAUSES)
+            if time.perf_counter() - start > 1.5 * own + _GRACE:
+                self._rest()
+                if own < _LONG:
+                    return False
+                time.sleep(_NAP)  # leaves this processor to the thread that was stopped
+        return True
+
+    def _rest(self):
+        self._rest_until = time.perf_counter() + _REST
+
+
+class _Words:
+    """Words of 8 bytes that start at a cache line."""
+
+    def __init__(self, count):
+        memory = np.zeros(count + _WORDS, np.int64)
+        self.address = line_start(memory)
+        first = (self.address - memory.ctypes.data) // 8
+        self.words = memory[first : first + count]
+
+
+_crews: list[Crew] = []
+
+
+def _after_fork():
+    for crew in _crews:
+        crew.start_again()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

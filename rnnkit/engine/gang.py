@@ -1,0 +1,181 @@
+"""Threads that work on one call together, from compiled code: rows shared out, or one row's units.
+
+Memory that they share, in words of 8 bytes:
+
+- a *slot* for each thread beside the caller's, a cache line: its state, and the job that it was given;
+- a *job*: the program's address and arguments, and the rows that are still to be taken;
+- a *gang*, where the units of a step are split: a line with its state and where the others join, then a line for each
+  part with the number of meetings that it came to. Meeting 1 is its arrival.
+
+The caller's thread is part 0. It never depends on the others: it takes the rows that nobody took, and closes a gang
+whose parts don't come, for the system may stop a thread at any place for as long as it likes.
+"""
+
+from numba import njit
+from numba.extending import intrinsic
+
+from rnnkit.engine.atomic import (
+    atomic_add,
+    atomic_load,
+    atomic_store,
+    define_call,
+    exchange_if,
+    pause,
+    step_aside,
+    word,
+)
+
+LINE = 64
+OFF, IDLE, POSTED, RUNNING = range(4)
+OPEN, BROKEN, ENDED = range(3)  # states of a gang
+STATE, JOB, PART, YIELD = range(4)  # words of a slot
+FUNCTION, P, N, BLOCKS, ROWS, GANG, PARTS = range(7)  # words of a job
+TAKEN, DONE, SCRATCH = 8, 16, 24  # words of a job, on lines of their own: counted up; an address for each part
+_PAUSES, _YIELDS = 2_000, 1_000  # how long an idle thread stays: some 100 µs, then some 300 µs in which others may run
+
+
+@intrinsic
+def call_program(typingctx, address, p, n, first, rows, scratch, part, parts, gang):
+    """Call a step's program at its address."""
+    return define_call(8)
+
+
+@njit(nogil=True, error_model="numpy")
+def work(job, part):
+    """Do a part of a job."""
+    function, p, n, gang = word(job, FUNCTION), word(job, P), word(job, N), word(job, GANG)
+    rows, scratch = word(job, ROWS), word(job, SCRATCH + part)
+    if gang != 0:
+        call_program(function, p, n, 0, rows, scratch, part, word(job, PARTS), gang)
+        return
+    blocks = word(job, BLOCKS)
+    while True:
+        block = atomic_add(job + 8 * TAKEN, 1)
+        if block >= blocks:
+            return
+        first, after = block_start(block, blocks, rows), block_start(block + 1, blocks, rows)
+        call_program(function, p, n, first, after - first, scratch, 0, 1, 0)
+        atomic_add(job + 8 * DONE, 1)
+
+
+@njit(nogil=True, error_model="numpy")
+def block_start(block, blocks, rows):
+    """The first row of a block; the first blocks are the larger ones."""
+    return block * (rows // blocks) + min(block, rows % blocks)
+
+
+@njit(nogil=True, error_model="numpy")
+def serve_slot(slot):
+    """Do the jobs that are posted in a slot, until none came for a while."""
+    idle = 0
+    while True:
+        if exchange_if(slot, POSTED, RUNNING):
+            job = atomic_load(slot + 8 * JOB)
+            work(job, atomic_load(slot + 8 * PART))
+            atomic_store(slot, IDLE)
+            idle = 0
+        elif idle < _PAUSES:
+            pause()
+        elif idle < _PAUSES + _YIELDS:
+            step_aside(word(slot, YIELD))
+        elif exchange_if(slot, IDLE, OFF):
+            return
+        idle += 1
+
+
+@njit(nogil=True, error_model="numpy")
+def lead_job(job, slots, others, patience):
+    """Post a job in the idle ones of `others` slots, do its part 0, and wait for rows that another thread took."""
+    part = 1
+    for i in range(others):
+        slot = slots + LINE * i
+        if atomic_load(slot) == IDLE:
+            atomic_store(slot + 8 * JOB, job)
+            atomic_store(slot + 8 * PART, part)
+            exchange_if(slot, IDLE, POSTED)
+            part += 1
+    work(job, 0)
+    for i in range(others):
+        exchange_if(slots + LINE * i, POSTED, IDLE)
+    wait_for(job, patience)
+
+
+@njit(nogil=True, error_model="numpy")
+def wait_for(job, patience):
+    """Wait until all rows of a job are done, for `patience` pauses at most."""
+    if word(job, GANG) == 0:
+        while atomic_load(job + 8 * DONE) < word(job, BLOCKS) and patience > 0:
+            pause()
+            patience -= 1
+
+
+# What the parts of a gang call within a program
+
+
+@njit(nogil=True, error_model="numpy")
+def share(count, align, part, parts):
+    """The first of `count` things that belong to a part, in groups of `align`; of part + 1: where this part ends."""
+    if parts == 1:
+        return count * part
+    groups = (count + align - 1) // align
+    return min(count, groups * part // parts * align)
+
+
+@njit(nogil=True, error_model="numpy")
+def arrive(gang, part):
+    """Wait to be let in: 2 * step + turn where this part joins the others, or -1."""
+    atomic_store(gang + LINE * (1 + part), 1)
+    waited = 0
+    while True:
+        if atomic_load(gang) != 0:
+            return -1
+        joined = atomic_load(gang + 8)
+        if joined > 0:
+            return joined - 1
+        waited += 1
+        if waited < _PAUSES:
+            pause()
+        else:
+            step_aside(word(gang, 2))
+
+
+@njit(nogil=True, error_model="numpy")
+def admit(gang, parts, step, turn, patience):
+    """Let the other parts in at a step, if all of them have arrived; 1 if they have."""
+    for part in range(1, parts):
+        while atomic_load(gang + LINE * (1 + part)) == 0:
+            if patience <= 0:
+                return 0
+            pause()
+            patience -= 1
+    atomic_store(gang + 8, 1 + 2 * step + turn)
+    return 1
+
+
+@njit(nogil=True, error_model="numpy")
+def meet(gang, part, parts, meeting, patience):
+    """Wait until all parts came to a meeting; 0 if the gang isn't open, broken by part 0 when it waited too long.
+
+    What a part still does then, part 0 never reads: it goes on in other memory.
+    """
+    atomic_store(gang + LINE * (1 + part), meeting)
+    for other in range(parts):
+        waited = 0
+        while atomic_load(gang + LINE * (1 + other)) < meeting:
+            if atomic_load(gang) != 0:
+                return 0
+            waited += 1
+            if part == 0 and waited > patience:
+                atomic_store(gang, BROKEN)
+                return 0
+            if part == 0 or waited < _PAUSES:
+                pause()
+            else:
+                step_aside(word(gang, 2))
+    return 1
+
+
+@njit(nogil=True, error_model="numpy")
+def close(gang):
+    """Send the other parts away, at the end of a call."""
+    atomic_store(gang, ENDED)

@@ -1,0 +1,74 @@
+"""What all programs do alike, compiled once and called at an address: so it is in no program, and takes each no time.
+
+``run(action, a, b, …)`` of the text from `kit_text` does what stands at that place of `ROWS`, or of `GANG`, which is
+compiled when threads are first used. Within a program each has its name, and the kit's address before its arguments.
+"""
+
+import inspect
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from rnnkit.engine import gang, product, rows
+
+ROWS = (
+    product.piece_of, rows.block_steps, rows.take_rows, rows.put_rows, rows.used_rows, rows.hold_states,
+    rows.hold_output, rows.clear_masked, rows.most_used, gang.share,
+)  # fmt: skip
+GANG = (gang.arrive, gang.admit, gang.meet, gang.close, gang.serve_slot, gang.lead_job, gang.wait_for)
+MOST_ARGUMENTS = 8
+SIGNATURE = f"int64({', '.join(['int64'] * (1 + MOST_ARGUMENTS))})"
+
+
+def arguments_of(function) -> list[str]:
+    """The names of a jitted function's arguments."""
+    return list(inspect.signature(function.py_func).parameters)
+
+
+def kit_text(functions) -> str:
+    """The module that is compiled for `ROWS` or `GANG`."""
+    letters = "abcdefgh"
+    lines = ['"""What all programs do alike."""', "", "from numba import njit", ""]
+    for module in (gang, product, rows):
+        names = sorted(f.__name__ for f in functions if f.__module__ == module.__name__)
+        lines += [f"from {module.__name__} import {', '.join(names)}"] if names else []
+    lines += ["", "", '@njit(nogil=True, error_model="numpy")', f"def run(action, {', '.join(letters)}):"]
+    for action, function in enumerate(functions):
+        call = f"{function.__name__}({', '.join(letters[: len(arguments_of(function))])})"
+        gives = "return" in inspect.getsource(function.py_func).replace("return\n", "")
+        lines.append(f"    if action == {action}:")
+        lines += [f"        return {call}"] if gives else [f"        {call}", "        return 0"]
+    return "\n".join([*lines, "    return 0", ""])
+
+
+def _in_program(action, function):
+    """What a program calls: a name for an action of the kit."""
+    count = len(arguments_of(function))
+
+    def call(typingctx, kit, *arguments):
+        pointer, i64 = ir.IntType(8).as_pointer(), ir.IntType(64)
+
+        def generate(context, builder, signature, given):
+            # numba's own convention: a status, and before the arguments where to put a result and an exception.
+            kind = ir.FunctionType(ir.IntType(32), [i64.as_pointer(), pointer, *[i64] * (1 + MOST_ARGUMENTS)])
+            place, problem = cgutils.alloca_once(builder, i64), cgutils.alloca_once(builder, pointer)
+            numbers = [i64(action), *cgutils.unpack_tuple(builder, given[1]), *[i64(0)] * (MOST_ARGUMENTS - count)]
+            code = builder.inttoptr(given[0], kind.as_pointer())
+            builder.call(code, [place, builder.bitcast(problem, pointer), *numbers])
+            return builder.load(place)
+
+        if len(arguments) != count:
+            return None
+        return types.int64(types.int64, types.StarArgTuple([types.int64] * count)), generate
+
+    call.__name__ = call.__qualname__ = function.__name__
+    call.__doc__ = function.__doc__
+    return intrinsic(call)
+
+
+(
+    piece_of, block_steps, take_rows, put_rows, used_rows, hold_states, hold_output, clear_masked, most_used, share,
+) = (_in_program(action, function) for action, function in enumerate(ROWS))  # fmt: skip
+arrive, admit, meet, close = (_in_program(action, function) for action, function in enumerate(GANG[:4]))
