@@ -47,7 +47,9 @@ def vectors_in_turn(weights, gates, units):
     columns = []
     for first in range(0, units, LANES):
         for gate in gates:
-            columns += [weights[:, gate + u] if u < units else weights[:, 0] * np.nan for u in range(first, first + LANES)]
+            columns += [
+                weights[:, gate + u] if u < units else weights[:, 0] * np.nan for u in range(first, first + LANES)
+            ]
     return np.stack(columns, axis=1)
 
 

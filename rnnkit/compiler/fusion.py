@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from rnnkit.compiler.layout import Walk
 from rnnkit.compiler.plan import STEP, Fused, Loop, Plan, Product
 
@@ -48,5 +50,5 @@ def _gates(loop, product) -> tuple[int, ...]:
     if any(walk.table is not None or (walk.strides != (1,) and loop.dims != (1,)) for walk in walks):
         return ()
     gates = tuple(sorted({walk.offset for walk in walks}))
-    apart = all(after - before >= loop.dims[0] for before, after in zip(gates, gates[1:], strict=False))
+    apart = all(after - before >= loop.dims[0] for before, after in itertools.pairwise(gates))
     return gates if apart else ()

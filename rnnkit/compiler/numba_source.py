@@ -93,16 +93,16 @@ class SourceWriter:
     def _name_buffers(self):
         plan = self.plan
         now = {b.attr: b for b in plan.buffers if b.kind == "state"}
-        self.next = {b.attr: b for b in plan.buffers if b.kind == "next"}
+        new = {b.attr: b for b in plan.buffers if b.kind == "next"}
         sizes = [int(np.prod(shape)) for shape in plan.state_shapes]
         self.now = [now.get(i) or Buffer(f"state_{i}", "state", size) for i, size in enumerate(sizes)]
+        self.new = [new[i] for i in range(len(sizes))]
         self.output = next(b for b in plan.buffers if b.kind == "output")
         x = next((b for b in plan.buffers if b.kind == "x"), None)
         self.x = x or Buffer("x", "x", 0, BLOCK)
         scratch = [b for b in plan.buffers if b.kind == "scratch"]
         self.scratch = {section: [b for b in scratch if b.section == section] for section in (CALL, BLOCK, STEP)}
-        states = [b for i, now in enumerate(self.now) for b in (now, self.next[i])]
-        step = self.scratch[STEP] + states
+        step = self.scratch[STEP] + self.now + self.new
         output = self.line(self.output.size)
         self.row_bytes = {
             "call": sum(self.line(b.size) for b in self.scratch[CALL]),
@@ -110,6 +110,10 @@ class SourceWriter:
             "x": self.line(self.x.size),
             "step": sum(self.line(b.size) for b in step) + 3 * output,
         }
+
+    def _states_now(self) -> list[str]:
+        """Address of each state, and bytes from row to row."""
+        return [f"at_{b.name}, {self.row(b)}" for b in self.now]
 
     def line(self, size) -> int:
         """Bytes of a row of scratch memory: rows start at cache lines."""
@@ -179,7 +183,7 @@ class SourceWriter:
         """Wait for the other parts; part 0 goes on alone, in memory that they don't know, if they don't come."""
         if section == CALL:
             return []  # computed by every part as a whole
-        moved = [*self.now, *(self.next[i] for i in range(len(self.now))), *self.scratch[STEP]]
+        moved = [*self.now, *self.new, *self.scratch[STEP]]
         moved = [f"at_{b.name}" for b in moved] + ["at_output"]
         if section == BLOCK:
             moved += [f"at_{b.name}" for b in self.scratch[BLOCK]] + ["at_x"]
@@ -235,6 +239,7 @@ class SourceWriter:
         lines = [
             f"first_{i} = share(kit, {units}, {align}, part, parts)",
             f"after_{i} = share(kit, {units}, {align}, part + 1, parts)",
+            f"wide_{i} = min(piece_{i}, after_{i} - first_{i})",
             f"pieces_{i} = (after_{i} - first_{i} + piece_{i} - 1) // piece_{i}",
             f"for c in range(pieces_{i}):",
         ]
@@ -247,13 +252,15 @@ class SourceWriter:
             depth, width = self.number(product.depth), len(product.gates) * self.vector_bytes
             at = f"at_{product.result.name}"
             tile = f"{at} + rows * first_{i} * {width}"
-            row = f"piece_{i} * {width}"
+            row = f"wide_{i} * {width}"
             tiles[product.result] = f"{tile} - v * {width}", row
             a, row_a = self._operand(product), self.row(product.operand)
             packed = f"at_{product.panels.name} + v * {depth} * {width}"
             columns = f"(w - v) * {len(product.gates) * self.lanes}"
             body += [f"# {line}" for line in product.lines]
-            body.append(f"call_product(product, {a}, 0, 1, {row_a}, used, {packed}, {depth}, {columns}, {tile}, 0, {row})")
+            body.append(
+                f"call_product(product, {a}, 0, 1, {row_a}, used, {packed}, {depth}, {columns}, {tile}, 0, {row})"
+            )
         body += self._loop(stage.loop, i, tiles, (f"v * {self.lanes}", f"w * {self.lanes}"))
         return lines + indented(body)
 
@@ -290,7 +297,7 @@ class SourceWriter:
         states = range(len(plan.state_shapes))
         pointers: list = list(POINTERS)
         for i, name in enumerate(HEAD):
-            name = {"x_row": "row_x", "output_row": "given_row"}.get(name, name)  # names of run's own
+            name = {"x_row": "row_x", "output_row": "given_row"}.get(name, name)
             top.append(f"{name} = word(n, {i})")
         top += [f"{name} = word(p, {i})" for i, name in enumerate(POINTERS)]
 
@@ -322,12 +329,12 @@ class SourceWriter:
         top += self.top
         top += ["used = rows", *calls[CALL]]
         initial = [
-            f"take_rows(kit, rows, order, size_{i}, initial_{i}, size_{i}, at_{self.now[i].name}, {self.row(self.now[i])})"
-            for i in states
+            f"take_rows(kit, rows, order, size_{i}, initial_{i}, size_{i}, {at_row})"
+            for i, at_row in enumerate(self._states_now())
         ]
         top += ["if part == 0:", *indented([*initial, "if mask != 0:", "    clear_bytes(held, rows * row_out)"])]
-        swap = [f"at_{self.now[i].name}, at_{self.next[i].name} = at_{self.next[i].name}, at_{self.now[i].name}"
-                for i in states]  # fmt: skip
+        pairs = [(f"at_{now.name}", f"at_{new.name}") for now, new in zip(self.now, self.new, strict=True)]
+        swap = [f"{now}, {new} = {new}, {now}" for now, new in pairs]
         top += ["all_parts, parts = parts, 1", "meeting, start, turn, used_before = 1, 0, 0, rows"]
         joining = ["joined = arrive(gang_kit, gang, part)", "if joined < 0:", "    return", "parts = all_parts"]
         joining += ["start, turn = joined // 2, joined % 2"]
@@ -347,16 +354,19 @@ class SourceWriter:
             "if order != 0:",
             "    x_block = at_x",
             "    for k in range(count):",
-            f"        take_rows(kit, most, order, {x_bytes}, x + (start + k) * given_step, given_x, at_x + k * x_step, row_x)",
+            "        x_k, at_k = x + (start + k) * given_step, at_x + k * x_step",
+            f"        take_rows(kit, most, order, {x_bytes}, x_k, given_x, at_k, row_x)",
             *calls[BLOCK],
             *self._meeting(BLOCK),
             "k = 0",
             "while k < count:",
-            *indented([*self._time_step(calls[STEP], states, swap), "k += 1"]),
+            *indented([*self._time_step(calls[STEP], swap), "k += 1"]),
             "start += count",
         ]
-        end = [f"put_rows(kit, rows, order, size_{i}, at_{self.now[i].name}, {self.row(self.now[i])}, final_{i}, size_{i})"
-               for i in states]  # fmt: skip
+        end = [
+            f"put_rows(kit, rows, order, size_{i}, {at_row}, final_{i}, size_{i})"
+            for i, at_row in enumerate(self._states_now())
+        ]
         end = [
             "if mask != 0:",
             "    put_rows(kit, rows, order, size, held, row_out, last, size)",
@@ -388,21 +398,19 @@ class SourceWriter:
         for section in (CALL, BLOCK, STEP):
             for buffer in self.scratch[section]:
                 place(f"at_{buffer.name}", self.row(buffer), " * block" if section == BLOCK else "")
-        for i, buffer in enumerate(self.now):
+        for buffer in self.now + self.new:
             place(f"at_{buffer.name}", self.row(buffer))
-            place(f"at_{self.next[i].name}", self.row(self.next[i]))
         place("held", "row_out")
         place("at_output", "2 * row_out")
         return [*lines, "spare = scratch - begin"]
 
-    def _time_step(self, stages, states, swap) -> list[str]:
+    def _time_step(self, stages, swap) -> list[str]:
         """One step of all rows."""
         mask_t = "mask + t * mask_step, mask_row"
-        hold = [
-            f"hold_states(kit, max(used, used_before), {mask_t}, at_{self.now[i].name}, at_{self.next[i].name}, size_{i}, "
-            f"{self.row(self.now[i])})"
-            for i in states
-        ]
+        hold = []
+        for i, (now, new) in enumerate(zip(self.now, self.new, strict=True)):
+            both = f"at_{now.name}, at_{new.name}, size_{i}, {self.row(now)}"
+            hold.append(f"hold_states(kit, max(used, used_before), {mask_t}, {both})")
         alone = ["meeting += 1", "if meet(gang_kit, gang, part, parts, meeting, patience) == 0:"]
         alone += ["    if part > 0:", "        return", "    parts, gang = 1, 0"]
         work = [
@@ -415,11 +423,11 @@ class SourceWriter:
             *indented(alone),
         ]
         keep = []
-        for i in states:
+        for i, at_row in enumerate(self._states_now()):
             at = len(HEAD) + 2 * i
-            now = f"size_{i}, at_{self.now[i].name}, {self.row(self.now[i])}"
-            keep += [f"if trajectory_{i} != 0:",
-                     f"    put_rows(kit, rows, order, {now}, trajectory_{i} + t * word(n, {at + 1}), word(n, {at}))"]  # fmt: skip
+            target = f"trajectory_{i} + t * word(n, {at + 1}), word(n, {at})"
+            keep.append(f"if trajectory_{i} != 0:")
+            keep.append(f"    put_rows(kit, rows, order, size_{i}, {at_row}, {target})")
         put = [
             "target = output + t * output_step",
             "if mask != 0:",
@@ -473,10 +481,10 @@ def _words(text) -> list[str]:
     return re.findall(r"[A-Za-z_][A-Za-z_0-9]*", text)
 
 
-_KIT = {
-    "admit", "arrive", "block_steps", "clear_masked", "close", "hold_output", "hold_states", "meet", "most_used", "piece_of",
-    "put_rows", "share", "take_rows", "used_rows",
-}  # fmt: skip
+_KIT = set(
+    "admit arrive block_steps clear_masked close hold_output hold_states meet most_used piece_of put_rows share "
+    "take_rows used_rows".split()
+)
 _MEMORY = {"first", "load", "load_full", "splat", "fill", "load_strided", "load_table", "store_scalar"}
 _VECTOR = set("store store_strided select to_mask reduce_add reduce_multiply reduce_maximum reduce_minimum".split())
 _MATH = {word for operation in OPERATIONS.values() for word in _words(operation.text)} - _VECTOR - {"one", "zero"}

@@ -65,7 +65,7 @@ class Loop:
 class Product:
     """``rows`` rows of ``depth`` elements of one operand times weights that stand side by side.
 
-    With ``gates``, columns ``g … g + units - 1`` for each g of them are computed, laid out a vector of each gate in turn.
+    With ``gates``, columns ``g … g + units - 1`` for each g of them are computed, a vector of each gate in turn.
     """
 
     section: int

@@ -13,8 +13,6 @@ from rnnkit.engine import gang
 from rnnkit.engine.atomic import yield_address
 from rnnkit.engine.kit import GANG
 from rnnkit.engine.threads import pool
-from rnnkit.engine.kit import GANG
-from rnnkit.engine.threads import pool
 
 _WORDS = gang.LINE // 8
 _REST = 0.05  # seconds in which no call is shared after one in which a thread was stopped
@@ -66,7 +64,7 @@ class Crew:
             names = [function.__name__ for function in GANG]
             serve, lead, wait = (names.index(name) for name in ("serve_slot", "lead_job", "wait_for"))
             self._serve = lambda slot: run(serve, slot, 0, 0, 0, 0, 0, 0, 0)
-            self._lead = lambda job, slots, others, patience: run(lead, job, slots, others, patience, 0, 0, 0, 0)
+            self._lead = lambda job, parts, patience: run(lead, job, parts, patience, 0, 0, 0, 0, 0)
             self._wait = lambda job, patience: run(wait, job, patience, 0, 0, 0, 0, 0, 0)
 
     def start_again(self) -> None:
@@ -94,13 +92,15 @@ class Crew:
             idle = self._idle(others - 1)
             if not idle:
                 return False
-            job = _Words(gang.SCRATCH + 1 + len(idle))
+            parts = 1 + len(idle)
+            job = _Words(gang.SCRATCH + 2 * parts)
             words = job.words
+            words[gang.SCRATCH + parts + 1 :] = [self._slots.address + slot * gang.LINE for slot in idle]
             words[gang.FUNCTION], words[gang.ROWS], words[gang.BLOCKS] = address, rows, blocks
             words[gang.P], words[gang.N] = p.ctypes.data, n.ctypes.data
             if units:
-                return self._run_units(job, idle, others - 1, 2 * memory, keep)
-            return self._run_rows(job, idle, others - 1, memory, keep)
+                return self._run_units(job, idle, 2 * memory, keep)
+            return self._run_rows(job, idle, memory, keep)
         finally:
             self._lock.release()
 
@@ -120,7 +120,7 @@ class Crew:
                 idle.append(slot)
         return idle
 
-    def _run_units(self, job, idle, others, memory, keep) -> bool:
+    def _run_units(self, job, idle, memory, keep) -> bool:
         stopped = [slot for slot in range(_MOST) if self._slots.words[slot * _WORDS + gang.STATE] == gang.RUNNING]
         if self._shared is None or stopped or self._shared.nbytes < memory + gang.LINE or self._shared.nbytes > _KEPT:
             self._shared = np.empty(memory + gang.LINE, np.uint8)
@@ -130,12 +130,12 @@ class Crew:
         job.words[gang.SCRATCH : gang.SCRATCH + 1 + len(idle)] = line_start(self._shared)
         for slot in idle:
             self._held[slot] = (job, meetings, self._shared, keep)
-        self._lead(job.address, self._slots.address, others, 0)
+        self._lead(job.address, 1 + len(idle), 0)
         if meetings.words[0] == gang.BROKEN:
             self._rest()
         return True
 
-    def _run_rows(self, job, idle, others, memory, keep) -> bool:
+    def _run_rows(self, job, idle, memory, keep) -> bool:
         job.words[gang.SCRATCH] = own_memory(memory)
         for part, slot in enumerate(idle, 1):
             kept = self._memory[slot]
@@ -144,7 +144,7 @@ class Crew:
             job.words[gang.SCRATCH + part] = line_start(kept)
             self._held[slot] = (job, kept, keep)
         blocks, start = job.words[gang.BLOCKS], time.perf_counter()
-        self._lead(job.address, self._slots.address, others, _PAUSES)
+        self._lead(job.address, 1 + len(idle), _PAUSES)
         own = time.perf_counter() - start
         while job.words[gang.DONE] < blocks:
             self._wait(job.address, _PAUSES)

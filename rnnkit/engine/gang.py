@@ -30,7 +30,8 @@ OFF, IDLE, POSTED, RUNNING = range(4)
 OPEN, BROKEN, ENDED = range(3)  # states of a gang
 STATE, JOB, PART, YIELD = range(4)  # words of a slot
 FUNCTION, P, N, BLOCKS, ROWS, GANG, PARTS = range(7)  # words of a job
-TAKEN, DONE, SCRATCH = 8, 16, 24  # words of a job, on lines of their own: counted up; an address for each part
+TAKEN, DONE = 8, 16  # words of a job that are counted up, on lines of their own
+SCRATCH = 24  # words of a job: scratch memory of each part, then each part's slot
 _PAUSES, _YIELDS = 2_000, 1_000  # how long an idle thread stays: some 100 µs, then some 300 µs in which others may run
 
 
@@ -84,19 +85,16 @@ def serve_slot(slot):
 
 
 @njit(nogil=True, error_model="numpy")
-def lead_job(job, slots, others, patience):
-    """Post a job in the idle ones of `others` slots, do its part 0, and wait for rows that another thread took."""
-    part = 1
-    for i in range(others):
-        slot = slots + LINE * i
-        if atomic_load(slot) == IDLE:
-            atomic_store(slot + 8 * JOB, job)
-            atomic_store(slot + 8 * PART, part)
-            exchange_if(slot, IDLE, POSTED)
-            part += 1
+def lead_job(job, parts, patience):
+    """Post a job in the slots that it names, do its part 0, and wait for rows that another thread took."""
+    for part in range(1, parts):
+        slot = word(job, SCRATCH + parts + part)
+        atomic_store(slot + 8 * JOB, job)
+        atomic_store(slot + 8 * PART, part)
+        exchange_if(slot, IDLE, POSTED)
     work(job, 0)
-    for i in range(others):
-        exchange_if(slots + LINE * i, POSTED, IDLE)
+    for part in range(1, parts):
+        exchange_if(word(job, SCRATCH + parts + part), POSTED, IDLE)
     wait_for(job, patience)
 
 

@@ -117,7 +117,7 @@ class Program:
         p, own = self._pointers(record, mask, order, outputs, last, arrays)
         n = self._head(record, mask, outputs, kept, rows)
         memory = self._scratch_bytes(-(-rows // blocks), steps, order is not None)
-        keep = (record, p, n, own, outputs, last, arrays, mask, order)
+        keep = (self, record, p, n, own, outputs, last, arrays, mask, order)
         if threads == 1:
             scratch = own_memory(memory)
             p_at, n_at, first = _address(p), _address(n), 0

@@ -1,0 +1,201 @@
+"""Threads that share a call: the same bits however they come, go, or are stopped in its middle (law L3, row X4)."""
+
+import ctypes
+import os
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from cells_under_test import CELLS
+from matrix import flat, inputs, layer_of, make_mask, same_bits
+
+import rnnkit as rk
+from rnnkit.compiler import crew
+from rnnkit.engine import crew as crews
+from rnnkit.engine import gang, program
+
+NAMES = tuple(cell.name for cell in CELLS)
+
+
+@pytest.fixture
+def shared(monkeypatch, threads):
+    """Every call is worth sharing, however small; a thread that was stopped is no reason to rest."""
+    monkeypatch.setattr(program, "_SMALL", 0)
+    monkeypatch.setattr(program, "_WIDE", 0)
+    monkeypatch.setattr(crews, "_REST", 0.0)
+    # A partner that a busy machine stopped now and then would take the shared road out of the test.
+    monkeypatch.setattr(program, "_FIRST_PATIENCE", 10**6)
+    monkeypatch.setattr(program, "_PATIENCE", 10**6)
+    return threads
+
+
+def everything(layer, x, constants, mask=None):
+    outputs, states = layer.trajectory(x, constants=constants, mask=mask)
+    return flat([*layer(x, constants=constants, mask=mask), outputs, *flat(states)])
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_L3_units_split_over_threads(name, batch, shared):
+    layer = layer_of(name, units=33, features=17)
+    x, constants = inputs(name, batch, 9, 17)
+    for kind in ("none", "random", "right"):
+        mask = make_mask(kind, batch, 9, np.random.default_rng(2))
+        shared(1)
+        alone = everything(layer, x, constants, mask)
+        for number in (2, 5):
+            shared(number)
+            same_bits(everything(layer, x, constants, mask), alone)
+
+
+def test_units_are_split(shared):
+    """The law above would hold as well if nobody ever came."""
+    layer, (x, constants) = layer_of("lstm", units=33, features=17), inputs("lstm", 1, 400, 17)
+    shared(2)
+    parts, keep = [], crews.Crew._run_units
+
+    def counted(self, job, idle, memory, arrays):
+        done = keep(self, job, idle, memory, arrays)
+        parts.append(ctypes.c_int64.from_address(int(job.words[gang.GANG]) + 8).value)  # where the others joined
+        return done
+
+    crews.Crew._run_units = counted
+    try:
+        for _ in range(20):
+            layer(x, constants=constants)
+    finally:
+        crews.Crew._run_units = keep
+    assert any(joined > 0 for joined in parts)
+
+
+@pytest.mark.parametrize("name", ["lstm", "GRUCell", "attention", "folded", "two_speeds", "clockwork"])
+def test_L3_a_partner_is_left_in_the_middle(name, shared, monkeypatch):
+    """Part 0 waits for nobody, so it goes on alone at the first meeting to which it comes first."""
+    layer, (x, constants) = layer_of(name, units=33, features=17), inputs(name, 1, 40, 17)
+    mask = make_mask("random", 1, 40, np.random.default_rng(3))
+    shared(1)
+    alone = [everything(layer, x, constants, m) for m in (None, mask)]
+    monkeypatch.setattr(program, "_PATIENCE", -(10**6))
+    shared(2)
+    for _ in range(25):
+        for expected, m in zip(alone, (None, mask), strict=True):
+            same_bits(everything(layer, x, constants, m), expected)
+
+
+def test_L3_nobody_ever_comes(shared, monkeypatch):
+    class Nobody:
+        def submit(self, *arguments):
+            pass
+
+    monkeypatch.setattr(crews, "pool", lambda n: Nobody())
+    monkeypatch.setattr(program, "_FIRST_PATIENCE", 10)
+    monkeypatch.setattr(crews, "_crews", [])
+    fresh = crews.Crew(crew().kit, crew()._load)
+    for batch in (1, 64):
+        layer, (x, constants) = layer_of("lstm", units=33, features=17), inputs("lstm", batch, 9, 17)
+        shared(1)
+        alone = everything(layer, x, constants)
+        executor = layer._execution.executor((), False)
+        monkeypatch.setattr(executor, "crew", fresh)
+        shared(3)
+        same_bits(everything(layer, x, constants), alone)
+
+
+def test_L3_a_partner_that_is_stopped_in_a_short_call(shared, monkeypatch):
+    """Rows that another thread took and doesn't finish: the call is done again, in arrays of its own."""
+    monkeypatch.setattr(crews, "_GRACE", -1.0)
+    monkeypatch.setattr(crews, "_PAUSES", 0)
+    layer, (x, constants) = layer_of("lstm", units=33, features=17), inputs("lstm", 64, 30, 17)
+    shared(1)
+    alone = everything(layer, x, constants)
+    shared(2)
+    for _ in range(30):
+        same_bits(everything(layer, x, constants), alone)
+
+
+def test_rest_after_a_partner_was_stopped(shared, monkeypatch):
+    monkeypatch.setattr(crews, "_REST", 60.0)
+    monkeypatch.setattr(crews, "_GRACE", -1.0)
+    monkeypatch.setattr(crews, "_PAUSES", 0)
+    layer, (x, constants) = layer_of("lstm", units=33, features=17), inputs("lstm", 64, 30, 17)
+    own = layer._execution.executor((), False).crew
+    shared(2)
+    try:
+        deadline = time.monotonic() + 60
+        while own._rest_until < time.perf_counter():
+            assert time.monotonic() < deadline, "no thread was ever late"
+            layer(x, constants=constants)
+        assert not own.run(0, None, None, 0, 0, 0, False, 2, None)  # at once, without a look at its arguments
+    finally:
+        own._rest_until = 0.0
+
+
+def test_X4_a_thousand_mixed_calls_at_once(threads):
+    """Wide single rows, small batches and large ones, from four threads that want the same partners."""
+    threads(2)
+    jobs = [(layer_of(name, units=33, features=17), *inputs(name, batch, 20, 17))
+            for name in ("lstm", "GRUCell") for batch in (1, 2, 64)]  # fmt: skip
+    wide = rk.LSTM(192, return_sequences=True, seed=1)
+    row = np.random.default_rng(0).normal(size=(1, 40, 8)).astype("float32")
+    threads(1)
+    expected = [everything(*job) for job in jobs]
+    expected_wide = wide(row)
+    threads(2)
+
+    def caller(seed):
+        rng = np.random.default_rng(seed)
+        for i in rng.integers(0, len(jobs) + 1, 250):
+            if i == len(jobs):
+                same_bits([wide(row)], [expected_wide])
+            else:
+                same_bits(flat([*jobs[i][0](jobs[i][1], constants=jobs[i][2])]), expected[i][: -_tail(expected[i])])
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(caller, seed) for seed in range(4)]:
+            done.result(300)
+
+
+def _tail(everything_of_it):
+    """How many of the arrays come from the trajectory: half of them, outputs and states alike."""
+    return len(everything_of_it) // 2
+
+
+ON_ONE_CPU = """
+import os
+if hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+import numpy as np, rnnkit as rk
+layer = rk.LSTM(192, return_sequences=True, seed=1)
+x = np.random.default_rng(0).normal(size=(1, 300, 8)).astype("float32")
+batch = np.random.default_rng(0).normal(size=(40, 60, 8)).astype("float32")
+results = []
+for threads in (1, 2, 3):
+    rk.set_num_threads(threads)
+    for _ in range(3):
+        results.append((layer(x), layer(batch)))
+assert all((a == b).all() for r in results for a, b in zip(r, results[0]))
+print("same")
+"""
+
+
+def test_X4_one_cpu_and_three_threads():
+    done = subprocess.run(
+        [sys.executable, "-c", ON_ONE_CPU], env=dict(os.environ), capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.strip() == "same", done.stderr
+
+
+def test_threads_go_to_sleep(shared):
+    """An idle thread ends after a moment: it doesn't keep a processor busy."""
+    layer, (x, constants) = layer_of("lstm", units=33, features=17), inputs("lstm", 64, 30, 17)
+    own = layer._execution.executor((), False).crew
+    shared(2)
+    layer(x, constants=constants)
+    deadline = time.monotonic() + 60
+    while own._slots.words.reshape(-1, 8)[:, 0].any():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.01)
