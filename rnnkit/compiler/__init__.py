@@ -38,12 +38,13 @@ def choose(step, dtype, weights, constant_shapes=(), training=False):
 
 def compile_step(step, dtype, weights, constant_shapes=(), training=False):
     """The first road: trace, plan, text, program."""
+    from rnnkit.engine.checking import CHECKED, GAP
     from rnnkit.engine.program import LANES, PANEL_VECTORS, Program, compute_once, packed_width
 
     dtype = np.dtype(dtype)
     graph = trace(step, dtype, weights, constant_shapes, training)
     plan = Planner(graph, lambda columns: packed_width(columns, dtype)).run()
-    source = SourceWriter(plan, step.name, dtype, LANES[dtype.name], PANEL_VECTORS).run()
+    source = SourceWriter(plan, step.name, dtype, LANES[dtype.name], PANEL_VECTORS, GAP if CHECKED else 0).run()
     product = address(load(PRODUCT.format(dtype=dtype.name), PRODUCT_SIGNATURE)) if "call_product" in source.text else 0
     once, words = compute_once(plan, evaluate, dtype), describe(plan, dtype)
     function = load(source.text, SIGNATURE)

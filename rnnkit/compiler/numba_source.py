@@ -56,23 +56,26 @@ class Source:
     row_bytes : dict of str to int
         Scratch memory that a row takes: "call", "step", "block" for each step of a block, and "x" for each step of
         a block of a copy of x.
+    gaps : int
+        Scratch memory between buffers, while accesses are checked.
     """
 
     text: str = ""
     pointers: list = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
     row_bytes: dict[str, int] = field(default_factory=dict)
+    gaps: int = 0
 
 
 class SourceWriter:
     """Writes the program of one plan."""
 
-    def __init__(self, plan: Plan, name: str, dtype, lanes: int, panel_vectors: int):
+    def __init__(self, plan: Plan, name: str, dtype, lanes: int, panel_vectors: int, gap: int = 0):
         self.plan, self.name = plan, name
         self.dtype = np.dtype(dtype)
         self.item = self.dtype.itemsize
         self.lanes, self.panel_vectors = lanes, panel_vectors
-        self.vector_bytes = lanes * self.item
+        self.vector_bytes, self.gap = lanes * self.item, gap
         self.head = len(HEAD) + 2 * len(plan.state_shapes)
         self.numbers: list[int] = []
         self.rows_at: dict[Buffer, str] = {}
@@ -86,7 +89,7 @@ class SourceWriter:
         self._name_buffers()
         calls = {section: self._section(section) for section in (CALL, BLOCK, STEP)}
         pointers, body = self._driver(calls)
-        return Source(self._module(body), pointers, self.numbers, self.row_bytes)
+        return Source(self._module(body), pointers, self.numbers, self.row_bytes, self.gaps)
 
     # Buffers
 
@@ -110,6 +113,7 @@ class SourceWriter:
             "x": self.line(self.x.size),
             "step": sum(self.line(b.size) for b in step) + 3 * output,
         }
+        self.gaps = self.gap * (len(scratch) + len(self.now + self.new) + 2)
 
     def _states_now(self) -> list[str]:
         """Address of each state, and bytes from row to row."""
@@ -392,8 +396,13 @@ class SourceWriter:
             "    scratch += block * x_step",
         ]
 
+        placed = []
+
         def place(name, row, steps=""):
             lines.extend([f"{name} = scratch", f"scratch += rows * {row}{steps}"])
+            if self.gap:
+                placed.append(f"allow({name}, scratch - {name} + {self.vector_bytes}, scratch - {name})")
+                lines.extend([placed[-1], f"scratch += {self.gap}"])
 
         for section in (CALL, BLOCK, STEP):
             for buffer in self.scratch[section]:
@@ -402,6 +411,11 @@ class SourceWriter:
             place(f"at_{buffer.name}", self.row(buffer))
         place("held", "row_out")
         place("at_output", "2 * row_out")
+        if self.gap:
+            again = [line.replace("allow(at_", "allow(spare + at_") for line in placed]
+            lines.append(f"allow(at_x, {x_line} * block * rows, {x_line} * block * rows)")
+            again.append(f"allow(at_x + spare, {x_line} * block * rows, {x_line} * block * rows)")
+            return [*lines, "spare = scratch - begin", "if gang != 0:", *indented(again)]
         return [*lines, "spare = scratch - begin"]
 
     def _time_step(self, stages, swap) -> list[str]:
@@ -463,6 +477,7 @@ class SourceWriter:
         )
         imports = {
             "atomic": {"word"},
+            "checking": words & {"allow"},
             "kit": words & _KIT,
             "math": words & _MATH,
             "product": words & {"call_product"},

@@ -5,6 +5,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from rnnkit.engine import value as emitted
+from rnnkit.engine.checking import check, check_each, check_lanes
 from rnnkit.engine.registers import LANES, LLVM_FLOATS, Mask, Vector, common_mask, convert, vector_of
 from rnnkit.engine.value import Value, call_intrinsic, type_name
 
@@ -14,13 +15,21 @@ def pointer(builder, address, llvm_type):
 
 
 def load_unaligned(builder, address, llvm_type, alignment):
+    check(builder, address, _bytes(llvm_type))
     loaded = builder.load(pointer(builder, address, llvm_type))
     loaded.align = alignment
     return loaded
 
 
 def store_unaligned(builder, address, number, alignment):
+    check(builder, address, _bytes(number.type), write=True)
     builder.store(number, pointer(builder, address, number.type)).align = alignment
+
+
+def _bytes(llvm_type):
+    if isinstance(llvm_type, ir.VectorType):
+        return llvm_type.count * _bytes(llvm_type.element)
+    return {ir.FloatType(): 4, ir.DoubleType(): 8}[llvm_type]
 
 
 def _lane_addresses(builder, address, stride, lanes):
@@ -30,6 +39,7 @@ def _lane_addresses(builder, address, stride, lanes):
 
 
 def _gather(builder, addresses, mask, llvm_vector, alignment):
+    check_each(builder, addresses, mask, alignment)
     pointers = builder.inttoptr(addresses, ir.VectorType(llvm_vector.element.as_pointer(), llvm_vector.count))
     name = f"llvm.masked.gather.{type_name(llvm_vector)}.v{llvm_vector.count}p0"
     zeros = ir.Constant(llvm_vector, [0.0] * llvm_vector.count)
@@ -66,6 +76,7 @@ def _define_memory(dtype):
             name = f"llvm.masked.load.{type_name(vector)}.p0"
             zeros = ir.Constant(vector, [0.0] * vector.count)
             source = pointer(builder, arguments[0], vector)
+            check_lanes(builder, arguments[0], arguments[1], size)
             return call_intrinsic(builder, name, vector, [source, ir.IntType(32)(size), arguments[1], zeros])
 
         return kind(types.int64, Mask(kind.lanes)), generate
@@ -117,6 +128,7 @@ def _define_memory(dtype):
             offsets_type = ir.VectorType(ir.IntType(32), kind.lanes)
             name = f"llvm.masked.load.{type_name(offsets_type)}.p0"
             source = [pointer(builder, table, offsets_type), ir.IntType(32)(4), mask]
+            check_lanes(builder, table, mask, 4)
             offsets = call_intrinsic(
                 builder, name, offsets_type, [*source, ir.Constant(offsets_type, [0] * kind.lanes)]
             )
@@ -193,6 +205,7 @@ def store(typingctx, address, vector, mask):
         address, number, mask = arguments
         name = f"llvm.masked.store.{type_name(number.type)}.p0"
         size = ir.IntType(32)(vector.dtype.bitwidth // 8)
+        check_lanes(builder, address, mask, size.constant, write=True)
         call_intrinsic(builder, name, ir.VoidType(), [number, pointer(builder, address, number.type), size, mask])
         return context.get_dummy_value()
 
@@ -217,6 +230,7 @@ def store_strided(typingctx, address, vector, stride, mask):
     def generate(context, builder, signature, arguments):
         address, number, stride, mask = arguments
         addresses = _lane_addresses(builder, address, stride, vector.lanes)
+        check_each(builder, addresses, mask, vector.dtype.bitwidth // 8, write=True)
         pointers = builder.inttoptr(addresses, ir.VectorType(number.type.element.as_pointer(), vector.lanes))
         name = f"llvm.masked.scatter.{type_name(number.type)}.v{vector.lanes}p0"
         size = ir.IntType(32)(vector.dtype.bitwidth // 8)

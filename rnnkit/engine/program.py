@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 
+from rnnkit.engine.checking import CHECKED, Checked
 from rnnkit.engine.crew import Crew, own_memory
 from rnnkit.engine.product import PANEL_VECTORS, aligned, arrange, pack, packed_width
 from rnnkit.engine.record import Record, Result
@@ -68,6 +70,7 @@ class Program:
         self._work = sum(p.depth * p.result.size for p in plan.products())
         self._work += 16 * sum(b.size for b in plan.buffers if b.kind in ("scratch", "next"))
         self._numbers = list(self.source.numbers)
+        self._tables = [what for what in self.source.pointers if isinstance(what, np.ndarray)]
         self._state_sizes = [math.prod(shape) * item for shape in plan.state_shapes]
 
     def explain(self, source: bool = False) -> str:
@@ -117,17 +120,22 @@ class Program:
         p, own = self._pointers(record, mask, order, outputs, last, arrays)
         n = self._head(record, mask, outputs, kept, rows)
         memory = self._scratch_bytes(-(-rows // blocks), steps, order is not None)
-        keep = (self, record, p, n, own, outputs, last, arrays, mask, order)
-        if threads == 1:
-            scratch = own_memory(memory)
-            p_at, n_at, first = _address(p), _address(n), 0
-            for block in range(blocks):
-                after = first + rows // blocks + (block < rows % blocks)
-                self.function(p_at, n_at, first, after - first, scratch, 0, 1, 0)
-                first = after
-        elif not self.crew.run(self.address, p, n, rows, blocks, memory, units, threads, keep):
-            return None
-        return Result(outputs, last, final, kept)
+        keep = (self, record, p, n, own, outputs, last, arrays, mask, order, self._tables)
+        with Checked(keep) if CHECKED else nullcontext():
+            if threads > 1:
+                done = self.crew.run(self.address, p, n, rows, blocks, memory, units, threads, keep)
+            else:
+                done = self._run_blocks(p, n, rows, blocks, memory)
+        return Result(outputs, last, final, kept) if done else None
+
+    def _run_blocks(self, p, n, rows, blocks, memory) -> bool:
+        """Run the blocks of rows one after the other, in this thread."""
+        scratch, p_at, n_at, first = own_memory(memory), _address(p), _address(n), 0
+        for block in range(blocks):
+            count = rows // blocks + (block < rows % blocks)
+            self.function(p_at, n_at, first, count, scratch, 0, 1, 0)
+            first += count
+        return True
 
     def _order(self, record, blocks):
         """The mask in processing order, and an order of rows in which those that are used late come first, or None.
@@ -208,7 +216,11 @@ class Program:
         """Memory for a block of rows."""
         row = self.source.row_bytes
         block = row["block"] + (row["x"] if ordered else 0)
-        return rows * (row["call"] + row["step"] + block * block_steps.py_func(rows, steps, block)) + 2 * _LINE
+        return (
+            rows * (row["call"] + row["step"] + block * block_steps.py_func(rows, steps, block))
+            + self.source.gaps
+            + 2 * _LINE
+        )
 
 
 def _address(array) -> int:

@@ -8,6 +8,7 @@ from numba import types
 from numba.core import codegen, config
 from numba.extending import models, register_model
 
+from rnnkit.engine.checking import CHECKED
 from rnnkit.engine.value import BIT, Value, broadcast
 
 WIDTHS = {"avx512": 64, "avx2": 32, "neon": 16, "generic": 16}
@@ -40,7 +41,7 @@ LANES = _Lanes()
 if FEATURE_SET in WIDTHS:
     LANES.update(float32=WIDTHS[FEATURE_SET] // 4, float64=WIDTHS[FEATURE_SET] // 8)
 REGISTERS = REGISTERS_OF.get(FEATURE_SET, 16)
-FEATURES = f"{FEATURE_SET} {8 * WIDTHS.get(FEATURE_SET, 0)} bits {REGISTERS} registers {_cpu}"
+FEATURES = f"{FEATURE_SET} {8 * WIDTHS.get(FEATURE_SET, 0)} bits {REGISTERS} registers {_cpu}{' checked' * CHECKED}"
 
 LLVM_FLOATS = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}
 

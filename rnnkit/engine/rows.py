@@ -6,6 +6,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from rnnkit.engine.atomic import word
+from rnnkit.engine.checking import check
 
 
 @intrinsic
@@ -14,6 +15,8 @@ def copy_bytes(typingctx, target, source, count):
 
     def generate(context, builder, signature, arguments):
         pointer = cgutils.voidptr_t
+        check(builder, arguments[0], arguments[2], write=True)
+        check(builder, arguments[1], arguments[2])
         target, source = (builder.inttoptr(a, pointer) for a in arguments[:2])
         cgutils.raw_memcpy(builder, target, source, arguments[2], 1)
         return context.get_dummy_value()
@@ -26,6 +29,7 @@ def clear_bytes(typingctx, target, count):
     """Set ``count`` bytes at an address to zero."""
 
     def generate(context, builder, signature, arguments):
+        check(builder, arguments[0], arguments[1], write=True)
         target = builder.inttoptr(arguments[0], cgutils.voidptr_t)
         cgutils.memset(builder, target, arguments[1], 0)
         return context.get_dummy_value()
@@ -38,6 +42,7 @@ def used(typingctx, address):
     """Whether the byte at an address isn't zero."""
 
     def generate(context, builder, signature, arguments):
+        check(builder, arguments[0], 1)
         byte = builder.load(builder.inttoptr(arguments[0], cgutils.voidptr_t))
         return builder.icmp_unsigned("!=", byte, ir.IntType(8)(0))
 

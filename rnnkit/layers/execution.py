@@ -103,7 +103,12 @@ class Execution:
         if not self.executors:
             wait = " with its constants" if self.step.takes_constants else ""
             return f"{self.step.name}: no road chosen yet; it is at the first call{wait}"
-        return "\n\n".join(executor.explain(source=source) for executor in list(self.executors.values()))
+        executors = list(self.executors.values())
+        told = "\n\n".join(executor.explain(source=source) for executor in executors)
+        if source:
+            return told
+        count = f"{len(executors)} program{'s' * (len(executors) != 1)}"
+        return f"{told}\n\n{count} for this layer: one for each of training or not and shapes of constants, used so far"
 
 
 def declared_output_shape(cell) -> tuple[int, ...]:

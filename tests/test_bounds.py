@@ -1,0 +1,71 @@
+"""Kernels touch nothing but their own arrays, looked at access by access (RNNKIT_CHECK=1, in a process of its own)."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+SUITE = """
+import sys
+import numpy as np
+from cells_under_test import CELLS
+from matrix import flat, inputs, layer_of, make_mask
+from rnnkit.engine import checking, crew, program
+import rnnkit as rk
+
+assert checking.CHECKED
+program._SMALL = program._WIDE = 0
+for number, cell in enumerate(CELLS):
+    layer = layer_of(cell.name, units=17, features=17, dtype=("float64", "float32")[number % 2])
+    runs = (3, 1, "none"), (1, 2, "random"), (70, 1, "right"), (5, 2, "left"), (2, 3, "empty_rows")
+    for batch, threads, kind in runs:
+        rk.set_num_threads(threads)
+        x, constants = inputs(cell.name, batch, 5, 17)
+        mask = make_mask(kind, batch, 5, np.random.default_rng(number))
+        layer.trajectory(x.astype(layer.dtype)[:, ::-1], constants=constants, mask=mask)
+print("touched nothing else")
+"""
+
+WRONG = """
+import numpy as np
+from rnnkit.engine import program
+import rnnkit as rk
+
+layer = rk.LSTM(17, seed=0)
+layer(np.ones((2, 3, 5)))
+(executor,) = layer._execution.executors.values()
+executor.once = lambda weights, keep=executor.once: [array[:-90].copy() for array in keep(weights)]
+executor._bound = (None, ())
+layer(np.ones((2, 3, 5)))
+"""
+
+
+def run(code):
+    environment = {
+        **os.environ,
+        "RNNKIT_CHECK": "1",
+        "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path]),
+    }
+    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+
+
+def test_every_cell_stays_within_its_arrays():
+    done = run(SUITE)
+    assert done.stdout.strip() == "touched nothing else", done.stderr[-3000:]
+
+
+def test_an_array_too_short_is_noticed():
+    done = run(WRONG)
+    assert done.returncode and "accesses outside all arrays" in done.stderr
+
+
+@pytest.mark.sweep
+def test_the_laws_within_their_arrays():
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", os.path.join(os.path.dirname(__file__), "test_laws.py")],
+        env={**os.environ, "RNNKIT_CHECK": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
