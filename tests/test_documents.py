@@ -5,6 +5,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -47,6 +48,19 @@ def test_examples_give_the_output_shown(page, tmp_path):
     printed = result.stdout.split(f"{marker}\n")
     for (code, expected), got in zip(pieces, printed, strict=False):
         assert checker.check_output(expected, got, flags), f"{code}\ngave\n{got}\nrather than\n{expected}"
+
+
+def test_the_program_shown_is_the_one_that_is_written():
+    """Line by line; numbers depend on the machine's vectors."""
+    page = ROOT / "docs" / "programs.md"
+    digits = lambda text: [re.sub(r"\d+", "0", line) for line in text.splitlines() if line]
+    script = examples(page)[0][0] + "\nprint(layer.explain(source=True))\n"
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder, "page.py")  # a file, since a step is read from its source
+        file.write_text(script, encoding="utf-8")
+        printed = subprocess.run([sys.executable, str(file)], capture_output=True, text=True).stdout
+    shown = [block for language, block in BLOCK.findall(page.read_text(encoding="utf-8")) if language == "numba"]
+    assert shown and not set(digits("\n".join(shown))) - set(digits(printed))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

@@ -99,7 +99,10 @@ class Execution:
         return self.step.output_shape()
 
     def explain(self, source: bool = False) -> str:
-        """The road of every executor chosen so far, in words or as the text that was compiled."""
+        """The road of every executor chosen so far, in words or as the text that was compiled.
+
+        There is one for each of training or not and shapes of constants; all else is data.
+        """
         if not self.executors:
             wait = " with its constants" if self.step.takes_constants else ""
             return f"{self.step.name}: no road chosen yet; it is at the first call{wait}"
@@ -107,8 +110,7 @@ class Execution:
         told = "\n\n".join(executor.explain(source=source) for executor in executors)
         if source:
             return told
-        count = f"{len(executors)} program{'s' * (len(executors) != 1)}"
-        return f"{told}\n\n{count} for this layer: one for each of training or not and shapes of constants, used so far"
+        return f"{told}\n\nprograms of this layer: {len(executors)}"
 
 
 def declared_output_shape(cell) -> tuple[int, ...]:
