@@ -25,13 +25,13 @@ from rnnkit.engine.atomic import (
     word,
 )
 
-LINE = 64
+LINE = 128  # bytes: processors fetch lines of 64 in pairs
 OFF, IDLE, POSTED, RUNNING = range(4)
 OPEN, BROKEN, ENDED = range(3)  # states of a gang
 STATE, JOB, PART, YIELD = range(4)  # words of a slot
 FUNCTION, P, N, BLOCKS, ROWS, GANG, PARTS = range(7)  # words of a job
-TAKEN, DONE = 8, 16  # words of a job that are counted up, on lines of their own
-SCRATCH = 24  # words of a job: scratch memory of each part, then each part's slot
+TAKEN, DONE = 16, 32  # words of a job that are counted up, on lines of their own
+SCRATCH = 48  # words of a job: scratch memory of each part, then each part's slot
 _PAUSES, _YIELDS = 2_000, 1_000  # how long an idle thread stays: some 100 µs, then some 300 µs in which others may run
 
 
