@@ -32,6 +32,12 @@ class _Format(NamedTuple):
     log_terms: tuple  # (2 artanh(s) / s - 2) / s², in s² <= 0.0295
     log1p_terms: tuple  # the same for s² <= 1/9
 
+    @property
+    def half_coth_terms(self):
+        """r coth(r) in r², |r| <= ln(2) / 4."""
+        last = len(self.coth_terms) - 1
+        return tuple(term * 4.0 ** (last - i) / 2 for i, term in enumerate(self.coth_terms))
+
 
 FORMATS = {
     32: _Format(
@@ -106,15 +112,14 @@ def shifter(x, offset=0):
     return x.constant(1.5 * 2.0 ** FORMATS[x.width].digits + offset)
 
 
-def _split(x, sign=1, offset=0, parts=2):
-    """(n, still with the shifter and its `offset`; r) of `sign` x; with ln(2) in fewer parts where n is small."""
+def _split(x, sign=1, offset=0):
+    """(n, still with the shifter and its `offset`; r) of `sign` x."""
+    form = FORMATS[x.width]
     shift = shifter(x, offset)
     shifted = fma(x, sign * LOG2_E, shift)
     n = shifted - shift
-    r = x if sign > 0 else -x
-    for part in FORMATS[x.width].ln2[:parts]:
-        r = fma(n, -part, r)
-    return shifted, r
+    x = x if sign > 0 else -x
+    return shifted, fma(n, -form.ln2[1], fma(n, -form.ln2[0], x))
 
 
 def _exp_less_one(r):
@@ -182,29 +187,32 @@ def exp_of_negative(x):
     return _exp_near_zero(r) * _power_of_two(shifted) * 2.0**-form.up
 
 
-def _coth_product(r):
-    """q = r coth(r / 2), |r| <= ln(2) / 2: exp(r) is (q + r) / (q - r), so that one division is enough."""
-    return horner(r * r, FORMATS[r.width].coth_terms)
+# In sigmoid and tanh exp(r) is (q + r) / (q - r) with q = r coth(r / 2), which is even: one division is enough for all.
+# What needs q, the last to be known, is one multiply-add.
 
 
 def sigmoid(x):
     """1 / (1 + exp(-x)), exact in both tails."""
     form = FORMATS[x.width]
     shifted, r = _split(between(x, form.exp_range[0], form.negligible), -1, form.bias - form.up)
-    q = _coth_product(r)
-    low = (q - r) * 2.0**-form.up  # all of the fraction times 2 to the -up, lest 2ⁿ be infinite
-    return low / fma(q + r, _power_of_two(shifted), low)
+    q = horner(r * r, form.coth_terms)
+    # q - r over q - r + 2ⁿ (q + r), both times `one`, lest 2ⁿ be infinite
+    one, scale = 2.0**-form.up, _power_of_two(shifted)
+    return fma(q, one, -(r * one)) / fma(q, scale + one, r * (scale - one))
 
 
 def tanh(x):
     form = FORMATS[x.width]
     size = at_most(absolute(x), form.negligible / 2 + 1)
-    shifted, r = _split(size + size, offset=form.bias, parts=1)
-    q = _coth_product(r)
-    # exp(2|x|) - 1 over exp(2|x|) + 1, both times q - r, without cancellation near 0
+    # 2|x| = n ln(2) + 2 r, in one part since n is small
+    shift = shifter(x, form.bias)
+    shifted = fma(size, 2 * LOG2_E, shift)
+    r = fma(shifted - shift, -form.ln2[0] / 2, size)
+    q = horner(r * r, form.half_coth_terms)
+    # 2ⁿ (q + r) less q - r, over their sum, without cancellation near 0
     scale = _power_of_two(shifted)
     less, more = scale - 1, scale + 1
-    return copysign(fma(less, q, more * r) / fma(less, r, more * q), x)
+    return copysign(fma(q, less, r * more) / fma(q, more, r * less), x)
 
 
 def sinh(x):
