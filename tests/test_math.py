@@ -180,6 +180,9 @@ WIDER = {
 }
 
 
+WIDER_THAN_FLOAT = WIDER | {"erf": special.erf, "erfc": special.erfc, "log_sigmoid": special.log_expit}
+
+
 def units_apart(got, exact):
     """Errors in units in the last place of the exact value as rounded; 0 where both are NaN, or the same infinity."""
     info = np.finfo(got.dtype)
@@ -190,11 +193,11 @@ def units_apart(got, exact):
     return np.where((np.isnan(got) & np.isnan(exact)) | (got == rounded), 0, apart)
 
 
-@pytest.mark.parametrize("name", WIDER)
+@pytest.mark.parametrize("name", WIDER_THAN_FLOAT)
 def test_floats_of_every_size_are_within_four_units(name):
     x = np.arange(0, 2**32, 40_013, dtype="uint32").view("float32")
     with np.errstate(all="ignore"):
-        exact = WIDER[name](x.astype("float64"))
+        exact = WIDER_THAN_FLOAT[name](x.astype("float64"))
     got, _ = both_ways(name, x)
     assert units_apart(got, exact).max() <= 4
 
@@ -211,12 +214,12 @@ def test_doubles_where_functions_bend_are_within_four_units(name):
 
 
 @pytest.mark.sweep
-@pytest.mark.parametrize("name", WIDER)
+@pytest.mark.parametrize("name", WIDER_THAN_FLOAT)
 def test_every_float_is_within_four_units(name):
     for start in range(0, 2**32, 2**22):
         x = np.arange(start, start + 2**22, dtype="uint32").view("float32")
         with np.errstate(all="ignore"):
-            exact = WIDER[name](x.astype("float64"))
+            exact = WIDER_THAN_FLOAT[name](x.astype("float64"))
         got, _ = both_ways(name, x)
         assert units_apart(got, exact).max() <= 4, start
 

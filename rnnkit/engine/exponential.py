@@ -19,8 +19,7 @@ class _Format(NamedTuple):
 
     digits: int  # stored bits of the significand
     bias: int
-    ln2: tuple  # the nearest float, and what is missing
-    ln2_short: tuple  # the first few bits, exact times any exponent, and what is missing
+    ln2: tuple  # the first few bits, exact times any exponent, and what is missing
     log2_e_low: float
     log10_e: tuple
     log10_2: tuple
@@ -43,8 +42,7 @@ FORMATS = {
     32: _Format(
         digits=23,
         bias=127,
-        ln2=(0.6931472, -1.9046542e-09),
-        ln2_short=(0.69313812, 9.0580006e-06),
+        ln2=(0.69313812, 9.0580006e-06),
         log2_e_low=1.9259629e-08,
         log10_e=(0.4342945, -1.010305e-08),
         log10_2=(0.30102539, 4.6050390e-06),
@@ -59,8 +57,7 @@ FORMATS = {
     64: _Format(
         digits=52,
         bias=1023,
-        ln2=(0.6931471805599453, 2.3190468138462996e-17),
-        ln2_short=(0.6931471803691238, 1.9082149292705877e-10),
+        ln2=(0.6931471803691238, 1.9082149292705877e-10),
         log2_e_low=2.0355273740931033e-17,
         log10_e=(0.4342944819032518, 1.098319650216765e-17),
         log10_2=(0.30102999566361177, 3.694239077158931e-13),
@@ -112,17 +109,19 @@ def shifter(x, offset=0):
     return x.constant(1.5 * 2.0 ** FORMATS[x.width].digits + offset)
 
 
-def _split(x, sign=1, offset=0):
-    """(n, still with the shifter and its `offset`; r) of `sign` x."""
-    form = FORMATS[x.width]
+def _split(x, sign=1, offset=0, rest=None):
+    """(n, still with the shifter and its `offset`; r) of `sign` (x + `rest`), rest far smaller than x."""
+    high, low = FORMATS[x.width].ln2
     shift = shifter(x, offset)
     shifted = fma(x, sign * LOG2_E, shift)
     n = shifted - shift
-    x = x if sign > 0 else -x
-    return shifted, fma(n, -form.ln2[1], fma(n, -form.ln2[0], x))
+    r = fma(n, -high, x if sign > 0 else -x)  # exact
+    if rest is None:
+        return shifted, fma(n, -low, r)
+    return shifted, r + fma(n, -low, rest if sign > 0 else -rest)
 
 
-def _exp_less_one(r):
+def exp_less_one(r):
     """exp(r) - 1 for |r| <= ln(2) / 2."""
     return fma(r * r, horner(r, FORMATS[r.width].exp_terms), r)
 
@@ -149,17 +148,11 @@ def _scale(x, shifted):
     return x
 
 
-def exp(x):
+def exp(x, rest=None):
+    """exp(x + `rest`), rest far smaller than x."""
     form = FORMATS[x.width]
-    shifted, r = _split(between(x, *form.exp_range), offset=2 * form.bias)
+    shifted, r = _split(between(x, *form.exp_range), 1, 2 * form.bias, rest)
     return _scale(_exp_near_zero(r), shifted)
-
-
-def exp_of_pair(x, rest):
-    """exp(x + rest) for a rest far smaller than x."""
-    form = FORMATS[x.width]
-    shifted, r = _split(between(x, *form.exp_range), offset=2 * form.bias)
-    return _scale(_exp_near_zero(r + rest), shifted)
 
 
 def exp2(x):
@@ -176,15 +169,20 @@ def expm1(x):
     # 2ⁿ is infinite for the greatest x, half of it is not
     shifted, r = _split(between(x, -form.negligible, form.exp_range[1]), offset=form.bias - 1)
     half = _power_of_two(shifted)
-    result = fma(half, _exp_less_one(r), half - 0.5)
+    result = fma(half, exp_less_one(r), half - 0.5)
     return copysign(result + result, x)
 
 
-def exp_of_negative(x):
-    """exp(-x) for x >= 0, a little faster than `exp`."""
+def scale_negative(function, x, rest=None):
+    """exp(-x - `rest`) = exp(r) 2ⁿ for x >= 0, as `function` of r times 2ⁿ; a little faster than `exp`."""
     form = FORMATS[x.width]
-    shifted, r = _split(at_most(x, -form.exp_range[0]), -1, form.bias + form.up)
-    return _exp_near_zero(r) * _power_of_two(shifted) * 2.0**-form.up
+    shifted, r = _split(at_most(x, -form.exp_range[0]), -1, form.bias + form.up, rest)
+    return function(r) * _power_of_two(shifted) * 2.0**-form.up
+
+
+def exp_of_negative(x):
+    """exp(-x) for x >= 0."""
+    return scale_negative(_exp_near_zero, x)
 
 
 # In sigmoid and tanh exp(r) is (q + r) / (q - r) with q = r coth(r / 2), which is even: one division is enough for all.
@@ -207,7 +205,7 @@ def tanh(x):
     # 2|x| = n ln(2) + 2 r, in one part since n is small
     shift = shifter(x, form.bias)
     shifted = fma(size, 2 * LOG2_E, shift)
-    r = fma(shifted - shift, -form.ln2[0] / 2, size)
+    r = fma(shifted - shift, -LN2 / 2, size)
     q = horner(r * r, form.half_coth_terms)
     # 2ⁿ (q + r) less q - r, over their sum, without cancellation near 0
     scale = _power_of_two(shifted)
@@ -261,7 +259,7 @@ def _log_less_linear(f, small):
 
 
 def _log_of_parts(e, f, correction):
-    high, low = FORMATS[f.width].ln2_short
+    high, low = FORMATS[f.width].ln2
     return fma(e, high, f - _log_less_linear(f, fma(e, low, correction)))
 
 

@@ -8,7 +8,6 @@ import math
 from rnnkit.engine.exponential import (
     FORMATS,
     exp,
-    exp_of_pair,
     log,
     shifter,
     split_positive,
@@ -55,7 +54,7 @@ def _log_pair(x):
     w_low = w_low + more
     m, m_low = _product(s, w)
     m_low = fma(s, w_low, fma(s_low, w, m_low))
-    high, low = FORMATS[64].ln2_short
+    high, low = FORMATS[64].ln2
     total, more = _sum(e * high, m)
     return total, fma(e, low, m_low + more)
 
@@ -67,7 +66,7 @@ def _positive_power_64(x, y):
     exponent, rest = _product(high, y)
     rest = fma(low, y, rest)
     # Beyond the range of exp the result is 0 or infinite, and `rest` may be NaN.
-    return exp_of_pair(exponent, select(absolute(exponent) < 1000, rest, rest.constant(0)))
+    return exp(exponent, select(absolute(exponent) < 1000, rest, rest.constant(0)))
 
 
 def power(x, y):
