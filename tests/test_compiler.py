@@ -8,6 +8,7 @@ from random_steps import random_step
 from reading import Read
 
 import rnnkit as rk
+from rnnkit.compiler.explain import describe
 from rnnkit.compiler.plan import BLOCK, CALL, ONCE, STEP, Loop, Product
 from rnnkit.compiler.symbol import MixesRows, ReadsValues, Untraceable
 
@@ -614,3 +615,16 @@ def test_a_random_step(seed):
 def test_many_random_steps():
     for seed in range(60, 3000):
         assert Read(random_step(seed), states=((4,), (2, 3))).agrees(), seed
+
+
+def test_explain_lists_what_leaves_vectors():
+    def step(x, states, w):
+        h = np.sin(states[0]) * np.tanh(x @ w.kernel) + np.fmod(states[0], 3)
+        return h, [h]
+
+    words = describe(Read(step, weights={"kernel": (4, 4)}).plan, np.dtype("float32"))
+    assert words.splitlines()[-2:] == [
+        "sin: lane by lane beyond 1e5 in float32, 1e6 in float64",
+        "fmod: lane by lane where a / b is beyond 2**23 in float32, 2**52 in float64",
+    ]
+    assert "tanh: lane" not in words

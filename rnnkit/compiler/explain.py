@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from rnnkit.compiler.operations import BY_LANE
 from rnnkit.compiler.plan import SECTIONS, Fused, Plan, Product
 
 
 def describe(plan: Plan, dtype) -> str:
-    """What runs once, per call, per block of steps and per step, a line a stage."""
+    """What runs once, per call, per block of steps and per step, a line a stage; then what leaves vectors."""
     lines = []
     weights = [w for w in plan.once.values() if not isinstance(w, list) and w.op not in ("weight", "literal")]
     packed = [w for w in plan.once.values() if isinstance(w, list)]
@@ -19,6 +20,8 @@ def describe(plan: Plan, dtype) -> str:
             for stage in stages:
                 parts = stage.parts if isinstance(stage, Fused) else [stage]
                 lines += [f"  {', and at once, '.join(_stage(part) for part in parts)}"]
+    used = {value.op for part in plan.parts() if not isinstance(part, Product) for value in part.values}
+    lines += [f"{op}: lane by lane {where}" for op, where in BY_LANE.items() if op in used]
     return "\n".join(lines)
 
 

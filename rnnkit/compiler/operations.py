@@ -80,4 +80,9 @@ for _name in (
 for _name in "power arctan2 hypot logaddexp floor_divide remainder fmod".split():
     OPERATIONS[_name] = _dear(_name, getattr(np, _name), 2)
 
+# Where a kernel leaves vectors and goes lane by lane, with libm.
+BY_LANE = dict.fromkeys(("sin", "cos", "tan"), "beyond 1e5 in float32, 1e6 in float64") | dict.fromkeys(
+    ("fmod", "remainder", "floor_divide"), "where a / b is beyond 2**23 in float32, 2**52 in float64"
+)
+
 REDUCTIONS: dict[str, Callable] = {"sum": np.sum, "prod": np.prod, "max": np.max, "min": np.min}

@@ -2,13 +2,9 @@
 
 import math
 
-from llvmlite import ir
-
 from rnnkit.engine.value import (
-    BIT,
     Value,
     absolute,
-    by_lane,
     call_intrinsic,
     copysign,
     fma,
@@ -16,6 +12,7 @@ from rnnkit.engine.value import (
     select,
     sqrt,
     type_name,
+    where_lanes,
 )
 
 # Up to here x less a multiple of π/2 is exact enough with π/2 in three parts; libm takes over beyond.
@@ -83,25 +80,12 @@ def _octant(x):
 
 def _with_libm(name, x, result):
     """`result`, but libm's function in the lanes that are out of reach."""
-    builder = x.builder
-    far = absolute(x) > LIMIT[x.width]
-    some = far.value if far.lanes is None else builder.bitcast(far.value, ir.IntType(far.lanes))
-    some = some if some.type == BIT else builder.icmp_unsigned("!=", some, some.type(0))
-    before = builder.block
-    with builder.if_then(some, likely=False):
 
-        def libm(element):
-            arguments = [element.value]
-            return Value(
-                builder, call_intrinsic(builder, f"llvm.{name}.{type_name(element.type)}", element.type, arguments)
-            )
+    def libm(element):
+        full = f"llvm.{name}.{type_name(element.type)}"
+        return Value(x.builder, call_intrinsic(x.builder, full, element.type, [element.value]))
 
-        mixed = select(far, by_lane(libm, x), result)
-        inside = builder.block
-    phi = builder.phi(x.type)
-    phi.add_incoming(result.value, before)
-    phi.add_incoming(mixed.value, inside)
-    return Value(builder, phi)
+    return where_lanes(absolute(x) > LIMIT[x.width], libm, result, x)
 
 
 def _quarter_turned(sine, cosine, quadrant):
@@ -135,6 +119,19 @@ def arctan(x):
     angle = _odd(inner, inner * inner, ARCTAN[x.width])
     high, low, _ = HALF_PI[x.width]
     return copysign(select(steep, high - (angle - low), angle), x)
+
+
+def arctan2(y, x):
+    tall, wide = absolute(y), absolute(x)
+    steep = tall > wide
+    less, greater = select(steep, wide, tall), select(steep, tall, wide)
+    # Of two zeros or two infinities there is no quotient.
+    ratio = select(less == greater, select(less == 0, less, 1.0), less / greater)
+    angle = _odd(ratio, ratio * ratio, ARCTAN[x.width])
+    high, low, _ = HALF_PI[x.width]
+    angle = select(steep, high - (angle - low), angle)
+    leftward = copysign(x.constant(1), x) < 0
+    return copysign(select(leftward, 2 * high - (angle - 2 * low), angle), y)
 
 
 def _arcsin_parts(x):

@@ -195,6 +195,16 @@ def _same_type(name, first, *others):
     return Value(first.builder, result)
 
 
+def widened(x):
+    """float32 as float64."""
+    return Value(x.builder, x.builder.fpext(x.value, x.shaped(ir.DoubleType())))
+
+
+def narrowed(x):
+    """float64 rounded to float32."""
+    return Value(x.builder, x.builder.fptrunc(x.value, x.shaped(ir.FloatType())))
+
+
 def select(mask, a, b):
     """`a` where `mask` is set, `b` elsewhere; one of the two may be a number."""
     a = mask.like(a) if isinstance(a, Value) else b.constant(a)
@@ -245,13 +255,15 @@ def copysign(magnitude, sign):
 
 
 def maximum(a, b):
-    """The greater; NaN if either is."""
-    return select(a.is_nan(), a, select(a > b, a, b))
+    """The greater; NaN if either is. One instruction where `b` is known to be a number."""
+    b = a.like(b)
+    return select((b > a) | b.is_nan(), b, a)
 
 
 def minimum(a, b):
-    """The smaller; NaN if either is."""
-    return select(a.is_nan(), a, select(a < b, a, b))
+    """The smaller; NaN if either is. One instruction where `b` is known to be a number."""
+    b = a.like(b)
+    return select((b < a) | b.is_nan(), b, a)
 
 
 def reduce(x, combine):
@@ -281,3 +293,20 @@ def by_lane(compute, *values):
         changed = builder.insert_element(builder.load(result), compute(*scalars).value, loop.index)
         builder.store(changed, result)
     return Value(builder, builder.load(result))
+
+
+def where_lanes(mask, compute, result, *values):
+    """`result`, but in the lanes of `mask`, which are few, `compute` by lane; nothing is spent where there are none."""
+    builder = mask.builder
+    some = mask.value
+    if mask.lanes is not None:
+        bits = ir.IntType(mask.lanes)
+        some = builder.icmp_unsigned("!=", builder.bitcast(some, bits), bits(0))
+    before = builder.block
+    with builder.if_then(some, likely=False):
+        mixed = select(mask, by_lane(compute, *values), result)
+        inside = builder.block
+    phi = builder.phi(result.type)
+    phi.add_incoming(result.value, before)
+    phi.add_incoming(mixed.value, inside)
+    return Value(builder, phi)

@@ -1,0 +1,123 @@
+"""Powers, cube roots and hypotenuses, on `Value`s of either precision.
+
+Coefficients are fits as in `exponential`.
+"""
+
+import math
+
+from rnnkit.engine.exponential import (
+    FORMATS,
+    exp,
+    log,
+    shifter,
+    split_positive,
+)
+from rnnkit.engine.value import absolute, copysign, fma, horner, narrowed, rint, select, sqrt, widened
+
+# (2 artanh(s) / s - 2 - 2 s² / 3) / s⁴ in s², for s² <= 0.0295.
+LOG_TERMS = (
+    0.13196082374038819, 0.13256850084978839, 0.15386755699128936, 0.18181784407188463, 0.22222222519430009,
+    0.28571428570102332, 0.40000000000002251,
+)  # fmt: skip
+TWO_THIRDS = (0.6666666666666666, 3.700743415417188e-17)
+# m to the -1/3 for m between the square roots of 1/2 and 2: right to 4e-5.
+INVERSE_CUBE_ROOT = (0.128365323, -0.702369096, 1.56127839, -1.86181242, 1.87451439)
+CUBE_ROOT_2 = 2 ** (1 / 3)
+
+
+def _sum(a, b):
+    """a + b and what that has lost, for |a| >= |b| or a = 0."""
+    total = a + b
+    return total, b - (total - a)
+
+
+def _product(a, b):
+    """a * b and what that has lost."""
+    product = a * b
+    return product, fma(a, b, -product)
+
+
+def _log_pair(x):
+    """log(x) as a float64 and the next 53 bits, for positive finite x."""
+    e, f = split_positive(x)
+    d, d_low = _sum(f.constant(2), f)
+    s = f / d
+    s_low = fma(-s, d_low, fma(-s, d, f)) / d
+    z, z_low = _product(s, s)
+    z_low = fma(s + s, s_low, z_low)
+    # 2 artanh(s) = s (2 + z (2/3 + z …))
+    third, third_low = _sum(f.constant(TWO_THIRDS[0]), z * horner(z, LOG_TERMS))
+    third_low = third_low + TWO_THIRDS[1]
+    w, w_low = _product(z, third)
+    w_low = fma(z, third_low, fma(z_low, third, w_low))
+    w, more = _sum(f.constant(2), w)
+    w_low = w_low + more
+    m, m_low = _product(s, w)
+    m_low = fma(s, w_low, fma(s_low, w, m_low))
+    high, low = FORMATS[64].ln2
+    total, more = _sum(e * high, m)
+    return total, fma(e, low, m_low + more)
+
+
+def _positive_power_64(x, y):
+    """x to the y for x >= 0; not for y = 0 and x = 1."""
+    high, low = _log_pair(x)
+    high = select(x > 0, select(x < math.inf, high, x), select(x == 0, x.constant(-math.inf), x))
+    exponent, rest = _product(high, y)
+    rest = fma(low, y, rest)
+    # Beyond the range of exp the result is 0 or infinite, and `rest` may be NaN.
+    return exp(exponent, select(absolute(exponent) < 1000, rest, rest.constant(0)))
+
+
+def power(x, y):
+    """x to the y; float32 by way of float64.
+
+    Right to 2 units in the last place, whatever the size of the arguments.
+    """
+    size = absolute(x)
+    if x.width == 32:
+        result = narrowed(exp(log(widened(size)) * widened(y)))
+    else:
+        result = _positive_power_64(size, y)
+    whole = rint(y) == y
+    half = 0.5 * y
+    odd = whole & (rint(half) != half)
+    result = select(odd, copysign(result, x), result)
+    result = select((x < 0) & (size < math.inf) & ~whole & ~y.is_nan(), x.constant(math.nan), result)
+    # Infinite exponents are whole and even.
+    return select((y == 0) | (x == 1) | ((size == 1) & (absolute(y) == math.inf)), x.constant(1), result)
+
+
+def cbrt(x):
+    form = FORMATS[x.width]
+    size = absolute(x)
+    e, f = split_positive(size)
+    m = f + 1
+    shift = shifter(x, form.bias)
+    shifted = fma(e, 1 / 3, shift)
+    rest = fma(shifted - shift, -3, e)  # -1, 0 or 1
+    r = horner(m, INVERSE_CUBE_ROOT)
+    r = r * select(rest > 0, 1 / CUBE_ROOT_2, select(rest < 0, x.constant(CUBE_ROOT_2), x.constant(1)))
+    m = m * select(rest > 0, 2, select(rest < 0, x.constant(0.5), x.constant(1)))
+    if x.width == 64:
+        h = fma(-(m * r), r * r, 1)
+        r = fma(r * h, fma(h, 2 / 9, 1 / 3), r)
+    square = r * r
+    root = m * square
+    root = fma(fma(-(root * root), root, m), square * (1 / 3), root)  # one step of Newton's
+    root = root * (shifted.bits() << form.digits).bits()
+    return copysign(select((size > 0) & (size < math.inf), root, size), x)
+
+
+def hypot(x, y):
+    a, b = absolute(x), absolute(y)
+    greater, less = select(a > b, a, b), select(a > b, b, a)
+    # Squares of numbers of middling size neither overflow nor lose digits.
+    middle = FORMATS[x.width].bias // 2 - 1
+    up = FORMATS[x.width].bias // 2 + FORMATS[x.width].digits
+    large, small = greater > 2.0**middle, greater < 2.0**-middle
+    factor = select(large, 2.0**-up, select(small, x.constant(2.0**up), x.constant(1)))
+    inverse = select(large, 2.0**up, select(small, x.constant(2.0**-up), x.constant(1)))
+    greater, less = greater * factor, less * factor
+    result = sqrt(fma(greater, greater, less * less)) * inverse
+    return select((a == math.inf) | (b == math.inf), x.constant(math.inf), result)
