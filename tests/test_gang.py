@@ -27,9 +27,11 @@ def shared(monkeypatch, threads):
     monkeypatch.setattr(program, "_SMALL", 0)
     monkeypatch.setattr(program, "_WIDE", 0)
     monkeypatch.setattr(crews, "_REST", 0.0)
+    monkeypatch.setattr(crews, "_LONGEST_REST", 0.0)
     # A partner that a busy machine stopped now and then would take the shared road out of the test.
     monkeypatch.setattr(program, "_FIRST_PATIENCE", 10**6)
     monkeypatch.setattr(program, "_PATIENCE", 10**6)
+    monkeypatch.setattr(program, "_WORK_OF_PAUSE", 1e-3)
     return threads
 
 
@@ -118,11 +120,11 @@ def test_L3_a_partner_that_is_stopped_in_a_short_call(shared, monkeypatch):
 
 
 def test_rest_after_a_partner_was_stopped(shared, monkeypatch):
-    monkeypatch.setattr(crews, "_REST", 60.0)
     monkeypatch.setattr(crews, "_GRACE", -1.0)
     monkeypatch.setattr(crews, "_PAUSES", 0)
     layer, (x, constants) = layer_of("lstm", units=33, features=17), inputs("lstm", 64, 30, 17)
     own = layer._execution.executor((), False).crew
+    monkeypatch.setattr(own, "_rest", 60.0)
     shared(2)
     try:
         deadline = time.monotonic() + 60

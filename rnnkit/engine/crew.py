@@ -15,7 +15,7 @@ from rnnkit.engine.kit import GANG
 from rnnkit.engine.threads import pool
 
 _WORDS = gang.LINE // 8
-_REST = 0.05  # seconds in which no call is shared after one in which a thread was stopped
+_REST, _LONGEST_REST = 1e-3, 0.1  # seconds in which no call is shared after a thread was stopped; twice that each time
 _LONG = 2e-3  # seconds of own work after which waiting for a thread that was stopped is a small part of the whole
 _GRACE = 1e-4  # seconds that a short call waits for a thread that is late
 _NAP = 5e-5  # seconds
@@ -74,7 +74,7 @@ class Crew:
         self._held: list = [None] * _MOST  # what a slot's last job reads and writes, for as long as it may run
         self._memory: list = [None] * _MOST
         self._shared = None
-        self._rest_until = 0.0
+        self._rest, self._rest_until = _REST, 0.0
 
     def run(self, address, p, n, rows, blocks, memory, units, threads, keep) -> bool:
         """Run a program over rows, in blocks that threads take in turn or with its units split.
@@ -131,8 +131,7 @@ class Crew:
         for slot in idle:
             self._held[slot] = (job, meetings, self._shared, keep)
         self._lead(job.address, 1 + len(idle), 0)
-        if meetings.words[0] == gang.BROKEN:
-            self._rest()
+        self._note(stopped=meetings.words[0] == gang.BROKEN)
         return True
 
     def _run_rows(self, job, idle, memory, keep) -> bool:
@@ -149,14 +148,20 @@ class Crew:
         while job.words[gang.DONE] < blocks:
             self._wait(job.address, _PAUSES)
             if time.perf_counter() - start > 1.5 * own + _GRACE:
-                self._rest()
                 if own < _LONG:
+                    self._note(stopped=True)
                     return False
                 time.sleep(_NAP)  # leaves this processor to the thread that was stopped
+        self._note(stopped=time.perf_counter() - start > 1.5 * own + _GRACE)
         return True
 
-    def _rest(self):
-        self._rest_until = time.perf_counter() + _REST
+    def _note(self, stopped):
+        """Rest after a call in which a thread was stopped, the longer the more of them follow each other."""
+        if stopped:
+            self._rest_until = time.perf_counter() + self._rest
+            self._rest = min(2 * self._rest, _LONGEST_REST)
+        else:
+            self._rest = max(self._rest / 2, _REST)
 
 
 class _Words:

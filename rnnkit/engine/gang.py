@@ -28,6 +28,7 @@ from rnnkit.engine.atomic import (
 LINE = 128  # bytes: processors fetch lines of 64 in pairs
 OFF, IDLE, POSTED, RUNNING = range(4)
 OPEN, BROKEN, ENDED = range(3)  # states of a gang
+LEFT = -1  # the meeting of a part that the others no longer wait for
 STATE, JOB, PART, YIELD = range(4)  # words of a slot
 FUNCTION, P, N, BLOCKS, ROWS, GANG, PARTS = range(7)  # words of a job
 TAKEN, DONE = 16, 32  # words of a job that are counted up, on lines of their own
@@ -154,19 +155,24 @@ def admit(gang, parts, step, turn, patience):
 def meet(gang, part, parts, meeting, patience):
     """Wait until all parts came to a meeting; 0 if the gang isn't open, broken by part 0 when it waited too long.
 
-    What a part still does then, part 0 never reads: it goes on in other memory.
+    Part 0 goes on in other memory then, and nobody passes the meeting: it marks one that hasn't come, in one move with
+    the look whether it has.
     """
-    atomic_store(gang + LINE * (1 + part), meeting)
+    if part == 0:
+        atomic_store(gang + LINE, meeting)
+    elif not exchange_if(gang + LINE * (1 + part), meeting - 1, meeting):
+        return 0
     for other in range(parts):
         waited = 0
         while atomic_load(gang + LINE * (1 + other)) < meeting:
-            if atomic_load(gang) != 0:
+            if atomic_load(gang) != OPEN:
                 return 0
             waited += 1
             if part == 0 and waited > patience:
-                atomic_store(gang, BROKEN)
-                return 0
-            if part == 0 or waited < _PAUSES:
+                if exchange_if(gang + LINE * (1 + other), meeting - 1, LEFT):
+                    atomic_store(gang, BROKEN)
+                    return 0
+            elif part == 0 or waited < _PAUSES:
                 pause()
             else:
                 step_aside(word(gang, 2))

@@ -21,7 +21,8 @@ _LINE = 64  # bytes of a cache line
 _LARGEST_BLOCK = 64  # rows: what a block keeps between two passes should stay in the cache
 _SMALL = 1 << 21  # multiply-adds and elements of a call below which another thread costs more than it saves
 _FIRST_PATIENCE = 100  # pauses that a call waits for threads that are awake to join it
-_PATIENCE = 1000  # pauses that a step's parts wait for each other, besides what the step itself may take
+_PATIENCE = 8000  # pauses, some 200 µs, that a step's parts wait for each other besides what the step itself may take
+_WORK_OF_PAUSE = 1500  # multiply-adds of a call for each of these pauses at most: short calls wait shorter
 _WIDE = 3 << 14  # multiply-adds of a step's products from which its units are worth splitting
 
 __all__ = ["LANES", "PANEL_VECTORS", "Program", "packed_width"]
@@ -208,7 +209,8 @@ class Program:
         output_row, output_step = (0, 0) if outputs is None else outputs.strides[:2]
         mask_row, mask_step = (0, 0) if mask is None else mask.strides
         head = [x.shape[1], x.strides[0], x_step, output_row, output_step, mask_row, mask_step, int(record.zero_masked)]
-        head += [_FIRST_PATIENCE, _PATIENCE + rows * self._step_work // 64]
+        step = rows * self._step_work
+        head += [_FIRST_PATIENCE, min(_PATIENCE, step * x.shape[1] // _WORK_OF_PAUSE) + step // 64]
         head += [0, 0] * len(self._state_sizes) if kept is None else [n for k in kept for n in k.strides[:2]]
         return np.array(head + self._numbers, np.int64)
 
