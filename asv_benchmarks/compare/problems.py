@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from benchmarks.cells import normalised_lstm
 
 import rnnkit as rk
 
@@ -40,6 +41,7 @@ CELLS = {
     "GRU": lambda units: rk.GRUCell(units),
     "SimpleRNN": lambda units: rk.SimpleRNNCell(units),
     "gated": lambda units: gated(units=units),
+    "normalised LSTM": lambda units: normalised_lstm(units=units),
 }
 
 
@@ -54,6 +56,7 @@ class Problem:
     kernel: np.ndarray
     recurrent_kernel: np.ndarray
     bias: np.ndarray
+    scale: np.ndarray | float = 1.0  # of normalised sums
 
 
 def make(cell: str, size: tuple[int, int, int, int]) -> Problem:
@@ -63,7 +66,12 @@ def make(cell: str, size: tuple[int, int, int, int]) -> Problem:
     x = rng.standard_normal((batch, time, features), dtype=np.float32)
     layer = rk.RNN(CELLS[cell](units), return_sequences=True, seed=0)
     layer.build(x.shape)
-    bias = layer.weights["bias"]
-    layer.weights["bias"] = bias + rng.normal(0, 0.1, bias.shape).astype(np.float32)
-    weights = {name.split("/")[-1]: np.array(array) for name, array in layer.weights.items()}
-    return Problem(cell, size, layer, x, weights["kernel"], weights["recurrent_kernel"], weights["bias"])
+    for name in {"bias", "scale"} & set(layer.weights):
+        array = layer.weights[name]
+        layer.weights[name] = array + rng.normal(0, 0.1, array.shape)
+    return Problem(cell, size, layer, x, **{name: np.array(array) for name, array in layer.weights.items()})
+
+
+def text(size: tuple[int, ...]) -> str:
+    """A size as tables show it."""
+    return ", ".join(map(str, size))

@@ -1,0 +1,90 @@
+"""The same call while another process keeps a core busy."""
+
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import peers
+import problems
+from benchmarks.busy import CPUS, busy_process
+from section import Section
+from timing import THREADS, Figures, Settings
+from writing import table
+
+import rnnkit as rk
+
+SIZES = [(1, 1000, 8, 128), (1, 500, 64, 512), (8, 200, 8, 64), (32, 100, 16, 64), (64, 200, 32, 128)]
+CALLS, TURNS = 20, 5
+LIBRARIES = ("rnnkit", "torch")
+
+
+def each(runners: dict[str, Callable], turns: int) -> dict[str, list[float]]:
+    """Seconds of each of `CALLS` calls in a row of every runner, in turns."""
+    found: dict[str, list[float]] = {label: [] for label in runners}
+    for _ in range(turns):
+        for label, run in runners.items():
+            time.sleep(0.03)
+            run()
+            for _ in range(CALLS):
+                start = time.perf_counter()
+                run()
+                found[label].append(time.perf_counter() - start)
+    return found
+
+
+def set_threads(threads: int) -> None:
+    """Set them for both libraries."""
+    rk.set_num_threads(threads)
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(threads)
+
+
+def measure(settings: Settings) -> Figures:
+    """Times on one thread with nothing beside, then on all threads beside the other process, pinned and free."""
+    turns = 1 if settings.quick else TURNS
+    figures = {}
+    for size in SIZES[2:4] if settings.quick else SIZES:
+        print(f"busy {size}", file=sys.stderr, flush=True)
+        problem = problems.make("LSTM", size)
+        runners = {"rnnkit": lambda problem=problem: problem.layer(problem.x)}
+        runners |= peers.available([peers.torch], settings, problem, THREADS)
+        set_threads(1)
+        alone = {f"{label}, alone": times for label, times in each(runners, turns).items()}
+        set_threads(THREADS)
+        for where, cpu in {"pinned": CPUS[-1:], "free": []}.items():
+            if where == "pinned" and not cpu:
+                settings.note("no process was pinned to a CPU, as this system can't.")
+                continue
+            with busy_process(*cpu):
+                figures[f"{problems.text(size)}, {where}"] = alone | each(runners, turns)
+    return figures
+
+
+def write(figures: Figures) -> list[str]:
+    """Median, 95th percentile and maximum over the median of the library's own one-thread times."""
+    libraries = [label for label in LIBRARIES if label in next(iter(figures.values()))]
+    lines = []
+    for row, times in figures.items():
+        line = [row]
+        for label in libraries:
+            alone = np.median(times[f"{label}, alone"])
+            shares = np.array([np.median(times[label]), np.quantile(times[label], 0.95), max(times[label])]) / alone
+            line += [f"{1e3 * alone:.3g}", " / ".join(f"{share:.2f}" for share in shares)]
+        lines.append(line)
+    header = ["size, other process"]
+    for label in libraries:
+        header += [f"{label}, one thread, ms", f"{label}, beside it"]
+    return table(header, lines)
+
+
+SECTIONS = {
+    "busy": Section(
+        "Beside a busy process",
+        f"LSTM on {THREADS} threads while another process keeps one core busy, on the last CPU or wherever the system "
+        "puts it: median / 95th percentile / maximum of the calls' times, each over the library's own median on one "
+        f"thread with nothing beside it. {CALLS * TURNS} calls each, {CALLS} in a row.",
+        measure,
+        write,
+    )
+}

@@ -1,0 +1,64 @@
+"""The reservoir of an echo state network over a long series, beside reservoirpy."""
+
+import sys
+
+import numpy as np
+import peers
+from section import Section
+from timing import Figures, Settings, in_turns
+from writing import beside_others
+
+import rnnkit as rk
+
+STEPS, DENSITY, LEAK = 5000, 0.1, 0.5
+UNITS = [100, 300, 1000, 3000]
+
+
+def reservoirpy(layer: rk.RNN, x: np.ndarray) -> peers.Runners:
+    """Its reservoir with our weights, the recurrent ones as the sparse matrix that it makes itself."""
+    from reservoirpy.nodes import Reservoir
+    from scipy.sparse import csr_array
+
+    weights = layer.weights
+    node = Reservoir(
+        lr=LEAK,
+        Win=weights["kernel"].T.copy(),
+        W=csr_array(weights["recurrent_kernel"].T),
+        bias=weights["bias"],
+        dtype=np.float32,
+    )
+    node.initialize(x[0])
+
+    def run():
+        node.state = {"out": np.zeros(node.units, np.float32)}  # its own zeros are float64, and all that follows too
+        return node.run(x[0])
+
+    return {"reservoirpy": run}
+
+
+def measure(settings: Settings) -> Figures:
+    """All states of one series; rounds are few, as one call of the largest takes seconds."""
+    steps, sizes = (200, UNITS[:2]) if settings.quick else (STEPS, UNITS)
+    figures = {}
+    for units in sizes:
+        print(f"reservoir of {units}", file=sys.stderr, flush=True)
+        x = np.random.default_rng(0).standard_normal((1, steps, 1), dtype=np.float32)
+        cell = rk.ESNCell(units, leak=LEAK, density=DENSITY, bias_scaling=0.1)
+        layer = rk.RNN(cell, return_sequences=True, seed=0)
+        expected = layer(x)[0]
+        theirs = peers.available([reservoirpy], settings, layer, x)
+        for run in theirs.values():
+            np.testing.assert_allclose(run(), expected, rtol=0, atol=2e-3)
+        runners = {"rnnkit": lambda layer=layer, x=x: layer(x)} | theirs
+        figures[str(units)] = in_turns(runners, min(3, settings.rounds))
+    return figures
+
+
+SECTIONS = {
+    "reservoir": Section(
+        "Echo state network",
+        f"All states of a reservoir over one series of {STEPS} steps, density {DENSITY}.",
+        measure,
+        beside_others("units"),
+    )
+}
