@@ -21,6 +21,23 @@ def leaky(x, states, weights, *, leak=0.3):
     return h, (h,)
 
 
+@rk.cell(
+    states={"h": "units"},
+    weights={
+        "kernel": rk.Weight(("features", "2*units"), "glorot_uniform"),
+        "recurrent_kernel": rk.Weight(("units", "2*units"), "orthogonal"),
+        "bias": rk.Weight(("2*units",), "zeros"),
+    },
+)
+def gated(x, states, weights):
+    """A cell of one's own: one gate z decides between the state and a candidate n."""
+    (h,) = states
+    z, n = np.split(x @ weights.kernel + h @ weights.recurrent_kernel + weights.bias, 2, axis=1)
+    z = rk.sigmoid(z)
+    h = (1 - z) * h + z * np.tanh(n)
+    return h, (h,)
+
+
 def _normalise(z):
     z = z - z.mean(axis=-1, keepdims=True)
     return z / np.sqrt((z * z).mean(axis=-1, keepdims=True) + 1e-5)
@@ -87,7 +104,7 @@ class TypedLSTMCell(rk.Cell):
         return shown, [memory, shown]
 
 
-OWN = (leaky, normalised_lstm, typed_lstm, TypedLSTMCell)
+OWN = (leaky, gated, normalised_lstm, typed_lstm, TypedLSTMCell)
 MAKERS = {getattr(cell, "__name__", str(cell)): cell for cell in (*BUILT_IN, *OWN)}
 
 

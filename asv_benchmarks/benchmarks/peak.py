@@ -1,4 +1,6 @@
-"""How fast the machine can multiply and add: a loop that never leaves the registers."""
+"""How fast the machine can multiply and add, in a loop that never leaves the registers, and a layer's share of that."""
+
+# smoke: peak.Share.track_share\(1\)
 
 import threading
 import time
@@ -8,8 +10,12 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+import rnnkit as rk
 from rnnkit.engine import value as emitted
 from rnnkit.engine.registers import LANES, LLVM_FLOATS
+
+from . import sizes
+from .cells import layer, sequences
 
 CHAINS = 12  # a multiply-add takes some four cycles and two start in each: eight in flight, and some to spare
 LOOPS = 4_000_000
@@ -38,7 +44,7 @@ def _chains(typingctx, loops, start):
     return types.float32(types.int64, types.float32), generate
 
 
-@njit("float32(int64, float32)", nogil=True)
+@njit(nogil=True)
 def _run(loops, start):
     return _chains(loops, start)
 
@@ -59,3 +65,38 @@ def flops(threads: int = 1, loops: int = LOOPS) -> float:
     for worker in workers:
         worker.join()
     return 2 * LANES["float32"] * CHAINS * loops * threads / (time.perf_counter() - start)
+
+
+def operations(size: sizes.Size) -> int:
+    """Floating point operations of the products of an LSTM of this size, and of nothing else."""
+    batch, time, features, units = size
+    return 2 * batch * time * (features + units) * 4 * units
+
+
+class Share:
+    """An LSTM's share of what registers alone do on as many threads, best of both in turns."""
+
+    params = [1, 2]
+    param_names = ("threads",)
+    unit = "share"
+
+    def setup(self, threads):
+        self.before = rk.get_num_threads()
+        rk.set_num_threads(threads)
+        *shape, units = sizes.PEAK
+        self.x = sequences(*shape)
+        self.layer = layer("LSTMCell", units, return_sequences=True)
+        self.layer(self.x)
+        flops(threads, 10)
+
+    def teardown(self, threads):
+        rk.set_num_threads(self.before)
+
+    def track_share(self, threads):
+        peak, least = 0.0, float("inf")
+        for _ in range(15):
+            peak = max(peak, flops(threads))
+            start = time.perf_counter()
+            self.layer(self.x)
+            least = min(least, time.perf_counter() - start)
+        return operations(sizes.PEAK) / least / peak

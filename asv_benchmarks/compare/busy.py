@@ -7,29 +7,25 @@ from collections.abc import Callable
 import numpy as np
 import peers
 import problems
-from benchmarks.busy import CPUS, busy_process
+from benchmarks import sizes
+from benchmarks.busy import CPUS, busy_process, each
 from section import Section
 from timing import THREADS, Figures, Settings
 from writing import table
 
 import rnnkit as rk
 
-SIZES = [(1, 1000, 8, 128), (1, 500, 64, 512), (8, 200, 8, 64), (32, 100, 16, 64), (64, 200, 32, 128)]
 CALLS, TURNS = 20, 5
 LIBRARIES = ("rnnkit", "torch")
 
 
-def each(runners: dict[str, Callable], turns: int) -> dict[str, list[float]]:
-    """Seconds of each of `CALLS` calls in a row of every runner, in turns."""
+def in_turns(runners: dict[str, Callable], turns: int) -> dict[str, list[float]]:
+    """Seconds of each of `CALLS` calls in a row of every runner, as often as there are turns."""
     found: dict[str, list[float]] = {label: [] for label in runners}
     for _ in range(turns):
         for label, run in runners.items():
             time.sleep(0.03)
-            run()
-            for _ in range(CALLS):
-                start = time.perf_counter()
-                run()
-                found[label].append(time.perf_counter() - start)
+            found[label] += each(run, CALLS)
     return found
 
 
@@ -44,20 +40,20 @@ def measure(settings: Settings) -> Figures:
     """Times on one thread with nothing beside, then on all threads beside the other process, pinned and free."""
     turns = 1 if settings.quick else TURNS
     figures = {}
-    for size in SIZES[2:4] if settings.quick else SIZES:
+    for size in sizes.BUSY[:2] if settings.quick else sizes.BUSY:
         print(f"busy {size}", file=sys.stderr, flush=True)
         problem = problems.make("LSTM", size)
         runners = {"rnnkit": lambda problem=problem: problem.layer(problem.x)}
         runners |= peers.available([peers.torch], settings, problem, THREADS)
         set_threads(1)
-        alone = {f"{label}, alone": times for label, times in each(runners, turns).items()}
+        alone = {f"{label}, alone": times for label, times in in_turns(runners, turns).items()}
         set_threads(THREADS)
         for where, cpu in {"pinned": CPUS[-1:], "free": []}.items():
             if where == "pinned" and not cpu:
                 settings.note("no process was pinned to a CPU, as this system can't.")
                 continue
             with busy_process(*cpu):
-                figures[f"{problems.text(size)}, {where}"] = alone | each(runners, turns)
+                figures[f"{sizes.text(size)}, {where}"] = alone | in_turns(runners, turns)
     return figures
 
 

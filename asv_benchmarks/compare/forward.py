@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import peers
 import problems
+from benchmarks import sizes
 from section import Section
 from timing import THREADS, Figures, Settings, in_turns
 from writing import beside_others
@@ -20,17 +21,17 @@ def runners(problem: problems.Problem, settings: Settings) -> peers.Runners:
     return {"rnnkit": lambda: problem.layer(problem.x)} | theirs
 
 
-def measure(cell: str, sizes: list[tuple], settings: Settings) -> Figures:
+def measure(cell: str, wanted: list[sizes.Size], settings: Settings) -> Figures:
     """Time every library in turn at every size."""
     figures = {}
-    for size in sizes[:4] if settings.quick else sizes:
+    for size in wanted[:4] if settings.quick else wanted:
         print(f"{cell} {size}", file=sys.stderr, flush=True)
-        figures[problems.text(size)] = in_turns(runners(problems.make(cell, size), settings), settings.rounds)
+        figures[sizes.text(size)] = in_turns(runners(problems.make(cell, size), settings), settings.rounds)
     return figures
 
 
-def _section(cell: str, text: str = "", sizes: list[tuple] = problems.SIZES) -> Section:
-    return Section(cell, text, functools.partial(measure, cell, sizes), beside_others())
+def _section(cell: str, text: str = "", wanted: list[sizes.Size] = sizes.CELLS) -> Section:
+    return Section(cell, text, functools.partial(measure, cell, wanted), beside_others())
 
 
 SECTIONS = {
@@ -41,6 +42,6 @@ SECTIONS = {
     "normalised": _section(
         "normalised LSTM",
         "An LSTM with layer normalisation of the gates' sums and of the cell, written by hand in each library.",
-        [(32, 100, 16, 64), (64, 200, 32, 128)],
+        sizes.NORMALISED,
     ),
 }

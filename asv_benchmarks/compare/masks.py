@@ -3,11 +3,11 @@
 import numpy as np
 import peers
 import problems
+from benchmarks import sizes
+from benchmarks.forward import padding
 from section import Section
 from timing import THREADS, Figures, Settings, in_turns
 from writing import of, with_ratios
-
-ROWS, STEPS, FEATURES, UNITS = 64, 400, 32, 128
 
 
 def torch(problem: problems.Problem, lengths: np.ndarray) -> peers.Runners:
@@ -28,10 +28,10 @@ def torch(problem: problems.Problem, lengths: np.ndarray) -> peers.Runners:
 
 def measure(settings: Settings) -> Figures:
     """An LSTM over a padded batch: with every step used, and with the padding masked."""
-    rows, steps = (8, 50) if settings.quick else (ROWS, STEPS)
-    problem = problems.make("LSTM", (rows, steps, FEATURES, UNITS))
-    lengths = np.random.default_rng(1).integers(1, steps, rows, endpoint=True)
-    right = np.arange(steps) < lengths[:, None]
+    rows, steps, *rest = sizes.PADDED
+    rows, steps = (8, 50) if settings.quick else (rows, steps)
+    problem = problems.make("LSTM", (rows, steps, *rest))
+    right = padding(rows, steps)
     figures = {}
     for side, mask in {"right": right, "left": right[:, ::-1].copy()}.items():
         runners = {
@@ -39,7 +39,7 @@ def measure(settings: Settings) -> Figures:
             "masked": lambda mask=mask: problem.layer(problem.x, mask=mask),
         }
         if side == "right":
-            runners |= peers.available([torch], settings, problem, lengths)
+            runners |= peers.available([torch], settings, problem, right.sum(axis=1))
         figures[f"{side}, {right.mean():.0%} used"] = in_turns(runners, settings.rounds)
     return figures
 
@@ -47,7 +47,7 @@ def measure(settings: Settings) -> Figures:
 SECTIONS = {
     "masks": Section(
         "Padded batches",
-        f"LSTM at {problems.text((ROWS, STEPS, FEATURES, UNITS))}, lengths uniform from 1 to {STEPS}: the time of the "
+        f"LSTM at {sizes.text(sizes.PADDED)}, lengths uniform from 1 to {sizes.PADDED[1]}: the time of the "
         "batch without a mask over its time with one.",
         measure,
         lambda figures: with_ratios(figures, "padding", 1e3, {"dense / masked": of("dense", "masked")}),

@@ -3,27 +3,24 @@
 import statistics
 
 import problems
-from benchmarks.peak import flops
+from benchmarks import sizes
+from benchmarks.peak import flops, operations
 from section import Section
 from timing import THREADS, Figures, Settings, in_turns, seconds
 from writing import table
 
 import rnnkit as rk
 
-SIZE = (128, 100, 64, 256)
-
 
 def measure(settings: Settings) -> Figures:
     """Floating point operations per second of the layer and, in turn with it, of registers alone."""
-    problem = problems.make("LSTM", (8, *SIZE[1:]) if settings.quick else SIZE)
-    batch, time, features, units = problem.size
-    operations = 2 * batch * time * (features + units) * 4 * units  # of its products
+    problem = problems.make("LSTM", (8, *sizes.PEAK[1:]) if settings.quick else sizes.PEAK)
     figures = {}
     for threads in range(1, THREADS + 1):
         rk.set_num_threads(threads)
         runners = {
             "registers alone": lambda threads=threads: flops(threads),
-            "LSTM": lambda: operations / seconds(lambda: problem.layer(problem.x)),
+            "LSTM": lambda: operations(problem.size) / seconds(lambda: problem.layer(problem.x)),
         }
         figures[str(threads)] = in_turns(runners, settings.rounds, measure=lambda run: run())
     rk.set_num_threads(THREADS)
@@ -44,8 +41,8 @@ def write(figures: Figures) -> list[str]:
 SECTIONS = {
     "peak": Section(
         "Share of the machine's peak",
-        f"LSTM at {problems.text(SIZE)}, only the operations of its products counted, beside a loop of multiply-adds "
-        "that never leaves the registers, on as many threads at once: best, and best / median.",
+        f"LSTM at {sizes.text(sizes.PEAK)}, only the operations of its products counted, beside a loop of "
+        "multiply-adds that never leaves the registers, on as many threads at once: best, and best / median.",
         measure,
         write,
     )

@@ -3,21 +3,18 @@
 import pathlib
 
 import forward
+from benchmarks import sizes
 from section import Section
 from timing import Figures, Settings
 from writing import beside_others
 
 NAME = "performance.png"
-BATCHES, STEPS, FEATURES = (1, 32), 100, 16
-UNITS = [16, 32, 64, 128, 256, 512, 1024]
 COLOURS = {"rnnkit": "C3", "ONNX Runtime": "C0", "torch": "C1", "jax": "C2", "jax, hoisted": "C4"}
 
 
 def measure(settings: Settings) -> Figures:
     """LSTMs of all sizes."""
-    units = UNITS[:2] if settings.quick else UNITS
-    sizes = [(batch, STEPS, FEATURES, u) for batch in BATCHES for u in units]
-    return forward.measure("LSTM", sizes, settings)
+    return forward.measure("LSTM", sizes.UNITS, settings)
 
 
 def draw(figures: Figures, path: pathlib.Path) -> None:
@@ -28,10 +25,12 @@ def draw(figures: Figures, path: pathlib.Path) -> None:
 
     figure = Figure(figsize=(9, 4), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(1, len(BATCHES), sharey=True)
-    for batch, panel in zip(BATCHES, panels, strict=True):
-        sizes = {row: tuple(map(int, row.split(","))) for row in figures}
-        rows = {size[3]: figures[row] for row, size in sizes.items() if size[0] == batch}
+    batches: dict[int, Figures] = {}  # batch → units → times
+    for row, times in figures.items():
+        batch, _, _, units = sizes.numbers(row)
+        batches.setdefault(batch, {})[units] = times
+    panels = figure.subplots(1, len(batches), sharey=True, squeeze=False)[0]
+    for (batch, rows), panel in zip(batches.items(), panels, strict=True):
         for label, colour in COLOURS.items():
             points = [(units, 1e3 * min(times[label])) for units, times in rows.items() if label in times]
             if points:
@@ -44,7 +43,7 @@ def draw(figures: Figures, path: pathlib.Path) -> None:
         panel.xaxis.set_minor_locator(NullLocator())
         panel.grid(alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)
-    panels[0].set_ylabel(f"LSTM over {STEPS} steps, ms")
+    panels[0].set_ylabel(f"LSTM over {sizes.UNITS[0][1]} steps, ms")
     panels[0].yaxis.set_major_formatter(lambda ms, _: f"{ms:g}")
     panels[0].legend(frameon=False)
     figure.savefig(path, dpi=130)
@@ -58,7 +57,7 @@ def write(figures: Figures) -> list[str]:
 SECTIONS = {
     "picture": Section(
         "Time against units",
-        f"LSTM over {STEPS} steps of {FEATURES} features, milliseconds; the lines join the minima.",
+        "LSTM over {} steps of {} features, milliseconds; the lines join the minima.".format(*sizes.UNITS[0][1:3]),
         measure,
         write,
         draw,

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 
+from benchmarks import sizes
 from benchmarks.start import FIRST_RESULT
 from section import Section
 from timing import THREADS, Figures, Settings
@@ -54,7 +55,6 @@ layer(x)
 print(time.perf_counter() - start)
 """
 
-LONG = 1_000_000  # steps
 MEMORY = """
 import pathlib
 import numpy as np
@@ -139,11 +139,12 @@ def memory(settings: Settings) -> Figures:
     if not os.path.exists("/proc/self/clear_refs"):
         settings.note("memory was left out: this system doesn't tell the peak.")
         return {}
-    steps = 50_000 if settings.quick else LONG
+    rows, steps, *rest = sizes.LONG
+    steps = 50_000 if settings.quick else steps
     with tempfile.TemporaryDirectory() as folder:
         codes = {label: MEMORY.format(make=make, steps=steps) for label, make in present(MAKE, settings).items()}
         peaks = {label: [float(output(code, folder)) for _ in range(2)] for label, code in codes.items()}
-    return {f"1, {steps}, 8, 64": peaks}
+    return {sizes.text((rows, steps, *rest)): peaks}
 
 
 def plain(first: str, scale: float):

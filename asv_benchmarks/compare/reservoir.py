@@ -4,14 +4,13 @@ import sys
 
 import numpy as np
 import peers
+from benchmarks.reservoir import DENSITY, LEAK, reservoir
+from benchmarks.sizes import RESERVOIR_STEPS, RESERVOIR_UNITS
 from section import Section
 from timing import Figures, Settings, in_turns
 from writing import beside_others
 
 import rnnkit as rk
-
-STEPS, DENSITY, LEAK = 5000, 0.1, 0.5
-UNITS = [100, 300, 1000, 3000]
 
 
 def reservoirpy(layer: rk.RNN, x: np.ndarray) -> peers.Runners:
@@ -38,13 +37,12 @@ def reservoirpy(layer: rk.RNN, x: np.ndarray) -> peers.Runners:
 
 def measure(settings: Settings) -> Figures:
     """All states of one series; rounds are few, as one call of the largest takes seconds."""
-    steps, sizes = (200, UNITS[:2]) if settings.quick else (STEPS, UNITS)
+    steps, wanted = (200, RESERVOIR_UNITS[:2]) if settings.quick else (RESERVOIR_STEPS, RESERVOIR_UNITS)
     figures = {}
-    for units in sizes:
+    for units in wanted:
         print(f"reservoir of {units}", file=sys.stderr, flush=True)
         x = np.random.default_rng(0).standard_normal((1, steps, 1), dtype=np.float32)
-        cell = rk.ESNCell(units, leak=LEAK, density=DENSITY, bias_scaling=0.1)
-        layer = rk.RNN(cell, return_sequences=True, seed=0)
+        layer = reservoir(units)
         expected = layer(x)[0]
         theirs = peers.available([reservoirpy], settings, layer, x)
         for run in theirs.values():
@@ -57,7 +55,7 @@ def measure(settings: Settings) -> Figures:
 SECTIONS = {
     "reservoir": Section(
         "Echo state network",
-        f"All states of a reservoir over one series of {STEPS} steps, density {DENSITY}.",
+        f"All states of a reservoir over one series of {RESERVOIR_STEPS} steps, density {DENSITY}.",
         measure,
         beside_others("units"),
     )

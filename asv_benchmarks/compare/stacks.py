@@ -5,31 +5,15 @@ import sys
 
 import numpy as np
 import peers
-import problems
+from benchmarks import sizes
+from benchmarks.layers import MAKERS
 from section import Section
 from timing import THREADS, Figures, Settings, in_turns
 from writing import beside_others
 
-import rnnkit as rk
-
-SIZES = [(1, 1000, 8, 128), (32, 100, 16, 64), (64, 200, 32, 128)]
-DEPTH = 3
 ORDER = "ifco"  # of our gates
 
 Parts = list[tuple[np.ndarray, np.ndarray, np.ndarray]]  # kernel, recurrent kernel and bias of each LSTM inside
-
-
-def both_directions(units: int) -> dict[str, rk.Bidirectional]:
-    """The layer that users write."""
-    return {"rnnkit": rk.Bidirectional(rk.LSTM(units, return_sequences=True), seed=0)}
-
-
-def stack(units: int) -> dict:
-    """The two ways to write one: layer after layer, and one layer that takes each step through all cells."""
-    return {
-        "rnnkit": rk.Sequential([rk.LSTM(units, return_sequences=True) for _ in range(DEPTH)], seed=0),
-        "rnnkit, RNN of cells": rk.RNN([rk.LSTMCell(units) for _ in range(DEPTH)], return_sequences=True, seed=0),
-    }
 
 
 def torch(x: np.ndarray, units: int, parts: Parts, bidirectional: bool) -> peers.Runners:
@@ -81,15 +65,16 @@ def onnxruntime(x: np.ndarray, units: int, parts: Parts, bidirectional: bool) ->
     return {"ONNX Runtime": peers.onnx_runner(nodes, constants, x, (time, batch, width), THREADS)}
 
 
-def measure(make, bidirectional: bool, settings: Settings) -> Figures:
-    """Time every way and library at every size; all have to agree."""
+def measure(makers: dict[str, str], settings: Settings) -> Figures:
+    """Time every way, by label and name, and library at every size; all have to agree."""
+    bidirectional = makers["rnnkit"] == "bidirectional"
     figures = {}
-    for size in SIZES[:2] if settings.quick else SIZES:
-        print(f"{make.__name__} {size}", file=sys.stderr, flush=True)
+    for size in sizes.LAYERS[:2] if settings.quick else sizes.LAYERS:
+        print(f"{makers['rnnkit']} {size}", file=sys.stderr, flush=True)
         *shape, units = size
         rng = np.random.default_rng(0)
         x = rng.standard_normal(shape, dtype=np.float32)
-        layers = make(units)
+        layers = {label: MAKERS[name](units) for label, name in makers.items()}
         for layer in layers.values():
             layer.build(x.shape)
         arrays = layers["rnnkit"].get_weights()
@@ -104,7 +89,7 @@ def measure(make, bidirectional: bool, settings: Settings) -> Figures:
         theirs = peers.available([onnxruntime, torch], settings, x, units, parts, bidirectional)
         for label, run in theirs.items():
             np.testing.assert_allclose(np.asarray(run()), expected, rtol=0, atol=2e-4, err_msg=label)
-        figures[problems.text(size)] = in_turns(runners | theirs, settings.rounds)
+        figures[sizes.text(size)] = in_turns(runners | theirs, settings.rounds)
     return figures
 
 
@@ -112,13 +97,13 @@ SECTIONS = {
     "directions": Section(
         "Bidirectional LSTM",
         "`rk.Bidirectional(rk.LSTM(units, return_sequences=True))`.",
-        lambda settings: measure(both_directions, True, settings),
+        functools.partial(measure, {"rnnkit": "bidirectional"}),
         beside_others(),
     ),
     "stack": Section(
         "Three LSTMs",
         "`rk.Sequential` of three `rk.LSTM`, which the ratio is about, and `rk.RNN` of three cells in a list.",
-        lambda settings: measure(stack, False, settings),
+        functools.partial(measure, {"rnnkit": "sequential", "rnnkit, RNN of cells": "cells"}),
         beside_others(),
     ),
 }

@@ -5,6 +5,7 @@ import functools
 import numpy as np
 import peers
 import problems
+from benchmarks import sizes
 from benchmarks.cells import TypedLSTMCell, typed_lstm
 from section import Section
 from timing import Figures, Settings, in_turns
@@ -19,7 +20,7 @@ TYPED = [("as a function", lambda units: typed_lstm(units=units), "oifc"), ("as 
 def measure(settings: Settings) -> Figures:
     """Time the three at every size, each with the same weights."""
     figures = {}
-    for size in problems.SIZES[:4] if settings.quick else problems.SIZES:
+    for size in sizes.CELLS[:4] if settings.quick else sizes.CELLS:
         problem = problems.make("LSTM", size)
         expected = problem.layer(problem.x)
         runners = {"rk.LSTM": functools.partial(problem.layer, problem.x)}
@@ -31,7 +32,7 @@ def measure(settings: Settings) -> Figures:
                 layer.weights[name] = peers.gates(array, "ifco", order)
             np.testing.assert_allclose(layer(problem.x), expected, rtol=0, atol=1e-5)
             runners[label] = functools.partial(layer, problem.x)
-        figures[problems.text(size)] = in_turns(runners, settings.rounds)
+        figures[sizes.text(size)] = in_turns(runners, settings.rounds)
     return figures
 
 
