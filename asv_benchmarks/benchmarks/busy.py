@@ -31,11 +31,12 @@ def busy_process(cpu: int | None = None):
         process.wait()
 
 
-def each(run, calls: int) -> list[float]:
-    """Seconds of each of so many calls in a row, after one that isn't counted."""
+def each(run, calls: int, limit: float = float("inf")) -> list[float]:
+    """Seconds of each of so many calls in a row, after one that isn't counted; fewer if all take more than `limit`."""
+    begin = time.perf_counter()
     run()
     found = []
-    for _ in range(calls):
+    while len(found) < calls and (not found or time.perf_counter() - begin < limit):
         start = time.perf_counter()
         run()
         found.append(time.perf_counter() - start)

@@ -96,6 +96,7 @@ def main() -> None:
     rk.set_num_threads(THREADS)
     kept = json.loads(options.figures.read_text(encoding="utf-8")) if options.figures.exists() else {}
     for name in SECTIONS if options.only is None else options.only:
+        print(f"{datetime.datetime.now():%H:%M:%S} {name}", file=sys.stderr, flush=True)
         settings = Settings(options.rounds, options.quick)
         figures = SECTIONS[name].measure(settings)
         kept[name] = {"conditions": conditions(settings), "notes": settings.notes, "figures": figures}

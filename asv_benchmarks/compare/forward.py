@@ -1,7 +1,6 @@
 """The forward pass with all outputs, by cell and size, beside other libraries."""
 
 import functools
-import sys
 
 import numpy as np
 import peers
@@ -25,7 +24,6 @@ def measure(cell: str, wanted: list[sizes.Size], settings: Settings) -> Figures:
     """Time every library in turn at every size."""
     figures = {}
     for size in wanted[:4] if settings.quick else wanted:
-        print(f"{cell} {size}", file=sys.stderr, flush=True)
         figures[sizes.text(size)] = in_turns(runners(problems.make(cell, size), settings), settings.rounds)
     return figures
 

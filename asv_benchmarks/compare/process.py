@@ -55,6 +55,7 @@ layer(x)
 print(time.perf_counter() - start)
 """
 
+PROCESSES = 3
 MEMORY = """
 import pathlib
 import numpy as np
@@ -125,7 +126,7 @@ def first_results(settings: Settings) -> Figures:
 def compiling(settings: Settings) -> Figures:
     """Processes in pairs: the first has to compile, the second finds the program on disk."""
     figures = {kind: {"first call": [], "whole process": []} for kind in ("nothing on disk", "program on disk")}
-    for _ in range(min(3, settings.rounds)):
+    for _ in range(min(PROCESSES, settings.rounds)):
         with tempfile.TemporaryDirectory() as folder:
             for times in figures.values():
                 start = time.perf_counter()
@@ -143,7 +144,7 @@ def memory(settings: Settings) -> Figures:
     steps = 50_000 if settings.quick else steps
     with tempfile.TemporaryDirectory() as folder:
         codes = {label: MEMORY.format(make=make, steps=steps) for label, make in present(MAKE, settings).items()}
-        peaks = {label: [float(output(code, folder)) for _ in range(2)] for label, code in codes.items()}
+        peaks = {label: [float(output(code, folder)) for _ in range(PROCESSES)] for label, code in codes.items()}
     return {sizes.text((rows, steps, *rest)): peaks}
 
 
@@ -165,14 +166,15 @@ SECTIONS = {
     ),
     "compiling": Section(
         "Compiling",
-        "The first LSTM of a process, in seconds, when its program has to be compiled and when it is on disk.",
+        "The first LSTM of a process, in seconds, when its program has to be compiled and when it is on disk; "
+        f"{PROCESSES} pairs of processes at most.",
         compiling,
         plain("LSTM", 1),
     ),
     "memory": Section(
         "Memory",
         "The last output of an LSTM over a long sequence: MB that the process held at its peak above what it held "
-        "before the call, the input included.",
+        f"before the call, the input included; {PROCESSES} processes.",
         memory,
         plain("size", 1e-6),
     ),

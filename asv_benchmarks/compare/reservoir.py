@@ -1,7 +1,5 @@
 """The reservoir of an echo state network over a long series, beside reservoirpy."""
 
-import sys
-
 import numpy as np
 import peers
 from benchmarks.reservoir import DENSITY, LEAK, reservoir
@@ -11,6 +9,8 @@ from timing import Figures, Settings, in_turns
 from writing import beside_others
 
 import rnnkit as rk
+
+ROUNDS = 3  # one call of the largest takes seconds
 
 
 def reservoirpy(layer: rk.RNN, x: np.ndarray) -> peers.Runners:
@@ -36,11 +36,10 @@ def reservoirpy(layer: rk.RNN, x: np.ndarray) -> peers.Runners:
 
 
 def measure(settings: Settings) -> Figures:
-    """All states of one series; rounds are few, as one call of the largest takes seconds."""
+    """All states of one series."""
     steps, wanted = (200, RESERVOIR_UNITS[:2]) if settings.quick else (RESERVOIR_STEPS, RESERVOIR_UNITS)
     figures = {}
     for units in wanted:
-        print(f"reservoir of {units}", file=sys.stderr, flush=True)
         x = np.random.default_rng(0).standard_normal((1, steps, 1), dtype=np.float32)
         layer = reservoir(units)
         expected = layer(x)[0]
@@ -48,14 +47,15 @@ def measure(settings: Settings) -> Figures:
         for run in theirs.values():
             np.testing.assert_allclose(run(), expected, rtol=0, atol=2e-3)
         runners = {"rnnkit": lambda layer=layer, x=x: layer(x)} | theirs
-        figures[str(units)] = in_turns(runners, min(3, settings.rounds))
+        figures[str(units)] = in_turns(runners, min(ROUNDS, settings.rounds))
     return figures
 
 
 SECTIONS = {
     "reservoir": Section(
         "Echo state network",
-        f"All states of a reservoir over one series of {RESERVOIR_STEPS} steps, density {DENSITY}.",
+        f"All states of a reservoir over one series of {RESERVOIR_STEPS} steps, density {DENSITY}, "
+        f"at most {ROUNDS} rounds.",
         measure,
         beside_others("units"),
     )

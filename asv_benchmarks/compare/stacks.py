@@ -1,7 +1,6 @@
 """Several layers in one: both directions, and three LSTMs one upon the other."""
 
 import functools
-import sys
 
 import numpy as np
 import peers
@@ -70,7 +69,6 @@ def measure(makers: dict[str, str], settings: Settings) -> Figures:
     bidirectional = makers["rnnkit"] == "bidirectional"
     figures = {}
     for size in sizes.LAYERS[:2] if settings.quick else sizes.LAYERS:
-        print(f"{makers['rnnkit']} {size}", file=sys.stderr, flush=True)
         *shape, units = size
         rng = np.random.default_rng(0)
         x = rng.standard_normal(shape, dtype=np.float32)
