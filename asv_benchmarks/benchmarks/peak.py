@@ -18,7 +18,7 @@ from . import sizes
 from .cells import layer, sequences
 
 CHAINS = 12  # a multiply-add takes some four cycles and two start in each: eight in flight, and some to spare
-LOOPS = 4_000_000
+LOOPS = 12_000_000  # some 20 ms
 
 
 @intrinsic
