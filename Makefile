@@ -17,7 +17,7 @@ help:
 	@echo "make demo    forecast the two bundled series and draw demo/forecast.png"
 	@echo "make test    run the tests"
 	@echo "make lint    ruff and mypy"
-	@echo "make bench   time rnnkit with asv (the long one)"
+	@echo "make bench   time rnnkit with asv, some minutes"
 	@echo "make docs    build the pages into site/"
 	@echo "make clean   remove what these commands made"
 
@@ -47,10 +47,13 @@ lint: .venv/ready-dev
 	$(BIN)/mypy
 
 ASV := cd asv_benchmarks && ../$(BIN)/asv
+# Some minutes on two cores; make bench QUICK= measures as long as asv likes best.
+QUICK := --attribute rounds=1 --attribute repeat=2,10,0.5
 
+# The pages are asv_benchmarks/html/index.html; asv preview shows them.
 bench: .venv/ready-dev
 	@$(ASV) machine --yes > /dev/null
-	$(ASV) run --show-stderr --python=same --set-commit-hash="$$(git rev-parse HEAD)"
+	$(ASV) run $(QUICK) --show-stderr --python=same --set-commit-hash="$$(git rev-parse HEAD)"
 	$(ASV) publish
 
 # One benchmark of each file, run once: they work, whatever they measure.

@@ -1,4 +1,4 @@
-"""What the benchmarks run over: every built-in cell, and two that a user might write."""
+"""What the benchmarks run over: every built-in cell, and some that a user might write."""
 
 import numpy as np
 
@@ -18,6 +18,23 @@ def leaky(x, states, weights, *, leak=0.3):
     """The README's cell."""
     (h,) = states
     h = (1 - leak) * h + leak * np.tanh(x @ weights.kernel + h @ weights.recurrent_kernel + weights.bias)
+    return h, (h,)
+
+
+@rk.cell(
+    states={"h": "units"},
+    weights={
+        "kernel": rk.Weight(("features", "2*units"), "glorot_uniform"),
+        "recurrent_kernel": rk.Weight(("units", "2*units"), "orthogonal"),
+        "bias": rk.Weight(("2*units",), "zeros"),
+    },
+)
+def gated(x, states, weights):
+    """A cell of one's own: one gate z decides between the state and a candidate n."""
+    (h,) = states
+    z, n = np.split(x @ weights.kernel + h @ weights.recurrent_kernel + weights.bias, 2, axis=1)
+    z = rk.sigmoid(z)
+    h = (1 - z) * h + z * np.tanh(n)
     return h, (h,)
 
 
@@ -45,7 +62,50 @@ def normalised_lstm(x, states, weights):
     return h, (h, c)
 
 
-MAKERS = {getattr(cell, "__name__", str(cell)): cell for cell in (*BUILT_IN, leaky, normalised_lstm)}
+@rk.cell(
+    states={"memory": "units", "shown": "units"},
+    weights={
+        "inward": rk.Weight(("features", "4*units"), "glorot_uniform"),
+        "back": rk.Weight(("units", "4*units"), "orthogonal"),
+        "shift": rk.Weight(("4*units",), "zeros"),
+    },
+)
+def typed_lstm(x, states, weights):
+    """An LSTM as somebody else would type it: other names, and states, gates and lines in another order."""
+    memory, shown = states
+    to_show, to_write, to_keep, new = np.split(weights.shift + shown @ weights.back + x @ weights.inward, 4, axis=-1)
+    new = np.tanh(new)
+    memory = new * rk.sigmoid(to_write) + memory * rk.sigmoid(to_keep)
+    shown = np.tanh(memory) * rk.sigmoid(to_show)
+    return shown, (memory, shown)
+
+
+class TypedLSTMCell(rk.Cell):
+    """The same as a class, with the gates and their weights in yet another order."""
+
+    def __init__(self, units):
+        super().__init__()
+        self.units = units
+        self.state_size = [units, units]
+
+    def build(self, input_shape):
+        self.back = self.add_weight((self.units, 4 * self.units), "orthogonal", "back")
+        self.inward = self.add_weight((input_shape[-1], 4 * self.units), "glorot_uniform", "inward")
+        self.shift = self.add_weight((4 * self.units,), "zeros", "shift")
+        self.built = True
+
+    def call(self, inputs, states):
+        memory, shown = states
+        sums = shown @ self.back + self.shift + inputs @ self.inward
+        new, keep, write, show = (sums[:, k * self.units : (k + 1) * self.units] for k in range(4))
+        kept = rk.sigmoid(keep) * memory
+        memory = kept + rk.sigmoid(write) * np.tanh(new)
+        shown = rk.sigmoid(show) * np.tanh(memory)
+        return shown, [memory, shown]
+
+
+OWN = (leaky, gated, normalised_lstm, typed_lstm, TypedLSTMCell)
+MAKERS = {getattr(cell, "__name__", str(cell)): cell for cell in (*BUILT_IN, *OWN)}
 
 
 def layer(name: str, units: int, **options) -> rk.RNN:

@@ -9,8 +9,20 @@ from collections.abc import Callable
 
 import numpy as np
 from problems import Problem
+from timing import Settings
 
 Runners = dict[str, Callable[[], object]]
+
+
+def available(makers: list[Callable], settings: Settings, *arguments) -> Runners:
+    """What all `makers` give that have their library; who hasn't is noted."""
+    found: Runners = {}
+    for maker in makers:
+        try:
+            found |= maker(*arguments)
+        except ImportError as missing:
+            settings.note(f"{maker.__name__} was left out: {missing}.")
+    return found
 
 
 def gates(array: np.ndarray, order: str, wanted: str) -> np.ndarray:
@@ -21,9 +33,6 @@ def gates(array: np.ndarray, order: str, wanted: str) -> np.ndarray:
 
 def onnxruntime(problem: Problem, threads: int) -> Runners:
     """One LSTM, GRU or RNN node."""
-    import onnxruntime
-    from onnx import TensorProto, checker, helper, numpy_helper
-
     operator, order, wanted = {
         "LSTM": ("LSTM", "ifco", "iofc"),
         "GRU": ("GRU", "zrh", "zrh"),
@@ -40,11 +49,22 @@ def onnxruntime(problem: Problem, threads: int) -> Runners:
         "B": np.concatenate([input_bias, recurrent_bias])[None],
     }
     options = {"hidden_size": units} | ({"linear_before_reset": 1} if operator == "GRU" else {})
+    node = (operator, ["X", *constants], ["Y"], options)
+    run = onnx_runner([node], constants, problem.x, (time, 1, batch, units), threads)
+    return {"ONNX Runtime": lambda: run()[:, 0]}
+
+
+def onnx_runner(nodes: list[tuple], constants: dict, x: np.ndarray, shape: tuple, threads: int) -> Callable:
+    """A graph from X, `x` with time first, to Y of this shape; nodes are (operator, inputs, outputs, options)."""
+    import onnxruntime
+    from onnx import TensorProto, checker, helper, numpy_helper
+
+    x = np.ascontiguousarray(x.swapaxes(0, 1))
     graph = helper.make_graph(
-        [helper.make_node(operator, ["X", *constants], ["Y"], **options)],
+        [helper.make_node(operator, inputs, outputs, **options) for operator, inputs, outputs, options in nodes],
         "forward",
-        [helper.make_tensor_value_info("X", TensorProto.FLOAT, [time, batch, features])],
-        [helper.make_tensor_value_info("Y", TensorProto.FLOAT, [time, 1, batch, units])],
+        [helper.make_tensor_value_info("X", TensorProto.FLOAT, x.shape)],
+        [helper.make_tensor_value_info("Y", TensorProto.FLOAT, shape)],
         [numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
@@ -52,8 +72,7 @@ def onnxruntime(problem: Problem, threads: int) -> Runners:
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads, settings.inter_op_num_threads = threads, 1
     session = onnxruntime.InferenceSession(model.SerializeToString(), settings, providers=["CPUExecutionProvider"])
-    feed = {"X": np.ascontiguousarray(problem.x.swapaxes(0, 1))}
-    return {"ONNX Runtime": lambda: session.run(None, feed)[0][:, 0]}
+    return lambda: session.run(None, {"X": x})[0]
 
 
 def torch(problem: Problem, threads: int) -> Runners:
@@ -64,12 +83,25 @@ def torch(problem: Problem, threads: int) -> Runners:
     x = torch.from_numpy(np.ascontiguousarray(problem.x.swapaxes(0, 1)))
     if problem.cell == "gated":
         return _torch_loop(problem, x)
-    layer_class, order, wanted = {
-        "LSTM": (torch.nn.LSTM, "ifco", "ifco"),
-        "GRU": (torch.nn.GRU, "zrh", "rzh"),
-        "SimpleRNN": (torch.nn.RNN, "h", "h"),
-    }[problem.cell]
-    layer = layer_class(problem.size[2], problem.size[3])
+    if problem.cell not in TORCH_LAYERS:
+        return {}
+    layer = torch_layer(problem)
+
+    def run():
+        with torch.inference_mode():
+            return layer(x)[0]
+
+    return {"torch": run}
+
+
+TORCH_LAYERS = {"LSTM": ("LSTM", "ifco", "ifco"), "GRU": ("GRU", "zrh", "rzh"), "SimpleRNN": ("RNN", "h", "h")}
+
+
+def torch_layer(problem: Problem):
+    """The layer of `torch.nn` with the problem's weights."""
+    import torch
+
+    name, order, wanted = TORCH_LAYERS[problem.cell]
     bias = gates(np.atleast_2d(problem.bias), order, wanted)
     input_bias, recurrent_bias = bias if len(bias) == 2 else (bias[0], np.zeros_like(bias[0]))
     arrays = {
@@ -78,14 +110,9 @@ def torch(problem: Problem, threads: int) -> Runners:
         "bias_ih_l0": input_bias,
         "bias_hh_l0": recurrent_bias,
     }
+    layer = getattr(torch.nn, name)(problem.size[2], problem.size[3])
     layer.load_state_dict({name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()})
-    layer.eval()
-
-    def run():
-        with torch.inference_mode():
-            return layer(x)[0]
-
-    return {"torch": run}
+    return layer.eval()
 
 
 def _torch_loop(problem: Problem, x) -> Runners:
@@ -130,15 +157,19 @@ def jax(problem: Problem, threads: int) -> Runners:
     step, states = _jax_steps(problem, jax, jnp)
     start = tuple(jnp.zeros((problem.size[0], problem.size[3]), jnp.float32) for _ in range(states))
 
+    def first(bias):
+        """What is added before the step: not the bias of sums that are normalised first."""
+        if problem.cell == "normalised LSTM":
+            return 0
+        return bias if bias.ndim == 1 else bias[0]
+
     @jax.jit
     def inside(x, kernel, recurrent, bias):
-        first = bias if bias.ndim == 1 else bias[0]
-        return jax.lax.scan(lambda s, x_t: step(s, x_t @ kernel + first, recurrent, bias), start, x)[1]
+        return jax.lax.scan(lambda s, x_t: step(s, x_t @ kernel + first(bias), recurrent, bias), start, x)[1]
 
     @jax.jit
     def hoisted(x, kernel, recurrent, bias):
-        first = bias if bias.ndim == 1 else bias[0]
-        return jax.lax.scan(lambda s, a_t: step(s, a_t, recurrent, bias), start, x @ kernel + first)[1]
+        return jax.lax.scan(lambda s, a_t: step(s, a_t, recurrent, bias), start, x @ kernel + first(bias))[1]
 
     return {
         "jax": lambda: inside(x, *weights).block_until_ready(),
@@ -148,7 +179,7 @@ def jax(problem: Problem, threads: int) -> Runners:
 
 def _jax_steps(problem: Problem, jax, jnp):
     """Give the step of this cell, `(states, projected x, recurrent kernel, bias)`, and how many states it has."""
-    sigmoid = jax.nn.sigmoid
+    sigmoid, scale = jax.nn.sigmoid, problem.scale
 
     def lstm(states, a, recurrent, bias):
         h, c = states
@@ -176,7 +207,24 @@ def _jax_steps(problem: Problem, jax, jnp):
         h = (1 - z) * h + z * jnp.tanh(n)
         return (h,), h
 
-    return {"LSTM": (lstm, 2), "GRU": (gru, 1), "SimpleRNN": (simple, 1), "gated": (gated, 1)}[problem.cell]
+    def normalise(z):
+        z = z - z.mean(axis=-1, keepdims=True)
+        return z / jnp.sqrt((z * z).mean(axis=-1, keepdims=True) + 1e-5)
+
+    def normalised(states, a, recurrent, bias):
+        h, c = states
+        i, f, g, o = jnp.split(scale * normalise(a + h @ recurrent) + bias, 4, axis=1)
+        c = sigmoid(f) * c + sigmoid(i) * jnp.tanh(g)
+        h = sigmoid(o) * jnp.tanh(normalise(c))
+        return (h, c), h
+
+    return {
+        "LSTM": (lstm, 2),
+        "GRU": (gru, 1),
+        "SimpleRNN": (simple, 1),
+        "gated": (gated, 1),
+        "normalised LSTM": (normalised, 2),
+    }[problem.cell]
 
 
 def keras(problem: Problem, threads: int) -> Runners:

@@ -1,0 +1,44 @@
+"""What a call costs by itself: one step of one row of few units."""
+
+# smoke: call.Overhead.track_call\('layer\(x\)'\)
+
+import time
+
+import numpy as np
+
+from . import sizes
+from .cells import layer, sequences
+
+
+def ways() -> dict:
+    """The calls, by what they are given or asked for."""
+    *shape, units = sizes.CALL
+    x = sequences(*shape)
+    plain, with_states = (layer("LSTMCell", units, return_sequences=True, return_state=s) for s in (False, True))
+    mask, (_, *states) = np.ones(x.shape[:2], bool), with_states(x)
+    return {
+        "layer(x)": lambda: plain(x),
+        "mask=": lambda: plain(x, mask=mask),
+        "initial_state=": lambda: plain(x, initial_state=states),
+        "return_state=True": lambda: with_states(x),
+    }
+
+
+class Overhead:
+    """The least of many calls."""
+
+    params = ["layer(x)", "mask=", "initial_state=", "return_state=True"]
+    param_names = ("call",)
+    unit = "µs"
+
+    def setup(self, way):
+        self.call = ways()[way]
+        self.call()
+
+    def track_call(self, way):
+        least = float("inf")
+        for _ in range(2000):
+            start = time.perf_counter()
+            self.call()
+            least = min(least, time.perf_counter() - start)
+        return 1e6 * least

@@ -1,0 +1,102 @@
+"""How fast the machine can multiply and add, in a loop that never leaves the registers, and a layer's share of that."""
+
+# smoke: peak.Share.track_share\(1\)
+
+import threading
+import time
+
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+import rnnkit as rk
+from rnnkit.engine import value as emitted
+from rnnkit.engine.registers import LANES, LLVM_FLOATS
+
+from . import sizes
+from .cells import layer, sequences
+
+CHAINS = 12  # a multiply-add takes some four cycles and two start in each: eight in flight, and some to spare
+LOOPS = 12_000_000  # some 20 ms
+
+
+@intrinsic
+def _chains(typingctx, loops, start):
+    """`loops` steps of x = x * 0.5 + start in every lane of `CHAINS` registers; the sum of what they end with."""
+
+    def generate(context, builder, signature, arguments):
+        loops, start = arguments
+        vector = ir.VectorType(LLVM_FLOATS[types.float32], LANES["float32"])
+        add = emitted.Value(builder, emitted.broadcast(builder, start, vector.count))
+        factor = add.constant(0.5)
+        # Starts that differ, or one chain would stand for all.
+        held = [cgutils.alloca_once_value(builder, (add * float(k)).value) for k in range(1, CHAINS + 1)]
+        with cgutils.for_range(builder, loops):
+            for place in held:
+                x = emitted.Value(builder, builder.load(place))
+                builder.store(emitted.fma(x, factor, add).value, place)
+        total = emitted.Value(builder, builder.load(held[0]))
+        for place in held[1:]:
+            total = total + emitted.Value(builder, builder.load(place))
+        return emitted.reduce(total, lambda a, b: a + b).value
+
+    return types.float32(types.int64, types.float32), generate
+
+
+@njit(nogil=True)
+def _run(loops, start):
+    return _chains(loops, start)
+
+
+def flops(threads: int = 1, loops: int = LOOPS) -> float:
+    """Floating point operations per second of `threads` threads at once, float32; a multiply-add counts as two."""
+    gate = threading.Barrier(threads + 1)
+
+    def work():
+        gate.wait()
+        _run(loops, 1.0)
+
+    workers = [threading.Thread(target=work) for _ in range(threads)]
+    for worker in workers:
+        worker.start()
+    gate.wait()
+    start = time.perf_counter()
+    for worker in workers:
+        worker.join()
+    return 2 * LANES["float32"] * CHAINS * loops * threads / (time.perf_counter() - start)
+
+
+def operations(size: sizes.Size) -> int:
+    """Floating point operations of the products of an LSTM of this size, and of nothing else."""
+    batch, time, features, units = size
+    return 2 * batch * time * (features + units) * 4 * units
+
+
+class Share:
+    """An LSTM's share of what registers alone do on as many threads, best of both in turns."""
+
+    params = [1, 2]
+    param_names = ("threads",)
+    unit = "share"
+
+    def setup(self, threads):
+        self.before = rk.get_num_threads()
+        rk.set_num_threads(threads)
+        *shape, units = sizes.PEAK
+        self.x = sequences(*shape)
+        self.layer = layer("LSTMCell", units, return_sequences=True)
+        self.layer(self.x)
+        flops(threads, 10)
+
+    def teardown(self, threads):
+        rk.set_num_threads(self.before)
+
+    def track_share(self, threads):
+        peak, least = 0.0, float("inf")
+        for _ in range(15):
+            peak = max(peak, flops(threads))
+            start = time.perf_counter()
+            self.layer(self.x)
+            least = min(least, time.perf_counter() - start)
+        return operations(sizes.PEAK) / least / peak
