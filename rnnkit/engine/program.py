@@ -23,7 +23,7 @@ _SMALL = 1 << 21  # multiply-adds and elements of a call below which another thr
 _FIRST_PATIENCE = 100  # pauses that a call waits for threads that are awake to join it
 _PATIENCE = 8000  # pauses, some 200 µs, that a step's parts wait for each other besides what the step itself may take
 _WORK_OF_PAUSE = 1500  # multiply-adds of a call for each of these pauses at most: short calls wait shorter
-_WIDE = 3 << 14  # multiply-adds of a step's products from which its units are worth splitting
+_WIDE = 1 << 14  # multiply-adds of a step's products from which its units are worth splitting
 
 __all__ = ["LANES", "PANEL_VECTORS", "Program", "packed_width"]
 
