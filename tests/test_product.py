@@ -7,7 +7,7 @@ from rnnkit.engine import product
 from rnnkit.engine.product import pack, packed_width
 
 DTYPES = ("float32", "float64")
-FUNCTIONS = {"float32": product.product_float32, "float64": product.product_float64}
+FUNCTIONS = {name: product.define_product(name) for name in ("float32", "float64")}
 
 
 def multiply(a, weight):

@@ -25,14 +25,9 @@ HEAD = (
 POINTERS = ("x", "output", "last", "mask", "order", "product", "kit", "gang_kit")
 PRODUCT = '''"""The product of rows with a packed weight in {dtype}, shared by all programs."""
 
-from numba import njit
+from rnnkit.engine.product import define_product
 
-from rnnkit.engine.product import product_{dtype}
-
-
-@njit(nogil=True, error_model="numpy")
-def run(a, a_outer, outer, a_inner, inner, packed, K, N, c, c_outer, c_inner):
-    product_{dtype}(a, a_outer, outer, a_inner, inner, packed, K, N, c, c_outer, c_inner)
+run = define_product("{dtype}")
 '''
 PRODUCT_SIGNATURE = f"void({', '.join(['int64'] * 11)})"
 SIGNATURE = f"void({', '.join(['int64'] * 8)})"

@@ -31,7 +31,7 @@ def packed_width(columns, dtype):
 
 
 def pack(weight):
-    """Lay out a weight for `product_float32` or `product_float64`.
+    """Lay out a weight for the product.
 
     Parameters
     ----------
@@ -167,7 +167,9 @@ def _define_tiles(dtype, vectors, shapes):
     return tile
 
 
-def _define_product(dtype):
+def define_product(name):
+    """The jitted product in "float32" or "float64": ``product(a, a_outer, outer, a_inner, inner, packed, K, N, c, …)``."""
+    dtype = getattr(types, name)
     size = dtype.bitwidth // 8
     vector_bytes = size * LANES.get(str(dtype), 0)
     vectors, most_rows, in_flight = PANEL_VECTORS, ROWS, SINGLE_ROW_VECTORS
@@ -225,7 +227,3 @@ def piece_of(rows, units, gates, depth, vector_bytes):
     if rows == 1:
         piece = max(piece, SINGLE_ROW_VECTORS // gates)
     return min(max(piece, 1), units)
-
-
-product_float32 = _define_product(types.float32)
-product_float64 = _define_product(types.float64)
