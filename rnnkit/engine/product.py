@@ -168,7 +168,7 @@ def _define_tiles(dtype, vectors, shapes):
 
 
 def define_product(name):
-    """The jitted product in "float32" or "float64": ``product(a, a_outer, outer, a_inner, inner, packed, K, N, c, …)``."""
+    """A product of its own, in "float32" or "float64", for jitted code or to be compiled by itself."""
     dtype = getattr(types, name)
     size = dtype.bitwidth // 8
     vector_bytes = size * LANES.get(str(dtype), 0)
