@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from random_steps import random_step
+from random_steps import random_cell
 from reading import Read
 
 import rnnkit as rk
@@ -606,15 +606,16 @@ def test_no_features():
     assert Read(step, features=(0,), weights={"kernel": (0, 4)}).agrees()
 
 
-@pytest.mark.parametrize("seed", range(60))
-def test_a_random_step(seed):
-    assert Read(random_step(seed), states=((4,), (2, 3))).agrees()
+@pytest.mark.parametrize("number", range(60))
+def test_a_random_cell(number):
+    cell = random_cell(number)
+    assert Read(cell, cell.features, constants=cell.constants).agrees()
 
 
 @pytest.mark.sweep
-def test_many_random_steps():
-    for seed in range(60, 3000):
-        assert Read(random_step(seed), states=((4,), (2, 3))).agrees(), seed
+def test_many_random_cells():
+    for number in range(60, 6000):
+        test_a_random_cell(number)
 
 
 def test_explain_lists_what_leaves_vectors():
