@@ -557,13 +557,16 @@ class RandomCell(rk.Cell):
         draft = step.draft
         self.features, self.constants = draft.x.shapes[at], tuple(c.shapes[at] for c in draft.constants)
         self.state_size = [s.shapes[at] for s in draft.states]
-        self.numbers, self.values = step.numbers[at], vars(step.weights[at])
+        self.numbers = step.numbers[at]
+        self.values = {name: values for name, values in vars(step.weights[at]).items() if name in words(self.text)}
+        deepest = max((values.shape[0] for values in self.values.values() if values.ndim > 1), default=1)
+        # Roundings on the way to a result: a few in a line, and as many as a random walk's steps in a product.
+        self.roundings = len(self.text.splitlines()) + np.sqrt(deepest)
 
     def build(self, input_shape):
         self.kept = {
             name: self.add_weight(values.shape, lambda shape, rng, values=values: values, name=name)
             for name, values in self.values.items()
-            if name in words(self.text)
         }
 
     def call(self, inputs, states):
@@ -571,7 +574,7 @@ class RandomCell(rk.Cell):
 
     def describe(self):
         """What a person needs to look at a failure."""
-        weights = {name: values.shape for name, values in self.values.items() if name in words(self.text)}
+        weights = {name: values.shape for name, values in self.values.items()}
         return (
             f"cell {self.number}, {self.dtype}, features {self.features}, states {self.state_size}, constants "
             f"{self.constants}, w {weights}, n {self.numbers}\n{self.text}"

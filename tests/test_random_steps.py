@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matrix import flat, make_mask, same_bits
-from random_steps import random_cell
+from random_steps import SIZES, random_cell
 from test_vector import in_a_process
 
 import rnnkit as rk
 
 MASKS = ("none", "none", "random", "right", "left", "empty_rows", "full", "nothing", "mostly_nothing")
-EACH_STEP = 600.0  # a value is a chain of some hundred operations, and steep functions on the way may lose a digit
+MOST = 16.0  # times a cell's roundings: steep functions on the way lose a digit, and the plain road rounds, too
 
 
 def a_mask(kind, batch, time, rng):
@@ -104,7 +104,7 @@ def agrees_with_the_plain_road(run, whole):
         error = np.abs(got[used].astype(float) - expected) / (1 + np.abs(expected))
         assert not np.isnan(error).any()
         worst = max(worst, float(error.max(initial=0)) / np.finfo(run.dtype).eps)
-    assert worst <= EACH_STEP, f"off by {worst:.0f} units of rounding"
+    assert worst <= MOST * run.cell.roundings, f"off by {worst:.0f} units of rounding"
     return worst
 
 
@@ -112,7 +112,7 @@ def rows_are_alone(run, whole):
     """A row's results are its own: in a batch of one, of some, between rows of NaN, without its masked steps."""
     if not run.batch:
         return
-    for rows in ([0], [run.batch - 1], run.rng.permutation(run.batch)[:6].tolist()):
+    for rows in ([0], [run.batch - 1], run.rng.permutation(run.batch)[:6].tolist(), slice(None, None, 2)):
         same_bits(run.call(rows=rows), [a[rows] for a in whole])
     x = run.x.copy()
     x[::2] = np.nan
@@ -207,29 +207,34 @@ def check(number):
     return max(worst)
 
 
-NARROW = [*range(6, 12), *range(42, 48)]
+def cells(*texts):
+    return [SIZES * text + i for text in texts for i in range(SIZES)]
 
 
-def numbered(first, last):
-    return pytest.mark.parametrize("number", range(first, last), ids=lambda number: f"cell_{number}")
+def numbered(numbers):
+    return pytest.mark.parametrize("number", numbers, ids=lambda number: f"cell_{number}")
 
 
-@numbered(0, 60)
+# Gates by twos to fives with wide states, products handed on as states, reductions: and nearly one program a text.
+USUAL = cells(1, 3, 12, 14, 18, 21, 24, 30, 32, 41)
+
+
+@numbered(USUAL)
 def test_a_random_cell(number):
+    check(number)
+
+
+@pytest.mark.sweep
+@numbered([number for number in range(2000) if number not in USUAL])
+def test_many_random_cells(number):
     check(number)
 
 
 @pytest.mark.parametrize("features", ["avx2", "generic"])
 def test_random_cells_in_narrower_vectors(features):
-    tests = str(Path(__file__).parent)
+    tests, numbers = str(Path(__file__).parent), cells(41, 47)
     text = (
-        f"import sys; sys.path.insert(0, {tests!r}); from test_random_steps import check; print(*map(check, {NARROW}))"
+        f"import sys; sys.path.insert(0, {tests!r}); from test_random_steps import check; print(*map(check, {numbers}))"
     )
     said, error = in_a_process(text, features)
-    assert len(said) == len(NARROW), error
-
-
-@pytest.mark.sweep
-@numbered(60, 2000)
-def test_many_random_cells(number):
-    check(number)
+    assert len(said) == len(numbers), error
