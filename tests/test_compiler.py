@@ -606,6 +606,15 @@ def test_no_features():
     assert Read(step, features=(0,), weights={"kernel": (0, 4)}).agrees()
 
 
+def test_an_assignment_where_there_is_no_element():
+    def step(x, states, w):
+        new = x * 1.0
+        new[:, :1] = np.tanh(x[:, 1:])
+        return new, [np.tanh(states[0] + new.sum(axis=(1, 2))[:, None])]
+
+    assert Read(step, features=(2, 0)).agrees()
+
+
 @pytest.mark.parametrize("number", range(60))
 def test_a_random_cell(number):
     cell = random_cell(number)

@@ -216,7 +216,7 @@ class Graph:
                 for a, b in ((0, low), (low, high), (high, n))
             )
             here = self._replaced_part(here, (*part[:axis], slice(None), *part[axis + 1 :]), new)
-            return self.concatenate([p for p in (before, here, after) if p.size], axis)
+            return self.concatenate([p for p in (before, here, after) if p.shape[axis]], axis)
         return self.reshape(new, node.shape)
 
     def concatenate(self, nodes, axis) -> Node:
