@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rnnkit.engine import product
-from rnnkit.engine.product import pack, packed_width
+from rnnkit.engine.product import arrange, pack, packed_width
 
 DTYPES = ("float32", "float64")
 FUNCTIONS = {name: product.define_product(name) for name in ("float32", "float64")}
@@ -91,3 +91,17 @@ def test_packed_weights_start_at_a_cache_line(dtype):
         assert packed.shape == (rows * packed_width(columns, dtype),)
         assert packed.ctypes.data % 64 == 0 or packed.size == 0
         assert packed.sum() == rows * columns
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gates_are_arranged_a_vector_of_each_in_turn(dtype):
+    lanes = packed_width(1, dtype)
+    for rows, units in [(3, 2 * lanes + 1), (2, lanes), (0, 5), (0, 1)]:
+        weight = np.arange(rows * 4 * units).reshape(rows, 4 * units).astype(dtype) + 1
+        gates, width = (units, 3 * units), packed_width(units, dtype)
+        arranged = arrange(weight, gates, units)
+        assert arranged.shape == (rows, 2 * width)
+        for place, gate in enumerate(gates):
+            columns = arranged.reshape(rows, width // lanes, 2, lanes)[:, :, place].reshape(rows, width)
+            np.testing.assert_array_equal(columns[:, :units], weight[:, gate : gate + units])
+            assert not columns[:, units:].any()

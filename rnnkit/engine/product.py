@@ -72,7 +72,7 @@ def arrange(weight, gates, units):
     for place, gate in enumerate(gates):
         arranged[:, place, :units] = weight[:, gate : gate + units]
     arranged = arranged.reshape(len(weight), len(gates), vectors, lanes).swapaxes(1, 2)
-    return arranged.reshape(len(weight), -1)
+    return arranged.reshape(len(weight), vectors * len(gates) * lanes)
 
 
 def aligned(size, dtype):
