@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from cells_under_test import CELLS
 from matrix import flat, inputs, layer_of, make_mask, same_bits
+from random_steps import random_cell
+from test_random_steps import OTHERS, USUAL, Run
 
 import rnnkit as rk
 from rnnkit.compiler import crew
@@ -52,6 +54,24 @@ def test_L3_units_split_over_threads(name, batch, shared):
         for number in (2, 5):
             shared(number)
             same_bits(everything(layer, x, constants, mask), alone)
+
+
+@pytest.mark.parametrize("number", USUAL[::5])
+def test_L3_units_of_a_random_cell_split_over_threads(number, shared):
+    cell = random_cell(number)
+    for batch in (1, 2):
+        run = Run(cell, batch, batch, time=9)
+        shared(1)
+        alone = run.call()
+        for threads in (2, 3):
+            shared(threads)
+            same_bits(run.call(), alone)
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("number", OTHERS)
+def test_L3_units_of_many_random_cells_split_over_threads(number, shared):
+    test_L3_units_of_a_random_cell_split_over_threads(number, shared)
 
 
 def test_units_are_split(shared):
