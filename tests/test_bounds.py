@@ -24,6 +24,12 @@ for number, cell in enumerate(CELLS):
         x, constants = inputs(cell.name, batch, 5, 17)
         mask = make_mask(kind, batch, 5, np.random.default_rng(number))
         layer.trajectory(x.astype(layer.dtype)[:, ::-1], constants=constants, mask=mask)
+
+# blocks of 17 and 16 rows, each of as many steps as fit its scratch memory
+rk.set_num_threads(2)
+wide = rk.LSTM(128, return_sequences=True, seed=0)
+for _ in range(5):
+    wide(np.ones((33, 40, 32), "float32"))
 print("touched nothing else")
 """
 

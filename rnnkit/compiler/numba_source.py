@@ -19,8 +19,8 @@ from rnnkit.compiler.plan import BLOCK, CALL, STEP, Buffer, Fused, Loop, Plan, P
 LINE = 64  # bytes of a cache line
 
 HEAD = (
-    "steps", "x_row", "x_step", "output_row", "output_step", "mask_row", "mask_step", "zero_masked", "first_patience",
-    "patience",
+    "steps", "x_row", "x_step", "output_row", "output_step", "mask_row", "mask_step", "zero_masked", "block",
+    "memory", "first_patience", "patience",
 )  # fmt: skip
 POINTERS = ("x", "output", "last", "mask", "order", "product", "kit", "gang_kit")
 PRODUCT = '''"""The product of rows with a packed weight in {dtype}, shared by all programs."""
@@ -381,9 +381,8 @@ class SourceWriter:
 
     def _memory(self) -> list[str]:
         """Where everything stands in the scratch memory, twice for a gang: part 0 may have to leave the first half."""
-        block_bytes, x_line = self.number(self.row_bytes["block"]), self.number(self.line(self.x.size))
+        x_line = self.number(self.line(self.x.size))
         lines = [
-            f"block = block_steps(kit, rows, steps, {block_bytes} + ({x_line} if order != 0 else 0))",
             "given_x, given_step = row_x, x_step",
             "begin, at_x = scratch, scratch",
             "if order != 0:",
@@ -410,7 +409,8 @@ class SourceWriter:
             again = [line.replace("allow(at_", "allow(spare + at_") for line in placed]
             lines.append(f"allow(at_x, {x_line} * block * rows, {x_line} * block * rows)")
             again.append(f"allow(at_x + spare, {x_line} * block * rows, {x_line} * block * rows)")
-            return [*lines, "spare = scratch - begin", "if gang != 0:", *indented(again)]
+            room = ["if spare > memory:", "    refuse()"]
+            return [*lines, "spare = scratch - begin", *room, "if gang != 0:", *indented(again)]
         return [*lines, "spare = scratch - begin"]
 
     def _time_step(self, stages, swap) -> list[str]:
@@ -472,7 +472,7 @@ class SourceWriter:
         )
         imports = {
             "atomic": {"word"},
-            "checking": words & {"allow"},
+            "checking": words & {"allow", "refuse"},
             "kit": words & _KIT,
             "math": words & _MATH,
             "product": words & {"call_product"},
@@ -492,7 +492,7 @@ def _words(text) -> list[str]:
 
 
 _KIT = set(
-    "admit arrive block_steps clear_masked close hold_output hold_states meet most_used piece_of put_rows share "
+    "admit arrive clear_masked close hold_output hold_states meet most_used piece_of put_rows share "
     "take_rows used_rows".split()
 )
 _MEMORY = {"first", "load", "load_full", "splat", "fill", "load_strided", "load_table", "store_scalar"}

@@ -113,6 +113,17 @@ def allow(typingctx, address, readable, writable):
     return types.void(types.int64, types.int64, types.int64), generate
 
 
+@intrinsic
+def refuse(typingctx):
+    """Count a wrong access: scratch memory is too small for what a program places there."""
+
+    def generate(context, builder, signature, arguments):
+        check(builder, ir.Constant(_I64, 1), 1)
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
 class Checked:
     """A context in which kernels may touch the given arrays, and what they place in scratch memory, only.
 

@@ -104,6 +104,11 @@ class Crew:
         finally:
             self._lock.release()
 
+    def settle(self) -> None:
+        """Wait until no thread works on a job, not even one that was left: for kernels whose accesses are checked."""
+        while (self._slots.words[gang.STATE :: _WORDS] == gang.RUNNING).any():
+            time.sleep(_NAP)
+
     def _idle(self, others) -> list[int]:
         """The slots that a job can be posted in, each with a thread that serves it or soon will."""
         words, idle = self._slots.words, []
@@ -121,7 +126,7 @@ class Crew:
         return idle
 
     def _run_units(self, job, idle, memory, keep) -> bool:
-        stopped = [slot for slot in range(_MOST) if self._slots.words[slot * _WORDS + gang.STATE] == gang.RUNNING]
+        stopped = (self._slots.words[gang.STATE :: _WORDS] == gang.RUNNING).any()
         if self._shared is None or stopped or self._shared.nbytes < memory + gang.LINE or self._shared.nbytes > _KEPT:
             self._shared = np.empty(memory + gang.LINE, np.uint8)
         meetings = _Words((2 + len(idle)) * _WORDS)

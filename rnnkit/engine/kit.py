@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 from rnnkit.engine import gang, product, rows
 
 ROWS = (
-    product.piece_of, rows.block_steps, rows.take_rows, rows.put_rows, rows.used_rows, rows.hold_states,
+    product.piece_of, rows.take_rows, rows.put_rows, rows.used_rows, rows.hold_states,
     rows.hold_output, rows.clear_masked, rows.most_used, gang.share,
 )  # fmt: skip
 GANG = (gang.arrive, gang.admit, gang.meet, gang.close, gang.serve_slot, gang.lead_job, gang.wait_for)
@@ -69,6 +69,6 @@ def _in_program(action, function):
 
 
 (
-    piece_of, block_steps, take_rows, put_rows, used_rows, hold_states, hold_output, clear_masked, most_used, share,
+    piece_of, take_rows, put_rows, used_rows, hold_states, hold_output, clear_masked, most_used, share,
 ) = (_in_program(action, function) for action, function in enumerate(ROWS))  # fmt: skip
 arrive, admit, meet, close = (_in_program(action, function) for action, function in enumerate(GANG[:4]))

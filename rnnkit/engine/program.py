@@ -14,10 +14,10 @@ from rnnkit.engine.crew import Crew, own_memory
 from rnnkit.engine.product import PANEL_VECTORS, aligned, arrange, pack, packed_width
 from rnnkit.engine.record import Record, Result
 from rnnkit.engine.registers import LANES
-from rnnkit.engine.rows import block_steps
 from rnnkit.engine.threads import get_num_threads
 
 _LINE = 64  # bytes of a cache line
+_BLOCK_BYTES = 1 << 18  # what a block of steps may take of the cache
 _LARGEST_BLOCK = 64  # rows: what a block keeps between two passes should stay in the cache
 _SMALL = 1 << 21  # multiply-adds and elements of a call below which another thread costs more than it saves
 _FIRST_PATIENCE = 100  # pauses that a call waits for threads that are awake to join it
@@ -119,12 +119,18 @@ class Program:
         mask, order = self._order(record, blocks)
         arrays = {"initial": initial, "final": final, "trajectory": kept}
         p, own = self._pointers(record, mask, order, outputs, last, arrays)
-        n = self._head(record, mask, outputs, kept, rows)
-        memory = self._scratch_bytes(-(-rows // blocks), steps, order is not None)
+        most = -(-rows // blocks)  # rows of the largest block; all blocks have as many steps at a time
+        step_bytes = self.source.row_bytes["block"] + (self.source.row_bytes["x"] if order is not None else 0)
+        block = max(1, min(steps, _BLOCK_BYTES // max(1, most * step_bytes)))
+        row_bytes = self.source.row_bytes["call"] + self.source.row_bytes["step"] + block * step_bytes
+        memory = most * row_bytes + self.source.gaps + _LINE
+        n = self._head(record, mask, outputs, kept, rows, block, memory)
         keep = (self, record, p, n, own, outputs, last, arrays, mask, order, self._tables)
         with Checked(keep) if CHECKED else nullcontext():
             if threads > 1:
                 done = self.crew.run(self.address, p, n, rows, blocks, memory, units, threads, keep)
+                if CHECKED:
+                    self.crew.settle()
             else:
                 done = self._run_blocks(p, n, rows, blocks, memory)
         return Result(outputs, last, final, kept) if done else None
@@ -202,27 +208,18 @@ class Program:
             addresses.append(at)
         return np.array(addresses, np.int64), (own, once)
 
-    def _head(self, record, mask, outputs, kept, rows):
+    def _head(self, record, mask, outputs, kept, rows, block, memory):
         """The numbers that the program wants."""
         x = record.x
         x_step = -x.strides[1] if record.reverse else x.strides[1]
         output_row, output_step = (0, 0) if outputs is None else outputs.strides[:2]
         mask_row, mask_step = (0, 0) if mask is None else mask.strides
         head = [x.shape[1], x.strides[0], x_step, output_row, output_step, mask_row, mask_step, int(record.zero_masked)]
+        head += [block, memory]
         step = rows * self._step_work
         head += [_FIRST_PATIENCE, min(_PATIENCE, step * x.shape[1] // _WORK_OF_PAUSE) + step // 64]
         head += [0, 0] * len(self._state_sizes) if kept is None else [n for k in kept for n in k.strides[:2]]
         return np.array(head + self._numbers, np.int64)
-
-    def _scratch_bytes(self, rows, steps, ordered) -> int:
-        """Memory for a block of rows."""
-        row = self.source.row_bytes
-        block = row["block"] + (row["x"] if ordered else 0)
-        return (
-            rows * (row["call"] + row["step"] + block * block_steps.py_func(rows, steps, block))
-            + self.source.gaps
-            + 2 * _LINE
-        )
 
 
 def _address(array) -> int:

@@ -49,15 +49,6 @@ def used(typingctx, address):
     return types.boolean(types.int64), generate
 
 
-BLOCK_BYTES = 1 << 18  # what a block of steps may take of the cache
-
-
-@njit(nogil=True, error_model="numpy")
-def block_steps(rows, steps, row_bytes):
-    """How many steps are computed at a time of what no state touches, which takes ``row_bytes`` a row and step."""
-    return max(1, min(steps, BLOCK_BYTES // max(1, rows * row_bytes)))
-
-
 @njit(nogil=True, error_model="numpy")
 def take_rows(rows, order, size, source, source_row, target, target_row):
     """Copy ``size`` bytes of every row, the rows of the source in the order at an address, or as they are for 0."""
