@@ -1,0 +1,292 @@
+"""Products of rows with a sparse weight: what is 0 is neither stored nor multiplied.
+
+The nonzeros of a group of neighbouring columns, one column to a lane, are taken from the top down. A *slot* is one
+multiply-add in each lane: lanes take the next nonzero of their column if its row lies in the slot's *window*, a few
+neighbouring rows that begin with the uppermost one wanted; other lanes wait. So the elements of the operand that a slot
+needs stand in few registers, where a permutation finds them in a tenth of a gather's time, and an index is one byte.
+A lane that waits multiplies 0 by 0: no NaN and no infinity of a row that its column doesn't have reaches it.
+
+An element of the result is one chain of multiply-adds over its column's nonzeros from the top down, started from 0. So
+it has the same bits in any batch, and where the operand is finite those of `rnnkit.engine.product`.
+"""
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from rnnkit.engine.memory import load_unaligned, pointer, store_unaligned
+from rnnkit.engine.product import aligned
+from rnnkit.engine.registers import FEATURE_SET, LANES, LLVM_FLOATS
+from rnnkit.engine.rows import copy_bytes
+from rnnkit.engine.value import BIT, Value, call_intrinsic, fma, select, type_name
+
+GROUP = 4  # vectors of columns with windows in common; an integer of 32 bits holds an index for each
+ROWS = 2  # rows of the operand that share what is read of the weight: more sums and windows than fit in registers else
+_PERMUTES = FEATURE_SET == "avx512"  # elsewhere a gather reads the window where it stands
+_WINDOW_VECTORS = 4
+_HEAD = 2  # numbers before the table: groups of columns, rows K
+_ENTRY = 5  # numbers for each group: vectors, slots, and where its values, indices and windows start
+
+
+def window_rows(dtype):
+    """How many rows a window has. The index after the last of them is the lane's that waits, and stands for a 0."""
+    return _WINDOW_VECTORS * LANES[np.dtype(dtype).name] - 1 if _PERMUTES else 127
+
+
+def groups_of(columns, dtype):
+    """In how many groups a weight's columns come, each the next `GROUP` vectors of them."""
+    return -(-columns // (GROUP * LANES[np.dtype(dtype).name]))
+
+
+def pack_sparse(weight):
+    """Lay out a weight for `sparse_product_float32` or `sparse_product_float64`.
+
+    Parameters
+    ----------
+    weight : ndarray (K, N), float32 or float64
+        Its zeros are left out.
+
+    Returns
+    -------
+    ndarray of uint8
+        Numbers as int64: the groups of columns, K, and for each group its vectors, its slots and where its parts
+        start. Then the parts: values ``(slots, vectors, lanes)``, indices ``(slots, lanes, GROUP)`` as bytes and the
+        first rows of windows ``(slots,)`` as int32.
+    """
+    dtype = weight.dtype
+    lanes, groups = LANES[dtype.name], groups_of(weight.shape[1], dtype)
+    vectors = -(-weight.shape[1] // lanes)
+    values, indices, windows, slots = _fill_slots(weight, groups, lanes)
+    numbers, parts = [groups, weight.shape[0]], []
+    end = 8 * (_HEAD + _ENTRY * groups)
+    for group in range(groups):
+        wide, used = min(GROUP, vectors - group * GROUP), slots[group]
+        numbers += [wide, used]
+        for part in (values[:used, group, :wide], indices[:used, group], windows[:used, group]):
+            start = -(-end // 64) * 64
+            numbers.append(start)
+            parts.append((start, part))
+            end = start + part.nbytes
+    packed = aligned(end, np.uint8)
+    packed[: 8 * len(numbers)] = np.array(numbers, np.int64).view(np.uint8)
+    for start, part in parts:
+        packed[start : start + part.nbytes] = np.ascontiguousarray(part).reshape(-1).view(np.uint8)
+    return packed
+
+
+def _fill_slots(weight, groups, lanes):
+    """Values, indices and windows of all groups' slots, and how many slots each group has."""
+    K, N = weight.shape
+    width, window = GROUP * lanes, window_rows(weight.dtype)
+    columns, rows = np.nonzero(weight.T)
+    nonzeros = weight[rows, columns]
+    rows = np.append(rows, K)  # what a column that is done looks at
+    counts = np.bincount(columns, minlength=groups * width)
+    ends = np.cumsum(counts).reshape(groups, width)
+    following = ends - counts.reshape(groups, width)
+    taken, slots = [], np.zeros(groups, np.int64)
+    while True:
+        wanted = np.where(following < ends, rows[following], K)
+        first = wanted.min(axis=1)
+        if (first == K).all():
+            break
+        slots += first < K
+        # Windows begin where a vector of an aligned operand does; the last ones end with the operand.
+        first = np.maximum(np.minimum(first // lanes * lanes, K - window), 0)
+        takes = (wanted < K) & (wanted < first[:, None] + window)
+        taken.append((takes, following, first, wanted))
+        following = following + takes
+    values = np.zeros((len(taken), groups, GROUP, lanes), weight.dtype)
+    indices = np.empty((len(taken), groups, lanes, GROUP), np.uint8)
+    windows = np.empty((len(taken), groups), np.int32)
+    for slot, (takes, places, first, wanted) in enumerate(taken):
+        values[slot].reshape(groups, width)[takes] = nonzeros[places[takes]]
+        index = np.where(takes, wanted - first[:, None], window)
+        indices[slot] = index.reshape(groups, GROUP, lanes).swapaxes(1, 2)
+        windows[slot] = first
+    return values, indices, windows, slots
+
+
+class _Tile:
+    """Writes the loop over a group's slots; its sums stay in registers."""
+
+    def __init__(self, builder, dtype):
+        self.builder = builder
+        self.size = dtype.bitwidth // 8
+        self.lanes = LANES[str(dtype)]
+        self.vector = ir.VectorType(LLVM_FLOATS[dtype], self.lanes)
+        self.bytes = self.size * self.lanes
+        self.waits = window_rows(str(dtype))
+        self.zeros = ir.Constant(self.vector, [0.0] * self.lanes)
+
+    def write(self, rows, vectors, a, a_stride, slots, values, indices, windows, c, c_stride):
+        """C[rows, columns of a group] = A[rows] @ the group, which has so many `vectors`."""
+        builder, i64 = self.builder, ir.IntType(64)
+        places = [(row, vector) for row in range(rows) for vector in range(vectors)]
+        entry = builder.block
+        loop, done = builder.append_basic_block("slot"), builder.append_basic_block("done")
+        builder.cbranch((slots > 0).value, loop, done)
+
+        builder.position_at_end(loop)
+        slot = builder.phi(i64)
+        slot.add_incoming(i64(0), entry)
+        sums = [builder.phi(self.vector) for _ in places]
+        at = Value(builder, slot)
+        weights = [self.load(values + (at * vectors + vector) * self.bytes) for vector in range(vectors)]
+        index = self.integers(indices + at * (4 * self.lanes))
+        first = load_unaligned(builder, (windows + at * 4).value, ir.IntType(32), 4)
+        first = Value(builder, builder.sext(first, i64)) * self.size
+        seen = [self.window(a + a_stride * row + first) for row in range(rows)]
+        new = [
+            fma(self.pick(seen[row], index, vector), weights[vector], Value(builder, total)).value
+            for (row, vector), total in zip(places, sums, strict=True)
+        ]
+        following = at + 1
+        slot.add_incoming(following.value, loop)
+        builder.cbranch((following < slots).value, loop, done)
+
+        builder.position_at_end(done)
+        results = [builder.phi(self.vector) for _ in places]
+        for total, result, value in zip(sums, results, new, strict=True):
+            for phi in (total, result):
+                phi.add_incoming(self.zeros, entry)
+                phi.add_incoming(value, loop)
+        for (row, vector), result in zip(places, results, strict=True):
+            store_unaligned(builder, (c + c_stride * row + vector * self.bytes).value, result, self.size)
+
+    def load(self, address):
+        return Value(self.builder, load_unaligned(self.builder, address.value, self.vector, self.size))
+
+    def integers(self, address):
+        """The indices of a slot: in each lane a byte for each vector, the first one's lowest."""
+        numbers = load_unaligned(self.builder, address.value, ir.VectorType(ir.IntType(32), self.lanes), 4)
+        wide = ir.VectorType(ir.IntType(8 * self.size), self.lanes)
+        return Value(self.builder, numbers if self.size == 4 else self.builder.zext(numbers, wide))
+
+    def window(self, address):
+        """A window's elements in registers, a 0 behind them; only its address where they are gathered."""
+        if not _PERMUTES:
+            return address
+        *whole, last = (address + at * self.bytes for at in range(_WINDOW_VECTORS))
+        all_but_one = ir.Constant(ir.VectorType(BIT, self.lanes), [1] * (self.lanes - 1) + [0])
+        source = [pointer(self.builder, last.value, self.vector), ir.IntType(32)(self.size), all_but_one, self.zeros]
+        name = f"llvm.masked.load.{type_name(self.vector)}.p0"
+        end = Value(self.builder, call_intrinsic(self.builder, name, self.vector, source))
+        return [*(self.load(start) for start in whole), end]
+
+    def pick(self, window, index, vector):
+        """The elements of a window that a vector of columns takes, 0 where a lane waits."""
+        builder, shifted = self.builder, index >> (8 * vector)
+        if not _PERMUTES:
+            place = shifted & 127
+            takes = place != self.waits
+            return select(takes, self.gather(window, select(takes, place, 0)), 0.0)
+        # A permutation looks at the lowest bits, as many as tell the elements of two registers apart.
+        name = f"llvm.x86.avx512.vpermi2var.{'ps' if self.size == 4 else 'pd'}.512"
+        low, high = (
+            Value(builder, call_intrinsic(builder, name, self.vector, [one.value, shifted.value, other.value]))
+            for one, other in (window[:2], window[2:])
+        )
+        return select((index & (2 * self.lanes << 8 * vector)) != 0, high, low)
+
+    def gather(self, address, place):
+        builder = self.builder
+        places = Value(builder, builder.sext(place.value, ir.VectorType(ir.IntType(64), self.lanes)))
+        pointers = ir.VectorType(self.vector.element.as_pointer(), self.lanes)
+        pointers = builder.inttoptr((address + places * self.size).value, pointers)
+        everywhere = ir.Constant(ir.VectorType(BIT, self.lanes), [1] * self.lanes)
+        name = f"llvm.masked.gather.{type_name(self.vector)}.v{self.lanes}p0"
+        arguments = [pointers, ir.IntType(32)(self.size), everywhere, self.zeros]
+        return Value(builder, call_intrinsic(builder, name, self.vector, arguments))
+
+
+def _define_tile(dtype, rows):
+    """A function for jitted code: a group of `vectors`, 1 to `GROUP`, for so many rows."""
+
+    @intrinsic
+    def tile(typingctx, vectors, a, a_stride, slots, values, indices, windows, c, c_stride):
+        def generate(context, builder, signature, arguments):
+            given = [Value(builder, argument) for argument in arguments[1:]]
+            end = builder.append_basic_block("end")
+            switch = builder.switch(arguments[0], end)
+            for count in range(1, GROUP + 1):
+                block = builder.append_basic_block(f"tile{rows}x{count}")
+                switch.add_case(count, block)
+                builder.position_at_end(block)
+                _Tile(builder, dtype).write(rows, count, *given)
+                builder.branch(end)
+            builder.position_at_end(end)
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 9), generate
+
+    return tile
+
+
+@intrinsic
+def _number(typingctx, address):
+    """The int64 at an address."""
+
+    def generate(context, builder, signature, arguments):
+        return load_unaligned(builder, arguments[0], ir.IntType(64), 8)
+
+    return types.int64(types.int64), generate
+
+
+@intrinsic
+def _room_for_windows(typingctx):
+    """The address of memory for `ROWS` windows, which the function that asks for it owns."""
+
+    def generate(context, builder, signature, arguments):
+        room = cgutils.alloca_once(builder, ir.ArrayType(ir.IntType(8), 64 * _WINDOW_VECTORS * ROWS))
+        return builder.ptrtoint(room, ir.IntType(64))
+
+    return types.int64(), generate
+
+
+def _define_sparse_product(dtype):
+    size = dtype.bitwidth // 8
+    vector_bytes = size * LANES.get(str(dtype), 0)
+    one, several, most_rows = _define_tile(dtype, 1), _define_tile(dtype, ROWS), ROWS
+    group_bytes, window_bytes = GROUP * vector_bytes, _WINDOW_VECTORS * vector_bytes
+    head, entry_numbers, permutes = _HEAD, _ENTRY, _PERMUTES
+
+    @njit(nogil=True, error_model="numpy")
+    def sparse_product(a, a_outer, outer, a_inner, inner, packed, first, last, c, c_outer, c_inner):
+        """Write columns of A @ W: the groups `first` … `last` - 1, at their places in C, whole vectors.
+
+        Rows (o, i) of A are at `a` + o * `a_outer` + i * `a_inner`, those of C likewise.
+        """
+        if outer > inner:
+            outer, inner = inner, outer
+            a_outer, a_inner = a_inner, a_outer
+            c_outer, c_inner = c_inner, c_outer
+        row_bytes = _number(packed + 8) * size
+        room = _room_for_windows()
+        for o in range(outer):
+            i = 0
+            while i < inner:
+                rows = most_rows if inner - i >= most_rows else 1
+                at, stride = a + o * a_outer + i * a_inner, a_inner
+                if permutes and row_bytes < window_bytes:  # a window would reach beyond the row
+                    for r in range(rows):
+                        copy_bytes(room + r * window_bytes, at + r * a_inner, row_bytes)
+                    at, stride = room, window_bytes
+                for group in range(first, last):
+                    entry = packed + 8 * (head + entry_numbers * group)
+                    vectors, slots = _number(entry), _number(entry + 8)
+                    values, indices = packed + _number(entry + 16), packed + _number(entry + 24)
+                    windows, to = packed + _number(entry + 32), c + o * c_outer + i * c_inner + group * group_bytes
+                    if rows == 1:
+                        one(vectors, at, stride, slots, values, indices, windows, to, c_inner)
+                    else:
+                        several(vectors, at, stride, slots, values, indices, windows, to, c_inner)
+                i += rows
+
+    return sparse_product
+
+
+sparse_product_float32 = _define_sparse_product(types.float32)
+sparse_product_float64 = _define_sparse_product(types.float64)
