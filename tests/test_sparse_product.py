@@ -16,11 +16,11 @@ DENSE = {"float32": product.product_float32, "float64": product.product_float64}
 SPARSE = {"float32": sparse.sparse_product_float32, "float64": sparse.sparse_product_float64}
 
 
-def multiply(a, weight, groups=None):
-    """C (outer, inner, N) of A (outer, inner, K) and a weight (K, N); NaN around it, and in other groups, stays."""
+def multiply(a, weight, part=None):
+    """C (outer, inner, N) of A (outer, inner, K) and a weight (K, N); NaN around it, and in other columns, stays."""
     (outer, inner, _), columns = a.shape, weight.shape[1]
     packed = sparse.pack_sparse(weight)
-    first, last = (0, sparse.groups_of(columns, a.dtype)) if groups is None else groups
+    first, last = (0, columns) if part is None else part
     frame = np.full((outer, inner, product.packed_width(columns, a.dtype) + 1), np.nan, a.dtype)
     c = frame[:, :, :-1]
     SPARSE[a.dtype.name](
@@ -28,7 +28,7 @@ def multiply(a, weight, groups=None):
         c.ctypes.data, c.strides[0], c.strides[1],
     )  # fmt: skip
     assert np.isnan(frame[:, :, -1]).all()
-    if groups is None:
+    if part is None:
         np.testing.assert_array_equal(c[:, :, columns:], 0)
     return c[:, :, :columns]
 
@@ -91,9 +91,9 @@ def test_rows_stand_at_any_strides(length, outer, inner, dtype):
 def test_groups_of_columns_can_be_computed_apart(dtype):
     rng = np.random.default_rng(5)
     a, weight = rng.standard_normal((1, 3, 100)).astype(dtype), scattered(rng, (100, 300), 0.1, dtype)
-    whole, groups = multiply(a, weight), sparse.groups_of(300, dtype)
-    assert groups > 3
-    parts = [multiply(a, weight, groups) for groups in ((0, 1), (1, groups - 1), (groups - 1, groups))]
+    whole, group = multiply(a, weight), sparse.group_columns(dtype)
+    assert 2 * group < 300
+    parts = [multiply(a, weight, part) for part in ((0, group), (group, 2 * group), (2 * group, 300))]
     assert (sum(~np.isnan(part) for part in parts) == 1).all()
     np.testing.assert_array_equal(sum(np.nan_to_num(part) for part in parts), whole)
 

@@ -35,9 +35,9 @@ def window_rows(dtype):
     return _WINDOW_VECTORS * LANES[np.dtype(dtype).name] - 1 if _PERMUTES else 127
 
 
-def groups_of(columns, dtype):
-    """In how many groups a weight's columns come, each the next `GROUP` vectors of them."""
-    return -(-columns // (GROUP * LANES[np.dtype(dtype).name]))
+def group_columns(dtype):
+    """How many columns make a group."""
+    return GROUP * LANES[np.dtype(dtype).name]
 
 
 def pack_sparse(weight):
@@ -56,7 +56,7 @@ def pack_sparse(weight):
         first rows of windows ``(slots,)`` as int32.
     """
     dtype = weight.dtype
-    lanes, groups = LANES[dtype.name], groups_of(weight.shape[1], dtype)
+    lanes, groups = LANES[dtype.name], -(-weight.shape[1] // group_columns(dtype))
     vectors = -(-weight.shape[1] // lanes)
     values, indices, windows, slots = _fill_slots(weight, groups, lanes)
     numbers, parts = [groups, weight.shape[0]], []
@@ -79,7 +79,7 @@ def pack_sparse(weight):
 def _fill_slots(weight, groups, lanes):
     """Values, indices and windows of all groups' slots, and how many slots each group has."""
     K, N = weight.shape
-    width, window = GROUP * lanes, window_rows(weight.dtype)
+    width, window = group_columns(weight.dtype), window_rows(weight.dtype)
     columns, rows = np.nonzero(weight.T)
     nonzeros = weight[rows, columns]
     rows = np.append(rows, K)  # what a column that is done looks at
@@ -250,12 +250,13 @@ def _define_sparse_product(dtype):
     size = dtype.bitwidth // 8
     vector_bytes = size * LANES.get(str(dtype), 0)
     one, several, most_rows = _define_tile(dtype, 1), _define_tile(dtype, ROWS), ROWS
+    group_width = GROUP * LANES.get(str(dtype), 0)
     group_bytes, window_bytes = GROUP * vector_bytes, _WINDOW_VECTORS * vector_bytes
     head, entry_numbers, permutes = _HEAD, _ENTRY, _PERMUTES
 
     @njit(nogil=True, error_model="numpy")
     def sparse_product(a, a_outer, outer, a_inner, inner, packed, first, last, c, c_outer, c_inner):
-        """Write columns of A @ W: the groups `first` … `last` - 1, at their places in C, whole vectors.
+        """Write columns `first` … `last` - 1 of A @ W to their places in C, whole vectors of whole groups.
 
         Rows (o, i) of A are at `a` + o * `a_outer` + i * `a_inner`, those of C likewise.
         """
@@ -274,7 +275,7 @@ def _define_sparse_product(dtype):
                     for r in range(rows):
                         copy_bytes(room + r * window_bytes, at + r * a_inner, row_bytes)
                     at, stride = room, window_bytes
-                for group in range(first, last):
+                for group in range(first // group_width, (last + group_width - 1) // group_width):
                     entry = packed + 8 * (head + entry_numbers * group)
                     vectors, slots = _number(entry), _number(entry + 8)
                     values, indices = packed + _number(entry + 16), packed + _number(entry + 24)
