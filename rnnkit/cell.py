@@ -6,6 +6,7 @@ import contextvars
 import copy
 import inspect
 import numbers
+import sys
 from collections.abc import Callable, Mapping
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
@@ -87,15 +88,20 @@ class Cell:
         """Create the weights; ``input_shape`` is ``(B, *features)`` with B perhaps None."""
         self.built = True
 
-    def add_weight(self, shape, initializer="glorot_uniform", name: str | None = None) -> np.ndarray:
+    def add_weight(
+        self, shape, initializer="glorot_uniform", name: str | None = None, *, density: float | None = None
+    ) -> np.ndarray:
         """Create a weight while the cell is built.
 
         Parameters
         ----------
         shape : tuple of int
         initializer : str, callable or initializer
+            One that returns a ``scipy.sparse`` array makes a sparse weight.
         name : str
             The key in ``weights``; ``weight_0`` and so on without one.
+        density : float, optional
+            Makes a sparse weight of two axes, as in `Weight`.
 
         Returns
         -------
@@ -111,10 +117,21 @@ class Cell:
         except LookupError:
             raise RuntimeError("add_weight works inside build, while a layer builds the cell") from None
         shape = (int(shape),) if isinstance(shape, numbers.Integral) else tuple(int(n) for n in shape)
-        values = np.asarray(find_initializer(initializer)(shape, rng))
+        check_density(density, shape)
+        values = find_initializer(initializer)(shape, rng)
+        sparse = is_scipy_sparse(values)
+        if sparse and density is not None:
+            raise ValueError(
+                f"expected no density for {name!r}: its initializer's scipy.sparse array says what is zero"
+            )
+        values = values.toarray() if sparse else np.asarray(values)
         if values.shape != shape:
             raise ValueError(f"expected the initializer of {name!r} to give shape {shape}, got {values.shape}")
+        if density is not None:
+            values = np.where(connections(shape, density, rng), values, 0)
         weights[name] = frozen(values, dtype)
+        if sparse or density is not None:
+            self._make_sparse({name})
         return weights[name]
 
     @property
@@ -182,6 +199,28 @@ class Cell:
         for path, part in self._parts().items():
             weights.update({f"{path}/{name}": array for name, array in part._all_weights().items()})
         return weights
+
+    def _sparse_weights(self) -> frozenset[str]:
+        """Names of the sparse weights among `weights`."""
+        names = set(self.__dict__.get("_sparse", ()))
+        for path, part in self._parts().items():
+            names.update(f"{path}/{name}" for name in part._sparse_weights())
+        return frozenset(names)
+
+    def _make_sparse(self, names) -> None:
+        """Let these weights be sparse from here on."""
+        parts = self._parts()
+        for name in names:
+            path = next((path for path in parts if name.startswith(f"{path}/")), None)
+            if path is None:
+                self.__dict__.setdefault("_sparse", set()).add(name)
+            else:
+                parts[path]._make_sparse({name.removeprefix(f"{path}/")})
+
+    def _forget_weights(self) -> None:
+        """Take back what `add_weight` made."""
+        self.__dict__.pop("_weights", None)
+        self.__dict__.pop("_sparse", None)
 
     def _replace_weights(self, weights: Mapping[str, object]) -> None:
         """Put other arrays in the place of this cell's weights, wherever its attributes hold them."""
@@ -251,6 +290,42 @@ def frozen(values, dtype) -> np.ndarray:
     return array
 
 
+def is_scipy_sparse(value) -> bool:
+    """Whether a value is one of scipy's sparse arrays or matrices; where none was made, scipy.sparse isn't imported."""
+    module = sys.modules.get("scipy.sparse")
+    return module is not None and module.issparse(value)
+
+
+def check_density(density, shape) -> None:
+    """Refuse a density that is no share of a matrix.
+
+    Raises
+    ------
+    ValueError
+        If it is not above 0 and at most 1, or the shape has other than two axes.
+    """
+    if density is None:
+        return
+    if not isinstance(density, numbers.Real) or isinstance(density, bool) or not 0 < float(density) <= 1:
+        raise ValueError(f"expected a density above 0 and at most 1, got {density!r}")
+    if not isinstance(shape, (tuple, list)) or len(shape) != 2:
+        raise ValueError(f"expected a shape of two axes for a weight with a density, got {shape!r}")
+
+
+def connections(shape, density: float, rng: np.random.Generator) -> np.ndarray:
+    """Which elements of a sparse weight ``(K, N)`` are not 0: ``round(density * K)`` in each column, at least one.
+
+    K is cut into as many stretches, as equal as can be, and each column has one row of each at random: columns that go
+    down side by side are what the sparse product is fastest with.
+    """
+    count = min(max(1, round(density * shape[0])), shape[0])
+    chosen = np.zeros(shape, bool)
+    if count:
+        ends = np.arange(count + 1)[:, None] * shape[0] // count
+        np.put_along_axis(chosen, rng.integers(ends[:-1], ends[1:], (count, shape[1])), True, axis=0)
+    return chosen
+
+
 class Foreign(Cell):
     """Any object with ``call`` and ``state_size``, seen as a cell; its arrays are read when a layer is built."""
 
@@ -316,7 +391,7 @@ def prepare(cell: Cell, input_shape, dtype, rng: np.random.Generator) -> None:
         cell.build(tuple(input_shape))
         cell.built = True
     except BaseException:
-        cell.__dict__.pop("_weights", None)
+        cell._forget_weights()
         raise
     finally:
         _building.reset(token)

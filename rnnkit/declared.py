@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from rnnkit.cell import Cell, Values, cell_name, split_step_result
+from rnnkit.cell import Cell, Values, cell_name, check_density, split_step_result
 from rnnkit.configuration import from_json, to_json
 from rnnkit.sizes import names_in, numbers_of, positive_integer
 from rnnkit.states import StateSpec
@@ -26,11 +26,31 @@ class Weight:
     shape : size or tuple of sizes
         Each an integer, ``"features"``, a keyword of the cell such as ``"units"``, or a product such as ``"4*units"``.
     initializer : str, callable or initializer
-        A name such as ``"orthogonal"``, or a function ``(shape, rng) -> array``.
+        A name such as ``"orthogonal"``, or a function ``(shape, rng) -> array``; one that returns a ``scipy.sparse``
+        array makes a sparse weight.
+    density : float, optional
+        Above 0 and at most 1: makes a sparse weight, of two axes ``(K, N)``. Of the initializer's values, which are
+        not rescaled, n = ``round(density * K)`` in each column stay, at least one: one in each n-th part of the rows,
+        drawn by the layer's seed. The others are 0.
+
+    Raises
+    ------
+    ValueError
+        For another density, or one of a weight that has other than two axes.
+
+    Notes
+    -----
+    A sparse weight is an array with zeros like any other to look at and to compute with, in the step too. ``h @ w``
+    takes only what isn't 0, faster where that is a fifth or less, and its results have the same bits. A zero is no
+    connection: an infinity or NaN of ``h`` there reaches nothing.
     """
 
     shape: tuple
     initializer: object = "glorot_uniform"
+    density: float | None = None
+
+    def __post_init__(self):
+        check_density(self.density, self.shape)
 
 
 @dataclass(frozen=True)
@@ -91,7 +111,8 @@ class DeclaredCell(Cell):
         """Create the declared weights."""
         self._feature_shape = tuple(input_shape[1:])
         for name, weight in self.spec.weights.items():
-            self.add_weight(numbers_of(weight.shape, self.keywords, input_shape[1:]), weight.initializer, name)
+            shape = numbers_of(weight.shape, self.keywords, input_shape[1:])
+            self.add_weight(shape, weight.initializer, name, density=weight.density)
         self.built = True
 
     def call(self, inputs, states, constants=(), training=False, draws=None):

@@ -7,10 +7,12 @@ import inspect
 import numbers
 import re
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import numpy as np
 
+from rnnkit.cell import is_scipy_sparse
 from rnnkit.layers import edge
 from rnnkit.layers.execution import build_lock
 from rnnkit.layers.faces import Text, show_shape, table_of
@@ -159,21 +161,27 @@ class Layer:
     def _put_own_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Replace some of this layer's own weights; the arrays are checked and frozen."""
 
+    def _make_own_sparse(self, names: AbstractSet[str]) -> None:
+        """Let some of this layer's own weights be sparse, where products with them come in that kind."""
+
     def _arrays(self) -> dict[str, np.ndarray]:
         arrays = dict(self._own_arrays())
         for path, part in self._parts().items():
             arrays.update({f"{path}/{name}": array for name, array in part._arrays().items()})
         return arrays
 
-    def _put_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
+    def _put_arrays(self, arrays: Mapping[str, np.ndarray], sparse: AbstractSet[str] = frozenset()) -> None:
+        """Replace weights by checked and frozen arrays; those named `sparse` are so from here on."""
         parts = self._parts()
         own = {name: array for name, array in arrays.items() if name.partition("/")[0] not in parts}
         if own:
             self._put_own_arrays(own)
+        if own_sparse := sparse & own.keys():
+            self._make_own_sparse(own_sparse)
         for path, part in parts.items():
             inside = {n.partition("/")[2]: a for n, a in arrays.items() if n.partition("/")[0] == path}
             if inside:
-                part._put_arrays(inside)
+                part._put_arrays(inside, {n.partition("/")[2] for n in sparse if n.partition("/")[0] == path})
 
     @property
     def weights(self) -> Weights:
@@ -190,7 +198,8 @@ class Layer:
         Parameters
         ----------
         weights : list of array_like
-            As many, in the order and of the shapes of `get_weights`; copied and cast.
+            As many, in the order and of the shapes of `get_weights`; copied and cast. A ``scipy.sparse`` array makes a
+            sparse weight of one that was not.
 
         Raises
         ------
@@ -205,7 +214,7 @@ class Layer:
                 f"expected {len(arrays)} weights ({', '.join(arrays) or 'none'}), got {len(weights)}{hint}"
             )
         new = {name: like(old, value, name) for (name, old), value in zip(arrays.items(), weights, strict=True)}
-        self._put_arrays(new)
+        self._put_arrays(new, {name for name, value in zip(arrays, weights, strict=True) if is_scipy_sparse(value)})
 
     def _is_built(self) -> bool:
         return self.built

@@ -142,6 +142,9 @@ class Dense(Layer):
     def _put_own_arrays(self, arrays):
         self._cell._replace_weights(arrays)
 
+    def _make_own_sparse(self, names):
+        self._execution.make_sparse(names)
+
     def _road_line(self):
         return ", ".join(str(e.road) for e in self._execution.executors.values()) if self.built else ""
 

@@ -88,6 +88,12 @@ class Execution:
             training=training,
         )
 
+    def make_sparse(self, names) -> None:
+        """Let these weights be sparse from here on; executors are chosen anew when they are wanted."""
+        if not names <= self.step.cell._sparse_weights():
+            self.step.cell._make_sparse(names)
+            self.executors = {}
+
     def run(self, record: Record) -> Result:
         """The results of one call."""
         return self.executor(record.constants, record.training).run(record)
@@ -103,6 +109,8 @@ class Execution:
 
         There is one for each of training or not and shapes of constants; all else is data.
         """
+        if not self.executors:
+            self.read()
         if not self.executors:
             wait = " with its constants" if self.step.takes_constants else ""
             return f"{self.step.name}: no road chosen yet; it is at the first call{wait}"

@@ -228,6 +228,9 @@ class RNN(Layer):
     def _put_own_arrays(self, arrays):
         self.cell._replace_weights(arrays)
 
+    def _make_own_sparse(self, names):
+        self._execution.make_sparse(names)
+
     # States between calls
 
     @property
@@ -373,7 +376,7 @@ class RNN(Layer):
 
 def unbuild(cell: Cell) -> None:
     """Take back a build: the cell's weights go, and those of its parts."""
-    cell.__dict__.pop("_weights", None)
+    cell._forget_weights()
     cell.built = False
     for part in cell._parts().values():
         unbuild(part)

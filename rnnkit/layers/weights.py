@@ -6,14 +6,15 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from rnnkit.cell import frozen
+from rnnkit.cell import frozen, is_scipy_sparse
 from rnnkit.layers import edge
 
 
 class Weights(Mapping):
     """A layer's weights by name: read-only arrays, replaced by assignment.
 
-    ``weights["kernel"] = values`` copies, checks the shape and casts; there is no other way to change a weight.
+    ``weights["kernel"] = values`` copies, checks the shape and casts; there is no other way to change a weight. A
+    ``scipy.sparse`` array makes a sparse weight; it is shown, as all are, with its zeros.
     """
 
     def __init__(self, layer):
@@ -29,7 +30,7 @@ class Weights(Mapping):
         arrays = self._layer._arrays()
         if name not in arrays:
             raise UnknownWeight(name, arrays)
-        self._layer._put_arrays({name: like(arrays[name], values, name)})
+        self._layer._put_arrays({name: like(arrays[name], values, name)}, {name} if is_scipy_sparse(values) else set())
 
     def __iter__(self):
         return iter(self._layer._arrays())
@@ -59,7 +60,10 @@ def like(old: np.ndarray, values, name: str) -> np.ndarray:
     ValueError
         For another shape.
     """
-    values = edge.array(values, f"weight {name!r}")
+    if not is_scipy_sparse(values):
+        values = edge.array(values, f"weight {name!r}")
     if values.shape != old.shape:
         raise ValueError(f"expected weight {name!r} of shape {old.shape}, got {values.shape}")
+    if is_scipy_sparse(values):
+        values = edge.array(values.toarray(), f"weight {name!r}")
     return frozen(values, old.dtype)
