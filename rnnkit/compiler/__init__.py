@@ -9,7 +9,7 @@ import numpy as np
 from rnnkit.compiler.batch import ReadsValues, Untraceable
 from rnnkit.compiler.explain import describe
 from rnnkit.compiler.graph import evaluate
-from rnnkit.compiler.numba_source import PRODUCT, PRODUCT_SIGNATURE, SIGNATURE, SourceWriter
+from rnnkit.compiler.numba_source import PRODUCT, PRODUCT_SIGNATURE, SIGNATURE, SPARSE_PRODUCT, SourceWriter
 from rnnkit.compiler.planner import Planner
 from rnnkit.compiler.store import address, cache_info, clear_cache, load, number_functions_apart
 from rnnkit.compiler.trace import trace
@@ -45,10 +45,14 @@ def compile_step(step, dtype, weights, constant_shapes=(), training=False):
     graph = trace(step, dtype, weights, constant_shapes, training)
     plan = Planner(graph, lambda columns: packed_width(columns, dtype)).run()
     source = SourceWriter(plan, step.name, dtype, LANES[dtype.name], PANEL_VECTORS, GAP if CHECKED else 0).run()
-    product = address(load(PRODUCT.format(dtype=dtype.name), PRODUCT_SIGNATURE)) if "call_product" in source.text else 0
+    products = {
+        name: address(load(text.format(dtype=dtype.name), PRODUCT_SIGNATURE))
+        for name, text in (("product", PRODUCT), ("sparse_product", SPARSE_PRODUCT))
+        if f"call_product({name}," in source.text
+    }
     once, words = compute_once(plan, evaluate, dtype), describe(plan, dtype)
     function = load(source.text, SIGNATURE)
-    return Program(function, address(function), source, plan, once, dtype, crew(), product, words)
+    return Program(function, address(function), source, plan, once, dtype, crew(), products, words)
 
 
 @cache

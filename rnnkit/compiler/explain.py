@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rnnkit.compiler.operations import BY_LANE
-from rnnkit.compiler.plan import SECTIONS, Fused, Plan, Product
+from rnnkit.compiler.plan import SECTIONS, Fused, Plan, Product, SparseProduct
 
 
 def describe(plan: Plan, dtype) -> str:
@@ -26,6 +26,10 @@ def describe(plan: Plan, dtype) -> str:
 
 
 def _stage(stage) -> str:
+    if isinstance(stage, SparseProduct):
+        (weight,) = stage.weights
+        shape = f"({weight.shape[0]}, {weight.shape[1]}) with {stage.nonzeros:,} nonzeros"
+        return f"sparse product: {stage.operand.name} times {shape} -> {stage.result.name}"
     if isinstance(stage, Product):
         shapes = " and ".join(f"({w.shape[0]}, {w.shape[1]})" for w in stage.weights)
         joint = f"{len(stage.weights)} products as one: " if len(stage.weights) > 1 else "product: "

@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 
 from rnnkit.compiler.layout import Walk
-from rnnkit.compiler.plan import STEP, Fused, Loop, Plan, Product
+from rnnkit.compiler.plan import STEP, Fused, Loop, Plan, Product, SparseProduct
 
 
 def fuse(plan: Plan, packed_width) -> None:
     """Lay out every product for the one loop that reads it, if there is one, and join the two within a step.
+
+    Not so with a sparse weight, whose groups of columns stay as they are.
 
     Such a loop runs over units, and reads from each row of the product some gates: runs of as many neighbouring
     columns. The product then computes a vector of each gate in turn, so that some units of all gates are one range
@@ -21,7 +23,7 @@ def fuse(plan: Plan, packed_width) -> None:
     joined: dict[Loop, list[Product]] = {}
     for product in plan.products():
         readers = [loop for loop in loops if any(v.buffer is product.result for v in loop.values)]
-        if product.nested or len(readers) != 1 or product.result in operands:
+        if isinstance(product, SparseProduct) or product.nested or len(readers) != 1 or product.result in operands:
             continue
         (loop,) = readers
         gates = _gates(loop, product)

@@ -65,8 +65,8 @@ class Node:
     ----------
     op : str
         A pointwise operation, a reduction, or one of the inputs, ``literal``, ``view``, ``concatenate``, ``product``
-        (batched features ``(…, K)`` times a weight ``(K, N)``), ``einsum``, ``inverse`` and ``function`` (of
-        weights alone, any of NumPy's).
+        (batched features ``(…, K)`` times a weight ``(K, N)``; ``attr`` is "sparse" or None), ``einsum``, ``inverse``
+        and ``function`` (of weights alone, any of NumPy's).
     shape : tuple of int
         Without the batch axis.
     kind : "float" or "bool"
@@ -108,6 +108,7 @@ class Graph:
     names: dict[int, str] = field(default_factory=dict)
     locate: Callable[[], str] = str
     weights: dict[int, str] = field(default_factory=dict)  # names of the weights' arrays, which may be no literals
+    sparse: frozenset[str] = frozenset()  # names of the sparse weights
     values: dict = field(default_factory=dict)  # the weights as they are, to know what a function makes of them
     _known: dict = field(default_factory=dict)
 
@@ -240,7 +241,16 @@ class Graph:
             return total
         if not a.batched:
             return self.einsum("ab,bc->ac" if len(a.shape) == 2 else "b,bc->c", a, weight)
-        return self.add("product", (a, weight), (*a.shape[:-1], weight.shape[1]))
+        attr = "sparse" if self._is_sparse(weight) else None
+        return self.add("product", (a, weight), (*a.shape[:-1], weight.shape[1]), attr)
+
+    def _is_sparse(self, node) -> bool:
+        """Whether a node is a sparse weight, a part or turn of one, or one scaled: what keeps its zeros."""
+        if node.op == "weight":
+            return node.attr in self.sparse
+        if node.op == "multiply":
+            return any(self._is_sparse(a) for a in node.args if a.shape == node.shape)
+        return node.op in ("view", "divide", "negative") and self._is_sparse(node.args[0])
 
     def einsum(self, subscripts, *args) -> Node:
         """A product of unbatched arrays, computed once."""

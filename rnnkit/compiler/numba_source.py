@@ -14,7 +14,7 @@ import numpy as np
 
 from rnnkit.compiler.loop_text import LoopText, indented
 from rnnkit.compiler.operations import OPERATIONS
-from rnnkit.compiler.plan import BLOCK, CALL, STEP, Buffer, Fused, Loop, Plan, Product
+from rnnkit.compiler.plan import BLOCK, CALL, STEP, Buffer, Fused, Loop, Plan, Product, SparseProduct
 
 LINE = 64  # bytes of a cache line
 
@@ -28,6 +28,17 @@ PRODUCT = '''"""The product of rows with a packed weight in {dtype}, shared by a
 from rnnkit.engine.product import define_product
 
 run = define_product("{dtype}")
+'''
+SPARSE_PRODUCT = '''"""The product of rows with a sparse weight in {dtype}, shared by all programs."""
+
+from numba import njit
+
+from rnnkit.engine.sparse import sparse_product_{dtype}
+
+
+@njit(nogil=True, error_model="numpy")
+def run(a, a_outer, outer, a_inner, inner, packed, first, after, c, c_outer, c_inner):
+    sparse_product_{dtype}(a, a_outer, outer, a_inner, inner, packed, first, after, c, c_outer, c_inner)
 '''
 PRODUCT_SIGNATURE = f"void({', '.join(['int64'] * 11)})"
 SIGNATURE = f"void({', '.join(['int64'] * 8)})"
@@ -199,7 +210,7 @@ class SourceWriter:
     def _product(self, stage: Product, i: int) -> list[str]:
         item, vector = self.item, self.vector_bytes
         columns = stage.result.size // max(stage.rows, 1)
-        depth, vectors = self.number(stage.depth), self.named(f"vectors_{i}", columns // self.lanes)
+        vectors = self.named(f"vectors_{i}", columns // self.lanes)
         lines = [f"# {line}" for line in stage.lines]
         alone = stage.section == CALL
         if not alone:
@@ -208,22 +219,28 @@ class SourceWriter:
         a, row_a, row_c = self._operand(stage), self.row(stage.operand), self.row(stage.result)
         c, packed = self._place(stage.result, stage.section), f"at_{stage.panels.name}"
         rows = ROWS_OF[stage.section]
-        width = f"{vectors} * {self.lanes}"
-        if not alone:
+        product = "sparse_product" if isinstance(stage, SparseProduct) else "product"
+        if product == "sparse_product":  # the columns that it computes, by number
+            first, after = ("0", vectors) if alone else (f"first_{i}", f"after_{i}")
+            extent = f"{first} * {self.lanes}, {after} * {self.lanes}"
+        elif alone:
+            extent = f"{self.number(stage.depth)}, {vectors} * {self.lanes}"
+        else:
+            depth = self.number(stage.depth)
             c, packed = f"{c} + first_{i} * {vector}", f"{packed} + first_{i} * {depth} * {vector}"
-            width = f"(after_{i} - first_{i}) * {self.lanes}"
+            extent = f"{depth}, (after_{i} - first_{i}) * {self.lanes}"
         step_a, step_c = (self.step(b) if stage.section == BLOCK else "0" for b in (stage.operand, stage.result))
         if not stage.nested:
             outer = "count" if stage.section == BLOCK else "1"
-            call = f"{a}, {step_a}, {outer}, {row_a}, {rows}, {packed}, {depth}, {width}, {c}, {step_c}, {row_c}"
-            return [*lines, f"call_product(product, {call})"]
+            call = f"{a}, {step_a}, {outer}, {row_a}, {rows}, {packed}, {extent}, {c}, {step_c}, {row_c}"
+            return [*lines, f"call_product({product}, {call})"]
         inner, stride = self.number(stage.rows), self.number(stage.row_stride * item)
         wide = self.number(columns * item)
         loop = []
         if stage.section == BLOCK:
             a, c, loop = f"{a} + k * {step_a}", f"{c} + k * {step_c}", ["for k in range(count):"]
-        call = f"{a}, {row_a}, {rows}, {stride}, {inner}, {packed}, {depth}, {width}, {c}, {row_c}, {wide}"
-        call = [f"call_product(product, {call})"]
+        call = f"{a}, {row_a}, {rows}, {stride}, {inner}, {packed}, {extent}, {c}, {row_c}, {wide}"
+        call = [f"call_product({product}, {call})"]
         return [*lines, *loop, *(indented(call) if loop else call)]
 
     def _fused(self, stage: Fused, i: int) -> list[str]:
@@ -304,6 +321,8 @@ class SourceWriter:
             pointers.append(what)
             return f"word(p, {len(pointers) - 1})"
 
+        if any(isinstance(product, SparseProduct) for product in plan.products()):
+            top.append(f"sparse_product = {point('sparse_product')}")
         top += ["own = first", "if order != 0:", "    own = 0", "    order += 8 * first"]
         top += ["staged = mask != 0 or gang != 0 or output == 0", "wanted = output != 0"]
         size, out_row = self.number(self.output.size * self.item), self.number(self.line(self.output.size))

@@ -83,6 +83,26 @@ class Product:
     gates: tuple[int, ...] = ()
     units: int = 0
 
+    @property
+    def work(self) -> int:
+        """Multiply-adds for a row."""
+        return self.depth * self.result.size
+
+
+@dataclass(eq=False)
+class SparseProduct(Product):
+    """A product with one sparse weight, which had so many nonzeros when the step was read.
+
+    ``panels.attr`` is "sparse": of the weight, only they are laid out.
+    """
+
+    nonzeros: int = 0
+
+    @property
+    def work(self) -> int:
+        """As many multiply-adds as take the dense product as long: a nonzero takes about two."""
+        return 2 * self.nonzeros * self.rows
+
 
 @dataclass(eq=False)
 class Fused:

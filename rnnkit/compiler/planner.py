@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rnnkit.compiler.fusion import fuse
-from rnnkit.compiler.graph import Graph, Node
+from rnnkit.compiler.graph import Graph, Node, evaluate
 from rnnkit.compiler.layout import merge_axes, row_walk
 from rnnkit.compiler.loop_values import LoopValues, part_of, spread
 from rnnkit.compiler.operations import OPERATIONS, REDUCTIONS
-from rnnkit.compiler.plan import BLOCK, CALL, ONCE, STEP, Buffer, Loop, Plan, Product, section_of
+from rnnkit.compiler.plan import BLOCK, CALL, ONCE, STEP, Buffer, Loop, Plan, Product, SparseProduct, section_of
 
 _LEAVES = ("x", "state", "constant", "draw")
 _MOST_PLACES = 8  # a value that one loop needs shifted in more ways is kept: each layer of shifts doubles their number
@@ -196,11 +196,11 @@ class Planner:
     def _product_home(self, node):
         """A product's place in the joint result of all products of its operand."""
         operand, weight = node.args
-        group = [n for n in self.live if n.op == "product" and n.args[0] is operand]
+        group = self._together(node)
         widths = [n.args[1].shape[1] for n in group]
         total = self.packed_width(sum(widths))
         rows = int(np.prod(node.shape[:-1]))
-        buffer = self._kept_buffer(("product", operand.id), "product", node, rows * total)
+        buffer = self._kept_buffer(("product", group[0].id), "product", node, rows * total)
         start = sum(widths[: group.index(node)])
         index = np.arange(rows)[:, None] * total + start + np.arange(weight.shape[1])
         return buffer, index.reshape(-1)
@@ -336,8 +336,8 @@ class Planner:
         stages: list = []
         seen = set()
         for node in self.live:
-            if node.op == "product" and node.args[0].id not in seen:
-                seen.add(node.args[0].id)
+            if node.op == "product" and node.id not in seen:
+                seen |= {n.id for n in self._together(node)}
                 stages.append(self._product(node))
         groups: dict = {}
         for root in self.roots:
@@ -347,20 +347,29 @@ class Planner:
         self.plan.stages = sorted(stages, key=lambda s: (s.section, s.level, order[id(s)]))
 
     def _product(self, node) -> Product:
-        operand = node.args[0]
-        group = [n for n in self.live if n.op == "product" and n.args[0] is operand]
+        operand, group = node.args[0], self._together(node)
         source, index = operand, np.arange(operand.size)
         while not self.stored(source):
             index = self.view_index(source)[index]
             source = source.args[0]
         buffer, elements = self.home[source.id]
         offset, rows, stride = row_walk(elements[index].reshape(operand.shape))
-        panels = self._buffer(self._weight_name(group), kind="once", size=0, section=ONCE)
-        self.plan.once[panels] = [n.args[1] for n in group]
-        return Product(
+        panels = self._buffer(self._weight_name(group), kind="once", size=0, section=ONCE, attr=node.attr)
+        self.plan.once[panels] = weights = [n.args[1] for n in group]
+        fields = (
             section_of(node), self._level_of[node.id], buffer, offset, rows, stride, operand.shape[-1],
-            self.plan.once[panels], panels, self.home[node.id][0], len(operand.shape) > 1, lines_of(group),
+            weights, panels, self.home[node.id][0], len(operand.shape) > 1, lines_of(group),
         )  # fmt: skip
+        if node.attr != "sparse":
+            return Product(*fields)
+        values = evaluate(weights, self.graph.values, np.float64)[weights[0].id]
+        return SparseProduct(*fields, nonzeros=int(np.count_nonzero(values)))
+
+    def _together(self, node) -> list[Node]:
+        """The products that are computed as one: all of an operand with weights that aren't sparse."""
+        if node.attr == "sparse":
+            return [node]
+        return [n for n in self.live if n.op == "product" and n.args[0] is node.args[0] and n.attr != "sparse"]
 
     def _weight_name(self, group) -> str:
         weight = group[0].args[1]

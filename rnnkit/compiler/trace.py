@@ -53,6 +53,7 @@ def trace(step, dtype, weights, constant_shapes=(), training=False) -> Graph:
 def _trace(step, dtype, weights, constant_shapes, training):
     graph, watch = Graph(), _Watch(step)
     graph.locate = watch
+    graph.sparse = step.cell._sparse_weights()
     graph.weights = {id(array): name for name, array in weights.items()}
     graph.values = {("weight", name): np.asarray(array, np.float64) for name, array in weights.items()}
 

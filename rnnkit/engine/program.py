@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from rnnkit.engine.crew import Crew, own_memory
 from rnnkit.engine.product import PANEL_VECTORS, aligned, arrange, pack, packed_width
 from rnnkit.engine.record import Record, Result
 from rnnkit.engine.registers import LANES
+from rnnkit.engine.sparse import pack_sparse
 from rnnkit.engine.threads import get_num_threads
 
 _LINE = 64  # bytes of a cache line
@@ -42,8 +43,8 @@ class Program:
         What it was compiled from, see `rnnkit.compiler`.
     once : callable
         Weights by name to the arrays that the plan wants computed once, in the order of ``plan.once``.
-    product : int
-        Address of the compiled product that the program calls.
+    products : dict of str to int
+        Addresses of the compiled products that the program calls: ``product`` and ``sparse_product``.
     crew : Crew
         The threads that may share a call.
     words : str
@@ -57,7 +58,7 @@ class Program:
     once: Callable
     dtype: np.dtype
     crew: Crew
-    product: int = 0
+    products: dict[str, int] = field(default_factory=dict)
     words: str = ""
     road: str = "road 1"
     reason: str = "the step was traced as a whole"
@@ -66,9 +67,8 @@ class Program:
         plan, item = self.plan, self.dtype.itemsize
         self._once_names = list(plan.once)
         self._bound: tuple = (None, ())
-        within = [p.depth * p.result.size for p in plan.products() if p.section == 3]
-        self._step_work = sum(within)
-        self._work = sum(p.depth * p.result.size for p in plan.products())
+        self._step_work = sum(p.work for p in plan.products() if p.section == 3)
+        self._work = sum(p.work for p in plan.products())
         self._work += 16 * sum(b.size for b in plan.buffers if b.kind in ("scratch", "next"))
         self._numbers = list(self.source.numbers)
         self._tables = [what for what in self.source.pointers if isinstance(what, np.ndarray)]
@@ -184,7 +184,8 @@ class Program:
             "last": _address(last),
             "mask": mask_at,
             "order": 0 if order is None else _address(order),
-            "product": self.product,
+            "product": self.products.get("product", 0),
+            "sparse_product": self.products.get("sparse_product", 0),
             "kit": self.crew.kit,
             "gang_kit": self.crew.gang_kit,
         }
@@ -249,7 +250,10 @@ def compute_once(plan, evaluate, dtype) -> Callable:
             if isinstance(wanted, list):
                 weight = np.concatenate([np.asarray(values[w.id], dtype) for w in wanted], axis=1)
                 product = products[buffer]
-                arrays.append(pack(arrange(weight, product.gates, product.units) if product.gates else weight))
+                if buffer.attr == "sparse":
+                    arrays.append(pack_sparse(weight))
+                else:
+                    arrays.append(pack(arrange(weight, product.gates, product.units) if product.gates else weight))
             else:
                 value = np.asarray(values[wanted.id], dtype)
                 arrays.append(aligned(value.size + lanes, dtype))  # a vector may reach beyond the end

@@ -255,15 +255,17 @@ def _define_sparse_product(dtype):
     head, entry_numbers, permutes = _HEAD, _ENTRY, _PERMUTES
 
     @njit(nogil=True, error_model="numpy")
-    def sparse_product(a, a_outer, outer, a_inner, inner, packed, first, last, c, c_outer, c_inner):
-        """Write columns `first` … `last` - 1 of A @ W to their places in C, whole vectors of whole groups.
+    def sparse_product(a, a_outer, outer, a_inner, inner, packed, first, after, c, c_outer, c_inner):
+        """Write the groups of columns of A @ W that begin in columns `first` … `after` - 1 to their places in C.
 
-        Rows (o, i) of A are at `a` + o * `a_outer` + i * `a_inner`, those of C likewise.
+        Rows (o, i) of A are at `a` + o * `a_outer` + i * `a_inner`, those of C likewise. So parts of a product meet
+        wherever they are cut; a group's columns are whole vectors.
         """
         if outer > inner:
             outer, inner = inner, outer
             a_outer, a_inner = a_inner, a_outer
             c_outer, c_inner = c_inner, c_outer
+        first_group, after_group = (first + group_width - 1) // group_width, (after + group_width - 1) // group_width
         row_bytes = _number(packed + 8) * size
         room = _room_for_windows()
         for o in range(outer):
@@ -275,7 +277,7 @@ def _define_sparse_product(dtype):
                     for r in range(rows):
                         copy_bytes(room + r * window_bytes, at + r * a_inner, row_bytes)
                     at, stride = room, window_bytes
-                for group in range(first // group_width, (last + group_width - 1) // group_width):
+                for group in range(first_group, after_group):
                     entry = packed + 8 * (head + entry_numbers * group)
                     vectors, slots = _number(entry), _number(entry + 8)
                     values, indices = packed + _number(entry + 16), packed + _number(entry + 24)
