@@ -54,6 +54,22 @@ def leaky(x, states, weights, *, leak=0.3):
     return h, (h,)
 
 
+THIN = {
+    "kernel": rk.Weight(("features", "units"), "glorot_uniform", density=0.5),
+    "recurrent_kernel": rk.Weight(("units", "units"), halved, density=0.2),
+    "bias": BIAS,
+}
+
+
+@rk.cell(states={"h": "units"}, weights=THIN)
+@plain
+def sparse(x, states, weights, *, leak=0.3):
+    (h,) = states
+    z = np.matmul(x, weights.kernel) + h @ (1.5 * weights.recurrent_kernel) + weights.bias
+    h = (1 - leak) * h + leak * np.tanh(z)
+    return h, (h,)
+
+
 GATES = {
     "kernel": rk.Weight(("features", "4*units"), "glorot_uniform"),
     "recurrent_kernel": rk.Weight(("units", "4*units"), "orthogonal"),
@@ -397,6 +413,7 @@ def stacked_steps(cell, layer, constants=()):
 CELLS = (
     case(simple, one),
     case(leaky, one),
+    case(sparse, one),
     case(lstm, two),
     case(PeepholeLSTMCell, two),
     case(layer_norm_lstm, two),

@@ -9,7 +9,7 @@ from reading import Read
 
 import rnnkit as rk
 from rnnkit.compiler.explain import describe
-from rnnkit.compiler.plan import BLOCK, CALL, ONCE, STEP, Loop, Product
+from rnnkit.compiler.plan import BLOCK, CALL, ONCE, STEP, Loop, Product, SparseProduct
 from rnnkit.compiler.symbol import MixesRows, ReadsValues, Untraceable
 
 DENSE = {"kernel": (4, 4), "recurrent": (4, 4), "bias": (4,)}
@@ -52,6 +52,27 @@ def test_work_on_weights_alone_is_done_when_they_change():
     once = [node.op for node in read.plan.once.values() if not isinstance(node, list)]
     assert "exp" in once and all(stage.section != ONCE for stage in read.plan.parts())
     assert len(read.stages(STEP, Product)) == 1
+    assert read.agrees()
+
+
+def test_each_sparse_weight_has_a_stage_and_the_dense_ones_share_one():
+    class Mixed(rk.Cell):
+        state_size = 4
+
+        def build(self, input_shape):
+            densities = {"a": None, "b": 0.5, "c": None, "d": 0.25}
+            self.kept = {n: self.add_weight((4, 4), "normal", n, density=share) for n, share in densities.items()}
+
+        def call(self, inputs, states):
+            h = np.tanh(inputs + sum(states[0] @ weight for weight in self.kept.values()))
+            return h, h
+
+    read = Read(Mixed())
+    products = read.stages(STEP, Product)
+    assert [(isinstance(p, SparseProduct), [w.attr for w in p.weights]) for p in products] == [
+        (False, ["a", "c"]), (True, ["b"]), (True, ["d"])
+    ]  # fmt: skip
+    assert [p.nonzeros for p in products[1:]] == [8, 4]
     assert read.agrees()
 
 
