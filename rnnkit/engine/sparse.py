@@ -24,15 +24,21 @@ from rnnkit.engine.value import BIT, Value, call_intrinsic, fma, select, type_na
 
 GROUP = 4  # vectors of columns with windows in common; an integer of 32 bits holds an index for each
 ROWS = 2  # rows of the operand that share what is read of the weight: more sums and windows than fit in registers else
-_PERMUTES = FEATURE_SET == "avx512"  # elsewhere a gather reads the window where it stands
 _WINDOW_VECTORS = 4
 _HEAD = 2  # numbers before the table: groups of columns, rows K
 _ENTRY = 5  # numbers for each group: vectors, slots, and where its values, indices and windows start
 
 
+def _tables(dtype):
+    """How many registers the host's permutation takes from; 0 where a gather reads the window where it stands."""
+    if FEATURE_SET == "avx2":
+        return int(np.dtype(dtype) == np.float32)
+    return 2 if FEATURE_SET == "avx512" else 0
+
+
 def window_rows(dtype):
     """How many rows a window has. The index after the last of them is the lane's that waits, and stands for a 0."""
-    return _WINDOW_VECTORS * LANES[np.dtype(dtype).name] - 1 if _PERMUTES else 127
+    return _WINDOW_VECTORS * LANES[np.dtype(dtype).name] - 1 if _tables(dtype) else 127
 
 
 def group_columns(dtype):
@@ -118,7 +124,7 @@ class _Tile:
         self.lanes = LANES[str(dtype)]
         self.vector = ir.VectorType(LLVM_FLOATS[dtype], self.lanes)
         self.bytes = self.size * self.lanes
-        self.waits = window_rows(str(dtype))
+        self.tables, self.waits = _tables(str(dtype)), window_rows(str(dtype))
         self.zeros = ir.Constant(self.vector, [0.0] * self.lanes)
 
     def write(self, rows, vectors, a, a_stride, slots, values, indices, windows, c, c_stride):
@@ -167,7 +173,7 @@ class _Tile:
 
     def window(self, address):
         """A window's elements in registers, a 0 behind them; only its address where they are gathered."""
-        if not _PERMUTES:
+        if not self.tables:
             return address
         *whole, last = (address + at * self.bytes for at in range(_WINDOW_VECTORS))
         all_but_one = ir.Constant(ir.VectorType(BIT, self.lanes), [1] * (self.lanes - 1) + [0])
@@ -178,18 +184,26 @@ class _Tile:
 
     def pick(self, window, index, vector):
         """The elements of a window that a vector of columns takes, 0 where a lane waits."""
-        builder, shifted = self.builder, index >> (8 * vector)
-        if not _PERMUTES:
+        shifted = index >> (8 * vector)
+        if not self.tables:
             place = shifted & 127
             takes = place != self.waits
             return select(takes, self.gather(window, select(takes, place, 0)), 0.0)
-        # A permutation looks at the lowest bits, as many as tell the elements of two registers apart.
-        name = f"llvm.x86.avx512.vpermi2var.{'ps' if self.size == 4 else 'pd'}.512"
-        low, high = (
-            Value(builder, call_intrinsic(builder, name, self.vector, [one.value, shifted.value, other.value]))
-            for one, other in (window[:2], window[2:])
-        )
-        return select((index & (2 * self.lanes << 8 * vector)) != 0, high, low)
+        found = [self.permuted(window[i : i + self.tables], shifted) for i in range(0, len(window), self.tables)]
+        bit = self.tables * self.lanes << 8 * vector
+        while len(found) > 1:
+            pairs = zip(found[::2], found[1::2], strict=True)
+            found, bit = [select((index & bit) != 0, high, low) for low, high in pairs], 2 * bit
+        return found[0]
+
+    def permuted(self, tables, index):
+        """Elements of one register or two; the bits of an index above those that tell them apart are not looked at."""
+        if self.tables == 1:
+            name, arguments = "llvm.x86.avx2.permps", [tables[0].value, index.value]
+        else:
+            name = f"llvm.x86.avx512.vpermi2var.{'ps' if self.size == 4 else 'pd'}.512"
+            arguments = [tables[0].value, index.value, tables[1].value]
+        return Value(self.builder, call_intrinsic(self.builder, name, self.vector, arguments))
 
     def gather(self, address, place):
         builder = self.builder
@@ -252,7 +266,7 @@ def _define_sparse_product(dtype):
     one, several, most_rows = _define_tile(dtype, 1), _define_tile(dtype, ROWS), ROWS
     group_width = GROUP * LANES.get(str(dtype), 0)
     group_bytes, window_bytes = GROUP * vector_bytes, _WINDOW_VECTORS * vector_bytes
-    head, entry_numbers, permutes = _HEAD, _ENTRY, _PERMUTES
+    head, entry_numbers, permutes = _HEAD, _ENTRY, _tables(str(dtype)) > 0
 
     @njit(nogil=True, error_model="numpy")
     def sparse_product(a, a_outer, outer, a_inner, inner, packed, first, after, c, c_outer, c_inner):
