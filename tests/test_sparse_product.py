@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -88,14 +89,15 @@ def test_rows_stand_at_any_strides(length, outer, inner, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_groups_of_columns_can_be_computed_apart(dtype):
+def test_columns_can_be_computed_apart_wherever_they_are_cut(dtype):
     rng = np.random.default_rng(5)
     a, weight = rng.standard_normal((1, 3, 100)).astype(dtype), scattered(rng, (100, 300), 0.1, dtype)
     whole, group = multiply(a, weight), sparse.group_columns(dtype)
-    assert 2 * group < 300
-    parts = [multiply(a, weight, part) for part in ((0, group), (group, 2 * group), (2 * group, 300))]
-    assert (sum(~np.isnan(part) for part in parts) == 1).all()
-    np.testing.assert_array_equal(sum(np.nan_to_num(part) for part in parts), whole)
+    for cuts in [(group, 2 * group), (group - 3, group + 5), (1, 2), (group, group), (299, 300)]:
+        places = [0, *cuts, 300]
+        parts = [multiply(a, weight, part) for part in pairwise(places)]
+        assert (sum(~np.isnan(part) for part in parts) == 1).all()
+        np.testing.assert_array_equal(sum(np.nan_to_num(part) for part in parts), whole)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

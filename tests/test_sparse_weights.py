@@ -210,6 +210,22 @@ def test_C13_rows_of_several_axes_and_input_that_no_state_touches():
     np.testing.assert_array_equal(layer(X[1:2]), got[1:2])
 
 
+@pytest.mark.parametrize("batch", [1, 5])
+def test_C13_threads_change_no_bit(batch):
+    layer = layer_of(thin(units=520))
+    x = np.random.default_rng(1).normal(size=(batch, 100, 5))
+    before = rk.get_num_threads()
+    try:
+        results = []
+        for threads in (1, 2, 3, 2):
+            rk.set_num_threads(threads)
+            results.append(layer(x))
+    finally:
+        rk.set_num_threads(before)
+    for result in results[1:]:
+        np.testing.assert_array_equal(result, results[0])
+
+
 def test_C13_what_is_not_finite_follows_connections_only():
     layer = layer_of(thin(units=50), return_state=True)
     recurrent = layer.weights["recurrent"]
