@@ -87,12 +87,12 @@ def _fill_slots(weight, groups, lanes):
     K, N = weight.shape
     width, window = group_columns(weight.dtype), window_rows(weight.dtype)
     columns, rows = np.nonzero(weight.T)
-    nonzeros = weight[rows, columns]
+    nonzeros = np.append(weight[rows, columns], weight.dtype.type(0))
     rows = np.append(rows, K)  # what a column that is done looks at
     counts = np.bincount(columns, minlength=groups * width)
     ends = np.cumsum(counts).reshape(groups, width)
     following = ends - counts.reshape(groups, width)
-    taken, slots = [], np.zeros(groups, np.int64)
+    values, indices, windows, slots = [], [], [], np.zeros(groups, np.int64)
     while True:
         wanted = np.where(following < ends, rows[following], K)
         first = wanted.min(axis=1)
@@ -102,17 +102,14 @@ def _fill_slots(weight, groups, lanes):
         # Windows begin where a vector of an aligned operand does; the last ones end with the operand.
         first = np.maximum(np.minimum(first // lanes * lanes, K - window), 0)
         takes = (wanted < K) & (wanted < first[:, None] + window)
-        taken.append((takes, following, first, wanted))
-        following = following + takes
-    values = np.zeros((len(taken), groups, GROUP, lanes), weight.dtype)
-    indices = np.empty((len(taken), groups, lanes, GROUP), np.uint8)
-    windows = np.empty((len(taken), groups), np.int32)
-    for slot, (takes, places, first, wanted) in enumerate(taken):
-        values[slot].reshape(groups, width)[takes] = nonzeros[places[takes]]
         index = np.where(takes, wanted - first[:, None], window)
-        indices[slot] = index.reshape(groups, GROUP, lanes).swapaxes(1, 2)
-        windows[slot] = first
-    return values, indices, windows, slots
+        values.append(np.where(takes, nonzeros[following], weight.dtype.type(0)))
+        indices.append(index.astype(np.uint8).reshape(groups, GROUP, lanes).swapaxes(1, 2))
+        windows.append(first)
+        following = following + takes
+    values = np.array(values, weight.dtype).reshape(len(values), groups, GROUP, lanes)
+    indices = np.array(indices, np.uint8).reshape(len(indices), groups, lanes, GROUP)
+    return values, indices, np.array(windows, np.int32).reshape(len(windows), groups), slots
 
 
 class _Tile:
