@@ -29,6 +29,8 @@ def store_unaligned(builder, address, number, alignment):
 def _bytes(llvm_type):
     if isinstance(llvm_type, ir.VectorType):
         return llvm_type.count * _bytes(llvm_type.element)
+    if isinstance(llvm_type, ir.IntType):
+        return llvm_type.width // 8
     return {ir.FloatType(): 4, ir.DoubleType(): 8}[llvm_type]
 
 

@@ -13,13 +13,13 @@ it has the same bits in any batch, and where the operand is finite those of `rnn
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
+from rnnkit.engine.atomic import word
+from rnnkit.engine.checking import check_each, check_lanes
 from rnnkit.engine.memory import load_unaligned, pointer, store_unaligned
 from rnnkit.engine.product import aligned
 from rnnkit.engine.registers import FEATURE_SET, LANES, LLVM_FLOATS
-from rnnkit.engine.rows import copy_bytes
 from rnnkit.engine.value import BIT, Value, call_intrinsic, fma, select, type_name
 
 GROUP = 4  # vectors of columns with windows in common; an integer of 32 bits holds an index for each
@@ -124,10 +124,11 @@ class _Tile:
         self.tables, self.waits = _tables(str(dtype)), window_rows(str(dtype))
         self.zeros = ir.Constant(self.vector, [0.0] * self.lanes)
 
-    def write(self, rows, vectors, a, a_stride, slots, values, indices, windows, c, c_stride):
-        """C[rows, columns of a group] = A[rows] @ the group, which has so many `vectors`."""
+    def write(self, rows, vectors, length, a, a_stride, slots, values, indices, windows, c, c_stride):
+        """C[rows, columns of a group] = A[rows, :length] @ the group, which has so many `vectors`."""
         builder, i64 = self.builder, ir.IntType(64)
         places = [(row, vector) for row in range(rows) for vector in range(vectors)]
+        self.find_lanes(length)
         entry = builder.block
         loop, done = builder.append_basic_block("slot"), builder.append_basic_block("done")
         builder.cbranch((slots > 0).value, loop, done)
@@ -168,16 +169,30 @@ class _Tile:
         wide = ir.VectorType(ir.IntType(8 * self.size), self.lanes)
         return Value(self.builder, numbers if self.size == 4 else self.builder.zext(numbers, wide))
 
+    def find_lanes(self, length):
+        """Which lanes of a window's registers are loaded: those before its end, or before a shorter operand's."""
+        if not self.tables:
+            return
+        i32 = ir.IntType(32)
+        least = select(length < self.waits, length, length.constant(self.waits))
+        count = Value(self.builder, self.builder.trunc(least.value, i32))
+        self.loaded = [
+            Value(self.builder, ir.Constant(ir.VectorType(i32, self.lanes), list(range(first, first + self.lanes))))
+            < count
+            for first in range(0, _WINDOW_VECTORS * self.lanes, self.lanes)
+        ]
+
     def window(self, address):
         """A window's elements in registers, a 0 behind them; only its address where they are gathered."""
         if not self.tables:
             return address
-        *whole, last = (address + at * self.bytes for at in range(_WINDOW_VECTORS))
-        all_but_one = ir.Constant(ir.VectorType(BIT, self.lanes), [1] * (self.lanes - 1) + [0])
-        source = [pointer(self.builder, last.value, self.vector), ir.IntType(32)(self.size), all_but_one, self.zeros]
-        name = f"llvm.masked.load.{type_name(self.vector)}.p0"
-        end = Value(self.builder, call_intrinsic(self.builder, name, self.vector, source))
-        return [*(self.load(start) for start in whole), end]
+        found, name = [], f"llvm.masked.load.{type_name(self.vector)}.p0"
+        for i, lanes in enumerate(self.loaded):
+            at = (address + i * self.bytes).value
+            check_lanes(self.builder, at, lanes.value, self.size)
+            source = [pointer(self.builder, at, self.vector), ir.IntType(32)(self.size), lanes.value, self.zeros]
+            found.append(Value(self.builder, call_intrinsic(self.builder, name, self.vector, source)))
+        return found
 
     def pick(self, window, index, vector):
         """The elements of a window that a vector of columns takes, 0 where a lane waits."""
@@ -205,9 +220,10 @@ class _Tile:
     def gather(self, address, place):
         builder = self.builder
         places = Value(builder, builder.sext(place.value, ir.VectorType(ir.IntType(64), self.lanes)))
-        pointers = ir.VectorType(self.vector.element.as_pointer(), self.lanes)
-        pointers = builder.inttoptr((address + places * self.size).value, pointers)
+        addresses = (address + places * self.size).value
         everywhere = ir.Constant(ir.VectorType(BIT, self.lanes), [1] * self.lanes)
+        check_each(builder, addresses, everywhere, self.size)
+        pointers = builder.inttoptr(addresses, ir.VectorType(self.vector.element.as_pointer(), self.lanes))
         name = f"llvm.masked.gather.{type_name(self.vector)}.v{self.lanes}p0"
         arguments = [pointers, ir.IntType(32)(self.size), everywhere, self.zeros]
         return Value(builder, call_intrinsic(builder, name, self.vector, arguments))
@@ -217,7 +233,7 @@ def _define_tile(dtype, rows):
     """A function for jitted code: a group of `vectors`, 1 to `GROUP`, for so many rows."""
 
     @intrinsic
-    def tile(typingctx, vectors, a, a_stride, slots, values, indices, windows, c, c_stride):
+    def tile(typingctx, vectors, length, a, a_stride, slots, values, indices, windows, c, c_stride):
         def generate(context, builder, signature, arguments):
             given = [Value(builder, argument) for argument in arguments[1:]]
             end = builder.append_basic_block("end")
@@ -231,30 +247,9 @@ def _define_tile(dtype, rows):
             builder.position_at_end(end)
             return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 9), generate
+        return types.void(*[types.int64] * 10), generate
 
     return tile
-
-
-@intrinsic
-def _number(typingctx, address):
-    """The int64 at an address."""
-
-    def generate(context, builder, signature, arguments):
-        return load_unaligned(builder, arguments[0], ir.IntType(64), 8)
-
-    return types.int64(types.int64), generate
-
-
-@intrinsic
-def _room_for_windows(typingctx):
-    """The address of memory for `ROWS` windows, which the function that asks for it owns."""
-
-    def generate(context, builder, signature, arguments):
-        room = cgutils.alloca_once(builder, ir.ArrayType(ir.IntType(8), 64 * _WINDOW_VECTORS * ROWS))
-        return builder.ptrtoint(room, ir.IntType(64))
-
-    return types.int64(), generate
 
 
 def _define_sparse_product(dtype):
@@ -262,8 +257,7 @@ def _define_sparse_product(dtype):
     vector_bytes = size * LANES.get(str(dtype), 0)
     one, several, most_rows = _define_tile(dtype, 1), _define_tile(dtype, ROWS), ROWS
     group_width = GROUP * LANES.get(str(dtype), 0)
-    group_bytes, window_bytes = GROUP * vector_bytes, _WINDOW_VECTORS * vector_bytes
-    head, entry_numbers, permutes = _HEAD, _ENTRY, _tables(str(dtype)) > 0
+    group_bytes, head, entry_numbers = GROUP * vector_bytes, _HEAD, _ENTRY
 
     @njit(nogil=True, error_model="numpy")
     def sparse_product(a, a_outer, outer, a_inner, inner, packed, first, after, c, c_outer, c_inner):
@@ -277,26 +271,21 @@ def _define_sparse_product(dtype):
             a_outer, a_inner = a_inner, a_outer
             c_outer, c_inner = c_inner, c_outer
         first_group, after_group = (first + group_width - 1) // group_width, (after + group_width - 1) // group_width
-        row_bytes = _number(packed + 8) * size
-        room = _room_for_windows()
+        length = word(packed, 1)
         for o in range(outer):
             i = 0
             while i < inner:
                 rows = most_rows if inner - i >= most_rows else 1
-                at, stride = a + o * a_outer + i * a_inner, a_inner
-                if permutes and row_bytes < window_bytes:  # a window would reach beyond the row
-                    for r in range(rows):
-                        copy_bytes(room + r * window_bytes, at + r * a_inner, row_bytes)
-                    at, stride = room, window_bytes
+                at = a + o * a_outer + i * a_inner
                 for group in range(first_group, after_group):
                     entry = packed + 8 * (head + entry_numbers * group)
-                    vectors, slots = _number(entry), _number(entry + 8)
-                    values, indices = packed + _number(entry + 16), packed + _number(entry + 24)
-                    windows, to = packed + _number(entry + 32), c + o * c_outer + i * c_inner + group * group_bytes
+                    vectors, slots = word(entry, 0), word(entry, 1)
+                    values, indices = packed + word(entry, 2), packed + word(entry, 3)
+                    windows, to = packed + word(entry, 4), c + o * c_outer + i * c_inner + group * group_bytes
                     if rows == 1:
-                        one(vectors, at, stride, slots, values, indices, windows, to, c_inner)
+                        one(vectors, length, at, a_inner, slots, values, indices, windows, to, c_inner)
                     else:
-                        several(vectors, at, stride, slots, values, indices, windows, to, c_inner)
+                        several(vectors, length, at, a_inner, slots, values, indices, windows, to, c_inner)
                 i += rows
 
     return sparse_product
