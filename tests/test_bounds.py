@@ -47,6 +47,20 @@ layer(np.ones((2, 3, 5)))
 """
 
 
+WINDOWS = """
+import numpy as np
+import rnnkit as rk
+
+for dtype in ("float32", "float64"):
+    for units in (1, 63, 64, 200):
+        layer = rk.RNN(rk.ESNCell(units, density=0.05), return_sequences=True, dtype=dtype, seed=0)
+        for batch in (1, 3):
+            layer(np.ones((batch, 3, 2), dtype))
+        assert units < 64 or "sparse product" in layer.explain()
+print("touched nothing else")
+"""
+
+
 def run(code):
     environment = {
         **os.environ,
@@ -58,6 +72,11 @@ def run(code):
 
 def test_every_cell_stays_within_its_arrays():
     done = run(SUITE)
+    assert done.stdout.strip() == "touched nothing else", done.stderr[-3000:]
+
+
+def test_windows_of_sparse_weights_end_with_the_operand():
+    done = run(WINDOWS)
     assert done.stdout.strip() == "touched nothing else", done.stderr[-3000:]
 
 
