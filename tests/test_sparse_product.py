@@ -13,8 +13,8 @@ from rnnkit.engine import product, sparse
 
 ROOT = Path(__file__).parent.parent
 DTYPES = ("float32", "float64")
-DENSE = {"float32": product.product_float32, "float64": product.product_float64}
-SPARSE = {"float32": sparse.sparse_product_float32, "float64": sparse.sparse_product_float64}
+DENSE = {dtype: product.define_product(dtype) for dtype in DTYPES}
+SPARSE = {dtype: sparse.define_sparse_product(dtype) for dtype in DTYPES}
 
 
 def multiply(a, weight, part=None):

@@ -31,14 +31,9 @@ run = define_product("{dtype}")
 '''
 SPARSE_PRODUCT = '''"""The product of rows with a sparse weight in {dtype}, shared by all programs."""
 
-from numba import njit
+from rnnkit.engine.sparse import define_sparse_product
 
-from rnnkit.engine.sparse import sparse_product_{dtype}
-
-
-@njit(nogil=True, error_model="numpy")
-def run(a, a_outer, outer, a_inner, inner, packed, first, after, c, c_outer, c_inner):
-    sparse_product_{dtype}(a, a_outer, outer, a_inner, inner, packed, first, after, c, c_outer, c_inner)
+run = define_sparse_product("{dtype}")
 '''
 PRODUCT_SIGNATURE = f"void({', '.join(['int64'] * 11)})"
 SIGNATURE = f"void({', '.join(['int64'] * 8)})"

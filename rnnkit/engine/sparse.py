@@ -47,7 +47,7 @@ def group_columns(dtype):
 
 
 def pack_sparse(weight):
-    """Lay out a weight for `sparse_product_float32` or `sparse_product_float64`.
+    """Lay out a weight for the sparse product.
 
     Parameters
     ----------
@@ -252,7 +252,9 @@ def _define_tile(dtype, rows):
     return tile
 
 
-def _define_sparse_product(dtype):
+def define_sparse_product(name):
+    """A sparse product of its own, in "float32" or "float64", for jitted code or to be compiled by itself."""
+    dtype = getattr(types, name)
     size = dtype.bitwidth // 8
     vector_bytes = size * LANES.get(str(dtype), 0)
     one, several, most_rows = _define_tile(dtype, 1), _define_tile(dtype, ROWS), ROWS
@@ -289,7 +291,3 @@ def _define_sparse_product(dtype):
                 i += rows
 
     return sparse_product
-
-
-sparse_product_float32 = _define_sparse_product(types.float32)
-sparse_product_float64 = _define_sparse_product(types.float64)
