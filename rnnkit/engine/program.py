@@ -95,6 +95,7 @@ class Program:
             result = self._attempt(record, threads)
             if result is not None:
                 return result
+            record.place = None  # a thread that was stopped may still write there
         return self._attempt(record, 1)
 
     def _attempt(self, record: Record, threads: int) -> Result | None:
@@ -103,7 +104,9 @@ class Program:
         rows, steps = x.shape[:2]
         if threads > 1:
             self.crew.prepare()
-        outputs = np.empty((rows, steps, *plan.output_shape), dtype) if record.sequences else None
+        outputs = record.place if record.sequences else None
+        if record.sequences and outputs is None:
+            outputs = np.empty((rows, steps, *plan.output_shape), dtype)
         if not rows or not steps:
             states = tuple(np.array(state, dtype) for state in record.states)
             kept = tuple(np.empty((rows, steps, *s.shape[1:]), dtype) for s in states) if record.trajectory else None

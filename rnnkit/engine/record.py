@@ -28,6 +28,8 @@ class Record:
     sequences, trajectory : bool
         Keep every output; keep every state.
     training : bool
+    place : ndarray (B, T, *output), or None
+        Where every output may be written, of any strides along batch and time; an executor that does gives it back.
     """
 
     x: np.ndarray
@@ -41,6 +43,7 @@ class Record:
     sequences: bool = True
     trajectory: bool = False
     training: bool = False
+    place: np.ndarray | None = None
 
 
 @dataclass(slots=True)

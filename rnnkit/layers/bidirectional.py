@@ -119,20 +119,35 @@ class Bidirectional(Layer):
         return self._merged(forward, backward, True), self._packed(forward.trajectory, backward.trajectory)
 
     def _run(self, sequences, initial_state, mask, training, constants, sequences_wanted, trajectory):
+        layers = self.forward_layer, self.backward_layer
         starts = (None, None) if initial_state is None else self._split(initial_state, "initial_state")
+        places = self._places(np.shape(sequences)[:2]) if sequences_wanted else (None, None)
         with self._all_or_nothing():
             results = [
                 # Zeros at masked steps: a held output of one direction would meet a fresh one of the other.
-                layer._run(sequences, start, mask, training, constants, sequences_wanted, trajectory, zero_masked=True)
-                for layer, start in zip((self.forward_layer, self.backward_layer), starts, strict=True)
+                layer._run(sequences, start, mask, training, constants, sequences_wanted, trajectory, True, place)
+                for layer, start, place in zip(layers, starts, places, strict=True)
             ]
             if not self.built:
                 self._build_with(self.forward_layer._input_shape, self.forward_layer.dtype)
         return results
 
+    def _places(self, open_axes):
+        """Where both directions may write so that their outputs stand side by side; None where that isn't known."""
+        if not self.built or self.merge_mode != "concat" or len(open_axes) != 2:
+            return None, None
+        first, second = (one._execution.output_shape() for one in (self.forward_layer, self.backward_layer))
+        if len(first) != 1 or len(second) != 1:
+            return None, None
+        whole = np.empty((*open_axes, first[0] + second[0]), self.forward_layer.dtype)
+        return whole[..., : first[0]], whole[:, ::-1, first[0] :]
+
     def _merged(self, forward, backward, sequences):
         if not sequences:
             return MERGES[self.merge_mode](forward.last, backward.last)
+        whole = forward.outputs.base
+        if whole is not None and whole is backward.outputs.base:
+            return whole  # both were written where they belong
         return MERGES[self.merge_mode](forward.outputs, np.ascontiguousarray(backward.outputs[:, ::-1]))
 
     def _packed(self, forward, backward) -> list:

@@ -132,7 +132,16 @@ class RNN(Layer):
         return result.outputs, self._spec.pack(result.trajectory)
 
     def _run(
-        self, sequences, initial_state, mask, training, constants, sequences_wanted, trajectory, zero_masked=None
+        self,
+        sequences,
+        initial_state,
+        mask,
+        training,
+        constants,
+        sequences_wanted,
+        trajectory,
+        zero_masked=None,
+        place=None,
     ) -> Result:
         x = edge.array(sequences, "x")
         features = self._input_shape[2:] if self.built else None
@@ -157,6 +166,7 @@ class RNN(Layer):
             sequences=sequences_wanted,
             trajectory=trajectory,
             training=bool(training),
+            place=place,
         )
         if self.built:
             return self._execute(record)
