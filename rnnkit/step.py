@@ -96,7 +96,7 @@ class Step:
         values = np.asarray(draw.function(rng, (batch_size, *shape)))
         if values.shape != (batch_size, *shape):
             raise ValueError(f"expected the draw {name!r} of shape {(batch_size, *shape)}, got {values.shape}")
-        return values.astype(dtype)
+        return values.astype(dtype, order="C")  # kernels read rows that lie close
 
     def output_shape(self, constants=(), training: bool = False) -> tuple[int, ...]:
         """The output's shape without the batch axis, found by running the step once."""

@@ -736,3 +736,24 @@ def test_weights_of_a_declared_cell_follow_their_spec():
     layer = rk.RNN(step_cell(lambda x, s, w: (s[0], (s[0] + x @ w.kernel,)), weights={"kernel": KERNEL})(units=4))
     layer.build((None, None, 3))
     assert layer.weights["kernel"].shape == (3, 4) and RECURRENT.initializer == "orthogonal"
+
+
+@pytest.mark.parametrize("made", ["a transpose", "a broadcast"])
+def test_draws_of_any_layout(made):
+    """One dropout mask for the whole batch is a broadcast array."""
+
+    def function(rng, shape):
+        if made == "a broadcast":
+            return np.broadcast_to(rng.random(shape[1:]), shape)
+        return rng.random(shape[::-1]).T
+
+    @rk.cell(states={"h": 3}, draws={"noise": rk.Draw(("3",), function)})
+    def noisy(x, states, weights, draws):
+        h = np.tanh(x + states[0]) * draws.noise
+        return h, (h,)
+
+    x = np.random.default_rng(0).normal(size=(4, 5, 3))
+    fast = rk.RNN(noisy(), return_sequences=True, seed=3)(x)
+    with rk.eager():
+        slow = rk.RNN(noisy(), return_sequences=True, seed=3)(x)
+    close(fast, slow)

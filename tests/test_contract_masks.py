@@ -204,3 +204,31 @@ def test_M9_states_of_any_shape_are_held_along_the_batch_axis(name, eager):
     close([outputs, *flat(trajectory)], [ran.outputs, *ran.trajectory])
     output, *states = run(layer, x, mask=MASK, initial_state=start, constants=constants, eager=eager)
     close(states, [s[:, -1] for s in flat(trajectory)])
+
+
+OWN_NAMES = (
+    "k x t n p held output last state_0 state_1 next next_1 staged_x row_x used rows part gang product spare v w c"
+)
+
+
+def test_M1_values_named_as_the_program_names_its_own(tmp_path):
+    """Each value is kept, as the operand of the next product; the second state is never read."""
+    before, lines = "x", []
+    for name in OWN_NAMES.split():
+        lines.append(f"    {name} = np.tanh({before} @ weights.U + h)")
+        before = name
+    text = ["import numpy as np", "import rnnkit as rk", "", "", '@rk.cell(states={"h": 7, "unread": 7},']
+    text += ['         weights={"U": rk.Weight((7, 7), "orthogonal")})', "def named(x, states, weights):"]
+    text += ["    h = states[0]", *lines, f"    return {before}, ({before}, {before})"]
+    file = tmp_path / "named.py"
+    file.write_text("\n".join(text) + "\n", encoding="utf-8")
+    namespace: dict = {"__name__": "named"}
+    exec(compile(file.read_text(encoding="utf-8"), str(file), "exec"), namespace)
+    layer = rk.RNN(namespace["named"](), return_sequences=True, return_state=True, seed=1)
+    x = np.random.default_rng(0).normal(size=(5, 6, 7))
+    mask = np.arange(6) < np.array([[2], [6], [0], [3], [5]])  # rows in another order, x copied in it
+    for m in (None, mask):
+        with rk.eager():
+            expected = flat(list(layer(x, mask=m)))
+        for got, wanted in zip(flat(list(layer(x, mask=m))), expected, strict=True):
+            close(got, wanted)

@@ -1,11 +1,13 @@
 """Threads that share a call: the same bits however they come, go, or are stopped in its middle (law L3, row X4)."""
 
+import concurrent.futures
 import ctypes
 import os
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -19,6 +21,7 @@ import rnnkit as rk
 from rnnkit.compiler import crew
 from rnnkit.engine import crew as crews
 from rnnkit.engine import gang, program
+from rnnkit.engine import threads as threads_module
 
 NAMES = tuple(cell.name for cell in CELLS)
 
@@ -221,3 +224,72 @@ def test_threads_go_to_sleep(shared):
     while own._slots.words.reshape(-1, 8)[:, 0].any():
         assert time.monotonic() < deadline
         threading.Event().wait(0.01)
+
+
+def test_what_a_call_used_is_let_go(shared):
+    for batch in (1, 64):
+        layer, (x, constants) = layer_of("lstm", units=33, features=17), inputs("lstm", batch, 30, 17)
+        shared(2)
+        layer(x, constants=constants)
+        kept = weakref.ref(x)
+        layer._execution.executor((), False).crew.settle()
+        layer(x[:1, :1].copy(), constants=constants and [c[:1] for c in constants])  # lets go of what was still held
+        layer_of("lstm", units=33, features=17)(np.ones((batch, 30, 17)))
+        del x
+        assert kept() is None
+
+
+def test_L3_a_thread_that_could_not_be_started(shared, monkeypatch):
+    """Its task stays in the pool's queue, and is served beside the next one."""
+    layer, (x, constants) = layer_of("lstm", units=33, features=17), inputs("lstm", 64, 30, 17)
+    shared(1)
+    alone = everything(layer, x, constants)
+    own = layer._execution.executor((), False).crew
+    own.settle()
+    with monkeypatch.context() as broken:
+        pools = concurrent.futures.ThreadPoolExecutor(1)
+        broken.setattr(crews, "pool", lambda n: pools)
+        start, failed = threading.Thread.start, []
+
+        def failing(thread):
+            if not failed:
+                failed.append(True)
+                raise RuntimeError("can't start new thread")
+            start(thread)
+
+        deadline = time.monotonic() + 60
+        while own._slots.words.reshape(-1, gang.LINE // 8)[:, 0].any():  # all asleep
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        broken.setattr(threading.Thread, "start", failing)
+        shared(2)
+        for _ in range(3):
+            same_bits(everything(layer, x, constants), alone)
+        assert failed
+        done = threading.Thread(target=pools.shutdown)
+        start(done)
+        done.join(60)
+        assert not done.is_alive(), "a server never ends"
+
+
+def test_a_block_that_a_forgotten_task_took_is_waited_for(threads, monkeypatch):
+    """The pool says that it can't start a thread, but has queued the task, and a thread that is free takes it."""
+
+    class Pool:
+        def submit(self, task):
+            threading.Thread(target=task).start()
+            raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threads_module, "pool", lambda n: Pool())
+    threads(2)
+    done = np.zeros(640, bool)
+
+    def slow(first, last):
+        if threading.current_thread() is not threading.main_thread():
+            time.sleep(0.2)
+        done[first:last] = True
+
+    for _ in range(5):
+        done[:] = False
+        threads_module.run_blocks(slow, 640)
+        assert done.all()

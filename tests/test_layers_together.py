@@ -273,3 +273,9 @@ def test_no_rows_reset_nothing():
     before = layer.states
     layer.reset_states(rows=[])
     same(layer.states, before)
+
+
+def test_a_ragged_list_is_told_in_the_layers_own_words():
+    layer = rk.Bidirectional(rk.LSTM(3, return_sequences=True))
+    with pytest.raises(ValueError, match="expected x"):
+        layer([[[1.0, 2.0]], [[1.0, 2.0], [3.0, 4.0]]])

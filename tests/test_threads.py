@@ -194,6 +194,31 @@ def test_X4_a_fork_builds_a_new_layer():
     assert fork(lambda: same_bits(rk.RNN(leaky(units=9, leak=0.4), seed=1)(x), expected))
 
 
+@needs_fork
+def test_X4_a_fork_while_another_thread_compiles():
+    """The child has neither that thread nor what it would have unlocked."""
+    from numba.core.compiler_lock import global_compiler_lock
+
+    from rnnkit.compiler import store
+
+    x, held, free = big("leaky")[0], threading.Event(), threading.Event()
+    expected = rk.RNN(leaky(units=9, leak=0.4), seed=1)(x)
+
+    def compiling():
+        with store._lock, global_compiler_lock:
+            held.set()
+            free.wait(60)
+
+    thread = threading.Thread(target=compiling)
+    thread.start()
+    held.wait(60)
+    try:
+        assert fork(lambda: (store._programs.clear(), same_bits(rk.RNN(leaky(units=9, leak=0.4), seed=1)(x), expected)))
+    finally:
+        free.set()
+        thread.join()
+
+
 def in_another_process(seed):
     x, _ = big("leaky", seed)
     return rk.RNN(leaky(units=9), seed=1)(x)

@@ -99,7 +99,9 @@ class SourceWriter:
         now = {b.attr: b for b in plan.buffers if b.kind == "state"}
         new = {b.attr: b for b in plan.buffers if b.kind == "next"}
         sizes = [int(np.prod(shape)) for shape in plan.state_shapes]
-        self.now = [now.get(i) or Buffer(f"state_{i}", "state", size) for i, size in enumerate(sizes)]
+        longest = max((len(b.name) for b in plan.buffers), default=0)  # a longer name is nobody's
+        unread = [f"state_{i}".ljust(longest + 1, "_") for i in range(len(sizes))]
+        self.now = [now.get(i) or Buffer(name, "state", sizes[i]) for i, name in enumerate(unread)]
         self.new = [new[i] for i in range(len(sizes))]
         self.output = next(b for b in plan.buffers if b.kind == "output")
         x = next((b for b in plan.buffers if b.kind == "x"), None)
@@ -191,7 +193,7 @@ class SourceWriter:
         moved = [*self.now, *self.new, *self.scratch[STEP]]
         moved = [f"at_{b.name}" for b in moved] + ["at_output"]
         if section == BLOCK:
-            moved += [f"at_{b.name}" for b in self.scratch[BLOCK]] + ["at_x"]
+            moved += [f"at_{b.name}" for b in self.scratch[BLOCK]] + ["staged_x"]
         copies = [f"copy_bytes(at_{b.name} + spare, at_{b.name}, rows * {self.row(b)})" for b in self.now]
         leave = ["if part > 0:", "    return", "parts, gang, used_before = 1, 0, rows", *copies]
         leave += [f"{name} += spare" for name in moved] + ["continue"]
@@ -365,10 +367,10 @@ class SourceWriter:
             "    most = most_used(kit, rows, mask + start * mask_step, mask_row, mask_step, count)",
             "x_block = x + start * x_step",
             "if order != 0:",
-            "    x_block = at_x",
+            "    x_block = staged_x",
             "    for k in range(count):",
-            "        x_k, at_k = x + (start + k) * given_step, at_x + k * x_step",
-            f"        take_rows(kit, most, order, {x_bytes}, x_k, given_x, at_k, row_x)",
+            "        given_t = x + (start + k) * given_step",
+            f"        take_rows(kit, most, order, {x_bytes}, given_t, given_x, staged_x + k * x_step, row_x)",
             *calls[BLOCK],
             *self._meeting(BLOCK),
             "k = 0",
@@ -398,7 +400,7 @@ class SourceWriter:
         x_line = self.number(self.line(self.x.size))
         lines = [
             "given_x, given_step = row_x, x_step",
-            "begin, at_x = scratch, scratch",
+            "begin, staged_x = scratch, scratch",
             "if order != 0:",
             f"    row_x, x_step = {x_line}, rows * {x_line}",
             "    scratch += block * x_step",
@@ -419,13 +421,13 @@ class SourceWriter:
             place(f"at_{buffer.name}", self.row(buffer))
         place("held", "row_out")
         place("at_output", "2 * row_out")
+        lines.append("spare = scratch - begin")
         if self.gap:
-            again = [line.replace("allow(at_", "allow(spare + at_") for line in placed]
-            lines.append(f"allow(at_x, {x_line} * block * rows, {x_line} * block * rows)")
-            again.append(f"allow(at_x + spare, {x_line} * block * rows, {x_line} * block * rows)")
-            room = ["if spare > memory:", "    refuse()"]
-            return [*lines, "spare = scratch - begin", *room, "if gang != 0:", *indented(again)]
-        return [*lines, "spare = scratch - begin"]
+            staged = f"staged_x, {x_line} * block * rows, {x_line} * block * rows"
+            again = [line.replace("allow(", "allow(spare + ", 1) for line in placed]
+            lines += ["if spare > memory:", "    refuse()", "if order != 0:", f"    allow({staged})"]
+            lines += ["if gang != 0:", *indented(again), "if gang != 0 and order != 0:", f"    allow(spare + {staged})"]
+        return lines
 
     def _time_step(self, stages, swap) -> list[str]:
         """One step of all rows."""

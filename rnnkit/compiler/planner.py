@@ -45,7 +45,7 @@ class Planner:
         self.live = graph.live()
         self.kept: set[int] = set()
         self.home: dict[int, tuple[Buffer, np.ndarray]] = {}
-        self.names: dict[str, int] = {}
+        self.names: set[str] = set()
         self._views: dict[int, np.ndarray] = {}
         self._scratch_buffers: dict[tuple, Buffer] = {}
         self.plan = Plan(state_shapes=tuple(s.shape for s in graph.states), output_shape=graph.output.shape)
@@ -73,9 +73,12 @@ class Planner:
 
     def _name(self, wanted: str) -> str:
         wanted = re.sub(r"\W", "_", wanted)  # a stack names its parts' draws by path
-        count = self.names.get(wanted, 0)
-        self.names[wanted] = count + 1
-        return wanted if not count else f"{wanted}_{count}"
+        name, count = wanted, 0
+        while name in self.names:
+            count += 1
+            name = f"{wanted}_{count}"
+        self.names.add(name)
+        return name
 
     def _buffer(self, name, **fields) -> Buffer:
         buffer = Buffer(self._name(name), **fields)

@@ -144,8 +144,18 @@ def number_functions_apart() -> None:
     FunctionIdentity._unique_ids = itertools.count(int.from_bytes(os.urandom(7), "little"))
 
 
+def _after_fork():
+    """A child may have been forked while another thread, which it doesn't have, held a lock."""
+    number_functions_apart.cache_clear()
+    _lock._at_fork_reinit()
+    if "numba" in sys.modules:
+        from numba.core.compiler_lock import global_compiler_lock
+
+        global_compiler_lock._lock._at_fork_reinit()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=lambda: number_functions_apart.cache_clear())
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _compile(text, key, signature) -> types.ModuleType:

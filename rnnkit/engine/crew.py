@@ -20,18 +20,19 @@ _LONG = 2e-3  # seconds of own work after which waiting for a thread that was st
 _GRACE = 1e-4  # seconds that a short call waits for a thread that is late
 _NAP = 5e-5  # seconds
 _PAUSES = 300  # that compiled code waits before Python looks at the clock
+_LOOKS = 50  # some µs: a thread that did its part leaves it a moment after the caller
 _KEPT = 1 << 22  # bytes of scratch memory that a thread keeps
 _MOST = 256  # threads
 
 _thread = threading.local()
 
 
-def own_memory(size: int) -> int:
-    """The address of scratch memory of this thread, at a cache line: valid until it is asked for again."""
+def own_memory(size: int) -> np.ndarray:
+    """Scratch memory of this thread, ``size`` bytes from its `line_start` on: whoever uses it holds the array."""
     kept = getattr(_thread, "memory", None)
     if kept is None or kept.nbytes < size + gang.LINE or kept.nbytes > _KEPT:
         kept = _thread.memory = np.empty(size + gang.LINE, np.uint8)
-    return line_start(kept)
+    return kept
 
 
 def line_start(memory) -> int:
@@ -60,12 +61,13 @@ class Crew:
     def prepare(self) -> None:
         """Have what threads run, before a call's arguments are laid out."""
         if not self.gang_kit:
-            run, self.gang_kit = self._load()
+            run, address = self._load()
             names = [function.__name__ for function in GANG]
             serve, lead, wait = (names.index(name) for name in ("serve_slot", "lead_job", "wait_for"))
             self._serve = lambda slot: run(serve, slot, 0, 0, 0, 0, 0, 0, 0)
             self._lead = lambda job, parts, patience: run(lead, job, parts, patience, 0, 0, 0, 0, 0)
             self._wait = lambda job, patience: run(wait, job, patience, 0, 0, 0, 0, 0, 0)
+            self.gang_kit = address  # last: another thread may be looking
 
     def start_again(self) -> None:
         """Forget the threads, which a child of a fork doesn't have."""
@@ -76,22 +78,23 @@ class Crew:
         self._shared = None
         self._rest, self._rest_until = _REST, 0.0
 
-    def run(self, address, p, n, rows, blocks, memory, units, threads, keep) -> bool:
+    def run(self, address, p, n, rows, blocks, memory, units, threads, keep) -> bool | None:
         """Run a program over rows, in blocks that threads take in turn or with its units split.
 
         Returns
         -------
-        bool
-            False if nothing was done, or if a thread was stopped in the middle of a short call: its arrays, which are
-            in ``keep``, may then still be written to.
+        bool or None
+            None if nothing was begun. False if a thread was stopped in the middle of a short call: its arrays, which
+            are in ``keep``, may then still be written to.
         """
         if time.perf_counter() < self._rest_until or not self._lock.acquire(blocking=False):
-            return False
+            return None
+        idle: list[int] = []
         try:
-            others = min(threads, _MOST) if units else min(threads, blocks, _MOST)
-            idle = self._idle(others - 1)
+            most = min(threads, _MOST) if units else min(threads, blocks, _MOST)
+            self._find_idle(most - 1, idle)
             if not idle:
-                return False
+                return None
             parts = 1 + len(idle)
             job = _Words(gang.SCRATCH + 2 * parts)
             words = job.words
@@ -102,28 +105,39 @@ class Crew:
                 return self._run_units(job, idle, 2 * memory, keep)
             return self._run_rows(job, idle, memory, keep)
         finally:
+            self._let_go(idle)
             self._lock.release()
+
+    def _let_go(self, slots):
+        """Keep no array longer than a thread may touch it."""
+        for slot in slots:
+            for _ in range(_LOOKS):
+                if self._slots.words[slot * _WORDS + gang.STATE] != gang.RUNNING:
+                    self._held[slot] = None
+                    break
 
     def settle(self) -> None:
         """Wait until no thread works on a job, not even one that was left: for kernels whose accesses are checked."""
         while (self._slots.words[gang.STATE :: _WORDS] == gang.RUNNING).any():
             time.sleep(_NAP)
 
-    def _idle(self, others) -> list[int]:
+    def _find_idle(self, others, idle: list[int]):
         """The slots that a job can be posted in, each with a thread that serves it or soon will."""
-        words, idle = self._slots.words, []
+        words = self._slots.words
+        self._let_go(range(others))
         for slot in range(others):
             state = slot * _WORDS + gang.STATE
             if words[state] == gang.OFF:
                 words[state], words[slot * _WORDS + gang.YIELD] = gang.IDLE, self._yield
                 try:
                     pool(others).submit(self._serve, self._slots.address + slot * gang.LINE)
-                except RuntimeError:  # the interpreter is about to end
+                except BaseException as error:
                     words[state] = gang.OFF
-                    continue
+                    if not isinstance(error, RuntimeError):
+                        raise
+                    continue  # the interpreter is about to end, or there can be no more threads
             if words[state] == gang.IDLE:
                 idle.append(slot)
-        return idle
 
     def _run_units(self, job, idle, memory, keep) -> bool:
         stopped = (self._slots.words[gang.STATE :: _WORDS] == gang.RUNNING).any()
@@ -140,7 +154,8 @@ class Crew:
         return True
 
     def _run_rows(self, job, idle, memory, keep) -> bool:
-        job.words[gang.SCRATCH] = own_memory(memory)
+        own_scratch = own_memory(memory)
+        job.words[gang.SCRATCH] = line_start(own_scratch)
         for part, slot in enumerate(idle, 1):
             kept = self._memory[slot]
             if kept is None or kept.nbytes < memory + gang.LINE or kept.nbytes > _KEPT:
@@ -157,6 +172,7 @@ class Crew:
                     self._note(stopped=True)
                     return False
                 time.sleep(_NAP)  # leaves this processor to the thread that was stopped
+        self._wait(job.address, 0)  # what the others wrote is seen from here on
         self._note(stopped=time.perf_counter() - start > 1.5 * own + _GRACE)
         return True
 

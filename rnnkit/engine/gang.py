@@ -34,6 +34,7 @@ FUNCTION, P, N, BLOCKS, ROWS, GANG, PARTS = range(7)  # words of a job
 TAKEN, DONE = 16, 32  # words of a job that are counted up, on lines of their own
 SCRATCH = 48  # words of a job: scratch memory of each part, then each part's slot
 _PAUSES, _YIELDS = 2_000, 1_000  # how long an idle thread stays: some 100 µs, then some 300 µs in which others may run
+_LONG_YIELDS = 20_000  # how long a part waits for the others to arrive
 
 
 @intrinsic
@@ -80,7 +81,7 @@ def serve_slot(slot):
             pause()
         elif idle < _PAUSES + _YIELDS:
             step_aside(word(slot, YIELD))
-        elif exchange_if(slot, IDLE, OFF):
+        elif exchange_if(slot, IDLE, OFF) or atomic_load(slot) == OFF:
             return
         idle += 1
 
@@ -123,10 +124,11 @@ def share(count, align, part, parts):
 @njit(nogil=True, error_model="numpy")
 def arrive(gang, part):
     """Wait to be let in: 2 * step + turn where this part joins the others, or -1."""
-    atomic_store(gang + LINE * (1 + part), 1)
+    own = gang + LINE * (1 + part)
+    atomic_store(own, 1)
     waited = 0
     while True:
-        if atomic_load(gang) != 0:
+        if atomic_load(gang) != OPEN:
             return -1
         joined = atomic_load(gang + 8)
         if joined > 0:
@@ -134,15 +136,17 @@ def arrive(gang, part):
         waited += 1
         if waited < _PAUSES:
             pause()
-        else:
+        elif waited < _PAUSES + _LONG_YIELDS:
             step_aside(word(gang, 2))
+        elif exchange_if(own, 1, LEFT):  # another part doesn't come
+            return -1
 
 
 @njit(nogil=True, error_model="numpy")
 def admit(gang, parts, step, turn, patience):
     """Let the other parts in at a step, if all of them have arrived; 1 if they have."""
     for part in range(1, parts):
-        while atomic_load(gang + LINE * (1 + part)) == 0:
+        while atomic_load(gang + LINE * (1 + part)) != 1:
             if patience <= 0:
                 return 0
             pause()
@@ -169,7 +173,8 @@ def meet(gang, part, parts, meeting, patience):
                 return 0
             waited += 1
             if part == 0 and waited > patience:
-                if exchange_if(gang + LINE * (1 + other), meeting - 1, LEFT):
+                place = gang + LINE * (1 + other)
+                if exchange_if(place, meeting - 1, LEFT) or atomic_load(place) == LEFT:
                     atomic_store(gang, BROKEN)
                     return 0
             elif part == 0 or waited < _PAUSES:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rnnkit.engine.checking import CHECKED, Checked
-from rnnkit.engine.crew import Crew, own_memory
+from rnnkit.engine.crew import Crew, line_start, own_memory
 from rnnkit.engine.product import PANEL_VECTORS, aligned, arrange, pack, packed_width
 from rnnkit.engine.record import Record, Result
 from rnnkit.engine.registers import LANES
@@ -95,11 +95,10 @@ class Program:
             result = self._attempt(record, threads)
             if result is not None:
                 return result
-            record.place = None  # a thread that was stopped may still write there
         return self._attempt(record, 1)
 
     def _attempt(self, record: Record, threads: int) -> Result | None:
-        """The results, or None if another thread was stopped in the middle of a short call."""
+        """The results, or None if threads weren't free, or one was stopped in the middle of a short call."""
         plan, dtype, x = self.plan, self.dtype, record.x
         rows, steps = x.shape[:2]
         if threads > 1:
@@ -136,14 +135,17 @@ class Program:
                     self.crew.settle()
             else:
                 done = self._run_blocks(p, n, rows, blocks, memory)
+        if done is False:
+            record.place = None  # the thread that was stopped may still write there
         return Result(outputs, last, final, kept) if done else None
 
     def _run_blocks(self, p, n, rows, blocks, memory) -> bool:
         """Run the blocks of rows one after the other, in this thread."""
-        scratch, p_at, n_at, first = own_memory(memory), _address(p), _address(n), 0
+        scratch = own_memory(memory)
+        at, p_at, n_at, first = line_start(scratch), _address(p), _address(n), 0
         for block in range(blocks):
             count = rows // blocks + (block < rows % blocks)
-            self.function(p_at, n_at, first, count, scratch, 0, 1, 0)
+            self.function(p_at, n_at, first, count, at, 0, 1, 0)
             first += count
         return True
 

@@ -6,7 +6,7 @@ import math
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 
 _LARGEST_BLOCK = 64  # rows: what a block keeps between two passes should stay in the cache
 _lock = threading.Lock()
@@ -112,32 +112,39 @@ def run_blocks(function: Callable[[int, int], None], rows: int, parallel: bool =
         for first in starts:
             function(first, min(first + size, rows))
         return
-    pending = iter(starts)
-    taking = threading.Lock()
+    pending, taken = iter(starts), 0
+    changed = threading.Condition()
+    errors: list[BaseException] = []
 
     def work():
+        nonlocal taken
         _worker.busy = True
         try:
             while True:
-                with taking:
-                    first = next(pending, None)
-                if first is None:
-                    return
-                function(first, min(first + size, rows))
+                with changed:
+                    first = None if errors else next(pending, None)
+                    if first is None:
+                        return
+                    taken += 1
+                try:
+                    function(first, min(first + size, rows))
+                except BaseException as error:
+                    errors.append(error)
+                finally:
+                    with changed:
+                        taken -= 1
+                        changed.notify_all()
         finally:
             _worker.busy = False
 
-    others = []
     helpers = pool(threads - 1)
     for _ in range(min(threads, len(starts)) - 1):
         try:
-            others.append(helpers.submit(work))
+            helpers.submit(work)
         except RuntimeError:  # the pool was closed, by another thread that set another number or at exit: go on without
             break
-    try:
-        work()
-    finally:
-        started = [other for other in others if not other.cancel()]
-        wait(started)
-    for other in started:
-        other.result()
+    work()  # what is still queued after this finds no block
+    with changed:
+        changed.wait_for(lambda: not taken)
+    if errors:
+        raise errors[0]

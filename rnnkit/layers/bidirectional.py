@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit.configuration import deserialize, serialize
+from rnnkit.layers import edge
 from rnnkit.layers.base import Layer
 from rnnkit.layers.rnn import RNN, unbuilt_copy
 
@@ -119,9 +120,10 @@ class Bidirectional(Layer):
         return self._merged(forward, backward, True), self._packed(forward.trajectory, backward.trajectory)
 
     def _run(self, sequences, initial_state, mask, training, constants, sequences_wanted, trajectory):
+        sequences = edge.array(sequences, "x")
         layers = self.forward_layer, self.backward_layer
         starts = (None, None) if initial_state is None else self._split(initial_state, "initial_state")
-        places = self._places(np.shape(sequences)[:2]) if sequences_wanted else (None, None)
+        places = self._places(sequences.shape[:2]) if sequences_wanted else (None, None)
         with self._all_or_nothing():
             results = [
                 # Zeros at masked steps: a held output of one direction would meet a fresh one of the other.
