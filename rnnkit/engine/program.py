@@ -24,7 +24,8 @@ _SMALL = 1 << 21  # multiply-adds and elements of a call below which another thr
 _FIRST_PATIENCE = 100  # pauses that a call waits for threads that are awake to join it
 _PATIENCE = 8000  # pauses, some 200 µs, that a step's parts wait for each other besides what the step itself may take
 _WORK_OF_PAUSE = 1500  # multiply-adds of a call for each of these pauses at most: short calls wait shorter
-_WIDE = 1 << 14  # multiply-adds of a step's products from which its units are worth splitting
+_WIDE = 1 << 14  # multiply-adds of a step's products for each row from which its units are worth splitting
+_HEAVY = 1 << 17  # multiply-adds of a step's products, each a weight, that leave a second-level cache no room for more
 
 __all__ = ["LANES", "PANEL_VECTORS", "Program", "packed_width"]
 
@@ -116,8 +117,9 @@ class Program:
         kept = None
         if record.trajectory:
             kept = tuple(np.empty((rows, steps, *s.shape[1:]), dtype) for s in final)
-        units = rows < threads
-        blocks = max(min(threads, rows), -(-rows // _LARGEST_BLOCK)) if not units else 1
+        # Units in common read every weight once for all rows; rows apart never wait for each other.
+        units = self._step_work >= _WIDE * rows and rows <= threads * max(1, self._step_work // _HEAVY)
+        blocks = 1 if units else max(min(threads, rows), -(-rows // _LARGEST_BLOCK))
         mask, order = self._order(record, blocks)
         arrays = {"initial": initial, "final": final, "trajectory": kept}
         p, own = self._pointers(record, mask, order, outputs, last, arrays)
