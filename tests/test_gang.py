@@ -142,21 +142,17 @@ def test_L3_a_partner_that_is_stopped_in_a_short_call(shared, monkeypatch):
         same_bits(everything(layer, x, constants), alone)
 
 
-def test_rest_after_a_partner_was_stopped(shared, monkeypatch):
-    monkeypatch.setattr(crews, "_GRACE", -1.0)
-    monkeypatch.setattr(crews, "_PAUSES", 0)
-    layer, (x, constants) = layer_of("lstm", units=33, features=17), inputs("lstm", 64, 30, 17)
-    own = layer._execution.executor((), False).crew
-    monkeypatch.setattr(own, "_rest", 60.0)
-    shared(2)
-    try:
-        deadline = time.monotonic() + 60
-        while own._rest_until < time.perf_counter():
-            assert time.monotonic() < deadline, "no thread was ever late"
-            layer(x, constants=constants)
-        assert not own.run(0, None, None, 0, 0, 0, False, 2, None)  # at once, without a look at its arguments
-    finally:
-        own._rest_until = 0.0
+def test_rest_after_a_partner_was_stopped(monkeypatch):
+    monkeypatch.setattr(crews, "_crews", [])
+    monkeypatch.setattr(crews, "_REST", 60.0)
+    monkeypatch.setattr(crews, "_LONGEST_REST", 500.0)
+    fresh = crews.Crew(crew().kit, crew()._load)
+    rests = []
+    for stopped in (False, True, True, False, True):
+        fresh._note(stopped)
+        rests.append(fresh._rest)
+    assert rests == [60, 60, 240, 240, 500]
+    assert fresh.run(0, None, None, 0, 0, 0, False, 2, None) is None  # at once, without a look at its arguments
 
 
 def test_X4_a_thousand_mixed_calls_at_once(threads):

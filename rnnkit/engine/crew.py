@@ -15,7 +15,8 @@ from rnnkit.engine.kit import GANG
 from rnnkit.engine.threads import pool
 
 _WORDS = gang.LINE // 8
-_REST, _LONGEST_REST = 1e-3, 0.1  # seconds in which no call is shared after a thread was stopped; twice that each time
+_REST, _LONGEST_REST = 1e-3, 1.0  # seconds in which no call is shared after one in which a thread was stopped
+_SOON = 0.05  # seconds after a rest in which the next stop is taken for the same trouble
 _LONG = 2e-3  # seconds of own work after which waiting for a thread that was stopped is a small part of the whole
 _GRACE = 1e-4  # seconds that a short call waits for a thread that is late
 _NAP = 5e-5  # seconds
@@ -76,7 +77,7 @@ class Crew:
         self._held: list = [None] * _MOST  # what a slot's last job reads and writes, for as long as it may run
         self._memory: list = [None] * _MOST
         self._shared = None
-        self._rest, self._rest_until = _REST, 0.0
+        self._rest, self._rest_until = _REST, -_LONGEST_REST
 
     def run(self, address, p, n, rows, blocks, memory, units, threads, keep) -> bool | None:
         """Run a program over rows, in blocks that threads take in turn or with its units split.
@@ -177,12 +178,12 @@ class Crew:
         return True
 
     def _note(self, stopped):
-        """Rest after a call in which a thread was stopped, the longer the more of them follow each other."""
+        """Rest after a call in which a thread was stopped, longer and longer where that goes on."""
         if stopped:
-            self._rest_until = time.perf_counter() + self._rest
-            self._rest = min(2 * self._rest, _LONGEST_REST)
-        else:
-            self._rest = max(self._rest / 2, _REST)
+            now = time.perf_counter()
+            again = now - self._rest_until < _SOON + 10 * self._rest
+            self._rest = min(4 * self._rest, _LONGEST_REST) if again else _REST
+            self._rest_until = now + self._rest
 
 
 class _Words:
