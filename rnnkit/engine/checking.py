@@ -183,3 +183,5 @@ def _arrays(things):
 
 
 _allow = _define() if CHECKED else None
+if CHECKED and hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_calls._at_fork_reinit)
