@@ -181,7 +181,7 @@ class Crew:
         """Rest after a call in which a thread was stopped, longer and longer where that goes on."""
         if stopped:
             now = time.perf_counter()
-            again = now - self._rest_until < _SOON + 10 * self._rest
+            again = now - self._rest_until < _SOON
             self._rest = min(4 * self._rest, _LONGEST_REST) if again else _REST
             self._rest_until = now + self._rest
 
