@@ -111,6 +111,23 @@ def test_L3_a_partner_is_left_in_the_middle(name, shared, monkeypatch):
             same_bits(everything(layer, x, constants, m), expected)
 
 
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("name", ["lstm", "GRUCell", "attention", "two_speeds"])
+def test_L3_units_split_in_passes(name, backwards, shared, monkeypatch):
+    """A long call goes a few steps at a time: the law of a cut sequence, within a call."""
+    layer = layer_of(name, units=33, features=17, go_backwards=backwards)
+    for batch in (1, 2):
+        x, constants = inputs(name, batch, 11, 17)
+        shared(1)
+        alone = everything(layer, x, constants)
+        shared(3)
+        for several in (0, 3 * batch * layer._execution.executor(constants or (), False)._step_work):
+            monkeypatch.setattr(program, "_PASS", several)
+            same_bits(everything(layer, x, constants), alone)
+            last = rk.RNN(layer.cell, go_backwards=backwards)
+            same_bits(last(x, constants=constants), alone[0][:, -1])
+
+
 def test_L3_nobody_ever_comes(shared, monkeypatch):
     class Nobody:
         def submit(self, *arguments):

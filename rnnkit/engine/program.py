@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -25,6 +25,7 @@ _FIRST_PATIENCE = 100  # pauses that a call waits for threads that are awake to 
 _PATIENCE = 8000  # pauses, some 200 µs, that a step's parts wait for each other besides what the step itself may take
 _WORK_OF_PAUSE = 1500  # multiply-adds of a call for each of these pauses at most: short calls wait shorter
 _WIDE = 1 << 14  # multiply-adds of a step's products for each row from which its units are worth splitting
+_PASS = 1 << 27  # multiply-adds of products, some 2 ms, after which threads that share units meet anew
 _HEAVY = 1 << 17  # multiply-adds of a step's products, each a weight, that leave a second-level cache no room for more
 
 __all__ = ["LANES", "PANEL_VECTORS", "Program", "packed_width"]
@@ -92,11 +93,34 @@ class Program:
         """The results of one call."""
         rows, steps = record.x.shape[:2]
         threads = get_num_threads() if rows * steps * self._work > _SMALL else 1
-        if threads > 1 and (rows > 1 or self._step_work >= _WIDE):
-            result = self._attempt(record, threads)
-            if result is not None:
-                return result
-        return self._attempt(record, 1)
+        if threads > 1 and self._splits_units(rows, threads):
+            several = max(1, _PASS // max(1, rows * self._step_work))
+            if record.mask is None and not record.trajectory and several < steps:
+                return self._in_passes(record, threads, several)
+        elif rows == 1:
+            threads = 1
+        return self._run(record, threads)
+
+    def _splits_units(self, rows, threads) -> bool:
+        """Units in common read every weight once for all rows; rows apart never wait for each other."""
+        return self._step_work >= _WIDE * rows and rows <= threads * max(1, self._step_work // _HEAVY)
+
+    def _in_passes(self, record, threads, several) -> Result:
+        """Some steps at a time, so that threads come together again after one of them was stopped."""
+        x, steps, states, outputs = record.x, record.x.shape[1], record.states, record.place
+        if record.sequences and outputs is None:
+            outputs = np.empty((len(x), steps, *self.plan.output_shape), self.dtype)
+        for start in range(0, steps, several):
+            after = min(start + several, steps)
+            part = x[:, steps - after : steps - start] if record.reverse else x[:, start:after]
+            place = outputs[:, start:after] if record.sequences else None
+            result = self._run(replace(record, x=part, states=states, place=place), threads)
+            states = result.states
+        return Result(outputs, result.last, states)
+
+    def _run(self, record, threads) -> Result:
+        result = self._attempt(record, threads) if threads > 1 else None
+        return self._attempt(record, 1) if result is None else result
 
     def _attempt(self, record: Record, threads: int) -> Result | None:
         """The results, or None if threads weren't free, or one was stopped in the middle of a short call."""
@@ -117,8 +141,7 @@ class Program:
         kept = None
         if record.trajectory:
             kept = tuple(np.empty((rows, steps, *s.shape[1:]), dtype) for s in final)
-        # Units in common read every weight once for all rows; rows apart never wait for each other.
-        units = self._step_work >= _WIDE * rows and rows <= threads * max(1, self._step_work // _HEAVY)
+        units = threads > 1 and self._splits_units(rows, threads)
         blocks = 1 if units else max(min(threads, rows), -(-rows // _LARGEST_BLOCK))
         mask, order = self._order(record, blocks)
         arrays = {"initial": initial, "final": final, "trajectory": kept}
