@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 MOST = 1.5  # steps per row: times with more holes than that are rather taken as they stand
+MONTH, DAY = np.timedelta64(1, "M"), np.timedelta64(1, "D")
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,10 @@ class Timeline:
         numbers = np.arange(1, count + 1)
         last = self.times[-1]
         if self.months:
-            return _on_day(last.astype("datetime64[M]") + self.months * numbers, _days(self.times).max())
-        steps = np.diff(self.times) if len(self.times) > 1 else np.ones(1, dtype=np.int64)
+            return _on_day(last.astype("datetime64[M]") + self.months * numbers * MONTH, _days(self.times).max())
+        steps = np.diff(self.times)
+        if not len(steps):
+            steps = np.array([1]).astype(steps.dtype)
         return last + numbers * np.sort(steps)[len(steps) // 2]
 
 
@@ -77,7 +80,7 @@ def regular(name: str, times) -> tuple[np.ndarray, Timeline]:
         if unit:
             steps = (months - months[0]) // unit
             if ((months - months[0]) % unit == 0).all() and steps[-1] < MOST * len(times):
-                all_months = times[0].astype("datetime64[M]") + unit * np.arange(steps[-1] + 1)
+                all_months = times[0].astype("datetime64[M]") + unit * np.arange(steps[-1] + 1) * MONTH
                 return steps, Timeline(name, _on_day(all_months, _days(times).max()), unit)
     unit = np.diff(times).min()
     steps = np.round((times - times[0]) / unit).astype(np.int64)
@@ -99,7 +102,7 @@ def _days(times) -> np.ndarray:
 
 
 def _month_ends(months) -> np.ndarray:
-    return (months + 1).astype("datetime64[D]") - np.timedelta64(1, "D")
+    return (months + MONTH).astype("datetime64[D]") - DAY
 
 
 def _same_day(times) -> bool:
@@ -108,4 +111,4 @@ def _same_day(times) -> bool:
 
 
 def _on_day(months, day) -> np.ndarray:
-    return np.minimum(months.astype("datetime64[D]") + (day - 1), _month_ends(months))
+    return np.minimum(months.astype("datetime64[D]") + (day - 1) * DAY, _month_ends(months))
