@@ -89,9 +89,9 @@ class Embedding(Layer):
         ids = given.astype(np.intp)
         if given.dtype.kind == "f" and (ids != given).any():
             raise ValueError("expected ids to be integers, got fractions")
-        if ids.size and not (ids.min() >= 0 and ids.max() < self.input_dim):
-            wrong = ids.min() if ids.min() < 0 else ids.max()
-            raise ValueError(f"expected ids from 0 to {self.input_dim - 1}, got {wrong}")
+        wrong = ids[(ids < 0) | (ids >= self.input_dim)]
+        if wrong.size:
+            raise ValueError(f"expected ids from 0 to {self.input_dim - 1}, got {wrong[0]}")
         return ids
 
     def _build(self, shape):
