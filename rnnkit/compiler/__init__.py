@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
 from rnnkit.compiler.batch import ReadsValues, Untraceable
 from rnnkit.compiler.explain import describe
+from rnnkit.compiler.gradient import differentiate
 from rnnkit.compiler.graph import evaluate
 from rnnkit.compiler.numba_source import PRODUCT, PRODUCT_SIGNATURE, SIGNATURE, SPARSE_PRODUCT, SourceWriter
 from rnnkit.compiler.planner import Planner
@@ -38,13 +39,64 @@ def choose(step, dtype, weights, constant_shapes=(), training=False):
 
 def compile_step(step, dtype, weights, constant_shapes=(), training=False):
     """The first road: trace, plan, text, program."""
+    dtype = np.dtype(dtype)
+    graph = trace(step, dtype, weights, constant_shapes, training)
+    program = _program(graph, step.name, dtype)
+    program.differentiate = partial(_differentiate, graph, program, step, dtype, constant_shapes)
+    return program
+
+
+def _differentiate(graph, program, step, dtype, constant_shapes):
+    """What computes the gradients of a traced step."""
+    from rnnkit.engine.backward import Backward
+
+    adjoint = differentiate(graph, dtype, constant_shapes, step.feature_shape)
+
+    def finish(weights, sums):
+        given = {("weight", name): array for name, array in weights.items()}
+        given |= {("weight", ("sum", i)): array for i, array in enumerate(sums)}
+        values = evaluate(adjoint.weights.values(), given, dtype)
+        found = {name: np.zeros_like(array) for name, array in weights.items()}
+        for name, node in adjoint.weights.items():
+            found[name] = np.array(np.broadcast_to(values[node.id], weights[name].shape), dtype)
+        on_pattern = {name: np.where(weights[name] != 0, found[name], dtype.type(0)) for name in graph.sparse}
+        return found | on_pattern
+
+    return Backward(
+        program,
+        _program(adjoint.forward, step.name, dtype),
+        _program(adjoint.backward, f"{step.name}, adjoint", dtype),
+        {key: node.size for key, node in adjoint.forward.kept.items()},
+        {key: node.size for key, node in adjoint.backward.kept.items()},
+        adjoint.states,
+        adjoint.sums,
+        finish,
+        add_sum,
+    )
+
+
+def add_sum(target, a, b, entries):
+    step, row = entries
+
+    def rows(x):
+        array, place = x
+        taken = array[row, step]
+        at = place.offset + place.stride * np.arange(place.rows)[:, None] + np.arange(place.depth)
+        return taken[:, at].reshape(-1, place.depth)
+
+    if a is None:
+        target += rows(b).sum(axis=0)
+    else:
+        target += rows(a).T @ rows(b)
+
+
+def _program(graph, name, dtype):
+    """The compiled program of a graph."""
     from rnnkit.engine.checking import CHECKED, GAP
     from rnnkit.engine.program import LANES, PANEL_VECTORS, Program, compute_once, packed_width
 
-    dtype = np.dtype(dtype)
-    graph = trace(step, dtype, weights, constant_shapes, training)
     plan = Planner(graph, lambda columns: packed_width(columns, dtype)).run()
-    source = SourceWriter(plan, step.name, dtype, LANES[dtype.name], PANEL_VECTORS, GAP if CHECKED else 0).run()
+    source = SourceWriter(plan, name, dtype, LANES[dtype.name], PANEL_VECTORS, GAP if CHECKED else 0).run()
     products = {
         name: address(load(text.format(dtype=dtype.name), PRODUCT_SIGNATURE))
         for name, text in (("product", PRODUCT), ("sparse_product", SPARSE_PRODUCT))

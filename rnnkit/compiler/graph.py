@@ -7,13 +7,15 @@ input, a state, a constant or a draw stands somewhere under it; the rest depends
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from rnnkit.compiler.operations import OPERATIONS, REDUCTIONS
 
-INPUTS = ("x", "state", "constant", "draw", "weight")
+# The batched inputs, and what stands for each in `Node.depends`: sequences come step by step, as x does.
+BATCHED = {"x": "x", "sequence": "x", "kept": "x", "state": "state", "constant": "constant", "draw": "draw"}
+INPUTS = (*BATCHED, "weight")
 
 
 class View:
@@ -64,7 +66,8 @@ class Node:
     Attributes
     ----------
     op : str
-        A pointwise operation, a reduction, or one of the inputs, ``literal``, ``view``, ``concatenate``, ``product``
+        A pointwise operation, a reduction, or one of the inputs (a ``sequence`` is another one beside x, a ``kept`` one
+        was written by an earlier program), ``literal``, ``view``, ``concatenate``, ``product``
         (batched features ``(…, K)`` times a weight ``(K, N)``; ``attr`` is "sparse" or None), ``einsum``, ``inverse``
         and ``function`` (of weights alone, any of NumPy's).
     shape : tuple of int
@@ -100,11 +103,15 @@ class Node:
 
 @dataclass(eq=False)
 class Graph:
-    """Nodes in order of their making, each value once."""
+    """Nodes in order of their making, each value once.
+
+    ``kept`` are values that are written down at every step, by name.
+    """
 
     nodes: list[Node] = field(default_factory=list)
     output: Node | None = None
     states: tuple[Node, ...] = ()
+    kept: dict[object, Node] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
     locate: Callable[[], str] = str
     weights: dict[int, str] = field(default_factory=dict)  # names of the weights' arrays, which may be no literals
@@ -118,8 +125,8 @@ class Graph:
         node = self._known.get(key)
         if node is None:
             depends = frozenset().union(*(a.depends for a in args))
-            if op in ("x", "state", "constant", "draw"):
-                depends = frozenset((op,))
+            if op in BATCHED:
+                depends = frozenset((BATCHED[op],))
             node = Node(len(self.nodes), op, tuple(args), tuple(map(int, shape)), kind, attr, depends, self.locate())
             self.nodes.append(node)
             self._known[key] = node
@@ -239,6 +246,10 @@ class Graph:
                 term = self.product(part, rows)
                 total, low = term if total is None else self.pointwise("add", total, term), high
             return total
+        return self.whole_product(a, weight)
+
+    def whole_product(self, a, weight) -> Node:
+        """The same as one product, whatever `a` is joined of."""
         if not a.batched:
             return self.einsum("ab,bc->ac" if len(a.shape) == 2 else "b,bc->c", a, weight)
         attr = "sparse" if self._is_sparse(weight) else None
@@ -259,14 +270,26 @@ class Graph:
         return self.add("einsum", args, shape, subscripts)
 
     def live(self) -> list[Node]:
-        """Nodes that the output or a state needs, in order."""
-        seen, stack = set(), [self.output, *self.states]
+        """Nodes that the output, a state or a kept value needs, in order."""
+        seen = self.under([self.output, *self.states, *self.kept.values()])
+        return [node for node in self.nodes if node.id in seen]
+
+    @staticmethod
+    def under(nodes) -> set[int]:
+        """The numbers of nodes and of all that they are made of."""
+        seen, stack = set(), list(nodes)
         while stack:
             node = stack.pop()
             if node.id not in seen:
                 seen.add(node.id)
                 stack.extend(node.args)
-        return [node for node in self.nodes if node.id in seen]
+        return seen
+
+    def copy(self) -> Graph:
+        """A graph of the same nodes that can grow by itself."""
+        copied = replace(self, nodes=list(self.nodes), kept=dict(self.kept), _known=dict(self._known))
+        copied.locate = str
+        return copied
 
 
 def _is_one(node) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 
 from rnnkit.compiler.layout import Walk
 from rnnkit.compiler.operations import OPERATIONS
-from rnnkit.compiler.plan import BLOCK, PADDED, Buffer, Loop, Value
+from rnnkit.compiler.plan import BLOCK, PADDED, PLACED, Buffer, Loop, Value
 
 _COMBINE = {"sum": "{0} + {1}", "prod": "{0} * {1}", "max": "maximum({0}, {1})", "min": "minimum({0}, {1})"}
 _START = {"sum": "0.0", "prod": "1.0", "max": "-np.inf", "min": "np.inf"}
@@ -48,7 +48,9 @@ class LoopText:
             self.top.append(f"row_{buffer.name} = {self.source.row(buffer)}")
         if self.loop.section == BLOCK:
             step = self.source.step(buffer, "all_rows")
-        step = f" + k * {step.replace(self.source.row(buffer), f'row_{buffer.name}')}" if step != "0" else ""
+            if buffer.kind not in PLACED:
+                step = step.replace(self.source.row(buffer), f"row_{buffer.name}")
+        step = f" + k * {step}" if step != "0" else ""
         self.rows.append(f"in_{buffer.name} = {base}{step} + r * row_{buffer.name}")
         self.bases[buffer] = f"in_{buffer.name}"
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from rnnkit.compiler.loop_text import LoopText, indented
 from rnnkit.compiler.operations import OPERATIONS
-from rnnkit.compiler.plan import BLOCK, CALL, STEP, Buffer, Fused, Loop, Plan, Product, SparseProduct
+from rnnkit.compiler.plan import BLOCK, CALL, PLACED, STEP, Buffer, Fused, Loop, Plan, Product, SparseProduct
 
 LINE = 64  # bytes of a cache line
 
@@ -53,7 +53,10 @@ class Source:
     pointers : list
         What each entry of ``p`` is: a name, a `Buffer`, a role and a state's number, or an int32 table.
     numbers : list of int
-        The entries of ``n`` behind the head (`HEAD`, then row and step of each state's trajectory).
+        The entries of ``n`` behind the head (`HEAD`, then row and step of each state's trajectory and of what is
+        ``placed``).
+    placed : list of Buffer
+        The sequences beside x and the output, which are read or kept step by step.
     row_bytes : dict of str to int
         Scratch memory that a row takes: "call", "step", "block" for each step of a block, and "x" for each step of
         a block of a copy of x.
@@ -64,6 +67,7 @@ class Source:
     text: str = ""
     pointers: list = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
+    placed: list[Buffer] = field(default_factory=list)
     row_bytes: dict[str, int] = field(default_factory=dict)
     gaps: int = 0
 
@@ -77,7 +81,8 @@ class SourceWriter:
         self.item = self.dtype.itemsize
         self.lanes, self.panel_vectors = lanes, panel_vectors
         self.vector_bytes, self.gap = lanes * self.item, gap
-        self.head = len(HEAD) + 2 * len(plan.state_shapes)
+        self.placed = [b for b in plan.buffers if b.kind in ("sequence", "kept")]
+        self.head = len(HEAD) + 2 * (len(plan.state_shapes) + len(self.placed))
         self.numbers: list[int] = []
         self.rows_at: dict[Buffer, str] = {}
         self.tables: list[np.ndarray] = []
@@ -90,7 +95,7 @@ class SourceWriter:
         self._name_buffers()
         calls = {section: self._section(section) for section in (CALL, BLOCK, STEP)}
         pointers, body = self._driver(calls)
-        return Source(self._module(body), pointers, self.numbers, self.row_bytes, self.gaps)
+        return Source(self._module(body), pointers, self.numbers, self.placed, self.row_bytes, self.gaps)
 
     # Buffers
 
@@ -138,7 +143,7 @@ class SourceWriter:
 
     def row(self, buffer: Buffer) -> str:
         """Bytes from row to row of a buffer."""
-        if buffer.kind in ("x", "output"):
+        if buffer.kind in PLACED:
             return f"row_{buffer.name}"
         if buffer not in self.rows_at:
             own = buffer.kind in ("constant", "draw")
@@ -149,6 +154,8 @@ class SourceWriter:
         """Bytes from step to step of a buffer, while a block is computed."""
         if buffer.kind == "x":
             return "x_step"
+        if buffer.kind in PLACED:
+            return f"step_{buffer.name}"
         return f"{rows} * {self.row(buffer)}" if buffer.kind == "scratch" and buffer.section == BLOCK else "0"
 
     def _place(self, buffer: Buffer, section: int) -> str:
@@ -157,6 +164,8 @@ class SourceWriter:
             return "x_block" if section == BLOCK else "x_t"
         if buffer.kind == "output":
             return "output_t"
+        if buffer.kind in PLACED:
+            return f"at_{buffer.name} + {'start' if section == BLOCK else 't'} * step_{buffer.name}"
         if buffer.kind == "scratch" and buffer.section == BLOCK and section == STEP:
             return f"at_{buffer.name} + k * rows * {self.row(buffer)}"
         return f"at_{buffer.name}"
@@ -281,11 +290,12 @@ class SourceWriter:
         """The call of a loop's function; `tiles` says where a fused product's result is, and how far its rows are."""
         tiles = tiles or {}
         buffers = list(dict.fromkeys([v.buffer for v in loop.values if v.buffer] + [b for _, b, _ in loop.writes]))
-        rows_given = [b for b in buffers if b in tiles or b.kind in ("x", "output")]
+        rows_given = [b for b in buffers if b in tiles or b.kind in PLACED]
         writer = LoopText(self, loop, buffers, rows_given)
         name = f"make_{loop.writes[0][1].name}"
         name = name if all(f"def {name}(" not in f for f in self.functions) else f"{name}_{i}"
-        block = ["count", "x_step", "all_rows"] if loop.section == BLOCK else []
+        stepped = [f"step_{b.name}" for b in buffers if b in self.placed]
+        block = ["count", "x_step", "all_rows", *stepped] if loop.section == BLOCK else []
         spanned = ["low", "high"] if writer.split else []
         inside = ["n", *block, "rows", *spanned, *(f"at_{b.name}" for b in buffers)]
         inside += [f"row_{b.name}" for b in rows_given] + [t for t, _ in writer.tables]
@@ -297,7 +307,7 @@ class SourceWriter:
             span = [f"share(kit, {vectors}, 1, {part}, parts) * {self.lanes}" for part in ("part", "part + 1")]
             if loop.section == CALL:
                 span = ["0", f"{vectors} * {self.lanes}"]
-        block = ["count", "x_step", "rows"] if loop.section == BLOCK else []
+        block = ["count", "x_step", "rows", *stepped] if loop.section == BLOCK else []
         given = ["n", *block, ROWS_OF[loop.section], *(span if spanned else [])]
         given += [tiles[b][0] if b in tiles else self._place(b, loop.section) for b in buffers]
         given += [tiles[b][1] if b in tiles else self.row(b) for b in rows_given] + [t for t, _ in writer.tables]
@@ -339,6 +349,10 @@ class SourceWriter:
                 top.append(f"at_{buffer.name} = {point(buffer)}")
             elif buffer.kind in ("constant", "draw"):
                 top.append(f"at_{buffer.name} = {point(buffer)} + first * {self.row(buffer)}")
+        for i, buffer in enumerate(self.placed):
+            at = len(HEAD) + 2 * (len(states) + i)
+            top.append(f"row_{buffer.name}, step_{buffer.name} = word(n, {at}), word(n, {at + 1})")
+            top.append(f"at_{buffer.name} = {point(buffer)} + first * row_{buffer.name}")
         top += [f"table_{i} = {point(table)}" for i, table in enumerate(self.tables)]
         top += self._memory()
         top += self.top

@@ -15,7 +15,9 @@ from rnnkit.compiler.layout import Walk
 
 ONCE, CALL, BLOCK, STEP = range(4)
 # Kinds of buffers that are rnnkit's own memory: a vector may be read that reaches beyond a row's end.
-PADDED = ("state", "next", "scratch", "once")
+PADDED = ("state", "next", "scratch", "once", "kept")
+# Kinds whose rows and steps stand where the call says: the user's arrays, and what is kept of every step.
+PLACED = ("x", "output", "sequence", "kept")
 SECTIONS = ("once", "once a call", "per block of steps", "per step")
 
 
@@ -23,7 +25,8 @@ SECTIONS = ("once", "once a call", "per block of steps", "per step")
 class Buffer:
     """A place for one value of every row.
 
-    ``kind`` is x, state, next, output, constant, draw, once, or scratch; ``section`` says how long it lives.
+    ``kind`` is x, sequence, kept, state, next, output, constant, draw, once, or scratch; ``section`` says how long it
+    lives. What a program itself keeps of every step has an ``attr`` of ``("write", name)``.
     """
 
     name: str

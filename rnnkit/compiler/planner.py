@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rnnkit.compiler.fusion import fuse
-from rnnkit.compiler.graph import Graph, Node, evaluate
+from rnnkit.compiler.graph import BATCHED, Graph, Node, evaluate
 from rnnkit.compiler.layout import merge_axes, row_walk
 from rnnkit.compiler.loop_values import LoopValues, part_of, spread
 from rnnkit.compiler.operations import OPERATIONS, REDUCTIONS
 from rnnkit.compiler.plan import BLOCK, CALL, ONCE, STEP, Buffer, Loop, Plan, Product, SparseProduct, section_of
 
-_LEAVES = ("x", "state", "constant", "draw")
+_LEAVES = tuple(BATCHED)
 _MOST_PLACES = 8  # a value that one loop needs shifted in more ways is kept: each layer of shifts doubles their number
 
 
@@ -55,7 +55,10 @@ class Planner:
         self._leaves()
         targets = [("output", None, self.graph.output)]
         targets = [("next", i, s) for i, s in enumerate(self.graph.states)] + targets
-        self.targets = [(self._buffer(k, kind=k, size=n.size, attr=i), n) for k, i, n in targets]
+        targets += [("kept", ("write", name), node) for name, node in self.graph.kept.items()]
+        self.targets = [
+            (self._buffer(k if k != "kept" else "keep", kind=k, size=n.size, attr=i), n) for k, i, n in targets
+        ]
         self.kept = {n.id for n in self.live if n.batched and (n.op == "product" or n.op in REDUCTIONS)}
         for node in self.live:
             if node.op == "product":
@@ -89,7 +92,9 @@ class Planner:
         for node in self.live:
             if node.op in _LEAVES:
                 name = node.op if node.attr is None else f"{node.op}_{node.attr}"
-                section = {"x": BLOCK, "state": STEP}.get(node.op, CALL)
+                if node.op == "kept":
+                    name = "_".join(map(str, node.attr))
+                section = {"x": BLOCK, "state": STEP}.get(BATCHED[node.op], CALL)
                 buffer = self._buffer(name, kind=node.op, size=node.size, section=section, attr=node.attr)
                 self.home[node.id] = buffer, np.arange(node.size)
 

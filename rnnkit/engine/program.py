@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -51,6 +51,8 @@ class Program:
         The threads that may share a call.
     words : str
         The plan in words.
+    differentiate : callable
+        Gives the `rnnkit.engine.backward.Backward` of a step's own program.
     """
 
     function: Callable
@@ -64,6 +66,7 @@ class Program:
     words: str = ""
     road: str = "road 1"
     reason: str = "the step was traced as a whole"
+    differentiate: Callable | None = None
 
     def __post_init__(self):
         plan, item = self.plan, self.dtype.itemsize
@@ -95,7 +98,7 @@ class Program:
         threads = get_num_threads() if rows * steps * self._work > _SMALL else 1
         if threads > 1 and self._splits_units(rows, threads):
             several = max(1, _PASS // max(1, rows * self._step_work))
-            if record.mask is None and not record.trajectory and several < steps:
+            if record.mask is None and (record.places or not record.trajectory) and several < steps:
                 return self._in_passes(record, threads, several)
         elif rows == 1:
             threads = 1
@@ -111,12 +114,11 @@ class Program:
         if record.sequences and outputs is None:
             outputs = np.empty((len(x), steps, *self.plan.output_shape), self.dtype)
         for start in range(0, steps, several):
-            after = min(start + several, steps)
-            part = x[:, steps - after : steps - start] if record.reverse else x[:, start:after]
-            place = outputs[:, start:after] if record.sequences else None
-            result = self._run(replace(record, x=part, states=states, place=place), threads)
+            part = record.part(start, min(start + several, steps), states)
+            part.place = outputs[:, start : start + several] if record.sequences else None
+            result = self._run(part, threads)
             states = result.states
-        return Result(outputs, result.last, states)
+        return Result(outputs, result.last, states, record.places or None)
 
     def _run(self, record, threads) -> Result:
         result = self._attempt(record, threads) if threads > 1 else None
@@ -133,16 +135,14 @@ class Program:
             outputs = np.empty((rows, steps, *plan.output_shape), dtype)
         if not rows or not steps:
             states = tuple(np.array(state, dtype) for state in record.states)
-            kept = tuple(np.empty((rows, steps, *s.shape[1:]), dtype) for s in states) if record.trajectory else None
+            kept = self._trajectory(record)
             return Result(outputs, np.zeros((rows, *plan.output_shape), dtype), states, kept)
         last = np.empty((rows, *plan.output_shape), dtype)
         initial = [np.ascontiguousarray(state, dtype) for state in record.states]
         final = tuple(np.empty_like(state) for state in initial)
-        kept = None
-        if record.trajectory:
-            kept = tuple(np.empty((rows, steps, *s.shape[1:]), dtype) for s in final)
+        kept = self._trajectory(record)
         units = threads > 1 and self._splits_units(rows, threads)
-        blocks = 1 if units else max(min(threads, rows), -(-rows // _LARGEST_BLOCK))
+        blocks = 1 if units else row_blocks(rows, threads)
         mask, order = self._order(record, blocks)
         arrays = {"initial": initial, "final": final, "trajectory": kept}
         p, own = self._pointers(record, mask, order, outputs, last, arrays)
@@ -164,6 +164,13 @@ class Program:
             record.place = None  # the thread that was stopped may still write there
         return Result(outputs, last, final, kept) if done else None
 
+    def _trajectory(self, record) -> tuple | None:
+        """Where every state of every step goes."""
+        if record.places or not record.trajectory:
+            return record.places or None
+        lead = record.x.shape[:2]
+        return tuple(np.empty((*lead, *shape), self.dtype) for shape in self.plan.state_shapes)
+
     def _run_blocks(self, p, n, rows, blocks, memory) -> bool:
         """Run the blocks of rows one after the other, in this thread."""
         scratch = own_memory(memory)
@@ -184,7 +191,7 @@ class Program:
             return None, None
         mask = mask[:, ::-1] if record.reverse else mask
         rows, steps = mask.shape
-        if rows == 1 or mask.all():
+        if rows == 1 or record.arranged or mask.all():
             return mask, None
         places = np.arange(steps)
         ends = np.where(mask, places + 1, 0).max(axis=1)
@@ -225,11 +232,13 @@ class Program:
                 at = named[what]
             elif isinstance(what, tuple):
                 array = arrays[what[0]]
-                at = 0 if array is None else _address(array[what[1]])
+                at = 0 if array is None or array[what[1]] is None else _address(array[what[1]])
             elif isinstance(what, np.ndarray):
                 at = _address(what)
             elif what.kind == "once":
                 at = _address(once[what])
+            elif what.kind in ("sequence", "kept"):
+                at = _address(record.placed[what.attr])
             else:
                 array = record.constants[what.attr] if what.kind == "constant" else record.draws[what.attr]
                 if order is not None:
@@ -249,8 +258,16 @@ class Program:
         head += [block, memory]
         step = rows * self._step_work
         head += [_FIRST_PATIENCE, min(_PATIENCE, step * x.shape[1] // _WORK_OF_PAUSE) + step // 64]
-        head += [0, 0] * len(self._state_sizes) if kept is None else [n for k in kept for n in k.strides[:2]]
+        for k in kept or [None] * len(self._state_sizes):
+            head += [0, 0] if k is None else k.strides[:2]
+        for buffer in self.source.placed:
+            head += record.placed[buffer.attr].strides[:2]
         return np.array(head + self._numbers, np.int64)
+
+
+def row_blocks(rows: int, threads: int) -> int:
+    """How many blocks of rows a call has that threads share by rows."""
+    return max(min(threads, rows), -(-rows // _LARGEST_BLOCK))
 
 
 def _address(array) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -30,6 +31,13 @@ class Record:
     training : bool
     place : ndarray (B, T, *output), or None
         Where every output may be written, of any strides along batch and time; an executor that does gives it back.
+    places : tuple of ndarray (B, T, *state) or None
+        Where a trajectory may be written, of the states that are wanted; empty for new arrays for all.
+    placed : dict of str or tuple to ndarray (B, T, size)
+        What a gradient's programs read and keep besides: sequences in processing order, of any strides along batch
+        and time.
+    arranged : bool
+        Masked rows stand as they are to be computed.
     """
 
     x: np.ndarray
@@ -44,6 +52,47 @@ class Record:
     trajectory: bool = False
     training: bool = False
     place: np.ndarray | None = None
+    places: tuple[np.ndarray | None, ...] = ()
+    placed: dict[object, np.ndarray] = field(default_factory=dict)
+    arranged: bool = False
+
+    def part(self, start: int, after: int, states) -> Record:
+        """The steps from `start` up to `after` in processing order, from these states on."""
+        steps = self.x.shape[1]
+
+        def cut(array):
+            return None if array is None else array[:, start:after]
+
+        def given(array):
+            return array[:, steps - after : steps - start] if self.reverse else array[:, start:after]
+
+        return replace(
+            self,
+            x=given(self.x),
+            states=states,
+            mask=None if self.mask is None else given(self.mask),
+            place=cut(self.place),
+            places=tuple(map(cut, self.places)),
+            placed={name: cut(array) for name, array in self.placed.items()},
+        )
+
+
+@dataclass(slots=True)
+class Gradient:
+    """The cotangents of what a call read.
+
+    Attributes
+    ----------
+    x : ndarray (B, T, *features)
+        In the order of the record's x along time; 0 at masked steps.
+    states, constants : tuple of ndarray (B, ...)
+    weights : dict of str to ndarray
+    """
+
+    x: np.ndarray
+    states: tuple[np.ndarray, ...]
+    constants: tuple[np.ndarray, ...]
+    weights: dict[str, np.ndarray]
 
 
 @dataclass(slots=True)
@@ -58,9 +107,12 @@ class Result:
     states : tuple of ndarray (B, *shape)
         The states after the last processed step.
     trajectory : tuple of ndarray (B, T, *shape), or None
+    pull : callable, or None
+        ``pull(outputs, last, states)``, from cotangents of these (or None) to a `Gradient`, where it was asked for.
     """
 
     outputs: np.ndarray | None
     last: np.ndarray
     states: tuple[np.ndarray, ...]
     trajectory: tuple[np.ndarray, ...] | None = None
+    pull: Callable[..., Gradient] | None = None

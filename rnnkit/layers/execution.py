@@ -57,6 +57,7 @@ class Execution:
         self.step = Step(cell, feature_shape)
         self.dtype = dtype
         self.executors: dict = {}
+        self.gradients: dict = {}
         self._eager = Eager(self.step)
 
     def read(self) -> None:
@@ -92,11 +93,31 @@ class Execution:
         """Let these weights be sparse from here on; executors are chosen anew when they are wanted."""
         if not names <= self.step.cell._sparse_weights():
             self.step.cell._make_sparse(names)
-            self.executors = {}
+            self.executors, self.gradients = {}, {}
 
     def run(self, record: Record) -> Result:
         """The results of one call."""
         return self.executor(record.constants, record.training).run(record)
+
+    def vjp(self, record: Record, checkpoint=None, truncate=None) -> Result:
+        """The results of one call with how cotangents go back, see `Backward.vjp`.
+
+        Raises
+        ------
+        ValueError
+            If the step's gradient is not known.
+        """
+        key = (record.training, tuple(constant.shape[1:] for constant in record.constants))
+        chosen = self.gradients.get(key)
+        if chosen is None:
+            with build_lock:
+                chosen = self.gradients.get(key)
+                if chosen is None:
+                    chosen = self.gradients[key] = self._differentiated(record)
+        return chosen.vjp(record, checkpoint, truncate)
+
+    def _differentiated(self, record):
+        return self.executor(record.constants, record.training).differentiate()
 
     def output_shape(self) -> tuple[int, ...]:
         """The output's shape without batch and time, also before constants are known."""

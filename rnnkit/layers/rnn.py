@@ -14,6 +14,7 @@ from rnnkit.layers import edge
 from rnnkit.layers.base import Layer
 from rnnkit.layers.execution import Execution, declared_output_shape
 from rnnkit.layers.faces import Text
+from rnnkit.layers.pullback import Gradients, Pullback, options
 from rnnkit.layers.stacked import StackedRNNCells
 
 
@@ -115,9 +116,75 @@ class RNN(Layer):
         ValueError, TypeError
             For an input that doesn't fit; the layer is unchanged then.
         """
-        result = self._run(sequences, initial_state, mask, training, constants, self.return_sequences, False)
+        return self._shown(self._run(sequences, initial_state, mask, training, constants, self.return_sequences, False))
+
+    def _shown(self, result: Result):
+        """What a call returns."""
         output = result.outputs if self.return_sequences else result.last
         return (output, *self._spec.pack(result.states)) if self.return_state else output
+
+    def vjp(
+        self,
+        sequences,
+        initial_state=None,
+        mask=None,
+        training=False,
+        constants=None,
+        *,
+        checkpoint=None,
+        truncate=None,
+    ):
+        """A call, and the function that takes cotangents of its results back to all that it read.
+
+        Parameters
+        ----------
+        sequences, initial_state, mask, training, constants
+            As in a call.
+        checkpoint : None, "auto" or int
+            Keep the states of every so many steps only, and compute the steps between again: less memory, more time.
+            "auto" takes about √T where all that is kept would exceed `get_memory_limit`.
+        truncate : int, optional
+            Truncated backpropagation through time: no gradient passes from a multiple of so many processed steps to
+            the step before.
+
+        Returns
+        -------
+        outputs
+            The same bits as the call's.
+        pullback : callable
+            ``pullback(d_outputs)``, with cotangents nested as `outputs` (None for zeros), gives `Gradients`: ``weights``
+            (dict by name), ``x``, ``initial_state`` and ``constants``. It may be called more than once.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As a call; and for a cell whose gradient isn't known, with what to do.
+
+        Examples
+        --------
+        >>> import numpy as np, rnnkit as rk
+        >>> layer = rk.LSTM(4, seed=0)
+        >>> y, pullback = layer.vjp(np.ones((2, 5, 3)))
+        >>> gradient = pullback(np.ones_like(y))
+        >>> gradient.x.shape, gradient.weights["kernel"].shape
+        ((2, 5, 3), (3, 16))
+        """
+        wanted = options(checkpoint, truncate)
+        result = self._run(
+            sequences, initial_state, mask, training, constants, self.return_sequences, False, gradient=wanted
+        )
+        outputs = self._shown(result)
+
+        def pull(cotangents):
+            output, *states = cotangents
+            sequences, last = (output, None) if self.return_sequences else (None, output)
+            return self._gradients(result.pull(sequences, last, states or None), constants is not None)
+
+        return outputs, Pullback(outputs, self.dtype, pull)
+
+    def _gradients(self, gradient, with_constants) -> Gradients:
+        constants = list(gradient.constants) if with_constants else None
+        return Gradients(gradient.weights, gradient.x, self._spec.pack(gradient.states), constants)
 
     def trajectory(self, sequences, initial_state=None, mask=None, training=False, constants=None):
         """Every output and every state at every step, for the arguments of a call.
@@ -142,6 +209,7 @@ class RNN(Layer):
         trajectory,
         zero_masked=None,
         place=None,
+        gradient=None,
     ) -> Result:
         x = edge.array(sequences, "x")
         features = self._input_shape[2:] if self.built else None
@@ -169,13 +237,16 @@ class RNN(Layer):
             place=place,
         )
         if self.built:
-            return self._execute(record)
+            return self._execute(record, gradient)
         with self._all_or_nothing():
             self._build_with(x.shape, dtype)
-            return self._execute(record)
+            return self._execute(record, gradient)
 
-    def _execute(self, record: Record) -> Result:
-        """Add what the layer itself gives to a call, run it, and keep the states of a stateful layer."""
+    def _execute(self, record: Record, gradient) -> Result:
+        """Add what the layer itself gives to a call, run it, and keep the states of a stateful layer.
+
+        With `gradient`, the keywords of a vjp, the result has `pull`.
+        """
         execution, step, batch_size = self._execution, self._execution.step, record.x.shape[0]
         if step.draws:
             rng = self._draw_generator()
@@ -184,7 +255,7 @@ class RNN(Layer):
         if record.states is None:
             record.states = step.initial_states(batch_size, self.dtype)
         record.weights = self.cell._all_weights()
-        result = execution.run(record)
+        result = execution.run(record) if gradient is None else execution.vjp(record, **gradient)
         if self.stateful:
             self._kept = tuple(state.copy() for state in result.states)
         return result

@@ -1,0 +1,123 @@
+"""Cotangents at the edge: what a pullback takes, checked against what the call returned, and what it gives."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnnkit.layers import edge
+
+
+@dataclass(eq=False)
+class Gradients:
+    """What a pullback gives: for everything that the call read, the cotangent, of the same shape.
+
+    Attributes
+    ----------
+    weights : dict of str to ndarray
+        By the names of `layer.weights`.
+    x : ndarray (B, T, …), or None
+        None for inputs that have no gradient, such as the ids of an `Embedding`.
+    initial_state : list of ndarray, or None
+        Nested as `initial_state`; of the kept states where a stateful layer started from those.
+    constants : list of ndarray, or None
+    """
+
+    weights: dict
+    x: np.ndarray | None = None
+    initial_state: list | None = None
+    constants: list | None = None
+
+    def __repr__(self):
+        lines = [f"{name}: {array.shape}" for name, array in self.weights.items()]
+        return f"Gradients(x: {None if self.x is None else self.x.shape}, weights: {{{', '.join(lines)}}})"
+
+
+class Pullback:
+    """From cotangents of what a call returned to those of what it read; may be called again, with the same bits.
+
+    It uses the weights, inputs and drawn masks that the call saw, whatever happened to the layer since.
+
+    Parameters
+    ----------
+    outputs : ndarray, or nested lists and tuples of them
+        What the call returned.
+    dtype : dtype
+    pull : callable
+        From a flat list of arrays or None, in the order of `outputs`, to `Gradients`.
+    """
+
+    def __init__(self, outputs, dtype, pull: Callable[[list], Gradients]):
+        self._shapes, self._dtype, self._pull = _shapes(outputs), dtype, pull
+
+    def __call__(self, d_outputs) -> Gradients:
+        """The gradient.
+
+        Parameters
+        ----------
+        d_outputs : array_like, or nested as the call's result
+            Cotangents, None for zeros.
+
+        Raises
+        ------
+        ValueError
+            For another nesting or shape than what the call returned.
+        TypeError
+            For what isn't real numbers.
+        """
+        return self._pull(self._flat(d_outputs, self._shapes))
+
+    def _flat(self, given, shapes) -> list:
+        if isinstance(shapes, list):
+            if given is None:
+                given = [None] * len(shapes)
+            if not isinstance(given, (list, tuple)) or len(given) != len(shapes):
+                got = f"{len(given)} entries" if isinstance(given, (list, tuple)) else type(given).__name__
+                raise ValueError(
+                    f"expected d_outputs nested as the call's result, with {len(shapes)} entries; got {got}"
+                )
+            return [array for one, shape in zip(given, shapes, strict=True) for array in self._flat(one, shape)]
+        if given is None:
+            return [None]
+        array = edge.array(given, "d_outputs")
+        if array.shape != shapes:
+            raise ValueError(f"expected d_outputs of shape {shapes}, as the call's result, got {array.shape}")
+        return [edge.cast(array, self._dtype, kept_axes=min(array.ndim, 2))]
+
+
+def _shapes(outputs):
+    if isinstance(outputs, (list, tuple)):
+        return [_shapes(one) for one in outputs]
+    return outputs.shape
+
+
+def positive_steps(value, what: str) -> int | None:
+    """A number of steps, or None.
+
+    Raises
+    ------
+    ValueError
+        If it isn't a positive integer.
+    """
+    if value is None:
+        return None
+    try:
+        found = 0 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        found = 0
+    if found < 1:
+        raise ValueError(f"expected {what} to be a positive number of steps, got {value!r}")
+    return found
+
+
+def options(checkpoint, truncate) -> dict:
+    """The keywords of a vjp, checked."""
+    if isinstance(checkpoint, str):
+        if checkpoint != "auto":
+            raise ValueError(f"expected checkpoint to be None, 'auto' or a number of steps, got {checkpoint!r}")
+    else:
+        checkpoint = positive_steps(checkpoint, "checkpoint")
+    return {"checkpoint": checkpoint, "truncate": positive_steps(truncate, "truncate")}
