@@ -6,6 +6,7 @@ steps, by columns over the threads. Chunks depend on sizes alone, and so do the 
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections.abc import Callable
@@ -179,7 +180,7 @@ class _Run:
             shape = self.backward.plain.plan.output_shape
             outputs = np.empty((self.rows, self.steps, *shape), self.dtype)
         states, last = record.states, None
-        for start, after in zip(self.cuts, self.cuts[1:], strict=False):
+        for start, after in itertools.pairwise(self.cuts):
             self.starts.append(states)
             part = replace(record, place=outputs).part(start, after, states)
             result = self.backward.plain.run(part)
@@ -215,7 +216,7 @@ class _Run:
         sums = [np.zeros(self._sum_shape(s), dtype) for s in backward.sums]
         if self.rows and self.steps:
             d_outputs = self._of_outputs(outputs, last)
-            for start, after in reversed(list(zip(self.cuts, self.cuts[1:], strict=False))):
+            for start, after in reversed(list(itertools.pairwise(self.cuts))):
                 residuals = self.residuals
                 if residuals is None:
                     states = self.starts[self.cuts.index(start)]
@@ -275,10 +276,10 @@ class _Run:
         chunk, stop = self._chunk(), self.truncate or self.steps
         cuts = {first, end, *range(0, self.steps, chunk), *range(0, self.steps, stop), *(at for at, _ in d_outputs)}
         cuts = sorted(cut for cut in cuts if first <= cut <= end)
-        longest = max(after - start for start, after in zip(cuts, cuts[1:], strict=False))
+        longest = max(after - start for start, after in itertools.pairwise(cuts))
         own = {k: _sequence(self.rows, longest, n, self.dtype) for k, n in backward.own.items()}
         count = len(backward.plain.plan.state_shapes)
-        for start, after in reversed(list(zip(cuts, cuts[1:], strict=False))):
+        for start, after in reversed(list(itertools.pairwise(cuts))):
             if after % stop == 0 and after < self.steps:
                 cotangents = (*(np.zeros_like(c) for c in cotangents[:count]), *cotangents[count:])
             at, of_outputs = next((at, array) for at, array in reversed(d_outputs) if at <= start)

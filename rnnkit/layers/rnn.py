@@ -152,8 +152,8 @@ class RNN(Layer):
         outputs
             The same bits as the call's.
         pullback : callable
-            ``pullback(d_outputs)``, with cotangents nested as `outputs` (None for zeros), gives `Gradients`: ``weights``
-            (dict by name), ``x``, ``initial_state`` and ``constants``. It may be called more than once.
+            ``pullback(d_outputs)``, with cotangents nested as `outputs` (None for zeros), gives `Gradients`:
+            ``weights`` (dict by name), ``x``, ``initial_state`` and ``constants``. It may be called more than once.
 
         Raises
         ------
