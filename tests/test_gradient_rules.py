@@ -7,6 +7,7 @@ import mpmath
 import numpy as np
 import pytest
 
+import rnnkit as rk
 from rnnkit import functions
 from rnnkit.compiler.graph import Graph, evaluate
 from rnnkit.compiler.lifting import lift, pointwise
@@ -153,6 +154,39 @@ def test_rule_is_the_same_on_symbols(name, dtype, rng):
                 np.testing.assert_array_equal(np.broadcast_to(c, g.shape), np.broadcast_to(expected, g.shape))
 
 
+SPECIAL = np.array([0.0, -0.0, 1.0, -1.0, 2.0, 0.5, 1e-4, -1e4, 1e20, -1e20])
+GROUPS = [list(DOMAINS)[i::4] for i in range(4)]
+
+
+@pytest.mark.parametrize("names", GROUPS, ids=lambda names: names[0])
+def test_a_kernel_gives_what_the_rule_gives(names, rng):
+    """Inside the domain, outside it, and where the rules decide."""
+    width, domains = 24, [domain for name in names for domain in ("cotangent", *DOMAINS[name])]
+
+    @rk.cell(states={"h": "units"})
+    def cotangents(x, states, weights):
+        parts = iter(np.split(x, len(domains), axis=1))
+        found = []
+        for name in names:
+            g, *args = (next(parts) for _ in range(1 + len(DOMAINS[name])))
+            if DOMAINS[name][0] == CONDITION:
+                args[0] = args[0] > 0.5
+            found += [c for c in OPERATIONS[name].gradient(g, OPERATIONS[name].evaluate(*args), *args) if c is not None]
+        return np.concatenate(found, axis=1), states
+
+    x = [rng.normal(size=(5, 1, width)) if d == "cotangent" else draw(d, (5, 1, width), rng) for d in domains]
+    for part, domain in zip(x, domains, strict=True):
+        if domain not in ("cotangent", CONDITION):
+            part[3:] = rng.choice(SPECIAL, (2, 1, width))
+    x = np.concatenate(x, axis=2).astype(np.float32)
+    layer = rk.RNN(cotangents(1), dtype="float32")
+    found = layer(x)
+    assert "road 1" in layer.explain()
+    with rk.eager():
+        expected = rk.RNN(cotangents(1), dtype="float32")(x)
+    np.testing.assert_allclose(found, expected, rtol=4e-6, atol=4e-7)
+
+
 MP = {
     "add": lambda a, b: a + b,
     "subtract": lambda a, b: a - b,
@@ -266,7 +300,7 @@ RELUS = {
     "np.where": lambda x: np.where(x > 0, x, 0),
     "x * (x > 0)": lambda x: x * (x > 0),
     "np.clip": lambda x: np.clip(x, 0, None),
-    "h[h < 0] = 0": lambda x: np.where(x <= 0, 0, x),
+    "np.where, the other way": lambda x: np.where(x <= 0, 0, x),
 }
 
 
