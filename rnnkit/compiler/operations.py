@@ -1,7 +1,26 @@
-"""The pointwise operations of a graph, one line each: how NumPy computes them, and what a kernel writes for them."""
+"""The pointwise operations and reductions of a graph: in NumPy, in a kernel, and their derivatives.
+
+The third of each is its rule, ``gradient(g, y, *args)``: from the cotangent ``g`` of the result ``y`` to those of the
+operands, one each, None for an operand that has none. Rules are linear in ``g`` and pointwise, and so serve forward
+mode: the tangent of ``y`` is the sum of ``gradient(t, y, *args)[i]`` over the operands ``i`` with their tangents ``t``.
+They are NumPy on whole arrays that broadcast, and run on symbols; the caller sums over broadcast axes. In terms of
+``y`` a rule saves a function: the slope of ``tanh``, ``sigmoid`` and ``expm1`` is then exact to a rounding of 1.
+
+Where a function has no derivative (`docs/gradients.md`):
+
+- A tie of two arrays is split evenly, in ``maximum`` and ``minimum`` as in ``max`` and ``min``.
+- A tie of ``maximum`` with a number is the number's: the slope of ``relu`` at 0 is 0. That of ``minimum`` is the
+  array's, since the two add up to ``x + number``: so ``elu``, smooth at 0, has slope 1 there.
+- ``absolute``, ``hypot`` and ``arctan2`` have slope 0 at 0, as has ``power`` where its formula is no number.
+- ``sqrt``, ``cbrt`` and ``log`` have an infinite slope at 0, as it is.
+- What jumps has the slope that it has between the jumps.
+"""
 
 from __future__ import annotations
 
+import functools
+import math
+import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,6 +39,8 @@ class Operation:
         Its NumPy form, on arrays that broadcast.
     text : str
         Its form in a kernel, with ``{0}``, ``{1}`` … for the operands.
+    gradient : callable
+        Its rule: ``(g, y, *args)`` to a tuple of cotangents.
     result, operands : "float" or "bool"
         What it gives and what it takes; ``where`` takes a bool first.
     dear : bool
@@ -28,61 +49,198 @@ class Operation:
 
     evaluate: Callable
     text: str
+    gradient: Callable
     result: str = "float"
     operands: str = "float"
     dear: bool = False
 
 
-def _dear(name, evaluate, arity=1):
-    operands = ", ".join("{" + str(i) + "}" for i in range(arity))
-    return Operation(evaluate, f"{name}({operands})", dear=True)
+@dataclass(frozen=True)
+class Reduction:
+    """One reduction over feature axes; called, it does what NumPy's does.
 
+    Attributes
+    ----------
+    evaluate : callable
+        NumPy's function.
+    gradient : callable
+        Its rule: ``(g, y, x, axes)`` to the cotangent of ``x``, or to what broadcasts to it. ``g`` and ``y`` keep the
+        reduced axes with length 1, and ``axes`` are negative, so that a batch axis may stand in front.
+    """
+
+    evaluate: Callable
+    gradient: Callable
+
+    def __call__(self, x, axis):
+        return self.evaluate(x, axis=axis)
+
+
+# Rules that take more than a line.
+
+
+def flat(g, y, *args):
+    """The rule of what is constant wherever it has a derivative."""
+    return (None,) * len(args)
+
+
+def _is_number(operand) -> bool:
+    """Whether an operand is a number, which no derivative is taken by; an array may be anything."""
+    return getattr(operand, "fixed", isinstance(operand, numbers.Real))
+
+
+def _maximum(g, y, a, b):
+    if _is_number(b):
+        return np.where(a > b, g, 0.0), None
+    if _is_number(a):
+        return None, np.where(b > a, g, 0.0)
+    return _split(g, a > b, b > a, a == b)
+
+
+def _minimum(g, y, a, b):
+    if _is_number(b):
+        return np.where(a <= b, g, 0.0), None
+    if _is_number(a):
+        return None, np.where(b <= a, g, 0.0)
+    return _split(g, a < b, b < a, a == b)
+
+
+def _split(g, first, second, tie):
+    half = np.where(tie, 0.5 * g, 0.0)
+    return np.where(first, g, half), np.where(second, g, half)
+
+
+def _power(g, y, a, b):
+    positive = a > 0
+    by_base = np.where(b == 0, 0.0, b * np.power(a, b - 1))
+    by_exponent = np.where(positive, y * np.log(np.where(positive, a, 1.0)), 0.0)
+    return g * by_base, g * by_exponent
+
+
+def _hypot(g, y, a, b):
+    y = np.where(y == 0, 1.0, y)
+    return g * (a / y), g * (b / y)
+
+
+def _arctan2(g, y, a, b):
+    r = np.hypot(a, b)  # a * a + b * b would overflow
+    r = np.where(r == 0, 1.0, r)
+    return g / r * (b / r), g / r * (-a / r)
+
+
+def _logaddexp(g, y, a, b):
+    even = a == b  # two infinities, too
+    return (
+        g * np.where(even, 0.5, functions.sigmoid(a - b)),
+        g * np.where(even, 0.5, functions.sigmoid(b - a)),
+    )
+
+
+def _remainder(g, y, a, b):
+    return g, g * np.rint((y - a) / b)  # a = n * b + y: floor(a / b), rounded, could be one off
+
+
+def _extreme(g, y, x, axes):
+    most = x == y
+    return np.where(most, g / np.sum(most.astype(g.dtype), axis=axes, keepdims=True), 0.0)
+
+
+def _prod(g, y, x, axes):
+    zero = x == 0
+    zeros, others = zero.astype(g.dtype), np.where(zero, 1.0, x)
+    alone = np.sum(zeros, axis=axes, keepdims=True) - zeros == 0  # no other factor is zero
+    return np.where(alone, g * (np.prod(others, axis=axes, keepdims=True) / others), 0.0)
+
+
+_dear = functools.partial(Operation, dear=True)
+_compare = functools.partial(Operation, gradient=flat, result="bool")
+_logical = functools.partial(Operation, gradient=flat, result="bool", operands="bool")
+
+_LOG_2, _LOG_10 = math.log(2.0), math.log(10.0)
+_ERF_SLOPE = 2.0 / math.sqrt(math.pi)
 
 OPERATIONS: dict[str, Operation] = {
-    "add": Operation(np.add, "{0} + {1}"),
-    "subtract": Operation(np.subtract, "{0} - {1}"),
-    "multiply": Operation(np.multiply, "{0} * {1}"),
-    "divide": Operation(np.divide, "{0} / {1}", dear=True),
-    "negative": Operation(np.negative, "-{0}"),
-    "absolute": Operation(np.absolute, "absolute({0})"),
-    "sign": Operation(np.sign, "sign({0})"),
-    "square": Operation(np.square, "{0} * {0}"),
-    "maximum": Operation(np.maximum, "maximum({0}, {1})"),
-    "minimum": Operation(np.minimum, "minimum({0}, {1})"),
-    "copysign": Operation(np.copysign, "copysign({0}, {1})"),
-    "floor": Operation(np.floor, "floor({0})"),
-    "ceil": Operation(np.ceil, "ceil({0})"),
-    "trunc": Operation(np.trunc, "trunc({0})"),
-    "rint": Operation(np.rint, "rint({0})"),
-    "where": Operation(np.where, "select({0}, {1}, {2})"),
-    "to_float": Operation(lambda condition: np.where(condition, 1.0, 0.0), "select({0}, one, zero)", operands="bool"),
-    "greater": Operation(np.greater, "{0} > {1}", result="bool"),
-    "greater_equal": Operation(np.greater_equal, "{0} >= {1}", result="bool"),
-    "less": Operation(np.less, "{0} < {1}", result="bool"),
-    "less_equal": Operation(np.less_equal, "{0} <= {1}", result="bool"),
-    "equal": Operation(np.equal, "{0} == {1}", result="bool"),
-    "not_equal": Operation(np.not_equal, "{0} != {1}", result="bool"),
-    "logical_and": Operation(np.logical_and, "{0} & {1}", result="bool", operands="bool"),
-    "logical_or": Operation(np.logical_or, "{0} | {1}", result="bool", operands="bool"),
-    "logical_xor": Operation(np.logical_xor, "{0} ^ {1}", result="bool", operands="bool"),
-    "logical_not": Operation(np.logical_not, "~{0}", result="bool", operands="bool"),
-    "sigmoid": _dear("sigmoid", functions.sigmoid),
-    "softplus": _dear("softplus", functions.softplus),
-    "log_sigmoid": _dear("log_sigmoid", functions.log_sigmoid),
-    "erf": _dear("erf", functions.erf),
-    "erfc": _dear("erfc", functions.erfc),
-    "sqrt": _dear("sqrt", np.sqrt),
+    # arithmetic
+    "add": Operation(np.add, "{0} + {1}", lambda g, y, a, b: (g, g)),
+    "subtract": Operation(np.subtract, "{0} - {1}", lambda g, y, a, b: (g, -g)),
+    "multiply": Operation(np.multiply, "{0} * {1}", lambda g, y, a, b: (g * b, g * a)),
+    "divide": _dear(np.divide, "{0} / {1}", lambda g, y, a, b: (g / b, -(g / b * y))),
+    "negative": Operation(np.negative, "-{0}", lambda g, y, x: (-g,)),
+    "square": Operation(np.square, "{0} * {0}", lambda g, y, x: (g * (2.0 * x),)),
+    # choice
+    "absolute": Operation(np.absolute, "absolute({0})", lambda g, y, x: (g * np.sign(x),)),
+    "copysign": Operation(
+        np.copysign, "copysign({0}, {1})", lambda g, y, a, b: (g * (np.sign(a) * np.copysign(1.0, b)), None)
+    ),
+    "maximum": Operation(np.maximum, "maximum({0}, {1})", _maximum),
+    "minimum": Operation(np.minimum, "minimum({0}, {1})", _minimum),
+    "where": Operation(
+        np.where, "select({0}, {1}, {2})", lambda g, y, c, a, b: (None, np.where(c, g, 0.0), np.where(c, 0.0, g))
+    ),
+    # steps
+    "sign": Operation(np.sign, "sign({0})", flat),
+    "floor": Operation(np.floor, "floor({0})", flat),
+    "ceil": Operation(np.ceil, "ceil({0})", flat),
+    "trunc": Operation(np.trunc, "trunc({0})", flat),
+    "rint": Operation(np.rint, "rint({0})", flat),
+    # conditions
+    "to_float": Operation(lambda c: np.where(c, 1.0, 0.0), "select({0}, one, zero)", flat, operands="bool"),
+    "greater": _compare(np.greater, "{0} > {1}"),
+    "greater_equal": _compare(np.greater_equal, "{0} >= {1}"),
+    "less": _compare(np.less, "{0} < {1}"),
+    "less_equal": _compare(np.less_equal, "{0} <= {1}"),
+    "equal": _compare(np.equal, "{0} == {1}"),
+    "not_equal": _compare(np.not_equal, "{0} != {1}"),
+    "logical_and": _logical(np.logical_and, "{0} & {1}"),
+    "logical_or": _logical(np.logical_or, "{0} | {1}"),
+    "logical_xor": _logical(np.logical_xor, "{0} ^ {1}"),
+    "logical_not": _logical(np.logical_not, "~{0}"),
+    # sigmoids
+    "sigmoid": _dear(functions.sigmoid, "sigmoid({0})", lambda g, y, x: (g * (y * (1.0 - y)),)),
+    "tanh": _dear(np.tanh, "tanh({0})", lambda g, y, x: (g * (1.0 - y * y),)),
+    "softplus": _dear(functions.softplus, "softplus({0})", lambda g, y, x: (g * functions.sigmoid(x),)),
+    "log_sigmoid": _dear(functions.log_sigmoid, "log_sigmoid({0})", lambda g, y, x: (g * functions.sigmoid(-x),)),
+    "erf": _dear(functions.erf, "erf({0})", lambda g, y, x: (g * (_ERF_SLOPE * np.exp(-x * x)),)),
+    "erfc": _dear(functions.erfc, "erfc({0})", lambda g, y, x: (g * (-_ERF_SLOPE * np.exp(-x * x)),)),
+    # powers and logarithms
+    "exp": _dear(np.exp, "exp({0})", lambda g, y, x: (g * y,)),
+    "exp2": _dear(np.exp2, "exp2({0})", lambda g, y, x: (g * (_LOG_2 * y),)),
+    "expm1": _dear(np.expm1, "expm1({0})", lambda g, y, x: (g * (y + 1.0),)),
+    "log": _dear(np.log, "log({0})", lambda g, y, x: (g / x,)),
+    "log2": _dear(np.log2, "log2({0})", lambda g, y, x: (g / (_LOG_2 * x),)),
+    "log10": _dear(np.log10, "log10({0})", lambda g, y, x: (g / (_LOG_10 * x),)),
+    "log1p": _dear(np.log1p, "log1p({0})", lambda g, y, x: (g / (1.0 + x),)),
+    "logaddexp": _dear(np.logaddexp, "logaddexp({0}, {1})", _logaddexp),
+    "power": _dear(np.power, "power({0}, {1})", _power),
+    "sqrt": _dear(np.sqrt, "sqrt({0})", lambda g, y, x: (0.5 * g / y,)),
+    "cbrt": _dear(np.cbrt, "cbrt({0})", lambda g, y, x: (g / (3.0 * (y * y)),)),
+    "hypot": _dear(np.hypot, "hypot({0}, {1})", _hypot),
+    # angles
+    "sin": _dear(np.sin, "sin({0})", lambda g, y, x: (g * np.cos(x),)),
+    "cos": _dear(np.cos, "cos({0})", lambda g, y, x: (-(g * np.sin(x)),)),
+    "tan": _dear(np.tan, "tan({0})", lambda g, y, x: (g * (1.0 + y * y),)),
+    "arcsin": _dear(np.arcsin, "arcsin({0})", lambda g, y, x: (g / np.sqrt((1.0 - x) * (1.0 + x)),)),
+    "arccos": _dear(np.arccos, "arccos({0})", lambda g, y, x: (-(g / np.sqrt((1.0 - x) * (1.0 + x))),)),
+    "arctan": _dear(np.arctan, "arctan({0})", lambda g, y, x: (g / (1.0 + x * x),)),
+    "arctan2": _dear(np.arctan2, "arctan2({0}, {1})", _arctan2),
+    "sinh": _dear(np.sinh, "sinh({0})", lambda g, y, x: (g * np.cosh(x),)),
+    "cosh": _dear(np.cosh, "cosh({0})", lambda g, y, x: (g * np.sinh(x),)),
+    "arcsinh": _dear(np.arcsinh, "arcsinh({0})", lambda g, y, x: (g / np.hypot(1.0, x),)),
+    "arccosh": _dear(np.arccosh, "arccosh({0})", lambda g, y, x: (g / (np.sqrt(x - 1.0) * np.sqrt(x + 1.0)),)),
+    "arctanh": _dear(np.arctanh, "arctanh({0})", lambda g, y, x: (g / ((1.0 - x) * (1.0 + x)),)),
+    # division with rest
+    "floor_divide": _dear(np.floor_divide, "floor_divide({0}, {1})", flat),
+    "remainder": _dear(np.remainder, "remainder({0}, {1})", _remainder),
+    "fmod": _dear(np.fmod, "fmod({0}, {1})", _remainder),
 }
-for _name in (
-    "exp exp2 expm1 log log2 log10 log1p sin cos tan sinh cosh tanh arcsin arccos arctan arcsinh arccosh arctanh cbrt"
-).split():
-    OPERATIONS[_name] = _dear(_name, getattr(np, _name))
-for _name in "power arctan2 hypot logaddexp floor_divide remainder fmod".split():
-    OPERATIONS[_name] = _dear(_name, getattr(np, _name), 2)
 
 # Where a kernel leaves vectors and goes lane by lane, with libm.
 BY_LANE = dict.fromkeys(("sin", "cos", "tan"), "beyond 1e5 in float32, 1e6 in float64") | dict.fromkeys(
     ("fmod", "remainder", "floor_divide"), "where a / b is beyond 2**23 in float32, 2**52 in float64"
 )
 
-REDUCTIONS: dict[str, Callable] = {"sum": np.sum, "prod": np.prod, "max": np.max, "min": np.min}
+REDUCTIONS: dict[str, Reduction] = {
+    "sum": Reduction(np.sum, lambda g, y, x, axes: g),
+    "prod": Reduction(np.prod, _prod),
+    "max": Reduction(np.max, _extreme),
+    "min": Reduction(np.min, _extreme),
+}

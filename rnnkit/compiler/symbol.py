@@ -74,6 +74,17 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         return BATCH
 
     @property
+    def fixed(self) -> bool:
+        """Whether only numbers and the step's own arrays stand under it: no input, state or weight moves it."""
+        stack = [self.node]
+        while stack:
+            node = stack.pop()
+            if node.batched or node.op == "weight":
+                return False
+            stack.extend(node.args)
+        return True
+
+    @property
     def T(self):
         return self.transpose()
 
