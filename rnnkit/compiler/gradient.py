@@ -47,6 +47,11 @@ class Sum:
     a: Place | None
     b: Place
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the sum."""
+        return (self.b.depth,) if self.a is None else (self.a.depth, self.b.depth)
+
 
 @dataclass(eq=False)
 class Adjoint:
@@ -309,14 +314,11 @@ class _Split:
             backward.states += (total,)
         backward.output = self._copy(d_x)
         adjoint = Adjoint(graph.copy(), backward=backward)
-        reached = []
-        for node, a, g in outer:
+        for _, a, g in outer:
             adjoint.sums.append(Sum(self._place(a), self._place(g, own=True)))
-            reached.append((node, g.shape[-1]))
-        for node, g in rows:
+        for _, g in rows:
             adjoint.sums.append(Sum(None, self._place(both.reshape(g, (g.size,)), own=True)))
-            reached.append((node, None))
-        adjoint.weights = self._weights([node for node, _ in reached], shared)
+        adjoint.weights = self._weights([node for node, *_ in (*outer, *rows)], adjoint.sums, shared)
         adjoint.forward.kept = {key: graph.nodes[i] for i, key in self.kept.items()}
         adjoint.states = frozenset(self.states)
         return adjoint
@@ -438,11 +440,12 @@ class _Split:
             self.backward.kept[self.own[node.id]] = self._copy(node)
         return Place("own", self.own[node.id], 0, node.size // max(depth, 1), depth, depth)
 
-    def _weights(self, reached, shared) -> dict[str, Node]:
+    def _weights(self, reached, sums, shared) -> dict[str, Node]:
         """The weights' cotangents from those of the unbatched values that rows have to do with."""
         both, reverse = self.both, _Reverse(self.both, self.reverse.dtype)
-        for i, node in enumerate(reached):
-            reverse.add(node, both.add("weight", (), node.shape, ("sum", i)))
+        for i, (node, s) in enumerate(zip(reached, sums, strict=True)):
+            finished = both.add("weight", (), s.shape, ("sum", i))
+            reverse.add(node, both.reshape(finished, node.shape))
         reverse.run(shared)
         names = {node.attr: node for node in shared if node.op == "weight"}
         found = {name: reverse.total(node) for name, node in names.items()}

@@ -213,7 +213,7 @@ class _Run:
             for g, shape in zip(given, shapes, strict=True)
         )
         d_x = np.empty(record.x.shape, dtype)
-        sums = [np.zeros(self._sum_shape(s), dtype) for s in backward.sums]
+        sums = [np.zeros(s.shape, dtype) for s in backward.sums]
         if self.rows and self.steps:
             d_outputs = self._of_outputs(outputs, last)
             for start, after in reversed(list(itertools.pairwise(self.cuts))):
@@ -260,9 +260,6 @@ class _Run:
             ends = self.steps - 1 - mask[:, ::-1].argmax(axis=1)
             whole[used, ends[used]] += last[used]
         return [(0, whole)]
-
-    def _sum_shape(self, s):
-        return (s.b.depth,) if s.a is None else (s.a.depth, s.b.depth)
 
     def _chunk(self) -> int:
         """Steps between two sums."""
