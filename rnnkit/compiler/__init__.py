@@ -10,7 +10,7 @@ from rnnkit.compiler.batch import ReadsValues, Untraceable
 from rnnkit.compiler.explain import describe
 from rnnkit.compiler.gradient import differentiate
 from rnnkit.compiler.graph import evaluate
-from rnnkit.compiler.numba_source import PRODUCT, PRODUCT_SIGNATURE, SIGNATURE, SPARSE_PRODUCT, SourceWriter
+from rnnkit.compiler.numba_source import GRAM, PRODUCT, PRODUCT_SIGNATURE, SIGNATURE, SPARSE_PRODUCT, SourceWriter
 from rnnkit.compiler.planner import Planner
 from rnnkit.compiler.store import address, cache_info, clear_cache, load, number_functions_apart
 from rnnkit.compiler.trace import trace
@@ -118,6 +118,15 @@ def crew():
         return function, address(function)
 
     return Crew(address(load(kit.kit_text(kit.ROWS), kit.SIGNATURE)), gang_kit)
+
+
+@cache
+def outer_products(name):
+    """What sums outer products in a dtype, for every `engine.gram.Gram` of this process."""
+    from rnnkit.engine.gram import OuterProducts
+
+    function = load(GRAM.format(dtype=name), SIGNATURE)
+    return OuterProducts(function, address(function), np.dtype(name), crew())
 
 
 def _second_road(step, dtype, weights, constant_shapes, training, error):

@@ -35,6 +35,12 @@ from rnnkit.engine.sparse import define_sparse_product
 
 run = define_sparse_product("{dtype}")
 '''
+GRAM = '''"""The sum of outer products of rows in {dtype}, for the gradients of all weights."""
+
+from rnnkit.engine.gram import define_gram
+
+run = define_gram("{dtype}")
+'''
 PRODUCT_SIGNATURE = f"void({', '.join(['int64'] * 11)})"
 SIGNATURE = f"void({', '.join(['int64'] * 8)})"
 ROWS_OF = {CALL: "rows", BLOCK: "most", STEP: "used"}  # how many rows a section computes; the rest are masked
