@@ -71,23 +71,8 @@ def _differentiate(graph, program, step, dtype, constant_shapes):
         adjoint.states,
         adjoint.sums,
         finish,
-        add_sum,
+        outer_products(dtype.name),
     )
-
-
-def add_sum(target, a, b, entries):
-    step, row = entries
-
-    def rows(x):
-        array, place = x
-        taken = array[row, step]
-        at = place.offset + place.stride * np.arange(place.rows)[:, None] + np.arange(place.depth)
-        return taken[:, at].reshape(-1, place.depth)
-
-    if a is None:
-        target += rows(b).sum(axis=0)
-    else:
-        target += rows(a).T @ rows(b)
 
 
 def _program(graph, name, dtype):

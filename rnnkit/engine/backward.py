@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from rnnkit.engine.gram import Gram, OuterProducts
 from rnnkit.engine.product import aligned
 from rnnkit.engine.program import Program, row_blocks
 from rnnkit.engine.record import Gradient, Record, Result
@@ -69,8 +70,8 @@ class Backward:
         See `rnnkit.compiler.gradient`.
     finish : callable
         ``(weights, sums) -> dict``: the weights' gradients from the finished sums.
-    add_sum : callable
-        ``(target, a, b, entries, threads)``: adds to a sum, see `rnnkit.engine.gram`.
+    outer_products : OuterProducts
+        What sums them, see `rnnkit.engine.gram`.
     """
 
     plain: Program
@@ -81,7 +82,7 @@ class Backward:
     states: frozenset[int]
     sums: list
     finish: Callable
-    add_sum: Callable
+    outer_products: OuterProducts
 
     def vjp(self, record: Record, checkpoint=None, truncate=None) -> Result:
         """The results of a call, with `pull`.
@@ -99,7 +100,7 @@ class Backward:
         return replace(run.result(), pull=run.pull)
 
     def _arranged(self, record):
-        """A copy of the record with everything in processing order, and rows in another if a mask makes that worth it."""
+        """A copy of the record in processing order, and its rows in another order if a mask makes that worth while."""
         if record.reverse:
             mask = None if record.mask is None else record.mask[:, ::-1]
             record = replace(record, x=record.x[:, ::-1], mask=mask, reverse=False)
@@ -213,7 +214,7 @@ class _Run:
             for g, shape in zip(given, shapes, strict=True)
         )
         d_x = np.empty(record.x.shape, dtype)
-        sums = [np.zeros(s.shape, dtype) for s in backward.sums]
+        sums = _Sums(self)
         if self.rows and self.steps:
             d_outputs = self._of_outputs(outputs, last)
             for start, after in reversed(list(itertools.pairwise(self.cuts))):
@@ -226,7 +227,7 @@ class _Run:
             d_x, *cotangents = (_put_back(a, self.order) for a in (d_x, *cotangents))
         d_x = d_x[:, ::-1] if self.reverse else d_x
         return Gradient(
-            d_x, tuple(cotangents[:count]), tuple(cotangents[count:]), backward.finish(record.weights, sums)
+            d_x, tuple(cotangents[:count]), tuple(cotangents[count:]), backward.finish(record.weights, sums.totals())
         )
 
     def _ordered(self, array):
@@ -294,33 +295,67 @@ class _Run:
             if result.outputs.base is not d_x and not np.shares_memory(result.outputs, d_x):
                 d_x[:, start:after] = result.outputs[:, ::-1]
             cotangents = result.states
-            self._add_sums(part, sums)
+            sums.add(part)
         return cotangents
 
-    def _add_sums(self, part, sums):
-        """Add what these steps give to the sums over rows and steps."""
-        entries = self._entries(part.mask, part.x.shape[1])
-        for s, target in zip(self.backward.sums, sums, strict=True):
-            a = None if s.a is None else self._operand(s.a, part)
-            self.backward.add_sum(target, a, self._operand(s.b, part), entries)
 
-    def _entries(self, mask, steps):
+class _Sums:
+    """The sums over rows and steps that the weights' gradients are made of."""
+
+    def __init__(self, run: _Run):
+        self.run = run
+        self.pairs: dict = {}
+        self.grams: dict = {}
+        compiled, wanted = run.backward.outer_products, run.backward.sums
+        alone = {s.b for s in wanted if s.a is None}
+        for s in wanted:
+            if s.a is not None:
+                self.grams[s] = Gram(compiled, *s.shape, sums=s.b in alone)
+                alone.discard(s.b)
+        self.grams |= {s: Gram(compiled, 0, *s.shape, sums=True) for s in wanted if s.a is None and s.b in alone}
+
+    def add(self, part) -> None:
+        """Add what these steps give."""
+        entries = None
+        for s, gram in self.grams.items():
+            a, b = self._array(s.a or s.b, part), self._array(s.b, part)
+            key = s, part.x.shape[1], a.strides, b.strides
+            pairs = self.pairs.get(key)
+            if pairs is None:
+                entries = self._entries(part) if entries is None else entries
+                pairs = np.stack([_offsets(s.a or s.b, a, *entries), _offsets(s.b, b, *entries)], axis=1)
+                if part.mask is None:
+                    self.pairs[key] = pairs
+            gram.add(a, b, pairs, keep=part)
+
+    def _entries(self, part):
         """Steps and rows that are used, in an order that no other order of the rows changes."""
-        if mask is None:
-            step, row = np.divmod(np.arange(steps * self.rows), self.rows)
-            return step, row
-        if self.order is None:
-            return np.nonzero(mask.T)
-        step, row = np.nonzero(_put_back(mask, self.order).T)
-        return step, np.argsort(self.order)[row]
+        rows, steps = part.x.shape[:2]
+        if part.mask is None:
+            return np.divmod(np.arange(steps * rows), rows)
+        order = self.run.order
+        if order is None:
+            return np.nonzero(part.mask.T)
+        step, row = np.nonzero(_put_back(part.mask, order).T)
+        return step, np.argsort(order)[row]
 
     @staticmethod
-    def _operand(place, part):
-        """The array that a place is in, ``(B, T, size)`` with contiguous elements."""
+    def _array(place, part) -> np.ndarray:
+        """The array that a place is in, ``(B, T, …)`` with the rest contiguous."""
         if place.source == "x":
-            return part.x.reshape(*part.x.shape[:2], math.prod(part.x.shape[2:])), place
-        key = ("write", place.key) if place.source == "own" else (place.source, place.key)
-        return part.placed[key], place
+            return part.x
+        return part.placed["write" if place.source == "own" else place.source, place.key]
+
+    def totals(self) -> list[np.ndarray]:
+        """The finished sums, in order."""
+        rows = {s.b: gram.total[-1] for s, gram in self.grams.items() if gram.sums}
+        return [rows[s.b] if s.a is None else self.grams[s].total[: s.shape[0]] for s in self.run.backward.sums]
+
+
+def _offsets(place, array, step, row) -> np.ndarray:
+    """Bytes from the start of an array to each of a place's rows."""
+    inner = (place.offset + place.stride * np.arange(place.rows)) * array.itemsize
+    return ((row * array.strides[0] + step * array.strides[1])[:, None] + inner).reshape(-1)
 
 
 def _turned(record: Record) -> Record:
