@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rnnkit.engine.gram import Gram, OuterProducts
-from rnnkit.engine.product import aligned
+from rnnkit.engine.lent import lend
 from rnnkit.engine.program import Program, row_blocks
 from rnnkit.engine.record import Gradient, Record, Result
 from rnnkit.engine.threads import get_num_threads
@@ -378,7 +378,7 @@ def _line(size, dtype) -> int:
 def _sequence(rows, steps, size, dtype) -> np.ndarray:
     """Memory for a value of every step: ``(B, T, elements)``, a step's rows side by side."""
     width = _line(size, dtype)
-    memory = aligned(steps * rows * width + _LINE, dtype)[: steps * rows * width]
+    memory = lend(steps * rows * width + _LINE, dtype)[: steps * rows * width]
     return memory.reshape(steps, rows, width).swapaxes(0, 1)
 
 

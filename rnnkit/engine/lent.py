@@ -1,0 +1,45 @@
+"""Large memory that is lent and comes back: a system that hands out new pages takes longer than a call to fill them."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import numpy as np
+
+from rnnkit.engine.product import aligned
+
+_KEPT = 1 << 28  # bytes that wait to be lent again, at most
+
+_lock = threading.RLock()  # a thread may give memory back in the middle of asking for some: its garbage is collected
+_waiting: list[np.ndarray] = []
+
+
+class _Loan:
+    """What an array stands on; memory comes back when the last of its views is gone."""
+
+    def __init__(self, memory):
+        self.memory = memory
+        self.__array_interface__ = memory.__array_interface__
+
+    def __del__(self):
+        with _lock:
+            _waiting.append(self.memory)
+            while sum(memory.nbytes for memory in _waiting) > _KEPT:
+                _waiting.pop(0)
+
+
+def lend(size: int, dtype) -> np.ndarray:
+    """An array ``(size,)`` with anything in it, that starts at a cache line."""
+    dtype = np.dtype(dtype)
+    wanted = size * dtype.itemsize
+    with _lock:
+        fits = [i for i, memory in enumerate(_waiting) if wanted <= memory.nbytes <= 2 * wanted + (1 << 20)]
+        memory = _waiting.pop(min(fits, key=lambda i: _waiting[i].nbytes)) if fits else None
+    if memory is None:
+        memory = aligned(wanted, np.uint8)
+    return np.asarray(_Loan(memory))[:wanted].view(dtype)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_lock._at_fork_reinit)  # type: ignore[attr-defined]
