@@ -6,7 +6,7 @@ import numpy as np
 
 from rnnkit.compiler.layout import Walk
 from rnnkit.compiler.operations import OPERATIONS
-from rnnkit.compiler.plan import BLOCK, PADDED, PLACED, Buffer, Loop, Value
+from rnnkit.compiler.plan import PADDED, PER_BLOCK, PLACED, Buffer, Loop, Value
 
 _COMBINE = {"sum": "{0} + {1}", "prod": "{0} * {1}", "max": "maximum({0}, {1})", "min": "minimum({0}, {1})"}
 _START = {"sum": "0.0", "prod": "1.0", "max": "-np.inf", "min": "np.inf"}
@@ -46,7 +46,7 @@ class LoopText:
         base, step = f"at_{buffer.name}", "0"
         if buffer not in self.given:
             self.top.append(f"row_{buffer.name} = {self.source.row(buffer)}")
-        if self.loop.section == BLOCK:
+        if self.loop.section in PER_BLOCK:
             step = self.source.step(buffer, "all_rows")
             if buffer.kind not in PLACED:
                 step = step.replace(self.source.row(buffer), f"row_{buffer.name}")
@@ -177,7 +177,7 @@ class LoopText:
                 )
             inner = self._around([d for d in scalar if d < loop.kept], vector + indented(inner))
         rows = ["for r in range(rows):", *indented(self.rows + inner)]
-        if loop.section == BLOCK:
+        if loop.section in PER_BLOCK:
             rows = ["for k in range(count):", *indented(rows)]
         return self.top + rows
 

@@ -14,7 +14,20 @@ import numpy as np
 
 from rnnkit.compiler.loop_text import LoopText, indented
 from rnnkit.compiler.operations import OPERATIONS
-from rnnkit.compiler.plan import BLOCK, CALL, PLACED, STEP, Buffer, Fused, Loop, Plan, Product, SparseProduct
+from rnnkit.compiler.plan import (
+    AFTER,
+    BLOCK,
+    CALL,
+    PER_BLOCK,
+    PLACED,
+    STEP,
+    Buffer,
+    Fused,
+    Loop,
+    Plan,
+    Product,
+    SparseProduct,
+)  # fmt: skip
 
 LINE = 64  # bytes of a cache line
 
@@ -43,7 +56,8 @@ run = define_gram("{dtype}")
 '''
 PRODUCT_SIGNATURE = f"void({', '.join(['int64'] * 11)})"
 SIGNATURE = f"void({', '.join(['int64'] * 8)})"
-ROWS_OF = {CALL: "rows", BLOCK: "most", STEP: "used"}  # how many rows a section computes; the rest are masked
+# How many rows a section computes; the rest are masked.
+ROWS_OF = {CALL: "rows", BLOCK: "most", STEP: "used", AFTER: "most"}
 
 
 @dataclass(eq=False)
@@ -99,7 +113,7 @@ class SourceWriter:
     def run(self) -> Source:
         """The text and what its arguments hold."""
         self._name_buffers()
-        calls = {section: self._section(section) for section in (CALL, BLOCK, STEP)}
+        calls = {section: self._section(section) for section in (CALL, BLOCK, STEP, AFTER)}
         pointers, body = self._driver(calls)
         return Source(self._module(body), pointers, self.numbers, self.placed, self.row_bytes, self.gaps)
 
@@ -114,16 +128,16 @@ class SourceWriter:
         unread = [f"state_{i}".ljust(longest + 1, "_") for i in range(len(sizes))]
         self.now = [now.get(i) or Buffer(name, "state", sizes[i]) for i, name in enumerate(unread)]
         self.new = [new[i] for i in range(len(sizes))]
-        self.output = next(b for b in plan.buffers if b.kind == "output")
+        self.output = next(b for b in plan.buffers if b.kind in ("output", "result"))
         x = next((b for b in plan.buffers if b.kind == "x"), None)
         self.x = x or Buffer("x", "x", 0, BLOCK)
-        scratch = [b for b in plan.buffers if b.kind == "scratch"]
-        self.scratch = {section: [b for b in scratch if b.section == section] for section in (CALL, BLOCK, STEP)}
+        scratch = [b for b in plan.buffers if b.kind in ("scratch", "result")]
+        self.scratch = {s: [b for b in scratch if b.section == s] for s in (CALL, BLOCK, STEP, AFTER)}
         step = self.scratch[STEP] + self.now + self.new
         output = self.line(self.output.size)
         self.row_bytes = {
             "call": sum(self.line(b.size) for b in self.scratch[CALL]),
-            "block": sum(self.line(b.size) for b in self.scratch[BLOCK]),
+            "block": sum(self.line(b.size) for s in PER_BLOCK for b in self.scratch[s]),
             "x": self.line(self.x.size),
             "step": sum(self.line(b.size) for b in step) + 3 * output,
         }
@@ -162,16 +176,17 @@ class SourceWriter:
             return "x_step"
         if buffer.kind in PLACED:
             return f"step_{buffer.name}"
-        return f"{rows} * {self.row(buffer)}" if buffer.kind == "scratch" and buffer.section == BLOCK else "0"
+        scratch = buffer.kind in ("scratch", "result")
+        return f"{rows} * {self.row(buffer)}" if scratch and buffer.section in PER_BLOCK else "0"
 
     def _place(self, buffer: Buffer, section: int) -> str:
         """Where a stage of a section finds a buffer, in the driver."""
         if buffer.kind == "x":
-            return "x_block" if section == BLOCK else "x_t"
+            return "x_block" if section in PER_BLOCK else "x_t"
         if buffer.kind == "output":
             return "output_t"
         if buffer.kind in PLACED:
-            return f"at_{buffer.name} + {'start' if section == BLOCK else 't'} * step_{buffer.name}"
+            return f"at_{buffer.name} + {'start' if section in PER_BLOCK else 't'} * step_{buffer.name}"
         if buffer.kind == "scratch" and buffer.section == BLOCK and section == STEP:
             return f"at_{buffer.name} + k * rows * {self.row(buffer)}"
         return f"at_{buffer.name}"
@@ -207,8 +222,8 @@ class SourceWriter:
             return []  # computed by every part as a whole
         moved = [*self.now, *self.new, *self.scratch[STEP]]
         moved = [f"at_{b.name}" for b in moved] + ["at_output"]
-        if section == BLOCK:
-            moved += [f"at_{b.name}" for b in self.scratch[BLOCK]] + ["staged_x"]
+        if section in PER_BLOCK:
+            moved += [f"at_{b.name}" for s in PER_BLOCK for b in self.scratch[s]] + ["staged_x"]
         copies = [f"copy_bytes(at_{b.name} + spare, at_{b.name}, rows * {self.row(b)})" for b in self.now]
         leave = ["if part > 0:", "    return", "parts, gang, used_before = 1, 0, rows", *copies]
         leave += [f"{name} += spare" for name in moved] + ["continue"]
@@ -241,15 +256,16 @@ class SourceWriter:
             depth = self.number(stage.depth)
             c, packed = f"{c} + first_{i} * {vector}", f"{packed} + first_{i} * {depth} * {vector}"
             extent = f"{depth}, (after_{i} - first_{i}) * {self.lanes}"
-        step_a, step_c = (self.step(b) if stage.section == BLOCK else "0" for b in (stage.operand, stage.result))
+        per_block = stage.section in PER_BLOCK
+        step_a, step_c = (self.step(b) if per_block else "0" for b in (stage.operand, stage.result))
         if not stage.nested:
-            outer = "count" if stage.section == BLOCK else "1"
+            outer = "count" if per_block else "1"
             call = f"{a}, {step_a}, {outer}, {row_a}, {rows}, {packed}, {extent}, {c}, {step_c}, {row_c}"
             return [*lines, f"call_product({product}, {call})"]
         inner, stride = self.number(stage.rows), self.number(stage.row_stride * item)
         wide = self.number(columns * item)
         loop = []
-        if stage.section == BLOCK:
+        if per_block:
             a, c, loop = f"{a} + k * {step_a}", f"{c} + k * {step_c}", ["for k in range(count):"]
         call = f"{a}, {row_a}, {rows}, {stride}, {inner}, {packed}, {extent}, {c}, {row_c}, {wide}"
         call = [f"call_product({product}, {call})"]
@@ -301,7 +317,7 @@ class SourceWriter:
         name = f"make_{loop.writes[0][1].name}"
         name = name if all(f"def {name}(" not in f for f in self.functions) else f"{name}_{i}"
         stepped = [f"step_{b.name}" for b in buffers if b in self.placed]
-        block = ["count", "x_step", "all_rows", *stepped] if loop.section == BLOCK else []
+        block = ["count", "x_step", "all_rows", *stepped] if loop.section in PER_BLOCK else []
         spanned = ["low", "high"] if writer.split else []
         inside = ["n", *block, "rows", *spanned, *(f"at_{b.name}" for b in buffers)]
         inside += [f"row_{b.name}" for b in rows_given] + [t for t, _ in writer.tables]
@@ -313,7 +329,7 @@ class SourceWriter:
             span = [f"share(kit, {vectors}, 1, {part}, parts) * {self.lanes}" for part in ("part", "part + 1")]
             if loop.section == CALL:
                 span = ["0", f"{vectors} * {self.lanes}"]
-        block = ["count", "x_step", "rows", *stepped] if loop.section == BLOCK else []
+        block = ["count", "x_step", "rows", *stepped] if loop.section in PER_BLOCK else []
         given = ["n", *block, ROWS_OF[loop.section], *(span if spanned else [])]
         given += [tiles[b][0] if b in tiles else self._place(b, loop.section) for b in buffers]
         given += [tiles[b][1] if b in tiles else self.row(b) for b in rows_given] + [t for t, _ in writer.tables]
@@ -396,6 +412,7 @@ class SourceWriter:
             "k = 0",
             "while k < count:",
             *indented([*self._time_step(calls[STEP], swap), "k += 1"]),
+            *self._after(calls[AFTER]),
             "start += count",
         ]
         end = [
@@ -434,9 +451,9 @@ class SourceWriter:
                 placed.append(f"allow({name}, scratch - {name} + {self.vector_bytes}, scratch - {name})")
                 lines.extend([placed[-1], f"scratch += {self.gap}"])
 
-        for section in (CALL, BLOCK, STEP):
-            for buffer in self.scratch[section]:
-                place(f"at_{buffer.name}", self.row(buffer), " * block" if section == BLOCK else "")
+        for section, buffers in self.scratch.items():
+            for buffer in buffers:
+                place(f"at_{buffer.name}", self.row(buffer), " * block" if section in PER_BLOCK else "")
         for buffer in self.now + self.new:
             place(f"at_{buffer.name}", self.row(buffer))
         place("held", "row_out")
@@ -484,6 +501,7 @@ class SourceWriter:
             "elif wanted:",
             "    put_rows(kit, rows, order, size, output_t, row_output, target, given_row)",
         ]
+        put = [] if self.output.kind == "result" else ["if staged:", *indented(put)]
         return [
             "t = start + k",
             "x_t = x_block + k * x_step",
@@ -496,8 +514,25 @@ class SourceWriter:
             "    output_t, row_output = at_output + turn * rows * row_out, row_out",
             "if used > 0:",
             *indented(work),
-            *(["if part == 0:", *indented([*(["if staged:", *indented(put)]), *keep])]),
+            *(["if part == 0:", *indented(put + keep)] if put or keep else []),
         ]
+
+    def _after(self, stages) -> list[str]:
+        """What is computed of the outputs behind the time loop, for a block of steps, and put in place."""
+        if self.output.kind != "result":
+            return []
+        row = self.row(self.output)
+        put = [
+            "for k in range(count):",
+            "    t = start + k",
+            "    target = output + t * output_step",
+            f"    put_rows(kit, rows, order, size, at_result + k * rows * {row}, {row}, target, given_row)",
+            "    if mask != 0:",
+            "        clear_masked(kit, rows, order, mask + t * mask_step, mask_row, size, target, given_row)",
+        ]
+        work = [*stages, *self._meeting(AFTER), "left = 0"]
+        again = ["left = 1 if wanted else 0", "while left > 0:", *indented(work)]
+        return [*again, "if wanted and part == 0:", *indented(put)]
 
     def _module(self, body) -> str:
         name = self.dtype.name

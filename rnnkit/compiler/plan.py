@@ -1,8 +1,9 @@
 """A graph becomes a plan: what runs once, per call, per block of steps and per step, in products and fused loops.
 
-Four sections follow each other. *Once*: what depends on weights and numbers alone, in NumPy, when a weight changes.
+Five sections follow each other. *Once*: what depends on weights and numbers alone, in NumPy, when a weight changes.
 *Call*: what depends on constants and draws. *Block*: what depends on the input too, but on no state, for many steps at
-a time. *Step*: the rest. Within a section, values are kept in buffers only where they must: results of products and
+a time. *Step*: what a state needs. *After*: what only the output needs of values that are kept of every step, for many
+steps at a time. Within a section, values are kept in buffers only where they must: results of products and
 reductions, operands of products, outputs and states, and dear values that more than one loop needs.
 """
 
@@ -13,20 +14,22 @@ from dataclasses import dataclass, field
 from rnnkit.compiler.graph import Node
 from rnnkit.compiler.layout import Walk
 
-ONCE, CALL, BLOCK, STEP = range(4)
+ONCE, CALL, BLOCK, STEP, AFTER = range(5)
+PER_BLOCK = (BLOCK, AFTER)
 # Kinds of buffers that are rnnkit's own memory: a vector may be read that reaches beyond a row's end.
-PADDED = ("state", "next", "scratch", "once", "kept")
+PADDED = ("state", "next", "scratch", "once", "kept", "result")
 # Kinds whose rows and steps stand where the call says: the user's arrays, and what is kept of every step.
 PLACED = ("x", "output", "sequence", "kept")
-SECTIONS = ("once", "once a call", "per block of steps", "per step")
+SECTIONS = ("once", "once a call", "per block of steps", "per step", "after each block of steps")
 
 
 @dataclass(eq=False)
 class Buffer:
     """A place for one value of every row.
 
-    ``kind`` is x, sequence, kept, state, next, output, constant, draw, once, or scratch; ``section`` says how long it
-    lives. What a program itself keeps of every step has an ``attr`` of ``("write", name)``.
+    ``kind`` is x, sequence, kept, state, next, output, constant, draw, once, scratch, or result for an output that is
+    computed after each block of steps; ``section`` says how long it lives. What a program itself keeps of every step
+    has an ``attr`` of ``("write", name)``.
     """
 
     name: str

@@ -12,7 +12,7 @@ from rnnkit.compiler.graph import BATCHED, Graph, Node, evaluate
 from rnnkit.compiler.layout import merge_axes, row_walk
 from rnnkit.compiler.loop_values import LoopValues, part_of, spread
 from rnnkit.compiler.operations import OPERATIONS, REDUCTIONS
-from rnnkit.compiler.plan import BLOCK, CALL, ONCE, STEP, Buffer, Loop, Plan, Product, SparseProduct, section_of
+from rnnkit.compiler.plan import AFTER, BLOCK, CALL, ONCE, STEP, Buffer, Loop, Plan, Product, SparseProduct, section_of
 
 _LEAVES = tuple(BATCHED)
 _MOST_PLACES = 8  # a value that one loop needs shifted in more ways is kept: each layer of shifts doubles their number
@@ -43,6 +43,7 @@ class Planner:
     def __init__(self, graph: Graph, packed_width):
         self.graph, self.packed_width = graph, packed_width
         self.live = graph.live()
+        self.after = self._find_after()
         self.kept: set[int] = set()
         self.home: dict[int, tuple[Buffer, np.ndarray]] = {}
         self.names: set[str] = set()
@@ -56,9 +57,7 @@ class Planner:
         targets = [("output", None, self.graph.output)]
         targets = [("next", i, s) for i, s in enumerate(self.graph.states)] + targets
         targets += [("kept", ("write", name), node) for name, node in self.graph.kept.items()]
-        self.targets = [
-            (self._buffer(k if k != "kept" else "keep", kind=k, size=n.size, attr=i), n) for k, i, n in targets
-        ]
+        self.targets = [(self._target(kind, attr, node), node) for kind, attr, node in targets]
         self.kept = {n.id for n in self.live if n.batched and (n.op == "product" or n.op in REDUCTIONS)}
         for node in self.live:
             if node.op == "product":
@@ -71,6 +70,20 @@ class Planner:
         self._emit()
         fuse(self.plan, self.packed_width)
         return self.plan
+
+    def section(self, node) -> int:
+        """In which section a node is computed."""
+        return AFTER if node.id in self.after else section_of(node)
+
+    def _find_after(self) -> set[int]:
+        """What only the output needs, if all that it takes of the time loop is kept of every step."""
+        graph = self.graph
+        early = graph.under([*graph.states, *graph.kept.values()])
+        only = graph.under([graph.output]) - early
+        late = [n for n in self.live if n.id in only and section_of(n) == STEP]
+        kept = {n.id for n in graph.kept.values()}
+        reads = {a.id for n in late for a in n.args if a.id in early and section_of(a) == STEP}
+        return {n.id for n in late} if kept and reads <= kept else set()
 
     # Where values live
 
@@ -87,6 +100,11 @@ class Planner:
         buffer = Buffer(self._name(name), **fields)
         self.plan.buffers.append(buffer)
         return buffer
+
+    def _target(self, kind, attr, node) -> Buffer:
+        if kind == "output" and node.id in self.after:
+            return self._buffer("result", kind="result", size=node.size, section=AFTER)
+        return self._buffer("keep" if kind == "kept" else kind, kind=kind, size=node.size, attr=attr)
 
     def _leaves(self):
         for node in self.live:
@@ -151,7 +169,7 @@ class Planner:
             buffers = written.get(node.id, [])
             single = node.pointwise
             direct = buffers if single else buffers[:1] if node.op in ("concatenate", "view") else []
-            if section_of(node) != STEP:
+            if self.section(node) != STEP:
                 direct = []  # kept for many steps, then copied
             if direct:
                 written[node.id] = [b for b in buffers if b not in direct]
@@ -159,7 +177,7 @@ class Planner:
             else:
                 home, direct = self._scratch(node), []
             self.home[node.id] = home, np.arange(node.size)
-            section, shape = section_of(node), node.shape
+            section, shape = self.section(node), node.shape
             flat = np.arange(node.size)
             writes = [(b, flat) for b in direct or [home]]
             if node.op in REDUCTIONS:
@@ -188,7 +206,8 @@ class Planner:
         for buffer, node in self.targets:
             if buffer in written[node.id]:
                 flat = np.arange(node.size)
-                roots.append(_Root(node, STEP, node.shape, len(node.shape), flat, [(buffer, flat)]))
+                section = max(STEP, self.section(node))
+                roots.append(_Root(node, section, node.shape, len(node.shape), flat, [(buffer, flat)]))
                 roots[-1].owner = None
         return roots
 
@@ -198,7 +217,7 @@ class Planner:
     def _kept_buffer(self, key, fallback, node, size) -> Buffer:
         if key not in self._scratch_buffers:
             name = self.graph.names.get(node.id, fallback)
-            self._scratch_buffers[key] = Buffer(name, "scratch", size, section_of(node))
+            self._scratch_buffers[key] = Buffer(name, "scratch", size, self.section(node))
         return self._scratch_buffers[key]
 
     def _product_home(self, node):
@@ -226,7 +245,7 @@ class Planner:
                 missing.add(node.id)
             else:
                 self._explore(root, part, local, missing)
-        elif (section_of(node) < root.section and self._worth_keeping(node)) or (
+        elif (self.section(node) < root.section and self._worth_keeping(node)) or (
             index.size > node.size and self._dear(node)
         ):
             missing.add(node.id)
@@ -280,7 +299,7 @@ class Planner:
         def of_node(node) -> int:
             if node.id not in self._level_of:
                 if node.op == "product":
-                    self._level_of[node.id] = self._after(node.args[0], section_of(node), of_node)
+                    self._level_of[node.id] = self._after(node.args[0], self.section(node), of_node)
                 else:
                     self._level_of[node.id] = max(of_root(r) for r in makers[node.id])
             return self._level_of[node.id]
@@ -306,7 +325,7 @@ class Planner:
                 of_node(node)
 
     def _section_here(self, node, makers) -> int:
-        return section_of(node) if node.op == "product" else makers[node.id][0].section
+        return self.section(node) if node.op == "product" else makers[node.id][0].section
 
     def _after(self, operand, section, of_node) -> int:
         node = operand
@@ -365,7 +384,7 @@ class Planner:
         panels = self._buffer(self._weight_name(group), kind="once", size=0, section=ONCE, attr=node.attr)
         self.plan.once[panels] = weights = [n.args[1] for n in group]
         fields = (
-            section_of(node), self._level_of[node.id], buffer, offset, rows, stride, operand.shape[-1],
+            self.section(node), self._level_of[node.id], buffer, offset, rows, stride, operand.shape[-1],
             weights, panels, self.home[node.id][0], len(operand.shape) > 1, lines_of(group),
         )  # fmt: skip
         if node.attr != "sparse":
@@ -377,7 +396,14 @@ class Planner:
         """The products that are computed as one: all of an operand with weights that aren't sparse."""
         if node.attr == "sparse":
             return [node]
-        return [n for n in self.live if n.op == "product" and n.args[0] is node.args[0] and n.attr != "sparse"]
+        return [
+            n
+            for n in self.live
+            if n.op == "product"
+            and n.args[0] is node.args[0]
+            and n.attr != "sparse"
+            and (n.id in self.after) == (node.id in self.after)
+        ]
 
     def _weight_name(self, group) -> str:
         weight = group[0].args[1]
