@@ -68,7 +68,6 @@ def _differentiate(graph, program, step, dtype, constant_shapes):
         _program(adjoint.backward, f"{step.name}, adjoint", dtype),
         {key: node.size for key, node in adjoint.forward.kept.items()},
         {key: node.size for key, node in adjoint.backward.kept.items()},
-        adjoint.states,
         adjoint.sums,
         finish,
         outer_products(dtype.name),

@@ -61,8 +61,7 @@ class Adjoint:
     ----------
     forward : Graph
         The step, and what it keeps for the adjoint.
-    states : frozenset of int
-        Which states the adjoint reads, as they were before each step.
+        By name: ``("kept", i)``, or ``("after", i)`` for a state, where a masked row has what it held.
     backward : Graph
         One step of the adjoint. Its states are the cotangents of the states, then those of the constants.
     sums : list of Sum
@@ -71,7 +70,6 @@ class Adjoint:
     """
 
     forward: Graph
-    states: frozenset[int] = frozenset()
     backward: Graph = field(default_factory=Graph)
     sums: list[Sum] = field(default_factory=list)
     weights: dict[str, Node] = field(default_factory=dict)
@@ -319,8 +317,8 @@ class _Split:
         for _, g in rows:
             adjoint.sums.append(Sum(None, self._place(both.reshape(g, (g.size,)), own=True)))
         adjoint.weights = self._weights([node for node, *_ in (*outer, *rows)], adjoint.sums, shared)
-        adjoint.forward.kept = {key: graph.nodes[i] for i, key in self.kept.items()}
-        adjoint.states = frozenset(self.states)
+        adjoint.forward.kept = {("kept", key): graph.nodes[i] for i, key in self.kept.items()}
+        adjoint.forward.kept |= {("after", i): graph.states[i] for i in sorted(self.states)}
         return adjoint
 
     # What the forward step keeps
@@ -437,7 +435,7 @@ class _Split:
             return Place(source, key, offset, rows, stride, depth)
         if node.id not in self.own:
             self.own[node.id] = len(self.own)
-            self.backward.kept[self.own[node.id]] = self._copy(node)
+            self.backward.kept["own", self.own[node.id]] = self._copy(node)
         return Place("own", self.own[node.id], 0, node.size // max(depth, 1), depth, depth)
 
     def _weights(self, reached, sums, shared) -> dict[str, Node]:

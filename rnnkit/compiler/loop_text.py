@@ -138,7 +138,9 @@ class LoopText:
                 self._ones()
                 name = f"select({name}, one, zero)"
             address, stride = self._address(buffer, walk)
-            if stride in ("unit", "none"):
+            if buffer in self.source.streamed and stride == "unit" and not walk.offset and len(self.counts) == 1:
+                lines.append(f"stream({address}, {name})")
+            elif stride in ("unit", "none"):
                 lines.append(f"store({address}, {name}, m)")
             else:
                 lines.append(f"store_strided({address}, {name}, {stride}, m)")

@@ -104,6 +104,9 @@ class SourceWriter:
         self.placed = [b for b in plan.buffers if b.kind in ("sequence", "kept")]
         self.head = len(HEAD) + 2 * (len(plan.state_shapes) + len(self.placed))
         self.numbers: list[int] = []
+        read = {p.operand for p in plan.products()}
+        read |= {v.buffer for part in plan.parts() if isinstance(part, Loop) for v in part.values}
+        self.streamed = {b for b in plan.buffers if b.kind == "kept" and b not in read}
         self.rows_at: dict[Buffer, str] = {}
         self.tables: list[np.ndarray] = []
         self.functions: list[str] = []
@@ -430,7 +433,8 @@ class SourceWriter:
             "if gang != 0:",
             "    close(gang_kit, gang)",
         ]
-        return pointers, [*top, "while start < steps:", *indented(block), "if part == 0:", *indented(end)]
+        drain = ["drain()"] if self.streamed else []
+        return pointers, [*top, "while start < steps:", *indented(block), *drain, "if part == 0:", *indented(end)]
 
     def _memory(self) -> list[str]:
         """Where everything stands in the scratch memory, twice for a gang: part 0 may have to leave the first half."""
@@ -501,6 +505,7 @@ class SourceWriter:
             "elif wanted:",
             "    put_rows(kit, rows, order, size, output_t, row_output, target, given_row)",
         ]
+        keep += self._hold_kept()
         put = [] if self.output.kind == "result" else ["if staged:", *indented(put)]
         return [
             "t = start + k",
@@ -516,6 +521,17 @@ class SourceWriter:
             *indented(work),
             *(["if part == 0:", *indented(put + keep)] if put or keep else []),
         ]
+
+    def _hold_kept(self) -> list[str]:
+        """In masked rows what is kept of a new state is what the step before kept of it."""
+        lines = []
+        for buffer in self.placed:
+            if buffer.attr[0] == "write" and buffer.attr[1][0] == "after":
+                name, size = buffer.name, self.number(buffer.size * self.item)
+                at = f"at_{name} + t * step_{name}"
+                states = f"{at} - step_{name}, {at}, {size}, row_{name}"
+                lines.append(f"    hold_states(kit, rows, mask + t * mask_step, mask_row, {states})")
+        return ["if not full:", *lines] if lines else []
 
     def _after(self, stages) -> list[str]:
         """What is computed of the outputs behind the time loop, for a block of steps, and put in place."""
@@ -567,5 +583,7 @@ _KIT = set(
     "take_rows used_rows".split()
 )
 _MEMORY = {"first", "load", "load_full", "splat", "fill", "load_strided", "load_table", "store_scalar"}
-_VECTOR = set("store store_strided select to_mask reduce_add reduce_multiply reduce_maximum reduce_minimum".split())
+_VECTOR = set(
+    "stream drain store store_strided select to_mask reduce_add reduce_multiply reduce_maximum reduce_minimum".split()
+)
 _MATH = {word for operation in OPERATIONS.values() for word in _words(operation.text)} - _VECTOR - {"one", "zero"}

@@ -60,12 +60,10 @@ class Backward:
         The step itself, which keeps nothing.
     forward, adjoint : Program
         The step with what it keeps, and its adjoint.
-    kept : dict of int to int
-        Elements of each value that the forward program keeps, by number.
-    own : dict of int to int
+    kept : dict of tuple to int
+        Elements of each value that the forward program keeps, by name.
+    own : dict of tuple to int
         The same of the adjoint, for the sums.
-    states : frozenset of int
-        Which states the adjoint reads.
     sums : list of Sum
         See `rnnkit.compiler.gradient`.
     finish : callable
@@ -77,9 +75,8 @@ class Backward:
     plain: Program
     forward: Program
     adjoint: Program
-    kept: dict[int, int]
-    own: dict[int, int]
-    states: frozenset[int]
+    kept: dict[tuple, int]
+    own: dict[tuple, int]
     sums: list
     finish: Callable
     outer_products: OuterProducts
@@ -123,11 +120,7 @@ class Backward:
 
     def row_bytes(self) -> int:
         """What the forward program keeps of one step of one row."""
-        sizes = [*self.kept.values(), *(self._state_size(i) for i in self.states)]
-        return sum(_line(size, self.plain.dtype) for size in sizes) * self.plain.dtype.itemsize
-
-    def _state_size(self, i) -> int:
-        return math.prod(self.plain.plan.state_shapes[i])
+        return sum(_line(size, self.plain.dtype) for size in self.kept.values()) * self.plain.dtype.itemsize
 
 
 class _Run:
@@ -160,18 +153,18 @@ class _Run:
 
     def _keep(self, record):
         """Results of some steps, and all that the adjoint reads of them."""
-        backward, steps = self.backward, record.x.shape[1]
-        kept = {("kept", k): _sequence(self.rows, steps, n, self.dtype) for k, n in backward.kept.items()}
-        places: list = [None] * len(backward.plain.plan.state_shapes)
-        for i in sorted(backward.states):
-            size = backward._state_size(i)
-            states = _sequence(self.rows, steps + 1, size, self.dtype)
-            states[:, 0, :size] = record.states[i].reshape(self.rows, size)
-            kept["state", i], kept["after", i] = states[:, :-1], states[:, 1:]
-            places[i] = kept["after", i]
-        written = {("write", key[1]): array for key, array in kept.items() if key[0] == "kept"}
-        places = tuple(places) if backward.states else ()
-        return backward.forward.run(replace(record, places=places, placed=written)), kept
+        steps = record.x.shape[1]
+        kept: dict = {}
+        written = {}
+        for name, size in self.backward.kept.items():
+            if name[0] == "after":
+                states = _sequence(self.rows, steps + 1, size, self.dtype)
+                states[:, 0, :size] = record.states[name[1]].reshape(self.rows, size)
+                kept["state", name[1]], kept[name] = states[:, :-1], states[:, 1:]
+            else:
+                kept[name] = _sequence(self.rows, steps, size, self.dtype)
+            written["write", name] = kept[name]
+        return self.backward.forward.run(replace(record, placed=written)), kept
 
     def _in_segments(self) -> Result:
         """The results, with nothing kept but the states at the cuts."""
@@ -344,7 +337,8 @@ class _Sums:
         """The array that a place is in, ``(B, T, …)`` with the rest contiguous."""
         if place.source == "x":
             return part.x
-        return part.placed["write" if place.source == "own" else place.source, place.key]
+        name = place.source, place.key
+        return part.placed["write", name] if place.source == "own" else part.placed[name]
 
     def totals(self) -> list[np.ndarray]:
         """The finished sums, in order."""

@@ -215,6 +215,31 @@ def store(typingctx, address, vector, mask):
 
 
 @intrinsic
+def stream(typingctx, address, vector):
+    """Write all lanes of `vector` at an address that is a multiple of its size, past the caches; see `drain`."""
+
+    def generate(context, builder, signature, arguments):
+        check(builder, arguments[0], _bytes(arguments[1].type), write=True)
+        written = builder.store(arguments[1], pointer(builder, arguments[0], arguments[1].type))
+        written.align = _bytes(arguments[1].type)
+        written.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
+        return context.get_dummy_value()
+
+    return (types.void(types.int64, vector), generate) if isinstance(vector, Vector) else None
+
+
+@intrinsic
+def drain(typingctx):
+    """Let other threads see what was streamed."""
+
+    def generate(context, builder, signature, arguments):
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@intrinsic
 def store_full(typingctx, address, vector):
     """Write all lanes of `vector` at `address`."""
 

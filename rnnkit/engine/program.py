@@ -98,7 +98,7 @@ class Program:
         threads = get_num_threads() if rows * steps * self._work > _SMALL else 1
         if threads > 1 and self._splits_units(rows, threads):
             several = max(1, _PASS // max(1, rows * self._step_work))
-            if record.mask is None and (record.places or not record.trajectory) and several < steps:
+            if record.mask is None and not record.trajectory and several < steps:
                 return self._in_passes(record, threads, several)
         elif rows == 1:
             threads = 1
@@ -118,7 +118,7 @@ class Program:
             part.place = outputs[:, start : start + several] if record.sequences else None
             result = self._run(part, threads)
             states = result.states
-        return Result(outputs, result.last, states, record.places or None)
+        return Result(outputs, result.last, states)
 
     def _run(self, record, threads) -> Result:
         result = self._attempt(record, threads) if threads > 1 else None
@@ -166,8 +166,8 @@ class Program:
 
     def _trajectory(self, record) -> tuple | None:
         """Where every state of every step goes."""
-        if record.places or not record.trajectory:
-            return record.places or None
+        if not record.trajectory:
+            return None
         lead = record.x.shape[:2]
         return tuple(np.empty((*lead, *shape), self.dtype) for shape in self.plan.state_shapes)
 
@@ -232,7 +232,7 @@ class Program:
                 at = named[what]
             elif isinstance(what, tuple):
                 array = arrays[what[0]]
-                at = 0 if array is None or array[what[1]] is None else _address(array[what[1]])
+                at = 0 if array is None else _address(array[what[1]])
             elif isinstance(what, np.ndarray):
                 at = _address(what)
             elif what.kind == "once":
@@ -258,8 +258,7 @@ class Program:
         head += [block, memory]
         step = rows * self._step_work
         head += [_FIRST_PATIENCE, min(_PATIENCE, step * x.shape[1] // _WORK_OF_PAUSE) + step // 64]
-        for k in kept or [None] * len(self._state_sizes):
-            head += [0, 0] if k is None else k.strides[:2]
+        head += [0, 0] * len(self._state_sizes) if kept is None else [n for k in kept for n in k.strides[:2]]
         for buffer in self.source.placed:
             head += record.placed[buffer.attr].strides[:2]
         return np.array(head + self._numbers, np.int64)

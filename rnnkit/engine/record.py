@@ -31,8 +31,6 @@ class Record:
     training : bool
     place : ndarray (B, T, *output), or None
         Where every output may be written, of any strides along batch and time; an executor that does gives it back.
-    places : tuple of ndarray (B, T, *state) or None
-        Where a trajectory may be written, of the states that are wanted; empty for new arrays for all.
     placed : dict of str or tuple to ndarray (B, T, size)
         What a gradient's programs read and keep besides: sequences in processing order, of any strides along batch
         and time.
@@ -52,7 +50,6 @@ class Record:
     trajectory: bool = False
     training: bool = False
     place: np.ndarray | None = None
-    places: tuple[np.ndarray | None, ...] = ()
     placed: dict[object, np.ndarray] = field(default_factory=dict)
     arranged: bool = False
 
@@ -72,7 +69,6 @@ class Record:
             states=states,
             mask=None if self.mask is None else given(self.mask),
             place=cut(self.place),
-            places=tuple(map(cut, self.places)),
             placed={name: cut(array) for name, array in self.placed.items()},
         )
 

@@ -13,6 +13,7 @@ from numba.extending import intrinsic, lower_builtin
 
 from rnnkit.engine import value as emitted
 from rnnkit.engine.memory import (  # noqa: F401
+    drain,
     fill_float32,
     fill_float64,
     first_float32,
@@ -34,6 +35,7 @@ from rnnkit.engine.memory import (  # noqa: F401
     store_scalar_float32,
     store_scalar_float64,
     store_strided,
+    stream,
     to_vector_float32,
     to_vector_float64,
 )
