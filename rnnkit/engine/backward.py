@@ -96,6 +96,24 @@ class Backward:
         run = _Run(self, *self._arranged(record), record.reverse, checkpoint, truncate)
         return replace(run.result(), pull=run.pull)
 
+    def explain(self, source: bool = False) -> str:
+        """What is kept and computed, in words, or the texts of both programs."""
+        if source:
+            return f"{self.forward.source.text}\n\n{self.adjoint.source.text}"
+        states = sum(name[0] == "after" for name in self.kept)
+        numbers = sum(self.kept.values())
+        lines = ["gradient: one rule per operation of the graph"]
+        lines.append(
+            f"kept of each step: {states} states and {len(self.kept) - states} values, {numbers:,} numbers a row"
+        )
+        lines.append("the adjoint, from the last step to the first:")
+        lines += [f"  {line}" for line in self.adjoint.words.splitlines()]
+        lines.append("summed over rows and steps:")
+        for s in self.sums:
+            what = "a value" if s.a is None else "outer products"
+            lines.append(f"  {what} {' x '.join(map(str, s.shape))}")
+        return "\n".join(lines)
+
     def _arranged(self, record):
         """A copy of the record in processing order, and its rows in another order if a mask makes that worth while."""
         if record.reverse:

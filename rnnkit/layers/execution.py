@@ -128,18 +128,19 @@ class Execution:
     def explain(self, source: bool = False) -> str:
         """The road of every executor chosen so far, in words or as the text that was compiled.
 
-        There is one for each of training or not and shapes of constants; all else is data.
+        There is one for each of training or not and shapes of constants, and two more once there was a gradient; all
+        else is data.
         """
         if not self.executors:
             self.read()
         if not self.executors:
             wait = " with its constants" if self.step.takes_constants else ""
             return f"{self.step.name}: no road chosen yet; it is at the first call{wait}"
-        executors = list(self.executors.values())
+        executors = [*self.executors.values(), *self.gradients.values()]
         told = "\n\n".join(executor.explain(source=source) for executor in executors)
         if source:
             return told
-        return f"{told}\n\nprograms of this layer: {len(executors)}"
+        return f"{told}\n\nprograms of this layer: {len(self.executors) + 2 * len(self.gradients)}"
 
 
 def declared_output_shape(cell) -> tuple[int, ...]:
