@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rnnkit.engine.gram import Gram, OuterProducts
+from rnnkit.engine.gram import OuterProducts
 from rnnkit.engine.lent import lend
 from rnnkit.engine.program import Program, row_blocks
 from rnnkit.engine.record import Gradient, Record, Result
+from rnnkit.engine.sums import Sums
 from rnnkit.engine.threads import get_num_threads
 
 _LINE = 64  # bytes of a cache line
@@ -216,30 +217,19 @@ class _Run:
         last : ndarray (B, *output)
         states : sequence of ndarray (B, *state) or None
         """
-        record, backward, dtype = self.record, self.backward, self.dtype
-        shapes = backward.adjoint.plan.state_shapes
-        count = len(backward.plain.plan.state_shapes)
-        given = [*(states or [None] * count), *[None] * (len(shapes) - count)]
-        cotangents = tuple(
-            np.zeros((self.rows, *shape), dtype) if g is None else self._ordered(g).astype(dtype, copy=True)
-            for g, shape in zip(given, shapes, strict=True)
-        )
-        d_x = np.empty(record.x.shape, dtype)
-        sums = _Sums(self)
+        pull = _Pull(self, states)
         if self.rows and self.steps:
             d_outputs = self._of_outputs(outputs, last)
             for start, after in reversed(list(itertools.pairwise(self.cuts))):
-                residuals = self.residuals
-                if residuals is None:
-                    states = self.starts[self.cuts.index(start)]
-                    _, residuals = self._keep(replace(record, sequences=False).part(start, after, states))
-                cotangents = self._segment(start, after, residuals, d_outputs, cotangents, d_x, sums)
-        if self.order is not None:
-            d_x, *cotangents = (_put_back(a, self.order) for a in (d_x, *cotangents))
-        d_x = d_x[:, ::-1] if self.reverse else d_x
-        return Gradient(
-            d_x, tuple(cotangents[:count]), tuple(cotangents[count:]), backward.finish(record.weights, sums.totals())
-        )
+                pull.segment(start, after, self._residuals(start, after), d_outputs)
+        return pull.gradient()
+
+    def _residuals(self, start, after) -> dict:
+        """What the forward program keeps of some steps, computed again where it wasn't kept."""
+        if self.residuals is not None:
+            return self.residuals
+        states = self.starts[self.cuts.index(start)]
+        return self._keep(replace(self.record, sequences=False).part(start, after, states))[1]
 
     def _ordered(self, array):
         return array if self.order is None else array[self.order]
@@ -273,101 +263,74 @@ class _Run:
             whole[used, ends[used]] += last[used]
         return [(0, whole)]
 
-    def _chunk(self) -> int:
-        """Steps between two sums."""
-        row_bytes = sum(_line(n, self.dtype) for n in self.backward.own.values()) * self.dtype.itemsize
-        several = _CHUNK_BYTES // max(1, self.rows * row_bytes)
-        return max(1, several, -(-_LEAST_ENTRIES // self.rows))
 
-    def _segment(self, first, end, residuals, d_outputs, cotangents, d_x, sums):
-        """The adjoint over some steps, from the last to the first; new cotangents of the states."""
-        backward, record = self.backward, self.record
-        chunk, stop = self._chunk(), self.truncate or self.steps
-        cuts = {first, end, *range(0, self.steps, chunk), *range(0, self.steps, stop), *(at for at, _ in d_outputs)}
-        cuts = sorted(cut for cut in cuts if first <= cut <= end)
-        longest = max(after - start for start, after in itertools.pairwise(cuts))
-        own = {k: _sequence(self.rows, longest, n, self.dtype) for k, n in backward.own.items()}
-        count = len(backward.plain.plan.state_shapes)
-        for start, after in reversed(list(itertools.pairwise(cuts))):
-            if after % stop == 0 and after < self.steps:
-                cotangents = (*(np.zeros_like(c) for c in cotangents[:count]), *cotangents[count:])
+class _Pull:
+    """The way back through one call: cotangents of the states, which change as it goes, x's, and the weights' sums."""
+
+    def __init__(self, run: _Run, states):
+        self.run, self.backward, self.record = run, run.backward, run.record
+        shapes, dtype = self.backward.adjoint.plan.state_shapes, run.dtype
+        self.count = len(self.backward.plain.plan.state_shapes)  # then come the constants'
+        given = [*(states or [None] * self.count), *[None] * (len(shapes) - self.count)]
+        self.cotangents = tuple(
+            np.zeros((run.rows, *shape), dtype) if g is None else np.array(run._ordered(g), dtype)
+            for g, shape in zip(given, shapes, strict=True)
+        )
+        self.d_x = np.empty(self.record.x.shape, dtype)
+        self.sums = Sums(self.backward.outer_products, self.backward.sums, run.order)
+
+    def gradient(self) -> Gradient:
+        """What came of it."""
+        d_x, *cotangents = self.d_x, *self.cotangents
+        if self.run.order is not None:
+            d_x, *cotangents = (_put_back(a, self.run.order) for a in (d_x, *cotangents))
+        d_x = d_x[:, ::-1] if self.run.reverse else d_x
+        weights = self.backward.finish(self.record.weights, self.sums.totals())
+        return Gradient(d_x, tuple(cotangents[: self.count]), tuple(cotangents[self.count :]), weights)
+
+    def segment(self, first, end, residuals, d_outputs) -> None:
+        """Go back over some steps."""
+        steps, stop = self.run.steps, self.run.truncate or self.run.steps
+        cuts = {first, end, *range(0, steps, self._chunk()), *range(0, steps, stop), *(at for at, _ in d_outputs)}
+        chunks = list(itertools.pairwise(sorted(cut for cut in cuts if first <= cut <= end)))
+        longest = max(after - start for start, after in chunks)
+        own = None
+        for start, after in reversed(chunks):
+            if after % stop == 0 and after < steps:
+                states = tuple(np.zeros_like(c) for c in self.cotangents[: self.count])
+                self.cotangents = (*states, *self.cotangents[self.count :])
+            if own is None or self.backward.adjoint.crew.is_busy():  # with a step of the chunk before, stopped in it
+                own = self._own(longest)
             at, of_outputs = next((at, array) for at, array in reversed(d_outputs) if at <= start)
             placed = {key: array[:, start - first : after - first] for key, array in residuals.items()}
             placed["output"] = of_outputs[:, start - at : after - at]
-            placed |= {("write", k): array[:, : after - start] for k, array in own.items()}
-            part = replace(
-                record.part(start, after, cotangents),
-                sequences=True,
-                zero_masked=True,
-                place=d_x[:, start:after],
-                placed=placed,
-            )
-            result = backward.adjoint.run(_turned(part))
-            if result.outputs.base is not d_x and not np.shares_memory(result.outputs, d_x):
-                d_x[:, start:after] = result.outputs[:, ::-1]
-            cotangents = result.states
-            sums.add(part)
-        return cotangents
+            placed |= {("write", name): array[:, : after - start] for name, array in own.items()}
+            self._chunk_of(start, after, placed)
 
+    def _chunk(self) -> int:
+        """Steps between two sums."""
+        row_bytes = sum(_line(n, self.run.dtype) for n in self.backward.own.values()) * self.run.dtype.itemsize
+        several = _CHUNK_BYTES // max(1, self.run.rows * row_bytes)
+        return max(1, several, -(-_LEAST_ENTRIES // self.run.rows))
 
-class _Sums:
-    """The sums over rows and steps that the weights' gradients are made of."""
+    def _own(self, steps) -> dict:
+        return {name: _sequence(self.run.rows, steps, n, self.run.dtype) for name, n in self.backward.own.items()}
 
-    def __init__(self, run: _Run):
-        self.run = run
-        self.pairs: dict = {}
-        self.grams: dict = {}
-        compiled, wanted = run.backward.outer_products, run.backward.sums
-        alone = {s.b for s in wanted if s.a is None}
-        for s in wanted:
-            if s.a is not None:
-                self.grams[s] = Gram(compiled, *s.shape, sums=s.b in alone)
-                alone.discard(s.b)
-        self.grams |= {s: Gram(compiled, 0, *s.shape, sums=True) for s in wanted if s.a is None and s.b in alone}
-
-    def add(self, part) -> None:
-        """Add what these steps give."""
-        entries = None
-        for s, gram in self.grams.items():
-            a, b = self._array(s.a or s.b, part), self._array(s.b, part)
-            key = s, part.x.shape[1], a.strides, b.strides
-            pairs = self.pairs.get(key)
-            if pairs is None:
-                entries = self._entries(part) if entries is None else entries
-                pairs = np.stack([_offsets(s.a or s.b, a, *entries), _offsets(s.b, b, *entries)], axis=1)
-                if part.mask is None:
-                    self.pairs[key] = pairs
-            gram.add(a, b, pairs, keep=part)
-
-    def _entries(self, part):
-        """Steps and rows that are used, in an order that no other order of the rows changes."""
-        rows, steps = part.x.shape[:2]
-        if part.mask is None:
-            return np.divmod(np.arange(steps * rows), rows)
-        order = self.run.order
-        if order is None:
-            return np.nonzero(part.mask.T)
-        step, row = np.nonzero(_put_back(part.mask, order).T)
-        return step, np.argsort(order)[row]
-
-    @staticmethod
-    def _array(place, part) -> np.ndarray:
-        """The array that a place is in, ``(B, T, …)`` with the rest contiguous."""
-        if place.source == "x":
-            return part.x
-        name = place.source, place.key
-        return part.placed["write", name] if place.source == "own" else part.placed[name]
-
-    def totals(self) -> list[np.ndarray]:
-        """The finished sums, in order."""
-        rows = {s.b: gram.total[-1] for s, gram in self.grams.items() if gram.sums}
-        return [rows[s.b] if s.a is None else self.grams[s].total[: s.shape[0]] for s in self.run.backward.sums]
-
-
-def _offsets(place, array, step, row) -> np.ndarray:
-    """Bytes from the start of an array to each of a place's rows."""
-    inner = (place.offset + place.stride * np.arange(place.rows)) * array.itemsize
-    return ((row * array.strides[0] + step * array.strides[1])[:, None] + inner).reshape(-1)
+    def _chunk_of(self, start, after, placed):
+        part = replace(
+            self.record.part(start, after, self.cotangents),
+            sequences=True,
+            zero_masked=True,
+            place=self.d_x[:, start:after],
+            placed=placed,
+        )
+        turned = _turned(part)
+        result = self.backward.adjoint.run(turned)
+        if turned.place is None:  # a thread was stopped, and may still write where it was to
+            self.d_x = self.d_x.copy()
+            self.d_x[:, start:after] = result.outputs[:, ::-1]
+        self.cotangents = result.states
+        self.sums.add(part)
 
 
 def _turned(record: Record) -> Record:

@@ -119,8 +119,12 @@ class Crew:
 
     def settle(self) -> None:
         """Wait until no thread works on a job, not even one that was left: for kernels whose accesses are checked."""
-        while (self._slots.words[gang.STATE :: _WORDS] == gang.RUNNING).any():
+        while self.is_busy():
             time.sleep(_NAP)
+
+    def is_busy(self) -> bool:
+        """Whether a thread works on a job, be it one that was left."""
+        return bool((self._slots.words[gang.STATE :: _WORDS] == gang.RUNNING).any())
 
     def _find_idle(self, others, idle: list[int]):
         """The slots that a job can be posted in, each with a thread that serves it or soon will."""
@@ -141,8 +145,12 @@ class Crew:
                 idle.append(slot)
 
     def _run_units(self, job, idle, memory, keep) -> bool:
-        stopped = (self._slots.words[gang.STATE :: _WORDS] == gang.RUNNING).any()
-        if self._shared is None or stopped or self._shared.nbytes < memory + gang.LINE or self._shared.nbytes > _KEPT:
+        if (
+            self._shared is None
+            or self.is_busy()
+            or self._shared.nbytes < memory + gang.LINE
+            or self._shared.nbytes > _KEPT
+        ):
             self._shared = np.empty(memory + gang.LINE, np.uint8)
         meetings = _Words((2 + len(idle)) * _WORDS)
         meetings.words[2] = self._yield
