@@ -85,6 +85,14 @@ def test_the_page_measures_a_section_and_keeps_the_others(tmp_path):
     assert "nobody was there." in text and record["typed"]["conditions"] in text
 
 
+def test_the_page_measures_gradients(tmp_path):
+    figures, sections = tmp_path / "figures.json", ["gradients-LSTM", "gradients-parts", "checkpoints"]
+    compare("--quick", "--rounds", 1, "--only", *sections, "--figures", figures)
+    record = json.loads(figures.read_text(encoding="utf-8"))
+    rows = [row for section in sections for row in record[section]["figures"].values()]
+    assert rows and all(number > 0 for row in rows for numbers in row.values() for number in numbers)
+
+
 def test_the_page_shows_minima_medians_and_the_fastest_other_library(tmp_path):
     def record(figures):
         return {"conditions": "one day", "notes": [], "figures": figures}
@@ -102,3 +110,24 @@ def test_the_page_shows_minima_medians_and_the_fastest_other_library(tmp_path):
     assert text.count("one day") == 1
     (picture,) = [line for line in text.splitlines() if line.startswith("![")]
     assert (tmp_path / picture.split("](")[1].rstrip(")")).stat().st_size > 1000
+
+
+def test_the_page_sets_the_parts_of_a_gradient_beside_the_machine_and_checkpoints_beside_none(tmp_path):
+    parts = {
+        "machine": {"operations": [2e9, 4e9], "bytes": [1e9, 2e9]},
+        "1, 2, 3, 4: forward": {"seconds": [4e-3, 2e-3, 6e-3], "operations": [4e6], "bytes": [1e6]},
+        "1, 2, 3, 4: the rest": {"seconds": [1e-3]},
+    }
+    checkpoints = {
+        "all kept": {"bytes": [4e6], "seconds": [2e-3, 4e-3, 3e-3]},
+        "checkpoint=10": {"bytes": [1e6], "seconds": [4e-3, 6e-3]},
+    }
+    kept = {"gradients-parts": parts, "checkpoints": checkpoints}
+    records = {name: {"conditions": "one day", "notes": [], "figures": found} for name, found in kept.items()}
+    (tmp_path / "figures.json").write_text(json.dumps(records), encoding="utf-8")
+    compare("--only", "--figures", tmp_path / "figures.json", "--output", tmp_path / "page.md")
+    text = (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert "The machine at its best: 4 GFLOP/s, 2 GB/s." in text
+    assert "| 1, 2, 3, 4: forward | 2 / 4 | 1 | 0.5 | 50% |" in text
+    assert "| 1, 2, 3, 4: the rest | 1 / 1 |  |  |  |" in text
+    assert "| checkpoint=10 | 1 / 1 | 4 / 5 | 0.25 | 1.67 |" in text

@@ -1,10 +1,16 @@
-"""How fast the machine can multiply and add, in a loop that never leaves the registers, and a layer's share of that."""
+"""How fast the machine can multiply and add, in a loop that never leaves the registers, and a layer's share of that.
+
+And how fast it can copy what no cache holds.
+"""
 
 # smoke: peak.Share.track_share\(1\)
 
+import functools
 import threading
 import time
+from collections.abc import Callable
 
+import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
@@ -19,6 +25,7 @@ from .cells import layer, sequences
 
 CHAINS = 12  # a multiply-add takes some four cycles and two start in each: eight in flight, and some to spare
 LOOPS = 12_000_000  # some 20 ms
+COPIED = 1 << 28  # bytes, more than any cache has
 
 
 @intrinsic
@@ -51,20 +58,33 @@ def _run(loops, start):
 
 def flops(threads: int = 1, loops: int = LOOPS) -> float:
     """Floating point operations per second of `threads` threads at once, float32; a multiply-add counts as two."""
-    gate = threading.Barrier(threads + 1)
+    passed = _at_once([lambda: _run(loops, 1.0)] * threads)
+    return 2 * LANES["float32"] * CHAINS * loops * threads / passed
 
-    def work():
+
+def bandwidth(threads: int = 1, copied: int = COPIED) -> float:
+    """Bytes per second, read and written, of `threads` threads that copy at once."""
+    pairs = [[np.ones(copied // threads, np.uint8) for _ in range(2)] for _ in range(threads)]
+    passed = _at_once([functools.partial(np.copyto, *pair) for pair in pairs])
+    return 2 * (copied // threads) * threads / passed
+
+
+def _at_once(works: list[Callable]) -> float:
+    """Seconds that these take, each on a thread of its own."""
+    gate = threading.Barrier(len(works) + 1)
+
+    def begin(work):
         gate.wait()
-        _run(loops, 1.0)
+        work()
 
-    workers = [threading.Thread(target=work) for _ in range(threads)]
+    workers = [threading.Thread(target=begin, args=(work,)) for work in works]
     for worker in workers:
         worker.start()
     gate.wait()
     start = time.perf_counter()
     for worker in workers:
         worker.join()
-    return 2 * LANES["float32"] * CHAINS * loops * threads / (time.perf_counter() - start)
+    return time.perf_counter() - start
 
 
 def operations(size: sizes.Size) -> int:

@@ -1,4 +1,4 @@
-"""Set rnnkit's forward pass beside other libraries and write the page about it, in Markdown.
+"""Set rnnkit's forward pass and gradients beside other libraries and write the page about it, in Markdown.
 
     python -m pip install -r asv_benchmarks/compare/requirements.txt
     python asv_benchmarks/compare --output docs/performance.md
@@ -24,9 +24,12 @@ if hasattr(os, "sched_setaffinity"):  # before anything makes its threads: some 
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
 
 import busy  # noqa: E402
+import checkpoints  # noqa: E402
 import forward  # noqa: E402
+import gradients  # noqa: E402
 import masks  # noqa: E402
 import overhead  # noqa: E402
+import parts  # noqa: E402
 import peak  # noqa: E402
 import picture  # noqa: E402
 import process  # noqa: E402
@@ -37,7 +40,21 @@ from timing import THREADS, Settings  # noqa: E402
 
 import rnnkit as rk  # noqa: E402
 
-PARTS = (picture, forward, typed, peak, stacks, masks, reservoir, busy, process, overhead)
+PARTS = (
+    picture,
+    forward,
+    typed,
+    peak,
+    stacks,
+    masks,
+    reservoir,
+    gradients,
+    parts,
+    checkpoints,
+    busy,
+    process,
+    overhead,
+)
 SECTIONS = {name: section for part in PARTS for name, section in part.SECTIONS.items()}
 PACKAGES = ("numba", "numpy", "onnxruntime", "torch", "jax", "keras", "reservoirpy")
 

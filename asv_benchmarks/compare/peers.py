@@ -116,11 +116,25 @@ def torch_layer(problem: Problem):
 
 
 def _torch_loop(problem: Problem, x) -> Runners:
+    import torch
+
+    weights = tuple(map(torch.from_numpy, (problem.kernel, problem.recurrent_kernel, problem.bias)))
+
+    def runner(function):
+        def run():
+            with torch.inference_mode():
+                return function(x, *weights)
+
+        return run
+
+    return {label: runner(function) for label, function in torch_gated().items()}
+
+
+def torch_gated() -> dict[str, Callable]:
+    """The loops of the gated cell, functions of x, kernel, recurrent kernel and bias."""
     import warnings
 
     import torch
-
-    kernel, recurrent, bias = map(torch.from_numpy, (problem.kernel, problem.recurrent_kernel, problem.bias))
 
     def loop(x: torch.Tensor, kernel: torch.Tensor, recurrent: torch.Tensor, bias: torch.Tensor):
         projected = x @ kernel + bias
@@ -136,19 +150,24 @@ def _torch_loop(problem: Problem, x) -> Runners:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TorchScript announces its retirement
         scripted = torch.jit.script(loop)
-
-    def runner(function):
-        def run():
-            with torch.inference_mode():
-                return function(x, kernel, recurrent, bias)
-
-        return run
-
-    return {"torch loop": runner(loop), "TorchScript": runner(scripted)}
+    return {"torch loop": loop, "TorchScript": scripted}
 
 
 def jax(problem: Problem, threads: int) -> Runners:
     """`lax.scan`, jitted: with the product of x inside the step, and with it taken out by hand."""
+    import jax
+
+    passes, x, weights = jax_passes(problem)
+
+    def runner(function):
+        compiled = jax.jit(function)
+        return lambda: compiled(x, *weights).block_until_ready()
+
+    return {label: runner(function) for label, function in passes.items()}
+
+
+def jax_passes(problem: Problem):
+    """Two ways over all steps, functions of x, kernel, recurrent kernel and bias, not jitted; x; and the three."""
     import jax
     import jax.numpy as jnp
 
@@ -163,18 +182,13 @@ def jax(problem: Problem, threads: int) -> Runners:
             return 0
         return bias if bias.ndim == 1 else bias[0]
 
-    @jax.jit
     def inside(x, kernel, recurrent, bias):
         return jax.lax.scan(lambda s, x_t: step(s, x_t @ kernel + first(bias), recurrent, bias), start, x)[1]
 
-    @jax.jit
     def hoisted(x, kernel, recurrent, bias):
         return jax.lax.scan(lambda s, a_t: step(s, a_t, recurrent, bias), start, x @ kernel + first(bias))[1]
 
-    return {
-        "jax": lambda: inside(x, *weights).block_until_ready(),
-        "jax, hoisted": lambda: hoisted(x, *weights).block_until_ready(),
-    }
+    return {"jax": inside, "jax, hoisted": hoisted}, x, weights
 
 
 def _jax_steps(problem: Problem, jax, jnp):
