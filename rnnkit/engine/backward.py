@@ -253,10 +253,7 @@ class _Run:
             whole[:, -1] += last
             return [(0, whole)]
         if outputs is not None and not self.record.zero_masked:
-            starts = mask.copy()
-            starts[:, 0] = True
-            flat = whole.reshape(self.rows * self.steps, -1)
-            flat[starts.reshape(-1)] = np.add.reduceat(flat, np.flatnonzero(starts), axis=0)
+            _add_to_shown(whole.reshape(self.rows * self.steps, -1), mask)
         if last is not None:
             used = mask.any(axis=1)
             ends = self.steps - 1 - mask[:, ::-1].argmax(axis=1)
@@ -331,6 +328,22 @@ class _Pull:
             self.d_x[:, start:after] = result.outputs[:, ::-1]
         self.cotangents = result.states
         self.sums.add(part)
+
+
+def _add_to_shown(cotangents, mask) -> None:
+    """Add what a masked step's output gets, ``(B * T, elements)``, to the last used step before it, in order of time.
+
+    A sum by NumPy's own would have other bits for other numbers of masked steps.
+    """
+    steps = np.arange(mask.shape[1])
+    shown = np.maximum.accumulate(np.where(mask, steps, -1), axis=1)
+    masked = np.flatnonzero((~mask & (shown >= 0)).reshape(-1))
+    masked = masked[cotangents[masked].any(axis=1)]
+    distances = (steps - shown).reshape(-1)[masked]
+    order = np.argsort(distances, kind="stable")
+    for at in np.split(masked[order], np.flatnonzero(np.diff(distances[order])) + 1):
+        if at.size:
+            cotangents[at - (steps - shown).reshape(-1)[at[0]]] += cotangents[at]
 
 
 def _turned(record: Record) -> Record:

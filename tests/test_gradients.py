@@ -1,0 +1,72 @@
+"""The gradient of a recurrent layer: the slopes of its call (law 7), and the adjoint in plain NumPy."""
+
+import numpy as np
+import pytest
+from gradient_runs import BOUNDS, PAPER_CELLS, PRECISION, TRACED, Run, near
+from matrix import FACTORS, label, pairwise, same_bits
+
+import rnnkit as rk
+
+ALL = {case.name: case for case in (*TRACED, *PAPER_CELLS) if case.road == 1}
+GRADIENT_FACTORS = {
+    **FACTORS,
+    "cell": tuple(case.name for case in TRACED),
+    "sequences": (True, False),
+    "units": (17, 33),
+    "features": (5, 17),
+    "time": (6, 1),
+}
+del GRADIENT_FACTORS["dtype"]
+EVERY_SIZE = {**GRADIENT_FACTORS, "dtype": ("float64", "float32"), "units": (17, 1, 33), "features": (1, 17, 33)}
+
+
+def run_of(row):
+    return Run.of(
+        ALL[row["cell"]], row["batch"], row["time"], row["mask"], row["units"], row["features"], row.get("dtype"),
+        go_backwards=row["backwards"], zero_output_for_mask=row["zero"], return_sequences=row["sequences"],
+    )  # fmt: skip
+
+
+def check(run):
+    """Outputs are the call's; the gradient is the reference's, and in float64 every slope's."""
+    outputs, pull = run.vjp()
+    same_bits(outputs, run.call())
+    gradient = pull(run.d)
+    near(gradient, run.expected(), BOUNDS[str(run.dtype)])
+    if run.dtype == np.float64:
+        run.check_slopes(gradient, run.loss, run.loss_with_weight, np.random.default_rng(1), count=1)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_adjoint_in_numpy_is_the_slope(name):
+    with rk.eager():  # nothing is compiled
+        run = Run.of(ALL[name], batch=2, time=4, mask="random", dtype="float64", seed=3)
+    reference = run.reference
+    gradient = run.expected(reference=reference)
+    loss = lambda **moved: run.plain_loss(reference, **moved)
+    run.check_slopes(gradient, loss, run.plain_loss_with_weight(reference), np.random.default_rng(1))
+
+
+@pytest.mark.parametrize("row", pairwise(GRADIENT_FACTORS), ids=label)
+def test_L7_gradient(row):
+    check(run_of(row))
+
+
+def paper_rows():
+    """Every third cell; the others, and the other precision, in the sweep."""
+    for i, case in enumerate(PAPER_CELLS):
+        for dtype in ("float64", "float32"):
+            marks = () if i % 3 == 0 and dtype == PRECISION[case.name] else pytest.mark.sweep
+            if case.road == 1:
+                yield pytest.param(case.name, dtype, i % 2 == 0, marks=marks, id=f"{case.name}-{dtype}")
+
+
+@pytest.mark.parametrize("name, dtype, backwards", list(paper_rows()))
+def test_L7_gradient_of_paper_cells(name, dtype, backwards):
+    check(Run.of(ALL[name], 5, 6, "random", dtype=dtype, go_backwards=backwards))
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("row", pairwise(EVERY_SIZE), ids=label)
+def test_L7_gradient_over_all_sizes(row):
+    check(run_of(row))
