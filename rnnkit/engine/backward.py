@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from rnnkit.engine.gram import Gram, OuterProducts
 from rnnkit.engine.lent import lend
+from rnnkit.engine.memory_limit import get_memory_limit
 from rnnkit.engine.program import Program, row_blocks
 from rnnkit.engine.record import Gradient, Record, Result
 from rnnkit.engine.threads import get_num_threads
@@ -23,31 +23,6 @@ from rnnkit.engine.threads import get_num_threads
 _LINE = 64  # bytes of a cache line
 _CHUNK_BYTES = 1 << 20  # of what the adjoint keeps for the sums of a chunk, to find it in the cache
 _LEAST_ENTRIES = 256  # rows and steps of a chunk at least: sums in registers are worth their start
-
-_limit = [int(os.environ.get("RNNKIT_MEMORY_LIMIT") or 1 << 30)]
-
-
-def get_memory_limit() -> int:
-    """How many bytes a gradient may keep of one call before ``checkpoint="auto"`` stores every √T-th state instead."""
-    return _limit[0]
-
-
-def set_memory_limit(limit: int) -> None:
-    """Set how many bytes a gradient may keep of one call before ``checkpoint="auto"`` computes steps again.
-
-    Parameters
-    ----------
-    limit : int
-        Bytes; the default is 1 GiB, or the environment's ``RNNKIT_MEMORY_LIMIT``.
-
-    Raises
-    ------
-    ValueError
-        If it is negative or no integer.
-    """
-    if isinstance(limit, bool) or not isinstance(limit, (int, np.integer)) or limit < 0:
-        raise ValueError(f"expected a number of bytes, 0 or more, got {limit!r}")
-    _limit[0] = int(limit)
 
 
 @dataclass(eq=False)
@@ -225,7 +200,7 @@ class _Run:
                 cotangents = self._segment(start, after, residuals, d_outputs, cotangents, d_x, sums)
         if self.order is not None:
             d_x, *cotangents = (_put_back(a, self.order) for a in (d_x, *cotangents))
-        d_x = d_x[:, ::-1] if self.reverse else d_x
+        d_x = np.ascontiguousarray(d_x[:, ::-1]) if self.reverse else d_x
         return Gradient(
             d_x, tuple(cotangents[:count]), tuple(cotangents[count:]), backward.finish(record.weights, sums.totals())
         )
