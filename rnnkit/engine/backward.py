@@ -161,6 +161,7 @@ class _Run:
             part = replace(record, place=outputs).part(start, after, states)
             result = self.backward.plain.run(part)
             if outputs is not None and result.outputs is not part.place:
+                outputs = outputs.copy()  # a thread that was stopped may still write to what it was
                 outputs[:, start:after] = result.outputs
             if last is not None and part.mask is not None:
                 held = ~np.logical_or.accumulate(part.mask, axis=1)  # before a part's first used step
@@ -197,7 +198,7 @@ class _Run:
                 if residuals is None:
                     states = self.starts[self.cuts.index(start)]
                     _, residuals = self._keep(replace(record, sequences=False).part(start, after, states))
-                cotangents = self._segment(start, after, residuals, d_outputs, cotangents, d_x, sums)
+                cotangents, d_x = self._segment(start, after, residuals, d_outputs, cotangents, d_x, sums)
         if self.order is not None:
             d_x, *cotangents = (_put_back(a, self.order) for a in (d_x, *cotangents))
         d_x = np.ascontiguousarray(d_x[:, ::-1]) if self.reverse else d_x
@@ -244,13 +245,13 @@ class _Run:
         return max(1, several, -(-_LEAST_ENTRIES // self.rows))
 
     def _segment(self, first, end, residuals, d_outputs, cotangents, d_x, sums):
-        """The adjoint over some steps, from the last to the first; new cotangents of the states."""
+        """The adjoint over some steps, from the last to the first; new cotangents of the states, and that of x."""
         backward, record = self.backward, self.record
         chunk, stop = self._chunk(), self.truncate or self.steps
         cuts = {first, end, *range(0, self.steps, chunk), *range(0, self.steps, stop), *(at for at, _ in d_outputs)}
         cuts = sorted(cut for cut in cuts if first <= cut <= end)
         longest = max(after - start for start, after in itertools.pairwise(cuts))
-        own = {k: _sequence(self.rows, longest, n, self.dtype) for k, n in backward.own.items()}
+        own = self._own(longest)
         count = len(backward.plain.plan.state_shapes)
         for start, after in reversed(list(itertools.pairwise(cuts))):
             if after % stop == 0 and after < self.steps:
@@ -266,12 +267,19 @@ class _Run:
                 place=d_x[:, start:after],
                 placed=placed,
             )
-            result = backward.adjoint.run(_turned(part))
-            if result.outputs.base is not d_x and not np.shares_memory(result.outputs, d_x):
+            turned = _turned(part)
+            result = backward.adjoint.run(turned)
+            sums.add(part)
+            if turned.place is None:  # a thread that was stopped may still write to what these were
+                d_x, own = d_x.copy(), self._own(longest)
+            if not np.may_share_memory(result.outputs, d_x):
                 d_x[:, start:after] = result.outputs[:, ::-1]
             cotangents = result.states
-            sums.add(part)
-        return cotangents
+        return cotangents, d_x
+
+    def _own(self, steps) -> dict:
+        """Memory for what the adjoint keeps for the sums."""
+        return {k: _sequence(self.rows, steps, n, self.dtype) for k, n in self.backward.own.items()}
 
 
 class _Sums:
