@@ -12,6 +12,7 @@ from rnnkit.cell import Cell
 from rnnkit.cells import GRUCell, LSTMCell, SimpleRNNCell
 from rnnkit.compiler.store import cache_info, clear_cache
 from rnnkit.declared import Draw, Weight, cell
+from rnnkit.engine.memory_limit import get_memory_limit, set_memory_limit
 from rnnkit.engine.threads import get_num_threads, set_num_threads
 from rnnkit.functions import (
     elu,
@@ -43,6 +44,7 @@ from rnnkit.layers.execution import eager
 from rnnkit.layers.masking import Masking
 from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
 from rnnkit.layers.rnn import RNN
+from rnnkit.layers.row_gradient import RowGradient
 from rnnkit.layers.sequential import Sequential
 from rnnkit.layers.stacked import StackedRNNCells
 from rnnkit.layers.time_distributed import TimeDistributed
@@ -67,6 +69,7 @@ __all__ = [
     "GRUCell",
     "LSTMCell",
     "Masking",
+    "RowGradient",
     "Sequential",
     "SimpleRNN",
     "SimpleRNNCell",
@@ -84,6 +87,7 @@ __all__ = [
     "erfc",
     "exponential",
     "gelu",
+    "get_memory_limit",
     "get_num_threads",
     "hard_sigmoid",
     "hard_silu",
@@ -96,6 +100,7 @@ __all__ = [
     "relu",
     "relu6",
     "selu",
+    "set_memory_limit",
     "set_num_threads",
     "sigmoid",
     "silu",

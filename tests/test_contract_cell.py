@@ -280,6 +280,20 @@ def test_C6_stack_and_bidirectional_hand_constants_on(rng):
     close(both[..., 5:], alone(x[:, ::-1], constants=[a, b])[:, ::-1])
 
 
+def test_C6_bidirectional_with_an_output_unlike_its_state(rng):
+    @rk.cell(states={"h": 1})
+    def wide(x, states, weights, constants):
+        h = states[0] + x[:, :1]
+        return np.concatenate([h * constants[0], x], axis=-1), h
+
+    x, c = rng.normal(size=(4, 3, 2)), rng.normal(size=(4, 60))
+    layer = rk.Bidirectional(rk.RNN(wide(), return_sequences=True))
+    alone = rk.RNN(wide(), return_sequences=True)
+    expected = np.concatenate([alone(x, constants=[c]), alone(x[:, ::-1], constants=[c])[:, ::-1]], axis=-1)
+    for _ in range(3):  # from the second call on, the layer is built, and both halves might be written in place
+        assert (layer(x, constants=[c]) == expected).all()
+
+
 @pytest.mark.parametrize("length", [1, 3, 5])
 def test_C6_a_constant_has_one_entry_per_row(length, rng):
     layer, x = rk.RNN(adds_constants(units=5)), np.zeros((4, 3, 2))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from rnnkit.engine.gram import OuterProducts
 from rnnkit.engine.lent import lend
+from rnnkit.engine.memory_limit import get_memory_limit
 from rnnkit.engine.program import Program, row_blocks
 from rnnkit.engine.record import Gradient, Record, Result
 from rnnkit.engine.sums import Sums
@@ -24,31 +24,6 @@ from rnnkit.engine.threads import get_num_threads
 _LINE = 64  # bytes of a cache line
 _CHUNK_BYTES = 1 << 20  # of what the adjoint keeps for the sums of a chunk, to find it in the cache
 _LEAST_ENTRIES = 256  # rows and steps of a chunk at least: sums in registers are worth their start
-
-_limit = [int(os.environ.get("RNNKIT_MEMORY_LIMIT") or 1 << 30)]
-
-
-def get_memory_limit() -> int:
-    """How many bytes a gradient may keep of one call before ``checkpoint="auto"`` stores every √T-th state instead."""
-    return _limit[0]
-
-
-def set_memory_limit(limit: int) -> None:
-    """Set how many bytes a gradient may keep of one call before ``checkpoint="auto"`` computes steps again.
-
-    Parameters
-    ----------
-    limit : int
-        Bytes; the default is 1 GiB, or the environment's ``RNNKIT_MEMORY_LIMIT``.
-
-    Raises
-    ------
-    ValueError
-        If it is negative or no integer.
-    """
-    if isinstance(limit, bool) or not isinstance(limit, (int, np.integer)) or limit < 0:
-        raise ValueError(f"expected a number of bytes, 0 or more, got {limit!r}")
-    _limit[0] = int(limit)
 
 
 @dataclass(eq=False)
@@ -198,6 +173,7 @@ class _Run:
             part = replace(record, place=outputs).part(start, after, states)
             result = self.backward.plain.run(part)
             if outputs is not None and result.outputs is not part.place:
+                outputs = outputs.copy()  # a thread that was stopped may still write to what it was
                 outputs[:, start:after] = result.outputs
             if last is not None and part.mask is not None:
                 held = ~np.logical_or.accumulate(part.mask, axis=1)  # before a part's first used step
@@ -281,7 +257,7 @@ class _Pull:
         d_x, *cotangents = self.d_x, *self.cotangents
         if self.run.order is not None:
             d_x, *cotangents = (_put_back(a, self.run.order) for a in (d_x, *cotangents))
-        d_x = d_x[:, ::-1] if self.run.reverse else d_x
+        d_x = np.ascontiguousarray(d_x[:, ::-1]) if self.run.reverse else d_x
         weights = self.backward.finish(self.record.weights, self.sums.totals())
         return Gradient(d_x, tuple(cotangents[: self.count]), tuple(cotangents[self.count :]), weights)
 
@@ -296,13 +272,14 @@ class _Pull:
             if after % stop == 0 and after < steps:
                 states = tuple(np.zeros_like(c) for c in self.cotangents[: self.count])
                 self.cotangents = (*states, *self.cotangents[self.count :])
-            if own is None or self.backward.adjoint.crew.is_busy():  # with a step of the chunk before, stopped in it
+            if own is None or self.backward.adjoint.crew.is_busy():  # a stopped thread may still write there
                 own = self._own(longest)
             at, of_outputs = next((at, array) for at, array in reversed(d_outputs) if at <= start)
             placed = {key: array[:, start - first : after - first] for key, array in residuals.items()}
             placed["output"] = of_outputs[:, start - at : after - at]
             placed |= {("write", name): array[:, : after - start] for name, array in own.items()}
-            self._chunk_of(start, after, placed)
+            if not self._chunk_of(start, after, placed):
+                own = None
 
     def _chunk(self) -> int:
         """Steps between two sums."""
@@ -313,7 +290,8 @@ class _Pull:
     def _own(self, steps) -> dict:
         return {name: _sequence(self.run.rows, steps, n, self.run.dtype) for name, n in self.backward.own.items()}
 
-    def _chunk_of(self, start, after, placed):
+    def _chunk_of(self, start, after, placed) -> bool:
+        """Go back over a chunk and add it to the sums; False if a thread was stopped, and may still write there."""
         part = replace(
             self.record.part(start, after, self.cotangents),
             sequences=True,
@@ -323,11 +301,12 @@ class _Pull:
         )
         turned = _turned(part)
         result = self.backward.adjoint.run(turned)
-        if turned.place is None:  # a thread was stopped, and may still write where it was to
+        if turned.place is None:
             self.d_x = self.d_x.copy()
             self.d_x[:, start:after] = result.outputs[:, ::-1]
         self.cotangents = result.states
         self.sums.add(part)
+        return turned.place is not None
 
 
 def _add_to_shown(cotangents, mask) -> None:

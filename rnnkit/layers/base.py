@@ -47,8 +47,9 @@ class Layer:
     _open_axes = 1
     _axes = "batch, …"
 
-    # What a subclass has: its call, and the states of a stateful one between calls.
+    # What a subclass has: its call, its gradient, and the states of a stateful one between calls.
     __call__: Callable[..., Any]
+    vjp: Callable[..., Any]
     _kept: Any
 
     def __init__(self, *, dtype=None, seed=None, name=None):
@@ -246,6 +247,11 @@ class Layer:
     def _with_mask(self, x, mask, training):
         """A call's output and the mask that goes with it."""
         return self(x, mask=mask, training=training), self.compute_mask(x, mask)
+
+    def _vjp_with_mask(self, x, mask, training, wanted):
+        """What `vjp` gives, and the mask that goes with the output."""
+        outputs, pullback = self.vjp(x, mask=mask, training=training, **wanted)
+        return outputs, self.compute_mask(x, mask), pullback
 
     # Configuration
 

@@ -5,17 +5,40 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit.configuration import deserialize, serialize
+from rnnkit.engine.record import Gradient
 from rnnkit.layers import edge
 from rnnkit.layers.base import Layer
+from rnnkit.layers.pullback import Gradients, Pullback, options
 from rnnkit.layers.rnn import RNN, unbuilt_copy
 
-MERGES = {
-    "concat": lambda forward, backward: np.concatenate([forward, backward], axis=-1),
-    "sum": lambda forward, backward: forward + backward,
-    "mul": lambda forward, backward: forward * backward,
-    "ave": lambda forward, backward: (forward + backward) / 2,
-    None: lambda forward, backward: (forward, backward),
-}
+# How the outputs of both directions become one: what it is, and the function that parts its cotangent again.
+
+
+def _concat(forward, backward):
+    return np.concatenate([forward, backward], axis=-1), _parted_at(forward.shape[-1])
+
+
+def _parted_at(size):
+    return lambda d: (d[..., :size], d[..., size:])
+
+
+def _sum(forward, backward):
+    return forward + backward, lambda d: (d, d)
+
+
+def _mul(forward, backward):
+    return forward * backward, lambda d: (d * backward, d * forward)
+
+
+def _ave(forward, backward):
+    return (forward + backward) / 2, lambda d: (d / 2, d / 2)
+
+
+def _pair(forward, backward):
+    return (forward, backward), lambda d: d
+
+
+MERGES = {"concat": _concat, "sum": _sum, "mul": _mul, "ave": _ave, None: _pair}
 
 
 class Bidirectional(Layer):
@@ -101,11 +124,74 @@ class Bidirectional(Layer):
         ndarray, a pair with ``merge_mode=None``, or ``(*outputs, *forward states, *backward states)``
         """
         forward, backward = self._run(sequences, initial_state, mask, training, constants, self.return_sequences, False)
-        output = self._merged(forward, backward, self.return_sequences)
+        return self._shown(self._merged(forward, backward, self.return_sequences)[0], forward, backward)
+
+    def _shown(self, output, forward, backward):
+        """What a call returns."""
         if not self.return_state:
             return output
         outputs = output if self.merge_mode is None else (output,)
         return (*outputs, *self._packed(forward.states, backward.states))
+
+    def vjp(
+        self,
+        sequences,
+        initial_state=None,
+        mask=None,
+        training=False,
+        constants=None,
+        *,
+        checkpoint=None,
+        truncate=None,
+    ):
+        """A call, and the function that takes cotangents of its results back to all that both directions read.
+
+        Parameters
+        ----------
+        sequences, initial_state, mask, training, constants
+            As in a call.
+        checkpoint, truncate
+            As in `RNN.vjp`, for each direction.
+
+        Returns
+        -------
+        outputs
+            The same bits as the call's.
+        pullback : callable
+            ``pullback(d_outputs)``, with cotangents nested as `outputs` (None for zeros), gives `Gradients`, with the
+            forward layer's entries of ``initial_state`` first.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As a call; and for a cell whose gradient isn't known, with what to do.
+        """
+        wanted, in_time = options(checkpoint, truncate), self.return_sequences
+        forward, backward = self._run(
+            sequences, initial_state, mask, training, constants, in_time, False, gradient=wanted
+        )
+        output, parted = self._merged(forward, backward, in_time)
+        outputs = self._shown(output, forward, backward)
+        pulls, count = (forward.pull, backward.pull), 2 if self.merge_mode is None else 1
+        first, with_constants = len(forward.states), constants is not None
+
+        def pull(cotangents):
+            output, states = cotangents[:count], cotangents[count:]
+            halves = output if count == 2 else (None, None) if output[0] is None else parted(output[0])
+            return self._gradients(
+                _pulled(pulls[0], halves[0], states[:first], in_time, 1),
+                _pulled(pulls[1], halves[1], states[first:], in_time, -1),
+                with_constants,
+            )
+
+        return outputs, Pullback(outputs, self.forward_layer.dtype, pull)
+
+    def _gradients(self, forward: Gradient, backward: Gradient, with_constants) -> Gradients:
+        weights = {f"forward/{name}": array for name, array in forward.weights.items()}
+        weights |= {f"backward/{name}": array for name, array in backward.weights.items()}
+        constants = [a + b for a, b in zip(forward.constants, backward.constants, strict=True)]
+        states = self._packed(forward.states, backward.states)
+        return Gradients(weights, forward.x + backward.x, states, constants if with_constants else None)
 
     def trajectory(self, sequences, initial_state=None, mask=None, training=False, constants=None):
         """Merged outputs of every step, and every state at every step, each in its own processing order.
@@ -117,9 +203,9 @@ class Bidirectional(Layer):
             The forward layer's, then the backward layer's.
         """
         forward, backward = self._run(sequences, initial_state, mask, training, constants, True, True)
-        return self._merged(forward, backward, True), self._packed(forward.trajectory, backward.trajectory)
+        return self._merged(forward, backward, True)[0], self._packed(forward.trajectory, backward.trajectory)
 
-    def _run(self, sequences, initial_state, mask, training, constants, sequences_wanted, trajectory):
+    def _run(self, sequences, initial_state, mask, training, constants, sequences_wanted, trajectory, gradient=None):
         sequences = edge.array(sequences, "x")
         layers = self.forward_layer, self.backward_layer
         starts = (None, None) if initial_state is None else self._split(initial_state, "initial_state")
@@ -127,7 +213,9 @@ class Bidirectional(Layer):
         with self._all_or_nothing():
             results = [
                 # Zeros at masked steps: a held output of one direction would meet a fresh one of the other.
-                layer._run(sequences, start, mask, training, constants, sequences_wanted, trajectory, True, place)
+                layer._run(
+                    sequences, start, mask, training, constants, sequences_wanted, trajectory, True, place, gradient
+                )
                 for layer, start, place in zip(layers, starts, places, strict=True)
             ]
             if not self.built:
@@ -138,18 +226,22 @@ class Bidirectional(Layer):
         """Where both directions may write so that their outputs stand side by side; None where that isn't known."""
         if not self.built or self.merge_mode != "concat" or len(open_axes) != 2:
             return None, None
-        first, second = (one._execution.output_shape() for one in (self.forward_layer, self.backward_layer))
+        executions = [one._execution for one in (self.forward_layer, self.backward_layer)]
+        if any(one.step.takes_constants for one in executions):
+            return None, None  # the output's shape comes with the constants
+        first, second = (one.output_shape() for one in executions)
         if len(first) != 1 or len(second) != 1:
             return None, None
         whole = np.empty((*open_axes, first[0] + second[0]), self.forward_layer.dtype)
         return whole[..., : first[0]], whole[:, ::-1, first[0] :]
 
     def _merged(self, forward, backward, sequences):
+        """The output, and the function that parts its cotangent."""
         if not sequences:
             return MERGES[self.merge_mode](forward.last, backward.last)
         whole = forward.outputs.base
         if whole is not None and whole is backward.outputs.base:
-            return whole  # both were written where they belong
+            return whole, _parted_at(forward.outputs.shape[-1])  # both were written where they belong
         return MERGES[self.merge_mode](forward.outputs, np.ascontiguousarray(backward.outputs[:, ::-1]))
 
     def _packed(self, forward, backward) -> list:
@@ -261,3 +353,11 @@ class Bidirectional(Layer):
         mode = "" if self.merge_mode == "concat" else f", merge_mode={self.merge_mode!r}"
         backward = f", backward_layer={self.backward_layer!r}" if self._has_own_backward else ""
         return f"Bidirectional({self.forward_layer!r}{mode}{backward})"
+
+
+def _pulled(pull, d, states, in_time, direction) -> Gradient:
+    """One direction's gradient, from the cotangents of its output, along input time, and of its states."""
+    d = None if d is None else edge.cast(d, d.dtype)
+    if in_time:
+        return pull(None if d is None else d[:, ::direction], None, states or None)
+    return pull(None, d, states or None)

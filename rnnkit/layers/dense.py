@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from rnnkit.cell import Cell, prepare
 from rnnkit.cells.standard import InvertedDropout, fraction
-from rnnkit.engine.record import Record
+from rnnkit.engine.record import Record, Result
 from rnnkit.functions import activation, activation_name, linear
 from rnnkit.initializers import initializer, initializer_config
 from rnnkit.layers import edge
 from rnnkit.layers.base import Layer
 from rnnkit.layers.execution import Execution
 from rnnkit.layers.faces import Text
+from rnnkit.layers.pullback import Gradients, Pullback, options
 from rnnkit.sizes import positive_integer
 
 
@@ -90,19 +93,72 @@ class Dense(Layer):
 
     def __call__(self, inputs, mask=None, training=False):
         """Apply to x ``(B, …, F)``; `mask` and `training` change nothing here."""
+        shape, result = self._run(inputs)
+        return result.outputs.reshape(*shape[:-1], self.units)
+
+    def vjp(self, inputs, mask=None, training=False, *, checkpoint=None, truncate=None):
+        """A call, and the function that takes cotangents of its result back to x, kernel and bias.
+
+        Parameters
+        ----------
+        inputs, mask, training
+            As in a call.
+        checkpoint, truncate
+            As in `RNN.vjp`; they change nothing here.
+
+        Returns
+        -------
+        outputs
+            The same bits as the call's.
+        pullback : callable
+            ``pullback(d_outputs)`` gives `Gradients`, with ``weights`` and ``x``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As a call; and for an activation whose gradient isn't known.
+
+        Examples
+        --------
+        >>> import numpy as np, rnnkit as rk
+        >>> y, pullback = rk.Dense(1, kernel_initializer="ones").vjp(np.ones((2, 3)))
+        >>> gradient = pullback(np.ones_like(y))
+        >>> gradient.x.tolist(), gradient.weights["kernel"].tolist(), gradient.weights["bias"].tolist()
+        ([[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]], [[2.0], [2.0], [2.0]], [2.0])
+        """
+        options(checkpoint, truncate)
+        shape, result = self._run(inputs, gradient=True)
+        outputs, back = result.outputs, result.pull
+        steps = outputs.shape
+
+        def pull(cotangents):
+            (d,) = cotangents
+            gradient = back(None if d is None else d.reshape(steps), None, None)
+            return Gradients(gradient.weights, gradient.x.reshape(shape))
+
+        outputs = outputs.reshape(*shape[:-1], self.units)
+        return outputs, Pullback(outputs, self.dtype, pull)
+
+    def _run(self, inputs, gradient=False) -> tuple[tuple, Result]:
+        """The shape of x, and the result of its rows as steps ``(B, …, F)`` with one axis for all between."""
         x = edge.array(inputs, "x")
         features = self._input_shape[-1:] if self.built else None
         if x.ndim < 2 or (features is not None and x.shape[-1:] != features):
             raise edge.shape_error("x", "batch, …", features, x.shape)
-        if not self.built:
+        if self.built:
+            return x.shape, self._execute(x, gradient)
+        with self._all_or_nothing():
             self._build_with(x.shape, self.dtype or edge.precision_of(x))
+            return x.shape, self._execute(x, gradient)
+
+    def _execute(self, x, gradient) -> Result:
         steps = x if x.ndim == 3 else x.reshape(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
         record = Record(
             x=edge.cast(steps, self.dtype),
             states=self._execution.step.initial_states(x.shape[0], self.dtype),
             weights=self._cell._all_weights(),
         )
-        return self._execution.run(record).outputs.reshape(*x.shape[:-1], self.units)
+        return self._execution.vjp(record) if gradient else self._execution.run(record)
 
     def compute_output_shape(self, input_shape):
         """``(B, …, units)``."""
@@ -182,13 +238,50 @@ class Dropout(Layer):
 
     def __call__(self, inputs, mask=None, training=False):
         """Apply to an array of any shape; a new mask at every call."""
+        return self._dropped(inputs, training)[0]
+
+    def vjp(self, inputs, mask=None, training=False, *, checkpoint=None, truncate=None):
+        """A call, and the function that takes cotangents back under the mask that the call drew.
+
+        Parameters
+        ----------
+        inputs, mask, training
+            As in a call.
+        checkpoint, truncate
+            As in `RNN.vjp`; they change nothing here.
+
+        Returns
+        -------
+        outputs
+            The same bits as the call's.
+        pullback : callable
+            ``pullback(d_outputs)`` gives `Gradients`, with ``x``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As a call.
+        """
+        options(checkpoint, truncate)
+        outputs, kept = self._dropped(inputs, training)
+        shape, dtype = outputs.shape, self.dtype
+
+        def pull(cotangents):
+            (d,) = cotangents
+            d = np.zeros(shape, dtype) if d is None else d
+            return Gradients({}, np.array(d) if kept is None else d * kept)
+
+        return outputs, Pullback(outputs, self.dtype, pull)
+
+    def _dropped(self, inputs, training):
+        """What a call returns, and the mask that it drew, or None."""
         x = edge.array(inputs, "x")
         if not self.built:
             self._build_with(x.shape, self.dtype or edge.precision_of(x))
         if not training or not self.rate:
-            return x.astype(self.dtype)
-        kept = InvertedDropout(self.rate)(self._draw_generator(), x.shape)
-        return x.astype(self.dtype) * kept.astype(self.dtype)
+            return x.astype(self.dtype), None
+        kept = InvertedDropout(self.rate)(self._draw_generator(), x.shape).astype(self.dtype)
+        return x.astype(self.dtype) * kept, kept
 
     def get_config(self):
         """The constructor's arguments as JSON values."""

@@ -8,6 +8,8 @@ from rnnkit.cell import frozen
 from rnnkit.initializers import draw, initializer, initializer_config
 from rnnkit.layers import edge
 from rnnkit.layers.base import Layer
+from rnnkit.layers.pullback import Gradients, Pullback, options
+from rnnkit.layers.row_gradient import RowGradient
 from rnnkit.sizes import positive_integer
 
 
@@ -62,7 +64,52 @@ class Embedding(Layer):
         ValueError
             For ids that are no integers or not in the table.
         """
+        return self._looked_up(self._ids(inputs))
+
+    def vjp(self, inputs, mask=None, training=False, *, checkpoint=None, truncate=None):
+        """A call, and the function that takes the vectors' cotangents back to the table.
+
+        Parameters
+        ----------
+        inputs, mask, training
+            As in a call.
+        checkpoint, truncate
+            As in `RNN.vjp`; they change nothing here.
+
+        Returns
+        -------
+        outputs
+            The same bits as the call's.
+        pullback : callable
+            ``pullback(d_outputs)`` gives `Gradients`; the table's is a `RowGradient` of the ids that were looked up,
+            those that `mask_zero` masks among them, and ``x`` is None.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As a call.
+
+        Examples
+        --------
+        >>> import numpy as np, rnnkit as rk
+        >>> y, pullback = rk.Embedding(5, 2).vjp([[3, 0, 3]])
+        >>> gradient = pullback(np.ones_like(y)).weights["embeddings"]
+        >>> gradient.ids.tolist(), gradient.rows.tolist()
+        ([0, 3], [[1.0, 1.0], [2.0, 2.0]])
+        """
+        options(checkpoint, truncate)
         ids = self._ids(inputs)
+        outputs = self._looked_up(ids)
+        shape, dtype = self._table.shape, self.dtype
+
+        def pull(cotangents):
+            (d,) = cotangents
+            d = np.zeros((*ids.shape, shape[1]), dtype) if d is None else d
+            return Gradients({"embeddings": RowGradient.sums(ids.reshape(-1), d.reshape(ids.size, shape[1]), shape)})
+
+        return outputs, Pullback(outputs, self.dtype, pull)
+
+    def _looked_up(self, ids):
         if not self.built:
             self._build_with(ids.shape, self.dtype or np.dtype("float32"))
         return self._table[ids]

@@ -18,11 +18,12 @@ class Gradients:
     Attributes
     ----------
     weights : dict of str to ndarray
-        By the names of `layer.weights`.
+        By the names of `layer.weights`; an `Embedding`'s is a `RowGradient`.
     x : ndarray (B, T, …), or None
         None for inputs that have no gradient, such as the ids of an `Embedding`.
     initial_state : list of ndarray, or None
-        Nested as `initial_state`; of the kept states where a stateful layer started from those.
+        Nested as `initial_state`; of the kept states where a stateful layer started from those. Of a `Sequential`, one
+        entry per stateful layer, as its `reset_states` takes them. None for layers without states.
     constants : list of ndarray, or None
     """
 
@@ -51,7 +52,7 @@ class Pullback:
     """
 
     def __init__(self, outputs, dtype, pull: Callable[[list], Gradients]):
-        self._shapes, self._dtype, self._pull = _shapes(outputs), dtype, pull
+        self._shapes, self.dtype, self.pull = _shapes(outputs), dtype, pull
 
     def __call__(self, d_outputs) -> Gradients:
         """The gradient.
@@ -68,7 +69,7 @@ class Pullback:
         TypeError
             For what isn't real numbers.
         """
-        return self._pull(self._flat(d_outputs, self._shapes))
+        return self.pull(self._flat(d_outputs, self._shapes))
 
     def _flat(self, given, shapes) -> list:
         if isinstance(shapes, list):
@@ -85,7 +86,7 @@ class Pullback:
         array = edge.array(given, "d_outputs")
         if array.shape != shapes:
             raise ValueError(f"expected d_outputs of shape {shapes}, as the call's result, got {array.shape}")
-        return [edge.cast(array, self._dtype, kept_axes=min(array.ndim, 2))]
+        return [edge.cast(array, self.dtype, kept_axes=2 if array.ndim > 2 else 1)]
 
 
 def _shapes(outputs):

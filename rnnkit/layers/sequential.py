@@ -6,6 +6,7 @@ from rnnkit.configuration import deserialize, serialize
 from rnnkit.layers import edge
 from rnnkit.layers.base import Layer
 from rnnkit.layers.faces import Text, show_shape
+from rnnkit.layers.pullback import Gradients, Pullback, options
 
 
 class Sequential(Layer):
@@ -68,16 +69,75 @@ class Sequential(Layer):
         """
         return self._with_mask(inputs, mask, training)[0]
 
+    def vjp(self, inputs, mask=None, training=False, *, checkpoint=None, truncate=None):
+        """A call, and the function that takes cotangents of its result back through all layers.
+
+        Parameters
+        ----------
+        inputs, mask, training
+            As in a call.
+        checkpoint, truncate
+            As in `RNN.vjp`, for the layers that run along time.
+
+        Returns
+        -------
+        outputs
+            The same bits as the call's.
+        pullback : callable
+            ``pullback(d_outputs)``, with cotangents nested as `outputs` (None for zeros), gives `Gradients`:
+            ``weights`` (dict by name), ``x``, None for ids, and ``initial_state``, an entry per stateful layer.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As a call; and for a layer whose gradient isn't known.
+
+        Examples
+        --------
+        >>> import numpy as np, rnnkit as rk
+        >>> model = rk.Sequential([rk.Embedding(10, 3, mask_zero=True), rk.GRU(4), rk.Dense(1)], seed=0)
+        >>> y, pullback = model.vjp([[1, 2, 0], [3, 1, 4]])
+        >>> gradient = pullback(np.ones_like(y))
+        >>> gradient.weights["0/embeddings"].ids.tolist(), gradient.weights["1/kernel"].shape
+        ([0, 1, 2, 3, 4], (3, 12))
+        """
+        outputs, _, pullback = self._vjp_with_mask(inputs, mask, training, options(checkpoint, truncate))
+        return outputs, pullback
+
     def _with_mask(self, inputs, mask, training):
-        if not self.layers:
-            raise ValueError("expected a model with at least one layer, got none")
-        x = edge.array(inputs, "x")
         with self._all_or_nothing():
-            if not self.built:
-                self._build_with(x.shape, self.dtype or edge.precision_of(x))
+            x = self._built_for(inputs)
             for layer in self.layers:
                 x, mask = layer._with_mask(x, mask, training)
         return x, mask
+
+    def _vjp_with_mask(self, inputs, mask, training, wanted):
+        pullbacks = []
+        with self._all_or_nothing():
+            x = self._built_for(inputs)
+            for layer in self.layers:
+                x, mask, pullback = layer._vjp_with_mask(x, mask, training, wanted)
+                pullbacks.append(pullback)
+        stateful = [i for i, layer in enumerate(self.layers) if getattr(layer, "stateful", False)]
+
+        def pull(cotangents):
+            found = [pullbacks[-1].pull(cotangents)]
+            for pullback in reversed(pullbacks[:-1]):
+                found.append(pullback(found[-1].x))
+            found.reverse()
+            weights = {f"{i}/{name}": array for i, one in enumerate(found) for name, array in one.weights.items()}
+            return Gradients(weights, found[0].x, [found[i].initial_state for i in stateful] or None)
+
+        return x, mask, Pullback(x, pullbacks[-1].dtype, pull)
+
+    def _built_for(self, inputs):
+        """The inputs as an array, which the model is built for from here on."""
+        if not self.layers:
+            raise ValueError("expected a model with at least one layer, got none")
+        x = edge.array(inputs, "x")
+        if not self.built:
+            self._build_with(x.shape, self.dtype or edge.precision_of(x))
+        return x
 
     def compute_output_shape(self, input_shape):
         """The last layer's output shape."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from rnnkit.configuration import deserialize, serialize
 from rnnkit.layers import edge
 from rnnkit.layers.base import Layer
+from rnnkit.layers.pullback import Gradients, Pullback, options
 
 
 class TimeDistributed(Layer):
@@ -41,6 +44,45 @@ class TimeDistributed(Layer):
 
     def __call__(self, inputs, mask=None, training=False):
         """Apply to x ``(B, T, …)``; a `mask` ``(B, T)`` is checked and passed on."""
+        shape, rows = self._run(inputs, mask, partial(self.layer, training=training))
+        return _in_steps(rows, shape)
+
+    def vjp(self, inputs, mask=None, training=False, *, checkpoint=None, truncate=None):
+        """A call, and the function that takes cotangents of its result back through the layer.
+
+        Parameters
+        ----------
+        inputs, mask, training
+            As in a call.
+        checkpoint, truncate
+            As in `RNN.vjp`, for the layer inside.
+
+        Returns
+        -------
+        outputs
+            The same bits as the call's.
+        pullback : callable
+            ``pullback(d_outputs)`` gives `Gradients`, with ``weights`` and ``x``, which is None for ids.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As a call; and for a layer whose gradient isn't known.
+        """
+        wanted = options(checkpoint, truncate)
+        shape, (rows, pullback) = self._run(inputs, mask, partial(self.layer.vjp, training=training, **wanted))
+        count = shape[0] * shape[1]
+
+        def pull(cotangents):
+            gradient = pullback.pull([None if d is None else d.reshape(count, *d.shape[2:]) for d in cotangents])
+            weights = {f"layer/{name}": array for name, array in gradient.weights.items()}
+            return Gradients(weights, None if gradient.x is None else gradient.x.reshape(shape))
+
+        outputs = _in_steps(rows, shape)
+        return outputs, Pullback(outputs, pullback.dtype, pull)
+
+    def _run(self, inputs, mask, function):
+        """The shape of x, and what a function of the layer gives for the steps as rows."""
         x = edge.array(inputs, "x")
         if x.ndim < self._least_rank:
             raise edge.shape_error("x", self._axes, None, x.shape)
@@ -52,10 +94,7 @@ class TimeDistributed(Layer):
         with self._all_or_nothing():
             if not self.built:
                 self._build_with(x.shape, self.dtype or edge.precision_of(x))
-            rows = self.layer(x.reshape(batch_size * length, *x.shape[2:]), training=training)
-        if isinstance(rows, tuple):
-            return tuple(one.reshape(batch_size, length, *one.shape[1:]) for one in rows)
-        return rows.reshape(batch_size, length, *rows.shape[1:])
+            return x.shape, function(x.reshape(batch_size * length, *x.shape[2:]))
 
     def compute_output_shape(self, input_shape):
         """The layer's output shape for one step, with the time axis after the batch axis."""
@@ -96,3 +135,10 @@ class TimeDistributed(Layer):
     def _adopt_seed(self, sequence):
         super()._adopt_seed(sequence)
         self.layer._inherit_seed(self._seeds_for_parts(1)[0])
+
+
+def _in_steps(rows, shape):
+    """Rows, or nested rows, as steps of sequences ``(B, T, …)``."""
+    if isinstance(rows, (list, tuple)):
+        return type(rows)(_in_steps(one, shape) for one in rows)
+    return rows.reshape(*shape[:2], *rows.shape[1:])

@@ -1,0 +1,39 @@
+"""How much memory a gradient may keep of one call; apart from all that needs numba."""
+
+from __future__ import annotations
+
+import os
+
+_limit: int | None = None
+
+
+def get_memory_limit() -> int:
+    """How many bytes a gradient may keep of one call before ``checkpoint="auto"`` stores every √T-th state instead.
+
+    1 GiB by default, or ``RNNKIT_MEMORY_LIMIT``.
+    """
+    global _limit
+    if _limit is None:
+        _limit = _default()
+    return _limit
+
+
+def set_memory_limit(limit: int) -> None:
+    """Set how many bytes a gradient may keep of one call before ``checkpoint="auto"`` computes steps again.
+
+    Raises
+    ------
+    ValueError
+        If it is negative or no integer.
+    """
+    global _limit
+    if isinstance(limit, bool) or not hasattr(limit, "__index__") or int(limit) < 0:
+        raise ValueError(f"expected a number of bytes, 0 or more, got {limit!r}")
+    _limit = int(limit)
+
+
+def _default() -> int:
+    given = os.environ.get("RNNKIT_MEMORY_LIMIT", "").strip()
+    if given and not given.isdigit():
+        raise ValueError(f"expected RNNKIT_MEMORY_LIMIT to be a number of bytes, got {given!r}")
+    return int(given) if given else 1 << 30

@@ -1,0 +1,84 @@
+"""The gradient of a table that a call read some rows of."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+
+class RowGradient(NDArrayOperatorsMixin):
+    """The gradient of a table of which few rows were read; all others are zero.
+
+    In any NumPy function or operator it is the dense array ``(N, D)`` that it stands for. What updates only the rows
+    that were read takes `ids` and `rows`.
+
+    Parameters
+    ----------
+    ids : ndarray of int (K,)
+        The rows that were read, each once and in order.
+    rows : ndarray (K, D)
+        Their gradients.
+    shape : tuple
+        ``(N, D)``, the table's.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> layer = rk.Embedding(1000, 2, seed=0)
+    >>> y, pullback = layer.vjp([[7, 3, 7]])
+    >>> gradient = pullback(np.ones_like(y)).weights["embeddings"]
+    >>> gradient
+    RowGradient(2 of 1000 rows, float32 (1000, 2))
+    >>> gradient.ids, gradient.rows
+    (array([3, 7]), array([[1., 1.], [2., 2.]], dtype=float32))
+    >>> table = np.array(layer.weights["embeddings"])
+    >>> table[gradient.ids] -= 0.1 * gradient.rows
+    >>> bool((table == layer.weights["embeddings"] - 0.1 * gradient).all())
+    True
+    """
+
+    def __init__(self, ids, rows, shape):
+        self.ids, self.rows, self.shape = ids, rows, tuple(shape)
+
+    @classmethod
+    def sums(cls, ids, rows, shape) -> RowGradient:
+        """From rows ``(n, D)`` for ids ``(n,)`` in any order: those of the same id are added up in theirs."""
+        order = np.argsort(ids, kind="stable")
+        found, starts = np.unique(ids[order], return_index=True)
+        if not found.size:
+            return cls(found, np.zeros((0, *shape[1:]), rows.dtype), shape)
+        # In double precision: a frequent id is a long sum.
+        totals = np.add.reduceat(rows[order], starts, axis=0, dtype=np.float64)
+        return cls(found, totals.astype(rows.dtype), shape)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """That of the rows."""
+        return self.rows.dtype
+
+    @property
+    def ndim(self) -> int:
+        """How many axes the table has."""
+        return len(self.shape)
+
+    def to_dense(self) -> np.ndarray:
+        """The whole array ``(N, D)``, as ``np.asarray`` gives it."""
+        dense = np.zeros(self.shape, self.dtype)
+        dense[self.ids] = self.rows
+        return dense
+
+    def __array__(self, dtype=None, copy=None):
+        if copy is False:
+            raise ValueError("expected copy=None or True: the dense form of a RowGradient is a new array")
+        dense = self.to_dense()
+        return dense if dtype is None else dense.astype(dtype, copy=False)
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **keywords):
+        dense = (one.to_dense() if isinstance(one, RowGradient) else one for one in inputs)
+        return getattr(ufunc, method)(*dense, **keywords)
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __repr__(self):
+        return f"RowGradient({len(self.ids)} of {self.shape[0]} rows, {self.dtype} {self.shape})"
