@@ -291,7 +291,7 @@ class _Split:
         self.states: set[int] = set()
         self.copies: dict[int, Node] = {}
         self.own: dict[int, int] = {}
-        self.backward = Graph(sparse=graph.sparse, values=graph.values)
+        self.backward = Graph(sparse=graph.sparse, values=graph.values, late=True)
 
     def run(self) -> Adjoint:
         """The adjoint."""

@@ -105,13 +105,15 @@ class Node:
 class Graph:
     """Nodes in order of their making, each value once.
 
-    ``kept`` are values that are written down at every step, by name.
+    ``kept`` are values that are written down at every step, by name. With ``late`` the output may come some steps later:
+    no masked step shows it again.
     """
 
     nodes: list[Node] = field(default_factory=list)
     output: Node | None = None
     states: tuple[Node, ...] = ()
     kept: dict[object, Node] = field(default_factory=dict)
+    late: bool = False
     names: dict[int, str] = field(default_factory=dict)
     locate: Callable[[], str] = str
     weights: dict[int, str] = field(default_factory=dict)  # names of the weights' arrays, which may be no literals

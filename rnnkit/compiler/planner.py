@@ -56,7 +56,8 @@ class Planner:
         self._leaves()
         targets = [("output", None, self.graph.output)]
         targets = [("next", i, s) for i, s in enumerate(self.graph.states)] + targets
-        targets += [("kept", ("write", name), node) for name, node in self.graph.kept.items()]
+        kept = [("kept", ("write", name), node) for name, node in self.graph.kept.items()]
+        targets = kept + targets if self.after else targets + kept  # the first is where others read a value
         self.targets = [(self._target(kind, attr, node), node) for kind, attr, node in targets]
         self.kept = {n.id for n in self.live if n.batched and (n.op == "product" or n.op in REDUCTIONS)}
         for node in self.live:
@@ -76,14 +77,16 @@ class Planner:
         return AFTER if node.id in self.after else section_of(node)
 
     def _find_after(self) -> set[int]:
-        """What only the output needs, if all that it takes of the time loop is kept of every step."""
+        """What only a late output needs, if all that it takes of the time loop is kept of every step."""
         graph = self.graph
+        if not graph.late:
+            return set()
         early = graph.under([*graph.states, *graph.kept.values()])
         only = graph.under([graph.output]) - early
         late = [n for n in self.live if n.id in only and section_of(n) == STEP]
         kept = {n.id for n in graph.kept.values()}
         reads = {a.id for n in late for a in n.args if a.id in early and section_of(a) == STEP}
-        return {n.id for n in late} if kept and reads <= kept else set()
+        return {n.id for n in late} if reads <= kept else set()
 
     # Where values live
 
