@@ -13,6 +13,7 @@ from matrix import close, flat, like, same_bits
 
 import rnnkit as rk
 from rnnkit.engine import backward, program
+from rnnkit.layers.execution import Execution
 
 PADDING = 7.0  # what stands under a mask that Masking finds
 
@@ -35,6 +36,12 @@ def decaying(x, states, weights):
     """No weights."""
     h = 0.5 * states[0] + np.sin(x)
     return h * states[0], h
+
+
+@rk.cell(states={"h": "features"})
+def forgetful(x, states, weights):
+    """Its state reaches the output, and no state after it."""
+    return 3.0 * x * states[0], np.sin(x)
 
 
 @dataclass
@@ -72,6 +79,9 @@ CASES = {
         lambda **o: gru(return_state=True, dropout=0.4, recurrent_dropout=0.3, **o), training=True, masks=True
     ),
     "no_weights": Case(lambda **o: rk.RNN(decaying(), return_state=True, **o), states=((2,),), masks=True),
+    "forgetful": Case(
+        lambda **o: rk.RNN(forgetful(), return_sequences=True, return_state=True, **o), states=((2,),), masks=True
+    ),
     "stack": Case(
         lambda **o: rk.RNN([rk.LSTMCell(3), rk.GRUCell(2)], return_state=True, return_sequences=True, seed=1, **o),
         states=((3,), (3,), (2,)),
@@ -268,27 +278,36 @@ def same_nesting(got, expected):
             same_nesting(a, b)
 
 
-def test_a_layer_is_built_by_a_vjp_and_errors_leave_it_as_it_was():
-    for name in CASES:
-        layer = CASES[name].make()
-        x = call_of(name, layer, masked=False).x if name in ("embedding", "sequential_ids", "dense") else None
-        if x is None:
-            x = np.random.default_rng(0).normal(size=(3, *CASES[name].x))
-        for wrong in ({"checkpoint": 0}, {"truncate": -1}, {"checkpoint": "often"}, {"truncate": 1.5}):
-            with pytest.raises(ValueError, match="expected (checkpoint|truncate) to be"):
-                layer.vjp(x, **wrong)
-        with pytest.raises(TypeError, match="real numbers"):
-            layer.vjp([["a"]])
-        assert not layer.built
-    layer = rk.Bidirectional(gru(), seed=1)
-    layer.vjp(np.ones((2, 4, 2)))
-    assert layer.built and layer.forward_layer.built
-    same_bits(layer.get_weights(), call_layer(rk.Bidirectional(gru(), seed=1)).get_weights())
+def test_a_vjp_builds_a_layer_as_a_call_does():
+    layers = [rk.Bidirectional(gru(), seed=1) for _ in range(2)]
+    layers[0].vjp(np.ones((2, 4, 2)))
+    layers[1](np.ones((2, 4, 2)))
+    same_bits(layers[0].get_weights(), layers[1].get_weights())
 
 
-def call_layer(layer):
-    layer(np.ones((2, 4, 2)))
-    return layer
+@each_case
+def test_a_vjp_that_fails_leaves_a_layer_as_it_was(name, monkeypatch):
+    layer = CASES[name].make()
+    x = np.random.default_rng(0).integers(0, 6, (3, *(CASES[name].x or (5,))))
+    for wrong in ({"checkpoint": 0}, {"truncate": -1}, {"checkpoint": "often"}, {"truncate": 1.5}):
+        with pytest.raises(ValueError, match="expected (checkpoint|truncate) to be"):
+            layer.vjp(x, **wrong)
+    with pytest.raises(TypeError, match="real numbers"):
+        layer.vjp([["a"]])
+    more = {"constants": [np.ones((3, 2, 3))]} if CASES[name].constants else {}
+    if CASES[name].masks:
+        with pytest.raises(ValueError, match="expected mask of shape"):
+            layer.vjp(x, mask=np.ones((3, 4)), **more)
+    assert not layer.built and not layer.weights
+
+    def fail(*_, **__):
+        raise ValueError("no gradient")
+
+    if name.split("_")[0] not in ("embedding", "masking", "dropout"):
+        monkeypatch.setattr(Execution, "vjp", fail)
+        with pytest.raises(ValueError, match="no gradient"):
+            layer.vjp(x, **more)
+        assert not layer.built and not layer.weights
 
 
 # Gradients
@@ -702,6 +721,7 @@ def test_what_a_stopped_thread_still_writes_is_in_no_gradient(rng, monkeypatch):
             array[...] = np.nan
         memory.clear()
 
+    monkeypatch.setattr(one.adjoint.crew, "is_busy", lambda: bool(memory))
     monkeypatch.setattr(one.plain, "run", stopped(one.plain.run))
     monkeypatch.setattr(one.adjoint, "run", stopped(one.adjoint.run))
     again, pullback = layer.vjp(x, checkpoint=4)
@@ -798,7 +818,7 @@ def test_frequent_ids_are_summed_exactly_enough(rng):
     ids = np.ones(100_000, int)
     y, pullback = layer.vjp(ids)
     d = rng.random(y.shape, "float32")
-    np.testing.assert_allclose(pullback(d).weights["embeddings"].rows[0, 0], d.sum(dtype="float64"), rtol=1e-7)
+    np.testing.assert_allclose(pullback(d).weights["embeddings"].rows[0, 0], d.sum(dtype="float64"), rtol=3e-6)
 
 
 # Public names

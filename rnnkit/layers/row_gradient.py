@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+_TOGETHER = 128  # rows that are added up before their sum is added to others
+
 
 class RowGradient(NDArrayOperatorsMixin):
     """The gradient of a table of which few rows were read; all others are zero.
@@ -44,12 +46,12 @@ class RowGradient(NDArrayOperatorsMixin):
     def sums(cls, ids, rows, shape) -> RowGradient:
         """From rows ``(n, D)`` for ids ``(n,)`` in any order: those of the same id are added up in theirs."""
         order = np.argsort(ids, kind="stable")
-        found, starts = np.unique(ids[order], return_index=True)
-        if not found.size:
-            return cls(found, np.zeros((0, *shape[1:]), rows.dtype), shape)
-        # In double precision: a frequent id is a long sum.
-        totals = np.add.reduceat(rows[order], starts, axis=0, dtype=np.float64)
-        return cls(found, totals.astype(rows.dtype), shape)
+        found, starts, counts = np.unique(ids[order], return_index=True, return_counts=True)
+        # In two passes: a frequent id is a long sum, whose rounding errors would grow with it.
+        rank = np.arange(len(ids)) - np.repeat(starts, counts)
+        firsts = np.flatnonzero(rank % _TOGETHER == 0)
+        parts = _added(rows, order, firsts)
+        return cls(found, _added(parts, np.arange(len(firsts)), np.searchsorted(firsts, starts)), shape)
 
     @property
     def dtype(self) -> np.dtype:
@@ -82,3 +84,11 @@ class RowGradient(NDArrayOperatorsMixin):
 
     def __repr__(self):
         return f"RowGradient({len(self.ids)} of {self.shape[0]} rows, {self.dtype} {self.shape})"
+
+
+def _added(rows, order, starts):
+    """The sums of rows from each start up to the next, in this order."""
+    from scipy.sparse import csr_array  # its product with a dense array is one loop in that order
+
+    ones = np.ones(len(order), rows.dtype)
+    return csr_array((ones, order, np.append(starts, len(order))), shape=(len(starts), len(rows))) @ rows
