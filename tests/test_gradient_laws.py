@@ -187,13 +187,13 @@ def test_checkpoints_change_no_row(case, dtype, mask):
 @every_cell
 def test_checkpoints_where_memory_is_short(case, dtype):
     run = Run.of(case, 5, 9, "random", dtype=dtype)
-    whole, before = run.gradient(), rk.engine.backward.get_memory_limit()
+    whole, before = run.gradient(), rk.get_memory_limit()
     try:
         same(run.gradient(checkpoint="auto"), whole)
-        backward.set_memory_limit(100)
+        rk.set_memory_limit(100)
         outputs, pull = run.vjp(checkpoint="auto")
     finally:
-        backward.set_memory_limit(before)
+        rk.set_memory_limit(before)
     same_bits(outputs, run.call())
     again = pull(run.d)
     same(again, whole, of_rows(whole))

@@ -105,7 +105,7 @@ class Node:
 class Graph:
     """Nodes in order of their making, each value once.
 
-    ``kept`` are values that are written down at every step, by name. With ``late`` the output may come some steps later:
+    ``kept`` are values that are written down at every step, by name. With ``late`` the output may come steps later:
     no masked step shows it again.
     """
 

@@ -83,10 +83,10 @@ class Planner:
             return set()
         early = graph.under([*graph.states, *graph.kept.values()])
         only = graph.under([graph.output]) - early
-        late = [n for n in self.live if n.id in only and section_of(n) == STEP]
+        late = {n.id: n for n in self.live if n.id in only and section_of(n) == STEP and not self._is_leaf(n)}
         kept = {n.id for n in graph.kept.values()}
-        reads = {a.id for n in late for a in n.args if a.id in early and section_of(a) == STEP}
-        return {n.id for n in late} if reads <= kept else set()
+        reads = {a.id for n in late.values() for a in n.args if a.id not in late and section_of(a) == STEP}
+        return set(late) if reads <= kept else set()
 
     # Where values live
 
