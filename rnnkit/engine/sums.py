@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from rnnkit.engine.gram import Gram
@@ -20,7 +22,6 @@ class Sums:
 
     def __init__(self, compiled, wanted, order):
         self.wanted, self.order = wanted, order
-        self.pairs: dict = {}
         self.grams: dict = {}
         alone = {s.b for s in wanted if s.a is None}
         for s in wanted:
@@ -31,27 +32,23 @@ class Sums:
 
     def add(self, part) -> None:
         """Add what these steps give."""
-        entries = None
+        rows, steps = part.x.shape[:2]
+        used = None if part.mask is None else self._used(part.mask)
         for s, gram in self.grams.items():
             a, b = self._array(s.a or s.b, part), self._array(s.b, part)
-            key = s, part.x.shape[1], a.strides, b.strides
-            pairs = self.pairs.get(key)
-            if pairs is None:
-                entries = self._entries(part) if entries is None else entries
-                pairs = np.stack([_offsets(s.a or s.b, a, *entries), _offsets(s.b, b, *entries)], axis=1)
-                if part.mask is None:
-                    self.pairs[key] = pairs
+            places = (s.a or s.b, a.strides[:2]), (s.b, b.strides[:2])
+            if used is None:
+                pairs = _all_pairs(*places, rows, steps, a.itemsize)
+            else:
+                pairs = _pairs(*places, *used, a.itemsize)
             gram.add(a, b, pairs, keep=part)
 
-    def _entries(self, part):
+    def _used(self, mask):
         """Steps and rows that are used, in an order that no other order of the rows changes."""
-        rows, steps = part.x.shape[:2]
-        if part.mask is None:
-            return np.divmod(np.arange(steps * rows), rows)
         if self.order is None:
-            return np.nonzero(part.mask.T)
+            return np.nonzero(mask.T)
         places = np.argsort(self.order)
-        step, row = np.nonzero(part.mask[places].T)
+        step, row = np.nonzero(mask[places].T)
         return step, places[row]
 
     @staticmethod
@@ -68,7 +65,16 @@ class Sums:
         return [rows[s.b] if s.a is None else self.grams[s].total[: s.shape[0]] for s in self.wanted]
 
 
-def _offsets(place, array, step, row) -> np.ndarray:
-    """Bytes from the start of an array to each of a place's rows."""
-    inner = (place.offset + place.stride * np.arange(place.rows)) * array.itemsize
-    return ((row * array.strides[0] + step * array.strides[1])[:, None] + inner).reshape(-1)
+@lru_cache(maxsize=32)
+def _all_pairs(a, b, rows, steps, itemsize) -> np.ndarray:
+    """`_pairs` for every row of every step: it takes as long as a small sum."""
+    return _pairs(a, b, *np.divmod(np.arange(steps * rows), rows), itemsize)
+
+
+def _pairs(a, b, step, row, itemsize) -> np.ndarray:
+    """Bytes from the starts of two arrays, each a place and strides, to their rows that belong together."""
+    pairs = np.empty((len(step), a[0].rows, 2), np.int64)
+    for i, (place, (along_rows, along_steps)) in enumerate((a, b)):
+        inner = (place.offset + place.stride * np.arange(place.rows)) * itemsize
+        np.add((row * along_rows + step * along_steps)[:, None], inner, out=pairs[:, :, i])
+    return pairs.reshape(-1, 2)
