@@ -41,6 +41,8 @@ from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.dense import Dense, Dropout
 from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.execution import eager
+from rnnkit.layers.gradcheck import gradcheck
+from rnnkit.layers.jacobian import jacobian, jvp
 from rnnkit.layers.masking import Masking
 from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
 from rnnkit.layers.rnn import RNN
@@ -89,9 +91,12 @@ __all__ = [
     "gelu",
     "get_memory_limit",
     "get_num_threads",
+    "gradcheck",
     "hard_sigmoid",
     "hard_silu",
     "initializers",
+    "jacobian",
+    "jvp",
     "leaky_relu",
     "linear",
     "log_sigmoid",

@@ -57,7 +57,8 @@ class Cell:
 
     A subclass sets ``state_size`` (an integer for one state ``(B, n)``, or a list with a size or a tuple of sizes per
     state) and defines ``call(inputs, states)`` returning ``(output, new_states)``; ``call`` may also name
-    ``constants``, ``training`` and ``draws``. A layer is the loop::
+    ``constants``, ``training`` and ``draws``. It may define ``vjp(inputs, states, d_output, d_states)`` returning
+    ``(d_x, d_states, d_weights)``, which gradients go by then, see `cell`. A layer is the loop::
 
         for t in range(T):
             output, states = cell.call(x[:, t], states)
@@ -248,6 +249,17 @@ class Cell:
         )
         return output, new
 
+    def _has_vjp(self) -> bool:
+        """Whether the cell says itself how cotangents go back through a step."""
+        return callable(getattr(self, "vjp", None))
+
+    def _pull(self, x, states, constants, training, draws, d_output, d_states):
+        """Cotangents back through one step: ``(d_x, flat d_states, d_weights, d_constants)``, checked and complete."""
+        given = {"constants": constants, "training": training, "draws": Values(draws)}
+        names = inspect.signature(self.vjp).parameters  # type: ignore[attr-defined]
+        result = self.vjp(x, states, d_output, d_states, **{k: v for k, v in given.items() if k in names})  # type: ignore[attr-defined]
+        return complete_pull(result, self, x, states, constants)
+
 
 def _replaced(value, mapping, in_place, seen, home=None):
     """What a cell holds with other arrays in the place of some, in lists, dicts and objects of its own package too."""
@@ -276,6 +288,53 @@ def split_step_result(result, name):
         raise ValueError(f"expected the step of {name!r} to return (output, new states), got {type(result).__name__}")
     output, states = result
     return output, tuple(states) if isinstance(states, (tuple, list)) else (states,)
+
+
+def complete_pull(result, cell, x, states, constants):
+    """What a cell's own vjp returned, with zeros where it says None or nothing.
+
+    Raises
+    ------
+    ValueError
+        For another number of results, a shape that isn't that of what it is the cotangent of, or an unknown weight.
+    """
+    name, count = cell_name(cell), 3 + cell._takes("constants")
+    wanted = "(d_x, d_states, d_weights, d_constants)" if count == 4 else "(d_x, d_states, d_weights)"
+    if not isinstance(result, (tuple, list)) or len(result) != count:
+        got = f"{len(result)} results" if isinstance(result, (tuple, list)) else type(result).__name__
+        raise ValueError(f"expected the vjp of {name!r} to return {wanted}, got {got}")
+    d_x, d_states, d_weights, d_constants = (*result, None)[:4]
+
+    def several(given, arrays, what):
+        if given is None:
+            given = [None] * len(arrays)
+        given = given if isinstance(given, (tuple, list)) else [given]
+        if len(given) != len(arrays):
+            raise ValueError(f"expected the vjp of {name!r} to return {len(arrays)} {what}, got {len(given)}")
+        return tuple(one(g, a, f"{what}[{i}]") for i, (g, a) in enumerate(zip(given, arrays, strict=True)))
+
+    def one(given, array, what):
+        if given is None:
+            return np.zeros_like(array)
+        if np.shape(given) != array.shape:
+            raise ValueError(
+                f"expected the vjp of {name!r} to return {what} of shape {array.shape}, got {np.shape(given)}"
+            )
+        return np.asarray(given)
+
+    weights = cell._all_weights()
+    if not isinstance(d_weights, Mapping | None):
+        raise ValueError(
+            f"expected the vjp of {name!r} to return d_weights as a dict by the weights' names, got "
+            f"{type(d_weights).__name__}"
+        )
+    if unknown := [key for key in d_weights or {} if key not in weights]:
+        raise ValueError(
+            f"expected the vjp of {name!r} to name weights among {', '.join(weights) or 'none'}, got {unknown[0]!r}"
+        )
+    found = {key: one(given, weights[key], f"d_weights[{key!r}]") for key, given in (d_weights or {}).items()}
+    all_states, all_constants = several(d_states, states, "d_states"), several(d_constants, constants, "d_constants")
+    return one(d_x, x, "d_x"), all_states, found, all_constants
 
 
 def cell_name(cell) -> str:
@@ -333,6 +392,8 @@ class Foreign(Cell):
         super().__init__(name=getattr(cell, "name", None) or type(cell).__name__)
         self.foreign = cell
         self.call = cell.call
+        if callable(getattr(cell, "vjp", None)):
+            self.vjp = cell.vjp
 
     def build(self, input_shape):
         """Let the object build itself, if it can and hasn't yet."""

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from rnnkit.cell import Cell, Values, cell_name, check_density, split_step_result
+from rnnkit.cell import Cell, Values, cell_name, check_density, complete_pull, split_step_result
 from rnnkit.configuration import from_json, to_json
 from rnnkit.sizes import names_in, numbers_of, positive_integer
 from rnnkit.states import StateSpec
@@ -87,7 +87,7 @@ class DeclaredCell(Cell):
         self.keywords = dict(bound.arguments)
         for size in self.spec.size_names:
             self.keywords[size] = positive_integer(self.keywords[size], size)
-        hidden = {"step", "spec", "state_size", "weights", "built", "name", "keywords"}
+        hidden = {"step", "vjp", "spec", "state_size", "weights", "built", "name", "keywords"}
         for key, value in self.keywords.items():
             if key not in hidden:
                 setattr(self, key, value)
@@ -168,8 +168,16 @@ class DeclaredCell(Cell):
         result = type(self).step(x, states, *positional, **optional, **self.hyperparameters)
         return split_step_result(result, cell_name(self))
 
+    def _pull(self, x, states, constants, training, draws, d_output, d_states):
+        given = {"constants": constants, "training": training, "draws": Values(draws)}
+        given |= self.hyperparameters
+        weights = (Values(self.__dict__.get("_weights", {})),) if self.spec.takes_weights else ()
+        named = {name: given[name] for name in self.spec.vjp_names}
+        result = type(self).vjp(x, states, *weights, d_output, d_states, **named)  # type: ignore[attr-defined]
+        return complete_pull(result, self, x, states, constants)
 
-def cell(states=None, weights=None, initial=None, draws=None):
+
+def cell(states=None, weights=None, initial=None, draws=None, vjp=None):
     """Declare a cell: a step function in NumPy, and what its states and weights are.
 
     Parameters
@@ -181,6 +189,12 @@ def cell(states=None, weights=None, initial=None, draws=None):
         A start other than zero: a number, or ``batch_size -> array (B, *shape)``.
     draws : dict of str to Draw, optional
         Arrays drawn once per call.
+    vjp : callable, optional
+        How cotangents go back through the step, for one that can't be differentiated, or not as it stands:
+        ``vjp(x, states, weights, d_output, d_states)`` to ``(d_x, d_states, d_weights)``. Its arguments are the step's
+        (also ``constants``, ``training``, ``draws`` and hyper-parameters, as far as it names them) and the cotangents
+        of what the step returned. ``d_weights`` is a dict by name, summed over rows. None, or a name left out, stands
+        for zeros. With constants, ``d_constants`` is a fourth. It runs in a Python loop, see ``docs/gradients.md``.
 
     Returns
     -------
@@ -190,7 +204,7 @@ def cell(states=None, weights=None, initial=None, draws=None):
     Raises
     ------
     ValueError
-        For a spec without states, with a size that can't be read, or a step with another signature.
+        For a spec without states, with a size that can't be read, or a step or vjp with another signature.
 
     Examples
     --------
@@ -240,9 +254,12 @@ def cell(states=None, weights=None, initial=None, draws=None):
             hyperparameters=tuple(hyperparameters),
             optional=tuple(optional),
             takes_weights=positional == 3,
+            vjp_names=() if vjp is None else _read_vjp(vjp, step, positional, optional, hyperparameters),
             signature=inspect.Signature(parameters),
         )
         attributes = {"step": staticmethod(step), "spec": spec, "__doc__": step.__doc__, "__module__": step.__module__}
+        if vjp is not None:
+            attributes["vjp"] = staticmethod(vjp)
         made = type(step.__name__, (DeclaredCell,), attributes)
         made.__qualname__ = step.__qualname__
         setattr(made, "__signature__", spec.signature)  # noqa: B010
@@ -270,3 +287,25 @@ def _read_signature(step):
             f"star; got {step.__name__}{inspect.signature(step)}"
         )
     return positional, optional, hyperparameters
+
+
+def _read_vjp(vjp, step, positional, optional, hyperparameters) -> tuple[str, ...]:
+    """What the vjp of a step takes by name."""
+    if not callable(vjp):
+        raise ValueError(f"expected vjp to be a function, got {type(vjp).__name__}")
+    count, named = 0, []
+    for p in inspect.signature(vjp).parameters.values():
+        if p.name in (*optional, *hyperparameters) and count >= 2:
+            named.append(p.name)
+        elif p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD):
+            count += 1
+        else:
+            count = -1
+            break
+    if count != positional + 2:
+        weights = ", weights" if positional == 3 else ""
+        raise ValueError(
+            f"expected a vjp of {step.__name__!r} such as vjp(x, states{weights}, d_output, d_states), and what "
+            f"else the step takes by its name; got {inspect.signature(vjp)}"
+        )
+    return tuple(named)

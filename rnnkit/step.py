@@ -5,6 +5,7 @@ from __future__ import annotations
 import numbers
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -46,25 +47,40 @@ class Step:
     @staticmethod
     def _row_by_row(advance):
         def advance_rows(x, states, constants=(), draws=MappingProxyType({}), training=False):
-            def rows(arrays, r):
-                return tuple(array[r : r + 1] for array in arrays)
-
-            results = [
-                advance(
-                    x[r : r + 1],
-                    rows(states, r),
-                    rows(constants, r),
-                    {k: d[r : r + 1] for k, d in draws.items()},
-                    training,
-                )
-                for r in range(len(x))
-            ]
+            results = [advance(*_row(r, x, states, constants, draws), training) for r in range(len(x))]
             if not results:
                 return advance(x, states, constants, draws, training)
             outputs, states = zip(*results, strict=True)
             return np.concatenate(outputs), tuple(np.concatenate(s) for s in zip(*states, strict=True))
 
         return advance_rows
+
+    def bind_vjp(self, weights: Mapping[str, object]):
+        """The cell's own vjp with these weights.
+
+        ``pull(x, states, constants, draws, training, d_output, d_states) -> (d_x, d_states, d_weights, d_constants)``.
+        """
+        cell = self.cell._bound(weights)
+
+        def pull(x, states, constants, draws, training, d_output, d_states):
+            return cell._pull(x, tuple(states), tuple(constants), training, draws, d_output, tuple(d_states))
+
+        def pull_rows(x, states, constants, draws, training, d_output, d_states):
+            results = []
+            for r in range(len(x)):
+                x_r, states_r, constants_r, draws_r = _row(r, x, states, constants, draws)
+                d = d_output[r : r + 1], _rows(d_states, r)
+                results.append(pull(x_r, states_r, constants_r, draws_r, training, *d))
+            d_x, d_states, d_weights, d_constants = zip(*results, strict=True)
+            total: dict = {}
+            for one in d_weights:
+                total |= {name: total.get(name, 0) + array for name, array in one.items()}
+            d_states, d_constants = (
+                tuple(np.concatenate(d) for d in zip(*several, strict=True)) for several in (d_states, d_constants)
+            )
+            return np.concatenate(d_x), d_states, total, d_constants
+
+        return pull_rows if self.by_row else pull
 
     def __call__(self, x, states, weights, constants=(), draws=MappingProxyType({}), training=False):
         """One step with these weights: ``(output, tuple of new states)``."""
@@ -129,6 +145,15 @@ class Step:
                 raise ValueError(f"expected output_size {declared} of {self.name!r}, but its output has {shape[1:]}")
             self._probes[key] = (shape[1:], tuple(name for name in self.draws if name in draws.seen))
         return self._probes[key]
+
+
+def _row(r, x, states, constants, draws) -> tuple[Any, ...]:
+    """What a step reads, of one row."""
+    return x[r : r + 1], _rows(states, r), _rows(constants, r), {k: d[r : r + 1] for k, d in draws.items()}
+
+
+def _rows(arrays, r):
+    return tuple(array[r : r + 1] for array in arrays)
 
 
 def _size_tuple(size):

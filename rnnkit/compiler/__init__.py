@@ -12,10 +12,12 @@ from rnnkit.compiler.gradient import differentiate
 from rnnkit.compiler.graph import evaluate
 from rnnkit.compiler.numba_source import GRAM, PRODUCT, PRODUCT_SIGNATURE, SIGNATURE, SPARSE_PRODUCT, SourceWriter
 from rnnkit.compiler.planner import Planner
+from rnnkit.compiler.pull import Pull
 from rnnkit.compiler.store import address, cache_info, clear_cache, load, number_functions_apart
+from rnnkit.compiler.tangent import Tangent
 from rnnkit.compiler.trace import trace
 
-__all__ = ["cache_info", "choose", "clear_cache"]
+__all__ = ["by_hand", "cache_info", "choose", "clear_cache", "has_vjp", "tangent"]
 
 
 def choose(step, dtype, weights, constant_shapes=(), training=False):
@@ -35,6 +37,58 @@ def choose(step, dtype, weights, constant_shapes=(), training=False):
     except RecursionError:
         reason = Untraceable("the step is too long to be read as a whole; write its inner loop shorter")
     return _second_road(step, dtype, weights, constant_shapes, training, reason)
+
+
+def tangent(step, dtype, weights, constant_shapes=(), training=False) -> Tangent:
+    """What evaluates a step with its tangent.
+
+    Raises
+    ------
+    ValueError
+        If the step can't be traced.
+    """
+    try:
+        return Tangent(trace(step, dtype, weights, constant_shapes, training), dtype)
+    except Untraceable as error:
+        raise ValueError(no_gradient(step, error)) from None
+
+
+def has_vjp(step) -> bool:
+    """Whether a cell of the step says itself how cotangents go back, which is how they go then."""
+    from rnnkit.engine.driver import leaves
+
+    return any(cell._has_vjp() for _, cell in leaves(step.cell))
+
+
+def decides_by_values(step, dtype, constant_shapes=(), training=False) -> bool:
+    """Whether the step looks at its arrays' values, and so means one row; where a program was chosen, it is known."""
+    try:
+        trace(step, dtype, step.cell._all_weights(), constant_shapes, training)
+    except Untraceable as error:
+        return isinstance(error, ReadsValues)
+    return False
+
+
+def chain(step, dtype, constant_shapes=(), training=False):
+    """The cells of a step, of which at least one has a vjp of its own, see `rnnkit.engine.by_hand`."""
+    from rnnkit.engine.by_hand import Chain
+
+    def traced(step):
+        shapes = constant_shapes if step.takes_constants else ()
+        try:
+            graph = trace(step, dtype, step.cell._all_weights(), shapes, training)
+        except Untraceable as error:
+            raise ValueError(no_gradient(step, error)) from None
+        return Pull(graph, dtype, shapes, step.feature_shape)
+
+    return Chain(step, constant_shapes, training, traced)
+
+
+def by_hand(step, run, dtype, constant_shapes=(), training=False):
+    """What computes the gradients of such a step."""
+    from rnnkit.engine.by_hand import ByHand
+
+    return ByHand(step, run, dtype, chain(step, dtype, constant_shapes, training), constant_shapes, training)
 
 
 def compile_step(step, dtype, weights, constant_shapes=(), training=False):
@@ -116,10 +170,27 @@ def outer_products(name):
 def _second_road(step, dtype, weights, constant_shapes, training, error):
     from rnnkit.engine.driver import CannotCompile, Driver
 
-    reason = " ".join([str(error), *(f"({note})" for note in getattr(error, "__notes__", []) if note)])
+    reason = _in_words(error)
     try:
         driver = Driver(step, dtype, weights, constant_shapes, training, by_row=isinstance(error, ReadsValues))
     except CannotCompile as refusal:
         raise ValueError(f"{step.name!r} can be compiled on neither road: {reason}; and numba: {refusal}") from None
     driver.reason = f"the tracer can't read the step: {reason}"
+    driver.differentiate = partial(_refuse, step, error)
     return driver
+
+
+def _refuse(step, error):
+    raise ValueError(no_gradient(step, error))
+
+
+def no_gradient(step, error) -> str:
+    """Why a step that can't be read has no gradient, and what to write."""
+    return (
+        f"the gradient of {step.name!r} isn't known, since the tracer can't read its step: {_in_words(error)}; write "
+        "the step for road 1, or how cotangents go back through it: rk.cell(…, vjp=function), or a method vjp of a cell"
+    )
+
+
+def _in_words(error) -> str:
+    return " ".join([str(error), *(f"({note})" for note in getattr(error, "__notes__", []) if note)])

@@ -56,6 +56,7 @@ class Backward:
     sums: list
     finish: Callable
     outer_products: OuterProducts
+    programs = 2  # compiled ones, besides the step's own
 
     def vjp(self, record: Record, checkpoint=None, truncate=None) -> Result:
         """The results of a call, with `pull`.
@@ -193,12 +194,15 @@ class _Run:
         last : ndarray (B, *output)
         states : sequence of ndarray (B, *state) or None
         """
-        pull = _Pull(self, states)
+        pull = self._way_back(states)
         if self.rows and self.steps:
             d_outputs = self._of_outputs(outputs, last)
             for start, after in reversed(list(itertools.pairwise(self.cuts))):
                 pull.segment(start, after, self._residuals(start, after), d_outputs)
         return pull.gradient()
+
+    def _way_back(self, states):
+        return _Pull(self, states)
 
     def _residuals(self, start, after) -> dict:
         """What the forward program keeps of some steps, computed again where it wasn't kept."""

@@ -26,7 +26,9 @@ _eager: contextvars.ContextVar[bool] = contextvars.ContextVar("rnnkit_eager", de
 def eager():
     """Run steps in a Python loop on NumPy arrays, so that ``print`` and breakpoints work in them.
 
-    Layers called inside this context, by this thread, keep the whole contract and lose their speed.
+    Layers called inside this context, by this thread, keep the whole contract and lose their speed. ``layer.vjp`` of a
+    step that was traced runs the compiled programs all the same; a ``vjp`` of the cell's own runs here and elsewhere as
+    Python.
 
     Examples
     --------
@@ -117,7 +119,17 @@ class Execution:
         return chosen.vjp(record, checkpoint, truncate)
 
     def _differentiated(self, record):
-        return self.executor(record.constants, record.training).differentiate()
+        from rnnkit import compiler
+
+        token = _eager.set(False)
+        try:
+            executor = self.executor(record.constants, record.training)
+        finally:
+            _eager.reset(token)
+        shapes = tuple(constant.shape[1:] for constant in record.constants)
+        if compiler.has_vjp(self.step):
+            return compiler.by_hand(self.step, self.run, self.dtype, shapes, record.training)
+        return executor.differentiate()
 
     def output_shape(self) -> tuple[int, ...]:
         """The output's shape without batch and time, also before constants are known."""
@@ -140,7 +152,8 @@ class Execution:
         told = "\n\n".join(executor.explain(source=source) for executor in executors)
         if source:
             return told
-        return f"{told}\n\nprograms of this layer: {len(self.executors) + 2 * len(self.gradients)}"
+        count = len(self.executors) + sum(gradient.programs for gradient in self.gradients.values())
+        return f"{told}\n\nprograms of this layer: {count}"
 
 
 def declared_output_shape(cell) -> tuple[int, ...]:

@@ -1,0 +1,302 @@
+"""A gradient held against central differences: what to trust a derivative by, written by hand or not."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import numbers
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnnkit.cell import frozen
+from rnnkit.layers.base import Layer
+from rnnkit.layers.rnn import RNN
+
+_DOUBLE = np.dtype("float64")
+_LEAST = 1e-4  # of what the outputs sum up to: smaller gradients drown in the rounding of differences
+_SIZES = (3, 6, 4)  # batch, time, features of an input that nobody gave
+
+
+@dataclass(frozen=True)
+class CheckedArray:
+    """One array of a `GradCheck`.
+
+    Attributes
+    ----------
+    name : str
+    shape : tuple of int
+    error : float
+        The largest difference of two directional derivatives, in units of the gradient's norm.
+    ok : bool
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    error: float
+    ok: bool
+
+
+class GradCheck:
+    """What `gradcheck` found, one line per array; true if all is right.
+
+    Attributes
+    ----------
+    arrays : list of CheckedArray
+    tolerance : float
+    """
+
+    def __init__(self, name: str, arrays: list[CheckedArray], tolerance: float):
+        self.name, self.arrays, self.tolerance = name, arrays, tolerance
+
+    def __bool__(self) -> bool:
+        return all(array.ok for array in self.arrays)
+
+    def __getitem__(self, name) -> CheckedArray:
+        for array in self.arrays:
+            if array.name == name:
+                return array
+        raise KeyError(f"no array named {name!r} was checked; there are: {', '.join(a.name for a in self.arrays)}")
+
+    def __repr__(self):
+        wrong = sum(not array.ok for array in self.arrays)
+        told = f"{wrong} of {len(self.arrays)} arrays WRONG" if wrong else "ok"
+        cells = [(a.name, str(a.shape), f"{a.error:.1e}", "ok" if a.ok else "WRONG") for a in self.arrays]
+        widths = [max((len(row[i]) for row in cells), default=0) for i in range(3)]
+        rows = [f"  {n:<{widths[0]}}  {s:<{widths[1]}}  {e:>{widths[2]}}  {ok}" for n, s, e, ok in cells]
+        return "\n".join([f"gradcheck of {self.name}, tolerance {self.tolerance:.0e}: {told}", *rows])
+
+
+def gradcheck(
+    layer,
+    x=None,
+    *,
+    initial_state=None,
+    mask=None,
+    constants=None,
+    training=False,
+    directions=3,
+    step=1e-5,
+    tolerance=1e-7,
+    seed=0,
+) -> GradCheck:
+    """Hold the gradient of a cell or layer against central differences, in float64.
+
+    For every array that a call reads, its initial states, constants and weights, and for random cotangents `g` of all
+    that it returns, ``sum(gradient * d)`` must be the slope of ``sum(layer(array + s * d) * g)`` in random directions
+    `d`. A copy is checked, with the same weights in float64; the layer itself, its states and its stream of random
+    numbers stay as they are. Where training draws masks, every call draws the same.
+
+    Parameters
+    ----------
+    layer : cell or layer with ``vjp``
+        A cell is run by an `RNN` that returns all outputs and states; weights that it hasn't are drawn.
+    x : array_like, or a tuple for its shape, optional
+        A shape stands for normal random numbers. Default: 3 rows of 6 steps. Integers stay as they are for a layer that
+        has no gradient by them.
+    initial_state : nested as a call takes it, optional
+        Default: random, between -0.9 and 0.9 around the cell's own: zeros are corners of many functions.
+    mask : array_like (B, T), optional
+    constants : list of array_like or of shapes, optional
+    training : bool
+    directions : int
+        For each array.
+    step : float
+        The size of a difference, which the direction's elements of about 1 are multiplied by.
+    tolerance : float
+        What two slopes may differ by, in units of the norm of the array's gradient.
+    seed : int
+        Of all random numbers.
+
+    Returns
+    -------
+    GradCheck
+        Shows one line per array; true if all are right.
+
+    Raises
+    ------
+    TypeError
+        For what is neither a cell nor a layer with a gradient.
+    ValueError
+        As the call and its vjp.
+
+    Notes
+    -----
+    A difference across a corner or a jump, a ``maximum`` or a comparison, is no slope: another `seed` then tells
+    whether the gradient is wrong.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> check = rk.gradcheck(rk.GRUCell(4), mask=[[1, 1, 0, 1, 1, 0]] * 3)
+    >>> bool(check), [array.name for array in check.arrays]
+    (True, ['x', 'initial_state', 'kernel', 'recurrent_kernel', 'bias'])
+    """
+    twin, rng = _Twin(layer, seed), np.random.default_rng(seed)
+    arrays = twin.arrays(x, initial_state, constants, rng)
+    more = ({} if mask is None else {"mask": mask}) | ({"training": True} if training else {})
+    outputs, pullback = twin.vjp(arrays, more)
+    cotangents = _mapped(outputs, lambda y: rng.standard_normal(y.shape))
+    gradients, factors = _by_name(pullback(cotangents)), _leaves(cotangents)
+    size = sum(float(((y * g) ** 2).sum()) for y, g in zip(_leaves(outputs), factors, strict=True)) ** 0.5
+
+    def difference(name, d):
+        above, below = (twin(arrays | {name: arrays[name] + s * d}, more) for s in (1.0, -1.0))
+        return sum(float(((a - b) * g).sum()) for a, b, g in zip(above, below, factors, strict=True))
+
+    checked = []
+    for name, array in arrays.items():
+        gradient, error = gradients.get(name), 0.0
+        if gradient is None:
+            continue
+        for _ in range(directions):
+            d = twin.direction(name, array, rng)
+            slope = (8 * difference(name, step * d) - difference(name, 2 * step * d)) / (12 * step)
+            norm = max(float(np.linalg.norm(gradient)), abs(slope), _LEAST * size) or 1.0
+            error = float(np.maximum(error, abs(slope - float((gradient * d).sum())) / norm))  # NaN, too
+        checked.append(CheckedArray(name, array.shape, error, error <= tolerance))
+    return GradCheck(twin.name, checked, tolerance)
+
+
+class _Twin:
+    """A copy of a layer in float64 that starts every call from the same states and random numbers."""
+
+    def __init__(self, layer, seed):
+        if isinstance(layer, Layer):
+            if not callable(getattr(layer, "vjp", None)):
+                raise TypeError(f"expected a cell or a layer with a gradient, {layer!r} has none")
+            self.layer: Any = copy.deepcopy(layer)
+            self.name = repr(layer)
+        else:
+            cell = copy.deepcopy(layer)
+            self.layer = RNN(cell, return_sequences=True, return_state=True, dtype=_DOUBLE, seed=seed)
+            self.name = repr(self.layer.cell)
+        self._all = dict(_inside(self.layer))
+        for one in self._all.values():
+            one.dtype = one._given_dtype = _DOUBLE
+        self.layer._put_arrays(_wide(self.layer._arrays()))
+        for one in self._all.values():
+            if not one.built and isinstance(one, RNN) and one.cell.built:
+                one.cell._replace_weights(_wide(one.cell._all_weights()))
+        for one in self._all.values():
+            if hasattr(one, "__setstate__"):
+                one.__setstate__({})  # a program of the old precision goes
+        self._generators = {path: copy.deepcopy(one._generator) for path, one in self._all.items()}
+        self._start = self._constants = None
+
+    def arrays(self, x, initial_state, constants, rng) -> dict[str, np.ndarray]:
+        """All that a call reads, by name."""
+        layer, takes = self.layer, inspect.signature(self.layer.vjp).parameters
+        x = self._input(x, rng)
+        if not layer.built:
+            layer.build(x.shape)
+        found = {"x": x}
+        if initial_state is not None:
+            self._start = _mapped(initial_state, lambda a: np.array(a, _DOUBLE))
+        elif "initial_state" in takes:
+            near = lambda start: start + rng.uniform(-0.9, 0.9, start.shape)
+            self._start = _mapped(layer.get_initial_state(len(x)), near)
+        if constants is not None:
+            self._constants = [
+                rng.standard_normal((len(x), *c)) if _is_shape(c) else np.array(c, _DOUBLE) for c in constants
+            ]
+        found |= _named("initial_state", self._start) | _named("constants", self._constants)
+        self._weights = dict(layer.weights)
+        return found | self._weights
+
+    def _input(self, x, rng):
+        if x is None:
+            features = getattr(getattr(self.layer, "cell", None), "_feature_shape", ()) or (None,)
+            shape = self.layer._input_shape or (None, None, *features)
+            x = tuple(_SIZES[min(i, 2)] if n is None else n for i, n in enumerate(shape))
+        if _is_shape(x):
+            return rng.standard_normal(x)
+        x = np.asarray(x)
+        return x.astype(_DOUBLE) if x.dtype.kind == "f" else x
+
+    def direction(self, name, array, rng) -> np.ndarray:
+        """A random direction; a sparse weight keeps its zeros."""
+        d = rng.standard_normal(array.shape)
+        return np.where(array != 0, d, 0.0) if name in self._sparse() else d
+
+    def _sparse(self) -> set:
+        cells = {path: getattr(one, "cell", getattr(one, "_cell", None)) for path, one in self._all.items()}
+        return {
+            f"{path}/{name}" if path else name
+            for path, cell in cells.items()
+            if cell is not None
+            for name in cell._sparse_weights()
+        }
+
+    def __call__(self, arrays, more) -> list[np.ndarray]:
+        """What a call returns, in a list."""
+        return _leaves(self.layer(arrays["x"], **self._arguments(arrays), **more))
+
+    def vjp(self, arrays, more):
+        """The layer's."""
+        return self.layer.vjp(arrays["x"], **self._arguments(arrays), **more)
+
+    def _arguments(self, arrays) -> dict:
+        for path, one in self._all.items():
+            one._generator = copy.deepcopy(self._generators[path])
+            if "_kept" in vars(one):
+                one._kept = None
+        for name, array in self._weights.items():
+            if arrays[name] is not array:
+                self.layer.weights[name] = self._weights[name] = arrays[name]
+        given = {}
+        for what, nested in (("initial_state", self._start), ("constants", self._constants)):
+            if nested is not None:
+                leaves = iter(arrays[name] for name in _named(what, nested))
+                given[what] = _mapped(nested, lambda _, leaves=leaves: next(leaves))
+        return given
+
+
+def _wide(arrays) -> dict:
+    return {name: frozen(array, _DOUBLE) for name, array in arrays.items()}
+
+
+def _inside(layer, path=""):
+    """A layer and all inside it, with the paths that their weights' names begin with."""
+    yield path, layer
+    for name, part in layer._parts().items():
+        yield from _inside(part, f"{path}/{name}" if path else name)
+
+
+def _is_shape(value) -> bool:
+    return isinstance(value, tuple) and all(isinstance(n, numbers.Integral) for n in value)
+
+
+def _is_nested(value) -> bool:
+    """Whether a list holds arrays rather than numbers."""
+    return isinstance(value, (list, tuple)) and any(isinstance(one, np.ndarray) or _is_nested(one) for one in value)
+
+
+def _mapped(nested, function):
+    """The same nesting with what a function makes of each array, from the first to the last."""
+    return [_mapped(one, function) for one in nested] if _is_nested(nested) else function(nested)
+
+
+def _leaves(nested) -> list:
+    if nested is None:
+        return []
+    return [leaf for one in nested for leaf in _leaves(one)] if _is_nested(nested) else [nested]
+
+
+def _named(name, nested) -> dict:
+    """The arrays of a nesting by name and place; one alone has no place."""
+    if nested is None:
+        return {}
+    if not _is_nested(nested):
+        return {name: nested}
+    if len(nested) == 1:
+        return _named(name, nested[0])
+    return {k: leaf for i, one in enumerate(nested) for k, leaf in _named(f"{name}[{i}]", one).items()}
+
+
+def _by_name(gradient) -> dict:
+    """All that a pullback gave, by name."""
+    found = {} if gradient.x is None else {"x": gradient.x}
+    found |= _named("initial_state", gradient.initial_state) | _named("constants", gradient.constants)
+    return found | {name: np.asarray(array) for name, array in gradient.weights.items()}

@@ -1,0 +1,135 @@
+"""The check of gradients is right about what is right and about what is wrong, and leaves no trace."""
+
+import copy
+import re
+
+import numpy as np
+import pytest
+from cells_under_test import attention, lstm, simple, two_speeds
+from matrix import flat, same_bits
+
+import rnnkit as rk
+from rnnkit.cells import BUILT_IN
+from rnnkit.compiler import operations
+
+MASK = [[1, 1, 0, 1, 1, 0], [0, 0, 0, 0, 0, 0], [0, 1, 1, 1, 0, 1]]
+
+
+@pytest.mark.parametrize("cell", BUILT_IN, ids=lambda cell: cell.__name__)
+def test_X7_built_in_cells_pass(cell):
+    check = rk.gradcheck(cell(4), mask=MASK)
+    assert check and bool(check) is True
+    assert [array.name for array in check.arrays][:2] == ["x", "initial_state" + "[0]" * (cell is rk.LSTMCell)]
+    assert max(array.error for array in check.arrays) < 1e-8
+
+
+@pytest.mark.parametrize("cell", [rk.SimpleRNNCell, rk.LSTMCell], ids=lambda cell: cell.__name__)
+def test_X7_a_broken_rule_is_found(cell, monkeypatch):
+    tanh = operations.OPERATIONS["tanh"]
+    broken = operations.Operation(tanh.evaluate, tanh.text, lambda g, y, x: (g * (1.0 - 1.0001 * y * y),), dear=True)
+    monkeypatch.setitem(operations.OPERATIONS, "tanh", broken)
+    check = rk.gradcheck(cell(4))
+    assert not check
+    for name in ("x", "kernel"):
+        assert not check[name].ok and 1e-6 < check[name].error < 1e-3
+        assert re.search(rf"{name} +\(.*\) +\d\.\de-\d\d  WRONG", repr(check))
+
+
+def test_every_kind_of_array_has_a_line():
+    check = rk.gradcheck(rk.StackedRNNCells([rk.LSTMCell(4), attention(4), simple(2)]), constants=[(6, 5)])
+    assert [array.name for array in check.arrays] == [
+        *("x", "initial_state[0][0]", "initial_state[0][1]", "initial_state[1]", "initial_state[2]", "constants"),
+        *("0/kernel", "0/recurrent_kernel", "0/bias"),
+        *(f"1/{name}" for name in ("kernel", "recurrent_kernel", "bias", "query", "read")),
+        *("2/kernel", "2/recurrent_kernel", "2/bias"),
+    ]
+    assert check["constants"].shape == (3, 6, 5) and check["x"].shape == (3, 6, 4)
+    lines = repr(check).splitlines()
+    assert lines[0].endswith("tolerance 1e-07: ok") and len(lines) == 1 + len(check.arrays)
+    assert all(line.endswith("  ok") for line in lines[1:])
+    with pytest.raises(KeyError, match="there are: x, initial"):
+        check["bias"]
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_nothing_of_the_layer_changes(training):
+    """A float32 layer with kept states and drawn masks, of which a copy in float64 is checked."""
+    layer = rk.LSTM(4, dropout=0.3, recurrent_dropout=0.3, stateful=True, return_state=True, dtype="float32", seed=0)
+    x = np.random.default_rng(0).normal(size=(3, 6, 4))
+    layer(x, training=True)
+    twin = copy.deepcopy(layer)
+    program = layer._execution
+    check = rk.gradcheck(layer, x, mask=MASK, training=training)
+    assert check and layer._execution is program and layer.dtype == np.float32
+    same_bits([flat(layer.states), layer.get_weights()], [flat(twin.states), twin.get_weights()])
+    same_bits(flat(layer(x, training=True)), flat(twin(x, training=True)))
+
+
+def test_an_unbuilt_layer_stays_so():
+    layer, made = rk.GRU(4, seed=0), rk.GRUCell(4)
+    assert rk.gradcheck(layer) and rk.gradcheck(made)
+    assert not layer.built and not made.built and layer.dtype is None
+
+
+def test_a_built_cell_is_checked_with_its_weights():
+    layer = rk.RNN(simple(4), dtype="float32", seed=0)
+    layer.build((None, None, 2))
+    before = layer.get_weights()
+    check = rk.gradcheck(layer.cell)
+    assert check and check["x"].shape == (3, 6, 2)
+    same_bits([layer.get_weights()], [before])
+    assert layer.weights["kernel"].dtype == np.float32
+
+
+def test_what_is_given_is_taken():
+    layer = rk.RNN(two_speeds(4), return_state=True, go_backwards=True, seed=0)
+    states = [np.full((2, 3), 0.3), np.full((2, 4), 0.1)]
+    check = rk.gradcheck(layer, (2, 5, 4), initial_state=states, directions=1, seed=3)
+    assert check and check["initial_state[1]"].shape == (2, 4) and check["x"].shape == (2, 5, 4)
+    assert rk.gradcheck(rk.RNN(simple(4)), np.arange(48).reshape(2, 6, 4) % 5 - 2)
+    assert rk.gradcheck(rk.RNN(simple(4)), initial_state=np.zeros((3, 4)))
+    memory = np.random.default_rng(0).normal(size=(3, 6, 5))
+    assert rk.gradcheck(attention(4), constants=[memory])
+
+
+def test_a_tolerance_that_nothing_meets():
+    check = rk.gradcheck(lstm(4), tolerance=1e-17)
+    assert not check and check.tolerance == 1e-17 and "WRONG" in repr(check)
+
+
+def test_no_number_is_wrong():
+    """A slope that is infinite, and times zero no number, isn't taken for a good one."""
+
+    @rk.cell(states={"h": "features"})
+    def lengths(x, states):
+        h = 0.5 * states[0] + np.sqrt(np.sum(x * x, axis=-1, keepdims=True)) * np.ones_like(x)
+        return h, h
+
+    x = np.ones((2, 3, 4))
+    assert rk.gradcheck(lengths(), x)
+    x[0, 1] = 0
+    check = rk.gradcheck(lengths(), x)
+    assert not check["x"].ok and check["initial_state"].ok and np.isnan(check["x"].error)
+
+
+def test_what_no_result_depends_on():
+    @rk.cell(states={"h": "units"}, weights={"idle": rk.Weight(("units",)), "used": rk.Weight(("units",))})
+    def idle(x, states, weights):
+        h = 0.5 * states[0] + weights.used + 0 * weights.idle
+        return h, h
+
+    check = rk.gradcheck(idle(4))
+    assert check and check["x"].error == check["idle"].error == 0
+
+
+@pytest.mark.parametrize("given", [3, "lstm", object(), rk.LSTMCell], ids=["int", "str", "object", "class"])
+def test_what_is_no_cell(given):
+    with pytest.raises((TypeError, ValueError), match="expected a cell"):
+        rk.gradcheck(given)
+
+
+def test_errors_are_those_of_a_call():
+    with pytest.raises(ValueError, match=r"mask of shape \(3, 6\)"):
+        rk.gradcheck(simple(4), mask=np.ones((2, 6)))
+    with pytest.raises(ValueError, match="no constants"):
+        rk.gradcheck(simple(4), constants=[(2,)])
