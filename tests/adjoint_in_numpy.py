@@ -35,7 +35,7 @@ class Reference:
         for t in range(time):
             read = inputs(call, t, states)
             output, *values = computed(targets, read, batch)
-            after, kept = values[: len(states)], values[len(states) :]
+            after, kept = values[: len(states)], dict(zip(forward.kept, values[len(states) :], strict=True))
             tape.append(SimpleNamespace(read=read, states=states, after=after, kept=kept, used=used[:, t]))
             states = tuple(select(used[:, t], n, s) for n, s in zip(after, states, strict=True))
             last = select(used[:, t], output, last)
@@ -62,10 +62,8 @@ class Reference:
             read = {key: array for key, array in step.read.items() if key[0] != "state"}
             read |= {("state", i): cotangent for i, cotangent in enumerate(cotangents)}
             read["sequence", "output"] = held
-            for i in self.adjoint.states:
-                read["kept", ("state", i)], read["kept", ("after", i)] = step.states[i], step.after[i]
-            for key, array in zip(self.adjoint.forward.kept, step.kept, strict=True):
-                read["kept", ("kept", key)] = array
+            read |= {("kept", ("state", i)): state for i, state in enumerate(step.states)}
+            read |= {("kept", key): array for key, array in step.kept.items()}
             x, *values = computed(targets, read, batch)
             news, own = values[: len(shapes)], dict(zip(backward.kept, values[len(shapes) :], strict=True))
             for i, s in enumerate(self.adjoint.sums):
@@ -118,8 +116,8 @@ def rows(place, step, own, read):
         "x": lambda: read["x", None],
         "state": lambda: step.states[place.key],
         "after": lambda: step.after[place.key],
-        "kept": lambda: step.kept[place.key],
-        "own": lambda: own[place.key],
+        "kept": lambda: step.kept["kept", place.key],
+        "own": lambda: own["own", place.key],
     }[place.source]()
     flat = array.reshape(len(array), -1)
     at = place.offset + place.stride * np.arange(place.rows)[:, None] + np.arange(place.depth)
