@@ -1,8 +1,7 @@
 """The adjoint of a step: from the cotangents of its results to those of all that it read.
 
-Every operation of a graph has a rule, for pointwise operations and reductions beside their forward definition
-(`rnnkit.compiler.operations`), for what moves or multiplies arrays here. Applied from the results back to the inputs,
-the rules give another graph, which is a step again: it runs from the last step to the first, its states are the
+The rules of its operations, applied from the results back to the inputs (`rnnkit.compiler.reverse`), give another
+graph, which is a step again: it runs from the last step to the first, its states are the
 cotangents of the states, its output is the cotangent of x. It reads the cotangents of the outputs and some values that
 the forward step has *kept*: those that are dear; what is cheap is computed again. It *keeps* in turn what the gradients
 of the weights are made of, sums over rows and steps: of a value, or of the outer products of two.
@@ -14,15 +13,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rnnkit.compiler.graph import Graph, Node, View
-from rnnkit.compiler.layout import row_walk, strides_of
-from rnnkit.compiler.lifting import lift
-from rnnkit.compiler.operations import OPERATIONS, REDUCTIONS
+from rnnkit.compiler.graph import Graph, Node
+from rnnkit.compiler.layout import row_walk
+from rnnkit.compiler.operations import OPERATIONS
 from rnnkit.compiler.plan import CALL, section_of
-from rnnkit.compiler.symbol import Symbol
-
-# Rules that pass a cotangent on or choose it, and so never multiply a 0 by an infinity.
-_PASSING = ("add", "subtract", "negative", "where", "maximum", "minimum", "sum")
+from rnnkit.compiler.reverse import Reverse, reverse_step
 
 
 @dataclass(frozen=True)
@@ -42,15 +37,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Sum:
-    """A sum over rows and steps: of the outer products of two places, or of one place if ``a`` is None."""
+    """A sum over rows and steps, of this shape: of the outer products of two places, or of one if ``a`` is None."""
 
     a: Place | None
     b: Place
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of the sum."""
-        return (self.b.depth,) if self.a is None else (self.a.depth, self.b.depth)
+    shape: tuple[int, ...]
 
 
 @dataclass(eq=False)
@@ -83,207 +74,14 @@ def differentiate(graph: Graph, dtype, constant_shapes=(), x_shape=()) -> Adjoin
     ValueError
         If a function without a derivative stands in the way, with its line.
     """
-    both = graph.copy()
-    reverse = _Reverse(both, np.dtype(dtype))
-    for i, node in enumerate(graph.states):
-        reverse.add(node, both.add("state", (), node.shape, ("cotangent", i)))
-    reverse.add(graph.output, both.add("sequence", (), graph.output.shape, "output"))
-    reverse.run([node for node in graph.live() if node.batched])
-    return _Split(graph, both, reverse, constant_shapes, x_shape).run()
-
-
-class _Reverse:
-    """Goes from the results of a graph back to its inputs and gathers the cotangent of each node."""
-
-    def __init__(self, graph: Graph, dtype):
-        self.graph, self.dtype = graph, dtype
-        self.whole: dict[int, list[Node]] = {}
-        self.parts: dict[int, list[tuple[Node, np.ndarray]]] = {}
-        self.outer: dict[int, list[tuple[Node, Node]]] = {}  # of an unbatched node: operands and cotangents of products
-        self.unsure: set[int] = set()
-
-    def run(self, nodes):
-        """Apply the rules of these nodes, given in order of their making."""
-        chosen = [a for node in nodes if node.op == "where" for a in node.args[1:]]
-        self.unsure = self.graph.under(chosen)
-        for node in reversed(nodes):
-            if node.kind == "float" and node.args and (g := self.total(node)) is not None:
-                self._apply(node, g)
-
-    def add(self, node, g):
-        """Another part of a node's cotangent, of its shape."""
-        if node.kind == "float" and node.op != "literal":
-            self.whole.setdefault(node.id, []).append(g)
-
-    def _place(self, node, g, index):
-        """Another part: its elements belong to those of the node with these flat numbers."""
-        if node.kind == "float" and node.op != "literal":
-            self.parts.setdefault(node.id, []).append((g, index))
-
-    def total(self, node) -> Node | None:
-        """The cotangent of a node, or None where nothing reaches it."""
-        graph, found = self.graph, list(self.whole.get(node.id, ()))
-        if node.id in self.parts:
-            found += _assembled(graph, node.shape, self.parts[node.id])
-        total = None
-        for g in found:
-            total = g if total is None else graph.pointwise("add", total, g)
-        return total
-
-    def _apply(self, node, g):
-        graph = self.graph
-        if node.pointwise:
-            self._pointwise(node, g)
-        elif node.op in REDUCTIONS:
-            self._reduction(node, g)
-        elif node.op == "view":
-            (arg,) = node.args
-            self._place(arg, g, node.attr.index(arg.shape))
-        elif node.op == "concatenate":
-            low = 0
-            for part in node.args:
-                high = low + part.shape[node.attr]
-                key = (slice(None),) * node.attr + (slice(low, high),)
-                piece = graph.view(g, View.item(key, ("along", node.attr, low, high)))
-                self.add(part, piece)
-                low = high
-        elif node.op == "product":
-            self._product(node, g)
-        elif node.op == "einsum":
-            self._einsum(node, g)
-        elif node.op == "inverse":
-            turned = graph.einsum("ji,jk,lk->il", node, g, node)
-            self.add(node.args[0], graph.pointwise("negative", turned))
-        else:
-            raise ValueError(f"a function of weights alone without a derivative stands in the step: {node.line}")
-
-    def _symbol(self, node, rank) -> Symbol:
-        """A node for a rule; a batched one has the batch axis first, before ``rank`` axes."""
-        if node.batched:
-            node = self.graph.reshape(node, (*(1,) * (rank - len(node.shape)), *node.shape))
-        return Symbol(self.graph, node, 0 if node.batched else None, self.dtype)
-
-    def _pointwise(self, node, g):
-        rank = len(node.shape)
-        symbols = [self._symbol(a, rank) for a in (g, node, *node.args)]
-        for arg, c in zip(node.args, OPERATIONS[node.op].gradient(*symbols), strict=True):
-            if c is None or arg.kind != "float" or arg.op == "literal":
-                continue
-            c = self._guarded(node, g, self.graph.as_float(lift(symbols[0], c).node))
-            self._sum_to(arg, self._broadcast(c, node.shape))
-
-    def _sum_to(self, arg, c):
-        """Add to an operand the cotangent of what it was broadcast to."""
-        padded = (1,) * (len(c.shape) - len(arg.shape)) + arg.shape
-        stretched = [i for i, (n, m) in enumerate(zip(padded, c.shape, strict=True)) if n == 1 and m != 1]
-        self.add(arg, self.graph.reshape(self.graph.reduce("sum", c, stretched), arg.shape))
-
-    def _broadcast(self, node, shape) -> Node:
-        if node.shape == shape:
-            return node
-        table = np.broadcast_to(np.arange(node.size).reshape(node.shape), shape)
-        return self.graph.view(node, View.gather(np.ascontiguousarray(table)))
-
-    def _guarded(self, node, g, c) -> Node:
-        """Nothing comes of no cotangent, whatever stood in a branch that ``where`` didn't take."""
-        if node.id not in self.unsure or node.op in _PASSING:
-            return c
-        graph = self.graph
-        none = graph.pointwise("equal", g, graph.literal(0.0))
-        return graph.pointwise("where", none, graph.literal(0.0), c)
-
-    def _reduction(self, node, g):
-        (arg,) = node.args
-        kept = tuple(1 if i in node.attr else n for i, n in enumerate(arg.shape))
-        g, y = (self.graph.reshape(n, kept) for n in (g, node))
-        axes = tuple(i - len(arg.shape) for i in node.attr)
-        symbols = [self._symbol(n, len(arg.shape)) for n in (g, y, arg)]
-        c = self.graph.as_float(lift(symbols[0], REDUCTIONS[node.op].gradient(*symbols, axes)).node)
-        c = self._broadcast(c, arg.shape)
-        self.add(arg, self._guarded(node, self._broadcast(g, arg.shape), c))
-
-    def _product(self, node, g):
-        graph, (a, weight) = self.graph, node.args
-        if a.op != "literal":
-            self.add(a, graph.whole_product(g, graph.transpose(weight, (1, 0))))
-        if weight.op == "literal":
-            return
-        if node.id in self.unsure:
-            last = len(g.shape) - 1
-            size = graph.reduce("max", graph.pointwise("absolute", g), (last,))
-            some = graph.pointwise("not_equal", graph.reshape(size, (*size.shape, 1)), graph.literal(0.0))
-            a = graph.pointwise("where", some, a, graph.literal(0.0))
-        self.outer.setdefault(weight.id, []).append((a, g))
-
-    def _einsum(self, node, g):
-        inputs, output = node.attr.split("->")
-        inputs = inputs.split(",")
-        for i, arg in enumerate(node.args):
-            others = [n for j, n in enumerate(node.args) if j != i]
-            letters = ",".join([output, *(s for j, s in enumerate(inputs) if j != i)])
-            self.add(arg, self.graph.einsum(f"{letters}->{inputs[i]}", g, *others))
-
-
-def _assembled(graph, shape, parts) -> list[Node]:
-    """Cotangents of a node from those of views of it: few arrays of its shape, whose sum it is."""
-    size, found, free = int(np.prod(shape)), [], []
-    for g, index in parts:
-        g, index = _without_repeats(graph, g, index)
-        numbers = index.reshape(-1)
-        if not numbers.size:
-            continue
-        if len(np.unique(numbers)) != numbers.size:
-            found.append(graph.reshape(_summed(graph, g, numbers, size), shape))
-            continue
-        for group in free:
-            if not np.isin(numbers, group[1]).any():
-                group[0].append((g, numbers))
-                group[1] = np.concatenate([group[1], numbers])
-                break
-        else:
-            free.append([[(g, numbers)], numbers])
-    for group, _ in free:
-        group.sort(key=lambda item: item[1].min())
-        pieces = [graph.reshape(g, (g.size,)) for g, _ in group]
-        numbers = np.concatenate([n for _, n in group])
-        table = np.full(size, numbers.size)
-        table[numbers] = np.arange(numbers.size)
-        if numbers.size < size:
-            pieces.append(graph.literal(np.zeros(1)))
-        joined = graph.concatenate(pieces, 0)
-        if numbers.size == size and np.array_equal(table, np.arange(size)):
-            found.append(graph.reshape(joined, shape))
-        else:
-            found.append(graph.view(joined, View.gather(table.reshape(shape))))
-    return found
-
-
-def _without_repeats(graph, g, index):
-    """Sum a cotangent along the axes over which its elements belong to the same element."""
-    described = strides_of(index)
-    repeated = [] if described is None else [i for i, s in enumerate(described[1]) if s == 0 and index.shape[i] > 1]
-    for axis in repeated:
-        index = index.take([0], axis)
-    kept = index.reshape([n for i, n in enumerate(index.shape) if i not in repeated])
-    return graph.reduce("sum", g, repeated), kept
-
-
-def _summed(graph, g, numbers, size) -> Node:
-    """The sums of the elements of a cotangent that belong to the same element, ``(size,)``."""
-    order = np.argsort(numbers, kind="stable")
-    counts = np.bincount(numbers, minlength=size)
-    rank = np.arange(numbers.size) - np.repeat(np.cumsum(counts) - counts, counts)
-    table = np.full((size, counts.max()), numbers.size)
-    table[numbers[order], rank] = order
-    padded = graph.concatenate([graph.reshape(g, (g.size,)), graph.literal(np.zeros(1))], 0)
-    return graph.reduce("sum", graph.view(padded, View.gather(table)), (1,))
+    return _Split(graph, reverse_step(graph, dtype), constant_shapes, x_shape).run()
 
 
 class _Split:
     """Parts what runs in the time loops, forwards and backwards, from what is computed after them."""
 
-    def __init__(self, graph: Graph, both: Graph, reverse: _Reverse, constant_shapes, x_shape):
-        self.graph, self.both, self.reverse = graph, both, reverse
+    def __init__(self, graph: Graph, reverse: Reverse, constant_shapes, x_shape):
+        self.graph, self.reverse = graph, reverse
         self.constant_shapes, self.x_shape = constant_shapes, x_shape
         self.step = {node.id for node in graph.live() if node.batched}
         self.after = {node.id: i for i, node in enumerate(graph.states)}
@@ -295,28 +93,23 @@ class _Split:
 
     def run(self) -> Adjoint:
         """The adjoint."""
-        graph, both, reverse, backward = self.graph, self.both, self.reverse, self.backward
-        shared = [n for n in graph.live() if not n.batched and n.op != "literal"]
-        rows = [(node, total) for node in shared if (total := reverse.total(node)) is not None]
-        outer = [(node, a, g) for node in shared for a, g in reverse.outer.get(node.id, ())]
-        leaves = [both.add("state", (), node.shape, i) for i, node in enumerate(graph.states)]
-        leaves += [both.add("constant", (), shape, i) for i, shape in enumerate(self.constant_shapes)]
-        results = [reverse.total(leaf) or both.literal(np.zeros(leaf.shape)) for leaf in leaves]
-        d_x = reverse.total(both.add("x", (), self.x_shape)) or both.literal(np.zeros(self.x_shape))
-        operands = [a for _, a, _ in outer if self._walk(a) is None]
-        self._keep([*results, d_x, *(g for _, g in rows), *(g for _, _, g in outer), *operands])
-        for i, (leaf, total) in enumerate(zip(leaves, results, strict=True)):
-            total = self._copy(total)
-            if leaf.op == "constant":
-                total = backward.pointwise("add", backward.add("state", (), leaf.shape, i), total)
-            backward.states += (total,)
+        graph, reverse, backward = self.graph, self.reverse, self.backward
+        d_states = [reverse.to_input("state", node.shape, i) for i, node in enumerate(graph.states)]
+        d_constants = [reverse.to_input("constant", shape, i) for i, shape in enumerate(self.constant_shapes)]
+        d_x, summed = reverse.to_input("x", self.x_shape), reverse.summed()
+        operands = [a for _, a, _ in summed if a is not None and self._walk(a) is None]
+        self._keep([*d_states, *d_constants, d_x, *(g for _, _, g in summed), *operands])
+        backward.states = tuple(map(self._copy, d_states))
+        for shape, total in zip(self.constant_shapes, d_constants, strict=True):
+            so_far = backward.add("state", (), shape, len(backward.states))
+            backward.states += (backward.pointwise("add", so_far, self._copy(total)),)
         backward.output = self._copy(d_x)
-        adjoint = Adjoint(graph.copy(), backward=backward)
-        for _, a, g in outer:
-            adjoint.sums.append(Sum(self._place(a), self._place(g, own=True)))
-        for _, g in rows:
-            adjoint.sums.append(Sum(None, self._place(both.reshape(g, (g.size,)), own=True)))
-        adjoint.weights = self._weights([node for node, *_ in (*outer, *rows)], adjoint.sums, shared)
+        adjoint = Adjoint(graph.copy(), backward=backward, weights=reverse.to_weights())
+        for node, a, g in summed:
+            if a is None:
+                g = reverse.graph.reshape(g, (g.size,))
+            place = None if a is None else self._place(a)
+            adjoint.sums.append(Sum(place, self._place(g, own=True), node.shape))
         adjoint.forward.kept = {("kept", key): graph.nodes[i] for i, key in self.kept.items()}
         adjoint.forward.kept |= {("after", i): graph.states[i] for i in sorted(self.states)}
         return adjoint
@@ -377,7 +170,7 @@ class _Split:
                     stack.extend(missing)
                     continue
                 copies[top.id] = self._copied(top) if leaf is None else leaf
-                if name := self.both.names.get(top.id):
+                if name := self.reverse.graph.names.get(top.id):
                     self.backward.names[copies[top.id].id] = name
             stack.pop()
         return copies[node.id]
@@ -437,14 +230,3 @@ class _Split:
             self.own[node.id] = len(self.own)
             self.backward.kept["own", self.own[node.id]] = self._copy(node)
         return Place("own", self.own[node.id], 0, node.size // max(depth, 1), depth, depth)
-
-    def _weights(self, reached, sums, shared) -> dict[str, Node]:
-        """The weights' cotangents from those of the unbatched values that rows have to do with."""
-        both, reverse = self.both, _Reverse(self.both, self.reverse.dtype)
-        for i, (node, s) in enumerate(zip(reached, sums, strict=True)):
-            finished = both.add("weight", (), s.shape, ("sum", i))
-            reverse.add(node, both.reshape(finished, node.shape))
-        reverse.run(shared)
-        names = {node.attr: node for node in shared if node.op == "weight"}
-        found = {name: reverse.total(node) for name, node in names.items()}
-        return {name: node for name, node in found.items() if node is not None}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnnkit.compiler.gradient import _Reverse
 from rnnkit.compiler.graph import Graph, evaluate
+from rnnkit.compiler.reverse import reverse_step
 
 
 class Pull:
@@ -18,29 +18,12 @@ class Pull:
 
     def __init__(self, graph: Graph, dtype, constant_shapes=(), x_shape=()):
         self.dtype = np.dtype(dtype)
-        both = graph.copy()
-        reverse = _Reverse(both, self.dtype)
-        for i, node in enumerate(graph.states):
-            reverse.add(node, both.add("state", (), node.shape, ("cotangent", i)))
-        reverse.add(graph.output, both.add("sequence", (), graph.output.shape, "output"))
-        reverse.run([node for node in graph.live() if node.batched])
-        shared = [node for node in graph.live() if not node.batched and node.op != "literal"]
-        leaves = [both.add("x", (), x_shape)]
-        leaves += [both.add("state", (), node.shape, i) for i, node in enumerate(graph.states)]
-        leaves += [both.add("constant", (), shape, i) for i, shape in enumerate(constant_shapes)]
-        self.leaves = [reverse.total(leaf) or both.literal(np.zeros(leaf.shape)) for leaf in leaves]
-        self.count = len(graph.states)
-        self.outer = [(a, g) for node in shared for a, g in reverse.outer.get(node.id, ())]
-        reached = [node for node in shared for _ in reverse.outer.get(node.id, ())]
-        rows = [(node, total) for node in shared if (total := reverse.total(node)) is not None]
-        self.rows = [total for _, total in rows]
-        reached += [node for node, _ in rows]
-        again = _Reverse(both, self.dtype)
-        for i, node in enumerate(reached):
-            again.add(node, both.add("weight", (), node.shape, ("sum", i)))
-        again.run(shared)
-        found = {node.attr: again.total(node) for node in shared if node.op == "weight"}
-        self.weights = {name: node for name, node in found.items() if node is not None}
+        reverse = reverse_step(graph, dtype)
+        self.count, self.summed = len(graph.states), reverse.summed()
+        self.leaves = [reverse.to_input("x", x_shape)]
+        self.leaves += [reverse.to_input("state", node.shape, i) for i, node in enumerate(graph.states)]
+        self.leaves += [reverse.to_input("constant", shape, i) for i, shape in enumerate(constant_shapes)]
+        self.weights = reverse.to_weights()
 
     def __call__(self, x, states, weights, constants, draws, d_output, d_states):
         """``(d_x, d_states, d_weights, d_constants)``."""
@@ -51,14 +34,16 @@ class Pull:
         inputs |= {("state", ("cotangent", i)): array for i, array in enumerate(d_states)}
         given = {("weight", name): array for name, array in weights.items()}
         inputs |= {("draw", name): array for name, array in draws.items()}
-        values = evaluate([*self.leaves, *self.rows, *(n for pair in self.outer for n in pair)], inputs | given, dtype)
+        wanted = [node for _, *pair in self.summed for node in pair if node is not None]
+        values = evaluate([*self.leaves, *wanted], inputs | given, dtype)
 
         def whole(node):
             return np.broadcast_to(values[node.id], (rows, *node.shape))
 
-        sums = [whole(a).reshape(-1, a.shape[-1]).T @ whole(g).reshape(-1, g.shape[-1]) for a, g in self.outer] + [
-            whole(node).sum(axis=0) for node in self.rows
-        ]
+        def flat(node):
+            return whole(node).reshape(-1, node.shape[-1])
+
+        sums = [whole(g).sum(axis=0) if a is None else flat(a).T @ flat(g) for _, a, g in self.summed]
         given |= {("weight", ("sum", i)): array for i, array in enumerate(sums)}
         values |= evaluate(self.weights.values(), given, dtype)
         d_weights = {name: np.broadcast_to(values[node.id], weights[name].shape) for name, node in self.weights.items()}

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnnkit.compiler.gradient import _PASSING
-from rnnkit.compiler.graph import Graph, Node, View, evaluate
+from rnnkit.compiler.graph import Graph, Node, evaluate
 from rnnkit.compiler.lifting import lift
 from rnnkit.compiler.operations import OPERATIONS, REDUCTIONS
-from rnnkit.compiler.symbol import Symbol
+from rnnkit.compiler.reverse import broadcast, nothing_of_nothing, symbol_of
 
 _MOVED = ("x", "state")  # inputs that have a tangent
 
@@ -90,43 +89,24 @@ class _Forward:
 
     def _pointwise(self, node):
         rank = len(node.shape)
-        symbols = [self._symbol(a, rank) for a in (node, *node.args)]
+        symbols = [symbol_of(self, a, rank) for a in (node, *node.args)]
         total = None
         for i, arg in enumerate(node.args):
             if arg.id not in self.found:
                 continue
-            t = self._symbol(self.found[arg.id], rank)
+            t = symbol_of(self, self.found[arg.id], rank)
             c = OPERATIONS[node.op].gradient(t, *symbols)[i]
             if c is not None:
-                c = self._guarded(node, t.node, self.graph.as_float(lift(t, c).node))
+                c = nothing_of_nothing(self.graph, node, t.node, self.graph.as_float(lift(t, c).node))
                 total = c if total is None else self.graph.pointwise("add", total, c)
         if total is not None:
-            self.found[node.id] = self._broadcast(total, node.shape)
+            self.found[node.id] = broadcast(self.graph, total, node.shape)
 
     def _reduction(self, node):
         (arg,) = node.args
         kept = tuple(1 if i in node.attr else n for i, n in enumerate(arg.shape))
         rank, axes = len(arg.shape), tuple(i - len(arg.shape) for i in node.attr)
-        t, y, x = (self._symbol(n, rank) for n in (self.tangent(arg), self.graph.reshape(node, kept), arg))
+        t, y, x = (symbol_of(self, n, rank) for n in (self.tangent(arg), self.graph.reshape(node, kept), arg))
         c = self.graph.as_float(lift(t, REDUCTIONS[node.op].gradient(t, y, x, axes)).node)
-        c = self._guarded(node, t.node, self._broadcast(c, arg.shape))
+        c = nothing_of_nothing(self.graph, node, t.node, broadcast(self.graph, c, arg.shape))
         self.found[node.id] = self.graph.reduce("sum", c, node.attr)
-
-    def _symbol(self, node, rank) -> Symbol:
-        """A node for a rule; a batched one has the batch axis first, before ``rank`` axes."""
-        if node.batched:
-            node = self.graph.reshape(node, (*(1,) * (rank - len(node.shape)), *node.shape))
-        return Symbol(self.graph, node, 0 if node.batched else None, self.dtype)
-
-    def _broadcast(self, node, shape) -> Node:
-        if node.shape == shape:
-            return node
-        table = np.broadcast_to(np.arange(node.size).reshape(node.shape), shape)
-        return self.graph.view(node, View.gather(np.ascontiguousarray(table)))
-
-    def _guarded(self, node, t, c) -> Node:
-        """What doesn't move moves nothing, however steep the slope is there."""
-        if node.op in _PASSING:
-            return c
-        none = self.graph.pointwise("equal", t, self.graph.literal(0.0))
-        return self.graph.pointwise("where", none, self.graph.literal(0.0), c)

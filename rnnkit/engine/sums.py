@@ -26,9 +26,9 @@ class Sums:
         alone = {s.b for s in wanted if s.a is None}
         for s in wanted:
             if s.a is not None:
-                self.grams[s] = Gram(compiled, *s.shape, sums=s.b in alone)
+                self.grams[s] = Gram(compiled, s.a.depth, s.b.depth, sums=s.b in alone)
                 alone.discard(s.b)
-        self.grams |= {s: Gram(compiled, 0, *s.shape, sums=True) for s in wanted if s.a is None and s.b in alone}
+        self.grams |= {s: Gram(compiled, 0, s.b.depth, sums=True) for s in wanted if s.a is None and s.b in alone}
 
     def add(self, part) -> None:
         """Add what these steps give."""
@@ -62,7 +62,7 @@ class Sums:
     def totals(self) -> list[np.ndarray]:
         """The finished sums, in order."""
         rows = {s.b: gram.total[-1] for s, gram in self.grams.items() if gram.sums}
-        return [rows[s.b] if s.a is None else self.grams[s].total[: s.shape[0]] for s in self.wanted]
+        return [(rows[s.b] if s.a is None else self.grams[s].total[: s.a.depth]).reshape(s.shape) for s in self.wanted]
 
 
 @lru_cache(maxsize=32)

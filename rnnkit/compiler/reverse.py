@@ -1,0 +1,257 @@
+"""From the results of a graph back to its inputs: the rule of each operation, and how cotangents meet.
+
+For pointwise operations and reductions the rules stand beside their forward definition (`rnnkit.compiler.operations`);
+here are those of what moves or multiplies arrays. What is added is again a graph, of the same nodes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnnkit.compiler.graph import Graph, Node, View
+from rnnkit.compiler.layout import strides_of
+from rnnkit.compiler.lifting import lift
+from rnnkit.compiler.operations import OPERATIONS, REDUCTIONS
+from rnnkit.compiler.symbol import Symbol
+
+# Rules that pass a cotangent on or choose it, and so never multiply a 0 by an infinity.
+PASSING = ("add", "subtract", "negative", "where", "maximum", "minimum", "sum")
+
+
+def reverse_step(step: Graph, dtype) -> Reverse:
+    """Back through a step from its results' cotangents: ``("sequence", "output")`` and ``("state", ("cotangent", i))``.
+
+    Raises
+    ------
+    ValueError
+        If a function without a derivative stands in the way, with its line.
+    """
+    reverse = Reverse(step.copy(), dtype)
+    for i, node in enumerate(step.states):
+        reverse.add(node, reverse.graph.add("state", (), node.shape, ("cotangent", i)))
+    reverse.add(step.output, reverse.graph.add("sequence", (), step.output.shape, "output"))
+    live = step.live()
+    reverse.run([node for node in live if node.batched])
+    reverse.shared = [node for node in live if not node.batched and node.op != "literal"]
+    return reverse
+
+
+class Reverse:
+    """Goes from the results of a graph back to its inputs and gathers the cotangent of each node.
+
+    Attributes
+    ----------
+    graph : Graph
+        Grows by the cotangents.
+    shared : list of Node
+        Of a step, what all rows have in common.
+    """
+
+    def __init__(self, graph: Graph, dtype):
+        self.graph, self.dtype = graph, np.dtype(dtype)
+        self.shared: list[Node] = []
+        self.whole: dict[int, list[Node]] = {}
+        self.parts: dict[int, list[tuple[Node, np.ndarray]]] = {}
+        self.outer: dict[int, list[tuple[Node, Node]]] = {}  # of an unbatched node: operands and cotangents of products
+        self.unsure: set[int] = set()
+
+    def run(self, nodes):
+        """Apply the rules of these nodes, given in order of their making."""
+        chosen = [a for node in nodes if node.op == "where" for a in node.args[1:]]
+        self.unsure = self.graph.under(chosen)
+        for node in reversed(nodes):
+            if node.kind == "float" and node.args and (g := self.total(node)) is not None:
+                self._apply(node, g)
+
+    def add(self, node, g):
+        """Another part of a node's cotangent, of its shape."""
+        if node.kind == "float" and node.op != "literal":
+            self.whole.setdefault(node.id, []).append(g)
+
+    def place(self, node, g, index):
+        """Another part: its elements belong to those of the node with these flat numbers."""
+        if node.kind == "float" and node.op != "literal":
+            self.parts.setdefault(node.id, []).append((g, index))
+
+    def total(self, node) -> Node | None:
+        """The cotangent of a node, or None where nothing reaches it."""
+        graph, found = self.graph, list(self.whole.get(node.id, ()))
+        if node.id in self.parts:
+            found += _assembled(graph, node.shape, self.parts[node.id])
+        total = None
+        for g in found:
+            total = g if total is None else graph.pointwise("add", total, g)
+        return total
+
+    def to_input(self, op, shape, attr=None) -> Node:
+        """The cotangent of an input, zeros where nothing reaches it."""
+        return self.total(self.graph.add(op, (), shape, attr)) or self.graph.literal(np.zeros(shape))
+
+    def summed(self) -> list[tuple[Node, Node | None, Node]]:
+        """What is summed over rows for the shared nodes: outer products of two nodes, or one node beside a None."""
+        outer = [(node, a, g) for node in self.shared for a, g in self.outer.get(node.id, ())]
+        return outer + [(node, None, g) for node in self.shared if (g := self.total(node)) is not None]
+
+    def to_weights(self) -> dict[str, Node]:
+        """The weights' cotangents, in terms of finished sums in the order of `summed`: weights ``("sum", i)``."""
+        again = Reverse(self.graph, self.dtype)
+        for i, (node, _, _) in enumerate(self.summed()):
+            again.add(node, self.graph.add("weight", (), node.shape, ("sum", i)))
+        again.run(self.shared)
+        totals = {node.attr: again.total(node) for node in self.shared if node.op == "weight"}
+        return {name: total for name, total in totals.items() if total is not None}
+
+    def _apply(self, node, g):
+        graph = self.graph
+        if node.pointwise:
+            self._pointwise(node, g)
+        elif node.op in REDUCTIONS:
+            self._reduction(node, g)
+        elif node.op == "view":
+            (arg,) = node.args
+            self.place(arg, g, node.attr.index(arg.shape))
+        elif node.op == "concatenate":
+            low = 0
+            for part in node.args:
+                high = low + part.shape[node.attr]
+                key = (slice(None),) * node.attr + (slice(low, high),)
+                piece = graph.view(g, View.item(key, ("along", node.attr, low, high)))
+                self.add(part, piece)
+                low = high
+        elif node.op == "product":
+            self._product(node, g)
+        elif node.op == "einsum":
+            self._einsum(node, g)
+        elif node.op == "inverse":
+            turned = graph.einsum("ji,jk,lk->il", node, g, node)
+            self.add(node.args[0], graph.pointwise("negative", turned))
+        else:
+            raise ValueError(f"a function of weights alone without a derivative stands in the step: {node.line}")
+
+    def _pointwise(self, node, g):
+        rank = len(node.shape)
+        symbols = [symbol_of(self, a, rank) for a in (g, node, *node.args)]
+        for arg, c in zip(node.args, OPERATIONS[node.op].gradient(*symbols), strict=True):
+            if c is None or arg.kind != "float" or arg.op == "literal":
+                continue
+            c = self._guarded(node, g, self.graph.as_float(lift(symbols[0], c).node))
+            self._sum_to(arg, broadcast(self.graph, c, node.shape))
+
+    def _sum_to(self, arg, c):
+        """Add to an operand the cotangent of what it was broadcast to."""
+        padded = (1,) * (len(c.shape) - len(arg.shape)) + arg.shape
+        stretched = [i for i, (n, m) in enumerate(zip(padded, c.shape, strict=True)) if n == 1 and m != 1]
+        self.add(arg, self.graph.reshape(self.graph.reduce("sum", c, stretched), arg.shape))
+
+    def _guarded(self, node, g, c) -> Node:
+        """Nothing comes of no cotangent, whatever stood in a branch that ``where`` didn't take."""
+        return nothing_of_nothing(self.graph, node, g, c) if node.id in self.unsure else c
+
+    def _reduction(self, node, g):
+        (arg,) = node.args
+        kept = tuple(1 if i in node.attr else n for i, n in enumerate(arg.shape))
+        g, y = (self.graph.reshape(n, kept) for n in (g, node))
+        axes = tuple(i - len(arg.shape) for i in node.attr)
+        symbols = [symbol_of(self, n, len(arg.shape)) for n in (g, y, arg)]
+        c = self.graph.as_float(lift(symbols[0], REDUCTIONS[node.op].gradient(*symbols, axes)).node)
+        c = broadcast(self.graph, c, arg.shape)
+        self.add(arg, self._guarded(node, broadcast(self.graph, g, arg.shape), c))
+
+    def _product(self, node, g):
+        graph, (a, weight) = self.graph, node.args
+        if a.op != "literal":
+            self.add(a, graph.whole_product(g, graph.transpose(weight, (1, 0))))
+        if weight.op == "literal":
+            return
+        if node.id in self.unsure:
+            last = len(g.shape) - 1
+            size = graph.reduce("max", graph.pointwise("absolute", g), (last,))
+            some = graph.pointwise("not_equal", graph.reshape(size, (*size.shape, 1)), graph.literal(0.0))
+            a = graph.pointwise("where", some, a, graph.literal(0.0))
+        self.outer.setdefault(weight.id, []).append((a, g))
+
+    def _einsum(self, node, g):
+        inputs, output = node.attr.split("->")
+        inputs = inputs.split(",")
+        for i, arg in enumerate(node.args):
+            others = [n for j, n in enumerate(node.args) if j != i]
+            letters = ",".join([output, *(s for j, s in enumerate(inputs) if j != i)])
+            self.add(arg, self.graph.einsum(f"{letters}->{inputs[i]}", g, *others))
+
+
+def symbol_of(way, node, rank) -> Symbol:
+    """A node for a rule, on a way with a graph and dtype; a batched one has the batch axis before ``rank`` axes."""
+    if node.batched:
+        node = way.graph.reshape(node, (*(1,) * (rank - len(node.shape)), *node.shape))
+    return Symbol(way.graph, node, 0 if node.batched else None, way.dtype)
+
+
+def broadcast(graph, node, shape) -> Node:
+    """A node's elements in a larger shape."""
+    if node.shape == shape:
+        return node
+    table = np.broadcast_to(np.arange(node.size).reshape(node.shape), shape)
+    return graph.view(node, View.gather(np.ascontiguousarray(table)))
+
+
+def nothing_of_nothing(graph, node, g, c) -> Node:
+    """What a rule of a node made of ``g``, but 0 where that is 0, however steep the slope is there."""
+    if node.op in PASSING:
+        return c
+    none = graph.pointwise("equal", g, graph.literal(0.0))
+    return graph.pointwise("where", none, graph.literal(0.0), c)
+
+
+def _assembled(graph, shape, parts) -> list[Node]:
+    """Cotangents of a node from those of views of it: few arrays of its shape, whose sum it is."""
+    size, found = int(np.prod(shape)), []
+    groups: list[list[tuple[Node, np.ndarray]]] = []  # of parts that have no element in common
+    for g, index in parts:
+        g, index = _without_repeats(graph, g, index)
+        numbers = index.reshape(-1)
+        if not numbers.size:
+            continue
+        if len(np.unique(numbers)) != numbers.size:
+            found.append(graph.reshape(_summed(graph, g, numbers, size), shape))
+            continue
+        apart = (group for group in groups if not any(np.isin(numbers, n).any() for _, n in group))
+        group = next(apart, None)
+        if group is None:
+            groups.append([(g, numbers)])
+        else:
+            group.append((g, numbers))
+    for group in groups:
+        group.sort(key=lambda item: item[1].min())
+        pieces = [graph.reshape(g, (g.size,)) for g, _ in group]
+        numbers = np.concatenate([n for _, n in group])
+        table = np.full(size, numbers.size)
+        table[numbers] = np.arange(numbers.size)
+        if numbers.size < size:
+            pieces.append(graph.literal(np.zeros(1)))
+        joined = graph.concatenate(pieces, 0)
+        if numbers.size == size and np.array_equal(table, np.arange(size)):
+            found.append(graph.reshape(joined, shape))
+        else:
+            found.append(graph.view(joined, View.gather(table.reshape(shape))))
+    return found
+
+
+def _without_repeats(graph, g, index):
+    """Sum a cotangent along the axes over which its elements belong to the same element."""
+    described = strides_of(index)
+    repeated = [] if described is None else [i for i, s in enumerate(described[1]) if s == 0 and index.shape[i] > 1]
+    for axis in repeated:
+        index = index.take([0], axis)
+    kept = index.reshape([n for i, n in enumerate(index.shape) if i not in repeated])
+    return graph.reduce("sum", g, repeated), kept
+
+
+def _summed(graph, g, numbers, size) -> Node:
+    """The sums of the elements of a cotangent that belong to the same element, ``(size,)``."""
+    order = np.argsort(numbers, kind="stable")
+    counts = np.bincount(numbers, minlength=size)
+    rank = np.arange(numbers.size) - np.repeat(np.cumsum(counts) - counts, counts)
+    table = np.full((size, counts.max()), numbers.size)
+    table[numbers[order], rank] = order
+    padded = graph.concatenate([graph.reshape(g, (g.size,)), graph.literal(np.zeros(1))], 0)
+    return graph.reduce("sum", graph.view(padded, View.gather(table)), (1,))
