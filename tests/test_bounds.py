@@ -61,6 +61,26 @@ print("touched nothing else")
 """
 
 
+GRADIENTS = """
+import numpy as np
+from test_layer_gradients import call_of, cotangents, layer_of
+from rnnkit.engine import backward, gram, program
+import rnnkit as rk
+
+program._SMALL = program._WIDE = gram._SMALL = 0
+backward._CHUNK_BYTES, backward._LEAST_ENTRIES = 0, 6  # several chunks
+for name in ("rnn_state", "reservoir", "bidirectional_concat_sequences"):
+    layer = layer_of(name)
+    for batch, threads, masked in ((3, 1, True), (1, 2, False), (70, 2, True)):
+        rk.set_num_threads(threads)
+        call = call_of(name, layer, batch=batch, length=7, masked=masked)
+        for checkpoint in (None, 3):
+            outputs, pullback = call.vjp(layer, checkpoint=checkpoint)
+            pullback(cotangents(outputs))
+print("touched nothing else")
+"""
+
+
 def run(code):
     environment = {
         **os.environ,
@@ -72,6 +92,11 @@ def run(code):
 
 def test_every_cell_stays_within_its_arrays():
     done = run(SUITE)
+    assert done.stdout.strip() == "touched nothing else", done.stderr[-3000:]
+
+
+def test_gradients_stay_within_their_arrays():
+    done = run(GRADIENTS)
     assert done.stdout.strip() == "touched nothing else", done.stderr[-3000:]
 
 

@@ -44,6 +44,18 @@ def forgetful(x, states, weights):
     return 3.0 * x * states[0], np.sin(x)
 
 
+def decaying_back(x, states, d_output, d_states, *, decay):
+    d = d_output + d_states[0]
+    return d * np.cos(x), 2 * decay * states[0] * d, {}
+
+
+@rk.cell(states={"h": "features"}, vjp=decaying_back)
+def told_by_hand(x, states, *, decay=0.2):
+    """With a vjp of its own."""
+    h = np.sin(x) + decay * states[0] ** 2
+    return h, h
+
+
 @dataclass
 class Case:
     """A layer under test: how it is made, and what one of its rows is called with."""
@@ -108,6 +120,13 @@ CASES = {
         lambda **o: rk.Bidirectional(rk.RNN(told(3), return_sequences=True, seed=1), **o),
         states=((3,), (2, 3), (3,), (2, 3)),
         constants=((2, 3),),
+        masks=True,
+    ),
+    "bidirectional_by_hand": Case(
+        lambda **o: rk.Bidirectional(
+            rk.RNN(told_by_hand(), return_sequences=True, return_state=True, zero_output_for_mask=True), "mul", **o
+        ),
+        states=((2,), (2,)),
         masks=True,
     ),
     "time_distributed": Case(lambda **o: rk.TimeDistributed(rk.Dense(2, "tanh"), seed=1, **o), (5, 3)),
@@ -407,7 +426,7 @@ def test_none_stands_for_zeros(name):
         d = cotangents(outputs)
         for i, one in enumerate(d):
             alone = [None if j != i else one for j in range(len(d))]
-            padded = [like(zeros[j], flat(zeros[j])) if j != i else one for j in range(len(d))]
+            padded = [zeros[j] if j != i else one for j in range(len(d))]
             close_gradient(pullback(alone), pullback(padded))
 
 

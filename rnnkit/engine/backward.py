@@ -159,7 +159,8 @@ class _Run:
             else:
                 kept[name] = _sequence(self.rows, steps, size, self.dtype)
             written["write", name] = kept[name]
-        return self.backward.forward.run(replace(record, placed=written)), kept
+        # With what is kept itself: the state before a first masked step is read, to be held.
+        return self.backward.forward.run(replace(record, placed=written | kept)), kept
 
     def _in_segments(self) -> Result:
         """The results, with nothing kept but the states at the cuts."""
