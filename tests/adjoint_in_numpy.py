@@ -67,8 +67,8 @@ class Reference:
             x, *values = computed(targets, read, batch)
             news, own = values[: len(shapes)], dict(zip(backward.kept, values[len(shapes) :], strict=True))
             for i, s in enumerate(self.adjoint.sums):
-                b = rows(s.b, step, own, read)[used].reshape(-1, s.b.depth)
-                a = None if s.a is None else rows(s.a, step, own, read)[used].reshape(-1, s.a.depth)
+                b = rows(s.b, step, own, read)[used].reshape(used.sum() * s.b.rows, s.b.depth)
+                a = None if s.a is None else rows(s.a, step, own, read)[used].reshape(len(b), s.a.depth)
                 sums[i] += b.sum(axis=0) if a is None else a.T @ b
             d_x[:, t] = select(used, x, np.zeros_like(x))
             cotangents = [select(used, n, c) for n, c in zip(news, cotangents, strict=True)]
