@@ -124,10 +124,16 @@ def rows(place, step, own, read):
     return flat[:, at]
 
 
-def slope(function, at, steps=(1e-2, 1e-3, 1e-4, 1e-5)):
+def slope(function, at, steps=(1e-2, 1e-3, 1e-4, 1e-5, 1e-6)):
     """How fast a function of a number moves at 0, by central differences of fourth order: that nearest to `at`."""
     found = []
     for h in steps:
         near, far = function(h) - function(-h), function(2 * h) - function(-2 * h)
         found.append((8 * near - far) / (12 * h))
     return min(found, key=lambda value: abs(value - at))
+
+
+def has_corner(function, h=1e-6):
+    """Whether the slopes of a function of a number to both sides of 0 differ, or the function jumps there."""
+    left, middle, right = function(-h), function(0.0), function(h)
+    return abs((right - middle) - (middle - left)) > 1e-3 * h
