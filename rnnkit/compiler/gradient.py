@@ -105,7 +105,7 @@ class _Reverse:
     def run(self, nodes):
         """Apply the rules of these nodes, given in order of their making."""
         chosen = [a for node in nodes if node.op == "where" for a in node.args[1:]]
-        self.unsure = self.graph.under(chosen)
+        self.unsure |= self.graph.under(chosen)
         for node in reversed(nodes):
             if node.kind == "float" and node.args and (g := self.total(node)) is not None:
                 self._apply(node, g)
@@ -204,16 +204,21 @@ class _Reverse:
 
     def _product(self, node, g):
         graph, (a, weight) = self.graph, node.args
-        if a.op != "literal":
-            self.add(a, graph.whole_product(g, graph.transpose(weight, (1, 0))))
-        if weight.op == "literal":
-            return
-        if node.id in self.unsure:
+        some = None
+        if node.id in self.unsure and g.size:
             last = len(g.shape) - 1
             size = graph.reduce("max", graph.pointwise("absolute", g), (last,))
             some = graph.pointwise("not_equal", graph.reshape(size, (*size.shape, 1)), graph.literal(0.0))
-            a = graph.pointwise("where", some, a, graph.literal(0.0))
+        if a.op != "literal":
+            self.add(a, self._where_some(some, graph.whole_product(g, graph.transpose(weight, (1, 0)))))
+        if weight.op == "literal":
+            return
+        a = self._where_some(some, a)
         self.outer.setdefault(weight.id, []).append((a, g))
+
+    def _where_some(self, some, node) -> Node:
+        """Rows with a cotangent; zeros for the others, whatever stands there."""
+        return node if some is None else self.graph.pointwise("where", some, node, self.graph.literal(0.0))
 
     def _einsum(self, node, g):
         inputs, output = node.attr.split("->")
@@ -444,6 +449,7 @@ class _Split:
         for i, (node, s) in enumerate(zip(reached, sums, strict=True)):
             finished = both.add("weight", (), s.shape, ("sum", i))
             reverse.add(node, both.reshape(finished, node.shape))
+        reverse.unsure = self.reverse.unsure
         reverse.run(shared)
         names = {node.attr: node for node in shared if node.op == "weight"}
         found = {name: reverse.total(node) for name, node in names.items()}
