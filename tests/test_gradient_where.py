@@ -106,3 +106,74 @@ def test_where_takes_no_branch_of_weights_alone():
         run = run_of(of_weights_alone())
     for name, array in run.expected().items():
         assert np.isfinite(array).all(), name
+
+
+# Of a matrix and a vector of weights: what NumPy computes as it is, whenever a weight changes.
+WITHOUT_A_RULE = {
+    "det": lambda m, v: np.linalg.det(m),
+    "eigvalsh": lambda m, v: np.linalg.eigvalsh(m + m.T),
+    "cholesky": lambda m, v: np.linalg.cholesky(m @ m.T + np.eye(4))[0],
+    "svd": lambda m, v: np.linalg.svd(m, compute_uv=False),
+    "norm": lambda m, v: np.linalg.norm(m, 2),
+    "median": lambda m, v: np.median(v),
+}
+FLAT = {
+    "matrix_rank": lambda m, v: np.linalg.matrix_rank(m) / 4.0,
+    "searchsorted": lambda m, v: np.searchsorted(np.arange(4.0), v) + v,
+}
+
+
+def weighted(function):
+    @rk.cell(states={"h": 4}, weights={"m": kernel(4, 4), "v": kernel(4)})
+    def with_a_function(x, states, weights):
+        (h,) = states
+        scale = function(weights.m, weights.v)
+        h = np.tanh(x @ weights.m + 0.1 * scale * h)
+        return h, (h,)
+
+    return with_a_function()
+
+
+@pytest.mark.parametrize("name", WITHOUT_A_RULE)
+def test_a_function_of_weights_without_a_derivative_is_named(name):
+    with rk.eager():
+        run = run_of(weighted(WITHOUT_A_RULE[name]))
+    with pytest.raises(ValueError, match=rf"np\..*{name} of weights in the line 'scale = function"):
+        run.expected()
+
+
+def test_a_layer_without_a_gradient_still_computes():
+    run = run_of(weighted(WITHOUT_A_RULE["norm"]))
+    assert run.layer.explain().startswith("road 1")
+    given = run.arguments({})
+    with rk.eager():
+        expected = run.call()
+    for got, wanted in zip(run.call(), expected, strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-14)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="np.linalg.norm of weights"):
+            run.layer.vjp(**given)
+    run.call()
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_counts_and_places_have_no_gradient_and_stop_none(name):
+    with rk.eager():
+        run = run_of(weighted(FLAT[name]))
+    reference = run.reference
+    run.check_slopes(
+        run.expected(), lambda **moved: run.plain_loss(reference, **moved), run.plain_loss_with_weight(reference),
+        np.random.default_rng(0),
+    )  # fmt: skip
+
+
+def test_a_function_that_no_cotangent_reaches_is_not_refused():
+    @rk.cell(states={"h": 4}, weights={"m": kernel(4, 4)})
+    def scaled_decision(x, states, weights):
+        (h,) = states
+        h = np.where(x > np.linalg.det(weights.m), x @ weights.m, h)
+        return h, (h,)
+
+    with rk.eager():
+        run = run_of(scaled_decision())
+    assert run.expected()["m"].any()

@@ -154,8 +154,11 @@ class _Reverse:
         elif node.op == "inverse":
             turned = graph.einsum("ji,jk,lk->il", node, g, node)
             self.add(node.args[0], graph.pointwise("negative", turned))
-        else:
-            raise ValueError(f"a function of weights alone without a derivative stands in the step: {node.line}")
+        elif not node.attr.flat:
+            raise ValueError(
+                f"expected functions with known derivatives, got {node.attr.name} of weights in the line "
+                f"{node.line!r}; write it with products and pointwise functions, or give the cell a vjp"
+            )
 
     def _symbol(self, node, rank) -> Symbol:
         """A node for a rule; a batched one has the batch axis first, before ``rank`` axes."""
