@@ -67,8 +67,8 @@ class Reference:
             x, *values = computed(targets, read, batch)
             news, own = values[: len(shapes)], dict(zip(backward.kept, values[len(shapes) :], strict=True))
             for i, s in enumerate(self.adjoint.sums):
-                b = rows(s.b, step, own, read)[used].reshape(-1, s.b.depth)
-                a = None if s.a is None else rows(s.a, step, own, read)[used].reshape(-1, s.a.depth)
+                b = rows(s.b, step, own, read)[used].reshape(used.sum() * s.b.rows, s.b.depth)
+                a = None if s.a is None else rows(s.a, step, own, read)[used].reshape(len(b), s.a.depth)
                 sums[i] += b.sum(axis=0) if a is None else a.T @ b
             d_x[:, t] = select(used, x, np.zeros_like(x))
             cotangents = [select(used, n, c) for n, c in zip(news, cotangents, strict=True)]
@@ -124,10 +124,16 @@ def rows(place, step, own, read):
     return flat[:, at]
 
 
-def slope(function, at, steps=(1e-2, 1e-3, 1e-4, 1e-5)):
+def slope(function, at, steps=(1e-2, 1e-3, 1e-4, 1e-5, 1e-6)):
     """How fast a function of a number moves at 0, by central differences of fourth order: that nearest to `at`."""
     found = []
     for h in steps:
         near, far = function(h) - function(-h), function(2 * h) - function(-2 * h)
         found.append((8 * near - far) / (12 * h))
     return min(found, key=lambda value: abs(value - at))
+
+
+def has_corner(function, h=1e-6):
+    """Whether the slopes of a function of a number to both sides of 0 differ, or the function jumps there."""
+    left, middle, right = function(-h), function(0.0), function(h)
+    return abs((right - middle) - (middle - left)) > 1e-3 * h

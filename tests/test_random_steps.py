@@ -3,10 +3,12 @@
 A failure prints the cell; ``pytest tests/test_random_steps.py -m "" -k cell_1234`` runs it again.
 """
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from gradient_runs import BOUNDS, Run as GradientRun, near, of_rows, same
 from matrix import flat, make_mask, same_bits
 from random_steps import SIZES, random_cell
 from test_vector import in_a_process
@@ -217,6 +219,35 @@ def numbered(numbers):
     return pytest.mark.parametrize("number", numbers, ids=lambda number: f"cell_{number}")
 
 
+def check_gradient(number, compiled=True):
+    """A cell's gradient: the adjoint in NumPy is the slope, away from corners, and the program computes the adjoint."""
+    cell = random_cell(number)
+    words = {"return_sequences": number % 3 > 0, "go_backwards": number % 2 > 0, "zero_output_for_mask": number % 5 > 2}
+    mask = ("none", "random", "right", "left", "empty_rows")[number % 5]
+    layer = rk.RNN(cell, return_state=True, dtype=cell.dtype, **words)
+    try:
+        with contextlib.nullcontext() if compiled else rk.eager():
+            layer.build((None, None, *cell.features))
+            run = GradientRun(layer, cell.features, (4, 1, 5)[number % 3], 5, mask, cell.constants, seed=number)
+            run.d = [d.astype(cell.dtype) for d in run.d]
+        reference = run.reference
+        expected = run.expected(reference=reference)
+        loss = lambda **moved: run.plain_loss(reference, **moved)
+        run.check_slopes(
+            expected, loss, run.plain_loss_with_weight(reference), np.random.default_rng(number), count=1, corners=True
+        )
+        if compiled:
+            outputs, pull = run.vjp()
+            same_bits(outputs, run.call())
+            gradient = pull(run.d)
+            near(gradient, expected, BOUNDS[cell.dtype] * cell.roundings)
+            again = run.gradient(checkpoint=2)
+            same(again, gradient, of_rows(gradient))
+    except Exception as error:
+        error.add_note(f"mask {mask}, {words}\n{cell.describe()}")
+        raise
+
+
 # Gates by twos to fives with wide states, products handed on as states, reductions: and nearly one program a text.
 USUAL = cells(1, 3, 12, 14, 18, 21, 24, 30, 32, 41)
 OTHERS = [number for number in range(2000) if number not in USUAL]
@@ -231,6 +262,22 @@ def test_a_random_cell(number):
 @numbered(OTHERS)
 def test_many_random_cells(number):
     check(number)
+
+
+@numbered([SIZES * text + text % SIZES for text in range(60)])
+def test_the_adjoint_of_a_random_cell(number):
+    check_gradient(number, compiled=False)
+
+
+@numbered(cells(1, 12, 18, 21))
+def test_gradient_of_a_random_cell(number):
+    check_gradient(number)
+
+
+@pytest.mark.sweep
+@numbered(OTHERS)
+def test_gradients_of_many_random_cells(number):
+    check_gradient(number)
 
 
 @pytest.mark.parametrize("features", ["avx2", "generic"])

@@ -104,10 +104,16 @@ def call_function(function, args, keywords):
     name = function.__name__
     if function.__module__ == "numpy.linalg":
         name = f"linalg.{name}"
-    if name in FUNCTIONS:
+    if name not in FUNCTIONS:
+        found = _of_weights(function, args, keywords)
+        return unknown(name) if found is None else found
+    try:
         return call_rule(name, FUNCTIONS[name], args, keywords)
-    found = _of_weights(function, args, keywords)
-    return unknown(name) if found is None else found
+    except Untraceable:
+        found = _of_weights(function, args, keywords)
+        if found is None:
+            raise
+        return found
 
 
 def _of_weights(function, args, keywords):
@@ -132,6 +138,8 @@ def _of_weights(function, args, keywords):
         said = [a.tobytes() if isinstance(a, np.ndarray) else a for a in (*others, *keywords.items())]
         key = function.__module__, function.__name__, part, repr(said)
         attr = functools.partial(result, part=part)
+        attr.name = f"{function.__module__.replace('numpy', 'np')}.{function.__name__}"
+        attr.flat = made.dtype.kind != "f"  # counts, places and decisions don't move with a weight
         return symbols[0].made(graph.add("function", [s.node for s in symbols], made.shape, attr, key=key))
 
     values = evaluate([s.node for s in symbols], graph.values, np.float64)

@@ -84,7 +84,8 @@ class Planner:
         early = graph.under([*graph.states, *graph.kept.values()])
         only = graph.under([graph.output]) - early
         late = {n.id: n for n in self.live if n.id in only and section_of(n) == STEP and not self._is_leaf(n)}
-        kept = {n.id for n in graph.kept.values()}
+        # What is no pointwise result stands in scratch memory of its step first, and is then copied.
+        kept = {n.id for n in graph.kept.values() if n.pointwise or n.op in ("concatenate", "view")}
         reads = {a.id for n in late.values() for a in n.args if a.id not in late and section_of(a) == STEP}
         return set(late) if reads <= kept else set()
 

@@ -163,7 +163,8 @@ def running(ufunc, x, axis=0, dtype=None, out=None):
 
 
 def norm_of(x, ord=None, axis=None, keepdims=False):
-    if ord not in (None, 2, 1, np.inf) or (ord is not None and isinstance(axis, tuple)):
+    of_matrix = isinstance(axis, tuple) or (axis is None and x.ndim != 1)
+    if ord not in (None, 2, 1, np.inf) or (ord is not None and of_matrix):
         raise Untraceable(f"np.linalg.norm of order {ord}")
     if ord in (1, np.inf):
         return (sum_of if ord == 1 else max_of)(np.abs(x), axis, keepdims=keepdims)

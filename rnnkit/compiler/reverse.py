@@ -58,7 +58,7 @@ class Reverse:
     def run(self, nodes):
         """Apply the rules of these nodes, given in order of their making."""
         chosen = [a for node in nodes if node.op == "where" for a in node.args[1:]]
-        self.unsure = self.graph.under(chosen)
+        self.unsure |= self.graph.under(chosen)
         for node in reversed(nodes):
             if node.kind == "float" and node.args and (g := self.total(node)) is not None:
                 self._apply(node, g)
@@ -95,6 +95,7 @@ class Reverse:
     def to_weights(self) -> dict[str, Node]:
         """The weights' cotangents, in terms of finished sums in the order of `summed`: weights ``("sum", i)``."""
         again = Reverse(self.graph, self.dtype)
+        again.unsure = self.unsure
         for i, (node, _, _) in enumerate(self.summed()):
             again.add(node, self.graph.add("weight", (), node.shape, ("sum", i)))
         again.run(self.shared)
@@ -125,8 +126,11 @@ class Reverse:
         elif node.op == "inverse":
             turned = graph.einsum("ji,jk,lk->il", node, g, node)
             self.add(node.args[0], graph.pointwise("negative", turned))
-        else:
-            raise ValueError(f"a function of weights alone without a derivative stands in the step: {node.line}")
+        elif not node.attr.flat:
+            raise ValueError(
+                f"expected functions with known derivatives, got {node.attr.name} of weights in the line "
+                f"{node.line!r}; write it with products and pointwise functions, or give the cell a vjp"
+            )
 
     def _pointwise(self, node, g):
         rank = len(node.shape)
@@ -159,16 +163,19 @@ class Reverse:
 
     def _product(self, node, g):
         graph, (a, weight) = self.graph, node.args
-        if a.op != "literal":
-            self.add(a, graph.whole_product(g, graph.transpose(weight, (1, 0))))
-        if weight.op == "literal":
-            return
-        if node.id in self.unsure:
+        some = None
+        if node.id in self.unsure and g.size:
             last = len(g.shape) - 1
             size = graph.reduce("max", graph.pointwise("absolute", g), (last,))
             some = graph.pointwise("not_equal", graph.reshape(size, (*size.shape, 1)), graph.literal(0.0))
-            a = graph.pointwise("where", some, a, graph.literal(0.0))
-        self.outer.setdefault(weight.id, []).append((a, g))
+        if a.op != "literal":
+            self.add(a, self._where_some(some, graph.whole_product(g, graph.transpose(weight, (1, 0)))))
+        if weight.op != "literal":
+            self.outer.setdefault(weight.id, []).append((self._where_some(some, a), g))
+
+    def _where_some(self, some, node) -> Node:
+        """Rows with a cotangent; zeros for the others, whatever stands there."""
+        return node if some is None else self.graph.pointwise("where", some, node, self.graph.literal(0.0))
 
     def _einsum(self, node, g):
         inputs, output = node.attr.split("->")
