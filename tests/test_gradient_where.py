@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from gradient_runs import BOUNDS, Run, near
-from matrix import same_bits
 
 import rnnkit as rk
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gradient_runs import BOUNDS, Run as GradientRun, near, of_rows, same
+from gradient_runs import BOUNDS, near, of_rows, same
+from gradient_runs import Run as GradientRun
 from matrix import flat, make_mask, same_bits
 from random_steps import SIZES, random_cell
 from test_vector import in_a_process
