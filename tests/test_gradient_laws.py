@@ -169,7 +169,7 @@ def test_D1_mirror(case, dtype, backwards):
 
 @pytest.mark.parametrize("mask", ["none", "random", "empty_rows"])
 @every_cell
-def test_checkpoints_change_no_row(case, dtype, mask):
+def test_X11_checkpoints_change_no_row(case, dtype, mask):
     run = Run.of(case, 5, 7, mask, dtype=dtype, zero_output_for_mask=mask == "empty_rows")
     outputs, pull = run.vjp()
     whole = pull(run.d)
@@ -246,7 +246,7 @@ def test_L1_split(case, dtype, masked):
 
 @pytest.mark.parametrize("checkpoint", [None, 2])
 @every_cell
-def test_truncation_is_the_sum_over_windows(case, dtype, checkpoint, small_chunks):
+def test_X11_truncation_is_the_sum_over_windows(case, dtype, checkpoint, small_chunks):
     run = Run.of(case, 5, 7, "random", dtype=dtype)
     run.given["mask"][:, [0, 3, 6]] = True
     truncated = run.vjp(truncate=3, checkpoint=checkpoint)[1](run.d)

@@ -259,7 +259,7 @@ def close_gradient(got, expected, bound=1e-12):
 
 
 @pytest.mark.parametrize("name, dtype", [*((n, "float64") for n in CASES), *((n, "float32") for n in SINGLE)])
-def test_outputs_are_the_bits_of_a_call(name, dtype):
+def test_X10_outputs_are_the_bits_of_a_call(name, dtype):
     layer = layer_of(name, dtype)
     call = call_of(name, layer, dtype=dtype)
     twin = copy.deepcopy(layer)
@@ -333,7 +333,7 @@ def test_a_vjp_that_fails_leaves_a_layer_as_it_was(name, monkeypatch):
 
 
 @each_case
-def test_gradients_are_central_differences(name):
+def test_L7_gradients_are_central_differences(name):
     """In random directions."""
     h, case, layer = 2e-5, CASES[name], layer_of(name)
     rng = np.random.default_rng(4)
@@ -383,7 +383,7 @@ def test_pullbacks_are_linear(name):
 
 
 @each_case
-def test_a_pullback_gives_the_same_bits_again_whatever_happened_since(name):
+def test_X10_a_pullback_gives_the_same_bits_again_whatever_happened_since(name):
     layer = layer_of(name)
     call = call_of(name, layer)
     outputs, pullback = call.vjp(layer)
@@ -431,7 +431,7 @@ def test_none_stands_for_zeros(name):
 
 
 @each_case
-def test_other_cotangents_are_refused(name):
+def test_X10_other_cotangents_are_refused(name):
     layer = layer_of(name)
     call = call_of(name, layer)
     outputs, pullback = call.vjp(layer)
