@@ -133,3 +133,23 @@ def test_errors_are_those_of_a_call():
         rk.gradcheck(simple(4), mask=np.ones((2, 6)))
     with pytest.raises(ValueError, match="no constants"):
         rk.gradcheck(simple(4), constants=[(2,)])
+
+
+IDS = np.arange(18).reshape(3, 6) % 7
+LAYERS = [
+    (rk.Bidirectional(rk.LSTM(3, return_sequences=True, return_state=True)), {"mask": MASK}),
+    (rk.Dense(4, activation="tanh"), {}),
+    (rk.TimeDistributed(rk.Dense(2)), {}),
+    (rk.Embedding(7, 3, mask_zero=True), {"x": IDS}),
+    (rk.Dropout(0.5), {"training": True}),
+    (rk.Masking(), {}),
+    (rk.Sequential([rk.Embedding(7, 3, mask_zero=True), rk.LSTM(4, stateful=True), rk.Dense(2)]), {"x": IDS}),
+    (rk.Sequential([rk.LSTM(4, return_sequences=True, dropout=0.3), rk.Dropout(0.5)], seed=0), {"training": True}),
+]
+
+
+@pytest.mark.parametrize("layer, given", LAYERS, ids=[type(layer).__name__ for layer, _ in LAYERS])
+def test_every_layer(layer, given):
+    check = rk.gradcheck(layer, **given)
+    assert check and not layer.built
+    assert [array.name for array in check.arrays].count("x") == ("x" not in given)
