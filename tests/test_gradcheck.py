@@ -112,6 +112,22 @@ def test_no_number_is_wrong():
     assert not check["x"].ok and check["initial_state"].ok and np.isnan(check["x"].error)
 
 
+def test_a_corner_nearby():
+    """A difference that crosses one is no slope, and a smaller one is tried."""
+
+    @rk.cell(states={"h": "features"})
+    def corner(x, states):
+        h = 0.5 * states[0] + np.abs(x)
+        return h, h
+
+    x = np.random.default_rng(0).normal(size=(2, 3, 4))
+    x[0, 1] = [1e-5, -1e-5, 3e-6, 1.0]
+    check = rk.gradcheck(corner(), x)
+    assert check and check["x"].error < 1e-8
+    x[0, 1] = 1e-12
+    assert not rk.gradcheck(corner(), x)["x"].ok
+
+
 def test_what_no_result_depends_on():
     @rk.cell(states={"h": "units"}, weights={"idle": rk.Weight(("units",)), "used": rk.Weight(("units",))})
     def idle(x, states, weights):
