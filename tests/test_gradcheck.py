@@ -112,6 +112,22 @@ def test_no_number_is_wrong():
     assert not check["x"].ok and check["initial_state"].ok and np.isnan(check["x"].error)
 
 
+def test_a_corner_nearby():
+    """A difference that crosses one is no slope, and a smaller one is tried."""
+
+    @rk.cell(states={"h": "features"})
+    def corner(x, states):
+        h = 0.5 * states[0] + np.abs(x)
+        return h, h
+
+    x = np.random.default_rng(0).normal(size=(2, 3, 4))
+    x[0, 1] = [1e-5, -1e-5, 3e-6, 1.0]
+    check = rk.gradcheck(corner(), x)
+    assert check and check["x"].error < 1e-8
+    x[0, 1] = 1e-12
+    assert not rk.gradcheck(corner(), x)["x"].ok
+
+
 def test_what_no_result_depends_on():
     @rk.cell(states={"h": "units"}, weights={"idle": rk.Weight(("units",)), "used": rk.Weight(("units",))})
     def idle(x, states, weights):
@@ -133,3 +149,23 @@ def test_errors_are_those_of_a_call():
         rk.gradcheck(simple(4), mask=np.ones((2, 6)))
     with pytest.raises(ValueError, match="no constants"):
         rk.gradcheck(simple(4), constants=[(2,)])
+
+
+IDS = np.arange(18).reshape(3, 6) % 7
+LAYERS = [
+    (rk.Bidirectional(rk.LSTM(3, return_sequences=True, return_state=True)), {"mask": MASK}),
+    (rk.Dense(4, activation="tanh"), {}),
+    (rk.TimeDistributed(rk.Dense(2)), {}),
+    (rk.Embedding(7, 3, mask_zero=True), {"x": IDS}),
+    (rk.Dropout(0.5), {"training": True}),
+    (rk.Masking(), {}),
+    (rk.Sequential([rk.Embedding(7, 3, mask_zero=True), rk.LSTM(4, stateful=True), rk.Dense(2)]), {"x": IDS}),
+    (rk.Sequential([rk.LSTM(4, return_sequences=True, dropout=0.3), rk.Dropout(0.5)], seed=0), {"training": True}),
+]
+
+
+@pytest.mark.parametrize("layer, given", LAYERS, ids=[type(layer).__name__ for layer, _ in LAYERS])
+def test_every_layer(layer, given):
+    check = rk.gradcheck(layer, **given)
+    assert check and not layer.built
+    assert [array.name for array in check.arrays].count("x") == ("x" not in given)

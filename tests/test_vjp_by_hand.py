@@ -379,3 +379,81 @@ def test_rules_in_numpy_stand_for_a_whole_step():
     by_x = np.einsum("bo,bof->bf", dy + dh, jacobian.output_by_x) + np.einsum("bo,bof->bf", dc, jacobian.state_by_x[1])
     np.testing.assert_allclose(d_x, by_x, rtol=0, atol=1e-13)
     assert {name: array.shape for name, array in d_weights.items()} == {n: w.shape for n, w in made.weights.items()}
+
+
+@pytest.mark.parametrize("options", [{}, {"go_backwards": True}, {"zero_output_for_mask": True}], ids=str)
+@pytest.mark.parametrize("checkpoint", [None, 1, 4])
+def test_results_are_the_calls(options, checkpoint):
+    for more in (options, options | {"return_sequences": False}):
+        layer = layer_of(by_hand(4), stateful=True, **more)
+        twin = copy.deepcopy(layer)
+        for mask in (None, MASK):
+            found, _ = layer.vjp(X, mask=mask, checkpoint=checkpoint)
+            for a, b in zip(flat(found), flat(twin(X, mask=mask)), strict=True):
+                np.testing.assert_array_equal(a, b)
+        for a, b in zip(flat(layer.states), flat(twin.states), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_checkpoints_change_no_bit():
+    """Segments computed again give the gradient of the whole."""
+    layer = layer_of(by_hand(4), go_backwards=True)
+    outputs, pullback = layer.vjp(X, mask=MASK)
+    g = cotangents(outputs)
+    for checkpoint in (1, 4, 6, 100):
+        close(layer.vjp(X, mask=MASK, checkpoint=checkpoint)[1](g), pullback(g), 0.0)
+
+
+@rk.cell(states={"h": "features"})
+def scales(x, states, constants):
+    h = 0.5 * states[0] + x * constants[0][:, :1]
+    return h, h
+
+
+def test_constants_reach_the_cells_that_take_them():
+    class Adds(rk.Cell):
+        state_size = 3
+
+        def call(self, inputs, states, constants):
+            h = 0.5 * states[0] + inputs + constants[0]
+            return h, [h]
+
+        def vjp(self, inputs, states, d_output, d_states, constants):
+            d = d_output + d_states[0]
+            return d, 0.5 * d, None, [d]
+
+    layer = layer_of([by_hand(3), Adds(), rk.SimpleRNNCell(2), scales()])
+    assert rk.gradcheck(layer, X, mask=MASK, constants=[(3,)])
+
+
+def test_inside_other_layers():
+    both = rk.Bidirectional(rk.RNN(by_hand(3), return_sequences=True), merge_mode="sum", seed=0)
+    assert rk.gradcheck(both, X, mask=MASK)
+    model = rk.Sequential([rk.RNN(by_hand(3), return_sequences=True), rk.Dense(2)], seed=0)
+    assert rk.gradcheck(model, X, mask=MASK)
+
+
+@pytest.mark.parametrize(
+    "made", [by_hand(4), halved(3), Plain(), [rk.GRUCell(3), by_hand(4)]], ids="batch row object stack".split()
+)
+def test_its_jacobian(made):
+    layer, size, rng = layer_of(made), 1e-6, np.random.default_rng(0)
+    spec = layer._spec
+    x, d_x = X[:, 0], X[:, 1]
+    states, d_states = ([rng.normal(size=(4, *shape)) for shape in spec.shapes] for _ in range(2))
+    jacobian = rk.jacobian(layer, x, spec.pack(states))
+    wide = lambda arrays: np.concatenate([a.reshape(4, -1) for a in arrays], axis=1)
+    moved = []
+    for s in (size, -size):
+        start = spec.pack([a + s * d for a, d in zip(states, d_states, strict=True)])
+        moved.append(flat(layer((x + s * d_x)[:, None], initial_state=start)))
+    slope = [(a - b).reshape(4, -1) / (2 * size) for a, b in zip(*moved, strict=True)]
+    results, tangents = rk.jvp(layer, x, spec.pack(states), d_x, spec.pack(d_states))
+    np.testing.assert_allclose(wide(flat(tangents)), wide(slope), rtol=0, atol=1e-8)
+    np.testing.assert_allclose(
+        wide(flat(results)), wide(flat(layer(x[:, None], spec.pack(states)))), rtol=0, atol=1e-14
+    )
+    by_x = jacobian.state_by_x
+    by_x = np.concatenate(list(by_x.values()), axis=1) if isinstance(by_x, dict) else by_x
+    of_states = np.einsum("bij,bj->bi", jacobian.matrix, wide(d_states)) + np.einsum("bij,bj->bi", by_x, d_x)
+    np.testing.assert_allclose(of_states, wide(slope[1:]), rtol=0, atol=1e-8)
