@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from gradient_runs import DTYPES, TRACED
 
 SUITE = """
 import sys
@@ -60,6 +61,27 @@ for dtype in ("float32", "float64"):
 print("touched nothing else")
 """
 
+GRADIENTS = """
+import numpy as np
+import rnnkit as rk
+from cells_under_test import NAMED
+from gradient_runs import Run
+from rnnkit.engine import backward, checking, gram, program
+
+assert checking.CHECKED
+program._SMALL = program._WIDE = gram._SMALL = 0
+runs = (3, 1, "none"), (1, 2, "random"), (35, 1, "right"), (5, 2, "left"), (2, 3, "empty_rows")
+for name, dtype in {cells}:
+    for number, (batch, threads, kind) in enumerate(runs):
+        backward._CHUNK_BYTES = (1 << 20, 0)[number % 2]
+        rk.set_num_threads(threads)
+        run = Run.of(NAMED[name], batch, 5, kind, 17, 17, dtype, go_backwards=number == 3)
+        run.gradient()
+        run.gradient(checkpoint=2)
+print("touched nothing else")
+"""
+GRADIENT_CELLS = [("simple", "float32"), ("outer_memory", "float64"), ("LSTMCell", "float32"), ("attention", "float64")]
+
 
 GRADIENTS = """
 import numpy as np
@@ -102,6 +124,17 @@ def test_gradients_stay_within_their_arrays():
 
 def test_windows_of_sparse_weights_end_with_the_operand():
     done = run(WINDOWS)
+    assert done.stdout.strip() == "touched nothing else", done.stderr[-3000:]
+
+
+def test_gradients_stay_within_their_arrays():
+    done = run(GRADIENTS.format(cells=GRADIENT_CELLS))
+    assert done.stdout.strip() == "touched nothing else", done.stderr[-3000:]
+
+
+@pytest.mark.sweep
+def test_gradients_of_every_cell_stay_within_their_arrays():
+    done = run(GRADIENTS.format(cells=[(case.name, dtype) for case in TRACED for dtype in DTYPES]))
     assert done.stdout.strip() == "touched nothing else", done.stderr[-3000:]
 
 
