@@ -83,7 +83,7 @@ print("touched nothing else")
 GRADIENT_CELLS = [("simple", "float32"), ("outer_memory", "float64"), ("LSTMCell", "float32"), ("attention", "float64")]
 
 
-GRADIENTS = """
+LAYERS = """
 import numpy as np
 from test_layer_gradients import call_of, cotangents, layer_of
 from rnnkit.engine import backward, gram, program
@@ -117,8 +117,8 @@ def test_every_cell_stays_within_its_arrays():
     assert done.stdout.strip() == "touched nothing else", done.stderr[-3000:]
 
 
-def test_gradients_stay_within_their_arrays():
-    done = run(GRADIENTS)
+def test_gradients_of_layers_stay_within_their_arrays():
+    done = run(LAYERS)
     assert done.stdout.strip() == "touched nothing else", done.stderr[-3000:]
 
 
