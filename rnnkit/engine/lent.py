@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 
 import numpy as np
 
@@ -11,7 +12,8 @@ from rnnkit.engine.product import aligned
 
 _KEPT = 1 << 28  # bytes that wait to be lent again, at most
 
-_lock = threading.RLock()  # a thread may give memory back in the middle of asking for some: its garbage is collected
+_lock = threading.Lock()
+_back: deque[np.ndarray] = deque()  # what came back and nobody looked at yet
 _waiting: list[np.ndarray] = []
 
 
@@ -23,10 +25,13 @@ class _Loan:
         self.__array_interface__ = memory.__array_interface__
 
     def __del__(self):
-        with _lock:
-            _waiting.append(self.memory)
-            while sum(memory.nbytes for memory in _waiting) > _KEPT:
-                _waiting.pop(0)
+        # Garbage may be collected anywhere, also while this thread looks for memory: that look then finds it.
+        _back.append(self.memory)
+        if _lock.acquire(blocking=False):
+            try:
+                _take_back()
+            finally:
+                _lock.release()
 
 
 def lend(size: int, dtype) -> np.ndarray:
@@ -34,11 +39,21 @@ def lend(size: int, dtype) -> np.ndarray:
     dtype = np.dtype(dtype)
     wanted = size * dtype.itemsize
     with _lock:
+        _take_back()
         fits = [i for i, memory in enumerate(_waiting) if wanted <= memory.nbytes <= 2 * wanted + (1 << 20)]
         memory = _waiting.pop(min(fits, key=lambda i: _waiting[i].nbytes)) if fits else None
     if memory is None:
         memory = aligned(wanted, np.uint8)
     return np.asarray(_Loan(memory))[:wanted].view(dtype)
+
+
+def _take_back():
+    """Put what came back to what waits, and let the oldest go where that is too much."""
+    while _back:
+        _waiting.append(_back.popleft())
+    total = sum(memory.nbytes for memory in _waiting)
+    while total > _KEPT:
+        total -= _waiting.pop(0).nbytes
 
 
 if hasattr(os, "register_at_fork"):
