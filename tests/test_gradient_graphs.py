@@ -9,8 +9,8 @@ import rnnkit as rk
 
 ODD = {}
 COMPILED = (
-    "output_is_x", "pure_swap", "constants_only", "rank4", "tied", "broadcasting", "overlaps", "solved_rows",
-    "nested_rows", "state_is_x", "a_product_of_a_product", "same_new_state_twice",
+    "output_is_x", "pure_swap", "constants_only", "tied", "overlaps", "nested_rows", "state_is_x",
+    "a_product_of_a_product",
 )  # fmt: skip
 
 
