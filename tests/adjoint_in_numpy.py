@@ -69,7 +69,7 @@ class Reference:
             for i, s in enumerate(self.adjoint.sums):
                 b = rows(s.b, step, own, read)[used].reshape(used.sum() * s.b.rows, s.b.depth)
                 a = None if s.a is None else rows(s.a, step, own, read)[used].reshape(len(b), s.a.depth)
-                sums[i] += b.sum(axis=0) if a is None else a.T @ b
+                sums[i] += (b.sum(axis=0) if a is None else a.T @ b).reshape(s.shape)
             d_x[:, t] = select(used, x, np.zeros_like(x))
             cotangents = [select(used, n, c) for n, c in zip(news, cotangents, strict=True)]
             held = select(used, np.zeros_like(held), held)

@@ -9,8 +9,8 @@ import rnnkit as rk
 
 ODD = {}
 COMPILED = (
-    "output_is_x", "pure_swap", "constants_only", "rank4", "tied", "broadcasting", "overlaps", "solved_rows",
-    "nested_rows", "state_is_x", "a_product_of_a_product", "same_new_state_twice",
+    "output_is_x", "pure_swap", "constants_only", "tied", "overlaps", "nested_rows", "state_is_x",
+    "a_product_of_a_product",
 )  # fmt: skip
 
 
@@ -272,6 +272,53 @@ def fixed_matrix(x, states, weights):
     m = np.linspace(-1, 1, 36).reshape(6, 6)
     h = np.tanh(x @ weights.k + states[0] @ m)
     return h @ m[:, :2] + np.arange(2) @ m[:2, :2], (h * 0.5,)
+
+
+@odd(states={"h": 4}, weights={"w": kernel(5, 4), "b": kernel(3)})
+def repeats(x, states, weights):
+    (h,) = states
+    h = np.tanh(h + x @ weights.w)
+    wide = np.repeat(h[:, :, None], 3, axis=2) * np.tile(weights.b, 4).reshape(4, 3)
+    return (wide**2).sum(axis=1) + np.concatenate([h[:, :1]] * 3, axis=1), (np.tile(h[:, 1:3], 2),)
+
+
+@odd(states={"h": 4}, weights={"w": kernel(3, 4, 4), "g": kernel(5, 3)})
+def a_mixture_of_kernels(x, states, weights):
+    (h,) = states
+    gates = rk.softmax(x @ weights.g)
+    h = np.tanh(np.einsum("bk,kij,bi->bj", gates, weights.w, h) + x[:, :4])
+    return h, (h,)
+
+
+@odd(states={"h": 4}, weights={"w": kernel(5, 8)})
+def assigned(x, states, weights):
+    a, b = np.split(x @ weights.w, 2, axis=-1)
+    h = states[0].copy()
+    h[:, 1:3] = np.tanh(a[:, 1:3])
+    h[:, ::2] += b[:, ::2]
+    return np.maximum(h, b) - np.minimum(a, 0.3), (np.tanh(h),)
+
+
+@odd(constants=((3, 4), (4,)), states={"h": 4}, weights={"w": kernel(5, 4), "u": kernel(4, 4)})
+def two_constants(x, states, weights, constants):
+    a, b = constants
+    h = np.tanh((a @ weights.u).sum(axis=1) * b + x @ weights.w + states[0])
+    return h, (h * b,)
+
+
+@odd(states={"h": 4}, weights={"w": kernel(5, 4)})
+def picked_in_order(x, states, weights):
+    h = np.tanh(x @ weights.w + states[0])
+    order = np.argsort(h, axis=1)
+    return np.take_along_axis(h, order, axis=1) * x[:, :4], (h[:, [1, 1, 0, 3]] * 0.5,)
+
+
+@odd(states={"h": 4}, weights={"w": kernel(5, 4), "e": kernel(4, 4)})
+def turned_by_a_series(x, states, weights):
+    skew = weights.e - weights.e.T
+    turn = np.linalg.inv(np.eye(4) + skew) @ (np.eye(4) - skew)
+    h = states[0] @ (np.eye(4) + skew + skew @ skew / 2) * 0.5 + x[:, :4] @ turn
+    return x @ weights.w @ turn, (h,)
 
 
 def run_of(name, mask="none", dtype="float64"):

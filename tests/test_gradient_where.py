@@ -83,7 +83,9 @@ def test_where_lets_nothing_through_from_the_branch_not_taken(name):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["division", "chain", "prod"])
+@pytest.mark.parametrize(
+    "name", ["division", *(pytest.param(name, marks=pytest.mark.sweep) for name in ("chain", "prod"))]
+)
 def test_where_in_the_program(name):
     run = run_of(chosen(BRANCHES[name]))
     run.given["x"][:, 1] = np.abs(run.given["x"][:, 1]) + 0.1
