@@ -61,7 +61,7 @@ def work(size: sizes.Size) -> dict[str, float]:
 def traffic(size: sizes.Size, backward) -> dict[str, float]:
     """Bytes that each part has to read or write once."""
     batch, steps, features, units = size
-    kept = sum(backward.kept.values()) + units * len(backward.states)
+    kept = sum(backward.kept.values())
     own = sum(backward.own.values())
     elements = {
         "forward": features + units + kept,
