@@ -10,8 +10,14 @@ from paper_cells import PAPER_CELLS
 
 import rnnkit as rk
 
-# States that stay as the cell starts them, and along which no slope is taken: counts of steps, sums over none so far.
-COUNTERS = {"clockwork": (1,), "ClockworkRNNCell": (1,), "RunningMomentsCell": (0, 2)}
+# States that stay as the cell starts them, and along which no slope is taken: counts of steps, sums over none so far,
+# shares of attention.
+COUNTERS = {
+    "clockwork": (1,),
+    "ClockworkRNNCell": (1,),
+    "RunningMomentsCell": (0, 2),
+    "TuringMachineCell": (2,),
+}
 DTYPES = ("float64", "float32")
 TRACED = tuple(case for case in CELLS if case.road == 1)
 PRECISION = {case.name: DTYPES[i % 2] for i, case in enumerate((*TRACED, *PAPER_CELLS))}  # by turns

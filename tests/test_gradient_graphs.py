@@ -10,7 +10,7 @@ import rnnkit as rk
 ODD = {}
 COMPILED = (
     "output_is_x", "pure_swap", "constants_only", "tied", "overlaps", "nested_rows", "state_is_x",
-    "a_product_of_a_product",
+    "a_product_of_a_product", "two_kernels_of_x",
 )  # fmt: skip
 
 
@@ -319,6 +319,12 @@ def turned_by_a_series(x, states, weights):
     turn = np.linalg.inv(np.eye(4) + skew) @ (np.eye(4) - skew)
     h = states[0] @ (np.eye(4) + skew + skew @ skew / 2) * 0.5 + x[:, :4] @ turn
     return x @ weights.w @ turn, (h,)
+
+
+@odd(states={"h": 4}, weights={"w": kernel(5, 4), "u": kernel(5, 4), "b": kernel(4)})
+def two_kernels_of_x(x, states, weights):
+    h = np.tanh(x @ weights.w + x @ weights.u + weights.b + states[0])
+    return h, (h,)
 
 
 def run_of(name, mask="none", dtype="float64"):

@@ -25,7 +25,7 @@ class Sums:
         self.grams: dict = {}
         alone = {s.b for s in wanted if s.a is None}
         for s in wanted:
-            if s.a is not None:
+            if s.a is not None and s not in self.grams:  # two kernels of one operand, added, have the same sum
                 self.grams[s] = Gram(compiled, s.a.depth, s.b.depth, sums=s.b in alone)
                 alone.discard(s.b)
         self.grams |= {s: Gram(compiled, 0, s.b.depth, sums=True) for s in wanted if s.a is None and s.b in alone}
