@@ -141,6 +141,19 @@ def test_M2_a_row_without_a_used_step(case, dtype):
     })  # fmt: skip
 
 
+@every_cell
+def test_M4_a_zero_that_is_shown_for_a_masked_step_takes_no_cotangent(case, dtype):
+    run = Run.of(case, 5, 7, "random", dtype=dtype, zero_output_for_mask=True)
+    used = run.given["mask"][..., None]
+    for shown in (np.nan, 0.0):
+        d = [np.where(used, run.d[0], np.asarray(shown, run.dtype)), *run.d[1:]]
+        same(run.gradient(d), run.gradient())
+    held = Run.of(case, 5, 7, "random", dtype=dtype)
+    before_any = ~np.logical_or.accumulate(held.given["mask"], axis=1)[..., None]
+    d = [np.where(before_any, np.asarray(np.nan, run.dtype), held.d[0]), *held.d[1:]]
+    same(held.gradient(d), held.gradient())
+
+
 @pytest.mark.parametrize("mask", ["none", "random"])
 @every_cell
 def test_L2_a_row_is_alone_and_weights_add_up(case, dtype, mask):
