@@ -144,7 +144,7 @@ class RNN(Layer):
             Keep the states of every so many steps only, and compute the steps between again: less memory, more time.
             "auto" takes about √T where all that is kept would exceed `get_memory_limit`.
         truncate : int, optional
-            Truncated backpropagation through time: no gradient passes from a multiple of so many processed steps to
+            Truncated backpropagation through time: no gradient of a state passes from a multiple of so many processed steps to
             the step before.
 
         Returns
