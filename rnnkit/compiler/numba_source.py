@@ -225,8 +225,10 @@ class SourceWriter:
             return []  # computed by every part as a whole
         moved = [*self.now, *self.new, *self.scratch[STEP]]
         moved = [f"at_{b.name}" for b in moved] + ["at_output"]
-        if section in PER_BLOCK:
-            moved += [f"at_{b.name}" for s in PER_BLOCK for b in self.scratch[s]] + ["staged_x"]
+        if section == BLOCK:
+            moved += [f"at_{b.name}" for b in self.scratch[BLOCK]] + ["staged_x"]
+        elif section == AFTER:  # what it reads of the block stays: a part that was left only reads it, too
+            moved += [f"at_{b.name}" for b in self.scratch[AFTER]]
         copies = [f"copy_bytes(at_{b.name} + spare, at_{b.name}, rows * {self.row(b)})" for b in self.now]
         leave = ["if part > 0:", "    return", "parts, gang, used_before = 1, 0, rows", *copies]
         leave += [f"{name} += spare" for name in moved] + ["continue"]

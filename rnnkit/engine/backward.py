@@ -103,10 +103,10 @@ class Backward:
         rows = slice(None) if order is None else order
         record = replace(
             record,
-            x=np.array(record.x[rows]),
+            x=np.array(record.x[rows], order="C"),  # of a broadcast x, too, features have to stand side by side
             mask=None if record.mask is None else record.mask[rows],
-            states=tuple(np.array(state[rows]) for state in record.states),
-            constants=tuple(np.array(constant[rows]) for constant in record.constants),
+            states=tuple(np.array(state[rows], order="C") for state in record.states),
+            constants=tuple(np.array(constant[rows], order="C") for constant in record.constants),
             draws={name: draw[rows] for name, draw in record.draws.items()},
             place=None if order is not None else record.place,
             arranged=True,
@@ -148,9 +148,19 @@ class _Run:
 
     def _keep(self, record):
         """Results of some steps, and all that the adjoint reads of them."""
-        steps = record.x.shape[1]
-        kept: dict = {}
-        written = {}
+        for alone in (False, True):
+            kept = self._places(record)
+            written = {("write", name): kept[name] for name in self.backward.kept}
+            # With what is kept itself: the state before a first masked step is read, to be held.
+            part = replace(record, placed=written | kept)
+            result = self.backward.forward.run(part, alone)
+            if not part.left:
+                break  # else once more, in memory that no other thread knows
+        return result, kept
+
+    def _places(self, record) -> dict:
+        """Memory for what the forward program keeps, with the states before the first step in it."""
+        steps, kept = record.x.shape[1], {}
         for name, size in self.backward.kept.items():
             if name[0] == "after":
                 states = _sequence(self.rows, steps + 1, size, self.dtype)
@@ -158,9 +168,7 @@ class _Run:
                 kept["state", name[1]], kept[name] = states[:, :-1], states[:, 1:]
             else:
                 kept[name] = _sequence(self.rows, steps, size, self.dtype)
-            written["write", name] = kept[name]
-        # With what is kept itself: the state before a first masked step is read, to be held.
-        return self.backward.forward.run(replace(record, placed=written | kept)), kept
+        return kept
 
     def _in_segments(self) -> Result:
         """The results, with nothing kept but the states at the cuts."""
@@ -175,7 +183,8 @@ class _Run:
             part = replace(record, place=outputs).part(start, after, states)
             result = self.backward.plain.run(part)
             if outputs is not None and result.outputs is not part.place:
-                outputs = outputs.copy()  # a thread that was stopped may still write to what it was
+                if part.place is None:  # a thread that was stopped may still write there
+                    outputs = outputs.copy()
                 outputs[:, start:after] = result.outputs
             if last is not None and part.mask is not None:
                 held = ~np.logical_or.accumulate(part.mask, axis=1)  # before a part's first used step
@@ -272,19 +281,18 @@ class _Pull:
         cuts = {first, end, *range(0, steps, self._chunk()), *range(0, steps, stop), *(at for at, _ in d_outputs)}
         chunks = list(itertools.pairwise(sorted(cut for cut in cuts if first <= cut <= end)))
         longest = max(after - start for start, after in chunks)
-        own = None
+        own = self._own(longest)
         for start, after in reversed(chunks):
             if after % stop == 0 and after < steps:
                 states = tuple(np.zeros_like(c) for c in self.cotangents[: self.count])
                 self.cotangents = (*states, *self.cotangents[self.count :])
-            if own is None or self.backward.adjoint.crew.is_busy():  # a stopped thread may still write there
-                own = self._own(longest)
             at, of_outputs = next((at, array) for at, array in reversed(d_outputs) if at <= start)
             placed = {key: array[:, start - first : after - first] for key, array in residuals.items()}
             placed["output"] = of_outputs[:, start - at : after - at]
-            placed |= {("write", name): array[:, : after - start] for name, array in own.items()}
-            if not self._chunk_of(start, after, placed):
-                own = None
+            if not self._go_back(start, after, placed, own):
+                own = self._own(longest)  # once more, in memory that no other thread knows
+                self.d_x = self.d_x.copy()
+                self._go_back(start, after, placed, own, alone=True)
 
     def _chunk(self) -> int:
         """Steps between two sums."""
@@ -295,23 +303,21 @@ class _Pull:
     def _own(self, steps) -> dict:
         return {name: _sequence(self.run.rows, steps, n, self.run.dtype) for name, n in self.backward.own.items()}
 
-    def _chunk_of(self, start, after, placed) -> bool:
-        """Go back over a chunk and add it to the sums; False if a thread was stopped, and may still write there."""
+    def _go_back(self, start, after, placed, own, alone=False) -> bool:
+        """Go back over a chunk and add it to the sums; False if a thread was left, and may still write there."""
         part = replace(
             self.record.part(start, after, self.cotangents),
             sequences=True,
             zero_masked=True,
             place=self.d_x[:, start:after],
-            placed=placed,
+            placed=placed | {("write", name): array[:, : after - start] for name, array in own.items()},
         )
         turned = _turned(part)
-        result = self.backward.adjoint.run(turned)
-        if turned.place is None:
-            self.d_x = self.d_x.copy()
-            self.d_x[:, start:after] = result.outputs[:, ::-1]
-        self.cotangents = result.states
-        self.sums.add(part)
-        return turned.place is not None
+        result = self.backward.adjoint.run(turned, alone)
+        if not turned.left:
+            self.cotangents = result.states
+            self.sums.add(part)
+        return not turned.left
 
 
 def _add_to_shown(cotangents, mask) -> None:

@@ -143,7 +143,7 @@ class ByHand:
         turn = slice(None, None, -1 if record.reverse else 1)
         arranged = replace(
             record,
-            x=np.array(record.x[:, turn]),
+            x=np.array(record.x[:, turn], order="C"),
             mask=None if record.mask is None else record.mask[:, turn],
             states=tuple(map(np.array, record.states)),
             constants=tuple(map(np.array, record.constants)),

@@ -24,6 +24,7 @@ _PAUSES = 300  # that compiled code waits before Python looks at the clock
 _LOOKS = 50  # some µs: a thread that did its part leaves it a moment after the caller
 _KEPT = 1 << 22  # bytes of scratch memory that a thread keeps
 _MOST = 256  # threads
+LEFT = 2  # a call is done, but a thread was left in its middle and may write what it knows to what is kept of steps
 
 _thread = threading.local()
 
@@ -79,12 +80,12 @@ class Crew:
         self._shared = None
         self._rest, self._rest_until = _REST, -_LONGEST_REST
 
-    def run(self, address, p, n, rows, blocks, memory, units, threads, keep) -> bool | None:
+    def run(self, address, p, n, rows, blocks, memory, units, threads, keep) -> int | None:
         """Run a program over rows, in blocks that threads take in turn or with its units split.
 
         Returns
         -------
-        bool or None
+        bool, `LEFT` or None
             None if nothing was begun. False if a thread was stopped in the middle of a short call: its arrays, which
             are in ``keep``, may then still be written to.
         """
@@ -144,7 +145,7 @@ class Crew:
             if words[state] == gang.IDLE:
                 idle.append(slot)
 
-    def _run_units(self, job, idle, memory, keep) -> bool:
+    def _run_units(self, job, idle, memory, keep) -> int:
         if (
             self._shared is None
             or self.is_busy()
@@ -159,8 +160,9 @@ class Crew:
         for slot in idle:
             self._held[slot] = (job, meetings, self._shared, keep)
         self._lead(job.address, 1 + len(idle), 0)
-        self._note(stopped=meetings.words[0] == gang.BROKEN)
-        return True
+        left = meetings.words[0] == gang.BROKEN
+        self._note(stopped=left)
+        return LEFT if left else True
 
     def _run_rows(self, job, idle, memory, keep) -> bool:
         own_scratch = own_memory(memory)

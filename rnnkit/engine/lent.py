@@ -25,6 +25,8 @@ class _Loan:
         self.__array_interface__ = memory.__array_interface__
 
     def __del__(self):
+        if _back is None:  # the interpreter is about to end
+            return
         # Garbage may be collected anywhere, also while this thread looks for memory: that look then finds it.
         _back.append(self.memory)
         if _lock.acquire(blocking=False):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rnnkit.engine.checking import CHECKED, Checked
-from rnnkit.engine.crew import Crew, line_start, own_memory
+from rnnkit.engine.crew import LEFT, Crew, line_start, own_memory
 from rnnkit.engine.product import PANEL_VECTORS, aligned, arrange, pack, packed_width
 from rnnkit.engine.record import Record, Result
 from rnnkit.engine.registers import LANES
@@ -92,8 +92,10 @@ class Program:
             self._bound = given, arrays
         return arrays
 
-    def run(self, record: Record) -> Result:
-        """The results of one call."""
+    def run(self, record: Record, alone: bool = False) -> Result:
+        """The results of one call, in this thread alone if wished."""
+        if alone:
+            return self._attempt(record, 1)
         rows, steps = record.x.shape[:2]
         threads = get_num_threads() if rows * steps * self._work > _SMALL else 1
         if threads > 1 and self._splits_units(rows, threads):
@@ -117,6 +119,7 @@ class Program:
             part = record.part(start, min(start + several, steps), states)
             part.place = outputs[:, start : start + several] if record.sequences else None
             result = self._run(part, threads)
+            record.left |= part.left
             states = result.states
         return Result(outputs, result.last, states)
 
@@ -162,6 +165,7 @@ class Program:
                 done = self._run_blocks(p, n, rows, blocks, memory)
         if done is False:
             record.place = None  # the thread that was stopped may still write there
+        record.left |= done is False or done == LEFT
         return Result(outputs, last, final, kept) if done else None
 
     def _trajectory(self, record) -> tuple | None:

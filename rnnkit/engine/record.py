@@ -36,6 +36,8 @@ class Record:
         and time.
     arranged : bool
         Masked rows stand as they are to be computed.
+    left : bool
+        Set by an executor: a thread was left in the middle, and may still write to what is `placed`.
     """
 
     x: np.ndarray
@@ -52,6 +54,7 @@ class Record:
     place: np.ndarray | None = None
     placed: dict[object, np.ndarray] = field(default_factory=dict)
     arranged: bool = False
+    left: bool = False
 
     def part(self, start: int, after: int, states) -> Record:
         """The steps from `start` up to `after` in processing order, from these states on."""

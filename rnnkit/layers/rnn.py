@@ -144,8 +144,8 @@ class RNN(Layer):
             Keep the states of every so many steps only, and compute the steps between again: less memory, more time.
             "auto" takes about √T where all that is kept would exceed `get_memory_limit`.
         truncate : int, optional
-            Truncated backpropagation through time: no gradient of a state passes from a multiple of so many processed steps to
-            the step before.
+            Truncated backpropagation through time: no gradient of a state passes from a multiple of so many processed
+            steps to the step before.
 
         Returns
         -------
