@@ -18,7 +18,8 @@ from random_steps import random_cell
 from test_random_steps import OTHERS, USUAL, Run
 
 import rnnkit as rk
-from rnnkit.compiler import crew
+from rnnkit.compiler import crew, store
+from rnnkit.compiler.numba_source import SIGNATURE
 from rnnkit.engine import crew as crews
 from rnnkit.engine import gang, program
 from rnnkit.engine import threads as threads_module
@@ -109,6 +110,64 @@ def test_L3_a_partner_is_left_in_the_middle(name, shared, monkeypatch):
     for _ in range(25):
         for expected, m in zip(alone, (None, mask), strict=True):
             same_bits(everything(layer, x, constants, m), expected)
+
+
+def test_a_gradient_is_computed_again_where_a_partner_was_left(shared, monkeypatch):
+    """What a partner that was left knows of the block may be old, so nothing is kept of what it may have written."""
+    layer, x = rk.LSTM(33, return_sequences=True, dtype="float64", seed=0), inputs("lstm", 1, 40, 17)[0]
+    shared(1)
+    y, pullback = layer.vjp(x)
+    alone = pullback(np.ones_like(y))
+    monkeypatch.setattr(program, "_PATIENCE", -(10**6))
+    shared(2)
+    lefts, run = [], program.Program.run
+
+    def watched(self, record, alone=False):
+        result = run(self, record, alone)
+        if record.placed:
+            lefts.append((record.left, alone))
+        return result
+
+    monkeypatch.setattr(program.Program, "run", watched)
+    for _ in range(25):
+        again, pullback = layer.vjp(x)
+        gradient = pullback(np.ones_like(y))
+        same_bits([again, gradient.x, *gradient.weights.values()], [y, alone.x, *alone.weights.values()])
+    assert (True, False) in lefts and (True, True) not in lefts
+    assert lefts.count((True, False)) == lefts.count((False, True))
+
+
+@rk.cell(
+    states={"h": "units"},
+    weights={"kernel": rk.Weight(("features", "units")), "recurrent": rk.Weight(("units", "units"))},
+)
+def wavy(x, states, weights):
+    """Its adjoint has a value of a block of steps, cos(x), that only x's cotangent needs."""
+    h = np.tanh(np.sin(x) @ weights.kernel + states[0] @ weights.recurrent)
+    return h, h
+
+
+def test_L3_a_partner_is_left_at_any_meeting(shared):
+    """Part 0 of the adjoint goes on alone from each meeting on, those after a block of steps among them."""
+    layer, x = rk.RNN(wavy(33), return_sequences=True, dtype="float64", seed=0), inputs("lstm", 1, 3, 17)[0]
+    shared(1)
+    y, pullback = layer.vjp(x)
+    d = np.random.default_rng(0).normal(size=y.shape)
+    expected = pullback(d)
+    (backward,) = layer._execution.gradients.values()
+    adjoint, text = backward.adjoint, backward.adjoint.source.text
+    meet = "meet(gang_kit, gang, part, parts, meeting, patience)"
+    assert "at_result" in text and text.count(meet) > 4
+    shared(2)
+    for at in range(1, 10):
+        changed = text.replace(
+            meet, f"meet(gang_kit, gang, part, parts, meeting, -1000000 if meeting >= {at} else patience)"
+        )
+        adjoint.function = store.load(changed, SIGNATURE)
+        adjoint.address = store.address(adjoint.function)
+        for _ in range(5):
+            gradient = pullback(d)
+            same_bits([gradient.x, *gradient.weights.values()], [expected.x, *expected.weights.values()])
 
 
 @pytest.mark.parametrize("backwards", [False, True])
