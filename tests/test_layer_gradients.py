@@ -538,6 +538,20 @@ def test_M3_what_stands_under_a_mask_reaches_no_gradient(name):
 # Directions, states, stacks
 
 
+@pytest.mark.parametrize("name", ["rnn", "dense", "bidirectional_concat_sequences"])
+def test_P3_broadcast_inputs_are_inputs(name, rng):
+    """Strides of 0, along time, rows, or both."""
+    layer = layer_of(name)
+    for kept in ((3, 1), (1, 4), (1, 1)):
+        x = np.broadcast_to(rng.normal(size=(*kept, 2)), (3, 4, 2))
+        found, copied = layer.vjp(x), layer.vjp(x.copy())
+        same_bits(found[0], copied[0])
+        d = cotangents(found[0])
+        same_gradient(found[1](d), copied[1](d))
+        one = np.broadcast_to(1.0, found[0].shape)
+        same_gradient(found[1](one), copied[1](one.copy()))
+
+
 def test_D1_backwards_is_forwards_on_the_reverse():
     forward, backward = (layer_of("rnn_zeros") for _ in range(2))
     forward.go_backwards = False
