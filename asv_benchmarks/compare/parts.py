@@ -39,8 +39,8 @@ def stopwatch(backward, spent: dict[str, float]):
         return "recurrent kernel" if 4 * gram.rows == gram.columns else "kernel"
 
     with (
-        timed(backward.forward, "run", lambda record: "forward"),
-        timed(backward.adjoint, "run", lambda record: "steps back"),
+        timed(backward.forward, "run", lambda *_: "forward"),
+        timed(backward.adjoint, "run", lambda *_: "steps back"),
         timed(Gram, "add", kernel),
     ):
         yield
