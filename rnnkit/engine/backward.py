@@ -22,7 +22,7 @@ from rnnkit.engine.sums import Sums
 from rnnkit.engine.threads import get_num_threads
 
 _LINE = 64  # bytes of a cache line
-_CHUNK_BYTES = 1 << 22  # of what the adjoint keeps for the sums of a chunk: of 1 to 16 MB the fastest, by 10 percent at most
+_CHUNK_BYTES = 1 << 22  # of what the adjoint keeps for the sums of a chunk; 1 to 16 MB take 10 % longer at most
 _LEAST_ENTRIES = 256  # rows and steps of a chunk at least: sums in registers are worth their start
 
 
