@@ -113,12 +113,24 @@ def test_where_takes_no_branch_of_weights_alone():
 
 # Of a matrix and a vector of weights: what NumPy computes as it is, whenever a weight changes.
 WITHOUT_A_RULE = {
-    "det": lambda m, v: np.linalg.det(m),
-    "eigvalsh": lambda m, v: np.linalg.eigvalsh(m + m.T),
-    "cholesky": lambda m, v: np.linalg.cholesky(m @ m.T + np.eye(4))[0],
-    "svd": lambda m, v: np.linalg.svd(m, compute_uv=False),
-    "norm": lambda m, v: np.linalg.norm(m, 2),
+    "pinv": lambda m, v: np.linalg.pinv(m)[0],
+    "svd": lambda m, v: np.linalg.svd(m)[1],
+    "norm": lambda m, v: np.linalg.norm(m, "nuc"),
     "median": lambda m, v: np.median(v),
+}
+WITH_A_RULE = {
+    "det": lambda m, v: np.linalg.det(m),
+    "slogdet": lambda m, v: np.linalg.slogdet(m)[1],
+    "slogdet, both": lambda m, v: np.prod(np.stack(np.linalg.slogdet(m))),
+    "eigvalsh": lambda m, v: np.linalg.eigvalsh(m + m.T),
+    "eigvalsh of a triangle": lambda m, v: np.linalg.eigvalsh(m),
+    "cholesky": lambda m, v: np.linalg.cholesky(m @ m.T + np.eye(4))[3],
+    "svd": lambda m, v: np.linalg.svd(m[:3], compute_uv=False).sum(),
+    "norm": lambda m, v: np.linalg.norm(m, 2),
+    "norm by name": lambda m, v: np.linalg.norm(m, ord=2),
+    "matrix_power": lambda m, v: np.linalg.matrix_power(m, 3)[1],
+    "matrix_power 0": lambda m, v: np.linalg.matrix_power(m, 0)[1] * v,
+    "outer": lambda m, v: np.outer(v, v * v)[2],
 }
 FLAT = {
     "matrix_rank": lambda m, v: np.linalg.matrix_rank(m) / 4.0,
@@ -143,6 +155,17 @@ def test_a_function_of_weights_without_a_derivative_is_named(name):
         run = run_of(weighted(WITHOUT_A_RULE[name]))
     with pytest.raises(ValueError, match=rf"np\..*{name} of weights in the line 'scale = function"):
         run.expected()
+
+
+@pytest.mark.parametrize("name", WITH_A_RULE)
+def test_L7_functions_of_weights(name):
+    with rk.eager():
+        run = run_of(weighted(WITH_A_RULE[name]))
+    reference = run.reference
+    run.check_slopes(
+        run.expected(), lambda **moved: run.plain_loss(reference, **moved), run.plain_loss_with_weight(reference),
+        np.random.default_rng(0),
+    )  # fmt: skip
 
 
 def test_a_layer_without_a_gradient_still_computes():

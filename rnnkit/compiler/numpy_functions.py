@@ -18,6 +18,7 @@ from rnnkit.compiler.lifting import first_symbol, lift, pointwise, unknown
 from rnnkit.compiler.operations import OPERATIONS
 from rnnkit.compiler.products import dot, einsum, matmul, tensordot
 from rnnkit.compiler.symbol import Symbol
+from rnnkit.compiler.weight_functions import rule_of
 
 _UFUNCS = {
     "true_divide": "divide", "fabs": "absolute", "abs": "absolute", "expit": "sigmoid", "bitwise_and": "logical_and",
@@ -140,6 +141,8 @@ def _of_weights(function, args, keywords):
         attr = functools.partial(result, part=part)
         attr.name = f"{function.__module__.replace('numpy', 'np')}.{function.__name__}"
         attr.flat = made.dtype.kind != "f"  # counts, places and decisions don't move with a weight
+        given = tuple(a for a in args if not isinstance(a, Symbol))
+        attr.rule = rule_of(attr.name, given, keywords, part)
         return symbols[0].made(graph.add("function", [s.node for s in symbols], made.shape, attr, key=key))
 
     values = evaluate([s.node for s in symbols], graph.values, np.float64)

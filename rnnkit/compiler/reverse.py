@@ -6,6 +6,8 @@ here are those of what moves or multiplies arrays. What is added is again a grap
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from rnnkit.compiler.graph import Graph, Node, View
@@ -126,6 +128,8 @@ class Reverse:
         elif node.op == "inverse":
             turned = graph.einsum("ji,jk,lk->il", node, g, node)
             self.add(node.args[0], graph.pointwise("negative", turned))
+        elif node.attr.rule is not None:
+            self._function(node, g)
         elif not node.attr.flat:
             raise ValueError(
                 f"expected functions with known derivatives, got {node.attr.name} of weights in the line "
@@ -177,6 +181,13 @@ class Reverse:
         """Rows with a cotangent; zeros for the others, whatever stands there."""
         return node if some is None else self.graph.pointwise("where", some, node, self.graph.literal(0.0))
 
+    def _function(self, node, g):
+        """A function of weights alone: its rule is another, for each argument."""
+        for i, arg in enumerate(node.args):
+            rule = partial(_cotangent_of, node.attr.rule, i)
+            given = (self.graph.as_float(g), node, *node.args)
+            self.add(arg, self.graph.add("function", given, arg.shape, rule, key=(id(node.attr), "cotangent", i)))
+
     def _einsum(self, node, g):
         inputs, output = node.attr.split("->")
         inputs = inputs.split(",")
@@ -184,6 +195,10 @@ class Reverse:
             others = [n for j, n in enumerate(node.args) if j != i]
             letters = ",".join([output, *(s for j, s in enumerate(inputs) if j != i)])
             self.add(arg, self.graph.einsum(f"{letters}->{inputs[i]}", g, *others))
+
+
+def _cotangent_of(rule, i, *arrays):
+    return rule(*arrays)[i]
 
 
 def symbol_of(way, node, rank) -> Symbol:

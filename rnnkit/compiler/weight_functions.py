@@ -1,0 +1,76 @@
+"""Derivatives of NumPy's functions of whole matrices that stand in a step of weights alone.
+
+Such a function runs as it is, once for each new weight (`rnnkit.compiler.numpy_functions`), and so does its rule:
+``rule(g, y, *args)`` gives, for the cotangent ``g`` of what it gave, ``y``, those of its array arguments. The formulas
+are those of Giles 2008, "Collected matrix derivative results for forward and reverse mode algorithmic differentiation".
+Functions that read one triangle of a symmetric matrix have cotangents there alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+
+def _lower(symmetric):
+    """The cotangent of a lower triangle from that of the symmetric matrix that it stands for."""
+    return np.tril(symmetric + symmetric.T, -1) + np.diag(np.diag(symmetric))
+
+
+def _cholesky(g, y, a):
+    half = np.tril(y.T @ g)
+    half[np.diag_indices_from(half)] /= 2
+    inverse = np.linalg.inv(y)
+    whole = inverse.T @ half @ inverse
+    return (_lower((whole + whole.T) / 2),)
+
+
+def _eigvalsh(g, y, a):
+    vectors = np.linalg.eigh(a)[1]
+    return (_lower((vectors * g) @ vectors.T),)
+
+
+def _singular_values(g, y, a):
+    u, _, v = np.linalg.svd(a, full_matrices=False)
+    return ((u * g) @ v,)
+
+
+def _spectral_norm(g, y, a):
+    u, _, v = np.linalg.svd(a, full_matrices=False)
+    return (g * np.outer(u[:, 0], v[0]),)
+
+
+def _power(g, y, a, n):
+    powers = [np.eye(len(a))]
+    for _ in range(n):
+        powers.append(powers[-1] @ a.T)
+    return (sum((powers[k] @ g @ powers[n - 1 - k] for k in range(n)), np.zeros_like(a)),)
+
+
+# By the function's name, the arguments that are no arrays of the step, the keywords, and which of its results it is.
+_RULES: dict[tuple, Callable] = {
+    ("np.linalg.det", (), (), None): lambda g, y, a: (g * y * np.linalg.inv(a).T,),
+    ("np.linalg.slogdet", (), (), 0): lambda g, y, a: (np.zeros_like(a),),
+    ("np.linalg.slogdet", (), (), 1): lambda g, y, a: (g * np.linalg.inv(a).T,),
+    ("np.linalg.cholesky", (), (), None): _cholesky,
+    ("np.linalg.eigvalsh", (), (), None): _eigvalsh,
+    ("np.linalg.svd", (), (("compute_uv", False),), None): _singular_values,
+    ("np.linalg.norm", (2,), (), None): _spectral_norm,
+    ("np.linalg.norm", (), (("ord", 2),), None): _spectral_norm,
+    ("np.linalg.trace", (), (), None): lambda g, y, a: (g * np.eye(*a.shape),),
+    ("np.outer", (), (), None): lambda g, y, a, b: (
+        (g @ b.reshape(-1)).reshape(a.shape),
+        (a.reshape(-1) @ g).reshape(b.shape),
+    ),
+}
+
+
+def rule_of(name: str, given: tuple, keywords: dict, part: int | None) -> Callable | None:
+    """The rule of a function called so, None if there is none."""
+    if name == "np.linalg.matrix_power" and not keywords and part is None and len(given) == 1 and given[0] >= 0:
+        return lambda g, y, a: _power(g, y, a, given[0])
+    try:
+        return _RULES.get((name, given, tuple(keywords.items()), part))
+    except TypeError:  # a list or an array among the arguments
+        return None
