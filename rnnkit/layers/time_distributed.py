@@ -99,10 +99,7 @@ class TimeDistributed(Layer):
     def compute_output_shape(self, input_shape):
         """The layer's output shape for one step, with the time axis after the batch axis."""
         shape = super().compute_output_shape(input_shape)
-        step = self.layer.compute_output_shape((shape[0], *shape[2:]))
-        if step and isinstance(step[0], tuple):
-            return tuple((*shape[:2], *one[1:]) for one in step)
-        return (*shape[:2], *step[1:])
+        return _with_time(self.layer.compute_output_shape((shape[0], *shape[2:])), shape[:2])
 
     def get_config(self):
         """The constructor's arguments as JSON values."""
@@ -135,6 +132,13 @@ class TimeDistributed(Layer):
     def _adopt_seed(self, sequence):
         super()._adopt_seed(sequence)
         self.layer._inherit_seed(self._seeds_for_parts(1)[0])
+
+
+def _with_time(step, lead):
+    """Shapes, nested as they are, with the batch axis and the time axis in front."""
+    if any(isinstance(one, (tuple, list)) for one in step):
+        return type(step)(_with_time(one, lead) for one in step)
+    return (*lead, *step[1:])
 
 
 def _in_steps(rows, shape):
