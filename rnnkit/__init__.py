@@ -47,9 +47,9 @@ from rnnkit.layers.masking import Masking
 from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.row_gradient import RowGradient
-from rnnkit.layers.sequential import Sequential
 from rnnkit.layers.stacked import StackedRNNCells
 from rnnkit.layers.time_distributed import TimeDistributed
+from rnnkit.models.sequential import Sequential
 
 __version__ = "0.1.0"
 

@@ -11,7 +11,16 @@ import pytest
 PACKAGE = pathlib.Path(__file__).parent.parent / "rnnkit"
 
 # each room, and the rooms it may import from; a file beside the rooms is a room of its own
-FOUNDATION = {"functions", "initializers", "importing", "sizes", "configuration"}
+FOUNDATION = {
+    "functions",
+    "initializers",
+    "importing",
+    "sizes",
+    "configuration",
+    "regularizers",
+    "constraints",
+    "traits",
+}
 CELL = FOUNDATION | {"cell", "states", "declared", "step"}
 ALLOWED = {
     **dict.fromkeys(FOUNDATION, FOUNDATION),
@@ -20,8 +29,16 @@ ALLOWED = {
     "engine": CELL | {"engine"},
     "compiler": CELL | {"engine", "compiler"},
     "layers": CELL | {"cells", "engine", "compiler", "layers"},
+    "losses": FOUNDATION | {"losses"},
+    "metrics": FOUNDATION | {"losses", "metrics"},
+    "optimizers": CELL | {"engine", "compiler", "layers", "optimizers"},
+    "callbacks": FOUNDATION | {"callbacks"},
+    "training": CELL | {"engine", "compiler", "layers", "losses", "metrics", "optimizers", "callbacks", "training"},
+    "models": CELL | {"cells", "layers", "training", "models"},
     "datasets": {"datasets"},
-    "forecast": CELL | {"__init__", "cells", "engine", "compiler", "layers", "datasets", "forecast"},
+    "forecast": CELL
+    | {"__init__", "cells", "engine", "compiler", "layers", "losses", "optimizers", "callbacks", "models", "datasets"}
+    | {"forecast"},
 }
 OUTWARD = {"__init__", "__main__"}  # the public names and the command stand on everything
 

@@ -7,9 +7,10 @@ from rnnkit.layers import edge
 from rnnkit.layers.base import Layer
 from rnnkit.layers.faces import Text, show_shape
 from rnnkit.layers.pullback import Gradients, Pullback, options
+from rnnkit.training.trainable import Trainable
 
 
-class Sequential(Layer):
+class Sequential(Trainable):
     """Layers one after the other; it equals::
 
         for layer in layers:
