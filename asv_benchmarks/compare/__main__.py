@@ -35,6 +35,7 @@ import picture  # noqa: E402
 import process  # noqa: E402
 import reservoir  # noqa: E402
 import stacks  # noqa: E402
+import training  # noqa: E402
 import typed  # noqa: E402
 from timing import THREADS, Settings  # noqa: E402
 
@@ -51,6 +52,7 @@ PARTS = (
     gradients,
     parts,
     checkpoints,
+    training,
     busy,
     process,
     overhead,

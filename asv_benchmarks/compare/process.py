@@ -110,17 +110,17 @@ def present(codes: dict[str, tuple[list[str], str]], settings: Settings) -> dict
     return found
 
 
-def first_results(settings: Settings) -> Figures:
+def first_results(settings: Settings, row: str = "first LSTM", codes: dict | None = None) -> Figures:
     """Whole processes in turns; what they keep on disk was put there by one run before."""
     with tempfile.TemporaryDirectory() as folder:
-        codes = present(FIRST, settings)
+        codes = present(FIRST if codes is None else codes, settings)
         times = {label: [] for label in codes}
         for code in codes.values():
             output(code, folder)
         for _ in range(settings.rounds):
             for label, code in codes.items():
                 times[label].append(seconds(code, folder))
-    return {"first LSTM": times}
+    return {row: times}
 
 
 def compiling(settings: Settings) -> Figures:

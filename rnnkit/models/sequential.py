@@ -131,6 +131,12 @@ class Sequential(Trainable):
 
         return x, mask, Pullback(x, pullbacks[-1].dtype, pull)
 
+    def _watched(self, x):
+        mask = None
+        for i, layer in enumerate(self.layers):
+            x, mask = layer._with_mask(x, mask, False)
+            yield f"the output of layer {i} ({layer.name})", x
+
     def _built_for(self, inputs):
         """The inputs as an array, which the model is built for from here on."""
         if not self.layers:

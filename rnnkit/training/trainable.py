@@ -2,8 +2,368 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import numpy as np
+
 from rnnkit.layers.base import Layer
+from rnnkit.layers.pullback import options
+from rnnkit.training.batches import Arrays, Batch, Iterable, Names, brings_batches, positive
+from rnnkit.training.compiled import Compiled
+from rnnkit.training.fitting import Fit
+from rnnkit.training.steps import Stepper
+from rnnkit.training.tally import Tally
+
+_ORDERS = 2**32 - 1  # the child of a model's seed that orders of rows are drawn from; no part has so high a number
 
 
 class Trainable(Layer):
-    """Base of models."""
+    """Base of models: layers put together, with Keras's methods for training them."""
+
+    stop_training = False  # a callback sets it to end a fit
+    history = None  # of the last fit
+    _compiled: Compiled | None = None
+
+    # What a model says of itself.
+
+    def _input_names(self) -> list[str]:
+        return ["x"]
+
+    def _output_names(self) -> list[str]:
+        return ["output"]
+
+    def _watched(self, x) -> Iterator[tuple[str, np.ndarray]]:
+        """Arrays that come about on the way from x to the outputs, with what they are in words."""
+        return iter(())
+
+    # Keras's methods
+
+    def compile(
+        self,
+        optimizer="rmsprop",
+        loss=None,
+        loss_weights=None,
+        metrics=None,
+        weighted_metrics=None,
+        *,
+        checkpoint=None,
+        truncate=None,
+    ) -> None:
+        """Say how the model is to be trained.
+
+        Parameters
+        ----------
+        optimizer : str or Optimizer
+            One of `rnnkit.optimizers`, or its name.
+        loss : str, callable, or a list or dict of them, one per output
+            One of `rnnkit.losses`, its name, or any NumPy-style function ``(y_true, y_pred)`` that reduces the last
+            axis; it is traced and differentiated as a step is. None for an output that isn't trained.
+        loss_weights : list or dict of float, optional
+            Of each output's loss in the sum of all.
+        metrics, weighted_metrics : list of str or callable, optional
+            What to report besides; a list or dict of lists for several outputs. Sample weights count in the latter.
+        checkpoint, truncate
+            As in `RNN.vjp`, for all gradients of a fit: less memory; truncated backpropagation through time.
+
+        Raises
+        ------
+        ValueError
+            For names that don't exist, with those that do.
+        """
+        self._compiled = Compiled(
+            self._output_names(),
+            optimizer,
+            loss,
+            loss_weights,
+            metrics,
+            weighted_metrics,
+            options(checkpoint, truncate),
+        )
+
+    @property
+    def optimizer(self):
+        """The optimizer that `compile` made ready."""
+        return self._ready().optimizer
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """What `evaluate` returns, in order."""
+        return self._ready().names
+
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        validation_split=0.0,
+        validation_data=None,
+        shuffle=True,
+        class_weight=None,
+        sample_weight=None,
+        initial_epoch=0,
+        steps_per_epoch=None,
+        validation_steps=None,
+        validation_batch_size=None,
+        validation_freq=1,
+    ):
+        """Train the model; it equals::
+
+            for epoch in range(initial_epoch, epochs):
+                for x, y, sample_weight in batches:          # rows in a new order each epoch
+                    loss = mean over used steps of sample_weight * loss(y, model(x, training=True))
+                    weights = optimizer(weights, gradient of loss)
+
+        Parameters
+        ----------
+        x : array_like (B, …), or a list or dict of them; or an iterable of batches
+            Arrays may lie on disk (`numpy.memmap`, or anything with ``shape``, ``dtype`` and rows by index). Batches
+            are ``(x, y)`` or ``(x, y, sample_weight)``, from a generator or from an object with ``len`` and indices.
+        y : array_like (B, …), or a list or dict of them, one per output
+        batch_size : int, optional
+            32 by default.
+        epochs : int
+            The number of the last epoch, counted from 0 whatever `initial_epoch` is.
+        verbose : {"auto", 0, 1, 2}
+            1 shows a bar (extra ``progress``; lines without it), 2 a line per epoch, 0 nothing; "auto" a bar in a
+            terminal or notebook.
+        callbacks : list of Callback, optional
+        validation_split : float in [0, 1)
+            This share of the rows, the last ones, isn't trained on but evaluated after each epoch.
+        validation_data : tuple (x, y) or (x, y, sample_weight), or an iterable of batches, optional
+        shuffle : bool
+            Rows, or batches that have indices, in a new order each epoch, drawn from the model's seed and the epoch.
+        class_weight : dict of int to float, optional
+        sample_weight : array_like (B,) or (B, T), optional
+        initial_epoch : int
+            Where a fit that is resumed goes on: the same weights and `Optimizer.set_state` give the same bits as a fit
+            that went through.
+        steps_per_epoch, validation_steps : int, optional
+            Batches of an epoch; all of them by default.
+        validation_batch_size : int, optional
+        validation_freq : int
+            Evaluate after every so many epochs.
+
+        Returns
+        -------
+        History
+            Loss and metrics of each epoch. Ctrl-C ends the fit after the running batch and returns what there is.
+
+        Raises
+        ------
+        FloatingPointError
+            If the loss or a gradient isn't finite, with epoch, batch and the first array that isn't; weights are those
+            of the batch before.
+        ValueError, TypeError
+            For what doesn't fit together; nothing is changed by the batch that failed.
+
+        Examples
+        --------
+        >>> import numpy as np, rnnkit as rk
+        >>> x = np.random.default_rng(0).normal(size=(64, 10, 1)).astype("float32")
+        >>> model = rk.Sequential([rk.GRU(8), rk.Dense(1)], seed=0)
+        >>> model.compile(optimizer=rk.optimizers.Adam(0.01), loss="mse")
+        >>> history = model.fit(x, x.sum(axis=1), epochs=5)
+        >>> history.history["loss"][-1] < history.history["loss"][0]
+        True
+        """
+        compiled = self._ready()
+        batch_size = positive(batch_size, "batch_size") or 32
+        source = self._source(x, y, sample_weight, batch_size, positive(steps_per_epoch, "steps_per_epoch"))
+        if validation_split:
+            if not 0 < validation_split < 1:
+                raise ValueError(f"expected validation_split of at least 0 and below 1, got {validation_split!r}")
+            if not isinstance(source, Arrays):
+                raise ValueError(
+                    "expected arrays for validation_split; give validation_data with an iterable of batches"
+                )
+            if validation_data is not None:
+                raise ValueError("expected either validation_split or validation_data, got both")
+            source, validation = source.parted(validation_split)
+            validation.batch_size = positive(validation_batch_size, "validation_batch_size") or batch_size
+        else:
+            validation = self._validation(
+                validation_data,
+                positive(validation_batch_size, "validation_batch_size") or batch_size,
+                positive(validation_steps, "validation_steps"),
+            )
+        self._check_stateful(source)
+        return Fit(
+            self,
+            Stepper(self, compiled, class_weight),
+            source,
+            validation,
+            epochs=epochs,
+            initial_epoch=initial_epoch,
+            shuffle=bool(shuffle),
+            callbacks=callbacks,
+            verbose=verbose,
+            steps=positive(steps_per_epoch, "steps_per_epoch"),
+            validation_steps=positive(validation_steps, "validation_steps"),
+            validation_freq=positive(validation_freq, "validation_freq"),
+        ).run()
+
+    def evaluate(
+        self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, steps=None, return_dict=False
+    ):
+        """The loss and the metrics on some data.
+
+        Parameters
+        ----------
+        x, y, sample_weight
+            As in `fit`.
+        batch_size : int, optional
+            Changes nothing but memory and time, and 32 by default, where a layer is stateful.
+        verbose : {"auto", 0, 1, 2}
+        steps : int, optional
+            So many batches only.
+        return_dict : bool
+
+        Returns
+        -------
+        float, or list of float in the order of `metrics_names`, or dict of str to float
+        """
+        compiled = self._ready()
+        source = self._source(x, y, sample_weight, self._rows_at_once(batch_size), positive(steps, "steps"))
+        tally = self._tested(Stepper(self, compiled), source, positive(steps, "steps"))
+        return _shown(tally, compiled, return_dict)
+
+    def predict(self, x, batch_size=None, verbose="auto", steps=None):
+        """Outputs for many rows, a batch at a time.
+
+        Parameters
+        ----------
+        x : array_like (B, …), a list or dict of them, or an iterable of batches
+            Of batches ``(x, y)`` the y is left aside.
+        batch_size : int, optional
+            Changes nothing but memory and time, and 32 by default, where a layer is stateful.
+        verbose : {"auto", 0, 1, 2}
+        steps : int, optional
+            So many batches only.
+
+        Returns
+        -------
+        ndarray (B, …), or nested as a call returns several
+        """
+        steps = positive(steps, "steps")
+        inputs, outputs = Names(self._input_names(), "x"), Names(self._output_names(), "y")
+        if brings_batches(x, None):
+            source = Iterable(x, inputs, outputs, steps, with_targets=False)
+        else:
+            source = Arrays(inputs.split(x), None, None, self._rows_at_once(batch_size))
+            if not source.rows:
+                return self(x)
+        found = []
+        for i, batch in enumerate(source.run()):
+            if steps is not None and i >= steps:
+                break
+            found.append(self(batch.x[0] if len(batch.x) == 1 else batch.x))
+        if not found:
+            raise ValueError("expected at least one batch to predict, got none")
+        return _joined(found)
+
+    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
+        """Change the weights by one batch, and give its loss and metrics as `evaluate` does.
+
+        Raises
+        ------
+        FloatingPointError, ValueError, TypeError
+            As in `fit`; no weight is changed then.
+        """
+        compiled = self._ready()
+        tally = Tally(compiled)
+        Stepper(self, compiled, class_weight).train(self._batch(x, y, sample_weight), tally)
+        return _shown(tally, compiled, return_dict)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
+        """Loss and metrics of one batch."""
+        compiled = self._ready()
+        tally = Tally(compiled)
+        Stepper(self, compiled).test(self._batch(x, y, sample_weight), tally)
+        return _shown(tally, compiled, return_dict)
+
+    def predict_on_batch(self, x):
+        """Outputs of one batch: a call."""
+        return self(x)
+
+    # What the methods share
+
+    def _ready(self) -> Compiled:
+        if self._compiled is None:
+            raise ValueError(f"expected the model {self.name!r} to be compiled; call compile(optimizer, loss) first")
+        return self._compiled
+
+    def _rows_at_once(self, batch_size) -> int | None:
+        found = positive(batch_size, "batch_size")
+        return 32 if found is None and getattr(self, "stateful", False) else found
+
+    def _source(self, x, y, sample_weight, batch_size, steps):
+        inputs, outputs = Names(self._input_names(), "x"), Names(self._output_names(), "y")
+        if brings_batches(x, y):
+            if sample_weight is not None:
+                raise ValueError("expected sample_weight within the batches, (x, y, sample_weight)")
+            return Iterable(x, inputs, outputs, steps)
+        if x is None:
+            raise ValueError("expected x, got None")
+        weights = None if sample_weight is None else outputs.split(sample_weight)
+        targets = None if y is None else outputs.split(y)
+        found = Arrays(inputs.split(x), targets, weights, batch_size)
+        if not found.rows:
+            raise ValueError("expected at least one row, got none")
+        return found
+
+    def _validation(self, data, batch_size, steps):
+        if data is None:
+            return None
+        if isinstance(data, (tuple, list)) and len(data) in (2, 3) and not brings_batches(data, None):
+            return self._source(data[0], data[1], data[2] if len(data) == 3 else None, batch_size, steps)
+        if brings_batches(data, None):
+            return self._source(data, None, None, batch_size, steps)
+        raise ValueError("expected validation_data as (x, y), (x, y, sample_weight) or an iterable of batches")
+
+    def _batch(self, x, y, sample_weight) -> Batch:
+        source = self._source(x, y, sample_weight, None, None)
+        source.batch_size = source.rows
+        return next(source.run())
+
+    def _check_stateful(self, source):
+        if getattr(self, "stateful", False) and isinstance(source, Arrays) and source.rows % source.batch_size:
+            raise ValueError(
+                f"expected rows in whole batches for a stateful model, got {source.rows} rows and a batch_size of "
+                f"{source.batch_size}"
+            )
+
+    def _tested(self, stepper: Stepper, source, steps) -> Tally:
+        tally = Tally(stepper.compiled)
+        for i, batch in enumerate(source.run()):
+            if steps is not None and i >= steps:
+                break
+            stepper.test(batch, tally)
+        if not tally.batches:
+            raise ValueError("expected at least one batch to evaluate, got none")
+        return tally
+
+    def _epoch_generator(self, epoch: int) -> np.random.Generator:
+        """Where an epoch's order of rows is drawn from; and what layers draw in it starts anew, so that it is known."""
+        for layer in self._all_layers():
+            layer._start_draws(epoch)
+        key = (*self._sequence.spawn_key, _ORDERS, epoch)
+        return np.random.default_rng(np.random.SeedSequence(self._sequence.entropy, spawn_key=key))
+
+
+def _shown(tally: Tally, compiled: Compiled, as_dict: bool):
+    logs = tally.logs()
+    if as_dict:
+        return logs
+    values = [logs[name] for name in compiled.names]
+    return values if len(values) > 1 else values[0]
+
+
+def _joined(parts):
+    """Arrays of several calls one after the other, nested as each of them is."""
+    first = parts[0]
+    if isinstance(first, (list, tuple)):
+        return type(first)(_joined([part[i] for part in parts]) for i in range(len(first)))
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

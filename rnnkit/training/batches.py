@@ -1,0 +1,266 @@
+"""Where batches come from: arrays that are cut and shuffled, or an iterable that brings them."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnnkit.layers import edge
+
+_CHUNK_BYTES = 1 << 26  # of inputs, where the size of a batch changes nothing but memory
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one step of training takes.
+
+    Attributes
+    ----------
+    x : list of ndarray (B, …), one per input
+    y : list of ndarray (B, …), one per output, or None
+    weights : list of ndarray (B,) or (B, T), or None, one per output; or None
+    """
+
+    x: list
+    y: list | None = None
+    weights: list | None = None
+
+    @property
+    def rows(self) -> int:
+        """B."""
+        return len(self.x[0])
+
+
+class Names:
+    """How several arrays are handed in: in order, or by name; a single one as it is."""
+
+    def __init__(self, names: Sequence[str], what: str):
+        self.names, self.what = list(names), what
+
+    def split(self, given) -> list:
+        """A list with an entry per name; entries may be None.
+
+        Raises
+        ------
+        ValueError
+            For another number of them, or other names.
+        """
+        count = len(self.names)
+        if isinstance(given, Mapping):
+            if unknown := [name for name in given if name not in self.names]:
+                raise ValueError(f"expected {self.what} by the names {', '.join(self.names)}; got {unknown[0]!r}")
+            return [given.get(name) for name in self.names]
+        if count == 1:
+            alone = isinstance(given, (list, tuple)) and len(given) == 1 and hasattr(given[0], "shape")
+            return [given[0] if alone else given]
+        if given is None:
+            return [None] * count
+        if not isinstance(given, (list, tuple)) or len(given) != count:
+            got = f"{len(given)}" if isinstance(given, (list, tuple)) else f"one {type(given).__name__}"
+            raise ValueError(f"expected {self.what} as a list of {count} ({', '.join(self.names)}), got {got}")
+        return list(given)
+
+
+class Arrays:
+    """Batches of rows of arrays that are all there, in memory or on disk.
+
+    Parameters
+    ----------
+    x, y, weights : list of array_like or None
+        As `Names.split` gives them; y and weights may be None altogether.
+    batch_size : int or None
+        None takes as many rows as a certain amount of memory holds.
+    """
+
+    def __init__(self, x: list, y: list | None, weights: list | None, batch_size: int | None):
+        self.x = [_indexable(one, "x") for one in x]
+        self.y = None if y is None else [_indexable(one, "y") for one in y]
+        self.weights = None
+        if weights is not None and any(one is not None for one in weights):
+            self.weights = [None if one is None else _indexable(one, "sample_weight") for one in weights]
+        self.rows = len(self.x[0])
+        named = [("x", self.x), ("y", self.y or []), ("sample_weight", self.weights or [])]
+        for what, arrays in named:
+            for one in arrays:
+                if one is not None and len(one) != self.rows:
+                    raise ValueError(f"expected {what} with {self.rows} rows, as x has; got {len(one)}")
+        if batch_size is None:
+            row_bytes = sum(math.prod(one.shape[1:]) * one.dtype.itemsize for one in self.x)
+            batch_size = max(32, min(1024, _CHUNK_BYTES // max(1, row_bytes)))
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        return -(-self.rows // self.batch_size)
+
+    def run(self, rng: np.random.Generator | None = None) -> Iterator[Batch]:
+        """All batches once, the rows in the order that `rng` shuffles them to, or as they are."""
+        order = None if rng is None else rng.permutation(self.rows)
+        for start in range(0, self.rows, self.batch_size):
+            stop = min(start + self.batch_size, self.rows)
+            rows = slice(start, stop) if order is None else order[start:stop]
+            yield Batch(*(_taken(arrays, rows) for arrays in (self.x, self.y, self.weights)))
+
+    def ended(self) -> None:
+        """Nothing is done between epochs."""
+
+    def parted(self, share: float) -> tuple[Arrays, Arrays]:
+        """The first rows, and the last `share` of them, for validation.
+
+        Raises
+        ------
+        ValueError
+            If one of the two would be empty.
+        """
+        first = math.floor(self.rows * (1 - share))
+        if not 0 < first < self.rows:
+            raise ValueError(f"expected validation_split to leave rows on both sides; got {share} of {self.rows} rows")
+        return self._rows(slice(0, first)), self._rows(slice(first, self.rows))
+
+    def _rows(self, rows: slice) -> Arrays:
+        parts = [None if arrays is None else _parts(arrays, rows) for arrays in (self.x, self.y, self.weights)]
+        return Arrays(parts[0] or [], parts[1], parts[2], self.batch_size)
+
+
+class Stretch:
+    """Some rows, side by side, of what is too large to be read at once."""
+
+    def __init__(self, of, rows: slice):
+        self.of, self.start = of, rows.start
+        self.shape = (rows.stop - rows.start, *of.shape[1:])
+        self.dtype = of.dtype
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, rows):
+        if isinstance(rows, slice):
+            return self.of[rows.start + self.start : rows.stop + self.start]
+        return self.of[rows + self.start]
+
+
+class Iterable:
+    """Batches that an iterable brings, ``(x, y)`` or ``(x, y, sample_weight)``; x alone where none has a target.
+
+    One with ``len`` and indices is asked in any order, and told by ``on_epoch_end``, if it has that, when an epoch is
+    over; an iterator goes on where it stopped.
+    """
+
+    def __init__(self, batches, inputs: Names, outputs: Names, steps: int | None, with_targets: bool = True):
+        self.inputs, self.outputs, self.with_targets = inputs, outputs, with_targets
+        self.indexed = hasattr(batches, "__getitem__") and hasattr(batches, "__len__")
+        self.batches = batches
+        self.once = iter(batches) if not self.indexed and iter(batches) is batches else None
+        self.steps = steps
+
+    def __len__(self) -> int:
+        if self.steps is not None:
+            return self.steps
+        return len(self.batches) if hasattr(self.batches, "__len__") else 0
+
+    def run(self, rng: np.random.Generator | None = None) -> Iterator[Batch]:
+        """The batches of one epoch, in the order that `rng` shuffles them to where they have indices."""
+        for i, item in enumerate(self._items(rng)):
+            yield self._batch(item)
+            if self.steps is not None and i + 1 >= self.steps:
+                break
+
+    def ended(self) -> None:
+        """Tell a dataset that wants to know that an epoch is over."""
+        if callable(told := getattr(self.batches, "on_epoch_end", None)):
+            told()
+
+    def _items(self, rng) -> Iterator[Any]:
+        if self.once is not None:
+            return self.once
+        if not self.indexed:
+            return iter(self.batches)
+        order = range(len(self.batches)) if rng is None else rng.permutation(len(self.batches)).tolist()
+        return (self.batches[i] for i in order)
+
+    def _batch(self, item) -> Batch:
+        parts = item if isinstance(item, tuple) else (item,)
+        if not 1 <= len(parts) <= 3 or (self.with_targets and len(parts) < 2):
+            got = f"a tuple of {len(parts)}" if isinstance(item, tuple) else type(item).__name__
+            raise ValueError(f"expected batches (x, y) or (x, y, sample_weight), got {got}")
+        x = [edge.array(one, "x") for one in self.inputs.split(parts[0])]
+        y = weights = None
+        if len(parts) > 1:
+            y = [edge.array(one, "y") for one in self.outputs.split(parts[1])]
+        if len(parts) > 2 and parts[2] is not None:
+            weights = [
+                None if one is None else edge.array(one, "sample_weight") for one in self.outputs.split(parts[2])
+            ]
+        for what, arrays in (("x", x), ("y", y or []), ("sample_weight", weights or [])):
+            for one in arrays:
+                if one is not None and (not one.ndim or len(one) != len(x[0])):
+                    raise ValueError(f"expected {what} of a batch with {len(x[0])} rows, as x has; got {one.shape}")
+        return Batch(x, y, weights)
+
+
+def brings_batches(x, y) -> bool:
+    """Whether x is an iterable of batches rather than an array of rows, or several."""
+    if y is not None or x is None or hasattr(x, "shape") or isinstance(x, (Mapping, str)):
+        return False
+    if isinstance(x, (list, tuple)):
+        return bool(x) and all(isinstance(one, tuple) and len(one) in (2, 3) for one in x)
+    return hasattr(x, "__iter__") or (hasattr(x, "__getitem__") and hasattr(x, "__len__"))
+
+
+def positive(value, what: str) -> int | None:
+    """A positive integer, or None.
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+    """
+    if value is None:
+        return None
+    try:
+        found = 0 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        found = 0
+    if found < 1:
+        raise ValueError(f"expected {what} to be a positive integer, got {value!r}")
+    return found
+
+
+def _indexable(value, what: str):
+    """Something with rows: an array, or what is read from disk row by row."""
+    if value is None:
+        raise ValueError(f"expected {what}, got None")
+    on_disk = not isinstance(value, np.ndarray) and hasattr(value, "shape") and hasattr(value, "dtype")
+    if on_disk and hasattr(value, "__getitem__") and not hasattr(value, "iloc") and len(value.shape):
+        try:
+            np.dtype(value.dtype)
+        except TypeError:  # a tensor of another library
+            pass
+        else:
+            return value
+    found = edge.array(value, what)
+    if not found.ndim:
+        raise ValueError(f"expected {what} to have rows, got a single number")
+    return found
+
+
+def _taken(arrays, rows):
+    return None if arrays is None else [None if one is None else _rows_of(one, rows) for one in arrays]
+
+
+def _parts(arrays, rows):
+    return [None if one is None else one[rows] if isinstance(one, np.ndarray) else Stretch(one, rows) for one in arrays]
+
+
+def _rows_of(array, rows) -> np.ndarray:
+    if isinstance(array, np.ndarray):
+        return array[rows]
+    if isinstance(rows, slice):
+        return np.asarray(array[rows])
+    order = np.argsort(rows)  # files are read from the front to the back
+    found = np.asarray(array[rows[order]])
+    return found[np.argsort(order)]

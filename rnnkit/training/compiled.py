@@ -1,0 +1,84 @@
+"""What `compile` was given, made ready: an optimizer, a loss for each output, and metrics."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Mapping, Sequence
+
+from rnnkit import losses, metrics, optimizers
+from rnnkit.training.objective import Objective
+
+
+class Compiled:
+    """Optimizer, objectives and metrics of a model.
+
+    Attributes
+    ----------
+    optimizer : Optimizer
+    options : dict
+        The keywords of all gradients.
+    objectives : list of Objective or None, one per output
+    loss_weights : list of float
+    metrics : list of (name in logs, output's number, metric, whether sample weights count)
+    """
+
+    def __init__(self, outputs: Sequence[str], optimizer, loss, loss_weights, plain, weighted, wanted):
+        self.options = wanted
+        self.optimizer = optimizers.get(optimizer)
+        self.outputs = list(outputs)
+        given = _per_output(loss, self.outputs, "loss")
+        self.objectives = [None if one is None else Objective(losses.get(one)) for one in given]
+        weights = _per_output(1.0 if loss_weights is None else loss_weights, self.outputs, "loss_weights", 1.0)
+        for one in weights:
+            if not isinstance(one, numbers.Real) or isinstance(one, bool):
+                raise ValueError(f"expected loss_weights to be numbers, got {one!r}")
+        self.loss_weights = [float(one) for one in weights]
+        self.metrics = []
+        for of, counts in ((plain, False), (weighted, True)):
+            for k, several in enumerate(_metrics_per_output(of, self.outputs)):
+                loss = None if given[k] is None else losses.get(given[k])
+                for one in several:
+                    metric = metrics.get(one, loss)
+                    prefix = "" if len(self.outputs) == 1 else f"{self.outputs[k]}_"
+                    self.metrics.append((self._free(prefix + metric.name), k, metric, counts))
+
+    def _free(self, name: str) -> str:
+        taken = {one[0] for one in self.metrics}
+        found, i = name, 1
+        while found in taken:
+            found, i = f"{name}_{i}", i + 1
+        return found
+
+    @property
+    def names(self) -> list[str]:
+        """What `evaluate` returns, in order."""
+        several = len(self.outputs) > 1
+        parts = [f"{name}_loss" for name, o in zip(self.outputs, self.objectives, strict=True) if several and o]
+        return ["loss", *parts, *(name for name, *_ in self.metrics)]
+
+
+def _per_output(given, outputs, what, default=None) -> list:
+    """An entry for each output, of what is given for all, in order, or by name."""
+    if isinstance(given, Mapping) and "class_name" not in given:
+        if unknown := [name for name in given if name not in outputs]:
+            raise ValueError(f"expected {what} by outputs' names, {', '.join(outputs)}; got {unknown[0]!r}")
+        return [given.get(name, default) for name in outputs]
+    if isinstance(given, (list, tuple)):
+        if len(given) != len(outputs):
+            raise ValueError(f"expected {what} with {len(outputs)} entries, one per output; got {len(given)}")
+        return list(given)
+    return [given] * len(outputs)
+
+
+def _metrics_per_output(given, outputs) -> list[list]:
+    if given is None:
+        return [[] for _ in outputs]
+    if isinstance(given, Mapping):
+        found = _per_output(given, outputs, "metrics", [])
+    elif not isinstance(given, (list, tuple)):
+        found = [given] * len(outputs)
+    elif len(given) == len(outputs) and any(isinstance(one, (list, tuple)) for one in given):
+        found = list(given)
+    else:
+        found = [list(given)] * len(outputs)
+    return [list(one) if isinstance(one, (list, tuple)) else [] if one is None else [one] for one in found]

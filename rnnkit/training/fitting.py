@@ -1,0 +1,173 @@
+"""The epochs of a fit."""
+
+from __future__ import annotations
+
+import contextlib
+import operator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnnkit.callbacks import History, called, progress
+from rnnkit.training.batches import Arrays, Iterable
+from rnnkit.training.interrupt import after_the_batch
+from rnnkit.training.steps import Stepper
+from rnnkit.training.tally import Tally
+
+
+@dataclass(eq=False)
+class Fit:
+    """One call of `fit`, its arguments checked."""
+
+    model: Any
+    stepper: Stepper
+    source: Arrays | Iterable
+    validation: Arrays | Iterable | None
+    epochs: int
+    initial_epoch: int
+    shuffle: bool
+    callbacks: Any
+    verbose: Any
+    steps: int | None
+    validation_steps: int | None
+    validation_freq: int
+
+    def __post_init__(self):
+        self.epochs, self.initial_epoch = _count(self.epochs, "epochs"), _count(self.initial_epoch, "initial_epoch")
+        self.history = History()
+
+    def run(self) -> History:
+        """Train until the last epoch, or until something stops it."""
+        model, batches = self.model, len(self.source) or None
+        steps = batches if self.steps is None or batches is None else min(self.steps, batches)
+        given = [*(self.callbacks or []), progress(self.verbose)]
+        self.told = called([self.history, *(one for one in given if one is not None)], model)
+        self.told.set_params(
+            {"epochs": self.epochs, "steps": steps, "batch_size": getattr(self.source, "batch_size", None)}
+        )
+        model.history, model.stop_training = self.history, False
+        train = self._by_minimizer if hasattr(self.stepper.compiled.optimizer, "minimize") else self._by_batches
+        with after_the_batch() as interrupted:
+            self.interrupted = interrupted
+            self.told.on_train_begin()
+            try:
+                train()
+            finally:
+                self.history.interrupted = interrupted()
+                self.told.on_train_end()
+        return self.history
+
+    def _by_batches(self):
+        for epoch in range(self.initial_epoch, self.epochs):
+            self.told.on_epoch_begin(epoch)
+            tally = self._epoch(epoch)
+            if self.interrupted() or tally is None:
+                return
+            self._end(epoch, tally)
+            if self._stopped():
+                return
+
+    def _epoch(self, epoch: int) -> Tally | None:
+        """One epoch, or None where it was ended by a loss that isn't finite, and that is wished for."""
+        model, tally = self.model, Tally(self.stepper.compiled)
+        rng = model._epoch_generator(epoch)
+        for i, batch in enumerate(self.source.run(rng if self.shuffle else None)):
+            if self.steps is not None and i >= self.steps:
+                break
+            self.told.on_train_batch_begin(i)
+            try:
+                self.stepper.train(batch, tally)
+            except FloatingPointError as error:
+                if self.told.terminates_on_nan:
+                    self.told.on_train_batch_end(i, {"loss": np.nan})
+                    return None
+                raise FloatingPointError(f"epoch {epoch}, batch {i}: {error}") from None
+            self.told.on_train_batch_end(i, tally.logs())
+            if self._stopped():
+                break
+        if not tally.batches:
+            raise ValueError(f"expected at least one batch in epoch {epoch}, got none; an iterator runs dry only once")
+        self.source.ended()
+        return tally
+
+    def _end(self, epoch: int, tally: Tally):
+        """What follows an epoch: validation, and telling the callbacks."""
+        logs = tally.logs()
+        if self.validation is not None and (epoch + 1) % self.validation_freq == 0:
+            self.told.on_test_begin()
+            with _states_aside(self.model):
+                found = self.model._tested(self.stepper, self.validation, self.validation_steps).logs()
+            self.told.on_test_end(found)
+            logs |= {f"val_{name}": value for name, value in found.items()}
+        logs["learning_rate"] = float(self.stepper.compiled.optimizer.learning_rate)
+        self.told.on_epoch_end(epoch, logs)
+
+    def _stopped(self) -> bool:
+        return self.interrupted() or self.model.stop_training
+
+    def _by_minimizer(self):
+        """An epoch is one iteration of an optimizer that wants the loss of all rows as a function of the weights."""
+        model, optimizer = self.model, self.stepper.compiled.optimizer
+        self._evaluated()  # builds the model, and counts what the loss is a mean over
+        traits = self.stepper.traits
+        chosen = {name: array for name, array in model._arrays().items() if traits[name].trainable}
+        counts = self._evaluated().counts
+
+        def function(weights):
+            model._put_arrays(weights)
+            model._epoch_generator(self.initial_epoch)  # the same masks at each look, or there is no function
+            return self.stepper.whole(self._batches(), counts)
+
+        def follow(iteration, weights, loss):
+            model._put_arrays(weights)
+            self._end(self.initial_epoch + iteration, self._evaluated())
+            nonlocal chosen
+            chosen = weights
+            if not self._stopped():
+                self.told.on_epoch_begin(self.initial_epoch + iteration + 1)
+            return self._stopped()
+
+        self.told.on_epoch_begin(self.initial_epoch)
+        try:
+            chosen = optimizer.minimize(
+                function, chosen, {name: traits[name] for name in chosen}, self.epochs - self.initial_epoch, follow
+            )
+        finally:
+            model._put_arrays(chosen)
+
+    def _evaluated(self) -> Tally:
+        with _states_aside(self.model):
+            return self.model._tested(self.stepper, self.source, self.steps)
+
+    def _batches(self):
+        for i, batch in enumerate(self.source.run()):
+            if self.steps is not None and i >= self.steps:
+                return
+            yield batch
+
+
+@contextlib.contextmanager
+def _states_aside(model):
+    """Stateful layers start anew inside, and go on afterwards from where they were."""
+    kept = [(layer, layer._kept) for layer in model._all_layers() if getattr(layer, "_kept", None) is not None]
+    for layer, _ in kept:
+        layer._kept = None
+    try:
+        yield
+    finally:
+        for layer in model._all_layers():
+            if hasattr(layer, "_kept"):
+                layer._kept = None
+        for layer, states in kept:
+            layer._kept = states
+
+
+def _count(value, what: str) -> int:
+    try:
+        found = -1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        found = -1
+    if found < 0:
+        raise ValueError(f"expected {what} to be a whole number of at least 0, got {value!r}")
+    return found

@@ -1,0 +1,47 @@
+"""Loss and metrics of some batches, as they add up."""
+
+from __future__ import annotations
+
+from rnnkit.training.batches import Batch
+from rnnkit.training.compiled import Compiled
+
+
+class Tally:
+    """Sums over batches, from which means over all of their used entries come, however they were cut."""
+
+    def __init__(self, compiled: Compiled):
+        self.compiled = compiled
+        self.totals = [0.0] * len(compiled.outputs)
+        self.counts = [0.0] * len(compiled.outputs)
+        self.penalty, self.batches = 0.0, 0
+        for _, _, metric, _ in compiled.metrics:
+            metric.reset()
+
+    def add(self, batch: Batch, outputs, masks, parts, penalty: float) -> None:
+        """Add a batch: its outputs and masks, and the `Part` of each output's loss, or None."""
+        for k, part in enumerate(parts):
+            if part is not None:
+                self.totals[k] += part.total
+                self.counts[k] += part.count
+        self.penalty += penalty
+        self.batches += 1
+        for _, k, metric, weighted in self.compiled.metrics:
+            weight = batch.weights[k] if weighted and batch.weights is not None else None
+            metric.update(batch.y[k], outputs[k], masks[k], weight)
+
+    @property
+    def loss(self) -> float:
+        """The loss of all outputs, by their weights, and the weights' penalties."""
+        means = zip(self.compiled.loss_weights, self.totals, self.counts, strict=True)
+        return sum(w * total / count for w, total, count in means if count) + self.penalty / max(1, self.batches)
+
+    def logs(self) -> dict[str, float]:
+        """By the names that `Compiled.names` lists."""
+        found = {"loss": self.loss}
+        if len(self.totals) > 1:
+            for name, objective, total, count in zip(
+                self.compiled.outputs, self.compiled.objectives, self.totals, self.counts, strict=True
+            ):
+                if objective is not None:
+                    found[f"{name}_loss"] = total / count if count else 0.0
+        return found | {name: float(metric.result()) for name, _, metric, _ in self.compiled.metrics}
