@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.cell import is_scipy_sparse
-from rnnkit.layers import edge
+from rnnkit.layers import edge, saving
 from rnnkit.layers.execution import build_lock
 from rnnkit.layers.faces import Text, show_shape, table_of
 from rnnkit.layers.weights import Weights, like
@@ -216,6 +216,55 @@ class Layer:
             )
         new = {name: like(old, value, name) for (name, old), value in zip(arrays.items(), weights, strict=True)}
         self._put_arrays(new, {name for name, value in zip(arrays, weights, strict=True) if is_scipy_sparse(value)})
+
+    def save_weights(self, path, overwrite: bool = True) -> None:
+        """Write the weights to a file, whole or not at all.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Written exactly there, whatever the suffix; in the format of ``numpy.savez``.
+        overwrite : bool
+            Whether a file that is there may be replaced.
+
+        Raises
+        ------
+        ValueError
+            If the layer isn't built.
+        FileExistsError
+            If there is a file and `overwrite` is False.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> import numpy as np, rnnkit as rk
+        >>> layer, other = rk.GRU(4, seed=0), rk.GRU(4, seed=1)
+        >>> layer.build((None, None, 3))
+        >>> other.build((None, None, 3))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     layer.save_weights(os.path.join(folder, "gru.npz"))
+        ...     other.load_weights(os.path.join(folder, "gru.npz"))
+        >>> bool(np.all(other.weights["kernel"] == layer.weights["kernel"]))
+        True
+        """
+        saving.save_weights(self, path, overwrite)
+
+    def load_weights(self, path) -> None:
+        """Replace all weights by those that `save_weights` wrote, found by their names and cast to this layer's dtype.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the layer isn't built, a weight is missing, unknown or of another shape, or the file is damaged or isn't
+            rnnkit's; nothing is changed then.
+        """
+        saving.load_weights(self, path)
 
     def _is_built(self) -> bool:
         return self.built
