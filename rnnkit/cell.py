@@ -16,6 +16,7 @@ import numpy as np
 from rnnkit.initializers import initializer as find_initializer
 from rnnkit.sizes import numbers_of
 from rnnkit.states import StateSpec
+from rnnkit.traits import PLAIN, Traits
 
 _building: contextvars.ContextVar = contextvars.ContextVar("rnnkit_building")
 
@@ -90,7 +91,15 @@ class Cell:
         self.built = True
 
     def add_weight(
-        self, shape, initializer="glorot_uniform", name: str | None = None, *, density: float | None = None
+        self,
+        shape,
+        initializer="glorot_uniform",
+        name: str | None = None,
+        *,
+        density: float | None = None,
+        trainable: bool = True,
+        regularizer=None,
+        constraint=None,
     ) -> np.ndarray:
         """Create a weight while the cell is built.
 
@@ -103,6 +112,8 @@ class Cell:
             The key in ``weights``; ``weight_0`` and so on without one.
         density : float, optional
             Makes a sparse weight of two axes, as in `Weight`.
+        trainable, regularizer, constraint
+            As in `Weight`.
 
         Returns
         -------
@@ -119,6 +130,7 @@ class Cell:
             raise RuntimeError("add_weight works inside build, while a layer builds the cell") from None
         shape = (int(shape),) if isinstance(shape, numbers.Integral) else tuple(int(n) for n in shape)
         check_density(density, shape)
+        traits = Traits(trainable, regularizer, constraint)
         values = find_initializer(initializer)(shape, rng)
         sparse = is_scipy_sparse(values)
         if sparse and density is not None:
@@ -131,6 +143,7 @@ class Cell:
         if density is not None:
             values = np.where(connections(shape, density, rng), values, 0)
         weights[name] = frozen(values, dtype)
+        self.__dict__.setdefault("_weight_traits", {})[name] = traits
         if sparse or density is not None:
             self._make_sparse({name})
         return weights[name]
@@ -201,6 +214,14 @@ class Cell:
             weights.update({f"{path}/{name}": array for name, array in part._all_weights().items()})
         return weights
 
+    def _traits(self) -> dict[str, Traits]:
+        """How each of `weights` takes part in training."""
+        own = self.__dict__.get("_weight_traits", {})
+        traits = {name: own.get(name, PLAIN) for name in self.__dict__.get("_weights", {})}
+        for path, part in self._parts().items():
+            traits.update({f"{path}/{name}": one for name, one in part._traits().items()})
+        return traits
+
     def _sparse_weights(self) -> frozenset[str]:
         """Names of the sparse weights among `weights`."""
         names = set(self.__dict__.get("_sparse", ()))
@@ -222,6 +243,7 @@ class Cell:
         """Take back what `add_weight` made."""
         self.__dict__.pop("_weights", None)
         self.__dict__.pop("_sparse", None)
+        self.__dict__.pop("_weight_traits", None)
 
     def _replace_weights(self, weights: Mapping[str, object]) -> None:
         """Put other arrays in the place of this cell's weights, wherever its attributes hold them."""

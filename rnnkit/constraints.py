@@ -1,1 +1,191 @@
-"""constraints."""
+"""What weights must keep to, whatever their gradients say: Keras's constraints.
+
+A constraint is a callable ``weight -> weight`` that an optimizer applies after each update. Those here are small
+immutable objects, known by name (``"non_neg"``); a function of one's own will do as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from rnnkit.configuration import named, named_config
+from rnnkit.sizes import number_from_zero
+
+_EPSILON = 1e-7  # Keras's, which a norm of 0 is divided with
+
+
+class Constraint:
+    """Base of the constraints here: ``constraint(weight)`` is a new array of the same shape."""
+
+    __slots__ = ()
+
+    def __call__(self, weight) -> np.ndarray:
+        """The weight as it may be."""
+        raise NotImplementedError
+
+    def get_config(self) -> dict:
+        """The constructor's arguments as JSON values; one of your own with arguments overrides it."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class MaxNorm(Constraint):
+    """Scale what is longer than `max_value` to that length (Srivastava et al. 2014).
+
+    Parameters
+    ----------
+    max_value : float
+        0 or more.
+    axis : int or tuple of int
+        Axes along which lengths are taken: 0 for what reaches one unit from all inputs.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.constraints.MaxNorm(1.0)(np.array([[3.0, 0.3], [4.0, 0.4]])).round(3).tolist()
+    [[0.6, 0.3], [0.8, 0.4]]
+    """
+
+    max_value: float = 2.0
+    axis: int | tuple[int, ...] = 0
+
+    def __post_init__(self):
+        object.__setattr__(self, "max_value", number_from_zero(self.max_value, "max_value"))
+        object.__setattr__(self, "axis", _axis(self.axis))
+
+    def __call__(self, weight):
+        """``w * clip(|w|, 0, max_value) / |w|``."""
+        norms = _norms(weight, self.axis)
+        return _scaled(weight, np.clip(norms, 0, self.max_value) / (_EPSILON + norms))
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class MinMaxNorm(Constraint):
+    """Bring lengths between `min_value` and `max_value`.
+
+    Parameters
+    ----------
+    min_value, max_value : float
+        0 or more, the second not below the first.
+    rate : float
+        Of the way to where a length should be, how much is gone at an update; 1 for all.
+    axis : int or tuple of int
+        As in `MaxNorm`.
+    """
+
+    min_value: float = 0.0
+    max_value: float = 1.0
+    rate: float = 1.0
+    axis: int | tuple[int, ...] = 0
+
+    def __post_init__(self):
+        for name in ("min_value", "max_value", "rate"):
+            object.__setattr__(self, name, number_from_zero(getattr(self, name), name))
+        if self.min_value > self.max_value:
+            raise ValueError(f"expected min_value to be at most max_value, got {self.min_value} and {self.max_value}")
+        if self.rate > 1:
+            raise ValueError(f"expected rate to be between 0 and 1, got {self.rate}")
+        object.__setattr__(self, "axis", _axis(self.axis))
+
+    def __call__(self, weight):
+        """``w * (rate * clip(|w|, min_value, max_value) + (1 - rate) * |w|) / |w|``."""
+        norms = _norms(weight, self.axis)
+        wanted = self.rate * np.clip(norms, self.min_value, self.max_value) + (1 - self.rate) * norms
+        return _scaled(weight, wanted / (_EPSILON + norms))
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class UnitNorm(Constraint):
+    """Scale everything to length 1.
+
+    Parameters
+    ----------
+    axis : int or tuple of int
+        As in `MaxNorm`.
+    """
+
+    axis: int | tuple[int, ...] = 0
+
+    def __post_init__(self):
+        object.__setattr__(self, "axis", _axis(self.axis))
+
+    def __call__(self, weight):
+        """``w / |w|``."""
+        return _scaled(weight, 1 / (_EPSILON + _norms(weight, self.axis)))
+
+    def get_config(self) -> dict:
+        """The constructor's argument."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class NonNeg(Constraint):
+    """Set what is negative to 0."""
+
+    def __call__(self, weight):
+        """``max(w, 0)``."""
+        return np.maximum(weight, 0)
+
+
+def _axis(axis):
+    """An axis, or several as a tuple: a configuration brings them as a list."""
+    return tuple(int(one) for one in axis) if isinstance(axis, (list, tuple)) else int(axis)
+
+
+def _norms(weight, axis):
+    return np.sqrt(np.sum(np.square(weight, dtype=np.float64), axis=axis, keepdims=True))
+
+
+def _scaled(weight, factor):
+    return np.asarray(weight * factor, np.asarray(weight).dtype)
+
+
+CONSTRAINTS = {"max_norm": MaxNorm, "min_max_norm": MinMaxNorm, "non_neg": NonNeg, "unit_norm": UnitNorm}
+CLASSES = {kind.__name__: kind for kind in (MaxNorm, MinMaxNorm, NonNeg, UnitNorm)}
+
+
+def get(identifier) -> Callable[[np.ndarray], np.ndarray] | None:
+    """The callable ``weight -> weight`` that an argument stands for.
+
+    Parameters
+    ----------
+    identifier : str, callable, dict or None
+        A name (``"max_norm"``, ``"min_max_norm"``, ``"non_neg"``, ``"unit_norm"``), a callable as it is, or
+        ``{"class_name": …, "config": …}``; None for none.
+
+    Raises
+    ------
+    ValueError
+        For a name that doesn't exist.
+    TypeError
+        For anything else.
+
+    Examples
+    --------
+    >>> import rnnkit as rk
+    >>> rk.constraints.get("max_norm")
+    MaxNorm(max_value=2.0, axis=0)
+    """
+    return named(identifier, CONSTRAINTS, CLASSES, Constraint, "constraint", function="weight")
+
+
+def config_of(constraint) -> dict | str | None:
+    """What `get` makes the same constraint of, as JSON values.
+
+    Raises
+    ------
+    ValueError
+        For a function that can't be imported by name.
+    """
+    return named_config(constraint, CLASSES)

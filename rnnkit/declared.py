@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +13,7 @@ from rnnkit.cell import Cell, Values, cell_name, check_density, complete_pull, s
 from rnnkit.configuration import from_json, to_json
 from rnnkit.sizes import names_in, numbers_of, positive_integer
 from rnnkit.states import StateSpec
+from rnnkit.traits import Traits
 
 _OPTIONAL = ("constants", "training", "draws")
 
@@ -32,11 +33,19 @@ class Weight:
         Above 0 and at most 1: makes a sparse weight, of two axes ``(K, N)``. Of the initializer's values, which are
         not rescaled, n = ``round(density * K)`` in each column stay, at least one: one in each n-th part of the rows,
         drawn by the layer's seed. The others are 0.
+    trainable : bool
+        False for a weight that training leaves as it is.
+    regularizer : str or Regularizer, optional
+        Its penalty is added to the loss in training, see `rnnkit.regularizers`.
+    constraint : str or callable, optional
+        ``weight -> weight``, applied after each update, see `rnnkit.constraints`.
 
     Raises
     ------
     ValueError
-        For another density, or one of a weight that has other than two axes.
+        For another density, or one of a weight that has other than two axes; for an unknown name.
+    TypeError
+        For a `trainable` that is neither True nor False, or what is no regularizer or constraint.
 
     Notes
     -----
@@ -48,9 +57,16 @@ class Weight:
     shape: tuple
     initializer: object = "glorot_uniform"
     density: float | None = None
+    _: KW_ONLY
+    trainable: bool = True
+    regularizer: object = None
+    constraint: object = None
 
     def __post_init__(self):
         check_density(self.density, self.shape)
+        traits = Traits(self.trainable, self.regularizer, self.constraint)  # type: ignore[arg-type]
+        for name in ("regularizer", "constraint"):
+            object.__setattr__(self, name, getattr(traits, name))
 
 
 @dataclass(frozen=True)
@@ -112,7 +128,15 @@ class DeclaredCell(Cell):
         self._feature_shape = tuple(input_shape[1:])
         for name, weight in self.spec.weights.items():
             shape = numbers_of(weight.shape, self.keywords, input_shape[1:])
-            self.add_weight(shape, weight.initializer, name, density=weight.density)
+            self.add_weight(
+                shape,
+                weight.initializer,
+                name,
+                density=weight.density,
+                trainable=weight.trainable,
+                regularizer=weight.regularizer,
+                constraint=weight.constraint,
+            )
         self.built = True
 
     def call(self, inputs, states, constants=(), training=False, draws=None):

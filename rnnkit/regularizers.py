@@ -1,1 +1,169 @@
-"""regularizers."""
+"""Penalties on the size of weights, which training adds to the loss: Keras's regularizers.
+
+A regularizer is a callable ``weight -> float`` that knows its gradient. Those here are small immutable objects, known
+by name (``"l2"``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from rnnkit.configuration import named, named_config
+from rnnkit.sizes import number_from_zero
+
+
+class Regularizer:
+    """Base of regularizers: one of your own defines ``__call__`` and `gradient`.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> class Towards(rk.regularizers.Regularizer):
+    ...     def __call__(self, weight):
+    ...         return 0.5 * float(np.sum((weight - 1) ** 2, dtype=np.float64))
+    ...     def gradient(self, weight):
+    ...         return weight - 1
+    >>> Towards()(np.zeros(3))
+    1.5
+    """
+
+    __slots__ = ()
+
+    def __call__(self, weight) -> float:
+        """The penalty of a weight."""
+        raise NotImplementedError
+
+    def gradient(self, weight) -> np.ndarray:
+        """The penalty's gradient, an array like `weight`."""
+        raise NotImplementedError
+
+    def get_config(self) -> dict:
+        """The constructor's arguments as JSON values; one of your own with arguments overrides it."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class L1L2(Regularizer):
+    """``l1 * sum(|w|) + l2 * sum(w²)``.
+
+    Parameters
+    ----------
+    l1, l2 : float
+        0 or more.
+
+    Raises
+    ------
+    ValueError
+        For another number.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.regularizers.L1L2(l1=1.0, l2=0.5)(np.array([2.0, -4.0]))
+    16.0
+    """
+
+    l1: float = 0.0
+    l2: float = 0.0
+
+    def __post_init__(self):
+        object.__setattr__(self, "l1", number_from_zero(self.l1, "l1"))
+        object.__setattr__(self, "l2", number_from_zero(self.l2, "l2"))
+
+    def __call__(self, weight) -> float:
+        """The penalty of a weight, summed in float64."""
+        weight, penalty = np.asarray(weight), 0.0
+        if self.l1:
+            penalty += self.l1 * float(np.sum(np.abs(weight), dtype=np.float64))
+        if self.l2:
+            penalty += self.l2 * float(np.sum(np.square(weight, dtype=np.float64)))
+        return penalty
+
+    def gradient(self, weight) -> np.ndarray:
+        """``l1 * sign(w) + 2 * l2 * w``."""
+        weight = np.asarray(weight)
+        return self.l1 * np.sign(weight) + 2 * self.l2 * weight
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return asdict(self)
+
+
+class L1(L1L2):
+    """``l1 * sum(|w|)``, which draws weights to exactly 0.
+
+    Parameters
+    ----------
+    l1 : float
+        0 or more.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, l1=0.01):
+        super().__init__(l1=l1)
+
+    def get_config(self) -> dict:
+        """The constructor's argument."""
+        return {"l1": self.l1}
+
+    def __repr__(self):
+        return f"L1(l1={self.l1!r})"
+
+
+class L2(L1L2):
+    """``l2 * sum(w²)``, which keeps weights small.
+
+    Parameters
+    ----------
+    l2 : float
+        0 or more.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, l2=0.01):
+        super().__init__(l2=l2)
+
+    def get_config(self) -> dict:
+        """The constructor's argument."""
+        return {"l2": self.l2}
+
+    def __repr__(self):
+        return f"L2(l2={self.l2!r})"
+
+
+REGULARIZERS = {"l1": L1, "l2": L2, "l1_l2": L1L2}
+CLASSES = {kind.__name__: kind for kind in (L1, L2, L1L2)}
+
+
+def get(identifier) -> Regularizer | None:
+    """The regularizer that an argument stands for.
+
+    Parameters
+    ----------
+    identifier : str, Regularizer, dict or None
+        A name (``"l1"``, ``"l2"``, ``"l1_l2"``), an object as it is, or ``{"class_name": …, "config": …}``; None for
+        no penalty.
+
+    Raises
+    ------
+    ValueError
+        For a name that doesn't exist.
+    TypeError
+        For anything else.
+
+    Examples
+    --------
+    >>> import rnnkit as rk
+    >>> rk.regularizers.get("l2")
+    L2(l2=0.01)
+    """
+    return named(identifier, REGULARIZERS, CLASSES, Regularizer, "regularizer")
+
+
+def config_of(regularizer) -> dict | str | None:
+    """What `get` makes the same regularizer of, as JSON values."""
+    return named_config(regularizer, CLASSES)

@@ -1,4 +1,4 @@
-"""Declared sizes such as ``"4*units"`` in numbers."""
+"""Declared sizes such as ``"4*units"`` in numbers, and numbers in their ranges."""
 
 from __future__ import annotations
 
@@ -42,3 +42,10 @@ def positive_integer(value, what: str) -> int:
     if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
         raise ValueError(f"expected {what} to be a positive integer, got {value!r}")
     return int(value)
+
+
+def number_from_zero(value, what: str) -> float:
+    """`value` as a float, if it is a finite number of 0 or more."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not 0 <= float(value) < float("inf"):
+        raise ValueError(f"expected {what} to be a finite number of 0 or more, got {value!r}")
+    return float(value)

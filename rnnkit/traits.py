@@ -1,1 +1,35 @@
-"""traits."""
+"""How a weight takes part in training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rnnkit import constraints, regularizers
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """How a weight takes part in training.
+
+    Attributes
+    ----------
+    trainable : bool
+    regularizer : Regularizer or None
+        Its penalty is added to the loss.
+    constraint : callable or None
+        ``weight -> weight``, applied after each update.
+    """
+
+    trainable: bool = True
+    regularizer: regularizers.Regularizer | None = None
+    constraint: Callable | None = None
+
+    def __post_init__(self):
+        if not isinstance(self.trainable, bool):
+            raise TypeError(f"expected trainable to be True or False, got {self.trainable!r}")
+        object.__setattr__(self, "regularizer", regularizers.get(self.regularizer))
+        object.__setattr__(self, "constraint", constraints.get(self.constraint))
+
+
+PLAIN = Traits()

@@ -229,24 +229,3 @@ def test_interrupted_in_the_middle_is_130_and_leaves_nothing(table, tmp_path, tq
     assert b"rnnkit: interrupted" in shown
     assert b"Traceback" not in shown
     assert sorted(path.name for path in tmp_path.iterdir()) == ["table.csv"]
-
-
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
-    from rnnkit.forecast.writing import replacing
-
-    path = tmp_path / "out.csv"
-    path.write_text("before")
-
-    def interrupted(fault):
-        with replacing(path) as beside:
-            beside.write_text("half of")
-            raise fault
-
-    for fault in (ValueError, KeyboardInterrupt):
-        with pytest.raises(fault):
-            interrupted(fault)
-        assert path.read_text() == "before"
-    with replacing(path) as beside:
-        beside.write_text("after")
-    assert path.read_text() == "after"
-    assert [one.name for one in tmp_path.iterdir()] == ["out.csv"]

@@ -17,6 +17,7 @@ FOUNDATION = {
     "importing",
     "sizes",
     "configuration",
+    "files",
     "regularizers",
     "constraints",
     "traits",

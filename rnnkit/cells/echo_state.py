@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import numbers
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from rnnkit.cells.standard import fraction, positive_integer
 from rnnkit.functions import activation as activation_of
 from rnnkit.functions import activation_name
 from rnnkit.initializers import Uniform
+from rnnkit.sizes import number_from_zero
 
 _SPARSE = 0.25  # with more of the weights the dense product is as fast
 
@@ -79,24 +79,27 @@ class ESNCell(Cell):
     ):
         super().__init__(name=name)
         self.units = positive_integer(units, "units")
-        self.spectral_radius = _from_zero(spectral_radius, "spectral_radius")
+        self.spectral_radius = number_from_zero(spectral_radius, "spectral_radius")
         self.leak = fraction(leak, "leak")
-        self.input_scaling = _from_zero(input_scaling, "input_scaling")
-        self.bias_scaling = _from_zero(bias_scaling, "bias_scaling")
+        self.input_scaling = number_from_zero(input_scaling, "input_scaling")
+        self.bias_scaling = number_from_zero(bias_scaling, "bias_scaling")
         self.density = fraction(density, "density")
         self.activation = activation_of(activation)
         self.seed = seed
         self.state_size = self.units
 
     def build(self, input_shape):
-        """Draw ``kernel`` (F, U), ``recurrent_kernel`` (U, U) and ``bias`` (U,)."""
+        """Draw ``kernel`` (F, U), ``recurrent_kernel`` (U, U) and ``bias`` (U,), which training leaves as they are."""
         if len(input_shape) != 2:
             shape = ("batch", "time", *input_shape[1:])
             raise ValueError(f"expected x of shape (batch, time, features), got ({', '.join(map(str, shape))})")
         inward = Uniform(-self.input_scaling, self.input_scaling)
-        self.kernel = self.add_weight((input_shape[-1], self.units), inward, "kernel")
-        self.recurrent_kernel = self.add_weight((self.units, self.units), self.draw_reservoir, "recurrent_kernel")
-        self.bias = self.add_weight((self.units,), Uniform(-self.bias_scaling, self.bias_scaling), "bias")
+        self.kernel = self.add_weight((input_shape[-1], self.units), inward, "kernel", trainable=False)
+        self.recurrent_kernel = self.add_weight(
+            (self.units, self.units), self.draw_reservoir, "recurrent_kernel", trainable=False
+        )
+        outward = Uniform(-self.bias_scaling, self.bias_scaling)
+        self.bias = self.add_weight((self.units,), outward, "bias", trainable=False)
         self.built = True
 
     def draw_reservoir(self, shape, rng):
@@ -146,9 +149,3 @@ def spectral_radius(matrix) -> float:
     from scipy.linalg import eigvals
 
     return float(np.abs(eigvals(matrix)).max())
-
-
-def _from_zero(value, what: str) -> float:
-    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not 0 <= float(value) < np.inf:
-        raise ValueError(f"expected {what} to be a finite number of 0 or more, got {value!r}")
-    return float(value)

@@ -24,6 +24,10 @@ class GRUCell(StandardCell):
         Of the candidate; of the gates.
     use_bias : bool
     kernel_initializer, recurrent_initializer, bias_initializer : str, callable or initializer
+    kernel_regularizer, recurrent_regularizer, bias_regularizer : str or Regularizer, optional
+        Penalties on the weights, see `rnnkit.regularizers`.
+    kernel_constraint, recurrent_constraint, bias_constraint : str or callable, optional
+        What the weights must keep to in training, see `rnnkit.constraints`.
     dropout, recurrent_dropout : float in [0, 1]
         Rates for x and for h inside its products; one mask per call, shared by all steps, only while training.
     seed : int, optional
@@ -54,6 +58,12 @@ class GRUCell(StandardCell):
         kernel_initializer="glorot_uniform",
         recurrent_initializer="orthogonal",
         bias_initializer="zeros",
+        kernel_regularizer=None,
+        recurrent_regularizer=None,
+        bias_regularizer=None,
+        kernel_constraint=None,
+        recurrent_constraint=None,
+        bias_constraint=None,
         dropout=0.0,
         recurrent_dropout=0.0,
         seed=None,
@@ -69,6 +79,12 @@ class GRUCell(StandardCell):
             kernel_initializer=kernel_initializer,
             recurrent_initializer=recurrent_initializer,
             bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            recurrent_regularizer=recurrent_regularizer,
+            bias_regularizer=bias_regularizer,
+            kernel_constraint=kernel_constraint,
+            recurrent_constraint=recurrent_constraint,
+            bias_constraint=bias_constraint,
             dropout=dropout,
             recurrent_dropout=recurrent_dropout,
             seed=seed,

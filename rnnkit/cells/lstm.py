@@ -24,6 +24,10 @@ class LSTMCell(StandardCell):
     kernel_initializer, recurrent_initializer, bias_initializer : str, callable or initializer
     unit_forget_bias : bool
         Start the forget gate's bias at 1 (Jozefowicz et al. 2015).
+    kernel_regularizer, recurrent_regularizer, bias_regularizer : str or Regularizer, optional
+        Penalties on the weights, see `rnnkit.regularizers`.
+    kernel_constraint, recurrent_constraint, bias_constraint : str or callable, optional
+        What the weights must keep to in training, see `rnnkit.constraints`.
     dropout, recurrent_dropout : float in [0, 1]
         Rates for x and for h inside its product; one mask per call, shared by all steps, only while training.
     seed : int, optional
@@ -52,6 +56,12 @@ class LSTMCell(StandardCell):
         recurrent_initializer="orthogonal",
         bias_initializer="zeros",
         unit_forget_bias=True,
+        kernel_regularizer=None,
+        recurrent_regularizer=None,
+        bias_regularizer=None,
+        kernel_constraint=None,
+        recurrent_constraint=None,
+        bias_constraint=None,
         dropout=0.0,
         recurrent_dropout=0.0,
         seed=None,
@@ -66,6 +76,12 @@ class LSTMCell(StandardCell):
             kernel_initializer=kernel_initializer,
             recurrent_initializer=recurrent_initializer,
             bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            recurrent_regularizer=recurrent_regularizer,
+            bias_regularizer=bias_regularizer,
+            kernel_constraint=kernel_constraint,
+            recurrent_constraint=recurrent_constraint,
+            bias_constraint=bias_constraint,
             dropout=dropout,
             recurrent_dropout=recurrent_dropout,
             seed=seed,

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit import constraints, regularizers
 from rnnkit.cell import Cell
 from rnnkit.declared import Draw
 from rnnkit.functions import activation, activation_name
@@ -51,6 +52,12 @@ class StandardCell(Cell):
         kernel_initializer,
         recurrent_initializer,
         bias_initializer,
+        kernel_regularizer,
+        recurrent_regularizer,
+        bias_regularizer,
+        kernel_constraint,
+        recurrent_constraint,
+        bias_constraint,
         dropout,
         recurrent_dropout,
         seed,
@@ -63,6 +70,12 @@ class StandardCell(Cell):
         self.kernel_initializer = initializer(kernel_initializer)
         self.recurrent_initializer = initializer(recurrent_initializer)
         self.bias_initializer = initializer(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.recurrent_regularizer = regularizers.get(recurrent_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.recurrent_constraint = constraints.get(recurrent_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
         self.dropout = fraction(dropout, "dropout")
         self.recurrent_dropout = fraction(recurrent_dropout, "recurrent_dropout")
         self.seed = seed
@@ -80,10 +93,28 @@ class StandardCell(Cell):
             shape = ("batch", "time", *input_shape[1:])
             raise ValueError(f"expected x of shape (batch, time, features), got ({', '.join(map(str, shape))})")
         width = self.gates * self.units
-        self.kernel = self.add_weight((input_shape[-1], width), self.kernel_initializer, "kernel")
-        self.recurrent_kernel = self.add_weight((self.units, width), self.recurrent_initializer, "recurrent_kernel")
+        self.kernel = self.add_weight(
+            (input_shape[-1], width),
+            self.kernel_initializer,
+            "kernel",
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+        )
+        self.recurrent_kernel = self.add_weight(
+            (self.units, width),
+            self.recurrent_initializer,
+            "recurrent_kernel",
+            regularizer=self.recurrent_regularizer,
+            constraint=self.recurrent_constraint,
+        )
         if self.use_bias:
-            self.bias = self.add_weight(self.bias_shape, self.start_of_bias, "bias")
+            self.bias = self.add_weight(
+                self.bias_shape,
+                self.start_of_bias,
+                "bias",
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+            )
         self.built = True
 
     @property
@@ -112,6 +143,10 @@ class StandardCell(Cell):
                 value = activation_name(value)
             elif argument.endswith("initializer"):
                 value = initializer_config(value)
+            elif argument.endswith("regularizer"):
+                value = regularizers.config_of(value)
+            elif argument.endswith("constraint"):
+                value = constraints.config_of(value)
             config[argument] = value
         return config
 

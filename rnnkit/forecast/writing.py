@@ -1,36 +1,15 @@
-"""Files that are there whole or not at all."""
+"""Forecasts on disk."""
 
 from __future__ import annotations
 
 import csv
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from rnnkit.files import replacing
 from rnnkit.forecast.outlook import Outlook
 from rnnkit.forecast.series import InputError
 from rnnkit.forecast.table import future, time_text
-
-
-@contextmanager
-def replacing(path) -> Iterator[Path]:
-    """A file to write beside `path`, which it replaces once it is complete.
-
-    Whatever goes wrong leaves `path` as it was, and nothing beside it.
-    """
-    path = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    beside = Path(name)
-    try:
-        yield beside
-        beside.chmod(0o666 & ~_umask())  # mkstemp's is for the owner alone
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
 
 
 def check_writable(path) -> None:
@@ -60,9 +39,3 @@ def write_forecasts(path, outlooks: list[Outlook]) -> None:
             for lead, (time, value, half) in enumerate(steps, start=1):
                 band = [f"{edge:.8g}" if edge == edge else "" for edge in (value - half, value + half)]
                 writer.writerow([outlook.series.name, time_text(time), lead, f"{value:.8g}", *band])
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -8,15 +8,18 @@ import numbers
 import re
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from rnnkit.cell import is_scipy_sparse
-from rnnkit.layers import edge
+from rnnkit.layers import edge, saving
 from rnnkit.layers.execution import build_lock
 from rnnkit.layers.faces import Text, show_shape, table_of
 from rnnkit.layers.weights import Weights, like
+from rnnkit.traits import PLAIN, Traits
 
 
 def seed_sequence(seed) -> np.random.SeedSequence:
@@ -40,7 +43,14 @@ class Layer:
     seed : int or numpy.random.SeedSequence, optional
         Where weights and masks are drawn from; the same seed gives the same bits, None gives new ones each time.
     name : str, optional
+
+    Attributes
+    ----------
+    trainable : bool
+        False leaves this layer's weights, and those of layers inside, as they are in training.
     """
+
+    trainable = True
 
     # What a subclass says of its input: the least rank, the leading axes of open size, and their names in errors.
     _least_rank = 1
@@ -164,6 +174,10 @@ class Layer:
         """This layer's own weights."""
         return {}
 
+    def _own_traits(self) -> dict[str, Traits]:
+        """How this layer's own weights take part in training."""
+        return dict.fromkeys(self._own_arrays(), PLAIN)
+
     def _put_own_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Replace some of this layer's own weights; the arrays are checked and frozen."""
 
@@ -188,6 +202,31 @@ class Layer:
             inside = {n.partition("/")[2]: a for n, a in arrays.items() if n.partition("/")[0] == path}
             if inside:
                 part._put_arrays(inside, {n.partition("/")[2] for n in sparse if n.partition("/")[0] == path})
+
+    def _traits(self) -> dict[str, Traits]:
+        """How every weight takes part in training, by the names of `_arrays`."""
+        traits = dict(self._own_traits())
+        for path, part in self._parts().items():
+            traits.update({f"{path}/{name}": one for name, one in part._traits().items()})
+        if self.trainable:
+            return traits
+        return {name: replace(one, trainable=False) for name, one in traits.items()}
+
+    @property
+    def trainable_weights(self) -> Mapping[str, np.ndarray]:
+        """Name to read-only array of the weights that training changes.
+
+        Examples
+        --------
+        >>> import rnnkit as rk
+        >>> model = rk.Sequential([rk.GRU(4, return_sequences=True), rk.Dense(1)])
+        >>> model.build((None, None, 3))
+        >>> model.layers[0].trainable = False
+        >>> list(model.trainable_weights)
+        ['1/kernel', '1/bias']
+        """
+        traits = self._traits()
+        return MappingProxyType({name: array for name, array in self._arrays().items() if traits[name].trainable})
 
     @property
     def weights(self) -> Weights:
@@ -221,6 +260,55 @@ class Layer:
             )
         new = {name: like(old, value, name) for (name, old), value in zip(arrays.items(), weights, strict=True)}
         self._put_arrays(new, {name for name, value in zip(arrays, weights, strict=True) if is_scipy_sparse(value)})
+
+    def save_weights(self, path, overwrite: bool = True) -> None:
+        """Write the weights to a file, whole or not at all.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Written exactly there, whatever the suffix; in the format of ``numpy.savez``.
+        overwrite : bool
+            Whether a file that is there may be replaced.
+
+        Raises
+        ------
+        ValueError
+            If the layer isn't built.
+        FileExistsError
+            If there is a file and `overwrite` is False.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> import numpy as np, rnnkit as rk
+        >>> layer, other = rk.GRU(4, seed=0), rk.GRU(4, seed=1)
+        >>> layer.build((None, None, 3))
+        >>> other.build((None, None, 3))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     layer.save_weights(os.path.join(folder, "gru.npz"))
+        ...     other.load_weights(os.path.join(folder, "gru.npz"))
+        >>> bool(np.all(other.weights["kernel"] == layer.weights["kernel"]))
+        True
+        """
+        saving.save_weights(self, path, overwrite)
+
+    def load_weights(self, path) -> None:
+        """Replace all weights by those that `save_weights` wrote, found by their names and cast to this layer's dtype.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the layer isn't built, a weight is missing, unknown or of another shape, or the file is damaged or isn't
+            rnnkit's; nothing is changed then.
+        """
+        saving.load_weights(self, path)
 
     def _is_built(self) -> bool:
         return self.built

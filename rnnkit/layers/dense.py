@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
+from rnnkit import constraints, regularizers
 from rnnkit.cell import Cell, prepare
 from rnnkit.cells.standard import InvertedDropout, fraction
 from rnnkit.engine.record import Record, Result
@@ -24,16 +26,25 @@ class DenseCell(Cell):
 
     state_size = 1
 
-    def __init__(self, units, activation, use_bias, kernel_initializer, bias_initializer):
+    def __init__(self, layer: Dense):
         super().__init__(name="dense")
-        self.units, self.activation, self.use_bias = units, activation, use_bias
-        self.kernel_initializer, self.bias_initializer = kernel_initializer, bias_initializer
+        self.units, self.activation, self.use_bias = layer.units, layer.activation, layer.use_bias
+        self.of_kernel: dict[str, Any] = {
+            "initializer": layer.kernel_initializer,
+            "regularizer": layer.kernel_regularizer,
+            "constraint": layer.kernel_constraint,
+        }
+        self.of_bias: dict[str, Any] = {
+            "initializer": layer.bias_initializer,
+            "regularizer": layer.bias_regularizer,
+            "constraint": layer.bias_constraint,
+        }
 
     def build(self, input_shape):
         """Create ``kernel`` (F, U) and ``bias`` (U,)."""
-        self.kernel = self.add_weight((input_shape[-1], self.units), self.kernel_initializer, "kernel")
+        self.kernel = self.add_weight((input_shape[-1], self.units), name="kernel", **self.of_kernel)
         if self.use_bias:
-            self.bias = self.add_weight((self.units,), self.bias_initializer, "bias")
+            self.bias = self.add_weight((self.units,), name="bias", **self.of_bias)
         self.built = True
 
     def call(self, inputs, states):
@@ -56,6 +67,10 @@ class Dense(Layer):
     activation : str, callable or None
     use_bias : bool
     kernel_initializer, bias_initializer : str, callable or initializer
+    kernel_regularizer, bias_regularizer : str or Regularizer, optional
+        Penalties on the weights, see `rnnkit.regularizers`.
+    kernel_constraint, bias_constraint : str or callable, optional
+        What the weights must keep to in training, see `rnnkit.constraints`.
     dtype, seed, name
         As in every layer.
 
@@ -77,6 +92,10 @@ class Dense(Layer):
         use_bias=True,
         kernel_initializer="glorot_uniform",
         bias_initializer="zeros",
+        kernel_regularizer=None,
+        bias_regularizer=None,
+        kernel_constraint=None,
+        bias_constraint=None,
         *,
         dtype=None,
         seed=None,
@@ -88,7 +107,11 @@ class Dense(Layer):
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializer(kernel_initializer)
         self.bias_initializer = initializer(bias_initializer)
-        self._cell = self._new_cell()
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+        self._cell = DenseCell(self)
         self._execution: Execution | None = None
 
     def __call__(self, inputs, mask=None, training=False):
@@ -175,25 +198,29 @@ class Dense(Layer):
             "use_bias": self.use_bias,
             "kernel_initializer": initializer_config(self.kernel_initializer),
             "bias_initializer": initializer_config(self.bias_initializer),
+            "kernel_regularizer": regularizers.config_of(self.kernel_regularizer),
+            "bias_regularizer": regularizers.config_of(self.bias_regularizer),
+            "kernel_constraint": constraints.config_of(self.kernel_constraint),
+            "bias_constraint": constraints.config_of(self.bias_constraint),
         } | super().get_config()
 
     def explain(self, source: bool = False) -> str:
         """Which road the product takes, as `RNN.explain`."""
         return Text(self._execution.explain(source=source) if self.built else f"{self.name}: not built yet")
 
-    def _new_cell(self):
-        return DenseCell(self.units, self.activation, self.use_bias, self.kernel_initializer, self.bias_initializer)
-
     def _build(self, shape):
         if shape[-1] is None:
             raise ValueError(f"expected known features in the shape (batch, …, features), got {shape}")
-        self._cell = self._new_cell()
+        self._cell = DenseCell(self)
         prepare(self._cell, (None, shape[-1]), self.dtype, self._weight_generator())
         self._execution = Execution(self._cell, shape[-1:], self.dtype)
         self._execution.read()
 
     def _own_arrays(self):
         return self._cell._all_weights() if self.built else {}
+
+    def _own_traits(self):
+        return self._cell._traits() if self.built else {}
 
     def _put_own_arrays(self, arrays):
         self._cell._replace_weights(arrays)

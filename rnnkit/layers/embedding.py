@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from rnnkit import constraints, regularizers
 from rnnkit.cell import frozen
 from rnnkit.initializers import draw, initializer, initializer_config
 from rnnkit.layers import edge
@@ -11,6 +12,7 @@ from rnnkit.layers.base import Layer
 from rnnkit.layers.pullback import Gradients, Pullback, options
 from rnnkit.layers.row_gradient import RowGradient
 from rnnkit.sizes import positive_integer
+from rnnkit.traits import Traits
 
 
 class Embedding(Layer):
@@ -25,6 +27,10 @@ class Embedding(Layer):
     mask_zero : bool
         Id 0 is padding: `compute_mask` gives ``ids != 0``.
     embeddings_initializer : str, callable or initializer
+    embeddings_regularizer : str or Regularizer, optional
+        A penalty on the table, see `rnnkit.regularizers`.
+    embeddings_constraint : str or callable, optional
+        What the table must keep to in training, see `rnnkit.constraints`.
     dtype, seed, name
         As in every layer; float32 unless said otherwise.
 
@@ -45,6 +51,8 @@ class Embedding(Layer):
         mask_zero=False,
         *,
         embeddings_initializer="uniform",
+        embeddings_regularizer=None,
+        embeddings_constraint=None,
         dtype=None,
         seed=None,
         name=None,
@@ -54,6 +62,8 @@ class Embedding(Layer):
         self.output_dim = positive_integer(output_dim, "output_dim")
         self.mask_zero = bool(mask_zero)
         self.embeddings_initializer = initializer(embeddings_initializer)
+        self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
+        self.embeddings_constraint = constraints.get(embeddings_constraint)
         self._table: np.ndarray | None = None
 
     def __call__(self, inputs, mask=None, training=False):
@@ -129,6 +139,8 @@ class Embedding(Layer):
             "output_dim": self.output_dim,
             "mask_zero": self.mask_zero,
             "embeddings_initializer": initializer_config(self.embeddings_initializer),
+            "embeddings_regularizer": regularizers.config_of(self.embeddings_regularizer),
+            "embeddings_constraint": constraints.config_of(self.embeddings_constraint),
         } | super().get_config()
 
     def _ids(self, inputs):
@@ -152,6 +164,10 @@ class Embedding(Layer):
 
     def _own_arrays(self):
         return {"embeddings": self._table} if self.built else {}
+
+    def _own_traits(self):
+        traits = Traits(regularizer=self.embeddings_regularizer, constraint=self.embeddings_constraint)
+        return {"embeddings": traits} if self.built else {}
 
     def _put_own_arrays(self, arrays):
         self._table = arrays["embeddings"]

@@ -306,6 +306,9 @@ class RNN(Layer):
     def _own_arrays(self):
         return self.cell._all_weights() if self.built else {}
 
+    def _own_traits(self):
+        return self.cell._traits() if self.built else {}
+
     def _put_own_arrays(self, arrays):
         self.cell._replace_weights(arrays)
 
@@ -466,9 +469,11 @@ def unbuild(cell: Cell) -> None:
 def unbuilt_copy(layer: RNN) -> RNN:
     """A layer of the same configuration that shares nothing; a cell without a configuration is copied."""
     try:
-        return type(layer).from_config(layer.get_config())
+        copied = type(layer).from_config(layer.get_config())
     except (TypeError, ValueError):
         config = {"dtype": layer.dtype, "seed": layer._given_seed, "name": layer.name} | layer._flags()
         cell = copy.deepcopy(layer.cell)
         unbuild(cell)
-        return RNN(cell, **config)
+        copied = RNN(cell, **config)
+    copied.trainable = layer.trainable
+    return copied
