@@ -195,7 +195,7 @@ class _Run:
             states, last = result.states, result.last
         return Result(outputs, last, states)
 
-    def pull(self, outputs=None, last=None, states=None) -> Gradient:
+    def pull(self, outputs=None, last=None, states=None, x=True) -> Gradient:
         """The gradient from cotangents of the results, any of which may be None.
 
         Parameters
@@ -203,8 +203,11 @@ class _Run:
         outputs : ndarray (B, T, *output), in processing order
         last : ndarray (B, *output)
         states : sequence of ndarray (B, *state) or None
+        x : bool
+            Whether the cotangent of x is wanted.
         """
         pull = self._way_back(states)
+        pull.wants_x = x
         if self.rows and self.steps:
             d_outputs = self._of_outputs(outputs, last)
             for start, after in reversed(list(itertools.pairwise(self.cuts))):
@@ -263,7 +266,7 @@ class _Pull:
             np.zeros((run.rows, *shape), dtype) if g is None else np.array(run._ordered(g), dtype)
             for g, shape in zip(given, shapes, strict=True)
         )
-        self.d_x = np.empty(self.record.x.shape, dtype)
+        self.d_x, self.wants_x = np.empty(self.record.x.shape, dtype), True
         self.sums = Sums(self.backward.outer_products, self.backward.sums, run.order)
 
     def gradient(self) -> Gradient:
@@ -273,7 +276,7 @@ class _Pull:
             d_x, *cotangents = (_put_back(a, self.run.order) for a in (d_x, *cotangents))
         d_x = np.ascontiguousarray(d_x[:, ::-1]) if self.run.reverse else d_x
         weights = self.backward.finish(self.record.weights, self.sums.totals())
-        return Gradient(d_x, tuple(cotangents[: self.count]), tuple(cotangents[self.count :]), weights)
+        return Gradient(d_x if self.wants_x else None, tuple(cotangents[: self.count]), tuple(cotangents[self.count :]), weights)
 
     def segment(self, first, end, residuals, d_outputs) -> None:
         """Go back over some steps."""
@@ -307,9 +310,9 @@ class _Pull:
         """Go back over a chunk and add it to the sums; False if a thread was left, and may still write there."""
         part = replace(
             self.record.part(start, after, self.cotangents),
-            sequences=True,
+            sequences=self.wants_x,
             zero_masked=True,
-            place=self.d_x[:, start:after],
+            place=self.d_x[:, start:after] if self.wants_x else None,
             placed=placed | {("write", name): array[:, : after - start] for name, array in own.items()},
         )
         turned = _turned(part)
@@ -342,7 +345,7 @@ def _turned(record: Record) -> Record:
         record,
         x=record.x[:, ::-1],
         mask=None if record.mask is None else record.mask[:, ::-1],
-        place=record.place[:, ::-1],
+        place=None if record.place is None else record.place[:, ::-1],
         placed={key: array[:, ::-1] for key, array in record.placed.items()},
     )
 

@@ -82,13 +82,13 @@ class Gradient:
 
     Attributes
     ----------
-    x : ndarray (B, T, *features)
+    x : ndarray (B, T, *features), or None where it wasn't wanted
         In the order of the record's x along time; 0 at masked steps.
     states, constants : tuple of ndarray (B, ...)
     weights : dict of str to ndarray
     """
 
-    x: np.ndarray
+    x: np.ndarray | None
     states: tuple[np.ndarray, ...]
     constants: tuple[np.ndarray, ...]
     weights: dict[str, np.ndarray]
@@ -107,7 +107,7 @@ class Result:
         The states after the last processed step.
     trajectory : tuple of ndarray (B, T, *shape), or None
     pull : callable, or None
-        ``pull(outputs, last, states)``, from cotangents of these (or None) to a `Gradient`, where it was asked for.
+        ``pull(outputs, last, states, x=True)``, from cotangents of these (or None) to a `Gradient`, where it was asked for.
     """
 
     outputs: np.ndarray | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -154,13 +155,13 @@ class Dense(Layer):
         outputs, back = result.outputs, result.pull
         steps = outputs.shape
 
-        def pull(cotangents):
+        def pull(cotangents, x=True):
             (d,) = cotangents
-            gradient = back(None if d is None else d.reshape(steps), None, None)
-            return Gradients(gradient.weights, gradient.x.reshape(shape))
+            gradient = back(None if d is None else d.reshape(steps), None, None, x)
+            return Gradients(gradient.weights, gradient.x.reshape(shape) if x else None)
 
         outputs = outputs.reshape(*shape[:-1], self.units)
-        return outputs, Pullback(outputs, self.dtype, pull)
+        return outputs, Pullback(outputs, self.dtype, pull, partial(pull, x=False))
 
     def _run(self, inputs, gradient=False) -> tuple[tuple, Result]:
         """The shape of x, and the result of its rows as steps ``(B, …, F)`` with one axis for all between."""

@@ -49,10 +49,19 @@ class Pullback:
     dtype : dtype
     pull : callable
         From a flat list of arrays or None, in the order of `outputs`, to `Gradients`.
+    pull_weights : callable, optional
+        The same without what only ``x`` needs: for training, of the layers that read a model's inputs.
     """
 
-    def __init__(self, outputs, dtype, pull: Callable[[list], Gradients]):
-        self._shapes, self.dtype, self.pull = _shapes(outputs), dtype, pull
+    def __init__(
+        self,
+        outputs,
+        dtype,
+        pull: Callable[[list], Gradients],
+        pull_weights: Callable[[list], Gradients] | None = None,
+    ):
+        self._shapes, self.dtype = _shapes(outputs), dtype
+        self.pull, self.pull_weights = pull, pull_weights or pull
 
     def __call__(self, d_outputs) -> Gradients:
         """The gradient.
@@ -69,7 +78,11 @@ class Pullback:
         TypeError
             For what isn't real numbers.
         """
-        return self.pull(self._flat(d_outputs, self._shapes))
+        return self.pull(self.flat(d_outputs))
+
+    def flat(self, d_outputs) -> list:
+        """Cotangents as `pull` takes them, checked and cast."""
+        return self._flat(d_outputs, self._shapes)
 
     def _flat(self, given, shapes) -> list:
         if isinstance(shapes, list):

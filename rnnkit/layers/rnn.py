@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import operator
+from functools import partial
 
 import numpy as np
 
@@ -175,12 +176,12 @@ class RNN(Layer):
         )
         outputs = self._shown(result)
 
-        def pull(cotangents):
+        def pull(cotangents, x=True):
             output, *states = cotangents
             sequences, last = (output, None) if self.return_sequences else (None, output)
-            return self._gradients(result.pull(sequences, last, states or None), constants is not None)
+            return self._gradients(result.pull(sequences, last, states or None, x), constants is not None)
 
-        return outputs, Pullback(outputs, self.dtype, pull)
+        return outputs, Pullback(outputs, self.dtype, pull, partial(pull, x=False))
 
     def _gradients(self, gradient, with_constants) -> Gradients:
         constants = list(gradient.constants) if with_constants else None

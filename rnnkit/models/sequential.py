@@ -121,15 +121,21 @@ class Sequential(Trainable):
                 pullbacks.append(pullback)
         stateful = [i for i, layer in enumerate(self.layers) if getattr(layer, "stateful", False)]
 
-        def pull(cotangents):
-            found = [pullbacks[-1].pull(cotangents)]
-            for pullback in reversed(pullbacks[:-1]):
-                found.append(pullback(found[-1].x))
-            found.reverse()
-            weights = {f"{i}/{name}": array for i, one in enumerate(found) for name, array in one.weights.items()}
-            return Gradients(weights, found[0].x, [found[i].initial_state for i in stateful] or None)
+        def pull(cotangents, first=0, x=True):
+            found: dict[int, Gradients] = {}
+            for i in range(len(pullbacks) - 1, first - 1, -1):
+                found[i] = (pullbacks[i].pull if x or i > first else pullbacks[i].pull_weights)(cotangents)
+                if i > first:
+                    cotangents = pullbacks[i - 1].flat(found[i].x)
+            weights = {f"{i}/{n}": array for i in sorted(found) for n, array in found[i].weights.items()}
+            states = [found[i].initial_state for i in stateful if i in found]
+            return Gradients(weights, found[first].x, states or None)
 
-        return x, mask, Pullback(x, pullbacks[-1].dtype, pull)
+        def pull_weights(cotangents):
+            trained = [i for i, layer in enumerate(self.layers) if any(t.trainable for t in layer._traits().values())]
+            return pull(cotangents, min(trained, default=len(pullbacks) - 1), False)
+
+        return x, mask, Pullback(x, pullbacks[-1].dtype, pull, pull_weights)
 
     def _watched(self, x):
         mask = None

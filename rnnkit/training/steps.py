@@ -45,7 +45,7 @@ class Stepper:
                 cotangents.append(part.pull(weight / part.count) if part is not None and part.count else None)
             penalty = self.penalty()
             self._check(batch, outputs, parts, penalty)
-            gradients = pullback.pull(cotangents).weights
+            gradients = pullback.pull_weights(cotangents).weights
             traits, arrays = self.traits, model._arrays()
             chosen = {name: array for name, array in arrays.items() if traits[name].trainable}
             new = compiled.optimizer.apply(
@@ -67,7 +67,7 @@ class Stepper:
             ):
                 cotangents.append(part.pull(weight / count) if part is not None and count else None)
                 loss += weight * part.total / count if part is not None and count else 0.0
-            gradients = pullback.pull(cotangents).weights
+            gradients = pullback.pull_weights(cotangents).weights
             found = {n: np.asarray(gradients[n], np.float64) for n, t in self.traits.items() if t.trainable}
             total = found if total is None else {name: total[name] + array for name, array in found.items()}
         return loss, total
