@@ -208,6 +208,10 @@ class Cell:
                 parts.update({f"{key}/{i}": part for i, part in enumerate(value) if isinstance(part, Cell)})
         return parts
 
+    def _functions(self) -> tuple:
+        """Whose lines an error in a step, and a program's text, are about."""
+        return (getattr(type(self), "step", None) or type(getattr(self, "foreign", self)).call,)
+
     def _all_weights(self) -> dict[str, np.ndarray]:
         weights = dict(self.__dict__.get("_weights", {}))
         for path, part in self._parts().items():

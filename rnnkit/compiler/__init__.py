@@ -6,18 +6,19 @@ from functools import cache, partial
 
 import numpy as np
 
-from rnnkit.compiler.batch import ReadsValues, Untraceable
+from rnnkit.compiler.batch import MixesRows, ReadsValues, Untraceable
 from rnnkit.compiler.explain import describe
 from rnnkit.compiler.gradient import differentiate
 from rnnkit.compiler.graph import evaluate
 from rnnkit.compiler.numba_source import GRAM, PRODUCT, PRODUCT_SIGNATURE, SIGNATURE, SPARSE_PRODUCT, SourceWriter
 from rnnkit.compiler.planner import Planner
 from rnnkit.compiler.pull import Pull
+from rnnkit.compiler.reverse import to_x
 from rnnkit.compiler.store import address, cache_info, clear_cache, load, number_functions_apart
 from rnnkit.compiler.tangent import Tangent
 from rnnkit.compiler.trace import trace
 
-__all__ = ["by_hand", "cache_info", "choose", "clear_cache", "has_vjp", "tangent"]
+__all__ = ["by_hand", "cache_info", "choose", "clear_cache", "compile_loss", "has_vjp", "tangent"]
 
 
 def choose(step, dtype, weights, constant_shapes=(), training=False):
@@ -51,6 +52,37 @@ def tangent(step, dtype, weights, constant_shapes=(), training=False) -> Tangent
         return Tangent(trace(step, dtype, weights, constant_shapes, training), dtype)
     except Untraceable as error:
         raise ValueError(no_gradient(step, error)) from None
+
+
+def compile_loss(step, dtype, gradient=True):
+    """The program of a step whose only new state is what its rows lose.
+
+    Parameters
+    ----------
+    step : Step
+        Without weights and constants.
+    dtype : dtype
+    gradient : bool
+        Put out the derivative of the state's sum by x, computed in the same pass, in place of the step's own output.
+
+    Raises
+    ------
+    ValueError
+        If the step can't be read, with the line and the construct that stopped it; or if its rows depend on each other.
+    """
+    number_functions_apart()
+    dtype = np.dtype(dtype)
+    try:
+        graph = trace(step, dtype, {})
+    except RecursionError:
+        raise ValueError(f"expected {step.name!r} short enough to be read as a whole") from None
+    except Untraceable as error:
+        raise ValueError(f"the gradient of {step.name!r} isn't known: {_in_words(error)}") from None
+    except MixesRows as error:
+        raise ValueError(f"{error}; reduce with axis=-1, so that each row keeps a loss of its own") from None
+    if gradient:
+        graph = to_x(graph, dtype, step.feature_shape)
+    return _program(graph, step.name, dtype)
 
 
 def has_vjp(step) -> bool:

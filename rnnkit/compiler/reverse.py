@@ -38,6 +38,16 @@ def reverse_step(step: Graph, dtype) -> Reverse:
     return reverse
 
 
+def to_x(step: Graph, dtype, x_shape) -> Graph:
+    """The step with another output: the derivative of the sum of its only state's elements by x."""
+    reverse = Reverse(step.copy(), dtype)
+    (total,) = step.states
+    reverse.add(total, reverse.graph.literal(np.ones(total.shape)))
+    reverse.run([node for node in step.live() if node.batched])
+    reverse.graph.output = reverse.to_input("x", x_shape)
+    return reverse.graph
+
+
 class Reverse:
     """Goes from the results of a graph back to its inputs and gathers the cotangent of each node.
 

@@ -141,8 +141,7 @@ class _Watch:
 
 
 def _codes(cell) -> set:
-    function = getattr(type(cell), "step", None) or type(getattr(cell, "foreign", cell)).call
-    codes = {getattr(function, "__code__", None)}
+    codes = {getattr(function, "__code__", None) for function in cell._functions()}
     for part in cell._parts().values():
         codes |= _codes(part)
     return codes
