@@ -29,8 +29,8 @@ def ours(x, y) -> tuple[Callable, list[np.ndarray]]:
     model.compile(rk.optimizers.Adam(0.001), "mse")
     model.build(x.shape)
 
-    def epoch() -> float:
-        return model.fit(x, y, batch_size=BATCH, verbose=0, shuffle=True).history["loss"][-1]
+    def epoch(shuffle=True) -> float:
+        return model.fit(x, y, batch_size=BATCH, verbose=0, shuffle=shuffle).history["loss"][-1]
 
     return epoch, model.get_weights()
 
@@ -64,9 +64,9 @@ def torch(x, y, weights) -> dict[str, Callable]:
     optimizer = torch.optim.Adam(model.parameters(), lr=0.001, eps=1e-7, fused=True)
     x, y = torch.from_numpy(x), torch.from_numpy(y)
 
-    def epoch() -> float:
+    def epoch(shuffle=True) -> float:
         total = 0.0
-        for rows in torch.randperm(len(x)).split(BATCH):
+        for rows in (torch.randperm if shuffle else torch.arange)(len(x)).split(BATCH):
             loss = torch.nn.functional.mse_loss(model(x[rows]), y[rows])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -86,20 +86,20 @@ def keras(x, y, weights) -> dict[str, Callable]:
     model.set_weights(weights)
     model.compile(keras.optimizers.Adam(0.001), "mse")
 
-    def epoch() -> float:
-        return model.fit(x, y, batch_size=BATCH, verbose=0, shuffle=True).history["loss"][-1]
+    def epoch(shuffle=True) -> float:
+        return model.fit(x, y, batch_size=BATCH, verbose=0, shuffle=shuffle).history["loss"][-1]
 
     return {"Keras on jax": epoch}
 
 
 def measure(settings: Settings) -> Figures:
-    """Each library's epochs in turn, from the same weights; after five of them the losses have to agree."""
+    """Each library's epochs in turn; the losses of the first two, in the rows' own order, have to agree."""
     x, y = data(ROWS // 16 if settings.quick else ROWS)
     epoch, weights = ours(x, y)
     runners = {"rnnkit": epoch} | peers.available([torch, keras], settings, x, y, weights)
-    losses = {label: [run() for _ in range(5)][-1] for label, run in runners.items()}
-    for label, loss in losses.items():
-        assert abs(loss - losses["rnnkit"]) < 0.3 * losses["rnnkit"] + 1e-4, f"{label}: {losses}"
+    losses = {label: [run(shuffle=False) for _ in range(2)] for label, run in runners.items()}
+    for label, found in losses.items():
+        assert np.allclose(found, losses["rnnkit"], rtol=1e-3), f"{label}: {losses}"
     row = f"{len(x):,} sequences"
     return {row: in_turns(runners, settings.rounds)}
 

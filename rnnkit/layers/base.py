@@ -143,9 +143,9 @@ class Layer:
             self._generator = np.random.default_rng(self._spawned(2)[1])
         return self._generator
 
-    def _start_draws(self, epoch: int) -> None:
-        """Let calls draw masks from the start of an epoch's own stream."""
-        key = (*self._sequence.spawn_key, 1, epoch)  # a child of what `_draw_generator` starts from
+    def _start_draws(self, number: int) -> None:
+        """Let calls draw masks from the start of one of many streams."""
+        key = (*self._sequence.spawn_key, 1, number)  # a child of what `_draw_generator` starts from
         self._generator = np.random.default_rng(np.random.SeedSequence(self._sequence.entropy, spawn_key=key))
 
     def _spawned(self, count: int) -> list[np.random.SeedSequence]:

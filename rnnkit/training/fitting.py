@@ -71,7 +71,7 @@ class Fit:
     def _epoch(self, epoch: int) -> Tally | None:
         """One epoch, or None where it was ended by a loss that isn't finite, and that is wished for."""
         model, tally = self.model, Tally(self.stepper.compiled)
-        rng = model._epoch_generator(epoch)
+        rng = model._epoch_generator(self.stepper.compiled.optimizer.iterations)
         for i, batch in enumerate(self.source.run(rng if self.shuffle else None)):
             if self.steps is not None and i >= self.steps:
                 break
@@ -116,7 +116,7 @@ class Fit:
 
         def function(weights):
             model._put_arrays(weights)
-            model._epoch_generator(self.initial_epoch)  # the same masks at each look, or there is no function
+            model._epoch_generator(0)  # the same masks at each look, or there is no function
             return self.stepper.whole(self._batches(), counts)
 
         def follow(iteration, weights, loss):

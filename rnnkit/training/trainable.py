@@ -134,7 +134,7 @@ class Trainable(Layer):
             This share of the rows, the last ones, isn't trained on but evaluated after each epoch.
         validation_data : tuple (x, y) or (x, y, sample_weight), or an iterable of batches, optional
         shuffle : bool
-            Rows, or batches that have indices, in a new order each epoch, drawn from the model's seed and the epoch.
+            Rows, or batches that have indices, in a new order each epoch, drawn from the model's seed.
         class_weight : dict of int to float, optional
         sample_weight : array_like (B,) or (B, T), optional
         initial_epoch : int
@@ -345,11 +345,14 @@ class Trainable(Layer):
             raise ValueError("expected at least one batch to evaluate, got none")
         return tally
 
-    def _epoch_generator(self, epoch: int) -> np.random.Generator:
-        """Where an epoch's order of rows is drawn from; and what layers draw in it starts anew, so that it is known."""
+    def _epoch_generator(self, updates: int) -> np.random.Generator:
+        """Where the order of rows is drawn from in the epoch that begins after so many updates of the weights.
+
+        What layers draw starts anew with it, so that a fit that is resumed draws what one that went through does.
+        """
         for layer in self._all_layers():
-            layer._start_draws(epoch)
-        key = (*self._sequence.spawn_key, _ORDERS, epoch)
+            layer._start_draws(updates)
+        key = (*self._sequence.spawn_key, _ORDERS, updates)
         return np.random.default_rng(np.random.SeedSequence(self._sequence.entropy, spawn_key=key))
 
 
