@@ -17,6 +17,7 @@ FOUNDATION = {
     "importing",
     "sizes",
     "configuration",
+    "entries",
     "regularizers",
     "constraints",
     "traits",
