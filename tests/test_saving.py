@@ -12,6 +12,12 @@ from rnnkit.files import replacing
 from rnnkit.layers.saving import load_arrays, save_arrays
 
 
+@pytest.fixture(autouse=True)
+def without_compiling():
+    with rk.eager():
+        yield
+
+
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     path = tmp_path / "out.csv"
     path.write_text("before")
