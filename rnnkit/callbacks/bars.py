@@ -100,7 +100,8 @@ def say(text: str) -> None:
     stream = sys.stdout if in_jupyter() else sys.stderr
     if stream is None:
         return
-    if "tqdm" in sys.modules:
-        sys.modules["tqdm"].tqdm.write(text, file=stream)
-    else:
+    tqdm = sys.modules.get("tqdm")
+    if tqdm is None:
         print(text, file=stream, flush=True)
+    else:
+        tqdm.tqdm.write(text, file=stream)

@@ -30,8 +30,8 @@ class Callback:
     Notes
     -----
     `epoch` and `batch` count from 0. `logs` is a dict of floats: ``loss`` and the metrics as means over the epoch so
-    far; at the end of an epoch with ``learning_rate`` and, for validation data, ``val_loss`` and the like. `on_train_end`
-    comes whatever ended the fit.
+    far; at the end of an epoch with ``learning_rate`` and, for validation data, ``val_loss`` and the like.
+    `on_train_end` comes whatever ended the fit.
 
     Examples
     --------

@@ -12,8 +12,8 @@ class ProgressBar(Callback):
     """Show how far a fit has come; ``fit(…, verbose=…)`` makes one.
 
     A bar stands for the whole fit, with the epoch, batches done, time gone and left, the loss and the metrics of the
-    epoch so far, and those of the last validation. It needs tqdm (extra "progress"); without it, and where output goes to a
-    file, there is a line per epoch. All goes to standard error, in a notebook into the cell's output.
+    epoch so far, and those of the last validation. It needs tqdm (extra "progress"); without it, and where output goes
+    to a file, there is a line per epoch. All goes to standard error, in a notebook into the cell's output.
 
     Parameters
     ----------
