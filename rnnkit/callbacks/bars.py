@@ -6,7 +6,7 @@ import sys
 from time import perf_counter
 from typing import Any, Protocol
 
-_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+_FORMAT = "{desc} |{bar:10}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 _FORMAT_WITHOUT_TOTAL = "{desc}: {n_fmt} [{elapsed}{postfix}]"
 
 
@@ -38,7 +38,7 @@ class _TerminalBar:
 
     def show(self, done, description, notes=""):
         bar = self._bar
-        bar.total, bar.n, bar.bar_format = self.total, done, _format(self.total)
+        bar.total, bar.n, bar.bar_format = _total(self.total, done), done, _format(self.total)
         bar.set_description_str(description, refresh=False)
         bar.set_postfix_str(notes, refresh=False)
         bar.refresh()
@@ -59,7 +59,7 @@ class _NotebookBar:
     def show(self, done, description, notes=""):
         text = self._tqdm.format_meter(
             done,
-            self.total,
+            _total(self.total, done),
             perf_counter() - self._begun,
             prefix=description,
             postfix=notes,
@@ -78,6 +78,10 @@ class _NotebookBar:
             self._handle = display({"text/plain": text}, raw=True, display_id=True)
         else:
             self._handle.update({"text/plain": text}, raw=True)
+
+
+def _total(total, done) -> int | None:
+    return total and max(total, done)  # never more than all
 
 
 def _format(total) -> str:

@@ -25,6 +25,8 @@ class ModelCheckpoint(Monitor):
         1 says what is written.
     save_best_only : bool
         Write only what is better than all before.
+    save_weights_only : bool
+        True, as there is no other way yet; here for those who type it.
     mode : {"auto", "min", "max"}
         Whether less or more is better, see `EarlyStopping`.
     save_freq : "epoch" or int
@@ -33,7 +35,7 @@ class ModelCheckpoint(Monitor):
     Raises
     ------
     ValueError
-        If the logs haven't what `filepath` or `monitor` name.
+        For another setting, and if the logs haven't what `filepath` or `monitor` name.
     FileNotFoundError, PermissionError, OSError
         If a file can't be written.
 
@@ -49,10 +51,15 @@ class ModelCheckpoint(Monitor):
         monitor="val_loss",
         verbose=0,
         save_best_only=False,
+        save_weights_only=True,
         mode="auto",
         save_freq="epoch",
     ):
         super().__init__(monitor, mode)
+        if not save_weights_only:
+            raise ValueError(
+                "expected save_weights_only=True: the weights are what is written, and get_config the rest"
+            )
         self.filepath = os.fspath(filepath)
         self.verbose = verbose
         self.save_best_only = bool(save_best_only)

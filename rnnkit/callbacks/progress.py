@@ -69,7 +69,7 @@ class ProgressBar(Callback):
             if self.wanted and self.verbose != 2 and is_watched():
                 self._bar = open_bar(self._total(self.params.get("steps")))
         if self._bar:
-            self._bar.show(self._done, self._description, _notes(self._validation))
+            self._show(self._validation)
 
     def _total(self, steps):
         return None if steps is None or self._left is None else self._done + steps * self._left
@@ -78,7 +78,7 @@ class ProgressBar(Callback):
         """Count, and draw anew if that is due."""
         self._done += 1
         if self._bar and perf_counter() >= self._due:
-            self._bar.show(self._done, self._description, _notes((logs or {}) | self._validation))
+            self._show((logs or {}) | self._validation)
             self._due = perf_counter() + self._interval
 
     def on_epoch_end(self, epoch, logs=None):
@@ -88,13 +88,18 @@ class ProgressBar(Callback):
         if self._left is not None:
             self._left -= 1
         if self._bar:
-            if self._bar.total is None:  # an epoch's length is known once there was one
+            if self.params.get("steps") is None:  # the next epochs are taken to be as long as this one
                 self._bar.total = self._total(steps)
             self._validation = {key: value for key, value in logs.items() if key.startswith("val_")}
-            self._bar.show(self._done, self._description, _notes(logs))
+            self._show(logs)
         elif self.wanted:
             seconds = perf_counter() - self._epoch_begun
             say(", ".join(filter(None, [f"{self._description}: {_duration(seconds)}", _notes(logs)])))
+
+    def _show(self, logs):
+        # What a narrow terminal cuts off is the least important.
+        first = {key: logs[key] for key in ("loss", "val_loss") if key in logs}
+        self._bar.show(self._done, self._description, _notes(first | logs))
 
     def on_train_end(self, logs=None):
         """Leave the bar as it is."""
