@@ -68,8 +68,7 @@ class ProgressBar(Callback):
             self._left = None if epochs is None else epochs - epoch
             if self.wanted and self.verbose != 2 and is_watched():
                 self._bar = open_bar(self._total(self.params.get("steps")))
-        if self._bar:
-            self._show(self._validation)
+        self._show(self._validation)
 
     def _total(self, steps):
         return None if steps is None or self._left is None else self._done + steps * self._left
@@ -97,9 +96,10 @@ class ProgressBar(Callback):
             say(", ".join(filter(None, [f"{self._description}: {_duration(seconds)}", _notes(logs)])))
 
     def _show(self, logs):
-        # What a narrow terminal cuts off is the least important.
-        first = {key: logs[key] for key in ("loss", "val_loss") if key in logs}
-        self._bar.show(self._done, self._description, _notes(first | logs))
+        if self._bar:
+            # What a narrow terminal cuts off is the least important.
+            first = {key: logs[key] for key in ("loss", "val_loss") if key in logs}
+            self._bar.show(self._done, self._description, _notes(first | logs))
 
     def on_train_end(self, logs=None):
         """Leave the bar as it is."""
