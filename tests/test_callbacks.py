@@ -133,6 +133,9 @@ def test_hooks_that_nobody_overrides_are_not_called():
     called = CallbackList([callbacks.EarlyStopping(), callbacks.Callback()], Model(), {"verbose": 0})
     assert called._called["on_train_batch_begin"] == called._called["on_train_batch_end"] == []
     assert [type(c).__name__ for c in called._called["on_epoch_end"]] == ["EarlyStopping", "History"]
+    assert (called.hears("on_epoch_end"), called.hears("on_train_batch_end")) == (True, False)
+    assert not called.terminates_on_nan
+    assert CallbackList(callbacks.TerminateOnNaN(), None, {"verbose": 0}).terminates_on_nan
 
 
 def test_lambda_callback():
@@ -237,6 +240,12 @@ def test_a_monitor_that_is_not_in_the_logs_is_an_error_that_lists_what_is():
             f"{type(callback).__name__} expected 'val_loss' in the logs, which have loss, mae; "
             "fit needs validation data for it"
         )
+    late = callbacks.EarlyStopping()
+    late.set_params({"validation_freq": 3})
+    late.on_epoch_end(0, {"loss": 1.0})
+    late.on_epoch_end(1, {"loss": 1.0})
+    with pytest.raises(ValueError, match="in the logs, which have loss"):
+        late.on_epoch_end(2, {"loss": 1.0})
     _, history = fit([*losses(2, 1), {"loss": 1.0}, *losses(3)], callbacks.EarlyStopping())
     assert len(history.epoch) == 4, "an epoch without validation is passed over"
 
@@ -426,11 +435,11 @@ def test_terminate_on_nan_stops_after_the_batch(loss):
 # History
 
 
-def test_history_has_an_entry_for_every_epoch():
+def test_history_has_an_entry_for_every_epoch_that_had_one():
     _, history = fit([{"loss": 2.0}, {"loss": 1.0, "val_loss": 3.0}, {"loss": 0.5}])
     assert history.epoch == [0, 1, 2]
-    assert history.history["loss"] == [2.0, 1.0, 0.5]
-    np.testing.assert_equal(history.history["val_loss"], [NAN, 3.0, NAN])
+    assert history.history == {"loss": [2.0, 1.0, 0.5], "val_loss": [3.0]}
+    assert "<tr><td>2</td><td>1</td><td>3</td></tr><tr><td>3</td><td>0.5</td><td></td></tr>" in history._repr_html_()
 
 
 def test_history_shows_itself():
@@ -444,7 +453,7 @@ def test_history_shows_itself():
     html = history._repr_html_()
     assert "of 12 epochs, the last 10, interrupted" in html
     assert html.count("<tr>") == 11
-    assert "<tr><td>12</td><td>0.08333</td><td></td><td>0.1</td></tr>" in html
+    assert "<tr><td>12</td><td>0.08333</td><td>nan</td><td>0.1</td></tr>" in html
     assert "<th>&lt;b&gt;</th>" in html
 
 
@@ -456,13 +465,14 @@ def test_history_is_drawn():
     with pytest.raises(ValueError, match="at least one epoch"):
         history.plot()
     for epoch in range(3):
-        logs = {"loss": 10.0**-epoch, "mae": 1.0, "val_loss": 2.0, "val_mae": NAN if epoch else 3.0}
-        history.on_epoch_end(epoch, logs | {"learning_rate": 0.1})
+        validation = {} if epoch == 1 else {"val_loss": 2.0, "val_mae": 3.0}
+        history.on_epoch_end(epoch, {"loss": 10.0**-epoch, "mae": 1.0, "learning_rate": 0.1} | validation)
     figure = history.plot()
     left, right = figure.axes
     assert (left.get_title("left"), right.get_title("left")) == ("loss", "mae")
     assert [line.get_label() for line in left.lines] == ["training", "validation"]
     assert left.lines[0].get_xdata().tolist() == [1, 2, 3]
+    assert left.lines[1].get_xdata().tolist() == [1, 3]
     assert left.get_yscale() == "log"
     assert right.get_yscale() == "linear"
     history.on_epoch_end(3, {"learning_rate": 0.05})
@@ -533,6 +543,26 @@ def test_a_bar_in_a_terminal(monkeypatch, steps):
     assert f"epoch 2/2 |██████████| {batches}/{batches} [" in drawn[-1]
     assert "loss 1, val_loss 0.25]" in drawn[-1]
     assert any("epoch 2/2 |█████     |" in one and "val_loss 0.5" in one for one in drawn), "it stays in sight"
+
+
+def test_an_interrupted_bar_shows_where_it_was(monkeypatch):
+    pytest.importorskip("tqdm")
+    text = shown(monkeypatch, Terminal(), verbose="auto", steps=50, interrupt=77)
+    assert "epoch 2/2 |███████▋  | 77/100 [" in text.rpartition("\r")[2]
+    assert "loss 1, val_loss 0.5]" in text.rpartition("\r")[2]
+
+
+def test_an_optimizer_without_batches_moves_the_bar_too(monkeypatch):
+    pytest.importorskip("tqdm")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    bar = callbacks.ProgressBar(1)
+    bar.set_params({"epochs": 2, "steps": 4})
+    bar.on_train_begin()
+    for epoch in range(2):
+        bar.on_epoch_begin(epoch)
+        bar.on_epoch_end(epoch, {"loss": 1.0})
+    bar.on_train_end()
+    assert "epoch 2/2 |██████████| 8/8 [" in sys.stderr.getvalue().rpartition("\r")[2]
 
 
 def test_a_message_does_not_tear_the_bar(monkeypatch):

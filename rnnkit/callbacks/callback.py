@@ -25,7 +25,8 @@ class Callback:
         What is trained. ``self.model.stop_training = True`` ends the fit after the running batch;
         ``self.model.optimizer.learning_rate`` can be set.
     params : dict
-        ``epochs``, ``steps`` (batches of an epoch, None where nobody knows), ``batch_size``, ``verbose``.
+        ``epochs``, ``steps`` (batches of an epoch, None where nobody knows), ``batch_size``, ``verbose``,
+        ``validation_freq``.
 
     Notes
     -----

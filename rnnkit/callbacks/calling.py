@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from rnnkit.callbacks.callback import HOOKS, Callback
 from rnnkit.callbacks.history import History
 from rnnkit.callbacks.progress import ProgressBar
+from rnnkit.callbacks.terminate_on_nan import TerminateOnNaN
 
 # The hooks that stand for another one where a callback overrides that.
 _ALIASES = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}
@@ -22,7 +23,8 @@ class CallbackList:
     callbacks : callback or iterable of callbacks, optional
     model : model, optional
     params : dict, optional
-        ``epochs``, ``steps``, ``batch_size``, ``verbose``: what the callbacks are told, and whether there is a bar.
+        ``epochs``, ``steps``, ``batch_size``, ``verbose``, ``validation_freq``: what the callbacks are told, and
+        whether there is a bar.
 
     Attributes
     ----------
@@ -50,14 +52,23 @@ class CallbackList:
             bar = ProgressBar(params.get("verbose", "auto"))
             if bar.wanted:
                 self.callbacks.append(bar)
-        self.history = next((callback for callback in self.callbacks if isinstance(callback, History)), None)
-        if self.history is None:
-            self.history = History()
+        own = [callback for callback in self.callbacks if isinstance(callback, History)]
+        self.history = own[0] if own else History()
+        if not own:
             self.callbacks.append(self.history)
         self._called = {hook: [c for c in self.callbacks if _overrides(c, hook)] for hook in HOOKS}
         for callback in self.callbacks:
             callback.set_params(params)
             callback.set_model(model)
+
+    def hears(self, hook: str) -> bool:
+        """Whether any callback does anything at a hook: what it would be told may be dear."""
+        return bool(self._called[hook])
+
+    @property
+    def terminates_on_nan(self) -> bool:
+        """Whether a loss that is no number ends the fit quietly."""
+        return any(isinstance(callback, TerminateOnNaN) for callback in self.callbacks)
 
     def on_train_begin(self, logs=None):
         """Before the first epoch."""

@@ -66,12 +66,11 @@ class EarlyStopping(Monitor):
         self._start()
 
     def _start(self):
-        self.best = None
+        self._watch_anew()
         self.best_epoch: int | None = None
         self.stopped_epoch: int | None = None
         self.best_weights: dict | None = None
         self.wait = 0
-        self._seen = False
 
     def on_train_begin(self, logs=None):
         """Forget an earlier fit."""

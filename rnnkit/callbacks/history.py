@@ -20,7 +20,7 @@ class History(Callback):
     epoch : list of int
         The epochs, from 0.
     history : dict of str to list of float
-        ``loss``, the metrics, ``val_loss``, …: an entry per epoch, NaN where an epoch had none.
+        ``loss``, the metrics, ``val_loss``, …: an entry per epoch that had one.
     interrupted : bool
         Whether Ctrl-C ended the fit.
 
@@ -43,6 +43,7 @@ class History(Callback):
     def _start(self):
         self.epoch: list[int] = []
         self.history: dict[str, list[float]] = {}
+        self._rows: list[dict[str, float]] = []
         self.interrupted = False
 
     def on_train_begin(self, logs=None):
@@ -51,12 +52,11 @@ class History(Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Keep the epoch's numbers."""
-        logs = logs or {}
-        for key in logs:
-            self.history.setdefault(key, [math.nan] * len(self.epoch))
+        row = {key: float(value) for key, value in (logs or {}).items()}
         self.epoch.append(epoch)
-        for key, values in self.history.items():
-            values.append(float(logs.get(key, math.nan)))
+        self._rows.append(row)
+        for key, value in row.items():
+            self.history.setdefault(key, []).append(value)
 
     def plot(self, ax=None):
         """Draw the loss over the epochs, and every metric beside it.
@@ -105,12 +105,12 @@ class History(Callback):
     def _draw(self, axes, name):
         from matplotlib.ticker import MaxNLocator
 
-        epochs = [epoch + 1 for epoch in self.epoch]
-        marker = "o" if len(epochs) < 10 else None
+        marker = "o" if len(self.epoch) < 10 else None
         drawn = []
         for label, key in (("training", name), ("validation", f"val_{name}")):
             if key in self.history:
                 values = self.history[key]
+                epochs = [epoch + 1 for epoch, row in zip(self.epoch, self._rows, strict=True) if key in row]
                 axes.plot(epochs, values, color=_COLOURS[label], lw=1.6, marker=marker, ms=4, label=label)
                 drawn += [value for value in values if math.isfinite(value)]
         if drawn and min(drawn) > 0 and max(drawn) > 50 * min(drawn):
@@ -132,10 +132,10 @@ class History(Callback):
     def _repr_html_(self):
         head = "".join(f"<th>{html.escape(key)}</th>" for key in ("epoch", *self.history))
         rows = "".join(
-            f"<tr><td>{self.epoch[place] + 1}</td>"
-            + "".join(f"<td>{_cell(values[place])}</td>" for values in self.history.values())
+            f"<tr><td>{epoch + 1}</td>"
+            + "".join(f"<td>{f'{row[key]:.4g}' if key in row else ''}</td>" for key in self.history)
             + "</tr>"
-            for place in range(max(0, len(self.epoch) - _SHOWN), len(self.epoch))
+            for epoch, row in list(zip(self.epoch, self._rows, strict=True))[-_SHOWN:]
         )
         epochs = f"{len(self.epoch)} epoch{'' if len(self.epoch) == 1 else 's'}"
         shown = f", the last {_SHOWN}" if len(self.epoch) > _SHOWN else ""
@@ -143,7 +143,3 @@ class History(Callback):
         title = f"<strong>History</strong> of {epochs}{shown}{ended}"
         table = f"<table><tr>{head}</tr>{rows}</table>" if rows else ""
         return f"<div>{title}{table}</div>"
-
-
-def _cell(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.4g}"

@@ -118,9 +118,8 @@ class ReduceLROnPlateau(Monitor):
         self._start()
 
     def _start(self):
-        self.best = None
+        self._watch_anew()
         self.wait = self.cooldown_counter = 0
-        self._seen = False
 
     def on_train_begin(self, logs=None):
         """Forget an earlier fit."""

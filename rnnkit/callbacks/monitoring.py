@@ -34,14 +34,18 @@ class Monitor(Callback):
         if mode == "auto":
             mode = "max" if _GREATER & set(monitor.removeprefix("val_").lower().split("_")) else "min"
         self._more = mode == "max"
+        self._watch_anew()
+
+    def _watch_anew(self):
         self.best: float | None = None
-        self._seen = False
+        self._seen, self._missed = False, 0
 
     def _watched(self, logs) -> float | None:
         """The number watched; None where an epoch has none though others had."""
         value = (logs or {}).get(self.monitor)
         if value is None:
-            if not self._seen:
+            self._missed += 1
+            if not self._seen and self._missed >= self.params.get("validation_freq", 1):
                 hint = "; fit needs validation data for it" if self.monitor.startswith("val_") else ""
                 raise ValueError(
                     f"{type(self).__name__} expected {self.monitor!r} in the logs, "

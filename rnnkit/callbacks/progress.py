@@ -52,6 +52,7 @@ class ProgressBar(Callback):
         self._interval = 0.25 if in_jupyter() else 0.1
         self._description = ""
         self._validation: dict = {}
+        self._latest: dict = {}
 
     def on_train_begin(self, logs=None):
         """Forget an earlier fit."""
@@ -76,13 +77,16 @@ class ProgressBar(Callback):
     def on_train_batch_end(self, batch, logs=None):
         """Count, and draw anew if that is due."""
         self._done += 1
+        self._latest = logs or {}
         if self._bar and perf_counter() >= self._due:
-            self._show((logs or {}) | self._validation)
+            self._show(self._latest | self._validation)
             self._due = perf_counter() + self._interval
 
     def on_epoch_end(self, epoch, logs=None):
         """Show the epoch's numbers."""
         logs = {key: value for key, value in (logs or {}).items() if key != "learning_rate"}
+        if self._done == self._before:  # an optimizer that takes all batches at once
+            self._done += self.params.get("steps") or 1
         steps, self._before = self._done - self._before, self._done
         if self._left is not None:
             self._left -= 1
@@ -104,6 +108,8 @@ class ProgressBar(Callback):
     def on_train_end(self, logs=None):
         """Leave the bar as it is."""
         if self._bar:
+            if self._done > self._before:  # in the middle of an epoch
+                self._show(self._latest | self._validation)
             self._bar.close()
             self._bar = None
 
