@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.cell import is_scipy_sparse
-from rnnkit.layers import edge, saving
+from rnnkit.layers import edge, saving, symbolic
 from rnnkit.layers.execution import build_lock
 from rnnkit.layers.faces import Text, show_shape, table_of
 from rnnkit.layers.weights import Weights, like
@@ -61,6 +61,11 @@ class Layer:
     __call__: Callable[..., Any]
     vjp: Callable[..., Any]
     _kept: Any
+
+    def __init_subclass__(cls, **keywords):
+        super().__init_subclass__(**keywords)
+        if "__call__" in vars(cls):
+            cls.__call__ = symbolic.recorded(vars(cls)["__call__"])
 
     def __init__(self, *, dtype=None, seed=None, name=None):
         self.dtype = self._given_dtype = None if dtype is None else edge.floating(dtype)
@@ -337,14 +342,23 @@ class Layer:
         """The mask that goes with the output: the input's."""
         return mask
 
-    def _with_mask(self, x, mask, training):
-        """A call's output and the mask that goes with it."""
-        return self(x, mask=mask, training=training), self.compute_mask(x, mask)
+    def _with_mask(self, x, mask, training, **more):
+        """A call's output and the mask that goes with it; `more` are states and constants."""
+        return self(x, mask=mask, training=training, **more), self.compute_mask(x, mask)
 
-    def _vjp_with_mask(self, x, mask, training, wanted):
+    def _vjp_with_mask(self, x, mask, training, wanted, **more):
         """What `vjp` gives, and the mask that goes with the output."""
-        outputs, pullback = self.vjp(x, mask=mask, training=training, **wanted)
+        outputs, pullback = self.vjp(x, mask=mask, training=training, **more, **wanted)
         return outputs, self.compute_mask(x, mask), pullback
+
+    # Symbolic calls
+
+    def _arranged(self, inputs):
+        """What a call takes as its inputs, as one array or nested lists."""
+        return inputs
+
+    def _check_given(self, rows, **more):
+        """Refuse states and constants of shapes that a call with so many rows refuses."""
 
     # Configuration
 
