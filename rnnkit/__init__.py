@@ -44,6 +44,7 @@ from rnnkit.layers.execution import eager
 from rnnkit.layers.gradcheck import gradcheck
 from rnnkit.layers.jacobian import jacobian, jvp
 from rnnkit.layers.masking import Masking
+from rnnkit.layers.memoryless import Activation, Lambda
 from rnnkit.layers.merging import Add, Average, Concatenate, Maximum, Multiply, Subtract
 from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
 from rnnkit.layers.rnn import RNN
@@ -65,6 +66,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "Activation",
     "Add",
     "Average",
     "Bidirectional",
@@ -80,6 +82,7 @@ __all__ = [
     "GlobalAveragePooling1D",
     "Input",
     "LSTMCell",
+    "Lambda",
     "Masking",
     "Maximum",
     "Model",

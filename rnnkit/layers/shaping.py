@@ -188,7 +188,7 @@ class Flatten(Shaping):
 
 
 class GlobalAveragePooling1D(Shaping):
-    """The mean over time ``(B, T, F)`` → ``(B, F)``, over the used steps where there is a mask; 0 for a row without any.
+    """The mean over time, ``(B, T, F)`` to ``(B, F)``; under a mask over the used steps, 0 for a row without any.
 
     Parameters
     ----------

@@ -83,12 +83,14 @@ class SymbolicTensor:
 
     def __iter__(self):
         raise TypeError(
-            f"expected several arrays, the symbolic tensor {self.name!r} is one; a recurrent layer gives its states with "
-            "return_state=True"
+            f"expected several arrays, the symbolic tensor {self.name!r} is one; a recurrent layer gives its states too "
+            "with return_state=True"
         )
 
     def __array__(self, dtype=None, copy=None):
-        raise TypeError(f"expected an array, got the symbolic tensor {self.name!r}; give it to a layer, or call a Model")
+        raise TypeError(
+            f"expected an array, got the symbolic tensor {self.name!r}; give it to a layer, or call a Model"
+        )
 
     def __array_ufunc__(self, ufunc, method, *inputs, **keywords):
         raise _no_array(f"np.{ufunc.__name__}", _instead(ufunc.__name__))
@@ -147,7 +149,7 @@ class Node:
         return _shapes_mapped(shapes, give)
 
 
-def Input(shape, batch_size=None, dtype=None, name=None) -> SymbolicTensor:  # noqa: N802 - as Keras has it
+def Input(shape, batch_size=None, dtype=None, name=None) -> SymbolicTensor:
     """Where a model's data comes in: a symbolic tensor to call layers on.
 
     Parameters
@@ -157,7 +159,7 @@ def Input(shape, batch_size=None, dtype=None, name=None) -> SymbolicTensor:  # n
     batch_size : int, optional
         If it is fixed.
     dtype : dtype, optional
-        float32 unless given. Integers say that these are ids; a float is the precision of layers that have none of their own.
+        float32 unless given, the precision of layers that have none of their own. Integers stand for ids.
     name : str, optional
         By which a dict of inputs has it; "input", "input_1" and so on otherwise.
 

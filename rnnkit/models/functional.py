@@ -97,12 +97,11 @@ class Model(Assembled):
             raise ValueError("expected different inputs, got one of them twice")
         layers: dict[int, Layer] = {}
         places: dict[int, int] = {}
-        tensors = list(given)
-        calls = []
+        tensors, calls = list(given), []
+        number = lambda nested: mapped(nested, lambda tensor: numbers[id(tensor)])
         for node in nodes:
             place = places.setdefault(id(node.layer), len(places))
             layers[place] = node.layer
-            number = lambda nested: mapped(nested, lambda tensor: numbers[id(tensor)])
             x, more = number(node.x), {name: number(nested) for name, nested in node.more.items()}
             own = list(range(len(tensors), len(tensors) + len(node.outputs)))
             for tensor, i in zip(node.outputs, own, strict=True):
@@ -290,9 +289,7 @@ class Model(Assembled):
         return x, mask, training if call.training is None else call.training, more
 
     def _put(self, call, values, masks, outputs, outputs_masks):
-        for number, value, mask in zip(
-            call.outputs, leaves(outputs), _masks_of(outputs, outputs_masks), strict=True
-        ):
+        for number, value, mask in zip(call.outputs, leaves(outputs), _masks_of(outputs, outputs_masks), strict=True):
             values[number], masks[number] = value, mask
         for number in call.over:
             values[number] = masks[number] = None
@@ -301,8 +298,10 @@ class Model(Assembled):
         found = [values[number] for number in self._outputs]
         if not self._several:
             return found[0]
-        return [np.array(one) if one is not None and number in self._outputs[:i] else one
-                for i, (number, one) in enumerate(zip(self._outputs, found, strict=True))]
+        return [
+            np.array(one) if one is not None and number in self._outputs[:i] else one
+            for i, (number, one) in enumerate(zip(self._outputs, found, strict=True))
+        ]
 
     # Shapes
 
