@@ -33,6 +33,16 @@ def seed_sequence(seed) -> np.random.SeedSequence:
     return np.random.SeedSequence(None if seed is None else int(seed))
 
 
+def default_name(kind: type) -> str:
+    """Of a layer that nobody named: its class's, in small letters.
+
+    >>> class GlobalAveragePooling1D: ...
+    >>> default_name(GlobalAveragePooling1D)
+    'global_average_pooling1d'
+    """
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z][a-z])", "_", kind.__name__).lower()
+
+
 class Layer:
     """Base of all layers: called on arrays, built at the first call or by `build`.
 
@@ -65,7 +75,7 @@ class Layer:
     def __init_subclass__(cls, **keywords):
         super().__init_subclass__(**keywords)
         if "__call__" in vars(cls):
-            cls.__call__ = symbolic.recorded(vars(cls)["__call__"])
+            cls.__call__ = symbolic.recorded(vars(cls)["__call__"])  # type: ignore[method-assign]
 
     def __init__(self, *, dtype=None, seed=None, name=None):
         self.dtype = self._given_dtype = None if dtype is None else edge.floating(dtype)
@@ -73,7 +83,7 @@ class Layer:
         self._sequence = seed_sequence(seed)
         if name is not None and not isinstance(name, str):
             raise TypeError(f"expected name to be a string, got {name!r}")
-        self.name = name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
+        self.name = name or default_name(type(self))
         self.built = False
         self._input_shape = None
         self._generator: np.random.Generator | None = None
@@ -342,13 +352,13 @@ class Layer:
         """The mask that goes with the output: the input's."""
         return mask
 
-    def _with_mask(self, x, mask, training, **more):
-        """A call's output and the mask that goes with it; `more` are states and constants."""
-        return self(x, mask=mask, training=training, **more), self.compute_mask(x, mask)
+    def _with_mask(self, x, mask, training):
+        """A call's output and the mask that goes with it."""
+        return self(x, mask=mask, training=training), self.compute_mask(x, mask)
 
-    def _vjp_with_mask(self, x, mask, training, wanted, **more):
+    def _vjp_with_mask(self, x, mask, training, wanted):
         """What `vjp` gives, and the mask that goes with the output."""
-        outputs, pullback = self.vjp(x, mask=mask, training=training, **more, **wanted)
+        outputs, pullback = self.vjp(x, mask=mask, training=training, **wanted)
         return outputs, self.compute_mask(x, mask), pullback
 
     # Symbolic calls
@@ -357,7 +367,7 @@ class Layer:
         """What a call takes as its inputs, as one array or nested lists."""
         return inputs
 
-    def _check_given(self, rows, **more):
+    def _check_given(self, rows, initial_state=None, constants=None):
         """Refuse states and constants of shapes that a call with so many rows refuses."""
 
     # Configuration

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -25,6 +26,7 @@ class Memoryless(Layer):
     _open_axes = -1
     _cell: Cell
     _execution: Execution | None = None
+    _new_cell: Callable[[], Cell]
 
     def __call__(self, inputs, mask=None, training=False):
         """Apply to x ``(B, …, F)``; `mask` and `training` change nothing here."""

@@ -83,8 +83,8 @@ class SymbolicTensor:
 
     def __iter__(self):
         raise TypeError(
-            f"expected several arrays, the symbolic tensor {self.name!r} is one; a recurrent layer gives its states too "
-            "with return_state=True"
+            f"expected several arrays, the symbolic tensor {self.name!r} is one; a recurrent layer gives its states "
+            "too with return_state=True"
         )
 
     def __array__(self, dtype=None, copy=None):
@@ -261,11 +261,12 @@ def _check(node, shape):
         steps = mask.shape[:2] if mask.shape[2:] == (1,) else mask.shape
         if len(steps) != 2 or not _agree(steps, shape[:2]):
             raise ValueError(f"expected mask of shape {shape[:2]}, one value per step; got {mask.shape}")
-    if more:
+    given = {name: more[name] for name in ("initial_state", "constants") if name in more}
+    if given:
         known = [tensor.shape[0] for tensor in node.read() if tensor.shape[0] is not None]
         rows = known[0] if known else 1
         node.layer._check_given(
-            rows, **{name: mapped(nested, lambda t: _stand_in(t, rows)) for name, nested in more.items()}
+            rows, **{name: mapped(nested, lambda t: _stand_in(t, rows)) for name, nested in given.items()}
         )
 
 

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import html
+from collections.abc import Callable
+
 from rnnkit.layers.base import Layer
+from rnnkit.layers.bidirectional import Bidirectional
+from rnnkit.layers.faces import Text, columns, show_shape
+from rnnkit.layers.merging import Merge
 from rnnkit.layers.pullback import options
+from rnnkit.layers.rnn import RNN
+from rnnkit.models.drawing import Arrow, Box, drawing
 from rnnkit.training.trainable import Trainable
 
 
 class Assembled(Trainable):
-    """Base of models; a subclass has `layers`, `_with_mask` and `_vjp_with_mask`."""
+    """Base of models; a subclass has `layers`, `_with_mask` and `_vjp_with_mask`, and says `_rows` and `_boxes`."""
 
     layers: list[Layer]
+    _rows: Callable[[], list[tuple[str, ...]]]
+    _boxes: Callable[[], tuple[list[Box], list[Arrow]]]
 
     def __call__(self, inputs, mask=None, training=False):
         """Run x through all layers; the first one says what it has to be.
@@ -67,6 +77,23 @@ class Assembled(Trainable):
             for layer, states in kept:
                 layer._kept = states
 
+    # Faces
+
+    def summary(self) -> str:
+        """A table of layers, output shapes and numbers of parameters; in a notebook with a drawing of the model."""
+        found = Summary(f"{type(self).__name__} {self.name!r}\n{columns(self._rows(), {'parameters'})}")
+        found.drawing = self._drawing()
+        return found
+
+    def _drawing(self) -> str:
+        boxes, arrows = self._boxes()
+        return drawing(boxes, arrows, f"{type(self).__name__} {self.name}")
+
+    def _repr_html_(self):
+        told = f"{parameters(self)} parameters" if self.built else "not built"
+        title = f"<strong>{html.escape(self.name)}</strong> {type(self).__name__}, {told}"
+        return f"<div>{title}<br>{self._drawing()}</div>"
+
     # States between calls
 
     def reset_states(self, states=None, rows=None) -> None:
@@ -109,3 +136,29 @@ class Assembled(Trainable):
     def _keep(self, kept):
         for layer, own in zip(self._resettable(), kept, strict=True):
             layer._keep(own)
+
+
+class Summary(Text):
+    """A table as text, which a notebook shows with a drawing above."""
+
+    drawing: str
+
+    def _repr_html_(self):
+        return f"<div>{self.drawing}<pre>{html.escape(self)}</pre></div>"
+
+
+def parameters(layer) -> str:
+    """How many numbers a layer's weights hold, for people."""
+    return f"{layer.count_params():,}" if layer._is_built() else "not built"
+
+
+def box_of(layer, title: str, shape, shared: bool = False) -> Box:
+    """A call of a layer as a box: its class, how many parameters it has, and the shape of what it gives."""
+    count = "shared" if shared else f"{parameters(layer)} parameters" if layer._is_built() else "not built"
+    kind = type(layer).__name__
+    found = next((word for known, word in _KINDS if isinstance(layer, known)), "other")
+    lines = (kind if count == "0 parameters" else f"{kind}, {count}", "–" if shape is None else show_shape(shape))
+    return Box(title, lines, found)
+
+
+_KINDS = (((RNN, Bidirectional), "recurrent"), (Merge, "merge"), (Assembled, "model"))

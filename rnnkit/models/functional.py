@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +9,13 @@ import numpy as np
 
 from rnnkit.configuration import deserialize, serialize
 from rnnkit.layers import edge
-from rnnkit.layers.base import Layer
+from rnnkit.layers.base import Layer, default_name
+from rnnkit.layers.faces import show_shape
 from rnnkit.layers.pullback import Gradients, Pullback
 from rnnkit.layers.row_gradient import RowGradient
 from rnnkit.layers.symbolic import Input, SymbolicTensor, leaves, mapped, shape_leaves
-from rnnkit.models.assembled import Assembled
+from rnnkit.models.assembled import Assembled, box_of, parameters
+from rnnkit.models.drawing import Arrow, Box
 from rnnkit.training.batches import Names
 
 
@@ -114,7 +115,7 @@ class Model(Assembled):
         self._dtypes = [tensor.dtype for tensor in given]
         self._names = _unique([tensor.name for tensor in given], ["input"] * len(given), "inputs")
         self._paths = _unique(
-            [layer.name for layer in self.layers], [_default_name(layer) for layer in self.layers], "layers"
+            [layer.name for layer in self.layers], [default_name(type(layer)) for layer in self.layers], "layers"
         )
         self._symbols = _Symbols(given, made)
         self._find_ends()
@@ -184,9 +185,7 @@ class Model(Assembled):
         with self._all_or_nothing():
             values, masks = self._entered(inputs, mask)
             for call in self._calls:
-                x, used, training_here, more = self._arguments(call, values, masks, training)
-                given = self.layers[call.layer]._with_mask(x, used, training_here, **more)
-                self._put(call, values, masks, *given)
+                self._put(call, values, masks, *_called(*self._given(call, values, masks, training)))
         return self._returned(values), self._returned(masks)
 
     def _vjp_with_mask(self, inputs, mask, training, wanted):
@@ -195,10 +194,10 @@ class Model(Assembled):
         with self._all_or_nothing():
             values, masks = self._entered(inputs, mask)
             for call in self._calls:
-                x, used, training_here, more = self._arguments(call, values, masks, training)
-                *given, pullback = self.layers[call.layer]._vjp_with_mask(x, used, training_here, wanted, **more)
-                self._put(call, values, masks, *given)
-                pullbacks.append((pullback, mapped_to_none(given[0])))
+                here = self._given(call, values, masks, training)
+                result, result_mask, pullback = _differentiated(wanted, *here)
+                self._put(call, values, masks, result, result_mask)
+                pullbacks.append((pullback, mapped(result, lambda _: None)))
         outputs = self._returned(values)
 
         def pull(cotangents):
@@ -237,7 +236,7 @@ class Model(Assembled):
                 numbers = leaves(call.x if what == "x" else call.more.get(what))
                 given = getattr(gradient, what)
                 if numbers and given is not None:
-                    for number, cotangent in zip(numbers, flat_with_none(given), strict=True):
+                    for number, cotangent in zip(numbers, _flat_with_none(given), strict=True):
                         add(number, cotangent)
             path = self._paths[call.layer]
             for name, array in gradient.weights.items():
@@ -250,13 +249,14 @@ class Model(Assembled):
             found = {name: found[self._names.index(name)] for name in by_name}
         elif len(self._names) == 1:
             (found,) = found
-        kept = [states.get(i) for i, layer in enumerate(self.layers) if getattr(layer, "stateful", False)]
+        kept: list[Any] = [states.get(i) for i, layer in enumerate(self.layers) if getattr(layer, "stateful", False)]
         order = [name for name in self._arrays() if name in weights]
         return Gradients({name: weights[name] for name in order}, found, kept or None)
 
     def _trained(self) -> set[int]:
         """The arrays that depend on a weight that is trained."""
-        traits, found = self._traits(), set()
+        traits = self._traits()
+        found: set[int] = set()
         trained = {name.partition("/")[0] for name, one in traits.items() if one.trainable}
         for call in self._calls:
             if self._paths[call.layer] in trained or not found.isdisjoint(call.read()):
@@ -266,11 +266,10 @@ class Model(Assembled):
     def _watched(self, x):
         values, masks = self._entered(x, None)
         for call in self._calls:
-            given, used, _, more = self._arguments(call, values, masks, False)
-            outputs, masks_here = self.layers[call.layer]._with_mask(given, used, False, **more)
-            for array in leaves(outputs):
+            result, result_mask = _called(*self._given(call, values, masks, False))
+            for array in leaves(result):
                 yield f"the output of {self._paths[call.layer]!r}", array
-            self._put(call, values, masks, outputs, masks_here)
+            self._put(call, values, masks, result, result_mask)
 
     def _entered(self, inputs, mask):
         """All arrays and masks of a call by number, with those of the inputs."""
@@ -280,13 +279,14 @@ class Model(Assembled):
         missing = [None] * (len(self._shapes) - len(arrays))
         return [*arrays, *missing], [*Names(self._names, "mask").split(mask), *missing]
 
-    def _arguments(self, call, values, masks, training):
+    def _given(self, call, values, masks, training):
+        """The layer of a call, and what it is called on."""
         x = mapped(call.x, values.__getitem__)
         more = {name: mapped(numbers, values.__getitem__) for name, numbers in call.more.items()}
         mask = more.pop("mask") if "mask" in more else mapped(call.x, masks.__getitem__)
-        if isinstance(mask, list) and all(one is None for one in flat_with_none(mask)):
+        if isinstance(mask, list) and all(one is None for one in _flat_with_none(mask)):
             mask = None
-        return x, mask, training if call.training is None else call.training, more
+        return self.layers[call.layer], x, mask, training if call.training is None else call.training, more
 
     def _put(self, call, values, masks, outputs, outputs_masks):
         for number, value, mask in zip(call.outputs, leaves(outputs), _masks_of(outputs, outputs_masks), strict=True):
@@ -379,6 +379,46 @@ class Model(Assembled):
             self._symbols = _Symbols(inputs, [tensors[number] for number in self._outputs])
         return self._symbols
 
+    # Faces
+
+    def _rows(self):
+        rows = [("", "layer", "output shape", "parameters", "from")]
+        rows += [(name, "Input", show_shape(s), "", "") for name, s in zip(self._names, self._shapes, strict=False)]
+        seen: set[int] = set()
+        for call in self._calls:
+            layer, sources = self.layers[call.layer], [self._sources(call.x)]
+            sources += [f"{name}={self._sources(numbers)}" for name, numbers in call.more.items()]
+            count = "shared" if call.layer in seen else parameters(layer)
+            shape = show_shape([self._shapes[number] for number in call.outputs])
+            rows.append((self._paths[call.layer], repr(layer), shape, count, ", ".join(sources)))
+            seen.add(call.layer)
+        return [*rows, ("", "all", "", parameters(self), "")]
+
+    def _sources(self, numbers) -> str:
+        names = list(self._names)
+        for call in self._calls:
+            path = self._paths[call.layer]
+            names += [path] if len(call.outputs) == 1 else [f"{path}:{i}" for i in range(len(call.outputs))]
+        return ", ".join(names[number] for number in leaves(numbers))
+
+    def _boxes(self):
+        boxes = [
+            Box(name, ("Input", show_shape(shape)), "input")
+            for name, shape in zip(self._names, self._shapes, strict=False)
+        ]
+        makers = list(range(len(boxes)))
+        arrows: dict[Arrow, None] = {}
+        seen: set[int] = set()
+        for call in self._calls:
+            place = len(boxes)
+            for label, numbers in {"": call.x, **call.more}.items():
+                arrows.update(dict.fromkeys(Arrow(makers[number], place, label) for number in leaves(numbers)))
+            shape = self._shapes[call.outputs[0]]
+            boxes.append(box_of(self.layers[call.layer], self._paths[call.layer], shape, call.layer in seen))
+            makers += [place] * len(call.outputs)
+            seen.add(call.layer)
+        return boxes, list(arrows)
+
     def __repr__(self):
         return f"Model({', '.join(self._names)} → {', '.join(self.output_names)})"
 
@@ -434,10 +474,6 @@ def _replayed(inputs, layers, calls):
     return tensors[:count], tensors
 
 
-def _default_name(layer) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(layer).__name__).lower()
-
-
 def _unique(names, defaults, what) -> list[str]:
     """The names, with a number where a default one comes again."""
     own = [name for name, default in zip(names, defaults, strict=True) if name != default]
@@ -456,6 +492,21 @@ def _unique(names, defaults, what) -> list[str]:
     return found
 
 
+def _called(layer, x, mask, training, more):
+    """A call's result and the mask that goes with it; `more` are states and constants."""
+    if not more:
+        return layer._with_mask(x, mask, training)
+    return layer(x, mask=mask, training=training, **more), layer.compute_mask(x, mask)
+
+
+def _differentiated(wanted, layer, x, mask, training, more):
+    """As `_called`, and the pullback."""
+    if not more:
+        return layer._vjp_with_mask(x, mask, training, wanted)
+    result, pullback = layer.vjp(x, mask=mask, training=training, **more, **wanted)
+    return result, layer.compute_mask(x, mask), pullback
+
+
 def _masks_of(outputs, masks) -> list:
     """A mask, or None, for each array of what a call returned."""
     if not isinstance(outputs, (list, tuple)):
@@ -465,14 +516,9 @@ def _masks_of(outputs, masks) -> list:
     return [leaf for one, own in zip(outputs, masks, strict=True) for leaf in _masks_of(one, own)]
 
 
-def flat_with_none(nested) -> list:
+def _flat_with_none(nested) -> list:
     """What nested lists hold, None among it."""
-    return [leaf for one in nested for leaf in flat_with_none(one)] if isinstance(nested, (list, tuple)) else [nested]
-
-
-def mapped_to_none(nested):
-    """The nesting alone."""
-    return mapped(nested, lambda _: None)
+    return [leaf for one in nested for leaf in _flat_with_none(one)] if isinstance(nested, (list, tuple)) else [nested]
 
 
 def _sum(first, second):

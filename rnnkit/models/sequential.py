@@ -5,9 +5,10 @@ from __future__ import annotations
 from rnnkit.configuration import deserialize, serialize
 from rnnkit.layers import edge
 from rnnkit.layers.base import Layer
-from rnnkit.layers.faces import Text, show_shape
+from rnnkit.layers.faces import show_shape
 from rnnkit.layers.pullback import Gradients, Pullback
-from rnnkit.models.assembled import Assembled
+from rnnkit.models.assembled import Assembled, box_of, parameters
+from rnnkit.models.drawing import Arrow, Box
 
 
 class Sequential(Assembled):
@@ -114,23 +115,20 @@ class Sequential(Assembled):
             shape = layer.compute_output_shape(shape)
         return shape
 
-    def summary(self) -> str:
-        """A table of layers, output shapes and numbers of parameters."""
-        rows = [("", "layer", "output shape", "parameters")]
-        shape = self._input_shape
+    def _rows(self):
+        rows, shape = [("", "layer", "output shape", "parameters")], self._input_shape
         for i, layer in enumerate(self.layers):
             shape = None if shape is None else layer.compute_output_shape(shape)
-            count = f"{layer.count_params():,}" if layer._is_built() else "not built"
-            rows.append((str(i), repr(layer), "–" if shape is None else show_shape(shape), count))
-        if self.built:
-            rows.append(("", "all", "", f"{self.count_params():,}"))
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            f"{n:<{widths[0]}}  {layer:<{widths[1]}}  {out:<{widths[2]}}  {count:>{widths[3]}}".rstrip()
-            for n, layer, out, count in rows
-        ]
-        lines.insert(1, "─" * max(map(len, lines)))
-        return Text("\n".join([f"Sequential {self.name!r}", *lines]))
+            rows.append((str(i), repr(layer), "–" if shape is None else show_shape(shape), parameters(layer)))
+        return [*rows, ("", "all", "", parameters(self))] if self.built else rows
+
+    def _boxes(self):
+        shape = self._input_shape
+        boxes = [Box("x", ("Input", "–" if shape is None else show_shape(shape)), "input")]
+        for layer in self.layers:
+            shape = None if shape is None else layer.compute_output_shape(shape)
+            boxes.append(box_of(layer, layer.name, shape))
+        return boxes, [Arrow(i, i + 1) for i in range(len(self.layers))]
 
     def _build(self, shape):
         dtype = self.dtype
