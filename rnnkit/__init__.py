@@ -59,9 +59,13 @@ from rnnkit.models.sequential import Sequential
 __version__ = "0.1.0"
 
 _LATER = {"ESN": "rnnkit.forecast.echo_state", "ESNCell": "rnnkit.cells.echo_state"}
-_ROOMS = ("datasets", "forecast")
+_ROOMS = ("callbacks", "constraints", "datasets", "forecast", "losses", "metrics", "optimizers", "regularizers")
 
 __all__ = [
+    "ESN",
+    "GRU",
+    "LSTM",
+    "RNN",
     "Activation",
     "Add",
     "Average",
@@ -71,22 +75,18 @@ __all__ = [
     "Dense",
     "Draw",
     "Dropout",
-    "ESN",
     "ESNCell",
     "Embedding",
     "Flatten",
-    "GRU",
     "GRUCell",
     "GlobalAveragePooling1D",
     "Input",
-    "LSTM",
     "LSTMCell",
     "Lambda",
     "Masking",
     "Maximum",
     "Model",
     "Multiply",
-    "RNN",
     "RepeatVector",
     "Reshape",
     "RowGradient",
