@@ -199,7 +199,6 @@ def test_a_loss_that_is_no_number_stops_the_fit():
 def test_a_layer_that_overflows_is_named():
     """T5."""
     model = make_steps()
-    model.layers[1].weights  # noqa: B018
     x, y = np.ones((2, 3, 2)), np.zeros((2, 3, 1))
     model.build(x.shape)
     model.weights["2/kernel"] = np.full((4, 1), 1e308)
