@@ -54,7 +54,7 @@ from rnnkit.models.sequential import Sequential
 __version__ = "0.1.0"
 
 _LATER = {"ESN": "rnnkit.forecast.echo_state", "ESNCell": "rnnkit.cells.echo_state"}
-_ROOMS = ("datasets", "forecast")
+_ROOMS = ("datasets", "forecast", "optimizers", "regularizers", "constraints")
 
 __all__ = [
     "ESN",
