@@ -4,13 +4,19 @@ import json
 import math
 import pickle
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy import special, stats
 
 from rnnkit import losses
-from rnnkit.training.objective import Objective
+from rnnkit.compiler.graph import evaluate
+from rnnkit.compiler.reverse import to_x
+from rnnkit.compiler.trace import trace
+from rnnkit.engine.record import Result
+from rnnkit.step import Step
+from rnnkit.training.objective import LossCell, Objective
 
 BATCH, TIME, SIZE = 3, 4, 3
 LEVELS = (0.1, 0.5, 0.9)
@@ -114,10 +120,31 @@ CASES = {
 }
 
 
+COMPILED = ("mse", "huber", "binary", "sparse, logits", "gaussian")  # a second or two each; the others are evaluated
+
+
 @cache
 def objective(name) -> Objective:
-    """Compile each loss once for all tests."""
-    return Objective(CASES[name][0])
+    """Read each loss once for all tests."""
+    return (Objective if name in COMPILED else Evaluated)(CASES[name][0])
+
+
+class Evaluated(Objective):
+    """The same graphs, evaluated in NumPy where a program would be compiled."""
+
+    def _program(self, steps, features, targets, dtype, gradient):
+        step = Step(LossCell(self.loss, steps, features, targets, losses.takes_ids(self.loss)), features)
+        graph = to_x(trace(step, dtype, {}), dtype, features)
+
+        def run(record):
+            given = {("x", None): record.x[:, 0]} | {("draw", name): array for name, array in record.draws.items()}
+            nodes = graph.states[0], graph.output
+            with np.errstate(all="ignore"):
+                values = evaluate(nodes, given, dtype)
+            lost, d_x = (np.broadcast_to(values[node.id], (len(record.x), *node.shape)).copy() for node in nodes)
+            return Result(d_x, d_x, (lost,))
+
+        return SimpleNamespace(run=run)
 
 
 def drawn(name, rng, *lead):
@@ -140,7 +167,7 @@ class TestEachLoss:
             got = losses.get(CASES[name][0])(y_true, y_pred)
             np.testing.assert_allclose(got, by_formula(name, y_true, y_pred), rtol=1e-6, atol=1e-6)
 
-    def test_compiled_it_is_the_same(self, name, rng):
+    def test_over_a_batch(self, name, rng):
         y_true, y_pred = drawn(name, rng, BATCH, TIME)
         part = objective(name)(y_true, y_pred)
         expected = losses.get(CASES[name][0])(y_true, y_pred)
@@ -160,7 +187,7 @@ class TestEachLoss:
             return scale * np.sum(np.where(mask, weight * values, 0))
 
         step = 1e-5
-        assert np.sum(cotangent * d) == pytest.approx((total(step) - total(-step)) / (2 * step), rel=1e-6)
+        assert np.sum(cotangent * d) == pytest.approx((total(step) - total(-step)) / (2 * step), rel=1e-5)
         assert not cotangent[~mask].any()
 
     def test_nothing_comes_from_under_a_mask(self, name, rng):
@@ -237,7 +264,7 @@ class TestOwnLoss:
 
     def test_unreduced(self, rng):
         y_true, y_pred = logits(rng, BATCH, TIME), logits(rng, BATCH, TIME)
-        part = Objective(unreduced)(y_true, y_pred)
+        part = Evaluated(unreduced)(y_true, y_pred)
         assert part.total / part.count == pytest.approx(np.mean(np.abs(y_pred - y_true)))
         np.testing.assert_allclose(part.pull(), np.sign(y_pred - y_true) / SIZE)
 
@@ -256,7 +283,7 @@ class TestOwnLoss:
         y_true, y_pred = logits(rng, BATCH, TIME), 10 * logits(rng, BATCH, TIME)
         mask = np.ones((BATCH, TIME), bool)
         mask[1, 2:] = False
-        own = Objective(jumps)
+        own = Evaluated(jumps)
         part = own(y_true, y_pred)
         assert part.total == pytest.approx(jumps(y_true, y_pred).sum())
         y_pred[1, 2:] = np.nan

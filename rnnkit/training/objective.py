@@ -64,10 +64,10 @@ class Form:
 class LossCell(Cell):
     """A loss as a step: x is y_pred, y_true and weights are drawn, the state is what each entry loses."""
 
-    def __init__(self, loss, form: Form, x_shape, target_shape, ids: bool):
+    def __init__(self, loss, steps: int | None, x_shape, target_shape, ids: bool):
         super().__init__(name=losses.name_of(loss))
-        self.loss, self.form = loss, form
-        self.state_size = self.output_size = 1 if form.apart else form.steps or 1
+        self.loss, self.steps = loss, steps
+        self.state_size = self.output_size = steps or 1
         classes = x_shape[-1] if ids else None
         self.draws = {
             "y_true": Draw(target_shape, lambda rng, shape: _drawn(rng, shape, classes)),
@@ -76,7 +76,7 @@ class LossCell(Cell):
 
     def call(self, inputs, states, draws):
         """The weighted losses, of no value where the weight is 0."""
-        lost = entries.by_entry(self.loss(draws.y_true, inputs), self.form.steps is not None)
+        lost = entries.by_entry(self.loss(draws.y_true, inputs), self.steps is not None)
         lost = lost[:, None] if lost.ndim == 1 else lost
         lost = np.where(draws.weight == 0, 0.0, lost * draws.weight)
         return lost, lost
@@ -93,8 +93,8 @@ class Objective:
     loss : str, callable, or dict
         As `rnnkit.losses.get` takes it. A function of one's own is read as a step is: it sees ``(y_true, y_pred)`` with
         the batch axis first, both of y_pred's rank, and returns a loss for each row ``(B,)``, for each step ``(B, T)``,
-        or more, of which the mean is taken over what follows. Steps may be handed to it as rows of one step each where
-        that is the same.
+        or more, of which the mean is taken over what follows. Where that gives the same, steps are handed to it as
+        rows ``(B T, …)``.
 
     Examples
     --------
@@ -168,8 +168,9 @@ class Objective:
         """The program's results, of rows or of steps as rows."""
         dtype = weight.dtype
         rows, features, targets = len(y_pred), y_pred.shape[1:], y_true.shape[1:]
+        steps = form.steps
         if form.apart:
-            rows, features, targets = weight.size, (1, *features[1:]), (1, *targets[1:])
+            rows, features, targets, steps = weight.size, features[1:], targets[1:], None
         weight = weight.reshape(rows, math.prod(weight.shape) // rows if rows else 1)
         record = Record(
             x=edge.cast(y_pred, dtype, 0).reshape(rows, 1, *features),
@@ -177,7 +178,7 @@ class Objective:
             weights={},
             draws={"y_true": edge.cast(y_true, dtype, 0).reshape(rows, *targets), "weight": weight},
         )
-        return self._program(form, features, targets, dtype, gradient).run(record)
+        return self._program(steps, features, targets, dtype, gradient).run(record)
 
     def explain(self, source: bool = False) -> str:
         """What was compiled so far, in words or as text."""
@@ -213,21 +214,20 @@ class Objective:
         """Whether each step alone gives the same."""
         rows = y_pred.shape[0] * y_pred.shape[1]
         try:
-            alone = np.asarray(self.loss(*(a.reshape(rows, 1, *a.shape[2:]) for a in (y_true, y_pred))))
+            alone = np.asarray(self.loss(*(a.reshape(rows, *a.shape[2:]) for a in (y_true, y_pred))))
         except Exception:
             return False
-        same = alone.shape == (rows, 1, *found.shape[2:])
+        same = alone.shape == (rows, *found.shape[2:])
         return same and np.allclose(alone.reshape(found.shape), found, 1e-9, 0, equal_nan=True)
 
-    def _program(self, form, features, targets, dtype, gradient):
-        key = form, features, targets, dtype, gradient
-        key = (Form(1, True), *key[1:]) if form.apart else key
+    def _program(self, steps, features, targets, dtype, gradient):
+        key = steps, features, targets, dtype, gradient
         program = self._programs.get(key)
         if program is None:
             from rnnkit import compiler  # takes numba with it
 
             with build_lock:
-                cell = LossCell(self.loss, form, features, targets, losses.takes_ids(self.loss))
+                cell = LossCell(self.loss, steps, features, targets, losses.takes_ids(self.loss))
                 cell.built = True
                 program = self._programs[key] = compiler.compile_loss(Step(cell, features), dtype, gradient)
         return program
