@@ -196,28 +196,32 @@ def recorded(call):
 
     @functools.wraps(call)
     def called(self, *arguments, **keywords):
-        if _is_symbolic(arguments) or (keywords and _is_symbolic(keywords.values())):
-            return _record(self, call, arguments, keywords)
+        for value in arguments:
+            if type(value) not in _PLAIN and _is_symbolic(value):
+                return _record(self, call, arguments, keywords)
+        for value in keywords.values():
+            if type(value) not in _PLAIN and _is_symbolic(value):
+                return _record(self, call, arguments, keywords)
         return call(self, *arguments, **keywords)
 
     return called
 
 
-def _is_symbolic(values) -> bool:
-    for value in values:
-        kind = type(value)
-        if kind is np.ndarray or value is None:
-            continue
-        if kind is SymbolicTensor:
-            return True
-        if kind is list or kind is tuple:
-            if _is_symbolic(value):
+_PLAIN = {np.ndarray, bool, type(None)}  # most arguments: calls are many and short
+
+
+def _is_symbolic(value) -> bool:
+    """Whether there is a symbolic tensor in nested lists."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, (list, tuple)):
+        return isinstance(value, SymbolicTensor)
+    for one in value:
+        if type(one) not in _PLAIN:
+            if isinstance(one, (int, float)):
+                return False  # a list of numbers, which may be long
+            if _is_symbolic(one):
                 return True
-        elif kind is dict:
-            if _is_symbolic(value.values()):
-                return True
-        elif kind is float or kind is int:
-            return False  # a list of numbers, which may be long
     return False
 
 

@@ -39,9 +39,7 @@ def drawing(boxes: Sequence[Box], arrows: Sequence[Arrow], title: str) -> str:
     """The SVG; every arrow goes from a box to a later one."""
     levels = _levels(len(boxes), arrows)
     widths = [box.width for box in boxes]
-    edges: list[
-        tuple[int, int]
-    ] = []  # pairs of neighbours; an arrow over several levels passes through points of its own
+    edges: list[tuple[int, int]] = []  # of neighbours; an arrow over several levels has a point on each
     routes = []
     for arrow in arrows:
         route = [arrow.start]
