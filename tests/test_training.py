@@ -501,7 +501,7 @@ def test_gradients_of_a_fit_may_be_cut():
         ({"batch_size": 0}, "batch_size"),
         ({"epochs": -1}, "epochs"),
         ({"validation_split": 1.5}, "validation_split"),
-        ({"validation_split": 0.001}, "both sides"),
+        ({"validation_split": 0.99}, "both sides"),
         ({"validation_data": 3}, "validation_data"),
         ({"sample_weight": np.ones(5)}, "sample_weight"),
         ({"sample_weight": -np.ones(24)}, "at least 0"),
