@@ -393,7 +393,7 @@ class TestArrays:
                 r"expected y_true of shape \(4, 2\) for y_pred of shape \(4, 2\), got \(3, 2\)",
             ),
             ("mse", (3, 2), (3, 2), {"sample_weight": [1, 2]}, r"sample_weight of shape \(3,\), got \(2,\)"),
-            ("mse", (3, 2), (3, 2), {"sample_weight": [1, 2, -1]}, "0 or above"),
+            ("mse", (3, 2), (3, 2), {"sample_weight": [1, 2, -1]}, "at least 0"),
             ("mse", (3, 2), (3, 2), {"sample_weight": [1, 2, np.nan]}, "finite"),
             ("mse", (3, 4, 2), (3, 4, 2), {"mask": np.ones(3)}, r"expected mask of shape \(batch, time\)"),
             ("quantiles", (3, 2), (3, 1), {}, "expected y_pred with 3 quantiles"),
