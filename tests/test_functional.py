@@ -42,6 +42,13 @@ def siamese():
     return rk.Model([first, second], [rk.Dense(2, seed=5)(rk.Concatenate()([a, b])), a * b])
 
 
+def from_both_ends():
+    source, target = sequences(), sequences()
+    _, forward, backward = rk.Bidirectional(rk.GRU(4, return_state=True), seed=8)(source)
+    start = rk.Average()([forward, backward])
+    return rk.Model([source, target], gru()(target, initial_state=start))
+
+
 def masked():
     ids = rk.Input((None,), dtype="int32")
     x = rk.Embedding(6, 3, mask_zero=True, dtype=DOUBLE, seed=6)(ids)
@@ -64,6 +71,7 @@ def with_constants():
 MODELS = {
     "encoder_decoder": (encoder_decoder, [X, Z]),
     "siamese": (siamese, [X, Z]),
+    "from_both_ends": (from_both_ends, [X, Z]),
     "masked": (masked, IDS),
     "with_constants": (with_constants, [X, X[:, 0, [0, 1, 2, 0]]]),
 }
@@ -88,7 +96,7 @@ def same_gradient(first, second):
 # What a model computes
 
 
-def test_an_encoder_and_decoder_are_the_calls_of_their_layers():
+def test_X12_an_encoder_and_decoder_are_the_calls_of_their_layers():
     model = encoder_decoder()
     encoder, decoder, dense = model.layers
     (_, h, c), encoded = encoder.vjp(X)
@@ -265,6 +273,25 @@ def test_models_inside_models():
         each = rk.TimeDistributed(rk.Model(row, rk.RepeatVector(2)(row)))
         same(each(X), np.repeat(X[:, :, None], 2, axis=2))
         assert each(outside).shape == (None, 5, 2, 3)
+
+
+def test_a_sequential_that_begins_with_an_input_is_built():
+    model = rk.Sequential([rk.Input((5, 3), dtype=DOUBLE), rk.Dropout(0.1)], seed=1)
+    model.add(rk.Flatten())
+    assert model.built and model.layers[1].built
+    again = rk.Sequential.from_config(json.loads(json.dumps(model.get_config())))
+    for one in (model, again, pickle.loads(pickle.dumps(model))):
+        assert one.compute_output_shape((None, 5, 3)) == (None, 15)
+        same(one(X), X.reshape(2, 15))
+    with pytest.raises(ValueError, match="batch, time"):
+        model.add(rk.GlobalAveragePooling1D())
+    assert len(model.layers) == 2
+    same(model(X), X.reshape(2, 15))
+    with pytest.raises(ValueError, match="before all layers"):
+        model.add(rk.Input((3,)))
+    with rk.eager():
+        later, now = (rk.Sequential([*first, gru(seed=None)], seed=1) for first in ([], [sequences()]))
+        same(later(X), now(X))
 
 
 def test_gradients_pass_through_models_in_models():

@@ -70,7 +70,7 @@ def test_a_tie_has_one_gradient():
     assert (first == 1).all() and (second == 0).all()
 
 
-def test_masks_of_merged_arrays():
+def test_X13_masks_of_merged_arrays():
     first, second = np.array([[1, 1, 0, 0, 0]] * 2, bool), np.array([[1, 0, 1, 0, 0]] * 2, bool)
     assert rk.Add().compute_mask([A, B], None) is None
     assert rk.Add().compute_mask([A, B], [first, None]) is None

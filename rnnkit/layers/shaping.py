@@ -97,6 +97,7 @@ class RepeatVector(Shaping):
     """
 
     _least_rank = 2
+    _axes = "batch"
 
     def __init__(self, n, *, dtype=None, seed=None, name=None):
         super().__init__(dtype=dtype, seed=seed, name=name)
@@ -205,6 +206,7 @@ class GlobalAveragePooling1D(Shaping):
     """
 
     _least_rank = 3
+    _axes = "batch, time"
 
     def __init__(self, keepdims=False, *, dtype=None, seed=None, name=None):
         super().__init__(dtype=dtype, seed=seed, name=name)
