@@ -533,3 +533,52 @@ def test_keras_agrees(monkeypatch):
     peer = keras.Model([source, target], keras.layers.Dense(2)(y))
     peer.set_weights(model.get_weights())
     np.testing.assert_allclose(model([X, Z]), np.asarray(peer([X, Z])), atol=1e-6)
+
+
+# Training
+
+
+def test_a_chain_is_trained_as_a_sequential_is():
+    x = sequences("x")
+    layers = [rk.GlobalAveragePooling1D(), rk.Dense(2, seed=5)]
+    chain = rk.Model(x, layers[1](layers[0](x)), seed=0)
+    sequential = rk.Sequential([rk.Input((None, 3), dtype=DOUBLE), *copy.deepcopy(layers)], seed=0)
+    rows, targets = RNG.normal(size=(20, 5, 3)), RNG.normal(size=(20, 2))
+    histories = []
+    for model in (chain, sequential):
+        model.compile("adam", "mse", metrics=["mae"])
+        histories.append(model.fit(rows, targets, batch_size=8, epochs=2, verbose=0).history)
+    assert histories[0] == histories[1]
+    for one, other in zip(chain.get_weights(), sequential.get_weights(), strict=True):
+        same(one, other)
+
+
+def test_several_outputs_are_trained_each_by_its_loss():
+    first, second = rk.Input((3,), dtype=DOUBLE, name="first"), rk.Input((3,), dtype=DOUBLE, name="second")
+    shared = rk.Dense(2, seed=5)
+    sums = rk.Add(name="sums")([shared(first), shared(second)])
+    model = rk.Model([first, second], [sums, rk.Subtract(name="less")([shared(first), shared(second)])])
+    rows = RNG.normal(size=(2, 30, 3))
+    kernel = RNG.normal(size=(3, 2))
+    a, b = rows @ kernel
+    model.compile(rk.optimizers.Adam(0.05), {"sums": "mse", "less": "mae"}, loss_weights={"sums": 1.0, "less": 0.5})
+    given = {"second": rows[1], "first": rows[0]}
+    history = model.fit(given, {"sums": a + b, "less": a - b}, epochs=60, batch_size=10, verbose=0).history
+    assert {"loss", "sums_loss", "less_loss"} <= set(history)
+    assert history["loss"][-1] < 0.1 * history["loss"][0]
+    np.testing.assert_allclose(shared.weights["kernel"], kernel, atol=0.1)
+    found = model.evaluate(list(rows), [a + b, a - b], verbose=0, return_dict=True)
+    assert found["loss"] == pytest.approx(found["sums_loss"] + 0.5 * found["less_loss"])
+    for one, array in zip(model.predict(given, batch_size=7), model(list(rows)), strict=True):
+        same(one, array)
+
+
+def test_what_is_not_finite_is_named():
+    x = rk.Input((3,), dtype=DOUBLE, name="row")
+    model = rk.Model(x, rk.Dense(2, seed=5)(rk.Lambda(np.log, name="logarithm")(x)))
+    model.compile("sgd", "mse")
+    before = model.get_weights()
+    with pytest.raises(FloatingPointError, match="logarithm"), np.errstate(all="ignore"):
+        model.fit(np.zeros((4, 3)), np.zeros((4, 2)), verbose=0)
+    for one, other in zip(before, model.get_weights(), strict=True):
+        same(one, other)
