@@ -49,6 +49,9 @@ def test_results_slopes_shapes_and_configurations(which):
     assert layer.compute_output_shape(shapes) == outputs.shape
     check = rk.gradcheck(layer, x)
     assert check and check.arrays, check
+    d = np.ones_like(outputs)
+    gradients = layer.vjp(x)[1](d).x
+    assert not any(np.shares_memory(d, one) for one in (gradients if isinstance(x, list) else [gradients]))
     again = type(layer).from_config(json.loads(json.dumps(layer.get_config())))
     assert again.compute_output_shape(shapes) == outputs.shape
     again(x)[...] = 0  # what a call returns is the caller's own

@@ -149,8 +149,7 @@ class Reshape(Shaping):
             raise ValueError(f"expected positive sizes and at most one -1 in target_shape, got {self.target_shape}")
 
     def _moved(self, x, mask):
-        shape = x.shape
-        return x.reshape(self.compute_output_shape(shape)), lambda d: d.reshape(shape)
+        return _reshaped(x, self.compute_output_shape(x.shape))
 
     def compute_output_shape(self, input_shape):
         """``(B, *target_shape)``."""
@@ -179,13 +178,17 @@ class Flatten(Shaping):
     """
 
     def _moved(self, x, mask):
-        shape = x.shape
-        return x.reshape(self.compute_output_shape(shape)), lambda d: d.reshape(shape)
+        return _reshaped(x, self.compute_output_shape(x.shape))
 
     def compute_output_shape(self, input_shape):
         """``(B, N)``; None where a size is open."""
         batch_size, *sizes = self._shape(input_shape)
         return (batch_size, None if None in sizes else math.prod(sizes))
+
+
+def _reshaped(x, shape):
+    """An array in another shape, and the function that takes its cotangent back."""
+    return x.reshape(shape), lambda d: np.array(d).reshape(x.shape)
 
 
 class GlobalAveragePooling1D(Shaping):

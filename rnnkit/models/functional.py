@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -191,7 +192,7 @@ class Model(Assembled):
 
     def _vjp_with_mask(self, inputs, mask, training, wanted):
         pullbacks = []
-        by_name = list(inputs) if isinstance(inputs, dict) else None
+        by_name = list(inputs) if isinstance(inputs, Mapping) else None
         with self._all_or_nothing():
             values, masks = self._entered(inputs, mask)
             for call in self._calls:
