@@ -64,9 +64,10 @@ class Shaping(Layer):
         x = edge.array(inputs, "x")
         if self.built:
             self._check_shape(self._shape(x.shape))
-        else:
+            return self._moved(x.astype(self.dtype), mask)  # a copy: what a call returns is the caller's own
+        with self._all_or_nothing():
             self._build_with(x.shape, self.dtype or edge.precision_of(x))
-        return self._moved(x.astype(self.dtype), mask)  # a copy: what a call returns is the caller's own
+            return self._moved(x.astype(self.dtype), mask)
 
     def _moved(self, x, mask):
         """The result for an array that is nobody else's, and the function that takes its cotangent back."""
