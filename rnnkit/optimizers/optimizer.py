@@ -73,6 +73,9 @@ class Optimizer:
 
     slots: tuple[str, ...] = ()
 
+    # What an optimizer has that evaluates the loss itself, as `LBFGS`.
+    minimize: Callable[..., dict[str, np.ndarray]]
+
     def __init__(
         self,
         learning_rate=0.001,
@@ -322,10 +325,13 @@ class _Update(Cell):
     """
 
     def __init__(self, optimizer, names):
-        super().__init__(name=optimizer.rule.__qualname__)
+        super().__init__(name=getattr(optimizer.rule, "__qualname__", "update"))
         self.rule, self.names = optimizer.rule, names
         self.state_size = [LENGTH] * (1 + len(optimizer.slots))
         self.built = True
+
+    def _functions(self):
+        return (getattr(self.rule, "__func__", self.rule),)
 
     def call(self, inputs, states, constants):
         """One update."""
