@@ -12,7 +12,8 @@ SYMBOLS, ALPHABET = 10, 8
 def adding_data(rng, rows: int, steps: int) -> tuple[np.ndarray, np.ndarray]:
     """Numbers from 0 to 1 and marks at two of them, one in each half, (B, T, 2); their sum, (B, 1).
 
-    Hochreiter and Schmidhuber (1997), "Long short-term memory", section 5.4, in the form of Le, Jaitly and Hinton (2015).
+    Hochreiter and Schmidhuber (1997), "Long short-term memory", section 5.4, in the form of Le, Jaitly and Hinton
+    (2015).
     """
     x = np.zeros((rows, steps, 2), np.float32)
     x[:, :, 0] = rng.random((rows, steps))

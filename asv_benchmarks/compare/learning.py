@@ -51,9 +51,9 @@ SECTIONS = {
     "learning": Section(
         "What is learned",
         "Results on unseen data for each seed, and the seconds of one training. The adding problem: a gated cell of "
-        "one's own, 64 units; 0.167 is the error of a constant. Copying ten of eight symbols: an orthogonal cell with modReLU, 128 "
-        "units. Digits: scikit-learn's, rows as eight steps, a GRU in both directions, 128 units each. Reversing: an "
-        "encoder whose state starts a decoder, GRUs of 128 units, which reads what it said itself.",
+        "one's own, 64 units; 0.167 is the error of a constant. Copying ten of eight symbols: an orthogonal cell with "
+        "modReLU, 128 units. Digits: scikit-learn's, rows as eight steps, a GRU in both directions, 128 units each. "
+        "Reversing: an encoder whose state starts a decoder, GRUs of 128 units, which reads what it said itself.",
         measure,
         write,
     )
