@@ -579,7 +579,9 @@ def test_lbfgs_stops_when_asked_and_says_what_is_wrong():
         optimizer.minimize(lambda w: 1 / 0, VALLEY, STILL)
     with pytest.raises(TypeError, match="through minimize"):
         optimizer.apply(VALLEY, {})
-    assert optimizer.iterations == 3
+    with pytest.raises(TypeError, match="no learning rate for 'lbfgs'"):
+        optimizer.learning_rate = 0.5
+    assert optimizer.iterations == 3 and optimizer.learning_rate == 1.0
     again = rk.optimizers.get(json.loads(json.dumps(rk.optimizers.config_of(optimizer))))
     assert again.get_config() == optimizer.get_config()
     narrow = {name: array.astype("float32") for name, array in VALLEY.items()}
