@@ -128,6 +128,8 @@ def test_shapes_with_open_sizes():
         (lambda: rk.RepeatVector(2)(A), ValueError),
         (lambda: rk.GlobalAveragePooling1D()(A[:, 0]), ValueError),
         (lambda: rk.Lambda("tanh"), TypeError),
+        (lambda: rk.Lambda(lambda x: x[:, -1])(A), ValueError),
+        (lambda: rk.Lambda(lambda x: x.mean(axis=1)).compute_output_shape((2, 5, 3)), ValueError),
     ],
 )
 def test_errors(wrong, error):
