@@ -33,7 +33,6 @@ SHAPING = {
     "flatten": (rk.Flatten(), A, A.reshape(2, 15)),
     "average": (rk.GlobalAveragePooling1D(), A, A.mean(axis=1)),
     "average_kept": (rk.GlobalAveragePooling1D(keepdims=True), A, A.mean(axis=1, keepdims=True)),
-    "activation": (rk.Activation("softmax"), A, rk.softmax(A)),
     "lambda": (rk.Lambda(squares), A, np.concatenate([A * A, A[:, :, :1]], axis=-1)),
 }
 ALL = {f"merging-{k}": v for k, v in MERGING.items()} | {f"shaping-{k}": v for k, v in SHAPING.items()}
