@@ -39,7 +39,7 @@ def siamese():
     first, second = sequences(), sequences()
     shared, pooled = gru(), rk.GlobalAveragePooling1D()
     a, b = pooled(shared(first)), pooled(shared(second))
-    return rk.Model([first, second], [rk.Dense(2, seed=5)(rk.Concatenate()([a, b])), a * b])
+    return rk.Model([first, second], [rk.Dense(2, seed=5)(a - b), a * b])
 
 
 def from_both_ends():
@@ -64,8 +64,7 @@ def drawn_to(x, states, weights, constants):
 
 def with_constants():
     x, other = sequences(), rk.Input((4,), dtype=DOUBLE)
-    goal = rk.Activation("tanh")(other)
-    return rk.Model([x, other], rk.RNN(drawn_to(), return_sequences=True)(x, constants=[goal]))
+    return rk.Model([x, other], rk.RNN(drawn_to(), return_sequences=True)(x, constants=[other * other]))
 
 
 MODELS = {
@@ -131,6 +130,22 @@ def test_a_shared_layer_has_one_set_of_weights_whose_gradients_add_up():
     for name in shared.weights:
         np.testing.assert_allclose(found.weights[f"gru/{name}"], one.weights[name] + two.weights[name], rtol=1e-12)
     assert not found.weights["dense/kernel"].any()
+
+
+def test_a_shared_table_has_the_gradient_of_all_rows_that_were_read():
+    first, second = (rk.Input((None,), dtype="int32") for _ in range(2))
+    table = rk.Embedding(6, 2, dtype=DOUBLE, seed=6)
+    model = rk.Model([first, second], [table(first), rk.Concatenate(axis=1)([table(first), table(second)])])
+    given = [IDS, IDS[:, :3]]
+    outputs, pullback = model.vjp(given)
+    d = [RNG.normal(size=one.shape) for one in outputs]
+    found = pullback(d).weights["embedding/embeddings"]
+    assert isinstance(found, rk.RowGradient) and found.ids.tolist() == [0, 1, 2, 3, 4]
+    expected = np.zeros((6, 2))
+    np.add.at(expected, IDS, d[0] + d[1][:, :5])
+    np.add.at(expected, IDS[:, :3], d[1][:, 5:])
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-15)
+    assert pullback(d).x == [None, None]
 
 
 @pytest.mark.parametrize("which", MODELS)

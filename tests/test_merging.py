@@ -33,7 +33,6 @@ SHAPING = {
     "flatten": (rk.Flatten(), A, A.reshape(2, 15)),
     "average": (rk.GlobalAveragePooling1D(), A, A.mean(axis=1)),
     "average_kept": (rk.GlobalAveragePooling1D(keepdims=True), A, A.mean(axis=1, keepdims=True)),
-    "activation": (rk.Activation("softmax"), A, rk.softmax(A)),
     "lambda": (rk.Lambda(squares), A, np.concatenate([A * A, A[:, :, :1]], axis=-1)),
 }
 ALL = {f"merging-{k}": v for k, v in MERGING.items()} | {f"shaping-{k}": v for k, v in SHAPING.items()}
@@ -128,6 +127,8 @@ def test_shapes_with_open_sizes():
         (lambda: rk.RepeatVector(2)(A), ValueError),
         (lambda: rk.GlobalAveragePooling1D()(A[:, 0]), ValueError),
         (lambda: rk.Lambda("tanh"), TypeError),
+        (lambda: rk.Lambda(lambda x: x[:, -1])(A), ValueError),
+        (lambda: rk.Lambda(lambda x: x.mean(axis=1)).compute_output_shape((2, 5, 3)), ValueError),
     ],
 )
 def test_errors(wrong, error):

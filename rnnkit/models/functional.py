@@ -59,9 +59,9 @@ class Model(Assembled):
         From `Input`.
     outputs : SymbolicTensor, or list of them
         What layers gave for them. A list makes a call return a list.
+    name : str, optional
     seed : int, optional
         Of the order of rows in training; layers were built with their own.
-    name : str, optional
 
     Raises
     ------
@@ -89,7 +89,7 @@ class Model(Assembled):
     ['encoder/kernel', 'encoder/recurrent_kernel', 'encoder/bias']
     """
 
-    def __init__(self, inputs, outputs, *, seed=None, name=None):
+    def __init__(self, inputs, outputs, name=None, *, seed=None):
         super().__init__(seed=seed, name=name)
         given, made = _tensors(inputs, "inputs"), _tensors(outputs, "outputs")
         self._several = isinstance(outputs, (list, tuple))
