@@ -127,7 +127,7 @@ def same(one, other, **tolerance):
 
 
 @pytest.mark.parametrize("kind, settings", VARIANTS, ids=str)
-def test_rules_are_their_formulas(kind, settings):
+def test_T10_rules_are_their_formulas(kind, settings):
     same(run(kind(**settings)), by_hand(kind(**settings), START, GRADIENTS), rtol=1e-12, atol=1e-13)
 
 
@@ -510,7 +510,7 @@ class Counting(Signs):
 
 
 @pytest.mark.parametrize("kind", [Signs, Counting])
-def test_a_rule_of_ones_own(kind):
+def test_T10_a_rule_of_ones_own(kind):
     def signs(s, t, rate, w, g, kept):
         kept["a"] = s["keep"] * kept.get("a", 0) + (1 - s["keep"]) * g
         return w - rate * np.sign(kept["a"])
