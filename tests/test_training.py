@@ -194,6 +194,17 @@ def test_T5_a_loss_that_is_no_number_stops_the_fit():
     assert model.optimizer.iterations == 1
 
 
+def test_T5_what_is_masked_is_not_to_blame():
+    """NaN in a target, under a mask or a weight of 0, isn't named for what happened elsewhere."""
+    x, y = np.ones((3, 5, 2)), np.ones((3, 5, 1))
+    x[:, 3:], y[:, 3:], y[1] = 0, np.nan, np.nan
+    weight = np.array([1, 0, 1.0])
+    make_steps().fit(x, y, sample_weight=weight, verbose=0)
+    y[2, 1] = np.inf
+    with pytest.raises(FloatingPointError, match=r"y has 1 value of 15 .* inf at \[2, 1, 0\]"):
+        make_steps().train_on_batch(x, y, sample_weight=weight)
+
+
 def test_T5_a_layer_that_overflows_is_named():
     model = make_steps()
     x, y = np.ones((2, 3, 2)), np.zeros((2, 3, 1))
