@@ -44,44 +44,65 @@ from rnnkit.layers.execution import eager
 from rnnkit.layers.gradcheck import gradcheck
 from rnnkit.layers.jacobian import jacobian, jvp
 from rnnkit.layers.masking import Masking
+from rnnkit.layers.memoryless import Activation, Lambda
+from rnnkit.layers.merging import Add, Average, Concatenate, Maximum, Multiply, Subtract
 from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.row_gradient import RowGradient
+from rnnkit.layers.shaping import Flatten, GlobalAveragePooling1D, RepeatVector, Reshape
 from rnnkit.layers.stacked import StackedRNNCells
+from rnnkit.layers.symbolic import Input
 from rnnkit.layers.time_distributed import TimeDistributed
+from rnnkit.models.functional import Model
 from rnnkit.models.sequential import Sequential
 
 __version__ = "0.1.0"
 
 _LATER = {"ESN": "rnnkit.forecast.echo_state", "ESNCell": "rnnkit.cells.echo_state"}
-_ROOMS = ("datasets", "forecast")
+_ROOMS = ("callbacks", "constraints", "datasets", "forecast", "losses", "metrics", "optimizers", "regularizers")
 
 __all__ = [
     "ESN",
     "GRU",
     "LSTM",
     "RNN",
+    "Activation",
+    "Add",
+    "Average",
     "Bidirectional",
     "Cell",
+    "Concatenate",
     "Dense",
     "Draw",
     "Dropout",
     "ESNCell",
     "Embedding",
+    "Flatten",
     "GRUCell",
+    "GlobalAveragePooling1D",
+    "Input",
     "LSTMCell",
+    "Lambda",
     "Masking",
+    "Maximum",
+    "Model",
+    "Multiply",
+    "RepeatVector",
+    "Reshape",
     "RowGradient",
     "Sequential",
     "SimpleRNN",
     "SimpleRNNCell",
     "StackedRNNCells",
+    "Subtract",
     "TimeDistributed",
     "Weight",
     "__version__",
     "cache_info",
+    "callbacks",
     "cell",
     "clear_cache",
+    "constraints",
     "datasets",
     "eager",
     "elu",
@@ -101,7 +122,11 @@ __all__ = [
     "linear",
     "log_sigmoid",
     "log_softmax",
+    "losses",
+    "metrics",
     "mish",
+    "optimizers",
+    "regularizers",
     "relu",
     "relu6",
     "selu",

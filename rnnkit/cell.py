@@ -210,7 +210,8 @@ class Cell:
 
     def _functions(self) -> tuple:
         """Whose lines an error in a step, and a program's text, are about."""
-        return (getattr(type(self), "step", None) or type(getattr(self, "foreign", self)).call,)
+        kind: Any = type(getattr(self, "foreign", self))
+        return (getattr(type(self), "step", None) or kind.call,)
 
     def _all_weights(self) -> dict[str, np.ndarray]:
         weights = dict(self.__dict__.get("_weights", {}))

@@ -1,25 +1,455 @@
-"""Losses."""
+"""Losses: functions of ``(y_true, y_pred)`` in NumPy, and as objects with settings.
+
+Each takes arrays of the same number of axes, reduces the last one, and gives a loss for each row ``(B,)`` or each step
+``(B, T)``. In training, the mean over these is over used steps, after sample weights multiplied them. These are
+functions like anybody's own: training compiles them, and metrics call them as they are. Names and formulas are Keras's.
+
+>>> import numpy as np
+>>> mean_squared_error(np.array([[1.0, 2.0]]), np.array([[1.0, 4.0]]))
+array([2.])
+>>> get("huber")(np.array([[0.0]]), np.array([[3.0]]))
+array([2.5])
+>>> Huber(delta=2.0)(np.array([[0.0]]), np.array([[3.0]]))
+array([4.])
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
 import numpy as np
+
+from rnnkit.functions import log_softmax, softplus
+from rnnkit.importing import from_path, path_of
+
+EPSILON = 1e-7  # Keras's: probabilities stay so far from 0 and 1
+MOST_LOG_VARIANCE = 30.0  # beyond, exp overflows float32 with errors of ordinary size
+
+
+def _check_alike(y_true, y_pred, lengths=None) -> None:
+    """Refuse arrays that NumPy would broadcast against each other."""
+    lengths = (y_pred.shape[-1],) if lengths is None else lengths
+    if y_true.ndim != y_pred.ndim or y_true.shape[-1] not in lengths:
+        wanted = " or ".join(map(str, lengths))
+        raise ValueError(
+            f"expected y_true with {y_pred.ndim} axes, {wanted} long at the end, got {y_true.ndim} axes"
+            + (f", {y_true.shape[-1]} long at the end" if y_true.ndim else "")
+        )
 
 
 def mean_squared_error(y_true, y_pred):
-    """``mean((y_true - y_pred)^2)`` over the last axis."""
+    """``mean((y_pred - y_true)^2)`` over the last axis."""
+    _check_alike(y_true, y_pred)
     return np.mean(np.square(y_pred - y_true), axis=-1)
 
 
-def get(identifier):
-    """The loss."""
-    return {"mse": mean_squared_error, "mean_squared_error": mean_squared_error}.get(identifier, identifier)
+def mean_absolute_error(y_true, y_pred):
+    """``mean(|y_pred - y_true|)`` over the last axis."""
+    _check_alike(y_true, y_pred)
+    return np.mean(np.abs(y_pred - y_true), axis=-1)
+
+
+def huber(y_true, y_pred, delta=1.0):
+    """``e^2 / 2`` for errors up to `delta`, ``delta (|e| - delta / 2)`` beyond; the mean over the last axis.
+
+    Huber (1964). `delta` is above 0, in units of y.
+    """
+    _check_alike(y_true, y_pred)
+    size = np.abs(y_pred - y_true)
+    near = np.minimum(size, delta)  # e^2 of a large error would overflow
+    return np.mean(0.5 * np.square(near) + delta * (size - near), axis=-1)
+
+
+def log_cosh(y_true, y_pred):
+    """``log(cosh(y_pred - y_true))``, a smooth absolute error; the mean over the last axis."""
+    _check_alike(y_true, y_pred)
+    size = np.abs(y_pred - y_true)
+    return np.mean(size + softplus(-2.0 * size) - math.log(2.0), axis=-1)
+
+
+def quantile(y_true, y_pred, levels=0.5):
+    """The pinball loss ``max(q e, (q - 1) e)`` with ``e = y_true - y_pred``; the mean over the last axis.
+
+    Koenker and Bassett (1978). The best y_pred for a level q is the q-quantile of y_true.
+
+    Parameters
+    ----------
+    y_true : ndarray
+        With several levels, one value on its last axis, or one for each level.
+    y_pred : ndarray
+        With several levels, one value for each on its last axis.
+    levels : float or sequence of float
+        Between 0 and 1.
+    """
+    several = np.ndim(levels) > 0
+    _check_alike(y_true, y_pred, (1, len(levels)) if several else None)
+    if several and y_pred.shape[-1] != len(levels):
+        raise ValueError(f"expected y_pred with {len(levels)} quantiles on its last axis, got {y_pred.shape[-1]}")
+    level = np.array(levels, np.float64).astype(y_pred.dtype) if several else float(levels)
+    error = y_true - y_pred
+    return np.mean(np.maximum(level * error, (level - 1.0) * error), axis=-1)
+
+
+def binary_crossentropy(y_true, y_pred, from_logits=False, label_smoothing=0.0):
+    """``-y_true log(p) - (1 - y_true) log(1 - p)``; the mean over the last axis.
+
+    Parameters
+    ----------
+    y_true : ndarray
+        Between 0 and 1.
+    y_pred : ndarray of y_true's shape
+        Probabilities p, clipped at 1e-7 and 1 - 1e-7; or logits, ``p = sigmoid(y_pred)``, exact in both tails.
+    from_logits : bool
+    label_smoothing : float in [0, 1]
+        Move y_true so far towards 1/2.
+    """
+    _check_alike(y_true, y_pred)
+    if label_smoothing:
+        y_true = y_true * (1.0 - label_smoothing) + 0.5 * label_smoothing
+    if from_logits:
+        return np.mean(softplus(y_pred) - y_true * y_pred, axis=-1)
+    p = np.clip(y_pred, EPSILON, 1.0 - EPSILON)
+    return np.mean(-y_true * np.log(p) - (1.0 - y_true) * np.log(1.0 - p), axis=-1)
+
+
+def _log_probabilities(y_pred, from_logits):
+    if from_logits:
+        return log_softmax(y_pred)
+    p = y_pred / np.maximum(np.sum(y_pred, axis=-1, keepdims=True), EPSILON)
+    return np.log(np.clip(p, EPSILON, 1.0 - EPSILON))
+
+
+def categorical_crossentropy(y_true, y_pred, from_logits=False, label_smoothing=0.0):
+    """``-sum(y_true log(p))`` over the last axis, whose entries are classes.
+
+    Parameters
+    ----------
+    y_true : ndarray
+        One-hot, or probabilities of the classes.
+    y_pred : ndarray of y_true's shape
+        Probabilities p, which are divided by their sum and clipped at 1e-7; or logits, ``p = softmax(y_pred)``.
+    from_logits : bool
+    label_smoothing : float in [0, 1]
+        Move y_true so far towards the same for all classes.
+    """
+    _check_alike(y_true, y_pred)
+    if label_smoothing:
+        y_true = y_true * (1.0 - label_smoothing) + label_smoothing / y_pred.shape[-1]
+    return -np.sum(y_true * _log_probabilities(y_pred, from_logits), axis=-1)
+
+
+def sparse_categorical_crossentropy(y_true, y_pred, from_logits=False):
+    """``-log(p[y_true])``: `categorical_crossentropy` for classes by their numbers.
+
+    Parameters
+    ----------
+    y_true : ndarray
+        Numbers from 0 on, of y_pred's shape without the last axis, or with 1 in its place.
+    y_pred : ndarray
+        Probabilities p of the classes, which are divided by their sum and clipped at 1e-7; or logits.
+    from_logits : bool
+    """
+    if y_true.ndim == y_pred.ndim - 1:
+        y_true = y_true[..., None]
+    _check_alike(y_true, y_pred, (1,))
+    chosen = y_true == np.arange(y_pred.shape[-1])
+    return -np.sum(np.where(chosen, _log_probabilities(y_pred, from_logits), 0.0), axis=-1)
+
+
+def gaussian_negative_log_likelihood(y_true, y_pred):
+    """``(log(2 pi) + s + (y_true - m)^2 exp(-s)) / 2`` of normal distributions; the mean over y_true's last axis.
+
+    Nix and Weigend (1994).
+
+    Parameters
+    ----------
+    y_true : ndarray (…, D)
+    y_pred : ndarray (…, 2 D)
+        First the means m, then the logarithms s of the variances, which are clipped at -30 and 30.
+    """
+    size = y_pred.shape[-1] // 2
+    if 2 * size != y_pred.shape[-1]:
+        raise ValueError(
+            f"expected y_pred with as many log-variances as means on its last axis, got {y_pred.shape[-1]} values"
+        )
+    _check_alike(y_true, y_pred, (size,))
+    mean = y_pred[..., :size]
+    log_variance = np.clip(y_pred[..., size:], -MOST_LOG_VARIANCE, MOST_LOG_VARIANCE)
+    scaled = np.square(y_true - mean) * np.exp(-log_variance)
+    return np.mean(0.5 * (math.log(2.0 * math.pi) + log_variance + scaled), axis=-1)
+
+
+def poisson(y_true, y_pred, log_input=False):
+    """``y_pred - y_true log(y_pred + 1e-7)`` for counts y_true; the mean over the last axis.
+
+    With `log_input`, y_pred is the logarithm of the rate: ``exp(y_pred) - y_true y_pred``.
+    """
+    _check_alike(y_true, y_pred)
+    if log_input:
+        return np.mean(np.exp(y_pred) - y_true * y_pred, axis=-1)
+    return np.mean(y_pred - y_true * np.log(y_pred + EPSILON), axis=-1)
+
+
+def kl_divergence(y_true, y_pred):
+    """``sum(y_true log(y_true / y_pred))`` over the last axis, both clipped at 1e-7 and 1."""
+    _check_alike(y_true, y_pred)
+    y_true, y_pred = np.clip(y_true, EPSILON, 1.0), np.clip(y_pred, EPSILON, 1.0)
+    return np.sum(y_true * (np.log(y_true) - np.log(y_pred)), axis=-1)
+
+
+def cosine_similarity(y_true, y_pred):
+    """``-cos`` of the angle between y_true and y_pred as vectors along the last axis: -1 for the same direction."""
+    _check_alike(y_true, y_pred)
+    return -np.sum(_normalized(y_true) * _normalized(y_pred), axis=-1)
+
+
+def _normalized(x):
+    return x / np.sqrt(np.maximum(np.sum(np.square(x), axis=-1, keepdims=True), EPSILON**2))
+
+
+class Loss:
+    """Base of the losses with settings: frozen dataclasses, called as ``loss(y_true, y_pred)``."""
+
+    name: ClassVar[str]
+
+    def __call__(self, y_true, y_pred):
+        """The function of the same name with these settings."""
+        return LOSSES[self.name](y_true, y_pred, **self.get_config())
+
+    def get_config(self) -> dict:
+        """The settings as JSON values."""
+        return asdict(self)  # type: ignore[call-overload]
+
+    @classmethod
+    def from_config(cls, config: dict):
+        """The loss that `get_config` described."""
+        return cls(**config)
+
+
+@dataclass(frozen=True)
+class MeanSquaredError(Loss):
+    """`mean_squared_error`."""
+
+    name = "mean_squared_error"
+
+
+@dataclass(frozen=True)
+class MeanAbsoluteError(Loss):
+    """`mean_absolute_error`."""
+
+    name = "mean_absolute_error"
+
+
+@dataclass(frozen=True)
+class Huber(Loss):
+    """`huber` with a `delta` above 0."""
+
+    name = "huber"
+    delta: float = 1.0
+
+    def __post_init__(self):
+        if not 0 < self.delta < math.inf:
+            raise ValueError(f"expected a finite delta above 0, got {self.delta!r}")
+
+
+@dataclass(frozen=True)
+class LogCosh(Loss):
+    """`log_cosh`."""
+
+    name = "log_cosh"
+
+
+@dataclass(frozen=True)
+class Quantile(Loss):
+    """`quantile` for one level, or for several on y_pred's last axis.
+
+    Examples
+    --------
+    >>> Quantile([0.1, 0.9])(np.array([[1.0]]), np.array([[0.0, 2.0]]))
+    array([0.1])
+    """
+
+    name = "quantile"
+    levels: float | tuple[float, ...] = 0.5
+
+    def __post_init__(self):
+        several = np.ndim(self.levels) > 0
+        levels = tuple(float(level) for level in np.ravel(self.levels))
+        if not levels or np.ndim(self.levels) > 1 or not all(0 < level < 1 for level in levels):
+            raise ValueError(f"expected levels between 0 and 1, got {self.levels!r}")
+        object.__setattr__(self, "levels", levels if several else levels[0])
+
+
+def _check_smoothing(amount) -> None:
+    if not 0 <= amount <= 1:
+        raise ValueError(f"expected a label_smoothing from 0 to 1, got {amount!r}")
+
+
+@dataclass(frozen=True)
+class BinaryCrossentropy(Loss):
+    """`binary_crossentropy`, of probabilities or of logits."""
+
+    name = "binary_crossentropy"
+    from_logits: bool = False
+    label_smoothing: float = 0.0
+
+    def __post_init__(self):
+        _check_smoothing(self.label_smoothing)
+
+
+@dataclass(frozen=True)
+class CategoricalCrossentropy(Loss):
+    """`categorical_crossentropy`, of probabilities or of logits."""
+
+    name = "categorical_crossentropy"
+    from_logits: bool = False
+    label_smoothing: float = 0.0
+
+    def __post_init__(self):
+        _check_smoothing(self.label_smoothing)
+
+
+@dataclass(frozen=True)
+class SparseCategoricalCrossentropy(Loss):
+    """`sparse_categorical_crossentropy`, of probabilities or of logits."""
+
+    name = "sparse_categorical_crossentropy"
+    from_logits: bool = False
+
+
+@dataclass(frozen=True)
+class GaussianNegativeLogLikelihood(Loss):
+    """`gaussian_negative_log_likelihood`: y_pred holds means, then log-variances."""
+
+    name = "gaussian_negative_log_likelihood"
+
+
+@dataclass(frozen=True)
+class Poisson(Loss):
+    """`poisson`, of rates or of their logarithms."""
+
+    name = "poisson"
+    log_input: bool = False
+
+
+@dataclass(frozen=True)
+class KLDivergence(Loss):
+    """`kl_divergence`."""
+
+    name = "kl_divergence"
+
+
+@dataclass(frozen=True)
+class CosineSimilarity(Loss):
+    """`cosine_similarity`."""
+
+    name = "cosine_similarity"
+
+
+LOSSES: dict[str, Callable] = {
+    function.__name__: function
+    for function in (
+        mean_squared_error,
+        mean_absolute_error,
+        huber,
+        log_cosh,
+        quantile,
+        binary_crossentropy,
+        categorical_crossentropy,
+        sparse_categorical_crossentropy,
+        gaussian_negative_log_likelihood,
+        poisson,
+        kl_divergence,
+        cosine_similarity,
+    )
+}
+CLASSES: dict[str, type[Loss]] = {
+    kind.__name__: kind
+    for kind in (
+        MeanSquaredError,
+        MeanAbsoluteError,
+        Huber,
+        LogCosh,
+        Quantile,
+        BinaryCrossentropy,
+        CategoricalCrossentropy,
+        SparseCategoricalCrossentropy,
+        GaussianNegativeLogLikelihood,
+        Poisson,
+        KLDivergence,
+        CosineSimilarity,
+    )
+}
+ALIASES = {
+    "mse": "mean_squared_error",
+    "MSE": "mean_squared_error",
+    "mae": "mean_absolute_error",
+    "MAE": "mean_absolute_error",
+    "bce": "binary_crossentropy",
+    "BCE": "binary_crossentropy",
+    "logcosh": "log_cosh",
+    "pinball": "quantile",
+    "gaussian_nll": "gaussian_negative_log_likelihood",
+    "kld": "kl_divergence",
+    "KLD": "kl_divergence",
+}
+
+
+def get(identifier) -> Callable:
+    """The function ``(y_true, y_pred)`` that a `loss` argument stands for.
+
+    Parameters
+    ----------
+    identifier : str, callable or dict
+        A name as in Keras (``"mse"``, ``"huber"``, ``"BinaryCrossentropy"``), a function or an object as it is, or
+        ``{"class_name": …, "config": …}``.
+
+    Raises
+    ------
+    ValueError
+        For a name that doesn't exist.
+    TypeError
+        For anything else.
+    """
+    if isinstance(identifier, str):
+        if ":" in identifier:
+            return from_path(identifier)
+        name = ALIASES.get(identifier, identifier)
+        if name in CLASSES:
+            return CLASSES[name]()
+        if name not in LOSSES:
+            names = ", ".join([*LOSSES, *ALIASES])
+            raise ValueError(f"expected a loss among {names}, or a function(y_true, y_pred); got {identifier!r}")
+        return LOSSES[name]
+    if isinstance(identifier, dict) and set(identifier) == {"class_name", "config"}:
+        if identifier["class_name"] not in CLASSES:
+            names = ", ".join(CLASSES)
+            raise ValueError(f"expected a loss's class among {names}; got {identifier['class_name']!r}")
+        return CLASSES[identifier["class_name"]].from_config(identifier["config"])
+    if isinstance(identifier, type) and issubclass(identifier, Loss):
+        return identifier()
+    if callable(identifier):
+        return identifier
+    raise TypeError(f"expected a loss's name, a function(y_true, y_pred) or its configuration; got {identifier!r}")
+
+
+def loss_config(identifier) -> str | dict:
+    """What `get` makes the same loss of: a name, a dict for an object with settings, or an import path."""
+    loss = get(identifier)
+    if type(loss) in CLASSES.values():
+        return {"class_name": type(loss).__name__, "config": loss.get_config()}  # type: ignore[attr-defined]
+    name = name_of(loss)
+    return name if LOSSES.get(name) is loss else path_of(loss)
 
 
 def name_of(loss) -> str:
-    """What a loss is called."""
-    return getattr(loss, "__name__", None) or type(loss).__name__
+    """What a loss is called: its function's name, an object's own, or its class's."""
+    return getattr(loss, "__name__", None) or getattr(loss, "name", None) or type(loss).__name__
 
 
 def takes_ids(loss) -> bool:
-    """Whether the loss reads classes by their numbers."""
-    return False
+    """Whether a loss reads classes by their numbers."""
+    return loss is sparse_categorical_crossentropy or isinstance(loss, SparseCategoricalCrossentropy)

@@ -18,6 +18,7 @@ FOUNDATION = {
     "sizes",
     "configuration",
     "files",
+    "entries",
     "regularizers",
     "constraints",
     "traits",

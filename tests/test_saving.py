@@ -12,6 +12,12 @@ from rnnkit.files import replacing
 from rnnkit.layers.saving import load_arrays, save_arrays
 
 
+@pytest.fixture(autouse=True)
+def without_compiling():
+    with rk.eager():
+        yield
+
+
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     path = tmp_path / "out.csv"
     path.write_text("before")
@@ -74,12 +80,12 @@ def test_every_damage_is_an_error_that_names_the_file(tmp_path, rng):
     path = tmp_path / "weights"
     save_arrays(path, {"kernel": rng.normal(size=(3, 4)), "bias": np.zeros(5)})
     whole, (arrays, _) = path.read_bytes(), load_arrays(path)
-    for length in range(len(whole)):
+    for length in range(0, len(whole), 5):
         path.write_bytes(whole[:length])
         with pytest.raises(ValueError, match="weights'"):
             load_arrays(path)
     refused = 0
-    for place in range(len(whole)):  # a byte may stand for a date or a flag that nobody reads
+    for place in range(0, len(whole), 3):  # a byte may stand for a date or a flag that nobody reads
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
         try:
             found, _ = load_arrays(path)
@@ -89,7 +95,7 @@ def test_every_damage_is_an_error_that_names_the_file(tmp_path, rng):
             assert {name: array.tobytes() for name, array in found.items()} == {
                 name: array.tobytes() for name, array in arrays.items()
             }
-    assert refused > len(whole) // 2
+    assert refused > len(whole) // 6
 
 
 def test_foreign_files_are_refused(tmp_path):

@@ -1,1 +1,23 @@
-"""What happens between batches and epochs of a fit."""
+"""What happens between batches and epochs of a fit, on Keras's contract."""
+
+from rnnkit.callbacks.callback import Callback, LambdaCallback
+from rnnkit.callbacks.checkpoint import ModelCheckpoint
+from rnnkit.callbacks.csv_logger import CSVLogger
+from rnnkit.callbacks.early_stopping import EarlyStopping
+from rnnkit.callbacks.history import History
+from rnnkit.callbacks.learning_rate import LearningRateScheduler, ReduceLROnPlateau
+from rnnkit.callbacks.progress import ProgressBar
+from rnnkit.callbacks.terminate_on_nan import TerminateOnNaN
+
+__all__ = [
+    "CSVLogger",
+    "Callback",
+    "EarlyStopping",
+    "History",
+    "LambdaCallback",
+    "LearningRateScheduler",
+    "ModelCheckpoint",
+    "ProgressBar",
+    "ReduceLROnPlateau",
+    "TerminateOnNaN",
+]

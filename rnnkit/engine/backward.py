@@ -276,7 +276,9 @@ class _Pull:
             d_x, *cotangents = (_put_back(a, self.run.order) for a in (d_x, *cotangents))
         d_x = np.ascontiguousarray(d_x[:, ::-1]) if self.run.reverse else d_x
         weights = self.backward.finish(self.record.weights, self.sums.totals())
-        return Gradient(d_x if self.wants_x else None, tuple(cotangents[: self.count]), tuple(cotangents[self.count :]), weights)
+        return Gradient(
+            d_x if self.wants_x else None, tuple(cotangents[: self.count]), tuple(cotangents[self.count :]), weights
+        )
 
     def segment(self, first, end, residuals, d_outputs) -> None:
         """Go back over some steps."""

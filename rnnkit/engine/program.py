@@ -11,6 +11,7 @@ import numpy as np
 
 from rnnkit.engine.checking import CHECKED, Checked
 from rnnkit.engine.crew import LEFT, Crew, line_start, own_memory
+from rnnkit.engine.lent import lend
 from rnnkit.engine.product import PANEL_VECTORS, aligned, arrange, pack, packed_width
 from rnnkit.engine.record import Record, Result
 from rnnkit.engine.registers import LANES
@@ -27,6 +28,7 @@ _WORK_OF_PAUSE = 1500  # multiply-adds of a call for each of these pauses at mos
 _WIDE = 1 << 14  # multiply-adds of a step's products for each row from which its units are worth splitting
 _PASS = 1 << 27  # multiply-adds of products, some 2 ms, after which threads that share units meet anew
 _HEAVY = 1 << 17  # multiply-adds of a step's products, each a weight, that leave a second-level cache no room for more
+_LENT = 1 << 20  # bytes of a state from which new pages would take longer than to compute it
 
 __all__ = ["LANES", "PANEL_VECTORS", "Program", "packed_width"]
 
@@ -142,7 +144,7 @@ class Program:
             return Result(outputs, np.zeros((rows, *plan.output_shape), dtype), states, kept)
         last = np.empty((rows, *plan.output_shape), dtype)
         initial = [np.ascontiguousarray(state, dtype) for state in record.states]
-        final = tuple(np.empty_like(state) for state in initial)
+        final = tuple(_like(state) for state in initial)
         kept = self._trajectory(record)
         units = threads > 1 and self._splits_units(rows, threads)
         blocks = 1 if units else row_blocks(rows, threads)
@@ -271,6 +273,11 @@ class Program:
 def row_blocks(rows: int, threads: int) -> int:
     """How many blocks of rows a call has that threads share by rows."""
     return max(min(threads, rows), -(-rows // _LARGEST_BLOCK))
+
+
+def _like(state) -> np.ndarray:
+    """Memory for a state; a large one's is lent."""
+    return lend(state.size, state.dtype).reshape(state.shape) if state.nbytes >= _LENT else np.empty_like(state)
 
 
 def _address(array) -> int:

@@ -107,7 +107,8 @@ class Result:
         The states after the last processed step.
     trajectory : tuple of ndarray (B, T, *shape), or None
     pull : callable, or None
-        ``pull(outputs, last, states, x=True)``, from cotangents of these (or None) to a `Gradient`, where it was asked for.
+        ``pull(outputs, last, states, x=True)``, from cotangents of these (or None) to a `Gradient`, where it was asked
+        for.
     """
 
     outputs: np.ndarray | None

@@ -6,30 +6,35 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from rnnkit.callbacks.bars import is_watched, open_bar
+
 
 @contextmanager
 def progress_bar(total: int, description: str) -> Iterator[Callable[[], None]]:
-    """A bar on standard error that the function given moves on by one; nothing where that is not a terminal.
+    """A bar on standard error that the function given moves on by one; nothing where nobody looks.
 
     With tqdm where it is installed (extra "progress"), a plain count otherwise.
     """
-    if sys.stderr is None or not sys.stderr.isatty():
+    if not is_watched():
         yield lambda: None
         return
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        done = 0
+    bar = open_bar(total, leave=False)
+    done = 0
 
-        def count():
-            nonlocal done
-            done += 1
+    def advance():
+        nonlocal done
+        done += 1
+        if bar is None:
             print(f"\r{description}: {done} of {total}", end="", file=sys.stderr, flush=True)
+        else:
+            bar.show(done, description)
 
-        try:
-            yield count
-        finally:
+    try:
+        if bar is not None:
+            bar.show(0, description)
+        yield advance
+    finally:
+        if bar is None:
             print(f"\r{' ' * (len(description) + 30)}\r", end="", file=sys.stderr, flush=True)
-        return
-    with tqdm(total=total, desc=description, leave=False) as bar:
-        yield lambda: bar.update() and None
+        else:
+            bar.close()

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.cell import is_scipy_sparse
-from rnnkit.layers import edge, saving
+from rnnkit.layers import edge, saving, symbolic
 from rnnkit.layers.execution import build_lock
 from rnnkit.layers.faces import Text, show_shape, table_of
 from rnnkit.layers.weights import Weights, like
@@ -31,6 +31,16 @@ def seed_sequence(seed) -> np.random.SeedSequence:
     if seed is not None and (not isinstance(seed, numbers.Integral) or isinstance(seed, bool) or seed < 0):
         raise ValueError(f"expected seed to be a non-negative integer, a SeedSequence or None, got {seed!r}")
     return np.random.SeedSequence(None if seed is None else int(seed))
+
+
+def default_name(kind: type) -> str:
+    """Of a layer that nobody named: its class's, in small letters.
+
+    >>> class GlobalAveragePooling1D: ...
+    >>> default_name(GlobalAveragePooling1D)
+    'global_average_pooling1d'
+    """
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z][a-z])", "_", kind.__name__).lower()
 
 
 class Layer:
@@ -62,13 +72,18 @@ class Layer:
     vjp: Callable[..., Any]
     _kept: Any
 
+    def __init_subclass__(cls, **keywords):
+        super().__init_subclass__(**keywords)
+        if "__call__" in vars(cls):
+            cls.__call__ = symbolic.recorded(vars(cls)["__call__"])  # type: ignore[method-assign]
+
     def __init__(self, *, dtype=None, seed=None, name=None):
         self.dtype = self._given_dtype = None if dtype is None else edge.floating(dtype)
         self._given_seed = seed
         self._sequence = seed_sequence(seed)
         if name is not None and not isinstance(name, str):
             raise TypeError(f"expected name to be a string, got {name!r}")
-        self.name = name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
+        self.name = name or default_name(type(self))
         self.built = False
         self._input_shape = None
         self._generator: np.random.Generator | None = None
@@ -345,6 +360,15 @@ class Layer:
         """What `vjp` gives, and the mask that goes with the output."""
         outputs, pullback = self.vjp(x, mask=mask, training=training, **wanted)
         return outputs, self.compute_mask(x, mask), pullback
+
+    # Symbolic calls
+
+    def _arranged(self, inputs):
+        """What a call takes as its inputs, as one array or nested lists."""
+        return inputs
+
+    def _check_given(self, rows, initial_state=None, constants=None):
+        """Refuse states and constants of shapes that a call with so many rows refuses."""
 
     # Configuration
 

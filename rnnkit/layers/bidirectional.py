@@ -257,6 +257,11 @@ class Bidirectional(Layer):
             )
         return states[: counts[0]], states[counts[0] :]
 
+    def _check_given(self, rows, initial_state=None, constants=None):
+        starts = (None, None) if initial_state is None else self._split(initial_state, "initial_state")
+        for layer, start in zip((self.forward_layer, self.backward_layer), starts, strict=True):
+            layer._check_given(rows, start, constants)
+
     # Shapes and masks
 
     def compute_output_shape(self, input_shape):

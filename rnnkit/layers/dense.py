@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from rnnkit import constraints, regularizers
-from rnnkit.cell import Cell, prepare
+from rnnkit.cell import Cell
 from rnnkit.cells.standard import InvertedDropout, fraction
-from rnnkit.engine.record import Record, Result
 from rnnkit.functions import activation, activation_name, linear
 from rnnkit.initializers import initializer, initializer_config
 from rnnkit.layers import edge
 from rnnkit.layers.base import Layer
-from rnnkit.layers.execution import Execution
-from rnnkit.layers.faces import Text
+from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.pullback import Gradients, Pullback, options
 from rnnkit.sizes import positive_integer
 
@@ -56,7 +52,7 @@ class DenseCell(Cell):
         return self.activation(y), states
 
 
-class Dense(Layer):
+class Dense(Memoryless):
     """``activation(x @ kernel + bias)`` on the last axis of x ``(B, …, F)``.
 
     It runs as a step without memory, on the recurrent layers' products, so that a row's result depends on nothing but
@@ -82,9 +78,6 @@ class Dense(Layer):
     array([[3.],
            [3.]])
     """
-
-    _least_rank = 2
-    _open_axes = -1
 
     def __init__(
         self,
@@ -113,83 +106,10 @@ class Dense(Layer):
         self.kernel_constraint = constraints.get(kernel_constraint)
         self.bias_constraint = constraints.get(bias_constraint)
         self._cell = DenseCell(self)
-        self._execution: Execution | None = None
-
-    def __call__(self, inputs, mask=None, training=False):
-        """Apply to x ``(B, …, F)``; `mask` and `training` change nothing here."""
-        shape, result = self._run(inputs)
-        return result.outputs.reshape(*shape[:-1], self.units)
-
-    def vjp(self, inputs, mask=None, training=False, *, checkpoint=None, truncate=None):
-        """A call, and the function that takes cotangents of its result back to x, kernel and bias.
-
-        Parameters
-        ----------
-        inputs, mask, training
-            As in a call.
-        checkpoint, truncate
-            As in `RNN.vjp`; they change nothing here.
-
-        Returns
-        -------
-        outputs
-            The same bits as the call's.
-        pullback : callable
-            ``pullback(d_outputs)`` gives `Gradients`, with ``weights`` and ``x``.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As a call; and for an activation whose gradient isn't known.
-
-        Examples
-        --------
-        >>> import numpy as np, rnnkit as rk
-        >>> y, pullback = rk.Dense(1, kernel_initializer="ones").vjp(np.ones((2, 3)))
-        >>> gradient = pullback(np.ones_like(y))
-        >>> gradient.x.tolist(), gradient.weights["kernel"].tolist(), gradient.weights["bias"].tolist()
-        ([[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]], [[2.0], [2.0], [2.0]], [2.0])
-        """
-        options(checkpoint, truncate)
-        shape, result = self._run(inputs, gradient=True)
-        outputs, back = result.outputs, result.pull
-        steps = outputs.shape
-
-        def pull(cotangents, x=True):
-            (d,) = cotangents
-            gradient = back(None if d is None else d.reshape(steps), None, None, x)
-            return Gradients(gradient.weights, gradient.x.reshape(shape) if x else None)
-
-        outputs = outputs.reshape(*shape[:-1], self.units)
-        return outputs, Pullback(outputs, self.dtype, pull, partial(pull, x=False))
-
-    def _run(self, inputs, gradient=False) -> tuple[tuple, Result]:
-        """The shape of x, and the result of its rows as steps ``(B, …, F)`` with one axis for all between."""
-        x = edge.array(inputs, "x")
-        features = self._input_shape[-1:] if self.built else None
-        if x.ndim < 2 or (features is not None and x.shape[-1:] != features):
-            raise edge.shape_error("x", "batch, …", features, x.shape)
-        if self.built:
-            return x.shape, self._execute(x, gradient)
-        with self._all_or_nothing():
-            self._build_with(x.shape, self.dtype or edge.precision_of(x))
-            return x.shape, self._execute(x, gradient)
-
-    def _execute(self, x, gradient) -> Result:
-        steps = x if x.ndim == 3 else x.reshape(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
-        record = Record(
-            x=edge.cast(steps, self.dtype),
-            states=self._execution.step.initial_states(x.shape[0], self.dtype),
-            weights=self._cell._all_weights(),
-        )
-        return self._execution.vjp(record) if gradient else self._execution.run(record)
 
     def compute_output_shape(self, input_shape):
         """``(B, …, units)``."""
-        shape = super().compute_output_shape(input_shape)
-        if self.built:
-            self._check_shape(shape)
-        return (*shape[:-1], self.units)
+        return (*super().compute_output_shape(input_shape)[:-1], self.units)
 
     def get_config(self):
         """The constructor's arguments as JSON values."""
@@ -205,40 +125,8 @@ class Dense(Layer):
             "bias_constraint": constraints.config_of(self.bias_constraint),
         } | super().get_config()
 
-    def explain(self, source: bool = False) -> str:
-        """Which road the product takes, as `RNN.explain`."""
-        return Text(self._execution.explain(source=source) if self.built else f"{self.name}: not built yet")
-
-    def _build(self, shape):
-        if shape[-1] is None:
-            raise ValueError(f"expected known features in the shape (batch, …, features), got {shape}")
-        self._cell = DenseCell(self)
-        prepare(self._cell, (None, shape[-1]), self.dtype, self._weight_generator())
-        self._execution = Execution(self._cell, shape[-1:], self.dtype)
-        self._execution.read()
-
-    def _own_arrays(self):
-        return self._cell._all_weights() if self.built else {}
-
-    def _own_traits(self):
-        return self._cell._traits() if self.built else {}
-
-    def _put_own_arrays(self, arrays):
-        self._cell._replace_weights(arrays)
-
-    def _make_own_sparse(self, names):
-        self._execution.make_sparse(names)
-
-    def _road_line(self):
-        return ", ".join(str(e.road) for e in self._execution.executors.values()) if self.built else ""
-
-    def __getstate__(self):
-        return self.__dict__ | {"_execution": None}
-
-    def __setstate__(self, state):
-        self.__dict__.update(state)
-        if self.built:
-            self._execution = Execution(self._cell, self._input_shape[-1:], self.dtype)
+    def _new_cell(self):
+        return DenseCell(self)
 
 
 _activation = activation  # the constructor's argument has the same name

@@ -24,6 +24,20 @@ def show_shape(shape) -> str:
     return ", ".join(show_shape(part) for part in shape)
 
 
+def columns(rows, right: set[str]) -> str:
+    """Lines of text in columns under their heads, a rule below these; the columns named by `right` end together."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            f"{text:>{width}}" if head in right else f"{text:<{width}}"
+            for text, width, head in zip(row, widths, rows[0], strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+    lines.insert(1, "─" * max(map(len, lines)))
+    return "\n".join(lines)
+
+
 def table_of(name: str, code: str, facts: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> str:
     """An HTML table: a title, the facts that aren't empty, and a row for every array."""
     lines = "".join(f"<tr><th>{k}</th><td colspan=2>{html.escape(v)}</td></tr>" for k, v in facts.items() if v)

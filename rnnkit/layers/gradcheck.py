@@ -92,7 +92,7 @@ def gradcheck(
     ----------
     layer : cell or layer with ``vjp``
         A cell is run by an `RNN` that returns all outputs and states; weights that it hasn't are drawn.
-    x : array_like, or a tuple for its shape, optional
+    x : array_like, or a tuple for its shape; or a list of them for a model of several inputs, optional
         A shape stands for normal random numbers. Default: 3 rows of 6 steps. Integers stay as they are for a layer that
         has no gradient by them.
     initial_state : nested as a call takes it, optional
@@ -188,7 +188,7 @@ class _Twin:
             if hasattr(one, "__setstate__"):
                 one.__setstate__({})  # a program of the old precision goes
         self._generators = {path: copy.deepcopy(one._generator) for path, one in self._all.items()}
-        self._start = self._constants = None
+        self._x = self._start = self._constants = None
 
     def arrays(self, x, initial_state, constants, rng) -> dict[str, np.ndarray]:
         """All that a call reads, by name."""
@@ -196,17 +196,17 @@ class _Twin:
         x = self._input(x, rng)
         if not layer.built:
             layer.build(x.shape)
-        found = {"x": x}
+        self._x, count = x, len(_leaves(x)[0])
         if initial_state is not None:
             self._start = _mapped(initial_state, lambda a: np.array(a, _DOUBLE))
         elif "initial_state" in takes:
             near = lambda start: start + rng.uniform(-0.9, 0.9, start.shape)
-            self._start = _mapped(layer.get_initial_state(len(x)), near)
+            self._start = _mapped(layer.get_initial_state(count), near)
         if constants is not None:
             self._constants = [
-                rng.standard_normal((len(x), *c)) if _is_shape(c) else np.array(c, _DOUBLE) for c in constants
+                rng.standard_normal((count, *c)) if _is_shape(c) else np.array(c, _DOUBLE) for c in constants
             ]
-        found |= _named("initial_state", self._start) | _named("constants", self._constants)
+        found = _named("x", x) | _named("initial_state", self._start) | _named("constants", self._constants)
         self._weights = dict(layer.weights)
         return found | self._weights
 
@@ -214,7 +214,10 @@ class _Twin:
         if x is None:
             features = getattr(getattr(self.layer, "cell", None), "_feature_shape", ()) or (None,)
             shape = self.layer._input_shape or (None, None, *features)
-            x = tuple(_SIZES[min(i, 2)] if n is None else n for i, n in enumerate(shape))
+            fill = lambda one: tuple(_SIZES[min(i, 2)] if n is None else n for i, n in enumerate(one))
+            x = list(map(fill, shape)) if isinstance(shape, list) else fill(shape)
+        if isinstance(x, list) and any(_is_shape(one) or isinstance(one, np.ndarray) for one in x):
+            return [self._input(one, rng) for one in x]
         if _is_shape(x):
             return rng.standard_normal(x)
         x = np.asarray(x)
@@ -236,13 +239,13 @@ class _Twin:
 
     def __call__(self, arrays, more) -> list[np.ndarray]:
         """What a call returns, in a list."""
-        return _leaves(self.layer(arrays["x"], **self._arguments(arrays), **more))
+        return _leaves(self._applied(self.layer, arrays, more))
 
     def vjp(self, arrays, more):
         """The layer's."""
-        return self.layer.vjp(arrays["x"], **self._arguments(arrays), **more)
+        return self._applied(self.layer.vjp, arrays, more)
 
-    def _arguments(self, arrays) -> dict:
+    def _applied(self, function, arrays, more):
         for path, one in self._all.items():
             one._generator = copy.deepcopy(self._generators[path])
             if "_kept" in vars(one):
@@ -251,11 +254,11 @@ class _Twin:
             if arrays[name] is not array:
                 self.layer.weights[name] = self._weights[name] = arrays[name]
         given = {}
-        for what, nested in (("initial_state", self._start), ("constants", self._constants)):
+        for what, nested in (("x", self._x), ("initial_state", self._start), ("constants", self._constants)):
             if nested is not None:
                 leaves = iter(arrays[name] for name in _named(what, nested))
                 given[what] = _mapped(nested, lambda _, leaves=leaves: next(leaves))
-        return given
+        return function(given.pop("x"), **given, **more)
 
 
 def _wide(arrays) -> dict:
@@ -302,6 +305,9 @@ def _named(name, nested) -> dict:
 
 def _by_name(gradient) -> dict:
     """All that a pullback gave, by name."""
-    found = {} if gradient.x is None else {"x": gradient.x}
-    found |= _named("initial_state", gradient.initial_state) | _named("constants", gradient.constants)
+    found = (
+        _named("x", gradient.x)
+        | _named("initial_state", gradient.initial_state)
+        | _named("constants", gradient.constants)
+    )
     return found | {name: np.asarray(array) for name, array in gradient.weights.items()}

@@ -5,8 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import numpy as np
+from typing import Any
 
 from rnnkit.layers import edge
 
@@ -20,21 +19,21 @@ class Gradients:
     weights : dict of str to ndarray
         By the names of `layer.weights`; an `Embedding`'s is a `RowGradient`.
     x : ndarray (B, T, …), or None
-        None for inputs that have no gradient, such as the ids of an `Embedding`.
+        None for inputs that have no gradient, such as the ids of an `Embedding`. Several inputs' are nested as those.
     initial_state : list of ndarray, or None
-        Nested as `initial_state`; of the kept states where a stateful layer started from those. Of a `Sequential`, one
+        Nested as `initial_state`; of the kept states where a stateful layer started from those. Of a model, one
         entry per stateful layer, as its `reset_states` takes them. None for layers without states.
     constants : list of ndarray, or None
     """
 
     weights: dict
-    x: np.ndarray | None = None
-    initial_state: list | None = None
+    x: Any = None
+    initial_state: Any = None
     constants: list | None = None
 
     def __repr__(self):
         lines = [f"{name}: {array.shape}" for name, array in self.weights.items()]
-        return f"Gradients(x: {None if self.x is None else self.x.shape}, weights: {{{', '.join(lines)}}})"
+        return f"Gradients(x: {_shapes(self.x)}, weights: {{{', '.join(lines)}}})"
 
 
 class Pullback:
@@ -105,7 +104,9 @@ class Pullback:
 def _shapes(outputs):
     if isinstance(outputs, (list, tuple)):
         return [_shapes(one) for one in outputs]
-    return outputs.shape
+    if isinstance(outputs, dict):
+        return {name: _shapes(one) for name, one in outputs.items()}
+    return None if outputs is None else outputs.shape
 
 
 def positive_steps(value, what: str) -> int | None:

@@ -269,6 +269,12 @@ class RNN(Layer):
             )
         return edge.constants(constants, batch_size, dtype)
 
+    def _check_given(self, rows, initial_state=None, constants=None):
+        if constants is not None:
+            self._constants(constants, rows, self.dtype)
+        if initial_state is not None:
+            self._spec.unpack(initial_state, rows, self.dtype)
+
     def _start(self, initial_state, batch_size, dtype):
         """The states that a call starts from, or None for the cell's own."""
         if self.stateful and self._kept is not None and self._kept[0].shape[0] != batch_size:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from rnnkit.configuration import deserialize, serialize
 from rnnkit.layers import edge
 from rnnkit.layers.base import Layer
-from rnnkit.layers.faces import Text, show_shape
-from rnnkit.layers.pullback import Gradients, Pullback, options
-from rnnkit.training.trainable import Trainable
+from rnnkit.layers.faces import show_shape
+from rnnkit.layers.pullback import Gradients, Pullback
+from rnnkit.models.assembled import Assembled, box_of, parameters
+from rnnkit.models.drawing import Arrow, Box
 
 
-class Sequential(Trainable):
+class Sequential(Assembled):
     """Layers one after the other; it equals::
 
         for layer in layers:
@@ -59,51 +60,6 @@ class Sequential(Trainable):
         self.layers.append(layer)
         self._open_axes = self.layers[0]._open_axes
         self._seed_parts()
-
-    def __call__(self, inputs, mask=None, training=False):
-        """Run x through all layers; the first one says what it has to be.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As the layers raise them; no layer is changed then.
-        """
-        return self._with_mask(inputs, mask, training)[0]
-
-    def vjp(self, inputs, mask=None, training=False, *, checkpoint=None, truncate=None):
-        """A call, and the function that takes cotangents of its result back through all layers.
-
-        Parameters
-        ----------
-        inputs, mask, training
-            As in a call.
-        checkpoint, truncate
-            As in `RNN.vjp`, for the layers that run along time.
-
-        Returns
-        -------
-        outputs
-            The same bits as the call's.
-        pullback : callable
-            ``pullback(d_outputs)``, with cotangents nested as `outputs` (None for zeros), gives `Gradients`:
-            ``weights`` (dict by name), ``x``, None for ids, and ``initial_state``, an entry per stateful layer.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As a call; and for a layer whose gradient isn't known.
-
-        Examples
-        --------
-        >>> import numpy as np, rnnkit as rk
-        >>> model = rk.Sequential([rk.Embedding(10, 3, mask_zero=True), rk.GRU(4), rk.Dense(1)], seed=0)
-        >>> y, pullback = model.vjp([[1, 2, 0], [3, 1, 4]])
-        >>> gradient = pullback(np.ones_like(y))
-        >>> gradient.weights["0/embeddings"].ids.tolist(), gradient.weights["1/kernel"].shape
-        ([0, 1, 2, 3, 4], (3, 12))
-        """
-        outputs, _, pullback = self._vjp_with_mask(inputs, mask, training, options(checkpoint, truncate))
-        return outputs, pullback
 
     def _with_mask(self, inputs, mask, training):
         with self._all_or_nothing():
@@ -159,73 +115,20 @@ class Sequential(Trainable):
             shape = layer.compute_output_shape(shape)
         return shape
 
-    def compute_mask(self, inputs, mask=None):
-        """The mask that comes out behind the last layer."""
-        kept = [(layer, layer._kept) for layer in self._all_layers() if hasattr(layer, "_kept")]
-        try:  # a mask may depend on what a layer puts out, so all of them run, and leave no trace
-            return self._with_mask(inputs, mask, False)[1]
-        finally:
-            for layer, states in kept:
-                layer._kept = states
-
-    def summary(self) -> str:
-        """A table of layers, output shapes and numbers of parameters."""
-        rows = [("", "layer", "output shape", "parameters")]
-        shape = self._input_shape
+    def _rows(self):
+        rows, shape = [("", "layer", "output shape", "parameters")], self._input_shape
         for i, layer in enumerate(self.layers):
             shape = None if shape is None else layer.compute_output_shape(shape)
-            count = f"{layer.count_params():,}" if layer._is_built() else "not built"
-            rows.append((str(i), repr(layer), "–" if shape is None else show_shape(shape), count))
-        if self.built:
-            rows.append(("", "all", "", f"{self.count_params():,}"))
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            f"{n:<{widths[0]}}  {layer:<{widths[1]}}  {out:<{widths[2]}}  {count:>{widths[3]}}".rstrip()
-            for n, layer, out, count in rows
-        ]
-        lines.insert(1, "─" * max(map(len, lines)))
-        return Text("\n".join([f"Sequential {self.name!r}", *lines]))
+            rows.append((str(i), repr(layer), "–" if shape is None else show_shape(shape), parameters(layer)))
+        return [*rows, ("", "all", "", parameters(self))] if self.built else rows
 
-    def reset_states(self, states=None, rows=None) -> None:
-        """Reset every stateful layer, all or none.
-
-        Parameters
-        ----------
-        states : list, optional
-            An entry per stateful layer, each as that layer's `reset_states` takes it.
-        rows : sequence of int, optional
-            Reset these rows of the batch only.
-
-        Raises
-        ------
-        ValueError
-            If no layer is stateful, or as the layers raise.
-        """
-        self._keep(self._reset(states, rows))
-
-    reset_state = reset_states
-
-    @property
-    def stateful(self) -> bool:
-        """Whether any layer keeps its states between calls."""
-        return bool(self._resettable())
-
-    def _resettable(self):
-        return [layer for layer in self.layers if getattr(layer, "stateful", False)]
-
-    def _reset(self, states, rows):
-        layers = self._resettable()
-        if not layers:
-            raise ValueError(f"expected a stateful layer to reset; none in {self.name!r} is")
-        if states is None:
-            states = [None] * len(layers)
-        elif not isinstance(states, (list, tuple)) or len(states) != len(layers):
-            raise ValueError(f"expected states as a list of {len(layers)}, one entry per stateful layer")
-        return [layer._reset(own, rows) for layer, own in zip(layers, states, strict=True)]
-
-    def _keep(self, kept):
-        for layer, own in zip(self._resettable(), kept, strict=True):
-            layer._keep(own)
+    def _boxes(self):
+        shape = self._input_shape
+        boxes = [Box("x", ("Input", "–" if shape is None else show_shape(shape)), "input")]
+        for layer in self.layers:
+            shape = None if shape is None else layer.compute_output_shape(shape)
+            boxes.append(box_of(layer, layer.name, shape))
+        return boxes, [Arrow(i, i + 1) for i in range(len(self.layers))]
 
     def _build(self, shape):
         dtype = self.dtype

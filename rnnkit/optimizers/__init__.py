@@ -1,1 +1,50 @@
-"""How weights follow their gradients."""
+"""How weights follow their gradients: Keras's optimizers, each a step in NumPy that is compiled for all weights."""
+
+from __future__ import annotations
+
+from rnnkit.configuration import named, named_config
+from rnnkit.optimizers import schedules
+from rnnkit.optimizers.lbfgs import LBFGS
+from rnnkit.optimizers.optimizer import Optimizer
+from rnnkit.optimizers.rules import SGD, Adam, AdamW, Lion, Nadam, RMSprop
+
+__all__ = ["LBFGS", "SGD", "Adam", "AdamW", "Lion", "Nadam", "Optimizer", "RMSprop", "config_of", "get", "schedules"]
+
+CLASSES = {kind.__name__: kind for kind in (SGD, RMSprop, Adam, AdamW, Nadam, Lion, LBFGS)}
+OPTIMIZERS = {name.lower(): kind for name, kind in CLASSES.items()}
+
+
+def get(identifier) -> Optimizer:
+    """The optimizer that an argument stands for.
+
+    Parameters
+    ----------
+    identifier : str, Optimizer or dict
+        A name (``"sgd"``, ``"rmsprop"``, ``"adam"``, ``"adamw"``, ``"nadam"``, ``"lion"``, ``"lbfgs"``, in any case),
+        an object as it is, or ``{"class_name": …, "config": …}``.
+
+    Raises
+    ------
+    ValueError
+        For a name that doesn't exist.
+    TypeError
+        For anything else.
+
+    Examples
+    --------
+    >>> import rnnkit as rk
+    >>> rk.optimizers.get("adam")
+    Adam()
+    """
+    if isinstance(identifier, str) and ":" not in identifier:
+        identifier = identifier.lower()
+    if identifier is None:
+        raise TypeError(
+            "expected an optimizer's name, an object of a subclass of Optimizer or its configuration; got None"
+        )
+    return named(identifier, OPTIMIZERS, CLASSES, Optimizer, "optimizer")
+
+
+def config_of(optimizer) -> dict | str | None:
+    """What `get` makes the same optimizer of, as JSON values."""
+    return named_config(optimizer, CLASSES)

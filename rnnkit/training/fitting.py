@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from rnnkit.callbacks import History, called, progress
+from rnnkit.callbacks import History
+from rnnkit.callbacks.calling import CallbackList
 from rnnkit.training.batches import Arrays, Iterable
 from rnnkit.training.interrupt import after_the_batch
 from rnnkit.training.steps import Stepper
@@ -32,20 +33,25 @@ class Fit:
     steps: int | None
     validation_steps: int | None
     validation_freq: int
+    told: CallbackList = field(init=False)
+    history: History = field(init=False)
 
     def __post_init__(self):
         self.epochs, self.initial_epoch = _count(self.epochs, "epochs"), _count(self.initial_epoch, "initial_epoch")
-        self.history = History()
 
     def run(self) -> History:
         """Train until the last epoch, or until something stops it."""
         model, batches = self.model, len(self.source) or None
         steps = batches if self.steps is None or batches is None else min(self.steps, batches)
-        given = [*(self.callbacks or []), progress(self.verbose)]
-        self.told = called([self.history, *(one for one in given if one is not None)], model)
-        self.told.set_params(
-            {"epochs": self.epochs, "steps": steps, "batch_size": getattr(self.source, "batch_size", None)}
-        )
+        params = {
+            "epochs": self.epochs,
+            "steps": steps,
+            "batch_size": getattr(self.source, "batch_size", None),
+            "verbose": self.verbose,
+            "validation_freq": self.validation_freq,
+        }
+        self.told = CallbackList(self.callbacks, model, params)
+        self.history = self.told.history
         model.history, model.stop_training = self.history, False
         train = self._by_minimizer if hasattr(self.stepper.compiled.optimizer, "minimize") else self._by_batches
         with after_the_batch() as interrupted:
@@ -83,7 +89,8 @@ class Fit:
                     self.told.on_train_batch_end(i, {"loss": np.nan})
                     return None
                 raise FloatingPointError(f"epoch {epoch}, batch {i}: {error}") from None
-            self.told.on_train_batch_end(i, tally.logs())
+            if self.told.hears("on_train_batch_end"):
+                self.told.on_train_batch_end(i, tally.logs())
             if self._stopped():
                 break
         if not tally.batches:

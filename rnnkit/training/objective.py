@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnnkit import losses
+from rnnkit import entries, losses
 from rnnkit.cell import Cell
 from rnnkit.declared import Draw
 from rnnkit.engine.record import Record
@@ -64,10 +64,10 @@ class Form:
 class LossCell(Cell):
     """A loss as a step: x is y_pred, y_true and weights are drawn, the state is what each entry loses."""
 
-    def __init__(self, loss, form: Form, x_shape, target_shape, ids: bool):
+    def __init__(self, loss, steps: int | None, x_shape, target_shape, ids: bool):
         super().__init__(name=losses.name_of(loss))
-        self.loss, self.form = loss, form
-        self.state_size = self.output_size = 1 if form.apart else form.steps or 1
+        self.loss, self.steps = loss, steps
+        self.state_size = self.output_size = steps or 1
         classes = x_shape[-1] if ids else None
         self.draws = {
             "y_true": Draw(target_shape, lambda rng, shape: _drawn(rng, shape, classes)),
@@ -76,14 +76,13 @@ class LossCell(Cell):
 
     def call(self, inputs, states, draws):
         """The weighted losses, of no value where the weight is 0."""
-        entries = _by_entry(self.loss(draws.y_true, inputs), self.form.steps is not None)
-        if entries.ndim == 1:
-            entries = entries[:, None]
-        entries = np.where(draws.weight == 0, 0.0, entries * draws.weight)
-        return entries, entries
+        lost = entries.by_entry(self.loss(draws.y_true, inputs), self.steps is not None)
+        lost = lost[:, None] if lost.ndim == 1 else lost
+        lost = np.where(draws.weight == 0, 0.0, lost * draws.weight)
+        return lost, lost
 
     def _functions(self):
-        return (*super()._functions(), self.loss, getattr(type(self.loss), "__call__", None))
+        return (*super()._functions(), self.loss, type(self.loss).__call__)
 
 
 class Objective:
@@ -94,8 +93,8 @@ class Objective:
     loss : str, callable, or dict
         As `rnnkit.losses.get` takes it. A function of one's own is read as a step is: it sees ``(y_true, y_pred)`` with
         the batch axis first, both of y_pred's rank, and returns a loss for each row ``(B,)``, for each step ``(B, T)``,
-        or more, of which the mean is taken over what follows. Steps may be handed to it as rows of one step each where
-        that is the same.
+        or more, of which the mean is taken over what follows. Where that gives the same, steps are handed to it as
+        rows ``(B T, …)``.
 
     Examples
     --------
@@ -134,67 +133,56 @@ class Objective:
         Raises
         ------
         ValueError
-            For shapes that don't belong together, a negative weight, a class that doesn't exist, or a loss that can't be
-            read or mixes rows.
+            For shapes that don't belong together, a negative weight, a class that doesn't exist, or a loss that can't
+            be read or mixes rows.
         """
-        y_pred = edge.array(y_pred, "y_pred")
-        shape, dtype = y_pred.shape, edge.precision_of(y_pred)
-        y_true = edge.array(y_true, "y_true")
-        if not shape:
-            raise ValueError("expected y_pred of shape (batch, …), got a number")
-        y_pred = y_pred[:, None] if y_pred.ndim == 1 else y_pred
-        y_true = self._aligned(y_true, y_pred)
+        shape, ids = np.shape(y_pred), losses.takes_ids(self.loss)
+        y_true, y_pred = entries.aligned(y_true, y_pred, ids)
+        dtype = edge.precision_of(y_pred)
         form = self._form(y_true, y_pred)
-        lead = y_pred.shape[:1] if form.steps is None else y_pred.shape[:2]
-        used = _used(mask, y_pred.shape)
-        if used is not None and not form.apart:
-            if form.steps is None:
-                raise ValueError(
-                    f"the loss {self.name!r} gives one number a row, to which a mask of steps can't be applied; return "
-                    "one loss for each step, (B, T)"
-                )
-            y_true, y_pred = (np.where(_behind(used, a), a, 0) for a in (y_true, y_pred))
-        weight, count = _weights(sample_weight, used, lead, dtype)
-        rows = math.prod(lead) if form.apart else lead[0]
-        features, targets = ((1,) * form.apart + a.shape[len(lead) if form.apart else 1 :] for a in (y_pred, y_true))
-        program = self._program(form, features, targets, dtype, gradient)
-        result = program.run(
-            Record(
-                x=edge.cast(y_pred, dtype, 0).reshape(rows, 1, *features),
-                states=(np.zeros((rows, weight.size // max(rows, 1)), dtype),),
-                weights={},
-                draws={
-                    "y_true": edge.cast(y_true, dtype, 0).reshape(rows, *targets),
-                    "weight": weight.reshape(rows, -1),
-                },
+        used = entries.used_steps(mask, y_pred.shape)
+        if ids:
+            entries.check_ids(y_true, y_pred.shape[-1], used)
+        if used is not None and form.steps is None:
+            raise ValueError(
+                f"the loss {self.name!r} gives one number a row, to which a mask of steps can't be applied; return one "
+                "for each step, (B, T)"
             )
-        )
+        if used is not None and not form.apart:
+            y_true, y_pred = (np.where(entries.behind(used, a), a, 0) for a in (y_true, y_pred))
+        weight = entries.weights(sample_weight, y_pred.shape[: 1 + (form.steps is not None)], dtype)
+        count = float(weight.size)
+        if used is not None:
+            weight[~used] = 0
+            count = float(np.count_nonzero(used))
+        result = self._run(form, y_true, y_pred, weight, gradient)
         total = float(result.states[0].sum(dtype=np.float64))
         if not gradient:
             return Part(total, count)
-        cotangent = result.outputs.reshape(shape)
+        cotangent = result.outputs.reshape(y_pred.shape)
         if used is not None and not form.apart:
-            cotangent = np.where(_behind(used, cotangent), cotangent, dtype.type(0))
-        return Part(total, count, cotangent)
+            cotangent = np.where(entries.behind(used, cotangent), cotangent, dtype.type(0))
+        return Part(total, count, cotangent.reshape(shape))
+
+    def _run(self, form, y_true, y_pred, weight, gradient):
+        """The program's results, of rows or of steps as rows."""
+        dtype = weight.dtype
+        rows, features, targets = len(y_pred), y_pred.shape[1:], y_true.shape[1:]
+        steps = form.steps
+        if form.apart:
+            rows, features, targets, steps = weight.size, features[1:], targets[1:], None
+        weight = weight.reshape(rows, math.prod(weight.shape) // rows if rows else 1)
+        record = Record(
+            x=edge.cast(y_pred, dtype, 0).reshape(rows, 1, *features),
+            states=(np.zeros_like(weight),),
+            weights={},
+            draws={"y_true": edge.cast(y_true, dtype, 0).reshape(rows, *targets), "weight": weight},
+        )
+        return self._program(steps, features, targets, dtype, gradient).run(record)
 
     def explain(self, source: bool = False) -> str:
         """What was compiled so far, in words or as text."""
         return "\n\n".join(program.explain(source=source) for program in self._programs.values())
-
-    def _aligned(self, y_true, y_pred):
-        """Targets with as many axes as y_pred."""
-        shape, ids = y_pred.shape, losses.takes_ids(self.loss)
-        given = y_true.shape
-        if given[:-1] == shape and given[-1] == 1:
-            y_true = y_true[..., 0]
-        elif given == shape[:-1] and given != shape:
-            y_true = y_true[..., None]
-        if y_true.ndim != len(shape) or y_true.shape[:-1] != shape[:-1] or (ids and y_true.shape[-1] != 1):
-            wanted = shape[:-1] if ids else shape
-            raise ValueError(f"expected y_true of shape {wanted} for y_pred of shape {shape}, got {given}")
-        if ids and y_true.size:
-            _check_ids(y_true, shape[-1])
-        return y_true
 
     def _form(self, y_true, y_pred) -> Form:
         """Learn on a few numbers what the loss gives, once for each shape of rows."""
@@ -210,96 +198,41 @@ class Objective:
         return self._forms[key]
 
     def _probed(self, target, shape) -> Form:
-        rng = np.random.default_rng(0)
         classes = shape[-1] if losses.takes_ids(self.loss) else None
-        y_true, y_pred = _drawn(rng, (2, *target), classes), _drawn(rng, (2, *shape), None)
-        with np.errstate(all="ignore"):
-            found = np.asarray(self.loss(y_true, y_pred))
-            if found.ndim == 0 or len(found) != 2:
-                raise ValueError(
-                    "expected one loss for each row, (B,) or (B, T), got "
-                    f"{'a number' if found.ndim == 0 else f'shape {found.shape} for 2 rows'}; reduce with axis=-1"
-                )
-            if len(shape) == 1 or found.ndim == 1:
-                return Form(None, False)
-            steps = shape[0]
-            if found.shape[1] != steps:
-                raise ValueError(f"expected losses of shape (B,) or (B, {steps}), got {found.shape} for 2 rows")
-            try:
-                alone = np.asarray(self.loss(*(a.reshape(2 * steps, 1, *a.shape[2:]) for a in (y_true, y_pred))))
-            except Exception:
-                return Form(steps, False)
-        apart = alone.size == found.size and np.allclose(alone.reshape(found.shape), found, 1e-9, 0, equal_nan=True)
-        return Form(steps, bool(apart and alone.shape[:2] == (2 * steps, 1)))
+        found, apart = None, True
+        for scale in (1.0, 30.0, 1000.0):  # what only shows beyond some size
+            rng = np.random.default_rng(0)
+            y_true, y_pred = _drawn(rng, (2, *target), classes), scale * _drawn(rng, (2, *shape))
+            with np.errstate(all="ignore"):
+                found = np.asarray(self.loss(y_true, y_pred))
+                if not entries.by_step(found.shape, y_pred.shape):
+                    return Form(None, False)
+                apart = apart and self._steps_apart(y_true, y_pred, found)
+        return Form(shape[0], apart)
 
-    def _program(self, form, features, targets, dtype, gradient):
-        key = form, features, targets, dtype, gradient
-        key = (Form(1, True), *key[1:]) if form.apart else key
+    def _steps_apart(self, y_true, y_pred, found) -> bool:
+        """Whether each step alone gives the same."""
+        rows = y_pred.shape[0] * y_pred.shape[1]
+        try:
+            alone = np.asarray(self.loss(*(a.reshape(rows, *a.shape[2:]) for a in (y_true, y_pred))))
+        except Exception:
+            return False
+        same = alone.shape == (rows, *found.shape[2:])
+        return same and np.allclose(alone.reshape(found.shape), found, 1e-9, 0, equal_nan=True)
+
+    def _program(self, steps, features, targets, dtype, gradient):
+        key = steps, features, targets, dtype, gradient
         program = self._programs.get(key)
         if program is None:
             from rnnkit import compiler  # takes numba with it
 
             with build_lock:
-                cell = LossCell(self.loss, form, features, targets, losses.takes_ids(self.loss))
+                cell = LossCell(self.loss, steps, features, targets, losses.takes_ids(self.loss))
                 cell.built = True
                 program = self._programs[key] = compiler.compile_loss(Step(cell, features), dtype, gradient)
         return program
 
 
-def _drawn(rng, shape, classes):
+def _drawn(rng, shape, classes=None):
     """Numbers that most losses have a value at, or ids."""
     return rng.uniform(0.05, 0.95, shape) if classes is None else rng.integers(0, classes, shape).astype(np.float64)
-
-
-def _by_entry(found, by_step):
-    """The mean of what lies behind the axes that a mask has."""
-    while found.ndim > 1 + by_step:
-        found = np.mean(found, axis=-1)
-    return found
-
-
-def _behind(used, array):
-    return used.reshape(*used.shape, *(1,) * (array.ndim - 2))
-
-
-def _used(mask, shape):
-    """The mask where it says something: as booleans ``(B, T)``, with at least one step left out."""
-    if mask is None:
-        return None
-    mask = edge.array(mask, "mask")
-    mask = mask[..., 0] if mask.ndim == 3 and mask.shape[-1] == 1 else mask
-    if mask.ndim != 2 or mask.shape[0] != shape[0]:
-        raise ValueError(f"expected mask of shape (batch, time) for y_pred of shape {shape}, got {mask.shape}")
-    if len(shape) < 3 or mask.shape != shape[:2]:
-        return None
-    mask = mask != 0
-    return None if mask.all() else mask
-
-
-def _weights(sample_weight, used, lead, dtype):
-    """What multiplies each loss, of shape ``lead``, and how many are used."""
-    if sample_weight is None:
-        weight = np.ones(lead, dtype)
-    else:
-        given = edge.array(sample_weight, "sample_weight")
-        found = given[..., 0] if given.ndim > 1 and given.ndim == len(lead) + 1 and given.shape[-1] == 1 else given
-        if found.shape not in (lead, lead[:1]):
-            wanted = " or ".join(str(s) for s in dict.fromkeys((lead[:1], lead)))
-            raise ValueError(f"expected sample_weight of shape {wanted}, got {given.shape}")
-        if not (np.isfinite(found).all() and (found >= 0).all()):
-            raise ValueError("expected finite sample weights of at least 0")
-        found = found if found.shape == lead else found[:, None]
-        weight = np.array(np.broadcast_to(found, lead), dtype)
-    if used is None:
-        return weight, float(weight.size)
-    weight[~used] = 0
-    return weight, float(np.count_nonzero(used))
-
-
-def _check_ids(ids, classes) -> None:
-    """Refuse what is no number of a class."""
-    wrong = (
-        (ids < 0) | (ids >= classes) | (ids != np.floor(ids)) if ids.dtype.kind == "f" else (ids < 0) | (ids >= classes)
-    )
-    if wrong.any():
-        raise ValueError(f"expected classes from 0 to {classes - 1} in y_true, got {ids[wrong].flat[0]}")

@@ -9,6 +9,7 @@ import numpy as np
 from rnnkit.training.batches import Batch
 from rnnkit.training.compiled import Compiled
 from rnnkit.training.finite import first_offender
+from rnnkit.training.objective import Part
 from rnnkit.training.tally import Tally
 
 
@@ -56,7 +57,8 @@ class Stepper:
 
     def whole(self, batches, counts) -> tuple[float, dict]:
         """The loss over several batches and its gradient, where it is known what each output's mean is over."""
-        model, loss, total = self.model, 0.0, None
+        model, loss = self.model, 0.0
+        total: dict[str, np.ndarray] = {}
         for batch in batches:
             x = batch.x[0] if len(batch.x) == 1 else batch.x
             outputs, masks, pullback = model._vjp_with_mask(x, None, True, self.compiled.options)
@@ -69,7 +71,7 @@ class Stepper:
                 loss += weight * part.total / count if part is not None and count else 0.0
             gradients = pullback.pull_weights(cotangents).weights
             found = {n: np.asarray(gradients[n], np.float64) for n, t in self.traits.items() if t.trainable}
-            total = found if total is None else {name: total[name] + array for name, array in found.items()}
+            total = {name: total[name] + array for name, array in found.items()} if total else found
         return loss, total
 
     def test(self, batch: Batch, tally: Tally) -> None:
@@ -99,7 +101,7 @@ class Stepper:
         return sum(float(t.regularizer(arrays[name])) for name, t in traits.items() if t.regularizer and t.trainable)
 
     def _losses(self, batch, outputs, masks, gradient) -> list:
-        found = []
+        found: list[Part | None] = []
         for k, objective in enumerate(self.compiled.objectives):
             if objective is None:
                 found.append(None)

@@ -25,9 +25,10 @@ class Tally:
                 self.counts[k] += part.count
         self.penalty += penalty
         self.batches += 1
+        targets = batch.y or [None] * len(outputs)
         for _, k, metric, weighted in self.compiled.metrics:
             weight = batch.weights[k] if weighted and batch.weights is not None else None
-            metric.update(batch.y[k], outputs[k], masks[k], weight)
+            metric.update(targets[k], outputs[k], masks[k], weight)
 
     @property
     def loss(self) -> float:

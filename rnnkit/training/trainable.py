@@ -202,7 +202,7 @@ class Trainable(Layer):
             verbose=verbose,
             steps=positive(steps_per_epoch, "steps_per_epoch"),
             validation_steps=positive(validation_steps, "validation_steps"),
-            validation_freq=positive(validation_freq, "validation_freq"),
+            validation_freq=positive(validation_freq, "validation_freq") or 1,
         ).run()
 
     def evaluate(
@@ -249,6 +249,7 @@ class Trainable(Layer):
         """
         steps = positive(steps, "steps")
         inputs, outputs = Names(self._input_names(), "x"), Names(self._output_names(), "y")
+        source: Arrays | Iterable
         if brings_batches(x, None):
             source = Iterable(x, inputs, outputs, steps, with_targets=False)
         else:

@@ -1,0 +1,111 @@
+"""Bars and lines that show how far something has come: in a terminal, in Jupyter, and nowhere else."""
+
+from __future__ import annotations
+
+import sys
+from time import perf_counter
+from typing import Any, Protocol
+
+_FORMAT = "{desc} |{bar:10}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+_FORMAT_WITHOUT_TOTAL = "{desc}: {n_fmt} [{elapsed}{postfix}]"
+
+
+class Bar(Protocol):
+    """A bar on the screen; `total` may be set, None where nobody knows."""
+
+    total: int | None
+
+    def show(self, done: int, description: str, notes: str = "") -> None:
+        """Draw it anew."""
+
+    def close(self) -> None:
+        """Leave it as it is."""
+
+
+def open_bar(total: int | None, leave: bool = True) -> Bar | None:
+    """A bar for whoever looks at the terminal or the notebook; None without tqdm (extra "progress")."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return None
+    return _NotebookBar(tqdm, total, leave) if in_jupyter() else _TerminalBar(tqdm, total, leave)
+
+
+class _TerminalBar:
+    def __init__(self, tqdm, total, leave):
+        self.total = total
+        self._bar = tqdm(total=total, file=sys.stderr, leave=leave, dynamic_ncols=True, bar_format=_format(total))
+
+    def show(self, done, description, notes=""):
+        bar = self._bar
+        bar.total, bar.n, bar.bar_format = _total(self.total, done), done, _format(self.total)
+        bar.set_description_str(description, refresh=False)
+        bar.set_postfix_str(notes, refresh=False)
+        bar.refresh()
+
+    def close(self):
+        self._bar.close()
+
+
+class _NotebookBar:
+    """Text that a cell's output holds once, redrawn in place: it needs no widgets, and is saved as it was last."""
+
+    def __init__(self, tqdm, total, leave):
+        self.total = total
+        self._tqdm, self._leave = tqdm, leave
+        self._begun = perf_counter()
+        self._handle: Any = None
+
+    def show(self, done, description, notes=""):
+        text = self._tqdm.format_meter(
+            done,
+            _total(self.total, done),
+            perf_counter() - self._begun,
+            prefix=description,
+            postfix=notes,
+            bar_format=_format(self.total),
+        )
+        self._put(text)
+
+    def close(self):
+        if not self._leave:
+            self._put("")
+
+    def _put(self, text):
+        from IPython.display import display
+
+        if self._handle is None:
+            self._handle = display({"text/plain": text}, raw=True, display_id=True)
+        else:
+            self._handle.update({"text/plain": text}, raw=True)
+
+
+def _total(total, done) -> int | None:
+    return total and max(total, done)  # never more than all
+
+
+def _format(total) -> str:
+    return _FORMAT if total else _FORMAT_WITHOUT_TOTAL
+
+
+def in_jupyter() -> bool:
+    """Whether a notebook shows what is printed."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return getattr(shell, "kernel", None) is not None
+
+
+def is_watched() -> bool:
+    """Whether somebody may be looking: in Jupyter, or where standard error is a terminal."""
+    return in_jupyter() or (sys.stderr is not None and sys.stderr.isatty())
+
+
+def say(text: str) -> None:
+    """Print a line, above a bar if there is one: on standard error, or in the notebook."""
+    stream = sys.stdout if in_jupyter() else sys.stderr
+    if stream is None:
+        return
+    tqdm = sys.modules.get("tqdm")
+    if tqdm is None:
+        print(text, file=stream, flush=True)
+    else:
+        tqdm.tqdm.write(text, file=stream)

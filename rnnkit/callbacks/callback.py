@@ -1,0 +1,125 @@
+"""What a callback is, and one made of functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+HOOKS = (
+    "on_train_begin",
+    "on_train_end",
+    "on_epoch_begin",
+    "on_epoch_end",
+    "on_train_batch_begin",
+    "on_train_batch_end",
+    "on_test_begin",
+    "on_test_end",
+)
+
+
+class Callback:
+    """Base of callbacks: override what is wanted, and hand an object to ``fit(…, callbacks=[…])``.
+
+    Attributes
+    ----------
+    model
+        What is trained. ``self.model.stop_training = True`` ends the fit after the running batch;
+        ``self.model.optimizer.learning_rate`` can be set.
+    params : dict
+        ``epochs``, ``steps`` (batches of an epoch, None where nobody knows), ``batch_size``, ``verbose``,
+        ``validation_freq``.
+
+    Notes
+    -----
+    `epoch` and `batch` count from 0. `logs` is a dict of floats: ``loss`` and the metrics as means over the epoch so
+    far; at the end of an epoch with ``learning_rate`` and, for validation data, ``val_loss`` and the like.
+    `on_train_end` comes whatever ended the fit.
+
+    Examples
+    --------
+    >>> import rnnkit.callbacks
+    >>> class Enough(rnnkit.callbacks.Callback):
+    ...     def on_epoch_end(self, epoch, logs=None):
+    ...         if logs["loss"] < 0.1:
+    ...             self.model.stop_training = True
+    """
+
+    def __init__(self):
+        self.model: Any = None
+        self.params: dict = {}
+
+    def set_model(self, model) -> None:
+        """Be told which model is trained."""
+        self.model = model
+
+    def set_params(self, params) -> None:
+        """Be told how it is trained."""
+        self.params = params
+
+    def on_train_begin(self, logs=None) -> None:
+        """Before the first epoch."""
+
+    def on_train_end(self, logs=None) -> None:
+        """After the last epoch, whatever ended the fit."""
+
+    def on_epoch_begin(self, epoch, logs=None) -> None:
+        """Before an epoch."""
+
+    def on_epoch_end(self, epoch, logs=None) -> None:
+        """After an epoch and its validation."""
+
+    def on_train_batch_begin(self, batch, logs=None) -> None:
+        """Before a batch; calls `on_batch_begin`."""
+        self.on_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch, logs=None) -> None:
+        """After a batch and its update of the weights; calls `on_batch_end`."""
+        self.on_batch_end(batch, logs)
+
+    def on_batch_begin(self, batch, logs=None) -> None:
+        """Another name of `on_train_batch_begin`."""
+
+    def on_batch_end(self, batch, logs=None) -> None:
+        """Another name of `on_train_batch_end`."""
+
+    def on_test_begin(self, logs=None) -> None:
+        """Before an evaluation, also an epoch's own."""
+
+    def on_test_end(self, logs=None) -> None:
+        """After an evaluation."""
+
+
+class LambdaCallback(Callback):
+    """A callback made of functions.
+
+    Parameters
+    ----------
+    **functions
+        Functions by the name of the hook that each takes the place of, such as ``on_epoch_end=function``, called with
+        its arguments: ``(epoch, logs)``, ``(batch, logs)`` or ``(logs)``.
+
+    Raises
+    ------
+    TypeError
+        For another name, or what can't be called.
+
+    Examples
+    --------
+    >>> import rnnkit.callbacks
+    >>> tell = rnnkit.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, logs["loss"]))
+    >>> tell.on_epoch_end(3, {"loss": 0.5})
+    3 0.5
+    """
+
+    def __init__(self, **functions):
+        super().__init__()
+        for name, function in functions.items():
+            if name not in _NAMES:
+                raise TypeError(f"expected functions for some of {', '.join(_NAMES)}; got one for {name!r}")
+            if function is None:
+                continue
+            if not callable(function):
+                raise TypeError(f"expected a function for {name}, got {function!r}")
+            setattr(self, name, function)
+
+
+_NAMES = (*HOOKS, "on_batch_begin", "on_batch_end")

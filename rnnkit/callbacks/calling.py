@@ -1,0 +1,127 @@
+"""All callbacks of a fit, called in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rnnkit.callbacks.callback import HOOKS, Callback
+from rnnkit.callbacks.history import History
+from rnnkit.callbacks.progress import ProgressBar
+from rnnkit.callbacks.terminate_on_nan import TerminateOnNaN
+
+# The hooks that stand for another one where a callback overrides that.
+_ALIASES = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}
+
+
+class CallbackList:
+    """The callbacks of one fit, with a progress bar and a history behind those given, called in this order.
+
+    It has the hooks of a callback. What nobody overrides costs nothing.
+
+    Parameters
+    ----------
+    callbacks : callback or iterable of callbacks, optional
+    model : model, optional
+    params : dict, optional
+        ``epochs``, ``steps``, ``batch_size``, ``verbose``, ``validation_freq``: what the callbacks are told, and
+        whether there is a bar.
+
+    Attributes
+    ----------
+    history : History
+
+    Raises
+    ------
+    TypeError
+        For what isn't a callback.
+    ValueError
+        For another verbosity than ``"auto"``, 0, 1 and 2.
+    """
+
+    def __init__(self, callbacks=None, model=None, params=None):
+        if callbacks is None:
+            callbacks = []
+        elif isinstance(callbacks, (Callback, type)) or not isinstance(callbacks, Iterable):
+            callbacks = [callbacks]
+        self.callbacks = list(callbacks)
+        for callback in self.callbacks:
+            if isinstance(callback, type) or not all(hasattr(callback, name) for name in ("set_model", "set_params")):
+                raise TypeError(f"expected callbacks, objects as rnnkit.callbacks has them; got {callback!r}")
+        params = params or {}
+        if not any(isinstance(callback, ProgressBar) for callback in self.callbacks):
+            bar = ProgressBar(params.get("verbose", "auto"))
+            if bar.wanted:
+                self.callbacks.append(bar)
+        own = [callback for callback in self.callbacks if isinstance(callback, History)]
+        self.history = own[0] if own else History()
+        if not own:
+            self.callbacks.append(self.history)
+        self._called = {hook: [c for c in self.callbacks if _overrides(c, hook)] for hook in HOOKS}
+        for callback in self.callbacks:
+            callback.set_params(params)
+            callback.set_model(model)
+
+    def hears(self, hook: str) -> bool:
+        """Whether any callback does anything at a hook: what it would be told may be dear."""
+        return bool(self._called[hook])
+
+    @property
+    def terminates_on_nan(self) -> bool:
+        """Whether a loss that is no number ends the fit quietly."""
+        return any(isinstance(callback, TerminateOnNaN) for callback in self.callbacks)
+
+    def on_train_begin(self, logs=None):
+        """Before the first epoch."""
+        for callback in self._called["on_train_begin"]:
+            callback.on_train_begin(logs)
+
+    def on_train_end(self, logs=None):
+        """Let every callback end its work, also where one fails; the first failure is raised then."""
+        failure = None
+        for callback in self._called["on_train_end"]:
+            try:
+                callback.on_train_end(logs)
+            except BaseException as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Before an epoch."""
+        for callback in self._called["on_epoch_begin"]:
+            callback.on_epoch_begin(epoch, logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """After an epoch and its validation."""
+        for callback in self._called["on_epoch_end"]:
+            callback.on_epoch_end(epoch, logs)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        """Before a batch."""
+        for callback in self._called["on_train_batch_begin"]:
+            callback.on_train_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch, logs=None):
+        """After a batch."""
+        for callback in self._called["on_train_batch_end"]:
+            callback.on_train_batch_end(batch, logs)
+
+    def on_test_begin(self, logs=None):
+        """Before an evaluation."""
+        for callback in self._called["on_test_begin"]:
+            callback.on_test_begin(logs)
+
+    def on_test_end(self, logs=None):
+        """After an evaluation."""
+        for callback in self._called["on_test_end"]:
+            callback.on_test_end(logs)
+
+
+def _overrides(callback, hook) -> bool:
+    """Whether a callback does anything at a hook."""
+    names = (hook, _ALIASES[hook]) if hook in _ALIASES and isinstance(callback, Callback) else (hook,)
+    return any(
+        hasattr(callback, name)
+        and (name in vars(callback) or getattr(type(callback), name, None) is not getattr(Callback, name))
+        for name in names
+    )

@@ -1,0 +1,103 @@
+"""Weights written to disk while training goes on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rnnkit.callbacks.bars import say
+from rnnkit.callbacks.monitoring import Monitor, count
+
+
+class ModelCheckpoint(Monitor):
+    """Write the model's weights after epochs, or every so many batches, with `save_weights`.
+
+    A file is replaced once the new one is complete. Folders that don't exist are made.
+
+    Parameters
+    ----------
+    filepath : str or os.PathLike
+        May name the epoch, the batch and the logs, as in ``"gru-{epoch:02d}-{val_loss:.3f}.npz"``; both count from 1
+        here, as in Keras.
+    monitor : str
+        The number's key in the logs, for `save_best_only`.
+    verbose : {0, 1}
+        1 says what is written.
+    save_best_only : bool
+        Write only what is better than all before.
+    save_weights_only : bool
+        True, as there is no other way yet; here for those who type it.
+    mode : {"auto", "min", "max"}
+        Whether less or more is better, see `EarlyStopping`.
+    save_freq : "epoch" or int
+        A number counts batches, over the ends of epochs too.
+
+    Raises
+    ------
+    ValueError
+        For another setting, and if the logs haven't what `filepath` or `monitor` name.
+    FileNotFoundError, PermissionError, OSError
+        If a file can't be written.
+
+    Examples
+    --------
+    >>> import rnnkit.callbacks
+    >>> checkpoint = rnnkit.callbacks.ModelCheckpoint("best.npz", "val_loss", save_best_only=True)
+    """
+
+    def __init__(
+        self,
+        filepath,
+        monitor="val_loss",
+        verbose=0,
+        save_best_only=False,
+        save_weights_only=True,
+        mode="auto",
+        save_freq="epoch",
+    ):
+        super().__init__(monitor, mode)
+        if not save_weights_only:
+            raise ValueError(
+                "expected save_weights_only=True: the weights are what is written, and get_config the rest"
+            )
+        self.filepath = os.fspath(filepath)
+        self.verbose = verbose
+        self.save_best_only = bool(save_best_only)
+        self.save_freq = save_freq if save_freq == "epoch" else count(save_freq, "save_freq, if not 'epoch',", 1)
+        self._epoch = self._batches = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Remember which epoch it is."""
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Count batches, and write if it is time to."""
+        if self.save_freq == "epoch":
+            return
+        self._batches += 1
+        if self._batches % self.save_freq == 0:
+            self._save(self._epoch, logs or {}, batch + 1)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Write, unless batches say when."""
+        if self.save_freq == "epoch":
+            self._save(epoch, logs or {}, self.params.get("steps"))
+
+    def _save(self, epoch, logs, batch):
+        if self.save_best_only:
+            value = self._watched(logs)
+            if value is None or not self._is_better(value, self.best):
+                return
+        try:
+            path = Path(self.filepath.format(**({"batch": batch} | logs | {"epoch": epoch + 1})))
+        except (KeyError, IndexError) as error:
+            raise ValueError(
+                f"expected filepath {self.filepath!r} to name what there is: epoch, batch, {', '.join(logs)}; "
+                f"got {error}"
+            ) from None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.model.save_weights(path)
+        if self.save_best_only:
+            self.best = value
+        if self.verbose:
+            say(f"epoch {epoch + 1}: weights written to {path}")

@@ -1,0 +1,77 @@
+"""The logs of every epoch as a table on disk."""
+
+from __future__ import annotations
+
+import csv
+import os
+
+from rnnkit.callbacks.callback import Callback
+from rnnkit.files import replacing
+
+
+class CSVLogger(Callback):
+    """Write the logs of all epochs as CSV, after every epoch the whole file.
+
+    The first column is ``epoch``, from 0; a key that comes later gets a column then, empty before.
+
+    Parameters
+    ----------
+    filename : str or os.PathLike
+    separator : str
+        One character.
+    append : bool
+        Keep the rows that are in the file.
+
+    Raises
+    ------
+    ValueError
+        For a `separator` of another length; when training begins, if rows are to be kept and the file is another table.
+    FileNotFoundError, IsADirectoryError
+        When training begins, if there is no folder to write in, or it is one.
+
+    Examples
+    --------
+    >>> import rnnkit.callbacks
+    >>> logger = rnnkit.callbacks.CSVLogger("training.csv", append=True)
+    """
+
+    def __init__(self, filename, separator=",", append=False):
+        super().__init__()
+        if not isinstance(separator, str) or len(separator) != 1 or separator in '\r\n"':
+            raise ValueError(
+                f"expected separator to be one character, neither a quote nor a line's end; got {separator!r}"
+            )
+        self.filename = os.fspath(filename)
+        self.separator = separator
+        self.append = bool(append)
+        self._rows: list[dict[str, str]] = []
+        self._columns = ["epoch"]
+
+    def on_train_begin(self, logs=None):
+        """Read what is to be kept; see that the file can be written."""
+        self._rows, self._columns = [], ["epoch"]
+        if self.append and os.path.exists(self.filename):
+            with open(self.filename, encoding="utf-8", newline="") as file:
+                reader = csv.DictReader(file, delimiter=self.separator)
+                columns = list(reader.fieldnames or [])
+                rows = list(reader)
+            if (columns and columns[0] != "epoch") or any(None in row or None in row.values() for row in rows):
+                raise ValueError(
+                    f"expected {self.filename!r} to hold a table that CSVLogger wrote, separated by "
+                    f"{self.separator!r}, to append to; its first line is {self.separator.join(columns)!r}"
+                )
+            self._rows, self._columns = rows, columns or self._columns
+        self._write()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Add a row, and write the file."""
+        row = {"epoch": str(epoch)} | {key: repr(float(value)) for key, value in (logs or {}).items()}
+        self._rows.append(row)
+        self._columns += [key for key in row if key not in self._columns]
+        self._write()
+
+    def _write(self):
+        with replacing(self.filename) as beside, open(beside, "w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, self._columns, restval="", delimiter=self.separator, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self._rows)

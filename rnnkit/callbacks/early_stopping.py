@@ -1,0 +1,103 @@
+"""An end to training that has stopped getting better."""
+
+from __future__ import annotations
+
+from rnnkit.callbacks.bars import say
+from rnnkit.callbacks.monitoring import Monitor, count
+
+
+class EarlyStopping(Monitor):
+    """Stop when a number has stopped getting better.
+
+    Parameters
+    ----------
+    monitor : str
+        The number's key in the logs.
+    min_delta : float
+        What is better by no more than this isn't better.
+    patience : int
+        Epochs without anything better after which training stops.
+    verbose : {0, 1}
+        1 says when it stops and what it restores.
+    mode : {"auto", "min", "max"}
+        Whether less or more is better; "auto" goes by the name: more of what speaks of accuracy, precision, recall, a
+        score or the like, less of all else.
+    baseline : float, optional
+        Only epochs better than this too start the patience anew.
+    restore_best_weights : bool
+        Put the weights of the best epoch back when training ends, whatever ended it: patience, the last epoch, Ctrl-C.
+    start_from_epoch : int
+        The first epoch, from 0, that is watched.
+
+    Attributes
+    ----------
+    best : float or None
+    best_epoch, stopped_epoch : int or None
+        From 0; `stopped_epoch` is None where something else ended training.
+
+    Raises
+    ------
+    ValueError
+        At the end of the first epoch, if the logs have no such number.
+
+    Examples
+    --------
+    >>> import rnnkit.callbacks
+    >>> stopping = rnnkit.callbacks.EarlyStopping("val_loss", patience=5, restore_best_weights=True)
+    """
+
+    def __init__(
+        self,
+        monitor="val_loss",
+        min_delta=0,
+        patience=0,
+        verbose=0,
+        mode="auto",
+        baseline=None,
+        restore_best_weights=False,
+        start_from_epoch=0,
+    ):
+        super().__init__(monitor, mode, min_delta)
+        self.patience = count(patience, "patience")
+        self.verbose = verbose
+        self.baseline = None if baseline is None else float(baseline)
+        self.restore_best_weights = bool(restore_best_weights)
+        self.start_from_epoch = count(start_from_epoch, "start_from_epoch")
+        self._start()
+
+    def _start(self):
+        self._watch_anew()
+        self.best_epoch: int | None = None
+        self.stopped_epoch: int | None = None
+        self.best_weights: dict | None = None
+        self.wait = 0
+
+    def on_train_begin(self, logs=None):
+        """Forget an earlier fit."""
+        self._start()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Compare with the best so far, and stop if the patience is at its end."""
+        value = self._watched(logs)
+        if value is None or epoch < self.start_from_epoch:
+            return
+        self.wait += 1
+        if self._is_better(value, self.best):
+            self.best, self.best_epoch = value, epoch
+            if self.restore_best_weights:
+                self.best_weights = self.model._arrays()  # arrays that nobody writes to, so this copies nothing
+            if self.baseline is None or self._is_better(value, self.baseline):
+                self.wait = 0
+        elif self.wait >= self.patience and epoch > 0:
+            self.stopped_epoch = epoch
+            self.model.stop_training = True
+
+    def on_train_end(self, logs=None):
+        """Put the best weights back if asked for."""
+        if self.verbose and self.stopped_epoch is not None:
+            say(f"epoch {self.stopped_epoch + 1}: {self.monitor} is no better, training stops")
+        if self.best_weights is not None:
+            if self.verbose:
+                say(f"the weights with {self.monitor} {self.best:.4g} are put back")
+            self.model._put_arrays(self.best_weights)
+            self.best_weights = None

@@ -1,0 +1,145 @@
+"""What the epochs of a fit gave."""
+
+from __future__ import annotations
+
+import html
+import math
+
+from rnnkit.callbacks.bars import in_jupyter
+from rnnkit.callbacks.callback import Callback
+
+_SHOWN = 10  # epochs in a notebook's table
+_COLOURS = {"training": "#1f6fb4", "validation": "#d1741a"}
+
+
+class History(Callback):
+    """What the epochs of a fit gave; ``fit`` returns one.
+
+    Attributes
+    ----------
+    epoch : list of int
+        The epochs, from 0.
+    history : dict of str to list of float
+        ``loss``, the metrics, ``val_loss``, …: an entry per epoch that had one.
+    interrupted : bool
+        Whether Ctrl-C ended the fit.
+
+    Examples
+    --------
+    >>> import rnnkit.callbacks
+    >>> history = rnnkit.callbacks.History()
+    >>> history.on_epoch_end(0, {"loss": 0.5, "val_loss": 0.4})
+    >>> history.on_epoch_end(1, {"loss": 0.2, "val_loss": 0.3})
+    >>> history.history
+    {'loss': [0.5, 0.2], 'val_loss': [0.4, 0.3]}
+    >>> history
+    <History of 2 epochs: loss 0.2, val_loss 0.3>
+    """
+
+    def __init__(self):
+        super().__init__()
+        self._start()
+
+    def _start(self):
+        self.epoch: list[int] = []
+        self.history: dict[str, list[float]] = {}
+        self._rows: list[dict[str, float]] = []
+        self.interrupted = False
+
+    def on_train_begin(self, logs=None):
+        """Forget an earlier fit."""
+        self._start()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Keep the epoch's numbers."""
+        row = {key: float(value) for key, value in (logs or {}).items()}
+        self.epoch.append(epoch)
+        self._rows.append(row)
+        for key, value in row.items():
+            self.history.setdefault(key, []).append(value)
+
+    def plot(self, ax=None):
+        """Draw the loss over the epochs, and every metric beside it.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Axes to draw the loss into, and nothing else.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is missing.
+        ValueError
+            If no epoch was completed.
+        """
+        if not self.epoch:
+            raise ValueError("expected a history of at least one epoch to draw, got none")
+        try:
+            from matplotlib import get_backend, pyplot
+        except ImportError:
+            raise ImportError("History.plot needs matplotlib; install it with: pip install 'rnnkit[plots]'") from None
+        names = self._panels()
+        if ax is not None:
+            self._draw(ax, names[0])
+            return ax.get_figure()
+        columns = min(len(names), 3)
+        rows = -(-len(names) // columns)
+        figure = pyplot.figure(figsize=(1.2 + 4.2 * columns, 3.2 * rows), layout="constrained")
+        for place, name in enumerate(names, start=1):
+            self._draw(figure.add_subplot(rows, columns, place), name)
+        if in_jupyter() and "inline" in get_backend().lower():
+            pyplot.close(figure)  # it is shown as the cell's value, and would be once more if it stayed open
+        return figure
+
+    def _panels(self) -> list[str]:
+        """What has a picture of its own, the loss first; a learning rate only where it changes."""
+        names = list(dict.fromkeys(key.removeprefix("val_") for key in self.history))
+        names.sort(key=lambda name: (name != "loss", name == "learning_rate"))
+        return [name for name in names if name != "learning_rate" or len(set(self.history[name])) > 1]
+
+    def _draw(self, axes, name):
+        from matplotlib.ticker import MaxNLocator
+
+        marker = "o" if len(self.epoch) < 10 else None
+        drawn = []
+        for label, key in (("training", name), ("validation", f"val_{name}")):
+            if key in self.history:
+                values = self.history[key]
+                epochs = [epoch + 1 for epoch, row in zip(self.epoch, self._rows, strict=True) if key in row]
+                axes.plot(epochs, values, color=_COLOURS[label], lw=1.6, marker=marker, ms=4, label=label)
+                drawn += [value for value in values if math.isfinite(value)]
+        if drawn and min(drawn) > 0 and max(drawn) > 50 * min(drawn):
+            axes.set_yscale("log")
+        axes.set_title(name, loc="left", fontsize=10)
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.2)
+        if f"val_{name}" in self.history:
+            axes.legend(frameon=False, fontsize=8)
+
+    def __repr__(self):
+        epochs = f"{len(self.epoch)} epoch{'' if len(self.epoch) == 1 else 's'}"
+        last = ", ".join(f"{key} {values[-1]:.4g}" for key, values in self.history.items() if key != "learning_rate")
+        ended = ", interrupted" if self.interrupted else ""
+        return f"<History of {epochs}{ended}{': ' if last else ''}{last}>"
+
+    def _repr_html_(self):
+        head = "".join(f"<th>{html.escape(key)}</th>" for key in ("epoch", *self.history))
+        rows = "".join(
+            f"<tr><td>{epoch + 1}</td>"
+            + "".join(f"<td>{f'{row[key]:.4g}' if key in row else ''}</td>" for key in self.history)
+            + "</tr>"
+            for epoch, row in list(zip(self.epoch, self._rows, strict=True))[-_SHOWN:]
+        )
+        epochs = f"{len(self.epoch)} epoch{'' if len(self.epoch) == 1 else 's'}"
+        shown = f", the last {_SHOWN}" if len(self.epoch) > _SHOWN else ""
+        ended = ", interrupted" if self.interrupted else ""
+        title = f"<strong>History</strong> of {epochs}{shown}{ended}"
+        table = f"<table><tr>{head}</tr>{rows}</table>" if rows else ""
+        return f"<div>{title}{table}</div>"

@@ -1,0 +1,145 @@
+"""Learning rates that change between epochs."""
+
+from __future__ import annotations
+
+import inspect
+import math
+
+from rnnkit.callbacks.bars import say
+from rnnkit.callbacks.callback import Callback
+from rnnkit.callbacks.monitoring import Monitor, count
+
+
+class LearningRateScheduler(Callback):
+    """Set the learning rate before every epoch.
+
+    Parameters
+    ----------
+    schedule : callable
+        ``schedule(epoch, learning_rate)`` or ``schedule(epoch)``, `epoch` from 0; gives the epoch's learning rate.
+    verbose : {0, 1}
+        1 says what it is.
+
+    Raises
+    ------
+    TypeError
+        If it isn't callable.
+    ValueError
+        Before an epoch, if it gives no finite number from 0.
+
+    Examples
+    --------
+    >>> import rnnkit.callbacks
+    >>> halve = rnnkit.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2 if epoch % 10 == 9 else rate)
+    """
+
+    def __init__(self, schedule, verbose=0):
+        super().__init__()
+        if not callable(schedule):
+            raise TypeError(f"expected schedule to be a function of epoch and learning rate, got {schedule!r}")
+        self.schedule = schedule
+        self.verbose = verbose
+        try:
+            inspect.signature(schedule).bind(0, 0.0)
+            self._takes_rate = True
+        except TypeError:
+            self._takes_rate = False
+        except ValueError:  # no signature to read
+            self._takes_rate = True
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Set the epoch's learning rate."""
+        optimizer = self.model.optimizer
+        arguments = (epoch, float(optimizer.learning_rate)) if self._takes_rate else (epoch,)
+        rate = self.schedule(*arguments)
+        try:
+            number = float(rate)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not 0 <= number < math.inf:
+            raise ValueError(f"expected the schedule to give a finite number from 0 for epoch {epoch}, got {rate!r}")
+        optimizer.learning_rate = number
+        if self.verbose:
+            say(f"epoch {epoch + 1}: learning rate {number:.4g}")
+
+
+class ReduceLROnPlateau(Monitor):
+    """Reduce the learning rate when a number has stopped getting better.
+
+    Parameters
+    ----------
+    monitor : str
+        The number's key in the logs.
+    factor : float
+        In (0, 1): the learning rate is multiplied by it.
+    patience : int
+        Epochs without anything better after which it is.
+    verbose : {0, 1}
+        1 says when it is.
+    mode : {"auto", "min", "max"}
+        Whether less or more is better, see `EarlyStopping`.
+    min_delta : float
+        What is better by no more than this isn't better.
+    cooldown : int
+        Epochs after a reduction in which none is counted.
+    min_lr : float
+        The least learning rate.
+
+    Raises
+    ------
+    ValueError
+        For another `factor`; and at the end of the first epoch, if the logs have no such number.
+
+    Examples
+    --------
+    >>> import rnnkit.callbacks
+    >>> reduction = rnnkit.callbacks.ReduceLROnPlateau("val_loss", factor=0.2, patience=5, min_lr=1e-5)
+    """
+
+    def __init__(
+        self,
+        monitor="val_loss",
+        factor=0.1,
+        patience=10,
+        verbose=0,
+        mode="auto",
+        min_delta=1e-4,
+        cooldown=0,
+        min_lr=0.0,
+    ):
+        super().__init__(monitor, mode, min_delta)
+        if not 0 < factor < 1:
+            raise ValueError(f"expected factor between 0 and 1, got {factor!r}")
+        self.factor = float(factor)
+        self.patience = count(patience, "patience")
+        self.verbose = verbose
+        self.cooldown = count(cooldown, "cooldown")
+        self.min_lr = float(min_lr)
+        self._start()
+
+    def _start(self):
+        self._watch_anew()
+        self.wait = self.cooldown_counter = 0
+
+    def on_train_begin(self, logs=None):
+        """Forget an earlier fit."""
+        self._start()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Compare with the best so far, and reduce the learning rate if the patience is at its end."""
+        value = self._watched(logs)
+        if value is None:
+            return
+        if self.cooldown_counter:
+            self.cooldown_counter -= 1
+            self.wait = 0
+        if self._is_better(value, self.best):
+            self.best, self.wait = value, 0
+        elif not self.cooldown_counter:
+            self.wait += 1
+            rate = float(self.model.optimizer.learning_rate)
+            if self.wait >= self.patience and rate > self.min_lr:
+                self.model.optimizer.learning_rate = reduced = max(rate * self.factor, self.min_lr)
+                self.cooldown_counter, self.wait = self.cooldown, 0
+                if self.verbose:
+                    say(f"epoch {epoch + 1}: {self.monitor} is no better, learning rate {reduced:.4g}")

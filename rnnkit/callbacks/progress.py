@@ -1,0 +1,125 @@
+"""How far a fit has come."""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+from rnnkit.callbacks.bars import Bar, in_jupyter, is_watched, open_bar, say
+from rnnkit.callbacks.callback import Callback
+
+
+class ProgressBar(Callback):
+    """Show how far a fit has come; ``fit(…, verbose=…)`` makes one.
+
+    A bar stands for the whole fit, with the epoch, batches done, time gone and left, the loss and the metrics of the
+    epoch so far, and those of the last validation. It needs tqdm (extra "progress"); without it, and where output goes
+    to a file, there is a line per epoch. All goes to standard error, in a notebook into the cell's output.
+
+    Parameters
+    ----------
+    verbose : {"auto", 0, 1, 2}
+        0 shows nothing, 1 a bar, 2 a line per epoch; "auto" a bar in a terminal or in Jupyter, nothing elsewhere.
+
+    Raises
+    ------
+    ValueError
+        For another `verbose`.
+
+    Examples
+    --------
+    >>> import rnnkit.callbacks
+    >>> bar = rnnkit.callbacks.ProgressBar(verbose=2)
+    """
+
+    def __init__(self, verbose="auto"):
+        super().__init__()
+        if not (isinstance(verbose, (int, str)) and verbose in ("auto", 0, 1, 2)):
+            raise ValueError(f"expected verbose to be 'auto', 0, 1 or 2, got {verbose!r}")
+        self.verbose = verbose if verbose == "auto" else int(verbose)
+        self._start()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it shows anything."""
+        return bool(self.verbose) and (self.verbose != "auto" or is_watched())
+
+    def _start(self):
+        self._bar: Bar | None = None
+        self._begun = False
+        self._done = 0  # batches of all epochs
+        self._before = 0  # batches of the epochs before this one
+        self._due = 0.0
+        self._interval = 0.25 if in_jupyter() else 0.1
+        self._description = ""
+        self._validation: dict = {}
+        self._latest: dict = {}
+
+    def on_train_begin(self, logs=None):
+        """Forget an earlier fit."""
+        self._start()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Name the epoch; open the bar with the first one."""
+        epochs = self.params.get("epochs")
+        number = str(epoch + 1) if epochs is None else f"{epoch + 1:>{len(str(epochs))}}/{epochs}"
+        self._description = f"epoch {number}"
+        self._epoch_begun = perf_counter()
+        if not self._begun:
+            self._begun = True
+            self._left = None if epochs is None else epochs - epoch
+            if self.wanted and self.verbose != 2 and is_watched():
+                self._bar = open_bar(self._total(self.params.get("steps")))
+        self._show(self._validation)
+
+    def _total(self, steps):
+        return None if steps is None or self._left is None else self._done + steps * self._left
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Count, and draw anew if that is due."""
+        self._done += 1
+        self._latest = logs or {}
+        if self._bar and perf_counter() >= self._due:
+            self._show(self._latest | self._validation)
+            self._due = perf_counter() + self._interval
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Show the epoch's numbers."""
+        logs = {key: value for key, value in (logs or {}).items() if key != "learning_rate"}
+        if self._done == self._before:  # an optimizer that takes all batches at once
+            self._done += self.params.get("steps") or 1
+        steps, self._before = self._done - self._before, self._done
+        if self._left is not None:
+            self._left -= 1
+        if self._bar:
+            if self.params.get("steps") is None:  # the next epochs are taken to be as long as this one
+                self._bar.total = self._total(steps)
+            self._validation = {key: value for key, value in logs.items() if key.startswith("val_")}
+            self._show(logs)
+        elif self.wanted:
+            seconds = perf_counter() - self._epoch_begun
+            say(", ".join(filter(None, [f"{self._description}: {_duration(seconds)}", _notes(logs)])))
+
+    def _show(self, logs):
+        if self._bar:
+            # What a narrow terminal cuts off is the least important.
+            first = {key: logs[key] for key in ("loss", "val_loss") if key in logs}
+            self._bar.show(self._done, self._description, _notes(first | logs))
+
+    def on_train_end(self, logs=None):
+        """Leave the bar as it is."""
+        if self._bar:
+            if self._done > self._before:  # in the middle of an epoch
+                self._show(self._latest | self._validation)
+            self._bar.close()
+            self._bar = None
+
+
+def _notes(logs) -> str:
+    return ", ".join(f"{key} {value:.4g}" for key, value in logs.items())
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes}:{seconds:02d} min"

@@ -1,0 +1,41 @@
+"""A quiet end where the loss is no number."""
+
+from __future__ import annotations
+
+import math
+
+from rnnkit.callbacks.callback import Callback
+
+
+class TerminateOnNaN(Callback):
+    """Stop quietly when the loss is NaN or infinite; without this callback that is an error.
+
+    Attributes
+    ----------
+    stopped_epoch, stopped_batch : int or None
+        Where, from 0; None where it never was.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self._start()
+
+    def _start(self):
+        self._epoch = 0
+        self.stopped_epoch: int | None = None
+        self.stopped_batch: int | None = None
+
+    def on_train_begin(self, logs=None):
+        """Forget an earlier fit."""
+        self._start()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Remember which epoch it is."""
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Stop if the loss is no number."""
+        loss = (logs or {}).get("loss")
+        if loss is not None and not math.isfinite(loss):
+            self.stopped_epoch, self.stopped_batch = self._epoch, batch
+            self.model.stop_training = True

@@ -1,0 +1,138 @@
+"""The entries of a batch that losses and metrics are means of: targets beside outputs, masks, weights.
+
+An entry is a row, or a step of a row where there is one value for each step.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def numbers(value, what: str) -> np.ndarray:
+    """`value` as an array of real numbers.
+
+    Raises
+    ------
+    TypeError
+        For other things.
+    """
+    found = np.asarray(value)
+    if found.dtype.kind not in "fiub":
+        raise TypeError(f"expected {what} to hold real numbers, got {'None' if value is None else found.dtype}")
+    return found
+
+
+def aligned(y_true, y_pred, ids: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Targets and outputs with equally many axes, two at least, alike but for the last one.
+
+    An axis of 1 at the end of the targets may be there or not. With ``ids`` that axis is there and nothing else, and
+    the targets are numbers of classes.
+
+    Raises
+    ------
+    ValueError
+        For shapes that don't belong together, and for classes that don't exist.
+    """
+    y_true, y_pred = numbers(y_true, "y_true"), numbers(y_pred, "y_pred")
+    given, shape = y_true.shape, y_pred.shape
+    if not shape:
+        raise ValueError("expected y_pred of shape (batch, …), got a number")
+    y_pred = y_pred[:, None] if len(shape) == 1 else y_pred
+    if given == y_pred.shape[:-1]:
+        y_true = y_true[..., None]
+    elif given == (*y_pred.shape, 1):
+        y_true = y_true[..., 0]
+    if y_true.ndim != y_pred.ndim or y_true.shape[:-1] != y_pred.shape[:-1] or (ids and y_true.shape[-1] != 1):
+        wanted = f"{shape[:-1]}, numbers of classes," if ids else f"{shape}"
+        raise ValueError(f"expected y_true of shape {wanted} for y_pred of shape {shape}, got {given}")
+    return y_true, y_pred
+
+
+def check_ids(ids, classes: int, used=None) -> None:
+    """Refuse what is no number of a class, where it is used.
+
+    Raises
+    ------
+    ValueError
+        With the first one, and how many classes there are.
+    """
+    if not ids.size or (ids.dtype.kind != "f" and ids.min() >= 0 and ids.max() < classes):
+        return
+    wrong = ~((ids >= 0) & (ids < classes))
+    if ids.dtype.kind == "f":
+        wrong |= ids != np.floor(ids)
+    if used is not None:
+        wrong &= behind(used, ids)
+    if wrong.any():
+        raise ValueError(f"expected classes from 0 to {classes - 1} in y_true, got {ids[wrong][0]:g}")
+
+
+def used_steps(mask, shape) -> np.ndarray | None:
+    """A mask where it says something of outputs of this shape: booleans ``(B, T)``; None where every step is used.
+
+    Raises
+    ------
+    ValueError
+        If it isn't ``(B, T)`` or ``(B, T, 1)``.
+    """
+    if mask is None:
+        return None
+    mask = numbers(mask, "mask")
+    mask = mask[..., 0] if mask.ndim == 3 and mask.shape[-1] == 1 else mask
+    if mask.ndim != 2 or mask.shape[0] != shape[0]:
+        raise ValueError(f"expected mask of shape (batch, time) for y_pred of shape {shape}, got {mask.shape}")
+    if len(shape) < 3 or mask.shape != shape[:2]:
+        return None
+    mask = mask != 0
+    return None if mask.all() else mask
+
+
+def weights(sample_weight, lead, dtype) -> np.ndarray:
+    """A new array of weights of shape ``lead``: ``(B,)`` or ``(B, T)``.
+
+    Raises
+    ------
+    ValueError
+        For other shapes than ``(B,)``, ``(B, T)`` or these with an axis of 1, and for weights below 0 or not finite.
+    """
+    if sample_weight is None:
+        return np.ones(lead, dtype)
+    given = numbers(sample_weight, "sample_weight")
+    found = given[..., 0] if given.ndim > 1 and given.shape[-1] == 1 and given.shape != lead else given
+    if found.shape not in (lead, lead[:1]):
+        wanted = " or ".join(str(shape) for shape in dict.fromkeys((lead[:1], lead)))
+        raise ValueError(f"expected sample_weight of shape {wanted}, got {given.shape}")
+    if not (np.isfinite(found).all() and (found >= 0).all()):
+        raise ValueError("expected finite sample weights, 0 or above")
+    return np.array(np.broadcast_to(found if found.shape == lead else found[:, None], lead), dtype)
+
+
+def behind(used, array) -> np.ndarray:
+    """A mask with the axes that an array has behind those of batch and time."""
+    return used.reshape(*used.shape, *(1,) * (array.ndim - 2))
+
+
+def by_step(shape, y_pred_shape) -> bool:
+    """Whether losses of this shape have one value for each step of outputs.
+
+    Raises
+    ------
+    ValueError
+        If they have neither one value for each row nor one for each step.
+    """
+    rows = y_pred_shape[0]
+    if not shape or shape[0] != rows:
+        got = f"shape {shape}" if shape else "a number"
+        raise ValueError(f"expected one value for each row or step, got {got} for {rows} rows; reduce with axis=-1")
+    if len(y_pred_shape) < 3 or len(shape) == 1:
+        return False
+    if shape[1] != y_pred_shape[1]:
+        raise ValueError(f"expected values of shape ({rows},) or {(rows, y_pred_shape[1])}, got {shape}")
+    return True
+
+
+def by_entry(values, steps: bool):
+    """One value for each row, or with ``steps`` for each step: the mean of what lies behind."""
+    while values.ndim > 1 + steps:
+        values = np.mean(values, axis=-1)
+    return values

@@ -1,0 +1,240 @@
+"""Steps without memory on the last axis: the base of Dense, and any function as a layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from rnnkit.cell import Cell, prepare
+from rnnkit.engine.record import Record, Result
+from rnnkit.functions import activation, activation_name, linear
+from rnnkit.importing import from_path, path_of
+from rnnkit.layers import edge
+from rnnkit.layers.base import Layer
+from rnnkit.layers.execution import Execution
+from rnnkit.layers.faces import Text
+from rnnkit.layers.pullback import Gradients, Pullback, options
+
+
+class Memoryless(Layer):
+    """Base of layers that run a step without memory on the last axis of x ``(B, …, F)``; a subclass has `_new_cell`."""
+
+    _least_rank = 2
+    _open_axes = -1
+    _cell: Cell
+    _execution: Execution | None = None
+    _new_cell: Callable[[], Cell]
+
+    def __call__(self, inputs, mask=None, training=False):
+        """Apply to x ``(B, …, F)``; `mask` and `training` change nothing here."""
+        shape, result = self._run(inputs)
+        return result.outputs.reshape(*shape[:-1], *result.outputs.shape[2:])
+
+    def vjp(self, inputs, mask=None, training=False, *, checkpoint=None, truncate=None):
+        """A call, and the function that takes cotangents of its result back to x and the weights.
+
+        Parameters
+        ----------
+        inputs, mask, training
+            As in a call.
+        checkpoint, truncate
+            As in `RNN.vjp`; they change nothing here.
+
+        Returns
+        -------
+        outputs
+            The same bits as the call's.
+        pullback : callable
+            ``pullback(d_outputs)`` gives `Gradients`, with ``weights`` and ``x``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As a call; and for an activation whose gradient isn't known.
+
+        Examples
+        --------
+        >>> import numpy as np, rnnkit as rk
+        >>> y, pullback = rk.Dense(1, kernel_initializer="ones").vjp(np.ones((2, 3)))
+        >>> gradient = pullback(np.ones_like(y))
+        >>> gradient.x.tolist(), gradient.weights["kernel"].tolist(), gradient.weights["bias"].tolist()
+        ([[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]], [[2.0], [2.0], [2.0]], [2.0])
+        """
+        options(checkpoint, truncate)
+        shape, result = self._run(inputs, gradient=True)
+        outputs, back = result.outputs, result.pull
+        steps = outputs.shape
+
+        def pull(cotangents, x=True):
+            (d,) = cotangents
+            gradient = back(None if d is None else d.reshape(steps), None, None, x)
+            return Gradients(gradient.weights, gradient.x.reshape(shape) if x else None)
+
+        outputs = outputs.reshape(*shape[:-1], *steps[2:])
+        return outputs, Pullback(outputs, self.dtype, pull, partial(pull, x=False))
+
+    def _run(self, inputs, gradient=False) -> tuple[tuple, Result]:
+        """The shape of x, and the result of its rows as steps ``(B, …, F)`` with one axis for all between."""
+        x = edge.array(inputs, "x")
+        features = self._input_shape[-1:] if self.built else None
+        if x.ndim < 2 or (features is not None and x.shape[-1:] != features):
+            raise edge.shape_error("x", "batch, …", features, x.shape)
+        if self.built:
+            return x.shape, self._execute(x, gradient)
+        with self._all_or_nothing():
+            self._build_with(x.shape, self.dtype or edge.precision_of(x))
+            return x.shape, self._execute(x, gradient)
+
+    def _execute(self, x, gradient) -> Result:
+        steps = x if x.ndim == 3 else x.reshape(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
+        record = Record(
+            x=edge.cast(steps, self.dtype),
+            states=self._execution.step.initial_states(x.shape[0], self.dtype),
+            weights=self._cell._all_weights(),
+        )
+        return self._execution.vjp(record) if gradient else self._execution.run(record)
+
+    def compute_output_shape(self, input_shape):
+        """The input's shape."""
+        shape = super().compute_output_shape(input_shape)
+        if self.built:
+            self._check_shape(shape)
+        return shape
+
+    def explain(self, source: bool = False) -> str:
+        """Which road the step takes, as `RNN.explain`."""
+        return Text(self._execution.explain(source=source) if self.built else f"{self.name}: not built yet")
+
+    def _build(self, shape):
+        if shape[-1] is None:
+            raise ValueError(f"expected known features in the shape (batch, …, features), got {shape}")
+        self._cell = self._new_cell()
+        prepare(self._cell, (None, shape[-1]), self.dtype, self._weight_generator())
+        self._execution = Execution(self._cell, shape[-1:], self.dtype)
+        self._execution.read()
+
+    def _own_arrays(self):
+        return self._cell._all_weights() if self.built else {}
+
+    def _own_traits(self):
+        return self._cell._traits() if self.built else {}
+
+    def _put_own_arrays(self, arrays):
+        self._cell._replace_weights(arrays)
+
+    def _make_own_sparse(self, names):
+        self._execution.make_sparse(names)
+
+    def _road_line(self):
+        return ", ".join(str(e.road) for e in self._execution.executors.values()) if self.built else ""
+
+    def __getstate__(self):
+        return self.__dict__ | {"_execution": None}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        if self.built:
+            self._execution = Execution(self._cell, self._input_shape[-1:], self.dtype)
+
+
+class FunctionCell(Cell):
+    """A function of the features as a step that keeps nothing; its one state stays as it is."""
+
+    state_size = 1
+
+    def __init__(self, function, name):
+        super().__init__(name=name)
+        self.function = function
+
+    def call(self, inputs, states):
+        """One step: the function's value, and the state as it came."""
+        return self.function(inputs), states
+
+
+class Activation(Memoryless):
+    """An activation function of x ``(B, …, F)``, which sees the last axis.
+
+    Parameters
+    ----------
+    activation : str or callable
+        A name, as of `Dense`, or any NumPy-style function that keeps the shape.
+    dtype, seed, name
+        As in every layer.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.Activation("relu")(np.array([[-1.0, 2.0]]))
+    array([[0., 2.]])
+    """
+
+    def __init__(self, activation, *, dtype=None, seed=None, name=None):
+        super().__init__(dtype=dtype, seed=seed, name=name)
+        self.activation = _activation(activation)
+        self._cell = self._new_cell()
+
+    def get_config(self):
+        """The constructor's arguments as JSON values."""
+        name = None if self.activation is linear else activation_name(self.activation)
+        return {"activation": name} | super().get_config()
+
+    def _new_cell(self):
+        return FunctionCell(self.activation, "activation")
+
+
+_activation = activation  # the constructor's argument has the same name
+
+
+class Lambda(Memoryless):
+    """Any NumPy-style function of the features of x ``(B, …, F)``; it is traced and differentiated as a step is.
+
+    Parameters
+    ----------
+    function : callable
+        From an array ``(B, F)``, of the rows or of a step of them, to one ``(B, G)``. A configuration needs one that
+        can be imported by its name.
+    dtype, seed, name
+        As in every layer.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> layer = rk.Lambda(lambda x: np.sqrt((x**2).sum(axis=-1, keepdims=True)))
+    >>> y, pullback = layer.vjp(np.array([[3.0, 4.0]]))
+    >>> y, pullback(np.ones_like(y)).x
+    (array([[5.]]), array([[0.6, 0.8]]))
+    """
+
+    def __init__(self, function, *, dtype=None, seed=None, name=None):
+        super().__init__(dtype=dtype, seed=seed, name=name)
+        if not callable(function):
+            raise TypeError(f"expected a function of an array, got {function!r}")
+        self.function = function
+        self._cell = self._new_cell()
+
+    def compute_output_shape(self, input_shape):
+        """``(B, …, G)``."""
+        shape = super().compute_output_shape(input_shape)
+        if self.built:
+            return (*shape[:-1], *self._execution.output_shape())
+        trial = self._new_cell()
+        prepare(trial, (None, shape[-1]), np.dtype("float32"), np.random.default_rng(0))
+        return (*shape[:-1], *Execution(trial, shape[-1:], np.dtype("float32")).output_shape())
+
+    def get_config(self):
+        """The constructor's arguments as JSON values."""
+        return {"function": path_of(self.function)} | super().get_config()
+
+    @classmethod
+    def from_config(cls, config):
+        """A new layer, not built, from what `get_config` gave."""
+        return cls(**(config | {"function": from_path(config["function"])}))
+
+    def _arguments(self):
+        return getattr(self.function, "__name__", repr(self.function))
+
+    def _new_cell(self):
+        return FunctionCell(self.function, "lambda")

@@ -1,0 +1,312 @@
+"""Layers that make one array of several: side by side, or element by element."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnnkit.layers import edge, symbolic
+from rnnkit.layers.base import Layer
+from rnnkit.layers.pullback import Gradients, Pullback, options
+
+
+class Merge(Layer):
+    """Base of layers that take a list of arrays; a subclass has `_merged_shape` and `_merged`."""
+
+    _axes = "batch, …"
+
+    def __call__(self, inputs, mask=None, training=False):
+        """Merge a list of arrays; `mask` and `training` change nothing here.
+
+        Raises
+        ------
+        ValueError
+            For shapes that don't go together, or another number of arrays than before.
+        TypeError
+            For anything but a list of arrays.
+        """
+        return self._run(inputs)[0]
+
+    def vjp(self, inputs, mask=None, training=False, *, checkpoint=None, truncate=None):
+        """A call, and the function that takes cotangents of its result back to every array.
+
+        Parameters
+        ----------
+        inputs, mask, training
+            As in a call.
+        checkpoint, truncate
+            As in `RNN.vjp`; they change nothing here.
+
+        Returns
+        -------
+        outputs
+            The same bits as the call's.
+        pullback : callable
+            ``pullback(d_outputs)`` gives `Gradients`, whose ``x`` is a list of as many arrays as `inputs`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As a call.
+        """
+        options(checkpoint, truncate)
+        outputs, parted = self._run(inputs)
+        shape, dtype = outputs.shape, self.dtype
+
+        def pull(cotangents):
+            (d,) = cotangents
+            return Gradients({}, parted(np.zeros(shape, dtype) if d is None else d))
+
+        return outputs, Pullback(outputs, dtype, pull)
+
+    def _run(self, inputs):
+        """The merged array, and the function that parts its cotangent."""
+        if not isinstance(inputs, (list, tuple)) or not inputs:
+            got = "an empty list" if isinstance(inputs, (list, tuple)) else type(inputs).__name__
+            raise TypeError(f"expected {type(self).__name__} to be given a list of arrays, got {got}")
+        arrays = [edge.array(one, "x") for one in inputs]
+        shapes = [one.shape for one in arrays]
+        if self.built:
+            self._check_shape(self._shape(shapes))
+        else:
+            self._build_with(shapes, self.dtype or np.result_type(*map(edge.precision_of, arrays)))
+        self._merged_shape(shapes)
+        copies = [one.astype(self.dtype) for one in arrays]  # what the gradient reads, whatever becomes of the inputs
+        return self._merged(copies)
+
+    def compute_output_shape(self, input_shape):
+        """The shape of the merged array, from a list of shapes."""
+        return self._merged_shape(self._shape(input_shape))
+
+    def compute_mask(self, inputs, mask=None):
+        """Steps that any of the masks uses; None if an array has none."""
+        if mask is None or any(one is None for one in mask):
+            return None
+        return np.logical_or.reduce([_steps(one) for one in mask])
+
+    def _shape(self, shape):
+        if symbolic.is_shape(shape):
+            raise TypeError(f"expected {type(self).__name__} to be given a list of arrays, got one of shape {shape}")
+        return [edge.shape(one, self._least_rank, self._axes) for one in shape]
+
+    def _build(self, shape):
+        self._merged_shape(shape)
+
+    def _opened(self, shape):
+        return shape
+
+    def _check_shape(self, shape):
+        """Any number of arrays that go together will do."""
+        self._merged_shape(shape)
+
+    def _merged_shape(self, shapes) -> tuple:
+        raise NotImplementedError
+
+    def _merged(self, arrays):
+        raise NotImplementedError
+
+
+class Concatenate(Merge):
+    """Arrays side by side along an axis, as `numpy.concatenate`.
+
+    Parameters
+    ----------
+    axis : int
+        Not the batch axis. Along the time axis masks are joined too.
+    dtype, seed, name
+        As in every layer.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.Concatenate()([np.zeros((2, 5, 3)), np.zeros((2, 5, 1))]).shape
+    (2, 5, 4)
+    """
+
+    _least_rank = 2
+
+    def __init__(self, axis=-1, *, dtype=None, seed=None, name=None):
+        super().__init__(dtype=dtype, seed=seed, name=name)
+        self.axis = int(axis)
+        if self.axis == 0:
+            raise ValueError("expected an axis other than 0, the batch's, to concatenate along")
+
+    def _merged_shape(self, shapes):
+        rank = len(shapes[0])
+        axis = self.axis + rank if self.axis < 0 else self.axis
+        if not 0 < axis < rank:
+            raise ValueError(f"expected arrays with an axis {self.axis} behind the batch axis, got {_shown(shapes)}")
+        joined: list = []
+        for sizes in _by_axis(shapes, self):
+            if len(joined) == axis:
+                joined.append(None if None in sizes else sum(sizes))
+            else:
+                joined.append(_same(sizes, shapes, f"in all but axis {self.axis}"))
+        return tuple(joined)
+
+    def _merged(self, arrays):
+        axis = self.axis
+        cuts = np.cumsum([one.shape[axis] for one in arrays])[:-1]
+        return np.concatenate(arrays, axis=axis), lambda d: [np.array(one) for one in np.split(d, cuts, axis=axis)]
+
+    def compute_mask(self, inputs, mask=None):
+        """Steps that any of the masks uses, an array without one using all; side by side along the time axis."""
+        if mask is None or all(one is None for one in mask):
+            return None
+        steps = [
+            np.ones(np.shape(array)[:2], bool) if one is None else _steps(one)
+            for array, one in zip(inputs, mask, strict=True)
+        ]
+        in_time = self.axis % np.ndim(inputs[0]) == 1
+        return np.concatenate(steps, axis=1) if in_time else np.logical_or.reduce(steps)
+
+    def get_config(self):
+        """The constructor's arguments as JSON values."""
+        return {"axis": self.axis} | super().get_config()
+
+
+class Elementwise(Merge):
+    """Base of layers that merge arrays of one shape element by element; a size of 1 is repeated, as NumPy does."""
+
+    def _merged_shape(self, shapes):
+        return tuple(
+            _same([size for size in sizes if size != 1] or [1], shapes, "or of size 1")
+            if axis
+            else _same(sizes, shapes, "in the batch axis")
+            for axis, sizes in enumerate(_by_axis(shapes, self))
+        )
+
+    def _merged(self, arrays):
+        result, parted = self._combined(arrays)
+        shapes = [one.shape for one in arrays]
+        return result, lambda d: [_summed_to(one, shape) for one, shape in zip(parted(d), shapes, strict=True)]
+
+    def _combined(self, arrays):
+        """The result, and the function that parts its cotangent into those of the repeated arrays."""
+        raise NotImplementedError
+
+
+class Add(Elementwise):
+    """The sum of arrays, from the first to the last.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.Add()([np.ones((1, 3)), np.ones((1, 3))])
+    array([[2., 2., 2.]])
+    """
+
+    def _combined(self, arrays):
+        return _folded(np.add, arrays), lambda d: [d] * len(arrays)
+
+
+class Subtract(Elementwise):
+    """The first of two arrays less the second.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.Subtract()([np.ones((1, 3)), np.ones((1, 3))])
+    array([[0., 0., 0.]])
+    """
+
+    def _merged_shape(self, shapes):
+        if len(shapes) != 2:
+            raise ValueError(f"expected two arrays to subtract, got {len(shapes)}")
+        return super()._merged_shape(shapes)
+
+    def _combined(self, arrays):
+        return arrays[0] - arrays[1], lambda d: [d, -d]
+
+
+class Multiply(Elementwise):
+    """The product of arrays, element by element, from the first to the last.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.Multiply()([np.full((1, 3), 2.0), np.full((1, 3), 3.0)])
+    array([[6., 6., 6.]])
+    """
+
+    def _combined(self, arrays):
+        def parted(d):
+            return [_folded(np.multiply, [d, *arrays[:i], *arrays[i + 1 :]]) for i in range(len(arrays))]
+
+        return _folded(np.multiply, arrays), parted
+
+
+class Average(Elementwise):
+    """The mean of arrays, element by element.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.Average()([np.zeros((1, 3)), np.ones((1, 3))])
+    array([[0.5, 0.5, 0.5]])
+    """
+
+    def _combined(self, arrays):
+        count = len(arrays)
+        return _folded(np.add, arrays) / count, lambda d: [d / count] * count
+
+
+class Maximum(Elementwise):
+    """The largest of arrays, element by element; where several are, the first of them has the gradient.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.Maximum()([np.zeros((1, 3)), np.ones((1, 3))])
+    array([[1., 1., 1.]])
+    """
+
+    def _combined(self, arrays):
+        result = _folded(np.maximum, arrays)
+
+        def parted(d):
+            left, parts = np.ones(d.shape, bool), []
+            for array in arrays:
+                taken = left & (array == result)
+                parts.append(np.where(taken, d, np.zeros_like(d)))
+                left &= ~taken
+            return parts
+
+        return result, parted
+
+
+def _folded(function, arrays):
+    """A function of two arrays over all of them; a new array, also of one."""
+    result = np.array(arrays[0])
+    for array in arrays[1:]:
+        result = function(result, array)
+    return result
+
+
+def _summed_to(d, shape):
+    """The cotangent of an array that was repeated along its axes of size 1."""
+    repeated = tuple(axis for axis, (size, given) in enumerate(zip(d.shape, shape, strict=True)) if size != given)
+    return np.sum(d, axis=repeated, keepdims=True) if repeated else np.array(d)
+
+
+def _steps(mask):
+    """A mask as booleans ``(B, T)``."""
+    found = edge.array(mask, "mask") != 0
+    return found[:, :, 0] if found.ndim == 3 and found.shape[2] == 1 else found
+
+
+def _by_axis(shapes, layer):
+    if len({len(shape) for shape in shapes}) > 1:
+        raise ValueError(f"expected arrays of the same rank to go into {type(layer).__name__}, got {_shown(shapes)}")
+    return zip(*shapes, strict=True)
+
+
+def _same(sizes, shapes, where):
+    """The one size that all have, None if it is open."""
+    known = {size for size in sizes if size is not None}
+    if len(known) > 1:
+        raise ValueError(f"expected arrays of the same shape {where}, got {_shown(shapes)}")
+    return known.pop() if known else None
+
+
+def _shown(shapes):
+    return ", ".join(str(tuple(shape)) for shape in shapes)

@@ -1,0 +1,243 @@
+"""Layers that move numbers about: other axes, repeated rows, a mean over time."""
+
+from __future__ import annotations
+
+import math
+import operator
+
+import numpy as np
+
+from rnnkit.layers import edge
+from rnnkit.layers.base import Layer
+from rnnkit.layers.pullback import Gradients, Pullback, options
+from rnnkit.sizes import positive_integer
+
+
+class Shaping(Layer):
+    """Base of layers without weights whose gradient needs the input's shape alone; a subclass has `_moved`."""
+
+    _axes = "batch, …"
+
+    def __call__(self, inputs, mask=None, training=False):
+        """Apply to x; `training` changes nothing here.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For an input that doesn't fit.
+        """
+        return self._run(inputs, mask)[0]
+
+    def vjp(self, inputs, mask=None, training=False, *, checkpoint=None, truncate=None):
+        """A call, and the function that takes cotangents of its result back to x.
+
+        Parameters
+        ----------
+        inputs, mask, training
+            As in a call.
+        checkpoint, truncate
+            As in `RNN.vjp`; they change nothing here.
+
+        Returns
+        -------
+        outputs
+            The same bits as the call's.
+        pullback : callable
+            ``pullback(d_outputs)`` gives `Gradients`, with ``x``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As a call.
+        """
+        options(checkpoint, truncate)
+        outputs, back = self._run(inputs, mask)
+        shape, dtype = outputs.shape, self.dtype
+
+        def pull(cotangents):
+            (d,) = cotangents
+            return Gradients({}, back(np.zeros(shape, dtype) if d is None else d))
+
+        return outputs, Pullback(outputs, dtype, pull)
+
+    def _run(self, inputs, mask):
+        x = edge.array(inputs, "x")
+        if self.built:
+            self._check_shape(self._shape(x.shape))
+        else:
+            self._build_with(x.shape, self.dtype or edge.precision_of(x))
+        return self._moved(x.astype(self.dtype), mask)  # a copy: what a call returns is the caller's own
+
+    def _moved(self, x, mask):
+        """The result for an array that is nobody else's, and the function that takes its cotangent back."""
+        raise NotImplementedError
+
+    def compute_mask(self, inputs, mask=None):
+        """None: the result has other steps, or none."""
+        return None
+
+    def _check_shape(self, shape):
+        """Any shape of that rank will do."""
+
+
+class RepeatVector(Shaping):
+    """Every row ``(B, F)`` as `n` equal steps ``(B, n, F)``.
+
+    Parameters
+    ----------
+    n : int
+    dtype, seed, name
+        As in every layer.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.RepeatVector(3)(np.zeros((2, 4))).shape
+    (2, 3, 4)
+    """
+
+    _least_rank = 2
+
+    def __init__(self, n, *, dtype=None, seed=None, name=None):
+        super().__init__(dtype=dtype, seed=seed, name=name)
+        self.n = positive_integer(n, "n")
+
+    def _shape(self, shape):
+        found = super()._shape(shape)
+        if len(found) != 2:
+            raise edge.shape_error("x", "batch", None, found)
+        return found
+
+    def _moved(self, x, mask):
+        return np.repeat(x[:, None], self.n, axis=1), lambda d: np.sum(d, axis=1)
+
+    def compute_output_shape(self, input_shape):
+        """``(B, n, F)``."""
+        batch_size, features = self._shape(input_shape)
+        return (batch_size, self.n, features)
+
+    def get_config(self):
+        """The constructor's arguments as JSON values."""
+        return {"n": self.n} | super().get_config()
+
+
+class Reshape(Shaping):
+    """Every row in another shape ``(B, *target_shape)``.
+
+    Parameters
+    ----------
+    target_shape : tuple of int
+        Without the batch axis; one size may be -1 and is then what is left.
+    dtype, seed, name
+        As in every layer.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.Reshape((-1, 2))(np.zeros((5, 8))).shape
+    (5, 4, 2)
+    """
+
+    def __init__(self, target_shape, *, dtype=None, seed=None, name=None):
+        super().__init__(dtype=dtype, seed=seed, name=name)
+        try:
+            self.target_shape = tuple(operator.index(size) for size in target_shape)
+        except TypeError:
+            raise ValueError(f"expected target_shape as a tuple of sizes, got {target_shape!r}") from None
+        if self.target_shape.count(-1) > 1 or any(size < 1 and size != -1 for size in self.target_shape):
+            raise ValueError(f"expected positive sizes and at most one -1 in target_shape, got {self.target_shape}")
+
+    def _moved(self, x, mask):
+        shape = x.shape
+        return x.reshape(self.compute_output_shape(shape)), lambda d: d.reshape(shape)
+
+    def compute_output_shape(self, input_shape):
+        """``(B, *target_shape)``."""
+        batch_size, *sizes = self._shape(input_shape)
+        if None in sizes:
+            return (batch_size, *(None if size == -1 else size for size in self.target_shape))
+        count, known = math.prod(sizes), math.prod(size for size in self.target_shape if size != -1)
+        left = -1 in self.target_shape
+        if count % known if left else count != known:
+            raise ValueError(f"expected rows of as many numbers as {self.target_shape} holds, got {tuple(sizes)}")
+        return (batch_size, *(count // known if size == -1 else size for size in self.target_shape))
+
+    def get_config(self):
+        """The constructor's arguments as JSON values."""
+        return {"target_shape": list(self.target_shape)} | super().get_config()
+
+
+class Flatten(Shaping):
+    """Every row as one axis ``(B, N)``.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.Flatten()(np.zeros((2, 5, 3))).shape
+    (2, 15)
+    """
+
+    def _moved(self, x, mask):
+        shape = x.shape
+        return x.reshape(self.compute_output_shape(shape)), lambda d: d.reshape(shape)
+
+    def compute_output_shape(self, input_shape):
+        """``(B, N)``; None where a size is open."""
+        batch_size, *sizes = self._shape(input_shape)
+        return (batch_size, None if None in sizes else math.prod(sizes))
+
+
+class GlobalAveragePooling1D(Shaping):
+    """The mean over time, ``(B, T, F)`` to ``(B, F)``; under a mask over the used steps, 0 for a row without any.
+
+    Parameters
+    ----------
+    keepdims : bool
+        Keep the time axis, ``(B, 1, F)``.
+    dtype, seed, name
+        As in every layer.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.GlobalAveragePooling1D()(np.array([[[1.0], [3.0], [9.0]]]), mask=[[1, 1, 0]])
+    array([[2.]])
+    """
+
+    _least_rank = 3
+
+    def __init__(self, keepdims=False, *, dtype=None, seed=None, name=None):
+        super().__init__(dtype=dtype, seed=seed, name=name)
+        self.keepdims = bool(keepdims)
+
+    def _shape(self, shape):
+        found = super()._shape(shape)
+        if len(found) != 3:
+            raise edge.shape_error("x", "batch, time", None, found)
+        return found
+
+    def _moved(self, x, mask):
+        batch_size, length, features = x.shape
+        used = np.ones((batch_size, length), bool) if mask is None else edge.mask(mask, batch_size, length)
+        used, zero = used[:, :, None], x.dtype.type(0)
+        count = np.maximum(used.sum(axis=1), 1).astype(x.dtype)
+        # One step after the other, in double: the sum does not depend on padding or the batch.
+        sums = np.zeros((batch_size, features))
+        for t in range(length):
+            sums += np.where(used[:, t], x[:, t], zero)
+        mean = (sums / count).astype(x.dtype)
+
+        def back(d):
+            each = d.reshape(batch_size, 1, features) / count[:, None]
+            return np.where(used, each, zero)
+
+        return mean[:, None] if self.keepdims else mean, back
+
+    def compute_output_shape(self, input_shape):
+        """``(B, F)``, or ``(B, 1, F)``."""
+        batch_size, _, features = self._shape(input_shape)
+        return (batch_size, 1, features) if self.keepdims else (batch_size, features)
+
+    def get_config(self):
+        """The constructor's arguments as JSON values."""
+        return {"keepdims": self.keepdims} | super().get_config()

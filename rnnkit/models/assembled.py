@@ -1,0 +1,164 @@
+"""What models of layers share: calls and gradients through them, and the states that they keep."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+
+from rnnkit.layers.base import Layer
+from rnnkit.layers.bidirectional import Bidirectional
+from rnnkit.layers.faces import Text, columns, show_shape
+from rnnkit.layers.merging import Merge
+from rnnkit.layers.pullback import options
+from rnnkit.layers.rnn import RNN
+from rnnkit.models.drawing import Arrow, Box, drawing
+from rnnkit.training.trainable import Trainable
+
+
+class Assembled(Trainable):
+    """Base of models; a subclass has `layers`, `_with_mask` and `_vjp_with_mask`, and says `_rows` and `_boxes`."""
+
+    layers: list[Layer]
+    _rows: Callable[[], list[tuple[str, ...]]]
+    _boxes: Callable[[], tuple[list[Box], list[Arrow]]]
+
+    def __call__(self, inputs, mask=None, training=False):
+        """Run x through all layers; the first one says what it has to be.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As the layers raise them; no layer is changed then.
+        """
+        return self._with_mask(inputs, mask, training)[0]
+
+    def vjp(self, inputs, mask=None, training=False, *, checkpoint=None, truncate=None):
+        """A call, and the function that takes cotangents of its result back through all layers.
+
+        Parameters
+        ----------
+        inputs, mask, training
+            As in a call.
+        checkpoint, truncate
+            As in `RNN.vjp`, for the layers that run along time.
+
+        Returns
+        -------
+        outputs
+            The same bits as the call's.
+        pullback : callable
+            ``pullback(d_outputs)``, with cotangents nested as `outputs` (None for zeros), gives `Gradients`:
+            ``weights`` (dict by name), ``x``, nested as `inputs` and None for ids, and ``initial_state``, an entry per
+            stateful layer.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As a call; and for a layer whose gradient isn't known.
+
+        Examples
+        --------
+        >>> import numpy as np, rnnkit as rk
+        >>> model = rk.Sequential([rk.Embedding(10, 3, mask_zero=True), rk.GRU(4), rk.Dense(1)], seed=0)
+        >>> y, pullback = model.vjp([[1, 2, 0], [3, 1, 4]])
+        >>> gradient = pullback(np.ones_like(y))
+        >>> gradient.weights["0/embeddings"].ids.tolist(), gradient.weights["1/kernel"].shape
+        ([0, 1, 2, 3, 4], (3, 12))
+        """
+        outputs, _, pullback = self._vjp_with_mask(inputs, mask, training, options(checkpoint, truncate))
+        return outputs, pullback
+
+    def compute_mask(self, inputs, mask=None):
+        """The mask that comes out behind the last layer; a list of them for several outputs."""
+        kept = [(layer, layer._kept) for layer in self._all_layers() if hasattr(layer, "_kept")]
+        try:  # a mask may depend on what a layer puts out, so all of them run, and leave no trace
+            return self._with_mask(inputs, mask, False)[1]
+        finally:
+            for layer, states in kept:
+                layer._kept = states
+
+    # Faces
+
+    def summary(self) -> str:
+        """A table of layers, output shapes and numbers of parameters; in a notebook with a drawing of the model."""
+        found = Summary(f"{type(self).__name__} {self.name!r}\n{columns(self._rows(), {'parameters'})}")
+        found.drawing = self._drawing()
+        return found
+
+    def _drawing(self) -> str:
+        boxes, arrows = self._boxes()
+        return drawing(boxes, arrows, f"{type(self).__name__} {self.name}")
+
+    def _repr_html_(self):
+        told = f"{parameters(self)} parameters" if self.built else "not built"
+        title = f"<strong>{html.escape(self.name)}</strong> {type(self).__name__}, {told}"
+        return f"<div>{title}<br>{self._drawing()}</div>"
+
+    # States between calls
+
+    def reset_states(self, states=None, rows=None) -> None:
+        """Reset every stateful layer, all or none.
+
+        Parameters
+        ----------
+        states : list, optional
+            An entry per stateful layer, each as that layer's `reset_states` takes it.
+        rows : sequence of int, optional
+            Reset these rows of the batch only.
+
+        Raises
+        ------
+        ValueError
+            If no layer is stateful, or as the layers raise.
+        """
+        self._keep(self._reset(states, rows))
+
+    reset_state = reset_states
+
+    @property
+    def stateful(self) -> bool:
+        """Whether any layer keeps its states between calls."""
+        return bool(self._resettable())
+
+    def _resettable(self):
+        return [layer for layer in self.layers if getattr(layer, "stateful", False)]
+
+    def _reset(self, states, rows):
+        layers = self._resettable()
+        if not layers:
+            raise ValueError(f"expected a stateful layer to reset; none in {self.name!r} is")
+        if states is None:
+            states = [None] * len(layers)
+        elif not isinstance(states, (list, tuple)) or len(states) != len(layers):
+            raise ValueError(f"expected states as a list of {len(layers)}, one entry per stateful layer")
+        return [layer._reset(own, rows) for layer, own in zip(layers, states, strict=True)]
+
+    def _keep(self, kept):
+        for layer, own in zip(self._resettable(), kept, strict=True):
+            layer._keep(own)
+
+
+class Summary(Text):
+    """A table as text, which a notebook shows with a drawing above."""
+
+    drawing: str
+
+    def _repr_html_(self):
+        return f"<div>{self.drawing}<pre>{html.escape(self)}</pre></div>"
+
+
+def parameters(layer) -> str:
+    """How many numbers a layer's weights hold, for people."""
+    return f"{layer.count_params():,}" if layer._is_built() else "not built"
+
+
+def box_of(layer, title: str, shape, shared: bool = False) -> Box:
+    """A call of a layer as a box: its class, how many parameters it has, and the shape of what it gives."""
+    count = "shared" if shared else f"{parameters(layer)} parameters" if layer._is_built() else "not built"
+    kind = type(layer).__name__
+    found = next((word for known, word in _KINDS if isinstance(layer, known)), "other")
+    lines = (kind if count == "0 parameters" else f"{kind}, {count}", "–" if shape is None else show_shape(shape))
+    return Box(title, lines, found)
+
+
+_KINDS = (((RNN, Bidirectional), "recurrent"), (Merge, "merge"), (Assembled, "model"))

@@ -1,0 +1,528 @@
+"""Model: layers put together by symbolic calls, with branches, several inputs and outputs, and shared layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnnkit.configuration import deserialize, serialize
+from rnnkit.layers import edge
+from rnnkit.layers.base import Layer, default_name
+from rnnkit.layers.faces import show_shape
+from rnnkit.layers.pullback import Gradients, Pullback
+from rnnkit.layers.row_gradient import RowGradient
+from rnnkit.layers.symbolic import Input, SymbolicTensor, leaves, mapped, shape_leaves
+from rnnkit.models.assembled import Assembled, box_of, parameters
+from rnnkit.models.drawing import Arrow, Box
+from rnnkit.training.batches import Names
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a layer in a model, its arrays by their numbers: inputs first, then what each call gives.
+
+    Attributes
+    ----------
+    layer : int
+        Its place in `Model.layers`.
+    x : int, or nested lists of them
+    more : dict of str to int, or nested lists of them
+        States, constants, a mask.
+    training : bool or None
+        None takes the model's.
+    outputs : list of int
+    over : list of int
+        Arrays that nothing reads after this call.
+    """
+
+    layer: int
+    x: Any
+    more: dict
+    training: bool | None
+    outputs: list
+    over: list
+
+    def read(self) -> list[int]:
+        """All arrays that it reads."""
+        return [number for nested in (self.x, *self.more.values()) for number in leaves(nested)]
+
+
+class Model(Assembled):
+    """A model from inputs to outputs, through all layers that were called on the way.
+
+    Parameters
+    ----------
+    inputs : SymbolicTensor, or list of them
+        From `Input`.
+    outputs : SymbolicTensor, or list of them
+        What layers gave for them. A list makes a call return a list.
+    seed : int, optional
+        Of the order of rows in training; layers were built with their own.
+    name : str, optional
+
+    Raises
+    ------
+    ValueError
+        If an output depends on an input that isn't there, or an input leads to no output.
+
+    Notes
+    -----
+    Weights are named by layer: ``gru/kernel``; of several layers without a name of their own, the second is ``gru_1``.
+    A layer that was called twice has one set of weights, whose gradients add up. Masks pass from layer to layer where
+    none is given.
+
+    Examples
+    --------
+    An encoder whose last states are the decoder's first:
+
+    >>> import numpy as np, rnnkit as rk
+    >>> source, target = rk.Input((None, 3), name="source"), rk.Input((None, 2), name="target")
+    >>> _, h, c = rk.LSTM(4, return_state=True, name="encoder", seed=0)(source)
+    >>> y = rk.LSTM(4, return_sequences=True, name="decoder", seed=1)(target, initial_state=[h, c])
+    >>> model = rk.Model([source, target], rk.Dense(2, seed=2)(y))
+    >>> model([np.ones((8, 5, 3)), np.ones((8, 6, 2))]).shape
+    (8, 6, 2)
+    >>> list(model.weights)[:3]
+    ['encoder/kernel', 'encoder/recurrent_kernel', 'encoder/bias']
+    """
+
+    def __init__(self, inputs, outputs, *, seed=None, name=None):
+        super().__init__(seed=seed, name=name)
+        given, made = _tensors(inputs, "inputs"), _tensors(outputs, "outputs")
+        self._several = isinstance(outputs, (list, tuple))
+        nodes = _nodes(given, made)
+        numbers = {id(tensor): i for i, tensor in enumerate(given)}
+        if len(numbers) < len(given):
+            raise ValueError("expected different inputs, got one of them twice")
+        layers: dict[int, Layer] = {}
+        places: dict[int, int] = {}
+        tensors, calls = list(given), []
+        number = lambda nested: mapped(nested, lambda tensor: numbers[id(tensor)])
+        for node in nodes:
+            place = places.setdefault(id(node.layer), len(places))
+            layers[place] = node.layer
+            x, more = number(node.x), {name: number(nested) for name, nested in node.more.items()}
+            own = list(range(len(tensors), len(tensors) + len(node.outputs)))
+            for tensor, i in zip(node.outputs, own, strict=True):
+                numbers.setdefault(id(tensor), i)  # one that is an input stays it
+            tensors += node.outputs
+            calls.append(Call(place, x, more, node.training, own, []))
+        self.layers = list(layers.values())
+        self._calls, self._outputs = calls, [numbers[id(tensor)] for tensor in made]
+        self._shapes = [tensor.shape for tensor in tensors]
+        self._dtypes = [tensor.dtype for tensor in given]
+        self._names = _unique([tensor.name for tensor in given], ["input"] * len(given), "inputs")
+        self._paths = _unique(
+            [layer.name for layer in self.layers], [default_name(type(layer)) for layer in self.layers], "layers"
+        )
+        self._symbols = _Symbols(given, made)
+        self._find_ends()
+        self.dtype = np.result_type(*(tensor.dtype for tensor in made))
+        self.built = True
+        self._input_shape = self._shapes[0] if len(given) == 1 else self._shapes[: len(given)]
+        if len(given) == 1:
+            self._least_rank = self._open_axes = 1
+
+    def _find_ends(self):
+        """Say which arrays are read for the last time at each call, and refuse inputs that nothing reads."""
+        seen = set(self._outputs)
+        for call in reversed(self._calls):
+            call.over[:] = sorted({*call.read(), *call.outputs} - seen)
+            seen |= set(call.read())
+        for i, name in enumerate(self._names):
+            if i not in seen:
+                raise ValueError(f"expected inputs that the outputs depend on; {name!r} leads to none of them")
+
+    @property
+    def inputs(self) -> list[SymbolicTensor]:
+        """The symbolic inputs, for another model that begins with this one."""
+        return self._symbolic().inputs
+
+    @property
+    def outputs(self) -> list[SymbolicTensor]:
+        """The symbolic outputs, to call more layers on."""
+        return self._symbolic().outputs
+
+    @property
+    def input_names(self) -> list[str]:
+        """By which a dict has the inputs."""
+        return list(self._names)
+
+    @property
+    def output_names(self) -> list[str]:
+        """Those of the layers that give the outputs."""
+        makers = {number: self._paths[call.layer] for call in self._calls for number in call.outputs}
+        names = [makers[number] for number in self._outputs]
+        return _unique(names, names, "outputs")
+
+    def _input_names(self):
+        return self.input_names
+
+    def _output_names(self):
+        return self.output_names
+
+    def get_layer(self, name=None, index=None) -> Layer:
+        """A layer by its name in this model, as weights' names begin, or by its place in `layers`.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        if name is None:
+            if index is None or not -len(self.layers) <= index < len(self.layers):
+                raise ValueError(f"expected a name, or an index below {len(self.layers)}, got {index!r}")
+            return self.layers[index]
+        if name not in self._paths:
+            raise ValueError(f"expected a layer among {', '.join(self._paths)}; got {name!r}")
+        return self.layers[self._paths.index(name)]
+
+    # Calls
+
+    def _with_mask(self, inputs, mask, training):
+        with self._all_or_nothing():
+            values, masks = self._entered(inputs, mask)
+            for call in self._calls:
+                self._put(call, values, masks, *_called(*self._given(call, values, masks, training)))
+        return self._returned(values), self._returned(masks)
+
+    def _vjp_with_mask(self, inputs, mask, training, wanted):
+        pullbacks = []
+        by_name = list(inputs) if isinstance(inputs, dict) else None
+        with self._all_or_nothing():
+            values, masks = self._entered(inputs, mask)
+            for call in self._calls:
+                here = self._given(call, values, masks, training)
+                result, result_mask, pullback = _differentiated(wanted, *here)
+                self._put(call, values, masks, result, result_mask)
+                pullbacks.append((pullback, mapped(result, lambda _: None)))
+        outputs = self._returned(values)
+
+        def pull(cotangents):
+            return self._pulled(pullbacks, cotangents, None, by_name)
+
+        def pull_weights(cotangents):
+            return self._pulled(pullbacks, cotangents, self._trained(), None)
+
+        return outputs, self._returned(masks), Pullback(outputs, self.dtype, pull, pull_weights)
+
+    def _pulled(self, pullbacks, cotangents, trained, by_name) -> Gradients:
+        """From the last call to the first; cotangents of an array that several calls read add up in that order.
+
+        With `trained`, only what leads to those arrays' cotangents.
+        """
+        d: list = [None] * len(self._shapes)
+        weights: dict = {}
+        states: dict = {}
+
+        def add(number, cotangent):
+            if cotangent is not None:
+                d[number] = cotangent if d[number] is None else d[number] + cotangent
+
+        for number, cotangent in zip(self._outputs, cotangents, strict=True):
+            add(number, cotangent)
+        for call, (pullback, nesting) in zip(reversed(self._calls), reversed(pullbacks), strict=True):
+            if trained is not None and trained.isdisjoint(call.outputs):
+                continue
+            own = iter([d[number] for number in call.outputs])
+            flat = pullback.flat(mapped(nesting, lambda _, own=own: next(own)))
+            only_weights = trained is not None and trained.isdisjoint(leaves(call.x))
+            gradient = (pullback.pull_weights if only_weights else pullback.pull)(flat)
+            for number in call.outputs:
+                d[number] = None
+            for what in ("x", "initial_state", "constants"):
+                numbers = leaves(call.x if what == "x" else call.more.get(what))
+                given = getattr(gradient, what)
+                if numbers and given is not None:
+                    for number, cotangent in zip(numbers, _flat_with_none(given), strict=True):
+                        add(number, cotangent)
+            path = self._paths[call.layer]
+            for name, array in gradient.weights.items():
+                name = f"{path}/{name}"
+                weights[name] = _sum(weights[name], array) if name in weights else array
+            if "initial_state" not in call.more:
+                states[call.layer] = gradient.initial_state
+        found: Any = d[: len(self._names)]
+        if by_name is not None:
+            found = {name: found[self._names.index(name)] for name in by_name}
+        elif len(self._names) == 1:
+            (found,) = found
+        kept: list[Any] = [states.get(i) for i, layer in enumerate(self.layers) if getattr(layer, "stateful", False)]
+        order = [name for name in self._arrays() if name in weights]
+        return Gradients({name: weights[name] for name in order}, found, kept or None)
+
+    def _trained(self) -> set[int]:
+        """The arrays that depend on a weight that is trained."""
+        traits = self._traits()
+        found: set[int] = set()
+        trained = {name.partition("/")[0] for name, one in traits.items() if one.trainable}
+        for call in self._calls:
+            if self._paths[call.layer] in trained or not found.isdisjoint(call.read()):
+                found.update(call.outputs)
+        return found
+
+    def _watched(self, x):
+        values, masks = self._entered(x, None)
+        for call in self._calls:
+            result, result_mask = _called(*self._given(call, values, masks, False))
+            for array in leaves(result):
+                yield f"the output of {self._paths[call.layer]!r}", array
+            self._put(call, values, masks, result, result_mask)
+
+    def _entered(self, inputs, mask):
+        """All arrays and masks of a call by number, with those of the inputs."""
+        given = Names(self._names, "inputs").split(inputs)
+        arrays = [edge.array(one, f"the input {name!r}") for one, name in zip(given, self._names, strict=True)]
+        self._check_shapes([array.shape for array in arrays])
+        missing = [None] * (len(self._shapes) - len(arrays))
+        return [*arrays, *missing], [*Names(self._names, "mask").split(mask), *missing]
+
+    def _given(self, call, values, masks, training):
+        """The layer of a call, and what it is called on."""
+        x = mapped(call.x, values.__getitem__)
+        more = {name: mapped(numbers, values.__getitem__) for name, numbers in call.more.items()}
+        mask = more.pop("mask") if "mask" in more else mapped(call.x, masks.__getitem__)
+        if isinstance(mask, list) and all(one is None for one in _flat_with_none(mask)):
+            mask = None
+        return self.layers[call.layer], x, mask, training if call.training is None else call.training, more
+
+    def _put(self, call, values, masks, outputs, outputs_masks):
+        for number, value, mask in zip(call.outputs, leaves(outputs), _masks_of(outputs, outputs_masks), strict=True):
+            values[number], masks[number] = value, mask
+        for number in call.over:
+            values[number] = masks[number] = None
+
+    def _returned(self, values):
+        found = [values[number] for number in self._outputs]
+        if not self._several:
+            return found[0]
+        return [
+            np.array(one) if one is not None and number in self._outputs[:i] else one
+            for i, (number, one) in enumerate(zip(self._outputs, found, strict=True))
+        ]
+
+    # Shapes
+
+    def _arranged(self, inputs):
+        given = Names(self._names, "inputs").split(inputs)
+        return given[0] if len(given) == 1 else given
+
+    def _shape(self, shape):
+        shapes = Names(self._names, "inputs").split(shape)
+        found = [edge.shape(one, 1, "batch, …") for one in shapes]
+        return found[0] if len(found) == 1 else found
+
+    def _check_shape(self, shape):
+        self._check_shapes(shape_leaves(shape))
+
+    def _check_shapes(self, shapes):
+        batch_sizes = {shape[0] for shape in shapes if shape and shape[0] is not None}
+        for name, expected, shape in zip(self._names, self._shapes, shapes, strict=False):
+            known = zip(expected, shape, strict=False)
+            if len(shape) != len(expected) or any(None not in (a, b) and a != b for a, b in known):
+                raise ValueError(f"expected the input {name!r} of shape {expected}, got {tuple(shape)}")
+        if len(batch_sizes) > 1:
+            told = ", ".join(f"{name!r} {shape[0]}" for name, shape in zip(self._names, shapes, strict=False))
+            raise ValueError(f"expected inputs of one batch size, got {told}")
+
+    def compute_output_shape(self, input_shape):
+        """The shape of the output, a list of shapes for several."""
+        shape = self._shape(input_shape)
+        self._check_shape(shape)
+        shapes: list = [*shape_leaves(shape), *self._shapes[len(self._names) :]]
+        for call in self._calls:
+            given = self.layers[call.layer].compute_output_shape(mapped(call.x, shapes.__getitem__))
+            for number, one in zip(call.outputs, shape_leaves(given), strict=True):
+                shapes[number] = one
+        found = [shapes[number] for number in self._outputs]
+        return found if self._several else found[0]
+
+    # Parts and configuration
+
+    def _parts(self):
+        return dict(zip(self._paths, self.layers, strict=True))
+
+    def get_config(self):
+        """Layers, and the calls of them, as JSON values."""
+        inputs = [
+            {"shape": list(shape[1:]), "batch_size": shape[0], "dtype": dtype.name, "name": name}
+            for shape, dtype, name in zip(self._shapes, self._dtypes, self._names, strict=False)
+        ]
+        calls = [{"layer": c.layer, "x": c.x, "more": c.more, "training": c.training} for c in self._calls]
+        config = super().get_config()
+        del config["dtype"]
+        return {
+            "inputs": inputs,
+            "layers": [serialize(layer) for layer in self.layers],
+            "calls": calls,
+            "outputs": list(self._outputs) if self._several else self._outputs[0],
+        } | config
+
+    @classmethod
+    def from_config(cls, config):
+        """A new model from what `get_config` gave; its layers are built, with new weights."""
+        layers = [deserialize(layer) for layer in config["layers"]]
+        calls = [Call(c["layer"], c["x"], c["more"], c["training"], [], []) for c in config["calls"]]
+        inputs, tensors = _replayed(config["inputs"], layers, calls)
+        outputs = mapped(config["outputs"], tensors.__getitem__)
+        return cls(inputs, outputs, seed=config["seed"], name=config["name"])
+
+    def _symbolic(self):
+        if not self._symbols.inputs:  # a copy, or from a file: called once more
+            described = [
+                {"shape": shape[1:], "batch_size": shape[0], "dtype": dtype, "name": name}
+                for shape, dtype, name in zip(self._shapes, self._dtypes, self._names, strict=False)
+            ]
+            inputs, tensors = _replayed(described, self.layers, self._calls)
+            self._symbols = _Symbols(inputs, [tensors[number] for number in self._outputs])
+        return self._symbols
+
+    # Faces
+
+    def _rows(self):
+        rows = [("", "layer", "output shape", "parameters", "from")]
+        rows += [(name, "Input", show_shape(s), "", "") for name, s in zip(self._names, self._shapes, strict=False)]
+        seen: set[int] = set()
+        for call in self._calls:
+            layer, sources = self.layers[call.layer], [self._sources(call.x)]
+            sources += [f"{name}={self._sources(numbers)}" for name, numbers in call.more.items()]
+            count = "shared" if call.layer in seen else parameters(layer)
+            shape = show_shape([self._shapes[number] for number in call.outputs])
+            rows.append((self._paths[call.layer], repr(layer), shape, count, ", ".join(sources)))
+            seen.add(call.layer)
+        return [*rows, ("", "all", "", parameters(self), "")]
+
+    def _sources(self, numbers) -> str:
+        names = list(self._names)
+        for call in self._calls:
+            path = self._paths[call.layer]
+            names += [path] if len(call.outputs) == 1 else [f"{path}:{i}" for i in range(len(call.outputs))]
+        return ", ".join(names[number] for number in leaves(numbers))
+
+    def _boxes(self):
+        boxes = [
+            Box(name, ("Input", show_shape(shape)), "input")
+            for name, shape in zip(self._names, self._shapes, strict=False)
+        ]
+        makers = list(range(len(boxes)))
+        arrows: dict[Arrow, None] = {}
+        seen: set[int] = set()
+        for call in self._calls:
+            place = len(boxes)
+            for label, numbers in {"": call.x, **call.more}.items():
+                arrows.update(dict.fromkeys(Arrow(makers[number], place, label) for number in leaves(numbers)))
+            shape = self._shapes[call.outputs[0]]
+            boxes.append(box_of(self.layers[call.layer], self._paths[call.layer], shape, call.layer in seen))
+            makers += [place] * len(call.outputs)
+            seen.add(call.layer)
+        return boxes, list(arrows)
+
+    def __repr__(self):
+        return f"Model({', '.join(self._names)} → {', '.join(self.output_names)})"
+
+
+class _Symbols:
+    """Symbolic inputs and outputs; a copy has none, for a long graph would be a deep one to copy."""
+
+    def __init__(self, inputs=(), outputs=()):
+        self.inputs, self.outputs = list(inputs), list(outputs)
+
+    def __reduce__(self):
+        return _Symbols, ()
+
+
+def _tensors(given, what) -> list[SymbolicTensor]:
+    found = list(given) if isinstance(given, (list, tuple)) else [given]
+    for one in found:
+        if not isinstance(one, SymbolicTensor):
+            raise TypeError(f"expected {what} as a symbolic tensor or a flat list of them, got {type(one).__name__}")
+    if not found:
+        raise ValueError(f"expected at least one of {what}, got an empty list")
+    return found
+
+
+def _nodes(given, made) -> list:
+    """All calls between inputs and outputs, each behind those that it reads."""
+    known, found, waiting = {id(tensor) for tensor in given}, {}, list(made)
+    for tensor in made:
+        if id(tensor) in known:
+            raise ValueError(f"expected outputs that layers give, got the input {tensor.name!r}")
+    while waiting:
+        tensor = waiting.pop()
+        if id(tensor) in known or tensor.node.order in found:
+            continue
+        if tensor.node.layer is None:
+            raise ValueError(
+                f"expected all that the outputs depend on among inputs; {tensor.name!r} of shape {tensor.shape} is not"
+            )
+        found[tensor.node.order] = tensor.node
+        waiting += tensor.node.read()
+    return [found[order] for order in sorted(found)]
+
+
+def _replayed(inputs, layers, calls):
+    """The inputs, and all tensors by number, of calls that are made once more."""
+    tensors = [Input(**{**one, "shape": tuple(one["shape"])}) for one in inputs]
+    count = len(tensors)
+    for call in calls:
+        more = {name: mapped(numbers, tensors.__getitem__) for name, numbers in call.more.items()}
+        if call.training is not None:
+            more["training"] = call.training
+        tensors += leaves(layers[call.layer](mapped(call.x, tensors.__getitem__), **more))
+    return tensors[:count], tensors
+
+
+def _unique(names, defaults, what) -> list[str]:
+    """The names, with a number where a default one comes again."""
+    own = [name for name, default in zip(names, defaults, strict=True) if name != default]
+    if twice := [name for name in own if own.count(name) > 1]:
+        raise ValueError(f"expected {what} of different names, got {twice[0]!r} twice")
+    if slashed := [name for name in own if "/" in name]:
+        raise ValueError(f"expected names of {what} without '/', got {slashed[0]!r}")
+    taken, found = set(own), []
+    for name, default in zip(names, defaults, strict=True):
+        free, i = name, 0
+        while name == default and free in taken:
+            i += 1
+            free = f"{name}_{i}"
+        taken.add(free)
+        found.append(free)
+    return found
+
+
+def _called(layer, x, mask, training, more):
+    """A call's result and the mask that goes with it; `more` are states and constants."""
+    if not more:
+        return layer._with_mask(x, mask, training)
+    return layer(x, mask=mask, training=training, **more), layer.compute_mask(x, mask)
+
+
+def _differentiated(wanted, layer, x, mask, training, more):
+    """As `_called`, and the pullback."""
+    if not more:
+        return layer._vjp_with_mask(x, mask, training, wanted)
+    result, pullback = layer.vjp(x, mask=mask, training=training, **more, **wanted)
+    return result, layer.compute_mask(x, mask), pullback
+
+
+def _masks_of(outputs, masks) -> list:
+    """A mask, or None, for each array of what a call returned."""
+    if not isinstance(outputs, (list, tuple)):
+        return [masks]
+    if not isinstance(masks, (list, tuple)):
+        masks = [masks] * len(outputs)
+    return [leaf for one, own in zip(outputs, masks, strict=True) for leaf in _masks_of(one, own)]
+
+
+def _flat_with_none(nested) -> list:
+    """What nested lists hold, None among it."""
+    return [leaf for one in nested for leaf in _flat_with_none(one)] if isinstance(nested, (list, tuple)) else [nested]
+
+
+def _sum(first, second):
+    if isinstance(first, RowGradient) and isinstance(second, RowGradient):
+        ids, rows = np.concatenate([first.ids, second.ids]), np.concatenate([first.rows, second.rows])
+        return RowGradient.sums(ids, rows, first.shape)
+    return first + second

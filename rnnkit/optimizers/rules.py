@@ -1,0 +1,278 @@
+"""The rules of the optimizers: each as one step in NumPy, in Keras's formulas."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnnkit.optimizers.optimizer import Optimizer
+from rnnkit.sizes import number_from_zero
+
+
+def _share(value, what: str) -> float:
+    """`value` as a float, if it is a number from 0 to below 1."""
+    if not (found := number_from_zero(value, what)) < 1:
+        raise ValueError(f"expected {what} to be a number from 0 to below 1, got {value!r}")
+    return found
+
+
+class SGD(Optimizer):
+    """Gradient descent, with momentum if wished (Polyak 1964; Nesterov 1983, as in Sutskever et al. 2013)::
+
+        w = w - learning_rate * g                                          momentum 0
+        m = momentum * m - learning_rate * g,  w = w + m
+        m = momentum * m - learning_rate * g,  w = w + momentum * m - learning_rate * g         nesterov
+
+    Parameters
+    ----------
+    learning_rate : float, Schedule or callable
+    momentum : float from 0 to below 1
+    nesterov : bool
+    **keywords
+        ``weight_decay``, ``clipnorm``, ``clipvalue``, ``global_clipnorm`` and ``name``, see `Optimizer`.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.optimizers.SGD(0.5).apply({"w": np.ones(2)}, {"w": np.array([1.0, -2.0])})
+    {'w': array([0.5, 2. ])}
+    """
+
+    def __init__(self, learning_rate=0.01, momentum=0.0, nesterov=False, **keywords):
+        super().__init__(learning_rate, **keywords)
+        self.momentum, self.nesterov = _share(momentum, "momentum"), bool(nesterov)
+
+    @property
+    def slots(self):  # type: ignore[override]
+        """The momentum, where there is any."""
+        return ("momentum",) if self.momentum else ()
+
+    def rule(self, weight, gradient, slots, now):
+        """One update."""
+        change = now.learning_rate * gradient
+        if not slots:
+            return weight - change, ()
+        m = slots[0] * now.momentum - change
+        return weight + (m * now.momentum - change if self.nesterov else m), (m,)
+
+    def coefficients(self, step, learning_rate):
+        """The learning rate and the momentum."""
+        return {"learning_rate": learning_rate, "momentum": self.momentum}
+
+
+class RMSprop(Optimizer):
+    """Gradients divided by their running length (Hinton 2012, lecture 6e of "Neural networks for machine learning")::
+
+        v = rho * v + (1 - rho) * g²
+        a = rho * a + (1 - rho) * g                                        centered, else 0
+        m = momentum * m + learning_rate * g / sqrt(v - a² + epsilon)
+        w = w - m
+
+    Parameters
+    ----------
+    learning_rate : float, Schedule or callable
+    rho, momentum : float from 0 to below 1
+    epsilon : float
+    centered : bool
+    **keywords
+        ``weight_decay``, ``clipnorm``, ``clipvalue``, ``global_clipnorm`` and ``name``, see `Optimizer`.
+    """
+
+    def __init__(self, learning_rate=0.001, rho=0.9, momentum=0.0, epsilon=1e-7, centered=False, **keywords):
+        super().__init__(learning_rate, **keywords)
+        self.rho, self.momentum = _share(rho, "rho"), _share(momentum, "momentum")
+        self.epsilon, self.centered = number_from_zero(epsilon, "epsilon"), bool(centered)
+
+    @property
+    def slots(self):  # type: ignore[override]
+        """The running square, and what else the settings want."""
+        return ("velocity", *["average"] * self.centered, *["momentum"] * bool(self.momentum))
+
+    def rule(self, weight, gradient, slots, now):
+        """One update."""
+        v, *others = slots
+        new = [now.rho * v + (1 - now.rho) * gradient * gradient]
+        spread = new[0] + now.epsilon
+        if self.centered:
+            new.append(now.rho * others[0] + (1 - now.rho) * gradient)
+            spread = new[0] - new[1] * new[1] + now.epsilon
+        change = now.learning_rate * gradient / np.sqrt(spread)
+        if len(slots) > len(new):
+            change = now.momentum * others[-1] + change
+            new.append(change)
+        return weight - change, tuple(new)
+
+    def coefficients(self, step, learning_rate):
+        """The learning rate and the settings."""
+        settings = {"rho": self.rho, "momentum": self.momentum, "epsilon": self.epsilon}
+        return {"learning_rate": learning_rate} | settings
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba 2015, arXiv:1412.6980, with the step size of the end of its section 2)::
+
+        m = m + (1 - beta_1) * (g - m)
+        v = v + (1 - beta_2) * (g² - v)
+        w = w - learning_rate * sqrt(1 - beta_2^t) / (1 - beta_1^t) * m / (sqrt(v) + epsilon)
+
+    Parameters
+    ----------
+    learning_rate : float, Schedule or callable
+    beta_1, beta_2 : float from 0 to below 1
+    epsilon : float
+        The paper's ε̂.
+    amsgrad : bool
+        Divide by the root of the largest v so far (Reddi et al. 2018, arXiv:1904.09237).
+    **keywords
+        ``weight_decay``, ``clipnorm``, ``clipvalue``, ``global_clipnorm`` and ``name``, see `Optimizer`.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.optimizers.Adam(0.1).apply({"w": np.ones(2)}, {"w": np.array([3.0, -0.2])})["w"].round(4)
+    array([0.9, 1.1])
+    """
+
+    def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, amsgrad=False, **keywords):
+        super().__init__(learning_rate, **keywords)
+        self.beta_1, self.beta_2 = _share(beta_1, "beta_1"), _share(beta_2, "beta_2")
+        self.epsilon, self.amsgrad = number_from_zero(epsilon, "epsilon"), bool(amsgrad)
+
+    @property
+    def slots(self):  # type: ignore[override]
+        """Both averages, and the largest second one with `amsgrad`."""
+        return ("momentum", "velocity", *["largest_velocity"] * self.amsgrad)
+
+    def rule(self, weight, gradient, slots, now):
+        """One update."""
+        m, v, *largest = slots
+        m = m + now.from_gradient * (gradient - m)
+        v = v + now.from_square * (gradient * gradient - v)
+        largest = [np.maximum(one, v) for one in largest]
+        return weight - now.rate * m / (np.sqrt(largest[0] if largest else v) + now.epsilon), (m, v, *largest)
+
+    def coefficients(self, step, learning_rate):
+        """The step size with both corrections, and the settings."""
+        rate = learning_rate * (1 - self.beta_2**step) ** 0.5 / (1 - self.beta_1**step)
+        return {
+            "rate": rate,
+            "from_gradient": 1 - self.beta_1,
+            "from_square": 1 - self.beta_2,
+            "epsilon": self.epsilon,
+        }
+
+
+class AdamW(Adam):
+    """`Adam` with decoupled weight decay (Loshchilov and Hutter 2019, arXiv:1711.05101).
+
+    Parameters
+    ----------
+    learning_rate : float, Schedule or callable
+    weight_decay : float
+    beta_1, beta_2, epsilon, amsgrad, **keywords
+        As in `Adam`.
+    """
+
+    def __init__(
+        self,
+        learning_rate=0.001,
+        weight_decay=0.004,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-7,
+        amsgrad=False,
+        **keywords,
+    ):
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay=weight_decay, **keywords)
+
+
+class Nadam(Optimizer):
+    """Adam with Nesterov's momentum (Dozat 2016, "Incorporating Nesterov momentum into Adam", algorithm 2)::
+
+        u_t = beta_1 * (1 - 0.96^t / 2)
+        m = m + (1 - beta_1) * (g - m)
+        v = v + (1 - beta_2) * (g² - v)
+        n = u_{t+1} * m / (1 - u_1 … u_{t+1}) + (1 - u_t) * g / (1 - u_1 … u_t)
+        w = w - learning_rate * n / (sqrt(v / (1 - beta_2^t)) + epsilon)
+
+    Parameters
+    ----------
+    learning_rate : float, Schedule or callable
+    beta_1, beta_2 : float from 0 to below 1
+    epsilon : float
+    **keywords
+        ``weight_decay``, ``clipnorm``, ``clipvalue``, ``global_clipnorm`` and ``name``, see `Optimizer`.
+    """
+
+    slots = ("momentum", "velocity")
+
+    def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, **keywords):
+        super().__init__(learning_rate, **keywords)
+        self.beta_1, self.beta_2 = _share(beta_1, "beta_1"), _share(beta_2, "beta_2")
+        self.epsilon = number_from_zero(epsilon, "epsilon")
+        self._product = (0, 1.0, self.beta_1)  # of the momentum's schedule up to a step
+
+    def rule(self, weight, gradient, slots, now):
+        """One update."""
+        m, v = slots
+        m = m + now.from_gradient * (gradient - m)
+        v = v + now.from_square * (gradient * gradient - v)
+        ahead = now.of_momentum * m + now.of_gradient * gradient
+        return weight - ahead / (np.sqrt(v * now.of_square) + now.epsilon), (m, v)
+
+    def coefficients(self, step, learning_rate):
+        """The learning rate with the corrections, and the settings."""
+        product, ahead = self._momentum_up_to(step), self._momentum(step + 1)
+        return {
+            "of_momentum": learning_rate * ahead / (1 - product * ahead),
+            "of_gradient": learning_rate * (1 - self._momentum(step)) / (1 - product),
+            "of_square": 1 / (1 - self.beta_2**step),
+            "from_gradient": 1 - self.beta_1,
+            "from_square": 1 - self.beta_2,
+            "epsilon": self.epsilon,
+        }
+
+    def _momentum(self, step) -> float:
+        return self.beta_1 * (1 - 0.5 * 0.96**step)
+
+    def _momentum_up_to(self, step) -> float:
+        """``u_1 … u_t``, from where the last update left it; no state, since it depends on the step alone."""
+        at, product, beta_1 = self._product
+        if at > step or beta_1 != self.beta_1:
+            at, product = 0, 1.0
+        while at < step and product:
+            at += 1
+            product *= self._momentum(at)
+        self._product = (step, product, self.beta_1)
+        return product
+
+
+class Lion(Optimizer):
+    """Signs of an interpolated momentum (Chen et al. 2023, arXiv:2302.06675, algorithm 2)::
+
+        w = w - learning_rate * sign(beta_1 * m + (1 - beta_1) * g)
+        m = beta_2 * m + (1 - beta_2) * g
+
+    Parameters
+    ----------
+    learning_rate : float, Schedule or callable
+        A third to a tenth of what suits Adam.
+    beta_1, beta_2 : float from 0 to below 1
+    **keywords
+        ``weight_decay``, ``clipnorm``, ``clipvalue``, ``global_clipnorm`` and ``name``, see `Optimizer`.
+    """
+
+    slots = ("momentum",)
+
+    def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.99, **keywords):
+        super().__init__(learning_rate, **keywords)
+        self.beta_1, self.beta_2 = _share(beta_1, "beta_1"), _share(beta_2, "beta_2")
+
+    def rule(self, weight, gradient, slots, now):
+        """One update."""
+        (m,) = slots
+        ahead = np.sign(now.beta_1 * m + (1 - now.beta_1) * gradient)
+        return weight - now.learning_rate * ahead, (now.beta_2 * m + (1 - now.beta_2) * gradient,)
+
+    def coefficients(self, step, learning_rate):
+        """The learning rate and the settings."""
+        return {"learning_rate": learning_rate, "beta_1": self.beta_1, "beta_2": self.beta_2}

@@ -1,0 +1,311 @@
+"""Learning rates that change with the updates: callables ``step -> float``, step 0 being the first update.
+
+A schedule stands in the place of an optimizer's learning rate. Those here are small immutable objects; a function of
+one's own will do as well.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from rnnkit.configuration import named, named_config
+from rnnkit.sizes import number_from_zero, positive_integer
+
+
+class Schedule:
+    """Base of the schedules here: ``schedule(step)`` is the learning rate of an update."""
+
+    __slots__ = ()
+
+    def __call__(self, step) -> float:
+        """The learning rate of the update number `step`, from 0."""
+        raise NotImplementedError
+
+    def get_config(self) -> dict:
+        """The constructor's arguments as JSON values; one of your own with arguments overrides it."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Constant(Schedule):
+    """The same learning rate at every step: what `WarmUp` may lead to."""
+
+    learning_rate: float
+
+    def __post_init__(self):
+        _numbers(self, "learning_rate")
+
+    def __call__(self, step) -> float:
+        """The learning rate."""
+        return self.learning_rate
+
+    def get_config(self) -> dict:
+        """The constructor's argument."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ExponentialDecay(Schedule):
+    """``initial_learning_rate * decay_rate ** (step / decay_steps)``.
+
+    Parameters
+    ----------
+    initial_learning_rate : float
+    decay_steps : int
+        Steps in which the rate is multiplied by `decay_rate` once.
+    decay_rate : float
+    staircase : bool
+        Let the exponent be a whole number, rounded down.
+
+    Examples
+    --------
+    >>> import rnnkit as rk
+    >>> rk.optimizers.schedules.ExponentialDecay(0.1, 100, 0.5)(200)
+    0.025
+    """
+
+    initial_learning_rate: float
+    decay_steps: int
+    decay_rate: float
+    staircase: bool = False
+
+    def __post_init__(self):
+        _numbers(self, "initial_learning_rate", "decay_rate")
+        _integers(self, "decay_steps")
+
+    def __call__(self, step) -> float:
+        """The learning rate of an update."""
+        power = step // self.decay_steps if self.staircase else step / self.decay_steps
+        return self.initial_learning_rate * self.decay_rate**power
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class CosineDecay(Schedule):
+    """Half a cosine from `initial_learning_rate` down (Loshchilov and Hutter 2017, arXiv:1608.03983, equation 5)::
+
+        initial_learning_rate * ((1 - alpha) * (1 + cos(pi * step / decay_steps)) / 2 + alpha)
+
+    Parameters
+    ----------
+    initial_learning_rate : float
+    decay_steps : int
+        Steps until the rate is `alpha` of its start, where it stays.
+    alpha : float
+        What is left at the end, as a share of the rate that the decay starts from.
+    warmup_target : float, optional
+        A line from `initial_learning_rate` up to this comes before the decay, which then starts from this.
+    warmup_steps : int
+        How many steps the line takes.
+
+    Examples
+    --------
+    >>> import rnnkit as rk
+    >>> schedule = rk.optimizers.schedules.CosineDecay(0.1, 100)
+    >>> [round(schedule(step), 3) for step in (0, 50, 100, 200)]
+    [0.1, 0.05, 0.0, 0.0]
+    """
+
+    initial_learning_rate: float
+    decay_steps: int
+    alpha: float = 0.0
+    warmup_target: float | None = None
+    warmup_steps: int = 0
+
+    def __post_init__(self):
+        _numbers(self, "initial_learning_rate", "alpha", "warmup_steps")
+        _integers(self, "decay_steps")
+        if self.warmup_target is not None:
+            _numbers(self, "warmup_target")
+
+    def __call__(self, step) -> float:
+        """The learning rate of an update."""
+        start = self.initial_learning_rate
+        if self.warmup_target is not None:
+            if step < self.warmup_steps:
+                return start + (self.warmup_target - start) * step / self.warmup_steps
+            start, step = self.warmup_target, step - self.warmup_steps
+        wave = (1 + math.cos(math.pi * min(step, self.decay_steps) / self.decay_steps)) / 2
+        return start * ((1 - self.alpha) * wave + self.alpha)
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class PiecewiseConstantDecay(Schedule):
+    """``values[0]`` up to step ``boundaries[0]`` and with it, then ``values[1]``, and so on.
+
+    Parameters
+    ----------
+    boundaries : list of int
+        Steps that grow.
+    values : list of float
+        One more than boundaries.
+
+    Examples
+    --------
+    >>> import rnnkit as rk
+    >>> schedule = rk.optimizers.schedules.PiecewiseConstantDecay([100, 200], [0.1, 0.01, 0.001])
+    >>> [schedule(step) for step in (0, 100, 101, 500)]
+    [0.1, 0.1, 0.01, 0.001]
+    """
+
+    boundaries: tuple
+    values: tuple
+
+    def __post_init__(self):
+        object.__setattr__(self, "boundaries", tuple(number_from_zero(b, "a boundary") for b in self.boundaries))
+        object.__setattr__(self, "values", tuple(number_from_zero(v, "a value") for v in self.values))
+        if len(self.values) != len(self.boundaries) + 1:
+            raise ValueError(
+                f"expected one value more than boundaries, got {len(self.values)} and {len(self.boundaries)}"
+            )
+        if any(a >= b for a, b in zip(self.boundaries, self.boundaries[1:], strict=False)):
+            raise ValueError(f"expected boundaries that grow, got {list(self.boundaries)}")
+
+    def __call__(self, step) -> float:
+        """The learning rate of an update."""
+        return self.values[bisect.bisect_left(self.boundaries, step)]
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return {"boundaries": list(self.boundaries), "values": list(self.values)}
+
+
+@dataclass(frozen=True, slots=True)
+class OneCycle(Schedule):
+    """Up, down, and far down: the one-cycle policy (Smith and Topin 2018, arXiv:1708.07120), along cosines.
+
+    The rate goes from ``max_learning_rate / start_factor`` to `max_learning_rate` in the first `warmup_fraction` of
+    the steps, and then to ``max_learning_rate / start_factor / end_factor``, where it stays.
+
+    Parameters
+    ----------
+    max_learning_rate : float
+    total_steps : int
+        Epochs times batches; 2 or more.
+    warmup_fraction : float between 0 and 1
+    start_factor, end_factor : float
+        Above 0.
+
+    Examples
+    --------
+    >>> import rnnkit as rk
+    >>> schedule = rk.optimizers.schedules.OneCycle(1.0, total_steps=11)
+    >>> [round(schedule(step), 3) for step in (0, 1, 2, 6, 10)]
+    [0.04, 0.422, 0.96, 0.531, 0.0]
+    """
+
+    max_learning_rate: float
+    total_steps: int
+    warmup_fraction: float = 0.3
+    start_factor: float = 25.0
+    end_factor: float = 1e4
+
+    def __post_init__(self):
+        _numbers(self, "max_learning_rate", "warmup_fraction", "start_factor", "end_factor")
+        _integers(self, "total_steps")
+        if not 0 < self.warmup_fraction < 1:
+            raise ValueError(f"expected warmup_fraction between 0 and 1, got {self.warmup_fraction}")
+        if not self.start_factor or not self.end_factor:
+            raise ValueError("expected start_factor and end_factor above 0")
+
+    def __call__(self, step) -> float:
+        """The learning rate of an update."""
+        start, last = self.max_learning_rate / self.start_factor, max(1, self.total_steps - 1)
+        # The first part ends a step early, as the count of steps starts at 0.
+        top = max(self.warmup_fraction * self.total_steps - 1, 0.0)
+        if step < top:
+            return _along_cosine(start, self.max_learning_rate, step / top)
+        return _along_cosine(self.max_learning_rate, start / self.end_factor, min(1, (step - top) / (last - top)))
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class WarmUp(Schedule):
+    """A line from 0 to what another schedule starts with, then that schedule from its beginning.
+
+    Parameters
+    ----------
+    schedule : float, Schedule or callable
+    steps : int
+        How many steps the line takes: the rates are 1, 2, … of ``steps + 1`` parts of the schedule's first.
+
+    Examples
+    --------
+    >>> import rnnkit as rk
+    >>> schedule = rk.optimizers.schedules.WarmUp(0.5, 4)
+    >>> [round(schedule(step), 3) for step in (0, 1, 4, 9)]
+    [0.1, 0.2, 0.5, 0.5]
+    """
+
+    schedule: Callable
+    steps: int
+
+    def __post_init__(self):
+        schedule = get(self.schedule)
+        object.__setattr__(self, "schedule", schedule if callable(schedule) else Constant(schedule))
+        _integers(self, "steps")
+
+    def __call__(self, step) -> float:
+        """The learning rate of an update."""
+        if step < self.steps:
+            return self.schedule(0) * (step + 1) / (self.steps + 1)
+        return self.schedule(step - self.steps)
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return {"schedule": config_of(self.schedule), "steps": self.steps}
+
+
+def _numbers(schedule, *names):
+    for name in names:
+        object.__setattr__(schedule, name, number_from_zero(getattr(schedule, name), name))
+
+
+def _integers(schedule, *names):
+    for name in names:
+        object.__setattr__(schedule, name, positive_integer(getattr(schedule, name), name))
+
+
+def _along_cosine(first, last, share) -> float:
+    return last + (first - last) * (1 + math.cos(math.pi * share)) / 2
+
+
+CLASSES = {
+    kind.__name__: kind for kind in (Constant, ExponentialDecay, CosineDecay, PiecewiseConstantDecay, OneCycle, WarmUp)
+}
+
+
+def get(identifier) -> float | Callable[[int], float]:
+    """The learning rate that an argument stands for.
+
+    Parameters
+    ----------
+    identifier : float, Schedule, callable or dict
+        A number of 0 or more; a callable ``step -> float``; ``{"class_name": …, "config": …}``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For anything else.
+    """
+    if callable(identifier) or isinstance(identifier, (dict, str)):
+        return named(identifier, CLASSES, CLASSES, Schedule, "schedule", function="step")
+    return number_from_zero(identifier, "learning_rate")
+
+
+def config_of(learning_rate) -> float | dict | str | None:
+    """What `get` makes the same learning rate of, as JSON values."""
+    return named_config(learning_rate, CLASSES) if callable(learning_rate) else learning_rate

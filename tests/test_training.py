@@ -1,0 +1,551 @@
+"""compile, fit, evaluate and predict: what a fit is, spelled out in NumPy, and what must not happen in one."""
+
+import copy
+import os
+import pickle
+import signal
+import threading
+
+import numpy as np
+import pytest
+
+import rnnkit as rk
+from rnnkit.callbacks import Callback, EarlyStopping, LambdaCallback, TerminateOnNaN
+
+
+def sequences(rows=24, steps=7, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows, steps, 3))
+    return x, x[:, :, :1].sum(axis=1)
+
+
+def make(optimizer="adam", loss="mse", seed=0, **settings):
+    model = rk.Sequential([rk.GRU(4), rk.Dense(1)], seed=seed, dtype="float64")
+    model.compile(optimizer, loss, **settings)
+    return model
+
+
+def make_steps(mask=True, **settings):
+    """A model with an output at each step, under a mask."""
+    model = rk.Sequential([rk.Masking(), rk.GRU(4, return_sequences=True), rk.Dense(1)], seed=0, dtype="float64")
+    model.compile("sgd", "mse", **settings)
+    return model
+
+
+def same(a, b):
+    return all(np.array_equal(one, other) for one, other in zip(a.get_weights(), b.get_weights(), strict=True))
+
+
+def by_hand(model, x, y, batches, rate):
+    """Gradient descent on the mean square as its formula says, by the layer's own vjp; the losses of the batches."""
+    found = []
+    for rows in batches:
+        out, pullback = model.vjp(x[rows])
+        found.append(np.mean((out - y[rows]) ** 2))
+        gradient = pullback(2 * (out - y[rows]) / out.size)
+        for name, slope in gradient.weights.items():
+            model.weights[name] = model.weights[name] - rate * slope
+    return found
+
+
+def test_a_fit_is_gradient_descent():
+    """T1: the loop of the docstring, by hand."""
+    x, y = sequences()
+    model, other = make(rk.optimizers.SGD(0.1)), make()
+    model.build(x.shape)
+    other.build(x.shape)
+    history = model.fit(x, y, batch_size=10, epochs=2, shuffle=False, verbose=0)
+    batches = [slice(0, 10), slice(10, 20), slice(20, 24)]
+    for epoch in range(2):
+        losses = by_hand(other, x, y, batches, 0.1)
+        wanted = np.average(losses, weights=[10, 10, 4])
+        np.testing.assert_allclose(history.history["loss"][epoch], wanted, rtol=1e-12)
+    for a, b in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-13)
+    assert history.epoch == [0, 1]
+    assert history.history["learning_rate"] == [0.1, 0.1]
+
+
+def test_evaluate_and_predict_do_not_depend_on_the_batch():
+    """T1."""
+    x, y = sequences()
+    model = make(metrics=["mae"])
+    losses = [model.evaluate(x, y, batch_size=size) for size in (None, 5, 24)]
+    for loss, error in losses:
+        np.testing.assert_allclose([loss, error], losses[0], rtol=1e-13)
+    np.testing.assert_allclose(losses[0], [np.mean((model(x) - y) ** 2), np.mean(np.abs(model(x) - y))], rtol=1e-12)
+    assert model.evaluate(x, y, return_dict=True) == dict(zip(model.metrics_names, losses[0], strict=True))
+    assert np.array_equal(model.predict(x, batch_size=5), model(x))
+    assert np.array_equal(model.predict(x), model(x))
+    assert model.predict(x[:0]).shape == (0, 1)
+
+
+def test_train_on_batch_is_a_step_of_fit():
+    """T1."""
+    x, y = sequences()
+    model, other = make(), make()
+    history = model.fit(x, y, batch_size=24, shuffle=False, verbose=0)
+    loss = other.train_on_batch(x, y)
+    assert same(model, other)
+    assert loss == history.history["loss"][0]
+    assert model.test_on_batch(x, y) == model.evaluate(x, y)
+    assert np.array_equal(model.predict_on_batch(x), model(x))
+
+
+def test_masked_steps_weigh_nothing():
+    """T2: the loss is the mean over used steps, and what stands under the mask, NaN too, changes nothing."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(6, 5, 2)), rng.normal(size=(6, 5, 1))
+    x[:, 3:] = 0
+    x[0, 1:] = 0
+    mask = (x != 0).any(axis=2)
+    model, other = make_steps(), make_steps()
+    wanted = np.mean((model(x) - y)[mask] ** 2)
+    assert model.evaluate(x, y) == pytest.approx(wanted, rel=1e-12)
+    spoiled = np.where(mask[..., None], y, np.nan)
+    model.fit(x, spoiled, verbose=0, shuffle=False)
+    other.fit(x, y, verbose=0, shuffle=False)
+    assert same(model, other)
+
+
+def test_weights_of_samples_and_classes():
+    """T2: a weight multiplies the loss, a row twice in a batch weighs as one with weight 2."""
+    x, y = sequences(8)
+    weight = np.array([1, 2, 0, 1, 1, 3, 1, 1.0])
+    model = make()
+    wanted = np.mean(weight * (model(x) - y)[:, 0] ** 2)
+    assert model.evaluate(x, y, sample_weight=weight) == pytest.approx(wanted, rel=1e-12)
+    classes = (y > 0).astype(int)
+    one, two = make(loss="binary_crossentropy"), make(loss="binary_crossentropy")
+    one.layers[1].activation = two.layers[1].activation = rk.sigmoid
+    one.fit(x, classes, class_weight={1: 3.0}, verbose=0)
+    two.fit(x, classes, sample_weight=np.where(classes[:, 0] == 1, 3.0, 1.0), verbose=0)
+    assert same(one, two)
+
+
+def test_the_same_seed_gives_the_same_bits(threads):
+    """T3: on any number of threads; another seed gives others."""
+    x, y = sequences(64)
+    found = []
+    for count, seed in ((1, 0), (2, 0), (1, 1)):
+        threads(count)
+        model = make(seed=seed)
+        model.fit(x, y, epochs=2, batch_size=16, verbose=0)
+        found.append(model)
+    assert same(found[0], found[1])
+    assert not same(found[0], found[2])
+
+
+class Dropped(Callback):
+    """Ends a fit after an epoch."""
+
+    def __init__(self, last):
+        super().__init__()
+        self.last = last
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.stop_training = epoch == self.last
+
+
+def make_with_dropout():
+    model = rk.Sequential([rk.GRU(4, dropout=0.3), rk.Dropout(0.2), rk.Dense(1)], seed=3, dtype="float64")
+    model.compile("adam", "mse")
+    return model
+
+
+def test_a_fit_goes_on_from_its_optimizer_state():
+    """T4: in another model too, with its order of rows and its dropout."""
+    x, y = sequences()
+    whole, first, second = make_with_dropout(), make_with_dropout(), make_with_dropout()
+    history = whole.fit(x, y, epochs=4, batch_size=8, verbose=0)
+    first.fit(x, y, epochs=4, batch_size=8, verbose=0, callbacks=[Dropped(1)])
+    second.build(x.shape)
+    second.set_weights(first.get_weights())
+    second.optimizer.set_state(first.optimizer.get_state())
+    later = second.fit(x, y, epochs=4, initial_epoch=2, batch_size=8, verbose=0)
+    assert same(whole, second)
+    assert later.epoch == [2, 3]
+    assert later.history["loss"] == history.history["loss"][2:]
+    first.fit(x, y, epochs=4, initial_epoch=2, batch_size=8, verbose=0)
+    assert same(whole, first)
+
+
+def test_each_fit_draws_its_own_order():
+    """T3: fits of one epoch, one after the other, are no repetition of the first."""
+    x, y = sequences()
+    whole, parts = make(), make()
+    whole.fit(x, y, epochs=2, batch_size=8, verbose=0)
+    for _ in range(2):
+        parts.fit(x, y, batch_size=8, verbose=0)
+    assert same(whole, parts)
+
+
+def test_a_loss_that_is_no_number_stops_the_fit():
+    """T5: with epoch, batch and the first array, and the weights of the batch before."""
+    x, y = sequences()
+    model, other = make(), make()
+    x[13, 2, 1] = np.nan
+    with pytest.raises(FloatingPointError, match=r"epoch 0, batch 1: .*x has 1 value of .* nan at \[3, 2, 1\]"):
+        model.fit(x, y, batch_size=10, shuffle=False, verbose=0)
+    other.train_on_batch(x[:10], y[:10])
+    assert same(model, other)
+    y[2] = np.inf
+    with pytest.raises(FloatingPointError, match="y has 1 value"):
+        model.train_on_batch(x[:10], y[:10])
+    assert same(model, other)
+    assert model.optimizer.iterations == 1
+
+
+def test_a_layer_that_overflows_is_named():
+    """T5."""
+    model = make_steps()
+    x, y = np.ones((2, 3, 2)), np.zeros((2, 3, 1))
+    model.build(x.shape)
+    model.weights["2/kernel"] = np.full((4, 1), 1e308)
+    model.weights["2/bias"] = np.full(1, 1e308)
+    model.weights["1/bias"] = np.full((2, 12), 9.0)
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(FloatingPointError, match=r"output of layer 2 \(dense\)|what the loss makes"),
+    ):
+        model.fit(x, y, verbose=0)
+
+
+def test_nan_may_end_a_fit_quietly():
+    """T5."""
+    x, y = sequences()
+    x[13] = np.nan
+    model = make()
+    callback = TerminateOnNaN()
+    history = model.fit(x, y, batch_size=10, shuffle=False, verbose=0, callbacks=[callback], epochs=3)
+    assert history.epoch == []
+    assert callback.stopped_batch == 1
+    assert all(np.isfinite(array).all() for array in model.get_weights())
+
+
+def test_a_failed_batch_changes_nothing():
+    """T5: weights, the optimizer's state, and a stateful layer's."""
+    model = rk.Sequential([rk.GRU(4, stateful=True), rk.Dense(1)], seed=0, dtype="float64")
+    model.compile("adam", "mse")
+    x, y = sequences(4)
+    model.train_on_batch(x, y)
+    weights, states, state = model.get_weights(), model.layers[0].states, model.optimizer.get_state()
+    bad = x.copy()
+    bad[0, 0, 0] = np.inf
+    for given, error in ((bad, FloatingPointError), (x[:, :, :2], ValueError), (x[:3], ValueError)):
+        with pytest.raises(error):
+            model.train_on_batch(given, y[: len(given)])
+        assert all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
+        assert all(np.array_equal(a, b) for a, b in zip(states, model.layers[0].states, strict=True))
+        assert all(np.array_equal(state[key], value) for key, value in model.optimizer.get_state().items())
+
+
+def interrupt_at(batch):
+    """A callback that does what Ctrl-C does."""
+    count = iter(range(1000))
+
+    def press(_, logs):
+        if next(count) == batch:
+            signal.raise_signal(signal.SIGINT)
+
+    return LambdaCallback(on_train_batch_begin=press)
+
+
+def test_ctrl_c_ends_a_fit_after_the_batch():
+    """T6: the history so far is kept, weights are those of whole batches, and the handler is put back."""
+    x, y = sequences()
+    model, other = make(), make()
+    history = model.fit(x, y, batch_size=8, epochs=5, verbose=0, callbacks=[interrupt_at(4)])
+    assert history.interrupted and history.epoch == [0]
+    assert model.optimizer.iterations == 5
+    other.fit(
+        x,
+        y,
+        batch_size=8,
+        epochs=2,
+        verbose=0,
+        callbacks=[
+            LambdaCallback(
+                on_train_batch_end=lambda batch, logs: setattr(other, "stop_training", other.optimizer.iterations == 5)
+            )
+        ],
+    )
+    assert same(model, other)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_brings_the_best_weights_back():
+    """T6: if that was asked for."""
+    x, y = sequences()
+    model = make(rk.optimizers.SGD(0.1))
+    seen = []
+    keep = LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append((logs["loss"], model.get_weights())))
+    stop = EarlyStopping(monitor="loss", mode="max", patience=9, restore_best_weights=True)
+    history = model.fit(x, y, batch_size=8, epochs=9, verbose=0, callbacks=[keep, stop, interrupt_at(7)])
+    assert history.interrupted and len(seen) == 2
+    best = max(seen, key=lambda one: one[0])[1]
+    assert all(np.array_equal(a, b) for a, b in zip(best, model.get_weights(), strict=True))
+
+
+def test_a_second_ctrl_c_does_not_wait():
+    """T6."""
+    x, y = sequences()
+
+    def press(batch, logs):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        make().fit(x, y, verbose=0, callbacks=[LambdaCallback(on_train_batch_begin=press)])
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_handler_of_ones_own_is_left_alone():
+    """T6; and in another thread there is none to be had."""
+    x, y = sequences(8)
+    pressed = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    try:
+        history = make().fit(x, y, epochs=2, verbose=0, callbacks=[interrupt_at(0)])
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert pressed == [signal.SIGINT] and not history.interrupted
+    done = []
+    thread = threading.Thread(target=lambda: done.append(make().fit(x, y, verbose=0).epoch))
+    thread.start()
+    thread.join()
+    assert done == [[0]]
+
+
+class Batches:
+    """A dataset of batches, with indices."""
+
+    def __init__(self, x, y, size):
+        self.x, self.y, self.size, self.epochs = x, y, size, 0
+
+    def __len__(self):
+        return -(-len(self.x) // self.size)
+
+    def __getitem__(self, i):
+        rows = slice(i * self.size, (i + 1) * self.size)
+        return self.x[rows], self.y[rows]
+
+    def on_epoch_end(self):
+        self.epochs += 1
+
+
+class OnDisk:
+    """Rows by index, as files of arrays give them: increasing numbers only, nothing else."""
+
+    def __init__(self, array):
+        self.array, self.shape, self.dtype = array, array.shape, array.dtype
+
+    def __len__(self):
+        return len(self.array)
+
+    def __getitem__(self, rows):
+        assert isinstance(rows, slice) or (np.diff(rows) > 0).all()
+        return self.array[rows]
+
+
+def test_where_batches_come_from_changes_nothing(tmp_path):
+    """T7: arrays, lists, memory maps, files of rows, datasets, generators and lists of batches."""
+    x, y = sequences()
+    mapped = np.memmap(tmp_path / "x", x.dtype, "w+", shape=x.shape)
+    mapped[:] = x
+    data = Batches(x, y, 10)
+    sources = [(x, y), (x.tolist(), y.tolist()), (mapped, y), (OnDisk(x), OnDisk(y))]
+    sources += [(data, None), ((data[i % 3] for i in range(9)), None), ([data[i] for i in range(3)], None)]
+    models = []
+    for inputs, targets in sources:
+        model = make()
+        steps = 3 if hasattr(inputs, "send") else None
+        model.fit(inputs, targets, batch_size=10, epochs=3, shuffle=False, verbose=0, steps_per_epoch=steps)
+        models.append(model)
+    assert all(same(models[0], model) for model in models[1:])
+    assert data.epochs == 3
+    shuffled = [make(), make()]
+    for model, inputs in zip(shuffled, (x, OnDisk(x)), strict=True):
+        model.fit(inputs, y, batch_size=10, epochs=2, verbose=0)
+    assert same(*shuffled) and not same(models[0], shuffled[0])
+    model = models[0]
+    assert model.evaluate(data) == pytest.approx(model.evaluate(x, y), rel=1e-12)
+    assert np.array_equal(model.predict(data), model(x))
+    assert np.array_equal(model.predict(OnDisk(x)), model(x))
+
+
+def test_an_iterator_runs_dry():
+    """T7: what ends early is an error that says so."""
+    x, y = sequences()
+    model = make()
+    with pytest.raises(ValueError, match="runs dry"):
+        model.fit(iter([(x, y)]), epochs=2, verbose=0)
+    assert model.optimizer.iterations == 1
+
+
+def test_validation():
+    """T7: a share of the rows, the last ones, or data of its own; stateful layers' states are left alone."""
+    x, y = sequences()
+    model, other = make(), make()
+    one = model.fit(x, y, epochs=2, validation_split=0.25, batch_size=6, verbose=0)
+    two = other.fit(x[:18], y[:18], epochs=2, validation_data=(x[18:], y[18:]), batch_size=6, verbose=0)
+    assert one.history == two.history and same(model, other)
+    assert one.history["val_loss"][-1] == pytest.approx(model.evaluate(x[18:], y[18:]), rel=1e-12)
+    three = make().fit(
+        x[:18], y[:18], epochs=3, validation_data=Batches(x[18:], y[18:], 3), batch_size=6, verbose=0, validation_freq=2
+    )
+    assert len(three.history["val_loss"]) == 1
+    assert three.history["val_loss"][0] == pytest.approx(one.history["val_loss"][1], rel=1e-12)
+    stateful = rk.Sequential([rk.GRU(4, stateful=True), rk.Dense(1)], seed=0, dtype="float64")
+    stateful.compile("adam", "mse")
+    plain = copy.deepcopy(stateful)
+    stateful.fit(x[:6], y[:6], batch_size=6, verbose=0, epochs=2, validation_data=(x[6:10], y[6:10]))
+    plain.fit(x[:6], y[:6], batch_size=6, verbose=0, epochs=2)
+    assert same(stateful, plain)
+    assert np.array_equal(stateful.layers[0].states[0], plain.layers[0].states[0])
+
+
+def test_a_fixed_layer_stays(rng):
+    """T8: whatever isn't trained keeps its bits, and what is above it learns."""
+    x, y = sequences()
+    model = make()
+    model.layers[0].trainable = False
+    model.build(x.shape)
+    before = dict(model.weights)
+    model.fit(x, y, verbose=0)
+    after = dict(model.weights)
+    assert all(np.array_equal(before[n], after[n]) == n.startswith("0/") for n in before)
+    reservoir = rk.Sequential([rk.RNN(rk.ESNCell(6)), rk.Dense(1)], seed=0)
+    reservoir.compile("adam", "mse")
+    reservoir.build(x.shape)
+    before = dict(reservoir.weights)
+    reservoir.fit(x, y, verbose=0)
+    assert [n for n in before if not np.array_equal(before[n], reservoir.weights[n])] == ["1/kernel", "1/bias"]
+
+
+def test_penalties_are_part_of_the_loss():
+    """T8."""
+    x, y = sequences()
+    layers = [rk.GRU(4, kernel_regularizer=rk.regularizers.L2(0.1)), rk.Dense(1, bias_regularizer="l1")]
+    model = rk.Sequential(layers, seed=0, dtype="float64")
+    model.compile(rk.optimizers.SGD(0.1), "mse")
+    plain = make()
+    plain.build(x.shape)
+    model.build(x.shape)
+    plain.set_weights(model.get_weights())
+    kernel, bias = model.weights["0/kernel"], model.weights["1/bias"]
+    wanted = plain.evaluate(x, y) + 0.1 * np.sum(kernel**2) + 0.01 * np.sum(np.abs(bias))
+    assert model.evaluate(x, y) == pytest.approx(wanted, rel=1e-12)
+    slope = plain.vjp(x)[1](2 * (plain(x) - y) / y.size).weights["0/kernel"]
+    model.train_on_batch(x, y)
+    np.testing.assert_allclose(model.weights["0/kernel"], kernel - 0.1 * (slope + 0.2 * kernel), rtol=1e-10)
+
+
+def pinned(y_true, y_pred):
+    """A loss of one's own."""
+    return np.mean(np.abs(y_true - y_pred) ** 1.5, axis=-1)
+
+
+def test_a_loss_of_ones_own():
+    """T9: a NumPy-style function is traced and differentiated."""
+    x, y = sequences()
+    model = make(rk.optimizers.SGD(0.05), pinned)
+    model.build(x.shape)
+    before, out = model.weights["1/bias"], model(x)
+    assert model.evaluate(x, y) == pytest.approx(float(np.mean(pinned(y, out))), rel=1e-12)
+    model.train_on_batch(x, y)
+    slope = np.mean(1.5 * np.sqrt(np.abs(out - y)) * np.sign(out - y))
+    np.testing.assert_allclose(model.weights["1/bias"], before - 0.05 * slope, rtol=1e-10)
+
+
+def test_lbfgs_takes_all_rows_at_once():
+    """T10: an epoch is an iteration; the batch size changes memory, not the result."""
+    x, y = sequences()
+    models = [make("lbfgs"), make("lbfgs")]
+    for model, size in zip(models, (24, 7), strict=True):
+        history = model.fit(x, y, epochs=15, batch_size=size, verbose=0)
+        assert history.history["loss"][-1] < 0.5 * history.history["loss"][0]
+        assert model.evaluate(x, y) == pytest.approx(history.history["loss"][-1], rel=1e-9)
+    for a, b in zip(models[0].get_weights(), models[1].get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
+
+
+def test_copies_go_on_training():
+    """T4: a copy or a pickle of a compiled model has its optimizer's state."""
+    x, y = sequences()
+    model = make()
+    model.fit(x, y, batch_size=8, verbose=0)
+    others = [copy.deepcopy(model), pickle.loads(pickle.dumps(model))]
+    for one in (model, *others):
+        one.fit(x, y, batch_size=8, verbose=0, epochs=2, initial_epoch=1)
+    assert all(same(model, other) for other in others)
+
+
+def test_gradients_of_a_fit_may_be_cut():
+    """T1: compile hands checkpoint and truncate on."""
+    x, y = sequences()
+    plain, kept, cut = make(), make(checkpoint=2), make(truncate=2)
+    for model in (plain, kept, cut):
+        model.train_on_batch(x, y)
+    for a, b in zip(plain.get_weights(), kept.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+    assert not np.allclose(plain.weights["0/recurrent_kernel"], cut.weights["0/recurrent_kernel"], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"y": None}, "target"),
+        ({"y": np.zeros((5, 1))}, "24 rows"),
+        ({"x": None}, "expected x"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"epochs": -1}, "epochs"),
+        ({"validation_split": 1.5}, "validation_split"),
+        ({"validation_split": 0.001}, "both sides"),
+        ({"validation_data": 3}, "validation_data"),
+        ({"sample_weight": np.ones(5)}, "sample_weight"),
+        ({"sample_weight": -np.ones(24)}, "at least 0"),
+        ({"verbose": 7}, "verbose"),
+    ],
+)
+def test_what_does_not_fit_is_an_error_before_anything_happens(change, message):
+    """T5."""
+    x, y = sequences()
+    model = make()
+    model.build(x.shape)
+    before = copy.deepcopy(model)
+    with pytest.raises(ValueError, match=message):
+        model.fit(**({"x": x, "y": y, "verbose": 0} | change))
+    assert same(model, before) and model.optimizer.iterations == 0
+
+
+def test_errors_say_what_to_do():
+    """T5."""
+    x, y = sequences()
+    model = rk.Sequential([rk.GRU(4), rk.Dense(1)])
+    with pytest.raises(ValueError, match="call compile"):
+        model.fit(x, y)
+    for settings in ({"optimizer": "adamm"}, {"loss": "mes"}, {"metrics": ["acc urate"]}):
+        with pytest.raises(ValueError, match="expected"):
+            model.compile(**settings)
+    with pytest.raises(TypeError):
+        model.compile("adam", "mse", metric=["mae"])
+    stateful = rk.Sequential([rk.GRU(4, stateful=True), rk.Dense(1)], seed=0)
+    stateful.compile("adam", "mse")
+    with pytest.raises(ValueError, match="whole batches"):
+        stateful.fit(x, y, batch_size=7)
+
+
+def test_a_bar_is_silent_where_nobody_looks(capfd):
+    """T11: and a line per epoch where it was asked for."""
+    x, y = sequences()
+    model = make()
+    model.fit(x, y)
+    assert capfd.readouterr() == ("", "")
+    model.fit(x, y, verbose=2, epochs=2)
+    assert capfd.readouterr().err.count("loss") == 2
+
+
+if os.name == "nt":  # signals of a process to itself are another thing there
+    for name in [name for name in globals() if "ctrl_c" in name or "handler" in name]:
+        del globals()[name]
