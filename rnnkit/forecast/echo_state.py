@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from rnnkit.cells.echo_state import ESNCell
+from rnnkit.forecast import saving
 from rnnkit.forecast.panel import Panel
 from rnnkit.forecast.readout import NormalEquations, chosen, quarters
 from rnnkit.forecast.scale import Scale
@@ -118,6 +120,8 @@ class ESN:
             "seed": seed,
         }
         self._features = 0
+        self._centre: np.ndarray | None = None
+        self._width: np.ndarray | None = None
         self.layer = self._new_layer()
 
     def _new_layer(self) -> RNN:
@@ -240,6 +244,80 @@ class ESN:
         for _, _, reached in self._blocks(inputs, panel.known):
             states = reached
         return self._forecast(_tail(panel, scale, inputs, states), panel.single, horizon)
+
+    def save(self, path) -> None:
+        """Write the fitted network to a file, whole or not at all: the reservoir, the readouts, and where the fit ended.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Written exactly there, whatever the suffix; in the format of ``numpy.savez``.
+
+        Raises
+        ------
+        ValueError
+            Before `fit`.
+        """
+        saving.write(path, self)
+
+    @classmethod
+    def load(cls, path) -> ESN:
+        """A network that `save` wrote: it forecasts the same bits.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file is damaged, another's, or holds another kind of model.
+        """
+        return cls._of_saved(saving.read(path, cls.__name__))
+
+    def _to_save(self):
+        self._check_fitted()
+        tail = self._tail
+        arrays = {
+            "readout": self.readout,
+            "centre": self._centre,
+            "width": self._width,
+            "times": tail.times,
+            "inputs": tail.inputs,
+            "states": tail.states,
+            "missing": tail.missing,
+            **tail.scale.arrays(),
+            **{f"reservoir/{name}": array for name, array in self.layer._arrays().items()},
+        }
+        seed = self._reservoir["seed"]
+        config = {
+            **self._reservoir,
+            "seed": int(seed) if isinstance(seed, Integral) else None,  # the weights are there anyway
+            "horizon": self.horizon,
+            "season": self.season,
+            "washout": self.washout,
+            "ridge": self.strengths,
+        }
+        fitted = {
+            "strength": self.strength,
+            "seasonal": self.seasonal,
+            "period": self._period,
+            "features": self._features,
+            "single": self._single,
+        }
+        return arrays, {"config": config, "fitted": fitted}
+
+    @classmethod
+    def _of_saved(cls, saved: saving.Saved) -> ESN:
+        arrays, fitted = saved.arrays, saved.about["fitted"]
+        network = cls(**saved.about["config"])
+        network.layer.build((None, None, 1 + fitted["features"]))
+        network.layer.set_weights([arrays[f"reservoir/{name}"] for name in network.layer._arrays()])
+        network.readout, network.strength, network.seasonal = arrays["readout"], fitted["strength"], fitted["seasonal"]
+        network._period, network._features, network._single = fitted["period"], fitted["features"], fitted["single"]
+        network._centre, network._width = arrays.get("centre"), arrays.get("width")
+        network._tail = Tail(
+            *(arrays[name] for name in ("times", "inputs", "states", "missing")), Scale.of_arrays(arrays)
+        )
+        return network
 
     def __repr__(self):
         return f"ESN(horizon={self.horizon}, units={self._reservoir['units']}, season={self.season})"

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnnkit.callbacks import Callback
+from rnnkit.forecast import saving
 from rnnkit.forecast.panel import Panel
 from rnnkit.forecast.scale import Scale
 from rnnkit.forecast.season import refined_period
@@ -25,6 +26,10 @@ SEASONS = 1.5  # that the shortcut looks back over
 LAGS = 18  # that it looks back over where there is no season
 WARM = 12  # first steps of a window that teach nothing, while the network finds out where it is
 BATCHES = 64  # at most in an epoch: time doesn't grow with the length of a series
+SETTINGS = (
+    *("horizon", "layer", "units", "season", "epochs", "networks", "window", "batch_size", "learning_rate", "level"),
+    "seed",
+)
 UNKNOWN = -1e6  # what a step without a value holds, and nothing else does
 
 Progress = Callable[[str], None]
@@ -181,7 +186,7 @@ class TrainedForecaster:
         # What a straight line leaves are rounding errors, of which there is nothing to learn.
         spread = spread if spread > 1e-10 else 0.0
         first = np.nanquantile(left.reshape(-1, self.horizon) / (spread or np.inf), self._levels, axis=0)
-        models = [self._new_model(number, first, _width(shortcut, others)) for number in range(self.networks)]
+        models = [self._new_model(number, first, _width(shortcut, panel.features)) for number in range(self.networks)]
         windows = self._windows(shortcut, z, panel.times, others, said, left, spread)
         if spread:
             self._train(models, windows, self.epochs, self.learning_rate, progress)
@@ -315,6 +320,80 @@ class TrainedForecaster:
             )
         z, others = _standard(panel, scale, self._centre, self._width)
         return self._forecast(self._tail_of(panel, z, others, scale, self.shortcut.lags), panel.single, horizon)
+
+    def save(self, path) -> None:
+        """Write the fitted forecaster to a file, whole or not at all: the weights, and where the fit ended.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Written exactly there, whatever the suffix; in the format of ``numpy.savez``.
+
+        Raises
+        ------
+        ValueError
+            Before `fit`.
+        """
+        saving.write(path, self)
+
+    @classmethod
+    def load(cls, path) -> TrainedForecaster:
+        """A forecaster that `save` wrote: it forecasts the same bits, and `update` goes on from its weights.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file is damaged, another's, or holds another kind of model.
+        """
+        return cls._of_saved(saving.read(path, cls.__name__))
+
+    def _to_save(self):
+        tail, shortcut = self._check_fitted(), self.shortcut
+        arrays = {
+            "shortcut": shortcut.weights,
+            "centre": self._centre,
+            "width": self._width,
+            "z": tail.z,
+            "others": tail.others,
+            "times": tail.times,
+            "missing": tail.missing,
+            **tail.scale.arrays(),
+        }
+        for number, model in enumerate(self.models):
+            arrays |= {f"networks/{number}/{name}": array for name, array in model._arrays().items()}
+        config = {name: getattr(self, name) for name in SETTINGS}
+        fitted = {name: getattr(shortcut, name) for name in ("lags", "harmonics", "period", "strength", "seasonal")}
+        return arrays, {
+            "config": config,
+            "shortcut": fitted,
+            "spread": self._spread,
+            "features": self._features,
+            "single": self._single,
+        }
+
+    @classmethod
+    def _of_saved(cls, saved: saving.Saved) -> TrainedForecaster:
+        arrays, about = saved.arrays, saved.about
+        forecaster = cls(**about["config"])
+        horizon, fitted = forecaster.horizon, about["shortcut"]
+        forecaster.shortcut = shortcut = Shortcut(horizon, fitted["lags"], fitted["harmonics"], fitted["period"])
+        shortcut.strength, shortcut.seasonal = fitted["strength"], fitted["seasonal"]
+        shortcut.weights = arrays["shortcut"]
+        forecaster._spread, forecaster._features = about["spread"], about["features"]
+        forecaster._single = about["single"]
+        forecaster._centre, forecaster._width = arrays.get("centre"), arrays.get("width")
+        forecaster._tail = Tail(
+            arrays["z"], arrays.get("others"), arrays["times"], arrays["missing"], Scale.of_arrays(arrays)
+        )
+        forecaster.models = []
+        for number in range(forecaster.networks):
+            width = _width(shortcut, forecaster._features)
+            model = forecaster._new_model(number, np.zeros((3, horizon)), width)
+            model.set_weights([arrays[f"networks/{number}/{name}"] for name in model._arrays()])
+            forecaster.models.append(model)
+        return forecaster
 
     def __repr__(self):
         return (
@@ -512,7 +591,6 @@ def _inputs(shortcut, z, times, others, said) -> np.ndarray:
     return np.where(np.isnan(z)[..., None], UNKNOWN, inputs).astype(np.float32)
 
 
-def _width(shortcut, others) -> int:
-    return 1 + (2 * shortcut.harmonics if shortcut.seasonal else 0) + shortcut.horizon + (
-        0 if others is None else others.shape[2]
-    )
+def _width(shortcut, features) -> int:
+    """How many numbers a network reads at each step."""
+    return 1 + (2 * shortcut.harmonics if shortcut.seasonal else 0) + shortcut.horizon + features
