@@ -246,7 +246,7 @@ class ESN:
         return self._forecast(_tail(panel, scale, inputs, states), panel.single, horizon)
 
     def save(self, path) -> None:
-        """Write the fitted network to a file, whole or not at all: the reservoir, the readouts, and where the fit ended.
+        """Write the fitted network to a file, whole or not at all: reservoir, readouts, and where the fit ended.
 
         Parameters
         ----------
@@ -314,9 +314,8 @@ class ESN:
         network.readout, network.strength, network.seasonal = arrays["readout"], fitted["strength"], fitted["seasonal"]
         network._period, network._features, network._single = fitted["period"], fitted["features"], fitted["single"]
         network._centre, network._width = arrays.get("centre"), arrays.get("width")
-        network._tail = Tail(
-            *(arrays[name] for name in ("times", "inputs", "states", "missing")), Scale.of_arrays(arrays)
-        )
+        times, inputs, states, missing = (arrays[name] for name in ("times", "inputs", "states", "missing"))
+        network._tail = Tail(times, inputs, states, missing, Scale.of_arrays(arrays))
         return network
 
     def __repr__(self):

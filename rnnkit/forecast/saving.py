@@ -34,9 +34,7 @@ def write(path, forecaster: Savable, series: Mapping[str, Any] | None = None, ha
     arrays = {f"model/{name}": array for name, array in arrays.items() if array is not None}
     if half_width is not None:
         arrays["half_width"] = half_width
-    save_arrays(
-        path, arrays, {"forecaster": type(forecaster).__name__, "model": about, "series": dict(series or {})}
-    )
+    save_arrays(path, arrays, {"forecaster": type(forecaster).__name__, "model": about, "series": dict(series or {})})
 
 
 def read(path, kind: str | None = None) -> Saved:

@@ -185,8 +185,7 @@ class Optimizer:
                 raise ValueError(f"expected a gradient for each trainable weight, got none for {name!r}")
             if np.shape(gradients[name]) != weights[name].shape:
                 raise ValueError(
-                    f"expected the gradient of {name!r} of shape {weights[name].shape}, got "
-                    f"{np.shape(gradients[name])}"
+                    f"expected the gradient of {name!r} of shape {weights[name].shape}, got {np.shape(gradients[name])}"
                 )
         for group in groups:
             group.take(weights, gradients, own)
