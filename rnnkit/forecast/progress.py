@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import perf_counter
 
 
 class Progress:
@@ -21,23 +22,26 @@ class Bar(Progress):
     """A bar of tqdm's."""
 
     def __init__(self, bar):
-        self.bar = bar
+        self.bar, self.due = bar, 0.0
 
     def __call__(self):
         """Move the bar on."""
         self.bar.update()
 
     def tell(self, text):
-        """Put the text before the bar, which draws itself as often as it should."""
-        self.bar.set_description_str(text, refresh=False)
-        self.bar.update(0)
+        """Put the text before the bar, ten times a second at most."""
+        due = perf_counter() >= self.due
+        self.bar.set_description_str(text, refresh=due)
+        if due:
+            self.due = perf_counter() + 0.1
 
 
 class Count(Progress):
     """A count on one line."""
 
     def __init__(self, total: int, description: str):
-        self.total, self.description, self.done, self.width = total, description, 0, 0
+        self.total, self.description, self.done = total, description, 0
+        self.width, self.due = 0, 0.0
 
     def __call__(self):
         """Count one more."""
@@ -45,9 +49,11 @@ class Count(Progress):
         self._show()
 
     def tell(self, text):
-        """Put the text before the count."""
+        """Put the text before the count, ten times a second at most."""
         self.description = text
-        self._show()
+        if perf_counter() >= self.due:
+            self._show()
+            self.due = perf_counter() + 0.1
 
     def _show(self):
         line = f"{self.description}: {self.done} of {self.total}"
