@@ -1,5 +1,6 @@
 """The command, as a shell sees it: output, exit status, and what is left behind."""
 
+import contextlib
 import csv
 import os
 import signal
@@ -108,6 +109,67 @@ def test_horizon_season_and_columns_can_be_given(table):
     assert "season 6; 20 origins, 2 leads" in result.stdout
 
 
+def test_every_model_is_forecast_with_in_one_table(table, tmp_path):
+    output, picture = tmp_path / "out.csv", tmp_path / "out.png"
+    models = ["rnn", "gru,lstm", "esn", "linear"]
+    small = ["--horizon", 2, "--origins", 3, "--units", 3, "--epochs", 1]
+    result = run("forecast", *small, "--output", output, "--plot", picture, "--model", *models, table)
+    assert result.returncode == 0
+    assert result.stderr == ""
+    titles = ["simple RNN", "GRU", "LSTM", "echo state network", "linear model"]
+    rows = list(csv.DictReader(output.read_text().splitlines()))
+    assert [row["model"] for row in rows] == [title for title in titles for _ in range(2)]
+    assert all(float(row["lower"]) < float(row["forecast"]) < float(row["upper"]) for row in rows)
+    places = [result.stdout.index(title) for title in [*titles, "seasonal naive"]]
+    assert places == sorted(places)
+    assert "load, simple RNN" in result.stdout
+    assert "between the quantiles that the model has learned" in result.stdout
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("model", ["esn", "linear"])
+def test_a_model_that_was_kept_forecasts_the_same_without_a_fit(table, tmp_path, model):
+    kept, first, second = tmp_path / "kept.npz", tmp_path / "first.csv", tmp_path / "second.csv"
+    result = run("forecast", table, "--horizon", 2, "--origins", 3, "--model", model, "--save", kept, "--output", first)
+    assert result.returncode == 0
+    assert f"wrote {kept}" in result.stdout
+    picture = tmp_path / "picture.png"
+    result = run("forecast", table, "--load", kept, "--output", second, "--plot", picture)
+    assert result.returncode == 0
+    assert second.read_text() == first.read_text()
+    assert "from a file, 2 leads" in result.stdout
+    assert "naive" not in result.stdout
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert "has a horizon of 2; got --horizon 3" in one_line_of_error(
+        run("forecast", table, "--load", kept, "--horizon", 3)
+    )
+    kept.write_bytes(kept.read_bytes()[:-100])
+    assert "damaged" in one_line_of_error(run("forecast", table, "--load", kept))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--model", "arima"], "there is no model 'arima'; expected one or several of esn, gru, lstm, rnn, linear"),
+        (["--model", "esn", "gur"], "there is no model 'gur'"),
+        (["--model", ","], "--model names none"),
+        (["--epochs", "3"], "--epochs needs a model that is trained"),
+        (["--units", "3", "--model", "linear"], "--units needs a model with a recurrent layer"),
+        (["--save", "kept.npz"], "--save needs a file with a series"),
+        (["--load", "kept.npz"], "--load needs a file with a series"),
+        (["TABLE", "--save", "kept.npz", "--model", "esn", "linear"], "--save keeps one model; got esn, linear"),
+        (["TABLE", "--load", "kept.npz", "--model", "esn"], "--model doesn't go with --load"),
+        (["TABLE", "--load", "kept.npz", "--seed", "0"], "--seed doesn't go with --load"),
+        (["TABLE", "--load", "kept.npz", "--epochs", "2"], "--epochs doesn't go with --load"),
+        (["TABLE", "--load", "missing.npz"], "missing.npz"),
+        (["TABLE", "--load", "TABLE"], "damaged or another's"),
+    ],
+)
+def test_options_that_do_not_go_together(table, arguments, said):
+    arguments = [str(table) if argument == "TABLE" else argument for argument in arguments]
+    assert said in one_line_of_error(run("forecast", *arguments))
+
+
 @pytest.mark.parametrize(
     ("text", "arguments", "said"),
     [
@@ -203,13 +265,13 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals as shells send them")
-@pytest.mark.parametrize("tqdm", [True, False])
-def test_interrupted_in_the_middle_is_130_and_leaves_nothing(table, tmp_path, tqdm):
+@pytest.mark.parametrize(("tqdm", "model"), [(True, "esn"), (False, "esn"), (True, "linear"), (False, "linear")])
+def test_interrupted_in_the_middle_is_130_and_leaves_nothing(table, tmp_path, tqdm, model):
     import pty
     import termios
 
     output = tmp_path / "out.csv"
-    arguments = ["forecast", "--output", str(output)]
+    arguments = ["forecast", "--output", str(output), "--model", model]
     command = ["-m", "rnnkit", *arguments] if tqdm else ["-c", WITHOUT.format("tqdm", arguments)]
     ours, theirs = pty.openpty()  # progress is shown on a terminal only, and tells when the work has begun
     termios.tcsetwinsize(theirs, (24, 80))
@@ -217,12 +279,14 @@ def test_interrupted_in_the_middle_is_130_and_leaves_nothing(table, tmp_path, tq
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env=ENVIRONMENT)
     os.close(theirs)
     shown = b""
-    while b"back-test" not in shown:
+    while (b"back-test" if model == "esn" else b"epoch ") not in shown:
         shown += os.read(ours, 1000)
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
     printed, _ = process.communicate(timeout=60)
-    shown += os.read(ours, 10_000)
+    with contextlib.suppress(OSError):  # what Linux says at the end
+        while more := os.read(ours, 1000):
+            shown += more
     os.close(ours)
     assert process.returncode == 130
     assert printed == b""

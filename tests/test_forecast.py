@@ -193,7 +193,8 @@ def test_network_clears_the_bar_on_real_series(values, horizon, season):
     assert outlook.share_of_naive(NETWORK) <= 0.75
     assert 0.6 < outlook.test.coverage(NETWORK) < 0.95
     assert np.isfinite(outlook.forecast).all()
-    assert (outlook.half_width > 0).all()
+    assert (outlook.lower < outlook.forecast).all()
+    assert (outlook.forecast < outlook.upper).all()
 
 
 def test_scaled_error_takes_the_season():

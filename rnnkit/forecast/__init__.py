@@ -1,4 +1,4 @@
-"""Echo state networks that forecast, back-tests, and the command ``rnnkit forecast``."""
+"""Networks that forecast, back-tests, and the command ``rnnkit forecast``."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import importlib
 
 _PLACES = {
     "BackTest": "backtest",
+    "Forecast": "outlook",
     "Outlook": "outlook",
+    "TrainedForecaster": "trained",
     "ESN": "echo_state",
     "Series": "series",
     "back_test": "backtest",
     "find_season": "season",
+    "look_again": "outlook",
     "look_ahead": "outlook",
     "mean_absolute_error": "metrics",
     "naive": "baselines",
@@ -22,10 +25,13 @@ _PLACES = {
 __all__ = [
     "ESN",
     "BackTest",
+    "Forecast",
     "Outlook",
     "Series",
+    "TrainedForecaster",
     "back_test",
     "find_season",
+    "look_again",
     "look_ahead",
     "mean_absolute_error",
     "naive",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -57,12 +57,15 @@ class BackTest:
         By model.
     scale : float
         The in-sample error of the naive forecast, for the mean absolute scaled error.
+    bands : dict of str to ndarray (2, N, H)
+        Lower and upper edges that models gave themselves.
     """
 
     origins: np.ndarray
     actual: np.ndarray
     forecasts: Mapping[str, np.ndarray]
     scale: float
+    bands: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def scores(self, model: str) -> dict[str, float]:
         """MAE, RMSE and MASE of a model over all origins and leads (Hyndman and Koehler 2006)."""
@@ -82,11 +85,23 @@ class BackTest:
         """
         return _half_widths(np.abs(self.actual - self.forecasts[model]), level)
 
+    def edges(self, model: str, level: float = 0.8) -> np.ndarray:
+        """The edges ``(2, N, H)`` of the model's bands: its own, or half a width below and above its forecasts."""
+        if model in self.bands:
+            return self.bands[model]
+        said, half = self.forecasts[model], self.half_widths(model, level)
+        return np.array([said - half, said + half])
+
     def coverage(self, model: str, level: float = 0.8) -> float:
         """The share of values that fell within the band as it would have been drawn at their origin.
 
-        Each band is drawn from the residuals that were known by then; NaN where no origin had 8 of them.
+        Where the model has no bands of its own, each is drawn from the residuals that were known by then; NaN where no
+        origin had 8 of them.
         """
+        if model in self.bands:
+            came = ~np.isnan(self.actual)
+            lower, upper = self.bands[model]
+            return float(np.mean(((lower <= self.actual) & (self.actual <= upper))[came])) if came.any() else np.nan
         residuals = np.abs(self.actual - self.forecasts[model])
         leads = np.arange(1, residuals.shape[1] + 1)
         inside = []
@@ -118,7 +133,8 @@ def back_test(
     values : ndarray (T,) of float64
         NaN in gaps.
     models : dict of str to callable
-        ``model(history, horizon)`` is the forecast ``(horizon,)``; it fits itself to the history.
+        ``model(history, horizon)`` is the forecast ``(horizon,)``, or the lower edge of a band, the forecast and the
+        upper edge ``(3, horizon)``; it fits itself to the history.
     horizon, origins : int
         Leads, and how many origins at most.
     season : int, optional
@@ -155,11 +171,14 @@ def back_test(
         for name, model in models.items():
             said[name].append(model(values[:origin], horizon))
         progress()
+    forecasts = {name: np.array(rows) for name, rows in said.items()}
+    own = {name: rows.transpose(1, 0, 2) for name, rows in forecasts.items() if rows.ndim == 3}
     return BackTest(
         origins=places,
         actual=np.array([values[origin : origin + horizon] for origin in places]),
-        forecasts={name: np.array(rows) for name, rows in said.items()},
+        forecasts=forecasts | {name: middle for name, (_, middle, _) in own.items()},
         scale=naive_error(values[: places[0]], season),
+        bands={name: np.array([lower, upper]) for name, (lower, _, upper) in own.items()},
     )
 
 

@@ -6,6 +6,8 @@ import argparse
 import os
 import sys
 
+from rnnkit.forecast.titles import TITLES
+
 BUNDLED = (("sunspots.csv", 3), ("co2.csv", 12))  # file, horizon
 HORIZON = 12
 BAD_INPUT, INTERRUPTED, CLOSED_PIPE = 2, 130, 141  # 128 + the signal's number, as shells say
@@ -54,19 +56,32 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     forecast = commands.add_parser(
         "forecast",
-        help="back-test an echo state network on a series, and forecast beyond its end",
-        description="Back-test an echo state network on a series against naive forecasts, from origins in its last "
-        "30 %%, and forecast beyond its end. Without a file: yearly sunspot numbers and weekly carbon dioxide.",
+        help="back-test models on a series, and forecast beyond its end",
+        description="Back-test an echo state network, or models that are trained, on a series against naive forecasts, "
+        "from origins in its last 30 %%, and forecast beyond its end. Without a file: yearly sunspot numbers and "
+        "weekly carbon dioxide.",
     )
     forecast.add_argument("file", nargs="?", metavar="FILE.csv", help="a CSV file; its first line names the columns")
     forecast.add_argument("--column", metavar="NAME", help="the column to forecast")
     forecast.add_argument("--time", metavar="NAME", help="the column of times: numbers or ISO dates, going up")
+    forecast.add_argument(
+        "--model",
+        nargs="+",
+        metavar="MODEL",
+        help=f"one or several of {', '.join(TITLES)}; the first one is drawn and its forecast shown (default: esn)",
+    )
     forecast.add_argument("--horizon", type=_positive, metavar="N", help=f"steps to forecast (default: {HORIZON})")
     forecast.add_argument("--season", type=_season, metavar="N", help="steps of a season (default: found)")
     forecast.add_argument("--origins", type=_positive, metavar="N", help="origins of the back-test (default: up to 40)")
-    forecast.add_argument("--seed", type=_natural, default=0, metavar="N", help="of the network's weights (default: 0)")
+    forecast.add_argument("--units", type=_positive, metavar="N", help="of the recurrent layer (default: the model's)")
+    forecast.add_argument(
+        "--epochs", type=_positive, metavar="N", help="of training before the first origin (default: 100)"
+    )
+    forecast.add_argument("--seed", type=_natural, metavar="N", help="of the models' weights (default: 0)")
     forecast.add_argument("--output", metavar="FILE.csv", help="write the forecasts and their bands to a file")
     forecast.add_argument("--plot", metavar="FILE.png", help="draw history, back-test and forecast (needs matplotlib)")
+    forecast.add_argument("--save", metavar="FILE.npz", help="keep the model, fitted to the whole series")
+    forecast.add_argument("--load", metavar="FILE.npz", help="forecast with a model that was kept, without a back-test")
     commands.add_parser("info", help="versions, threads, cache and extras, for a report of a fault")
     return parser
 
@@ -83,28 +98,51 @@ def _run(options) -> int:
 
 def _forecast(options) -> str:
     from rnnkit.datasets import FOLDER
-    from rnnkit.forecast.outlook import ORIGINS, check, look_ahead
     from rnnkit.forecast.picture import check_drawing, draw
-    from rnnkit.forecast.progress import progress_bar
     from rnnkit.forecast.series import InputError, read_series
-    from rnnkit.forecast.table import NOTES, forecast_table, heading, scores_table
+    from rnnkit.forecast.table import forecast_table, heading
     from rnnkit.forecast.writing import check_writable, write_forecasts
 
     # Whatever can be wrong is looked for before the work, not after it.
-    for path in filter(None, (options.output, options.plot)):
+    models = _models(options)
+    _check_together(options, models)
+    for path in filter(None, (options.output, options.plot, options.save)):
         check_writable(path)
     if options.plot:
         check_drawing(options.plot)
     if options.file is None:
-        if options.column or options.time:
-            raise InputError("--column and --time need a file")
         chosen = [(read_series(FOLDER / name), options.horizon or horizon) for name, horizon in BUNDLED]
     else:
         series = read_series(options.file, options.column, options.time)
         chosen = [(series, options.horizon or HORIZON)]
+    if options.load:
+        from rnnkit.forecast.outlook import look_again
+
+        outlooks, tables = [look_again(chosen[0][0], options.load)], []
+        if options.horizon not in (None, leads := len(outlooks[0].forecast)):
+            raise InputError(f"the model in {options.load} has a horizon of {leads}; got --horizon {options.horizon}")
+    else:
+        outlooks, tables = _tested(options, models, chosen)
+    if options.output:
+        write_forecasts(options.output, outlooks)
+    if options.plot:
+        draw(options.plot, outlooks)
+    if options.save:
+        from rnnkit.forecast.outlook import save
+
+        save(options.save, outlooks[0])
+    written = [f"wrote {path}" for path in (options.output, options.plot, options.save) if path]
+    return "\n\n".join(["\n".join(map(heading, outlooks)), *tables, *map(forecast_table, outlooks), *written])
+
+
+def _tested(options, models, chosen):
+    """An outlook for each series, from a back-test, and what there is to say of that."""
+    from rnnkit.forecast.outlook import ORIGINS, check, look_ahead
+    from rnnkit.forecast.progress import progress_bar
+    from rnnkit.forecast.table import notes, scores_table
+
     for series, horizon in chosen:
         check(series, horizon, options.season, options.origins)
-
     outlooks = []
     with progress_bar(len(chosen) * (options.origins or ORIGINS), "back-test") as progress:
         for series, horizon in chosen:
@@ -112,19 +150,57 @@ def _forecast(options) -> str:
                 look_ahead(
                     series,
                     horizon,
+                    models=models,
                     season=options.season,
                     origins=options.origins,
-                    seed=options.seed,
+                    seed=options.seed or 0,
+                    units=options.units,
+                    epochs=options.epochs,
                     progress=progress,
+                    tell=progress.tell,
                 )
             )
-    if options.output:
-        write_forecasts(options.output, outlooks)
-    if options.plot:
-        draw(options.plot, outlooks)
-    tables = [scores_table(outlooks), *map(forecast_table, outlooks)]
-    written = [f"wrote {path}" for path in (options.output, options.plot) if path]
-    return "\n\n".join(["\n".join(map(heading, outlooks)), tables[0], NOTES, *tables[1:], *written])
+    return outlooks, [scores_table(outlooks), notes(outlooks)]
+
+
+def _models(options) -> list[str]:
+    """The models asked for, each once; the file's name too may have come behind ``--model``."""
+    from rnnkit.forecast.series import InputError
+
+    if options.model is None:
+        return ["esn"]
+    *first, last = options.model
+    if options.file is None and first and last not in TITLES and ("." in last or os.path.exists(last)):
+        options.file, options.model = last, first
+    names = [name for word in options.model for name in word.split(",") if name]
+    if unknown := [name for name in names if name not in TITLES]:
+        raise InputError(f"there is no model {unknown[0]!r}; expected one or several of {', '.join(TITLES)}")
+    if not names:
+        raise InputError(f"--model names none; expected one or several of {', '.join(TITLES)}")
+    return list(dict.fromkeys(names))
+
+
+def _check_together(options, models) -> None:
+    """See that options fit together."""
+    from rnnkit.forecast.series import InputError
+
+    if options.file is None:
+        for name in ("column", "time"):
+            if getattr(options, name):
+                raise InputError("--column and --time need a file")
+        for name in ("save", "load"):
+            if getattr(options, name):
+                raise InputError(f"--{name} needs a file with a series: a model is kept for one")
+    if options.load:
+        for name in ("model", "season", "origins", "units", "epochs", "seed", "save"):
+            if getattr(options, name) is not None:
+                raise InputError(f"--{name} doesn't go with --load, whose model is fitted already")
+    if options.save and len(models) > 1:
+        raise InputError(f"--save keeps one model; got {', '.join(models)}")
+    if options.epochs and models == ["esn"]:
+        raise InputError("--epochs needs a model that is trained: --model gru, lstm, rnn or linear")
+    if options.units and models == ["linear"]:
+        raise InputError("--units needs a model with a recurrent layer: --model esn, gru, lstm or rnn")
 
 
 def _positive(text) -> int:

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from rnnkit.cells.echo_state import ESNCell
+from rnnkit.forecast import saving
 from rnnkit.forecast.panel import Panel
-from rnnkit.forecast.readout import NormalEquations
+from rnnkit.forecast.readout import NormalEquations, chosen, quarters
 from rnnkit.forecast.scale import Scale
-from rnnkit.forecast.season import refined_period
+from rnnkit.forecast.season import harmonics, refined_period
+from rnnkit.forecast.whole import whole
 from rnnkit.layers.rnn import RNN
 
 STRENGTHS = tuple(10.0**power for power in (-8, -6, -4, -2, -1, 0, 1, 2))
@@ -118,6 +120,8 @@ class ESN:
             "seed": seed,
         }
         self._features = 0
+        self._centre: np.ndarray | None = None
+        self._width: np.ndarray | None = None
         self.layer = self._new_layer()
 
     def _new_layer(self) -> RNN:
@@ -159,7 +163,7 @@ class ESN:
         z = inputs[:, :, 0]
         after = np.concatenate([z[:, 1:], np.full((len(z), self.horizon), np.nan)], axis=1)
         targets = sliding_window_view(after, self.horizon, axis=1)  # targets[:, t, h - 1] is z at t + h
-        use = _parts(known & (np.arange(z.shape[1]) >= self.washout), ~np.isnan(after), self.horizon)
+        use = quarters(known & (np.arange(z.shape[1]) >= self.washout), ~np.isnan(after), self.horizon)
         parts: list[NormalEquations] = []
         for block, features, reached in self._blocks(inputs, known):
             states = reached
@@ -174,7 +178,9 @@ class ESN:
                 f"leads; got none for lead {np.argmin(total.count) + 1} in {z.shape[1]} steps: give a longer series, "
                 f"fewer gaps, a shorter horizon or a shorter washout"
             )
-        self.strength, self.seasonal = self._choice(parts[:4])
+        choices = (True, False) if self.season else (False,)
+        candidates = [(strength, seasonal) for strength in self.strengths for seasonal in choices]
+        self.strength, self.seasonal = chosen(candidates, self._penalty, parts[:4])
         self.readout = total.solve(self._penalty(self.strength, self.seasonal))
         self._single, self._tail = panel.single, _tail(panel, scale, inputs, states)
         return self
@@ -239,6 +245,79 @@ class ESN:
             states = reached
         return self._forecast(_tail(panel, scale, inputs, states), panel.single, horizon)
 
+    def save(self, path) -> None:
+        """Write the fitted network to a file, whole or not at all: reservoir, readouts, and where the fit ended.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Written exactly there, whatever the suffix; in the format of ``numpy.savez``.
+
+        Raises
+        ------
+        ValueError
+            Before `fit`.
+        """
+        saving.write(path, self)
+
+    @classmethod
+    def load(cls, path) -> ESN:
+        """A network that `save` wrote: it forecasts the same bits.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file is damaged, another's, or holds another kind of model.
+        """
+        return cls._of_saved(saving.read(path, cls.__name__))
+
+    def _to_save(self):
+        self._check_fitted()
+        tail = self._tail
+        arrays = {
+            "readout": self.readout,
+            "centre": self._centre,
+            "width": self._width,
+            "times": tail.times,
+            "inputs": tail.inputs,
+            "states": tail.states,
+            "missing": tail.missing,
+            **tail.scale.arrays(),
+            **{f"reservoir/{name}": array for name, array in self.layer._arrays().items()},
+        }
+        seed = self._reservoir["seed"]
+        config = {
+            **self._reservoir,
+            "seed": int(seed) if isinstance(seed, Integral) else None,  # the weights are there anyway
+            "horizon": self.horizon,
+            "season": self.season,
+            "washout": self.washout,
+            "ridge": self.strengths,
+        }
+        fitted = {
+            "strength": self.strength,
+            "seasonal": self.seasonal,
+            "period": self._period,
+            "features": self._features,
+            "single": self._single,
+        }
+        return arrays, {"config": config, "fitted": fitted}
+
+    @classmethod
+    def _of_saved(cls, saved: saving.Saved) -> ESN:
+        arrays, fitted = saved.arrays, saved.about["fitted"]
+        network = cls(**saved.about["config"])
+        network.layer.build((None, None, 1 + fitted["features"]))
+        network.layer.set_weights([arrays[f"reservoir/{name}"] for name in network.layer._arrays()])
+        network.readout, network.strength, network.seasonal = arrays["readout"], fitted["strength"], fitted["seasonal"]
+        network._period, network._features, network._single = fitted["period"], fitted["features"], fitted["single"]
+        network._centre, network._width = arrays.get("centre"), arrays.get("width")
+        times, inputs, states, missing = (arrays[name] for name in ("times", "inputs", "states", "missing"))
+        network._tail = Tail(times, inputs, states, missing, Scale.of_arrays(arrays))
+        return network
+
     def __repr__(self):
         return f"ESN(horizon={self.horizon}, units={self._reservoir['units']}, season={self.season})"
 
@@ -264,9 +343,8 @@ class ESN:
 
     def _readable(self, inputs, times, states) -> np.ndarray:
         """What a readout sees of steps: 1, the inputs, the first two harmonics of the season, and the states."""
-        angles = [2 * np.pi * k * times[..., None] / self._period for k in range(1, 1 + self._harmonics)]
-        waves = [wave(angle) for angle in angles for wave in (np.sin, np.cos)]
-        return np.concatenate([np.ones_like(inputs[..., :1]), inputs, *waves, states], axis=-1)
+        waves = harmonics(times, self._period, self._harmonics)
+        return np.concatenate([np.ones_like(inputs[..., :1]), inputs, waves, states], axis=-1)
 
     def _penalty(self, strength, seasonal) -> np.ndarray:
         """The ridge strength of each feature ``(features,)``."""
@@ -274,23 +352,6 @@ class ESN:
         penalty = np.full(before + waves + self._reservoir["units"], strength)
         penalty[before : before + waves] = strength if seasonal else np.inf
         return penalty
-
-    def _choice(self, quarters) -> tuple[float, bool]:
-        """The strength, and whether season terms join, that do best where a quarter judges a fit to those before it.
-
-        The third and the fourth quarter judge. Errors count relative to the least at each lead, or the far leads alone
-        would decide.
-        """
-        choices = (True, False) if self.season else (False,)
-        candidates = [(strength, seasonal) for strength in self.strengths for seasonal in choices]
-        errors = np.zeros(len(candidates))
-        before = quarters[0] + quarters[1]
-        for quarter in quarters[2:]:
-            tried = np.array([quarter.error(before.solve(self._penalty(*candidate))) for candidate in candidates])
-            tried = tried[:, quarter.count > 0]
-            errors += (tried / np.maximum(tried.min(axis=0), np.finfo(float).tiny)).sum(axis=1)
-            before = before + quarter
-        return candidates[int(np.argmin(errors))]
 
     def _forecast(self, tail: Tail, single: bool, horizon: int | None) -> np.ndarray:
         horizon = self.horizon if horizon is None else whole(horizon, "horizon", 1)
@@ -314,27 +375,7 @@ class ESN:
         return forecasts[0] if single else forecasts
 
 
-def _parts(rows, known, horizon) -> np.ndarray:
-    """The part that each step teaches ``(B, T)``: 0 to 3 for the quarters that choose the strength, 4 for the rest.
-
-    Steps that lack a target are in the rest, as each lead would need its own matrices, unless that is most of them.
-    """
-    sums = np.cumsum(np.pad(known, ((0, 0), (1, 0))), axis=1)
-    whole = rows & (sums[:, horizon:] - sums[:, :-horizon] == horizon)
-    chosen = whole if 2 * whole.sum() > rows.sum() else rows
-    count = np.maximum(chosen.sum(axis=1, keepdims=True), 1)
-    quarter = (4 * (np.cumsum(chosen, axis=1) - 1)) // count
-    return np.where(chosen, quarter, np.where(rows, 4, -1))
-
-
 def _tail(panel, scale, inputs, states) -> Tail:
     known = panel.known
     last = known.shape[1] - 1 - np.argmax(known[:, ::-1], axis=1)
     return Tail(last, inputs[np.arange(len(last)), last], states, panel.lengths - 1 - last, scale)
-
-
-def whole(value, name, least) -> int:
-    """`value` as an int, if it is a whole number from `least` on."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise ValueError(f"expected {name} to be a whole number of at least {least}; got {value!r}")
-    return int(value)

@@ -9,7 +9,7 @@ from rnnkit.forecast.outlook import NETWORK, Outlook
 from rnnkit.forecast.series import InputError
 from rnnkit.forecast.table import future
 
-HISTORY, NETWORK_COLOUR, FORECAST = "#3d4451", "#d1741a", "#1f6fb4"
+HISTORY, MODEL_COLOUR, FORECAST = "#3d4451", "#d1741a", "#1f6fb4"
 
 
 def check_drawing(path) -> None:
@@ -49,43 +49,53 @@ def _kind(path) -> str:
 
 def _draw_history(axes, outlook):
     times = outlook.series.timeline.times
-    start = times[outlook.test.origins[0]]
-    axes.axvspan(start, times[-1], color=NETWORK_COLOUR, alpha=0.09, lw=0, label="back-test")
+    name = outlook.series.name if outlook.model == NETWORK else f"{outlook.series.name}, {outlook.model}"
+    if outlook.test:
+        start = times[outlook.test.origins[0]]
+        axes.axvspan(start, times[-1], color=MODEL_COLOUR, alpha=0.09, lw=0, label="back-test")
+        share = outlook.share_of_naive(outlook.model)
+        name = f"{name}: back-test error {share:.2f} of the better naive forecast's"
     axes.plot(times, outlook.series.values, color=HISTORY, lw=0.9, label="history")
     _draw_forecast(axes, outlook)
-    error = f"back-test error {outlook.share_of_naive(NETWORK):.2f} of the better naive forecast's"
-    _finish(axes, outlook, f"{outlook.series.name}: {error}")
+    _finish(axes, outlook, name)
 
 
 def _draw_end(axes, outlook):
     test, horizon = outlook.test, len(outlook.forecast)
     times, values = outlook.series.timeline.times, outlook.series.values
     shown = max(12 * horizon, 36, 2 * (outlook.season or 0))
-    shown = min(shown, len(values) - test.origins[0])
+    shown = min(shown, len(values) - (test.origins[0] if test else 0))
     axes.plot(times[-shown:], values[-shown:], color=HISTORY, lw=1.2, marker=".", ms=4, label="history")
-    # Of overlapping back-test forecasts only those that leave each other room are drawn.
+    title = f"forecast of {horizon} steps"
+    if test:
+        _draw_test(axes, outlook, len(values) - shown)
+        coverage = test.coverage(outlook.model)
+        held = f": the 80 % bands held {100 * coverage:.0f} % of what came" if not np.isnan(coverage) else ""
+        title = f"forecasts of {horizon} steps{held}"
+    _draw_forecast(axes, outlook)
+    _finish(axes, outlook, title)
+
+
+def _draw_test(axes, outlook, first):
+    """The back-test's forecasts from the step `first` on that leave each other room."""
+    test, horizon, times = outlook.test, len(outlook.forecast), outlook.series.timeline.times
     drawn: list[int] = []
     for place in range(len(test.origins) - 1, -1, -1):
         origin = test.origins[place]
-        if origin > len(values) - shown and (not drawn or origin + horizon <= test.origins[drawn[-1]]):
+        if origin > first and (not drawn or origin + horizon <= test.origins[drawn[-1]]):
             drawn.append(place)
-    half = test.half_widths(NETWORK)
+    lower, upper = test.edges(outlook.model)
     for number, place in enumerate(drawn):
         steps = slice(test.origins[place], test.origins[place] + horizon)
-        said = test.forecasts[NETWORK][place]
-        axes.fill_between(times[steps], said - half, said + half, color=NETWORK_COLOUR, alpha=0.13, lw=0)
+        axes.fill_between(times[steps], lower[place], upper[place], color=MODEL_COLOUR, alpha=0.13, lw=0)
         label = "forecast at the time" if number == 0 else None
-        axes.plot(times[steps], said, color=NETWORK_COLOUR, lw=1.6, marker=".", ms=4, label=label)
-    _draw_forecast(axes, outlook)
-    coverage = test.coverage(NETWORK)
-    held = f": the 80 % bands held {100 * coverage:.0f} % of what came" if not np.isnan(coverage) else ""
-    _finish(axes, outlook, f"forecasts of {horizon} steps{held}")
+        said = test.forecasts[outlook.model][place]
+        axes.plot(times[steps], said, color=MODEL_COLOUR, lw=1.6, marker=".", ms=4, label=label)
 
 
 def _draw_forecast(axes, outlook):
-    steps, half = future(outlook), outlook.half_width
-    low, high = outlook.forecast - half, outlook.forecast + half
-    axes.fill_between(steps, low, high, color=FORECAST, alpha=0.25, lw=0, label="80 % band")
+    steps = future(outlook)
+    axes.fill_between(steps, outlook.lower, outlook.upper, color=FORECAST, alpha=0.25, lw=0, label="80 % band")
     axes.plot(steps, outlook.forecast, color=FORECAST, lw=1.8, marker=".", ms=4, label="forecast")
 
 

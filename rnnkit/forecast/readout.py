@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
 import numpy as np
+
+Candidate = TypeVar("Candidate", bound=tuple)
 
 
 class NormalEquations:
@@ -105,6 +110,43 @@ class NormalEquations:
         """The leads that share a matrix: all of them, or each for itself."""
         count = len(self.count)
         return [slice(0, count)] if self.extra is None else [slice(lead, lead + 1) for lead in range(count)]
+
+
+def quarters(rows, known, horizon) -> np.ndarray:
+    """The part that each step teaches ``(B, T)``: 0 to 3 for the quarters that choose the strength, 4 for the rest.
+
+    Steps that lack a target are in the rest, as each lead would need its own matrices, unless that is most of them.
+    """
+    sums = np.cumsum(np.pad(known, ((0, 0), (1, 0))), axis=1)
+    whole = rows & (sums[:, horizon:] - sums[:, :-horizon] == horizon)
+    chosen = whole if 2 * whole.sum() > rows.sum() else rows
+    count = np.maximum(chosen.sum(axis=1, keepdims=True), 1)
+    quarter = (4 * (np.cumsum(chosen, axis=1) - 1)) // count
+    return np.where(chosen, quarter, np.where(rows, 4, -1))
+
+
+def chosen(candidates: Sequence[Candidate], penalty: Callable[..., np.ndarray], parts) -> Candidate:
+    """The candidate that does best where a quarter judges a fit to those before it.
+
+    The third and the fourth quarter judge. Errors count relative to the least at each lead, or the far leads alone
+    would decide.
+
+    Parameters
+    ----------
+    candidates : sequence of tuple
+    penalty : callable
+        ``penalty(*candidate)`` is the strength, or the strengths, to solve with.
+    parts : sequence of NormalEquations
+        Of the four quarters.
+    """
+    errors = np.zeros(len(candidates))
+    before = parts[0] + parts[1]
+    for quarter in parts[2:]:
+        tried = np.array([quarter.error(before.solve(penalty(*candidate))) for candidate in candidates])
+        tried = tried[:, quarter.count > 0]
+        errors += (tried / np.maximum(tried.min(axis=0), np.finfo(float).tiny)).sum(axis=1)
+        before = before + quarter
+    return candidates[int(np.argmin(errors))]
 
 
 def _added(gram, features) -> np.ndarray:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+_MEASURED = ("middle", "level", "slope", "spread")
+
 
 class Scale:
     """A straight line and a standard deviation per series, measured on the values that are there.
@@ -51,3 +53,15 @@ class Scale:
     def restore(self, standardised, times) -> np.ndarray:
         """What `standardise` was given."""
         return standardised * self.spread[:, None] + self.line(times)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What it measured, by name."""
+        return {f"scale/{name}": getattr(self, name) for name in _MEASURED}
+
+    @classmethod
+    def of_arrays(cls, arrays) -> Scale:
+        """One that measured what `arrays` gave."""
+        scale = cls.__new__(cls)
+        for name in _MEASURED:
+            setattr(scale, name, arrays[f"scale/{name}"])
+        return scale

@@ -110,3 +110,13 @@ def refined_period(values, season: int) -> float:
         spectrum = np.fft.fft(turning, size, axis=1)
         power += (np.abs(spectrum[:, harmonic * bins]) ** 2).sum(axis=0)
     return float(season / (1 + bins[np.argmax(power)] / size))
+
+
+def harmonics(times, period: float, count: int) -> np.ndarray:
+    """Sine and cosine of the first harmonics of a season: times of any shape ``(...)`` give ``(..., 2 * count)``.
+
+    >>> harmonics(np.array([0, 3]), 12.0, 1).round(6).tolist()
+    [[0.0, 1.0], [1.0, 0.0]]
+    """
+    angles = 2 * np.pi * np.arange(1, 1 + count) * np.asarray(times)[..., None] / period
+    return np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(*angles.shape[:-1], 2 * count)

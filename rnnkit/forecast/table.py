@@ -6,12 +6,21 @@ import math
 
 import numpy as np
 
-from rnnkit.forecast.outlook import NETWORK, Outlook
+from rnnkit.forecast.outlook import Outlook
 
 NOTES = """\
 MASE      MAE over the mean error of the naive forecast (seasonal, where there is a season) before the first origin
 of naive  MAE over that of the better naive forecast
-in band   share of what came that lay in the 80 % band, drawn at its origin from the earlier errors at that lead"""
+in band   share of what came that lay in the 80 % band, """
+FROM_ERRORS = "drawn at its origin from the earlier errors at that lead"
+FROM_QUANTILES = "between the quantiles that the model has learned"
+
+
+def notes(outlooks: list[Outlook]) -> str:
+    """What the columns of the scores mean."""
+    learned = {model in outlook.test.bands for outlook in outlooks if outlook.test for model in outlook.forecasts}
+    bands = [words for words, own in ((FROM_ERRORS, False), (FROM_QUANTILES, True)) if own in learned]
+    return NOTES + ",\n          or ".join(bands)
 
 
 def heading(outlook: Outlook) -> str:
@@ -21,7 +30,8 @@ def heading(outlook: Outlook) -> str:
         f"{series.name}: {len(series.values)} steps, {time_text(series.timeline.times[0])} to "
         f"{time_text(series.timeline.times[-1])}, {_counted(np.isnan(series.values).sum(), 'gap')}, "
         f"{f'season {outlook.season}' if outlook.season else 'no season found'}; "
-        f"{_counted(len(test.origins), 'origin')}, {_counted(test.actual.shape[1], 'lead')}"
+        f"{f'{outlook.model} from a file' if test is None else _counted(len(test.origins), 'origin')}, "
+        f"{_counted(len(outlook.forecast), 'lead')}"
     )
 
 
@@ -29,29 +39,31 @@ def scores_table(outlooks: list[Outlook]) -> str:
     """MAE, RMSE and MASE of each model on each series, and how far its band held."""
     rows: list[tuple[str, ...]] = [("series", "model", "MAE", "RMSE", "MASE", "of naive", "in band")]
     for outlook in outlooks:
-        for model in outlook.test.forecasts:
-            scores = outlook.test.scores(model)
-            coverage = outlook.test.coverage(model) if model == NETWORK else math.nan
+        test = outlook.test
+        assert test is not None
+        for model in test.forecasts:
+            scores, asked = test.scores(model), model in outlook.forecasts
+            coverage = test.coverage(model) if asked else math.nan
             rows.append(
                 (
-                    outlook.series.name if model == NETWORK else "",
+                    outlook.series.name if model == outlook.model else "",
                     model,
                     *(_number(scores[name], _decimals(outlook)) for name in ("MAE", "RMSE")),
                     _number(scores["MASE"], 2),
                     _number(outlook.share_of_naive(model), 2),
-                    f"{100 * coverage:.0f} %" if not math.isnan(coverage) else ("-" if model == NETWORK else ""),
+                    f"{100 * coverage:.0f} %" if not math.isnan(coverage) else ("-" if asked else ""),
                 )
             )
     return _aligned(rows, left=2)
 
 
 def forecast_table(outlook: Outlook) -> str:
-    """The forecast of each step to come, with its band."""
+    """What the model asked for first says of each step to come, with its band."""
     decimals = _decimals(outlook)
-    rows = [(outlook.series.timeline.name, outlook.series.name, "80 % from", "to")]
-    for time, value, half in zip(future(outlook), outlook.forecast, outlook.half_width, strict=True):
-        band = ("-", "-") if np.isnan(half) else (_number(value - half, decimals), _number(value + half, decimals))
-        rows.append((time_text(time), _number(value, decimals), *band))
+    name = outlook.series.name if len(outlook.forecasts) == 1 else f"{outlook.series.name}, {outlook.model}"
+    rows: list[tuple[str, ...]] = [(outlook.series.timeline.name, name, "80 % from", "to")]
+    for time, *numbers in zip(future(outlook), outlook.forecast, outlook.lower, outlook.upper, strict=True):
+        rows.append((time_text(time), *(_number(number, decimals) for number in numbers)))
     return _aligned(rows, left=1)
 
 
@@ -66,8 +78,11 @@ def time_text(time) -> str:
 
 
 def _decimals(outlook) -> int:
-    """As many as show three digits of the error."""
-    error = outlook.test.scores(NETWORK)["MAE"]
+    """As many as show three digits of the error, or of the band where there is none."""
+    if outlook.test is None:
+        error = float(np.nan_to_num(outlook.upper - outlook.lower).mean()) / 4
+    else:
+        error = outlook.test.scores(outlook.model)["MAE"]
     return int(np.clip(2 - math.floor(math.log10(error)), 0, 8)) if error > 0 else 2
 
 

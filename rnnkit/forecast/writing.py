@@ -30,12 +30,13 @@ def check_writable(path) -> None:
 
 
 def write_forecasts(path, outlooks: list[Outlook]) -> None:
-    """Forecasts and bands as CSV: series, time, lead, forecast, lower, upper."""
+    """Forecasts and bands as CSV: series, time, lead, forecast, lower, upper, model."""
     with replacing(path) as beside, open(beside, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["series", "time", "lead", "forecast", "lower", "upper"])
+        writer.writerow(["series", "time", "lead", "forecast", "lower", "upper", "model"])
         for outlook in outlooks:
-            steps = zip(future(outlook), outlook.forecast, outlook.half_width, strict=True)
-            for lead, (time, value, half) in enumerate(steps, start=1):
-                band = [f"{edge:.8g}" if edge == edge else "" for edge in (value - half, value + half)]
-                writer.writerow([outlook.series.name, time_text(time), lead, f"{value:.8g}", *band])
+            for model, (values, lower, upper, _) in outlook.forecasts.items():
+                steps = zip(future(outlook), values, lower, upper, strict=True)
+                for lead, (time, *numbers) in enumerate(steps, start=1):
+                    cells = [f"{number:.8g}" if number == number else "" for number in numbers]
+                    writer.writerow([outlook.series.name, time_text(time), lead, *cells, model])

@@ -1,0 +1,596 @@
+"""Forecasts from a small recurrent network that is trained: quantiles for each lead, beside a linear shortcut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from rnnkit.callbacks import Callback
+from rnnkit.forecast import saving
+from rnnkit.forecast.panel import Panel
+from rnnkit.forecast.scale import Scale
+from rnnkit.forecast.season import refined_period
+from rnnkit.forecast.shortcut import Shortcut, hold, targets
+from rnnkit.forecast.whole import whole
+from rnnkit.layers.dense import Dense
+from rnnkit.layers.masking import Masking
+from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
+from rnnkit.models.sequential import Sequential
+from rnnkit.optimizers import Adam
+from rnnkit.optimizers.schedules import CosineDecay
+
+LAYERS = {"gru": GRU, "lstm": LSTM, "rnn": SimpleRNN, "linear": None}
+SEASONS = 1.5  # that the shortcut looks back over
+LAGS = 18  # that it looks back over where there is no season
+WARM = 12  # first steps of a window that teach nothing, while the network finds out where it is
+BATCHES = 64  # at most in an epoch: time doesn't grow with the length of a series
+SETTINGS = (
+    *("horizon", "layer", "units", "season", "epochs", "networks", "window", "batch_size", "learning_rate", "level"),
+    "seed",
+)
+UNKNOWN = -1e6  # what a step without a value holds, and nothing else does
+
+Progress = Callable[[str], None]
+
+
+class Tail(NamedTuple):
+    """The end of a history: what a forecast starts from. The last step is one that could be read."""
+
+    z: np.ndarray  # (B, window + lags - 1), NaN in gaps and before the start
+    others: np.ndarray | None  # (B, window + lags - 1, F)
+    times: np.ndarray  # (B,), of the last step
+    missing: np.ndarray  # (B,), steps of the history after it, all of them gaps
+    scale: Scale
+
+
+class TrainedForecaster:
+    """Quantile forecasts from a recurrent network trained on a series, with a linear shortcut beside it.
+
+    Series are taken apart into a straight line, a spread and the rest ``z``. Ridge regressions say how far the series
+    will have moved (`Shortcut`: recent values, season terms); a small network, which reads ``z``, the season terms and
+    what the shortcut says, learns the quantiles of what the shortcut leaves over, for all leads at every step::
+
+        s_t[h]       = shortcut at t for lead h
+        state_t      = layer([z_t, season terms at t, s_t], state_{t-1})
+        q_t[level,h] = Dense(state_t)
+        z_{t+h}      ≈ z_t + s_t[h] + spread of what s leaves over * q_t[level, h]
+
+    The loss is the mean pinball loss ``max(level e, (level - 1) e)`` of e = value - quantile over the values that are
+    known (Koenker and Bassett 1978, "Regression quantiles"). In gaps the states hold. The network starts from the
+    quantiles of what the shortcut leaves over, so that training can but add to them. Windows of the series are the
+    rows of a batch; the mean over several networks that start from other weights is the forecast. Its quantiles are
+    sorted, so that they never cross (Chernozhukov, Fernández-Val and Galichon 2010, "Quantile and probability curves
+    without crossing").
+
+    Parameters
+    ----------
+    horizon : int
+        Leads that are learned.
+    layer : {"gru", "lstm", "rnn", "linear"}
+        The recurrent layer; "linear" has none, and Dense reads what the layer would.
+    units : int
+        Of the layer.
+    season : int, optional
+        Period in steps. All series have the same phase at their first step.
+    epochs : int
+        Of `fit`.
+    networks : int
+        How many are averaged.
+    window : int
+        Steps that a network reads, in training and for a forecast.
+    batch_size : int
+        Windows of a batch.
+    learning_rate : float
+        Adam's, at first; it follows half a cosine down to 0.
+    level : float in (0, 1)
+        Of the band between the outer quantiles.
+    seed : int, optional
+        Of first weights and the windows' order: the same seed gives the same bits.
+
+    Attributes
+    ----------
+    shortcut : Shortcut
+    models : list of Sequential
+        The networks.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> wave = np.sin(np.arange(300) * 0.3) + 0.1 * np.random.default_rng(0).standard_normal(300)
+    >>> forecaster = TrainedForecaster(horizon=2, layer="gru", units=4, epochs=5, networks=1, seed=0).fit(wave)
+    >>> lower, median, upper = forecaster.predict_quantiles()
+    >>> bool((lower < median).all() and (median < upper).all())
+    True
+    """
+
+    models: list[Sequential]
+    shortcut: Shortcut
+
+    def __init__(
+        self,
+        horizon: int = 1,
+        layer: str = "gru",
+        units: int = 8,
+        *,
+        season: int | None = None,
+        epochs: int = 100,
+        networks: int = 3,
+        window: int = 64,
+        batch_size: int = 8,
+        learning_rate: float = 0.005,
+        level: float = 0.8,
+        seed: int | None = None,
+    ):
+        if layer not in LAYERS:
+            raise ValueError(f"expected layer to be one of {', '.join(LAYERS)}; got {layer!r}")
+        if not 0 < level < 1:
+            raise ValueError(f"expected level between 0 and 1; got {level!r}")
+        if not learning_rate > 0:
+            raise ValueError(f"expected learning_rate above 0; got {learning_rate!r}")
+        self.horizon = whole(horizon, "horizon", 1)
+        self.layer = layer
+        self.units = whole(units, "units", 1)
+        self.season = None if season is None else whole(season, "season", 2)
+        self.epochs = whole(epochs, "epochs", 1)
+        self.networks = whole(networks, "networks", 1)
+        self.window = whole(window, "window", 1)
+        self.batch_size = whole(batch_size, "batch_size", 1)
+        self.learning_rate, self.level = float(learning_rate), float(level)
+        self.seed = np.random.SeedSequence().entropy if seed is None else whole(seed, "seed", 0)
+        self._tail: Tail | None = None
+
+    def fit(self, y, x=None, *, progress: Progress | None = None) -> TrainedForecaster:
+        """Fit to one series, or to several at once, from new weights.
+
+        Parameters
+        ----------
+        y : array_like (T,) or (B, T), or list of array_like
+            A series in equal steps, NaN in its gaps; or several, of any lengths, that share the networks and keep a
+            trend and a spread each.
+        x : array_like (T,) or (T, F), or a list of them, optional
+            What else is known at each step. What is known ahead, a calendar for instance, goes in shifted by the lead.
+        progress : callable, optional
+            Called with a text after each epoch.
+
+        Returns
+        -------
+        TrainedForecaster
+            Itself; unchanged if anything went wrong.
+
+        Raises
+        ------
+        ValueError
+            If y or x is not as described, infinite or without any value, or too short to learn from.
+        FloatingPointError
+            If the loss isn't finite, see `Sequential.fit`.
+        KeyboardInterrupt
+            After Ctrl-C.
+        """
+        panel = Panel(y, x)
+        scale, centre, width = Scale(panel.values), None, None
+        if panel.others is not None:
+            others = panel.others[panel.known]
+            centre, width = others.mean(axis=0), others.std(axis=0)
+            width[width == 0] = 1.0
+        z, others = _standard(panel, scale, centre, width)
+        season = self.season or 0
+        period = refined_period(z, season) if season else 0.0
+        lags = min(int(np.ceil(SEASONS * season)) or LAGS, max(1, z.shape[1] // 3))
+        shortcut = Shortcut(self.horizon, lags, min(2, season // 2), period).fit(z, panel.times, others)
+        said = shortcut.changes(z, panel.times, others)
+        left = _left(z, said)
+        left[:, : shortcut.warm(z.shape[1])] = np.nan
+        spread = float(np.nanstd(left))
+        # What a straight line leaves are rounding errors, of which there is nothing to learn.
+        spread = spread if spread > 1e-10 else 0.0
+        first = np.nanquantile(left.reshape(-1, self.horizon) / (spread or np.inf), self._levels, axis=0)
+        models = [self._new_model(number, first, _width(shortcut, panel.features)) for number in range(self.networks)]
+        windows = self._windows(shortcut, z, panel.times, others, said, left, spread)
+        if spread:
+            self._train(models, windows, self.epochs, self.learning_rate, progress)
+        self.shortcut, self.models, self._spread = shortcut, models, spread
+        self._features, self._centre, self._width = panel.features, centre, width
+        self._single, self._tail = panel.single, self._tail_of(panel, z, others, scale, lags)
+        return self
+
+    def update(
+        self, y, x=None, *, epochs: int = 3, learning_rate: float | None = None, progress: Progress | None = None
+    ) -> TrainedForecaster:
+        """Carry on from the weights that `fit` found, with series that have gone on since.
+
+        The shortcut is solved anew, with the strength and the season terms that `fit` chose.
+
+        Parameters
+        ----------
+        y, x
+            As in `fit`, from the same first step.
+        epochs : int
+            A few.
+        learning_rate : float, optional
+            By default a fifth of that of `fit`.
+        progress : callable, optional
+            Called with a text after each epoch.
+
+        Returns
+        -------
+        TrainedForecaster
+            Itself; unchanged if anything went wrong.
+
+        Raises
+        ------
+        ValueError
+            As in `fit`, before `fit`, or for another number of features.
+        """
+        self._check_fitted()
+        epochs = whole(epochs, "epochs", 0)
+        panel = self._panel(y, x)
+        scale, old = Scale(panel.values), self.shortcut
+        z, others = _standard(panel, scale, self._centre, self._width)
+        shortcut = Shortcut(self.horizon, old.lags, old.harmonics, old.period)
+        shortcut.strength, shortcut.seasonal = old.strength, old.seasonal
+        shortcut.fit(z, panel.times, others, choose=False)
+        said = shortcut.changes(z, panel.times, others)
+        left = _left(z, said)
+        left[:, : shortcut.warm(z.shape[1])] = np.nan
+        if self._spread and epochs:
+            windows = self._windows(shortcut, z, panel.times, others, said, left, self._spread)
+            kept = [model._arrays() for model in self.models]
+            try:
+                self._train(self.models, windows, epochs, learning_rate or self.learning_rate / 5, progress)
+            except BaseException:
+                for model, arrays in zip(self.models, kept, strict=True):
+                    model._put_arrays(arrays)
+                raise
+        self.shortcut = shortcut
+        self._single, self._tail = panel.single, self._tail_of(panel, z, others, scale, shortcut.lags)
+        return self
+
+    def predict(self, horizon: int | None = None) -> np.ndarray:
+        """Forecast what follows the series that `fit` or `update` was given: the medians of `predict_quantiles`.
+
+        Returns
+        -------
+        ndarray (horizon,) or (B, horizon) of float64
+        """
+        return self.predict_quantiles(horizon)[1]
+
+    def predict_quantiles(self, horizon: int | None = None) -> np.ndarray:
+        """Lower edge of the band, median and upper edge of what follows the series given last.
+
+        Beyond the leads that were learned, the medians so far are read as if they had been observed; bands are too
+        narrow there.
+
+        Parameters
+        ----------
+        horizon : int, optional
+            Steps to forecast; by default as many as there are leads.
+
+        Returns
+        -------
+        ndarray (3, horizon) or (3, B, horizon) of float64
+            From the step after each series' last one, be it a gap or not.
+
+        Raises
+        ------
+        ValueError
+            Before `fit`, or if steps beyond the leads would need an x that is not known.
+        """
+        return self._forecast(self._check_fitted(), self._single, horizon)
+
+    def forecast(self, y, x=None, horizon: int | None = None, *, rescale: bool = False) -> np.ndarray:
+        """Forecast from any point, without training again: the medians of `forecast_quantiles`.
+
+        Returns
+        -------
+        ndarray (horizon,) or (B, horizon) of float64
+        """
+        return self.forecast_quantiles(y, x, horizon, rescale=rescale)[1]
+
+    def forecast_quantiles(self, y, x=None, horizon: int | None = None, *, rescale: bool = False) -> np.ndarray:
+        """Lower edge of the band, median and upper edge of what follows the history `y`.
+
+        Parameters
+        ----------
+        y, x
+            Histories as `fit` takes them, up to the point to forecast from, and from the same first step as the
+            series fitted, whose trend and spread go on to hold.
+        horizon : int, optional
+            As in `predict_quantiles`.
+        rescale : bool
+            Measure trend and spread on `y` itself: for series that `fit` never saw.
+
+        Returns
+        -------
+        ndarray (3, horizon) or (3, B, horizon) of float64
+
+        Raises
+        ------
+        ValueError
+            As in `fit` and `predict_quantiles`, or if `y` has another number of series and `rescale` is not set.
+        """
+        fitted = self._check_fitted()
+        panel = self._panel(y, x)
+        scale = Scale(panel.values) if rescale else fitted.scale
+        if len(scale.level) != len(panel.values):
+            raise ValueError(
+                f"expected as many series as were fitted, {len(scale.level)}; got {len(panel.values)}: series with a "
+                f"trend and spread of their own need rescale=True"
+            )
+        z, others = _standard(panel, scale, self._centre, self._width)
+        return self._forecast(self._tail_of(panel, z, others, scale, self.shortcut.lags), panel.single, horizon)
+
+    def save(self, path) -> None:
+        """Write the fitted forecaster to a file, whole or not at all: the weights, and where the fit ended.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Written exactly there, whatever the suffix; in the format of ``numpy.savez``.
+
+        Raises
+        ------
+        ValueError
+            Before `fit`.
+        """
+        saving.write(path, self)
+
+    @classmethod
+    def load(cls, path) -> TrainedForecaster:
+        """A forecaster that `save` wrote: it forecasts the same bits, and `update` goes on from its weights.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file is damaged, another's, or holds another kind of model.
+        """
+        return cls._of_saved(saving.read(path, cls.__name__))
+
+    def _to_save(self):
+        tail, shortcut = self._check_fitted(), self.shortcut
+        arrays = {
+            "shortcut": shortcut.weights,
+            "centre": self._centre,
+            "width": self._width,
+            "z": tail.z,
+            "others": tail.others,
+            "times": tail.times,
+            "missing": tail.missing,
+            **tail.scale.arrays(),
+        }
+        for number, model in enumerate(self.models):
+            arrays |= {f"networks/{number}/{name}": array for name, array in model._arrays().items()}
+        config = {name: getattr(self, name) for name in SETTINGS}
+        fitted = {name: getattr(shortcut, name) for name in ("lags", "harmonics", "period", "strength", "seasonal")}
+        return arrays, {
+            "config": config,
+            "shortcut": fitted,
+            "spread": self._spread,
+            "features": self._features,
+            "single": self._single,
+        }
+
+    @classmethod
+    def _of_saved(cls, saved: saving.Saved) -> TrainedForecaster:
+        arrays, about = saved.arrays, saved.about
+        forecaster = cls(**about["config"])
+        horizon, fitted = forecaster.horizon, about["shortcut"]
+        forecaster.shortcut = shortcut = Shortcut(horizon, fitted["lags"], fitted["harmonics"], fitted["period"])
+        shortcut.strength, shortcut.seasonal = fitted["strength"], fitted["seasonal"]
+        shortcut.weights = arrays["shortcut"]
+        forecaster._spread, forecaster._features = about["spread"], about["features"]
+        forecaster._single = about["single"]
+        forecaster._centre, forecaster._width = arrays.get("centre"), arrays.get("width")
+        forecaster._tail = Tail(
+            arrays["z"], arrays.get("others"), arrays["times"], arrays["missing"], Scale.of_arrays(arrays)
+        )
+        forecaster.models = []
+        for number in range(forecaster.networks):
+            width = _width(shortcut, forecaster._features)
+            model = forecaster._new_model(number, np.zeros((3, horizon)), width)
+            model.set_weights([arrays[f"networks/{number}/{name}"] for name in model._arrays()])
+            forecaster.models.append(model)
+        return forecaster
+
+    def __repr__(self):
+        return (
+            f"TrainedForecaster(horizon={self.horizon}, layer={self.layer!r}, units={self.units}, season={self.season})"
+        )
+
+    # Training
+
+    @property
+    def _levels(self) -> np.ndarray:
+        return np.array([(1 - self.level) / 2, 0.5, (1 + self.level) / 2])
+
+    def _new_model(self, number, first, features) -> Sequential:
+        """A network that says the quantiles `first` ``(3, horizon)`` whatever it reads, until it is trained."""
+        layer = LAYERS[self.layer]
+        model = Sequential(
+            [
+                Masking(UNKNOWN),
+                *([] if layer is None else [layer(self.units, return_sequences=True)]),
+                Dense(3 * self.horizon, kernel_initializer="zeros"),
+            ],
+            dtype="float32",
+            seed=np.random.SeedSequence([self.seed, number]).generate_state(1)[0].item(),
+        )
+        model.build((None, None, features))
+        *others, bias = model.get_weights()
+        model.set_weights([*others, first.ravel()])
+        return model
+
+    def _train(self, models, windows, epochs, learning_rate, progress):
+        for number, model in enumerate(models):
+            windows.restart([self.seed, number])
+            schedule = CosineDecay(learning_rate, epochs * len(windows))
+            model.compile(optimizer=Adam(schedule), loss=_pinball(self._levels, self.horizon))
+            told = Epochs(f"network {number + 1} of {len(models)}, epoch {{}} of {epochs}", progress)
+            if model.fit(windows, epochs=epochs, callbacks=[told], verbose=0).interrupted:
+                raise KeyboardInterrupt
+
+    def _windows(self, shortcut, z, times, others, said, left, spread) -> Windows:
+        weights = ~np.isnan(left)
+        left = np.where(weights, left / (spread or 1.0), 0.0)
+        inputs = _inputs(shortcut, z, times, others, said)
+        return Windows(inputs, left.astype(np.float32), weights, self.window, self.batch_size)
+
+    # Forecasting
+
+    def _check_fitted(self) -> Tail:
+        if self._tail is None:
+            raise ValueError("expected a forecaster that was fitted; call fit first")
+        return self._tail
+
+    def _panel(self, y, x) -> Panel:
+        panel = Panel(y, x)
+        if panel.features != self._features:
+            raise ValueError(f"expected x with {self._features} features per step, as in fit; got {panel.features}")
+        return panel
+
+    def _tail_of(self, panel, z, others, scale, lags) -> Tail:
+        known = panel.known
+        last = known.shape[1] - 1 - np.argmax(known[:, ::-1], axis=1)
+        steps = last[:, None] + np.arange(1 - self.window - lags + 1, 1)
+        before = steps < 0
+        steps = np.maximum(steps, 0)
+        return Tail(
+            np.where(before, np.nan, np.take_along_axis(z, steps, axis=1)),
+            None if others is None else np.where(before[..., None], np.nan, others[np.arange(len(z))[:, None], steps]),
+            last,
+            panel.lengths - 1 - last,
+            scale,
+        )
+
+    def _forecast(self, tail: Tail, single: bool, horizon: int | None) -> np.ndarray:
+        horizon = self.horizon if horizon is None else whole(horizon, "horizon", 1)
+        needed = horizon + int(tail.missing.max())
+        if needed > self.horizon and self._features:
+            raise ValueError(
+                f"expected at most {self.horizon} steps from the last value known, the horizon given to "
+                f"TrainedForecaster, as x is not known beyond it; got {needed}"
+            )
+        z, times = tail.z, tail.times
+        path = np.empty((3, len(z), 0))
+        while True:
+            ahead = self._ahead(z, times, tail.others)
+            path = np.concatenate([path, ahead], axis=2)
+            if path.shape[2] >= needed:
+                break
+            z, times = np.concatenate([z, ahead[1]], axis=1)[:, -z.shape[1] :], times + self.horizon
+        steps = tail.missing[:, None] + np.arange(horizon)
+        restored = [
+            tail.scale.restore(np.take_along_axis(one, steps, axis=1), tail.times[:, None] + 1 + steps) for one in path
+        ]
+        return np.array([one[0] if single else one for one in restored])
+
+    def _ahead(self, z, last, others) -> np.ndarray:
+        """The quantiles ``(3, B, horizon)`` of what follows a tail, in units of z."""
+        times = last[:, None] + np.arange(1 - z.shape[1], 1)
+        said = self.shortcut.changes(z, times, others)
+        inputs = _inputs(self.shortcut, z, times, others, said)[:, -self.window :]
+        left = np.mean([model(inputs)[:, -1].astype(np.float64) for model in self.models], axis=0)
+        quantiles = np.sort(left.reshape(len(z), 3, self.horizon), axis=1).transpose(1, 0, 2)
+        return hold(z)[:, -1:] + said[:, -1] + self._spread * quantiles
+
+
+class Windows:
+    """Batches of windows of series, in a new order each epoch; cut when they are asked for.
+
+    Parameters
+    ----------
+    inputs : ndarray (B, T, F) of float32
+        Steps that can't be read hold `UNKNOWN`.
+    left : ndarray (B, T, horizon) of float32
+    weights : ndarray (B, T, horizon) of bool
+        Which of them are known.
+    window, batch_size : int
+    """
+
+    def __init__(self, inputs, left, weights, window: int, batch_size: int):
+        self.inputs, self.left, self.weights, self.batch_size = inputs, left, weights, batch_size
+        length = inputs.shape[1]
+        self.window = min(window, length)
+        starts = np.unique(np.r_[np.arange(0, length - self.window, max(1, self.window // 3)), length - self.window])
+        places = np.array([(row, start) for row in range(len(inputs)) for start in starts])
+        teaches = [self._weights(row, start).any() for row, start in places]
+        self.places = places[teaches]
+
+    def restart(self, seed) -> None:
+        """Draw the orders from a seed from here on."""
+        self._rng = np.random.default_rng(seed)
+        self.on_epoch_end()
+
+    def on_epoch_end(self) -> None:
+        """Put the windows in a new order."""
+        self._order = self._rng.permutation(len(self.places))
+
+    def __len__(self):
+        return min(BATCHES, -(-len(self.places) // self.batch_size))
+
+    def __getitem__(self, number):
+        places = self.places[self._order[number * self.batch_size : (number + 1) * self.batch_size]]
+        left = np.stack([self.left[row, start : start + self.window] for row, start in places])
+        weights = np.stack([self._weights(row, start) for row, start in places]).astype(np.float32)
+        inputs = np.stack([self.inputs[row, start : start + self.window] for row, start in places])
+        return inputs, np.concatenate([left, weights], axis=2)
+
+    def _weights(self, row, start) -> np.ndarray:
+        weights = self.weights[row, start : start + self.window]
+        if start == 0:
+            return weights
+        warm = min(WARM, self.window // 2)
+        return weights & (np.arange(self.window) >= warm)[:, None]
+
+
+class Epochs(Callback):
+    """Tells which epoch a fit has come to."""
+
+    def __init__(self, text: str, progress: Progress | None):
+        super().__init__()
+        self.text, self.progress = text, progress
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Tell it."""
+        if self.progress:
+            self.progress(self.text.format(epoch + 1))
+
+
+def _pinball(levels, horizon):
+    """The mean pinball loss over the leads, of y_true that holds values and, after them, their weights."""
+    levels = np.repeat(levels, horizon).astype(np.float32)
+
+    def pinball(y_true, y_pred):
+        values, weights = y_true[..., :horizon], y_true[..., horizon:]
+        values = np.concatenate([values, values, values], axis=-1)
+        weights = np.concatenate([weights, weights, weights], axis=-1)
+        error = values - y_pred
+        return np.sum(weights * np.maximum(levels * error, (levels - 1) * error), axis=-1) / horizon
+
+    return pinball
+
+
+def _standard(panel, scale, centre, width):
+    """The values in units of their spread, NaN where a step can't be read, and the other features in theirs."""
+    z = np.where(panel.known, scale.standardise(panel.values, panel.times), np.nan)
+    return z, None if panel.others is None else (panel.others - centre) / width
+
+
+def _left(z, said) -> np.ndarray:
+    """What is left over ``(B, T, horizon)`` of the changes after each step; NaN where a value is unknown."""
+    return targets(z, said.shape[2]) - z[..., None] - said
+
+
+def _inputs(shortcut, z, times, others, said) -> np.ndarray:
+    """What a network reads ``(B, T, F)``."""
+    parts = [z[..., None], shortcut.waves(times), said, *([] if others is None else [others])]
+    inputs = np.concatenate(parts, axis=2)
+    return np.where(np.isnan(z)[..., None], UNKNOWN, inputs).astype(np.float32)
+
+
+def _width(shortcut, features) -> int:
+    """How many numbers a network reads at each step."""
+    return 1 + (2 * shortcut.harmonics if shortcut.seasonal else 0) + shortcut.horizon + features
