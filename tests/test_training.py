@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import rnnkit as rk
-from rnnkit.callbacks import Callback, EarlyStopping, LambdaCallback, TerminateOnNaN
+from rnnkit.callbacks import Callback, EarlyStopping, LambdaCallback, ReduceLROnPlateau, TerminateOnNaN
 
 
 def sequences(rows=24, steps=7, seed=0):
@@ -378,6 +378,40 @@ def test_T7_where_batches_come_from_changes_nothing(tmp_path):
     assert model.evaluate(data) == pytest.approx(model.evaluate(x, y), rel=1e-12)
     assert np.array_equal(model.predict(data), model(x))
     assert np.array_equal(model.predict(OnDisk(x)), model(x))
+
+
+def test_T7_batches_may_be_lists():
+    """As PyTorch's loaders give them."""
+    x, y = sequences()
+    model, other = make(), make()
+    model.fit([(x, y)], verbose=0)
+    other.fit(([x, y] for _ in range(1)), verbose=0)
+    assert same(model, other)
+    assert model.evaluate([x, y] for _ in range(1)) == model.evaluate(x, y)
+    assert np.array_equal(model.predict([x, y] for _ in range(1)), model(x))
+    assert np.array_equal(model.predict(x[:2].tolist() for _ in range(1)), model(x[:2]))  # a list that is x
+    with pytest.raises(ValueError, match=r"expected batches \(x, y\) or .*, got 4 parts"):
+        model.fit(([x, y, None, None] for _ in range(1)), verbose=0)
+
+
+def test_T5_there_is_something_to_train_by():
+    """A model that was compiled without a loss isn't trained in silence; it has metrics all the same."""
+    x, y = sequences()
+    model = make(loss=None, metrics=["mae"])
+    for train in (model.fit, model.train_on_batch):
+        with pytest.raises(ValueError, match="expected a loss to train by"):
+            train(x, y)
+    assert model.optimizer.iterations == 0
+    np.testing.assert_allclose(model.evaluate(x, y), [0, np.mean(np.abs(model(x) - y))])
+
+
+def test_T5_a_plateau_wants_a_rate_that_can_be_set():
+    """Before anything is trained, since it may be hours until the rate is reduced."""
+    x, y = sequences()
+    model = make(rk.optimizers.SGD(rk.optimizers.schedules.CosineDecay(0.1, 10)))
+    with pytest.raises(TypeError, match="left to its schedule"):
+        model.fit(x, y, verbose=0, callbacks=[ReduceLROnPlateau("loss")])
+    assert model.optimizer.iterations == 0
 
 
 def test_T7_an_iterator_runs_dry():

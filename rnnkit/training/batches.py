@@ -182,10 +182,16 @@ class Iterable:
         order = range(len(self.batches)) if rng is None else rng.permutation(len(self.batches)).tolist()
         return (self.batches[i] for i in order)
 
+    def _has_parts(self, item) -> bool:
+        """Whether an item is (x, y, …), a list too where it can be nothing else: PyTorch's loaders give lists."""
+        if isinstance(item, list) and not self.with_targets:
+            return len(self.inputs.names) == 1 < len(item) < 4 and all(hasattr(one, "shape") for one in item)
+        return isinstance(item, (tuple, list))
+
     def _batch(self, item) -> Batch:
-        parts = item if isinstance(item, tuple) else (item,)
+        parts = tuple(item) if self._has_parts(item) else (item,)
         if not 1 <= len(parts) <= 3 or (self.with_targets and len(parts) < 2):
-            got = f"a tuple of {len(parts)}" if isinstance(item, tuple) else type(item).__name__
+            got = f"{len(item)} parts" if isinstance(item, (tuple, list)) else type(item).__name__
             raise ValueError(f"expected batches (x, y) or (x, y, sample_weight), got {got}")
         x = [edge.array(one, "x") for one in self.inputs.split(parts[0])]
         y = weights = None

@@ -120,7 +120,8 @@ class Trainable(Layer):
         ----------
         x : array_like (B, …), or a list or dict of them; or an iterable of batches
             Arrays may lie on disk (`numpy.memmap`, or anything with ``shape``, ``dtype`` and rows by index). Batches
-            are ``(x, y)`` or ``(x, y, sample_weight)``, from a generator or from an object with ``len`` and indices.
+            are ``(x, y)`` or ``(x, y, sample_weight)``, tuples or lists, from a generator or from an object with
+            ``len`` and indices.
         y : array_like (B, …), or a list or dict of them, one per output
         batch_size : int, optional
             32 by default.
@@ -170,6 +171,7 @@ class Trainable(Layer):
         True
         """
         compiled = self._ready()
+        compiled.check_loss()
         batch_size = positive(batch_size, "batch_size") or 32
         source = self._source(x, y, sample_weight, batch_size, positive(steps_per_epoch, "steps_per_epoch"))
         if validation_split:
@@ -274,6 +276,7 @@ class Trainable(Layer):
             As in `fit`; no weight is changed then.
         """
         compiled = self._ready()
+        compiled.check_loss()
         tally = Tally(compiled)
         Stepper(self, compiled, class_weight).train(self._batch(x, y, sample_weight), tally)
         return _shown(tally, compiled, return_dict)
