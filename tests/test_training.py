@@ -405,6 +405,54 @@ def test_T5_there_is_something_to_train_by():
     np.testing.assert_allclose(model.evaluate(x, y), [0, np.mean(np.abs(model(x) - y))])
 
 
+def make_two(**settings):
+    """A model with two inputs and two outputs."""
+    a, b = rk.Input((None, 3), name="a", dtype="float64"), rk.Input((4,), name="b", dtype="float64")
+    h = rk.Add()([rk.GRU(4, dtype="float64")(a), b])
+    outputs = [rk.Dense(1, name=name, dtype="float64")(h) for name in ("first", "second")]
+    model = rk.Model([a, b], outputs, seed=0)
+    model.compile("sgd", **settings)
+    return model
+
+
+def test_T7_what_several_outputs_are_given():
+    """A target where there is a loss or a metric, and weights for one or for all."""
+    x, y = sequences()
+    inputs = {"a": x, "b": np.zeros((24, 4))}
+    model = make_two(loss={"first": "mse"})
+    before = model.get_weights()
+    model.fit(inputs, {"first": y}, verbose=0)
+    model.fit([(inputs, {"first": y})], verbose=0)
+    fixed = [np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
+    assert fixed[-2:] == [True, True] and not any(fixed[:-2])
+    weight = np.arange(24.0)
+    model = make_two(loss="mse")
+    one, both = (model.evaluate(inputs, [y, y], sample_weight=w) for w in (weight, [weight, weight]))
+    assert one == both
+    assert model.evaluate([(inputs, [y, y], weight)]) == pytest.approx(one, rel=1e-12)
+    for given, targets, words in [
+        ({"a": x}, [y, y], "expected x for 'b' too"),
+        ([(({"a": x}), [y, y])], None, "expected x for 'b' too"),
+        ({"a": x, "b": np.zeros((5, 4))}, [y, y], "expected x with 24 rows, as the first has; got 5"),
+        (inputs, {"first": y}, "expected a target for the output 'second'"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            model.fit(given, targets, verbose=0)
+    with pytest.raises(ValueError, match="'second', which the metric 'mae' looks at"):
+        make_two(loss={"first": "mse"}, metrics={"second": "mae"}).fit(inputs, {"first": y}, verbose=0)
+
+
+def test_T5_a_metric_that_fails_changes_nothing():
+    x, y = sequences()
+    model = make(metrics=[lambda y_true, y_pred: np.zeros((3, 1))])
+    model.build(x.shape)
+    before = model.get_weights()
+    with pytest.raises(ValueError, match="for each row"):
+        model.fit(x, y, verbose=0)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    assert model.optimizer.iterations == 0
+
+
 def test_T5_a_plateau_wants_a_rate_that_can_be_set():
     """Before anything is trained, since it may be hours until the rate is reduced."""
     x, y = sequences()

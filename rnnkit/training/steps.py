@@ -48,13 +48,13 @@ class Stepper:
             penalty = self.penalty()
             self._check(batch, outputs, masks, parts, penalty)
             gradients = pullback.pull_weights(cotangents).weights
+            tally.add(batch, outputs, masks, parts, penalty)  # a metric may fail, and the optimizer is to be last
             traits, arrays = self.traits, model._arrays()
             chosen = {name: array for name, array in arrays.items() if traits[name].trainable}
             new = compiled.optimizer.apply(
                 chosen, {name: gradients[name] for name in chosen}, {name: traits[name] for name in chosen}
             )
             model._put_arrays(new)
-        tally.add(batch, outputs, masks, parts, penalty)
 
     def whole(self, batches, counts) -> tuple[float, dict]:
         """The loss over several batches and its gradient, where it is known what each output's mean is over."""
