@@ -592,6 +592,7 @@ def test_T1_gradients_of_a_fit_may_be_cut():
         ({"validation_data": 3}, "validation_data"),
         ({"sample_weight": np.ones(5)}, "sample_weight"),
         ({"sample_weight": -np.ones(24)}, "at least 0"),
+        ({"class_weight": [1.0, 2.0]}, "class_weight as a dict"),
         ({"verbose": 7}, "verbose"),
     ],
 )

@@ -23,9 +23,16 @@ class Stepper:
     compiled : Compiled
     class_weight : dict of int to float, optional
         A factor for rows, or steps, by the class of their target.
+
+    Raises
+    ------
+    ValueError
+        For another `class_weight`.
     """
 
     def __init__(self, model, compiled: Compiled, class_weight: Mapping | None = None):
+        if class_weight is not None and not isinstance(class_weight, Mapping):
+            raise ValueError(f"expected class_weight as a dict from classes to weights, got {class_weight!r}")
         self.model, self.compiled, self.class_weight = model, compiled, class_weight
         self._traits: dict | None = None
 
