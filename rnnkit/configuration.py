@@ -72,16 +72,17 @@ def named(identifier, names, classes, base: type, what: str, function: str = "")
     TypeError
         For anything else.
     """
+    article = "an" if what[0] in "aeiou" else "a"
     if isinstance(identifier, str):
         if ":" not in identifier:
             if identifier not in names:
-                raise ValueError(f"expected a {what} among {', '.join(names)}; got {identifier!r}")
+                raise ValueError(f"expected {article} {what} among {', '.join(names)}; got {identifier!r}")
             return names[identifier]()
         identifier = from_path(identifier)
     elif isinstance(identifier, dict) and set(identifier) == {"class_name", "config"}:
         name = identifier["class_name"]
         if name not in classes and ":" not in str(name):
-            raise ValueError(f"expected a {what}'s class among {', '.join(classes)}; got {name!r}")
+            raise ValueError(f"expected {article} {what}'s class among {', '.join(classes)}; got {name!r}")
         kind = classes[name] if name in classes else from_path(name)
         return kind.from_config(identifier["config"]) if hasattr(kind, "from_config") else kind(**identifier["config"])
     if isinstance(identifier, type) and issubclass(identifier, base):
@@ -90,7 +91,7 @@ def named(identifier, names, classes, base: type, what: str, function: str = "")
         return identifier
     also = f", a function of {function}" if function else ""
     raise TypeError(
-        f"expected a {what}'s name, an object of a subclass of {base.__name__}{also} or its configuration; "
+        f"expected {article} {what}'s name, an object of a subclass of {base.__name__}{also} or its configuration; "
         f"got {identifier!r}"
     )
 

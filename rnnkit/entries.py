@@ -103,7 +103,7 @@ def weights(sample_weight, lead, dtype) -> np.ndarray:
         wanted = " or ".join(str(shape) for shape in dict.fromkeys((lead[:1], lead)))
         raise ValueError(f"expected sample_weight of shape {wanted}, got {given.shape}")
     if not (np.isfinite(found).all() and (found >= 0).all()):
-        raise ValueError("expected finite sample weights, 0 or above")
+        raise ValueError("expected finite sample weights of at least 0")
     return np.array(np.broadcast_to(found if found.shape == lead else found[:, None], lead), dtype)
 
 

@@ -103,7 +103,7 @@ class Recorder(callbacks.Callback):
         self.heard.append("end")
 
 
-def test_hooks_are_called_in_order_with_model_and_params():
+def test_T11_hooks_are_called_in_order_with_model_and_params():
     recorder = Recorder()
     model, history = fit(losses(1.0, 2.0), recorder)
     assert recorder.heard == (
@@ -199,7 +199,7 @@ def test_a_history_of_ones_own_is_the_one_that_is_kept():
         ([3], {}, 1, 0),
     ],
 )
-def test_early_stopping_stops_and_restores(values, settings, epochs, best):
+def test_T11_early_stopping_stops_and_restores(values, settings, epochs, best):
     stopping = callbacks.EarlyStopping(restore_best_weights=True, **settings)
     model, history = fit(losses(*values, key=settings.get("monitor", "val_loss")), stopping)
     assert len(history.epoch) == epochs
@@ -575,9 +575,11 @@ def test_a_message_does_not_tear_the_bar(monkeypatch):
     assert "the weights with val_loss 1 are put back" in lines
 
 
-def test_a_bar_costs_little_per_batch(monkeypatch):
+def test_a_bar_is_not_drawn_for_every_batch(monkeypatch):
     pytest.importorskip("tqdm")
     monkeypatch.setattr(sys, "stderr", Terminal())
+    drawn = []
+    monkeypatch.setattr(callbacks.ProgressBar, "_show", lambda self, logs: drawn.append(logs))
     bar = callbacks.ProgressBar(1)
     bar.set_params({"epochs": 1, "steps": 20_000})
     bar.on_train_begin()
@@ -585,7 +587,7 @@ def test_a_bar_costs_little_per_batch(monkeypatch):
     begun = time.perf_counter()
     for batch in range(20_000):
         bar.on_train_batch_end(batch, {"loss": 1.0, "mae": 2.0})
-    assert (time.perf_counter() - begun) / 20_000 < 30e-6
+    assert len(drawn) <= 3 + (time.perf_counter() - begun) / 0.1
     bar.on_train_end()
 
 

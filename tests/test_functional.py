@@ -39,7 +39,14 @@ def siamese():
     first, second = sequences(), sequences()
     shared, pooled = gru(), rk.GlobalAveragePooling1D()
     a, b = pooled(shared(first)), pooled(shared(second))
-    return rk.Model([first, second], [rk.Dense(2, seed=5)(rk.Concatenate()([a, b])), a * b])
+    return rk.Model([first, second], [rk.Dense(2, seed=5)(a - b), a * b])
+
+
+def from_both_ends():
+    source, target = sequences(), sequences()
+    _, forward, backward = rk.Bidirectional(rk.GRU(4, return_state=True), seed=8)(source)
+    start = rk.Average()([forward, backward])
+    return rk.Model([source, target], gru()(target, initial_state=start))
 
 
 def masked():
@@ -57,13 +64,13 @@ def drawn_to(x, states, weights, constants):
 
 def with_constants():
     x, other = sequences(), rk.Input((4,), dtype=DOUBLE)
-    goal = rk.Activation("tanh")(other)
-    return rk.Model([x, other], rk.RNN(drawn_to(), return_sequences=True)(x, constants=[goal]))
+    return rk.Model([x, other], rk.RNN(drawn_to(), return_sequences=True)(x, constants=[other * other]))
 
 
 MODELS = {
     "encoder_decoder": (encoder_decoder, [X, Z]),
     "siamese": (siamese, [X, Z]),
+    "from_both_ends": (from_both_ends, [X, Z]),
     "masked": (masked, IDS),
     "with_constants": (with_constants, [X, X[:, 0, [0, 1, 2, 0]]]),
 }
@@ -88,7 +95,7 @@ def same_gradient(first, second):
 # What a model computes
 
 
-def test_an_encoder_and_decoder_are_the_calls_of_their_layers():
+def test_X12_an_encoder_and_decoder_are_the_calls_of_their_layers():
     model = encoder_decoder()
     encoder, decoder, dense = model.layers
     (_, h, c), encoded = encoder.vjp(X)
@@ -123,6 +130,22 @@ def test_a_shared_layer_has_one_set_of_weights_whose_gradients_add_up():
     for name in shared.weights:
         np.testing.assert_allclose(found.weights[f"gru/{name}"], one.weights[name] + two.weights[name], rtol=1e-12)
     assert not found.weights["dense/kernel"].any()
+
+
+def test_a_shared_table_has_the_gradient_of_all_rows_that_were_read():
+    first, second = (rk.Input((None,), dtype="int32") for _ in range(2))
+    table = rk.Embedding(6, 2, dtype=DOUBLE, seed=6)
+    model = rk.Model([first, second], [table(first), rk.Concatenate(axis=1)([table(first), table(second)])])
+    given = [IDS, IDS[:, :3]]
+    outputs, pullback = model.vjp(given)
+    d = [RNG.normal(size=one.shape) for one in outputs]
+    found = pullback(d).weights["embedding/embeddings"]
+    assert isinstance(found, rk.RowGradient) and found.ids.tolist() == [0, 1, 2, 3, 4]
+    expected = np.zeros((6, 2))
+    np.add.at(expected, IDS, d[0] + d[1][:, :5])
+    np.add.at(expected, IDS[:, :3], d[1][:, 5:])
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-15)
+    assert pullback(d).x == [None, None]
 
 
 @pytest.mark.parametrize("which", MODELS)
@@ -267,6 +290,25 @@ def test_models_inside_models():
         assert each(outside).shape == (None, 5, 2, 3)
 
 
+def test_a_sequential_that_begins_with_an_input_is_built():
+    model = rk.Sequential([rk.Input((5, 3), dtype=DOUBLE), rk.Dropout(0.1)], seed=1)
+    model.add(rk.Flatten())
+    assert model.built and model.layers[1].built
+    again = rk.Sequential.from_config(json.loads(json.dumps(model.get_config())))
+    for one in (model, again, pickle.loads(pickle.dumps(model))):
+        assert one.compute_output_shape((None, 5, 3)) == (None, 15)
+        same(one(X), X.reshape(2, 15))
+    with pytest.raises(ValueError, match="batch, time"):
+        model.add(rk.GlobalAveragePooling1D())
+    assert len(model.layers) == 2
+    same(model(X), X.reshape(2, 15))
+    with pytest.raises(ValueError, match="before all layers"):
+        model.add(rk.Input((3,)))
+    with rk.eager():
+        later, now = (rk.Sequential([*first, gru(seed=None)], seed=1) for first in ([], [sequences()]))
+        same(later(X), now(X))
+
+
 def test_gradients_pass_through_models_in_models():
     row = rk.Input((3,), dtype=DOUBLE)
     inner = rk.Model(row, [row * row, row + row])
@@ -290,12 +332,13 @@ def test_a_model_goes_on_from_another():
 
 
 @pytest.mark.parametrize("which", MODELS)
-def test_configurations_and_copies(which):
+def test_configurations_and_copies(which, tmp_path):
     make, x = MODELS[which]
     model = make()
     again = rk.Model.from_config(json.loads(json.dumps(model.get_config())))
     assert list(again.weights) == list(model.weights) and again.get_config() == model.get_config()
-    again.set_weights(model.get_weights())
+    model.save_weights(tmp_path / "weights.npz")
+    again.load_weights(tmp_path / "weights.npz")
     with rk.eager():
         expected = model(x)
         for one in (again, copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
@@ -506,3 +549,52 @@ def test_keras_agrees(monkeypatch):
     peer = keras.Model([source, target], keras.layers.Dense(2)(y))
     peer.set_weights(model.get_weights())
     np.testing.assert_allclose(model([X, Z]), np.asarray(peer([X, Z])), atol=1e-6)
+
+
+# Training
+
+
+def test_a_chain_is_trained_as_a_sequential_is():
+    x = sequences("x")
+    layers = [rk.GlobalAveragePooling1D(), rk.Dense(2, seed=5)]
+    chain = rk.Model(x, layers[1](layers[0](x)), seed=0)
+    sequential = rk.Sequential([rk.Input((None, 3), dtype=DOUBLE), *copy.deepcopy(layers)], seed=0)
+    rows, targets = RNG.normal(size=(20, 5, 3)), RNG.normal(size=(20, 2))
+    histories = []
+    for model in (chain, sequential):
+        model.compile("adam", "mse", metrics=["mae"])
+        histories.append(model.fit(rows, targets, batch_size=8, epochs=2, verbose=0).history)
+    assert histories[0] == histories[1]
+    for one, other in zip(chain.get_weights(), sequential.get_weights(), strict=True):
+        same(one, other)
+
+
+def test_several_outputs_are_trained_each_by_its_loss():
+    first, second = rk.Input((3,), dtype=DOUBLE, name="first"), rk.Input((3,), dtype=DOUBLE, name="second")
+    shared = rk.Dense(2, seed=5)
+    sums = rk.Add(name="sums")([shared(first), shared(second)])
+    model = rk.Model([first, second], [sums, rk.Subtract(name="less")([shared(first), shared(second)])])
+    rows = RNG.normal(size=(2, 30, 3))
+    kernel = RNG.normal(size=(3, 2))
+    a, b = rows @ kernel
+    model.compile(rk.optimizers.Adam(0.05), {"sums": "mse", "less": "mae"}, loss_weights={"sums": 1.0, "less": 0.5})
+    given = {"second": rows[1], "first": rows[0]}
+    history = model.fit(given, {"sums": a + b, "less": a - b}, epochs=60, batch_size=10, verbose=0).history
+    assert {"loss", "sums_loss", "less_loss"} <= set(history)
+    assert history["loss"][-1] < 0.1 * history["loss"][0]
+    np.testing.assert_allclose(shared.weights["kernel"], kernel, atol=0.1)
+    found = model.evaluate(list(rows), [a + b, a - b], verbose=0, return_dict=True)
+    assert found["loss"] == pytest.approx(found["sums_loss"] + 0.5 * found["less_loss"])
+    for one, array in zip(model.predict(given, batch_size=7), model(list(rows)), strict=True):
+        same(one, array)
+
+
+def test_what_is_not_finite_is_named():
+    x = rk.Input((3,), dtype=DOUBLE, name="row")
+    model = rk.Model(x, rk.Dense(2, seed=5)(rk.Lambda(np.log, name="logarithm")(x)))
+    model.compile("sgd", "mse")
+    before = model.get_weights()
+    with pytest.raises(FloatingPointError, match="logarithm"), np.errstate(all="ignore"):
+        model.fit(np.zeros((4, 3)), np.zeros((4, 2)), verbose=0)
+    for one, other in zip(before, model.get_weights(), strict=True):
+        same(one, other)

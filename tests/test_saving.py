@@ -139,7 +139,7 @@ LAYERS = [
 
 
 @pytest.mark.parametrize("make, shape", LAYERS, ids=["gru", "stack", "bidirectional", "distributed", "model", "none"])
-def test_weights_of_every_kind_of_layer_come_back(tmp_path, make, shape):
+def test_T12_weights_of_every_kind_of_layer_come_back(tmp_path, make, shape):
     layer, other = make(0), make(1)
     for one in (layer, other):
         one.build(shape)
@@ -167,7 +167,7 @@ def test_a_sparse_weight_stays_sparse_and_a_precision_what_it_is(tmp_path):
     assert "recurrent_kernel" in narrow.cell._sparse_weights()
 
 
-def test_what_does_not_fit_changes_nothing(tmp_path):
+def test_T12_what_does_not_fit_changes_nothing(tmp_path):
     path = tmp_path / "a.npz"
     small = rk.Sequential([rk.GRU(4), rk.Dense(1)], seed=0)
     small.build((None, None, 3))

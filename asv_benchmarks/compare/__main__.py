@@ -27,6 +27,7 @@ import busy  # noqa: E402
 import checkpoints  # noqa: E402
 import forward  # noqa: E402
 import gradients  # noqa: E402
+import learning  # noqa: E402
 import masks  # noqa: E402
 import overhead  # noqa: E402
 import parts  # noqa: E402
@@ -53,6 +54,7 @@ PARTS = (
     parts,
     checkpoints,
     training,
+    learning,
     busy,
     process,
     overhead,

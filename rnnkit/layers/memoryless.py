@@ -222,7 +222,20 @@ class Lambda(Memoryless):
             return (*shape[:-1], *self._execution.output_shape())
         trial = self._new_cell()
         prepare(trial, (None, shape[-1]), np.dtype("float32"), np.random.default_rng(0))
-        return (*shape[:-1], *Execution(trial, shape[-1:], np.dtype("float32")).output_shape())
+        return (*shape[:-1], *self._features(Execution(trial, shape[-1:], np.dtype("float32"))))
+
+    def _build(self, shape):
+        super()._build(shape)
+        self._features(self._execution)
+
+    def _features(self, execution):
+        found = execution.output_shape()
+        if not found:
+            raise ValueError(
+                f"expected the function of {self.name!r} to give an array (batch, features), got one value for each "
+                "row; it sees the features of one step at a time, not the time axis"
+            )
+        return found
 
     def get_config(self):
         """The constructor's arguments as JSON values."""

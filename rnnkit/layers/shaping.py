@@ -64,9 +64,10 @@ class Shaping(Layer):
         x = edge.array(inputs, "x")
         if self.built:
             self._check_shape(self._shape(x.shape))
-        else:
+            return self._moved(x.astype(self.dtype), mask)  # a copy: what a call returns is the caller's own
+        with self._all_or_nothing():
             self._build_with(x.shape, self.dtype or edge.precision_of(x))
-        return self._moved(x.astype(self.dtype), mask)  # a copy: what a call returns is the caller's own
+            return self._moved(x.astype(self.dtype), mask)
 
     def _moved(self, x, mask):
         """The result for an array that is nobody else's, and the function that takes its cotangent back."""
@@ -97,6 +98,7 @@ class RepeatVector(Shaping):
     """
 
     _least_rank = 2
+    _axes = "batch"
 
     def __init__(self, n, *, dtype=None, seed=None, name=None):
         super().__init__(dtype=dtype, seed=seed, name=name)
@@ -148,8 +150,7 @@ class Reshape(Shaping):
             raise ValueError(f"expected positive sizes and at most one -1 in target_shape, got {self.target_shape}")
 
     def _moved(self, x, mask):
-        shape = x.shape
-        return x.reshape(self.compute_output_shape(shape)), lambda d: d.reshape(shape)
+        return _reshaped(x, self.compute_output_shape(x.shape))
 
     def compute_output_shape(self, input_shape):
         """``(B, *target_shape)``."""
@@ -178,13 +179,17 @@ class Flatten(Shaping):
     """
 
     def _moved(self, x, mask):
-        shape = x.shape
-        return x.reshape(self.compute_output_shape(shape)), lambda d: d.reshape(shape)
+        return _reshaped(x, self.compute_output_shape(x.shape))
 
     def compute_output_shape(self, input_shape):
         """``(B, N)``; None where a size is open."""
         batch_size, *sizes = self._shape(input_shape)
         return (batch_size, None if None in sizes else math.prod(sizes))
+
+
+def _reshaped(x, shape):
+    """An array in another shape, and the function that takes its cotangent back."""
+    return x.reshape(shape), lambda d: np.array(d).reshape(x.shape)
 
 
 class GlobalAveragePooling1D(Shaping):
@@ -205,6 +210,7 @@ class GlobalAveragePooling1D(Shaping):
     """
 
     _least_rank = 3
+    _axes = "batch, time"
 
     def __init__(self, keepdims=False, *, dtype=None, seed=None, name=None):
         super().__init__(dtype=dtype, seed=seed, name=name)

@@ -191,6 +191,12 @@ def Input(shape, batch_size=None, dtype=None, name=None) -> SymbolicTensor:
     return Node().give(edge.shape((batch_size, *shape), 1, "batch"), found, name or "input")
 
 
+def input_config(tensor: SymbolicTensor) -> dict:
+    """The arguments of `Input`, as JSON values."""
+    batch_size, *shape = tensor.shape
+    return {"shape": shape, "batch_size": batch_size, "dtype": tensor.dtype.name, "name": tensor.name}
+
+
 def recorded(call):
     """A layer's ``__call__`` that is recorded if there is a symbolic tensor among its arguments."""
 
@@ -246,14 +252,15 @@ def _record(layer, call, arguments, keywords):
     if layer.built:
         layer._check_shape(layer._shape(shape))
     with layer._all_or_nothing():
-        layer._build_with(shape, layer.dtype or _precision(leaves(x)))
+        layer._build_with(shape, layer.dtype or precision(leaves(x)))
         node = Node(layer, x, more, None if training is None else bool(training))
         _check(node, shape)
         result = node.give(layer.compute_output_shape(shape), layer.dtype, layer.name)
     return result
 
 
-def _precision(tensors) -> np.dtype:
+def precision(tensors) -> np.dtype:
+    """What layers without a precision of their own are built with for these inputs."""
     return np.result_type(np.float32, *(tensor.dtype for tensor in tensors if tensor.dtype.kind == "f"))
 
 

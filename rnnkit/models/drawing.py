@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-_LETTER, _LINE, _PAD, _GAP, _DROP = 6.6, 15, 9, 26, 40  # pixels: a letter's width, a line's height, margins
+_LETTER, _LINE, _PAD, _GAP, _DROP = 6.6, 15, 9, 26, 46  # pixels: a letter's width, a line's height, margins
 _FILLS = {"input": "#eef1f5", "recurrent": "#dbe8fb", "merge": "#dff2e1", "other": "#faf3df", "model": "#efe4f8"}
 _INK, _LINES = "#1f2733", "#8792a2"  # both can be read on white and on dark
 
@@ -167,8 +167,8 @@ def _line(arrow, route, routes, centres, tops, height) -> str:
     if not arrow.label:
         return line
     right = centres[first if not between else between[-1]] >= centres[last]
-    place, anchor = (end + 12, "start") if right else (end - 12, "end")
-    text = f'<text x="{place:.1f}" y="{tops[last] - 6:.1f}" font-size="10.5" text-anchor="{anchor}" fill="{_LINES}">'
+    place, anchor = (end + 14, "start") if right else (end - 14, "end")
+    text = f'<text x="{place:.1f}" y="{tops[last] - 3.5:.1f}" font-size="10" text-anchor="{anchor}" fill="{_LINES}">'
     return f"{line}{text}{html.escape(arrow.label)}</text>"
 
 

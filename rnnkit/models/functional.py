@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from rnnkit.layers.base import Layer, default_name
 from rnnkit.layers.faces import show_shape
 from rnnkit.layers.pullback import Gradients, Pullback
 from rnnkit.layers.row_gradient import RowGradient
-from rnnkit.layers.symbolic import Input, SymbolicTensor, leaves, mapped, shape_leaves
+from rnnkit.layers.symbolic import Input, SymbolicTensor, input_config, leaves, mapped, shape_leaves
 from rnnkit.models.assembled import Assembled, box_of, parameters
 from rnnkit.models.drawing import Arrow, Box
 from rnnkit.training.batches import Names
@@ -58,9 +59,9 @@ class Model(Assembled):
         From `Input`.
     outputs : SymbolicTensor, or list of them
         What layers gave for them. A list makes a call return a list.
+    name : str, optional
     seed : int, optional
         Of the order of rows in training; layers were built with their own.
-    name : str, optional
 
     Raises
     ------
@@ -88,7 +89,7 @@ class Model(Assembled):
     ['encoder/kernel', 'encoder/recurrent_kernel', 'encoder/bias']
     """
 
-    def __init__(self, inputs, outputs, *, seed=None, name=None):
+    def __init__(self, inputs, outputs, name=None, *, seed=None):
         super().__init__(seed=seed, name=name)
         given, made = _tensors(inputs, "inputs"), _tensors(outputs, "outputs")
         self._several = isinstance(outputs, (list, tuple))
@@ -112,8 +113,9 @@ class Model(Assembled):
         self.layers = list(layers.values())
         self._calls, self._outputs = calls, [numbers[id(tensor)] for tensor in made]
         self._shapes = [tensor.shape for tensor in tensors]
-        self._dtypes = [tensor.dtype for tensor in given]
         self._names = _unique([tensor.name for tensor in given], ["input"] * len(given), "inputs")
+        named = zip(given, self._names, strict=True)
+        self._input_configs = [input_config(tensor) | {"name": name} for tensor, name in named]
         self._paths = _unique(
             [layer.name for layer in self.layers], [default_name(type(layer)) for layer in self.layers], "layers"
         )
@@ -190,7 +192,7 @@ class Model(Assembled):
 
     def _vjp_with_mask(self, inputs, mask, training, wanted):
         pullbacks = []
-        by_name = list(inputs) if isinstance(inputs, dict) else None
+        by_name = list(inputs) if isinstance(inputs, Mapping) else None
         with self._all_or_nothing():
             values, masks = self._entered(inputs, mask)
             for call in self._calls:
@@ -346,15 +348,11 @@ class Model(Assembled):
 
     def get_config(self):
         """Layers, and the calls of them, as JSON values."""
-        inputs = [
-            {"shape": list(shape[1:]), "batch_size": shape[0], "dtype": dtype.name, "name": name}
-            for shape, dtype, name in zip(self._shapes, self._dtypes, self._names, strict=False)
-        ]
         calls = [{"layer": c.layer, "x": c.x, "more": c.more, "training": c.training} for c in self._calls]
         config = super().get_config()
         del config["dtype"]
         return {
-            "inputs": inputs,
+            "inputs": self._input_configs,
             "layers": [serialize(layer) for layer in self.layers],
             "calls": calls,
             "outputs": list(self._outputs) if self._several else self._outputs[0],
@@ -371,11 +369,7 @@ class Model(Assembled):
 
     def _symbolic(self):
         if not self._symbols.inputs:  # a copy, or from a file: called once more
-            described = [
-                {"shape": shape[1:], "batch_size": shape[0], "dtype": dtype, "name": name}
-                for shape, dtype, name in zip(self._shapes, self._dtypes, self._names, strict=False)
-            ]
-            inputs, tensors = _replayed(described, self.layers, self._calls)
+            inputs, tensors = _replayed(self._input_configs, self.layers, self._calls)
             self._symbols = _Symbols(inputs, [tensors[number] for number in self._outputs])
         return self._symbols
 
@@ -464,7 +458,7 @@ def _nodes(given, made) -> list:
 
 def _replayed(inputs, layers, calls):
     """The inputs, and all tensors by number, of calls that are made once more."""
-    tensors = [Input(**{**one, "shape": tuple(one["shape"])}) for one in inputs]
+    tensors = [Input(**one) for one in inputs]
     count = len(tensors)
     for call in calls:
         more = {name: mapped(numbers, tensors.__getitem__) for name, numbers in call.more.items()}

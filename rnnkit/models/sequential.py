@@ -7,6 +7,7 @@ from rnnkit.layers import edge
 from rnnkit.layers.base import Layer
 from rnnkit.layers.faces import show_shape
 from rnnkit.layers.pullback import Gradients, Pullback
+from rnnkit.layers.symbolic import Input, SymbolicTensor, input_config, precision
 from rnnkit.models.assembled import Assembled, box_of, parameters
 from rnnkit.models.drawing import Arrow, Box
 
@@ -20,7 +21,7 @@ class Sequential(Assembled):
     Parameters
     ----------
     layers : list of layers, optional
-        More come with `add`.
+        More come with `add`. An `Input` before them says the shape, and builds each as it comes.
     dtype : {"float32", "float64"}, optional
         For the layers that have none of their own.
     seed : int, optional
@@ -42,24 +43,39 @@ class Sequential(Assembled):
     def __init__(self, layers=None, *, dtype=None, seed=None, name=None):
         super().__init__(dtype=dtype, seed=seed, name=name)
         self.layers: list[Layer] = []
+        self._input: SymbolicTensor | None = None
         for layer in layers or []:
             self.add(layer)
 
     def add(self, layer) -> None:
-        """Append a layer.
+        """Append a layer, or say with an `Input` what the first one will see.
 
         Raises
         ------
         ValueError
-            Once the model is built.
+            Once the model is built by anything else than an `Input`; for an `Input` behind other layers; and for a
+            layer that can't take what the one before gives.
         """
+        if isinstance(layer, SymbolicTensor):
+            if self.layers or self._input is not None or layer.node.layer is not None:
+                raise ValueError("expected one Input, before all layers")
+            self._input = layer
+            return
         if not isinstance(layer, Layer):
             raise TypeError(f"expected a layer, got {layer!r}")
-        if self.built:
+        if self.built and self._input is None:
             raise ValueError("expected layers to be added before the model is built")
         self.layers.append(layer)
         self._open_axes = self.layers[0]._open_axes
         self._seed_parts()
+        if self._input is not None:
+            built, self.built = self.built, False
+            try:
+                self._build_with(self._input.shape, self.dtype or precision([self._input]))
+            except BaseException:
+                self.layers.pop()
+                self.built = built
+                raise
 
     def _with_mask(self, inputs, mask, training):
         with self._all_or_nothing():
@@ -157,12 +173,18 @@ class Sequential(Assembled):
 
     def get_config(self):
         """The layers' configurations."""
-        return {"layers": [serialize(layer) for layer in self.layers]} | super().get_config()
+        return {
+            "input": None if self._input is None else input_config(self._input),
+            "layers": [serialize(layer) for layer in self.layers],
+        } | super().get_config()
 
     @classmethod
     def from_config(cls, config):
-        """A new model, not built, from what `get_config` gave."""
-        return cls(**(config | {"layers": [deserialize(layer) for layer in config["layers"]]}))
+        """A new model from what `get_config` gave, built if it begins with an `Input`."""
+        layers = [deserialize(layer) for layer in config["layers"]]
+        given = config.get("input")
+        first = [] if given is None else [Input(**given)]
+        return cls([*first, *layers], **{name: config[name] for name in ("dtype", "seed", "name")})
 
     def __repr__(self):
         return f"Sequential([{', '.join(map(repr, self.layers))}])"

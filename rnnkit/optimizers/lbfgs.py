@@ -46,6 +46,17 @@ class LBFGS(Optimizer):
         self.gradient_tolerance = number_from_zero(gradient_tolerance, "gradient_tolerance")
         self.max_line_search = positive_integer(max_line_search, "max_line_search")
 
+    @property
+    def learning_rate(self) -> float:
+        """1: how far a step goes is for the line search to find, and not to be set."""
+        return 1.0
+
+    @learning_rate.setter
+    def learning_rate(self, value):
+        raise TypeError(
+            f"expected no learning rate for {self.name!r}, whose line search finds its steps; got {value!r}"
+        )
+
     def minimize(
         self,
         function: Callable,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -74,6 +73,9 @@ class Optimizer:
 
     slots: tuple[str, ...] = ()
 
+    # What an optimizer has that evaluates the loss itself, as `LBFGS`.
+    minimize: Callable[..., dict[str, np.ndarray]]
+
     def __init__(
         self,
         learning_rate=0.001,
@@ -96,7 +98,7 @@ class Optimizer:
         self.clipnorm, self.clipvalue, self.global_clipnorm = (
             None if limit is None else float(limit) for limit in clips.values()
         )
-        self.name = name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
+        self.name = name or type(self).__name__.lower()
         self.iterations = 0
         self._groups: list[_Group] | None = None
         self._waiting: dict[str, np.ndarray] | None = None  # a state for weights that aren't known yet
@@ -191,8 +193,10 @@ class Optimizer:
             group.take(weights, gradients, own)
         if self.clipnorm or self.global_clipnorm:
             self._scale(groups)
-        now = self.coefficients(self.iterations + 1, self.learning_rate) | self._shared()
-        results = [group.run(now) for group in groups]
+        rate = self.learning_rate
+        now = self.coefficients(self.iterations + 1, rate)
+        limit = np.inf if self.clipvalue is None else self.clipvalue
+        results = [group.run(now, (limit, rate * (self.weight_decay or 0.0))) for group in groups]
         if wrong := {name for group in groups for name in group.not_finite(names)}:
             raise FloatingPointError(_not_finite(next(name for name in names if name in wrong), gradients))
         made = [group.finish(result, own) for group, result in zip(groups, results, strict=True)]
@@ -203,15 +207,6 @@ class Optimizer:
         self.iterations += 1
         found = {name: view for _, views, _ in made for name, view in views.items()}
         return {name: found[name] for name in names}
-
-    def _shared(self) -> dict[str, float]:
-        """Coefficients of what all optimizers do around their rules."""
-        shared = {}
-        if self.weight_decay is not None:
-            shared["decay"] = self.learning_rate * self.weight_decay
-        if self.clipvalue is not None:
-            shared["clipvalue"] = self.clipvalue
-        return shared
 
     def _scale(self, groups) -> None:
         """What gradients are multiplied with, so that they aren't longer than they may be."""
@@ -323,30 +318,31 @@ class Optimizer:
 class _Update(Cell):
     """An optimizer's update of rows as a step: x is the gradient, the states are the weight and its slots.
 
-    Its output is the largest absolute value of each row of the gradient: it shows what is not finite.
+    Its constants are numbers of a row's own, l1, l2 and what its gradient is scaled with, and those of all: what the
+    rule reads, the limit of a gradient's numbers and the weight's decay. Where nothing is asked for they are 0, 1 or
+    infinite and change no bit, so that one program does for all settings. Its output is the largest absolute value of
+    each row of the gradient, which shows what is not finite.
     """
 
-    def __init__(self, optimizer, columns):
-        super().__init__(name=f"update of {optimizer.name}")
-        self.rule, self.columns = optimizer.rule, columns
+    def __init__(self, optimizer, names):
+        super().__init__(name=getattr(optimizer.rule, "__qualname__", "update"))
+        self.rule, self.names = optimizer.rule, names
         self.state_size = [LENGTH] * (1 + len(optimizer.slots))
         self.built = True
 
+    def _functions(self):
+        return (getattr(self.rule, "__func__", self.rule),)
+
     def call(self, inputs, states, constants):
         """One update."""
-        weight, slots, gradient = states[0], tuple(states[1:]), inputs
-        now = Values({name: constants[0][:, i : i + 1] for i, name in enumerate(self.columns)})
-        if "l1" in self.columns:
-            gradient = gradient + now.l1 * np.sign(weight)
-        if "l2" in self.columns:
-            gradient = gradient + 2 * now.l2 * weight
-        if "scale" in self.columns:
-            gradient = gradient * now.scale
-        if "clipvalue" in self.columns:
-            gradient = np.minimum(np.maximum(gradient, -now.clipvalue), now.clipvalue)
-        if "decay" in self.columns:
-            weight = weight - weight * now.decay
-        weight, slots = self.rule(weight, gradient, slots, now)
+        weight, slots = states[0], tuple(states[1:])
+        (own, shared), width = constants, len(self.names)
+        l1, l2, scale = (own[:, i : i + 1] for i in range(3))
+        limit, decay = (shared[:, width + i : width + i + 1] for i in range(2))
+        gradient = scale * (inputs + l1 * np.sign(weight) + 2 * l2 * weight)
+        gradient = np.minimum(np.maximum(gradient, -limit), limit)
+        now = Values({name: shared[:, i : i + 1] for i, name in enumerate(self.names)})
+        weight, slots = self.rule(weight - weight * decay, gradient, slots, now)
         return np.max(np.abs(inputs), axis=1, keepdims=True), [weight, *slots]
 
 
@@ -361,6 +357,7 @@ class _Group:
         self._gradient = rows.zeros()
         self._gradient_views = rows.views(self._gradient)
         self._traits: list[Traits] | None = None
+        self._own = np.zeros((rows.count, 3), rows.dtype)  # l1, l2 and the gradient's scale, for each row
         self._programs: dict[tuple[str, ...], Any] = {}
 
     def take(self, weights, gradients, traits) -> None:
@@ -375,75 +372,57 @@ class _Group:
             self._given = self._weights
         own = [traits[name] for name in rows.shapes]
         if own != self._traits:
-            self._own = self._penalties(own)
+            for name, one in zip(rows.shapes, own, strict=True):
+                penalty = one.regularizer
+                weighed = (penalty.l1, penalty.l2) if isinstance(penalty, L1L2) else (0.0, 0.0)
+                self._own[rows.places[name], :2] = weighed
             self._traits = own
+        self._own[:, 2] = 1
         for name, one in zip(rows.shapes, own, strict=True):
             if one.regularizer is not None and not isinstance(one.regularizer, L1L2):
                 self._gradient_views[name] += one.regularizer.gradient(weights[name])
-        self._scales: dict[str, np.ndarray] = {}
-
-    def _penalties(self, traits) -> dict[str, np.ndarray]:
-        """Columns of what the regularizers here weigh, where there are any."""
-        found = {}
-        for what in ("l1", "l2"):
-            values = [getattr(t.regularizer, what) if isinstance(t.regularizer, L1L2) else 0.0 for t in traits]
-            if any(values):
-                found[what] = self._column(dict(zip(self.rows.shapes, values, strict=True)))
-        return found
-
-    def _column(self, values) -> np.ndarray:
-        """A number for each row, from one for each weight."""
-        column = np.zeros(self.rows.count, self.rows.dtype)
-        for name, value in values.items():
-            column[self.rows.places[name]] = value
-        return column
 
     def squares(self) -> dict[str, float]:
         """The squared length of each weight's gradient, with its penalty's."""
-        gradient = self._gradient
-        if "l1" in self._own:
-            gradient = gradient + self._own["l1"][:, None] * np.sign(self._given)
-        if "l2" in self._own:
-            gradient = gradient + 2 * self._own["l2"][:, None] * self._given
+        gradient, (l1, l2) = self._gradient, self._own[:, :2, None].swapaxes(0, 1)
         with np.errstate(all="ignore"):
+            if l1.any() or l2.any():
+                gradient = gradient + l1 * np.sign(self._given) + 2 * l2 * self._given
             return self.rows.squares(gradient)
 
     def scale(self, factors) -> None:
         """Multiply each weight's gradient."""
-        self._scales = {"scale": self._column(factors)}
+        for name, factor in factors.items():
+            self._own[self.rows.places[name], 2] = factor
 
-    def run(self, now):
+    def run(self, now, around):
         """The step, and the largest absolute value of each row of the gradient."""
-        own = self._own | self._scales
-        columns = (*own, *now)
-        constants = np.empty((self.rows.count, len(columns)), self.rows.dtype)
-        for i, column in enumerate(own.values()):
-            constants[:, i] = column
-        constants[:, len(own) :] = list(now.values())
+        shared = np.empty((self.rows.count, len(now) + len(around)), self.rows.dtype)
+        shared[:] = (*now.values(), *around)
         record = Record(
             x=self._gradient[:, None],
             states=(self._given, *self.slots),
             weights={},
-            constants=(constants,),
+            constants=(self._own, shared),
             sequences=False,
         )
-        result = self._program(columns).run(record)
+        result = self._program(tuple(now)).run(record)
         self._largest = result.last
         return result
 
-    def _program(self, columns):
+    def _program(self, names):
         """What runs the step for such coefficients: compiled, or NumPy for a rule that can't be read."""
-        if columns not in self._programs:
+        if names not in self._programs:
             from rnnkit import compiler
             from rnnkit.compiler.batch import Untraceable
 
-            step = Step(_Update(self.optimizer, columns), (LENGTH,))
+            step = Step(_Update(self.optimizer, names), (LENGTH,))
             try:
-                program = compiler.compile_step(step, self.rows.dtype, {}, ((len(columns),),))
+                program = compiler.compile_step(step, self.rows.dtype, {}, ((3,), (len(names) + 2,)))
             except Untraceable:
                 program = Eager(step)
-            self._programs[columns] = program
-        return self._programs[columns]
+            self._programs[names] = program
+        return self._programs[names]
 
     def not_finite(self, names) -> list[str]:
         """The weights whose gradients aren't finite."""

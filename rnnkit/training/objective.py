@@ -169,7 +169,7 @@ class Objective:
         dtype = weight.dtype
         rows, features, targets = len(y_pred), y_pred.shape[1:], y_true.shape[1:]
         steps = form.steps
-        if form.apart:
+        if form.apart and math.prod(features[1:]) > 1:  # else a row's steps fill a vector
             rows, features, targets, steps = weight.size, features[1:], targets[1:], None
         weight = weight.reshape(rows, math.prod(weight.shape) // rows if rows else 1)
         record = Record(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from rnnkit import entries
 from rnnkit.training.batches import Batch
 from rnnkit.training.compiled import Compiled
 from rnnkit.training.finite import first_offender
@@ -45,7 +46,7 @@ class Stepper:
             for part, weight in zip(parts, compiled.loss_weights, strict=True):
                 cotangents.append(part.pull(weight / part.count) if part is not None and part.count else None)
             penalty = self.penalty()
-            self._check(batch, outputs, parts, penalty)
+            self._check(batch, outputs, masks, parts, penalty)
             gradients = pullback.pull_weights(cotangents).weights
             traits, arrays = self.traits, model._arrays()
             chosen = {name: array for name, array in arrays.items() if traits[name].trainable}
@@ -116,19 +117,21 @@ class Stepper:
             found.append(objective(y, outputs[k], masks[k], weight, gradient=gradient))
         return found
 
-    def _check(self, batch, outputs, parts, penalty):
+    def _check(self, batch, outputs, masks, parts, penalty):
         if all(np.isfinite(part.total) for part in parts if part is not None) and np.isfinite(penalty):
             return
-        raise FloatingPointError(f"the loss is not finite: {self._offender(batch, outputs)}; no weight was changed")
+        found = self._offender(batch, outputs, masks)
+        raise FloatingPointError(f"the loss is not finite: {found}; no weight was changed")
 
-    def _offender(self, batch, outputs) -> str:
+    def _offender(self, batch, outputs, masks) -> str:
         """The first array on the way from the inputs to the loss that isn't finite."""
         names = self.model._input_names()
 
         def arrays():
             for name, array in zip(names, batch.x, strict=True):
                 yield ("x" if len(names) == 1 else f"the input {name!r}"), array
-            for name, array in zip(self.compiled.outputs, batch.y or [], strict=False):
+            targets = read_targets(batch, outputs, masks)
+            for name, array in zip(self.compiled.outputs, targets, strict=False):
                 yield ("y" if len(self.compiled.outputs) == 1 else f"the target of {name!r}"), array
             for array in batch.weights or []:
                 yield "sample_weight", array
@@ -155,6 +158,20 @@ def in_order(nested, count: int) -> list:
             "with return_state gives its states too"
         )
     return list(nested)
+
+
+def read_targets(batch: Batch, outputs, masks) -> list:
+    """The targets as far as a loss reads them: 0 under a mask, and where a sample's weight is 0."""
+    found = []
+    for k, (y, output, mask) in enumerate(zip(batch.y or [], outputs, masks, strict=False)):
+        if y is not None and (used := entries.used_steps(mask, output.shape)) is not None:
+            y = np.where(entries.behind(used, y), y, 0)
+        weight = None if batch.weights is None else batch.weights[k]
+        if y is not None and weight is not None:
+            silent = entries.weights(weight, output.shape[: 1 + (output.ndim > 2)], np.float64) == 0
+            y = np.where(silent.reshape(*silent.shape, *(1,) * (y.ndim - silent.ndim)), 0, y)
+        found.append(y)
+    return found
 
 
 def by_class(class_weight: Mapping, y) -> np.ndarray:
