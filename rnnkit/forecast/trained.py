@@ -65,8 +65,9 @@ class TrainedForecaster:
     without crossing").
 
     What was learned fits the past better than what comes. So a rehearsal is fitted to the first three quarters; if its
-    bands hold too little of the last quarter, those of the forecaster are made wider, by the factor that would have
-    been right then (after Romano, Patterson and Candès 2019, "Conformalized quantile regression").
+    bands hold too little of the last quarter, those of the forecaster are made wider (after Romano, Patterson and
+    Candès 2019, "Conformalized quantile regression"): by what would have been right then, and less as there are more
+    steps to learn from, since what a fit is too sure of goes down with one over their number.
 
     Parameters
     ----------
@@ -101,7 +102,7 @@ class TrainedForecaster:
     models : list of Sequential
         The networks.
     widening : float
-        What the rehearsal has made the bands wider by, 1 or more.
+        The factor that the bands are wider by, 1 or more.
 
     Examples
     --------
@@ -179,7 +180,7 @@ class TrainedForecaster:
             After Ctrl-C.
         """
         panel = Panel(y, x)
-        widening = self._rehearsed(panel, progress) if self.rehearse else 1.0
+        excess = self._rehearsed(panel, progress) if self.rehearse else 0.0
         scale, centre, width = Scale(panel.values), None, None
         if panel.others is not None:
             others = panel.others[panel.known]
@@ -201,7 +202,8 @@ class TrainedForecaster:
         windows = self._windows(shortcut, z, panel.times, others, said, left, spread)
         if spread:
             self._train(models, windows, self.epochs, self.learning_rate, progress)
-        self.shortcut, self.models, self.widening, self._spread = shortcut, models, widening, spread
+        self.shortcut, self.models, self._spread = shortcut, models, spread
+        self._excess, self.widening = excess, 1 + excess / z.shape[1]
         self._features, self._centre, self._width = panel.features, centre, width
         self._single, self._tail = panel.single, self._tail_of(panel, z, others, scale, lags)
         return self
@@ -254,7 +256,7 @@ class TrainedForecaster:
                 for model, arrays in zip(self.models, kept, strict=True):
                     model._put_arrays(arrays)
                 raise
-        self.shortcut = shortcut
+        self.shortcut, self.widening = shortcut, 1 + self._excess / z.shape[1]
         self._single, self._tail = panel.single, self._tail_of(panel, z, others, scale, shortcut.lags)
         return self
 
@@ -380,6 +382,7 @@ class TrainedForecaster:
             "config": config,
             "shortcut": fitted,
             "spread": self._spread,
+            "excess": self._excess,
             "widening": self.widening,
             "features": self._features,
             "single": self._single,
@@ -394,7 +397,8 @@ class TrainedForecaster:
         shortcut.strength, shortcut.seasonal = fitted["strength"], fitted["seasonal"]
         shortcut.weights = arrays["shortcut"]
         forecaster._spread, forecaster._features = about["spread"], about["features"]
-        forecaster._single, forecaster.widening = about["single"], about["widening"]
+        forecaster._excess, forecaster.widening = about["excess"], about["widening"]
+        forecaster._single = about["single"]
         forecaster._centre, forecaster._width = arrays.get("centre"), arrays.get("width")
         forecaster._tail = Tail(
             arrays["z"], arrays.get("others"), arrays["times"], arrays["missing"], Scale.of_arrays(arrays)
@@ -415,7 +419,7 @@ class TrainedForecaster:
     # Training
 
     def _rehearsed(self, panel, progress) -> float:
-        """How much wider bands should have been in the last quarter, after a fit to what comes before it."""
+        """How much wider bands should have been in the last quarter, times the steps before it that were fitted to."""
         cut = 3 * panel.values.shape[1] // 4
         rows = panel.known[:, :cut].any(axis=1)
         values, others = panel.values[rows], None if panel.others is None else list(panel.others[rows])
@@ -424,7 +428,7 @@ class TrainedForecaster:
         try:
             trial.fit(values[:, :cut], others and [one[:cut] for one in others], progress=told)
         except ValueError:  # too little to learn from
-            return 1.0
+            return 0.0
         whole = trial._panel(values, others)
         z, standard = _standard(whole, trial._check_fitted().scale, trial._centre, trial._width)
         said = trial.shortcut.changes(z, whole.times, standard)
@@ -435,7 +439,7 @@ class TrainedForecaster:
         edge = np.where(off > 0, upper - median, median - lower)[known]
         share = np.abs(off[known]) / np.maximum(edge, np.finfo(float).tiny)
         rank = min(int(np.ceil(self.level * (len(share) + 1))), len(share))
-        return max(1.0, float(np.sort(share)[rank - 1])) if len(share) else 1.0
+        return cut * max(0.0, float(np.sort(share)[rank - 1]) - 1) if len(share) else 0.0
 
     @property
     def _levels(self) -> np.ndarray:
