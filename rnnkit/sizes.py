@@ -44,6 +44,13 @@ def positive_integer(value, what: str) -> int:
     return int(value)
 
 
+def whole(value, what: str, least: int) -> int:
+    """`value` as an int, if it is one and not below `least`."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
+        raise ValueError(f"expected {what} to be a whole number of at least {least}; got {value!r}")
+    return int(value)
+
+
 def number_from_zero(value, what: str) -> float:
     """`value` as a float, if it is a finite number of 0 or more."""
     if not isinstance(value, numbers.Real) or isinstance(value, bool) or not 0 <= float(value) < float("inf"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.layers import edge
+from rnnkit.sizes import positive_integer
 
 _CHUNK_BYTES = 1 << 26  # of inputs, where the size of a batch changes nothing but memory
 
@@ -212,22 +212,8 @@ def brings_batches(x, y) -> bool:
 
 
 def positive(value, what: str) -> int | None:
-    """A positive integer, or None.
-
-    Raises
-    ------
-    ValueError
-        For anything else.
-    """
-    if value is None:
-        return None
-    try:
-        found = 0 if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        found = 0
-    if found < 1:
-        raise ValueError(f"expected {what} to be a positive integer, got {value!r}")
-    return found
+    """A positive integer, or None."""
+    return None if value is None else positive_integer(value, what)
 
 
 def _indexable(value, what: str):

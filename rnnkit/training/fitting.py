@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import operator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from rnnkit.callbacks import History
 from rnnkit.callbacks.calling import CallbackList
+from rnnkit.sizes import whole
 from rnnkit.training.batches import Arrays, Iterable
 from rnnkit.training.interrupt import after_the_batch
 from rnnkit.training.steps import Stepper
@@ -37,7 +37,7 @@ class Fit:
     history: History = field(init=False)
 
     def __post_init__(self):
-        self.epochs, self.initial_epoch = _count(self.epochs, "epochs"), _count(self.initial_epoch, "initial_epoch")
+        self.epochs, self.initial_epoch = whole(self.epochs, "epochs", 0), whole(self.initial_epoch, "initial_epoch", 0)
 
     def run(self) -> History:
         """Train until the last epoch, or until something stops it."""
@@ -168,13 +168,3 @@ def _states_aside(model):
                 layer._kept = None
         for layer, states in kept:
             layer._kept = states
-
-
-def _count(value, what: str) -> int:
-    try:
-        found = -1 if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        found = -1
-    if found < 0:
-        raise ValueError(f"expected {what} to be a whole number of at least 0, got {value!r}")
-    return found
