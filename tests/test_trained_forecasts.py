@@ -21,6 +21,7 @@ HORIZON = 2
 def small(layer="rnn", **options):
     """A forecaster that is trained in no time."""
     options = {
+        "rehearse": False,
         "horizon": HORIZON,
         "units": 3,
         "epochs": 2,
@@ -239,6 +240,38 @@ def test_quantiles_hold_what_they_should(rng):
     assert 0.65 < inside.mean() < 0.95
 
 
+def test_a_rehearsal_widens_the_bands_and_nothing_else(wave, tmp_path):
+    rehearsed, plain = small(rehearse=True).fit(wave), small().fit(wave)
+    lower, median, upper = plain.predict_quantiles()
+    assert rehearsed.widening > 1  # two epochs and 40 steps to judge them
+    assert plain.widening == 1
+    wider = rehearsed.widening * (np.array([lower, median, upper]) - median)
+    np.testing.assert_allclose(rehearsed.predict_quantiles() - median, wider, rtol=1e-9, atol=1e-9)
+    rehearsed.save(tmp_path / "model")
+    assert TrainedForecaster.load(tmp_path / "model").widening == rehearsed.widening
+
+
+def test_bands_hold_on_a_series_that_outgrows_its_past(rng):
+    step = np.arange(240)
+    y = np.exp(0.005 * step + 0.3 * np.sin(2 * np.pi * step / 12) + 0.05 * rng.standard_normal(240))
+    narrow, wide = (look_ahead_at(y, small("linear", season=12, epochs=5, rehearse=on)) for on in (False, True))
+    assert narrow < 0.6
+    assert wide > 0.7
+
+
+def look_ahead_at(y, forecaster):
+    """The share of the last 60 values that bands hold."""
+    forecaster.fit(y[:180])
+    bands = np.array([forecaster.forecast_quantiles(y[:t]) for t in range(180, 238)])
+    came = np.array([y[t : t + HORIZON] for t in range(180, 238)])
+    return np.mean((bands[:, 0] <= came) & (came <= bands[:, 2]))
+
+
+def test_what_is_too_short_to_rehearse_is_fitted_all_the_same():
+    y = np.r_[np.full(90, np.nan), np.sin(np.arange(30.0))]
+    assert small(rehearse=True, season=None).fit(y).widening == 1
+
+
 # carrying on
 
 
@@ -354,7 +387,7 @@ def test_other_files_are_refused(tmp_path, fitted):
     with pytest.raises(ValueError, match="expected a file of a fitted ESN; .* holds one of TrainedForecaster"):
         rk.ESN.load(path)
     damaged = bytearray(path.read_bytes())
-    damaged[len(damaged) // 2] ^= 255
+    damaged[damaged.index(fitted.shortcut.weights.tobytes("A")[:16])] ^= 1
     path.write_bytes(damaged)
     with pytest.raises(ValueError, match="damaged"):
         TrainedForecaster.load(path)
@@ -414,7 +447,7 @@ def test_several_models_stand_in_one_outlook(tmp_path, wave):
     assert list(outlook.forecasts) == ["linear model", "echo state network"]
     assert list(outlook.test.forecasts) == ["linear model", "echo state network", "naive", "seasonal naive"]
     assert list(outlook.test.bands) == ["linear model"]
-    assert told[0] == "linear model on y: network 1 of 3, epoch 1 of 1"
+    assert told[0] == "linear model on y: rehearsal, network 1 of 3, epoch 1 of 1"
     assert (outlook.lower <= outlook.forecast).all()
     save(path, outlook)
     again = look_again(series, path)

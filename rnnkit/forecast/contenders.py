@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -64,11 +65,14 @@ def contender(
     tell : callable, optional
         Called with a text after each epoch of training.
     """
-    size = {} if units is None else {"units": units}
+    settings: dict[str, Any] = {"season": season, "seed": seed}
+    if units is not None:
+        settings["units"] = units
     if name == "esn":
-        return Refitted(ESN(horizon, season=season, seed=seed, **size))
-    length = {} if epochs is None else {"epochs": epochs}
-    return CarriedOn(TrainedForecaster(horizon, name, season=season, seed=seed, **size, **length), tell)
+        return Refitted(ESN(horizon, **settings))
+    if epochs is not None:
+        settings["epochs"] = epochs
+    return CarriedOn(TrainedForecaster(horizon, name, **settings), tell)
 
 
 def title(forecaster: ESN | TrainedForecaster) -> str:

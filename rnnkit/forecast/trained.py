@@ -28,7 +28,7 @@ WARM = 12  # first steps of a window that teach nothing, while the network finds
 BATCHES = 64  # at most in an epoch: time doesn't grow with the length of a series
 SETTINGS = (
     *("horizon", "layer", "units", "season", "epochs", "networks", "window", "batch_size", "learning_rate", "level"),
-    "seed",
+    *("rehearse", "seed"),
 )
 UNKNOWN = -1e6  # what a step without a value holds, and nothing else does
 
@@ -59,10 +59,15 @@ class TrainedForecaster:
 
     The loss is the mean pinball loss ``max(level e, (level - 1) e)`` of e = value - quantile over the values that are
     known (Koenker and Bassett 1978, "Regression quantiles"). In gaps the states hold. The network starts from the
-    quantiles of what the shortcut leaves over, so that training can but add to them. Windows of the series are the
+    quantiles of what the shortcut leaves over, and training goes on from there. Windows of the series are the
     rows of a batch; the mean over several networks that start from other weights is the forecast. Its quantiles are
     sorted, so that they never cross (Chernozhukov, Fernández-Val and Galichon 2010, "Quantile and probability curves
     without crossing").
+
+    What was learned fits the past better than what comes. So a rehearsal is fitted to the first three quarters; if its
+    bands hold too little of the last quarter, those of the forecaster are made wider (after Romano, Patterson and
+    Candès 2019, "Conformalized quantile regression"): by what would have been right then, and less as there are more
+    steps to learn from, since what a fit is too sure of goes down with one over their number.
 
     Parameters
     ----------
@@ -86,6 +91,8 @@ class TrainedForecaster:
         Adam's, at first; it follows half a cosine down to 0.
     level : float in (0, 1)
         Of the band between the outer quantiles.
+    rehearse : bool
+        Whether to find out how wide the bands should be; it takes about as long as the fit itself.
     seed : int, optional
         Of first weights and the windows' order: the same seed gives the same bits.
 
@@ -94,6 +101,8 @@ class TrainedForecaster:
     shortcut : Shortcut
     models : list of Sequential
         The networks.
+    widening : float
+        The factor that the bands are wider by, 1 or more.
 
     Examples
     --------
@@ -121,6 +130,7 @@ class TrainedForecaster:
         batch_size: int = 8,
         learning_rate: float = 0.005,
         level: float = 0.8,
+        rehearse: bool = True,
         seed: int | None = None,
     ):
         if layer not in LAYERS:
@@ -139,6 +149,7 @@ class TrainedForecaster:
         self.batch_size = whole(batch_size, "batch_size", 1)
         self.learning_rate, self.level = float(learning_rate), float(level)
         self.seed = np.random.SeedSequence().entropy if seed is None else whole(seed, "seed", 0)
+        self.rehearse = bool(rehearse)
         self._tail: Tail | None = None
 
     def fit(self, y, x=None, *, progress: Progress | None = None) -> TrainedForecaster:
@@ -169,6 +180,7 @@ class TrainedForecaster:
             After Ctrl-C.
         """
         panel = Panel(y, x)
+        excess = self._rehearsed(panel, progress) if self.rehearse else 0.0
         scale, centre, width = Scale(panel.values), None, None
         if panel.others is not None:
             others = panel.others[panel.known]
@@ -191,6 +203,7 @@ class TrainedForecaster:
         if spread:
             self._train(models, windows, self.epochs, self.learning_rate, progress)
         self.shortcut, self.models, self._spread = shortcut, models, spread
+        self._excess, self.widening = excess, 1 + excess / z.shape[1]
         self._features, self._centre, self._width = panel.features, centre, width
         self._single, self._tail = panel.single, self._tail_of(panel, z, others, scale, lags)
         return self
@@ -243,7 +256,7 @@ class TrainedForecaster:
                 for model, arrays in zip(self.models, kept, strict=True):
                     model._put_arrays(arrays)
                 raise
-        self.shortcut = shortcut
+        self.shortcut, self.widening = shortcut, 1 + self._excess / z.shape[1]
         self._single, self._tail = panel.single, self._tail_of(panel, z, others, scale, shortcut.lags)
         return self
 
@@ -369,6 +382,8 @@ class TrainedForecaster:
             "config": config,
             "shortcut": fitted,
             "spread": self._spread,
+            "excess": self._excess,
+            "widening": self.widening,
             "features": self._features,
             "single": self._single,
         }
@@ -382,6 +397,7 @@ class TrainedForecaster:
         shortcut.strength, shortcut.seasonal = fitted["strength"], fitted["seasonal"]
         shortcut.weights = arrays["shortcut"]
         forecaster._spread, forecaster._features = about["spread"], about["features"]
+        forecaster._excess, forecaster.widening = about["excess"], about["widening"]
         forecaster._single = about["single"]
         forecaster._centre, forecaster._width = arrays.get("centre"), arrays.get("width")
         forecaster._tail = Tail(
@@ -401,6 +417,29 @@ class TrainedForecaster:
         )
 
     # Training
+
+    def _rehearsed(self, panel, progress) -> float:
+        """How much wider bands should have been in the last quarter, times the steps before it that were fitted to."""
+        cut = 3 * panel.values.shape[1] // 4
+        rows = panel.known[:, :cut].any(axis=1)
+        values, others = panel.values[rows], None if panel.others is None else list(panel.others[rows])
+        trial = TrainedForecaster(**{name: getattr(self, name) for name in SETTINGS} | {"rehearse": False})
+        told = None if progress is None else lambda text: progress(f"rehearsal, {text}")
+        try:
+            trial.fit(values[:, :cut], others and [one[:cut] for one in others], progress=told)
+        except ValueError:  # too little to learn from
+            return 0.0
+        whole = trial._panel(values, others)
+        z, standard = _standard(whole, trial._check_fitted().scale, trial._centre, trial._width)
+        said = trial.shortcut.changes(z, whole.times, standard)
+        inputs = _inputs(trial.shortcut, z, whole.times, standard, said)
+        lower, median, upper = np.moveaxis(trial._said(inputs)[:, cut - 1 :], 2, 0)
+        off = (_left(z, said)[:, cut - 1 :] - trial._spread * median) / (trial._spread or np.inf)
+        known = ~np.isnan(off)
+        edge = np.where(off > 0, upper - median, median - lower)[known]
+        share = np.abs(off[known]) / np.maximum(edge, np.finfo(float).tiny)
+        rank = min(int(np.ceil(self.level * (len(share) + 1))), len(share))
+        return cut * max(0.0, float(np.sort(share)[rank - 1]) - 1) if len(share) else 0.0
 
     @property
     def _levels(self) -> np.ndarray:
@@ -492,9 +531,14 @@ class TrainedForecaster:
         times = last[:, None] + np.arange(1 - z.shape[1], 1)
         said = self.shortcut.changes(z, times, others)
         inputs = _inputs(self.shortcut, z, times, others, said)[:, -self.window :]
-        left = np.mean([model(inputs)[:, -1].astype(np.float64) for model in self.models], axis=0)
-        quantiles = np.sort(left.reshape(len(z), 3, self.horizon), axis=1).transpose(1, 0, 2)
+        quantiles = self._said(inputs)[:, -1].transpose(1, 0, 2)
+        quantiles = quantiles[1] + self.widening * (quantiles - quantiles[1])
         return hold(z)[:, -1:] + said[:, -1] + self._spread * quantiles
+
+    def _said(self, inputs) -> np.ndarray:
+        """The networks' quantiles ``(B, T, 3, horizon)``, in order, of what the shortcut leaves over in its spread."""
+        said = np.mean([model(inputs).astype(np.float64) for model in self.models], axis=0)
+        return np.sort(said.reshape(*said.shape[:2], 3, self.horizon), axis=2)
 
 
 class Windows:
