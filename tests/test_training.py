@@ -552,3 +552,32 @@ def test_T11_a_bar_is_silent_where_nobody_looks(capfd):
 if os.name == "nt":  # signals of a process to itself are another thing there
     for name in [name for name in globals() if "ctrl_c" in name or "handler" in name]:
         del globals()[name]
+
+
+@pytest.mark.parametrize("optimizer", [rk.optimizers.SGD(0.1), "lbfgs"])
+def test_T8_a_layer_in_several_places_is_trained_as_one(optimizer):
+    """Beside a model that has it too, and twice in a chain, with the gradient of all and one penalty."""
+    shared = rk.Dense(3, kernel_regularizer="l2", seed=0, dtype="float64", name="shared")
+    x, y = np.random.default_rng(0).normal(size=(2, 8, 3))
+    inner, outer = rk.Input((3,), dtype="float64"), rk.Input((3,), dtype="float64")
+    within = rk.Model(outer, shared(rk.Model(inner, shared(inner), name="inner")(outer)))
+    start = [array.copy() for array in shared.get_weights()]
+    found = []
+    for model in (within, rk.Model(inner, shared(shared(inner))), rk.Sequential([shared, shared])):
+        shared.set_weights(start)
+        model.compile(copy.deepcopy(optimizer), "mse")
+        found.append((model.fit(x, y, epochs=2, verbose=0).history["loss"], shared.get_weights()))
+    for losses, weights in found:
+        np.testing.assert_allclose(losses, found[1][0], rtol=1e-9)
+        for one, wanted in zip(weights, found[1][1], strict=True):
+            np.testing.assert_allclose(one, wanted, rtol=1e-7)
+
+
+def test_T8_what_is_fixed_in_the_middle_of_a_fit_wants_another_optimizer():
+    x, y = sequences(8)
+    model = make()
+    fix = LambdaCallback(on_epoch_end=lambda epoch, logs: setattr(model.layers[0], "trainable", False))
+    with pytest.raises(ValueError, match="other weights want a new optimizer"):
+        model.fit(x, y, epochs=2, verbose=0, callbacks=[fix])
+    model.compile("adam", "mse")
+    model.fit(x, y, verbose=0)

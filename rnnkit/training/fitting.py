@@ -116,10 +116,9 @@ class Fit:
     def _by_minimizer(self):
         """An epoch is one iteration of an optimizer that wants the loss of all rows as a function of the weights."""
         model, optimizer = self.model, self.stepper.compiled.optimizer
-        self._evaluated()  # builds the model, and counts what the loss is a mean over
-        traits = self.stepper.traits
-        chosen = {name: array for name, array in model._arrays().items() if traits[name].trainable}
-        counts = self._evaluated().counts
+        counts = self._evaluated().counts  # builds the model, too
+        traits, arrays = model._traits(), model._arrays()
+        chosen = {name: arrays[name] for name in self.stepper.names()}
 
         def function(weights):
             model._put_arrays(weights)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
 
 import numpy as np
 
 from rnnkit import entries
+from rnnkit.layers.row_gradient import added_up
 from rnnkit.training.batches import Batch
 from rnnkit.training.compiled import Compiled
 from rnnkit.training.finite import first_offender
@@ -27,7 +29,6 @@ class Stepper:
 
     def __init__(self, model, compiled: Compiled, class_weight: Mapping | None = None):
         self.model, self.compiled, self.class_weight = model, compiled, class_weight
-        self._traits: dict | None = None
 
     def train(self, batch: Batch, tally: Tally) -> None:
         """Change the weights by one batch.
@@ -47,11 +48,11 @@ class Stepper:
                 cotangents.append(part.pull(weight / part.count) if part is not None and part.count else None)
             penalty = self.penalty()
             self._check(batch, outputs, masks, parts, penalty)
-            gradients = pullback.pull_weights(cotangents).weights
-            traits, arrays = self.traits, model._arrays()
-            chosen = {name: array for name, array in arrays.items() if traits[name].trainable}
+            traits, names = model._traits(), self.names()
+            gradients = gathered(pullback.pull_weights(cotangents).weights, names)
+            arrays = model._arrays()
             new = compiled.optimizer.apply(
-                chosen, {name: gradients[name] for name in chosen}, {name: traits[name] for name in chosen}
+                {name: arrays[name] for name in names}, gradients, {name: traits[name] for name in names}
             )
             model._put_arrays(new)
         tally.add(batch, outputs, masks, parts, penalty)
@@ -70,8 +71,8 @@ class Stepper:
             ):
                 cotangents.append(part.pull(weight / count) if part is not None and count else None)
                 loss += weight * part.total / count if part is not None and count else 0.0
-            gradients = pullback.pull_weights(cotangents).weights
-            found = {n: np.asarray(gradients[n], np.float64) for n, t in self.traits.items() if t.trainable}
+            gradients = gathered(pullback.pull_weights(cotangents).weights, self.names())
+            found = {name: np.asarray(array, np.float64) for name, array in gradients.items()}
             total = {name: total[name] + array for name, array in found.items()} if total else found
         return loss, total
 
@@ -86,20 +87,22 @@ class Stepper:
         count = len(self.compiled.outputs)
         return in_order(outputs, count), in_order(masks, count)
 
-    @property
-    def traits(self) -> dict:
-        """Of each weight: whether it is trained, its regularizer and its constraint."""
-        if self._traits is None:
-            self._traits = self.model._traits()
-        return self._traits
+    def names(self) -> dict[str, list[str]]:
+        """Of each weight that is trained, all its names by the first: a layer may stand in several places of a model."""
+        traits = self.model._traits()
+        found: dict[int, list[str]] = {}
+        for name, array in self.model._arrays().items():
+            if traits[name].trainable:
+                found.setdefault(id(array), []).append(name)
+        return {names[0]: names for names in found.values()}
 
     def penalty(self) -> float:
         """What the regularizers add to the loss."""
-        traits = self.traits
+        traits = self.model._traits()
         if not any(t.regularizer for t in traits.values()):
             return 0.0
         arrays = self.model._arrays()
-        return sum(float(t.regularizer(arrays[name])) for name, t in traits.items() if t.regularizer and t.trainable)
+        return sum(float(t.regularizer(arrays[name])) for name in self.names() if (t := traits[name]).regularizer)
 
     def _losses(self, batch, outputs, masks, gradient) -> list:
         found: list[Part | None] = []
@@ -142,6 +145,11 @@ class Stepper:
                 yield f"the output {name!r}", array
 
         return first_offender(arrays()) or "all arrays up to the outputs are, but what the loss makes of them isn't"
+
+
+def gathered(gradients, names) -> dict:
+    """The gradient of each weight, by its first name: the sum of those by all its names."""
+    return {name: reduce(added_up, [gradients[one] for one in own]) for name, own in names.items()}
 
 
 def in_order(nested, count: int) -> list:
