@@ -581,3 +581,16 @@ def test_T8_what_is_fixed_in_the_middle_of_a_fit_wants_another_optimizer():
         model.fit(x, y, epochs=2, verbose=0, callbacks=[fix])
     model.compile("adam", "mse")
     model.fit(x, y, verbose=0)
+
+
+def test_T5_a_metric_that_fails_changes_nothing():
+    def refuse(y_true, y_pred):
+        raise ValueError("not today")
+
+    x, y = sequences(4)
+    model = make(metrics=[refuse])
+    model.build(x.shape)
+    before = copy.deepcopy(model)
+    with pytest.raises(ValueError, match="not today"):
+        model.fit(x, y, verbose=0)
+    assert same(model, before) and model.optimizer.iterations == 0

@@ -48,6 +48,7 @@ class Stepper:
                 cotangents.append(part.pull(weight / part.count) if part is not None and part.count else None)
             penalty = self.penalty()
             self._check(batch, outputs, masks, parts, penalty)
+            tally.add(batch, outputs, masks, parts, penalty)  # before the weights change: a metric may not fit
             traits, names = model._traits(), self.names()
             gradients = gathered(pullback.pull_weights(cotangents).weights, names)
             arrays = model._arrays()
@@ -55,7 +56,6 @@ class Stepper:
                 {name: arrays[name] for name in names}, gradients, {name: traits[name] for name in names}
             )
             model._put_arrays(new)
-        tally.add(batch, outputs, masks, parts, penalty)
 
     def whole(self, batches, counts) -> tuple[float, dict]:
         """The loss over several batches and its gradient, where it is known what each output's mean is over."""
