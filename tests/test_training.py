@@ -594,3 +594,30 @@ def test_T5_a_metric_that_fails_changes_nothing():
     with pytest.raises(ValueError, match="not today"):
         model.fit(x, y, verbose=0)
     assert same(model, before) and model.optimizer.iterations == 0
+
+
+@pytest.mark.parametrize("updates", [0, 2])
+def test_T6_ctrl_c_between_two_weights_changes_nothing(updates, monkeypatch):
+    """Neither those that were there first, nor the optimizer's state."""
+    x, y = sequences(4)
+    model = make()
+    model.build(x.shape)
+    for _ in range(updates):
+        model.train_on_batch(x, y)
+    before = copy.deepcopy(model)
+    layer, presses = model.layers[1], iter([True, False])
+    put = layer._put_arrays
+
+    def pressed(arrays, *others):
+        if next(presses):
+            raise KeyboardInterrupt
+        put(arrays, *others)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(layer, "_put_arrays", pressed)
+        with pytest.raises(KeyboardInterrupt):
+            model.train_on_batch(x, y)
+    assert same(model, before)
+    for one in (model, before):
+        one.train_on_batch(x, y)
+    assert same(model, before) and model.optimizer.iterations == updates + 1

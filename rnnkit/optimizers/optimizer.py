@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -207,6 +208,19 @@ class Optimizer:
         self.iterations += 1
         found = {name: view for _, views, _ in made for name, view in views.items()}
         return {name: found[name] for name in names}
+
+    @contextlib.contextmanager
+    def _all_or_nothing(self):
+        """What fails inside leaves the state as it was."""
+        own = self.iterations, self._groups, self._waiting
+        kept = [(group, group._weights, group._views, group.slots) for group in self._groups or ()]
+        try:
+            yield
+        except BaseException:
+            self.iterations, self._groups, self._waiting = own
+            for group, *arrays in kept:
+                group.keep(*arrays)
+            raise
 
     def _scale(self, groups) -> None:
         """What gradients are multiplied with, so that they aren't longer than they may be."""

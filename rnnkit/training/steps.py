@@ -39,7 +39,7 @@ class Stepper:
             If the loss or a gradient isn't finite. As with any error, no weight and no state is changed then.
         """
         model, compiled = self.model, self.compiled
-        with model._all_or_nothing():
+        with model._all_or_nothing(), compiled.optimizer._all_or_nothing():
             x = batch.x[0] if len(batch.x) == 1 else batch.x
             outputs, masks, pullback = model._vjp_with_mask(x, None, True, compiled.options)
             outputs, masks = in_order(outputs, len(compiled.outputs)), in_order(masks, len(compiled.outputs))
@@ -52,10 +52,13 @@ class Stepper:
             traits, names = model._traits(), self.names()
             gradients = gathered(pullback.pull_weights(cotangents).weights, names)
             arrays = model._arrays()
-            new = compiled.optimizer.apply(
-                {name: arrays[name] for name in names}, gradients, {name: traits[name] for name in names}
-            )
-            model._put_arrays(new)
+            old = {name: arrays[name] for name in names}
+            new = compiled.optimizer.apply(old, gradients, {name: traits[name] for name in names})
+            try:
+                model._put_arrays(new)
+            except BaseException:  # Ctrl-C in between
+                model._put_arrays(old)
+                raise
 
     def whole(self, batches, counts) -> tuple[float, dict]:
         """The loss over several batches and its gradient, where it is known what each output's mean is over."""
@@ -88,7 +91,7 @@ class Stepper:
         return in_order(outputs, count), in_order(masks, count)
 
     def names(self) -> dict[str, list[str]]:
-        """Of each weight that is trained, all its names by the first: a layer may stand in several places of a model."""
+        """Of each weight that is trained, all its names by the first: a layer may stand in several places."""
         traits = self.model._traits()
         found: dict[int, list[str]] = {}
         for name, array in self.model._arrays().items():
