@@ -114,11 +114,32 @@ def test_T2_weights_of_samples_and_classes():
     wanted = np.mean(weight * (model(x) - y)[:, 0] ** 2)
     assert model.evaluate(x, y, sample_weight=weight) == pytest.approx(wanted, rel=1e-12)
     classes = (y > 0).astype(int)
-    one, two = make(loss="binary_crossentropy"), make(loss="binary_crossentropy")
+    settings = {"loss": "binary_crossentropy", "weighted_metrics": ["mse"]}
+    one, two = make(**settings), make(**settings)
     one.layers[1].activation = two.layers[1].activation = rk.sigmoid
-    one.fit(x, classes, class_weight={1: 3.0}, verbose=0)
-    two.fit(x, classes, sample_weight=np.where(classes[:, 0] == 1, 3.0, 1.0), verbose=0)
-    assert same(one, two)
+    by_class = one.fit(x, classes, class_weight={1: 3.0}, validation_data=(x, classes), verbose=0)
+    by_row = two.fit(
+        x,
+        classes,
+        sample_weight=np.where(classes[:, 0] == 1, 3.0, 1.0),
+        validation_data=(x, classes),
+        verbose=0,
+    )
+    assert same(one, two) and by_class.history == by_row.history
+
+
+@pytest.mark.parametrize("dtype", ["int64", "float32"])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_T2_classes_of_steps_weigh_whatever_their_dtype(sparse, dtype):
+    """Numbers of classes and rows with a single 1 are told apart by their shapes."""
+    x, _ = sequences(4)
+    model = rk.Sequential([rk.Dense(3, activation="softmax")], seed=0, dtype="float64")
+    model.compile("sgd", f"{'sparse_' * sparse}categorical_crossentropy")
+    classes = np.random.default_rng(1).integers(0, 3, x.shape[:2])
+    y = (classes if sparse else np.eye(3)[classes]).astype(dtype)
+    weight = np.array([0.1, 1.0, 5.0])[classes]
+    wanted = np.mean(-weight * np.log(np.take_along_axis(model(x), classes[..., None], -1)[..., 0]))
+    assert model.train_on_batch(x, y, class_weight={0: 0.1, 2: 5.0}) == pytest.approx(wanted, rel=1e-6)
 
 
 def test_T3_the_same_seed_gives_the_same_bits(threads):

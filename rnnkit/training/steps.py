@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import reduce
 
 import numpy as np
@@ -43,6 +44,7 @@ class Stepper:
             x = batch.x[0] if len(batch.x) == 1 else batch.x
             outputs, masks, pullback = model._vjp_with_mask(x, None, True, compiled.options)
             outputs, masks = in_order(outputs, len(compiled.outputs)), in_order(masks, len(compiled.outputs))
+            batch = self._weighed(batch, outputs)
             parts, cotangents = self._losses(batch, outputs, masks, True), []
             for part, weight in zip(parts, compiled.loss_weights, strict=True):
                 cotangents.append(part.pull(weight / part.count) if part is not None and part.count else None)
@@ -68,7 +70,7 @@ class Stepper:
             x = batch.x[0] if len(batch.x) == 1 else batch.x
             outputs, masks, pullback = model._vjp_with_mask(x, None, True, self.compiled.options)
             outputs, masks = in_order(outputs, len(counts)), in_order(masks, len(counts))
-            cotangents = []
+            batch, cotangents = self._weighed(batch, outputs), []
             for part, weight, count in zip(
                 self._losses(batch, outputs, masks, True), self.compiled.loss_weights, counts, strict=True
             ):
@@ -82,6 +84,7 @@ class Stepper:
     def test(self, batch: Batch, tally: Tally) -> None:
         """Add a batch's loss and metrics, outside training."""
         outputs, masks = self.forward(batch)
+        batch = self._weighed(batch, outputs)
         tally.add(batch, outputs, masks, self._losses(batch, outputs, masks, False), self.penalty())
 
     def forward(self, batch: Batch, training: bool = False) -> tuple[list, list]:
@@ -107,6 +110,17 @@ class Stepper:
         arrays = self.model._arrays()
         return sum(float(t.regularizer(arrays[name])) for name in self.names() if (t := traits[name]).regularizer)
 
+    def _weighed(self, batch, outputs) -> Batch:
+        """The batch with the classes' weights in its samples'."""
+        if self.class_weight is None or batch.y is None:
+            return batch
+        found = []
+        for y, weight, output in zip(batch.y, batch.weights or [None] * len(outputs), outputs, strict=True):
+            factor = None if y is None else by_class(self.class_weight, y, output.shape)
+            both = factor is not None and weight is not None
+            found.append((factor.T * weight.T).T if both else weight if factor is None else factor)
+        return replace(batch, weights=found)
+
     def _losses(self, batch, outputs, masks, gradient) -> list:
         found: list[Part | None] = []
         for k, objective in enumerate(self.compiled.objectives):
@@ -117,9 +131,6 @@ class Stepper:
             if y is None:
                 raise ValueError(f"expected a target for the output {self.compiled.outputs[k]!r}, got None")
             weight = None if batch.weights is None else batch.weights[k]
-            if self.class_weight is not None:
-                factor = by_class(self.class_weight, y)
-                weight = factor if weight is None else (factor.T * np.asarray(weight).T).T
             found.append(objective(y, outputs[k], masks[k], weight, gradient=gradient))
         return found
 
@@ -185,14 +196,15 @@ def read_targets(batch: Batch, outputs, masks) -> list:
     return found
 
 
-def by_class(class_weight: Mapping, y) -> np.ndarray:
-    """A weight for each target, by its class: ids, or the largest of several values; 1 where none is given."""
+def by_class(class_weight: Mapping, y, shape) -> np.ndarray:
+    """A weight for each target of an output of a shape: by its number, or the place of the largest of several values.
+
+    It is 1 for a class that isn't there.
+    """
     y = np.asarray(y)
-    if y.dtype.kind == "f" and y.ndim > 1 and y.shape[-1] > 1:
-        y = y.argmax(axis=-1)
-    elif y.ndim > 1 and y.shape[-1] == 1:
-        y = y[..., 0]
-    weights = np.ones(y.shape, np.float32)
+    if y.ndim == len(shape) and y.ndim > 1:
+        y = y.argmax(axis=-1) if y.shape[-1] > 1 else y[..., 0]
+    weights = np.ones(y.shape)
     for label, weight in class_weight.items():
         weights[y == label] = weight
     return weights

@@ -136,6 +136,8 @@ class Trainable(Layer):
         shuffle : bool
             Rows, or batches that have indices, in a new order each epoch, drawn from the model's seed.
         class_weight : dict of int to float, optional
+            A factor for targets by their class, 1 where there is none; it multiplies `sample_weight`, and isn't for
+            validation.
         sample_weight : array_like (B,) or (B, T), optional
         initial_epoch : int
             Where a fit that is resumed goes on: the same weights and `Optimizer.set_state` give the same bits as a fit
