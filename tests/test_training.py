@@ -642,3 +642,27 @@ def test_T6_ctrl_c_between_two_weights_changes_nothing(updates, monkeypatch):
     for one in (model, before):
         one.train_on_batch(x, y)
     assert same(model, before) and model.optimizer.iterations == updates + 1
+
+
+def test_T2_an_output_may_weigh_nothing_or_have_no_target():
+    """What it puts out and what it should reaches no weight, be it infinite."""
+    x, y = sequences(8)
+    start = rk.Input((None, 3), dtype="float64")
+    h = rk.GRU(4, seed=0, dtype="float64")(start)
+    models = []
+    for loss, weights in (("mse", {"a": 0.5, "b": 0}), ({"a": "mse"}, {"a": 0.5})):
+        models.append(rk.Model(start, [rk.Dense(1, name=name, seed=i)(h) for i, name in enumerate("ab")]))
+        models[-1].compile("sgd", loss, loss_weights=weights)
+    h = models[0].layers[0]
+    found = []
+    for model, given in zip(models, ([y, np.full_like(y, np.inf)], {"a": y}), strict=True):
+        start = [array.copy() for array in h.get_weights()]
+        found.append((model.fit(x, given, shuffle=False, verbose=0).history["loss"], h.get_weights()))
+        h.set_weights(start)
+        model.fit(iter([(x, given)]), verbose=0)
+        h.set_weights(start)
+    (losses, weights), (wanted, others) = found
+    assert losses == wanted and all(np.array_equal(a, b) for a, b in zip(weights, others, strict=True))
+    models[0].compile("sgd", "mse")
+    with pytest.raises(ValueError, match="target for the output 'b'"):
+        models[0].fit(x, {"a": y}, verbose=0)

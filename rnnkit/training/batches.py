@@ -22,7 +22,7 @@ class Batch:
     Attributes
     ----------
     x : list of ndarray (B, …), one per input
-    y : list of ndarray (B, …), one per output, or None
+    y : list of ndarray (B, …) or None, one per output; or None
     weights : list of ndarray (B,) or (B, T), or None, one per output; or None
     """
 
@@ -79,7 +79,7 @@ class Arrays:
 
     def __init__(self, x: list, y: list | None, weights: list | None, batch_size: int | None):
         self.x = [_indexable(one, "x") for one in x]
-        self.y = None if y is None else [_indexable(one, "y") for one in y]
+        self.y = None if y is None else [None if one is None else _indexable(one, "y") for one in y]
         self.weights = None
         if weights is not None and any(one is not None for one in weights):
             self.weights = [None if one is None else _indexable(one, "sample_weight") for one in weights]
@@ -190,7 +190,7 @@ class Iterable:
         x = [edge.array(one, "x") for one in self.inputs.split(parts[0])]
         y = weights = None
         if len(parts) > 1:
-            y = [edge.array(one, "y") for one in self.outputs.split(parts[1])]
+            y = [None if one is None else edge.array(one, "y") for one in self.outputs.split(parts[1])]
         if len(parts) > 2 and parts[2] is not None:
             weights = [
                 None if one is None else edge.array(one, "sample_weight") for one in self.outputs.split(parts[2])

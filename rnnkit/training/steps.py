@@ -47,7 +47,8 @@ class Stepper:
             batch = self._weighed(batch, outputs)
             parts, cotangents = self._losses(batch, outputs, masks, True), []
             for part, weight in zip(parts, compiled.loss_weights, strict=True):
-                cotangents.append(part.pull(weight / part.count) if part is not None and part.count else None)
+                counts = part is not None and part.count and weight
+                cotangents.append(part.pull(weight / part.count) if counts else None)
             penalty = self.penalty()
             self._check(batch, outputs, masks, parts, penalty)
             tally.add(batch, outputs, masks, parts, penalty)  # before the weights change: a metric may not fit
@@ -74,8 +75,9 @@ class Stepper:
             for part, weight, count in zip(
                 self._losses(batch, outputs, masks, True), self.compiled.loss_weights, counts, strict=True
             ):
-                cotangents.append(part.pull(weight / count) if part is not None and count else None)
-                loss += weight * part.total / count if part is not None and count else 0.0
+                counts = part is not None and count and weight
+                cotangents.append(part.pull(weight / count) if counts else None)
+                loss += weight * part.total / count if counts else 0.0
             gradients = gathered(pullback.pull_weights(cotangents).weights, self.names())
             found = {name: np.asarray(array, np.float64) for name, array in gradients.items()}
             total = {name: total[name] + array for name, array in found.items()} if total else found
@@ -135,7 +137,8 @@ class Stepper:
         return found
 
     def _check(self, batch, outputs, masks, parts, penalty):
-        if all(np.isfinite(part.total) for part in parts if part is not None) and np.isfinite(penalty):
+        weighed = zip(parts, self.compiled.loss_weights, strict=True)
+        if np.isfinite(penalty) and all(np.isfinite(part.total) for part, weight in weighed if part and weight):
             return
         found = self._offender(batch, outputs, masks)
         raise FloatingPointError(f"the loss is not finite: {found}; no weight was changed")
