@@ -666,3 +666,34 @@ def test_T2_an_output_may_weigh_nothing_or_have_no_target():
     models[0].compile("sgd", "mse")
     with pytest.raises(ValueError, match="target for the output 'b'"):
         models[0].fit(x, {"a": y}, verbose=0)
+
+
+def test_T10_lbfgs_sees_the_same_states_at_each_look():
+    """Each evaluation of the loss starts from none, and leaves those that were there."""
+    x, y = sequences(8)
+    model = rk.Sequential([rk.GRU(4, stateful=True), rk.Dense(1)], seed=0, dtype="float64")
+    model.compile("lbfgs", "mse")
+    model.predict(x[:4])
+    states = model.layers[0].states
+    losses = model.fit(x, y, batch_size=4, epochs=6, verbose=0).history["loss"]
+    assert all(np.array_equal(a, b) for a, b in zip(states, model.layers[0].states, strict=True))
+    plain = rk.Sequential([rk.GRU(4, stateful=True), rk.Dense(1)], seed=0, dtype="float64")
+    plain.compile("lbfgs", "mse")
+    assert losses == plain.fit(x, y, batch_size=4, epochs=6, verbose=0).history["loss"]
+
+
+def test_T5_batches_that_are_none():
+    """One number for x, an iterator where arrays are wanted or that is read again, and nothing to train by."""
+    x, y = sequences(4)
+    model, fixed = make("lbfgs"), rk.Sequential([rk.Dense(1)])
+    fixed.compile("sgd")
+    for call, message in (
+        (lambda: model.predict([(1.0, 2.0)]), "x of a batch to have rows"),
+        (lambda: model.train_on_batch(iter([(x, y)])), "arrays of one batch"),
+        (lambda: model.fit(iter([(x, y)]), verbose=0), "again and again"),
+        (lambda: fixed.fit(x, x[..., :1], verbose=0), "expected a loss"),
+        (lambda: fixed.train_on_batch(x, x[..., :1]), "expected a loss"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+    assert fixed.evaluate(x, x[..., :1]) == 0

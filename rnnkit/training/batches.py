@@ -197,7 +197,9 @@ class Iterable:
             ]
         for what, arrays in (("x", x), ("y", y or []), ("sample_weight", weights or [])):
             for one in arrays:
-                if one is not None and (not one.ndim or len(one) != len(x[0])):
+                if one is not None and not one.ndim:
+                    raise ValueError(f"expected {what} of a batch to have rows, got a single number")
+                if one is not None and len(one) != len(x[0]):
                     raise ValueError(f"expected {what} of a batch with {len(x[0])} rows, as x has; got {one.shape}")
         return Batch(x, y, weights)
 

@@ -117,14 +117,17 @@ class Fit:
     def _by_minimizer(self):
         """An epoch is one iteration of an optimizer that wants the loss of all rows as a function of the weights."""
         model, optimizer = self.model, self.stepper.compiled.optimizer
+        if isinstance(self.source, Iterable) and self.source.once is not None:
+            raise ValueError(f"expected data that {optimizer.name!r} can look at again and again, got an iterator")
         counts = self._evaluated().counts  # builds the model, too
         traits, arrays = model._traits(), model._arrays()
         chosen = {name: arrays[name] for name in self.stepper.names()}
 
         def function(weights):
             model._put_arrays(weights)
-            model._epoch_generator(0)  # the same masks at each look, or there is no function
-            return self.stepper.whole(self._batches(), counts)
+            model._epoch_generator(0)  # the same masks and states at each look, or there is no function
+            with _states_aside(model):
+                return self.stepper.whole(self._batches(), counts)
 
         def follow(iteration, weights, loss):
             model._put_arrays(weights)

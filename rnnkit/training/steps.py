@@ -47,8 +47,8 @@ class Stepper:
             batch = self._weighed(batch, outputs)
             parts, cotangents = self._losses(batch, outputs, masks, True), []
             for part, weight in zip(parts, compiled.loss_weights, strict=True):
-                counts = part is not None and part.count and weight
-                cotangents.append(part.pull(weight / part.count) if counts else None)
+                reaches = part is not None and part.count and weight
+                cotangents.append(part.pull(weight / part.count) if reaches else None)
             penalty = self.penalty()
             self._check(batch, outputs, masks, parts, penalty)
             tally.add(batch, outputs, masks, parts, penalty)  # before the weights change: a metric may not fit
@@ -75,9 +75,9 @@ class Stepper:
             for part, weight, count in zip(
                 self._losses(batch, outputs, masks, True), self.compiled.loss_weights, counts, strict=True
             ):
-                counts = part is not None and count and weight
-                cotangents.append(part.pull(weight / count) if counts else None)
-                loss += weight * part.total / count if counts else 0.0
+                reaches = part is not None and count and weight
+                cotangents.append(part.pull(weight / count) if reaches else None)
+                loss += weight * part.total / count if reaches else 0.0
             gradients = gathered(pullback.pull_weights(cotangents).weights, self.names())
             found = {name: np.asarray(array, np.float64) for name, array in gradients.items()}
             total = {name: total[name] + array for name, array in found.items()} if total else found

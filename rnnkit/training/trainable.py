@@ -171,7 +171,7 @@ class Trainable(Layer):
         >>> history.history["loss"][-1] < history.history["loss"][0]
         True
         """
-        compiled = self._ready()
+        compiled = self._ready(to_train=True)
         batch_size = positive(batch_size, "batch_size") or 32
         source = self._source(x, y, sample_weight, batch_size, positive(steps_per_epoch, "steps_per_epoch"))
         if validation_split:
@@ -275,7 +275,7 @@ class Trainable(Layer):
         FloatingPointError, ValueError, TypeError
             As in `fit`; no weight is changed then.
         """
-        compiled = self._ready()
+        compiled = self._ready(to_train=True)
         tally = Tally(compiled)
         Stepper(self, compiled, class_weight).train(self._batch(x, y, sample_weight), tally)
         return _shown(tally, compiled, return_dict)
@@ -293,9 +293,11 @@ class Trainable(Layer):
 
     # What the methods share
 
-    def _ready(self) -> Compiled:
+    def _ready(self, to_train: bool = False) -> Compiled:
         if self._compiled is None:
             raise ValueError(f"expected the model {self.name!r} to be compiled; call compile(optimizer, loss) first")
+        if to_train and not any(self._compiled.objectives):
+            raise ValueError(f"expected a loss to train {self.name!r} by, got none; call compile(optimizer, loss)")
         return self._compiled
 
     def _rows_at_once(self, batch_size) -> int | None:
@@ -328,6 +330,8 @@ class Trainable(Layer):
 
     def _batch(self, x, y, sample_weight) -> Batch:
         source = self._source(x, y, sample_weight, None, None)
+        if not isinstance(source, Arrays):
+            raise ValueError(f"expected the arrays of one batch, got an iterable of batches, {type(x).__name__}")
         source.batch_size = source.rows
         return next(source.run())
 
