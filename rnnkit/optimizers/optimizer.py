@@ -301,10 +301,11 @@ class Optimizer:
     def get_config(self) -> dict:
         """The constructor's arguments as JSON values."""
         config = {}
-        for kind in (type(self), Optimizer):
-            for parameter in inspect.signature(kind.__init__).parameters.values():
-                if parameter.name != "self" and parameter.kind is not parameter.VAR_KEYWORD:
-                    config[parameter.name] = getattr(self, parameter.name)
+        for kind in type(self).__mro__:
+            parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]
+            config |= {one.name: getattr(self, one.name) for one in parameters if one.kind is not one.VAR_KEYWORD}
+            if all(one.kind is not one.VAR_KEYWORD for one in parameters):  # else they are handed on
+                break
         if "learning_rate" in config:
             config["learning_rate"] = schedules.config_of(self._rate)
         return config
