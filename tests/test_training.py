@@ -11,6 +11,7 @@ import pytest
 
 import rnnkit as rk
 from rnnkit.callbacks import Callback, EarlyStopping, LambdaCallback, TerminateOnNaN
+from rnnkit.training.steps import by_class
 
 
 def sequences(rows=24, steps=7, seed=0):
@@ -119,6 +120,43 @@ def test_T2_weights_of_samples_and_classes():
     one.fit(x, classes, class_weight={1: 3.0}, verbose=0)
     two.fit(x, classes, sample_weight=np.where(classes[:, 0] == 1, 3.0, 1.0), verbose=0)
     assert same(one, two)
+
+
+def test_T2_the_class_of_a_target_is_read_beside_the_output():
+    """Ids, a step's own 0 or 1 and one-hot targets of any dtype weigh alike; weighted metrics see it, others don't."""
+    rng = np.random.default_rng(0)
+    y_pred, ids = rng.uniform(size=(4, 3, 3)), rng.integers(0, 3, (4, 3))
+    wanted = np.array([1.0, 2.0, 0.5], np.float32)[ids]
+    weight = {1: 2.0, 2: 0.5}
+    for y, of_ids in ((ids, True), (ids[..., None], True), (np.eye(3)[ids], False), (np.eye(3, dtype=int)[ids], False)):
+        assert np.array_equal(by_class(weight, y, y_pred, of_ids), wanted)
+    signs = (ids > 0).astype(float)
+    assert np.array_equal(by_class({1: 3.0}, signs, y_pred[..., :1], False), 1 + 2 * signs)
+
+    x, y = sequences()
+    y = (y > 0.5).astype(float)
+    model = make(metrics=["mae"], weighted_metrics=["mse"])
+    loss, plain, weighted = model.train_on_batch(x, y, class_weight={1: 3.0})
+    error = np.abs(make().predict(x) - y)
+    factor = 1 + 2 * y
+    assert loss == pytest.approx(np.mean(factor * error**2), rel=1e-12)
+    assert plain == pytest.approx(np.mean(error), rel=1e-12)
+    assert weighted == pytest.approx(np.average(error**2, weights=factor), rel=1e-12)
+
+
+def test_T2_classes_weigh_in_training_only():
+    x, y = sequences()
+    y = (y > 0.5).astype(float)
+    model = make()
+    history = model.fit(x, y, class_weight={0: 0.2, 1: 3.0}, validation_data=(x, y), verbose=0).history
+    assert history["val_loss"][0] == model.evaluate(x, y)
+
+
+@pytest.mark.parametrize("class_weight", ["balanced", [1.0, 2.0], {"1": 2.0}, {1: -1.0}, {1: np.nan}])
+def test_T2_what_is_no_class_weight(class_weight):
+    x, y = sequences()
+    with pytest.raises(ValueError, match="expected class_weight as a dict of classes' numbers"):
+        make().fit(x, y, class_weight=class_weight, verbose=0)
 
 
 def test_T3_the_same_seed_gives_the_same_bits(threads):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping
 
 import numpy as np
 
 from rnnkit import entries
+from rnnkit.losses import takes_ids
 from rnnkit.training.batches import Batch
 from rnnkit.training.compiled import Compiled
 from rnnkit.training.finite import first_offender
 from rnnkit.training.objective import Part
 from rnnkit.training.tally import Tally
+
+_CLASS_WEIGHT = "expected class_weight as a dict of classes' numbers to weights of at least 0, as {0: 1.0, 1: 2.0}"
 
 
 class Stepper:
@@ -23,10 +27,16 @@ class Stepper:
     compiled : Compiled
     class_weight : dict of int to float, optional
         A factor for rows, or steps, by the class of their target.
+
+    Raises
+    ------
+    ValueError
+        For another class_weight.
     """
 
     def __init__(self, model, compiled: Compiled, class_weight: Mapping | None = None):
-        self.model, self.compiled, self.class_weight = model, compiled, class_weight
+        self.model, self.compiled = model, compiled
+        self.class_weight = None if class_weight is None else _class_weight(class_weight)
         self._traits: dict | None = None
 
     def train(self, batch: Batch, tally: Tally) -> None:
@@ -42,6 +52,7 @@ class Stepper:
             x = batch.x[0] if len(batch.x) == 1 else batch.x
             outputs, masks, pullback = model._vjp_with_mask(x, None, True, compiled.options)
             outputs, masks = in_order(outputs, len(compiled.outputs)), in_order(masks, len(compiled.outputs))
+            batch = self._weighted(batch, outputs)
             parts, cotangents = self._losses(batch, outputs, masks, True), []
             for part, weight in zip(parts, compiled.loss_weights, strict=True):
                 cotangents.append(part.pull(weight / part.count) if part is not None and part.count else None)
@@ -64,6 +75,7 @@ class Stepper:
             x = batch.x[0] if len(batch.x) == 1 else batch.x
             outputs, masks, pullback = model._vjp_with_mask(x, None, True, self.compiled.options)
             outputs, masks = in_order(outputs, len(counts)), in_order(masks, len(counts))
+            batch = self._weighted(batch, outputs)
             cotangents = []
             for part, weight, count in zip(
                 self._losses(batch, outputs, masks, True), self.compiled.loss_weights, counts, strict=True
@@ -78,6 +90,7 @@ class Stepper:
     def test(self, batch: Batch, tally: Tally) -> None:
         """Add a batch's loss and metrics, outside training."""
         outputs, masks = self.forward(batch)
+        batch = self._weighted(batch, outputs)
         tally.add(batch, outputs, masks, self._losses(batch, outputs, masks, False), self.penalty())
 
     def forward(self, batch: Batch, training: bool = False) -> tuple[list, list]:
@@ -101,6 +114,17 @@ class Stepper:
         arrays = self.model._arrays()
         return sum(float(t.regularizer(arrays[name])) for name, t in traits.items() if t.regularizer and t.trainable)
 
+    def _weighted(self, batch: Batch, outputs) -> Batch:
+        """The batch, its weights times those of the targets' classes."""
+        if self.class_weight is None or batch.y is None:
+            return batch
+        weights = list(batch.weights or [None] * len(outputs))
+        for k, objective in enumerate(self.compiled.objectives):
+            if objective is not None and batch.y[k] is not None:
+                factor = by_class(self.class_weight, batch.y[k], outputs[k], takes_ids(objective.loss))
+                weights[k] = factor if weights[k] is None else (factor.T * np.asarray(weights[k]).T).T
+        return Batch(batch.x, batch.y, weights)
+
     def _losses(self, batch, outputs, masks, gradient) -> list:
         found: list[Part | None] = []
         for k, objective in enumerate(self.compiled.objectives):
@@ -111,9 +135,6 @@ class Stepper:
             if y is None:
                 raise ValueError(f"expected a target for the output {self.compiled.outputs[k]!r}, got None")
             weight = None if batch.weights is None else batch.weights[k]
-            if self.class_weight is not None:
-                factor = by_class(self.class_weight, y)
-                weight = factor if weight is None else (factor.T * np.asarray(weight).T).T
             found.append(objective(y, outputs[k], masks[k], weight, gradient=gradient))
         return found
 
@@ -174,14 +195,21 @@ def read_targets(batch: Batch, outputs, masks) -> list:
     return found
 
 
-def by_class(class_weight: Mapping, y) -> np.ndarray:
-    """A weight for each target, by its class: ids, or the largest of several values; 1 where none is given."""
-    y = np.asarray(y)
-    if y.dtype.kind == "f" and y.ndim > 1 and y.shape[-1] > 1:
-        y = y.argmax(axis=-1)
-    elif y.ndim > 1 and y.shape[-1] == 1:
-        y = y[..., 0]
-    weights = np.ones(y.shape, np.float32)
+def by_class(class_weight: Mapping, y_true, y_pred, ids: bool) -> np.ndarray:
+    """A weight for each target, by its class: its number, or the largest of several values; 1 where none is given."""
+    y_true, _ = entries.aligned(y_true, y_pred, ids)
+    classes = y_true.argmax(axis=-1) if y_true.shape[-1] > 1 else y_true[..., 0]
+    weights = np.ones(classes.shape, np.float32)
     for label, weight in class_weight.items():
-        weights[y == label] = weight
+        weights[classes == label] = weight
     return weights
+
+
+def _class_weight(given) -> dict[int, float]:
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{_CLASS_WEIGHT}; got {given!r}")
+    for label, weight in given.items():
+        are_numbers = isinstance(label, numbers.Real) and isinstance(weight, numbers.Real)
+        if not are_numbers or not 0 <= weight < np.inf:
+            raise ValueError(f"{_CLASS_WEIGHT}; got {label!r}: {weight!r}")
+    return dict(given)
