@@ -11,6 +11,7 @@ import pytest
 
 import rnnkit as rk
 from rnnkit.callbacks import Callback, EarlyStopping, LambdaCallback, ReduceLROnPlateau, TerminateOnNaN
+from rnnkit.training.steps import by_class
 
 
 def sequences(rows=24, steps=7, seed=0):
@@ -117,7 +118,7 @@ def test_T2_weights_of_samples_and_classes():
     settings = {"loss": "binary_crossentropy", "weighted_metrics": ["mse"]}
     one, two = make(**settings), make(**settings)
     one.layers[1].activation = two.layers[1].activation = rk.sigmoid
-    by_class = one.fit(x, classes, class_weight={1: 3.0}, validation_data=(x, classes), verbose=0)
+    by_label = one.fit(x, classes, class_weight={1: 3.0}, validation_data=(x, classes), verbose=0)
     by_row = two.fit(
         x,
         classes,
@@ -125,7 +126,7 @@ def test_T2_weights_of_samples_and_classes():
         validation_data=(x, classes),
         verbose=0,
     )
-    assert same(one, two) and by_class.history == by_row.history
+    assert same(one, two) and by_label.history == by_row.history
 
 
 @pytest.mark.parametrize("dtype", ["int64", "float32"])
@@ -140,6 +141,43 @@ def test_T2_classes_of_steps_weigh_whatever_their_dtype(sparse, dtype):
     weight = np.array([0.1, 1.0, 5.0])[classes]
     wanted = np.mean(-weight * np.log(np.take_along_axis(model(x), classes[..., None], -1)[..., 0]))
     assert model.train_on_batch(x, y, class_weight={0: 0.1, 2: 5.0}) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_T2_the_class_of_a_target_is_read_beside_the_output():
+    """Ids, a step's own 0 or 1 and one-hot targets of any dtype weigh alike; weighted metrics see it, others don't."""
+    rng = np.random.default_rng(0)
+    y_pred, ids = rng.uniform(size=(4, 3, 3)), rng.integers(0, 3, (4, 3))
+    wanted = np.array([1.0, 2.0, 0.5], np.float32)[ids]
+    weight = {1: 2.0, 2: 0.5}
+    for y, of_ids in ((ids, True), (ids[..., None], True), (np.eye(3)[ids], False), (np.eye(3, dtype=int)[ids], False)):
+        assert np.array_equal(by_class(weight, y, y_pred, of_ids), wanted)
+    signs = (ids > 0).astype(float)
+    assert np.array_equal(by_class({1: 3.0}, signs, y_pred[..., :1], False), 1 + 2 * signs)
+
+    x, y = sequences()
+    y = (y > 0.5).astype(float)
+    model = make(metrics=["mae"], weighted_metrics=["mse"])
+    loss, plain, weighted = model.train_on_batch(x, y, class_weight={1: 3.0})
+    error = np.abs(make().predict(x) - y)
+    factor = 1 + 2 * y
+    assert loss == pytest.approx(np.mean(factor * error**2), rel=1e-12)
+    assert plain == pytest.approx(np.mean(error), rel=1e-12)
+    assert weighted == pytest.approx(np.average(error**2, weights=factor), rel=1e-12)
+
+
+def test_T2_classes_weigh_in_training_only():
+    x, y = sequences()
+    y = (y > 0.5).astype(float)
+    model = make()
+    history = model.fit(x, y, class_weight={0: 0.2, 1: 3.0}, validation_data=(x, y), verbose=0).history
+    assert history["val_loss"][0] == model.evaluate(x, y)
+
+
+@pytest.mark.parametrize("class_weight", ["balanced", [1.0, 2.0], {"1": 2.0}, {1: -1.0}, {1: np.nan}])
+def test_T2_what_is_no_class_weight(class_weight):
+    x, y = sequences()
+    with pytest.raises(ValueError, match="expected class_weight as a dict of classes' numbers"):
+        make().fit(x, y, class_weight=class_weight, verbose=0)
 
 
 def test_T3_the_same_seed_gives_the_same_bits(threads):
@@ -420,7 +458,7 @@ def test_T5_there_is_something_to_train_by():
     x, y = sequences()
     model = make(loss=None, metrics=["mae"])
     for train in (model.fit, model.train_on_batch):
-        with pytest.raises(ValueError, match="expected a loss to train by"):
+        with pytest.raises(ValueError, match="expected a loss to train"):
             train(x, y)
     assert model.optimizer.iterations == 0
     np.testing.assert_allclose(model.evaluate(x, y), [0, np.mean(np.abs(model(x) - y))])

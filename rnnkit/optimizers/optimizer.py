@@ -300,9 +300,9 @@ class Optimizer:
 
     def get_config(self) -> dict:
         """The constructor's arguments as JSON values."""
-        config = {}
+        config: dict[str, Any] = {}
         for kind in type(self).__mro__:
-            parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]
+            parameters = list(inspect.signature(kind).parameters.values())
             config |= {one.name: getattr(self, one.name) for one in parameters if one.kind is not one.VAR_KEYWORD}
             if all(one.kind is not one.VAR_KEYWORD for one in parameters):  # else they are handed on
                 break

@@ -34,7 +34,7 @@ class Compiled:
             if not isinstance(one, numbers.Real) or isinstance(one, bool):
                 raise ValueError(f"expected loss_weights to be numbers, got {one!r}")
         self.loss_weights = [float(one) for one in weights]
-        self.metrics = []
+        self.metrics: list[tuple] = []
         for of, counts in ((plain, False), (weighted, True)):
             for k, several in enumerate(_metrics_per_output(of, self.outputs)):
                 loss = None if given[k] is None else losses.get(given[k])

@@ -104,8 +104,8 @@ class Fit:
         if self.validation is not None and (epoch + 1) % self.validation_freq == 0:
             self.told.on_test_begin()
             with _states_aside(self.model):
-                stepper = Stepper(self.model, self.stepper.compiled)  # classes weigh alike here
-                found = self.model._tested(stepper, self.validation, self.validation_steps).logs()
+                tester = Stepper(self.model, self.stepper.compiled)  # classes weigh in training only
+                found = self.model._tested(tester, self.validation, self.validation_steps).logs()
             self.told.on_test_end(found)
             logs |= {f"val_{name}": value for name, value in found.items()}
         logs["learning_rate"] = float(self.stepper.compiled.optimizer.learning_rate)

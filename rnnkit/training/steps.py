@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import reduce
@@ -10,11 +11,14 @@ import numpy as np
 
 from rnnkit import entries
 from rnnkit.layers.row_gradient import added_up
+from rnnkit.losses import takes_ids
 from rnnkit.training.batches import Batch
 from rnnkit.training.compiled import Compiled
 from rnnkit.training.finite import first_offender
 from rnnkit.training.objective import Part
 from rnnkit.training.tally import Tally
+
+_CLASS_WEIGHT = "expected class_weight as a dict of classes' numbers to weights of at least 0, as {0: 1.0, 1: 2.0}"
 
 
 class Stepper:
@@ -30,13 +34,12 @@ class Stepper:
     Raises
     ------
     ValueError
-        For another `class_weight`.
+        For another class_weight.
     """
 
     def __init__(self, model, compiled: Compiled, class_weight: Mapping | None = None):
-        if class_weight is not None and not isinstance(class_weight, Mapping):
-            raise ValueError(f"expected class_weight as a dict from classes to weights, got {class_weight!r}")
-        self.model, self.compiled, self.class_weight = model, compiled, class_weight
+        self.model, self.compiled = model, compiled
+        self.class_weight = None if class_weight is None else _class_weight(class_weight)
 
     def train(self, batch: Batch, tally: Tally) -> None:
         """Change the weights by one batch.
@@ -51,7 +54,7 @@ class Stepper:
             x = batch.x[0] if len(batch.x) == 1 else batch.x
             outputs, masks, pullback = model._vjp_with_mask(x, None, True, compiled.options)
             outputs, masks = in_order(outputs, len(compiled.outputs)), in_order(masks, len(compiled.outputs))
-            batch = self._weighed(batch, outputs)
+            batch = self._weighted(batch, outputs)
             parts, cotangents = self._losses(batch, outputs, masks, True), []
             for part, weight in zip(parts, compiled.loss_weights, strict=True):
                 reaches = part is not None and part.count and weight
@@ -78,7 +81,8 @@ class Stepper:
             x = batch.x[0] if len(batch.x) == 1 else batch.x
             outputs, masks, pullback = model._vjp_with_mask(x, None, True, self.compiled.options)
             outputs, masks = in_order(outputs, len(counts)), in_order(masks, len(counts))
-            batch, cotangents = self._weighed(batch, outputs), []
+            batch = self._weighted(batch, outputs)
+            cotangents = []
             for part, weight, count in zip(
                 self._losses(batch, outputs, masks, True), self.compiled.loss_weights, counts, strict=True
             ):
@@ -93,7 +97,7 @@ class Stepper:
     def test(self, batch: Batch, tally: Tally) -> None:
         """Add a batch's loss and metrics, outside training."""
         outputs, masks = self.forward(batch)
-        batch = self._weighed(batch, outputs)
+        batch = self._weighted(batch, outputs)
         tally.add(batch, outputs, masks, self._losses(batch, outputs, masks, False), self.penalty())
 
     def forward(self, batch: Batch, training: bool = False) -> tuple[list, list]:
@@ -119,16 +123,16 @@ class Stepper:
         arrays = self.model._arrays()
         return sum(float(t.regularizer(arrays[name])) for name in self.names() if (t := traits[name]).regularizer)
 
-    def _weighed(self, batch, outputs) -> Batch:
-        """The batch with the classes' weights in its samples'."""
+    def _weighted(self, batch: Batch, outputs) -> Batch:
+        """The batch, its weights times those of the targets' classes."""
         if self.class_weight is None or batch.y is None:
             return batch
-        found = []
-        for y, weight, output in zip(batch.y, batch.weights or [None] * len(outputs), outputs, strict=True):
-            factor = None if y is None else by_class(self.class_weight, y, output.shape)
-            both = factor is not None and weight is not None
-            found.append((factor.T * weight.T).T if both else weight if factor is None else factor)
-        return replace(batch, weights=found)
+        weights = list(batch.weights or [None] * len(outputs))
+        for k, objective in enumerate(self.compiled.objectives):
+            if objective is not None and batch.y[k] is not None:
+                factor = by_class(self.class_weight, batch.y[k], outputs[k], takes_ids(objective.loss))
+                weights[k] = factor if weights[k] is None else (factor.T * np.asarray(weights[k]).T).T
+        return replace(batch, weights=weights)
 
     def _losses(self, batch, outputs, masks, gradient) -> list:
         found: list[Part | None] = []
@@ -206,15 +210,21 @@ def read_targets(batch: Batch, outputs, masks) -> list:
     return found
 
 
-def by_class(class_weight: Mapping, y, shape) -> np.ndarray:
-    """A weight for each target of an output of a shape: by its number, or the place of the largest of several values.
-
-    It is 1 for a class that isn't there.
-    """
-    y = np.asarray(y)
-    if y.ndim == len(shape) and y.ndim > 1:
-        y = y.argmax(axis=-1) if y.shape[-1] > 1 else y[..., 0]
-    weights = np.ones(y.shape)
+def by_class(class_weight: Mapping, y_true, y_pred, ids: bool) -> np.ndarray:
+    """A weight for each target, by its class: its number, or the largest of several values; 1 where none is given."""
+    y_true, _ = entries.aligned(y_true, y_pred, ids)
+    classes = y_true.argmax(axis=-1) if y_true.shape[-1] > 1 else y_true[..., 0]
+    weights = np.ones(classes.shape)
     for label, weight in class_weight.items():
-        weights[y == label] = weight
+        weights[classes == label] = weight
     return weights
+
+
+def _class_weight(given) -> dict[int, float]:
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{_CLASS_WEIGHT}; got {given!r}")
+    for label, weight in given.items():
+        are_numbers = isinstance(label, numbers.Real) and isinstance(weight, numbers.Real)
+        if not are_numbers or not 0 <= weight < np.inf:
+            raise ValueError(f"{_CLASS_WEIGHT}; got {label!r}: {weight!r}")
+    return dict(given)
