@@ -439,6 +439,15 @@ def test_what_is_not_finite_changes_nothing(bad, optimizer):
     same(again.apply(now, GRADIENTS[0]), after)
 
 
+def test_weights_stay_finite():
+    """Where the gradient is finite, too, and a step is too long."""
+    optimizer, weights = SGD(1e30), {"v": np.zeros(2, "float32"), "w": np.zeros(300, "float32")}
+    gradients = {"v": np.zeros(2, "float32"), "w": np.eye(1, 300, 299, dtype="float32")[0] * 1e9}
+    with pytest.raises(FloatingPointError, match="leads 'w' beyond float32; no weight was changed"):
+        optimizer.apply(weights, gradients)
+    assert optimizer.iterations == 0
+
+
 def test_large_gradients_are_no_infinity():
     large = {"w": np.array([3e30, -1e38], "float32")}
     found = SGD(1.0, clipnorm=1.0).apply({"w": np.zeros(2, "float32")}, large)["w"]

@@ -419,7 +419,7 @@ class Layer:
             if parameter.default is parameter.empty and parameter.name in config:
                 shown.append(repr(value))
             elif parameter.name in config and value != parameter.default and parameter.name not in hidden:
-                shown.append(f"{parameter.name}={value!r}")
+                shown.append(f"{parameter.name}={_shown(value)}")
         return ", ".join(shown)
 
     def __repr__(self):
@@ -449,3 +449,11 @@ class Layer:
             "road": self._road_line(),
         }
         return table_of(self.name, repr(self), facts, self._arrays() if built else {})
+
+
+def _shown(value) -> str:
+    """A value of a configuration as code; an object's by its class."""
+    if isinstance(value, dict) and set(value) == {"class_name", "config"}:
+        inside = ", ".join(f"{name}={_shown(one)}" for name, one in value["config"].items())
+        return f"{value['class_name']}({inside})"
+    return repr(value)

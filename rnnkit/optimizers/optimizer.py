@@ -177,7 +177,8 @@ class Optimizer:
         ValueError
             For other weights than at the first update, or a gradient that is missing or has another shape.
         FloatingPointError
-            For NaN or infinity in a gradient, with the name of its weight. The state is unchanged after any error.
+            For NaN or infinity in a gradient, or in what a weight would become, with the weight's name. The state is
+            unchanged after any error.
         """
         traits = {} if traits is None else traits
         own = {name: traits.get(name, PLAIN) for name in weights}
@@ -198,8 +199,10 @@ class Optimizer:
         now = self.coefficients(self.iterations + 1, rate)
         limit = np.inf if self.clipvalue is None else self.clipvalue
         results = [group.run(now, (limit, rate * (self.weight_decay or 0.0))) for group in groups]
-        if wrong := {name for group in groups for name in group.not_finite(names)}:
-            raise FloatingPointError(_not_finite(next(name for name in names if name in wrong), gradients))
+        for what, told in enumerate((_gradient_not_finite, _weight_not_finite)):
+            if wrong := {name for group in groups for name in group.not_finite(what)}:
+                name = next(name for name in names if name in wrong)
+                raise FloatingPointError(told(name, gradients[name], weights[name].dtype))
         made = [group.finish(result, own) for group, result in zip(groups, results, strict=True)]
         for group, (rows, views, slots) in zip(groups, made, strict=True):
             group.keep(rows, views, slots)
@@ -335,8 +338,8 @@ class _Update(Cell):
 
     Its constants are numbers of a row's own, l1, l2 and what its gradient is scaled with, and those of all: what the
     rule reads, the limit of a gradient's numbers and the weight's decay. Where nothing is asked for they are 0, 1 or
-    infinite and change no bit, so that one program does for all settings. Its output is the largest absolute value of
-    each row of the gradient, which shows what is not finite.
+    infinite and change no bit, so that one program does for all settings. Its output is the largest absolute value in
+    each row of the gradient, and of the new weight, which show what is not finite.
     """
 
     def __init__(self, optimizer, names):
@@ -358,7 +361,8 @@ class _Update(Cell):
         gradient = np.minimum(np.maximum(gradient, -limit), limit)
         now = Values({name: shared[:, i : i + 1] for i, name in enumerate(self.names)})
         weight, slots = self.rule(weight - weight * decay, gradient, slots, now)
-        return np.max(np.abs(inputs), axis=1, keepdims=True), [weight, *slots]
+        largest = [np.max(np.abs(one), axis=1, keepdims=True) for one in (inputs, weight)]
+        return np.concatenate(largest, axis=1), [weight, *slots]
 
 
 class _Group:
@@ -422,7 +426,7 @@ class _Group:
             sequences=False,
         )
         result = self._program(tuple(now)).run(record)
-        self._largest = result.last
+        self._largest, self._new = result.last, result.states[0]
         return result
 
     def _program(self, names):
@@ -439,12 +443,14 @@ class _Group:
             self._programs[names] = program
         return self._programs[names]
 
-    def not_finite(self, names) -> list[str]:
-        """The weights whose gradients aren't finite."""
-        finite = np.isfinite(self._largest)
+    def not_finite(self, what: int) -> list[str]:
+        """The weights whose gradients (0) aren't finite, or that wouldn't be any more (1)."""
+        finite = np.isfinite(self._largest[:, what])
         if finite.all():
             return []
-        return [name for name, place in self.rows.places.items() if not finite[place].all()]
+        wrong = [name for name, place in self.rows.places.items() if not finite[place].all()]
+        views = self.rows.views(self._new)  # in what fills a row up a rule may divide 0 by 0
+        return [name for name in wrong if not what or not np.isfinite(views[name]).all()]
 
     def finish(self, result, traits):
         """The new rows with the constraints' work done, the weights in them, and the new slots."""
@@ -498,11 +504,15 @@ def _restore(groups, state, name) -> None:
         group.slots = own
 
 
-def _not_finite(name, gradients) -> str:
-    given = np.asarray(gradients[name])
-    place = tuple(int(i) for i in np.argwhere(~np.isfinite(given))[0]) if not np.isfinite(given).all() else ()
-    what = f"{given[place]} at {list(place)}" if place else "what is too large for its dtype"
-    return f"expected finite gradients, got {what} in that of {name!r}; no weight was changed"
+def _gradient_not_finite(name, gradient, dtype) -> str:
+    given = np.asarray(gradient)
+    with np.errstate(over="ignore"):
+        place = tuple(int(i) for i in np.argwhere(~np.isfinite(given.astype(dtype)))[0])
+    return f"expected finite gradients, got {given[place]} at {list(place)} in that of {name!r}; no weight was changed"
+
+
+def _weight_not_finite(name, gradient, dtype) -> str:
+    return f"expected finite weights, but the update leads {name!r} beyond {dtype}; no weight was changed"
 
 
 def _other_weights(name, known, given) -> str:
