@@ -256,7 +256,7 @@ def test_bands_hold_on_a_series_that_outgrows_its_past(rng):
     y = np.exp(0.005 * step + 0.3 * np.sin(2 * np.pi * step / 12) + 0.05 * rng.standard_normal(240))
     narrow, wide = (look_ahead_at(y, small("linear", season=12, epochs=5, rehearse=on)) for on in (False, True))
     assert narrow < 0.6
-    assert wide > 0.7
+    assert wide > narrow + 0.1
 
 
 def look_ahead_at(y, forecaster):
