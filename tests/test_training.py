@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import rnnkit as rk
-from rnnkit.callbacks import Callback, EarlyStopping, LambdaCallback, TerminateOnNaN
+from rnnkit.callbacks import Callback, EarlyStopping, LambdaCallback, ReduceLROnPlateau, TerminateOnNaN
 
 
 def sequences(rows=24, steps=7, seed=0):
@@ -380,6 +380,88 @@ def test_T7_where_batches_come_from_changes_nothing(tmp_path):
     assert np.array_equal(model.predict(OnDisk(x)), model(x))
 
 
+def test_T7_batches_may_be_lists():
+    """As PyTorch's loaders give them."""
+    x, y = sequences()
+    model, other = make(), make()
+    model.fit([(x, y)], verbose=0)
+    other.fit(([x, y] for _ in range(1)), verbose=0)
+    assert same(model, other)
+    assert model.evaluate([x, y] for _ in range(1)) == model.evaluate(x, y)
+    assert np.array_equal(model.predict([x, y] for _ in range(1)), model(x))
+    assert np.array_equal(model.predict(x[:2].tolist() for _ in range(1)), model(x[:2]))  # a list that is x
+    with pytest.raises(ValueError, match=r"expected batches \(x, y\) or .*, got 4 parts"):
+        model.fit(([x, y, None, None] for _ in range(1)), verbose=0)
+
+
+def test_T5_there_is_something_to_train_by():
+    """A model that was compiled without a loss isn't trained in silence; it has metrics all the same."""
+    x, y = sequences()
+    model = make(loss=None, metrics=["mae"])
+    for train in (model.fit, model.train_on_batch):
+        with pytest.raises(ValueError, match="expected a loss to train by"):
+            train(x, y)
+    assert model.optimizer.iterations == 0
+    np.testing.assert_allclose(model.evaluate(x, y), [0, np.mean(np.abs(model(x) - y))])
+
+
+def make_two(**settings):
+    """A model with two inputs and two outputs."""
+    a, b = rk.Input((None, 3), name="a", dtype="float64"), rk.Input((4,), name="b", dtype="float64")
+    h = rk.Add()([rk.GRU(4, dtype="float64")(a), b])
+    outputs = [rk.Dense(1, name=name, dtype="float64")(h) for name in ("first", "second")]
+    model = rk.Model([a, b], outputs, seed=0)
+    model.compile("sgd", **settings)
+    return model
+
+
+def test_T7_what_several_outputs_are_given():
+    """A target where there is a loss or a metric, and weights for one or for all."""
+    x, y = sequences()
+    inputs = {"a": x, "b": np.zeros((24, 4))}
+    model = make_two(loss={"first": "mse"})
+    before = model.get_weights()
+    model.fit(inputs, {"first": y}, verbose=0)
+    model.fit([(inputs, {"first": y})], verbose=0)
+    fixed = [np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
+    assert fixed[-2:] == [True, True] and not any(fixed[:-2])
+    weight = np.arange(24.0)
+    model = make_two(loss="mse")
+    one, both = (model.evaluate(inputs, [y, y], sample_weight=w) for w in (weight, [weight, weight]))
+    assert one == both
+    assert model.evaluate([(inputs, [y, y], weight)]) == pytest.approx(one, rel=1e-12)
+    for given, targets, words in [
+        ({"a": x}, [y, y], "expected x for 'b' too"),
+        ([(({"a": x}), [y, y])], None, "expected x for 'b' too"),
+        ({"a": x, "b": np.zeros((5, 4))}, [y, y], "expected x with 24 rows, as the first has; got 5"),
+        (inputs, {"first": y}, "expected a target for the output 'second'"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            model.fit(given, targets, verbose=0)
+    with pytest.raises(ValueError, match="'second', which the metric 'mae' looks at"):
+        make_two(loss={"first": "mse"}, metrics={"second": "mae"}).fit(inputs, {"first": y}, verbose=0)
+
+
+def test_T5_a_metric_that_fails_changes_nothing():
+    x, y = sequences()
+    model = make(metrics=[lambda y_true, y_pred: np.zeros((3, 1))])
+    model.build(x.shape)
+    before = model.get_weights()
+    with pytest.raises(ValueError, match="for each row"):
+        model.fit(x, y, verbose=0)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    assert model.optimizer.iterations == 0
+
+
+def test_T5_a_plateau_wants_a_rate_that_can_be_set():
+    """Before anything is trained, since it may be hours until the rate is reduced."""
+    x, y = sequences()
+    model = make(rk.optimizers.SGD(rk.optimizers.schedules.CosineDecay(0.1, 10)))
+    with pytest.raises(TypeError, match="left to its schedule"):
+        model.fit(x, y, verbose=0, callbacks=[ReduceLROnPlateau("loss")])
+    assert model.optimizer.iterations == 0
+
+
 def test_T7_an_iterator_runs_dry():
     """What ends early is an error that says so."""
     x, y = sequences()
@@ -510,6 +592,7 @@ def test_T1_gradients_of_a_fit_may_be_cut():
         ({"validation_data": 3}, "validation_data"),
         ({"sample_weight": np.ones(5)}, "sample_weight"),
         ({"sample_weight": -np.ones(24)}, "at least 0"),
+        ({"class_weight": [1.0, 2.0]}, "class_weight as a dict"),
         ({"verbose": 7}, "verbose"),
     ],
 )

@@ -89,6 +89,8 @@ class ReduceLROnPlateau(Monitor):
     ------
     ValueError
         For another `factor`; and at the end of the first epoch, if the logs have no such number.
+    TypeError
+        When training begins, if the learning rate is a schedule's, which can't be set.
 
     Examples
     --------
@@ -122,8 +124,10 @@ class ReduceLROnPlateau(Monitor):
         self.wait = self.cooldown_counter = 0
 
     def on_train_begin(self, logs=None):
-        """Forget an earlier fit."""
+        """Forget an earlier fit, and see now rather than in some hours whether the learning rate can be set."""
         self._start()
+        optimizer = self.model.optimizer
+        optimizer.learning_rate = float(optimizer.learning_rate)
 
     def on_epoch_end(self, epoch, logs=None):
         """Compare with the best so far, and reduce the learning rate if the patience is at its end."""

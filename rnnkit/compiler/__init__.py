@@ -142,9 +142,11 @@ def _differentiate(graph, program, step, dtype, constant_shapes):
         given = {("weight", name): array for name, array in weights.items()}
         given |= {("weight", ("sum", i)): array for i, array in enumerate(sums)}
         values = evaluate(adjoint.weights.values(), given, dtype)
-        found = {name: np.zeros_like(array) for name, array in weights.items()}
-        for name, node in adjoint.weights.items():
-            found[name] = np.array(np.broadcast_to(values[node.id], weights[name].shape), dtype)
+        found = {}
+        for name, array in weights.items():
+            value = values[adjoint.weights[name].id] if name in adjoint.weights else np.zeros((), dtype)
+            same = value.shape == array.shape
+            found[name] = np.array(value if same else np.broadcast_to(value, array.shape), dtype)
         on_pattern = {name: np.where(weights[name] != 0, found[name], dtype.type(0)) for name in graph.sparse}
         return found | on_pattern
 

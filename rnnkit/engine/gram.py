@@ -200,7 +200,7 @@ class Gram:
         zeros[:] = 0
         self._sum = np.broadcast_to(zeros, (rows + sums, width))  # until the first call
         self._spare = None
-        self._tiles, self._panels = -(-len(self._sum) // ROWS), -(-width // (PANEL_VECTORS * LANES[dtype.name]))
+        self._tiles, self._panels = -(-len(self._sum) // ROWS), -(-width // (PANEL_VECTORS * LANES[dtype]))
 
     @property
     def total(self) -> np.ndarray:

@@ -26,7 +26,7 @@ PIECE_RESULT, PIECE_WEIGHTS = 1 << 14, 1 << 14
 
 def packed_width(columns, dtype):
     """How many columns a row of the product has in memory: `columns`, filled up to whole vectors."""
-    lanes = LANES[np.dtype(dtype).name]
+    lanes = LANES[np.dtype(dtype)]
     return -(-columns // lanes) * lanes
 
 
@@ -44,7 +44,7 @@ def pack(weight):
         are 0. It starts at a cache line: with one row the product takes twice as long where vectors straddle two.
     """
     rows, columns = weight.shape
-    lanes = LANES[weight.dtype.name]
+    lanes = LANES[weight.dtype]
     width = packed_width(columns, weight.dtype)
     padded = np.zeros((rows, width), weight.dtype)
     padded[:, :columns] = weight
@@ -66,7 +66,7 @@ def arrange(weight, gates, units):
     ndarray (K, vectors of units * gates * lanes)
         Columns that fill up the last vectors are 0.
     """
-    lanes = LANES[weight.dtype.name]
+    lanes = LANES[weight.dtype]
     vectors = -(-units // lanes)
     arranged = np.zeros((len(weight), len(gates), vectors * lanes), weight.dtype)
     for place, gate in enumerate(gates):
@@ -80,7 +80,7 @@ def aligned(size, dtype):
     dtype = np.dtype(dtype)
     line = 64 // dtype.itemsize
     memory = np.empty(size + line, dtype)
-    start = -(memory.ctypes.data // dtype.itemsize) % line
+    start = -(memory.__array_interface__["data"][0] // dtype.itemsize) % line
     return memory[start : start + size]
 
 

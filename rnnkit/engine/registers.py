@@ -3,6 +3,7 @@
 import os
 
 import llvmlite.binding as llvm
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import codegen, config
@@ -27,7 +28,7 @@ def _find_host():
 
 
 class _Lanes(dict):
-    """Lanes by dtype; empty where RNNKIT_VECTOR names nothing known, which is told at the first look-up."""
+    """Lanes by dtype and by its name, which takes a dtype longer to say; empty where RNNKIT_VECTOR names nothing known, which is told at the first look-up."""
 
     def __missing__(self, dtype):
         if not self:
@@ -40,6 +41,7 @@ FEATURE_SET = os.environ.get("RNNKIT_VECTOR") or _found
 LANES = _Lanes()
 if FEATURE_SET in WIDTHS:
     LANES.update(float32=WIDTHS[FEATURE_SET] // 4, float64=WIDTHS[FEATURE_SET] // 8)
+    LANES.update({np.dtype(name): lanes for name, lanes in LANES.items()})
 REGISTERS = REGISTERS_OF.get(FEATURE_SET, 16)
 FEATURES = f"{FEATURE_SET} {8 * WIDTHS.get(FEATURE_SET, 0)} bits {REGISTERS} registers {_cpu}{' checked' * CHECKED}"
 

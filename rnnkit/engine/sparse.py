@@ -38,12 +38,12 @@ def _tables(dtype):
 
 def window_rows(dtype):
     """How many rows a window has. The index after the last of them is the lane's that waits, and stands for a 0."""
-    return _WINDOW_VECTORS * LANES[np.dtype(dtype).name] - 1 if _tables(dtype) else 127
+    return _WINDOW_VECTORS * LANES[np.dtype(dtype)] - 1 if _tables(dtype) else 127
 
 
 def group_columns(dtype):
     """How many columns make a group."""
-    return GROUP * LANES[np.dtype(dtype).name]
+    return GROUP * LANES[np.dtype(dtype)]
 
 
 def pack_sparse(weight):
@@ -62,7 +62,7 @@ def pack_sparse(weight):
         first rows of windows ``(slots,)`` as int32.
     """
     dtype = weight.dtype
-    lanes, groups = LANES[dtype.name], -(-weight.shape[1] // group_columns(dtype))
+    lanes, groups = LANES[dtype], -(-weight.shape[1] // group_columns(dtype))
     vectors = -(-weight.shape[1] // lanes)
     values, indices, windows, slots = _fill_slots(weight, groups, lanes)
     numbers, parts = [groups, weight.shape[0]], []

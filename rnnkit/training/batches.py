@@ -65,6 +65,25 @@ class Names:
             raise ValueError(f"expected {self.what} as a list of {count} ({', '.join(self.names)}), got {got}")
         return list(given)
 
+    def all(self, given) -> list:
+        """As `split`, where none may be missing.
+
+        Raises
+        ------
+        ValueError
+            With the name of the first that is.
+        """
+        found = self.split(given)
+        for name, one in zip(self.names, found, strict=True):
+            if one is None:
+                which = f" for {name!r} too" if len(self.names) > 1 else ""
+                raise ValueError(f"expected {self.what}{which}, got None")
+        return found
+
+    def each(self, given) -> list:
+        """As `split`, where one array is for every name."""
+        return [given] * len(self.names) if hasattr(given, "shape") else self.split(given)
+
 
 class Arrays:
     """Batches of rows of arrays that are all there, in memory or on disk.
@@ -72,14 +91,14 @@ class Arrays:
     Parameters
     ----------
     x, y, weights : list of array_like or None
-        As `Names.split` gives them; y and weights may be None altogether.
+        As `Names` gives them; y and weights may be None altogether, or hold None.
     batch_size : int or None
         None takes as many rows as a certain amount of memory holds.
     """
 
     def __init__(self, x: list, y: list | None, weights: list | None, batch_size: int | None):
         self.x = [_indexable(one, "x") for one in x]
-        self.y = None if y is None else [_indexable(one, "y") for one in y]
+        self.y = None if y is None else [None if one is None else _indexable(one, "y") for one in y]
         self.weights = None
         if weights is not None and any(one is not None for one in weights):
             self.weights = [None if one is None else _indexable(one, "sample_weight") for one in weights]
@@ -88,7 +107,8 @@ class Arrays:
         for what, arrays in named:
             for one in arrays:
                 if one is not None and len(one) != self.rows:
-                    raise ValueError(f"expected {what} with {self.rows} rows, as x has; got {len(one)}")
+                    like = "the first has" if what == "x" else "x has"
+                    raise ValueError(f"expected {what} with {self.rows} rows, as {like}; got {len(one)}")
         if batch_size is None:
             row_bytes = sum(math.prod(one.shape[1:]) * one.dtype.itemsize for one in self.x)
             batch_size = max(32, min(1024, _CHUNK_BYTES // max(1, row_bytes)))
@@ -182,19 +202,24 @@ class Iterable:
         order = range(len(self.batches)) if rng is None else rng.permutation(len(self.batches)).tolist()
         return (self.batches[i] for i in order)
 
+    def _has_parts(self, item) -> bool:
+        """Whether an item is (x, y, …), a list too where it can be nothing else: PyTorch's loaders give lists."""
+        if isinstance(item, list) and not self.with_targets:
+            return len(self.inputs.names) == 1 < len(item) < 4 and all(hasattr(one, "shape") for one in item)
+        return isinstance(item, (tuple, list))
+
     def _batch(self, item) -> Batch:
-        parts = item if isinstance(item, tuple) else (item,)
+        parts = tuple(item) if self._has_parts(item) else (item,)
         if not 1 <= len(parts) <= 3 or (self.with_targets and len(parts) < 2):
-            got = f"a tuple of {len(parts)}" if isinstance(item, tuple) else type(item).__name__
+            got = f"{len(item)} parts" if isinstance(item, (tuple, list)) else type(item).__name__
             raise ValueError(f"expected batches (x, y) or (x, y, sample_weight), got {got}")
-        x = [edge.array(one, "x") for one in self.inputs.split(parts[0])]
+        x = [edge.array(one, "x") for one in self.inputs.all(parts[0])]
         y = weights = None
         if len(parts) > 1:
-            y = [edge.array(one, "y") for one in self.outputs.split(parts[1])]
+            y = [None if one is None else edge.array(one, "y") for one in self.outputs.split(parts[1])]
         if len(parts) > 2 and parts[2] is not None:
-            weights = [
-                None if one is None else edge.array(one, "sample_weight") for one in self.outputs.split(parts[2])
-            ]
+            given = Names(self.outputs.names, "sample_weight").each(parts[2])
+            weights = [None if one is None else edge.array(one, "sample_weight") for one in given]
         for what, arrays in (("x", x), ("y", y or []), ("sample_weight", weights or [])):
             for one in arrays:
                 if one is not None and (not one.ndim or len(one) != len(x[0])):

@@ -42,6 +42,17 @@ class Compiled:
                     prefix = "" if len(self.outputs) == 1 else f"{self.outputs[k]}_"
                     self.metrics.append((self._free(prefix + metric.name), k, metric, counts))
 
+    def check_loss(self) -> None:
+        """Refuse to train by nothing.
+
+        Raises
+        ------
+        ValueError
+            If no output has a loss.
+        """
+        if not any(self.objectives):
+            raise ValueError("expected a loss to train by, got none; call compile(optimizer, loss)")
+
     def _free(self, name: str) -> str:
         taken = {one[0] for one in self.metrics}
         found, i = name, 1

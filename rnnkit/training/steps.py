@@ -23,9 +23,16 @@ class Stepper:
     compiled : Compiled
     class_weight : dict of int to float, optional
         A factor for rows, or steps, by the class of their target.
+
+    Raises
+    ------
+    ValueError
+        For another `class_weight`.
     """
 
     def __init__(self, model, compiled: Compiled, class_weight: Mapping | None = None):
+        if class_weight is not None and not isinstance(class_weight, Mapping):
+            raise ValueError(f"expected class_weight as a dict from classes to weights, got {class_weight!r}")
         self.model, self.compiled, self.class_weight = model, compiled, class_weight
         self._traits: dict | None = None
 
@@ -48,13 +55,13 @@ class Stepper:
             penalty = self.penalty()
             self._check(batch, outputs, masks, parts, penalty)
             gradients = pullback.pull_weights(cotangents).weights
+            tally.add(batch, outputs, masks, parts, penalty)  # a metric may fail, and the optimizer is to be last
             traits, arrays = self.traits, model._arrays()
             chosen = {name: array for name, array in arrays.items() if traits[name].trainable}
             new = compiled.optimizer.apply(
                 chosen, {name: gradients[name] for name in chosen}, {name: traits[name] for name in chosen}
             )
             model._put_arrays(new)
-        tally.add(batch, outputs, masks, parts, penalty)
 
     def whole(self, batches, counts) -> tuple[float, dict]:
         """The loss over several batches and its gradient, where it is known what each output's mean is over."""

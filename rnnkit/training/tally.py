@@ -28,6 +28,11 @@ class Tally:
         targets = batch.y or [None] * len(outputs)
         for _, k, metric, weighted in self.compiled.metrics:
             weight = batch.weights[k] if weighted and batch.weights is not None else None
+            if targets[k] is None:
+                raise ValueError(
+                    f"expected a target for the output {self.compiled.outputs[k]!r}, which the metric {metric.name!r} "
+                    "looks at; got None"
+                )
             metric.update(targets[k], outputs[k], masks[k], weight)
 
     @property

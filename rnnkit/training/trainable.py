@@ -120,8 +120,10 @@ class Trainable(Layer):
         ----------
         x : array_like (B, …), or a list or dict of them; or an iterable of batches
             Arrays may lie on disk (`numpy.memmap`, or anything with ``shape``, ``dtype`` and rows by index). Batches
-            are ``(x, y)`` or ``(x, y, sample_weight)``, from a generator or from an object with ``len`` and indices.
+            are ``(x, y)`` or ``(x, y, sample_weight)``, tuples or lists, from a generator or from an object with
+            ``len`` and indices.
         y : array_like (B, …), or a list or dict of them, one per output
+            None, or a name that isn't there, for an output without loss and metrics.
         batch_size : int, optional
             32 by default.
         epochs : int
@@ -136,7 +138,8 @@ class Trainable(Layer):
         shuffle : bool
             Rows, or batches that have indices, in a new order each epoch, drawn from the model's seed.
         class_weight : dict of int to float, optional
-        sample_weight : array_like (B,) or (B, T), optional
+        sample_weight : array_like (B,) or (B, T), or a list or dict of them, optional
+            One array is for all outputs.
         initial_epoch : int
             Where a fit that is resumed goes on: the same weights and `Optimizer.set_state` give the same bits as a fit
             that went through.
@@ -170,6 +173,7 @@ class Trainable(Layer):
         True
         """
         compiled = self._ready()
+        compiled.check_loss()
         batch_size = positive(batch_size, "batch_size") or 32
         source = self._source(x, y, sample_weight, batch_size, positive(steps_per_epoch, "steps_per_epoch"))
         if validation_split:
@@ -253,7 +257,7 @@ class Trainable(Layer):
         if brings_batches(x, None):
             source = Iterable(x, inputs, outputs, steps, with_targets=False)
         else:
-            source = Arrays(inputs.split(x), None, None, self._rows_at_once(batch_size))
+            source = Arrays(inputs.all(x), None, None, self._rows_at_once(batch_size))
             if not source.rows:
                 return self(x)
         found = []
@@ -274,6 +278,7 @@ class Trainable(Layer):
             As in `fit`; no weight is changed then.
         """
         compiled = self._ready()
+        compiled.check_loss()
         tally = Tally(compiled)
         Stepper(self, compiled, class_weight).train(self._batch(x, y, sample_weight), tally)
         return _shown(tally, compiled, return_dict)
@@ -308,9 +313,9 @@ class Trainable(Layer):
             return Iterable(x, inputs, outputs, steps)
         if x is None:
             raise ValueError("expected x, got None")
-        weights = None if sample_weight is None else outputs.split(sample_weight)
+        weights = None if sample_weight is None else Names(outputs.names, "sample_weight").each(sample_weight)
         targets = None if y is None else outputs.split(y)
-        found = Arrays(inputs.split(x), targets, weights, batch_size)
+        found = Arrays(inputs.all(x), targets, weights, batch_size)
         if not found.rows:
             raise ValueError("expected at least one row, got none")
         return found
