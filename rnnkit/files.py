@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,19 +26,12 @@ def replacing(path) -> Iterator[Path]:
         raise IsADirectoryError(f"{path} is a directory; expected the name of a file to write")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} in")
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    beside = Path(name)
+    # Not by tempfile, whose files are for the owner alone; to ask for the umask is to change it for other threads too.
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}{path.suffix}")
+    beside.touch(exist_ok=False)
     try:
         yield beside
-        beside.chmod(0o666 & ~_umask())  # mkstemp's is for the owner alone
         beside.replace(path)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

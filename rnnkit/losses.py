@@ -112,7 +112,7 @@ def binary_crossentropy(y_true, y_pred, from_logits=False, label_smoothing=0.0):
     if from_logits:
         return np.mean(softplus(y_pred) - y_true * y_pred, axis=-1)
     p = np.clip(y_pred, EPSILON, 1.0 - EPSILON)
-    return np.mean(-y_true * np.log(p) - (1.0 - y_true) * np.log(1.0 - p), axis=-1)
+    return -np.mean(y_true * np.log(p) + (1.0 - y_true) * np.log(1.0 - p), axis=-1)
 
 
 def _log_probabilities(y_pred, from_logits):
@@ -203,7 +203,9 @@ def kl_divergence(y_true, y_pred):
 def cosine_similarity(y_true, y_pred):
     """``-cos`` of the angle between y_true and y_pred as vectors along the last axis: -1 for the same direction."""
     _check_alike(y_true, y_pred)
-    return -np.sum(_normalized(y_true) * _normalized(y_pred), axis=-1)
+    return -np.sum(
+        _normalized(1.0 * y_true) * _normalized(y_pred), axis=-1
+    )  # a square of small integers would overflow
 
 
 def _normalized(x):

@@ -8,6 +8,7 @@ import pytest
 from scipy import special
 
 from rnnkit import losses, metrics
+from rnnkit.training.compiled import Compiled
 
 ROWS, TIME, CLASSES = 9, 4, 6
 
@@ -167,3 +168,28 @@ class TestNames:
             metrics.get(3)
         with pytest.raises(ValueError, match="expected a kind"):
             metrics.Accuracy("ternary")
+
+
+@pytest.mark.parametrize("name", losses.LOSSES)
+def test_targets_of_any_dtype_give_the_same(name, rng):
+    """Small integers don't overflow, and booleans are 0 and 1."""
+    y_pred, values = rng.uniform(0.05, 0.95, (ROWS, 2)), {"uint8": 2, "int8": 2, "bool": 2}
+    if name in ("mean_squared_error", "cosine_similarity", "huber", "poisson"):
+        values = {"uint8": 200, "int8": 120}
+    size = 1 if name.startswith(("sparse", "gaussian")) else 2
+    for dtype, most in values.items():
+        y_true = rng.integers(0, most, (ROWS, size)).astype(dtype)
+        found, wanted = (over(metrics.get(name), y, y_pred) for y in (y_true, y_true.astype(float)))
+        assert found == pytest.approx(wanted, rel=1e-12)
+
+
+def test_a_metric_for_several_outputs_has_sums_for_each():
+    metric = metrics.RootMeanSquaredError()
+    compiled = Compiled(["a", "b"], "sgd", "mse", None, [metric], [metric], {})
+    assert [name for name, *_ in compiled.metrics] == [
+        "a_root_mean_squared_error",
+        "b_root_mean_squared_error",
+        "a_root_mean_squared_error_1",
+        "b_root_mean_squared_error_1",
+    ]
+    assert len({id(one) for _, _, one, _ in compiled.metrics}) == 4 and compiled.metrics[0][2] is metric

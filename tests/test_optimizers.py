@@ -522,6 +522,20 @@ def test_T10_a_rule_of_ones_own(kind):
     assert type(again) is kind and again.get_config() == optimizer.get_config()
 
 
+class Renamed(Nadam):
+    """A user's own that hands on whatever it doesn't know."""
+
+    def __init__(self, extra=1, **keywords):
+        super().__init__(**keywords)
+        self.extra = extra
+
+
+def test_settings_that_are_handed_on_are_in_the_configuration():
+    optimizer = Renamed(extra=2, beta_1=0.5, learning_rate=0.3, clipnorm=1.0)
+    again = Renamed.from_config(json.loads(json.dumps(optimizer.get_config())))
+    assert (again.extra, again.beta_1, again.learning_rate, again.clipnorm) == (2, 0.5, 0.3, 1.0)
+
+
 def test_a_rule_is_asked_for():
     with pytest.raises(NotImplementedError, match="expected Optimizer to define rule"):
         Optimizer().apply({"w": np.ones(2)}, {"w": np.ones(2)})

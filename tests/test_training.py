@@ -11,6 +11,7 @@ import pytest
 
 import rnnkit as rk
 from rnnkit.callbacks import Callback, EarlyStopping, LambdaCallback, ReduceLROnPlateau, TerminateOnNaN
+from rnnkit.training.steps import by_class
 
 
 def sequences(rows=24, steps=7, seed=0):
@@ -114,11 +115,69 @@ def test_T2_weights_of_samples_and_classes():
     wanted = np.mean(weight * (model(x) - y)[:, 0] ** 2)
     assert model.evaluate(x, y, sample_weight=weight) == pytest.approx(wanted, rel=1e-12)
     classes = (y > 0).astype(int)
-    one, two = make(loss="binary_crossentropy"), make(loss="binary_crossentropy")
+    settings = {"loss": "binary_crossentropy", "weighted_metrics": ["mse"]}
+    one, two = make(**settings), make(**settings)
     one.layers[1].activation = two.layers[1].activation = rk.sigmoid
-    one.fit(x, classes, class_weight={1: 3.0}, verbose=0)
-    two.fit(x, classes, sample_weight=np.where(classes[:, 0] == 1, 3.0, 1.0), verbose=0)
-    assert same(one, two)
+    by_label = one.fit(x, classes, class_weight={1: 3.0}, validation_data=(x, classes), verbose=0)
+    by_row = two.fit(
+        x,
+        classes,
+        sample_weight=np.where(classes[:, 0] == 1, 3.0, 1.0),
+        validation_data=(x, classes),
+        verbose=0,
+    )
+    assert same(one, two) and by_label.history == by_row.history
+
+
+@pytest.mark.parametrize("dtype", ["int64", "float32"])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_T2_classes_of_steps_weigh_whatever_their_dtype(sparse, dtype):
+    """Numbers of classes and rows with a single 1 are told apart by their shapes."""
+    x, _ = sequences(4)
+    model = rk.Sequential([rk.Dense(3, activation="softmax")], seed=0, dtype="float64")
+    model.compile("sgd", f"{'sparse_' * sparse}categorical_crossentropy")
+    classes = np.random.default_rng(1).integers(0, 3, x.shape[:2])
+    y = (classes if sparse else np.eye(3)[classes]).astype(dtype)
+    weight = np.array([0.1, 1.0, 5.0])[classes]
+    wanted = np.mean(-weight * np.log(np.take_along_axis(model(x), classes[..., None], -1)[..., 0]))
+    assert model.train_on_batch(x, y, class_weight={0: 0.1, 2: 5.0}) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_T2_the_class_of_a_target_is_read_beside_the_output():
+    """Ids, a step's own 0 or 1 and one-hot targets of any dtype weigh alike; weighted metrics see it, others don't."""
+    rng = np.random.default_rng(0)
+    y_pred, ids = rng.uniform(size=(4, 3, 3)), rng.integers(0, 3, (4, 3))
+    wanted = np.array([1.0, 2.0, 0.5], np.float32)[ids]
+    weight = {1: 2.0, 2: 0.5}
+    for y, of_ids in ((ids, True), (ids[..., None], True), (np.eye(3)[ids], False), (np.eye(3, dtype=int)[ids], False)):
+        assert np.array_equal(by_class(weight, y, y_pred, of_ids), wanted)
+    signs = (ids > 0).astype(float)
+    assert np.array_equal(by_class({1: 3.0}, signs, y_pred[..., :1], False), 1 + 2 * signs)
+
+    x, y = sequences()
+    y = (y > 0.5).astype(float)
+    model = make(metrics=["mae"], weighted_metrics=["mse"])
+    loss, plain, weighted = model.train_on_batch(x, y, class_weight={1: 3.0})
+    error = np.abs(make().predict(x) - y)
+    factor = 1 + 2 * y
+    assert loss == pytest.approx(np.mean(factor * error**2), rel=1e-12)
+    assert plain == pytest.approx(np.mean(error), rel=1e-12)
+    assert weighted == pytest.approx(np.average(error**2, weights=factor), rel=1e-12)
+
+
+def test_T2_classes_weigh_in_training_only():
+    x, y = sequences()
+    y = (y > 0.5).astype(float)
+    model = make()
+    history = model.fit(x, y, class_weight={0: 0.2, 1: 3.0}, validation_data=(x, y), verbose=0).history
+    assert history["val_loss"][0] == model.evaluate(x, y)
+
+
+@pytest.mark.parametrize("class_weight", ["balanced", [1.0, 2.0], {"1": 2.0}, {1: -1.0}, {1: np.nan}])
+def test_T2_what_is_no_class_weight(class_weight):
+    x, y = sequences()
+    with pytest.raises(ValueError, match="expected class_weight as a dict of classes' numbers"):
+        make().fit(x, y, class_weight=class_weight, verbose=0)
 
 
 def test_T3_the_same_seed_gives_the_same_bits(threads):
@@ -399,7 +458,7 @@ def test_T5_there_is_something_to_train_by():
     x, y = sequences()
     model = make(loss=None, metrics=["mae"])
     for train in (model.fit, model.train_on_batch):
-        with pytest.raises(ValueError, match="expected a loss to train by"):
+        with pytest.raises(ValueError, match="expected a loss to train"):
             train(x, y)
     assert model.optimizer.iterations == 0
     np.testing.assert_allclose(model.evaluate(x, y), [0, np.mean(np.abs(model(x) - y))])
@@ -635,3 +694,114 @@ def test_T11_a_bar_is_silent_where_nobody_looks(capfd):
 if os.name == "nt":  # signals of a process to itself are another thing there
     for name in [name for name in globals() if "ctrl_c" in name or "handler" in name]:
         del globals()[name]
+
+
+@pytest.mark.parametrize("optimizer", [rk.optimizers.SGD(0.1), "lbfgs"])
+def test_T8_a_layer_in_several_places_is_trained_as_one(optimizer):
+    """Beside a model that has it too, and twice in a chain, with the gradient of all and one penalty."""
+    shared = rk.Dense(3, kernel_regularizer="l2", seed=0, dtype="float64", name="shared")
+    x, y = np.random.default_rng(0).normal(size=(2, 8, 3))
+    inner, outer = rk.Input((3,), dtype="float64"), rk.Input((3,), dtype="float64")
+    within = rk.Model(outer, shared(rk.Model(inner, shared(inner), name="inner")(outer)))
+    start = [array.copy() for array in shared.get_weights()]
+    found = []
+    for model in (within, rk.Model(inner, shared(shared(inner))), rk.Sequential([shared, shared])):
+        shared.set_weights(start)
+        model.compile(copy.deepcopy(optimizer), "mse")
+        found.append((model.fit(x, y, epochs=2, verbose=0).history["loss"], shared.get_weights()))
+    for losses, weights in found:
+        np.testing.assert_allclose(losses, found[1][0], rtol=1e-9)
+        for one, wanted in zip(weights, found[1][1], strict=True):
+            np.testing.assert_allclose(one, wanted, rtol=1e-7)
+
+
+def test_T8_what_is_fixed_in_the_middle_of_a_fit_wants_another_optimizer():
+    x, y = sequences(8)
+    model = make()
+    fix = LambdaCallback(on_epoch_end=lambda epoch, logs: setattr(model.layers[0], "trainable", False))
+    with pytest.raises(ValueError, match="other weights want a new optimizer"):
+        model.fit(x, y, epochs=2, verbose=0, callbacks=[fix])
+    model.compile("adam", "mse")
+    model.fit(x, y, verbose=0)
+
+
+@pytest.mark.parametrize("updates", [0, 2])
+def test_T6_ctrl_c_between_two_weights_changes_nothing(updates, monkeypatch):
+    """Neither those that were there first, nor the optimizer's state."""
+    x, y = sequences(4)
+    model = make()
+    model.build(x.shape)
+    for _ in range(updates):
+        model.train_on_batch(x, y)
+    before = copy.deepcopy(model)
+    layer, presses = model.layers[1], iter([True, False])
+    put = layer._put_arrays
+
+    def pressed(arrays, *others):
+        if next(presses):
+            raise KeyboardInterrupt
+        put(arrays, *others)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(layer, "_put_arrays", pressed)
+        with pytest.raises(KeyboardInterrupt):
+            model.train_on_batch(x, y)
+    assert same(model, before)
+    for one in (model, before):
+        one.train_on_batch(x, y)
+    assert same(model, before) and model.optimizer.iterations == updates + 1
+
+
+def test_T2_an_output_may_weigh_nothing_or_have_no_target():
+    """What it puts out and what it should reaches no weight, be it infinite."""
+    x, y = sequences(8)
+    start = rk.Input((None, 3), dtype="float64")
+    h = rk.GRU(4, seed=0, dtype="float64")(start)
+    models = []
+    for loss, weights in (("mse", {"a": 0.5, "b": 0}), ({"a": "mse"}, {"a": 0.5})):
+        models.append(rk.Model(start, [rk.Dense(1, name=name, seed=i)(h) for i, name in enumerate("ab")]))
+        models[-1].compile("sgd", loss, loss_weights=weights)
+    h = models[0].layers[0]
+    found = []
+    for model, given in zip(models, ([y, np.full_like(y, np.inf)], {"a": y}), strict=True):
+        start = [array.copy() for array in h.get_weights()]
+        found.append((model.fit(x, given, shuffle=False, verbose=0).history["loss"], h.get_weights()))
+        h.set_weights(start)
+        model.fit(iter([(x, given)]), verbose=0)
+        h.set_weights(start)
+    (losses, weights), (wanted, others) = found
+    assert losses == wanted and all(np.array_equal(a, b) for a, b in zip(weights, others, strict=True))
+    models[0].compile("sgd", "mse")
+    with pytest.raises(ValueError, match="target for the output 'b'"):
+        models[0].fit(x, {"a": y}, verbose=0)
+
+
+def test_T10_lbfgs_sees_the_same_states_at_each_look():
+    """Each evaluation of the loss starts from none, and leaves those that were there."""
+    x, y = sequences(8)
+    model = rk.Sequential([rk.GRU(4, stateful=True), rk.Dense(1)], seed=0, dtype="float64")
+    model.compile("lbfgs", "mse")
+    model.predict(x[:4])
+    states = model.layers[0].states
+    losses = model.fit(x, y, batch_size=4, epochs=6, verbose=0).history["loss"]
+    assert all(np.array_equal(a, b) for a, b in zip(states, model.layers[0].states, strict=True))
+    plain = rk.Sequential([rk.GRU(4, stateful=True), rk.Dense(1)], seed=0, dtype="float64")
+    plain.compile("lbfgs", "mse")
+    assert losses == plain.fit(x, y, batch_size=4, epochs=6, verbose=0).history["loss"]
+
+
+def test_T5_batches_that_are_none():
+    """One number for x, an iterator where arrays are wanted or that is read again, and nothing to train by."""
+    x, y = sequences(4)
+    model, fixed = make("lbfgs"), rk.Sequential([rk.Dense(1)])
+    fixed.compile("sgd")
+    for call, message in (
+        (lambda: model.predict([(1.0, 2.0)]), "x of a batch to have rows"),
+        (lambda: model.train_on_batch(iter([(x, y)])), "arrays of one batch"),
+        (lambda: model.fit(iter([(x, y)]), verbose=0), "again and again"),
+        (lambda: fixed.fit(x, x[..., :1], verbose=0), "expected a loss"),
+        (lambda: fixed.train_on_batch(x, x[..., :1]), "expected a loss"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+    assert fixed.evaluate(x, x[..., :1]) == 0

@@ -28,7 +28,7 @@ def _find_host():
 
 
 class _Lanes(dict):
-    """Lanes by dtype and by its name, which takes a dtype longer to say; empty where RNNKIT_VECTOR names nothing known, which is told at the first look-up."""
+    """Lanes by dtype, and by its name; empty where RNNKIT_VECTOR names nothing known, told at the first look-up."""
 
     def __missing__(self, dtype):
         if not self:

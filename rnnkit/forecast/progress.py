@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
 
+from rnnkit.callbacks.bars import is_watched, open_bar
+
 
 class Progress:
     """Shows nothing: what there is where nobody watches."""
@@ -18,30 +20,14 @@ class Progress:
         """Say what is being done."""
 
 
-class Bar(Progress):
-    """A bar of tqdm's."""
-
-    def __init__(self, bar):
-        self.bar, self.due = bar, 0.0
-
-    def __call__(self):
-        """Move the bar on."""
-        self.bar.update()
-
-    def tell(self, text):
-        """Put the text before the bar, ten times a second at most."""
-        due = perf_counter() >= self.due
-        self.bar.set_description_str(text, refresh=due)
-        if due:
-            self.due = perf_counter() + 0.1
-
-
-class Count(Progress):
-    """A count on one line."""
+class Shown(Progress):
+    """A bar, or a count on one line where there is no tqdm (extra "progress")."""
 
     def __init__(self, total: int, description: str):
+        self.bar = open_bar(total, leave=False)
         self.total, self.description, self.done = total, description, 0
         self.width, self.due = 0, 0.0
+        self._show()
 
     def __call__(self):
         """Count one more."""
@@ -49,39 +35,36 @@ class Count(Progress):
         self._show()
 
     def tell(self, text):
-        """Put the text before the count, ten times a second at most."""
+        """Put the text before the bar, ten times a second at most."""
         self.description = text
         if perf_counter() >= self.due:
             self._show()
             self.due = perf_counter() + 0.1
 
     def _show(self):
+        if self.bar is not None:
+            self.bar.show(self.done, self.description)
+            return
         line = f"{self.description}: {self.done} of {self.total}"
         print(f"\r{line:<{self.width}}", end="", file=sys.stderr, flush=True)
         self.width = len(line)
 
     def close(self) -> None:
         """Wipe the line."""
-        print(f"\r{' ' * self.width}\r", end="", file=sys.stderr, flush=True)
+        if self.bar is not None:
+            self.bar.close()
+        else:
+            print(f"\r{' ' * self.width}\r", end="", file=sys.stderr, flush=True)
 
 
 @contextmanager
 def progress_bar(total: int, description: str) -> Iterator[Progress]:
-    """A bar on standard error; nothing where that is not a terminal.
-
-    With tqdm where it is installed (extra "progress"), a plain count otherwise.
-    """
-    if sys.stderr is None or not sys.stderr.isatty():
+    """A bar on standard error; nothing where nobody watches."""
+    if not is_watched():
         yield Progress()
         return
+    shown = Shown(total, description)
     try:
-        from tqdm import tqdm
-    except ImportError:
-        count = Count(total, description)
-        try:
-            yield count
-        finally:
-            count.close()
-        return
-    with tqdm(total=total, desc=description, leave=False, dynamic_ncols=True) as bar:
-        yield Bar(bar)
+        yield shown
+    finally:
+        shown.close()

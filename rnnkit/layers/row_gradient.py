@@ -86,6 +86,14 @@ class RowGradient(NDArrayOperatorsMixin):
         return f"RowGradient({len(self.ids)} of {self.shape[0]} rows, {self.dtype} {self.shape})"
 
 
+def added_up(first, second):
+    """The sum of two gradients of one weight; rows if both are."""
+    if isinstance(first, RowGradient) and isinstance(second, RowGradient):
+        ids, rows = np.concatenate([first.ids, second.ids]), np.concatenate([first.rows, second.rows])
+        return RowGradient.sums(ids, rows, first.shape)
+    return first + second
+
+
 def _added(rows, order, starts):
     """The sums of rows from each start up to the next, in this order."""
     from scipy.sparse import csr_array  # its product with a dense array is one loop in that order

@@ -13,7 +13,7 @@ from rnnkit.layers import edge
 from rnnkit.layers.base import Layer, default_name
 from rnnkit.layers.faces import show_shape
 from rnnkit.layers.pullback import Gradients, Pullback
-from rnnkit.layers.row_gradient import RowGradient
+from rnnkit.layers.row_gradient import added_up
 from rnnkit.layers.symbolic import Input, SymbolicTensor, input_config, leaves, mapped, shape_leaves
 from rnnkit.models.assembled import Assembled, box_of, parameters
 from rnnkit.models.drawing import Arrow, Box
@@ -243,7 +243,7 @@ class Model(Assembled):
             path = self._paths[call.layer]
             for name, array in gradient.weights.items():
                 name = f"{path}/{name}"
-                weights[name] = _sum(weights[name], array) if name in weights else array
+                weights[name] = added_up(weights[name], array) if name in weights else array
             if "initial_state" not in call.more:
                 states[call.layer] = gradient.initial_state
         found: Any = d[: len(self._names)]
@@ -513,10 +513,3 @@ def _masks_of(outputs, masks) -> list:
 def _flat_with_none(nested) -> list:
     """What nested lists hold, None among it."""
     return [leaf for one in nested for leaf in _flat_with_none(one)] if isinstance(nested, (list, tuple)) else [nested]
-
-
-def _sum(first, second):
-    if isinstance(first, RowGradient) and isinstance(second, RowGradient):
-        ids, rows = np.concatenate([first.ids, second.ids]), np.concatenate([first.rows, second.rows])
-        return RowGradient.sums(ids, rows, first.shape)
-    return first + second

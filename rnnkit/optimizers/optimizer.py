@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -208,6 +209,19 @@ class Optimizer:
         found = {name: view for _, views, _ in made for name, view in views.items()}
         return {name: found[name] for name in names}
 
+    @contextlib.contextmanager
+    def _all_or_nothing(self):
+        """What fails inside leaves the state as it was."""
+        own = self.iterations, self._groups, self._waiting
+        kept = [(group, group._weights, group._views, group.slots) for group in self._groups or ()]
+        try:
+            yield
+        except BaseException:
+            self.iterations, self._groups, self._waiting = own
+            for group, *arrays in kept:
+                group.keep(*arrays)
+            raise
+
     def _scale(self, groups) -> None:
         """What gradients are multiplied with, so that they aren't longer than they may be."""
         squares = [group.squares() for group in groups]
@@ -286,11 +300,12 @@ class Optimizer:
 
     def get_config(self) -> dict:
         """The constructor's arguments as JSON values."""
-        config = {}
-        for kind in (type(self), Optimizer):
-            for parameter in inspect.signature(kind.__init__).parameters.values():
-                if parameter.name != "self" and parameter.kind is not parameter.VAR_KEYWORD:
-                    config[parameter.name] = getattr(self, parameter.name)
+        config: dict[str, Any] = {}
+        for kind in type(self).__mro__:
+            parameters = list(inspect.signature(kind).parameters.values())
+            config |= {one.name: getattr(self, one.name) for one in parameters if one.kind is not one.VAR_KEYWORD}
+            if all(one.kind is not one.VAR_KEYWORD for one in parameters):  # else they are handed on
+                break
         if "learning_rate" in config:
             config["learning_rate"] = schedules.config_of(self._rate)
         return config

@@ -22,7 +22,7 @@ class Batch:
     Attributes
     ----------
     x : list of ndarray (B, …), one per input
-    y : list of ndarray (B, …), one per output, or None
+    y : list of ndarray (B, …) or None, one per output; or None
     weights : list of ndarray (B,) or (B, T), or None, one per output; or None
     """
 
@@ -222,7 +222,9 @@ class Iterable:
             weights = [None if one is None else edge.array(one, "sample_weight") for one in given]
         for what, arrays in (("x", x), ("y", y or []), ("sample_weight", weights or [])):
             for one in arrays:
-                if one is not None and (not one.ndim or len(one) != len(x[0])):
+                if one is not None and not one.ndim:
+                    raise ValueError(f"expected {what} of a batch to have rows, got a single number")
+                if one is not None and len(one) != len(x[0]):
                     raise ValueError(f"expected {what} of a batch with {len(x[0])} rows, as x has; got {one.shape}")
         return Batch(x, y, weights)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import numbers
 from collections.abc import Mapping, Sequence
 
@@ -33,25 +34,16 @@ class Compiled:
             if not isinstance(one, numbers.Real) or isinstance(one, bool):
                 raise ValueError(f"expected loss_weights to be numbers, got {one!r}")
         self.loss_weights = [float(one) for one in weights]
-        self.metrics = []
+        self.metrics: list[tuple] = []
         for of, counts in ((plain, False), (weighted, True)):
             for k, several in enumerate(_metrics_per_output(of, self.outputs)):
                 loss = None if given[k] is None else losses.get(given[k])
                 for one in several:
                     metric = metrics.get(one, loss)
+                    if any(metric is other for _, _, other, _ in self.metrics):
+                        metric = copy.deepcopy(metric)  # each output has sums of its own
                     prefix = "" if len(self.outputs) == 1 else f"{self.outputs[k]}_"
                     self.metrics.append((self._free(prefix + metric.name), k, metric, counts))
-
-    def check_loss(self) -> None:
-        """Refuse to train by nothing.
-
-        Raises
-        ------
-        ValueError
-            If no output has a loss.
-        """
-        if not any(self.objectives):
-            raise ValueError("expected a loss to train by, got none; call compile(optimizer, loss)")
 
     def _free(self, name: str) -> str:
         taken = {one[0] for one in self.metrics}

@@ -104,7 +104,8 @@ class Fit:
         if self.validation is not None and (epoch + 1) % self.validation_freq == 0:
             self.told.on_test_begin()
             with _states_aside(self.model):
-                found = self.model._tested(self.stepper, self.validation, self.validation_steps).logs()
+                tester = Stepper(self.model, self.stepper.compiled)  # classes weigh in training only
+                found = self.model._tested(tester, self.validation, self.validation_steps).logs()
             self.told.on_test_end(found)
             logs |= {f"val_{name}": value for name, value in found.items()}
         logs["learning_rate"] = float(self.stepper.compiled.optimizer.learning_rate)
@@ -116,15 +117,17 @@ class Fit:
     def _by_minimizer(self):
         """An epoch is one iteration of an optimizer that wants the loss of all rows as a function of the weights."""
         model, optimizer = self.model, self.stepper.compiled.optimizer
-        self._evaluated()  # builds the model, and counts what the loss is a mean over
-        traits = self.stepper.traits
-        chosen = {name: array for name, array in model._arrays().items() if traits[name].trainable}
-        counts = self._evaluated().counts
+        if isinstance(self.source, Iterable) and self.source.once is not None:
+            raise ValueError(f"expected data that {optimizer.name!r} can look at again and again, got an iterator")
+        counts = self._evaluated().counts  # builds the model, too
+        traits, arrays = model._traits(), model._arrays()
+        chosen = {name: arrays[name] for name in self.stepper.names()}
 
         def function(weights):
             model._put_arrays(weights)
-            model._epoch_generator(0)  # the same masks at each look, or there is no function
-            return self.stepper.whole(self._batches(), counts)
+            model._epoch_generator(0)  # the same masks and states at each look, or there is no function
+            with _states_aside(model):
+                return self.stepper.whole(self._batches(), counts)
 
         def follow(iteration, weights, loss):
             model._put_arrays(weights)

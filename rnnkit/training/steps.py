@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import reduce
 
 import numpy as np
 
 from rnnkit import entries
+from rnnkit.layers.row_gradient import added_up
+from rnnkit.losses import takes_ids
 from rnnkit.training.batches import Batch
 from rnnkit.training.compiled import Compiled
 from rnnkit.training.finite import first_offender
 from rnnkit.training.objective import Part
 from rnnkit.training.tally import Tally
+
+_CLASS_WEIGHT = "expected class_weight as a dict of classes' numbers to weights of at least 0, as {0: 1.0, 1: 2.0}"
 
 
 class Stepper:
@@ -27,14 +34,12 @@ class Stepper:
     Raises
     ------
     ValueError
-        For another `class_weight`.
+        For another class_weight.
     """
 
     def __init__(self, model, compiled: Compiled, class_weight: Mapping | None = None):
-        if class_weight is not None and not isinstance(class_weight, Mapping):
-            raise ValueError(f"expected class_weight as a dict from classes to weights, got {class_weight!r}")
-        self.model, self.compiled, self.class_weight = model, compiled, class_weight
-        self._traits: dict | None = None
+        self.model, self.compiled = model, compiled
+        self.class_weight = None if class_weight is None else _class_weight(class_weight)
 
     def train(self, batch: Batch, tally: Tally) -> None:
         """Change the weights by one batch.
@@ -45,23 +50,28 @@ class Stepper:
             If the loss or a gradient isn't finite. As with any error, no weight and no state is changed then.
         """
         model, compiled = self.model, self.compiled
-        with model._all_or_nothing():
+        with model._all_or_nothing(), compiled.optimizer._all_or_nothing():
             x = batch.x[0] if len(batch.x) == 1 else batch.x
             outputs, masks, pullback = model._vjp_with_mask(x, None, True, compiled.options)
             outputs, masks = in_order(outputs, len(compiled.outputs)), in_order(masks, len(compiled.outputs))
+            batch = self._weighted(batch, outputs)
             parts, cotangents = self._losses(batch, outputs, masks, True), []
             for part, weight in zip(parts, compiled.loss_weights, strict=True):
-                cotangents.append(part.pull(weight / part.count) if part is not None and part.count else None)
+                reaches = part is not None and part.count and weight
+                cotangents.append(part.pull(weight / part.count) if reaches else None)
             penalty = self.penalty()
             self._check(batch, outputs, masks, parts, penalty)
-            gradients = pullback.pull_weights(cotangents).weights
-            tally.add(batch, outputs, masks, parts, penalty)  # a metric may fail, and the optimizer is to be last
-            traits, arrays = self.traits, model._arrays()
-            chosen = {name: array for name, array in arrays.items() if traits[name].trainable}
-            new = compiled.optimizer.apply(
-                chosen, {name: gradients[name] for name in chosen}, {name: traits[name] for name in chosen}
-            )
-            model._put_arrays(new)
+            tally.add(batch, outputs, masks, parts, penalty)  # before the weights change: a metric may not fit
+            traits, names = model._traits(), self.names()
+            gradients = gathered(pullback.pull_weights(cotangents).weights, names)
+            arrays = model._arrays()
+            old = {name: arrays[name] for name in names}
+            new = compiled.optimizer.apply(old, gradients, {name: traits[name] for name in names})
+            try:
+                model._put_arrays(new)
+            except BaseException:  # Ctrl-C in between
+                model._put_arrays(old)
+                raise
 
     def whole(self, batches, counts) -> tuple[float, dict]:
         """The loss over several batches and its gradient, where it is known what each output's mean is over."""
@@ -71,20 +81,23 @@ class Stepper:
             x = batch.x[0] if len(batch.x) == 1 else batch.x
             outputs, masks, pullback = model._vjp_with_mask(x, None, True, self.compiled.options)
             outputs, masks = in_order(outputs, len(counts)), in_order(masks, len(counts))
+            batch = self._weighted(batch, outputs)
             cotangents = []
             for part, weight, count in zip(
                 self._losses(batch, outputs, masks, True), self.compiled.loss_weights, counts, strict=True
             ):
-                cotangents.append(part.pull(weight / count) if part is not None and count else None)
-                loss += weight * part.total / count if part is not None and count else 0.0
-            gradients = pullback.pull_weights(cotangents).weights
-            found = {n: np.asarray(gradients[n], np.float64) for n, t in self.traits.items() if t.trainable}
+                reaches = part is not None and count and weight
+                cotangents.append(part.pull(weight / count) if reaches else None)
+                loss += weight * part.total / count if reaches else 0.0
+            gradients = gathered(pullback.pull_weights(cotangents).weights, self.names())
+            found = {name: np.asarray(array, np.float64) for name, array in gradients.items()}
             total = {name: total[name] + array for name, array in found.items()} if total else found
         return loss, total
 
     def test(self, batch: Batch, tally: Tally) -> None:
         """Add a batch's loss and metrics, outside training."""
         outputs, masks = self.forward(batch)
+        batch = self._weighted(batch, outputs)
         tally.add(batch, outputs, masks, self._losses(batch, outputs, masks, False), self.penalty())
 
     def forward(self, batch: Batch, training: bool = False) -> tuple[list, list]:
@@ -93,20 +106,33 @@ class Stepper:
         count = len(self.compiled.outputs)
         return in_order(outputs, count), in_order(masks, count)
 
-    @property
-    def traits(self) -> dict:
-        """Of each weight: whether it is trained, its regularizer and its constraint."""
-        if self._traits is None:
-            self._traits = self.model._traits()
-        return self._traits
+    def names(self) -> dict[str, list[str]]:
+        """Of each weight that is trained, all its names by the first: a layer may stand in several places."""
+        traits = self.model._traits()
+        found: dict[int, list[str]] = {}
+        for name, array in self.model._arrays().items():
+            if traits[name].trainable:
+                found.setdefault(id(array), []).append(name)
+        return {names[0]: names for names in found.values()}
 
     def penalty(self) -> float:
         """What the regularizers add to the loss."""
-        traits = self.traits
+        traits = self.model._traits()
         if not any(t.regularizer for t in traits.values()):
             return 0.0
         arrays = self.model._arrays()
-        return sum(float(t.regularizer(arrays[name])) for name, t in traits.items() if t.regularizer and t.trainable)
+        return sum(float(t.regularizer(arrays[name])) for name in self.names() if (t := traits[name]).regularizer)
+
+    def _weighted(self, batch: Batch, outputs) -> Batch:
+        """The batch, its weights times those of the targets' classes."""
+        if self.class_weight is None or batch.y is None:
+            return batch
+        weights = list(batch.weights or [None] * len(outputs))
+        for k, objective in enumerate(self.compiled.objectives):
+            if objective is not None and batch.y[k] is not None:
+                factor = by_class(self.class_weight, batch.y[k], outputs[k], takes_ids(objective.loss))
+                weights[k] = factor if weights[k] is None else (factor.T * np.asarray(weights[k]).T).T
+        return replace(batch, weights=weights)
 
     def _losses(self, batch, outputs, masks, gradient) -> list:
         found: list[Part | None] = []
@@ -118,14 +144,12 @@ class Stepper:
             if y is None:
                 raise ValueError(f"expected a target for the output {self.compiled.outputs[k]!r}, got None")
             weight = None if batch.weights is None else batch.weights[k]
-            if self.class_weight is not None:
-                factor = by_class(self.class_weight, y)
-                weight = factor if weight is None else (factor.T * np.asarray(weight).T).T
             found.append(objective(y, outputs[k], masks[k], weight, gradient=gradient))
         return found
 
     def _check(self, batch, outputs, masks, parts, penalty):
-        if all(np.isfinite(part.total) for part in parts if part is not None) and np.isfinite(penalty):
+        weighed = zip(parts, self.compiled.loss_weights, strict=True)
+        if np.isfinite(penalty) and all(np.isfinite(part.total) for part, weight in weighed if part and weight):
             return
         found = self._offender(batch, outputs, masks)
         raise FloatingPointError(f"the loss is not finite: {found}; no weight was changed")
@@ -149,6 +173,11 @@ class Stepper:
                 yield f"the output {name!r}", array
 
         return first_offender(arrays()) or "all arrays up to the outputs are, but what the loss makes of them isn't"
+
+
+def gathered(gradients, names) -> dict:
+    """The gradient of each weight, by its first name: the sum of those by all its names."""
+    return {name: reduce(added_up, [gradients[one] for one in own]) for name, own in names.items()}
 
 
 def in_order(nested, count: int) -> list:
@@ -181,14 +210,21 @@ def read_targets(batch: Batch, outputs, masks) -> list:
     return found
 
 
-def by_class(class_weight: Mapping, y) -> np.ndarray:
-    """A weight for each target, by its class: ids, or the largest of several values; 1 where none is given."""
-    y = np.asarray(y)
-    if y.dtype.kind == "f" and y.ndim > 1 and y.shape[-1] > 1:
-        y = y.argmax(axis=-1)
-    elif y.ndim > 1 and y.shape[-1] == 1:
-        y = y[..., 0]
-    weights = np.ones(y.shape, np.float32)
+def by_class(class_weight: Mapping, y_true, y_pred, ids: bool) -> np.ndarray:
+    """A weight for each target, by its class: its number, or the largest of several values; 1 where none is given."""
+    y_true, _ = entries.aligned(y_true, y_pred, ids)
+    classes = y_true.argmax(axis=-1) if y_true.shape[-1] > 1 else y_true[..., 0]
+    weights = np.ones(classes.shape)
     for label, weight in class_weight.items():
-        weights[y == label] = weight
+        weights[classes == label] = weight
     return weights
+
+
+def _class_weight(given) -> dict[int, float]:
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{_CLASS_WEIGHT}; got {given!r}")
+    for label, weight in given.items():
+        are_numbers = isinstance(label, numbers.Real) and isinstance(weight, numbers.Real)
+        if not are_numbers or not 0 <= weight < np.inf:
+            raise ValueError(f"{_CLASS_WEIGHT}; got {label!r}: {weight!r}")
+    return dict(given)

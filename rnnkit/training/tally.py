@@ -39,7 +39,7 @@ class Tally:
     def loss(self) -> float:
         """The loss of all outputs, by their weights, and the weights' penalties."""
         means = zip(self.compiled.loss_weights, self.totals, self.counts, strict=True)
-        return sum(w * total / count for w, total, count in means if count) + self.penalty / max(1, self.batches)
+        return sum(w * total / count for w, total, count in means if count and w) + self.penalty / max(1, self.batches)
 
     def logs(self) -> dict[str, float]:
         """By the names that `Compiled.names` lists."""

@@ -138,8 +138,9 @@ class Trainable(Layer):
         shuffle : bool
             Rows, or batches that have indices, in a new order each epoch, drawn from the model's seed.
         class_weight : dict of int to float, optional
-        sample_weight : array_like (B,) or (B, T), or a list or dict of them, optional
-            One array is for all outputs.
+            A factor for targets by their class, 1 where there is none; it multiplies `sample_weight`, and isn't for
+            validation.
+        sample_weight : array_like (B,) or (B, T), optional
         initial_epoch : int
             Where a fit that is resumed goes on: the same weights and `Optimizer.set_state` give the same bits as a fit
             that went through.
@@ -172,8 +173,7 @@ class Trainable(Layer):
         >>> history.history["loss"][-1] < history.history["loss"][0]
         True
         """
-        compiled = self._ready()
-        compiled.check_loss()
+        compiled = self._ready(to_train=True)
         batch_size = positive(batch_size, "batch_size") or 32
         source = self._source(x, y, sample_weight, batch_size, positive(steps_per_epoch, "steps_per_epoch"))
         if validation_split:
@@ -277,8 +277,7 @@ class Trainable(Layer):
         FloatingPointError, ValueError, TypeError
             As in `fit`; no weight is changed then.
         """
-        compiled = self._ready()
-        compiled.check_loss()
+        compiled = self._ready(to_train=True)
         tally = Tally(compiled)
         Stepper(self, compiled, class_weight).train(self._batch(x, y, sample_weight), tally)
         return _shown(tally, compiled, return_dict)
@@ -296,9 +295,11 @@ class Trainable(Layer):
 
     # What the methods share
 
-    def _ready(self) -> Compiled:
+    def _ready(self, to_train: bool = False) -> Compiled:
         if self._compiled is None:
             raise ValueError(f"expected the model {self.name!r} to be compiled; call compile(optimizer, loss) first")
+        if to_train and not any(self._compiled.objectives):
+            raise ValueError(f"expected a loss to train {self.name!r} by, got none; call compile(optimizer, loss)")
         return self._compiled
 
     def _rows_at_once(self, batch_size) -> int | None:
@@ -331,6 +332,8 @@ class Trainable(Layer):
 
     def _batch(self, x, y, sample_weight) -> Batch:
         source = self._source(x, y, sample_weight, None, None)
+        if not isinstance(source, Arrays):
+            raise ValueError(f"expected the arrays of one batch, got an iterable of batches, {type(x).__name__}")
         source.batch_size = source.rows
         return next(source.run())
 
