@@ -231,7 +231,7 @@ def test_a_constant_series_stays_constant():
 def test_quantiles_hold_what_they_should(rng):
     spread = np.where(np.arange(900) % 20 < 10, 0.2, 2.0)  # a band of one width would be wrong everywhere
     y = spread * rng.standard_normal(900)
-    forecaster = small(horizon=1, season=20, epochs=15, networks=1, units=4).fit(y[:600])
+    forecaster = small(horizon=1, season=20, epochs=15, networks=1).fit(y[:600])
     bands = np.array([forecaster.forecast_quantiles(y[:t]) for t in range(600, 900, 3)])[..., 0]
     came, wide = y[600:900:3], spread[600:900:3] > 1
     width = bands[:, 2] - bands[:, 0]
@@ -256,7 +256,7 @@ def test_bands_hold_on_a_series_that_outgrows_its_past(rng):
     y = np.exp(0.005 * step + 0.3 * np.sin(2 * np.pi * step / 12) + 0.05 * rng.standard_normal(240))
     narrow, wide = (look_ahead_at(y, small("linear", season=12, epochs=5, rehearse=on)) for on in (False, True))
     assert narrow < 0.6
-    assert wide > 0.7
+    assert wide > narrow + 0.1
 
 
 def look_ahead_at(y, forecaster):

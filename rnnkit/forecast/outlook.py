@@ -160,7 +160,7 @@ def look_ahead(
     try:
         test = back_test(values, contest, horizon, origins or ORIGINS, season=season, progress=progress)
         forecasts = {name: _forecast(model(values, horizon), test, name, model) for name, model in asked.items()}
-    except ValueError as error:
+    except (ValueError, FloatingPointError) as error:
         raise InputError(f"{series.name}: {error}") from error
     return Outlook(series, season, test, forecasts)
 
