@@ -638,6 +638,17 @@ def test_T10_lbfgs_takes_all_rows_at_once():
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
 
 
+def test_T10_lbfgs_names_what_is_not_finite():
+    x, y = sequences()
+    model = make("lbfgs")
+    model.build(x.shape)
+    before = copy.deepcopy(model)
+    y[3] = np.nan
+    with pytest.raises(FloatingPointError, match="y has 1 value of 24 that is not finite, the first of them nan at"):
+        model.fit(x, y, verbose=0)
+    assert same(model, before)
+
+
 def test_T4_copies_go_on_training():
     """A copy or a pickle of a compiled model has its optimizer's state."""
     x, y = sequences()
