@@ -421,6 +421,7 @@ def test_T7_where_batches_come_from_changes_nothing(tmp_path):
     data = Batches(x, y, 10)
     sources = [(x, y), (x.tolist(), y.tolist()), (mapped, y), (OnDisk(x), OnDisk(y))]
     sources += [(data, None), ((data[i % 3] for i in range(9)), None), ([data[i] for i in range(3)], None)]
+    sources += [((list(data[i % 3]) for i in range(9)), None)]
     models = []
     for inputs, targets in sources:
         model = make()
@@ -530,6 +531,27 @@ def test_T7_an_iterator_runs_dry():
     assert model.optimizer.iterations == 1
 
 
+class Evaluating(Callback):
+    """Evaluates the model after each batch."""
+
+    def __init__(self, *data):
+        super().__init__()
+        self.data = data
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.model.evaluate(*self.data)
+
+
+def test_T1_a_callback_may_evaluate_in_the_midst_of_an_epoch():
+    x, y = sequences()
+    found = []
+    for callback in (Callback(), Evaluating(x[:5], y[:5])):
+        model = make(metrics=["mae"], weighted_metrics=["mae", "mae"])
+        found.append(model.fit(x, y, batch_size=10, verbose=0, callbacks=[callback]).history)
+    assert found[0] == found[1]
+    assert list(found[0])[:4] == ["loss", "mae", "weighted_mae", "weighted_mae_1"]
+
+
 def test_T7_validation():
     """A share of the rows, the last ones, or data of its own; stateful layers' states are left alone."""
     x, y = sequences()
@@ -616,6 +638,17 @@ def test_T10_lbfgs_takes_all_rows_at_once():
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
 
 
+def test_T10_lbfgs_names_what_is_not_finite():
+    x, y = sequences()
+    model = make("lbfgs")
+    model.build(x.shape)
+    before = copy.deepcopy(model)
+    y[3] = np.nan
+    with pytest.raises(FloatingPointError, match="y has 1 value of 24 that is not finite, the first of them nan at"):
+        model.fit(x, y, verbose=0)
+    assert same(model, before)
+
+
 def test_T4_copies_go_on_training():
     """A copy or a pickle of a compiled model has its optimizer's state."""
     x, y = sequences()
@@ -653,6 +686,7 @@ def test_T1_gradients_of_a_fit_may_be_cut():
         ({"sample_weight": -np.ones(24)}, "at least 0"),
         ({"class_weight": [1.0, 2.0]}, "class_weight as a dict"),
         ({"verbose": 7}, "verbose"),
+        ({"x": iter([])}, "y within the batches"),
     ],
 )
 def test_T5_what_does_not_fit_is_an_error_before_anything_happens(change, message):
@@ -675,6 +709,11 @@ def test_T5_errors_say_what_to_do():
             model.compile(**settings)
     with pytest.raises(TypeError):
         model.compile("adam", "mse", metric=["mae"])
+    model.compile("adam", metrics=["mae"])
+    assert len(model.evaluate(x, y)) == 2
+    for train in (model.fit, model.train_on_batch):
+        with pytest.raises(ValueError, match="expected a loss to train 'sequential' by"):
+            train(x, y)
     stateful = rk.Sequential([rk.GRU(4, stateful=True), rk.Dense(1)], seed=0)
     stateful.compile("adam", "mse")
     with pytest.raises(ValueError, match="whole batches"):

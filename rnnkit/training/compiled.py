@@ -43,13 +43,15 @@ class Compiled:
                     if any(metric is other for _, _, other, _ in self.metrics):
                         metric = copy.deepcopy(metric)  # each output has sums of its own
                     prefix = "" if len(self.outputs) == 1 else f"{self.outputs[k]}_"
-                    self.metrics.append((self._free(prefix + metric.name), k, metric, counts))
+                    self.metrics.append((self._free(prefix, metric.name, counts), k, metric, counts))
 
-    def _free(self, name: str) -> str:
+    def _free(self, prefix: str, name: str, weighted: bool) -> str:
         taken = {one[0] for one in self.metrics}
-        found, i = name, 1
+        if weighted and prefix + name in taken:
+            name = f"weighted_{name}"
+        found, i = prefix + name, 1
         while found in taken:
-            found, i = f"{name}_{i}", i + 1
+            found, i = f"{prefix}{name}_{i}", i + 1
         return found
 
     @property

@@ -82,10 +82,9 @@ class Stepper:
             outputs, masks, pullback = model._vjp_with_mask(x, None, True, self.compiled.options)
             outputs, masks = in_order(outputs, len(counts)), in_order(masks, len(counts))
             batch = self._weighted(batch, outputs)
-            cotangents = []
-            for part, weight, count in zip(
-                self._losses(batch, outputs, masks, True), self.compiled.loss_weights, counts, strict=True
-            ):
+            parts, cotangents = self._losses(batch, outputs, masks, True), []
+            self._check(batch, outputs, masks, parts, 0.0)
+            for part, weight, count in zip(parts, self.compiled.loss_weights, counts, strict=True):
                 reaches = part is not None and count and weight
                 cotangents.append(part.pull(weight / count) if reaches else None)
                 loss += weight * part.total / count if reaches else 0.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 from rnnkit.training.batches import Batch
 from rnnkit.training.compiled import Compiled
 
@@ -14,7 +16,9 @@ class Tally:
         self.totals = [0.0] * len(compiled.outputs)
         self.counts = [0.0] * len(compiled.outputs)
         self.penalty, self.batches = 0.0, 0
-        for _, _, metric, _ in compiled.metrics:
+        # Copies: a callback may evaluate the model in the midst of an epoch.
+        self.metrics = [(name, k, copy.copy(metric), weighted) for name, k, metric, weighted in compiled.metrics]
+        for _, _, metric, _ in self.metrics:
             metric.reset()
 
     def add(self, batch: Batch, outputs, masks, parts, penalty: float) -> None:
@@ -26,7 +30,7 @@ class Tally:
         self.penalty += penalty
         self.batches += 1
         targets = batch.y or [None] * len(outputs)
-        for _, k, metric, weighted in self.compiled.metrics:
+        for _, k, metric, weighted in self.metrics:
             weight = batch.weights[k] if weighted and batch.weights is not None else None
             if targets[k] is None:
                 raise ValueError(
@@ -50,4 +54,4 @@ class Tally:
             ):
                 if objective is not None:
                     found[f"{name}_loss"] = total / count if count else 0.0
-        return found | {name: float(metric.result()) for name, _, metric, _ in self.compiled.metrics}
+        return found | {name: float(metric.result()) for name, _, metric, _ in self.metrics}

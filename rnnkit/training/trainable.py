@@ -314,6 +314,8 @@ class Trainable(Layer):
             return Iterable(x, inputs, outputs, steps)
         if x is None:
             raise ValueError("expected x, got None")
+        if hasattr(x, "__next__"):
+            raise ValueError("expected y within the batches, (x, y), that an iterator brings; got y beside it")
         weights = None if sample_weight is None else Names(outputs.names, "sample_weight").each(sample_weight)
         targets = None if y is None else outputs.split(y)
         found = Arrays(inputs.all(x), targets, weights, batch_size)
