@@ -365,6 +365,19 @@ def test_T6_a_second_ctrl_c_does_not_wait():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_T6_ctrl_c_ends_a_fit_within_a_fit_too():
+    x, y = sequences(8)
+    model, ended = make(), []
+
+    def fit_another(epoch, logs):
+        history = model.fit(x, y, epochs=9, verbose=0, callbacks=[interrupt_at(1)])
+        ended.append((history.interrupted, history.epoch))
+
+    history = make().fit(x, y, epochs=3, verbose=0, callbacks=[LambdaCallback(on_epoch_end=fit_another)])
+    assert ended == [(True, [0])] and history.interrupted and history.epoch == [0]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_T6_a_handler_of_ones_own_is_left_alone():
     """And in another thread there is none to be had."""
     x, y = sequences(8)
@@ -677,8 +690,10 @@ def test_T5_errors_say_what_to_do():
         model.compile("adam", "mse", metric=["mae"])
     stateful = rk.Sequential([rk.GRU(4, stateful=True), rk.Dense(1)], seed=0)
     stateful.compile("adam", "mse")
-    with pytest.raises(ValueError, match="whole batches"):
-        stateful.fit(x, y, batch_size=7)
+    for given in ({"batch_size": 7}, {"batch_size": 8, "validation_data": (x[:9], y[:9])}):
+        with pytest.raises(ValueError, match="whole batches"):
+            stateful.fit(x, y, **given)
+    assert stateful.optimizer.iterations == 0
 
 
 def test_T11_a_bar_is_silent_where_nobody_looks(capfd):
@@ -805,3 +820,9 @@ def test_T5_batches_that_are_none():
         with pytest.raises(ValueError, match=message):
             call()
     assert fixed.evaluate(x, x[..., :1]) == 0
+
+
+def test_T2_sequences_without_steps_lose_nothing():
+    model = make_steps()
+    before = model.fit(np.zeros((4, 0, 3)), np.zeros((4, 0, 1)), verbose=0)
+    assert before.history["loss"] == [0.0]
