@@ -531,6 +531,15 @@ def test_T10_a_rule_of_ones_own(kind):
     assert type(again) is kind and again.get_config() == optimizer.get_config()
 
 
+@pytest.mark.parametrize("slope", [1.660186, 78.09531])
+def test_a_slope_that_never_changes_is_no_nan(slope):
+    """Its variance is 0, and below that by rounding."""
+    optimizer, weights = RMSprop(rho=0.5, centered=True), {"w": np.zeros(3, np.float32)}
+    for _ in range(30):
+        weights = optimizer.apply(weights, {"w": np.full(3, slope, np.float32)})
+        assert np.isfinite(weights["w"]).all()
+
+
 class Renamed(Nadam):
     """A user's own that hands on whatever it doesn't know."""
 

@@ -11,6 +11,7 @@ import pytest
 
 import rnnkit as rk
 from rnnkit.callbacks import Callback, EarlyStopping, LambdaCallback, ReduceLROnPlateau, TerminateOnNaN
+from rnnkit.training.objective import Objective
 from rnnkit.training.steps import by_class
 
 
@@ -365,6 +366,19 @@ def test_T6_a_second_ctrl_c_does_not_wait():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_T6_ctrl_c_ends_a_fit_within_a_fit_too():
+    x, y = sequences(8)
+    model, ended = make(), []
+
+    def fit_another(epoch, logs):
+        history = model.fit(x, y, epochs=9, verbose=0, callbacks=[interrupt_at(1)])
+        ended.append((history.interrupted, history.epoch))
+
+    history = make().fit(x, y, epochs=3, verbose=0, callbacks=[LambdaCallback(on_epoch_end=fit_another)])
+    assert ended == [(True, [0])] and history.interrupted and history.epoch == [0]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_T6_a_handler_of_ones_own_is_left_alone():
     """And in another thread there is none to be had."""
     x, y = sequences(8)
@@ -716,8 +730,10 @@ def test_T5_errors_say_what_to_do():
             train(x, y)
     stateful = rk.Sequential([rk.GRU(4, stateful=True), rk.Dense(1)], seed=0)
     stateful.compile("adam", "mse")
-    with pytest.raises(ValueError, match="whole batches"):
-        stateful.fit(x, y, batch_size=7)
+    for given in ({"batch_size": 7}, {"batch_size": 8, "validation_data": (x[:9], y[:9])}):
+        with pytest.raises(ValueError, match="whole batches"):
+            stateful.fit(x, y, **given)
+    assert stateful.optimizer.iterations == 0
 
 
 def test_T11_a_bar_is_silent_where_nobody_looks(capfd):
@@ -844,3 +860,169 @@ def test_T5_batches_that_are_none():
         with pytest.raises(ValueError, match=message):
             call()
     assert fixed.evaluate(x, x[..., :1]) == 0
+
+
+def test_T2_sequences_without_steps_lose_nothing():
+    model = make_steps()
+    before = model.fit(np.zeros((4, 0, 3)), np.zeros((4, 0, 1)), verbose=0)
+    assert before.history["loss"] == [0.0]
+
+
+def make_pair(optimizer, **settings):
+    """A model with two outputs, of one shared layer of numbers."""
+    start = rk.Input((None, 3), dtype="float64")
+    h = rk.Masking()(start)
+    outputs = [rk.Dense(1, name=name, seed=i, kernel_regularizer="l2")(h) for i, name in enumerate("ab")]
+    model = rk.Model(start, outputs)
+    model.compile(optimizer, "mse", **settings)
+    return model
+
+
+def test_T2_what_is_told_of_several_outputs_is_their_formula():
+    """Losses by their weights, the mean penalty, and metrics over used steps, with sample weights where they count."""
+    x, y = sequences(9)
+    x[1, 4:] = x[5, :6] = 0
+    y = [np.repeat(sign * y[:, None], 7, axis=1) for sign in (1, -1)]
+    weight = np.arange(9.0)
+    settings = {"loss_weights": {"b": 3.0}, "metrics": ["mae"], "weighted_metrics": ["mse"]}
+    model = make_pair(rk.optimizers.SGD(0.0), **settings)
+    outputs, used = model(x), (x != 0).any(axis=-1)
+    error = [np.where(used, (a - b)[..., 0], 0) for a, b in zip(outputs, y, strict=True)]
+    lost = [np.sum(weight[:, None] * e**2) / used.sum() for e in error]
+    penalty = sum(0.01 * np.sum(model.weights[f"{name}/kernel"] ** 2) for name in "ab")
+    wanted = {"loss": lost[0] + 3 * lost[1] + penalty}
+    for name, e, one in zip("ab", error, lost, strict=True):
+        shares = np.where(used, weight[:, None], 0)
+        wanted |= {f"{name}_loss": one, f"{name}_mae": np.abs(e).sum() / used.sum()}
+        wanted |= {f"{name}_mse": np.sum(shares * e**2) / shares.sum()}
+    history = model.fit(x, y, sample_weight=[weight, weight], batch_size=4, verbose=0).history
+    assert {name: values[0] for name, values in history.items() if name != "learning_rate"} == pytest.approx(wanted)
+    assert model.evaluate(x, y, sample_weight=[weight, weight], batch_size=2, return_dict=True) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("optimizer", [rk.optimizers.SGD(0.1), "lbfgs"])
+def test_T8_an_outputs_loss_weight_is_that_of_its_samples(optimizer):
+    x, y = sequences(6)
+    y = np.repeat(y[:, None], 7, axis=1)
+    one, two = make_pair(optimizer, loss_weights=[4.0, 1.0]), make_pair(copy.deepcopy(optimizer))
+    first = one.fit(x, [y, y], epochs=3, verbose=0, shuffle=False)
+    second = two.fit(x, [y, y], epochs=3, verbose=0, shuffle=False, sample_weight=[np.full(6, 4.0), np.ones(6)])
+    np.testing.assert_allclose(first.history["loss"], second.history["loss"], rtol=1e-9)
+    for a, b in zip(one.get_weights(), two.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-7)
+
+
+def test_T2_classes_and_samples_weigh_together():
+    x, y = sequences(8)
+    classes, weight = (y > 0).astype(int), np.arange(8.0)
+    one, two = make(), make()
+    both = one.train_on_batch(x, classes, sample_weight=weight, class_weight={1: 3.0})
+    assert both == two.train_on_batch(x, classes, sample_weight=np.where(classes[:, 0] == 1, 3.0, 1.0) * weight)
+    assert same(one, two)
+
+
+def test_T5_a_penalty_that_is_no_number_stops_the_fit():
+    x, y = sequences(4)
+    model = rk.Sequential([rk.Flatten(), rk.Dense(1, kernel_regularizer="l2")], seed=0, dtype="float64")
+    model.compile("sgd", "mae")
+    model.build(x.shape)
+    model.weights["1/kernel"] = np.full(model.weights["1/kernel"].shape, 1e200)
+    before = model.get_weights()
+    with np.errstate(over="ignore"), pytest.raises(FloatingPointError, match="the loss is not finite"):
+        model.train_on_batch(x, y)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+
+
+def test_T3_layers_know_that_they_are_trained():
+    """Dropout acts in fit, and not in evaluate; L-BFGS has the same masks at every look, and finds their optimum."""
+    x, _ = sequences(40)
+    x = x[:, 0]
+    y = x.sum(axis=1, keepdims=True)
+    model = rk.Sequential([rk.Dropout(0.5), rk.Dense(1, use_bias=False)], seed=0, dtype="float64")
+    model.compile("lbfgs", "mse")
+    model.fit(x, y, batch_size=40, epochs=30, verbose=0)
+    model._epoch_generator(0)
+    dropped = model.layers[0](x, training=True)
+    assert (dropped == 0).any()
+    best = np.linalg.lstsq(dropped, y, rcond=None)[0]
+    np.testing.assert_allclose(model.weights["1/kernel"], best, rtol=1e-4)
+    model.compile(rk.optimizers.SGD(0.0), "mse")
+    told = model.fit(x, y, batch_size=40, shuffle=False, verbose=0).history["loss"][0]
+    model._epoch_generator(0)
+    out = model(x, training=True)
+    assert told == pytest.approx(np.mean((out - y) ** 2), rel=1e-12)
+    assert model.evaluate(x, y) == pytest.approx(np.mean((model(x) - y) ** 2), rel=1e-12)
+
+
+def test_T3_each_epoch_has_an_order_of_its_own():
+    x, y = sequences()
+    orders = []
+
+    class Noted(Batches):
+        def __getitem__(self, i):
+            orders.append(i)
+            return super().__getitem__(i)
+
+    make().fit(Noted(x, y, 3), epochs=3, verbose=0)
+    orders = np.reshape(orders, (3, 8))
+    assert (np.sort(orders) == np.arange(8)).all()
+    assert len({tuple(order) for order in orders}) == 3
+
+
+def test_T7_rows_of_a_stateful_model_come_as_in_fit():
+    """By 32 where nothing else is said."""
+    x, y = sequences(64)
+    model = rk.Sequential([rk.GRU(4, stateful=True), rk.Dense(1)], seed=0, dtype="float64")
+    model.compile("adam", "mse")
+    model.fit(x, y, verbose=0)
+    assert model.predict(x).shape == (64, 1)
+    model.evaluate(x, y)
+
+
+def test_T7_a_share_of_a_file_is_that_of_its_array():
+    x, y = sequences()
+    models = [make(), make()]
+    told = [
+        model.fit(kind(x), kind(y), epochs=2, batch_size=5, validation_split=0.4, verbose=0).history
+        for model, kind in zip(models, (np.asarray, OnDisk), strict=True)
+    ]
+    assert told[0] == told[1] and same(*models)
+
+
+def test_T10_lbfgs_counts_epochs_and_keeps_what_it_reached():
+    """Also where a callback ends it, or fails."""
+    x, y = sequences()
+    model = make("lbfgs")
+    history = model.fit(x, y, epochs=5, initial_epoch=2, verbose=0)
+    assert history.epoch == [2, 3, 4] and model.optimizer.iterations == 3
+
+    def refuse(epoch, logs):
+        if epoch == 1:
+            raise ValueError("enough")
+
+    stop = Dropped(1)
+    for callback in (LambdaCallback(on_epoch_end=refuse), stop):
+        model, told = make("lbfgs"), []
+        note = LambdaCallback(on_epoch_end=lambda epoch, logs, told=told: told.append(logs["loss"]))
+        try:
+            model.fit(x, y, epochs=5, verbose=0, callbacks=[note, callback])
+        except ValueError:
+            assert callback is not stop
+        assert len(told) == 2
+        assert model.evaluate(x, y) == pytest.approx(told[callback is stop], rel=1e-12)
+
+
+def test_T2_nothing_comes_from_under_a_mask_where_a_loss_sees_all_steps():
+    """One whose steps depend on each other is handed zeros there."""
+
+    def steps_between(y_true, y_pred):
+        change = (y_true - y_pred)[:, 1:] - (y_true - y_pred)[:, :-1]
+        return np.mean(np.concatenate([(y_true - y_pred)[:, :1], change], axis=1) ** 2, axis=-1)
+
+    objective = Objective(steps_between)
+    y_true, y_pred = np.random.default_rng(0).normal(size=(2, 3, 5, 2))
+    mask = np.arange(5) < np.array([[5], [3], [1]])
+    clean = objective(np.where(mask[..., None], y_true, 0), np.where(mask[..., None], y_pred, 0), mask)
+    dirty = objective(np.where(mask[..., None], y_true, np.nan), np.where(mask[..., None], y_pred, np.nan), mask)
+    assert (clean.total, clean.count) == (dirty.total, dirty.count) and np.isfinite(clean.total)
+    assert np.array_equal(clean.pull(), dirty.pull()) and not clean.pull()[~mask].any()

@@ -94,7 +94,7 @@ class RMSprop(Optimizer):
         spread = new[0] + now.epsilon
         if self.centered:
             new.append(now.rho * others[0] + (1 - now.rho) * gradient)
-            spread = new[0] - new[1] * new[1] + now.epsilon
+            spread = np.maximum(new[0] - new[1] * new[1], 0) + now.epsilon  # rounding may bring it below 0
         change = now.learning_rate * gradient / np.sqrt(spread)
         if len(slots) > len(new):
             change = now.momentum * others[-1] + change

@@ -8,28 +8,36 @@ import threading
 from collections.abc import Callable, Iterator
 
 
+class _Presses:
+    """A handler that remembers the first Ctrl-C, and interrupts at the second."""
+
+    def __init__(self):
+        self.any = False
+
+    def __call__(self, number, frame):
+        if self.any:
+            raise KeyboardInterrupt
+        self.any = True
+
+
 @contextlib.contextmanager
 def after_the_batch() -> Iterator[Callable[[], bool]]:
     """Hold Ctrl-C back; the function given says whether it was pressed. A second one interrupts at once.
 
-    Only Python's own handler is replaced, and only in the main thread: whoever set another one has plans for it.
+    Only Python's own handler is replaced, and only in the main thread: whoever set another one has plans for it. A fit
+    within a fit ends with that.
     """
-    pressed = False
-
-    def handle(number, frame):
-        nonlocal pressed
-        if pressed:
-            raise KeyboardInterrupt
-        pressed = True
-
-    mine = (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    )
+    presses = _Presses()
+    mine = False
+    if threading.current_thread() is threading.main_thread():
+        before = signal.getsignal(signal.SIGINT)
+        mine = before is signal.default_int_handler
+        if isinstance(before, _Presses):
+            presses = before
     if mine:
-        signal.signal(signal.SIGINT, handle)
+        signal.signal(signal.SIGINT, presses)
     try:
-        yield lambda: pressed
+        yield lambda: presses.any
     finally:
         if mine:
             signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -152,6 +152,8 @@ class Objective:
             y_true, y_pred = (np.where(entries.behind(used, a), a, 0) for a in (y_true, y_pred))
         weight = entries.weights(sample_weight, y_pred.shape[: 1 + (form.steps is not None)], dtype)
         count = float(weight.size)
+        if not weight.size:
+            return Part(0.0, 0.0, np.zeros(shape, dtype) if gradient else None)
         if used is not None:
             weight[~used] = 0
             count = float(np.count_nonzero(used))

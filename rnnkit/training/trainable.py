@@ -193,7 +193,8 @@ class Trainable(Layer):
                 positive(validation_batch_size, "validation_batch_size") or batch_size,
                 positive(validation_steps, "validation_steps"),
             )
-        self._check_stateful(source)
+        for one in (source, validation):
+            self._check_stateful(one)
         return Fit(
             self,
             Stepper(self, compiled, class_weight),
@@ -340,7 +341,9 @@ class Trainable(Layer):
         return next(source.run())
 
     def _check_stateful(self, source):
-        if getattr(self, "stateful", False) and isinstance(source, Arrays) and source.rows % source.batch_size:
+        if not getattr(self, "stateful", False) or not isinstance(source, Arrays):
+            return
+        if source.rows > source.batch_size and source.rows % source.batch_size:
             raise ValueError(
                 f"expected rows in whole batches for a stateful model, got {source.rows} rows and a batch_size of "
                 f"{source.batch_size}"
