@@ -12,6 +12,7 @@ import pytest
 from rnnkit import callbacks
 from rnnkit.callbacks import bars
 from rnnkit.callbacks.calling import CallbackList
+from rnnkit.callbacks.progress import watched
 from rnnkit.layers.saving import load_arrays, save_arrays
 
 NAN = math.nan
@@ -589,6 +590,19 @@ def test_a_bar_is_not_drawn_for_every_batch(monkeypatch):
         bar.on_train_batch_end(batch, {"loss": 1.0, "mae": 2.0})
     assert len(drawn) <= 3 + (time.perf_counter() - begun) / 0.1
     bar.on_train_end()
+
+
+def test_batches_are_watched_where_somebody_looks(monkeypatch):
+    pytest.importorskip("tqdm")
+    for verbose, shown in (("auto", True), (1, True), (0, False)):
+        monkeypatch.setattr(sys, "stderr", Terminal())
+        assert list(watched(iter("abc"), 3, "predict", verbose)) == list("abc")
+        assert ("predict" in sys.stderr.getvalue()) == shown
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    assert list(watched("abc", 3, "predict", 1)) == list("abc")
+    assert sys.stderr.getvalue() == ""
+    with pytest.raises(ValueError, match="verbose"):
+        watched("abc", 3, "predict", 7)
 
 
 def test_in_a_notebook_one_output_is_drawn_again_and_again(monkeypatch, capsys):

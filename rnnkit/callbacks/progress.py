@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from time import perf_counter
 
 from rnnkit.callbacks.bars import Bar, in_jupyter, is_watched, open_bar, say
@@ -112,6 +113,31 @@ class ProgressBar(Callback):
                 self._show(self._latest | self._validation)
             self._bar.close()
             self._bar = None
+
+
+def watched(batches: Iterable, total: int, description: str, verbose) -> Iterator:
+    """Batches as they come, with a bar beside them where somebody looks, which goes away at the end.
+
+    Raises
+    ------
+    ValueError
+        For another `verbose` than `ProgressBar` takes.
+    """
+    wanted = ProgressBar(verbose).wanted and is_watched() and total != 1
+    return _counted(batches, total, description) if wanted else iter(batches)
+
+
+def _counted(batches, total, description):
+    bar, due = open_bar(total or None, leave=False), 0.0
+    try:
+        for done, batch in enumerate(batches):
+            if bar and perf_counter() >= due:
+                bar.show(done, description)
+                due = perf_counter() + 0.1
+            yield batch
+    finally:
+        if bar:
+            bar.close()
 
 
 def _notes(logs) -> str:

@@ -15,8 +15,8 @@ from rnnkit.forecast.panel import Panel
 from rnnkit.forecast.readout import NormalEquations, chosen, quarters
 from rnnkit.forecast.scale import Scale
 from rnnkit.forecast.season import harmonics, refined_period
-from rnnkit.forecast.whole import whole
 from rnnkit.layers.rnn import RNN
+from rnnkit.sizes import whole
 
 STRENGTHS = tuple(10.0**power for power in (-8, -6, -4, -2, -1, 0, 1, 2))
 ROWS = 8192  # states held at a time: memory doesn't grow with the length of a series

@@ -13,13 +13,13 @@ from rnnkit.forecast.panel import Panel
 from rnnkit.forecast.scale import Scale
 from rnnkit.forecast.season import refined_period
 from rnnkit.forecast.shortcut import Shortcut, hold, targets
-from rnnkit.forecast.whole import whole
 from rnnkit.layers.dense import Dense
 from rnnkit.layers.masking import Masking
 from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
 from rnnkit.models.sequential import Sequential
 from rnnkit.optimizers import Adam
 from rnnkit.optimizers.schedules import CosineDecay
+from rnnkit.sizes import whole
 
 LAYERS = {"gru": GRU, "lstm": LSTM, "rnn": SimpleRNN, "linear": None}
 SEASONS = 1.5  # that the shortcut looks back over

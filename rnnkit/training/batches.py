@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -94,9 +95,11 @@ class Arrays:
         As `Names` gives them; y and weights may be None altogether, or hold None.
     batch_size : int or None
         None takes as many rows as a certain amount of memory holds.
+    steps : int, optional
+        So many batches only.
     """
 
-    def __init__(self, x: list, y: list | None, weights: list | None, batch_size: int | None):
+    def __init__(self, x: list, y: list | None, weights: list | None, batch_size: int | None, steps: int | None = None):
         self.x = [_indexable(one, "x") for one in x]
         self.y = None if y is None else [None if one is None else _indexable(one, "y") for one in y]
         self.weights = None
@@ -112,15 +115,16 @@ class Arrays:
         if batch_size is None:
             row_bytes = sum(math.prod(one.shape[1:]) * one.dtype.itemsize for one in self.x)
             batch_size = max(32, min(1024, _CHUNK_BYTES // max(1, row_bytes)))
-        self.batch_size = batch_size
+        self.batch_size, self.steps = batch_size, steps
 
     def __len__(self) -> int:
-        return -(-self.rows // self.batch_size)
+        batches = -(-self.rows // self.batch_size)
+        return batches if self.steps is None else min(batches, self.steps)
 
     def run(self, rng: np.random.Generator | None = None) -> Iterator[Batch]:
-        """All batches once, the rows in the order that `rng` shuffles them to, or as they are."""
+        """The batches of one epoch, the rows in the order that `rng` shuffles them to, or as they are."""
         order = None if rng is None else rng.permutation(self.rows)
-        for start in range(0, self.rows, self.batch_size):
+        for start in range(0, len(self) * self.batch_size, self.batch_size):
             stop = min(start + self.batch_size, self.rows)
             rows = slice(start, stop) if order is None else order[start:stop]
             yield Batch(*(_taken(arrays, rows) for arrays in (self.x, self.y, self.weights)))
@@ -143,7 +147,7 @@ class Arrays:
 
     def _rows(self, rows: slice) -> Arrays:
         parts = [None if arrays is None else _parts(arrays, rows) for arrays in (self.x, self.y, self.weights)]
-        return Arrays(parts[0] or [], parts[1], parts[2], self.batch_size)
+        return Arrays(parts[0] or [], parts[1], parts[2], self.batch_size, self.steps)
 
 
 class Stretch:
@@ -184,10 +188,8 @@ class Iterable:
 
     def run(self, rng: np.random.Generator | None = None) -> Iterator[Batch]:
         """The batches of one epoch, in the order that `rng` shuffles them to where they have indices."""
-        for i, item in enumerate(self._items(rng)):
+        for item in itertools.islice(self._items(rng), self.steps):
             yield self._batch(item)
-            if self.steps is not None and i + 1 >= self.steps:
-                break
 
     def ended(self) -> None:
         """Tell a dataset that wants to know that an epoch is over."""

@@ -30,8 +30,6 @@ class Fit:
     shuffle: bool
     callbacks: Any
     verbose: Any
-    steps: int | None
-    validation_steps: int | None
     validation_freq: int
     told: CallbackList = field(init=False)
     history: History = field(init=False)
@@ -41,11 +39,10 @@ class Fit:
 
     def run(self) -> History:
         """Train until the last epoch, or until something stops it."""
-        model, batches = self.model, len(self.source) or None
-        steps = batches if self.steps is None or batches is None else min(self.steps, batches)
+        model = self.model
         params = {
             "epochs": self.epochs,
-            "steps": steps,
+            "steps": len(self.source) or None,
             "batch_size": getattr(self.source, "batch_size", None),
             "verbose": self.verbose,
             "validation_freq": self.validation_freq,
@@ -79,8 +76,6 @@ class Fit:
         model, tally = self.model, Tally(self.stepper.compiled)
         rng = model._epoch_generator(self.stepper.compiled.optimizer.iterations)
         for i, batch in enumerate(self.source.run(rng if self.shuffle else None)):
-            if self.steps is not None and i >= self.steps:
-                break
             self.told.on_train_batch_begin(i)
             try:
                 self.stepper.train(batch, tally)
@@ -105,7 +100,7 @@ class Fit:
             self.told.on_test_begin()
             with _states_aside(self.model):
                 tester = Stepper(self.model, self.stepper.compiled)  # classes weigh in training only
-                found = self.model._tested(tester, self.validation, self.validation_steps).logs()
+                found = self.model._tested(tester, self.validation.run()).logs()
             self.told.on_test_end(found)
             logs |= {f"val_{name}": value for name, value in found.items()}
         logs["learning_rate"] = float(self.stepper.compiled.optimizer.learning_rate)
@@ -127,7 +122,7 @@ class Fit:
             model._put_arrays(weights)
             model._epoch_generator(0)  # the same masks and states at each look, or there is no function
             with _states_aside(model):
-                return self.stepper.whole(self._batches(), counts)
+                return self.stepper.whole(self.source.run(), counts)
 
         def follow(iteration, weights, loss):
             model._put_arrays(weights)
@@ -148,13 +143,7 @@ class Fit:
 
     def _evaluated(self) -> Tally:
         with _states_aside(self.model):
-            return self.model._tested(self.stepper, self.source, self.steps)
-
-    def _batches(self):
-        for i, batch in enumerate(self.source.run()):
-            if self.steps is not None and i >= self.steps:
-                return
-            yield batch
+            return self.model._tested(self.stepper, self.source.run())
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from rnnkit.callbacks.progress import watched
 from rnnkit.layers.base import Layer
 from rnnkit.layers.pullback import options
 from rnnkit.training.batches import Arrays, Batch, Iterable, Names, brings_batches, positive
@@ -187,6 +188,7 @@ class Trainable(Layer):
                 raise ValueError("expected either validation_split or validation_data, got both")
             source, validation = source.parted(validation_split)
             validation.batch_size = positive(validation_batch_size, "validation_batch_size") or batch_size
+            validation.steps = positive(validation_steps, "validation_steps")
         else:
             validation = self._validation(
                 validation_data,
@@ -205,8 +207,6 @@ class Trainable(Layer):
             shuffle=bool(shuffle),
             callbacks=callbacks,
             verbose=verbose,
-            steps=positive(steps_per_epoch, "steps_per_epoch"),
-            validation_steps=positive(validation_steps, "validation_steps"),
             validation_freq=positive(validation_freq, "validation_freq") or 1,
         ).run()
 
@@ -222,6 +222,7 @@ class Trainable(Layer):
         batch_size : int, optional
             Changes nothing but memory and time, and 32 by default, where a layer is stateful.
         verbose : {"auto", 0, 1, 2}
+            As in `fit`; the bar goes away when all is done.
         steps : int, optional
             So many batches only.
         return_dict : bool
@@ -232,7 +233,7 @@ class Trainable(Layer):
         """
         compiled = self._ready()
         source = self._source(x, y, sample_weight, self._rows_at_once(batch_size), positive(steps, "steps"))
-        tally = self._tested(Stepper(self, compiled), source, positive(steps, "steps"))
+        tally = self._tested(Stepper(self, compiled), watched(source.run(), len(source), "evaluate", verbose))
         return _shown(tally, compiled, return_dict)
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None):
@@ -245,6 +246,7 @@ class Trainable(Layer):
         batch_size : int, optional
             Changes nothing but memory and time, and 32 by default, where a layer is stateful.
         verbose : {"auto", 0, 1, 2}
+            As in `fit`; the bar goes away when all is done.
         steps : int, optional
             So many batches only.
 
@@ -258,14 +260,11 @@ class Trainable(Layer):
         if brings_batches(x, None):
             source = Iterable(x, inputs, outputs, steps, with_targets=False)
         else:
-            source = Arrays(inputs.all(x), None, None, self._rows_at_once(batch_size))
+            source = Arrays(inputs.all(x), None, None, self._rows_at_once(batch_size), steps)
             if not source.rows:
                 return self(x)
-        found = []
-        for i, batch in enumerate(source.run()):
-            if steps is not None and i >= steps:
-                break
-            found.append(self(batch.x[0] if len(batch.x) == 1 else batch.x))
+        batches = watched(source.run(), len(source), "predict", verbose)
+        found = [self(batch.x[0] if len(batch.x) == 1 else batch.x) for batch in batches]
         if not found:
             raise ValueError("expected at least one batch to predict, got none")
         return _joined(found)
@@ -319,7 +318,7 @@ class Trainable(Layer):
             raise ValueError("expected y within the batches, (x, y), that an iterator brings; got y beside it")
         weights = None if sample_weight is None else Names(outputs.names, "sample_weight").each(sample_weight)
         targets = None if y is None else outputs.split(y)
-        found = Arrays(inputs.all(x), targets, weights, batch_size)
+        found = Arrays(inputs.all(x), targets, weights, batch_size, steps)
         if not found.rows:
             raise ValueError("expected at least one row, got none")
         return found
@@ -349,11 +348,9 @@ class Trainable(Layer):
                 f"{source.batch_size}"
             )
 
-    def _tested(self, stepper: Stepper, source, steps) -> Tally:
+    def _tested(self, stepper: Stepper, batches) -> Tally:
         tally = Tally(stepper.compiled)
-        for i, batch in enumerate(source.run()):
-            if steps is not None and i >= steps:
-                break
+        for batch in batches:
             stepper.test(batch, tally)
         if not tally.batches:
             raise ValueError("expected at least one batch to evaluate, got none")
