@@ -13,6 +13,7 @@ from rnnkit.forecast.panel import Panel
 from rnnkit.forecast.scale import Scale
 from rnnkit.forecast.season import refined_period
 from rnnkit.forecast.shortcut import Shortcut, hold, targets
+from rnnkit.forecast.windows import Windows
 from rnnkit.layers.dense import Dense
 from rnnkit.layers.masking import Masking
 from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
@@ -24,8 +25,6 @@ from rnnkit.sizes import whole
 LAYERS = {"gru": GRU, "lstm": LSTM, "rnn": SimpleRNN, "linear": None}
 SEASONS = 1.5  # that the shortcut looks back over
 LAGS = 18  # that it looks back over where there is no season
-WARM = 12  # first steps of a window that teach nothing, while the network finds out where it is
-BATCHES = 64  # at most in an epoch: time doesn't grow with the length of a series
 SETTINGS = (
     *("horizon", "layer", "units", "season", "epochs", "networks", "window", "batch_size", "learning_rate", "level"),
     *("rehearse", "seed"),
@@ -539,55 +538,6 @@ class TrainedForecaster:
         """The networks' quantiles ``(B, T, 3, horizon)``, in order, of what the shortcut leaves over in its spread."""
         said = np.mean([model(inputs).astype(np.float64) for model in self.models], axis=0)
         return np.sort(said.reshape(*said.shape[:2], 3, self.horizon), axis=2)
-
-
-class Windows:
-    """Batches of windows of series, in a new order each epoch; cut when they are asked for.
-
-    Parameters
-    ----------
-    inputs : ndarray (B, T, F) of float32
-        Steps that can't be read hold `UNKNOWN`.
-    left : ndarray (B, T, horizon) of float32
-    weights : ndarray (B, T, horizon) of bool
-        Which of them are known.
-    window, batch_size : int
-    """
-
-    def __init__(self, inputs, left, weights, window: int, batch_size: int):
-        self.inputs, self.left, self.weights, self.batch_size = inputs, left, weights, batch_size
-        length = inputs.shape[1]
-        self.window = min(window, length)
-        starts = np.unique(np.r_[np.arange(0, length - self.window, max(1, self.window // 3)), length - self.window])
-        places = np.array([(row, start) for row in range(len(inputs)) for start in starts])
-        teaches = [self._weights(row, start).any() for row, start in places]
-        self.places = places[teaches]
-
-    def restart(self, seed) -> None:
-        """Draw the orders from a seed from here on."""
-        self._rng = np.random.default_rng(seed)
-        self.on_epoch_end()
-
-    def on_epoch_end(self) -> None:
-        """Put the windows in a new order."""
-        self._order = self._rng.permutation(len(self.places))
-
-    def __len__(self):
-        return min(BATCHES, -(-len(self.places) // self.batch_size))
-
-    def __getitem__(self, number):
-        places = self.places[self._order[number * self.batch_size : (number + 1) * self.batch_size]]
-        left = np.stack([self.left[row, start : start + self.window] for row, start in places])
-        weights = np.stack([self._weights(row, start) for row, start in places]).astype(np.float32)
-        inputs = np.stack([self.inputs[row, start : start + self.window] for row, start in places])
-        return inputs, np.concatenate([left, weights], axis=2)
-
-    def _weights(self, row, start) -> np.ndarray:
-        weights = self.weights[row, start : start + self.window]
-        if start == 0:
-            return weights
-        warm = min(WARM, self.window // 2)
-        return weights & (np.arange(self.window) >= warm)[:, None]
 
 
 class Epochs(Callback):
