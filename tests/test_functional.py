@@ -405,6 +405,13 @@ def test_the_gradient_of_kept_states():
 # Names, shapes, faces
 
 
+def test_an_input_may_have_its_batch_in_its_shape():
+    x = rk.Input(batch_shape=(4, None, 3), dtype=DOUBLE)
+    assert x.shape == rk.Input((None, 3), batch_size=4, dtype=DOUBLE).shape == (4, None, 3)
+    model = rk.Model(x, rk.Flatten()(rk.GlobalAveragePooling1D()(x)))
+    assert rk.Model.from_config(model.get_config()).get_config() == model.get_config()
+
+
 def test_names():
     x = rk.Input((3,))
     a, b = rk.Flatten(), rk.Flatten()
@@ -502,6 +509,8 @@ def branches():
         (lambda x, r: rk.Model(r, []), ValueError, "at least one"),
         (lambda x, r: rk.Model(r, np.ones(3)), TypeError, "ndarray"),
         (lambda x, r: rk.Input(3), ValueError, "shape"),
+        (lambda x, r: rk.Input(batch_shape=()), ValueError, "with the batch axis"),
+        (lambda x, r: rk.Input((3,), batch_shape=(2, 3)), ValueError, "got both"),
         (lambda x, r: rk.Input((3,), dtype="float16"), TypeError, "float16"),
     ],
 )

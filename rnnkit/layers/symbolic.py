@@ -149,7 +149,7 @@ class Node:
         return _shapes_mapped(shapes, give)
 
 
-def Input(shape, batch_size=None, dtype=None, name=None) -> SymbolicTensor:
+def Input(shape=None, batch_size=None, dtype=None, name=None, *, batch_shape=None) -> SymbolicTensor:
     """Where a model's data comes in: a symbolic tensor to call layers on.
 
     Parameters
@@ -162,6 +162,8 @@ def Input(shape, batch_size=None, dtype=None, name=None) -> SymbolicTensor:
         float32 unless given, the precision of layers that have none of their own. Integers stand for ids.
     name : str, optional
         By which a dict of inputs has it; "input", "input_1" and so on otherwise.
+    batch_shape : tuple, optional
+        In place of `shape` and `batch_size`: with the batch axis, as in ``(32, None, 5)``.
 
     Returns
     -------
@@ -181,6 +183,12 @@ def Input(shape, batch_size=None, dtype=None, name=None) -> SymbolicTensor:
     >>> rk.GRU(4, return_sequences=True)(x).shape
     (None, None, 4)
     """
+    if batch_shape is not None:
+        if shape is not None or batch_size is not None:
+            raise ValueError("expected either batch_shape, or shape and batch_size, got both")
+        if not isinstance(batch_shape, (tuple, list)) or not batch_shape:
+            raise ValueError(f"expected batch_shape with the batch axis, such as (32, None, 5), got {batch_shape!r}")
+        batch_size, *shape = batch_shape
     if isinstance(shape, str) or not isinstance(shape, (tuple, list)):
         raise ValueError(f"expected a shape without the batch axis, such as (None, 5), got {shape!r}")
     found = np.dtype("float32" if dtype is None else dtype)

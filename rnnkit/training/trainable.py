@@ -353,7 +353,7 @@ class Trainable(Layer):
         for batch in batches:
             stepper.test(batch, tally)
         if not tally.batches:
-            raise ValueError("expected at least one batch to evaluate, got none")
+            raise ValueError("expected at least one batch to evaluate, got none; an iterator runs dry only once")
         return tally
 
     def _epoch_generator(self, updates: int) -> np.random.Generator:
