@@ -540,6 +540,14 @@ def test_a_slope_that_never_changes_is_no_nan(slope):
         assert np.isfinite(weights["w"]).all()
 
 
+def test_traits_may_change_between_updates():
+    optimizer, weights, gradients = SGD(0.1), {"w": np.ones(3)}, {"w": np.full(3, 2.0)}
+    for traits in ({"w": Traits(regularizer="l2")}, {}, {"w": Traits(regularizer="l1")}):
+        other = SGD(0.1).apply(weights, gradients, traits)
+        weights = optimizer.apply(weights, gradients, traits)
+        assert np.array_equal(weights["w"], other["w"])
+
+
 class Renamed(Nadam):
     """A user's own that hands on whatever it doesn't know."""
 

@@ -979,6 +979,27 @@ def test_T7_rows_of_a_stateful_model_come_as_in_fit():
     model.evaluate(x, y)
 
 
+class InMemory(OnDisk):
+    """An array of another library, which is taken whole."""
+
+    def __array__(self, dtype=None, copy=None):
+        return self.array
+
+    def __dlpack__(self, **keywords):
+        raise NotImplementedError
+
+    def __getitem__(self, rows):
+        raise AssertionError("asked for rows")
+
+
+def test_T7_arrays_of_other_libraries_are_read_once():
+    x, y = sequences(8)
+    one, two = make(), make()
+    one.fit(x, y, batch_size=4, verbose=0)
+    two.fit(InMemory(x), InMemory(y), batch_size=4, verbose=0)
+    assert same(one, two)
+
+
 def test_T7_a_share_of_a_file_is_that_of_its_array():
     x, y = sequences()
     models = [make(), make()]
