@@ -375,10 +375,11 @@ def test_rows_of_a_table_are_the_dense_gradient():
     y, pullback = layer.vjp([[7, 3, 7]])
     gradient = pullback(np.ones_like(y)).weights["embeddings"]
     assert isinstance(gradient, rk.RowGradient)
+    elsewhere = rk.RowGradient(np.array([4]), gradient.rows[:1], gradient.shape)
     for optimizer in (Adam(), SGD(0.5, global_clipnorm=0.1)):
         one, other, ours = copy.deepcopy(optimizer), copy.deepcopy(optimizer), layer._arrays()
         theirs = ours
-        for wanted in (gradient, 2 * np.asarray(gradient), gradient):
+        for wanted in (gradient, elsewhere, 2 * np.asarray(gradient), gradient):
             ours, theirs = (
                 one.apply(ours, {"embeddings": wanted}),
                 other.apply(theirs, {"embeddings": np.asarray(wanted)}),
