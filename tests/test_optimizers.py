@@ -375,10 +375,11 @@ def test_rows_of_a_table_are_the_dense_gradient():
     y, pullback = layer.vjp([[7, 3, 7]])
     gradient = pullback(np.ones_like(y)).weights["embeddings"]
     assert isinstance(gradient, rk.RowGradient)
+    elsewhere = rk.RowGradient(np.array([4]), gradient.rows[:1], gradient.shape)
     for optimizer in (Adam(), SGD(0.5, global_clipnorm=0.1)):
         one, other, ours = copy.deepcopy(optimizer), copy.deepcopy(optimizer), layer._arrays()
         theirs = ours
-        for wanted in (gradient, 2 * np.asarray(gradient), gradient):
+        for wanted in (gradient, elsewhere, 2 * np.asarray(gradient), gradient):
             ours, theirs = (
                 one.apply(ours, {"embeddings": wanted}),
                 other.apply(theirs, {"embeddings": np.asarray(wanted)}),
@@ -538,6 +539,14 @@ def test_a_slope_that_never_changes_is_no_nan(slope):
     for _ in range(30):
         weights = optimizer.apply(weights, {"w": np.full(3, slope, np.float32)})
         assert np.isfinite(weights["w"]).all()
+
+
+def test_traits_may_change_between_updates():
+    optimizer, weights, gradients = SGD(0.1), {"w": np.ones(3)}, {"w": np.full(3, 2.0)}
+    for traits in ({"w": Traits(regularizer="l2")}, {}, {"w": Traits(regularizer="l1")}):
+        other = SGD(0.1).apply(weights, gradients, traits)
+        weights = optimizer.apply(weights, gradients, traits)
+        assert np.array_equal(weights["w"], other["w"])
 
 
 class Renamed(Nadam):

@@ -11,8 +11,9 @@ import pytest
 
 import rnnkit as rk
 from rnnkit.callbacks import Callback, EarlyStopping, LambdaCallback, ReduceLROnPlateau, TerminateOnNaN
+from rnnkit.training.batches import Batch
 from rnnkit.training.objective import Objective
-from rnnkit.training.steps import by_class
+from rnnkit.training.steps import Stepper, by_class
 
 
 def sequences(rows=24, steps=7, seed=0):
@@ -683,6 +684,10 @@ def test_T1_gradients_of_a_fit_may_be_cut():
     for a, b in zip(plain.get_weights(), kept.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6)
     assert not np.allclose(plain.weights["0/recurrent_kernel"], cut.weights["0/recurrent_kernel"], rtol=1e-6)
+    whole, cut = make("lbfgs"), make("lbfgs", truncate=2)
+    for model in (whole, cut):
+        model.fit(x, y, verbose=0)
+    assert not np.allclose(whole.weights["0/recurrent_kernel"], cut.weights["0/recurrent_kernel"], rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -905,6 +910,10 @@ def test_T8_an_outputs_loss_weight_is_that_of_its_samples(optimizer):
     x, y = sequences(6)
     y = np.repeat(y[:, None], 7, axis=1)
     one, two = make_pair(optimizer, loss_weights=[4.0, 1.0]), make_pair(copy.deepcopy(optimizer))
+    if optimizer == "lbfgs":
+        batch = Batch([x], [y, y])
+        loss, _ = Stepper(one, one._compiled).whole([batch], [42.0, 42.0])
+        assert loss == pytest.approx(one.evaluate(x, [y, y])[0] - Stepper(one, one._compiled).penalty(), rel=1e-12)
     first = one.fit(x, [y, y], epochs=3, verbose=0, shuffle=False)
     second = two.fit(x, [y, y], epochs=3, verbose=0, shuffle=False, sample_weight=[np.full(6, 4.0), np.ones(6)])
     np.testing.assert_allclose(first.history["loss"], second.history["loss"], rtol=1e-9)
@@ -979,6 +988,27 @@ def test_T7_rows_of_a_stateful_model_come_as_in_fit():
     model.evaluate(x, y)
 
 
+class InMemory(OnDisk):
+    """An array of another library, which is taken whole."""
+
+    def __array__(self, dtype=None, copy=None):
+        return self.array
+
+    def __dlpack__(self, **keywords):
+        raise NotImplementedError
+
+    def __getitem__(self, rows):
+        raise AssertionError("asked for rows")
+
+
+def test_T7_arrays_of_other_libraries_are_read_once():
+    x, y = sequences(8)
+    one, two = make(), make()
+    one.fit(x, y, batch_size=4, verbose=0)
+    two.fit(InMemory(x), InMemory(y), batch_size=4, verbose=0)
+    assert same(one, two)
+
+
 def test_T7_a_share_of_a_file_is_that_of_its_array():
     x, y = sequences()
     models = [make(), make()]
@@ -1021,7 +1051,7 @@ def test_T2_nothing_comes_from_under_a_mask_where_a_loss_sees_all_steps():
 
     objective = Objective(steps_between)
     y_true, y_pred = np.random.default_rng(0).normal(size=(2, 3, 5, 2))
-    mask = np.arange(5) < np.array([[5], [3], [1]])
+    mask = np.array([[1, 1, 1, 1, 1], [0, 0, 1, 1, 1], [1, 0, 1, 0, 1]], bool)
     clean = objective(np.where(mask[..., None], y_true, 0), np.where(mask[..., None], y_pred, 0), mask)
     dirty = objective(np.where(mask[..., None], y_true, np.nan), np.where(mask[..., None], y_pred, np.nan), mask)
     assert (clean.total, clean.count) == (dirty.total, dirty.count) and np.isfinite(clean.total)

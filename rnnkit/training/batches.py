@@ -250,7 +250,8 @@ def _indexable(value, what: str):
     if value is None:
         raise ValueError(f"expected {what}, got None")
     on_disk = not isinstance(value, np.ndarray) and hasattr(value, "shape") and hasattr(value, "dtype")
-    if on_disk and hasattr(value, "__getitem__") and not hasattr(value, "iloc") and len(value.shape):
+    in_memory = hasattr(value, "__dlpack__")  # an array of another library, whose slices are dear
+    if on_disk and not in_memory and hasattr(value, "__getitem__") and not hasattr(value, "iloc") and len(value.shape):
         try:
             np.dtype(value.dtype)
         except TypeError:  # a tensor of another library
