@@ -662,6 +662,23 @@ def test_T10_lbfgs_names_what_is_not_finite():
     with pytest.raises(FloatingPointError, match="y has 1 value of 24 that is not finite, the first of them nan at"):
         model.fit(x, y, verbose=0)
     assert same(model, before)
+    assert model.fit(x, y, verbose=0, callbacks=[TerminateOnNaN()]).epoch == []
+    assert same(model, before)
+
+
+def test_T4_an_optimizer_belongs_to_one_model():
+    """What it keeps of one model's weights doesn't get into another's unseen."""
+    x, y = sequences()
+    optimizer = rk.optimizers.Adam()
+    model, other = make(optimizer), make()
+    make(optimizer)  # it has seen nothing yet
+    model.compile(optimizer, "mse")
+    model.train_on_batch(x, y)
+    model.compile(optimizer, "mae")
+    with pytest.raises(ValueError, match="has made 1 updates of another model"):
+        other.compile(optimizer, "mse")
+    other.compile(copy.deepcopy(optimizer), "mse")
+    assert other.optimizer.iterations == 1
 
 
 def test_T4_copies_go_on_training():

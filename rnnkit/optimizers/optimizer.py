@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -103,6 +104,7 @@ class Optimizer:
         self.iterations = 0
         self._groups: list[_Group] | None = None
         self._waiting: dict[str, np.ndarray] | None = None  # a state for weights that aren't known yet
+        self._owner: weakref.ref | None = None
 
     def rule(self, weight, gradient, slots, now):
         """The update of weights in NumPy: ``(weight, slots)``, both new.
@@ -259,6 +261,21 @@ class Optimizer:
             _restore(groups, self._waiting, self.name)
         return groups
 
+    def belong_to(self, model) -> None:
+        """Be the optimizer of a model from here on.
+
+        Raises
+        ------
+        ValueError
+            If it has trained another one, whose moments it would bring along.
+        """
+        if self.iterations and self._owner is not None and self._owner() is not model:
+            raise ValueError(
+                f"expected a new optimizer, {self.name!r} has made {self.iterations} updates of another model; what it "
+                "keeps of those goes from one to the other by get_state and set_state"
+            )
+        self._owner = weakref.ref(model)
+
     # State and configuration
 
     def get_state(self) -> dict[str, np.ndarray]:
@@ -321,7 +338,7 @@ class Optimizer:
     def __getstate__(self):
         # Groups hold compiled code; a copy makes its own when it knows the weights.
         slots = {name: array for name, array in self.get_state().items() if name not in _OWN}
-        return self.__dict__ | {"_groups": None, "_waiting": slots if self.iterations else None}
+        return self.__dict__ | {"_groups": None, "_waiting": slots if self.iterations else None, "_owner": None}
 
     def __repr__(self):
         plain = inspect.signature(type(self).__init__).parameters
@@ -521,5 +538,5 @@ def _other_weights(name, known, given) -> str:
     told = (f"{one[key][1]} {one[key][0]}" if key in one else "none" for one in (known, given))
     return (
         f"expected {name!r} to get the trainable weights of its first update, {key!r} was {next(told)} and is "
-        f"{next(told)}; other weights want a new optimizer"
+        f"{next(told)}; other weights want a new optimizer: compile again"
     )

@@ -138,6 +138,10 @@ class Fit:
             chosen = optimizer.minimize(
                 function, chosen, {name: traits[name] for name in chosen}, self.epochs - self.initial_epoch, follow
             )
+        except FloatingPointError:
+            if not self.told.terminates_on_nan:
+                raise
+            self.told.on_train_batch_end(0, {"loss": np.nan})
         finally:
             model._put_arrays(chosen)
 

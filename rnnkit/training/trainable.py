@@ -69,9 +69,9 @@ class Trainable(Layer):
         Raises
         ------
         ValueError
-            For names that don't exist, with those that do.
+            For names that don't exist, with those that do; and for an optimizer that has trained another model.
         """
-        self._compiled = Compiled(
+        compiled = Compiled(
             self._output_names(),
             optimizer,
             loss,
@@ -80,6 +80,8 @@ class Trainable(Layer):
             weighted_metrics,
             options(checkpoint, truncate),
         )
+        compiled.optimizer.belong_to(self)
+        self._compiled = compiled
 
     @property
     def optimizer(self):
