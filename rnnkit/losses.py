@@ -203,9 +203,8 @@ def kl_divergence(y_true, y_pred):
 def cosine_similarity(y_true, y_pred):
     """``-cos`` of the angle between y_true and y_pred as vectors along the last axis: -1 for the same direction."""
     _check_alike(y_true, y_pred)
-    return -np.sum(
-        _normalized(1.0 * y_true) * _normalized(y_pred), axis=-1
-    )  # a square of small integers would overflow
+    y_true = 1.0 * y_true  # a square of small integers would overflow
+    return -np.sum(_normalized(y_true) * _normalized(y_pred), axis=-1)
 
 
 def _normalized(x):

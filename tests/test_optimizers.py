@@ -594,14 +594,17 @@ def test_lbfgs_finds_the_valley():
 
 
 def test_lbfgs_with_penalties_is_that_of_the_sum():
-    penalty = regularizers.L1L2(0.0, 0.5)
-    found = rk.optimizers.LBFGS().minimize(valley, VALLEY, STILL | {"a": Traits(regularizer=penalty)}, 300)
+    penalty, ways = regularizers.L1L2(0.0, 0.5), ([], [])
+    note = [lambda i, weights, loss, way=way: way.append(weights["a"].copy()) for way in ways]
+    traits = STILL | {"a": Traits(regularizer=penalty)}
+    found = rk.optimizers.LBFGS().minimize(valley, VALLEY, traits, 300, note[0])
 
     def total(weights):
         loss, gradients = valley(weights)
         return loss + penalty(weights["a"]), gradients | {"a": gradients["a"] + penalty.gradient(weights["a"])}
 
-    by_sum = rk.optimizers.LBFGS().minimize(total, VALLEY, STILL, 300)
+    by_sum = rk.optimizers.LBFGS().minimize(total, VALLEY, STILL, 300, note[1])
+    assert len(ways[0]) == len(ways[1]) and np.allclose(ways[0][:4], ways[1][:4], rtol=1e-9, atol=1e-9)
     assert np.allclose(found["a"], by_sum["a"], atol=1e-6)
     assert np.abs(total(found)[1]["a"]).max() < 1e-3 < np.abs(found["a"] - 1).max()
 

@@ -146,7 +146,7 @@ class Trainable(Layer):
         sample_weight : array_like (B,) or (B, T), optional
         initial_epoch : int
             Where a fit that is resumed goes on: the same weights and `Optimizer.set_state` give the same bits as a fit
-            that went through.
+            that went through, if stateful layers have their states too; L-BFGS learns the curvature anew.
         steps_per_epoch, validation_steps : int, optional
             Batches of an epoch; all of them by default.
         validation_batch_size : int, optional
