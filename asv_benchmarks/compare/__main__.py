@@ -60,7 +60,7 @@ PARTS = (
     overhead,
 )
 SECTIONS = {name: section for part in PARTS for name, section in part.SECTIONS.items()}
-PACKAGES = ("numba", "numpy", "onnxruntime", "torch", "jax", "keras", "reservoirpy")
+PACKAGES = ("numba", "numpy", "onnxruntime", "torch", "jax", "keras", "reservoirpy", "scikit-learn")
 
 
 def conditions(settings: Settings) -> str:
