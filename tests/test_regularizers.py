@@ -48,7 +48,7 @@ def halved(weight):
     return weight / 2
 
 
-@pytest.mark.parametrize("regularizer", [*REGULARIZERS, Towards(1.0)], ids=str)
+@pytest.mark.parametrize("regularizer", [*REGULARIZERS, pytest.param(Towards(1.0), id="own")], ids=str)
 def test_gradient_is_that_of_the_penalty(regularizer):
     weight = WEIGHT[:, :2]  # |w| has a corner at 0
     for index in np.ndindex(weight.shape):

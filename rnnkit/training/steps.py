@@ -59,12 +59,12 @@ class Stepper:
             for part, weight in zip(parts, compiled.loss_weights, strict=True):
                 reaches = part is not None and part.count and weight
                 cotangents.append(part.pull(weight / part.count) if reaches else None)
-            penalty = self.penalty()
+            arrays, traits = model._arrays(), model._traits()
+            names = trained(arrays, traits)
+            penalty = penalties(arrays, traits, names)
             self._check(batch, outputs, masks, parts, penalty)
             tally.add(batch, outputs, masks, parts, penalty)  # before the weights change: a metric may not fit
-            traits, names = model._traits(), self.names()
             gradients = gathered(pullback.pull_weights(cotangents).weights, names)
-            arrays = model._arrays()
             old = {name: arrays[name] for name in names}
             new = compiled.optimizer.apply(old, gradients, {name: traits[name] for name in names})
             try:
@@ -97,7 +97,9 @@ class Stepper:
         """Add a batch's loss and metrics, outside training."""
         outputs, masks = self.forward(batch)
         batch = self._weighted(batch, outputs)
-        tally.add(batch, outputs, masks, self._losses(batch, outputs, masks, False), self.penalty())
+        arrays, traits = self.model._arrays(), self.model._traits()
+        penalty = penalties(arrays, traits, trained(arrays, traits))
+        tally.add(batch, outputs, masks, self._losses(batch, outputs, masks, False), penalty)
 
     def forward(self, batch: Batch, training: bool = False) -> tuple[list, list]:
         """Outputs and masks, one per output."""
@@ -106,21 +108,8 @@ class Stepper:
         return in_order(outputs, count), in_order(masks, count)
 
     def names(self) -> dict[str, list[str]]:
-        """Of each weight that is trained, all its names by the first: a layer may stand in several places."""
-        traits = self.model._traits()
-        found: dict[int, list[str]] = {}
-        for name, array in self.model._arrays().items():
-            if traits[name].trainable:
-                found.setdefault(id(array), []).append(name)
-        return {names[0]: names for names in found.values()}
-
-    def penalty(self) -> float:
-        """What the regularizers add to the loss."""
-        traits = self.model._traits()
-        if not any(t.regularizer for t in traits.values()):
-            return 0.0
-        arrays = self.model._arrays()
-        return sum(float(t.regularizer(arrays[name])) for name in self.names() if (t := traits[name]).regularizer)
+        """See `trained`."""
+        return trained(self.model._arrays(), self.model._traits())
 
     def _weighted(self, batch: Batch, outputs) -> Batch:
         """The batch, its weights times those of the targets' classes."""
@@ -177,6 +166,20 @@ class Stepper:
 def gathered(gradients, names) -> dict:
     """The gradient of each weight, by its first name: the sum of those by all its names."""
     return {name: reduce(added_up, [gradients[one] for one in own]) for name, own in names.items()}
+
+
+def trained(arrays: Mapping, traits: Mapping) -> dict[str, list[str]]:
+    """Of each weight that is trained, all its names by the first: a layer may stand in several places."""
+    found: dict[int, list[str]] = {}
+    for name, array in arrays.items():
+        if traits[name].trainable:
+            found.setdefault(id(array), []).append(name)
+    return {names[0]: names for names in found.values()}
+
+
+def penalties(arrays: Mapping, traits: Mapping, names) -> float:
+    """What the regularizers of these weights add to the loss."""
+    return sum((float(t.regularizer(arrays[name])) for name in names if (t := traits[name]).regularizer), 0.0)
 
 
 def in_order(nested, count: int) -> list:
