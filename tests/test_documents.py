@@ -1,6 +1,7 @@
 """The pages say what is so: their examples run and give the output shown, their links lead somewhere."""
 
 import doctest
+import os
 import pathlib
 import re
 import subprocess
@@ -41,7 +42,12 @@ def test_examples_give_the_output_shown(page, tmp_path):
     marker = "=== next example ==="
     script = tmp_path / "page.py"  # a file, since a step is read from its source
     script.write_text("".join(f"{code}\nprint({marker!r})\n" for code, _ in pieces), encoding="utf-8")
-    result = subprocess.run([sys.executable, "-W", "error", str(script)], capture_output=True, text=True, cwd=tmp_path)
+    environment = dict(os.environ)
+    if "inspect_asm" in script.read_text(encoding="utf-8"):  # which only a process that compiles has
+        environment["RNNKIT_CACHE_DIR"] = str(tmp_path / "cache")
+    result = subprocess.run(
+        [sys.executable, "-W", "error", str(script)], capture_output=True, text=True, cwd=tmp_path, env=environment
+    )
     assert result.returncode == 0, result.stderr
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     checker = doctest.OutputChecker()

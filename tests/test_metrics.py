@@ -189,7 +189,7 @@ def test_a_metric_for_several_outputs_has_sums_for_each():
     assert [name for name, *_ in compiled.metrics] == [
         "a_root_mean_squared_error",
         "b_root_mean_squared_error",
-        "a_root_mean_squared_error_1",
-        "b_root_mean_squared_error_1",
+        "a_weighted_root_mean_squared_error",
+        "b_weighted_root_mean_squared_error",
     ]
     assert len({id(one) for _, _, one, _ in compiled.metrics}) == 4 and compiled.metrics[0][2] is metric
