@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -237,3 +238,21 @@ def test_X5_a_user_without_a_home_keeps_nothing(monkeypatch):
     monkeypatch.setattr("rnnkit.compiler.store._programs", {})
     assert rk.RNN(rk.SimpleRNNCell(3), seed=0)(np.zeros((2, 3, 4))).shape == (2, 3)
     assert rk.cache_info()["programs"] == 0
+
+
+def test_X5_ctrl_c_waits_for_a_program():
+    """LLVM calls Python while it compiles, and an exception from there would reach nobody."""
+    from rnnkit.compiler.interrupt import behind_it
+
+    def press(times):
+        with behind_it():
+            for _ in range(times):
+                signal.raise_signal(signal.SIGINT)
+                passed.append(times)
+
+    passed = []
+    for times in (1, 2):
+        with pytest.raises(KeyboardInterrupt):
+            press(times)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert passed == [1, 2]

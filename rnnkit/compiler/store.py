@@ -20,6 +20,8 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from rnnkit.compiler.interrupt import behind_it
+
 _programs: dict[str, types.ModuleType] = {}
 _lock = threading.RLock()
 _SUFFIX = ".rnnkit"
@@ -100,7 +102,8 @@ def load(text: str, signature: str) -> Callable:
         with _lock:
             module = _programs.get(key)
             if module is None:
-                module = _programs[key] = _compile(text, key, signature)
+                with behind_it():
+                    module = _programs[key] = _compile(text, key, signature)
     return module.run
 
 
