@@ -4,8 +4,7 @@ A vector's lane and a number give the same bits. Nearly all are vectorised; thos
 lanes one by one.
 """
 
-from rnnkit.engine import division, error_function, exponential, powers, trigonometry
-from rnnkit.engine.value import select as _select
+from rnnkit.engine import division, error_function, exponential, powers, trigonometry, value
 from rnnkit.engine.vector import (  # noqa: F401
     absolute,
     ceil,
@@ -54,6 +53,7 @@ hypot = _two(powers.hypot)
 fmod = _two(division.fmod)
 remainder = _two(division.remainder)
 floor_divide = _two(division.floor_divide)
+sign = _one(value.sign)
 
 
 @_one
@@ -64,11 +64,6 @@ def square(x):
 @_one
 def reciprocal(x):
     return 1 / x
-
-
-@_one
-def sign(x):
-    return _select(x > 0, x.constant(1), _select(x < 0, x.constant(-1), _select(x == 0, x.constant(0), x)))
 
 
 FUNCTIONS = (

@@ -2,18 +2,7 @@
 
 import math
 
-from rnnkit.engine.value import (
-    Value,
-    absolute,
-    call_intrinsic,
-    copysign,
-    fma,
-    horner,
-    select,
-    sqrt,
-    type_name,
-    where_lanes,
-)
+from rnnkit.engine.value import absolute, copysign, fma, horner, select, sqrt, where_lanes
 
 # Up to here x less a multiple of π/2 is exact enough with π/2 in three parts; libm takes over beyond.
 LIMIT = {32: 1e5, 64: 1e6}
@@ -80,12 +69,7 @@ def _octant(x):
 
 def _with_libm(name, x, result):
     """`result`, but libm's function in the lanes that are out of reach."""
-
-    def libm(element):
-        full = f"llvm.{name}.{type_name(element.type)}"
-        return Value(x.builder, call_intrinsic(x.builder, full, element.type, [element.value]))
-
-    return where_lanes(absolute(x) > LIMIT[x.width], libm, result, x)
+    return where_lanes(absolute(x) > LIMIT[x.width], lambda lane: lane.function(name), result, x)
 
 
 def _quarter_turned(sine, cosine, quadrant):

@@ -17,6 +17,10 @@ class Value:
         self.builder = builder
         self.value = value
 
+    def of(self, value):
+        """An LLVM value computed from this one."""
+        return type(self)(self.builder, value)
+
     @property
     def type(self):
         return self.value.type
@@ -49,7 +53,7 @@ class Value:
         """`number` in every lane, in this value's own type."""
         number = float(number) if self.is_float else int(number)
         content = number if self.lanes is None else [number] * self.lanes
-        return Value(self.builder, ir.Constant(self.type, content))
+        return self.of(ir.Constant(self.type, content))
 
     def like(self, other):
         """`other`, a number or a value, with as many lanes as this value."""
@@ -57,11 +61,17 @@ class Value:
             return self.constant(other)
         if self.lanes is None or other.lanes is not None:
             return other
-        return Value(self.builder, broadcast(self.builder, other.value, self.lanes))
+        return self.of(broadcast(self.builder, other.value, self.lanes))
 
     def _emit(self, instruction, *others, **keywords):
         result = getattr(self.builder, instruction)(self.value, *(o.value for o in others), **keywords)
-        return Value(self.builder, result)
+        return self.of(result)
+
+    def function(self, name, *others):
+        """The target's function `name` of this value and others of its type: here LLVM's intrinsic."""
+        others = [self.like(other) for other in others]
+        full = f"llvm.{name}.{type_name(self.type)}"
+        return self.of(call_intrinsic(self.builder, full, self.type, [v.value for v in (self, *others)]))
 
     def _arithmetic(self, other, for_floats, for_integers):
         other = self.like(other)
@@ -126,7 +136,7 @@ class Value:
         return this._emit_compare("fcmp_unordered" if operator == "!=" else "fcmp_ordered", operator, other)
 
     def _emit_compare(self, instruction, operator, other):
-        return Value(self.builder, getattr(self.builder, instruction)(operator, self.value, other.value))
+        return self.of(getattr(self.builder, instruction)(operator, self.value, other.value))
 
     def __lt__(self, other):
         return self._compare("<", other)
@@ -157,15 +167,15 @@ class Value:
             element = ir.IntType(self.width)
         else:
             element = ir.FloatType() if self.width == 32 else ir.DoubleType()
-        return Value(self.builder, self.builder.bitcast(self.value, self.shaped(element)))
+        return self.of(self.builder.bitcast(self.value, self.shaped(element)))
 
     def to_float(self, element):
         """Integers (signed) or bits (0 and 1) as floats of the LLVM type `element`."""
         instruction = self.builder.uitofp if self.element == BIT else self.builder.sitofp
-        return Value(self.builder, instruction(self.value, self.shaped(element)))
+        return self.of(instruction(self.value, self.shaped(element)))
 
     def extract(self, lane):
-        return Value(self.builder, self.builder.extract_element(self.value, ir.IntType(32)(lane)))
+        return self.of(self.builder.extract_element(self.value, ir.IntType(32)(lane)))
 
 
 def broadcast(builder, scalar, lanes):
@@ -188,21 +198,14 @@ def call_intrinsic(builder, name, result, arguments):
     return builder.call(cgutils.get_or_insert_function(builder.module, signature, name), arguments)
 
 
-def _same_type(name, first, *others):
-    others = [first.like(other) for other in others]
-    full = f"llvm.{name}.{type_name(first.type)}"
-    result = call_intrinsic(first.builder, full, first.type, [v.value for v in (first, *others)])
-    return Value(first.builder, result)
-
-
 def widened(x):
     """float32 as float64."""
-    return Value(x.builder, x.builder.fpext(x.value, x.shaped(ir.DoubleType())))
+    return x.of(x.builder.fpext(x.value, x.shaped(ir.DoubleType())))
 
 
 def narrowed(x):
     """float64 rounded to float32."""
-    return Value(x.builder, x.builder.fptrunc(x.value, x.shaped(ir.FloatType())))
+    return x.of(x.builder.fptrunc(x.value, x.shaped(ir.FloatType())))
 
 
 def select(mask, a, b):
@@ -210,12 +213,12 @@ def select(mask, a, b):
     a = mask.like(a) if isinstance(a, Value) else b.constant(a)
     b = a.like(b)
     mask, a = a.like(mask), b.like(a)
-    return Value(mask.builder, mask.builder.select(mask.value, a.value, b.value))
+    return mask.of(mask.builder.select(mask.value, a.value, b.value))
 
 
 def fma(a, b, c):
     """a * b + c, rounded once."""
-    return _same_type("fma", a, b, c)
+    return a.function("fma", b, c)
 
 
 def horner(x, coefficients):
@@ -227,31 +230,31 @@ def horner(x, coefficients):
 
 
 def absolute(x):
-    return _same_type("fabs", x)
+    return x.function("fabs")
 
 
 def sqrt(x):
-    return _same_type("sqrt", x)
+    return x.function("sqrt")
 
 
 def floor(x):
-    return _same_type("floor", x)
+    return x.function("floor")
 
 
 def ceil(x):
-    return _same_type("ceil", x)
+    return x.function("ceil")
 
 
 def trunc(x):
-    return _same_type("trunc", x)
+    return x.function("trunc")
 
 
 def rint(x):
-    return _same_type("rint", x)
+    return x.function("rint")
 
 
 def copysign(magnitude, sign):
-    return _same_type("copysign", magnitude, sign)
+    return magnitude.function("copysign", sign)
 
 
 def maximum(a, b):
@@ -266,6 +269,11 @@ def minimum(a, b):
     return select((b < a) | b.is_nan(), b, a)
 
 
+def sign(x):
+    """-1, 0 or 1; NaN stays."""
+    return select(x > 0, x.constant(1), select(x < 0, x.constant(-1), select(x == 0, x.constant(0), x)))
+
+
 def reduce(x, combine):
     """All lanes combined to one scalar: halves first, then quarters, and so on, in that order on every host."""
     while x.lanes is not None:
@@ -276,7 +284,7 @@ def reduce(x, combine):
         for start in (0, half):
             pick = ir.Constant(ir.VectorType(ir.IntType(32), half), list(range(start, start + half)))
             undefined = ir.Constant(x.type, ir.Undefined)
-            parts.append(Value(x.builder, x.builder.shuffle_vector(x.value, undefined, pick)))
+            parts.append(x.of(x.builder.shuffle_vector(x.value, undefined, pick)))
         x = combine(*parts)
     return x
 
@@ -289,10 +297,10 @@ def by_lane(compute, *values):
     builder = first.builder
     result = cgutils.alloca_once(builder, first.type)
     with cgutils.for_range(builder, ir.IntType(32)(first.lanes)) as loop:
-        scalars = [Value(builder, builder.extract_element(v.value, loop.index)) for v in values]
+        scalars = [v.of(builder.extract_element(v.value, loop.index)) for v in values]
         changed = builder.insert_element(builder.load(result), compute(*scalars).value, loop.index)
         builder.store(changed, result)
-    return Value(builder, builder.load(result))
+    return first.of(builder.load(result))
 
 
 def where_lanes(mask, compute, result, *values):
@@ -309,4 +317,4 @@ def where_lanes(mask, compute, result, *values):
     phi = builder.phi(result.type)
     phi.add_incoming(result.value, before)
     phi.add_incoming(mixed.value, inside)
-    return Value(builder, phi)
+    return mask.of(phi)

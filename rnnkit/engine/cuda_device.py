@@ -1,0 +1,191 @@
+"""The words of a kernel on a GPU: the operations of a graph, on numbers of one thread, and its memory.
+
+Each is an intrinsic of numba's CUDA target. The operations are the CPU's formulas, with a result of the widest float
+type among their operands.
+"""
+
+import operator
+
+from llvmlite import ir
+from numba.cuda import types
+from numba.cuda.extending import intrinsic
+from numba.cuda.typing import signature
+
+from rnnkit.engine import division, error_function, exponential, powers, trigonometry, value
+from rnnkit.engine.cuda_loads import (  # noqa: F401
+    arrive,
+    byte,
+    fixed_float32,
+    fixed_float64,
+    fixed_wide_float32,
+    fixed_wide_float64,
+    load_float32,
+    load_float64,
+    load_wide_float32,
+    load_wide_float64,
+    near_load_float32,
+    near_load_float64,
+    near_load_wide_float32,
+    near_load_wide_float64,
+    near_start,
+    near_store_float32,
+    near_store_float64,
+    near_store_wide_float32,
+    near_store_wide_float64,
+    seen,
+    store_float32,
+    store_float64,
+    store_wide_float32,
+    store_wide_float64,
+    word,
+)
+from rnnkit.engine.cuda_value import DeviceValue
+
+
+def common_float(arguments):
+    """The float type in which numbers meet, None if they are something else."""
+    if not all(isinstance(t, (types.Number, types.Boolean)) for t in arguments):
+        return None
+    floats = [t for t in arguments if isinstance(t, types.Float)]
+    return max(floats, key=lambda t: t.bitwidth, default=types.float64)
+
+
+def only_bools(arguments):
+    return types.boolean if all(isinstance(t, types.Boolean) for t in arguments) else None
+
+
+def itself(kind):
+    return kind
+
+
+def to_boolean(kind):
+    return types.boolean
+
+
+def typed(function, arguments, meet, result):
+    """(signature, code generator) of `function` of Values for these argument types; None where they don't fit."""
+    kind = meet(arguments)
+    if kind is None:
+        return None
+
+    def generate(context, builder, sig, numbers):
+        casts = (context.cast(builder, n, t, kind) for n, t in zip(numbers, sig.args, strict=True))
+        return function(*(DeviceValue(builder, number) for number in casts)).value
+
+    return signature(result(kind), *arguments), generate
+
+
+def _word(arity, function, meet=common_float, result=itself):
+    """A function of `arity` Values as a word."""
+    if arity == 1:
+
+        def definition(typingctx, a):
+            return typed(function, (a,), meet, result)
+    elif arity == 2:
+
+        def definition(typingctx, a, b):
+            return typed(function, (a, b), meet, result)
+    else:
+
+        def definition(typingctx, a, b, c):
+            return typed(function, (a, b, c), meet, result)
+
+    definition.__name__ = definition.__qualname__ = function.__name__
+    return intrinsic(definition)
+
+
+def _compare(function):
+    return _word(2, function, result=to_boolean)
+
+
+def _logical(arity, function):
+    return _word(arity, function, meet=only_bools)
+
+
+# arithmetic
+add = _word(2, operator.add)
+subtract = _word(2, operator.sub)
+multiply = _word(2, operator.mul)
+divide = _word(2, operator.truediv)
+negative = _word(1, operator.neg)
+square = _word(1, lambda x: x * x)
+fma = _word(3, value.fma)
+# choice
+absolute = _word(1, value.absolute)
+copysign = _word(2, value.copysign)
+maximum = _word(2, value.maximum)
+minimum = _word(2, value.minimum)
+# steps
+sign = _word(1, value.sign)
+floor = _word(1, value.floor)
+ceil = _word(1, value.ceil)
+trunc = _word(1, value.trunc)
+rint = _word(1, value.rint)
+# conditions
+greater = _compare(operator.gt)
+greater_equal = _compare(operator.ge)
+less = _compare(operator.lt)
+less_equal = _compare(operator.le)
+equal = _compare(operator.eq)
+not_equal = _compare(operator.ne)
+logical_and = _logical(2, operator.and_)
+logical_or = _logical(2, operator.or_)
+logical_xor = _logical(2, operator.xor)
+logical_not = _logical(1, operator.invert)
+to_bool = _word(1, lambda x: x != 0, result=to_boolean)
+to_float_float32 = _word(1, lambda c: c.to_float(ir.FloatType()), only_bools, lambda kind: types.float32)
+to_float_float64 = _word(1, lambda c: c.to_float(ir.DoubleType()), only_bools, lambda kind: types.float64)
+# sigmoids
+sigmoid = _word(1, exponential.sigmoid)
+tanh = _word(1, exponential.tanh)
+softplus = _word(1, exponential.softplus)
+log_sigmoid = _word(1, exponential.log_sigmoid)
+erf = _word(1, error_function.erf)
+erfc = _word(1, error_function.erfc)
+# powers and logarithms
+exp = _word(1, exponential.exp)
+exp2 = _word(1, exponential.exp2)
+expm1 = _word(1, exponential.expm1)
+log = _word(1, exponential.log)
+log2 = _word(1, exponential.log2)
+log10 = _word(1, exponential.log10)
+log1p = _word(1, exponential.log1p)
+logaddexp = _word(2, exponential.logaddexp)
+power = _word(2, powers.power)
+sqrt = _word(1, value.sqrt)
+cbrt = _word(1, powers.cbrt)
+hypot = _word(2, powers.hypot)
+# angles
+sin = _word(1, trigonometry.sin)
+cos = _word(1, trigonometry.cos)
+tan = _word(1, trigonometry.tan)
+arcsin = _word(1, trigonometry.arcsin)
+arccos = _word(1, trigonometry.arccos)
+arctan = _word(1, trigonometry.arctan)
+arctan2 = _word(2, trigonometry.arctan2)
+sinh = _word(1, exponential.sinh)
+cosh = _word(1, exponential.cosh)
+arcsinh = _word(1, exponential.arcsinh)
+arccosh = _word(1, exponential.arccosh)
+arctanh = _word(1, exponential.arctanh)
+# division with rest
+floor_divide = _word(2, division.floor_divide)
+remainder = _word(2, division.remainder)
+fmod = _word(2, division.fmod)
+
+
+@intrinsic
+def where(typingctx, condition, a, b):
+    """`a` where `condition` holds, `b` elsewhere: of two floats or of two bools."""
+    kind = only_bools((a, b)) or common_float((a, b))
+    if only_bools((condition,)) is None or kind is None:
+        return None
+
+    def generate(context, builder, sig, numbers):
+        casts = (context.cast(builder, n, t, kind) for n, t in zip(numbers[1:], (a, b), strict=True))
+        return value.select(*(DeviceValue(builder, number) for number in (numbers[0], *casts))).value
+
+    return signature(kind, condition, a, b), generate
+
+
+__all__ = [name for name, thing in globals().items() if isinstance(thing, type(where))]

@@ -1,0 +1,158 @@
+"""A thread's way to memory, at int64 addresses in bytes: the device's own, and the multiprocessor's, which is near.
+
+`load_…` and `store_…` go to device memory, `fixed_…` to what nobody writes while the kernel runs, by way of the
+read-only cache. `near_…` go to the shared memory of the thread's block. `…_wide_…` move 16 bytes at an address that is
+a multiple of 16, as a tuple of 4 float32 or 2 float64. Of the order in which others see these, nothing is said: that is
+what `cuda.syncthreads` and `cuda.threadfence` are for.
+"""
+
+from llvmlite import ir
+from numba.cuda import cgutils, types
+from numba.cuda.extending import intrinsic
+from numba.cuda.typing import signature
+
+GLOBAL, SHARED = 1, 3
+FLOATS = {"float32": types.float32, "float64": types.float64}
+WORD, BYTE = ir.IntType(64), ir.IntType(8)
+
+
+def _pointer(builder, address, element, space):
+    return builder.inttoptr(address, ir.PointerType(element, space))
+
+
+def _read(builder, address, element, space, align, fixed=False):
+    """The LLVM value of type `element` at `address`."""
+    result = builder.load(_pointer(builder, address, element, space), align=align)
+    if fixed:
+        result.set_metadata("invariant.load", builder.module.add_metadata([]))
+    return result
+
+
+def _loader(kind, space, fixed=False):
+    """The word that loads one number of the numba type `kind`."""
+
+    @intrinsic
+    def load(typingctx, address):
+        def generate(context, builder, sig, numbers):
+            return _read(builder, numbers[0], context.get_value_type(kind), space, kind.bitwidth // 8, fixed)
+
+        return signature(kind, types.int64), generate
+
+    return load
+
+
+def _wide_loader(kind, space, fixed=False):
+    lanes = 128 // kind.bitwidth
+
+    @intrinsic
+    def load_wide(typingctx, address):
+        def generate(context, builder, sig, numbers):
+            vector = _read(builder, numbers[0], ir.VectorType(context.get_value_type(kind), lanes), space, 16, fixed)
+            each = [builder.extract_element(vector, ir.IntType(32)(lane)) for lane in range(lanes)]
+            return cgutils.pack_array(builder, each)
+
+        return signature(types.UniTuple(kind, lanes), types.int64), generate
+
+    return load_wide
+
+
+def _storer(kind, space):
+    @intrinsic
+    def store(typingctx, address, number):
+        def generate(context, builder, sig, numbers):
+            pointer = _pointer(builder, numbers[0], context.get_value_type(kind), space)
+            builder.store(numbers[1], pointer, align=kind.bitwidth // 8)
+            return context.get_dummy_value()
+
+        return signature(types.void, types.int64, kind), generate
+
+    return store
+
+
+def _wide_storer(kind, space):
+    lanes = 128 // kind.bitwidth
+
+    @intrinsic
+    def store_wide(typingctx, address, several):
+        def generate(context, builder, sig, numbers):
+            vector = ir.Constant(ir.VectorType(context.get_value_type(kind), lanes), ir.Undefined)
+            for lane, number in enumerate(cgutils.unpack_tuple(builder, numbers[1], lanes)):
+                vector = builder.insert_element(vector, number, ir.IntType(32)(lane))
+            builder.store(vector, _pointer(builder, numbers[0], vector.type, space), align=16)
+            return context.get_dummy_value()
+
+        return signature(types.void, types.int64, types.UniTuple(kind, lanes)), generate
+
+    return store_wide
+
+
+load_float32, load_float64 = (_loader(kind, GLOBAL) for kind in FLOATS.values())
+load_wide_float32, load_wide_float64 = (_wide_loader(kind, GLOBAL) for kind in FLOATS.values())
+fixed_float32, fixed_float64 = (_loader(kind, GLOBAL, fixed=True) for kind in FLOATS.values())
+fixed_wide_float32, fixed_wide_float64 = (_wide_loader(kind, GLOBAL, fixed=True) for kind in FLOATS.values())
+store_float32, store_float64 = (_storer(kind, GLOBAL) for kind in FLOATS.values())
+store_wide_float32, store_wide_float64 = (_wide_storer(kind, GLOBAL) for kind in FLOATS.values())
+near_load_float32, near_load_float64 = (_loader(kind, SHARED) for kind in FLOATS.values())
+near_load_wide_float32, near_load_wide_float64 = (_wide_loader(kind, SHARED) for kind in FLOATS.values())
+near_store_float32, near_store_float64 = (_storer(kind, SHARED) for kind in FLOATS.values())
+near_store_wide_float32, near_store_wide_float64 = (_wide_storer(kind, SHARED) for kind in FLOATS.values())
+
+
+@intrinsic
+def near_start(typingctx, array):
+    """Where ``cuda.shared.array(0, dtype=np.float64, alignment=16)`` starts in shared memory, in bytes."""
+    if not isinstance(array, types.Array):
+        return None
+
+    def generate(context, builder, sig, numbers):
+        data = context.make_array(sig.args[0])(context, builder, numbers[0]).data
+        near = builder.addrspacecast(data, ir.PointerType(data.type.pointee, SHARED))
+        return builder.ptrtoint(near, WORD)
+
+    return signature(types.int64, array), generate
+
+
+@intrinsic
+def word(typingctx, address, i):
+    """The int64 number `i` of a table at `address` that nobody writes while the kernel runs."""
+
+    def generate(context, builder, sig, numbers):
+        place = builder.add(numbers[0], builder.shl(numbers[1], WORD(3)))
+        return _read(builder, place, WORD, GLOBAL, 8, fixed=True)
+
+    return signature(types.int64, types.int64, types.int64), generate
+
+
+@intrinsic
+def byte(typingctx, address):
+    """Whether the byte at `address` isn't 0."""
+
+    def generate(context, builder, sig, numbers):
+        return builder.icmp_unsigned("!=", _read(builder, numbers[0], BYTE, GLOBAL, 1), BYTE(0))
+
+    return signature(types.boolean, types.int64), generate
+
+
+@intrinsic
+def arrive(typingctx, address):
+    """Add 1 to the int64 at `address`, in one go for all threads of the device; what was there before."""
+
+    def generate(context, builder, sig, numbers):
+        return builder.atomic_rmw("add", _pointer(builder, numbers[0], WORD, GLOBAL), WORD(1), "monotonic")
+
+    return signature(types.int64, types.int64), generate
+
+
+@intrinsic
+def seen(typingctx, address):
+    """The int64 at `address`, which another block may be changing: asked anew each time.
+
+    ``cuda.threadfence()`` comes after it, before what that block has written is read.
+    """
+
+    def generate(context, builder, sig, numbers):
+        text = "ld.relaxed.gpu.global.u64 $0, [$1];"
+        # The clobber: what was loaded before is no longer known after.
+        return builder.asm(ir.FunctionType(WORD, [WORD]), text, "=l,l,~{memory}", numbers, side_effect=True)
+
+    return signature(types.int64, types.int64), generate

@@ -1,0 +1,36 @@
+"""`Value`s in a kernel for a GPU, so that the formulas of exponential, trigonometry … serve there as they stand.
+
+NVVM merges a product and a sum into one multiply-add wherever it may. The product named here is rounded by decree,
+which leaves nothing to merge: a multiply-add is formed only where `fma` is written, as on the CPU.
+"""
+
+from rnnkit.engine.value import Value, call_intrinsic
+
+# What NVVM or its library of functions, libdevice, calls them: for float32 and for float64.
+FUNCTIONS = {
+    "fma": ("llvm.fma.f32", "llvm.fma.f64"),
+    "multiply": ("llvm.nvvm.mul.rn.f", "llvm.nvvm.mul.rn.d"),
+    "divide": ("llvm.nvvm.div.rn.f", "llvm.nvvm.div.rn.d"),
+    "sqrt": ("llvm.nvvm.sqrt.rn.f", "llvm.nvvm.sqrt.rn.d"),
+} | {
+    name: (f"__nv_{name}f", f"__nv_{name}")
+    for name in ("fabs", "floor", "ceil", "trunc", "rint", "copysign", "fmod", "sin", "cos")
+}
+# The instructions that those stand for.
+INSTRUCTIONS = {"fmul": "multiply", "fdiv": "divide", "frem": "fmod"}
+
+
+class DeviceValue(Value):
+    """One float, integer or bit of one thread."""
+
+    def function(self, name, *others):
+        others = [self.like(other) for other in others]
+        full = FUNCTIONS[name][self.width == 64]
+        return self.of(call_intrinsic(self.builder, full, self.type, [v.value for v in (self, *others)]))
+
+    def _emit(self, instruction, *others, **keywords):
+        if instruction in INSTRUCTIONS:
+            return self.function(INSTRUCTIONS[instruction], *others)
+        if instruction == "fneg":  # NVVM's LLVM is older than it; -0.0 - x is the same, exactly
+            return self.constant(-0.0) - self
+        return super()._emit(instruction, *others, **keywords)

@@ -1,0 +1,8 @@
+"""The words of a kernel's text: what they are on a device, or what stands for it under numba's CUDA simulator."""
+
+from numba import config
+
+if config.ENABLE_CUDASIM:
+    from rnnkit.engine.cuda_simulated import *  # noqa: F403
+else:
+    from rnnkit.engine.cuda_device import *  # noqa: F403

@@ -1,0 +1,103 @@
+"""A GPU's formulas, run on the CPU with stand-ins for the functions of NVVM and libdevice: the CPU's bits."""
+
+import ctypes
+import inspect
+import operator
+
+import llvmlite.binding as llvm
+import numpy as np
+import pytest
+from llvmlite import ir
+
+from rnnkit.engine import division, error_function, exponential, math, powers, trigonometry, value
+from rnnkit.engine.cuda_value import FUNCTIONS, DeviceValue
+from rnnkit.engine.value import Value
+
+ARITHMETIC = {
+    "add": operator.add,
+    "subtract": operator.sub,
+    "multiply": operator.mul,
+    "divide": operator.truediv,
+    "negative": operator.neg,
+}
+FORMULAS = ARITHMETIC | {
+    name: formula
+    for module in (division, error_function, exponential, powers, trigonometry, value)
+    for name, formula in vars(module).items()
+    if name in math.FUNCTIONS
+}
+FLOATS = {"float32": (ir.FloatType(), ctypes.c_float), "float64": (ir.DoubleType(), ctypes.c_double)}
+INSTRUCTIONS = {"multiply": "fmul", "divide": "fdiv"}
+
+
+def arity(formula):
+    parameters = inspect.signature(formula).parameters.values()
+    return sum(parameter.default is parameter.empty for parameter in parameters)
+
+
+def emit(module, kind, name, element):
+    """The formula `name` as a function of the module, of Values or of DeviceValues."""
+    formula = FORMULAS[name]
+    function = ir.Function(module, ir.FunctionType(element, [element] * arity(formula)), f"{kind.__name__}_{name}")
+    builder = ir.IRBuilder(function.append_basic_block())
+    builder.ret(formula(*(kind(builder, argument) for argument in function.args)).value)
+
+
+def stand_in(function, name):
+    """A body for a function of the device: an instruction, or LLVM's intrinsic of that name."""
+    builder = ir.IRBuilder(function.append_basic_block())
+    first, *others = (Value(builder, argument) for argument in function.args)
+    if name in INSTRUCTIONS:
+        result = getattr(builder, INSTRUCTIONS[name])(*function.args)
+    elif name == "fmod":
+        result = builder.frem(*function.args)
+    else:
+        result = first.function(name, *others).value
+    builder.ret(result)
+
+
+@pytest.fixture(scope="module", params=FLOATS)
+def engine(request):
+    """(dtype, the compiled module) with both forms of every formula."""
+    element, _ = FLOATS[request.param]
+    module = ir.Module("formulas")
+    for kind in (Value, DeviceValue):
+        for name in FORMULAS:
+            emit(module, kind, name, element)
+    names = {full: name for name, both in FUNCTIONS.items() for full in both if not full.startswith("llvm.fma")}
+    for function in list(module.functions):
+        if function.name in names:
+            stand_in(function, names[function.name])
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    machine = llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten()
+    )
+    text = str(module).replace("llvm.nvvm.", "nvvm.")  # LLVM keeps the prefix llvm to itself
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(text), machine)
+    engine.finalize_object()
+    return request.param, engine
+
+
+def arguments(dtype, count, rng):
+    """Numbers of all sizes, and the special ones with one another; none that the CPU takes to libm."""
+    special = [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, np.finfo(dtype).tiny / 4, 0.5, 2.5, -3.0]
+    shape = (400, count)
+    some = rng.normal(size=shape) * 10.0 ** rng.uniform(-6, 3, size=shape)
+    pairs = np.stack(np.meshgrid(*[special] * count), axis=-1).reshape(-1, count)
+    return np.concatenate([some, pairs]).astype(dtype)
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_a_formula_gives_the_bits_of_the_cpu(name, engine):
+    dtype, compiled = engine
+    _, number = FLOATS[dtype]
+    count = arity(FORMULAS[name])
+    results = []
+    for kind in (Value, DeviceValue):
+        address = compiled.get_function_address(f"{kind.__name__}_{name}")
+        function = ctypes.CFUNCTYPE(number, *[number] * count)(address)
+        results.append(np.array([function(*row) for row in arguments(dtype, count, np.random.default_rng(5)).tolist()]))
+    cpu, device = (result.astype(dtype) for result in results)
+    same = (cpu == device) & (np.signbit(cpu) == np.signbit(device)) | np.isnan(cpu) & np.isnan(device)
+    assert same.all()
