@@ -1,0 +1,42 @@
+"""What there is of NVIDIA's cards: ``rk.cuda.is_available()``, ``rk.cuda.devices()``.
+
+Nothing of CUDA is imported before one of these is called, or a layer is made for it.
+"""
+
+from __future__ import annotations
+
+from rnnkit.engine.cuda_memory import DeviceArray
+from rnnkit.engine.cuda_presence import Device, all_devices, missing, require
+
+__all__ = ["Device", "DeviceArray", "devices", "is_available", "require"]
+
+
+def is_available() -> bool:
+    """Whether layers can run with ``device="cuda"`` in this process; also True under numba's simulator.
+
+    Examples
+    --------
+    >>> import rnnkit as rk
+    >>> device = "cuda" if rk.cuda.is_available() else "cpu"
+    """
+    try:
+        return missing() is None
+    except Exception:  # of a broken installation, which says more where it is used
+        return False
+
+
+def devices() -> list[Device]:
+    """The cards of this machine, the one that layers use first unless a library has chosen another.
+
+    Returns
+    -------
+    list of Device
+        Each with its name, compute capability, memory in bytes and number of multiprocessors.
+
+    Raises
+    ------
+    RuntimeError
+        If the package, the driver or a card is missing, or the process is a fork of one that used CUDA.
+    """
+    require()
+    return all_devices()

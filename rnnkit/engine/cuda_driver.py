@@ -1,0 +1,227 @@
+"""Memory of a card and the order of work on it: the driver's calls, on addresses and handles of streams.
+
+`rnnkit.engine.cuda_driver_simulated` has the same functions for the simulator.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from functools import cache
+
+try:
+    from cuda.bindings import driver
+except ImportError:  # without the extra nothing here is called, though tools may import it
+    driver = None
+
+from rnnkit.engine.cuda_staging import LEAST, Staging
+
+_KEPT = 2**64 - 1  # bytes of freed memory that the pool keeps for later calls: all
+_pools: dict[int, object] = {}
+
+
+def _enter() -> None:
+    """Give this thread, which has no context, that of numba's."""
+    from numba import cuda
+
+    cuda.current_context()
+
+
+def call(function, *arguments):
+    """What a function of the driver gives."""
+    error, *values = function(*arguments)
+    if error == driver.CUresult.CUDA_ERROR_INVALID_CONTEXT:
+        _enter()
+        error, *values = function(*arguments)
+    if error != driver.CUresult.CUDA_SUCCESS:
+        if error == driver.CUresult.CUDA_ERROR_OUT_OF_MEMORY:
+            raise MemoryError
+        raise RuntimeError(f"CUDA: {function.__name__} failed with {error.name}; an earlier kernel may be to blame")
+    return values[0] if len(values) == 1 else values
+
+
+class Memory:
+    """Device memory that goes back to the pool with its last user, in the order of the streams that used it.
+
+    Attributes
+    ----------
+    address : int
+    streams : set of int
+        In which it is used, the one that it came in among them.
+    """
+
+    def __init__(self, size: int, stream: int):
+        self.address = int(call(driver.cuMemAllocFromPoolAsync, size, _pool(), stream)) if size else 0
+        self.streams, self._stream, self._process = {stream}, stream, os.getpid()
+        self._context = call(driver.cuCtxGetCurrent)
+
+    def __del__(self):
+        if not getattr(self, "address", 0) or self._process != os.getpid():  # a child of fork doesn't own it
+            return
+        # The thread may be any, with another card's context or none; no error can be told from here.
+        (error,) = driver.cuCtxPushCurrent(self._context)
+        if error == driver.CUresult.CUDA_SUCCESS:
+            try:
+                for stream in self.streams - {self._stream}:
+                    with contextlib.suppress(RuntimeError):  # of a stream that is gone
+                        follow(self._stream, stream)
+                driver.cuMemFreeAsync(self.address, self._stream)
+            finally:
+                driver.cuCtxPopCurrent()
+
+
+def _pool():
+    """This process's pool of the current device, which keeps what is freed."""
+    device = current_device()
+    if device not in _pools:
+        wanted = driver.CUmemPoolProps()
+        wanted.allocType = driver.CUmemAllocationType.CU_MEM_ALLOCATION_TYPE_PINNED
+        wanted.location.type = driver.CUmemLocationType.CU_MEM_LOCATION_TYPE_DEVICE
+        wanted.location.id = device
+        pool = call(driver.cuMemPoolCreate, wanted)
+        threshold = driver.CUmemPool_attribute.CU_MEMPOOL_ATTR_RELEASE_THRESHOLD
+        call(driver.cuMemPoolSetAttribute, pool, threshold, driver.cuuint64_t(_KEPT))
+        _pools[device] = pool
+    return _pools[device]
+
+
+def free_bytes() -> int:
+    """Device memory that nobody holds; what the pool keeps isn't counted."""
+    return int(call(driver.cuMemGetInfo)[0])
+
+
+def current_device() -> int:
+    """The number of the card that this thread works with."""
+    return int(call(driver.cuCtxGetDevice))
+
+
+def device_of(address: int) -> int | None:
+    """The number of the card whose memory this is; None for what is no memory of a card, or no longer."""
+    ordinal = driver.CUpointer_attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
+    current_device()  # without a context, the driver knows of no memory
+    if _memory_type(address) in (None, int(driver.CUmemorytype.CU_MEMORYTYPE_HOST)):
+        return None
+    return int(call(driver.cuPointerGetAttribute, ordinal, address))
+
+
+def _memory_type(address: int) -> int | None:
+    """What the driver says of memory that it knows; None of a program's own."""
+    kind = driver.CUpointer_attribute.CU_POINTER_ATTRIBUTE_MEMORY_TYPE
+    error, found = driver.cuPointerGetAttribute(kind, address)
+    return int(found) if error == driver.CUresult.CUDA_SUCCESS else None
+
+
+def copy(target: int, source: int, size: int, stream: int) -> None:
+    """Copy bytes between any two memories, in the order of a stream."""
+    if size:
+        call(driver.cuMemcpyAsync, target, source, size, stream)
+
+
+def upload(target: int, source: int, size: int, stream: int) -> None:
+    """Copy bytes of the host, in the order of a stream; they may change once this returns."""
+    if size >= LEAST:
+        staging(current_device()).up(target, source, size, stream)
+    elif size:
+        copy(target, source, size, stream)
+        if _memory_type(source) is not None:  # pinned, say: the card reads it by itself, and later
+            wait(stream)
+
+
+def download(target: int, source: int, size: int, stream: int) -> None:
+    """Copy bytes to the host, in the order of a stream, and wait for them."""
+    if size >= LEAST:
+        staging(current_device()).down(target, source, size, stream)
+    else:
+        copy(target, source, size, stream)
+        wait(stream)
+
+
+@cache
+def staging(device: int) -> Staging:
+    """This process's pinned memory for a card, whose events are of no use to another."""
+    return Staging(sys.modules[__name__])
+
+
+def pinned(size: int) -> int:
+    """The address of new memory of the host that doesn't move; it is never freed."""
+    return int(call(driver.cuMemHostAlloc, size, driver.CU_MEMHOSTALLOC_PORTABLE))
+
+
+def fill_zero(address: int, size: int, stream: int) -> None:
+    """Set bytes to 0, in the order of a stream."""
+    if size:
+        call(driver.cuMemsetD8Async, address, 0, size, stream)
+
+
+def wait(stream: int) -> None:
+    """Wait here until all that stands in a stream is done."""
+    call(driver.cuStreamSynchronize, stream)
+
+
+def wait_for_all() -> None:
+    """Wait here until all that stands in any stream of the current card is done."""
+    call(driver.cuCtxSynchronize)
+
+
+def new_event():
+    """A mark that can be set in streams."""
+    return call(driver.cuEventCreate, driver.CUevent_flags.CU_EVENT_DISABLE_TIMING)
+
+
+def record(event, stream: int) -> None:
+    """Set a mark after all that stands in a stream."""
+    call(driver.cuEventRecord, event, stream)
+
+
+def wait_for(event) -> None:
+    """Wait here until the work before a mark is done; not at all if it was never set."""
+    call(driver.cuEventSynchronize, event)
+
+
+class Mark:
+    """The place in a stream behind what stands in it now."""
+
+    def __init__(self, stream: int):
+        self._event = new_event()
+        record(self._event, stream)
+
+    def passed(self) -> bool:
+        """Whether the work before it is done."""
+        (error,) = driver.cuEventQuery(self._event)
+        return error != driver.CUresult.CUDA_ERROR_NOT_READY
+
+    def __del__(self):
+        if hasattr(self, "_event"):
+            driver.cuEventDestroy(self._event)
+
+
+def follow(stream: int, before: int) -> None:
+    """Let what comes into `stream` start after what stands in `before` now; nobody waits here."""
+    event = new_event()
+    try:
+        record(event, before)
+        call(driver.cuStreamWaitEvent, stream, event, 0)
+    finally:
+        call(driver.cuEventDestroy, event)
+
+
+def move(target: int, source: int, shape, target_strides, source_strides, itemsize: int, stream: int) -> None:
+    """Copy elements between arrays of any strides in bytes."""
+    from rnnkit.engine.cuda_elements import launch_move
+
+    launch_move(target, source, shape, target_strides, source_strides, itemsize, stream)
+
+
+def pointwise(name: str, target: int, first: int, second, count: int, dtype, stream: int) -> None:
+    """Add, multiply or scale contiguous memory, see `rnnkit.engine.cuda_elements`."""
+    from rnnkit.engine.cuda_elements import launch_pointwise
+
+    launch_pointwise(name, target, first, second, count, dtype, stream)
+
+
+def stream_argument(handle: int):
+    """A stream as numba's launches take it."""
+    from numba import cuda
+
+    return cuda.external_stream(handle) if handle else 0

@@ -1,0 +1,106 @@
+"""Kernels that go over arrays element by element: copies between any strides, sums, products."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from functools import cache
+
+try:
+    from numba import cuda
+except ImportError:  # without the extra nothing here is called, though tools may import it
+    cuda = None
+
+_THREADS = 256
+
+
+def move(target, source, count, to, at, shape, target_strides, source_strides):
+    """Both arrays cover what their strides span; places and strides count elements."""
+    i = cuda.grid(1)
+    if i < count:
+        rest = i
+        for back in range(len(shape)):
+            axis = len(shape) - 1 - back
+            place = rest % shape[axis]
+            to += place * target_strides[axis]
+            at += place * source_strides[axis]
+            rest //= shape[axis]
+        target[to] = source[at]
+
+
+def add(target, first, second):
+    i = cuda.grid(1)
+    if i < target.size:
+        target[i] = first[i] + second[i]
+
+
+def multiply(target, first, second):
+    i = cuda.grid(1)
+    if i < target.size:
+        target[i] = first[i] * second[i]
+
+
+def scale(target, first, factor):
+    i = cuda.grid(1)
+    if i < target.size:
+        target[i] = first[i] * factor
+
+
+@cache
+def kernel(function):
+    """Compiled for every dtype and number of axes that comes."""
+    return cuda.jit(function)
+
+
+def _launch(function, count, stream, *arguments):
+    from rnnkit.engine.cuda_driver import stream_argument
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numba's, that few blocks don't fill a card: few elements take no more
+        configured = kernel(function)[-(-count // _THREADS), _THREADS, stream_argument(stream)]
+    configured(*arguments)
+
+
+def launch_move(target, source, shape, target_strides, source_strides, itemsize, stream) -> None:
+    """Copy from address to address in the order of a stream; strides in bytes, multiples of an element's size."""
+    if count := math.prod(shape):
+        steps = [[stride // itemsize for stride in strides] for strides in (target_strides, source_strides)]
+        shape, *steps = joined(shape, *steps)
+        spans = [span(shape, one) for one in steps]
+        arrays = [
+            _view(address + low * itemsize, high - low + 1, f"<u{itemsize}")
+            for address, (low, high) in zip((target, source), spans, strict=True)
+        ]
+        _launch(move, count, stream, *arrays, count, *(-low for low, _ in spans), shape, *steps)
+
+
+def launch_pointwise(name, target, first, second, count, dtype, stream) -> None:
+    """The function of a name, of contiguous memory at addresses and, if `second` is no address, a number."""
+    if count:
+        last = _view(second, count, dtype.str) if isinstance(second, int) else second
+        _launch(globals()[name], count, stream, _view(target, count, dtype.str), _view(first, count, dtype.str), last)
+
+
+def joined(shape, *strides) -> tuple[tuple[int, ...], ...]:
+    """The same elements in the same order by as few axes as there can be, at least one: sizes, and each strides."""
+    found: list[tuple[int, ...]] = []
+    for size, *steps in zip(shape, *strides, strict=True):
+        if size == 1:
+            continue
+        if found and all(before == size * step for before, step in zip(found[-1][1:], steps, strict=True)):
+            found[-1] = (found[-1][0] * size, *steps)
+        else:
+            found.append((size, *steps))
+    return tuple(zip(*(found or [(1,) * (1 + len(strides))]), strict=True))
+
+
+def span(shape, strides) -> tuple[int, int]:
+    """The places of the lowest and the highest element, from the first one's."""
+    ends = [(size - 1) * stride for size, stride in zip(shape, strides, strict=True)]
+    return sum(min(end, 0) for end in ends), sum(max(end, 0) for end in ends)
+
+
+def _view(address: int, count: int, typestr: str):
+    """Elements one after the other, as numba's kernels take them."""
+    found = {"shape": (count,), "typestr": typestr, "data": (address, False), "version": 3}
+    return cuda.from_cuda_array_interface(found, sync=False)

@@ -1,0 +1,331 @@
+"""Arrays in a card's memory: what they are, their views, and how they get there and back."""
+
+from __future__ import annotations
+
+import math
+import operator
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from rnnkit.engine.cuda_presence import require, simulated
+
+
+def driver():
+    """The driver's calls, or what stands in for them under the simulator; refused where CUDA can't be used."""
+    require()
+    return _calls()
+
+
+@cache
+def _calls():
+    if simulated():
+        from rnnkit.engine import cuda_driver_simulated as found
+    else:
+        from rnnkit.engine import cuda_driver as found
+    return found
+
+
+@dataclass(eq=False, slots=True)
+class DeviceArray:
+    """An array in a card's memory: what layers on CUDA give where no library of the input's is known.
+
+    ``copy_to_host()`` makes a NumPy array of it; CuPy, torch, jax and numba take it where it stands, by
+    ``__cuda_array_interface__`` or DLPack. Views come by integers and slices.
+
+    Attributes
+    ----------
+    owner : object
+        What keeps the memory.
+    address : int
+        Of the first element.
+    shape : tuple of int
+    strides : tuple of int
+        In bytes; negative ones and 0 are allowed.
+    dtype : numpy.dtype
+    stream : int
+        The handle of the stream that last wrote it, 0 for the default one.
+    """
+
+    owner: Any
+    address: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: np.dtype
+    stream: int = 0
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def itemsize(self) -> int:
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.dtype.itemsize
+
+    @property
+    def contiguous(self) -> bool:
+        """Whether the elements stand one after the other in C order."""
+        stride = self.itemsize
+        for size, own in zip(reversed(self.shape), reversed(self.strides), strict=True):
+            if size > 1 and own != stride:
+                return not self.size
+            stride *= size
+        return True
+
+    def __len__(self):
+        if not self.shape:
+            raise TypeError("expected an array with axes, got one number")
+        return self.shape[0]
+
+    def __repr__(self):
+        return f"<DeviceArray {self.dtype} {self.shape}>"
+
+    # Views
+
+    def _view(self, address, shape, strides) -> DeviceArray:
+        return DeviceArray(self.owner, address, tuple(shape), tuple(strides), self.dtype, self.stream)
+
+    def __getitem__(self, key) -> DeviceArray:
+        """A view by integers, slices and ``...``."""
+        key = key if isinstance(key, tuple) else (key,)
+        if any(one is Ellipsis for one in key):
+            at = next(i for i, one in enumerate(key) if one is Ellipsis)
+            key = (*key[:at], *[slice(None)] * (self.ndim - len(key) + 1), *key[at + 1 :])
+        if len(key) > self.ndim:
+            raise IndexError(f"expected at most {self.ndim} indices, got {len(key)}")
+        address, shape, strides = self.address, [], []
+        for one, size, stride in zip(key, self.shape, self.strides, strict=False):
+            if isinstance(one, slice):
+                places = range(size)[one]
+                start = places.start if places else 0
+                shape.append(len(places))
+                strides.append(stride * places.step)
+            else:
+                start = _place(one, size)
+            address += start * stride
+        return self._view(address, (*shape, *self.shape[len(key) :]), (*strides, *self.strides[len(key) :]))
+
+    def reshape(self, *shape) -> DeviceArray:
+        """A view of another shape; one size may be -1.
+
+        Raises
+        ------
+        ValueError
+            If the elements aren't contiguous or their number is another.
+        """
+        wanted = tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+        if -1 in wanted:
+            rest = -math.prod(wanted)
+            wanted = tuple(self.size // rest if rest and size == -1 else size for size in wanted)
+        if not self.contiguous or math.prod(wanted) != self.size:
+            kind = "" if self.contiguous else "contiguous "
+            raise ValueError(f"expected a {kind}device array to give the shape {wanted}, got {self.shape}")
+        return self._view(self.address, wanted, contiguous_strides(wanted, self.itemsize))
+
+    def swapaxes(self, first: int, second: int) -> DeviceArray:
+        """A view with two axes exchanged."""
+        order = list(range(self.ndim))
+        order[first], order[second] = order[second], order[first]
+        return self._view(self.address, [self.shape[i] for i in order], [self.strides[i] for i in order])
+
+    def ordered_in(self, stream: int) -> DeviceArray:
+        """The same array for work in another stream, which waits for what stands in this one's now."""
+        if stream == self.stream:
+            return self
+        driver().follow(stream, self.stream)
+        self.used_in(stream)
+        return replace(self, stream=stream)
+
+    def used_in(self, stream: int) -> None:
+        """Let memory of this program's own not be used for anything else before what a stream holds is done."""
+        if isinstance(self.owner, driver().Memory):
+            self.owner.streams.add(stream)
+
+    def copy(self) -> DeviceArray:
+        """A contiguous copy."""
+        return copy(self, self.stream)
+
+    # What the merging of directions and of gradients needs
+
+    __array_ufunc__ = None  # NumPy must not make an array of objects of it
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError(f"expected an array on the host, got {self!r}; copy_to_host() gives one")
+
+    def __add__(self, other):
+        return _pointwise("add", self, other) if isinstance(other, DeviceArray) else NotImplemented
+
+    def __mul__(self, other):
+        if isinstance(other, DeviceArray):
+            return _pointwise("multiply", self, other)
+        return _pointwise("scale", self, other) if isinstance(other, (int, float)) else NotImplemented
+
+    # What others read
+
+    @property
+    def __cuda_array_interface__(self):
+        return {
+            "shape": self.shape,
+            "strides": None if self.contiguous else self.strides,
+            "typestr": self.dtype.str,
+            "data": (self.address if self.size else 0, False),
+            "stream": self.stream or 1,  # 1 is the default stream there, and 0 is forbidden
+            "version": 3,
+        }
+
+    def __dlpack_device__(self):
+        return (2, driver().current_device())  # kDLCUDA
+
+    def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
+        """A capsule of the same memory."""
+        from rnnkit.engine.dlpack import capsule
+
+        if copy or dl_device not in (None, self.__dlpack_device__()):
+            raise BufferError("expected to hand a device array over where it stands, without a copy")
+        consumer = 0 if stream in (None, 1) else stream
+        if consumer == -1:  # it sees to the order itself
+            return capsule(self)
+        return capsule(self.ordered_in(consumer))
+
+    def copy_to_host(self) -> np.ndarray:
+        """A NumPy array with the same elements, when they are there."""
+        return download(self, self.stream)
+
+
+def _place(index, size) -> int:
+    try:
+        found = operator.index(index)
+    except TypeError:
+        raise TypeError(f"expected integers and slices to take of a device array, got {index!r}") from None
+    if not -size <= found < size:
+        raise IndexError(f"expected an index below {size}, got {found}")
+    return found % size
+
+
+def contiguous_strides(shape, itemsize: int) -> tuple[int, ...]:
+    """Strides in bytes of an array in C order."""
+    strides, stride = [], itemsize
+    for size in reversed(shape):
+        strides.append(stride)
+        stride *= size
+    return tuple(reversed(strides))
+
+
+def handle_of(stream) -> int:
+    """A stream as the driver takes it: 0 or a handle; numba's streams have theirs."""
+    return stream if isinstance(stream, int) else int(stream) if hasattr(stream, "__int__") else 0
+
+
+def empty(shape, dtype, stream=0) -> DeviceArray:
+    """New memory, first usable in the order of a stream.
+
+    Raises
+    ------
+    MemoryError
+        If there isn't as much; says how much is wanted and free.
+    """
+    shape, dtype, handle = tuple(shape), np.dtype(dtype), handle_of(stream)
+    size = math.prod(shape) * dtype.itemsize
+    try:
+        owner = driver().Memory(size, handle)
+    except MemoryError:
+        raise MemoryError(
+            f"expected {size:,} bytes of device memory for an array {shape} of {dtype}, got {driver().free_bytes():,} "
+            "free; take smaller batches or shorter parts of the sequences"
+        ) from None
+    return DeviceArray(owner, owner.address, shape, contiguous_strides(shape, dtype.itemsize), dtype, handle)
+
+
+def zeros(shape, dtype, stream=0) -> DeviceArray:
+    """New memory of zeros."""
+    found = empty(shape, dtype, stream)
+    driver().fill_zero(found.address, found.nbytes, found.stream)
+    return found
+
+
+def upload(array, stream=0, out: DeviceArray | None = None) -> DeviceArray:
+    """A NumPy array's elements on the device, contiguous; `array` may be changed once this returns.
+
+    Parameters
+    ----------
+    array : ndarray
+    stream
+        In whose order the copy is made.
+    out : DeviceArray, optional
+        Of the same shape and dtype, contiguous; takes them in place of new memory.
+    """
+    array = np.ascontiguousarray(array).reshape(np.shape(array))  # the first makes one axis of none
+    out = empty(array.shape, array.dtype, stream) if out is None else _target(out, array, stream)
+    driver().upload(out.address, array.ctypes.data, out.nbytes, out.stream)
+    return out
+
+
+def _target(out, array, stream) -> DeviceArray:
+    if out.shape != array.shape or out.dtype != array.dtype or not out.contiguous:
+        raise ValueError(f"expected a contiguous device array {array.shape} of {array.dtype} to fill, got {out!r}")
+    out.stream = handle_of(stream)
+    return out
+
+
+def download(array: DeviceArray, stream=0) -> np.ndarray:
+    """A device array's elements, of any strides, in a new NumPy array; waits for them."""
+    if not array.contiguous:
+        array = copy(array, stream)
+    found, handle = np.empty(array.shape, array.dtype), handle_of(stream)
+    driver().download(found.ctypes.data, array.address, array.nbytes, handle)
+    return found
+
+
+def copy(array: DeviceArray, stream=0) -> DeviceArray:
+    """A contiguous copy, of any strides."""
+    found = empty(array.shape, array.dtype, stream)
+    assign(found, array, stream)
+    return found
+
+
+def assign(target: DeviceArray, source: DeviceArray, stream=0) -> None:
+    """Copy elements into an array of the same shape and dtype, both of any strides."""
+    if target.shape != source.shape or target.dtype != source.dtype:
+        raise ValueError(f"expected device arrays of one shape and dtype to copy, got {target!r} and {source!r}")
+    handle = handle_of(stream)
+    if target.contiguous and source.contiguous:
+        driver().copy(target.address, source.address, target.nbytes, handle)
+    else:
+        strides = target.strides, source.strides
+        driver().move(target.address, source.address, target.shape, *strides, target.itemsize, handle)
+
+
+def concatenate(arrays) -> DeviceArray:
+    """Arrays side by side along the last axis, in the order of the first one's stream."""
+    first = arrays[0]
+    whole = empty((*first.shape[:-1], sum(one.shape[-1] for one in arrays)), first.dtype, first.stream)
+    start = 0
+    for one in arrays:
+        assign(whole[..., start : start + one.shape[-1]], one, first.stream)
+        start += one.shape[-1]
+    return whole
+
+
+def _pointwise(name, first: DeviceArray, second) -> DeviceArray:
+    """A new array, in the order of the first one's stream."""
+    if isinstance(second, DeviceArray):
+        if first.shape != second.shape or first.dtype != second.dtype:
+            raise ValueError(f"expected device arrays of one shape and dtype, got {first!r} and {second!r}")
+        kept = second if second.contiguous else copy(second, first.stream)
+        operand = kept.address
+    else:
+        operand = first.dtype.type(second)
+    first = first if first.contiguous else copy(first, first.stream)
+    found = empty(first.shape, first.dtype, first.stream)
+    driver().pointwise(name, found.address, first.address, operand, found.size, found.dtype, found.stream)
+    return found
