@@ -205,7 +205,7 @@ def test_X4_a_fork_while_another_thread_compiles():
     expected = rk.RNN(leaky(units=9, leak=0.4), seed=1)(x)
 
     def compiling():
-        with store._lock, global_compiler_lock:
+        with store.lock, global_compiler_lock:
             held.set()
             free.wait(60)
 

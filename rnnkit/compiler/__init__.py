@@ -18,7 +18,7 @@ from rnnkit.compiler.store import address, cache_info, clear_cache, load, number
 from rnnkit.compiler.tangent import Tangent
 from rnnkit.compiler.trace import trace
 
-__all__ = ["by_hand", "cache_info", "choose", "clear_cache", "compile_loss", "has_vjp", "tangent"]
+__all__ = ["by_hand", "cache_info", "choose", "choose_cuda", "clear_cache", "compile_loss", "has_vjp", "tangent"]
 
 
 def choose(step, dtype, weights, constant_shapes=(), training=False):
@@ -123,19 +123,40 @@ def by_hand(step, run, dtype, constant_shapes=(), training=False):
     return ByHand(step, run, dtype, chain(step, dtype, constant_shapes, training), constant_shapes, training)
 
 
-def compile_step(step, dtype, weights, constant_shapes=(), training=False):
-    """The first road: trace, plan, text, program."""
+def choose_cuda(step, dtype, weights, constant_shapes=(), training=False):
+    """The executor of a step on a card.
+
+    Raises
+    ------
+    ValueError
+        If the tracer can't read the step, with the line and the construct that stopped it; or if its rows depend on
+        each other.
+    """
+    from rnnkit.compiler.cuda import cuda_program
+
+    number_functions_apart()
+    try:
+        return compile_step(step, dtype, weights, constant_shapes, training, cuda_program)
+    except RecursionError:
+        raise ValueError(f"expected {step.name!r} short enough to be read as a whole for a card") from None
+    except Untraceable as error:
+        raise ValueError(
+            f"{step.name!r} can't run on a card, since the tracer can't read its step: {_in_words(error)}; write the "
+            'step for road 1, or keep the layer on device="cpu"'
+        ) from None
+
+
+def compile_step(step, dtype, weights, constant_shapes=(), training=False, make=None):
+    """The first road: trace, plan, text, program; `make` is what makes programs of graphs."""
     dtype = np.dtype(dtype)
     graph = trace(step, dtype, weights, constant_shapes, training)
-    program = _program(graph, step.name, dtype)
-    program.differentiate = partial(_differentiate, graph, program, step, dtype, constant_shapes)
+    program = (make or _program)(graph, step.name, dtype)
+    program.differentiate = partial(_differentiate, graph, program, step, dtype, constant_shapes, make)
     return program
 
 
-def _differentiate(graph, program, step, dtype, constant_shapes):
+def _differentiate(graph, program, step, dtype, constant_shapes, make=None):
     """What computes the gradients of a traced step."""
-    from rnnkit.engine.backward import Backward
-
     adjoint = differentiate(graph, dtype, constant_shapes, step.feature_shape)
 
     def finish(weights, sums):
@@ -150,16 +171,22 @@ def _differentiate(graph, program, step, dtype, constant_shapes):
         on_pattern = {name: np.where(weights[name] != 0, found[name], dtype.type(0)) for name in graph.sparse}
         return found | on_pattern
 
-    return Backward(
+    parts = (
         program,
-        _program(adjoint.forward, step.name, dtype),
-        _program(adjoint.backward, f"{step.name}, adjoint", dtype),
+        (make or _program)(adjoint.forward, step.name, dtype),
+        (make or _program)(adjoint.backward, f"{step.name}, adjoint", dtype),
         {key: node.size for key, node in adjoint.forward.kept.items()},
         {key: node.size for key, node in adjoint.backward.kept.items()},
         adjoint.sums,
         finish,
-        outer_products(dtype.name),
     )
+    if make:
+        from rnnkit.engine.cuda_backward import CudaBackward
+
+        return CudaBackward(*parts)
+    from rnnkit.engine.backward import Backward
+
+    return Backward(*parts, outer_products(dtype.name))
 
 
 def _program(graph, name, dtype):

@@ -23,7 +23,7 @@ from pathlib import Path
 from rnnkit.compiler.interrupt import behind_it
 
 _programs: dict[str, types.ModuleType] = {}
-_lock = threading.RLock()
+lock = threading.RLock()
 _SUFFIX = ".rnnkit"
 _FORMAT = 2  # another number leaves programs that were written in another way alone
 
@@ -99,7 +99,7 @@ def load(text: str, signature: str) -> Callable:
     key = _key(text)
     module = _programs.get(key)
     if module is None:
-        with _lock:
+        with lock:
             module = _programs.get(key)
             if module is None:
                 with behind_it():
@@ -113,11 +113,11 @@ def loaded() -> int:
 
 
 def _key(text) -> str:
-    return hashlib.sha256((text + _surroundings()).encode()).hexdigest()[:32]
+    return hashlib.sha256((text + surroundings()).encode()).hexdigest()[:32]
 
 
 @cache
-def _surroundings() -> str:
+def surroundings() -> str:
     """All that a program depends on besides its text."""
     import llvmlite
     import numba
@@ -150,7 +150,7 @@ def number_functions_apart() -> None:
 def _after_fork():
     """A child may have been forked while another thread, which it doesn't have, held a lock."""
     number_functions_apart.cache_clear()
-    _lock._at_fork_reinit()
+    lock._at_fork_reinit()
     if "numba" in sys.modules:
         from numba.core.compiler_lock import global_compiler_lock
 
@@ -161,15 +161,20 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def _compile(text, key, signature) -> types.ModuleType:
-    number_functions_apart()
-    name = f"rnnkit_program_{key}"
+def module_of(text: str, name: str) -> types.ModuleType:
+    """A text as a module, whose lines tracebacks and debuggers find."""
     filename = f"<{name}>"
     module = types.ModuleType(name)
     module.__file__ = filename
     linecache.cache[filename] = (len(text), None, text.splitlines(True), filename)
     sys.modules[name] = module
     exec(compile(text, filename, "exec"), module.__dict__)
+    return module
+
+
+def _compile(text, key, signature) -> types.ModuleType:
+    number_functions_apart()
+    module = module_of(text, f"rnnkit_program_{key}")
     dispatcher = module.run
     dispatcher._cache = _DiskCache(key)
     dispatcher.compile(signature)
@@ -177,12 +182,39 @@ def _compile(text, key, signature) -> types.ModuleType:
     return module
 
 
+def read_entry(key: str) -> bytes | None:
+    """What is kept on disk under a key, or None whatever the reason."""
+    try:
+        data = (cache_folder() / f"{key}{_SUFFIX}").read_bytes()
+    except OSError:
+        return None
+    digest, payload = data[:32], data[32:]
+    return payload if hashlib.sha256(payload).digest() == digest else None
+
+
+def write_entry(key: str, payload: bytes) -> None:
+    """Write an entry beside its place and move it there; a folder that can't be written to is left alone."""
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(hashlib.sha256(payload).digest() + payload)
+            os.replace(temporary, folder / f"{key}{_SUFFIX}")
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError:
+        return
+
+
 class _DiskCache:
     """What a numba dispatcher asks of a cache: one entry, for one signature."""
 
     def __init__(self, key):
-        self.file = cache_folder() / f"{key}{_SUFFIX}"
-        self.cache_path = str(self.file.parent)
+        self.key = key
+        self.cache_path = str(cache_folder())
 
     def enable(self):
         """Nothing to do: it is always on."""
@@ -193,30 +225,17 @@ class _DiskCache:
         """The compiled result, or None whatever the reason."""
         from numba.core import compiler
 
+        payload = read_entry(self.key)
+        if payload is None:
+            return None
         try:
-            data = self.file.read_bytes()
-            digest, payload = data[:32], data[32:]
-            if hashlib.sha256(payload).digest() != digest:
-                return None
             target_context.refresh()
             return compiler.CompileResult._rebuild(target_context, *pickle.loads(payload))
         except Exception:
             return None
 
     def save_overload(self, sig, compiled):
-        """Write the entry beside its place and move it there; a folder that can't be written to is left alone."""
+        """Keep the compiled result."""
         from numba.core.serialize import dumps
 
-        try:
-            payload = dumps(compiled._reduce())
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=self.file.parent, prefix=".", suffix=".tmp")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(hashlib.sha256(payload).digest() + payload)
-                os.replace(temporary, self.file)
-            except BaseException:
-                os.unlink(temporary)
-                raise
-        except OSError:
-            return
+        write_entry(self.key, dumps(compiled._reduce()))

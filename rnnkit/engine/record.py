@@ -15,6 +15,7 @@ class Record:
     Attributes
     ----------
     x : ndarray (B, T, *features)
+        On a card it may be a `DeviceArray`, and all results are such then; the other arrays may be of either kind.
         The feature axes are C-contiguous; batch and time may have any stride.
     states : tuple of ndarray (B, *shape)
         The initial states, never written to.
@@ -38,6 +39,8 @@ class Record:
         Masked rows stand as they are to be computed.
     left : bool
         Set by an executor: a thread was left in the middle, and may still write to what is `placed`.
+    stream : int
+        The handle of the stream that a card's work stands in; 0 is the default one.
     """
 
     x: np.ndarray
@@ -55,6 +58,7 @@ class Record:
     placed: dict[object, np.ndarray] = field(default_factory=dict)
     arranged: bool = False
     left: bool = False
+    stream: int = 0
 
     def part(self, start: int, after: int, states) -> Record:
         """The steps from `start` up to `after` in processing order, from these states on."""

@@ -1,0 +1,41 @@
+"""From a step to its kernels for a card: the same graph and plan as on the CPU."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnnkit.compiler.cuda_section import Form
+from rnnkit.compiler.cuda_source import states_of, write_kernel
+from rnnkit.compiler.cuda_store import load
+from rnnkit.compiler.explain import describe
+from rnnkit.compiler.graph import evaluate
+from rnnkit.compiler.layout import Walk
+from rnnkit.compiler.plan import Loop
+from rnnkit.compiler.planner import Planner
+
+
+def cuda_program(graph, name, dtype):
+    """The kernels of a graph, written when a call wants them."""
+    from rnnkit.engine.cuda_program import CudaProgram, compute_once
+
+    dtype = np.dtype(dtype)
+    plan = plan_for_card(graph)
+    states = states_of(plan)
+
+    def write(section, form):
+        return write_kernel(plan, states, name, dtype, section, form)
+
+    return CudaProgram(
+        plan, write, Form, load, compute_once(plan, evaluate, dtype), states, dtype, describe(plan, dtype)
+    )
+
+
+def plan_for_card(graph):
+    """The plan of a graph, where products have their columns gate after gate: a thread has all gates of a unit."""
+    plan = Planner(graph, lambda columns: columns).run()
+    units = {product.result: product.units for product in plan.products() if product.gates}
+    for part in plan.parts():
+        for value in part.values if isinstance(part, Loop) else ():
+            if value.buffer in units:
+                value.walk = Walk(value.walk.offset * units[value.buffer], (1,))
+    return plan

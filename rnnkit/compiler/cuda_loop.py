@@ -1,0 +1,184 @@
+"""The text of one loop in a kernel: entries along y, the elements of a row along x."""
+
+from __future__ import annotations
+
+from rnnkit.compiler.layout import Walk
+from rnnkit.compiler.loop_text import indented
+from rnnkit.compiler.plan import STEP, Buffer, Loop, Value
+
+PARTIALS = 32  # sums that a reduction along a row is made of, whatever the number of threads
+_COMBINE = {"sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum"}
+_START = {"sum": "0", "prod": "1", "max": "-np.inf", "min": "np.inf"}
+
+
+class LoopWriter:
+    """The lines of a loop; of one that stands behind a product, only those for a row (`body`)."""
+
+    def __init__(self, section, i: int, loop: Loop, behind=()):
+        self.section, self.i, self.loop = section, i, loop
+        self.kinds = {v.name: v.kind for v in loop.values}
+        found = [v.buffer for v in loop.values if v.buffer] + [b for _, b, _ in loop.writes]
+        self.buffers = [b for b in dict.fromkeys(found) if b not in behind]
+        self.dims = loop.dims or (1,)
+        self.counts = [section.number(n) for n in self.dims]
+        self.numbers: dict = {}
+        self.lines: list[str] = []
+        if not behind:
+            self.lines = [f"# {line}" for line in loop.lines]
+            self.lines += self._pointwise() if loop.reduction is None else self._reduction()
+
+    # Names
+
+    def name(self, value: str, suffix="") -> str:
+        return f"{value}_{self.i}{suffix}"
+
+    def entries(self, suffix="") -> list[str]:
+        """Where the current row stands in each buffer."""
+        return [f"{self._entry(b, suffix)} = {self.section.entry(b, suffix)}" for b in self.buffers if b.kind != "once"]
+
+    def _entry(self, buffer: Buffer, suffix) -> str:
+        if buffer.kind == "once":
+            return self.section.base(buffer)
+        return f"in_{self.i}_{self.buffers.index(buffer)}{suffix}"
+
+    def _number(self, walk: Walk, what, value: int) -> str:
+        """A number of a walk: its text is the same in every copy of a row's lines."""
+        key = id(walk), what
+        if key not in self.numbers:
+            self.numbers[key] = self.section.number(value)
+        return self.numbers[key]
+
+    def _address(self, buffer: Buffer, walk: Walk, suffix) -> str:
+        item, steps = self.section.item, []
+        for d, stride in enumerate(walk.strides):
+            if stride == 1:
+                steps.append(f"i{d}")
+            elif stride:
+                steps.append(f"{self._number(walk, d, stride)} * i{d}")
+        entry = self._entry(buffer, suffix)
+        if walk.table is not None:
+            table = self.section.table(walk.table)
+            return f"{entry} + {item} * word({table}, {' + '.join(steps) or 0})"
+        if walk.offset:
+            steps.insert(0, self._number(walk, "offset", walk.offset))
+        return f"{entry} + {item} * ({' + '.join(steps)})" if steps else entry
+
+    # The lines of one place
+
+    def body(self, suffix="", registers=None) -> list[str]:
+        """The values of one place of one row, and where they go."""
+        wanted = None if registers is None else self._is_late
+        return [*self.values(suffix, registers, wanted), *self.stores(suffix)]
+
+    def reads(self, suffix="") -> list[str]:
+        """What a loop behind a product takes from far memory: on its way while the product is summed."""
+        return self.values(suffix, wanted=lambda value: not self._is_late(value))
+
+    def _is_late(self, value: Value) -> bool:
+        far = value.op == "load" and value.buffer in self.buffers and not self.section.is_near(value.buffer)
+        return not far
+
+    def values(self, suffix="", registers=None, wanted=None) -> list[str]:
+        """`registers` names what a product in front leaves, by place in its result."""
+        lines = []
+        for value in self.loop.values:
+            if wanted is not None and not wanted(value):
+                continue
+            if registers is not None and value.buffer in registers:
+                text = registers[value.buffer][value.walk.offset] + suffix
+            else:
+                text = self._text(value, suffix)
+            if value.op == "load" and value.kind == "bool":
+                text = f"to_bool({text})"
+            lines.append(f"{self.name(value.name, suffix)} = {text}")
+        return lines
+
+    def _text(self, value: Value, suffix) -> str:
+        dtype = self.section.dtype.name
+        if value.op == "number":
+            return f"np.{dtype}({value.number!r})"
+        if value.op == "load":
+            return self.section.load(value.buffer, self._address(value.buffer, value.walk, suffix))
+        op = f"to_float_{dtype}" if value.op == "to_float" else value.op
+        return f"{op}({', '.join(self.name(a, suffix) for a in value.args)})"
+
+    def stores(self, suffix="") -> list[str]:
+        lines = []
+        for name, buffer, walk in self.loop.writes:
+            value = self.name(name, suffix)
+            if self.kinds[name] == "bool":
+                value = f"to_float_{self.section.dtype.name}({value})"
+            lines.append(self.section.store(buffer, self._address(buffer, walk, suffix), value))
+        return lines
+
+    # Loops
+
+    def _around(self, dims, lines) -> list[str]:
+        for d in reversed(dims):
+            lines = [f"for i{d} in range({self.counts[d]}):", *indented(lines)]
+        return lines
+
+    def _pointwise(self) -> list[str]:
+        last = len(self.dims) - 1
+        low, high = self.section.span(self.counts[last], str(self.i))
+        lines = [f"for i{last} in range({low} + x, {high}, nx):", *indented(self.body())]
+        return self.section.around_entries([*self.entries(), *self._around(range(last), lines)])
+
+    def _fold(self, total, value) -> str:
+        return f"{total} = {_COMBINE[self.loop.reduction]}({total}, {value})"
+
+    def _totals(self) -> list[str]:
+        return [f"total_{i}" for i in range(len(self.loop.writes))]
+
+    def _started(self) -> list[str]:
+        return [f"{t} = np.{self.section.dtype.name}({_START[self.loop.reduction]})" for t in self._totals()]
+
+    def _folds(self) -> list[str]:
+        values = [self.name(v) for v, _, _ in self.loop.writes]
+        return [self._fold(t, v) for t, v in zip(self._totals(), values, strict=True)]
+
+    def _reduction(self) -> list[str]:
+        """Every thread sums whole rows where there are several sums to a row; else a row's threads share its sum."""
+        kept, dims = self.loop.kept, range(len(self.dims))
+        if not kept or all(n == 1 for n in self.dims[:kept]):
+            return self._shared_reduction()
+        x_dim = kept - 1
+        low, high = self.section.span(self.counts[x_dim], str(self.i))
+        lines = [*self._started(), *self._around(dims[kept:], [*self.values(), *self._folds()]), *self._put()]
+        lines = [f"for i{x_dim} in range({low} + x, {high}, nx):", *indented(lines)]
+        return self.section.around_entries([*self.entries(), *self._around(dims[:x_dim], lines)])
+
+    def _put(self) -> list[str]:
+        return [
+            self.section.store(buffer, self._address(buffer, walk, ""), total)
+            for total, (_, buffer, walk) in zip(self._totals(), self.loop.writes, strict=True)
+        ]
+
+    def _shared_reduction(self) -> list[str]:
+        """`PARTIALS` sums of every so many elements, then their sum in order: any threads give the same bits.
+
+        One block of a group does it: the others meet it where they need the sum.
+        """
+        section, last, name = self.section, len(self.dims) - 1, self.section.dtype.name
+        near = [section.partials(PARTIALS, i) for i in range(len(self.loop.writes))]
+        kept = [f"i{d} = 0" for d in range(self.loop.kept)]
+        inner = [
+            f"for i{last} in range(p, {self.counts[last]}, {PARTIALS}):",
+            *indented([*self.values(), *self._folds()]),
+        ]
+        inner = self._around(range(self.loop.kept, last), inner)
+        store = [
+            f"near_store_{name}({at} + p * {section.item}, {t})" for at, t in zip(near, self._totals(), strict=True)
+        ]
+        some = [*self.entries(), *kept, f"for p in range(x, {PARTIALS}, nx):"]
+        some += indented([*self._started(), *inner, *store])
+        some += ["cuda.syncthreads()", "if x == 0 and e + y < rows:"]
+        total = [f"{t} = near_load_{name}({at})" for at, t in zip(near, self._totals(), strict=True)]
+        total += [f"for p in range(1, {PARTIALS}):"]
+        total += [
+            f"    {self._fold(t, f'near_load_{name}({at} + p * {section.item})')}"
+            for at, t in zip(near, self._totals(), strict=True)
+        ]
+        some += [*indented([*total, *self._put()]), "cuda.syncthreads()"]
+        lines = section.around_all_entries(some)
+        return ["if part == 0:", *indented(lines)] if section.section == STEP else lines

@@ -1,0 +1,370 @@
+"""A section of a plan as the text of a kernel: the table, the buffers and the stages.
+
+The text holds no sizes. Numbers and addresses stand in a table, the kernel's only argument; `Kernel` says what each of
+its entries is. A block of threads has some rows of the batch, or some steps of rows, an *entry* each; along y its
+threads share the entries, along x the units. Memory that all threads of the card see is *far*, a block's own shared
+memory *near*.
+
+Blocks that share rows are the *parts* of a *group*: each computes some of the units, and they meet where one needs what
+others wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rnnkit.compiler.cuda_loop import LoopWriter
+from rnnkit.compiler.cuda_product import WIDE, ProductWriter
+from rnnkit.compiler.loop_text import indented
+from rnnkit.compiler.plan import (
+    AFTER,
+    BLOCK,
+    CALL,
+    PER_BLOCK,
+    PLACED,
+    STEP,
+    Buffer,
+    Fused,
+    Loop,
+    Plan,
+    Product,
+)  # fmt: skip
+
+_OWN = ("scratch", "state", "next")
+_CHANGING = ("state", "next", "output")
+_TITLES = {CALL: "once a call", BLOCK: "before a block of steps", STEP: "the steps", AFTER: "after a block of steps"}
+
+
+@dataclass(frozen=True)
+class Form:
+    """Which text a section has.
+
+    Attributes
+    ----------
+    rows : int
+        Entries whose products a thread sums at once, with a weight that it reads once.
+    near : bool
+        States and what lives for a step stand in near memory.
+    staged : bool
+        Products' operands are brought to near memory first.
+    weights : bool
+        The weights of the steps' products stand in near memory from the first step on.
+    """
+
+    rows: int = 1
+    near: bool = False
+    staged: bool = False
+    weights: bool = False
+
+
+@dataclass(eq=False)
+class Kernel:
+    """A section's text and the meaning of its table.
+
+    Attributes
+    ----------
+    slots : list
+        For each entry of the table a number, a table of element numbers, whose address stands there, or what the
+        executor knows: ``("at", buffer)`` and such.
+    row_near, thread_row_near : int
+        Bytes of near memory for each row that a block has, and for each row of its threads.
+    panels : list of tuple of int
+        Weights in near memory: groups of rows, gates and units, which parts share.
+    """
+
+    section: int
+    form: Form
+    text: str = ""
+    slots: list = field(default_factory=list)
+    row_near: int = 0
+    thread_row_near: int = 0
+    panels: list = field(default_factory=list)
+
+    def near_bytes(self, tile: int, thread_rows: int, parts: int) -> int:
+        """Near memory that a block takes."""
+        panels = sum(depth * gates * -(-units // parts) * WIDE for depth, gates, units in self.panels)
+        return tile * self.row_near + thread_rows * self.thread_row_near + panels
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Where a thread's column of a weight starts, and how far it is to the next gate and down to the next rows."""
+
+    start: str
+    gate: str
+    down: str
+
+
+def line(size: int, item: int) -> int:
+    """Bytes of a row of the program's own memory."""
+    return -(-size * item // WIDE) * WIDE
+
+
+class SectionWriter:
+    """What the kernels of all sections have in common: their table, where buffers stand, stages and near memory."""
+
+    body: Callable[[], list[str]]  # a subclass has it
+
+    def __init__(self, plan: Plan, states, name: str, dtype, section: int, form: Form, sparing: bool = False):
+        self.plan, self.name, self.section, self.form = plan, name, section, form
+        self.sparing = sparing
+        self.dtype = np.dtype(dtype)
+        self.item = self.dtype.itemsize
+        self.kernel = Kernel(section, form)
+        self.stages = [stage for stage in plan.stages if stage.section == section]
+        parts = [part for stage in self.stages for part in (stage.parts if isinstance(stage, Fused) else [stage])]
+        self.written = {b for p in parts if isinstance(p, Loop) for _, b, _ in p.writes}
+        self.written |= {p.result for p in parts if isinstance(p, Product)}
+        self.top: list[str] = []
+        self.step_top: list[str] = []
+        self.prologue: list[str] = []
+        self.sums: list[str] = []
+        self.rare: dict = {}
+        self.stages_at: dict[str, tuple[str, str]] = {}
+        self.tables: dict[bytes, str] = {}
+        self.bases: dict[Buffer, str] = {}
+        self.rows_of: dict[Buffer, str] = {}
+        self.steps_of: dict[Buffer, str] = {}
+        self.now, self.new = states
+
+    def run(self) -> Kernel:
+        """The kernel."""
+        body = self.body()
+        head = [
+            f'"""The step {self.name!r} in {self.dtype.name}: {_TITLES[self.section]}, {self.form}."""',
+            "",
+            "import numpy as np",
+            "from numba import cuda, float64",
+            "",
+            "from rnnkit.engine.cuda_words import *",
+            "",
+            "",
+            "@cuda.jit",
+            "def run(table):",
+        ]
+        threads = ["x, y, nx, ny = cuda.threadIdx.x, cuda.threadIdx.y, cuda.blockDim.x, cuda.blockDim.y"]
+        self.kernel.text = "\n".join([*head, *indented([*threads, *self.top, *body]), ""])
+        return self.kernel
+
+    # The table
+
+    def slot(self, what, name: str | None = None) -> str:
+        """The name of a number that the kernel reads once."""
+        self.kernel.slots.append(what)
+        place = len(self.kernel.slots) - 1
+        name = name or f"n{place}"
+        self.top.append(f"{name} = word(table, {place})")
+        return name
+
+    def now_and_then(self, what) -> str:
+        """A number that is read where it is used, which isn't in every step: it takes no register in between."""
+        if what not in self.rare:
+            self.kernel.slots.append(what)
+            self.rare[what] = f"word(table, {len(self.kernel.slots) - 1})"
+        return self.rare[what]
+
+    def number(self, value: int) -> str:
+        """A number of a stage: the kernel holds it, or reads it in every step where there are too many to hold."""
+        if not self.sparing:
+            return self.slot(int(value))
+        self.kernel.slots.append(int(value))
+        return f"word(table, {len(self.kernel.slots) - 1})"
+
+    def table(self, numbers: np.ndarray) -> str:
+        """The address of a table of element numbers."""
+        key = numbers.tobytes()
+        if key not in self.tables:
+            self.tables[key] = self.slot(numbers.astype(np.int64))
+        return self.tables[key]
+
+    # Buffers
+
+    def is_near(self, buffer: Buffer) -> bool:
+        return self.form.near and self.section == STEP and buffer.section == STEP and buffer.kind in _OWN
+
+    def row(self, buffer: Buffer) -> str:
+        """Bytes from row to row of a buffer."""
+        if buffer not in self.rows_of:
+            if buffer.kind in PLACED or buffer.kind == "result":
+                found = self.slot(("row", buffer))
+            else:
+                found = self.number(self.row_bytes(buffer))
+            self.rows_of[buffer] = found
+        return self.rows_of[buffer]
+
+    def row_bytes(self, buffer: Buffer) -> int:
+        given = buffer.kind in ("constant", "draw")
+        return buffer.size * self.item if given else line(buffer.size, self.item)
+
+    def moves(self, buffer: Buffer) -> bool:
+        """Whether a buffer has a place for every step."""
+        if buffer.kind == "output":
+            return False  # the time loop says where it is
+        return buffer.kind in PLACED or buffer.section in PER_BLOCK
+
+    def base(self, buffer: Buffer) -> str:
+        """The address of a buffer's first entry; in the time loop, at the current step."""
+        if buffer not in self.bases:
+            self.bases[buffer] = self._make_base(buffer)
+        return self.bases[buffer]
+
+    def _make_base(self, buffer: Buffer) -> str:
+        name = f"at_{len(self.bases)}"
+        if buffer.kind == "once":
+            return self.slot(("at", buffer), name)
+        if buffer.kind == "output" and self.section == STEP:
+            return "output_t"
+        if self.is_near(buffer):
+            self.top += [f"{name} = near", f"near += tile * {self.row(buffer)}"]
+            self.kernel.row_near += self.row_bytes(buffer)
+            return name
+        self.slot(("at", buffer), name)
+        if self.section == STEP:
+            self.top.append(f"{name} += first * {self.row(buffer)}")
+            if self.moves(buffer):
+                self.steps_of[buffer] = self.slot(("step", buffer))
+                self.step_top.append(f"{name}_t = {name} + t * {self.steps_of[buffer]}")
+                return f"{name}_t"
+        elif self.moves(buffer):
+            self.steps_of[buffer] = self.slot(("step", buffer))
+        return name
+
+    def entry(self, buffer: Buffer, suffix="") -> str:
+        """The address of the current entry in a buffer: of `r`, or `row` and `k`, with the suffix."""
+        base = self.base(buffer)
+        if buffer.kind == "once":
+            return base
+        if self.section == STEP:
+            return f"{base} + r{suffix} * {self.row(buffer)}"
+        at = f"{base} + row{suffix} * {self.row(buffer)}"
+        return f"{at} + k{suffix} * {self.steps_of[buffer]}" if self.moves(buffer) else at
+
+    def load(self, buffer: Buffer, address: str, wide="") -> str:
+        """The text of a number at an address."""
+        if self.is_near(buffer):
+            kind = "near_load"
+        else:
+            kind = "load" if buffer in self.written or buffer.kind in _CHANGING else "fixed"
+        return f"{kind}{wide}_{self.dtype.name}({address})"
+
+    def store(self, buffer: Buffer, address: str, value: str) -> str:
+        kind = "near_store" if self.is_near(buffer) else "store"
+        return f"{kind}_{self.dtype.name}({address}, {value})"
+
+    # What all stages of a section do
+
+    def around_entries(self, lines, group=1) -> list[str]:
+        """Lines for every entry of the block, or every `group` of them, numbered `_0`, `_1` …, the last one twice."""
+        if group == 1:
+            place = ["r = e"] if self.section == STEP else self._place("")
+            return ["for e in range(y, rows, ny):", *indented([*place, *lines])]
+        places = []
+        for i in range(group):
+            places.append(f"r_{i} = min(e + {i}, rows - 1)")
+            if self.section != STEP:
+                places += self._place(f"_{i}")
+        return [f"for e in range({group} * y, rows, {group} * ny):", *indented([*places, *lines])]
+
+    def _place(self, suffix) -> list[str]:
+        here = f"r{suffix}" if suffix else "e"
+        if self.section == CALL:
+            return [f"row{suffix} = first + {here}"]
+        return [f"row{suffix} = (first + {here}) // count", f"k{suffix} = first + {here} - row{suffix} * count"]
+
+    def span(self, count: str, name: str) -> tuple[str, str]:
+        """The part of some units that this block computes: from, up to."""
+        if self.section != STEP:
+            return "0", count
+        self.top += [
+            f"per_{name} = ({count} + parts - 1) // parts",
+            f"low_{name} = min(part * per_{name}, {count})",
+            f"high_{name} = min(low_{name} + per_{name}, {count})",
+        ]
+        return f"low_{name}", f"high_{name}"
+
+    def around_all_entries(self, lines) -> list[str]:
+        """Lines for every entry, as often by every thread: those without one go along with the last, from `e` on."""
+        place = ["r = min(e + y, rows - 1)"]
+        if self.section != STEP:
+            place += ["row = first + r"] if self.section == CALL else ["row = (first + r) // count"]
+            place += [] if self.section == CALL else ["k = first + r - row * count"]
+        return ["for e in range(0, rows, ny):", *indented([*place, *lines])]
+
+    # Near memory besides what stands in buffers
+
+    def partials(self, count: int, place: int) -> str:
+        """Where a reduction's partial sums stand for the current row of threads."""
+        while len(self.sums) <= place:
+            name = f"partials_{len(self.sums)}"
+            self.top += [f"{name} = near + y * {count * self.item}", f"near += ny * {count * self.item}"]
+            self.kernel.thread_row_near += count * self.item
+            self.sums.append(name)
+        return self.sums[place]
+
+    def stage(self, depth: int, name: str) -> tuple[str, str]:
+        """Where a product's operand is staged, and bytes from row to row."""
+        if name not in self.stages_at:
+            at, row = f"stage_{name}", self.number(line(depth, self.item))
+            self.top += [f"{at} = near", f"near += tile * {row}"]
+            self.kernel.row_near += line(depth, self.item)
+            self.stages_at[name] = at, row
+        return self.stages_at[name]
+
+    def panel(self, product, count, low, high, stage, name) -> tuple[Panel, str]:
+        """How a thread goes through a product's weight, and the word that reads it."""
+        gates, at = max(1, len(product.gates)), self.slot(("at", product.panels))
+        if not (self.form.weights and self.section == STEP):
+            return Panel(f"{at} + i0 * {WIDE}", f"{count} * {WIDE}", f"{gates * WIDE} * {count}"), "fixed"
+        # The block's own columns, brought near before the first step.
+        lanes, depth = WIDE // self.item, self.number(-(-product.depth // (WIDE // self.item)))
+        own, wide = f"panel_{name}", ", ".join(f"w_{lane}" for lane in range(lanes))
+        units, each = f"wide_{name}", gates * WIDE
+        self.top += [f"{own} = near", f"{units} = {high} - {low}", f"near += {depth} * {each} * per_{stage}"]
+        self.kernel.panels.append((-(-product.depth // lanes), gates, product.units or product.result.size))
+        copy = [
+            f"from_w = {at} + (q * {count} + {low} + j) * {WIDE}",
+            f"to_w = {own} + (q * {units} + j) * {WIDE}",
+            f"{wide} = fixed_wide_{self.dtype.name}(from_w)",
+            *(f"near_store_{self.dtype.name}(to_w + {lane * self.item}, w_{lane})" for lane in range(lanes)),
+        ]
+        loops = [f"for q in range(y, {depth} * {gates}, ny):", f"    for j in range(x, {units}, nx):"]
+        self.prologue += [*loops, *indented(indented(copy))]
+        return Panel(f"{own} + (i0 - {low}) * {WIDE}", f"{units} * {WIDE}", f"{each} * {units}"), "near_load"
+
+    def meeting(self) -> list[str]:
+        """Wait for all threads of the group."""
+        if self.section != STEP:
+            return ["cuda.syncthreads()"]
+        return [
+            "cuda.syncthreads()",
+            "if parts > 1:",
+            "    meetings += parts",
+            "    if x == 0 and y == 0:",
+            "        cuda.threadfence()",
+            f"        counter = {self.now_and_then(('counter',))} + 128 * cuda.blockIdx.x",
+            "        arrive(counter)",
+            "        while seen(counter) < meetings:",
+            "            pass",
+            "        cuda.threadfence()",
+            "    cuda.syncthreads()",
+        ]
+
+    def work(self) -> list[str]:
+        """The stages of the section, with a meeting where one needs what others wrote."""
+        lines, written = [], set()
+        for i, stage in enumerate(self.stages):
+            products = stage.products if isinstance(stage, Fused) else [stage] if isinstance(stage, Product) else []
+            loop = stage if isinstance(stage, Loop) else getattr(stage, "loop", None)
+            reads = {p.operand for p in products} | ({v.buffer for v in loop.values if v.buffer} if loop else set())
+            if reads & written:
+                lines += self.meeting()
+                written = set()
+            if products:
+                lines += ProductWriter(self, i, products, loop).lines
+            else:
+                lines += LoopWriter(self, i, loop).lines
+            written |= {buffer for _, buffer, _ in loop.writes} if loop else {p.result for p in products}
+        return lines

@@ -1,0 +1,199 @@
+"""A plan as the text of kernels for numba.cuda: one per section, that of the steps with the time loop inside.
+
+What they share is `rnnkit.compiler.cuda_section`'s; here is how a section goes over its entries, and over time.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnnkit.compiler.cuda_section import Form, Kernel, SectionWriter
+from rnnkit.compiler.loop_text import indented
+from rnnkit.compiler.plan import AFTER, STEP, Buffer, Plan
+
+HELD = 60  # numbers of a kernel that its threads' registers have room for
+
+
+class EntriesWriter(SectionWriter):
+    """Writes the kernel of what no state touches, and so has all entries at once."""
+
+    def body(self) -> list[str]:
+        for name in ("entries", "tile", "count"):
+            self.slot((name,), name)
+        self.top += ["first = cuda.blockIdx.x * tile", "rows = min(tile, entries - first)"]
+        self.top.append("near = near_start(cuda.shared.array(0, float64, 16))")
+        body = self.work()
+        if self.section == AFTER and (result := result_of(self.plan)):
+            self.slot(("mask",), "mask")
+            mask_row, mask_step = self.slot(("mask_row",)), self.slot(("mask_step",))
+            size = self.number(result.size)
+            zero = self.store(result, f"at + j * {self.item}", f"np.{self.dtype.name}(0)")
+            clear = [
+                f"if not byte(mask + row * {mask_row} + k * {mask_step}):",
+                f"    at = {self.entry(result)}",
+                f"    for j in range(x, {size}, nx):",
+                f"        {zero}",
+            ]
+            body += ["if mask != 0:", *indented([*self.meeting(), *self.around_entries(clear)])]
+        return body
+
+
+class TimeLoopWriter(SectionWriter):
+    """Writes the kernel of the steps: all of them for some rows, whose states a block of threads keeps."""
+
+    def body(self) -> list[str]:
+        for name in ("all_rows", "tile", "steps", "mask"):
+            self.slot((name,), name)
+        self.top += [
+            "part, parts, meetings = cuda.blockIdx.y, cuda.gridDim.y, 0",
+            "first = cuda.blockIdx.x * tile",
+            "rows = min(tile, all_rows - first)",
+            "near = near_start(cuda.shared.array(0, float64, 16))",
+        ]
+        output = next((b for b in self.plan.buffers if b.kind == "output"), None)
+        if output is not None:
+            self._open_output(output)
+        states = list(zip(self.now, self.new, strict=True))
+        for both in states:
+            for buffer in both:
+                self.base(buffer)
+        work = self.work()
+        swap = [f"{self.base(a)}, {self.base(b)} = {self.base(b)}, {self.base(a)}" for a, b in states]
+        hold = [line for i, both in enumerate(states) for line in self._hold(i, *both)]
+        hold += self._hold_kept()
+        if output is not None:
+            hold += self._put_output(output)
+        some = [
+            "some = True",
+            "if mask != 0:",
+            "    some = False",
+            "    for r in range(rows):",
+            f"        some = some or {self.used()}",
+        ]
+        step = [*some, *self.step_top, "if some:", *indented([*work, "pass"])]
+        step += [f"if mask != 0 or {self.now_and_then(('kept',))} != 0:", *indented([*self.meeting(), *hold, "pass"])]
+        step += [*self.meeting(), *swap]
+        begin = [line for i, (now, _) in enumerate(states) for line in self._begin(i, now)]
+        end = [line for i, (now, _) in enumerate(states) for line in self._end(i, now)]
+        end += self._end_output(output) if output is not None else []
+        return [*begin, *self.prologue, *self.meeting(), "for t in range(steps):", *indented(step), *end]
+
+    def used(self) -> str:
+        """Whether row r is used in step t, where there is a mask."""
+        row, step = self.now_and_then(("mask_row",)), self.now_and_then(("mask_step",))
+        return f"byte(mask + (first + r) * {row} + t * {step})"
+
+    def _elements(self, size: str, lines, shared=True) -> list[str]:
+        """Lines for every element of every row, the parts' threads sharing them."""
+        start, stride = ("part * nx + x", "parts * nx") if shared else ("x", "nx")
+        return self.around_entries([f"for j in range({start}, {size}, {stride}):", *indented(lines)])
+
+    def _of_state(self, what, i) -> str:
+        """Element j of row r of what a call gives or gets of a state."""
+        size = self.now_and_then(self.now[i].size * self.item)
+        return f"{self.now_and_then((what, i))} + (first + r) * {size} + j * {self.item}"
+
+    def _begin(self, i, now) -> list[str]:
+        value = f"load_{self.dtype.name}({self._of_state('initial', i)})"
+        store = self.store(now, f"{self.entry(now)} + j * {self.item}", value)
+        return self._elements(self.now_and_then(now.size), [store], not self.form.near)
+
+    def _end(self, i, now) -> list[str]:
+        value = self.load(now, f"{self.entry(now)} + j * {self.item}")
+        store = f"store_{self.dtype.name}({self._of_state('final', i)}, {value})"
+        return self._elements(self.now_and_then(now.size), [store])
+
+    def _hold(self, i, now, new) -> list[str]:
+        """In masked rows the new state is the old one, bit for bit; then it is kept, if every one is."""
+        j = f"j * {self.item}"
+        row, step = self.now_and_then(("trajectory_row", i)), self.now_and_then(("trajectory_step", i))
+        lines = [
+            f"value = {self.load(new, f'{self.entry(new)} + {j}')}",
+            f"if mask != 0 and not {self.used()}:",
+            f"    value = {self.load(now, f'{self.entry(now)} + {j}')}",
+            f"    {self.store(new, f'{self.entry(new)} + {j}', 'value')}",
+            f"at = {self.now_and_then(('trajectory', i))}",
+            "if at != 0:",
+            f"    store_{self.dtype.name}(at + (first + r) * {row} + t * {step} + {j}, value)",
+        ]
+        return self._elements(self.now_and_then(now.size), lines, not self.form.near)
+
+    def _hold_kept(self) -> list[str]:
+        """In masked rows what is kept of a new state is the old one."""
+        lines = []
+        for buffer in self.plan.buffers:
+            if buffer.kind == "kept" and buffer.attr[0] == "write" and buffer.attr[1][0] == "after":
+                now, j = self.now[buffer.attr[1][1]], f"j * {self.item}"
+                value = self.load(now, f"{self.entry(now)} + {j}")
+                store = self.store(buffer, f"{self.entry(buffer)} + {j}", value)
+                lines += self._elements(self.now_and_then(now.size), [f"if not {self.used()}:", f"    {store}"])
+        return ["if mask != 0:", *indented(lines)] if lines else []
+
+    # Outputs: straight to the caller's array, or through far memory where rows are masked or nobody wants them
+
+    def _open_output(self, output):
+        row = self.row(output)
+        for name in ("output", "output_step"):
+            self.slot((name,), name)
+        stage, stage_row = self.now_and_then(("stage",)), self.now_and_then(("stage_row",))
+        self.rows_of[output] = "row_output"
+        self.top += [
+            f"row_output, output_0 = {row}, output + first * {row}",
+            "if mask != 0 or output == 0:",
+            f"    row_output, output_step, output_0 = {stage_row}, 0, {stage} + first * {stage_row}",
+        ]
+        self.step_top.append("output_t = output_0 + t * output_step")
+
+    def _put_output(self, output) -> list[str]:
+        """What the caller gets of a step of which rows may be masked."""
+        j, name = f"j * {self.item}", self.dtype.name
+        row, step = self.now_and_then(("row", output)), self.now_and_then(("output_step",))
+        lines = [
+            f"at = {self._held(output)}",
+            f"if {self.used()}:",
+            f"    value = {self.load(output, f'output_t + r * row_output + {j}')}",
+            f"    store_{name}(at, value)",
+            "else:",
+            f"    value = load_{name}(at)",
+            f"    if {self.now_and_then(('zero_masked',))} != 0:",
+            f"        value = np.{name}(0)",
+            "if output != 0:",
+            f"    store_{name}(output + (first + r) * {row} + t * {step} + {j}, value)",
+        ]
+        return ["if mask != 0:", *indented(self._elements(self.now_and_then(output.size), lines))]
+
+    def _held(self, output) -> str:
+        """Element j of row r of the held output."""
+        size = self.now_and_then(output.size * self.item)
+        return f"{self.now_and_then(('held',))} + (first + r) * {size} + j * {self.item}"
+
+    def _end_output(self, output) -> list[str]:
+        """The last output, where no mask has held one."""
+        value = self.load(output, f"output_t + r * row_output + j * {self.item}")
+        store = f"store_{self.dtype.name}({self._held(output)}, {value})"
+        lines = self._elements(self.now_and_then(output.size), [store])
+        lines = ["output_t = output_0 + (steps - 1) * output_step", *lines]
+        return ["if mask == 0 and steps > 0:", *indented(lines)]
+
+
+def write_kernel(plan: Plan, states, name: str, dtype, section: int, form: Form) -> Kernel:
+    """The kernel of a section."""
+    writer = TimeLoopWriter if section == STEP else EntriesWriter
+    kernel = writer(plan, states, name, dtype, section, form).run()
+    if len(kernel.slots) <= HELD:
+        return kernel
+    return writer(plan, states, name, dtype, section, form, sparing=True).run()
+
+
+def states_of(plan: Plan) -> tuple[list[Buffer], list[Buffer]]:
+    """Where each state is before a step, and after it."""
+    sizes = [int(np.prod(shape)) for shape in plan.state_shapes]
+    now = {b.attr: b for b in plan.buffers if b.kind == "state"}
+    new = {b.attr: b for b in plan.buffers if b.kind == "next"}
+    states = [now.get(i) or Buffer(f"state_{i}", "state", n) for i, n in enumerate(sizes)]
+    return states, [new[i] for i in range(len(sizes))]
+
+
+def result_of(plan: Plan) -> Buffer | None:
+    """The buffer of an output that is computed behind the time loop."""
+    return next((b for b in plan.buffers if b.kind == "result"), None)

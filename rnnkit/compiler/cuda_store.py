@@ -1,0 +1,91 @@
+"""Compiled kernels by the hash of their text: in memory, and on disk between processes, for each kind of card.
+
+What is kept is a card's own code, which no later driver refuses, with the kernel's name before it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from functools import cache
+
+from rnnkit.compiler import store
+from rnnkit.compiler.interrupt import behind_it
+from rnnkit.engine.cuda_launch import Function, card_kind
+from rnnkit.engine.cuda_memory import driver
+from rnnkit.engine.cuda_presence import simulated
+
+_functions: dict[tuple, Function] = {}
+THREADS = 256  # of a block at most: each then has up to 255 registers
+
+
+def load(text: str) -> Function:
+    """The kernel ``run`` of a text on the current card, compiled once for its kind."""
+    key = text, driver().current_device()
+    function = _functions.get(key)
+    if function is None:
+        with store.lock:
+            function = _functions.get(key)
+            if function is None:
+                with behind_it():
+                    function = _functions[key] = _function(text)
+    return function
+
+
+def _function(text) -> Function:
+    if simulated():
+        return Function(run_of(text))
+    name, code = kept(text, card_kind())
+    return Function(code, name)
+
+
+def kept(text: str, kind: tuple[int, int]) -> tuple[str, bytes]:
+    """A kernel's name and its code for a compute capability, from disk where it was compiled before; needs no card."""
+    key = hashlib.sha256(repr((text, kind, _surroundings())).encode()).hexdigest()[:32]
+    entry = store.read_entry(key)
+    if entry is None:
+        name, code = compiled(text, kind)
+        entry = name.encode() + b"\n" + code
+        store.write_entry(key, entry)
+    name, _, code = entry.partition(b"\n")
+    return name.decode(), code
+
+
+def run_of(text: str):
+    """The text's function, not compiled."""
+    key = hashlib.sha256(text.encode()).hexdigest()[:32]
+    return store.module_of(text, f"rnnkit_kernel_{key}").run
+
+
+def ptx_of(text: str, kind: tuple[int, int]) -> str:
+    """A kernel's text as PTX for a compute capability; needs no card."""
+    from numba import cuda
+
+    store.number_functions_apart()
+    code, _ = cuda.compile_ptx(run_of(text), cuda.types.void(cuda.types.int64), cc=kind, launch_bounds=(THREADS, 1))
+    return code
+
+
+def compiled(text: str, kind: tuple[int, int]) -> tuple[str, bytes]:
+    """The same, compiled now."""
+    from cuda.bindings import nvjitlink
+
+    ptx = ptx_of(text, kind)
+    options = [f"-arch=sm_{kind[0]}{kind[1]}"]
+    linker = nvjitlink.create(len(options), options)
+    try:
+        nvjitlink.add_data(linker, nvjitlink.InputType.PTX, ptx.encode(), len(ptx), "kernel")
+        nvjitlink.complete(linker)
+        code = bytearray(nvjitlink.get_linked_cubin_size(linker))
+        nvjitlink.get_linked_cubin(linker, code)
+    finally:
+        nvjitlink.destroy(linker)
+    return re.search(r"\.entry\s+([\w$]+)", ptx)[1], bytes(code)
+
+
+@cache
+def _surroundings() -> str:
+    """All that a kernel depends on besides its text and the card."""
+    from importlib.metadata import version
+
+    return repr((store.surroundings(), version("numba-cuda"), THREADS))

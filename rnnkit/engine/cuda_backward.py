@@ -1,0 +1,303 @@
+"""The gradient of a call on a card: forward kernels keep what the adjoint's read, which go back from the last step.
+
+Everything stays on the card but the finished sums, from which the weights' gradients are made on the host.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rnnkit.engine.cuda_memory import DeviceArray, copy, download, empty, upload, zeros
+from rnnkit.engine.cuda_program import CudaProgram, line
+from rnnkit.engine.cuda_sums import CudaSums
+from rnnkit.engine.memory_limit import get_memory_limit
+from rnnkit.engine.record import Gradient, Record, Result
+
+_CHUNK_BYTES = 1 << 28  # of what the adjoint keeps for the sums of a chunk of steps
+
+_SHOWN = '''"""Cotangents of what masked steps show, in {dtype}, brought to the used steps whose outputs they are."""
+
+import numpy as np
+from numba import cuda
+
+from rnnkit.engine.cuda_words import *
+
+
+@cuda.jit
+def run(table):
+    rows, steps, size = word(table, 0), word(table, 1), word(table, 2)
+    given, given_row, given_step, last, last_row = (
+        word(table, 3), word(table, 4), word(table, 5), word(table, 6), word(table, 7)
+    )
+    mask, mask_row, mask_step, zero_masked = word(table, 8), word(table, 9), word(table, 10), word(table, 11)
+    whole, whole_row, whole_step = word(table, 12), word(table, 13), word(table, 14)
+    i = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x
+    if i < rows * size:
+        r, j = i // size, i % size * {item}
+        below = np.{dtype}(0)
+        if last != 0:
+            below = fixed_{dtype}(last + r * last_row + j)
+        for back in range(steps):
+            t = steps - 1 - back
+            value = np.{dtype}(0)
+            if given != 0:
+                value = fixed_{dtype}(given + r * given_row + t * given_step + j)
+            used = True
+            if mask != 0:
+                used = byte(mask + r * mask_row + t * mask_step)
+            if used:
+                value = add(value, below)
+                below = np.{dtype}(0)
+            else:
+                if zero_masked == 0:
+                    below = add(value, below)
+                value = np.{dtype}(0)
+            store_{dtype}(whole + r * whole_row + t * whole_step + j, value)
+'''
+_COPY = '''"""Rows of numbers in {dtype}, copied."""
+
+from numba import cuda
+
+from rnnkit.engine.cuda_words import *
+
+
+@cuda.jit
+def run(table):
+    rows, size, source, source_row, target, target_row = (
+        word(table, 0), word(table, 1), word(table, 2), word(table, 3), word(table, 4), word(table, 5)
+    )
+    i = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x
+    if i < rows * size:
+        r, j = i // size, i % size * {item}
+        store_{dtype}(target + r * target_row + j, load_{dtype}(source + r * source_row + j))
+'''
+
+
+@dataclass(eq=False)
+class CudaBackward:
+    """Computes the gradients of one step over records, see `rnnkit.engine.backward.Backward`."""
+
+    plain: CudaProgram
+    forward: CudaProgram
+    adjoint: CudaProgram
+    kept: dict[tuple, int]
+    own: dict[tuple, int]
+    sums: list
+    finish: Callable
+    programs = 2  # besides the step's own
+
+    def vjp(self, record: Record, checkpoint=None, truncate=None) -> Result:
+        """The results of a call, with `pull`."""
+        run = _Run(self, record, checkpoint, truncate)
+        return replace(run.result(), pull=run.pull)
+
+    def explain(self, source: bool = False) -> str:
+        """What is computed, in words, or the texts of the kernels that ran."""
+        if source:
+            return f"{self.forward.explain(True)}\n\n{self.adjoint.explain(True)}"
+        words = "\n".join(f"  {line}" for line in self.adjoint.explain().splitlines()[1:])
+        return f"gradient: one rule per operation of the graph\nthe adjoint, from the last step to the first:\n{words}"
+
+    def row_bytes(self) -> int:
+        """What the forward kernels keep of one step of one row."""
+        return sum(line(size, self.plain.dtype.itemsize) for size in self.kept.values())
+
+
+class _Run:
+    """One call and its gradient."""
+
+    def __init__(self, backward: CudaBackward, record: Record, checkpoint, truncate):
+        self.backward, self.truncate = backward, truncate
+        self.dtype = backward.plain.dtype
+        self.stream = record.stream
+        self.on_card = isinstance(record.x, DeviceArray)
+        self.reverse = record.reverse
+        self.record = self._on_card(record)
+        self.rows, self.steps = record.x.shape[:2]
+        if checkpoint == "auto":
+            large = self.rows * self.steps * backward.row_bytes() > get_memory_limit()
+            checkpoint = math.isqrt(self.steps) if large else None
+        length = checkpoint or max(self.steps, 1)
+        self.cuts = [*range(0, self.steps, length), self.steps]
+        self.starts: list = []
+        self.residuals = None
+
+    def _given(self, array, dtype=None) -> DeviceArray:
+        """What a call was given, on the card, in memory that nobody else writes."""
+        if isinstance(array, DeviceArray):
+            return copy(array, self.stream)
+        return upload(np.ascontiguousarray(array, dtype or self.dtype), self.stream)
+
+    def _on_card(self, record) -> Record:
+        """The record in processing order, with everything on the card."""
+        x = self._given(record.x)
+        mask = None if record.mask is None else self._given(record.mask, np.bool_)
+        if record.reverse:
+            x, mask = x[:, ::-1], None if mask is None else mask[:, ::-1]
+        return replace(
+            record,
+            x=x,
+            mask=mask,
+            reverse=False,
+            states=tuple(map(self._given, record.states)),
+            constants=tuple(map(self._given, record.constants)),
+            draws={name: self._given(draw) for name, draw in record.draws.items()},
+            place=None,
+        )
+
+    # The call itself
+
+    def result(self) -> Result:
+        """The call's own results."""
+        if len(self.cuts) <= 2:
+            result, self.residuals = self._keep(self.record)
+        else:
+            result = self._in_segments()
+        if self.on_card:
+            return result
+        outputs = None if result.outputs is None else download(result.outputs, self.stream)
+        states = tuple(download(state, self.stream) for state in result.states)
+        return Result(outputs, download(result.last, self.stream), states)
+
+    def _keep(self, record):
+        """Results of some steps, and all that the adjoint reads of them."""
+        steps, kept, written = record.x.shape[1], {}, {}
+        for name, size in self.backward.kept.items():
+            if name[0] == "after":
+                states = self._sequence(steps + 1, size)
+                self._copy_rows(record.states[name[1]], states[:, 0], size)
+                kept["state", name[1]], kept[name] = states[:, :-1], states[:, 1:]
+            else:
+                kept[name] = self._sequence(steps, size)
+            written["write", name] = kept[name]
+        return self.backward.forward.run(replace(record, placed=written | kept)), kept
+
+    def _sequence(self, steps, size) -> DeviceArray:
+        """Memory for a value of every step: ``(B, T, elements)``, a step's rows side by side."""
+        width = line(size, self.dtype.itemsize) // self.dtype.itemsize
+        return empty((steps, self.rows, width), self.dtype, self.stream).swapaxes(0, 1)
+
+    def _in_segments(self) -> Result:
+        """The results, with nothing kept but the states at the cuts."""
+        record, plain = self.record, self.backward.plain
+        shape = plain.plan.output_shape
+        outputs = None
+        if record.sequences:
+            outputs = empty((self.rows, self.steps, *shape), self.dtype, self.stream)
+        states, last = record.states, zeros((self.rows, *shape), self.dtype, self.stream)
+        for start, after in itertools.pairwise(self.cuts):
+            self.starts.append(states)
+            part = replace(record, place=outputs).part(start, after, states)
+            result = plain.run(part, held=last)
+            states, last = result.states, result.last
+        return Result(outputs, last, states)
+
+    def _residuals(self, start, after) -> dict:
+        """What the forward kernels keep of some steps, computed again where it wasn't kept."""
+        if self.residuals is not None:
+            return self.residuals
+        states = self.starts[self.cuts.index(start)]
+        return self._keep(replace(self.record, sequences=False).part(start, after, states))[1]
+
+    # The way back
+
+    def pull(self, outputs=None, last=None, states=None, x=True) -> Gradient:
+        """The gradient from cotangents of the results, any of which may be None, see `rnnkit.engine.backward`."""
+        record, count = self.record, len(self.record.states)
+        given = [None] * count if states is None else states
+        cotangents = [
+            zeros(state.shape, self.dtype, self.stream) if g is None else self._given(g)
+            for g, state in zip(given, record.states, strict=True)
+        ]
+        cotangents += [zeros(constant.shape, self.dtype, self.stream) for constant in record.constants]
+        d_x = zeros(record.x.shape, self.dtype, self.stream) if x else None
+        backward = self.backward
+        sums = CudaSums(backward.plain.load, self.dtype, backward.sums, self.stream)
+        if self.rows and self.steps:
+            d_outputs = self._of_outputs(outputs, last)
+            for start, after in reversed(list(itertools.pairwise(self.cuts))):
+                cotangents = self._segment(start, after, cotangents, d_outputs, d_x, sums)
+        weights = backward.finish(record.weights, sums.totals())
+        if d_x is not None and self.reverse:
+            d_x = d_x[:, ::-1]
+        found = [d_x, *cotangents]
+        if not self.on_card:
+            found = [None if a is None else download(a, self.stream) for a in found]
+        elif d_x is not None:
+            found[0] = d_x if d_x.contiguous else copy(d_x, self.stream)
+        return Gradient(found[0], tuple(found[1 : 1 + count]), tuple(found[1 + count :]), weights)
+
+    def _of_outputs(self, outputs, last) -> DeviceArray:
+        """What the outputs' cotangents say of each used step's own output, ``(B, T, elements)``."""
+        shape = self.backward.plain.plan.output_shape
+        size, item = math.prod(shape), self.dtype.itemsize
+        outputs, last = (None if a is None else self._given(a) for a in (outputs, last))
+        mask = self.record.mask
+        if outputs is None and last is None:
+            nothing = zeros((size,), self.dtype, self.stream)
+            return DeviceArray(nothing, nothing.address, (self.rows, self.steps, size), (0, 0, item), self.dtype)
+        if mask is None and last is None:
+            return outputs
+        whole = empty((self.rows, self.steps, size), self.dtype, self.stream)
+        numbers = [self.rows, self.steps, size]
+        numbers += [0, 0, 0] if outputs is None else [outputs.address, *outputs.strides[:2]]
+        numbers += [0, 0] if last is None else [last.address, size * item]
+        numbers += [0, 0, 0] if mask is None else [mask.address, *mask.strides]
+        self._start(_SHOWN, [*numbers, int(self.record.zero_masked), whole.address, *whole.strides[:2]], size)
+        return whole
+
+    def _start(self, text, numbers, size) -> None:
+        """Run a kernel with a thread for each element of all rows."""
+        plain = self.backward.plain
+        kernel = plain.load(text.format(dtype=self.dtype.name, item=self.dtype.itemsize))
+        table = upload(np.array(numbers, np.int64), self.stream)
+        across = plain.current_card().across
+        kernel.launch((max(1, -(-self.rows * size // across)),), (across,), 0, self.stream, table.address)
+
+    def _copy_rows(self, source, target, size) -> None:
+        source = source.reshape(self.rows, size)
+        self._start(
+            _COPY, [self.rows, size, source.address, source.strides[0], target.address, target.strides[0]], size
+        )
+
+    def _segment(self, first, end, cotangents, d_outputs, d_x, sums) -> list:
+        """Go back over some steps; the states' cotangents before them."""
+        backward, steps, count = self.backward, self.steps, len(self.record.states)
+        stop = self.truncate or steps
+        bytes_of = sum(line(size, self.dtype.itemsize) for size in backward.own.values())
+        several = max(1, _CHUNK_BYTES // max(1, self.rows * bytes_of))
+        cuts = {first, end, *range(0, steps, several), *range(0, steps, stop)}
+        residuals = self._residuals(first, end)
+        for start, after in reversed(list(itertools.pairwise(sorted(c for c in cuts if first <= c <= end)))):
+            if after % stop == 0 and after < steps:
+                fresh = [zeros(c.shape, self.dtype, self.stream) for c in cotangents[:count]]
+                cotangents = [*fresh, *cotangents[count:]]
+            placed = {key: array[:, start - first : after - first] for key, array in residuals.items()}
+            placed["output"] = d_outputs[:, start:after]
+            own = {("write", name): self._sequence(after - start, size) for name, size in backward.own.items()}
+            part = replace(
+                self.record.part(start, after, tuple(cotangents)),
+                sequences=d_x is not None,
+                zero_masked=True,
+                place=None if d_x is None else d_x[:, start:after],
+                placed=placed | own,
+            )
+            cotangents = list(backward.adjoint.run(_turned(part)).states)
+            sums.add(part)
+        return cotangents
+
+
+def _turned(record: Record) -> Record:
+    """The same steps from the last to the first."""
+    return replace(
+        record,
+        x=record.x[:, ::-1],
+        mask=None if record.mask is None else record.mask[:, ::-1],
+        place=None if record.place is None else record.place[:, ::-1],
+        placed={key: array[:, ::-1] for key, array in record.placed.items()},
+    )

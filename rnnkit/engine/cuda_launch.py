@@ -1,0 +1,83 @@
+"""Kernels on a card: how they are loaded, and how they start."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+
+from rnnkit.engine.cuda_presence import simulated
+
+
+def card_kind() -> tuple[int, int]:
+    """The current card's compute capability."""
+    from cuda.bindings import driver
+
+    names = driver.CUdevice_attribute
+    major, minor = (
+        _call(driver.cuDeviceGetAttribute, name, _call(driver.cuCtxGetDevice))
+        for name in (
+            names.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR,
+            names.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR,
+        )
+    )
+    return major, minor
+
+
+class Function:
+    """A kernel on the current card.
+
+    Parameters
+    ----------
+    code : bytes, or callable
+        The card's own code; under the simulator the function itself.
+    name : str, optional
+        Of the kernel in the code.
+    """
+
+    def __init__(self, code, name: str | None = None):
+        self._code, self._near = code, 48 << 10  # bytes of shared memory that any kernel may have
+        self._lock = threading.Lock()
+        if not simulated():
+            from cuda.bindings import driver
+
+            self._library = _call(driver.cuModuleLoadData, code)
+            self._function = _call(driver.cuModuleGetFunction, self._library, name.encode())
+
+    def launch(self, blocks, threads, near: int, stream: int, table: int, together: bool = False) -> None:
+        """Start it in the order of a stream.
+
+        Parameters
+        ----------
+        blocks, threads : tuple of int
+            Up to three numbers each.
+        near : int
+            Bytes of shared memory for each block.
+        table : int
+            The address of its numbers.
+        together : bool
+            All blocks run at the same time, and may wait for each other.
+        """
+        blocks, threads = (*blocks, 1, 1)[:3], (*threads, 1, 1)[:3]
+        if simulated():
+            from rnnkit.engine.cuda_simulated_grid import run
+
+            run(self._code, blocks, threads, near, table, together)
+            return
+        from cuda.bindings import driver
+
+        with self._lock:
+            if near > self._near:
+                attribute = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+                _call(driver.cuFuncSetAttribute, self._function, attribute, near)
+                self._near = near
+        numbers = (table,), (ctypes.c_int64,)
+        if together:
+            _call(driver.cuLaunchCooperativeKernel, self._function, *blocks, *threads, near, stream, numbers)
+        else:
+            _call(driver.cuLaunchKernel, self._function, *blocks, *threads, near, stream, numbers, 0)
+
+
+def _call(function, *arguments):
+    from rnnkit.engine.cuda_driver import call
+
+    return call(function, *arguments)

@@ -1,0 +1,45 @@
+"""Weights as a card's kernels read them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+WIDE = 16  # bytes that a thread reads at once
+
+
+def pack(weight: np.ndarray) -> np.ndarray:
+    """Lay out a weight ``(K, N)`` for products: `WIDE` bytes of each column, column after column; then the next rows.
+
+    Returns
+    -------
+    ndarray (groups of rows, N, rows of a group)
+        Rows beyond K are 0; no kernel multiplies them, but one group more is read.
+    """
+    rows, columns = weight.shape
+    lanes = WIDE // weight.itemsize
+    groups = -(-rows // lanes) + 1
+    padded = np.zeros((groups * lanes, columns), weight.dtype)
+    padded[:rows] = weight
+    return np.ascontiguousarray(padded.reshape(groups, lanes, columns).swapaxes(1, 2))
+
+
+def gates_in_turn(weight: np.ndarray, gates, units: int) -> np.ndarray:
+    """The columns ``g … g + units - 1`` of a weight for each g of ``gates``, gate after gate."""
+    return np.concatenate([weight[:, gate : gate + units] for gate in gates], axis=1)
+
+
+def pack_sparse(weight: np.ndarray) -> dict[str, np.ndarray]:
+    """Lay out what isn't 0: of each column its nonzeros from the top down, side by side with those of its neighbours.
+
+    Returns
+    -------
+    dict
+        ``values`` and ``indices`` (int64), ``(most nonzeros of a column, N)``, and ``counts`` (int64) ``(N,)``.
+    """
+    columns, rows = np.nonzero(weight.T)
+    counts = np.bincount(columns, minlength=weight.shape[1])
+    places = np.arange(len(columns)) - np.repeat(np.cumsum(counts) - counts, counts)
+    shape = max(1, int(counts.max(initial=0))), weight.shape[1]
+    values, indices = np.zeros(shape, weight.dtype), np.zeros(shape, np.int64)
+    values[places, columns], indices[places, columns] = weight[rows, columns], rows
+    return {"values": values, "indices": indices, "counts": counts.astype(np.int64)}

@@ -1,0 +1,112 @@
+"""How a call is cut for a card, which takes no card to find out."""
+
+import functools
+
+import numpy as np
+import pytest
+
+import rnnkit as rk
+from rnnkit.cell import prepare
+from rnnkit.compiler import compile_step
+from rnnkit.compiler.cuda import cuda_program
+from rnnkit.compiler.plan import STEP
+from rnnkit.engine.cuda_card import A100, H100, costs, cuts
+from rnnkit.engine.cuda_launch import Function
+from rnnkit.engine.cuda_presence import missing, simulated
+from rnnkit.engine.cuda_sums import slice_of
+from rnnkit.step import Step
+
+SIZES = [(1, 1, 32), (1, 8, 128), (8, 8, 64), (32, 16, 64), (64, 32, 128), (128, 64, 256), (1, 64, 512)]
+CELLS = {"LSTM": rk.LSTMCell, "GRU": rk.GRUCell, "SimpleRNN": rk.SimpleRNNCell}
+CARDS = {"H100": H100, "A100": A100}
+
+each_cell = pytest.mark.parametrize("cell", CELLS)
+each_card = pytest.mark.parametrize("card", CARDS.values(), ids=CARDS)
+each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+
+@functools.cache
+def program(name, features, units, dtype):
+    cell = CELLS[name](units, recurrent_initializer="zeros")
+    prepare(cell, (None, features), np.dtype(dtype), np.random.default_rng(0))
+    return compile_step(Step(cell, (features,)), dtype, cell._all_weights(), make=cuda_program)
+
+
+def chosen(program, card, rows):
+    program.card = card
+    return program.chosen(rows)
+
+
+def check(kernels, card, rows, units):
+    cut, form = chosen(kernels, card, rows)
+    kernel = kernels._kernel(STEP, form)
+    assert kernel.near_bytes(cut.tile, cut.y, cut.parts) <= card.near
+    assert cut.x * cut.y <= card.threads
+    assert cut.tile == cut.rows * cut.y
+    assert cut.parts == 1 or cut.blocks(rows) <= card.multiprocessors, "blocks wait for some that can't run"
+    assert cut.x >= min(32, units), "less than a warp along units"
+    assert cut.x < 2 * max(32, -(-units // cut.parts)), "half of the threads have no unit"
+
+
+@each_cell
+@each_card
+@each_dtype
+def test_a_cut_fits_the_card(cell, card, dtype):
+    for rows, features, units in [*SIZES, (3, 4, 5), (5000, 8, 64), (2, 3, 4000)]:
+        check(program(cell, features, units, dtype), card, rows, units)
+
+
+@each_cell
+@each_card
+def test_an_adjoints_cut_fits_the_card(cell, card):
+    for rows, features, units in SIZES:
+        backward = program(cell, features, units, "float32").differentiate()
+        check(backward.forward, card, rows, units)
+        check(backward.adjoint, card, rows, units)
+
+
+@each_cell
+@each_card
+@each_dtype
+def test_recurrent_weights_stand_in_shared_memory_at_the_sizes_that_are_measured(cell, card, dtype):
+    for rows, features, units in SIZES:
+        if dtype == "float64" and rows == 128:
+            continue  # up to 2 MB for each of the groups that 128 rows make
+        _, form = chosen(program(cell, features, units, dtype), card, rows)
+        assert form.weights, (rows, units)
+
+
+@each_card
+def test_weights_that_no_block_holds_are_split_over_some(card):
+    cut, form = chosen(program("LSTM", 64, 512, "float32"), card, 1)
+    assert form.weights and cut.parts >= 4 * 512 * 512 * 4 // card.near
+    cut, form = chosen(program("SimpleRNN", 8, 64, "float32"), card, 8)
+    assert form.weights and cut.parts == 1, "a grid barrier for 16 KB"
+
+
+@each_cell
+@each_card
+def test_costs_grow_with_what_is_done(cell, card):
+    small, large = (program(cell, 8, units, "float32")._step for units in (64, 128))
+    twice = program(cell, 8, 64, "float64")._step
+    for cut in cuts(card, 16, small.units):
+        cost = lambda step, rows=16, cut=cut, **places: sum(
+            costs(step, card, cut, rows, **{"weights": True, "near": True} | places).values()
+        )
+        assert cost(small) < cost(large)
+        assert cost(small) < cost(twice)
+        assert cost(small) < cost(small, near=False)
+        assert cost(small) <= cost(small, weights=False)
+        assert cost(small, 16) <= cost(small, 16 * card.multiprocessors)
+
+
+@pytest.mark.skipif(not simulated() or missing() is not None, reason="needs NUMBA_ENABLE_CUDASIM=1, with numba-cuda")
+def test_a_large_batch_has_a_grid(monkeypatch):
+    """A grid has up to 2**31 - 1 blocks along x, and 65535 along y and z."""
+    grids = []
+    monkeypatch.setattr(Function, "launch", lambda self, blocks, *arguments, **keywords: grids.append(blocks))
+    rows = 1 << 19
+    rk.GRU(2, device="cuda")(np.zeros((rows, 1, 1), np.float32))
+    assert max(max(blocks) for blocks in grids) > 65535
+    assert all(size <= 65535 for blocks in grids for size in blocks[1:])
+    assert -(-(1 << 40) // slice_of(1 << 40, 1)) <= 65535
