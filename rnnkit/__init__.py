@@ -59,7 +59,7 @@ from rnnkit.models.sequential import Sequential
 __version__ = "0.1.0"
 
 _LATER = {"ESN": "rnnkit.forecast.echo_state", "ESNCell": "rnnkit.cells.echo_state"}
-_ROOMS = ("callbacks", "constraints", "datasets", "forecast", "losses", "metrics", "optimizers", "regularizers")
+_ROOMS = ("callbacks", "constraints", "cuda", "datasets", "forecast", "losses", "metrics", "optimizers", "regularizers")
 
 __all__ = [
     "ESN",
@@ -103,6 +103,7 @@ __all__ = [
     "cell",
     "clear_cache",
     "constraints",
+    "cuda",
     "datasets",
     "eager",
     "elu",

@@ -86,12 +86,15 @@ class StateSpec:
                 raise TypeError(f"expected {what} to be numeric, got dtype {array.dtype}")
             if array.shape != (batch_size, *shape):
                 raise ValueError(f"expected {what} of shape {(batch_size, *shape)}, got {array.shape}")
-            flat.append(np.array(array, dtype, order="C"))
+            if _is_on_device(array) and array.dtype != dtype:
+                raise TypeError(f"expected {what} of {dtype} in a card's memory, got {array.dtype}; convert it first")
+            flat.append(array.copy() if _is_on_device(array) else np.array(array, dtype, order="C"))
         return tuple(flat)
 
     def _flatten(self, given, what) -> list[np.ndarray]:
         if self.parts is not None:
-            if isinstance(given, np.ndarray) and len(self.parts) == 1 and given.ndim == len(self.shapes[0]) + 1:
+            is_array = isinstance(given, np.ndarray) or _is_on_device(given)
+            if is_array and len(self.parts) == 1 and given.ndim == len(self.shapes[0]) + 1:
                 given = [given]
             entries = self._entries(given, len(self.parts), what)
             return [
@@ -121,8 +124,15 @@ def _is_array(value) -> bool:
     return isinstance(value, np.ndarray) or (hasattr(value, "__array__") and hasattr(value, "shape"))
 
 
+def _is_on_device(value) -> bool:
+    """Whether this is a layer's array in a card's memory, which stays there."""
+    return not isinstance(value, np.ndarray) and hasattr(value, "__cuda_array_interface__")
+
+
 def _as_array(value) -> np.ndarray | None:
     """An array, or nested lists as one; None for what is neither, and for a list around one array."""
+    if _is_on_device(value):
+        return value
     if isinstance(value, (list, tuple)) and not any(_is_array(entry) for entry in value):
         try:
             return np.asarray(value)

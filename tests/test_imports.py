@@ -31,6 +31,7 @@ ALLOWED = {
     "engine": CELL | {"engine"},
     "compiler": CELL | {"engine", "compiler"},
     "layers": CELL | {"cells", "engine", "compiler", "layers"},
+    "cuda": {"engine"},
     "losses": FOUNDATION | {"losses"},
     "metrics": FOUNDATION | {"losses", "metrics"},
     "optimizers": CELL | {"engine", "compiler", "layers", "optimizers"},
@@ -100,8 +101,18 @@ compiled = [d.py_func.__qualname__ for d in gc.get_objects() if isinstance(d, Di
 print(json.dumps({"modules": sorted(sys.modules), "compiled": compiled, "threads": threading.active_count()}))
 """
     found = json.loads(run(code))
-    heavy = ("scipy.special", "scipy.linalg", "scipy.sparse", "scipy.signal", "matplotlib", "pandas", "tqdm", "asyncio")
-    loaded = [name for name in heavy if name in found["modules"]]
+    heavy = (
+        "scipy.special",
+        "scipy.linalg",
+        "scipy.sparse",
+        "scipy.signal",
+        "matplotlib",
+        "pandas",
+        "tqdm",
+        "asyncio",
+        "numba.cuda",
+    )
+    loaded = [name for name in (*heavy, "numba.cuda") if name in found["modules"]]
     assert loaded == []
     assert not [name for name in found["modules"] if name.startswith(("rnnkit.forecast.plot", "rnnkit.datasets."))]
     assert found["compiled"] == []

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.cell import is_scipy_sparse
-from rnnkit.layers import edge, saving, symbolic
+from rnnkit.layers import devices, edge, saving, symbolic
 from rnnkit.layers.execution import build_lock
 from rnnkit.layers.faces import Text, show_shape, table_of
 from rnnkit.layers.weights import Weights, like
@@ -67,6 +67,9 @@ class Layer:
     _open_axes = 1
     _axes = "batch, …"
 
+    _native = False  # whether a call computes where its arrays stand, or brings those of a card to the host and back
+    _device = "cpu"
+
     # What a subclass has: its call, its gradient, and the states of a stateful one between calls.
     __call__: Callable[..., Any]
     vjp: Callable[..., Any]
@@ -74,6 +77,9 @@ class Layer:
 
     def __init_subclass__(cls, **keywords):
         super().__init_subclass__(**keywords)
+        for name in ("vjp", "trajectory") if cls._native else ("vjp", "compute_mask"):
+            if name in vars(cls):
+                setattr(cls, name, devices.crossing(vars(cls)[name]))
         if "__call__" in vars(cls):
             cls.__call__ = symbolic.recorded(vars(cls)["__call__"])  # type: ignore[method-assign]
 
@@ -87,6 +93,47 @@ class Layer:
         self.built = False
         self._input_shape = None
         self._generator: np.random.Generator | None = None
+
+    # Devices
+
+    @property
+    def device(self) -> str:
+        """Where it computes, "cpu" or "cuda"; of layers together, "cuda" where any of them does."""
+        return "cuda" if any(layer._device == "cuda" for layer in self._all_layers()) else "cpu"
+
+    def to(self, device):
+        """Compute elsewhere from here on, with all layers inside.
+
+        Parameters
+        ----------
+        device : {"cpu", "cuda"}
+
+        Returns
+        -------
+        Layer
+            This one.
+
+        Raises
+        ------
+        ValueError
+            For an unknown device.
+        RuntimeError
+            Where the package, the driver or a card is missing; nothing is changed then.
+
+        Examples
+        --------
+        >>> import rnnkit as rk
+        >>> rk.GRU(4).to("cpu").device
+        'cpu'
+        """
+        device = devices.usable(device)
+        for layer in self._all_layers():
+            layer._move(device)
+        return self
+
+    def _move(self, device) -> None:
+        """Compute elsewhere, apart from layers inside."""
+        self._device = device
 
     # Building
 

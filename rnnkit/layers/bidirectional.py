@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit.configuration import deserialize, serialize
+from rnnkit.engine.cuda_memory import DeviceArray, concatenate
 from rnnkit.engine.record import Gradient
 from rnnkit.layers import edge
 from rnnkit.layers.base import Layer
@@ -15,7 +16,9 @@ from rnnkit.layers.rnn import RNN, unbuilt_copy
 
 
 def _concat(forward, backward):
-    return np.concatenate([forward, backward], axis=-1), _parted_at(forward.shape[-1])
+    halves = [forward, backward]
+    whole = concatenate(halves) if isinstance(forward, DeviceArray) else np.concatenate(halves, axis=-1)
+    return whole, _parted_at(forward.shape[-1])
 
 
 def _parted_at(size):
@@ -31,7 +34,7 @@ def _mul(forward, backward):
 
 
 def _ave(forward, backward):
-    return (forward + backward) / 2, lambda d: (d / 2, d / 2)
+    return (forward + backward) * 0.5, lambda d: (d * 0.5, d * 0.5)
 
 
 def _pair(forward, backward):
@@ -73,6 +76,7 @@ class Bidirectional(Layer):
     _least_rank = 3
     _open_axes = 2
     _axes = "batch, time"
+    _native = True
 
     def __init__(self, layer, merge_mode="concat", backward_layer=None, *, dtype=None, seed=None, name=None):
         for one in (layer, layer if backward_layer is None else backward_layer):
@@ -116,15 +120,18 @@ class Bidirectional(Layer):
         """Whether both directions keep their states between calls."""
         return self.forward_layer.stateful
 
-    def __call__(self, sequences, initial_state=None, mask=None, training=False, constants=None):
+    def __call__(self, sequences, initial_state=None, mask=None, training=False, constants=None, *, stream=None):
         """Run both directions; arguments as in `RNN`, with the forward entries of `initial_state` first.
 
         Returns
         -------
         ndarray, a pair with ``merge_mode=None``, or ``(*outputs, *forward states, *backward states)``
         """
-        forward, backward = self._run(sequences, initial_state, mask, training, constants, self.return_sequences, False)
-        return self._shown(self._merged(forward, backward, self.return_sequences)[0], forward, backward)
+        in_time = self.return_sequences
+        forward, backward = self._run(
+            sequences, initial_state, mask, training, constants, in_time, False, stream=stream
+        )
+        return self._shown(self._merged(forward, backward, in_time)[0], forward, backward)
 
     def _shown(self, output, forward, backward):
         """What a call returns."""
@@ -143,12 +150,13 @@ class Bidirectional(Layer):
         *,
         checkpoint=None,
         truncate=None,
+        stream=None,
     ):
         """A call, and the function that takes cotangents of its results back to all that both directions read.
 
         Parameters
         ----------
-        sequences, initial_state, mask, training, constants
+        sequences, initial_state, mask, training, constants, stream
             As in a call.
         checkpoint, truncate
             As in `RNN.vjp`, for each direction.
@@ -168,7 +176,7 @@ class Bidirectional(Layer):
         """
         wanted, in_time = options(checkpoint, truncate), self.return_sequences
         forward, backward = self._run(
-            sequences, initial_state, mask, training, constants, in_time, False, gradient=wanted
+            sequences, initial_state, mask, training, constants, in_time, False, gradient=wanted, stream=stream
         )
         output, parted = self._merged(forward, backward, in_time)
         outputs = self._shown(output, forward, backward)
@@ -193,7 +201,7 @@ class Bidirectional(Layer):
         states = self._packed(forward.states, backward.states)
         return Gradients(weights, forward.x + backward.x, states, constants if with_constants else None)
 
-    def trajectory(self, sequences, initial_state=None, mask=None, training=False, constants=None):
+    def trajectory(self, sequences, initial_state=None, mask=None, training=False, constants=None, *, stream=None):
         """Merged outputs of every step, and every state at every step, each in its own processing order.
 
         Returns
@@ -202,19 +210,40 @@ class Bidirectional(Layer):
         states : list of ndarray (B, T, *state)
             The forward layer's, then the backward layer's.
         """
-        forward, backward = self._run(sequences, initial_state, mask, training, constants, True, True)
+        forward, backward = self._run(sequences, initial_state, mask, training, constants, True, True, stream=stream)
         return self._merged(forward, backward, True)[0], self._packed(forward.trajectory, backward.trajectory)
 
-    def _run(self, sequences, initial_state, mask, training, constants, sequences_wanted, trajectory, gradient=None):
-        sequences = edge.array(sequences, "x")
+    def _run(
+        self,
+        sequences,
+        initial_state,
+        mask,
+        training,
+        constants,
+        sequences_wanted,
+        trajectory,
+        gradient=None,
+        stream=None,
+    ):
+        sequences = edge.given(sequences, "x")
         layers = self.forward_layer, self.backward_layer
         starts = (None, None) if initial_state is None else self._split(initial_state, "initial_state")
-        places = self._places(sequences.shape[:2]) if sequences_wanted else (None, None)
+        places = self._places(sequences) if sequences_wanted else (None, None)
         with self._all_or_nothing():
             results = [
                 # Zeros at masked steps: a held output of one direction would meet a fresh one of the other.
                 layer._run(
-                    sequences, start, mask, training, constants, sequences_wanted, trajectory, True, place, gradient
+                    sequences,
+                    start,
+                    mask,
+                    training,
+                    constants,
+                    sequences_wanted,
+                    trajectory,
+                    True,
+                    place,
+                    gradient,
+                    stream,
                 )
                 for layer, start, place in zip(layers, starts, places, strict=True)
             ]
@@ -222,9 +251,10 @@ class Bidirectional(Layer):
                 self._build_with(self.forward_layer._input_shape, self.forward_layer.dtype)
         return results
 
-    def _places(self, open_axes):
+    def _places(self, x):
         """Where both directions may write so that their outputs stand side by side; None where that isn't known."""
-        if not self.built or self.merge_mode != "concat" or len(open_axes) != 2:
+        open_axes = x.shape[:2]
+        if isinstance(x, DeviceArray) or not self.built or self.merge_mode != "concat" or len(open_axes) != 2:
             return None, None
         executions = [one._execution for one in (self.forward_layer, self.backward_layer)]
         if any(one.step.takes_constants for one in executions):
@@ -239,6 +269,8 @@ class Bidirectional(Layer):
         """The output, and the function that parts its cotangent."""
         if not sequences:
             return MERGES[self.merge_mode](forward.last, backward.last)
+        if isinstance(forward.outputs, DeviceArray):
+            return MERGES[self.merge_mode](forward.outputs, backward.outputs[:, ::-1].copy())
         whole = forward.outputs.base
         if whole is not None and whole is backward.outputs.base:
             return whole, _parted_at(forward.outputs.shape[-1])  # both were written where they belong

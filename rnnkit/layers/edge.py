@@ -3,8 +3,38 @@
 from __future__ import annotations
 
 import operator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
+
+from rnnkit.engine.cuda_memory import DeviceArray, upload
+from rnnkit.layers import foreign
+
+
+def given(value, what: str, stream: int | None = None) -> Any:
+    """`value` as an array of real numbers where it stands, on the host or in a card's memory.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `array`, and as `rnnkit.layers.foreign.take`.
+    """
+    if isinstance(value, np.ndarray) or not foreign.on_device(value):
+        return array(value, what)
+    return foreign.take(value, what, foreign.stream_of(value) if stream is None else stream)
+
+
+def moved(value, stream: int | None) -> Any:
+    """`value` on the host, or with a stream in a card's memory."""
+    if stream is None:
+        return value.copy_to_host() if isinstance(value, DeviceArray) else value
+    return value if isinstance(value, DeviceArray) else upload(value, stream)
+
+
+def reshapeable(x) -> Any:
+    """`x`, of a card's arrays a contiguous one."""
+    return x.copy() if isinstance(x, DeviceArray) and not x.contiguous else x
 
 
 def array(value, what: str) -> np.ndarray:
@@ -48,8 +78,16 @@ def precision_of(x: np.ndarray) -> np.dtype:
     return floating(x.dtype) if x.dtype.kind == "f" else np.dtype("float32")
 
 
-def cast(x: np.ndarray, dtype: np.dtype, kept_axes: int = 2) -> np.ndarray:
-    """`x` in `dtype`, its axes from `kept_axes` on contiguous; a copy only where one is due."""
+def cast(x: Any, dtype: np.dtype, kept_axes: int = 2) -> Any:
+    """`x` in `dtype`, its axes from `kept_axes` on contiguous; a copy only where one is due.
+
+    Raises
+    ------
+    TypeError, ValueError
+        In a card's memory, for another dtype, or axes that aren't: the copy is the caller's to make.
+    """
+    if isinstance(x, DeviceArray):
+        return _as_it_stands(x, dtype, kept_axes)
     if x.dtype != dtype:  # so is another byte order
         return x.astype(dtype, order="C")
     stride = x.itemsize
@@ -60,7 +98,21 @@ def cast(x: np.ndarray, dtype: np.dtype, kept_axes: int = 2) -> np.ndarray:
     return x if x.flags.aligned else x.copy()
 
 
-def mask(value, batch_size: int, length: int) -> np.ndarray:
+def _as_it_stands(x: DeviceArray, dtype: np.dtype, kept_axes: int) -> DeviceArray:
+    if x.dtype != dtype:
+        raise TypeError(
+            f"expected a device array of {dtype}, the layer's precision, got {x.dtype}; convert it with "
+            f"astype('{dtype}') or, of torch, to(torch.{dtype})"
+        )
+    if x.size and not x[(0,) * min(kept_axes, x.ndim)].contiguous:
+        raise ValueError(
+            f"expected a device array with contiguous features, got strides {x.strides} of the shape {x.shape}; "
+            "ascontiguousarray or, of torch, contiguous() copies it"
+        )
+    return x
+
+
+def mask(value, batch_size: int, length: int) -> Any:
     """A mask as booleans ``(B, T)``; any dtype of numbers, non-zero uses the step.
 
     Raises
@@ -70,11 +122,16 @@ def mask(value, batch_size: int, length: int) -> np.ndarray:
     TypeError
         For a dtype that is no number.
     """
-    found = array(value, "mask")
+    found = given(value, "mask")
     if found.shape == (batch_size, length, 1):
         found = found[:, :, 0]
     if found.shape != (batch_size, length):
         raise ValueError(f"expected mask of shape {(batch_size, length)}, one value per step; got {found.shape}")
+    if isinstance(found, DeviceArray):
+        if found.itemsize != 1:
+            raise TypeError(f"expected a mask of booleans in a card's memory, got {found.dtype}; take mask != 0")
+        found = found if found.contiguous else found.copy()
+        return replace(found, dtype=np.dtype(bool))
     return np.ascontiguousarray(found != 0)
 
 
@@ -90,13 +147,14 @@ def constants(value, batch_size: int, dtype: np.dtype) -> tuple[np.ndarray, ...]
     """
     if not isinstance(value, (list, tuple)):
         raise TypeError(f"expected constants to be a list of arrays, got {type(value).__name__}")
-    found = tuple(array(one, "constants") for one in value)
+    found = tuple(given(one, "constants") for one in value)
     for one in found:
         if one.ndim == 0 or one.shape[0] != batch_size:
             raise ValueError(
                 f"expected constants of shape ({batch_size}, …), one entry per row of x, got {one.shape}; "
                 "what all rows share is a weight or an array that the step captures"
             )
+    found = tuple(one.copy() if isinstance(one, DeviceArray) and not one.contiguous else one for one in found)
     return tuple(cast(one, dtype, kept_axes=0) for one in found)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from rnnkit.engine.eager import Eager
 from rnnkit.engine.record import Record, Result
+from rnnkit.layers.on_host import on_host
 from rnnkit.step import Step
 
 # One lock for building layers and choosing executors: both are rare, and a lock per layer would stand in the way of
@@ -55,9 +56,9 @@ class Execution:
     A step is read when an executor is chosen for it, so a step that was edited since keeps what it was.
     """
 
-    def __init__(self, cell, feature_shape, dtype: np.dtype):
+    def __init__(self, cell, feature_shape, dtype: np.dtype, device: str = "cpu"):
         self.step = Step(cell, feature_shape)
-        self.dtype = dtype
+        self.dtype, self.device = dtype, device
         self.executors: dict = {}
         self.gradients: dict = {}
         self._eager = Eager(self.step)
@@ -83,7 +84,8 @@ class Execution:
     def _choose(self, training, constant_shapes):
         from rnnkit import compiler  # takes numba with it, a third of a second that an import of rnnkit doesn't need
 
-        return compiler.choose(
+        choose = compiler.choose_cuda if self.device == "cuda" else compiler.choose
+        return choose(
             self.step,
             dtype=self.dtype,
             weights=self.step.cell._all_weights(),
@@ -97,9 +99,15 @@ class Execution:
             self.step.cell._make_sparse(names)
             self.executors, self.gradients = {}, {}
 
+    def move(self, device: str) -> None:
+        """Run elsewhere from here on; executors are chosen anew when they are wanted."""
+        if device != self.device:
+            self.device, self.executors, self.gradients = device, {}, {}
+
     def run(self, record: Record) -> Result:
         """The results of one call."""
-        return self.executor(record.constants, record.training).run(record)
+        executor = self.executor(record.constants, record.training)
+        return on_host(executor.run, record) if executor is self._eager else executor.run(record)
 
     def vjp(self, record: Record, checkpoint=None, truncate=None) -> Result:
         """The results of one call with how cotangents go back, see `Backward.vjp`.
@@ -109,6 +117,8 @@ class Execution:
         ValueError
             If the step's gradient is not known.
         """
+        from rnnkit import compiler
+
         key = (record.training, tuple(constant.shape[1:] for constant in record.constants))
         chosen = self.gradients.get(key)
         if chosen is None:
@@ -116,6 +126,8 @@ class Execution:
                 chosen = self.gradients.get(key)
                 if chosen is None:
                     chosen = self.gradients[key] = self._differentiated(record)
+        if self.device == "cuda" and compiler.has_vjp(self.step):
+            return on_host(chosen.vjp, record, checkpoint, truncate)
         return chosen.vjp(record, checkpoint, truncate)
 
     def _differentiated(self, record):

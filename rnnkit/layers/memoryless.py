@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from rnnkit.cell import Cell, prepare
+from rnnkit.engine.cuda_memory import DeviceArray
 from rnnkit.engine.record import Record, Result
 from rnnkit.functions import activation, activation_name, linear
 from rnnkit.importing import from_path, path_of
@@ -24,6 +25,7 @@ class Memoryless(Layer):
 
     _least_rank = 2
     _open_axes = -1
+    _native = True
     _cell: Cell
     _execution: Execution | None = None
     _new_cell: Callable[[], Cell]
@@ -78,7 +80,7 @@ class Memoryless(Layer):
 
     def _run(self, inputs, gradient=False) -> tuple[tuple, Result]:
         """The shape of x, and the result of its rows as steps ``(B, …, F)`` with one axis for all between."""
-        x = edge.array(inputs, "x")
+        x = edge.given(inputs, "x")
         features = self._input_shape[-1:] if self.built else None
         if x.ndim < 2 or (features is not None and x.shape[-1:] != features):
             raise edge.shape_error("x", "batch, …", features, x.shape)
@@ -89,11 +91,13 @@ class Memoryless(Layer):
             return x.shape, self._execute(x, gradient)
 
     def _execute(self, x, gradient) -> Result:
-        steps = x if x.ndim == 3 else x.reshape(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
+        if x.ndim != 3:
+            x = edge.reshapeable(x).reshape(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
         record = Record(
-            x=edge.cast(steps, self.dtype),
+            x=edge.cast(x, self.dtype),
             states=self._execution.step.initial_states(x.shape[0], self.dtype),
             weights=self._cell._all_weights(),
+            stream=x.stream if isinstance(x, DeviceArray) else 0,
         )
         return self._execution.vjp(record) if gradient else self._execution.run(record)
 
@@ -113,8 +117,13 @@ class Memoryless(Layer):
             raise ValueError(f"expected known features in the shape (batch, …, features), got {shape}")
         self._cell = self._new_cell()
         prepare(self._cell, (None, shape[-1]), self.dtype, self._weight_generator())
-        self._execution = Execution(self._cell, shape[-1:], self.dtype)
+        self._execution = Execution(self._cell, shape[-1:], self.dtype, self._device)
         self._execution.read()
+
+    def _move(self, device):
+        super()._move(device)
+        if self._execution is not None:
+            self._execution.move(device)
 
     def _own_arrays(self):
         return self._cell._all_weights() if self.built else {}
@@ -137,7 +146,7 @@ class Memoryless(Layer):
     def __setstate__(self, state):
         self.__dict__.update(state)
         if self.built:
-            self._execution = Execution(self._cell, self._input_shape[-1:], self.dtype)
+            self._execution = Execution(self._cell, self._input_shape[-1:], self.dtype, self._device)
 
 
 class FunctionCell(Cell):

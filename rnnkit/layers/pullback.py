@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from rnnkit.engine.cuda_memory import DeviceArray
 from rnnkit.layers import edge
 
 
@@ -61,6 +62,8 @@ class Pullback:
     ):
         self._shapes, self.dtype = _shapes(outputs), dtype
         self.pull, self.pull_weights = pull, pull_weights or pull
+        self._stream = _stream(outputs)
+        self.give: Callable[[Gradients], Gradients] = lambda gradients: gradients  # as the kind of the call's inputs
 
     def __call__(self, d_outputs) -> Gradients:
         """The gradient.
@@ -68,7 +71,7 @@ class Pullback:
         Parameters
         ----------
         d_outputs : array_like, or nested as the call's result
-            Cotangents, None for zeros.
+            Cotangents, None for zeros; on the host or in a card's memory.
 
         Raises
         ------
@@ -77,7 +80,7 @@ class Pullback:
         TypeError
             For what isn't real numbers.
         """
-        return self.pull(self.flat(d_outputs))
+        return self.give(self.pull(self.flat(d_outputs)))
 
     def flat(self, d_outputs) -> list:
         """Cotangents as `pull` takes them, checked and cast."""
@@ -95,10 +98,11 @@ class Pullback:
             return [array for one, shape in zip(given, shapes, strict=True) for array in self._flat(one, shape)]
         if given is None:
             return [None]
-        array = edge.array(given, "d_outputs")
+        array = edge.given(given, "d_outputs", self._stream)
         if array.shape != shapes:
             raise ValueError(f"expected d_outputs of shape {shapes}, as the call's result, got {array.shape}")
-        return [edge.cast(array, self.dtype, kept_axes=2 if array.ndim > 2 else 1)]
+        array = edge.cast(array, self.dtype, kept_axes=2 if array.ndim > 2 else 1)
+        return [edge.moved(array, self._stream)]
 
 
 def _shapes(outputs):
@@ -107,6 +111,14 @@ def _shapes(outputs):
     if isinstance(outputs, dict):
         return {name: _shapes(one) for name, one in outputs.items()}
     return None if outputs is None else outputs.shape
+
+
+def _stream(outputs) -> int | None:
+    """The stream of the results of a call that are in a card's memory; None for those on the host."""
+    if isinstance(outputs, (list, tuple, dict)):
+        inside = outputs.values() if isinstance(outputs, dict) else outputs
+        return next((found for one in inside if (found := _stream(one)) is not None), None)
+    return outputs.stream if isinstance(outputs, DeviceArray) else None
 
 
 def positive_steps(value, what: str) -> int | None:

@@ -42,7 +42,7 @@ class _Recurrent(RNN):
     def get_config(self):
         """The constructor's arguments as JSON values."""
         config = {name: value for name, value in self.cell.get_config().items() if name in self._cell_arguments}
-        return config | self._flags() | Layer.get_config(self)
+        return config | self._flags() | {"device": self._device} | Layer.get_config(self)
 
     @classmethod
     def from_config(cls, config):

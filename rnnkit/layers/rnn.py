@@ -10,8 +10,9 @@ import numpy as np
 
 from rnnkit.cell import Cell, as_cell, call_initial, prepare
 from rnnkit.configuration import deserialize, serialize
+from rnnkit.engine.cuda_memory import DeviceArray
 from rnnkit.engine.record import Record, Result
-from rnnkit.layers import edge
+from rnnkit.layers import devices, edge, foreign
 from rnnkit.layers.base import Layer
 from rnnkit.layers.execution import Execution, declared_output_shape
 from rnnkit.layers.faces import Text
@@ -50,6 +51,8 @@ class RNN(Layer):
         Default: the first input's.
     seed : int, optional
     name : str, optional
+    device : {"cpu", "cuda"}
+        Where it computes; `Layer.to` changes it. What `rnnkit.cuda` needs is looked for here.
 
     Examples
     --------
@@ -63,6 +66,7 @@ class RNN(Layer):
     _least_rank = 3
     _open_axes = 2
     _axes = "batch, time"
+    _native = True
 
     def __init__(
         self,
@@ -77,6 +81,7 @@ class RNN(Layer):
         dtype=None,
         seed=None,
         name=None,
+        device="cpu",
     ):
         self.cell = StackedRNNCells(cell) if isinstance(cell, (list, tuple)) else as_cell(cell)
         super().__init__(dtype=dtype, seed=getattr(cell, "seed", None) if seed is None else seed, name=name)
@@ -87,18 +92,21 @@ class RNN(Layer):
         self.stateful = bool(stateful)
         self.unroll = bool(unroll)
         self.zero_output_for_mask = bool(zero_output_for_mask)
+        self._device = devices.usable(device)
         self._execution: Execution | None = None
         self._built_cell = False  # or the cell came with weights, from another layer
         self._kept: tuple[np.ndarray, ...] | None = None
 
     # Calls: edge, run, shape
 
-    def __call__(self, sequences, initial_state=None, mask=None, training=False, constants=None):
+    def __call__(self, sequences, initial_state=None, mask=None, training=False, constants=None, *, stream=None):
         """Run the cell over sequences.
 
         Parameters
         ----------
         sequences : array_like (B, T, *features)
+            On CUDA also an array of any library in the card's memory, which stays there; so do the results, as arrays
+            of the same library.
         initial_state : list of array_like (B, *state), optional
             A bare array for a single state; a list per cell for a stack. Default: the cell's, or the kept states.
         mask : array_like (B, T) or (B, T, 1), optional
@@ -107,6 +115,8 @@ class RNN(Layer):
             Whether dropout acts.
         constants : list of array_like (B, …), optional
             Given to every step, to a cell that takes them.
+        stream : int or stream of numba, CuPy or torch, optional
+            On CUDA, where the work is put in order. Default: where the library of `sequences` puts its own now.
 
         Returns
         -------
@@ -117,7 +127,10 @@ class RNN(Layer):
         ValueError, TypeError
             For an input that doesn't fit; the layer is unchanged then.
         """
-        return self._shown(self._run(sequences, initial_state, mask, training, constants, self.return_sequences, False))
+        in_time = self.return_sequences
+        return self._shown(
+            self._run(sequences, initial_state, mask, training, constants, in_time, False, stream=stream)
+        )
 
     def _shown(self, result: Result):
         """What a call returns."""
@@ -134,12 +147,13 @@ class RNN(Layer):
         *,
         checkpoint=None,
         truncate=None,
+        stream=None,
     ):
         """A call, and the function that takes cotangents of its results back to all that it read.
 
         Parameters
         ----------
-        sequences, initial_state, mask, training, constants
+        sequences, initial_state, mask, training, constants, stream
             As in a call.
         checkpoint : None, "auto" or int
             Keep the states of every so many steps only, and compute the steps between again: less memory, more time.
@@ -172,7 +186,15 @@ class RNN(Layer):
         """
         wanted = options(checkpoint, truncate)
         result = self._run(
-            sequences, initial_state, mask, training, constants, self.return_sequences, False, gradient=wanted
+            sequences,
+            initial_state,
+            mask,
+            training,
+            constants,
+            self.return_sequences,
+            False,
+            gradient=wanted,
+            stream=stream,
         )
         outputs = self._shown(result)
 
@@ -187,7 +209,7 @@ class RNN(Layer):
         constants = list(gradient.constants) if with_constants else None
         return Gradients(gradient.weights, gradient.x, self._spec.pack(gradient.states), constants)
 
-    def trajectory(self, sequences, initial_state=None, mask=None, training=False, constants=None):
+    def trajectory(self, sequences, initial_state=None, mask=None, training=False, constants=None, *, stream=None):
         """Every output and every state at every step, for the arguments of a call.
 
         Returns
@@ -196,7 +218,7 @@ class RNN(Layer):
         states : list of ndarray (B, T, *state)
             In processing order, nested as `initial_state` is; a masked step shows the held state.
         """
-        result = self._run(sequences, initial_state, mask, training, constants, True, True)
+        result = self._run(sequences, initial_state, mask, training, constants, True, True, stream=stream)
         return result.outputs, self._spec.pack(result.trajectory)
 
     def _run(
@@ -211,8 +233,11 @@ class RNN(Layer):
         zero_masked=None,
         place=None,
         gradient=None,
+        stream=None,
     ) -> Result:
-        x = edge.array(sequences, "x")
+        x = edge.given(sequences, "x")
+        if stream is not None and self._device != "cuda":
+            raise ValueError(f"expected no stream, since the layer {self.name!r} is on the CPU, got {stream!r}")
         features = self._input_shape[2:] if self.built else None
         if x.ndim < 3 or (features is not None and x.shape[2:] != features):
             raise edge.shape_error("x", "batch, time", features, x.shape)
@@ -236,6 +261,7 @@ class RNN(Layer):
             trajectory=trajectory,
             training=bool(training),
             place=place,
+            stream=x.stream if isinstance(x, DeviceArray) else 0 if stream is None else foreign.stream_handle(stream),
         )
         if self.built:
             return self._execute(record, gradient)
@@ -295,7 +321,7 @@ class RNN(Layer):
         fresh = not self.cell.built
         try:
             prepare(self.cell, (shape[0], *features), self.dtype, self._weight_generator())
-            execution = Execution(self.cell, features, self.dtype)
+            execution = Execution(self.cell, features, self.dtype, self._device)
             execution.read()
             self._spec = execution.step.states
         except BaseException:
@@ -303,6 +329,13 @@ class RNN(Layer):
                 unbuild(self.cell)
             raise
         self._execution, self._built_cell = execution, fresh
+
+    def _move(self, device):
+        super()._move(device)
+        if self._execution is not None:
+            self._execution.move(device)
+        if self._kept is not None and device == "cpu":
+            self._kept = _on_host(self._kept)
 
     def _forget(self):
         super()._forget()
@@ -327,7 +360,7 @@ class RNN(Layer):
     @property
     def states(self) -> list | None:
         """Copies of the states that the next call of a stateful layer starts from; None where that isn't known yet."""
-        return None if self._kept is None else self._spec.pack([state.copy() for state in self._kept])
+        return None if self._kept is None else self._spec.pack(_on_host(self._kept))
 
     def get_initial_state(self, batch_size: int) -> list:
         """The states before the first step, ``(B, *state)`` each, as `initial_state` takes them."""
@@ -369,7 +402,7 @@ class RNN(Layer):
                 return None
             if not self.built:
                 raise ValueError(f"expected the layer {self.name!r} to be built before its states are set")
-            return self._spec.unpack(states, None, self.dtype, "states")
+            return self._spec.unpack(devices.taken(self, states, "states"), None, self.dtype, "states")
         if states is not None:
             raise ValueError("expected either states or rows to reset, got both")
         count = 0 if self._kept is None else self._kept[0].shape[0]
@@ -378,7 +411,7 @@ class RNN(Layer):
             raise ValueError(f"expected rows below {count}, the batch size of the kept states, got {missing[0]}")
         if not rows:
             return self._kept
-        kept = tuple(state.copy() for state in self._kept)
+        kept = _on_host(self._kept)
         for state, start in zip(kept, self._initial_states(count), strict=True):
             state[rows] = start[rows]
         return kept
@@ -416,7 +449,7 @@ class RNN(Layer):
     def compute_mask(self, inputs, mask=None):
         """The mask of the output: the input's with `return_sequences`, in processing order; None for states."""
         if mask is not None:
-            mask = np.asarray(mask)[:, ::-1] if self.go_backwards else mask
+            mask = edge.given(mask, "mask")[:, ::-1] if self.go_backwards else mask
         output = mask if self.return_sequences else None
         return [output, *(None for _ in self._spec.pack(self._spec.shapes))] if self.return_state else output
 
@@ -430,7 +463,7 @@ class RNN(Layer):
         TypeError
             If the cell has no configuration.
         """
-        return {"cell": serialize(self.cell)} | self._flags() | super().get_config()
+        return {"cell": serialize(self.cell)} | self._flags() | {"device": self._device} | super().get_config()
 
     def _flags(self) -> dict:
         names = "return_sequences return_state go_backwards stateful unroll zero_output_for_mask".split()
@@ -442,7 +475,8 @@ class RNN(Layer):
         return cls(**(config | {"cell": deserialize(config["cell"])}))
 
     def _arguments(self):
-        return ", ".join([repr(self.cell), *(f"{name}=True" for name, on in self._flags().items() if on)])
+        flags = [f"{name}=True" for name, on in self._flags().items() if on]
+        return ", ".join([repr(self.cell), *flags, *(["device='cuda'"] if self._device == "cuda" else [])])
 
     def explain(self, source: bool = False) -> str:
         """Which road the step takes, why, and the plan in words; with `source`, the text that is compiled."""
@@ -457,12 +491,17 @@ class RNN(Layer):
 
     def __getstate__(self):
         # Executors hold compiled code; a copy chooses its own, from the same cell.
-        return self.__dict__ | {"_execution": None}
+        return self.__dict__ | {"_execution": None, "_kept": None if self._kept is None else _on_host(self._kept)}
 
     def __setstate__(self, state):
         self.__dict__.update(state)
         if self.built:
-            self._execution = Execution(self.cell, self._input_shape[2:], self.dtype)
+            self._execution = Execution(self.cell, self._input_shape[2:], self.dtype, self._device)
+
+
+def _on_host(states) -> tuple[np.ndarray, ...]:
+    """Copies of states, on the host wherever these are."""
+    return tuple(state.copy_to_host() if isinstance(state, DeviceArray) else state.copy() for state in states)
 
 
 def unbuild(cell: Cell) -> None:
@@ -478,7 +517,8 @@ def unbuilt_copy(layer: RNN) -> RNN:
     try:
         copied = type(layer).from_config(layer.get_config())
     except (TypeError, ValueError):
-        config = {"dtype": layer.dtype, "seed": layer._given_seed, "name": layer.name} | layer._flags()
+        config = {"dtype": layer.dtype, "seed": layer._given_seed, "name": layer.name, "device": layer._device}
+        config |= layer._flags()
         cell = copy.deepcopy(layer.cell)
         unbuild(cell)
         copied = RNN(cell, **config)

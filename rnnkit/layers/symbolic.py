@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnnkit.layers import edge
+from rnnkit.layers import devices, edge
 
 if TYPE_CHECKING:
     from rnnkit.layers.base import Layer
@@ -206,17 +206,26 @@ def input_config(tensor: SymbolicTensor) -> dict:
 
 
 def recorded(call):
-    """A layer's ``__call__`` that is recorded if there is a symbolic tensor among its arguments."""
+    """A layer's ``__call__`` that is recorded if there is a symbolic tensor among its arguments.
+
+    Arguments that aren't plain may be a card's, too.
+    """
+    crossing = devices.crossing(call)
 
     @functools.wraps(call)
     def called(self, *arguments, **keywords):
+        plain = True
         for value in arguments:
-            if type(value) not in _PLAIN and _is_symbolic(value):
-                return _record(self, call, arguments, keywords)
+            if type(value) not in _PLAIN:
+                if _is_symbolic(value):
+                    return _record(self, call, arguments, keywords)
+                plain = False
         for value in keywords.values():
-            if type(value) not in _PLAIN and _is_symbolic(value):
-                return _record(self, call, arguments, keywords)
-        return call(self, *arguments, **keywords)
+            if type(value) not in _PLAIN:
+                if _is_symbolic(value):
+                    return _record(self, call, arguments, keywords)
+                plain = False
+        return (call if plain else crossing)(self, *arguments, **keywords)
 
     return called
 

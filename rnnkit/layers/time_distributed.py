@@ -31,6 +31,7 @@ class TimeDistributed(Layer):
 
     _open_axes = 2
     _axes = "batch, time"
+    _native = True
 
     def __init__(self, layer, *, dtype=None, seed=None, name=None):
         if not isinstance(layer, Layer):
@@ -83,7 +84,7 @@ class TimeDistributed(Layer):
 
     def _run(self, inputs, mask, function):
         """The shape of x, and what a function of the layer gives for the steps as rows."""
-        x = edge.array(inputs, "x")
+        x = edge.reshapeable(edge.given(inputs, "x"))
         if x.ndim < self._least_rank:
             raise edge.shape_error("x", self._axes, None, x.shape)
         batch_size, length = x.shape[:2]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable
+from functools import partial
 
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
+from rnnkit.layers.devices import first_on_device, mapped
 from rnnkit.layers.faces import Text, columns, show_shape
 from rnnkit.layers.merging import Merge
-from rnnkit.layers.pullback import options
+from rnnkit.layers.on_host import to_card, to_host
+from rnnkit.layers.pullback import Gradients, Pullback, options
 from rnnkit.layers.rnn import RNN
 from rnnkit.models.drawing import Arrow, Box, drawing
 from rnnkit.training.trainable import Trainable
@@ -17,6 +20,8 @@ from rnnkit.training.trainable import Trainable
 
 class Assembled(Trainable):
     """Base of models; a subclass has `layers`, `_with_mask` and `_vjp_with_mask`, and says `_rows` and `_boxes`."""
+
+    _native = True
 
     layers: list[Layer]
     _rows: Callable[[], list[tuple[str, ...]]]
@@ -30,7 +35,7 @@ class Assembled(Trainable):
         ValueError, TypeError
             As the layers raise them; no layer is changed then.
         """
-        return self._with_mask(inputs, mask, training)[0]
+        return self._across(inputs, mask, training)[0]
 
     def vjp(self, inputs, mask=None, training=False, *, checkpoint=None, truncate=None):
         """A call, and the function that takes cotangents of its result back through all layers.
@@ -65,8 +70,40 @@ class Assembled(Trainable):
         >>> gradient.weights["0/embeddings"].ids.tolist(), gradient.weights["1/kernel"].shape
         ([0, 1, 2, 3, 4], (3, 12))
         """
-        outputs, _, pullback = self._vjp_with_mask(inputs, mask, training, options(checkpoint, truncate))
+        outputs, _, pullback = self._vjp_across(inputs, mask, training, options(checkpoint, truncate))
         return outputs, pullback
+
+    # Where all layers are on a card, host arrays go there once, and come back once, rather than at every layer.
+
+    def _across(self, inputs, mask, training):
+        """As `_with_mask`."""
+        if not self._goes_across(inputs):
+            return self._with_mask(inputs, mask, training)
+        outputs, masks = self._with_mask(self._brought(inputs), mask, training)
+        return mapped(outputs, to_host), mapped(masks, to_host)
+
+    def _vjp_across(self, inputs, mask, training, wanted):
+        """As `_vjp_with_mask`."""
+        if not self._goes_across(inputs):
+            return self._vjp_with_mask(inputs, mask, training, wanted)
+        outputs, masks, inner = self._vjp_with_mask(self._brought(inputs), mask, training, wanted)
+        outputs, masks = mapped(outputs, to_host), mapped(masks, to_host)
+
+        def back(pull):
+            def run(cotangents):
+                g = pull(cotangents)
+                return Gradients(*mapped((g.weights, g.x, g.initial_state, g.constants), to_host))
+
+            return run
+
+        return outputs, masks, Pullback(outputs, inner.dtype, back(inner.pull), back(inner.pull_weights))
+
+    def _goes_across(self, inputs) -> bool:
+        everywhere = all(layer.device == "cuda" for layer in self.layers)
+        return everywhere and self.built and first_on_device(inputs) is None
+
+    def _brought(self, inputs):
+        return mapped(inputs, partial(to_card, dtype=self.dtype))
 
     def compute_mask(self, inputs, mask=None):
         """The mask that comes out behind the last layer; a list of them for several outputs."""

@@ -276,7 +276,7 @@ class Model(Assembled):
     def _entered(self, inputs, mask):
         """All arrays and masks of a call by number, with those of the inputs."""
         given = Names(self._names, "inputs").split(inputs)
-        arrays = [edge.array(one, f"the input {name!r}") for one, name in zip(given, self._names, strict=True)]
+        arrays = [edge.given(one, f"the input {name!r}") for one, name in zip(given, self._names, strict=True)]
         self._check_shapes([array.shape for array in arrays])
         missing = [None] * (len(self._shapes) - len(arrays))
         return [*arrays, *missing], [*Names(self._names, "mask").split(mask), *missing]
@@ -301,7 +301,7 @@ class Model(Assembled):
         if not self._several:
             return found[0]
         return [
-            np.array(one) if one is not None and number in self._outputs[:i] else one
+            one.copy() if one is not None and number in self._outputs[:i] else one
             for i, (number, one) in enumerate(zip(self._outputs, found, strict=True))
         ]
 

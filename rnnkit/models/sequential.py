@@ -119,7 +119,7 @@ class Sequential(Assembled):
         """The inputs as an array, which the model is built for from here on."""
         if not self.layers:
             raise ValueError("expected a model with at least one layer, got none")
-        x = edge.array(inputs, "x")
+        x = edge.given(inputs, "x")
         if not self.built:
             self._build_with(x.shape, self.dtype or edge.precision_of(x))
         return x

@@ -52,7 +52,7 @@ class Stepper:
         model, compiled = self.model, self.compiled
         with model._all_or_nothing(), compiled.optimizer._all_or_nothing():
             x = batch.x[0] if len(batch.x) == 1 else batch.x
-            outputs, masks, pullback = model._vjp_with_mask(x, None, True, compiled.options)
+            outputs, masks, pullback = model._vjp_across(x, None, True, compiled.options)
             outputs, masks = in_order(outputs, len(compiled.outputs)), in_order(masks, len(compiled.outputs))
             batch = self._weighted(batch, outputs)
             parts, cotangents = self._losses(batch, outputs, masks, True), []
@@ -79,7 +79,7 @@ class Stepper:
         total: dict[str, np.ndarray] = {}
         for batch in batches:
             x = batch.x[0] if len(batch.x) == 1 else batch.x
-            outputs, masks, pullback = model._vjp_with_mask(x, None, True, self.compiled.options)
+            outputs, masks, pullback = model._vjp_across(x, None, True, self.compiled.options)
             outputs, masks = in_order(outputs, len(counts)), in_order(masks, len(counts))
             batch = self._weighted(batch, outputs)
             parts, cotangents = self._losses(batch, outputs, masks, True), []
@@ -103,7 +103,7 @@ class Stepper:
 
     def forward(self, batch: Batch, training: bool = False) -> tuple[list, list]:
         """Outputs and masks, one per output."""
-        outputs, masks = self.model._with_mask(batch.x[0] if len(batch.x) == 1 else batch.x, None, training)
+        outputs, masks = self.model._across(batch.x[0] if len(batch.x) == 1 else batch.x, None, training)
         count = len(self.compiled.outputs)
         return in_order(outputs, count), in_order(masks, count)
 

@@ -1,0 +1,154 @@
+"""Where a layer computes, and how arrays in a card's memory pass its edge."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from rnnkit.engine.cuda_memory import DeviceArray, upload
+from rnnkit.engine.cuda_presence import require
+from rnnkit.layers import foreign
+from rnnkit.layers.on_host import to_host
+from rnnkit.layers.pullback import Gradients, Pullback
+
+DEVICES = ("cpu", "cuda")
+
+
+def usable(device) -> str:
+    """A device's name, if this process can use it.
+
+    Raises
+    ------
+    ValueError
+        For an unknown device.
+    RuntimeError
+        Where package, driver or card is missing, or CUDA was used before a fork.
+    """
+    if device not in DEVICES:
+        raise ValueError(f"expected device 'cpu' or 'cuda', got {device!r}")
+    if device == "cuda":
+        require()
+    return device
+
+
+def mapped(nested, function):
+    """What lists, tuples and dicts hold, each through a function; DeviceArrays among it."""
+    if isinstance(nested, (list, tuple)):
+        return type(nested)(mapped(one, function) for one in nested)
+    if isinstance(nested, dict):
+        return {name: mapped(one, function) for name, one in nested.items()}
+    return function(nested)
+
+
+def first_on_device(nested):
+    """The first array in a card's memory, None without any."""
+    if type(nested) is np.ndarray or nested is None:
+        return None
+    if isinstance(nested, dict):
+        nested = list(nested.values())
+    if isinstance(nested, (list, tuple)):
+        for one in nested:
+            if isinstance(one, (int, float)):
+                return None  # a list of numbers, which may be long
+            if (found := first_on_device(one)) is not None:
+                return found
+        return None
+    return nested if foreign.on_device(nested) else None
+
+
+def taken(layer, nested, what: str, stream: int = 0):
+    """Nested arrays, those of any library in a card's memory as a layer takes them.
+
+    Raises
+    ------
+    TypeError
+        For an array of a card if the layer is on the CPU.
+    ValueError, TypeError
+        As `rnnkit.layers.foreign.take`.
+    """
+
+    def one(value):
+        if not foreign.on_device(value):
+            return value
+        if layer.device != "cuda":
+            raise TypeError(
+                f"expected {what} on the host, since the layer {layer.name!r} is on the CPU; layer.to('cuda') moves it"
+            )
+        return foreign.take(value, what, stream)
+
+    return mapped(nested, one)
+
+
+def crossing(method):
+    """A layer's method that takes arrays in a card's memory too, and gives such arrays where its inputs are."""
+    names: tuple[str, ...] = getattr(getattr(method, "__code__", None), "co_varnames", ())
+    inputs = names[1] if len(names) > 1 else None  # the name by which they may be given
+
+    @functools.wraps(method)
+    def called(self, *arguments, **keywords):
+        first = first_on_device(arguments[0] if arguments else keywords.get(inputs))
+        if first is None and first_on_device((*arguments, *keywords.values())) is None:
+            return method(self, *arguments, **keywords)
+        stream = _stream(keywords.get("stream"), first)
+        x, more = taken(self, arguments[:1], "x", stream), taken(self, arguments[1:], "an argument", stream)
+        arguments = (*x, *more)
+        keywords = {name: taken(self, one, name, stream) for name, one in keywords.items()}
+        call = functools.partial(method, self)
+        if not self._native:
+            call = _on_host(call, first is not None, stream)
+        result = call(*arguments, **keywords)
+        return result if first is None else _given(result, foreign.library_of(first))
+
+    return called
+
+
+def _stream(given, first) -> int:
+    """The stream of a call: the one that was asked for, or that of the first array."""
+    if given is not None:
+        return foreign.stream_handle(given)
+    return 0 if first is None else foreign.stream_of(first)
+
+
+def _given(result, library):
+    """A result as a library has its arrays; a pullback gives and takes such arrays too."""
+
+    def give(value):
+        return foreign.give(value, library) if isinstance(value, DeviceArray) else value
+
+    def give_gradients(gradients):
+        g = gradients
+        return Gradients(*mapped((g.weights, g.x, g.initial_state, g.constants), give))
+
+    if library == "rnnkit":
+        return result
+    if isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Pullback):
+        outputs, pullback = result
+        pullback.give = give_gradients
+        return mapped(outputs, give), pullback
+    return mapped(result, give)
+
+
+def _on_host(call, back: bool, stream: int):
+    """A call that runs on the host, its results brought back to the card if wished."""
+
+    def up(value):
+        return upload(value, stream) if isinstance(value, np.ndarray) else value
+
+    def run(*arguments, **keywords):
+        result = call(*mapped(arguments, to_host), **mapped(keywords, to_host))
+        if not back:
+            return result
+        if isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Pullback):
+            outputs, pullback = mapped(result[0], up), result[1]
+            return outputs, Pullback(outputs, pullback.dtype, pulled(pullback.pull), pulled(pullback.pull_weights))
+        return mapped(result, up)
+
+    def pulled(pull):
+        def run(cotangents):
+            found = pull([to_host(one) for one in cotangents])
+            return Gradients(found.weights, *mapped((found.x, found.initial_state, found.constants), up))
+
+        return run
+
+    return run

@@ -1,0 +1,60 @@
+"""Arrays to a card and back, and running what computes on the host alone for arrays in a card's memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from rnnkit.engine.cuda_memory import DeviceArray, upload
+from rnnkit.engine.record import Gradient, Record, Result
+
+
+def to_host(value):
+    """A device array's elements as a NumPy array; anything else as it is."""
+    return value.copy_to_host() if isinstance(value, DeviceArray) else value
+
+
+def to_card(value, dtype):
+    """A NumPy array of floats in the card's memory, cast; ids and what isn't an array as they are."""
+    if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
+        return value
+    return upload(value.astype(dtype, copy=False))
+
+
+def on_host(run, record: Record, *arguments) -> Result:
+    """The result of an executor that knows NumPy arrays alone, of the kind of the record's x."""
+    arrays = (record.x, record.mask, *(record.states or ()), *record.constants)
+    if not any(isinstance(one, DeviceArray) for one in arrays):
+        return run(record, *arguments)
+    back, stream = isinstance(record.x, DeviceArray), record.stream
+
+    def up(value):
+        return upload(value, stream) if back and isinstance(value, np.ndarray) else value
+
+    def several(arrays, move):
+        return None if arrays is None else tuple(move(one) for one in arrays)
+
+    result = run(
+        replace(
+            record,
+            x=to_host(record.x),
+            states=several(record.states, to_host),
+            mask=to_host(record.mask),
+            constants=several(record.constants, to_host),
+            place=None if back else record.place,
+        ),
+        *arguments,
+    )
+
+    def pull(outputs=None, last=None, states=None, x=True) -> Gradient:
+        found = result.pull(to_host(outputs), to_host(last), several(states, to_host), x)
+        return Gradient(up(found.x), several(found.states, up), several(found.constants, up), found.weights)
+
+    return Result(
+        up(result.outputs),
+        up(result.last),
+        several(result.states, up),
+        several(result.trajectory, up),
+        None if result.pull is None else pull,
+    )
