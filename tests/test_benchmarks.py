@@ -4,7 +4,9 @@ import importlib
 import inspect
 import json
 import math
+import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -131,3 +133,24 @@ def test_the_page_sets_the_parts_of_a_gradient_beside_the_machine_and_checkpoint
     assert "| 1, 2, 3, 4: forward | 2 / 4 | 1 | 0.5 | 50% |" in text
     assert "| 1, 2, 3, 4: the rest | 1 / 1 |  |  |  |" in text
     assert "| checkpoint=10 | 1 / 1 | 4 / 5 | 0.25 | 1.67 |" in text
+
+
+def on_cuda(*arguments, **environment) -> subprocess.CompletedProcess:
+    """Run the command that measures a card."""
+    command = [sys.executable, str(FOLDER / "compare" / "on_cuda.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
+
+
+def test_the_page_says_of_a_card_what_the_model_predicts():
+    page = (FOLDER.parent / "docs" / "performance.md").read_text(encoding="utf-8")
+    (section,) = re.findall(r"^## On a card: predicted$.*?(?=^## |\Z)", page, re.DOTALL | re.MULTILINE)
+    printed = on_cuda("--predict")
+    assert printed.returncode == 0, printed.stderr
+    assert section.strip() == printed.stdout.strip()
+
+
+def test_without_a_card_nothing_is_measured_and_a_sentence_says_why():
+    found = on_cuda(CUDA_VISIBLE_DEVICES="", NUMBA_ENABLE_CUDASIM="0")
+    assert (found.returncode, found.stdout) == (2, "")
+    (sentence,) = found.stderr.splitlines()
+    assert sentence.startswith("nothing was measured: expected ")

@@ -33,6 +33,7 @@ import overhead  # noqa: E402
 import parts  # noqa: E402
 import peak  # noqa: E402
 import picture  # noqa: E402
+import predicted  # noqa: E402
 import process  # noqa: E402
 import reservoir  # noqa: E402
 import stacks  # noqa: E402
@@ -102,7 +103,7 @@ def page(kept: dict) -> str:
         lines += ["", record["conditions"]] if len(common) > 1 else []
         lines += ["", *section.write(record["figures"])] if record["figures"] else []
         lines += [line for note in record["notes"] for line in ("", note)]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", *predicted.section()]) + "\n"
 
 
 def main() -> None:

@@ -20,23 +20,27 @@ class Peer:
     read: Callable[[tuple], dict[str, np.ndarray]]  # what `run` gives, as the outputs "y" (T, B, U) and our weights
 
 
-def torch(problem: Problem, cotangents: np.ndarray, threads: int) -> dict[str, Peer]:
+def torch(problem: Problem, cotangents: np.ndarray, threads: int, device: str = "cpu") -> dict[str, Peer]:
     """Autograd through the library's own layers; for a cell of one's own through the loops over time."""
     import torch
 
     torch.set_num_threads(threads)
-    x, g = (torch.from_numpy(np.ascontiguousarray(a.swapaxes(0, 1))) for a in (problem.x, cotangents))
+    x, g = (torch.from_numpy(np.ascontiguousarray(a.swapaxes(0, 1))).to(device) for a in (problem.x, cotangents))
 
     def peer(function, weights, read):
         def run():
             y = function()
             return y, torch.autograd.grad(y, weights, g)
 
-        return Peer(run, lambda found: {"y": found[0].detach().numpy()} | read(*(a.numpy() for a in found[1])))
+        def arrays(found):
+            y, gradients = found
+            return {"y": y.detach().cpu().numpy()} | read(*(a.cpu().numpy() for a in gradients))
+
+        return Peer(run, arrays)
 
     if problem.cell == "gated":
         weights = [
-            torch.tensor(array, requires_grad=True)
+            torch.tensor(array, device=device, requires_grad=True)
             for array in (problem.kernel, problem.recurrent_kernel, problem.bias)
         ]
         return {
@@ -45,7 +49,7 @@ def torch(problem: Problem, cotangents: np.ndarray, threads: int) -> dict[str, P
         }
     if problem.cell not in peers.TORCH_LAYERS:
         return {}
-    layer = peers.torch_layer(problem).train()
+    layer = peers.torch_layer(problem).to(device).train()
     _, order, wanted = peers.TORCH_LAYERS[problem.cell]
 
     def read(*arrays):  # the parameters' order is the one of `torch_layer`: both kernels, both biases

@@ -75,17 +75,17 @@ def onnx_runner(nodes: list[tuple], constants: dict, x: np.ndarray, shape: tuple
     return lambda: session.run(None, {"X": x})[0]
 
 
-def torch(problem: Problem, threads: int) -> Runners:
+def torch(problem: Problem, threads: int, device: str = "cpu") -> Runners:
     """The library's own layers; for a cell of one's own a loop over time, and the same loop through TorchScript."""
     import torch
 
     torch.set_num_threads(threads)
-    x = torch.from_numpy(np.ascontiguousarray(problem.x.swapaxes(0, 1)))
+    x = torch.from_numpy(np.ascontiguousarray(problem.x.swapaxes(0, 1))).to(device)
     if problem.cell == "gated":
         return _torch_loop(problem, x)
     if problem.cell not in TORCH_LAYERS:
         return {}
-    layer = torch_layer(problem)
+    layer = torch_layer(problem).to(device)
 
     def run():
         with torch.inference_mode():
@@ -118,7 +118,8 @@ def torch_layer(problem: Problem):
 def _torch_loop(problem: Problem, x) -> Runners:
     import torch
 
-    weights = tuple(map(torch.from_numpy, (problem.kernel, problem.recurrent_kernel, problem.bias)))
+    arrays = problem.kernel, problem.recurrent_kernel, problem.bias
+    weights = tuple(torch.from_numpy(array).to(x.device) for array in arrays)
 
     def runner(function):
         def run():
@@ -138,7 +139,7 @@ def torch_gated() -> dict[str, Callable]:
 
     def loop(x: torch.Tensor, kernel: torch.Tensor, recurrent: torch.Tensor, bias: torch.Tensor):
         projected = x @ kernel + bias
-        h = torch.zeros((x.shape[1], recurrent.shape[0]))
+        h = torch.zeros((x.shape[1], recurrent.shape[0]), device=x.device)
         outputs = []
         for t in range(x.shape[0]):
             z, n = torch.chunk(projected[t] + h @ recurrent, 2, dim=1)

@@ -23,19 +23,19 @@ class Problem:
     cell: str
     size: tuple[int, int, int, int]
     layer: rk.RNN
-    x: np.ndarray  # (B, T, F) float32
+    x: np.ndarray  # (B, T, F)
     kernel: np.ndarray
     recurrent_kernel: np.ndarray
     bias: np.ndarray
     scale: np.ndarray | float = 1.0  # of normalised sums
 
 
-def make(cell: str, size: tuple[int, int, int, int]) -> Problem:
+def make(cell: str, size: tuple[int, int, int, int], dtype: str = "float32") -> Problem:
     """Build the layer, with weights that are not zero anywhere, and draw its input."""
     batch, time, features, units = size
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((batch, time, features), dtype=np.float32)
-    layer = rk.RNN(CELLS[cell](units), return_sequences=True, seed=0)
+    x = rng.standard_normal((batch, time, features), dtype=dtype)
+    layer = rk.RNN(CELLS[cell](units), return_sequences=True, dtype=dtype, seed=0)
     layer.build(x.shape)
     for name, array in layer.weights.items():
         if array.ndim == 1:

@@ -1,0 +1,154 @@
+"""What calls should take on a card: the cost model at the sizes that are measured. Needs no card, and measures nothing.
+
+The time loop is the model by which rnnkit chooses how to share a call (`rnnkit.engine.cuda_card`); around it stand the
+products that leave the loop and the sums of the weights' gradients, at a share of what a card can do at most.
+"""
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+import problems
+from benchmarks import sizes
+from writing import table
+
+from rnnkit.cell import prepare
+from rnnkit.compiler import compile_step
+from rnnkit.compiler.cuda import cuda_program
+from rnnkit.compiler.plan import STEP
+from rnnkit.engine.cuda_card import A100, H100, Card, Cut, costs
+from rnnkit.engine.cuda_sums import TILE, slice_of
+from rnnkit.step import Step
+
+CELLS = ("LSTM", "GRU", "SimpleRNN", "gated")
+CARDS = {"H100": H100, "A100": A100}
+TILED = 0.4  # of a card's multiply-adds that a tiled product in float32 comes to
+LAUNCH = 4e-6  # seconds from one kernel to the next
+HOST = 6e9  # bytes a second to the host's memory
+
+
+@functools.cache
+def programs(cell: str, features: int, units: int):
+    """The kernels of a cell's step, not compiled, and those of its gradient."""
+    made = problems.CELLS[cell](units)
+    prepare(made, (None, features), np.dtype("float32"), np.random.default_rng(0))
+    program = compile_step(Step(made, (features,)), "float32", made._all_weights(), make=cuda_program)
+    return program, program.differentiate()
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A time loop on a card: how it is cut, whether weights stand in shared memory, and cycles by what they go to."""
+
+    cut: Cut
+    weights: bool
+    cycles: dict[str, float]
+
+    def seconds(self, card: Card) -> float:
+        """Of one step."""
+        return sum(self.cycles.values()) / card.clock
+
+
+def loop(program, card: Card, rows: int) -> Loop:
+    program.card = card
+    cut, form = program.chosen(rows)
+    return Loop(cut, form.weights, costs(program._step, card, cut, rows, form.weights, form.near))
+
+
+def multiply_adds(card: Card) -> float:
+    """A second, float32, at most."""
+    return card.multiprocessors * card.sums * card.clock
+
+
+def of_program(program, card: Card, rows: int, steps: int) -> float:
+    """Seconds of a program's kernels over all steps."""
+    outside = [product for product in program.plan.products() if product.section != STEP]
+    work = sum(product.work for product in outside) * rows * steps
+    moved = sum(product.depth + product.result.size for product in outside) * program.dtype.itemsize * rows * steps
+    launches = 1 + len({stage.section for stage in program.plan.stages} - {STEP})
+    products = max(work / multiply_adds(card) / TILED, moved / card.bandwidth)
+    return products + steps * loop(program, card, rows).seconds(card) + launches * LAUNCH
+
+
+def of_sums(backward, card: Card, rows: int, steps: int) -> float:
+    """Seconds of the weights' gradients, from what is kept until they are on the host."""
+    seconds = 0.0
+    for s in dict.fromkeys(backward.sums):
+        high, wide, entries = s.a.depth if s.a else 1, s.b.depth, rows * steps * s.b.rows
+        tiles = -(-high // TILE) * -(-wide // TILE)
+        each = slice_of(entries, tiles)
+        waves = -(-tiles * -(-entries // each) // card.multiprocessors)
+        block = min(entries, each) * TILE * TILE / (card.sums * card.clock) / TILED
+        seconds += waves * block + 2 * LAUNCH + high * wide * backward.plain.dtype.itemsize / HOST
+    return seconds
+
+
+def forward(cell: str, size: sizes.Size, card: Card) -> float:
+    """Seconds of a call."""
+    rows, steps, features, units = size
+    return of_program(programs(cell, features, units)[0], card, rows, steps)
+
+
+def gradient(cell: str, size: sizes.Size, card: Card) -> float:
+    """Seconds of a call with its gradient."""
+    rows, steps, features, units = size
+    backward = programs(cell, features, units)[1]
+    both = sum(of_program(program, card, rows, steps) for program in (backward.forward, backward.adjoint))
+    return both + of_sums(backward, card, rows, steps)
+
+
+HEADER = (
+    "cell: size", "multiply-adds of a step", "weights, KB", "moved, KB", "blocks, threads of each", "weights stand in",
+    "µs a step", "the most of it", "forward, ms", "and gradient, ms", "A100: forward, ms", "and gradient, ms",
+)  # fmt: skip
+
+
+def row(cell: str, size: sizes.Size) -> list[str]:
+    """What the table says of a cell at a size; an H100 where it doesn't say another card."""
+    rows, _, features, units = size
+    program, _ = programs(cell, features, units)
+    step, found = program._step, loop(program, H100, rows)
+    cut = found.cut
+    most = max(found.cycles, key=found.cycles.get)
+    place = "shared memory" if found.weights else "the cache"
+    if found.weights and cut.parts > 1:
+        place = f"shared memory of {cut.parts} blocks"
+    times = [1e3 * of(cell, size, card) for card in CARDS.values() for of in (forward, gradient)]
+    return [
+        f"{cell}: {sizes.text(size)}",
+        f"{rows * step.work:,}",
+        f"{step.work * step.item / 1024:g}",
+        f"{rows * step.moved / 1024:.3g}",
+        f"{cut.blocks(rows)}, {cut.x} x {cut.y}",
+        place,
+        f"{1e6 * found.seconds(H100):.2f}",
+        most,
+        *(f"{time:.3g}" for time in times),
+    ]
+
+
+TEXT = """\
+Nothing here was measured: no card was at hand. These are the times that rnnkit's cost model gives, float32, on an \
+H100 (SXM) and an A100 (SXM, 40 GB), to be held against `python asv_benchmarks/compare/on_cuda.py` on a machine with \
+a card. They are times on the card: what Python takes to start a call isn't in them.
+
+A step of a block of threads is the longest of its products' multiply-adds, chains and reads, or of what is moved; \
+then its functions; then the reads that it waits for at its start; then the meetings of threads. An element of a \
+product is one chain of multiply-adds, as on the CPU: at one row of many units that chain takes the time, not the \
+card's arithmetic. Weights that one block of threads can't hold are split over several, which then meet in every \
+step.
+
+From NVIDIA's data sheets and tuning guides: 132 and 108 multiprocessors of 128 and 64 multiply-adds a cycle, 227 and \
+163 KB of shared memory for a block, 3.35 and 1.56 TB/s, at 1.755 and 1.41 GHz. Of the order of published \
+microbenchmarks: 30 cycles and 128 bytes a cycle to shared memory; 300 cycles, 48 bytes a cycle, and 3,500 for all \
+multiprocessors to the second-level cache; 4 cycles to a multiply-add's result; a microsecond until the blocks of a \
+grid have met. Guessed, and first to be corrected by a measurement: of functions' instructions every other one waits, \
+four reads are on their way at a time, products outside the time loop come to {tiled:.0%} of the multiply-adds, 4 µs \
+from one kernel to the next, 6 GB/s to the host for the weights' gradients."""
+
+
+def section() -> list[str]:
+    """The lines of the page's section."""
+    rows = [row(cell, size) for cell in CELLS for size in sizes.CELLS]
+    lines = ["## On a card: predicted", "", *TEXT.format(tiled=TILED).splitlines(), "", *table(HEADER, rows)]
+    return [*lines, "", "Written by `python asv_benchmarks/compare/on_cuda.py --predict`."]

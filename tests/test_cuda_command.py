@@ -1,0 +1,35 @@
+"""The command that measures a card, run where numba's simulator stands in for one."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from rnnkit.engine import cuda_presence
+
+COMMAND = pathlib.Path(__file__).parent.parent / "asv_benchmarks" / "compare" / "on_cuda.py"
+
+pytestmark = pytest.mark.skipif(
+    not (cuda_presence.simulated() and cuda_presence.missing() is None),
+    reason="takes numba's simulator in the place of a card: NUMBA_ENABLE_CUDASIM=1, with numba-cuda",
+)
+
+
+def run(*arguments) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, str(COMMAND), *map(str, arguments)], capture_output=True, text=True)
+
+
+def test_the_simulator_is_not_taken_for_a_card():
+    found = run()
+    assert (found.returncode, found.stdout) == (2, "")
+    assert found.stderr.startswith("nothing was measured: expected a card, got numba's simulator")
+
+
+def test_all_that_would_be_measured_runs_at_tiny_sizes(tmp_path):
+    page = tmp_path / "page.md"
+    found = run("--tiny", "--rounds", 1, "--output", page)
+    assert found.returncode == 0, found.stderr
+    text = page.read_text(encoding="utf-8")
+    assert "times of numba's simulator" in text and "| hold |" in text
+    assert all(f"## {cell}{more}\n" in text for cell in ("LSTM", "gated") for more in ("", ", with its gradient"))
