@@ -1,6 +1,7 @@
 # Each of these is the only command needed after a clone; what it needs goes into .venv, built again when
 # pyproject.toml changes. On Windows the programs of a virtual environment lie elsewhere: make BIN=.venv/Scripts demo
 BIN := .venv/bin
+CUDA := $(subst .venv,.venv-cuda,$(BIN))
 
 # The threads of a linear algebra library wait by spinning, which costs a busy machine dearly; nothing here needs them.
 export OPENBLAS_NUM_THREADS := 1
@@ -11,15 +12,16 @@ PYTHON := $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 	$$name -c 'import sys, venv, ensurepip; assert sys.version_info >= (3, 11)' 2>/dev/null && echo $$name && break; done)
 endif
 
-.PHONY: help demo test lint bench bench-smoke docs clean
+.PHONY: help demo test test-cuda lint bench bench-smoke docs clean
 
 help:
-	@echo "make demo    forecast the two bundled series and draw demo/forecast.png"
-	@echo "make test    run the tests"
-	@echo "make lint    ruff and mypy"
-	@echo "make bench   time rnnkit with asv, some minutes"
-	@echo "make docs    build the pages into site/"
-	@echo "make clean   remove what these commands made"
+	@echo "make demo       forecast the two bundled series and draw demo/forecast.png"
+	@echo "make test       run the tests"
+	@echo "make test-cuda  run those of a GPU's road, which need none"
+	@echo "make lint       ruff and mypy"
+	@echo "make bench      time rnnkit with asv, some minutes"
+	@echo "make docs       build the pages into site/"
+	@echo "make clean      remove what these commands made"
 
 # What a user has: the package with its pictures and progress bars.
 .venv/ready: pyproject.toml
@@ -40,6 +42,26 @@ demo: .venv/ready
 # Compiling takes most of the time, one core at a time: two processes share the work and what they compile.
 test: .venv/ready-dev
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal
+
+# What runs with a card, on numba's simulator of one and by compiling for those that there are. Not in .venv: rnnkit has
+# to be whole without.
+.venv-cuda/ready: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "rnnkit needs Python 3.11 or newer with its venv module"; exit 1; }
+	$(PYTHON) -m venv --clear .venv-cuda
+	$(CUDA)/python -m pip install --quiet --disable-pip-version-check --editable '.[test-cuda]'
+	@touch $@
+
+OWN := tests/test_contract_device.py $(wildcard tests/test_cuda_*.py)
+CONTRACT := $(filter-out $(OWN),$(wildcard tests/test_contract_*.py)) tests/test_laws.py tests/test_gradient_laws.py
+COVERED := --cov --cov-append --cov-report= $(OWN)
+
+test-cuda: export NUMBA_ENABLE_CUDASIM = 1
+test-cuda: .venv-cuda/ready
+	@rm -f .coverage
+	RNNKIT_TEST_DEVICE=cuda $(CUDA)/python -m pytest -q -n 2 --dist worksteal $(CONTRACT)
+	$(CUDA)/python -m pytest -q -n 2 --dist worksteal $(COVERED)
+	NUMBA_ENABLE_CUDASIM=0 $(CUDA)/python -m pytest -q -n 2 --dist worksteal $(COVERED)
+	@$(CUDA)/coverage report
 
 lint: .venv/ready-dev
 	$(BIN)/ruff check .
@@ -66,6 +88,6 @@ docs: .venv/ready-dev
 	$(BIN)/mkdocs build --strict
 
 clean:
-	rm -rf .venv build dist site demo .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .venv-cuda .coverage* build dist site demo .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	rm -rf asv_benchmarks/env asv_benchmarks/html asv_benchmarks/results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 
 import numpy as np
+import on_device
 import pytest
 
 if kept := os.environ.get("RNNKIT_TEST_CACHE"):
@@ -15,6 +16,13 @@ elif not ("PYTEST_XDIST_WORKER" in os.environ and "RNNKIT_CACHE_DIR" in os.envir
     # os._exit and so leaves the folder alone.
     os.environ["RNNKIT_CACHE_DIR"] = tempfile.mkdtemp(prefix="rnnkit-tests-")
     atexit.register(shutil.rmtree, os.environ["RNNKIT_CACHE_DIR"], ignore_errors=True)
+
+on_device.begin()
+
+
+def pytest_collection_modifyitems(config, items):
+    items[:], left = on_device.chosen(items)
+    config.hook.pytest_deselected(items=left)
 
 
 @pytest.fixture

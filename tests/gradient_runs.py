@@ -6,6 +6,7 @@ import numpy as np
 from adjoint_in_numpy import Reference, has_corner, slope
 from cells_under_test import CELLS
 from matrix import flat, layer_of, make_mask
+from on_device import by_device
 from paper_cells import PAPER_CELLS
 
 import rnnkit as rk
@@ -23,9 +24,10 @@ TRACED = tuple(case for case in CELLS if case.road == 1)
 PRECISION = {case.name: DTYPES[i % 2] for i, case in enumerate((*TRACED, *PAPER_CELLS))}  # by turns
 BOUNDS = {"float64": 1e-12, "float32": 2e-5}  # of an array's norm, from an exact gradient
 LAW_7 = 1e-7
+UNITS, FEATURES = by_device((17, 5), (4, 3))
 
 
-def layer_for(case, units=17, features=5, dtype=None, **options):
+def layer_for(case, units=UNITS, features=FEATURES, dtype=None, **options):
     """``(layer, the shape of a step's input)``."""
     if hasattr(case, "paper"):
         return paper_layer(case, dtype, **options), case.features
@@ -58,7 +60,7 @@ class Run:
         self.d = [rng.normal(size=a.shape).astype(self.dtype) for a in outputs]
 
     @classmethod
-    def of(cls, case, batch=5, time=6, mask="none", units=17, features=5, dtype=None, seed=0, **options):
+    def of(cls, case, batch=5, time=6, mask="none", units=UNITS, features=FEATURES, dtype=None, seed=0, **options):
         layer, features = layer_for(case, units, features, dtype, **options)
         return cls(layer, features, batch, time, mask, case.constants, COUNTERS.get(case.name, ()), seed)
 

@@ -5,6 +5,7 @@ from itertools import combinations, product
 
 import numpy as np
 from cells_under_test import CELLS, NAMED
+from on_device import by_device
 
 import rnnkit as rk
 
@@ -15,8 +16,8 @@ FACTORS = {
     "backwards": (False, True),
     "dtype": ("float64", "float32"),
     "zero": (False, True),
-    "units": (17, 1, 33),
-    "features": (1, 17, 33),
+    "units": by_device((17, 1, 33), (5, 1, 6)),
+    "features": by_device((1, 17, 33), (1, 3, 5)),
     "batch": (7, 1),
     "time": (9, 1),
 }

@@ -17,7 +17,7 @@ def named_ids():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
                 for part in node.name.split("_"):
-                    if re.fullmatch(r"[CSMDBPXELT]\d+", part):
+                    if re.fullmatch(r"[CSMDBPXELTG]\d+", part):
                         found.setdefault(part, []).append(f"{path.name}::{node.name}")
     return found
 
@@ -27,7 +27,7 @@ NAMED = named_ids()
 
 def test_contract_is_read():
     assert len(PROMISES) == len(set(PROMISES)) > 70
-    assert {"C1", "C12", "S1", "S7", "M1", "M9", "D1", "D7", "E1", "L1", "L7"} <= set(PROMISES)
+    assert {"C1", "C12", "S1", "S7", "M1", "M9", "D1", "D7", "E1", "L1", "L7", "G1"} <= set(PROMISES)
 
 
 @pytest.mark.parametrize("promise", PROMISES)

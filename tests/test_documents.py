@@ -69,6 +69,38 @@ def test_the_program_shown_is_the_one_that_is_written():
     assert shown and not set(digits("\n".join(shown))) - set(digits(printed))
 
 
+KERNEL = """
+from rnnkit.cell import prepare
+from rnnkit.compiler import compile_step
+from rnnkit.compiler.cuda import cuda_program
+from rnnkit.compiler.plan import STEP
+from rnnkit.engine.cuda_card import H100
+from rnnkit.step import Step
+
+cell = gated(units=64)
+prepare(cell, (None, 16), np.dtype("float32"), np.random.default_rng(0))
+program = compile_step(Step(cell, (16,)), "float32", cell._all_weights(), make=cuda_program)
+program.card = H100
+program._last = 32, *program.chosen(32)
+print("=== the kernel ===", program.explain(), "=== its text ===", sep="\\n")
+print(program._kernel(STEP, program._last[2]).text)
+"""
+
+
+def test_the_kernel_shown_is_the_one_that_is_written(tmp_path):
+    """Written without a card, for the one that the page names."""
+    page = ROOT / "docs" / "gpu.md"
+    file = tmp_path / "page.py"
+    file.write_text("\n".join(code for code, _ in examples(page)) + KERNEL, encoding="utf-8")
+    done = subprocess.run([sys.executable, str(file)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    explained, text = done.stdout.split("=== the kernel ===\n")[1].split("=== its text ===\n")
+    shown = dict(BLOCK.findall(page.read_text(encoding="utf-8")))
+    assert doctest.OutputChecker().check_output(shown["explained"], explained, doctest.ELLIPSIS), explained
+    lines = shown["numba"].splitlines()
+    assert lines and not set(lines) - set(text.splitlines())
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_links_lead_somewhere(page):
     targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))

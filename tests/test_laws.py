@@ -21,6 +21,7 @@ from matrix import (
     random_states,
     same_bits,
 )
+from on_device import by_device
 
 import rnnkit as rk
 
@@ -217,7 +218,8 @@ def test_L6_plain_python(row):
 @every_dtype
 @pytest.mark.parametrize("name", [c.name for c in CELLS if c.steady])
 def test_L6_over_two_hundred_steps(name, dtype):
-    row = {"cell": name, "dtype": dtype, "units": 33, "features": 17, "batch": 3, "time": 200}
+    units, features, batch = by_device((33, 17, 3), (3, 2, 1))
+    row = {"cell": name, "dtype": dtype, "units": units, "features": features, "batch": batch, "time": 200}
     setup = Setup({**row, "mask": "random", "backwards": False, "zero": False})
     ran = in_plain_python(setup, setup.layer, setup.x, setup.start, setup.mask, setup.constants)
     output, states = setup.call()
