@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from llvmlite import ir
 
+pytest.importorskip("numba_cuda", reason="numba-cuda isn't installed")
+
 from rnnkit.engine import division, error_function, exponential, math, powers, trigonometry, value
 from rnnkit.engine.cuda_value import FUNCTIONS, DeviceValue
 from rnnkit.engine.value import Value
