@@ -53,14 +53,15 @@ test: .venv/ready-dev
 
 OWN := tests/test_contract_device.py $(wildcard tests/test_cuda_*.py)
 CONTRACT := $(filter-out $(OWN),$(wildcard tests/test_contract_*.py)) tests/test_laws.py tests/test_gradient_laws.py
-COVERED := --cov --cov-append --cov-report= $(OWN)
+COVERED := --cov --cov-append --cov-report=
+COMPILED := $(addprefix tests/test_cuda_,ptx.py kernels.py driver.py value.py presence.py)  # without the simulator
 
 test-cuda: export NUMBA_ENABLE_CUDASIM = 1
 test-cuda: .venv-cuda/ready
 	@rm -f .coverage
 	RNNKIT_TEST_DEVICE=cuda $(CUDA)/python -m pytest -q -n 2 --dist worksteal $(CONTRACT)
-	$(CUDA)/python -m pytest -q -n 2 --dist worksteal $(COVERED)
-	NUMBA_ENABLE_CUDASIM=0 $(CUDA)/python -m pytest -q -n 2 --dist worksteal $(COVERED)
+	$(CUDA)/python -m pytest -q -n 2 --dist worksteal $(COVERED) $(filter-out tests/test_cuda_value.py,$(OWN))
+	NUMBA_ENABLE_CUDASIM=0 $(CUDA)/python -m pytest -q -n 2 --dist worksteal $(COVERED) $(COMPILED)
 	@$(CUDA)/coverage report
 
 lint: .venv/ready-dev
