@@ -192,7 +192,8 @@ def _differentiate(graph, program, step, dtype, constant_shapes, make=None):
 def _program(graph, name, dtype):
     """The compiled program of a graph."""
     from rnnkit.engine.checking import CHECKED, GAP
-    from rnnkit.engine.program import LANES, PANEL_VECTORS, Program, compute_once, packed_width
+    from rnnkit.engine.once import compute_once
+    from rnnkit.engine.program import LANES, LAYOUT, PANEL_VECTORS, Program, packed_width
 
     plan = Planner(graph, lambda columns: packed_width(columns, dtype)).run()
     source = SourceWriter(plan, name, dtype, LANES[dtype.name], PANEL_VECTORS, GAP if CHECKED else 0).run()
@@ -201,7 +202,7 @@ def _program(graph, name, dtype):
         for name, text in (("product", PRODUCT), ("sparse_product", SPARSE_PRODUCT))
         if f"call_product({name}," in source.text
     }
-    once, words = compute_once(plan, evaluate, dtype), describe(plan, dtype)
+    once, words = compute_once(plan, evaluate, dtype, LAYOUT), describe(plan, dtype)
     function = load(source.text, SIGNATURE)
     return Program(function, address(function), source, plan, once, dtype, crew(), products, words)
 

@@ -16,7 +16,8 @@ from rnnkit.compiler.planner import Planner
 
 def cuda_program(graph, name, dtype):
     """The kernels of a graph, written when a call wants them."""
-    from rnnkit.engine.cuda_program import CudaProgram, compute_once
+    from rnnkit.engine.cuda_program import LAYOUT, CudaProgram
+    from rnnkit.engine.once import compute_once
 
     dtype = np.dtype(dtype)
     plan = plan_for_card(graph)
@@ -26,7 +27,7 @@ def cuda_program(graph, name, dtype):
         return write_kernel(plan, states, name, dtype, section, form)
 
     return CudaProgram(
-        plan, write, Form, load, compute_once(plan, evaluate, dtype), states, dtype, describe(plan, dtype)
+        plan, write, Form, load, compute_once(plan, evaluate, dtype, LAYOUT), states, dtype, describe(plan, dtype)
     )
 
 

@@ -319,7 +319,7 @@ class _Pull:
             place=self.d_x[:, start:after] if self.wants_x else None,
             placed=placed | {("write", name): array[:, : after - start] for name, array in own.items()},
         )
-        turned = _turned(part)
+        turned = part.turned()
         result = self.backward.adjoint.run(turned, alone)
         if not turned.left:
             self.cotangents = result.states
@@ -341,17 +341,6 @@ def _add_to_shown(cotangents, mask) -> None:
     for at in np.split(masked[order], np.flatnonzero(np.diff(distances[order])) + 1):
         if at.size:
             cotangents[at - (steps - shown).reshape(-1)[at[0]]] += cotangents[at]
-
-
-def _turned(record: Record) -> Record:
-    """The same steps from the last to the first."""
-    return replace(
-        record,
-        x=record.x[:, ::-1],
-        mask=None if record.mask is None else record.mask[:, ::-1],
-        place=None if record.place is None else record.place[:, ::-1],
-        placed={key: array[:, ::-1] for key, array in record.placed.items()},
-    )
 
 
 def _line(size, dtype) -> int:

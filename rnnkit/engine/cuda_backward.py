@@ -287,17 +287,6 @@ class _Run:
                 place=None if d_x is None else d_x[:, start:after],
                 placed=placed | own,
             )
-            cotangents = list(backward.adjoint.run(_turned(part)).states)
+            cotangents = list(backward.adjoint.run(part.turned()).states)
             sums.add(part)
         return cotangents
-
-
-def _turned(record: Record) -> Record:
-    """The same steps from the last to the first."""
-    return replace(
-        record,
-        x=record.x[:, ::-1],
-        mask=None if record.mask is None else record.mask[:, ::-1],
-        place=None if record.place is None else record.place[:, ::-1],
-        placed={key: array[:, ::-1] for key, array in record.placed.items()},
-    )

@@ -12,6 +12,7 @@ from rnnkit.engine.cuda_card import Card, Cut, Step, costs, current_card, cuts
 from rnnkit.engine.cuda_memory import DeviceArray, copy, download, driver, empty, upload, zeros
 from rnnkit.engine.cuda_panels import gates_in_turn, pack, pack_sparse
 from rnnkit.engine.math import FUNCTIONS
+from rnnkit.engine.once import Layout
 from rnnkit.engine.record import Record, Result
 
 _BLOCK_BYTES = 1 << 28  # that a block of steps may take of the card's memory
@@ -422,30 +423,11 @@ def _per_block(buffer) -> bool:
     return buffer.kind == "scratch" and buffer.section in (BLOCK, AFTER)
 
 
-def compute_once(plan, evaluate, dtype) -> Callable:
-    """A function from weights to the arrays of ``plan.once``: values as they are, operands of products packed."""
-    nodes = [node for wanted in plan.once.values() for node in (wanted if isinstance(wanted, list) else [wanted])]
-    products = {product.panels: product for product in plan.products()}
-
-    def once(weights):
-        with np.errstate(all="ignore"):
-            values = evaluate(nodes, {("weight", name): array for name, array in weights.items()}, dtype)
-        arrays = []
-        for buffer, wanted in plan.once.items():
-            if not isinstance(wanted, list):
-                arrays.append(np.asarray(values[wanted.id], dtype).reshape(-1))
-                continue
-            weight = np.concatenate([np.asarray(values[w.id], dtype) for w in wanted], axis=1)
-            product = products[buffer]
-            if buffer.attr == "sparse":
-                arrays.append(pack_sparse(weight))
-            else:
-                arrays.append(pack(gates_in_turn(weight, product.gates, product.units) if product.gates else weight))
-        return arrays
-
-    return once
+def _dense(weight, gates, units) -> np.ndarray:
+    return pack(gates_in_turn(weight, gates, units) if gates else weight)
 
 
+LAYOUT = Layout(lambda array: array, _dense, pack_sparse)
 CALL, BLOCK, STEP, AFTER = 1, 2, 3, 4
 _MOVED = ("x", "sequence", "kept", "output")
 _PLACINGS = ("near weights", "near", "staged weights", "staged", "far")

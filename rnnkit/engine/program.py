@@ -12,6 +12,7 @@ import numpy as np
 from rnnkit.engine.checking import CHECKED, Checked
 from rnnkit.engine.crew import LEFT, Crew, line_start, own_memory
 from rnnkit.engine.lent import lend
+from rnnkit.engine.once import Layout
 from rnnkit.engine.product import PANEL_VECTORS, aligned, arrange, pack, packed_width
 from rnnkit.engine.record import Record, Result
 from rnnkit.engine.registers import LANES
@@ -293,29 +294,16 @@ def _rows_computed(mask, order, blocks) -> int:
     return total
 
 
-def compute_once(plan, evaluate, dtype) -> Callable:
-    """A function from weights to the arrays of ``plan.once``: values as they are, operands of products packed."""
-    nodes = [node for wanted in plan.once.values() for node in (wanted if isinstance(wanted, list) else [wanted])]
-    products = {product.panels: product for product in plan.products()}
-    lanes = packed_width(1, dtype)
+def _value(array) -> np.ndarray:
+    """A vector may reach beyond the end."""
+    padded = aligned(array.size + LANES[array.dtype], array.dtype)
+    padded[: array.size] = array
+    padded[array.size :] = 0
+    return padded
 
-    def once(weights):
-        with np.errstate(all="ignore"):
-            values = evaluate(nodes, {("weight", name): array for name, array in weights.items()}, dtype)
-        arrays = []
-        for buffer, wanted in plan.once.items():
-            if isinstance(wanted, list):
-                weight = np.concatenate([np.asarray(values[w.id], dtype) for w in wanted], axis=1)
-                product = products[buffer]
-                if buffer.attr == "sparse":
-                    arrays.append(pack_sparse(weight))
-                else:
-                    arrays.append(pack(arrange(weight, product.gates, product.units) if product.gates else weight))
-            else:
-                value = np.asarray(values[wanted.id], dtype)
-                arrays.append(aligned(value.size + lanes, dtype))  # a vector may reach beyond the end
-                arrays[-1][: value.size] = value.reshape(-1)
-                arrays[-1][value.size :] = 0
-        return arrays
 
-    return once
+def _dense(weight, gates, units) -> np.ndarray:
+    return pack(arrange(weight, gates, units) if gates else weight)
+
+
+LAYOUT = Layout(_value, _dense, pack_sparse)

@@ -79,6 +79,16 @@ class Record:
             placed={name: cut(array) for name, array in self.placed.items()},
         )
 
+    def turned(self) -> Record:
+        """The same steps from the last to the first, where they stand in processing order."""
+        return replace(
+            self,
+            x=self.x[:, ::-1],
+            mask=None if self.mask is None else self.mask[:, ::-1],
+            place=None if self.place is None else self.place[:, ::-1],
+            placed={key: array[:, ::-1] for key, array in self.placed.items()},
+        )
+
 
 @dataclass(slots=True)
 class Gradient:
