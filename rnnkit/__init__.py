@@ -55,6 +55,7 @@ from rnnkit.layers.symbolic import Input
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.models.functional import Model
 from rnnkit.models.sequential import Sequential
+from rnnkit.serialization.registry import register
 
 __version__ = "0.1.0"
 
@@ -127,6 +128,7 @@ __all__ = [
     "metrics",
     "mish",
     "optimizers",
+    "register",
     "regularizers",
     "relu",
     "relu6",

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.initializers import initializer as find_initializer
+from rnnkit.serialization.registry import Configurable
 from rnnkit.sizes import numbers_of
 from rnnkit.states import StateSpec
 from rnnkit.traits import PLAIN, Traits
@@ -53,7 +54,7 @@ class Under(Mapping):
         return sum(1 for _ in self)
 
 
-class Cell:
+class Cell(Configurable):
     """Base class of cells in the class form of Keras: `build` adds weights, `call` is one step.
 
     A subclass sets ``state_size`` (an integer for one state ``(B, n)``, or a list with a size or a tuple of sizes per
@@ -171,11 +172,6 @@ class Cell:
                 f"{type(self).__name__} has no get_config; define one that returns its arguments {', '.join(extra)}"
             )
         return {"name": self.name} if self.name else {}
-
-    @classmethod
-    def from_config(cls, config: dict):
-        """The cell that `get_config` described."""
-        return cls(**config)
 
     def __setstate__(self, state):
         self.__dict__.update(state)

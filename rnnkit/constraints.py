@@ -11,13 +11,14 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from rnnkit.configuration import named, named_config
+from rnnkit.serialization.configuration import named, named_config
+from rnnkit.serialization.registry import Configurable
 from rnnkit.sizes import number_from_zero
 
 _EPSILON = 1e-7  # Keras's, which a norm of 0 is divided with
 
 
-class Constraint:
+class Constraint(Configurable):
     """Base of the constraints here: ``constraint(weight)`` is a new array of the same shape."""
 
     __slots__ = ()
@@ -186,6 +187,6 @@ def config_of(constraint) -> dict | str | None:
     Raises
     ------
     ValueError
-        For a function that can't be imported by name.
+        For a function that is neither registered nor can be imported by name.
     """
     return named_config(constraint, CLASSES)

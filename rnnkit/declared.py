@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from rnnkit.cell import Cell, Values, cell_name, check_density, complete_pull, split_step_result
-from rnnkit.configuration import from_json, to_json
+from rnnkit.serialization.configuration import from_json, to_json
 from rnnkit.sizes import names_in, numbers_of, positive_integer
 from rnnkit.states import StateSpec
 from rnnkit.traits import Traits

@@ -7,10 +7,11 @@ step's symbolic arrays know by name; everything else is NumPy and these, so a st
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from rnnkit.importing import from_path, path_of
+from rnnkit.serialization.registry import find, is_elsewhere, name_of
 
 
 def primitive(function):
@@ -217,8 +218,8 @@ def activation(identifier) -> Callable:
     if identifier is None:
         return linear
     if isinstance(identifier, str):
-        if ":" in identifier:
-            return from_path(identifier)
+        if is_elsewhere(identifier):
+            return _called(find(identifier), identifier)
         if identifier not in ACTIVATIONS:
             names = ", ".join(ACTIVATIONS)
             raise ValueError(f"expected an activation among {names}, or a function; got {identifier!r}")
@@ -229,9 +230,18 @@ def activation(identifier) -> Callable:
 
 
 def activation_name(identifier) -> str:
-    """What `activation` finds the same function by: its name here, or its import path."""
-    function = activation(identifier)
+    """What `activation` finds the same function by: its name here, a registered one, or its import path."""
+    function = _OF_NUMPY.get(identifier, identifier) if isinstance(identifier, np.ufunc) else activation(identifier)
     for name, known in ACTIVATIONS.items():
         if known is function:
             return name
-    return path_of(function)
+    return name_of(function)
+
+
+_OF_NUMPY: dict[Any, Callable] = {np.tanh: tanh, np.exp: exponential}  # the same functions under other names
+
+
+def _called(found, identifier) -> Callable:
+    if not callable(found) or isinstance(found, type):
+        raise TypeError(f"expected {identifier!r} to be an activation function, got {found!r}")
+    return found

@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from rnnkit.importing import from_path, path_of
+from rnnkit.serialization.configuration import described, is_described
+from rnnkit.serialization.registry import Configurable, find, is_elsewhere, name_of
 
 
-class Initializer:
+class Initializer(Configurable):
     """Base of the initializers here: ``initializer(shape, rng)`` is a new float64 array of `shape`."""
 
     def __call__(self, shape, rng) -> np.ndarray:
@@ -188,31 +189,28 @@ def initializer(identifier) -> Callable:
     [[1.0, 1.0], [1.0, 1.0]]
     """
     if isinstance(identifier, str):
-        if ":" in identifier:
-            return from_path(identifier)
+        if is_elsewhere(identifier):
+            return initializer(find(identifier))
         if identifier not in INITIALIZERS:
             names = ", ".join(INITIALIZERS)
             raise ValueError(f"expected an initializer among {names}, or a callable(shape, rng); got {identifier!r}")
         return INITIALIZERS[identifier]
-    if isinstance(identifier, dict) and set(identifier) == {"class_name", "config"}:
-        if identifier["class_name"] not in CLASSES:
-            names = ", ".join(CLASSES)
-            raise ValueError(f"expected an initializer's class among {names}; got {identifier['class_name']!r}")
-        return CLASSES[identifier["class_name"]](**identifier["config"])
+    if is_described(identifier):
+        return described(identifier, CLASSES, Initializer, "initializer")
     if callable(identifier):
         return identifier() if isinstance(identifier, type) and issubclass(identifier, Initializer) else identifier
     raise TypeError(f"expected an initializer's name, a callable(shape, rng) or its configuration; got {identifier!r}")
 
 
 def initializer_config(identifier) -> str | dict:
-    """What `initializer` makes the same callable of: a name, a dict for an object with settings, or an import path."""
+    """What `initializer` makes the same callable of: a name, an object's settings, or how a function is known."""
     given = initializer(identifier)
     if isinstance(given, Initializer) and type(given) in CLASSES.values():
         for name, known in INITIALIZERS.items():
             if known == given:
                 return name
         return {"class_name": type(given).__name__, "config": asdict(given)}  # type: ignore[call-overload]
-    return path_of(given)
+    return name_of(given)
 
 
 def draw(identifier, shape, rng, dtype) -> np.ndarray:

@@ -23,7 +23,9 @@ from typing import ClassVar
 import numpy as np
 
 from rnnkit.functions import log_softmax, softplus
-from rnnkit.importing import from_path, path_of
+from rnnkit.serialization import registry
+from rnnkit.serialization.configuration import described, is_described, named_config
+from rnnkit.serialization.registry import Configurable, find, is_elsewhere
 
 EPSILON = 1e-7  # Keras's: probabilities stay so far from 0 and 1
 MOST_LOG_VARIANCE = 30.0  # beyond, exp overflows float32 with errors of ordinary size
@@ -211,7 +213,7 @@ def _normalized(x):
     return x / np.sqrt(np.maximum(np.sum(np.square(x), axis=-1, keepdims=True), EPSILON**2))
 
 
-class Loss:
+class Loss(Configurable):
     """Base of the losses with settings: frozen dataclasses, called as ``loss(y_true, y_pred)``."""
 
     name: ClassVar[str]
@@ -223,11 +225,6 @@ class Loss:
     def get_config(self) -> dict:
         """The settings as JSON values."""
         return asdict(self)  # type: ignore[call-overload]
-
-    @classmethod
-    def from_config(cls, config: dict):
-        """The loss that `get_config` described."""
-        return cls(**config)
 
 
 @dataclass(frozen=True)
@@ -416,8 +413,8 @@ def get(identifier) -> Callable:
         For anything else.
     """
     if isinstance(identifier, str):
-        if ":" in identifier:
-            return from_path(identifier)
+        if is_elsewhere(identifier):
+            return get(find(identifier))
         name = ALIASES.get(identifier, identifier)
         if name in CLASSES:
             return CLASSES[name]()
@@ -425,11 +422,8 @@ def get(identifier) -> Callable:
             names = ", ".join([*LOSSES, *ALIASES])
             raise ValueError(f"expected a loss among {names}, or a function(y_true, y_pred); got {identifier!r}")
         return LOSSES[name]
-    if isinstance(identifier, dict) and set(identifier) == {"class_name", "config"}:
-        if identifier["class_name"] not in CLASSES:
-            names = ", ".join(CLASSES)
-            raise ValueError(f"expected a loss's class among {names}; got {identifier['class_name']!r}")
-        return CLASSES[identifier["class_name"]].from_config(identifier["config"])
+    if is_described(identifier):
+        return described(identifier, CLASSES, Loss, "loss")
     if isinstance(identifier, type) and issubclass(identifier, Loss):
         return identifier()
     if callable(identifier):
@@ -438,12 +432,12 @@ def get(identifier) -> Callable:
 
 
 def loss_config(identifier) -> str | dict:
-    """What `get` makes the same loss of: a name, a dict for an object with settings, or an import path."""
+    """What `get` makes the same loss of: a name, an object's settings, or how a function is known."""
     loss = get(identifier)
-    if type(loss) in CLASSES.values():
-        return {"class_name": type(loss).__name__, "config": loss.get_config()}  # type: ignore[attr-defined]
+    if isinstance(loss, Loss):
+        return named_config(loss, CLASSES)  # type: ignore[return-value]
     name = name_of(loss)
-    return name if LOSSES.get(name) is loss else path_of(loss)
+    return name if LOSSES.get(name) is loss else registry.name_of(loss)
 
 
 def name_of(loss) -> str:

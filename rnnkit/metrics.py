@@ -20,7 +20,8 @@ from collections.abc import Callable
 import numpy as np
 
 from rnnkit import entries, losses
-from rnnkit.importing import from_path, path_of
+from rnnkit.serialization.configuration import described, is_described
+from rnnkit.serialization.registry import Configurable, find, is_elsewhere, name_of
 
 
 def binary_accuracy(y_true, y_pred, threshold=0.5):
@@ -59,7 +60,7 @@ def _numbers_of_classes(y_true, y_pred):
     return y_true[..., 0] if y_true.ndim == y_pred.ndim else y_true
 
 
-class Metric:
+class Metric(Configurable):
     """The mean of a function over used entries of all batches so far.
 
     Parameters
@@ -130,7 +131,7 @@ class Metric:
 
     def get_config(self) -> dict:
         """The constructor's arguments as JSON values."""
-        own = {} if type(self).__name__ in CLASSES else {"function": path_of(self.function)}
+        own = {} if type(self).__name__ in CLASSES else {"function": name_of(self.function)}
         return own | {"name": self.name} | self.settings
 
     @classmethod
@@ -138,7 +139,7 @@ class Metric:
         """The metric that `get_config` described, without its batches."""
         config = dict(config)
         if "function" in config:
-            config["function"] = from_path(config["function"])
+            config["function"] = losses.get(find(config["function"]))
         return cls(**config)
 
     def _values(self, y_true, y_pred):
@@ -278,19 +279,17 @@ def get(identifier, loss=None) -> Metric:
     """
     if isinstance(identifier, Metric):
         return identifier
-    if isinstance(identifier, str) and ":" not in identifier:
+    if isinstance(identifier, str) and not is_elsewhere(identifier):
         return _named(identifier, loss)
-    if isinstance(identifier, dict) and set(identifier) == {"class_name", "config"}:
-        name, config = identifier["class_name"], identifier["config"]
-        if name not in CLASSES and name != "Metric":
-            raise ValueError(f"expected a metric's class among {', '.join(CLASSES)}; got {name!r}")
-        return CLASSES.get(name, Metric).from_config(config)
+    if is_described(identifier):
+        return described(identifier, {**CLASSES, "Metric": Metric}, Metric, "metric")
     if isinstance(identifier, type) and issubclass(identifier, Metric):
         return identifier()  # type: ignore[call-arg]
-    found = from_path(identifier) if isinstance(identifier, str) else identifier
-    if not callable(found):
+    if isinstance(identifier, str):
+        return get(find(identifier), loss)
+    if not callable(identifier):
         raise TypeError(f"expected a metric's name, a function(y_true, y_pred) or a metric; got {identifier!r}")
-    return Metric(losses.get(found))
+    return Metric(losses.get(identifier))
 
 
 def _named(identifier, loss) -> Metric:

@@ -10,11 +10,12 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from rnnkit.configuration import named, named_config
+from rnnkit.serialization.configuration import named, named_config
+from rnnkit.serialization.registry import Configurable
 from rnnkit.sizes import number_from_zero
 
 
-class Regularizer:
+class Regularizer(Configurable):
     """Base of regularizers: one of your own defines ``__call__`` and `gradient`.
 
     Examples

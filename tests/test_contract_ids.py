@@ -13,7 +13,7 @@ PROMISES = re.findall(r"^\| ([A-Z]\d+) \|", (TESTS.parent / "docs" / "contract.m
 def named_ids():
     """id → where it is named by a test."""
     found = {}
-    for path in sorted(TESTS.glob("test_*.py")):
+    for path in sorted(TESTS.rglob("test_*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
                 for part in node.name.split("_"):

@@ -14,10 +14,8 @@ PACKAGE = pathlib.Path(__file__).parent.parent / "rnnkit"
 FOUNDATION = {
     "functions",
     "initializers",
-    "importing",
     "sizes",
-    "configuration",
-    "files",
+    "serialization",
     "entries",
     "regularizers",
     "constraints",

@@ -143,7 +143,11 @@ OF_DENSE = {name: value for name, value in ARGUMENTS.items() if not name.startsw
 @pytest.mark.parametrize("make", [rk.SimpleRNN, rk.GRU, rk.LSTM, lambda *a, **k: rk.RNN(rk.GRUCell(*a, **k))])
 def test_recurrent_layers_take_them(make):
     layer = make(3, **ARGUMENTS)
-    for one in (layer, type(layer).from_config(json.loads(json.dumps(layer.get_config()))), copy.deepcopy(layer)):
+    for one in (
+        layer,
+        type(layer).from_config(json.loads(json.dumps(layer.get_config())), custom_objects={"halved": halved}),
+        copy.deepcopy(layer),
+    ):
         one.build((None, None, 2))
         for again in (one, copy.deepcopy(one), pickle.loads(pickle.dumps(one))):
             traits = again._traits()
@@ -157,7 +161,7 @@ def test_recurrent_layers_take_them(make):
 def test_dense_and_embedding_take_them():
     table = rk.Embedding(4, 2, embeddings_regularizer="l2", embeddings_constraint="unit_norm")
     for layer, shape in ((rk.Dense(2, **OF_DENSE), (None, 3)), (table, (None, None))):
-        again = type(layer).from_config(json.loads(json.dumps(layer.get_config())))
+        again = type(layer).from_config(json.loads(json.dumps(layer.get_config())), custom_objects={"halved": halved})
         again.build(shape)
         layer.build(shape)
         assert again._traits() == layer._traits() != dict.fromkeys(layer._arrays(), Traits())

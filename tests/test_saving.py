@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import rnnkit as rk
-from rnnkit.files import replacing
 from rnnkit.layers.saving import load_arrays, save_arrays
+from rnnkit.serialization.atomic_files import replacing
 
 
 @pytest.fixture(autouse=True)

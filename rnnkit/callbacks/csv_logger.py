@@ -6,7 +6,7 @@ import csv
 import os
 
 from rnnkit.callbacks.callback import Callback
-from rnnkit.files import replacing
+from rnnkit.serialization.atomic_files import replacing
 
 
 class CSVLogger(Callback):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnnkit.files import replacing
 from rnnkit.forecast.outlook import NETWORK, Outlook
 from rnnkit.forecast.series import InputError
 from rnnkit.forecast.table import future
+from rnnkit.serialization.atomic_files import replacing
 
 HISTORY, MODEL_COLOUR, FORECAST = "#3d4451", "#d1741a", "#1f6fb4"
 

@@ -6,10 +6,10 @@ import csv
 import os
 from pathlib import Path
 
-from rnnkit.files import replacing
 from rnnkit.forecast.outlook import Outlook
 from rnnkit.forecast.series import InputError
 from rnnkit.forecast.table import future, time_text
+from rnnkit.serialization.atomic_files import replacing
 
 
 def check_writable(path) -> None:

@@ -19,6 +19,7 @@ from rnnkit.layers import devices, edge, saving, symbolic
 from rnnkit.layers.execution import build_lock
 from rnnkit.layers.faces import Text, show_shape, table_of
 from rnnkit.layers.weights import Weights, like
+from rnnkit.serialization.registry import Configurable
 from rnnkit.traits import PLAIN, Traits
 
 
@@ -43,7 +44,7 @@ def default_name(kind: type) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z][a-z])", "_", kind.__name__).lower()
 
 
-class Layer:
+class Layer(Configurable):
     """Base of all layers: called on arrays, built at the first call or by `build`.
 
     Parameters
@@ -427,11 +428,6 @@ class Layer:
         elif seed is not None and not isinstance(seed, dict):
             seed = int(seed)
         return {"dtype": None if self.dtype is None else self.dtype.name, "seed": seed, "name": self.name}
-
-    @classmethod
-    def from_config(cls, config: dict):
-        """A new layer, not built, from what `get_config` gave."""
-        return cls(**config)
 
     # All or nothing: a call of a layer with parts that fails halfway leaves every part as it was.
 

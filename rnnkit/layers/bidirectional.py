@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnnkit.configuration import deserialize, serialize
 from rnnkit.engine.cuda_memory import DeviceArray, concatenate
 from rnnkit.engine.record import Gradient
 from rnnkit.layers import edge
 from rnnkit.layers.base import Layer
 from rnnkit.layers.pullback import Gradients, Pullback, options
 from rnnkit.layers.rnn import RNN, unbuilt_copy
+from rnnkit.serialization.configuration import deserialize, serialize
 
 # How the outputs of both directions become one: what it is, and the function that parts its cotangent again.
 

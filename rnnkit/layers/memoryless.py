@@ -12,12 +12,12 @@ from rnnkit.cell import Cell, prepare
 from rnnkit.engine.cuda_memory import DeviceArray
 from rnnkit.engine.record import Record, Result
 from rnnkit.functions import activation, activation_name, linear
-from rnnkit.importing import from_path, path_of
 from rnnkit.layers import edge
 from rnnkit.layers.base import Layer
 from rnnkit.layers.execution import Execution
 from rnnkit.layers.faces import Text
 from rnnkit.layers.pullback import Gradients, Pullback, options
+from rnnkit.serialization.registry import find, name_of
 
 
 class Memoryless(Layer):
@@ -204,7 +204,7 @@ class Lambda(Memoryless):
     ----------
     function : callable
         From an array ``(B, F)``, of the rows or of a step of them, to one ``(B, G)``. A configuration needs one that
-        can be imported by its name.
+        is registered (`rnnkit.register`) or can be imported by its name.
     dtype, seed, name
         As in every layer.
 
@@ -248,12 +248,12 @@ class Lambda(Memoryless):
 
     def get_config(self):
         """The constructor's arguments as JSON values."""
-        return {"function": path_of(self.function)} | super().get_config()
+        return {"function": name_of(self.function)} | super().get_config()
 
     @classmethod
     def from_config(cls, config):
         """A new layer, not built, from what `get_config` gave."""
-        return cls(**(config | {"function": from_path(config["function"])}))
+        return cls(**(config | {"function": find(config["function"])}))
 
     def _arguments(self):
         return getattr(self.function, "__name__", repr(self.function))

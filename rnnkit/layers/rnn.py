@@ -9,7 +9,6 @@ from functools import partial
 import numpy as np
 
 from rnnkit.cell import Cell, as_cell, call_initial, prepare
-from rnnkit.configuration import deserialize, serialize
 from rnnkit.engine.cuda_memory import DeviceArray
 from rnnkit.engine.record import Record, Result
 from rnnkit.layers import devices, edge, foreign
@@ -18,6 +17,8 @@ from rnnkit.layers.execution import Execution, declared_output_shape
 from rnnkit.layers.faces import Text
 from rnnkit.layers.pullback import Gradients, Pullback, options
 from rnnkit.layers.stacked import StackedRNNCells
+from rnnkit.serialization.configuration import deserialize, serialize
+from rnnkit.serialization.registry import reading
 
 
 class RNN(Layer):
@@ -515,7 +516,8 @@ def unbuild(cell: Cell) -> None:
 def unbuilt_copy(layer: RNN) -> RNN:
     """A layer of the same configuration that shares nothing; a cell without a configuration is copied."""
     try:
-        copied = type(layer).from_config(layer.get_config())
+        with reading(own=True):
+            copied = type(layer).from_config(layer.get_config())
     except (TypeError, ValueError):
         config = {"dtype": layer.dtype, "seed": layer._given_seed, "name": layer.name, "device": layer._device}
         config |= layer._flags()

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rnnkit.files import replacing
 from rnnkit.layers.weights import like
+from rnnkit.serialization.atomic_files import replacing
 
 if TYPE_CHECKING:
     from rnnkit.layers.base import Layer

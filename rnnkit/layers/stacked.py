@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit.cell import Cell, Under, as_cell, call_initial, current_build, prepare
-from rnnkit.configuration import deserialize, serialize
 from rnnkit.layers.execution import declared_output_shape
+from rnnkit.serialization.configuration import deserialize, serialize
 from rnnkit.states import StateSpec
 from rnnkit.step import Step
 

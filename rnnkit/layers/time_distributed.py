@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from rnnkit.configuration import deserialize, serialize
 from rnnkit.layers import edge
 from rnnkit.layers.base import Layer
 from rnnkit.layers.pullback import Gradients, Pullback, options
+from rnnkit.serialization.configuration import deserialize, serialize
 
 
 class TimeDistributed(Layer):

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.configuration import deserialize, serialize
 from rnnkit.layers import edge
 from rnnkit.layers.base import Layer, default_name
 from rnnkit.layers.faces import show_shape
@@ -17,6 +16,7 @@ from rnnkit.layers.row_gradient import added_up
 from rnnkit.layers.symbolic import Input, SymbolicTensor, input_config, leaves, mapped, shape_leaves
 from rnnkit.models.assembled import Assembled, box_of, parameters
 from rnnkit.models.drawing import Arrow, Box
+from rnnkit.serialization.configuration import deserialize, serialize
 from rnnkit.training.batches import Names
 
 

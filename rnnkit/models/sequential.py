@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rnnkit.configuration import deserialize, serialize
 from rnnkit.layers import edge
 from rnnkit.layers.base import Layer
 from rnnkit.layers.faces import show_shape
@@ -10,6 +9,7 @@ from rnnkit.layers.pullback import Gradients, Pullback
 from rnnkit.layers.symbolic import Input, SymbolicTensor, input_config, precision
 from rnnkit.models.assembled import Assembled, box_of, parameters
 from rnnkit.models.drawing import Arrow, Box
+from rnnkit.serialization.configuration import deserialize, serialize
 
 
 class Sequential(Assembled):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from rnnkit.configuration import named, named_config
 from rnnkit.optimizers import schedules
 from rnnkit.optimizers.lbfgs import LBFGS
 from rnnkit.optimizers.optimizer import Optimizer
 from rnnkit.optimizers.rules import SGD, Adam, AdamW, Lion, Nadam, RMSprop
+from rnnkit.serialization.configuration import named, named_config
 
 __all__ = ["LBFGS", "SGD", "Adam", "AdamW", "Lion", "Nadam", "Optimizer", "RMSprop", "config_of", "get", "schedules"]
 

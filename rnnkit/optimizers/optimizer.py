@@ -17,6 +17,7 @@ from rnnkit.layers.row_gradient import RowGradient
 from rnnkit.optimizers import schedules
 from rnnkit.optimizers.rows import LENGTH, Rows
 from rnnkit.regularizers import L1L2
+from rnnkit.serialization.registry import Configurable
 from rnnkit.sizes import number_from_zero
 from rnnkit.step import Step
 from rnnkit.traits import PLAIN, Traits
@@ -25,7 +26,7 @@ _CLIPS = ("clipnorm", "clipvalue", "global_clipnorm")
 _OWN = ("iterations", "learning_rate")  # entries of a state that belong to no weight
 
 
-class Optimizer:
+class Optimizer(Configurable):
     """Base class of optimizers: how weights follow their gradients.
 
     An update is a recurrence, so it is a step like a cell's: a rule in NumPy, which is compiled and runs once for all
@@ -329,11 +330,6 @@ class Optimizer:
         if "learning_rate" in config:
             config["learning_rate"] = schedules.config_of(self._rate)
         return config
-
-    @classmethod
-    def from_config(cls, config: dict):
-        """A new optimizer from what `get_config` gave."""
-        return cls(**config)
 
     def __getstate__(self):
         # Groups hold compiled code; a copy makes its own when it knows the weights.

@@ -11,11 +11,12 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from rnnkit.configuration import named, named_config
+from rnnkit.serialization.configuration import named, named_config
+from rnnkit.serialization.registry import Configurable
 from rnnkit.sizes import number_from_zero, positive_integer
 
 
-class Schedule:
+class Schedule(Configurable):
     """Base of the schedules here: ``schedule(step)`` is the learning rate of an update."""
 
     __slots__ = ()

@@ -1,4 +1,7 @@
-"""Objects by their import path, ``"package.module:name"``: how configurations name functions and classes."""
+"""Objects by their import path, ``"package.module:name"``: how a programmer may name a function in an argument.
+
+Nothing that comes from a configuration is looked up here: see `rnnkit.serialization.registry`.
+"""
 
 import importlib
 from operator import attrgetter
@@ -23,7 +26,8 @@ def path_of(thing) -> str:
         found = None
     if name is None or found is not thing:
         raise ValueError(
-            f"expected what a configuration can import by name, such as a module's function; got {thing!r}"
+            "expected what a configuration can call by name, such as a module's function or one that rk.register "
+            f"has given a name; got {thing!r}"
         )
     return path
 
