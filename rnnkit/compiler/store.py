@@ -1,8 +1,9 @@
 """Compiled programs by the hash of their text: in memory, and on disk between processes.
 
 An entry on disk is one file, written beside its place and moved there, that starts with the digest of the rest.
-Whatever is wrong with it or with the folder is a miss. The key covers the text, the kernels that it calls, the
-versions of Python, NumPy, numba and llvmlite, and the processor.
+Whatever is wrong with it or with the folder is a miss. To load an entry is to run it: none is read where another user
+can write. The key covers the text, the kernels that it calls, the versions of Python, NumPy, numba and llvmlite, and
+the processor.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from functools import cache
 from pathlib import Path
 
 from rnnkit.compiler.interrupt import behind_it
+from rnnkit.compiler.trusted_folder import fault, make, only_ours, trusted
 
 _programs: dict[str, types.ModuleType] = {}
 lock = threading.RLock()
@@ -45,19 +47,27 @@ def cache_folder() -> Path:
 
 
 def cache_info() -> dict[str, object]:
-    """Where compiled programs are kept on disk, how many, and their size.
+    """Where compiled programs are kept on disk, how many, their size, and whether they are used.
 
     Returns
     -------
     dict
-        ``folder`` (str), ``programs`` (int), ``bytes`` (int). A folder that isn't there has none.
+        ``folder`` (str), ``programs`` (int), ``bytes`` (int), ``verdict`` (str). A folder that isn't there has no
+        programs. The verdict is ``"trusted"``, or ``"not used: "``, why and what to do: programs are code, so a folder
+        that another user could have written to is neither read nor written.
     """
-    files = _files()
-    return {"folder": str(cache_folder()), "programs": len(files), "bytes": sum(_size(f) for f in files)}
+    folder, files = cache_folder(), _files()
+    why = fault(folder)
+    return {
+        "folder": str(folder),
+        "programs": len(files),
+        "bytes": sum(_size(f) for f in files),
+        "verdict": "trusted" if why is None else f"not used: {why}",
+    }
 
 
 def clear_cache() -> int:
-    """Delete the compiled programs on disk; those that this process has loaded go on running.
+    """Delete the compiled programs on disk, trusted or not; those that this process has loaded go on running.
 
     Returns
     -------
@@ -184,19 +194,31 @@ def _compile(text, key, signature) -> types.ModuleType:
 
 def read_entry(key: str) -> bytes | None:
     """What is kept on disk under a key, or None whatever the reason."""
+    folder = cache_folder()
+    if not trusted(folder):
+        return None
     try:
-        data = (cache_folder() / f"{key}{_SUFFIX}").read_bytes()
+        with open(folder / f"{key}{_SUFFIX}", "rb", opener=_open_itself) as file:
+            data = file.read() if only_ours(os.fstat(file.fileno())) else b""
     except OSError:
         return None
     digest, payload = data[:32], data[32:]
     return payload if hashlib.sha256(payload).digest() == digest else None
 
 
+def _open_itself(path, flags):
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))  # a link would lead out of the folder
+
+
 def write_entry(key: str, payload: bytes) -> None:
     """Write an entry beside its place and move it there; a folder that can't be written to is left alone."""
     folder = cache_folder()
+    if not trusted(folder):
+        return
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make(folder)
+        if not trusted(folder):  # in /tmp, say, another user may have made it first
+            return
         handle, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=".tmp")
         try:
             with os.fdopen(handle, "wb") as file:

@@ -30,7 +30,8 @@ def information() -> str:
         "llvmlite": importlib.metadata.version("llvmlite"),
         "threads": get_num_threads(),
         "vectors": FEATURES,
-        "cache": f"{cache['folder']}, {cache['programs']} programs, {int(str(cache['bytes'])) / 1e6:.1f} MB",
+        "cache": f"{cache['folder']}, {cache['programs']} programs, {int(str(cache['bytes'])) / 1e6:.1f} MB, "
+        f"{cache['verdict']}",
         **{f"extra {extra}": _version(package) for package, extra in EXTRAS.items()},
     }
     width = max(map(len, lines))
