@@ -326,7 +326,7 @@ class SourceWriter:
         spanned = ["low", "high"] if writer.split else []
         inside = ["n", *block, "rows", *spanned, *(f"at_{b.name}" for b in buffers)]
         inside += [f"row_{b.name}" for b in rows_given] + [t for t, _ in writer.tables]
-        head = ['@njit(nogil=True, error_model="numpy")', f"def {name}({', '.join(inside)}):"]
+        head = ["@compiled", f"def {name}({', '.join(inside)}):"]
         self.functions.append("\n".join(head + indented(writer.lines)))
         lines = []
         if spanned and span is None:
@@ -570,9 +570,10 @@ class SourceWriter:
         }
         lines = [f"from rnnkit.engine.{m} import {', '.join(sorted(n))}" for m, n in imports.items() if n]
         title = f'"""The step {self.name!r} in {name}, {self.lanes} lanes: run(addresses, numbers, ...)."""'
-        run = ['@njit(nogil=True, error_model="numpy")', "def run(p, n, first, rows, scratch, part, parts, gang):"]
+        run = ["@compiled", "def run(p, n, first, rows, scratch, part, parts, gang):"]
         run += indented(body)
-        head = [title, "", "import numpy as np", "from numba import njit", "", *lines, "", ""]
+        lines = ["from rnnkit.engine.numba_pipeline import compiled", *lines]
+        head = [title, "", "import numpy as np", "", *lines, "", ""]
         return "\n".join([*head, *(f"{f}\n\n" for f in self.functions), *run, ""])
 
 

@@ -183,11 +183,14 @@ def module_of(text: str, name: str) -> types.ModuleType:
 
 
 def _compile(text, key, signature) -> types.ModuleType:
+    from rnnkit.engine.numba_pipeline import compiling  # which takes numba along
+
     number_functions_apart()
     module = module_of(text, f"rnnkit_program_{key}")
     dispatcher = module.run
     dispatcher._cache = _DiskCache(key)
-    dispatcher.compile(signature)
+    with compiling():
+        dispatcher.compile(signature)
     dispatcher.disable_compile()
     return module
 

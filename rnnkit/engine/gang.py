@@ -11,7 +11,6 @@ The caller's thread is part 0. It never depends on the others: it takes the rows
 whose parts don't come, for the system may stop a thread at any place for as long as it likes.
 """
 
-from numba import njit
 from numba.extending import intrinsic
 
 from rnnkit.engine.atomic import (
@@ -24,6 +23,7 @@ from rnnkit.engine.atomic import (
     step_aside,
     word,
 )
+from rnnkit.engine.numba_pipeline import compiled
 
 LINE = 128  # bytes: processors fetch lines of 64 in pairs
 OFF, IDLE, POSTED, RUNNING = range(4)
@@ -43,7 +43,7 @@ def call_program(typingctx, address, p, n, first, rows, scratch, part, parts, ga
     return define_call(8)
 
 
-@njit(nogil=True, error_model="numpy")
+@compiled
 def work(job, part):
     """Do a part of a job."""
     function, p, n, gang = word(job, FUNCTION), word(job, P), word(job, N), word(job, GANG)
@@ -61,13 +61,13 @@ def work(job, part):
         atomic_add(job + 8 * DONE, 1)
 
 
-@njit(nogil=True, error_model="numpy")
+@compiled
 def block_start(block, blocks, rows):
     """The first row of a block; the first blocks are the larger ones."""
     return block * (rows // blocks) + min(block, rows % blocks)
 
 
-@njit(nogil=True, error_model="numpy")
+@compiled
 def serve_slot(slot):
     """Do the jobs that are posted in a slot, until none came for a while."""
     idle = 0
@@ -86,7 +86,7 @@ def serve_slot(slot):
         idle += 1
 
 
-@njit(nogil=True, error_model="numpy")
+@compiled
 def lead_job(job, parts, patience):
     """Post a job in the slots that it names, do its part 0, and wait for rows that another thread took."""
     for part in range(1, parts):
@@ -100,7 +100,7 @@ def lead_job(job, parts, patience):
     wait_for(job, patience)
 
 
-@njit(nogil=True, error_model="numpy")
+@compiled
 def wait_for(job, patience):
     """Wait until all rows of a job are done, for `patience` pauses at most."""
     if word(job, GANG) == 0:
@@ -112,7 +112,7 @@ def wait_for(job, patience):
 # What the parts of a gang call within a program
 
 
-@njit(nogil=True, error_model="numpy")
+@compiled
 def share(count, align, part, parts):
     """The first of `count` things that belong to a part, in groups of `align`; of part + 1: where this part ends."""
     if parts == 1:
@@ -121,7 +121,7 @@ def share(count, align, part, parts):
     return min(count, groups * part // parts * align)
 
 
-@njit(nogil=True, error_model="numpy")
+@compiled
 def arrive(gang, part):
     """Wait to be let in: 2 * step + turn where this part joins the others, or -1."""
     own = gang + LINE * (1 + part)
@@ -142,7 +142,7 @@ def arrive(gang, part):
             return -1
 
 
-@njit(nogil=True, error_model="numpy")
+@compiled
 def admit(gang, parts, step, turn, patience):
     """Let the other parts in at a step, if all of them have arrived; 1 if they have."""
     for part in range(1, parts):
@@ -155,7 +155,7 @@ def admit(gang, parts, step, turn, patience):
     return 1
 
 
-@njit(nogil=True, error_model="numpy")
+@compiled
 def meet(gang, part, parts, meeting, patience):
     """Wait until all parts came to a meeting; 0 if the gang isn't open, broken by part 0 when it waited too long.
 
@@ -184,7 +184,7 @@ def meet(gang, part, parts, meeting, patience):
     return 1
 
 
-@njit(nogil=True, error_model="numpy")
+@compiled
 def close(gang):
     """Send the other parts away, at the end of a call."""
     atomic_store(gang, ENDED)

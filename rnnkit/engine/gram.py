@@ -14,13 +14,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
 from rnnkit.engine.atomic import word
 from rnnkit.engine.checking import CHECKED, Checked
 from rnnkit.engine.crew import Crew
 from rnnkit.engine.memory import load_unaligned, store_unaligned
+from rnnkit.engine.numba_pipeline import compiled
 from rnnkit.engine.product import PANEL_VECTORS, ROWS, aligned, packed_width
 from rnnkit.engine.registers import LANES, LLVM_FLOATS
 from rnnkit.engine.threads import get_num_threads
@@ -122,7 +123,7 @@ def define_gram(name):
     tile, most_rows, few_rows, chunk = _define_tiles(dtype), ROWS, _FEW_ROWS, CHUNK
     panel, widths = PANEL_VECTORS, len(_WIDTHS)
 
-    @njit(nogil=True, error_model="numpy")
+    @compiled
     def run(p, n, first, units, scratch, part, parts, gang):
         """Units `first` … of C = before + the sum; a unit is a panel of columns, or one of `groups` of its tiles.
 

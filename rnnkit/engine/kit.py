@@ -30,11 +30,11 @@ def arguments_of(function) -> list[str]:
 def kit_text(functions) -> str:
     """The module that is compiled for `ROWS` or `GANG`."""
     letters = "abcdefgh"
-    lines = ['"""What all programs do alike."""', "", "from numba import njit", ""]
+    lines = ['"""What all programs do alike."""', "", "from rnnkit.engine.numba_pipeline import compiled", ""]
     for module in (gang, product, rows):
         names = sorted(f.__name__ for f in functions if f.__module__ == module.__name__)
         lines += [f"from {module.__name__} import {', '.join(names)}"] if names else []
-    lines += ["", "", '@njit(nogil=True, error_model="numpy")', f"def run(action, {', '.join(letters)}):"]
+    lines += ["", "", "@compiled", f"def run(action, {', '.join(letters)}):"]
     for action, function in enumerate(functions):
         call = f"{function.__name__}({', '.join(letters[: len(arguments_of(function))])})"
         gives = "return" in inspect.getsource(function.py_func).replace("return\n", "")

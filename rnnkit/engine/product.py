@@ -7,11 +7,12 @@ rows, on any number of threads.
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
 from rnnkit.engine.atomic import define_call
 from rnnkit.engine.memory import load_unaligned, store_unaligned
+from rnnkit.engine.numba_pipeline import compiled
 from rnnkit.engine.registers import LANES, LLVM_FLOATS, REGISTERS
 from rnnkit.engine.value import Value, broadcast, fma
 
@@ -179,7 +180,7 @@ def define_product(name):
     wide_row = _define_tiles(dtype, vectors, [(1, panels) for panels in range(1, in_flight // vectors + 1)])
     narrow_row = _define_tiles(dtype, 1, [(1, panels) for panels in range(1, vectors)])
 
-    @njit(nogil=True, error_model="numpy")
+    @compiled
     def product(a, a_outer, outer, a_inner, inner, packed, K, N, c, c_outer, c_inner):
         """Write A @ W, rows (o, i) of A at `a` + o * `a_outer` + i * `a_inner`, to `packed_width(N)` columns of C."""
         if outer > inner:
@@ -219,7 +220,7 @@ def call_product(typingctx, address, a, a_outer, outer, a_inner, inner, packed, 
     return define_call(11)
 
 
-@njit(nogil=True, error_model="numpy")
+@compiled
 def piece_of(rows, units, gates, depth, vector_bytes):
     """How many vectors of units of a product's `gates` to compute at once, so that results and weights stay near."""
     width = gates * vector_bytes

@@ -1,12 +1,13 @@
 """Whole rows moved as bytes: held states and outputs under a mask, states kept as a trajectory."""
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from rnnkit.engine.atomic import word
 from rnnkit.engine.checking import check
+from rnnkit.engine.numba_pipeline import compiled
 
 
 @intrinsic
@@ -49,7 +50,7 @@ def used(typingctx, address):
     return types.boolean(types.int64), generate
 
 
-@njit(nogil=True, error_model="numpy")
+@compiled
 def take_rows(rows, order, size, source, source_row, target, target_row):
     """Copy ``size`` bytes of every row, the rows of the source in the order at an address, or as they are for 0."""
     for r in range(rows):
@@ -57,7 +58,7 @@ def take_rows(rows, order, size, source, source_row, target, target_row):
         copy_bytes(target + r * target_row, source + place * source_row, size)
 
 
-@njit(nogil=True, error_model="numpy")
+@compiled
 def put_rows(rows, order, size, source, source_row, target, target_row):
     """Copy ``size`` bytes of every row back to where `take_rows` took it from."""
     for r in range(rows):
@@ -65,7 +66,7 @@ def put_rows(rows, order, size, source, source_row, target, target_row):
         copy_bytes(target + place * target_row, source + r * source_row, size)
 
 
-@njit(nogil=True, error_model="numpy")
+@compiled
 def used_rows(rows, mask, mask_row):
     """Twice the number of rows up to the last one that is used, and 1 more if all rows are."""
     count = rows
@@ -77,7 +78,7 @@ def used_rows(rows, mask, mask_row):
     return 2 * count + (count == rows)
 
 
-@njit(nogil=True, error_model="numpy")
+@compiled
 def most_used(rows, mask, mask_row, mask_step, steps):
     """How many rows there are up to the last one that is used at any of some steps."""
     most = 0
@@ -89,7 +90,7 @@ def most_used(rows, mask, mask_row, mask_step, steps):
     return most
 
 
-@njit(nogil=True, error_model="numpy")
+@compiled
 def hold_states(rows, mask, mask_row, now, new, size, row):
     """In masked rows the new state is the old one, bit for bit."""
     for r in range(rows):
@@ -97,7 +98,7 @@ def hold_states(rows, mask, mask_row, now, new, size, row):
             copy_bytes(new + r * row, now + r * row, size)
 
 
-@njit(nogil=True, error_model="numpy")
+@compiled
 def hold_output(rows, mask, mask_row, output, output_row, held, held_row, size):
     """Used rows of the output are remembered."""
     for r in range(rows):
@@ -105,7 +106,7 @@ def hold_output(rows, mask, mask_row, output, output_row, held, held_row, size):
             copy_bytes(held + r * held_row, output + r * output_row, size)
 
 
-@njit(nogil=True, error_model="numpy")
+@compiled
 def clear_masked(rows, order, mask, mask_row, size, target, target_row):
     """Masked rows of the caller's output are zeros."""
     for r in range(rows):

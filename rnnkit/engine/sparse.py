@@ -12,12 +12,13 @@ it has the same bits in any batch, and where the operand is finite those of `rnn
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
 from rnnkit.engine.atomic import word
 from rnnkit.engine.checking import check_each, check_lanes
 from rnnkit.engine.memory import load_unaligned, pointer, store_unaligned
+from rnnkit.engine.numba_pipeline import compiled
 from rnnkit.engine.product import aligned
 from rnnkit.engine.registers import FEATURE_SET, LANES, LLVM_FLOATS
 from rnnkit.engine.value import BIT, Value, call_intrinsic, fma, select, type_name
@@ -261,7 +262,7 @@ def define_sparse_product(name):
     group_width = GROUP * LANES.get(str(dtype), 0)
     group_bytes, head, entry_numbers = GROUP * vector_bytes, _HEAD, _ENTRY
 
-    @njit(nogil=True, error_model="numpy")
+    @compiled
     def sparse_product(a, a_outer, outer, a_inner, inner, packed, first, after, c, c_outer, c_inner):
         """Write the groups of columns of A @ W that begin in columns `first` … `after` - 1 to their places in C.
 
