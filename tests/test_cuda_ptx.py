@@ -18,8 +18,16 @@ if cuda_ptx.ptxas() is None:
     pytest.skip("no ptxas: numba-cuda's extra cu12 or cu13 brings it", allow_module_level=True)
 
 DTYPES = {"float32": 4, "float64": 8}
-each_dtype = pytest.mark.parametrize("dtype", DTYPES)
 each_cc = pytest.mark.parametrize("cc", ARCHITECTURES, ids=ARCHITECTURES.values())
+# Both precisions and both kinds of cards, each with one of the others; all pairs in the sweep.
+each_target = pytest.mark.parametrize(
+    "dtype, cc",
+    [
+        pytest.param(dtype, cc, marks=() if i == j else pytest.mark.sweep, id=f"{dtype}-{ARCHITECTURES[cc]}")
+        for i, dtype in enumerate(DTYPES)
+        for j, cc in enumerate(ARCHITECTURES)
+    ],
+)
 FAR = {"sin", "cos", "tan", "fmod", "remainder", "floor_divide"}  # the CPU's by lane, libdevice's here
 
 
@@ -57,8 +65,7 @@ def atomics(code: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-@each_dtype
-@each_cc
+@each_target
 def test_an_operation_compiles(name, dtype, cc):
     code = ptx(of_operation(name, dtype), cc=cc)
     found = taken(code, cc)
@@ -106,8 +113,7 @@ def test_the_simulator_knows_every_word():
 
 
 @pytest.mark.parametrize("name", WORDS)
-@each_dtype
-@each_cc
+@each_target
 def test_a_word_compiles(name, dtype, cc):
     code = ptx(kernel(WORDS[name], dtype, "a, b"), cc=cc)
     found = taken(code, cc)
@@ -117,8 +123,7 @@ def test_a_word_compiles(name, dtype, cc):
     assert not any("approx" in line or "call" in line or "cvta" in line for line in instructions(code))
 
 
-@each_dtype
-@each_cc
+@each_target
 def test_a_multiply_add_is_formed_only_where_it_is_written(dtype, cc):
     three = "x, y, z = load_DTYPE(a), load_DTYPE(a + 8), load_DTYPE(a + 16)\nstore_DTYPE(a, {})"
     bits = DTYPES[dtype] * 8
@@ -131,8 +136,7 @@ def test_a_multiply_add_is_formed_only_where_it_is_written(dtype, cc):
     assert f"fma.rn.f{bits}" in names(merged)
 
 
-@each_dtype
-@each_cc
+@each_target
 def test_formulas_have_as_many_multiply_adds_as_they_write(dtype, cc):
     from llvmlite import ir
 
@@ -149,8 +153,7 @@ def test_formulas_have_as_many_multiply_adds_as_they_write(dtype, cc):
         assert sum(line.startswith("fma.rn") for line in instructions(code)) == written
 
 
-@each_dtype
-@each_cc
+@each_target
 def test_fixed_memory_is_read_through_the_read_only_cache(dtype, cc):
     bits = DTYPES[dtype] * 8
     code = ptx(kernel("store_DTYPE(a, fixed_DTYPE(b + word(c, 1)))", dtype, "a, b, c"), cc=cc)
@@ -160,8 +163,7 @@ def test_fixed_memory_is_read_through_the_read_only_cache(dtype, cc):
     assert not any(".nc" in name for name in plain)
 
 
-@each_dtype
-@each_cc
+@each_target
 def test_wide_words_move_sixteen_bytes(dtype, cc):
     wide = "v4.f32" if dtype == "float32" else "v2.f64"
     body = """
@@ -178,8 +180,7 @@ store_wide_DTYPE(a, near_load_wide_DTYPE(near + 16 * cuda.threadIdx.x))
     assert ".align 16 .b8 _cudapy_smem" in code
 
 
-@each_dtype
-@each_cc
+@each_target
 def test_near_words_stay_in_shared_memory(dtype, cc):
     bits = DTYPES[dtype] * 8
     body = """

@@ -9,8 +9,7 @@ import rnnkit as rk
 
 ODD = {}
 COMPILED = (
-    "output_is_x", "pure_swap", "constants_only", "tied", "overlaps", "nested_rows", "state_is_x",
-    "a_product_of_a_product", "two_kernels_of_x",
+    "output_is_x", "pure_swap", "constants_only", "tied", "state_is_x", "a_product_of_a_product", "two_kernels_of_x",
 )  # fmt: skip
 
 

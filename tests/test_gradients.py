@@ -53,7 +53,7 @@ def test_L7_gradient(row):
 
 
 # Of different kinds, and compiled in a few seconds each.
-QUICK = ("indrnn", "cornn", "householder", "fourier", "scalar_lstm", "garch", "cumulative_sums")
+QUICK = ("indrnn", "cornn", "householder", "garch")
 
 
 def paper_rows():
