@@ -1,58 +1,128 @@
-"""Declared sizes such as ``"4*units"`` in numbers, and numbers in their ranges."""
+"""Declared sizes such as ``"4*units"`` in numbers, and what a user hands in as a number: in its range, or refused."""
 
 from __future__ import annotations
 
+import math
 import numbers
+import sys
 from collections.abc import Mapping
 
 
 def numbers_of(shape, keywords: Mapping[str, int], feature_shape) -> tuple[int, ...]:
-    """A declared shape in numbers."""
-    features = feature_shape[-1] if feature_shape else 1
+    """A declared shape in numbers.
+
+    Raises
+    ------
+    ValueError
+        For what is no size, or a name that isn't among the keywords.
+    """
+    known = dict(keywords) | {"features": feature_shape[-1] if feature_shape else 1}
 
     def number(size):
-        if isinstance(size, numbers.Integral) and not isinstance(size, bool):
+        if is_integer(size) and size >= 0:
             return int(size)
-        value = 1
-        for factor in size.split("*"):
-            factor = factor.strip()
-            value *= int(factor) if factor.isdigit() else features if factor == "features" else keywords[factor]
-        return value
+        factors = [factor.strip() for factor in size.split("*")] if isinstance(size, str) else [""]
+        if not all(factor.isdigit() or factor in known for factor in factors):
+            raise ValueError(f"expected a size: a positive integer, or one of {', '.join(known)}; got {shown(size)}")
+        return math.prod(int(factor) if factor.isdigit() else known[factor] for factor in factors)
 
-    return tuple(number(size) for size in ((shape,) if isinstance(shape, (str, numbers.Integral)) else shape))
+    return tuple(number(size) for size in (shape if isinstance(shape, (tuple, list)) else (shape,)))
 
 
 def names_in(shape) -> list[str]:
     """The keywords that a declared shape names."""
     names = []
-    for size in (shape,) if isinstance(shape, (str, numbers.Integral)) else shape:
-        if isinstance(size, numbers.Integral) and not isinstance(size, bool) and int(size) > 0:
+    for size in shape if isinstance(shape, (tuple, list)) else (shape,):
+        if is_integer(size) and 0 < size <= sys.maxsize:
             continue
         factors = [factor.strip() for factor in size.split("*")] if isinstance(size, str) else [""]
         if not all(factor.isidentifier() or factor.isdigit() for factor in factors):
             raise ValueError(
-                f"expected a size: a positive integer, a name or a product such as '4*units'; got {size!r}"
+                f"expected a size: a positive integer, a name or a product such as '4*units'; got {shown(size)}"
             )
         names += [f for f in factors if f.isidentifier() and f != "features"]
     return names
 
 
+def is_integer(value) -> bool:
+    """Whether this is an integer, of Python or NumPy; True and False aren't."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def integer(value, what: str) -> int:
+    """`value` as an int, if it is one."""
+    if not is_integer(value):
+        raise ValueError(f"expected {what} to be an integer, got {shown(value)}")
+    return _countable(int(value), what)
+
+
 def positive_integer(value, what: str) -> int:
     """`value` as an int, if it is one and positive."""
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"expected {what} to be a positive integer, got {value!r}")
-    return int(value)
+    if not is_integer(value) or value < 1:
+        raise ValueError(f"expected {what} to be a positive integer, got {shown(value)}")
+    return _countable(int(value), what)
 
 
 def whole(value, what: str, least: int) -> int:
     """`value` as an int, if it is one and not below `least`."""
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
-        raise ValueError(f"expected {what} to be a whole number of at least {least}; got {value!r}")
-    return int(value)
+    if not is_integer(value) or value < least:
+        raise ValueError(f"expected {what} to be a whole number of at least {least}; got {shown(value)}")
+    return _countable(int(value), what)
+
+
+def _countable(value: int, what: str) -> int:
+    """`value`, if Python and NumPy can count so far."""
+    if abs(value) > sys.maxsize:
+        raise ValueError(f"expected {what} to be an integer of at most {sys.maxsize}, got {shown(value)}")
+    return value
+
+
+def sizes(value, what: str) -> tuple[int, ...]:
+    """An integer or several, each 0 or more, as a tuple."""
+    several = (value,) if is_integer(value) else value
+    if not isinstance(several, (tuple, list)) or not all(is_integer(n) and n >= 0 for n in several):
+        raise ValueError(f"expected {what} to be a tuple of sizes such as (3, 4), got {shown(value)}")
+    return tuple(_countable(int(n), what) for n in several)
+
+
+def real_number(value, what: str) -> float:
+    """`value` as a float, if it is a real number, also NaN or infinite."""
+    found = _float(value)
+    if found is None:
+        raise ValueError(f"expected {what} to be a number, got {shown(value)}")
+    return found
 
 
 def number_from_zero(value, what: str) -> float:
     """`value` as a float, if it is a finite number of 0 or more."""
-    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not 0 <= float(value) < float("inf"):
-        raise ValueError(f"expected {what} to be a finite number of 0 or more, got {value!r}")
-    return float(value)
+    found = _float(value)
+    if found is None or not 0 <= found < float("inf"):
+        raise ValueError(f"expected {what} to be a finite number of 0 or more, got {shown(value)}")
+    return found
+
+
+def fraction(value, what: str) -> float:
+    """`value` as a float, if it lies in [0, 1]."""
+    found = _float(value)
+    if found is None or not 0 <= found <= 1:
+        raise ValueError(f"expected {what} to be a rate between 0 and 1, got {shown(value)}")
+    return found
+
+
+def _float(value) -> float | None:
+    """`value` as a float, None for what is no real number; an integer beyond all floats is infinite."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if int(value) > 0 else -math.inf  # type: ignore[call-overload]
+
+
+def shown(value) -> str:
+    """What an error says that came, on one line and not without end."""
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # of an integer with more digits than Python writes
+        text = f"an {type(value).__name__} of {value.bit_length()} bits"
+    return text if len(text) <= 120 else f"{text[:100]} …"

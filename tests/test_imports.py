@@ -12,6 +12,8 @@ PACKAGE = pathlib.Path(__file__).parent.parent / "rnnkit"
 
 # each room, and the rooms it may import from; a file beside the rooms is a room of its own
 FOUNDATION = {
+    "allocation",
+    "arrays",
     "functions",
     "initializers",
     "sizes",

@@ -1,0 +1,93 @@
+"""Arrays that no machine holds, refused before anything of their size is allocated, drawn or computed.
+
+Without this, some fail in NumPy's words, and others don't: an operating system may lend more memory than there is, and
+end the process when it is used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import sys
+from collections.abc import Mapping
+from functools import cache
+
+import numpy as np
+
+MANY_ROWS = 1 << 20  # batches below this have states that are not worth the look, which a short call would feel
+
+
+@cache
+def physical_memory() -> int | None:
+    """How many bytes of memory this machine has; None where it doesn't say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # of Windows, and of systems without the name
+        return None
+
+
+def check(what: str, shape, dtype=np.float64) -> None:
+    """Refuse an array that doesn't fit in memory.
+
+    Raises
+    ------
+    ValueError
+        If no address reaches so far.
+    MemoryError
+        If it is larger than the memory of this machine.
+    """
+    wanted = math.prod(shape) * np.dtype(dtype).itemsize
+    if wanted > sys.maxsize or max(shape, default=0) > sys.maxsize:
+        raise ValueError(
+            f"expected {what} of a size that can be addressed, got shape {tuple(shape)}, {in_bytes(wanted)}"
+        )
+    there = physical_memory()
+    if there is not None and wanted > there:
+        raise MemoryError(
+            f"expected {what} to fit in memory, {in_bytes(there)} on this machine, got shape {tuple(shape)}, "
+            f"{in_bytes(wanted)}"
+        )
+
+
+def check_weights(name: str, shapes: Mapping[str, tuple[int, ...]], dtype) -> None:
+    """Refuse a cell's weights that don't fit in memory, each as it is drawn, in float64, and all together.
+
+    Raises
+    ------
+    ValueError, MemoryError
+        As `check`.
+    """
+    for weight, shape in shapes.items():
+        check(f"the weight {weight!r} of {name!r}", shape)
+    check(f"the weights of {name!r}", (sum(map(math.prod, shapes.values())),), dtype)
+
+
+def retold(error: MemoryError, what: str) -> MemoryError:
+    """NumPy's error in words that say what the memory was for; one that says it already as it is."""
+    shape, dtype = getattr(error, "shape", None), getattr(error, "dtype", None)
+    if shape is not None and dtype is not None:
+        wanted = in_bytes(math.prod(shape) * dtype.itemsize)
+        return MemoryError(f"expected memory for {what}, got none for {wanted}, {dtype} of shape {tuple(shape)}")
+    return error if str(error) else MemoryError(f"expected memory for {what}, got none")
+
+
+@contextlib.contextmanager
+def named(what: str):
+    """NumPy's errors inside, see `retold`; for a short call a ``try`` of its own costs less."""
+    try:
+        yield
+    except MemoryError as error:
+        raise retold(error, what) from None
+
+
+def in_bytes(count: int) -> str:
+    """A number of bytes, rounded.
+
+    >>> in_bytes(8 * 10**15)
+    '8 PB'
+    """
+    for power, unit in enumerate(("bytes", "kB", "MB", "GB", "TB", "PB", "EB")):
+        if count < 1000 ** (power + 1):
+            return f"{count / 1000**power:.3g} {unit}"
+    return f"10^{math.floor(math.log10(count))} bytes"

@@ -1,0 +1,216 @@
+"""Arrays as users hand them in: real numbers in an ndarray, or one sentence that says what to write instead."""
+
+from __future__ import annotations
+
+import numpy as np
+
+REAL = "fiub"  # kinds of dtypes that hold real numbers
+
+_NUMBERS = {float, int, bool, np.float64, np.float32}  # what most lists hold
+_DEPTH = 64  # NumPy has no more axes
+
+
+def real(value, what: str, masked: str | None = None) -> np.ndarray:
+    """`value` as an array of real numbers, a plain ndarray.
+
+    Parameters
+    ----------
+    value : array_like
+    what : str
+        The argument's name in errors.
+    masked : str, optional
+        What to do about masked entries, where the argument doesn't say it.
+
+    Raises
+    ------
+    ValueError
+        For lists of different lengths.
+    TypeError
+        For masked entries, a ``numpy.matrix``, sparse arrays, tensors that NumPy can't read, and dtypes that are no
+        real numbers.
+
+    Examples
+    --------
+    >>> real([1, 2], "x").tolist()
+    [1, 2]
+    >>> real(np.ma.array([1.0, 2.0], mask=[True, False]), "sample_weight")
+    Traceback (most recent call last):
+        ...
+    TypeError: expected sample_weight without masked entries, got a masked array with 1; pass sample_weight.filled(0)
+    """
+    found = value if type(value) is np.ndarray else _read(value, what, masked)
+    if found.dtype.kind not in REAL:
+        raise TypeError(_no_real_numbers(found, value, what))
+    return found
+
+
+def with_gaps(value, what: str) -> np.ndarray:
+    """`value` as an array of float64, NaN where an entry is missing: masked, None, or pandas's NA.
+
+    Raises
+    ------
+    ValueError
+        For what holds other things than numbers.
+    TypeError
+        As `real`, for what NumPy can't read.
+
+    Examples
+    --------
+    >>> with_gaps(np.ma.array([1.0, 2.0], mask=[True, False]), "y")
+    array([nan,  2.])
+    """
+    value = _opened(value)
+    found = _read(value, what, None)
+    if found.dtype.kind == "O" and not any(isinstance(one, (str, bytes)) for one in found.flat):
+        try:
+            return np.asarray(value, np.float64)
+        except (TypeError, ValueError):
+            pass  # the dtype's own error says more
+    try:
+        return real(found, what).astype(np.float64)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+
+
+def _opened(value):
+    """Masked entries as NaN, in lists too."""
+    if isinstance(value, np.ma.MaskedArray) and value.dtype.kind in REAL:
+        return np.ma.filled(value.astype(np.float64), np.nan)
+    if isinstance(value, (list, tuple)) and not set(map(type, value)) <= _NUMBERS:
+        return [_opened(one) for one in value]
+    return value
+
+
+def _read(value, what, masked) -> np.ndarray:
+    """`value` as NumPy reads it, whatever the dtype."""
+    refuse(value, what, masked)
+    try:
+        return np.asarray(value)
+    except MemoryError:
+        raise
+    except Exception as error:  # each library has its own
+        if type(value).__module__.startswith("rnnkit."):
+            raise
+        if isinstance(value, (list, tuple)) and isinstance(error, ValueError):
+            raise ValueError(f"expected {what} to be an array, got lists of different lengths") from None
+        raise TypeError(
+            f"expected {what} to be an array that NumPy can read, got {_kind(value)}, which says: {_first_line(error)}"
+        ) from None
+
+
+def refuse(value, what: str, masked: str | None = None, depth: int = 0) -> None:
+    """Refuse what NumPy would read as something else, or not at all, by what the object itself says.
+
+    Raises
+    ------
+    TypeError
+        With what to write instead.
+    """
+    if type(value) is np.ndarray or type(value) in _NUMBERS:
+        return
+    name = _name(what)
+    if isinstance(value, (list, tuple)):
+        if depth < _DEPTH and not set(map(type, value)) <= _NUMBERS:
+            for one in value:
+                refuse(one, what, masked, depth + 1)
+    elif isinstance(value, np.ndarray):
+        if isinstance(value, np.matrix):
+            raise TypeError(f"expected {what} to be an ndarray, got a numpy.matrix; pass np.asarray({name})")
+        if isinstance(value, np.ma.MaskedArray) and value.dtype.kind in REAL and np.ma.is_masked(value):
+            raise TypeError(
+                f"expected {what} without masked entries, got a masked array with {np.ma.count_masked(value)}; "
+                f"{masked or _unmasked(value, what)}"
+            )
+    elif hasattr(value, "dtype"):
+        _refuse_tensor(value, what, name)
+
+
+def has_shape(value) -> bool:
+    """Whether this is an array of some library; nested tensors of torch raise where they are asked for a shape."""
+    try:
+        return hasattr(value, "shape")
+    except Exception:
+        return False
+
+
+def _refuse_tensor(value, what, name) -> None:
+    """Refuse tensors of torch and the like, and sparse arrays; no library is imported for it."""
+    if getattr(value, "requires_grad", False) is True:
+        raise TypeError(
+            f"expected {what} without a gradient of its own, which would end here, got {_kind(value)} that requires "
+            f"grad; detach() it first: pass {name}.detach()"
+        )
+    if hasattr(value, "toarray") and _root(value) == "scipy":
+        raise TypeError(f"expected {what} to be a dense array, got {_kind(value)}; pass {name}.toarray()")
+    if _root(value) != "torch":
+        return
+    layout, dtype = str(getattr(value, "layout", "torch.strided")), str(value.dtype)
+    if layout != "torch.strided":
+        raise TypeError(f"expected {what} to be a dense array, got {_kind(value)} of {layout}; pass {name}.to_dense()")
+    if getattr(value, "is_quantized", False):
+        raise TypeError(
+            f"expected {what} to hold real numbers, got {_kind(value)} of {dtype}; pass {name}.dequantize()"
+        )
+    if dtype == "torch.bfloat16" or dtype.startswith("torch.float8"):
+        raise TypeError(f"expected {what} to be of a dtype that NumPy has, got {dtype}; pass {name}.float()")
+
+
+def _unmasked(value, what) -> str:
+    """What to write for a masked array."""
+    if what == "x" or what.startswith("the input"):
+        if value.ndim < 3:
+            return "pass x.filled(0), or with what else stands for a missing value"
+        axes = "-1" if value.ndim == 3 else str(tuple(range(2, value.ndim)))
+        return f"pass x.filled(0) and mask=~x.mask.any(axis={axes}), which leaves out the steps"
+    if what == "mask":
+        return "pass mask.filled(False)"
+    if what == "y":
+        return "pass y.filled(0), with a sample_weight of 0 there"
+    return f"pass {_name(what)}.filled(0)"
+
+
+def _no_real_numbers(found, value, what) -> str:
+    """The error for a dtype that holds no real numbers."""
+    name, dtype, kind = _name(what), found.dtype, found.dtype.kind
+    expected = f"expected {what} to hold real numbers, got"
+    if value is None:
+        return f"{expected} None"
+    if kind == "O" and not found.ndim and not isinstance(value, np.ndarray):
+        return f"{expected} {_kind(value)}"
+    if kind == "c":
+        return f"{expected} dtype {dtype}; pass {name}.real, {name}.imag or np.abs({name})"
+    if kind == "M":
+        days = f"({name} - {name}.min()) / np.timedelta64(1, 'D')"
+        return f"{expected} dtype {dtype}; pass the time in numbers, such as {days}"
+    if kind == "m":
+        return f"{expected} dtype {dtype}; pass the time in numbers, such as {name} / np.timedelta64(1, 'D')"
+    if dtype.names:
+        fields = ", ".join(dtype.names)
+        stacked = f"np.lib.recfunctions.structured_to_unstructured({name})"
+        return f"{expected} a structured dtype with the fields {fields}; stack these: pass {stacked}"
+    if kind == "O":
+        return f"{expected} dtype object; if it holds numbers, pass np.asarray({name}, np.float64)"
+    if kind in "USaT":
+        return f"{expected} text of dtype {dtype}; if that says numbers, pass np.asarray({name}, np.float64)"
+    if dtype.type is not np.void:  # a library's own numbers, as jax's bfloat16
+        return f"{expected} dtype {dtype}, which NumPy alone doesn't have; pass {name}.astype(np.float32)"
+    return f"{expected} dtype {dtype}, bytes without a meaning"
+
+
+def _name(what) -> str:
+    """What the argument is called in an expression."""
+    return what if what.isidentifier() else "x" if what.startswith("the input") else "value"
+
+
+def _root(value) -> str:
+    """The library that an object's class comes from."""
+    return type(value).__module__.partition(".")[0]
+
+
+def _kind(value) -> str:
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{_root(value)}'s {kind.__name__}"
+
+
+def _first_line(error) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
