@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextvars
 import copy
 import inspect
-import numbers
 import sys
 from collections.abc import Callable, Mapping
 from types import MappingProxyType, SimpleNamespace
@@ -13,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit import allocation
+from rnnkit.arrays import real
 from rnnkit.initializers import initializer as find_initializer
 from rnnkit.serialization.registry import Configurable
-from rnnkit.sizes import numbers_of
+from rnnkit.sizes import numbers_of, real_number, sizes, whole
 from rnnkit.states import StateSpec
 from rnnkit.traits import PLAIN, Traits
 
@@ -129,25 +130,21 @@ class Cell(Configurable):
             dtype, rng = _building.get()
         except LookupError:
             raise RuntimeError("add_weight works inside build, while a layer builds the cell") from None
-        shape = (int(shape),) if isinstance(shape, numbers.Integral) else tuple(int(n) for n in shape)
+        what = f"the weight {name!r} of {cell_name(self)!r}"
+        shape = sizes(shape, f"the shape of {what}")
         check_density(density, shape)
+        allocation.check(what, shape)
         traits = Traits(trainable, regularizer, constraint)
-        values = find_initializer(initializer)(shape, rng)
-        sparse = is_scipy_sparse(values)
-        if sparse and density is not None:
-            raise ValueError(
-                f"expected no density for {name!r}: its initializer's scipy.sparse array says what is zero"
-            )
-        values = values.toarray() if sparse else np.asarray(values)
-        if values.shape != shape:
-            raise ValueError(f"expected the initializer of {name!r} to give shape {shape}, got {values.shape}")
-        if density is not None:
-            values = np.where(connections(shape, density, rng), values, 0)
-        weights[name] = frozen(values, dtype)
+        with allocation.named(what):
+            weights[name], sparse = _drawn(find_initializer(initializer), name, shape, density, dtype, rng)
         self.__dict__.setdefault("_weight_traits", {})[name] = traits
-        if sparse or density is not None:
+        if sparse:
             self._make_sparse({name})
         return weights[name]
+
+    def _check_memory(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Refuse weights that don't fit in memory, before the first of them is drawn."""
+        allocation.check_weights(cell_name(self), shapes, current_build()[0])
 
     @property
     def weights(self) -> Mapping[str, np.ndarray]:
@@ -157,7 +154,7 @@ class Cell(Configurable):
     def get_initial_state(self, batch_size: int):
         """The state before the first step: zeros, in the nesting of ``state_size``."""
         spec = self._states()
-        return spec.pack([np.zeros((batch_size, *shape)) for shape in spec.shapes])
+        return spec.pack(spec.zeros(whole(batch_size, "batch_size", 0), np.float64))
 
     def get_config(self) -> dict:
         """Constructor arguments as JSON values; a subclass with arguments overrides it."""
@@ -343,7 +340,7 @@ def complete_pull(result, cell, x, states, constants):
             raise ValueError(
                 f"expected the vjp of {name!r} to return {what} of shape {array.shape}, got {np.shape(given)}"
             )
-        return np.asarray(given)
+        return real(given, what)
 
     weights = cell._all_weights()
     if not isinstance(d_weights, Mapping | None):
@@ -363,6 +360,20 @@ def complete_pull(result, cell, x, states, constants):
 def cell_name(cell) -> str:
     """The cell's own name, or its class's."""
     return getattr(cell, "name", None) or type(cell).__name__
+
+
+def _drawn(initializer, name, shape, density, dtype, rng) -> tuple[np.ndarray, bool]:
+    """A new weight from its initializer, and whether it is sparse."""
+    values = initializer(shape, rng)
+    sparse = is_scipy_sparse(values)
+    if sparse and density is not None:
+        raise ValueError(f"expected no density for {name!r}: its initializer's scipy.sparse array says what is zero")
+    values = real(values.toarray() if sparse else values, f"the initializer's array for {name!r}")
+    if values.shape != shape:
+        raise ValueError(f"expected the initializer of {name!r} to give shape {shape}, got {values.shape}")
+    if density is not None:
+        values = np.where(connections(shape, density, rng), values, 0)
+    return frozen(values, dtype), sparse or density is not None
 
 
 def frozen(values, dtype) -> np.ndarray:
@@ -388,7 +399,7 @@ def check_density(density, shape) -> None:
     """
     if density is None:
         return
-    if not isinstance(density, numbers.Real) or isinstance(density, bool) or not 0 < float(density) <= 1:
+    if not 0 < real_number(density, "density") <= 1:
         raise ValueError(f"expected a density above 0 and at most 1, got {density!r}")
     if not isinstance(shape, (tuple, list)) or len(shape) != 2:
         raise ValueError(f"expected a shape of two axes for a weight with a density, got {shape!r}")

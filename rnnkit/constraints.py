@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from rnnkit.arrays import real
 from rnnkit.serialization.configuration import named, named_config
 from rnnkit.serialization.registry import Configurable
-from rnnkit.sizes import number_from_zero
+from rnnkit.sizes import integer, number_from_zero
 
 _EPSILON = 1e-7  # Keras's, which a norm of 0 is divided with
 
@@ -59,6 +60,7 @@ class MaxNorm(Constraint):
 
     def __call__(self, weight):
         """``w * clip(|w|, 0, max_value) / |w|``."""
+        weight = real(weight, "weight")
         norms = _norms(weight, self.axis)
         return _scaled(weight, np.clip(norms, 0, self.max_value) / (_EPSILON + norms))
 
@@ -97,6 +99,7 @@ class MinMaxNorm(Constraint):
 
     def __call__(self, weight):
         """``w * (rate * clip(|w|, min_value, max_value) + (1 - rate) * |w|) / |w|``."""
+        weight = real(weight, "weight")
         norms = _norms(weight, self.axis)
         wanted = self.rate * np.clip(norms, self.min_value, self.max_value) + (1 - self.rate) * norms
         return _scaled(weight, wanted / (_EPSILON + norms))
@@ -123,6 +126,7 @@ class UnitNorm(Constraint):
 
     def __call__(self, weight):
         """``w / |w|``."""
+        weight = real(weight, "weight")
         return _scaled(weight, 1 / (_EPSILON + _norms(weight, self.axis)))
 
     def get_config(self) -> dict:
@@ -136,20 +140,23 @@ class NonNeg(Constraint):
 
     def __call__(self, weight):
         """``max(w, 0)``."""
-        return np.maximum(weight, 0)
+        return np.maximum(real(weight, "weight"), 0)
 
 
 def _axis(axis):
     """An axis, or several as a tuple: a configuration brings them as a list."""
-    return tuple(int(one) for one in axis) if isinstance(axis, (list, tuple)) else int(axis)
+    return tuple(integer(one, "axis") for one in axis) if isinstance(axis, (list, tuple)) else integer(axis, "axis")
 
 
 def _norms(weight, axis):
+    for one in axis if isinstance(axis, tuple) else (axis,):
+        if not -weight.ndim <= one < weight.ndim:
+            raise ValueError(f"expected an axis of the weight of shape {weight.shape}, got {one}")
     return np.sqrt(np.sum(np.square(weight, dtype=np.float64), axis=axis, keepdims=True))
 
 
 def _scaled(weight, factor):
-    return np.asarray(weight * factor, np.asarray(weight).dtype)
+    return np.asarray(weight * factor, weight.dtype)
 
 
 CONSTRAINTS = {"max_norm": MaxNorm, "min_max_norm": MinMaxNorm, "non_neg": NonNeg, "unit_norm": UnitNorm}

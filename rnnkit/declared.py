@@ -9,9 +9,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from rnnkit.arrays import real
 from rnnkit.cell import Cell, Values, cell_name, check_density, complete_pull, split_step_result
 from rnnkit.serialization.configuration import from_json, to_json
-from rnnkit.sizes import names_in, numbers_of, positive_integer
+from rnnkit.sizes import names_in, numbers_of, positive_integer, real_number, whole
 from rnnkit.states import StateSpec
 from rnnkit.traits import Traits
 
@@ -126,10 +127,13 @@ class DeclaredCell(Cell):
     def build(self, input_shape):
         """Create the declared weights."""
         self._feature_shape = tuple(input_shape[1:])
+        shapes = {
+            name: numbers_of(weight.shape, self.keywords, input_shape[1:]) for name, weight in self.spec.weights.items()
+        }
+        self._check_memory(shapes)
         for name, weight in self.spec.weights.items():
-            shape = numbers_of(weight.shape, self.keywords, input_shape[1:])
             self.add_weight(
-                shape,
+                shapes[name],
                 weight.initializer,
                 name,
                 density=weight.density,
@@ -146,12 +150,14 @@ class DeclaredCell(Cell):
 
     def get_initial_state(self, batch_size):
         """Zeros, or what ``initial`` says, ``(B, *shape)`` each."""
-        spec, flat = self._states(), []
-        for name, shape in zip(self.spec.states, spec.shapes, strict=True):
+        spec = self._states()
+        flat = list(spec.zeros(whole(batch_size, "batch_size", 0), np.float64))
+        for i, name in enumerate(self.spec.states):
             value = self.spec.initial.get(name, 0.0)
-            flat.append(
-                np.asarray(value(batch_size)) if callable(value) else np.full((batch_size, *shape), float(value))
-            )
+            if callable(value):
+                flat[i] = real(value(batch_size), f"the initial state {name!r}")
+            else:
+                flat[i] += real_number(value, f"the initial state {name!r}")
         return flat[0] if spec.bare else flat
 
     def get_config(self):

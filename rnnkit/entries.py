@@ -7,19 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-
-def numbers(value, what: str) -> np.ndarray:
-    """`value` as an array of real numbers.
-
-    Raises
-    ------
-    TypeError
-        For other things.
-    """
-    found = np.asarray(value)
-    if found.dtype.kind not in "fiub":
-        raise TypeError(f"expected {what} to hold real numbers, got {'None' if value is None else found.dtype}")
-    return found
+from rnnkit.arrays import real
 
 
 def aligned(y_true, y_pred, ids: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -33,7 +21,7 @@ def aligned(y_true, y_pred, ids: bool = False) -> tuple[np.ndarray, np.ndarray]:
     ValueError
         For shapes that don't belong together, and for classes that don't exist.
     """
-    y_true, y_pred = numbers(y_true, "y_true"), numbers(y_pred, "y_pred")
+    y_true, y_pred = real(y_true, "y_true"), real(y_pred, "y_pred")
     given, shape = y_true.shape, y_pred.shape
     if not shape:
         raise ValueError("expected y_pred of shape (batch, …), got a number")
@@ -77,7 +65,7 @@ def used_steps(mask, shape) -> np.ndarray | None:
     """
     if mask is None:
         return None
-    mask = numbers(mask, "mask")
+    mask = real(mask, "mask")
     mask = mask[..., 0] if mask.ndim == 3 and mask.shape[-1] == 1 else mask
     if mask.ndim != 2 or mask.shape[0] != shape[0]:
         raise ValueError(f"expected mask of shape (batch, time) for y_pred of shape {shape}, got {mask.shape}")
@@ -97,7 +85,7 @@ def weights(sample_weight, lead, dtype) -> np.ndarray:
     """
     if sample_weight is None:
         return np.ones(lead, dtype)
-    given = numbers(sample_weight, "sample_weight")
+    given = real(sample_weight, "sample_weight")
     found = given[..., 0] if given.ndim > 1 and given.shape[-1] == 1 and given.shape != lead else given
     if found.shape not in (lead, lead[:1]):
         wanted = " or ".join(str(shape) for shape in dict.fromkeys((lead[:1], lead)))

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit.arrays import real
 from rnnkit.serialization.registry import find, is_elsewhere, name_of
 
 
@@ -21,7 +22,9 @@ def primitive(function):
     @functools.wraps(function)
     def dispatched(x):
         answer = getattr(type(x), "__rnnkit_function__", None)
-        return function(x) if answer is None else answer(x, name, (x,))
+        if answer is not None:
+            return answer(x, name, (x,))
+        return function(x if isinstance(x, (float, int)) else real(x, "x"))
 
     return dispatched
 

@@ -6,12 +6,15 @@ An initializer is a callable ``(shape, rng) -> array``. Those here are small imm
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 
+from rnnkit import allocation
+from rnnkit.arrays import real
 from rnnkit.serialization.configuration import described, is_described
 from rnnkit.serialization.registry import Configurable, find, is_elsewhere, name_of
+from rnnkit.sizes import real_number
 
 
 class Initializer(Configurable):
@@ -19,7 +22,13 @@ class Initializer(Configurable):
 
     def __call__(self, shape, rng) -> np.ndarray:
         """Draw an array of `shape` from the `numpy.random.Generator` `rng`."""
+        allocation.check("an initializer's array", shape)
         return self._values(tuple(shape), rng)
+
+    def __post_init__(self):
+        for field in fields(self):  # type: ignore[arg-type]
+            if isinstance(field.default, float):
+                object.__setattr__(self, field.name, real_number(getattr(self, field.name), field.name))
 
     def _values(self, shape, rng):
         raise NotImplementedError
@@ -30,6 +39,9 @@ class Constant(Initializer):
     """Every entry is `value`."""
 
     value: float = 0.0
+
+    def __post_init__(self):
+        real(self.value, "value")  # an array will do, too
 
     def _values(self, shape, rng):
         return np.full(shape, self.value, dtype=np.float64)
@@ -89,6 +101,7 @@ class VarianceScaling(Initializer):
     distribution: str = "truncated_normal"
 
     def __post_init__(self):
+        super().__post_init__()
         if self.mode not in ("fan_in", "fan_out", "fan_avg"):
             raise ValueError(f"expected mode fan_in, fan_out or fan_avg; got {self.mode!r}")
         if self.distribution not in ("uniform", "truncated_normal"):
@@ -118,6 +131,7 @@ class Orthogonal(Initializer):
         if len(shape) < 2:
             raise ValueError(f"expected a shape of two axes or more for orthogonal; got {tuple(shape)}")
         rows, columns = math.prod(shape[:-1]), shape[-1]
+        allocation.check("the draws of an orthogonal matrix and LAPACK's copies", (3, rows, columns))
         q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
         q *= np.where(np.diagonal(r) < 0, -1.0, 1.0)  # makes the draw uniform over rotations, whatever LAPACK's signs
         return self.gain * (q.T if rows < columns else q).reshape(shape)
@@ -221,7 +235,7 @@ def draw(identifier, shape, rng, dtype) -> np.ndarray:
     ValueError
         If a callable returns another shape.
     """
-    array = np.asarray(initializer(identifier)(tuple(shape), rng))
+    array = real(initializer(identifier)(tuple(shape), rng), "the initializer's array")
     if array.shape != tuple(shape):
         raise ValueError(f"expected an initializer's array of shape {tuple(shape)}; got {array.shape}")
     return np.array(array, dtype=dtype, order="C")

@@ -18,21 +18,34 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
+from rnnkit.arrays import real, refuse
 from rnnkit.functions import log_softmax, softplus
 from rnnkit.serialization import registry
 from rnnkit.serialization.configuration import described, is_described, named_config
 from rnnkit.serialization.registry import Configurable, find, is_elsewhere
+from rnnkit.sizes import fraction, real_number
 
 EPSILON = 1e-7  # Keras's: probabilities stay so far from 0 and 1
 MOST_LOG_VARIANCE = 30.0  # beyond, exp overflows float32 with errors of ordinary size
 
 
+def check_arrays(y_true, y_pred) -> None:
+    """Refuse what isn't a plain array, or what stands for one where a loss is traced."""
+    for value, what in ((y_true, "y_true"), (y_pred, "y_pred")):
+        if isinstance(value, np.ndarray):
+            real(value, what)
+        elif not hasattr(type(value), "__rnnkit_function__"):
+            refuse(value, what)
+            raise TypeError(f"expected {what} to be an array, got {type(value).__name__}; pass np.asarray({what})")
+
+
 def _check_alike(y_true, y_pred, lengths=None) -> None:
     """Refuse arrays that NumPy would broadcast against each other."""
+    check_arrays(y_true, y_pred)
     lengths = (y_pred.shape[-1],) if lengths is None else lengths
     if y_true.ndim != y_pred.ndim or y_true.shape[-1] not in lengths:
         wanted = " or ".join(map(str, lengths))
@@ -154,6 +167,7 @@ def sparse_categorical_crossentropy(y_true, y_pred, from_logits=False):
         Probabilities p of the classes, which are divided by their sum and clipped at 1e-7; or logits.
     from_logits : bool
     """
+    check_arrays(y_true, y_pred)
     if y_true.ndim == y_pred.ndim - 1:
         y_true = y_true[..., None]
     _check_alike(y_true, y_pred, (1,))
@@ -172,6 +186,7 @@ def gaussian_negative_log_likelihood(y_true, y_pred):
     y_pred : ndarray (…, 2 D)
         First the means m, then the logarithms s of the variances, which are clipped at -30 and 30.
     """
+    check_arrays(y_true, y_pred)
     size = y_pred.shape[-1] // 2
     if 2 * size != y_pred.shape[-1]:
         raise ValueError(
@@ -249,7 +264,7 @@ class Huber(Loss):
     delta: float = 1.0
 
     def __post_init__(self):
-        if not 0 < self.delta < math.inf:
+        if not 0 < real_number(self.delta, "delta") < math.inf:
             raise ValueError(f"expected a finite delta above 0, got {self.delta!r}")
 
 
@@ -274,16 +289,16 @@ class Quantile(Loss):
     levels: float | tuple[float, ...] = 0.5
 
     def __post_init__(self):
-        several = np.ndim(self.levels) > 0
-        levels = tuple(float(level) for level in np.ravel(self.levels))
-        if not levels or np.ndim(self.levels) > 1 or not all(0 < level < 1 for level in levels):
+        several = isinstance(self.levels, (tuple, list, np.ndarray))
+        given: Any = self.levels if several else [self.levels]
+        levels = tuple(real_number(level, "a level") for level in given)
+        if not levels or not all(0 < level < 1 for level in levels):
             raise ValueError(f"expected levels between 0 and 1, got {self.levels!r}")
         object.__setattr__(self, "levels", levels if several else levels[0])
 
 
 def _check_smoothing(amount) -> None:
-    if not 0 <= amount <= 1:
-        raise ValueError(f"expected a label_smoothing from 0 to 1, got {amount!r}")
+    fraction(amount, "label_smoothing")
 
 
 @dataclass(frozen=True)

@@ -20,17 +20,21 @@ from collections.abc import Callable
 import numpy as np
 
 from rnnkit import entries, losses
+from rnnkit.arrays import real
 from rnnkit.serialization.configuration import described, is_described
 from rnnkit.serialization.registry import Configurable, find, is_elsewhere, name_of
+from rnnkit.sizes import positive_integer, real_number
 
 
 def binary_accuracy(y_true, y_pred, threshold=0.5):
     """The share of entries of the last axis where ``y_pred > threshold`` agrees with y_true, which is 0 or 1."""
+    losses.check_arrays(y_true, y_pred)
     return np.mean(y_true == (y_pred > threshold), axis=-1)
 
 
 def categorical_accuracy(y_true, y_pred):
     """1 where the largest entries of y_true and y_pred stand in the same place of the last axis, else 0."""
+    losses.check_arrays(y_true, y_pred)
     return (np.argmax(y_true, axis=-1) == np.argmax(y_pred, axis=-1)).astype(np.float64)
 
 
@@ -41,6 +45,7 @@ def sparse_categorical_accuracy(y_true, y_pred):
 
 def top_k_categorical_accuracy(y_true, y_pred, k=5):
     """1 where y_true's largest entry is among the `k` largest of y_pred, else 0."""
+    losses.check_arrays(y_true, y_pred)
     return sparse_top_k_categorical_accuracy(np.argmax(y_true, axis=-1), y_pred, k)
 
 
@@ -49,6 +54,7 @@ def sparse_top_k_categorical_accuracy(y_true, y_pred, k=5):
 
     Equal entries share a place: that of the last one of them; an entry that isn't finite is no prediction.
     """
+    k = positive_integer(k, "k")
     place = _numbers_of_classes(y_true, y_pred).astype(np.intp)[..., None]
     inside = (place >= 0) & (place < y_pred.shape[-1])
     chosen = np.take_along_axis(y_pred, np.where(inside, place, 0), axis=-1)
@@ -57,6 +63,7 @@ def sparse_top_k_categorical_accuracy(y_true, y_pred, k=5):
 
 
 def _numbers_of_classes(y_true, y_pred):
+    losses.check_arrays(y_true, y_pred)
     return y_true[..., 0] if y_true.ndim == y_pred.ndim else y_true
 
 
@@ -110,7 +117,7 @@ class Metric(Configurable):
         """
         y_true, y_pred = entries.aligned(y_true, y_pred)
         with np.errstate(all="ignore"):  # of what stands under a mask
-            values = np.asarray(self._values(y_true, y_pred), np.float64)
+            values = real(self._values(y_true, y_pred), f"the values of {self.name!r}").astype(np.float64)
         steps = entries.by_step(values.shape, y_pred.shape)
         values = entries.by_entry(values, steps)
         weight = entries.weights(sample_weight, values.shape, np.float64)
@@ -156,7 +163,7 @@ class BinaryAccuracy(Metric):
     """`binary_accuracy`: `threshold` is 0.5 for probabilities, 0 for logits."""
 
     def __init__(self, threshold=0.5, name="binary_accuracy"):
-        super().__init__(binary_accuracy, name, threshold=threshold)
+        super().__init__(binary_accuracy, name, threshold=real_number(threshold, "threshold"))
 
 
 class CategoricalAccuracy(Metric):
@@ -177,14 +184,14 @@ class TopKCategoricalAccuracy(Metric):
     """`top_k_categorical_accuracy`."""
 
     def __init__(self, k=5, name="top_k_categorical_accuracy"):
-        super().__init__(top_k_categorical_accuracy, name, k=k)
+        super().__init__(top_k_categorical_accuracy, name, k=positive_integer(k, "k"))
 
 
 class SparseTopKCategoricalAccuracy(Metric):
     """`sparse_top_k_categorical_accuracy`."""
 
     def __init__(self, k=5, name="sparse_top_k_categorical_accuracy"):
-        super().__init__(sparse_top_k_categorical_accuracy, name, k=k)
+        super().__init__(sparse_top_k_categorical_accuracy, name, k=positive_integer(k, "k"))
 
 
 class RootMeanSquaredError(Metric):
@@ -213,7 +220,7 @@ class Accuracy(Metric):
     def __init__(self, kind=None, threshold=0.5, name="accuracy"):
         if kind not in (None, "binary", "categorical", "sparse_categorical"):
             raise ValueError(f'expected a kind of "binary", "categorical" or "sparse_categorical", got {kind!r}')
-        super().__init__(binary_accuracy, name, kind=kind, threshold=threshold)
+        super().__init__(binary_accuracy, name, kind=kind, threshold=real_number(threshold, "threshold"))
 
     def _values(self, y_true, y_pred):
         kind = self.settings["kind"]

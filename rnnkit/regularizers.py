@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from rnnkit.arrays import real
 from rnnkit.serialization.configuration import named, named_config
 from rnnkit.serialization.registry import Configurable
 from rnnkit.sizes import number_from_zero
@@ -75,7 +76,7 @@ class L1L2(Regularizer):
 
     def __call__(self, weight) -> float:
         """The penalty of a weight, summed in float64."""
-        weight, penalty = np.asarray(weight), 0.0
+        weight, penalty = real(weight, "weight"), 0.0
         if self.l1:
             penalty += self.l1 * float(np.sum(np.abs(weight), dtype=np.float64))
         if self.l2:
@@ -84,7 +85,7 @@ class L1L2(Regularizer):
 
     def gradient(self, weight) -> np.ndarray:
         """``l1 * sign(w) + 2 * l2 * w``."""
-        weight = np.asarray(weight)
+        weight = real(weight, "weight")
         return self.l1 * np.sign(weight) + 2 * self.l2 * weight
 
     def get_config(self) -> dict:

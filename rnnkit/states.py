@@ -6,6 +6,9 @@ import numbers
 
 import numpy as np
 
+from rnnkit import allocation
+from rnnkit.arrays import has_shape, real
+
 
 def _is_size(value) -> bool:
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
@@ -69,6 +72,19 @@ class StateSpec:
             return ", ".join("(batch, " + ", ".join(map(str, shape)) + ")" for shape in self.shapes)
         return ", ".join(part.describe() if part.bare else f"[{part.describe()}]" for part in self.parts)
 
+    def zeros(self, batch_size: int, dtype) -> tuple[np.ndarray, ...]:
+        """States of zeros, new arrays ``(B, *shape)``.
+
+        Raises
+        ------
+        ValueError, MemoryError
+            For more rows than memory holds.
+        """
+        if batch_size > allocation.MANY_ROWS:
+            for shape in self.shapes:
+                allocation.check("states", (batch_size, *shape), dtype)
+        return tuple([np.zeros((batch_size, *shape), dtype) for shape in self.shapes])
+
     def unpack(self, given, batch_size: int | None, dtype, what: str = "initial_state") -> tuple[np.ndarray, ...]:
         """A user's states as a flat tuple of new arrays ``(B, *shape)``; ``batch_size`` None takes the first array's.
 
@@ -82,8 +98,6 @@ class StateSpec:
             batch_size = arrays[0].shape[0] if arrays[0].ndim else 0
         flat = []
         for array, shape in zip(arrays, self.shapes, strict=True):
-            if array.dtype.kind not in "fiub":
-                raise TypeError(f"expected {what} to be numeric, got dtype {array.dtype}")
             if array.shape != (batch_size, *shape):
                 raise ValueError(f"expected {what} of shape {(batch_size, *shape)}, got {array.shape}")
             if _is_on_device(array) and array.dtype != dtype:
@@ -101,11 +115,11 @@ class StateSpec:
                 array for part, entry in zip(self.parts, entries, strict=True) for array in part._flatten(entry, what)
             ]
         if len(self.shapes) == 1:
-            bare = _as_array(given)
+            bare = _as_array(given, what)
             if bare is not None and bare.ndim == len(self.shapes[0]) + 1:
                 return [bare]
         entries = self._entries(given, len(self.shapes), what)
-        arrays: list = [_as_array(entry) for entry in entries]
+        arrays: list = [_as_array(entry, what) for entry in entries]
         for entry, array in zip(entries, arrays, strict=True):
             if array is None:
                 raise ValueError(f"expected {what} to hold arrays {self.describe()}, got {_kind(entry)}")
@@ -121,7 +135,7 @@ class StateSpec:
 
 
 def _is_array(value) -> bool:
-    return isinstance(value, np.ndarray) or (hasattr(value, "__array__") and hasattr(value, "shape"))
+    return isinstance(value, np.ndarray) or (hasattr(value, "__array__") and has_shape(value))
 
 
 def _is_on_device(value) -> bool:
@@ -129,16 +143,20 @@ def _is_on_device(value) -> bool:
     return not isinstance(value, np.ndarray) and hasattr(value, "__cuda_array_interface__")
 
 
-def _as_array(value) -> np.ndarray | None:
+def _as_array(value, what) -> np.ndarray | None:
     """An array, or nested lists as one; None for what is neither, and for a list around one array."""
+    if type(value) is np.ndarray:
+        return real(value, what)
     if _is_on_device(value):
         return value
-    if isinstance(value, (list, tuple)) and not any(_is_array(entry) for entry in value):
+    if isinstance(value, (list, tuple)):
+        if any(_is_array(entry) for entry in value):
+            return None
         try:
-            return np.asarray(value)
+            return real(value, what)
         except ValueError:
             return None
-    return np.asarray(value) if _is_array(value) else None
+    return real(value, what) if has_shape(value) else None
 
 
 def _kind(value) -> str:

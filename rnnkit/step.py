@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit import allocation
+from rnnkit.arrays import real
 from rnnkit.cell import Cell, call_initial, cell_name
 
 
@@ -25,6 +27,10 @@ class Step:
         self.takes_constants, self.takes_training = cell._takes("constants"), cell._takes("training")
         self._draws = cell._draws(self.feature_shape)
         self.draws = {name: shape for name, (_, shape) in self._draws.items()}
+        of_a_row = [("the features", self.feature_shape), *(("a state", shape) for shape in self.state_shapes)]
+        of_a_row += [(f"the draw {name!r}", shape) for name, shape in self.draws.items()]
+        for what, shape in of_a_row:
+            allocation.check(f"{what} of {self.name!r}", shape)
         self._starts_at_zero = cell._starts_at_zero()
         self._probes: dict = {}
         self.by_row = False  # whether the step decides by values, and so is called with one row at a time
@@ -102,14 +108,16 @@ class Step:
     def initial_states(self, batch_size: int, dtype) -> tuple[np.ndarray, ...]:
         """The states before the first step, new arrays ``(B, *shape)``."""
         if self._starts_at_zero:
-            return tuple(np.zeros((batch_size, *shape), dtype) for shape in self.state_shapes)
+            return self.states.zeros(batch_size, dtype)
         given = call_initial(self.cell.get_initial_state, batch_size)
         return self.states.unpack(_as_list(given), batch_size, dtype, "get_initial_state")
 
     def draw(self, name: str, batch_size: int, rng: np.random.Generator, dtype) -> np.ndarray:
         """One declared draw, ``(B, *shape)``."""
         draw, shape = self._draws[name]
-        values = np.asarray(draw.function(rng, (batch_size, *shape)))
+        if batch_size > allocation.MANY_ROWS:
+            allocation.check(f"the draw {name!r}", (batch_size, *shape))
+        values = real(draw.function(rng, (batch_size, *shape)), f"the draw {name!r}")
         if values.shape != (batch_size, *shape):
             raise ValueError(f"expected the draw {name!r} of shape {(batch_size, *shape)}, got {values.shape}")
         return values.astype(dtype, order="C")  # kernels read rows that lie close

@@ -264,9 +264,12 @@ def test_all_others_are_better_when_less(name):
 def test_settings_are_checked():
     for make, message in [
         (lambda: callbacks.EarlyStopping(mode="least"), "'auto', 'min' or 'max'"),
-        (lambda: callbacks.EarlyStopping(patience=-1), "patience to be an integer, 0 or more; got -1"),
+        (lambda: callbacks.EarlyStopping(patience=-1), "patience to be a whole number of at least 0; got -1"),
         (lambda: callbacks.ReduceLROnPlateau(factor=1.0), "factor between 0 and 1"),
-        (lambda: callbacks.ModelCheckpoint("a", save_freq=0), "save_freq, if not 'epoch', to be an integer, 1 or more"),
+        (
+            lambda: callbacks.ModelCheckpoint("a", save_freq=0),
+            "save_freq, if not 'epoch', to be a whole number of at least 1",
+        ),
         (lambda: callbacks.ModelCheckpoint("a", save_weights_only=False), "the weights are what is written"),
         (lambda: callbacks.CSVLogger("a", separator=""), "separator to be one character"),
     ]:

@@ -318,7 +318,7 @@ def test_series_without_spread_go_on_as_they_are():
         (lambda: ESN(3).fit([WAVE, np.full(50, np.nan)]), "a step with a value in every series"),
         (lambda: ESN(3).fit(WAVE, x=np.full(300, np.nan)), "a value and all its features"),
         (lambda: ESN(3).fit([]), "at least one series"),
-        (lambda: ESN(3).fit(["a", "b"]), "y to hold numbers"),
+        (lambda: ESN(3).fit(["a", "b"]), "y to hold real numbers"),
         (lambda: ESN(3).fit(np.zeros((2, 3, 4))), r"shape \(time,\)"),
         (lambda: ESN(3).fit(np.append(WAVE, np.inf)), "finite"),
         (lambda: ESN(3).fit(WAVE, x=WAVE[1:]), "one row per step of y"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rnnkit.callbacks.bars import say
 from rnnkit.callbacks.monitoring import Monitor, count
+from rnnkit.sizes import real_number
 
 
 class EarlyStopping(Monitor):
@@ -60,7 +61,7 @@ class EarlyStopping(Monitor):
         super().__init__(monitor, mode, min_delta)
         self.patience = count(patience, "patience")
         self.verbose = verbose
-        self.baseline = None if baseline is None else float(baseline)
+        self.baseline = None if baseline is None else real_number(baseline, "baseline")
         self.restore_best_weights = bool(restore_best_weights)
         self.start_from_epoch = count(start_from_epoch, "start_from_epoch")
         self._start()

@@ -8,6 +8,7 @@ import math
 from rnnkit.callbacks.bars import say
 from rnnkit.callbacks.callback import Callback
 from rnnkit.callbacks.monitoring import Monitor, count
+from rnnkit.sizes import real_number
 
 
 class LearningRateScheduler(Callback):
@@ -53,14 +54,14 @@ class LearningRateScheduler(Callback):
         arguments = (epoch, float(optimizer.learning_rate)) if self._takes_rate else (epoch,)
         rate = self.schedule(*arguments)
         try:
-            number = float(rate)
-        except (TypeError, ValueError):
-            number = math.nan
-        if not 0 <= number < math.inf:
+            found = float(rate)
+        except (TypeError, ValueError, OverflowError):
+            found = math.nan
+        if not 0 <= found < math.inf:
             raise ValueError(f"expected the schedule to give a finite number from 0 for epoch {epoch}, got {rate!r}")
-        optimizer.learning_rate = number
+        optimizer.learning_rate = found
         if self.verbose:
-            say(f"epoch {epoch + 1}: learning rate {number:.4g}")
+            say(f"epoch {epoch + 1}: learning rate {found:.4g}")
 
 
 class ReduceLROnPlateau(Monitor):
@@ -110,13 +111,13 @@ class ReduceLROnPlateau(Monitor):
         min_lr=0.0,
     ):
         super().__init__(monitor, mode, min_delta)
-        if not 0 < factor < 1:
+        if not 0 < real_number(factor, "factor") < 1:
             raise ValueError(f"expected factor between 0 and 1, got {factor!r}")
         self.factor = float(factor)
         self.patience = count(patience, "patience")
         self.verbose = verbose
         self.cooldown = count(cooldown, "cooldown")
-        self.min_lr = float(min_lr)
+        self.min_lr = real_number(min_lr, "min_lr")
         self._start()
 
     def _start(self):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rnnkit.callbacks.callback import Callback
+from rnnkit.sizes import real_number, whole
 
 # What is better where it is greater, by the words of a metric's name.
 _GREATER = frozenset("acc accuracy auc f1 fbeta fmeasure iou precision r2 recall score similarity".split())
@@ -30,7 +31,7 @@ class Monitor(Callback):
             raise ValueError(f"expected mode to be 'auto', 'min' or 'max', got {mode!r}")
         self.monitor = monitor
         self.mode = mode
-        self.min_delta = abs(float(min_delta))
+        self.min_delta = abs(real_number(min_delta, "min_delta"))
         if mode == "auto":
             mode = "max" if _GREATER & set(monitor.removeprefix("val_").lower().split("_")) else "min"
         self._more = mode == "max"
@@ -66,6 +67,4 @@ class Monitor(Callback):
 
 def count(value, name: str, least: int = 0) -> int:
     """An argument that counts something."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < least:
-        raise ValueError(f"expected {name} to be an integer, {least} or more; got {value!r}")
-    return int(value)
+    return whole(value, name, least)

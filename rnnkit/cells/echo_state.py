@@ -7,11 +7,10 @@ import inspect
 import numpy as np
 
 from rnnkit.cell import Cell, connections
-from rnnkit.cells.standard import fraction, positive_integer
 from rnnkit.functions import activation as activation_of
 from rnnkit.functions import activation_name
 from rnnkit.initializers import Uniform
-from rnnkit.sizes import number_from_zero
+from rnnkit.sizes import fraction, number_from_zero, positive_integer
 
 _SPARSE = 0.25  # with more of the weights the dense product is as fast
 
@@ -93,6 +92,7 @@ class ESNCell(Cell):
         if len(input_shape) != 2:
             shape = ("batch", "time", *input_shape[1:])
             raise ValueError(f"expected x of shape (batch, time, features), got ({', '.join(map(str, shape))})")
+        self._check_memory({"kernel": (input_shape[-1], self.units), "recurrent_kernel": (self.units, self.units)})
         inward = Uniform(-self.input_scaling, self.input_scaling)
         self.kernel = self.add_weight((input_shape[-1], self.units), inward, "kernel", trainable=False)
         self.recurrent_kernel = self.add_weight(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from rnnkit.arrays import real
 from rnnkit.cells.standard import StandardCell
 
 
@@ -92,8 +93,8 @@ class LSTMCell(StandardCell):
 
     def start_of_bias(self, shape, rng):
         """Initialize the bias, the forget gate's quarter at 1 with `unit_forget_bias`."""
-        bias = np.array(self.bias_initializer(shape, rng), dtype=np.float64)
-        if self.unit_forget_bias:
+        bias = real(self.bias_initializer(shape, rng), "the initializer's array for 'bias'").astype(np.float64)
+        if self.unit_forget_bias and bias.ndim:
             bias[self.units : 2 * self.units] = 1
         return bias
 

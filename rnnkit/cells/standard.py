@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -14,14 +13,7 @@ from rnnkit.cell import Cell
 from rnnkit.declared import Draw
 from rnnkit.functions import activation, activation_name
 from rnnkit.initializers import initializer, initializer_config
-from rnnkit.sizes import positive_integer
-
-
-def fraction(value, what: str) -> float:
-    """`value` as a float, if it lies in [0, 1]."""
-    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not 0 <= float(value) <= 1:
-        raise ValueError(f"expected {what} to be a rate between 0 and 1, got {value!r}")
-    return float(value)
+from rnnkit.sizes import fraction, positive_integer
 
 
 class InvertedDropout:
@@ -93,6 +85,7 @@ class StandardCell(Cell):
             shape = ("batch", "time", *input_shape[1:])
             raise ValueError(f"expected x of shape (batch, time, features), got ({', '.join(map(str, shape))})")
         width = self.gates * self.units
+        self._check_memory({"kernel": (input_shape[-1], width), "recurrent_kernel": (self.units, width)})
         self.kernel = self.add_weight(
             (input_shape[-1], width),
             self.kernel_initializer,

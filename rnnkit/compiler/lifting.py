@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from rnnkit.arrays import refuse
 from rnnkit.compiler.batch import BatchSize, LostWeight, MixesRows, Untraceable, standing_rows
 from rnnkit.compiler.symbol import Symbol
 
@@ -33,6 +34,7 @@ def lift(like: Symbol, value) -> Symbol:
         raise MixesRows("the batch size stands in arithmetic: a step sees rows that have nothing to do with each other")
     if isinstance(value, (list, tuple)) and any(isinstance(v, Symbol) for v in value):
         raise Untraceable("a list of arrays where an array is expected; write np.stack or np.concatenate")
+    refuse(value, "an array in a step")
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":
         raise Untraceable(f"a value of type {array.dtype} in a step; expected real numbers")

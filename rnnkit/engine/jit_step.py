@@ -18,6 +18,7 @@ from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.ir_utils import build_definitions
 from numba.core.untyped_passes import InlineClosureLikes
 
+from rnnkit.arrays import real
 from rnnkit.cell import Cell
 from rnnkit.declared import DeclaredCell
 from rnnkit.engine import jit_arrays, stand_ins
@@ -107,7 +108,7 @@ def _values(part, value):
 def plain(array, copy: bool = False) -> np.ndarray:
     """An array in C order, floating numbers as float64: a jitted step works in float64 throughout, because numba makes
     ``2 * h`` of a float32 array float64 and then can't multiply it with a float32 matrix."""
-    array = np.asarray(array)
+    array = real(array, "an array in a step")
     dtype = np.float64 if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
     return np.array(array, dtype, order="C") if copy else np.asarray(array, dtype, order="C")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from rnnkit.sizes import whole
+
 _limit: int | None = None
 
 
@@ -27,9 +29,7 @@ def set_memory_limit(limit: int) -> None:
         If it is negative or no integer.
     """
     global _limit
-    if isinstance(limit, bool) or not hasattr(limit, "__index__") or int(limit) < 0:
-        raise ValueError(f"expected a number of bytes, 0 or more, got {limit!r}")
-    _limit = int(limit)
+    _limit = whole(limit, "limit, a number of bytes,", 0)
 
 
 def _default() -> int:

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from rnnkit.sizes import positive_integer
+
 _LARGEST_BLOCK = 64  # rows: what a block keeps between two passes should stay in the cache
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
@@ -36,9 +38,7 @@ def set_num_threads(n: int) -> None:
         If ``n`` is not a positive integer.
     """
     global _chosen
-    if isinstance(n, bool) or not hasattr(n, "__index__") or int(n) < 1:
-        raise ValueError(f"expected a positive number of threads, got {n!r}")
-    _chosen = int(n)
+    _chosen = positive_integer(n, "n, the number of threads,")
 
 
 def _default() -> int:

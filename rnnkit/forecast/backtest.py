@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from rnnkit.arrays import with_gaps
 from rnnkit.forecast.metrics import mean_absolute_error, naive_error, root_mean_squared_error
 
 SHARE = 0.3  # of the series, at its end, that the origins are spread over
@@ -158,13 +159,15 @@ def back_test(
     >>> test.scores("naive")
     {'MAE': 1.5, 'RMSE': 1.5811388300841898, 'MASE': 1.5}
     """
+    values = np.array(with_gaps(values, "values"))
+    if values.ndim != 1:
+        raise ValueError(f"expected values of shape (time,), got {values.shape}")
     places = rolling_origins(len(values), horizon, origins)
     if not len(places):
         raise ValueError(
             f"expected at least {needed_length(horizon, 1)} values for a back-test with a horizon of {horizon}; "
             f"got {len(values)}"
         )
-    values = np.array(values, dtype=np.float64)
     values.flags.writeable = False  # a model that changed its history would change what it is judged by
     said: dict[str, list[np.ndarray]] = {name: [] for name in models}
     for origin in places:

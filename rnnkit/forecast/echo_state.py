@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from rnnkit import allocation
 from rnnkit.cells.echo_state import ESNCell
 from rnnkit.forecast import saving
 from rnnkit.forecast.panel import Panel
@@ -133,8 +134,8 @@ class ESN:
         Parameters
         ----------
         y : array_like (T,) or (B, T), or list of array_like
-            A series in equal steps, NaN in its gaps; or several, of any lengths, that share the readouts and keep a
-            trend and a spread each.
+            A series in equal steps, NaN or masked in its gaps; or several, of any lengths, that share the readouts and
+            keep a trend and a spread each.
         x : array_like (T,) or (T, F), or a list of them, optional
             What else is known at each step. What is known ahead, a calendar for instance, goes in shifted by the lead.
 
@@ -150,6 +151,7 @@ class ESN:
             to learn from at one of the leads.
         """
         panel = Panel(y, x)
+        panel.check_horizon(self.horizon)
         scale = Scale(panel.values)
         if panel.others is not None:
             others = panel.others[panel.known]
@@ -355,6 +357,7 @@ class ESN:
 
     def _forecast(self, tail: Tail, single: bool, horizon: int | None) -> np.ndarray:
         horizon = self.horizon if horizon is None else whole(horizon, "horizon", 1)
+        allocation.check("the forecasts", (len(tail.times), horizon))
         needed = horizon + int(tail.missing.max())
         if needed > self.horizon and self._features:
             raise ValueError(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from rnnkit.arrays import with_gaps
+
 
 def mean_absolute_error(actual, forecast) -> float:
     """``mean |actual - forecast|`` over the values that are not NaN.
@@ -11,7 +13,7 @@ def mean_absolute_error(actual, forecast) -> float:
     >>> mean_absolute_error(np.array([1.0, np.nan, 3.0]), np.array([2.0, 2.0, 5.0]))
     1.5
     """
-    return float(np.nanmean(np.abs(np.subtract(actual, forecast))))
+    return float(np.nanmean(np.abs(np.subtract(with_gaps(actual, "actual"), with_gaps(forecast, "forecast")))))
 
 
 def root_mean_squared_error(actual, forecast) -> float:
@@ -20,7 +22,9 @@ def root_mean_squared_error(actual, forecast) -> float:
     >>> root_mean_squared_error(np.array([1.0, np.nan, 3.0]), np.array([2.0, 2.0, 10.0]))
     5.0
     """
-    return float(np.sqrt(np.nanmean(np.square(np.subtract(actual, forecast)))))
+    return float(
+        np.sqrt(np.nanmean(np.square(np.subtract(with_gaps(actual, "actual"), with_gaps(forecast, "forecast")))))
+    )
 
 
 def naive_error(training, season: int | None = None) -> float:
@@ -33,5 +37,5 @@ def naive_error(training, season: int | None = None) -> float:
     >>> naive_error(np.array([1.0, 2.0, 4.0, np.nan, 7.0]), season=2)
     3.0
     """
-    m = season or 1
+    m, training = season or 1, with_gaps(training, "training")
     return mean_absolute_error(training[m:], training[:-m])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from rnnkit.arrays import refuse, with_gaps
+
 
 class Panel:
     """One or several series, and what else is known at each step, checked and padded.
@@ -11,7 +13,7 @@ class Panel:
     Parameters
     ----------
     y : array_like (T,) or (B, T), or list of array_like
-        One series, or several; NaN in gaps.
+        One series, or several; NaN, None or masked in gaps.
     x : array_like (T,), (T, F), or a list of them, optional
         Features for each step of each series.
 
@@ -30,9 +32,14 @@ class Panel:
     ------
     ValueError
         For another rank, other lengths, no series, an infinite value, or a series without any step to read.
+    TypeError
+        For what isn't numbers.
     """
 
     def __init__(self, y, x=None):
+        for value, what in ((y, "y"), (x, "x")):
+            if not isinstance(value, (list, tuple, np.ndarray)):
+                refuse(value, what)  # now, as not everything that is refused can be asked for its rows
         self.single = not _several(y)
         series = [_column(one, "y", 1) for one in ([y] if self.single else y)]
         self.lengths = np.array([len(one) for one in series])
@@ -50,6 +57,20 @@ class Panel:
         if not self.known.any(axis=1).all():
             also = "" if x is None else " and all its features"
             raise ValueError(f"expected a step with a value{also} in every series; got one without any")
+
+    def check_horizon(self, horizon: int) -> None:
+        """Refuse to forecast further than the longest series goes.
+
+        Raises
+        ------
+        ValueError
+            If no step has a value so far ahead to learn from.
+        """
+        if horizon >= self.values.shape[1]:
+            raise ValueError(
+                f"expected values to learn from for each of {horizon} leads; got {self.values.shape[1]} steps: give a "
+                "longer series or a shorter horizon"
+            )
 
     @property
     def features(self) -> int:
@@ -75,10 +96,7 @@ def _several(y) -> bool:
 
 
 def _column(series, name, rank) -> np.ndarray:
-    try:
-        array = np.asarray(series, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"expected {name} to hold numbers, NaN where one is missing; got {series!r:.60}") from None
+    array = with_gaps(series, name)
     if rank == 2 and array.ndim == 1:
         array = array[:, None]
     if array.ndim != rank:

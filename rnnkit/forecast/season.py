@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from rnnkit.arrays import with_gaps
 from rnnkit.forecast.scale import Scale
 
 LEAST = 0.35  # calibrated on random walks, where the highest peak stays below it in 19 of 20 series
@@ -35,7 +36,10 @@ def find_season(values) -> int | None:
     >>> find_season(rng.standard_normal(120).cumsum()) is None
     True
     """
-    values = np.asarray(values, dtype=np.float64)[None]
+    values = with_gaps(values, "values")
+    if values.ndim != 1:
+        raise ValueError(f"expected values of shape (time,), got {values.shape}")
+    values = values[None]
     if (~np.isnan(values)).sum() < 8:
         return None
     z = Scale(values).standardise(values, np.arange(values.shape[1])[None])[0]

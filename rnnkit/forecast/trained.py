@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rnnkit import allocation
 from rnnkit.callbacks import Callback
 from rnnkit.forecast import saving
 from rnnkit.forecast.panel import Panel
@@ -20,7 +21,7 @@ from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
 from rnnkit.models.sequential import Sequential
 from rnnkit.optimizers import Adam
 from rnnkit.optimizers.schedules import CosineDecay
-from rnnkit.sizes import whole
+from rnnkit.sizes import is_integer, number_from_zero, real_number, whole
 
 LAYERS = {"gru": GRU, "lstm": LSTM, "rnn": SimpleRNN, "linear": None}
 SEASONS = 1.5  # that the shortcut looks back over
@@ -134,9 +135,9 @@ class TrainedForecaster:
     ):
         if layer not in LAYERS:
             raise ValueError(f"expected layer to be one of {', '.join(LAYERS)}; got {layer!r}")
-        if not 0 < level < 1:
+        if not 0 < real_number(level, "level") < 1:
             raise ValueError(f"expected level between 0 and 1; got {level!r}")
-        if not learning_rate > 0:
+        if not number_from_zero(learning_rate, "learning_rate"):
             raise ValueError(f"expected learning_rate above 0; got {learning_rate!r}")
         self.horizon = whole(horizon, "horizon", 1)
         self.layer = layer
@@ -147,7 +148,9 @@ class TrainedForecaster:
         self.window = whole(window, "window", 1)
         self.batch_size = whole(batch_size, "batch_size", 1)
         self.learning_rate, self.level = float(learning_rate), float(level)
-        self.seed = np.random.SeedSequence().entropy if seed is None else whole(seed, "seed", 0)
+        if seed is not None and (not is_integer(seed) or seed < 0):
+            raise ValueError(f"expected seed to be a whole number of at least 0, or None; got {seed!r}")
+        self.seed = np.random.SeedSequence().entropy if seed is None else int(seed)
         self.rehearse = bool(rehearse)
         self._tail: Tail | None = None
 
@@ -157,8 +160,8 @@ class TrainedForecaster:
         Parameters
         ----------
         y : array_like (T,) or (B, T), or list of array_like
-            A series in equal steps, NaN in its gaps; or several, of any lengths, that share the networks and keep a
-            trend and a spread each.
+            A series in equal steps, NaN or masked in its gaps; or several, of any lengths, that share the networks and
+            keep a trend and a spread each.
         x : array_like (T,) or (T, F), or a list of them, optional
             What else is known at each step. What is known ahead, a calendar for instance, goes in shifted by the lead.
         progress : callable, optional
@@ -179,6 +182,7 @@ class TrainedForecaster:
             After Ctrl-C.
         """
         panel = Panel(y, x)
+        panel.check_horizon(self.horizon)
         excess = self._rehearsed(panel, progress) if self.rehearse else 0.0
         scale, centre, width = Scale(panel.values), None, None
         if panel.others is not None:
@@ -505,6 +509,7 @@ class TrainedForecaster:
 
     def _forecast(self, tail: Tail, single: bool, horizon: int | None) -> np.ndarray:
         horizon = self.horizon if horizon is None else whole(horizon, "horizon", 1)
+        allocation.check("the forecasts", (3, len(tail.z), horizon))
         needed = horizon + int(tail.missing.max())
         if needed > self.horizon and self._features:
             raise ValueError(

@@ -398,7 +398,7 @@ class Layer(Configurable):
 
     def compute_mask(self, inputs, mask=None):
         """The mask that goes with the output: the input's."""
-        return mask
+        return None if mask is None else edge.given(mask, "mask")
 
     def _with_mask(self, x, mask, training):
         """A call's output and the mask that goes with it."""

@@ -8,14 +8,14 @@ import numpy as np
 
 from rnnkit import constraints, regularizers
 from rnnkit.cell import Cell
-from rnnkit.cells.standard import InvertedDropout, fraction
+from rnnkit.cells.standard import InvertedDropout
 from rnnkit.functions import activation, activation_name, linear
 from rnnkit.initializers import initializer, initializer_config
 from rnnkit.layers import edge
 from rnnkit.layers.base import Layer
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.pullback import Gradients, Pullback, options
-from rnnkit.sizes import positive_integer
+from rnnkit.sizes import fraction, positive_integer
 
 
 class DenseCell(Cell):

@@ -6,6 +6,7 @@ import functools
 
 import numpy as np
 
+from rnnkit import allocation
 from rnnkit.engine.cuda_memory import DeviceArray, upload
 from rnnkit.engine.cuda_presence import require
 from rnnkit.layers import foreign
@@ -89,7 +90,11 @@ def crossing(method):
     def called(self, *arguments, **keywords):
         first = first_on_device(arguments[0] if arguments else keywords.get(inputs))
         if first is None and first_on_device((*arguments, *keywords.values())) is None:
-            return method(self, *arguments, **keywords)
+            try:
+                return method(self, *arguments, **keywords)
+            except MemoryError as error:
+                what = "a call" if method.__name__ == "__call__" else method.__name__
+                raise allocation.retold(error, f"{what} of {self.name!r}") from None
         stream = _stream(keywords.get("stream"), first)
         x, more = taken(self, arguments[:1], "x", stream), taken(self, arguments[1:], "an argument", stream)
         arguments = (*x, *more)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import operator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from rnnkit.arrays import real
 from rnnkit.engine.cuda_memory import DeviceArray, upload
 from rnnkit.layers import foreign
+from rnnkit.sizes import integer
 
 
 def given(value, what: str, stream: int | None = None) -> Any:
@@ -37,22 +38,7 @@ def reshapeable(x) -> Any:
     return x.copy() if isinstance(x, DeviceArray) and not x.contiguous else x
 
 
-def array(value, what: str) -> np.ndarray:
-    """`value` as an array of real numbers.
-
-    Raises
-    ------
-    TypeError
-        For strings, objects, complex and other dtypes that are no real numbers.
-    """
-    try:
-        found = np.asarray(value)
-    except ValueError:
-        raise ValueError(f"expected {what} to be an array, got lists of different lengths") from None
-    if found.dtype.kind not in "fiub":
-        got = "None" if value is None else f"dtype {found.dtype}"
-        raise TypeError(f"expected {what} to hold real numbers, got {got}")
-    return found
+array = real  # of the host's memory: what every layer calls it by
 
 
 def floating(dtype) -> np.dtype:
@@ -135,6 +121,22 @@ def mask(value, batch_size: int, length: int) -> Any:
     return np.ascontiguousarray(found != 0)
 
 
+def steps(value) -> Any:
+    """A mask as it came, of any shape with the axes of batch and time.
+
+    Raises
+    ------
+    ValueError
+        For fewer axes.
+    TypeError
+        For a dtype that is no number.
+    """
+    found = given(value, "mask")
+    if found.ndim < 2:
+        raise ValueError(f"expected mask of shape (batch, time), one value per step; got {found.shape}")
+    return found
+
+
 def constants(value, batch_size: int, dtype: np.dtype) -> tuple[np.ndarray, ...]:
     """A list of arrays ``(B, …)``, cast.
 
@@ -173,8 +175,8 @@ def shape(value, least_rank: int, axes: str) -> tuple:
         If it is no sequence of sizes, or too short.
     """
     try:
-        found = tuple(None if size is None else operator.index(size) for size in value)
-    except TypeError:
+        found = tuple(None if size is None else integer(size, "a size") for size in value)
+    except (TypeError, ValueError):
         raise ValueError(f"expected a shape such as (None, None, 8), got {value!r}") from None
     if len(found) < least_rank or any(size is not None and size < 0 for size in found):
         raise shape_error("x", axes, None, found)

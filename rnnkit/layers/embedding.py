@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnnkit import constraints, regularizers
+from rnnkit import allocation, constraints, regularizers
 from rnnkit.cell import frozen
 from rnnkit.initializers import draw, initializer, initializer_config
 from rnnkit.layers import edge
@@ -126,7 +126,7 @@ class Embedding(Layer):
 
     def compute_mask(self, inputs, mask=None):
         """``ids != 0`` with `mask_zero`, else the mask as it came."""
-        return self._ids(inputs) != 0 if self.mask_zero else mask
+        return self._ids(inputs) != 0 if self.mask_zero else super().compute_mask(inputs, mask)
 
     def compute_output_shape(self, input_shape):
         """``(*ids.shape, output_dim)``."""
@@ -154,10 +154,11 @@ class Embedding(Layer):
         return ids
 
     def _build(self, shape):
-        rng = self._weight_generator()
-        self._table = frozen(
-            draw(self.embeddings_initializer, (self.input_dim, self.output_dim), rng, self.dtype), self.dtype
-        )
+        shape, what = (self.input_dim, self.output_dim), f"the weight 'embeddings' of {self.name!r}"
+        allocation.check(what, shape)
+        with allocation.named(what):
+            values = draw(self.embeddings_initializer, shape, self._weight_generator(), self.dtype)
+            self._table = frozen(values, self.dtype)
 
     def _check_shape(self, shape):
         """Ids of any shape will do."""

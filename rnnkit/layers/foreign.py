@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit import arrays
 from rnnkit.engine import dlpack
 from rnnkit.engine.cuda_memory import DeviceArray, contiguous_strides, driver
 from rnnkit.engine.cuda_presence import simulated
@@ -31,6 +32,7 @@ def _interface(value) -> dict | None:
     except AttributeError:  # of an array on the host, too
         return None
     except RuntimeError as error:
+        arrays.refuse(value, "an array")
         raise TypeError(f"expected an array that shows its memory; {_kind(value)} says: {error}") from None
 
 
@@ -38,7 +40,10 @@ def _dlpack_device(value) -> tuple[int, int]:
     found = getattr(value, "__dlpack_device__", None)
     if found is None or isinstance(value, (np.ndarray, np.generic)):
         return 0, 0
-    kind, number = found()
+    try:
+        kind, number = found()
+    except Exception:  # of a device that DLPack doesn't know, and of what has no memory at all
+        return 0, 0
     return int(kind), int(number)
 
 
@@ -126,6 +131,7 @@ def take(value, what: str, stream: int) -> DeviceArray:
     """
     if isinstance(value, DeviceArray):
         return value.ordered_in(stream)
+    arrays.refuse(value, what)
     interface = None if library_of(value) == "jax" else _interface(value)  # which orders streams by DLPack alone
     found = _by_dlpack(value, stream) if interface is None else _by_interface(value, interface, what)
     _check(found, what, _dlpack_device(value))

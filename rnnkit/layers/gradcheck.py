@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit import allocation
+from rnnkit.arrays import real
 from rnnkit.cell import frozen
-from rnnkit.layers.base import Layer
+from rnnkit.layers.base import Layer, seed_sequence
 from rnnkit.layers.rnn import RNN
+from rnnkit.sizes import number_from_zero, positive_integer, sizes
 
 _DOUBLE = np.dtype("float64")
 _LEAST = 1e-4  # of what the outputs sum up to: smaller gradients drown in the rounding of differences
@@ -133,7 +136,11 @@ def gradcheck(
     >>> bool(check), [array.name for array in check.arrays]
     (True, ['x', 'initial_state', 'kernel', 'recurrent_kernel', 'bias'])
     """
-    twin, rng = _Twin(layer, seed), np.random.default_rng(seed)
+    directions = positive_integer(directions, "directions")
+    tolerance = number_from_zero(tolerance, "tolerance")
+    if not (step := number_from_zero(step, "step")):
+        raise ValueError("expected a step above 0, got 0")
+    twin, rng = _Twin(layer, seed), np.random.default_rng(seed_sequence(seed))
     arrays = twin.arrays(x, initial_state, constants, rng)
     more = ({} if mask is None else {"mask": mask}) | ({"training": True} if training else {})
     outputs, pullback = twin.vjp(arrays, more)
@@ -198,13 +205,14 @@ class _Twin:
             layer.build(x.shape)
         self._x, count = x, len(_leaves(x)[0])
         if initial_state is not None:
-            self._start = _mapped(initial_state, lambda a: np.array(a, _DOUBLE))
+            self._start = _mapped(initial_state, lambda a: real(a, "initial_state").astype(_DOUBLE))
         elif "initial_state" in takes:
             near = lambda start: start + rng.uniform(-0.9, 0.9, start.shape)
             self._start = _mapped(layer.get_initial_state(count), near)
         if constants is not None:
             self._constants = [
-                rng.standard_normal((count, *c)) if _is_shape(c) else np.array(c, _DOUBLE) for c in constants
+                self._drawn(rng, (count, *c)) if _is_shape(c) else real(c, "constants").astype(_DOUBLE)
+                for c in constants
             ]
         found = _named("x", x) | _named("initial_state", self._start) | _named("constants", self._constants)
         self._weights = dict(layer.weights)
@@ -219,9 +227,15 @@ class _Twin:
         if isinstance(x, list) and any(_is_shape(one) or isinstance(one, np.ndarray) for one in x):
             return [self._input(one, rng) for one in x]
         if _is_shape(x):
-            return rng.standard_normal(x)
-        x = np.asarray(x)
+            return self._drawn(rng, x)
+        x = real(x, "x")
         return x.astype(_DOUBLE) if x.dtype.kind == "f" else x
+
+    @staticmethod
+    def _drawn(rng, shape) -> np.ndarray:
+        shape = sizes(shape, "the shape of an array to check at")
+        allocation.check("an array to check at", shape)
+        return rng.standard_normal(shape)
 
     def direction(self, name, array, rng) -> np.ndarray:
         """A random direction; a sparse weight keeps its zeros."""

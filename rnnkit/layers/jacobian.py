@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rnnkit import allocation
 from rnnkit.cell import Cell, as_cell, cell_name, prepare
 from rnnkit.declared import DeclaredCell
 from rnnkit.layers import edge
+from rnnkit.layers.base import seed_sequence
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.stacked import StackedRNNCells
 from rnnkit.step import Step
@@ -58,7 +60,11 @@ def jvp(cell, x, states=None, d_x=None, d_states=None, *, constants=None, traini
     >>> h.item(), d_h.item()
     (18.0, 12.0)
     """
-    point = _Point(cell, x, states, constants, training, seed)
+    with allocation.named("rk.jvp"):
+        return _moved_along(_Point(cell, x, states, constants, training, seed), d_x, d_states)
+
+
+def _moved_along(point, d_x, d_states):
     spec, shapes = point.step.states, (point.step.feature_shape, *point.step.state_shapes)
     given: list = [None] * len(shapes)
     if d_x is not None:
@@ -126,7 +132,11 @@ def jacobian(cell, x, states=None, *, constants=None, training=False, seed=None)
     >>> rk.jacobian(layer, np.ones((2, 3))).matrix.shape
     (2, 8, 8)
     """
-    point = _Point(cell, x, states, constants, training, seed)
+    with allocation.named("rk.jacobian"):
+        return _jacobian(_Point(cell, x, states, constants, training, seed))
+
+
+def _jacobian(point) -> Jacobian:
     (output_by_x, *output_by), *by = point.everywhere()
     names = _names(point.cell)
 
@@ -171,7 +181,7 @@ class _Point:
         if constants is not None and not step.takes_constants:
             raise ValueError(f"expected no constants: the step of {self.cell!r} doesn't name them")
         self.constants = () if constants is None else edge.constants(constants, self.rows, self.dtype)
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(seed_sequence(seed))
         self.draws = {
             name: step.draw(name, self.rows, rng, self.dtype) for name in step.used_draws(self.constants, self.training)
         }

@@ -7,6 +7,7 @@ import numpy as np
 from rnnkit.layers import edge
 from rnnkit.layers.base import Layer
 from rnnkit.layers.pullback import Gradients, Pullback, options
+from rnnkit.sizes import real_number
 
 
 class Masking(Layer):
@@ -33,7 +34,7 @@ class Masking(Layer):
 
     def __init__(self, mask_value=0.0, *, dtype=None, seed=None, name=None):
         super().__init__(dtype=dtype, seed=seed, name=name)
-        self.mask_value = float(mask_value)
+        self.mask_value = real_number(mask_value, "mask_value")
 
     def __call__(self, inputs, mask=None, training=False):
         """The sequences ``(B, T, *features)`` with masked steps set to 0."""

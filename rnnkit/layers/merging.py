@@ -7,6 +7,7 @@ import numpy as np
 from rnnkit.layers import edge, symbolic
 from rnnkit.layers.base import Layer
 from rnnkit.layers.pullback import Gradients, Pullback, options
+from rnnkit.sizes import integer
 
 
 class Merge(Layer):
@@ -126,7 +127,7 @@ class Concatenate(Merge):
 
     def __init__(self, axis=-1, *, dtype=None, seed=None, name=None):
         super().__init__(dtype=dtype, seed=seed, name=name)
-        self.axis = int(axis)
+        self.axis = integer(axis, "axis")
         if self.axis == 0:
             raise ValueError("expected an axis other than 0, the batch's, to concatenate along")
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from rnnkit.engine.cuda_memory import DeviceArray
 from rnnkit.layers import edge
+from rnnkit.sizes import positive_integer
 
 
 @dataclass(eq=False)
@@ -129,15 +129,7 @@ def positive_steps(value, what: str) -> int | None:
     ValueError
         If it isn't a positive integer.
     """
-    if value is None:
-        return None
-    try:
-        found = 0 if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        found = 0
-    if found < 1:
-        raise ValueError(f"expected {what} to be a positive number of steps, got {value!r}")
-    return found
+    return None if value is None else positive_integer(value, what)
 
 
 def options(checkpoint, truncate) -> dict:

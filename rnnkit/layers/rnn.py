@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-import operator
 from functools import partial
 
 import numpy as np
 
+from rnnkit.arrays import refuse
 from rnnkit.cell import Cell, as_cell, call_initial, prepare
 from rnnkit.engine.cuda_memory import DeviceArray
 from rnnkit.engine.record import Record, Result
@@ -19,6 +19,7 @@ from rnnkit.layers.pullback import Gradients, Pullback, options
 from rnnkit.layers.stacked import StackedRNNCells
 from rnnkit.serialization.configuration import deserialize, serialize
 from rnnkit.serialization.registry import reading
+from rnnkit.sizes import integer, whole
 
 
 class RNN(Layer):
@@ -365,7 +366,7 @@ class RNN(Layer):
 
     def get_initial_state(self, batch_size: int) -> list:
         """The states before the first step, ``(B, *state)`` each, as `initial_state` takes them."""
-        return self._spec.pack(self._initial_states(batch_size))
+        return self._spec.pack(self._initial_states(whole(batch_size, "batch_size", 0)))
 
     def _initial_states(self, batch_size):
         given = call_initial(self.cell.get_initial_state, batch_size)
@@ -407,7 +408,8 @@ class RNN(Layer):
         if states is not None:
             raise ValueError("expected either states or rows to reset, got both")
         count = 0 if self._kept is None else self._kept[0].shape[0]
-        rows = [operator.index(row) for row in np.atleast_1d(np.asarray(rows, dtype=object)).ravel()]
+        refuse(rows, "rows")
+        rows = [integer(row, "a row to reset") for row in np.atleast_1d(np.asarray(rows, dtype=object)).ravel()]
         if missing := [row for row in rows if not 0 <= row < count]:
             raise ValueError(f"expected rows below {count}, the batch size of the kept states, got {missing[0]}")
         if not rows:
@@ -450,7 +452,7 @@ class RNN(Layer):
     def compute_mask(self, inputs, mask=None):
         """The mask of the output: the input's with `return_sequences`, in processing order; None for states."""
         if mask is not None:
-            mask = edge.given(mask, "mask")[:, ::-1] if self.go_backwards else mask
+            mask = edge.steps(mask)[:, ::-1] if self.go_backwards else edge.steps(mask)
         output = mask if self.return_sequences else None
         return [output, *(None for _ in self._spec.pack(self._spec.shapes))] if self.return_state else output
 

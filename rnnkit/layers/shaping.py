@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-import operator
 
 import numpy as np
 
+from rnnkit import allocation
 from rnnkit.layers import edge
 from rnnkit.layers.base import Layer
 from rnnkit.layers.pullback import Gradients, Pullback, options
-from rnnkit.sizes import positive_integer
+from rnnkit.sizes import integer, positive_integer
 
 
 class Shaping(Layer):
@@ -111,6 +111,7 @@ class RepeatVector(Shaping):
         return found
 
     def _moved(self, x, mask):
+        allocation.check(f"the result of {self.name!r}", (x.shape[0], self.n, x.shape[1]), x.dtype)
         return np.repeat(x[:, None], self.n, axis=1), lambda d: np.sum(d, axis=1)
 
     def compute_output_shape(self, input_shape):
@@ -142,10 +143,9 @@ class Reshape(Shaping):
 
     def __init__(self, target_shape, *, dtype=None, seed=None, name=None):
         super().__init__(dtype=dtype, seed=seed, name=name)
-        try:
-            self.target_shape = tuple(operator.index(size) for size in target_shape)
-        except TypeError:
-            raise ValueError(f"expected target_shape as a tuple of sizes, got {target_shape!r}") from None
+        if not isinstance(target_shape, (tuple, list)):
+            raise ValueError(f"expected target_shape as a tuple of sizes, got {target_shape!r}")
+        self.target_shape = tuple(integer(size, "a size in target_shape") for size in target_shape)
         if self.target_shape.count(-1) > 1 or any(size < 1 and size != -1 for size in self.target_shape):
             raise ValueError(f"expected positive sizes and at most one -1 in target_shape, got {self.target_shape}")
 

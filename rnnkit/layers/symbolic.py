@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rnnkit import allocation
 from rnnkit.layers import devices, edge
 
 if TYPE_CHECKING:
@@ -225,7 +226,10 @@ def recorded(call):
                 if _is_symbolic(value):
                     return _record(self, call, arguments, keywords)
                 plain = False
-        return (call if plain else crossing)(self, *arguments, **keywords)
+        try:
+            return (call if plain else crossing)(self, *arguments, **keywords)
+        except MemoryError as error:
+            raise allocation.retold(error, f"a call of {self.name!r}") from None
 
     return called
 

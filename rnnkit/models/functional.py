@@ -17,6 +17,7 @@ from rnnkit.layers.symbolic import Input, SymbolicTensor, input_config, leaves, 
 from rnnkit.models.assembled import Assembled, box_of, parameters
 from rnnkit.models.drawing import Arrow, Box
 from rnnkit.serialization.configuration import deserialize, serialize
+from rnnkit.sizes import is_integer
 from rnnkit.training.batches import Names
 
 
@@ -174,7 +175,7 @@ class Model(Assembled):
             If there is none.
         """
         if name is None:
-            if index is None or not -len(self.layers) <= index < len(self.layers):
+            if not is_integer(index) or not -len(self.layers) <= index < len(self.layers):
                 raise ValueError(f"expected a name, or an index below {len(self.layers)}, got {index!r}")
             return self.layers[index]
         if name not in self._paths:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit.arrays import real
 from rnnkit.cell import Cell, Values
 from rnnkit.engine.eager import Eager
 from rnnkit.engine.record import Record
@@ -187,9 +188,12 @@ class Optimizer(Configurable):
         own = {name: traits.get(name, PLAIN) for name in weights}
         names = [name for name, one in own.items() if one.trainable]
         groups, fresh = self._laid_out(weights, names), self._groups is None
+        given, gradients = gradients, {}
         for name in names:
-            if name not in gradients:
+            if name not in given:
                 raise ValueError(f"expected a gradient for each trainable weight, got none for {name!r}")
+            one = given[name]
+            gradients[name] = one if isinstance(one, RowGradient) else real(one, f"the gradient of {name!r}")
             if np.shape(gradients[name]) != weights[name].shape:
                 raise ValueError(
                     f"expected the gradient of {name!r} of shape {weights[name].shape}, got {np.shape(gradients[name])}"
@@ -306,7 +310,7 @@ class Optimizer(Configurable):
         ValueError
             For a state of other weights, or of another optimizer; before the first update, that shows there.
         """
-        state = {name: np.array(array) for name, array in state.items()}
+        state = {name: np.array(real(array, f"the state {name!r}")) for name, array in state.items()}
         if "iterations" not in state or state["iterations"].size != 1:
             raise ValueError(f"expected a state from get_state of {self.name!r}, with iterations; got {list(state)}")
         iterations = int(state.pop("iterations"))
@@ -481,7 +485,7 @@ class _Group:
 
 
 def _constrained(constraint: Callable, weight, name):
-    found = np.asarray(constraint(weight.copy()))
+    found = real(constraint(weight.copy()), f"the constraint's array for {name!r}")
     if found.shape != weight.shape:
         raise ValueError(
             f"expected the constraint of {name!r} to return an array of shape {weight.shape}, got {found.shape}"

@@ -163,6 +163,9 @@ class PiecewiseConstantDecay(Schedule):
     values: tuple
 
     def __post_init__(self):
+        for name in ("boundaries", "values"):
+            if not isinstance(getattr(self, name), (tuple, list)):
+                raise ValueError(f"expected {name} to be a list of numbers, got {getattr(self, name)!r}")
         object.__setattr__(self, "boundaries", tuple(number_from_zero(b, "a boundary") for b in self.boundaries))
         object.__setattr__(self, "values", tuple(number_from_zero(v, "a value") for v in self.values))
         if len(self.values) != len(self.boundaries) + 1:

@@ -10,9 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit import allocation
+from rnnkit.arrays import REAL, has_shape, refuse
 from rnnkit.layers import edge
 from rnnkit.sizes import positive_integer
 
+# What to do about masked entries of x, where there is no argument for a mask.
+_MASKED = "pass x.filled(0) to a model that begins with rk.Masking(0), which leaves out steps of zeros"
 _CHUNK_BYTES = 1 << 26  # of inputs, where the size of a batch changes nothing but memory
 
 
@@ -57,7 +61,7 @@ class Names:
                 raise ValueError(f"expected {self.what} by the names {', '.join(self.names)}; got {unknown[0]!r}")
             return [given.get(name) for name in self.names]
         if count == 1:
-            alone = isinstance(given, (list, tuple)) and len(given) == 1 and hasattr(given[0], "shape")
+            alone = isinstance(given, (list, tuple)) and len(given) == 1 and has_shape(given[0])
             return [given[0] if alone else given]
         if given is None:
             return [None] * count
@@ -83,7 +87,7 @@ class Names:
 
     def each(self, given) -> list:
         """As `split`, where one array is for every name."""
-        return [given] * len(self.names) if hasattr(given, "shape") else self.split(given)
+        return [given] * len(self.names) if has_shape(given) else self.split(given)
 
 
 class Arrays:
@@ -123,11 +127,14 @@ class Arrays:
 
     def run(self, rng: np.random.Generator | None = None) -> Iterator[Batch]:
         """The batches of one epoch, the rows in the order that `rng` shuffles them to, or as they are."""
+        if rng is not None:
+            allocation.check("the order of the rows", (self.rows,), np.int64)
         order = None if rng is None else rng.permutation(self.rows)
         for start in range(0, len(self) * self.batch_size, self.batch_size):
             stop = min(start + self.batch_size, self.rows)
             rows = slice(start, stop) if order is None else order[start:stop]
-            yield Batch(*(_taken(arrays, rows) for arrays in (self.x, self.y, self.weights)))
+            named = (("x", self.x), ("y", self.y), ("sample_weight", self.weights))
+            yield Batch(*(_taken(arrays, rows, what) for what, arrays in named))
 
     def ended(self) -> None:
         """Nothing is done between epochs."""
@@ -207,7 +214,7 @@ class Iterable:
     def _has_parts(self, item) -> bool:
         """Whether an item is (x, y, …), a list too where it can be nothing else: PyTorch's loaders give lists."""
         if isinstance(item, list) and not self.with_targets:
-            return len(self.inputs.names) == 1 < len(item) < 4 and all(hasattr(one, "shape") for one in item)
+            return len(self.inputs.names) == 1 < len(item) < 4 and all(has_shape(one) for one in item)
         return isinstance(item, (tuple, list))
 
     def _batch(self, item) -> Batch:
@@ -215,7 +222,7 @@ class Iterable:
         if not 1 <= len(parts) <= 3 or (self.with_targets and len(parts) < 2):
             got = f"{len(item)} parts" if isinstance(item, (tuple, list)) else type(item).__name__
             raise ValueError(f"expected batches (x, y) or (x, y, sample_weight), got {got}")
-        x = [edge.array(one, "x") for one in self.inputs.all(parts[0])]
+        x = [edge.array(one, "x", _MASKED) for one in self.inputs.all(parts[0])]
         y = weights = None
         if len(parts) > 1:
             y = [None if one is None else edge.array(one, "y") for one in self.outputs.split(parts[1])]
@@ -233,7 +240,7 @@ class Iterable:
 
 def brings_batches(x, y) -> bool:
     """Whether x is an iterable of batches rather than an array of rows, or several."""
-    if y is not None or x is None or hasattr(x, "shape") or isinstance(x, (Mapping, str)):
+    if y is not None or x is None or has_shape(x) or isinstance(x, (Mapping, str)):
         return False
     if isinstance(x, (list, tuple)):
         return bool(x) and all(isinstance(one, tuple) and len(one) in (2, 3) for one in x)
@@ -249,34 +256,39 @@ def _indexable(value, what: str):
     """Something with rows: an array, or what is read from disk row by row."""
     if value is None:
         raise ValueError(f"expected {what}, got None")
-    on_disk = not isinstance(value, np.ndarray) and hasattr(value, "shape") and hasattr(value, "dtype")
+    on_disk = not isinstance(value, np.ndarray) and has_shape(value) and hasattr(value, "dtype")
     in_memory = hasattr(value, "__dlpack__")  # an array of another library, whose slices are dear
+    masked = _MASKED if what == "x" else None
     if on_disk and not in_memory and hasattr(value, "__getitem__") and not hasattr(value, "iloc") and len(value.shape):
         try:
-            np.dtype(value.dtype)
+            kind = np.dtype(value.dtype).kind
         except TypeError:  # a tensor of another library
-            pass
-        else:
+            kind = None
+        if kind is not None:
+            refuse(value, what)  # a sparse array has all that one on disk has
+            if kind not in REAL:
+                edge.array(np.empty(0, value.dtype), what)  # whose error it is
             return value
-    found = edge.array(value, what)
+    found = edge.array(value, what, masked)
     if not found.ndim:
         raise ValueError(f"expected {what} to have rows, got a single number")
     return found
 
 
-def _taken(arrays, rows):
-    return None if arrays is None else [None if one is None else _rows_of(one, rows) for one in arrays]
+def _taken(arrays, rows, what):
+    return None if arrays is None else [None if one is None else _rows_of(one, rows, what) for one in arrays]
 
 
 def _parts(arrays, rows):
     return [None if one is None else one[rows] if isinstance(one, np.ndarray) else Stretch(one, rows) for one in arrays]
 
 
-def _rows_of(array, rows) -> np.ndarray:
+def _rows_of(array, rows, what) -> np.ndarray:
     if isinstance(array, np.ndarray):
         return array[rows]
+    masked = _MASKED if what == "x" else None  # netCDF4's variables give masked arrays where values are missing
     if isinstance(rows, slice):
-        return np.asarray(array[rows])
+        return edge.array(array[rows], what, masked)
     order = np.argsort(rows)  # files are read from the front to the back
-    found = np.asarray(array[rows[order]])
+    found = edge.array(array[rows[order]], what, masked)
     return found[np.argsort(order)]

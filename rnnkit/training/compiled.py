@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-import numbers
 from collections.abc import Mapping, Sequence
 
 from rnnkit import losses, metrics, optimizers
+from rnnkit.sizes import real_number
 from rnnkit.training.objective import Objective
 
 
@@ -30,10 +30,7 @@ class Compiled:
         given = _per_output(loss, self.outputs, "loss")
         self.objectives = [None if one is None else Objective(losses.get(one)) for one in given]
         weights = _per_output(1.0 if loss_weights is None else loss_weights, self.outputs, "loss_weights", 1.0)
-        for one in weights:
-            if not isinstance(one, numbers.Real) or isinstance(one, bool):
-                raise ValueError(f"expected loss_weights to be numbers, got {one!r}")
-        self.loss_weights = [float(one) for one in weights]
+        self.loss_weights = [real_number(one, "a weight in loss_weights") for one in weights]
         self.metrics: list[tuple] = []
         for of, counts in ((plain, False), (weighted, True)):
             for k, several in enumerate(_metrics_per_output(of, self.outputs)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import reduce
@@ -12,6 +11,7 @@ import numpy as np
 from rnnkit import entries
 from rnnkit.layers.row_gradient import added_up
 from rnnkit.losses import takes_ids
+from rnnkit.sizes import number_from_zero, real_number
 from rnnkit.training.batches import Batch
 from rnnkit.training.compiled import Compiled
 from rnnkit.training.finite import first_offender
@@ -222,11 +222,13 @@ def by_class(class_weight: Mapping, y_true, y_pred, ids: bool) -> np.ndarray:
     return weights
 
 
-def _class_weight(given) -> dict[int, float]:
+def _class_weight(given) -> dict[float, float]:
     if not isinstance(given, Mapping):
         raise ValueError(f"{_CLASS_WEIGHT}; got {given!r}")
+    found: dict[float, float] = {}
     for label, weight in given.items():
-        are_numbers = isinstance(label, numbers.Real) and isinstance(weight, numbers.Real)
-        if not are_numbers or not 0 <= weight < np.inf:
-            raise ValueError(f"{_CLASS_WEIGHT}; got {label!r}: {weight!r}")
-    return dict(given)
+        try:
+            found[real_number(label, "a class")] = number_from_zero(weight, "a weight")
+        except ValueError:
+            raise ValueError(f"{_CLASS_WEIGHT}; got {label!r}: {weight!r}") from None
+    return found

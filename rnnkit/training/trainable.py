@@ -9,6 +9,7 @@ import numpy as np
 from rnnkit.callbacks.progress import watched
 from rnnkit.layers.base import Layer
 from rnnkit.layers.pullback import options
+from rnnkit.sizes import real_number
 from rnnkit.training.batches import Arrays, Batch, Iterable, Names, brings_batches, positive
 from rnnkit.training.compiled import Compiled
 from rnnkit.training.fitting import Fit
@@ -179,9 +180,9 @@ class Trainable(Layer):
         compiled = self._ready(to_train=True)
         batch_size = positive(batch_size, "batch_size") or 32
         source = self._source(x, y, sample_weight, batch_size, positive(steps_per_epoch, "steps_per_epoch"))
+        if not 0 <= real_number(validation_split, "validation_split") < 1:
+            raise ValueError(f"expected validation_split of at least 0 and below 1, got {validation_split!r}")
         if validation_split:
-            if not 0 < validation_split < 1:
-                raise ValueError(f"expected validation_split of at least 0 and below 1, got {validation_split!r}")
             if not isinstance(source, Arrays):
                 raise ValueError(
                     "expected arrays for validation_split; give validation_data with an iterable of batches"
