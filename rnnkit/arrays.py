@@ -74,8 +74,8 @@ def with_gaps(value, what: str) -> np.ndarray:
 
 def _opened(value):
     """Masked entries as NaN, in lists too."""
-    if isinstance(value, np.ma.MaskedArray) and value.dtype.kind in REAL:
-        return np.ma.filled(value.astype(np.float64), np.nan)
+    if isinstance(value, np.ma.MaskedArray) and value.dtype.kind in f"{REAL}O":
+        return np.ma.filled(value.astype(object if value.dtype.kind == "O" else np.float64), np.nan)
     if isinstance(value, (list, tuple)) and not set(map(type, value)) <= _NUMBERS:
         return [_opened(one) for one in value]
     return value

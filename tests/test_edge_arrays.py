@@ -136,6 +136,7 @@ def test_E16_masked_entries_of_every_other_argument():
     refused(lambda: layer.trajectory(hidden(X)), "x without")
     refused(lambda: layer.reset_states(states=[states[0], hidden(states[1])]), "states without")
     refused(lambda: layer.set_weights([hidden(weights[0]), *weights[1:]]), "weight 'kernel' without")
+    refused(lambda: layer.set_weights(None), "list of weights")
     refused(lambda: layer.weights.__setitem__(names[2], hidden(weights[2])), "weight 'bias' without")
     refused(lambda: layer.reset_states(rows=np.ma.array([0, 1], mask=[True, False])), "rows without")
     refused(lambda: layer.compute_mask(X, hidden(np.ones((3, 5)))), "mask without")
@@ -220,9 +221,10 @@ def test_E16_masked_entries_of_a_series_are_gaps():
     gaps[40:43] = np.nan
     said = []
     listed = [None if np.isnan(value) else value for value in gaps.tolist()]
-    for series in (gaps, np.ma.masked_invalid(gaps), listed, np.array(listed, object)):
+    objects = np.ma.array(wave.astype(object), mask=np.isnan(gaps))
+    for series in (gaps, np.ma.masked_invalid(gaps), listed, np.array(listed, object), objects):
         said.append(rk.forecast.ESN(2, units=10, seed=0).fit(series).predict())
-    same_bits(said[1:], said[:1] * 3)
+    same_bits(said[1:], said[:1] * 4)
     two = [gaps, wave]
     said = [rk.forecast.ESN(2, units=10, seed=0).fit(y).predict() for y in (two, np.ma.masked_invalid(two))]
     said.append(rk.forecast.ESN(2, units=10, seed=0).fit([np.ma.masked_invalid(gaps), wave]).predict())

@@ -315,6 +315,8 @@ class Layer(Configurable):
             If their number or a shape differs, or the layer isn't built; nothing is changed then.
         """
         arrays = self._arrays()
+        if not hasattr(weights, "__iter__"):
+            raise TypeError(f"expected a list of weights, got {type(weights).__name__}")
         weights = list(weights)
         if len(weights) != len(arrays):
             hint = "" if self._is_built() else "; build the layer first"
