@@ -3,10 +3,14 @@
 import atexit
 import os
 import shutil
+import signal
 import tempfile
+import threading
 
 import numpy as np
 import on_device
+import patience
+import processes
 import pytest
 
 if kept := os.environ.get("RNNKIT_TEST_CACHE"):
@@ -20,14 +24,46 @@ elif not ("PYTEST_XDIST_WORKER" in os.environ and "RNNKIT_CACHE_DIR" in os.envir
 on_device.begin()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart():
+    patience.unit()  # before there are workers to inherit it
+
+
 def pytest_collection_modifyitems(config, items):
     items[:], left = on_device.chosen(items)
     config.hook.pytest_deselected(items=left)
+    if config.pluginmanager.hasplugin("timeout") and config.getoption("timeout") is None:
+        # By a thread, since no signal reaches compiled code; it ends the process, which xdist then replaces.
+        limit = pytest.mark.timeout(patience.seconds(patience.TEST), method="thread")
+        for item in items:
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(limit)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item):
+    marker = item.get_closest_marker("timeout")
+    patience.begin(marker.args[0] if marker else patience.seconds(patience.TEST))
+    thread, name = threading.current_thread(), threading.current_thread().name
+    thread.name = item.nodeid  # a stack that is printed at the limit names the test
+    try:
+        return (yield)
+    finally:
+        thread.name = name
+        processes.end()
 
 
 @pytest.fixture
 def rng():
     return np.random.default_rng(11)
+
+
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C as Python has it by default, which what a shell starts in the background ignores."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -3,10 +3,11 @@
 import functools
 import inspect
 import re
-import subprocess
 import tempfile
 from collections.abc import Callable
 from typing import NamedTuple
+
+import processes
 
 ARCHITECTURES = {(8, 0): "sm_80", (9, 0): "sm_90"}
 
@@ -71,7 +72,7 @@ def resources(code: str, arch: str) -> Resources:
         file.write(code)
         file.flush()
         command = [ptxas(), f"-arch={arch}", "-v", "-o", "/dev/null", file.name]
-        log = subprocess.run(command, check=True, capture_output=True, text=True).stderr
+        log = processes.run(command, check=True).stderr
 
     def count(pattern):
         found = re.search(pattern, log)

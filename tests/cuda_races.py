@@ -12,10 +12,11 @@ import sys
 import threading
 import weakref
 
+import patience
+
 from rnnkit.engine import cuda_driver_simulated, cuda_simulated, cuda_simulated_grid
 
 _GRAIN = 4  # bytes: the smallest number that a kernel writes
-_PATIENCE = 60.0  # seconds for a block's threads to meet
 
 
 class Race(AssertionError):
@@ -47,7 +48,7 @@ class _Block(cuda_simulated_grid._Block):
         self.near = self.shared._dynshared.__array_interface__["data"][0] if near else 0
         self.near_end = self.near + near
         self.met = []
-        self.barrier = threading.Barrier(self.barrier.parties, self.meet, _PATIENCE)
+        self.barrier = threading.Barrier(self.barrier.parties, self.meet, patience.left())
 
     def meet(self):
         together = {}

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 
+import processes
 import pytest
 
 FOLDER = pathlib.Path(__file__).parent.parent / "asv_benchmarks"
@@ -71,7 +72,7 @@ def test_every_module_names_the_benchmark_that_is_run_to_see_that_it_works():
 
 def compare(*arguments) -> None:
     """Run the command that sets rnnkit beside other libraries, whichever of them are installed."""
-    subprocess.run([sys.executable, str(FOLDER / "compare"), *map(str, arguments)], check=True, capture_output=True)
+    processes.run([sys.executable, FOLDER / "compare", *arguments], check=True)
 
 
 def test_the_page_measures_a_section_and_keeps_the_others(tmp_path):
@@ -137,8 +138,8 @@ def test_the_page_sets_the_parts_of_a_gradient_beside_the_machine_and_checkpoint
 
 def on_cuda(*arguments, **environment) -> subprocess.CompletedProcess:
     """Run the command that measures a card."""
-    command = [sys.executable, str(FOLDER / "compare" / "on_cuda.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
+    command = [sys.executable, FOLDER / "compare" / "on_cuda.py", *arguments]
+    return processes.run(command, env=os.environ | environment)
 
 
 def test_the_page_says_of_a_card_what_the_model_predicts():

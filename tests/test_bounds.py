@@ -1,9 +1,9 @@
 """Kernels touch nothing but their own arrays, looked at access by access (RNNKIT_CHECK=1, in a process of its own)."""
 
 import os
-import subprocess
 import sys
 
+import processes
 import pytest
 from gradient_runs import DTYPES, TRACED
 
@@ -109,7 +109,7 @@ def run(code):
         "RNNKIT_CHECK": "1",
         "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path]),
     }
-    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    return processes.run([sys.executable, "-c", code], env=environment)
 
 
 @pytest.mark.parametrize(
@@ -148,10 +148,8 @@ def test_an_array_too_short_is_noticed():
 
 @pytest.mark.sweep
 def test_the_laws_within_their_arrays():
-    done = subprocess.run(
+    done = processes.run(
         [sys.executable, "-m", "pytest", "-q", "-x", os.path.join(os.path.dirname(__file__), "test_laws.py")],
         env={**os.environ, "RNNKIT_CHECK": "1"},
-        capture_output=True,
-        text=True,
     )
     assert done.returncode == 0, done.stdout[-3000:]

@@ -5,11 +5,11 @@ import os
 import shutil
 import signal
 import stat
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import processes
 import pytest
 
 import rnnkit as rk
@@ -34,20 +34,13 @@ ROOT = Path(__file__).parent.parent
 
 def start(folder, code=PROGRAM, **environment):
     environment = {"RNNKIT_CACHE_DIR": str(folder), "PYTHONDONTWRITEBYTECODE": "1", **environment}
-    return subprocess.Popen(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return processes.start([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT), **environment})
 
 
 def finish(process):
-    output, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    assert not errors, errors
-    return output.strip()
+    done = processes.finish(process, check=True)
+    assert not done.stderr, done.stderr
+    return done.stdout.strip()
 
 
 def files(folder):
@@ -254,7 +247,7 @@ def test_X5_a_user_without_a_home_keeps_nothing(monkeypatch):
     assert rk.cache_info()["programs"] == 0
 
 
-def test_X5_ctrl_c_waits_for_a_program():
+def test_X5_ctrl_c_waits_for_a_program(ctrl_c):
     """LLVM calls Python while it compiles, and an exception from there would reach nobody."""
     from rnnkit.compiler.interrupt import behind_it
 
@@ -265,12 +258,8 @@ def test_X5_ctrl_c_waits_for_a_program():
                 passed.append(times)
 
     passed = []
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore Ctrl-C
-    try:
-        for times in (1, 2):
-            with pytest.raises(KeyboardInterrupt):
-                press(times)
-            assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    finally:
-        signal.signal(signal.SIGINT, before)
+    for times in (1, 2):
+        with pytest.raises(KeyboardInterrupt):
+            press(times)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert passed == [1, 2]

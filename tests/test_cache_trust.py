@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
+import processes
 import pytest
 from test_cache import PROGRAM, start
 
@@ -117,8 +118,9 @@ def test_X5_a_process_warns_once_and_goes_on(tmp_path):
     folder.chmod(0o777)
     again = "print(rk.RNN(cached(units=6), seed=1)(x[:, :, :2]).shape)\nprint(rk.cache_info()['verdict'])\n"
     code = PROGRAM.replace('warnings.simplefilter("error")', "") + again
-    output, errors = start(folder, code).communicate(timeout=300)
-    _, shape, verdict = output.splitlines()
+    done = processes.finish(start(folder, code))
+    errors = done.stderr
+    _, shape, verdict = done.stdout.splitlines()
     assert shape == "(2, 6)"
     said = f"{folder}, which has the mode 0777; chmod 700 it and run rnnkit.clear_cache(), or set RNNKIT_CACHE_DIR to a"
     assert errors.count("RuntimeWarning: programs are compiled without disk") == errors.count("Warning") == 1

@@ -3,12 +3,14 @@
 import contextlib
 import csv
 import os
+import re
 import signal
-import subprocess
 import sys
-import time
+import threading
 
 import numpy as np
+import patience
+import processes
 import pytest
 
 import rnnkit as rk
@@ -18,14 +20,7 @@ WITHOUT = "import sys; sys.modules[{!r}] = None; from rnnkit.forecast.command im
 
 
 def run(*arguments, **options):
-    return subprocess.run(
-        [sys.executable, "-m", "rnnkit", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=ENVIRONMENT,
-        **options,
-    )
+    return processes.run([sys.executable, "-m", "rnnkit", *arguments], env=ENVIRONMENT, **options)
 
 
 @pytest.fixture
@@ -225,9 +220,7 @@ def test_a_picture_of_unknown_kind(table, tmp_path):
 def test_without_matplotlib_a_picture_is_refused_and_all_else_works(table, tmp_path):
     def without(*arguments):
         code = WITHOUT.format("matplotlib", ["forecast", str(table), *arguments])
-        return subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, timeout=300
-        )
+        return processes.run([sys.executable, "-c", code], env=ENVIRONMENT)
 
     assert "pip install 'rnnkit[plots]'" in one_line_of_error(without("--plot", str(tmp_path / "picture.png")))
     assert without("--horizon", "2", "--origins", "20").returncode == 0
@@ -250,17 +243,21 @@ def test_a_closed_pipe_is_quiet(table, tmp_path):
     output = tmp_path / "out.csv"
     command = [sys.executable, "-m", "rnnkit", "forecast", str(table), "--horizon", "2", "--output", str(output)]
     with os.fdopen(write, "w") as closed:
-        result = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, timeout=300)
+        result = processes.run(command, stdout=closed, env=ENVIRONMENT)
     assert result.stderr == ""
     assert result.returncode == 141
     assert len(output.read_text().splitlines()) == 3
 
 
-# What a shell starts in the background ignores Ctrl-C, and so would a child of such a run of the tests.
-INTERRUPTIBLE = """
-import os, signal, sys
-signal.signal(signal.SIGINT, signal.SIG_DFL)
-os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+# On so many series that Ctrl-C meets the work however late it comes. What a shell starts in the background ignores it.
+LONG = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+if not {tqdm}:
+    sys.modules["tqdm"] = None
+from rnnkit.forecast import command
+command.BUNDLED *= 100
+sys.exit(command.main({arguments}))
 """
 
 
@@ -270,26 +267,29 @@ def test_interrupted_in_the_middle_is_130_and_leaves_nothing(table, tmp_path, tq
     import pty
     import termios
 
-    output = tmp_path / "out.csv"
-    arguments = ["forecast", "--output", str(output), "--model", model]
-    command = ["-m", "rnnkit", *arguments] if tqdm else ["-c", WITHOUT.format("tqdm", arguments)]
+    arguments = ["forecast", "--output", str(tmp_path / "out.csv"), "--model", model]
     ours, theirs = pty.openpty()  # progress is shown on a terminal only, and tells when the work has begun
     termios.tcsetwinsize(theirs, (24, 80))
-    command = [sys.executable, "-c", INTERRUPTIBLE, *command]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env=ENVIRONMENT)
+    command = [sys.executable, "-c", LONG.format(tqdm=tqdm, arguments=arguments)]
+    process = processes.start(command, stderr=theirs, env=ENVIRONMENT)
     os.close(theirs)
-    shown = b""
-    while (b"back-test" if model == "esn" else b"epoch ") not in shown:
-        shown += os.read(ours, 1000)
-    time.sleep(0.3)
+    shown = bytearray()
+
+    def read():  # all the time, or the process would wait for it
+        with contextlib.suppress(OSError):  # what Linux says at the end
+            while more := os.read(ours, 1000):
+                shown.extend(more)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    begun = re.compile(rb"\b1(/| of )\d" if model == "esn" else rb"epoch \d")  # after an origin, or in the first fit
+    patience.until(lambda: begun.search(shown) or process.poll() is not None, "the work begins")
     process.send_signal(signal.SIGINT)
-    printed, _ = process.communicate(timeout=60)
-    with contextlib.suppress(OSError):  # what Linux says at the end
-        while more := os.read(ours, 1000):
-            shown += more
+    done = processes.finish(process)
+    reader.join(patience.left())
     os.close(ours)
-    assert process.returncode == 130
-    assert printed == b""
+    assert done.returncode == 130, shown
+    assert done.stdout == ""
     assert b"rnnkit: interrupted" in shown
     assert b"Traceback" not in shown
     assert sorted(path.name for path in tmp_path.iterdir()) == ["table.csv"]

@@ -6,6 +6,7 @@ import pickle
 
 import cards
 import numpy as np
+import processes
 import pytest
 from cards import OnCard, values
 from cells_under_test import layer_norm_lstm, leaky
@@ -204,13 +205,14 @@ def test_G8_wrong_arrays_change_nothing(monkeypatch, x):
 def test_G8_a_child_is_told(x, capfd):
     layer = rk.GRU(3, device="cuda")
     layer(x)
-    if (child := os.fork()) == 0:
+
+    def work():
         try:
             layer(x)
         except RuntimeError as error:
             os.write(1, str(error).encode())
-        os._exit(0)
-    os.waitpid(child, 0)
+
+    assert processes.fork(work)
     assert capfd.readouterr().out.startswith("expected CUDA to be used by one process")
 
 

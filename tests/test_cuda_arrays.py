@@ -4,12 +4,12 @@ import copy
 import gc
 import os
 import pickle
-import subprocess
 import sys
 import weakref
 
 import cards
 import numpy as np
+import processes
 import pytest
 from cards import OnCard, OnlyDlpack, values
 
@@ -591,7 +591,7 @@ if not child:
     os._exit(1)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-    assert subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=False).returncode == 0
+    assert processes.run([sys.executable, "-W", "ignore", "-c", code]).returncode == 0
 
 
 def test_the_simulator_is_a_device():

@@ -4,6 +4,7 @@ import pathlib
 import subprocess
 import sys
 
+import processes
 import pytest
 
 from rnnkit.engine import cuda_presence
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def run(*arguments) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, str(COMMAND), *map(str, arguments)], capture_output=True, text=True)
+    return processes.run([sys.executable, COMMAND, *arguments])
 
 
 def test_the_simulator_is_not_taken_for_a_card():

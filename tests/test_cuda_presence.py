@@ -2,11 +2,11 @@
 
 import importlib.util
 import os
-import subprocess
 import sys
 import types
 from enum import IntEnum
 
+import processes
 import pytest
 
 import rnnkit as rk
@@ -121,5 +121,5 @@ def test_nothing_of_cuda_is_imported_unasked():
         "rk.GRU(2)(np.zeros((1, 2, 3)))\n"
         "print([name for name in sys.modules if name.startswith(('numba.cuda', 'numba_cuda', 'cuda.bindings'))])"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found = processes.run([sys.executable, "-c", code], check=True)
     assert found.stdout.strip() == "[]"

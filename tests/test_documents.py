@@ -4,10 +4,10 @@ import doctest
 import os
 import pathlib
 import re
-import subprocess
 import sys
 import tempfile
 
+import processes
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -45,10 +45,7 @@ def test_examples_give_the_output_shown(page, tmp_path):
     environment = dict(os.environ)
     if "inspect_asm" in script.read_text(encoding="utf-8"):  # which only a process that compiles has
         environment["RNNKIT_CACHE_DIR"] = str(tmp_path / "cache")
-    result = subprocess.run(
-        [sys.executable, "-W", "error", str(script)], capture_output=True, text=True, cwd=tmp_path, env=environment
-    )
-    assert result.returncode == 0, result.stderr
+    result = processes.run([sys.executable, "-W", "error", script], check=True, cwd=tmp_path, env=environment)
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     checker = doctest.OutputChecker()
     printed = result.stdout.split(f"{marker}\n")
@@ -64,7 +61,7 @@ def test_the_program_shown_is_the_one_that_is_written():
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder, "page.py")  # a file, since a step is read from its source
         file.write_text(script, encoding="utf-8")
-        printed = subprocess.run([sys.executable, str(file)], capture_output=True, text=True).stdout
+        printed = processes.run([sys.executable, file]).stdout
     shown = [block for language, block in BLOCK.findall(page.read_text(encoding="utf-8")) if language == "numba"]
     assert shown and not set(digits("\n".join(shown))) - set(digits(printed))
 
@@ -92,8 +89,7 @@ def test_the_kernel_shown_is_the_one_that_is_written(tmp_path):
     page = ROOT / "docs" / "gpu.md"
     file = tmp_path / "page.py"
     file.write_text("\n".join(code for code, _ in examples(page)) + KERNEL, encoding="utf-8")
-    done = subprocess.run([sys.executable, str(file)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    done = processes.run([sys.executable, file], check=True)
     explained, text = done.stdout.split("=== the kernel ===\n")[1].split("=== its text ===\n")
     shown = dict(BLOCK.findall(page.read_text(encoding="utf-8")))
     assert doctest.OutputChecker().check_output(shown["explained"], explained, doctest.ELLIPSIS), explained
@@ -117,7 +113,7 @@ def test_commands_named_are_in_the_makefile(page):
 
 def tracked_texts() -> list[tuple[str, str]]:
     """Every tracked file that is text, with what is in it."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    listed = processes.run(["git", "ls-files", "-z"], check=True, cwd=ROOT).stdout
     found = []
     for path in filter(None, listed.split("\0")):
         content = (ROOT / path).read_bytes() if (ROOT / path).is_file() else b"\0"

@@ -2,17 +2,18 @@
 
 import concurrent.futures
 import ctypes
-import os
 import re
-import subprocess
 import sys
 import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
+import patience
+import processes
 import pytest
 from cells_under_test import CELLS
 from matrix import flat, inputs, layer_of, make_mask, same_bits
@@ -93,11 +94,12 @@ def test_units_are_split(shared):
 
     crews.Crew._run_units = counted
     try:
-        for _ in range(20):
+        for _ in patience.tries("another thread joins"):
             layer(x, constants=constants)
+            if parts[-1] > 0:
+                break
     finally:
         crews.Crew._run_units = keep
-    assert any(joined > 0 for joined in parts)
 
 
 @pytest.mark.parametrize("name", ["lstm", "GRUCell", "attention", "folded", "two_speeds", "clockwork"])
@@ -131,11 +133,13 @@ def test_a_gradient_is_computed_again_where_a_partner_was_left(shared, monkeypat
         return result
 
     monkeypatch.setattr(program.Program, "run", watched)
-    for _ in range(25):
+    for number, _ in enumerate(patience.tries("a partner is left"), 1):
         again, pullback = layer.vjp(x)
         gradient = pullback(np.ones_like(y))
         same_bits([again, gradient.x, *gradient.weights.values()], [y, alone.x, *alone.weights.values()])
-    assert (True, False) in lefts and (True, True) not in lefts
+        if number >= 25 and (True, False) in lefts:
+            break
+    assert (True, True) not in lefts
     assert lefts.count((True, False)) == lefts.count((False, True))
 
 
@@ -178,11 +182,14 @@ def test_L3_a_partner_is_left_at_any_meeting(shared):
     head = head if re.search(r"import .*\bword\b", head) else f"{head}\nfrom rnnkit.engine.atomic import word"
     adjoint.function = store.load(f"{head}\n\n\n{body.replace(meet, leave)}", SIGNATURE)
     adjoint.address = store.address(adjoint.function)
-    for at in range(1, 15):
+    for at in range(14, 0, -1):
         first[0] = at
         for _ in range(10):
             pullback(np.random.default_rng(at).normal(size=y.shape))
-    assert any(lefts)
+    for _ in patience.tries("a partner is left"):
+        if any(lefts):
+            break
+        pullback(y)
 
 
 @pytest.mark.parametrize("backwards", [False, True])
@@ -239,6 +246,7 @@ def test_rest_after_a_partner_was_stopped(monkeypatch):
     monkeypatch.setattr(crews, "_LONGEST_REST", 500.0)
     fresh = crews.Crew(crew().kit, crew()._load)
     rests = []
+    monkeypatch.setattr(crews, "time", SimpleNamespace(perf_counter=lambda: 7.0))
     for stopped in (False, True, True, False, True):
         fresh._note(stopped)
         rests.append(fresh._rest)
@@ -268,7 +276,7 @@ def test_X4_a_thousand_mixed_calls_at_once(threads):
 
     with ThreadPoolExecutor(4) as pool:
         for done in [pool.submit(caller, seed) for seed in range(4)]:
-            done.result(300)
+            done.result(patience.left())
 
 
 def _tail(everything_of_it):
@@ -295,9 +303,7 @@ print("same")
 
 
 def test_X4_one_cpu_and_three_threads():
-    done = subprocess.run(
-        [sys.executable, "-c", ON_ONE_CPU], env=dict(os.environ), capture_output=True, text=True, timeout=120
-    )
+    done = processes.run([sys.executable, "-c", ON_ONE_CPU])
     assert done.stdout.strip() == "same", done.stderr
 
 
@@ -307,10 +313,11 @@ def test_threads_go_to_sleep(shared):
     own = layer._execution.executor((), False).crew
     shared(2)
     layer(x, constants=constants)
-    deadline = time.monotonic() + 60
-    while own._slots.words.reshape(-1, 8)[:, 0].any():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.01)
+    patience.until(lambda: all_asleep(own), "all threads are asleep")
+
+
+def all_asleep(own):
+    return not own._slots.words.reshape(-1, gang.LINE // 8)[:, 0].any()
 
 
 def test_what_a_call_used_is_let_go(shared):
@@ -344,10 +351,7 @@ def test_L3_a_thread_that_could_not_be_started(shared, monkeypatch):
                 raise RuntimeError("can't start new thread")
             start(thread)
 
-        deadline = time.monotonic() + 60
-        while own._slots.words.reshape(-1, gang.LINE // 8)[:, 0].any():  # all asleep
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        patience.until(lambda: all_asleep(own), "all threads are asleep")
         broken.setattr(threading.Thread, "start", failing)
         shared(2)
         for _ in range(3):
@@ -355,7 +359,7 @@ def test_L3_a_thread_that_could_not_be_started(shared, monkeypatch):
         assert failed
         done = threading.Thread(target=pools.shutdown)
         start(done)
-        done.join(60)
+        done.join(patience.left())
         assert not done.is_alive(), "a server never ends"
 
 

@@ -2,10 +2,10 @@
 
 import ctypes
 import os
-import subprocess
 import sys
 
 import numpy as np
+import processes
 import pytest
 from matrix import same_bits
 
@@ -246,7 +246,7 @@ except AssertionError as error:
 def run(code, **environment):
     path = os.pathsep.join([os.path.dirname(__file__), *sys.path])
     environment = {**os.environ, "PYTHONPATH": path, **environment}
-    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    return processes.run([sys.executable, "-c", code], env=environment)
 
 
 def test_sums_stay_within_their_arrays():

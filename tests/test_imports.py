@@ -3,9 +3,9 @@
 import ast
 import json
 import pathlib
-import subprocess
 import sys
 
+import processes
 import pytest
 
 PACKAGE = pathlib.Path(__file__).parent.parent / "rnnkit"
@@ -86,7 +86,7 @@ def test_every_rule_is_about_something():
 
 def run(code: str, **environment: str) -> str:
     """Run code in a new Python and give what it printed."""
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    return processes.run([sys.executable, "-c", code], check=True).stdout
 
 
 def test_importing_is_light():

@@ -2,12 +2,12 @@
 
 import copy
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+import processes
 import pytest
 from matrix import close, flat, like, same_bits
 
@@ -888,4 +888,4 @@ for wrong in (-1, 1.5, True, "1"):
         raise AssertionError(wrong)
 assert "numba" not in sys.modules
 """
-    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"RNNKIT_MEMORY_LIMIT": "123"})
+    processes.run([sys.executable, "-c", code], check=True, env=os.environ | {"RNNKIT_MEMORY_LIMIT": "123"})

@@ -8,6 +8,7 @@ import pathlib
 import re
 
 import nbformat
+import patience
 import pytest
 from nbclient import NotebookClient
 
@@ -47,7 +48,9 @@ def test_notebook(path, monkeypatch):
             cell.outputs = []
         if "parameters" in tags(cell):
             cell.source += f"\n{SMALLER[path.stem]}"
-    NotebookClient(fresh, timeout=300, kernel_name="python3", resources={"metadata": {"path": path.parent}}).execute()
+    # How long the kernel may take to start, a cell to run, and what a cell has printed to come.
+    limits = dict.fromkeys(("startup_timeout", "timeout", "iopub_timeout"), int(patience.left()))
+    NotebookClient(fresh, **limits, kernel_name="python3", resources={"metadata": {"path": path.parent}}).execute()
     assert texts(fresh) == texts(stored)
     assert pictures(fresh) == pictures(stored) >= 1
 

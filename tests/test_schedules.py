@@ -122,6 +122,7 @@ def test_an_optimizer_follows_its_schedule(schedule):
         weights = after
     with pytest.raises(TypeError, match="left to its schedule"):
         optimizer.learning_rate = 0.1
-    again = rk.optimizers.get(json.loads(json.dumps(rk.optimizers.config_of(optimizer))))
+    config = json.loads(json.dumps(rk.optimizers.config_of(optimizer)))["config"]
+    again = rk.optimizers.SGD.from_config(config, custom_objects={"halving": halving})
     again.set_state(optimizer.get_state())
     assert again.learning_rate == optimizer.learning_rate == schedule(4)

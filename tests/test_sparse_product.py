@@ -1,12 +1,12 @@
 """Products of rows with a sparse weight: the dense product's bits, in whatever tile, window or vector width."""
 
 import os
-import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import processes
 import pytest
 
 from rnnkit.engine import product, sparse
@@ -159,6 +159,6 @@ def test_the_width_of_a_vector_changes_no_bit():
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
         }
         run = [sys.executable, "-c", WIDTHS]
-        answers.append(subprocess.run(run, capture_output=True, text=True, env=environment, check=True).stdout.split())
+        answers.append(processes.run(run, env=environment, check=True).stdout.split())
     assert [name for name, _ in answers] == ["avx512", "avx2", "generic"]
     assert len({digest for _, digest in answers}) == 1

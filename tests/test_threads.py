@@ -2,13 +2,13 @@
 
 import multiprocessing
 import os
-import subprocess
 import sys
 import threading
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import patience
+import processes
 import pytest
 from cells_under_test import leaky
 from matrix import flat, fresh, inputs, layer_of, same_bits
@@ -34,7 +34,7 @@ def test_X4_eight_threads_on_several_layers():
     start = threading.Barrier(8)
 
     def worker(number):
-        start.wait(60)
+        start.wait(patience.left())
         order = np.random.default_rng(number).permutation(len(work))
         return {int(i): everything(*work[i]) for i in order}
 
@@ -50,7 +50,7 @@ def test_X4_eight_threads_build_and_run_their_own_layers():
     start = threading.Barrier(8)
 
     def worker(name):
-        start.wait(60)
+        start.wait(patience.left())
         return name, everything(fresh(name), *inputs(name, 3, 5))
 
     with ThreadPoolExecutor(8) as pool:
@@ -63,7 +63,7 @@ def test_X4_eight_threads_build_one_layer():
     start = threading.Barrier(8)
 
     def worker(_):
-        start.wait(60)
+        start.wait(patience.left())
         return layer(x)
 
     with ThreadPoolExecutor(8) as pool:
@@ -84,11 +84,8 @@ def test_X4_set_and_get(threads):
 
 
 def started(code, **environment):
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], env={**os.environ, **environment}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    command = [sys.executable, "-W", "error", "-c", code]
+    return processes.run(command, check=True, env={**os.environ, **environment}).stdout.strip()
 
 
 def test_X4_environment_sets_the_start():
@@ -122,28 +119,6 @@ def test_L3_dropout_is_the_same_on_any_number(threads):
 # After a fork
 
 
-def fork(work):
-    """Run ``work`` in a forked child; True if it returned without an error within a minute."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # forking beside threads is the point
-        child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            work()
-            status = 0
-        finally:
-            os._exit(status)
-    for _ in range(600):
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return status == 0
-        threading.Event().wait(0.1)
-    os.kill(child, 9)
-    os.waitpid(child, 0)
-    return False
-
-
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
 
@@ -157,7 +132,7 @@ def test_X4_a_fork_after_a_run_computes(threads):
         for job, result in zip(jobs, expected, strict=True):
             same_bits(everything(*job), result)
 
-    assert fork(work)
+    assert processes.fork(work)
     work()
 
 
@@ -179,11 +154,11 @@ def test_X4_a_fork_during_a_run_computes(threads):
         running = [pool.submit(keep_running) for _ in range(2)]
         try:
             for _ in range(5):
-                assert fork(work)
+                assert processes.fork(work)
         finally:
             stop.set()
         for future in running:
-            future.result(60)
+            future.result(patience.left())
     same_bits(everything(*job), expected)
 
 
@@ -191,7 +166,7 @@ def test_X4_a_fork_during_a_run_computes(threads):
 def test_X4_a_fork_builds_a_new_layer():
     x = big("leaky")[0]
     expected = rk.RNN(leaky(units=9, leak=0.4), seed=1)(x)
-    assert fork(lambda: same_bits(rk.RNN(leaky(units=9, leak=0.4), seed=1)(x), expected))
+    assert processes.fork(lambda: same_bits(rk.RNN(leaky(units=9, leak=0.4), seed=1)(x), expected))
 
 
 @needs_fork
@@ -204,16 +179,20 @@ def test_X4_a_fork_while_another_thread_compiles():
     x, held, free = big("leaky")[0], threading.Event(), threading.Event()
     expected = rk.RNN(leaky(units=9, leak=0.4), seed=1)(x)
 
+    def build():
+        store._programs.clear()
+        same_bits(rk.RNN(leaky(units=9, leak=0.4), seed=1)(x), expected)
+
     def compiling():
         with store.lock, global_compiler_lock:
             held.set()
-            free.wait(60)
+            free.wait(patience.left())
 
     thread = threading.Thread(target=compiling)
     thread.start()
-    held.wait(60)
+    assert held.wait(patience.left())
     try:
-        assert fork(lambda: (store._programs.clear(), same_bits(rk.RNN(leaky(units=9, leak=0.4), seed=1)(x), expected)))
+        assert processes.fork(build)
     finally:
         free.set()
         thread.join()
@@ -226,6 +205,6 @@ def in_another_process(seed):
 
 def test_X4_multiprocessing_spawn():
     with multiprocessing.get_context("spawn").Pool(2) as pool:
-        results = pool.map(in_another_process, range(3))
+        results = pool.map_async(in_another_process, range(3)).get(patience.left())
     for seed, got in enumerate(results):
         same_bits(got, in_another_process(seed))

@@ -319,7 +319,7 @@ def interrupt_at(batch):
     return LambdaCallback(on_train_batch_begin=press)
 
 
-def test_T6_ctrl_c_ends_a_fit_after_the_batch():
+def test_T6_ctrl_c_ends_a_fit_after_the_batch(ctrl_c):
     """The history so far is kept, weights are those of whole batches, and the handler is put back."""
     x, y = sequences()
     model, other = make(), make()
@@ -342,7 +342,7 @@ def test_T6_ctrl_c_ends_a_fit_after_the_batch():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_T6_ctrl_c_brings_the_best_weights_back():
+def test_T6_ctrl_c_brings_the_best_weights_back(ctrl_c):
     """If that was asked for."""
     x, y = sequences()
     model = make(rk.optimizers.SGD(0.1))
@@ -355,7 +355,7 @@ def test_T6_ctrl_c_brings_the_best_weights_back():
     assert all(np.array_equal(a, b) for a, b in zip(best, model.get_weights(), strict=True))
 
 
-def test_T6_a_second_ctrl_c_does_not_wait():
+def test_T6_a_second_ctrl_c_does_not_wait(ctrl_c):
     x, y = sequences()
 
     def press(batch, logs):
@@ -367,7 +367,7 @@ def test_T6_a_second_ctrl_c_does_not_wait():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_T6_ctrl_c_ends_a_fit_within_a_fit_too():
+def test_T6_ctrl_c_ends_a_fit_within_a_fit_too(ctrl_c):
     x, y = sequences(8)
     model, ended = make(), []
 

@@ -3,12 +3,12 @@
 import ctypes
 import mmap
 import os
-import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import processes
 import pytest
 from numba import njit
 
@@ -170,7 +170,7 @@ print(vector.FEATURES.split()[0], hashlib.sha1(out.tobytes() + c[:, :50].tobytes
 
 def in_a_process(text, features):
     environment = {**os.environ, "RNNKIT_VECTOR": features, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, env=environment, check=False)
+    done = processes.run([sys.executable, "-c", text], env=environment)
     return done.stdout.split(), done.stderr
 
 
