@@ -20,6 +20,11 @@ elif not ("PYTEST_XDIST_WORKER" in os.environ and "RNNKIT_CACHE_DIR" in os.envir
     # os._exit and so leaves the folder alone.
     os.environ["RNNKIT_CACHE_DIR"] = tempfile.mkdtemp(prefix="rnnkit-tests-")
     atexit.register(shutil.rmtree, os.environ["RNNKIT_CACHE_DIR"], ignore_errors=True)
+if not os.access(os.path.expanduser("~"), os.W_OK):  # matplotlib and IPython would complain
+    elsewhere = tempfile.mkdtemp(prefix="rnnkit-tests-")
+    atexit.register(shutil.rmtree, elsewhere, ignore_errors=True)
+    for name in ("MPLCONFIGDIR", "IPYTHONDIR"):
+        os.environ.setdefault(name, elsewhere)
 
 on_device.begin()
 

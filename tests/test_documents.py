@@ -4,6 +4,7 @@ import doctest
 import os
 import pathlib
 import re
+import shutil
 import sys
 import tempfile
 
@@ -113,7 +114,10 @@ def test_commands_named_are_in_the_makefile(page):
 
 def tracked_texts() -> list[tuple[str, str]]:
     """Every tracked file that is text, with what is in it."""
-    listed = processes.run(["git", "ls-files", "-z"], check=True, cwd=ROOT).stdout
+    if not (ROOT / ".git").exists() or shutil.which("git") is None:
+        pytest.skip("only git knows which files are tracked")
+    command = ["git", "-c", "safe.directory=*", "ls-files", "-z"]  # a checkout may belong to another user
+    listed = processes.run(command, check=True, cwd=ROOT).stdout
     found = []
     for path in filter(None, listed.split("\0")):
         content = (ROOT / path).read_bytes() if (ROOT / path).is_file() else b"\0"
