@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-TEST = 4000  # units that a test has: the longest takes less than 200 beside other work, and a slow spell comes on top
+TEST = 4000  # units that a test has: the longest takes some 250 beside other work, and a slow spell comes on top
 _UNIT = "RNNKIT_TEST_UNIT"
 _end: float | None = None  # of the test that runs, by time.monotonic
 
