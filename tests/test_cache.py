@@ -13,7 +13,8 @@ import processes
 import pytest
 
 import rnnkit as rk
-from rnnkit.compiler.store import read_entry
+from rnnkit.compiler.store import _KERNELS as KERNELS
+from rnnkit.compiler.store import digest_of_kernels, read_entry
 
 PROGRAM = """
 import warnings
@@ -223,6 +224,31 @@ def test_C10_an_edit_never_meets_an_old_program(loop, tmp_path):
     assert run(scale=5) == [33, 30]
     assert run(sign="-") == [-15, -18]
     assert run() == [21, 18]
+
+
+def test_C10_an_edited_kernel_never_meets_an_old_program(tmp_path):
+    """However deep a kernel stands in the package, what it says and where it stands are in every program's key."""
+    package = tmp_path / "rnnkit"
+    ignored = shutil.ignore_patterns("__pycache__")
+    for room in KERNELS:
+        if (ROOT / "rnnkit" / room).is_dir():
+            shutil.copytree(ROOT / "rnnkit" / room, package / room, ignore=ignored)
+    kernels = [path for path in package.rglob("*.py") if path.read_text()]
+    assert len(kernels) > 40
+    before = digest_of_kernels(package)
+    assert before == digest_of_kernels(ROOT / "rnnkit")
+    for kernel in (min(kernels), max(kernels), max(kernels, key=lambda path: len(path.parts))):
+        text = kernel.read_bytes()
+        kernel.write_bytes(text[:-1] + b"#")  # of the same length
+        assert digest_of_kernels(package) != before
+        kernel.write_bytes(text)
+        nested = kernel.parent / "nested" / kernel.name
+        nested.parent.mkdir()
+        kernel.rename(nested)
+        assert digest_of_kernels(package) != before
+        nested.rename(kernel)
+        nested.parent.rmdir()
+        assert digest_of_kernels(package) == before
 
 
 def test_X5_programs_of_several_processes_meet_in_one(tmp_path):

@@ -560,15 +560,15 @@ class SourceWriter:
             w for w in words if w in _VECTOR or (w.endswith(name) and w.removesuffix(f"_{name}") in _MEMORY)
         )
         imports = {
-            "atomic": {"word"},
-            "checking": words & {"allow", "refuse"},
-            "kit": words & _KIT,
-            "math": words & _MATH,
-            "product": words & {"call_product"},
-            "rows": words & {"clear_bytes", "copy_bytes"},
-            "vector": vector,
+            "rnnkit.engine.atomic": {"word"},
+            "rnnkit.engine.checking": words & {"allow", "refuse"},
+            "rnnkit.engine.kit": words & _KIT,
+            "rnnkit.engine.math": words & _MATH,
+            "rnnkit.engine.product": words & {"call_product"},
+            "rnnkit.engine.rows": words & {"clear_bytes", "copy_bytes"},
+            "rnnkit.engine.vector": vector,
         }
-        lines = [f"from rnnkit.engine.{m} import {', '.join(sorted(n))}" for m, n in imports.items() if n]
+        lines = [f"from {module} import {', '.join(sorted(names))}" for module, names in imports.items() if names]
         title = f'"""The step {self.name!r} in {name}, {self.lanes} lanes: run(addresses, numbers, ...)."""'
         run = ["@compiled", "def run(p, n, first, rows, scratch, part, parts, gang):"]
         run += indented(body)

@@ -27,6 +27,7 @@ from rnnkit.compiler.trusted_folder import fault, make, only_ours, trusted
 _programs: dict[str, types.ModuleType] = {}
 lock = threading.RLock()
 _SUFFIX = ".rnnkit"
+_KERNELS = ("engine", "backends")  # the package's rooms whose code programs call or inline
 _FORMAT = 2  # another number leaves programs that were written in another way alone
 
 
@@ -136,13 +137,20 @@ def surroundings() -> str:
 
     from rnnkit.engine.registers import FEATURES
 
-    engine = Path(__file__).parent.parent / "engine"
-    digest = hashlib.sha256()
-    for file in sorted(engine.glob("*.py")):
-        digest.update(file.read_bytes())
+    kernels = digest_of_kernels(Path(__file__).parent.parent)
     versions = (sys.version, np.__version__, numba.__version__, llvmlite.__version__)
     processor = cpu_target.target_context.codegen().magic_tuple()
-    return repr((_FORMAT, digest.hexdigest(), versions, processor, FEATURES))
+    return repr((_FORMAT, kernels, versions, processor, FEATURES))
+
+
+def digest_of_kernels(package: Path) -> str:
+    """What the files that programs call say, wherever they stand under their rooms, and where they stand."""
+    digest = hashlib.sha256()
+    for room in _KERNELS:
+        for file in sorted((package / room).rglob("*.py")):
+            digest.update(f"{file.relative_to(package).as_posix()} {file.stat().st_size} ".encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 @cache
