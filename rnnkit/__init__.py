@@ -8,13 +8,7 @@ from __future__ import annotations
 import importlib
 
 from rnnkit import initializers
-from rnnkit.cell import Cell
-from rnnkit.cells import GRUCell, LSTMCell, SimpleRNNCell
-from rnnkit.compiler.store import cache_info, clear_cache
-from rnnkit.declared import Draw, Weight, cell
-from rnnkit.engine.memory_limit import get_memory_limit, set_memory_limit
-from rnnkit.engine.threads import get_num_threads, set_num_threads
-from rnnkit.functions import (
+from rnnkit.activations import (
     elu,
     erf,
     erfc,
@@ -37,6 +31,10 @@ from rnnkit.functions import (
     softsign,
     tanh,
 )
+from rnnkit.cells import GRUCell, LSTMCell, SimpleRNNCell
+from rnnkit.compiler.store import cache_info, clear_cache
+from rnnkit.engine.memory_limit import get_memory_limit, set_memory_limit
+from rnnkit.engine.threads import get_num_threads, set_num_threads
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.dense import Dense, Dropout
 from rnnkit.layers.embedding import Embedding
@@ -56,6 +54,8 @@ from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.models.functional import Model
 from rnnkit.models.sequential import Sequential
 from rnnkit.serialization.registry import register
+from rnnkit.steps.cell import Cell
+from rnnkit.steps.declared import Draw, Weight, cell
 
 __version__ = "0.1.0"
 

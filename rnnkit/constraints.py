@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from rnnkit.arguments import integer, number_from_zero
 from rnnkit.arrays import real
 from rnnkit.serialization.configuration import named, named_config
 from rnnkit.serialization.registry import Configurable
-from rnnkit.sizes import integer, number_from_zero
 
 _EPSILON = 1e-7  # Keras's, which a norm of 0 is divided with
 

@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass, fields
 import numpy as np
 
 from rnnkit import allocation
+from rnnkit.arguments import real_number
 from rnnkit.arrays import real
 from rnnkit.serialization.configuration import described, is_described
 from rnnkit.serialization.registry import Configurable, find, is_elsewhere, name_of
-from rnnkit.sizes import real_number
 
 
 class Initializer(Configurable):

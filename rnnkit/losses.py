@@ -22,12 +22,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from rnnkit.activations import log_softmax, softplus
+from rnnkit.arguments import fraction, real_number
 from rnnkit.arrays import real, refuse
-from rnnkit.functions import log_softmax, softplus
 from rnnkit.serialization import registry
 from rnnkit.serialization.configuration import described, is_described, named_config
 from rnnkit.serialization.registry import Configurable, find, is_elsewhere
-from rnnkit.sizes import fraction, real_number
 
 EPSILON = 1e-7  # Keras's: probabilities stay so far from 0 and 1
 MOST_LOG_VARIANCE = 30.0  # beyond, exp overflows float32 with errors of ordinary size

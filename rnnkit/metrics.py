@@ -19,11 +19,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rnnkit import entries, losses
+from rnnkit import losses, targets
+from rnnkit.arguments import positive_integer, real_number
 from rnnkit.arrays import real
 from rnnkit.serialization.configuration import described, is_described
 from rnnkit.serialization.registry import Configurable, find, is_elsewhere, name_of
-from rnnkit.sizes import positive_integer, real_number
 
 
 def binary_accuracy(y_true, y_pred, threshold=0.5):
@@ -115,13 +115,13 @@ class Metric(Configurable):
         ValueError
             For shapes that don't belong together, or a negative weight.
         """
-        y_true, y_pred = entries.aligned(y_true, y_pred)
+        y_true, y_pred = targets.aligned(y_true, y_pred)
         with np.errstate(all="ignore"):  # of what stands under a mask
             values = real(self._values(y_true, y_pred), f"the values of {self.name!r}").astype(np.float64)
-        steps = entries.by_step(values.shape, y_pred.shape)
-        values = entries.by_entry(values, steps)
-        weight = entries.weights(sample_weight, values.shape, np.float64)
-        used = entries.used_steps(mask, y_pred.shape)
+        steps = targets.by_step(values.shape, y_pred.shape)
+        values = targets.by_entry(values, steps)
+        weight = targets.weights(sample_weight, values.shape, np.float64)
+        used = targets.used_steps(mask, y_pred.shape)
         if used is not None:
             if not steps:
                 raise ValueError(

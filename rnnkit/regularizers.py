@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from rnnkit.arguments import number_from_zero
 from rnnkit.arrays import real
 from rnnkit.serialization.configuration import named, named_config
 from rnnkit.serialization.registry import Configurable
-from rnnkit.sizes import number_from_zero
 
 
 class Regularizer(Configurable):

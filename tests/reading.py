@@ -6,11 +6,11 @@ import numpy as np
 from plan_in_numpy import LANES, run_plan
 
 import rnnkit as rk
-from rnnkit.cell import prepare
 from rnnkit.compiler.numba_source import SourceWriter
 from rnnkit.compiler.planner import Planner
 from rnnkit.compiler.trace import trace
-from rnnkit.step import Step
+from rnnkit.steps.cell import prepare
+from rnnkit.steps.step import Step
 
 
 class Read:

@@ -8,7 +8,6 @@ import pytest
 pytest.importorskip("numba_cuda", reason="numba-cuda isn't installed")
 
 import rnnkit as rk
-from rnnkit.cell import prepare
 from rnnkit.compiler import compile_step
 from rnnkit.compiler.cuda import cuda_program
 from rnnkit.compiler.plan import STEP
@@ -16,7 +15,8 @@ from rnnkit.engine.cuda_card import A100, H100, costs, cuts
 from rnnkit.engine.cuda_launch import Function
 from rnnkit.engine.cuda_presence import missing, simulated
 from rnnkit.engine.cuda_sums import slice_of
-from rnnkit.step import Step
+from rnnkit.steps.cell import prepare
+from rnnkit.steps.step import Step
 
 SIZES = [(1, 1, 32), (1, 8, 128), (8, 8, 64), (32, 16, 64), (64, 32, 128), (128, 64, 256), (1, 64, 512)]
 CELLS = {"LSTM": rk.LSTMCell, "GRU": rk.GRUCell, "SimpleRNN": rk.SimpleRNNCell}

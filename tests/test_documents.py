@@ -68,12 +68,12 @@ def test_the_program_shown_is_the_one_that_is_written():
 
 
 KERNEL = """
-from rnnkit.cell import prepare
+from rnnkit.steps.cell import prepare
 from rnnkit.compiler import compile_step
 from rnnkit.compiler.cuda import cuda_program
 from rnnkit.compiler.plan import STEP
 from rnnkit.engine.cuda_card import H100
-from rnnkit.step import Step
+from rnnkit.steps.step import Step
 
 cell = gated(units=64)
 prepare(cell, (None, 16), np.dtype("float32"), np.random.default_rng(0))

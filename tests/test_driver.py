@@ -7,15 +7,15 @@ import pytest
 import scipy.special
 
 import rnnkit as rk
-from rnnkit import functions
-from rnnkit.cell import prepare
+from rnnkit import activations
 from rnnkit.engine import driver as driver_module
 from rnnkit.engine.driver import CannotCompile, Driver
 from rnnkit.engine.eager import Eager
 from rnnkit.engine.jit_content import content
 from rnnkit.engine.jit_step import Jit
 from rnnkit.engine.record import Record
-from rnnkit.step import Step
+from rnnkit.steps.cell import prepare
+from rnnkit.steps.step import Step
 
 ASSIGN = {"constants": [(2, 3)], "training": True}
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}
@@ -34,7 +34,7 @@ def pondering(x, states, weights, *, enough=0.9, activation=np.tanh, extra=None)
         running = halted < enough
         new = activation(x @ weights.kernel + h @ weights.recurrent_kernel)
         h = np.where(running, new, h)
-        halted = halted + np.where(running, 0.2 + 0.3 * functions.sigmoid(new[:, :1]), 0)
+        halted = halted + np.where(running, 0.2 + 0.3 * activations.sigmoid(new[:, :1]), 0)
         if np.all(halted >= enough):
             break
     if extra is not None:
@@ -70,7 +70,7 @@ def scaled(z, *, by):
 class Countdown(rk.Cell):
     """A class cell with attributes of every kind, a method, helpers, and a while loop."""
 
-    def __init__(self, units, activation=functions.gelu):
+    def __init__(self, units, activation=activations.gelu):
         super().__init__()
         self.units, self.state_size = units, units
         self.activation = activation
@@ -327,8 +327,8 @@ def test_draws_are_rows_too():
 def many_functions(x, states, weights):
     (h,) = states
     z = 3 * x[:, :2] + h
-    a = functions.elu(z) + functions.softplus(z) + functions.log_sigmoid(z) + functions.erf(z)
-    b = functions.log_softmax(z) + scipy.special.expit(z) + scipy.special.log1p(z * z)
+    a = activations.elu(z) + activations.softplus(z) + activations.log_sigmoid(z) + activations.erf(z)
+    b = activations.log_softmax(z) + scipy.special.expit(z) + scipy.special.log1p(z * z)
     c = z.std(axis=1, keepdims=True) - np.min(z)
     return a + b * c, h + 0.1 * a[a > -1e9].reshape(h.shape)
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import scipy.special
 
-from rnnkit import functions
-from rnnkit.functions import ACTIVATIONS, activation, activation_name
+from rnnkit import activations
+from rnnkit.activations import ACTIVATIONS, activation, activation_name
 
 X = np.array([-700.0, -80.0, -3.0, -0.5, 0.0, 0.5, 3.0, 80.0, 700.0])
 TRUTH = {
@@ -34,7 +34,7 @@ TRUTH = {
 
 def test_every_activation_has_a_truth_or_is_an_alias():
     unknown = {function for name, function in ACTIVATIONS.items() if name not in TRUTH}
-    assert unknown - {ACTIVATIONS[name] for name in TRUTH} == {functions.softmax, functions.log_softmax}
+    assert unknown - {ACTIVATIONS[name] for name in TRUTH} == {activations.softmax, activations.log_softmax}
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-14), ("float32", 1e-6)])
@@ -54,11 +54,11 @@ def test_activation_is_stable_keeps_its_dtype_and_is_right(name, dtype, toleranc
 
 def test_softmax_and_its_logarithm_bear_large_values():
     x = np.array([[1000.0, 1000.0, -1000.0], [0.0, 1.0, 2.0]], dtype=np.float32)
-    y = functions.softmax(x)
+    y = activations.softmax(x)
     assert y.dtype == np.float32
     np.testing.assert_allclose(y, scipy.special.softmax(x, axis=-1), rtol=1e-6)
-    np.testing.assert_allclose(functions.log_softmax(x), scipy.special.log_softmax(x, axis=-1), rtol=1e-6)
-    np.testing.assert_allclose(functions.softmax(x, axis=0), scipy.special.softmax(x, axis=0), rtol=1e-6)
+    np.testing.assert_allclose(activations.log_softmax(x), scipy.special.log_softmax(x, axis=-1), rtol=1e-6)
+    np.testing.assert_allclose(activations.softmax(x, axis=0), scipy.special.softmax(x, axis=0), rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", sorted(set(ACTIVATIONS) - {"softmax", "log_softmax"}))
@@ -75,20 +75,20 @@ def test_a_symbolic_argument_answers_for_itself():
 
     symbol = Symbol()
     for name in ("sigmoid", "softplus", "log_sigmoid", "erf", "erfc"):
-        assert getattr(functions, name)(symbol) == (name, (symbol,))
+        assert getattr(activations, name)(symbol) == (name, (symbol,))
 
 
 def test_identifiers():
-    assert activation(None) is functions.linear
-    assert activation("swish") is functions.silu
+    assert activation(None) is activations.linear
+    assert activation("swish") is activations.silu
     assert activation(np.cos) is np.cos
-    for function in (functions.relu, functions.hard_sigmoid, scipy.special.softmax, np.sin):
+    for function in (activations.relu, activations.hard_sigmoid, scipy.special.softmax, np.sin):
         assert activation(activation_name(function)) is function
     assert activation_name(None) == "linear"
     with pytest.raises(ValueError, match=r"sigmoid.*got 'sigmund'"):
         activation("sigmund")
     with pytest.raises(ValueError, match="import"):
-        activation("rnnkit.functions:nothing")
+        activation("rnnkit.activations:nothing")
     with pytest.raises(ValueError, match="by name"):
         activation_name(lambda x: x)
     with pytest.raises(TypeError, match="3"):

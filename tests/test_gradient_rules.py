@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import rnnkit as rk
-from rnnkit import functions
+from rnnkit import activations
 from rnnkit.compiler.graph import Graph, evaluate
 from rnnkit.compiler.lifting import lift, pointwise
 from rnnkit.compiler.operations import OPERATIONS, REDUCTIONS, flat
@@ -39,7 +39,7 @@ DOMAINS = {
 }
 # The slope is a difference of 1 and a value near it: exact to a rounding of 1, not of itself.
 NEAR_ONE = ("sigmoid", "tanh", "expm1")
-ACTIVATIONS = sorted({function.__name__ for function in functions.ACTIVATIONS.values()})
+ACTIVATIONS = sorted({function.__name__ for function in activations.ACTIVATIONS.values()})
 
 
 def draw(domain, shape, rng):
@@ -296,7 +296,7 @@ RELUS = {
     "np.maximum(0, x)": lambda x: np.maximum(0.0, x),
     "an array of zeros": lambda x: np.maximum(x, np.zeros(1)),
     "computed of numbers": lambda x: np.maximum(x, np.sum(0.0 * x.made(x.graph.literal(np.ones(3))))),
-    "rk.relu": functions.relu,
+    "rk.relu": activations.relu,
     "np.where": lambda x: np.where(x > 0, x, 0),
     "x * (x > 0)": lambda x: x * (x > 0),
     "np.clip": lambda x: np.clip(x, 0, None),
@@ -313,8 +313,8 @@ def test_the_part_below_a_number_has_the_rest_of_the_slope():
     for low in (lambda x: np.minimum(x, 0.0), lambda x: np.minimum(0, x), lambda x: np.where(x > 0, 0, x)):
         np.testing.assert_array_equal(gradient_of(low, [-1.0, 0.0, 2.0]), [1.0, 1.0, 0.0])
     np.testing.assert_array_equal(gradient_of(lambda x: np.maximum(x, 1) + np.minimum(x, 1), [0.0, 1.0, 2.0]), [1] * 3)
-    np.testing.assert_array_equal(gradient_of(functions.elu, [0.0]), [1.0])
-    np.testing.assert_array_equal(gradient_of(functions.leaky_relu, [0.0]), [0.2])
+    np.testing.assert_array_equal(gradient_of(activations.elu, [0.0]), [1.0])
+    np.testing.assert_array_equal(gradient_of(activations.leaky_relu, [0.0]), [0.2])
     found = gradient_of(lambda x: np.clip(x, -1, 1), [-2.0, -1.0, 0.0, 1.0, 2.0])
     np.testing.assert_array_equal(found, [0, 0, 1, 1, 0])
 
@@ -443,7 +443,7 @@ def backward(graph, node, values, g, dtype):
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activation_has_its_slope(name, rng):
-    function = getattr(functions, name)
+    function = getattr(activations, name)
     x, g = rng.uniform(-4.0, 4.0, 8), rng.normal(size=8)
     expected = [slope(lambda s, i=i: np.sum(g * function(x + s * np.eye(8)[i])), 0.0) for i in range(8)]
     np.testing.assert_allclose(gradient_of(function, x, g=g), expected, rtol=1e-7, atol=1e-9)
@@ -454,11 +454,11 @@ def test_activation_has_its_slope(name, rng):
 def test_activation_has_a_finite_slope_everywhere(name, dtype):
     large = [80.0] if name == "exponential" else [30.0, 100.0, 1e4, 1e10, 1e30]
     x = np.array([*(-v for v in large[::-1]), -1e4, -1.0, 0.0, 1e-30, 1.0, *large])
-    found = gradient_of(getattr(functions, name), x, dtype, g=np.linspace(-1, 2, len(x)))
+    found = gradient_of(getattr(activations, name), x, dtype, g=np.linspace(-1, 2, len(x)))
     assert np.all(np.isfinite(found))
     for row in (np.zeros(4), np.full(4, 1e30), np.full(4, -1e4)):
         row = np.minimum(row, large[-1])
-        assert np.all(np.isfinite(gradient_of(getattr(functions, name), row, dtype)))
+        assert np.all(np.isfinite(gradient_of(getattr(activations, name), row, dtype)))
 
 
 COMPOSED = {

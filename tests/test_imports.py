@@ -14,16 +14,15 @@ PACKAGE = pathlib.Path(__file__).parent.parent / "rnnkit"
 FOUNDATION = {
     "allocation",
     "arrays",
-    "functions",
+    "activations",
     "initializers",
-    "sizes",
+    "arguments",
     "serialization",
-    "entries",
+    "targets",
     "regularizers",
     "constraints",
-    "traits",
 }
-CELL = FOUNDATION | {"cell", "states", "declared", "step"}
+CELL = FOUNDATION | {"steps"}
 ALLOWED = {
     **dict.fromkeys(FOUNDATION, FOUNDATION),
     **dict.fromkeys(CELL - FOUNDATION, CELL),

@@ -6,10 +6,10 @@ from cells_under_test import CELLS, NAMED, lstm, moving_average, simple
 from matrix import flat
 
 import rnnkit as rk
-from rnnkit.cell import as_cell, prepare
 from rnnkit.compiler.pull import Pull
 from rnnkit.compiler.trace import trace
-from rnnkit.step import Step
+from rnnkit.steps.cell import as_cell, prepare
+from rnnkit.steps.step import Step
 
 ROWS, FEATURES = 3, 2
 TRACED = [case for case in CELLS if case.road == 1]

@@ -15,7 +15,7 @@ from rnnkit.compiler.graph import evaluate
 from rnnkit.compiler.reverse import to_x
 from rnnkit.compiler.trace import trace
 from rnnkit.engine.record import Result
-from rnnkit.step import Step
+from rnnkit.steps.step import Step
 from rnnkit.training.objective import LossCell, Objective
 
 BATCH, TIME, SIZE = 3, 4, 3

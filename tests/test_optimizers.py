@@ -11,7 +11,7 @@ import pytest
 import rnnkit as rk
 from rnnkit import constraints, regularizers
 from rnnkit.optimizers import SGD, Adam, AdamW, Lion, Nadam, Optimizer, RMSprop
-from rnnkit.traits import Traits
+from rnnkit.steps.weight_options import Traits
 
 SHAPES = {"kernel": (7, 45), "bias": (2, 3), "gain": (), "none": (0, 4)}
 STEPS = 6

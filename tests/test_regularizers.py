@@ -9,7 +9,7 @@ import pytest
 
 import rnnkit as rk
 from rnnkit import constraints, regularizers
-from rnnkit.traits import Traits
+from rnnkit.steps.weight_options import Traits
 
 WEIGHT = np.array([[3.0, -0.5, 0.0], [-4.0, 0.5, 0.0]])
 L1, L2, L1L2 = regularizers.L1, regularizers.L2, regularizers.L1L2

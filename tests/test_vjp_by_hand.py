@@ -8,10 +8,10 @@ from cells_under_test import FoldedCell, folded
 from matrix import flat
 
 import rnnkit as rk
-from rnnkit.cell import prepare
 from rnnkit.compiler.pull import Pull
 from rnnkit.compiler.trace import trace
-from rnnkit.step import Step
+from rnnkit.steps.cell import prepare
+from rnnkit.steps.step import Step
 
 SPEC = {
     "kernel": rk.Weight(("features", "units"), "glorot_uniform"),

@@ -12,13 +12,13 @@ import problems
 from benchmarks import sizes
 from writing import table
 
-from rnnkit.cell import prepare
 from rnnkit.compiler import compile_step
 from rnnkit.compiler.cuda import cuda_program
 from rnnkit.compiler.plan import STEP
 from rnnkit.engine.cuda_card import A100, H100, Card, Cut, costs
 from rnnkit.engine.cuda_sums import TILE, slice_of
-from rnnkit.step import Step
+from rnnkit.steps.cell import prepare
+from rnnkit.steps.step import Step
 
 CELLS = ("LSTM", "GRU", "SimpleRNN", "gated")
 CARDS = {"H100": H100, "A100": A100}

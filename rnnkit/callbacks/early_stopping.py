@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from rnnkit.arguments import real_number
 from rnnkit.callbacks.bars import say
 from rnnkit.callbacks.monitoring import Monitor, count
-from rnnkit.sizes import real_number
 
 
 class EarlyStopping(Monitor):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 import math
 
+from rnnkit.arguments import real_number
 from rnnkit.callbacks.bars import say
 from rnnkit.callbacks.callback import Callback
 from rnnkit.callbacks.monitoring import Monitor, count
-from rnnkit.sizes import real_number
 
 
 class LearningRateScheduler(Callback):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from rnnkit.arguments import real_number, whole
 from rnnkit.callbacks.callback import Callback
-from rnnkit.sizes import real_number, whole
 
 # What is better where it is greater, by the words of a metric's name.
 _GREATER = frozenset("acc accuracy auc f1 fbeta fmeasure iou precision r2 recall score similarity".split())

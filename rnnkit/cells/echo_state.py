@@ -6,11 +6,11 @@ import inspect
 
 import numpy as np
 
-from rnnkit.cell import Cell, connections
-from rnnkit.functions import activation as activation_of
-from rnnkit.functions import activation_name
+from rnnkit.activations import activation as activation_of
+from rnnkit.activations import activation_name
+from rnnkit.arguments import fraction, number_from_zero, positive_integer
 from rnnkit.initializers import Uniform
-from rnnkit.sizes import fraction, number_from_zero, positive_integer
+from rnnkit.steps.cell import Cell, connections
 
 _SPARSE = 0.25  # with more of the weights the dense product is as fast
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from rnnkit import constraints, regularizers
-from rnnkit.cell import Cell
-from rnnkit.declared import Draw
-from rnnkit.functions import activation, activation_name
+from rnnkit.activations import activation, activation_name
+from rnnkit.arguments import fraction, positive_integer
 from rnnkit.initializers import initializer, initializer_config
-from rnnkit.sizes import fraction, positive_integer
+from rnnkit.steps.cell import Cell
+from rnnkit.steps.declared import Draw
 
 
 class InvertedDropout:

@@ -87,7 +87,7 @@ def compile_loss(step, dtype, gradient=True):
 
 def has_vjp(step) -> bool:
     """Whether a cell of the step says itself how cotangents go back, which is how they go then."""
-    from rnnkit.engine.driver import leaves
+    from rnnkit.steps.step import leaves
 
     return any(cell._has_vjp() for _, cell in leaves(step.cell))
 

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnnkit import functions
+from rnnkit import activations
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,8 @@ def _arctan2(g, y, a, b):
 def _logaddexp(g, y, a, b):
     even = a == b  # two infinities, too
     return (
-        g * np.where(even, 0.5, functions.sigmoid(a - b)),
-        g * np.where(even, 0.5, functions.sigmoid(b - a)),
+        g * np.where(even, 0.5, activations.sigmoid(a - b)),
+        g * np.where(even, 0.5, activations.sigmoid(b - a)),
     )
 
 
@@ -195,12 +195,12 @@ OPERATIONS: dict[str, Operation] = {
     "logical_xor": _logical(np.logical_xor, "{0} ^ {1}"),
     "logical_not": _logical(np.logical_not, "~{0}"),
     # sigmoids
-    "sigmoid": _dear(functions.sigmoid, "sigmoid({0})", lambda g, y, x: (g * (y * (1.0 - y)),)),
+    "sigmoid": _dear(activations.sigmoid, "sigmoid({0})", lambda g, y, x: (g * (y * (1.0 - y)),)),
     "tanh": _dear(np.tanh, "tanh({0})", lambda g, y, x: (g * (1.0 - y * y),)),
-    "softplus": _dear(functions.softplus, "softplus({0})", lambda g, y, x: (g * functions.sigmoid(x),)),
-    "log_sigmoid": _dear(functions.log_sigmoid, "log_sigmoid({0})", lambda g, y, x: (g * functions.sigmoid(-x),)),
-    "erf": _dear(functions.erf, "erf({0})", lambda g, y, x: (g * (_ERF_SLOPE * np.exp(-x * x)),)),
-    "erfc": _dear(functions.erfc, "erfc({0})", lambda g, y, x: (g * (-_ERF_SLOPE * np.exp(-x * x)),)),
+    "softplus": _dear(activations.softplus, "softplus({0})", lambda g, y, x: (g * activations.sigmoid(x),)),
+    "log_sigmoid": _dear(activations.log_sigmoid, "log_sigmoid({0})", lambda g, y, x: (g * activations.sigmoid(-x),)),
+    "erf": _dear(activations.erf, "erf({0})", lambda g, y, x: (g * (_ERF_SLOPE * np.exp(-x * x)),)),
+    "erfc": _dear(activations.erfc, "erfc({0})", lambda g, y, x: (g * (-_ERF_SLOPE * np.exp(-x * x)),)),
     # powers and logarithms
     "exp": _dear(np.exp, "exp({0})", lambda g, y, x: (g * y,)),
     "exp2": _dear(np.exp2, "exp2({0})", lambda g, y, x: (g * (_LOG_2 * y),)),

@@ -16,11 +16,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from rnnkit.cell import Under
 from rnnkit.engine import backward
-from rnnkit.engine.driver import leaves
 from rnnkit.engine.record import Record, Result
-from rnnkit.step import Step
+from rnnkit.steps.cell import Under
+from rnnkit.steps.step import Step, leaves
 
 
 @dataclass

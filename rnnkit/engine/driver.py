@@ -12,13 +12,14 @@ import numpy as np
 from numba.core import types
 from numba.extending import overload
 
-from rnnkit.cell import cell_name
-from rnnkit.declared import DeclaredCell
 from rnnkit.engine.jit_content import content
 from rnnkit.engine.jit_errors import CannotCompile, cannot_compile
 from rnnkit.engine.jit_step import OPTIONS, Jit, Live, arrays_in, names_type, plain, quietly, read_only
 from rnnkit.engine.record import Record, Result
 from rnnkit.engine.threads import run_blocks
+from rnnkit.steps.cell import cell_name
+from rnnkit.steps.declared import DeclaredCell
+from rnnkit.steps.step import leaves
 
 _WORTH_THREADS = 64  # steps over all rows, below which handing work to another thread costs more than it saves
 _ALONE = "a step must be a function of its arguments alone (for random numbers, declare draws)"
@@ -274,16 +275,6 @@ class Driver:
                 raise ValueError(
                     f"the compiled step of {step.name!r} differs from the step itself on random data: {_ALONE}"
                 )
-
-
-def leaves(cell, path=""):
-    """A cell, or the cells of a stack from the bottom, with their paths."""
-    if cell._states().parts is None:
-        return [(path, cell)]
-    below = []
-    for name, part in cell._parts().items():
-        below += leaves(part, f"{path}/{name}" if path else name)
-    return below
 
 
 class JitCell:

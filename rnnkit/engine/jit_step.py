@@ -19,9 +19,9 @@ from numba.core.ir_utils import build_definitions
 from numba.core.untyped_passes import InlineClosureLikes
 
 from rnnkit.arrays import real
-from rnnkit.cell import Cell
-from rnnkit.declared import DeclaredCell
 from rnnkit.engine import jit_arrays, stand_ins
+from rnnkit.steps.cell import Cell
+from rnnkit.steps.declared import DeclaredCell
 
 # An index out of range is an error as in Python, and a division by zero is inf as in NumPy.
 OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": True}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from rnnkit.sizes import whole
+from rnnkit.arguments import whole
 
 _limit: int | None = None
 

@@ -10,7 +10,7 @@ import sys
 import numba
 import numpy as np
 
-from rnnkit import functions
+from rnnkit import activations
 from rnnkit.engine import jit_arrays as arrays
 from rnnkit.engine import jit_reductions as reductions
 
@@ -87,9 +87,9 @@ def _known() -> dict:
     known |= {np.amax: reductions.largest, np.amin: reductions.smallest, np.linalg.norm: reductions.norm}
     known |= {np.where: where, np.concatenate: arrays.concatenate, np.sort: arrays.sort, np.einsum: arrays.einsum}
     known |= {np.matmul: arrays.matmul, np.dot: arrays.matmul, operator.matmul: arrays.matmul}
-    known |= {functions.sigmoid: sigmoid, functions.softplus: softplus, functions.log_sigmoid: log_sigmoid}
-    known |= {functions.erf: erf, functions.erfc: erfc}
-    return known | {functions.softmax: reductions.softmax, functions.log_softmax: reductions.log_softmax}
+    known |= {activations.sigmoid: sigmoid, activations.softplus: softplus, activations.log_sigmoid: log_sigmoid}
+    known |= {activations.erf: erf, activations.erfc: erfc}
+    return known | {activations.softmax: reductions.softmax, activations.log_softmax: reductions.log_softmax}
 
 
 @functools.cache

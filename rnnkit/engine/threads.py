@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from rnnkit.sizes import positive_integer
+from rnnkit.arguments import positive_integer
 
 _LARGEST_BLOCK = 64  # rows: what a block keeps between two passes should stay in the cache
 _lock = threading.Lock()

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from rnnkit import allocation
+from rnnkit.arguments import whole
 from rnnkit.cells.echo_state import ESNCell
 from rnnkit.forecast import saving
 from rnnkit.forecast.panel import Panel
@@ -17,7 +18,6 @@ from rnnkit.forecast.readout import NormalEquations, chosen, quarters
 from rnnkit.forecast.scale import Scale
 from rnnkit.forecast.season import harmonics, refined_period
 from rnnkit.layers.rnn import RNN
-from rnnkit.sizes import whole
 
 STRENGTHS = tuple(10.0**power for power in (-8, -6, -4, -2, -1, 0, 1, 2))
 ROWS = 8192  # states held at a time: memory doesn't grow with the length of a series

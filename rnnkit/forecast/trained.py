@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnnkit import allocation
+from rnnkit.arguments import is_integer, number_from_zero, real_number, whole
 from rnnkit.callbacks import Callback
 from rnnkit.forecast import saving
 from rnnkit.forecast.panel import Panel
@@ -21,7 +22,6 @@ from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
 from rnnkit.models.sequential import Sequential
 from rnnkit.optimizers import Adam
 from rnnkit.optimizers.schedules import CosineDecay
-from rnnkit.sizes import is_integer, number_from_zero, real_number, whole
 
 LAYERS = {"gru": GRU, "lstm": LSTM, "rnn": SimpleRNN, "linear": None}
 SEASONS = 1.5  # that the shortcut looks back over

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.cell import is_scipy_sparse
 from rnnkit.layers import devices, edge, saving, symbolic
 from rnnkit.layers.execution import build_lock
 from rnnkit.layers.faces import Text, show_shape, table_of
 from rnnkit.layers.weights import Weights, like
 from rnnkit.serialization.registry import Configurable
-from rnnkit.traits import PLAIN, Traits
+from rnnkit.steps.cell import is_scipy_sparse
+from rnnkit.steps.weight_options import PLAIN, Traits
 
 
 def seed_sequence(seed) -> np.random.SeedSequence:

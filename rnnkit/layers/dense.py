@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 
 from rnnkit import constraints, regularizers
-from rnnkit.cell import Cell
+from rnnkit.activations import activation, activation_name, linear
+from rnnkit.arguments import fraction, positive_integer
 from rnnkit.cells.standard import InvertedDropout
-from rnnkit.functions import activation, activation_name, linear
 from rnnkit.initializers import initializer, initializer_config
 from rnnkit.layers import edge
 from rnnkit.layers.base import Layer
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.pullback import Gradients, Pullback, options
-from rnnkit.sizes import fraction, positive_integer
+from rnnkit.steps.cell import Cell
 
 
 class DenseCell(Cell):

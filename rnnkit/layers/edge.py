@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit.arguments import integer
 from rnnkit.arrays import real
 from rnnkit.engine.cuda_memory import DeviceArray, upload
 from rnnkit.layers import foreign
-from rnnkit.sizes import integer
 
 
 def given(value, what: str, stream: int | None = None) -> Any:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit import allocation, constraints, regularizers
-from rnnkit.cell import frozen
+from rnnkit.arguments import positive_integer
 from rnnkit.initializers import draw, initializer, initializer_config
 from rnnkit.layers import edge
 from rnnkit.layers.base import Layer
 from rnnkit.layers.pullback import Gradients, Pullback, options
 from rnnkit.layers.row_gradient import RowGradient
-from rnnkit.sizes import positive_integer
-from rnnkit.traits import Traits
+from rnnkit.steps.cell import frozen
+from rnnkit.steps.weight_options import Traits
 
 
 class Embedding(Layer):

@@ -12,7 +12,7 @@ import numpy as np
 from rnnkit.engine.eager import Eager
 from rnnkit.engine.record import Record, Result
 from rnnkit.layers.on_host import on_host
-from rnnkit.step import Step
+from rnnkit.steps.step import Step, declared_output_shape
 
 # One lock for building layers and choosing executors: both are rare, and a lock per layer would stand in the way of
 # every copy and pickle. A child of fork may find it held by a thread that it doesn't have.
@@ -166,11 +166,3 @@ class Execution:
             return told
         count = len(self.executors) + sum(gradient.programs for gradient in self.gradients.values())
         return f"{told}\n\nprograms of this layer: {count}"
-
-
-def declared_output_shape(cell) -> tuple[int, ...]:
-    """What a cell says of its output, by Keras's rule: `output_size`, or else the size of its first state."""
-    size = cell._output_size()
-    if size is None:
-        return cell._states().shapes[0]
-    return tuple(size) if isinstance(size, (tuple, list)) else (int(size),)

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from rnnkit import allocation
+from rnnkit.arguments import number_from_zero, positive_integer, sizes
 from rnnkit.arrays import real
-from rnnkit.cell import frozen
 from rnnkit.layers.base import Layer, seed_sequence
 from rnnkit.layers.rnn import RNN
-from rnnkit.sizes import number_from_zero, positive_integer, sizes
+from rnnkit.steps.cell import frozen
 
 _DOUBLE = np.dtype("float64")
 _LEAST = 1e-4  # of what the outputs sum up to: smaller gradients drown in the rounding of differences

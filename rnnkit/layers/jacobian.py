@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnkit import allocation
-from rnnkit.cell import Cell, as_cell, cell_name, prepare
-from rnnkit.declared import DeclaredCell
 from rnnkit.layers import edge
 from rnnkit.layers.base import seed_sequence
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.stacked import StackedRNNCells
-from rnnkit.step import Step
+from rnnkit.steps.cell import Cell, as_cell, cell_name, prepare
+from rnnkit.steps.declared import DeclaredCell
+from rnnkit.steps.step import Step
 
 _ROWS = 4096  # evaluated at a time
 

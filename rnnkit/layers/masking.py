@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from rnnkit.arguments import real_number
 from rnnkit.layers import edge
 from rnnkit.layers.base import Layer
 from rnnkit.layers.pullback import Gradients, Pullback, options
-from rnnkit.sizes import real_number
 
 
 class Masking(Layer):

@@ -8,16 +8,16 @@ from functools import partial
 
 import numpy as np
 
-from rnnkit.cell import Cell, prepare
+from rnnkit.activations import activation, activation_name, linear
 from rnnkit.engine.cuda_memory import DeviceArray
 from rnnkit.engine.record import Record, Result
-from rnnkit.functions import activation, activation_name, linear
 from rnnkit.layers import edge
 from rnnkit.layers.base import Layer
 from rnnkit.layers.execution import Execution
 from rnnkit.layers.faces import Text
 from rnnkit.layers.pullback import Gradients, Pullback, options
 from rnnkit.serialization.registry import find, name_of
+from rnnkit.steps.cell import Cell, prepare
 
 
 class Memoryless(Layer):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from rnnkit.arguments import integer
 from rnnkit.layers import edge, symbolic
 from rnnkit.layers.base import Layer
 from rnnkit.layers.pullback import Gradients, Pullback, options
-from rnnkit.sizes import integer
 
 
 class Merge(Layer):

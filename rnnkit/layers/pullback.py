@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from rnnkit.arguments import positive_integer
 from rnnkit.engine.cuda_memory import DeviceArray
 from rnnkit.layers import edge
-from rnnkit.sizes import positive_integer
 
 
 @dataclass(eq=False)

@@ -7,19 +7,20 @@ from functools import partial
 
 import numpy as np
 
+from rnnkit.arguments import integer, whole
 from rnnkit.arrays import refuse
-from rnnkit.cell import Cell, as_cell, call_initial, prepare
 from rnnkit.engine.cuda_memory import DeviceArray
 from rnnkit.engine.record import Record, Result
 from rnnkit.layers import devices, edge, foreign
 from rnnkit.layers.base import Layer
-from rnnkit.layers.execution import Execution, declared_output_shape
+from rnnkit.layers.execution import Execution
 from rnnkit.layers.faces import Text
 from rnnkit.layers.pullback import Gradients, Pullback, options
 from rnnkit.layers.stacked import StackedRNNCells
 from rnnkit.serialization.configuration import deserialize, serialize
 from rnnkit.serialization.registry import reading
-from rnnkit.sizes import integer, whole
+from rnnkit.steps.cell import Cell, as_cell, call_initial, prepare
+from rnnkit.steps.step import declared_output_shape
 
 
 class RNN(Layer):

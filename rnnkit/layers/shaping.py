@@ -7,10 +7,10 @@ import math
 import numpy as np
 
 from rnnkit import allocation
+from rnnkit.arguments import integer, positive_integer
 from rnnkit.layers import edge
 from rnnkit.layers.base import Layer
 from rnnkit.layers.pullback import Gradients, Pullback, options
-from rnnkit.sizes import integer, positive_integer
 
 
 class Shaping(Layer):

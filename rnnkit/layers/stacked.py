@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnnkit.cell import Cell, Under, as_cell, call_initial, current_build, prepare
-from rnnkit.layers.execution import declared_output_shape
 from rnnkit.serialization.configuration import deserialize, serialize
-from rnnkit.states import StateSpec
-from rnnkit.step import Step
+from rnnkit.steps.cell import Cell, Under, as_cell, call_initial, current_build, prepare
+from rnnkit.steps.states import StateSpec
+from rnnkit.steps.step import Step, declared_output_shape
 
 
 class StackedRNNCells(Cell):

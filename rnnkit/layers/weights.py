@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from rnnkit.cell import frozen, is_scipy_sparse
 from rnnkit.layers import edge
+from rnnkit.steps.cell import frozen, is_scipy_sparse
 
 
 class Weights(Mapping):

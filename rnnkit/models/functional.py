@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit.arguments import is_integer
 from rnnkit.layers import edge
 from rnnkit.layers.base import Layer, default_name
 from rnnkit.layers.faces import show_shape
@@ -17,7 +18,6 @@ from rnnkit.layers.symbolic import Input, SymbolicTensor, input_config, leaves, 
 from rnnkit.models.assembled import Assembled, box_of, parameters
 from rnnkit.models.drawing import Arrow, Box
 from rnnkit.serialization.configuration import deserialize, serialize
-from rnnkit.sizes import is_integer
 from rnnkit.training.batches import Names
 
 

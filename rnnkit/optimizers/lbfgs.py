@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from rnnkit.cell import frozen
+from rnnkit.arguments import number_from_zero, positive_integer
 from rnnkit.optimizers.optimizer import Optimizer
-from rnnkit.sizes import number_from_zero, positive_integer
-from rnnkit.traits import PLAIN, Traits
+from rnnkit.steps.cell import frozen
+from rnnkit.steps.weight_options import PLAIN, Traits
 
 
 class LBFGS(Optimizer):

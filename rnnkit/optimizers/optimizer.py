@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit.arguments import number_from_zero
 from rnnkit.arrays import real
-from rnnkit.cell import Cell, Values
 from rnnkit.engine.eager import Eager
 from rnnkit.engine.record import Record
 from rnnkit.layers.row_gradient import RowGradient
@@ -19,9 +19,9 @@ from rnnkit.optimizers import schedules
 from rnnkit.optimizers.rows import LENGTH, Rows
 from rnnkit.regularizers import L1L2
 from rnnkit.serialization.registry import Configurable
-from rnnkit.sizes import number_from_zero
-from rnnkit.step import Step
-from rnnkit.traits import PLAIN, Traits
+from rnnkit.steps.cell import Cell, Values
+from rnnkit.steps.step import Step
+from rnnkit.steps.weight_options import PLAIN, Traits
 
 _CLIPS = ("clipnorm", "clipvalue", "global_clipnorm")
 _OWN = ("iterations", "learning_rate")  # entries of a state that belong to no weight

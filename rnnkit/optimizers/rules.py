@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from rnnkit.arguments import number_from_zero
 from rnnkit.optimizers.optimizer import Optimizer
-from rnnkit.sizes import number_from_zero
 
 
 def _share(value, what: str) -> float:

@@ -11,9 +11,9 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
+from rnnkit.arguments import number_from_zero, positive_integer
 from rnnkit.serialization.configuration import named, named_config
 from rnnkit.serialization.registry import Configurable
-from rnnkit.sizes import number_from_zero, positive_integer
 
 
 class Schedule(Configurable):

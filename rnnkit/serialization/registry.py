@@ -29,7 +29,11 @@ _PUBLIC = (
     *(f"rnnkit.{room}" for room in ("losses", "metrics", "optimizers", "regularizers", "constraints", "initializers")),
     "rnnkit.optimizers.schedules",
 )
-_FUNCTIONS = ("rnnkit.functions", "rnnkit.losses", "rnnkit.metrics")  # whose functions take arrays and do nothing else
+_FUNCTIONS = (
+    "rnnkit.activations",
+    "rnnkit.losses",
+    "rnnkit.metrics",
+)  # whose functions take arrays and do nothing else
 
 
 class _Scope(NamedTuple):

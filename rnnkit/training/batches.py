@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from rnnkit import allocation
+from rnnkit.arguments import positive_integer
 from rnnkit.arrays import REAL, has_shape, refuse
 from rnnkit.layers import edge
-from rnnkit.sizes import positive_integer
 
 # What to do about masked entries of x, where there is no argument for a mask.
 _MASKED = "pass x.filled(0) to a model that begins with rk.Masking(0), which leaves out steps of zeros"

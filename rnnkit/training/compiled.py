@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 
 from rnnkit import losses, metrics, optimizers
-from rnnkit.sizes import real_number
+from rnnkit.arguments import real_number
 from rnnkit.training.objective import Objective
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit.arguments import whole
 from rnnkit.callbacks import History
 from rnnkit.callbacks.calling import CallbackList
-from rnnkit.sizes import whole
 from rnnkit.training.batches import Arrays, Iterable
 from rnnkit.training.interrupt import after_the_batch
 from rnnkit.training.steps import Stepper

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnnkit import entries, losses
-from rnnkit.cell import Cell
-from rnnkit.declared import Draw
+from rnnkit import losses
+from rnnkit import targets as entries
 from rnnkit.engine.record import Record
 from rnnkit.layers import edge
 from rnnkit.layers.execution import build_lock
-from rnnkit.step import Step
+from rnnkit.steps.cell import Cell
+from rnnkit.steps.declared import Draw
+from rnnkit.steps.step import Step
 
 
 @dataclass(eq=False, slots=True)

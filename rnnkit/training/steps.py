@@ -8,10 +8,10 @@ from functools import reduce
 
 import numpy as np
 
-from rnnkit import entries
+from rnnkit import targets as entries
+from rnnkit.arguments import number_from_zero, real_number
 from rnnkit.layers.row_gradient import added_up
 from rnnkit.losses import takes_ids
-from rnnkit.sizes import number_from_zero, real_number
 from rnnkit.training.batches import Batch
 from rnnkit.training.compiled import Compiled
 from rnnkit.training.finite import first_offender

@@ -1,47 +1,10 @@
-"""Declared sizes such as ``"4*units"`` in numbers, and what a user hands in as a number: in its range, or refused."""
+"""What a user hands in as a number: in its range, or refused."""
 
 from __future__ import annotations
 
 import math
 import numbers
 import sys
-from collections.abc import Mapping
-
-
-def numbers_of(shape, keywords: Mapping[str, int], feature_shape) -> tuple[int, ...]:
-    """A declared shape in numbers.
-
-    Raises
-    ------
-    ValueError
-        For what is no size, or a name that isn't among the keywords.
-    """
-    known = dict(keywords) | {"features": feature_shape[-1] if feature_shape else 1}
-
-    def number(size):
-        if is_integer(size) and size >= 0:
-            return int(size)
-        factors = [factor.strip() for factor in size.split("*")] if isinstance(size, str) else [""]
-        if not all(factor.isdigit() or factor in known for factor in factors):
-            raise ValueError(f"expected a size: a positive integer, or one of {', '.join(known)}; got {shown(size)}")
-        return math.prod(int(factor) if factor.isdigit() else known[factor] for factor in factors)
-
-    return tuple(number(size) for size in (shape if isinstance(shape, (tuple, list)) else (shape,)))
-
-
-def names_in(shape) -> list[str]:
-    """The keywords that a declared shape names."""
-    names = []
-    for size in shape if isinstance(shape, (tuple, list)) else (shape,):
-        if is_integer(size) and 0 < size <= sys.maxsize:
-            continue
-        factors = [factor.strip() for factor in size.split("*")] if isinstance(size, str) else [""]
-        if not all(factor.isidentifier() or factor.isdigit() for factor in factors):
-            raise ValueError(
-                f"expected a size: a positive integer, a name or a product such as '4*units'; got {shown(size)}"
-            )
-        names += [f for f in factors if f.isidentifier() and f != "features"]
-    return names
 
 
 def is_integer(value) -> bool:

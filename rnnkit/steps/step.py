@@ -11,7 +11,7 @@ import numpy as np
 
 from rnnkit import allocation
 from rnnkit.arrays import real
-from rnnkit.cell import Cell, call_initial, cell_name
+from rnnkit.steps.cell import Cell, call_initial, cell_name
 
 
 class Step:
@@ -182,3 +182,21 @@ class Recorder(dict):
     def __getitem__(self, name):
         self.seen.add(name)
         return super().__getitem__(name)
+
+
+def leaves(cell, path=""):
+    """A cell, or the cells of a stack from the bottom, with their paths."""
+    if cell._states().parts is None:
+        return [(path, cell)]
+    below = []
+    for name, part in cell._parts().items():
+        below += leaves(part, f"{path}/{name}" if path else name)
+    return below
+
+
+def declared_output_shape(cell) -> tuple[int, ...]:
+    """What a cell says of its output, by Keras's rule: `output_size`, or else the size of its first state."""
+    size = cell._output_size()
+    if size is None:
+        return cell._states().shapes[0]
+    return tuple(size) if isinstance(size, (tuple, list)) else (int(size),)

@@ -1,4 +1,4 @@
-"""Cells declared with ``rnnkit.cell``: a step function and a spec."""
+"""Cells declared with ``rnnkit.steps.cell``: a step function and a spec."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from rnnkit.arguments import positive_integer, real_number, whole
 from rnnkit.arrays import real
-from rnnkit.cell import Cell, Values, cell_name, check_density, complete_pull, split_step_result
 from rnnkit.serialization.configuration import from_json, to_json
-from rnnkit.sizes import names_in, numbers_of, positive_integer, real_number, whole
-from rnnkit.states import StateSpec
-from rnnkit.traits import Traits
+from rnnkit.steps.cell import Cell, Values, cell_name, check_density, complete_pull, split_step_result
+from rnnkit.steps.shapes import names_in, numbers_of
+from rnnkit.steps.states import StateSpec
+from rnnkit.steps.weight_options import Traits
 
 _OPTIONAL = ("constants", "training", "draws")
 

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from rnnkit import allocation
+from rnnkit.arguments import real_number, sizes, whole
 from rnnkit.arrays import real
 from rnnkit.initializers import initializer as find_initializer
 from rnnkit.serialization.registry import Configurable
-from rnnkit.sizes import numbers_of, real_number, sizes, whole
-from rnnkit.states import StateSpec
-from rnnkit.traits import PLAIN, Traits
+from rnnkit.steps.shapes import numbers_of
+from rnnkit.steps.states import StateSpec
+from rnnkit.steps.weight_options import PLAIN, Traits
 
 _building: contextvars.ContextVar = contextvars.ContextVar("rnnkit_building")
 
