@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from rnnkit.compiler.gradient import differentiate
-from rnnkit.compiler.graph import evaluate
-from rnnkit.compiler.trace import trace
+from rnnkit.compiler.autodiff.adjoint import differentiate
+from rnnkit.compiler.ir.evaluate import evaluate
+from rnnkit.compiler.tracing.trace import trace
 
 
 class Reference:

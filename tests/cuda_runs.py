@@ -5,7 +5,7 @@ from gradient_runs import PRECISION
 from matrix import close, inputs, layer_of, make_mask, same_bits
 
 from rnnkit import compiler
-from rnnkit.compiler.plan import Loop
+from rnnkit.compiler.ir.plan import Loop
 from rnnkit.engine.cuda_card import Cut
 from rnnkit.engine.record import Record
 

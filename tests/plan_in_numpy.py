@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from rnnkit.compiler.graph import evaluate
-from rnnkit.compiler.operations import OPERATIONS, REDUCTIONS
-from rnnkit.compiler.plan import Product
+from rnnkit.compiler.ir.evaluate import evaluate
+from rnnkit.compiler.ir.operations import OPERATIONS, REDUCTIONS
+from rnnkit.compiler.ir.plan import Product
 
 LANES = 8
 

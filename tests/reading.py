@@ -7,8 +7,8 @@ from plan_in_numpy import LANES, run_plan
 
 import rnnkit as rk
 from rnnkit.compiler.numba_source import SourceWriter
-from rnnkit.compiler.planner import Planner
-from rnnkit.compiler.trace import trace
+from rnnkit.compiler.planning.planner import Planner
+from rnnkit.compiler.tracing.trace import trace
 from rnnkit.steps.cell import prepare
 from rnnkit.steps.step import Step
 

@@ -8,9 +8,9 @@ from random_steps import random_cell
 from reading import Read
 
 import rnnkit as rk
-from rnnkit.compiler.explain import describe
-from rnnkit.compiler.plan import BLOCK, CALL, ONCE, STEP, Loop, Product, SparseProduct
-from rnnkit.compiler.symbol import MixesRows, ReadsValues, Untraceable
+from rnnkit.compiler.ir.plan import BLOCK, CALL, ONCE, STEP, Loop, Product, SparseProduct
+from rnnkit.compiler.planning.describe import describe
+from rnnkit.compiler.tracing.symbol import MixesRows, ReadsValues, Untraceable
 
 DENSE = {"kernel": (4, 4), "recurrent": (4, 4), "bias": (4,)}
 

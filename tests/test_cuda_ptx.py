@@ -11,7 +11,7 @@ if os.environ.get("NUMBA_ENABLE_CUDASIM", "0") != "0":
 import cuda_ptx
 from cuda_ptx import ARCHITECTURES, instructions, names, ptx
 
-from rnnkit.compiler.operations import OPERATIONS
+from rnnkit.compiler.ir.operations import OPERATIONS
 from rnnkit.engine import cuda_device, cuda_simulated
 
 if cuda_ptx.ptxas() is None:

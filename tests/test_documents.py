@@ -71,7 +71,7 @@ KERNEL = """
 from rnnkit.steps.cell import prepare
 from rnnkit.compiler import compile_step
 from rnnkit.compiler.cuda import cuda_program
-from rnnkit.compiler.plan import STEP
+from rnnkit.compiler.ir.plan import STEP
 from rnnkit.engine.cuda_card import H100
 from rnnkit.steps.step import Step
 

@@ -10,7 +10,7 @@ from matrix import flat, same_bits
 
 import rnnkit as rk
 from rnnkit.cells import BUILT_IN
-from rnnkit.compiler import operations
+from rnnkit.compiler.ir import operations
 
 MASK = [[1, 1, 0, 1, 1, 0], [0, 0, 0, 0, 0, 0], [0, 1, 1, 1, 0, 1]]
 

@@ -9,10 +9,11 @@ import pytest
 
 import rnnkit as rk
 from rnnkit import activations
-from rnnkit.compiler.graph import Graph, evaluate
-from rnnkit.compiler.lifting import lift, pointwise
-from rnnkit.compiler.operations import OPERATIONS, REDUCTIONS, flat
-from rnnkit.compiler.symbol import Symbol
+from rnnkit.compiler.ir.evaluate import evaluate
+from rnnkit.compiler.ir.graph import Graph
+from rnnkit.compiler.ir.operations import OPERATIONS, REDUCTIONS, flat
+from rnnkit.compiler.tracing.broadcasting import lift, pointwise
+from rnnkit.compiler.tracing.symbol import Symbol
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 

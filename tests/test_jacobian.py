@@ -6,8 +6,8 @@ from cells_under_test import CELLS, NAMED, lstm, moving_average, simple
 from matrix import flat
 
 import rnnkit as rk
-from rnnkit.compiler.pull import Pull
-from rnnkit.compiler.trace import trace
+from rnnkit.compiler.autodiff.numpy_vjp import Pull
+from rnnkit.compiler.tracing.trace import trace
 from rnnkit.steps.cell import as_cell, prepare
 from rnnkit.steps.step import Step
 

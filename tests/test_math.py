@@ -9,7 +9,7 @@ import pytest
 from numba import njit
 from scipy import special
 
-from rnnkit.compiler.operations import BY_LANE
+from rnnkit.compiler.ir.operations import BY_LANE
 from rnnkit.engine import math, trigonometry, vector
 
 DTYPES = ("float32", "float64")

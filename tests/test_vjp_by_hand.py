@@ -8,8 +8,8 @@ from cells_under_test import FoldedCell, folded
 from matrix import flat
 
 import rnnkit as rk
-from rnnkit.compiler.pull import Pull
-from rnnkit.compiler.trace import trace
+from rnnkit.compiler.autodiff.numpy_vjp import Pull
+from rnnkit.compiler.tracing.trace import trace
 from rnnkit.steps.cell import prepare
 from rnnkit.steps.step import Step
 

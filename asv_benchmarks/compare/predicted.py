@@ -14,7 +14,7 @@ from writing import table
 
 from rnnkit.compiler import compile_step
 from rnnkit.compiler.cuda import cuda_program
-from rnnkit.compiler.plan import STEP
+from rnnkit.compiler.ir.plan import STEP
 from rnnkit.engine.cuda_card import A100, H100, Card, Cut, costs
 from rnnkit.engine.cuda_sums import TILE, slice_of
 from rnnkit.steps.cell import prepare

@@ -6,17 +6,17 @@ from functools import cache, partial
 
 import numpy as np
 
-from rnnkit.compiler.batch import MixesRows, ReadsValues, Untraceable
-from rnnkit.compiler.explain import describe
-from rnnkit.compiler.gradient import differentiate
-from rnnkit.compiler.graph import evaluate
+from rnnkit.compiler.autodiff.adjoint import differentiate
+from rnnkit.compiler.autodiff.forward import Tangent
+from rnnkit.compiler.autodiff.numpy_vjp import Pull
+from rnnkit.compiler.autodiff.reverse import to_x
+from rnnkit.compiler.ir.evaluate import evaluate
 from rnnkit.compiler.numba_source import GRAM, PRODUCT, PRODUCT_SIGNATURE, SIGNATURE, SPARSE_PRODUCT, SourceWriter
-from rnnkit.compiler.planner import Planner
-from rnnkit.compiler.pull import Pull
-from rnnkit.compiler.reverse import to_x
+from rnnkit.compiler.planning.describe import describe
+from rnnkit.compiler.planning.planner import Planner
 from rnnkit.compiler.store import address, cache_info, clear_cache, load, number_functions_apart
-from rnnkit.compiler.tangent import Tangent
-from rnnkit.compiler.trace import trace
+from rnnkit.compiler.tracing.batch_axis import MixesRows, ReadsValues, Untraceable
+from rnnkit.compiler.tracing.trace import trace
 
 __all__ = ["by_hand", "cache_info", "choose", "choose_cuda", "clear_cache", "compile_loss", "has_vjp", "tangent"]
 

@@ -7,11 +7,11 @@ import numpy as np
 from rnnkit.compiler.cuda_section import Form
 from rnnkit.compiler.cuda_source import states_of, write_kernel
 from rnnkit.compiler.cuda_store import load
-from rnnkit.compiler.explain import describe
-from rnnkit.compiler.graph import evaluate
-from rnnkit.compiler.layout import Walk
-from rnnkit.compiler.plan import Loop
-from rnnkit.compiler.planner import Planner
+from rnnkit.compiler.ir.evaluate import evaluate
+from rnnkit.compiler.ir.plan import Loop
+from rnnkit.compiler.ir.strides import Walk
+from rnnkit.compiler.planning.describe import describe
+from rnnkit.compiler.planning.planner import Planner
 
 
 def cuda_program(graph, name, dtype):

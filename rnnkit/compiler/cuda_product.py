@@ -10,8 +10,8 @@ A dense weight is laid out in `WIDE` bytes of a column, column after column, the
 from __future__ import annotations
 
 from rnnkit.compiler.cuda_loop import LoopWriter
+from rnnkit.compiler.ir.plan import PLACED, Loop, Product, SparseProduct
 from rnnkit.compiler.loop_text import indented
-from rnnkit.compiler.plan import PLACED, Loop, Product, SparseProduct
 
 WIDE = 16  # bytes that a thread reads at once
 

@@ -18,8 +18,7 @@ import numpy as np
 
 from rnnkit.compiler.cuda_loop import LoopWriter
 from rnnkit.compiler.cuda_product import WIDE, ProductWriter
-from rnnkit.compiler.loop_text import indented
-from rnnkit.compiler.plan import (
+from rnnkit.compiler.ir.plan import (
     AFTER,
     BLOCK,
     CALL,
@@ -32,6 +31,7 @@ from rnnkit.compiler.plan import (
     Plan,
     Product,
 )  # fmt: skip
+from rnnkit.compiler.loop_text import indented
 
 _OWN = ("scratch", "state", "next")
 _CHANGING = ("state", "next", "output")

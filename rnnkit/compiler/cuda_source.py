@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit.compiler.cuda_section import Form, Kernel, SectionWriter
+from rnnkit.compiler.ir.plan import AFTER, STEP, Buffer, Plan
 from rnnkit.compiler.loop_text import indented
-from rnnkit.compiler.plan import AFTER, STEP, Buffer, Plan
 
 HELD = 60  # numbers of a kernel that its threads' registers have room for
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnnkit.compiler.layout import Walk
-from rnnkit.compiler.operations import OPERATIONS
-from rnnkit.compiler.plan import PADDED, PER_BLOCK, PLACED, Buffer, Loop, Value
+from rnnkit.compiler.ir.operations import OPERATIONS
+from rnnkit.compiler.ir.plan import PADDED, PER_BLOCK, PLACED, Buffer, Loop, Value
+from rnnkit.compiler.ir.strides import Walk
 
 _COMBINE = {"sum": "{0} + {1}", "prod": "{0} * {1}", "max": "maximum({0}, {1})", "min": "minimum({0}, {1})"}
 _START = {"sum": "0.0", "prod": "1.0", "max": "-np.inf", "min": "np.inf"}

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rnnkit.compiler.loop_text import LoopText, indented
-from rnnkit.compiler.operations import OPERATIONS
-from rnnkit.compiler.plan import (
+from rnnkit.compiler.ir.operations import OPERATIONS
+from rnnkit.compiler.ir.plan import (
     AFTER,
     BLOCK,
     CALL,
@@ -28,6 +27,7 @@ from rnnkit.compiler.plan import (
     Product,
     SparseProduct,
 )  # fmt: skip
+from rnnkit.compiler.loop_text import LoopText, indented
 
 LINE = 64  # bytes of a cache line
 

@@ -42,7 +42,7 @@ class Backward:
     own : dict of tuple to int
         The same of the adjoint, for the sums.
     sums : list of Sum
-        See `rnnkit.compiler.gradient`.
+        See `rnnkit.compiler.autodiff.adjoint`.
     finish : callable
         ``(weights, sums) -> dict``: the weights' gradients from the finished sums.
     outer_products : OuterProducts

@@ -34,7 +34,7 @@ class Link:
     first, after : int
         Its states among those of the stack.
     traced : callable or None
-        What takes cotangents back through a step without a vjp of its own, see `rnnkit.compiler.pull`.
+        What takes cotangents back through a step without a vjp of its own, see `rnnkit.compiler.autodiff.numpy_vjp`.
     """
 
     path: str

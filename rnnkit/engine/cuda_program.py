@@ -27,7 +27,7 @@ class CudaProgram:
 
     Attributes
     ----------
-    plan : rnnkit.compiler.plan.Plan
+    plan : rnnkit.compiler.ir.plan.Plan
     write : callable
         ``(section, form) -> Kernel``: a section's text, see `rnnkit.compiler.cuda_source`.
     form : type

@@ -116,7 +116,7 @@ class CudaSums:
     ----------
     load : callable
         From a text to a `rnnkit.engine.cuda_launch.Function`.
-    wanted : list of rnnkit.compiler.gradient.Sum
+    wanted : list of rnnkit.compiler.autodiff.adjoint.Sum
     """
 
     def __init__(self, load, dtype, wanted, stream):

@@ -15,7 +15,7 @@ class Sums:
     Parameters
     ----------
     compiled : OuterProducts
-    wanted : list of rnnkit.compiler.gradient.Sum
+    wanted : list of rnnkit.compiler.autodiff.adjoint.Sum
     order : ndarray of int, or None
         Where the rows of the records stood before they were arranged.
     """

@@ -450,7 +450,7 @@ class _Group:
         """What runs the step for such coefficients: compiled, or NumPy for a rule that can't be read."""
         if names not in self._programs:
             from rnnkit import compiler
-            from rnnkit.compiler.batch import Untraceable
+            from rnnkit.compiler.tracing.batch_axis import Untraceable
 
             step = Step(_Update(self.optimizer, names), (LENGTH,))
             try:

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rnnkit.compiler.graph import Node
-from rnnkit.compiler.layout import Walk
+from rnnkit.compiler.ir.graph import Node
+from rnnkit.compiler.ir.strides import Walk
 
 ONCE, CALL, BLOCK, STEP, AFTER = range(5)
 PER_BLOCK = (BLOCK, AFTER)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rnnkit.compiler.operations import BY_LANE
-from rnnkit.compiler.plan import SECTIONS, Fused, Plan, Product, SparseProduct
+from rnnkit.compiler.ir.operations import BY_LANE
+from rnnkit.compiler.ir.plan import SECTIONS, Fused, Plan, Product, SparseProduct
 
 
 def describe(plan: Plan, dtype) -> str:

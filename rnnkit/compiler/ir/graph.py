@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from rnnkit.compiler.operations import OPERATIONS, REDUCTIONS
+from rnnkit.compiler.ir.operations import OPERATIONS
 
 # The batched inputs, and what stands for each in `Node.depends`: sequences come step by step, as x does.
 BATCHED = {"x": "x", "sequence": "x", "kept": "x", "state": "state", "constant": "constant", "draw": "draw"}
@@ -296,72 +296,3 @@ class Graph:
 
 def _is_one(node) -> bool:
     return node.op == "literal" and node.shape == () and float(node.attr) == 1.0
-
-
-def evaluate(nodes, inputs, dtype) -> dict[int, np.ndarray]:
-    """Values of nodes, and of all under them, in NumPy.
-
-    Parameters
-    ----------
-    nodes : iterable of Node
-    inputs : mapping of (op, attr) to ndarray
-        Batched inputs ``(B, *shape)``, weights as they are.
-    dtype : dtype
-        Of literals and results.
-
-    Returns
-    -------
-    dict of node id to ndarray
-        ``(B, *shape)`` for batched nodes, ``shape`` for the others.
-    """
-    values: dict[int, np.ndarray] = {}
-    stack = list(nodes)
-    while stack:
-        node = stack[-1]
-        if missing := [a for a in node.args if a.id not in values]:
-            stack.extend(missing)
-            continue
-        stack.pop()
-        if node.id not in values:
-            values[node.id] = _value(node, [values[a.id] for a in node.args], inputs, dtype)
-    return values
-
-
-def _value(node, args, inputs, dtype):
-    if node.op in INPUTS:
-        return inputs[node.op, node.attr]
-    if node.op == "literal":
-        return node.attr if node.kind == "bool" else node.attr.astype(dtype)
-    lead = int(node.batched)
-    if node.pointwise:
-        rank = len(node.shape)
-        args = [_padded(a, rank, arg.batched) for a, arg in zip(args, node.args, strict=True)]
-        result = OPERATIONS[node.op].evaluate(*args)
-        return result if node.kind == "bool" else np.asarray(result, dtype)
-    if node.op == "view":
-        return node.attr.apply(args[0], lead)
-    if node.op == "concatenate":
-        args = [
-            a if arg.batched or not lead else np.broadcast_to(a, (_rows(args, node.args), *a.shape))
-            for a, arg in zip(args, node.args, strict=True)
-        ]
-        return np.concatenate(args, axis=lead + node.attr)
-    if node.op == "product":
-        return np.matmul(*args)
-    if node.op == "einsum":
-        return np.einsum(node.attr, *args, optimize=True)  # without, nested loops: 60 ms for three matrices of 128
-    if node.op == "inverse":
-        return np.linalg.inv(args[0])
-    if node.op == "function":
-        return np.asarray(node.attr(*args), dtype)
-    return REDUCTIONS[node.op](args[0], axis=tuple(lead + i for i in node.attr))
-
-
-def _padded(array, rank, batched):
-    if not batched or array.ndim == rank + 1:
-        return array
-    return array.reshape(array.shape[0], *(1,) * (rank + 1 - array.ndim), *array.shape[1:])
-
-
-def _rows(args, nodes) -> int:
-    return next(a.shape[0] for a, node in zip(args, nodes, strict=True) if node.batched)

@@ -7,12 +7,25 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rnnkit.compiler.fusion import fuse
-from rnnkit.compiler.graph import BATCHED, Graph, Node, evaluate
-from rnnkit.compiler.layout import merge_axes, row_walk
-from rnnkit.compiler.loop_values import LoopValues, part_of, spread
-from rnnkit.compiler.operations import OPERATIONS, REDUCTIONS
-from rnnkit.compiler.plan import AFTER, BLOCK, CALL, ONCE, STEP, Buffer, Loop, Plan, Product, SparseProduct, section_of
+from rnnkit.compiler.ir.evaluate import evaluate
+from rnnkit.compiler.ir.graph import BATCHED, Graph, Node
+from rnnkit.compiler.ir.operations import OPERATIONS, REDUCTIONS
+from rnnkit.compiler.ir.plan import (
+    AFTER,
+    BLOCK,
+    CALL,
+    ONCE,
+    STEP,
+    Buffer,
+    Loop,
+    Plan,
+    Product,
+    SparseProduct,
+    section_of,
+)
+from rnnkit.compiler.ir.strides import merge_axes, row_walk
+from rnnkit.compiler.planning.fusion import fuse
+from rnnkit.compiler.planning.loop_lowering import LoopValues, part_of, spread
 
 _LEAVES = tuple(BATCHED)
 _MOST_PLACES = 8  # a value that one loop needs shifted in more ways is kept: each layer of shifts doubles their number

@@ -1,6 +1,6 @@
 """From the results of a graph back to its inputs: the rule of each operation, and how cotangents meet.
 
-For pointwise operations and reductions the rules stand beside their forward definition (`rnnkit.compiler.operations`);
+For pointwise operations and reductions the rules stand beside their forward definition (`rnnkit.compiler.ir.operations`);
 here are those of what moves or multiplies arrays. What is added is again a graph, of the same nodes.
 """
 
@@ -10,11 +10,11 @@ from functools import partial
 
 import numpy as np
 
-from rnnkit.compiler.graph import Graph, Node, View
-from rnnkit.compiler.layout import strides_of
-from rnnkit.compiler.lifting import lift
-from rnnkit.compiler.operations import OPERATIONS, REDUCTIONS
-from rnnkit.compiler.symbol import Symbol
+from rnnkit.compiler.ir.graph import Graph, Node, View
+from rnnkit.compiler.ir.operations import OPERATIONS, REDUCTIONS
+from rnnkit.compiler.ir.strides import strides_of
+from rnnkit.compiler.tracing.broadcasting import lift
+from rnnkit.compiler.tracing.symbol import Symbol
 
 # Rules that pass a cotangent on or choose it, and so never multiply a 0 by an infinity.
 PASSING = ("add", "subtract", "negative", "where", "maximum", "minimum", "sum")

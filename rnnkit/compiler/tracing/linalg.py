@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnnkit.compiler.batch import Untraceable
-from rnnkit.compiler.lifting import first_symbol, lift
-from rnnkit.compiler.products import matmul
+from rnnkit.compiler.tracing.batch_axis import Untraceable
+from rnnkit.compiler.tracing.broadcasting import first_symbol, lift
+from rnnkit.compiler.tracing.contractions import matmul
 
 _LARGEST = 16  # unknowns: each adds a handful of loops to the program
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 
-from rnnkit.compiler.layout import Walk
-from rnnkit.compiler.plan import STEP, Fused, Loop, Plan, Product, SparseProduct
+from rnnkit.compiler.ir.plan import STEP, Fused, Loop, Plan, Product, SparseProduct
+from rnnkit.compiler.ir.strides import Walk
 
 
 def fuse(plan: Plan, packed_width) -> None:

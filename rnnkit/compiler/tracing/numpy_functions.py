@@ -8,17 +8,17 @@ import numbers
 
 import numpy as np
 
-from rnnkit.compiler import arrangements as arranged
-from rnnkit.compiler import orders as ordered
-from rnnkit.compiler import reductions as reduced
-from rnnkit.compiler.batch import MixesRows, Untraceable
-from rnnkit.compiler.elimination import inverse, solve
-from rnnkit.compiler.graph import evaluate
-from rnnkit.compiler.lifting import first_symbol, lift, pointwise, unknown
-from rnnkit.compiler.operations import OPERATIONS
-from rnnkit.compiler.products import dot, einsum, matmul, tensordot
-from rnnkit.compiler.symbol import Symbol
-from rnnkit.compiler.weight_functions import rule_of
+from rnnkit.compiler.ir.evaluate import evaluate
+from rnnkit.compiler.ir.matrix_functions import rule_of
+from rnnkit.compiler.ir.operations import OPERATIONS
+from rnnkit.compiler.tracing import manipulation as arranged
+from rnnkit.compiler.tracing import reductions as reduced
+from rnnkit.compiler.tracing import sorting as ordered
+from rnnkit.compiler.tracing.batch_axis import MixesRows, Untraceable
+from rnnkit.compiler.tracing.broadcasting import first_symbol, lift, pointwise, unknown
+from rnnkit.compiler.tracing.contractions import dot, einsum, matmul, tensordot
+from rnnkit.compiler.tracing.linalg import inverse, solve
+from rnnkit.compiler.tracing.symbol import Symbol
 
 _UFUNCS = {
     "true_divide": "divide", "fabs": "absolute", "abs": "absolute", "expit": "sigmoid", "bitwise_and": "logical_and",

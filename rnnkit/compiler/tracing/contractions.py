@@ -7,10 +7,10 @@ import string
 
 import numpy as np
 
-from rnnkit.compiler.batch import MixesRows, Untraceable
-from rnnkit.compiler.graph import View
-from rnnkit.compiler.lifting import first_symbol, lift
-from rnnkit.compiler.symbol import Symbol
+from rnnkit.compiler.ir.graph import View
+from rnnkit.compiler.tracing.batch_axis import MixesRows, Untraceable
+from rnnkit.compiler.tracing.broadcasting import first_symbol, lift
+from rnnkit.compiler.tracing.symbol import Symbol
 
 _LARGEST_LOOP = 64  # so many separate products at most for one weight per head
 

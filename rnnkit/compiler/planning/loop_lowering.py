@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnnkit.compiler.plan import Value
+from rnnkit.compiler.ir.plan import Value
 
 
 class LoopValues:

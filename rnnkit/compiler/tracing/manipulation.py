@@ -6,10 +6,10 @@ import numbers
 
 import numpy as np
 
-from rnnkit.compiler.batch import MixesRows, Untraceable, is_batch
-from rnnkit.compiler.graph import View
-from rnnkit.compiler.lifting import align, first_symbol, lift, unknown
-from rnnkit.compiler.symbol import Symbol
+from rnnkit.compiler.ir.graph import View
+from rnnkit.compiler.tracing.batch_axis import MixesRows, Untraceable, is_batch
+from rnnkit.compiler.tracing.broadcasting import align, first_symbol, lift, unknown
+from rnnkit.compiler.tracing.symbol import Symbol
 
 
 def concatenate(arrays, axis=0, out=None, **_):

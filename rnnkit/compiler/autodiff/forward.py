@@ -1,6 +1,6 @@
 """The tangent of a step: how its results change, to first order, with its input and states.
 
-Forward mode by the rules that the adjoint takes (`rnnkit.compiler.operations`): they are linear in the cotangent and
+Forward mode by the rules that the adjoint takes (`rnnkit.compiler.ir.operations`): they are linear in the cotangent and
 pointwise, so that the tangent of a result is the sum of them over the operands, each with its operand's tangent.
 Weights, constants and draws stand still.
 """
@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnnkit.compiler.graph import Graph, Node, evaluate
-from rnnkit.compiler.lifting import lift
-from rnnkit.compiler.operations import OPERATIONS, REDUCTIONS
-from rnnkit.compiler.reverse import broadcast, nothing_of_nothing, symbol_of
+from rnnkit.compiler.autodiff.reverse import broadcast, nothing_of_nothing, symbol_of
+from rnnkit.compiler.ir.evaluate import evaluate
+from rnnkit.compiler.ir.graph import Graph, Node
+from rnnkit.compiler.ir.operations import OPERATIONS, REDUCTIONS
+from rnnkit.compiler.tracing.broadcasting import lift
 
 _MOVED = ("x", "state")  # inputs that have a tangent
 

@@ -6,8 +6,8 @@ import numbers
 
 import numpy as np
 
-from rnnkit.compiler.batch import BATCH, MixesRows, ReadsValues, Untraceable, batch_length, is_batch
-from rnnkit.compiler.graph import Graph, Node, View
+from rnnkit.compiler.ir.graph import Graph, Node, View
+from rnnkit.compiler.tracing.batch_axis import BATCH, MixesRows, ReadsValues, Untraceable, batch_length, is_batch
 
 
 class OverRows(np.lib.mixins.NDArrayOperatorsMixin):
@@ -111,22 +111,22 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         )
 
     def __array_ufunc__(self, ufunc, method, *args, **keywords):
-        from rnnkit.compiler.numpy_functions import call_ufunc
+        from rnnkit.compiler.tracing.numpy_functions import call_ufunc
 
         return call_ufunc(ufunc, method, args, keywords)
 
     def __array_function__(self, function, types, args, keywords):
-        from rnnkit.compiler.numpy_functions import call_function
+        from rnnkit.compiler.tracing.numpy_functions import call_function
 
         return call_function(function, args, keywords)
 
     def __rnnkit_function__(self, name, args):
-        from rnnkit.compiler.lifting import pointwise
+        from rnnkit.compiler.tracing.broadcasting import pointwise
 
         return pointwise(name, *args)
 
     def __getattr__(self, name):
-        from rnnkit.compiler.numpy_functions import METHODS, call_rule
+        from rnnkit.compiler.tracing.numpy_functions import METHODS, call_rule
 
         if name in METHODS:
             return lambda *args, **keywords: call_rule(name, METHODS[name], (self, *args), keywords)
@@ -228,7 +228,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             and len(computed) == 1
             and all(isinstance(k, Symbol) or (isinstance(k, slice) and k == slice(None)) for k in keys)
         ):
-            from rnnkit.compiler.orders import look_up
+            from rnnkit.compiler.tracing.sorting import look_up
 
             return look_up(self, computed[0], keys[computed[0]])
         key = self._key(key)
@@ -285,8 +285,8 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         return View.item(tuple(inner), name), axis
 
     def __setitem__(self, key, value):
-        from rnnkit.compiler.arrangements import broadcast_to
-        from rnnkit.compiler.lifting import lift
+        from rnnkit.compiler.tracing.broadcasting import lift
+        from rnnkit.compiler.tracing.manipulation import broadcast_to
 
         if _is_condition(key):
             return self._choose(key, value)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnnkit.compiler.graph import Graph, evaluate
-from rnnkit.compiler.reverse import reverse_step
+from rnnkit.compiler.autodiff.reverse import reverse_step
+from rnnkit.compiler.ir.evaluate import evaluate
+from rnnkit.compiler.ir.graph import Graph
 
 
 class Pull:

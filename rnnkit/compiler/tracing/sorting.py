@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnnkit.compiler.batch import Untraceable
-from rnnkit.compiler.reductions import LONGEST
-from rnnkit.compiler.symbol import Symbol
+from rnnkit.compiler.tracing.batch_axis import Untraceable
+from rnnkit.compiler.tracing.reductions import LONGEST
+from rnnkit.compiler.tracing.symbol import Symbol
 
 
 def _ranks(x, axis):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit.arrays import refuse
-from rnnkit.compiler.batch import BatchSize, LostWeight, MixesRows, Untraceable, standing_rows
-from rnnkit.compiler.symbol import Symbol
+from rnnkit.compiler.tracing.batch_axis import BatchSize, LostWeight, MixesRows, Untraceable, standing_rows
+from rnnkit.compiler.tracing.symbol import Symbol
 
 
 def unknown(name):

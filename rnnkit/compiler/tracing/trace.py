@@ -7,10 +7,18 @@ import sys
 
 import numpy as np
 
-from rnnkit.compiler.batch import LostWeight, MixesRows, Untraceable, UsesLength, rows_stand_for, standing_rows
-from rnnkit.compiler.graph import Graph, Node, evaluate
-from rnnkit.compiler.lifting import lift
-from rnnkit.compiler.symbol import Symbol
+from rnnkit.compiler.ir.evaluate import evaluate
+from rnnkit.compiler.ir.graph import Graph, Node
+from rnnkit.compiler.tracing.batch_axis import (
+    LostWeight,
+    MixesRows,
+    Untraceable,
+    UsesLength,
+    rows_stand_for,
+    standing_rows,
+)
+from rnnkit.compiler.tracing.broadcasting import lift
+from rnnkit.compiler.tracing.symbol import Symbol
 
 _TOLERANCE = 1e-5  # of each array's largest value: a graph that computes something else is off by far more
 

@@ -6,9 +6,9 @@ import itertools
 
 import numpy as np
 
-from rnnkit.compiler.batch import Untraceable
-from rnnkit.compiler.products import matmul
-from rnnkit.compiler.symbol import OverRows, Symbol
+from rnnkit.compiler.tracing.batch_axis import Untraceable
+from rnnkit.compiler.tracing.contractions import matmul
+from rnnkit.compiler.tracing.symbol import OverRows, Symbol
 
 LONGEST = 64  # columns that are unrolled or compared each with each
 

@@ -1,6 +1,6 @@
 """The adjoint of a step: from the cotangents of its results to those of all that it read.
 
-The rules of its operations, applied from the results back to the inputs (`rnnkit.compiler.reverse`), give another
+The rules of its operations, applied from the results back to the inputs (`rnnkit.compiler.autodiff.reverse`), give another
 graph, which is a step again: it runs from the last step to the first, its states are the
 cotangents of the states, its output is the cotangent of x. It reads the cotangents of the outputs and some values that
 the forward step has *kept*: those that are dear; what is cheap is computed again. It *keeps* in turn what the gradients
@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rnnkit.compiler.graph import Graph, Node
-from rnnkit.compiler.layout import row_walk
-from rnnkit.compiler.operations import OPERATIONS
-from rnnkit.compiler.plan import CALL, section_of
-from rnnkit.compiler.reverse import Reverse, reverse_step
+from rnnkit.compiler.autodiff.reverse import Reverse, reverse_step
+from rnnkit.compiler.ir.graph import Graph, Node
+from rnnkit.compiler.ir.operations import OPERATIONS
+from rnnkit.compiler.ir.plan import CALL, section_of
+from rnnkit.compiler.ir.strides import row_walk
 
 
 @dataclass(frozen=True)
