@@ -31,10 +31,10 @@ from rnnkit.activations import (
     softsign,
     tanh,
 )
+from rnnkit.backends.shared.memory_limit import get_memory_limit, set_memory_limit
+from rnnkit.backends.shared.program_cache import cache_info, clear_cache
+from rnnkit.backends.shared.thread_pool import get_num_threads, set_num_threads
 from rnnkit.cells import GRUCell, LSTMCell, SimpleRNNCell
-from rnnkit.compiler.store import cache_info, clear_cache
-from rnnkit.engine.memory_limit import get_memory_limit, set_memory_limit
-from rnnkit.engine.threads import get_num_threads, set_num_threads
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.dense import Dense, Dropout
 from rnnkit.layers.embedding import Embedding

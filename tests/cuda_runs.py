@@ -5,9 +5,9 @@ from gradient_runs import PRECISION
 from matrix import close, inputs, layer_of, make_mask, same_bits
 
 from rnnkit import compiler
+from rnnkit.backends.shared.call import Record
 from rnnkit.compiler.ir.plan import Loop
 from rnnkit.engine.cuda_card import Cut
-from rnnkit.engine.record import Record
 
 PLACINGS = ("near weights", "near", "staged weights", "staged", "far")
 CUTS = {  # rows that a thread sums at once, rows of a block, blocks of a group, threads

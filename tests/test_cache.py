@@ -13,8 +13,8 @@ import processes
 import pytest
 
 import rnnkit as rk
-from rnnkit.compiler.store import _KERNELS as KERNELS
-from rnnkit.compiler.store import digest_of_kernels, read_entry
+from rnnkit.backends.shared.program_cache import _KERNELS as KERNELS
+from rnnkit.backends.shared.program_cache import digest_of_kernels, read_entry
 
 PROGRAM = """
 import warnings
@@ -268,14 +268,14 @@ def test_X5_a_user_without_a_home_keeps_nothing(monkeypatch):
     monkeypatch.setattr("pathlib.Path.home", homeless)
     assert rk.cache_info()["programs"] == 0
     assert rk.clear_cache() == 0
-    monkeypatch.setattr("rnnkit.compiler.store._programs", {})
+    monkeypatch.setattr("rnnkit.backends.shared.program_cache._programs", {})
     assert rk.RNN(rk.SimpleRNNCell(3), seed=0)(np.zeros((2, 3, 4))).shape == (2, 3)
     assert rk.cache_info()["programs"] == 0
 
 
 def test_X5_ctrl_c_waits_for_a_program(ctrl_c):
     """LLVM calls Python while it compiles, and an exception from there would reach nobody."""
-    from rnnkit.compiler.interrupt import behind_it
+    from rnnkit.backends.shared.interrupts import behind_it
 
     def press(times):
         with behind_it():

@@ -14,8 +14,8 @@ import pytest
 from test_cache import PROGRAM, start
 
 import rnnkit as rk
-from rnnkit.compiler import store, trusted_folder
-from rnnkit.compiler.trusted_folder import fault
+from rnnkit.backends.shared import program_cache, trusted_folder
+from rnnkit.backends.shared.trusted_folder import fault
 from rnnkit.forecast.information import information
 
 grp, pwd = pytest.importorskip("grp"), pytest.importorskip("pwd")  # Windows has neither, nor modes to check
@@ -85,8 +85,8 @@ def plant(file, made):
 
 def load(number, monkeypatch):
     """The program as a new process would load it."""
-    monkeypatch.setattr(store, "_programs", {})
-    return store.load(TEXT.format(number=number), "int64(int64)")
+    monkeypatch.setattr(program_cache, "_programs", {})
+    return program_cache.load(TEXT.format(number=number), "int64(int64)")
 
 
 def entries(folder):
@@ -139,7 +139,7 @@ def test_X5_folders_are_made_for_their_user_alone(umask, tmp_path, monkeypatch):
     monkeypatch.setenv("RNNKIT_CACHE_DIR", str(tmp_path / "of" / "all" / "programs"))
     before = os.umask(umask)
     try:
-        store.write_entry("key", b"program")
+        program_cache.write_entry("key", b"program")
     finally:
         os.umask(before)
     made = [tmp_path / "of", tmp_path / "of" / "all", tmp_path / "of" / "all" / "programs"]
@@ -147,7 +147,7 @@ def test_X5_folders_are_made_for_their_user_alone(umask, tmp_path, monkeypatch):
     (entry,) = entries(made[-1])
     assert not entry.stat().st_mode & 0o077
     os.chmod(entry, 0o600)
-    assert store.read_entry("key") == b"program"
+    assert program_cache.read_entry("key") == b"program"
 
 
 @pytest.mark.parametrize("mode", [0o700, 0o755, 0o500, 0o777, 0o770, 0o702, 0o775, 0o1777], ids="{:04o}".format)
@@ -175,7 +175,7 @@ def test_X5_nothing_is_made_where_others_can_write(tmp_path, monkeypatch):
     tmp_path.chmod(0o777)
     monkeypatch.setenv("RNNKIT_CACHE_DIR", str(tmp_path / "cache"))
     with pytest.warns(RuntimeWarning, match="chmod go-w"):
-        store.write_entry("key", b"program")
+        program_cache.write_entry("key", b"program")
     tmp_path.chmod(0o700)
     assert not (tmp_path / "cache").exists()
 
@@ -188,27 +188,27 @@ def test_X5_a_folder_of_another_user_is_not_used(folder, give_away):
     assert said in fault(folder)
     assert said in fault(folder / "below")
     with pytest.warns(RuntimeWarning, match=f"uid {OTHER}"):
-        assert store.read_entry("key") is None
-    store.write_entry("key", b"program")
+        assert program_cache.read_entry("key") is None
+    program_cache.write_entry("key", b"program")
     assert not entries(folder)
 
 
 @pytest.mark.skipif("os.getuid() != 0", reason="only root can leave a folder to root and go on as another user")
 def test_X5_a_folder_of_root_is_read_by_all(folder, monkeypatch):
     folder.chmod(0o755)
-    store.write_entry("key", b"program")
+    program_cache.write_entry("key", b"program")
     monkeypatch.setattr(os, "getuid", lambda: OTHER)
     assert fault(folder) is None
-    assert store.read_entry("key") == b"program"
+    assert program_cache.read_entry("key") == b"program"
 
 
 def test_X5_a_verdict_holds_for_the_folder_as_it_was(tmp_path, folder, give_away, monkeypatch):
     """In a sticky folder another user may make what was deleted."""
     tmp_path.chmod(0o1777)
-    store.write_entry("key", b"program")
-    assert store.read_entry("key") == b"program"
+    program_cache.write_entry("key", b"program")
+    assert program_cache.read_entry("key") == b"program"
     shutil.rmtree(folder)
-    store.write_entry("key", b"program")
+    program_cache.write_entry("key", b"program")
     assert folder.stat().st_mode & 0o777 == 0o700
     shutil.rmtree(folder)
 
@@ -216,9 +216,9 @@ def test_X5_a_verdict_holds_for_the_folder_as_it_was(tmp_path, folder, give_away
         place.mkdir()
         give_away(place)
 
-    monkeypatch.setattr(store, "make", overtaken)
+    monkeypatch.setattr(program_cache, "make", overtaken)
     with pytest.warns(RuntimeWarning, match=f"uid {OTHER}"):
-        store.write_entry("key", b"program")
+        program_cache.write_entry("key", b"program")
     assert not entries(folder)
 
 
@@ -254,7 +254,7 @@ def test_X5_links_lead_only_where_their_owner_says(tmp_path, give_away):
 def test_X5_links_in_a_ring_end(tmp_path):
     (tmp_path / "ring").symlink_to("ring")
     assert fault(tmp_path / "ring" / "cache") is None
-    store.write_entry("key", b"program")
+    program_cache.write_entry("key", b"program")
 
 
 @pytest.mark.parametrize("home", ["home", "link"])
@@ -278,8 +278,8 @@ def test_X5_a_path_from_the_working_folder_is_checked_the_same(below, folder, mo
     monkeypatch.chdir(folder.parent / "work" if ".." in below else folder.parent)
     monkeypatch.setenv("RNNKIT_CACHE_DIR", below)
     assert rk.cache_info()["verdict"] == "trusted"
-    store.write_entry("key", b"program")
-    assert store.read_entry("key") == b"program"
+    program_cache.write_entry("key", b"program")
+    assert program_cache.read_entry("key") == b"program"
     folder.parent.chmod(0o777)
     shutil.rmtree(folder)
     assert "mode 0777" in str(rk.cache_info()["verdict"])
@@ -289,8 +289,8 @@ def test_X5_a_path_from_the_working_folder_is_checked_the_same(below, folder, mo
 def test_X5_entries_of_others_are_a_miss(folder, tmp_path, give_away):
     keys = ["ours", "group", "all", "other", "link", "folder"]
     for key in keys:
-        store.write_entry(key, b"program")
-    assert [store.read_entry(key) for key in keys] == [b"program"] * 6
+        program_cache.write_entry(key, b"program")
+    assert [program_cache.read_entry(key) for key in keys] == [b"program"] * 6
     group, everyone, other, link, place = (folder / f"{key}.rnnkit" for key in keys[1:])
     group.chmod(0o620)
     everyone.chmod(0o602)
@@ -299,16 +299,16 @@ def test_X5_entries_of_others_are_a_miss(folder, tmp_path, give_away):
     link.symlink_to(tmp_path / "elsewhere")
     place.unlink()
     place.mkdir()
-    assert [store.read_entry(key) for key in keys] == [b"program", *[None] * 5]
-    store.write_entry("all", b"anew")
-    assert store.read_entry("all") == b"anew"
+    assert [program_cache.read_entry(key) for key in keys] == [b"program", *[None] * 5]
+    program_cache.write_entry("all", b"anew")
+    assert program_cache.read_entry("all") == b"anew"
 
 
 def test_X5_information_says_whether_the_folder_is_used(folder, monkeypatch):
     def line():
         return next(line for line in information().splitlines() if line.startswith("cache"))
 
-    store.write_entry("key", b"program")
+    program_cache.write_entry("key", b"program")
     assert rk.cache_info()["verdict"] == "trusted"
     assert line().endswith("1 programs, 0.0 MB, trusted")
     folder.chmod(0o777)

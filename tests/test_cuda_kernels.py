@@ -14,7 +14,8 @@ from cells_under_test import NAMED
 
 import rnnkit as rk
 from rnnkit import compiler
-from rnnkit.compiler import cuda_store, store
+from rnnkit.backends.shared import program_cache
+from rnnkit.compiler import cuda_store
 from rnnkit.engine import cuda_backward, cuda_sums
 from rnnkit.engine.cuda_card import Card
 
@@ -103,10 +104,10 @@ def test_a_kernel_is_compiled_once_for_a_kind_of_card(monkeypatch):
 
 def test_a_damaged_entry_is_a_miss(monkeypatch):
     text = cuda_backward._COPY.format(dtype="float64", item=8) + f"# {os.getpid()}\n"
-    keys, write = [], store.write_entry
-    monkeypatch.setattr(store, "write_entry", lambda key, payload: (keys.append(key), write(key, payload)))
+    keys, write = [], program_cache.write_entry
+    monkeypatch.setattr(program_cache, "write_entry", lambda key, payload: (keys.append(key), write(key, payload)))
     cuda_store.kept(text, (9, 0))
-    (store.cache_folder() / f"{keys[0]}.rnnkit").write_bytes(b"damaged")
+    (program_cache.cache_folder() / f"{keys[0]}.rnnkit").write_bytes(b"damaged")
     again = cuda_store.kept(text, (9, 0))  # under another name: numba counts a function's versions in a process
     assert again[0] in str(again[1])
     assert cuda_store.kept(text, (9, 0)) == again

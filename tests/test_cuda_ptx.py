@@ -140,8 +140,8 @@ def test_a_multiply_add_is_formed_only_where_it_is_written(dtype, cc):
 def test_formulas_have_as_many_multiply_adds_as_they_write(dtype, cc):
     from llvmlite import ir
 
-    from rnnkit.engine import exponential
-    from rnnkit.engine.value import Value
+    from rnnkit.backends.formulas import exponential
+    from rnnkit.backends.formulas.value import Value
 
     element = ir.FloatType() if dtype == "float32" else ir.DoubleType()
     for name in ("sigmoid", "tanh", "exp", "log", "softplus"):

@@ -11,9 +11,10 @@ from llvmlite import ir
 
 pytest.importorskip("numba_cuda", reason="numba-cuda isn't installed")
 
-from rnnkit.engine import division, error_function, exponential, math, powers, trigonometry, value
+from rnnkit.backends.formulas import division, error_function, exponential, powers, trigonometry, value
+from rnnkit.backends.formulas.value import Value
+from rnnkit.engine import math
 from rnnkit.engine.cuda_value import FUNCTIONS, DeviceValue
-from rnnkit.engine.value import Value
 
 ARITHMETIC = {
     "add": operator.add,

@@ -8,12 +8,12 @@ import scipy.special
 
 import rnnkit as rk
 from rnnkit import activations
+from rnnkit.backends.shared.call import Record
 from rnnkit.engine import driver as driver_module
 from rnnkit.engine.driver import CannotCompile, Driver
 from rnnkit.engine.eager import Eager
 from rnnkit.engine.jit_content import content
 from rnnkit.engine.jit_step import Jit
-from rnnkit.engine.record import Record
 from rnnkit.steps.cell import prepare
 from rnnkit.steps.step import Step
 

@@ -21,11 +21,12 @@ from random_steps import random_cell
 from test_random_steps import OTHERS, USUAL, Run
 
 import rnnkit as rk
-from rnnkit.compiler import crew, store
+from rnnkit.backends.shared import program_cache
+from rnnkit.backends.shared import thread_pool as threads_module
+from rnnkit.compiler import crew
 from rnnkit.compiler.numba_source import SIGNATURE
 from rnnkit.engine import crew as crews
 from rnnkit.engine import gang, program
-from rnnkit.engine import threads as threads_module
 
 NAMES = tuple(cell.name for cell in CELLS)
 
@@ -180,8 +181,8 @@ def test_L3_a_partner_is_left_at_any_meeting(shared):
     )
     head, body = text.split("\n\n\n", 1)
     head = head if re.search(r"import .*\bword\b", head) else f"{head}\nfrom rnnkit.engine.atomic import word"
-    adjoint.function = store.load(f"{head}\n\n\n{body.replace(meet, leave)}", SIGNATURE)
-    adjoint.address = store.address(adjoint.function)
+    adjoint.function = program_cache.load(f"{head}\n\n\n{body.replace(meet, leave)}", SIGNATURE)
+    adjoint.address = program_cache.address(adjoint.function)
     for at in range(14, 0, -1):
         first[0] = at
         for _ in range(10):

@@ -23,23 +23,25 @@ FOUNDATION = {
     "constraints",
 }
 CELL = FOUNDATION | {"steps"}
+RUN = CELL | {"engine", "backends", "compiler"}
 ALLOWED = {
     **dict.fromkeys(FOUNDATION, FOUNDATION),
     **dict.fromkeys(CELL - FOUNDATION, CELL),
     "cells": CELL | {"cells"},
-    "engine": CELL | {"engine"},
-    "compiler": CELL | {"engine", "compiler"},
-    "layers": CELL | {"cells", "engine", "compiler", "layers"},
-    "cuda": {"engine"},
+    "backends": RUN,
+    "engine": RUN,
+    "compiler": RUN,
+    "layers": RUN | {"cells", "layers"},
+    "cuda": {"engine", "backends"},
     "losses": FOUNDATION | {"losses"},
     "metrics": FOUNDATION | {"losses", "metrics"},
-    "optimizers": CELL | {"engine", "compiler", "layers", "optimizers"},
+    "optimizers": RUN | {"layers", "optimizers"},
     "callbacks": FOUNDATION | {"callbacks"},
-    "training": CELL | {"engine", "compiler", "layers", "losses", "metrics", "optimizers", "callbacks", "training"},
+    "training": RUN | {"layers", "losses", "metrics", "optimizers", "callbacks", "training"},
     "models": CELL | {"cells", "layers", "training", "models"},
     "datasets": {"datasets"},
-    "forecast": CELL
-    | {"__init__", "cells", "engine", "compiler", "layers", "losses", "optimizers", "callbacks", "models", "datasets"}
+    "forecast": RUN
+    | {"__init__", "cells", "layers", "losses", "optimizers", "callbacks", "models", "datasets"}
     | {"forecast"},
 }
 OUTWARD = {"__init__", "__main__"}  # the public names and the command stand on everything

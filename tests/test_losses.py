@@ -11,10 +11,10 @@ import pytest
 from scipy import special, stats
 
 from rnnkit import losses
+from rnnkit.backends.shared.call import Result
 from rnnkit.compiler.autodiff.reverse import to_x
 from rnnkit.compiler.ir.evaluate import evaluate
 from rnnkit.compiler.tracing.trace import trace
-from rnnkit.engine.record import Result
 from rnnkit.steps.step import Step
 from rnnkit.training.objective import LossCell, Objective
 

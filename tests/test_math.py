@@ -9,8 +9,9 @@ import pytest
 from numba import njit
 from scipy import special
 
+from rnnkit.backends.formulas import trigonometry
 from rnnkit.compiler.ir.operations import BY_LANE
-from rnnkit.engine import math, trigonometry, vector
+from rnnkit.engine import math, vector
 
 DTYPES = ("float32", "float64")
 BINARY = (

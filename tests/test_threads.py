@@ -174,17 +174,17 @@ def test_X4_a_fork_while_another_thread_compiles():
     """The child has neither that thread nor what it would have unlocked."""
     from numba.core.compiler_lock import global_compiler_lock
 
-    from rnnkit.compiler import store
+    from rnnkit.backends.shared import program_cache
 
     x, held, free = big("leaky")[0], threading.Event(), threading.Event()
     expected = rk.RNN(leaky(units=9, leak=0.4), seed=1)(x)
 
     def build():
-        store._programs.clear()
+        program_cache._programs.clear()
         same_bits(rk.RNN(leaky(units=9, leak=0.4), seed=1)(x), expected)
 
     def compiling():
-        with store.lock, global_compiler_lock:
+        with program_cache.lock, global_compiler_lock:
             held.set()
             free.wait(patience.left())
 

@@ -17,7 +17,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 import rnnkit as rk
-from rnnkit.engine import value as emitted
+from rnnkit.backends.formulas import value as emitted
 from rnnkit.engine.registers import LANES, LLVM_FLOATS
 
 from . import sizes

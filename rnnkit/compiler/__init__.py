@@ -6,6 +6,7 @@ from functools import cache, partial
 
 import numpy as np
 
+from rnnkit.backends.shared.program_cache import address, cache_info, clear_cache, load, number_functions_apart
 from rnnkit.compiler.autodiff.adjoint import differentiate
 from rnnkit.compiler.autodiff.forward import Tangent
 from rnnkit.compiler.autodiff.numpy_vjp import Pull
@@ -14,7 +15,6 @@ from rnnkit.compiler.ir.evaluate import evaluate
 from rnnkit.compiler.numba_source import GRAM, PRODUCT, PRODUCT_SIGNATURE, SIGNATURE, SPARSE_PRODUCT, SourceWriter
 from rnnkit.compiler.planning.describe import describe
 from rnnkit.compiler.planning.planner import Planner
-from rnnkit.compiler.store import address, cache_info, clear_cache, load, number_functions_apart
 from rnnkit.compiler.tracing.batch_axis import MixesRows, ReadsValues, Untraceable
 from rnnkit.compiler.tracing.trace import trace
 
@@ -191,8 +191,8 @@ def _differentiate(graph, program, step, dtype, constant_shapes, make=None):
 
 def _program(graph, name, dtype):
     """The compiled program of a graph."""
+    from rnnkit.backends.shared.prepack import compute_once
     from rnnkit.engine.checking import CHECKED, GAP
-    from rnnkit.engine.once import compute_once
     from rnnkit.engine.program import LANES, LAYOUT, PANEL_VECTORS, Program, packed_width
 
     plan = Planner(graph, lambda columns: packed_width(columns, dtype)).run()

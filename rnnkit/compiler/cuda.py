@@ -16,8 +16,8 @@ from rnnkit.compiler.planning.planner import Planner
 
 def cuda_program(graph, name, dtype):
     """The kernels of a graph, written when a call wants them."""
+    from rnnkit.backends.shared.prepack import compute_once
     from rnnkit.engine.cuda_program import LAYOUT, CudaProgram
-    from rnnkit.engine.once import compute_once
 
     dtype = np.dtype(dtype)
     plan = plan_for_card(graph)

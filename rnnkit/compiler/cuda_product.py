@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from rnnkit.compiler.cuda_loop import LoopWriter
 from rnnkit.compiler.ir.plan import PLACED, Loop, Product, SparseProduct
-from rnnkit.compiler.loop_text import indented
+from rnnkit.backends.shared.text import indented
 
 WIDE = 16  # bytes that a thread reads at once
 

@@ -31,7 +31,7 @@ from rnnkit.compiler.ir.plan import (
     Plan,
     Product,
 )  # fmt: skip
-from rnnkit.compiler.loop_text import indented
+from rnnkit.backends.shared.text import indented
 
 _OWN = ("scratch", "state", "next")
 _CHANGING = ("state", "next", "output")

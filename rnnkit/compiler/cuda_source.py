@@ -9,7 +9,7 @@ import numpy as np
 
 from rnnkit.compiler.cuda_section import Form, Kernel, SectionWriter
 from rnnkit.compiler.ir.plan import AFTER, STEP, Buffer, Plan
-from rnnkit.compiler.loop_text import indented
+from rnnkit.backends.shared.text import indented
 
 HELD = 60  # numbers of a kernel that its threads' registers have room for
 

@@ -9,8 +9,8 @@ import hashlib
 import re
 from functools import cache
 
-from rnnkit.compiler import store
-from rnnkit.compiler.interrupt import behind_it
+from rnnkit.backends.shared import program_cache
+from rnnkit.backends.shared.interrupts import behind_it
 from rnnkit.engine.cuda_launch import Function, card_kind
 from rnnkit.engine.cuda_memory import driver
 from rnnkit.engine.cuda_presence import simulated
@@ -24,7 +24,7 @@ def load(text: str) -> Function:
     key = text, driver().current_device()
     function = _functions.get(key)
     if function is None:
-        with store.lock:
+        with program_cache.lock:
             function = _functions.get(key)
             if function is None:
                 with behind_it():
@@ -42,11 +42,11 @@ def _function(text) -> Function:
 def kept(text: str, kind: tuple[int, int]) -> tuple[str, bytes]:
     """A kernel's name and its code for a compute capability, from disk where it was compiled before; needs no card."""
     key = hashlib.sha256(repr((text, kind, _surroundings())).encode()).hexdigest()[:32]
-    entry = store.read_entry(key)
+    entry = program_cache.read_entry(key)
     if entry is None:
         name, code = compiled(text, kind)
         entry = name.encode() + b"\n" + code
-        store.write_entry(key, entry)
+        program_cache.write_entry(key, entry)
     name, _, code = entry.partition(b"\n")
     return name.decode(), code
 
@@ -54,14 +54,14 @@ def kept(text: str, kind: tuple[int, int]) -> tuple[str, bytes]:
 def run_of(text: str):
     """The text's function, not compiled."""
     key = hashlib.sha256(text.encode()).hexdigest()[:32]
-    return store.module_of(text, f"rnnkit_kernel_{key}").run
+    return program_cache.module_of(text, f"rnnkit_kernel_{key}").run
 
 
 def ptx_of(text: str, kind: tuple[int, int]) -> str:
     """A kernel's text as PTX for a compute capability; needs no card."""
     from numba import cuda
 
-    store.number_functions_apart()
+    program_cache.number_functions_apart()
     code, _ = cuda.compile_ptx(run_of(text), cuda.types.void(cuda.types.int64), cc=kind, launch_bounds=(THREADS, 1))
     return code
 
@@ -88,4 +88,4 @@ def _surroundings() -> str:
     """All that a kernel depends on besides its text and the card."""
     from importlib.metadata import version
 
-    return repr((store.surroundings(), version("numba-cuda"), THREADS))
+    return repr((program_cache.surroundings(), version("numba-cuda"), THREADS))

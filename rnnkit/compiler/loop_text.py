@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from rnnkit.backends.shared.text import indented
 from rnnkit.compiler.ir.operations import OPERATIONS
 from rnnkit.compiler.ir.plan import PADDED, PER_BLOCK, PLACED, Buffer, Loop, Value
 from rnnkit.compiler.ir.strides import Walk
@@ -187,7 +188,3 @@ class LoopText:
         for d in reversed(dims):
             lines = [f"for i{d} in range({self.counts[d]}):", *indented(lines)]
         return lines
-
-
-def indented(lines) -> list[str]:
-    return ["    " + line for line in lines]

@@ -27,7 +27,8 @@ from rnnkit.compiler.ir.plan import (
     Product,
     SparseProduct,
 )  # fmt: skip
-from rnnkit.compiler.loop_text import LoopText, indented
+from rnnkit.compiler.loop_text import LoopText
+from rnnkit.backends.shared.text import indented
 
 LINE = 64  # bytes of a cache line
 
@@ -572,7 +573,7 @@ class SourceWriter:
         title = f'"""The step {self.name!r} in {name}, {self.lanes} lanes: run(addresses, numbers, ...)."""'
         run = ["@compiled", "def run(p, n, first, rows, scratch, part, parts, gang):"]
         run += indented(body)
-        lines = ["from rnnkit.engine.numba_pipeline import compiled", *lines]
+        lines = ["from rnnkit.backends.shared.numba_pipeline import compiled", *lines]
         head = [title, "", "import numpy as np", "", *lines, "", ""]
         return "\n".join([*head, *(f"{f}\n\n" for f in self.functions), *run, ""])
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from rnnkit.backends.shared.call import Gradient, Record, Result
+from rnnkit.backends.shared.memory_limit import get_memory_limit
+from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.engine.gram import OuterProducts
 from rnnkit.engine.lent import lend
-from rnnkit.engine.memory_limit import get_memory_limit
 from rnnkit.engine.program import Program, row_blocks
-from rnnkit.engine.record import Gradient, Record, Result
 from rnnkit.engine.sums import Sums
-from rnnkit.engine.threads import get_num_threads
 
 _LINE = 64  # bytes of a cache line
 _CHUNK_BYTES = 1 << 22  # of what the adjoint keeps for the sums of a chunk; 1 to 16 MB take 10 % longer at most

@@ -16,8 +16,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from rnnkit.backends.shared.call import Record, Result
 from rnnkit.engine import backward
-from rnnkit.engine.record import Record, Result
 from rnnkit.steps.cell import Under
 from rnnkit.steps.step import Step, leaves
 

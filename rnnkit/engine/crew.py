@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from rnnkit.backends.shared.thread_pool import pool
 from rnnkit.engine import gang
 from rnnkit.engine.atomic import yield_address
 from rnnkit.engine.kit import GANG
-from rnnkit.engine.threads import pool
 
 _WORDS = gang.LINE // 8
 _REST, _LONGEST_REST = 1e-3, 1.0  # seconds in which no call is shared after one in which a thread was stopped

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from rnnkit.backends.shared.call import Gradient, Record, Result
+from rnnkit.backends.shared.memory_limit import get_memory_limit
 from rnnkit.engine.cuda_memory import DeviceArray, copy, download, empty, upload, zeros
 from rnnkit.engine.cuda_program import CudaProgram, line
 from rnnkit.engine.cuda_sums import CudaSums
-from rnnkit.engine.memory_limit import get_memory_limit
-from rnnkit.engine.record import Gradient, Record, Result
 
 _CHUNK_BYTES = 1 << 28  # of what the adjoint keeps for the sums of a chunk of steps
 

@@ -11,7 +11,7 @@ from numba.cuda import types
 from numba.cuda.extending import intrinsic
 from numba.cuda.typing import signature
 
-from rnnkit.engine import division, error_function, exponential, powers, trigonometry, value
+from rnnkit.backends.formulas import division, error_function, exponential, powers, trigonometry, value
 from rnnkit.engine.cuda_loads import (  # noqa: F401
     arrive,
     byte,

@@ -4,7 +4,7 @@ NVVM merges a product and a sum into one multiply-add wherever it may. The produ
 which leaves nothing to merge: a multiply-add is formed only where `fma` is written, as on the CPU.
 """
 
-from rnnkit.engine.value import Value, call_intrinsic
+from rnnkit.backends.formulas.value import Value, call_intrinsic
 
 # What NVVM or its library of functions, libdevice, calls them: for float32 and for float64.
 FUNCTIONS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnnkit.engine.record import Record, Result
+from rnnkit.backends.shared.call import Record, Result
 
 
 class Eager:

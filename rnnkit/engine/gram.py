@@ -17,15 +17,15 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from rnnkit.backends.formulas.value import Value, broadcast, fma
+from rnnkit.backends.shared.numba_pipeline import compiled
+from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.engine.atomic import word
 from rnnkit.engine.checking import CHECKED, Checked
 from rnnkit.engine.crew import Crew
 from rnnkit.engine.memory import load_unaligned, store_unaligned
-from rnnkit.engine.numba_pipeline import compiled
 from rnnkit.engine.product import PANEL_VECTORS, ROWS, aligned, packed_width
 from rnnkit.engine.registers import LANES, LLVM_FLOATS
-from rnnkit.engine.threads import get_num_threads
-from rnnkit.engine.value import Value, broadcast, fma
 
 CHUNK = 128  # rows of a panel of B and of a tile's part of A, which stay together in a first-level cache
 # Vectors of columns that a tile has; a panel is as wide as the widest.

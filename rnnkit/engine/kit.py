@@ -30,7 +30,7 @@ def arguments_of(function) -> list[str]:
 def kit_text(functions) -> str:
     """The module that is compiled for `ROWS` or `GANG`."""
     letters = "abcdefgh"
-    lines = ['"""What all programs do alike."""', "", "from rnnkit.engine.numba_pipeline import compiled", ""]
+    lines = ['"""What all programs do alike."""', "", "from rnnkit.backends.shared.numba_pipeline import compiled", ""]
     for module in (gang, product, rows):
         names = sorted(f.__name__ for f in functions if f.__module__ == module.__name__)
         lines += [f"from {module.__name__} import {', '.join(names)}"] if names else []

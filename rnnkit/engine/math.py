@@ -4,7 +4,7 @@ A vector's lane and a number give the same bits. Nearly all are vectorised; thos
 lanes one by one.
 """
 
-from rnnkit.engine import division, error_function, exponential, powers, trigonometry, value
+from rnnkit.backends.formulas import division, error_function, exponential, powers, trigonometry, value
 from rnnkit.engine.vector import (  # noqa: F401
     absolute,
     ceil,
@@ -64,10 +64,3 @@ def square(x):
 @_one
 def reciprocal(x):
     return 1 / x
-
-
-FUNCTIONS = (
-    "absolute sqrt floor ceil trunc rint copysign minimum maximum sign square reciprocal exp exp2 expm1 log log2 log10 "
-    "log1p logaddexp sinh cosh tanh arcsinh arccosh arctanh sigmoid softplus log_sigmoid erf erfc sin cos tan arcsin "
-    "arccos arctan arctan2 power cbrt hypot fmod remainder floor_divide"
-).split()

@@ -4,10 +4,10 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from rnnkit.engine import value as emitted
+from rnnkit.backends.formulas import value as emitted
+from rnnkit.backends.formulas.value import Value, call_intrinsic, type_name
 from rnnkit.engine.checking import check, check_each, check_lanes
 from rnnkit.engine.registers import LANES, LLVM_FLOATS, Mask, Vector, common_mask, convert, vector_of
-from rnnkit.engine.value import Value, call_intrinsic, type_name
 
 
 def pointer(builder, address, llvm_type):

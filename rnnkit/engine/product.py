@@ -10,11 +10,11 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from rnnkit.backends.formulas.value import Value, broadcast, fma
+from rnnkit.backends.shared.numba_pipeline import compiled
 from rnnkit.engine.atomic import define_call
 from rnnkit.engine.memory import load_unaligned, store_unaligned
-from rnnkit.engine.numba_pipeline import compiled
 from rnnkit.engine.registers import LANES, LLVM_FLOATS, REGISTERS
-from rnnkit.engine.value import Value, broadcast, fma
 
 # 24 of 32 registers, or 12 of 16, hold sums; the rest are for a row of the panel and an element of A.
 ROWS = 6

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from rnnkit.backends.shared.call import Record, Result
+from rnnkit.backends.shared.prepack import Layout
+from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.engine.checking import CHECKED, Checked
 from rnnkit.engine.crew import LEFT, Crew, line_start, own_memory
 from rnnkit.engine.lent import lend
-from rnnkit.engine.once import Layout
 from rnnkit.engine.product import PANEL_VECTORS, aligned, arrange, pack, packed_width
-from rnnkit.engine.record import Record, Result
 from rnnkit.engine.registers import LANES
 from rnnkit.engine.sparse import pack_sparse
-from rnnkit.engine.threads import get_num_threads
 
 _LINE = 64  # bytes of a cache line
 _BLOCK_BYTES = 1 << 18  # what a block of steps may take of the cache

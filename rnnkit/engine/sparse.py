@@ -15,13 +15,13 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from rnnkit.backends.formulas.value import BIT, Value, call_intrinsic, fma, select, type_name
+from rnnkit.backends.shared.numba_pipeline import compiled
 from rnnkit.engine.atomic import word
 from rnnkit.engine.checking import check_each, check_lanes
 from rnnkit.engine.memory import load_unaligned, pointer, store_unaligned
-from rnnkit.engine.numba_pipeline import compiled
 from rnnkit.engine.product import aligned
 from rnnkit.engine.registers import FEATURE_SET, LANES, LLVM_FLOATS
-from rnnkit.engine.value import BIT, Value, call_intrinsic, fma, select, type_name
 
 GROUP = 4  # vectors of columns with windows in common; an integer of 32 bits holds an index for each
 ROWS = 2  # rows of the operand that share what is read of the weight: more sums and windows than fit in registers else

@@ -11,7 +11,7 @@ from numba import types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin
 
-from rnnkit.engine import value as emitted
+from rnnkit.backends.formulas import value as emitted
 from rnnkit.engine.memory import (  # noqa: F401
     drain,
     fill_float32,

@@ -9,8 +9,8 @@ import threading
 
 import numpy as np
 
+from rnnkit.backends.shared.call import Record, Result
 from rnnkit.engine.eager import Eager
-from rnnkit.engine.record import Record, Result
 from rnnkit.layers.on_host import on_host
 from rnnkit.steps.step import Step, declared_output_shape
 

@@ -9,8 +9,8 @@ from functools import partial
 import numpy as np
 
 from rnnkit.activations import activation, activation_name, linear
+from rnnkit.backends.shared.call import Record, Result
 from rnnkit.engine.cuda_memory import DeviceArray
-from rnnkit.engine.record import Record, Result
 from rnnkit.layers import edge
 from rnnkit.layers.base import Layer
 from rnnkit.layers.execution import Execution

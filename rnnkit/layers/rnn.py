@@ -9,8 +9,8 @@ import numpy as np
 
 from rnnkit.arguments import integer, whole
 from rnnkit.arrays import refuse
+from rnnkit.backends.shared.call import Record, Result
 from rnnkit.engine.cuda_memory import DeviceArray
-from rnnkit.engine.record import Record, Result
 from rnnkit.layers import devices, edge, foreign
 from rnnkit.layers.base import Layer
 from rnnkit.layers.execution import Execution

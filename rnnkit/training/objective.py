@@ -9,7 +9,7 @@ import numpy as np
 
 from rnnkit import losses
 from rnnkit import targets as entries
-from rnnkit.engine.record import Record
+from rnnkit.backends.shared.call import Record
 from rnnkit.layers import edge
 from rnnkit.layers.execution import build_lock
 from rnnkit.steps.cell import Cell

@@ -5,8 +5,8 @@ polynomial in x².
 Coefficients are fits as in `exponential`. The greatest error over all floats is erfc's: 4.03 units in the last place.
 """
 
-from rnnkit.engine.exponential import at_most, exp_less_one, scale_negative
-from rnnkit.engine.value import absolute, copysign, fma, horner, select
+from rnnkit.backends.formulas.exponential import at_most, exp_less_one, scale_negative
+from rnnkit.backends.formulas.value import absolute, copysign, fma, horner, select
 
 # erf(x) / x in x², for |x| <= 1.
 NEAR = {

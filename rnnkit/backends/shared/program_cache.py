@@ -21,8 +21,8 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from rnnkit.compiler.interrupt import behind_it
-from rnnkit.compiler.trusted_folder import fault, make, only_ours, trusted
+from rnnkit.backends.shared.interrupts import behind_it
+from rnnkit.backends.shared.trusted_folder import fault, make, only_ours, trusted
 
 _programs: dict[str, types.ModuleType] = {}
 lock = threading.RLock()
@@ -105,9 +105,9 @@ def address(function) -> int:
     return compiled.library.get_pointer_to_function(compiled.fndesc.mangled_name)
 
 
-def load(text: str, signature: str) -> Callable:
-    """The function ``run`` of a program, compiled once for its text, for one signature."""
-    key = _key(text)
+def load(text: str, signature: str, target: str = "") -> Callable:
+    """The function ``run`` of a program, compiled once for its text, for one signature and one kind of target."""
+    key = _key(text + target)
     module = _programs.get(key)
     if module is None:
         with lock:
@@ -135,12 +135,10 @@ def surroundings() -> str:
     import numpy as np
     from numba.core.registry import cpu_target
 
-    from rnnkit.engine.registers import FEATURES
-
-    kernels = digest_of_kernels(Path(__file__).parent.parent)
+    kernels = digest_of_kernels(Path(__file__).parents[2])
     versions = (sys.version, np.__version__, numba.__version__, llvmlite.__version__)
     processor = cpu_target.target_context.codegen().magic_tuple()
-    return repr((_FORMAT, kernels, versions, processor, FEATURES))
+    return repr((_FORMAT, kernels, versions, processor))
 
 
 def digest_of_kernels(package: Path) -> str:
@@ -191,7 +189,7 @@ def module_of(text: str, name: str) -> types.ModuleType:
 
 
 def _compile(text, key, signature) -> types.ModuleType:
-    from rnnkit.engine.numba_pipeline import compiling  # which takes numba along
+    from rnnkit.backends.shared.numba_pipeline import compiling  # which takes numba along
 
     number_functions_apart()
     module = module_of(text, f"rnnkit_program_{key}")

@@ -8,7 +8,7 @@ subnormal ones included; NaN passes, and infinities are what NumPy makes of them
 import math
 from typing import NamedTuple
 
-from rnnkit.engine.value import absolute, copysign, fma, horner, select, sqrt
+from rnnkit.backends.formulas.value import absolute, copysign, fma, horner, select, sqrt
 
 LN2 = math.log(2)
 LOG2_E = 1 / LN2

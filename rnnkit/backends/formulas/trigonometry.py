@@ -2,7 +2,7 @@
 
 import math
 
-from rnnkit.engine.value import absolute, copysign, fma, horner, select, sqrt, where_lanes
+from rnnkit.backends.formulas.value import absolute, copysign, fma, horner, select, sqrt, where_lanes
 
 # Up to here x less a multiple of π/2 is exact enough with π/2 in three parts; libm takes over beyond.
 LIMIT = {32: 1e5, 64: 1e6}

@@ -3,8 +3,8 @@
 import math
 import operator
 
-from rnnkit.engine.exponential import FORMATS
-from rnnkit.engine.value import absolute, copysign, floor, fma, select, trunc, where_lanes
+from rnnkit.backends.formulas.exponential import FORMATS
+from rnnkit.backends.formulas.value import absolute, copysign, floor, fma, select, trunc, where_lanes
 
 
 def fmod(a, b):

@@ -5,14 +5,14 @@ Coefficients are fits as in `exponential`.
 
 import math
 
-from rnnkit.engine.exponential import (
+from rnnkit.backends.formulas.exponential import (
     FORMATS,
     exp,
     log,
     shifter,
     split_positive,
 )
-from rnnkit.engine.value import absolute, copysign, fma, horner, narrowed, rint, select, sqrt, widened
+from rnnkit.backends.formulas.value import absolute, copysign, fma, horner, narrowed, rint, select, sqrt, widened
 
 # (2 artanh(s) / s - 2 - 2 s² / 3) / s⁴ in s², for s² <= 0.0295.
 LOG_TERMS = (

@@ -1,0 +1,1 @@
+"""What runs a step: compiled for the CPU or for CUDA, jitted as it stands, or in plain Python."""

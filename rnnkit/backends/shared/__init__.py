@@ -1,0 +1,1 @@
+"""What the backends have in common: a call's arrays, programs on disk, threads, limits, text."""
