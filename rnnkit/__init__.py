@@ -35,10 +35,10 @@ from rnnkit.backends.shared.memory_limit import get_memory_limit, set_memory_lim
 from rnnkit.backends.shared.program_cache import cache_info, clear_cache
 from rnnkit.backends.shared.thread_pool import get_num_threads, set_num_threads
 from rnnkit.cells import GRUCell, LSTMCell, SimpleRNNCell
+from rnnkit.execution.execution import eager
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.dense import Dense, Dropout
 from rnnkit.layers.embedding import Embedding
-from rnnkit.layers.execution import eager
 from rnnkit.layers.gradcheck import gradcheck
 from rnnkit.layers.jacobian import jacobian, jvp
 from rnnkit.layers.masking import Masking

@@ -8,7 +8,7 @@ import numpy as np
 from rnnkit.engine.cuda_driver_simulated import array_at
 from rnnkit.engine.cuda_memory import DeviceArray
 from rnnkit.engine.dlpack import take
-from rnnkit.layers.on_host import on_host
+from rnnkit.execution.host_fallback import on_host
 
 
 class OnCard:
@@ -109,9 +109,9 @@ class Executor:
 
 def executors(monkeypatch):
     """Let these be the executors of layers on CUDA; gives the list of their records."""
-    from rnnkit import compiler
+    from rnnkit.execution import pipeline
 
     records = []
-    choose = compiler.choose
-    monkeypatch.setattr(compiler, "choose_cuda", lambda *a, **k: Executor(choose(*a, **k), records), raising=False)
+    choose = pipeline.choose
+    monkeypatch.setattr(pipeline, "choose_cuda", lambda *a, **k: Executor(choose(*a, **k), records), raising=False)
     return records

@@ -4,10 +4,10 @@ import numpy as np
 from gradient_runs import PRECISION
 from matrix import close, inputs, layer_of, make_mask, same_bits
 
-from rnnkit import compiler
 from rnnkit.backends.shared.call import Record
 from rnnkit.compiler.ir.plan import Loop
 from rnnkit.engine.cuda_card import Cut
+from rnnkit.execution import pipeline
 
 PLACINGS = ("near weights", "near", "staged weights", "staged", "far")
 CUTS = {  # rows that a thread sums at once, rows of a block, blocks of a group, threads
@@ -30,7 +30,7 @@ def on_card(layer, constants=(), training=False, **settings):
     """A program of its own, with a cut and a placing that a test wants."""
     shapes = tuple(constant.shape[1:] for constant in constants)
     step = layer._execution.step
-    return set_up(compiler.choose_cuda(step, layer.dtype, layer.cell._all_weights(), shapes, training), **settings)
+    return set_up(pipeline.choose_cuda(step, layer.dtype, layer.cell._all_weights(), shapes, training), **settings)
 
 
 def set_up(program, **settings):

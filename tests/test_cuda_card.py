@@ -8,13 +8,13 @@ import pytest
 pytest.importorskip("numba_cuda", reason="numba-cuda isn't installed")
 
 import rnnkit as rk
-from rnnkit.compiler import compile_step
 from rnnkit.compiler.cuda import cuda_program
 from rnnkit.compiler.ir.plan import STEP
 from rnnkit.engine.cuda_card import A100, H100, costs, cuts
 from rnnkit.engine.cuda_launch import Function
 from rnnkit.engine.cuda_presence import missing, simulated
 from rnnkit.engine.cuda_sums import slice_of
+from rnnkit.execution.pipeline import compile_step
 from rnnkit.steps.cell import prepare
 from rnnkit.steps.step import Step
 

@@ -13,11 +13,11 @@ import cuda_ptx
 from cells_under_test import NAMED
 
 import rnnkit as rk
-from rnnkit import compiler
 from rnnkit.backends.shared import program_cache
-from rnnkit.compiler import cuda_store
 from rnnkit.engine import cuda_backward, cuda_sums
 from rnnkit.engine.cuda_card import Card
+from rnnkit.execution import pipeline
+from rnnkit.compiler import cuda_store
 
 if cuda_ptx.ptxas() is None:
     pytest.skip("no ptxas: numba-cuda's extra cu12 or cu13 brings it", allow_module_level=True)
@@ -44,7 +44,7 @@ def programs(name, dtype, units):
     layer = LAYERS[name](units, dtype=dtype)
     layer.build((None, None, 16))
     step = layer._execution.step
-    own = compiler.choose_cuda(step, layer.dtype, step.cell._all_weights())
+    own = pipeline.choose_cuda(step, layer.dtype, step.cell._all_weights())
     gradient = own.differentiate()
     return own, gradient.forward, gradient.adjoint
 

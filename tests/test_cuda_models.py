@@ -5,7 +5,7 @@ import pytest
 
 import rnnkit as rk
 from rnnkit.engine import cuda_presence
-from rnnkit.layers import on_host
+from rnnkit.execution import host_fallback
 
 pytestmark = pytest.mark.skipif(
     not (cuda_presence.simulated() and cuda_presence.missing() is None),
@@ -50,8 +50,10 @@ def test_host_arrays_go_to_the_card_and_come_back_once(make, data, monkeypatch):
     model = make().to("cuda")
     model(data[0])
     crossings = []
-    upload = on_host.upload
-    monkeypatch.setattr(on_host, "upload", lambda array, *more: crossings.append(array.shape) or upload(array, *more))
+    upload = host_fallback.upload
+    monkeypatch.setattr(
+        host_fallback, "upload", lambda array, *more: crossings.append(array.shape) or upload(array, *more)
+    )
     outputs, pullback = model.vjp(data[0])
     gradient = pullback(np.ones_like(outputs))
     assert type(outputs) is type(gradient.x) is np.ndarray

@@ -69,7 +69,7 @@ def test_the_program_shown_is_the_one_that_is_written():
 
 KERNEL = """
 from rnnkit.steps.cell import prepare
-from rnnkit.compiler import compile_step
+from rnnkit.execution.pipeline import compile_step
 from rnnkit.compiler.cuda import cuda_program
 from rnnkit.compiler.ir.plan import STEP
 from rnnkit.engine.cuda_card import H100

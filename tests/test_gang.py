@@ -23,10 +23,10 @@ from test_random_steps import OTHERS, USUAL, Run
 import rnnkit as rk
 from rnnkit.backends.shared import program_cache
 from rnnkit.backends.shared import thread_pool as threads_module
-from rnnkit.compiler import crew
 from rnnkit.compiler.numba_source import SIGNATURE
 from rnnkit.engine import crew as crews
 from rnnkit.engine import gang, program
+from rnnkit.execution.pipeline import crew
 
 NAMES = tuple(cell.name for cell in CELLS)
 

@@ -9,11 +9,11 @@ import processes
 import pytest
 from matrix import same_bits
 
-from rnnkit.compiler import crew, outer_products
 from rnnkit.engine import crew as crews
 from rnnkit.engine import gram
 from rnnkit.engine.gram import CHUNK, Gram
 from rnnkit.engine.product import packed_width
+from rnnkit.execution.pipeline import crew, outer_products
 
 DTYPES = ("float32", "float64")
 WIDTHS = ("avx512", "avx2", "generic")

@@ -23,7 +23,7 @@ FOUNDATION = {
     "constraints",
 }
 CELL = FOUNDATION | {"steps"}
-RUN = CELL | {"engine", "backends", "compiler"}
+RUN = CELL | {"engine", "backends", "compiler", "execution"}
 ALLOWED = {
     **dict.fromkeys(FOUNDATION, FOUNDATION),
     **dict.fromkeys(CELL - FOUNDATION, CELL),
@@ -31,6 +31,7 @@ ALLOWED = {
     "backends": RUN,
     "engine": RUN,
     "compiler": RUN,
+    "execution": RUN,
     "layers": RUN | {"cells", "layers"},
     "cuda": {"engine", "backends"},
     "losses": FOUNDATION | {"losses"},
@@ -38,7 +39,7 @@ ALLOWED = {
     "optimizers": RUN | {"layers", "optimizers"},
     "callbacks": FOUNDATION | {"callbacks"},
     "training": RUN | {"layers", "losses", "metrics", "optimizers", "callbacks", "training"},
-    "models": CELL | {"cells", "layers", "training", "models"},
+    "models": RUN | {"cells", "layers", "training", "models"},
     "datasets": {"datasets"},
     "forecast": RUN
     | {"__init__", "cells", "layers", "losses", "optimizers", "callbacks", "models", "datasets"}

@@ -13,7 +13,7 @@ from matrix import close, flat, like, same_bits
 
 import rnnkit as rk
 from rnnkit.engine import backward, program
-from rnnkit.layers.execution import Execution
+from rnnkit.execution.execution import Execution
 
 PADDING = 7.0  # what stands under a mask that Masking finds
 

@@ -12,11 +12,11 @@ import problems
 from benchmarks import sizes
 from writing import table
 
-from rnnkit.compiler import compile_step
 from rnnkit.compiler.cuda import cuda_program
 from rnnkit.compiler.ir.plan import STEP
 from rnnkit.engine.cuda_card import A100, H100, Card, Cut, costs
 from rnnkit.engine.cuda_sums import TILE, slice_of
+from rnnkit.execution.pipeline import compile_step
 from rnnkit.steps.cell import prepare
 from rnnkit.steps.step import Step
 

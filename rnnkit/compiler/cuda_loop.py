@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from rnnkit.backends.shared.text import indented
 from rnnkit.compiler.ir.plan import STEP, Buffer, Loop, Value
 from rnnkit.compiler.ir.strides import Walk
-from rnnkit.backends.shared.text import indented
 
 PARTIALS = 32  # sums that a reduction along a row is made of, whatever the number of threads
 _COMBINE = {"sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum"}

@@ -9,9 +9,9 @@ A dense weight is laid out in `WIDE` bytes of a column, column after column, the
 
 from __future__ import annotations
 
+from rnnkit.backends.shared.text import indented
 from rnnkit.compiler.cuda_loop import LoopWriter
 from rnnkit.compiler.ir.plan import PLACED, Loop, Product, SparseProduct
-from rnnkit.backends.shared.text import indented
 
 WIDE = 16  # bytes that a thread reads at once
 

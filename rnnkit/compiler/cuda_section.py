@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from rnnkit.backends.shared.text import indented
 from rnnkit.compiler.cuda_loop import LoopWriter
 from rnnkit.compiler.cuda_product import WIDE, ProductWriter
 from rnnkit.compiler.ir.plan import (
@@ -31,7 +32,6 @@ from rnnkit.compiler.ir.plan import (
     Plan,
     Product,
 )  # fmt: skip
-from rnnkit.backends.shared.text import indented
 
 _OWN = ("scratch", "state", "next")
 _CHANGING = ("state", "next", "output")

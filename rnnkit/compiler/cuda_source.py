@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from rnnkit.backends.shared.text import indented
 from rnnkit.compiler.cuda_section import Form, Kernel, SectionWriter
 from rnnkit.compiler.ir.plan import AFTER, STEP, Buffer, Plan
-from rnnkit.backends.shared.text import indented
 
 HELD = 60  # numbers of a kernel that its threads' registers have room for
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from rnnkit.backends.shared.text import indented
 from rnnkit.compiler.ir.operations import OPERATIONS
 from rnnkit.compiler.ir.plan import (
     AFTER,
@@ -28,7 +29,6 @@ from rnnkit.compiler.ir.plan import (
     SparseProduct,
 )  # fmt: skip
 from rnnkit.compiler.loop_text import LoopText
-from rnnkit.backends.shared.text import indented
 
 LINE = 64  # bytes of a cache line
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from rnnkit.backends.formulas.names import FUNCTIONS
 from rnnkit.backends.shared.call import Record, Result
 from rnnkit.backends.shared.prepack import Layout
 from rnnkit.engine.cuda_card import Card, Cut, Step, costs, current_card, cuts
 from rnnkit.engine.cuda_memory import DeviceArray, copy, download, driver, empty, upload, zeros
 from rnnkit.engine.cuda_panels import gates_in_turn, pack, pack_sparse
-from rnnkit.backends.formulas.names import FUNCTIONS
 
 _BLOCK_BYTES = 1 << 28  # that a block of steps may take of the card's memory
 _ENTRIES = {4: 4, 8: 2}  # of what is computed for many steps at once, that a thread sums at once, by bytes of a number

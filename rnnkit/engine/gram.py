@@ -166,7 +166,7 @@ def define_gram(name):
 
 @dataclass(eq=False)
 class OuterProducts:
-    """The compiled sum of a dtype, and the threads that may share it; see `rnnkit.compiler.outer_products`."""
+    """The compiled sum of a dtype, and the threads that may share it; see `rnnkit.execution.pipeline.outer_products`."""
 
     function: Callable
     address: int

@@ -45,7 +45,7 @@ class Program:
     address : int
         Where its machine code stands.
     source, plan
-        What it was compiled from, see `rnnkit.compiler`.
+        What it was compiled from, see `rnnkit.execution.pipeline`.
     once : callable
         Weights by name to the arrays that the plan wants computed once, in the order of ``plan.once``.
     products : dict of str to int

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit.execution.execution import build_lock
 from rnnkit.layers import devices, edge, saving, symbolic
-from rnnkit.layers.execution import build_lock
 from rnnkit.layers.faces import Text, show_shape, table_of
 from rnnkit.layers.weights import Weights, like
 from rnnkit.serialization.registry import Configurable

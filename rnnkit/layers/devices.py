@@ -9,8 +9,8 @@ import numpy as np
 from rnnkit import allocation
 from rnnkit.engine.cuda_memory import DeviceArray, upload
 from rnnkit.engine.cuda_presence import require
+from rnnkit.execution.host_fallback import to_host
 from rnnkit.layers import foreign
-from rnnkit.layers.on_host import to_host
 from rnnkit.layers.pullback import Gradients, Pullback
 
 DEVICES = ("cpu", "cuda")

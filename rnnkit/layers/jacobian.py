@@ -191,15 +191,15 @@ class _Point:
 
     def _choose(self):
         """Forward mode for a step that can be traced, a cell's own vjp where it has one."""
-        from rnnkit import compiler  # takes numba with it
+        from rnnkit.execution import pipeline  # takes numba with it
 
         step, shapes = self.step, tuple(constant.shape[1:] for constant in self.constants)
         self._tangent = self._pull = None
-        if compiler.has_vjp(step):
-            step.by_row = compiler.decides_by_values(step, self.dtype, shapes, self.training)
-            self._pull = compiler.chain(step, self.dtype, shapes, self.training).bind(self.weights)
+        if pipeline.has_vjp(step):
+            step.by_row = pipeline.decides_by_values(step, self.dtype, shapes, self.training)
+            self._pull = pipeline.chain(step, self.dtype, shapes, self.training).bind(self.weights)
         else:
-            self._tangent = compiler.tangent(step, self.dtype, self.weights, shapes, self.training)
+            self._tangent = pipeline.tangent(step, self.dtype, self.weights, shapes, self.training)
 
     def along(self, directions):
         """The results of the step, ``(output, *states)``, and their tangents along those of x and the states."""

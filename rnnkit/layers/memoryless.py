@@ -11,9 +11,9 @@ import numpy as np
 from rnnkit.activations import activation, activation_name, linear
 from rnnkit.backends.shared.call import Record, Result
 from rnnkit.engine.cuda_memory import DeviceArray
+from rnnkit.execution.execution import Execution
 from rnnkit.layers import edge
 from rnnkit.layers.base import Layer
-from rnnkit.layers.execution import Execution
 from rnnkit.layers.faces import Text
 from rnnkit.layers.pullback import Gradients, Pullback, options
 from rnnkit.serialization.registry import find, name_of

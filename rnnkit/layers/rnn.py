@@ -11,9 +11,9 @@ from rnnkit.arguments import integer, whole
 from rnnkit.arrays import refuse
 from rnnkit.backends.shared.call import Record, Result
 from rnnkit.engine.cuda_memory import DeviceArray
+from rnnkit.execution.execution import Execution
 from rnnkit.layers import devices, edge, foreign
 from rnnkit.layers.base import Layer
-from rnnkit.layers.execution import Execution
 from rnnkit.layers.faces import Text
 from rnnkit.layers.pullback import Gradients, Pullback, options
 from rnnkit.layers.stacked import StackedRNNCells

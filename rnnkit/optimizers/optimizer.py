@@ -449,12 +449,12 @@ class _Group:
     def _program(self, names):
         """What runs the step for such coefficients: compiled, or NumPy for a rule that can't be read."""
         if names not in self._programs:
-            from rnnkit import compiler
             from rnnkit.compiler.tracing.batch_axis import Untraceable
+            from rnnkit.execution import pipeline
 
             step = Step(_Update(self.optimizer, names), (LENGTH,))
             try:
-                program = compiler.compile_step(step, self.rows.dtype, {}, ((3,), (len(names) + 2,)))
+                program = pipeline.compile_step(step, self.rows.dtype, {}, ((3,), (len(names) + 2,)))
             except Untraceable:
                 program = Eager(step)
             self._programs[names] = program

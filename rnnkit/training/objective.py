@@ -10,8 +10,8 @@ import numpy as np
 from rnnkit import losses
 from rnnkit import targets as entries
 from rnnkit.backends.shared.call import Record
+from rnnkit.execution.execution import build_lock
 from rnnkit.layers import edge
-from rnnkit.layers.execution import build_lock
 from rnnkit.steps.cell import Cell
 from rnnkit.steps.declared import Draw
 from rnnkit.steps.step import Step
@@ -227,12 +227,12 @@ class Objective:
         key = steps, features, targets, dtype, gradient
         program = self._programs.get(key)
         if program is None:
-            from rnnkit import compiler  # takes numba with it
+            from rnnkit.execution import pipeline  # takes numba with it
 
             with build_lock:
                 cell = LossCell(self.loss, steps, features, targets, losses.takes_ids(self.loss))
                 cell.built = True
-                program = self._programs[key] = compiler.compile_loss(Step(cell, features), dtype, gradient)
+                program = self._programs[key] = pipeline.compile_loss(Step(cell, features), dtype, gradient)
         return program
 
 

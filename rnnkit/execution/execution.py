@@ -11,7 +11,7 @@ import numpy as np
 
 from rnnkit.backends.shared.call import Record, Result
 from rnnkit.engine.eager import Eager
-from rnnkit.layers.on_host import on_host
+from rnnkit.execution.host_fallback import on_host
 from rnnkit.steps.step import Step, declared_output_shape
 
 # One lock for building layers and choosing executors: both are rare, and a lock per layer would stand in the way of
@@ -82,9 +82,11 @@ class Execution:
         return chosen
 
     def _choose(self, training, constant_shapes):
-        from rnnkit import compiler  # takes numba with it, a third of a second that an import of rnnkit doesn't need
+        from rnnkit.execution import (
+            pipeline,  # takes numba with it, a third of a second that an import of rnnkit doesn't need
+        )
 
-        choose = compiler.choose_cuda if self.device == "cuda" else compiler.choose
+        choose = pipeline.choose_cuda if self.device == "cuda" else pipeline.choose
         return choose(
             self.step,
             dtype=self.dtype,
@@ -117,7 +119,7 @@ class Execution:
         ValueError
             If the step's gradient is not known.
         """
-        from rnnkit import compiler
+        from rnnkit.execution import pipeline
 
         key = (record.training, tuple(constant.shape[1:] for constant in record.constants))
         chosen = self.gradients.get(key)
@@ -126,12 +128,12 @@ class Execution:
                 chosen = self.gradients.get(key)
                 if chosen is None:
                     chosen = self.gradients[key] = self._differentiated(record)
-        if self.device == "cuda" and compiler.has_vjp(self.step):
+        if self.device == "cuda" and pipeline.has_vjp(self.step):
             return on_host(chosen.vjp, record, checkpoint, truncate)
         return chosen.vjp(record, checkpoint, truncate)
 
     def _differentiated(self, record):
-        from rnnkit import compiler
+        from rnnkit.execution import pipeline
 
         token = _eager.set(False)
         try:
@@ -139,8 +141,8 @@ class Execution:
         finally:
             _eager.reset(token)
         shapes = tuple(constant.shape[1:] for constant in record.constants)
-        if compiler.has_vjp(self.step):
-            return compiler.by_hand(self.step, self.run, self.dtype, shapes, record.training)
+        if pipeline.has_vjp(self.step):
+            return pipeline.by_hand(self.step, self.run, self.dtype, shapes, record.training)
         return executor.differentiate()
 
     def output_shape(self) -> tuple[int, ...]:

@@ -1,0 +1,258 @@
+"""From a step to a program: traced and planned where it can be read, else compiled as it stands."""
+
+from __future__ import annotations
+
+from functools import cache, partial
+
+import numpy as np
+
+from rnnkit.backends.shared.program_cache import address, cache_info, clear_cache, load, number_functions_apart
+from rnnkit.compiler.autodiff.adjoint import differentiate
+from rnnkit.compiler.autodiff.forward import Tangent
+from rnnkit.compiler.autodiff.numpy_vjp import Pull
+from rnnkit.compiler.autodiff.reverse import to_x
+from rnnkit.compiler.ir.evaluate import evaluate
+from rnnkit.compiler.numba_source import GRAM, PRODUCT, PRODUCT_SIGNATURE, SIGNATURE, SPARSE_PRODUCT, SourceWriter
+from rnnkit.compiler.planning.describe import describe
+from rnnkit.compiler.planning.planner import Planner
+from rnnkit.compiler.tracing.batch_axis import MixesRows, ReadsValues, Untraceable
+from rnnkit.compiler.tracing.trace import trace
+
+__all__ = ["by_hand", "cache_info", "choose", "choose_cuda", "clear_cache", "compile_loss", "has_vjp", "tangent"]
+
+
+def choose(step, dtype, weights, constant_shapes=(), training=False):
+    """The executor of a step: a traced program, or the generic driver where the tracer can't read it.
+
+    Raises
+    ------
+    ValueError
+        If neither road takes the step, with the line and the construct that stopped each; or if its rows depend on
+        each other.
+    """
+    number_functions_apart()
+    try:
+        return compile_step(step, dtype, weights, constant_shapes, training)
+    except Untraceable as error:
+        reason = error
+    except RecursionError:
+        reason = Untraceable("the step is too long to be read as a whole; write its inner loop shorter")
+    return _second_road(step, dtype, weights, constant_shapes, training, reason)
+
+
+def tangent(step, dtype, weights, constant_shapes=(), training=False) -> Tangent:
+    """What evaluates a step with its tangent.
+
+    Raises
+    ------
+    ValueError
+        If the step can't be traced.
+    """
+    try:
+        return Tangent(trace(step, dtype, weights, constant_shapes, training), dtype)
+    except Untraceable as error:
+        raise ValueError(no_gradient(step, error)) from None
+
+
+def compile_loss(step, dtype, gradient=True):
+    """The program of a step whose only new state is what its rows lose.
+
+    Parameters
+    ----------
+    step : Step
+        Without weights and constants.
+    dtype : dtype
+    gradient : bool
+        Put out the derivative of the state's sum by x, computed in the same pass, in place of the step's own output.
+
+    Raises
+    ------
+    ValueError
+        If the step can't be read, with the line and the construct that stopped it; or if its rows depend on each other.
+    """
+    number_functions_apart()
+    dtype = np.dtype(dtype)
+    try:
+        graph = trace(step, dtype, {})
+    except RecursionError:
+        raise ValueError(f"expected {step.name!r} short enough to be read as a whole") from None
+    except Untraceable as error:
+        raise ValueError(f"the gradient of {step.name!r} isn't known: {_in_words(error)}") from None
+    except MixesRows as error:
+        raise ValueError(f"{error}; reduce with axis=-1, so that each row keeps a loss of its own") from None
+    if gradient:
+        graph = to_x(graph, dtype, step.feature_shape)
+    return _program(graph, step.name, dtype)
+
+
+def has_vjp(step) -> bool:
+    """Whether a cell of the step says itself how cotangents go back, which is how they go then."""
+    from rnnkit.steps.step import leaves
+
+    return any(cell._has_vjp() for _, cell in leaves(step.cell))
+
+
+def decides_by_values(step, dtype, constant_shapes=(), training=False) -> bool:
+    """Whether the step looks at its arrays' values, and so means one row; where a program was chosen, it is known."""
+    try:
+        trace(step, dtype, step.cell._all_weights(), constant_shapes, training)
+    except Untraceable as error:
+        return isinstance(error, ReadsValues)
+    return False
+
+
+def chain(step, dtype, constant_shapes=(), training=False):
+    """The cells of a step, of which at least one has a vjp of its own, see `rnnkit.engine.by_hand`."""
+    from rnnkit.engine.by_hand import Chain
+
+    def traced(step):
+        shapes = constant_shapes if step.takes_constants else ()
+        try:
+            graph = trace(step, dtype, step.cell._all_weights(), shapes, training)
+        except Untraceable as error:
+            raise ValueError(no_gradient(step, error)) from None
+        return Pull(graph, dtype, shapes, step.feature_shape)
+
+    return Chain(step, constant_shapes, training, traced)
+
+
+def by_hand(step, run, dtype, constant_shapes=(), training=False):
+    """What computes the gradients of such a step."""
+    from rnnkit.engine.by_hand import ByHand
+
+    return ByHand(step, run, dtype, chain(step, dtype, constant_shapes, training), constant_shapes, training)
+
+
+def choose_cuda(step, dtype, weights, constant_shapes=(), training=False):
+    """The executor of a step on a card.
+
+    Raises
+    ------
+    ValueError
+        If the tracer can't read the step, with the line and the construct that stopped it; or if its rows depend on
+        each other.
+    """
+    from rnnkit.compiler.cuda import cuda_program
+
+    number_functions_apart()
+    try:
+        return compile_step(step, dtype, weights, constant_shapes, training, cuda_program)
+    except RecursionError:
+        raise ValueError(f"expected {step.name!r} short enough to be read as a whole for a card") from None
+    except Untraceable as error:
+        raise ValueError(
+            f"{step.name!r} can't run on a card, since the tracer can't read its step: {_in_words(error)}; write the "
+            'step for road 1, or keep the layer on device="cpu"'
+        ) from None
+
+
+def compile_step(step, dtype, weights, constant_shapes=(), training=False, make=None):
+    """The first road: trace, plan, text, program; `make` is what makes programs of graphs."""
+    dtype = np.dtype(dtype)
+    graph = trace(step, dtype, weights, constant_shapes, training)
+    program = (make or _program)(graph, step.name, dtype)
+    program.differentiate = partial(_differentiate, graph, program, step, dtype, constant_shapes, make)
+    return program
+
+
+def _differentiate(graph, program, step, dtype, constant_shapes, make=None):
+    """What computes the gradients of a traced step."""
+    adjoint = differentiate(graph, dtype, constant_shapes, step.feature_shape)
+
+    def finish(weights, sums):
+        given = {("weight", name): array for name, array in weights.items()}
+        given |= {("weight", ("sum", i)): array for i, array in enumerate(sums)}
+        values = evaluate(adjoint.weights.values(), given, dtype)
+        found = {}
+        for name, array in weights.items():
+            value = values[adjoint.weights[name].id] if name in adjoint.weights else np.zeros((), dtype)
+            same = value.shape == array.shape
+            found[name] = np.array(value if same else np.broadcast_to(value, array.shape), dtype)
+        on_pattern = {name: np.where(weights[name] != 0, found[name], dtype.type(0)) for name in graph.sparse}
+        return found | on_pattern
+
+    parts = (
+        program,
+        (make or _program)(adjoint.forward, step.name, dtype),
+        (make or _program)(adjoint.backward, f"{step.name}, adjoint", dtype),
+        {key: node.size for key, node in adjoint.forward.kept.items()},
+        {key: node.size for key, node in adjoint.backward.kept.items()},
+        adjoint.sums,
+        finish,
+    )
+    if make:
+        from rnnkit.engine.cuda_backward import CudaBackward
+
+        return CudaBackward(*parts)
+    from rnnkit.engine.backward import Backward
+
+    return Backward(*parts, outer_products(dtype.name))
+
+
+def _program(graph, name, dtype):
+    """The compiled program of a graph."""
+    from rnnkit.backends.shared.prepack import compute_once
+    from rnnkit.engine.checking import CHECKED, GAP
+    from rnnkit.engine.program import LANES, LAYOUT, PANEL_VECTORS, Program, packed_width
+
+    plan = Planner(graph, lambda columns: packed_width(columns, dtype)).run()
+    source = SourceWriter(plan, name, dtype, LANES[dtype.name], PANEL_VECTORS, GAP if CHECKED else 0).run()
+    products = {
+        name: address(load(text.format(dtype=dtype.name), PRODUCT_SIGNATURE))
+        for name, text in (("product", PRODUCT), ("sparse_product", SPARSE_PRODUCT))
+        if f"call_product({name}," in source.text
+    }
+    once, words = compute_once(plan, evaluate, dtype, LAYOUT), describe(plan, dtype)
+    function = load(source.text, SIGNATURE)
+    return Program(function, address(function), source, plan, once, dtype, crew(), products, words)
+
+
+@cache
+def crew():
+    """What all programs of this process share."""
+    from rnnkit.engine import kit
+    from rnnkit.engine.crew import Crew
+
+    def gang_kit():
+        function = load(kit.kit_text(kit.GANG), kit.SIGNATURE)
+        return function, address(function)
+
+    return Crew(address(load(kit.kit_text(kit.ROWS), kit.SIGNATURE)), gang_kit)
+
+
+@cache
+def outer_products(name):
+    """What sums outer products in a dtype, for every `engine.gram.Gram` of this process."""
+    from rnnkit.engine.gram import OuterProducts
+
+    function = load(GRAM.format(dtype=name), SIGNATURE)
+    return OuterProducts(function, address(function), np.dtype(name), crew())
+
+
+def _second_road(step, dtype, weights, constant_shapes, training, error):
+    from rnnkit.engine.driver import CannotCompile, Driver
+
+    reason = _in_words(error)
+    try:
+        driver = Driver(step, dtype, weights, constant_shapes, training, by_row=isinstance(error, ReadsValues))
+    except CannotCompile as refusal:
+        raise ValueError(f"{step.name!r} can be compiled on neither road: {reason}; and numba: {refusal}") from None
+    driver.reason = f"the tracer can't read the step: {reason}"
+    driver.differentiate = partial(_refuse, step, error)
+    return driver
+
+
+def _refuse(step, error):
+    raise ValueError(no_gradient(step, error))
+
+
+def no_gradient(step, error) -> str:
+    """Why a step that can't be read has no gradient, and what to write."""
+    return (
+        f"the gradient of {step.name!r} isn't known, since the tracer can't read its step: {_in_words(error)}; write "
+        "the step for road 1, or how cotangents go back through it: rk.cell(…, vjp=function), or a method vjp of a cell"
+    )
+
+
+def _in_words(error) -> str:
+    return " ".join([str(error), *(f"({note})" for note in getattr(error, "__notes__", []) if note)])
