@@ -6,7 +6,7 @@ import numpy as np
 from plan_in_numpy import LANES, run_plan
 
 import rnnkit as rk
-from rnnkit.compiler.numba_source import SourceWriter
+from rnnkit.backends.cpu.codegen.program_source import SourceWriter
 from rnnkit.compiler.planning.planner import Planner
 from rnnkit.compiler.tracing.trace import trace
 from rnnkit.steps.cell import prepare

@@ -12,7 +12,9 @@ import sys
 import numpy as np
 from cells_under_test import CELLS
 from matrix import flat, inputs, layer_of, make_mask
-from rnnkit.engine import checking, crew, program
+from rnnkit.backends.cpu.simd import bounds_check as checking
+from rnnkit.backends.cpu.threads import team as crew
+from rnnkit.backends.cpu import program
 import rnnkit as rk
 
 assert checking.CHECKED
@@ -36,7 +38,7 @@ print("touched nothing else")
 
 WRONG = """
 import numpy as np
-from rnnkit.engine import program
+from rnnkit.backends.cpu import program
 import rnnkit as rk
 
 layer = rk.LSTM(17, seed=0)
@@ -66,7 +68,10 @@ import numpy as np
 import rnnkit as rk
 from cells_under_test import NAMED
 from gradient_runs import Run
-from rnnkit.engine import backward, checking, gram, program
+from rnnkit.backends.cpu import gradient as backward
+from rnnkit.backends.cpu.simd import bounds_check as checking
+from rnnkit.backends.cpu import weight_sums as gram
+from rnnkit.backends.cpu import program
 
 assert checking.CHECKED
 program._SMALL = program._WIDE = gram._SMALL = 0
@@ -86,7 +91,9 @@ GRADIENT_CELLS = [("simple", "float32"), ("attention", "float64")]
 LAYERS = """
 import numpy as np
 from test_layer_gradients import call_of, cotangents, layer_of
-from rnnkit.engine import backward, gram, program
+from rnnkit.backends.cpu import gradient as backward
+from rnnkit.backends.cpu import weight_sums as gram
+from rnnkit.backends.cpu import program
 import rnnkit as rk
 
 program._SMALL = program._WIDE = gram._SMALL = 0

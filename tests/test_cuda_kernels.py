@@ -14,10 +14,10 @@ from cells_under_test import NAMED
 
 import rnnkit as rk
 from rnnkit.backends.shared import program_cache
+from rnnkit.compiler import cuda_store
 from rnnkit.engine import cuda_backward, cuda_sums
 from rnnkit.engine.cuda_card import Card
 from rnnkit.execution import pipeline
-from rnnkit.compiler import cuda_store
 
 if cuda_ptx.ptxas() is None:
     pytest.skip("no ptxas: numba-cuda's extra cu12 or cu13 brings it", allow_module_level=True)

@@ -11,8 +11,8 @@ if os.environ.get("NUMBA_ENABLE_CUDASIM", "0") == "0":
 from cuda_races import Race, watched
 from cuda_runs import CUTS, on_card, setup
 
-from rnnkit.engine.cuda_launch import Function
 from rnnkit.compiler import cuda_store
+from rnnkit.engine.cuda_launch import Function
 
 
 def run_with_text(layer, record, changed, **settings):

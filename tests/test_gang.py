@@ -21,12 +21,13 @@ from random_steps import random_cell
 from test_random_steps import OTHERS, USUAL, Run
 
 import rnnkit as rk
+from rnnkit.backends.cpu import program
+from rnnkit.backends.cpu.codegen.program_source import SIGNATURE
+from rnnkit.backends.cpu.compile import crew
+from rnnkit.backends.cpu.threads import barrier
+from rnnkit.backends.cpu.threads import team as crews
 from rnnkit.backends.shared import program_cache
 from rnnkit.backends.shared import thread_pool as threads_module
-from rnnkit.compiler.numba_source import SIGNATURE
-from rnnkit.engine import crew as crews
-from rnnkit.engine import gang, program
-from rnnkit.execution.pipeline import crew
 
 NAMES = tuple(cell.name for cell in CELLS)
 
@@ -90,7 +91,7 @@ def test_units_are_split(shared):
 
     def counted(self, job, idle, memory, arrays):
         done = keep(self, job, idle, memory, arrays)
-        parts.append(ctypes.c_int64.from_address(int(job.words[gang.GANG]) + 8).value)  # where the others joined
+        parts.append(ctypes.c_int64.from_address(int(job.words[barrier.GANG]) + 8).value)  # where the others joined
         return done
 
     crews.Crew._run_units = counted
@@ -180,7 +181,9 @@ def test_L3_a_partner_is_left_at_any_meeting(shared):
         f"meet(gang_kit, gang, part, parts, meeting, -1000000 if meeting >= word({first.ctypes.data}, 0) else patience)"
     )
     head, body = text.split("\n\n\n", 1)
-    head = head if re.search(r"import .*\bword\b", head) else f"{head}\nfrom rnnkit.engine.atomic import word"
+    head = (
+        head if re.search(r"import .*\bword\b", head) else f"{head}\nfrom rnnkit.backends.cpu.simd.atomic import word"
+    )
     adjoint.function = program_cache.load(f"{head}\n\n\n{body.replace(meet, leave)}", SIGNATURE)
     adjoint.address = program_cache.address(adjoint.function)
     for at in range(14, 0, -1):
@@ -318,7 +321,7 @@ def test_threads_go_to_sleep(shared):
 
 
 def all_asleep(own):
-    return not own._slots.words.reshape(-1, gang.LINE // 8)[:, 0].any()
+    return not own._slots.words.reshape(-1, barrier.LINE // 8)[:, 0].any()
 
 
 def test_what_a_call_used_is_let_go(shared):

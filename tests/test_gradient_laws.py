@@ -7,7 +7,8 @@ from matrix import same_bits
 from on_device import DEVICE, by_device
 
 import rnnkit as rk
-from rnnkit.engine import backward, gram, program
+from rnnkit.backends.cpu import gradient as backward
+from rnnkit.backends.cpu import program, weight_sums
 
 ROUNDING = {"float64": 1e-12, "float32": 1e-4}  # of an array's norm, between two orders of the same sums
 STEADY = [case for case in TRACED if case.steady]
@@ -94,7 +95,7 @@ def test_linear_in_cotangents(case, dtype):
 @pytest.mark.parametrize("batch, units", [(1, 65), (5, 17), (70, 17)])
 @every_cell
 def test_L3_threads(case, dtype, batch, units, threads, monkeypatch):
-    for module, name in ((program, "_SMALL"), (program, "_WIDE"), (gram, "_SMALL")):
+    for module, name in ((program, "_SMALL"), (program, "_WIDE"), (weight_sums, "_SMALL")):
         monkeypatch.setattr(module, name, 0)
     run = Run.of(case, batch, 9, "random", units, dtype=dtype)
     threads(1)

@@ -9,11 +9,13 @@ import processes
 import pytest
 from matrix import same_bits
 
-from rnnkit.engine import crew as crews
-from rnnkit.engine import gram
-from rnnkit.engine.gram import CHUNK, Gram
-from rnnkit.engine.product import packed_width
-from rnnkit.execution.pipeline import crew, outer_products
+from rnnkit.backends.cpu import weight_sums
+from rnnkit.backends.cpu.compile import crew, outer_products
+from rnnkit.backends.cpu.kernels import outer_sum
+from rnnkit.backends.cpu.kernels.matmul import packed_width
+from rnnkit.backends.cpu.kernels.outer_sum import CHUNK
+from rnnkit.backends.cpu.threads import team as crews
+from rnnkit.backends.cpu.weight_sums import Gram
 
 DTYPES = ("float32", "float64")
 WIDTHS = ("avx512", "avx2", "generic")
@@ -23,7 +25,7 @@ SIZES = [(1, 1), (6, 64), (7, 65), (2, 200), (1, 128), (13, 100), (5, 20), (40, 
 @pytest.fixture
 def shared(monkeypatch, threads):
     """Every call is worth sharing, however small; a thread that was stopped is no reason to rest."""
-    monkeypatch.setattr(gram, "_SMALL", 0)
+    monkeypatch.setattr(weight_sums, "_SMALL", 0)
     monkeypatch.setattr(crews, "_REST", 0.0)
     monkeypatch.setattr(crews, "_LONGEST_REST", 0.0)
     return threads
@@ -71,7 +73,7 @@ def test_sums_of_outer_products(rows, columns, dtype, threads):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_height_and_width_of_a_tile_gives_the_same_bits(dtype, threads):
     threads(1)
-    columns = 3 * gram.PANEL_VECTORS * packed_width(1, dtype)
+    columns = 3 * outer_sum.PANEL_VECTORS * packed_width(1, dtype)
     a, b, places = operands(30, columns, 2 * CHUNK + 1, dtype)
     whole = summed(a, b, places, columns)
     for rows in range(31):
@@ -222,7 +224,8 @@ def test_rounding_errors_do_not_grow_as_those_of_one_chain():
 CHECKED = """
 import numpy as np
 import rnnkit as rk
-from rnnkit.engine import checking, gram
+from rnnkit.backends.cpu.simd import bounds_check as checking
+from rnnkit.backends.cpu import weight_sums as gram
 from test_gram import CHUNK, DTYPES, SIZES, operands, same_bits, summed
 
 assert checking.CHECKED
@@ -256,7 +259,7 @@ def test_sums_stay_within_their_arrays():
 
 OTHER = """
 import numpy as np
-from rnnkit.engine.registers import FEATURE_SET
+from rnnkit.backends.cpu.simd.registers import FEATURE_SET
 from test_gram import CHUNK, DTYPES, SIZES, exact, operands, summed
 
 print(FEATURE_SET)

@@ -12,7 +12,8 @@ import pytest
 from matrix import close, flat, like, same_bits
 
 import rnnkit as rk
-from rnnkit.engine import backward, program
+from rnnkit.backends.cpu import gradient as backward
+from rnnkit.backends.cpu import program
 from rnnkit.execution.execution import Execution
 
 PADDING = 7.0  # what stands under a mask that Masking finds

@@ -6,50 +6,50 @@ import threading
 import numpy as np
 import pytest
 
-from rnnkit.engine import lent
+from rnnkit.backends.cpu.threads import buffer_pool
 
 
 @pytest.fixture(autouse=True)
 def nothing_waits():
     gc.collect()
-    lent._back.clear()
-    lent._waiting.clear()
+    buffer_pool._back.clear()
+    buffer_pool._waiting.clear()
 
 
 def test_memory_comes_back_with_the_last_view():
-    array = lent.lend(1000, np.float32)
+    array = buffer_pool.lend(1000, np.float32)
     view = array[10:20].reshape(2, 5)
     address = array.ctypes.data
     del array
-    other = lent.lend(1000, np.float32)
+    other = buffer_pool.lend(1000, np.float32)
     assert other.ctypes.data != address
     del view
-    again = lent.lend(1000, np.float32)
+    again = buffer_pool.lend(1000, np.float32)
     assert again.ctypes.data == address
 
 
 def test_an_array_has_its_size_dtype_and_line():
     for size, dtype in ((0, np.float32), (1, np.float64), (12345, np.float32), (3, np.uint8)):
-        array = lent.lend(size, dtype)
+        array = buffer_pool.lend(size, dtype)
         assert array.shape == (size,) and array.dtype == dtype
         assert not size or array.ctypes.data % 64 == 0
         array[...] = 1
 
 
 def test_what_waits_is_bounded(monkeypatch):
-    monkeypatch.setattr(lent, "_KEPT", 10_000)
-    arrays = [lent.lend(1000, np.float64) for _ in range(5)]
+    monkeypatch.setattr(buffer_pool, "_KEPT", 10_000)
+    arrays = [buffer_pool.lend(1000, np.float64) for _ in range(5)]
     del arrays
-    assert sum(memory.nbytes for memory in lent._waiting) <= 10_000 and not lent._back
+    assert sum(memory.nbytes for memory in buffer_pool._waiting) <= 10_000 and not buffer_pool._back
 
 
 def test_memory_given_back_in_the_middle_of_a_look_is_found_by_the_next(monkeypatch):
-    first, second = lent.lend(1000, np.uint8), lent.lend(1000, np.uint8)
+    first, second = buffer_pool.lend(1000, np.uint8), buffer_pool.lend(1000, np.uint8)
     places = {first.ctypes.data, second.ctypes.data}
-    with lent._lock:
+    with buffer_pool._lock:
         del first, second  # as by the garbage collector
-        assert len(lent._back) == 2 and not lent._waiting
-    assert {lent.lend(1000, np.uint8).ctypes.data} <= places
+        assert len(buffer_pool._back) == 2 and not buffer_pool._waiting
+    assert {buffer_pool.lend(1000, np.uint8).ctypes.data} <= places
 
 
 def test_threads_never_share_memory():
@@ -57,7 +57,7 @@ def test_threads_never_share_memory():
 
     def work(number):
         for i in range(300):
-            array = lent.lend(2000 + i, np.int64)
+            array = buffer_pool.lend(2000 + i, np.int64)
             array[...] = number
             view = array[::2]
             del array

@@ -9,9 +9,9 @@ import pytest
 from numba import njit
 from scipy import special
 
+from rnnkit.backends.cpu.simd import functions, vector
 from rnnkit.backends.formulas import trigonometry
 from rnnkit.compiler.ir.operations import BY_LANE
-from rnnkit.engine import math, vector
 
 DTYPES = ("float32", "float64")
 BINARY = (
@@ -26,7 +26,7 @@ BINARY = (
     "remainder",
     "floor_divide",
 )
-UNARY = tuple(name for name in math.FUNCTIONS if name not in BINARY)
+UNARY = tuple(name for name in functions.FUNCTIONS if name not in BINARY)
 
 SCIPY = {
     "sigmoid": special.expit,
@@ -55,7 +55,7 @@ def kernel(name, dtype):
     arguments = "a, b" if name in BINARY else "a"
     size = np.dtype(dtype).itemsize
     text = SOURCE.format(lanes=vector.LANES[dtype], dtype=dtype, size=size, arguments=arguments)
-    names = vars(vector) | {"function": getattr(math, name)}
+    names = vars(vector) | {"function": getattr(functions, name)}
     exec(text, names)
     return njit(error_model="numpy")(names["run"])
 
@@ -316,7 +316,7 @@ def test_sigmoid_keeps_its_lower_tail():
     np.testing.assert_array_equal(got, np.array([1.8048513e-35, 1.4e-45, 1.0], "float32"))
 
 
-@pytest.mark.parametrize("name", math.FUNCTIONS)
+@pytest.mark.parametrize("name", functions.FUNCTIONS)
 def test_libm_is_called_only_where_explain_says_so(name):
     calls = set()
     for dtype in DTYPES:
@@ -337,4 +337,4 @@ def test_explain_says_beyond_which_angle():
 
 def test_every_function_is_tried():
     assert set(EXACT) <= set(UNARY)
-    assert set(BINARY) | set(UNARY) == set(math.FUNCTIONS)
+    assert set(BINARY) | set(UNARY) == set(functions.FUNCTIONS)

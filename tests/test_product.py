@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from rnnkit.engine import product
-from rnnkit.engine.product import arrange, pack, packed_width
+from rnnkit.backends.cpu.kernels import matmul
+from rnnkit.backends.cpu.kernels.matmul import arrange, pack, packed_width
 
 DTYPES = ("float32", "float64")
-FUNCTIONS = {name: product.define_product(name) for name in ("float32", "float64")}
+FUNCTIONS = {name: matmul.define_product(name) for name in ("float32", "float64")}
 
 
 def multiply(a, weight):

@@ -9,20 +9,20 @@ import numpy as np
 import processes
 import pytest
 
-from rnnkit.engine import product, sparse
+from rnnkit.backends.cpu.kernels import matmul, sparse_matmul
 
 ROOT = Path(__file__).parent.parent
 DTYPES = ("float32", "float64")
-DENSE = {dtype: product.define_product(dtype) for dtype in DTYPES}
-SPARSE = {dtype: sparse.define_sparse_product(dtype) for dtype in DTYPES}
+DENSE = {dtype: matmul.define_product(dtype) for dtype in DTYPES}
+SPARSE = {dtype: sparse_matmul.define_sparse_product(dtype) for dtype in DTYPES}
 
 
 def multiply(a, weight, part=None):
     """C (outer, inner, N) of A (outer, inner, K) and a weight (K, N); NaN around it, and in other columns, stays."""
     (outer, inner, _), columns = a.shape, weight.shape[1]
-    packed = sparse.pack_sparse(weight)
+    packed = sparse_matmul.pack_sparse(weight)
     first, last = (0, columns) if part is None else part
-    frame = np.full((outer, inner, product.packed_width(columns, a.dtype) + 1), np.nan, a.dtype)
+    frame = np.full((outer, inner, matmul.packed_width(columns, a.dtype) + 1), np.nan, a.dtype)
     c = frame[:, :, :-1]
     SPARSE[a.dtype.name](
         a.ctypes.data, a.strides[0], outer, a.strides[1], inner, packed.ctypes.data, first, last,
@@ -36,8 +36,8 @@ def multiply(a, weight, part=None):
 
 def multiply_dense(a, weight):
     (outer, inner, length), columns = a.shape, weight.shape[1]
-    c = np.empty((outer, inner, product.packed_width(columns, a.dtype)), a.dtype)
-    packed = product.pack(weight)
+    c = np.empty((outer, inner, matmul.packed_width(columns, a.dtype)), a.dtype)
+    packed = matmul.pack(weight)
     DENSE[a.dtype.name](
         a.ctypes.data, a.strides[0], outer, a.strides[1], inner, packed.ctypes.data, length, columns,
         c.ctypes.data, c.strides[0], c.strides[1],
@@ -92,7 +92,7 @@ def test_rows_stand_at_any_strides(length, outer, inner, dtype):
 def test_columns_can_be_computed_apart_wherever_they_are_cut(dtype):
     rng = np.random.default_rng(5)
     a, weight = rng.standard_normal((1, 3, 100)).astype(dtype), scattered(rng, (100, 300), 0.1, dtype)
-    whole, group = multiply(a, weight), sparse.group_columns(dtype)
+    whole, group = multiply(a, weight), sparse_matmul.group_columns(dtype)
     for cuts in [(group, 2 * group), (group - 3, group + 5), (1, 2), (group, group), (299, 300)]:
         places = [0, *cuts, 300]
         parts = [multiply(a, weight, part) for part in pairwise(places)]
@@ -132,12 +132,12 @@ def test_nonzeros_in_few_rows_or_columns(dtype):
 def test_memory_is_that_of_the_nonzeros(dtype):
     rng = np.random.default_rng(3)
     weight = scattered(rng, (1000, 1000), 0.1, dtype)
-    assert sparse.pack_sparse(weight).nbytes < 0.25 * weight.nbytes
+    assert sparse_matmul.pack_sparse(weight).nbytes < 0.25 * weight.nbytes
 
 
 WIDTHS = """
 import hashlib, numpy as np
-from rnnkit.engine.registers import FEATURE_SET
+from rnnkit.backends.cpu.simd.registers import FEATURE_SET
 from test_sparse_product import multiply, scattered
 digest = hashlib.sha256()
 for dtype in ("float32", "float64"):

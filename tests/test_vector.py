@@ -12,7 +12,7 @@ import processes
 import pytest
 from numba import njit
 
-from rnnkit.engine import vector
+from rnnkit.backends.cpu.simd import vector
 
 DTYPES = ("float32", "float64")
 ROOT = Path(__file__).parent.parent
@@ -148,7 +148,9 @@ def test_reductions_take_halves_in_a_fixed_order(dtype):
 WIDTHS = """
 import hashlib, numpy as np
 from numba import njit
-from rnnkit.engine import math, product, vector
+from rnnkit.backends.cpu.simd import functions as math
+from rnnkit.backends.cpu.kernels import matmul as product
+from rnnkit.backends.cpu.simd import vector
 L = vector.LANES["float32"]
 first, load, store, tanh, softplus = (
     vector.first_float32, vector.load_float32, vector.store, math.tanh, math.softplus)
@@ -182,8 +184,8 @@ def test_the_width_of_a_vector_changes_no_bit():
 
 def test_an_unknown_width_is_told_at_its_first_use():
     _, error = in_a_process(
-        "from rnnkit.engine import math, product, vector; print(product.packed_width(3, 'f4'))", "sse"
+        "from rnnkit.backends.cpu.kernels import matmul; print(matmul.packed_width(3, 'f4'))", "sse"
     )
     assert "ValueError: RNNKIT_VECTOR is 'sse': expected one of avx512, avx2, neon, generic" in error
-    _, error = in_a_process("from rnnkit.engine import math, product, vector", "sse")
+    _, error = in_a_process("from rnnkit.backends.cpu.kernels import matmul", "sse")
     assert not error

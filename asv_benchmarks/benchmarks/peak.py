@@ -17,8 +17,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 import rnnkit as rk
+from rnnkit.backends.cpu.simd.registers import LANES, LLVM_FLOATS
 from rnnkit.backends.formulas import value as emitted
-from rnnkit.engine.registers import LANES, LLVM_FLOATS
 
 from . import sizes
 from .cells import layer, sequences

@@ -14,7 +14,7 @@ from section import Section
 from timing import THREADS, Figures, Settings
 from writing import both, table
 
-from rnnkit.engine.gram import Gram
+from rnnkit.backends.cpu.weight_sums import Gram
 
 PARTS = ("forward", "steps back", "recurrent kernel", "kernel", "the rest", "all")
 

@@ -16,8 +16,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from rnnkit.backends.cpu import gradient
 from rnnkit.backends.shared.call import Record, Result
-from rnnkit.engine import backward
 from rnnkit.steps.cell import Under
 from rnnkit.steps.step import Step, leaves
 
@@ -114,7 +114,7 @@ class Chain:
 
 
 class ByHand:
-    """Computes the gradients of one step over records as `rnnkit.engine.backward.Backward` does, in a Python loop.
+    """Computes the gradients of one step over records as `rnnkit.backends.cpu.gradient.Backward` does, in a Python loop.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ class ByHand:
         return {name: array.astype(self.plain.dtype) for name, array in sums.items()}
 
 
-class _Run(backward._Run):
+class _Run(gradient._Run):
     """One call and its gradient."""
 
     def _keep(self, record):
@@ -185,7 +185,7 @@ class _Run(backward._Run):
         return _Pull(self, states)
 
 
-class _Pull(backward._Pull):
+class _Pull(gradient._Pull):
     """The way back through one call, step by step."""
 
     def __init__(self, run, states):

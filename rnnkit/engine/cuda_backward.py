@@ -80,7 +80,7 @@ def run(table):
 
 @dataclass(eq=False)
 class CudaBackward:
-    """Computes the gradients of one step over records, see `rnnkit.engine.backward.Backward`."""
+    """Computes the gradients of one step over records, see `rnnkit.backends.cpu.gradient.Backward`."""
 
     plain: CudaProgram
     forward: CudaProgram
@@ -207,7 +207,7 @@ class _Run:
     # The way back
 
     def pull(self, outputs=None, last=None, states=None, x=True) -> Gradient:
-        """The gradient from cotangents of the results, any of which may be None, see `rnnkit.engine.backward`."""
+        """The gradient from cotangents of the results, any of which may be None, see `rnnkit.backends.cpu.gradient`."""
         record, count = self.record, len(self.record.states)
         given = [None] * count if states is None else states
         cotangents = [

@@ -11,8 +11,8 @@ import time
 import numpy as np
 from numba import njit
 
-from rnnkit.engine import math as mathematics
-from rnnkit.engine import vector
+from rnnkit.backends.cpu.simd import functions as mathematics
+from rnnkit.backends.cpu.simd import vector
 
 _FLOATS = {np.float32: ctypes.c_float, np.float64: ctypes.c_double}
 _arriving = threading.Lock()

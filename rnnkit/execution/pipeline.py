@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import partial
 
 import numpy as np
 
-from rnnkit.backends.shared.program_cache import address, cache_info, clear_cache, load, number_functions_apart
+from rnnkit.backends.cpu.compile import compile_graph, outer_products
+from rnnkit.backends.shared.program_cache import cache_info, clear_cache, number_functions_apart
 from rnnkit.compiler.autodiff.adjoint import differentiate
 from rnnkit.compiler.autodiff.forward import Tangent
 from rnnkit.compiler.autodiff.numpy_vjp import Pull
 from rnnkit.compiler.autodiff.reverse import to_x
 from rnnkit.compiler.ir.evaluate import evaluate
-from rnnkit.compiler.numba_source import GRAM, PRODUCT, PRODUCT_SIGNATURE, SIGNATURE, SPARSE_PRODUCT, SourceWriter
-from rnnkit.compiler.planning.describe import describe
-from rnnkit.compiler.planning.planner import Planner
 from rnnkit.compiler.tracing.batch_axis import MixesRows, ReadsValues, Untraceable
 from rnnkit.compiler.tracing.trace import trace
 
@@ -82,7 +80,7 @@ def compile_loss(step, dtype, gradient=True):
         raise ValueError(f"{error}; reduce with axis=-1, so that each row keeps a loss of its own") from None
     if gradient:
         graph = to_x(graph, dtype, step.feature_shape)
-    return _program(graph, step.name, dtype)
+    return compile_graph(graph, step.name, dtype)
 
 
 def has_vjp(step) -> bool:
@@ -150,7 +148,7 @@ def compile_step(step, dtype, weights, constant_shapes=(), training=False, make=
     """The first road: trace, plan, text, program; `make` is what makes programs of graphs."""
     dtype = np.dtype(dtype)
     graph = trace(step, dtype, weights, constant_shapes, training)
-    program = (make or _program)(graph, step.name, dtype)
+    program = (make or compile_graph)(graph, step.name, dtype)
     program.differentiate = partial(_differentiate, graph, program, step, dtype, constant_shapes, make)
     return program
 
@@ -173,8 +171,8 @@ def _differentiate(graph, program, step, dtype, constant_shapes, make=None):
 
     parts = (
         program,
-        (make or _program)(adjoint.forward, step.name, dtype),
-        (make or _program)(adjoint.backward, f"{step.name}, adjoint", dtype),
+        (make or compile_graph)(adjoint.forward, step.name, dtype),
+        (make or compile_graph)(adjoint.backward, f"{step.name}, adjoint", dtype),
         {key: node.size for key, node in adjoint.forward.kept.items()},
         {key: node.size for key, node in adjoint.backward.kept.items()},
         adjoint.sums,
@@ -184,49 +182,9 @@ def _differentiate(graph, program, step, dtype, constant_shapes, make=None):
         from rnnkit.engine.cuda_backward import CudaBackward
 
         return CudaBackward(*parts)
-    from rnnkit.engine.backward import Backward
+    from rnnkit.backends.cpu.gradient import Backward
 
     return Backward(*parts, outer_products(dtype.name))
-
-
-def _program(graph, name, dtype):
-    """The compiled program of a graph."""
-    from rnnkit.backends.shared.prepack import compute_once
-    from rnnkit.engine.checking import CHECKED, GAP
-    from rnnkit.engine.program import LANES, LAYOUT, PANEL_VECTORS, Program, packed_width
-
-    plan = Planner(graph, lambda columns: packed_width(columns, dtype)).run()
-    source = SourceWriter(plan, name, dtype, LANES[dtype.name], PANEL_VECTORS, GAP if CHECKED else 0).run()
-    products = {
-        name: address(load(text.format(dtype=dtype.name), PRODUCT_SIGNATURE))
-        for name, text in (("product", PRODUCT), ("sparse_product", SPARSE_PRODUCT))
-        if f"call_product({name}," in source.text
-    }
-    once, words = compute_once(plan, evaluate, dtype, LAYOUT), describe(plan, dtype)
-    function = load(source.text, SIGNATURE)
-    return Program(function, address(function), source, plan, once, dtype, crew(), products, words)
-
-
-@cache
-def crew():
-    """What all programs of this process share."""
-    from rnnkit.engine import kit
-    from rnnkit.engine.crew import Crew
-
-    def gang_kit():
-        function = load(kit.kit_text(kit.GANG), kit.SIGNATURE)
-        return function, address(function)
-
-    return Crew(address(load(kit.kit_text(kit.ROWS), kit.SIGNATURE)), gang_kit)
-
-
-@cache
-def outer_products(name):
-    """What sums outer products in a dtype, for every `engine.gram.Gram` of this process."""
-    from rnnkit.engine.gram import OuterProducts
-
-    function = load(GRAM.format(dtype=name), SIGNATURE)
-    return OuterProducts(function, address(function), np.dtype(name), crew())
 
 
 def _second_road(step, dtype, weights, constant_shapes, training, error):

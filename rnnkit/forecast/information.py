@@ -17,9 +17,9 @@ def information() -> str:
     import scipy
 
     import rnnkit
+    from rnnkit.backends.cpu.simd.registers import FEATURES
     from rnnkit.backends.shared.program_cache import cache_info
     from rnnkit.backends.shared.thread_pool import get_num_threads
-    from rnnkit.engine.registers import FEATURES
 
     cache = cache_info()
     lines = {

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from rnnkit.backends.cpu.codegen.loop_source import LoopText
 from rnnkit.backends.shared.text import indented
 from rnnkit.compiler.ir.operations import OPERATIONS
 from rnnkit.compiler.ir.plan import (
@@ -28,7 +29,6 @@ from rnnkit.compiler.ir.plan import (
     Product,
     SparseProduct,
 )  # fmt: skip
-from rnnkit.compiler.loop_text import LoopText
 
 LINE = 64  # bytes of a cache line
 
@@ -39,19 +39,19 @@ HEAD = (
 POINTERS = ("x", "output", "last", "mask", "order", "product", "kit", "gang_kit")
 PRODUCT = '''"""The product of rows with a packed weight in {dtype}, shared by all programs."""
 
-from rnnkit.engine.product import define_product
+from rnnkit.backends.cpu.kernels.matmul import define_product
 
 run = define_product("{dtype}")
 '''
 SPARSE_PRODUCT = '''"""The product of rows with a sparse weight in {dtype}, shared by all programs."""
 
-from rnnkit.engine.sparse import define_sparse_product
+from rnnkit.backends.cpu.kernels.sparse_matmul import define_sparse_product
 
 run = define_sparse_product("{dtype}")
 '''
 GRAM = '''"""The sum of outer products of rows in {dtype}, for the gradients of all weights."""
 
-from rnnkit.engine.gram import define_gram
+from rnnkit.backends.cpu.kernels.outer_sum import define_gram
 
 run = define_gram("{dtype}")
 '''
@@ -561,13 +561,13 @@ class SourceWriter:
             w for w in words if w in _VECTOR or (w.endswith(name) and w.removesuffix(f"_{name}") in _MEMORY)
         )
         imports = {
-            "rnnkit.engine.atomic": {"word"},
-            "rnnkit.engine.checking": words & {"allow", "refuse"},
-            "rnnkit.engine.kit": words & _KIT,
-            "rnnkit.engine.math": words & _MATH,
-            "rnnkit.engine.product": words & {"call_product"},
-            "rnnkit.engine.rows": words & {"clear_bytes", "copy_bytes"},
-            "rnnkit.engine.vector": vector,
+            "rnnkit.backends.cpu.simd.atomic": {"word"},
+            "rnnkit.backends.cpu.simd.bounds_check": words & {"allow", "refuse"},
+            "rnnkit.backends.cpu.threads.shared_functions": words & _KIT,
+            "rnnkit.backends.cpu.simd.functions": words & _MATH,
+            "rnnkit.backends.cpu.kernels.matmul": words & {"call_product"},
+            "rnnkit.backends.cpu.kernels.row_copy": words & {"clear_bytes", "copy_bytes"},
+            "rnnkit.backends.cpu.simd.vector": vector,
         }
         lines = [f"from {module} import {', '.join(sorted(names))}" for module, names in imports.items() if names]
         title = f'"""The step {self.name!r} in {name}, {self.lanes} lanes: run(addresses, numbers, ...)."""'

@@ -8,7 +8,7 @@ from collections import deque
 
 import numpy as np
 
-from rnnkit.engine.product import aligned
+from rnnkit.backends.cpu.simd.aligned import aligned
 
 _KEPT = 1 << 28  # bytes that wait to be lent again, at most
 

@@ -13,8 +13,7 @@ whose parts don't come, for the system may stop a thread at any place for as lon
 
 from numba.extending import intrinsic
 
-from rnnkit.backends.shared.numba_pipeline import compiled
-from rnnkit.engine.atomic import (
+from rnnkit.backends.cpu.simd.atomic import (
     atomic_add,
     atomic_load,
     atomic_store,
@@ -24,6 +23,7 @@ from rnnkit.engine.atomic import (
     step_aside,
     word,
 )
+from rnnkit.backends.shared.numba_pipeline import compiled
 
 LINE = 128  # bytes: processors fetch lines of 64 in pairs
 OFF, IDLE, POSTED, RUNNING = range(4)

@@ -11,13 +11,22 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from rnnkit.engine import gang, product, rows
+from rnnkit.backends.cpu.kernels import matmul, row_copy
+from rnnkit.backends.cpu.threads import barrier
 
 ROWS = (
-    product.piece_of, rows.take_rows, rows.put_rows, rows.used_rows, rows.hold_states,
-    rows.hold_output, rows.clear_masked, rows.most_used, gang.share,
+    matmul.piece_of, row_copy.take_rows, row_copy.put_rows, row_copy.used_rows, row_copy.hold_states,
+    row_copy.hold_output, row_copy.clear_masked, row_copy.most_used, barrier.share,
 )  # fmt: skip
-GANG = (gang.arrive, gang.admit, gang.meet, gang.close, gang.serve_slot, gang.lead_job, gang.wait_for)
+GANG = (
+    barrier.arrive,
+    barrier.admit,
+    barrier.meet,
+    barrier.close,
+    barrier.serve_slot,
+    barrier.lead_job,
+    barrier.wait_for,
+)
 MOST_ARGUMENTS = 8
 SIGNATURE = f"int64({', '.join(['int64'] * (1 + MOST_ARGUMENTS))})"
 
@@ -31,7 +40,7 @@ def kit_text(functions) -> str:
     """The module that is compiled for `ROWS` or `GANG`."""
     letters = "abcdefgh"
     lines = ['"""What all programs do alike."""', "", "from rnnkit.backends.shared.numba_pipeline import compiled", ""]
-    for module in (gang, product, rows):
+    for module in (barrier, matmul, row_copy):
         names = sorted(f.__name__ for f in functions if f.__module__ == module.__name__)
         lines += [f"from {module.__name__} import {', '.join(names)}"] if names else []
     lines += ["", "", "@compiled", f"def run(action, {', '.join(letters)}):"]

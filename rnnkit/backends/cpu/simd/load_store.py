@@ -4,10 +4,10 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from rnnkit.backends.cpu.simd.bounds_check import check, check_each, check_lanes
+from rnnkit.backends.cpu.simd.registers import LANES, LLVM_FLOATS, Mask, Vector, common_mask, convert, vector_of
 from rnnkit.backends.formulas import value as emitted
 from rnnkit.backends.formulas.value import Value, call_intrinsic, type_name
-from rnnkit.engine.checking import check, check_each, check_lanes
-from rnnkit.engine.registers import LANES, LLVM_FLOATS, Mask, Vector, common_mask, convert, vector_of
 
 
 def pointer(builder, address, llvm_type):

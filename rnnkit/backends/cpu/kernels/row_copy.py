@@ -5,9 +5,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from rnnkit.backends.cpu.simd.atomic import word
+from rnnkit.backends.cpu.simd.bounds_check import check
 from rnnkit.backends.shared.numba_pipeline import compiled
-from rnnkit.engine.atomic import word
-from rnnkit.engine.checking import check
 
 
 @intrinsic

@@ -9,12 +9,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from rnnkit.backends.cpu.simd.atomic import yield_address
+from rnnkit.backends.cpu.threads import barrier
+from rnnkit.backends.cpu.threads.shared_functions import GANG
 from rnnkit.backends.shared.thread_pool import pool
-from rnnkit.engine import gang
-from rnnkit.engine.atomic import yield_address
-from rnnkit.engine.kit import GANG
 
-_WORDS = gang.LINE // 8
+_WORDS = barrier.LINE // 8
 _REST, _LONGEST_REST = 1e-3, 1.0  # seconds in which no call is shared after one in which a thread was stopped
 _SOON = 0.05  # seconds after a rest in which the next stop is taken for the same trouble
 _LONG = 2e-3  # seconds of own work after which waiting for a thread that was stopped is a small part of the whole
@@ -32,14 +32,14 @@ _thread = threading.local()
 def own_memory(size: int) -> np.ndarray:
     """Scratch memory of this thread, ``size`` bytes from its `line_start` on: whoever uses it holds the array."""
     kept = getattr(_thread, "memory", None)
-    if kept is None or kept.nbytes < size + gang.LINE or kept.nbytes > _KEPT:
-        kept = _thread.memory = np.empty(size + gang.LINE, np.uint8)
+    if kept is None or kept.nbytes < size + barrier.LINE or kept.nbytes > _KEPT:
+        kept = _thread.memory = np.empty(size + barrier.LINE, np.uint8)
     return kept
 
 
 def line_start(memory) -> int:
     """The first cache line in an array."""
-    return -(-memory.ctypes.data // gang.LINE) * gang.LINE
+    return -(-memory.ctypes.data // barrier.LINE) * barrier.LINE
 
 
 class Crew:
@@ -98,11 +98,11 @@ class Crew:
             if not idle:
                 return None
             parts = 1 + len(idle)
-            job = _Words(gang.SCRATCH + 2 * parts)
+            job = _Words(barrier.SCRATCH + 2 * parts)
             words = job.words
-            words[gang.SCRATCH + parts + 1 :] = [self._slots.address + slot * gang.LINE for slot in idle]
-            words[gang.FUNCTION], words[gang.ROWS], words[gang.BLOCKS] = address, rows, blocks
-            words[gang.P], words[gang.N] = p.ctypes.data, n.ctypes.data
+            words[barrier.SCRATCH + parts + 1 :] = [self._slots.address + slot * barrier.LINE for slot in idle]
+            words[barrier.FUNCTION], words[barrier.ROWS], words[barrier.BLOCKS] = address, rows, blocks
+            words[barrier.P], words[barrier.N] = p.ctypes.data, n.ctypes.data
             if units:
                 return self._run_units(job, idle, 2 * memory, keep)
             return self._run_rows(job, idle, memory, keep)
@@ -114,7 +114,7 @@ class Crew:
         """Keep no array longer than a thread may touch it."""
         for slot in slots:
             for _ in range(_LOOKS):
-                if self._slots.words[slot * _WORDS + gang.STATE] != gang.RUNNING:
+                if self._slots.words[slot * _WORDS + barrier.STATE] != barrier.RUNNING:
                     self._held[slot] = None
                     break
 
@@ -125,58 +125,58 @@ class Crew:
 
     def is_busy(self) -> bool:
         """Whether a thread works on a job, be it one that was left."""
-        return bool((self._slots.words[gang.STATE :: _WORDS] == gang.RUNNING).any())
+        return bool((self._slots.words[barrier.STATE :: _WORDS] == barrier.RUNNING).any())
 
     def _find_idle(self, others, idle: list[int]):
         """The slots that a job can be posted in, each with a thread that serves it or soon will."""
         words = self._slots.words
         self._let_go(range(others))
         for slot in range(others):
-            state = slot * _WORDS + gang.STATE
-            if words[state] == gang.OFF:
-                words[state], words[slot * _WORDS + gang.YIELD] = gang.IDLE, self._yield
+            state = slot * _WORDS + barrier.STATE
+            if words[state] == barrier.OFF:
+                words[state], words[slot * _WORDS + barrier.YIELD] = barrier.IDLE, self._yield
                 try:
-                    pool(others).submit(self._serve, self._slots.address + slot * gang.LINE)
+                    pool(others).submit(self._serve, self._slots.address + slot * barrier.LINE)
                 except BaseException as error:
-                    words[state] = gang.OFF
+                    words[state] = barrier.OFF
                     if not isinstance(error, RuntimeError):
                         raise
                     continue  # the interpreter is about to end, or there can be no more threads
-            if words[state] == gang.IDLE:
+            if words[state] == barrier.IDLE:
                 idle.append(slot)
 
     def _run_units(self, job, idle, memory, keep) -> int:
         if (
             self._shared is None
             or self.is_busy()
-            or self._shared.nbytes < memory + gang.LINE
+            or self._shared.nbytes < memory + barrier.LINE
             or self._shared.nbytes > _KEPT
         ):
-            self._shared = np.empty(memory + gang.LINE, np.uint8)
+            self._shared = np.empty(memory + barrier.LINE, np.uint8)
         meetings = _Words((2 + len(idle)) * _WORDS)
         meetings.words[2] = self._yield
-        job.words[gang.GANG], job.words[gang.PARTS] = meetings.address, 1 + len(idle)
-        job.words[gang.SCRATCH : gang.SCRATCH + 1 + len(idle)] = line_start(self._shared)
+        job.words[barrier.GANG], job.words[barrier.PARTS] = meetings.address, 1 + len(idle)
+        job.words[barrier.SCRATCH : barrier.SCRATCH + 1 + len(idle)] = line_start(self._shared)
         for slot in idle:
             self._held[slot] = (job, meetings, self._shared, keep)
         self._lead(job.address, 1 + len(idle), 0)
-        left = meetings.words[0] == gang.BROKEN
+        left = meetings.words[0] == barrier.BROKEN
         self._note(stopped=left)
         return LEFT if left else True
 
     def _run_rows(self, job, idle, memory, keep) -> bool:
         own_scratch = own_memory(memory)
-        job.words[gang.SCRATCH] = line_start(own_scratch)
+        job.words[barrier.SCRATCH] = line_start(own_scratch)
         for part, slot in enumerate(idle, 1):
             kept = self._memory[slot]
-            if kept is None or kept.nbytes < memory + gang.LINE or kept.nbytes > _KEPT:
-                kept = self._memory[slot] = np.empty(memory + gang.LINE, np.uint8)
-            job.words[gang.SCRATCH + part] = line_start(kept)
+            if kept is None or kept.nbytes < memory + barrier.LINE or kept.nbytes > _KEPT:
+                kept = self._memory[slot] = np.empty(memory + barrier.LINE, np.uint8)
+            job.words[barrier.SCRATCH + part] = line_start(kept)
             self._held[slot] = (job, kept, keep)
-        blocks, start = job.words[gang.BLOCKS], time.perf_counter()
+        blocks, start = job.words[barrier.BLOCKS], time.perf_counter()
         self._lead(job.address, 1 + len(idle), _PAUSES)
         own = time.perf_counter() - start
-        while job.words[gang.DONE] < blocks:
+        while job.words[barrier.DONE] < blocks:
             self._wait(job.address, _PAUSES)
             if time.perf_counter() - start > 1.5 * own + _GRACE:
                 if own < _LONG:

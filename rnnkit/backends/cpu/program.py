@@ -9,15 +9,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from rnnkit.backends.cpu.kernels.matmul import PANEL_VECTORS, arrange, pack, packed_width
+from rnnkit.backends.cpu.kernels.sparse_matmul import pack_sparse
+from rnnkit.backends.cpu.simd.aligned import aligned
+from rnnkit.backends.cpu.simd.bounds_check import CHECKED, Checked
+from rnnkit.backends.cpu.simd.registers import LANES
+from rnnkit.backends.cpu.threads.buffer_pool import lend
+from rnnkit.backends.cpu.threads.team import LEFT, Crew, line_start, own_memory
 from rnnkit.backends.shared.call import Record, Result
 from rnnkit.backends.shared.prepack import Layout
 from rnnkit.backends.shared.thread_pool import get_num_threads
-from rnnkit.engine.checking import CHECKED, Checked
-from rnnkit.engine.crew import LEFT, Crew, line_start, own_memory
-from rnnkit.engine.lent import lend
-from rnnkit.engine.product import PANEL_VECTORS, aligned, arrange, pack, packed_width
-from rnnkit.engine.registers import LANES
-from rnnkit.engine.sparse import pack_sparse
 
 _LINE = 64  # bytes of a cache line
 _BLOCK_BYTES = 1 << 18  # what a block of steps may take of the cache
@@ -55,7 +56,7 @@ class Program:
     words : str
         The plan in words.
     differentiate : callable
-        Gives the `rnnkit.engine.backward.Backward` of a step's own program.
+        Gives the `rnnkit.backends.cpu.gradient.Backward` of a step's own program.
     """
 
     function: Callable

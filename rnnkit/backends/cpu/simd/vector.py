@@ -11,8 +11,7 @@ from numba import types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin
 
-from rnnkit.backends.formulas import value as emitted
-from rnnkit.engine.memory import (  # noqa: F401
+from rnnkit.backends.cpu.simd.load_store import (  # noqa: F401
     drain,
     fill_float32,
     fill_float64,
@@ -39,7 +38,18 @@ from rnnkit.engine.memory import (  # noqa: F401
     to_vector_float32,
     to_vector_float64,
 )
-from rnnkit.engine.registers import FEATURES, LANES, REGISTERS, Mask, Vector, common, common_mask, convert, mask_of  # noqa: F401
+from rnnkit.backends.cpu.simd.registers import (  # noqa: F401
+    FEATURES,
+    LANES,
+    REGISTERS,
+    Mask,
+    Vector,
+    common,
+    common_mask,
+    convert,
+    mask_of,
+)
+from rnnkit.backends.formulas import value as emitted
 
 
 def itself(kind):

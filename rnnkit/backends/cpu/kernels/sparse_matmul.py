@@ -7,7 +7,7 @@ needs stand in few registers, where a permutation finds them in a tenth of a gat
 A lane that waits multiplies 0 by 0: no NaN and no infinity of a row that its column doesn't have reaches it.
 
 An element of the result is one chain of multiply-adds over its column's nonzeros from the top down, started from 0. So
-it has the same bits in any batch, and where the operand is finite those of `rnnkit.engine.product`.
+it has the same bits in any batch, and where the operand is finite those of `rnnkit.backends.cpu.kernels.matmul`.
 """
 
 import numpy as np
@@ -15,13 +15,13 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from rnnkit.backends.cpu.simd.aligned import aligned
+from rnnkit.backends.cpu.simd.atomic import word
+from rnnkit.backends.cpu.simd.bounds_check import check_each, check_lanes
+from rnnkit.backends.cpu.simd.load_store import load_unaligned, pointer, store_unaligned
+from rnnkit.backends.cpu.simd.registers import FEATURE_SET, LANES, LLVM_FLOATS
 from rnnkit.backends.formulas.value import BIT, Value, call_intrinsic, fma, select, type_name
 from rnnkit.backends.shared.numba_pipeline import compiled
-from rnnkit.engine.atomic import word
-from rnnkit.engine.checking import check_each, check_lanes
-from rnnkit.engine.memory import load_unaligned, pointer, store_unaligned
-from rnnkit.engine.product import aligned
-from rnnkit.engine.registers import FEATURE_SET, LANES, LLVM_FLOATS
 
 GROUP = 4  # vectors of columns with windows in common; an integer of 32 bits holds an index for each
 ROWS = 2  # rows of the operand that share what is read of the weight: more sums and windows than fit in registers else

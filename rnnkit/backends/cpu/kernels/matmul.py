@@ -10,11 +10,12 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from rnnkit.backends.cpu.simd.aligned import aligned
+from rnnkit.backends.cpu.simd.atomic import define_call
+from rnnkit.backends.cpu.simd.load_store import load_unaligned, store_unaligned
+from rnnkit.backends.cpu.simd.registers import LANES, LLVM_FLOATS, REGISTERS
 from rnnkit.backends.formulas.value import Value, broadcast, fma
 from rnnkit.backends.shared.numba_pipeline import compiled
-from rnnkit.engine.atomic import define_call
-from rnnkit.engine.memory import load_unaligned, store_unaligned
-from rnnkit.engine.registers import LANES, LLVM_FLOATS, REGISTERS
 
 # 24 of 32 registers, or 12 of 16, hold sums; the rest are for a row of the panel and an element of A.
 ROWS = 6
@@ -74,15 +75,6 @@ def arrange(weight, gates, units):
         arranged[:, place, :units] = weight[:, gate : gate + units]
     arranged = arranged.reshape(len(weight), len(gates), vectors, lanes).swapaxes(1, 2)
     return arranged.reshape(len(weight), vectors * len(gates) * lanes)
-
-
-def aligned(size, dtype):
-    """An empty array (size,) that starts at a cache line."""
-    dtype = np.dtype(dtype)
-    line = 64 // dtype.itemsize
-    memory = np.empty(size + line, dtype)
-    start = -(memory.__array_interface__["data"][0] // dtype.itemsize) % line
-    return memory[start : start + size]
 
 
 class _Builder:

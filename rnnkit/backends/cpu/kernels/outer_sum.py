@@ -8,32 +8,21 @@ add multiples of `CHUNK`; and its rounding errors don't grow as those of one lon
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import dataclass
-
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from rnnkit.backends.cpu.kernels.matmul import PANEL_VECTORS, ROWS
+from rnnkit.backends.cpu.simd.atomic import word
+from rnnkit.backends.cpu.simd.load_store import load_unaligned, store_unaligned
+from rnnkit.backends.cpu.simd.registers import LANES, LLVM_FLOATS
 from rnnkit.backends.formulas.value import Value, broadcast, fma
 from rnnkit.backends.shared.numba_pipeline import compiled
-from rnnkit.backends.shared.thread_pool import get_num_threads
-from rnnkit.engine.atomic import word
-from rnnkit.engine.checking import CHECKED, Checked
-from rnnkit.engine.crew import Crew
-from rnnkit.engine.memory import load_unaligned, store_unaligned
-from rnnkit.engine.product import PANEL_VECTORS, ROWS, aligned, packed_width
-from rnnkit.engine.registers import LANES, LLVM_FLOATS
 
 CHUNK = 128  # rows of a panel of B and of a tile's part of A, which stay together in a first-level cache
 # Vectors of columns that a tile has; a panel is as wide as the widest.
 _WIDTHS = [1 << i for i in reversed(range(PANEL_VECTORS.bit_length()))]
 _FEW_ROWS = 2  # tiles of so few rows take two panels: else the multiply-adds' latency isn't hidden
-_SMALL = 1 << 21  # multiply-adds of a call below which another thread costs more than it saves
-_BLOCKS = 2  # for each thread: what one that comes late leaves to the others
-_POINTERS = 6  # words of `p`; those of `n` follow
 _I64 = ir.IntType(64)
 
 
@@ -162,108 +151,3 @@ def define_gram(name):
             before, before_row = c, c_row
 
     return run
-
-
-@dataclass(eq=False)
-class OuterProducts:
-    """The compiled sum of a dtype, and the threads that may share it; see `rnnkit.execution.pipeline.outer_products`."""
-
-    function: Callable
-    address: int
-    dtype: np.dtype
-    crew: Crew
-
-
-class Gram:
-    """A sum of outer products of rows, and of the rows of B themselves, that calls add to.
-
-    Rows of B are read fastest where they start at cache lines, up to a fifth slower elsewhere, and are an odd number of
-    lines apart: with powers of two they take each other's places in a first-level cache.
-
-    Parameters
-    ----------
-    compiled : OuterProducts
-    rows, columns : int
-        M and N, the lengths of A's and B's rows; either may be 0.
-    sums : bool
-        Whether there is a row M: the sums of B's columns, as from an A of ones.
-
-    Attributes
-    ----------
-    total : ndarray (M, N) or (M + 1, N)
-        The sum so far; the next call may overwrite it.
-    """
-
-    def __init__(self, compiled: OuterProducts, rows: int, columns: int, sums: bool = False):
-        self.compiled, self.rows, self.columns, self.sums = compiled, rows, columns, sums
-        dtype, width = compiled.dtype, packed_width(columns, compiled.dtype)
-        self._one, zeros = np.ones(1, dtype), aligned(width, dtype)
-        zeros[:] = 0
-        self._sum = np.broadcast_to(zeros, (rows + sums, width))  # until the first call
-        self._spare = None
-        self._tiles, self._panels = -(-len(self._sum) // ROWS), -(-width // (PANEL_VECTORS * LANES[dtype]))
-
-    @property
-    def total(self) -> np.ndarray:
-        return self._sum[:, : self.columns]
-
-    def add(self, a, b, pairs, keep=()) -> None:
-        """Add outer(A, B) of every pair of rows.
-
-        Parameters
-        ----------
-        a, b : ndarray or int
-            Arrays of `compiled.dtype`, or addresses, from where rows are counted: M neighbouring elements each, and N,
-            of which memory is read up to `packed_width(N)`.
-        pairs : ndarray (K, 2), int64
-            Where a row of A and one of B start, in bytes from `a` and `b`.
-        keep
-            Whatever holds the arrays at these addresses.
-        """
-        work = self._sum.size * len(pairs)
-        if not work:
-            return
-        pairs = np.ascontiguousarray(pairs, np.int64)
-        keep = (a, b, pairs, keep, self._sum, self._one)
-        threads = get_num_threads() if work > _SMALL else 1
-        if threads > 1 and self._share(a, b, pairs, threads, keep):
-            return
-        target = self._sum if self._sum.flags.writeable else self._memory()
-        words, units = self._words(a, b, pairs, target, 1)
-        at = _address(words)
-        with Checked((keep, words, target)) if CHECKED else nullcontext():
-            self.compiled.function(at, at + 8 * _POINTERS, 0, units, 0, 0, 1, 0)
-        self._sum = target
-
-    def _share(self, a, b, pairs, threads, keep) -> bool:
-        """Add in other memory, which becomes the sum unless a thread was stopped and may still write there."""
-        crew, before = self.compiled.crew, self._sum
-        crew.prepare()
-        target = self._memory() if self._spare is None else self._spare
-        words, units = self._words(a, b, pairs, target, threads)
-        p, n, blocks = words[:_POINTERS], words[_POINTERS:], min(units, _BLOCKS * threads)
-        keep = (keep, words, target)
-        with Checked(keep) if CHECKED else nullcontext():
-            done = crew.run(self.compiled.address, p, n, units, blocks, 0, False, threads, keep)
-            if CHECKED:
-                crew.settle()
-        if done:
-            self._sum, self._spare = target, before if before.flags.writeable else None
-        else:
-            self._spare = target if done is None else None
-        return bool(done)
-
-    def _memory(self) -> np.ndarray:
-        return aligned(self._sum.size, self.compiled.dtype).reshape(self._sum.shape)
-
-    def _words(self, a, b, pairs, target, threads):
-        """Addresses, then numbers; and how many units there are."""
-        groups = 1 if threads == 1 else min(self._tiles, -(-_BLOCKS * threads // self._panels))
-        a, b = (_address(at) if isinstance(at, np.ndarray) else int(at) for at in (a, b))
-        words = [a, b, _address(pairs), _address(self._sum), _address(target), _address(self._one)]
-        words += [self.rows, self.columns, len(pairs), self.sums, groups, self._sum.strides[0], target.strides[0]]
-        return np.array(words, np.int64), self._panels * groups
-
-
-def _address(array) -> int:
-    return array.__array_interface__["data"][0]

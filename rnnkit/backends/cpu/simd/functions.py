@@ -4,8 +4,7 @@ A vector's lane and a number give the same bits. Nearly all are vectorised; thos
 lanes one by one.
 """
 
-from rnnkit.backends.formulas import division, error_function, exponential, powers, trigonometry, value
-from rnnkit.engine.vector import (  # noqa: F401
+from rnnkit.backends.cpu.simd.vector import (  # noqa: F401
     absolute,
     ceil,
     copysign,
@@ -17,6 +16,7 @@ from rnnkit.engine.vector import (  # noqa: F401
     sqrt,
     trunc,
 )
+from rnnkit.backends.formulas import division, error_function, exponential, powers, trigonometry, value
 
 _one = function_of_values(1)
 _two = function_of_values(2)

@@ -14,7 +14,7 @@ from numba import cfunc, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from rnnkit.engine.atomic import atomic_add, word
+from rnnkit.backends.cpu.simd.atomic import atomic_add, word
 
 CHECKED = os.environ.get("RNNKIT_CHECK") == "1"
 GAP = 128  # bytes between two buffers, while checking

@@ -9,8 +9,8 @@ from numba import types
 from numba.core import codegen, config
 from numba.extending import models, register_model
 
+from rnnkit.backends.cpu.simd.bounds_check import CHECKED
 from rnnkit.backends.formulas.value import BIT, Value, broadcast
-from rnnkit.engine.checking import CHECKED
 
 WIDTHS = {"avx512": 64, "avx2": 32, "neon": 16, "generic": 16}
 REGISTERS_OF = {"avx512": 32, "avx2": 16, "neon": 32, "generic": 16}

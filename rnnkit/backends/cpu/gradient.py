@@ -13,13 +13,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from rnnkit.backends.cpu.program import Program, row_blocks
+from rnnkit.backends.cpu.threads.buffer_pool import lend
+from rnnkit.backends.cpu.weight_sums import OuterProducts, Sums
 from rnnkit.backends.shared.call import Gradient, Record, Result
 from rnnkit.backends.shared.memory_limit import get_memory_limit
 from rnnkit.backends.shared.thread_pool import get_num_threads
-from rnnkit.engine.gram import OuterProducts
-from rnnkit.engine.lent import lend
-from rnnkit.engine.program import Program, row_blocks
-from rnnkit.engine.sums import Sums
 
 _LINE = 64  # bytes of a cache line
 _CHUNK_BYTES = 1 << 22  # of what the adjoint keeps for the sums of a chunk; 1 to 16 MB take 10 % longer at most
@@ -46,7 +45,7 @@ class Backward:
     finish : callable
         ``(weights, sums) -> dict``: the weights' gradients from the finished sums.
     outer_products : OuterProducts
-        What sums them, see `rnnkit.engine.gram`.
+        What sums them, see `rnnkit.backends.cpu.kernels.outer_sum`.
     """
 
     plain: Program

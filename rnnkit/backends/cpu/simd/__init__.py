@@ -1,0 +1,1 @@
+"""SIMD values as types of numba: registers, loads and stores, functions, atomic words."""

@@ -1,0 +1,197 @@
+"""The sums over rows and steps that the gradients of weights are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from rnnkit.backends.cpu.kernels.matmul import PANEL_VECTORS, ROWS, packed_width
+from rnnkit.backends.cpu.simd.aligned import aligned
+from rnnkit.backends.cpu.simd.bounds_check import CHECKED, Checked
+from rnnkit.backends.cpu.simd.registers import LANES
+from rnnkit.backends.cpu.threads.team import Crew
+from rnnkit.backends.shared.thread_pool import get_num_threads
+
+_SMALL = 1 << 21  # multiply-adds of a call below which another thread costs more than it saves
+_BLOCKS = 2  # for each thread: what one that comes late leaves to the others
+_POINTERS = 6  # words of `p`; those of `n` follow
+
+
+class Sums:
+    """Sums that the steps of a call are added to.
+
+    Parameters
+    ----------
+    compiled : OuterProducts
+    wanted : list of rnnkit.compiler.autodiff.adjoint.Sum
+    order : ndarray of int, or None
+        Where the rows of the records stood before they were arranged.
+    """
+
+    def __init__(self, compiled, wanted, order):
+        self.wanted, self.order = wanted, order
+        self.grams: dict = {}
+        alone = {s.b for s in wanted if s.a is None}
+        for s in wanted:
+            if s.a is not None and s not in self.grams:  # two kernels of one operand, added, have the same sum
+                self.grams[s] = Gram(compiled, s.a.depth, s.b.depth, sums=s.b in alone)
+                alone.discard(s.b)
+        self.grams |= {s: Gram(compiled, 0, s.b.depth, sums=True) for s in wanted if s.a is None and s.b in alone}
+
+    def add(self, part) -> None:
+        """Add what these steps give."""
+        rows, steps = part.x.shape[:2]
+        used = None if part.mask is None else self._used(part.mask)
+        for s, gram in self.grams.items():
+            a, b = self._array(s.a or s.b, part), self._array(s.b, part)
+            places = (s.a or s.b, a.strides[:2]), (s.b, b.strides[:2])
+            if used is None:
+                pairs = _all_pairs(*places, rows, steps, a.itemsize)
+            else:
+                pairs = _pairs(*places, *used, a.itemsize)
+            gram.add(a, b, pairs, keep=part)
+
+    def _used(self, mask):
+        """Steps and rows that are used, in an order that no other order of the rows changes."""
+        if self.order is None:
+            return np.nonzero(mask.T)
+        places = np.argsort(self.order)
+        step, row = np.nonzero(mask[places].T)
+        return step, places[row]
+
+    @staticmethod
+    def _array(place, part) -> np.ndarray:
+        """The array that a place is in, ``(B, T, …)`` with the rest contiguous."""
+        if place.source == "x":
+            return part.x
+        name = place.source, place.key
+        return part.placed["write", name] if place.source == "own" else part.placed[name]
+
+    def totals(self) -> list[np.ndarray]:
+        """The finished sums, in order."""
+        rows = {s.b: gram.total[-1] for s, gram in self.grams.items() if gram.sums}
+        return [(rows[s.b] if s.a is None else self.grams[s].total[: s.a.depth]).reshape(s.shape) for s in self.wanted]
+
+
+@lru_cache(maxsize=32)
+def _all_pairs(a, b, rows, steps, itemsize) -> np.ndarray:
+    """`_pairs` for every row of every step: it takes as long as a small sum."""
+    return _pairs(a, b, *np.divmod(np.arange(steps * rows), rows), itemsize)
+
+
+def _pairs(a, b, step, row, itemsize) -> np.ndarray:
+    """Bytes from the starts of two arrays, each a place and strides, to their rows that belong together."""
+    pairs = np.empty((len(step), a[0].rows, 2), np.int64)
+    for i, (place, (along_rows, along_steps)) in enumerate((a, b)):
+        inner = (place.offset + place.stride * np.arange(place.rows)) * itemsize
+        np.add((row * along_rows + step * along_steps)[:, None], inner, out=pairs[:, :, i])
+    return pairs.reshape(-1, 2)
+
+
+@dataclass(eq=False)
+class OuterProducts:
+    """The compiled sum of a dtype, and the threads that may share it; see `rnnkit.backends.cpu.compile.outer_products`."""
+
+    function: Callable
+    address: int
+    dtype: np.dtype
+    crew: Crew
+
+
+class Gram:
+    """A sum of outer products of rows, and of the rows of B themselves, that calls add to.
+
+    Rows of B are read fastest where they start at cache lines, up to a fifth slower elsewhere, and are an odd number of
+    lines apart: with powers of two they take each other's places in a first-level cache.
+
+    Parameters
+    ----------
+    compiled : OuterProducts
+    rows, columns : int
+        M and N, the lengths of A's and B's rows; either may be 0.
+    sums : bool
+        Whether there is a row M: the sums of B's columns, as from an A of ones.
+
+    Attributes
+    ----------
+    total : ndarray (M, N) or (M + 1, N)
+        The sum so far; the next call may overwrite it.
+    """
+
+    def __init__(self, compiled: OuterProducts, rows: int, columns: int, sums: bool = False):
+        self.compiled, self.rows, self.columns, self.sums = compiled, rows, columns, sums
+        dtype, width = compiled.dtype, packed_width(columns, compiled.dtype)
+        self._one, zeros = np.ones(1, dtype), aligned(width, dtype)
+        zeros[:] = 0
+        self._sum = np.broadcast_to(zeros, (rows + sums, width))  # until the first call
+        self._spare = None
+        self._tiles, self._panels = -(-len(self._sum) // ROWS), -(-width // (PANEL_VECTORS * LANES[dtype]))
+
+    @property
+    def total(self) -> np.ndarray:
+        return self._sum[:, : self.columns]
+
+    def add(self, a, b, pairs, keep=()) -> None:
+        """Add outer(A, B) of every pair of rows.
+
+        Parameters
+        ----------
+        a, b : ndarray or int
+            Arrays of `compiled.dtype`, or addresses, from where rows are counted: M neighbouring elements each, and N,
+            of which memory is read up to `packed_width(N)`.
+        pairs : ndarray (K, 2), int64
+            Where a row of A and one of B start, in bytes from `a` and `b`.
+        keep
+            Whatever holds the arrays at these addresses.
+        """
+        work = self._sum.size * len(pairs)
+        if not work:
+            return
+        pairs = np.ascontiguousarray(pairs, np.int64)
+        keep = (a, b, pairs, keep, self._sum, self._one)
+        threads = get_num_threads() if work > _SMALL else 1
+        if threads > 1 and self._share(a, b, pairs, threads, keep):
+            return
+        target = self._sum if self._sum.flags.writeable else self._memory()
+        words, units = self._words(a, b, pairs, target, 1)
+        at = _address(words)
+        with Checked((keep, words, target)) if CHECKED else nullcontext():
+            self.compiled.function(at, at + 8 * _POINTERS, 0, units, 0, 0, 1, 0)
+        self._sum = target
+
+    def _share(self, a, b, pairs, threads, keep) -> bool:
+        """Add in other memory, which becomes the sum unless a thread was stopped and may still write there."""
+        crew, before = self.compiled.crew, self._sum
+        crew.prepare()
+        target = self._memory() if self._spare is None else self._spare
+        words, units = self._words(a, b, pairs, target, threads)
+        p, n, blocks = words[:_POINTERS], words[_POINTERS:], min(units, _BLOCKS * threads)
+        keep = (keep, words, target)
+        with Checked(keep) if CHECKED else nullcontext():
+            done = crew.run(self.compiled.address, p, n, units, blocks, 0, False, threads, keep)
+            if CHECKED:
+                crew.settle()
+        if done:
+            self._sum, self._spare = target, before if before.flags.writeable else None
+        else:
+            self._spare = target if done is None else None
+        return bool(done)
+
+    def _memory(self) -> np.ndarray:
+        return aligned(self._sum.size, self.compiled.dtype).reshape(self._sum.shape)
+
+    def _words(self, a, b, pairs, target, threads):
+        """Addresses, then numbers; and how many units there are."""
+        groups = 1 if threads == 1 else min(self._tiles, -(-_BLOCKS * threads // self._panels))
+        a, b = (_address(at) if isinstance(at, np.ndarray) else int(at) for at in (a, b))
+        words = [a, b, _address(pairs), _address(self._sum), _address(target), _address(self._one)]
+        words += [self.rows, self.columns, len(pairs), self.sums, groups, self._sum.strides[0], target.strides[0]]
+        return np.array(words, np.int64), self._panels * groups
+
+
+def _address(array) -> int:
+    return array.__array_interface__["data"][0]
