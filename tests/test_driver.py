@@ -8,12 +8,12 @@ import scipy.special
 
 import rnnkit as rk
 from rnnkit import activations
+from rnnkit.backends.jit import executor as driver_module
+from rnnkit.backends.jit.executor import CannotCompile, Driver
+from rnnkit.backends.jit.fingerprint import content
+from rnnkit.backends.jit.step import Jit
+from rnnkit.backends.python.eager import Eager
 from rnnkit.backends.shared.call import Record
-from rnnkit.engine import driver as driver_module
-from rnnkit.engine.driver import CannotCompile, Driver
-from rnnkit.engine.eager import Eager
-from rnnkit.engine.jit_content import content
-from rnnkit.engine.jit_step import Jit
 from rnnkit.steps.cell import prepare
 from rnnkit.steps.step import Step
 

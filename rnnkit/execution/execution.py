@@ -9,8 +9,8 @@ import threading
 
 import numpy as np
 
+from rnnkit.backends.python.eager import Eager
 from rnnkit.backends.shared.call import Record, Result
-from rnnkit.engine.eager import Eager
 from rnnkit.execution.host_fallback import on_host
 from rnnkit.steps.step import Step, declared_output_shape
 

@@ -100,8 +100,8 @@ def decides_by_values(step, dtype, constant_shapes=(), training=False) -> bool:
 
 
 def chain(step, dtype, constant_shapes=(), training=False):
-    """The cells of a step, of which at least one has a vjp of its own, see `rnnkit.engine.by_hand`."""
-    from rnnkit.engine.by_hand import Chain
+    """The cells of a step, of which at least one has a vjp of its own, see `rnnkit.backends.python.custom_vjp`."""
+    from rnnkit.backends.python.custom_vjp import Chain
 
     def traced(step):
         shapes = constant_shapes if step.takes_constants else ()
@@ -116,7 +116,7 @@ def chain(step, dtype, constant_shapes=(), training=False):
 
 def by_hand(step, run, dtype, constant_shapes=(), training=False):
     """What computes the gradients of such a step."""
-    from rnnkit.engine.by_hand import ByHand
+    from rnnkit.backends.python.custom_vjp import ByHand
 
     return ByHand(step, run, dtype, chain(step, dtype, constant_shapes, training), constant_shapes, training)
 
@@ -188,7 +188,7 @@ def _differentiate(graph, program, step, dtype, constant_shapes, make=None):
 
 
 def _second_road(step, dtype, weights, constant_shapes, training, error):
-    from rnnkit.engine.driver import CannotCompile, Driver
+    from rnnkit.backends.jit.executor import CannotCompile, Driver
 
     reason = _in_words(error)
     try:

@@ -12,8 +12,8 @@ import numpy as np
 
 from rnnkit.arguments import number_from_zero
 from rnnkit.arrays import real
+from rnnkit.backends.python.eager import Eager
 from rnnkit.backends.shared.call import Record
-from rnnkit.engine.eager import Eager
 from rnnkit.layers.row_gradient import RowGradient
 from rnnkit.optimizers import schedules
 from rnnkit.optimizers.rows import LENGTH, Rows

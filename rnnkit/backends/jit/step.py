@@ -19,7 +19,7 @@ from numba.core.ir_utils import build_definitions
 from numba.core.untyped_passes import InlineClosureLikes
 
 from rnnkit.arrays import real
-from rnnkit.engine import jit_arrays, stand_ins
+from rnnkit.backends.jit import arrays, replacements
 from rnnkit.steps.cell import Cell
 from rnnkit.steps.declared import DeclaredCell
 
@@ -153,7 +153,7 @@ class Jit:
         """A Python value as numba takes it in the place of a global."""
         if isinstance(value, numba.core.dispatcher.Dispatcher | numba.np.ufunc.dufunc.DUFunc):
             return value
-        if callable(value) and (found := stand_ins.stand_in_for(value)) is not None:
+        if callable(value) and (found := replacements.stand_in_for(value)) is not None:
             return found
         if isinstance(value, types.FunctionType):
             return value if library_of(value) in NOT_JITTED else self.function(value)
@@ -261,11 +261,11 @@ class _Resolver:
             if name == "reshape":
                 contiguous = value.value.scope.redefine("$rnnkit_contiguous", value.loc)
                 call = ir.Expr.call(value.value, (value.value,), (), value.loc)
-                self.redirect(call, jit_arrays.contiguous, body)
+                self.redirect(call, arrays.contiguous, body)
                 body.append(ir.Assign(call, contiguous, value.loc))
                 value.value = contiguous
-            if name in stand_ins.METHODS:
-                self.methods[target] = (stand_ins.METHODS[name], value.value, False)
+            if name in replacements.METHODS:
+                self.methods[target] = (replacements.METHODS[name], value.value, False)
             return
         if isinstance(base, list):
             return
@@ -298,7 +298,7 @@ class _Resolver:
             if always or value.args or value.kws:
                 self.redirect(value, function, body)
                 value.args = (first, *value.args)
-        elif self.constant_of(value.func) in stand_ins.OF_SEVERAL and value.args:
+        elif self.constant_of(value.func) in replacements.OF_SEVERAL and value.args:
             self.as_tuple(value.args[0])
 
     def getitem(self, statement, value, body):
@@ -309,13 +309,13 @@ class _Resolver:
             return
         if self.is_comparison(value.index):
             call = ir.Expr.call(value.value, (value.value, value.index), (), value.loc)
-            self.redirect(call, jit_arrays.where_get, body)
+            self.redirect(call, arrays.where_get, body)
             statement.value = call
 
     def assigned(self, statement, body):
         target, loc = statement.target, statement.loc
         call = ir.Expr.call(target, (target, statement.index, statement.value), (), loc)
-        self.redirect(call, jit_arrays.assign, body)
+        self.redirect(call, arrays.assign, body)
         return ir.Assign(call, target.scope.redefine("$rnnkit_nothing", loc), loc)
 
     def is_comparison(self, variable):
@@ -331,7 +331,7 @@ class _Resolver:
     def binop(self, statement, value, body):
         if value.fn in (operator.matmul, operator.imatmul):
             call = ir.Expr.call(value.lhs, (value.lhs, value.rhs), (), value.loc)
-            self.redirect(call, jit_arrays.matmul, body)
+            self.redirect(call, arrays.matmul, body)
             statement.value = call
 
     def redirect(self, call, function, body):

@@ -11,8 +11,7 @@ import numba
 import numpy as np
 
 from rnnkit import activations
-from rnnkit.engine import jit_arrays as arrays
-from rnnkit.engine import jit_reductions as reductions
+from rnnkit.backends.jit import arrays, reductions
 
 
 def elementwise(function):

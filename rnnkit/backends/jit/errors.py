@@ -11,7 +11,7 @@ import numba
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _LOCATION = re.compile(r'File "([^"\n]+)", line (\d+)|(?:at|from) ([^\s(][^()\n]*?) \((\d+)\)')
-_NOT_THE_STEP = (os.path.dirname(numba.__file__), os.path.dirname(__file__))
+_NOT_THE_STEP = (os.path.dirname(numba.__file__), os.path.dirname(os.path.dirname(__file__)))
 
 # What numba says, what that means, and what to write instead; the first that matches counts.
 _QUIET = "leave it out, floating-point warnings are off in a compiled step"

@@ -8,7 +8,7 @@ from numba.core import errors, types
 from numba.cpython.unsafe.tuple import tuple_setitem
 from numba.extending import overload
 
-from rnnkit.engine.jit_overloads import OPTIONS, constant, not_in_python, size_of
+from rnnkit.backends.jit.overloads import OPTIONS, constant, not_in_python, size_of
 
 
 def _axes(a, axis):

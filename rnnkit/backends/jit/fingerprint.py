@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rnnkit.engine import stand_ins
-from rnnkit.engine.jit_step import NOT_JITTED, Live, library_of
+from rnnkit.backends.jit import replacements
+from rnnkit.backends.jit.step import NOT_JITTED, Live, library_of
 
 
 class Same:
@@ -67,7 +67,7 @@ class _Reader:
             return (value.dtype.str, value.shape, hashlib.sha256(np.ascontiguousarray(value)).hexdigest())
         if isinstance(value, functools.partial) and isinstance(value.func, types.FunctionType):
             return ("partial", self.function(value.func, value.keywords))
-        if isinstance(value, types.FunctionType) and stand_ins.stand_in_for(value) is None:
+        if isinstance(value, types.FunctionType) and replacements.stand_in_for(value) is None:
             return Same(value) if library_of(value) in NOT_JITTED else self.function(value)
         if isinstance(value, Live):
             return (Same(value.made), self.attributes(value, value.thing, names))

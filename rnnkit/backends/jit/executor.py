@@ -12,11 +12,11 @@ import numpy as np
 from numba.core import types
 from numba.extending import overload
 
+from rnnkit.backends.jit.errors import CannotCompile, cannot_compile
+from rnnkit.backends.jit.fingerprint import content
+from rnnkit.backends.jit.step import OPTIONS, Jit, Live, arrays_in, names_type, plain, quietly, read_only
 from rnnkit.backends.shared.call import Record, Result
 from rnnkit.backends.shared.thread_pool import run_blocks
-from rnnkit.engine.jit_content import content
-from rnnkit.engine.jit_errors import CannotCompile, cannot_compile
-from rnnkit.engine.jit_step import OPTIONS, Jit, Live, arrays_in, names_type, plain, quietly, read_only
 from rnnkit.steps.cell import cell_name
 from rnnkit.steps.declared import DeclaredCell
 from rnnkit.steps.step import leaves
