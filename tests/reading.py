@@ -60,7 +60,8 @@ class Read:
         inputs |= {("state", i): rng.normal(size=(batch, *s)) for i, s in enumerate(self.step.state_shapes)}
         inputs |= {("constant", i): rng.normal(size=(batch, *s)) for i, s in enumerate(self.constants)}
         inputs |= {("weight", name): w for name, w in self.weights.items()}
-        output, states = run_plan(self.plan, inputs, batch)
+        with np.errstate(all="ignore"):  # a state may be one that no sequence leads to
+            output, states = run_plan(self.plan, inputs, batch)
         given = [inputs["state", i].copy() for i in range(len(self.step.state_shapes))]
         constants = tuple(inputs["constant", i] for i in range(len(self.constants)))
         with np.errstate(all="ignore"):

@@ -88,8 +88,13 @@ def test_the_page_measures_a_section_and_keeps_the_others(tmp_path):
     assert "nobody was there." in text and record["typed"]["conditions"] in text
 
 
-def test_the_page_measures_gradients(tmp_path):
-    figures, sections = tmp_path / "figures.json", ["gradients-LSTM", "gradients-parts", "checkpoints"]
+@pytest.mark.parametrize(
+    "sections",
+    [["checkpoints"], pytest.param(["gradients-LSTM", "gradients-parts"], marks=pytest.mark.sweep)],
+    ids=["checkpoints", "gradients"],
+)
+def test_the_page_measures_gradients(sections, tmp_path):
+    figures = tmp_path / "figures.json"
     compare("--quick", "--rounds", 1, "--only", *sections, "--figures", figures)
     record = json.loads(figures.read_text(encoding="utf-8"))
     rows = [row for section in sections for row in record[section]["figures"].values()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import copy
 import inspect
+import numbers
 import sys
 from collections.abc import Callable, Mapping
 from types import MappingProxyType, SimpleNamespace
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit import allocation
-from rnnkit.arguments import real_number, sizes, whole
+from rnnkit.arguments import sizes, whole
 from rnnkit.arrays import real
 from rnnkit.initializers import initializer as find_initializer
 from rnnkit.serialization.registry import Configurable
@@ -400,7 +401,7 @@ def check_density(density, shape) -> None:
     """
     if density is None:
         return
-    if not 0 < real_number(density, "density") <= 1:
+    if not isinstance(density, numbers.Real) or isinstance(density, bool) or not 0 < density <= 1:
         raise ValueError(f"expected a density above 0 and at most 1, got {density!r}")
     if not isinstance(shape, (tuple, list)) or len(shape) != 2:
         raise ValueError(f"expected a shape of two axes for a weight with a density, got {shape!r}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from rnnkit.arguments import whole
+from rnnkit.arguments import is_integer, shown
 
 _limit: int | None = None
 
@@ -29,7 +29,9 @@ def set_memory_limit(limit: int) -> None:
         If it is negative or no integer.
     """
     global _limit
-    _limit = whole(limit, "limit, a number of bytes,", 0)
+    if not is_integer(limit) or limit < 0:
+        raise ValueError(f"expected a number of bytes, 0 or more, got {shown(limit)}")
+    _limit = int(limit)
 
 
 def _default() -> int:
