@@ -5,8 +5,8 @@ Nothing of CUDA is imported before one of these is called, or a layer is made fo
 
 from __future__ import annotations
 
-from rnnkit.engine.cuda_memory import DeviceArray
-from rnnkit.engine.cuda_presence import Device, all_devices, missing, require
+from rnnkit.backends.cuda.memory.array import DeviceArray
+from rnnkit.backends.cuda.memory.availability import Device, all_devices, missing, require
 
 __all__ = ["Device", "DeviceArray", "devices", "is_available", "require"]
 

@@ -5,9 +5,9 @@ import types
 
 import numpy as np
 
-from rnnkit.engine.cuda_driver_simulated import array_at
-from rnnkit.engine.cuda_memory import DeviceArray
-from rnnkit.engine.dlpack import take
+from rnnkit.backends.cuda.memory.array import DeviceArray
+from rnnkit.backends.cuda.memory.dlpack import take
+from rnnkit.backends.cuda.simulator.driver import array_at
 from rnnkit.execution.host_fallback import on_host
 
 

@@ -14,7 +14,8 @@ import weakref
 
 import patience
 
-from rnnkit.engine import cuda_driver_simulated, cuda_simulated, cuda_simulated_grid
+from rnnkit.backends.cuda.simulator import driver, grid
+from rnnkit.backends.cuda.simulator import words as cuda_simulated
 
 _GRAIN = 4  # bytes: the smallest number that a kernel writes
 
@@ -23,7 +24,7 @@ class Race(AssertionError):
     """What a card need not order."""
 
 
-class _Memory(cuda_driver_simulated.Memory):
+class _Memory(driver.Memory):
     """Memory of which one knows where it is; what stands in it first is NaN."""
 
     def __init__(self, size, stream):
@@ -35,12 +36,12 @@ class _Memory(cuda_driver_simulated.Memory):
 _living: weakref.WeakSet = weakref.WeakSet()
 
 
-class _Module(cuda_simulated_grid._Module):
+class _Module(grid._Module):
     def threadfence(self):
         threading.current_thread().fence()
 
 
-class _Block(cuda_simulated_grid._Block):
+class _Block(grid._Block):
     """A block whose threads know of each other when they have met."""
 
     def __init__(self, place, threads, near):
@@ -63,7 +64,7 @@ class _Block(cuda_simulated_grid._Block):
             self.error = Race(f"threads of a block meet in different lines: {sorted(lines)}")
 
 
-class _Thread(cuda_simulated_grid._Thread):
+class _Thread(grid._Thread):
     def __init__(self, kernel, table, block, place):
         super().__init__(kernel, table, block, place)
         self.who = (block.place.x, block.place.y, block.place.z), place
@@ -184,7 +185,7 @@ def _where(name):
 @contextlib.contextmanager
 def watched():
     """Every kernel that runs in this context is watched; a race is raised as `Race`."""
-    plain = cuda_simulated_grid.run
+    plain = grid.run
 
     def run(kernel, *arguments):
         function = kernel.py_func
@@ -198,10 +199,10 @@ def watched():
         finally:
             space.update(before)
 
-    changed = [(cuda_simulated_grid, "run", run), (cuda_driver_simulated, "Memory", _Memory)]
-    changed += [(cuda_simulated_grid, kind.__name__, kind) for kind in (_Module, _Block, _Thread)]
+    changed = [(grid, "run", run), (driver, "Memory", _Memory)]
+    changed += [(grid, kind.__name__, kind) for kind in (_Module, _Block, _Thread)]
     before = [(module, name, getattr(module, name)) for module, name, _ in changed]
-    _living.update(one for one in gc.get_objects() if isinstance(one, cuda_driver_simulated.Memory))
+    _living.update(one for one in gc.get_objects() if isinstance(one, driver.Memory))
     try:
         for module, name, value in changed:
             setattr(module, name, value)

@@ -4,9 +4,9 @@ import numpy as np
 from gradient_runs import PRECISION
 from matrix import close, inputs, layer_of, make_mask, same_bits
 
+from rnnkit.backends.cuda.runtime.cost_model import Cut
 from rnnkit.backends.shared.call import Record
 from rnnkit.compiler.ir.plan import Loop
-from rnnkit.engine.cuda_card import Cut
 from rnnkit.execution import pipeline
 
 PLACINGS = ("near weights", "near", "staged weights", "staged", "far")

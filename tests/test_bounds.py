@@ -120,7 +120,9 @@ def run(code):
 
 
 @pytest.mark.parametrize(
-    "cells", ["1::6", *(pytest.param(f"{i}::6", marks=pytest.mark.sweep) for i in (0, 2, 3, 4, 5))], ids=lambda cells: cells
+    "cells",
+    ["1::6", *(pytest.param(f"{i}::6", marks=pytest.mark.sweep) for i in (0, 2, 3, 4, 5))],
+    ids=lambda cells: cells,
 )
 def test_every_cell_stays_within_its_arrays(cells):
     done = run(SUITE.replace("{cells}", cells))

@@ -12,12 +12,13 @@ from cards import OnCard, values
 from cells_under_test import layer_norm_lstm, leaky
 
 import rnnkit as rk
-from rnnkit.engine import cuda_memory, cuda_presence
-from rnnkit.engine.cuda_card import Card
-from rnnkit.engine.cuda_memory import DeviceArray
+from rnnkit.backends.cuda.memory import array as cuda_memory
+from rnnkit.backends.cuda.memory import availability
+from rnnkit.backends.cuda.memory.array import DeviceArray
+from rnnkit.backends.cuda.runtime.cost_model import Card
 
 simulated = pytest.mark.skipif(
-    not (cuda_presence.simulated() and cuda_presence.missing() is None),
+    not (availability.simulated() and availability.missing() is None),
     reason="takes numba's simulator in the place of a card: NUMBA_ENABLE_CUDASIM=1, with numba-cuda",
 )
 CELLS = {

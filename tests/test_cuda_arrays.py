@@ -14,10 +14,11 @@ import pytest
 from cards import OnCard, OnlyDlpack, values
 
 import rnnkit as rk
-from rnnkit.engine import cuda_driver_simulated, cuda_memory, cuda_presence, dlpack
+from rnnkit.backends.cuda.memory import array, availability, dlpack
+from rnnkit.backends.cuda.simulator import driver
 
 pytestmark = pytest.mark.skipif(
-    not (cuda_presence.simulated() and cuda_presence.missing() is None),
+    not (availability.simulated() and availability.missing() is None),
     reason="memory of NumPy stands in for a card's: NUMBA_ENABLE_CUDASIM=1, with numba-cuda",
 )
 
@@ -45,12 +46,12 @@ def x(rng):
 @pytest.mark.parametrize("shape", [(), (0,), (7,), (2, 0, 3), (2, 3, 4)])
 def test_up_and_down(rng, dtype, shape):
     a = rng.normal(size=shape).astype(dtype)
-    there = cuda_memory.upload(a)
+    there = array.upload(a)
     assert (there.shape, there.dtype, there.ndim) == (a.shape, a.dtype, a.ndim)
     assert there.strides == a.strides or not a.size
     assert (there.size, there.nbytes, there.contiguous) == (a.size, a.nbytes, True)
-    close(cuda_memory.download(there), a)
-    close(cuda_memory.zeros(shape, dtype), np.zeros(shape, dtype))
+    close(array.download(there), a)
+    close(array.zeros(shape, dtype), np.zeros(shape, dtype))
 
 
 KEYS = [0, -1, np.s_[1:], np.s_[:, ::-1], np.s_[..., ::2], np.s_[1, :, 3:0:-2], np.s_[:, 1:1], np.s_[-1, ..., 0], ...]
@@ -60,20 +61,20 @@ KEYS = [0, -1, np.s_[1:], np.s_[:, ::-1], np.s_[..., ::2], np.s_[1, :, 3:0:-2], 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_views_are_numpys(rng, dtype, key):
     a = rng.normal(size=(3, 4, 5)).astype(dtype)
-    there, part = cuda_memory.upload(a)[key], a[key]
+    there, part = array.upload(a)[key], a[key]
     assert there.shape == part.shape
     assert part.flags.c_contiguous == there.contiguous or part.size <= 1
     close(there, part)
     close(there.copy(), part)
-    target = cuda_memory.zeros(a.shape, dtype)
-    cuda_memory.assign(target[key], there)
+    target = array.zeros(a.shape, dtype)
+    array.assign(target[key], there)
     expected = np.zeros_like(a)
     expected[key] = part
     close(target, expected)
 
 
 def test_views_that_do_not_exist(x):
-    there = cuda_memory.upload(x)
+    there = array.upload(x)
     with pytest.raises(IndexError, match="below 3, got 3"):
         there[3]
     with pytest.raises(IndexError, match="at most 3"):
@@ -87,7 +88,7 @@ def test_views_that_do_not_exist(x):
 
 
 def test_shapes_and_axes_are_numpys(x):
-    there = cuda_memory.upload(x)
+    there = array.upload(x)
     close(there.reshape(6, -1), x.reshape(6, -1))
     close(there.reshape((12, 5)), x.reshape(12, 5))
     close(there.swapaxes(0, 1), x.swapaxes(0, 1))
@@ -95,15 +96,15 @@ def test_shapes_and_axes_are_numpys(x):
 
 
 def test_sums_and_products_are_numpys(x):
-    there = cuda_memory.upload(x)
+    there = array.upload(x)
     close(there[:, ::-1] + there, x[:, ::-1] + x)
     close(there * there[::-1], x * x[::-1])
     close(there * 0.5, x / 2)
-    close(cuda_memory.concatenate([there, there[..., :2]]), np.concatenate([x, x[..., :2]], axis=-1))
+    close(array.concatenate([there, there[..., :2]]), np.concatenate([x, x[..., :2]], axis=-1))
 
 
 def test_it_is_no_array_of_the_host(x):
-    there = cuda_memory.upload(x)
+    there = array.upload(x)
     for mistaken in (lambda: np.asarray(there), lambda: x + there, lambda: np.tanh(there)):
         with pytest.raises(TypeError):
             mistaken()
@@ -112,33 +113,33 @@ def test_it_is_no_array_of_the_host(x):
 
 
 def test_upload_fills_what_is_there(x):
-    there = cuda_memory.zeros(x.shape, x.dtype)
-    assert cuda_memory.upload(x[:, ::-1], out=there) is there
+    there = array.zeros(x.shape, x.dtype)
+    assert array.upload(x[:, ::-1], out=there) is there
     close(there, x[:, ::-1])
     with pytest.raises(ValueError, match="to fill"):
-        cuda_memory.upload(x[1:], out=there)
+        array.upload(x[1:], out=there)
 
 
 def test_out_of_memory_says_how_much(monkeypatch):
-    monkeypatch.setattr(cuda_driver_simulated, "free_bytes", lambda: 4000)
+    monkeypatch.setattr(driver, "free_bytes", lambda: 4000)
     with pytest.raises(MemoryError, match=r"expected 4,096 bytes of device memory .* got 4,000 free"):
-        cuda_memory.empty((32, 32), np.float32)
+        array.empty((32, 32), np.float32)
 
 
 def test_by_its_interface(x):
-    there = cuda_memory.upload(x, stream=5)[:, ::2]
+    there = array.upload(x, stream=5)[:, ::2]
     found = there.__cuda_array_interface__
     assert found["version"] == 3 and found["stream"] == 5 and found["strides"] == x[:, ::2].strides
-    seen = cuda_driver_simulated.array_at(found["data"][0], found["shape"], found["typestr"], found["strides"])
+    seen = driver.array_at(found["data"][0], found["shape"], found["typestr"], found["strides"])
     close(seen, x[:, ::2])
-    assert cuda_memory.upload(x).__cuda_array_interface__["stream"] == 1  # 0 may not stand there
-    assert cuda_memory.empty((0, 3), np.float32).__cuda_array_interface__["data"] == (0, False)
+    assert array.upload(x).__cuda_array_interface__["stream"] == 1  # 0 may not stand there
+    assert array.empty((0, 3), np.float32).__cuda_array_interface__["data"] == (0, False)
 
 
 @pytest.mark.parametrize("dtype", [*DTYPES, np.int32, np.uint8])
 def test_dlpack_there_and_back(rng, dtype):
     a = (10 * rng.random((3, 4, 5))).astype(dtype)
-    there = cuda_memory.upload(a)[:, ::-1]
+    there = array.upload(a)[:, ::-1]
     held = dlpack.take(there.__dlpack__(), 0)
     assert (held.address, held.shape, held.strides, held.dtype) == (there.address, (3, 4, 5), there.strides, a.dtype)
     kept = len(dlpack._given)
@@ -159,13 +160,13 @@ def test_a_capsules_maker_keeps_its_memory_until_the_card_has_read_it(monkeypatc
         def passed(self):
             return self.done
 
-    monkeypatch.setattr(cuda_driver_simulated, "Mark", Mark)
+    monkeypatch.setattr(driver, "Mark", Mark)
     kept = len(dlpack._given)
     for stream in (3, 4):
-        dlpack.take(cuda_memory.upload(rng.normal(size=3)).__dlpack__(), stream)
+        dlpack.take(array.upload(rng.normal(size=3)).__dlpack__(), stream)
     assert [mark.stream for mark in marks] == [3, 4] and len(dlpack._given) == kept + 2
     marks[0].done = True
-    dlpack.take(cuda_memory.upload(rng.normal(size=3)).__dlpack__(), 5)
+    dlpack.take(array.upload(rng.normal(size=3)).__dlpack__(), 5)
     assert len(dlpack._given) == kept + 2  # the first one is gone, the third is read
     marks[1].done = marks[2].done = True
     dlpack._tell()
@@ -173,7 +174,7 @@ def test_a_capsules_maker_keeps_its_memory_until_the_card_has_read_it(monkeypatc
 
 
 def test_a_capsule_is_taken_once(x):
-    capsule = cuda_memory.upload(x).__dlpack__()
+    capsule = array.upload(x).__dlpack__()
     held = dlpack.take(capsule, 0)
     with pytest.raises(TypeError, match="nobody has taken"):
         dlpack.take(capsule, 0)
@@ -189,9 +190,9 @@ KINDS = ["rnnkit", "cupy", "torch", "jax", "interface"]
 def kind(request, monkeypatch):
     """A function that makes arrays of a library, and whether an array is of those that come back."""
     if request.param == "rnnkit":
-        return cuda_memory.upload, cuda_memory.DeviceArray
+        return array.upload, array.DeviceArray
     if request.param == "interface":
-        return OnCard, cuda_memory.DeviceArray
+        return OnCard, array.DeviceArray
     made = cards.library(monkeypatch, request.param, 9)
     return made, made
 
@@ -348,13 +349,13 @@ def test_work_stands_in_the_stream_that_was_asked_for(records, monkeypatch, x):
         9: lambda: layer(cupy(x)),
         11: lambda: layer(torch(x)),
         13: lambda: layer(torch(x), stream=13),
-        15: lambda: layer(cuda_memory.upload(x, stream=15)),
+        15: lambda: layer(array.upload(x, stream=15)),
         17: lambda: layer(x, stream=17),
         21: lambda: layer(OnCard(x), stream=Protocol()),
         22: lambda: layer.vjp(OnCard(x), stream=22),
         23: lambda: layer.trajectory(OnCard(x), stream=23),
         24: lambda: rk.Bidirectional(layer)(OnCard(x), stream=24),
-        25: lambda: rk.Dense(2).to("cuda")(cuda_memory.upload(x, stream=25)),
+        25: lambda: rk.Dense(2).to("cuda")(array.upload(x, stream=25)),
     }
     for stream, call in asked.items():
         call()
@@ -372,7 +373,7 @@ def test_memory_keeps_the_stream_that_it_is_freed_in(records, x):
 
     stream = Stream()
     there = weakref.ref(stream)
-    found = rk.GRU(3, device="cuda")(cuda_memory.upload(x), stream=stream)
+    found = rk.GRU(3, device="cuda")(array.upload(x), stream=stream)
     del stream
     records.clear()
     assert there() is not None and found.stream == 21
@@ -383,8 +384,8 @@ def test_memory_keeps_the_stream_that_it_is_freed_in(records, x):
 
 def test_a_stream_waits_for_what_wrote_its_arrays(records, monkeypatch, x):
     waits = []
-    monkeypatch.setattr(cuda_driver_simulated, "follow", lambda stream, before: waits.append((stream, before)))
-    monkeypatch.setattr(cuda_driver_simulated, "wait", lambda stream: waits.append("here"))
+    monkeypatch.setattr(driver, "follow", lambda stream, before: waits.append((stream, before)))
+    monkeypatch.setattr(driver, "wait", lambda stream: waits.append("here"))
     monkeypatch.setattr(cards.Executor, "run", lambda self, record: 1 / 0)  # before the stand-in copies
     layer = rk.GRU(3, seed=1, device="cuda")
     layer.build((None, None, 5))
@@ -402,7 +403,7 @@ def test_results_are_ordered_by_their_stream(records, monkeypatch, x):
     waits = []
     cupy = cards.library(monkeypatch, "cupy", 9)
     layer = rk.GRU(3, seed=1, device="cuda")
-    monkeypatch.setattr(cuda_driver_simulated, "follow", lambda stream, before: waits.append((stream, before)))
+    monkeypatch.setattr(driver, "follow", lambda stream, before: waits.append((stream, before)))
     assert layer(cupy(x)).stream is None  # in CuPy's own order: nothing to wait for
     assert waits == []
     assert layer(cupy(x), stream=4).stream is None
@@ -428,12 +429,12 @@ def test_states_stay_where_they_are(records, x):
     layer, expected = (rk.LSTM(3, stateful=True, seed=1, device=device) for device in ("cuda", "cpu"))
     for _ in range(2):
         close(layer(OnCard(x)), expected(x))
-    assert all(isinstance(state, cuda_memory.DeviceArray) for state in layer._kept)
+    assert all(isinstance(state, array.DeviceArray) for state in layer._kept)
     same(layer.states, expected.states, np.ndarray)
     for one in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
         assert one.device == "cuda"
         same(one.states, expected.states, np.ndarray)
-        assert not any(isinstance(state, cuda_memory.DeviceArray) for state in one._kept)
+        assert not any(isinstance(state, array.DeviceArray) for state in one._kept)
     layer.reset_states(rows=[1])
     expected.reset_states(rows=[1])
     close(layer(OnCard(x)), expected(x))
@@ -571,7 +572,7 @@ def test_eager_steps_see_arrays_of_the_host(records, x):
     layer = rk.GRU(3, seed=1, device="cuda")
     with rk.eager():
         found = layer(OnCard(x))
-    assert isinstance(found, cuda_memory.DeviceArray)
+    assert isinstance(found, array.DeviceArray)
     np.testing.assert_allclose(values(found), rk.GRU(3, seed=1)(x), atol=1e-6)
 
 
@@ -580,7 +581,7 @@ def test_a_child_of_fork_is_told():
     code = """
 import os, sys
 import numpy as np, rnnkit as rk
-from rnnkit.engine import cuda_memory
+from rnnkit.backends.cuda.memory import array as cuda_memory
 there = cuda_memory.upload(np.zeros(3))
 child = os.fork()
 if not child:

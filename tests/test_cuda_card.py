@@ -8,12 +8,12 @@ import pytest
 pytest.importorskip("numba_cuda", reason="numba-cuda isn't installed")
 
 import rnnkit as rk
-from rnnkit.compiler.cuda import cuda_program
+from rnnkit.backends.cuda.compile import cuda_program
+from rnnkit.backends.cuda.memory.availability import missing, simulated
+from rnnkit.backends.cuda.runtime.cost_model import A100, H100, costs, cuts
+from rnnkit.backends.cuda.runtime.launch import Function
+from rnnkit.backends.cuda.runtime.weight_sums import slice_of
 from rnnkit.compiler.ir.plan import STEP
-from rnnkit.engine.cuda_card import A100, H100, costs, cuts
-from rnnkit.engine.cuda_launch import Function
-from rnnkit.engine.cuda_presence import missing, simulated
-from rnnkit.engine.cuda_sums import slice_of
 from rnnkit.execution.pipeline import compile_step
 from rnnkit.steps.cell import prepare
 from rnnkit.steps.step import Step

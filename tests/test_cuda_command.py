@@ -7,12 +7,12 @@ import sys
 import processes
 import pytest
 
-from rnnkit.engine import cuda_presence
+from rnnkit.backends.cuda.memory import availability
 
 COMMAND = pathlib.Path(__file__).parent.parent / "asv_benchmarks" / "compare" / "on_cuda.py"
 
 pytestmark = pytest.mark.skipif(
-    not (cuda_presence.simulated() and cuda_presence.missing() is None),
+    not (availability.simulated() and availability.missing() is None),
     reason="takes numba's simulator in the place of a card: NUMBA_ENABLE_CUDASIM=1, with numba-cuda",
 )
 

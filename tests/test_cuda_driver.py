@@ -10,7 +10,8 @@ from enum import IntEnum
 import numpy as np
 import pytest
 
-from rnnkit.engine import cuda_memory, cuda_presence, cuda_staging
+from rnnkit.backends.cuda.memory import array as cuda_memory
+from rnnkit.backends.cuda.memory import availability, staging
 
 HAS_PACKAGE = importlib.util.find_spec("numba_cuda") is not None
 
@@ -108,12 +109,12 @@ def card(monkeypatch):
     found = HostDriver()
     monkeypatch.setitem(sys.modules, "cuda", types.ModuleType("cuda"))
     monkeypatch.setitem(sys.modules, "cuda.bindings", types.SimpleNamespace(driver=found))
-    monkeypatch.delitem(sys.modules, "rnnkit.engine.cuda_driver", raising=False)
-    calls = importlib.import_module("rnnkit.engine.cuda_driver")
+    monkeypatch.delitem(sys.modules, "rnnkit.backends.cuda.memory.driver", raising=False)
+    calls = importlib.import_module("rnnkit.backends.cuda.memory.driver")
     monkeypatch.setattr(calls, "_enter", lambda: found.contexts.append("numba's"))
     monkeypatch.setattr(cuda_memory, "driver", lambda: calls)
     yield found
-    sys.modules.pop("rnnkit.engine.cuda_driver", None)
+    sys.modules.pop("rnnkit.backends.cuda.memory.driver", None)
 
 
 @pytest.mark.parametrize("size", [0, 1, 1000, 1 << 20, (1 << 22) - 3, 1 << 22, (1 << 23) + 5, (1 << 24) + 4])
@@ -124,7 +125,7 @@ def test_bytes_go_up_and_down(card, rng, size):
     np.testing.assert_array_equal(cuda_memory.download(there, stream=3), a)
     copies = [call for call in card.calls if call[0] == "cuMemcpyAsync"]
     assert sum(count for _, count, _ in copies) == size
-    assert len(copies) == (-(-size // cuda_staging.PIECE) if size >= cuda_staging.LEAST else min(size, 1))
+    assert len(copies) == (-(-size // staging.PIECE) if size >= staging.LEAST else min(size, 1))
     assert {stream for _, _, stream in copies} <= {3}
 
 
@@ -219,7 +220,7 @@ needs_package = pytest.mark.skipif(not HAS_PACKAGE, reason="numba-cuda isn't ins
 
 @needs_package
 def test_axes_are_joined_where_they_can_be():
-    from rnnkit.engine.cuda_elements import joined, span
+    from rnnkit.backends.cuda.memory.elements import joined, span
 
     assert joined((2, 1, 3, 4), (12, 99, 4, 1), (24, 0, 8, 2)) == ((24,), (1,), (2,))
     assert joined((2, 3, 4), (12, 4, 1), (12, -4, 1)) == ((2, 3, 4), (12, 4, 1), (12, -4, 1))
@@ -228,11 +229,11 @@ def test_axes_are_joined_where_they_can_be():
 
 
 @needs_package
-@pytest.mark.skipif(not cuda_presence.simulated(), reason="needs NUMBA_ENABLE_CUDASIM=1")
+@pytest.mark.skipif(not availability.simulated(), reason="needs NUMBA_ENABLE_CUDASIM=1")
 @pytest.mark.parametrize("key", [np.s_[:, ::-1], np.s_[::2, 1:], np.s_[..., 0], np.s_[1:1]], ids=str)
 def test_the_kernel_of_copies_is_numpys(monkeypatch, rng, key):
-    from rnnkit.engine import cuda_elements
-    from rnnkit.engine.cuda_driver_simulated import array_at
+    from rnnkit.backends.cuda.memory import elements
+    from rnnkit.backends.cuda.simulator.driver import array_at
 
     views = []
 
@@ -240,13 +241,13 @@ def test_the_kernel_of_copies_is_numpys(monkeypatch, rng, key):
         views.append(array_at(address, (count,), typestr))
         return views[-1]
 
-    monkeypatch.setattr(cuda_elements, "_view", view)
+    monkeypatch.setattr(elements, "_view", view)
     a = rng.normal(size=(3, 4, 5)).astype(np.float32)
     part, found = a[key], np.zeros_like(a)
     expected = np.zeros_like(a)
     expected[key] = part
     arguments = part.shape, found[key].strides, part.strides, 4, 0
-    cuda_elements.launch_move(found[key].ctypes.data, part.ctypes.data, *arguments)
+    elements.launch_move(found[key].ctypes.data, part.ctypes.data, *arguments)
     np.testing.assert_array_equal(found, expected)
     for array in views:  # nothing outside the arrays was in sight
         assert array.ctypes.data + array.nbytes <= max(one.ctypes.data + one.nbytes for one in (a, found))
@@ -254,26 +255,26 @@ def test_the_kernel_of_copies_is_numpys(monkeypatch, rng, key):
     total, product, half = (np.empty_like(b) for _ in range(3))
     for name, out, second in (("add", total, b), ("multiply", product, b), ("scale", half, np.float32(0.5))):
         other = second.ctypes.data if name != "scale" else second
-        cuda_elements.launch_pointwise(name, out.ctypes.data, b.ctypes.data, other, b.size, b.dtype, 0)
+        elements.launch_pointwise(name, out.ctypes.data, b.ctypes.data, other, b.size, b.dtype, 0)
     for out, wanted in ((total, b + b), (product, b * b), (half, b / 2)):
         np.testing.assert_array_equal(out, wanted)
 
 
 @needs_package
-@pytest.mark.skipif(cuda_presence.simulated(), reason="the simulator compiles nothing")
+@pytest.mark.skipif(availability.simulated(), reason="the simulator compiles nothing")
 @pytest.mark.parametrize("capability", [(8, 0), (9, 0)])
 def test_the_kernels_compile(capability):
     from numba import cuda
     from numba.cuda import types as t
 
-    from rnnkit.engine import cuda_elements
+    from rnnkit.backends.cuda.memory import elements
 
     for bits in (t.uint8, t.uint32, t.uint64):
         axes = t.UniTuple(t.int64, 2)
         signature = (bits[::1], bits[::1], t.int64, t.int64, t.int64, axes, axes, axes)
-        assert ".entry" in cuda.compile_ptx(cuda_elements.move, signature, cc=capability)[0]
+        assert ".entry" in cuda.compile_ptx(elements.move, signature, cc=capability)[0]
     for number, letters in ((t.float32, "f32"), (t.float64, "f64")):
         for function, second in (("add", number[::1]), ("multiply", number[::1]), ("scale", number)):
             signature = (number[::1], number[::1], second)
-            text = cuda.compile_ptx(getattr(cuda_elements, function), signature, cc=capability)[0]
+            text = cuda.compile_ptx(getattr(elements, function), signature, cc=capability)[0]
             assert f"fma.rn.{letters}" not in text

@@ -13,10 +13,11 @@ import cuda_ptx
 from cells_under_test import NAMED
 
 import rnnkit as rk
+from rnnkit.backends.cuda import kernel_cache
+from rnnkit.backends.cuda.runtime import gradient as cuda_backward
+from rnnkit.backends.cuda.runtime import weight_sums
+from rnnkit.backends.cuda.runtime.cost_model import Card
 from rnnkit.backends.shared import program_cache
-from rnnkit.compiler import cuda_store
-from rnnkit.engine import cuda_backward, cuda_sums
-from rnnkit.engine.cuda_card import Card
 from rnnkit.execution import pipeline
 
 if cuda_ptx.ptxas() is None:
@@ -60,7 +61,7 @@ ROWS = [
 
 @cache
 def ptx(text):
-    return cuda_store.ptx_of(text, (8, 0))
+    return kernel_cache.ptx_of(text, (8, 0))
 
 
 def check(text, spills=0):
@@ -86,28 +87,28 @@ def test_kernels_of_cells_compile_and_spill_little_or_nothing(name, dtype, size,
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_kernels_of_sums_compile_and_spill_nothing(dtype):
     item = {"float32": 4, "float64": 8}[dtype]
-    outer, add, _ = cuda_sums.texts(dtype)
+    outer, add, _ = weight_sums.texts(dtype)
     for text in (outer, add, *(t.format(dtype=dtype, item=item) for t in (cuda_backward._SHOWN, cuda_backward._COPY))):
         check(text)
 
 
 def test_a_kernel_is_compiled_once_for_a_kind_of_card(monkeypatch):
     text = cuda_backward._COPY.format(dtype="float32", item=4) + f"# {os.getpid()}\n"
-    first = cuda_store.kept(text, (9, 0))
+    first = kernel_cache.kept(text, (9, 0))
     assert first[1][:4] == b"\x7fELF"
     assert first[0] in str(first[1])
-    monkeypatch.setattr(cuda_store, "compiled", lambda *given: pytest.fail("compiled again"))
-    assert cuda_store.kept(text, (9, 0)) == first
+    monkeypatch.setattr(kernel_cache, "compiled", lambda *given: pytest.fail("compiled again"))
+    assert kernel_cache.kept(text, (9, 0)) == first
     with pytest.raises(pytest.fail.Exception, match="compiled again"):
-        cuda_store.kept(text, (8, 0))
+        kernel_cache.kept(text, (8, 0))
 
 
 def test_a_damaged_entry_is_a_miss(monkeypatch):
     text = cuda_backward._COPY.format(dtype="float64", item=8) + f"# {os.getpid()}\n"
     keys, write = [], program_cache.write_entry
     monkeypatch.setattr(program_cache, "write_entry", lambda key, payload: (keys.append(key), write(key, payload)))
-    cuda_store.kept(text, (9, 0))
+    kernel_cache.kept(text, (9, 0))
     (program_cache.cache_folder() / f"{keys[0]}.rnnkit").write_bytes(b"damaged")
-    again = cuda_store.kept(text, (9, 0))  # under another name: numba counts a function's versions in a process
+    again = kernel_cache.kept(text, (9, 0))  # under another name: numba counts a function's versions in a process
     assert again[0] in str(again[1])
-    assert cuda_store.kept(text, (9, 0)) == again
+    assert kernel_cache.kept(text, (9, 0)) == again

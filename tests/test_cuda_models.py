@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 import rnnkit as rk
-from rnnkit.engine import cuda_presence
+from rnnkit.backends.cuda.memory import availability
 from rnnkit.execution import host_fallback
 
 pytestmark = pytest.mark.skipif(
-    not (cuda_presence.simulated() and cuda_presence.missing() is None),
+    not (availability.simulated() and availability.missing() is None),
     reason="memory of NumPy stands in for a card's: NUMBA_ENABLE_CUDASIM=1, with numba-cuda",
 )
 

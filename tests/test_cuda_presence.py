@@ -10,7 +10,7 @@ import processes
 import pytest
 
 import rnnkit as rk
-from rnnkit.engine import cuda_presence
+from rnnkit.backends.cuda.memory import availability
 
 
 class CUresult(IntEnum):
@@ -22,8 +22,8 @@ class CUresult(IntEnum):
 @pytest.fixture
 def machine(monkeypatch):
     """A function that says what this machine has: the package, and what the driver answers."""
-    monkeypatch.setattr(cuda_presence, "_user", None)
-    monkeypatch.setattr(cuda_presence, "simulated", lambda: False)
+    monkeypatch.setattr(availability, "_user", None)
+    monkeypatch.setattr(availability, "simulated", lambda: False)
     find = importlib.util.find_spec
 
     def has(package=True, driver=CUresult.CUDA_SUCCESS, cards=1, compiler=True, kind=(9, 0)):
@@ -37,8 +37,8 @@ def machine(monkeypatch):
 
         calls = types.SimpleNamespace(CUresult=CUresult, cuInit=init, cuDeviceGetCount=lambda: (0, cards))
         monkeypatch.setattr(importlib.util, "find_spec", found)
-        monkeypatch.setattr(cuda_presence, "_compiles", lambda: compiler)
-        monkeypatch.setattr(cuda_presence, "all_devices", lambda: [cuda_presence.Device("One", kind, 1 << 30, 10)])
+        monkeypatch.setattr(availability, "_compiles", lambda: compiler)
+        monkeypatch.setattr(availability, "all_devices", lambda: [availability.Device("One", kind, 1 << 30, 10)])
         monkeypatch.setitem(sys.modules, "cuda", types.ModuleType("cuda"))
         monkeypatch.setitem(sys.modules, "cuda.bindings", types.SimpleNamespace(driver=calls))
 
@@ -81,7 +81,7 @@ def test_it_is_available_where_nothing_is_missing(machine):
 
 def test_a_broken_installation_is_not_available(machine, monkeypatch):
     machine()
-    monkeypatch.setattr(cuda_presence, "simulated", lambda: 1 / 0)
+    monkeypatch.setattr(availability, "simulated", lambda: 1 / 0)
     assert rk.cuda.is_available() is False
 
 
@@ -107,10 +107,10 @@ def test_the_device_is_in_the_configuration_and_not_in_the_way():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_fork_after_use_is_told(machine, monkeypatch):
     machine()
-    cuda_presence.require()
+    availability.require()
     monkeypatch.setattr(os, "getpid", lambda: -1)  # what a child would see
     with pytest.raises(RuntimeError, match="forked from process .* 'spawn' or 'forkserver'"):
-        cuda_presence.require()
+        availability.require()
     assert not rk.cuda.is_available()
 
 

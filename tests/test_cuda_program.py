@@ -27,8 +27,10 @@ from cuda_runs import (
 )
 
 import rnnkit as rk
-from rnnkit.engine import cuda_backward, cuda_program, cuda_sums
-from rnnkit.engine.cuda_card import Card
+from rnnkit.backends.cuda.runtime import gradient as cuda_backward
+from rnnkit.backends.cuda.runtime import program as cuda_program
+from rnnkit.backends.cuda.runtime import weight_sums
+from rnnkit.backends.cuda.runtime.cost_model import Card
 
 FACTORS = {
     "cell": tuple(case.name for case in TRACED),
@@ -94,7 +96,7 @@ def test_small_blocks_chunks_and_slices_change_no_row(name, monkeypatch):
     whole, whole_gradient = results(program.run(record)), gradient(gradient_on_card(program).vjp(record))
     monkeypatch.setattr(cuda_program, "_BLOCK_BYTES", 1)
     monkeypatch.setattr(cuda_backward, "_CHUNK_BYTES", 1)
-    monkeypatch.setattr(cuda_sums, "SLICE", 3)
+    monkeypatch.setattr(weight_sums, "SLICE", 3)
     with watched():
         same_bits(results(program.run(record)), whole)
         found = gradient(gradient_on_card(program).vjp(record))

@@ -11,8 +11,9 @@ if os.environ.get("NUMBA_ENABLE_CUDASIM", "0") != "0":
 import cuda_ptx
 from cuda_ptx import ARCHITECTURES, instructions, names, ptx
 
+from rnnkit.backends.cuda.device import intrinsics
+from rnnkit.backends.cuda.simulator import words
 from rnnkit.compiler.ir.operations import OPERATIONS
-from rnnkit.engine import cuda_device, cuda_simulated
 
 if cuda_ptx.ptxas() is None:
     pytest.skip("no ptxas: numba-cuda's extra cu12 or cu13 brings it", allow_module_level=True)
@@ -38,7 +39,7 @@ def operands(name: str) -> int:
 def kernel(body: str, dtype: str, parameters: str = "a") -> str:
     """The text of a kernel, its words' dtype and the bytes of one number filled in."""
     lines = (line.replace("DTYPE", dtype).replace("SIZE", str(DTYPES[dtype])) for line in body.strip().splitlines())
-    head = "import numpy as np\nfrom numba import cuda\nfrom rnnkit.engine.cuda_device import *\n"
+    head = "import numpy as np\nfrom numba import cuda\nfrom rnnkit.backends.cuda.device.intrinsics import *\n"
     return f"{head}\ndef kernel({parameters}):\n" + "\n".join(f"    {line}" for line in lines) + "\n"
 
 
@@ -105,11 +106,11 @@ WORDS = {
 
 def test_every_word_is_under_test():
     listed = {name.replace("DTYPE", dtype) for name in WORDS for dtype in DTYPES}
-    assert set(cuda_device.__all__) == listed | (set(OPERATIONS) - {"to_float"})
+    assert set(intrinsics.__all__) == listed | (set(OPERATIONS) - {"to_float"})
 
 
 def test_the_simulator_knows_every_word():
-    assert not [name for name in cuda_device.__all__ if not callable(getattr(cuda_simulated, name, None))]
+    assert not [name for name in intrinsics.__all__ if not callable(getattr(words, name, None))]
 
 
 @pytest.mark.parametrize("name", WORDS)

@@ -11,14 +11,14 @@ if os.environ.get("NUMBA_ENABLE_CUDASIM", "0") == "0":
 from cuda_races import Race, watched
 from cuda_runs import CUTS, on_card, setup
 
-from rnnkit.compiler import cuda_store
-from rnnkit.engine.cuda_launch import Function
+from rnnkit.backends.cuda import kernel_cache
+from rnnkit.backends.cuda.runtime.launch import Function
 
 
 def run_with_text(layer, record, changed, **settings):
     """Run with a kernel's text changed by a function."""
     with watched():
-        on_card(layer, load=lambda text: Function(cuda_store.run_of(changed(text))), **settings).run(record)
+        on_card(layer, load=lambda text: Function(kernel_cache.run_of(changed(text))), **settings).run(record)
 
 
 def without(word, number):

@@ -11,10 +11,9 @@ from llvmlite import ir
 
 pytest.importorskip("numba_cuda", reason="numba-cuda isn't installed")
 
-from rnnkit.backends.cpu.simd import functions
-from rnnkit.backends.formulas import division, error_function, exponential, powers, trigonometry, value
+from rnnkit.backends.cuda.device.value import FUNCTIONS, DeviceValue
+from rnnkit.backends.formulas import division, error_function, exponential, names, powers, trigonometry, value
 from rnnkit.backends.formulas.value import Value
-from rnnkit.engine.cuda_value import FUNCTIONS, DeviceValue
 
 ARITHMETIC = {
     "add": operator.add,
@@ -27,7 +26,7 @@ FORMULAS = ARITHMETIC | {
     name: formula
     for module in (division, error_function, exponential, powers, trigonometry, value)
     for name, formula in vars(module).items()
-    if name in functions.FUNCTIONS
+    if name in names.FUNCTIONS
 }
 FLOATS = {"float32": (ir.FloatType(), ctypes.c_float), "float64": (ir.DoubleType(), ctypes.c_double)}
 INSTRUCTIONS = {"multiply": "fmul", "divide": "fdiv"}

@@ -70,9 +70,9 @@ def test_the_program_shown_is_the_one_that_is_written():
 KERNEL = """
 from rnnkit.steps.cell import prepare
 from rnnkit.execution.pipeline import compile_step
-from rnnkit.compiler.cuda import cuda_program
+from rnnkit.backends.cuda.compile import cuda_program
 from rnnkit.compiler.ir.plan import STEP
-from rnnkit.engine.cuda_card import H100
+from rnnkit.backends.cuda.runtime.cost_model import H100
 from rnnkit.steps.step import Step
 
 cell = gated(units=64)

@@ -50,7 +50,7 @@ def some_rows(run, rows):
 def small_chunks(monkeypatch):
     """Sums over few steps at a time, as of long sequences."""
     if DEVICE == "cuda":
-        from rnnkit.engine import cuda_backward
+        from rnnkit.backends.cuda.runtime import gradient as cuda_backward
 
         monkeypatch.setattr(cuda_backward, "_CHUNK_BYTES", 1)
     monkeypatch.setattr(backward, "_CHUNK_BYTES", 0)

@@ -31,9 +31,9 @@ from timing import Figures, Settings, in_turns  # noqa: E402
 from writing import beside_others, table  # noqa: E402
 
 import rnnkit as rk  # noqa: E402
-from rnnkit.engine.cuda_card import current_card  # noqa: E402
-from rnnkit.engine.cuda_memory import upload  # noqa: E402
-from rnnkit.engine.cuda_presence import simulated  # noqa: E402
+from rnnkit.backends.cuda.memory.array import upload  # noqa: E402
+from rnnkit.backends.cuda.memory.availability import simulated  # noqa: E402
+from rnnkit.backends.cuda.runtime.cost_model import current_card  # noqa: E402
 
 TINY = [(1, 3, 2, 4), (3, 4, 2, 3)]
 BOUNDS = {"float32": 1e-5, "float64": 1e-12}  # of the CPU's results, over as many steps

@@ -1,6 +1,6 @@
 """What calls should take on a card: the cost model at the sizes that are measured. Needs no card, and measures nothing.
 
-The time loop is the model by which rnnkit chooses how to share a call (`rnnkit.engine.cuda_card`); around it stand the
+The time loop is the model by which rnnkit chooses how to share a call (`rnnkit.backends.cuda.runtime.cost_model`); around it stand the
 products that leave the loop and the sums of the weights' gradients, at a share of what a card can do at most.
 """
 
@@ -12,10 +12,10 @@ import problems
 from benchmarks import sizes
 from writing import table
 
-from rnnkit.compiler.cuda import cuda_program
+from rnnkit.backends.cuda.compile import cuda_program
+from rnnkit.backends.cuda.runtime.cost_model import A100, H100, Card, Cut, costs
+from rnnkit.backends.cuda.runtime.weight_sums import TILE, slice_of
 from rnnkit.compiler.ir.plan import STEP
-from rnnkit.engine.cuda_card import A100, H100, Card, Cut, costs
-from rnnkit.engine.cuda_sums import TILE, slice_of
 from rnnkit.execution.pipeline import compile_step
 from rnnkit.steps.cell import prepare
 from rnnkit.steps.step import Step

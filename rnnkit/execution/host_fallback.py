@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from rnnkit.backends.cuda.memory.array import DeviceArray, upload
 from rnnkit.backends.shared.call import Gradient, Record, Result
-from rnnkit.engine.cuda_memory import DeviceArray, upload
 
 
 def to_host(value):

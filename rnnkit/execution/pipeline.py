@@ -130,7 +130,7 @@ def choose_cuda(step, dtype, weights, constant_shapes=(), training=False):
         If the tracer can't read the step, with the line and the construct that stopped it; or if its rows depend on
         each other.
     """
-    from rnnkit.compiler.cuda import cuda_program
+    from rnnkit.backends.cuda.compile import cuda_program
 
     number_functions_apart()
     try:
@@ -179,7 +179,7 @@ def _differentiate(graph, program, step, dtype, constant_shapes, make=None):
         finish,
     )
     if make:
-        from rnnkit.engine.cuda_backward import CudaBackward
+        from rnnkit.backends.cuda.runtime.gradient import CudaBackward
 
         return CudaBackward(*parts)
     from rnnkit.backends.cpu.gradient import Backward

@@ -7,10 +7,10 @@ import functools
 import numpy as np
 
 from rnnkit import allocation
-from rnnkit.engine.cuda_memory import DeviceArray, upload
-from rnnkit.engine.cuda_presence import require
+from rnnkit.backends.cuda.memory import interop
+from rnnkit.backends.cuda.memory.array import DeviceArray, upload
+from rnnkit.backends.cuda.memory.availability import require
 from rnnkit.execution.host_fallback import to_host
-from rnnkit.layers import foreign
 from rnnkit.layers.pullback import Gradients, Pullback
 
 DEVICES = ("cpu", "cuda")
@@ -55,7 +55,7 @@ def first_on_device(nested):
             if (found := first_on_device(one)) is not None:
                 return found
         return None
-    return nested if foreign.on_device(nested) else None
+    return nested if interop.on_device(nested) else None
 
 
 def taken(layer, nested, what: str, stream: int = 0):
@@ -66,17 +66,17 @@ def taken(layer, nested, what: str, stream: int = 0):
     TypeError
         For an array of a card if the layer is on the CPU.
     ValueError, TypeError
-        As `rnnkit.layers.foreign.take`.
+        As `rnnkit.backends.cuda.memory.interop.take`.
     """
 
     def one(value):
-        if not foreign.on_device(value):
+        if not interop.on_device(value):
             return value
         if layer.device != "cuda":
             raise TypeError(
                 f"expected {what} on the host, since the layer {layer.name!r} is on the CPU; layer.to('cuda') moves it"
             )
-        return foreign.take(value, what, stream)
+        return interop.take(value, what, stream)
 
     return mapped(nested, one)
 
@@ -103,7 +103,7 @@ def crossing(method):
         if not self._native:
             call = _on_host(call, first is not None, stream)
         result = call(*arguments, **keywords)
-        return result if first is None else _given(result, foreign.library_of(first))
+        return result if first is None else _given(result, interop.library_of(first))
 
     return called
 
@@ -111,15 +111,15 @@ def crossing(method):
 def _stream(given, first) -> int:
     """The stream of a call: the one that was asked for, or that of the first array."""
     if given is not None:
-        return foreign.stream_handle(given)
-    return 0 if first is None else foreign.stream_of(first)
+        return interop.stream_handle(given)
+    return 0 if first is None else interop.stream_of(first)
 
 
 def _given(result, library):
     """A result as a library has its arrays; a pullback gives and takes such arrays too."""
 
     def give(value):
-        return foreign.give(value, library) if isinstance(value, DeviceArray) else value
+        return interop.give(value, library) if isinstance(value, DeviceArray) else value
 
     def give_gradients(gradients):
         g = gradients

@@ -9,8 +9,8 @@ import numpy as np
 
 from rnnkit.arguments import integer
 from rnnkit.arrays import real
-from rnnkit.engine.cuda_memory import DeviceArray, upload
-from rnnkit.layers import foreign
+from rnnkit.backends.cuda.memory import interop
+from rnnkit.backends.cuda.memory.array import DeviceArray, upload
 
 
 def given(value, what: str, stream: int | None = None) -> Any:
@@ -19,11 +19,11 @@ def given(value, what: str, stream: int | None = None) -> Any:
     Raises
     ------
     ValueError, TypeError
-        As `array`, and as `rnnkit.layers.foreign.take`.
+        As `array`, and as `rnnkit.backends.cuda.memory.interop.take`.
     """
-    if isinstance(value, np.ndarray) or not foreign.on_device(value):
+    if isinstance(value, np.ndarray) or not interop.on_device(value):
         return array(value, what)
-    return foreign.take(value, what, foreign.stream_of(value) if stream is None else stream)
+    return interop.take(value, what, interop.stream_of(value) if stream is None else stream)
 
 
 def moved(value, stream: int | None) -> Any:

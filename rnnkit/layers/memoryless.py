@@ -9,8 +9,8 @@ from functools import partial
 import numpy as np
 
 from rnnkit.activations import activation, activation_name, linear
+from rnnkit.backends.cuda.memory.array import DeviceArray
 from rnnkit.backends.shared.call import Record, Result
-from rnnkit.engine.cuda_memory import DeviceArray
 from rnnkit.execution.execution import Execution
 from rnnkit.layers import edge
 from rnnkit.layers.base import Layer

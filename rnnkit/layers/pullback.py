@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnnkit.arguments import positive_integer
-from rnnkit.engine.cuda_memory import DeviceArray
+from rnnkit.backends.cuda.memory.array import DeviceArray
 from rnnkit.layers import edge
 
 

@@ -9,10 +9,11 @@ import numpy as np
 
 from rnnkit.arguments import integer, whole
 from rnnkit.arrays import refuse
+from rnnkit.backends.cuda.memory import interop
+from rnnkit.backends.cuda.memory.array import DeviceArray
 from rnnkit.backends.shared.call import Record, Result
-from rnnkit.engine.cuda_memory import DeviceArray
 from rnnkit.execution.execution import Execution
-from rnnkit.layers import devices, edge, foreign
+from rnnkit.layers import devices, edge
 from rnnkit.layers.base import Layer
 from rnnkit.layers.faces import Text
 from rnnkit.layers.pullback import Gradients, Pullback, options
@@ -264,7 +265,7 @@ class RNN(Layer):
             trajectory=trajectory,
             training=bool(training),
             place=place,
-            stream=x.stream if isinstance(x, DeviceArray) else 0 if stream is None else foreign.stream_handle(stream),
+            stream=x.stream if isinstance(x, DeviceArray) else 0 if stream is None else interop.stream_handle(stream),
         )
         if self.built:
             return self._execute(record, gradient)

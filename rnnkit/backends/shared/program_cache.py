@@ -27,7 +27,7 @@ from rnnkit.backends.shared.trusted_folder import fault, make, only_ours, truste
 _programs: dict[str, types.ModuleType] = {}
 lock = threading.RLock()
 _SUFFIX = ".rnnkit"
-_KERNELS = ("engine", "backends")  # the package's rooms whose code programs call or inline
+_KERNELS = ("backends",)  # the package's rooms whose code programs call or inline
 _FORMAT = 2  # another number leaves programs that were written in another way alone
 
 

@@ -53,12 +53,15 @@ def kernel(function):
 
 
 def _launch(function, count, stream, *arguments):
-    from rnnkit.engine.cuda_driver import stream_argument
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numba's, that few blocks don't fill a card: few elements take no more
-        configured = kernel(function)[-(-count // _THREADS), _THREADS, stream_argument(stream)]
+        configured = kernel(function)[-(-count // _THREADS), _THREADS, _stream(stream)]
     configured(*arguments)
+
+
+def _stream(handle: int):
+    """A stream as numba's launches take it."""
+    return cuda.external_stream(handle) if handle else 0
 
 
 def launch_move(target, source, shape, target_strides, source_strides, itemsize, stream) -> None:

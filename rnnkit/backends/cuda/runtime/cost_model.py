@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rnnkit.engine.cuda_presence import simulated
+from rnnkit.backends.cuda.memory.availability import simulated
 
 # Cycles and bytes a cycle: what NVIDIA's tuning guides say, and what others measured on an H100 and an A100.
 _CHAIN = 4  # until a multiply-add's result is there for the next one

@@ -1,14 +1,14 @@
 """A plan as the text of kernels for numba.cuda: one per section, that of the steps with the time loop inside.
 
-What they share is `rnnkit.compiler.cuda_section`'s; here is how a section goes over its entries, and over time.
+What they share is `rnnkit.backends.cuda.codegen.section`'s; here is how a section goes over its entries, and over time.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from rnnkit.backends.cuda.codegen.section import Form, Kernel, SectionWriter
 from rnnkit.backends.shared.text import indented
-from rnnkit.compiler.cuda_section import Form, Kernel, SectionWriter
 from rnnkit.compiler.ir.plan import AFTER, STEP, Buffer, Plan
 
 HELD = 60  # numbers of a kernel that its threads' registers have room for

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import threading
 
-from rnnkit.engine.cuda_presence import simulated
+from rnnkit.backends.cuda.memory.availability import simulated
 
 
 def card_kind() -> tuple[int, int]:
@@ -59,7 +59,7 @@ class Function:
         """
         blocks, threads = (*blocks, 1, 1)[:3], (*threads, 1, 1)[:3]
         if simulated():
-            from rnnkit.engine.cuda_simulated_grid import run
+            from rnnkit.backends.cuda.simulator.grid import run
 
             run(self._code, blocks, threads, near, table, together)
             return
@@ -78,6 +78,6 @@ class Function:
 
 
 def _call(function, *arguments):
-    from rnnkit.engine.cuda_driver import call
+    from rnnkit.backends.cuda.memory.driver import call
 
     return call(function, *arguments)

@@ -1,6 +1,6 @@
 """Memory of a card and the order of work on it: the driver's calls, on addresses and handles of streams.
 
-`rnnkit.engine.cuda_driver_simulated` has the same functions for the simulator.
+`rnnkit.backends.cuda.simulator.driver` has the same functions for the simulator.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ try:
 except ImportError:  # without the extra nothing here is called, though tools may import it
     driver = None
 
-from rnnkit.engine.cuda_staging import LEAST, Staging
+from rnnkit.backends.cuda.memory.elements import launch_move, launch_pointwise
+from rnnkit.backends.cuda.memory.staging import LEAST, Staging
 
 _KEPT = 2**64 - 1  # bytes of freed memory that the pool keeps for later calls: all
 _pools: dict[int, object] = {}
@@ -208,20 +209,9 @@ def follow(stream: int, before: int) -> None:
 
 def move(target: int, source: int, shape, target_strides, source_strides, itemsize: int, stream: int) -> None:
     """Copy elements between arrays of any strides in bytes."""
-    from rnnkit.engine.cuda_elements import launch_move
-
     launch_move(target, source, shape, target_strides, source_strides, itemsize, stream)
 
 
 def pointwise(name: str, target: int, first: int, second, count: int, dtype, stream: int) -> None:
-    """Add, multiply or scale contiguous memory, see `rnnkit.engine.cuda_elements`."""
-    from rnnkit.engine.cuda_elements import launch_pointwise
-
+    """Add, multiply or scale contiguous memory, see `rnnkit.backends.cuda.memory.elements`."""
     launch_pointwise(name, target, first, second, count, dtype, stream)
-
-
-def stream_argument(handle: int):
-    """A stream as numba's launches take it."""
-    from numba import cuda
-
-    return cuda.external_stream(handle) if handle else 0

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnnkit.engine.cuda_memory import DeviceArray, download, empty, upload, zeros
-from rnnkit.engine.cuda_presence import simulated
+from rnnkit.backends.cuda.memory.array import DeviceArray, download, empty, upload, zeros
+from rnnkit.backends.cuda.memory.availability import simulated
 
 SLICE, FEWEST, SLICES = 2048, 128, 256  # entries that a block sums at most and at least; how many blocks are wanted
 MOST = 65535  # slices, which are a grid's third axis
@@ -21,7 +21,7 @@ _OUTER = '''"""Sums of outer products in {dtype}: a slice of the entries for a t
 import numpy as np
 from numba import cuda, float64
 
-from rnnkit.engine.cuda_words import *
+from rnnkit.backends.cuda.device.words import *
 
 
 @cuda.jit
@@ -71,7 +71,7 @@ _ADD = '''"""Slices of a sum in {dtype}, added in order to what there is."""
 import numpy as np
 from numba import cuda
 
-from rnnkit.engine.cuda_words import *
+from rnnkit.backends.cuda.device.words import *
 
 
 @cuda.jit
@@ -115,7 +115,7 @@ class CudaSums:
     Parameters
     ----------
     load : callable
-        From a text to a `rnnkit.engine.cuda_launch.Function`.
+        From a text to a `rnnkit.backends.cuda.runtime.launch.Function`.
     wanted : list of rnnkit.compiler.autodiff.adjoint.Sum
     """
 

@@ -111,7 +111,7 @@ class Taken:
     dtype: np.dtype
 
     def __del__(self):
-        from rnnkit.engine.cuda_memory import driver
+        from rnnkit.backends.cuda.memory.driver_choice import driver
 
         if self.managed.contents.deleter:
             _leaving.append((driver().Mark(self.stream), self.managed))
@@ -138,7 +138,7 @@ def take(capsule, stream: int) -> Taken:
     if tensor.strides:
         strides = tuple(tensor.strides[i] * dtype.itemsize for i in range(tensor.ndim))
     else:
-        from rnnkit.engine.cuda_memory import contiguous_strides
+        from rnnkit.backends.cuda.memory.strides import contiguous_strides
 
         strides = contiguous_strides(shape, dtype.itemsize)
     _rename(capsule, _USED)

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from rnnkit.backends.cuda.memory.array import DeviceArray, copy, download, empty, upload, zeros
+from rnnkit.backends.cuda.runtime.program import CudaProgram, line
+from rnnkit.backends.cuda.runtime.weight_sums import CudaSums
 from rnnkit.backends.shared.call import Gradient, Record, Result
 from rnnkit.backends.shared.memory_limit import get_memory_limit
-from rnnkit.engine.cuda_memory import DeviceArray, copy, download, empty, upload, zeros
-from rnnkit.engine.cuda_program import CudaProgram, line
-from rnnkit.engine.cuda_sums import CudaSums
 
 _CHUNK_BYTES = 1 << 28  # of what the adjoint keeps for the sums of a chunk of steps
 
@@ -25,7 +25,7 @@ _SHOWN = '''"""Cotangents of what masked steps show, in {dtype}, brought to the 
 import numpy as np
 from numba import cuda
 
-from rnnkit.engine.cuda_words import *
+from rnnkit.backends.cuda.device.words import *
 
 
 @cuda.jit
@@ -63,7 +63,7 @@ _COPY = '''"""Rows of numbers in {dtype}, copied."""
 
 from numba import cuda
 
-from rnnkit.engine.cuda_words import *
+from rnnkit.backends.cuda.device.words import *
 
 
 @cuda.jit

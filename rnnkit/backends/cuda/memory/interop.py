@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from rnnkit import arrays
-from rnnkit.engine import dlpack
-from rnnkit.engine.cuda_memory import DeviceArray, contiguous_strides, driver
-from rnnkit.engine.cuda_presence import simulated
+from rnnkit.backends.cuda.memory import dlpack
+from rnnkit.backends.cuda.memory.array import DeviceArray
+from rnnkit.backends.cuda.memory.availability import simulated
+from rnnkit.backends.cuda.memory.driver_choice import driver
+from rnnkit.backends.cuda.memory.strides import contiguous_strides
 
 HOST = {np.ndarray, type(None), bool, int, float, str}
 

@@ -3,6 +3,6 @@
 from numba import config
 
 if config.ENABLE_CUDASIM:
-    from rnnkit.engine.cuda_simulated import *  # noqa: F403
+    from rnnkit.backends.cuda.simulator.words import *  # noqa: F403
 else:
-    from rnnkit.engine.cuda_device import *  # noqa: F403
+    from rnnkit.backends.cuda.device.intrinsics import *  # noqa: F403

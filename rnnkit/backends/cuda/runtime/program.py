@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from rnnkit.backends.cuda.memory.array import DeviceArray, copy, download, empty, upload, zeros
+from rnnkit.backends.cuda.memory.driver_choice import driver
+from rnnkit.backends.cuda.runtime.cost_model import Card, Cut, Step, costs, current_card, cuts
+from rnnkit.backends.cuda.runtime.packing import gates_in_turn, pack, pack_sparse
 from rnnkit.backends.formulas.names import FUNCTIONS
 from rnnkit.backends.shared.call import Record, Result
 from rnnkit.backends.shared.prepack import Layout
-from rnnkit.engine.cuda_card import Card, Cut, Step, costs, current_card, cuts
-from rnnkit.engine.cuda_memory import DeviceArray, copy, download, driver, empty, upload, zeros
-from rnnkit.engine.cuda_panels import gates_in_turn, pack, pack_sparse
 
 _BLOCK_BYTES = 1 << 28  # that a block of steps may take of the card's memory
 _ENTRIES = {4: 4, 8: 2}  # of what is computed for many steps at once, that a thread sums at once, by bytes of a number
@@ -29,11 +30,11 @@ class CudaProgram:
     ----------
     plan : rnnkit.compiler.ir.plan.Plan
     write : callable
-        ``(section, form) -> Kernel``: a section's text, see `rnnkit.compiler.cuda_source`.
+        ``(section, form) -> Kernel``: a section's text, see `rnnkit.backends.cuda.codegen.kernel_source`.
     form : type
-        `rnnkit.compiler.cuda_section.Form`.
+        `rnnkit.backends.cuda.codegen.section.Form`.
     load : callable
-        From a text to a `rnnkit.engine.cuda_launch.Function`.
+        From a text to a `rnnkit.backends.cuda.runtime.launch.Function`.
     once : callable
         Weights by name to what depends on them alone, in the order of ``plan.once``.
     states : pair of lists of Buffer

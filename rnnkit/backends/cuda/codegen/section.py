@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from rnnkit.backends.cuda.codegen.loop import LoopWriter
+from rnnkit.backends.cuda.codegen.product import WIDE, ProductWriter
 from rnnkit.backends.shared.text import indented
-from rnnkit.compiler.cuda_loop import LoopWriter
-from rnnkit.compiler.cuda_product import WIDE, ProductWriter
 from rnnkit.compiler.ir.plan import (
     AFTER,
     BLOCK,
@@ -139,7 +139,7 @@ class SectionWriter:
             "import numpy as np",
             "from numba import cuda, float64",
             "",
-            "from rnnkit.engine.cuda_words import *",
+            "from rnnkit.backends.cuda.device.words import *",
             "",
             "",
             "@cuda.jit",

@@ -18,7 +18,7 @@ class Staging:
     Parameters
     ----------
     calls : module
-        `rnnkit.engine.cuda_driver`.
+        `rnnkit.backends.cuda.memory.driver`.
     """
 
     def __init__(self, calls):

@@ -4,13 +4,13 @@ An element of the result is one chain of multiply-adds over k = 0, 1, …, K - 1
 the same bits in any block, whatever entries are computed at once, and wherever the operand and the weight stand.
 
 A dense weight is laid out in `WIDE` bytes of a column, column after column, then the next so many rows
-(`rnnkit.engine.cuda_panels`), so that neighbouring threads read what stands side by side.
+(`rnnkit.backends.cuda.runtime.packing`), so that neighbouring threads read what stands side by side.
 """
 
 from __future__ import annotations
 
+from rnnkit.backends.cuda.codegen.loop import LoopWriter
 from rnnkit.backends.shared.text import indented
-from rnnkit.compiler.cuda_loop import LoopWriter
 from rnnkit.compiler.ir.plan import PLACED, Loop, Product, SparseProduct
 
 WIDE = 16  # bytes that a thread reads at once

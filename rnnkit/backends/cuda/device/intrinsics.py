@@ -11,8 +11,7 @@ from numba.cuda import types
 from numba.cuda.extending import intrinsic
 from numba.cuda.typing import signature
 
-from rnnkit.backends.formulas import division, error_function, exponential, powers, trigonometry, value
-from rnnkit.engine.cuda_loads import (  # noqa: F401
+from rnnkit.backends.cuda.device.loads import (  # noqa: F401
     arrive,
     byte,
     fixed_float32,
@@ -39,7 +38,8 @@ from rnnkit.engine.cuda_loads import (  # noqa: F401
     store_wide_float64,
     word,
 )
-from rnnkit.engine.cuda_value import DeviceValue
+from rnnkit.backends.cuda.device.value import DeviceValue
+from rnnkit.backends.formulas import division, error_function, exponential, powers, trigonometry, value
 
 
 def common_float(arguments):

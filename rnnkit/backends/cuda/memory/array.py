@@ -5,27 +5,12 @@ from __future__ import annotations
 import math
 import operator
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 import numpy as np
 
-from rnnkit.engine.cuda_presence import require, simulated
-
-
-def driver():
-    """The driver's calls, or what stands in for them under the simulator; refused where CUDA can't be used."""
-    require()
-    return _calls()
-
-
-@cache
-def _calls():
-    if simulated():
-        from rnnkit.engine import cuda_driver_simulated as found
-    else:
-        from rnnkit.engine import cuda_driver as found
-    return found
+from rnnkit.backends.cuda.memory.driver_choice import driver
+from rnnkit.backends.cuda.memory.strides import contiguous_strides
 
 
 @dataclass(eq=False, slots=True)
@@ -188,7 +173,7 @@ class DeviceArray:
 
     def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
         """A capsule of the same memory."""
-        from rnnkit.engine.dlpack import capsule
+        from rnnkit.backends.cuda.memory.dlpack import capsule
 
         if copy or dl_device not in (None, self.__dlpack_device__()):
             raise BufferError("expected to hand a device array over where it stands, without a copy")
@@ -210,15 +195,6 @@ def _place(index, size) -> int:
     if not -size <= found < size:
         raise IndexError(f"expected an index below {size}, got {found}")
     return found % size
-
-
-def contiguous_strides(shape, itemsize: int) -> tuple[int, ...]:
-    """Strides in bytes of an array in C order."""
-    strides, stride = [], itemsize
-    for size in reversed(shape):
-        strides.append(stride)
-        stride *= size
-    return tuple(reversed(strides))
 
 
 def handle_of(stream) -> int:

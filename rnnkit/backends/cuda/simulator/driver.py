@@ -1,4 +1,4 @@
-"""What `rnnkit.engine.cuda_driver` does, for numba's simulator: device memory is NumPy's, streams do all at once."""
+"""What `rnnkit.backends.cuda.memory.driver` does, for numba's simulator: device memory is NumPy's, streams do all at once."""
 
 from __future__ import annotations
 
@@ -80,8 +80,3 @@ def array_at(address: int, shape, dtype, strides=None) -> np.ndarray:
     found = {"shape": tuple(shape), "strides": strides, "typestr": np.dtype(dtype).str, "version": 3}
     holder = type("At", (), {"__array_interface__": found | {"data": (address, False)}})
     return np.asarray(holder())
-
-
-def stream_argument(handle: int) -> int:
-    """A stream as numba's launches take it; the simulator looks at none."""
-    return handle

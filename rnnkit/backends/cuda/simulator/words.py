@@ -13,6 +13,7 @@ from numba import njit
 
 from rnnkit.backends.cpu.simd import functions as mathematics
 from rnnkit.backends.cpu.simd import vector
+from rnnkit.backends.formulas import names
 
 _FLOATS = {np.float32: ctypes.c_float, np.float64: ctypes.c_double}
 _arriving = threading.Lock()
@@ -91,7 +92,7 @@ def _jitted(name, function, arguments):
 
 globals().update(_memory(np.float32) | _memory(np.float64))
 globals().update(
-    {name: _jitted(name, getattr(mathematics, name), "a, b" if name in _TWO else "a") for name in mathematics.FUNCTIONS}
+    {name: _jitted(name, getattr(mathematics, name), "a, b" if name in _TWO else "a") for name in names.FUNCTIONS}
 )
 fma = _jitted("fma", vector.fma, "a, b, c")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnnkit.compiler.cuda_section import Form
-from rnnkit.compiler.cuda_source import states_of, write_kernel
-from rnnkit.compiler.cuda_store import load
+from rnnkit.backends.cuda.codegen.kernel_source import states_of, write_kernel
+from rnnkit.backends.cuda.codegen.section import Form
+from rnnkit.backends.cuda.kernel_cache import load
 from rnnkit.compiler.ir.evaluate import evaluate
 from rnnkit.compiler.ir.plan import Loop
 from rnnkit.compiler.ir.strides import Walk
@@ -16,8 +16,8 @@ from rnnkit.compiler.planning.planner import Planner
 
 def cuda_program(graph, name, dtype):
     """The kernels of a graph, written when a call wants them."""
+    from rnnkit.backends.cuda.runtime.program import LAYOUT, CudaProgram
     from rnnkit.backends.shared.prepack import compute_once
-    from rnnkit.engine.cuda_program import LAYOUT, CudaProgram
 
     dtype = np.dtype(dtype)
     plan = plan_for_card(graph)

@@ -1,0 +1,1 @@
+"""The text of kernels, from the plan of a step."""
