@@ -31,25 +31,25 @@ from rnnkit.activations import (
     softsign,
     tanh,
 )
+from rnnkit.analysis.gradcheck import gradcheck
+from rnnkit.analysis.jacobian import jacobian, jvp
 from rnnkit.backends.shared.memory_limit import get_memory_limit, set_memory_limit
 from rnnkit.backends.shared.program_cache import cache_info, clear_cache
 from rnnkit.backends.shared.thread_pool import get_num_threads, set_num_threads
 from rnnkit.cells import GRUCell, LSTMCell, SimpleRNNCell
+from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.execution.execution import eager
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.dense import Dense, Dropout
 from rnnkit.layers.embedding import Embedding
-from rnnkit.layers.gradcheck import gradcheck
-from rnnkit.layers.jacobian import jacobian, jvp
 from rnnkit.layers.masking import Masking
 from rnnkit.layers.memoryless import Activation, Lambda
 from rnnkit.layers.merging import Add, Average, Concatenate, Maximum, Multiply, Subtract
 from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
 from rnnkit.layers.rnn import RNN
-from rnnkit.layers.row_gradient import RowGradient
 from rnnkit.layers.shaping import Flatten, GlobalAveragePooling1D, RepeatVector, Reshape
-from rnnkit.layers.stacked import StackedRNNCells
-from rnnkit.layers.symbolic import Input
+from rnnkit.layers.support.row_gradient import RowGradient
+from rnnkit.layers.support.symbolic import Input
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.models.functional import Model
 from rnnkit.models.sequential import Sequential

@@ -12,7 +12,7 @@ from rnnkit import callbacks
 from rnnkit.callbacks import bars, progress
 from rnnkit.callbacks.calling import CallbackList
 from rnnkit.callbacks.progress import watched
-from rnnkit.layers.saving import load_arrays, save_arrays
+from rnnkit.layers.support.array_files import load_arrays, save_arrays
 
 NAN = math.nan
 

@@ -170,7 +170,7 @@ def test_the_steps_of_a_trajectory_as_rows():
 def test_more_directions_than_are_computed_at_a_time(monkeypatch):
     point = Point(NAMED["lstm"])
     whole = point.jacobian()
-    monkeypatch.setattr("rnnkit.layers.jacobian._ROWS", 7)
+    monkeypatch.setattr("rnnkit.analysis.jacobian._ROWS", 7)
     np.testing.assert_allclose(point.jacobian().matrix, whole.matrix, rtol=0, atol=1e-15)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import rnnkit as rk
-from rnnkit.layers.saving import load_arrays, save_arrays
+from rnnkit.layers.support.array_files import load_arrays, save_arrays
 from rnnkit.serialization.atomic_files import replacing
 
 

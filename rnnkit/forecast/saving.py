@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from rnnkit.layers.saving import load_arrays, save_arrays
+from rnnkit.layers.support.array_files import load_arrays, save_arrays
 
 
 class Savable(Protocol):

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from rnnkit.execution.execution import build_lock
-from rnnkit.layers import devices, edge, saving, symbolic
-from rnnkit.layers.faces import Text, show_shape, table_of
-from rnnkit.layers.weights import Weights, like
+from rnnkit.layers.support import array_files, device_transfer, symbolic, validation
+from rnnkit.layers.support.display import Text, show_shape, table_of
+from rnnkit.layers.support.weight_mapping import Weights, like
 from rnnkit.serialization.registry import Configurable
 from rnnkit.steps.cell import is_scipy_sparse
 from rnnkit.steps.weight_options import PLAIN, Traits
@@ -80,12 +80,12 @@ class Layer(Configurable):
         super().__init_subclass__(**keywords)
         for name in ("vjp", "trajectory") if cls._native else ("vjp", "compute_mask"):
             if name in vars(cls):
-                setattr(cls, name, devices.crossing(vars(cls)[name]))
+                setattr(cls, name, device_transfer.crossing(vars(cls)[name]))
         if "__call__" in vars(cls):
             cls.__call__ = symbolic.recorded(vars(cls)["__call__"])  # type: ignore[method-assign]
 
     def __init__(self, *, dtype=None, seed=None, name=None):
-        self.dtype = self._given_dtype = None if dtype is None else edge.floating(dtype)
+        self.dtype = self._given_dtype = None if dtype is None else validation.floating(dtype)
         self._given_seed = seed
         self._sequence = seed_sequence(seed)
         if name is not None and not isinstance(name, str):
@@ -127,7 +127,7 @@ class Layer(Configurable):
         >>> rk.GRU(4).to("cpu").device
         'cpu'
         """
-        device = devices.usable(device)
+        device = device_transfer.usable(device)
         for layer in self._all_layers():
             layer._move(device)
         return self
@@ -174,7 +174,7 @@ class Layer(Configurable):
 
     def _shape(self, shape) -> tuple:
         """An input shape, checked for its rank."""
-        return edge.shape(shape, self._least_rank, self._axes)
+        return validation.shape(shape, self._least_rank, self._axes)
 
     def _opened(self, shape) -> tuple:
         """The shape that the layer is built for, with None where later inputs may differ."""
@@ -187,7 +187,7 @@ class Layer(Configurable):
         """Refuse another input shape than the layer was built for."""
         expected = self._input_shape[self._open_axes :]
         if shape[self._open_axes :] != expected:
-            raise edge.shape_error("x", self._axes, expected, shape)
+            raise validation.shape_error("x", self._axes, expected, shape)
 
     # Randomness: one child sequence for weights, one for what is drawn per call, the others for parts.
 
@@ -356,7 +356,7 @@ class Layer(Configurable):
         >>> bool(np.all(other.weights["kernel"] == layer.weights["kernel"]))
         True
         """
-        saving.save_weights(self, path, overwrite)
+        array_files.save_weights(self, path, overwrite)
 
     def load_weights(self, path) -> None:
         """Replace all weights by those that `save_weights` wrote, found by their names and cast to this layer's dtype.
@@ -373,7 +373,7 @@ class Layer(Configurable):
             If the layer isn't built, a weight is missing, unknown or of another shape, or the file is damaged or isn't
             rnnkit's; nothing is changed then.
         """
-        saving.load_weights(self, path)
+        array_files.load_weights(self, path)
 
     def _is_built(self) -> bool:
         return self.built
@@ -400,7 +400,7 @@ class Layer(Configurable):
 
     def compute_mask(self, inputs, mask=None):
         """The mask that goes with the output: the input's."""
-        return None if mask is None else edge.given(mask, "mask")
+        return None if mask is None else validation.given(mask, "mask")
 
     def _with_mask(self, x, mask, training):
         """A call's output and the mask that goes with it."""

@@ -6,10 +6,10 @@ import numpy as np
 
 from rnnkit.backends.cuda.memory.array import DeviceArray, concatenate
 from rnnkit.backends.shared.call import Gradient
-from rnnkit.layers import edge
 from rnnkit.layers.base import Layer
-from rnnkit.layers.pullback import Gradients, Pullback, options
 from rnnkit.layers.rnn import RNN, unbuilt_copy
+from rnnkit.layers.support import validation
+from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.serialization.configuration import deserialize, serialize
 
 # How the outputs of both directions become one: what it is, and the function that parts its cotangent again.
@@ -225,7 +225,7 @@ class Bidirectional(Layer):
         gradient=None,
         stream=None,
     ):
-        sequences = edge.given(sequences, "x")
+        sequences = validation.given(sequences, "x")
         layers = self.forward_layer, self.backward_layer
         starts = (None, None) if initial_state is None else self._split(initial_state, "initial_state")
         places = self._places(sequences) if sequences_wanted else (None, None)
@@ -394,7 +394,7 @@ class Bidirectional(Layer):
 
 def _pulled(pull, d, states, in_time, direction) -> Gradient:
     """One direction's gradient, from the cotangents of its output, along input time, and of its states."""
-    d = None if d is None else edge.cast(d, d.dtype)
+    d = None if d is None else validation.cast(d, d.dtype)
     if in_time:
         return pull(None if d is None else d[:, ::direction], None, states or None)
     return pull(None, d, states or None)

@@ -11,10 +11,10 @@ from rnnkit.activations import activation, activation_name, linear
 from rnnkit.arguments import fraction, positive_integer
 from rnnkit.cells.standard import InvertedDropout
 from rnnkit.initializers import initializer, initializer_config
-from rnnkit.layers import edge
 from rnnkit.layers.base import Layer
 from rnnkit.layers.memoryless import Memoryless
-from rnnkit.layers.pullback import Gradients, Pullback, options
+from rnnkit.layers.support import validation
+from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.steps.cell import Cell
 
 
@@ -191,9 +191,9 @@ class Dropout(Layer):
 
     def _dropped(self, inputs, training):
         """What a call returns, and the mask that it drew, or None."""
-        x = edge.array(inputs, "x")
+        x = validation.array(inputs, "x")
         if not self.built:
-            self._build_with(x.shape, self.dtype or edge.precision_of(x))
+            self._build_with(x.shape, self.dtype or validation.precision_of(x))
         if not training or not self.rate:
             return x.astype(self.dtype), None
         kept = InvertedDropout(self.rate)(self._draw_generator(), x.shape).astype(self.dtype)

@@ -7,10 +7,10 @@ import numpy as np
 from rnnkit import allocation, constraints, regularizers
 from rnnkit.arguments import positive_integer
 from rnnkit.initializers import draw, initializer, initializer_config
-from rnnkit.layers import edge
 from rnnkit.layers.base import Layer
-from rnnkit.layers.pullback import Gradients, Pullback, options
-from rnnkit.layers.row_gradient import RowGradient
+from rnnkit.layers.support import validation
+from rnnkit.layers.support.pullback import Gradients, Pullback, options
+from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.steps.cell import frozen
 from rnnkit.steps.weight_options import Traits
 
@@ -144,7 +144,7 @@ class Embedding(Layer):
         } | super().get_config()
 
     def _ids(self, inputs):
-        given = edge.array(inputs, "ids")
+        given = validation.array(inputs, "ids")
         ids = given.astype(np.intp)
         if given.dtype.kind == "f" and (ids != given).any():
             raise ValueError("expected ids to be integers, got fractions")

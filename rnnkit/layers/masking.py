@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit.arguments import real_number
-from rnnkit.layers import edge
 from rnnkit.layers.base import Layer
-from rnnkit.layers.pullback import Gradients, Pullback, options
+from rnnkit.layers.support import validation
+from rnnkit.layers.support.pullback import Gradients, Pullback, options
 
 
 class Masking(Layer):
@@ -76,7 +76,7 @@ class Masking(Layer):
         """What a call returns, and which steps are used, with as many axes."""
         x = self._sequences(inputs)
         if not self.built:
-            self._build_with(x.shape, self.dtype or edge.precision_of(x))
+            self._build_with(x.shape, self.dtype or validation.precision_of(x))
         used = self._used(x).reshape(*x.shape[:2], *(1,) * (x.ndim - 2))
         return np.where(used, x, 0).astype(self.dtype), used
 
@@ -84,16 +84,16 @@ class Masking(Layer):
         """True for each step with a feature other than the value, ``(B, T)``, that a mask from before uses too."""
         x = self._sequences(inputs)
         used = self._used(x)
-        return used if mask is None else used & edge.mask(mask, *x.shape[:2])
+        return used if mask is None else used & validation.mask(mask, *x.shape[:2])
 
     def get_config(self):
         """The constructor's arguments as JSON values."""
         return {"mask_value": self.mask_value} | super().get_config()
 
     def _sequences(self, inputs):
-        x = edge.array(inputs, "x")
+        x = validation.array(inputs, "x")
         if x.ndim < 3:
-            raise edge.shape_error("x", "batch, time", None, x.shape)
+            raise validation.shape_error("x", "batch, time", None, x.shape)
         return x
 
     def _used(self, x):

@@ -12,10 +12,10 @@ from rnnkit.activations import activation, activation_name, linear
 from rnnkit.backends.cuda.memory.array import DeviceArray
 from rnnkit.backends.shared.call import Record, Result
 from rnnkit.execution.execution import Execution
-from rnnkit.layers import edge
 from rnnkit.layers.base import Layer
-from rnnkit.layers.faces import Text
-from rnnkit.layers.pullback import Gradients, Pullback, options
+from rnnkit.layers.support import validation
+from rnnkit.layers.support.display import Text
+from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.serialization.registry import find, name_of
 from rnnkit.steps.cell import Cell, prepare
 
@@ -80,21 +80,21 @@ class Memoryless(Layer):
 
     def _run(self, inputs, gradient=False) -> tuple[tuple, Result]:
         """The shape of x, and the result of its rows as steps ``(B, …, F)`` with one axis for all between."""
-        x = edge.given(inputs, "x")
+        x = validation.given(inputs, "x")
         features = self._input_shape[-1:] if self.built else None
         if x.ndim < 2 or (features is not None and x.shape[-1:] != features):
-            raise edge.shape_error("x", "batch, …", features, x.shape)
+            raise validation.shape_error("x", "batch, …", features, x.shape)
         if self.built:
             return x.shape, self._execute(x, gradient)
         with self._all_or_nothing():
-            self._build_with(x.shape, self.dtype or edge.precision_of(x))
+            self._build_with(x.shape, self.dtype or validation.precision_of(x))
             return x.shape, self._execute(x, gradient)
 
     def _execute(self, x, gradient) -> Result:
         if x.ndim != 3:
-            x = edge.reshapeable(x).reshape(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
+            x = validation.reshapeable(x).reshape(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
         record = Record(
-            x=edge.cast(x, self.dtype),
+            x=validation.cast(x, self.dtype),
             states=self._execution.step.initial_states(x.shape[0], self.dtype),
             weights=self._cell._all_weights(),
             stream=x.stream if isinstance(x, DeviceArray) else 0,

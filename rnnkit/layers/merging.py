@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit.arguments import integer
-from rnnkit.layers import edge, symbolic
 from rnnkit.layers.base import Layer
-from rnnkit.layers.pullback import Gradients, Pullback, options
+from rnnkit.layers.support import symbolic, validation
+from rnnkit.layers.support.pullback import Gradients, Pullback, options
 
 
 class Merge(Layer):
@@ -64,12 +64,12 @@ class Merge(Layer):
         if not isinstance(inputs, (list, tuple)) or not inputs:
             got = "an empty list" if isinstance(inputs, (list, tuple)) else type(inputs).__name__
             raise TypeError(f"expected {type(self).__name__} to be given a list of arrays, got {got}")
-        arrays = [edge.array(one, "x") for one in inputs]
+        arrays = [validation.array(one, "x") for one in inputs]
         shapes = [one.shape for one in arrays]
         if self.built:
             self._check_shape(self._shape(shapes))
         else:
-            self._build_with(shapes, self.dtype or np.result_type(*map(edge.precision_of, arrays)))
+            self._build_with(shapes, self.dtype or np.result_type(*map(validation.precision_of, arrays)))
         self._merged_shape(shapes)
         copies = [one.astype(self.dtype) for one in arrays]  # what the gradient reads, whatever becomes of the inputs
         return self._merged(copies)
@@ -87,7 +87,7 @@ class Merge(Layer):
     def _shape(self, shape):
         if symbolic.is_shape(shape):
             raise TypeError(f"expected {type(self).__name__} to be given a list of arrays, got one of shape {shape}")
-        return [edge.shape(one, self._least_rank, self._axes) for one in shape]
+        return [validation.shape(one, self._least_rank, self._axes) for one in shape]
 
     def _build(self, shape):
         self._merged_shape(shape)
@@ -291,7 +291,7 @@ def _summed_to(d, shape):
 
 def _steps(mask):
     """A mask as booleans ``(B, T)``."""
-    found = edge.array(mask, "mask") != 0
+    found = validation.array(mask, "mask") != 0
     return found[:, :, 0] if found.ndim == 3 and found.shape[2] == 1 else found
 
 

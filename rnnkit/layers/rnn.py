@@ -12,12 +12,12 @@ from rnnkit.arrays import refuse
 from rnnkit.backends.cuda.memory import interop
 from rnnkit.backends.cuda.memory.array import DeviceArray
 from rnnkit.backends.shared.call import Record, Result
+from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.execution.execution import Execution
-from rnnkit.layers import devices, edge
 from rnnkit.layers.base import Layer
-from rnnkit.layers.faces import Text
-from rnnkit.layers.pullback import Gradients, Pullback, options
-from rnnkit.layers.stacked import StackedRNNCells
+from rnnkit.layers.support import device_transfer, validation
+from rnnkit.layers.support.display import Text
+from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.serialization.configuration import deserialize, serialize
 from rnnkit.serialization.registry import reading
 from rnnkit.steps.cell import Cell, as_cell, call_initial, prepare
@@ -96,7 +96,7 @@ class RNN(Layer):
         self.stateful = bool(stateful)
         self.unroll = bool(unroll)
         self.zero_output_for_mask = bool(zero_output_for_mask)
-        self._device = devices.usable(device)
+        self._device = device_transfer.usable(device)
         self._execution: Execution | None = None
         self._built_cell = False  # or the cell came with weights, from another layer
         self._kept: tuple[np.ndarray, ...] | None = None
@@ -239,22 +239,22 @@ class RNN(Layer):
         gradient=None,
         stream=None,
     ) -> Result:
-        x = edge.given(sequences, "x")
+        x = validation.given(sequences, "x")
         if stream is not None and self._device != "cuda":
             raise ValueError(f"expected no stream, since the layer {self.name!r} is on the CPU, got {stream!r}")
         features = self._input_shape[2:] if self.built else None
         if x.ndim < 3 or (features is not None and x.shape[2:] != features):
-            raise edge.shape_error("x", "batch, time", features, x.shape)
-        dtype = self.dtype or edge.precision_of(x)
+            raise validation.shape_error("x", "batch, time", features, x.shape)
+        dtype = self.dtype or validation.precision_of(x)
         batch_size, length = x.shape[:2]
         if mask is not None:
-            mask = edge.mask(mask, batch_size, length)
+            mask = validation.mask(mask, batch_size, length)
         constants = () if constants is None else self._constants(constants, batch_size, dtype)
         if not self.built:
             self._spec = self.cell._states(x.shape[2:])
         states = self._start(initial_state, batch_size, dtype)
         record = Record(
-            x=edge.cast(x, dtype),
+            x=validation.cast(x, dtype),
             states=states,
             weights={},
             mask=mask,
@@ -297,7 +297,7 @@ class RNN(Layer):
             raise ValueError(
                 f"expected no constants: the step of {self.cell!r} doesn't name them, got {len(constants)}"
             )
-        return edge.constants(constants, batch_size, dtype)
+        return validation.constants(constants, batch_size, dtype)
 
     def _check_given(self, rows, initial_state=None, constants=None):
         if constants is not None:
@@ -406,7 +406,7 @@ class RNN(Layer):
                 return None
             if not self.built:
                 raise ValueError(f"expected the layer {self.name!r} to be built before its states are set")
-            return self._spec.unpack(devices.taken(self, states, "states"), None, self.dtype, "states")
+            return self._spec.unpack(device_transfer.taken(self, states, "states"), None, self.dtype, "states")
         if states is not None:
             raise ValueError("expected either states or rows to reset, got both")
         count = 0 if self._kept is None else self._kept[0].shape[0]
@@ -454,7 +454,7 @@ class RNN(Layer):
     def compute_mask(self, inputs, mask=None):
         """The mask of the output: the input's with `return_sequences`, in processing order; None for states."""
         if mask is not None:
-            mask = edge.steps(mask)[:, ::-1] if self.go_backwards else edge.steps(mask)
+            mask = validation.steps(mask)[:, ::-1] if self.go_backwards else validation.steps(mask)
         output = mask if self.return_sequences else None
         return [output, *(None for _ in self._spec.pack(self._spec.shapes))] if self.return_state else output
 

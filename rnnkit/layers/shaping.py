@@ -8,9 +8,9 @@ import numpy as np
 
 from rnnkit import allocation
 from rnnkit.arguments import integer, positive_integer
-from rnnkit.layers import edge
 from rnnkit.layers.base import Layer
-from rnnkit.layers.pullback import Gradients, Pullback, options
+from rnnkit.layers.support import validation
+from rnnkit.layers.support.pullback import Gradients, Pullback, options
 
 
 class Shaping(Layer):
@@ -61,12 +61,12 @@ class Shaping(Layer):
         return outputs, Pullback(outputs, dtype, pull)
 
     def _run(self, inputs, mask):
-        x = edge.array(inputs, "x")
+        x = validation.array(inputs, "x")
         if self.built:
             self._check_shape(self._shape(x.shape))
             return self._moved(x.astype(self.dtype), mask)  # a copy: what a call returns is the caller's own
         with self._all_or_nothing():
-            self._build_with(x.shape, self.dtype or edge.precision_of(x))
+            self._build_with(x.shape, self.dtype or validation.precision_of(x))
             return self._moved(x.astype(self.dtype), mask)
 
     def _moved(self, x, mask):
@@ -107,7 +107,7 @@ class RepeatVector(Shaping):
     def _shape(self, shape):
         found = super()._shape(shape)
         if len(found) != 2:
-            raise edge.shape_error("x", "batch", None, found)
+            raise validation.shape_error("x", "batch", None, found)
         return found
 
     def _moved(self, x, mask):
@@ -219,12 +219,12 @@ class GlobalAveragePooling1D(Shaping):
     def _shape(self, shape):
         found = super()._shape(shape)
         if len(found) != 3:
-            raise edge.shape_error("x", "batch, time", None, found)
+            raise validation.shape_error("x", "batch, time", None, found)
         return found
 
     def _moved(self, x, mask):
         batch_size, length, features = x.shape
-        used = np.ones((batch_size, length), bool) if mask is None else edge.mask(mask, batch_size, length)
+        used = np.ones((batch_size, length), bool) if mask is None else validation.mask(mask, batch_size, length)
         used, zero = used[:, :, None], x.dtype.type(0)
         count = np.maximum(used.sum(axis=1), 1).astype(x.dtype)
         # One step after the other, in double: the sum does not depend on padding or the batch.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from rnnkit.layers import edge
 from rnnkit.layers.base import Layer
-from rnnkit.layers.pullback import Gradients, Pullback, options
+from rnnkit.layers.support import validation
+from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.serialization.configuration import deserialize, serialize
 
 
@@ -84,17 +84,17 @@ class TimeDistributed(Layer):
 
     def _run(self, inputs, mask, function):
         """The shape of x, and what a function of the layer gives for the steps as rows."""
-        x = edge.reshapeable(edge.given(inputs, "x"))
+        x = validation.reshapeable(validation.given(inputs, "x"))
         if x.ndim < self._least_rank:
-            raise edge.shape_error("x", self._axes, None, x.shape)
+            raise validation.shape_error("x", self._axes, None, x.shape)
         batch_size, length = x.shape[:2]
         if mask is not None:
-            edge.mask(mask, batch_size, length)
+            validation.mask(mask, batch_size, length)
         if self.built:
             self._check_shape(x.shape)
         with self._all_or_nothing():
             if not self.built:
-                self._build_with(x.shape, self.dtype or edge.precision_of(x))
+                self._build_with(x.shape, self.dtype or validation.precision_of(x))
             return x.shape, function(x.reshape(batch_size * length, *x.shape[2:]))
 
     def compute_output_shape(self, input_shape):
@@ -122,7 +122,7 @@ class TimeDistributed(Layer):
         try:
             self.layer._check_shape((shape[0], *shape[2:]))
         except ValueError:
-            raise edge.shape_error("x", self._axes, self._input_shape[2:], shape) from None
+            raise validation.shape_error("x", self._axes, self._input_shape[2:], shape) from None
 
     def _opened(self, shape):
         return (None, None, *self.layer._input_shape[1:])

@@ -9,11 +9,11 @@ from functools import partial
 from rnnkit.execution.host_fallback import to_card, to_host
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
-from rnnkit.layers.devices import first_on_device, mapped
-from rnnkit.layers.faces import Text, columns, show_shape
 from rnnkit.layers.merging import Merge
-from rnnkit.layers.pullback import Gradients, Pullback, options
 from rnnkit.layers.rnn import RNN
+from rnnkit.layers.support.device_transfer import first_on_device, mapped
+from rnnkit.layers.support.display import Text, columns, show_shape
+from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.models.drawing import Arrow, Box, drawing
 from rnnkit.training.trainable import Trainable
 

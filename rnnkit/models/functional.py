@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arguments import is_integer
-from rnnkit.layers import edge
 from rnnkit.layers.base import Layer, default_name
-from rnnkit.layers.faces import show_shape
-from rnnkit.layers.pullback import Gradients, Pullback
-from rnnkit.layers.row_gradient import added_up
-from rnnkit.layers.symbolic import Input, SymbolicTensor, input_config, leaves, mapped, shape_leaves
+from rnnkit.layers.support import validation
+from rnnkit.layers.support.display import show_shape
+from rnnkit.layers.support.pullback import Gradients, Pullback
+from rnnkit.layers.support.row_gradient import added_up
+from rnnkit.layers.support.symbolic import Input, SymbolicTensor, input_config, leaves, mapped, shape_leaves
 from rnnkit.models.assembled import Assembled, box_of, parameters
 from rnnkit.models.drawing import Arrow, Box
 from rnnkit.serialization.configuration import deserialize, serialize
@@ -277,7 +277,7 @@ class Model(Assembled):
     def _entered(self, inputs, mask):
         """All arrays and masks of a call by number, with those of the inputs."""
         given = Names(self._names, "inputs").split(inputs)
-        arrays = [edge.given(one, f"the input {name!r}") for one, name in zip(given, self._names, strict=True)]
+        arrays = [validation.given(one, f"the input {name!r}") for one, name in zip(given, self._names, strict=True)]
         self._check_shapes([array.shape for array in arrays])
         missing = [None] * (len(self._shapes) - len(arrays))
         return [*arrays, *missing], [*Names(self._names, "mask").split(mask), *missing]
@@ -314,7 +314,7 @@ class Model(Assembled):
 
     def _shape(self, shape):
         shapes = Names(self._names, "inputs").split(shape)
-        found = [edge.shape(one, 1, "batch, …") for one in shapes]
+        found = [validation.shape(one, 1, "batch, …") for one in shapes]
         return found[0] if len(found) == 1 else found
 
     def _check_shape(self, shape):

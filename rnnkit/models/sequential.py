@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from rnnkit.layers import edge
 from rnnkit.layers.base import Layer
-from rnnkit.layers.faces import show_shape
-from rnnkit.layers.pullback import Gradients, Pullback
-from rnnkit.layers.symbolic import Input, SymbolicTensor, input_config, precision
+from rnnkit.layers.support import validation
+from rnnkit.layers.support.display import show_shape
+from rnnkit.layers.support.pullback import Gradients, Pullback
+from rnnkit.layers.support.symbolic import Input, SymbolicTensor, input_config, precision
 from rnnkit.models.assembled import Assembled, box_of, parameters
 from rnnkit.models.drawing import Arrow, Box
 from rnnkit.serialization.configuration import deserialize, serialize
@@ -119,9 +119,9 @@ class Sequential(Assembled):
         """The inputs as an array, which the model is built for from here on."""
         if not self.layers:
             raise ValueError("expected a model with at least one layer, got none")
-        x = edge.given(inputs, "x")
+        x = validation.given(inputs, "x")
         if not self.built:
-            self._build_with(x.shape, self.dtype or edge.precision_of(x))
+            self._build_with(x.shape, self.dtype or validation.precision_of(x))
         return x
 
     def compute_output_shape(self, input_shape):

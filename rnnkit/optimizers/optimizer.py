@@ -14,7 +14,7 @@ from rnnkit.arguments import number_from_zero
 from rnnkit.arrays import real
 from rnnkit.backends.python.eager import Eager
 from rnnkit.backends.shared.call import Record
-from rnnkit.layers.row_gradient import RowGradient
+from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.optimizers import schedules
 from rnnkit.optimizers.rows import LENGTH, Rows
 from rnnkit.regularizers import L1L2

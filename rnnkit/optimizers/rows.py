@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnnkit.layers.row_gradient import RowGradient
+from rnnkit.layers.support.row_gradient import RowGradient
 
 LENGTH = 256  # numbers of a row: a weight's last row is filled up with zeros
 _CHUNK = 256  # rows whose squares are added up at a time: they stay in the cache

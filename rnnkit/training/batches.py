@@ -13,7 +13,7 @@ import numpy as np
 from rnnkit import allocation
 from rnnkit.arguments import positive_integer
 from rnnkit.arrays import REAL, has_shape, refuse
-from rnnkit.layers import edge
+from rnnkit.layers.support import validation
 
 # What to do about masked entries of x, where there is no argument for a mask.
 _MASKED = "pass x.filled(0) to a model that begins with rk.Masking(0), which leaves out steps of zeros"
@@ -222,13 +222,13 @@ class Iterable:
         if not 1 <= len(parts) <= 3 or (self.with_targets and len(parts) < 2):
             got = f"{len(item)} parts" if isinstance(item, (tuple, list)) else type(item).__name__
             raise ValueError(f"expected batches (x, y) or (x, y, sample_weight), got {got}")
-        x = [edge.array(one, "x", _MASKED) for one in self.inputs.all(parts[0])]
+        x = [validation.array(one, "x", _MASKED) for one in self.inputs.all(parts[0])]
         y = weights = None
         if len(parts) > 1:
-            y = [None if one is None else edge.array(one, "y") for one in self.outputs.split(parts[1])]
+            y = [None if one is None else validation.array(one, "y") for one in self.outputs.split(parts[1])]
         if len(parts) > 2 and parts[2] is not None:
             given = Names(self.outputs.names, "sample_weight").each(parts[2])
-            weights = [None if one is None else edge.array(one, "sample_weight") for one in given]
+            weights = [None if one is None else validation.array(one, "sample_weight") for one in given]
         for what, arrays in (("x", x), ("y", y or []), ("sample_weight", weights or [])):
             for one in arrays:
                 if one is not None and not one.ndim:
@@ -267,9 +267,9 @@ def _indexable(value, what: str):
         if kind is not None:
             refuse(value, what)  # a sparse array has all that one on disk has
             if kind not in REAL:
-                edge.array(np.empty(0, value.dtype), what)  # whose error it is
+                validation.array(np.empty(0, value.dtype), what)  # whose error it is
             return value
-    found = edge.array(value, what, masked)
+    found = validation.array(value, what, masked)
     if not found.ndim:
         raise ValueError(f"expected {what} to have rows, got a single number")
     return found
@@ -288,7 +288,7 @@ def _rows_of(array, rows, what) -> np.ndarray:
         return array[rows]
     masked = _MASKED if what == "x" else None  # netCDF4's variables give masked arrays where values are missing
     if isinstance(rows, slice):
-        return edge.array(array[rows], what, masked)
+        return validation.array(array[rows], what, masked)
     order = np.argsort(rows)  # files are read from the front to the back
-    found = edge.array(array[rows[order]], what, masked)
+    found = validation.array(array[rows[order]], what, masked)
     return found[np.argsort(order)]

@@ -11,7 +11,7 @@ from rnnkit import losses
 from rnnkit import targets as entries
 from rnnkit.backends.shared.call import Record
 from rnnkit.execution.execution import build_lock
-from rnnkit.layers import edge
+from rnnkit.layers.support import validation
 from rnnkit.steps.cell import Cell
 from rnnkit.steps.declared import Draw
 from rnnkit.steps.step import Step
@@ -139,7 +139,7 @@ class Objective:
         """
         shape, ids = np.shape(y_pred), losses.takes_ids(self.loss)
         y_true, y_pred = entries.aligned(y_true, y_pred, ids)
-        dtype = edge.precision_of(y_pred)
+        dtype = validation.precision_of(y_pred)
         form = self._form(y_true, y_pred)
         used = entries.used_steps(mask, y_pred.shape)
         if ids:
@@ -176,10 +176,10 @@ class Objective:
             rows, features, targets, steps = weight.size, features[1:], targets[1:], None
         weight = weight.reshape(rows, math.prod(weight.shape) // rows if rows else 1)
         record = Record(
-            x=edge.cast(y_pred, dtype, 0).reshape(rows, 1, *features),
+            x=validation.cast(y_pred, dtype, 0).reshape(rows, 1, *features),
             states=(np.zeros_like(weight),),
             weights={},
-            draws={"y_true": edge.cast(y_true, dtype, 0).reshape(rows, *targets), "weight": weight},
+            draws={"y_true": validation.cast(y_true, dtype, 0).reshape(rows, *targets), "weight": weight},
         )
         return self._program(steps, features, targets, dtype, gradient).run(record)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from rnnkit import targets as entries
 from rnnkit.arguments import number_from_zero, real_number
-from rnnkit.layers.row_gradient import added_up
+from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.losses import takes_ids
 from rnnkit.training.batches import Batch
 from rnnkit.training.compiled import Compiled

@@ -9,7 +9,7 @@ import numpy as np
 from rnnkit.arguments import real_number
 from rnnkit.callbacks.progress import watched
 from rnnkit.layers.base import Layer
-from rnnkit.layers.pullback import options
+from rnnkit.layers.support.pullback import options
 from rnnkit.training.batches import Arrays, Batch, Iterable, Names, brings_batches, positive
 from rnnkit.training.compiled import Compiled
 from rnnkit.training.fitting import Fit

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rnnkit.layers.weights import like
+from rnnkit.layers.support.weight_mapping import like
 from rnnkit.serialization.atomic_files import replacing
 
 if TYPE_CHECKING:

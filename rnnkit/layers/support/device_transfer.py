@@ -11,7 +11,7 @@ from rnnkit.backends.cuda.memory import interop
 from rnnkit.backends.cuda.memory.array import DeviceArray, upload
 from rnnkit.backends.cuda.memory.availability import require
 from rnnkit.execution.host_fallback import to_host
-from rnnkit.layers.pullback import Gradients, Pullback
+from rnnkit.layers.support.pullback import Gradients, Pullback
 
 DEVICES = ("cpu", "cuda")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from rnnkit.arguments import positive_integer
 from rnnkit.backends.cuda.memory.array import DeviceArray
-from rnnkit.layers import edge
+from rnnkit.layers.support import validation
 
 
 @dataclass(eq=False)
@@ -98,11 +98,11 @@ class Pullback:
             return [array for one, shape in zip(given, shapes, strict=True) for array in self._flat(one, shape)]
         if given is None:
             return [None]
-        array = edge.given(given, "d_outputs", self._stream)
+        array = validation.given(given, "d_outputs", self._stream)
         if array.shape != shapes:
             raise ValueError(f"expected d_outputs of shape {shapes}, as the call's result, got {array.shape}")
-        array = edge.cast(array, self.dtype, kept_axes=2 if array.ndim > 2 else 1)
-        return [edge.moved(array, self._stream)]
+        array = validation.cast(array, self.dtype, kept_axes=2 if array.ndim > 2 else 1)
+        return [validation.moved(array, self._stream)]
 
 
 def _shapes(outputs):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from rnnkit.layers import edge
+from rnnkit.layers.support import validation
 from rnnkit.steps.cell import frozen, is_scipy_sparse
 
 
@@ -61,9 +61,9 @@ def like(old: np.ndarray, values, name: str) -> np.ndarray:
         For another shape.
     """
     if not is_scipy_sparse(values):
-        values = edge.array(values, f"weight {name!r}")
+        values = validation.array(values, f"weight {name!r}")
     if values.shape != old.shape:
         raise ValueError(f"expected weight {name!r} of shape {old.shape}, got {values.shape}")
     if is_scipy_sparse(values):
-        values = edge.array(values.toarray(), f"weight {name!r}")
+        values = validation.array(values.toarray(), f"weight {name!r}")
     return frozen(values, old.dtype)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnkit import allocation
-from rnnkit.layers import edge
+from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.layers.base import seed_sequence
 from rnnkit.layers.rnn import RNN
-from rnnkit.layers.stacked import StackedRNNCells
+from rnnkit.layers.support import validation
 from rnnkit.steps.cell import Cell, as_cell, cell_name, prepare
 from rnnkit.steps.declared import DeclaredCell
 from rnnkit.steps.step import Step
@@ -161,16 +161,16 @@ class _Point:
     """A built cell and the inputs of one step of it, all checked."""
 
     def __init__(self, cell, x, states, constants, training, seed):
-        x = edge.array(x, "x")
+        x = validation.array(x, "x")
         if x.ndim < 2:
-            raise edge.shape_error("x", "batch", None, x.shape)
+            raise validation.shape_error("x", "batch", None, x.shape)
         self.cell = _built(cell, x)
         weights = self.cell._all_weights()
-        layers = cell.dtype if isinstance(cell, RNN) else edge.precision_of(x)
+        layers = cell.dtype if isinstance(cell, RNN) else validation.precision_of(x)
         self.dtype = next((array.dtype for array in weights.values()), layers)
         features = _features_of(cell, x.shape[1:])
         if x.shape[1:] != features:
-            raise edge.shape_error("x", "batch", features, x.shape)
+            raise validation.shape_error("x", "batch", features, x.shape)
         self.weights, self.training = weights, bool(training)
         self.x, self.rows = x.astype(self.dtype), len(x)
         self.step = step = Step(self.cell, features)
@@ -180,7 +180,7 @@ class _Point:
             self.states = step.states.unpack(states, self.rows, self.dtype, "states")
         if constants is not None and not step.takes_constants:
             raise ValueError(f"expected no constants: the step of {self.cell!r} doesn't name them")
-        self.constants = () if constants is None else edge.constants(constants, self.rows, self.dtype)
+        self.constants = () if constants is None else validation.constants(constants, self.rows, self.dtype)
         rng = np.random.default_rng(seed_sequence(seed))
         self.draws = {
             name: step.draw(name, self.rows, rng, self.dtype) for name in step.used_draws(self.constants, self.training)
@@ -282,7 +282,7 @@ def _built(cell, x) -> Cell:
     if found.built:
         return found
     trial = copy.deepcopy(found)
-    prepare(trial, (None, *x.shape[1:]), edge.precision_of(x), np.random.default_rng(0))
+    prepare(trial, (None, *x.shape[1:]), validation.precision_of(x), np.random.default_rng(0))
     if trial._all_weights():
         raise ValueError(
             f"expected a cell with weights, but {cell_name(found)!r} isn't built: hand in a layer of it that was "
@@ -297,7 +297,7 @@ def _features_of(cell, given) -> tuple[int, ...]:
 
 
 def _checked(value, what, shape, dtype):
-    found = edge.array(value, what)
+    found = validation.array(value, what)
     if found.shape != shape:
         raise ValueError(f"expected {what} of shape {shape}, got {found.shape}")
     return found.astype(dtype)

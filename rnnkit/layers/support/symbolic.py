@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnkit import allocation
-from rnnkit.layers import devices, edge
+from rnnkit.layers.support import device_transfer, validation
 
 if TYPE_CHECKING:
     from rnnkit.layers.base import Layer
@@ -194,10 +194,10 @@ def Input(shape=None, batch_size=None, dtype=None, name=None, *, batch_shape=Non
         raise ValueError(f"expected a shape without the batch axis, such as (None, 5), got {shape!r}")
     found = np.dtype("float32" if dtype is None else dtype)
     if found.kind not in "iub":
-        found = edge.floating(found)
+        found = validation.floating(found)
     if name is not None and not isinstance(name, str):
         raise TypeError(f"expected name to be a string, got {name!r}")
-    return Node().give(edge.shape((batch_size, *shape), 1, "batch"), found, name or "input")
+    return Node().give(validation.shape((batch_size, *shape), 1, "batch"), found, name or "input")
 
 
 def input_config(tensor: SymbolicTensor) -> dict:
@@ -211,7 +211,7 @@ def recorded(call):
 
     Arguments that aren't plain may be a card's, too.
     """
-    crossing = devices.crossing(call)
+    crossing = device_transfer.crossing(call)
 
     @functools.wraps(call)
     def called(self, *arguments, **keywords):

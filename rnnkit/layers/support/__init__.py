@@ -1,0 +1,1 @@
+"""What layers share: checks of what a user hands in, display, files, symbolic calls, pullbacks."""
