@@ -1,7 +1,8 @@
 """What calls should take on a card: the cost model at the sizes that are measured. Needs no card, and measures nothing.
 
-The time loop is the model by which rnnkit chooses how to share a call (`rnnkit.backends.cuda.runtime.cost_model`); around it stand the
-products that leave the loop and the sums of the weights' gradients, at a share of what a card can do at most.
+The time loop is the model by which rnnkit chooses how to share a call
+(`rnnkit.backends.cuda.runtime.cost_model`); around it stand the products that leave
+the loop and the sums of the weights' gradients, at a share of what a card can do at most.
 """
 
 import functools

@@ -311,3 +311,6 @@ def _same(sizes, shapes, where):
 
 def _shown(shapes):
     return ", ".join(str(tuple(shape)) for shape in shapes)
+
+
+symbolic.MERGING |= {kind.__name__: kind for kind in (Add, Subtract, Multiply)}

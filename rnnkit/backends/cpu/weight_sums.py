@@ -94,7 +94,7 @@ def _pairs(a, b, step, row, itemsize) -> np.ndarray:
 
 @dataclass(eq=False)
 class OuterProducts:
-    """The compiled sum of a dtype, and the threads that may share it; see `rnnkit.backends.cpu.compile.outer_products`."""
+    """The compiled sum of a dtype, and the threads that may share it."""
 
     function: Callable
     address: int

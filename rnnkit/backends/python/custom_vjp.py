@@ -114,7 +114,7 @@ class Chain:
 
 
 class ByHand:
-    """Computes the gradients of one step over records as `rnnkit.backends.cpu.gradient.Backward` does, in a Python loop.
+    """Computes the gradients of one step over records in a Python loop, as `Backward` of the CPU does by programs.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """The adjoint of a step: from the cotangents of its results to those of all that it read.
 
-The rules of its operations, applied from the results back to the inputs (`rnnkit.compiler.autodiff.reverse`), give another
-graph, which is a step again: it runs from the last step to the first, its states are the
+The rules of its operations, applied from the results back to the inputs (`rnnkit.compiler.autodiff.reverse`), give
+another graph, which is a step again: it runs from the last step to the first, its states are the
 cotangents of the states, its output is the cotangent of x. It reads the cotangents of the outputs and some values that
 the forward step has *kept*: those that are dear; what is cheap is computed again. It *keeps* in turn what the gradients
 of the weights are made of, sums over rows and steps: of a value, or of the outer products of two.

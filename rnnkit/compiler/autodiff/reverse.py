@@ -1,7 +1,8 @@
 """From the results of a graph back to its inputs: the rule of each operation, and how cotangents meet.
 
-For pointwise operations and reductions the rules stand beside their forward definition (`rnnkit.compiler.ir.operations`);
-here are those of what moves or multiplies arrays. What is added is again a graph, of the same nodes.
+For pointwise operations and reductions the rules stand beside their forward definition
+(`rnnkit.compiler.ir.operations`); here are those of what moves or multiplies arrays. What is added is again a graph,
+of the same nodes.
 """
 
 from __future__ import annotations

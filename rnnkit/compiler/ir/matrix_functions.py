@@ -1,8 +1,8 @@
 """Derivatives of NumPy's functions of whole matrices that stand in a step of weights alone.
 
-Such a function runs as it is, once for each new weight (`rnnkit.compiler.tracing.numpy_functions`), and so does its rule:
-``rule(g, y, *args)`` gives, for the cotangent ``g`` of what it gave, ``y``, those of its array arguments. The formulas
-are those of Giles 2008, "Collected matrix derivative results for forward and reverse mode algorithmic differentiation".
+Such a function runs as it is, once for each new weight (`rnnkit.compiler.tracing.numpy_functions`), and so does its
+rule: ``rule(g, y, *args)`` gives, for the cotangent ``g`` of what it gave, ``y``, those of its array arguments. The
+formulas are those of Giles 2008, "Collected matrix derivative results for forward and reverse mode algorithmic differentiation".
 Functions that read one triangle of a symmetric matrix have cotangents there alone.
 """
 

@@ -18,7 +18,9 @@ from rnnkit.compiler.tracing.batch_axis import MixesRows, Untraceable
 from rnnkit.compiler.tracing.broadcasting import first_symbol, lift, pointwise, unknown
 from rnnkit.compiler.tracing.contractions import dot, einsum, matmul, tensordot
 from rnnkit.compiler.tracing.linalg import inverse, solve
-from rnnkit.compiler.tracing.symbol import Symbol
+from rnnkit.compiler.tracing.manipulation import broadcast_to
+from rnnkit.compiler.tracing.sorting import look_up
+from rnnkit.compiler.tracing.symbol import RULES, Symbol
 
 _UFUNCS = {
     "true_divide": "divide", "fabs": "absolute", "abs": "absolute", "expit": "sigmoid", "bitwise_and": "logical_and",
@@ -315,4 +317,22 @@ METHODS = {name: FUNCTIONS[name] for name in _METHODS.split()} | {
     "tolist": float,
     "item": float,
     "fill": lambda x, value: x.__setitem__(..., value),
+}
+
+
+def _method(symbol, name):
+    """A method of a symbol, or None."""
+    if name not in METHODS:
+        return None
+    return lambda *args, **keywords: call_rule(name, METHODS[name], (symbol, *args), keywords)
+
+
+RULES |= {
+    "ufunc": call_ufunc,
+    "function": call_function,
+    "pointwise": pointwise,
+    "method": _method,
+    "look_up": look_up,
+    "lift": lift,
+    "broadcast_to": broadcast_to,
 }

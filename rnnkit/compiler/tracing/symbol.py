@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numbers
+from collections.abc import Callable
 
 import numpy as np
 
 from rnnkit.compiler.ir.graph import Graph, Node, View
 from rnnkit.compiler.tracing.batch_axis import BATCH, MixesRows, ReadsValues, Untraceable, batch_length, is_batch
+
+RULES: dict[str, Callable] = {}  # what functions, methods and assignments do: `numpy_functions` registers it
 
 
 class OverRows(np.lib.mixins.NDArrayOperatorsMixin):
@@ -111,25 +114,17 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         )
 
     def __array_ufunc__(self, ufunc, method, *args, **keywords):
-        from rnnkit.compiler.tracing.numpy_functions import call_ufunc
-
-        return call_ufunc(ufunc, method, args, keywords)
+        return RULES["ufunc"](ufunc, method, args, keywords)
 
     def __array_function__(self, function, types, args, keywords):
-        from rnnkit.compiler.tracing.numpy_functions import call_function
-
-        return call_function(function, args, keywords)
+        return RULES["function"](function, args, keywords)
 
     def __rnnkit_function__(self, name, args):
-        from rnnkit.compiler.tracing.broadcasting import pointwise
-
-        return pointwise(name, *args)
+        return RULES["pointwise"](name, *args)
 
     def __getattr__(self, name):
-        from rnnkit.compiler.tracing.numpy_functions import METHODS, call_rule
-
-        if name in METHODS:
-            return lambda *args, **keywords: call_rule(name, METHODS[name], (self, *args), keywords)
+        if (method := RULES["method"](self, name)) is not None:
+            return method
         if name.startswith("__"):
             raise AttributeError(name)  # a protocol that isn't ours: Python and NumPy ask for many
         raise Untraceable(f"the array's attribute {name!r} can't be traced")
@@ -228,9 +223,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             and len(computed) == 1
             and all(isinstance(k, Symbol) or (isinstance(k, slice) and k == slice(None)) for k in keys)
         ):
-            from rnnkit.compiler.tracing.sorting import look_up
-
-            return look_up(self, computed[0], keys[computed[0]])
+            return RULES["look_up"](self, computed[0], keys[computed[0]])
         key = self._key(key)
         if self.axis is not None and isinstance([k for k in key if k is not None][self.axis], numbers.Integral):
             return OverRows("an index picks a row of the batch: a step treats every row alike")
@@ -285,9 +278,6 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         return View.item(tuple(inner), name), axis
 
     def __setitem__(self, key, value):
-        from rnnkit.compiler.tracing.broadcasting import lift
-        from rnnkit.compiler.tracing.manipulation import broadcast_to
-
         if _is_condition(key):
             return self._choose(key, value)
         view, axis = self._part(self._key(key))
@@ -295,10 +285,10 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             return None  # ``h[:, 0] += v`` has changed the part already, and puts it back
         inner = view.index(self.node.shape).shape
         shape = inner if axis is None else (*inner[:axis], BATCH, *inner[axis:])
-        new = lift(self, value)
+        new = RULES["lift"](self, value)
         if self.axis is None and new.axis is not None:
             raise Untraceable("a batch assigned into an array without a batch axis; write np.concatenate or np.where")
-        return self._write(view, broadcast_to(new, shape).node)
+        return self._write(view, RULES["broadcast_to"](new, shape).node)
 
     def _choose(self, condition, value):
         """``h[condition] = value``: as np.where, for what is the same wherever it lands."""

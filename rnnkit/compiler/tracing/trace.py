@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 
+import rnnkit.compiler.tracing.numpy_functions  # noqa: F401  what they do to symbols is registered there
 from rnnkit.compiler.ir.evaluate import evaluate
 from rnnkit.compiler.ir.graph import Graph, Node
 from rnnkit.compiler.tracing.batch_axis import (

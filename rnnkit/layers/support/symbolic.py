@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rnnkit.layers.base import Layer
 
 _order = itertools.count()
+MERGING: dict[str, type] = {}  # the layers that operators stand for: `rnnkit.layers.merging` registers them
 
 # What to write instead of a NumPy function; each is a layer.
 _INSTEAD = {
@@ -72,9 +73,7 @@ class SymbolicTensor:
     def _merged(self, layer, other):
         if not isinstance(other, SymbolicTensor):
             raise _no_array(f"arithmetic with {type(other).__name__}", "rk.Lambda(function)(x)")
-        from rnnkit.layers import merging  # stands on layers, which stand on this file
-
-        return getattr(merging, layer)()([self, other])
+        return MERGING[layer]()([self, other])
 
     def _refused(self, *_):
         raise _no_array("this operation", "rk.Lambda(function)(x)")

@@ -1,4 +1,4 @@
-"""What `rnnkit.backends.cuda.memory.driver` does, for numba's simulator: device memory is NumPy's, streams do all at once."""
+"""What a card's driver does, for numba's simulator: device memory is NumPy's, streams do all at once."""
 
 from __future__ import annotations
 
