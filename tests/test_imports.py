@@ -3,87 +3,123 @@
 import ast
 import json
 import pathlib
+import re
 import sys
+from collections import defaultdict
 
 import processes
 import pytest
 
-PACKAGE = pathlib.Path(__file__).parent.parent / "rnnkit"
+ROOT = pathlib.Path(__file__).parent.parent
+PACKAGE = ROOT / "rnnkit"
+OUTWARD = {"rnnkit", "rnnkit.__main__"}  # the public names and the command stand on everything
 
-# each room, and the rooms it may import from; a file beside the rooms is a room of its own
-FOUNDATION = {
-    "allocation",
-    "arrays",
-    "activations",
-    "initializers",
-    "arguments",
-    "serialization",
-    "targets",
-    "regularizers",
-    "constraints",
+
+def table():
+    """Room to the rooms that it may import: the table of docs/design.md under "The rule of imports"."""
+    page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    section = page[page.index("## The rule of imports") :].split("\n## ")[0]
+    rows = re.findall(r"^\| (`[^|]+) \|([^|]*)\|$", section, re.MULTILINE)
+    names = lambda cell: re.findall(r"`([\w.]+)`", cell)
+    return {room: set(names(allowed)) | {room} for left, allowed in rows for room in names(left)}
+
+
+ALLOWED = table()
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
 }
-CELL = FOUNDATION | {"steps"}
-RUN = CELL | {"engine", "backends", "compiler", "execution"}
-ALLOWED = {
-    **dict.fromkeys(FOUNDATION, FOUNDATION),
-    **dict.fromkeys(CELL - FOUNDATION, CELL),
-    "cells": CELL | {"cells"},
-    "backends": RUN,
-    "engine": RUN,
-    "compiler": RUN,
-    "execution": RUN,
-    "layers": RUN | {"cells", "layers"},
-    "cuda": {"engine", "backends"},
-    "losses": FOUNDATION | {"losses"},
-    "metrics": FOUNDATION | {"losses", "metrics"},
-    "optimizers": RUN | {"layers", "optimizers"},
-    "callbacks": FOUNDATION | {"callbacks"},
-    "training": RUN | {"layers", "losses", "metrics", "optimizers", "callbacks", "training"},
-    "models": RUN | {"cells", "layers", "training", "models"},
-    "datasets": {"datasets"},
-    "forecast": RUN
-    | {"__init__", "cells", "layers", "losses", "optimizers", "callbacks", "models", "datasets"}
-    | {"forecast"},
-}
-OUTWARD = {"__init__", "__main__"}  # the public names and the command stand on everything
 
 
-def room(path: pathlib.Path) -> str:
-    """Name the room a file of the package belongs to."""
-    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+def room(module):
+    """The row of the table that a module belongs to: the longest that its path begins with, or that of the root."""
+    inside = module.removeprefix("rnnkit").lstrip(".")
+    if not inside:
+        return "rnnkit"
+    rows = [name for name in ALLOWED if inside == name or inside.startswith(f"{name}.")]
+    return max(rows, key=len) if rows else "root" if "." not in inside else inside
 
 
-def imported_rooms(path: pathlib.Path) -> set[str]:
-    """Read the rooms of rnnkit that a file imports, wherever in the file it does so."""
-    found = set()
-    package = ("rnnkit", *path.relative_to(PACKAGE).parent.parts)
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def imported(module):
+    """The modules of rnnkit that one imports, wherever in the file, but for what only a type checker reads."""
+    path, found = MODULES[module], set()
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    unread = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            unread |= set(ast.walk(node))
+    for node in ast.walk(tree):
         names = []
-        if isinstance(node, ast.Import):
+        if node not in unread and isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            start = package[: len(package) - node.level + 1] if node.level else ()
-            base = ".".join([*start, *([node.module] if node.module else [])])
-            names = [f"{base}.{alias.name}" for alias in node.names]
-        parts = [name.split(".") for name in names]
-        found |= {part[1] for part in parts if part[0] == "rnnkit" and len(part) > 1}
-        found |= {"__init__" for part in parts if part == ["rnnkit"]}
-    return found
+        elif node not in unread and isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: a relative import; write the whole path"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            while name and name not in MODULES:
+                name = name.rpartition(".")[0]
+            found |= {name} & MODULES.keys()
+    return found - {module}
 
 
-FILES = sorted(path for path in PACKAGE.rglob("*.py") if room(path) not in OUTWARD)
+IMPORTS = {module: imported(module) for module in MODULES if module not in OUTWARD}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_point_one_way(path):
-    assert room(path) in ALLOWED, f"the room {room(path)!r} is new: say above what it may import"
-    known = {child.stem for child in PACKAGE.iterdir()}
-    used = {name for name in imported_rooms(path) if name in known}
-    assert used <= ALLOWED[room(path)], f"may not import {sorted(used - ALLOWED[room(path)])}"
+@pytest.mark.parametrize("module", IMPORTS)
+def test_imports_point_one_way(module):
+    here = room(module)
+    assert here in ALLOWED, f"the room {here!r} is new: say in docs/design.md what it may import"
+    beyond = {name: room(name) for name in IMPORTS[module] if room(name) not in ALLOWED[here]}
+    beyond.pop("rnnkit", None) if here == "forecast" else None  # whose command prints the version
+    assert not beyond, f"{here} may not import these"
 
 
 def test_every_rule_is_about_something():
-    assert set(ALLOWED) == {room(path) for path in FILES}
+    assert set(ALLOWED) == {room(module) for module in IMPORTS}
+    used = defaultdict(set)
+    for module, names in IMPORTS.items():
+        used[room(module)] |= {room(name) for name in names} | {room(module)}
+    unused = {here: allowed - used[here] for here, allowed in ALLOWED.items() if allowed - used[here]}
+    assert not unused, "the table allows what nobody needs"
+
+
+def circles(edges):
+    """Groups of nodes that lead to each other (Tarjan 1972)."""
+    number, low, stack, found = {}, {}, [], []
+
+    def visit(node):
+        number[node] = low[node] = len(number)
+        stack.append(node)
+        for other in edges.get(node, ()):
+            if other not in number:
+                visit(other)
+                low[node] = min(low[node], low[other])
+            elif other in stack:
+                low[node] = min(low[node], number[other])
+        if low[node] == number[node]:
+            group = stack[stack.index(node) :]
+            del stack[stack.index(node) :]
+            if len(group) > 1:
+                found.append(group)
+
+    for node in edges:
+        if node not in number:
+            visit(node)
+    return found
+
+
+def test_circles_are_found():
+    assert circles({1: {2}, 2: {3}, 3: {1, 4}, 4: set()}) == [[1, 2, 3]]
+    assert not circles({1: {2, 3}, 2: {3}, 3: set()})
+
+
+def test_no_circle_of_files():
+    assert circles(IMPORTS) == []
+
+
+def test_no_circle_of_rooms():
+    edges = {here: allowed - {here} for here, allowed in ALLOWED.items()}
+    assert circles(edges) == []
 
 
 def run(code: str, **environment: str) -> str:

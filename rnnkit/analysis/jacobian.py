@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -194,7 +195,8 @@ class _Point:
         from rnnkit.execution import pipeline  # takes numba with it
 
         step, shapes = self.step, tuple(constant.shape[1:] for constant in self.constants)
-        self._tangent = self._pull = None
+        self._tangent: Any = None
+        self._pull: Any = None
         if pipeline.has_vjp(step):
             step.by_row = pipeline.decides_by_values(step, self.dtype, shapes, self.training)
             self._pull = pipeline.chain(step, self.dtype, shapes, self.training).bind(self.weights)

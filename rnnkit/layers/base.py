@@ -92,7 +92,7 @@ class Layer(Configurable):
             raise TypeError(f"expected name to be a string, got {name!r}")
         self.name = name or default_name(type(self))
         self.built = False
-        self._input_shape = None
+        self._input_shape: Any = None  # until it is built
         self._generator: np.random.Generator | None = None
 
     # Devices

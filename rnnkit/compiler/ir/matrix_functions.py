@@ -2,8 +2,8 @@
 
 Such a function runs as it is, once for each new weight (`rnnkit.compiler.tracing.numpy_functions`), and so does its
 rule: ``rule(g, y, *args)`` gives, for the cotangent ``g`` of what it gave, ``y``, those of its array arguments. The
-formulas are those of Giles 2008, "Collected matrix derivative results for forward and reverse mode algorithmic differentiation".
-Functions that read one triangle of a symmetric matrix have cotangents there alone.
+formulas are those of Giles 2008, "Collected matrix derivative results for forward and reverse mode algorithmic
+differentiation". Functions that read one triangle of a symmetric matrix have cotangents there alone.
 """
 
 from __future__ import annotations
