@@ -106,6 +106,15 @@ def test_links_lead_somewhere(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
+def test_files_named_are_there(page):
+    """Below the package or one of its rooms, the tests or the root."""
+    places = [str(path.relative_to(ROOT)) for path in ROOT.rglob("*.py") if ".venv" not in str(path)]
+    named = re.findall(r"[\w/]+\.py\b", page.read_text(encoding="utf-8"))
+    missing = [one for one in named if not any(f"/{place}".endswith(f"/{one}") for place in places)]
+    assert not set(missing) - {"rnnkit/cells/your_cell.py"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
 def test_commands_named_are_in_the_makefile(page):
     targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     named = re.findall(r"^make ([\w-]+)|`make ([\w-]+)`", page.read_text(encoding="utf-8"), re.MULTILINE)
