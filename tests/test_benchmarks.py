@@ -40,7 +40,12 @@ def importable(monkeypatch):
     monkeypatch.syspath_prepend(str(FOLDER))
 
 
-@pytest.mark.parametrize("module", MODULES)
+LONG = ("gradients", "training")  # what they compile takes long; make bench-smoke runs one benchmark of each
+
+
+@pytest.mark.parametrize(
+    "module", [pytest.param(one, marks=pytest.mark.sweep if one in LONG else ()) for one in MODULES]
+)
 def test_setups_run_and_benchmarks_take_the_parameters(module, threads):
     for one in classes(module):
         benchmark, values = one(), first(getattr(one, "params", ()))

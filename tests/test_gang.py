@@ -65,7 +65,7 @@ def test_L3_units_split_over_threads(name, batch, shared):
             same_bits(everything(layer, x, constants, mask), alone)
 
 
-@pytest.mark.parametrize("number", USUAL[::15])
+@pytest.mark.parametrize("number", USUAL[::8])
 def test_L3_units_of_a_random_cell_split_over_threads(number, shared):
     cell = random_cell(number)
     for batch in (1, 2):
