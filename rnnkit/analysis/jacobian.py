@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -168,7 +168,7 @@ class _Point:
         self.cell = _built(cell, x)
         weights = self.cell._all_weights()
         layers = cell.dtype if isinstance(cell, RNN) else validation.precision_of(x)
-        self.dtype = next((array.dtype for array in weights.values()), layers)
+        self.dtype = cast(np.dtype, next((array.dtype for array in weights.values()), layers))
         features = _features_of(cell, x.shape[1:])
         if x.shape[1:] != features:
             raise validation.shape_error("x", "batch", features, x.shape)

@@ -199,7 +199,8 @@ class Bidirectional(Layer):
         weights |= {f"backward/{name}": array for name, array in backward.weights.items()}
         constants = [a + b for a, b in zip(forward.constants, backward.constants, strict=True)]
         states = self._packed(forward.states, backward.states)
-        return Gradients(weights, forward.x + backward.x, states, constants if with_constants else None)
+        d_x = forward.x + backward.x  # type: ignore[operator]  # both were asked for
+        return Gradients(weights, d_x, states, constants if with_constants else None)
 
     def trajectory(self, sequences, initial_state=None, mask=None, training=False, constants=None, *, stream=None):
         """Merged outputs of every step, and every state at every step, each in its own processing order.

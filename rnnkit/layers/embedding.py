@@ -43,6 +43,7 @@ class Embedding(Layer):
     """
 
     _open_axes = 2
+    _table: np.ndarray
 
     def __init__(
         self,
@@ -64,7 +65,7 @@ class Embedding(Layer):
         self.embeddings_initializer = initializer(embeddings_initializer)
         self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
         self.embeddings_constraint = constraints.get(embeddings_constraint)
-        self._table: np.ndarray | None = None
+        self._table = None  # type: ignore[assignment]  # until it is built
 
     def __call__(self, inputs, mask=None, training=False):
         """Vectors ``(*ids.shape, output_dim)`` for integer ids of any shape.

@@ -64,7 +64,7 @@ class Masking(Layer):
         """
         options(checkpoint, truncate)
         outputs, used = self._masked(inputs)
-        shape, zero = outputs.shape, self.dtype.type(0)
+        shape, zero = outputs.shape, outputs.dtype.type(0)
 
         def pull(cotangents):
             (d,) = cotangents

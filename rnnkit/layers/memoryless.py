@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 import numpy as np
 
 from rnnkit.activations import activation, activation_name, linear
 from rnnkit.backends.cuda.memory.array import DeviceArray
-from rnnkit.backends.shared.call import Record, Result
+from rnnkit.backends.shared.call import Gradient, Record, Result
 from rnnkit.execution.execution import Execution
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
@@ -27,13 +28,14 @@ class Memoryless(Layer):
     _open_axes = -1
     _native = True
     _cell: Cell
-    _execution: Execution | None = None
+    _execution: Execution = None  # type: ignore[assignment]  # until it is built
     _new_cell: Callable[[], Cell]
 
     def __call__(self, inputs, mask=None, training=False):
         """Apply to x ``(B, …, F)``; `mask` and `training` change nothing here."""
         shape, result = self._run(inputs)
-        return result.outputs.reshape(*shape[:-1], *result.outputs.shape[2:])
+        outputs: np.ndarray = result.outputs  # type: ignore[assignment]  # the record wants all
+        return outputs.reshape(*shape[:-1], *outputs.shape[2:])
 
     def vjp(self, inputs, mask=None, training=False, *, checkpoint=None, truncate=None):
         """A call, and the function that takes cotangents of its result back to x and the weights.
@@ -67,13 +69,15 @@ class Memoryless(Layer):
         """
         options(checkpoint, truncate)
         shape, result = self._run(inputs, gradient=True)
-        outputs, back = result.outputs, result.pull
+        outputs: np.ndarray = result.outputs  # type: ignore[assignment]  # the record wants all
+        back: Callable[..., Gradient] = result.pull  # type: ignore[assignment]  # since a gradient was asked for
         steps = outputs.shape
 
         def pull(cotangents, x=True):
             (d,) = cotangents
             gradient = back(None if d is None else d.reshape(steps), None, None, x)
-            return Gradients(gradient.weights, gradient.x.reshape(shape) if x else None)
+            d_x: np.ndarray = gradient.x  # type: ignore[assignment]  # where it is wanted
+            return Gradients(gradient.weights, d_x.reshape(shape) if x else None)
 
         outputs = outputs.reshape(*shape[:-1], *steps[2:])
         return outputs, Pullback(outputs, self.dtype, pull, partial(pull, x=False))
@@ -94,7 +98,7 @@ class Memoryless(Layer):
         if x.ndim != 3:
             x = validation.reshapeable(x).reshape(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
         record = Record(
-            x=validation.cast(x, self.dtype),
+            x=validation.cast(x, self._execution.dtype),
             states=self._execution.step.initial_states(x.shape[0], self.dtype),
             weights=self._cell._all_weights(),
             stream=x.stream if isinstance(x, DeviceArray) else 0,
@@ -117,7 +121,7 @@ class Memoryless(Layer):
             raise ValueError(f"expected known features in the shape (batch, …, features), got {shape}")
         self._cell = self._new_cell()
         prepare(self._cell, (None, shape[-1]), self.dtype, self._weight_generator())
-        self._execution = Execution(self._cell, shape[-1:], self.dtype, self._device)
+        self._execution = Execution(self._cell, shape[-1:], cast(np.dtype, self.dtype), self._device)
         self._execution.read()
 
     def _move(self, device):
@@ -146,7 +150,8 @@ class Memoryless(Layer):
     def __setstate__(self, state):
         self.__dict__.update(state)
         if self.built:
-            self._execution = Execution(self._cell, self._input_shape[-1:], self.dtype, self._device)
+            dtype = cast(np.dtype, self.dtype)
+            self._execution = Execution(self._cell, self._input_shape[-1:], dtype, self._device)
 
 
 class FunctionCell(Cell):

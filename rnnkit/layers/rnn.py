@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 import numpy as np
 
@@ -11,7 +13,7 @@ from rnnkit.arguments import integer, whole
 from rnnkit.arrays import refuse
 from rnnkit.backends.cuda.memory import interop
 from rnnkit.backends.cuda.memory.array import DeviceArray
-from rnnkit.backends.shared.call import Record, Result
+from rnnkit.backends.shared.call import Gradient, Record, Result
 from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.execution.execution import Execution
 from rnnkit.layers.base import Layer
@@ -71,6 +73,7 @@ class RNN(Layer):
     _open_axes = 2
     _axes = "batch, time"
     _native = True
+    _execution: Execution
 
     def __init__(
         self,
@@ -97,7 +100,7 @@ class RNN(Layer):
         self.unroll = bool(unroll)
         self.zero_output_for_mask = bool(zero_output_for_mask)
         self._device = device_transfer.usable(device)
-        self._execution: Execution | None = None
+        self._execution = None  # type: ignore[assignment]  # until it is built
         self._built_cell = False  # or the cell came with weights, from another layer
         self._kept: tuple[np.ndarray, ...] | None = None
 
@@ -201,11 +204,12 @@ class RNN(Layer):
             stream=stream,
         )
         outputs = self._shown(result)
+        back: Callable[..., Gradient] = result.pull  # type: ignore[assignment]  # since a gradient was asked for
 
         def pull(cotangents, x=True):
             output, *states = cotangents
             sequences, last = (output, None) if self.return_sequences else (None, output)
-            return self._gradients(result.pull(sequences, last, states or None, x), constants is not None)
+            return self._gradients(back(sequences, last, states or None, x), constants is not None)
 
         return outputs, Pullback(outputs, self.dtype, pull, partial(pull, x=False))
 
@@ -325,7 +329,7 @@ class RNN(Layer):
         fresh = not self.cell.built
         try:
             prepare(self.cell, (shape[0], *features), self.dtype, self._weight_generator())
-            execution = Execution(self.cell, features, self.dtype, self._device)
+            execution = Execution(self.cell, features, cast(np.dtype, self.dtype), self._device)
             execution.read()
             self._spec = execution.step.states
         except BaseException:
@@ -343,7 +347,7 @@ class RNN(Layer):
 
     def _forget(self):
         super()._forget()
-        self._execution = None
+        self._execution = None  # type: ignore[assignment]  # until it is built again
         if self._built_cell:
             unbuild(self.cell)
 
@@ -501,7 +505,8 @@ class RNN(Layer):
     def __setstate__(self, state):
         self.__dict__.update(state)
         if self.built:
-            self._execution = Execution(self.cell, self._input_shape[2:], self.dtype, self._device)
+            dtype = cast(np.dtype, self.dtype)
+            self._execution = Execution(self.cell, self._input_shape[2:], dtype, self._device)
 
 
 def _on_host(states) -> tuple[np.ndarray, ...]:

@@ -29,11 +29,11 @@ class Pull:
     def __call__(self, x, states, weights, constants, draws, d_output, d_states):
         """``(d_x, d_states, d_weights, d_constants)``."""
         dtype, rows = self.dtype, len(x)
-        inputs = {("x", None): x, ("sequence", "output"): d_output}
+        inputs: dict[tuple, np.ndarray] = {("x", None): x, ("sequence", "output"): d_output}
         for what, arrays in (("state", states), ("constant", constants)):
             inputs |= {(what, i): array for i, array in enumerate(arrays)}
         inputs |= {("state", ("cotangent", i)): array for i, array in enumerate(d_states)}
-        given = {("weight", name): array for name, array in weights.items()}
+        given: dict[tuple, np.ndarray] = {("weight", name): array for name, array in weights.items()}
         inputs |= {("draw", name): array for name, array in draws.items()}
         wanted = [node for _, *pair in self.summed for node in pair if node is not None]
         values = evaluate([*self.leaves, *wanted], inputs | given, dtype)

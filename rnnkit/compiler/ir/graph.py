@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,13 @@ class View:
 
     __slots__ = ("apply", "key", "part", "plain")
 
-    def __init__(self, key, apply, plain=False, part=None):
+    def __init__(
+        self,
+        key: tuple,
+        apply: Callable[[np.ndarray, int], np.ndarray],
+        plain: bool = False,
+        part: tuple | None = None,
+    ):
         self.key, self.apply, self.plain, self.part = key, apply, plain, part
 
     @staticmethod
@@ -73,7 +80,7 @@ class Node:
     shape : tuple of int
         Without the batch axis.
     kind : "float" or "bool"
-    attr : object
+    attr : what the operation takes beside its operands
         The input's name, the literal's array, the `View`, the axis or axes, the subscripts.
     depends : frozenset of str
         Which of the batched inputs stand under it.
@@ -84,7 +91,7 @@ class Node:
     args: tuple[Node, ...]
     shape: tuple[int, ...]
     kind: str = "float"
-    attr: object = None
+    attr: Any = None
     depends: frozenset[str] = frozenset()
     line: str = ""
 
@@ -110,16 +117,17 @@ class Graph:
     """
 
     nodes: list[Node] = field(default_factory=list)
-    output: Node | None = None
+    output: Node = None  # type: ignore[assignment]  # until the step was read
     states: tuple[Node, ...] = ()
-    kept: dict[object, Node] = field(default_factory=dict)
+    kept: dict[tuple, Node] = field(default_factory=dict)
     late: bool = False
     names: dict[int, str] = field(default_factory=dict)
     locate: Callable[[], str] = str
     weights: dict[int, str] = field(default_factory=dict)  # names of the weights' arrays, which may be no literals
     sparse: frozenset[str] = frozenset()  # names of the sparse weights
-    values: dict = field(default_factory=dict)  # the weights as they are, to know what a function makes of them
-    _known: dict = field(default_factory=dict)
+    # The weights as they are, to know what a function makes of them.
+    values: dict[tuple, np.ndarray] = field(default_factory=dict)
+    _known: dict[tuple, Node] = field(default_factory=dict)
 
     def add(self, op, args=(), shape=(), attr=None, kind="float", key=None) -> Node:
         """The node with this operation and operands, made if there is none; ``key`` stands for ``attr`` in a search."""
@@ -134,7 +142,7 @@ class Graph:
             self._known[key] = node
         return node
 
-    def literal(self, value: np.ndarray) -> Node:
+    def literal(self, value: np.ndarray | float) -> Node:
         value = np.asarray(value)
         kind = "bool" if value.dtype == bool else "float"
         value = value if kind == "bool" else value.astype(np.float64)
@@ -247,6 +255,7 @@ class Graph:
                 rows = self.view(weight, View.item((slice(low, high),), ("rows", low, high)))
                 term = self.product(part, rows)
                 total, low = term if total is None else self.pointwise("add", total, term), high
+            assert total is not None  # a concatenation has parts
             return total
         return self.whole_product(a, weight)
 

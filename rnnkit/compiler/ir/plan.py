@@ -47,7 +47,7 @@ class Value:
     op: str
     args: tuple[str, ...] = ()
     buffer: Buffer | None = None
-    walk: Walk | None = None
+    walk: Walk = None  # type: ignore[assignment]  # of a load, once its loop is laid out
     number: float = 0.0
     kind: str = "float"
 

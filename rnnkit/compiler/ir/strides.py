@@ -35,7 +35,8 @@ def strides_of(index: np.ndarray) -> tuple[int, tuple[int | None, ...]] | None:
     if index.size == 0:
         return 0, tuple(_contiguous(index.shape))
     origin = int(index[(0,) * index.ndim])
-    strides, rebuilt = [], np.full(index.shape, origin)
+    strides: list[int | None] = []
+    rebuilt = np.full(index.shape, origin)
     for axis, n in enumerate(index.shape):
         if n == 1:
             strides.append(None)
@@ -90,9 +91,9 @@ def merge_axes(shape, indices, kept: int) -> tuple[tuple[int, ...], int, list[Wa
         if d is None:
             walks.append(Walk(0, tuple(_contiguous(dims[: len(own)])), index.reshape(-1).astype(np.int32)))
             continue
-        strides = []
+        strides: list[int] = []
         for group in own:
-            known = [d[1][a] for a in group if shape[a] != 1 and d[1][a] is not None]
+            known = [step for step in (d[1][a] for a in group if shape[a] != 1) if step is not None]
             strides.append(known[-1] if known else 1)
         walks.append(Walk(d[0], tuple(strides)))
     return dims, sum(g[-1] < kept for g in groups), walks

@@ -45,9 +45,9 @@ class _Root:
     inner: bool = False  # the node's own operation is computed here
     owner: Node | None = None  # the kept node that this root makes, None for a copy
     level: int = 0
-    reads: dict = field(default_factory=dict)
-    computed: dict = field(default_factory=dict)
-    places: dict = field(default_factory=dict)
+    reads: dict[tuple[int, bytes], tuple[Node, np.ndarray]] = field(default_factory=dict)
+    computed: dict[tuple[int, bytes], tuple[Node, np.ndarray]] = field(default_factory=dict)
+    places: dict[int, int] = field(default_factory=dict)
 
 
 class Planner:
@@ -67,8 +67,9 @@ class Planner:
     def run(self) -> Plan:
         """The finished plan."""
         self._leaves()
-        targets = [("output", None, self.graph.output)]
-        targets = [("next", i, s) for i, s in enumerate(self.graph.states)] + targets
+        targets: list[tuple[str, object, Node]]
+        kept: list[tuple[str, object, Node]]
+        targets = [*(("next", i, s) for i, s in enumerate(self.graph.states)), ("output", None, self.graph.output)]
         kept = [("kept", ("write", name), node) for name, node in self.graph.kept.items()]
         targets = kept + targets if self.after else targets + kept  # the first is where others read a value
         self.targets = [(self._target(kind, attr, node), node) for kind, attr, node in targets]
@@ -160,7 +161,7 @@ class Planner:
     def _settle(self) -> set[int]:
         """Explore all roots under what is kept so far; nodes that turn out to need keeping."""
         self._known_dear: dict[int, bool] = {}
-        self._known_sources: dict[int, frozenset] = {}
+        self._known_sources: dict[int, frozenset[int]] = {}
         self.roots = self._make_roots()
         missing: set[int] = set()
         for root in self.roots:
@@ -176,7 +177,8 @@ class Planner:
         return self._shared()
 
     def _make_roots(self) -> list[_Root]:
-        roots, written = [], {}
+        roots: list[_Root] = []
+        written: dict[int, list[Buffer]] = {}
         self.home = {k: v for k, v in self.home.items() if v[0].kind in (*_LEAVES, "once")}
         for buffer, node in self.targets:
             written.setdefault(node.id, []).append(buffer)
@@ -293,11 +295,11 @@ class Planner:
         grows = all(arg.size < node.size for arg in node.args)  # an outer product: cheaper to make than to load
         return self._dear(node) or (len(self._sources(node)) > 1 and not grows)
 
-    def _sources(self, node) -> frozenset:
+    def _sources(self, node) -> frozenset[int]:
         """The buffers that computing a node reads from."""
         if node.id not in self._known_sources:
             if not node.batched:
-                found = frozenset()
+                found: frozenset[int] = frozenset()
             elif self.stored(node):
                 found = frozenset({id(self.home[node.id][0]) if node.id in self.home else -node.id})
             else:
@@ -377,13 +379,13 @@ class Planner:
             if any(buffer is home[0] for home in self.home.values()):
                 buffer.name = self._name(buffer.name)
                 self.plan.buffers.append(buffer)
-        stages: list = []
-        seen = set()
+        stages: list[Product | Loop] = []
+        seen: set[int] = set()
         for node in self.live:
             if node.op == "product" and node.id not in seen:
                 seen |= {n.id for n in self._together(node)}
                 stages.append(self._product(node))
-        groups: dict = {}
+        groups: dict[tuple[int, int, tuple[int, ...], int, str | None], list[_Root]] = {}
         for root in self.roots:
             groups.setdefault((root.section, root.level, root.shape, root.kept, root.reduction), []).append(root)
         stages += [self._loop(*key, roots) for key, roots in groups.items()]
@@ -397,7 +399,9 @@ class Planner:
             index = self.view_index(source)[index]
             source = source.args[0]
         buffer, elements = self.home[source.id]
-        offset, rows, stride = row_walk(elements[index].reshape(operand.shape))
+        walk = row_walk(elements[index].reshape(operand.shape))
+        assert walk is not None  # or the operand was kept
+        offset, rows, stride = walk
         panels = self._buffer(self._weight_name(group), kind="once", size=0, section=ONCE, attr=node.attr)
         self.plan.once[panels] = weights = [n.args[1] for n in group]
         fields = (
@@ -439,15 +443,15 @@ class Planner:
         writer = LoopValues(self, shape, {r.node.id for r in roots if r.inner})
         results = []
         for root in roots:
-            value = writer.value(root.node, root.index, own=root.inner)
-            results.append((value, root.writes))
+            name = writer.value(root.node, root.index, own=root.inner)
+            results.append((name, root.writes))
         places = [np.asarray(p).reshape(shape[:kept]) for _, writes in results for _, p in writes]
         indices = [index.reshape(shape) for _, index in writer.loads]
         dims, kept_dims, walks = merge_axes(shape, indices + places, kept)
         for (value, _), walk in zip(writer.loads, walks, strict=False):
             value.walk = walk
-        walks = iter(walks[len(indices) :])
-        writes = [(value, buffer, next(walks)) for value, w in results for buffer, _ in w]
+        rest = iter(walks[len(indices) :])
+        writes = [(name, buffer, next(rest)) for name, w in results for buffer, _ in w]
         along_last = True
         if reduction is not None:
             node = roots[0].owner

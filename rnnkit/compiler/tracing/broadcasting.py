@@ -23,7 +23,7 @@ def first_symbol(*values) -> Symbol:
             found = first_symbol(*value)
             if found is not None:
                 return found
-    return None
+    return None  # type: ignore[return-value]  # of a list; a call that NumPy hands to symbols has one
 
 
 def lift(like: Symbol, value) -> Symbol:
@@ -38,7 +38,7 @@ def lift(like: Symbol, value) -> Symbol:
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":
         raise Untraceable(f"a value of type {array.dtype} in a step; expected real numbers")
-    held = array
+    held: object = array
     while held is not None:
         if name := like.graph.weights.get(id(held)):
             raise LostWeight(

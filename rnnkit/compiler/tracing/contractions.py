@@ -7,7 +7,7 @@ import string
 
 import numpy as np
 
-from rnnkit.compiler.ir.graph import View
+from rnnkit.compiler.ir.graph import Node, View
 from rnnkit.compiler.tracing.batch_axis import MixesRows, Untraceable
 from rnnkit.compiler.tracing.broadcasting import first_symbol, lift
 from rnnkit.compiler.tracing.symbol import Symbol
@@ -65,7 +65,7 @@ def _product_per_head(graph, a, letters_a, b, letters_b, shared, letters_out, si
     """One product for each place along the shared axes, side by side."""
     rest = "".join(c for c in letters_out if c not in shared)
 
-    def at(node, letters, place):
+    def at(node, letters, place) -> tuple[Node, str]:
         key = tuple(place[shared.index(c)] if c in shared else slice(None) for c in letters)
         return graph.view(node, View.item(key, tuple(map(repr, key)))), "".join(c for c in letters if c not in shared)
 
@@ -163,7 +163,7 @@ def matmul(a, b) -> Symbol:
     result = einsum(f"{letters_a},{letters_b}->{''.join(c for c in out if c not in missing)}", a, b)
     for i, c in enumerate(out):
         if c in missing:
-            result = np.expand_dims(result, i)
+            result = np.expand_dims(result, i)  # type: ignore[assignment]  # NumPy gives a symbol
     return result
 
 

@@ -60,8 +60,8 @@ def split(x, sections, axis=0):
 def array_split(x, sections, axis=0):
     if not isinstance(sections, numbers.Integral):
         return split(x, sections, axis)
-    n = x.node.shape[x.feature_axis(axis, "split")]
-    return split(x, np.cumsum([n // sections + (i < n % sections) for i in range(sections - 1)]).tolist(), axis)
+    n, count = x.node.shape[x.feature_axis(axis, "split")], int(sections)
+    return split(x, np.cumsum([n // count + (i < n % count) for i in range(count - 1)]).tolist(), axis)
 
 
 def part(x, axis, part):
@@ -127,8 +127,8 @@ def tile(x, reps):
 def expand_dims(x, axis):
     axes = (axis,) if isinstance(axis, numbers.Integral) else tuple(axis)
     rank = x.ndim + len(axes)
-    axes = {a % rank for a in axes}
-    return x[tuple(None if i in axes else slice(None) for i in range(rank))]
+    new = {a % rank for a in axes}
+    return x[tuple(None if i in new else slice(None) for i in range(rank))]
 
 
 def squeeze(x, axis=None):
@@ -168,7 +168,7 @@ def broadcast_to(x, shape, **_):
     if x.axis is not None and (axis is None or len(shape) - axis != x.ndim - x.axis):
         raise MixesRows("np.broadcast_to moves the batch axis")
     frame = x.made(x.graph.literal(np.zeros(inner)), axis)
-    (node, _), _ = align([x, frame])
+    node = align([x, frame])[0][0]
     if node.shape == inner:
         return x.made(node, axis)
     name = ("broadcast", inner)

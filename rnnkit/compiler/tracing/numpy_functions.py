@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import numbers
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -33,11 +35,12 @@ def _power(base, exponent):
     if isinstance(exponent, numbers.Real) and not isinstance(exponent, bool):
         if exponent == 0.5:
             return pointwise("sqrt", base)
-        if float(exponent).is_integer() and 1 <= abs(exponent) <= 4:
+        number = float(exponent)
+        if number.is_integer() and 1 <= abs(number) <= 4:
             result = {1: lambda: base, 2: lambda: np.square(base), 3: lambda: np.square(base) * base}.get(
-                abs(int(exponent)), lambda: np.square(np.square(base))
+                abs(int(number)), lambda: np.square(np.square(base))
             )()
-            return result if exponent > 0 else 1.0 / result
+            return result if number > 0 else 1.0 / result
     return pointwise("power", base, exponent)
 
 
@@ -45,7 +48,7 @@ def _xlogy(x, y):
     return np.where(np.equal(x, 0), np.where(np.isnan(y), np.nan, 0.0), x * np.log(np.where(np.equal(x, 0), 1.0, y)))
 
 
-_COMPOSED = {
+_COMPOSED: dict[str, Callable] = {
     "positive": lambda x: x.copy(),
     "power": _power,
     "reciprocal": lambda x: pointwise("divide", 1.0, x),
@@ -130,8 +133,8 @@ def _of_weights(function, args, keywords):
     graph = symbols[0].graph
 
     def result(*arrays, part=None):
-        arrays = iter(arrays)
-        made = function(*(next(arrays) if isinstance(a, Symbol) else a for a in args), **keywords)
+        rest = iter(arrays)
+        made = function(*(next(rest) if isinstance(a, Symbol) else a for a in args), **keywords)
         return made if part is None else made[part]
 
     def node(made, part=None):
@@ -140,7 +143,7 @@ def _of_weights(function, args, keywords):
             unknown(function.__name__)
         said = [a.tobytes() if isinstance(a, np.ndarray) else a for a in (*others, *keywords.items())]
         key = function.__module__, function.__name__, part, repr(said)
-        attr = functools.partial(result, part=part)
+        attr: Any = functools.partial(result, part=part)  # a function that says its name and its rule
         attr.name = f"{function.__module__.replace('numpy', 'np')}.{function.__name__}"
         attr.flat = made.dtype.kind != "f"  # counts, places and decisions don't move with a weight
         given = tuple(a for a in args if not isinstance(a, Symbol))
@@ -205,7 +208,7 @@ def _diag(x, k=0):
     return x * np.eye(n) if x.ndim == 1 else reduced.sum_of(np.where(np.eye(n, dtype=bool), x, 0.0), 1)
 
 
-FUNCTIONS = {
+FUNCTIONS: dict[str, Callable] = {
     "sum": reduced.sum_of,
     "prod": reduced.prod_of,
     "max": reduced.max_of,
@@ -311,7 +314,7 @@ _METHODS = (
     "sum prod max min mean var std any all argmax argmin argsort cumsum cumprod trace diagonal "
     "take repeat squeeze swapaxes ravel clip dot round"
 )
-METHODS = {name: FUNCTIONS[name] for name in _METHODS.split()} | {
+METHODS: dict[str, Callable] = {name: FUNCTIONS[name] for name in _METHODS.split()} | {
     "flatten": FUNCTIONS["ravel"],
     "conj": lambda x: x,
     "tolist": float,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 
@@ -121,7 +122,7 @@ def _first_axis(reduce):
     return lambda x, axis=0, *args, **keywords: reduce(x, axis, *args, **keywords)
 
 
-UFUNC_REDUCTIONS = {
+UFUNC_REDUCTIONS: dict[str, Callable] = {
     "add": _first_axis(sum_of),
     "multiply": _first_axis(prod_of),
     "maximum": _first_axis(max_of),
@@ -155,7 +156,8 @@ def running(ufunc, x, axis=0, dtype=None, out=None):
     n = x.node.shape[x.feature_axis(axis, "accumulate")]
     if ufunc is np.add:
         ones = x.made(x.graph.literal(np.triu(np.ones((n, n)))))
-        return np.moveaxis(matmul(np.moveaxis(x, axis, -1), ones), -1, axis)
+        sums = matmul(np.moveaxis(x, axis, -1), ones)
+        return np.moveaxis(sums, -1, axis)  # type: ignore[type-var]  # a symbol stands in for an array
     if n > LONGEST:
         raise Untraceable(f"np.{ufunc.__name__}.accumulate over {n} columns")
     parts = np.split(x, n, axis) if n else []

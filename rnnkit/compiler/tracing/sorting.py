@@ -57,7 +57,7 @@ def take_along_axis(x, indices, axis=-1):
     if not isinstance(x, Symbol) or not isinstance(indices, Symbol) or axis is None:
         raise Untraceable("np.take_along_axis of an array of the step, with an axis")
     n = x.node.shape[x.feature_axis(axis, "take_along_axis")]
-    x, indices = np.moveaxis(x, axis, -1), np.moveaxis(indices, axis, -1)
+    x, indices = np.moveaxis(x, axis, -1), np.moveaxis(indices, axis, -1)  # type: ignore[type-var]  # symbols
     places = np.where(indices < 0, indices + n, indices)
     chosen = places[..., :, None] == np.arange(n)
     return np.moveaxis(np.sum(np.where(chosen, x[..., None, :], 0.0), axis=-1), -1, axis)

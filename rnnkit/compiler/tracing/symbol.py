@@ -180,25 +180,25 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         return self.shown(View.transpose(tuple(inner)), axis)
 
     def reshape(self, *shape, order="C"):
-        shape = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+        wanted = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
         if order != "C":
             raise Untraceable(f"reshape in order {order!r}; only C order")
-        shape = list(shape)
+        lengths = list(wanted)
         if self.axis is None:
-            return self._reshaped(_filled(shape, self.node.size), None)
-        at = [i for i, n in enumerate(shape) if is_batch(n)]
+            return self._reshaped(_filled(lengths, self.node.size), None)
+        at = [i for i, n in enumerate(lengths) if is_batch(n)]
         if not at:
-            if len(shape) == 1 and self.node.size == 1:
+            if len(lengths) == 1 and self.node.size == 1:
                 return self._reshaped((), 0)
-            if not shape or shape[0] != -1 or self.axis != 0 or int(np.prod(shape[1:])) != self.node.size:
+            if not lengths or lengths[0] != -1 or self.axis != 0 or int(np.prod(lengths[1:])) != self.node.size:
                 raise Untraceable("a reshape that moves the batch axis; keep it first, as in h.reshape(-1, 3, 4)")
             at = [0]
         place = at[0]
         # The batch axis stays where it is when as many elements stand before it as did.
-        before, after = shape[:place], shape[place + 1 :]
         head = int(np.prod(self.node.shape[: self.axis]))
         try:
-            before, after = _filled(before, head), _filled(after, self.node.size // max(head, 1))
+            before = _filled(lengths[:place], head)
+            after = _filled(lengths[place + 1 :], self.node.size // max(head, 1))
         except ValueError:
             raise Untraceable("a reshape that mixes the batch axis with others; keep the batch axis first") from None
         return self._reshaped((*before, *after), len(before))
@@ -206,7 +206,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     def _reshaped(self, shape, axis) -> Symbol:
         # NumPy reshapes a part or a transpose by copying where it must, so that nobody may write there afterwards.
         if self.base is not None and self.shows.key[0] != "reshape":
-            array = self
+            array: Symbol | None = self
             while array is not None:
                 array.unsure, array = True, array.base
         return self.shown(View.reshape(tuple(shape)), axis)
@@ -250,8 +250,8 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
     def _part(self, key) -> tuple[View, int | None]:
         """What a normalised key shows, and where the batch axis stands then."""
-        inner, axis, position, arrays = [], None, 0, 0
-        kept = 0
+        inner: list[np.ndarray | slice | int | None] = []
+        axis, position, arrays, kept = None, 0, 0, 0
         for k in key:
             if k is None:
                 inner.append(None)
@@ -297,7 +297,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         elif np.ndim(value) > self.ndim - condition.ndim or getattr(value, "axis", None) is not None:
             raise Untraceable("an assignment under a condition of elements whose number it says; write np.where")
         new = np.where(spread_condition(condition, self.ndim), value, self)
-        self._write(View.reshape(self.node.shape), new.node)
+        self._write(View.reshape(self.node.shape), new.node)  # type: ignore[attr-defined]  # NumPy gives a symbol
 
     def _write(self, view: View, new: Node):
         """Put the elements of a node where a view of this array shows."""

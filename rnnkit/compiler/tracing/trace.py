@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import linecache
 import sys
+from types import FrameType
 
 import numpy as np
 
@@ -115,10 +116,10 @@ class _Watch:
 
     def __init__(self, step):
         self.codes = _codes(step.cell)
-        self.frames: list = []
+        self.frames: list[FrameType] = []
 
     def __call__(self) -> str:
-        frame = sys._getframe(2)
+        frame: FrameType | None = sys._getframe(2)
         while frame is not None and frame.f_code not in self.codes:
             frame = frame.f_back
         if frame is None:
@@ -139,7 +140,7 @@ class _Watch:
         return place
 
     def names(self) -> dict[int, str]:
-        names = {}
+        names: dict[int, str] = {}
         for frame in self.frames:
             for name, value in frame.f_locals.items():
                 for i, item in enumerate(value if isinstance(value, (tuple, list)) else (value,)):
@@ -172,7 +173,7 @@ def example(step, weights, constant_shapes, initial: bool, seed: int = 0):
 def _check(graph, step, weights, constant_shapes, training):
     for initial in (True, False):
         x, states, weights64, constants, draws = example(step, weights, constant_shapes, initial)
-        inputs = {("x", None): x}
+        inputs: dict[tuple, np.ndarray] = {("x", None): x}
         inputs |= {("state", i): s for i, s in enumerate(states)} | {
             ("constant", i): c for i, c in enumerate(constants)
         }

@@ -84,7 +84,7 @@ def taken(layer, nested, what: str, stream: int = 0):
 def crossing(method):
     """A layer's method that takes arrays in a card's memory too, and gives such arrays where its inputs are."""
     names: tuple[str, ...] = getattr(getattr(method, "__code__", None), "co_varnames", ())
-    inputs = names[1] if len(names) > 1 else None  # the name by which they may be given
+    inputs = names[1] if len(names) > 1 else ""  # the name by which they may be given
 
     @functools.wraps(method)
     def called(self, *arguments, **keywords):
