@@ -12,12 +12,13 @@ PYTHON := $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 	$$name -c 'import sys, venv, ensurepip; assert sys.version_info >= (3, 11)' 2>/dev/null && echo $$name && break; done)
 endif
 
-.PHONY: help demo test test-cuda lint bench bench-smoke docs clean
+.PHONY: help demo test test-cuda test-all lint bench bench-smoke docs clean
 
 help:
 	@echo "make demo       forecast the two bundled series and draw demo/forecast.png"
 	@echo "make test       run the tests"
-	@echo "make test-cuda  run those of a GPU's road, which need none"
+	@echo "make test-cuda  run those of CUDA, which need no GPU"
+	@echo "make test-all   run the long ones too, an hour or more"
 	@echo "make lint       ruff and mypy"
 	@echo "make bench      time rnnkit with asv, some minutes"
 	@echo "make docs       build the pages into site/"
@@ -67,6 +68,12 @@ test-cuda: .venv-cuda/ready
 	$(CUDA)/python -m pytest -q -n 2 --dist worksteal $(COVERED) $(filter-out tests/test_cuda_value.py,$(OWN))
 	NUMBA_ENABLE_CUDASIM=0 RNNKIT_TEST_EVERY=1 $(CUDA)/python -m pytest -q -n 2 --dist worksteal $(COVERED) $(COMPILED)
 	@$(CUDA)/coverage report
+
+# What takes too long for every change: all cells compiled in both precisions, thousands of random ones, every case on
+# the simulator.
+test-all: .venv/ready-dev
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "sweep or not sweep"
+	$(MAKE) test-cuda EVERY=1
 
 lint: .venv/ready-dev
 	$(BIN)/ruff check .
