@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -169,22 +171,18 @@ def _differentiate(graph, program, step, dtype, constant_shapes, make=None):
         on_pattern = {name: np.where(weights[name] != 0, found[name], dtype.type(0)) for name in graph.sparse}
         return found | on_pattern
 
-    parts = (
-        program,
-        (make or compile_graph)(adjoint.forward, step.name, dtype),
-        (make or compile_graph)(adjoint.backward, f"{step.name}, adjoint", dtype),
-        {key: node.size for key, node in adjoint.forward.kept.items()},
-        {key: node.size for key, node in adjoint.backward.kept.items()},
-        adjoint.sums,
-        finish,
-    )
+    compiled: Callable[..., Any] = make or compile_graph  # gives programs of one kind
+    forward = compiled(adjoint.forward, step.name, dtype)
+    backward = compiled(adjoint.backward, f"{step.name}, adjoint", dtype)
+    kept = {key: node.size for key, node in adjoint.forward.kept.items()}
+    own = {key: node.size for key, node in adjoint.backward.kept.items()}
     if make:
         from rnnkit.backends.cuda.runtime.gradient import CudaBackward
 
-        return CudaBackward(*parts)
+        return CudaBackward(program, forward, backward, kept, own, adjoint.sums, finish)
     from rnnkit.backends.cpu.gradient import Backward
 
-    return Backward(*parts, outer_products(dtype.name))
+    return Backward(program, forward, backward, kept, own, adjoint.sums, finish, outer_products(dtype.name))
 
 
 def _second_road(step, dtype, weights, constant_shapes, training, error):

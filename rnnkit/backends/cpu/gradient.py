@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from rnnkit.backends.cpu.weight_sums import OuterProducts, Sums
 from rnnkit.backends.shared.call import Gradient, Record, Result
 from rnnkit.backends.shared.memory_limit import get_memory_limit
 from rnnkit.backends.shared.thread_pool import get_num_threads
+
+if TYPE_CHECKING:
+    from rnnkit.compiler.autodiff.adjoint import Sum
 
 _LINE = 64  # bytes of a cache line
 _CHUNK_BYTES = 1 << 22  # of what the adjoint keeps for the sums of a chunk; 1 to 16 MB take 10 % longer at most
@@ -53,8 +57,8 @@ class Backward:
     adjoint: Program
     kept: dict[tuple, int]
     own: dict[tuple, int]
-    sums: list
-    finish: Callable
+    sums: list[Sum]
+    finish: Callable[[dict[str, np.ndarray], list[np.ndarray]], dict[str, np.ndarray]]
     outer_products: OuterProducts
     programs = 2  # compiled ones, besides the step's own
 
@@ -91,7 +95,7 @@ class Backward:
             lines.append(f"  {what} {' x '.join(map(str, s.shape))}")
         return "\n".join(lines)
 
-    def _arranged(self, record):
+    def _arranged(self, record: Record) -> tuple[Record, np.ndarray | None]:
         """A copy of the record in processing order, and its rows in another order if a mask makes that worth while."""
         if record.reverse:
             mask = None if record.mask is None else record.mask[:, ::-1]
@@ -193,6 +197,7 @@ class _Run:
                     outputs[rows, start + places] = last[rows]
                 result.last[held[:, -1]] = last[held[:, -1]]
             states, last = result.states, result.last
+        assert last is not None  # there are segments
         return Result(outputs, last, states)
 
     def pull(self, outputs=None, last=None, states=None, x=True) -> Gradient:

@@ -6,9 +6,11 @@ import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import Literal, overload
 
 import numpy as np
 
+from rnnkit.backends.cpu.codegen.program_source import Source
 from rnnkit.backends.cpu.kernels.matmul import PANEL_VECTORS, arrange, pack, packed_width
 from rnnkit.backends.cpu.kernels.sparse_matmul import pack_sparse
 from rnnkit.backends.cpu.simd.aligned import aligned
@@ -19,6 +21,7 @@ from rnnkit.backends.cpu.threads.team import LEFT, Crew, line_start, own_memory
 from rnnkit.backends.shared.call import Record, Result
 from rnnkit.backends.shared.prepack import Layout
 from rnnkit.backends.shared.thread_pool import get_num_threads
+from rnnkit.compiler.ir.plan import Plan
 
 _LINE = 64  # bytes of a cache line
 _BLOCK_BYTES = 1 << 18  # what a block of steps may take of the cache
@@ -61,9 +64,9 @@ class Program:
 
     function: Callable
     address: int
-    source: object
-    plan: object
-    once: Callable
+    source: Source
+    plan: Plan
+    once: Callable[[dict[str, np.ndarray]], list[np.ndarray]]
     dtype: np.dtype
     crew: Crew
     products: dict[str, int] = field(default_factory=dict)
@@ -130,6 +133,12 @@ class Program:
     def _run(self, record, threads) -> Result:
         result = self._attempt(record, threads) if threads > 1 else None
         return self._attempt(record, 1) if result is None else result
+
+    @overload
+    def _attempt(self, record: Record, threads: Literal[1]) -> Result: ...
+
+    @overload
+    def _attempt(self, record: Record, threads: int) -> Result | None: ...
 
     def _attempt(self, record: Record, threads: int) -> Result | None:
         """The results, or None if threads weren't free, or one was stopped in the middle of a short call."""

@@ -37,6 +37,6 @@ def plan_for_card(graph):
     units = {product.result: product.units for product in plan.products() if product.gates}
     for part in plan.parts():
         for value in part.values if isinstance(part, Loop) else ():
-            if value.buffer in units:
+            if value.buffer in units and value.walk is not None:
                 value.walk = Walk(value.walk.offset * units[value.buffer], (1,))
     return plan

@@ -47,8 +47,8 @@ def kept(text: str, kind: tuple[int, int]) -> tuple[str, bytes]:
         name, code = compiled(text, kind)
         entry = name.encode() + b"\n" + code
         program_cache.write_entry(key, entry)
-    name, _, code = entry.partition(b"\n")
-    return name.decode(), code
+    first, _, code = entry.partition(b"\n")
+    return first.decode(), code
 
 
 def run_of(text: str):
@@ -80,7 +80,8 @@ def compiled(text: str, kind: tuple[int, int]) -> tuple[str, bytes]:
         nvjitlink.get_linked_cubin(linker, code)
     finally:
         nvjitlink.destroy(linker)
-    return re.search(r"\.entry\s+([\w$]+)", ptx)[1], bytes(code)
+    (name,) = re.findall(r"\.entry\s+([\w$]+)", ptx)[:1]
+    return name, bytes(code)
 
 
 @cache

@@ -6,6 +6,7 @@ import itertools
 import math
 import threading
 import types as python_types
+from collections.abc import Callable
 
 import numba
 import numpy as np
@@ -62,6 +63,7 @@ class Driver:
 
     road = "road 2"
     reason = "asked for"
+    differentiate: Callable
 
     def __init__(self, step, dtype, weights, constant_shapes=(), training=False, by_row=False):
         step.by_row = by_row

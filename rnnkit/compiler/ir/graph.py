@@ -112,7 +112,7 @@ class Graph:
     nodes: list[Node] = field(default_factory=list)
     output: Node | None = None
     states: tuple[Node, ...] = ()
-    kept: dict[object, Node] = field(default_factory=dict)
+    kept: dict[tuple, Node] = field(default_factory=dict)
     late: bool = False
     names: dict[int, str] = field(default_factory=dict)
     locate: Callable[[], str] = str

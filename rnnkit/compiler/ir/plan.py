@@ -10,6 +10,7 @@ reductions, operands of products, outputs and states, and dear values that more 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from rnnkit.compiler.ir.graph import Node
 from rnnkit.compiler.ir.strides import Walk
@@ -36,7 +37,7 @@ class Buffer:
     kind: str
     size: int
     section: int = STEP
-    attr: object = None
+    attr: Any = None  # by kind: the number of a state or constant, the name of a draw, a tuple for what is placed
 
 
 @dataclass(eq=False)

@@ -30,7 +30,8 @@ class LoopText:
         self.split = loop.reduction is None
         for buffer in buffers:
             self._base(buffer)
-        before, body = [], []
+        before: list[str] = []
+        body: list[str] = []
         for value in loop.values:
             self._value(value, before, body)
         self.lines = self._nest(before, body)
@@ -84,20 +85,21 @@ class LoopText:
         if value.op != "load":
             body.append(f"{value.name} = {self._operation(value)}")
             return
-        walk = value.walk
+        walk, buffer = value.walk, value.buffer
+        assert walk is not None and buffer is not None
         if walk.table is not None:
-            text = self._table(value)
+            text = self._table(buffer, walk, walk.table)
             place = body
         else:
-            address, stride = self._address(value.buffer, walk)
+            address, stride = self._address(buffer, walk)
             place = body
-            if stride == "unit" and value.buffer.kind in PADDED:
+            if stride == "unit" and buffer.kind in PADDED:
                 text = f"load_full_{self.name}({address})"
             elif stride == "unit":
                 text = f"load_{self.name}({address}, m)"
             elif stride == "none":
                 text = f"splat_{self.name}({address})"
-                if not any(walk.strides) and value.buffer.kind == "once":
+                if not any(walk.strides) and buffer.kind == "once":
                     place = self.top
                 elif self.vector_dim == len(self.counts) - 1:
                     place = before
@@ -105,11 +107,10 @@ class LoopText:
                 text = f"load_strided_{self.name}({address}, {stride}, m)"
         place.append(f"{value.name} = {f'to_mask({text})' if value.kind == 'bool' else text}")
 
-    def _table(self, value) -> str:
-        walk = value.walk
+    def _table(self, buffer: Buffer, walk: Walk, table: np.ndarray) -> str:
         name = f"table_{len(self.source.tables)}"
-        self.source.tables.append(walk.table * self.item)
-        self.tables.append((name, walk.table))
+        self.source.tables.append(table * self.item)
+        self.tables.append((name, table))
         parts = [name]
         for d, step in enumerate(walk.strides):
             index = "j" if d == self.vector_dim else f"i{d}"
@@ -118,7 +119,7 @@ class LoopText:
             raise AssertionError(
                 "a table is read along its last axis"
             )  # reductions with tables run along the last axis
-        return f"load_table_{self.name}({self.bases[value.buffer]}, {' + '.join(parts)}, m)"
+        return f"load_table_{self.name}({self.bases[buffer]}, {' + '.join(parts)}, m)"
 
     def _operation(self, value) -> str:
         text = OPERATIONS[value.op].text

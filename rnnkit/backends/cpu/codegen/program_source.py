@@ -105,7 +105,7 @@ class SourceWriter:
         self.placed = [b for b in plan.buffers if b.kind in ("sequence", "kept")]
         self.head = len(HEAD) + 2 * (len(plan.state_shapes) + len(self.placed))
         self.numbers: list[int] = []
-        read = {p.operand for p in plan.products()}
+        read: set[Buffer | None] = {p.operand for p in plan.products()}
         read |= {v.buffer for part in plan.parts() if isinstance(part, Loop) for v in part.values}
         self.streamed = {b for b in plan.buffers if b.kind == "kept" and b not in read}
         self.rows_at: dict[Buffer, str] = {}
@@ -199,12 +199,13 @@ class SourceWriter:
 
     def _section(self, section) -> list[str]:
         """The stages of a section, with a meeting where one needs what others wrote."""
-        lines, written = [], set()
+        lines: list[str] = []
+        written: set[Buffer] = set()
         for i, stage in enumerate(self.plan.stages):
             if stage.section != section:
                 continue
             products = stage.products if isinstance(stage, Fused) else [stage] if isinstance(stage, Product) else []
-            loop = stage if isinstance(stage, Loop) else getattr(stage, "loop", None)
+            loop = stage if isinstance(stage, Loop) else stage.loop if isinstance(stage, Fused) else None
             reads = {p.operand for p in products} | ({v.buffer for v in loop.values if v.buffer} if loop else set())
             if reads & written:
                 lines += self._meeting(section)
@@ -224,8 +225,7 @@ class SourceWriter:
         """Wait for the other parts; part 0 goes on alone, in memory that they don't know, if they don't come."""
         if section == CALL:
             return []  # computed by every part as a whole
-        moved = [*self.now, *self.new, *self.scratch[STEP]]
-        moved = [f"at_{b.name}" for b in moved] + ["at_output"]
+        moved = [f"at_{b.name}" for b in (*self.now, *self.new, *self.scratch[STEP])] + ["at_output"]
         if section == BLOCK:
             moved += [f"at_{b.name}" for b in self.scratch[BLOCK]] + ["staged_x"]
         elif section == AFTER:  # what it reads of the block stays: a part that was left only reads it, too
@@ -274,8 +274,8 @@ class SourceWriter:
         if per_block:
             a, c, loop = f"{a} + k * {step_a}", f"{c} + k * {step_c}", ["for k in range(count):"]
         call = f"{a}, {row_a}, {rows}, {stride}, {inner}, {packed}, {extent}, {c}, {row_c}, {wide}"
-        call = [f"call_product({product}, {call})"]
-        return [*lines, *loop, *(indented(call) if loop else call)]
+        calls = [f"call_product({product}, {call})"]
+        return [*lines, *loop, *(indented(calls) if loop else calls)]
 
     def _fused(self, stage: Fused, i: int) -> list[str]:
         """Pieces of units, forwards and backwards in turn: weights that a step used last are still in the cache."""
@@ -329,7 +329,7 @@ class SourceWriter:
         inside += [f"row_{b.name}" for b in rows_given] + [t for t, _ in writer.tables]
         head = ["@compiled", f"def {name}({', '.join(inside)}):"]
         self.functions.append("\n".join(head + indented(writer.lines)))
-        lines = []
+        lines: list[str] = []
         if spanned and span is None:
             vectors = self.named(f"vectors_{i}", -(-(loop.dims or (1,))[-1] // self.lanes))
             span = [f"share(kit, {vectors}, 1, {part}, parts) * {self.lanes}" for part in ("part", "part + 1")]

@@ -108,9 +108,12 @@ def _fill_slots(weight, groups, lanes):
         indices.append(index.astype(np.uint8).reshape(groups, GROUP, lanes).swapaxes(1, 2))
         windows.append(first)
         following = following + takes
-    values = np.array(values, weight.dtype).reshape(len(values), groups, GROUP, lanes)
-    indices = np.array(indices, np.uint8).reshape(len(indices), groups, lanes, GROUP)
-    return values, indices, np.array(windows, np.int32).reshape(len(windows), groups), slots
+    return (
+        np.array(values, weight.dtype).reshape(len(values), groups, GROUP, lanes),
+        np.array(indices, np.uint8).reshape(len(indices), groups, lanes, GROUP),
+        np.array(windows, np.int32).reshape(len(windows), groups),
+        slots,
+    )
 
 
 class _Tile:

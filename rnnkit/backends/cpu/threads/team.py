@@ -77,7 +77,7 @@ class Crew:
         self._slots = _Words(_MOST * _WORDS)
         self._held: list = [None] * _MOST  # what a slot's last job reads and writes, for as long as it may run
         self._memory: list = [None] * _MOST
-        self._shared = None
+        self._shared: np.ndarray | None = None
         self._rest, self._rest_until = _REST, -_LONGEST_REST
 
     def run(self, address, p, n, rows, blocks, memory, units, threads, keep) -> int | None:

@@ -63,7 +63,7 @@ class ProductWriter:
         self.lines += self._staged(product, 0)
         rows = self._operand_rows(product, 0)
         sums = (self._sparse_sums if sparse else self._sums)(product, 0, names, count, low, high)
-        stores = []
+        stores: list[str] = []
         for r, s in enumerate(self.suffixes):
             rows.append(f"to{s} = {section.entry(product.result, s)}")
             at = f"to{s} + {section.item} * "

@@ -354,17 +354,18 @@ class SectionWriter:
 
     def work(self) -> list[str]:
         """The stages of the section, with a meeting where one needs what others wrote."""
-        lines, written = [], set()
+        lines: list[str] = []
+        written: set[Buffer] = set()
         for i, stage in enumerate(self.stages):
             products = stage.products if isinstance(stage, Fused) else [stage] if isinstance(stage, Product) else []
-            loop = stage if isinstance(stage, Loop) else getattr(stage, "loop", None)
+            loop = stage if isinstance(stage, Loop) else stage.loop if isinstance(stage, Fused) else None
             reads = {p.operand for p in products} | ({v.buffer for v in loop.values if v.buffer} if loop else set())
             if reads & written:
                 lines += self.meeting()
                 written = set()
             if products:
                 lines += ProductWriter(self, i, products, loop).lines
-            else:
+            elif loop:
                 lines += LoopWriter(self, i, loop).lines
             written |= {buffer for _, buffer, _ in loop.writes} if loop else {p.result for p in products}
         return lines

@@ -156,7 +156,7 @@ def costs(step: Step, card: Card, cut: Cut, rows: int, weights: bool, near: bool
         read, place = far, "second-level cache"
     product = {"multiply-adds": pieces * issued, "chains": pieces * waited, place: read}
     product["card's memory"] = step.moved * rows / (card.bandwidth / card.clock)
-    longest = max(product, key=product.get)
+    longest = max(product, key=lambda what: product[what])
 
     instructions = step.pointwise + _FUNCTION * step.functions
     meeting = (_GRID_MEETING if cut.parts > 1 else 0) + _MEETING

@@ -9,6 +9,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from rnnkit.backends.cuda.runtime.program import CudaProgram, line
 from rnnkit.backends.cuda.runtime.weight_sums import CudaSums
 from rnnkit.backends.shared.call import Gradient, Record, Result
 from rnnkit.backends.shared.memory_limit import get_memory_limit
+
+if TYPE_CHECKING:
+    from rnnkit.compiler.autodiff.adjoint import Sum
 
 _CHUNK_BYTES = 1 << 28  # of what the adjoint keeps for the sums of a chunk of steps
 
@@ -87,8 +91,8 @@ class CudaBackward:
     adjoint: CudaProgram
     kept: dict[tuple, int]
     own: dict[tuple, int]
-    sums: list
-    finish: Callable
+    sums: list[Sum]
+    finish: Callable[[dict[str, np.ndarray], list[np.ndarray]], dict[str, np.ndarray]]
     programs = 2  # besides the step's own
 
     def vjp(self, record: Record, checkpoint=None, truncate=None) -> Result:
@@ -186,10 +190,11 @@ class _Run:
         """The results, with nothing kept but the states at the cuts."""
         record, plain = self.record, self.backward.plain
         shape = plain.plan.output_shape
-        outputs = None
+        outputs: Any = None  # a `DeviceArray`, as the other arrays of records and results are here
         if record.sequences:
             outputs = empty((self.rows, self.steps, *shape), self.dtype, self.stream)
-        states, last = record.states, zeros((self.rows, *shape), self.dtype, self.stream)
+        states = record.states
+        last: Any = zeros((self.rows, *shape), self.dtype, self.stream)
         for start, after in itertools.pairwise(self.cuts):
             self.starts.append(states)
             part = replace(record, place=outputs).part(start, after, states)
@@ -225,7 +230,7 @@ class _Run:
         weights = backward.finish(record.weights, sums.totals())
         if d_x is not None and self.reverse:
             d_x = d_x[:, ::-1]
-        found = [d_x, *cotangents]
+        found: list = [d_x, *cotangents]  # to be brought to the host where x is
         if not self.on_card:
             found = [None if a is None else download(a, self.stream) for a in found]
         elif d_x is not None:
@@ -237,7 +242,7 @@ class _Run:
         shape = self.backward.plain.plan.output_shape
         size, item = math.prod(shape), self.dtype.itemsize
         outputs, last = (None if a is None else self._given(a) for a in (outputs, last))
-        mask = self.record.mask
+        mask: Any = self.record.mask  # on the card
         if outputs is None and last is None:
             nothing = zeros((size,), self.dtype, self.stream)
             return DeviceArray(nothing, nothing.address, (self.rows, self.steps, size), (0, 0, item), self.dtype)

@@ -15,6 +15,7 @@ from rnnkit.backends.cuda.runtime.packing import gates_in_turn, pack, pack_spars
 from rnnkit.backends.formulas.names import FUNCTIONS
 from rnnkit.backends.shared.call import Record, Result
 from rnnkit.backends.shared.prepack import Layout
+from rnnkit.compiler.ir.plan import Plan
 
 _BLOCK_BYTES = 1 << 28  # that a block of steps may take of the card's memory
 _ENTRIES = {4: 4, 8: 2}  # of what is computed for many steps at once, that a thread sums at once, by bytes of a number
@@ -41,7 +42,7 @@ class CudaProgram:
         Where each state is before a step, and after it.
     """
 
-    plan: object
+    plan: Plan
     write: Callable
     form: type
     load: Callable
@@ -226,13 +227,15 @@ class _Call:
     def _back(self, outputs, last, states, kept) -> Result:
         if self.on_card:
             return Result(outputs, last, tuple(states), kept)
-        arrays = [outputs, last, *states, *(kept or ())]
-        host = [None if a is None else download(a, self.stream) for a in arrays]
-        count = len(states)
+        found = Result(
+            None if outputs is None else download(outputs, self.stream),
+            download(last, self.stream),
+            tuple(download(state, self.stream) for state in states),
+            None if kept is None else tuple(download(array, self.stream) for array in kept),
+        )
         for placed, array in self.copied_back:
             placed[...] = download(array, self.stream)
-        found = tuple(host[2 + count :]) if kept is not None else None
-        return Result(host[0], host[1], tuple(host[2 : 2 + count]), found)
+        return found
 
     def _launch(self, states, outputs, last, kept) -> list:
         """Run all sections, a block of steps at a time; the states at the end."""
