@@ -13,7 +13,7 @@ import numpy as np
 from rnnkit.backends.cpu.codegen.program_source import Source
 from rnnkit.backends.cpu.kernels.matmul import PANEL_VECTORS, arrange, pack, packed_width
 from rnnkit.backends.cpu.kernels.sparse_matmul import pack_sparse
-from rnnkit.backends.cpu.simd.aligned import aligned
+from rnnkit.backends.cpu.simd.aligned import LINE, aligned
 from rnnkit.backends.cpu.simd.bounds_check import CHECKED, Checked
 from rnnkit.backends.cpu.simd.registers import LANES
 from rnnkit.backends.cpu.threads.buffer_pool import lend
@@ -21,9 +21,8 @@ from rnnkit.backends.cpu.threads.team import LEFT, Crew, line_start, own_memory
 from rnnkit.backends.shared.call import Record, Result
 from rnnkit.backends.shared.prepack import Layout
 from rnnkit.backends.shared.thread_pool import get_num_threads
-from rnnkit.compiler.ir.plan import Plan
+from rnnkit.compiler.ir.plan import SEQUENCES, STEP, Plan
 
-_LINE = 64  # bytes of a cache line
 _BLOCK_BYTES = 1 << 18  # what a block of steps may take of the cache
 _LARGEST_BLOCK = 64  # rows: what a block keeps between two passes should stay in the cache
 _SMALL = 1 << 21  # multiply-adds and elements of a call below which another thread costs more than it saves
@@ -79,7 +78,7 @@ class Program:
         plan, item = self.plan, self.dtype.itemsize
         self._once_names = list(plan.once)
         self._bound: tuple = (None, ())
-        self._step_work = sum(p.work for p in plan.products() if p.section == 3)
+        self._step_work = sum(p.work for p in plan.products() if p.section == STEP)
         self._work = sum(p.work for p in plan.products())
         self._work += 16 * sum(b.size for b in plan.buffers if b.kind in ("scratch", "next"))
         self._numbers = list(self.source.numbers)
@@ -166,7 +165,7 @@ class Program:
         step_bytes = self.source.row_bytes["block"] + (self.source.row_bytes["x"] if order is not None else 0)
         block = max(1, min(steps, _BLOCK_BYTES // max(1, most * step_bytes)))
         row_bytes = self.source.row_bytes["call"] + self.source.row_bytes["step"] + block * step_bytes
-        memory = most * row_bytes + self.source.gaps + _LINE
+        memory = most * row_bytes + self.source.gaps + LINE
         n = self._head(record, mask, outputs, kept, rows, block, memory)
         keep = (self, record, p, n, own, outputs, last, arrays, mask, order, self._tables)
         with Checked(keep) if CHECKED else nullcontext():
@@ -254,7 +253,7 @@ class Program:
                 at = _address(what)
             elif what.kind == "once":
                 at = _address(once[what])
-            elif what.kind in ("sequence", "kept"):
+            elif what.kind in SEQUENCES:
                 at = _address(record.placed[what.attr])
             else:
                 array = record.constants[what.attr] if what.kind == "constant" else record.draws[what.attr]

@@ -17,6 +17,7 @@ from rnnkit.backends.cpu.simd.registers import LANES
 from rnnkit.backends.cpu.threads.team import Crew
 from rnnkit.backends.shared.call import Record
 from rnnkit.backends.shared.thread_pool import get_num_threads
+from rnnkit.compiler.ir.plan import written
 
 if TYPE_CHECKING:
     from rnnkit.compiler.autodiff.adjoint import Place, Sum
@@ -75,7 +76,7 @@ class Sums:
         if place.source == "x":
             return part.x
         name = place.source, place.key
-        return part.placed["write", name] if place.source == "own" else part.placed[name]
+        return part.placed[written(name)] if place.source == "own" else part.placed[name]
 
     def totals(self) -> list[np.ndarray]:
         """The finished sums, in order."""

@@ -11,12 +11,12 @@ from functools import cache
 
 from rnnkit.backends.cuda.memory.availability import simulated
 from rnnkit.backends.cuda.memory.driver_choice import driver
+from rnnkit.backends.cuda.runtime.cost_model import THREADS
 from rnnkit.backends.cuda.runtime.launch import Function, card_kind
 from rnnkit.backends.shared import program_cache
 from rnnkit.backends.shared.interrupts import behind_it
 
 _functions: dict[tuple, Function] = {}
-THREADS = 256  # of a block at most: each then has up to 255 registers
 
 
 def load(text: str) -> Function:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from rnnkit.backends.shared.text import indented
 from rnnkit.compiler.ir.operations import OPERATIONS
 from rnnkit.compiler.ir.plan import PADDED, PER_BLOCK, PLACED, Buffer, Loop, Value
 from rnnkit.compiler.ir.strides import Walk
+
+if TYPE_CHECKING:
+    from rnnkit.backends.cpu.codegen.program_source import SourceWriter
 
 _COMBINE = {"sum": "{0} + {1}", "prod": "{0} * {1}", "max": "maximum({0}, {1})", "min": "minimum({0}, {1})"}
 _START = {"sum": "0.0", "prod": "1.0", "max": "-np.inf", "min": "np.inf"}
@@ -17,13 +22,13 @@ _FINISH = {"sum": "reduce_add", "prod": "reduce_multiply", "max": "reduce_maximu
 class LoopText:
     """The body of one loop's function."""
 
-    def __init__(self, source, loop: Loop, buffers, given):
+    def __init__(self, source: SourceWriter, loop: Loop, buffers: list[Buffer], given: list[Buffer]):
         self.source, self.loop, self.given = source, loop, given
         self.item, self.name = source.dtype.itemsize, source.dtype.name
         self.tables: list[tuple[str, np.ndarray]] = []
         self.top: list[str] = [f"# {line}" for line in loop.lines]
         self.rows: list[str] = []
-        self.bases: dict = {}
+        self.bases: dict[Buffer, str] = {}
         dims = loop.dims or (1,)
         self.counts = [self._top(f"count_{d}", size) for d, size in enumerate(dims)]
         self.vector_dim = len(dims) - 1 if loop.reduction is None or loop.along_last else loop.kept - 1
@@ -40,7 +45,7 @@ class LoopText:
         self.top.append(f"{name} = {self.source.number(size)}")
         return name
 
-    def _base(self, buffer):
+    def _base(self, buffer: Buffer):
         """The address of the row that is being computed."""
         if buffer.kind == "once":
             self.bases[buffer] = f"at_{buffer.name}"
@@ -78,7 +83,7 @@ class LoopText:
                 parts.append(f"{self._top(f'stride_{len(self.source.numbers)}', step * item)} * i{d}")
         return " + ".join(parts), stride
 
-    def _value(self, value: Value, before, body):
+    def _value(self, value: Value, before: list[str], body: list[str]):
         if value.op == "number":
             self.top.append(f"{value.name} = fill_{self.name}({value.number!r})")
             return
@@ -121,7 +126,7 @@ class LoopText:
             )  # reductions with tables run along the last axis
         return f"load_table_{self.name}({self.bases[buffer]}, {' + '.join(parts)}, m)"
 
-    def _operation(self, value) -> str:
+    def _operation(self, value: Value) -> str:
         text = OPERATIONS[value.op].text
         if value.op == "to_float":
             self._ones()

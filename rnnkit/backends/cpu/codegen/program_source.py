@@ -13,14 +13,19 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rnnkit.backends.cpu.codegen.loop_source import LoopText
+from rnnkit.backends.cpu.simd.aligned import LINE
 from rnnkit.backends.shared.text import indented
 from rnnkit.compiler.ir.operations import OPERATIONS
 from rnnkit.compiler.ir.plan import (
     AFTER,
     BLOCK,
     CALL,
+    OF_CALL,
+    OUTPUTS,
     PER_BLOCK,
     PLACED,
+    SCRATCH,
+    SEQUENCES,
     STEP,
     Buffer,
     Fused,
@@ -29,8 +34,6 @@ from rnnkit.compiler.ir.plan import (
     Product,
     SparseProduct,
 )  # fmt: skip
-
-LINE = 64  # bytes of a cache line
 
 HEAD = (
     "steps", "x_row", "x_step", "output_row", "output_step", "mask_row", "mask_step", "zero_masked", "block",
@@ -61,6 +64,9 @@ SIGNATURE = f"void({', '.join(['int64'] * 8)})"
 ROWS_OF = {CALL: "rows", BLOCK: "most", STEP: "used", AFTER: "most"}
 
 
+Pointer = str | Buffer | tuple[str, int] | np.ndarray
+
+
 @dataclass(eq=False)
 class Source:
     """Program text and the meaning of its two tables.
@@ -86,7 +92,7 @@ class Source:
     """
 
     text: str = ""
-    pointers: list = field(default_factory=list)
+    pointers: list[Pointer] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
     placed: list[Buffer] = field(default_factory=list)
     row_bytes: dict[str, int] = field(default_factory=dict)
@@ -102,7 +108,7 @@ class SourceWriter:
         self.item = self.dtype.itemsize
         self.lanes, self.panel_vectors = lanes, panel_vectors
         self.vector_bytes, self.gap = lanes * self.item, gap
-        self.placed = [b for b in plan.buffers if b.kind in ("sequence", "kept")]
+        self.placed = [b for b in plan.buffers if b.kind in SEQUENCES]
         self.head = len(HEAD) + 2 * (len(plan.state_shapes) + len(self.placed))
         self.numbers: list[int] = []
         read: set[Buffer | None] = {p.operand for p in plan.products()}
@@ -132,10 +138,10 @@ class SourceWriter:
         unread = [f"state_{i}".ljust(longest + 1, "_") for i in range(len(sizes))]
         self.now = [now.get(i) or Buffer(name, "state", sizes[i]) for i, name in enumerate(unread)]
         self.new = [new[i] for i in range(len(sizes))]
-        self.output = next(b for b in plan.buffers if b.kind in ("output", "result"))
+        self.output = next(b for b in plan.buffers if b.kind in OUTPUTS)
         x = next((b for b in plan.buffers if b.kind == "x"), None)
         self.x = x or Buffer("x", "x", 0, BLOCK)
-        scratch = [b for b in plan.buffers if b.kind in ("scratch", "result")]
+        scratch = [b for b in plan.buffers if b.kind in SCRATCH]
         self.scratch = {s: [b for b in scratch if b.section == s] for s in (CALL, BLOCK, STEP, AFTER)}
         step = self.scratch[STEP] + self.now + self.new
         output = self.line(self.output.size)
@@ -170,7 +176,7 @@ class SourceWriter:
         if buffer.kind in PLACED:
             return f"row_{buffer.name}"
         if buffer not in self.rows_at:
-            own = buffer.kind in ("constant", "draw")
+            own = buffer.kind in OF_CALL
             self.rows_at[buffer] = self.number(buffer.size * self.item if own else self.line(buffer.size))
         return self.rows_at[buffer]
 
@@ -180,7 +186,7 @@ class SourceWriter:
             return "x_step"
         if buffer.kind in PLACED:
             return f"step_{buffer.name}"
-        scratch = buffer.kind in ("scratch", "result")
+        scratch = buffer.kind in SCRATCH
         return f"{rows} * {self.row(buffer)}" if scratch and buffer.section in PER_BLOCK else "0"
 
     def _place(self, buffer: Buffer, section: int) -> str:
@@ -197,7 +203,7 @@ class SourceWriter:
 
     # Stages
 
-    def _section(self, section) -> list[str]:
+    def _section(self, section: int) -> list[str]:
         """The stages of a section, with a meeting where one needs what others wrote."""
         lines: list[str] = []
         written: set[Buffer] = set()
@@ -221,7 +227,7 @@ class SourceWriter:
                 written |= {buffer for _, buffer, _ in loop.writes}
         return lines
 
-    def _meeting(self, section) -> list[str]:
+    def _meeting(self, section: int) -> list[str]:
         """Wait for the other parts; part 0 goes on alone, in memory that they don't know, if they don't come."""
         if section == CALL:
             return []  # computed by every part as a whole
@@ -343,16 +349,16 @@ class SourceWriter:
 
     # The driver
 
-    def _driver(self, calls) -> tuple[list, list[str]]:
+    def _driver(self, calls: dict[int, list[str]]) -> tuple[list[Pointer], list[str]]:
         plan, top = self.plan, []
         states = range(len(plan.state_shapes))
-        pointers: list = list(POINTERS)
+        pointers: list[Pointer] = list(POINTERS)
         for i, name in enumerate(HEAD):
             name = {"x_row": "row_x", "output_row": "given_row"}.get(name, name)
             top.append(f"{name} = word(n, {i})")
         top += [f"{name} = word(p, {i})" for i, name in enumerate(POINTERS)]
 
-        def point(what) -> str:
+        def point(what: Pointer) -> str:
             pointers.append(what)
             return f"word(p, {len(pointers) - 1})"
 
@@ -375,7 +381,7 @@ class SourceWriter:
         for buffer in plan.buffers:
             if buffer.kind == "once":
                 top.append(f"at_{buffer.name} = {point(buffer)}")
-            elif buffer.kind in ("constant", "draw"):
+            elif buffer.kind in OF_CALL:
                 top.append(f"at_{buffer.name} = {point(buffer)} + first * {self.row(buffer)}")
         for i, buffer in enumerate(self.placed):
             at = len(HEAD) + 2 * (len(states) + i)
@@ -529,7 +535,7 @@ class SourceWriter:
         """In masked rows what is kept of a new state is what the step before kept of it."""
         lines = []
         for buffer in self.placed:
-            if buffer.attr[0] == "write" and buffer.attr[1][0] == "after":
+            if buffer.held_state is not None:
                 name, size = buffer.name, self.number(buffer.size * self.item)
                 at = f"at_{name} + t * step_{name}"
                 states = f"{at} - step_{name}, {at}, {size}, row_{name}"

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rnnkit.backends.shared.text import indented
 from rnnkit.compiler.ir.plan import STEP, Buffer, Loop, Value
 from rnnkit.compiler.ir.strides import Walk
+
+if TYPE_CHECKING:
+    from rnnkit.backends.cuda.codegen.section import SectionWriter
 
 PARTIALS = 32  # sums that a reduction along a row is made of, whatever the number of threads
 _COMBINE = {"sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum"}
@@ -14,7 +19,7 @@ _START = {"sum": "0", "prod": "1", "max": "-np.inf", "min": "np.inf"}
 class LoopWriter:
     """The lines of a loop; of one that stands behind a product, only those for a row (`body`)."""
 
-    def __init__(self, section, i: int, loop: Loop, behind=()):
+    def __init__(self, section: SectionWriter, i: int, loop: Loop, behind=()):
         self.section, self.i, self.loop = section, i, loop
         self.reduction = loop.reduction or ""
         self.kinds = {v.name: v.kind for v in loop.values}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from rnnkit.backends.cuda.memory.availability import simulated
 
+THREADS = 256  # of a block at most: each then has up to 255 registers
 # Cycles and bytes a cycle: what NVIDIA's tuning guides say, and what others measured on an H100 and an A100.
 _CHAIN = 4  # until a multiply-add's result is there for the next one
 _NEAR = 30  # until shared memory answers
@@ -47,8 +48,8 @@ class Card:
 
     multiprocessors: int
     near: int
-    across: int = 256
-    threads: int = 256
+    across: int = THREADS
+    threads: int = THREADS
     sums: int = 128
     clock: float = 1.755e9
     bandwidth: float = 3.35e12

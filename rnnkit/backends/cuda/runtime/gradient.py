@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rnnkit.backends.cuda.codegen.section import line
 from rnnkit.backends.cuda.memory.array import DeviceArray, copy, download, empty, upload, zeros
-from rnnkit.backends.cuda.runtime.program import CudaProgram, line
+from rnnkit.backends.cuda.runtime.program import CudaProgram
 from rnnkit.backends.cuda.runtime.weight_sums import CudaSums
 from rnnkit.backends.shared.call import Gradient, Record, Result
 from rnnkit.backends.shared.memory_limit import get_memory_limit
+from rnnkit.compiler.ir.plan import state_of, written
 
 if TYPE_CHECKING:
     from rnnkit.compiler.autodiff.adjoint import Sum
@@ -170,16 +172,17 @@ class _Run:
 
     def _keep(self, record):
         """Results of some steps, and all that the adjoint reads of them."""
-        steps, kept, written = record.x.shape[1], {}, {}
+        steps, kept, places = record.x.shape[1], {}, {}
         for name, size in self.backward.kept.items():
-            if name[0] == "after":
+            state = state_of(name)
+            if state is not None:
                 states = self._sequence(steps + 1, size)
-                self._copy_rows(record.states[name[1]], states[:, 0], size)
-                kept["state", name[1]], kept[name] = states[:, :-1], states[:, 1:]
+                self._copy_rows(record.states[state], states[:, 0], size)
+                kept["state", state], kept[name] = states[:, :-1], states[:, 1:]
             else:
                 kept[name] = self._sequence(steps, size)
-            written["write", name] = kept[name]
-        return self.backward.forward.run(replace(record, placed=written | kept)), kept
+            places[written(name)] = kept[name]
+        return self.backward.forward.run(replace(record, placed=places | kept)), kept
 
     def _sequence(self, steps, size) -> DeviceArray:
         """Memory for a value of every step: ``(B, T, elements)``, a step's rows side by side."""
@@ -284,7 +287,7 @@ class _Run:
                 cotangents = [*fresh, *cotangents[count:]]
             placed = {key: array[:, start - first : after - first] for key, array in residuals.items()}
             placed["output"] = d_outputs[:, start:after]
-            own = {("write", name): self._sequence(after - start, size) for name, size in backward.own.items()}
+            own = {written(name): self._sequence(after - start, size) for name, size in backward.own.items()}
             part = replace(
                 self.record.part(start, after, tuple(cotangents)),
                 sequences=d_x is not None,

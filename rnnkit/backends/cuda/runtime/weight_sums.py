@@ -13,6 +13,7 @@ import numpy as np
 
 from rnnkit.backends.cuda.memory.array import DeviceArray, download, empty, upload, zeros
 from rnnkit.backends.cuda.memory.availability import simulated
+from rnnkit.compiler.ir.plan import written
 
 if TYPE_CHECKING:
     from rnnkit.compiler.autodiff.adjoint import Place, Sum
@@ -164,7 +165,7 @@ class CudaSums:
             array = part.x
         else:
             name = place.source, place.key
-            array = part.placed["write", name] if place.source == "own" else part.placed[name]
+            array = part.placed[written(name)] if place.source == "own" else part.placed[name]
         item = self.dtype.itemsize
         return [array.address + place.offset * item, *array.strides[:2], place.stride * item]
 
