@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rnnkit.backends.cpu import tuning
 from rnnkit.backends.cpu.program import Program, row_blocks
 from rnnkit.backends.cpu.simd.aligned import LINE
 from rnnkit.backends.cpu.threads.buffer_pool import lend
@@ -25,10 +26,6 @@ from rnnkit.compiler.ir.plan import state_of, written
 
 if TYPE_CHECKING:
     from rnnkit.compiler.autodiff.adjoint import Sum
-
-_CHUNK_BYTES = 1 << 22  # of what the adjoint keeps for the sums of a chunk; 1 to 16 MB take 10 % longer at most
-_ZEROS_BYTES = 1 << 16  # of outputs' cotangents, all 0 but the last step's, that cost less than a run for that step
-_LEAST_ENTRIES = 256  # rows and steps of a chunk at least: sums in registers are worth their start
 
 
 @dataclass(eq=False)
@@ -245,7 +242,7 @@ class _Run:
         if mask is None and last is None:
             whole = np.broadcast_to(nothing, (self.rows, self.steps, *shape)) if outputs is None else outputs
             return [(0, whole)]
-        large = self.rows * self.steps * math.prod(shape) * dtype.itemsize > _ZEROS_BYTES
+        large = self.rows * self.steps * math.prod(shape) * dtype.itemsize > tuning.ZEROS_BYTES
         if mask is None and outputs is None and large:
             before = np.broadcast_to(nothing, (self.rows, self.steps - 1, *shape))
             return [(0, before), (self.steps - 1, np.ascontiguousarray(last)[:, None])]
@@ -310,8 +307,8 @@ class _Pull:
     def _chunk(self) -> int:
         """Steps between two sums."""
         row_bytes = sum(_line(n, self.run.dtype) for n in self.backward.own.values()) * self.run.dtype.itemsize
-        several = _CHUNK_BYTES // max(1, self.run.rows * row_bytes)
-        return max(1, several, -(-_LEAST_ENTRIES // self.run.rows))
+        several = tuning.CHUNK_BYTES // max(1, self.run.rows * row_bytes)
+        return max(1, several, -(-tuning.LEAST_ENTRIES // self.run.rows))
 
     def _own(self, steps) -> dict:
         return {name: _sequence(self.run.rows, steps, n, self.run.dtype) for name, n in self.backward.own.items()}

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rnnkit.backends.cpu.kernels.matmul import PANEL_VECTORS, ROWS, packed_width
+from rnnkit.backends.cpu import tuning
+from rnnkit.backends.cpu.kernels.matmul import PANEL_VECTORS, packed_width
 from rnnkit.backends.cpu.simd.aligned import aligned
 from rnnkit.backends.cpu.simd.bounds_check import CHECKED, Checked
 from rnnkit.backends.cpu.simd.registers import LANES
@@ -22,8 +23,6 @@ from rnnkit.compiler.ir.plan import written
 if TYPE_CHECKING:
     from rnnkit.compiler.autodiff.adjoint import Place, Sum
 
-_SMALL = 1 << 21  # multiply-adds of a call below which another thread costs more than it saves
-_BLOCKS = 2  # for each thread: what one that comes late leaves to the others
 _POINTERS = 6  # words of `p`; those of `n` follow
 
 
@@ -137,7 +136,7 @@ class Gram:
         zeros[:] = 0
         self._sum = np.broadcast_to(zeros, (rows + sums, width))  # until the first call
         self._spare: np.ndarray | None = None
-        self._tiles, self._panels = -(-len(self._sum) // ROWS), -(-width // (PANEL_VECTORS * LANES[dtype]))
+        self._tiles, self._panels = -(-len(self._sum) // tuning.TILE_ROWS), -(-width // (PANEL_VECTORS * LANES[dtype]))
 
     @property
     def total(self) -> np.ndarray:
@@ -161,7 +160,7 @@ class Gram:
             return
         pairs = np.ascontiguousarray(pairs, np.int64)
         keep = (a, b, pairs, keep, self._sum, self._one)
-        threads = get_num_threads() if work > _SMALL else 1
+        threads = get_num_threads() if work > tuning.SMALL_SUM else 1
         if threads > 1 and self._share(a, b, pairs, threads, keep):
             return
         target = self._sum if self._sum.flags.writeable else self._memory()
@@ -177,7 +176,7 @@ class Gram:
         crew.prepare()
         target = self._memory() if self._spare is None else self._spare
         words, units = self._words(a, b, pairs, target, threads)
-        p, n, blocks = words[:_POINTERS], words[_POINTERS:], min(units, _BLOCKS * threads)
+        p, n, blocks = words[:_POINTERS], words[_POINTERS:], min(units, tuning.SUM_BLOCKS * threads)
         keep = (keep, words, target)
         with Checked(keep) if CHECKED else nullcontext():
             done = crew.run(self.compiled.address, p, n, units, blocks, 0, False, threads, keep)
@@ -194,7 +193,7 @@ class Gram:
 
     def _words(self, a, b, pairs, target, threads):
         """Addresses, then numbers; and how many units there are."""
-        groups = 1 if threads == 1 else min(self._tiles, -(-_BLOCKS * threads // self._panels))
+        groups = 1 if threads == 1 else min(self._tiles, -(-tuning.SUM_BLOCKS * threads // self._panels))
         a, b = (_address(at) if isinstance(at, np.ndarray) else int(at) for at in (a, b))
         words = [a, b, _address(pairs), _address(self._sum), _address(target), _address(self._one)]
         words += [self.rows, self.columns, len(pairs), self.sums, groups, self._sum.strides[0], target.strides[0]]
