@@ -14,11 +14,11 @@ from cells_under_test import CELLS
 from matrix import flat, inputs, layer_of, make_mask
 from rnnkit.backends.cpu.simd import bounds_check as checking
 from rnnkit.backends.cpu.threads import team as crew
-from rnnkit.backends.cpu import program
+from rnnkit.backends.cpu import tuning
 import rnnkit as rk
 
 assert checking.CHECKED
-program._SMALL = program._WIDE = 0
+tuning.SMALL = tuning.WIDE = 0
 for number, cell in enumerate(CELLS[{cells}]):
     layer = layer_of(cell.name, units=17, features=17, dtype=("float64", "float32")[number % 2])
     runs = (3, 1, "none"), (1, 2, "random"), (70, 1, "right"), (5, 2, "left"), (2, 3, "empty_rows")
@@ -68,17 +68,15 @@ import numpy as np
 import rnnkit as rk
 from cells_under_test import NAMED
 from gradient_runs import Run
-from rnnkit.backends.cpu import gradient as backward
 from rnnkit.backends.cpu.simd import bounds_check as checking
-from rnnkit.backends.cpu import weight_sums as gram
-from rnnkit.backends.cpu import program
+from rnnkit.backends.cpu import tuning
 
 assert checking.CHECKED
-program._SMALL = program._WIDE = gram._SMALL = 0
+tuning.SMALL = tuning.WIDE = tuning.SMALL_SUM = 0
 runs = (3, 1, "none"), (1, 2, "random"), (35, 1, "right"), (5, 2, "left"), (2, 3, "empty_rows")
 for name, dtype in {cells}:
     for number, (batch, threads, kind) in enumerate(runs):
-        backward._CHUNK_BYTES = (1 << 20, 0)[number % 2]
+        tuning.CHUNK_BYTES = (1 << 20, 0)[number % 2]
         rk.set_num_threads(threads)
         run = Run.of(NAMED[name], batch, 5, kind, 17, 17, dtype, go_backwards=number == 3)
         run.gradient()
@@ -91,13 +89,11 @@ GRADIENT_CELLS = [("simple", "float32"), ("attention", "float64")]
 LAYERS = """
 import numpy as np
 from test_layer_gradients import call_of, cotangents, layer_of
-from rnnkit.backends.cpu import gradient as backward
-from rnnkit.backends.cpu import weight_sums as gram
-from rnnkit.backends.cpu import program
+from rnnkit.backends.cpu import tuning
 import rnnkit as rk
 
-program._SMALL = program._WIDE = gram._SMALL = 0
-backward._CHUNK_BYTES, backward._LEAST_ENTRIES = 0, 6  # several chunks
+tuning.SMALL = tuning.WIDE = tuning.SMALL_SUM = 0
+tuning.CHUNK_BYTES, tuning.LEAST_ENTRIES = 0, 6  # several chunks
 for name in ("rnn_state", "reservoir", "bidirectional_concat_sequences"):
     layer = layer_of(name)
     for batch, threads, masked in ((3, 1, True), (1, 2, False), (70, 2, True)):

@@ -11,6 +11,8 @@ import tempfile
 import processes
 import pytest
 
+from rnnkit.backends.cpu import tuning
+
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md")])
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -65,6 +67,21 @@ def test_the_program_shown_is_the_one_that_is_written():
         printed = processes.run([sys.executable, file]).stdout
     shown = [block for language, block in BLOCK.findall(page.read_text(encoding="utf-8")) if language == "numba"]
     assert shown and not set(digits("\n".join(shown))) - set(digits(printed))
+
+
+def test_the_table_of_numbers_is_true():
+    """A row begins with the numbers that its names have, in order; of a table by registers, those of 32."""
+    page = (ROOT / "docs" / "programs.md").read_text(encoding="utf-8")
+    section = page[page.index("## Where to change what") :].split("\n## ")[0]
+    shown = {}
+    for _, names, now in re.findall(r"^\| ([^|`]+) \| (`[^|]+) \| ([^|]+) \|$", section, re.MULTILINE):
+        numbers = re.findall(r"(\d[\d,]*\b)(?: ([KM]B))?", now)
+        for constant, (digits, unit) in zip(re.findall(r"`(\w+)`", names), numbers, strict=False):
+            shown[constant] = int(digits.replace(",", "")) * {"": 1, "KB": 1 << 10, "MB": 1 << 20}[unit]
+    found = {constant: getattr(tuning, constant) for constant in shown}
+    assert shown == {constant: value[32] if isinstance(value, dict) else value for constant, value in found.items()}
+    assert len(shown) == 13
+    assert set(re.findall(r"`([A-Z][A-Z_]+[A-Z])`", page)) - {"RNNKIT_CACHE_DIR"} <= set(vars(tuning))
 
 
 KERNEL = """

@@ -21,7 +21,7 @@ from random_steps import random_cell
 from test_random_steps import OTHERS, USUAL, Run
 
 import rnnkit as rk
-from rnnkit.backends.cpu import program
+from rnnkit.backends.cpu import program, tuning
 from rnnkit.backends.cpu.codegen.program_source import SIGNATURE
 from rnnkit.backends.cpu.compile import crew
 from rnnkit.backends.cpu.threads import barrier
@@ -35,14 +35,14 @@ NAMES = tuple(cell.name for cell in CELLS)
 @pytest.fixture
 def shared(monkeypatch, threads):
     """Every call is worth sharing, however small; a thread that was stopped is no reason to rest."""
-    monkeypatch.setattr(program, "_SMALL", 0)
-    monkeypatch.setattr(program, "_WIDE", 0)
-    monkeypatch.setattr(crews, "_REST", 0.0)
-    monkeypatch.setattr(crews, "_LONGEST_REST", 0.0)
+    monkeypatch.setattr(tuning, "SMALL", 0)
+    monkeypatch.setattr(tuning, "WIDE", 0)
+    monkeypatch.setattr(tuning, "REST", 0.0)
+    monkeypatch.setattr(tuning, "LONGEST_REST", 0.0)
     # A partner that a busy machine stopped now and then would take the shared road out of the test.
-    monkeypatch.setattr(program, "_FIRST_PATIENCE", 10**6)
-    monkeypatch.setattr(program, "_PATIENCE", 10**6)
-    monkeypatch.setattr(program, "_WORK_OF_PAUSE", 1e-3)
+    monkeypatch.setattr(tuning, "FIRST_PATIENCE", 10**6)
+    monkeypatch.setattr(tuning, "PATIENCE", 10**6)
+    monkeypatch.setattr(tuning, "WORK_OF_PAUSE", 1e-3)
     return threads
 
 
@@ -111,7 +111,7 @@ def test_L3_a_partner_is_left_in_the_middle(name, shared, monkeypatch):
     mask = make_mask("random", 1, 40, np.random.default_rng(3))
     shared(1)
     alone = [everything(layer, x, constants, m) for m in (None, mask)]
-    monkeypatch.setattr(program, "_PATIENCE", -(10**6))
+    monkeypatch.setattr(tuning, "PATIENCE", -(10**6))
     shared(2)
     for _ in range(25):
         for expected, m in zip(alone, (None, mask), strict=True):
@@ -124,7 +124,7 @@ def test_a_gradient_is_computed_again_where_a_partner_was_left(shared, monkeypat
     shared(1)
     y, pullback = layer.vjp(x)
     alone = pullback(np.ones_like(y))
-    monkeypatch.setattr(program, "_PATIENCE", -(10**6))
+    monkeypatch.setattr(tuning, "PATIENCE", -(10**6))
     shared(2)
     lefts, run = [], program.Program.run
 
@@ -207,7 +207,7 @@ def test_L3_units_split_in_passes(name, backwards, shared, monkeypatch):
         alone = everything(layer, x, constants)
         shared(3)
         for several in (0, 3 * batch * layer._execution.executor(constants or (), False)._step_work):
-            monkeypatch.setattr(program, "_PASS", several)
+            monkeypatch.setattr(tuning, "PASS", several)
             same_bits(everything(layer, x, constants), alone)
             last = rk.RNN(layer.cell, go_backwards=backwards)
             same_bits(last(x, constants=constants), alone[0][:, -1])
@@ -219,7 +219,7 @@ def test_L3_nobody_ever_comes(shared, monkeypatch):
             pass
 
     monkeypatch.setattr(crews, "pool", lambda n: Nobody())
-    monkeypatch.setattr(program, "_FIRST_PATIENCE", 10)
+    monkeypatch.setattr(tuning, "FIRST_PATIENCE", 10)
     monkeypatch.setattr(crews, "_crews", [])
     fresh = crews.Crew(crew().kit, crew()._load)
     for batch in (1, 64):
@@ -234,8 +234,8 @@ def test_L3_nobody_ever_comes(shared, monkeypatch):
 
 def test_L3_a_partner_that_is_stopped_in_a_short_call(shared, monkeypatch):
     """Rows that another thread took and doesn't finish: the call is done again, in arrays of its own."""
-    monkeypatch.setattr(crews, "_GRACE", -1.0)
-    monkeypatch.setattr(crews, "_PAUSES", 0)
+    monkeypatch.setattr(tuning, "GRACE", -1.0)
+    monkeypatch.setattr(tuning, "LOOK_PAUSES", 0)
     layer, (x, constants) = layer_of("lstm", units=33, features=17), inputs("lstm", 64, 30, 17)
     shared(1)
     alone = everything(layer, x, constants)
@@ -246,8 +246,8 @@ def test_L3_a_partner_that_is_stopped_in_a_short_call(shared, monkeypatch):
 
 def test_rest_after_a_partner_was_stopped(monkeypatch):
     monkeypatch.setattr(crews, "_crews", [])
-    monkeypatch.setattr(crews, "_REST", 60.0)
-    monkeypatch.setattr(crews, "_LONGEST_REST", 500.0)
+    monkeypatch.setattr(tuning, "REST", 60.0)
+    monkeypatch.setattr(tuning, "LONGEST_REST", 500.0)
     fresh = crews.Crew(crew().kit, crew()._load)
     rests = []
     monkeypatch.setattr(crews, "time", SimpleNamespace(perf_counter=lambda: 7.0))

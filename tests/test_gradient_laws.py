@@ -7,8 +7,7 @@ from matrix import same_bits
 from on_device import DEVICE, by_device
 
 import rnnkit as rk
-from rnnkit.backends.cpu import gradient as backward
-from rnnkit.backends.cpu import program, weight_sums
+from rnnkit.backends.cpu import tuning
 
 ROUNDING = {"float64": 1e-12, "float32": 1e-4}  # of an array's norm, between two orders of the same sums
 STEADY = [case for case in TRACED if case.steady]
@@ -53,8 +52,8 @@ def small_chunks(monkeypatch):
         from rnnkit.backends.cuda.runtime import gradient as cuda_backward
 
         monkeypatch.setattr(cuda_backward, "_CHUNK_BYTES", 1)
-    monkeypatch.setattr(backward, "_CHUNK_BYTES", 0)
-    monkeypatch.setattr(backward, "_LEAST_ENTRIES", 1)
+    monkeypatch.setattr(tuning, "CHUNK_BYTES", 0)
+    monkeypatch.setattr(tuning, "LEAST_ENTRIES", 1)
 
 
 @every_cell
@@ -95,8 +94,8 @@ def test_linear_in_cotangents(case, dtype):
 @pytest.mark.parametrize("batch, units", [(1, 65), (5, 17), (70, 17)])
 @every_cell
 def test_L3_threads(case, dtype, batch, units, threads, monkeypatch):
-    for module, name in ((program, "_SMALL"), (program, "_WIDE"), (weight_sums, "_SMALL")):
-        monkeypatch.setattr(module, name, 0)
+    for name in ("SMALL", "WIDE", "SMALL_SUM"):
+        monkeypatch.setattr(tuning, name, 0)
     run = Run.of(case, batch, 9, "random", units, dtype=dtype)
     threads(1)
     outputs = run.call()
@@ -224,9 +223,9 @@ def test_checkpoints_where_memory_is_short(case, dtype):
 def test_chunks_change_no_row(case, dtype, monkeypatch):
     run = Run.of(case, 5, 7, "random", dtype=dtype)
     whole = run.gradient()
-    monkeypatch.setattr(backward, "_CHUNK_BYTES", 0)
+    monkeypatch.setattr(tuning, "CHUNK_BYTES", 0)
     for entries in (1, 15):
-        monkeypatch.setattr(backward, "_LEAST_ENTRIES", entries)
+        monkeypatch.setattr(tuning, "LEAST_ENTRIES", entries)
         again = run.gradient()
         same(again, whole, of_rows(whole))
         rounded(run, again, whole)

@@ -9,12 +9,12 @@ import processes
 import pytest
 from matrix import same_bits
 
-from rnnkit.backends.cpu import weight_sums
+from rnnkit.backends.cpu import tuning
 from rnnkit.backends.cpu.compile import crew, outer_products
 from rnnkit.backends.cpu.kernels import outer_sum
 from rnnkit.backends.cpu.kernels.matmul import packed_width
-from rnnkit.backends.cpu.kernels.outer_sum import CHUNK
 from rnnkit.backends.cpu.threads import team as crews
+from rnnkit.backends.cpu.tuning import CHUNK
 from rnnkit.backends.cpu.weight_sums import Gram
 
 DTYPES = ("float32", "float64")
@@ -25,9 +25,9 @@ SIZES = [(1, 1), (6, 64), (7, 65), (2, 200), (1, 128), (13, 100), (5, 20), (40, 
 @pytest.fixture
 def shared(monkeypatch, threads):
     """Every call is worth sharing, however small; a thread that was stopped is no reason to rest."""
-    monkeypatch.setattr(weight_sums, "_SMALL", 0)
-    monkeypatch.setattr(crews, "_REST", 0.0)
-    monkeypatch.setattr(crews, "_LONGEST_REST", 0.0)
+    monkeypatch.setattr(tuning, "SMALL_SUM", 0)
+    monkeypatch.setattr(tuning, "REST", 0.0)
+    monkeypatch.setattr(tuning, "LONGEST_REST", 0.0)
     return threads
 
 
@@ -225,11 +225,11 @@ CHECKED = """
 import numpy as np
 import rnnkit as rk
 from rnnkit.backends.cpu.simd import bounds_check as checking
-from rnnkit.backends.cpu import weight_sums as gram
+from rnnkit.backends.cpu import tuning
 from test_gram import CHUNK, DTYPES, SIZES, operands, same_bits, summed
 
 assert checking.CHECKED
-gram._SMALL = 0
+tuning.SMALL_SUM = 0
 for dtype in DTYPES:
     for rows, columns in SIZES:
         a, b, places = operands(rows, columns, CHUNK + 5, dtype)

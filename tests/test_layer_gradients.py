@@ -12,8 +12,7 @@ import pytest
 from matrix import close, flat, like, same_bits
 
 import rnnkit as rk
-from rnnkit.backends.cpu import gradient as backward
-from rnnkit.backends.cpu import program
+from rnnkit.backends.cpu import tuning
 from rnnkit.execution.execution import Execution
 
 PADDING = 7.0  # what stands under a mask that Masking finds
@@ -729,7 +728,7 @@ def test_models_pass_checkpoint_and_truncate_on(rng):
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("name", ["rnn", "bidirectional_concat_sequences"])
 def test_L3_gradients_do_not_depend_on_threads(name, masked, threads, monkeypatch):
-    monkeypatch.setattr(program, "_SMALL", 0)
+    monkeypatch.setattr(tuning, "SMALL", 0)
     layer = layer_of(name)
     call = call_of(name, layer, batch=70, length=20, masked=masked)
     if masked:  # long and short rows, which a program puts in another order
@@ -745,8 +744,8 @@ def test_L3_gradients_do_not_depend_on_threads(name, masked, threads, monkeypatc
 
 def test_what_a_stopped_thread_still_writes_is_in_no_gradient(rng, monkeypatch):
     """As if in every run one was stopped, and went on in the next: it may write where the first had its results."""
-    monkeypatch.setattr(backward, "_LEAST_ENTRIES", 6)  # two steps between sums
-    monkeypatch.setattr(backward, "_CHUNK_BYTES", 0)
+    monkeypatch.setattr(tuning, "LEAST_ENTRIES", 6)  # two steps between sums
+    monkeypatch.setattr(tuning, "CHUNK_BYTES", 0)
     layer, x = layer_of("rnn"), rng.normal(size=(3, 8, 2))
     outputs, pullback = layer.vjp(x, checkpoint=4)
     d = cotangents(outputs)

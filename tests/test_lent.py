@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 
+from rnnkit.backends.cpu import tuning
 from rnnkit.backends.cpu.threads import buffer_pool
 
 
@@ -37,7 +38,7 @@ def test_an_array_has_its_size_dtype_and_line():
 
 
 def test_what_waits_is_bounded(monkeypatch):
-    monkeypatch.setattr(buffer_pool, "_KEPT", 10_000)
+    monkeypatch.setattr(tuning, "LENT_KEPT", 10_000)
     arrays = [buffer_pool.lend(1000, np.float64) for _ in range(5)]
     del arrays
     assert sum(memory.nbytes for memory in buffer_pool._waiting) <= 10_000 and not buffer_pool._back

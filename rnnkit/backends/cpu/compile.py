@@ -25,6 +25,7 @@ from rnnkit.backends.shared import program_cache
 from rnnkit.backends.shared.prepack import compute_once
 from rnnkit.backends.shared.program_cache import address
 from rnnkit.compiler.ir.evaluate import evaluate
+from rnnkit.compiler.ir.graph import Graph
 from rnnkit.compiler.planning.describe import describe
 from rnnkit.compiler.planning.planner import Planner
 
@@ -34,7 +35,7 @@ def load(text: str, signature: str):
     return program_cache.load(text, signature, FEATURES)
 
 
-def compile_graph(graph, name, dtype) -> Program:
+def compile_graph(graph: Graph, name: str, dtype: np.dtype) -> Program:
     """The compiled program of a graph."""
     plan = Planner(graph, lambda columns: packed_width(columns, dtype)).run()
     source = SourceWriter(plan, name, dtype, LANES[dtype.name], PANEL_VECTORS, GAP if CHECKED else 0).run()

@@ -10,20 +10,22 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rnnkit.backends.cpu import tuning
 from rnnkit.backends.cpu.program import Program, row_blocks
+from rnnkit.backends.cpu.simd.aligned import LINE
 from rnnkit.backends.cpu.threads.buffer_pool import lend
 from rnnkit.backends.cpu.weight_sums import OuterProducts, Sums
 from rnnkit.backends.shared.call import Gradient, Record, Result
 from rnnkit.backends.shared.memory_limit import get_memory_limit
 from rnnkit.backends.shared.thread_pool import get_num_threads
+from rnnkit.compiler.ir.plan import state_of, written
 
-_LINE = 64  # bytes of a cache line
-_CHUNK_BYTES = 1 << 22  # of what the adjoint keeps for the sums of a chunk; 1 to 16 MB take 10 % longer at most
-_ZEROS_BYTES = 1 << 16  # of outputs' cotangents, all 0 but the last step's, that cost less than a run for that step
-_LEAST_ENTRIES = 256  # rows and steps of a chunk at least: sums in registers are worth their start
+if TYPE_CHECKING:
+    from rnnkit.compiler.autodiff.adjoint import Sum
 
 
 @dataclass(eq=False)
@@ -53,8 +55,8 @@ class Backward:
     adjoint: Program
     kept: dict[tuple, int]
     own: dict[tuple, int]
-    sums: list
-    finish: Callable
+    sums: list[Sum]
+    finish: Callable[[dict[str, np.ndarray], list[np.ndarray]], dict[str, np.ndarray]]
     outer_products: OuterProducts
     programs = 2  # compiled ones, besides the step's own
 
@@ -77,7 +79,7 @@ class Backward:
         """What is kept and computed, in words, or the texts of both programs."""
         if source:
             return f"{self.forward.source.text}\n\n{self.adjoint.source.text}"
-        states = sum(name[0] == "after" for name in self.kept)
+        states = sum(state_of(name) is not None for name in self.kept)
         numbers = sum(self.kept.values())
         lines = ["gradient: one rule per operation of the graph"]
         lines.append(
@@ -91,7 +93,7 @@ class Backward:
             lines.append(f"  {what} {' x '.join(map(str, s.shape))}")
         return "\n".join(lines)
 
-    def _arranged(self, record):
+    def _arranged(self, record: Record) -> tuple[Record, np.ndarray | None]:
         """A copy of the record in processing order, and its rows in another order if a mask makes that worth while."""
         if record.reverse:
             mask = None if record.mask is None else record.mask[:, ::-1]
@@ -150,9 +152,9 @@ class _Run:
         """Results of some steps, and all that the adjoint reads of them."""
         for alone in (False, True):
             kept = self._places(record)
-            written = {("write", name): kept[name] for name in self.backward.kept}
+            places = {written(name): kept[name] for name in self.backward.kept}
             # With what is kept itself: the state before a first masked step is read, to be held.
-            part = replace(record, placed=written | kept)
+            part = replace(record, placed=places | kept)
             result = self.backward.forward.run(part, alone)
             if not part.left:
                 break  # else once more, in memory that no other thread knows
@@ -162,10 +164,11 @@ class _Run:
         """Memory for what the forward program keeps, with the states before the first step in it."""
         steps, kept = record.x.shape[1], {}
         for name, size in self.backward.kept.items():
-            if name[0] == "after":
+            state = state_of(name)
+            if state is not None:
                 states = _sequence(self.rows, steps + 1, size, self.dtype)
-                states[:, 0, :size] = record.states[name[1]].reshape(self.rows, size)
-                kept["state", name[1]], kept[name] = states[:, :-1], states[:, 1:]
+                states[:, 0, :size] = record.states[state].reshape(self.rows, size)
+                kept["state", state], kept[name] = states[:, :-1], states[:, 1:]
             else:
                 kept[name] = _sequence(self.rows, steps, size, self.dtype)
         return kept
@@ -193,6 +196,7 @@ class _Run:
                     outputs[rows, start + places] = last[rows]
                 result.last[held[:, -1]] = last[held[:, -1]]
             states, last = result.states, result.last
+        assert last is not None  # there are segments
         return Result(outputs, last, states)
 
     def pull(self, outputs=None, last=None, states=None, x=True) -> Gradient:
@@ -238,7 +242,7 @@ class _Run:
         if mask is None and last is None:
             whole = np.broadcast_to(nothing, (self.rows, self.steps, *shape)) if outputs is None else outputs
             return [(0, whole)]
-        large = self.rows * self.steps * math.prod(shape) * dtype.itemsize > _ZEROS_BYTES
+        large = self.rows * self.steps * math.prod(shape) * dtype.itemsize > tuning.ZEROS_BYTES
         if mask is None and outputs is None and large:
             before = np.broadcast_to(nothing, (self.rows, self.steps - 1, *shape))
             return [(0, before), (self.steps - 1, np.ascontiguousarray(last)[:, None])]
@@ -303,8 +307,8 @@ class _Pull:
     def _chunk(self) -> int:
         """Steps between two sums."""
         row_bytes = sum(_line(n, self.run.dtype) for n in self.backward.own.values()) * self.run.dtype.itemsize
-        several = _CHUNK_BYTES // max(1, self.run.rows * row_bytes)
-        return max(1, several, -(-_LEAST_ENTRIES // self.run.rows))
+        several = tuning.CHUNK_BYTES // max(1, self.run.rows * row_bytes)
+        return max(1, several, -(-tuning.LEAST_ENTRIES // self.run.rows))
 
     def _own(self, steps) -> dict:
         return {name: _sequence(self.run.rows, steps, n, self.run.dtype) for name, n in self.backward.own.items()}
@@ -316,7 +320,7 @@ class _Pull:
             sequences=self.wants_x,
             zero_masked=True,
             place=self.d_x[:, start:after] if self.wants_x else None,
-            placed=placed | {("write", name): array[:, : after - start] for name, array in own.items()},
+            placed=placed | {written(name): array[:, : after - start] for name, array in own.items()},
         )
         turned = part.turned()
         result = self.backward.adjoint.run(turned, alone)
@@ -344,14 +348,14 @@ def _add_to_shown(cotangents, mask) -> None:
 
 def _line(size, dtype) -> int:
     """Elements from row to row of a kept value: an odd number of cache lines, which no two rows share."""
-    line = _LINE // dtype.itemsize
+    line = LINE // dtype.itemsize
     return (-(-size // line) | 1) * line
 
 
 def _sequence(rows, steps, size, dtype) -> np.ndarray:
     """Memory for a value of every step: ``(B, T, elements)``, a step's rows side by side."""
     width = _line(size, dtype)
-    memory = lend(steps * rows * width + _LINE, dtype)[: steps * rows * width]
+    memory = lend(steps * rows * width + LINE, dtype)[: steps * rows * width]
     return memory.reshape(steps, rows, width).swapaxes(0, 1)
 
 

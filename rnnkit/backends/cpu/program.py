@@ -6,12 +6,15 @@ import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import Literal, overload
 
 import numpy as np
 
+from rnnkit.backends.cpu import tuning
+from rnnkit.backends.cpu.codegen.program_source import Source
 from rnnkit.backends.cpu.kernels.matmul import PANEL_VECTORS, arrange, pack, packed_width
 from rnnkit.backends.cpu.kernels.sparse_matmul import pack_sparse
-from rnnkit.backends.cpu.simd.aligned import aligned
+from rnnkit.backends.cpu.simd.aligned import LINE, aligned
 from rnnkit.backends.cpu.simd.bounds_check import CHECKED, Checked
 from rnnkit.backends.cpu.simd.registers import LANES
 from rnnkit.backends.cpu.threads.buffer_pool import lend
@@ -19,18 +22,7 @@ from rnnkit.backends.cpu.threads.team import LEFT, Crew, line_start, own_memory
 from rnnkit.backends.shared.call import Record, Result
 from rnnkit.backends.shared.prepack import Layout
 from rnnkit.backends.shared.thread_pool import get_num_threads
-
-_LINE = 64  # bytes of a cache line
-_BLOCK_BYTES = 1 << 18  # what a block of steps may take of the cache
-_LARGEST_BLOCK = 64  # rows: what a block keeps between two passes should stay in the cache
-_SMALL = 1 << 21  # multiply-adds and elements of a call below which another thread costs more than it saves
-_FIRST_PATIENCE = 100  # pauses that a call waits for threads that are awake to join it
-_PATIENCE = 8000  # pauses, some 200 µs, that a step's parts wait for each other besides what the step itself may take
-_WORK_OF_PAUSE = 1500  # multiply-adds of a call for each of these pauses at most: short calls wait shorter
-_WIDE = 1 << 14  # multiply-adds of a step's products for each row from which its units are worth splitting
-_PASS = 1 << 27  # multiply-adds of products, some 2 ms, after which threads that share units meet anew
-_HEAVY = 1 << 17  # multiply-adds of a step's products, each a weight, that leave a second-level cache no room for more
-_LENT = 1 << 20  # bytes of a state from which new pages would take longer than to compute it
+from rnnkit.compiler.ir.plan import SEQUENCES, STEP, Plan
 
 __all__ = ["LANES", "PANEL_VECTORS", "Program", "packed_width"]
 
@@ -61,9 +53,9 @@ class Program:
 
     function: Callable
     address: int
-    source: object
-    plan: object
-    once: Callable
+    source: Source
+    plan: Plan
+    once: Callable[[dict[str, np.ndarray]], list[np.ndarray]]
     dtype: np.dtype
     crew: Crew
     products: dict[str, int] = field(default_factory=dict)
@@ -76,9 +68,9 @@ class Program:
         plan, item = self.plan, self.dtype.itemsize
         self._once_names = list(plan.once)
         self._bound: tuple = (None, ())
-        self._step_work = sum(p.work for p in plan.products() if p.section == 3)
+        self._step_work = sum(p.work for p in plan.products() if p.section == STEP)
         self._work = sum(p.work for p in plan.products())
-        self._work += 16 * sum(b.size for b in plan.buffers if b.kind in ("scratch", "next"))
+        self._work += tuning.ELEMENT * sum(b.size for b in plan.buffers if b.kind in ("scratch", "next"))
         self._numbers = list(self.source.numbers)
         self._tables = [what for what in self.source.pointers if isinstance(what, np.ndarray)]
         self._state_sizes = [math.prod(shape) * item for shape in plan.state_shapes]
@@ -101,9 +93,9 @@ class Program:
         if alone:
             return self._attempt(record, 1)
         rows, steps = record.x.shape[:2]
-        threads = get_num_threads() if rows * steps * self._work > _SMALL else 1
+        threads = get_num_threads() if rows * steps * self._work > tuning.SMALL else 1
         if threads > 1 and self._splits_units(rows, threads):
-            several = max(1, _PASS // max(1, rows * self._step_work))
+            several = max(1, tuning.PASS // max(1, rows * self._step_work))
             if record.mask is None and not record.trajectory and several < steps:
                 return self._in_passes(record, threads, several)
         elif rows == 1:
@@ -112,7 +104,7 @@ class Program:
 
     def _splits_units(self, rows, threads) -> bool:
         """Units in common read every weight once for all rows; rows apart never wait for each other."""
-        return self._step_work >= _WIDE * rows and rows <= threads * max(1, self._step_work // _HEAVY)
+        return self._step_work >= tuning.WIDE * rows and rows <= threads * max(1, self._step_work // tuning.HEAVY)
 
     def _in_passes(self, record, threads, several) -> Result:
         """Some steps at a time, so that threads come together again after one of them was stopped."""
@@ -130,6 +122,12 @@ class Program:
     def _run(self, record, threads) -> Result:
         result = self._attempt(record, threads) if threads > 1 else None
         return self._attempt(record, 1) if result is None else result
+
+    @overload
+    def _attempt(self, record: Record, threads: Literal[1]) -> Result: ...
+
+    @overload
+    def _attempt(self, record: Record, threads: int) -> Result | None: ...
 
     def _attempt(self, record: Record, threads: int) -> Result | None:
         """The results, or None if threads weren't free, or one was stopped in the middle of a short call."""
@@ -155,9 +153,9 @@ class Program:
         p, own = self._pointers(record, mask, order, outputs, last, arrays)
         most = -(-rows // blocks)  # rows of the largest block; all blocks have as many steps at a time
         step_bytes = self.source.row_bytes["block"] + (self.source.row_bytes["x"] if order is not None else 0)
-        block = max(1, min(steps, _BLOCK_BYTES // max(1, most * step_bytes)))
+        block = max(1, min(steps, tuning.BLOCK_BYTES // max(1, most * step_bytes)))
         row_bytes = self.source.row_bytes["call"] + self.source.row_bytes["step"] + block * step_bytes
-        memory = most * row_bytes + self.source.gaps + _LINE
+        memory = most * row_bytes + self.source.gaps + LINE
         n = self._head(record, mask, outputs, kept, rows, block, memory)
         keep = (self, record, p, n, own, outputs, last, arrays, mask, order, self._tables)
         with Checked(keep) if CHECKED else nullcontext():
@@ -204,7 +202,7 @@ class Program:
         places = np.arange(steps)
         ends = np.where(mask, places + 1, 0).max(axis=1)
         starts = np.where(mask, places, steps).min(axis=1)
-        best, least = None, 0.9 * _rows_computed(mask, np.arange(rows), blocks)
+        best, least = None, tuning.WORTH_ARRANGING * _rows_computed(mask, np.arange(rows), blocks)
         for order in (np.argsort(-ends, kind="stable"), np.argsort(starts, kind="stable")):
             work = _rows_computed(mask, order, blocks)
             if work < least:
@@ -245,7 +243,7 @@ class Program:
                 at = _address(what)
             elif what.kind == "once":
                 at = _address(once[what])
-            elif what.kind in ("sequence", "kept"):
+            elif what.kind in SEQUENCES:
                 at = _address(record.placed[what.attr])
             else:
                 array = record.constants[what.attr] if what.kind == "constant" else record.draws[what.attr]
@@ -265,7 +263,10 @@ class Program:
         head = [x.shape[1], x.strides[0], x_step, output_row, output_step, mask_row, mask_step, int(record.zero_masked)]
         head += [block, memory]
         step = rows * self._step_work
-        head += [_FIRST_PATIENCE, min(_PATIENCE, step * x.shape[1] // _WORK_OF_PAUSE) + step // 64]
+        head += [
+            tuning.FIRST_PATIENCE,
+            min(tuning.PATIENCE, step * x.shape[1] // tuning.WORK_OF_PAUSE) + step // tuning.STEP_WORK_OF_PAUSE,
+        ]
         head += [0, 0] * len(self._state_sizes) if kept is None else [n for k in kept for n in k.strides[:2]]
         for buffer in self.source.placed:
             head += record.placed[buffer.attr].strides[:2]
@@ -274,12 +275,12 @@ class Program:
 
 def row_blocks(rows: int, threads: int) -> int:
     """How many blocks of rows a call has that threads share by rows."""
-    return max(min(threads, rows), -(-rows // _LARGEST_BLOCK))
+    return max(min(threads, rows), -(-rows // tuning.LARGEST_BLOCK))
 
 
 def _like(state) -> np.ndarray:
     """Memory for a state; a large one's is lent."""
-    return lend(state.size, state.dtype).reshape(state.shape) if state.nbytes >= _LENT else np.empty_like(state)
+    return lend(state.size, state.dtype).reshape(state.shape) if state.nbytes >= tuning.LENT else np.empty_like(state)
 
 
 def _address(array) -> int:

@@ -6,18 +6,23 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rnnkit.backends.cpu.kernels.matmul import PANEL_VECTORS, ROWS, packed_width
+from rnnkit.backends.cpu import tuning
+from rnnkit.backends.cpu.kernels.matmul import PANEL_VECTORS, packed_width
 from rnnkit.backends.cpu.simd.aligned import aligned
 from rnnkit.backends.cpu.simd.bounds_check import CHECKED, Checked
 from rnnkit.backends.cpu.simd.registers import LANES
 from rnnkit.backends.cpu.threads.team import Crew
+from rnnkit.backends.shared.call import Record
 from rnnkit.backends.shared.thread_pool import get_num_threads
+from rnnkit.compiler.ir.plan import written
 
-_SMALL = 1 << 21  # multiply-adds of a call below which another thread costs more than it saves
-_BLOCKS = 2  # for each thread: what one that comes late leaves to the others
+if TYPE_CHECKING:
+    from rnnkit.compiler.autodiff.adjoint import Place, Sum
+
 _POINTERS = 6  # words of `p`; those of `n` follow
 
 
@@ -32,9 +37,9 @@ class Sums:
         Where the rows of the records stood before they were arranged.
     """
 
-    def __init__(self, compiled, wanted, order):
+    def __init__(self, compiled: OuterProducts, wanted: list[Sum], order: np.ndarray | None):
         self.wanted, self.order = wanted, order
-        self.grams: dict = {}
+        self.grams: dict[Sum, Gram] = {}
         alone = {s.b for s in wanted if s.a is None}
         for s in wanted:
             if s.a is not None and s not in self.grams:  # two kernels of one operand, added, have the same sum
@@ -42,7 +47,7 @@ class Sums:
                 alone.discard(s.b)
         self.grams |= {s: Gram(compiled, 0, s.b.depth, sums=True) for s in wanted if s.a is None and s.b in alone}
 
-    def add(self, part) -> None:
+    def add(self, part: Record) -> None:
         """Add what these steps give."""
         rows, steps = part.x.shape[:2]
         used = None if part.mask is None else self._used(part.mask)
@@ -55,21 +60,22 @@ class Sums:
                 pairs = _pairs(*places, *used, a.itemsize)
             gram.add(a, b, pairs, keep=part)
 
-    def _used(self, mask):
+    def _used(self, mask) -> tuple[np.ndarray, np.ndarray]:
         """Steps and rows that are used, in an order that no other order of the rows changes."""
         if self.order is None:
-            return np.nonzero(mask.T)
+            step, row = np.nonzero(mask.T)
+            return step, row
         places = np.argsort(self.order)
         step, row = np.nonzero(mask[places].T)
         return step, places[row]
 
     @staticmethod
-    def _array(place, part) -> np.ndarray:
+    def _array(place: Place, part: Record) -> np.ndarray:
         """The array that a place is in, ``(B, T, …)`` with the rest contiguous."""
         if place.source == "x":
             return part.x
         name = place.source, place.key
-        return part.placed["write", name] if place.source == "own" else part.placed[name]
+        return part.placed[written(name)] if place.source == "own" else part.placed[name]
 
     def totals(self) -> list[np.ndarray]:
         """The finished sums, in order."""
@@ -80,7 +86,8 @@ class Sums:
 @lru_cache(maxsize=32)
 def _all_pairs(a, b, rows, steps, itemsize) -> np.ndarray:
     """`_pairs` for every row of every step: it takes as long as a small sum."""
-    return _pairs(a, b, *np.divmod(np.arange(steps * rows), rows), itemsize)
+    step, row = np.divmod(np.arange(steps * rows), rows)
+    return _pairs(a, b, step, row, itemsize)
 
 
 def _pairs(a, b, step, row, itemsize) -> np.ndarray:
@@ -128,8 +135,8 @@ class Gram:
         self._one, zeros = np.ones(1, dtype), aligned(width, dtype)
         zeros[:] = 0
         self._sum = np.broadcast_to(zeros, (rows + sums, width))  # until the first call
-        self._spare = None
-        self._tiles, self._panels = -(-len(self._sum) // ROWS), -(-width // (PANEL_VECTORS * LANES[dtype]))
+        self._spare: np.ndarray | None = None
+        self._tiles, self._panels = -(-len(self._sum) // tuning.TILE_ROWS), -(-width // (PANEL_VECTORS * LANES[dtype]))
 
     @property
     def total(self) -> np.ndarray:
@@ -153,7 +160,7 @@ class Gram:
             return
         pairs = np.ascontiguousarray(pairs, np.int64)
         keep = (a, b, pairs, keep, self._sum, self._one)
-        threads = get_num_threads() if work > _SMALL else 1
+        threads = get_num_threads() if work > tuning.SMALL_SUM else 1
         if threads > 1 and self._share(a, b, pairs, threads, keep):
             return
         target = self._sum if self._sum.flags.writeable else self._memory()
@@ -169,7 +176,7 @@ class Gram:
         crew.prepare()
         target = self._memory() if self._spare is None else self._spare
         words, units = self._words(a, b, pairs, target, threads)
-        p, n, blocks = words[:_POINTERS], words[_POINTERS:], min(units, _BLOCKS * threads)
+        p, n, blocks = words[:_POINTERS], words[_POINTERS:], min(units, tuning.SUM_BLOCKS * threads)
         keep = (keep, words, target)
         with Checked(keep) if CHECKED else nullcontext():
             done = crew.run(self.compiled.address, p, n, units, blocks, 0, False, threads, keep)
@@ -186,7 +193,7 @@ class Gram:
 
     def _words(self, a, b, pairs, target, threads):
         """Addresses, then numbers; and how many units there are."""
-        groups = 1 if threads == 1 else min(self._tiles, -(-_BLOCKS * threads // self._panels))
+        groups = 1 if threads == 1 else min(self._tiles, -(-tuning.SUM_BLOCKS * threads // self._panels))
         a, b = (_address(at) if isinstance(at, np.ndarray) else int(at) for at in (a, b))
         words = [a, b, _address(pairs), _address(self._sum), _address(target), _address(self._one)]
         words += [self.rows, self.columns, len(pairs), self.sums, groups, self._sum.strides[0], target.strides[0]]

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from rnnkit.backends.cuda.codegen.kernel_source import states_of, write_kernel
-from rnnkit.backends.cuda.codegen.section import Form
 from rnnkit.backends.cuda.kernel_cache import load
 from rnnkit.compiler.ir.evaluate import evaluate
-from rnnkit.compiler.ir.plan import Loop
+from rnnkit.compiler.ir.graph import Graph
+from rnnkit.compiler.ir.plan import Loop, Plan
 from rnnkit.compiler.ir.strides import Walk
 from rnnkit.compiler.planning.describe import describe
 from rnnkit.compiler.planning.planner import Planner
 
+if TYPE_CHECKING:
+    from rnnkit.backends.cuda.codegen.section import Form, Kernel
+    from rnnkit.backends.cuda.runtime.program import CudaProgram
 
-def cuda_program(graph, name, dtype):
+
+def cuda_program(graph: Graph, name: str, dtype) -> CudaProgram:
     """The kernels of a graph, written when a call wants them."""
     from rnnkit.backends.cuda.runtime.program import LAYOUT, CudaProgram
     from rnnkit.backends.shared.prepack import compute_once
@@ -23,20 +29,20 @@ def cuda_program(graph, name, dtype):
     plan = plan_for_card(graph)
     states = states_of(plan)
 
-    def write(section, form):
+    def write(section: int, form: Form) -> Kernel:
         return write_kernel(plan, states, name, dtype, section, form)
 
     return CudaProgram(
-        plan, write, Form, load, compute_once(plan, evaluate, dtype, LAYOUT), states, dtype, describe(plan, dtype)
+        plan, write, load, compute_once(plan, evaluate, dtype, LAYOUT), states, dtype, describe(plan, dtype)
     )
 
 
-def plan_for_card(graph):
+def plan_for_card(graph: Graph) -> Plan:
     """The plan of a graph, where products have their columns gate after gate: a thread has all gates of a unit."""
     plan = Planner(graph, lambda columns: columns).run()
     units = {product.result: product.units for product in plan.products() if product.gates}
     for part in plan.parts():
         for value in part.values if isinstance(part, Loop) else ():
-            if value.buffer in units:
+            if value.buffer in units and value.walk is not None:
                 value.walk = Walk(value.walk.offset * units[value.buffer], (1,))
     return plan

@@ -11,12 +11,12 @@ from functools import cache
 
 from rnnkit.backends.cuda.memory.availability import simulated
 from rnnkit.backends.cuda.memory.driver_choice import driver
+from rnnkit.backends.cuda.runtime.cost_model import THREADS
 from rnnkit.backends.cuda.runtime.launch import Function, card_kind
 from rnnkit.backends.shared import program_cache
 from rnnkit.backends.shared.interrupts import behind_it
 
 _functions: dict[tuple, Function] = {}
-THREADS = 256  # of a block at most: each then has up to 255 registers
 
 
 def load(text: str) -> Function:
@@ -47,8 +47,8 @@ def kept(text: str, kind: tuple[int, int]) -> tuple[str, bytes]:
         name, code = compiled(text, kind)
         entry = name.encode() + b"\n" + code
         program_cache.write_entry(key, entry)
-    name, _, code = entry.partition(b"\n")
-    return name.decode(), code
+    first, _, code = entry.partition(b"\n")
+    return first.decode(), code
 
 
 def run_of(text: str):
@@ -80,7 +80,8 @@ def compiled(text: str, kind: tuple[int, int]) -> tuple[str, bytes]:
         nvjitlink.get_linked_cubin(linker, code)
     finally:
         nvjitlink.destroy(linker)
-    return re.search(r"\.entry\s+([\w$]+)", ptx)[1], bytes(code)
+    (name,) = re.findall(r"\.entry\s+([\w$]+)", ptx)[:1]
+    return name, bytes(code)
 
 
 @cache

@@ -69,9 +69,9 @@ class Value:
 
     def function(self, name, *others):
         """The target's function `name` of this value and others of its type: here LLVM's intrinsic."""
-        others = [self.like(other) for other in others]
+        like = [self.like(other) for other in others]
         full = f"llvm.{name}.{type_name(self.type)}"
-        return self.of(call_intrinsic(self.builder, full, self.type, [v.value for v in (self, *others)]))
+        return self.of(call_intrinsic(self.builder, full, self.type, [v.value for v in (self, *like)]))
 
     def _arithmetic(self, other, for_floats, for_integers):
         other = self.like(other)
@@ -156,7 +156,7 @@ class Value:
     def __ne__(self, other):
         return self._compare("!=", other)
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]  # as Python itself sets it where == is defined
 
     def is_nan(self):
         return self != self

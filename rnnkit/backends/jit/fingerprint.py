@@ -64,7 +64,7 @@ class _Reader:
         if type(value) in (list, tuple):
             return (type(value), *(self.value(item, names) for item in value))
         if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
-            return (value.dtype.str, value.shape, hashlib.sha256(np.ascontiguousarray(value)).hexdigest())
+            return (value.dtype.str, value.shape, hashlib.sha256(np.ascontiguousarray(value).data).hexdigest())
         if isinstance(value, functools.partial) and isinstance(value.func, types.FunctionType):
             return ("partial", self.function(value.func, value.keywords))
         if isinstance(value, types.FunctionType) and replacements.stand_in_for(value) is None:

@@ -8,7 +8,8 @@ import sys
 import types
 import warnings
 from collections import namedtuple
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numba
 import numpy as np
@@ -212,7 +213,7 @@ class _Resolver:
 
     def run(self):
         for _, block in sorted(self.func_ir.blocks.items()):
-            body = []
+            body: list[ir.Stmt] = []
             for statement in block.body:
                 if isinstance(statement, ir.SetAttr) and statement.target.name in self.objects:
                     raise Unsupported(f"the step assigns to the attribute {statement.attr!r}", statement.loc)
@@ -232,7 +233,8 @@ class _Resolver:
         elif isinstance(value, ir.Global | ir.FreeVar):
             self.settle(statement, value.name, value.value)
         elif isinstance(value, ir.Var) and len(self.func_ir._definitions[target]) == 1:
-            for table in (self.objects, self.methods):
+            tables: tuple[dict[str, Any], ...] = self.objects, self.methods
+            for table in tables:
                 if value.name in table:
                     table[target] = table[value.name]
         elif isinstance(value, ir.Expr):
@@ -362,7 +364,9 @@ class _Resolver:
                 self.as_tuple(item)
 
     def only_definition(self, variable):
-        definitions = self.func_ir._definitions[variable.name] if isinstance(variable, ir.Var) else ()
+        definitions: Sequence[ir.Inst] = (
+            self.func_ir._definitions[variable.name] if isinstance(variable, ir.Var) else ()
+        )
         return definitions[0] if len(definitions) == 1 else None
 
     def as_tuple(self, variable):

@@ -45,12 +45,12 @@ class Link:
 
     def bind(self, weights):
         """``(advance, pull)`` with these weights of the stack, see `Step`."""
-        own = dict(self._under(weights))
-        if self.traced is None:
+        own, traced = dict(self._under(weights)), self.traced
+        if traced is None:
             return self.step.bind(own), self.step.bind_vjp(own)
 
         def pull(x, states, constants, draws, training, d_output, d_states):
-            return self.traced(x, states, own, constants, draws, d_output, d_states)
+            return traced(x, states, own, constants, draws, d_output, d_states)
 
         return self.step.bind(own), pull
 
@@ -134,7 +134,8 @@ class ByHand:
         zeros = tuple(np.zeros((1, *shape)) for shape in constant_shapes)
         shapes = SimpleNamespace(state_shapes=step.state_shapes, output_shape=step.output_shape(zeros, training))
         self.plain = SimpleNamespace(run=run, dtype=np.dtype(dtype), plan=shapes)
-        self.outer_products, self.sums = None, []  # the weights' gradients are sums already
+        self.outer_products = None
+        self.sums: list = []  # the weights' gradients are sums already
         self.adjoint = SimpleNamespace(plan=SimpleNamespace(state_shapes=(*step.state_shapes, *constant_shapes)))
 
     def vjp(self, record: Record, checkpoint=None, truncate=None) -> Result:
@@ -148,7 +149,7 @@ class ByHand:
             constants=tuple(map(np.array, record.constants)),
             reverse=False,
         )
-        run = _Run(self, arranged, None, record.reverse, checkpoint, truncate)
+        run = _Run(self, arranged, None, record.reverse, checkpoint, truncate)  # type: ignore[arg-type]  # see `_Run`
         return replace(run.result(), pull=run.pull)
 
     def explain(self, source: bool = False) -> str:
@@ -170,14 +171,14 @@ class ByHand:
 
 
 class _Run(gradient._Run):
-    """One call and its gradient."""
+    """One call and its gradient: what the base reads of a `Backward` a `ByHand` has, too."""
 
     def _keep(self, record):
         """Results of some steps, and the states before each of them."""
         result = self.backward.plain.run(replace(record, trajectory=True))
         before = [
             np.concatenate([first[:, None], after[:, :-1]], axis=1)
-            for first, after in zip(record.states, result.trajectory, strict=True)
+            for first, after in zip(record.states, result.trajectory or (), strict=True)
         ]
         return replace(result, trajectory=None), before
 
@@ -187,6 +188,9 @@ class _Run(gradient._Run):
 
 class _Pull(gradient._Pull):
     """The way back through one call, step by step."""
+
+    backward: ByHand  # type: ignore[assignment]  # see `_Run`
+    sums: _Sums  # type: ignore[assignment]  # by name, where the base has them by place
 
     def __init__(self, run, states):
         super().__init__(run, states)

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rnnkit.compiler.ir.plan import Plan, SparseProduct
+
 
 class Layout(NamedTuple):
     """How a kind of program wants arrays.
@@ -26,7 +28,7 @@ class Layout(NamedTuple):
     sparse: Callable
 
 
-def compute_once(plan, evaluate, dtype, layout: Layout) -> Callable:
+def compute_once(plan: Plan, evaluate, dtype, layout: Layout) -> Callable:
     """A function from weights by name to the arrays of ``plan.once``, in its order."""
     nodes = [node for wanted in plan.once.values() for node in (wanted if isinstance(wanted, list) else [wanted])]
     products = {product.panels: product for product in plan.products()}
@@ -40,7 +42,7 @@ def compute_once(plan, evaluate, dtype, layout: Layout) -> Callable:
                 arrays.append(layout.value(np.asarray(values[wanted.id], dtype).reshape(-1)))
                 continue
             weight = np.concatenate([np.asarray(values[w.id], dtype) for w in wanted], axis=1)
-            if buffer.attr == "sparse":
+            if isinstance(products[buffer], SparseProduct):
                 arrays.append(layout.sparse(weight))
             else:
                 arrays.append(layout.dense(weight, products[buffer].gates, products[buffer].units))

@@ -166,7 +166,7 @@ def number_functions_apart() -> None:
 def _after_fork():
     """A child may have been forked while another thread, which it doesn't have, held a lock."""
     number_functions_apart.cache_clear()
-    lock._at_fork_reinit()
+    lock._at_fork_reinit()  # type: ignore[attr-defined]
     if "numba" in sys.modules:
         from numba.core.compiler_lock import global_compiler_lock
 

@@ -74,8 +74,8 @@ def pool(n: int) -> ThreadPoolExecutor:
     global _pool, _pool_key
     key = (os.getpid(), n)
     with _lock:
-        if _pool_key != key:
-            if _pool is not None and _pool_key[0] == os.getpid():
+        if _pool is None or _pool_key != key:
+            if _pool is not None and _pool_key is not None and _pool_key[0] == os.getpid():
                 _pool.shutdown(wait=False)
             _pool, _pool_key = ThreadPoolExecutor(n, thread_name_prefix="rnnkit"), key
         return _pool

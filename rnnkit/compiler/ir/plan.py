@@ -10,12 +10,24 @@ reductions, operands of products, outputs and states, and dear values that more 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from rnnkit.compiler.ir.graph import Node
 from rnnkit.compiler.ir.strides import Walk
 
 ONCE, CALL, BLOCK, STEP, AFTER = range(5)
 PER_BLOCK = (BLOCK, AFTER)
+Kind = Literal[
+    "x", "sequence", "kept", "state", "next", "output", "constant", "draw", "once", "scratch", "result"
+]  # fmt: skip
+# Kinds of which a step has its own rows, beside x and the output: read or kept as it goes.
+SEQUENCES = ("sequence", "kept")
+# Kinds that have one row for all steps of a call, side by side as the user gave them.
+OF_CALL = ("constant", "draw")
+# Where a step's output is: in the user's array, or in memory of rnnkit's own until the block's end.
+OUTPUTS = ("output", "result")
+# What lives for a step, a block of steps or a call.
+SCRATCH = ("scratch", "result")
 # Kinds of buffers that are rnnkit's own memory: a vector may be read that reaches beyond a row's end.
 PADDED = ("state", "next", "scratch", "once", "kept", "result")
 # Kinds whose rows and steps stand where the call says: the user's arrays, and what is kept of every step.
@@ -29,14 +41,37 @@ class Buffer:
 
     ``kind`` is x, sequence, kept, state, next, output, constant, draw, once, scratch, or result for an output that is
     computed after each block of steps; ``section`` says how long it lives. What a program itself keeps of every step
-    has an ``attr`` of ``("write", name)``.
+    has an ``attr`` of `written` (name).
     """
 
     name: str
-    kind: str
+    kind: Kind
     size: int
     section: int = STEP
-    attr: object = None
+    attr: Any = None  # by kind: the number of a state or constant, the name of a draw, a tuple for what is placed
+
+    @property
+    def is_written(self) -> bool:
+        """Whether the program itself keeps it, rather than reads what another one kept."""
+        return self.kind == "kept" and self.attr[0] == _WRITE
+
+    @property
+    def held_state(self) -> int | None:
+        """Of what the program keeps, the number of the state that it is: in masked rows, as the step before left it."""
+        return state_of(self.attr[1]) if self.is_written else None
+
+
+_WRITE, _AFTER_STEP = "write", "after"
+
+
+def written(name: tuple) -> tuple:
+    """The ``attr`` of a buffer that keeps a value of every step, by that value's name."""
+    return _WRITE, name
+
+
+def state_of(name: tuple) -> int | None:
+    """The number of the state that has this name among kept values, ``("after", i)``: as it is after a step."""
+    return name[1] if name[0] == _AFTER_STEP else None
 
 
 @dataclass(eq=False)

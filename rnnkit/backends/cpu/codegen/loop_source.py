@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from rnnkit.backends.shared.text import indented
 from rnnkit.compiler.ir.operations import OPERATIONS
 from rnnkit.compiler.ir.plan import PADDED, PER_BLOCK, PLACED, Buffer, Loop, Value
 from rnnkit.compiler.ir.strides import Walk
+
+if TYPE_CHECKING:
+    from rnnkit.backends.cpu.codegen.program_source import SourceWriter
 
 _COMBINE = {"sum": "{0} + {1}", "prod": "{0} * {1}", "max": "maximum({0}, {1})", "min": "minimum({0}, {1})"}
 _START = {"sum": "0.0", "prod": "1.0", "max": "-np.inf", "min": "np.inf"}
@@ -17,20 +22,21 @@ _FINISH = {"sum": "reduce_add", "prod": "reduce_multiply", "max": "reduce_maximu
 class LoopText:
     """The body of one loop's function."""
 
-    def __init__(self, source, loop: Loop, buffers, given):
+    def __init__(self, source: SourceWriter, loop: Loop, buffers: list[Buffer], given: list[Buffer]):
         self.source, self.loop, self.given = source, loop, given
         self.item, self.name = source.dtype.itemsize, source.dtype.name
         self.tables: list[tuple[str, np.ndarray]] = []
         self.top: list[str] = [f"# {line}" for line in loop.lines]
         self.rows: list[str] = []
-        self.bases: dict = {}
+        self.bases: dict[Buffer, str] = {}
         dims = loop.dims or (1,)
         self.counts = [self._top(f"count_{d}", size) for d, size in enumerate(dims)]
         self.vector_dim = len(dims) - 1 if loop.reduction is None or loop.along_last else loop.kept - 1
         self.split = loop.reduction is None
         for buffer in buffers:
             self._base(buffer)
-        before, body = [], []
+        before: list[str] = []
+        body: list[str] = []
         for value in loop.values:
             self._value(value, before, body)
         self.lines = self._nest(before, body)
@@ -39,7 +45,7 @@ class LoopText:
         self.top.append(f"{name} = {self.source.number(size)}")
         return name
 
-    def _base(self, buffer):
+    def _base(self, buffer: Buffer):
         """The address of the row that is being computed."""
         if buffer.kind == "once":
             self.bases[buffer] = f"at_{buffer.name}"
@@ -77,27 +83,28 @@ class LoopText:
                 parts.append(f"{self._top(f'stride_{len(self.source.numbers)}', step * item)} * i{d}")
         return " + ".join(parts), stride
 
-    def _value(self, value: Value, before, body):
+    def _value(self, value: Value, before: list[str], body: list[str]):
         if value.op == "number":
             self.top.append(f"{value.name} = fill_{self.name}({value.number!r})")
             return
         if value.op != "load":
             body.append(f"{value.name} = {self._operation(value)}")
             return
-        walk = value.walk
+        walk, buffer = value.walk, value.buffer
+        assert walk is not None and buffer is not None
         if walk.table is not None:
-            text = self._table(value)
+            text = self._table(buffer, walk, walk.table)
             place = body
         else:
-            address, stride = self._address(value.buffer, walk)
+            address, stride = self._address(buffer, walk)
             place = body
-            if stride == "unit" and value.buffer.kind in PADDED:
+            if stride == "unit" and buffer.kind in PADDED:
                 text = f"load_full_{self.name}({address})"
             elif stride == "unit":
                 text = f"load_{self.name}({address}, m)"
             elif stride == "none":
                 text = f"splat_{self.name}({address})"
-                if not any(walk.strides) and value.buffer.kind == "once":
+                if not any(walk.strides) and buffer.kind == "once":
                     place = self.top
                 elif self.vector_dim == len(self.counts) - 1:
                     place = before
@@ -105,11 +112,10 @@ class LoopText:
                 text = f"load_strided_{self.name}({address}, {stride}, m)"
         place.append(f"{value.name} = {f'to_mask({text})' if value.kind == 'bool' else text}")
 
-    def _table(self, value) -> str:
-        walk = value.walk
+    def _table(self, buffer: Buffer, walk: Walk, table: np.ndarray) -> str:
         name = f"table_{len(self.source.tables)}"
-        self.source.tables.append(walk.table * self.item)
-        self.tables.append((name, walk.table))
+        self.source.tables.append(table * self.item)
+        self.tables.append((name, table))
         parts = [name]
         for d, step in enumerate(walk.strides):
             index = "j" if d == self.vector_dim else f"i{d}"
@@ -118,9 +124,9 @@ class LoopText:
             raise AssertionError(
                 "a table is read along its last axis"
             )  # reductions with tables run along the last axis
-        return f"load_table_{self.name}({self.bases[value.buffer]}, {' + '.join(parts)}, m)"
+        return f"load_table_{self.name}({self.bases[buffer]}, {' + '.join(parts)}, m)"
 
-    def _operation(self, value) -> str:
+    def _operation(self, value: Value) -> str:
         text = OPERATIONS[value.op].text
         if value.op == "to_float":
             self._ones()

@@ -13,14 +13,19 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rnnkit.backends.cpu.codegen.loop_source import LoopText
+from rnnkit.backends.cpu.simd.aligned import LINE
 from rnnkit.backends.shared.text import indented
 from rnnkit.compiler.ir.operations import OPERATIONS
 from rnnkit.compiler.ir.plan import (
     AFTER,
     BLOCK,
     CALL,
+    OF_CALL,
+    OUTPUTS,
     PER_BLOCK,
     PLACED,
+    SCRATCH,
+    SEQUENCES,
     STEP,
     Buffer,
     Fused,
@@ -29,8 +34,6 @@ from rnnkit.compiler.ir.plan import (
     Product,
     SparseProduct,
 )  # fmt: skip
-
-LINE = 64  # bytes of a cache line
 
 HEAD = (
     "steps", "x_row", "x_step", "output_row", "output_step", "mask_row", "mask_step", "zero_masked", "block",
@@ -61,6 +64,9 @@ SIGNATURE = f"void({', '.join(['int64'] * 8)})"
 ROWS_OF = {CALL: "rows", BLOCK: "most", STEP: "used", AFTER: "most"}
 
 
+Pointer = str | Buffer | tuple[str, int] | np.ndarray
+
+
 @dataclass(eq=False)
 class Source:
     """Program text and the meaning of its two tables.
@@ -86,7 +92,7 @@ class Source:
     """
 
     text: str = ""
-    pointers: list = field(default_factory=list)
+    pointers: list[Pointer] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
     placed: list[Buffer] = field(default_factory=list)
     row_bytes: dict[str, int] = field(default_factory=dict)
@@ -102,10 +108,10 @@ class SourceWriter:
         self.item = self.dtype.itemsize
         self.lanes, self.panel_vectors = lanes, panel_vectors
         self.vector_bytes, self.gap = lanes * self.item, gap
-        self.placed = [b for b in plan.buffers if b.kind in ("sequence", "kept")]
+        self.placed = [b for b in plan.buffers if b.kind in SEQUENCES]
         self.head = len(HEAD) + 2 * (len(plan.state_shapes) + len(self.placed))
         self.numbers: list[int] = []
-        read = {p.operand for p in plan.products()}
+        read: set[Buffer | None] = {p.operand for p in plan.products()}
         read |= {v.buffer for part in plan.parts() if isinstance(part, Loop) for v in part.values}
         self.streamed = {b for b in plan.buffers if b.kind == "kept" and b not in read}
         self.rows_at: dict[Buffer, str] = {}
@@ -132,10 +138,10 @@ class SourceWriter:
         unread = [f"state_{i}".ljust(longest + 1, "_") for i in range(len(sizes))]
         self.now = [now.get(i) or Buffer(name, "state", sizes[i]) for i, name in enumerate(unread)]
         self.new = [new[i] for i in range(len(sizes))]
-        self.output = next(b for b in plan.buffers if b.kind in ("output", "result"))
+        self.output = next(b for b in plan.buffers if b.kind in OUTPUTS)
         x = next((b for b in plan.buffers if b.kind == "x"), None)
         self.x = x or Buffer("x", "x", 0, BLOCK)
-        scratch = [b for b in plan.buffers if b.kind in ("scratch", "result")]
+        scratch = [b for b in plan.buffers if b.kind in SCRATCH]
         self.scratch = {s: [b for b in scratch if b.section == s] for s in (CALL, BLOCK, STEP, AFTER)}
         step = self.scratch[STEP] + self.now + self.new
         output = self.line(self.output.size)
@@ -170,7 +176,7 @@ class SourceWriter:
         if buffer.kind in PLACED:
             return f"row_{buffer.name}"
         if buffer not in self.rows_at:
-            own = buffer.kind in ("constant", "draw")
+            own = buffer.kind in OF_CALL
             self.rows_at[buffer] = self.number(buffer.size * self.item if own else self.line(buffer.size))
         return self.rows_at[buffer]
 
@@ -180,7 +186,7 @@ class SourceWriter:
             return "x_step"
         if buffer.kind in PLACED:
             return f"step_{buffer.name}"
-        scratch = buffer.kind in ("scratch", "result")
+        scratch = buffer.kind in SCRATCH
         return f"{rows} * {self.row(buffer)}" if scratch and buffer.section in PER_BLOCK else "0"
 
     def _place(self, buffer: Buffer, section: int) -> str:
@@ -197,14 +203,15 @@ class SourceWriter:
 
     # Stages
 
-    def _section(self, section) -> list[str]:
+    def _section(self, section: int) -> list[str]:
         """The stages of a section, with a meeting where one needs what others wrote."""
-        lines, written = [], set()
+        lines: list[str] = []
+        written: set[Buffer] = set()
         for i, stage in enumerate(self.plan.stages):
             if stage.section != section:
                 continue
             products = stage.products if isinstance(stage, Fused) else [stage] if isinstance(stage, Product) else []
-            loop = stage if isinstance(stage, Loop) else getattr(stage, "loop", None)
+            loop = stage if isinstance(stage, Loop) else stage.loop if isinstance(stage, Fused) else None
             reads = {p.operand for p in products} | ({v.buffer for v in loop.values if v.buffer} if loop else set())
             if reads & written:
                 lines += self._meeting(section)
@@ -220,12 +227,11 @@ class SourceWriter:
                 written |= {buffer for _, buffer, _ in loop.writes}
         return lines
 
-    def _meeting(self, section) -> list[str]:
+    def _meeting(self, section: int) -> list[str]:
         """Wait for the other parts; part 0 goes on alone, in memory that they don't know, if they don't come."""
         if section == CALL:
             return []  # computed by every part as a whole
-        moved = [*self.now, *self.new, *self.scratch[STEP]]
-        moved = [f"at_{b.name}" for b in moved] + ["at_output"]
+        moved = [f"at_{b.name}" for b in (*self.now, *self.new, *self.scratch[STEP])] + ["at_output"]
         if section == BLOCK:
             moved += [f"at_{b.name}" for b in self.scratch[BLOCK]] + ["staged_x"]
         elif section == AFTER:  # what it reads of the block stays: a part that was left only reads it, too
@@ -274,8 +280,8 @@ class SourceWriter:
         if per_block:
             a, c, loop = f"{a} + k * {step_a}", f"{c} + k * {step_c}", ["for k in range(count):"]
         call = f"{a}, {row_a}, {rows}, {stride}, {inner}, {packed}, {extent}, {c}, {row_c}, {wide}"
-        call = [f"call_product({product}, {call})"]
-        return [*lines, *loop, *(indented(call) if loop else call)]
+        calls = [f"call_product({product}, {call})"]
+        return [*lines, *loop, *(indented(calls) if loop else calls)]
 
     def _fused(self, stage: Fused, i: int) -> list[str]:
         """Pieces of units, forwards and backwards in turn: weights that a step used last are still in the cache."""
@@ -329,7 +335,7 @@ class SourceWriter:
         inside += [f"row_{b.name}" for b in rows_given] + [t for t, _ in writer.tables]
         head = ["@compiled", f"def {name}({', '.join(inside)}):"]
         self.functions.append("\n".join(head + indented(writer.lines)))
-        lines = []
+        lines: list[str] = []
         if spanned and span is None:
             vectors = self.named(f"vectors_{i}", -(-(loop.dims or (1,))[-1] // self.lanes))
             span = [f"share(kit, {vectors}, 1, {part}, parts) * {self.lanes}" for part in ("part", "part + 1")]
@@ -343,16 +349,16 @@ class SourceWriter:
 
     # The driver
 
-    def _driver(self, calls) -> tuple[list, list[str]]:
+    def _driver(self, calls: dict[int, list[str]]) -> tuple[list[Pointer], list[str]]:
         plan, top = self.plan, []
         states = range(len(plan.state_shapes))
-        pointers: list = list(POINTERS)
+        pointers: list[Pointer] = list(POINTERS)
         for i, name in enumerate(HEAD):
             name = {"x_row": "row_x", "output_row": "given_row"}.get(name, name)
             top.append(f"{name} = word(n, {i})")
         top += [f"{name} = word(p, {i})" for i, name in enumerate(POINTERS)]
 
-        def point(what) -> str:
+        def point(what: Pointer) -> str:
             pointers.append(what)
             return f"word(p, {len(pointers) - 1})"
 
@@ -375,7 +381,7 @@ class SourceWriter:
         for buffer in plan.buffers:
             if buffer.kind == "once":
                 top.append(f"at_{buffer.name} = {point(buffer)}")
-            elif buffer.kind in ("constant", "draw"):
+            elif buffer.kind in OF_CALL:
                 top.append(f"at_{buffer.name} = {point(buffer)} + first * {self.row(buffer)}")
         for i, buffer in enumerate(self.placed):
             at = len(HEAD) + 2 * (len(states) + i)
@@ -529,7 +535,7 @@ class SourceWriter:
         """In masked rows what is kept of a new state is what the step before kept of it."""
         lines = []
         for buffer in self.placed:
-            if buffer.attr[0] == "write" and buffer.attr[1][0] == "after":
+            if buffer.held_state is not None:
                 name, size = buffer.name, self.number(buffer.size * self.item)
                 at = f"at_{name} + t * step_{name}"
                 states = f"{at} - step_{name}, {at}, {size}, row_{name}"

@@ -10,20 +10,16 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from rnnkit.backends.cpu import tuning
 from rnnkit.backends.cpu.simd.aligned import aligned
 from rnnkit.backends.cpu.simd.atomic import define_call
 from rnnkit.backends.cpu.simd.load_store import load_unaligned, store_unaligned
 from rnnkit.backends.cpu.simd.registers import LANES, LLVM_FLOATS, REGISTERS
+from rnnkit.backends.cpu.tuning import PIECE_RESULT, PIECE_WEIGHTS, SINGLE_ROW_VECTORS, TILE_ROWS
 from rnnkit.backends.formulas.value import Value, broadcast, fma
 from rnnkit.backends.shared.numba_pipeline import compiled
 
-# 24 of 32 registers, or 12 of 16, hold sums; the rest are for a row of the panel and an element of A.
-ROWS = 6
-PANEL_VECTORS = 4 if REGISTERS == 32 else 2
-# One row alone takes neighbouring panels: with this many vectors in flight the multiply-adds' latency is hidden.
-SINGLE_ROW_VECTORS = 8
-# Bytes of a first-level cache that a piece of a product may take: what it writes, or what it reads.
-PIECE_RESULT, PIECE_WEIGHTS = 1 << 14, 1 << 14
+PANEL_VECTORS = tuning.PANEL_VECTORS[REGISTERS]
 
 
 def packed_width(columns, dtype):
@@ -165,7 +161,7 @@ def define_product(name):
     dtype = getattr(types, name)
     size = dtype.bitwidth // 8
     vector_bytes = size * LANES.get(str(dtype), 0)
-    vectors, most_rows, in_flight = PANEL_VECTORS, ROWS, SINGLE_ROW_VECTORS
+    vectors, most_rows, in_flight = PANEL_VECTORS, TILE_ROWS, SINGLE_ROW_VECTORS
     several_rows = [(rows, 1) for rows in range(1, most_rows + 1)]
     wide = _define_tiles(dtype, vectors, several_rows)
     narrow = _define_tiles(dtype, 1, several_rows)

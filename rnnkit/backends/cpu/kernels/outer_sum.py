@@ -12,17 +12,16 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from rnnkit.backends.cpu.kernels.matmul import PANEL_VECTORS, ROWS
+from rnnkit.backends.cpu.kernels.matmul import PANEL_VECTORS
 from rnnkit.backends.cpu.simd.atomic import word
 from rnnkit.backends.cpu.simd.load_store import load_unaligned, store_unaligned
 from rnnkit.backends.cpu.simd.registers import LANES, LLVM_FLOATS
+from rnnkit.backends.cpu.tuning import CHUNK, FEW_ROWS, TILE_ROWS
 from rnnkit.backends.formulas.value import Value, broadcast, fma
 from rnnkit.backends.shared.numba_pipeline import compiled
 
-CHUNK = 128  # rows of a panel of B and of a tile's part of A, which stay together in a first-level cache
 # Vectors of columns that a tile has; a panel is as wide as the widest.
 _WIDTHS = [1 << i for i in reversed(range(PANEL_VECTORS.bit_length()))]
-_FEW_ROWS = 2  # tiles of so few rows take two panels: else the multiply-adds' latency isn't hidden
 _I64 = ir.IntType(64)
 
 
@@ -80,9 +79,9 @@ class _Tile:
 
 
 def _define_tiles(dtype):
-    """A function for jitted code: `shape` is `ROWS` * the place of a width + rows, from 1 on; widest are two panels."""
-    shapes = [(rows, width) for width in _WIDTHS for rows in range(1, ROWS + 1)]
-    shapes += [(rows, 2 * PANEL_VECTORS) for rows in range(1, _FEW_ROWS + 1)]
+    """A function for jitted code: `shape` is `TILE_ROWS` * a width's place + rows, from 1 on; widest are two panels."""
+    shapes = [(rows, width) for width in _WIDTHS for rows in range(1, TILE_ROWS + 1)]
+    shapes += [(rows, 2 * PANEL_VECTORS) for rows in range(1, FEW_ROWS + 1)]
 
     @intrinsic
     def tile(typingctx, shape, a, last, follows, b, pairs, count, before, before_row, c, c_row):
@@ -109,7 +108,7 @@ def define_gram(name):
     dtype = getattr(types, name)
     size = dtype.bitwidth // 8
     vector_bytes = size * LANES.get(name, 0)
-    tile, most_rows, few_rows, chunk = _define_tiles(dtype), ROWS, _FEW_ROWS, CHUNK
+    tile, most_rows, few_rows, chunk = _define_tiles(dtype), TILE_ROWS, FEW_ROWS, CHUNK
     panel, widths = PANEL_VECTORS, len(_WIDTHS)
 
     @compiled

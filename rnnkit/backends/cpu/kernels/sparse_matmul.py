@@ -20,11 +20,11 @@ from rnnkit.backends.cpu.simd.atomic import word
 from rnnkit.backends.cpu.simd.bounds_check import check_each, check_lanes
 from rnnkit.backends.cpu.simd.load_store import load_unaligned, pointer, store_unaligned
 from rnnkit.backends.cpu.simd.registers import FEATURE_SET, LANES, LLVM_FLOATS
+from rnnkit.backends.cpu.tuning import SPARSE_ROWS
 from rnnkit.backends.formulas.value import BIT, Value, call_intrinsic, fma, select, type_name
 from rnnkit.backends.shared.numba_pipeline import compiled
 
 GROUP = 4  # vectors of columns with windows in common; an integer of 32 bits holds an index for each
-ROWS = 2  # rows of the operand that share what is read of the weight: more sums and windows than fit in registers else
 _WINDOW_VECTORS = 4
 _HEAD = 2  # numbers before the table: groups of columns, rows K
 _ENTRY = 5  # numbers for each group: vectors, slots, and where its values, indices and windows start
@@ -108,9 +108,12 @@ def _fill_slots(weight, groups, lanes):
         indices.append(index.astype(np.uint8).reshape(groups, GROUP, lanes).swapaxes(1, 2))
         windows.append(first)
         following = following + takes
-    values = np.array(values, weight.dtype).reshape(len(values), groups, GROUP, lanes)
-    indices = np.array(indices, np.uint8).reshape(len(indices), groups, lanes, GROUP)
-    return values, indices, np.array(windows, np.int32).reshape(len(windows), groups), slots
+    return (
+        np.array(values, weight.dtype).reshape(len(values), groups, GROUP, lanes),
+        np.array(indices, np.uint8).reshape(len(indices), groups, lanes, GROUP),
+        np.array(windows, np.int32).reshape(len(windows), groups),
+        slots,
+    )
 
 
 class _Tile:
@@ -258,7 +261,7 @@ def define_sparse_product(name):
     dtype = getattr(types, name)
     size = dtype.bitwidth // 8
     vector_bytes = size * LANES.get(str(dtype), 0)
-    one, several, most_rows = _define_tile(dtype, 1), _define_tile(dtype, ROWS), ROWS
+    one, several, most_rows = _define_tile(dtype, 1), _define_tile(dtype, SPARSE_ROWS), SPARSE_ROWS
     group_width = GROUP * LANES.get(str(dtype), 0)
     group_bytes, head, entry_numbers = GROUP * vector_bytes, _HEAD, _ENTRY
 

@@ -2,11 +2,13 @@
 
 import numpy as np
 
+LINE = 64  # bytes of a cache line
+
 
 def aligned(size, dtype):
     """An empty array (size,) that starts at a cache line."""
     dtype = np.dtype(dtype)
-    line = 64 // dtype.itemsize
+    line = LINE // dtype.itemsize
     memory = np.empty(size + line, dtype)
     start = -(memory.__array_interface__["data"][0] // dtype.itemsize) % line
     return memory[start : start + size]

@@ -182,6 +182,6 @@ def _arrays(things):
         yield from _arrays([getattr(things, name) for name in things.__slots__])
 
 
-_allow = _define() if CHECKED else None
+_allow = _define() if CHECKED else lambda address, readable, writable: None
 if CHECKED and hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_calls._at_fork_reinit)
+    os.register_at_fork(after_in_child=_calls._at_fork_reinit)  # type: ignore[attr-defined]

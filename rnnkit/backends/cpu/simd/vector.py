@@ -79,11 +79,11 @@ def function_of_values(arity, meet=common, result=itself):
                 return typed(function, (a,), meet, result)
         elif arity == 2:
 
-            def definition(typingctx, a, b):
+            def definition(typingctx, a, b):  # type: ignore[misc]  # of another arity
                 return typed(function, (a, b), meet, result)
         else:
 
-            def definition(typingctx, a, b, c):
+            def definition(typingctx, a, b, c):  # type: ignore[misc]  # of another arity
                 return typed(function, (a, b, c), meet, result)
 
         definition.__name__ = definition.__qualname__ = function.__name__
@@ -167,7 +167,7 @@ def _define_operator(symbol, function, arity, meet, result, owner):
             return None if kind is None else signature(result(kind), *arguments)
 
     others = (types.Number, types.Boolean) if owner is Vector else (types.Boolean,)
-    combinations = [(owner,)] if arity == 1 else [(owner, owner)]
+    combinations: list[tuple] = [(owner,)] if arity == 1 else [(owner, owner)]
     if arity == 2:
         combinations += [pair for other in others for pair in ((owner, other), (other, owner))]
     for combination in combinations:

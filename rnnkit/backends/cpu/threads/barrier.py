@@ -23,6 +23,7 @@ from rnnkit.backends.cpu.simd.atomic import (
     step_aside,
     word,
 )
+from rnnkit.backends.cpu.tuning import ARRIVAL_YIELDS, IDLE_PAUSES, IDLE_YIELDS
 from rnnkit.backends.shared.numba_pipeline import compiled
 
 LINE = 128  # bytes: processors fetch lines of 64 in pairs
@@ -33,8 +34,6 @@ STATE, JOB, PART, YIELD = range(4)  # words of a slot
 FUNCTION, P, N, BLOCKS, ROWS, GANG, PARTS = range(7)  # words of a job
 TAKEN, DONE = 16, 32  # words of a job that are counted up, on lines of their own
 SCRATCH = 48  # words of a job: scratch memory of each part, then each part's slot
-_PAUSES, _YIELDS = 2_000, 1_000  # how long an idle thread stays: some 100 µs, then some 300 µs in which others may run
-_LONG_YIELDS = 20_000  # how long a part waits for the others to arrive
 
 
 @intrinsic
@@ -77,9 +76,9 @@ def serve_slot(slot):
             work(job, atomic_load(slot + 8 * PART))
             atomic_store(slot, IDLE)
             idle = 0
-        elif idle < _PAUSES:
+        elif idle < IDLE_PAUSES:
             pause()
-        elif idle < _PAUSES + _YIELDS:
+        elif idle < IDLE_PAUSES + IDLE_YIELDS:
             step_aside(word(slot, YIELD))
         elif exchange_if(slot, IDLE, OFF) or atomic_load(slot) == OFF:
             return
@@ -134,9 +133,9 @@ def arrive(gang, part):
         if joined > 0:
             return joined - 1
         waited += 1
-        if waited < _PAUSES:
+        if waited < IDLE_PAUSES:
             pause()
-        elif waited < _PAUSES + _LONG_YIELDS:
+        elif waited < IDLE_PAUSES + ARRIVAL_YIELDS:
             step_aside(word(gang, 2))
         elif exchange_if(own, 1, LEFT):  # another part doesn't come
             return -1
@@ -177,7 +176,7 @@ def meet(gang, part, parts, meeting, patience):
                 if exchange_if(place, meeting - 1, LEFT) or atomic_load(place) == LEFT:
                     atomic_store(gang, BROKEN)
                     return 0
-            elif part == 0 or waited < _PAUSES:
+            elif part == 0 or waited < IDLE_PAUSES:
                 pause()
             else:
                 step_aside(word(gang, 2))

@@ -8,9 +8,8 @@ from collections import deque
 
 import numpy as np
 
+from rnnkit.backends.cpu import tuning
 from rnnkit.backends.cpu.simd.aligned import aligned
-
-_KEPT = 1 << 28  # bytes that wait to be lent again, at most
 
 _lock = threading.Lock()
 _back: deque[np.ndarray] = deque()  # what came back and nobody looked at yet
@@ -54,7 +53,7 @@ def _take_back():
     while _back:
         _waiting.append(_back.popleft())
     total = sum(memory.nbytes for memory in _waiting)
-    while total > _KEPT:
+    while total > tuning.LENT_KEPT:
         total -= _waiting.pop(0).nbytes
 
 

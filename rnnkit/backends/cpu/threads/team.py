@@ -9,20 +9,13 @@ from collections.abc import Callable
 
 import numpy as np
 
+from rnnkit.backends.cpu import tuning
 from rnnkit.backends.cpu.simd.atomic import yield_address
 from rnnkit.backends.cpu.threads import barrier
 from rnnkit.backends.cpu.threads.shared_functions import GANG
 from rnnkit.backends.shared.thread_pool import pool
 
 _WORDS = barrier.LINE // 8
-_REST, _LONGEST_REST = 1e-3, 1.0  # seconds in which no call is shared after one in which a thread was stopped
-_SOON = 0.05  # seconds after a rest in which the next stop is taken for the same trouble
-_LONG = 2e-3  # seconds of own work after which waiting for a thread that was stopped is a small part of the whole
-_GRACE = 1e-4  # seconds that a short call waits for a thread that is late
-_NAP = 5e-5  # seconds
-_PAUSES = 300  # that compiled code waits before Python looks at the clock
-_LOOKS = 50  # some µs: a thread that did its part leaves it a moment after the caller
-_KEPT = 1 << 22  # bytes of scratch memory that a thread keeps
 _MOST = 256  # threads
 LEFT = 2  # a call is done, but a thread was left in its middle and may write what it knows to what is kept of steps
 
@@ -32,7 +25,7 @@ _thread = threading.local()
 def own_memory(size: int) -> np.ndarray:
     """Scratch memory of this thread, ``size`` bytes from its `line_start` on: whoever uses it holds the array."""
     kept = getattr(_thread, "memory", None)
-    if kept is None or kept.nbytes < size + barrier.LINE or kept.nbytes > _KEPT:
+    if kept is None or kept.nbytes < size + barrier.LINE or kept.nbytes > tuning.SCRATCH_KEPT:
         kept = _thread.memory = np.empty(size + barrier.LINE, np.uint8)
     return kept
 
@@ -77,8 +70,8 @@ class Crew:
         self._slots = _Words(_MOST * _WORDS)
         self._held: list = [None] * _MOST  # what a slot's last job reads and writes, for as long as it may run
         self._memory: list = [None] * _MOST
-        self._shared = None
-        self._rest, self._rest_until = _REST, -_LONGEST_REST
+        self._shared: np.ndarray | None = None
+        self._rest, self._rest_until = tuning.REST, -tuning.LONGEST_REST
 
     def run(self, address, p, n, rows, blocks, memory, units, threads, keep) -> int | None:
         """Run a program over rows, in blocks that threads take in turn or with its units split.
@@ -113,7 +106,7 @@ class Crew:
     def _let_go(self, slots):
         """Keep no array longer than a thread may touch it."""
         for slot in slots:
-            for _ in range(_LOOKS):
+            for _ in range(tuning.LOOKS):
                 if self._slots.words[slot * _WORDS + barrier.STATE] != barrier.RUNNING:
                     self._held[slot] = None
                     break
@@ -121,7 +114,7 @@ class Crew:
     def settle(self) -> None:
         """Wait until no thread works on a job, not even one that was left: for kernels whose accesses are checked."""
         while self.is_busy():
-            time.sleep(_NAP)
+            time.sleep(tuning.NAP)
 
     def is_busy(self) -> bool:
         """Whether a thread works on a job, be it one that was left."""
@@ -150,7 +143,7 @@ class Crew:
             self._shared is None
             or self.is_busy()
             or self._shared.nbytes < memory + barrier.LINE
-            or self._shared.nbytes > _KEPT
+            or self._shared.nbytes > tuning.SCRATCH_KEPT
         ):
             self._shared = np.empty(memory + barrier.LINE, np.uint8)
         meetings = _Words((2 + len(idle)) * _WORDS)
@@ -169,30 +162,30 @@ class Crew:
         job.words[barrier.SCRATCH] = line_start(own_scratch)
         for part, slot in enumerate(idle, 1):
             kept = self._memory[slot]
-            if kept is None or kept.nbytes < memory + barrier.LINE or kept.nbytes > _KEPT:
+            if kept is None or kept.nbytes < memory + barrier.LINE or kept.nbytes > tuning.SCRATCH_KEPT:
                 kept = self._memory[slot] = np.empty(memory + barrier.LINE, np.uint8)
             job.words[barrier.SCRATCH + part] = line_start(kept)
             self._held[slot] = (job, kept, keep)
         blocks, start = job.words[barrier.BLOCKS], time.perf_counter()
-        self._lead(job.address, 1 + len(idle), _PAUSES)
+        self._lead(job.address, 1 + len(idle), tuning.LOOK_PAUSES)
         own = time.perf_counter() - start
         while job.words[barrier.DONE] < blocks:
-            self._wait(job.address, _PAUSES)
-            if time.perf_counter() - start > 1.5 * own + _GRACE:
-                if own < _LONG:
+            self._wait(job.address, tuning.LOOK_PAUSES)
+            if time.perf_counter() - start > tuning.OVERTIME * own + tuning.GRACE:
+                if own < tuning.LONG:
                     self._note(stopped=True)
                     return False
-                time.sleep(_NAP)  # leaves this processor to the thread that was stopped
+                time.sleep(tuning.NAP)  # leaves this processor to the thread that was stopped
         self._wait(job.address, 0)  # what the others wrote is seen from here on
-        self._note(stopped=time.perf_counter() - start > 1.5 * own + _GRACE)
+        self._note(stopped=time.perf_counter() - start > tuning.OVERTIME * own + tuning.GRACE)
         return True
 
     def _note(self, stopped):
         """Rest after a call in which a thread was stopped, longer and longer where that goes on."""
         if stopped:
             now = time.perf_counter()
-            again = now - self._rest_until < _SOON
-            self._rest = min(4 * self._rest, _LONGEST_REST) if again else _REST
+            again = now - self._rest_until < tuning.SOON
+            self._rest = min(4 * self._rest, tuning.LONGEST_REST) if again else tuning.REST
             self._rest_until = now + self._rest
 
 

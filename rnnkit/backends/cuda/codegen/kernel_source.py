@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnnkit.backends.cuda.codegen.section import Form, Kernel, SectionWriter
+from rnnkit.backends.cuda.codegen.section import Form, Kernel, SectionWriter, States
 from rnnkit.backends.shared.text import indented
 from rnnkit.compiler.ir.plan import AFTER, STEP, Buffer, Plan
 
@@ -93,17 +93,17 @@ class TimeLoopWriter(SectionWriter):
         size = self.now_and_then(self.now[i].size * self.item)
         return f"{self.now_and_then((what, i))} + (first + r) * {size} + j * {self.item}"
 
-    def _begin(self, i, now) -> list[str]:
+    def _begin(self, i: int, now: Buffer) -> list[str]:
         value = f"load_{self.dtype.name}({self._of_state('initial', i)})"
         store = self.store(now, f"{self.entry(now)} + j * {self.item}", value)
         return self._elements(self.now_and_then(now.size), [store], not self.form.near)
 
-    def _end(self, i, now) -> list[str]:
+    def _end(self, i: int, now: Buffer) -> list[str]:
         value = self.load(now, f"{self.entry(now)} + j * {self.item}")
         store = f"store_{self.dtype.name}({self._of_state('final', i)}, {value})"
         return self._elements(self.now_and_then(now.size), [store])
 
-    def _hold(self, i, now, new) -> list[str]:
+    def _hold(self, i: int, now: Buffer, new: Buffer) -> list[str]:
         """In masked rows the new state is the old one, bit for bit; then it is kept, if every one is."""
         j = f"j * {self.item}"
         row, step = self.now_and_then(("trajectory_row", i)), self.now_and_then(("trajectory_step", i))
@@ -122,8 +122,8 @@ class TimeLoopWriter(SectionWriter):
         """In masked rows what is kept of a new state is the old one."""
         lines = []
         for buffer in self.plan.buffers:
-            if buffer.kind == "kept" and buffer.attr[0] == "write" and buffer.attr[1][0] == "after":
-                now, j = self.now[buffer.attr[1][1]], f"j * {self.item}"
+            if buffer.held_state is not None:
+                now, j = self.now[buffer.held_state], f"j * {self.item}"
                 value = self.load(now, f"{self.entry(now)} + {j}")
                 store = self.store(buffer, f"{self.entry(buffer)} + {j}", value)
                 lines += self._elements(self.now_and_then(now.size), [f"if not {self.used()}:", f"    {store}"])
@@ -131,7 +131,7 @@ class TimeLoopWriter(SectionWriter):
 
     # Outputs: straight to the caller's array, or through far memory where rows are masked or nobody wants them
 
-    def _open_output(self, output):
+    def _open_output(self, output: Buffer):
         row = self.row(output)
         for name in ("output", "output_step"):
             self.slot((name,), name)
@@ -144,7 +144,7 @@ class TimeLoopWriter(SectionWriter):
         ]
         self.step_top.append("output_t = output_0 + t * output_step")
 
-    def _put_output(self, output) -> list[str]:
+    def _put_output(self, output: Buffer) -> list[str]:
         """What the caller gets of a step of which rows may be masked."""
         j, name = f"j * {self.item}", self.dtype.name
         row, step = self.now_and_then(("row", output)), self.now_and_then(("output_step",))
@@ -162,12 +162,12 @@ class TimeLoopWriter(SectionWriter):
         ]
         return ["if mask != 0:", *indented(self._elements(self.now_and_then(output.size), lines))]
 
-    def _held(self, output) -> str:
+    def _held(self, output: Buffer) -> str:
         """Element j of row r of the held output."""
         size = self.now_and_then(output.size * self.item)
         return f"{self.now_and_then(('held',))} + (first + r) * {size} + j * {self.item}"
 
-    def _end_output(self, output) -> list[str]:
+    def _end_output(self, output: Buffer) -> list[str]:
         """The last output, where no mask has held one."""
         value = self.load(output, f"output_t + r * row_output + j * {self.item}")
         store = f"store_{self.dtype.name}({self._held(output)}, {value})"
@@ -176,7 +176,7 @@ class TimeLoopWriter(SectionWriter):
         return ["if mask == 0 and steps > 0:", *indented(lines)]
 
 
-def write_kernel(plan: Plan, states, name: str, dtype, section: int, form: Form) -> Kernel:
+def write_kernel(plan: Plan, states: States, name: str, dtype, section: int, form: Form) -> Kernel:
     """The kernel of a section."""
     writer = TimeLoopWriter if section == STEP else EntriesWriter
     kernel = writer(plan, states, name, dtype, section, form).run()
@@ -185,7 +185,7 @@ def write_kernel(plan: Plan, states, name: str, dtype, section: int, form: Form)
     return writer(plan, states, name, dtype, section, form, sparing=True).run()
 
 
-def states_of(plan: Plan) -> tuple[list[Buffer], list[Buffer]]:
+def states_of(plan: Plan) -> States:
     """Where each state is before a step, and after it."""
     sizes = [int(np.prod(shape)) for shape in plan.state_shapes]
     now = {b.attr: b for b in plan.buffers if b.kind == "state"}

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rnnkit.backends.shared.text import indented
 from rnnkit.compiler.ir.plan import STEP, Buffer, Loop, Value
 from rnnkit.compiler.ir.strides import Walk
+
+if TYPE_CHECKING:
+    from rnnkit.backends.cuda.codegen.section import SectionWriter
 
 PARTIALS = 32  # sums that a reduction along a row is made of, whatever the number of threads
 _COMBINE = {"sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum"}
@@ -14,8 +19,9 @@ _START = {"sum": "0", "prod": "1", "max": "-np.inf", "min": "np.inf"}
 class LoopWriter:
     """The lines of a loop; of one that stands behind a product, only those for a row (`body`)."""
 
-    def __init__(self, section, i: int, loop: Loop, behind=()):
+    def __init__(self, section: SectionWriter, i: int, loop: Loop, behind=()):
         self.section, self.i, self.loop = section, i, loop
+        self.reduction = loop.reduction or ""
         self.kinds = {v.name: v.kind for v in loop.values}
         found = [v.buffer for v in loop.values if v.buffer] + [b for _, b, _ in loop.writes]
         self.buffers = [b for b in dict.fromkeys(found) if b not in behind]
@@ -85,6 +91,7 @@ class LoopWriter:
             if wanted is not None and not wanted(value):
                 continue
             if registers is not None and value.buffer in registers:
+                assert value.walk is not None  # it is a load
                 text = registers[value.buffer][value.walk.offset] + suffix
             else:
                 text = self._text(value, suffix)
@@ -98,6 +105,7 @@ class LoopWriter:
         if value.op == "number":
             return f"np.{dtype}({value.number!r})"
         if value.op == "load":
+            assert value.buffer is not None and value.walk is not None
             return self.section.load(value.buffer, self._address(value.buffer, value.walk, suffix))
         op = f"to_float_{dtype}" if value.op == "to_float" else value.op
         return f"{op}({', '.join(self.name(a, suffix) for a in value.args)})"
@@ -125,13 +133,13 @@ class LoopWriter:
         return self.section.around_entries([*self.entries(), *self._around(range(last), lines)])
 
     def _fold(self, total, value) -> str:
-        return f"{total} = {_COMBINE[self.loop.reduction]}({total}, {value})"
+        return f"{total} = {_COMBINE[self.reduction]}({total}, {value})"
 
     def _totals(self) -> list[str]:
         return [f"total_{i}" for i in range(len(self.loop.writes))]
 
     def _started(self) -> list[str]:
-        return [f"{t} = np.{self.section.dtype.name}({_START[self.loop.reduction]})" for t in self._totals()]
+        return [f"{t} = np.{self.section.dtype.name}({_START[self.reduction]})" for t in self._totals()]
 
     def _folds(self) -> list[str]:
         values = [self.name(v) for v, _, _ in self.loop.writes]

@@ -9,9 +9,14 @@ A dense weight is laid out in `WIDE` bytes of a column, column after column, the
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rnnkit.backends.cuda.codegen.loop import LoopWriter
 from rnnkit.backends.shared.text import indented
-from rnnkit.compiler.ir.plan import PLACED, Loop, Product, SparseProduct
+from rnnkit.compiler.ir.plan import OF_CALL, PLACED, Loop, Product, SparseProduct
+
+if TYPE_CHECKING:
+    from rnnkit.backends.cuda.codegen.section import SectionWriter
 
 WIDE = 16  # bytes that a thread reads at once
 
@@ -19,7 +24,7 @@ WIDE = 16  # bytes that a thread reads at once
 class ProductWriter:
     """The lines of one product, or of products and the loop that alone reads them."""
 
-    def __init__(self, section, i: int, products: list[Product], loop: Loop | None):
+    def __init__(self, section: SectionWriter, i: int, products: list[Product], loop: Loop | None):
         self.section, self.i = section, i
         self.lanes = WIDE // section.item
         self.group = section.form.rows
@@ -30,7 +35,7 @@ class ProductWriter:
         else:
             self._alone(products[0])
 
-    def _fused(self, products, loop):
+    def _fused(self, products: list[Product], loop: Loop):
         """The sums stay with the thread that goes on with them."""
         section = self.section
         writer = LoopWriter(section, self.i, loop, behind=[p.result for p in products])
@@ -52,7 +57,7 @@ class ProductWriter:
         unit = [f"for i0 in range({low} + x, {high}, nx):", *indented([*reads, *sums, *places])]
         self.lines += section.around_entries([*rows, *unit], self.group)
 
-    def _alone(self, product):
+    def _alone(self, product: Product):
         """The sums go to the result's buffer."""
         section, sparse = self.section, isinstance(product, SparseProduct)
         gates = max(1, len(product.gates))
@@ -63,7 +68,7 @@ class ProductWriter:
         self.lines += self._staged(product, 0)
         rows = self._operand_rows(product, 0)
         sums = (self._sparse_sums if sparse else self._sums)(product, 0, names, count, low, high)
-        stores = []
+        stores: list[str] = []
         for r, s in enumerate(self.suffixes):
             rows.append(f"to{s} = {section.entry(product.result, s)}")
             at = f"to{s} + {section.item} * "
@@ -80,10 +85,10 @@ class ProductWriter:
 
     # The operand
 
-    def _is_staged(self, product) -> bool:
+    def _is_staged(self, product: Product) -> bool:
         return self.section.form.staged and not product.nested and not self.section.is_near(product.operand)
 
-    def _staged(self, product, n) -> list[str]:
+    def _staged(self, product: Product, n: int) -> list[str]:
         """Bring the operand's rows to near memory."""
         if not self._is_staged(product):
             return []
@@ -96,7 +101,7 @@ class ProductWriter:
         copy = [f"from_{n} = {section.entry(operand)}{offset}", f"for j in range(x, {depth}, nx):", f"    {store}"]
         return [*section.around_entries(copy), "cuda.syncthreads()"]
 
-    def _operand_rows(self, product, n) -> list[str]:
+    def _operand_rows(self, product: Product, n: int) -> list[str]:
         """Where the operand's rows start."""
         section = self.section
         if self._is_staged(product):
@@ -107,16 +112,16 @@ class ProductWriter:
         offset = f" + {section.number(product.offset * section.item)}" if product.offset else ""
         return [f"operand_{n}{s} = {section.entry(product.operand, s)}{offset}" for s in self.suffixes]
 
-    def _a(self, product, address, wide="") -> str:
+    def _a(self, product: Product, address, wide="") -> str:
         if self._is_staged(product):
             return f"near_load{wide}_{self.section.dtype.name}({address})"
         return self.section.load(product.operand, address, wide)
 
-    def _is_wide(self, product) -> bool:
+    def _is_wide(self, product: Product) -> bool:
         """Whether the operand's rows start at multiples of `WIDE` bytes."""
         if self._is_staged(product):
             return True
-        own = product.operand.kind not in (*PLACED, "constant", "draw")
+        own = product.operand.kind not in (*PLACED, *OF_CALL)
         item = self.section.item
         return (
             own and product.offset * item % WIDE == 0 and (not product.nested or product.row_stride * item % WIDE == 0)
@@ -128,11 +133,11 @@ class ProductWriter:
         zero = f"np.{self.section.dtype.name}(0)"
         return [f"{name}{s} = {zero}" for name in names for s in self.suffixes]
 
-    def _a_row(self, product, n, s) -> str:
+    def _a_row(self, product: Product, n: int, s: str) -> str:
         inner = f" + q * {self._stride}" if product.nested else ""
         return f"operand_{n}{s}{inner}"
 
-    def _sums(self, product, n, names, count, low, high) -> list[str]:
+    def _sums(self, product: Product, n: int, names, count, low, high) -> list[str]:
         section, item, dtype, lanes = self.section, self.section.item, self.section.dtype.name, self.lanes
         depth, gates = section.number(product.depth), range(len(names))
         panel, read = section.panel(product, count, low, high, self.i, f"{self.i}_{n}")
@@ -173,7 +178,7 @@ class ProductWriter:
         lines += ["while k < whole:", *indented(wide), "while k < end:", *indented([*tail, *chains(0), f"k += {item}"])]
         return lines
 
-    def _sparse_sums(self, product, n, names, count, low, high) -> list[str]:
+    def _sparse_sums(self, product: Product, n: int, names, count, low, high) -> list[str]:
         """A column's nonzeros from the top down: what is 0 is not multiplied."""
         section, item, dtype = self.section, self.section.item, self.section.dtype.name
         at = {what: section.slot((what, product.panels)) for what in ("values", "indices", "counts")}

@@ -23,6 +23,7 @@ from rnnkit.compiler.ir.plan import (
     AFTER,
     BLOCK,
     CALL,
+    OF_CALL,
     PER_BLOCK,
     PLACED,
     STEP,
@@ -33,9 +34,14 @@ from rnnkit.compiler.ir.plan import (
     Product,
 )  # fmt: skip
 
+COUNTER_BYTES = 128  # from group to group, of where parts meet
 _OWN = ("scratch", "state", "next")
 _CHANGING = ("state", "next", "output")
+States = tuple[list[Buffer], list[Buffer]]  # where each state is before a step, and after it
 _TITLES = {CALL: "once a call", BLOCK: "before a block of steps", STEP: "the steps", AFTER: "after a block of steps"}
+
+
+Slot = int | np.ndarray | tuple  # a number, a table of element numbers, or the name of what the executor knows
 
 
 @dataclass(frozen=True)
@@ -78,10 +84,10 @@ class Kernel:
     section: int
     form: Form
     text: str = ""
-    slots: list = field(default_factory=list)
+    slots: list[Slot] = field(default_factory=list)
     row_near: int = 0
     thread_row_near: int = 0
-    panels: list = field(default_factory=list)
+    panels: list[tuple[int, int, int]] = field(default_factory=list)
 
     def near_bytes(self, tile: int, thread_rows: int, parts: int) -> int:
         """Near memory that a block takes."""
@@ -108,7 +114,7 @@ class SectionWriter:
 
     body: Callable[[], list[str]]  # a subclass has it
 
-    def __init__(self, plan: Plan, states, name: str, dtype, section: int, form: Form, sparing: bool = False):
+    def __init__(self, plan: Plan, states: States, name: str, dtype, section: int, form: Form, sparing: bool = False):
         self.plan, self.name, self.section, self.form = plan, name, section, form
         self.sparing = sparing
         self.dtype = np.dtype(dtype)
@@ -122,7 +128,7 @@ class SectionWriter:
         self.step_top: list[str] = []
         self.prologue: list[str] = []
         self.sums: list[str] = []
-        self.rare: dict = {}
+        self.rare: dict[int | tuple, str] = {}
         self.stages_at: dict[str, tuple[str, str]] = {}
         self.tables: dict[bytes, str] = {}
         self.bases: dict[Buffer, str] = {}
@@ -151,7 +157,7 @@ class SectionWriter:
 
     # The table
 
-    def slot(self, what, name: str | None = None) -> str:
+    def slot(self, what: Slot, name: str | None = None) -> str:
         """The name of a number that the kernel reads once."""
         self.kernel.slots.append(what)
         place = len(self.kernel.slots) - 1
@@ -159,7 +165,7 @@ class SectionWriter:
         self.top.append(f"{name} = word(table, {place})")
         return name
 
-    def now_and_then(self, what) -> str:
+    def now_and_then(self, what: int | tuple) -> str:
         """A number that is read where it is used, which isn't in every step: it takes no register in between."""
         if what not in self.rare:
             self.kernel.slots.append(what)
@@ -196,7 +202,7 @@ class SectionWriter:
         return self.rows_of[buffer]
 
     def row_bytes(self, buffer: Buffer) -> int:
-        given = buffer.kind in ("constant", "draw")
+        given = buffer.kind in OF_CALL
         return buffer.size * self.item if given else line(buffer.size, self.item)
 
     def moves(self, buffer: Buffer) -> bool:
@@ -313,7 +319,7 @@ class SectionWriter:
             self.stages_at[name] = at, row
         return self.stages_at[name]
 
-    def panel(self, product, count, low, high, stage, name) -> tuple[Panel, str]:
+    def panel(self, product: Product, count, low, high, stage, name) -> tuple[Panel, str]:
         """How a thread goes through a product's weight, and the word that reads it."""
         gates, at = max(1, len(product.gates)), self.slot(("at", product.panels))
         if not (self.form.weights and self.section == STEP):
@@ -344,7 +350,7 @@ class SectionWriter:
             "    meetings += parts",
             "    if x == 0 and y == 0:",
             "        cuda.threadfence()",
-            f"        counter = {self.now_and_then(('counter',))} + 128 * cuda.blockIdx.x",
+            f"        counter = {self.now_and_then(('counter',))} + {COUNTER_BYTES} * cuda.blockIdx.x",
             "        arrive(counter)",
             "        while seen(counter) < meetings:",
             "            pass",
@@ -354,17 +360,18 @@ class SectionWriter:
 
     def work(self) -> list[str]:
         """The stages of the section, with a meeting where one needs what others wrote."""
-        lines, written = [], set()
+        lines: list[str] = []
+        written: set[Buffer] = set()
         for i, stage in enumerate(self.stages):
             products = stage.products if isinstance(stage, Fused) else [stage] if isinstance(stage, Product) else []
-            loop = stage if isinstance(stage, Loop) else getattr(stage, "loop", None)
+            loop = stage if isinstance(stage, Loop) else stage.loop if isinstance(stage, Fused) else None
             reads = {p.operand for p in products} | ({v.buffer for v in loop.values if v.buffer} if loop else set())
             if reads & written:
                 lines += self.meeting()
                 written = set()
             if products:
                 lines += ProductWriter(self, i, products, loop).lines
-            else:
+            elif loop:
                 lines += LoopWriter(self, i, loop).lines
             written |= {buffer for _, buffer, _ in loop.writes} if loop else {p.result for p in products}
         return lines

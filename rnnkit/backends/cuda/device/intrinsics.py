@@ -83,11 +83,11 @@ def _word(arity, function, meet=common_float, result=itself):
             return typed(function, (a,), meet, result)
     elif arity == 2:
 
-        def definition(typingctx, a, b):
+        def definition(typingctx, a, b):  # type: ignore[misc]  # of another arity
             return typed(function, (a, b), meet, result)
     else:
 
-        def definition(typingctx, a, b, c):
+        def definition(typingctx, a, b, c):  # type: ignore[misc]  # of another arity
             return typed(function, (a, b, c), meet, result)
 
     definition.__name__ = definition.__qualname__ = function.__name__

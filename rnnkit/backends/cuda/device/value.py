@@ -24,9 +24,9 @@ class DeviceValue(Value):
     """One float, integer or bit of one thread."""
 
     def function(self, name, *others):
-        others = [self.like(other) for other in others]
+        like = [self.like(other) for other in others]
         full = FUNCTIONS[name][self.width == 64]
-        return self.of(call_intrinsic(self.builder, full, self.type, [v.value for v in (self, *others)]))
+        return self.of(call_intrinsic(self.builder, full, self.type, [v.value for v in (self, *like)]))
 
     def _emit(self, instruction, *others, **keywords):
         if instruction in INSTRUCTIONS:

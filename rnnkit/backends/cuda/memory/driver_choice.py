@@ -16,7 +16,9 @@ def driver():
 @cache
 def _calls():
     if simulated():
-        from rnnkit.backends.cuda.simulator import driver as found
-    else:
-        from rnnkit.backends.cuda.memory import driver as found
-    return found
+        from rnnkit.backends.cuda.simulator import driver as simulator
+
+        return simulator
+    from rnnkit.backends.cuda.memory import driver as card
+
+    return card

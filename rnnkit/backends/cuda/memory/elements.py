@@ -68,13 +68,13 @@ def launch_move(target, source, shape, target_strides, source_strides, itemsize,
     """Copy from address to address in the order of a stream; strides in bytes, multiples of an element's size."""
     if count := math.prod(shape):
         steps = [[stride // itemsize for stride in strides] for strides in (target_strides, source_strides)]
-        shape, *steps = joined(shape, *steps)
-        spans = [span(shape, one) for one in steps]
+        shape, *joint = joined(shape, *steps)
+        spans = [span(shape, one) for one in joint]
         arrays = [
             _view(address + low * itemsize, high - low + 1, f"<u{itemsize}")
             for address, (low, high) in zip((target, source), spans, strict=True)
         ]
-        _launch(move, count, stream, *arrays, count, *(-low for low, _ in spans), shape, *steps)
+        _launch(move, count, stream, *arrays, count, *(-low for low, _ in spans), shape, *joint)
 
 
 def launch_pointwise(name, target, first, second, count, dtype, stream) -> None:

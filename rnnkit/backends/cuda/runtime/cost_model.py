@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from rnnkit.backends.cuda.memory.availability import simulated
 
+THREADS = 256  # of a block at most: each then has up to 255 registers
 # Cycles and bytes a cycle: what NVIDIA's tuning guides say, and what others measured on an H100 and an A100.
 _CHAIN = 4  # until a multiply-add's result is there for the next one
 _NEAR = 30  # until shared memory answers
@@ -47,8 +48,8 @@ class Card:
 
     multiprocessors: int
     near: int
-    across: int = 256
-    threads: int = 256
+    across: int = THREADS
+    threads: int = THREADS
     sums: int = 128
     clock: float = 1.755e9
     bandwidth: float = 3.35e12
@@ -156,7 +157,7 @@ def costs(step: Step, card: Card, cut: Cut, rows: int, weights: bool, near: bool
         read, place = far, "second-level cache"
     product = {"multiply-adds": pieces * issued, "chains": pieces * waited, place: read}
     product["card's memory"] = step.moved * rows / (card.bandwidth / card.clock)
-    longest = max(product, key=product.get)
+    longest = max(product, key=lambda what: product[what])
 
     instructions = step.pointwise + _FUNCTION * step.functions
     meeting = (_GRID_MEETING if cut.parts > 1 else 0) + _MEETING

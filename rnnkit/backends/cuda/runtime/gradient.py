@@ -9,14 +9,20 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rnnkit.backends.cuda.codegen.section import line
 from rnnkit.backends.cuda.memory.array import DeviceArray, copy, download, empty, upload, zeros
-from rnnkit.backends.cuda.runtime.program import CudaProgram, line
+from rnnkit.backends.cuda.runtime.program import CudaProgram
 from rnnkit.backends.cuda.runtime.weight_sums import CudaSums
 from rnnkit.backends.shared.call import Gradient, Record, Result
 from rnnkit.backends.shared.memory_limit import get_memory_limit
+from rnnkit.compiler.ir.plan import state_of, written
+
+if TYPE_CHECKING:
+    from rnnkit.compiler.autodiff.adjoint import Sum
 
 _CHUNK_BYTES = 1 << 28  # of what the adjoint keeps for the sums of a chunk of steps
 
@@ -87,8 +93,8 @@ class CudaBackward:
     adjoint: CudaProgram
     kept: dict[tuple, int]
     own: dict[tuple, int]
-    sums: list
-    finish: Callable
+    sums: list[Sum]
+    finish: Callable[[dict[str, np.ndarray], list[np.ndarray]], dict[str, np.ndarray]]
     programs = 2  # besides the step's own
 
     def vjp(self, record: Record, checkpoint=None, truncate=None) -> Result:
@@ -166,16 +172,17 @@ class _Run:
 
     def _keep(self, record):
         """Results of some steps, and all that the adjoint reads of them."""
-        steps, kept, written = record.x.shape[1], {}, {}
+        steps, kept, places = record.x.shape[1], {}, {}
         for name, size in self.backward.kept.items():
-            if name[0] == "after":
+            state = state_of(name)
+            if state is not None:
                 states = self._sequence(steps + 1, size)
-                self._copy_rows(record.states[name[1]], states[:, 0], size)
-                kept["state", name[1]], kept[name] = states[:, :-1], states[:, 1:]
+                self._copy_rows(record.states[state], states[:, 0], size)
+                kept["state", state], kept[name] = states[:, :-1], states[:, 1:]
             else:
                 kept[name] = self._sequence(steps, size)
-            written["write", name] = kept[name]
-        return self.backward.forward.run(replace(record, placed=written | kept)), kept
+            places[written(name)] = kept[name]
+        return self.backward.forward.run(replace(record, placed=places | kept)), kept
 
     def _sequence(self, steps, size) -> DeviceArray:
         """Memory for a value of every step: ``(B, T, elements)``, a step's rows side by side."""
@@ -186,10 +193,11 @@ class _Run:
         """The results, with nothing kept but the states at the cuts."""
         record, plain = self.record, self.backward.plain
         shape = plain.plan.output_shape
-        outputs = None
+        outputs: Any = None  # a `DeviceArray`, as the other arrays of records and results are here
         if record.sequences:
             outputs = empty((self.rows, self.steps, *shape), self.dtype, self.stream)
-        states, last = record.states, zeros((self.rows, *shape), self.dtype, self.stream)
+        states = record.states
+        last: Any = zeros((self.rows, *shape), self.dtype, self.stream)
         for start, after in itertools.pairwise(self.cuts):
             self.starts.append(states)
             part = replace(record, place=outputs).part(start, after, states)
@@ -225,7 +233,7 @@ class _Run:
         weights = backward.finish(record.weights, sums.totals())
         if d_x is not None and self.reverse:
             d_x = d_x[:, ::-1]
-        found = [d_x, *cotangents]
+        found: list = [d_x, *cotangents]  # to be brought to the host where x is
         if not self.on_card:
             found = [None if a is None else download(a, self.stream) for a in found]
         elif d_x is not None:
@@ -237,7 +245,7 @@ class _Run:
         shape = self.backward.plain.plan.output_shape
         size, item = math.prod(shape), self.dtype.itemsize
         outputs, last = (None if a is None else self._given(a) for a in (outputs, last))
-        mask = self.record.mask
+        mask: Any = self.record.mask  # on the card
         if outputs is None and last is None:
             nothing = zeros((size,), self.dtype, self.stream)
             return DeviceArray(nothing, nothing.address, (self.rows, self.steps, size), (0, 0, item), self.dtype)
@@ -279,7 +287,7 @@ class _Run:
                 cotangents = [*fresh, *cotangents[count:]]
             placed = {key: array[:, start - first : after - first] for key, array in residuals.items()}
             placed["output"] = d_outputs[:, start:after]
-            own = {("write", name): self._sequence(after - start, size) for name, size in backward.own.items()}
+            own = {written(name): self._sequence(after - start, size) for name, size in backward.own.items()}
             part = replace(
                 self.record.part(start, after, tuple(cotangents)),
                 sequences=d_x is not None,

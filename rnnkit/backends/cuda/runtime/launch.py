@@ -34,7 +34,7 @@ class Function:
         Of the kernel in the code.
     """
 
-    def __init__(self, code, name: str | None = None):
+    def __init__(self, code, name: str = ""):
         self._code, self._near = code, 48 << 10  # bytes of shared memory that any kernel may have
         self._lock = threading.Lock()
         if not simulated():

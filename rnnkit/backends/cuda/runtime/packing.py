@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-WIDE = 16  # bytes that a thread reads at once
+from rnnkit.backends.cuda.codegen.product import WIDE
 
 
 def pack(weight: np.ndarray) -> np.ndarray:

@@ -8,18 +8,32 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from rnnkit.backends.cuda.codegen.section import COUNTER_BYTES, Form, Kernel, States, line
 from rnnkit.backends.cuda.memory.array import DeviceArray, copy, download, empty, upload, zeros
 from rnnkit.backends.cuda.memory.driver_choice import driver
 from rnnkit.backends.cuda.runtime.cost_model import Card, Cut, Step, costs, current_card, cuts
+from rnnkit.backends.cuda.runtime.launch import Function
 from rnnkit.backends.cuda.runtime.packing import gates_in_turn, pack, pack_sparse
 from rnnkit.backends.formulas.names import FUNCTIONS
 from rnnkit.backends.shared.call import Record, Result
 from rnnkit.backends.shared.prepack import Layout
+from rnnkit.compiler.ir.plan import (
+    AFTER,
+    BLOCK,
+    CALL,
+    OUTPUTS,
+    PER_BLOCK,
+    PLACED,
+    SEQUENCES,
+    STEP,
+    Buffer,
+    Loop,
+    Plan,
+)  # fmt: skip
 
 _BLOCK_BYTES = 1 << 28  # that a block of steps may take of the card's memory
 _ENTRIES = {4: 4, 8: 2}  # of what is computed for many steps at once, that a thread sums at once, by bytes of a number
 _ENTRY_ROWS = 8  # rows of threads there
-_COUNTER_BYTES = 128  # from group to group
 
 
 @dataclass(eq=False)
@@ -31,8 +45,6 @@ class CudaProgram:
     plan : rnnkit.compiler.ir.plan.Plan
     write : callable
         ``(section, form) -> Kernel``: a section's text, see `rnnkit.backends.cuda.codegen.kernel_source`.
-    form : type
-        `rnnkit.backends.cuda.codegen.section.Form`.
     load : callable
         From a text to a `rnnkit.backends.cuda.runtime.launch.Function`.
     once : callable
@@ -41,12 +53,11 @@ class CudaProgram:
         Where each state is before a step, and after it.
     """
 
-    plan: object
-    write: Callable
-    form: type
-    load: Callable
-    once: Callable
-    states: tuple
+    plan: Plan
+    write: Callable[[int, Form], Kernel]
+    load: Callable[[str], Function]
+    once: Callable[[dict[str, np.ndarray]], list]
+    states: States
     dtype: np.dtype
     words: str = ""
     road: str = "road 1, on a card"
@@ -55,12 +66,12 @@ class CudaProgram:
     card: Card | None = None
     cut: Cut | None = None  # for tests: in place of the one that is chosen
     placing: str | None = None
-    _kernels: dict = field(default_factory=dict)
-    _ran: dict = field(default_factory=dict)
+    _kernels: dict[tuple[int, Form], Kernel] = field(default_factory=dict)
+    _ran: dict[tuple[int, Form], Kernel] = field(default_factory=dict)
     _bound: tuple = (None, None)
     _tables: dict = field(default_factory=dict)
-    _last: tuple | None = None
-    _choices: dict = field(default_factory=dict)
+    _last: tuple[int, Cut, Form] | None = None
+    _choices: dict[tuple, tuple[Cut, Form]] = field(default_factory=dict)
 
     def __post_init__(self):
         plan = self.plan
@@ -82,27 +93,27 @@ class CudaProgram:
         """The card that kernels are cut for."""
         return self.card or current_card()
 
-    def chosen(self, rows: int):
+    def chosen(self, rows: int) -> tuple[Cut, Form]:
         """The cut and the form of the time loop for so many rows."""
         key = rows, self.card or driver().current_device(), self.cut, self.placing
         if key not in self._choices:
             self._choices[key] = self._choose(rows)
         return self._choices[key]
 
-    def cut_for(self, section: int, rows: int):
+    def cut_for(self, section: int, rows: int) -> tuple[Cut, Form]:
         """The cut and the form of any section; what no state touches has many entries, and needs no weighing."""
         if section == STEP:
             return self.chosen(rows)
         card = self.current_card()
         sums, y = _ENTRIES[self.dtype.itemsize], min(_ENTRY_ROWS, card.threads)
         cut = Cut(sums, sums * y, 1, max(1, min(32, card.threads // y)), y)
-        form = self.form(rows=sums, staged=True)
+        form = Form(rows=sums, staged=True)
         fits = self._kernel(section, form).near_bytes(cut.tile, y, 1) <= card.near
-        return cut, form if fits else self.form(rows=sums)
+        return cut, form if fits else Form(rows=sums)
 
-    def _choose(self, rows: int):
+    def _choose(self, rows: int) -> tuple[Cut, Form]:
         card = self.current_card()
-        best = None
+        best: tuple[float, Cut, Form] | None = None
         for cut in [self.cut] if self.cut else cuts(card, rows, self._step.units):
             for placing in [self.placing] if self.placing else _PLACINGS:
                 near = placing.startswith("near")
@@ -123,21 +134,21 @@ class CudaProgram:
             return cut, self._form(cut, "far")
         return best[1:]
 
-    def _form(self, cut: Cut, placing: str):
-        return self.form(
+    def _form(self, cut: Cut, placing: str) -> Form:
+        return Form(
             rows=cut.rows,
             near=placing.startswith("near"),
             staged=not placing.startswith("far"),
             weights=placing.endswith("weights"),
         )
 
-    def _kernel(self, section, form):
+    def _kernel(self, section: int, form: Form) -> Kernel:
         key = section, form
         if key not in self._kernels:
             self._kernels[key] = self.write(section, form)
         return self._kernels[key]
 
-    def _loaded(self, section, form):
+    def _loaded(self, section: int, form: Form) -> tuple[Kernel, Function]:
         """A kernel and its function on the current card: `load` knows those that it gave."""
         kernel = self._ran[section, form] = self._kernel(section, form)
         return kernel, self.load(kernel.text)
@@ -226,13 +237,15 @@ class _Call:
     def _back(self, outputs, last, states, kept) -> Result:
         if self.on_card:
             return Result(outputs, last, tuple(states), kept)
-        arrays = [outputs, last, *states, *(kept or ())]
-        host = [None if a is None else download(a, self.stream) for a in arrays]
-        count = len(states)
+        found = Result(
+            None if outputs is None else download(outputs, self.stream),
+            download(last, self.stream),
+            tuple(download(state, self.stream) for state in states),
+            None if kept is None else tuple(download(array, self.stream) for array in kept),
+        )
         for placed, array in self.copied_back:
             placed[...] = download(array, self.stream)
-        found = tuple(host[2 + count :]) if kept is not None else None
-        return Result(host[0], host[1], tuple(host[2 : 2 + count]), found)
+        return found
 
     def _launch(self, states, outputs, last, kept) -> list:
         """Run all sections, a block of steps at a time; the states at the end."""
@@ -254,11 +267,11 @@ class _Call:
                 self.arrays["at", buffer] = self._contiguous(record.constants[buffer.attr])
             elif buffer.kind == "draw":
                 self.arrays["at", buffer] = self._contiguous(record.draws[buffer.attr])
-            elif buffer.kind in ("sequence", "kept"):
-                self.arrays["at", buffer] = self._placed(record.placed[buffer.attr], buffer.attr)
+            elif buffer.kind in SEQUENCES:
+                self.arrays["at", buffer] = self._placed(record.placed[buffer.attr], buffer)
             elif buffer.kind == "scratch":
                 self.arrays["at", buffer] = self._scratch(buffer, block, form)
-            elif buffer.kind in ("output", "result"):
+            elif buffer.kind in OUTPUTS:
                 self.arrays["at", buffer] = outputs
         for i, (now, new) in enumerate(zip(*program.states, strict=True)):
             if not form.near:
@@ -299,15 +312,15 @@ class _Call:
         array = self._given(array, self.program.dtype)
         return array if array.contiguous else copy(array, self.stream)
 
-    def _placed(self, array, attr) -> DeviceArray:
+    def _placed(self, array, buffer: Buffer) -> DeviceArray:
         if isinstance(array, DeviceArray):
             return array
         found = upload(array, self.stream)
-        if attr[0] == "write":
+        if buffer.is_written:
             self.copied_back.append((array, found))
         return found
 
-    def _scratch(self, buffer, block, form) -> DeviceArray | None:
+    def _scratch(self, buffer: Buffer, block: int, form: Form) -> DeviceArray | None:
         if buffer.section == STEP and form.near:
             return None
         row = line(buffer.size, self.program.dtype.itemsize)
@@ -324,12 +337,12 @@ class _Call:
             array = self.arrays[kind, key]
             if array is None:
                 return 0
-            moves = getattr(key, "kind", None) in ("x", "sequence", "kept", "output", "result")
+            moves = isinstance(key, Buffer) and key.kind in (*PLACED, "result")
             return array.address + (start * array.strides[1] if moves else 0)
         array = self.arrays["at", key]
         return 0 if array is None else array.strides[0 if kind == "row" else 1]
 
-    def _table_of(self, kernel, given, start) -> DeviceArray:
+    def _table_of(self, kernel: Kernel, given: dict, start: int) -> DeviceArray:
         numbers = []
         for what in kernel.slots:
             if isinstance(what, np.ndarray):
@@ -346,7 +359,7 @@ class _Call:
         row, step = self.mask.strides
         return {("mask",): self.mask.address + start * step, ("mask_row",): row, ("mask_step",): step}
 
-    def _entries(self, section, entries, count, start) -> None:
+    def _entries(self, section: int, entries: int, count: int, start: int) -> None:
         """Compute what no state touches."""
         cut, form = self.program.cut_for(section, self.rows)
         kernel, function = self.program._loaded(section, form)
@@ -355,12 +368,12 @@ class _Call:
         near = kernel.near_bytes(cut.tile, cut.y, 1)
         function.launch((-(-entries // cut.tile),), (cut.x, cut.y), near, self.stream, table.address)
 
-    def _steps(self, cut, form, start, count) -> None:
+    def _steps(self, cut: Cut, form: Form, start: int, count: int) -> None:
         """Run some steps."""
         program, record = self.program, self.record
         kernel, function = program._loaded(STEP, form)
         groups = -(-self.rows // cut.tile)
-        counter = zeros((groups * _COUNTER_BYTES,), np.uint8, self.stream) if cut.parts > 1 else None
+        counter = zeros((groups * COUNTER_BYTES,), np.uint8, self.stream) if cut.parts > 1 else None
         outputs = self.outputs
         given = {
             ("all_rows",): self.rows,
@@ -388,26 +401,21 @@ class _Call:
         function.launch((groups, cut.parts), (cut.x, cut.y), near, self.stream, table.address, together=cut.parts > 1)
 
 
-def line(size: int, item: int) -> int:
-    """Bytes of a row of a program's own memory."""
-    return -(-size * item // 16) * 16
-
-
-def step_of(plan, item: int) -> Step:
+def step_of(plan: Plan, item: int) -> Step:
     """What the time loop of a plan takes."""
     products = [part for part in plan.products() if part.section == STEP]
-    loops = [part for part in plan.parts() if part.section == STEP and hasattr(part, "values")]
+    loops = [part for part in plan.parts() if part.section == STEP and isinstance(part, Loop)]
     largest = max(products, key=lambda product: product.work, default=None)
     widest = max((b.size for b in plan.buffers if b.kind == "next"), default=1)
     units = max(1, (largest.units or largest.result.size) if largest else widest)
     pointwise = functions = moved = 0
     for loop in loops:
         operations = [value.op for value in loop.values if value.op not in ("load", "number")]
-        buffers = [value.buffer for value in loop.values if value.op == "load"] + [b for _, b, _ in loop.writes]
+        buffers = [value.buffer for value in loop.values if value.buffer] + [b for _, b, _ in loop.writes]
         size = math.prod(loop.dims)
         pointwise += size * len(operations)
         functions += size * sum(op in FUNCTIONS or op == "divide" for op in operations)
-        moved += size * item * sum(b.section != STEP or b.kind in _MOVED for b in buffers if b.kind != "once")
+        moved += size * item * sum(b.section != STEP or b.kind in PLACED for b in buffers if b.kind != "once")
     return Step(
         units=units,
         gates=max(1, len(largest.gates)) if largest else 1,
@@ -420,8 +428,8 @@ def step_of(plan, item: int) -> Step:
     )
 
 
-def _per_block(buffer) -> bool:
-    return buffer.kind == "scratch" and buffer.section in (BLOCK, AFTER)
+def _per_block(buffer: Buffer) -> bool:
+    return buffer.kind == "scratch" and buffer.section in PER_BLOCK
 
 
 def _dense(weight, gates, units) -> np.ndarray:
@@ -429,6 +437,4 @@ def _dense(weight, gates, units) -> np.ndarray:
 
 
 LAYOUT = Layout(lambda array: array, _dense, pack_sparse)
-CALL, BLOCK, STEP, AFTER = 1, 2, 3, 4
-_MOVED = ("x", "sequence", "kept", "output")
 _PLACINGS = ("near weights", "near", "staged weights", "staged", "far")

@@ -7,10 +7,16 @@ that a call has the same bits each time.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from rnnkit.backends.cuda.memory.array import DeviceArray, download, empty, upload, zeros
 from rnnkit.backends.cuda.memory.availability import simulated
+from rnnkit.compiler.ir.plan import written
+
+if TYPE_CHECKING:
+    from rnnkit.compiler.autodiff.adjoint import Place, Sum
 
 SLICE, FEWEST, SLICES = 2048, 128, 256  # entries that a block sums at most and at least; how many blocks are wanted
 MOST = 65535  # slices, which are a grid's third axis
@@ -119,9 +125,9 @@ class CudaSums:
     wanted : list of rnnkit.compiler.autodiff.adjoint.Sum
     """
 
-    def __init__(self, load, dtype, wanted, stream):
+    def __init__(self, load, dtype, wanted: list[Sum], stream):
         self.load, self.dtype, self.wanted, self.stream = load, np.dtype(dtype), wanted, stream
-        self.sums = {}
+        self.sums: dict[Sum, DeviceArray] = {}
         for s in wanted:
             if s not in self.sums:
                 size = (s.a.depth if s.a else 1) * s.b.depth
@@ -133,7 +139,7 @@ class CudaSums:
         for s, total in self.sums.items():
             self._add(s, total, part, rows, steps)
 
-    def _add(self, s, total, part, rows, steps):
+    def _add(self, s: Sum, total: DeviceArray, part, rows: int, steps: int):
         outer, add, threads = texts(self.dtype)
         inner, entries = s.b.rows, rows * steps * s.b.rows
         M, N = (s.a.depth if s.a else 1), s.b.depth
@@ -154,12 +160,12 @@ class CudaSums:
         across = 4 if simulated() else 256
         self.load(add).launch((-(-M * N // across),), (across,), 0, self.stream, table.address)
 
-    def _place(self, place, part) -> list[int]:
+    def _place(self, place: Place, part) -> list[int]:
         if place.source == "x":
             array = part.x
         else:
             name = place.source, place.key
-            array = part.placed["write", name] if place.source == "own" else part.placed[name]
+            array = part.placed[written(name)] if place.source == "own" else part.placed[name]
         item = self.dtype.itemsize
         return [array.address + place.offset * item, *array.strides[:2], place.stride * item]
 

@@ -19,7 +19,7 @@ class _Module(FakeCUDAModule):
 
     @property
     def shared(self):
-        return threading.current_thread().block.shared
+        return threading.current_thread().block.shared  # type: ignore[attr-defined]  # a `_Thread`
 
 
 class _Shared(FakeCUDAShared):

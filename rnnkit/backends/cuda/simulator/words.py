@@ -7,6 +7,7 @@ number, and so give the bits that the CPU gives.
 import ctypes
 import threading
 import time
+from collections.abc import Callable
 
 import numpy as np
 from numba import njit
@@ -40,7 +41,7 @@ def arrive(address):
 
 def seen(address):
     time.sleep(0)  # others are to arrive
-    if threading.current_thread().block.barrier.broken:
+    if threading.current_thread().block.barrier.broken:  # type: ignore[attr-defined]  # a thread of `grid`
         raise threading.BrokenBarrierError  # one of them never will
     return ctypes.c_int64.from_address(address).value
 
@@ -66,7 +67,7 @@ def _memory(dtype):
         for lane, value in enumerate(values):
             store(address + lane * size, value)
 
-    words = dict.fromkeys(("load", "fixed", "near_load"), load)
+    words: dict[str, Callable[..., object]] = dict.fromkeys(("load", "fixed", "near_load"), load)
     words |= dict.fromkeys(("load_wide", "fixed_wide", "near_load_wide"), load_wide)
     words |= dict.fromkeys(("store_wide", "near_store_wide"), store_wide)
     words |= dict.fromkeys(("store", "near_store"), store) | {"to_float": dtype}

@@ -1,0 +1,79 @@
+"""Numbers of the CPU's programs that were chosen for speed: what is computed is right with any of them.
+
+What runs in Python reads them when it runs, as ``tuning.SMALL``. Kernels have theirs compiled in (tiles, pieces,
+`CHUNK`, how long idle threads stay): the store compiles all programs anew when this file has changed.
+"""
+
+from __future__ import annotations
+
+# Products (kernels/matmul)
+
+# 24 of 32 registers, or 12 of 16, hold sums; the rest are for a row of the panel and an element of A.
+TILE_ROWS = 6
+PANEL_VECTORS = {32: 4, 16: 2}  # by the number of registers
+# One row alone takes neighbouring panels: with this many vectors in flight the multiply-adds' latency is hidden.
+SINGLE_ROW_VECTORS = 8
+PIECE_RESULT = 1 << 14  # bytes of a first-level cache that a piece of a product may write
+PIECE_WEIGHTS = 1 << 14  # bytes of a first-level cache that a piece of a product may read
+
+# Sparse products (kernels/sparse_matmul)
+
+# Rows of the operand that share what is read of the weight: more sums and windows than fit in registers else.
+SPARSE_ROWS = 2
+
+# Sums of outer products (kernels/outer_sum, weight_sums)
+
+CHUNK = 128  # rows of a panel of B and of a tile's part of A, which stay together in a first-level cache
+FEW_ROWS = 2  # tiles of so few rows take two panels: else the multiply-adds' latency isn't hidden
+SUM_BLOCKS = 2  # of a sum for each thread: what one that comes late leaves to the others
+
+# Blocks of rows and steps (program)
+
+BLOCK_BYTES = 1 << 18  # what a block of steps may take of the cache
+LARGEST_BLOCK = 64  # rows: what a block keeps between two passes should stay in the cache
+LENT = 1 << 20  # bytes of a state from which new pages would take longer than to compute it
+WORTH_ARRANGING = 0.9  # of the rows that a mask leaves to compute: another order of rows has to leave fewer
+
+# Which calls threads share, and how (program, weight_sums)
+
+SMALL = 1 << 21  # multiply-adds and elements of a call below which another thread costs more than it saves
+SMALL_SUM = SMALL  # the same of a sum of outer products
+ELEMENT = 16  # multiply-adds that an element of a new state, or of scratch memory, counts for
+WIDE = 1 << 14  # multiply-adds of a step's products for each row from which its units are worth splitting
+HEAVY = 1 << 17  # multiply-adds of a step's products, each a weight, that leave a second-level cache no room for more
+PASS = 1 << 27  # multiply-adds of products, some 2 ms, after which threads that share units meet anew
+
+# How long parts of a call wait for each other, in pauses (program)
+
+FIRST_PATIENCE = 100  # that a call waits for threads that are awake to join it
+PATIENCE = 8000  # some 200 µs, that a step's parts wait for each other besides what the step itself may take
+WORK_OF_PAUSE = 1500  # multiply-adds of a call for each of these pauses at most: short calls wait shorter
+STEP_WORK_OF_PAUSE = 64  # multiply-adds of a step for each pause that it may take itself
+
+# Gradients (gradient)
+
+CHUNK_BYTES = 1 << 22  # of what the adjoint keeps for the sums of a chunk; 1 to 16 MB take 10 % longer at most
+LEAST_ENTRIES = 256  # rows and steps of a chunk at least: sums in registers are worth their start
+ZEROS_BYTES = 1 << 16  # of outputs' cotangents, all 0 but the last step's, that cost less than a run for that step
+
+# Idle and late threads in compiled code (threads/barrier)
+
+IDLE_PAUSES = 2_000  # how long an idle thread stays: some 100 µs
+IDLE_YIELDS = 1_000  # then some 300 µs in which others may run
+ARRIVAL_YIELDS = 20_000  # how long a part waits for the others to arrive
+
+# Threads that were stopped (threads/team)
+
+REST, LONGEST_REST = 1e-3, 1.0  # seconds in which no call is shared after one in which a thread was stopped
+SOON = 0.05  # seconds after a rest in which the next stop is taken for the same trouble
+LONG = 2e-3  # seconds of own work after which waiting for a thread that was stopped is a small part of the whole
+OVERTIME = 1.5  # times its own work after which the caller's thread takes another one for late
+GRACE = 1e-4  # seconds that a short call waits for a thread that is late
+NAP = 5e-5  # seconds between two looks at a thread that was stopped
+LOOK_PAUSES = 300  # that compiled code waits before Python looks at the clock
+LOOKS = 50  # some µs: a thread that did its part leaves it a moment after the caller
+
+# Memory that is kept (threads/team, threads/buffer_pool)
+
+SCRATCH_KEPT = 1 << 22  # bytes of scratch memory that a thread keeps
+LENT_KEPT = 1 << 28  # bytes that wait to be lent again, at most
