@@ -401,7 +401,8 @@ def check_density(density, shape) -> None:
     """
     if density is None:
         return
-    if not isinstance(density, numbers.Real) or isinstance(density, bool) or not 0 < float(density) <= 1:
+    known = isinstance(density, numbers.Real) and not isinstance(density, bool)
+    if not known or not 0 < density <= 1:
         raise ValueError(f"expected a density above 0 and at most 1, got {density!r}")
     if not isinstance(shape, (tuple, list)) or len(shape) != 2:
         raise ValueError(f"expected a shape of two axes for a weight with a density, got {shape!r}")

@@ -29,7 +29,7 @@ def set_memory_limit(limit: int) -> None:
         If it is negative or no integer.
     """
     global _limit
-    if not is_integer(limit) or limit < 0:
+    if not is_integer(limit) or not 0 <= limit < 1 << 63:
         raise ValueError(f"expected a number of bytes, 0 or more, got {shown(limit)}")
     _limit = int(limit)
 
