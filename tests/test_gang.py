@@ -98,7 +98,7 @@ def test_units_are_split(shared):
     try:
         for _ in patience.tries("another thread joins"):
             layer(x, constants=constants)
-            if parts[-1] > 0:
+            if any(joined > 0 for joined in parts):
                 break
     finally:
         crews.Crew._run_units = keep
