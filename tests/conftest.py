@@ -6,6 +6,7 @@ import shutil
 import signal
 import tempfile
 import threading
+from pathlib import Path
 
 import numpy as np
 import on_device
@@ -13,11 +14,22 @@ import patience
 import processes
 import pytest
 
-if kept := os.environ.get("RNNKIT_TEST_CACHE"):
+from rnnkit.backends.shared.trusted_folder import fault
+
+
+def trusted_place() -> str:
+    """Where temporary folders go: the first place that only this user can write to."""
+    places = (tempfile.gettempdir(), os.path.expanduser("~"), os.path.dirname(__file__))
+    return next((one for one in places if os.access(one, os.W_OK) and not fault(Path(one, "new"))), places[0])
+
+
+if (place := trusted_place()) != tempfile.gettempdir():  # of pytest's folders and of processes, too
+    os.environ["TMPDIR"] = tempfile.tempdir = place
+kept = os.environ.get("RNNKIT_TEST_CACHE")
+if kept and fault(Path(kept)) is None:
     os.environ["RNNKIT_CACHE_DIR"] = kept
 elif not ("PYTEST_XDIST_WORKER" in os.environ and "RNNKIT_CACHE_DIR" in os.environ):
-    # Set before rnnkit is imported; workers and the processes that tests start inherit it. A forked child ends by
-    # os._exit and so leaves the folder alone.
+    # Workers and the processes that tests start inherit it. A forked child ends by os._exit and so leaves it alone.
     os.environ["RNNKIT_CACHE_DIR"] = tempfile.mkdtemp(prefix="rnnkit-tests-")
     atexit.register(shutil.rmtree, os.environ["RNNKIT_CACHE_DIR"], ignore_errors=True)
 if not os.access(os.path.expanduser("~"), os.W_OK):  # matplotlib and IPython would complain
