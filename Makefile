@@ -57,7 +57,7 @@ CONTRACT := $(filter-out $(OWN),$(wildcard tests/test_contract_*.py)) tests/test
 COVERED := --cov --cov-append --cov-report=
 COMPILED := $(addprefix tests/test_cuda_,ptx.py kernels.py driver.py value.py presence.py)  # without the simulator
 
-# The simulator takes its time: of a test's many cases it runs every fourth. make test-cuda EVERY=1 runs all.
+# The simulator and the compiler of kernels take their time: of a test's many cases every fourth is run, all with EVERY=1.
 EVERY := 4
 
 test-cuda: export NUMBA_ENABLE_CUDASIM = 1
@@ -66,7 +66,7 @@ test-cuda: .venv-cuda/ready
 	@rm -f .coverage
 	RNNKIT_TEST_DEVICE=cuda $(CUDA)/python -m pytest -q -n 2 --dist worksteal $(CONTRACT)
 	$(CUDA)/python -m pytest -q -n 2 --dist worksteal $(COVERED) $(filter-out tests/test_cuda_value.py,$(OWN))
-	NUMBA_ENABLE_CUDASIM=0 RNNKIT_TEST_EVERY=1 $(CUDA)/python -m pytest -q -n 2 --dist worksteal $(COVERED) $(COMPILED)
+	NUMBA_ENABLE_CUDASIM=0 $(CUDA)/python -m pytest -q -n 2 --dist worksteal $(COVERED) $(COMPILED)
 	@$(CUDA)/coverage report
 
 # What takes too long for every change: all cells compiled in both precisions, thousands of random ones, every case on

@@ -27,6 +27,7 @@ def test_the_simulator_is_not_taken_for_a_card():
     assert found.stderr.startswith("nothing was measured: expected a card, got numba's simulator")
 
 
+@pytest.mark.sweep
 def test_all_that_would_be_measured_runs_at_tiny_sizes(tmp_path):
     page = tmp_path / "page.md"
     found = run("--tiny", "--rounds", 1, "--output", page)
