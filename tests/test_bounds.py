@@ -125,6 +125,7 @@ def test_every_cell_stays_within_its_arrays(cells):
     assert done.stdout.strip() == "touched nothing else", done.stderr[-3000:]
 
 
+@pytest.mark.sweep
 def test_gradients_of_layers_stay_within_their_arrays():
     done = run(LAYERS)
     assert done.stdout.strip() == "touched nothing else", done.stderr[-3000:]

@@ -37,7 +37,13 @@ def check(run):
         run.check_slopes(gradient, run.loss, run.loss_with_weight, np.random.default_rng(1), count=1)
 
 
-@pytest.mark.parametrize("name", ALL)
+OWN = len(TRACED)  # all of ours, and every second of the papers'
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.sweep if i >= OWN and i % 2 else ()) for i, name in enumerate(ALL)],
+)
 def test_the_adjoint_in_numpy_is_the_slope(name):
     with rk.eager():  # nothing is compiled
         run = Run.of(ALL[name], batch=2, time=4, mask="random", dtype="float64", seed=3)

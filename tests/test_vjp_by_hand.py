@@ -189,6 +189,7 @@ def test_an_object_of_its_own():
     assert rk.gradcheck(Plain(), X) and rk.gradcheck(Plain(), X, mask=MASK)
 
 
+@pytest.mark.sweep  # a shorter one is below, with constants
 def test_in_a_stack_beside_cells_that_are_traced():
     layer = layer_of([rk.LSTMCell(5), by_hand(4), [rk.GRUCell(3), by_hand(2)]])
     assert rk.gradcheck(layer, X, mask=MASK)
@@ -318,7 +319,11 @@ def test_under_eager():
         assert pullback(cotangents(outputs)).x.any()
 
 
-@pytest.mark.parametrize("made", [folded(4), FoldedCell(4), [by_hand(3), folded(4)]], ids=["one", "class", "stack"])
+@pytest.mark.parametrize(
+    "made",
+    [folded(4), FoldedCell(4), pytest.param([by_hand(3), folded(4)], marks=pytest.mark.sweep)],
+    ids=["one", "class", "stack"],
+)
 def test_without_one_on_road_2(made):
     layer = rk.RNN(made, stateful=True, dtype="float64")
     layer(X)
@@ -434,7 +439,9 @@ def test_inside_other_layers():
 
 
 @pytest.mark.parametrize(
-    "made", [by_hand(4), halved(3), Plain(), [rk.GRUCell(3), by_hand(4)]], ids="batch row object stack".split()
+    "made",
+    [by_hand(4), halved(3), Plain(), pytest.param([rk.GRUCell(3), by_hand(4)], marks=pytest.mark.sweep)],
+    ids="batch row object stack".split(),
 )
 def test_its_jacobian(made):
     layer, size, rng = layer_of(made), 1e-6, np.random.default_rng(0)
