@@ -20,7 +20,7 @@ from rnnkit.backends.cpu.simd.aligned import LINE
 from rnnkit.backends.cpu.threads.buffer_pool import lend
 from rnnkit.backends.cpu.weight_sums import OuterProducts, Sums
 from rnnkit.backends.shared.call import Gradient, Record, Result
-from rnnkit.backends.shared.memory_limit import get_memory_limit
+from rnnkit.backends.shared.segments import segments
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.compiler.ir.plan import state_of, written
 
@@ -128,17 +128,13 @@ class _Run:
         self.reverse, self.truncate = reverse, truncate
         self.dtype = backward.plain.dtype
         self.rows, self.steps = record.x.shape[:2]
-        if checkpoint == "auto":
-            large = self.rows * self.steps * backward.row_bytes() > get_memory_limit()
-            checkpoint = math.isqrt(self.steps) if large else None
-        length = checkpoint or max(self.steps, 1)
-        self.cuts = [*range(0, self.steps, length), self.steps]
-        self.starts: list = []  # the states at the cuts
+        self.segments = segments(self.steps, self.rows * backward.row_bytes(), checkpoint)
+        self.starts: dict[int, tuple] = {}  # the states before the first step of each
         self.residuals = None  # of the whole, if it is one segment
 
     def result(self) -> Result:
         """The call's own results."""
-        if len(self.cuts) <= 2:
+        if len(self.segments) <= 1:
             result, self.residuals = self._keep(self.record)
         else:
             result = self._in_segments()
@@ -181,8 +177,8 @@ class _Run:
             shape = self.backward.plain.plan.output_shape
             outputs = np.empty((self.rows, self.steps, *shape), self.dtype)
         states, last = record.states, None
-        for start, after in itertools.pairwise(self.cuts):
-            self.starts.append(states)
+        for start, after in self.segments:
+            self.starts[start] = states
             part = replace(record, place=outputs).part(start, after, states)
             result = self.backward.plain.run(part)
             if outputs is not None and result.outputs is not part.place:
@@ -214,7 +210,7 @@ class _Run:
         pull.wants_x = x
         if self.rows and self.steps:
             d_outputs = self._of_outputs(outputs, last)
-            for start, after in reversed(list(itertools.pairwise(self.cuts))):
+            for start, after in reversed(self.segments):
                 pull.segment(start, after, self._residuals(start, after), d_outputs)
         return pull.gradient()
 
@@ -225,8 +221,7 @@ class _Run:
         """What the forward program keeps of some steps, computed again where it wasn't kept."""
         if self.residuals is not None:
             return self.residuals
-        states = self.starts[self.cuts.index(start)]
-        return self._keep(replace(self.record, sequences=False).part(start, after, states))[1]
+        return self._keep(replace(self.record, sequences=False).part(start, after, self.starts[start]))[1]
 
     def _ordered(self, array):
         return array if self.order is None else array[self.order]

@@ -18,7 +18,7 @@ from rnnkit.backends.cuda.memory.array import DeviceArray, copy, download, empty
 from rnnkit.backends.cuda.runtime.program import CudaProgram
 from rnnkit.backends.cuda.runtime.weight_sums import CudaSums
 from rnnkit.backends.shared.call import Gradient, Record, Result
-from rnnkit.backends.shared.memory_limit import get_memory_limit
+from rnnkit.backends.shared.segments import segments
 from rnnkit.compiler.ir.plan import state_of, written
 
 if TYPE_CHECKING:
@@ -125,12 +125,8 @@ class _Run:
         self.reverse = record.reverse
         self.record = self._on_card(record)
         self.rows, self.steps = record.x.shape[:2]
-        if checkpoint == "auto":
-            large = self.rows * self.steps * backward.row_bytes() > get_memory_limit()
-            checkpoint = math.isqrt(self.steps) if large else None
-        length = checkpoint or max(self.steps, 1)
-        self.cuts = [*range(0, self.steps, length), self.steps]
-        self.starts: list = []
+        self.segments = segments(self.steps, self.rows * backward.row_bytes(), checkpoint)
+        self.starts: dict[int, tuple] = {}  # the states before the first step of each
         self.residuals = None
 
     def _given(self, array, dtype=None) -> DeviceArray:
@@ -160,7 +156,7 @@ class _Run:
 
     def result(self) -> Result:
         """The call's own results."""
-        if len(self.cuts) <= 2:
+        if len(self.segments) <= 1:
             result, self.residuals = self._keep(self.record)
         else:
             result = self._in_segments()
@@ -198,8 +194,8 @@ class _Run:
             outputs = empty((self.rows, self.steps, *shape), self.dtype, self.stream)
         states = record.states
         last: Any = zeros((self.rows, *shape), self.dtype, self.stream)
-        for start, after in itertools.pairwise(self.cuts):
-            self.starts.append(states)
+        for start, after in self.segments:
+            self.starts[start] = states
             part = replace(record, place=outputs).part(start, after, states)
             result = plain.run(part, held=last)
             states, last = result.states, result.last
@@ -209,8 +205,7 @@ class _Run:
         """What the forward kernels keep of some steps, computed again where it wasn't kept."""
         if self.residuals is not None:
             return self.residuals
-        states = self.starts[self.cuts.index(start)]
-        return self._keep(replace(self.record, sequences=False).part(start, after, states))[1]
+        return self._keep(replace(self.record, sequences=False).part(start, after, self.starts[start]))[1]
 
     # The way back
 
@@ -228,7 +223,7 @@ class _Run:
         sums = CudaSums(backward.plain.load, self.dtype, backward.sums, self.stream)
         if self.rows and self.steps:
             d_outputs = self._of_outputs(outputs, last)
-            for start, after in reversed(list(itertools.pairwise(self.cuts))):
+            for start, after in reversed(self.segments):
                 cotangents = self._segment(start, after, cotangents, d_outputs, d_x, sums)
         weights = backward.finish(record.weights, sums.totals())
         if d_x is not None and self.reverse:
