@@ -127,9 +127,11 @@ def reading(custom_objects: Mapping[str, Any] | None = None, own: bool = False) 
         If `custom_objects` is no dict by name.
     """
     if custom_objects is not None and (
-        not isinstance(custom_objects, Mapping) or not all(isinstance(name, str) for name in custom_objects)
+        not isinstance(custom_objects, Mapping)
+        or not all(isinstance(name, str) for name in custom_objects)
+        or any(isinstance(value, str) for value in custom_objects.values())  # a name would be looked up once more
     ):
-        raise TypeError(f"expected custom_objects as a dict from name to object, got {custom_objects!r}")
+        raise TypeError(f"expected custom_objects as a dict from name to function or class, got {custom_objects!r}")
     outer = _scope.get() or _Scope({}, False)
     token = _scope.set(_Scope({**outer.custom_objects, **(custom_objects or {})}, outer.own or own))
     try:

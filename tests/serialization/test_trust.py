@@ -280,6 +280,13 @@ def test_X14_what_is_missing_is_named():
         rk.RNN.from_config({})
 
 
+@pytest.mark.parametrize("given", [{"mine": "mine"}, {"mine": "os:system"}])
+def test_X14_a_name_is_not_handed_in_for_a_name(given, trap):
+    for make in (rk.LSTM, rk.Dense):
+        with pytest.raises(TypeError, match="custom_objects"):
+            make.from_config({"units": 2, "kernel_initializer": "mine"}, custom_objects=given)
+
+
 @pytest.mark.parametrize("bad", ["", "a>b", 3, None])
 def test_X14_names_that_cannot_be_registered(bad):
     with pytest.raises(ValueError, match="rk.register"):
