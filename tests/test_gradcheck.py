@@ -92,6 +92,28 @@ def test_what_is_given_is_taken():
     assert rk.gradcheck(attention(4), constants=[memory])
 
 
+def test_a_small_gradient_is_no_wrong_one():
+    """States of saturated units: their gradient is so small that differences of rounded sums hardly show it."""
+    x = np.arange(48).reshape(2, 6, 4) % 5 - 2
+    for seed in (93, 144, 228):
+        check = rk.gradcheck(rk.RNN(simple(4), seed=seed), x)
+        assert check["initial_state"].error < 3e-8
+
+
+def test_a_small_gradient_can_be_wrong(monkeypatch):
+    sin = operations.OPERATIONS["sin"]
+    broken = operations.Operation(sin.evaluate, sin.text, lambda g, y, x: (g * (np.cos(x) + 1e-3),), dear=True)
+    monkeypatch.setitem(operations.OPERATIONS, "sin", broken)
+
+    @rk.cell(states={"h": "units"}, weights={"kernel": rk.Weight(("features", "units"))})
+    def small(x, states, weights):
+        (h,) = states
+        h = np.tanh(x @ weights.kernel) + 1e-4 * np.sin(h)
+        return h, (h,)
+
+    assert not rk.gradcheck(small(4))["initial_state"].ok
+
+
 def test_a_tolerance_that_nothing_meets():
     check = rk.gradcheck(lstm(4), tolerance=1e-17)
     assert not check and check.tolerance == 1e-17 and "WRONG" in repr(check)
