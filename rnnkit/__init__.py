@@ -60,7 +60,7 @@ from rnnkit.steps.declared import Draw, Weight, cell
 __version__ = "0.1.0"
 
 _LATER = {"ESN": "rnnkit.forecast.echo_state", "ESNCell": "rnnkit.cells.echo_state"}
-_ROOMS = ("callbacks", "constraints", "cuda", "datasets", "forecast", "losses", "metrics", "optimizers", "regularizers")
+_SUBPACKAGES = ("callbacks", "constraints", "cuda", "datasets", "forecast", "losses", "metrics", "optimizers", "regularizers")
 
 __all__ = [
     "ESN",
@@ -146,7 +146,7 @@ __all__ = [
 
 def __getattr__(name: str):
     """Import what most programs never ask for when somebody asks for it."""
-    if name in _ROOMS:
+    if name in _SUBPACKAGES:
         return importlib.import_module(f"rnnkit.{name}")
     if name in _LATER:
         return getattr(importlib.import_module(_LATER[name]), name)

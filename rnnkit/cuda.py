@@ -1,4 +1,4 @@
-"""What there is of NVIDIA's cards: ``rk.cuda.is_available()``, ``rk.cuda.devices()``.
+"""What there is of NVIDIA's GPUs: ``rk.cuda.is_available()``, ``rk.cuda.devices()``.
 
 Nothing of CUDA is imported before one of these is called, or a layer is made for it.
 """
@@ -26,7 +26,7 @@ def is_available() -> bool:
 
 
 def devices() -> list[Device]:
-    """The cards of this machine, the one that layers use first unless a library has chosen another.
+    """The GPUs of this machine, the one that layers use first unless a library has chosen another.
 
     Returns
     -------
@@ -36,7 +36,7 @@ def devices() -> list[Device]:
     Raises
     ------
     RuntimeError
-        If the package, the driver or a card is missing, or the process is a fork of one that used CUDA.
+        If the package, the driver or a GPU is missing, or the process is a fork of one that used CUDA.
     """
     require()
     return all_devices()

@@ -31,12 +31,12 @@ class Reference:
         used = np.ones((batch, time), bool) if call.mask is None else call.mask
         states, last = tuple(map(double, call.start)), np.zeros((batch, *forward.output.shape))
         outputs = np.zeros((batch, time, *forward.output.shape))
-        targets = [forward.output, *forward.states, *forward.kept.values()]
+        targets = [forward.output, *forward.states, *forward.residuals.values()]
         for t in range(time):
             read = inputs(call, t, states)
             output, *values = computed(targets, read, batch)
-            after, kept = values[: len(states)], dict(zip(forward.kept, values[len(states) :], strict=True))
-            tape.append(SimpleNamespace(read=read, states=states, after=after, kept=kept, used=used[:, t]))
+            after, kept = values[: len(states)], dict(zip(forward.residuals, values[len(states) :], strict=True))
+            tape.append(SimpleNamespace(read=read, states=states, after=after, residuals=kept, used=used[:, t]))
             states = tuple(select(used[:, t], n, s) for n, s in zip(after, states, strict=True))
             last = select(used[:, t], output, last)
             outputs[:, t] = select(used[:, t], output, np.zeros_like(last) if call.zero else last)
@@ -54,7 +54,7 @@ class Reference:
         held += 0 if d_last is None else d_last
         d_x = np.zeros(call.x.shape)
         sums = [np.zeros(s.shape) for s in self.adjoint.sums]
-        targets = [backward.output, *backward.states, *backward.kept.values()]
+        targets = [backward.output, *backward.states, *backward.residuals.values()]
         for t in reversed(range(time)):
             step, used = tape[t], tape[t].used
             of_output = np.zeros_like(held) if d_outputs is None else double(d_outputs[:, t])
@@ -62,13 +62,13 @@ class Reference:
             read = {key: array for key, array in step.read.items() if key[0] != "state"}
             read |= {("state", i): cotangent for i, cotangent in enumerate(cotangents)}
             read["sequence", "output"] = held
-            read |= {("kept", ("state", i)): state for i, state in enumerate(step.states)}
-            read |= {("kept", key): array for key, array in step.kept.items()}
+            read |= {("residual", ("state", i)): state for i, state in enumerate(step.states)}
+            read |= {("residual", key): array for key, array in step.residuals.items()}
             x, *values = computed(targets, read, batch)
-            news, own = values[: len(shapes)], dict(zip(backward.kept, values[len(shapes) :], strict=True))
+            news, operands = values[: len(shapes)], dict(zip(backward.residuals, values[len(shapes) :], strict=True))
             for i, s in enumerate(self.adjoint.sums):
-                b = rows(s.b, step, own, read)[used].reshape(used.sum() * s.b.rows, s.b.depth)
-                a = None if s.a is None else rows(s.a, step, own, read)[used].reshape(len(b), s.a.depth)
+                b = rows(s.b, step, operands, read)[used].reshape(used.sum() * s.b.rows, s.b.depth)
+                a = None if s.a is None else rows(s.a, step, operands, read)[used].reshape(len(b), s.a.depth)
                 sums[i] += (b.sum(axis=0) if a is None else a.T @ b).reshape(s.shape)
             d_x[:, t] = select(used, x, np.zeros_like(x))
             cotangents = [select(used, n, c) for n, c in zip(news, cotangents, strict=True)]
@@ -110,14 +110,14 @@ def select(used, new, old):
     return np.where(used.reshape(-1, *[1] * (old.ndim - 1)), new, old)
 
 
-def rows(place, step, own, read):
+def rows(place, step, operands, read):
     """``(B, rows, depth)``: what a sum over rows takes of one step."""
     array = {
         "x": lambda: read["x", None],
         "state": lambda: step.states[place.key],
         "after": lambda: step.after[place.key],
-        "kept": lambda: step.kept["kept", place.key],
-        "own": lambda: own["own", place.key],
+        "residual": lambda: step.residuals["residual", place.key],
+        "operand": lambda: operands["operand", place.key],
     }[place.source]()
     flat = array.reshape(len(array), -1)
     at = place.offset + place.stride * np.arange(place.rows)[:, None] + np.arange(place.depth)

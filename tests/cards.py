@@ -1,4 +1,4 @@
-"""Stand-ins for what only a card has: arrays of other libraries, and an executor that gives the CPU's results."""
+"""Stand-ins for what only a GPU has: arrays of other libraries, and an executor that gives the CPU's results."""
 
 import sys
 import types
@@ -25,7 +25,7 @@ class OnCard:
 
 
 class Elsewhere(OnCard):
-    """An array on the second card."""
+    """An array on the second GPU."""
 
     def __dlpack_device__(self):
         return (2, 1)
@@ -85,9 +85,9 @@ def library(monkeypatch, name, stream):
 
 
 class Executor:
-    """The CPU's executor in the place of a card's; it keeps the records that it ran."""
+    """The CPU's executor in the place of a GPU's; it keeps the records that it ran."""
 
-    road, programs = "road 1, on a card", 0
+    how, programs = "traced, on a GPU", 0
 
     def __init__(self, executor, records):
         self.executor, self.records = executor, records
@@ -104,7 +104,7 @@ class Executor:
         return Executor(self.executor.differentiate(), self.records)
 
     def explain(self, source=False):
-        return self.road
+        return self.how
 
 
 def executors(monkeypatch):

@@ -316,7 +316,7 @@ def folded(x, states, weights, *, limit=0.7):
 
 
 class FoldedCell(rk.Cell):
-    """The same road in the class form, with two states: attributes become arguments of the compiled loop."""
+    """The same in the class form, with two states: attributes become arguments of the compiled loop."""
 
     def __init__(self, units, limit=1.5, **kwargs):
         super().__init__(**kwargs)
@@ -357,7 +357,7 @@ class Case:
     step: Callable  # (cell, layer, constants) → the plain step(x, states) with this layer's weights
     listed: bool = True  # has to be traced as a whole
     steady: bool = True  # contracting and continuous: rounding doesn't grow along a sequence
-    road: int = 1
+    how: str = "traced"
     constants: tuple = ()  # the shapes of its constants, without the batch
     fixed_start: bool = False  # starts elsewhere than at zero
 
@@ -429,8 +429,8 @@ CELLS = (
     case(SignatureCell, lambda units, features: ((2, units), (3,)), listed=False),
     case(OldStyle, lambda units, features: ((units,), (2,)), listed=False),
     case(spiking, one, listed=False, steady=False),
-    case(folded, one, listed=False, road=2),
-    case(FoldedCell, lambda units, features: ((units,), (1,)), listed=False, steady=False, road=2),
+    case(folded, one, listed=False, how="jitted"),
+    case(FoldedCell, lambda units, features: ((units,), (1,)), listed=False, steady=False, how="jitted"),
     built_in("SimpleRNNCell", lambda u: rk.SimpleRNNCell(u, bias_initializer=spread), one, reference.simple_rnn),
     built_in("GRUCell", lambda u: rk.GRUCell(u, bias_initializer=spread), one, reference.gru_reset_after),
     built_in(

@@ -2,7 +2,7 @@
 
 Each thread has a vector clock: how far every thread had come by what this one may know of. ``syncthreads`` joins those
 of a block; ``threadfence``, ``arrive``, ``seen``, ``threadfence`` bring what went before the first to what comes after
-the last, as on a card. An access is ordered behind another if its thread knew of it.
+the last, as on a GPU. An access is ordered behind another if its thread knew of it.
 """
 
 import bisect
@@ -21,7 +21,7 @@ _GRAIN = 4  # bytes: the smallest number that a kernel writes
 
 
 class Race(AssertionError):
-    """What a card need not order."""
+    """What a GPU need not order."""
 
 
 class _Memory(driver.Memory):
@@ -44,10 +44,10 @@ class _Module(grid._Module):
 class _Block(grid._Block):
     """A block whose threads know of each other when they have met."""
 
-    def __init__(self, place, threads, near):
-        super().__init__(place, threads, near)
-        self.near = self.shared._dynshared.__array_interface__["data"][0] if near else 0
-        self.near_end = self.near + near
+    def __init__(self, place, threads, shared):
+        super().__init__(place, threads, shared)
+        self.shared = self.shared._dynshared.__array_interface__["data"][0] if shared else 0
+        self.shared_end = self.shared + shared
         self.met = []
         self.barrier = threading.Barrier(self.barrier.parties, self.meet, patience.left())
 
@@ -115,21 +115,21 @@ class _Launch:
         return found | {"arrive": self.arrive, "seen": self.seen}
 
     def watched(self, word, kind, size):
-        near, writes, fixed = kind.startswith("near"), "store" in kind, kind.startswith("fixed")
+        shared, writes, fixed = kind.startswith("shared"), "store" in kind, kind.startswith("fixed")
 
         def touch(address, *value):
             thread = threading.current_thread()
             with self.lock:
-                self.check_place(thread, address, size, near)
+                self.check_place(thread, address, size, shared)
                 for at in range(address // _GRAIN, -(-(address + size) // _GRAIN)):
                     self.touch(thread, at, writes, fixed)
             return word(address, *value)
 
         return touch
 
-    def check_place(self, thread, address, size, near):
-        if near:
-            inside = thread.block.near <= address and address + size <= thread.block.near_end
+    def check_place(self, thread, address, size, shared):
+        if shared:
+            inside = thread.block.shared <= address and address + size <= thread.block.shared_end
         elif (address, size) in self.known:
             return
         else:
@@ -137,7 +137,7 @@ class _Launch:
             inside = i >= 0 and address + size <= self.ends[i]
             self.known.add((address, size))
         if not inside:
-            raise Race(f"{_where(self.text)}: {'near' if near else 'far'} memory that isn't the kernel's")
+            raise Race(f"{_where(self.text)}: {'shared' if shared else 'far'} memory that isn't the kernel's")
 
     def touch(self, thread, at, writes, fixed):
         writer = self.wrote.get(at)

@@ -1,23 +1,23 @@
-"""Programs of a card beside the CPU's, run over the same record, with the cut and the form that a test wants."""
+"""Programs of a GPU beside the CPU's, run over the same record, with the config and the variant that a test wants."""
 
 import numpy as np
 from gradient_runs import PRECISION
 from matrix import close, inputs, layer_of, make_mask, same_bits
 
-from rnnkit.backends.cuda.runtime.cost_model import Cut
+from rnnkit.backends.cuda.runtime.cost_model import LaunchConfig
 from rnnkit.backends.shared.call import Record
 from rnnkit.compiler.ir.plan import Loop
 from rnnkit.execution import pipeline
 
-PLACINGS = ("near weights", "near", "staged weights", "staged", "far")
+PLACINGS = ("shared weights", "shared", "staged weights", "staged", "global")
 CUTS = {  # rows that a thread sums at once, rows of a block, blocks of a group, threads
-    "one": Cut(1, 1, 1, 1, 1),
-    "units": Cut(1, 1, 1, 3, 1),
-    "rows": Cut(1, 2, 1, 2, 2),
-    "sums": Cut(4, 8, 1, 2, 2),
-    "tall": Cut(2, 4, 1, 2, 1),
-    "parts": Cut(1, 1, 2, 2, 1),
-    "parts of rows": Cut(2, 4, 3, 1, 2),
+    "one": LaunchConfig(1, 1, 1, 1, 1),
+    "units": LaunchConfig(1, 1, 1, 3, 1),
+    "rows": LaunchConfig(1, 2, 1, 2, 2),
+    "sums": LaunchConfig(4, 8, 1, 2, 2),
+    "tall": LaunchConfig(2, 4, 1, 2, 1),
+    "parts": LaunchConfig(1, 1, 2, 2, 1),
+    "parts of rows": LaunchConfig(2, 4, 3, 1, 2),
 }
 USUAL = {"units": 5, "features": 3, "batch": 3, "time": 5, "mask": "random", "backwards": False, "zero": False}
 
@@ -26,8 +26,8 @@ def on_cpu(layer, constants=(), training=False):
     return layer._execution.executor(constants, training)
 
 
-def on_card(layer, constants=(), training=False, **settings):
-    """A program of its own, with a cut and a placing that a test wants."""
+def on_gpu(layer, constants=(), training=False, **settings):
+    """A program of its own, with a config and a placing that a test wants."""
     shapes = tuple(constant.shape[1:] for constant in constants)
     step = layer._execution.step
     return set_up(pipeline.choose_cuda(step, layer.dtype, layer.cell._all_weights(), shapes, training), **settings)
@@ -40,10 +40,10 @@ def set_up(program, **settings):
 
 
 def gradient_on_card(program):
-    """What gives a program's gradient, cut and placed as the program is."""
+    """What gives a program's gradient, config and placed as the program is."""
     found = program.differentiate()
     for part in (found.plain, found.forward, found.adjoint):
-        set_up(part, cut=program.cut, placing=program.placing, card=program.card)
+        set_up(part, config=program.config, placing=program.placing, gpu=program.gpu)
     return found
 
 
@@ -94,7 +94,7 @@ def arrays(found):
 
 
 def in_order(program):
-    """Whether every sum has the CPU's order: none goes along a row, which a card's threads share."""
+    """Whether every sum has the CPU's order: none goes along a row, which a GPU's threads share."""
     return not any(isinstance(part, Loop) and part.reduction for part in program.plan.parts())
 
 
@@ -102,7 +102,7 @@ def as_on_cpu(program, got, expected, dtype):
     (same_bits if in_order(program) else lambda *both: close(*both, dtype))(got, expected)
 
 
-def near(got, expected, dtype):
+def shared(got, expected, dtype):
     """To a part of each array's norm."""
     for a, b in zip(got, expected, strict=True):
         bound = {"float64": 1e-12, "float32": 1e-5}[str(dtype)] * max(np.linalg.norm(b), 1e-3)

@@ -20,7 +20,7 @@ COUNTERS = {
     "TuringMachineCell": (2,),
 }
 DTYPES = ("float64", "float32")
-TRACED = tuple(case for case in CELLS if case.road == 1)
+TRACED = tuple(case for case in CELLS if case.how == "traced")
 PRECISION = {case.name: DTYPES[i % 2] for i, case in enumerate((*TRACED, *PAPER_CELLS))}  # by turns
 BOUNDS = {"float64": 1e-12, "float32": 2e-5}  # of an array's norm, from an exact gradient
 LAW_7 = 1e-7

@@ -18,11 +18,11 @@ class PaperCell(NamedTuple):
     constants: tuple = ()  # shapes without the batch
     contracting: bool = True  # and continuous: rounding doesn't grow along a sequence
     features: tuple = (3,)
-    road: int = 1
+    how: str = "traced"
 
 
-def paper(kind, source, *sizes, constants=(), contracting=True, features=(3,), road=1, **keywords):
-    return PaperCell(kind.__name__, source, lambda: kind(*sizes, **keywords), constants, contracting, features, road)
+def paper(kind, source, *sizes, constants=(), contracting=True, features=(3,), how="traced", **keywords):
+    return PaperCell(kind.__name__, source, lambda: kind(*sizes, **keywords), constants, contracting, features, how)
 
 
 PAPER_CELLS = (

@@ -15,8 +15,8 @@ def run_plan(plan, inputs, batch):
     for buffer in plan.buffers:
         if buffer.kind in ("x", "state", "constant", "draw"):
             held[buffer] = inputs[buffer.kind, buffer.attr].reshape(batch, -1)
-        elif buffer.kind == "once" and not isinstance(plan.once[buffer], list):
-            node = plan.once[buffer]
+        elif buffer.kind == "prepacked" and not isinstance(plan.prepacked[buffer], list):
+            node = plan.prepacked[buffer]
             held[buffer] = np.asarray(evaluate([node], inputs, np.float64)[node.id], float).reshape(1, -1)
         else:
             held[buffer] = np.full((batch, buffer.size), np.nan)  # a place that is read before it is written shows

@@ -76,7 +76,7 @@ class Name:
 
     def __init__(self, name, arrays, exact):
         self.name, self.arrays = name, arrays
-        self.exact = exact  # computed without rounding, so that a decision on it is the same on every road
+        self.exact = exact  # computed without rounding, so that a decision on it is the same in every backend
         self.shapes = [a.shape[1:] for a in arrays]
         self.rank = len(self.shapes[0])
 

@@ -147,14 +147,14 @@ def test_the_page_sets_the_parts_of_a_gradient_beside_the_machine_and_checkpoint
 
 
 def on_cuda(*arguments, **environment) -> subprocess.CompletedProcess:
-    """Run the command that measures a card."""
+    """Run the command that measures a GPU."""
     command = [sys.executable, FOLDER / "compare" / "on_cuda.py", *arguments]
     return processes.run(command, env=os.environ | environment)
 
 
 def test_the_page_says_of_a_card_what_the_model_predicts():
     page = (FOLDER.parent / "docs" / "performance.md").read_text(encoding="utf-8")
-    (section,) = re.findall(r"^## On a card: predicted$.*?(?=^## |\Z)", page, re.DOTALL | re.MULTILINE)
+    (section,) = re.findall(r"^## On a GPU: predicted$.*?(?=^## |\Z)", page, re.DOTALL | re.MULTILINE)
     printed = on_cuda("--predict")
     assert printed.returncode == 0, printed.stderr
     assert section.strip() == printed.stdout.strip()

@@ -13,7 +13,7 @@ import numpy as np
 from cells_under_test import CELLS
 from matrix import flat, inputs, layer_of, make_mask
 from rnnkit.backends.cpu.simd import bounds_check as checking
-from rnnkit.backends.cpu.threads import team as crew
+from rnnkit.backends.cpu.threads import team as team
 from rnnkit.backends.cpu import tuning
 import rnnkit as rk
 
@@ -44,7 +44,7 @@ import rnnkit as rk
 layer = rk.LSTM(17, seed=0)
 layer(np.ones((2, 3, 5)))
 (executor,) = layer._execution.executors.values()
-executor.once = lambda weights, keep=executor.once: [array[:-90].copy() for array in keep(weights)]
+executor.prepack = lambda weights, keep=executor.prepack: [array[:-90].copy() for array in keep(weights)]
 executor._bound = (None, ())
 layer(np.ones((2, 3, 5)))
 """

@@ -8,7 +8,7 @@ from random_steps import random_cell
 from reading import Read
 
 import rnnkit as rk
-from rnnkit.compiler.ir.plan import BLOCK, CALL, ONCE, STEP, Loop, Product, SparseProduct
+from rnnkit.compiler.ir.plan import BLOCK, CALL, PREPACK, STEP, Loop, Product, SparseProduct
 from rnnkit.compiler.planning.describe import describe
 from rnnkit.compiler.tracing.symbol import MixesRows, ReadsValues, Untraceable
 
@@ -49,8 +49,8 @@ def test_work_on_weights_alone_is_done_when_they_change():
         return h, [h]
 
     read = Read(step, weights={"a": (4, 2), "b": (2, 4), "bias": (4,)})
-    once = [node.op for node in read.plan.once.values() if not isinstance(node, list)]
-    assert "exp" in once and all(stage.section != ONCE for stage in read.plan.parts())
+    once = [node.op for node in read.plan.prepacked.values() if not isinstance(node, list)]
+    assert "exp" in once and all(stage.section != PREPACK for stage in read.plan.parts())
     assert len(read.stages(STEP, Product)) == 1
     assert read.agrees()
 

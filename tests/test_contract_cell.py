@@ -13,7 +13,7 @@ from scipy import special
 
 import rnnkit as rk
 
-ROAD_1 = [c.name for c in CELLS if c.road == 1]
+TRACED = [c.name for c in CELLS if c.how == "traced"]
 
 
 def step_cell(step, states="units", weights=None, **more):
@@ -21,7 +21,7 @@ def step_cell(step, states="units", weights=None, **more):
     return rk.cell(states={"h": states}, weights=weights or {}, **more)(step)
 
 
-def road(layer):
+def how(layer):
     return layer.explain()[:6]
 
 
@@ -262,7 +262,7 @@ def test_C6_products_per_row(rng):
     expected = np.einsum("bsd,btd->bts", m, x)
     close(output, np.concatenate([expected[:, 1]] * 3, -1))
     close(state, expected.sum(1))
-    assert road(layer) == "road 1"
+    assert how(layer) == "traced"
 
 
 def test_C6_stack_and_bidirectional_hand_constants_on(rng):
@@ -346,19 +346,19 @@ def test_C7_weights_are_built_once(rng):
 
 
 @pytest.mark.parametrize("case", CELLS, ids=str)
-def test_C8_explain_names_the_road(case):
+def test_C8_explain_says_how(case):
     layer, (x, constants) = layer_of(case.name), inputs(case.name, 1, 1)
     layer(x, constants=constants)
-    assert road(layer) == f"road {case.road}"
-    assert len(layer.explain().splitlines()[0]) > len("road 1")
+    assert how(layer) == case.how
+    assert len(layer.explain().splitlines()[0]) > len("traced")
 
 
 def test_C8_listed_cells_take_road_1():
-    assert {c.name for c in CELLS if c.listed and c.road == 1} >= {
+    assert {c.name for c in CELLS if c.listed and c.how == "traced"} >= {
         *("simple", "leaky", "lstm", "PeepholeLSTMCell", "layer_norm_lstm", "gru_before", "gru_after"),
         *("minimal_gated", "outer_memory", "attention", "clockwork", "moving_average", "two_speeds"),
     }
-    assert all(c.road == 1 for c in CELLS if c.listed)
+    assert all(c.how == "traced" for c in CELLS if c.listed)
 
 
 def test_C8_explain_shows_the_text():
@@ -369,11 +369,11 @@ def test_C8_explain_shows_the_text():
 def counts_digits(x, states, weights):
     (h,) = states
     for row in range(h.shape[0]):
-        h = h * len(f"{h[row, 0]:.3f}")  # the line that neither road takes
+        h = h * len(f"{h[row, 0]:.3f}")  # the line that neither the tracer nor numba takes
     return h, (h,)
 
 
-def test_C8_neither_road_is_one_error_with_the_line():
+def test_C8_neither_traced_nor_jitted_is_one_error_with_the_line():
     layer = rk.RNN(step_cell(counts_digits, 3)())
     with pytest.raises((TypeError, ValueError)) as raised:
         layer(np.zeros((2, 3, 1)))
@@ -396,7 +396,7 @@ def test_C8_road_2_sees_one_row_at_a_time(rng):
     x = rng.normal(size=(5, 4, 3)) * np.array([0.1, 1, 5, 50, 0.01])[:, None, None]
     layer = rk.RNN(shrink(), return_sequences=True)
     y = layer(x)
-    assert road(layer) == "road 2"
+    assert how(layer) == "jitted"
     same_bits(y, np.concatenate([layer(x[i : i + 1]) for i in range(5)]))
     with rk.eager():
         close(layer(x), y)
@@ -405,8 +405,8 @@ def test_C8_road_2_sees_one_row_at_a_time(rng):
 # C9
 
 
-def both_ways(step, x, states=3, width=None, weights=None, roads=("road 1",), tolerance=1.0, **sizes):
-    """The compiled result of a step against the same step in a loop, and the road it took."""
+def both_ways(step, x, states=3, width=None, weights=None, ways=("traced",), tolerance=1.0, **sizes):
+    """The compiled result of a step against the same step in a loop, and how it was compiled."""
     layer = rk.RNN(step_cell(step, states, weights)(**sizes), return_sequences=True, return_state=True, seed=3)
     output, state = layer(x)
     values = types.SimpleNamespace(**layer.weights)
@@ -414,7 +414,7 @@ def both_ways(step, x, states=3, width=None, weights=None, roads=("road 1",), to
     expected = reference.run(lambda x, s: (lambda y, n: (y, tuple(n)))(*step(x, s, values)), x, (start,))
     close(output, expected.outputs, x.dtype, tolerance)
     close(state, expected.states, x.dtype, tolerance)
-    assert road(layer) in roads, layer.explain()
+    assert how(layer) in ways, layer.explain()
     return output
 
 
@@ -471,7 +471,7 @@ def test_C9_scipy_special(name, rng):
         y = function(inside, inside) if name == "xlogy" else function(inside)
         return y, (0.5 * h + x,)
 
-    both_ways(step, rng.normal(size=(4, 5, 3)), roads=("road 1", "road 2"))
+    both_ways(step, rng.normal(size=(4, 5, 3)), ways=("traced", "jitted"))
 
 
 def test_C9_shapes_in_a_step(rng):
@@ -585,7 +585,7 @@ def test_C9_assignment_into_arrays(rng):
     close(layer(x), expected)
     with rk.eager():
         close(layer(x), expected)
-    if road(layer) == "road 2":
+    if how(layer) == "jitted":
         assert any(word in layer.explain() for word in ("np.where", "np.concatenate", "np.zeros_like"))
 
 
@@ -605,7 +605,7 @@ def test_C9_in_place_addition_never_changes_the_callers_array(rng):
         close(output, 2 * x[:, -1])
         close(state, start + x.sum(1))
         same_bits([x, start], [kept_x, kept_start])
-    assert road(layer) == "road 1"
+    assert how(layer) == "traced"
 
 
 # C10, C11

@@ -1,4 +1,4 @@
-"""The promises about a card, on numba's simulator: small sizes, memory of NumPy, threads of Python."""
+"""The promises about a GPU, on numba's simulator: small sizes, memory of NumPy, threads of Python."""
 
 import copy
 import os
@@ -15,11 +15,11 @@ import rnnkit as rk
 from rnnkit.backends.cuda.memory import array as cuda_memory
 from rnnkit.backends.cuda.memory import availability
 from rnnkit.backends.cuda.memory.array import DeviceArray
-from rnnkit.backends.cuda.runtime.cost_model import Card
+from rnnkit.backends.cuda.runtime.cost_model import GPU
 
 simulated = pytest.mark.skipif(
     not (availability.simulated() and availability.missing() is None),
-    reason="takes numba's simulator in the place of a card: NUMBA_ENABLE_CUDASIM=1, with numba-cuda",
+    reason="takes numba's simulator in the place of a GPU: NUMBA_ENABLE_CUDASIM=1, with numba-cuda",
 )
 CELLS = {
     "SimpleRNN": rk.SimpleRNNCell,
@@ -34,7 +34,7 @@ BOUNDS = {"float32": 1e-5, "float64": 1e-12}
 
 
 def both(cell, dtype="float32", **options):
-    """The same layer on the CPU and on the card, with all sequences and states."""
+    """The same layer on the CPU and on the GPU, with all sequences and states."""
     here, there = (
         rk.RNN(CELLS[cell](5), True, True, dtype=dtype, seed=3, device=device, **options) for device in ("cpu", "cuda")
     )
@@ -66,7 +66,7 @@ def test_G1_what_is_missing_is_said_where_the_device_is_named():
     if rk.cuda.is_available():
         return
     for use in (lambda: rk.GRU(3, device="cuda"), lambda: layer.to("cuda"), rk.cuda.devices):
-        with pytest.raises(RuntimeError, match="^expected .*(numba-cuda|driver|card)"):
+        with pytest.raises(RuntimeError, match="^expected .*(numba-cuda|driver|GPU)"):
             use()
     assert layer.device == "cpu"
 
@@ -171,7 +171,7 @@ def until_large(x, states, weights):
 
 @simulated
 def test_G7_what_only_the_second_road_takes_is_refused_and_the_rest_goes_by_the_host(x):
-    with pytest.raises(ValueError, match="can't run on a card.*while h.max"):
+    with pytest.raises(ValueError, match="can't run on a GPU.*while h.max"):
         rk.RNN(until_large(3), device="cuda")(x)
     expected = rk.RNN(leaky(units=3), seed=0, device="cpu")(x)
     layer = rk.RNN(leaky(units=3), seed=0, device="cuda")
@@ -224,10 +224,10 @@ def test_G9_explain_says_how_a_call_was_shared(x):
     assert "is chosen at the first call" in layer.explain()
     layer(x)
     told = layer.explain()
-    assert "on the card, for 3 rows: " in told and "recurrent weights: shared memory" in told
+    assert "on the GPU, for 3 rows: " in told and "recurrent weights: shared memory" in told
     expected = layer(x)
     (executor,) = layer._execution.executors.values()
-    executor.card = Card(2, 100, 3, 6)
+    executor.gpu = GPU(2, 100, 3, 6)
     same([layer(x)], [expected])
     assert "recurrent weights: read from the cache at every step" in layer.explain()
 

@@ -190,7 +190,7 @@ def test_X2_eager_ends_with_an_error_too():
     layer = layer_of("simple")
     with pytest.raises(RuntimeError), rk.eager():
         raise RuntimeError
-    assert layer.explain().startswith("road 1")
+    assert layer.explain().startswith("traced")
     same_bits(list(layer(np.ones((1, 2, 5)))), list(layer(np.ones((1, 2, 5)))))
 
 
@@ -345,4 +345,4 @@ def test_X6_summary_and_reprs(rng):
     assert "first" in repr(layer) or "simple" in repr(layer)
     layer(rng.normal(size=(2, 3, 5)))
     html = layer._repr_html_()
-    assert "kernel" in html and "road 1" in html and "(5, 4)" in html.replace("&nbsp;", " ")
+    assert "kernel" in html and "traced" in html and "(5, 4)" in html.replace("&nbsp;", " ")

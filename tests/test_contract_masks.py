@@ -207,7 +207,7 @@ def test_M9_states_of_any_shape_are_held_along_the_batch_axis(name, eager):
 
 
 OWN_NAMES = (
-    "k x t n p held output last state_0 state_1 next next_1 staged_x row_x used rows part gang product spare v w c"
+    "k x t n p held output last state_0 state_1 next next_1 staged_x row_x used rows part barrier product spare v w c"
 )
 
 

@@ -1,4 +1,4 @@
-"""Arrays in a card's memory: what they are, how they pass a layer's edge, and what is refused."""
+"""Arrays in a GPU's memory: what they are, how they pass a layer's edge, and what is refused."""
 
 import copy
 import gc
@@ -19,7 +19,7 @@ from rnnkit.backends.cuda.simulator import driver
 
 pytestmark = pytest.mark.skipif(
     not (availability.simulated() and availability.missing() is None),
-    reason="memory of NumPy stands in for a card's: NUMBA_ENABLE_CUDASIM=1, with numba-cuda",
+    reason="memory of NumPy stands in for a GPU's: NUMBA_ENABLE_CUDASIM=1, with numba-cuda",
 )
 
 DTYPES = [np.float32, np.float64, np.bool_]
@@ -282,14 +282,14 @@ def test_every_state_of_every_step(records, kind, x, name):
     same(layer.trajectory(make(x)), expected.trajectory(x), made)
 
 
-@pytest.mark.parametrize("where", ["host", "card", "mixed"])
+@pytest.mark.parametrize("where", ["host", "GPU", "mixed"])
 def test_other_arguments_may_be_of_either_kind(records, rng, x, where):
     @rk.cell(states={"h": "units"}, weights={"kernel": rk.Weight(("features", "units"), "glorot_uniform")})
     def drawn(x, states, weights, constants):
         h = np.tanh(x @ weights.kernel + states[0] * constants[0])
         return h, (h,)
 
-    make = {"host": np.asarray, "card": OnCard, "mixed": OnCard}[where]
+    make = {"host": np.asarray, "GPU": OnCard, "mixed": OnCard}[where]
     x_make = OnCard if where != "mixed" else np.asarray
     state, constant = rng.normal(size=(2, 3, 4)).astype(np.float32)
     mask = rng.random((3, 4)) < 0.6
@@ -533,11 +533,11 @@ def test_wrong_other_arguments(records, x):
     here = OnCard(x)
     with pytest.raises(ValueError, match=r"expected mask of shape \(3, 4\)"):
         layer(here, mask=OnCard(np.ones((4, 3), bool)))
-    with pytest.raises(TypeError, match="a mask of booleans in a card's memory, got int32"):
+    with pytest.raises(TypeError, match="a mask of booleans in a GPU's memory, got int32"):
         layer(here, mask=OnCard(np.ones((3, 4), np.int32)))
     with pytest.raises(ValueError, match="initial_state of shape"):
         layer(here, initial_state=OnCard(np.zeros((3, 4), np.float32)))
-    with pytest.raises(TypeError, match="initial_state of float32 in a card's memory, got float64"):
+    with pytest.raises(TypeError, match="initial_state of float32 in a GPU's memory, got float64"):
         layer(here, initial_state=OnCard(np.zeros((3, 3))))
     _, pullback = layer.vjp(here)
     with pytest.raises(ValueError, match="expected d_outputs of shape"):

@@ -1,4 +1,4 @@
-"""How a call is cut for a card, which takes no card to find out."""
+"""How a call is cut for a GPU, which takes no GPU to find out."""
 
 import functools
 
@@ -10,7 +10,7 @@ pytest.importorskip("numba_cuda", reason="numba-cuda isn't installed")
 import rnnkit as rk
 from rnnkit.backends.cuda.compile import cuda_program
 from rnnkit.backends.cuda.memory.availability import missing, simulated
-from rnnkit.backends.cuda.runtime.cost_model import A100, H100, costs, cuts
+from rnnkit.backends.cuda.runtime.cost_model import A100, H100, configs, costs
 from rnnkit.backends.cuda.runtime.launch import Function
 from rnnkit.backends.cuda.runtime.weight_sums import slice_of
 from rnnkit.compiler.ir.plan import STEP
@@ -23,7 +23,7 @@ CELLS = {"LSTM": rk.LSTMCell, "GRU": rk.GRUCell, "SimpleRNN": rk.SimpleRNNCell}
 CARDS = {"H100": H100, "A100": A100}
 
 each_cell = pytest.mark.parametrize("cell", CELLS)
-each_card = pytest.mark.parametrize("card", CARDS.values(), ids=CARDS)
+each_card = pytest.mark.parametrize("gpu", CARDS.values(), ids=CARDS)
 each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
@@ -34,18 +34,18 @@ def program(name, features, units, dtype):
     return compile_step(Step(cell, (features,)), dtype, cell._all_weights(), make=cuda_program)
 
 
-def chosen(program, card, rows):
-    program.card = card
+def chosen(program, gpu, rows):
+    program.gpu = gpu
     return program.chosen(rows)
 
 
-def check(kernels, card, rows, units):
-    cut, form = chosen(kernels, card, rows)
-    kernel = kernels._kernel(STEP, form)
-    assert kernel.near_bytes(cut.tile, cut.y, cut.parts) <= card.near
-    assert cut.x * cut.y <= card.threads
+def check(kernels, gpu, rows, units):
+    cut, variant = chosen(kernels, gpu, rows)
+    kernel = kernels._kernel(STEP, variant)
+    assert kernel.shared_bytes(cut.tile, cut.y, cut.parts) <= gpu.shared
+    assert cut.x * cut.y <= gpu.threads
     assert cut.tile == cut.rows * cut.y
-    assert cut.parts == 1 or cut.blocks(rows) <= card.multiprocessors, "blocks wait for some that can't run"
+    assert cut.parts == 1 or cut.blocks(rows) <= gpu.multiprocessors, "blocks wait for some that can't run"
     assert cut.x >= min(32, units), "less than a warp along units"
     assert cut.x < 2 * max(32, -(-units // cut.parts)), "half of the threads have no unit"
 
@@ -53,53 +53,53 @@ def check(kernels, card, rows, units):
 @each_cell
 @each_card
 @each_dtype
-def test_a_cut_fits_the_card(cell, card, dtype):
+def test_a_cut_fits_the_card(cell, gpu, dtype):
     for rows, features, units in [*SIZES, (3, 4, 5), (5000, 8, 64), (2, 3, 1500)]:
-        check(program(cell, features, units, dtype), card, rows, units)
+        check(program(cell, features, units, dtype), gpu, rows, units)
 
 
 @each_cell
 @each_card
-def test_an_adjoints_cut_fits_the_card(cell, card):
+def test_an_adjoints_cut_fits_the_card(cell, gpu):
     for rows, features, units in SIZES:
         backward = program(cell, features, units, "float32").differentiate()
-        check(backward.forward, card, rows, units)
-        check(backward.adjoint, card, rows, units)
+        check(backward.forward, gpu, rows, units)
+        check(backward.adjoint, gpu, rows, units)
 
 
 @each_cell
 @each_card
 @each_dtype
-def test_recurrent_weights_stand_in_shared_memory_at_the_sizes_that_are_measured(cell, card, dtype):
+def test_recurrent_weights_stand_in_shared_memory_at_the_sizes_that_are_measured(cell, gpu, dtype):
     for rows, features, units in SIZES:
         if dtype == "float64" and rows == 128:
             continue  # up to 2 MB for each of the groups that 128 rows make
-        _, form = chosen(program(cell, features, units, dtype), card, rows)
-        assert form.weights, (rows, units)
+        _, variant = chosen(program(cell, features, units, dtype), gpu, rows)
+        assert variant.weights, (rows, units)
 
 
 @each_card
-def test_weights_that_no_block_holds_are_split_over_some(card):
-    cut, form = chosen(program("LSTM", 64, 512, "float32"), card, 1)
-    assert form.weights and cut.parts >= 4 * 512 * 512 * 4 // card.near
-    cut, form = chosen(program("SimpleRNN", 8, 64, "float32"), card, 8)
-    assert form.weights and cut.parts == 1, "a grid barrier for 16 KB"
+def test_weights_that_no_block_holds_are_split_over_some(gpu):
+    cut, variant = chosen(program("LSTM", 64, 512, "float32"), gpu, 1)
+    assert variant.weights and cut.parts >= 4 * 512 * 512 * 4 // gpu.shared
+    cut, variant = chosen(program("SimpleRNN", 8, 64, "float32"), gpu, 8)
+    assert variant.weights and cut.parts == 1, "a grid barrier for 16 KB"
 
 
 @each_cell
 @each_card
-def test_costs_grow_with_what_is_done(cell, card):
+def test_costs_grow_with_what_is_done(cell, gpu):
     small, large = (program(cell, 8, units, "float32")._step for units in (64, 128))
     twice = program(cell, 8, 64, "float64")._step
-    for cut in cuts(card, 16, small.units):
+    for cut in configs(gpu, 16, small.units):
         cost = lambda step, rows=16, cut=cut, **places: sum(
-            costs(step, card, cut, rows, **{"weights": True, "near": True} | places).values()
+            costs(step, gpu, cut, rows, **{"weights": True, "shared": True} | places).values()
         )
         assert cost(small) < cost(large)
         assert cost(small) < cost(twice)
-        assert cost(small) < cost(small, near=False)
+        assert cost(small) < cost(small, shared=False)
         assert cost(small) <= cost(small, weights=False)
-        assert cost(small, 16) <= cost(small, 16 * card.multiprocessors)
+        assert cost(small, 16) <= cost(small, 16 * gpu.multiprocessors)
 
 
 @pytest.mark.skipif(not simulated() or missing() is not None, reason="needs NUMBA_ENABLE_CUDASIM=1, with numba-cuda")

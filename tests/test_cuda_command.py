@@ -1,4 +1,4 @@
-"""The command that measures a card, run where numba's simulator stands in for one."""
+"""The command that measures a GPU, run where numba's simulator stands in for one."""
 
 import pathlib
 import subprocess
@@ -13,7 +13,7 @@ COMMAND = pathlib.Path(__file__).parent.parent / "asv_benchmarks" / "compare" / 
 
 pytestmark = pytest.mark.skipif(
     not (availability.simulated() and availability.missing() is None),
-    reason="takes numba's simulator in the place of a card: NUMBA_ENABLE_CUDASIM=1, with numba-cuda",
+    reason="takes numba's simulator in the place of a GPU: NUMBA_ENABLE_CUDASIM=1, with numba-cuda",
 )
 
 
@@ -24,7 +24,7 @@ def run(*arguments) -> subprocess.CompletedProcess:
 def test_the_simulator_is_not_taken_for_a_card():
     found = run()
     assert (found.returncode, found.stdout) == (2, "")
-    assert found.stderr.startswith("nothing was measured: expected a card, got numba's simulator")
+    assert found.stderr.startswith("nothing was measured: expected a GPU, got numba's simulator")
 
 
 @pytest.mark.sweep

@@ -104,7 +104,7 @@ class HostDriver:
 
 
 @pytest.fixture
-def card(monkeypatch):
+def gpu(monkeypatch):
     """The driver's calls on such a driver."""
     found = HostDriver()
     monkeypatch.setitem(sys.modules, "cuda", types.ModuleType("cuda"))
@@ -118,37 +118,37 @@ def card(monkeypatch):
 
 
 @pytest.mark.parametrize("size", [0, 1, 1000, 1 << 20, (1 << 22) - 3, 1 << 22, (1 << 23) + 5, (1 << 24) + 4])
-def test_bytes_go_up_and_down(card, rng, size):
+def test_bytes_go_up_and_down(gpu, rng, size):
     a = rng.integers(0, 255, size, np.uint8)
     there = cuda_memory.upload(a, stream=3)
-    card.calls.clear()
+    gpu.calls.clear()
     np.testing.assert_array_equal(cuda_memory.download(there, stream=3), a)
-    copies = [call for call in card.calls if call[0] == "cuMemcpyAsync"]
+    copies = [call for call in gpu.calls if call[0] == "cuMemcpyAsync"]
     assert sum(count for _, count, _ in copies) == size
     assert len(copies) == (-(-size // staging.PIECE) if size >= staging.LEAST else min(size, 1))
     assert {stream for _, _, stream in copies} <= {3}
 
 
-def test_memory_goes_back_in_the_order_of_its_stream(card):
+def test_memory_goes_back_in_the_order_of_its_stream(gpu):
     there = cuda_memory.zeros((5, 7), np.float32, stream=9)
     view = there[1:, ::-1]
     del there
-    assert card.held
+    assert gpu.held
     np.testing.assert_array_equal(cuda_memory.download(view[:, :0]), np.zeros((4, 0)))
     del view
-    assert not card.held
-    assert card.calls[-1] == ("cuMemFreeAsync", 9, "context")
+    assert not gpu.held
+    assert gpu.calls[-1] == ("cuMemFreeAsync", 9, "context")
 
 
-def test_memory_isnt_free_before_any_stream_is_done_with_it(card):
+def test_memory_isnt_free_before_any_stream_is_done_with_it(gpu):
     there = cuda_memory.zeros((3,), np.float32, stream=2)
     view = there.ordered_in(5)
     del there
-    card.calls.clear()
+    gpu.calls.clear()
     del view
-    made = [(name, *(a for a in arguments if isinstance(a, int))) for name, *arguments in card.calls]
+    made = [(name, *(a for a in arguments if isinstance(a, int))) for name, *arguments in gpu.calls]
     assert made == [
-        ("cuEventCreate", card.CUevent_flags.CU_EVENT_DISABLE_TIMING),
+        ("cuEventCreate", gpu.CUevent_flags.CU_EVENT_DISABLE_TIMING),
         ("cuEventRecord", 5),
         ("cuStreamWaitEvent", 2, 0),
         ("cuEventDestroy",),
@@ -156,34 +156,34 @@ def test_memory_isnt_free_before_any_stream_is_done_with_it(card):
     ]
 
 
-def test_a_thread_without_a_context(card):
+def test_a_thread_without_a_context(gpu):
     there = cuda_memory.zeros((3,), np.float32)
-    card.contexts.clear()
+    gpu.contexts.clear()
     assert cuda_memory.driver().current_device() == 0
-    assert card.contexts == ["numba's"]
-    card.contexts.clear()
+    assert gpu.contexts == ["numba's"]
+    gpu.contexts.clear()
     del there  # by a thread that has none
-    assert card.calls[-1] == ("cuMemFreeAsync", 0, "context") and card.contexts == []
+    assert gpu.calls[-1] == ("cuMemFreeAsync", 0, "context") and gpu.contexts == []
 
 
-def test_each_card_has_its_own_staging(card, rng):
+def test_each_card_has_its_own_staging(gpu, rng):
     a = rng.normal(size=1 << 18)
-    for card.device in (0, 1, 0):
+    for gpu.device in (0, 1, 0):
         np.testing.assert_array_equal(cuda_memory.download(cuda_memory.upload(a)), a)
     assert cuda_memory.driver().staging.cache_info().currsize == 2
 
 
-def test_what_the_card_reads_by_itself_is_waited_for(card):
+def test_what_the_card_reads_by_itself_is_waited_for(gpu):
     a = np.arange(5.0)
     cuda_memory.upload(a, stream=3)
-    assert "cuStreamSynchronize" not in [name for name, *_ in card.calls]
-    card.pinned.add(a.ctypes.data)
+    assert "cuStreamSynchronize" not in [name for name, *_ in gpu.calls]
+    gpu.pinned.add(a.ctypes.data)
     cuda_memory.upload(a, stream=3)
-    assert ("cuStreamSynchronize", 3) in card.calls
+    assert ("cuStreamSynchronize", 3) in gpu.calls
     assert cuda_memory.driver().device_of(a.ctypes.data) is None
 
 
-def test_what_is_no_memory_of_a_card(card):
+def test_what_is_no_memory_of_a_card(gpu):
     there = cuda_memory.empty((4,), np.float64)
     calls = cuda_memory.driver()
     assert calls.device_of(there.address) == 0
@@ -192,23 +192,23 @@ def test_what_is_no_memory_of_a_card(card):
     assert calls.device_of(address) is None
 
 
-def test_too_much_memory(card):
+def test_too_much_memory(gpu):
     with pytest.raises(MemoryError, match=r"expected 4,294,967,296 bytes of device memory .* got 1,073,741,824 free"):
         cuda_memory.empty((1 << 30,), np.float32)
 
 
-def test_a_stream_follows_another_without_a_wait(card):
+def test_a_stream_follows_another_without_a_wait(gpu):
     there = cuda_memory.zeros((3,), np.float32, stream=2)
-    card.calls.clear()
+    gpu.calls.clear()
     assert there.ordered_in(5).stream == 5
-    assert [call[0] for call in card.calls] == ["cuEventCreate", "cuEventRecord", "cuStreamWaitEvent", "cuEventDestroy"]
-    assert card.calls[1][-1] == 2 and card.calls[2][1] == 5
+    assert [call[0] for call in gpu.calls] == ["cuEventCreate", "cuEventRecord", "cuStreamWaitEvent", "cuEventDestroy"]
+    assert gpu.calls[1][-1] == 2 and gpu.calls[2][1] == 5
 
 
-def test_an_error_of_the_driver_is_told(card, monkeypatch):
+def test_an_error_of_the_driver_is_told(gpu, monkeypatch):
     failing = lambda *_: (Results.CUDA_ERROR_INVALID_VALUE,)
     failing.__name__ = "cuMemcpyAsync"
-    monkeypatch.setattr(card, "cuMemcpyAsync", failing)
+    monkeypatch.setattr(gpu, "cuMemcpyAsync", failing)
     with pytest.raises(RuntimeError, match="cuMemcpyAsync failed with CUDA_ERROR_INVALID_VALUE"):
         cuda_memory.upload(np.zeros(3))
 

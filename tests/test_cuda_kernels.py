@@ -1,4 +1,4 @@
-"""The kernels of cells, compiled without a card: every text becomes code, and no built-in cell's spills a register."""
+"""The kernels of cells, compiled without a GPU: every text becomes code, and no built-in cell's spills a register."""
 
 import os
 from functools import cache
@@ -16,14 +16,14 @@ import rnnkit as rk
 from rnnkit.backends.cuda import kernel_cache
 from rnnkit.backends.cuda.runtime import gradient as cuda_backward
 from rnnkit.backends.cuda.runtime import weight_sums
-from rnnkit.backends.cuda.runtime.cost_model import Card
+from rnnkit.backends.cuda.runtime.cost_model import GPU
 from rnnkit.backends.shared import program_cache
 from rnnkit.execution import pipeline
 
 if cuda_ptx.ptxas() is None:
     pytest.skip("no ptxas: numba-cuda's extra cu12 or cu13 brings it", allow_module_level=True)
 
-H100 = Card(132, 227 << 10)
+H100 = GPU(132, 227 << 10)
 LAYERS = {
     "SimpleRNN": rk.SimpleRNN,
     "GRU": rk.GRU,
@@ -32,7 +32,7 @@ LAYERS = {
     "minimal_gated": lambda units, **options: rk.RNN(NAMED["minimal_gated"].make(units), **options),
     "layer_norm_lstm": lambda units, **options: rk.RNN(NAMED["layer_norm_lstm"].make(units), **options),
 }
-# Rows and units: weights in shared memory, read from the cache, and units split over blocks are among their forms.
+# Rows and units: weights in shared memory, read from the cache, and units split over blocks are among their variants.
 SIZES = [(32, 64), (64, 256), (1, 512)]
 DTYPES = ["float32", "float64"]
 # Bytes of a thread's registers that may be spilled: thirty loops and products in one step are more than a kernel holds.
@@ -78,10 +78,10 @@ def check(text, spills=0):
 def test_kernels_of_cells_compile_and_spill_little_or_nothing(name, dtype, size, which):
     rows, units = size
     program = programs(name, dtype, units)[which]
-    program.card = H100
+    program.gpu = H100
     for section in program.sections:
-        _, form = program.cut_for(section, rows)
-        check(program.write(section, form).text, SPILLS.get(name, 0))
+        _, variant = program.config_for(section, rows)
+        check(program.write(section, variant).text, SPILLS.get(name, 0))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -1,4 +1,4 @@
-"""Models on a card: host arrays go there once, and a fit gives the host's weights."""
+"""Models on a GPU: host arrays go there once, and a fit gives the host's weights."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from rnnkit.execution import host_fallback
 
 pytestmark = pytest.mark.skipif(
     not (availability.simulated() and availability.missing() is None),
-    reason="memory of NumPy stands in for a card's: NUMBA_ENABLE_CUDASIM=1, with numba-cuda",
+    reason="memory of NumPy stands in for a GPU's: NUMBA_ENABLE_CUDASIM=1, with numba-cuda",
 )
 
 
@@ -34,15 +34,15 @@ def data(rng):
 
 @pytest.mark.parametrize("make", [sequential, functional])
 def test_a_fit_on_a_card_gives_the_hosts_weights(make, data):
-    host, card = make(), make().to("cuda")
+    host, gpu = make(), make().to("cuda")
     told = []
-    for model in (host, card):
+    for model in (host, gpu):
         model.compile("adam", "mse", metrics=["mae"])
         told.append(model.fit(*data, epochs=2, batch_size=4, verbose=0, validation_data=data).history)
     assert told[0] == told[1]
-    for a, b in zip(host.get_weights(), card.get_weights(), strict=True):
+    for a, b in zip(host.get_weights(), gpu.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-    np.testing.assert_array_equal(host.predict(data[0], verbose=0), card.predict(data[0], verbose=0))
+    np.testing.assert_array_equal(host.predict(data[0], verbose=0), gpu.predict(data[0], verbose=0))
 
 
 @pytest.mark.parametrize("make", [sequential, functional])

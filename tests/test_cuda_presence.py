@@ -1,4 +1,4 @@
-"""What is said where CUDA can't be used: the package, the driver or the card is missing, or the process is a fork."""
+"""What is said where CUDA can't be used: the package, the driver or the GPU is missing, or the process is a fork."""
 
 import importlib.util
 import os
@@ -49,9 +49,9 @@ WANTING = {
     "package": ({"package": False}, "expected the package numba-cuda, .* pip install 'rnnkit\\[cuda12\\]'"),
     "driver": ({"driver": None}, "expected NVIDIA's driver, which can't be loaded; install"),
     "old driver": ({"driver": CUresult.CUDA_ERROR_SYSTEM_DRIVER_MISMATCH}, "driver, .*SYSTEM_DRIVER_MISMATCH; install"),
-    "card": ({"driver": CUresult.CUDA_ERROR_NO_DEVICE}, "expected an NVIDIA card, .* CUDA_VISIBLE_DEVICES"),
-    "cards": ({"cards": 0}, "expected an NVIDIA card"),
-    "old card": ({"kind": (6, 1)}, "compute capability 7.0 or newer, got One of 6.1"),
+    "GPU": ({"driver": CUresult.CUDA_ERROR_NO_DEVICE}, "expected an NVIDIA GPU, .* CUDA_VISIBLE_DEVICES"),
+    "GPUs": ({"GPUs": 0}, "expected an NVIDIA GPU"),
+    "old GPU": ({"kind": (6, 1)}, "compute capability 7.0 or newer, got One of 6.1"),
     "compiler": (
         {"compiler": False},
         "numba-cuda with NVIDIA's compiler, .* pip install 'rnnkit\\[cuda12\\]'",

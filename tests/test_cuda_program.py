@@ -1,4 +1,4 @@
-"""A card's kernels under numba's simulator: the CPU's bits, whatever the cut and the form, and no races."""
+"""A GPU's kernels under numba's simulator: the CPU's bits, whatever the cut and the variant, and no races."""
 
 import os
 
@@ -18,19 +18,19 @@ from cuda_runs import (
     as_on_cpu,
     gradient,
     gradient_on_card,
-    near,
-    on_card,
     on_cpu,
+    on_gpu,
     record_of,
     results,
     setup,
+    shared,
 )
 
 import rnnkit as rk
 from rnnkit.backends.cuda.runtime import gradient as cuda_backward
 from rnnkit.backends.cuda.runtime import program as cuda_program
 from rnnkit.backends.cuda.runtime import weight_sums
-from rnnkit.backends.cuda.runtime.cost_model import Card
+from rnnkit.backends.cuda.runtime.cost_model import GPU
 
 FACTORS = {
     "cell": tuple(case.name for case in TRACED),
@@ -55,10 +55,10 @@ def is_usual(row):
 @pytest.mark.parametrize("row", ROWS, ids=label)
 def test_results_are_the_cpus(row):
     layer, record = setup(row["cell"], row)
-    program = on_card(layer, record.constants, cut=CUTS[row["cut"]], placing=row["placing"])
+    program = on_gpu(layer, record.constants, cut=CUTS[row["cut"]], placing=row["placing"])
     with watched():
         got = results(program.run(record))
-    same_bits(got, results(on_card(layer, record.constants).run(record)))
+    same_bits(got, results(on_gpu(layer, record.constants).run(record)))
     if is_usual(row):
         as_on_cpu(program, got, results(on_cpu(layer, record.constants).run(record)), layer.dtype)
 
@@ -67,12 +67,12 @@ def test_results_are_the_cpus(row):
 def test_gradients_are_the_cpus_to_rounding(row):
     layer, record = setup(row["cell"], row)
     record.trajectory = False
-    program = on_card(layer, record.constants, cut=CUTS[row["cut"]], placing=row["placing"])
+    program = on_gpu(layer, record.constants, cut=CUTS[row["cut"]], placing=row["placing"])
     with watched():
         got = gradient(gradient_on_card(program).vjp(record))
-    same_bits(got, gradient(on_card(layer, record.constants).differentiate().vjp(record)))
+    same_bits(got, gradient(on_gpu(layer, record.constants).differentiate().vjp(record)))
     if is_usual(row):
-        near(got, gradient(on_cpu(layer, record.constants).differentiate().vjp(record)), layer.dtype)
+        shared(got, gradient(on_cpu(layer, record.constants).differentiate().vjp(record)), layer.dtype)
 
 
 # What a call may be besides
@@ -83,16 +83,16 @@ def test_gradients_are_the_cpus_to_rounding(row):
 def test_gradients_in_segments_and_windows(name, options):
     layer, record = setup(name, backwards=True)
     record.trajectory = False
-    got = gradient_on_card(on_card(layer, record.constants)).vjp(record, **options)
+    got = gradient_on_card(on_gpu(layer, record.constants)).vjp(record, **options)
     expected = on_cpu(layer, record.constants).differentiate().vjp(record, **options)
-    as_on_cpu(on_card(layer, record.constants), results(got), results(expected), layer.dtype)
-    near(gradient(got), gradient(expected), layer.dtype)
+    as_on_cpu(on_gpu(layer, record.constants), results(got), results(expected), layer.dtype)
+    shared(gradient(got), gradient(expected), layer.dtype)
 
 
 @pytest.mark.parametrize("name", ["LSTMCell", "attention", "gru_before"])
 def test_small_blocks_chunks_and_slices_change_no_row(name, monkeypatch):
     layer, record = setup(name)
-    program = on_card(layer, record.constants)
+    program = on_gpu(layer, record.constants)
     whole, whole_gradient = results(program.run(record)), gradient(gradient_on_card(program).vjp(record))
     monkeypatch.setattr(cuda_program, "_BLOCK_BYTES", 1)
     monkeypatch.setattr(cuda_backward, "_CHUNK_BYTES", 1)
@@ -102,7 +102,7 @@ def test_small_blocks_chunks_and_slices_change_no_row(name, monkeypatch):
         found = gradient(gradient_on_card(program).vjp(record))
     weights = len(record.weights)
     same_bits(found[:-weights], whole_gradient[:-weights])
-    near(found[-weights:], whole_gradient[-weights:], layer.dtype)
+    shared(found[-weights:], whole_gradient[-weights:], layer.dtype)
 
 
 def test_draws_of_a_call():
@@ -111,11 +111,11 @@ def test_draws_of_a_call():
     x, _ = inputs("LSTMCell", 3, 4, 3)
     record = record_of(layer, x, training=True)
     assert record.draws
-    program, cpu = on_card(layer, training=True), on_cpu(layer, training=True)
+    program, cpu = on_gpu(layer, training=True), on_cpu(layer, training=True)
     with watched():
         same_bits(results(program.run(record)), results(cpu.run(record)))
         record.trajectory = False
-        near(gradient(gradient_on_card(program).vjp(record)), gradient(cpu.differentiate().vjp(record)), "float64")
+        shared(gradient(gradient_on_card(program).vjp(record)), gradient(cpu.differentiate().vjp(record)), "float64")
 
 
 @rk.cell(states={"h": "units", "unread": 2, "kept": 3}, weights={"kernel": rk.Weight(("features", "units"), "uniform")})
@@ -134,29 +134,29 @@ def test_states_that_are_not_read_or_not_changed(cut, placing):
     x, _ = inputs("LSTMCell", 3, 4, 3)
     for mask in (None, make_mask("random", 3, 4, np.random.default_rng(2))):
         record = record_of(layer, x, mask=mask)
-        program = on_card(layer, cut=CUTS[cut], placing=placing)
+        program = on_gpu(layer, cut=CUTS[cut], placing=placing)
         with watched():
             same_bits(results(program.run(record)), results(on_cpu(layer).run(record)))
             record.trajectory = False
             found = gradient(gradient_on_card(program).vjp(record))
-        near(found, gradient(on_cpu(layer).differentiate().vjp(record)), "float64")
+        shared(found, gradient(on_cpu(layer).differentiate().vjp(record)), "float64")
 
 
 @pytest.mark.parametrize("name", ["LSTMCell", "sparse"])
 def test_no_features(name):
     layer, record = setup(name, features=0)
-    program, cpu = on_card(layer), on_cpu(layer)
+    program, cpu = on_gpu(layer), on_cpu(layer)
     with watched():
         same_bits(results(program.run(record)), results(cpu.run(record)))
         record.trajectory = False
         found = gradient(gradient_on_card(program).vjp(record))
-    near(found, gradient(cpu.differentiate().vjp(record)), layer.dtype)
+    shared(found, gradient(cpu.differentiate().vjp(record)), layer.dtype)
 
 
-def test_a_kernel_that_wants_more_near_memory_than_there_is_reads_far_memory():
+def test_a_kernel_that_wants_more_shared_memory_than_there_is_reads_global_memory():
     layer, record = setup("LSTMCell")
-    wide, narrow = on_card(layer, card=Card(2, 48 << 10, 3, 6)), on_card(layer, card=Card(2, 16, 3, 6))
+    wide, narrow = on_gpu(layer, gpu=GPU(2, 48 << 10, 3, 6)), on_gpu(layer, gpu=GPU(2, 16, 3, 6))
     same_bits(results(narrow.run(record)), results(wide.run(record)))
     assert "recurrent weights: shared memory" in wide.explain() and "states: shared memory" in wide.explain()
-    assert "read from the cache" in narrow.explain() and "states: memory of the card" in narrow.explain()
-    near(gradient(gradient_on_card(narrow).vjp(record)), gradient(gradient_on_card(wide).vjp(record)), layer.dtype)
+    assert "read from the cache" in narrow.explain() and "states: global memory" in narrow.explain()
+    shared(gradient(gradient_on_card(narrow).vjp(record)), gradient(gradient_on_card(wide).vjp(record)), layer.dtype)

@@ -20,7 +20,7 @@ if cuda_ptx.ptxas() is None:
 
 DTYPES = {"float32": 4, "float64": 8}
 each_cc = pytest.mark.parametrize("cc", ARCHITECTURES, ids=ARCHITECTURES.values())
-# Both precisions and both kinds of cards, each with one of the others; all pairs in the sweep.
+# Both precisions and both kinds of GPUs, each with one of the others; all pairs in the sweep.
 each_target = pytest.mark.parametrize(
     "dtype, cc",
     [
@@ -92,11 +92,13 @@ WORDS = {
     "load_wide_DTYPE": "store_wide_DTYPE(a, load_wide_DTYPE(a + 16))",
     "store_wide_DTYPE": "store_wide_DTYPE(a, load_wide_DTYPE(a + 16))",
     "fixed_wide_DTYPE": "store_wide_DTYPE(a, fixed_wide_DTYPE(b))",
-    "near_start": "near_store_DTYPE(near_start(cuda.shared.array(0, dtype=np.float64, alignment=16)), load_DTYPE(a))",
-    "near_load_DTYPE": "store_DTYPE(a, near_load_DTYPE(b))",
-    "near_store_DTYPE": "near_store_DTYPE(b, load_DTYPE(a))",
-    "near_load_wide_DTYPE": "store_wide_DTYPE(a, near_load_wide_DTYPE(b))",
-    "near_store_wide_DTYPE": "near_store_wide_DTYPE(b, load_wide_DTYPE(a))",
+    "shared_start": (
+        "shared_store_DTYPE(shared_start(cuda.shared.array(0, dtype=np.float64, alignment=16)), load_DTYPE(a))"
+    ),
+    "shared_load_DTYPE": "store_DTYPE(a, shared_load_DTYPE(b))",
+    "shared_store_DTYPE": "shared_store_DTYPE(b, load_DTYPE(a))",
+    "shared_load_wide_DTYPE": "store_wide_DTYPE(a, shared_load_wide_DTYPE(b))",
+    "shared_store_wide_DTYPE": "shared_store_wide_DTYPE(b, load_wide_DTYPE(a))",
     "word": "store_DTYPE(a, load_DTYPE(word(b, 3)))",
     "byte": "store_DTYPE(a, where(byte(b), load_DTYPE(a), 0))",
     "arrive": "store_DTYPE(a + SIZE * arrive(b), load_DTYPE(a))",
@@ -168,11 +170,11 @@ def test_fixed_memory_is_read_through_the_read_only_cache(dtype, cc):
 def test_wide_words_move_sixteen_bytes(dtype, cc):
     wide = "v4.f32" if dtype == "float32" else "v2.f64"
     body = """
-near = near_start(cuda.shared.array(0, dtype=np.float64, alignment=16))
-near_store_wide_DTYPE(near + 16, fixed_wide_DTYPE(b))
-near_store_wide_DTYPE(near + 32, load_wide_DTYPE(a))
+shared = shared_start(cuda.shared.array(0, dtype=np.float64, alignment=16))
+shared_store_wide_DTYPE(shared + 16, fixed_wide_DTYPE(b))
+shared_store_wide_DTYPE(shared + 32, load_wide_DTYPE(a))
 cuda.syncthreads()
-store_wide_DTYPE(a, near_load_wide_DTYPE(near + 16 * cuda.threadIdx.x))
+store_wide_DTYPE(a, shared_load_wide_DTYPE(shared + 16 * cuda.threadIdx.x))
 """
     code = ptx(kernel(body, dtype, "a, b"), cc=cc)
     moved = {f"ld.global.nc.{wide}", f"ld.global.{wide}", f"st.shared.{wide}", f"ld.shared.{wide}", f"st.global.{wide}"}
@@ -182,14 +184,14 @@ store_wide_DTYPE(a, near_load_wide_DTYPE(near + 16 * cuda.threadIdx.x))
 
 
 @each_target
-def test_near_words_stay_in_shared_memory(dtype, cc):
+def test_shared_loads_and_stores_stay_in_shared_memory(dtype, cc):
     bits = DTYPES[dtype] * 8
     body = """
-near = near_start(cuda.shared.array(0, dtype=np.float64, alignment=16))
+shared = shared_start(cuda.shared.array(0, dtype=np.float64, alignment=16))
 i = cuda.threadIdx.x
-near_store_DTYPE(near + SIZE * i, fixed_DTYPE(b + SIZE * i))
+shared_store_DTYPE(shared + SIZE * i, fixed_DTYPE(b + SIZE * i))
 cuda.syncthreads()
-store_DTYPE(a + SIZE * i, near_load_DTYPE(near + SIZE * (n - 1 - i)))
+store_DTYPE(a + SIZE * i, shared_load_DTYPE(shared + SIZE * (n - 1 - i)))
 """
     code = ptx(kernel(body, dtype, "a, b, n"), cc=cc)
     assert {f"ld.shared.f{bits}", f"st.shared.f{bits}", "bar.sync"} <= names(code)

@@ -9,7 +9,7 @@ if os.environ.get("NUMBA_ENABLE_CUDASIM", "0") == "0":
     pytest.skip("kernels run under the simulator: NUMBA_ENABLE_CUDASIM=1", allow_module_level=True)
 
 from cuda_races import Race, watched
-from cuda_runs import CUTS, on_card, setup
+from cuda_runs import CUTS, on_gpu, setup
 
 from rnnkit.backends.cuda import kernel_cache
 from rnnkit.backends.cuda.runtime.launch import Function
@@ -18,7 +18,7 @@ from rnnkit.backends.cuda.runtime.launch import Function
 def run_with_text(layer, record, changed, **settings):
     """Run with a kernel's text changed by a function."""
     with watched():
-        on_card(layer, load=lambda text: Function(kernel_cache.run_of(changed(text))), **settings).run(record)
+        on_gpu(layer, load=lambda text: Function(kernel_cache.run_of(changed(text))), **settings).run(record)
 
 
 def without(word, number):
@@ -35,8 +35,8 @@ def without(word, number):
 
 
 @pytest.mark.parametrize("word, number, cut, placing", [
-    ("cuda.syncthreads()", 0, "rows", "near weights"),  # the states are begun
-    ("cuda.syncthreads()", -2, "rows", "near weights"),  # … and ended, with a step
+    ("cuda.syncthreads()", 0, "rows", "shared weights"),  # the states are begun
+    ("cuda.syncthreads()", -2, "rows", "shared weights"),  # … and ended, with a step
     ("cuda.syncthreads()", 0, "parts", "staged"),
     ("cuda.syncthreads()", -1, "parts", "staged"),
     ("cuda.threadfence()", 0, "parts", "far"),
@@ -53,4 +53,4 @@ def test_a_race_is_found_where_a_meeting_is_missing(word, number, cut, placing):
 def test_memory_that_is_not_the_kernels_is_found():
     layer, record = setup("LSTMCell")
     with pytest.raises(Race, match="isn't the kernel's"):
-        run_with_text(layer, record, lambda text: text.replace("near += tile *", "near += 99 * tile *"))
+        run_with_text(layer, record, lambda text: text.replace("shared += tile *", "shared += 99 * tile *"))

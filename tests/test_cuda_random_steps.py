@@ -1,14 +1,14 @@
-"""Random cells on a simulated card: the plain road's numbers, the exact gradient, any cut and form the same bits."""
+"""Random cells on a simulated GPU: the plain loop's numbers, the exact gradient, any cut and variant the same bits."""
 
 import os
 
 import numpy as np
 import pytest
-from gradient_runs import BOUNDS, near, same
+from gradient_runs import BOUNDS, same, shared
 from gradient_runs import Run as GradientRun
 from matrix import same_bits
 from random_steps import random_cell
-from test_random_steps import Run, agrees_with_the_plain_road
+from test_random_steps import Run, agrees_with_the_plain_loop
 
 pytest.importorskip("numba_cuda", reason="numba-cuda isn't installed")
 if os.environ.get("NUMBA_ENABLE_CUDASIM", "0") == "0":
@@ -26,8 +26,8 @@ USUAL = (65, 78, 91, 182, 247, 286, 338, 403, 429, 520, 572, 585)  # of differen
 
 def settings(number):
     """A cut and a placing, other ones for other cells."""
-    cuts = list(CUTS.values())
-    return {"cut": cuts[number % len(cuts)], "placing": PLACINGS[number // 7 % len(PLACINGS)]}
+    configs = list(CUTS.values())
+    return {"cut": configs[number % len(configs)], "placing": PLACINGS[number // 7 % len(PLACINGS)]}
 
 
 def small_cell(number):
@@ -42,7 +42,7 @@ def check(number):
     run = Run(cell, 0, batch=3, time=4)
     layer = run.layer(run.backwards).to("cuda")
     whole = run.call()
-    agrees_with_the_plain_road(run, whole)
+    agrees_with_the_plain_loop(run, whole)
     set_up(next(iter(layer._execution.executors.values())), **settings(number))
     with watched():
         same_bits(run.call(), whole)
@@ -57,7 +57,7 @@ def check_gradient(number):
     run = GradientRun(layer, cell.features, (4, 1, 3)[number % 3], 4, MASKS[number % 5], cell.constants, seed=number)
     run.d = [d.astype(cell.dtype) for d in run.d]
     gradient = run.gradient()
-    near(gradient, run.expected(), BOUNDS[cell.dtype] * cell.roundings)
+    shared(gradient, run.expected(), BOUNDS[cell.dtype] * cell.roundings)
     backward = next(iter(layer._execution.gradients.values()))
     for program in (backward.plain, backward.forward, backward.adjoint):
         set_up(program, **settings(number))

@@ -60,7 +60,7 @@ def stand_in(function, name):
 
 @pytest.fixture(scope="module", params=FLOATS)
 def engine(request):
-    """(dtype, the compiled module) with both forms of every formula."""
+    """(dtype, the compiled module) with both variants of every formula."""
     element, _ = FLOATS[request.param]
     module = ir.Module("formulas")
     for kind in (Value, DeviceValue):

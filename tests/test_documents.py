@@ -95,7 +95,7 @@ from rnnkit.steps.step import Step
 cell = gated(units=64)
 prepare(cell, (None, 16), np.dtype("float32"), np.random.default_rng(0))
 program = compile_step(Step(cell, (16,)), "float32", cell._all_weights(), make=cuda_program)
-program.card = H100
+program.gpu = H100
 program._last = 32, *program.chosen(32)
 print("=== the kernel ===", program.explain(), "=== its text ===", sep="\\n")
 print(program._kernel(STEP, program._last[2]).text)
@@ -103,7 +103,7 @@ print(program._kernel(STEP, program._last[2]).text)
 
 
 def test_the_kernel_shown_is_the_one_that_is_written(tmp_path):
-    """Written without a card, for the one that the page names."""
+    """Written without a GPU, for the one that the page names."""
     page = ROOT / "docs" / "gpu.md"
     file = tmp_path / "page.py"
     file.write_text("\n".join(code for code, _ in examples(page)) + KERNEL, encoding="utf-8")

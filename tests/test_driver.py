@@ -9,7 +9,7 @@ import scipy.special
 import rnnkit as rk
 from rnnkit import activations
 from rnnkit.backends.jit import executor as driver_module
-from rnnkit.backends.jit.executor import CannotCompile, Driver
+from rnnkit.backends.jit.executor import CannotCompile, JitExecutor
 from rnnkit.backends.jit.fingerprint import content
 from rnnkit.backends.jit.step import Jit
 from rnnkit.backends.python.eager import Eager
@@ -126,13 +126,13 @@ def assert_same(found, expected, tolerance=0.0):
 @pytest.fixture(scope="module")
 def ponder():
     step = built(pondering(4), np.float64)
-    return Driver(step, np.float64, step.cell.weights)
+    return JitExecutor(step, np.float64, step.cell.weights)
 
 
 @pytest.fixture(scope="module")
 def assign():
     step = built(assigning(4), np.float32)
-    return Driver(step, np.float32, step.cell.weights, [(2, 3)], training=True)
+    return JitExecutor(step, np.float32, step.cell.weights, [(2, 3)], training=True)
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -213,7 +213,7 @@ def test_strided_and_empty_inputs(ponder):
 
 def test_no_features_at_all():
     step = built(sharing(4), features=(0,))
-    driver = Driver(step, np.float64, step.cell.weights)
+    driver = JitExecutor(step, np.float64, step.cell.weights)
     record = record_for(step, np.float64)
     assert_same(driver.run(record), Eager(step).run(record), 1e-12)
 
@@ -229,7 +229,7 @@ def as_dict(record):
 
 def test_a_class_cell_with_attributes_methods_and_helpers():
     step = built(Countdown(4))
-    driver = Driver(step, np.float64, step.cell.weights)
+    driver = JitExecutor(step, np.float64, step.cell.weights)
     record = record_for(step, np.float64)
     assert_same(driver.run(record), Eager(step).run(record), 1e-12)
     record.weights = {name: array + 0.5 for name, array in record.weights.items()}
@@ -258,7 +258,7 @@ def test_a_stack_chains_its_cells():
     bottom = rk.cell(states={"h": 2}, weights={"kernel": rk.Weight(("features", 2))})(halved)
     stack = rk.StackedRNNCells([bottom(), Doubled(), rk.LSTMCell(2, dropout=0.5)])  # with a draw that nobody looks at
     step = built(stack)
-    driver = Driver(step, np.float64, stack.weights, by_row=True)
+    driver = JitExecutor(step, np.float64, stack.weights, by_row=True)
     record = record_for(step, np.float64, trajectory=True)
     assert_same(driver.run(record), Eager(step).run(record), 1e-12)
 
@@ -295,7 +295,7 @@ def test_cells_inside_a_cell():
             return first + third, new
 
     step = built(Outer())
-    driver = Driver(step, np.float64, step.cell.weights)
+    driver = JitExecutor(step, np.float64, step.cell.weights)
     record = record_for(step, np.float64)
     assert_same(driver.run(record), Eager(step).run(record), 1e-12)
     same, other = (built(Outer()).cell for _ in range(2))
@@ -318,7 +318,7 @@ def test_draws_are_rows_too():
         return h, h
 
     step = built(dropping())
-    driver = Driver(step, np.float64, step.cell.weights, training=True)
+    driver = JitExecutor(step, np.float64, step.cell.weights, training=True)
     record = record_for(step, np.float64, training=True)
     record.draws = {"keep": np.random.default_rng(2).random((5, 3))}
     assert_same(driver.run(record), Eager(step).run(record), 1e-12)
@@ -335,7 +335,7 @@ def many_functions(x, states, weights):
 
 def test_functions_have_the_values_of_numpy():
     step = built(rk.cell(states={"h": 2})(many_functions)())
-    driver = Driver(step, np.float64, {}, by_row=True)
+    driver = JitExecutor(step, np.float64, {}, by_row=True)
     record = record_for(step, np.float64)
     assert_same(driver.run(record), Eager(step).run(record), 1e-10)
 
@@ -369,7 +369,7 @@ def test_what_numba_lacks_has_the_values_of_numpy(name):
 def failing(step, match, **weights):
     made = built(rk.cell(states={"h": 2}, weights=weights)(step)())
     with pytest.raises(CannotCompile, match=match) as caught:
-        Driver(made, np.float64, made.cell.weights)
+        JitExecutor(made, np.float64, made.cell.weights)
     message = str(caught.value)
     assert "\n" not in message and __file__ in message
     line = int(message.split("line ")[1].split(":")[0])
@@ -444,7 +444,7 @@ def test_a_cell_that_changes_itself_is_refused():
 
     step = built(Counting())
     with pytest.raises(CannotCompile, match=r"assigns to the attribute 'count'.*carry what changes as a state"):
-        Driver(step, np.float64, {})
+        JitExecutor(step, np.float64, {})
 
 
 def test_a_part_of_a_weight_cut_in_build_is_refused():
@@ -461,7 +461,7 @@ def test_a_part_of_a_weight_cut_in_build_is_refused():
 
     step = built(Cut())
     with pytest.raises(ValueError, match="uses weight 'kernel' by a part cut in build"):
-        Driver(step, np.float64, step.cell.weights)
+        JitExecutor(step, np.float64, step.cell.weights)
 
 
 def test_a_step_that_mixes_rows_is_refused():
@@ -478,7 +478,7 @@ def test_a_step_that_mixes_rows_is_refused():
     for step in (centred, branching):
         made = built(rk.cell(states={"h": 2})(step)())
         with pytest.raises(ValueError, match=f"{step.__name__!r} mixes rows"):
-            Driver(made, np.float64, {})
+            JitExecutor(made, np.float64, {})
 
 
 def test_a_step_that_draws_by_itself_is_refused():
@@ -488,7 +488,7 @@ def test_a_step_that_draws_by_itself_is_refused():
 
     made = built(rk.cell(states={"h": 2})(noisy)())
     with pytest.raises(ValueError, match="another result each time.*declare draws"):
-        Driver(made, np.float64, {})
+        JitExecutor(made, np.float64, {})
 
 
 def test_a_compiled_step_that_differs_is_refused(monkeypatch):
@@ -499,7 +499,7 @@ def test_a_compiled_step_that_differs_is_refused(monkeypatch):
     monkeypatch.setattr(driver_module, "store", wrong_store)
     made = built(rk.cell(states={"h": 2})(changing)())
     with pytest.raises(ValueError, match="compiled step of 'changing' differs"):
-        Driver(made, np.float64, {})
+        JitExecutor(made, np.float64, {})
 
 
 @driver_module.numba.njit
@@ -513,11 +513,11 @@ def test_globals_are_read_when_the_driver_is_made():
         return states[0] * FACTORS[0], states[0]
 
     made = built(rk.cell(states={"h": 2}, initial={"h": 1.0})(reading)())
-    first = Driver(made, np.float64, {})
+    first = JitExecutor(made, np.float64, {})
     record = Record(np.zeros((1, 1, 3)), (np.ones((1, 2)),), {})
     FACTORS[0] = 5.0
     try:
-        second = Driver(made, np.float64, {})
+        second = JitExecutor(made, np.float64, {})
         assert first.run(record).last.tolist() == [[3.0, 3.0]]
         assert second.run(record).last.tolist() == [[5.0, 5.0]]
     finally:
@@ -530,7 +530,7 @@ FACTORS = [3.0]
 def test_steps_of_the_same_content_share_what_was_compiled():
     def made(units, features, dtype, **hyperparameters):
         step = built(sharing(units, **hyperparameters), dtype, (features,))
-        driver = Driver(step, dtype, step.cell.weights)
+        driver = JitExecutor(step, dtype, step.cell.weights)
         record = record_for(step, dtype)
         assert_same(driver.run(record), Eager(step).run(record), TOLERANCE[dtype])
         return driver._loop
@@ -562,7 +562,7 @@ def test_layers_take_this_road_without_a_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         y = layer(x)
-    assert "road 2" in layer.explain()
+    assert "jitted" in layer.explain()
     with rk.eager():
         np.testing.assert_allclose(layer(x), y, rtol=0, atol=1e-12)
     for row in range(4):

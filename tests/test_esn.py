@@ -110,7 +110,7 @@ def test_cell_refuses(arguments, said):
 def test_cell_is_compiled_as_a_whole():
     layer = layer_of(rk.ESNCell(5))
     layer.build((None, None, 2))
-    assert "road 1" in layer.explain()
+    assert "traced" in layer.explain()
 
 
 # the readout

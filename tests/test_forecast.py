@@ -9,7 +9,7 @@ import rnnkit as rk
 from rnnkit.forecast.backtest import BackTest, back_test, first_origin, needed_length, rolling_origins
 from rnnkit.forecast.baselines import naive, seasonal_naive
 from rnnkit.forecast.metrics import mean_absolute_error, naive_error, root_mean_squared_error
-from rnnkit.forecast.outlook import NETWORK, SEASONAL, look_ahead
+from rnnkit.forecast.report import NETWORK, SEASONAL, backtest_and_forecast
 from rnnkit.forecast.season import autocorrelation, find_season, refined_period
 from rnnkit.forecast.series import InputError, Series
 from rnnkit.forecast.timeline import Timeline, regular
@@ -180,47 +180,47 @@ def test_a_series_without_an_origin_is_refused():
         back_test(np.arange(5.0), {"naive": naive}, 4, 10)
 
 
-# outlooks
+# reports
 
 
 @pytest.mark.parametrize(("values", "horizon", "season"), [(SUNSPOTS, 3, 11), (CO2, 12, 52)])
 def test_network_clears_the_bar_on_real_series(values, horizon, season):
-    outlook = look_ahead(series_of(values), horizon, seed=0)
-    assert outlook.season == season
-    assert len(outlook.test.origins) >= 20
-    assert outlook.test.origins[0] >= 0.7 * len(values)
-    assert set(outlook.test.forecasts) == {NETWORK, "naive", SEASONAL}
-    assert outlook.share_of_naive(NETWORK) <= 0.75
-    assert 0.6 < outlook.test.coverage(NETWORK) < 0.95
-    assert np.isfinite(outlook.forecast).all()
-    assert (outlook.lower < outlook.forecast).all()
-    assert (outlook.forecast < outlook.upper).all()
+    report = backtest_and_forecast(series_of(values), horizon, seed=0)
+    assert report.season == season
+    assert len(report.test.origins) >= 20
+    assert report.test.origins[0] >= 0.7 * len(values)
+    assert set(report.test.forecasts) == {NETWORK, "naive", SEASONAL}
+    assert report.share_of_naive(NETWORK) <= 0.75
+    assert 0.6 < report.test.coverage(NETWORK) < 0.95
+    assert np.isfinite(report.forecast).all()
+    assert (report.lower < report.forecast).all()
+    assert (report.forecast < report.upper).all()
 
 
 def test_scaled_error_takes_the_season():
-    outlook = look_ahead(series_of(SUNSPOTS), 3, origins=20, seed=0)
-    scale = naive_error(SUNSPOTS[: outlook.test.origins[0]], 11)
-    scores = outlook.test.scores(SEASONAL)
+    report = backtest_and_forecast(series_of(SUNSPOTS), 3, origins=20, seed=0)
+    scale = naive_error(SUNSPOTS[: report.test.origins[0]], 11)
+    scores = report.test.scores(SEASONAL)
     assert scores["MASE"] == scores["MAE"] / scale
     again = back_test(SUNSPOTS, {SEASONAL: partial(seasonal_naive, season=11)}, 3, 20, season=11)
     assert again.scores(SEASONAL) == scores
 
 
 def test_without_a_season_there_is_no_seasonal_forecast(rng):
-    outlook = look_ahead(series_of(rng.standard_normal(150)), 2, origins=20, seed=0)
-    assert outlook.season is None
-    assert set(outlook.test.forecasts) == {NETWORK, "naive"}
+    report = backtest_and_forecast(series_of(rng.standard_normal(150)), 2, origins=20, seed=0)
+    assert report.season is None
+    assert set(report.test.forecasts) == {NETWORK, "naive"}
 
 
 def test_a_season_can_be_given(rng):
-    outlook = look_ahead(series_of(rng.standard_normal(150)), 2, season=6, origins=20, seed=0)
-    assert outlook.season == 6
-    assert SEASONAL in outlook.test.forecasts
+    report = backtest_and_forecast(series_of(rng.standard_normal(150)), 2, season=6, origins=20, seed=0)
+    assert report.season == 6
+    assert SEASONAL in report.test.forecasts
 
 
 def test_forecast_is_a_fit_to_the_whole_series():
-    outlook = look_ahead(series_of(SUNSPOTS), 3, origins=20, seed=4)
-    assert (outlook.forecast == rk.ESN(3, season=11, seed=4).fit(SUNSPOTS).predict()).all()
+    report = backtest_and_forecast(series_of(SUNSPOTS), 3, origins=20, seed=4)
+    assert (report.forecast == rk.ESN(3, season=11, seed=4).fit(SUNSPOTS).predict()).all()
 
 
 @pytest.mark.parametrize(
@@ -236,14 +236,14 @@ def test_forecast_is_a_fit_to_the_whole_series():
 )
 def test_series_that_cannot_be_looked_at(values, arguments, said):
     with pytest.raises(InputError, match=said):
-        look_ahead(series_of(values), **arguments)
+        backtest_and_forecast(series_of(values), **arguments)
 
 
 def test_constant_series_have_no_scaled_error():
-    outlook = look_ahead(series_of(np.full(120, 2.5)), 2, origins=20, seed=0)
-    assert outlook.test.scores(NETWORK)["MAE"] == 0
-    assert np.isnan(outlook.test.scores(NETWORK)["MASE"])
-    assert np.isnan(outlook.share_of_naive(NETWORK))
+    report = backtest_and_forecast(series_of(np.full(120, 2.5)), 2, origins=20, seed=0)
+    assert report.test.scores(NETWORK)["MAE"] == 0
+    assert np.isnan(report.test.scores(NETWORK)["MASE"])
+    assert np.isnan(report.share_of_naive(NETWORK))
 
 
 # times

@@ -23,9 +23,9 @@ from test_random_steps import OTHERS, USUAL, Run
 import rnnkit as rk
 from rnnkit.backends.cpu import program, tuning
 from rnnkit.backends.cpu.codegen.program_source import SIGNATURE
-from rnnkit.backends.cpu.compile import crew
+from rnnkit.backends.cpu.compile import team
 from rnnkit.backends.cpu.threads import barrier
-from rnnkit.backends.cpu.threads import team as crews
+from rnnkit.backends.cpu.threads import team as teams
 from rnnkit.backends.shared import program_cache
 from rnnkit.backends.shared import thread_pool as threads_module
 
@@ -39,7 +39,7 @@ def shared(monkeypatch, threads):
     monkeypatch.setattr(tuning, "WIDE", 0)
     monkeypatch.setattr(tuning, "REST", 0.0)
     monkeypatch.setattr(tuning, "LONGEST_REST", 0.0)
-    # A partner that a busy machine stopped now and then would take the shared road out of the test.
+    # A partner that a busy machine stopped now and then would take the shared path out of the test.
     monkeypatch.setattr(tuning, "FIRST_PATIENCE", 10**6)
     monkeypatch.setattr(tuning, "PATIENCE", 10**6)
     monkeypatch.setattr(tuning, "WORK_OF_PAUSE", 1e-3)
@@ -87,26 +87,26 @@ def test_units_are_split(shared):
     """The law above would hold as well if nobody ever came."""
     layer, (x, constants) = layer_of("lstm", units=33, features=17), inputs("lstm", 1, 400, 17)
     shared(2)
-    parts, keep = [], crews.Crew._run_units
+    parts, keep = [], teams.ThreadTeam._run_units
 
     def counted(self, job, idle, memory, arrays):
         done = keep(self, job, idle, memory, arrays)
-        parts.append(ctypes.c_int64.from_address(int(job.words[barrier.GANG]) + 8).value)  # where the others joined
+        parts.append(ctypes.c_int64.from_address(int(job.words[barrier.BARRIER]) + 8).value)  # where the others joined
         return done
 
-    crews.Crew._run_units = counted
+    teams.ThreadTeam._run_units = counted
     try:
         for _ in patience.tries("another thread joins"):
             layer(x, constants=constants)
             if any(joined > 0 for joined in parts):
                 break
     finally:
-        crews.Crew._run_units = keep
+        teams.ThreadTeam._run_units = keep
 
 
 @pytest.mark.parametrize("name", ["lstm", "GRUCell", "attention", "folded", "two_speeds", "clockwork"])
 def test_L3_a_partner_is_left_in_the_middle(name, shared, monkeypatch):
-    """Part 0 waits for nobody, so it goes on alone at the first meeting to which it comes first."""
+    """Part 0 waits for nobody, so it goes on alone at the first phase to which it comes first."""
     layer, (x, constants) = layer_of(name, units=33, features=17), inputs(name, 1, 40, 17)
     mask = make_mask("random", 1, 40, np.random.default_rng(3))
     shared(1)
@@ -126,12 +126,12 @@ def test_a_gradient_is_computed_again_where_a_partner_was_left(shared, monkeypat
     alone = pullback(np.ones_like(y))
     monkeypatch.setattr(tuning, "PATIENCE", -(10**6))
     shared(2)
-    lefts, run = [], program.Program.run
+    abandoned, run = [], program.Program.run
 
     def watched(self, record, alone=False):
         result = run(self, record, alone)
         if record.placed:
-            lefts.append((record.left, alone))
+            abandoned.append((record.abandoned, alone))
         return result
 
     monkeypatch.setattr(program.Program, "run", watched)
@@ -139,10 +139,10 @@ def test_a_gradient_is_computed_again_where_a_partner_was_left(shared, monkeypat
         again, pullback = layer.vjp(x)
         gradient = pullback(np.ones_like(y))
         same_bits([again, gradient.x, *gradient.weights.values()], [y, alone.x, *alone.weights.values()])
-        if number >= 25 and (True, False) in lefts:
+        if number >= 25 and (True, False) in abandoned:
             break
-    assert (True, True) not in lefts
-    assert lefts.count((True, False)) == lefts.count((False, True))
+    assert (True, True) not in abandoned
+    assert abandoned.count((True, False)) == abandoned.count((False, True))
 
 
 @rk.cell(
@@ -156,42 +156,41 @@ def wavy(x, states, weights):
 
 
 def test_L3_a_partner_is_left_at_any_meeting(shared):
-    """Part 0 of the adjoint goes on alone from each meeting on, those after a block of steps among them."""
+    """Part 0 of the adjoint goes on alone from each phase on, those after a block of steps among them."""
     layer, x = rk.RNN(wavy(33), return_sequences=True, dtype="float64", seed=0), inputs("lstm", 1, 3, 17)[0]
     shared(1)
     y, pullback = layer.vjp(x)
     (backward,) = layer._execution.gradients.values()
-    adjoint, run, lefts = backward.adjoint, backward.adjoint.run, []
+    adjoint, run, abandoned = backward.adjoint, backward.adjoint.run, []
 
     def watched(record, alone=False):
         expected = run(replace(record, place=None), True)
-        if adjoint.crew._shared is not None:
-            adjoint.crew._shared[...] = 255  # NaN, where nothing was written since
+        if adjoint.team._shared is not None:
+            adjoint.team._shared[...] = 255  # NaN, where nothing was written since
         found = run(record, alone)
         same_bits([found.outputs, *found.states], [expected.outputs, *expected.states])
-        lefts.append(record.left)
+        abandoned.append(record.abandoned)
         return found
 
-    text, meet = adjoint.source.text, "meet(gang_kit, gang, part, parts, meeting, patience)"
-    assert "at_result" in text and text.count(meet) > 4
+    text, wait = adjoint.source.text, "barrier_wait(team, barrier, part, parts, phase, patience)"
+    assert "at_result" in text and text.count(wait) > 4
     adjoint.run = watched
     shared(2)
-    first = np.zeros(1, np.int64)  # the meeting from which on nobody is waited for, read by the program
-    leave = (
-        f"meet(gang_kit, gang, part, parts, meeting, -1000000 if meeting >= word({first.ctypes.data}, 0) else patience)"
-    )
+    first = np.zeros(1, np.int64)  # the phase from which on nobody is waited for, read by the program
+    impatient = f"-1000000 if phase >= word({first.ctypes.data}, 0) else patience"
+    leave = wait.replace("patience", impatient)
     head, body = text.split("\n\n\n", 1)
     head = (
         head if re.search(r"import .*\bword\b", head) else f"{head}\nfrom rnnkit.backends.cpu.simd.atomic import word"
     )
-    adjoint.function = program_cache.load(f"{head}\n\n\n{body.replace(meet, leave)}", SIGNATURE)
+    adjoint.function = program_cache.load(f"{head}\n\n\n{body.replace(wait, leave)}", SIGNATURE)
     adjoint.address = program_cache.address(adjoint.function)
     for at in range(14, 0, -1):
         first[0] = at
         for _ in range(10):
             pullback(np.random.default_rng(at).normal(size=y.shape))
     for _ in patience.tries("a partner is left"):
-        if any(lefts):
+        if any(abandoned):
             break
         pullback(y)
 
@@ -218,16 +217,16 @@ def test_L3_nobody_ever_comes(shared, monkeypatch):
         def submit(self, *arguments):
             pass
 
-    monkeypatch.setattr(crews, "pool", lambda n: Nobody())
+    monkeypatch.setattr(teams, "pool", lambda n: Nobody())
     monkeypatch.setattr(tuning, "FIRST_PATIENCE", 10)
-    monkeypatch.setattr(crews, "_crews", [])
-    fresh = crews.Crew(crew().kit, crew()._load)
+    monkeypatch.setattr(teams, "_teams", [])
+    fresh = teams.ThreadTeam(team().row_functions, team()._load)
     for batch in (1, 64):
         layer, (x, constants) = layer_of("lstm", units=33, features=17), inputs("lstm", batch, 9, 17)
         shared(1)
         alone = everything(layer, x, constants)
         executor = layer._execution.executor((), False)
-        monkeypatch.setattr(executor, "crew", fresh)
+        monkeypatch.setattr(executor, "team", fresh)
         shared(3)
         same_bits(everything(layer, x, constants), alone)
 
@@ -245,12 +244,12 @@ def test_L3_a_partner_that_is_stopped_in_a_short_call(shared, monkeypatch):
 
 
 def test_rest_after_a_partner_was_stopped(monkeypatch):
-    monkeypatch.setattr(crews, "_crews", [])
+    monkeypatch.setattr(teams, "_teams", [])
     monkeypatch.setattr(tuning, "REST", 60.0)
     monkeypatch.setattr(tuning, "LONGEST_REST", 500.0)
-    fresh = crews.Crew(crew().kit, crew()._load)
+    fresh = teams.ThreadTeam(team().row_functions, team()._load)
     rests = []
-    monkeypatch.setattr(crews, "time", SimpleNamespace(perf_counter=lambda: 7.0))
+    monkeypatch.setattr(teams, "time", SimpleNamespace(perf_counter=lambda: 7.0))
     for stopped in (False, True, True, False, True):
         fresh._note(stopped)
         rests.append(fresh._rest)
@@ -314,7 +313,7 @@ def test_X4_one_cpu_and_three_threads():
 def test_threads_go_to_sleep(shared):
     """An idle thread ends after a moment: it doesn't keep a processor busy."""
     layer, (x, constants) = layer_of("lstm", units=33, features=17), inputs("lstm", 64, 30, 17)
-    own = layer._execution.executor((), False).crew
+    own = layer._execution.executor((), False).team
     shared(2)
     layer(x, constants=constants)
     patience.until(lambda: all_asleep(own), "all threads are asleep")
@@ -330,7 +329,7 @@ def test_what_a_call_used_is_let_go(shared):
         shared(2)
         layer(x, constants=constants)
         kept = weakref.ref(x)
-        layer._execution.executor((), False).crew.settle()
+        layer._execution.executor((), False).team.settle()
         layer(x[:1, :1].copy(), constants=constants and [c[:1] for c in constants])  # lets go of what was still held
         layer_of("lstm", units=33, features=17)(np.ones((batch, 30, 17)))
         del x
@@ -342,11 +341,11 @@ def test_L3_a_thread_that_could_not_be_started(shared, monkeypatch):
     layer, (x, constants) = layer_of("lstm", units=33, features=17), inputs("lstm", 64, 30, 17)
     shared(1)
     alone = everything(layer, x, constants)
-    own = layer._execution.executor((), False).crew
+    own = layer._execution.executor((), False).team
     own.settle()
     with monkeypatch.context() as broken:
         pools = concurrent.futures.ThreadPoolExecutor(1)
-        broken.setattr(crews, "pool", lambda n: pools)
+        broken.setattr(teams, "pool", lambda n: pools)
         start, failed = threading.Thread.start, []
 
         def failing(thread):

@@ -26,7 +26,9 @@ def test_X7_built_in_cells_pass(cell):
 @pytest.mark.parametrize("cell", [rk.SimpleRNNCell, rk.LSTMCell], ids=lambda cell: cell.__name__)
 def test_X7_a_broken_rule_is_found(cell, monkeypatch):
     tanh = operations.OPERATIONS["tanh"]
-    broken = operations.Operation(tanh.evaluate, tanh.text, lambda g, y, x: (g * (1.0 - 1.0001 * y * y),), dear=True)
+    broken = operations.Operation(
+        tanh.evaluate, tanh.text, lambda g, y, x: (g * (1.0 - 1.0001 * y * y),), expensive=True
+    )
     monkeypatch.setitem(operations.OPERATIONS, "tanh", broken)
     check = rk.gradcheck(cell(4))
     assert not check
@@ -102,7 +104,7 @@ def test_a_small_gradient_is_no_wrong_one():
 
 def test_a_small_gradient_can_be_wrong(monkeypatch):
     sin = operations.OPERATIONS["sin"]
-    broken = operations.Operation(sin.evaluate, sin.text, lambda g, y, x: (g * (np.cos(x) + 1e-3),), dear=True)
+    broken = operations.Operation(sin.evaluate, sin.text, lambda g, y, x: (g * (np.cos(x) + 1e-3),), expensive=True)
     monkeypatch.setitem(operations.OPERATIONS, "sin", broken)
 
     @rk.cell(states={"h": "units"}, weights={"kernel": rk.Weight(("features", "units"))})

@@ -170,7 +170,7 @@ def test_L7_functions_of_weights(name):
 
 def test_a_layer_without_a_gradient_still_computes():
     run = run_of(weighted(WITHOUT_A_RULE["norm"]))
-    assert run.layer.explain().startswith("road 1")
+    assert run.layer.explain().startswith("traced")
     given = run.arguments({})
     with rk.eager():
         expected = run.call()

@@ -7,7 +7,7 @@ from matrix import FACTORS, label, pairwise, same_bits
 
 import rnnkit as rk
 
-ALL = {case.name: case for case in (*TRACED, *PAPER_CELLS) if case.road == 1}
+ALL = {case.name: case for case in (*TRACED, *PAPER_CELLS) if case.how == "traced"}
 GRADIENT_FACTORS = {
     **FACTORS,
     "cell": tuple(case.name for case in TRACED),
@@ -76,7 +76,7 @@ def paper_rows():
     for i, case in enumerate(PAPER_CELLS):
         for dtype in ("float64", "float32"):
             marks = () if case.name in QUICK and dtype == PRECISION[case.name] else pytest.mark.sweep
-            if case.road == 1:
+            if case.how == "traced":
                 yield pytest.param(case.name, dtype, i % 2 == 0, marks=marks, id=f"{case.name}-{dtype}")
 
 

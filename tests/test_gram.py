@@ -10,12 +10,12 @@ import pytest
 from matrix import same_bits
 
 from rnnkit.backends.cpu import tuning
-from rnnkit.backends.cpu.compile import crew, outer_products
+from rnnkit.backends.cpu.compile import outer_products, team
 from rnnkit.backends.cpu.kernels import outer_sum
 from rnnkit.backends.cpu.kernels.matmul import packed_width
-from rnnkit.backends.cpu.threads import team as crews
+from rnnkit.backends.cpu.threads import team as teams
 from rnnkit.backends.cpu.tuning import CHUNK
-from rnnkit.backends.cpu.weight_sums import Gram
+from rnnkit.backends.cpu.weight_sums import OuterSum
 
 DTYPES = ("float32", "float64")
 WIDTHS = ("avx512", "avx2", "generic")
@@ -47,7 +47,7 @@ def pairs_of(a, b, places):
 
 def summed(a, b, places, columns, sums=True, cuts=()):
     """The sum of outer products, in as many calls as there are cuts, and one more."""
-    result = Gram(outer_products(b.dtype.name), a.shape[1], columns, sums)
+    result = OuterSum(outer_products(b.dtype.name), a.shape[1], columns, sums)
     for part in np.split(pairs_of(a, b, places), cuts):
         result.add(a, b, part)
     return result.total.copy()
@@ -98,18 +98,18 @@ def test_threads_share_the_work(shared):
     """The law above would hold as well if nobody ever came."""
     shared(2)
     a, b, places = operands(64, 256, 8 * CHUNK, "float32")
-    done, keep = [], crews.Crew._run_rows
-    crews.Crew._run_rows = lambda *arguments: done.append(keep(*arguments)) or done[-1]
+    done, keep = [], teams.ThreadTeam._run_rows
+    teams.ThreadTeam._run_rows = lambda *arguments: done.append(keep(*arguments)) or done[-1]
     try:
         for _ in range(20):
             summed(a, b, places, 256)
     finally:
-        crews.Crew._run_rows = keep
+        teams.ThreadTeam._run_rows = keep
     assert any(done)
 
 
 class Unlucky:
-    """A crew that now does a call, now doesn't begin it, and now leaves it to a thread that writes on and on."""
+    """A team that now does a call, now doesn't begin it, and now leaves it to a thread that writes on and on."""
 
     def __init__(self, compiled, answers):
         self.compiled, self.answers, self.left = compiled, iter(answers), []
@@ -138,13 +138,13 @@ def test_a_thread_that_is_stopped_spoils_nothing(dtype, shared, monkeypatch):
     shared(2)
     for seed in range(20):
         answers = np.random.default_rng(seed).choice([True, None, False], 10).tolist()
-        crew = Unlucky(compiled, answers)
+        team = Unlucky(compiled, answers)
         with monkeypatch.context() as patched:
-            patched.setattr(compiled, "crew", crew)
-            result = Gram(compiled, 20, 70, sums=True)
+            patched.setattr(compiled, "team", team)
+            result = OuterSum(compiled, 20, 70, sums=True)
             for part in np.split(pairs_of(a, b, places), 10):
                 result.add(a, b, part)
-            crew.prepare()
+            team.prepare()
         same_bits(result.total, whole)
 
 
@@ -156,9 +156,9 @@ def test_nobody_ever_comes(shared, monkeypatch):
     a, b, places = operands(40, 100, 3 * CHUNK, "float32")
     shared(1)
     whole = summed(a, b, places, 100)
-    monkeypatch.setattr(crews, "pool", lambda n: Nobody())
-    monkeypatch.setattr(crews, "_crews", [])
-    monkeypatch.setattr(outer_products("float32"), "crew", crews.Crew(crew().kit, crew()._load))
+    monkeypatch.setattr(teams, "pool", lambda n: Nobody())
+    monkeypatch.setattr(teams, "_teams", [])
+    monkeypatch.setattr(outer_products("float32"), "team", teams.ThreadTeam(team().row_functions, team()._load))
     shared(3)
     same_bits(summed(a, b, places, 100, cuts=[CHUNK]), whole)
 
@@ -194,7 +194,7 @@ def test_rows_stand_at_any_strides(rng):
     for a, b in ((steps, dz), (steps[::-1], dz[:, ::-1]), (steps[:, ::-1], dz[::-1])):
         t, r = (index.ravel() for index in np.indices((7, 20)))
         pairs = np.stack([t * a.strides[0] + r * a.strides[1], r * b.strides[0] + t * b.strides[1]], axis=1)
-        result = Gram(outer_products("float64"), 12, 16)
+        result = OuterSum(outer_products("float64"), 12, 16)
         result.add(a, b, pairs)
         np.testing.assert_allclose(result.total, expected, atol=1e-12)
         result.add(a.ctypes.data, b.ctypes.data, pairs, (a, b))

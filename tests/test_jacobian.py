@@ -12,7 +12,7 @@ from rnnkit.steps.cell import as_cell, prepare
 from rnnkit.steps.step import Step
 
 ROWS, FEATURES = 3, 2
-TRACED = [case for case in CELLS if case.road == 1]
+TRACED = [case for case in CELLS if case.how == "traced"]
 COMPILED = [NAMED[name] for name in ("LSTMCell", "GRUCell", "SimpleRNNCell", "StackedRNNCells", "SignatureCell")]
 TOLERANCE = {"float64": 1e-8, "float32": 5e-3}
 

@@ -761,7 +761,7 @@ def test_what_a_stopped_thread_still_writes_is_in_no_gradient(rng, monkeypatch):
                 return result
             memory.extend(array for key, array in record.placed.items() if key[0] == "write")
             memory.extend([] if record.place is None else [record.place])
-            record.place, record.left = None, True
+            record.place, record.abandoned = None, True
             return result if result.outputs is None else replace(result, outputs=result.outputs.copy())
 
         return again

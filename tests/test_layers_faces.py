@@ -98,7 +98,7 @@ def test_summary_before_and_after_the_build():
 def test_explain_says_what_is_not_known_yet():
     layer = rk.LSTM(4)
     assert "not built" in layer.explain()
-    layer(np.zeros((1, 2, 3)))  # eager: no road was chosen
+    layer(np.zeros((1, 2, 3)))  # eager: nothing was compiled
     assert "first call" in layer.explain()
 
 

@@ -13,44 +13,44 @@ from rnnkit.backends.cpu.threads import buffer_pool
 @pytest.fixture(autouse=True)
 def nothing_waits():
     gc.collect()
-    buffer_pool._back.clear()
-    buffer_pool._waiting.clear()
+    buffer_pool._returned.clear()
+    buffer_pool._free.clear()
 
 
 def test_memory_comes_back_with_the_last_view():
-    array = buffer_pool.lend(1000, np.float32)
+    array = buffer_pool.borrow(1000, np.float32)
     view = array[10:20].reshape(2, 5)
     address = array.ctypes.data
     del array
-    other = buffer_pool.lend(1000, np.float32)
+    other = buffer_pool.borrow(1000, np.float32)
     assert other.ctypes.data != address
     del view
-    again = buffer_pool.lend(1000, np.float32)
+    again = buffer_pool.borrow(1000, np.float32)
     assert again.ctypes.data == address
 
 
 def test_an_array_has_its_size_dtype_and_line():
     for size, dtype in ((0, np.float32), (1, np.float64), (12345, np.float32), (3, np.uint8)):
-        array = buffer_pool.lend(size, dtype)
+        array = buffer_pool.borrow(size, dtype)
         assert array.shape == (size,) and array.dtype == dtype
         assert not size or array.ctypes.data % 64 == 0
         array[...] = 1
 
 
 def test_what_waits_is_bounded(monkeypatch):
-    monkeypatch.setattr(tuning, "LENT_KEPT", 10_000)
-    arrays = [buffer_pool.lend(1000, np.float64) for _ in range(5)]
+    monkeypatch.setattr(tuning, "POOL_KEPT", 10_000)
+    arrays = [buffer_pool.borrow(1000, np.float64) for _ in range(5)]
     del arrays
-    assert sum(memory.nbytes for memory in buffer_pool._waiting) <= 10_000 and not buffer_pool._back
+    assert sum(memory.nbytes for memory in buffer_pool._free) <= 10_000 and not buffer_pool._returned
 
 
 def test_memory_given_back_in_the_middle_of_a_look_is_found_by_the_next(monkeypatch):
-    first, second = buffer_pool.lend(1000, np.uint8), buffer_pool.lend(1000, np.uint8)
+    first, second = buffer_pool.borrow(1000, np.uint8), buffer_pool.borrow(1000, np.uint8)
     places = {first.ctypes.data, second.ctypes.data}
     with buffer_pool._lock:
         del first, second  # as by the garbage collector
-        assert len(buffer_pool._back) == 2 and not buffer_pool._waiting
-    assert {buffer_pool.lend(1000, np.uint8).ctypes.data} <= places
+        assert len(buffer_pool._returned) == 2 and not buffer_pool._free
+    assert {buffer_pool.borrow(1000, np.uint8).ctypes.data} <= places
 
 
 def test_threads_never_share_memory():
@@ -58,7 +58,7 @@ def test_threads_never_share_memory():
 
     def work(number):
         for i in range(300):
-            array = buffer_pool.lend(2000 + i, np.int64)
+            array = buffer_pool.borrow(2000 + i, np.int64)
             array[...] = number
             view = array[::2]
             del array

@@ -11,7 +11,7 @@ import pytest
 import rnnkit as rk
 from rnnkit import constraints, regularizers
 from rnnkit.optimizers import SGD, Adam, AdamW, Lion, Nadam, Optimizer, RMSprop
-from rnnkit.steps.weight_options import Traits
+from rnnkit.steps.weight_options import WeightOptions
 
 SHAPES = {"kernel": (7, 45), "bias": (2, 3), "gain": (), "none": (0, 4)}
 STEPS = 6
@@ -81,19 +81,19 @@ VARIANTS = [
 ]
 CLIPS = [{}, {"clipnorm": 2.0}, {"clipvalue": 0.5}, {"global_clipnorm": 3.0}]
 PENALTIES = {
-    "kernel": Traits(regularizer=regularizers.L1L2(0.05, 0.3)),
-    "gain": Traits(regularizer=regularizers.L2(0.2)),
+    "kernel": WeightOptions(regularizer=regularizers.L1L2(0.05, 0.3)),
+    "gain": WeightOptions(regularizer=regularizers.L2(0.2)),
 }
 
 
-def by_hand(optimizer, weights, gradients, traits=None):
+def by_hand(optimizer, weights, gradients, weight_options=None):
     """The updates of an optimizer, one weight after the other in float64."""
     settings, kept = optimizer.get_config(), {name: {} for name in weights}
-    weights, traits = dict(weights), traits or {}
+    weights, weight_options = dict(weights), weight_options or {}
     for t, given in enumerate(gradients, 1):
         rate = settings["learning_rate"]
         given = {name: np.array(array, np.float64) for name, array in given.items()}
-        for name, one in traits.items():
+        for name, one in weight_options.items():
             if one.regularizer is not None:
                 given[name] = given[name] + one.regularizer.gradient(weights[name])
         norms = {name: math.sqrt(float((array**2).sum())) for name, array in given.items()}
@@ -110,10 +110,10 @@ def by_hand(optimizer, weights, gradients, traits=None):
     return weights
 
 
-def run(optimizer, gradients=GRADIENTS, weights=START, traits=None, dtype="float64"):
+def run(optimizer, gradients=GRADIENTS, weights=START, weight_options=None, dtype="float64"):
     weights = {name: np.asarray(array, dtype) for name, array in weights.items()}
     for given in gradients:
-        weights = optimizer.apply(weights, {name: np.asarray(g, dtype) for name, g in given.items()}, traits)
+        weights = optimizer.apply(weights, {name: np.asarray(g, dtype) for name, g in given.items()}, weight_options)
     return weights
 
 
@@ -141,10 +141,15 @@ def test_float32_is_the_same_within_rounding(kind, settings):
 
 @pytest.mark.parametrize("decay", [None, 0.3])
 @pytest.mark.parametrize("clip", CLIPS, ids=str)
-@pytest.mark.parametrize("traits", [None, PENALTIES], ids=["plain", "penalties"])
-def test_around_the_rule(decay, clip, traits):
+@pytest.mark.parametrize("weight_options", [None, PENALTIES], ids=["plain", "penalties"])
+def test_around_the_rule(decay, clip, weight_options):
     optimizer = SGD(0.1, momentum=0.5, weight_decay=decay, **clip)
-    same(run(optimizer, traits=traits), by_hand(optimizer, START, GRADIENTS, traits), rtol=1e-12, atol=1e-13)
+    same(
+        run(optimizer, weight_options=weight_options),
+        by_hand(optimizer, START, GRADIENTS, weight_options),
+        rtol=1e-12,
+        atol=1e-13,
+    )
 
 
 def test_clips_do_something_here():
@@ -334,9 +339,14 @@ class Towards(regularizers.Regularizer):
 
 
 def test_a_penalty_of_ones_own():
-    traits = {"kernel": Traits(regularizer=Towards())}
+    weight_options = {"kernel": WeightOptions(regularizer=Towards())}
     for optimizer in (SGD(0.1), SGD(0.1, clipnorm=0.5)):
-        same(run(optimizer, traits=traits), by_hand(optimizer, START, GRADIENTS, traits), rtol=1e-12, atol=1e-13)
+        same(
+            run(optimizer, weight_options=weight_options),
+            by_hand(optimizer, START, GRADIENTS, weight_options),
+            rtol=1e-12,
+            atol=1e-13,
+        )
 
 
 @pytest.mark.parametrize(
@@ -346,7 +356,7 @@ def test_constraints_hold_after_each_update(constraint):
     optimizer, plain, now = SGD(0.1), SGD(0.1), START
     for given in GRADIENTS:
         expected = plain.apply(now, given)
-        now = optimizer.apply(now, given, {"kernel": Traits(constraint=constraint)})
+        now = optimizer.apply(now, given, {"kernel": WeightOptions(constraint=constraint)})
         assert (now["kernel"] == constraint(expected["kernel"])).all()
         assert (now["bias"] == expected["bias"]).all()
 
@@ -357,17 +367,17 @@ def test_a_constraint_that_fails_changes_nothing():
     before = optimizer.get_state()
     for constraint in (lambda w: w[:1], lambda w: 1 / 0):
         with pytest.raises((ValueError, ZeroDivisionError)):
-            optimizer.apply(now, GRADIENTS[0], {"kernel": Traits(constraint=constraint)})
+            optimizer.apply(now, GRADIENTS[0], {"kernel": WeightOptions(constraint=constraint)})
     same(optimizer.get_state(), before)
 
 
 def test_what_does_not_train_stays():
-    traits = {"kernel": Traits(trainable=False, regularizer=regularizers.L2(0.1))}
+    weight_options = {"kernel": WeightOptions(trainable=False, regularizer=regularizers.L2(0.1))}
     optimizer = Adam()
-    found = optimizer.apply(START, {name: g for name, g in GRADIENTS[0].items() if name != "kernel"}, traits)
+    found = optimizer.apply(START, {name: g for name, g in GRADIENTS[0].items() if name != "kernel"}, weight_options)
     assert list(found) == ["bias", "gain", "none"]
     assert not any("kernel" in name for name in optimizer.get_state())
-    assert Adam().apply(START, {}, dict.fromkeys(START, Traits(trainable=False))) == {}
+    assert Adam().apply(START, {}, dict.fromkeys(START, WeightOptions(trainable=False))) == {}
 
 
 def test_rows_of_a_table_are_the_dense_gradient():
@@ -411,7 +421,7 @@ def test_layers_take_what_comes_and_sparse_weights_keep_their_pattern():
         for _ in range(3):
             y, pullback = layer.vjp(x)
             losses.append(float((y**2).sum()))
-            layer._put_arrays(optimizer.apply(layer._arrays(), pullback(2 * y).weights, layer._traits()))
+            layer._put_arrays(optimizer.apply(layer._arrays(), pullback(2 * y).weights, layer._weight_options()))
             kernel, recurrent_kernel, bias = layer.weights.values()
             assert (recurrent_kernel[zeros] == 0).all() and (recurrent_kernel[~zeros] != 0).all()
             h = np.zeros((4, 11))
@@ -543,9 +553,9 @@ def test_a_slope_that_never_changes_is_no_nan(slope):
 
 def test_traits_may_change_between_updates():
     optimizer, weights, gradients = SGD(0.1), {"w": np.ones(3)}, {"w": np.full(3, 2.0)}
-    for traits in ({"w": Traits(regularizer="l2")}, {}, {"w": Traits(regularizer="l1")}):
-        other = SGD(0.1).apply(weights, gradients, traits)
-        weights = optimizer.apply(weights, gradients, traits)
+    for weight_options in ({"w": WeightOptions(regularizer="l2")}, {}, {"w": WeightOptions(regularizer="l1")}):
+        other = SGD(0.1).apply(weights, gradients, weight_options)
+        weights = optimizer.apply(weights, gradients, weight_options)
         assert np.array_equal(weights["w"], other["w"])
 
 
@@ -579,7 +589,7 @@ def valley(weights):
 
 
 VALLEY = {"a": np.full(3, -1.2), "b": np.ones(3), "still": np.ones(2)}
-STILL = {"still": Traits(trainable=False)}
+STILL = {"still": WeightOptions(trainable=False)}
 
 
 def test_lbfgs_finds_the_valley():
@@ -596,8 +606,8 @@ def test_lbfgs_finds_the_valley():
 def test_lbfgs_with_penalties_is_that_of_the_sum():
     penalty, ways = regularizers.L1L2(0.0, 0.5), ([], [])
     note = [lambda i, weights, loss, way=way: way.append(weights["a"].copy()) for way in ways]
-    traits = STILL | {"a": Traits(regularizer=penalty)}
-    found = rk.optimizers.LBFGS().minimize(valley, VALLEY, traits, 300, note[0])
+    weight_options = STILL | {"a": WeightOptions(regularizer=penalty)}
+    found = rk.optimizers.LBFGS().minimize(valley, VALLEY, weight_options, 300, note[0])
 
     def total(weights):
         loss, gradients = valley(weights)
@@ -614,7 +624,7 @@ def test_lbfgs_stops_when_asked_and_says_what_is_wrong():
     found = optimizer.minimize(valley, VALLEY, STILL, 100, lambda iteration, weights, loss: iteration == 2)
     assert optimizer.iterations == 3 and 0 < valley(found)[0] < valley(VALLEY)[0]
     with pytest.raises(ValueError, match="without constraints for 'lbfgs', 'a' has one"):
-        optimizer.minimize(valley, VALLEY, {"a": Traits(constraint="non_neg")})
+        optimizer.minimize(valley, VALLEY, {"a": WeightOptions(constraint="non_neg")})
     with pytest.raises(FloatingPointError, match="finite loss, got nan"):
         optimizer.minimize(lambda w: (np.nan, valley(w)[1]), VALLEY, STILL)
     with pytest.raises(FloatingPointError, match="that of 'b' isn't"):

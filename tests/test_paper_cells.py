@@ -1,4 +1,4 @@
-"""Cells typed in from papers: each takes the road that it should and computes what its step does in plain Python."""
+"""Cells typed in from papers: each is traced or jitted as it should and computes what its step does in plain Python."""
 
 import numpy as np
 import pytest
@@ -66,7 +66,7 @@ def test_equals_its_step_in_plain_python(case, dtype, backwards):
     layer, mask = setup.layer, setup.mask
     outputs, trajectory = layer.trajectory(setup.x, mask=mask, constants=setup.constants)
     trajectory = flat(list(trajectory) if isinstance(trajectory, list | tuple) else trajectory)
-    assert layer.explain().startswith(f"road {case.road}"), layer.explain()
+    assert layer.explain().startswith(case.how), layer.explain()
     if case.contracting:
         ran = reference.run(setup.step, setup.x, setup.start, mask, backwards)
         setup.near(outputs, ran.outputs)
@@ -114,7 +114,7 @@ def test_equals_the_eager_loop(case, dtype):
         setup.near(got, expected)
 
 
-@pytest.mark.parametrize("case", [case for case in PAPER_CELLS if case.road == 1], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [case for case in PAPER_CELLS if case.how == "traced"], ids=lambda case: case.name)
 def test_its_plan_is_its_step(case):
     assert Read(case.make(), case.features, constants=case.constants).agrees()
 
@@ -139,7 +139,7 @@ def test_a_cell_around_a_cell(inner, rng):
     layer = rk.RNN(Residual(inner(5)), return_sequences=True, seed=3, dtype="float64")
     x = rng.normal(size=(BATCH, TIME, 5))
     y = layer(x)
-    assert layer.explain().startswith("road 1") and all(name.startswith("cell/") for name in layer.weights)
+    assert layer.explain().startswith("traced") and all(name.startswith("cell/") for name in layer.weights)
     layer.set_weights([weight / 2 for weight in layer.get_weights()])
     changed = layer(x)
     assert np.abs(changed - y).max() > 1e-3

@@ -7,7 +7,7 @@ from rnnkit.backends.cpu.kernels import matmul
 from rnnkit.backends.cpu.kernels.matmul import arrange, pack, packed_width
 
 DTYPES = ("float32", "float64")
-FUNCTIONS = {name: matmul.define_product(name) for name in ("float32", "float64")}
+FUNCTIONS = {name: matmul.define_matmul(name) for name in ("float32", "float64")}
 
 
 def multiply(a, weight):

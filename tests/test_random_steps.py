@@ -1,4 +1,4 @@
-"""Random cells on the fast road: the plain road's numbers, and the laws bit for bit.
+"""Random cells on the compiled program: the plain loop's numbers, and the laws bit for bit.
 
 A failure prints the cell; ``pytest tests/test_random_steps.py -m "" -k cell_1234`` runs it again.
 """
@@ -17,7 +17,7 @@ from test_vector import in_a_process
 import rnnkit as rk
 
 MASKS = ("none", "none", "random", "right", "left", "empty_rows", "full", "nothing", "mostly_nothing")
-MOST = 16.0  # times a cell's roundings: steep functions on the way lose a digit, and the plain road rounds, too
+MOST = 16.0  # times a cell's roundings: steep functions on the way lose a digit, and the plain loop rounds, too
 
 
 def a_mask(kind, batch, time, rng):
@@ -81,8 +81,8 @@ def in_order(run, a):
     return a[:, ::-1] if run.backwards else a
 
 
-def agrees_with_the_plain_road(run, whole):
-    """Every step, from the states that the fast road had before it, so that no error grows along the sequence."""
+def agrees_with_the_plain_loop(run, whole):
+    """Every step, from the states that the program had before it, so that no error grows along the sequence."""
     layer = run.layer(run.backwards)
     outputs, trajectory = layer.trajectory(run.x, mask=run.mask, initial_state=run.start, constants=run.constants)
     same_bits(outputs, whole[0])
@@ -195,14 +195,14 @@ LAWS = (
 
 
 def check(number):
-    """All of it for three calls of one cell; the largest difference from the plain road, in units of rounding."""
+    """All of it for three calls of one cell; the largest difference from the plain loop, in units of rounding."""
     cell, worst = random_cell(number), []
     for run in (Run(cell, call) for call in range(3)):
         try:
             given = [a.copy() for a in (run.x, *run.start)]
             whole = run.call()
-            assert run.layer(run.backwards).explain().startswith("road 1")
-            worst.append(agrees_with_the_plain_road(run, whole))
+            assert run.layer(run.backwards).explain().startswith("traced")
+            worst.append(agrees_with_the_plain_loop(run, whole))
             for law in LAWS:
                 law(run, whole)
             same_bits([run.x, *run.start], given)

@@ -1,4 +1,4 @@
-"""Regularizers, constraints, and the traits of weights: what they are, and how cells and layers carry them."""
+"""Regularizers, constraints, and the weight_options of weights: what they are, and how cells and layers carry them."""
 
 import copy
 import json
@@ -9,7 +9,7 @@ import pytest
 
 import rnnkit as rk
 from rnnkit import constraints, regularizers
-from rnnkit.steps.weight_options import Traits
+from rnnkit.steps.weight_options import WeightOptions
 
 WEIGHT = np.array([[3.0, -0.5, 0.0], [-4.0, 0.5, 0.0]])
 L1, L2, L1L2 = regularizers.L1, regularizers.L2, regularizers.L1L2
@@ -150,11 +150,11 @@ def test_recurrent_layers_take_them(make):
     ):
         one.build((None, None, 2))
         for again in (one, copy.deepcopy(one), pickle.loads(pickle.dumps(one))):
-            traits = again._traits()
-            assert list(traits) == list(again._arrays())
-            assert traits["kernel"] == Traits(True, L2(0.1), MaxNorm(3.0))
-            assert traits["recurrent_kernel"] == Traits(True, L1(0.2), UnitNorm())
-            assert traits["bias"] == Traits(True, L2(0.3), halved)
+            weight_options = again._weight_options()
+            assert list(weight_options) == list(again._arrays())
+            assert weight_options["kernel"] == WeightOptions(True, L2(0.1), MaxNorm(3.0))
+            assert weight_options["recurrent_kernel"] == WeightOptions(True, L1(0.2), UnitNorm())
+            assert weight_options["bias"] == WeightOptions(True, L2(0.3), halved)
     assert "regularizer" not in repr(rk.GRU(3)) and "constraint" not in repr(rk.Dense(3))
 
 
@@ -164,8 +164,8 @@ def test_dense_and_embedding_take_them():
         again = type(layer).from_config(json.loads(json.dumps(layer.get_config())), custom_objects={"halved": halved})
         again.build(shape)
         layer.build(shape)
-        assert again._traits() == layer._traits() != dict.fromkeys(layer._arrays(), Traits())
-    assert table._traits() == {"embeddings": Traits(True, L2(), UnitNorm())}
+        assert again._weight_options() == layer._weight_options() != dict.fromkeys(layer._arrays(), WeightOptions())
+    assert table._weight_options() == {"embeddings": WeightOptions(True, L2(), UnitNorm())}
 
 
 @rk.cell(
@@ -199,14 +199,14 @@ class Around(rk.Cell):
 
 def test_cells_say_what_trains():
     layer = rk.RNN([Around(), rk.ESNCell(4), rk.GRUCell(2)])
-    assert layer._traits() == {}
+    assert layer._weight_options() == {}
     layer.build((None, None, 3))
-    traits = layer._traits()
-    assert list(traits) == list(layer._arrays())
-    assert traits["0/gain"] == Traits(constraint=MaxNorm(2.0))
-    assert traits["0/inner/kernel"] == Traits(True, L1(), NonNeg())
-    assert not traits["0/inner/clock"].trainable
-    assert not any(one.trainable for name, one in traits.items() if name.startswith("1/"))
+    weight_options = layer._weight_options()
+    assert list(weight_options) == list(layer._arrays())
+    assert weight_options["0/gain"] == WeightOptions(constraint=MaxNorm(2.0))
+    assert weight_options["0/inner/kernel"] == WeightOptions(True, L1(), NonNeg())
+    assert not weight_options["0/inner/clock"].trainable
+    assert not any(one.trainable for name, one in weight_options.items() if name.startswith("1/"))
     assert list(layer.trainable_weights) == ["0/gain", "0/inner/kernel", "2/kernel", "2/recurrent_kernel", "2/bias"]
     assert all(array is layer.weights[name] for name, array in layer.trainable_weights.items())
     with pytest.raises(TypeError):

@@ -13,8 +13,8 @@ from rnnkit.backends.cpu.kernels import matmul, sparse_matmul
 
 ROOT = Path(__file__).parent.parent
 DTYPES = ("float32", "float64")
-DENSE = {dtype: matmul.define_product(dtype) for dtype in DTYPES}
-SPARSE = {dtype: sparse_matmul.define_sparse_product(dtype) for dtype in DTYPES}
+DENSE = {dtype: matmul.define_matmul(dtype) for dtype in DTYPES}
+SPARSE = {dtype: sparse_matmul.define_sparse_matmul(dtype) for dtype in DTYPES}
 
 
 def multiply(a, weight, part=None):

@@ -6,8 +6,8 @@ import pytest
 import rnnkit as rk
 from rnnkit.forecast import saving
 from rnnkit.forecast.backtest import back_test, first_origin
-from rnnkit.forecast.contenders import CarriedOn
-from rnnkit.forecast.outlook import look_again, look_ahead, save
+from rnnkit.forecast.registry import WarmStarted
+from rnnkit.forecast.report import backtest_and_forecast, forecast_from_file, save
 from rnnkit.forecast.season import find_season
 from rnnkit.forecast.series import InputError, Series
 from rnnkit.forecast.shortcut import Shortcut, hold
@@ -22,7 +22,7 @@ HORIZON = 2
 def small(layer="rnn", **options):
     """A forecaster that is trained in no time."""
     options = {
-        "rehearse": False,
+        "calibrate": False,
         "horizon": HORIZON,
         "units": 3,
         "epochs": 2,
@@ -242,25 +242,25 @@ def test_quantiles_hold_what_they_should(rng):
 
 
 def test_a_rehearsal_widens_the_bands_and_nothing_else(wave, tmp_path):
-    rehearsed, plain = small(rehearse=True).fit(wave), small().fit(wave)
+    rehearsed, plain = small(calibrate=True).fit(wave), small().fit(wave)
     lower, median, upper = plain.predict_quantiles()
-    assert rehearsed.widening > 1  # two epochs and 40 steps to judge them
-    assert plain.widening == 1
-    wider = rehearsed.widening * (np.array([lower, median, upper]) - median)
+    assert rehearsed.band_scale > 1  # two epochs and 40 steps to judge them
+    assert plain.band_scale == 1
+    wider = rehearsed.band_scale * (np.array([lower, median, upper]) - median)
     np.testing.assert_allclose(rehearsed.predict_quantiles() - median, wider, rtol=1e-9, atol=1e-9)
     rehearsed.save(tmp_path / "model")
-    assert TrainedForecaster.load(tmp_path / "model").widening == rehearsed.widening
+    assert TrainedForecaster.load(tmp_path / "model").band_scale == rehearsed.band_scale
 
 
 def test_bands_hold_on_a_series_that_outgrows_its_past(rng):
     step = np.arange(240)
     y = np.exp(0.005 * step + 0.3 * np.sin(2 * np.pi * step / 12) + 0.05 * rng.standard_normal(240))
-    narrow, wide = (look_ahead_at(y, small("linear", season=12, epochs=5, rehearse=on)) for on in (False, True))
+    narrow, wide = (backtest_at(y, small("linear", season=12, epochs=5, calibrate=on)) for on in (False, True))
     assert narrow < 0.6
     assert wide > narrow + 0.1
 
 
-def look_ahead_at(y, forecaster):
+def backtest_at(y, forecaster):
     """The share of the last 60 values that bands hold."""
     forecaster.fit(y[:180])
     bands = np.array([forecaster.forecast_quantiles(y[:t]) for t in range(180, 238)])
@@ -270,7 +270,7 @@ def look_ahead_at(y, forecaster):
 
 def test_what_is_too_short_to_rehearse_is_fitted_all_the_same():
     y = np.r_[np.full(90, np.nan), np.sin(np.arange(30.0))]
-    assert small(rehearse=True, season=None).fit(y).widening == 1
+    assert small(calibrate=True, season=None).fit(y).band_scale == 1
 
 
 # carrying on
@@ -404,7 +404,7 @@ def test_other_files_are_refused(tmp_path, fitted):
         TrainedForecaster.load(tmp_path / "missing.npz")
 
 
-# back-tests and outlooks
+# back-tests and reports
 
 
 def series_of(values, name="y", first=0):
@@ -431,7 +431,7 @@ def test_edges_from_residuals_lie_half_a_width_off():
 
 def test_a_model_is_trained_once_and_carried_on(wave):
     told = []
-    model = CarriedOn(small(networks=1, epochs=4), told.append)
+    model = WarmStarted(small(networks=1, epochs=4), told.append)
     model(wave[:140], HORIZON)
     assert [text[-11:] for text in told] == [f"epoch {n} of 4"[-11:] for n in (1, 2, 3, 4)]
     told.clear()
@@ -442,37 +442,37 @@ def test_a_model_is_trained_once_and_carried_on(wave):
 def test_several_models_stand_in_one_outlook(tmp_path, wave):
     path, told = tmp_path / "model.npz", []
     series = series_of(wave)
-    outlook = look_ahead(
+    report = backtest_and_forecast(
         series, HORIZON, models=("linear", "esn"), origins=3, season=11, seed=0, units=20, epochs=1, tell=told.append
     )
-    assert list(outlook.forecasts) == ["linear model", "echo state network"]
-    assert list(outlook.test.forecasts) == ["linear model", "echo state network", "naive", "seasonal naive"]
-    assert list(outlook.test.bands) == ["linear model"]
-    assert told[0] == "linear model on y: rehearsal, network 1 of 3, epoch 1 of 1"
-    assert (outlook.lower <= outlook.forecast).all()
-    save(path, outlook)
-    again = look_again(series, path)
+    assert list(report.forecasts) == ["linear model", "echo state network"]
+    assert list(report.test.forecasts) == ["linear model", "echo state network", "naive", "seasonal naive"]
+    assert list(report.test.bands) == ["linear model"]
+    assert told[0] == "linear model on y: calibration, network 1 of 3, epoch 1 of 1"
+    assert (report.lower <= report.forecast).all()
+    save(path, report)
+    again = forecast_from_file(series, path)
     assert again.test is None
-    assert (again.forecast == outlook.forecast).all()
-    assert (again.lower == outlook.lower).all()
-    assert look_again(series_of(wave[:100]), path).forecast.shape == (HORIZON,)
+    assert (again.forecast == report.forecast).all()
+    assert (again.lower == report.lower).all()
+    assert forecast_from_file(series_of(wave[:100]), path).forecast.shape == (HORIZON,)
     with pytest.raises(InputError, match="fitted to y from 0 on; got y from 5 on"):
-        look_again(series_of(wave, first=5), path)
+        forecast_from_file(series_of(wave, first=5), path)
     with pytest.raises(InputError, match="fitted to y from 0 on; got load from 0 on"):
-        look_again(series_of(wave, "load"), path)
+        forecast_from_file(series_of(wave, "load"), path)
 
 
 def test_files_that_say_too_little_are_refused(tmp_path, fitted, wave):
     path = tmp_path / "model.npz"
     fitted.save(path)
     with pytest.raises(InputError, match="does not say which series"):
-        look_again(series_of(wave), path)
+        forecast_from_file(series_of(wave), path)
     save_arrays(path, {}, {"forecaster": "ESN", "model": {}, "series": {}})
     with pytest.raises(InputError, match="lacks 'fitted'"):
-        look_again(series_of(wave), path)
+        forecast_from_file(series_of(wave), path)
     save_arrays(path, {}, {"forecaster": "Oracle", "model": {}, "series": {}})
     with pytest.raises(InputError, match="got one of Oracle"):
-        look_again(series_of(wave), path)
+        forecast_from_file(series_of(wave), path)
     assert saving.read(path).kind == "Oracle"
 
 
@@ -481,7 +481,7 @@ def test_files_that_say_too_little_are_refused(tmp_path, fitted, wave):
 @pytest.mark.parametrize("layer", LAYERS)
 def test_trained_models_clear_the_bar_on_real_series(values, horizon, bar, layer):
     assert find_season(values[: first_origin(len(values))]) is not None
-    outlook = look_ahead(series_of(values), horizon, models=(layer,), seed=0)
-    assert outlook.share_of_naive(outlook.model) < 1
-    assert outlook.test.scores(outlook.model)["MAE"] < bar
-    assert 0.7 < outlook.test.coverage(outlook.model) < 0.9
+    report = backtest_and_forecast(series_of(values), horizon, models=(layer,), seed=0)
+    assert report.share_of_naive(report.model) < 1
+    assert report.test.scores(report.model)["MAE"] < bar
+    assert 0.7 < report.test.coverage(report.model) < 0.9

@@ -931,7 +931,7 @@ def test_T8_an_outputs_loss_weight_is_that_of_its_samples(optimizer):
         batch = Batch([x], [y, y])
         loss, _ = Stepper(one, one._compiled).whole([batch], [42.0, 42.0])
         arrays = one._arrays()
-        penalty = penalties(arrays, one._traits(), arrays)
+        penalty = penalties(arrays, one._weight_options(), arrays)
         assert loss == pytest.approx(one.evaluate(x, [y, y])[0] - penalty, rel=1e-12)
     first = one.fit(x, [y, y], epochs=3, verbose=0, shuffle=False)
     second = two.fit(x, [y, y], epochs=3, verbose=0, shuffle=False, sample_weight=[np.full(6, 4.0), np.ones(6)])

@@ -164,7 +164,7 @@ w = np.random.default_rng(1).normal(0, 3, (33, 50)).astype("float32")
 width = product.packed_width(50, "float32")
 packed, c, out = product.pack(w), np.empty((7, width), "float32"), np.empty_like(x)
 run(x.ravel(), out)
-product.define_product("float32")(
+product.define_matmul("float32")(
     x.ctypes.data, 0, 1, x.strides[0], 7, packed.ctypes.data, 33, 50, c.ctypes.data, 0, c.strides[0])
 print(vector.FEATURES.split()[0], hashlib.sha1(out.tobytes() + c[:, :50].tobytes()).hexdigest())
 """

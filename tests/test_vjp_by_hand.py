@@ -1,4 +1,4 @@
-"""Cells that say themselves how cotangents go back: on road 2, in stacks, under masks, and what they are told."""
+"""Cells that say themselves how cotangents go back: jitted, in stacks, under masks, and what they are told."""
 
 import copy
 
@@ -157,7 +157,7 @@ def close(found, expected, tolerance=1e-12):
 @pytest.mark.parametrize("options", [{}, {"go_backwards": True}, {"zero_output_for_mask": True}], ids=str)
 def test_X9_gradcheck_passes_with_the_right_one(options):
     layer = layer_of(by_hand(4), **options)
-    assert layer.explain().startswith("road 2")
+    assert layer.explain().startswith("jitted")
     for mask in (None, MASK):
         assert rk.gradcheck(layer, X, mask=mask)
 
@@ -230,7 +230,7 @@ def test_its_own_vjp_goes_before_the_rules():
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("zero_masked", [False, True])
 @pytest.mark.parametrize("options", [{"checkpoint": 1}, {"checkpoint": 4}, {"truncate": 2}, {"truncate": 6}], ids=str)
-def test_by_hand_equals_the_compiled_road(options, masked, zero_masked):
+def test_by_hand_equals_the_compiled_gradient(options, masked, zero_masked):
     """A cell that is traced, with its own rules in NumPy as its vjp."""
     plain = layer_of([rk.LSTMCell(4), rk.GRUCell(3)], zero_output_for_mask=zero_masked)
     hand = copy.deepcopy(plain)

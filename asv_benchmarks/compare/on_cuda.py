@@ -1,12 +1,12 @@
-"""Hold rnnkit on a card against its own CPU road, then set it beside torch and jax there; Markdown comes out.
+"""Hold rnnkit on a GPU against its own CPU programs, then set it beside torch and jax there; Markdown comes out.
 
-    python asv_benchmarks/compare/on_cuda.py --output card.md
-    python asv_benchmarks/compare/on_cuda.py --predict    # what the cost model says, without a card
+    python asv_benchmarks/compare/on_cuda.py --output GPU.md
+    python asv_benchmarks/compare/on_cuda.py --predict    # what the cost model says, without a GPU
     NUMBA_ENABLE_CUDASIM=1 python asv_benchmarks/compare/on_cuda.py --tiny
 
-Everything has the same weights and input, float32, in the card's memory, and gives its results there. Libraries take
-turns; a time is that of the wall clock from before a call until the card has done it. Products are in float32 for all:
-TF32 is off. Without a card this ends with a sentence and the code 2, with 1 if a result is wrong.
+Everything has the same weights and input, float32, in the GPU's memory, and gives its results there. Libraries take
+turns; a time is that of the wall clock from before a call until the GPU has done it. Products are in float32 for all:
+TF32 is off. Without a GPU this ends with a sentence and the code 2, with 1 if a result is wrong.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from writing import beside_others, table  # noqa: E402
 import rnnkit as rk  # noqa: E402
 from rnnkit.backends.cuda.memory.array import upload  # noqa: E402
 from rnnkit.backends.cuda.memory.availability import simulated  # noqa: E402
-from rnnkit.backends.cuda.runtime.cost_model import current_card  # noqa: E402
+from rnnkit.backends.cuda.runtime.cost_model import current_gpu  # noqa: E402
 
 TINY = [(1, 3, 2, 4), (3, 4, 2, 3)]
 BOUNDS = {"float32": 1e-5, "float64": 1e-12}  # of the CPU's results, over as many steps
@@ -66,7 +66,7 @@ def beside_the_cpu(problem: problems.Problem) -> dict[str, float]:
 
 
 def broken_laws(problem: problems.Problem) -> list[str]:
-    """Which of the laws don't hold bit for bit on the card."""
+    """Which of the laws don't hold bit for bit on the GPU."""
     x, steps = problem.x, problem.x.shape[1]
     cell, dtype = problem.layer.cell, problem.layer.dtype
     layer, back = (
@@ -91,7 +91,7 @@ def broken_laws(problem: problems.Problem) -> list[str]:
 
 
 def check(wanted: list[sizes.Size]) -> tuple[list[str], bool]:
-    """A table of how far the card is from the CPU and of the laws, and whether all is right."""
+    """A table of how far the GPU is from the CPU and of the laws, and whether all is right."""
     rows, right = [], True
     for cell in predicted.CELLS:
         for size in wanted:
@@ -114,7 +114,7 @@ def torch(problem: problems.Problem, *arguments):
     import torch
 
     if not torch.cuda.is_available():
-        raise ImportError("torch sees no card")
+        raise ImportError("torch sees no GPU")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     module = gradient_peers if arguments else peers
     found = module.torch(problem, *arguments, threads=torch.get_num_threads(), device="cuda")
@@ -137,13 +137,13 @@ def jax(problem: problems.Problem, *arguments):
     import jax
 
     if jax.default_backend() != "gpu":
-        raise ImportError("jax sees no card")
+        raise ImportError("jax sees no GPU")
     jax.config.update("jax_default_matmul_precision", "highest")
     return (gradient_peers if arguments else peers).jax(problem, *arguments, threads=1)
 
 
 def ours(problem: problems.Problem):
-    """The call, and the call with its gradient, on arrays in the card's memory."""
+    """The call, and the call with its gradient, on arrays in the GPU's memory."""
     from numba import cuda
 
     layer = copy.deepcopy(problem.layer).to("cuda")
@@ -164,14 +164,14 @@ def ours(problem: problems.Problem):
 
 
 def measured(cell: str, size: sizes.Size, settings: Settings) -> tuple[dict, dict]:
-    """Times of the forward pass and of the gradient, with what the model predicts for this card in each."""
+    """Times of the forward pass and of the gradient, with what the model predicts for this GPU in each."""
     problem = problems.make(cell, size)
     forward, gradient = ours(problem)
     g = cotangents(size)
     expected, pullback = problem.layer.vjp(problem.x)
     weights = pullback(g).weights
     own, own_gradient = forward().copy_to_host(), gradient()[1].weights
-    assert far(own, expected) < 1e-4, f"arrays in the card's memory give other outputs for {cell} {size}"
+    assert far(own, expected) < 1e-4, f"arrays in the GPU's memory give other outputs for {cell} {size}"
     assert all(far(own_gradient[name], array) < 1e-3 for name, array in weights.items()), f"{cell} {size}"
     runners, peers_of_gradient = (peers.available([torch, jax], settings, problem, *more) for more in ((), (g,)))
     for label, run in runners.items():
@@ -183,19 +183,19 @@ def measured(cell: str, size: sizes.Size, settings: Settings) -> tuple[dict, dic
         for name, array in weights.items():
             assert far(found[name], array) < 1e-3, f"{label} gives another gradient of {name} for {cell} {size}"
     runners_of_gradient = {label: peer.run for label, peer in peers_of_gradient.items()}
-    card = current_card()
+    gpu = current_gpu()
     times = []
     for own, others, model in (
         (forward, runners, predicted.forward),
         (gradient, runners_of_gradient, predicted.gradient),
     ):
         found = in_turns({"rnnkit": own} | others, settings.rounds)
-        times.append({"rnnkit": found.pop("rnnkit"), "rnnkit, predicted": [model(cell, size, card)]} | found)
+        times.append({"rnnkit": found.pop("rnnkit"), "rnnkit, predicted": [model(cell, size, gpu)]} | found)
     return times[0], times[1]
 
 
 def conditions(settings: Settings) -> str:
-    """The card, the versions of all that took part, the day and the rounds."""
+    """The GPU, the versions of all that took part, the day and the rounds."""
     device = rk.cuda.devices()[0]
     versions = [f"Python {platform.python_version()}", f"rnnkit {rk.__version__}"]
     for package in PACKAGES:
@@ -207,13 +207,13 @@ def conditions(settings: Settings) -> str:
     if torch is not None and torch.cuda.is_available():
         versions.append(f"CUDA {torch.version.cuda} and cuDNN {torch.backends.cudnn.version()} with torch")
     kind = ".".join(map(str, device.compute_capability))
-    card = f"{device.name}, compute capability {kind}, {device.multiprocessors} multiprocessors"
-    return f"{card}; {', '.join(versions)}; {datetime.date.today().isoformat()}, {settings.rounds} rounds."
+    gpu = f"{device.name}, compute capability {kind}, {device.multiprocessors} multiprocessors"
+    return f"{gpu}; {', '.join(versions)}; {datetime.date.today().isoformat()}, {settings.rounds} rounds."
 
 
 def page(checks: list[str], figures: dict[str, Figures], settings: Settings) -> str:
     """Everything that was found, in Markdown."""
-    lines = ["# On a card", "", conditions(settings), ""]
+    lines = ["# On a GPU", "", conditions(settings), ""]
     if simulated():
         lines += [
             "These are times of numba's simulator at tiny sizes: they say that everything runs, and nothing else.",
@@ -221,8 +221,8 @@ def page(checks: list[str], figures: dict[str, Figures], settings: Settings) -> 
         ]
     lines += ["Largest differences from the CPU's results, and the laws, bit for bit:", "", *checks, ""]
     lines += [
-        "Milliseconds per call, float32, TF32 off, arrays in the card's memory: minimum / median over rounds in which "
-        "the libraries took turns. Predicted is what the cost model says the card takes, without Python. The ratio is "
+        "Milliseconds per call, float32, TF32 off, arrays in the GPU's memory: minimum / median over rounds in which "
+        "the libraries took turns. Predicted is what the cost model says the GPU takes, without Python. The ratio is "
         "the fastest other library's time over rnnkit's: above 1, rnnkit is ahead."
     ]
     for title, found in figures.items():
@@ -236,7 +236,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--tiny", action="store_true", help="tiny sizes: to see that everything runs")
-    parser.add_argument("--predict", action="store_true", help="what the cost model says, without a card")
+    parser.add_argument("--predict", action="store_true", help="what the cost model says, without a GPU")
     parser.add_argument("--output", type=pathlib.Path, help="write the page here too")
     options = parser.parse_args()
     if options.predict:
@@ -248,7 +248,7 @@ def main() -> int:
             print(f"nothing was measured: {error}", file=sys.stderr)
             return 2
         if simulated() and not options.tiny:
-            print("nothing was measured: expected a card, got numba's simulator, which takes --tiny", file=sys.stderr)
+            print("nothing was measured: expected a GPU, got numba's simulator, which takes --tiny", file=sys.stderr)
             return 2
         wanted, settings = (TINY if options.tiny else sizes.CELLS), Settings(options.rounds)
         checks, right = check(wanted)

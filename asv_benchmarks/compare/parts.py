@@ -61,8 +61,8 @@ def work(size: sizes.Size) -> dict[str, float]:
 def traffic(size: sizes.Size, backward) -> dict[str, float]:
     """Bytes that each part has to read or write once."""
     batch, steps, features, units = size
-    kept = sum(backward.kept.values())
-    own = sum(backward.own.values())
+    kept = sum(backward.residuals.values())
+    own = sum(backward.operands.values())
     elements = {
         "forward": features + units + kept,
         "steps back": features + units + kept + own,

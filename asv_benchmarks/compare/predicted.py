@@ -1,8 +1,8 @@
-"""What calls should take on a card: the cost model at the sizes that are measured. Needs no card, and measures nothing.
+"""What calls should take on a GPU: the cost model at the sizes that are measured. Needs no GPU, and measures nothing.
 
 The time loop is the model by which rnnkit chooses how to share a call
 (`rnnkit.backends.cuda.runtime.cost_model`); around it stand the products that leave
-the loop and the sums of the weights' gradients, at a share of what a card can do at most.
+the loop and the sums of the weights' gradients, at a share of what a GPU can do at most.
 """
 
 import functools
@@ -14,7 +14,7 @@ from benchmarks import sizes
 from writing import table
 
 from rnnkit.backends.cuda.compile import cuda_program
-from rnnkit.backends.cuda.runtime.cost_model import A100, H100, Card, Cut, costs
+from rnnkit.backends.cuda.runtime.cost_model import A100, GPU, H100, LaunchConfig, costs
 from rnnkit.backends.cuda.runtime.weight_sums import TILE, slice_of
 from rnnkit.compiler.ir.plan import STEP
 from rnnkit.execution.pipeline import compile_step
@@ -23,7 +23,7 @@ from rnnkit.steps.step import Step
 
 CELLS = ("LSTM", "GRU", "SimpleRNN", "gated")
 CARDS = {"H100": H100, "A100": A100}
-TILED = 0.4  # of a card's multiply-adds that a tiled product in float32 comes to
+TILED = 0.4  # of a GPU's multiply-adds that a tiled product in float32 comes to
 LAUNCH = 4e-6  # seconds from one kernel to the next
 HOST = 6e9  # bytes a second to the host's memory
 
@@ -39,63 +39,63 @@ def programs(cell: str, features: int, units: int):
 
 @dataclass(frozen=True)
 class Loop:
-    """A time loop on a card: how it is cut, whether weights stand in shared memory, and cycles by what they go to."""
+    """A time loop on a GPU: how it is cut, whether weights stand in shared memory, and cycles by what they go to."""
 
-    cut: Cut
+    cut: LaunchConfig
     weights: bool
     cycles: dict[str, float]
 
-    def seconds(self, card: Card) -> float:
+    def seconds(self, gpu: GPU) -> float:
         """Of one step."""
-        return sum(self.cycles.values()) / card.clock
+        return sum(self.cycles.values()) / gpu.clock
 
 
-def loop(program, card: Card, rows: int) -> Loop:
-    program.card = card
-    cut, form = program.chosen(rows)
-    return Loop(cut, form.weights, costs(program._step, card, cut, rows, form.weights, form.near))
+def loop(program, gpu: GPU, rows: int) -> Loop:
+    program.gpu = gpu
+    cut, variant = program.chosen(rows)
+    return Loop(cut, variant.weights, costs(program._step, gpu, cut, rows, variant.weights, variant.shared))
 
 
-def multiply_adds(card: Card) -> float:
+def multiply_adds(gpu: GPU) -> float:
     """A second, float32, at most."""
-    return card.multiprocessors * card.sums * card.clock
+    return gpu.multiprocessors * gpu.sums * gpu.clock
 
 
-def of_program(program, card: Card, rows: int, steps: int) -> float:
+def of_program(program, gpu: GPU, rows: int, steps: int) -> float:
     """Seconds of a program's kernels over all steps."""
     outside = [product for product in program.plan.products() if product.section != STEP]
     work = sum(product.work for product in outside) * rows * steps
     moved = sum(product.depth + product.result.size for product in outside) * program.dtype.itemsize * rows * steps
     launches = 1 + len({stage.section for stage in program.plan.stages} - {STEP})
-    products = max(work / multiply_adds(card) / TILED, moved / card.bandwidth)
-    return products + steps * loop(program, card, rows).seconds(card) + launches * LAUNCH
+    products = max(work / multiply_adds(gpu) / TILED, moved / gpu.bandwidth)
+    return products + steps * loop(program, gpu, rows).seconds(gpu) + launches * LAUNCH
 
 
-def of_sums(backward, card: Card, rows: int, steps: int) -> float:
+def of_sums(backward, gpu: GPU, rows: int, steps: int) -> float:
     """Seconds of the weights' gradients, from what is kept until they are on the host."""
     seconds = 0.0
     for s in dict.fromkeys(backward.sums):
         high, wide, entries = s.a.depth if s.a else 1, s.b.depth, rows * steps * s.b.rows
         tiles = -(-high // TILE) * -(-wide // TILE)
         each = slice_of(entries, tiles)
-        waves = -(-tiles * -(-entries // each) // card.multiprocessors)
-        block = min(entries, each) * TILE * TILE / (card.sums * card.clock) / TILED
+        waves = -(-tiles * -(-entries // each) // gpu.multiprocessors)
+        block = min(entries, each) * TILE * TILE / (gpu.sums * gpu.clock) / TILED
         seconds += waves * block + 2 * LAUNCH + high * wide * backward.plain.dtype.itemsize / HOST
     return seconds
 
 
-def forward(cell: str, size: sizes.Size, card: Card) -> float:
+def forward(cell: str, size: sizes.Size, gpu: GPU) -> float:
     """Seconds of a call."""
     rows, steps, features, units = size
-    return of_program(programs(cell, features, units)[0], card, rows, steps)
+    return of_program(programs(cell, features, units)[0], gpu, rows, steps)
 
 
-def gradient(cell: str, size: sizes.Size, card: Card) -> float:
+def gradient(cell: str, size: sizes.Size, gpu: GPU) -> float:
     """Seconds of a call with its gradient."""
     rows, steps, features, units = size
     backward = programs(cell, features, units)[1]
-    both = sum(of_program(program, card, rows, steps) for program in (backward.forward, backward.adjoint))
-    return both + of_sums(backward, card, rows, steps)
+    both = sum(of_program(program, gpu, rows, steps) for program in (backward.forward, backward.adjoint))
+    return both + of_sums(backward, gpu, rows, steps)
 
 
 HEADER = (
@@ -105,7 +105,7 @@ HEADER = (
 
 
 def row(cell: str, size: sizes.Size) -> list[str]:
-    """What the table says of a cell at a size; an H100 where it doesn't say another card."""
+    """What the table says of a cell at a size; an H100 where it doesn't say another GPU."""
     rows, _, features, units = size
     program, _ = programs(cell, features, units)
     step, found = program._step, loop(program, H100, rows)
@@ -114,7 +114,7 @@ def row(cell: str, size: sizes.Size) -> list[str]:
     place = "shared memory" if found.weights else "the cache"
     if found.weights and cut.parts > 1:
         place = f"shared memory of {cut.parts} blocks"
-    times = [1e3 * of(cell, size, card) for card in CARDS.values() for of in (forward, gradient)]
+    times = [1e3 * of(cell, size, gpu) for gpu in CARDS.values() for of in (forward, gradient)]
     return [
         f"{cell}: {sizes.text(size)}",
         f"{rows * step.work:,}",
@@ -129,14 +129,14 @@ def row(cell: str, size: sizes.Size) -> list[str]:
 
 
 TEXT = """\
-Nothing here was measured: no card was at hand. These are the times that rnnkit's cost model gives, float32, on an \
+Nothing here was measured: no GPU was at hand. These are the times that rnnkit's cost model gives, float32, on an \
 H100 (SXM) and an A100 (SXM, 40 GB), to be held against `python asv_benchmarks/compare/on_cuda.py` on a machine with \
-a card. They are times on the card: what Python takes to start a call isn't in them.
+a GPU. They are times on the GPU: what Python takes to start a call isn't in them.
 
 A step of a block of threads is the longest of its products' multiply-adds, chains and reads, or of what is moved; \
 then its functions; then the reads that it waits for at its start; then the meetings of threads. An element of a \
 product is one chain of multiply-adds, as on the CPU: at one row of many units that chain takes the time, not the \
-card's arithmetic. Weights that one block of threads can't hold are split over several, which then meet in every \
+GPU's arithmetic. Weights that one block of threads can't hold are split over several, which then meet in every \
 step.
 
 From NVIDIA's data sheets and tuning guides: 132 and 108 multiprocessors of 128 and 64 multiply-adds a cycle, 227 and \
@@ -151,5 +151,5 @@ from one kernel to the next, 6 GB/s to the host for the weights' gradients."""
 def section() -> list[str]:
     """The lines of the page's section."""
     rows = [row(cell, size) for cell in CELLS for size in sizes.CELLS]
-    lines = ["## On a card: predicted", "", *TEXT.format(tiled=TILED).splitlines(), "", *table(HEADER, rows)]
+    lines = ["## On a GPU: predicted", "", *TEXT.format(tiled=TILED).splitlines(), "", *table(HEADER, rows)]
     return [*lines, "", "Written by `python asv_benchmarks/compare/on_cuda.py --predict`."]

@@ -62,7 +62,7 @@ class CallbackList:
             callback.set_model(model)
 
     def hears(self, hook: str) -> bool:
-        """Whether any callback does anything at a hook: what it would be told may be dear."""
+        """Whether any callback does anything at a hook: what it would be told may be expensive."""
         return bool(self._called[hook])
 
     @property

@@ -142,7 +142,7 @@ class Execution:
             _eager.reset(token)
         shapes = tuple(constant.shape[1:] for constant in record.constants)
         if pipeline.has_vjp(self.step):
-            return pipeline.by_hand(self.step, self.run, self.dtype, shapes, record.training)
+            return pipeline.custom_vjp(self.step, self.run, self.dtype, shapes, record.training)
         return executor.differentiate()
 
     def output_shape(self) -> tuple[int, ...]:
@@ -152,7 +152,7 @@ class Execution:
         return self.step.output_shape()
 
     def explain(self, source: bool = False) -> str:
-        """The road of every executor chosen so far, in words or as the text that was compiled.
+        """How every executor chosen so far was compiled, in words or as the text that was compiled.
 
         There is one for each of training or not and shapes of constants, and two more once there was a gradient; all
         else is data.
@@ -161,7 +161,7 @@ class Execution:
             self.read()
         if not self.executors:
             wait = " with its constants" if self.step.takes_constants else ""
-            return f"{self.step.name}: no road chosen yet; it is at the first call{wait}"
+            return f"{self.step.name}: not compiled yet; it is at the first call{wait}"
         executors = [*self.executors.values(), *self.gradients.values()]
         told = "\n\n".join(executor.explain(source=source) for executor in executors)
         if source:

@@ -1,4 +1,4 @@
-"""Arrays to a card and back, and running what computes on the host alone for arrays in a card's memory."""
+"""Arrays to a GPU and back, and running what computes on the host alone for arrays in a GPU's memory."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def to_host(value):
     return value.copy_to_host() if isinstance(value, DeviceArray) else value
 
 
-def to_card(value, dtype):
-    """A NumPy array of floats in the card's memory, cast; ids and what isn't an array as they are."""
+def to_gpu(value, dtype):
+    """A NumPy array of floats in the GPU's memory, cast; ids and what isn't an array as they are."""
     if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
         return value
     return upload(value.astype(dtype, copy=False))

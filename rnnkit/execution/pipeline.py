@@ -18,7 +18,7 @@ from rnnkit.compiler.ir.evaluate import evaluate
 from rnnkit.compiler.tracing.batch_axis import MixesRows, ReadsValues, Untraceable
 from rnnkit.compiler.tracing.trace import trace
 
-__all__ = ["by_hand", "cache_info", "choose", "choose_cuda", "clear_cache", "compile_loss", "has_vjp", "tangent"]
+__all__ = ["cache_info", "choose", "choose_cuda", "clear_cache", "compile_loss", "custom_vjp", "has_vjp", "tangent"]
 
 
 def choose(step, dtype, weights, constant_shapes=(), training=False):
@@ -27,8 +27,8 @@ def choose(step, dtype, weights, constant_shapes=(), training=False):
     Raises
     ------
     ValueError
-        If neither road takes the step, with the line and the construct that stopped each; or if its rows depend on
-        each other.
+        If the step can be neither traced nor jitted, with the line and the construct that stopped each; or if its
+        rows depend on each other.
     """
     number_functions_apart()
     try:
@@ -37,7 +37,7 @@ def choose(step, dtype, weights, constant_shapes=(), training=False):
         reason = error
     except RecursionError:
         reason = Untraceable("the step is too long to be read as a whole; write its inner loop shorter")
-    return _second_road(step, dtype, weights, constant_shapes, training, reason)
+    return _jitted(step, dtype, weights, constant_shapes, training, reason)
 
 
 def tangent(step, dtype, weights, constant_shapes=(), training=False) -> Tangent:
@@ -116,15 +116,15 @@ def chain(step, dtype, constant_shapes=(), training=False):
     return Chain(step, constant_shapes, training, traced)
 
 
-def by_hand(step, run, dtype, constant_shapes=(), training=False):
+def custom_vjp(step, run, dtype, constant_shapes=(), training=False):
     """What computes the gradients of such a step."""
-    from rnnkit.backends.python.custom_vjp import ByHand
+    from rnnkit.backends.python.custom_vjp import CustomVJP
 
-    return ByHand(step, run, dtype, chain(step, dtype, constant_shapes, training), constant_shapes, training)
+    return CustomVJP(step, run, dtype, chain(step, dtype, constant_shapes, training), constant_shapes, training)
 
 
 def choose_cuda(step, dtype, weights, constant_shapes=(), training=False):
-    """The executor of a step on a card.
+    """The executor of a step on a GPU.
 
     Raises
     ------
@@ -138,16 +138,16 @@ def choose_cuda(step, dtype, weights, constant_shapes=(), training=False):
     try:
         return compile_step(step, dtype, weights, constant_shapes, training, cuda_program)
     except RecursionError:
-        raise ValueError(f"expected {step.name!r} short enough to be read as a whole for a card") from None
+        raise ValueError(f"expected {step.name!r} short enough to be read as a whole for a GPU") from None
     except Untraceable as error:
         raise ValueError(
-            f"{step.name!r} can't run on a card, since the tracer can't read its step: {_in_words(error)}; write the "
-            'step for road 1, or keep the layer on device="cpu"'
+            f"{step.name!r} can't run on a GPU, since the tracer can't read its step: {_in_words(error)}; write the "
+            'step so that it can be traced, or keep the layer on device="cpu"'
         ) from None
 
 
 def compile_step(step, dtype, weights, constant_shapes=(), training=False, make=None):
-    """The first road: trace, plan, text, program; `make` is what makes programs of graphs."""
+    """Trace, plan, text, program; `make` is what makes programs of graphs."""
     dtype = np.dtype(dtype)
     graph = trace(step, dtype, weights, constant_shapes, training)
     program = (make or compile_graph)(graph, step.name, dtype)
@@ -174,28 +174,28 @@ def _differentiate(graph, program, step, dtype, constant_shapes, make=None):
     compiled: Callable[..., Any] = make or compile_graph  # gives programs of one kind
     forward = compiled(adjoint.forward, step.name, dtype)
     backward = compiled(adjoint.backward, f"{step.name}, adjoint", dtype)
-    kept = {key: node.size for key, node in adjoint.forward.kept.items()}
-    own = {key: node.size for key, node in adjoint.backward.kept.items()}
+    residuals = {key: node.size for key, node in adjoint.forward.residuals.items()}
+    operands = {key: node.size for key, node in adjoint.backward.residuals.items()}
     if make:
         from rnnkit.backends.cuda.runtime.gradient import CudaBackward
 
-        return CudaBackward(program, forward, backward, kept, own, adjoint.sums, finish)
+        return CudaBackward(program, forward, backward, residuals, operands, adjoint.sums, finish)
     from rnnkit.backends.cpu.gradient import Backward
 
-    return Backward(program, forward, backward, kept, own, adjoint.sums, finish, outer_products(dtype.name))
+    return Backward(program, forward, backward, residuals, operands, adjoint.sums, finish, outer_products(dtype.name))
 
 
-def _second_road(step, dtype, weights, constant_shapes, training, error):
-    from rnnkit.backends.jit.executor import CannotCompile, Driver
+def _jitted(step, dtype, weights, constant_shapes, training, error):
+    from rnnkit.backends.jit.executor import CannotCompile, JitExecutor
 
     reason = _in_words(error)
     try:
-        driver = Driver(step, dtype, weights, constant_shapes, training, by_row=isinstance(error, ReadsValues))
+        executor = JitExecutor(step, dtype, weights, constant_shapes, training, by_row=isinstance(error, ReadsValues))
     except CannotCompile as refusal:
-        raise ValueError(f"{step.name!r} can be compiled on neither road: {reason}; and numba: {refusal}") from None
-    driver.reason = f"the tracer can't read the step: {reason}"
-    driver.differentiate = partial(_refuse, step, error)
-    return driver
+        raise ValueError(f"{step.name!r} can be neither traced: {reason}; nor jitted, numba: {refusal}") from None
+    executor.reason = f"{executor.reason}, since the tracer can't read it: {reason}"
+    executor.differentiate = partial(_refuse, step, error)
+    return executor
 
 
 def _refuse(step, error):
@@ -206,7 +206,8 @@ def no_gradient(step, error) -> str:
     """Why a step that can't be read has no gradient, and what to write."""
     return (
         f"the gradient of {step.name!r} isn't known, since the tracer can't read its step: {_in_words(error)}; write "
-        "the step for road 1, or how cotangents go back through it: rk.cell(…, vjp=function), or a method vjp of a cell"
+        "the step so that it can be traced, or how cotangents go back through it: rk.cell(…, vjp=function), or a "
+        "method vjp of a cell"
     )
 
 

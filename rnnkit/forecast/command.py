@@ -116,38 +116,38 @@ def _forecast(options) -> str:
         series = read_series(options.file, options.column, options.time)
         chosen = [(series, options.horizon or HORIZON)]
     if options.load:
-        from rnnkit.forecast.outlook import look_again
+        from rnnkit.forecast.report import forecast_from_file
 
-        outlooks, tables = [look_again(chosen[0][0], options.load)], []
-        if options.horizon not in (None, leads := len(outlooks[0].forecast)):
+        reports, tables = [forecast_from_file(chosen[0][0], options.load)], []
+        if options.horizon not in (None, leads := len(reports[0].forecast)):
             raise InputError(f"the model in {options.load} has a horizon of {leads}; got --horizon {options.horizon}")
     else:
-        outlooks, tables = _tested(options, models, chosen)
+        reports, tables = _tested(options, models, chosen)
     if options.output:
-        write_forecasts(options.output, outlooks)
+        write_forecasts(options.output, reports)
     if options.plot:
-        draw(options.plot, outlooks)
+        draw(options.plot, reports)
     if options.save:
-        from rnnkit.forecast.outlook import save
+        from rnnkit.forecast.report import save
 
-        save(options.save, outlooks[0])
+        save(options.save, reports[0])
     written = [f"wrote {path}" for path in (options.output, options.plot, options.save) if path]
-    return "\n\n".join(["\n".join(map(heading, outlooks)), *tables, *map(forecast_table, outlooks), *written])
+    return "\n\n".join(["\n".join(map(heading, reports)), *tables, *map(forecast_table, reports), *written])
 
 
 def _tested(options, models, chosen):
-    """An outlook for each series, from a back-test, and what there is to say of that."""
-    from rnnkit.forecast.outlook import ORIGINS, check, look_ahead
+    """An report for each series, from a back-test, and what there is to say of that."""
     from rnnkit.forecast.progress import progress_bar
+    from rnnkit.forecast.report import ORIGINS, backtest_and_forecast, check
     from rnnkit.forecast.table import notes, scores_table
 
     for series, horizon in chosen:
         check(series, horizon, options.season, options.origins)
-    outlooks = []
+    reports = []
     with progress_bar(len(chosen) * (options.origins or ORIGINS), "back-test") as progress:
         for series, horizon in chosen:
-            outlooks.append(
-                look_ahead(
+            reports.append(
+                backtest_and_forecast(
                     series,
                     horizon,
                     models=models,
@@ -160,7 +160,7 @@ def _tested(options, models, chosen):
                     tell=progress.tell,
                 )
             )
-    return outlooks, [scores_table(outlooks), notes(outlooks)]
+    return reports, [scores_table(reports), notes(reports)]
 
 
 def _models(options) -> list[str]:

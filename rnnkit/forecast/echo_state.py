@@ -23,7 +23,7 @@ STRENGTHS = tuple(10.0**power for power in (-8, -6, -4, -2, -1, 0, 1, 2))
 ROWS = 8192  # states held at a time: memory doesn't grow with the length of a series
 
 
-class Tail(NamedTuple):
+class ForecastState(NamedTuple):
     """Where a history stops: what a forecast starts from."""
 
     times: np.ndarray  # (B,), of the last step that was read
@@ -153,9 +153,9 @@ class ESN:
         panel = Panel(y, x)
         panel.check_horizon(self.horizon)
         scale = Scale(panel.values)
-        if panel.others is not None:
-            others = panel.others[panel.known]
-            self._centre, self._width = others.mean(axis=0), others.std(axis=0)
+        if panel.covariates is not None:
+            covariates = panel.covariates[panel.known]
+            self._centre, self._width = covariates.mean(axis=0), covariates.std(axis=0)
             self._width[self._width == 0] = 1.0
         if panel.features != self._features:
             self._features, self.layer = panel.features, self._new_layer()
@@ -184,7 +184,7 @@ class ESN:
         candidates = [(strength, seasonal) for strength in self.strengths for seasonal in choices]
         self.strength, self.seasonal = chosen(candidates, self._penalty, parts[:4])
         self.readout = total.solve(self._penalty(self.strength, self.seasonal))
-        self._single, self._tail = panel.single, _tail(panel, scale, inputs, states)
+        self._single, self._state = panel.single, _state(panel, scale, inputs, states)
         return self
 
     def predict(self, horizon: int | None = None) -> np.ndarray:
@@ -208,7 +208,7 @@ class ESN:
             Before `fit`, or if steps beyond the readouts would need an x that is not known.
         """
         self._check_fitted()
-        return self._forecast(self._tail, self._single, horizon)
+        return self._forecast(self._state, self._single, horizon)
 
     def forecast(self, y, x=None, horizon: int | None = None, *, rescale: bool = False) -> np.ndarray:
         """Forecast from any point, without fitting again: what follows the history `y`.
@@ -234,7 +234,7 @@ class ESN:
         """
         self._check_fitted()
         panel = Panel(y, x)
-        scale = Scale(panel.values) if rescale else self._tail.scale
+        scale = Scale(panel.values) if rescale else self._state.scale
         if len(scale.level) != len(panel.values):
             raise ValueError(
                 f"expected as many series as were fitted, {len(scale.level)}; got {len(panel.values)}: series with a "
@@ -245,7 +245,7 @@ class ESN:
         inputs = self._inputs(panel, scale)
         for _, _, reached in self._blocks(inputs, panel.known):
             states = reached
-        return self._forecast(_tail(panel, scale, inputs, states), panel.single, horizon)
+        return self._forecast(_state(panel, scale, inputs, states), panel.single, horizon)
 
     def save(self, path) -> None:
         """Write the fitted network to a file, whole or not at all: reservoir, readouts, and where the fit ended.
@@ -277,16 +277,16 @@ class ESN:
 
     def _to_save(self):
         self._check_fitted()
-        tail = self._tail
+        state = self._state
         arrays = {
             "readout": self.readout,
             "centre": self._centre,
             "width": self._width,
-            "times": tail.times,
-            "inputs": tail.inputs,
-            "states": tail.states,
-            "missing": tail.missing,
-            **tail.scale.arrays(),
+            "times": state.times,
+            "inputs": state.inputs,
+            "states": state.states,
+            "missing": state.missing,
+            **state.scale.arrays(),
             **{f"reservoir/{name}": array for name, array in self.layer._arrays().items()},
         }
         seed = self._reservoir["seed"]
@@ -317,7 +317,7 @@ class ESN:
         network._period, network._features, network._single = fitted["period"], fitted["features"], fitted["single"]
         network._centre, network._width = arrays.get("centre"), arrays.get("width")
         times, inputs, states, missing = (arrays[name] for name in ("times", "inputs", "states", "missing"))
-        network._tail = Tail(times, inputs, states, missing, Scale.of_arrays(arrays))
+        network._state = ForecastState(times, inputs, states, missing, Scale.of_arrays(arrays))
         return network
 
     def __repr__(self):
@@ -329,9 +329,9 @@ class ESN:
 
     def _inputs(self, panel, scale) -> np.ndarray:
         z = scale.standardise(panel.values, panel.times)[:, :, None]
-        if panel.others is None:
+        if panel.covariates is None:
             return z
-        return np.concatenate([z, (panel.others - self._centre) / self._width], axis=2)
+        return np.concatenate([z, (panel.covariates - self._centre) / self._width], axis=2)
 
     def _blocks(self, inputs, known) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
         """The readout's features, a block of steps at a time, and the states after the block."""
@@ -355,16 +355,16 @@ class ESN:
         penalty[before : before + waves] = strength if seasonal else np.inf
         return penalty
 
-    def _forecast(self, tail: Tail, single: bool, horizon: int | None) -> np.ndarray:
+    def _forecast(self, state: ForecastState, single: bool, horizon: int | None) -> np.ndarray:
         horizon = self.horizon if horizon is None else whole(horizon, "horizon", 1)
-        allocation.check("the forecasts", (len(tail.times), horizon))
-        needed = horizon + int(tail.missing.max())
+        allocation.check("the forecasts", (len(state.times), horizon))
+        needed = horizon + int(state.missing.max())
         if needed > self.horizon and self._features:
             raise ValueError(
                 f"expected at most {self.horizon} steps from the last value known, the horizon given to ESN, as x is "
                 f"not known beyond it; got {needed}"
             )
-        times, inputs, states = tail.times, tail.inputs, tail.states
+        times, inputs, states = state.times, state.inputs, state.states
         path = np.empty((len(times), 0))
         while True:
             ahead = inputs[:, :1] + self._readable(inputs, times, states) @ self.readout
@@ -373,12 +373,12 @@ class ESN:
                 break
             _, states = self.layer(ahead[:, :, None], initial_state=states)
             times, inputs = times + self.horizon, ahead[:, -1:]
-        steps = tail.missing[:, None] + np.arange(horizon)
-        forecasts = tail.scale.restore(np.take_along_axis(path, steps, axis=1), tail.times[:, None] + 1 + steps)
+        steps = state.missing[:, None] + np.arange(horizon)
+        forecasts = state.scale.restore(np.take_along_axis(path, steps, axis=1), state.times[:, None] + 1 + steps)
         return forecasts[0] if single else forecasts
 
 
-def _tail(panel, scale, inputs, states) -> Tail:
+def _state(panel, scale, inputs, states) -> ForecastState:
     known = panel.known
     last = known.shape[1] - 1 - np.argmax(known[:, ::-1], axis=1)
-    return Tail(last, inputs[np.arange(len(last)), last], states, panel.lengths - 1 - last, scale)
+    return ForecastState(last, inputs[np.arange(len(last)), last], states, panel.lengths - 1 - last, scale)

@@ -21,7 +21,7 @@ class Panel:
     ----------
     values : ndarray (B, T) of float64
         NaN in gaps and after a series' end.
-    others : ndarray (B, T, F) of float64 or None
+    covariates : ndarray (B, T, F) of float64 or None
         NaN after a series' end.
     lengths : ndarray (B,) of int
         Steps of each series, a gap at its end included.
@@ -44,7 +44,7 @@ class Panel:
         series = [_column(one, "y", 1) for one in ([y] if self.single else y)]
         self.lengths = np.array([len(one) for one in series])
         self.values = _padded(series)
-        self.others = None
+        self.covariates = None
         if x is not None:
             features = [_column(one, "x", 2) for one in ([x] if self.single else x)]
             if [len(one) for one in features] != self.lengths.tolist() or len({one.shape[1] for one in features}) > 1:
@@ -53,7 +53,7 @@ class Panel:
                     f"expected x with one row per step of y ({self.lengths[:3].tolist()}) and the same features for "
                     f"each series; got {shapes}"
                 )
-            self.others = _padded(features)
+            self.covariates = _padded(features)
         if not self.known.any(axis=1).all():
             also = "" if x is None else " and all its features"
             raise ValueError(f"expected a step with a value{also} in every series; got one without any")
@@ -75,7 +75,7 @@ class Panel:
     @property
     def features(self) -> int:
         """How many features there are besides the value."""
-        return 0 if self.others is None else self.others.shape[2]
+        return 0 if self.covariates is None else self.covariates.shape[2]
 
     @property
     def times(self) -> np.ndarray:
@@ -86,7 +86,7 @@ class Panel:
     def known(self) -> np.ndarray:
         """Where a step can be read ``(B, T)``: its value is there, and all its features."""
         known = ~np.isnan(self.values)
-        return known if self.others is None else known & ~np.isnan(self.others).any(axis=2)
+        return known if self.covariates is None else known & ~np.isnan(self.covariates).any(axis=2)
 
 
 def _several(y) -> bool:

@@ -55,7 +55,7 @@ class Shortcut:
     def __init__(self, horizon: int, lags: int, harmonics: int = 0, period: float = 0.0):
         self.horizon, self.lags, self.harmonics, self.period = horizon, lags, harmonics, period
 
-    def fit(self, z, times, others=None, *, choose: bool = True) -> Shortcut:
+    def fit(self, z, times, covariates=None, *, choose: bool = True) -> Shortcut:
         """Fit to series.
 
         Parameters
@@ -63,7 +63,7 @@ class Shortcut:
         z : ndarray (B, T) of float64
             NaN in gaps.
         times : ndarray (B, T) of int
-        others : ndarray (B, T, F), optional
+        covariates : ndarray (B, T, F), optional
             Known wherever z is.
         choose : bool
             Whether to choose the strength and the season terms anew.
@@ -82,7 +82,7 @@ class Shortcut:
         rows = ~np.isnan(z) & (np.arange(z.shape[1]) >= self.warm(z.shape[1]))
         use = quarters(rows, ~np.isnan(following(z, self.horizon)), self.horizon)
         parts: list[NormalEquations] = []
-        for block, features in self._features(z, times, others):
+        for block, features in self._features(z, times, covariates):
             parts = parts or [NormalEquations(features.shape[2], self.horizon) for _ in range(5)]
             for number, equations in enumerate(parts):
                 rows = use[:, block] == number
@@ -105,15 +105,15 @@ class Shortcut:
         """The first steps of a series, which lack values before them and teach nothing."""
         return min(self.lags, length // 4)
 
-    def changes(self, z, times, others=None) -> np.ndarray:
+    def changes(self, z, times, covariates=None) -> np.ndarray:
         """What is said at each step ``(B, T, horizon)`` of the steps after it, as changes from the last value known."""
-        return np.concatenate([features @ self.weights for _, features in self._features(z, times, others)], axis=1)
+        return np.concatenate([features @ self.weights for _, features in self._features(z, times, covariates)], axis=1)
 
     def waves(self, times) -> np.ndarray:
         """The season terms ``(B, T, 2 * harmonics)``; none where they did not join."""
         return harmonics(times, self.period, self.harmonics if self.seasonal else 0)
 
-    def _features(self, z, times, others) -> Iterator[tuple[slice, np.ndarray]]:
+    def _features(self, z, times, covariates) -> Iterator[tuple[slice, np.ndarray]]:
         """The features of a block of steps at a time."""
         held = hold(z)
         before = np.concatenate([np.repeat(held[:, :1], self.lags - 1, axis=1), held], axis=1)
@@ -122,7 +122,7 @@ class Shortcut:
         for start in range(0, z.shape[1], steps):
             block = slice(start, start + steps)
             waves = harmonics(times[:, block], self.period, self.harmonics)
-            also = [] if others is None else [np.nan_to_num(others[:, block])]
+            also = [] if covariates is None else [np.nan_to_num(covariates[:, block])]
             one = np.ones((*waves.shape[:2], 1))
             yield block, np.concatenate([one, recent[:, block], waves, *also], axis=2)
 

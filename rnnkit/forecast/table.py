@@ -1,4 +1,4 @@
-"""Outlooks as text: scores per series and model, and the forecasts with their bands."""
+"""Reports as text: scores per series and model, and the forecasts with their bands."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from rnnkit.forecast.outlook import Outlook
+from rnnkit.forecast.report import ForecastReport
 
 NOTES = """\
 MASE      MAE over the mean error of the naive forecast (seasonal, where there is a season) before the first origin
@@ -16,60 +16,60 @@ FROM_ERRORS = "drawn at its origin from the earlier errors at that lead"
 FROM_QUANTILES = "between the quantiles that the model has learned"
 
 
-def notes(outlooks: list[Outlook]) -> str:
+def notes(reports: list[ForecastReport]) -> str:
     """What the columns of the scores mean."""
-    learned = {model in outlook.test.bands for outlook in outlooks if outlook.test for model in outlook.forecasts}
+    learned = {model in report.test.bands for report in reports if report.test for model in report.forecasts}
     bands = [words for words, own in ((FROM_ERRORS, False), (FROM_QUANTILES, True)) if own in learned]
     return NOTES + ",\n          or ".join(bands)
 
 
-def heading(outlook: Outlook) -> str:
+def heading(report: ForecastReport) -> str:
     """What was looked at, in one line."""
-    series, test = outlook.series, outlook.test
+    series, test = report.series, report.test
     return (
         f"{series.name}: {len(series.values)} steps, {time_text(series.timeline.times[0])} to "
         f"{time_text(series.timeline.times[-1])}, {_counted(np.isnan(series.values).sum(), 'gap')}, "
-        f"{f'season {outlook.season}' if outlook.season else 'no season found'}; "
-        f"{f'{outlook.model} from a file' if test is None else _counted(len(test.origins), 'origin')}, "
-        f"{_counted(len(outlook.forecast), 'lead')}"
+        f"{f'season {report.season}' if report.season else 'no season found'}; "
+        f"{f'{report.model} from a file' if test is None else _counted(len(test.origins), 'origin')}, "
+        f"{_counted(len(report.forecast), 'lead')}"
     )
 
 
-def scores_table(outlooks: list[Outlook]) -> str:
+def scores_table(reports: list[ForecastReport]) -> str:
     """MAE, RMSE and MASE of each model on each series, and how far its band held."""
     rows: list[tuple[str, ...]] = [("series", "model", "MAE", "RMSE", "MASE", "of naive", "in band")]
-    for outlook in outlooks:
-        test = outlook.test
+    for report in reports:
+        test = report.test
         assert test is not None
         for model in test.forecasts:
-            scores, asked = test.scores(model), model in outlook.forecasts
+            scores, asked = test.scores(model), model in report.forecasts
             coverage = test.coverage(model) if asked else math.nan
             rows.append(
                 (
-                    outlook.series.name if model == outlook.model else "",
+                    report.series.name if model == report.model else "",
                     model,
-                    *(_number(scores[name], _decimals(outlook)) for name in ("MAE", "RMSE")),
+                    *(_number(scores[name], _decimals(report)) for name in ("MAE", "RMSE")),
                     _number(scores["MASE"], 2),
-                    _number(outlook.share_of_naive(model), 2),
+                    _number(report.share_of_naive(model), 2),
                     f"{100 * coverage:.0f} %" if not math.isnan(coverage) else ("-" if asked else ""),
                 )
             )
     return _aligned(rows, left=2)
 
 
-def forecast_table(outlook: Outlook) -> str:
+def forecast_table(report: ForecastReport) -> str:
     """What the model asked for first says of each step to come, with its band."""
-    decimals = _decimals(outlook)
-    name = outlook.series.name if len(outlook.forecasts) == 1 else f"{outlook.series.name}, {outlook.model}"
-    rows: list[tuple[str, ...]] = [(outlook.series.timeline.name, name, "80 % from", "to")]
-    for time, *numbers in zip(future(outlook), outlook.forecast, outlook.lower, outlook.upper, strict=True):
+    decimals = _decimals(report)
+    name = report.series.name if len(report.forecasts) == 1 else f"{report.series.name}, {report.model}"
+    rows: list[tuple[str, ...]] = [(report.series.timeline.name, name, "80 % from", "to")]
+    for time, *numbers in zip(future(report), report.forecast, report.lower, report.upper, strict=True):
         rows.append((time_text(time), *(_number(number, decimals) for number in numbers)))
     return _aligned(rows, left=1)
 
 
-def future(outlook: Outlook) -> np.ndarray:
+def future(report: ForecastReport) -> np.ndarray:
     """The times of the forecast."""
-    return outlook.series.timeline.ahead(len(outlook.forecast))
+    return report.series.timeline.ahead(len(report.forecast))
 
 
 def time_text(time) -> str:
@@ -77,12 +77,12 @@ def time_text(time) -> str:
     return f"{time:.10g}" if isinstance(time, np.floating) else str(time)
 
 
-def _decimals(outlook) -> int:
+def _decimals(report) -> int:
     """As many as show three digits of the error, or of the band where there is none."""
-    if outlook.test is None:
-        error = float(np.nan_to_num(outlook.upper - outlook.lower).mean()) / 4
+    if report.test is None:
+        error = float(np.nan_to_num(report.upper - report.lower).mean()) / 4
     else:
-        error = outlook.test.scores(outlook.model)["MAE"]
+        error = report.test.scores(report.model)["MAE"]
     return int(np.clip(2 - math.floor(math.log10(error)), 0, 8)) if error > 0 else 2
 
 

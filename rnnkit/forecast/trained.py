@@ -28,18 +28,18 @@ SEASONS = 1.5  # that the shortcut looks back over
 LAGS = 18  # that it looks back over where there is no season
 SETTINGS = (
     *("horizon", "layer", "units", "season", "epochs", "networks", "window", "batch_size", "learning_rate", "level"),
-    *("rehearse", "seed"),
+    *("calibrate", "seed"),
 )
 UNKNOWN = -1e6  # what a step without a value holds, and nothing else does
 
 Progress = Callable[[str], None]
 
 
-class Tail(NamedTuple):
+class ForecastState(NamedTuple):
     """The end of a history: what a forecast starts from. The last step is one that could be read."""
 
     z: np.ndarray  # (B, window + lags - 1), NaN in gaps and before the start
-    others: np.ndarray | None  # (B, window + lags - 1, F)
+    covariates: np.ndarray | None  # (B, window + lags - 1, F)
     times: np.ndarray  # (B,), of the last step
     missing: np.ndarray  # (B,), steps of the history after it, all of them gaps
     scale: Scale
@@ -64,10 +64,10 @@ class TrainedForecaster:
     sorted, so that they never cross (Chernozhukov, Fernández-Val and Galichon 2010, "Quantile and probability curves
     without crossing").
 
-    What was learned fits the past better than what comes. So a rehearsal is fitted to the first three quarters; if its
-    bands hold too little of the last quarter, those of the forecaster are made wider (after Romano, Patterson and
-    Candès 2019, "Conformalized quantile regression"): by what would have been right then, and less as there are more
-    steps to learn from, since what a fit is too sure of goes down with one over their number.
+    A fit is closer to the past than to the future. So a second model is first fitted to the first three quarters of the
+    series. If its bands cover too little of the last quarter, the forecaster's bands are widened (after Romano,
+    Patterson and Candès 2019, "Conformalized quantile regression") by the factor that would have been right there. The
+    widening shrinks in proportion to one over the number of steps to learn from.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class TrainedForecaster:
         Adam's, at first; it follows half a cosine down to 0.
     level : float in (0, 1)
         Of the band between the outer quantiles.
-    rehearse : bool
+    calibrate : bool
         Whether to find out how wide the bands should be; it takes about as long as the fit itself.
     seed : int, optional
         Of first weights and the windows' order: the same seed gives the same bits.
@@ -101,7 +101,7 @@ class TrainedForecaster:
     shortcut : Shortcut
     models : list of Sequential
         The networks.
-    widening : float
+    band_scale : float
         The factor that the bands are wider by, 1 or more.
 
     Examples
@@ -130,7 +130,7 @@ class TrainedForecaster:
         batch_size: int = 8,
         learning_rate: float = 0.005,
         level: float = 0.8,
-        rehearse: bool = True,
+        calibrate: bool = True,
         seed: int | None = None,
     ):
         if layer not in LAYERS:
@@ -151,8 +151,8 @@ class TrainedForecaster:
         if seed is not None and (not is_integer(seed) or seed < 0):
             raise ValueError(f"expected seed to be a whole number of at least 0, or None; got {seed!r}")
         self.seed = np.random.SeedSequence().entropy if seed is None else int(seed)
-        self.rehearse = bool(rehearse)
-        self._tail: Tail | None = None
+        self.calibrate = bool(calibrate)
+        self._state: ForecastState | None = None
 
     def fit(self, y, x=None, *, progress: Progress | None = None) -> TrainedForecaster:
         """Fit to one series, or to several at once, from new weights.
@@ -183,32 +183,32 @@ class TrainedForecaster:
         """
         panel = Panel(y, x)
         panel.check_horizon(self.horizon)
-        excess = self._rehearsed(panel, progress) if self.rehearse else 0.0
+        excess = self._calibrated(panel, progress) if self.calibrate else 0.0
         scale, centre, width = Scale(panel.values), None, None
-        if panel.others is not None:
-            others = panel.others[panel.known]
-            centre, width = others.mean(axis=0), others.std(axis=0)
+        if panel.covariates is not None:
+            covariates = panel.covariates[panel.known]
+            centre, width = covariates.mean(axis=0), covariates.std(axis=0)
             width[width == 0] = 1.0
-        z, others = _standard(panel, scale, centre, width)
+        z, covariates = _standard(panel, scale, centre, width)
         season = self.season or 0
         period = refined_period(z, season) if season else 0.0
         lags = min(int(np.ceil(SEASONS * season)) or LAGS, max(1, z.shape[1] // 3))
-        shortcut = Shortcut(self.horizon, lags, min(2, season // 2), period).fit(z, panel.times, others)
-        said = shortcut.changes(z, panel.times, others)
-        left = _left(z, said)
-        left[:, : shortcut.warm(z.shape[1])] = np.nan
-        spread = float(np.nanstd(left))
+        shortcut = Shortcut(self.horizon, lags, min(2, season // 2), period).fit(z, panel.times, covariates)
+        said = shortcut.changes(z, panel.times, covariates)
+        residual = _residuals(z, said)
+        residual[:, : shortcut.warm(z.shape[1])] = np.nan
+        spread = float(np.nanstd(residual))
         # What a straight line leaves are rounding errors, of which there is nothing to learn.
         spread = spread if spread > 1e-10 else 0.0
-        first = np.nanquantile(left.reshape(-1, self.horizon) / (spread or np.inf), self._levels, axis=0)
+        first = np.nanquantile(residual.reshape(-1, self.horizon) / (spread or np.inf), self._levels, axis=0)
         models = [self._new_model(number, first, _width(shortcut, panel.features)) for number in range(self.networks)]
-        windows = self._windows(shortcut, z, panel.times, others, said, left, spread)
+        windows = self._windows(shortcut, z, panel.times, covariates, said, residual, spread)
         if spread:
             self._train(models, windows, self.epochs, self.learning_rate, progress)
         self.shortcut, self.models, self._spread = shortcut, models, spread
-        self._excess, self.widening = excess, 1 + excess / z.shape[1]
+        self._excess, self.band_scale = excess, 1 + excess / z.shape[1]
         self._features, self._centre, self._width = panel.features, centre, width
-        self._single, self._tail = panel.single, self._tail_of(panel, z, others, scale, lags)
+        self._single, self._state = panel.single, self._state_of(panel, z, covariates, scale, lags)
         return self
 
     def update(
@@ -243,15 +243,15 @@ class TrainedForecaster:
         epochs = whole(epochs, "epochs", 0)
         panel = self._panel(y, x)
         scale, old = Scale(panel.values), self.shortcut
-        z, others = _standard(panel, scale, self._centre, self._width)
+        z, covariates = _standard(panel, scale, self._centre, self._width)
         shortcut = Shortcut(self.horizon, old.lags, old.harmonics, old.period)
         shortcut.strength, shortcut.seasonal = old.strength, old.seasonal
-        shortcut.fit(z, panel.times, others, choose=False)
-        said = shortcut.changes(z, panel.times, others)
-        left = _left(z, said)
-        left[:, : shortcut.warm(z.shape[1])] = np.nan
+        shortcut.fit(z, panel.times, covariates, choose=False)
+        said = shortcut.changes(z, panel.times, covariates)
+        residual = _residuals(z, said)
+        residual[:, : shortcut.warm(z.shape[1])] = np.nan
         if self._spread and epochs:
-            windows = self._windows(shortcut, z, panel.times, others, said, left, self._spread)
+            windows = self._windows(shortcut, z, panel.times, covariates, said, residual, self._spread)
             kept = [model._arrays() for model in self.models]
             try:
                 self._train(self.models, windows, epochs, learning_rate or self.learning_rate / 5, progress)
@@ -259,8 +259,8 @@ class TrainedForecaster:
                 for model, arrays in zip(self.models, kept, strict=True):
                     model._put_arrays(arrays)
                 raise
-        self.shortcut, self.widening = shortcut, 1 + self._excess / z.shape[1]
-        self._single, self._tail = panel.single, self._tail_of(panel, z, others, scale, shortcut.lags)
+        self.shortcut, self.band_scale = shortcut, 1 + self._excess / z.shape[1]
+        self._single, self._state = panel.single, self._state_of(panel, z, covariates, scale, shortcut.lags)
         return self
 
     def predict(self, horizon: int | None = None) -> np.ndarray:
@@ -334,8 +334,8 @@ class TrainedForecaster:
                 f"expected as many series as were fitted, {len(scale.level)}; got {len(panel.values)}: series with a "
                 f"trend and spread of their own need rescale=True"
             )
-        z, others = _standard(panel, scale, self._centre, self._width)
-        return self._forecast(self._tail_of(panel, z, others, scale, self.shortcut.lags), panel.single, horizon)
+        z, covariates = _standard(panel, scale, self._centre, self._width)
+        return self._forecast(self._state_of(panel, z, covariates, scale, self.shortcut.lags), panel.single, horizon)
 
     def save(self, path) -> None:
         """Write the fitted forecaster to a file, whole or not at all: the weights, and where the fit ended.
@@ -366,16 +366,16 @@ class TrainedForecaster:
         return cls._of_saved(saving.read(path, cls.__name__))
 
     def _to_save(self):
-        tail, shortcut = self._check_fitted(), self.shortcut
+        state, shortcut = self._check_fitted(), self.shortcut
         arrays = {
             "shortcut": shortcut.weights,
             "centre": self._centre,
             "width": self._width,
-            "z": tail.z,
-            "others": tail.others,
-            "times": tail.times,
-            "missing": tail.missing,
-            **tail.scale.arrays(),
+            "z": state.z,
+            "covariates": state.covariates,
+            "times": state.times,
+            "missing": state.missing,
+            **state.scale.arrays(),
         }
         for number, model in enumerate(self.models):
             arrays |= {f"networks/{number}/{name}": array for name, array in model._arrays().items()}
@@ -386,7 +386,7 @@ class TrainedForecaster:
             "shortcut": fitted,
             "spread": self._spread,
             "excess": self._excess,
-            "widening": self.widening,
+            "band_scale": self.band_scale,
             "features": self._features,
             "single": self._single,
         }
@@ -400,11 +400,11 @@ class TrainedForecaster:
         shortcut.strength, shortcut.seasonal = fitted["strength"], fitted["seasonal"]
         shortcut.weights = arrays["shortcut"]
         forecaster._spread, forecaster._features = about["spread"], about["features"]
-        forecaster._excess, forecaster.widening = about["excess"], about["widening"]
+        forecaster._excess, forecaster.band_scale = about["excess"], about["band_scale"]
         forecaster._single = about["single"]
         forecaster._centre, forecaster._width = arrays.get("centre"), arrays.get("width")
-        forecaster._tail = Tail(
-            arrays["z"], arrays.get("others"), arrays["times"], arrays["missing"], Scale.of_arrays(arrays)
+        forecaster._state = ForecastState(
+            arrays["z"], arrays.get("covariates"), arrays["times"], arrays["missing"], Scale.of_arrays(arrays)
         )
         forecaster.models = []
         for number in range(forecaster.networks):
@@ -421,23 +421,23 @@ class TrainedForecaster:
 
     # Training
 
-    def _rehearsed(self, panel, progress) -> float:
+    def _calibrated(self, panel, progress) -> float:
         """How much wider bands should have been in the last quarter, times the steps before it that were fitted to."""
         cut = 3 * panel.values.shape[1] // 4
         rows = panel.known[:, :cut].any(axis=1)
-        values, others = panel.values[rows], None if panel.others is None else list(panel.others[rows])
-        trial = TrainedForecaster(**{name: getattr(self, name) for name in SETTINGS} | {"rehearse": False})
-        told = None if progress is None else lambda text: progress(f"rehearsal, {text}")
+        values, covariates = panel.values[rows], None if panel.covariates is None else list(panel.covariates[rows])
+        trial = TrainedForecaster(**{name: getattr(self, name) for name in SETTINGS} | {"calibrate": False})
+        told = None if progress is None else lambda text: progress(f"calibration, {text}")
         try:
-            trial.fit(values[:, :cut], others and [one[:cut] for one in others], progress=told)
+            trial.fit(values[:, :cut], covariates and [one[:cut] for one in covariates], progress=told)
         except ValueError:  # too little to learn from
             return 0.0
-        whole = trial._panel(values, others)
+        whole = trial._panel(values, covariates)
         z, standard = _standard(whole, trial._check_fitted().scale, trial._centre, trial._width)
         said = trial.shortcut.changes(z, whole.times, standard)
         inputs = _inputs(trial.shortcut, z, whole.times, standard, said)
         lower, median, upper = np.moveaxis(trial._said(inputs)[:, cut - 1 :], 2, 0)
-        off = (_left(z, said)[:, cut - 1 :] - trial._spread * median) / (trial._spread or np.inf)
+        off = (_residuals(z, said)[:, cut - 1 :] - trial._spread * median) / (trial._spread or np.inf)
         known = ~np.isnan(off)
         edge = np.where(off > 0, upper - median, median - lower)[known]
         share = np.abs(off[known]) / np.maximum(edge, np.finfo(float).tiny)
@@ -461,8 +461,8 @@ class TrainedForecaster:
             seed=np.random.SeedSequence([self.seed, number]).generate_state(1)[0].item(),
         )
         model.build((None, None, features))
-        *others, bias = model.get_weights()
-        model.set_weights([*others, first.ravel()])
+        *rest, bias = model.get_weights()
+        model.set_weights([*rest, first.ravel()])
         return model
 
     def _train(self, models, windows, epochs, learning_rate, progress):
@@ -474,18 +474,18 @@ class TrainedForecaster:
             if model.fit(windows, epochs=epochs, callbacks=[told], verbose=0).interrupted:
                 raise KeyboardInterrupt
 
-    def _windows(self, shortcut, z, times, others, said, left, spread) -> Windows:
-        weights = ~np.isnan(left)
-        left = np.where(weights, left / (spread or 1.0), 0.0)
-        inputs = _inputs(shortcut, z, times, others, said)
-        return Windows(inputs, left.astype(np.float32), weights, self.window, self.batch_size)
+    def _windows(self, shortcut, z, times, covariates, said, residual, spread) -> Windows:
+        weights = ~np.isnan(residual)
+        residual = np.where(weights, residual / (spread or 1.0), 0.0)
+        inputs = _inputs(shortcut, z, times, covariates, said)
+        return Windows(inputs, residual.astype(np.float32), weights, self.window, self.batch_size)
 
     # Forecasting
 
-    def _check_fitted(self) -> Tail:
-        if self._tail is None:
+    def _check_fitted(self) -> ForecastState:
+        if self._state is None:
             raise ValueError("expected a forecaster that was fitted; call fit first")
-        return self._tail
+        return self._state
 
     def _panel(self, y, x) -> Panel:
         panel = Panel(y, x)
@@ -493,50 +493,53 @@ class TrainedForecaster:
             raise ValueError(f"expected x with {self._features} features per step, as in fit; got {panel.features}")
         return panel
 
-    def _tail_of(self, panel, z, others, scale, lags) -> Tail:
+    def _state_of(self, panel, z, covariates, scale, lags) -> ForecastState:
         known = panel.known
         last = known.shape[1] - 1 - np.argmax(known[:, ::-1], axis=1)
         steps = last[:, None] + np.arange(1 - self.window - lags + 1, 1)
         before = steps < 0
         steps = np.maximum(steps, 0)
-        return Tail(
+        if covariates is not None:
+            covariates = np.where(before[..., None], np.nan, covariates[np.arange(len(z))[:, None], steps])
+        return ForecastState(
             np.where(before, np.nan, np.take_along_axis(z, steps, axis=1)),
-            None if others is None else np.where(before[..., None], np.nan, others[np.arange(len(z))[:, None], steps]),
+            covariates,
             last,
             panel.lengths - 1 - last,
             scale,
         )
 
-    def _forecast(self, tail: Tail, single: bool, horizon: int | None) -> np.ndarray:
+    def _forecast(self, state: ForecastState, single: bool, horizon: int | None) -> np.ndarray:
         horizon = self.horizon if horizon is None else whole(horizon, "horizon", 1)
-        allocation.check("the forecasts", (3, len(tail.z), horizon))
-        needed = horizon + int(tail.missing.max())
+        allocation.check("the forecasts", (3, len(state.z), horizon))
+        needed = horizon + int(state.missing.max())
         if needed > self.horizon and self._features:
             raise ValueError(
                 f"expected at most {self.horizon} steps from the last value known, the horizon given to "
                 f"TrainedForecaster, as x is not known beyond it; got {needed}"
             )
-        z, times = tail.z, tail.times
+        z, times = state.z, state.times
         path = np.empty((3, len(z), 0))
         while True:
-            ahead = self._ahead(z, times, tail.others)
+            ahead = self._ahead(z, times, state.covariates)
             path = np.concatenate([path, ahead], axis=2)
             if path.shape[2] >= needed:
                 break
             z, times = np.concatenate([z, ahead[1]], axis=1)[:, -z.shape[1] :], times + self.horizon
-        steps = tail.missing[:, None] + np.arange(horizon)
+        steps = state.missing[:, None] + np.arange(horizon)
         restored = [
-            tail.scale.restore(np.take_along_axis(one, steps, axis=1), tail.times[:, None] + 1 + steps) for one in path
+            state.scale.restore(np.take_along_axis(one, steps, axis=1), state.times[:, None] + 1 + steps)
+            for one in path
         ]
         return np.array([one[0] if single else one for one in restored])
 
-    def _ahead(self, z, last, others) -> np.ndarray:
-        """The quantiles ``(3, B, horizon)`` of what follows a tail, in units of z."""
+    def _ahead(self, z, last, covariates) -> np.ndarray:
+        """The quantiles ``(3, B, horizon)`` of the values after a state, in units of z."""
         times = last[:, None] + np.arange(1 - z.shape[1], 1)
-        said = self.shortcut.changes(z, times, others)
-        inputs = _inputs(self.shortcut, z, times, others, said)[:, -self.window :]
+        said = self.shortcut.changes(z, times, covariates)
+        inputs = _inputs(self.shortcut, z, times, covariates, said)[:, -self.window :]
         quantiles = self._said(inputs)[:, -1].transpose(1, 0, 2)
-        quantiles = quantiles[1] + self.widening * (quantiles - quantiles[1])
+        quantiles = quantiles[1] + self.band_scale * (quantiles - quantiles[1])
         return hold(z)[:, -1:] + said[:, -1] + self._spread * quantiles
 
     def _said(self, inputs) -> np.ndarray:
@@ -575,17 +578,17 @@ def _pinball(levels, horizon):
 def _standard(panel, scale, centre, width):
     """The values in units of their spread, NaN where a step can't be read, and the other features in theirs."""
     z = np.where(panel.known, scale.standardise(panel.values, panel.times), np.nan)
-    return z, None if panel.others is None else (panel.others - centre) / width
+    return z, None if panel.covariates is None else (panel.covariates - centre) / width
 
 
-def _left(z, said) -> np.ndarray:
-    """What is left over ``(B, T, horizon)`` of the changes after each step; NaN where a value is unknown."""
+def _residuals(z, said) -> np.ndarray:
+    """The residuals ``(B, T, horizon)`` of the changes after each step; NaN where a value is unknown."""
     return targets(z, said.shape[2]) - z[..., None] - said
 
 
-def _inputs(shortcut, z, times, others, said) -> np.ndarray:
+def _inputs(shortcut, z, times, covariates, said) -> np.ndarray:
     """What a network reads ``(B, T, F)``."""
-    parts = [z[..., None], shortcut.waves(times), said, *([] if others is None else [others])]
+    parts = [z[..., None], shortcut.waves(times), said, *([] if covariates is None else [covariates])]
     inputs = np.concatenate(parts, axis=2)
     return np.where(np.isnan(z)[..., None], UNKNOWN, inputs).astype(np.float32)
 

@@ -15,14 +15,14 @@ class Windows:
     ----------
     inputs : ndarray (B, T, F) of float32
         Steps that can't be read hold `UNKNOWN`.
-    left : ndarray (B, T, horizon) of float32
+    residual : ndarray (B, T, horizon) of float32
     weights : ndarray (B, T, horizon) of bool
         Which of them are known.
     window, batch_size : int
     """
 
-    def __init__(self, inputs, left, weights, window: int, batch_size: int):
-        self.inputs, self.left, self.weights, self.batch_size = inputs, left, weights, batch_size
+    def __init__(self, inputs, residual, weights, window: int, batch_size: int):
+        self.inputs, self.residual, self.weights, self.batch_size = inputs, residual, weights, batch_size
         length = inputs.shape[1]
         self.window = min(window, length)
         starts = np.unique(np.r_[np.arange(0, length - self.window, max(1, self.window // 3)), length - self.window])
@@ -44,10 +44,10 @@ class Windows:
 
     def __getitem__(self, number):
         places = self.places[self._order[number * self.batch_size : (number + 1) * self.batch_size]]
-        left = np.stack([self.left[row, start : start + self.window] for row, start in places])
+        residual = np.stack([self.residual[row, start : start + self.window] for row, start in places])
         weights = np.stack([self._weights(row, start) for row, start in places]).astype(np.float32)
         inputs = np.stack([self.inputs[row, start : start + self.window] for row, start in places])
-        return inputs, np.concatenate([left, weights], axis=2)
+        return inputs, np.concatenate([residual, weights], axis=2)
 
     def _weights(self, row, start) -> np.ndarray:
         weights = self.weights[row, start : start + self.window]

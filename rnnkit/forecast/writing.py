@@ -6,7 +6,7 @@ import csv
 import os
 from pathlib import Path
 
-from rnnkit.forecast.outlook import Outlook
+from rnnkit.forecast.report import ForecastReport
 from rnnkit.forecast.series import InputError
 from rnnkit.forecast.table import future, time_text
 from rnnkit.serialization.atomic_files import replacing
@@ -29,14 +29,14 @@ def check_writable(path) -> None:
         raise InputError(f"the folder {path.parent} can't be written to")
 
 
-def write_forecasts(path, outlooks: list[Outlook]) -> None:
+def write_forecasts(path, reports: list[ForecastReport]) -> None:
     """Forecasts and bands as CSV: series, time, lead, forecast, lower, upper, model."""
     with replacing(path) as beside, open(beside, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["series", "time", "lead", "forecast", "lower", "upper", "model"])
-        for outlook in outlooks:
-            for model, (values, lower, upper, _) in outlook.forecasts.items():
-                steps = zip(future(outlook), values, lower, upper, strict=True)
+        for report in reports:
+            for model, (values, lower, upper, _) in report.forecasts.items():
+                steps = zip(future(report), values, lower, upper, strict=True)
                 for lead, (time, *numbers) in enumerate(steps, start=1):
                     cells = [f"{number:.8g}" if number == number else "" for number in numbers]
-                    writer.writerow([outlook.series.name, time_text(time), lead, *cells, model])
+                    writer.writerow([report.series.name, time_text(time), lead, *cells, model])

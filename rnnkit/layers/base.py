@@ -20,7 +20,7 @@ from rnnkit.layers.support.display import Text, show_shape, table_of
 from rnnkit.layers.support.weight_mapping import Weights, like
 from rnnkit.serialization.registry import Configurable
 from rnnkit.steps.cell import is_scipy_sparse
-from rnnkit.steps.weight_options import PLAIN, Traits
+from rnnkit.steps.weight_options import PLAIN, WeightOptions
 
 
 def seed_sequence(seed) -> np.random.SeedSequence:
@@ -68,7 +68,7 @@ class Layer(Configurable):
     _open_axes = 1
     _axes = "batch, …"
 
-    _native = False  # whether a call computes where its arrays stand, or brings those of a card to the host and back
+    _native = False  # whether a call computes where its arrays stand, or brings those of a GPU to the host and back
     _device = "cpu"
 
     # What a subclass has: its call, its gradient, and the states of a stateful one between calls.
@@ -119,7 +119,7 @@ class Layer(Configurable):
         ValueError
             For an unknown device.
         RuntimeError
-            Where the package, the driver or a card is missing; nothing is changed then.
+            Where the package, the driver or a GPU is missing; nothing is changed then.
 
         Examples
         --------
@@ -237,7 +237,7 @@ class Layer(Configurable):
         """This layer's own weights."""
         return {}
 
-    def _own_traits(self) -> dict[str, Traits]:
+    def _own_weight_options(self) -> dict[str, WeightOptions]:
         """How this layer's own weights take part in training."""
         return dict.fromkeys(self._own_arrays(), PLAIN)
 
@@ -266,14 +266,14 @@ class Layer(Configurable):
             if inside:
                 part._put_arrays(inside, {n.partition("/")[2] for n in sparse if n.partition("/")[0] == path})
 
-    def _traits(self) -> dict[str, Traits]:
+    def _weight_options(self) -> dict[str, WeightOptions]:
         """How every weight takes part in training, by the names of `_arrays`."""
-        traits = dict(self._own_traits())
+        weight_options = dict(self._own_weight_options())
         for path, part in self._parts().items():
-            traits.update({f"{path}/{name}": one for name, one in part._traits().items()})
+            weight_options.update({f"{path}/{name}": one for name, one in part._weight_options().items()})
         if self.trainable:
-            return traits
-        return {name: replace(one, trainable=False) for name, one in traits.items()}
+            return weight_options
+        return {name: replace(one, trainable=False) for name, one in weight_options.items()}
 
     @property
     def trainable_weights(self) -> Mapping[str, np.ndarray]:
@@ -288,8 +288,10 @@ class Layer(Configurable):
         >>> list(model.trainable_weights)
         ['1/kernel', '1/bias']
         """
-        traits = self._traits()
-        return MappingProxyType({name: array for name, array in self._arrays().items() if traits[name].trainable})
+        weight_options = self._weight_options()
+        return MappingProxyType(
+            {name: array for name, array in self._arrays().items() if weight_options[name].trainable}
+        )
 
     @property
     def weights(self) -> Weights:
@@ -471,7 +473,7 @@ class Layer(Configurable):
         return f"{type(self).__name__}({self._arguments()})"
 
     def explain(self, source: bool = False) -> str:
-        """Which road every step inside takes, why, and the plan in words; with `source`, the text that is compiled."""
+        """How every step inside is compiled, traced or jitted, why, and its plan; with `source`, the source text."""
         lines = ((path, part.explain(source=source)) for path, part in self._parts().items())
         return Text("\n\n".join(f"{path}: {text}" for path, text in lines if text))
 
@@ -480,9 +482,9 @@ class Layer(Configurable):
             return "not built"
         return f"{show_shape(self._input_shape)} → {show_shape(self.compute_output_shape(self._input_shape))}"
 
-    def _road_line(self) -> str:
-        """Which roads the steps inside take, for layers that have any."""
-        lines = ((path, part._road_line()) for path, part in self._parts().items())
+    def _how_compiled(self) -> str:
+        """How the steps inside are compiled, for layers that have any."""
+        lines = ((path, part._how_compiled()) for path, part in self._parts().items())
         return "; ".join(f"{path}: {line}" for path, line in lines if line)
 
     def _repr_html_(self):
@@ -491,7 +493,7 @@ class Layer(Configurable):
             "shape": self._shape_line(),
             "parameters": f"{self.count_params():,}" if built else "",
             "dtype": "" if self.dtype is None else self.dtype.name,
-            "road": self._road_line(),
+            "compiled": self._how_compiled(),
         }
         return table_of(self.name, repr(self), facts, self._arrays() if built else {})
 

@@ -12,7 +12,7 @@ from rnnkit.layers.support import validation
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.steps.cell import frozen
-from rnnkit.steps.weight_options import Traits
+from rnnkit.steps.weight_options import WeightOptions
 
 
 class Embedding(Layer):
@@ -167,9 +167,9 @@ class Embedding(Layer):
     def _own_arrays(self):
         return {"embeddings": self._table} if self.built else {}
 
-    def _own_traits(self):
-        traits = Traits(regularizer=self.embeddings_regularizer, constraint=self.embeddings_constraint)
-        return {"embeddings": traits} if self.built else {}
+    def _own_weight_options(self):
+        weight_options = WeightOptions(regularizer=self.embeddings_regularizer, constraint=self.embeddings_constraint)
+        return {"embeddings": weight_options} if self.built else {}
 
     def _put_own_arrays(self, arrays):
         self._table = arrays["embeddings"]

@@ -113,7 +113,7 @@ class Memoryless(Layer):
         return shape
 
     def explain(self, source: bool = False) -> str:
-        """Which road the step takes, as `RNN.explain`."""
+        """How the step is compiled, as `RNN.explain`."""
         return Text(self._execution.explain(source=source) if self.built else f"{self.name}: not built yet")
 
     def _build(self, shape):
@@ -132,8 +132,8 @@ class Memoryless(Layer):
     def _own_arrays(self):
         return self._cell._all_weights() if self.built else {}
 
-    def _own_traits(self):
-        return self._cell._traits() if self.built else {}
+    def _own_weight_options(self):
+        return self._cell._weight_options() if self.built else {}
 
     def _put_own_arrays(self, arrays):
         self._cell._replace_weights(arrays)
@@ -141,8 +141,8 @@ class Memoryless(Layer):
     def _make_own_sparse(self, names):
         self._execution.make_sparse(names)
 
-    def _road_line(self):
-        return ", ".join(str(e.road) for e in self._execution.executors.values()) if self.built else ""
+    def _how_compiled(self):
+        return ", ".join(str(e.how) for e in self._execution.executors.values()) if self.built else ""
 
     def __getstate__(self):
         return self.__dict__ | {"_execution": None}

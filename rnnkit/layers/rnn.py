@@ -104,7 +104,7 @@ class RNN(Layer):
         self._built_cell = False  # or the cell came with weights, from another layer
         self._kept: tuple[np.ndarray, ...] | None = None
 
-    # Calls: edge, run, shape
+    # Calls: validate, run, shape
 
     def __call__(self, sequences, initial_state=None, mask=None, training=False, constants=None, *, stream=None):
         """Run the cell over sequences.
@@ -112,7 +112,7 @@ class RNN(Layer):
         Parameters
         ----------
         sequences : array_like (B, T, *features)
-            On CUDA also an array of any library in the card's memory, which stays there; so do the results, as arrays
+            On CUDA also an array of any library in the GPU's memory, which stays there; so do the results, as arrays
             of the same library.
         initial_state : list of array_like (B, *state), optional
             A bare array for a single state; a list per cell for a stack. Default: the cell's, or the kept states.
@@ -354,8 +354,8 @@ class RNN(Layer):
     def _own_arrays(self):
         return self.cell._all_weights() if self.built else {}
 
-    def _own_traits(self):
-        return self.cell._traits() if self.built else {}
+    def _own_weight_options(self):
+        return self.cell._weight_options() if self.built else {}
 
     def _put_own_arrays(self, arrays):
         self.cell._replace_weights(arrays)
@@ -462,7 +462,7 @@ class RNN(Layer):
         output = mask if self.return_sequences else None
         return [output, *(None for _ in self._spec.pack(self._spec.shapes))] if self.return_state else output
 
-    # Configuration and faces
+    # Configuration and display
 
     def get_config(self):
         """The constructor's arguments as JSON values.
@@ -488,15 +488,15 @@ class RNN(Layer):
         return ", ".join([repr(self.cell), *flags, *(["device='cuda'"] if self._device == "cuda" else [])])
 
     def explain(self, source: bool = False) -> str:
-        """Which road the step takes, why, and the plan in words; with `source`, the text that is compiled."""
+        """How the step is compiled, traced or jitted, why, and the plan in words; with `source`, the source text."""
         if not self.built:
             return Text(f"{self.name}: not built yet; a layer reads its step at build(input_shape) or the first call")
         return Text(self._execution.explain(source=source))
 
-    def _road_line(self):
+    def _how_compiled(self):
         if not self.built or not self._execution.executors:
             return ""
-        return ", ".join(dict.fromkeys(str(e.road) for e in self._execution.executors.values()))
+        return ", ".join(dict.fromkeys(str(e.how) for e in self._execution.executors.values()))
 
     def __getstate__(self):
         # Executors hold compiled code; a copy chooses its own, from the same cell.

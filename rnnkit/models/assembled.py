@@ -6,7 +6,7 @@ import html
 from collections.abc import Callable
 from functools import partial
 
-from rnnkit.execution.host_fallback import to_card, to_host
+from rnnkit.execution.host_fallback import to_gpu, to_host
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.merging import Merge
@@ -73,7 +73,7 @@ class Assembled(Trainable):
         outputs, _, pullback = self._vjp_across(inputs, mask, training, options(checkpoint, truncate))
         return outputs, pullback
 
-    # Where all layers are on a card, host arrays go there once, and come back once, rather than at every layer.
+    # Where all layers are on a GPU, host arrays go there once, and come back once, rather than at every layer.
 
     def _across(self, inputs, mask, training):
         """As `_with_mask`."""
@@ -103,7 +103,7 @@ class Assembled(Trainable):
         return everywhere and self.built and first_on_device(inputs) is None
 
     def _brought(self, inputs):
-        return mapped(inputs, partial(to_card, dtype=self.dtype))
+        return mapped(inputs, partial(to_gpu, dtype=self.dtype))
 
     def compute_mask(self, inputs, mask=None):
         """The mask that comes out behind the last layer; a list of them for several outputs."""

@@ -258,9 +258,9 @@ class Model(Assembled):
 
     def _trained(self) -> set[int]:
         """The arrays that depend on a weight that is trained."""
-        traits = self._traits()
+        weight_options = self._weight_options()
         found: set[int] = set()
-        trained = {name.partition("/")[0] for name, one in traits.items() if one.trainable}
+        trained = {name.partition("/")[0] for name, one in weight_options.items() if one.trainable}
         for call in self._calls:
             if self._paths[call.layer] in trained or not found.isdisjoint(call.read()):
                 found.update(call.outputs)

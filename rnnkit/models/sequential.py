@@ -104,7 +104,9 @@ class Sequential(Assembled):
             return Gradients(weights, found[first].x, states or None)
 
         def pull_weights(cotangents):
-            trained = [i for i, layer in enumerate(self.layers) if any(t.trainable for t in layer._traits().values())]
+            trained = [
+                i for i, layer in enumerate(self.layers) if any(t.trainable for t in layer._weight_options().values())
+            ]
             return pull(cotangents, min(trained, default=len(pullbacks) - 1), False)
 
         return x, mask, Pullback(x, pullbacks[-1].dtype, pull, pull_weights)

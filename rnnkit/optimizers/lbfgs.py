@@ -9,7 +9,7 @@ import numpy as np
 from rnnkit.arguments import number_from_zero, positive_integer
 from rnnkit.optimizers.optimizer import Optimizer
 from rnnkit.steps.cell import frozen
-from rnnkit.steps.weight_options import PLAIN, Traits
+from rnnkit.steps.weight_options import PLAIN, WeightOptions
 
 
 class LBFGS(Optimizer):
@@ -61,7 +61,7 @@ class LBFGS(Optimizer):
         self,
         function: Callable,
         weights: Mapping[str, np.ndarray],
-        traits: Mapping[str, Traits] | None = None,
+        weight_options: Mapping[str, WeightOptions] | None = None,
         iterations: int = 100,
         callback: Callable | None = None,
     ) -> dict[str, np.ndarray]:
@@ -73,7 +73,7 @@ class LBFGS(Optimizer):
             From a dict of trainable weights by name to the loss and a dict of their gradients, without what
             regularizers add.
         weights : mapping of str to ndarray
-        traits : mapping of str to Traits, optional
+        weight_options : mapping of str to WeightOptions, optional
             Which weights are trainable, and their regularizers; constraints aren't taken.
         iterations : int
             At most.
@@ -95,7 +95,7 @@ class LBFGS(Optimizer):
         """
         from scipy.optimize import minimize
 
-        own = {name: (traits or {}).get(name, PLAIN) for name in weights}
+        own = {name: (weight_options or {}).get(name, PLAIN) for name in weights}
         own = {name: one for name, one in own.items() if one.trainable}
         if bound := [name for name, one in own.items() if one.constraint is not None]:
             raise ValueError(
@@ -161,7 +161,7 @@ class LBFGS(Optimizer):
         self.iterations += done
         return apart(found)
 
-    def apply(self, weights, gradients, traits=None):
+    def apply(self, weights, gradients, weight_options=None):
         """Not there: L-BFGS evaluates the loss itself, see `minimize`."""
         raise TypeError("expected LBFGS to be used through minimize, or by fit: it evaluates the loss itself")
 

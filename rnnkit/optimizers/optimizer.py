@@ -21,7 +21,7 @@ from rnnkit.regularizers import L1L2
 from rnnkit.serialization.registry import Configurable
 from rnnkit.steps.cell import Cell, Values
 from rnnkit.steps.step import Step
-from rnnkit.steps.weight_options import PLAIN, Traits
+from rnnkit.steps.weight_options import PLAIN, WeightOptions
 
 _CLIPS = ("clipnorm", "clipvalue", "global_clipnorm")
 _OWN = ("iterations", "learning_rate")  # entries of a state that belong to no weight
@@ -158,7 +158,7 @@ class Optimizer(Configurable):
         self,
         weights: Mapping[str, np.ndarray],
         gradients: Mapping[str, np.ndarray | RowGradient],
-        traits: Mapping[str, Traits] | None = None,
+        weight_options: Mapping[str, WeightOptions] | None = None,
     ) -> dict[str, np.ndarray]:
         """One update of all weights.
 
@@ -168,7 +168,7 @@ class Optimizer(Configurable):
             float32 or float64; the same names and shapes at every call.
         gradients : mapping of str to ndarray or RowGradient
             One for each trainable weight at least, without what regularizers add.
-        traits : mapping of str to Traits, optional
+        weight_options : mapping of str to WeightOptions, optional
             Which weights are trainable, their regularizers and constraints; all are trainable without.
 
         Returns
@@ -184,8 +184,8 @@ class Optimizer(Configurable):
             For NaN or infinity in a gradient, or in what a weight would become, with the weight's name. The state is
             unchanged after any error.
         """
-        traits = {} if traits is None else traits
-        own = {name: traits.get(name, PLAIN) for name in weights}
+        weight_options = {} if weight_options is None else weight_options
+        own = {name: weight_options.get(name, PLAIN) for name in weights}
         names = [name for name, one in own.items() if one.trainable]
         groups, fresh = self._laid_out(weights, names), self._groups is None
         given, gradients = gradients, {}
@@ -392,11 +392,11 @@ class _Group:
         self._views: dict[str, np.ndarray] = {}  # as the weights that it returned
         self._gradient = rows.zeros()
         self._gradient_views = rows.views(self._gradient)
-        self._traits: list[Traits] | None = None
+        self._weight_options: list[WeightOptions] | None = None
         self._own = np.zeros((rows.count, 3), rows.dtype)  # l1, l2 and the gradient's scale, for each row
         self._programs: dict[tuple[str, ...], Any] = {}
 
-    def take(self, weights, gradients, traits) -> None:
+    def take(self, weights, gradients, weight_options) -> None:
         """Have gradients and weights in rows, and each row's own coefficients."""
         rows = self.rows
         with np.errstate(over="ignore"):  # what is too large for float32 is found to be infinite
@@ -406,13 +406,13 @@ class _Group:
             rows.fill(rows.views(self._given), weights)
         else:
             self._given = self._weights
-        own = [traits[name] for name in rows.shapes]
-        if own != self._traits:
+        own = [weight_options[name] for name in rows.shapes]
+        if own != self._weight_options:
             for name, one in zip(rows.shapes, own, strict=True):
                 penalty = one.regularizer
                 weighed = (penalty.l1, penalty.l2) if isinstance(penalty, L1L2) else (0.0, 0.0)
                 self._own[rows.places[name], :2] = weighed
-            self._traits = own
+            self._weight_options = own
         self._own[:, 2] = 1
         for name, one in zip(rows.shapes, own, strict=True):
             if one.regularizer is not None and not isinstance(one.regularizer, L1L2):
@@ -469,12 +469,12 @@ class _Group:
         views = self.rows.views(self._new)  # in what fills a row up a rule may divide 0 by 0
         return [name for name in wrong if not what or not np.isfinite(views[name]).all()]
 
-    def finish(self, result, traits):
+    def finish(self, result, weight_options):
         """The new rows with the constraints' work done, the weights in them, and the new slots."""
         rows, *slots = result.states
         views = self.rows.views(rows)
         for name, view in views.items():
-            if (constraint := traits[name].constraint) is not None:
+            if (constraint := weight_options[name].constraint) is not None:
                 view[...] = _constrained(constraint, view, name)
         rows.flags.writeable = False
         return rows, self.rows.views(rows), tuple(slots)

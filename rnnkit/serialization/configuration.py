@@ -54,7 +54,7 @@ _DTYPES = {np.dtype(code).name for code in "?bhilqBHILQefdgFDG"}
 
 def serialize(cell) -> dict:
     """A cell or a layer as JSON values: its class by module and name, and its own configuration."""
-    inner = getattr(cell, "foreign", cell)
+    inner = getattr(cell, "adapted", cell)
     if not hasattr(inner, "get_config"):
         raise TypeError(f"{type(inner).__name__} has no get_config, which a configuration needs")
     module, name = public_path(type(inner)) or (type(inner).__module__, type(inner).__qualname__)

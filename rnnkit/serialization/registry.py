@@ -26,7 +26,7 @@ _names: dict[int, str] = {}  # the same the other way, by id: what is registered
 # configurations outlive the place where a class stands.
 _PUBLIC = (
     "rnnkit",
-    *(f"rnnkit.{room}" for room in ("losses", "metrics", "optimizers", "regularizers", "constraints", "initializers")),
+    *(f"rnnkit.{name}" for name in ("losses", "metrics", "optimizers", "regularizers", "constraints", "initializers")),
     "rnnkit.optimizers.schedules",
 )
 _FUNCTIONS = (

@@ -20,7 +20,7 @@ from rnnkit.initializers import initializer as find_initializer
 from rnnkit.serialization.registry import Configurable
 from rnnkit.steps.shapes import numbers_of
 from rnnkit.steps.states import StateSpec
-from rnnkit.steps.weight_options import PLAIN, Traits
+from rnnkit.steps.weight_options import PLAIN, WeightOptions
 
 _building: contextvars.ContextVar = contextvars.ContextVar("rnnkit_building")
 
@@ -136,10 +136,10 @@ class Cell(Configurable):
         shape = sizes(shape, f"the shape of {what}")
         check_density(density, shape)
         allocation.check(what, shape)
-        traits = Traits(trainable, regularizer, constraint)
+        weight_options = WeightOptions(trainable, regularizer, constraint)
         with allocation.named(what):
             weights[name], sparse = _drawn(find_initializer(initializer), name, shape, density, dtype, rng)
-        self.__dict__.setdefault("_weight_traits", {})[name] = traits
+        self.__dict__.setdefault("_given_options", {})[name] = weight_options
         if sparse:
             self._make_sparse({name})
         return weights[name]
@@ -205,7 +205,7 @@ class Cell(Configurable):
 
     def _functions(self) -> tuple:
         """Whose lines an error in a step, and a program's text, are about."""
-        kind: Any = type(getattr(self, "foreign", self))
+        kind: Any = type(getattr(self, "adapted", self))
         return (getattr(type(self), "step", None) or kind.call,)
 
     def _all_weights(self) -> dict[str, np.ndarray]:
@@ -214,13 +214,13 @@ class Cell(Configurable):
             weights.update({f"{path}/{name}": array for name, array in part._all_weights().items()})
         return weights
 
-    def _traits(self) -> dict[str, Traits]:
+    def _weight_options(self) -> dict[str, WeightOptions]:
         """How each of `weights` takes part in training."""
-        own = self.__dict__.get("_weight_traits", {})
-        traits = {name: own.get(name, PLAIN) for name in self.__dict__.get("_weights", {})}
+        own = self.__dict__.get("_given_options", {})
+        weight_options = {name: own.get(name, PLAIN) for name in self.__dict__.get("_weights", {})}
         for path, part in self._parts().items():
-            traits.update({f"{path}/{name}": one for name, one in part._traits().items()})
-        return traits
+            weight_options.update({f"{path}/{name}": one for name, one in part._weight_options().items()})
+        return weight_options
 
     def _sparse_weights(self) -> frozenset[str]:
         """Names of the sparse weights among `weights`."""
@@ -243,7 +243,7 @@ class Cell(Configurable):
         """Take back what `add_weight` made."""
         self.__dict__.pop("_weights", None)
         self.__dict__.pop("_sparse", None)
-        self.__dict__.pop("_weight_traits", None)
+        self.__dict__.pop("_given_options", None)
 
     def _replace_weights(self, weights: Mapping[str, object]) -> None:
         """Put other arrays in the place of this cell's weights, wherever its attributes hold them."""
@@ -422,43 +422,43 @@ def connections(shape, density: float, rng: np.random.Generator) -> np.ndarray:
     return chosen
 
 
-class Foreign(Cell):
+class AdaptedCell(Cell):
     """Any object with ``call`` and ``state_size``, seen as a cell; its arrays are read when a layer is built."""
 
     def __init__(self, cell):
         super().__init__(name=getattr(cell, "name", None) or type(cell).__name__)
-        self.foreign = cell
+        self.adapted = cell
         self.call = cell.call
         if callable(getattr(cell, "vjp", None)):
             self.vjp = cell.vjp
 
     def build(self, input_shape):
         """Let the object build itself, if it can and hasn't yet."""
-        if hasattr(self.foreign, "build") and not getattr(self.foreign, "built", False):
-            self.foreign.build(input_shape)
+        if hasattr(self.adapted, "build") and not getattr(self.adapted, "built", False):
+            self.adapted.build(input_shape)
         self.built = True
 
     @property
     def state_size(self):
         """The object's own."""
-        return self.foreign.state_size
+        return self.adapted.state_size
 
     def _output_size(self):
-        return getattr(self.foreign, "output_size", None)
+        return getattr(self.adapted, "output_size", None)
 
     def _starts_at_zero(self):
-        return getattr(self.foreign, "get_initial_state", None) is None
+        return getattr(self.adapted, "get_initial_state", None) is None
 
     def get_initial_state(self, batch_size):
         """The object's own start, or zeros."""
-        given = getattr(self.foreign, "get_initial_state", None)
+        given = getattr(self.adapted, "get_initial_state", None)
         return super().get_initial_state(batch_size) if given is None else call_initial(given, batch_size)
 
     def get_config(self):
         """The object's own configuration."""
-        if not hasattr(self.foreign, "get_config"):
-            raise TypeError(f"{type(self.foreign).__name__} has no get_config, which a configuration needs")
-        return self.foreign.get_config()
+        if not hasattr(self.adapted, "get_config"):
+            raise TypeError(f"{type(self.adapted).__name__} has no get_config, which a configuration needs")
+        return self.adapted.get_config()
 
 
 def call_initial(function, batch_size):
@@ -477,7 +477,7 @@ def as_cell(cell) -> Cell:
         raise TypeError(f"expected a cell, got the class {cell.__name__}; call it, as in {cell.__name__}(units=32)")
     if not callable(getattr(cell, "call", None)) or not hasattr(cell, "state_size"):
         raise ValueError(f"expected a cell with call(inputs, states) and state_size, got {type(cell).__name__}")
-    return Foreign(cell)
+    return AdaptedCell(cell)
 
 
 def prepare(cell: Cell, input_shape, dtype, rng: np.random.Generator) -> None:

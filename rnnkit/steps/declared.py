@@ -15,7 +15,7 @@ from rnnkit.serialization.configuration import from_json, to_json
 from rnnkit.steps.cell import Cell, Values, cell_name, check_density, complete_pull, split_step_result
 from rnnkit.steps.shapes import names_in, numbers_of
 from rnnkit.steps.states import StateSpec
-from rnnkit.steps.weight_options import Traits
+from rnnkit.steps.weight_options import WeightOptions
 
 _OPTIONAL = ("constants", "training", "draws")
 
@@ -66,9 +66,9 @@ class Weight:
 
     def __post_init__(self):
         check_density(self.density, self.shape)
-        traits = Traits(self.trainable, self.regularizer, self.constraint)  # type: ignore[arg-type]
+        weight_options = WeightOptions(self.trainable, self.regularizer, self.constraint)  # type: ignore[arg-type]
         for name in ("regularizer", "constraint"):
-            object.__setattr__(self, name, getattr(traits, name))
+            object.__setattr__(self, name, getattr(weight_options, name))
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ class StateSpec:
             if array.shape != (batch_size, *shape):
                 raise ValueError(f"expected {what} of shape {(batch_size, *shape)}, got {array.shape}")
             if _is_on_device(array) and array.dtype != dtype:
-                raise TypeError(f"expected {what} of {dtype} in a card's memory, got {array.dtype}; convert it first")
+                raise TypeError(f"expected {what} of {dtype} in a GPU's memory, got {array.dtype}; convert it first")
             flat.append(array.copy() if _is_on_device(array) else np.array(array, dtype, order="C"))
         return tuple(flat)
 
@@ -139,7 +139,7 @@ def _is_array(value) -> bool:
 
 
 def _is_on_device(value) -> bool:
-    """Whether this is a layer's array in a card's memory, which stays there."""
+    """Whether this is a layer's array in a GPU's memory, which stays there."""
     return not isinstance(value, np.ndarray) and hasattr(value, "__cuda_array_interface__")
 
 

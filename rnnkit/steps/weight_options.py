@@ -9,7 +9,7 @@ from rnnkit import constraints, regularizers
 
 
 @dataclass(frozen=True, slots=True)
-class Traits:
+class WeightOptions:
     """How a weight takes part in training.
 
     Attributes
@@ -32,4 +32,4 @@ class Traits:
         object.__setattr__(self, "constraint", constraints.get(self.constraint))
 
 
-PLAIN = Traits()
+PLAIN = WeightOptions()

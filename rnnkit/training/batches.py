@@ -257,7 +257,7 @@ def _indexable(value, what: str):
     if value is None:
         raise ValueError(f"expected {what}, got None")
     on_disk = not isinstance(value, np.ndarray) and has_shape(value) and hasattr(value, "dtype")
-    in_memory = hasattr(value, "__dlpack__")  # an array of another library, whose slices are dear
+    in_memory = hasattr(value, "__dlpack__")  # an array of another library, whose slices are expensive
     masked = _MASKED if what == "x" else None
     if on_disk and not in_memory and hasattr(value, "__getitem__") and not hasattr(value, "iloc") and len(value.shape):
         try:

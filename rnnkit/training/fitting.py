@@ -115,7 +115,7 @@ class Fit:
         if isinstance(self.source, Iterable) and self.source.once is not None:
             raise ValueError(f"expected data that {optimizer.name!r} can look at again and again, got an iterator")
         counts = self._evaluated().counts  # builds the model, too
-        traits, arrays = model._traits(), model._arrays()
+        weight_options, arrays = model._weight_options(), model._arrays()
         chosen = {name: arrays[name] for name in self.stepper.names()}
 
         def function(weights):
@@ -136,7 +136,11 @@ class Fit:
         self.told.on_epoch_begin(self.initial_epoch)
         try:
             chosen = optimizer.minimize(
-                function, chosen, {name: traits[name] for name in chosen}, self.epochs - self.initial_epoch, follow
+                function,
+                chosen,
+                {name: weight_options[name] for name in chosen},
+                self.epochs - self.initial_epoch,
+                follow,
             )
         except FloatingPointError:
             if not self.told.terminates_on_nan:

@@ -59,14 +59,14 @@ class Stepper:
             for part, weight in zip(parts, compiled.loss_weights, strict=True):
                 reaches = part is not None and part.count and weight
                 cotangents.append(part.pull(weight / part.count) if reaches else None)
-            arrays, traits = model._arrays(), model._traits()
-            names = trained(arrays, traits)
-            penalty = penalties(arrays, traits, names)
+            arrays, weight_options = model._arrays(), model._weight_options()
+            names = trained(arrays, weight_options)
+            penalty = penalties(arrays, weight_options, names)
             self._check(batch, outputs, masks, parts, penalty)
             tally.add(batch, outputs, masks, parts, penalty)  # before the weights change: a metric may not fit
             gradients = gathered(pullback.pull_weights(cotangents).weights, names)
             old = {name: arrays[name] for name in names}
-            new = compiled.optimizer.apply(old, gradients, {name: traits[name] for name in names})
+            new = compiled.optimizer.apply(old, gradients, {name: weight_options[name] for name in names})
             try:
                 model._put_arrays(new)
             except BaseException:  # Ctrl-C in between
@@ -97,8 +97,8 @@ class Stepper:
         """Add a batch's loss and metrics, outside training."""
         outputs, masks = self.forward(batch)
         batch = self._weighted(batch, outputs)
-        arrays, traits = self.model._arrays(), self.model._traits()
-        penalty = penalties(arrays, traits, trained(arrays, traits))
+        arrays, weight_options = self.model._arrays(), self.model._weight_options()
+        penalty = penalties(arrays, weight_options, trained(arrays, weight_options))
         tally.add(batch, outputs, masks, self._losses(batch, outputs, masks, False), penalty)
 
     def forward(self, batch: Batch, training: bool = False) -> tuple[list, list]:
@@ -109,7 +109,7 @@ class Stepper:
 
     def names(self) -> dict[str, list[str]]:
         """See `trained`."""
-        return trained(self.model._arrays(), self.model._traits())
+        return trained(self.model._arrays(), self.model._weight_options())
 
     def _weighted(self, batch: Batch, outputs) -> Batch:
         """The batch, its weights times those of the targets' classes."""
@@ -168,18 +168,18 @@ def gathered(gradients, names) -> dict:
     return {name: reduce(added_up, [gradients[one] for one in own]) for name, own in names.items()}
 
 
-def trained(arrays: Mapping, traits: Mapping) -> dict[str, list[str]]:
+def trained(arrays: Mapping, weight_options: Mapping) -> dict[str, list[str]]:
     """Of each weight that is trained, all its names by the first: a layer may stand in several places."""
     found: dict[int, list[str]] = {}
     for name, array in arrays.items():
-        if traits[name].trainable:
+        if weight_options[name].trainable:
             found.setdefault(id(array), []).append(name)
     return {names[0]: names for names in found.values()}
 
 
-def penalties(arrays: Mapping, traits: Mapping, names) -> float:
+def penalties(arrays: Mapping, weight_options: Mapping, names) -> float:
     """What the regularizers of these weights add to the loss."""
-    return sum((float(t.regularizer(arrays[name])) for name in names if (t := traits[name]).regularizer), 0.0)
+    return sum((float(t.regularizer(arrays[name])) for name in names if (t := weight_options[name]).regularizer), 0.0)
 
 
 def in_order(nested, count: int) -> list:

@@ -176,7 +176,7 @@ def test_X14_everything_that_a_configuration_may_name_can_be_registered():
     assert (again.activation, again.kernel_initializer, again.kernel_constraint) == (sine, twice, sine)
     config = json.loads(json.dumps(rk.RNN(Plain(2.0)).get_config()))
     assert config["cell"]["registered_name"] == "mine>Plain"
-    assert isinstance(found := rk.RNN.from_config(config).cell.foreign, Plain) and found.start == 2.0
+    assert isinstance(found := rk.RNN.from_config(config).cell.adapted, Plain) and found.start == 2.0
     metric = rk.metrics.get(off)
     assert rk.metrics.Metric.from_config(json.loads(json.dumps(metric.get_config()))).function is off
     assert rk.losses.get(rk.losses.loss_config(off)) is off
@@ -190,7 +190,7 @@ def test_X14_a_class_without_a_base_of_rnnkits_is_handed_in():
     config = json.loads(json.dumps(rk.RNN(Plain(2.0)).get_config()))
     with pytest.raises(ValueError, match=rf"{__name__}:Plain.*custom_objects"):
         rk.RNN.from_config(config)
-    assert rk.RNN.from_config(config, custom_objects={"Plain": Plain}).cell.foreign.start == 2.0
+    assert rk.RNN.from_config(config, custom_objects={"Plain": Plain}).cell.adapted.start == 2.0
 
 
 def test_X14_what_the_program_derived_from_rnnkits_classes_is_known():

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 
 from rnnkit.backends.cpu.codegen.program_source import (
-    GRAM,
+    OUTER_SUM,
     PRODUCT,
     PRODUCT_SIGNATURE,
     SIGNATURE,
@@ -19,10 +19,10 @@ from rnnkit.backends.cpu.program import LAYOUT, Program
 from rnnkit.backends.cpu.simd.bounds_check import CHECKED, GAP
 from rnnkit.backends.cpu.simd.registers import FEATURES, LANES
 from rnnkit.backends.cpu.threads import shared_functions
-from rnnkit.backends.cpu.threads.team import Crew
+from rnnkit.backends.cpu.threads.team import ThreadTeam
 from rnnkit.backends.cpu.weight_sums import OuterProducts
 from rnnkit.backends.shared import program_cache
-from rnnkit.backends.shared.prepack import compute_once
+from rnnkit.backends.shared.prepack import prepacker
 from rnnkit.backends.shared.program_cache import address
 from rnnkit.compiler.ir.evaluate import evaluate
 from rnnkit.compiler.ir.graph import Graph
@@ -42,26 +42,29 @@ def compile_graph(graph: Graph, name: str, dtype: np.dtype) -> Program:
     products = {
         name: address(load(text.format(dtype=dtype.name), PRODUCT_SIGNATURE))
         for name, text in (("product", PRODUCT), ("sparse_product", SPARSE_PRODUCT))
-        if f"call_product({name}," in source.text
+        if f"call_matmul({name}," in source.text
     }
-    once, words = compute_once(plan, evaluate, dtype, LAYOUT), describe(plan, dtype)
+    prepack, words = prepacker(plan, evaluate, dtype, LAYOUT), describe(plan, dtype)
     function = load(source.text, SIGNATURE)
-    return Program(function, address(function), source, plan, once, dtype, crew(), products, words)
+    return Program(function, address(function), source, plan, prepack, dtype, team(), products, words)
 
 
 @cache
-def crew() -> Crew:
+def team() -> ThreadTeam:
     """What all programs of this process share."""
 
-    def gang_kit():
-        function = load(shared_functions.kit_text(shared_functions.GANG), shared_functions.SIGNATURE)
+    def team_functions():
+        function = load(shared_functions.module_text(shared_functions.TEAM_FUNCTIONS), shared_functions.SIGNATURE)
         return function, address(function)
 
-    return Crew(address(load(shared_functions.kit_text(shared_functions.ROWS), shared_functions.SIGNATURE)), gang_kit)
+    return ThreadTeam(
+        address(load(shared_functions.module_text(shared_functions.ROW_FUNCTIONS), shared_functions.SIGNATURE)),
+        team_functions,
+    )
 
 
 @cache
 def outer_products(name) -> OuterProducts:
-    """What sums outer products in a dtype, for every `rnnkit.backends.cpu.weight_sums.Gram` of this process."""
-    function = load(GRAM.format(dtype=name), SIGNATURE)
-    return OuterProducts(function, address(function), np.dtype(name), crew())
+    """What sums outer products in a dtype, for every `rnnkit.backends.cpu.weight_sums.OuterSum` of this process."""
+    function = load(OUTER_SUM.format(dtype=name), SIGNATURE)
+    return OuterProducts(function, address(function), np.dtype(name), team())

@@ -17,7 +17,7 @@ import numpy as np
 from rnnkit.backends.cpu import tuning
 from rnnkit.backends.cpu.program import Program, row_blocks
 from rnnkit.backends.cpu.simd.aligned import LINE
-from rnnkit.backends.cpu.threads.buffer_pool import lend
+from rnnkit.backends.cpu.threads.buffer_pool import borrow
 from rnnkit.backends.cpu.weight_sums import OuterProducts, Sums
 from rnnkit.backends.shared.call import Gradient, Record, Result
 from rnnkit.backends.shared.segments import segments
@@ -38,9 +38,9 @@ class Backward:
         The step itself, which keeps nothing.
     forward, adjoint : Program
         The step with what it keeps, and its adjoint.
-    kept : dict of tuple to int
+    residuals : dict of tuple to int
         Elements of each value that the forward program keeps, by name.
-    own : dict of tuple to int
+    operands : dict of tuple to int
         The same of the adjoint, for the sums.
     sums : list of Sum
         See `rnnkit.compiler.autodiff.adjoint`.
@@ -53,8 +53,8 @@ class Backward:
     plain: Program
     forward: Program
     adjoint: Program
-    kept: dict[tuple, int]
-    own: dict[tuple, int]
+    residuals: dict[tuple, int]
+    operands: dict[tuple, int]
     sums: list[Sum]
     finish: Callable[[dict[str, np.ndarray], list[np.ndarray]], dict[str, np.ndarray]]
     outer_products: OuterProducts
@@ -76,14 +76,14 @@ class Backward:
         return replace(run.result(), pull=run.pull)
 
     def explain(self, source: bool = False) -> str:
-        """What is kept and computed, in words, or the texts of both programs."""
+        """What is saved and computed, in words, or the texts of both programs."""
         if source:
             return f"{self.forward.source.text}\n\n{self.adjoint.source.text}"
-        states = sum(state_of(name) is not None for name in self.kept)
-        numbers = sum(self.kept.values())
+        states = sum(state_of(name) is not None for name in self.residuals)
+        numbers = sum(self.residuals.values())
         lines = ["gradient: one rule per operation of the graph"]
         lines.append(
-            f"kept of each step: {states} states and {len(self.kept) - states} values, {numbers:,} numbers a row"
+            f"saved at each step: {states} states and {len(self.residuals) - states} values, {numbers:,} numbers a row"
         )
         lines.append("the adjoint, from the last step to the first:")
         lines += [f"  {line}" for line in self.adjoint.words.splitlines()]
@@ -116,8 +116,8 @@ class Backward:
         return record, order
 
     def row_bytes(self) -> int:
-        """What the forward program keeps of one step of one row."""
-        return sum(_line(size, self.plain.dtype) for size in self.kept.values()) * self.plain.dtype.itemsize
+        """What the forward program saves of one step of one row."""
+        return sum(_line(size, self.plain.dtype) for size in self.residuals.values()) * self.plain.dtype.itemsize
 
 
 class _Run:
@@ -147,30 +147,30 @@ class _Run:
     def _keep(self, record):
         """Results of some steps, and all that the adjoint reads of them."""
         for alone in (False, True):
-            kept = self._places(record)
-            places = {written(name): kept[name] for name in self.backward.kept}
-            # With what is kept itself: the state before a first masked step is read, to be held.
-            part = replace(record, placed=places | kept)
+            residuals = self._places(record)
+            places = {written(name): residuals[name] for name in self.backward.residuals}
+            # With the residuals themselves: the state before a first masked step is read, to be held.
+            part = replace(record, placed=places | residuals)
             result = self.backward.forward.run(part, alone)
-            if not part.left:
+            if not part.abandoned:
                 break  # else once more, in memory that no other thread knows
-        return result, kept
+        return result, residuals
 
     def _places(self, record) -> dict:
         """Memory for what the forward program keeps, with the states before the first step in it."""
-        steps, kept = record.x.shape[1], {}
-        for name, size in self.backward.kept.items():
+        steps, residuals = record.x.shape[1], {}
+        for name, size in self.backward.residuals.items():
             state = state_of(name)
             if state is not None:
                 states = _sequence(self.rows, steps + 1, size, self.dtype)
                 states[:, 0, :size] = record.states[state].reshape(self.rows, size)
-                kept["state", state], kept[name] = states[:, :-1], states[:, 1:]
+                residuals["state", state], residuals[name] = states[:, :-1], states[:, 1:]
             else:
-                kept[name] = _sequence(self.rows, steps, size, self.dtype)
-        return kept
+                residuals[name] = _sequence(self.rows, steps, size, self.dtype)
+        return residuals
 
     def _in_segments(self) -> Result:
-        """The results, with nothing kept but the states at the cuts."""
+        """The results, with no residuals but the states at the cuts."""
         record = self.record
         outputs = None
         if record.sequences:
@@ -218,7 +218,7 @@ class _Run:
         return _Pull(self, states)
 
     def _residuals(self, start, after) -> dict:
-        """What the forward program keeps of some steps, computed again where it wasn't kept."""
+        """What the forward program keeps of some steps, computed again where they were not saved."""
         if self.residuals is not None:
             return self.residuals
         return self._keep(replace(self.record, sequences=False).part(start, after, self.starts[start]))[1]
@@ -286,7 +286,7 @@ class _Pull:
         cuts = {first, end, *range(0, steps, self._chunk()), *range(0, steps, stop), *(at for at, _ in d_outputs)}
         chunks = list(itertools.pairwise(sorted(cut for cut in cuts if first <= cut <= end)))
         longest = max(after - start for start, after in chunks)
-        own = self._own(longest)
+        operands = self._operands(longest)
         for start, after in reversed(chunks):
             if after % stop == 0 and after < steps:
                 states = tuple(np.zeros_like(c) for c in self.cotangents[: self.count])
@@ -294,35 +294,35 @@ class _Pull:
             at, of_outputs = next((at, array) for at, array in reversed(d_outputs) if at <= start)
             placed = {key: array[:, start - first : after - first] for key, array in residuals.items()}
             placed["output"] = of_outputs[:, start - at : after - at]
-            if not self._go_back(start, after, placed, own):
-                own = self._own(longest)  # once more, in memory that no other thread knows
+            if not self._go_back(start, after, placed, operands):
+                operands = self._operands(longest)  # once more, in memory that no other thread knows
                 self.d_x = self.d_x.copy()
-                self._go_back(start, after, placed, own, alone=True)
+                self._go_back(start, after, placed, operands, alone=True)
 
     def _chunk(self) -> int:
         """Steps between two sums."""
-        row_bytes = sum(_line(n, self.run.dtype) for n in self.backward.own.values()) * self.run.dtype.itemsize
+        row_bytes = sum(_line(n, self.run.dtype) for n in self.backward.operands.values()) * self.run.dtype.itemsize
         several = tuning.CHUNK_BYTES // max(1, self.run.rows * row_bytes)
         return max(1, several, -(-tuning.LEAST_ENTRIES // self.run.rows))
 
-    def _own(self, steps) -> dict:
-        return {name: _sequence(self.run.rows, steps, n, self.run.dtype) for name, n in self.backward.own.items()}
+    def _operands(self, steps) -> dict:
+        return {name: _sequence(self.run.rows, steps, n, self.run.dtype) for name, n in self.backward.operands.items()}
 
-    def _go_back(self, start, after, placed, own, alone=False) -> bool:
+    def _go_back(self, start, after, placed, operands, alone=False) -> bool:
         """Go back over a chunk and add it to the sums; False if a thread was left, and may still write there."""
         part = replace(
             self.record.part(start, after, self.cotangents),
             sequences=self.wants_x,
             zero_masked=True,
             place=self.d_x[:, start:after] if self.wants_x else None,
-            placed=placed | {written(name): array[:, : after - start] for name, array in own.items()},
+            placed=placed | {written(name): array[:, : after - start] for name, array in operands.items()},
         )
         turned = part.turned()
         result = self.backward.adjoint.run(turned, alone)
-        if not turned.left:
+        if not turned.abandoned:
             self.cotangents = result.states
             self.sums.add(part)
-        return not turned.left
+        return not turned.abandoned
 
 
 def _add_to_shown(cotangents, mask) -> None:
@@ -342,7 +342,7 @@ def _add_to_shown(cotangents, mask) -> None:
 
 
 def _line(size, dtype) -> int:
-    """Elements from row to row of a kept value: an odd number of cache lines, which no two rows share."""
+    """Elements from row to row of a residual: an odd number of cache lines, which no two rows share."""
     line = LINE // dtype.itemsize
     return (-(-size // line) | 1) * line
 
@@ -350,7 +350,7 @@ def _line(size, dtype) -> int:
 def _sequence(rows, steps, size, dtype) -> np.ndarray:
     """Memory for a value of every step: ``(B, T, elements)``, a step's rows side by side."""
     width = _line(size, dtype)
-    memory = lend(steps * rows * width + LINE, dtype)[: steps * rows * width]
+    memory = borrow(steps * rows * width + LINE, dtype)[: steps * rows * width]
     return memory.reshape(steps, rows, width).swapaxes(0, 1)
 
 

@@ -17,8 +17,8 @@ from rnnkit.backends.cpu.kernels.sparse_matmul import pack_sparse
 from rnnkit.backends.cpu.simd.aligned import LINE, aligned
 from rnnkit.backends.cpu.simd.bounds_check import CHECKED, Checked
 from rnnkit.backends.cpu.simd.registers import LANES
-from rnnkit.backends.cpu.threads.buffer_pool import lend
-from rnnkit.backends.cpu.threads.team import LEFT, Crew, line_start, own_memory
+from rnnkit.backends.cpu.threads.buffer_pool import borrow
+from rnnkit.backends.cpu.threads.team import ABANDONED, ThreadTeam, line_start, own_memory
 from rnnkit.backends.shared.call import Record, Result
 from rnnkit.backends.shared.prepack import Layout
 from rnnkit.backends.shared.thread_pool import get_num_threads
@@ -39,11 +39,11 @@ class Program:
         Where its machine code stands.
     source, plan
         What it was compiled from, see `rnnkit.execution.pipeline`.
-    once : callable
-        Weights by name to the arrays that the plan wants computed once, in the order of ``plan.once``.
+    prepack : callable
+        Weights by name to the arrays that the plan wants computed once, in the order of ``plan.prepacked``.
     products : dict of str to int
         Addresses of the compiled products that the program calls: ``product`` and ``sparse_product``.
-    crew : Crew
+    team : ThreadTeam
         The threads that may share a call.
     words : str
         The plan in words.
@@ -55,18 +55,18 @@ class Program:
     address: int
     source: Source
     plan: Plan
-    once: Callable[[dict[str, np.ndarray]], list[np.ndarray]]
+    prepack: Callable[[dict[str, np.ndarray]], list[np.ndarray]]
     dtype: np.dtype
-    crew: Crew
+    team: ThreadTeam
     products: dict[str, int] = field(default_factory=dict)
     words: str = ""
-    road: str = "road 1"
-    reason: str = "the step was traced as a whole"
+    how: str = "traced"
+    reason: str = "the step was recorded as a graph, from which rnnkit compiles loops over many rows at once"
     differentiate: Callable | None = None
 
     def __post_init__(self):
         plan, item = self.plan, self.dtype.itemsize
-        self._once_names = list(plan.once)
+        self._prepacked_names = list(plan.prepacked)
         self._bound: tuple = (None, ())
         self._step_work = sum(p.work for p in plan.products() if p.section == STEP)
         self._work = sum(p.work for p in plan.products())
@@ -77,14 +77,14 @@ class Program:
 
     def explain(self, source: bool = False) -> str:
         """Road, reason and plan in words, or the program's text."""
-        return self.source.text if source else f"{self.road}: {self.reason}\n{self.words}"
+        return self.source.text if source else f"{self.how}: {self.reason}\n{self.words}"
 
-    def _once(self, weights) -> dict:
+    def _prepacked(self, weights) -> dict:
         """What depends on weights alone, computed again when one of them was replaced."""
         bound, arrays = self._bound
         given = tuple(weights.values())
         if bound is None or len(bound) != len(given) or any(a is not b for a, b in zip(bound, given, strict=True)):
-            arrays = dict(zip(self._once_names, self.once(weights), strict=True))
+            arrays = dict(zip(self._prepacked_names, self.prepack(weights), strict=True))
             self._bound = given, arrays
         return arrays
 
@@ -115,7 +115,7 @@ class Program:
             part = record.part(start, min(start + several, steps), states)
             part.place = outputs[:, start : start + several] if record.sequences else None
             result = self._run(part, threads)
-            record.left |= part.left
+            record.abandoned |= part.abandoned
             states = result.states
         return Result(outputs, result.last, states)
 
@@ -134,7 +134,7 @@ class Program:
         plan, dtype, x = self.plan, self.dtype, record.x
         rows, steps = x.shape[:2]
         if threads > 1:
-            self.crew.prepare()
+            self.team.prepare()
         outputs = record.place if record.sequences else None
         if record.sequences and outputs is None:
             outputs = np.empty((rows, steps, *plan.output_shape), dtype)
@@ -160,14 +160,14 @@ class Program:
         keep = (self, record, p, n, own, outputs, last, arrays, mask, order, self._tables)
         with Checked(keep) if CHECKED else nullcontext():
             if threads > 1:
-                done = self.crew.run(self.address, p, n, rows, blocks, memory, units, threads, keep)
+                done = self.team.run(self.address, p, n, rows, blocks, memory, units, threads, keep)
                 if CHECKED:
-                    self.crew.settle()
+                    self.team.settle()
             else:
                 done = self._run_blocks(p, n, rows, blocks, memory)
         if done is False:
             record.place = None  # the thread that was stopped may still write there
-        record.left |= done is False or done == LEFT
+        record.abandoned |= done is False or done == ABANDONED
         return Result(outputs, last, final, kept) if done else None
 
     def _trajectory(self, record) -> tuple | None:
@@ -214,7 +214,7 @@ class Program:
 
     def _pointers(self, record, mask, order, outputs, last, arrays):
         """Addresses in the order that the program wants, and arrays that were made for them."""
-        x, once = record.x, self._once(record.weights)
+        x, prepacked = record.x, self._prepacked(record.weights)
         x_at, mask_at = _address(x), 0
         if record.reverse:
             x_at += (x.shape[1] - 1) * x.strides[1]
@@ -229,8 +229,8 @@ class Program:
             "order": 0 if order is None else _address(order),
             "product": self.products.get("product", 0),
             "sparse_product": self.products.get("sparse_product", 0),
-            "kit": self.crew.kit,
-            "gang_kit": self.crew.gang_kit,
+            "shared": self.team.row_functions,
+            "team": self.team.team_functions,
         }
         addresses = []
         for what in self.source.pointers:
@@ -241,8 +241,8 @@ class Program:
                 at = 0 if array is None else _address(array[what[1]])
             elif isinstance(what, np.ndarray):
                 at = _address(what)
-            elif what.kind == "once":
-                at = _address(once[what])
+            elif what.kind == "prepacked":
+                at = _address(prepacked[what])
             elif what.kind in SEQUENCES:
                 at = _address(record.placed[what.attr])
             else:
@@ -252,7 +252,7 @@ class Program:
                     own.append(array)
                 at = _address(array)
             addresses.append(at)
-        return np.array(addresses, np.int64), (own, once)
+        return np.array(addresses, np.int64), (own, prepacked)
 
     def _head(self, record, mask, outputs, kept, rows, block, memory):
         """The numbers that the program wants."""
@@ -279,8 +279,10 @@ def row_blocks(rows: int, threads: int) -> int:
 
 
 def _like(state) -> np.ndarray:
-    """Memory for a state; a large one's is lent."""
-    return lend(state.size, state.dtype).reshape(state.shape) if state.nbytes >= tuning.LENT else np.empty_like(state)
+    """Memory for a state; a large one comes from the pool."""
+    return (
+        borrow(state.size, state.dtype).reshape(state.shape) if state.nbytes >= tuning.POOLED else np.empty_like(state)
+    )
 
 
 def _address(array) -> int:

@@ -31,7 +31,7 @@ SUM_BLOCKS = 2  # of a sum for each thread: what one that comes late leaves to t
 
 BLOCK_BYTES = 1 << 18  # what a block of steps may take of the cache
 LARGEST_BLOCK = 64  # rows: what a block keeps between two passes should stay in the cache
-LENT = 1 << 20  # bytes of a state from which new pages would take longer than to compute it
+POOLED = 1 << 20  # bytes of a state from which new pages would take longer than to compute it
 WORTH_ARRANGING = 0.9  # of the rows that a mask leaves to compute: another order of rows has to leave fewer
 
 # Which calls threads share, and how (program, weight_sums)
@@ -76,4 +76,4 @@ LOOKS = 50  # some µs: a thread that did its part leaves it a moment after the 
 # Memory that is kept (threads/team, threads/buffer_pool)
 
 SCRATCH_KEPT = 1 << 22  # bytes of scratch memory that a thread keeps
-LENT_KEPT = 1 << 28  # bytes that wait to be lent again, at most
+POOL_KEPT = 1 << 28  # bytes of free buffers that the pool keeps, at most

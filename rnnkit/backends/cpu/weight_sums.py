@@ -15,7 +15,7 @@ from rnnkit.backends.cpu.kernels.matmul import PANEL_VECTORS, packed_width
 from rnnkit.backends.cpu.simd.aligned import aligned
 from rnnkit.backends.cpu.simd.bounds_check import CHECKED, Checked
 from rnnkit.backends.cpu.simd.registers import LANES
-from rnnkit.backends.cpu.threads.team import Crew
+from rnnkit.backends.cpu.threads.team import ThreadTeam
 from rnnkit.backends.shared.call import Record
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.compiler.ir.plan import written
@@ -39,26 +39,28 @@ class Sums:
 
     def __init__(self, compiled: OuterProducts, wanted: list[Sum], order: np.ndarray | None):
         self.wanted, self.order = wanted, order
-        self.grams: dict[Sum, Gram] = {}
+        self.outer_sums: dict[Sum, OuterSum] = {}
         alone = {s.b for s in wanted if s.a is None}
         for s in wanted:
-            if s.a is not None and s not in self.grams:  # two kernels of one operand, added, have the same sum
-                self.grams[s] = Gram(compiled, s.a.depth, s.b.depth, sums=s.b in alone)
+            if s.a is not None and s not in self.outer_sums:  # two kernels of one operand, added, have the same sum
+                self.outer_sums[s] = OuterSum(compiled, s.a.depth, s.b.depth, sums=s.b in alone)
                 alone.discard(s.b)
-        self.grams |= {s: Gram(compiled, 0, s.b.depth, sums=True) for s in wanted if s.a is None and s.b in alone}
+        self.outer_sums |= {
+            s: OuterSum(compiled, 0, s.b.depth, sums=True) for s in wanted if s.a is None and s.b in alone
+        }
 
     def add(self, part: Record) -> None:
         """Add what these steps give."""
         rows, steps = part.x.shape[:2]
         used = None if part.mask is None else self._used(part.mask)
-        for s, gram in self.grams.items():
+        for s, outer_sum in self.outer_sums.items():
             a, b = self._array(s.a or s.b, part), self._array(s.b, part)
             places = (s.a or s.b, a.strides[:2]), (s.b, b.strides[:2])
             if used is None:
                 pairs = _all_pairs(*places, rows, steps, a.itemsize)
             else:
                 pairs = _pairs(*places, *used, a.itemsize)
-            gram.add(a, b, pairs, keep=part)
+            outer_sum.add(a, b, pairs, keep=part)
 
     def _used(self, mask) -> tuple[np.ndarray, np.ndarray]:
         """Steps and rows that are used, in an order that no other order of the rows changes."""
@@ -75,12 +77,14 @@ class Sums:
         if place.source == "x":
             return part.x
         name = place.source, place.key
-        return part.placed[written(name)] if place.source == "own" else part.placed[name]
+        return part.placed[written(name)] if place.source == "operand" else part.placed[name]
 
     def totals(self) -> list[np.ndarray]:
         """The finished sums, in order."""
-        rows = {s.b: gram.total[-1] for s, gram in self.grams.items() if gram.sums}
-        return [(rows[s.b] if s.a is None else self.grams[s].total[: s.a.depth]).reshape(s.shape) for s in self.wanted]
+        rows = {s.b: outer_sum.total[-1] for s, outer_sum in self.outer_sums.items() if outer_sum.sums}
+        return [
+            (rows[s.b] if s.a is None else self.outer_sums[s].total[: s.a.depth]).reshape(s.shape) for s in self.wanted
+        ]
 
 
 @lru_cache(maxsize=32)
@@ -106,10 +110,10 @@ class OuterProducts:
     function: Callable
     address: int
     dtype: np.dtype
-    crew: Crew
+    team: ThreadTeam
 
 
-class Gram:
+class OuterSum:
     """A sum of outer products of rows, and of the rows of B themselves, that calls add to.
 
     Rows of B are read fastest where they start at cache lines, up to a fifth slower elsewhere, and are an odd number of
@@ -172,16 +176,16 @@ class Gram:
 
     def _share(self, a, b, pairs, threads, keep) -> bool:
         """Add in other memory, which becomes the sum unless a thread was stopped and may still write there."""
-        crew, before = self.compiled.crew, self._sum
-        crew.prepare()
+        team, before = self.compiled.team, self._sum
+        team.prepare()
         target = self._memory() if self._spare is None else self._spare
         words, units = self._words(a, b, pairs, target, threads)
         p, n, blocks = words[:_POINTERS], words[_POINTERS:], min(units, tuning.SUM_BLOCKS * threads)
         keep = (keep, words, target)
         with Checked(keep) if CHECKED else nullcontext():
-            done = crew.run(self.compiled.address, p, n, units, blocks, 0, False, threads, keep)
+            done = team.run(self.compiled.address, p, n, units, blocks, 0, False, threads, keep)
             if CHECKED:
-                crew.settle()
+                team.settle()
         if done:
             self._sum, self._spare = target, before if before.flags.writeable else None
         else:

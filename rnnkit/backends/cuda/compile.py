@@ -1,4 +1,4 @@
-"""From a step to its kernels for a card: the same graph and plan as on the CPU."""
+"""From a step to its kernels for a GPU: the same graph and plan as on the CPU."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from rnnkit.compiler.planning.describe import describe
 from rnnkit.compiler.planning.planner import Planner
 
 if TYPE_CHECKING:
-    from rnnkit.backends.cuda.codegen.section import Form, Kernel
+    from rnnkit.backends.cuda.codegen.section import Kernel, KernelVariant
     from rnnkit.backends.cuda.runtime.program import CudaProgram
 
 
 def cuda_program(graph: Graph, name: str, dtype) -> CudaProgram:
     """The kernels of a graph, written when a call wants them."""
     from rnnkit.backends.cuda.runtime.program import LAYOUT, CudaProgram
-    from rnnkit.backends.shared.prepack import compute_once
+    from rnnkit.backends.shared.prepack import prepacker
 
     dtype = np.dtype(dtype)
-    plan = plan_for_card(graph)
+    plan = plan_for_gpu(graph)
     states = states_of(plan)
 
-    def write(section: int, form: Form) -> Kernel:
-        return write_kernel(plan, states, name, dtype, section, form)
+    def write(section: int, variant: KernelVariant) -> Kernel:
+        return write_kernel(plan, states, name, dtype, section, variant)
 
     return CudaProgram(
-        plan, write, load, compute_once(plan, evaluate, dtype, LAYOUT), states, dtype, describe(plan, dtype)
+        plan, write, load, prepacker(plan, evaluate, dtype, LAYOUT), states, dtype, describe(plan, dtype)
     )
 
 
-def plan_for_card(graph: Graph) -> Plan:
+def plan_for_gpu(graph: Graph) -> Plan:
     """The plan of a graph, where products have their columns gate after gate: a thread has all gates of a unit."""
     plan = Planner(graph, lambda columns: columns).run()
     units = {product.result: product.units for product in plan.products() if product.gates}

@@ -1,6 +1,6 @@
-"""Compiled kernels by the hash of their text: in memory, and on disk between processes, for each kind of card.
+"""Compiled kernels by the hash of their text: in memory, and on disk between processes, for each kind of GPU.
 
-What is kept is a card's own code, which no later driver refuses, with the kernel's name before it.
+What is kept is a GPU's own code, which no later driver refuses, with the kernel's name before it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import cache
 from rnnkit.backends.cuda.memory.availability import simulated
 from rnnkit.backends.cuda.memory.driver_choice import driver
 from rnnkit.backends.cuda.runtime.cost_model import THREADS
-from rnnkit.backends.cuda.runtime.launch import Function, card_kind
+from rnnkit.backends.cuda.runtime.launch import Function, gpu_kind
 from rnnkit.backends.shared import program_cache
 from rnnkit.backends.shared.interrupts import behind_it
 
@@ -20,7 +20,7 @@ _functions: dict[tuple, Function] = {}
 
 
 def load(text: str) -> Function:
-    """The kernel ``run`` of a text on the current card, compiled once for its kind."""
+    """The kernel ``run`` of a text on the current GPU, compiled once for its kind."""
     key = text, driver().current_device()
     function = _functions.get(key)
     if function is None:
@@ -35,12 +35,12 @@ def load(text: str) -> Function:
 def _function(text) -> Function:
     if simulated():
         return Function(run_of(text))
-    name, code = kept(text, card_kind())
+    name, code = kept(text, gpu_kind())
     return Function(code, name)
 
 
 def kept(text: str, kind: tuple[int, int]) -> tuple[str, bytes]:
-    """A kernel's name and its code for a compute capability, from disk where it was compiled before; needs no card."""
+    """A kernel's name and its code for a compute capability, from disk where it was compiled before; needs no GPU."""
     key = hashlib.sha256(repr((text, kind, _surroundings())).encode()).hexdigest()[:32]
     entry = program_cache.read_entry(key)
     if entry is None:
@@ -58,7 +58,7 @@ def run_of(text: str):
 
 
 def ptx_of(text: str, kind: tuple[int, int]) -> str:
-    """A kernel's text as PTX for a compute capability; needs no card."""
+    """A kernel's text as PTX for a compute capability; needs no GPU."""
     from numba import cuda
 
     program_cache.number_functions_apart()
@@ -86,7 +86,7 @@ def compiled(text: str, kind: tuple[int, int]) -> tuple[str, bytes]:
 
 @cache
 def _surroundings() -> str:
-    """All that a kernel depends on besides its text and the card."""
+    """All that a kernel depends on besides its text and the GPU."""
     from importlib.metadata import version
 
     return repr((program_cache.surroundings(), version("numba-cuda"), THREADS))

@@ -1,1 +1,1 @@
-"""How functions are computed, the same on the CPU and on a card, in terms of a target's own operations."""
+"""How functions are computed, the same on the CPU and on a GPU, in terms of a target's own operations."""

@@ -29,7 +29,7 @@ _loops: dict = {}
 _compiling = threading.RLock()  # numba's warnings are silenced process-wide meanwhile
 
 
-class Driver:
+class JitExecutor:
     """An executor that runs the jitted step on rows of one, ``x: (1, *features)``, inside one loop over time.
 
     Equals, for every row::
@@ -61,8 +61,8 @@ class Driver:
         If the step mixes rows, or the compiled step differs from the step itself.
     """
 
-    road = "road 2"
-    reason = "asked for"
+    how = "jitted"
+    reason = "numba compiles the step as it stands and runs it row by row"
     differentiate: Callable
 
     def __init__(self, step, dtype, weights, constant_shapes=(), training=False, by_row=False):
@@ -85,13 +85,12 @@ class Driver:
         self._verify(weights, constant_shapes)
 
     def explain(self, source: bool = False) -> str:
-        """Road and reason in words, or the text that hands a row to the step, which numba compiles as it stands."""
+        """How the step is compiled and why, or the source text that hands a row to the step."""
         if source:
             return (
-                f"# road 2: numba compiles {self.step.name!r} as it stands; this calls it with one row\n{self._source}"
+                f"# jitted: numba compiles {self.step.name!r} as it stands; this calls it with one row\n{self._source}"
             )
-        how = "the step, jitted by numba, in one loop over time, a row at a time"
-        return f"{self.road}: {self.reason}\n{self.step.name}: {how}"
+        return f"{self.how}: {self.reason}\n{self.step.name}: the step in one loop over time, a row at a time"
 
     def run(self, record: Record) -> Result:
         """Run the record's rows; its arrays are not changed."""

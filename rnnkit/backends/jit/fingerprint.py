@@ -67,7 +67,7 @@ class _Reader:
             return (value.dtype.str, value.shape, hashlib.sha256(np.ascontiguousarray(value).data).hexdigest())
         if isinstance(value, functools.partial) and isinstance(value.func, types.FunctionType):
             return ("partial", self.function(value.func, value.keywords))
-        if isinstance(value, types.FunctionType) and replacements.stand_in_for(value) is None:
+        if isinstance(value, types.FunctionType) and replacements.replacement_for(value) is None:
             return Same(value) if library_of(value) in NOT_JITTED else self.function(value)
         if isinstance(value, Live):
             return (Same(value.made), self.attributes(value, value.thing, names))

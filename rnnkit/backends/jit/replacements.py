@@ -82,7 +82,7 @@ OF_SEVERAL = {np.concatenate, np.stack, np.hstack, np.vstack, np.dstack, np.colu
 
 @functools.cache
 def _known() -> dict:
-    known = {getattr(np, name): stand_in for name, stand_in in METHODS.items()}
+    known = {getattr(np, name): replacement for name, replacement in METHODS.items()}
     known |= {np.amax: reductions.largest, np.amin: reductions.smallest, np.linalg.norm: reductions.norm}
     known |= {np.where: where, np.concatenate: arrays.concatenate, np.sort: arrays.sort, np.einsum: arrays.einsum}
     known |= {np.matmul: arrays.matmul, np.dot: arrays.matmul, operator.matmul: arrays.matmul}
@@ -100,7 +100,7 @@ def _known_of_scipy() -> dict:
     return known | {special.log1p: np.log1p, special.expm1: np.expm1, special.exp2: np.exp2}
 
 
-def stand_in_for(function):
+def replacement_for(function):
     """What to call in the place of `function`, or None: numba's own, or the function jitted."""
     try:
         found = _known().get(function)

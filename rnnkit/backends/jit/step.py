@@ -154,7 +154,7 @@ class Jit:
         """A Python value as numba takes it in the place of a global."""
         if isinstance(value, numba.core.dispatcher.Dispatcher | numba.np.ufunc.dufunc.DUFunc):
             return value
-        if callable(value) and (found := replacements.stand_in_for(value)) is not None:
+        if callable(value) and (found := replacements.replacement_for(value)) is not None:
             return found
         if isinstance(value, types.FunctionType):
             return value if library_of(value) in NOT_JITTED else self.function(value)

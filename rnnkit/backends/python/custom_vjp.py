@@ -113,7 +113,7 @@ class Chain:
         return pull
 
 
-class ByHand:
+class CustomVJP:
     """Computes the gradients of one step over records in a Python loop, as `Backward` of the CPU does by programs.
 
     Parameters
@@ -171,7 +171,7 @@ class ByHand:
 
 
 class _Run(gradient._Run):
-    """One call and its gradient: what the base reads of a `Backward` a `ByHand` has, too."""
+    """One call and its gradient: what the base reads of a `Backward` a `CustomVJP` has, too."""
 
     def _keep(self, record):
         """Results of some steps, and the states before each of them."""
@@ -189,7 +189,7 @@ class _Run(gradient._Run):
 class _Pull(gradient._Pull):
     """The way back through one call, step by step."""
 
-    backward: ByHand  # type: ignore[assignment]  # see `_Run`
+    backward: CustomVJP  # type: ignore[assignment]  # see `_Run`
     sums: _Sums  # type: ignore[assignment]  # by name, where the base has them by place
 
     def __init__(self, run, states):

@@ -1,4 +1,4 @@
-"""The plain executor: the step in a Python loop over NumPy arrays. What the compiled roads must equal."""
+"""The plain executor: the step in a Python loop over NumPy arrays. What compiled steps must equal."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from rnnkit.backends.shared.call import Record, Result
 class Eager:
     """Runs a step as Python, so that ``print`` and breakpoints work in it."""
 
-    road = "eager"
+    how = "eager"
     reason = "the step runs in a Python loop on NumPy arrays"
 
     def __init__(self, step):
         self.step = step
 
     def explain(self, source: bool = False) -> str:
-        """The road in words."""
-        return f"{self.road}: {self.reason}"
+        """How the step runs, in words."""
+        return f"{self.how}: {self.reason}"
 
     def run(self, record: Record) -> Result:
         """The results of one call, step by step."""

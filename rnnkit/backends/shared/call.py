@@ -15,7 +15,7 @@ class Record:
     Attributes
     ----------
     x : ndarray (B, T, *features)
-        On a card it may be a `DeviceArray`, and all results are such then; the other arrays may be of either kind.
+        On a GPU it may be a `DeviceArray`, and all results are such then; the other arrays may be of either kind.
         The feature axes are C-contiguous; batch and time may have any stride.
     states : tuple of ndarray (B, *shape)
         The initial states, never written to.
@@ -37,10 +37,10 @@ class Record:
         and time.
     arranged : bool
         Masked rows stand as they are to be computed.
-    left : bool
-        Set by an executor: a thread was left in the middle, and may still write to what is `placed`.
+    abandoned : bool
+        Set by an executor: a worker thread was abandoned and may still write to arrays in `placed`.
     stream : int
-        The handle of the stream that a card's work stands in; 0 is the default one.
+        The handle of the stream that a GPU's work stands in; 0 is the default one.
     """
 
     x: np.ndarray
@@ -57,7 +57,7 @@ class Record:
     place: np.ndarray | None = None
     placed: dict[object, np.ndarray] = field(default_factory=dict)
     arranged: bool = False
-    left: bool = False
+    abandoned: bool = False
     stream: int = 0
 
     def part(self, start: int, after: int, states) -> Record:

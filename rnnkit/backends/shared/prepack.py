@@ -28,16 +28,16 @@ class Layout(NamedTuple):
     sparse: Callable
 
 
-def compute_once(plan: Plan, evaluate, dtype, layout: Layout) -> Callable:
-    """A function from weights by name to the arrays of ``plan.once``, in its order."""
-    nodes = [node for wanted in plan.once.values() for node in (wanted if isinstance(wanted, list) else [wanted])]
+def prepacker(plan: Plan, evaluate, dtype, layout: Layout) -> Callable:
+    """A function from weights by name to the arrays of ``plan.prepacked``, in its order."""
+    nodes = [node for wanted in plan.prepacked.values() for node in (wanted if isinstance(wanted, list) else [wanted])]
     products = {product.panels: product for product in plan.products()}
 
-    def once(weights):
+    def prepack(weights):
         with np.errstate(all="ignore"):
             values = evaluate(nodes, {("weight", name): array for name, array in weights.items()}, dtype)
         arrays = []
-        for buffer, wanted in plan.once.items():
+        for buffer, wanted in plan.prepacked.items():
             if not isinstance(wanted, list):
                 arrays.append(layout.value(np.asarray(values[wanted.id], dtype).reshape(-1)))
                 continue
@@ -48,4 +48,4 @@ def compute_once(plan: Plan, evaluate, dtype, layout: Layout) -> Callable:
                 arrays.append(layout.dense(weight, products[buffer].gates, products[buffer].units))
         return arrays
 
-    return once
+    return prepack

@@ -27,7 +27,7 @@ from rnnkit.backends.shared.trusted_folder import fault, make, only_ours, truste
 _programs: dict[str, types.ModuleType] = {}
 lock = threading.RLock()
 _SUFFIX = ".rnnkit"
-_KERNELS = ("backends",)  # the package's rooms whose code programs call or inline
+_KERNELS = ("backends",)  # subpackages whose code programs call or inline
 _FORMAT = 2  # another number leaves programs that were written in another way alone
 
 
@@ -142,10 +142,10 @@ def surroundings() -> str:
 
 
 def digest_of_kernels(package: Path) -> str:
-    """What the files that programs call say, wherever they stand under their rooms, and where they stand."""
+    """What the files that programs call say, in all folders below, and where they stand."""
     digest = hashlib.sha256()
-    for room in _KERNELS:
-        for file in sorted((package / room).rglob("*.py")):
+    for subpackage in _KERNELS:
+        for file in sorted((package / subpackage).rglob("*.py")):
             digest.update(f"{file.relative_to(package).as_posix()} {file.stat().st_size} ".encode())
             digest.update(file.read_bytes())
     return digest.hexdigest()

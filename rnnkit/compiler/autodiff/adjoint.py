@@ -2,9 +2,9 @@
 
 The rules of its operations, applied from the results back to the inputs (`rnnkit.compiler.autodiff.reverse`), give
 another graph, which is a step again: it runs from the last step to the first, its states are the
-cotangents of the states, its output is the cotangent of x. It reads the cotangents of the outputs and some values that
-the forward step has *kept*: those that are dear; what is cheap is computed again. It *keeps* in turn what the gradients
-of the weights are made of, sums over rows and steps: of a value, or of the outer products of two.
+cotangents of the states, its output is the cotangent of x. It reads the cotangents of the outputs and *residuals*:
+values that the forward step saves because they are expensive. Cheap values are recomputed. The adjoint saves *operands*
+of the gradients of the weights, which are sums over rows and steps of a value, or of the outer products of two.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from rnnkit.compiler.ir.strides import row_walk
 class Place:
     """Rows of ``depth`` neighbouring elements of a sequence: ``rows`` of them for a step of one row of the batch.
 
-    ``source`` is "x", "state" (as it was before the step) or "kept" by the forward step, or "own": kept by the adjoint.
+    ``source`` is "x", "state" (as it was before the step), "residual" (saved by the forward step) or "operand" (saved
+    by the adjoint).
     """
 
     source: str
@@ -52,7 +53,7 @@ class Adjoint:
     ----------
     forward : Graph
         The step, and what it keeps for the adjoint.
-        By name: ``("kept", i)``, or ``("after", i)`` for a state, where a masked row has what it held.
+        By name: ``("residual", i)``, or ``("after", i)`` for a state, where a masked row has what it held.
     backward : Graph
         One step of the adjoint. Its states are the cotangents of the states, then those of the constants.
     sums : list of Sum
@@ -85,10 +86,10 @@ class _Split:
         self.constant_shapes, self.x_shape = constant_shapes, x_shape
         self.step = {node.id for node in graph.live() if node.batched}
         self.after = {node.id: i for i, node in enumerate(graph.states)}
-        self.kept: dict[int, int] = {}
+        self.residuals: dict[int, int] = {}
         self.states: set[int] = set()
         self.copies: dict[int, Node] = {}
-        self.own: dict[int, int] = {}
+        self.operands: dict[int, int] = {}
         self.backward = Graph(sparse=graph.sparse, values=graph.values, late=True)
 
     def run(self) -> Adjoint:
@@ -109,15 +110,15 @@ class _Split:
             if a is None:
                 g = reverse.graph.reshape(g, (g.size,))
             place = None if a is None else self._place(a)
-            adjoint.sums.append(Sum(place, self._place(g, own=True), node.shape))
-        adjoint.forward.kept = {("kept", key): graph.nodes[i] for i, key in self.kept.items()}
-        adjoint.forward.kept |= {("after", i): graph.states[i] for i in sorted(self.states)}
+            adjoint.sums.append(Sum(place, self._place(g, computed=True), node.shape))
+        adjoint.forward.residuals = {("residual", key): graph.nodes[i] for i, key in self.residuals.items()}
+        adjoint.forward.residuals |= {("after", i): graph.states[i] for i in sorted(self.states)}
         return adjoint
 
-    # What the forward step keeps
+    # What the forward step saves
 
     def _keep(self, targets):
-        """Choose what to keep so that these can be computed."""
+        """Choose residuals from which these can be computed."""
         needed, seen, stack = [], set(), list(targets)
         while stack:
             node = stack.pop()
@@ -137,28 +138,28 @@ class _Split:
             if sum(n.size for n in missing) > node.size:
                 missing = [node]
             for n in missing:
-                self.kept.setdefault(n.id, len(self.kept))
+                self.residuals.setdefault(n.id, len(self.residuals))
 
     @staticmethod
     def _is_cheap(node) -> bool:
-        return node.op in ("view", "concatenate") or (node.pointwise and not OPERATIONS[node.op].dear)
+        return node.op in ("view", "concatenate") or (node.pointwise and not OPERATIONS[node.op].expensive)
 
     def _is_known(self, node) -> bool:
         """Whether the adjoint finds a value without the forward step keeping it."""
         return not node.args or node.id in self.after or section_of(node) <= CALL
 
     def _missing(self, node, keep=False) -> list[Node]:
-        """The dear values under a node that aren't kept yet."""
-        if self._is_known(node) or node.id in self.kept:
+        """The expensive values under a node that are no residuals yet."""
+        if self._is_known(node) or node.id in self.residuals:
             return []
         if not self._is_cheap(node):
             if keep:
-                self.kept[node.id] = len(self.kept)
+                self.residuals[node.id] = len(self.residuals)
             return [node]
         found = {n.id: n for arg in node.args for n in self._missing(arg)}
         return list(found.values())
 
-    # One step of the adjoint, with the kept values in place of how they came about
+    # One step of the adjoint, with residuals in place of the nodes that computed them
 
     def _copy(self, node) -> Node:
         stack, copies = [node], self.copies
@@ -181,12 +182,12 @@ class _Split:
             return add("state", (), node.shape, node.attr[1])
         if node.op == "state":
             self.states.add(node.attr)
-            return add("kept", (), node.shape, ("state", node.attr))
-        if node.id in self.kept and node.id in self.step:
-            return add("kept", (), node.shape, ("kept", self.kept[node.id]), node.kind)
+            return add("residual", (), node.shape, ("state", node.attr))
+        if node.id in self.residuals and node.id in self.step:
+            return add("residual", (), node.shape, ("residual", self.residuals[node.id]), node.kind)
         if node.id in self.after and node.batched and node.args:
             self.states.add(self.after[node.id])
-            return add("kept", (), node.shape, ("after", self.after[node.id]))
+            return add("residual", (), node.shape, ("after", self.after[node.id]))
         return None
 
     def _copied(self, node) -> Node:
@@ -201,14 +202,14 @@ class _Split:
     # What the weights' gradients are sums of
 
     def _walk(self, node):
-        """Source and rows of an operand that stands in an input, a state or a kept value; else None."""
+        """Source and rows of an operand that stands in an input, a state or a residual; else None."""
         index = np.arange(node.size)
         source = node
-        while source.op == "view" and source.id not in self.kept:
+        while source.op == "view" and source.id not in self.residuals:
             index = source.attr.index(source.args[0].shape).reshape(-1)[index]
             source = source.args[0]
-        if source.id in self.kept and source.id in self.step:
-            found = "kept", self.kept[source.id]
+        if source.id in self.residuals and source.id in self.step:
+            found = "residual", self.residuals[source.id]
         elif source.op == "x" or (source.op == "state" and not isinstance(source.attr, tuple)):
             found = source.op, source.attr
         elif source.id in self.after and source.batched and source.args:
@@ -218,15 +219,15 @@ class _Split:
         walk = row_walk(index.reshape(node.shape))
         return walk and (*found, *walk)
 
-    def _place(self, node, own=False) -> Place:
-        """Where the adjoint's sums find a value; it is kept for them if it stands nowhere, or is to be the `own`."""
+    def _place(self, node, computed=False) -> Place:
+        """Where the weights' sums find a value; it is saved as an operand if it is nowhere yet, or if `computed`."""
         depth = node.shape[-1]
-        if not own and (walk := self._walk(node)):
+        if not computed and (walk := self._walk(node)):
             source, key, offset, rows, stride = walk
             if source in ("state", "after"):
                 self.states.add(key)
             return Place(source, key, offset, rows, stride, depth)
-        if node.id not in self.own:
-            self.own[node.id] = len(self.own)
-            self.backward.kept["own", self.own[node.id]] = self._copy(node)
-        return Place("own", self.own[node.id], 0, node.size // max(depth, 1), depth, depth)
+        if node.id not in self.operands:
+            self.operands[node.id] = len(self.operands)
+            self.backward.residuals["operand", self.operands[node.id]] = self._copy(node)
+        return Place("operand", self.operands[node.id], 0, node.size // max(depth, 1), depth, depth)

@@ -15,7 +15,7 @@ import numpy as np
 from rnnkit.compiler.ir.operations import OPERATIONS
 
 # The batched inputs, and what stands for each in `Node.depends`: sequences come step by step, as x does.
-BATCHED = {"x": "x", "sequence": "x", "kept": "x", "state": "state", "constant": "constant", "draw": "draw"}
+BATCHED = {"x": "x", "sequence": "x", "residual": "x", "state": "state", "constant": "constant", "draw": "draw"}
 INPUTS = (*BATCHED, "weight")
 
 
@@ -119,7 +119,7 @@ class Graph:
     nodes: list[Node] = field(default_factory=list)
     output: Node = None  # type: ignore[assignment]  # until the step was read
     states: tuple[Node, ...] = ()
-    kept: dict[tuple, Node] = field(default_factory=dict)
+    residuals: dict[tuple, Node] = field(default_factory=dict)
     late: bool = False
     names: dict[int, str] = field(default_factory=dict)
     locate: Callable[[], str] = str
@@ -282,7 +282,7 @@ class Graph:
 
     def live(self) -> list[Node]:
         """Nodes that the output, a state or a kept value needs, in order."""
-        seen = self.under([self.output, *self.states, *self.kept.values()])
+        seen = self.under([self.output, *self.states, *self.residuals.values()])
         return [node for node in self.nodes if node.id in seen]
 
     @staticmethod
@@ -298,7 +298,7 @@ class Graph:
 
     def copy(self) -> Graph:
         """A graph of the same nodes that can grow by itself."""
-        copied = replace(self, nodes=list(self.nodes), kept=dict(self.kept), _known=dict(self._known))
+        copied = replace(self, nodes=list(self.nodes), residuals=dict(self.residuals), _known=dict(self._known))
         copied.locate = str
         return copied
 

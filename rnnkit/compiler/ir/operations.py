@@ -43,7 +43,7 @@ class Operation:
         Its rule: ``(g, y, *args)`` to a tuple of cotangents.
     result, operands : "float" or "bool"
         What it gives and what it takes; ``where`` takes a bool first.
-    dear : bool
+    expensive : bool
         Costs so much that it is kept rather than computed twice.
     """
 
@@ -52,7 +52,7 @@ class Operation:
     gradient: Callable
     result: str = "float"
     operands: str = "float"
-    dear: bool = False
+    expensive: bool = False
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def _prod(g, y, x, axes):
     return np.where(alone, g * (np.prod(others, axis=axes, keepdims=True) / others), 0.0)
 
 
-_dear = functools.partial(Operation, dear=True)
+_expensive = functools.partial(Operation, expensive=True)
 _compare = functools.partial(Operation, gradient=flat, result="bool")
 _logical = functools.partial(Operation, gradient=flat, result="bool", operands="bool")
 
@@ -163,7 +163,7 @@ OPERATIONS: dict[str, Operation] = {
     "add": Operation(np.add, "{0} + {1}", lambda g, y, a, b: (g, g)),
     "subtract": Operation(np.subtract, "{0} - {1}", lambda g, y, a, b: (g, -g)),
     "multiply": Operation(np.multiply, "{0} * {1}", lambda g, y, a, b: (g * b, g * a)),
-    "divide": _dear(np.divide, "{0} / {1}", lambda g, y, a, b: (g / b, -(g / b * y))),
+    "divide": _expensive(np.divide, "{0} / {1}", lambda g, y, a, b: (g / b, -(g / b * y))),
     "negative": Operation(np.negative, "-{0}", lambda g, y, x: (-g,)),
     "square": Operation(np.square, "{0} * {0}", lambda g, y, x: (g * (2.0 * x),)),
     # choice
@@ -195,42 +195,44 @@ OPERATIONS: dict[str, Operation] = {
     "logical_xor": _logical(np.logical_xor, "{0} ^ {1}"),
     "logical_not": _logical(np.logical_not, "~{0}"),
     # sigmoids
-    "sigmoid": _dear(activations.sigmoid, "sigmoid({0})", lambda g, y, x: (g * (y * (1.0 - y)),)),
-    "tanh": _dear(np.tanh, "tanh({0})", lambda g, y, x: (g * (1.0 - y * y),)),
-    "softplus": _dear(activations.softplus, "softplus({0})", lambda g, y, x: (g * activations.sigmoid(x),)),
-    "log_sigmoid": _dear(activations.log_sigmoid, "log_sigmoid({0})", lambda g, y, x: (g * activations.sigmoid(-x),)),
-    "erf": _dear(activations.erf, "erf({0})", lambda g, y, x: (g * (_ERF_SLOPE * np.exp(-x * x)),)),
-    "erfc": _dear(activations.erfc, "erfc({0})", lambda g, y, x: (g * (-_ERF_SLOPE * np.exp(-x * x)),)),
+    "sigmoid": _expensive(activations.sigmoid, "sigmoid({0})", lambda g, y, x: (g * (y * (1.0 - y)),)),
+    "tanh": _expensive(np.tanh, "tanh({0})", lambda g, y, x: (g * (1.0 - y * y),)),
+    "softplus": _expensive(activations.softplus, "softplus({0})", lambda g, y, x: (g * activations.sigmoid(x),)),
+    "log_sigmoid": _expensive(
+        activations.log_sigmoid, "log_sigmoid({0})", lambda g, y, x: (g * activations.sigmoid(-x),)
+    ),
+    "erf": _expensive(activations.erf, "erf({0})", lambda g, y, x: (g * (_ERF_SLOPE * np.exp(-x * x)),)),
+    "erfc": _expensive(activations.erfc, "erfc({0})", lambda g, y, x: (g * (-_ERF_SLOPE * np.exp(-x * x)),)),
     # powers and logarithms
-    "exp": _dear(np.exp, "exp({0})", lambda g, y, x: (g * y,)),
-    "exp2": _dear(np.exp2, "exp2({0})", lambda g, y, x: (g * (_LOG_2 * y),)),
-    "expm1": _dear(np.expm1, "expm1({0})", lambda g, y, x: (g * (y + 1.0),)),
-    "log": _dear(np.log, "log({0})", lambda g, y, x: (g / x,)),
-    "log2": _dear(np.log2, "log2({0})", lambda g, y, x: (g / (_LOG_2 * x),)),
-    "log10": _dear(np.log10, "log10({0})", lambda g, y, x: (g / (_LOG_10 * x),)),
-    "log1p": _dear(np.log1p, "log1p({0})", lambda g, y, x: (g / (1.0 + x),)),
-    "logaddexp": _dear(np.logaddexp, "logaddexp({0}, {1})", _logaddexp),
-    "power": _dear(np.power, "power({0}, {1})", _power),
-    "sqrt": _dear(np.sqrt, "sqrt({0})", lambda g, y, x: (0.5 * g / y,)),
-    "cbrt": _dear(np.cbrt, "cbrt({0})", lambda g, y, x: (g / (3.0 * (y * y)),)),
-    "hypot": _dear(np.hypot, "hypot({0}, {1})", _hypot),
+    "exp": _expensive(np.exp, "exp({0})", lambda g, y, x: (g * y,)),
+    "exp2": _expensive(np.exp2, "exp2({0})", lambda g, y, x: (g * (_LOG_2 * y),)),
+    "expm1": _expensive(np.expm1, "expm1({0})", lambda g, y, x: (g * (y + 1.0),)),
+    "log": _expensive(np.log, "log({0})", lambda g, y, x: (g / x,)),
+    "log2": _expensive(np.log2, "log2({0})", lambda g, y, x: (g / (_LOG_2 * x),)),
+    "log10": _expensive(np.log10, "log10({0})", lambda g, y, x: (g / (_LOG_10 * x),)),
+    "log1p": _expensive(np.log1p, "log1p({0})", lambda g, y, x: (g / (1.0 + x),)),
+    "logaddexp": _expensive(np.logaddexp, "logaddexp({0}, {1})", _logaddexp),
+    "power": _expensive(np.power, "power({0}, {1})", _power),
+    "sqrt": _expensive(np.sqrt, "sqrt({0})", lambda g, y, x: (0.5 * g / y,)),
+    "cbrt": _expensive(np.cbrt, "cbrt({0})", lambda g, y, x: (g / (3.0 * (y * y)),)),
+    "hypot": _expensive(np.hypot, "hypot({0}, {1})", _hypot),
     # angles
-    "sin": _dear(np.sin, "sin({0})", lambda g, y, x: (g * np.cos(x),)),
-    "cos": _dear(np.cos, "cos({0})", lambda g, y, x: (-(g * np.sin(x)),)),
-    "tan": _dear(np.tan, "tan({0})", lambda g, y, x: (g * (1.0 + y * y),)),
-    "arcsin": _dear(np.arcsin, "arcsin({0})", lambda g, y, x: (g / np.sqrt((1.0 - x) * (1.0 + x)),)),
-    "arccos": _dear(np.arccos, "arccos({0})", lambda g, y, x: (-(g / np.sqrt((1.0 - x) * (1.0 + x))),)),
-    "arctan": _dear(np.arctan, "arctan({0})", lambda g, y, x: (g / (1.0 + x * x),)),
-    "arctan2": _dear(np.arctan2, "arctan2({0}, {1})", _arctan2),
-    "sinh": _dear(np.sinh, "sinh({0})", lambda g, y, x: (g * np.cosh(x),)),
-    "cosh": _dear(np.cosh, "cosh({0})", lambda g, y, x: (g * np.sinh(x),)),
-    "arcsinh": _dear(np.arcsinh, "arcsinh({0})", lambda g, y, x: (g / np.hypot(1.0, x),)),
-    "arccosh": _dear(np.arccosh, "arccosh({0})", lambda g, y, x: (g / (np.sqrt(x - 1.0) * np.sqrt(x + 1.0)),)),
-    "arctanh": _dear(np.arctanh, "arctanh({0})", lambda g, y, x: (g / ((1.0 - x) * (1.0 + x)),)),
+    "sin": _expensive(np.sin, "sin({0})", lambda g, y, x: (g * np.cos(x),)),
+    "cos": _expensive(np.cos, "cos({0})", lambda g, y, x: (-(g * np.sin(x)),)),
+    "tan": _expensive(np.tan, "tan({0})", lambda g, y, x: (g * (1.0 + y * y),)),
+    "arcsin": _expensive(np.arcsin, "arcsin({0})", lambda g, y, x: (g / np.sqrt((1.0 - x) * (1.0 + x)),)),
+    "arccos": _expensive(np.arccos, "arccos({0})", lambda g, y, x: (-(g / np.sqrt((1.0 - x) * (1.0 + x))),)),
+    "arctan": _expensive(np.arctan, "arctan({0})", lambda g, y, x: (g / (1.0 + x * x),)),
+    "arctan2": _expensive(np.arctan2, "arctan2({0}, {1})", _arctan2),
+    "sinh": _expensive(np.sinh, "sinh({0})", lambda g, y, x: (g * np.cosh(x),)),
+    "cosh": _expensive(np.cosh, "cosh({0})", lambda g, y, x: (g * np.sinh(x),)),
+    "arcsinh": _expensive(np.arcsinh, "arcsinh({0})", lambda g, y, x: (g / np.hypot(1.0, x),)),
+    "arccosh": _expensive(np.arccosh, "arccosh({0})", lambda g, y, x: (g / (np.sqrt(x - 1.0) * np.sqrt(x + 1.0)),)),
+    "arctanh": _expensive(np.arctanh, "arctanh({0})", lambda g, y, x: (g / ((1.0 - x) * (1.0 + x)),)),
     # division with rest
-    "floor_divide": _dear(np.floor_divide, "floor_divide({0}, {1})", flat),
-    "remainder": _dear(np.remainder, "remainder({0}, {1})", _remainder),
-    "fmod": _dear(np.fmod, "fmod({0}, {1})", _remainder),
+    "floor_divide": _expensive(np.floor_divide, "floor_divide({0}, {1})", flat),
+    "remainder": _expensive(np.remainder, "remainder({0}, {1})", _remainder),
+    "fmod": _expensive(np.fmod, "fmod({0}, {1})", _remainder),
 }
 
 # Where a kernel leaves vectors and goes lane by lane, with libm.

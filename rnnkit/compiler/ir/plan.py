@@ -4,7 +4,7 @@ Five sections follow each other. *Once*: what depends on weights and numbers alo
 *Call*: what depends on constants and draws. *Block*: what depends on the input too, but on no state, for many steps at
 a time. *Step*: what a state needs. *After*: what only the output needs of values that are kept of every step, for many
 steps at a time. Within a section, values are kept in buffers only where they must: results of products and
-reductions, operands of products, outputs and states, and dear values that more than one loop needs.
+reductions, operands of products, outputs and states, and expensive values that more than one loop needs.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any, Literal
 from rnnkit.compiler.ir.graph import Node
 from rnnkit.compiler.ir.strides import Walk
 
-ONCE, CALL, BLOCK, STEP, AFTER = range(5)
+PREPACK, CALL, BLOCK, STEP, AFTER = range(5)
 PER_BLOCK = (BLOCK, AFTER)
 Kind = Literal[
-    "x", "sequence", "kept", "state", "next", "output", "constant", "draw", "once", "scratch", "result"
+    "x", "sequence", "residual", "state", "next", "output", "constant", "draw", "prepacked", "scratch", "result"
 ]  # fmt: skip
 # Kinds of which a step has its own rows, beside x and the output: read or kept as it goes.
-SEQUENCES = ("sequence", "kept")
+SEQUENCES = ("sequence", "residual")
 # Kinds that have one row for all steps of a call, side by side as the user gave them.
 OF_CALL = ("constant", "draw")
 # Where a step's output is: in the user's array, or in memory of rnnkit's own until the block's end.
@@ -29,19 +29,19 @@ OUTPUTS = ("output", "result")
 # What lives for a step, a block of steps or a call.
 SCRATCH = ("scratch", "result")
 # Kinds of buffers that are rnnkit's own memory: a vector may be read that reaches beyond a row's end.
-PADDED = ("state", "next", "scratch", "once", "kept", "result")
+PADDED = ("state", "next", "scratch", "prepacked", "residual", "result")
 # Kinds whose rows and steps stand where the call says: the user's arrays, and what is kept of every step.
-PLACED = ("x", "output", "sequence", "kept")
-SECTIONS = ("once", "once a call", "per block of steps", "per step", "after each block of steps")
+PLACED = ("x", "output", "sequence", "residual")
+SECTIONS = ("when a weight changes", "once a call", "per block of steps", "per step", "after each block of steps")
 
 
 @dataclass(eq=False)
 class Buffer:
     """A place for one value of every row.
 
-    ``kind`` is x, sequence, kept, state, next, output, constant, draw, once, scratch, or result for an output that is
-    computed after each block of steps; ``section`` says how long it lives. What a program itself keeps of every step
-    has an ``attr`` of `written` (name).
+    ``kind`` is x, sequence, residual, state, next, output, constant, draw, prepacked, scratch, or result for an output
+    that is computed after each block of steps; ``section`` says how long it lives. A residual that the program itself
+    saves has an ``attr`` of `written` (name).
     """
 
     name: str
@@ -53,7 +53,7 @@ class Buffer:
     @property
     def is_written(self) -> bool:
         """Whether the program itself keeps it, rather than reads what another one kept."""
-        return self.kind == "kept" and self.attr[0] == _WRITE
+        return self.kind == "residual" and self.attr[0] == _WRITE
 
     @property
     def held_state(self) -> int | None:
@@ -171,7 +171,7 @@ class Plan:
 
     stages: list[Product | Loop | Fused] = field(default_factory=list)
     buffers: list[Buffer] = field(default_factory=list)
-    once: dict[Buffer, Node | list[Node]] = field(default_factory=dict)
+    prepacked: dict[Buffer, Node | list[Node]] = field(default_factory=dict)
     state_shapes: tuple[tuple[int, ...], ...] = ()
     output_shape: tuple[int, ...] = ()
 
@@ -186,4 +186,4 @@ class Plan:
 
 def section_of(node: Node) -> int:
     """In which section a node can be computed."""
-    return STEP if "state" in node.depends else BLOCK if "x" in node.depends else CALL if node.depends else ONCE
+    return STEP if "state" in node.depends else BLOCK if "x" in node.depends else CALL if node.depends else PREPACK

@@ -9,8 +9,8 @@ from rnnkit.compiler.ir.plan import SECTIONS, Fused, Plan, Product, SparseProduc
 def describe(plan: Plan, dtype) -> str:
     """What runs once, per call, per block of steps and per step, a line a stage; then what leaves vectors."""
     lines = []
-    weights = [w for w in plan.once.values() if not isinstance(w, list) and w.op not in ("weight", "literal")]
-    packed = [w for w in plan.once.values() if isinstance(w, list)]
+    weights = [w for w in plan.prepacked.values() if not isinstance(w, list) and w.op not in ("weight", "literal")]
+    packed = [w for w in plan.prepacked.values() if isinstance(w, list)]
     if packed or weights:
         lines.append(f"when a weight changes: {len(packed)} products' weights packed, {len(weights)} values computed")
     for section, title in list(enumerate(SECTIONS))[1:]:

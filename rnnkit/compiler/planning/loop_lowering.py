@@ -47,7 +47,7 @@ class LoopValues:
     def _load(self, node, index) -> str:
         if node.op == "literal" and node.shape == () and node.kind == "float" and float(node.attr) in self.INLINE:
             return self._new(node, op="number", number=float(node.attr))
-        buffer, elements = self.planner.once_at(node) if not node.batched else self.planner.home[node.id]
+        buffer, elements = self.planner.prepacked_at(node) if not node.batched else self.planner.home[node.id]
         name = self._new(node, op="load", buffer=buffer, kind=node.kind)
         self.loads.append((self.values[-1], elements[index]))
         return name

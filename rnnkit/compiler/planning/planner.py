@@ -14,7 +14,7 @@ from rnnkit.compiler.ir.plan import (
     AFTER,
     BLOCK,
     CALL,
-    ONCE,
+    PREPACK,
     STEP,
     Buffer,
     Loop,
@@ -57,7 +57,7 @@ class Planner:
         self.graph, self.packed_width = graph, packed_width
         self.live = graph.live()
         self.after = self._find_after()
-        self.kept: set[int] = set()
+        self.materialized: set[int] = set()
         self.home: dict[int, tuple[Buffer, np.ndarray]] = {}
         self.names: set[str] = set()
         self._views: dict[int, np.ndarray] = {}
@@ -70,18 +70,18 @@ class Planner:
         targets: list[tuple[str, object, Node]]
         kept: list[tuple[str, object, Node]]
         targets = [*(("next", i, s) for i, s in enumerate(self.graph.states)), ("output", None, self.graph.output)]
-        kept = [("kept", ("write", name), node) for name, node in self.graph.kept.items()]
+        kept = [("residual", ("write", name), node) for name, node in self.graph.residuals.items()]
         targets = kept + targets if self.after else targets + kept  # the first is where others read a value
         self.targets = [(self._target(kind, attr, node), node) for kind, attr, node in targets]
-        self.kept = {n.id for n in self.live if n.batched and (n.op == "product" or n.op in REDUCTIONS)}
+        self.materialized = {n.id for n in self.live if n.batched and (n.op == "product" or n.op in REDUCTIONS)}
         for node in self.live:
             if node.op == "product":
                 self._operand(node.args[0])
         for _, node in self.targets:
             if node.batched and not self._is_leaf(node):
-                self.kept.add(node.id)
+                self.materialized.add(node.id)
         while missing := self._settle():
-            self.kept |= missing
+            self.materialized |= missing
         self._emit()
         fuse(self.plan, self.packed_width)
         return self.plan
@@ -95,11 +95,11 @@ class Planner:
         graph = self.graph
         if not graph.late:
             return set()
-        early = graph.under([*graph.states, *graph.kept.values()])
+        early = graph.under([*graph.states, *graph.residuals.values()])
         only = graph.under([graph.output]) - early
         late = {n.id: n for n in self.live if n.id in only and section_of(n) == STEP and not self._is_leaf(n)}
         # What is no pointwise result stands in scratch memory of its step first, and is then copied.
-        kept = {n.id for n in graph.kept.values() if n.pointwise or n.op in ("concatenate", "view")}
+        kept = {n.id for n in graph.residuals.values() if n.pointwise or n.op in ("concatenate", "view")}
         reads = {a.id for n in late.values() for a in n.args if a.id not in late and section_of(a) == STEP}
         return set(late) if reads <= kept else set()
 
@@ -122,13 +122,13 @@ class Planner:
     def _target(self, kind, attr, node) -> Buffer:
         if kind == "output" and node.id in self.after:
             return self._buffer("result", kind="result", size=node.size, section=AFTER)
-        return self._buffer("keep" if kind == "kept" else kind, kind=kind, size=node.size, attr=attr)
+        return self._buffer("save" if kind == "residual" else kind, kind=kind, size=node.size, attr=attr)
 
     def _leaves(self):
         for node in self.live:
             if node.op in _LEAVES:
                 name = node.op if node.attr is None else f"{node.op}_{node.attr}"
-                if node.op == "kept":
+                if node.op == "residual":
                     name = "_".join(map(str, node.attr))
                 section = {"x": BLOCK, "state": STEP}.get(BATCHED[node.op], CALL)
                 buffer = self._buffer(name, kind=node.op, size=node.size, section=section, attr=node.attr)
@@ -139,7 +139,7 @@ class Planner:
         return node.op in _LEAVES
 
     def stored(self, node) -> bool:
-        return not node.batched or self._is_leaf(node) or node.id in self.kept
+        return not node.batched or self._is_leaf(node) or node.id in self.materialized
 
     def view_index(self, node) -> np.ndarray:
         """For each element of a view, the element of its operand."""
@@ -154,13 +154,13 @@ class Planner:
             index = self.view_index(source)[index]
             source = source.args[0]
         if not (self._is_leaf(source) and row_walk(index)):
-            self.kept.add(node.id)
+            self.materialized.add(node.id)
 
     # What must be kept besides
 
     def _settle(self) -> set[int]:
         """Explore all roots under what is kept so far; nodes that turn out to need keeping."""
-        self._known_dear: dict[int, bool] = {}
+        self._known_expensive: dict[int, bool] = {}
         self._known_sources: dict[int, frozenset[int]] = {}
         self.roots = self._make_roots()
         missing: set[int] = set()
@@ -179,11 +179,11 @@ class Planner:
     def _make_roots(self) -> list[_Root]:
         roots: list[_Root] = []
         written: dict[int, list[Buffer]] = {}
-        self.home = {k: v for k, v in self.home.items() if v[0].kind in (*_LEAVES, "once")}
+        self.home = {k: v for k, v in self.home.items() if v[0].kind in (*_LEAVES, "prepacked")}
         for buffer, node in self.targets:
             written.setdefault(node.id, []).append(buffer)
         for node in self.live:
-            if node.id not in self.kept or node.op == "product":
+            if node.id not in self.materialized or node.op == "product":
                 continue
             buffers = written.get(node.id, [])
             single = node.pointwise
@@ -220,7 +220,7 @@ class Planner:
                 roots.append(_Root(node, section, shape, len(shape), flat, writes, inner=True))
                 roots[-1].owner = node
         for node in self.live:
-            if node.id in self.kept and node.op == "product":
+            if node.id in self.materialized and node.op == "product":
                 self.home[node.id] = self._product_home(node)
         for buffer, node in self.targets:
             if buffer in written[node.id]:
@@ -231,9 +231,9 @@ class Planner:
         return roots
 
     def _scratch(self, node) -> Buffer:
-        return self._kept_buffer(("scratch", node.id), node.op, node, node.size)
+        return self._buffer_of(("scratch", node.id), node.op, node, node.size)
 
-    def _kept_buffer(self, key, fallback, node, size) -> Buffer:
+    def _buffer_of(self, key, fallback, node, size) -> Buffer:
         if key not in self._scratch_buffers:
             name = self.graph.names.get(node.id, fallback)
             self._scratch_buffers[key] = Buffer(name, "scratch", size, self.section(node))
@@ -246,7 +246,7 @@ class Planner:
         widths = [n.args[1].shape[1] for n in group]
         total = self.packed_width(sum(widths))
         rows = int(np.prod(node.shape[:-1]))
-        buffer = self._kept_buffer(("product", group[0].id), "product", node, rows * total)
+        buffer = self._buffer_of(("product", group[0].id), "product", node, rows * total)
         start = sum(widths[: group.index(node)])
         index = np.arange(rows)[:, None] * total + start + np.arange(weight.shape[1])
         return buffer, index.reshape(-1)
@@ -265,7 +265,7 @@ class Planner:
             else:
                 self._explore(root, part, local, missing)
         elif (self.section(node) < root.section and self._worth_keeping(node)) or (
-            index.size > node.size and self._dear(node)
+            index.size > node.size and self._expensive(node)
         ):
             missing.add(node.id)
         else:
@@ -280,20 +280,20 @@ class Planner:
                 for arg in node.args:
                     self._explore(root, arg, spread(arg, node)[index], missing)
 
-    def _dear(self, node) -> bool:
-        """Whether computing a node from what is stored takes a dear operation."""
-        if node.id not in self._known_dear:
-            self._known_dear[node.id] = not self.stored(node) and (
-                (node.pointwise and OPERATIONS[node.op].dear) or any(self._dear(a) for a in node.args)
+    def _expensive(self, node) -> bool:
+        """Whether computing a node from what is stored takes a expensive operation."""
+        if node.id not in self._known_expensive:
+            self._known_expensive[node.id] = not self.stored(node) and (
+                (node.pointwise and OPERATIONS[node.op].expensive) or any(self._expensive(a) for a in node.args)
             )
-        return self._known_dear[node.id]
+        return self._known_expensive[node.id]
 
     def _worth_keeping(self, node) -> bool:
         """Whether computing a node early saves more than loading its operands later costs."""
         if not node.pointwise:
             return False
         grows = all(arg.size < node.size for arg in node.args)  # an outer product: cheaper to make than to load
-        return self._dear(node) or (len(self._sources(node)) > 1 and not grows)
+        return self._expensive(node) or (len(self._sources(node)) > 1 and not grows)
 
     def _sources(self, node) -> frozenset[int]:
         """The buffers that computing a node reads from."""
@@ -360,7 +360,7 @@ class Planner:
         for root in self.roots:
             where = (root.section, root.level, root.shape, root.reduction)
             for (node_id, key), (node, _) in root.computed.items():
-                if OPERATIONS[node.op].dear:
+                if OPERATIONS[node.op].expensive:
                     groups.setdefault(node_id, {}).setdefault(where, {})[key] = node
         missing = set()
         for node_id, wheres in groups.items():
@@ -402,8 +402,8 @@ class Planner:
         walk = row_walk(elements[index].reshape(operand.shape))
         assert walk is not None  # or the operand was kept
         offset, rows, stride = walk
-        panels = self._buffer(self._weight_name(group), kind="once", size=0, section=ONCE, attr=node.attr)
-        self.plan.once[panels] = weights = [n.args[1] for n in group]
+        panels = self._buffer(self._weight_name(group), kind="prepacked", size=0, section=PREPACK, attr=node.attr)
+        self.plan.prepacked[panels] = weights = [n.args[1] for n in group]
         fields = (
             self.section(node), self._level_of[node.id], buffer, offset, rows, stride, operand.shape[-1],
             weights, panels, self.home[node.id][0], len(operand.shape) > 1, lines_of(group),
@@ -430,12 +430,12 @@ class Planner:
         weight = group[0].args[1]
         return f"panels_{weight.attr if weight.op == 'weight' and str(weight.attr).isidentifier() else weight.op}"
 
-    def once_at(self, node) -> tuple[Buffer, np.ndarray]:
+    def prepacked_at(self, node) -> tuple[Buffer, np.ndarray]:
         if node.id not in self.home:
             name = str(node.attr) if node.op == "weight" else self.graph.names.get(node.id, node.op)
             name = name if name.isidentifier() else "weight"
-            buffer = self._buffer(f"w_{name}", kind="once", size=node.size, section=ONCE)
-            self.plan.once[buffer] = node
+            buffer = self._buffer(f"w_{name}", kind="prepacked", size=node.size, section=PREPACK)
+            self.plan.prepacked[buffer] = node
             self.home[node.id] = buffer, np.arange(node.size)
         return self.home[node.id]
 

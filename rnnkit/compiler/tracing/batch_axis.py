@@ -8,11 +8,11 @@ from contextvars import ContextVar
 
 
 class Untraceable(TypeError):
-    """The tracer can't read this; the second road may. The message names what to write instead where there is such."""
+    """The tracer can't read this; numba may compile it as it stands. The message says what to write instead."""
 
 
 class ReadsValues(Untraceable):
-    """The step decides by the values of an array, in Python: the second road calls it with one row at a time."""
+    """The step decides by the values of an array, in Python: a jitted step gets one row at a time."""
 
 
 class MixesRows(ValueError):

@@ -1,4 +1,4 @@
-"""Where a layer computes, and how arrays in a card's memory pass its edge."""
+"""Where a layer computes, and how arrays in a GPU's memory enter and leave it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def usable(device) -> str:
     ValueError
         For an unknown device.
     RuntimeError
-        Where package, driver or card is missing, or CUDA was used before a fork.
+        Where package, driver or GPU is missing, or CUDA was used before a fork.
     """
     if device not in DEVICES:
         raise ValueError(f"expected device 'cpu' or 'cuda', got {device!r}")
@@ -43,7 +43,7 @@ def mapped(nested, function):
 
 
 def first_on_device(nested):
-    """The first array in a card's memory, None without any."""
+    """The first array in a GPU's memory, None without any."""
     if type(nested) is np.ndarray or nested is None:
         return None
     if isinstance(nested, dict):
@@ -59,12 +59,12 @@ def first_on_device(nested):
 
 
 def taken(layer, nested, what: str, stream: int = 0):
-    """Nested arrays, those of any library in a card's memory as a layer takes them.
+    """Nested arrays, those of any library in a GPU's memory as a layer takes them.
 
     Raises
     ------
     TypeError
-        For an array of a card if the layer is on the CPU.
+        For an array of a GPU if the layer is on the CPU.
     ValueError, TypeError
         As `rnnkit.backends.cuda.memory.interop.take`.
     """
@@ -82,7 +82,7 @@ def taken(layer, nested, what: str, stream: int = 0):
 
 
 def crossing(method):
-    """A layer's method that takes arrays in a card's memory too, and gives such arrays where its inputs are."""
+    """A layer's method that takes arrays in a GPU's memory too, and gives such arrays where its inputs are."""
     names: tuple[str, ...] = getattr(getattr(method, "__code__", None), "co_varnames", ())
     inputs = names[1] if len(names) > 1 else ""  # the name by which they may be given
 
@@ -135,7 +135,7 @@ def _given(result, library):
 
 
 def _on_host(call, back: bool, stream: int):
-    """A call that runs on the host, its results brought back to the card if wished."""
+    """A call that runs on the host, its results brought back to the GPU if wished."""
 
     def up(value):
         return upload(value, stream) if isinstance(value, np.ndarray) else value

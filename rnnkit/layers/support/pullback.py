@@ -1,4 +1,4 @@
-"""Cotangents at the edge: what a pullback takes, checked against what the call returned, and what it gives."""
+"""Cotangents of a call: checked against what the call returned, then handed to its pullback."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Pullback:
         Parameters
         ----------
         d_outputs : array_like, or nested as the call's result
-            Cotangents, None for zeros; on the host or in a card's memory.
+            Cotangents, None for zeros; on the host or in a GPU's memory.
 
         Raises
         ------
@@ -114,7 +114,7 @@ def _shapes(outputs):
 
 
 def _stream(outputs) -> int | None:
-    """The stream of the results of a call that are in a card's memory; None for those on the host."""
+    """The stream of the results of a call that are in a GPU's memory; None for those on the host."""
     if isinstance(outputs, (list, tuple, dict)):
         inside = outputs.values() if isinstance(outputs, dict) else outputs
         return next((found for one in inside if (found := _stream(one)) is not None), None)

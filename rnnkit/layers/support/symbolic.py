@@ -208,7 +208,7 @@ def input_config(tensor: SymbolicTensor) -> dict:
 def recorded(call):
     """A layer's ``__call__`` that is recorded if there is a symbolic tensor among its arguments.
 
-    Arguments that aren't plain may be a card's, too.
+    Arguments that aren't plain may be a GPU's, too.
     """
     crossing = device_transfer.crossing(call)
 
@@ -297,7 +297,7 @@ def _check(node, shape):
         known = [tensor.shape[0] for tensor in node.read() if tensor.shape[0] is not None]
         rows = known[0] if known else 1
         node.layer._check_given(
-            rows, **{name: mapped(nested, lambda t: _stand_in(t, rows)) for name, nested in given.items()}
+            rows, **{name: mapped(nested, lambda t: _zeros_for(t, rows)) for name, nested in given.items()}
         )
 
 
@@ -307,7 +307,7 @@ def _agree(first, second) -> bool:
     )
 
 
-def _stand_in(tensor, rows) -> np.ndarray:
+def _zeros_for(tensor, rows) -> np.ndarray:
     """An array of as many rows, and of a tensor's sizes where they are known."""
     first = rows if tensor.shape[0] is None else tensor.shape[0]
     return np.broadcast_to(np.zeros((), tensor.dtype), (first, *(n or 1 for n in tensor.shape[1:])))

@@ -14,7 +14,7 @@ from rnnkit.backends.cuda.memory.array import DeviceArray, upload
 
 
 def given(value, what: str, stream: int | None = None) -> Any:
-    """`value` as an array of real numbers where it stands, on the host or in a card's memory.
+    """`value` as an array of real numbers where it stands, on the host or in a GPU's memory.
 
     Raises
     ------
@@ -27,14 +27,14 @@ def given(value, what: str, stream: int | None = None) -> Any:
 
 
 def moved(value, stream: int | None) -> Any:
-    """`value` on the host, or with a stream in a card's memory."""
+    """`value` on the host, or with a stream in a GPU's memory."""
     if stream is None:
         return value.copy_to_host() if isinstance(value, DeviceArray) else value
     return value if isinstance(value, DeviceArray) else upload(value, stream)
 
 
 def reshapeable(x) -> Any:
-    """`x`, of a card's arrays a contiguous one."""
+    """`x`, of a GPU's arrays a contiguous one."""
     return x.copy() if isinstance(x, DeviceArray) and not x.contiguous else x
 
 
@@ -70,7 +70,7 @@ def cast(x: Any, dtype: np.dtype, kept_axes: int = 2) -> Any:
     Raises
     ------
     TypeError, ValueError
-        In a card's memory, for another dtype, or axes that aren't: the copy is the caller's to make.
+        In a GPU's memory, for another dtype, or axes that aren't: the copy is the caller's to make.
     """
     if isinstance(x, DeviceArray):
         return _as_it_stands(x, dtype, kept_axes)
@@ -115,7 +115,7 @@ def mask(value, batch_size: int, length: int) -> Any:
         raise ValueError(f"expected mask of shape {(batch_size, length)}, one value per step; got {found.shape}")
     if isinstance(found, DeviceArray):
         if found.itemsize != 1:
-            raise TypeError(f"expected a mask of booleans in a card's memory, got {found.dtype}; take mask != 0")
+            raise TypeError(f"expected a mask of booleans in a GPU's memory, got {found.dtype}; take mask != 0")
         found = found if found.contiguous else found.copy()
         return replace(found, dtype=np.dtype(bool))
     return np.ascontiguousarray(found != 0)

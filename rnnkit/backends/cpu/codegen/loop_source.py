@@ -47,7 +47,7 @@ class LoopText:
 
     def _base(self, buffer: Buffer):
         """The address of the row that is being computed."""
-        if buffer.kind == "once":
+        if buffer.kind == "prepacked":
             self.bases[buffer] = f"at_{buffer.name}"
             return
         base, step = f"at_{buffer.name}", "0"
@@ -104,7 +104,7 @@ class LoopText:
                 text = f"load_{self.name}({address}, m)"
             elif stride == "none":
                 text = f"splat_{self.name}({address})"
-                if not any(walk.strides) and buffer.kind == "once":
+                if not any(walk.strides) and buffer.kind == "prepacked":
                     place = self.top
                 elif self.vector_dim == len(self.counts) - 1:
                     place = before

@@ -39,24 +39,24 @@ HEAD = (
     "steps", "x_row", "x_step", "output_row", "output_step", "mask_row", "mask_step", "zero_masked", "block",
     "memory", "first_patience", "patience",
 )  # fmt: skip
-POINTERS = ("x", "output", "last", "mask", "order", "product", "kit", "gang_kit")
+POINTERS = ("x", "output", "last", "mask", "order", "product", "shared", "team")
 PRODUCT = '''"""The product of rows with a packed weight in {dtype}, shared by all programs."""
 
-from rnnkit.backends.cpu.kernels.matmul import define_product
+from rnnkit.backends.cpu.kernels.matmul import define_matmul
 
-run = define_product("{dtype}")
+run = define_matmul("{dtype}")
 '''
 SPARSE_PRODUCT = '''"""The product of rows with a sparse weight in {dtype}, shared by all programs."""
 
-from rnnkit.backends.cpu.kernels.sparse_matmul import define_sparse_product
+from rnnkit.backends.cpu.kernels.sparse_matmul import define_sparse_matmul
 
-run = define_sparse_product("{dtype}")
+run = define_sparse_matmul("{dtype}")
 '''
-GRAM = '''"""The sum of outer products of rows in {dtype}, for the gradients of all weights."""
+OUTER_SUM = '''"""The sum of outer products of rows in {dtype}, for the gradients of all weights."""
 
-from rnnkit.backends.cpu.kernels.outer_sum import define_gram
+from rnnkit.backends.cpu.kernels.outer_sum import define_outer_sum
 
-run = define_gram("{dtype}")
+run = define_outer_sum("{dtype}")
 '''
 PRODUCT_SIGNATURE = f"void({', '.join(['int64'] * 11)})"
 SIGNATURE = f"void({', '.join(['int64'] * 8)})"
@@ -74,9 +74,9 @@ class Source:
     Attributes
     ----------
     text : str
-        A module with ``run(p, n, first, rows, scratch, part, parts, gang)``: rows ``first …`` of the call whose
+        A module with ``run(p, n, first, rows, scratch, part, parts, barrier)``: rows ``first …`` of the call whose
         addresses stand at ``p`` and whose numbers at ``n``, in ``scratch`` memory of `row_bytes`; as one of
-        ``parts`` threads that share the work of every step if ``gang`` isn't 0.
+        ``parts`` threads that share the work of every step if ``barrier`` isn't 0.
     pointers : list
         What each entry of ``p`` is: a name, a `Buffer`, a role and a state's number, or an int32 table.
     numbers : list of int
@@ -113,7 +113,7 @@ class SourceWriter:
         self.numbers: list[int] = []
         read: set[Buffer | None] = {p.operand for p in plan.products()}
         read |= {v.buffer for part in plan.parts() if isinstance(part, Loop) for v in part.values}
-        self.streamed = {b for b in plan.buffers if b.kind == "kept" and b not in read}
+        self.streamed = {b for b in plan.buffers if b.kind == "residual" and b not in read}
         self.rows_at: dict[Buffer, str] = {}
         self.tables: list[np.ndarray] = []
         self.functions: list[str] = []
@@ -204,7 +204,7 @@ class SourceWriter:
     # Stages
 
     def _section(self, section: int) -> list[str]:
-        """The stages of a section, with a meeting where one needs what others wrote."""
+        """The stages of a section, with a phase where one needs what others wrote."""
         lines: list[str] = []
         written: set[Buffer] = set()
         for i, stage in enumerate(self.plan.stages):
@@ -214,7 +214,7 @@ class SourceWriter:
             loop = stage if isinstance(stage, Loop) else stage.loop if isinstance(stage, Fused) else None
             reads = {p.operand for p in products} | ({v.buffer for v in loop.values if v.buffer} if loop else set())
             if reads & written:
-                lines += self._meeting(section)
+                lines += self._wait_for_all(section)
                 written = set()
             if isinstance(stage, Fused):
                 lines += self._fused(stage, i)
@@ -227,7 +227,7 @@ class SourceWriter:
                 written |= {buffer for _, buffer, _ in loop.writes}
         return lines
 
-    def _meeting(self, section: int) -> list[str]:
+    def _wait_for_all(self, section: int) -> list[str]:
         """Wait for the other parts; part 0 goes on alone, in memory that they don't know, if they don't come."""
         if section == CALL:
             return []  # computed by every part as a whole
@@ -237,10 +237,10 @@ class SourceWriter:
         elif section == AFTER:  # what it reads of the block stays: a part that was left only reads it, too
             moved += [f"at_{b.name}" for b in self.scratch[AFTER]]
         copies = [f"copy_bytes(at_{b.name} + spare, at_{b.name}, rows * {self.row(b)})" for b in self.now]
-        leave = ["if part > 0:", "    return", "parts, gang, used_before = 1, 0, rows", *copies]
+        leave = ["if part > 0:", "    return", "parts, barrier, used_before = 1, 0, rows", *copies]
         leave += [f"{name} += spare" for name in moved] + ["continue"]
-        wait = "if meet(gang_kit, gang, part, parts, meeting, patience) == 0:"
-        return ["if parts > 1:", *indented(["meeting += 1", wait, *indented(leave)])]
+        wait = "if barrier_wait(team, barrier, part, parts, phase, patience) == 0:"
+        return ["if parts > 1:", *indented(["phase += 1", wait, *indented(leave)])]
 
     def _operand(self, stage: Product) -> str:
         at = self._place(stage.operand, stage.section)
@@ -253,8 +253,8 @@ class SourceWriter:
         lines = [f"# {line}" for line in stage.lines]
         alone = stage.section == CALL
         if not alone:
-            lines.append(f"first_{i} = share(kit, {vectors}, {self.panel_vectors}, part, parts)")
-            lines.append(f"after_{i} = share(kit, {vectors}, {self.panel_vectors}, part + 1, parts)")
+            lines.append(f"first_{i} = share(shared, {vectors}, {self.panel_vectors}, part, parts)")
+            lines.append(f"after_{i} = share(shared, {vectors}, {self.panel_vectors}, part + 1, parts)")
         a, row_a, row_c = self._operand(stage), self.row(stage.operand), self.row(stage.result)
         c, packed = self._place(stage.result, stage.section), f"at_{stage.panels.name}"
         rows = ROWS_OF[stage.section]
@@ -273,14 +273,14 @@ class SourceWriter:
         if not stage.nested:
             outer = "count" if per_block else "1"
             call = f"{a}, {step_a}, {outer}, {row_a}, {rows}, {packed}, {extent}, {c}, {step_c}, {row_c}"
-            return [*lines, f"call_product({product}, {call})"]
+            return [*lines, f"call_matmul({product}, {call})"]
         inner, stride = self.number(stage.rows), self.number(stage.row_stride * item)
         wide = self.number(columns * item)
         loop = []
         if per_block:
             a, c, loop = f"{a} + k * {step_a}", f"{c} + k * {step_c}", ["for k in range(count):"]
         call = f"{a}, {row_a}, {rows}, {stride}, {inner}, {packed}, {extent}, {c}, {row_c}, {wide}"
-        calls = [f"call_product({product}, {call})"]
+        calls = [f"call_matmul({product}, {call})"]
         return [*lines, *loop, *(indented(calls) if loop else calls)]
 
     def _fused(self, stage: Fused, i: int) -> list[str]:
@@ -290,11 +290,11 @@ class SourceWriter:
         align = math.lcm(*(self.panel_vectors // math.gcd(self.panel_vectors, len(p.gates)) for p in stage.products))
         units = self.named(f"units_{i}", -(-widest.units // self.lanes))
         deepest = self.number(widest.depth)
-        piece = f"piece_of(kit, rows, {units}, {len(widest.gates)}, {deepest}, {self.vector_bytes})"
+        piece = f"piece_of(shared, rows, {units}, {len(widest.gates)}, {deepest}, {self.vector_bytes})"
         self.top.append(f"piece_{i} = min({units}, ({piece} + {align - 1}) // {align} * {align})")
         lines = [
-            f"first_{i} = share(kit, {units}, {align}, part, parts)",
-            f"after_{i} = share(kit, {units}, {align}, part + 1, parts)",
+            f"first_{i} = share(shared, {units}, {align}, part, parts)",
+            f"after_{i} = share(shared, {units}, {align}, part + 1, parts)",
             f"wide_{i} = min(piece_{i}, after_{i} - first_{i})",
             f"pieces_{i} = (after_{i} - first_{i} + piece_{i} - 1) // piece_{i}",
             f"for c in range(pieces_{i}):",
@@ -315,7 +315,7 @@ class SourceWriter:
             columns = f"(w - v) * {len(product.gates) * self.lanes}"
             body += [f"# {line}" for line in product.lines]
             body.append(
-                f"call_product(product, {a}, 0, 1, {row_a}, used, {packed}, {depth}, {columns}, {tile}, 0, {row})"
+                f"call_matmul(product, {a}, 0, 1, {row_a}, used, {packed}, {depth}, {columns}, {tile}, 0, {row})"
             )
         body += self._loop(stage.loop, i, tiles, (f"v * {self.lanes}", f"w * {self.lanes}"))
         return lines + indented(body)
@@ -338,7 +338,7 @@ class SourceWriter:
         lines: list[str] = []
         if spanned and span is None:
             vectors = self.named(f"vectors_{i}", -(-(loop.dims or (1,))[-1] // self.lanes))
-            span = [f"share(kit, {vectors}, 1, {part}, parts) * {self.lanes}" for part in ("part", "part + 1")]
+            span = [f"share(shared, {vectors}, 1, {part}, parts) * {self.lanes}" for part in ("part", "part + 1")]
             if loop.section == CALL:
                 span = ["0", f"{vectors} * {self.lanes}"]
         block = ["count", "x_step", "rows", *stepped] if loop.section in PER_BLOCK else []
@@ -365,7 +365,7 @@ class SourceWriter:
         if any(isinstance(product, SparseProduct) for product in plan.products()):
             top.append(f"sparse_product = {point('sparse_product')}")
         top += ["own = first", "if order != 0:", "    own = 0", "    order += 8 * first"]
-        top += ["staged = mask != 0 or gang != 0 or output == 0", "wanted = output != 0"]
+        top += ["staged = mask != 0 or barrier != 0 or output == 0", "wanted = output != 0"]
         size, out_row = self.number(self.output.size * self.item), self.number(self.line(self.output.size))
         top += [f"size, row_out = {size}, {out_row}"]
         top += ["x += own * row_x", "output += own * given_row", "last += own * size", "mask += first * mask_row"]
@@ -379,7 +379,7 @@ class SourceWriter:
             top.append(f"if trajectory_{i} != 0:")
             top.append(f"    trajectory_{i} += own * word(n, {at})")
         for buffer in plan.buffers:
-            if buffer.kind == "once":
+            if buffer.kind == "prepacked":
                 top.append(f"at_{buffer.name} = {point(buffer)}")
             elif buffer.kind in OF_CALL:
                 top.append(f"at_{buffer.name} = {point(buffer)} + first * {self.row(buffer)}")
@@ -392,35 +392,40 @@ class SourceWriter:
         top += self.top
         top += ["used = rows", *calls[CALL]]
         initial = [
-            f"take_rows(kit, rows, order, size_{i}, initial_{i}, size_{i}, {at_row})"
+            f"take_rows(shared, rows, order, size_{i}, initial_{i}, size_{i}, {at_row})"
             for i, at_row in enumerate(self._states_now())
         ]
         top += ["if part == 0:", *indented([*initial, "if mask != 0:", "    clear_bytes(held, rows * row_out)"])]
         pairs = [(f"at_{now.name}", f"at_{new.name}") for now, new in zip(self.now, self.new, strict=True)]
         swap = [f"{now}, {new} = {new}, {now}" for now, new in pairs]
-        top += ["all_parts, parts = parts, 1", "meeting, start, turn, used_before = 1, 0, 0, rows"]
-        joining = ["joined = arrive(gang_kit, gang, part)", "if joined < 0:", "    return", "parts = all_parts"]
+        top += ["all_parts, parts = parts, 1", "phase, start, turn, used_before = 1, 0, 0, rows"]
+        joining = [
+            "joined = arrive(team, barrier, part)",
+            "if joined < 0:",
+            "    return",
+            "parts = all_parts",
+        ]
         joining += ["start, turn = joined // 2, joined % 2"]
         if swap:
             joining += ["if turn == 1:", *indented(swap)]
         top += ["if part > 0:", *indented(joining)]
         x_bytes = self.number(self.x.size * self.item)
-        admit = "admit(gang_kit, gang, all_parts, start, turn, first_patience if start == 0 else 0)"
+        admit = "admit(team, barrier, all_parts, start, turn, first_patience if start == 0 else 0)"
         block = [
             "count = min(block, steps - start)",
-            f"if gang != 0 and parts == 1 and {admit} != 0:",
+            f"if barrier != 0 and parts == 1 and {admit} != 0:",
             "    parts = all_parts",
             "most = rows",
             "if mask != 0:",
-            "    most = most_used(kit, rows, mask + start * mask_step, mask_row, mask_step, count)",
+            "    most = most_used(shared, rows, mask + start * mask_step, mask_row, mask_step, count)",
             "x_block = x + start * x_step",
             "if order != 0:",
             "    x_block = staged_x",
             "    for k in range(count):",
             "        given_t = x + (start + k) * given_step",
-            f"        take_rows(kit, most, order, {x_bytes}, given_t, given_x, staged_x + k * x_step, row_x)",
+            f"        take_rows(shared, most, order, {x_bytes}, given_t, given_x, staged_x + k * x_step, row_x)",
             *calls[BLOCK],
-            *self._meeting(BLOCK),
+            *self._wait_for_all(BLOCK),
             "k = 0",
             "while k < count:",
             *indented([*self._time_step(calls[STEP], swap), "k += 1"]),
@@ -428,25 +433,25 @@ class SourceWriter:
             "start += count",
         ]
         end = [
-            f"put_rows(kit, rows, order, size_{i}, {at_row}, final_{i}, size_{i})"
+            f"put_rows(shared, rows, order, size_{i}, {at_row}, final_{i}, size_{i})"
             for i, at_row in enumerate(self._states_now())
         ]
         end = [
             "if mask != 0:",
-            "    put_rows(kit, rows, order, size, held, row_out, last, size)",
+            "    put_rows(shared, rows, order, size, held, row_out, last, size)",
             "elif staged:",
-            "    put_rows(kit, rows, order, size, at_output + (1 - turn) * rows * row_out, row_out, last, size)",
+            "    put_rows(shared, rows, order, size, at_output + (1 - turn) * rows * row_out, row_out, last, size)",
             "else:",
-            "    put_rows(kit, rows, 0, size, output + (steps - 1) * output_step, given_row, last, size)",
+            "    put_rows(shared, rows, 0, size, output + (steps - 1) * output_step, given_row, last, size)",
             *end,
-            "if gang != 0:",
-            "    close(gang_kit, gang)",
+            "if barrier != 0:",
+            "    close(team, barrier)",
         ]
         drain = ["drain()"] if self.streamed else []
         return pointers, [*top, "while start < steps:", *indented(block), *drain, "if part == 0:", *indented(end)]
 
     def _memory(self) -> list[str]:
-        """Where everything stands in the scratch memory, twice for a gang: part 0 may have to leave the first half."""
+        """Offsets in the scratch memory, which has a second half where threads share steps: part 0 may need it."""
         x_line = self.number(self.line(self.x.size))
         lines = [
             "given_x, given_step = row_x, x_step",
@@ -476,7 +481,12 @@ class SourceWriter:
             staged = f"staged_x, {x_line} * block * rows, {x_line} * block * rows"
             again = [line.replace("allow(", "allow(spare + ", 1) for line in placed]
             lines += ["if spare > memory:", "    refuse()", "if order != 0:", f"    allow({staged})"]
-            lines += ["if gang != 0:", *indented(again), "if gang != 0 and order != 0:", f"    allow(spare + {staged})"]
+            lines += [
+                "if barrier != 0:",
+                *indented(again),
+                "if barrier != 0 and order != 0:",
+                f"    allow(spare + {staged})",
+            ]
         return lines
 
     def _time_step(self, stages, swap) -> list[str]:
@@ -485,12 +495,12 @@ class SourceWriter:
         hold = []
         for i, (now, new) in enumerate(zip(self.now, self.new, strict=True)):
             both = f"at_{now.name}, at_{new.name}, size_{i}, {self.row(now)}"
-            hold.append(f"hold_states(kit, max(used, used_before), {mask_t}, {both})")
-        alone = ["meeting += 1", "if meet(gang_kit, gang, part, parts, meeting, patience) == 0:"]
-        alone += ["    if part > 0:", "        return", "    parts, gang = 1, 0"]
+            hold.append(f"hold_states(shared, max(used, used_before), {mask_t}, {both})")
+        alone = ["phase += 1", "if barrier_wait(team, barrier, part, parts, phase, patience) == 0:"]
+        alone += ["    if part > 0:", "        return", "    parts, barrier = 1, 0"]
         work = [
             *stages,
-            *self._meeting(STEP),
+            *self._wait_for_all(STEP),
             *(["if part == 0 and not full:", *indented(hold)] if hold else []),
             *swap,
             "turn, used_before = 1 - turn, used",
@@ -502,26 +512,26 @@ class SourceWriter:
             at = len(HEAD) + 2 * i
             target = f"trajectory_{i} + t * word(n, {at + 1}), word(n, {at})"
             keep.append(f"if trajectory_{i} != 0:")
-            keep.append(f"    put_rows(kit, rows, order, size_{i}, {at_row}, {target})")
+            keep.append(f"    put_rows(shared, rows, order, size_{i}, {at_row}, {target})")
         put = [
             "target = output + t * output_step",
             "if mask != 0:",
-            f"    hold_output(kit, used, {mask_t}, output_t, row_output, held, row_out, size)",
+            f"    hold_output(shared, used, {mask_t}, output_t, row_output, held, row_out, size)",
             "    if wanted:",
-            "        put_rows(kit, rows, order, size, held, row_out, target, given_row)",
+            "        put_rows(shared, rows, order, size, held, row_out, target, given_row)",
             "    if wanted and zero_masked != 0:",
-            f"        clear_masked(kit, rows, order, {mask_t}, size, target, given_row)",
+            f"        clear_masked(shared, rows, order, {mask_t}, size, target, given_row)",
             "elif wanted:",
-            "    put_rows(kit, rows, order, size, output_t, row_output, target, given_row)",
+            "    put_rows(shared, rows, order, size, output_t, row_output, target, given_row)",
         ]
-        keep += self._hold_kept()
+        keep += self._hold_residuals()
         put = [] if self.output.kind == "result" else ["if staged:", *indented(put)]
         return [
             "t = start + k",
             "x_t = x_block + k * x_step",
             "used, full = rows, True",
             "if mask != 0:",
-            f"    used = used_rows(kit, rows, {mask_t})",
+            f"    used = used_rows(shared, rows, {mask_t})",
             "    used, full = used // 2, used % 2 == 1",
             "output_t, row_output = output + t * output_step, given_row",
             "if staged:",
@@ -531,7 +541,7 @@ class SourceWriter:
             *(["if part == 0:", *indented(put + keep)] if put or keep else []),
         ]
 
-    def _hold_kept(self) -> list[str]:
+    def _hold_residuals(self) -> list[str]:
         """In masked rows what is kept of a new state is what the step before kept of it."""
         lines = []
         for buffer in self.placed:
@@ -539,7 +549,7 @@ class SourceWriter:
                 name, size = buffer.name, self.number(buffer.size * self.item)
                 at = f"at_{name} + t * step_{name}"
                 states = f"{at} - step_{name}, {at}, {size}, row_{name}"
-                lines.append(f"    hold_states(kit, rows, mask + t * mask_step, mask_row, {states})")
+                lines.append(f"    hold_states(shared, rows, mask + t * mask_step, mask_row, {states})")
         return ["if not full:", *lines] if lines else []
 
     def _after(self, stages) -> list[str]:
@@ -551,11 +561,11 @@ class SourceWriter:
             "for k in range(count):",
             "    t = start + k",
             "    target = output + t * output_step",
-            f"    put_rows(kit, rows, order, size, at_result + k * rows * {row}, {row}, target, given_row)",
+            f"    put_rows(shared, rows, order, size, at_result + k * rows * {row}, {row}, target, given_row)",
             "    if mask != 0:",
-            "        clear_masked(kit, rows, order, mask + t * mask_step, mask_row, size, target, given_row)",
+            "        clear_masked(shared, rows, order, mask + t * mask_step, mask_row, size, target, given_row)",
         ]
-        work = [*stages, *self._meeting(AFTER), "left = 0"]
+        work = [*stages, *self._wait_for_all(AFTER), "left = 0"]
         again = ["left = 1 if wanted else 0", "while left > 0:", *indented(work)]
         return [*again, "if wanted and part == 0:", *indented(put)]
 
@@ -569,15 +579,15 @@ class SourceWriter:
         imports = {
             "rnnkit.backends.cpu.simd.atomic": {"word"},
             "rnnkit.backends.cpu.simd.bounds_check": words & {"allow", "refuse"},
-            "rnnkit.backends.cpu.threads.shared_functions": words & _KIT,
+            "rnnkit.backends.cpu.threads.shared_functions": words & _SHARED,
             "rnnkit.backends.cpu.simd.functions": words & _MATH,
-            "rnnkit.backends.cpu.kernels.matmul": words & {"call_product"},
+            "rnnkit.backends.cpu.kernels.matmul": words & {"call_matmul"},
             "rnnkit.backends.cpu.kernels.row_copy": words & {"clear_bytes", "copy_bytes"},
             "rnnkit.backends.cpu.simd.vector": vector,
         }
         lines = [f"from {module} import {', '.join(sorted(names))}" for module, names in imports.items() if names]
         title = f'"""The step {self.name!r} in {name}, {self.lanes} lanes: run(addresses, numbers, ...)."""'
-        run = ["@compiled", "def run(p, n, first, rows, scratch, part, parts, gang):"]
+        run = ["@compiled", "def run(p, n, first, rows, scratch, part, parts, barrier):"]
         run += indented(body)
         lines = ["from rnnkit.backends.shared.numba_pipeline import compiled", *lines]
         head = [title, "", "import numpy as np", "", *lines, "", ""]
@@ -588,8 +598,8 @@ def _words(text) -> list[str]:
     return re.findall(r"[A-Za-z_][A-Za-z_0-9]*", text)
 
 
-_KIT = set(
-    "admit arrive clear_masked close hold_output hold_states meet most_used piece_of put_rows share "
+_SHARED = set(
+    "admit arrive barrier_wait clear_masked close hold_output hold_states most_used piece_of put_rows share "
     "take_rows used_rows".split()
 )
 _MEMORY = {"first", "load", "load_full", "splat", "fill", "load_strided", "load_table", "store_scalar"}

@@ -156,7 +156,7 @@ def _define_tiles(dtype, vectors, shapes):
     return tile
 
 
-def define_product(name):
+def define_matmul(name):
     """A product of its own, in "float32" or "float64", for jitted code or to be compiled by itself."""
     dtype = getattr(types, name)
     size = dtype.bitwidth // 8
@@ -203,7 +203,7 @@ def define_product(name):
 
 
 @intrinsic
-def call_product(typingctx, address, a, a_outer, outer, a_inner, inner, packed, K, N, c, c_outer, c_inner):
+def call_matmul(typingctx, address, a, a_outer, outer, a_inner, inner, packed, K, N, c, c_outer, c_inner):
     """Call a product that was compiled before, at its address; its code is then in no program twice."""
     return define_call(11)
 

@@ -103,7 +103,7 @@ def _define_tiles(dtype):
     return tile
 
 
-def define_gram(name):
+def define_outer_sum(name):
     """A sum of outer products of its own, in "float32" or "float64", to be compiled by itself."""
     dtype = getattr(types, name)
     size = dtype.bitwidth // 8
@@ -112,7 +112,7 @@ def define_gram(name):
     panel, widths = PANEL_VECTORS, len(_WIDTHS)
 
     @compiled
-    def run(p, n, first, units, scratch, part, parts, gang):
+    def run(p, n, first, units, scratch, part, parts, barrier):
         """Units `first` … of C = before + the sum; a unit is a panel of columns, or one of `groups` of its tiles.
 
         Row M of C, if `ones` is 1, is that of an A of ones.

@@ -256,7 +256,7 @@ def _define_tile(dtype, rows):
     return tile
 
 
-def define_sparse_product(name):
+def define_sparse_matmul(name):
     """A sparse product of its own, in "float32" or "float64", for jitted code or to be compiled by itself."""
     dtype = getattr(types, name)
     size = dtype.bitwidth // 8

@@ -1,4 +1,4 @@
-"""Words that several threads share: read, written and compared in one order that all see, and pauses while waiting."""
+"""Atomic int64 operations (acquire, release, seq_cst) and spin-wait hints."""
 
 import ctypes
 import platform
@@ -18,7 +18,7 @@ def _pointer(builder, address):
 
 @intrinsic
 def word(typingctx, address, index):
-    """The int64 number `index` behind an address, read as memory that nobody else writes."""
+    """The int64 at index `index` from an address, by a plain load: no other thread may write it."""
 
     def generate(context, builder, signature, arguments):
         place = builder.add(arguments[0], builder.mul(arguments[1], ir.Constant(_I64, 8)))
@@ -29,7 +29,7 @@ def word(typingctx, address, index):
 
 @intrinsic
 def atomic_load(typingctx, address):
-    """The word at an address, and whatever its writer wrote before it."""
+    """Load an int64 with acquire order."""
 
     def generate(context, builder, signature, arguments):
         return builder.load_atomic(_pointer(builder, arguments[0]), "acquire", 8)
@@ -39,7 +39,7 @@ def atomic_load(typingctx, address):
 
 @intrinsic
 def atomic_store(typingctx, address, number):
-    """Write a word after everything that was written before."""
+    """Store an int64 with release order."""
 
     def generate(context, builder, signature, arguments):
         builder.store_atomic(arguments[1], _pointer(builder, arguments[0]), "release", 8)
@@ -50,7 +50,7 @@ def atomic_store(typingctx, address, number):
 
 @intrinsic
 def atomic_add(typingctx, address, number):
-    """Add to a word; what it was before."""
+    """Add to an int64; returns its value before."""
 
     def generate(context, builder, signature, arguments):
         return builder.atomic_rmw("add", _pointer(builder, arguments[0]), arguments[1], "seq_cst")
@@ -59,8 +59,8 @@ def atomic_add(typingctx, address, number):
 
 
 @intrinsic
-def exchange_if(typingctx, address, expected, number):
-    """Write `number` if the word is `expected`; whether it was."""
+def compare_exchange(typingctx, address, expected, number):
+    """Store `number` if the int64 is `expected`; returns whether it was."""
 
     def generate(context, builder, signature, arguments):
         place = _pointer(builder, arguments[0])
@@ -74,7 +74,7 @@ _MACHINE = platform.machine().lower()
 
 @intrinsic
 def pause(typingctx):
-    """Tell the processor that this thread only waits."""
+    """The processor's spin-wait hint."""
 
     def generate(context, builder, signature, arguments):
         if _MACHINE in ("x86_64", "amd64"):
@@ -90,7 +90,7 @@ def pause(typingctx):
 
 
 def yield_address():
-    """Where the system's function stands that lets another thread run on this processor; 0 if there is none."""
+    """Address of the operating system's yield function; 0 if there is none."""
     try:
         if sys.platform == "win32":
             function = ctypes.WinDLL("kernel32").SwitchToThread
@@ -102,8 +102,8 @@ def yield_address():
 
 
 @intrinsic
-def step_aside(typingctx, function):
-    """Let another thread run on this processor, by the function at `yield_address()`; a pause if that is 0."""
+def yield_thread(typingctx, function):
+    """Let another thread run on this processor, by the function at `yield_address()`; nothing if that is 0."""
 
     def generate(context, builder, signature, arguments):
         there = builder.icmp_unsigned("!=", arguments[0], ir.Constant(_I64, 0))
@@ -116,7 +116,7 @@ def step_aside(typingctx, function):
 
 
 def define_call(count):
-    """What calls a function of `count` int64 that was compiled before, at its address."""
+    """An intrinsic's definition: call a compiled function of `count` int64 arguments by its address."""
     i64, pointer = ir.IntType(64), ir.IntType(8).as_pointer()
 
     def generate(context, builder, signature, arguments):

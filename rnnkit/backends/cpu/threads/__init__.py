@@ -1,1 +1,1 @@
-"""Threads that share a call by rows or by units, and the memory that they are lent."""
+"""Threads that share a call by rows or by units, and the pool of large buffers."""

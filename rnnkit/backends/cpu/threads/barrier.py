@@ -1,14 +1,14 @@
-"""Threads that work on one call together, from compiled code: rows shared out, or one row's units.
+"""Compiled functions by which threads work on one call together: they share out its rows, or the units of each step.
 
-Memory that they share, in words of 8 bytes:
+The threads share three structures of int64 words:
 
-- a *slot* for each thread beside the caller's, a cache line: its state, and the job that it was given;
-- a *job*: the program's address and arguments, and the rows that are still to be taken;
-- a *gang*, where the units of a step are split: a line with its state and where the others join, then a line for each
-  part with the number of meetings that it came to. Meeting 1 is its arrival.
+- a *slot*, one cache line for each worker: the worker's state and the job it was given;
+- a *job*: the program's address and arguments, and a counter of the blocks of rows that are taken;
+- a *barrier*, where the units of a step are split: a line with its state and the step at which workers join, then one
+  line per part with the last phase that the part reached. Phase 1 is its arrival.
 
-The caller's thread is part 0. It never depends on the others: it takes the rows that nobody took, and closes a gang
-whose parts don't come, for the system may stop a thread at any place for as long as it likes.
+The caller's thread is part 0. The operating system may suspend a worker at any instruction and for any time, so part 0
+never depends on a worker: it takes the blocks that nobody took, and breaks a barrier that a worker doesn't reach.
 """
 
 from numba.extending import intrinsic
@@ -17,38 +17,38 @@ from rnnkit.backends.cpu.simd.atomic import (
     atomic_add,
     atomic_load,
     atomic_store,
+    compare_exchange,
     define_call,
-    exchange_if,
     pause,
-    step_aside,
     word,
+    yield_thread,
 )
 from rnnkit.backends.cpu.tuning import ARRIVAL_YIELDS, IDLE_PAUSES, IDLE_YIELDS
 from rnnkit.backends.shared.numba_pipeline import compiled
 
 LINE = 128  # bytes: processors fetch lines of 64 in pairs
 OFF, IDLE, POSTED, RUNNING = range(4)
-OPEN, BROKEN, ENDED = range(3)  # states of a gang
-LEFT = -1  # the meeting of a part that the others no longer wait for
+OPEN, BROKEN, ENDED = range(3)  # states of a barrier
+ABANDONED = -1  # the phase of a part that the others no longer wait for
 STATE, JOB, PART, YIELD = range(4)  # words of a slot
-FUNCTION, P, N, BLOCKS, ROWS, GANG, PARTS = range(7)  # words of a job
+FUNCTION, P, N, BLOCKS, ROWS, BARRIER, PARTS = range(7)  # words of a job
 TAKEN, DONE = 16, 32  # words of a job that are counted up, on lines of their own
 SCRATCH = 48  # words of a job: scratch memory of each part, then each part's slot
 
 
 @intrinsic
-def call_program(typingctx, address, p, n, first, rows, scratch, part, parts, gang):
+def call_program(typingctx, address, p, n, first, rows, scratch, part, parts, barrier):
     """Call a step's program at its address."""
     return define_call(8)
 
 
 @compiled
 def work(job, part):
-    """Do a part of a job."""
-    function, p, n, gang = word(job, FUNCTION), word(job, P), word(job, N), word(job, GANG)
+    """Run one part of a job."""
+    function, p, n, barrier = word(job, FUNCTION), word(job, P), word(job, N), word(job, BARRIER)
     rows, scratch = word(job, ROWS), word(job, SCRATCH + part)
-    if gang != 0:
-        call_program(function, p, n, 0, rows, scratch, part, word(job, PARTS), gang)
+    if barrier != 0:
+        call_program(function, p, n, 0, rows, scratch, part, word(job, PARTS), barrier)
         return
     blocks = word(job, BLOCKS)
     while True:
@@ -68,10 +68,10 @@ def block_start(block, blocks, rows):
 
 @compiled
 def serve_slot(slot):
-    """Do the jobs that are posted in a slot, until none came for a while."""
+    """Run the jobs that are posted in a slot until none came for a while."""
     idle = 0
     while True:
-        if exchange_if(slot, POSTED, RUNNING):
+        if compare_exchange(slot, POSTED, RUNNING):
             job = atomic_load(slot + 8 * JOB)
             work(job, atomic_load(slot + 8 * PART))
             atomic_store(slot, IDLE)
@@ -79,41 +79,41 @@ def serve_slot(slot):
         elif idle < IDLE_PAUSES:
             pause()
         elif idle < IDLE_PAUSES + IDLE_YIELDS:
-            step_aside(word(slot, YIELD))
-        elif exchange_if(slot, IDLE, OFF) or atomic_load(slot) == OFF:
+            yield_thread(word(slot, YIELD))
+        elif compare_exchange(slot, IDLE, OFF) or atomic_load(slot) == OFF:
             return
         idle += 1
 
 
 @compiled
 def lead_job(job, parts, patience):
-    """Post a job in the slots that it names, do its part 0, and wait for rows that another thread took."""
+    """Post a job in the slots that it names, run its part 0, and wait for blocks that workers took."""
     for part in range(1, parts):
         slot = word(job, SCRATCH + parts + part)
         atomic_store(slot + 8 * JOB, job)
         atomic_store(slot + 8 * PART, part)
-        exchange_if(slot, IDLE, POSTED)
+        compare_exchange(slot, IDLE, POSTED)
     work(job, 0)
     for part in range(1, parts):
-        exchange_if(word(job, SCRATCH + parts + part), POSTED, IDLE)
+        compare_exchange(word(job, SCRATCH + parts + part), POSTED, IDLE)
     wait_for(job, patience)
 
 
 @compiled
 def wait_for(job, patience):
-    """Wait until all rows of a job are done, for `patience` pauses at most."""
-    if word(job, GANG) == 0:
+    """Wait until all blocks of a job are done, for `patience` pauses at most."""
+    if word(job, BARRIER) == 0:
         while atomic_load(job + 8 * DONE) < word(job, BLOCKS) and patience > 0:
             pause()
             patience -= 1
 
 
-# What the parts of a gang call within a program
+# What programs call
 
 
 @compiled
 def share(count, align, part, parts):
-    """The first of `count` things that belong to a part, in groups of `align`; of part + 1: where this part ends."""
+    """The first of `count` items that belong to a part, in groups of `align`; for part + 1: where this part ends."""
     if parts == 1:
         return count * part
     groups = (count + align - 1) // align
@@ -121,69 +121,69 @@ def share(count, align, part, parts):
 
 
 @compiled
-def arrive(gang, part):
-    """Wait to be let in: 2 * step + turn where this part joins the others, or -1."""
-    own = gang + LINE * (1 + part)
+def arrive(barrier, part):
+    """Wait until part 0 admits the workers: 2 * step + turn where this part joins, or -1 if it doesn't."""
+    own = barrier + LINE * (1 + part)
     atomic_store(own, 1)
     waited = 0
     while True:
-        if atomic_load(gang) != OPEN:
+        if atomic_load(barrier) != OPEN:
             return -1
-        joined = atomic_load(gang + 8)
+        joined = atomic_load(barrier + 8)
         if joined > 0:
             return joined - 1
         waited += 1
         if waited < IDLE_PAUSES:
             pause()
         elif waited < IDLE_PAUSES + ARRIVAL_YIELDS:
-            step_aside(word(gang, 2))
-        elif exchange_if(own, 1, LEFT):  # another part doesn't come
+            yield_thread(word(barrier, 2))
+        elif compare_exchange(own, 1, ABANDONED):  # another part didn't arrive
             return -1
 
 
 @compiled
-def admit(gang, parts, step, turn, patience):
-    """Let the other parts in at a step, if all of them have arrived; 1 if they have."""
+def admit(barrier, parts, step, turn, patience):
+    """Let the workers join at a step if all of them have arrived; 1 if they have, else 0."""
     for part in range(1, parts):
-        while atomic_load(gang + LINE * (1 + part)) != 1:
+        while atomic_load(barrier + LINE * (1 + part)) != 1:
             if patience <= 0:
                 return 0
             pause()
             patience -= 1
-    atomic_store(gang + 8, 1 + 2 * step + turn)
+    atomic_store(barrier + 8, 1 + 2 * step + turn)
     return 1
 
 
 @compiled
-def meet(gang, part, parts, meeting, patience):
-    """Wait until all parts came to a meeting; 0 if the gang isn't open, broken by part 0 when it waited too long.
+def barrier_wait(barrier, part, parts, phase, patience):
+    """Wait until all parts reached a phase; 0 if the barrier is broken, which part 0 does after `patience` pauses.
 
-    Part 0 goes on in other memory then, and nobody passes the meeting: it marks one that hasn't come, in one move with
-    the look whether it has.
+    Part 0 marks a missing part as abandoned by one compare-exchange, so either the part reached the phase or it will
+    see the mark. Part 0 then goes on alone in other memory.
     """
     if part == 0:
-        atomic_store(gang + LINE, meeting)
-    elif not exchange_if(gang + LINE * (1 + part), meeting - 1, meeting):
+        atomic_store(barrier + LINE, phase)
+    elif not compare_exchange(barrier + LINE * (1 + part), phase - 1, phase):
         return 0
     for other in range(parts):
         waited = 0
-        while atomic_load(gang + LINE * (1 + other)) < meeting:
-            if atomic_load(gang) != OPEN:
+        while atomic_load(barrier + LINE * (1 + other)) < phase:
+            if atomic_load(barrier) != OPEN:
                 return 0
             waited += 1
             if part == 0 and waited > patience:
-                place = gang + LINE * (1 + other)
-                if exchange_if(place, meeting - 1, LEFT) or atomic_load(place) == LEFT:
-                    atomic_store(gang, BROKEN)
+                place = barrier + LINE * (1 + other)
+                if compare_exchange(place, phase - 1, ABANDONED) or atomic_load(place) == ABANDONED:
+                    atomic_store(barrier, BROKEN)
                     return 0
             elif part == 0 or waited < IDLE_PAUSES:
                 pause()
             else:
-                step_aside(word(gang, 2))
+                yield_thread(word(barrier, 2))
     return 1
 
 
 @compiled
-def close(gang):
-    """Send the other parts away, at the end of a call."""
-    atomic_store(gang, ENDED)
+def close(barrier):
+    """Release the workers at the end of a call."""
+    atomic_store(barrier, ENDED)

@@ -1,7 +1,8 @@
-"""What all programs do alike, compiled once and called at an address: so it is in no program, and takes each no time.
+"""Functions that all programs share: compiled once and called by address, so no program spends compile time on them.
 
-``run(action, a, b, …)`` of the text from `kit_text` does what stands at that place of `ROWS`, or of `GANG`, which is
-compiled when threads are first used. Within a program each has its name, and the kit's address before its arguments.
+`module_text` writes a module whose ``run(action, a, b, …)`` calls the function at index ``action`` of `ROW_FUNCTIONS`,
+or of `TEAM_FUNCTIONS`, which is compiled when threads are first used. A program calls each function by its name, with
+the address of its module's ``run`` as first argument.
 """
 
 import inspect
@@ -14,14 +15,14 @@ from numba.extending import intrinsic
 from rnnkit.backends.cpu.kernels import matmul, row_copy
 from rnnkit.backends.cpu.threads import barrier
 
-ROWS = (
+ROW_FUNCTIONS = (
     matmul.piece_of, row_copy.take_rows, row_copy.put_rows, row_copy.used_rows, row_copy.hold_states,
     row_copy.hold_output, row_copy.clear_masked, row_copy.most_used, barrier.share,
 )  # fmt: skip
-GANG = (
+TEAM_FUNCTIONS = (
     barrier.arrive,
     barrier.admit,
-    barrier.meet,
+    barrier.barrier_wait,
     barrier.close,
     barrier.serve_slot,
     barrier.lead_job,
@@ -36,10 +37,15 @@ def arguments_of(function) -> list[str]:
     return list(inspect.signature(function.py_func).parameters)
 
 
-def kit_text(functions) -> str:
-    """The module that is compiled for `ROWS` or `GANG`."""
+def module_text(functions) -> str:
+    """The source of the module that is compiled for `ROW_FUNCTIONS` or `TEAM_FUNCTIONS`."""
     letters = "abcdefgh"
-    lines = ['"""What all programs do alike."""', "", "from rnnkit.backends.shared.numba_pipeline import compiled", ""]
+    lines = [
+        '"""Functions that all programs share."""',
+        "",
+        "from rnnkit.backends.shared.numba_pipeline import compiled",
+        "",
+    ]
     for module in (barrier, matmul, row_copy):
         names = sorted(f.__name__ for f in functions if f.__module__ == module.__name__)
         lines += [f"from {module.__name__} import {', '.join(names)}"] if names else []
@@ -53,10 +59,10 @@ def kit_text(functions) -> str:
 
 
 def _in_program(action, function):
-    """What a program calls: a name for an action of the kit."""
+    """The intrinsic by which a program calls a shared function."""
     count = len(arguments_of(function))
 
-    def call(typingctx, kit, *arguments):
+    def call(typingctx, address, *arguments):
         pointer, i64 = ir.IntType(8).as_pointer(), ir.IntType(64)
 
         def generate(context, builder, signature, given):
@@ -79,5 +85,7 @@ def _in_program(action, function):
 
 (
     piece_of, take_rows, put_rows, used_rows, hold_states, hold_output, clear_masked, most_used, share,
-) = (_in_program(action, function) for action, function in enumerate(ROWS))  # fmt: skip
-arrive, admit, meet, close = (_in_program(action, function) for action, function in enumerate(GANG[:4]))
+) = (_in_program(action, function) for action, function in enumerate(ROW_FUNCTIONS))  # fmt: skip
+arrive, admit, barrier_wait, close = (
+    _in_program(action, function) for action, function in enumerate(TEAM_FUNCTIONS[:4])
+)

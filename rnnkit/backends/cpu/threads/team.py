@@ -1,4 +1,4 @@
-"""The threads that share a call of a compiled program, and memory that is kept between calls."""
+"""A team of worker threads that share a call of a compiled program, and its scratch memory."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ import numpy as np
 from rnnkit.backends.cpu import tuning
 from rnnkit.backends.cpu.simd.atomic import yield_address
 from rnnkit.backends.cpu.threads import barrier
-from rnnkit.backends.cpu.threads.shared_functions import GANG
+from rnnkit.backends.cpu.threads.shared_functions import TEAM_FUNCTIONS
 from rnnkit.backends.shared.thread_pool import pool
 
 _WORDS = barrier.LINE // 8
 _MOST = 256  # threads
-LEFT = 2  # a call is done, but a thread was left in its middle and may write what it knows to what is kept of steps
+ABANDONED = (
+    2  # a call is done, but a worker was abandoned and may still write to the arrays that residuals are saved in
+)
 
 _thread = threading.local()
 
 
 def own_memory(size: int) -> np.ndarray:
-    """Scratch memory of this thread, ``size`` bytes from its `line_start` on: whoever uses it holds the array."""
+    """Scratch memory of this thread, ``size`` bytes from its `line_start`; the user holds a reference to the array."""
     kept = getattr(_thread, "memory", None)
     if kept is None or kept.nbytes < size + barrier.LINE or kept.nbytes > tuning.SCRATCH_KEPT:
         kept = _thread.memory = np.empty(size + barrier.LINE, np.uint8)
@@ -31,56 +33,56 @@ def own_memory(size: int) -> np.ndarray:
 
 
 def line_start(memory) -> int:
-    """The first cache line in an array."""
+    """The address of the first whole cache line in an array."""
     return -(-memory.ctypes.data // barrier.LINE) * barrier.LINE
 
 
-class Crew:
-    """Threads beside the caller's, for one call at a time: another caller meanwhile works alone.
+class ThreadTeam:
+    """Worker threads that help the caller's thread, for one call at a time: a second caller meanwhile works alone.
 
     Parameters
     ----------
-    kit : int
-        Address of the compiled `kit.ROWS`.
-    gang_kit : callable
-        Gives the compiled `kit.GANG` and its address, when threads are first needed.
+    row_functions : int
+        Address of the compiled `shared_functions.ROW_FUNCTIONS`.
+    team_functions : callable
+        Compiles `shared_functions.TEAM_FUNCTIONS` when workers are first needed; gives the function and its address.
     """
 
-    def __init__(self, kit: int, gang_kit: Callable):
-        self.kit, self.gang_kit = kit, 0
-        self._load = gang_kit
+    def __init__(self, row_functions: int, team_functions: Callable):
+        self.row_functions, self.team_functions = row_functions, 0
+        self._load = team_functions
         self._yield = yield_address()
         self.start_again()
-        _crews.append(self)
+        _teams.append(self)
 
     def prepare(self) -> None:
-        """Have what threads run, before a call's arguments are laid out."""
-        if not self.gang_kit:
+        """Compile what workers run, before a call's arguments are laid out."""
+        if not self.team_functions:
             run, address = self._load()
-            names = [function.__name__ for function in GANG]
+            names = [function.__name__ for function in TEAM_FUNCTIONS]
             serve, lead, wait = (names.index(name) for name in ("serve_slot", "lead_job", "wait_for"))
             self._serve = lambda slot: run(serve, slot, 0, 0, 0, 0, 0, 0, 0)
             self._lead = lambda job, parts, patience: run(lead, job, parts, patience, 0, 0, 0, 0, 0)
             self._wait = lambda job, patience: run(wait, job, patience, 0, 0, 0, 0, 0, 0)
-            self.gang_kit = address  # last: another thread may be looking
+            self.team_functions = address  # last: another thread may be looking
 
     def start_again(self) -> None:
-        """Forget the threads, which a child of a fork doesn't have."""
+        """Forget the workers: a forked child has none."""
         self._lock = threading.Lock()
         self._slots = _Words(_MOST * _WORDS)
-        self._held: list = [None] * _MOST  # what a slot's last job reads and writes, for as long as it may run
+        self._held: list = [None] * _MOST  # arrays that a slot's last job uses, held while it may run
         self._memory: list = [None] * _MOST
         self._shared: np.ndarray | None = None
         self._rest, self._rest_until = tuning.REST, -tuning.LONGEST_REST
 
     def run(self, address, p, n, rows, blocks, memory, units, threads, keep) -> int | None:
-        """Run a program over rows, in blocks that threads take in turn or with its units split.
+        """Run a program over rows: workers take blocks of rows, or, with ``units``, each computes some units.
 
         Returns
         -------
-        bool, `LEFT` or None
-            None if nothing was begun. False if a thread was stopped in the middle of a short call: its arrays, which
-            are in ``keep``, may then still be written to.
+        bool, `ABANDONED` or None
+            None if the team is busy and nothing was run. False if a worker was suspended in a short call: it may still
+            write to the arrays in ``keep``.
         """
         if time.perf_counter() < self._rest_until or not self._lock.acquire(blocking=False):
             return None
@@ -104,7 +106,7 @@ class Crew:
             self._lock.release()
 
     def _let_go(self, slots):
-        """Keep no array longer than a thread may touch it."""
+        """Release the arrays of slots whose worker is done."""
         for slot in slots:
             for _ in range(tuning.LOOKS):
                 if self._slots.words[slot * _WORDS + barrier.STATE] != barrier.RUNNING:
@@ -112,16 +114,16 @@ class Crew:
                     break
 
     def settle(self) -> None:
-        """Wait until no thread works on a job, not even one that was left: for kernels whose accesses are checked."""
+        """Wait until no worker runs, abandoned ones included: for kernels whose accesses are checked."""
         while self.is_busy():
             time.sleep(tuning.NAP)
 
     def is_busy(self) -> bool:
-        """Whether a thread works on a job, be it one that was left."""
+        """Whether a worker runs, abandoned ones included."""
         return bool((self._slots.words[barrier.STATE :: _WORDS] == barrier.RUNNING).any())
 
     def _find_idle(self, others, idle: list[int]):
-        """The slots that a job can be posted in, each with a thread that serves it or soon will."""
+        """The slots that a job can be posted in; a thread is started for a slot that has none."""
         words = self._slots.words
         self._let_go(range(others))
         for slot in range(others):
@@ -146,16 +148,16 @@ class Crew:
             or self._shared.nbytes > tuning.SCRATCH_KEPT
         ):
             self._shared = np.empty(memory + barrier.LINE, np.uint8)
-        meetings = _Words((2 + len(idle)) * _WORDS)
-        meetings.words[2] = self._yield
-        job.words[barrier.GANG], job.words[barrier.PARTS] = meetings.address, 1 + len(idle)
+        shared = _Words((2 + len(idle)) * _WORDS)
+        shared.words[2] = self._yield
+        job.words[barrier.BARRIER], job.words[barrier.PARTS] = shared.address, 1 + len(idle)
         job.words[barrier.SCRATCH : barrier.SCRATCH + 1 + len(idle)] = line_start(self._shared)
         for slot in idle:
-            self._held[slot] = (job, meetings, self._shared, keep)
+            self._held[slot] = (job, shared, self._shared, keep)
         self._lead(job.address, 1 + len(idle), 0)
-        left = meetings.words[0] == barrier.BROKEN
-        self._note(stopped=left)
-        return LEFT if left else True
+        abandoned = shared.words[0] == barrier.BROKEN
+        self._note(suspended=abandoned)
+        return ABANDONED if abandoned else True
 
     def _run_rows(self, job, idle, memory, keep) -> bool:
         own_scratch = own_memory(memory)
@@ -173,16 +175,16 @@ class Crew:
             self._wait(job.address, tuning.LOOK_PAUSES)
             if time.perf_counter() - start > tuning.OVERTIME * own + tuning.GRACE:
                 if own < tuning.LONG:
-                    self._note(stopped=True)
+                    self._note(suspended=True)
                     return False
-                time.sleep(tuning.NAP)  # leaves this processor to the thread that was stopped
-        self._wait(job.address, 0)  # what the others wrote is seen from here on
-        self._note(stopped=time.perf_counter() - start > tuning.OVERTIME * own + tuning.GRACE)
+                time.sleep(tuning.NAP)  # leaves this processor to the suspended worker
+        self._wait(job.address, 0)  # an acquire: what workers wrote is visible from here on
+        self._note(suspended=time.perf_counter() - start > tuning.OVERTIME * own + tuning.GRACE)
         return True
 
-    def _note(self, stopped):
-        """Rest after a call in which a thread was stopped, longer and longer where that goes on."""
-        if stopped:
+    def _note(self, suspended):
+        """Run without workers for a while after one was suspended; four times as long if it happens again soon."""
+        if suspended:
             now = time.perf_counter()
             again = now - self._rest_until < tuning.SOON
             self._rest = min(4 * self._rest, tuning.LONGEST_REST) if again else tuning.REST
@@ -190,7 +192,7 @@ class Crew:
 
 
 class _Words:
-    """Words of 8 bytes that start at a cache line."""
+    """An array of int64 that starts at a cache line."""
 
     def __init__(self, count):
         memory = np.zeros(count + _WORDS, np.int64)
@@ -199,12 +201,12 @@ class _Words:
         self.words = memory[first : first + count]
 
 
-_crews: list[Crew] = []
+_teams: list[ThreadTeam] = []
 
 
 def _after_fork():
-    for crew in _crews:
-        crew.start_again()
+    for team in _teams:
+        team.start_again()
 
 
 if hasattr(os, "register_at_fork"):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnnkit.backends.cuda.codegen.section import Form, Kernel, SectionWriter, States
+from rnnkit.backends.cuda.codegen.section import Kernel, KernelVariant, SectionWriter, States
 from rnnkit.backends.shared.text import indented
 from rnnkit.compiler.ir.plan import AFTER, STEP, Buffer, Plan
 
@@ -21,7 +21,7 @@ class EntriesWriter(SectionWriter):
         for name in ("entries", "tile", "count"):
             self.slot((name,), name)
         self.top += ["first = cuda.blockIdx.x * tile", "rows = min(tile, entries - first)"]
-        self.top.append("near = near_start(cuda.shared.array(0, float64, 16))")
+        self.top.append("shared = shared_start(cuda.shared.array(0, float64, 16))")
         body = self.work()
         if self.section == AFTER and (result := result_of(self.plan)):
             self.slot(("mask",), "mask")
@@ -34,7 +34,7 @@ class EntriesWriter(SectionWriter):
                 f"    for j in range(x, {size}, nx):",
                 f"        {zero}",
             ]
-            body += ["if mask != 0:", *indented([*self.meeting(), *self.around_entries(clear)])]
+            body += ["if mask != 0:", *indented([*self.barrier(), *self.around_entries(clear)])]
         return body
 
 
@@ -45,10 +45,10 @@ class TimeLoopWriter(SectionWriter):
         for name in ("all_rows", "tile", "steps", "mask"):
             self.slot((name,), name)
         self.top += [
-            "part, parts, meetings = cuda.blockIdx.y, cuda.gridDim.y, 0",
+            "part, parts, barriers = cuda.blockIdx.y, cuda.gridDim.y, 0",
             "first = cuda.blockIdx.x * tile",
             "rows = min(tile, all_rows - first)",
-            "near = near_start(cuda.shared.array(0, float64, 16))",
+            "shared = shared_start(cuda.shared.array(0, float64, 16))",
         ]
         output = next((b for b in self.plan.buffers if b.kind == "output"), None)
         if output is not None:
@@ -60,7 +60,7 @@ class TimeLoopWriter(SectionWriter):
         work = self.work()
         swap = [f"{self.base(a)}, {self.base(b)} = {self.base(b)}, {self.base(a)}" for a, b in states]
         hold = [line for i, both in enumerate(states) for line in self._hold(i, *both)]
-        hold += self._hold_kept()
+        hold += self._hold_residuals()
         if output is not None:
             hold += self._put_output(output)
         some = [
@@ -71,12 +71,12 @@ class TimeLoopWriter(SectionWriter):
             f"        some = some or {self.used()}",
         ]
         step = [*some, *self.step_top, "if some:", *indented([*work, "pass"])]
-        step += [f"if mask != 0 or {self.now_and_then(('kept',))} != 0:", *indented([*self.meeting(), *hold, "pass"])]
-        step += [*self.meeting(), *swap]
+        step += [f"if mask != 0 or {self.now_and_then(('kept',))} != 0:", *indented([*self.barrier(), *hold, "pass"])]
+        step += [*self.barrier(), *swap]
         begin = [line for i, (now, _) in enumerate(states) for line in self._begin(i, now)]
         end = [line for i, (now, _) in enumerate(states) for line in self._end(i, now)]
         end += self._end_output(output) if output is not None else []
-        return [*begin, *self.prologue, *self.meeting(), "for t in range(steps):", *indented(step), *end]
+        return [*begin, *self.prologue, *self.barrier(), "for t in range(steps):", *indented(step), *end]
 
     def used(self) -> str:
         """Whether row r is used in step t, where there is a mask."""
@@ -96,7 +96,7 @@ class TimeLoopWriter(SectionWriter):
     def _begin(self, i: int, now: Buffer) -> list[str]:
         value = f"load_{self.dtype.name}({self._of_state('initial', i)})"
         store = self.store(now, f"{self.entry(now)} + j * {self.item}", value)
-        return self._elements(self.now_and_then(now.size), [store], not self.form.near)
+        return self._elements(self.now_and_then(now.size), [store], not self.variant.shared)
 
     def _end(self, i: int, now: Buffer) -> list[str]:
         value = self.load(now, f"{self.entry(now)} + j * {self.item}")
@@ -116,9 +116,9 @@ class TimeLoopWriter(SectionWriter):
             "if at != 0:",
             f"    store_{self.dtype.name}(at + (first + r) * {row} + t * {step} + {j}, value)",
         ]
-        return self._elements(self.now_and_then(now.size), lines, not self.form.near)
+        return self._elements(self.now_and_then(now.size), lines, not self.variant.shared)
 
-    def _hold_kept(self) -> list[str]:
+    def _hold_residuals(self) -> list[str]:
         """In masked rows what is kept of a new state is the old one."""
         lines = []
         for buffer in self.plan.buffers:
@@ -129,7 +129,7 @@ class TimeLoopWriter(SectionWriter):
                 lines += self._elements(self.now_and_then(now.size), [f"if not {self.used()}:", f"    {store}"])
         return ["if mask != 0:", *indented(lines)] if lines else []
 
-    # Outputs: straight to the caller's array, or through far memory where rows are masked or nobody wants them
+    # Outputs: straight to the caller's array, or through global memory where rows are masked or nobody wants them
 
     def _open_output(self, output: Buffer):
         row = self.row(output)
@@ -176,13 +176,13 @@ class TimeLoopWriter(SectionWriter):
         return ["if mask == 0 and steps > 0:", *indented(lines)]
 
 
-def write_kernel(plan: Plan, states: States, name: str, dtype, section: int, form: Form) -> Kernel:
+def write_kernel(plan: Plan, states: States, name: str, dtype, section: int, variant: KernelVariant) -> Kernel:
     """The kernel of a section."""
     writer = TimeLoopWriter if section == STEP else EntriesWriter
-    kernel = writer(plan, states, name, dtype, section, form).run()
+    kernel = writer(plan, states, name, dtype, section, variant).run()
     if len(kernel.slots) <= HELD:
         return kernel
-    return writer(plan, states, name, dtype, section, form, sparing=True).run()
+    return writer(plan, states, name, dtype, section, variant, sparing=True).run()
 
 
 def states_of(plan: Plan) -> States:

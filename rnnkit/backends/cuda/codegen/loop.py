@@ -40,10 +40,12 @@ class LoopWriter:
 
     def entries(self, suffix="") -> list[str]:
         """Where the current row stands in each buffer."""
-        return [f"{self._entry(b, suffix)} = {self.section.entry(b, suffix)}" for b in self.buffers if b.kind != "once"]
+        return [
+            f"{self._entry(b, suffix)} = {self.section.entry(b, suffix)}" for b in self.buffers if b.kind != "prepacked"
+        ]
 
     def _entry(self, buffer: Buffer, suffix) -> str:
-        if buffer.kind == "once":
+        if buffer.kind == "prepacked":
             return self.section.base(buffer)
         return f"in_{self.i}_{self.buffers.index(buffer)}{suffix}"
 
@@ -77,12 +79,12 @@ class LoopWriter:
         return [*self.values(suffix, registers, wanted), *self.stores(suffix)]
 
     def reads(self, suffix="") -> list[str]:
-        """What a loop behind a product takes from far memory: on its way while the product is summed."""
+        """What a loop behind a product takes from global memory: on its way while the product is summed."""
         return self.values(suffix, wanted=lambda value: not self._is_late(value))
 
     def _is_late(self, value: Value) -> bool:
-        far = value.op == "load" and value.buffer in self.buffers and not self.section.is_near(value.buffer)
-        return not far
+        from_global = value.op == "load" and value.buffer in self.buffers and not self.section.is_shared(value.buffer)
+        return not from_global
 
     def values(self, suffix="", registers=None, wanted=None) -> list[str]:
         """`registers` names what a product in front leaves, by place in its result."""
@@ -168,7 +170,7 @@ class LoopWriter:
         One block of a group does it: the others meet it where they need the sum.
         """
         section, last, name = self.section, len(self.dims) - 1, self.section.dtype.name
-        near = [section.partials(PARTIALS, i) for i in range(len(self.loop.writes))]
+        shared = [section.partials(PARTIALS, i) for i in range(len(self.loop.writes))]
         kept = [f"i{d} = 0" for d in range(self.loop.kept)]
         inner = [
             f"for i{last} in range(p, {self.counts[last]}, {PARTIALS}):",
@@ -176,16 +178,16 @@ class LoopWriter:
         ]
         inner = self._around(range(self.loop.kept, last), inner)
         store = [
-            f"near_store_{name}({at} + p * {section.item}, {t})" for at, t in zip(near, self._totals(), strict=True)
+            f"shared_store_{name}({at} + p * {section.item}, {t})" for at, t in zip(shared, self._totals(), strict=True)
         ]
         some = [*self.entries(), *kept, f"for p in range(x, {PARTIALS}, nx):"]
         some += indented([*self._started(), *inner, *store])
         some += ["cuda.syncthreads()", "if x == 0 and e + y < rows:"]
-        total = [f"{t} = near_load_{name}({at})" for at, t in zip(near, self._totals(), strict=True)]
+        total = [f"{t} = shared_load_{name}({at})" for at, t in zip(shared, self._totals(), strict=True)]
         total += [f"for p in range(1, {PARTIALS}):"]
         total += [
-            f"    {self._fold(t, f'near_load_{name}({at} + p * {section.item})')}"
-            for at, t in zip(near, self._totals(), strict=True)
+            f"    {self._fold(t, f'shared_load_{name}({at} + p * {section.item})')}"
+            for at, t in zip(shared, self._totals(), strict=True)
         ]
         some += [*indented([*total, *self._put()]), "cuda.syncthreads()"]
         lines = section.around_all_entries(some)

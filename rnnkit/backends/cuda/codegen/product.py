@@ -27,7 +27,7 @@ class ProductWriter:
     def __init__(self, section: SectionWriter, i: int, products: list[Product], loop: Loop | None):
         self.section, self.i = section, i
         self.lanes = WIDE // section.item
-        self.group = section.form.rows
+        self.group = section.variant.rows
         self.suffixes = [f"_{r}" for r in range(self.group)] if self.group > 1 else [""]
         self.lines = [f"# {line}" for p in products for line in p.lines]
         if loop is not None:
@@ -86,10 +86,10 @@ class ProductWriter:
     # The operand
 
     def _is_staged(self, product: Product) -> bool:
-        return self.section.form.staged and not product.nested and not self.section.is_near(product.operand)
+        return self.section.variant.staged and not product.nested and not self.section.is_shared(product.operand)
 
     def _staged(self, product: Product, n: int) -> list[str]:
-        """Bring the operand's rows to near memory."""
+        """Bring the operand's rows to shared memory."""
         if not self._is_staged(product):
             return []
         section, operand = self.section, product.operand
@@ -97,7 +97,7 @@ class ProductWriter:
         at, row = section.stage(product.depth, f"{self.i}_{n}")
         offset = f" + {section.number(product.offset * item)}" if product.offset else ""
         value = section.load(operand, f"from_{n} + j * {item}")
-        store = f"near_store_{section.dtype.name}({at} + e * {row} + j * {item}, {value})"
+        store = f"shared_store_{section.dtype.name}({at} + e * {row} + j * {item}, {value})"
         copy = [f"from_{n} = {section.entry(operand)}{offset}", f"for j in range(x, {depth}, nx):", f"    {store}"]
         return [*section.around_entries(copy), "cuda.syncthreads()"]
 
@@ -114,7 +114,7 @@ class ProductWriter:
 
     def _a(self, product: Product, address, wide="") -> str:
         if self._is_staged(product):
-            return f"near_load{wide}_{self.section.dtype.name}({address})"
+            return f"shared_load{wide}_{self.section.dtype.name}({address})"
         return self.section.load(product.operand, address, wide)
 
     def _is_wide(self, product: Product) -> bool:
@@ -167,7 +167,7 @@ class ProductWriter:
                 operands += [f"a{s}_{lane} = {self._a(product, one)}" for lane, one in enumerate(at)]
         chain = [line for lane in range(lanes) for line in chains(lane)]
         on = [f"w += {panel.down}", f"k += {WIDE}"]
-        if read == "fixed":  # far: the next rows are on their way while these are summed, one group more is laid out
+        if read == "fixed":  # global: the next rows are on their way while these are summed, one group more is laid out
             lines += weights("next")
             here = [f"w_{g}_{lane} = next_{g}_{lane}" for g in gates for lane in range(lanes)]
             wide = [*here, on[0], *weights("next"), *operands, *chain, on[1]]

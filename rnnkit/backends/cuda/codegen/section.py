@@ -2,8 +2,8 @@
 
 The text holds no sizes. Numbers and addresses stand in a table, the kernel's only argument; `Kernel` says what each of
 its entries is. A block of threads has some rows of the batch, or some steps of rows, an *entry* each; along y its
-threads share the entries, along x the units. Memory that all threads of the card see is *far*, a block's own shared
-memory *near*.
+threads share the entries, along x the units. All threads of the GPU see its *global*
+memory; a block has *shared* memory of its own.
 
 Blocks that share rows are the *parts* of a *group*: each computes some of the units, and they meet where one needs what
 others wrote.
@@ -45,23 +45,23 @@ Slot = int | np.ndarray | tuple  # a number, a table of element numbers, or the 
 
 
 @dataclass(frozen=True)
-class Form:
+class KernelVariant:
     """Which text a section has.
 
     Attributes
     ----------
     rows : int
         Entries whose products a thread sums at once, with a weight that it reads once.
-    near : bool
-        States and what lives for a step stand in near memory.
+    shared : bool
+        States and what lives for a step stand in shared memory.
     staged : bool
-        Products' operands are brought to near memory first.
+        Products' operands are brought to shared memory first.
     weights : bool
-        The weights of the steps' products stand in near memory from the first step on.
+        The weights of the steps' products stand in shared memory from the first step on.
     """
 
     rows: int = 1
-    near: bool = False
+    shared: bool = False
     staged: bool = False
     weights: bool = False
 
@@ -75,24 +75,24 @@ class Kernel:
     slots : list
         For each entry of the table a number, a table of element numbers, whose address stands there, or what the
         executor knows: ``("at", buffer)`` and such.
-    row_near, thread_row_near : int
-        Bytes of near memory for each row that a block has, and for each row of its threads.
+    row_shared, thread_row_shared : int
+        Bytes of shared memory for each row that a block has, and for each row of its threads.
     panels : list of tuple of int
-        Weights in near memory: groups of rows, gates and units, which parts share.
+        Weights in shared memory: groups of rows, gates and units, which parts share.
     """
 
     section: int
-    form: Form
+    variant: KernelVariant
     text: str = ""
     slots: list[Slot] = field(default_factory=list)
-    row_near: int = 0
-    thread_row_near: int = 0
+    row_shared: int = 0
+    thread_row_shared: int = 0
     panels: list[tuple[int, int, int]] = field(default_factory=list)
 
-    def near_bytes(self, tile: int, thread_rows: int, parts: int) -> int:
+    def shared_bytes(self, tile: int, thread_rows: int, parts: int) -> int:
         """Near memory that a block takes."""
         panels = sum(depth * gates * -(-units // parts) * WIDE for depth, gates, units in self.panels)
-        return tile * self.row_near + thread_rows * self.thread_row_near + panels
+        return tile * self.row_shared + thread_rows * self.thread_row_shared + panels
 
 
 @dataclass(frozen=True)
@@ -110,16 +110,18 @@ def line(size: int, item: int) -> int:
 
 
 class SectionWriter:
-    """What the kernels of all sections have in common: their table, where buffers stand, stages and near memory."""
+    """What the kernels of all sections have in common: their table, where buffers stand, stages and shared memory."""
 
     body: Callable[[], list[str]]  # a subclass has it
 
-    def __init__(self, plan: Plan, states: States, name: str, dtype, section: int, form: Form, sparing: bool = False):
-        self.plan, self.name, self.section, self.form = plan, name, section, form
+    def __init__(
+        self, plan: Plan, states: States, name: str, dtype, section: int, variant: KernelVariant, sparing: bool = False
+    ):
+        self.plan, self.name, self.section, self.variant = plan, name, section, variant
         self.sparing = sparing
         self.dtype = np.dtype(dtype)
         self.item = self.dtype.itemsize
-        self.kernel = Kernel(section, form)
+        self.kernel = Kernel(section, variant)
         self.stages = [stage for stage in plan.stages if stage.section == section]
         parts = [part for stage in self.stages for part in (stage.parts if isinstance(stage, Fused) else [stage])]
         self.written = {b for p in parts if isinstance(p, Loop) for _, b, _ in p.writes}
@@ -140,7 +142,7 @@ class SectionWriter:
         """The kernel."""
         body = self.body()
         head = [
-            f'"""The step {self.name!r} in {self.dtype.name}: {_TITLES[self.section]}, {self.form}."""',
+            f'"""The step {self.name!r} in {self.dtype.name}: {_TITLES[self.section]}, {self.variant}."""',
             "",
             "import numpy as np",
             "from numba import cuda, float64",
@@ -188,8 +190,8 @@ class SectionWriter:
 
     # Buffers
 
-    def is_near(self, buffer: Buffer) -> bool:
-        return self.form.near and self.section == STEP and buffer.section == STEP and buffer.kind in _OWN
+    def is_shared(self, buffer: Buffer) -> bool:
+        return self.variant.shared and self.section == STEP and buffer.section == STEP and buffer.kind in _OWN
 
     def row(self, buffer: Buffer) -> str:
         """Bytes from row to row of a buffer."""
@@ -219,13 +221,13 @@ class SectionWriter:
 
     def _make_base(self, buffer: Buffer) -> str:
         name = f"at_{len(self.bases)}"
-        if buffer.kind == "once":
+        if buffer.kind == "prepacked":
             return self.slot(("at", buffer), name)
         if buffer.kind == "output" and self.section == STEP:
             return "output_t"
-        if self.is_near(buffer):
-            self.top += [f"{name} = near", f"near += tile * {self.row(buffer)}"]
-            self.kernel.row_near += self.row_bytes(buffer)
+        if self.is_shared(buffer):
+            self.top += [f"{name} = shared", f"shared += tile * {self.row(buffer)}"]
+            self.kernel.row_shared += self.row_bytes(buffer)
             return name
         self.slot(("at", buffer), name)
         if self.section == STEP:
@@ -241,7 +243,7 @@ class SectionWriter:
     def entry(self, buffer: Buffer, suffix="") -> str:
         """The address of the current entry in a buffer: of `r`, or `row` and `k`, with the suffix."""
         base = self.base(buffer)
-        if buffer.kind == "once":
+        if buffer.kind == "prepacked":
             return base
         if self.section == STEP:
             return f"{base} + r{suffix} * {self.row(buffer)}"
@@ -250,14 +252,14 @@ class SectionWriter:
 
     def load(self, buffer: Buffer, address: str, wide="") -> str:
         """The text of a number at an address."""
-        if self.is_near(buffer):
-            kind = "near_load"
+        if self.is_shared(buffer):
+            kind = "shared_load"
         else:
             kind = "load" if buffer in self.written or buffer.kind in _CHANGING else "fixed"
         return f"{kind}{wide}_{self.dtype.name}({address})"
 
     def store(self, buffer: Buffer, address: str, value: str) -> str:
-        kind = "near_store" if self.is_near(buffer) else "store"
+        kind = "shared_store" if self.is_shared(buffer) else "store"
         return f"{kind}_{self.dtype.name}({address}, {value})"
 
     # What all stages of a section do
@@ -305,8 +307,8 @@ class SectionWriter:
         """Where a reduction's partial sums stand for the current row of threads."""
         while len(self.sums) <= place:
             name = f"partials_{len(self.sums)}"
-            self.top += [f"{name} = near + y * {count * self.item}", f"near += ny * {count * self.item}"]
-            self.kernel.thread_row_near += count * self.item
+            self.top += [f"{name} = shared + y * {count * self.item}", f"shared += ny * {count * self.item}"]
+            self.kernel.thread_row_shared += count * self.item
             self.sums.append(name)
         return self.sums[place]
 
@@ -314,52 +316,52 @@ class SectionWriter:
         """Where a product's operand is staged, and bytes from row to row."""
         if name not in self.stages_at:
             at, row = f"stage_{name}", self.number(line(depth, self.item))
-            self.top += [f"{at} = near", f"near += tile * {row}"]
-            self.kernel.row_near += line(depth, self.item)
+            self.top += [f"{at} = shared", f"shared += tile * {row}"]
+            self.kernel.row_shared += line(depth, self.item)
             self.stages_at[name] = at, row
         return self.stages_at[name]
 
     def panel(self, product: Product, count, low, high, stage, name) -> tuple[Panel, str]:
         """How a thread goes through a product's weight, and the word that reads it."""
         gates, at = max(1, len(product.gates)), self.slot(("at", product.panels))
-        if not (self.form.weights and self.section == STEP):
+        if not (self.variant.weights and self.section == STEP):
             return Panel(f"{at} + i0 * {WIDE}", f"{count} * {WIDE}", f"{gates * WIDE} * {count}"), "fixed"
-        # The block's own columns, brought near before the first step.
+        # The block's own columns, brought to shared memory before the first step.
         lanes, depth = WIDE // self.item, self.number(-(-product.depth // (WIDE // self.item)))
         own, wide = f"panel_{name}", ", ".join(f"w_{lane}" for lane in range(lanes))
         units, each = f"wide_{name}", gates * WIDE
-        self.top += [f"{own} = near", f"{units} = {high} - {low}", f"near += {depth} * {each} * per_{stage}"]
+        self.top += [f"{own} = shared", f"{units} = {high} - {low}", f"shared += {depth} * {each} * per_{stage}"]
         self.kernel.panels.append((-(-product.depth // lanes), gates, product.units or product.result.size))
         copy = [
             f"from_w = {at} + (q * {count} + {low} + j) * {WIDE}",
             f"to_w = {own} + (q * {units} + j) * {WIDE}",
             f"{wide} = fixed_wide_{self.dtype.name}(from_w)",
-            *(f"near_store_{self.dtype.name}(to_w + {lane * self.item}, w_{lane})" for lane in range(lanes)),
+            *(f"shared_store_{self.dtype.name}(to_w + {lane * self.item}, w_{lane})" for lane in range(lanes)),
         ]
         loops = [f"for q in range(y, {depth} * {gates}, ny):", f"    for j in range(x, {units}, nx):"]
         self.prologue += [*loops, *indented(indented(copy))]
-        return Panel(f"{own} + (i0 - {low}) * {WIDE}", f"{units} * {WIDE}", f"{each} * {units}"), "near_load"
+        return Panel(f"{own} + (i0 - {low}) * {WIDE}", f"{units} * {WIDE}", f"{each} * {units}"), "shared_load"
 
-    def meeting(self) -> list[str]:
+    def barrier(self) -> list[str]:
         """Wait for all threads of the group."""
         if self.section != STEP:
             return ["cuda.syncthreads()"]
         return [
             "cuda.syncthreads()",
             "if parts > 1:",
-            "    meetings += parts",
+            "    barriers += parts",
             "    if x == 0 and y == 0:",
             "        cuda.threadfence()",
             f"        counter = {self.now_and_then(('counter',))} + {COUNTER_BYTES} * cuda.blockIdx.x",
             "        arrive(counter)",
-            "        while seen(counter) < meetings:",
+            "        while seen(counter) < barriers:",
             "            pass",
             "        cuda.threadfence()",
             "    cuda.syncthreads()",
         ]
 
     def work(self) -> list[str]:
-        """The stages of the section, with a meeting where one needs what others wrote."""
+        """The stages of the section, with a barrier where one needs what others wrote."""
         lines: list[str] = []
         written: set[Buffer] = set()
         for i, stage in enumerate(self.stages):
@@ -367,7 +369,7 @@ class SectionWriter:
             loop = stage if isinstance(stage, Loop) else stage.loop if isinstance(stage, Fused) else None
             reads = {p.operand for p in products} | ({v.buffer for v in loop.values if v.buffer} if loop else set())
             if reads & written:
-                lines += self.meeting()
+                lines += self.barrier()
                 written = set()
             if products:
                 lines += ProductWriter(self, i, products, loop).lines

@@ -1,1 +1,1 @@
-"""What a kernel's text is made of: loads, stores and operations on a card."""
+"""What a kernel's text is made of: loads, stores and operations on a GPU."""

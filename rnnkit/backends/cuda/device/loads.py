@@ -1,9 +1,9 @@
-"""A thread's way to memory, at int64 addresses in bytes: the device's own, and the multiprocessor's, which is near.
+"""Loads and stores of a kernel, at int64 addresses in bytes.
 
-`load_…` and `store_…` go to device memory, `fixed_…` to what nobody writes while the kernel runs, by way of the
-read-only cache. `near_…` go to the shared memory of the thread's block. `…_wide_…` move 16 bytes at an address that is
-a multiple of 16, as a tuple of 4 float32 or 2 float64. Of the order in which others see these, nothing is said: that is
-what `cuda.syncthreads` and `cuda.threadfence` are for.
+`load_…` and `store_…` access global memory, `fixed_…` global memory that nobody writes while the kernel runs, through
+the read-only cache, `shared_…` the shared memory of the thread's block. `…_wide_…` move 16 bytes at a multiple of 16,
+as a tuple of 4 float32 or 2 float64. None of them orders memory for other threads: `cuda.syncthreads` and
+`cuda.threadfence` do.
 """
 
 from llvmlite import ir
@@ -92,22 +92,22 @@ fixed_float32, fixed_float64 = (_loader(kind, GLOBAL, fixed=True) for kind in FL
 fixed_wide_float32, fixed_wide_float64 = (_wide_loader(kind, GLOBAL, fixed=True) for kind in FLOATS.values())
 store_float32, store_float64 = (_storer(kind, GLOBAL) for kind in FLOATS.values())
 store_wide_float32, store_wide_float64 = (_wide_storer(kind, GLOBAL) for kind in FLOATS.values())
-near_load_float32, near_load_float64 = (_loader(kind, SHARED) for kind in FLOATS.values())
-near_load_wide_float32, near_load_wide_float64 = (_wide_loader(kind, SHARED) for kind in FLOATS.values())
-near_store_float32, near_store_float64 = (_storer(kind, SHARED) for kind in FLOATS.values())
-near_store_wide_float32, near_store_wide_float64 = (_wide_storer(kind, SHARED) for kind in FLOATS.values())
+shared_load_float32, shared_load_float64 = (_loader(kind, SHARED) for kind in FLOATS.values())
+shared_load_wide_float32, shared_load_wide_float64 = (_wide_loader(kind, SHARED) for kind in FLOATS.values())
+shared_store_float32, shared_store_float64 = (_storer(kind, SHARED) for kind in FLOATS.values())
+shared_store_wide_float32, shared_store_wide_float64 = (_wide_storer(kind, SHARED) for kind in FLOATS.values())
 
 
 @intrinsic
-def near_start(typingctx, array):
+def shared_start(typingctx, array):
     """Where ``cuda.shared.array(0, dtype=np.float64, alignment=16)`` starts in shared memory, in bytes."""
     if not isinstance(array, types.Array):
         return None
 
     def generate(context, builder, sig, numbers):
         data = context.make_array(sig.args[0])(context, builder, numbers[0]).data
-        near = builder.addrspacecast(data, ir.PointerType(data.type.pointee, SHARED))
-        return builder.ptrtoint(near, WORD)
+        shared = builder.addrspacecast(data, ir.PointerType(data.type.pointee, SHARED))
+        return builder.ptrtoint(shared, WORD)
 
     return signature(types.int64, array), generate
 

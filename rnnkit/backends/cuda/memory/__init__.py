@@ -1,1 +1,1 @@
-"""Arrays in a card's memory, those of other libraries too, and the driver below them."""
+"""Arrays in a GPU's memory, those of other libraries too, and the driver below them."""

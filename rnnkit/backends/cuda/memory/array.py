@@ -1,4 +1,4 @@
-"""Arrays in a card's memory: what they are, their views, and how they get there and back."""
+"""Arrays in a GPU's memory: what they are, their views, and how they get there and back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rnnkit.backends.cuda.memory.strides import contiguous_strides
 
 @dataclass(eq=False, slots=True)
 class DeviceArray:
-    """An array in a card's memory: what layers on CUDA give where no library of the input's is known.
+    """An array in a GPU's memory: what layers on CUDA give where no library of the input's is known.
 
     ``copy_to_host()`` makes a NumPy array of it; CuPy, torch, jax and numba take it where it stands, by
     ``__cuda_array_interface__`` or DLPack. Views come by integers and slices.

@@ -1,4 +1,4 @@
-"""Whether this process can use CUDA, and which of package, driver and card is missing if not."""
+"""Whether this process can use CUDA, and which of package, driver and GPU is missing if not."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 _PACKAGE = "expected the package numba-cuda, which isn't installed; pip install 'rnnkit[cuda12]' or 'rnnkit[cuda13]'"
 _COMPILER = "expected numba-cuda with NVIDIA's compiler, which isn't there; pip install 'rnnkit[cuda12]' brings it"
-_DRIVER = "expected NVIDIA's driver, {got}; install the one for this machine's card, 525 or newer"
-_CARD = "expected an NVIDIA card, the driver finds none; look at nvidia-smi and at CUDA_VISIBLE_DEVICES"
-_OLD = "expected an NVIDIA card of compute capability 7.0 or newer, got {got}"
+_DRIVER = "expected NVIDIA's driver, {got}; install the one for this machine's GPU, 525 or newer"
+_GPU = "expected an NVIDIA GPU, the driver finds none; look at nvidia-smi and at CUDA_VISIBLE_DEVICES"
+_OLD = "expected an NVIDIA GPU of compute capability 7.0 or newer, got {got}"
 _FORKED = (
     "expected CUDA to be used by one process, got a child forked from process {parent} after it had used CUDA, which "
     "no child can; start processes with multiprocessing's 'spawn' or 'forkserver', or use CUDA in the children alone"
@@ -21,7 +21,7 @@ _user: int | None = None  # the process that used CUDA first: a child of fork ha
 
 @dataclass(frozen=True)
 class Device:
-    """A card.
+    """A GPU.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Device:
 
 
 def simulated() -> bool:
-    """Whether numba's simulator stands in for a card, by NUMBA_ENABLE_CUDASIM=1 as numba found it at its import."""
+    """Whether numba's simulator stands in for a GPU, by NUMBA_ENABLE_CUDASIM=1 as numba found it at its import."""
     from numba import config
 
     return bool(config.ENABLE_CUDASIM)
@@ -61,11 +61,11 @@ def missing() -> str | None:
     except (ImportError, RuntimeError):
         return _DRIVER.format(got="which can't be loaded")
     if error == driver.CUresult.CUDA_ERROR_NO_DEVICE:
-        return _CARD
+        return _GPU
     if error != driver.CUresult.CUDA_SUCCESS:
         return _DRIVER.format(got=f"which refuses to start with {error.name}")
     if not driver.cuDeviceGetCount()[1]:
-        return _CARD
+        return _GPU
     if all(device.compute_capability < (7, 0) for device in all_devices()):
         return _OLD.format(
             got=", ".join(f"{d.name} of {'.'.join(map(str, d.compute_capability))}" for d in all_devices())
@@ -74,7 +74,7 @@ def missing() -> str | None:
 
 
 def _compiles() -> bool:
-    """Whether numba finds the libraries that compile for a card, which come with the extra."""
+    """Whether numba finds the libraries that compile for a GPU, which come with the extra."""
     from numba import cuda
 
     return cuda.is_available()
@@ -86,7 +86,7 @@ def require() -> None:
     Raises
     ------
     RuntimeError
-        That says which of package, driver and card is missing, or that the process is a fork, and what to do.
+        That says which of package, driver and GPU is missing, or that the process is a fork, and what to do.
     """
     global _user
     if _user == os.getpid():
@@ -97,7 +97,7 @@ def require() -> None:
 
 
 def all_devices() -> list[Device]:
-    """The cards, in the order of their numbers."""
+    """The GPUs, in the order of their numbers."""
     if simulated():
         from numba import cuda
 

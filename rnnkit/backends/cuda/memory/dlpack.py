@@ -86,12 +86,12 @@ def capsule(array):
     return _new(at, _NAME, _drop)
 
 
-_leaving: deque = deque()  # (mark, struct) of what nobody here holds any more, while a card may still read it
+_leaving: deque = deque()  # (mark, struct) of what nobody here holds any more, while a GPU may still read it
 _telling = threading.RLock()
 
 
 def _tell() -> None:
-    """Tell the libraries of what the card is done with; the rest is asked for with the next array that goes."""
+    """Tell the libraries of what the GPU is done with; the rest is asked for with the next array that goes."""
     with _telling:
         while _leaving and _leaving[0][0].passed():
             managed = _leaving.popleft()[1]

@@ -1,4 +1,4 @@
-"""Memory of a card and the order of work on it: the driver's calls, on addresses and handles of streams.
+"""Memory of a GPU and the order of work on it: the driver's calls, on addresses and handles of streams.
 
 `rnnkit.backends.cuda.simulator.driver` has the same functions for the simulator.
 """
@@ -60,7 +60,7 @@ class Memory:
     def __del__(self):
         if not getattr(self, "address", 0) or self._process != os.getpid():  # a child of fork doesn't own it
             return
-        # The thread may be any, with another card's context or none; no error can be told from here.
+        # The thread may be any, with another GPU's context or none; no error can be told from here.
         (error,) = driver.cuCtxPushCurrent(self._context)
         if error == driver.CUresult.CUDA_SUCCESS:
             try:
@@ -93,12 +93,12 @@ def free_bytes() -> int:
 
 
 def current_device() -> int:
-    """The number of the card that this thread works with."""
+    """The number of the GPU that this thread works with."""
     return int(call(driver.cuCtxGetDevice))
 
 
 def device_of(address: int) -> int | None:
-    """The number of the card whose memory this is; None for what is no memory of a card, or no longer."""
+    """The number of the GPU whose memory this is; None for what is no memory of a GPU, or no longer."""
     ordinal = driver.CUpointer_attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
     current_device()  # without a context, the driver knows of no memory
     if _memory_type(address) in (None, int(driver.CUmemorytype.CU_MEMORYTYPE_HOST)):
@@ -125,7 +125,7 @@ def upload(target: int, source: int, size: int, stream: int) -> None:
         staging(current_device()).up(target, source, size, stream)
     elif size:
         copy(target, source, size, stream)
-        if _memory_type(source) is not None:  # pinned, say: the card reads it by itself, and later
+        if _memory_type(source) is not None:  # pinned, say: the GPU reads it by itself, and later
             wait(stream)
 
 
@@ -140,7 +140,7 @@ def download(target: int, source: int, size: int, stream: int) -> None:
 
 @cache
 def staging(device: int) -> Staging:
-    """This process's pinned memory for a card, whose events are of no use to another."""
+    """This process's pinned memory for a GPU, whose events are of no use to another."""
     return Staging(sys.modules[__name__])
 
 
@@ -161,7 +161,7 @@ def wait(stream: int) -> None:
 
 
 def wait_for_all() -> None:
-    """Wait here until all that stands in any stream of the current card is done."""
+    """Wait here until all that stands in any stream of the current GPU is done."""
     call(driver.cuCtxSynchronize)
 
 

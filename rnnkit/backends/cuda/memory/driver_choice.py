@@ -1,4 +1,4 @@
-"""Which driver a process has: a card's, or what stands in for it under the simulator."""
+"""Which driver a process has: a GPU's, or what stands in for it under the simulator."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def _calls():
         from rnnkit.backends.cuda.simulator import driver as simulator
 
         return simulator
-    from rnnkit.backends.cuda.memory import driver as card
+    from rnnkit.backends.cuda.memory import driver as gpu
 
-    return card
+    return gpu

@@ -54,7 +54,7 @@ def kernel(function):
 
 def _launch(function, count, stream, *arguments):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # numba's, that few blocks don't fill a card: few elements take no more
+        warnings.simplefilter("ignore")  # numba's, that few blocks don't fill a GPU: few elements take no more
         configured = kernel(function)[-(-count // _THREADS), _THREADS, _stream(stream)]
     configured(*arguments)
 

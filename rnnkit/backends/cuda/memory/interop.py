@@ -1,4 +1,4 @@
-"""Arrays of any library in a card's memory: taken where they stand, checked, and given back as their kind."""
+"""Arrays of any library in a GPU's memory: taken where they stand, checked, and given back as their kind."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HOST = {np.ndarray, type(None), bool, int, float, str}
 
 
 def on_device(value) -> bool:
-    """Whether this is an array in a card's memory, of whatever library."""
+    """Whether this is an array in a GPU's memory, of whatever library."""
     if type(value) in HOST:
         return False
     if isinstance(value, DeviceArray) or _dlpack_device(value)[0] == dlpack.CUDA:
@@ -174,7 +174,7 @@ def _check(array: DeviceArray, what, stands) -> None:
     current, kind = driver().current_device(), stands[0]
     device = driver().device_of(array.address)
     if device is None:
-        raise ValueError(f"expected {what} in a card's memory, got address {array.address:#x}, which is freed or none")
+        raise ValueError(f"expected {what} in a GPU's memory, got address {array.address:#x}, which is freed or none")
     device = stands[1] if kind == dlpack.CUDA else device
     if device != current:
         raise ValueError(

@@ -1,6 +1,6 @@
-"""Large copies between the host and a card: through two pieces of pinned memory, filled while the other one travels.
+"""Large copies between the host and a GPU: through two pieces of pinned memory, filled while the other one travels.
 
-The card reads and writes pinned memory by itself, at the full speed of the bus; all other memory it can't be sent to.
+The GPU reads and writes pinned memory by itself, at the full speed of the bus; all other memory it can't be sent to.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Staging:
         self.lock = threading.Lock()  # pieces are shared by all threads
 
     def up(self, target: int, source: int, size: int, stream: int) -> None:
-        """From the host to the card; `source` may be written to once this returns."""
+        """From the host to the GPU; `source` may be written to once this returns."""
         with self.lock:
             for i, start in enumerate(range(0, size, PIECE)):
                 piece, event = self.pieces[i % 2]
@@ -38,7 +38,7 @@ class Staging:
                 self.calls.record(event, stream)
 
     def down(self, target: int, source: int, size: int, stream: int) -> None:
-        """From the card to the host; all is there once this returns."""
+        """From the GPU to the host; all is there once this returns."""
         with self.lock:
             starts = range(0, size, PIECE)
             for i in range(len(starts) + 1):

@@ -1,6 +1,6 @@
-"""The gradient of a call on a card: forward kernels keep what the adjoint's read, which go back from the last step.
+"""The gradient of a call on a GPU: forward kernels keep what the adjoint's read, which go back from the last step.
 
-Everything stays on the card but the finished sums, from which the weights' gradients are made on the host.
+Everything stays on the GPU but the finished sums, from which the weights' gradients are made on the host.
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ class CudaBackward:
     plain: CudaProgram
     forward: CudaProgram
     adjoint: CudaProgram
-    kept: dict[tuple, int]
-    own: dict[tuple, int]
+    residuals: dict[tuple, int]
+    operands: dict[tuple, int]
     sums: list[Sum]
     finish: Callable[[dict[str, np.ndarray], list[np.ndarray]], dict[str, np.ndarray]]
     programs = 2  # besides the step's own
@@ -110,8 +110,8 @@ class CudaBackward:
         return f"gradient: one rule per operation of the graph\nthe adjoint, from the last step to the first:\n{words}"
 
     def row_bytes(self) -> int:
-        """What the forward kernels keep of one step of one row."""
-        return sum(line(size, self.plain.dtype.itemsize) for size in self.kept.values())
+        """What the forward kernels saves of one step of one row."""
+        return sum(line(size, self.plain.dtype.itemsize) for size in self.residuals.values())
 
 
 class _Run:
@@ -121,22 +121,22 @@ class _Run:
         self.backward, self.truncate = backward, truncate
         self.dtype = backward.plain.dtype
         self.stream = record.stream
-        self.on_card = isinstance(record.x, DeviceArray)
+        self.on_gpu = isinstance(record.x, DeviceArray)
         self.reverse = record.reverse
-        self.record = self._on_card(record)
+        self.record = self._on_gpu(record)
         self.rows, self.steps = record.x.shape[:2]
         self.segments = segments(self.steps, self.rows * backward.row_bytes(), checkpoint)
         self.starts: dict[int, tuple] = {}  # the states before the first step of each
         self.residuals = None
 
     def _given(self, array, dtype=None) -> DeviceArray:
-        """What a call was given, on the card, in memory that nobody else writes."""
+        """What a call was given, on the GPU, in memory that nobody else writes."""
         if isinstance(array, DeviceArray):
             return copy(array, self.stream)
         return upload(np.ascontiguousarray(array, dtype or self.dtype), self.stream)
 
-    def _on_card(self, record) -> Record:
-        """The record in processing order, with everything on the card."""
+    def _on_gpu(self, record) -> Record:
+        """The record in processing order, with everything on the GPU."""
         x = self._given(record.x)
         mask = None if record.mask is None else self._given(record.mask, np.bool_)
         if record.reverse:
@@ -160,7 +160,7 @@ class _Run:
             result, self.residuals = self._keep(self.record)
         else:
             result = self._in_segments()
-        if self.on_card:
+        if self.on_gpu:
             return result
         outputs = None if result.outputs is None else download(result.outputs, self.stream)
         states = tuple(download(state, self.stream) for state in result.states)
@@ -168,17 +168,17 @@ class _Run:
 
     def _keep(self, record):
         """Results of some steps, and all that the adjoint reads of them."""
-        steps, kept, places = record.x.shape[1], {}, {}
-        for name, size in self.backward.kept.items():
+        steps, residuals, places = record.x.shape[1], {}, {}
+        for name, size in self.backward.residuals.items():
             state = state_of(name)
             if state is not None:
                 states = self._sequence(steps + 1, size)
                 self._copy_rows(record.states[state], states[:, 0], size)
-                kept["state", state], kept[name] = states[:, :-1], states[:, 1:]
+                residuals["state", state], residuals[name] = states[:, :-1], states[:, 1:]
             else:
-                kept[name] = self._sequence(steps, size)
-            places[written(name)] = kept[name]
-        return self.backward.forward.run(replace(record, placed=places | kept)), kept
+                residuals[name] = self._sequence(steps, size)
+            places[written(name)] = residuals[name]
+        return self.backward.forward.run(replace(record, placed=places | residuals)), residuals
 
     def _sequence(self, steps, size) -> DeviceArray:
         """Memory for a value of every step: ``(B, T, elements)``, a step's rows side by side."""
@@ -186,7 +186,7 @@ class _Run:
         return empty((steps, self.rows, width), self.dtype, self.stream).swapaxes(0, 1)
 
     def _in_segments(self) -> Result:
-        """The results, with nothing kept but the states at the cuts."""
+        """The results, with no residuals but the states at the cuts."""
         record, plain = self.record, self.backward.plain
         shape = plain.plan.output_shape
         outputs: Any = None  # a `DeviceArray`, as the other arrays of records and results are here
@@ -202,7 +202,7 @@ class _Run:
         return Result(outputs, last, states)
 
     def _residuals(self, start, after) -> dict:
-        """What the forward kernels keep of some steps, computed again where it wasn't kept."""
+        """What the forward kernels keep of some steps, computed again where they were not saved."""
         if self.residuals is not None:
             return self.residuals
         return self._keep(replace(self.record, sequences=False).part(start, after, self.starts[start]))[1]
@@ -229,7 +229,7 @@ class _Run:
         if d_x is not None and self.reverse:
             d_x = d_x[:, ::-1]
         found: list = [d_x, *cotangents]  # to be brought to the host where x is
-        if not self.on_card:
+        if not self.on_gpu:
             found = [None if a is None else download(a, self.stream) for a in found]
         elif d_x is not None:
             found[0] = d_x if d_x.contiguous else copy(d_x, self.stream)
@@ -240,7 +240,7 @@ class _Run:
         shape = self.backward.plain.plan.output_shape
         size, item = math.prod(shape), self.dtype.itemsize
         outputs, last = (None if a is None else self._given(a) for a in (outputs, last))
-        mask: Any = self.record.mask  # on the card
+        mask: Any = self.record.mask  # on the GPU
         if outputs is None and last is None:
             nothing = zeros((size,), self.dtype, self.stream)
             return DeviceArray(nothing, nothing.address, (self.rows, self.steps, size), (0, 0, item), self.dtype)
@@ -259,7 +259,7 @@ class _Run:
         plain = self.backward.plain
         kernel = plain.load(text.format(dtype=self.dtype.name, item=self.dtype.itemsize))
         table = upload(np.array(numbers, np.int64), self.stream)
-        across = plain.current_card().across
+        across = plain.current_gpu().across
         kernel.launch((max(1, -(-self.rows * size // across)),), (across,), 0, self.stream, table.address)
 
     def _copy_rows(self, source, target, size) -> None:
@@ -272,7 +272,7 @@ class _Run:
         """Go back over some steps; the states' cotangents before them."""
         backward, steps, count = self.backward, self.steps, len(self.record.states)
         stop = self.truncate or steps
-        bytes_of = sum(line(size, self.dtype.itemsize) for size in backward.own.values())
+        bytes_of = sum(line(size, self.dtype.itemsize) for size in backward.operands.values())
         several = max(1, _CHUNK_BYTES // max(1, self.rows * bytes_of))
         cuts = {first, end, *range(0, steps, several), *range(0, steps, stop)}
         residuals = self._residuals(first, end)
@@ -282,13 +282,13 @@ class _Run:
                 cotangents = [*fresh, *cotangents[count:]]
             placed = {key: array[:, start - first : after - first] for key, array in residuals.items()}
             placed["output"] = d_outputs[:, start:after]
-            own = {written(name): self._sequence(after - start, size) for name, size in backward.own.items()}
+            operands = {written(name): self._sequence(after - start, size) for name, size in backward.operands.items()}
             part = replace(
                 self.record.part(start, after, tuple(cotangents)),
                 sequences=d_x is not None,
                 zero_masked=True,
                 place=None if d_x is None else d_x[:, start:after],
-                placed=placed | own,
+                placed=placed | operands,
             )
             cotangents = list(backward.adjoint.run(part.turned()).states)
             sums.add(part)

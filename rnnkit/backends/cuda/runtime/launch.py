@@ -1,4 +1,4 @@
-"""Kernels on a card: how they are loaded, and how they start."""
+"""Kernels on a GPU: how they are loaded, and how they start."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import threading
 from rnnkit.backends.cuda.memory.availability import simulated
 
 
-def card_kind() -> tuple[int, int]:
-    """The current card's compute capability."""
+def gpu_kind() -> tuple[int, int]:
+    """The current GPU's compute capability."""
     from cuda.bindings import driver
 
     names = driver.CUdevice_attribute
@@ -24,18 +24,18 @@ def card_kind() -> tuple[int, int]:
 
 
 class Function:
-    """A kernel on the current card.
+    """A kernel on the current GPU.
 
     Parameters
     ----------
     code : bytes, or callable
-        The card's own code; under the simulator the function itself.
+        The GPU's own code; under the simulator the function itself.
     name : str, optional
         Of the kernel in the code.
     """
 
     def __init__(self, code, name: str = ""):
-        self._code, self._near = code, 48 << 10  # bytes of shared memory that any kernel may have
+        self._code, self._shared = code, 48 << 10  # bytes of shared memory that any kernel may have
         self._lock = threading.Lock()
         if not simulated():
             from cuda.bindings import driver
@@ -43,14 +43,14 @@ class Function:
             self._library = _call(driver.cuModuleLoadData, code)
             self._function = _call(driver.cuModuleGetFunction, self._library, name.encode())
 
-    def launch(self, blocks, threads, near: int, stream: int, table: int, together: bool = False) -> None:
+    def launch(self, blocks, threads, shared: int, stream: int, table: int, together: bool = False) -> None:
         """Start it in the order of a stream.
 
         Parameters
         ----------
         blocks, threads : tuple of int
             Up to three numbers each.
-        near : int
+        shared : int
             Bytes of shared memory for each block.
         table : int
             The address of its numbers.
@@ -61,20 +61,20 @@ class Function:
         if simulated():
             from rnnkit.backends.cuda.simulator.grid import run
 
-            run(self._code, blocks, threads, near, table, together)
+            run(self._code, blocks, threads, shared, table, together)
             return
         from cuda.bindings import driver
 
         with self._lock:
-            if near > self._near:
+            if shared > self._shared:
                 attribute = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
-                _call(driver.cuFuncSetAttribute, self._function, attribute, near)
-                self._near = near
+                _call(driver.cuFuncSetAttribute, self._function, attribute, shared)
+                self._shared = shared
         numbers = (table,), (ctypes.c_int64,)
         if together:
-            _call(driver.cuLaunchCooperativeKernel, self._function, *blocks, *threads, near, stream, numbers)
+            _call(driver.cuLaunchCooperativeKernel, self._function, *blocks, *threads, shared, stream, numbers)
         else:
-            _call(driver.cuLaunchKernel, self._function, *blocks, *threads, near, stream, numbers, 0)
+            _call(driver.cuLaunchKernel, self._function, *blocks, *threads, shared, stream, numbers, 0)
 
 
 def _call(function, *arguments):

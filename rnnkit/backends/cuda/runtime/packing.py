@@ -1,4 +1,4 @@
-"""Weights as a card's kernels read them."""
+"""Weights as a GPU's kernels read them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A step's kernels and the arrays of one call: what goes to the card, what is launched, what comes back."""
+"""A step's kernels and the arrays of one call: what goes to the GPU, what is launched, what comes back."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rnnkit.backends.cuda.codegen.section import COUNTER_BYTES, Form, Kernel, States, line
+from rnnkit.backends.cuda.codegen.section import COUNTER_BYTES, Kernel, KernelVariant, States, line
 from rnnkit.backends.cuda.memory.array import DeviceArray, copy, download, empty, upload, zeros
 from rnnkit.backends.cuda.memory.driver_choice import driver
-from rnnkit.backends.cuda.runtime.cost_model import Card, Cut, Step, costs, current_card, cuts
+from rnnkit.backends.cuda.runtime.cost_model import GPU, LaunchConfig, Step, configs, costs, current_gpu
 from rnnkit.backends.cuda.runtime.launch import Function
 from rnnkit.backends.cuda.runtime.packing import gates_in_turn, pack, pack_sparse
 from rnnkit.backends.formulas.names import FUNCTIONS
@@ -31,7 +31,7 @@ from rnnkit.compiler.ir.plan import (
     Plan,
 )  # fmt: skip
 
-_BLOCK_BYTES = 1 << 28  # that a block of steps may take of the card's memory
+_BLOCK_BYTES = 1 << 28  # that a block of steps may take of the GPU's memory
 _ENTRIES = {4: 4, 8: 2}  # of what is computed for many steps at once, that a thread sums at once, by bytes of a number
 _ENTRY_ROWS = 8  # rows of threads there
 
@@ -44,34 +44,34 @@ class CudaProgram:
     ----------
     plan : rnnkit.compiler.ir.plan.Plan
     write : callable
-        ``(section, form) -> Kernel``: a section's text, see `rnnkit.backends.cuda.codegen.kernel_source`.
+        ``(section, variant) -> Kernel``: a section's text, see `rnnkit.backends.cuda.codegen.kernel_source`.
     load : callable
         From a text to a `rnnkit.backends.cuda.runtime.launch.Function`.
-    once : callable
-        Weights by name to what depends on them alone, in the order of ``plan.once``.
+    prepack : callable
+        Weights by name to what depends on them alone, in the order of ``plan.prepacked``.
     states : pair of lists of Buffer
         Where each state is before a step, and after it.
     """
 
     plan: Plan
-    write: Callable[[int, Form], Kernel]
+    write: Callable[[int, KernelVariant], Kernel]
     load: Callable[[str], Function]
-    once: Callable[[dict[str, np.ndarray]], list]
+    prepack: Callable[[dict[str, np.ndarray]], list]
     states: States
     dtype: np.dtype
     words: str = ""
-    road: str = "road 1, on a card"
-    reason: str = "the step was traced as a whole"
+    how: str = "traced, on a GPU"
+    reason: str = "the step was recorded as a graph, from which rnnkit compiles loops over many rows at once"
     differentiate: Callable | None = None
-    card: Card | None = None
-    cut: Cut | None = None  # for tests: in place of the one that is chosen
+    gpu: GPU | None = None
+    config: LaunchConfig | None = None  # for tests: in place of the one that is chosen
     placing: str | None = None
-    _kernels: dict[tuple[int, Form], Kernel] = field(default_factory=dict)
-    _ran: dict[tuple[int, Form], Kernel] = field(default_factory=dict)
+    _kernels: dict[tuple[int, KernelVariant], Kernel] = field(default_factory=dict)
+    _ran: dict[tuple[int, KernelVariant], Kernel] = field(default_factory=dict)
     _bound: tuple = (None, None)
     _tables: dict = field(default_factory=dict)
-    _last: tuple[int, Cut, Form] | None = None
-    _choices: dict[tuple, tuple[Cut, Form]] = field(default_factory=dict)
+    _last: tuple[int, LaunchConfig, KernelVariant] | None = None
+    _choices: dict[tuple, tuple[LaunchConfig, KernelVariant]] = field(default_factory=dict)
 
     def __post_init__(self):
         plan = self.plan
@@ -85,86 +85,86 @@ class CudaProgram:
         """Road, reason and plan in words, or the texts of the kernels that ran."""
         if source:
             return "\n\n".join(kernel.text for kernel in self._ran.values())
-        return f"{self.road}: {self.reason}\n{self.words}\n{self._shared_words()}"
+        return f"{self.how}: {self.reason}\n{self.words}\n{self._shared_words()}"
 
     # How a call is shared
 
-    def current_card(self) -> Card:
-        """The card that kernels are cut for."""
-        return self.card or current_card()
+    def current_gpu(self) -> GPU:
+        """The GPU that kernels are chosen for."""
+        return self.gpu or current_gpu()
 
-    def chosen(self, rows: int) -> tuple[Cut, Form]:
-        """The cut and the form of the time loop for so many rows."""
-        key = rows, self.card or driver().current_device(), self.cut, self.placing
+    def chosen(self, rows: int) -> tuple[LaunchConfig, KernelVariant]:
+        """The config and the variant of the time loop for so many rows."""
+        key = rows, self.gpu or driver().current_device(), self.config, self.placing
         if key not in self._choices:
             self._choices[key] = self._choose(rows)
         return self._choices[key]
 
-    def cut_for(self, section: int, rows: int) -> tuple[Cut, Form]:
-        """The cut and the form of any section; what no state touches has many entries, and needs no weighing."""
+    def config_for(self, section: int, rows: int) -> tuple[LaunchConfig, KernelVariant]:
+        """The config and the variant of any section; what no state touches has many entries, and needs no weighing."""
         if section == STEP:
             return self.chosen(rows)
-        card = self.current_card()
-        sums, y = _ENTRIES[self.dtype.itemsize], min(_ENTRY_ROWS, card.threads)
-        cut = Cut(sums, sums * y, 1, max(1, min(32, card.threads // y)), y)
-        form = Form(rows=sums, staged=True)
-        fits = self._kernel(section, form).near_bytes(cut.tile, y, 1) <= card.near
-        return cut, form if fits else Form(rows=sums)
+        gpu = self.current_gpu()
+        sums, y = _ENTRIES[self.dtype.itemsize], min(_ENTRY_ROWS, gpu.threads)
+        config = LaunchConfig(sums, sums * y, 1, max(1, min(32, gpu.threads // y)), y)
+        variant = KernelVariant(rows=sums, staged=True)
+        fits = self._kernel(section, variant).shared_bytes(config.tile, y, 1) <= gpu.shared
+        return config, variant if fits else KernelVariant(rows=sums)
 
-    def _choose(self, rows: int) -> tuple[Cut, Form]:
-        card = self.current_card()
-        best: tuple[float, Cut, Form] | None = None
-        for cut in [self.cut] if self.cut else cuts(card, rows, self._step.units):
+    def _choose(self, rows: int) -> tuple[LaunchConfig, KernelVariant]:
+        gpu = self.current_gpu()
+        best: tuple[float, LaunchConfig, KernelVariant] | None = None
+        for config in [self.config] if self.config else configs(gpu, rows, self._step.units):
             for placing in [self.placing] if self.placing else _PLACINGS:
-                near = placing.startswith("near")
-                if cut.parts > 1 and near:
+                shared = placing.startswith("shared")
+                if config.parts > 1 and shared:
                     continue  # other blocks read the states
-                if cut.rows * self._step.item > (16 if near else 8) and not self.cut:
-                    continue  # registers would be spilled: addresses in far memory take two for each row
-                form = self._form(cut, placing)
-                kernel = self._kernel(STEP, form)
-                if kernel.near_bytes(cut.tile, cut.y, cut.parts) > card.near:
+                if config.rows * self._step.item > (16 if shared else 8) and not self.config:
+                    continue  # registers would be spilled: addresses in global memory take two for each row
+                variant = self._variant(config, placing)
+                kernel = self._kernel(STEP, variant)
+                if kernel.shared_bytes(config.tile, config.y, config.parts) > gpu.shared:
                     continue
-                cost = sum(costs(self._step, card, cut, rows, form.weights, form.near).values())
+                cost = sum(costs(self._step, gpu, config, rows, variant.weights, variant.shared).values())
                 cost += _PLACINGS.index(placing)  # the first of those that cost the same
                 if best is None or cost < best[0]:
-                    best = cost, cut, form
+                    best = cost, config, variant
         if best is None:
-            cut = self.cut or next(cuts(card, rows, self._step.units))
-            return cut, self._form(cut, "far")
+            config = self.config or next(configs(gpu, rows, self._step.units))
+            return config, self._variant(config, "global")
         return best[1:]
 
-    def _form(self, cut: Cut, placing: str) -> Form:
-        return Form(
-            rows=cut.rows,
-            near=placing.startswith("near"),
-            staged=not placing.startswith("far"),
+    def _variant(self, config: LaunchConfig, placing: str) -> KernelVariant:
+        return KernelVariant(
+            rows=config.rows,
+            shared=placing.startswith("shared"),
+            staged=not placing.startswith("global"),
             weights=placing.endswith("weights"),
         )
 
-    def _kernel(self, section: int, form: Form) -> Kernel:
-        key = section, form
+    def _kernel(self, section: int, variant: KernelVariant) -> Kernel:
+        key = section, variant
         if key not in self._kernels:
-            self._kernels[key] = self.write(section, form)
+            self._kernels[key] = self.write(section, variant)
         return self._kernels[key]
 
-    def _loaded(self, section: int, form: Form) -> tuple[Kernel, Function]:
-        """A kernel and its function on the current card: `load` knows those that it gave."""
-        kernel = self._ran[section, form] = self._kernel(section, form)
+    def _loaded(self, section: int, variant: KernelVariant) -> tuple[Kernel, Function]:
+        """A kernel and its function on the current GPU: `load` knows those that it gave."""
+        kernel = self._ran[section, variant] = self._kernel(section, variant)
         return kernel, self.load(kernel.text)
 
     # Weights
 
-    def _once(self, weights, stream) -> dict:
-        """What depends on weights alone, brought to the card again when one of them was replaced.
+    def _prepacked(self, weights, stream) -> dict:
+        """What depends on weights alone, brought to the GPU again when one of them was replaced.
 
-        The card is waited for: then calls in any stream may read them, and none reads those that they replace.
+        The GPU is waited for: then calls in any stream may read them, and none reads those that they replace.
         """
         bound, arrays = self._bound
         given = (driver().current_device(), *weights.values())
         if bound is None or len(bound) != len(given) or any(a is not b for a, b in zip(bound, given, strict=True)):
             arrays = {}
-            for buffer, found in zip(self.plan.once, self.once(weights), strict=True):
+            for buffer, found in zip(self.plan.prepacked, self.prepack(weights), strict=True):
                 parts = found if isinstance(found, dict) else {"at": found}
                 arrays |= {(what, buffer): upload(array, stream) for what, array in parts.items()}
             driver().wait_for_all()
@@ -174,7 +174,7 @@ class CudaProgram:
     # A call
 
     def run(self, record: Record, held: DeviceArray | None = None) -> Result:
-        """The results of one call, on the card if x is, else on the host.
+        """The results of one call, on the GPU if x is, else on the host.
 
         Masked steps at the start show what is `held`, or zeros.
         """
@@ -183,28 +183,28 @@ class CudaProgram:
     def _shared_words(self) -> str:
         """How the time loop of the last call was shared."""
         if self._last is None:
-            return "on the card: how rows and units are shared is chosen at the first call"
-        rows, cut, form = self._last
-        blocks = -(-rows // cut.tile)
+            return "on the GPU: how rows and units are shared is chosen at the first call"
+        rows, config, variant = self._last
+        blocks = -(-rows // config.tile)
         lines = [
-            f"on the card, for {rows} rows: {blocks * cut.parts} blocks of {cut.x} x {cut.y} threads",
-            f"  rows per block: {cut.tile}, of which a thread sums {cut.rows} at once",
-            f"  recurrent weights: {'shared memory' if form.weights else 'read from the cache at every step'}",
-            f"  states: {'shared memory' if form.near else 'memory of the card'}",
-            f"  units: split over {cut.parts} blocks, which meet in every step; launched together"
-            if cut.parts > 1
+            f"on the GPU, for {rows} rows: {blocks * config.parts} blocks of {config.x} x {config.y} threads",
+            f"  rows per block: {config.tile}, of which a thread sums {config.rows} at once",
+            f"  recurrent weights: {'shared memory' if variant.weights else 'read from the cache at every step'}",
+            f"  states: {'shared memory' if variant.shared else 'global memory'}",
+            f"  units: split over {config.parts} blocks, which wait for each other in every step; launched together"
+            if config.parts > 1
             else "  units: all in one block, no grid synchronisation",
         ]
         return "\n".join(lines)
 
 
 class _Call:
-    """One call: arrays on the card, and launches in the order of a stream."""
+    """One call: arrays on the GPU, and launches in the order of a stream."""
 
     def __init__(self, program: CudaProgram, record: Record):
         self.program, self.record = program, record
         self.stream = record.stream
-        self.on_card = isinstance(record.x, DeviceArray)
+        self.on_gpu = isinstance(record.x, DeviceArray)
         self.rows, self.steps = record.x.shape[:2]
         self.copied_back: list = []
 
@@ -229,13 +229,13 @@ class _Call:
         return place if isinstance(place, DeviceArray) else empty(shape, self.program.dtype, self.stream)
 
     def _given(self, array, dtype) -> DeviceArray:
-        """An array of the record on the card; its rows may have any stride."""
+        """An array of the record on the GPU; its rows may have any stride."""
         if isinstance(array, DeviceArray):
             return array
         return upload(np.ascontiguousarray(array, dtype), self.stream)
 
     def _back(self, outputs, last, states, kept) -> Result:
-        if self.on_card:
+        if self.on_gpu:
             return Result(outputs, last, tuple(states), kept)
         found = Result(
             None if outputs is None else download(outputs, self.stream),
@@ -250,8 +250,8 @@ class _Call:
     def _launch(self, states, outputs, last, kept) -> list:
         """Run all sections, a block of steps at a time; the states at the end."""
         program, record, plan, stream = self.program, self.record, self.program.plan, self.stream
-        cut, form = program.chosen(self.rows)
-        program._last = self.rows, cut, form
+        config, variant = program.chosen(self.rows)
+        program._last = self.rows, config, variant
         block = self._block()
         x = self._given(record.x, program.dtype)
         x = x[:, ::-1] if record.reverse else x
@@ -259,7 +259,7 @@ class _Call:
         if record.mask is not None:
             mask = self._given(record.mask, np.bool_)
             mask = mask[:, ::-1] if record.reverse else mask
-        self.arrays = dict(program._once(record.weights, stream))
+        self.arrays = dict(program._prepacked(record.weights, stream))
         for buffer in plan.buffers:
             if buffer.kind == "x":
                 self.arrays["at", buffer] = x
@@ -270,11 +270,11 @@ class _Call:
             elif buffer.kind in SEQUENCES:
                 self.arrays["at", buffer] = self._placed(record.placed[buffer.attr], buffer)
             elif buffer.kind == "scratch":
-                self.arrays["at", buffer] = self._scratch(buffer, block, form)
+                self.arrays["at", buffer] = self._scratch(buffer, block, variant)
             elif buffer.kind in OUTPUTS:
                 self.arrays["at", buffer] = outputs
         for i, (now, new) in enumerate(zip(*program.states, strict=True)):
-            if not form.near:
+            if not variant.shared:
                 row = line(program._sizes[i], program.dtype.itemsize)
                 for buffer in (now, new):
                     self.arrays["at", buffer] = empty((self.rows, row), np.uint8, stream)
@@ -290,7 +290,7 @@ class _Call:
             count = min(block, self.steps - start)
             if BLOCK in program.sections:
                 self._entries(BLOCK, self.rows * count, count, start)
-            self._steps(cut, form, start, count)
+            self._steps(config, variant, start, count)
             if AFTER in program.sections and outputs is not None:
                 self._entries(AFTER, self.rows * count, count, start)
             self.initial = self.final
@@ -320,8 +320,8 @@ class _Call:
             self.copied_back.append((array, found))
         return found
 
-    def _scratch(self, buffer: Buffer, block: int, form: Form) -> DeviceArray | None:
-        if buffer.section == STEP and form.near:
+    def _scratch(self, buffer: Buffer, block: int, variant: KernelVariant) -> DeviceArray | None:
+        if buffer.section == STEP and variant.shared:
             return None
         row = line(buffer.size, self.program.dtype.itemsize)
         if _per_block(buffer):
@@ -361,23 +361,23 @@ class _Call:
 
     def _entries(self, section: int, entries: int, count: int, start: int) -> None:
         """Compute what no state touches."""
-        cut, form = self.program.cut_for(section, self.rows)
-        kernel, function = self.program._loaded(section, form)
-        given = {("entries",): entries, ("tile",): cut.tile, ("count",): count, **self._mask_given(start)}
+        config, variant = self.program.config_for(section, self.rows)
+        kernel, function = self.program._loaded(section, variant)
+        given = {("entries",): entries, ("tile",): config.tile, ("count",): count, **self._mask_given(start)}
         table = self._table_of(kernel, given, start)
-        near = kernel.near_bytes(cut.tile, cut.y, 1)
-        function.launch((-(-entries // cut.tile),), (cut.x, cut.y), near, self.stream, table.address)
+        shared = kernel.shared_bytes(config.tile, config.y, 1)
+        function.launch((-(-entries // config.tile),), (config.x, config.y), shared, self.stream, table.address)
 
-    def _steps(self, cut: Cut, form: Form, start: int, count: int) -> None:
+    def _steps(self, config: LaunchConfig, variant: KernelVariant, start: int, count: int) -> None:
         """Run some steps."""
         program, record = self.program, self.record
-        kernel, function = program._loaded(STEP, form)
-        groups = -(-self.rows // cut.tile)
-        counter = zeros((groups * COUNTER_BYTES,), np.uint8, self.stream) if cut.parts > 1 else None
+        kernel, function = program._loaded(STEP, variant)
+        groups = -(-self.rows // config.tile)
+        counter = zeros((groups * COUNTER_BYTES,), np.uint8, self.stream) if config.parts > 1 else None
         outputs = self.outputs
         given = {
             ("all_rows",): self.rows,
-            ("tile",): cut.tile,
+            ("tile",): config.tile,
             ("steps",): count,
             ("counter",): 0 if counter is None else counter.address,
             ("zero_masked",): int(record.zero_masked),
@@ -396,9 +396,11 @@ class _Call:
             given["trajectory_row", i] = 0 if kept is None else kept.strides[0]
             given["trajectory_step", i] = 0 if kept is None else kept.strides[1]
         table = self._table_of(kernel, given, start)
-        near = kernel.near_bytes(cut.tile, cut.y, cut.parts)
+        shared = kernel.shared_bytes(config.tile, config.y, config.parts)
         # Groups along x, where a grid may have 2**31 - 1 blocks: along y it is 65535.
-        function.launch((groups, cut.parts), (cut.x, cut.y), near, self.stream, table.address, together=cut.parts > 1)
+        function.launch(
+            (groups, config.parts), (config.x, config.y), shared, self.stream, table.address, together=config.parts > 1
+        )
 
 
 def step_of(plan: Plan, item: int) -> Step:
@@ -415,13 +417,13 @@ def step_of(plan: Plan, item: int) -> Step:
         size = math.prod(loop.dims)
         pointwise += size * len(operations)
         functions += size * sum(op in FUNCTIONS or op == "divide" for op in operations)
-        moved += size * item * sum(b.section != STEP or b.kind in PLACED for b in buffers if b.kind != "once")
+        moved += size * item * sum(b.section != STEP or b.kind in PLACED for b in buffers if b.kind != "prepacked")
     return Step(
         units=units,
         gates=max(1, len(largest.gates)) if largest else 1,
         work=sum(product.work for product in products) or widest,
         item=item,
-        meetings=max(1, len([stage for stage in plan.stages if stage.section == STEP])),
+        barriers=max(1, len([stage for stage in plan.stages if stage.section == STEP])),
         pointwise=-(-pointwise // units),
         functions=-(-functions // units),
         moved=moved,
@@ -437,4 +439,4 @@ def _dense(weight, gates, units) -> np.ndarray:
 
 
 LAYOUT = Layout(lambda array: array, _dense, pack_sparse)
-_PLACINGS = ("near weights", "near", "staged weights", "staged", "far")
+_PLACINGS = ("shared weights", "shared", "staged weights", "staged", "global")

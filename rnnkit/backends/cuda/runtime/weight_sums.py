@@ -1,4 +1,4 @@
-"""The sums over rows and steps that the gradients of weights are made of, on a card, without atomics.
+"""The sums over rows and steps that the gradients of weights are made of, on a GPU, without atomics.
 
 C[m, n] = Σ A[k, m] B[k, n] over the entries k, every row at every used step in order. A block of threads sums one slice
 of the entries for one tile of C; then the slices are added in order. Where the slices are depends on sizes alone, so
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SLICE, FEWEST, SLICES = 2048, 128, 256  # entries that a block sums at most and at least; how many blocks are wanted
 MOST = 65535  # slices, which are a grid's third axis
-TILE, THREAD, DEPTH = 64, 4, 16  # columns of a tile, of a thread, entries that stand in near memory at once
+TILE, THREAD, DEPTH = 64, 4, 16  # columns of a tile, of a thread, entries that stand in shared memory at once
 
 _OUTER = '''"""Sums of outer products in {dtype}: a slice of the entries for a tile of the result."""
 
@@ -38,8 +38,8 @@ def run(table):
     mask, mask_row, mask_step, slices = word(table, 13), word(table, 14), word(table, 15), word(table, 16)
     slice, tile = word(table, 17), {threads} * {thread}
     x, y = cuda.threadIdx.x, cuda.threadIdx.y
-    near_a = near_start(cuda.shared.array(0, float64, 16))
-    near_b = near_a + {depth} * tile * {item}
+    shared_a = shared_start(cuda.shared.array(0, float64, 16))
+    shared_b = shared_a + {depth} * tile * {item}
     m0, n0 = cuda.blockIdx.y * tile, cuda.blockIdx.x * tile
     low = cuda.blockIdx.z * slice
     high = min(low + slice, K)
@@ -62,8 +62,8 @@ def run(table):
                         value_a = fixed_{dtype}(a + r * a_row + t * a_step + q * a_inner + (m0 + column) * {item})
                 if used and n0 + column < N:
                     value_b = fixed_{dtype}(b + r * b_row + t * b_step + q * b_inner + (n0 + column) * {item})
-            near_store_{dtype}(near_a + i * {item}, value_a)
-            near_store_{dtype}(near_b + i * {item}, value_b)
+            shared_store_{dtype}(shared_a + i * {item}, value_a)
+            shared_store_{dtype}(shared_b + i * {item}, value_b)
         cuda.syncthreads()
         for k in range({depth}):
 {read}
@@ -99,7 +99,7 @@ def texts(dtype) -> tuple[str, str, int]:
     places = [(i, j) for i in range(thread) for j in range(thread)]
     zero = [f"    sum_{i}_{j} = np.{name}(0)" for i, j in places]
     read = [
-        f"            {one}_{i} = near_load_{name}(near_{one} + (k * tile + {at} + {i} * {threads}) * {item})"
+        f"            {one}_{i} = shared_load_{name}(shared_{one} + (k * tile + {at} + {i} * {threads}) * {item})"
         for one, at in (("a", "y"), ("b", "x"))
         for i in range(thread)
     ]
@@ -134,7 +134,7 @@ class CudaSums:
                 self.sums[s] = zeros((size,), dtype, stream)
 
     def add(self, part) -> None:
-        """Add what these steps give; arrays of the record are on the card."""
+        """Add what these steps give; arrays of the record are on the GPU."""
         rows, steps = part.x.shape[:2]
         for s, total in self.sums.items():
             self._add(s, total, part, rows, steps)
@@ -154,8 +154,8 @@ class CudaSums:
         a = [0, 0, 0, 0] if s.a is None else self._place(s.a, part)
         numbers = [*a, *self._place(s.b, part), M, N, entries, rows, inner, *mask, 0, each, parts.address]
         table = upload(np.array(numbers, np.int64), self.stream)
-        near = 2 * DEPTH * tile * self.dtype.itemsize
-        self.load(outer).launch((*tiles, slices), (threads, threads), near, self.stream, table.address)
+        shared = 2 * DEPTH * tile * self.dtype.itemsize
+        self.load(outer).launch((*tiles, slices), (threads, threads), shared, self.stream, table.address)
         table = upload(np.array([parts.address, M * N, total.address, slices], np.int64), self.stream)
         across = 4 if simulated() else 256
         self.load(add).launch((-(-M * N // across),), (across,), 0, self.stream, table.address)
@@ -165,7 +165,7 @@ class CudaSums:
             array = part.x
         else:
             name = place.source, place.key
-            array = part.placed[written(name)] if place.source == "own" else part.placed[name]
+            array = part.placed[written(name)] if place.source == "operand" else part.placed[name]
         item = self.dtype.itemsize
         return [array.address + place.offset * item, *array.strides[:2], place.stride * item]
 
@@ -176,7 +176,7 @@ class CudaSums:
 
 
 def slice_of(entries: int, tiles: int) -> int:
-    """How many entries a block sums: few where there are few tiles, so that all of a card has work."""
+    """How many entries a block sums: few where there are few tiles, so that all of a GPU has work."""
     wanted = -(-entries * tiles // (SLICES * DEPTH)) * DEPTH
     return max(min(SLICE, max(FEWEST, wanted)), -(-entries // MOST))
 

@@ -1,1 +1,1 @@
-"""The same without a card: threads of Python, with the CPU's bits."""
+"""The same without a GPU: threads of Python, with the CPU's bits."""

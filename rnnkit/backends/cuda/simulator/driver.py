@@ -1,4 +1,4 @@
-"""What a card's driver does, for numba's simulator: device memory is NumPy's, streams do all at once."""
+"""What a GPU's driver does, for numba's simulator: device memory is NumPy's, streams do all at once."""
 
 from __future__ import annotations
 

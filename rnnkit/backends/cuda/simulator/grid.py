@@ -25,20 +25,20 @@ class _Module(FakeCUDAModule):
 class _Shared(FakeCUDAShared):
     """A block's shared memory."""
 
-    def __init__(self, near):
-        super().__init__(near)
-        self._dynshared[:] = 0x7F  # what a card leaves in it, nobody knows
+    def __init__(self, shared):
+        super().__init__(shared)
+        self._dynshared[:] = 0x7F  # what a GPU leaves in it, nobody knows
 
     def array(self, shape, dtype, alignment=None):
         return super().array(shape, dtype)
 
 
 class _Block:
-    def __init__(self, place, threads, near):
+    def __init__(self, place, threads, shared_bytes):
         self.place = Dim3(*place)
         self.beside: list[_Block] = [self]  # that run at the same time
         self.barrier = threading.Barrier(int(np.prod(threads)))
-        self.shared = _Shared(near)
+        self.shared = _Shared(shared_bytes)
 
 
 class _Thread(threading.Thread):
@@ -60,11 +60,11 @@ class _Thread(threading.Thread):
         self.block.barrier.wait()
 
 
-def run(kernel, blocks, threads, near: int, table: int, together: bool) -> None:
+def run(kernel, blocks, threads, shared: int, table: int, together: bool) -> None:
     """Run all blocks, one after the other or all at once."""
     function = kernel.py_func
-    module = _Module(blocks, threads, near)
-    everywhere = [_Block(place[::-1], threads, near) for place in itertools.product(*map(range, blocks[::-1]))]
+    module = _Module(blocks, threads, shared)
+    everywhere = [_Block(place[::-1], threads, shared) for place in itertools.product(*map(range, blocks[::-1]))]
     places = [place[::-1] for place in itertools.product(*map(range, threads[::-1]))]
     with swapped_cuda_module(function, module), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)

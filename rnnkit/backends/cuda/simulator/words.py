@@ -28,7 +28,7 @@ def byte(address):
     return ctypes.c_uint8.from_address(address).value != 0
 
 
-def near_start(array):
+def shared_start(array):
     return array.__array_interface__["data"][0]
 
 
@@ -67,10 +67,10 @@ def _memory(dtype):
         for lane, value in enumerate(values):
             store(address + lane * size, value)
 
-    words: dict[str, Callable[..., object]] = dict.fromkeys(("load", "fixed", "near_load"), load)
-    words |= dict.fromkeys(("load_wide", "fixed_wide", "near_load_wide"), load_wide)
-    words |= dict.fromkeys(("store_wide", "near_store_wide"), store_wide)
-    words |= dict.fromkeys(("store", "near_store"), store) | {"to_float": dtype}
+    words: dict[str, Callable[..., object]] = dict.fromkeys(("load", "fixed", "shared_load"), load)
+    words |= dict.fromkeys(("load_wide", "fixed_wide", "shared_load_wide"), load_wide)
+    words |= dict.fromkeys(("store_wide", "shared_store_wide"), store_wide)
+    words |= dict.fromkeys(("store", "shared_store"), store) | {"to_float": dtype}
     return {f"{word}_{dtype.__name__}": function for word, function in words.items()}
 
 

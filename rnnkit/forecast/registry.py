@@ -26,7 +26,7 @@ class Refitted:
         return self.forecaster.fit(history).predict(horizon)
 
 
-class CarriedOn:
+class WarmStarted:
     """A model that is trained before the first origin, and carried on from its weights at the later ones."""
 
     def __init__(self, forecaster: TrainedForecaster, tell: Callable[[str], None] | None = None):
@@ -43,7 +43,7 @@ class CarriedOn:
         return self.forecaster.predict_quantiles(horizon)
 
 
-def contender(
+def find_model(
     name: str,
     horizon: int,
     *,
@@ -52,7 +52,7 @@ def contender(
     units: int | None = None,
     epochs: int | None = None,
     tell: Callable[[str], None] | None = None,
-) -> Refitted | CarriedOn:
+) -> Refitted | WarmStarted:
     """A model by its name on the command line.
 
     Parameters
@@ -72,7 +72,7 @@ def contender(
         return Refitted(ESN(horizon, **settings))
     if epochs is not None:
         settings["epochs"] = epochs
-    return CarriedOn(TrainedForecaster(horizon, name, **settings), tell)
+    return WarmStarted(TrainedForecaster(horizon, name, **settings), tell)
 
 
 def title(forecaster: ESN | TrainedForecaster) -> str:

@@ -12,8 +12,8 @@ import numpy as np
 from rnnkit.forecast import saving
 from rnnkit.forecast.backtest import LEAST_ORIGINS, BackTest, Model, back_test, first_origin, needed_length
 from rnnkit.forecast.baselines import naive, seasonal_naive
-from rnnkit.forecast.contenders import contender, restored, title
 from rnnkit.forecast.echo_state import ESN
+from rnnkit.forecast.registry import find_model, restored, title
 from rnnkit.forecast.season import find_season
 from rnnkit.forecast.series import InputError, Series
 from rnnkit.forecast.titles import TITLES
@@ -34,7 +34,7 @@ class Forecast(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Outlook:
+class ForecastReport:
     """One series, looked at.
 
     Attributes
@@ -106,7 +106,7 @@ def check(series: Series, horizon: int, season: int | None = None, origins: int 
         )
 
 
-def look_ahead(
+def backtest_and_forecast(
     series: Series,
     horizon: int,
     *,
@@ -118,7 +118,7 @@ def look_ahead(
     epochs: int | None = None,
     progress: Callable[[], None] = lambda: None,
     tell: Callable[[str], None] | None = None,
-) -> Outlook:
+) -> ForecastReport:
     """Back-test models on a series, then forecast beyond its end.
 
     Parameters
@@ -153,7 +153,7 @@ def look_ahead(
     asked = {}
     for name in models:
         told = None if tell is None else partial(_told, tell, f"{TITLES[name]} on {series.name}")
-        asked[TITLES[name]] = contender(name, horizon, season=season, seed=seed, units=units, epochs=epochs, tell=told)
+        asked[TITLES[name]] = find_model(name, horizon, season=season, seed=seed, units=units, epochs=epochs, tell=told)
     contest: dict[str, Model] = {**asked, NAIVE: naive}
     if season is not None:
         contest[SEASONAL] = partial(seasonal_naive, season=season)
@@ -162,10 +162,10 @@ def look_ahead(
         forecasts = {name: _forecast(model(values, horizon), test, name, model) for name, model in asked.items()}
     except (ValueError, FloatingPointError) as error:
         raise InputError(f"{series.name}: {error}") from error
-    return Outlook(series, season, test, forecasts)
+    return ForecastReport(series, season, test, forecasts)
 
 
-def look_again(series: Series, path) -> Outlook:
+def forecast_from_file(series: Series, path) -> ForecastReport:
     """Forecast beyond the end of a series with a model that `save` wrote, without a fit or a back-test.
 
     Parameters
@@ -198,14 +198,14 @@ def look_again(series: Series, path) -> Outlook:
     else:
         lower, values, upper = forecaster.forecast_quantiles(series.values)
     forecasts = {title(forecaster): Forecast(values, lower, upper, forecaster)}
-    return Outlook(series, forecaster.season, None, forecasts)
+    return ForecastReport(series, forecaster.season, None, forecasts)
 
 
-def save(path, outlook: Outlook) -> None:
-    """Write the model asked for first, as it was fitted to the whole series, for `look_again`."""
-    forecaster = outlook.forecasts[outlook.model].forecaster
-    half = None if isinstance(forecaster, TrainedForecaster) else (outlook.upper - outlook.lower) / 2
-    saving.write(path, forecaster, {"identity": _identity(outlook.series)}, half)
+def save(path, report: ForecastReport) -> None:
+    """Write the model asked for first, as it was fitted to the whole series, for `forecast_from_file`."""
+    forecaster = report.forecasts[report.model].forecaster
+    half = None if isinstance(forecaster, TrainedForecaster) else (report.upper - report.lower) / 2
+    saving.write(path, forecaster, {"identity": _identity(report.series)}, half)
 
 
 def _identity(series) -> list[str]:
