@@ -17,7 +17,7 @@ from rnnkit.compiler.tracing import manipulation as arranged
 from rnnkit.compiler.tracing import reductions as reduced
 from rnnkit.compiler.tracing import sorting as ordered
 from rnnkit.compiler.tracing.batch_axis import MixesRows, Untraceable
-from rnnkit.compiler.tracing.broadcasting import first_symbol, lift, pointwise, unknown
+from rnnkit.compiler.tracing.broadcasting import find_symbol, first_symbol, lift, pointwise, unknown
 from rnnkit.compiler.tracing.contractions import dot, einsum, matmul, tensordot
 from rnnkit.compiler.tracing.linalg import inverse, solve
 from rnnkit.compiler.tracing.manipulation import broadcast_to
@@ -126,7 +126,7 @@ def _of_weights(function, args, keywords):
     """A function without a rule, of weights alone: called as it is whenever a weight changes; or None."""
     symbols = [a for a in args if isinstance(a, Symbol)]
     others = [None if isinstance(a, Symbol) else a for a in args]
-    if any(first_symbol(a) is not None for a in (*others, *keywords.values())) or any(
+    if any(find_symbol(a) is not None for a in (*others, *keywords.values())) or any(
         s.node.batched or s.axis is not None for s in symbols
     ):
         return None
