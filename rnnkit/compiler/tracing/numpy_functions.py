@@ -6,12 +6,11 @@ import functools
 import inspect
 import numbers
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from rnnkit.compiler.ir.evaluate import evaluate
-from rnnkit.compiler.ir.matrix_functions import rule_of
+from rnnkit.compiler.ir.matrix_functions import WeightFunction, rule_of
 from rnnkit.compiler.ir.operations import OPERATIONS
 from rnnkit.compiler.tracing import manipulation as arranged
 from rnnkit.compiler.tracing import reductions as reduced
@@ -132,7 +131,7 @@ def _of_weights(function, args, keywords):
         return None
     graph = symbols[0].graph
 
-    def result(*arrays, part=None):
+    def call(part, *arrays):
         rest = iter(arrays)
         made = function(*(next(rest) if isinstance(a, Symbol) else a for a in args), **keywords)
         return made if part is None else made[part]
@@ -143,15 +142,13 @@ def _of_weights(function, args, keywords):
             unknown(function.__name__)
         said = [a.tobytes() if isinstance(a, np.ndarray) else a for a in (*others, *keywords.items())]
         key = function.__module__, function.__name__, part, repr(said)
-        attr: Any = functools.partial(result, part=part)  # a function that says its name and its rule
-        attr.name = f"{function.__module__.replace('numpy', 'np')}.{function.__name__}"
-        attr.flat = made.dtype.kind != "f"  # counts, places and decisions don't move with a weight
-        given = tuple(a for a in args if not isinstance(a, Symbol))
-        attr.rule = rule_of(attr.name, given, keywords, part)
+        name = f"{function.__module__.replace('numpy', 'np')}.{function.__name__}"
+        rule = rule_of(name, tuple(a for a in args if not isinstance(a, Symbol)), keywords, part)
+        attr = WeightFunction(name, functools.partial(call, part), rule, made.dtype.kind != "f", part)
         return symbols[0].made(graph.add("function", [s.node for s in symbols], made.shape, attr, key=key))
 
     values = evaluate([s.node for s in symbols], graph.values, np.float64)
-    made = result(*(values[s.node.id] for s in symbols))
+    made = call(None, *(values[s.node.id] for s in symbols))
     return tuple(node(m, i) for i, m in enumerate(made)) if isinstance(made, tuple) else node(made)
 
 
