@@ -42,7 +42,7 @@ def plan_for_gpu(graph: Graph) -> Plan:
     plan = Planner(graph, lambda columns: columns).run()
     units = {product.result: product.units for product in plan.products() if product.gates}
     for part in plan.parts():
-        for value in part.values if isinstance(part, Loop) else ():
-            if value.buffer in units and value.walk is not None:
-                value.walk = Walk(value.walk.offset * units[value.buffer], (1,))
+        for read in part.loads if isinstance(part, Loop) else ():
+            if read.buffer in units:
+                read.walk = Walk(read.walk.offset * units[read.buffer], (1,))
     return plan

@@ -111,8 +111,8 @@ class SourceWriter:
         self.placed = [b for b in plan.buffers if b.kind in SEQUENCES]
         self.head = len(HEAD) + 2 * (len(plan.state_shapes) + len(self.placed))
         self.numbers: list[int] = []
-        read: set[Buffer | None] = {p.operand for p in plan.products()}
-        read |= {v.buffer for part in plan.parts() if isinstance(part, Loop) for v in part.values}
+        read = {p.operand for p in plan.products()}
+        read |= {load.buffer for part in plan.parts() if isinstance(part, Loop) for load in part.loads}
         self.streamed = {b for b in plan.buffers if b.kind == "residual" and b not in read}
         self.rows_at: dict[Buffer, str] = {}
         self.tables: list[np.ndarray] = []
@@ -212,7 +212,7 @@ class SourceWriter:
                 continue
             products = stage.products if isinstance(stage, Fused) else [stage] if isinstance(stage, Product) else []
             loop = stage if isinstance(stage, Loop) else stage.loop if isinstance(stage, Fused) else None
-            reads = {p.operand for p in products} | ({v.buffer for v in loop.values if v.buffer} if loop else set())
+            reads = {p.operand for p in products} | ({load.buffer for load in loop.loads} if loop else set())
             if reads & written:
                 lines += self._wait_for_all(section)
                 written = set()
@@ -323,7 +323,7 @@ class SourceWriter:
     def _loop(self, loop: Loop, i: int, tiles=None, span=None) -> list[str]:
         """The call of a loop's function; `tiles` says where a fused product's result is, and how far its rows are."""
         tiles = tiles or {}
-        buffers = list(dict.fromkeys([v.buffer for v in loop.values if v.buffer] + [b for _, b, _ in loop.writes]))
+        buffers = list(dict.fromkeys([load.buffer for load in loop.loads] + [b for _, b, _ in loop.writes]))
         rows_given = [b for b in buffers if b in tiles or b.kind in PLACED]
         writer = LoopText(self, loop, buffers, rows_given)
         name = f"make_{loop.writes[0][1].name}"

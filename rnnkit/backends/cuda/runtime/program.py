@@ -412,8 +412,8 @@ def step_of(plan: Plan, item: int) -> Step:
     units = max(1, (largest.units or largest.result.size) if largest else widest)
     pointwise = functions = moved = 0
     for loop in loops:
-        operations = [value.op for value in loop.values if value.op not in ("load", "number")]
-        buffers = [value.buffer for value in loop.values if value.buffer] + [b for _, b, _ in loop.writes]
+        operations = loop.operations
+        buffers = [load.buffer for load in loop.loads] + [b for _, b, _ in loop.writes]
         size = math.prod(loop.dims)
         pointwise += size * len(operations)
         functions += size * sum(op in FUNCTIONS or op == "divide" for op in operations)
