@@ -87,14 +87,14 @@ def test_the_table_of_numbers_is_true():
 KERNEL = """
 from rnnkit.steps.cell import prepare
 from rnnkit.execution.pipeline import compile_step
-from rnnkit.backends.cuda.compile import cuda_program
+from rnnkit.backends.cuda.compile import CUDA
 from rnnkit.compiler.ir.plan import STEP
 from rnnkit.backends.cuda.runtime.cost_model import H100
 from rnnkit.steps.step import Step
 
 cell = gated(units=64)
 prepare(cell, (None, 16), np.dtype("float32"), np.random.default_rng(0))
-program = compile_step(Step(cell, (16,)), "float32", cell._all_weights(), make=cuda_program)
+program = compile_step(Step(cell, (16,)), "float32", cell._all_weights(), target=CUDA)
 program.gpu = H100
 program._last = 32, *program.chosen(32)
 print("=== the kernel ===", program.explain(), "=== its text ===", sep="\\n")

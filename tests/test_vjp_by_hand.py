@@ -9,7 +9,7 @@ from matrix import flat
 
 import rnnkit as rk
 from rnnkit.compiler.autodiff.numpy_vjp import Pull
-from rnnkit.compiler.tracing.trace import trace
+from rnnkit.execution import passes
 from rnnkit.steps.cell import prepare
 from rnnkit.steps.step import Step
 
@@ -255,7 +255,7 @@ class rules_of:
     def __call__(self, x, states, d_output, d_states):
         step = Step(self.cell, x.shape[1:])
         weights = dict(self.cell.weights)
-        pull = Pull(trace(step, np.float64, weights), np.float64, (), x.shape[1:])
+        pull = Pull(passes.read(step, np.float64, weights), np.float64, (), x.shape[1:])
         return pull(x, states, weights, (), {}, d_output, d_states)[:3]
 
 

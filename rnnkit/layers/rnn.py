@@ -488,11 +488,20 @@ class RNN(Layer):
         flags = [f"{name}=True" for name, on in self._flags().items() if on]
         return ", ".join([repr(self.cell), *flags, *(["device='cuda'"] if self._device == "cuda" else [])])
 
-    def explain(self, source: bool = False) -> str:
-        """How the step is compiled, traced or jitted, why, and the plan in words; with `source`, the source text."""
+    def explain(self, source: bool = False, graph: bool = False) -> str:
+        """How the step is compiled, traced or jitted, why, and the plan in words.
+
+        Parameters
+        ----------
+        source : bool
+            The source text that numba compiled, in place of the words.
+        graph : bool
+            The graph of the step and its plan, node by node and stage by stage, in place of the words. Jitted steps
+            have none, and say so.
+        """
         if not self.built:
             return Text(f"{self.name}: not built yet; a layer reads its step at build(input_shape) or the first call")
-        return Text(self._execution.explain(source=source))
+        return Text(self._execution.explain(source=source, graph=graph))
 
     def _how_compiled(self):
         if not self.built or not self._execution.executors:

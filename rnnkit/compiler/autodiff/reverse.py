@@ -182,7 +182,7 @@ class Reverse:
             size = graph.reduce("max", graph.pointwise("absolute", g), (last,))
             some = graph.pointwise("not_equal", graph.reshape(size, (*size.shape, 1)), graph.literal(0.0))
         if a.op != "literal":
-            self.add(a, self._where_some(some, graph.whole_product(g, graph.transpose(weight, (1, 0)))))
+            self.add(a, self._where_some(some, graph.product(g, graph.transpose(weight, (1, 0)))))
         if weight.op != "literal":
             self.outer.setdefault(weight.id, []).append((self._where_some(some, a), g))
 

@@ -8,10 +8,10 @@ from rnnkit.compiler.ir.plan import STEP, Fused, Loop, Plan, Product, SparseProd
 from rnnkit.compiler.ir.strides import Walk
 
 
-def fuse(plan: Plan, packed_width) -> None:
-    """Lay out every product for the one loop that reads it, if there is one, and join the two within a step.
+def fuse(plan: Plan, packed_width) -> Plan:
+    """Lay out every product of a plan for the one loop that reads it, if there is one, and join the two within a step.
 
-    Not so with a sparse weight, whose groups of columns stay as they are.
+    The plan is changed, and returned. A product with a sparse weight stays as it is, with its groups of columns.
 
     Such a loop runs over units, and reads from each row of the product some gates: runs of as many neighbouring
     columns. The product then computes a vector of each gate in turn, so that some units of all gates are one range
@@ -42,6 +42,7 @@ def fuse(plan: Plan, packed_width) -> None:
     plan.stages = [
         Fused(joined[stage], stage) if stage in joined else stage for stage in plan.stages if stage not in taken
     ]
+    return plan
 
 
 def _gates(loop, product) -> tuple[int, ...]:

@@ -24,7 +24,6 @@ from rnnkit.compiler.ir.plan import (
     section_of,
 )
 from rnnkit.compiler.ir.strides import merge_axes, row_walk
-from rnnkit.compiler.planning.fusion import fuse
 from rnnkit.compiler.planning.loop_lowering import LoopValues, part_of, spread
 
 _LEAVES = tuple(BATCHED)
@@ -50,8 +49,13 @@ class _Root:
     places: dict[int, int] = field(default_factory=dict)
 
 
+def plan(graph: Graph, packed_width) -> Plan:
+    """The plan of a graph, in products and loops; ``packed_width`` says how wide a product's padded result is."""
+    return Planner(graph, packed_width).run()
+
+
 class Planner:
-    """Decides what is kept, orders it and fuses it. ``packed_width`` says how wide a product's padded result is."""
+    """Decides what is kept, orders it and joins it: products of an operand to one, pointwise operations to loops."""
 
     def __init__(self, graph: Graph, packed_width):
         self.graph, self.packed_width = graph, packed_width
@@ -83,7 +87,6 @@ class Planner:
         while missing := self._settle():
             self.materialized |= missing
         self._emit()
-        fuse(self.plan, self.packed_width)
         return self.plan
 
     def section(self, node) -> int:
