@@ -1,4 +1,4 @@
-"""Seasons, naive forecasts, scores and back-tests; and the bar that the network has to clear on real series."""
+"""Scores and back-tests; and the bar that the network has to clear on real series."""
 
 from functools import partial
 
@@ -10,9 +10,8 @@ from rnnkit.forecast.backtest import BackTest, back_test, first_origin, needed_l
 from rnnkit.forecast.baselines import naive, seasonal_naive
 from rnnkit.forecast.metrics import mean_absolute_error, naive_error, root_mean_squared_error
 from rnnkit.forecast.outlook import NETWORK, SEASONAL, look_ahead
-from rnnkit.forecast.season import autocorrelation, find_season, refined_period
 from rnnkit.forecast.series import InputError, Series
-from rnnkit.forecast.timeline import Timeline, regular
+from rnnkit.forecast.timeline import Timeline
 
 SUNSPOTS, CO2 = rk.datasets.load_sunspots()[1], rk.datasets.load_co2()[1]
 
@@ -21,69 +20,7 @@ def series_of(values, name="y"):
     return Series(name, np.asarray(values, dtype=np.float64), Timeline("step", np.arange(len(values))))
 
 
-def with_gaps(values, rng, share=0.1):
-    values = np.array(values, dtype=np.float64)
-    values[rng.random(len(values)) < share] = np.nan
-    return values
-
-
-# seasons
-
-
-@pytest.mark.parametrize(("values", "season"), [(SUNSPOTS, 11), (CO2, 52)])
-def test_seasons_of_the_bundled_series_are_found_in_their_first_part(values, season):
-    assert find_season(values[: first_origin(len(values))]) == season
-
-
-@pytest.mark.parametrize("season", [4, 7, 12, 24])
-def test_a_season_is_found_under_noise_trend_and_gaps(season, rng):
-    profile = np.cos(2 * np.pi * np.arange(season) / season)
-    values = np.resize(3 * profile, 360) + rng.standard_normal(360) + 0.05 * np.arange(360)
-    assert find_season(with_gaps(values, rng)) == season
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_noise_and_random_walks_have_no_season(seed):
-    noise = np.random.default_rng(seed).standard_normal(400)
-    assert find_season(noise) is None
-    assert find_season(noise.cumsum()) is None
-
-
-@pytest.mark.parametrize("values", [np.full(100, 0.1), 0.1 * np.arange(100), np.full(100, np.nan), [1.0, 2.0], []])
-def test_what_never_repeats_has_no_season(values):
-    assert find_season(values) is None
-
-
-def test_autocorrelation_is_the_mean_product_of_pairs(rng):
-    values = with_gaps(rng.standard_normal(40), rng)
-    echo = autocorrelation(values)
-    for lag in (0, 1, 5, 20):
-        products = values[lag:] * values[: 40 - lag]
-        np.testing.assert_allclose(echo[lag], np.nanmean(products) / np.nanmean(values**2), atol=1e-12)
-
-
-@pytest.mark.parametrize("period", [51.7, 52.0, 52.18, 52.4])
-def test_a_period_between_whole_steps_is_found(period, rng):
-    values = np.sin(2 * np.pi * np.arange(1500) / period + 1) + 0.5 * rng.standard_normal(1500)
-    assert abs(refined_period(values[None], 52) - period) < 0.05
-
-
-def test_two_seasons_are_too_few_to_refine():
-    assert refined_period(np.sin(np.arange(30))[None], 12) == 12.0
-
-
-# naive forecasts and scores
-
-
-def test_seasonal_naive_goes_back_over_gaps():
-    history = np.array([1.0, np.nan, 3.0, 4.0, np.nan, 6.0])
-    assert seasonal_naive(history, 7, season=3).tolist() == [4, 6, 6, 4, 6, 6, 4]
-    assert naive(history, 2).tolist() == [6, 6]
-
-
-def test_seasonal_naive_repeats_a_season():
-    history = np.arange(24.0) % 12
-    assert seasonal_naive(history, 15, season=12).tolist() == [*range(12), 0, 1, 2]
+# scores
 
 
 def test_scores_by_hand():
@@ -244,28 +181,3 @@ def test_constant_series_have_no_scaled_error():
     assert outlook.test.scores(NETWORK)["MAE"] == 0
     assert np.isnan(outlook.test.scores(NETWORK)["MASE"])
     assert np.isnan(outlook.share_of_naive(NETWORK))
-
-
-# times
-
-
-@pytest.mark.parametrize(
-    ("times", "steps", "ahead"),
-    [
-        ([2000, 2001, 2002], [0, 1, 2], ["2003", "2004"]),
-        ([0.0, 0.25, 0.75, 1.0], [0, 1, 3, 4], ["1.25", "1.5"]),
-        (["2000-01-01", "2000-01-08", "2000-01-22"], [0, 1, 3], ["2000-01-29", "2000-02-05"]),
-        (["2000-01-31", "2000-02-29", "2000-03-31", "2000-05-31"], [0, 1, 2, 4], ["2000-06-30", "2000-07-31"]),
-        (["2000-01-01", "2000-04-01", "2000-07-01"], [0, 1, 2], ["2000-10-01", "2001-01-01"]),
-        (["2000-02-29", "2001-02-28", "2002-02-28", "2003-02-28"], [0, 1, 2, 3], ["2004-02-29", "2005-02-28"]),
-        (["2000-01-01T00:00", "2000-01-01T06:00", "2000-01-01T12:00"], [0, 1, 2], ["2000-01-01T18:00"]),
-        ([1, 2, 40], [0, 1, 2], ["78"]),
-        ([5], [0], ["6", "7"]),
-    ],
-)
-def test_steps_of_time(times, steps, ahead):
-    given = np.array(times, dtype="datetime64" if isinstance(times[0], str) else None)
-    found, timeline = regular("time", given)
-    assert found.tolist() == steps
-    assert (timeline.times[found] == given).all()
-    assert [str(time) for time in timeline.ahead(len(ahead))] == ahead
