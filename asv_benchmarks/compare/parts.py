@@ -14,7 +14,7 @@ from section import Section
 from timing import THREADS, Figures, Settings
 from writing import both, table
 
-from rnnkit.backends.cpu.weight_sums import Gram
+from rnnkit.backends.cpu.weight_sums import OuterSum
 
 PARTS = ("forward", "backward", "recurrent kernel", "kernel", "the rest", "all")
 
@@ -35,13 +35,13 @@ def stopwatch(backward, spent: dict[str, float]):
 
         return mock.patch.object(owner, attribute, run)
 
-    def kernel(gram, *_):  # x has other features than h has units
-        return "recurrent kernel" if 4 * gram.rows == gram.columns else "kernel"
+    def kernel(outer_sum, *_):  # x has other features than h has units
+        return "recurrent kernel" if 4 * outer_sum.rows == outer_sum.columns else "kernel"
 
     with (
         timed(backward.forward, "run", lambda *_: "forward"),
         timed(backward.adjoint, "run", lambda *_: "backward"),
-        timed(Gram, "add", kernel),
+        timed(OuterSum, "add", kernel),
     ):
         yield
 
