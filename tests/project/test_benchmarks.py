@@ -89,7 +89,7 @@ def test_the_page_measures_a_section_and_keeps_the_others(tmp_path):
     assert record["reservoir"] == kept
     assert all(time > 0 for row in record["typed"]["figures"].values() for times in row.values() for time in times)
     text = page.read_text(encoding="utf-8")
-    assert text.index("## An LSTM that a user typed") < text.index("## Echo state network") < text.index("another day")
+    assert text.index("## A user-written LSTM") < text.index("## Echo state network") < text.index("another day")
     assert "nobody was there." in text and record["typed"]["conditions"] in text
 
 
