@@ -1,7 +1,8 @@
-"""docs/design.svg shows the packages and imports that there are."""
+"""docs/design.svg shows the packages and imports that there are; docs/glossary.md names files that there are."""
 
 import importlib.util
 import pathlib
+import re
 
 import pytest
 
@@ -59,3 +60,13 @@ def test_a_package_without_a_line_is_an_error(monkeypatch):
     monkeypatch.delitem(drawing.LINES, "backends.cpu")
     with pytest.raises(ValueError, match=r"'backends\.cpu'"):
         drawing.box_of("rnnkit.backends.cpu.simd.vector")
+
+
+def test_the_glossary_is_in_order_and_names_files_that_exist():
+    page = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (.+?) \| .+ \| (.+) \|$", page, re.MULTILINE)[1:]
+    terms = [term.replace("`", "").lower() for term, _ in rows]
+    assert len(terms) > 80
+    assert terms == sorted(set(terms))
+    places = [place for _, places in rows for place in re.findall(r"`(.+?)`", places)]
+    assert [place for place in places if not (ROOT / "rnnkit" / place).exists()] == []
