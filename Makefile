@@ -52,10 +52,13 @@ test: .venv/ready-dev
 	$(CUDA)/python -m pip install --quiet --disable-pip-version-check --editable '.[test-cuda]'
 	@touch $@
 
-OWN := tests/test_contract_device.py $(wildcard tests/test_cuda_*.py)
-CONTRACT := $(filter-out $(OWN),$(wildcard tests/test_contract_*.py)) tests/test_laws.py tests/test_gradient_laws.py
+ON_CUDA := $(wildcard tests/backends/cuda/test_*.py tests/backends/cuda/*/test_*.py)
+OWN := tests/contract/test_contract_device.py tests/project/test_on_cuda.py $(ON_CUDA)
+CONTRACT := $(filter-out $(OWN),$(wildcard tests/contract/test_*.py))
 COVERED := --cov --cov-append --cov-report=
-COMPILED := $(addprefix tests/test_cuda_,ptx.py kernels.py driver.py value.py presence.py)  # without the simulator
+# Without the simulator.
+COMPILED := $(addprefix tests/backends/cuda/,$(addprefix device/,test_intrinsics.py test_value.py) \
+	codegen/test_kernel_source.py memory/test_driver.py memory/test_availability.py)
 
 # The simulator and the compiler of kernels take their time: of a test's many cases every fourth is run, all with EVERY=1.
 EVERY := 4
@@ -65,7 +68,7 @@ test-cuda: export RNNKIT_TEST_EVERY = $(EVERY)
 test-cuda: .venv-cuda/ready
 	@rm -f .coverage
 	RNNKIT_TEST_DEVICE=cuda $(CUDA)/python -m pytest -q -n 2 --dist worksteal $(CONTRACT)
-	$(CUDA)/python -m pytest -q -n 2 --dist worksteal $(COVERED) $(filter-out tests/test_cuda_value.py,$(OWN))
+	$(CUDA)/python -m pytest -q -n 2 --dist worksteal $(COVERED) $(filter-out tests/backends/cuda/device/test_value.py,$(OWN))
 	NUMBA_ENABLE_CUDASIM=0 $(CUDA)/python -m pytest -q -n 2 --dist worksteal $(COVERED) $(COMPILED)
 	@$(CUDA)/coverage report
 

@@ -60,7 +60,17 @@ from rnnkit.steps.declared import Draw, Weight, cell
 __version__ = "0.1.0"
 
 _LATER = {"ESN": "rnnkit.forecast.echo_state", "ESNCell": "rnnkit.cells.echo_state"}
-_SUBPACKAGES = ("callbacks", "constraints", "cuda", "datasets", "forecast", "losses", "metrics", "optimizers", "regularizers")
+_SUBPACKAGES = (
+    "callbacks",
+    "constraints",
+    "cuda",
+    "datasets",
+    "forecast",
+    "losses",
+    "metrics",
+    "optimizers",
+    "regularizers",
+)
 
 __all__ = [
     "ESN",

@@ -74,17 +74,18 @@ def write(figures: Figures) -> list[str]:
         lines.append(line)
     header = ["size, other process"]
     for label in libraries:
-        header += [f"{label}, one thread, ms", f"{label}, beside it"]
+        header += [f"{label}, one thread, ms", f"{label}, next to it"]
     return table(header, lines)
 
 
 SECTIONS = {
     "busy": Section(
-        "Beside a busy process",
-        f"LSTM on {THREADS} threads while another process keeps one core busy, on the last CPU or wherever the system "
-        "puts it: median / 95th percentile / maximum of the calls' times, each over the library's own median on one "
-        f"thread with nothing beside it. {CALLS * TURNS} calls each, {CALLS} in a row, "
-        f"or fewer of another library where they take more than {LIMIT:.0f} seconds.",
+        "Next to a busy process",
+        f"An LSTM on {THREADS} threads while another process keeps one core busy. That process is pinned to the last "
+        "CPU, or free to run where the operating system puts it. The columns show median / 95th percentile / maximum "
+        "of the calls' times, each divided by the library's own median time on one thread without the busy process. "
+        f"There are {CALLS * TURNS} calls per library, {CALLS} in a row; another library makes fewer if they take "
+        f"more than {LIMIT:.0f} seconds.",
         measure,
         write,
     )

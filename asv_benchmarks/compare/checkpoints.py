@@ -59,7 +59,7 @@ def make(features, units):
     return run
 """
 WAYS = {  # label → (packages, how the layer is made)
-    "all kept": ([], OURS.format(limit="", checkpoint=None)),
+    "all saved": ([], OURS.format(limit="", checkpoint=None)),
     "checkpoint=1000": ([], OURS.format(limit="", checkpoint=1000)),
     f'"auto", {LIMIT >> 20} MiB': ([], OURS.format(limit=LIMIT, checkpoint='"auto"')),
     "torch": (["torch"], TORCH),
@@ -95,16 +95,17 @@ def write(figures: Figures) -> list[str]:
         lines.append(
             [way, *(both(found[what], scale) for what, scale in scales.items()), *(f"{s:.2f}" for s in shares)]
         )
-    return table(["kept", "MB", "ms", "memory / all kept", "time / all kept"], lines)
+    return table(["saved", "MB", "ms", "memory / all saved", "time / all saved"], lines)
 
 
 SECTIONS = {
     "checkpoints": Section(
         "Checkpoints",
-        f"Outputs and gradients of an LSTM at {sizes.text(sizes.CHECKPOINTS)}: MB that a process held at its peak "
-        "above what it held before the call, outputs and the gradient of the input left out, and milliseconds of the "
-        "calls after it. With `checkpoint=k` the states of every k-th step are kept, and the steps between them "
-        f'computed again; "auto" takes every √T-th where all would be more than the limit; {PROCESSES} processes.',
+        f"Outputs and gradients of an LSTM at {sizes.text(sizes.CHECKPOINTS)}. Memory is the peak of a process in MB, "
+        "minus its memory before the call, and without the outputs and the gradient of the input. Time is in "
+        "milliseconds, of the calls after the first. With `checkpoint=k`, rnnkit saves the states of every k-th step "
+        'and computes the steps between them again. With "auto", it saves the states of every √T-th step if saving '
+        f"everything would exceed the limit. Each row is measured in {PROCESSES} processes.",
         measure,
         write,
     )

@@ -36,10 +36,11 @@ SECTIONS = {
     "LSTM": _section("LSTM"),
     "GRU": _section("GRU"),
     "SimpleRNN": _section("SimpleRNN"),
-    "gated": _section("gated", "A cell of one's own, with one gate."),
+    "gated": _section("gated", "A user-defined cell with one gate."),
     "normalised": _section(
         "normalised LSTM",
-        "An LSTM with layer normalisation of the gates' sums and of the cell, written by hand in each library.",
+        "An LSTM with layer normalisation of the gates' pre-activations and of the cell state, written by hand in "
+        "each library.",
         sizes.NORMALISED,
     ),
 }

@@ -58,8 +58,8 @@ def measure(cell: str, settings: Settings) -> Figures:
 SECTIONS = {
     f"gradients-{cell}": Section(
         f"Gradients: {cell}",
-        "All outputs and the gradients to all weights of the sum of outputs times given cotangents; ours give that "
-        "to the input too, which the others are not asked for."
+        "All outputs, and the gradients with respect to all weights. The loss is the sum of the outputs times given "
+        "cotangents. rnnkit also computes the gradient with respect to the input; the other libraries do not."
         if cell == CELLS[0]
         else "",
         functools.partial(measure, cell),

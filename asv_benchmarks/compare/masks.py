@@ -47,8 +47,8 @@ def measure(settings: Settings) -> Figures:
 SECTIONS = {
     "masks": Section(
         "Padded batches",
-        f"LSTM at {sizes.text(sizes.PADDED)}, lengths uniform from 1 to {sizes.PADDED[1]}: the time of the "
-        "batch without a mask over its time with one.",
+        f"An LSTM at {sizes.text(sizes.PADDED)}, with lengths uniformly distributed from 1 to {sizes.PADDED[1]}. The "
+        "last column is the time of the batch without a mask divided by its time with one.",
         measure,
         lambda figures: with_ratios(figures, "padding", 1e3, {"dense / masked": of("dense", "masked")}),
     )

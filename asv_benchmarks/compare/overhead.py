@@ -23,8 +23,8 @@ def measure(settings: Settings) -> Figures:
 
 SECTIONS = {
     "overhead": Section(
-        "A call by itself",
-        f"LSTM at {sizes.text(sizes.CALL)}, microseconds.",
+        "Overhead of a call",
+        f"An LSTM at {sizes.text(sizes.CALL)}, in microseconds.",
         measure,
         beside_others("call", 1e6),
     )

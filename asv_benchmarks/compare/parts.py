@@ -14,9 +14,9 @@ from section import Section
 from timing import THREADS, Figures, Settings
 from writing import both, table
 
-from rnnkit.backends.cpu.weight_sums import Gram
+from rnnkit.backends.cpu.weight_sums import OuterSum
 
-PARTS = ("forward", "steps back", "recurrent kernel", "kernel", "the rest", "all")
+PARTS = ("forward", "backward", "recurrent kernel", "kernel", "the rest", "all")
 
 
 @contextlib.contextmanager
@@ -35,13 +35,13 @@ def stopwatch(backward, spent: dict[str, float]):
 
         return mock.patch.object(owner, attribute, run)
 
-    def kernel(gram, *_):  # x has other features than h has units
-        return "recurrent kernel" if 4 * gram.rows == gram.columns else "kernel"
+    def kernel(outer_sum, *_):  # x has other features than h has units
+        return "recurrent kernel" if 4 * outer_sum.rows == outer_sum.columns else "kernel"
 
     with (
         timed(backward.forward, "run", lambda *_: "forward"),
-        timed(backward.adjoint, "run", lambda *_: "steps back"),
-        timed(Gram, "add", kernel),
+        timed(backward.adjoint, "run", lambda *_: "backward"),
+        timed(OuterSum, "add", kernel),
     ):
         yield
 
@@ -52,7 +52,7 @@ def work(size: sizes.Size) -> dict[str, float]:
     inward, back = (2.0 * batch * steps * rows * 4 * units for rows in (features, units))
     return {
         "forward": inward + back,
-        "steps back": inward + back,
+        "backward": inward + back,
         "recurrent kernel": back,
         "kernel": inward,
     }
@@ -65,7 +65,7 @@ def traffic(size: sizes.Size, backward) -> dict[str, float]:
     own = sum(backward.operands.values())
     elements = {
         "forward": features + units + kept,
-        "steps back": features + units + kept + own,
+        "backward": features + units + kept + own,
         "recurrent kernel": 5 * units,
         "kernel": features + 4 * units,
     }
@@ -123,12 +123,14 @@ def write(figures: Figures) -> list[str]:
 SECTIONS = {
     "gradients-parts": Section(
         "Where a gradient's time goes",
-        "The parts of outputs and gradients of an LSTM in one call, milliseconds: the forward steps, which also write "
-        "what the way back reads; the steps back, with their products of cotangents and the transposed kernels, that "
-        "of x among them; the sums of outer products that the weights' gradients are, the bias's along with one of "
-        "them; and what stands between them in Python. Beside each the time of its multiply-adds in registers alone, "
-        "and of its bytes, each read or written once, at the speed of a copy that no cache holds; the share is that of "
-        "the longer one. What stays in a cache may be faster than that.",
+        "The parts of one call that computes the outputs and gradients of an LSTM, in milliseconds. *Forward* runs the "
+        "forward steps, and saves what the backward steps read. *Backward* runs the backward steps, with the products "
+        "of the cotangents and the transposed kernels, also that for the gradient of x. *Recurrent kernel* and "
+        "*kernel* sum the outer products that make up these weights' gradients; the bias's gradient is computed along "
+        "with one of them. *The rest* is Python code between the parts. Two columns show lower bounds for each part: "
+        "the time of its multiply-adds in registers alone, and the time to read or write each of its bytes once, at "
+        "the speed of a copy that is too large for any cache. The share is the longer bound divided by the time. Data "
+        "that stays in a cache can be faster than its bound.",
         measure,
         write,
     )

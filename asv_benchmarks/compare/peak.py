@@ -40,9 +40,10 @@ def write(figures: Figures) -> list[str]:
 
 SECTIONS = {
     "peak": Section(
-        "Share of the machine's peak",
-        f"LSTM at {sizes.text(sizes.PEAK)}, only the operations of its products counted, beside a loop of "
-        "multiply-adds that never leaves the registers, on as many threads at once: best, and best / median.",
+        "Share of the machine's peak performance",
+        f"An LSTM at {sizes.text(sizes.PEAK)}, of which only the operations of the products are counted. It is "
+        "compared with a loop of multiply-adds that never leaves the registers, on the same number of threads. The "
+        "table shows the best result of that loop, and best / median of the LSTM.",
         measure,
         write,
     )

@@ -57,7 +57,7 @@ def write(figures: Figures) -> list[str]:
 SECTIONS = {
     "picture": Section(
         "Time against units",
-        "LSTM over {} steps of {} features, milliseconds; the lines join the minima.".format(*sizes.UNITS[0][1:3]),
+        "LSTM over {} steps of {} features, in milliseconds. The lines join the minima.".format(*sizes.UNITS[0][1:3]),
         measure,
         write,
         draw,

@@ -99,8 +99,8 @@ def gradient(cell: str, size: sizes.Size, gpu: GPU) -> float:
 
 
 HEADER = (
-    "cell: size", "multiply-adds of a step", "weights, KB", "moved, KB", "blocks, threads of each", "weights stand in",
-    "µs a step", "the most of it", "forward, ms", "and gradient, ms", "A100: forward, ms", "and gradient, ms",
+    "cell: size", "multiply-adds per step", "weights, KB", "moved, KB", "blocks, threads of each", "weights are in",
+    "µs per step", "largest part", "forward, ms", "with gradient, ms", "A100: forward, ms", "A100: with gradient, ms",
 )  # fmt: skip
 
 
@@ -129,23 +129,26 @@ def row(cell: str, size: sizes.Size) -> list[str]:
 
 
 TEXT = """\
-Nothing here was measured: no GPU was at hand. These are the times that rnnkit's cost model gives, float32, on an \
-H100 (SXM) and an A100 (SXM, 40 GB), to be held against `python asv_benchmarks/compare/on_cuda.py` on a machine with \
-a GPU. They are times on the GPU: what Python takes to start a call isn't in them.
+These times are predictions of rnnkit's cost model, not measurements: no GPU was available. They are for float32, on \
+an H100 (SXM) and an A100 (SXM, 40 GB). On a machine with a GPU, `python asv_benchmarks/compare/on_cuda.py` measures \
+the times to compare them with. All are times on the GPU: the time that Python takes to start a call is not included.
 
-A step of a block of threads is the longest of its products' multiply-adds, chains and reads, or of what is moved; \
-then its functions; then the reads that it waits for at its start; then the meetings of threads. An element of a \
-product is one chain of multiply-adds, as on the CPU: at one row of many units that chain takes the time, not the \
-GPU's arithmetic. Weights that one block of threads can't hold are split over several, which then meet in every \
-step.
+The model adds up four terms for a step of a thread block. The first is the longest of its products' multiply-adds, \
+their dependency chains, their reads, and the data moved. The others are its functions, the reads that it waits for \
+at its start, and its barriers. Each element of a product is one chain of multiply-adds, as on the CPU. With one row \
+of many units, the time of a step is the latency of this chain, not the GPU's arithmetic. Weights that do not fit \
+into one block's shared memory are divided among several blocks, which then synchronise in every step.
 
-From NVIDIA's data sheets and tuning guides: 132 and 108 multiprocessors of 128 and 64 multiply-adds a cycle, 227 and \
-163 KB of shared memory for a block, 3.35 and 1.56 TB/s, at 1.755 and 1.41 GHz. Of the order of published \
-microbenchmarks: 30 cycles and 128 bytes a cycle to shared memory; 300 cycles, 48 bytes a cycle, and 3,500 for all \
-multiprocessors to the second-level cache; 4 cycles to a multiply-add's result; a microsecond until the blocks of a \
-grid have met. Guessed, and first to be corrected by a measurement: of functions' instructions every other one waits, \
-four reads are on their way at a time, products outside the time loop come to {tiled:.0%} of the multiply-adds, 4 µs \
-from one kernel to the next, 6 GB/s to the host for the weights' gradients."""
+From NVIDIA's data sheets and tuning guides, for the H100 and the A100: 132 and 108 multiprocessors; 128 and 64 \
+multiply-adds per cycle; 227 and 163 KB of shared memory per block; 3.35 and 1.56 TB/s; 1.755 and 1.41 GHz.
+
+Of the order of published microbenchmarks: shared memory has a latency of 30 cycles and delivers 128 bytes per cycle. \
+The second-level cache has a latency of 300 cycles and delivers 48 bytes per cycle to one multiprocessor, 3,500 to \
+all. The result of a multiply-add takes 4 cycles. The blocks of a grid synchronise in a microsecond.
+
+Guesses, which a measurement should correct first: every other instruction of a function waits. Four reads are in \
+flight at a time. Products outside the time loop reach {tiled:.0%} of the peak multiply-adds. From one kernel to the \
+next, 4 µs pass. The weights' gradients are copied to the host at 6 GB/s."""
 
 
 def section() -> list[str]:

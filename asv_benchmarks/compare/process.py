@@ -158,23 +158,24 @@ def plain(first: str, scale: float):
 
 SECTIONS = {
     "start": Section(
-        "To the first result",
-        "Seconds of a whole process, from the start of the interpreter to the outputs of an LSTM; rnnkit's program is "
-        "on disk from a run before, as it is on a user's machine from the second run on.",
+        "Time to the first result",
+        "The time of a whole process in seconds, from the start of the interpreter to the outputs of an LSTM. rnnkit "
+        "loads its program from disk, where an earlier run has stored it, as on a user's machine from the second run "
+        "on.",
         first_results,
         beside_others("process", 1),
     ),
     "compiling": Section(
         "Compiling",
-        "The first LSTM of a process, in seconds, when its program has to be compiled and when it is on disk; "
-        f"{PROCESSES} pairs of processes at most.",
+        "The time of the first LSTM of a process in seconds, once if its program must be compiled, and once if it is "
+        f"on disk. At most {PROCESSES} pairs of processes are measured.",
         compiling,
         plain("LSTM", 1),
     ),
     "memory": Section(
         "Memory",
-        "The last output of an LSTM over a long sequence: MB that the process held at its peak above what it held "
-        f"before the call, the input included; {PROCESSES} processes.",
+        "The last output of an LSTM over a long sequence. The table shows the peak memory of the process in MB, minus "
+        f"its memory before the call, when it already holds the input; {PROCESSES} processes.",
         memory,
         plain("size", 1e-6),
     ),

@@ -54,8 +54,8 @@ def measure(settings: Settings) -> Figures:
 SECTIONS = {
     "reservoir": Section(
         "Echo state network",
-        f"All states of a reservoir over one series of {RESERVOIR_STEPS} steps, density {DENSITY}, "
-        f"at most {ROUNDS} rounds.",
+        f"All states of a reservoir over one series of {RESERVOIR_STEPS} steps. The recurrent weights have a density "
+        f"of {DENSITY}. There are at most {ROUNDS} rounds.",
         measure,
         beside_others("units"),
     )

@@ -99,8 +99,9 @@ SECTIONS = {
         beside_others(),
     ),
     "stack": Section(
-        "Three LSTMs",
-        "`rk.Sequential` of three `rk.LSTM`, which the ratio is about, and `rk.RNN` of three cells in a list.",
+        "Three stacked LSTMs",
+        "`rk.Sequential` of three `rk.LSTM`, and `rk.RNN` of a list of three cells. The ratio is for the first of "
+        "the two.",
         functools.partial(measure, {"rnnkit": "sequential", "rnnkit, RNN of cells": "cells"}),
         beside_others(),
     ),

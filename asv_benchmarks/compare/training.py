@@ -143,15 +143,16 @@ model.train_on_batch(x, np.zeros(({BATCH}, 1), np.float32))
 SECTIONS = {
     "training": Section(
         "An epoch of training",
-        f"Milliseconds of one epoch of `fit`: GRU({UNITS}) and Dense(1) on sequences of {STEPS} steps of {FEATURES} "
-        f"features, batches of {BATCH} in a shuffled order, mean squared error, Adam.",
+        f"The time of one epoch of `fit`, in milliseconds. The model is GRU({UNITS}) and Dense(1), on sequences of "
+        f"{STEPS} steps of {FEATURES} features, in batches of {BATCH} in a shuffled order, with mean squared error and "
+        "Adam.",
         measure,
         beside_others("data"),
     ),
     "training-start": Section(
-        "To the first step of training",
-        "Seconds of a whole process, from the start of the interpreter to the weights after the first batch of this "
-        "model; rnnkit's programs are on disk from a run before.",
+        "Time to the first training step",
+        "The time of a whole process in seconds, from the start of the interpreter to the weights after the first "
+        "batch of this model. rnnkit loads its programs from disk, where an earlier run has stored them.",
         functools.partial(process.first_results, row="first step", codes=STARTS),
         beside_others("process", 1),
     ),

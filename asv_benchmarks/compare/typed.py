@@ -38,9 +38,9 @@ def measure(settings: Settings) -> Figures:
 
 SECTIONS = {
     "typed": Section(
-        "An LSTM that a user typed",
-        "Other names, and states, gates and lines in another order: its time over the built-in one's is meant to be "
-        "1 ± 0.05.",
+        "A user-written LSTM",
+        "An LSTM as a user may write it: with other names, and with states, gates and lines in another order. Its time "
+        "divided by the built-in LSTM's should be 1 ± 0.05.",
         measure,
         lambda figures: with_ratios(
             figures, "size", 1e3, {f"{label} / rk.LSTM": of(label, "rk.LSTM") for label, _, _ in TYPED}

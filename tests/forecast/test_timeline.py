@@ -1,0 +1,28 @@
+"""Times of a series' steps, and those ahead."""
+
+import numpy as np
+import pytest
+
+from rnnkit.forecast.timeline import regular
+
+
+@pytest.mark.parametrize(
+    ("times", "steps", "ahead"),
+    [
+        ([2000, 2001, 2002], [0, 1, 2], ["2003", "2004"]),
+        ([0.0, 0.25, 0.75, 1.0], [0, 1, 3, 4], ["1.25", "1.5"]),
+        (["2000-01-01", "2000-01-08", "2000-01-22"], [0, 1, 3], ["2000-01-29", "2000-02-05"]),
+        (["2000-01-31", "2000-02-29", "2000-03-31", "2000-05-31"], [0, 1, 2, 4], ["2000-06-30", "2000-07-31"]),
+        (["2000-01-01", "2000-04-01", "2000-07-01"], [0, 1, 2], ["2000-10-01", "2001-01-01"]),
+        (["2000-02-29", "2001-02-28", "2002-02-28", "2003-02-28"], [0, 1, 2, 3], ["2004-02-29", "2005-02-28"]),
+        (["2000-01-01T00:00", "2000-01-01T06:00", "2000-01-01T12:00"], [0, 1, 2], ["2000-01-01T18:00"]),
+        ([1, 2, 40], [0, 1, 2], ["78"]),
+        ([5], [0], ["6", "7"]),
+    ],
+)
+def test_steps_of_time(times, steps, ahead):
+    given = np.array(times, dtype="datetime64" if isinstance(times[0], str) else None)
+    found, timeline = regular("time", given)
+    assert found.tolist() == steps
+    assert (timeline.times[found] == given).all()
+    assert [str(time) for time in timeline.ahead(len(ahead))] == ahead

@@ -1,0 +1,165 @@
+"""Which way imports point, and what importing rnnkit may not do."""
+
+import ast
+import json
+import pathlib
+import re
+import sys
+from collections import defaultdict
+
+import processes
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+PACKAGE = ROOT / "rnnkit"
+OUTWARD = {"rnnkit", "rnnkit.__main__"}  # the public names and the command stand on everything
+
+
+def table():
+    """Room to the rooms that it may import: the table of docs/design.md under "The rule of imports"."""
+    page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    section = page[page.index("## The rule of imports") :].split("\n## ")[0]
+    rows = re.findall(r"^\| (`[^|]+) \|([^|]*)\|$", section, re.MULTILINE)
+    names = lambda cell: re.findall(r"`([\w.]+)`", cell)
+    return {room: set(names(allowed)) | {room} for left, allowed in rows for room in names(left)}
+
+
+ALLOWED = table()
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+
+
+def room(module):
+    """The row of the table that a module belongs to: the longest that its path begins with, or that of the root."""
+    inside = module.removeprefix("rnnkit").lstrip(".")
+    if not inside:
+        return "rnnkit"
+    rows = [name for name in ALLOWED if inside == name or inside.startswith(f"{name}.")]
+    return max(rows, key=len) if rows else "root" if "." not in inside else inside
+
+
+def imported(module):
+    """The modules of rnnkit that one imports, wherever in the file, but for what only a type checker reads."""
+    path, found = MODULES[module], set()
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    unread = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            unread |= set(ast.walk(node))
+    for node in ast.walk(tree):
+        names = []
+        if node not in unread and isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif node not in unread and isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: a relative import; write the whole path"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            while name and name not in MODULES:
+                name = name.rpartition(".")[0]
+            found |= {name} & MODULES.keys()
+    return found - {module}
+
+
+IMPORTS = {module: imported(module) for module in MODULES if module not in OUTWARD}
+
+
+@pytest.mark.parametrize("module", IMPORTS)
+def test_imports_point_one_way(module):
+    here = room(module)
+    assert here in ALLOWED, f"the room {here!r} is new: say in docs/design.md what it may import"
+    beyond = {name: room(name) for name in IMPORTS[module] if room(name) not in ALLOWED[here]}
+    beyond.pop("rnnkit", None) if here == "forecast" else None  # whose command prints the version
+    assert not beyond, f"{here} may not import these"
+
+
+def test_every_rule_is_about_something():
+    assert set(ALLOWED) == {room(module) for module in IMPORTS}
+    used = defaultdict(set)
+    for module, names in IMPORTS.items():
+        used[room(module)] |= {room(name) for name in names} | {room(module)}
+    unused = {here: allowed - used[here] for here, allowed in ALLOWED.items() if allowed - used[here]}
+    assert not unused, "the table allows what nobody needs"
+
+
+def circles(edges):
+    """Groups of nodes that lead to each other (Tarjan 1972)."""
+    number, low, stack, found = {}, {}, [], []
+
+    def visit(node):
+        number[node] = low[node] = len(number)
+        stack.append(node)
+        for other in edges.get(node, ()):
+            if other not in number:
+                visit(other)
+                low[node] = min(low[node], low[other])
+            elif other in stack:
+                low[node] = min(low[node], number[other])
+        if low[node] == number[node]:
+            group = stack[stack.index(node) :]
+            del stack[stack.index(node) :]
+            if len(group) > 1:
+                found.append(group)
+
+    for node in edges:
+        if node not in number:
+            visit(node)
+    return found
+
+
+def test_circles_are_found():
+    assert circles({1: {2}, 2: {3}, 3: {1, 4}, 4: set()}) == [[1, 2, 3]]
+    assert not circles({1: {2, 3}, 2: {3}, 3: set()})
+
+
+def test_no_circle_of_files():
+    assert circles(IMPORTS) == []
+
+
+def test_no_circle_of_rooms():
+    edges = {here: allowed - {here} for here, allowed in ALLOWED.items()}
+    assert circles(edges) == []
+
+
+def run(code: str, **environment: str) -> str:
+    """Run code in a new Python and give what it printed."""
+    return processes.run([sys.executable, "-c", code], check=True).stdout
+
+
+def test_importing_is_light():
+    """No optional extra, none of scipy's heavy parts, nothing compiled, nothing written."""
+    code = """
+import json, sys, threading
+import rnnkit
+from numba.core.dispatcher import Dispatcher
+import gc
+compiled = [d.py_func.__qualname__ for d in gc.get_objects() if isinstance(d, Dispatcher)
+            and d.py_func.__module__.startswith("rnnkit") and d.signatures]
+print(json.dumps({"modules": sorted(sys.modules), "compiled": compiled, "threads": threading.active_count()}))
+"""
+    found = json.loads(run(code))
+    heavy = (
+        "scipy.special",
+        "scipy.linalg",
+        "scipy.sparse",
+        "scipy.signal",
+        "matplotlib",
+        "pandas",
+        "tqdm",
+        "asyncio",
+        "numba.cuda",
+    )
+    loaded = [name for name in (*heavy, "numba.cuda") if name in found["modules"]]
+    assert loaded == []
+    assert not [name for name in found["modules"] if name.startswith(("rnnkit.forecast.plot", "rnnkit.datasets."))]
+    assert found["compiled"] == []
+    assert found["threads"] == 1
+
+
+def test_public_names_exist():
+    import rnnkit
+
+    assert sorted(rnnkit.__all__) == sorted(set(rnnkit.__all__))
+    assert [name for name in rnnkit.__all__ if not hasattr(rnnkit, name)] == []
+    assert set(rnnkit.__all__) <= set(dir(rnnkit))

@@ -1,0 +1,61 @@
+"""The contract's tests with layers on a GPU: RNNKIT_TEST_DEVICE=cuda says where layers compute that say nothing.
+
+Under numba's simulator a thread of a GPU is a thread of Python, so sizes are small there.
+"""
+
+import os
+import zlib
+from collections import Counter
+
+DEVICE = os.environ.get("RNNKIT_TEST_DEVICE", "cpu")
+
+ELSEWHERE = {  # tests that ask nothing of a GPU, by what their names have in them
+    "[folded": "a step that can't be traced runs on the CPU alone",
+    "-folded": "…",
+    "FoldedCell": "…",
+    "test_C8_a_jitted": "…",
+    "test_C8_neither_traced_nor_jitted": "…; only tracing is left, and its error says so in words of its own",
+    "test_C9_assignment_into_arrays": "… for one of its steps",
+    "L3_threads": "threads are the CPU's",
+    "across_blocks_of_steps": "takes sizes that the simulator doesn't; tests/backends/cuda makes blocks small instead",
+    "test_chunks_change_no_row": "makes chunks of the CPU's small; tests/backends/cuda does so with a GPU's",
+}
+
+
+def by_device(cpu, gpu):
+    """What a test takes on the CPU, or the less that it takes on a GPU."""
+    return cpu if DEVICE == "cpu" else gpu
+
+
+def begin() -> None:
+    """Let layers that name no device be on the one that is under test."""
+    if DEVICE != "cpu":
+        import rnnkit as rk
+
+        rk.RNN.__init__.__kwdefaults__["device"] = DEVICE
+
+
+EVERY = int(os.environ.get("RNNKIT_TEST_EVERY", "1"))
+FEW = 8  # cases of a test that are all run
+
+
+def chosen(items) -> tuple[list, list]:
+    """Which tests are for the device, and which aren't; of many cases every n-th, if RNNKIT_TEST_EVERY says so.
+
+    The simulator takes its time. Which cases of a test are run depends on its name, so that between them the laws
+    take all cells and all kinds of calls.
+    """
+    wanted, left, seen = [], [], {}
+    cases = Counter(function_of(item) for item in items)
+    for item in items:
+        name = function_of(item)
+        number = seen[name] = seen.get(name, zlib.crc32(name.encode())) + 1
+        elsewhere = DEVICE != "cpu" and any(word in item.name for word in ELSEWHERE)
+        kept = cases[name] <= FEW or number % EVERY == 0
+        (left if elsewhere or not kept else wanted).append(item)
+    return wanted, left
+
+
+def function_of(item) -> str:
+    """A test without its case."""
+    return item.nodeid.partition("[")[0]
