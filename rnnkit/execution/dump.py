@@ -51,7 +51,7 @@ def dump(kind: str, title: str, text: str) -> None:
             break
         number += 1
     with replacing(path) as beside:
-        beside.write_text(f"{text}\n", encoding="utf-8")
+        beside.write_text(text if text.endswith("\n") else f"{text}\n", encoding="utf-8")
 
 
 @lru_cache
