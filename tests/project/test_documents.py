@@ -165,3 +165,10 @@ def test_nothing_names_somebodys_machine():
 def test_nothing_was_left_for_later():
     marks = re.compile(r"\b(?:TOD[O]|FIXM[E]|XX[X])\b")
     assert [path for path, text in tracked_texts() if marks.search(text)] == []
+
+
+def test_every_environment_variable_is_in_the_table():
+    page = (ROOT / "docs" / "compiler.md").read_text(encoding="utf-8")
+    table = re.findall(r"^\| `(RNNKIT_\w+)` \|", page, re.MULTILINE)
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "rnnkit").rglob("*.py")]
+    assert table == sorted({name for text in sources for name in re.findall(r"RNNKIT_[A-Z_]+", text)})

@@ -25,7 +25,7 @@ def print_graph(graph: Graph, title: str = "graph") -> str:
     """The nodes that a result needs, in order, then the results."""
     names, weights, line = names_of(graph), _of_weights(graph), ""
     live = [node for node in graph.live() if node.id in names]
-    lines = [f"{title}: {len(live)} nodes"]
+    lines = [f"{title}: {_count(len(live), 'node')}"]
     for node in live:
         if node.line and node.line != line:
             line = node.line
@@ -149,6 +149,10 @@ def _words(value) -> str:
     return str(value)
 
 
+def _count(n: int, word: str) -> str:
+    return f"{n} {word}{'' if n == 1 else 's'}"
+
+
 def _shape(shape) -> str:
     return str(tuple(map(int, shape)))
 
@@ -159,7 +163,7 @@ def _shape(shape) -> str:
 def print_plan(plan: Plan, graph: Graph, title: str = "plan") -> str:
     """The buffers, what is computed when weights change, and the stages in order, with the values of each loop."""
     names = names_of(graph)
-    lines = [f"{title}: {len(plan.buffers)} buffers, {len(plan.stages)} stages"]
+    lines = [f"{title}: {_count(len(plan.buffers), 'buffer')}, {_count(len(plan.stages), 'stage')}"]
     lines += [f"  {_buffer(buffer)}" for buffer in plan.buffers]
     if plan.prepacked:
         lines.append(f"{SECTIONS[0]}:")
@@ -182,11 +186,11 @@ def print_plan(plan: Plan, graph: Graph, title: str = "plan") -> str:
 
 def _buffer(buffer: Buffer) -> str:
     attribute = "" if buffer.attr is None else f"[{_words(buffer.attr)}]"
-    return f"{buffer.name}: {buffer.kind}{attribute}, {buffer.size} elements, {SECTIONS[buffer.section]}"
+    return f"{buffer.name}: {buffer.kind}{attribute}, size {buffer.size}, {SECTIONS[buffer.section]}"
 
 
 def _product(product: Product) -> list[str]:
-    where = [f"offset {product.offset}", f"{product.rows} rows", f"stride {product.row_stride}"]
+    where = [f"offset {product.offset}", f"rows {product.rows}", f"stride {product.row_stride}"]
     columns = sum(weight.shape[1] for weight in product.weights)
     kind = f"sparse, {product.nonzeros} nonzeros" if isinstance(product, SparseProduct) else "dense"
     gates = f", gates {_words(product.gates)} of {product.units} units" if product.gates else ""
@@ -210,7 +214,7 @@ def _loop(loop: Loop) -> list[str]:
 def _walk(walk: Walk) -> str:
     told = f"offset {walk.offset}, strides {_words(walk.strides)}"
     if walk.gates:
-        return f"{told}, {walk.gates} gates in turn"
+        return f"{told}, gates {walk.gates}"
     return told if walk.table is None else f"{told} in the table {_table(walk.table)}"
 
 
