@@ -2,6 +2,7 @@
 
 import math
 
+from rnnkit.backends.formulas.registry import formula
 from rnnkit.backends.formulas.value import absolute, copysign, fma, horner, select, sqrt, where_lanes
 
 # Up to here x less a multiple of π/2 is exact enough with π/2 in three parts; libm takes over beyond.
@@ -78,16 +79,19 @@ def _quarter_turned(sine, cosine, quadrant):
     return select((quadrant & 2) != 0, -magnitude, magnitude)
 
 
+@formula
 def sin(x):
     near = select(x == 0, x, _quarter_turned(*_octant(x)))  # keeps the sign of 0
     return _with_libm("sin", x, near)
 
 
+@formula
 def cos(x):
     sine, cosine, quadrant = _octant(x)
     return _with_libm("cos", x, _quarter_turned(sine, cosine, quadrant + 1))
 
 
+@formula
 def tan(x):
     sine, cosine, quadrant = _octant(x)
     odd = (quadrant & 1) != 0
@@ -96,6 +100,7 @@ def tan(x):
     return select(absolute(x) > LIMIT[x.width], far, near)
 
 
+@formula
 def arctan(x):
     size = absolute(x)
     steep = size > 1
@@ -105,6 +110,7 @@ def arctan(x):
     return copysign(select(steep, high - (angle - low), angle), x)
 
 
+@formula
 def arctan2(y, x):
     tall, wide = absolute(y), absolute(x)
     steep = tall > wide
@@ -127,12 +133,14 @@ def _arcsin_parts(x):
     return steep, _odd(inner, square, ARCSIN[x.width])
 
 
+@formula
 def arcsin(x):
     steep, angle = _arcsin_parts(x)
     high, low, _ = HALF_PI[x.width]
     return copysign(select(steep, high - (2 * angle - low), angle), x)
 
 
+@formula
 def arccos(x):
     steep, angle = _arcsin_parts(x)
     high, low, _ = HALF_PI[x.width]

@@ -1,5 +1,9 @@
 """The pointwise operations and reductions of a graph: in NumPy, in a kernel, and their derivatives.
 
+An operation has the name of the function that it is, NumPy's, scipy.special's or rnnkit's; `COMPOSED` are the functions
+of NumPy and scipy.special that several operations make. Tracing, jitted steps and kernels follow these tables;
+`docs/recipes.md` says how to add to them.
+
 The third of each is its rule, ``gradient(g, y, *args)``: from the cotangent ``g`` of the result ``y`` to those of the
 operands, one each, None for an operand that has none. Rules are linear in ``g`` and pointwise, and so serve forward
 mode: the tangent of ``y`` is the sum of ``gradient(t, y, *args)[i]`` over the operands ``i`` with their tangents ``t``.
@@ -45,6 +49,8 @@ class Operation:
         What it gives and what it takes; ``where`` takes a bool first.
     expensive : bool
         Costs so much that it is kept rather than computed twice.
+    aliases : tuple of str
+        Other functions of NumPy and scipy.special that are the same.
     """
 
     evaluate: Callable
@@ -53,6 +59,7 @@ class Operation:
     result: str = "float"
     operands: str = "float"
     expensive: bool = False
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -163,11 +170,11 @@ OPERATIONS: dict[str, Operation] = {
     "add": Operation(np.add, "{0} + {1}", lambda g, y, a, b: (g, g)),
     "subtract": Operation(np.subtract, "{0} - {1}", lambda g, y, a, b: (g, -g)),
     "multiply": Operation(np.multiply, "{0} * {1}", lambda g, y, a, b: (g * b, g * a)),
-    "divide": _expensive(np.divide, "{0} / {1}", lambda g, y, a, b: (g / b, -(g / b * y))),
+    "divide": _expensive(np.divide, "{0} / {1}", lambda g, y, a, b: (g / b, -(g / b * y)), aliases=("true_divide",)),
     "negative": Operation(np.negative, "-{0}", lambda g, y, x: (-g,)),
     "square": Operation(np.square, "{0} * {0}", lambda g, y, x: (g * (2.0 * x),)),
     # choice
-    "absolute": Operation(np.absolute, "absolute({0})", lambda g, y, x: (g * np.sign(x),)),
+    "absolute": Operation(np.absolute, "absolute({0})", lambda g, y, x: (g * np.sign(x),), aliases=("abs", "fabs")),
     "copysign": Operation(
         np.copysign, "copysign({0}, {1})", lambda g, y, a, b: (g * (np.sign(a) * np.copysign(1.0, b)), None)
     ),
@@ -190,16 +197,21 @@ OPERATIONS: dict[str, Operation] = {
     "less_equal": _compare(np.less_equal, "{0} <= {1}"),
     "equal": _compare(np.equal, "{0} == {1}"),
     "not_equal": _compare(np.not_equal, "{0} != {1}"),
-    "logical_and": _logical(np.logical_and, "{0} & {1}"),
-    "logical_or": _logical(np.logical_or, "{0} | {1}"),
-    "logical_xor": _logical(np.logical_xor, "{0} ^ {1}"),
-    "logical_not": _logical(np.logical_not, "~{0}"),
+    "logical_and": _logical(np.logical_and, "{0} & {1}", aliases=("bitwise_and",)),
+    "logical_or": _logical(np.logical_or, "{0} | {1}", aliases=("bitwise_or",)),
+    "logical_xor": _logical(np.logical_xor, "{0} ^ {1}", aliases=("bitwise_xor",)),
+    "logical_not": _logical(np.logical_not, "~{0}", aliases=("invert",)),
     # sigmoids
-    "sigmoid": _expensive(activations.sigmoid, "sigmoid({0})", lambda g, y, x: (g * (y * (1.0 - y)),)),
+    "sigmoid": _expensive(
+        activations.sigmoid, "sigmoid({0})", lambda g, y, x: (g * (y * (1.0 - y)),), aliases=("expit",)
+    ),
     "tanh": _expensive(np.tanh, "tanh({0})", lambda g, y, x: (g * (1.0 - y * y),)),
     "softplus": _expensive(activations.softplus, "softplus({0})", lambda g, y, x: (g * activations.sigmoid(x),)),
     "log_sigmoid": _expensive(
-        activations.log_sigmoid, "log_sigmoid({0})", lambda g, y, x: (g * activations.sigmoid(-x),)
+        activations.log_sigmoid,
+        "log_sigmoid({0})",
+        lambda g, y, x: (g * activations.sigmoid(-x),),
+        aliases=("log_expit",),
     ),
     "erf": _expensive(activations.erf, "erf({0})", lambda g, y, x: (g * (_ERF_SLOPE * np.exp(-x * x)),)),
     "erfc": _expensive(activations.erfc, "erfc({0})", lambda g, y, x: (g * (-_ERF_SLOPE * np.exp(-x * x)),)),
@@ -212,7 +224,7 @@ OPERATIONS: dict[str, Operation] = {
     "log10": _expensive(np.log10, "log10({0})", lambda g, y, x: (g / (_LOG_10 * x),)),
     "log1p": _expensive(np.log1p, "log1p({0})", lambda g, y, x: (g / (1.0 + x),)),
     "logaddexp": _expensive(np.logaddexp, "logaddexp({0}, {1})", _logaddexp),
-    "power": _expensive(np.power, "power({0}, {1})", _power),
+    "power": _expensive(np.power, "power({0}, {1})", _power, aliases=("float_power", "pow")),
     "sqrt": _expensive(np.sqrt, "sqrt({0})", lambda g, y, x: (0.5 * g / y,)),
     "cbrt": _expensive(np.cbrt, "cbrt({0})", lambda g, y, x: (g / (3.0 * (y * y)),)),
     "hypot": _expensive(np.hypot, "hypot({0}, {1})", _hypot),
@@ -231,7 +243,7 @@ OPERATIONS: dict[str, Operation] = {
     "arctanh": _expensive(np.arctanh, "arctanh({0})", lambda g, y, x: (g / ((1.0 - x) * (1.0 + x)),)),
     # division with rest
     "floor_divide": _expensive(np.floor_divide, "floor_divide({0}, {1})", flat),
-    "remainder": _expensive(np.remainder, "remainder({0}, {1})", _remainder),
+    "remainder": _expensive(np.remainder, "remainder({0}, {1})", _remainder, aliases=("mod",)),
     "fmod": _expensive(np.fmod, "fmod({0}, {1})", _remainder),
 }
 
@@ -239,6 +251,34 @@ OPERATIONS: dict[str, Operation] = {
 BY_LANE = dict.fromkeys(("sin", "cos", "tan"), "beyond 1e5 in float32, 1e6 in float64") | dict.fromkeys(
     ("fmod", "remainder", "floor_divide"), "where a / b is beyond 2**23 in float32, 2**52 in float64"
 )
+
+
+def _xlogy(x, y):
+    return np.where(np.equal(x, 0), np.where(np.isnan(y), np.nan, 0.0), x * np.log(np.where(np.equal(x, 0), 1.0, y)))
+
+
+COMPOSED: dict[str, Callable] = {
+    "reciprocal": lambda x: np.divide(1.0, x),
+    "isnan": lambda x: np.not_equal(x, x),
+    "isinf": lambda x: np.equal(np.absolute(x), np.inf),
+    "isfinite": lambda x: np.less(np.absolute(x), np.inf),
+    "signbit": lambda x: np.less(np.copysign(1.0, x), 0.0),
+    "fmax": lambda a, b: np.where(np.isnan(a), b, np.where(np.isnan(b), a, np.maximum(a, b))),
+    "fmin": lambda a, b: np.where(np.isnan(a), b, np.where(np.isnan(b), a, np.minimum(a, b))),
+    "clip": lambda x, low, high: np.minimum(np.maximum(x, low), high),
+    "heaviside": lambda x, h: np.where(np.isnan(x), np.nan, np.where(np.equal(x, 0), h, np.where(x > 0, 1.0, 0.0))),
+    "divmod": lambda a, b: (np.floor_divide(a, b), np.remainder(a, b)),
+    "deg2rad": lambda x: x * (np.pi / 180.0),
+    "radians": lambda x: x * (np.pi / 180.0),
+    "rad2deg": lambda x: x * (180.0 / np.pi),
+    "degrees": lambda x: x * (180.0 / np.pi),
+    "sinc": lambda x: np.where(np.equal(x, 0), 1.0, np.sin(np.pi * x) / np.where(np.equal(x, 0), 1.0, np.pi * x)),
+    "exp10": lambda x: np.power(10.0, x),
+    "logaddexp2": lambda a, b: np.logaddexp(a * np.log(2.0), b * np.log(2.0)) / np.log(2.0),
+    "logit": lambda x: np.log(x) - np.log1p(-x),
+    "xlogy": _xlogy,
+    "ndtr": lambda x: 0.5 * activations.erfc(x * (-1.0 / np.sqrt(2.0))),
+}
 
 REDUCTIONS: dict[str, Reduction] = {
     "sum": Reduction(np.sum, lambda g, y, x, axes: g),
