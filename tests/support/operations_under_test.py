@@ -51,6 +51,14 @@ def _sigmoid(x):
     return np.where(x < 0, e, 1) / (1 + e)
 
 
+def _sinc(x):
+    """NumPy's rounds πx, and so is off near whole numbers."""
+    x, pi = abs(x), np.longdouble("3.14159265358979323846").astype(x.dtype)
+    whole = np.rint(x)
+    sine = np.sin(pi * np.where(whole % 2 == 1, whole - x, x - whole))
+    return np.where(x == 0, 1, sine / (pi * x))
+
+
 def _erfc(x):
     return mpmath.erfc(x) if abs(x) < 1000 else mpmath.mpf(0 if x > 0 else 2)
 
@@ -126,6 +134,13 @@ ROWS: dict[str, Row] = {
     "sin": Row((WIDE,), mpmath.sin, [0.0, 1e5, -1e5]),
     "cos": Row((WIDE,), mpmath.cos, [0.0, 1e5, -1e5]),
     "tan": Row((INSIDE,), mpmath.tan, [0.0, 1.5707963, 1e5]),
+    "sinc": Row(
+        (INSIDE,),
+        mpmath.sincpi,
+        [0.0, 1e-200, -1e-3, 0.2499, -0.25, 0.5, 7.0, 1e5, -1e5 - 0.25],
+        numpy=_sinc,
+        wider=_sinc,
+    ),
     "arcsin": Row((INSIDE,), mpmath.asin, [NEAR, -NEAR, 1e-200]),
     "arccos": Row((INSIDE,), mpmath.acos, [NEAR, -NEAR, 1e-200]),
     "arctan": Row((WIDE,), mpmath.atan, [0.0, 1e150, 1e200], wider=np.arctan),

@@ -3,7 +3,7 @@
 import math
 
 from rnnkit.backends.formulas.registry import formula
-from rnnkit.backends.formulas.value import absolute, copysign, fma, horner, select, sqrt, where_lanes
+from rnnkit.backends.formulas.value import absolute, copysign, fma, horner, rint, select, sqrt, where_lanes
 
 # Up to here x less a multiple of π/2 is exact enough with π/2 in three parts; libm takes over beyond.
 LIMIT = {32: 1e5, 64: 1e6}
@@ -24,6 +24,14 @@ COS = {
     64: (
         -1.138176218218228e-11, 2.0876134141263103e-09, -2.7557317213324817e-07, 2.4801587298652705e-05,
         -0.0013888888888887322, 0.041666666666666664,
+    ),
+}  # fmt: skip
+# (sin(πr) / (πr) - 1) / r² in r², for |r| <= 1/2.
+SINC = {
+    32: (0.024725012, -0.19044738, 0.8117164, -1.6449333),
+    64: (
+        2.449924323292862e-07, -6.97206667305231e-06, 0.0001484278301794277, -0.0023460808937176363,
+        0.02614784780545423, -0.19075182412150085, 0.8117424252833401, -1.6449340668482264,
     ),
 }  # fmt: skip
 # (arctan(x) - x) / x³ in x², for |x| <= 1.
@@ -98,6 +106,17 @@ def tan(x):
     near = select(x == 0, x, select(odd, -cosine, sine) / select(odd, sine, cosine))
     far = _with_libm("sin", x, near) / _with_libm("cos", x, near.constant(1))
     return select(absolute(x) > LIMIT[x.width], far, near)
+
+
+@formula
+def sinc(x):
+    """sin(πx) / (πx), which is 0 at whole numbers."""
+    size = absolute(x)
+    whole = rint(size)
+    half = 0.5 * whole
+    r = select(rint(half) != half, whole - size, size - whole)  # exact; sin(πr) = sin(π |x|)
+    square = r * r
+    return select(whole == 0, 1, r / size) * fma(square, horner(square, SINC[x.width]), 1)
 
 
 @formula

@@ -146,6 +146,15 @@ def _remainder(g, y, a, b):
     return g, g * np.rint((y - a) / b)  # a = n * b + y: floor(a / b), rounded, could be one off
 
 
+def _sinc(g, y, x):
+    near = np.abs(x) < 0.25  # there cos(πx) - y would cancel
+    inside, outside = np.where(near, x, 0.0), np.where(near, 1.0, x)
+    square = inside * inside
+    series = functools.reduce(lambda total, term: total * square + term, _SINC_SLOPE)
+    cosine = np.cos(math.pi * (x - 2.0 * np.rint(0.5 * x)))  # of less than a turn
+    return (g * np.where(near, inside * series, (cosine - y) / outside),)
+
+
 def _extreme(g, y, x, axes):
     most = x == y
     return np.where(most, g / np.sum(most.astype(g.dtype), axis=axes, keepdims=True), 0.0)
@@ -164,6 +173,8 @@ _logical = functools.partial(Operation, gradient=flat, result="bool", operands="
 
 _LOG_2, _LOG_10 = math.log(2.0), math.log(10.0)
 _ERF_SLOPE = 2.0 / math.sqrt(math.pi)
+# The slope of sinc over x, in x²: the powers of sin(πx) / (πx), each derived.
+_SINC_SLOPE = [(-1) ** k * math.pi ** (2 * k) * 2 * k / math.factorial(2 * k + 1) for k in range(9, 0, -1)]
 
 OPERATIONS: dict[str, Operation] = {
     # arithmetic
@@ -232,6 +243,7 @@ OPERATIONS: dict[str, Operation] = {
     "sin": _expensive(np.sin, "sin({0})", lambda g, y, x: (g * np.cos(x),)),
     "cos": _expensive(np.cos, "cos({0})", lambda g, y, x: (-(g * np.sin(x)),)),
     "tan": _expensive(np.tan, "tan({0})", lambda g, y, x: (g * (1.0 + y * y),)),
+    "sinc": _expensive(np.sinc, "sinc({0})", _sinc),
     "arcsin": _expensive(np.arcsin, "arcsin({0})", lambda g, y, x: (g / np.sqrt((1.0 - x) * (1.0 + x)),)),
     "arccos": _expensive(np.arccos, "arccos({0})", lambda g, y, x: (-(g / np.sqrt((1.0 - x) * (1.0 + x))),)),
     "arctan": _expensive(np.arctan, "arctan({0})", lambda g, y, x: (g / (1.0 + x * x),)),
@@ -272,7 +284,6 @@ COMPOSED: dict[str, Callable] = {
     "radians": lambda x: x * (np.pi / 180.0),
     "rad2deg": lambda x: x * (180.0 / np.pi),
     "degrees": lambda x: x * (180.0 / np.pi),
-    "sinc": lambda x: np.where(np.equal(x, 0), 1.0, np.sin(np.pi * x) / np.where(np.equal(x, 0), 1.0, np.pi * x)),
     "exp10": lambda x: np.power(10.0, x),
     "logaddexp2": lambda a, b: np.logaddexp(a * np.log(2.0), b * np.log(2.0)) / np.log(2.0),
     "logit": lambda x: np.log(x) - np.log1p(-x),
