@@ -117,6 +117,13 @@ ROWS: dict[str, Row] = {
         wider=np.logaddexp,
         cancels=True,
     ),
+    "logaddexp2": Row(
+        (WIDE, WIDE),
+        lambda a, b: mpmath.log(mpmath.power(2, a) + mpmath.power(2, b), 2),
+        [(1e3, -1e3), (-1e3, 1e3), (-1e4, -1e4), (700.0, 690.0)],
+        wider=np.logaddexp2,
+        cancels=True,
+    ),
     "power": Row(
         (POSITIVE, WIDE),
         lambda a, b: a**b,

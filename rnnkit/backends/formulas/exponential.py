@@ -338,6 +338,13 @@ def logaddexp(a, b):
     return select(a == b, a + LN2, apart)
 
 
+@formula
+def logaddexp2(a, b):
+    greater = select(a > b, a, b)
+    apart = fma(_log1p_of_share(exp2(-absolute(a - b))), LOG2_E, greater)
+    return select(a == b, a + 1, apart)
+
+
 def _log1p_doubled(large, x, inside):
     """log(2x) where x is so `large` that its square might overflow, log(1 + inside) elsewhere."""
     return log1p(select(large, x, inside)) + select(large, x.constant(LN2), x.constant(0))

@@ -142,6 +142,14 @@ def _logaddexp(g, y, a, b):
     )
 
 
+def _logaddexp2(g, y, a, b):
+    even = a == b
+    return (
+        g * np.where(even, 0.5, activations.sigmoid(_LOG_2 * (a - b))),
+        g * np.where(even, 0.5, activations.sigmoid(_LOG_2 * (b - a))),
+    )
+
+
 def _remainder(g, y, a, b):
     return g, g * np.rint((y - a) / b)  # a = n * b + y: floor(a / b), rounded, could be one off
 
@@ -235,6 +243,7 @@ OPERATIONS: dict[str, Operation] = {
     "log10": _expensive(np.log10, "log10({0})", lambda g, y, x: (g / (_LOG_10 * x),)),
     "log1p": _expensive(np.log1p, "log1p({0})", lambda g, y, x: (g / (1.0 + x),)),
     "logaddexp": _expensive(np.logaddexp, "logaddexp({0}, {1})", _logaddexp),
+    "logaddexp2": _expensive(np.logaddexp2, "logaddexp2({0}, {1})", _logaddexp2),
     "power": _expensive(np.power, "power({0}, {1})", _power, aliases=("float_power", "pow")),
     "sqrt": _expensive(np.sqrt, "sqrt({0})", lambda g, y, x: (0.5 * g / y,)),
     "cbrt": _expensive(np.cbrt, "cbrt({0})", lambda g, y, x: (g / (3.0 * (y * y)),)),
@@ -285,7 +294,6 @@ COMPOSED: dict[str, Callable] = {
     "rad2deg": lambda x: x * (180.0 / np.pi),
     "degrees": lambda x: x * (180.0 / np.pi),
     "exp10": lambda x: np.power(10.0, x),
-    "logaddexp2": lambda a, b: np.logaddexp(a * np.log(2.0), b * np.log(2.0)) / np.log(2.0),
     "logit": lambda x: np.log(x) - np.log1p(-x),
     "xlogy": _xlogy,
     "ndtr": lambda x: 0.5 * activations.erfc(x * (-1.0 / np.sqrt(2.0))),
