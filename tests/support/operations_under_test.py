@@ -10,6 +10,8 @@ from scipy import special
 # Where an operand is drawn from; a condition is a draw from {0, 1}.
 WIDE, POSITIVE, LARGE, INSIDE, CONDITION = (-3.0, 3.0), (0.2, 4.0), (1.0, 4.0), (-0.9, 0.9), "condition"
 NEAR = 1.0 - 1e-12
+INF = float("inf")
+POLE = [((0.0,), (INF,))]
 
 
 class Row(NamedTuple):
@@ -24,6 +26,8 @@ class Row(NamedTuple):
         The same in mpmath.
     extremes : sequence
         Operands where the rule of the gradient has all its digits.
+    corners : sequence
+        Pairs of operands where there is no derivative, or none of two sides, and the slopes that are decided there.
     numpy : callable
         The same on arrays, as NumPy's and scipy.special's function has it, at 0, infinity and NaN, too. By default
         NumPy's function of that name.
@@ -39,6 +43,7 @@ class Row(NamedTuple):
     domains: Sequence = ()
     exact: Callable | None = None
     extremes: Sequence = ()
+    corners: Sequence = ()
     numpy: Callable | None = None
     wider: Callable | None = None
     wider_than_float: Callable | None = None
@@ -70,8 +75,16 @@ ROWS: dict[str, Row] = {
     "divide": Row((WIDE, POSITIVE), lambda a, b: a / b, [(1e300, 1e10), (1.0, 1e300), (1e-300, 1e-300), (0.0, 2.0)]),
     "negative": Row((WIDE,), lambda x: -x),
     "square": Row((WIDE,), lambda x: x * x, [1e-200, -1e150, 0.0]),
-    "absolute": Row((WIDE,), abs),
-    "copysign": Row((WIDE, WIDE)),
+    "absolute": Row((WIDE,), abs, corners=[((0.0,), (0.0,))]),
+    "copysign": Row(
+        (WIDE, WIDE),
+        corners=[
+            ((0.0, -1.0), (0.0, None)),
+            ((-2.0, -1.0), (1.0, None)),
+            ((2.0, 0.0), (1.0, None)),
+            ((2.0, -0.0), (-1.0, None)),
+        ],
+    ),
     "maximum": Row((WIDE, WIDE)),
     "minimum": Row((WIDE, WIDE)),
     "where": Row((CONDITION, WIDE, WIDE)),
@@ -106,14 +119,15 @@ ROWS: dict[str, Row] = {
     "exp": Row((WIDE,), mpmath.exp, [-700.0, 0.0, 700.0], wider=np.exp),
     "exp2": Row((WIDE,), lambda x: mpmath.power(2, x), [-1000.0, 0.0, 1000.0], wider=np.exp2),
     "expm1": Row((WIDE,), mpmath.expm1, [-40.0, 1e-200, 700.0], wider=np.expm1, near_one=True),
-    "log": Row((POSITIVE,), mpmath.log, [1e-300, 1e300], wider=np.log),
-    "log2": Row((POSITIVE,), lambda x: mpmath.log(x, 2), [1e-300, 1e300], wider=np.log2),
-    "log10": Row((POSITIVE,), mpmath.log10, [1e-300, 1e300], wider=np.log10),
+    "log": Row((POSITIVE,), mpmath.log, [1e-300, 1e300], POLE, wider=np.log),
+    "log2": Row((POSITIVE,), lambda x: mpmath.log(x, 2), [1e-300, 1e300], POLE, wider=np.log2),
+    "log10": Row((POSITIVE,), mpmath.log10, [1e-300, 1e300], POLE, wider=np.log10),
     "log1p": Row((POSITIVE,), mpmath.log1p, [-NEAR, 1e-200, 1e300], wider=np.log1p),
     "logaddexp": Row(
         (WIDE, WIDE),
         lambda a, b: mpmath.log(mpmath.exp(a) + mpmath.exp(b)),
         [(1e3, -1e3), (-1e3, 1e3), (-1e4, -1e4), (700.0, 690.0)],
+        [((-INF, -INF), (0.5, 0.5)), ((-INF, 3.0), (0.0, 1.0))],
         wider=np.logaddexp,
         cancels=True,
     ),
@@ -121,6 +135,7 @@ ROWS: dict[str, Row] = {
         (WIDE, WIDE),
         lambda a, b: mpmath.log(mpmath.power(2, a) + mpmath.power(2, b), 2),
         [(1e3, -1e3), (-1e3, 1e3), (-1e4, -1e4), (700.0, 690.0)],
+        [((-INF, -INF), (0.5, 0.5)), ((INF, INF), (0.5, 0.5)), ((-INF, 3.0), (0.0, 1.0))],
         wider=np.logaddexp2,
         cancels=True,
     ),
@@ -130,12 +145,13 @@ ROWS: dict[str, Row] = {
         [(1e100, 3.0), (1e-100, 2.5), (2.0, -1000.0), (0.5, 1000.0), (1.0, 1e100), (3.0, 0.0), (7.0, 1.0)],
         wider=np.power,
     ),
-    "sqrt": Row((POSITIVE,), mpmath.sqrt, [1e-300, 1e300]),
-    "cbrt": Row((LARGE,), lambda x: mpmath.sign(x) * mpmath.cbrt(abs(x)), [1e-300, 1e300], wider=np.cbrt),
+    "sqrt": Row((POSITIVE,), mpmath.sqrt, [1e-300, 1e300], POLE),
+    "cbrt": Row((LARGE,), lambda x: mpmath.sign(x) * mpmath.cbrt(abs(x)), [1e-300, 1e300], POLE, wider=np.cbrt),
     "hypot": Row(
         (WIDE, LARGE),
         lambda a, b: mpmath.sqrt(a * a + b * b),
         [(1e300, 1e300), (1e-200, -1e-200), (3e5, 1e-10), (0.0, -2.0)],
+        [((0.0, 0.0), (0.0, 0.0))],
         wider=np.hypot,
     ),
     "sin": Row((WIDE,), mpmath.sin, [0.0, 1e5, -1e5]),
@@ -148,30 +164,33 @@ ROWS: dict[str, Row] = {
         numpy=_sinc,
         wider=_sinc,
     ),
-    "arcsin": Row((INSIDE,), mpmath.asin, [NEAR, -NEAR, 1e-200]),
+    "arcsin": Row((INSIDE,), mpmath.asin, [NEAR, -NEAR, 1e-200], [((1.0,), (INF,))]),
     "arccos": Row((INSIDE,), mpmath.acos, [NEAR, -NEAR, 1e-200]),
     "arctan": Row((WIDE,), mpmath.atan, [0.0, 1e150, 1e200], wider=np.arctan),
     "arctan2": Row(
         (WIDE, LARGE),
         mpmath.atan2,
         [(1e300, -1e300), (-1e-150, -1e-150), (1e-10, -3e5), (3.0, 0.0)],
+        [((0.0, 0.0), (0.0, 0.0))],
         wider=np.arctan2,
     ),
     "sinh": Row((WIDE,), mpmath.sinh, [0.0, 700.0, -700.0], wider=np.sinh),
     "cosh": Row((WIDE,), mpmath.cosh, [0.0, 700.0, -700.0], wider=np.cosh),
     "arcsinh": Row((WIDE,), mpmath.asinh, [0.0, 1e200, -1e200]),
-    "arccosh": Row(((1.2, 6.0),), mpmath.acosh, [1.0 + 1e-12, 1e200]),
-    "arctanh": Row((INSIDE,), mpmath.atanh, [NEAR, -NEAR, 1e-200]),
+    "arccosh": Row(((1.2, 6.0),), mpmath.acosh, [1.0 + 1e-12, 1e200], [((1.0,), (INF,))]),
+    "arctanh": Row((INSIDE,), mpmath.atanh, [NEAR, -NEAR, 1e-200], [((1.0,), (INF,))]),
     "floor_divide": Row(),
     "remainder": Row(
         (WIDE, (0.4, 0.7)),
         lambda a, b: a - mpmath.floor(a / b) * b,
         [(1e10, 3.0), (-7.5, 2.0), (7.5, -2.0), (0.3, 0.1), (-0.3, 0.1)],
+        [((6.0, 2.0), (1.0, -3.0))],
     ),
     "fmod": Row(
         (WIDE, (0.4, 0.7)),
         lambda a, b: a - mpmath.sign(a / b) * mpmath.floor(abs(a / b)) * b,
         [(1e10, 3.0), (-7.5, 2.0), (7.5, -2.0), (0.3, 0.1), (-0.3, 0.1)],
+        [((6.0, 2.0), (1.0, -3.0))],
     ),
 }
 FLAT = {name for name, row in ROWS.items() if not row.domains}
