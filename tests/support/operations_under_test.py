@@ -64,6 +64,10 @@ def _sinc(x):
     return np.where(x == 0, 1, sine / (pi * x))
 
 
+def _xlogy(x, y):
+    return np.where((x == 0) & ~np.isnan(y), 0, x * np.log(y))
+
+
 def _erfc(x):
     return mpmath.erfc(x) if abs(x) < 1000 else mpmath.mpf(0 if x > 0 else 2)
 
@@ -123,6 +127,14 @@ ROWS: dict[str, Row] = {
     "log2": Row((POSITIVE,), lambda x: mpmath.log(x, 2), [1e-300, 1e300], POLE, wider=np.log2),
     "log10": Row((POSITIVE,), mpmath.log10, [1e-300, 1e300], POLE, wider=np.log10),
     "log1p": Row((POSITIVE,), mpmath.log1p, [-NEAR, 1e-200, 1e300], wider=np.log1p),
+    "xlogy": Row(
+        (WIDE, POSITIVE),
+        lambda a, b: a * mpmath.log(b),
+        [(1e-300, 1e300), (-3.0, 1e-300), (0.0, 2.0), (1e300, 1.0 + 1e-12)],
+        [((0.0, 0.0), (0.0, 0.0)), ((0.0, -1.0), (0.0, 0.0)), ((0.0, INF), (INF, 0.0)), ((2.0, 0.0), (-INF, INF))],
+        numpy=special.xlogy,
+        wider=_xlogy,
+    ),
     "logaddexp": Row(
         (WIDE, WIDE),
         lambda a, b: mpmath.log(mpmath.exp(a) + mpmath.exp(b)),

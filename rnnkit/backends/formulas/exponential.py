@@ -284,6 +284,12 @@ def log(x):
 
 
 @formula
+def xlogy(x, y):
+    """x log(y), and 0 where x is, whatever number y is."""
+    return select((x == 0) & (y == y), x.constant(0), x * log(y))
+
+
+@formula
 def log2(x):
     e, f = split_positive(x)
     y = f - _log_less_linear(f, f.constant(0))
