@@ -68,6 +68,10 @@ def _xlogy(x, y):
     return np.where((x == 0) & ~np.isnan(y), 0, x * np.log(y))
 
 
+def _xlog1py(x, y):
+    return np.where((x == 0) & ~np.isnan(y), 0, x * np.log1p(y))
+
+
 def _erfc(x):
     return mpmath.erfc(x) if abs(x) < 1000 else mpmath.mpf(0 if x > 0 else 2)
 
@@ -134,6 +138,14 @@ ROWS: dict[str, Row] = {
         [((0.0, 0.0), (0.0, 0.0)), ((0.0, -1.0), (0.0, 0.0)), ((0.0, INF), (INF, 0.0)), ((2.0, 0.0), (-INF, INF))],
         numpy=special.xlogy,
         wider=_xlogy,
+    ),
+    "xlog1py": Row(
+        (WIDE, POSITIVE),
+        lambda a, b: a * mpmath.log1p(b),
+        [(1e-300, 1e300), (-3.0, -NEAR), (0.0, 2.0), (1e300, 1e-12), (2.0, -1e-200)],
+        [((0.0, -1.0), (0.0, 0.0)), ((0.0, -2.0), (0.0, 0.0)), ((0.0, INF), (INF, 0.0)), ((2.0, -1.0), (-INF, INF))],
+        numpy=special.xlog1py,
+        wider=_xlog1py,
     ),
     "logaddexp": Row(
         (WIDE, WIDE),

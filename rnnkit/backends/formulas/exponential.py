@@ -320,6 +320,12 @@ def log1p(x):
     return copysign(result, x)
 
 
+@formula
+def xlog1py(x, y):
+    """x log(1 + y), and 0 where x is, whatever number y is."""
+    return select((x == 0) & (y == y), x.constant(0), x * log1p(y))
+
+
 def _log1p_of_share(e):
     """log(1 + e) for 0 <= e <= 1."""
     s = e / (e + 2)

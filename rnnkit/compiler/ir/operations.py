@@ -17,8 +17,8 @@ Where a function has no derivative (`docs/gradients.md`):
   array's, since the two add up to ``x + number``: so ``elu``, smooth at 0, has slope 1 there.
 - ``absolute``, ``hypot`` and ``arctan2`` have slope 0 at 0, as has ``power`` where its formula is no number.
 - ``sqrt``, ``cbrt`` and ``log`` have an infinite slope at 0, as it is.
-- ``xlogy`` has slope 0 for its second operand where the first is 0, and for the first where that is 0 and the second
-  has no logarithm.
+- ``xlogy`` and ``xlog1py`` have slope 0 for their second operand where the first is 0, and for the first where that is
+  0 and there is no logarithm.
 - What jumps has the slope that it has between the jumps.
 """
 
@@ -159,6 +159,13 @@ def _xlogy(g, y, a, b):
     return g * by_factor, g * np.where(nothing, 0.0, a / np.where(nothing, 1.0, b))
 
 
+def _xlog1py(g, y, a, b):
+    nothing = a == 0
+    outside = nothing & (b <= -1)
+    by_factor = np.where(outside, 0.0, np.log1p(np.where(outside, 0.0, b)))
+    return g * by_factor, g * np.where(nothing, 0.0, a / np.where(nothing, 1.0, 1.0 + b))
+
+
 def _remainder(g, y, a, b):
     return g, g * np.rint((y - a) / b)  # a = n * b + y: floor(a / b), rounded, could be one off
 
@@ -263,6 +270,7 @@ OPERATIONS: dict[str, Operation] = {
     "log10": _expensive(np.log10, "log10({0})", lambda g, y, x: (g / (_LOG_10 * x),)),
     "log1p": _expensive(np.log1p, "log1p({0})", lambda g, y, x: (g / (1.0 + x),)),
     "xlogy": _expensive(_special("xlogy"), "xlogy({0}, {1})", _xlogy),
+    "xlog1py": _expensive(_special("xlog1py"), "xlog1py({0}, {1})", _xlog1py),
     "logaddexp": _expensive(np.logaddexp, "logaddexp({0}, {1})", _logaddexp),
     "logaddexp2": _expensive(np.logaddexp2, "logaddexp2({0}, {1})", _logaddexp2),
     "power": _expensive(np.power, "power({0}, {1})", _power, aliases=("float_power", "pow")),
