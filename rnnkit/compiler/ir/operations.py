@@ -319,6 +319,7 @@ COMPOSED: dict[str, Callable] = {
     "rad2deg": lambda x: x * (180.0 / np.pi),
     "degrees": lambda x: x * (180.0 / np.pi),
     "exp10": lambda x: np.power(10.0, x),
+    "entr": lambda x: np.where(x < 0, -np.inf, 0.0 - OPERATIONS["xlogy"].evaluate(x, x)),
     "logit": lambda x: np.log(x) - np.log1p(-x),
     "ndtr": lambda x: 0.5 * activations.erfc(x * (-1.0 / np.sqrt(2.0))),
 }

@@ -7,6 +7,7 @@ import mpmath
 import numpy as np
 import pytest
 from operations_under_test import CONDITION, DOMAINS, FLAT, ROWS
+from scipy import special
 
 import rnnkit as rk
 from rnnkit import activations
@@ -385,6 +386,7 @@ COMPOSED = {
     "np.prod": lambda x: np.prod(x, -1),
     "np.logaddexp2": lambda x: np.logaddexp2(x, 0.3),
     "np.reciprocal": np.reciprocal,
+    "scipy.special.entr": lambda x: special.entr(np.abs(x)),
     "x ** 3": lambda x: x**3,
     "2 ** x": lambda x: 2.0**x,
     "layer norm": lambda x: (x - np.mean(x, -1, keepdims=True)) / np.sqrt(np.var(x, -1, keepdims=True) + 1e-5),
