@@ -41,7 +41,7 @@ def slope(function, x, h=1e-3):
 
 
 def test_every_operation_has_a_derivative_or_says_that_it_is_flat():
-    assert {*OPERATIONS} == {*ROWS}, "tests/operations_under_test.py has a row for each operation"
+    assert {*OPERATIONS} == {*ROWS}, "tests/support/operations_under_test.py has a row for each"
     assert {name for name, operation in OPERATIONS.items() if operation.gradient is flat} == FLAT
     assert flat(1.0, 2.0, 3.0, 4.0) == (None, None)
     assert {*REDUCTIONS} == {"sum", "prod", "max", "min"}
