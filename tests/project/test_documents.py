@@ -84,6 +84,18 @@ def test_the_table_of_numbers_is_true():
     assert set(re.findall(r"`([A-Z][A-Z_]+[A-Z])`", page)) - {"RNNKIT_CACHE_DIR"} <= set(vars(tuning))
 
 
+def test_the_operation_shown_is_the_one_that_is_written():
+    """The lines of a block stand in the file that is named last before it."""
+    page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+    shown = re.findall(
+        r"`(rnnkit/[\w/]+\.py)`((?:(?!`rnnkit/).)*?)^ *```py\n(.*?)^ *```$", page, re.DOTALL | re.MULTILINE
+    )
+    assert len(shown) == page.count("```py\n") == 2
+    for path, _, block in shown:
+        lines = {line.strip() for line in (ROOT / path).read_text(encoding="utf-8").splitlines()}
+        assert not {line.strip() for line in block.splitlines()} - lines, path
+
+
 KERNEL = """
 from rnnkit.steps.cell import prepare
 from rnnkit.execution.pipeline import compile_step

@@ -94,15 +94,6 @@ def function_of_values(arity, meet=common, result=itself):
 
 
 fma = function_of_values(3)(emitted.fma)
-absolute = function_of_values(1)(emitted.absolute)
-sqrt = function_of_values(1)(emitted.sqrt)
-floor = function_of_values(1)(emitted.floor)
-ceil = function_of_values(1)(emitted.ceil)
-trunc = function_of_values(1)(emitted.trunc)
-rint = function_of_values(1)(emitted.rint)
-copysign = function_of_values(2)(emitted.copysign)
-minimum = function_of_values(2)(emitted.minimum)
-maximum = function_of_values(2)(emitted.maximum)
 
 
 def _scalar_of(kind):

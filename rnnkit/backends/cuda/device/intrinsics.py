@@ -39,7 +39,8 @@ from rnnkit.backends.cuda.device.loads import (  # noqa: F401
     word,
 )
 from rnnkit.backends.cuda.device.value import DeviceValue
-from rnnkit.backends.formulas import division, error_function, exponential, powers, trigonometry, value
+from rnnkit.backends.formulas import value
+from rnnkit.backends.formulas.table import FORMULAS, arity
 
 
 def common_float(arguments):
@@ -102,26 +103,12 @@ def _logical(arity, function):
     return _word(arity, function, meet=only_bools)
 
 
-# arithmetic
+# What the operators of a `Value` are.
 add = _word(2, operator.add)
 subtract = _word(2, operator.sub)
 multiply = _word(2, operator.mul)
 divide = _word(2, operator.truediv)
 negative = _word(1, operator.neg)
-square = _word(1, lambda x: x * x)
-fma = _word(3, value.fma)
-# choice
-absolute = _word(1, value.absolute)
-copysign = _word(2, value.copysign)
-maximum = _word(2, value.maximum)
-minimum = _word(2, value.minimum)
-# steps
-sign = _word(1, value.sign)
-floor = _word(1, value.floor)
-ceil = _word(1, value.ceil)
-trunc = _word(1, value.trunc)
-rint = _word(1, value.rint)
-# conditions
 greater = _compare(operator.gt)
 greater_equal = _compare(operator.ge)
 less = _compare(operator.lt)
@@ -132,46 +119,13 @@ logical_and = _logical(2, operator.and_)
 logical_or = _logical(2, operator.or_)
 logical_xor = _logical(2, operator.xor)
 logical_not = _logical(1, operator.invert)
+# What the formulas are.
+globals().update({name: _word(arity(formula), formula) for name, formula in FORMULAS.items()})
+fma = _word(3, value.fma)
+# Conditions and numbers.
 to_bool = _word(1, lambda x: x != 0, result=to_boolean)
 to_float_float32 = _word(1, lambda c: c.to_float(ir.FloatType()), only_bools, lambda kind: types.float32)
 to_float_float64 = _word(1, lambda c: c.to_float(ir.DoubleType()), only_bools, lambda kind: types.float64)
-# sigmoids
-sigmoid = _word(1, exponential.sigmoid)
-tanh = _word(1, exponential.tanh)
-softplus = _word(1, exponential.softplus)
-log_sigmoid = _word(1, exponential.log_sigmoid)
-erf = _word(1, error_function.erf)
-erfc = _word(1, error_function.erfc)
-# powers and logarithms
-exp = _word(1, exponential.exp)
-exp2 = _word(1, exponential.exp2)
-expm1 = _word(1, exponential.expm1)
-log = _word(1, exponential.log)
-log2 = _word(1, exponential.log2)
-log10 = _word(1, exponential.log10)
-log1p = _word(1, exponential.log1p)
-logaddexp = _word(2, exponential.logaddexp)
-power = _word(2, powers.power)
-sqrt = _word(1, value.sqrt)
-cbrt = _word(1, powers.cbrt)
-hypot = _word(2, powers.hypot)
-# angles
-sin = _word(1, trigonometry.sin)
-cos = _word(1, trigonometry.cos)
-tan = _word(1, trigonometry.tan)
-arcsin = _word(1, trigonometry.arcsin)
-arccos = _word(1, trigonometry.arccos)
-arctan = _word(1, trigonometry.arctan)
-arctan2 = _word(2, trigonometry.arctan2)
-sinh = _word(1, exponential.sinh)
-cosh = _word(1, exponential.cosh)
-arcsinh = _word(1, exponential.arcsinh)
-arccosh = _word(1, exponential.arccosh)
-arctanh = _word(1, exponential.arctanh)
-# division with rest
-floor_divide = _word(2, division.floor_divide)
-remainder = _word(2, division.remainder)
-fmod = _word(2, division.fmod)
 
 
 @intrinsic

@@ -14,7 +14,7 @@ from rnnkit.backends.cuda.memory.driver_choice import driver
 from rnnkit.backends.cuda.runtime.cost_model import GPU, LaunchConfig, Step, configs, costs, current_gpu
 from rnnkit.backends.cuda.runtime.launch import Function
 from rnnkit.backends.cuda.runtime.packing import gates_in_turn, pack, pack_sparse
-from rnnkit.backends.formulas.names import FUNCTIONS
+from rnnkit.backends.formulas.table import FORMULAS
 from rnnkit.backends.shared.call import Record, Result
 from rnnkit.backends.shared.prepack import Layout
 from rnnkit.compiler.ir.plan import (
@@ -420,7 +420,7 @@ def step_of(plan: Plan, item: int) -> Step:
         buffers = [load.buffer for load in loop.loads] + [b for _, b, _ in loop.writes]
         size = math.prod(loop.dims)
         pointwise += size * len(operations)
-        functions += size * sum(op in FUNCTIONS or op == "divide" for op in operations)
+        functions += size * sum(op in FORMULAS or op == "divide" for op in operations)
         moved += size * item * sum(b.section != STEP or b.kind in PLACED for b in buffers if b.kind != "prepacked")
     return Step(
         units=units,
