@@ -180,9 +180,9 @@ def test_a_step_that_means_one_row_goes_back_row_by_row():
     assert rk.gradcheck(layer, x) and rk.gradcheck(layer, x, mask=MASK)
 
 
-def test_class_form_with_constants_and_draws():
-    for training in (False, True):
-        assert rk.gradcheck(Shrinking(), X, mask=MASK, constants=[(3,)], training=training)
+@pytest.mark.parametrize("training", [pytest.param(False, marks=pytest.mark.sweep), True])
+def test_class_form_with_constants_and_draws(training):
+    assert rk.gradcheck(Shrinking(), X, mask=MASK, constants=[(3,)], training=training)
 
 
 def test_an_object_of_its_own():

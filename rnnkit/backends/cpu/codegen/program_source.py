@@ -333,7 +333,7 @@ class SourceWriter:
         spanned = ["low", "high"] if writer.split else []
         inside = ["n", *block, "rows", *spanned, *(f"at_{b.name}" for b in buffers)]
         inside += [f"row_{b.name}" for b in rows_given] + [t for t, _ in writer.tables]
-        head = ["@compiled", f"def {name}({', '.join(inside)}):"]
+        head = ["@linked", f"def {name}({', '.join(inside)}):"]
         self.functions.append("\n".join(head + indented(writer.lines)))
         lines: list[str] = []
         if spanned and span is None:
@@ -589,7 +589,7 @@ class SourceWriter:
         title = f'"""The step {self.name!r} in {name}, {self.lanes} lanes: run(addresses, numbers, ...)."""'
         run = ["@compiled", "def run(p, n, first, rows, scratch, part, parts, barrier):"]
         run += indented(body)
-        lines = ["from rnnkit.backends.shared.numba_pipeline import compiled", *lines]
+        lines = ["from rnnkit.backends.shared.numba_pipeline import compiled, linked", *lines]
         head = [title, "", "import numpy as np", "", *lines, "", ""]
         return "\n".join([*head, *(f"{f}\n\n" for f in self.functions), *run, ""])
 
