@@ -1,13 +1,15 @@
-"""The passes of the compiler, by name and in their order, and what follows each of them: the verifier, the dumps.
+"""The passes of the compiler, by name and in their order, and what follows each pass: the verifier, the dumps.
 
 A step becomes a graph (*trace*, *simplify*), a graph its adjoint (*differentiate*), and each graph a program (*plan*,
-*fuse*, *write*, *compile*), the last three by what a `Target` says. A loss goes by *differentiate_loss*, to one graph
-with its cotangent. These are all the places where the compiler rewrites anything, but for two normal forms:
+*fuse*, *write*, *compile*; a `Target` says how the last three work). *differentiate_loss* turns the graph of a loss
+into one that gives the cotangent, too. No other code rewrites a step, with two exceptions that construct normal forms:
 
-- A `Graph` is normal while it is built. Equal nodes are one node, a view that moves nothing is its operand, a reshape
-  of a reshape is one, and operands are cast to the kind that an operation takes. So every pass may compare nodes by
-  identity, and no pass has to keep that true.
-- The tracer writes NumPy's functions as the operations that there are: a variance as means, ``x**2`` as a square.
+- A `Graph` is in normal form while it is built (`Graph.add`, `Graph.view`, `Graph.pointwise`). Equal nodes are one
+  node, a view that moves nothing is its operand, a reshape of a reshape is one reshape, operands are converted to the
+  kind that an operation takes, and ``where`` of conditions is logical operations. So passes may compare nodes by
+  identity, and no pass has to restore the form.
+- The tracer writes NumPy's functions as operations (`rnnkit.compiler.tracing`): ``x**2`` as a square, a variance as
+  means. It has no other way to say them.
 """
 
 from __future__ import annotations

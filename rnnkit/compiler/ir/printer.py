@@ -1,8 +1,9 @@
-"""Graphs and plans as text: the same for the same step in every process, one line for each node, buffer and value.
+"""Graphs and plans as text, with one line for each node, buffer and value: the same text in every process.
 
-A node is ``name: kind shape = operation[attribute](operands)  <- what it depends on``. Its name is the step's own where
-the step gave it one. Single numbers stand where they are used. A comment above some nodes is the step's line that made
-them. Of tables of more than some numbers, the first and the last are shown, with a digest.
+A node is ``name: kind shape = operation[attribute](operands)  <- what it depends on``. Its name is that of the step's
+variable where there is one. Single numbers are written where they are used. A comment is the line of the step that the
+nodes below it come from. Of a table of many numbers, the text has the first, the last and a digest. So the text is
+linear in the size of the graph.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Patterns of a traced graph become what is better computed, and nodes that no result needs go.
+"""The pass that rewrites patterns of a traced graph by rules, and drops nodes that no result needs.
 
-A rule sees a node and its operands, which were rewritten already, and gives what stands in the node's place, or None.
-What a `Graph` does while it is built is no rule but one normal form, so that nodes can be compared by identity: equal
-nodes are one, a view that moves nothing is its operand, and operands are cast to what an operation takes.
+A rule gets a node and its operands, which are rewritten already. It returns what replaces the node, or None. The normal
+form of every graph, such as that equal nodes are one, is no rule: see `rnnkit.execution.passes`.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ Rule = Callable[[Graph, Node, tuple[Node, ...]], Node | None]
 
 
 def simplify(graph: Graph) -> Graph:
-    """The same step in fewer or better operations, in the same order."""
+    """The same step, rewritten by `RULES`, with its nodes in the same order."""
     new = _rebuilt(graph, RULES)
     return new if len(new.live()) == len(new.nodes) else _rebuilt(new, ())  # without the nodes that were rewritten
 
@@ -65,7 +64,7 @@ def _is_one(node: Node) -> bool:
 
 
 def _rebuilt(graph: Graph, rules: Iterable[Rule]) -> Graph:
-    """A new graph of the nodes that a result needs, in their order, rewritten by the first rule that has an answer."""
+    """A new graph of the nodes that a result needs, in their order, each rewritten by the first rule that matches."""
     new = replace(graph, nodes=[], names={}, _known={})
     made: dict[int, Node] = {}
     for node in graph.live():

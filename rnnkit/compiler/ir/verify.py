@@ -1,6 +1,6 @@
-"""What holds for every graph and plan after a pass: checked in tests, and with ``RNNKIT_CHECK=1``.
+"""Checks that a pass has made a valid graph, adjoint or plan: in the tests, and with ``RNNKIT_CHECK=1``.
 
-A fault found here is the compiler's own. The error names the pass, the operation, and the step's line where it is
+What they find is a fault of the compiler. The error names the pass, the operation, and the line of the step where it is
 known.
 """
 
