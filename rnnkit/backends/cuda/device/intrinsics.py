@@ -41,10 +41,11 @@ from rnnkit.backends.cuda.device.loads import (  # noqa: F401
 from rnnkit.backends.cuda.device.value import DeviceValue
 from rnnkit.backends.formulas import value
 from rnnkit.backends.formulas.table import FORMULAS, arity
+from rnnkit.backends.formulas.target import Target, itself
 
 
 def common_float(arguments):
-    """The float type in which numbers meet, None if they are something else."""
+    """The float type in which numbers are computed together, None if they are something else."""
     if not all(isinstance(t, (types.Number, types.Boolean)) for t in arguments):
         return None
     floats = [t for t in arguments if isinstance(t, types.Float)]
@@ -55,44 +56,21 @@ def only_bools(arguments):
     return types.boolean if all(isinstance(t, types.Boolean) for t in arguments) else None
 
 
-def itself(kind):
-    return kind
-
-
 def to_boolean(kind):
     return types.boolean
 
 
-def typed(function, arguments, meet, result):
-    """(signature, code generator) of `function` of Values for these argument types; None where they don't fit."""
-    kind = meet(arguments)
-    if kind is None:
-        return None
-
-    def generate(context, builder, sig, numbers):
-        casts = (context.cast(builder, n, t, kind) for n, t in zip(numbers, sig.args, strict=True))
-        return function(*(DeviceValue(builder, number) for number in casts)).value
-
-    return signature(result(kind), *arguments), generate
+def convert(context, builder, number, given, kind):
+    """An argument of type `given` as a Value of `kind`."""
+    return DeviceValue(builder, context.cast(builder, number, given, kind))
 
 
-def _word(arity, function, meet=common_float, result=itself):
+CUDA = Target(intrinsic, signature, common_float, convert)
+
+
+def _word(arity, function, common=None, result=itself):
     """A function of `arity` Values as a word."""
-    if arity == 1:
-
-        def definition(typingctx, a):
-            return typed(function, (a,), meet, result)
-    elif arity == 2:
-
-        def definition(typingctx, a, b):  # type: ignore[misc]  # of another arity
-            return typed(function, (a, b), meet, result)
-    else:
-
-        def definition(typingctx, a, b, c):  # type: ignore[misc]  # of another arity
-            return typed(function, (a, b, c), meet, result)
-
-    definition.__name__ = definition.__qualname__ = function.__name__
-    return intrinsic(definition)
+    return CUDA.function(arity, common, result)(function)
 
 
 def _compare(function):
@@ -100,7 +78,7 @@ def _compare(function):
 
 
 def _logical(arity, function):
-    return _word(arity, function, meet=only_bools)
+    return _word(arity, function, only_bools)
 
 
 # What the operators of a `Value` are.
@@ -136,8 +114,8 @@ def where(typingctx, condition, a, b):
         return None
 
     def generate(context, builder, sig, numbers):
-        casts = (context.cast(builder, n, t, kind) for n, t in zip(numbers[1:], (a, b), strict=True))
-        return value.select(*(DeviceValue(builder, number) for number in (numbers[0], *casts))).value
+        values = (convert(context, builder, n, t, kind) for n, t in zip(numbers[1:], (a, b), strict=True))
+        return value.select(DeviceValue(builder, numbers[0]), *values).value
 
     return signature(kind, condition, a, b), generate
 
