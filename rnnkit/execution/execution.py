@@ -10,7 +10,7 @@ import threading
 import numpy as np
 
 from rnnkit.backends.python.eager import Eager
-from rnnkit.backends.shared.call import Record, Result
+from rnnkit.backends.shared.call import Executor, GradientExecutor, Record, Result
 from rnnkit.execution.host_fallback import on_host
 from rnnkit.steps.step import Step, declared_output_shape
 
@@ -59,8 +59,8 @@ class Execution:
     def __init__(self, cell, feature_shape, dtype: np.dtype, device: str = "cpu"):
         self.step = Step(cell, feature_shape)
         self.dtype, self.device = dtype, device
-        self.executors: dict = {}
-        self.gradients: dict = {}
+        self.executors: dict[tuple, Executor] = {}
+        self.gradients: dict[tuple, GradientExecutor] = {}
         self._eager = Eager(self.step)
 
     def read(self) -> None:
@@ -162,7 +162,7 @@ class Execution:
         if not self.executors:
             wait = " with its constants" if self.step.takes_constants else ""
             return f"{self.step.name}: not compiled yet; it is at the first call{wait}"
-        executors = [*self.executors.values(), *self.gradients.values()]
+        executors: list[Executor | GradientExecutor] = [*self.executors.values(), *self.gradients.values()]
         told = "\n\n".join(executor.explain(source=source, graph=graph) for executor in executors)
         if source or graph:
             return told

@@ -61,8 +61,8 @@ def _write(made: Plan, target: Target, name: str, dtype):
     return target.write(made, name, dtype)
 
 
-def _compile(made: Plan, source, target: Target, dtype, show: Callable[[], str]):
-    return target.compile(made, source, dtype, show)
+def _compile(made: Plan, source, target: Target, dtype, show: Callable[[], str], gradient):
+    return target.compile(made, source, dtype, show, gradient)
 
 
 def _columns(target, dtype):
@@ -130,7 +130,7 @@ def read(step, dtype, weights, constant_shapes=(), training=False) -> Graph:
     return run("simplify", run("trace", step, dtype, weights, constant_shapes, training))
 
 
-def program(graph: Graph, target: Target, name: str, dtype, role: str = "forward"):
+def program(graph: Graph, target: Target, name: str, dtype, role: str = "forward", gradient: Callable | None = None):
     """From a graph to its program.
 
     Parameters
@@ -142,6 +142,8 @@ def program(graph: Graph, target: Target, name: str, dtype, role: str = "forward
     dtype : dtype
     role : str
         Which of the step's programs it is: "forward", "forward with residuals", "adjoint", or "gradient" of a loss.
+    gradient : callable, optional
+        From a step's own program to what computes its gradients.
     """
     dtype = np.dtype(dtype)
     title = ", ".join([name, dtype.name, role, *([] if target.name == "cpu" else [target.name])])
@@ -151,7 +153,7 @@ def program(graph: Graph, target: Target, name: str, dtype, role: str = "forward
     if "plan" in dump.wanted():
         dump.dump("plan", title, print_plan(made, graph, f"plan of {title}"))
     source = run("write", made, target, f"{name}, adjoint" if role == "adjoint" else name, dtype)
-    return run("compile", made, _dumped(source, title), target, dtype, partial(_show, graph, made, title))
+    return run("compile", made, _dumped(source, title), target, dtype, partial(_show, graph, made, title), gradient)
 
 
 def _dumped(source, title: str):

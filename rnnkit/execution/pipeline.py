@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from rnnkit.backends.cpu.compile import CPU
+from rnnkit.backends.shared.call import Executor
 from rnnkit.backends.shared.program_cache import cache_info, clear_cache, number_functions_apart
 from rnnkit.compiler.autodiff.forward import Tangent
 from rnnkit.compiler.autodiff.numpy_vjp import Pull
@@ -18,7 +19,7 @@ from rnnkit.execution import dump, passes
 __all__ = ["cache_info", "choose", "choose_cuda", "clear_cache", "compile_loss", "custom_vjp", "has_vjp", "tangent"]
 
 
-def choose(step, dtype, weights, constant_shapes=(), training=False):
+def choose(step, dtype, weights, constant_shapes=(), training=False) -> Executor:
     """The executor of a step: a traced program, or the generic driver where the tracer can't read it.
 
     Raises
@@ -120,7 +121,7 @@ def custom_vjp(step, run, dtype, constant_shapes=(), training=False):
     return CustomVJP(step, run, dtype, chain(step, dtype, constant_shapes, training), constant_shapes, training)
 
 
-def choose_cuda(step, dtype, weights, constant_shapes=(), training=False):
+def choose_cuda(step, dtype, weights, constant_shapes=(), training=False) -> Executor:
     """The executor of a step on a GPU.
 
     Raises
@@ -147,13 +148,12 @@ def compile_step(step, dtype, weights, constant_shapes=(), training=False, targe
     """The program of a step that can be traced, with how its gradient is compiled."""
     dtype = np.dtype(dtype)
     graph = passes.read(step, dtype, weights, constant_shapes, training)
-    program = passes.program(graph, target, step.name, dtype)
-    program.differentiate = partial(_differentiate, graph, program, step, dtype, constant_shapes, target)
-    return program
+    gradient = partial(_gradient, graph, step, dtype, constant_shapes, target)
+    return passes.program(graph, target, step.name, dtype, gradient=gradient)
 
 
-def _differentiate(graph, program, step, dtype, constant_shapes, target):
-    """What computes the gradients of a traced step."""
+def _gradient(graph, step, dtype, constant_shapes, target, program):
+    """What computes the gradients of a traced step, of which this is the program."""
     adjoint = passes.run("differentiate", graph, dtype, constant_shapes, step.feature_shape)
 
     def finish(weights, sums):
@@ -178,19 +178,15 @@ def _differentiate(graph, program, step, dtype, constant_shapes, target):
 def _jitted(step, dtype, weights, constant_shapes, training, error):
     from rnnkit.backends.jit.executor import CannotCompile, JitExecutor
 
-    reason = _in_words(error)
+    by_row, reason = isinstance(error, ReadsValues), _in_words(error)
     try:
-        executor = JitExecutor(step, dtype, weights, constant_shapes, training, by_row=isinstance(error, ReadsValues))
+        executor = JitExecutor(
+            step, dtype, weights, constant_shapes, training, by_row, reason, no_gradient(step, error)
+        )
     except CannotCompile as refusal:
         raise ValueError(f"{step.name!r} can be neither traced: {reason}; nor jitted, numba: {refusal}") from None
-    executor.reason = f"{executor.reason}, since the tracer can't read it: {reason}"
-    executor.differentiate = partial(_refuse, step, error)
     dump.dump("source", f"{step.name}, {np.dtype(dtype).name}, jitted", executor.explain(source=True))
     return executor
-
-
-def _refuse(step, error):
-    raise ValueError(no_gradient(step, error))
 
 
 def no_gradient(step, error) -> str:

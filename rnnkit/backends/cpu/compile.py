@@ -44,7 +44,13 @@ def write(plan: Plan, name: str, dtype: np.dtype) -> Source:
     return SourceWriter(plan, name, dtype, LANES[dtype.name], PANEL_VECTORS, GAP if CHECKED else 0).run()
 
 
-def compile_source(plan: Plan, source: Source, dtype: np.dtype, show: Callable[[], str]) -> Program:
+def compile_source(
+    plan: Plan,
+    source: Source,
+    dtype: np.dtype,
+    show: Callable[[], str],
+    gradient: Callable[[Program], Backward] | None = None,
+) -> Program:
     """The compiled program of a text."""
     products = {
         name: address(load(text.format(dtype=dtype.name), PRODUCT_SIGNATURE))
@@ -53,7 +59,8 @@ def compile_source(plan: Plan, source: Source, dtype: np.dtype, show: Callable[[
     }
     prepack, words = prepacker(plan, evaluate, dtype, LAYOUT), describe(plan, dtype)
     function = load(source.text, SIGNATURE)
-    return Program(function, address(function), source, plan, prepack, dtype, team(), show, products, words)
+    run = function, address(function), source, plan, prepack, dtype, team(), show
+    return Program(*run, products, words, gradient=gradient)
 
 
 def gradient(program: Program, forward: Program, adjoint: Program, residuals, operands, sums, finish) -> Backward:

@@ -19,7 +19,7 @@ from rnnkit.backends.cpu.simd.bounds_check import CHECKED, Checked
 from rnnkit.backends.cpu.simd.registers import LANES
 from rnnkit.backends.cpu.threads.buffer_pool import borrow
 from rnnkit.backends.cpu.threads.team import ABANDONED, ThreadTeam, line_start, own_memory
-from rnnkit.backends.shared.call import Record, Result
+from rnnkit.backends.shared.call import GradientExecutor, Record, Result
 from rnnkit.backends.shared.prepack import Layout
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.compiler.ir.plan import SEQUENCES, STEP, Plan
@@ -49,8 +49,8 @@ class Program:
         Gives graph and plan as text.
     words : str
         The plan in words.
-    differentiate : callable
-        Gives the `rnnkit.backends.cpu.gradient.Backward` of a step's own program.
+    gradient : callable, or None
+        From a step's own program to its `rnnkit.backends.cpu.gradient.Backward`.
     """
 
     function: Callable
@@ -65,7 +65,7 @@ class Program:
     words: str = ""
     how: str = "traced"
     reason: str = "the step was recorded as a graph, from which rnnkit compiles loops over many rows at once"
-    differentiate: Callable | None = None
+    gradient: Callable[[Program], GradientExecutor] | None = None
 
     def __post_init__(self):
         plan, item = self.plan, self.dtype.itemsize
@@ -77,6 +77,11 @@ class Program:
         self._numbers = list(self.source.numbers)
         self._tables = [what for what in self.source.pointers if isinstance(what, np.ndarray)]
         self._state_sizes = [math.prod(shape) * item for shape in plan.state_shapes]
+
+    def differentiate(self) -> GradientExecutor:
+        """What runs the same calls with their gradient."""
+        assert self.gradient is not None, "only a step's own program has a gradient"
+        return self.gradient(self)
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
         """How, why and the plan in words; or graph and plan node by node, the program's text, or both."""

@@ -38,10 +38,17 @@ def write(plan: Plan, name: str, dtype: np.dtype) -> Write:
     return lambda section, variant: write_kernel(plan, states_of(plan), name, dtype, section, variant)
 
 
-def compile_kernels(plan: Plan, source: Write, dtype: np.dtype, show: Callable[[], str]) -> CudaProgram:
+def compile_kernels(
+    plan: Plan,
+    source: Write,
+    dtype: np.dtype,
+    show: Callable[[], str],
+    gradient: Callable[[CudaProgram], CudaBackward] | None = None,
+) -> CudaProgram:
     """The program of a plan, whose kernels are compiled when a call wants them."""
     prepack = prepacker(plan, evaluate, dtype, LAYOUT)
-    return CudaProgram(plan, source, load, prepack, states_of(plan), dtype, show, describe(plan, dtype))
+    words = describe(plan, dtype)
+    return CudaProgram(plan, source, load, prepack, states_of(plan), dtype, show, words, gradient=gradient)
 
 
 CUDA = Target("cuda", lambda columns, dtype: columns, fuse_for_gpu, write, compile_kernels, CudaBackward)

@@ -6,7 +6,6 @@ import itertools
 import math
 import threading
 import types as python_types
-from collections.abc import Callable
 
 import numba
 import numpy as np
@@ -16,7 +15,7 @@ from numba.extending import overload
 from rnnkit.backends.jit.errors import CannotCompile, cannot_compile
 from rnnkit.backends.jit.fingerprint import content
 from rnnkit.backends.jit.step import OPTIONS, Jit, Live, arrays_in, names_type, plain, quietly, read_only
-from rnnkit.backends.shared.call import Record, Result
+from rnnkit.backends.shared.call import GradientExecutor, Record, Result
 from rnnkit.backends.shared.thread_pool import run_blocks
 from rnnkit.steps.cell import cell_name
 from rnnkit.steps.declared import DeclaredCell
@@ -52,6 +51,10 @@ class JitExecutor:
     training : bool
     by_row : bool
         The step decides in Python by its arrays' values: it means one row, and isn't held against two.
+    untraced : str
+        Why the tracer can't read the step.
+    no_gradient : str
+        Why the step has no gradient, and what to write.
 
     Raises
     ------
@@ -63,9 +66,13 @@ class JitExecutor:
 
     how = "jitted"
     reason = "numba compiles the step as it stands and runs it row by row"
-    differentiate: Callable
 
-    def __init__(self, step, dtype, weights, constant_shapes=(), training=False, by_row=False):
+    def __init__(
+        self, step, dtype, weights, constant_shapes=(), training=False, by_row=False, untraced="", no_gradient=""
+    ):
+        if untraced:
+            self.reason = f"{self.reason}, since the tracer can't read it: {untraced}"
+        self._no_gradient = no_gradient
         step.by_row = by_row
         self.step, self.dtype, self.training = step, np.dtype(dtype), bool(training)
         constant_shapes = tuple(tuple(shape) for shape in constant_shapes)
@@ -83,6 +90,16 @@ class JitExecutor:
         with _compiling:
             self._loop = self._compiled(weights, constant_shapes)
         self._verify(weights, constant_shapes)
+
+    def differentiate(self) -> GradientExecutor:
+        """There is none: nothing knows the derivative of what numba compiles.
+
+        Raises
+        ------
+        ValueError
+            With what to write for a gradient.
+        """
+        raise ValueError(self._no_gradient)
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
         """How the step is compiled and why, or the source text that hands a row to the step; there is no graph."""

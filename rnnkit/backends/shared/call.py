@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -130,3 +131,40 @@ class Result:
     states: tuple[np.ndarray, ...]
     trajectory: tuple[np.ndarray, ...] | None = None
     pull: Callable[..., Gradient] | None = None
+
+
+class Executor(Protocol):
+    """What runs the calls of a step."""
+
+    @property
+    def how(self) -> str:
+        """How the step is compiled, in a word or two."""
+
+    def run(self, record: Record) -> Result:
+        """The results of one call."""
+
+    def differentiate(self) -> GradientExecutor:
+        """What runs the same calls with their gradient.
+
+        Raises
+        ------
+        ValueError
+            If the step's gradient is not known.
+        """
+
+    def explain(self, source: bool = False, graph: bool = False) -> str:
+        """How the step is compiled, and why; or its graph, the text that was compiled, or both."""
+
+
+class GradientExecutor(Protocol):
+    """What runs the calls of a step with their gradient."""
+
+    @property
+    def programs(self) -> int:
+        """How many compiled programs it has, besides the step's own."""
+
+    def vjp(self, record: Record, checkpoint=None, truncate=None) -> Result:
+        """The results of one call, with `pull`."""
+
+    def explain(self, source: bool = False, graph: bool = False) -> str:
+        """As `Executor.explain`."""

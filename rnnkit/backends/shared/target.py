@@ -19,7 +19,8 @@ class Target(NamedTuple):
     write : callable
         ``(plan, name, dtype)`` to the source text of a program.
     compile : callable
-        ``(plan, source, dtype, show)`` to the program; ``show()`` gives graph and plan as text.
+        ``(plan, source, dtype, show, gradient)`` to the program; ``show()`` gives graph and plan as text,
+        ``gradient(program)`` what computes the gradients of a step's own program, and is None for others.
     gradient : callable
         ``(program, forward, adjoint, residuals, operands, sums, finish)`` to what computes a step's gradients.
     """

@@ -50,9 +50,9 @@ from rnnkit.backends.cpu.simd.registers import (  # noqa: F401
     mask_of,
 )
 from rnnkit.backends.formulas import value as emitted
-from rnnkit.backends.formulas.target import Target, itself
+from rnnkit.backends.formulas.numba_target import NumbaTarget, itself
 
-CPU = Target(intrinsic, signature, common, convert)
+CPU = NumbaTarget(intrinsic, signature, common, convert)
 function_of_values = CPU.function
 
 fma = function_of_values(3)(emitted.fma)

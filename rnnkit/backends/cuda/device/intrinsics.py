@@ -40,8 +40,8 @@ from rnnkit.backends.cuda.device.loads import (  # noqa: F401
 )
 from rnnkit.backends.cuda.device.value import DeviceValue
 from rnnkit.backends.formulas import value
+from rnnkit.backends.formulas.numba_target import NumbaTarget, itself
 from rnnkit.backends.formulas.table import FORMULAS, arity
-from rnnkit.backends.formulas.target import Target, itself
 
 
 def common_float(arguments):
@@ -65,7 +65,7 @@ def convert(context, builder, number, given, kind):
     return DeviceValue(builder, context.cast(builder, number, given, kind))
 
 
-CUDA = Target(intrinsic, signature, common_float, convert)
+CUDA = NumbaTarget(intrinsic, signature, common_float, convert)
 
 
 def _word(arity, function, common=None, result=itself):

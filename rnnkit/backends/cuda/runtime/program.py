@@ -15,7 +15,7 @@ from rnnkit.backends.cuda.runtime.cost_model import GPU, LaunchConfig, Step, con
 from rnnkit.backends.cuda.runtime.launch import Function
 from rnnkit.backends.cuda.runtime.packing import gates_in_turn, pack, pack_sparse
 from rnnkit.backends.formulas.table import FORMULAS
-from rnnkit.backends.shared.call import Record, Result
+from rnnkit.backends.shared.call import GradientExecutor, Record, Result
 from rnnkit.backends.shared.prepack import Layout
 from rnnkit.compiler.ir.plan import (
     AFTER,
@@ -53,6 +53,8 @@ class CudaProgram:
         Where each state is before a step, and after it.
     show : callable
         Gives graph and plan as text.
+    gradient : callable, or None
+        From a step's own program to its `rnnkit.backends.cuda.runtime.gradient.CudaBackward`.
     """
 
     plan: Plan
@@ -65,7 +67,7 @@ class CudaProgram:
     words: str = ""
     how: str = "traced, on a GPU"
     reason: str = "the step was recorded as a graph, from which rnnkit compiles loops over many rows at once"
-    differentiate: Callable | None = None
+    gradient: Callable[[CudaProgram], GradientExecutor] | None = None
     gpu: GPU | None = None
     config: LaunchConfig | None = None  # for tests: in place of the one that is chosen
     placing: str | None = None
@@ -83,6 +85,11 @@ class CudaProgram:
         self._sizes = [math.prod(shape) for shape in plan.state_shapes]
         self._output = math.prod(plan.output_shape)
         self._late = any(b.kind == "result" for b in plan.buffers)
+
+    def differentiate(self) -> GradientExecutor:
+        """What runs the same calls with their gradient."""
+        assert self.gradient is not None, "only a step's own program has a gradient"
+        return self.gradient(self)
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
         """How, why and the plan in words; or graph and plan node by node, the kernels that ran, or both."""

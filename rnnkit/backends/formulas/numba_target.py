@@ -11,8 +11,8 @@ def itself(kind):
     return kind
 
 
-class Target(NamedTuple):
-    """What a target has of its own.
+class NumbaTarget(NamedTuple):
+    """What one of numba's targets has of its own.
 
     Attributes
     ----------
