@@ -15,6 +15,9 @@ import processes
 import pytest
 
 from rnnkit.backends.shared.trusted_folder import fault
+from rnnkit.compiler.ir import verify
+
+verify.CHECKED = True  # whatever a test compiles, in this process
 
 
 def trusted_place() -> str:

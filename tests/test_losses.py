@@ -14,7 +14,7 @@ from rnnkit import losses
 from rnnkit.backends.shared.call import Result
 from rnnkit.compiler.autodiff.reverse import to_x
 from rnnkit.compiler.ir.evaluate import evaluate
-from rnnkit.compiler.tracing.trace import trace
+from rnnkit.execution import passes
 from rnnkit.steps.step import Step
 from rnnkit.training.objective import LossCell, Objective
 
@@ -134,7 +134,7 @@ class Evaluated(Objective):
 
     def _program(self, steps, features, targets, dtype, gradient):
         step = Step(LossCell(self.loss, steps, features, targets, losses.takes_ids(self.loss)), features)
-        graph = to_x(trace(step, dtype, {}), dtype, features)
+        graph = to_x(passes.read(step, dtype, {}), dtype, features)
 
         def run(record):
             given = {("x", None): record.x[:, 0]} | {("draw", name): array for name, array in record.draws.items()}

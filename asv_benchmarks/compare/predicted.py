@@ -13,7 +13,7 @@ import problems
 from benchmarks import sizes
 from writing import table
 
-from rnnkit.backends.cuda.compile import cuda_program
+from rnnkit.backends.cuda.compile import CUDA
 from rnnkit.backends.cuda.runtime.cost_model import A100, GPU, H100, LaunchConfig, costs
 from rnnkit.backends.cuda.runtime.weight_sums import TILE, slice_of
 from rnnkit.compiler.ir.plan import STEP
@@ -33,7 +33,7 @@ def programs(cell: str, features: int, units: int):
     """The kernels of a cell's step, not compiled, and those of its gradient."""
     made = problems.CELLS[cell](units)
     prepare(made, (None, features), np.dtype("float32"), np.random.default_rng(0))
-    program = compile_step(Step(made, (features,)), "float32", made._all_weights(), make=cuda_program)
+    program = compile_step(Step(made, (features,)), "float32", made._all_weights(), target=CUDA)
     return program, program.differentiate()
 
 

@@ -151,8 +151,8 @@ class Execution:
             return declared_output_shape(self.step.cell)
         return self.step.output_shape()
 
-    def explain(self, source: bool = False) -> str:
-        """How every executor chosen so far was compiled, in words or as the text that was compiled.
+    def explain(self, source: bool = False, graph: bool = False) -> str:
+        """How every executor chosen so far was compiled: in words, node by node, or as the text that was compiled.
 
         There is one for each of training or not and shapes of constants, and two more once there was a gradient; all
         else is data.
@@ -163,8 +163,8 @@ class Execution:
             wait = " with its constants" if self.step.takes_constants else ""
             return f"{self.step.name}: not compiled yet; it is at the first call{wait}"
         executors = [*self.executors.values(), *self.gradients.values()]
-        told = "\n\n".join(executor.explain(source=source) for executor in executors)
-        if source:
+        told = "\n\n".join(executor.explain(source=source, graph=graph) for executor in executors)
+        if source or graph:
             return told
         count = len(self.executors) + sum(gradient.programs for gradient in self.gradients.values())
         return f"{told}\n\nprograms of this layer: {count}"

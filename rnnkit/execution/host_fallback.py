@@ -24,7 +24,7 @@ def to_gpu(value, dtype):
 
 def on_host(run, record: Record, *arguments) -> Result:
     """The result of an executor that knows NumPy arrays alone, of the kind of the record's x."""
-    arrays = (record.x, record.mask, *(record.states or ()), *record.constants)
+    arrays = (record.x, record.mask, *record.states, *record.constants)
     if not any(isinstance(one, DeviceArray) for one in arrays):
         return run(record, *arguments)
     back, stream = isinstance(record.x, DeviceArray), record.stream
@@ -39,7 +39,7 @@ def on_host(run, record: Record, *arguments) -> Result:
         replace(
             record,
             x=to_host(record.x),
-            states=several(record.states, to_host),
+            states=tuple(map(to_host, record.states)),
             mask=to_host(record.mask),
             constants=several(record.constants, to_host),
             place=None if back else record.place,

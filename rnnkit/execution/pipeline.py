@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 
-from rnnkit.backends.cpu.compile import compile_graph, outer_products
+from rnnkit.backends.cpu.compile import CPU
 from rnnkit.backends.shared.program_cache import cache_info, clear_cache, number_functions_apart
-from rnnkit.compiler.autodiff.adjoint import differentiate
 from rnnkit.compiler.autodiff.forward import Tangent
 from rnnkit.compiler.autodiff.numpy_vjp import Pull
-from rnnkit.compiler.autodiff.reverse import to_x
 from rnnkit.compiler.ir.evaluate import evaluate
 from rnnkit.compiler.tracing.batch_axis import MixesRows, ReadsValues, Untraceable
 from rnnkit.compiler.tracing.trace import trace
+from rnnkit.execution import dump, passes
 
 __all__ = ["cache_info", "choose", "choose_cuda", "clear_cache", "compile_loss", "custom_vjp", "has_vjp", "tangent"]
 
@@ -49,7 +46,7 @@ def tangent(step, dtype, weights, constant_shapes=(), training=False) -> Tangent
         If the step can't be traced.
     """
     try:
-        return Tangent(trace(step, dtype, weights, constant_shapes, training), dtype)
+        return Tangent(passes.read(step, dtype, weights, constant_shapes, training), dtype)
     except Untraceable as error:
         raise ValueError(no_gradient(step, error)) from None
 
@@ -73,7 +70,7 @@ def compile_loss(step, dtype, gradient=True):
     number_functions_apart()
     dtype = np.dtype(dtype)
     try:
-        graph = trace(step, dtype, {})
+        graph = passes.read(step, dtype, {})
     except RecursionError:
         raise ValueError(f"expected {step.name!r} short enough to be read as a whole") from None
     except Untraceable as error:
@@ -81,8 +78,8 @@ def compile_loss(step, dtype, gradient=True):
     except MixesRows as error:
         raise ValueError(f"{error}; reduce with axis=-1, so that each row keeps a loss of its own") from None
     if gradient:
-        graph = to_x(graph, dtype, step.feature_shape)
-    return compile_graph(graph, step.name, dtype)
+        graph = passes.run("differentiate_loss", graph, dtype, step.feature_shape)
+    return passes.program(graph, CPU, step.name, dtype, "gradient" if gradient else "forward")
 
 
 def has_vjp(step) -> bool:
@@ -108,7 +105,7 @@ def chain(step, dtype, constant_shapes=(), training=False):
     def traced(step):
         shapes = constant_shapes if step.takes_constants else ()
         try:
-            graph = trace(step, dtype, step.cell._all_weights(), shapes, training)
+            graph = passes.read(step, dtype, step.cell._all_weights(), shapes, training)
         except Untraceable as error:
             raise ValueError(no_gradient(step, error)) from None
         return Pull(graph, dtype, shapes, step.feature_shape)
@@ -132,11 +129,11 @@ def choose_cuda(step, dtype, weights, constant_shapes=(), training=False):
         If the tracer can't read the step, with the line and the construct that stopped it; or if its rows depend on
         each other.
     """
-    from rnnkit.backends.cuda.compile import cuda_program
+    from rnnkit.backends.cuda.compile import CUDA
 
     number_functions_apart()
     try:
-        return compile_step(step, dtype, weights, constant_shapes, training, cuda_program)
+        return compile_step(step, dtype, weights, constant_shapes, training, CUDA)
     except RecursionError:
         raise ValueError(f"expected {step.name!r} short enough to be read as a whole for a GPU") from None
     except Untraceable as error:
@@ -146,18 +143,18 @@ def choose_cuda(step, dtype, weights, constant_shapes=(), training=False):
         ) from None
 
 
-def compile_step(step, dtype, weights, constant_shapes=(), training=False, make=None):
-    """Trace, plan, text, program; `make` is what makes programs of graphs."""
+def compile_step(step, dtype, weights, constant_shapes=(), training=False, target=CPU):
+    """The program of a step that can be traced, with how its gradient is compiled."""
     dtype = np.dtype(dtype)
-    graph = trace(step, dtype, weights, constant_shapes, training)
-    program = (make or compile_graph)(graph, step.name, dtype)
-    program.differentiate = partial(_differentiate, graph, program, step, dtype, constant_shapes, make)
+    graph = passes.read(step, dtype, weights, constant_shapes, training)
+    program = passes.program(graph, target, step.name, dtype)
+    program.differentiate = partial(_differentiate, graph, program, step, dtype, constant_shapes, target)
     return program
 
 
-def _differentiate(graph, program, step, dtype, constant_shapes, make=None):
+def _differentiate(graph, program, step, dtype, constant_shapes, target):
     """What computes the gradients of a traced step."""
-    adjoint = differentiate(graph, dtype, constant_shapes, step.feature_shape)
+    adjoint = passes.run("differentiate", graph, dtype, constant_shapes, step.feature_shape)
 
     def finish(weights, sums):
         given = {("weight", name): array for name, array in weights.items()}
@@ -171,18 +168,11 @@ def _differentiate(graph, program, step, dtype, constant_shapes, make=None):
         on_pattern = {name: np.where(weights[name] != 0, found[name], dtype.type(0)) for name in graph.sparse}
         return found | on_pattern
 
-    compiled: Callable[..., Any] = make or compile_graph  # gives programs of one kind
-    forward = compiled(adjoint.forward, step.name, dtype)
-    backward = compiled(adjoint.backward, f"{step.name}, adjoint", dtype)
+    forward = passes.program(adjoint.forward, target, step.name, dtype, "forward with residuals")
+    backward = passes.program(adjoint.backward, target, step.name, dtype, "adjoint")
     residuals = {key: node.size for key, node in adjoint.forward.residuals.items()}
     operands = {key: node.size for key, node in adjoint.backward.residuals.items()}
-    if make:
-        from rnnkit.backends.cuda.runtime.gradient import CudaBackward
-
-        return CudaBackward(program, forward, backward, residuals, operands, adjoint.sums, finish)
-    from rnnkit.backends.cpu.gradient import Backward
-
-    return Backward(program, forward, backward, residuals, operands, adjoint.sums, finish, outer_products(dtype.name))
+    return target.gradient(program, forward, backward, residuals, operands, adjoint.sums, finish)
 
 
 def _jitted(step, dtype, weights, constant_shapes, training, error):
@@ -195,6 +185,7 @@ def _jitted(step, dtype, weights, constant_shapes, training, error):
         raise ValueError(f"{step.name!r} can be neither traced: {reason}; nor jitted, numba: {refusal}") from None
     executor.reason = f"{executor.reason}, since the tracer can't read it: {reason}"
     executor.differentiate = partial(_refuse, step, error)
+    dump.dump("source", f"{step.name}, {np.dtype(dtype).name}, jitted", executor.explain(source=True))
     return executor
 
 

@@ -472,9 +472,9 @@ class Layer(Configurable):
     def __repr__(self):
         return f"{type(self).__name__}({self._arguments()})"
 
-    def explain(self, source: bool = False) -> str:
-        """How every step inside is compiled, traced or jitted, why, and its plan; with `source`, the source text."""
-        lines = ((path, part.explain(source=source)) for path, part in self._parts().items())
+    def explain(self, source: bool = False, graph: bool = False) -> str:
+        """How every step inside is compiled, as `RNN.explain`, each text behind the step's path."""
+        lines = ((path, part.explain(source=source, graph=graph)) for path, part in self._parts().items())
         return Text("\n\n".join(f"{path}: {text}" for path, text in lines if text))
 
     def _shape_line(self) -> str:

@@ -112,9 +112,10 @@ class Memoryless(Layer):
             self._check_shape(shape)
         return shape
 
-    def explain(self, source: bool = False) -> str:
+    def explain(self, source: bool = False, graph: bool = False) -> str:
         """How the step is compiled, as `RNN.explain`."""
-        return Text(self._execution.explain(source=source) if self.built else f"{self.name}: not built yet")
+        told = self._execution.explain(source=source, graph=graph) if self.built else f"{self.name}: not built yet"
+        return Text(told)
 
     def _build(self, shape):
         if shape[-1] is None:

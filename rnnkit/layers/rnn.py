@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -257,39 +257,40 @@ class RNN(Layer):
         if not self.built:
             self._spec = self.cell._states(x.shape[2:])
         states = self._start(initial_state, batch_size, dtype)
-        record = Record(
-            x=validation.cast(x, dtype),
-            states=states,
-            weights={},
-            mask=mask,
-            constants=constants,
-            reverse=self.go_backwards,
-            zero_masked=self.zero_output_for_mask if zero_masked is None else zero_masked,
-            sequences=sequences_wanted,
-            trajectory=trajectory,
-            training=bool(training),
-            place=place,
-            stream=x.stream if isinstance(x, DeviceArray) else 0 if stream is None else interop.stream_handle(stream),
-        )
+        on_gpu = isinstance(x, DeviceArray)
+        given: dict[str, Any] = {
+            "x": validation.cast(x, dtype),
+            "mask": mask,
+            "constants": constants,
+            "reverse": self.go_backwards,
+            "zero_masked": self.zero_output_for_mask if zero_masked is None else zero_masked,
+            "sequences": sequences_wanted,
+            "trajectory": trajectory,
+            "training": bool(training),
+            "place": place,
+            "stream": x.stream if on_gpu else 0 if stream is None else interop.stream_handle(stream),
+        }
         if self.built:
-            return self._execute(record, gradient)
+            return self._execute(states, given, gradient)
         with self._all_or_nothing():
             self._build_with(x.shape, dtype)
-            return self._execute(record, gradient)
+            return self._execute(states, given, gradient)
 
-    def _execute(self, record: Record, gradient) -> Result:
+    def _execute(self, states, given: dict[str, Any], gradient) -> Result:
         """Add what the layer itself gives to a call, run it, and keep the states of a stateful layer.
 
-        With `gradient`, the keywords of a vjp, the result has `pull`.
+        `given` is the rest of the call's `Record`. Without states it starts from the step's own. With `gradient`, the
+        keywords of a vjp, the result has `pull`.
         """
-        execution, step, batch_size = self._execution, self._execution.step, record.x.shape[0]
+        execution, step, batch_size = self._execution, self._execution.step, given["x"].shape[0]
+        draws = {}
         if step.draws:
             rng = self._draw_generator()
-            for name in step.used_draws(record.constants, record.training):
-                record.draws[name] = step.draw(name, batch_size, rng, self.dtype)
-        if record.states is None:
-            record.states = step.initial_states(batch_size, self.dtype)
-        record.weights = self.cell._all_weights()
+            for name in step.used_draws(given["constants"], given["training"]):
+                draws[name] = step.draw(name, batch_size, rng, self.dtype)
+        if states is None:
+            states = step.initial_states(batch_size, self.dtype)
+        record = Record(states=states, weights=self.cell._all_weights(), draws=draws, **given)
         result = execution.run(record) if gradient is None else execution.vjp(record, **gradient)
         if self.stateful:
             self._kept = tuple(state.copy() for state in result.states)
@@ -487,11 +488,20 @@ class RNN(Layer):
         flags = [f"{name}=True" for name, on in self._flags().items() if on]
         return ", ".join([repr(self.cell), *flags, *(["device='cuda'"] if self._device == "cuda" else [])])
 
-    def explain(self, source: bool = False) -> str:
-        """How the step is compiled, traced or jitted, why, and the plan in words; with `source`, the source text."""
+    def explain(self, source: bool = False, graph: bool = False) -> str:
+        """How the step is compiled, traced or jitted, why, and the plan in words.
+
+        Parameters
+        ----------
+        source : bool
+            The source text that numba compiled, in place of the words.
+        graph : bool
+            The graph of the step and its plan, node by node and stage by stage, in place of the words. Jitted steps
+            have none, and say so.
+        """
         if not self.built:
             return Text(f"{self.name}: not built yet; a layer reads its step at build(input_shape) or the first call")
-        return Text(self._execution.explain(source=source))
+        return Text(self._execution.explain(source=source, graph=graph))
 
     def _how_compiled(self):
         if not self.built or not self._execution.executors:

@@ -183,9 +183,9 @@ class Objective:
         )
         return self._program(steps, features, targets, dtype, gradient).run(record)
 
-    def explain(self, source: bool = False) -> str:
-        """What was compiled so far, in words or as text."""
-        return "\n\n".join(program.explain(source=source) for program in self._programs.values())
+    def explain(self, source: bool = False, graph: bool = False) -> str:
+        """What was compiled so far, as `RNN.explain`."""
+        return "\n\n".join(program.explain(source=source, graph=graph) for program in self._programs.values())
 
     def _form(self, y_true, y_pred) -> Form:
         """Learn on a few numbers what the loss gives, once for each shape of rows."""

@@ -7,7 +7,7 @@ from matrix import flat
 
 import rnnkit as rk
 from rnnkit.compiler.autodiff.numpy_vjp import Pull
-from rnnkit.compiler.tracing.trace import trace
+from rnnkit.execution import passes
 from rnnkit.steps.cell import as_cell, prepare
 from rnnkit.steps.step import Step
 
@@ -101,7 +101,7 @@ def test_forwards_and_backwards_are_transposes(case):
     step, weights = Step(point.cell, (FEATURES,)), dict(point.cell.weights)
     constants = tuple(point.given["constants"] or ())
     shapes = tuple(c.shape[1:] for c in constants)
-    pull = Pull(trace(step, np.float64, weights, shapes), np.float64, shapes, (FEATURES,))
+    pull = Pull(passes.read(step, np.float64, weights, shapes), np.float64, shapes, (FEATURES,))
     _, (d_output, *d_states) = point.jvp(point.x, point.states, point.d_x, point.d_states)
     u = [point.rng.normal(size=a.shape) for a in (d_output, *d_states)]
     back_x, back, _, _ = pull(point.x, point.states, weights, constants, {}, u[0], u[1:])

@@ -461,7 +461,7 @@ def test_C9_ufuncs_of_two_arguments_and_logic(rng):
     both_ways(step, rng.normal(size=(4, 5, 3)))
 
 
-@pytest.mark.parametrize("name", ["expit", "erf", "erfc", "log1p", "expm1", "log_expit", "xlogy"])
+@pytest.mark.parametrize("name", ["expit", "erf", "erfc", "log1p", "expm1", "log_expit", "xlogy", "entr"])
 def test_C9_scipy_special(name, rng):
     function = getattr(special, name)
 

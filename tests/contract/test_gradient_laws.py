@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from gradient_runs import DTYPES, PRECISION, TRACED, Run, near, of_rows, same
+from gradient_runs import DTYPES, PRECISION, TRACED, TYPED, Run, near, of_rows, same
 from matrix import same_bits
 from on_device import DEVICE, by_device
 
@@ -14,9 +14,10 @@ STEADY = [case for case in TRACED if case.steady]
 
 
 def cases(chosen=TRACED):
-    """Every cell in one precision, by turns; the other in the sweep."""
+    """Every cell in one precision, by turns; the other, and what was typed of a built-in cell, in the sweep."""
+    usual = lambda case, dtype: dtype == PRECISION[case.name] and case.name not in TYPED
     return [
-        pytest.param(case, dtype, marks=() if dtype == PRECISION[case.name] else pytest.mark.sweep)
+        pytest.param(case, dtype, marks=() if usual(case, dtype) else pytest.mark.sweep)
         for case in chosen
         for dtype in DTYPES
     ]

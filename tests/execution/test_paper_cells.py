@@ -14,10 +14,12 @@ BATCH, TIME = 3, 7
 BOUND = {"float64": 1e-10, "float32": 2e-5}  # of each array's largest value
 
 
-# Their programs take far longer to compile than the others': they are planned in every run, and compiled in the sweep.
+# Their programs take long to compile, or are much like others': planned in every run, and compiled in the sweep.
 LONG = set(
     "OdeRNNCell TuringMachineCell delta_net MatrixLSTMCell scalar_lstm min_lstm rwkv RetentionCell location_attention "
-    "entity_network RelationalMemoryCell kalman_filter hidden_markov least_squares".split()
+    "entity_network RelationalMemoryCell kalman_filter hidden_markov least_squares independent_mechanisms fast_weights "
+    "LiquidTimeConstantCell StackRNNCell mogrifier OrderedNeuronsLSTMCell fourier kalman scrn lem multiplicative_lstm "
+    "recurrent_highway phased_lstm narx".split()
 )
 
 

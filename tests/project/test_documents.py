@@ -84,17 +84,29 @@ def test_the_table_of_numbers_is_true():
     assert set(re.findall(r"`([A-Z][A-Z_]+[A-Z])`", page)) - {"RNNKIT_CACHE_DIR"} <= set(vars(tuning))
 
 
+def test_the_operation_shown_is_the_one_that_is_written():
+    """The lines of a block stand in the file that is named last before it."""
+    page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+    shown = re.findall(
+        r"`(rnnkit/[\w/]+\.py)`((?:(?!`rnnkit/).)*?)^ *```py\n(.*?)^ *```$", page, re.DOTALL | re.MULTILINE
+    )
+    assert len(shown) == page.count("```py\n") == 2
+    for path, _, block in shown:
+        lines = {line.strip() for line in (ROOT / path).read_text(encoding="utf-8").splitlines()}
+        assert not {line.strip() for line in block.splitlines()} - lines, path
+
+
 KERNEL = """
 from rnnkit.steps.cell import prepare
 from rnnkit.execution.pipeline import compile_step
-from rnnkit.backends.cuda.compile import cuda_program
+from rnnkit.backends.cuda.compile import CUDA
 from rnnkit.compiler.ir.plan import STEP
 from rnnkit.backends.cuda.runtime.cost_model import H100
 from rnnkit.steps.step import Step
 
 cell = gated(units=64)
 prepare(cell, (None, 16), np.dtype("float32"), np.random.default_rng(0))
-program = compile_step(Step(cell, (16,)), "float32", cell._all_weights(), make=cuda_program)
+program = compile_step(Step(cell, (16,)), "float32", cell._all_weights(), target=CUDA)
 program.gpu = H100
 program._last = 32, *program.chosen(32)
 print("=== the kernel ===", program.explain(), "=== its text ===", sep="\\n")
@@ -165,3 +177,10 @@ def test_nothing_names_somebodys_machine():
 def test_nothing_was_left_for_later():
     marks = re.compile(r"\b(?:TOD[O]|FIXM[E]|XX[X])\b")
     assert [path for path, text in tracked_texts() if marks.search(text)] == []
+
+
+def test_every_environment_variable_is_in_the_table():
+    page = (ROOT / "docs" / "compiler.md").read_text(encoding="utf-8")
+    table = re.findall(r"^\| `(RNNKIT_\w+)` \|", page, re.MULTILINE)
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "rnnkit").rglob("*.py")]
+    assert table == sorted({name for text in sources for name in re.findall(r"RNNKIT_[A-Z_]+", text)})

@@ -9,7 +9,7 @@ import numpy as np
 
 from rnnkit.compiler.autodiff.adjoint import differentiate
 from rnnkit.compiler.ir.evaluate import evaluate
-from rnnkit.compiler.tracing.trace import trace
+from rnnkit.execution import passes
 
 
 class Reference:
@@ -21,7 +21,7 @@ class Reference:
     def __init__(self, layer, constants=(), training=False):
         step, dtype = layer._execution.step, layer._execution.dtype
         shapes = tuple(c.shape[1:] for c in constants or ())
-        self.graph = trace(step, dtype, dict(layer.weights), shapes, training)
+        self.graph = passes.read(step, dtype, dict(layer.weights), shapes, training)
         self.adjoint = differentiate(self.graph, dtype, shapes, step.feature_shape)
 
     def run(self, call):

@@ -12,13 +12,13 @@ warnings.simplefilter("error")
 import numpy as np
 import rnnkit as rk
 
-@rk.cell(states={"h": "units"}, weights={"kernel": rk.Weight(("features", "units"), "glorot_uniform")})
+@rk.cell(states={"h": "features"}, weights={"gain": rk.Weight(("features",), "glorot_uniform")})
 def cached(x, states, weights):
-    h = 0.5 * states[0] + x @ weights.kernel
+    h = 0.5 * states[0] + x * weights.gain
     return h, (h,)
 
 x = np.arange(24.0).reshape(2, 4, 3)
-print(rk.RNN(cached(units=5), seed=1)(x).tobytes().hex())
+print(rk.RNN(cached(), seed=1)(x).tobytes().hex())
 """
 ROOT = Path(__file__).parents[2]
 

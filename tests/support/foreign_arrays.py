@@ -103,7 +103,7 @@ class Executor:
     def differentiate(self):
         return Executor(self.executor.differentiate(), self.records)
 
-    def explain(self, source=False):
+    def explain(self, source=False, graph=False):
         return self.how
 
 

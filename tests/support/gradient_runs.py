@@ -21,6 +21,7 @@ COUNTERS = {
 }
 DTYPES = ("float64", "float32")
 TRACED = tuple(case for case in CELLS if case.how == "traced")
+TYPED = {"lstm", "gru_before", "gru_after"}  # what a user typed of the built-in cells: the same operations once more
 PRECISION = {case.name: DTYPES[i % 2] for i, case in enumerate((*TRACED, *PAPER_CELLS))}  # by turns
 BOUNDS = {"float64": 1e-12, "float32": 2e-5}  # of an array's norm, from an exact gradient
 LAW_7 = 1e-7

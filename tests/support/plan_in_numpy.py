@@ -4,7 +4,7 @@ import numpy as np
 
 from rnnkit.compiler.ir.evaluate import evaluate
 from rnnkit.compiler.ir.operations import OPERATIONS, REDUCTIONS
-from rnnkit.compiler.ir.plan import Product
+from rnnkit.compiler.ir.plan import Load, Number, Product
 
 LANES = 8
 
@@ -58,9 +58,9 @@ def loop(stage, held, inputs):
     written = {buffer for _, buffer, _ in stage.writes}
     values = {}
     for value in stage.values:
-        if value.op == "number":
+        if isinstance(value, Number):
             values[value.name] = np.full((1, *dims), value.number)
-        elif value.op == "load":
+        elif isinstance(value, Load):
             assert value.buffer not in written, "a loop may not read what it writes"
             values[value.name] = held[value.buffer][:, elements(value.walk, dims)]
             if value.kind == "bool":

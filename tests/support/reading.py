@@ -7,10 +7,16 @@ from plan_in_numpy import LANES, run_plan
 
 import rnnkit as rk
 from rnnkit.backends.cpu.codegen.program_source import SourceWriter
-from rnnkit.compiler.planning.planner import Planner
-from rnnkit.compiler.tracing.trace import trace
+from rnnkit.compiler.planning.fusion import fuse
+from rnnkit.compiler.planning.planner import plan
+from rnnkit.execution import passes
 from rnnkit.steps.cell import prepare
 from rnnkit.steps.step import Step
+
+
+def packed_width(columns):
+    """As the CPU's, for vectors of `LANES`."""
+    return -(-columns // LANES) * LANES
 
 
 class Read:
@@ -39,8 +45,8 @@ class Read:
         self.weights = self.cell._all_weights()
         self.step = Step(self.cell, features)
         self.constants = constants
-        self.graph = trace(self.step, np.float64, self.weights, constants)
-        self.plan = Planner(self.graph, lambda columns: -(-columns // LANES) * LANES).run()
+        self.graph = passes.read(self.step, np.float64, self.weights, constants)
+        self.plan = fuse(plan(self.graph, packed_width), packed_width)
 
     @property
     def operations(self):

@@ -75,10 +75,10 @@ class Backward:
         run = _Run(self, *self._arranged(record), record.reverse, checkpoint, truncate)
         return replace(run.result(), pull=run.pull)
 
-    def explain(self, source: bool = False) -> str:
-        """What is saved and computed, in words, or the texts of both programs."""
-        if source:
-            return f"{self.forward.source.text}\n\n{self.adjoint.source.text}"
+    def explain(self, source: bool = False, graph: bool = False) -> str:
+        """What is saved and computed, in words; or both programs' graphs and plans, their texts, or all of them."""
+        if source or graph:
+            return "\n\n".join(program.explain(source, graph) for program in (self.forward, self.adjoint))
         states = sum(state_of(name) is not None for name in self.residuals)
         numbers = sum(self.residuals.values())
         lines = ["gradient: one rule per operation of the graph"]

@@ -38,13 +38,15 @@ class Program:
     address : int
         Where its machine code stands.
     source, plan
-        What it was compiled from, see `rnnkit.execution.pipeline`.
+        What it was compiled from, see `rnnkit.execution.passes`.
     prepack : callable
         Weights by name to the arrays that the plan wants computed once, in the order of ``plan.prepacked``.
     products : dict of str to int
         Addresses of the compiled products that the program calls: ``product`` and ``sparse_product``.
     team : ThreadTeam
         The threads that may share a call.
+    show : callable
+        Gives graph and plan as text.
     words : str
         The plan in words.
     differentiate : callable
@@ -58,6 +60,7 @@ class Program:
     prepack: Callable[[dict[str, np.ndarray]], list[np.ndarray]]
     dtype: np.dtype
     team: ThreadTeam
+    show: Callable[[], str]
     products: dict[str, int] = field(default_factory=dict)
     words: str = ""
     how: str = "traced"
@@ -75,9 +78,10 @@ class Program:
         self._tables = [what for what in self.source.pointers if isinstance(what, np.ndarray)]
         self._state_sizes = [math.prod(shape) * item for shape in plan.state_shapes]
 
-    def explain(self, source: bool = False) -> str:
-        """Road, reason and plan in words, or the program's text."""
-        return self.source.text if source else f"{self.how}: {self.reason}\n{self.words}"
+    def explain(self, source: bool = False, graph: bool = False) -> str:
+        """How, why and the plan in words; or graph and plan node by node, the program's text, or both."""
+        texts = [*([self.show()] if graph else []), *([self.source.text] if source else [])]
+        return "\n\n".join(texts) or f"{self.how}: {self.reason}\n{self.words}"
 
     def _prepacked(self, weights) -> dict:
         """What depends on weights alone, computed again when one of them was replaced."""

@@ -1,48 +1,47 @@
-"""From a step to its kernels for a GPU: the same graph and plan as on the CPU."""
+"""From a plan to its kernels for a GPU."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
 
 from rnnkit.backends.cuda.codegen.kernel_source import states_of, write_kernel
+from rnnkit.backends.cuda.codegen.section import Kernel, KernelVariant
 from rnnkit.backends.cuda.kernel_cache import load
+from rnnkit.backends.cuda.runtime.gradient import CudaBackward
+from rnnkit.backends.cuda.runtime.program import LAYOUT, CudaProgram
+from rnnkit.backends.shared.prepack import prepacker
+from rnnkit.backends.shared.target import Target
 from rnnkit.compiler.ir.evaluate import evaluate
-from rnnkit.compiler.ir.graph import Graph
 from rnnkit.compiler.ir.plan import Loop, Plan
 from rnnkit.compiler.ir.strides import Walk
 from rnnkit.compiler.planning.describe import describe
-from rnnkit.compiler.planning.planner import Planner
+from rnnkit.compiler.planning.fusion import fuse
 
-if TYPE_CHECKING:
-    from rnnkit.backends.cuda.codegen.section import Kernel, KernelVariant
-    from rnnkit.backends.cuda.runtime.program import CudaProgram
+Write = Callable[[int, KernelVariant], Kernel]
 
 
-def cuda_program(graph: Graph, name: str, dtype) -> CudaProgram:
-    """The kernels of a graph, written when a call wants them."""
-    from rnnkit.backends.cuda.runtime.program import LAYOUT, CudaProgram
-    from rnnkit.backends.shared.prepack import prepacker
-
-    dtype = np.dtype(dtype)
-    plan = plan_for_gpu(graph)
-    states = states_of(plan)
-
-    def write(section: int, variant: KernelVariant) -> Kernel:
-        return write_kernel(plan, states, name, dtype, section, variant)
-
-    return CudaProgram(
-        plan, write, load, prepacker(plan, evaluate, dtype, LAYOUT), states, dtype, describe(plan, dtype)
-    )
-
-
-def plan_for_gpu(graph: Graph) -> Plan:
-    """The plan of a graph, where products have their columns gate after gate: a thread has all gates of a unit."""
-    plan = Planner(graph, lambda columns: columns).run()
+def fuse_for_gpu(plan: Plan, columns) -> Plan:
+    """Fuse, and lay out products gate after gate: a thread has all gates of a unit."""
+    plan = fuse(plan, columns)
     units = {product.result: product.units for product in plan.products() if product.gates}
     for part in plan.parts():
-        for value in part.values if isinstance(part, Loop) else ():
-            if value.buffer in units and value.walk is not None:
-                value.walk = Walk(value.walk.offset * units[value.buffer], (1,))
+        for read in part.loads if isinstance(part, Loop) else ():
+            if read.buffer in units:
+                read.walk = Walk(read.walk.offset * units[read.buffer], (1,))
     return plan
+
+
+def write(plan: Plan, name: str, dtype: np.dtype) -> Write:
+    """What writes a section's kernel in a variant, when a call wants it."""
+    return lambda section, variant: write_kernel(plan, states_of(plan), name, dtype, section, variant)
+
+
+def compile_kernels(plan: Plan, source: Write, dtype: np.dtype, show: Callable[[], str]) -> CudaProgram:
+    """The program of a plan, whose kernels are compiled when a call wants them."""
+    prepack = prepacker(plan, evaluate, dtype, LAYOUT)
+    return CudaProgram(plan, source, load, prepack, states_of(plan), dtype, show, describe(plan, dtype))
+
+
+CUDA = Target("cuda", lambda columns, dtype: columns, fuse_for_gpu, write, compile_kernels, CudaBackward)

@@ -4,9 +4,11 @@ import math
 import operator
 
 from rnnkit.backends.formulas.exponential import FORMATS
+from rnnkit.backends.formulas.registry import formula
 from rnnkit.backends.formulas.value import absolute, copysign, floor, fma, select, trunc, where_lanes
 
 
+@formula
 def fmod(a, b):
     size, by = absolute(a), absolute(b)
     ratio = size / by
@@ -18,12 +20,14 @@ def fmod(a, b):
     return where_lanes(far, operator.mod, copysign(rest, a), a, b)
 
 
+@formula
 def remainder(a, b):
     rest = fmod(a, b)
     moved = select((b < 0) ^ (rest < 0), rest + b, rest)
     return select(rest == 0, copysign(rest.constant(0), b), moved)
 
 
+@formula
 def floor_divide(a, b):
     rest = fmod(a, b)
     quotient = (a - rest) / b

@@ -6,6 +6,7 @@ Coefficients are fits as in `exponential`. The greatest error over all floats is
 """
 
 from rnnkit.backends.formulas.exponential import at_most, exp_less_one, scale_negative
+from rnnkit.backends.formulas.registry import formula
 from rnnkit.backends.formulas.value import absolute, copysign, fma, horner, select
 
 # erf(x) / x in x², for |x| <= 1.
@@ -61,12 +62,14 @@ def _far(size):
     return scale_negative(quotient, square, fma(size, size, -square))
 
 
+@formula
 def erf(x):
     size = absolute(x)
     near = x * horner(x * x, NEAR[x.width])
     return select(size < 0.9, near, copysign(1 - _far(size), x))
 
 
+@formula
 def erfc(x):
     far = _far(absolute(x))
     return select(x < 0, 2 - far, far)

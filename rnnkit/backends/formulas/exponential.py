@@ -8,6 +8,7 @@ subnormal ones included; NaN passes, and infinities are what NumPy makes of them
 import math
 from typing import NamedTuple
 
+from rnnkit.backends.formulas.registry import formula
 from rnnkit.backends.formulas.value import absolute, copysign, fma, horner, select, sqrt
 
 LN2 = math.log(2)
@@ -148,6 +149,7 @@ def _scale(x, shifted):
     return x
 
 
+@formula
 def exp(x, rest=None):
     """exp(x + `rest`), rest far smaller than x."""
     form = FORMATS[x.width]
@@ -155,6 +157,7 @@ def exp(x, rest=None):
     return _scale(_exp_near_zero(r), shifted)
 
 
+@formula
 def exp2(x):
     form = FORMATS[x.width]
     low, high = (round(limit * LOG2_E) for limit in form.exp_range)
@@ -164,6 +167,7 @@ def exp2(x):
     return _scale(_exp_near_zero((x - (shifted - shift)) * LN2), shifted)
 
 
+@formula
 def expm1(x):
     form = FORMATS[x.width]
     # 2ⁿ is infinite for the greatest x, half of it is not
@@ -189,6 +193,7 @@ def exp_of_negative(x):
 # What needs q, the last to be known, is one multiply-add.
 
 
+@formula
 def sigmoid(x):
     """1 / (1 + exp(-x)), exact in both tails."""
     form = FORMATS[x.width]
@@ -199,6 +204,7 @@ def sigmoid(x):
     return fma(q, one, -(r * one)) / fma(q, scale + one, r * (scale - one))
 
 
+@formula
 def tanh(x):
     form = FORMATS[x.width]
     size = at_most(absolute(x), form.negligible / 2 + 1)
@@ -213,6 +219,7 @@ def tanh(x):
     return copysign(fma(q, less, r * more) / fma(q, more, r * less), x)
 
 
+@formula
 def sinh(x):
     size = absolute(x)
     t = expm1(size)
@@ -221,6 +228,7 @@ def sinh(x):
     return copysign(select(size > FORMATS[x.width].negligible, 0.5 * root * root, small), x)
 
 
+@formula
 def cosh(x):
     size = absolute(x)
     e = exp(size)
@@ -269,17 +277,26 @@ def _with_edges(x, result):
     return select(x > 0, result, select(x == 0, x.constant(-math.inf), x.constant(math.nan)))
 
 
+@formula
 def log(x):
     e, f = split_positive(x)
     return _with_edges(x, _log_of_parts(e, f, x.constant(0)))
 
 
+@formula
+def xlogy(x, y):
+    """x log(y), and 0 where x is, whatever number y is."""
+    return select((x == 0) & (y == y), x.constant(0), x * log(y))
+
+
+@formula
 def log2(x):
     e, f = split_positive(x)
     y = f - _log_less_linear(f, f.constant(0))
     return _with_edges(x, fma(y, LOG2_E, fma(y, FORMATS[x.width].log2_e_low, e)))
 
 
+@formula
 def log10(x):
     e, f = split_positive(x)
     y = f - _log_less_linear(f, f.constant(0))
@@ -297,9 +314,16 @@ def _log1p_inside(x):
     return _log_of_parts(e, f, rest / u)
 
 
+@formula
 def log1p(x):
     result = _with_edges(x + 1, _log1p_inside(x))
     return copysign(result, x)
+
+
+@formula
+def xlog1py(x, y):
+    """x log(1 + y), and 0 where x is, whatever number y is."""
+    return select((x == 0) & (y == y), x.constant(0), x * log1p(y))
 
 
 def _log1p_of_share(e):
@@ -308,19 +332,29 @@ def _log1p_of_share(e):
     return s * horner(s * s, (*FORMATS[e.width].log1p_terms, 2))
 
 
+@formula
 def softplus(x):
     """log(1 + exp(x)), exact in both tails."""
     return at_least(x, x.constant(0)) + _log1p_of_share(exp_of_negative(absolute(x)))
 
 
+@formula
 def log_sigmoid(x):
     return -softplus(-x)
 
 
+@formula
 def logaddexp(a, b):
     greater = select(a > b, a, b)
     apart = greater + _log1p_of_share(exp_of_negative(absolute(a - b)))
     return select(a == b, a + LN2, apart)
+
+
+@formula
+def logaddexp2(a, b):
+    greater = select(a > b, a, b)
+    apart = fma(_log1p_of_share(exp2(-absolute(a - b))), LOG2_E, greater)
+    return select(a == b, a + 1, apart)
 
 
 def _log1p_doubled(large, x, inside):
@@ -328,6 +362,7 @@ def _log1p_doubled(large, x, inside):
     return log1p(select(large, x, inside)) + select(large, x.constant(LN2), x.constant(0))
 
 
+@formula
 def arcsinh(x):
     size = absolute(x)
     square = size * size
@@ -335,6 +370,7 @@ def arcsinh(x):
     return copysign(_log1p_doubled(large, size, size + square / (1 + sqrt(square + 1))), x)
 
 
+@formula
 def arccosh(x):
     t = x - 1
     large = x > 2.0 ** (30 if x.width == 32 else 60)
@@ -342,6 +378,7 @@ def arccosh(x):
     return select(x < 1, x.constant(math.nan), result)
 
 
+@formula
 def arctanh(x):
     size = absolute(x)
     return copysign(0.5 * log1p(2 * size / (1 - size)), x)

@@ -12,6 +12,7 @@ from rnnkit.backends.formulas.exponential import (
     shifter,
     split_positive,
 )
+from rnnkit.backends.formulas.registry import formula
 from rnnkit.backends.formulas.value import absolute, copysign, fma, horner, narrowed, rint, select, sqrt, widened
 
 # (2 artanh(s) / s - 2 - 2 s² / 3) / s⁴ in s², for s² <= 0.0295.
@@ -69,6 +70,7 @@ def _positive_power_64(x, y):
     return exp(exponent, select(absolute(exponent) < 1000, rest, rest.constant(0)))
 
 
+@formula
 def power(x, y):
     """x to the y; float32 by way of float64.
 
@@ -88,6 +90,7 @@ def power(x, y):
     return select((y == 0) | (x == 1) | ((size == 1) & (absolute(y) == math.inf)), x.constant(1), result)
 
 
+@formula
 def cbrt(x):
     form = FORMATS[x.width]
     size = absolute(x)
@@ -109,6 +112,7 @@ def cbrt(x):
     return copysign(select((size > 0) & (size < math.inf), root, size), x)
 
 
+@formula
 def hypot(x, y):
     a, b = absolute(x), absolute(y)
     greater, less = select(a > b, a, b), select(a > b, b, a)

@@ -2,7 +2,8 @@
 
 import math
 
-from rnnkit.backends.formulas.value import absolute, copysign, fma, horner, select, sqrt, where_lanes
+from rnnkit.backends.formulas.registry import formula
+from rnnkit.backends.formulas.value import absolute, copysign, fma, horner, rint, select, sqrt, where_lanes
 
 # Up to here x less a multiple of π/2 is exact enough with π/2 in three parts; libm takes over beyond.
 LIMIT = {32: 1e5, 64: 1e6}
@@ -23,6 +24,14 @@ COS = {
     64: (
         -1.138176218218228e-11, 2.0876134141263103e-09, -2.7557317213324817e-07, 2.4801587298652705e-05,
         -0.0013888888888887322, 0.041666666666666664,
+    ),
+}  # fmt: skip
+# (sin(πr) / (πr) - 1) / r² in r², for |r| <= 1/2.
+SINC = {
+    32: (0.024725012, -0.19044738, 0.8117164, -1.6449333),
+    64: (
+        2.449924323292862e-07, -6.97206667305231e-06, 0.0001484278301794277, -0.0023460808937176363,
+        0.02614784780545423, -0.19075182412150085, 0.8117424252833401, -1.6449340668482264,
     ),
 }  # fmt: skip
 # (arctan(x) - x) / x³ in x², for |x| <= 1.
@@ -78,16 +87,19 @@ def _quarter_turned(sine, cosine, quadrant):
     return select((quadrant & 2) != 0, -magnitude, magnitude)
 
 
+@formula
 def sin(x):
     near = select(x == 0, x, _quarter_turned(*_octant(x)))  # keeps the sign of 0
     return _with_libm("sin", x, near)
 
 
+@formula
 def cos(x):
     sine, cosine, quadrant = _octant(x)
     return _with_libm("cos", x, _quarter_turned(sine, cosine, quadrant + 1))
 
 
+@formula
 def tan(x):
     sine, cosine, quadrant = _octant(x)
     odd = (quadrant & 1) != 0
@@ -96,6 +108,18 @@ def tan(x):
     return select(absolute(x) > LIMIT[x.width], far, near)
 
 
+@formula
+def sinc(x):
+    """sin(πx) / (πx), which is 0 at whole numbers."""
+    size = absolute(x)
+    whole = rint(size)
+    half = 0.5 * whole
+    r = select(rint(half) != half, whole - size, size - whole)  # exact; sin(πr) = sin(π |x|)
+    square = r * r
+    return select(whole == 0, 1, r / size) * fma(square, horner(square, SINC[x.width]), 1)
+
+
+@formula
 def arctan(x):
     size = absolute(x)
     steep = size > 1
@@ -105,6 +129,7 @@ def arctan(x):
     return copysign(select(steep, high - (angle - low), angle), x)
 
 
+@formula
 def arctan2(y, x):
     tall, wide = absolute(y), absolute(x)
     steep = tall > wide
@@ -127,12 +152,14 @@ def _arcsin_parts(x):
     return steep, _odd(inner, square, ARCSIN[x.width])
 
 
+@formula
 def arcsin(x):
     steep, angle = _arcsin_parts(x)
     high, low, _ = HALF_PI[x.width]
     return copysign(select(steep, high - (2 * angle - low), angle), x)
 
 
+@formula
 def arccos(x):
     steep, angle = _arcsin_parts(x)
     high, low, _ = HALF_PI[x.width]

@@ -7,6 +7,8 @@ float64: its results are the same bits whichever way it is called.
 from llvmlite import ir
 from numba.core import cgutils
 
+from rnnkit.backends.formulas.registry import formula
+
 BIT = ir.IntType(1)
 
 
@@ -229,46 +231,61 @@ def horner(x, coefficients):
     return result
 
 
+@formula
 def absolute(x):
     return x.function("fabs")
 
 
+@formula
 def sqrt(x):
     return x.function("sqrt")
 
 
+@formula
 def floor(x):
     return x.function("floor")
 
 
+@formula
 def ceil(x):
     return x.function("ceil")
 
 
+@formula
 def trunc(x):
     return x.function("trunc")
 
 
+@formula
 def rint(x):
     return x.function("rint")
 
 
+@formula
 def copysign(magnitude, sign):
     return magnitude.function("copysign", sign)
 
 
+@formula
 def maximum(a, b):
     """The greater; NaN if either is. One instruction where `b` is known to be a number."""
     b = a.like(b)
     return select((b > a) | b.is_nan(), b, a)
 
 
+@formula
 def minimum(a, b):
     """The smaller; NaN if either is. One instruction where `b` is known to be a number."""
     b = a.like(b)
     return select((b < a) | b.is_nan(), b, a)
 
 
+@formula
+def square(x):
+    return x * x
+
+
+@formula
 def sign(x):
     """-1, 0 or 1; NaN stays."""
     return select(x > 0, x.constant(1), select(x < 0, x.constant(-1), select(x == 0, x.constant(0), x)))

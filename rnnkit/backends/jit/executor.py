@@ -84,12 +84,14 @@ class JitExecutor:
             self._loop = self._compiled(weights, constant_shapes)
         self._verify(weights, constant_shapes)
 
-    def explain(self, source: bool = False) -> str:
-        """How the step is compiled and why, or the source text that hands a row to the step."""
+    def explain(self, source: bool = False, graph: bool = False) -> str:
+        """How the step is compiled and why, or the source text that hands a row to the step; there is no graph."""
+        without = "; there is no graph" if graph else ""
         if source:
-            return (
-                f"# jitted: numba compiles {self.step.name!r} as it stands; this calls it with one row\n{self._source}"
-            )
+            told = f"# jitted: numba compiles {self.step.name!r} as it stands{without}; this calls it with one row"
+            return f"{told}\n{self._source}"
+        if graph:
+            return f"jitted: numba compiles {self.step.name!r} as it stands{without}"
         return f"{self.how}: {self.reason}\n{self.step.name}: the step in one loop over time, a row at a time"
 
     def run(self, record: Record) -> Result:

@@ -9,9 +9,13 @@ import sys
 
 import numba
 import numpy as np
+from numba.core.registry import cpu_target
 
 from rnnkit import activations
+from rnnkit.backends.cpu.simd import functions
+from rnnkit.backends.formulas.table import FORMULAS, arity
 from rnnkit.backends.jit import arrays, reductions
+from rnnkit.compiler.ir.operations import OPERATIONS
 
 
 def elementwise(function):
@@ -106,6 +110,35 @@ def replacement_for(function):
         found = _known().get(function)
         if found is None and "scipy.special" in sys.modules:
             found = _known_of_scipy().get(function)
+        return _formula_of(function) if found is None else found
     except TypeError:  # not hashable, so none of them
         return None
-    return found
+
+
+def _formula_of(function):
+    """The formula of the operation that a function of NumPy or scipy.special is, where numba doesn't know it."""
+    known_as = getattr(function, "__name__", None)
+    for name, operation in OPERATIONS.items():
+        if known_as == name or known_as in operation.aliases:
+            homes = (np, sys.modules.get("scipy.special"))
+            theirs = any(function is getattr(home, known_as, None) for home in homes)
+            return formula(name) if theirs and name in FORMULAS and not _numba_knows(function) else None
+    return None
+
+
+@functools.cache
+def formula(name):
+    """The formula of this name, on arrays of any shape and on numbers."""
+    function = getattr(functions, name)
+    if arity(FORMULAS[name]) == 1:
+        return elementwise(lambda x: function(x))
+    return elementwise(lambda a, b: function(a, b))
+
+
+def _numba_knows(function) -> bool:
+    cpu_target.target_context.refresh()  # imports what numba has for NumPy
+    cpu_target.typing_context.refresh()
+    try:
+        return cpu_target.typing_context.resolve_value_type(function) is not None
+    except ValueError:
+        return False

@@ -152,12 +152,13 @@ class CustomVJP:
         run = _Run(self, arranged, None, record.reverse, checkpoint, truncate)  # type: ignore[arg-type]  # see `_Run`
         return replace(run.result(), pull=run.pull)
 
-    def explain(self, source: bool = False) -> str:
+    def explain(self, source: bool = False, graph: bool = False) -> str:
         """Who says how cotangents go back, in words."""
         told = [
             link.step.name + (" by its own vjp" if link.traced is None else " by rules") for link in self.chain.links
         ]
-        return f"{'# ' * source}gradient: a Python loop from the last step to the first, {', '.join(told)}"
+        without = "; there is no graph" if graph else ""
+        return f"{'# ' * source}gradient: a Python loop from the last step to the first, {', '.join(told)}{without}"
 
     def row_bytes(self) -> int:
         """What the states of one step of one row take."""

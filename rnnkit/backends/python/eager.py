@@ -16,9 +16,9 @@ class Eager:
     def __init__(self, step):
         self.step = step
 
-    def explain(self, source: bool = False) -> str:
+    def explain(self, source: bool = False, graph: bool = False) -> str:
         """How the step runs, in words."""
-        return f"{self.how}: {self.reason}"
+        return f"{self.how}: {self.reason}{'; there is no graph' if graph else ''}"
 
     def run(self, record: Record) -> Result:
         """The results of one call, step by step."""

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from numba import njit
-from numba.core import typed_passes, untyped_passes
+from numba.core import config, typed_passes, untyped_passes
 from numba.core.compiler import CompilerBase
 from numba.core.compiler_machinery import PassManager
 from numba.core.registry import cpu_target
@@ -50,11 +50,33 @@ class Pipeline(CompilerBase):
 
 
 compiled = njit(nogil=True, error_model="numpy", pipeline_class=Pipeline, no_cfunc_wrapper=True)
+# For functions that only compiled ones call. The wrapper by which Python calls a function takes LLVM about as long as a
+# short function does.
+linked = njit(nogil=True, error_model="numpy", pipeline_class=Pipeline, no_cfunc_wrapper=True, no_cpython_wrapper=True)
+
+
+class _Passes:
+    """LLVM's passes over single functions, built only for those that have a body.
+
+    numba builds them for every declaration too, about a hundred in a program, and llvmlite leaks 16 KB of every pass
+    builder.
+    """
+
+    def __init__(self, make):
+        self._make = make
+
+    def run(self, function, _):
+        if not function.is_declaration:
+            passes, builder = self._make()
+            passes.run(function, builder)
 
 
 @contextlib.contextmanager
 def compiling() -> Iterator[None]:
-    """While it lasts, numba keeps the signature that a function has for some types, and Python seldom collects."""
+    """While it lasts, numba keeps the signature that a function has for some types, and Python seldom collects.
+
+    Passes are built for no declaration.
+    """
     context = cpu_target.typing_context
     resolve = type(context).resolve_function_type
 
@@ -78,9 +100,14 @@ def compiling() -> Iterator[None]:
     seldom = (_COLLECTIONS, *before[1:]) if 0 < before[0] < _COLLECTIONS else before
     gc.set_threshold(*seldom)
     context.resolve_function_type = resolve_once
+    codegen = cpu_target.target_context.codegen()
+    if hasattr(codegen, "_pass_builder") and not config.LLVM_PASS_TIMINGS:  # as since numba 0.62
+        passes = _Passes(type(codegen)._function_pass_manager.__get__(codegen))
+        codegen._function_pass_manager = lambda: (passes, None)
     try:
         yield
     finally:
         context.__dict__.pop("resolve_function_type", None)
+        codegen.__dict__.pop("_function_pass_manager", None)
         if gc.get_threshold() == seldom:  # nobody else has set it
             gc.set_threshold(*before)

@@ -198,7 +198,21 @@ def _compile(text, key, signature) -> types.ModuleType:
     with compiling():
         dispatcher.compile(signature)
     dispatcher.disable_compile()
+    _free_parts(module)
     return module
+
+
+def _free_parts(module) -> None:
+    """Free what a compiled program does not need: the functions linked into it, and a copy for linking it elsewhere."""
+    from numba.core.dispatcher import Dispatcher
+
+    for name, value in list(vars(module).items()):
+        if isinstance(value, Dispatcher) and value.py_func.__module__ == module.__name__ and value is not module.run:
+            delattr(module, name)
+    for signature, found in module.run.overloads.items():
+        found.library._linking_libraries.clear()
+        found.library._shared_module = None
+        module.run.overloads[signature] = found._replace(type_annotation="")
 
 
 def read_entry(key: str) -> bytes | None:

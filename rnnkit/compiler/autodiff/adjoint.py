@@ -191,13 +191,8 @@ class _Split:
         return None
 
     def _copied(self, node) -> Node:
-        backward = self.backward
-        if node.op == "literal":
-            return backward.literal(node.attr)
-        backward.locate = lambda: node.line
-        key = node.attr.key if node.op == "view" else None
-        args = [self.copies[a.id] for a in node.args]
-        return backward.add(node.op, args, node.shape, node.attr, node.kind, key)
+        self.backward.locate = lambda: node.line
+        return self.backward.again(node, [self.copies[a.id] for a in node.args])
 
     # What the weights' gradients are sums of
 

@@ -86,7 +86,7 @@ class _Forward:
         elif node.op == "concatenate":
             self.found[node.id] = graph.concatenate([self.tangent(a) for a in node.args], node.attr)
         else:  # a product; the other kinds have operands that all rows share
-            self.found[node.id] = graph.whole_product(self.tangent(node.args[0]), node.args[1])
+            self.found[node.id] = graph.product(self.tangent(node.args[0]), node.args[1])
 
     def _pointwise(self, node):
         rank = len(node.shape)

@@ -7,8 +7,6 @@ of the same nodes.
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 
 from rnnkit.compiler.ir.graph import Graph, Node, View
@@ -184,7 +182,7 @@ class Reverse:
             size = graph.reduce("max", graph.pointwise("absolute", g), (last,))
             some = graph.pointwise("not_equal", graph.reshape(size, (*size.shape, 1)), graph.literal(0.0))
         if a.op != "literal":
-            self.add(a, self._where_some(some, graph.whole_product(g, graph.transpose(weight, (1, 0)))))
+            self.add(a, self._where_some(some, graph.product(g, graph.transpose(weight, (1, 0)))))
         if weight.op != "literal":
             self.outer.setdefault(weight.id, []).append((self._where_some(some, a), g))
 
@@ -195,9 +193,8 @@ class Reverse:
     def _function(self, node, g):
         """A function of weights alone: its rule is another, for each argument."""
         for i, arg in enumerate(node.args):
-            rule = partial(_cotangent_of, node.attr.rule, i)
             given = (self.graph.as_float(g), node, *node.args)
-            self.add(arg, self.graph.add("function", given, arg.shape, rule, key=(id(node.attr), "cotangent", i)))
+            self.add(arg, self.graph.add("function", given, arg.shape, node.attr.cotangent(i), key=("cotangent", i)))
 
     def _einsum(self, node, g):
         inputs, output = node.attr.split("->")
@@ -206,10 +203,6 @@ class Reverse:
             others = [n for j, n in enumerate(node.args) if j != i]
             letters = ",".join([output, *(s for j, s in enumerate(inputs) if j != i)])
             self.add(arg, self.graph.einsum(f"{letters}->{inputs[i]}", g, *others))
-
-
-def _cotangent_of(rule, i, *arrays):
-    return rule(*arrays)[i]
 
 
 def symbol_of(way, node, rank) -> Symbol:

@@ -110,7 +110,7 @@ class Node:
 
 @dataclass(eq=False)
 class Graph:
-    """Nodes in order of their making, each value once.
+    """Nodes in order of their making, each value once: nodes that are equal are one node.
 
     ``kept`` are values that are written down at every step, by name. With ``late`` the output may come steps later:
     no masked step shows it again.
@@ -141,6 +141,13 @@ class Graph:
             self.nodes.append(node)
             self._known[key] = node
         return node
+
+    def again(self, node: Node, args) -> Node:
+        """A node of another graph on operands in this one."""
+        if node.op == "literal":
+            return self.literal(node.attr)
+        key = node.attr.key if node.op == "view" else None
+        return self.add(node.op, args, node.shape, node.attr, node.kind, key)
 
     def literal(self, value: np.ndarray | float) -> Node:
         value = np.asarray(value)
@@ -175,8 +182,6 @@ class Graph:
         else:
             args = tuple(self.as_bool(a) if operation.operands == "bool" else self.as_float(a) for a in args)
             kind = operation.result
-        if op == "divide" and (logistic := self._logistic(*args)):
-            return logistic
         return self.add(op, args, np.broadcast_shapes(*(a.shape for a in args)), kind=kind)
 
     def _same_kind(self, args):
@@ -191,17 +196,6 @@ class Graph:
 
     def as_bool(self, node) -> Node:
         return node if node.kind == "bool" else self.pointwise("not_equal", node, self.literal(0.0))
-
-    def _logistic(self, numerator, denominator) -> Node | None:
-        """``1 / (1 + exp(-z))`` as the sigmoid, which neither overflows nor warns."""
-        if not _is_one(numerator) or denominator.op != "add":
-            return None
-        for one, power in (denominator.args, denominator.args[::-1]):
-            if _is_one(one) and power.op == "exp" and power.shape == denominator.shape:
-                exponent = power.args[0]
-                z = exponent.args[0] if exponent.op == "negative" else self.pointwise("negative", exponent)
-                return self.pointwise("sigmoid", z)
-        return None
 
     def reduce(self, op, node, axes) -> Node:
         axes = tuple(sorted(axes))
@@ -246,21 +240,8 @@ class Graph:
         return self.add("concatenate", nodes, shape, axis, nodes[0].kind)
 
     def product(self, a, weight) -> Node:
-        """``a (…, K) @ weight (K, N)``; a concatenation is multiplied part by part, so that each part can move."""
+        """``a (…, K) @ weight (K, N)``."""
         a, weight = self.as_float(a), self.as_float(weight)
-        if a.op == "concatenate" and a.attr == len(a.shape) - 1:
-            total, low = None, 0
-            for part in a.args:
-                high = low + part.shape[-1]
-                rows = self.view(weight, View.item((slice(low, high),), ("rows", low, high)))
-                term = self.product(part, rows)
-                total, low = term if total is None else self.pointwise("add", total, term), high
-            assert total is not None  # a concatenation has parts
-            return total
-        return self.whole_product(a, weight)
-
-    def whole_product(self, a, weight) -> Node:
-        """The same as one product, whatever `a` is joined of."""
         if not a.batched:
             return self.einsum("ab,bc->ac" if len(a.shape) == 2 else "b,bc->c", a, weight)
         attr = "sparse" if self._is_sparse(weight) else None
@@ -301,7 +282,3 @@ class Graph:
         copied = replace(self, nodes=list(self.nodes), residuals=dict(self.residuals), _known=dict(self._known))
         copied.locate = str
         return copied
-
-
-def _is_one(node) -> bool:
-    return node.op == "literal" and node.shape == () and float(node.attr) == 1.0

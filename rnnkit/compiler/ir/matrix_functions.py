@@ -9,8 +9,46 @@ differentiation". Functions that read one triangle of a symmetric matrix have co
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class WeightFunction:
+    """A function of arrays that all rows have in common: what a graph's node ``function`` calls.
+
+    Attributes
+    ----------
+    name : str
+        For people, NumPy's functions as ``np.linalg.det``.
+    call : callable
+        Of the operands' arrays.
+    rule : callable, or None
+        ``rule(g, y, *args)``, the cotangents of the operands, where the derivative is known.
+    flat : bool
+        It has no derivative, since it counts, places or decides.
+    part : int, or None
+        Which of its results, where it has several.
+    """
+
+    name: str
+    call: Callable
+    rule: Callable | None = None
+    flat: bool = False
+    part: int | None = None
+
+    def __call__(self, *arrays):
+        return self.call(*arrays)
+
+    def cotangent(self, i: int) -> WeightFunction:
+        """The cotangent of operand `i`, of ``(g, y, *args)``."""
+        return WeightFunction(f"cotangent {i} of {self.name}", partial(_cotangent_of, self.rule, i))
+
+
+def _cotangent_of(rule, i, *arrays):
+    return rule(*arrays)[i]
 
 
 def _lower(symmetric):

@@ -1,5 +1,9 @@
 """The pointwise operations and reductions of a graph: in NumPy, in a kernel, and their derivatives.
 
+An operation has the name of the function that it is, NumPy's, scipy.special's or rnnkit's; `COMPOSED` are the functions
+of NumPy and scipy.special that several operations make. Tracing, jitted steps and kernels follow these tables;
+`docs/recipes.md` says how to add to them.
+
 The third of each is its rule, ``gradient(g, y, *args)``: from the cotangent ``g`` of the result ``y`` to those of the
 operands, one each, None for an operand that has none. Rules are linear in ``g`` and pointwise, and so serve forward
 mode: the tangent of ``y`` is the sum of ``gradient(t, y, *args)[i]`` over the operands ``i`` with their tangents ``t``.
@@ -13,6 +17,8 @@ Where a function has no derivative (`docs/gradients.md`):
   array's, since the two add up to ``x + number``: so ``elu``, smooth at 0, has slope 1 there.
 - ``absolute``, ``hypot`` and ``arctan2`` have slope 0 at 0, as has ``power`` where its formula is no number.
 - ``sqrt``, ``cbrt`` and ``log`` have an infinite slope at 0, as it is.
+- ``xlogy`` and ``xlog1py`` have slope 0 for their second operand where the first is 0, and for the first where that is
+  0 and there is no logarithm.
 - What jumps has the slope that it has between the jumps.
 """
 
@@ -45,6 +51,8 @@ class Operation:
         What it gives and what it takes; ``where`` takes a bool first.
     expensive : bool
         Costs so much that it is kept rather than computed twice.
+    aliases : tuple of str
+        Other functions of NumPy and scipy.special that are the same.
     """
 
     evaluate: Callable
@@ -53,6 +61,7 @@ class Operation:
     result: str = "float"
     operands: str = "float"
     expensive: bool = False
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -135,8 +144,39 @@ def _logaddexp(g, y, a, b):
     )
 
 
+def _logaddexp2(g, y, a, b):
+    even = a == b
+    return (
+        g * np.where(even, 0.5, activations.sigmoid(_LOG_2 * (a - b))),
+        g * np.where(even, 0.5, activations.sigmoid(_LOG_2 * (b - a))),
+    )
+
+
+def _xlogy(g, y, a, b):
+    nothing = a == 0
+    outside = nothing & (b <= 0)
+    by_factor = np.where(outside, 0.0, np.log(np.where(outside, 1.0, b)))
+    return g * by_factor, g * np.where(nothing, 0.0, a / np.where(nothing, 1.0, b))
+
+
+def _xlog1py(g, y, a, b):
+    nothing = a == 0
+    outside = nothing & (b <= -1)
+    by_factor = np.where(outside, 0.0, np.log1p(np.where(outside, 0.0, b)))
+    return g * by_factor, g * np.where(nothing, 0.0, a / np.where(nothing, 1.0, 1.0 + b))
+
+
 def _remainder(g, y, a, b):
     return g, g * np.rint((y - a) / b)  # a = n * b + y: floor(a / b), rounded, could be one off
+
+
+def _sinc(g, y, x):
+    near = np.abs(x) < 0.25  # there cos(πx) - y would cancel
+    inside, outside = np.where(near, x, 0.0), np.where(near, 1.0, x)
+    square = inside * inside
+    series = functools.reduce(lambda total, term: total * square + term, _SINC_SLOPE)
+    cosine = np.cos(math.pi * (x - 2.0 * np.rint(0.5 * x)))  # of less than a turn
+    return (g * np.where(near, inside * series, (cosine - y) / outside),)
 
 
 def _extreme(g, y, x, axes):
@@ -151,23 +191,36 @@ def _prod(g, y, x, axes):
     return np.where(alone, g * (np.prod(others, axis=axes, keepdims=True) / others), 0.0)
 
 
+def _special(name):
+    """A function of scipy.special, which takes a tenth of a second to import."""
+
+    def evaluate(*args):
+        from scipy import special
+
+        return getattr(special, name)(*args)
+
+    return evaluate
+
+
 _expensive = functools.partial(Operation, expensive=True)
 _compare = functools.partial(Operation, gradient=flat, result="bool")
 _logical = functools.partial(Operation, gradient=flat, result="bool", operands="bool")
 
 _LOG_2, _LOG_10 = math.log(2.0), math.log(10.0)
 _ERF_SLOPE = 2.0 / math.sqrt(math.pi)
+# The slope of sinc over x, in x²: the powers of sin(πx) / (πx), each derived.
+_SINC_SLOPE = [(-1) ** k * math.pi ** (2 * k) * 2 * k / math.factorial(2 * k + 1) for k in range(9, 0, -1)]
 
 OPERATIONS: dict[str, Operation] = {
     # arithmetic
     "add": Operation(np.add, "{0} + {1}", lambda g, y, a, b: (g, g)),
     "subtract": Operation(np.subtract, "{0} - {1}", lambda g, y, a, b: (g, -g)),
     "multiply": Operation(np.multiply, "{0} * {1}", lambda g, y, a, b: (g * b, g * a)),
-    "divide": _expensive(np.divide, "{0} / {1}", lambda g, y, a, b: (g / b, -(g / b * y))),
+    "divide": _expensive(np.divide, "{0} / {1}", lambda g, y, a, b: (g / b, -(g / b * y)), aliases=("true_divide",)),
     "negative": Operation(np.negative, "-{0}", lambda g, y, x: (-g,)),
     "square": Operation(np.square, "{0} * {0}", lambda g, y, x: (g * (2.0 * x),)),
     # choice
-    "absolute": Operation(np.absolute, "absolute({0})", lambda g, y, x: (g * np.sign(x),)),
+    "absolute": Operation(np.absolute, "absolute({0})", lambda g, y, x: (g * np.sign(x),), aliases=("abs", "fabs")),
     "copysign": Operation(
         np.copysign, "copysign({0}, {1})", lambda g, y, a, b: (g * (np.sign(a) * np.copysign(1.0, b)), None)
     ),
@@ -190,16 +243,21 @@ OPERATIONS: dict[str, Operation] = {
     "less_equal": _compare(np.less_equal, "{0} <= {1}"),
     "equal": _compare(np.equal, "{0} == {1}"),
     "not_equal": _compare(np.not_equal, "{0} != {1}"),
-    "logical_and": _logical(np.logical_and, "{0} & {1}"),
-    "logical_or": _logical(np.logical_or, "{0} | {1}"),
-    "logical_xor": _logical(np.logical_xor, "{0} ^ {1}"),
-    "logical_not": _logical(np.logical_not, "~{0}"),
+    "logical_and": _logical(np.logical_and, "{0} & {1}", aliases=("bitwise_and",)),
+    "logical_or": _logical(np.logical_or, "{0} | {1}", aliases=("bitwise_or",)),
+    "logical_xor": _logical(np.logical_xor, "{0} ^ {1}", aliases=("bitwise_xor",)),
+    "logical_not": _logical(np.logical_not, "~{0}", aliases=("invert",)),
     # sigmoids
-    "sigmoid": _expensive(activations.sigmoid, "sigmoid({0})", lambda g, y, x: (g * (y * (1.0 - y)),)),
+    "sigmoid": _expensive(
+        activations.sigmoid, "sigmoid({0})", lambda g, y, x: (g * (y * (1.0 - y)),), aliases=("expit",)
+    ),
     "tanh": _expensive(np.tanh, "tanh({0})", lambda g, y, x: (g * (1.0 - y * y),)),
     "softplus": _expensive(activations.softplus, "softplus({0})", lambda g, y, x: (g * activations.sigmoid(x),)),
     "log_sigmoid": _expensive(
-        activations.log_sigmoid, "log_sigmoid({0})", lambda g, y, x: (g * activations.sigmoid(-x),)
+        activations.log_sigmoid,
+        "log_sigmoid({0})",
+        lambda g, y, x: (g * activations.sigmoid(-x),),
+        aliases=("log_expit",),
     ),
     "erf": _expensive(activations.erf, "erf({0})", lambda g, y, x: (g * (_ERF_SLOPE * np.exp(-x * x)),)),
     "erfc": _expensive(activations.erfc, "erfc({0})", lambda g, y, x: (g * (-_ERF_SLOPE * np.exp(-x * x)),)),
@@ -211,8 +269,11 @@ OPERATIONS: dict[str, Operation] = {
     "log2": _expensive(np.log2, "log2({0})", lambda g, y, x: (g / (_LOG_2 * x),)),
     "log10": _expensive(np.log10, "log10({0})", lambda g, y, x: (g / (_LOG_10 * x),)),
     "log1p": _expensive(np.log1p, "log1p({0})", lambda g, y, x: (g / (1.0 + x),)),
+    "xlogy": _expensive(_special("xlogy"), "xlogy({0}, {1})", _xlogy),
+    "xlog1py": _expensive(_special("xlog1py"), "xlog1py({0}, {1})", _xlog1py),
     "logaddexp": _expensive(np.logaddexp, "logaddexp({0}, {1})", _logaddexp),
-    "power": _expensive(np.power, "power({0}, {1})", _power),
+    "logaddexp2": _expensive(np.logaddexp2, "logaddexp2({0}, {1})", _logaddexp2),
+    "power": _expensive(np.power, "power({0}, {1})", _power, aliases=("float_power", "pow")),
     "sqrt": _expensive(np.sqrt, "sqrt({0})", lambda g, y, x: (0.5 * g / y,)),
     "cbrt": _expensive(np.cbrt, "cbrt({0})", lambda g, y, x: (g / (3.0 * (y * y)),)),
     "hypot": _expensive(np.hypot, "hypot({0}, {1})", _hypot),
@@ -220,6 +281,7 @@ OPERATIONS: dict[str, Operation] = {
     "sin": _expensive(np.sin, "sin({0})", lambda g, y, x: (g * np.cos(x),)),
     "cos": _expensive(np.cos, "cos({0})", lambda g, y, x: (-(g * np.sin(x)),)),
     "tan": _expensive(np.tan, "tan({0})", lambda g, y, x: (g * (1.0 + y * y),)),
+    "sinc": _expensive(np.sinc, "sinc({0})", _sinc),
     "arcsin": _expensive(np.arcsin, "arcsin({0})", lambda g, y, x: (g / np.sqrt((1.0 - x) * (1.0 + x)),)),
     "arccos": _expensive(np.arccos, "arccos({0})", lambda g, y, x: (-(g / np.sqrt((1.0 - x) * (1.0 + x))),)),
     "arctan": _expensive(np.arctan, "arctan({0})", lambda g, y, x: (g / (1.0 + x * x),)),
@@ -231,7 +293,7 @@ OPERATIONS: dict[str, Operation] = {
     "arctanh": _expensive(np.arctanh, "arctanh({0})", lambda g, y, x: (g / ((1.0 - x) * (1.0 + x)),)),
     # division with rest
     "floor_divide": _expensive(np.floor_divide, "floor_divide({0}, {1})", flat),
-    "remainder": _expensive(np.remainder, "remainder({0}, {1})", _remainder),
+    "remainder": _expensive(np.remainder, "remainder({0}, {1})", _remainder, aliases=("mod",)),
     "fmod": _expensive(np.fmod, "fmod({0}, {1})", _remainder),
 }
 
@@ -239,6 +301,28 @@ OPERATIONS: dict[str, Operation] = {
 BY_LANE = dict.fromkeys(("sin", "cos", "tan"), "beyond 1e5 in float32, 1e6 in float64") | dict.fromkeys(
     ("fmod", "remainder", "floor_divide"), "where a / b is beyond 2**23 in float32, 2**52 in float64"
 )
+
+
+COMPOSED: dict[str, Callable] = {
+    "reciprocal": lambda x: np.divide(1.0, x),
+    "isnan": lambda x: np.not_equal(x, x),
+    "isinf": lambda x: np.equal(np.absolute(x), np.inf),
+    "isfinite": lambda x: np.less(np.absolute(x), np.inf),
+    "signbit": lambda x: np.less(np.copysign(1.0, x), 0.0),
+    "fmax": lambda a, b: np.where(np.isnan(a), b, np.where(np.isnan(b), a, np.maximum(a, b))),
+    "fmin": lambda a, b: np.where(np.isnan(a), b, np.where(np.isnan(b), a, np.minimum(a, b))),
+    "clip": lambda x, low, high: np.minimum(np.maximum(x, low), high),
+    "heaviside": lambda x, h: np.where(np.isnan(x), np.nan, np.where(np.equal(x, 0), h, np.where(x > 0, 1.0, 0.0))),
+    "divmod": lambda a, b: (np.floor_divide(a, b), np.remainder(a, b)),
+    "deg2rad": lambda x: x * (np.pi / 180.0),
+    "radians": lambda x: x * (np.pi / 180.0),
+    "rad2deg": lambda x: x * (180.0 / np.pi),
+    "degrees": lambda x: x * (180.0 / np.pi),
+    "exp10": lambda x: np.power(10.0, x),
+    "entr": lambda x: np.where(x < 0, -np.inf, 0.0 - OPERATIONS["xlogy"].evaluate(x, x)),
+    "logit": lambda x: np.log(x) - np.log1p(-x),
+    "ndtr": lambda x: 0.5 * activations.erfc(x * (-1.0 / np.sqrt(2.0))),
+}
 
 REDUCTIONS: dict[str, Reduction] = {
     "sum": Reduction(np.sum, lambda g, y, x, axes: g),

@@ -75,16 +75,35 @@ def state_of(name: tuple) -> int | None:
 
 
 @dataclass(eq=False)
-class Value:
-    """One line of a loop: a load, a number, or an operation on earlier lines."""
+class Load:
+    """A line of a loop: an element of a buffer at each place."""
+
+    name: str
+    buffer: Buffer
+    kind: str = "float"
+    walk: Walk = None  # type: ignore[assignment]  # until its loop is laid out
+
+
+@dataclass(eq=False)
+class Number:
+    """A line of a loop: the same number at each place."""
+
+    name: str
+    number: float
+    kind: str = "float"
+
+
+@dataclass(eq=False)
+class Pointwise:
+    """A line of a loop: an operation on earlier lines."""
 
     name: str
     op: str
-    args: tuple[str, ...] = ()
-    buffer: Buffer | None = None
-    walk: Walk = None  # type: ignore[assignment]  # of a load, once its loop is laid out
-    number: float = 0.0
+    args: tuple[str, ...]
     kind: str = "float"
+
+
+Value = Load | Number | Pointwise
 
 
 @dataclass(eq=False)
@@ -100,6 +119,16 @@ class Loop:
     reduction: str | None = None
     along_last: bool = True
     lines: tuple[str, ...] = ()
+
+    @property
+    def loads(self) -> list[Load]:
+        """The lines that read a buffer."""
+        return [value for value in self.values if isinstance(value, Load)]
+
+    @property
+    def operations(self) -> list[str]:
+        """The operations of its lines, in order."""
+        return [value.op for value in self.values if isinstance(value, Pointwise)]
 
 
 @dataclass(eq=False)

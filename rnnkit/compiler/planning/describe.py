@@ -20,7 +20,7 @@ def describe(plan: Plan, dtype) -> str:
             for stage in stages:
                 parts = stage.parts if isinstance(stage, Fused) else [stage]
                 lines += [f"  {', and at once, '.join(_stage(part) for part in parts)}"]
-    used = {value.op for part in plan.parts() if not isinstance(part, Product) for value in part.values}
+    used = {op for part in plan.parts() if not isinstance(part, Product) for op in part.operations}
     lines += [f"{op}: lane by lane {where}" for op, where in BY_LANE.items() if op in used]
     return "\n".join(lines)
 
@@ -34,8 +34,7 @@ def _stage(stage) -> str:
         shapes = " and ".join(f"({w.shape[0]}, {w.shape[1]})" for w in stage.weights)
         joint = f"{len(stage.weights)} products as one: " if len(stage.weights) > 1 else "product: "
         return f"{joint}{stage.operand.name} times {shapes} -> {stage.result.name}"
-    operations = [v.op for v in stage.values if v.op not in ("load", "number")]
-    inside = f" of {', '.join(dict.fromkeys(operations))}" if operations else ", a copy"
+    inside = f" of {', '.join(dict.fromkeys(stage.operations))}" if stage.operations else ", a copy"
     size = " x ".join(map(str, stage.dims)) or "1"
     names = ", ".join(dict.fromkeys(b.name for _, b, _ in stage.writes))
     kind = f"{stage.reduction} over {size}" if stage.reduction else f"one loop over {size}"

@@ -8,10 +8,10 @@ from rnnkit.compiler.ir.plan import STEP, Fused, Loop, Plan, Product, SparseProd
 from rnnkit.compiler.ir.strides import Walk
 
 
-def fuse(plan: Plan, packed_width) -> None:
-    """Lay out every product for the one loop that reads it, if there is one, and join the two within a step.
+def fuse(plan: Plan, packed_width) -> Plan:
+    """Lay out every product of a plan for the one loop that reads it, if there is one, and join the two within a step.
 
-    Not so with a sparse weight, whose groups of columns stay as they are.
+    The plan is changed, and returned. A product with a sparse weight stays as it is, with its groups of columns.
 
     Such a loop runs over units, and reads from each row of the product some gates: runs of as many neighbouring
     columns. The product then computes a vector of each gate in turn, so that some units of all gates are one range
@@ -22,7 +22,7 @@ def fuse(plan: Plan, packed_width) -> None:
     operands = {stage.operand for stage in plan.stages if isinstance(stage, Product)}
     joined: dict[Loop, list[Product]] = {}
     for product in plan.products():
-        readers = [loop for loop in loops if any(v.buffer is product.result for v in loop.values)]
+        readers = [loop for loop in loops if any(load.buffer is product.result for load in loop.loads)]
         if isinstance(product, SparseProduct) or product.nested or len(readers) != 1 or product.result in operands:
             continue
         (loop,) = readers
@@ -32,23 +32,24 @@ def fuse(plan: Plan, packed_width) -> None:
         (product.units,) = loop.dims
         product.gates = gates
         product.result.size = len(gates) * packed_width(product.units)
-        for value in loop.values:
-            if value.buffer is product.result:
-                place = gates.index(value.walk.offset) * lanes
-                value.walk = Walk(place, (1,), gates=len(gates))
+        for load in loop.loads:
+            if load.buffer is product.result:
+                place = gates.index(load.walk.offset) * lanes
+                load.walk = Walk(place, (1,), gates=len(gates))
         if product.section == loop.section == STEP:
             joined.setdefault(loop, []).append(product)
     taken = {product for products in joined.values() for product in products}
     plan.stages = [
         Fused(joined[stage], stage) if stage in joined else stage for stage in plan.stages if stage not in taken
     ]
+    return plan
 
 
 def _gates(loop, product) -> tuple[int, ...]:
     """The columns at which the gates start that a loop reads, if it reads gates and nothing else."""
     if loop.reduction is not None or len(loop.dims) != 1 or not loop.dims[0]:
         return ()
-    walks = [value.walk for value in loop.values if value.buffer is product.result]
+    walks = [load.walk for load in loop.loads if load.buffer is product.result]
     if any(walk.table is not None or (walk.strides != (1,) and loop.dims != (1,)) for walk in walks):
         return ()
     gates = tuple(sorted({walk.offset for walk in walks}))

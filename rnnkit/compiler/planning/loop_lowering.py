@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnnkit.compiler.ir.plan import Value
+from rnnkit.compiler.ir.plan import Load, Number, Pointwise, Value
 
 
 class LoopValues:
@@ -15,17 +15,19 @@ class LoopValues:
     def __init__(self, planner, shape, own):
         self.planner, self.shape, self.own = planner, shape, own
         self.values: list[Value] = []
-        self.loads: list[tuple[Value, np.ndarray]] = []
+        self.loads: list[tuple[Load, np.ndarray]] = []
         self.known: dict = {}
         self.used: dict[str, int] = {}
 
-    def _new(self, node, **fields) -> str:
+    def _name(self, node) -> str:
         wanted = self.planner.graph.names.get(node.id) or {"x": "x_t", "product": "z", "literal": "k"}.get(node.op, "v")
         count = self.used.get(wanted, 0)
         self.used[wanted] = count + 1
-        name = f"{wanted}__{count}" if count or wanted in ("v", "k") else f"{wanted}_"
-        self.values.append(Value(name, **fields))
-        return name
+        return f"{wanted}__{count}" if count or wanted in ("v", "k") else f"{wanted}_"
+
+    def _add(self, value: Value) -> str:
+        self.values.append(value)
+        return value.name
 
     def value(self, node, index, own=False) -> str:
         key = node.id, index.tobytes()
@@ -40,17 +42,17 @@ class LoopValues:
             name = self._load(node, index)
         else:
             args = tuple(self.value(a, spread(a, node)[index]) for a in node.args)
-            name = self._new(node, op=node.op, args=args, kind=node.kind)
+            name = self._add(Pointwise(self._name(node), node.op, args, node.kind))
         self.known[key] = name
         return name
 
     def _load(self, node, index) -> str:
         if node.op == "literal" and node.shape == () and node.kind == "float" and float(node.attr) in self.INLINE:
-            return self._new(node, op="number", number=float(node.attr))
+            return self._add(Number(self._name(node), float(node.attr)))
         buffer, elements = self.planner.prepacked_at(node) if not node.batched else self.planner.home[node.id]
-        name = self._new(node, op="load", buffer=buffer, kind=node.kind)
-        self.loads.append((self.values[-1], elements[index]))
-        return name
+        load = Load(self._name(node), buffer, node.kind)
+        self.loads.append((load, elements[index]))
+        return self._add(load)
 
 
 def spread(arg, node) -> np.ndarray:

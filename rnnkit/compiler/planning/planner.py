@@ -24,7 +24,6 @@ from rnnkit.compiler.ir.plan import (
     section_of,
 )
 from rnnkit.compiler.ir.strides import merge_axes, row_walk
-from rnnkit.compiler.planning.fusion import fuse
 from rnnkit.compiler.planning.loop_lowering import LoopValues, part_of, spread
 
 _LEAVES = tuple(BATCHED)
@@ -50,8 +49,13 @@ class _Root:
     places: dict[int, int] = field(default_factory=dict)
 
 
+def plan(graph: Graph, packed_width) -> Plan:
+    """The plan of a graph, in products and loops; ``packed_width`` says how wide a product's padded result is."""
+    return Planner(graph, packed_width).run()
+
+
 class Planner:
-    """Decides what is kept, orders it and fuses it. ``packed_width`` says how wide a product's padded result is."""
+    """Decides what is kept, orders it and joins it: products of an operand to one, pointwise operations to loops."""
 
     def __init__(self, graph: Graph, packed_width):
         self.graph, self.packed_width = graph, packed_width
@@ -83,7 +87,6 @@ class Planner:
         while missing := self._settle():
             self.materialized |= missing
         self._emit()
-        fuse(self.plan, self.packed_width)
         return self.plan
 
     def section(self, node) -> int:
@@ -177,58 +180,59 @@ class Planner:
         return self._shared()
 
     def _make_roots(self) -> list[_Root]:
+        """What loops compute: all that is kept but products, and copies where a target needs one."""
         roots: list[_Root] = []
-        written: dict[int, list[Buffer]] = {}
         self.home = {k: v for k, v in self.home.items() if v[0].kind in (*_LEAVES, "prepacked")}
+        missing: dict[int, list[Buffer]] = {}
         for buffer, node in self.targets:
-            written.setdefault(node.id, []).append(buffer)
-        for node in self.live:
-            if node.id not in self.materialized or node.op == "product":
-                continue
-            buffers = written.get(node.id, [])
-            single = node.pointwise
-            direct = buffers if single else buffers[:1] if node.op in ("concatenate", "view") else []
-            if self.section(node) != STEP:
-                direct = []  # kept for many steps, then copied
-            if direct:
-                written[node.id] = [b for b in buffers if b not in direct]
-                home = direct[0]
-            else:
-                home, direct = self._scratch(node), []
-            self.home[node.id] = home, np.arange(node.size)
-            section, shape = self.section(node), node.shape
-            flat = np.arange(node.size)
-            writes = [(b, flat) for b in direct or [home]]
-            if node.op in REDUCTIONS:
-                (arg,) = node.args
-                order = [i for i in range(len(arg.shape)) if i not in node.attr] + list(node.attr)
-                index = np.arange(arg.size).reshape(arg.shape).transpose(order)
-                roots.append(_Root(arg, section, index.shape, len(shape), index.reshape(-1), writes, node.op))
-                roots[-1].owner = node
-            elif node.op == "concatenate":
-                places, low = np.arange(node.size).reshape(shape), 0
-                for part in node.args:
-                    high = low + part.shape[node.attr]
-                    at = places[(slice(None),) * node.attr + (slice(low, high),)].reshape(-1)
-                    roots.append(_Root(part, section, part.shape, len(shape), np.arange(part.size), [(home, at)]))
-                    roots[-1].owner = node
-                    low = high
-            elif node.op == "view":
-                roots.append(_Root(node.args[0], section, shape, len(shape), self.view_index(node), writes))
-                roots[-1].owner = node
-            else:
-                roots.append(_Root(node, section, shape, len(shape), flat, writes, inner=True))
-                roots[-1].owner = node
-        for node in self.live:
-            if node.id in self.materialized and node.op == "product":
+            missing.setdefault(node.id, []).append(buffer)
+        kept = [node for node in self.live if node.id in self.materialized]
+        for node in kept:
+            if node.op != "product":
+                wanted = missing.get(node.id, [])
+                buffers = self._written_at_once(node, wanted)
+                missing[node.id] = [buffer for buffer in wanted if buffer not in buffers]
+                buffers = buffers or [self._scratch(node)]
+                self.home[node.id] = buffers[0], np.arange(node.size)
+                roots += self._roots_of(node, buffers)
+        for node in kept:
+            if node.op == "product":
                 self.home[node.id] = self._product_home(node)
         for buffer, node in self.targets:
-            if buffer in written[node.id]:
-                flat = np.arange(node.size)
-                section = max(STEP, self.section(node))
+            if buffer in missing[node.id]:
+                flat, section = np.arange(node.size), max(STEP, self.section(node))
                 roots.append(_Root(node, section, node.shape, len(node.shape), flat, [(buffer, flat)]))
-                roots[-1].owner = None
         return roots
+
+    def _written_at_once(self, node, wanted: list[Buffer]) -> list[Buffer]:
+        """Which of the targets `wanted` the loop that makes a node can write; a copy fills the others."""
+        if self.section(node) != STEP:
+            return []  # it is kept for many steps
+        return wanted if node.pointwise else wanted[:1] if node.op in ("concatenate", "view") else []
+
+    def _roots_of(self, node, buffers: list[Buffer]) -> list[_Root]:
+        """The roots that make a kept node and write it to `buffers`: one, or one for each part of a concatenation."""
+        shape, flat = node.shape, np.arange(node.size)
+
+        def root(source, shape, index, places, **more):
+            writes = [(buffer, places) for buffer in buffers]
+            return _Root(source, self.section(node), shape, len(node.shape), index, writes, owner=node, **more)
+
+        if node.op in REDUCTIONS:
+            (arg,) = node.args
+            order = [i for i in range(len(arg.shape)) if i not in node.attr] + list(node.attr)
+            index = np.arange(arg.size).reshape(arg.shape).transpose(order)
+            return [root(arg, index.shape, index.reshape(-1), flat, reduction=node.op)]
+        if node.op == "concatenate":
+            ends = np.cumsum([part.shape[node.attr] for part in node.args])
+            places = np.split(flat.reshape(shape), ends[:-1], axis=node.attr)
+            return [
+                root(part, part.shape, np.arange(part.size), at.reshape(-1))
+                for part, at in zip(node.args, places, strict=True)
+            ]
+        if node.op == "view":
+            return [root(node.args[0], shape, self.view_index(node), flat)]
+        return [root(node, shape, flat, flat, inner=True)]
 
     def _scratch(self, node) -> Buffer:
         return self._buffer_of(("scratch", node.id), node.op, node, node.size)

@@ -14,16 +14,20 @@ def unknown(name):
     raise Untraceable(f"np.{name} can't be traced")
 
 
-def first_symbol(*values) -> Symbol:
-    """The first symbol among values and lists of values."""
+def find_symbol(*values) -> Symbol | None:
+    """The first symbol among values and lists of values, or None."""
     for value in values:
-        if isinstance(value, Symbol):
-            return value
-        if isinstance(value, (list, tuple)):
-            found = first_symbol(*value)
-            if found is not None:
-                return found
-    return None  # type: ignore[return-value]  # of a list; a call that NumPy hands to symbols has one
+        found = find_symbol(*value) if isinstance(value, (list, tuple)) else value
+        if isinstance(found, Symbol):
+            return found
+    return None
+
+
+def first_symbol(*values) -> Symbol:
+    """The first symbol among the arguments of a call that NumPy handed to symbols, and that so has one."""
+    found = find_symbol(*values)
+    assert found is not None
+    return found
 
 
 def lift(like: Symbol, value) -> Symbol:

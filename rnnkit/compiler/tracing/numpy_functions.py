@@ -6,29 +6,24 @@ import functools
 import inspect
 import numbers
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from rnnkit.compiler.ir.evaluate import evaluate
-from rnnkit.compiler.ir.matrix_functions import rule_of
-from rnnkit.compiler.ir.operations import OPERATIONS
+from rnnkit.compiler.ir.matrix_functions import WeightFunction, rule_of
+from rnnkit.compiler.ir.operations import COMPOSED, OPERATIONS
 from rnnkit.compiler.tracing import manipulation as arranged
 from rnnkit.compiler.tracing import reductions as reduced
 from rnnkit.compiler.tracing import sorting as ordered
 from rnnkit.compiler.tracing.batch_axis import MixesRows, Untraceable
-from rnnkit.compiler.tracing.broadcasting import first_symbol, lift, pointwise, unknown
+from rnnkit.compiler.tracing.broadcasting import find_symbol, first_symbol, lift, pointwise, unknown
 from rnnkit.compiler.tracing.contractions import dot, einsum, matmul, tensordot
 from rnnkit.compiler.tracing.linalg import inverse, solve
 from rnnkit.compiler.tracing.manipulation import broadcast_to
 from rnnkit.compiler.tracing.sorting import look_up
 from rnnkit.compiler.tracing.symbol import RULES, Symbol
 
-_UFUNCS = {
-    "true_divide": "divide", "fabs": "absolute", "abs": "absolute", "expit": "sigmoid", "bitwise_and": "logical_and",
-    "bitwise_or": "logical_or", "bitwise_xor": "logical_xor", "invert": "logical_not", "float_power": "power",
-    "conjugate": "positive", "mod": "remainder", "log_expit": "log_sigmoid", "pow": "power",
-}  # fmt: skip
+_NAMES = {alias: name for name, operation in OPERATIONS.items() for alias in operation.aliases}
 
 
 def _power(base, exponent):
@@ -44,33 +39,12 @@ def _power(base, exponent):
     return pointwise("power", base, exponent)
 
 
-def _xlogy(x, y):
-    return np.where(np.equal(x, 0), np.where(np.isnan(y), np.nan, 0.0), x * np.log(np.where(np.equal(x, 0), 1.0, y)))
-
-
-_COMPOSED: dict[str, Callable] = {
+_COMPOSED: dict[str, Callable] = COMPOSED | {
     "positive": lambda x: x.copy(),
+    "conjugate": lambda x: x.copy(),
     "power": _power,
-    "reciprocal": lambda x: pointwise("divide", 1.0, x),
-    "isnan": lambda x: pointwise("not_equal", x, x),
-    "isinf": lambda x: pointwise("equal", pointwise("absolute", x), np.inf),
-    "isfinite": lambda x: pointwise("less", pointwise("absolute", x), np.inf),
-    "fmax": lambda a, b: np.where(np.isnan(a), b, np.where(np.isnan(b), a, np.maximum(a, b))),
-    "fmin": lambda a, b: np.where(np.isnan(a), b, np.where(np.isnan(b), a, np.minimum(a, b))),
-    "heaviside": lambda x, h: np.where(np.isnan(x), np.nan, np.where(np.equal(x, 0), h, np.where(x > 0, 1.0, 0.0))),
-    "deg2rad": lambda x: x * (np.pi / 180.0),
-    "rad2deg": lambda x: x * (180.0 / np.pi),
-    "logaddexp2": lambda a, b: np.logaddexp(a * np.log(2.0), b * np.log(2.0)) / np.log(2.0),
-    "logit": lambda x: np.log(x) - np.log1p(-x),
-    "xlogy": _xlogy,
-    "exp10": lambda x: np.power(10.0, x),
-    "signbit": lambda x: pointwise("less", pointwise("copysign", 1.0, x), 0.0),
     "matmul": matmul,
-    "divmod": lambda a, b: (np.floor_divide(a, b), np.remainder(a, b)),
-    "clip": lambda x, low, high: np.minimum(np.maximum(x, low), high),
-    "ndtr": lambda x: 0.5 * pointwise("erfc", x * (-1.0 / np.sqrt(2.0))),
 }
-_COMPOSED |= {"radians": _COMPOSED["deg2rad"], "degrees": _COMPOSED["rad2deg"]}
 _BOOLEAN = {"add": "logical_or", "multiply": "logical_and", "maximum": "logical_or", "minimum": "logical_and"}
 
 
@@ -91,7 +65,7 @@ def call_ufunc(ufunc, method, args, keywords):
         return out[0].update(lambda *_: call_ufunc(ufunc, method, args, keywords), None)
     if keywords:
         raise Untraceable(f"np.{name} with {', '.join(keywords)}=; write the result to a name")
-    name = _UFUNCS.get(name, name)
+    name = _NAMES.get(name, name)
     if ufunc.__name__ in ("bitwise_and", "bitwise_or", "bitwise_xor", "invert") and any(
         lift(first_symbol(*args), a).node.kind != "bool" for a in args
     ):
@@ -126,13 +100,13 @@ def _of_weights(function, args, keywords):
     """A function without a rule, of weights alone: called as it is whenever a weight changes; or None."""
     symbols = [a for a in args if isinstance(a, Symbol)]
     others = [None if isinstance(a, Symbol) else a for a in args]
-    if any(first_symbol(a) is not None for a in (*others, *keywords.values())) or any(
+    if any(find_symbol(a) is not None for a in (*others, *keywords.values())) or any(
         s.node.batched or s.axis is not None for s in symbols
     ):
         return None
     graph = symbols[0].graph
 
-    def result(*arrays, part=None):
+    def call(part, *arrays):
         rest = iter(arrays)
         made = function(*(next(rest) if isinstance(a, Symbol) else a for a in args), **keywords)
         return made if part is None else made[part]
@@ -143,15 +117,13 @@ def _of_weights(function, args, keywords):
             unknown(function.__name__)
         said = [a.tobytes() if isinstance(a, np.ndarray) else a for a in (*others, *keywords.items())]
         key = function.__module__, function.__name__, part, repr(said)
-        attr: Any = functools.partial(result, part=part)  # a function that says its name and its rule
-        attr.name = f"{function.__module__.replace('numpy', 'np')}.{function.__name__}"
-        attr.flat = made.dtype.kind != "f"  # counts, places and decisions don't move with a weight
-        given = tuple(a for a in args if not isinstance(a, Symbol))
-        attr.rule = rule_of(attr.name, given, keywords, part)
+        name = f"{function.__module__.replace('numpy', 'np')}.{function.__name__}"
+        rule = rule_of(name, tuple(a for a in args if not isinstance(a, Symbol)), keywords, part)
+        attr = WeightFunction(name, functools.partial(call, part), rule, made.dtype.kind != "f", part)
         return symbols[0].made(graph.add("function", [s.node for s in symbols], made.shape, attr, key=key))
 
     values = evaluate([s.node for s in symbols], graph.values, np.float64)
-    made = result(*(values[s.node.id] for s in symbols))
+    made = call(None, *(values[s.node.id] for s in symbols))
     return tuple(node(m, i) for i, m in enumerate(made)) if isinstance(made, tuple) else node(made)
 
 
@@ -299,7 +271,6 @@ FUNCTIONS: dict[str, Callable] = {
     "isrealobj": lambda x: True,
     "atleast_2d": lambda x: x if x.ndim >= 2 else unknown("atleast_2d"),
     "result_type": lambda *a: first_symbol(*a).dtype,
-    "sinc": lambda x: np.where(np.equal(x, 0), 1.0, np.sin(np.pi * x) / np.where(np.equal(x, 0), 1.0, np.pi * x)),
     "isclose": lambda a, b, rtol=1e-5, atol=1e-8: np.abs(a - b) <= atol + rtol * np.abs(b),
     "outer": lambda a, b: unknown("outer of batches; write a[:, :, None] * b[:, None, :]"),
 }
@@ -309,6 +280,20 @@ FUNCTIONS |= {
     "permute_dims": FUNCTIONS["transpose"],
     "concat": arranged.concatenate,
     "vecdot": lambda a, b: reduced.sum_of(a * b, -1),
+}
+
+
+def _pointwise_rule(name):
+    """What a pointwise function of NumPy that is no ufunc does to symbols."""
+    signature = inspect.signature(getattr(np, name))
+    rule = COMPOSED.get(name) or functools.partial(pointwise, name)
+    return lambda *args, **keywords: rule(*signature.bind(*args, **keywords).args)
+
+
+FUNCTIONS |= {
+    name: _pointwise_rule(name)
+    for name in (*OPERATIONS, *COMPOSED)
+    if name not in FUNCTIONS and hasattr(np, name) and not isinstance(getattr(np, name), np.ufunc)
 }
 _METHODS = (
     "sum prod max min mean var std any all argmax argmin argsort cumsum cumprod trace diagonal "

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from gradient_runs import BOUNDS, PAPER_CELLS, PRECISION, TRACED, Run, near
+from gradient_runs import BOUNDS, PAPER_CELLS, PRECISION, TRACED, TYPED, Run, near
 from matrix import FACTORS, label, pairwise, same_bits
 
 import rnnkit as rk
@@ -51,9 +51,6 @@ def test_the_adjoint_in_numpy_is_the_slope(name):
     gradient = run.expected(reference=reference)
     loss = lambda **moved: run.plain_loss(reference, **moved)
     run.check_slopes(gradient, loss, run.plain_loss_with_weight(reference), np.random.default_rng(1))
-
-
-TYPED = {"lstm", "gru_before", "gru_after"}  # what a user typed of the built-in cells: the same operations once more
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,15 @@ import scipy.special
 
 import rnnkit as rk
 from rnnkit import activations
+from rnnkit.backends.formulas.table import FORMULAS, arity
 from rnnkit.backends.jit import executor as driver_module
+from rnnkit.backends.jit import replacements
 from rnnkit.backends.jit.executor import CannotCompile, JitExecutor
 from rnnkit.backends.jit.fingerprint import content
 from rnnkit.backends.jit.step import Jit
 from rnnkit.backends.python.eager import Eager
 from rnnkit.backends.shared.call import Record
+from rnnkit.compiler.ir.operations import OPERATIONS
 from rnnkit.steps.cell import prepare
 from rnnkit.steps.step import Step
 
@@ -256,7 +259,8 @@ def test_a_stack_chains_its_cells():
             return out, [a + 1, np.tanh(out)]
 
     bottom = rk.cell(states={"h": 2}, weights={"kernel": rk.Weight(("features", 2))})(halved)
-    stack = rk.StackedRNNCells([bottom(), Doubled(), rk.LSTMCell(2, dropout=0.5)])  # with a draw that nobody looks at
+    drawing = rk.SimpleRNNCell(2, dropout=0.5)  # a draw that nobody looks at
+    stack = rk.StackedRNNCells([bottom(), Doubled(), drawing])
     step = built(stack)
     driver = JitExecutor(step, np.float64, stack.weights, by_row=True)
     record = record_for(step, np.float64, trajectory=True)
@@ -338,6 +342,35 @@ def test_functions_have_the_values_of_numpy():
     driver = JitExecutor(step, np.float64, {}, by_row=True)
     record = record_for(step, np.float64)
     assert_same(driver.run(record), Eager(step).run(record), 1e-10)
+
+
+BY_FORMULA = {
+    f"{home.__name__}.{function}": (getattr(home, function), arity(FORMULAS[name]))
+    for name in OPERATIONS.keys() & FORMULAS.keys()
+    for function in (name, *OPERATIONS[name].aliases)
+    for home in (np, scipy.special)
+    if hasattr(home, function) and replacements.replacement_for(getattr(home, function)) is replacements.formula(name)
+}
+
+
+@pytest.mark.parametrize("name", sorted(BY_FORMULA))
+def test_a_function_that_numba_lacks_is_its_formula(name):
+    function, operands = BY_FORMULA[name]
+
+    def apply(x, states, weights):
+        (h,) = states
+        a, b = x[:, :2] + h, 0.5 + np.abs(x[:, :2])
+        return (function(a) if operands == 1 else function(a, b)), h + 0.1 * x[:, :2]
+
+    step = built(rk.cell(states={"h": 2})(apply)())
+    record = record_for(step, np.float64)
+    assert_same(JitExecutor(step, np.float64, {}, by_row=True).run(record), Eager(step).run(record), 1e-12)
+
+
+def test_of_NumPys_functions_numbas_own_are_called():
+    assert "scipy.special.cbrt" in BY_FORMULA
+    assert replacements.replacement_for(np.cbrt) is None
+    assert replacements.replacement_for(np.sinc) is None
 
 
 ON_ARRAYS = {

@@ -9,7 +9,7 @@ from matrix import flat
 
 import rnnkit as rk
 from rnnkit.compiler.autodiff.numpy_vjp import Pull
-from rnnkit.compiler.tracing.trace import trace
+from rnnkit.execution import passes
 from rnnkit.steps.cell import prepare
 from rnnkit.steps.step import Step
 
@@ -180,9 +180,9 @@ def test_a_step_that_means_one_row_goes_back_row_by_row():
     assert rk.gradcheck(layer, x) and rk.gradcheck(layer, x, mask=MASK)
 
 
-def test_class_form_with_constants_and_draws():
-    for training in (False, True):
-        assert rk.gradcheck(Shrinking(), X, mask=MASK, constants=[(3,)], training=training)
+@pytest.mark.parametrize("training", [pytest.param(False, marks=pytest.mark.sweep), True])
+def test_class_form_with_constants_and_draws(training):
+    assert rk.gradcheck(Shrinking(), X, mask=MASK, constants=[(3,)], training=training)
 
 
 def test_an_object_of_its_own():
@@ -255,7 +255,7 @@ class rules_of:
     def __call__(self, x, states, d_output, d_states):
         step = Step(self.cell, x.shape[1:])
         weights = dict(self.cell.weights)
-        pull = Pull(trace(step, np.float64, weights), np.float64, (), x.shape[1:])
+        pull = Pull(passes.read(step, np.float64, weights), np.float64, (), x.shape[1:])
         return pull(x, states, weights, (), {}, d_output, d_states)[:3]
 
 

@@ -139,8 +139,8 @@ def test_X5_clearing_a_folder_that_is_not_there(tmp_path):
 
 
 def test_X5_a_layer_goes_on_after_its_cache_is_cleared(tmp_path):
-    code = PROGRAM + "layer = rk.RNN(cached(units=5), seed=1)\na = layer(x)\nrk.clear_cache()\n"
-    code += "assert (layer(x) == a).all()\nassert (rk.RNN(cached(units=5), seed=1)(x) == a).all()\n"
+    code = PROGRAM + "layer = rk.RNN(cached(), seed=1)\na = layer(x)\nrk.clear_cache()\n"
+    code += "assert (layer(x) == a).all()\nassert (rk.RNN(cached(), seed=1)(x) == a).all()\n"
     finish(start(tmp_path, code))
 
 
@@ -219,10 +219,12 @@ def test_C10_an_edited_kernel_never_meets_an_old_program(tmp_path):
 
 
 def test_X5_programs_of_several_processes_meet_in_one(tmp_path):
-    narrow = PROGRAM.replace("reshape(2, 4, 3)", "reshape(2, 4, 3).astype('float32')")
-    apart = [finish(start(tmp_path, code)) for code in (narrow, PROGRAM)]
+    """With a product, whose kernel is an inner function of one factory in both precisions."""
+    wide = PROGRAM.replace("x * weights.gain", "(x @ np.ones((3, 3), x.dtype)) * weights.gain")
+    narrow = wide.replace("reshape(2, 4, 3)", "reshape(2, 4, 3).astype('float32')")
+    apart = [finish(start(tmp_path, code)) for code in (narrow, wide)]
     compiled = files(tmp_path)
-    assert finish(start(tmp_path, narrow + PROGRAM)).split() == apart
+    assert finish(start(tmp_path, narrow + wide)).split() == apart
     assert files(tmp_path) == compiled
 
 

@@ -36,7 +36,7 @@ def test_work_on_constants_is_done_once_a_call():
 
     read = Read(step, weights={"kernel": (5, 4)}, constants=((5,),))
     assert len(read.stages(CALL, Product)) == 1 and not read.stages(STEP, Product)
-    assert "tanh" in [v.op for loop in read.stages(CALL, Loop) for v in loop.values]
+    assert "tanh" in [op for loop in read.stages(CALL, Loop) for op in loop.operations]
     assert read.agrees()
 
 
@@ -79,8 +79,8 @@ def test_a_gate_of_the_input_alone_is_computed_for_many_steps_at_a_time():
         return h, [h]
 
     read = Read(step, weights=DENSE)
-    assert "tanh" in [v.op for loop in read.stages(BLOCK, Loop) for v in loop.values]
-    assert "tanh" not in [v.op for loop in read.stages(STEP, Loop) for v in loop.values]
+    assert "tanh" in [op for loop in read.stages(BLOCK, Loop) for op in loop.operations]
+    assert "tanh" not in [op for loop in read.stages(STEP, Loop) for op in loop.operations]
     assert read.agrees()
 
 

@@ -197,7 +197,7 @@ def test_an_assigned_slice_is_a_concatenation():
 
     read = Read(step)
     assert "concatenate" in read.operations
-    assert all(v.walk is None or v.walk.table is None for loop in read.stages(STEP, Loop) for v in loop.values)
+    assert all(load.walk.table is None for loop in read.stages(STEP, Loop) for load in loop.loads)
     assert read.agrees()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from rnnkit.backends.shared.text import indented
 from rnnkit.compiler.ir.operations import OPERATIONS
-from rnnkit.compiler.ir.plan import PADDED, PER_BLOCK, PLACED, Buffer, Loop, Value
+from rnnkit.compiler.ir.plan import PADDED, PER_BLOCK, PLACED, Buffer, Loop, Number, Pointwise, Value
 from rnnkit.compiler.ir.strides import Walk
 
 if TYPE_CHECKING:
@@ -84,14 +84,13 @@ class LoopText:
         return " + ".join(parts), stride
 
     def _value(self, value: Value, before: list[str], body: list[str]):
-        if value.op == "number":
+        if isinstance(value, Number):
             self.top.append(f"{value.name} = fill_{self.name}({value.number!r})")
             return
-        if value.op != "load":
+        if isinstance(value, Pointwise):
             body.append(f"{value.name} = {self._operation(value)}")
             return
         walk, buffer = value.walk, value.buffer
-        assert walk is not None and buffer is not None
         if walk.table is not None:
             text = self._table(buffer, walk, walk.table)
             place = body
@@ -126,7 +125,7 @@ class LoopText:
             )  # reductions with tables run along the last axis
         return f"load_table_{self.name}({self.bases[buffer]}, {' + '.join(parts)}, m)"
 
-    def _operation(self, value: Value) -> str:
+    def _operation(self, value: Pointwise) -> str:
         text = OPERATIONS[value.op].text
         if value.op == "to_float":
             self._ones()

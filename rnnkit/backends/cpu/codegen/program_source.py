@@ -62,7 +62,7 @@ PRODUCT_SIGNATURE = f"void({', '.join(['int64'] * 11)})"
 SIGNATURE = f"void({', '.join(['int64'] * 8)})"
 # How many rows a section computes; the rest are masked.
 ROWS_OF = {CALL: "rows", BLOCK: "most", STEP: "used", AFTER: "most"}
-
+_MASK_T = "mask + t * mask_step, mask_row"  # where the mask of a step is, and bytes from row to row
 
 Pointer = str | Buffer | tuple[str, int] | np.ndarray
 
@@ -111,8 +111,9 @@ class SourceWriter:
         self.placed = [b for b in plan.buffers if b.kind in SEQUENCES]
         self.head = len(HEAD) + 2 * (len(plan.state_shapes) + len(self.placed))
         self.numbers: list[int] = []
-        read: set[Buffer | None] = {p.operand for p in plan.products()}
-        read |= {v.buffer for part in plan.parts() if isinstance(part, Loop) for v in part.values}
+        self.pointers: list[Pointer] = []
+        read = {p.operand for p in plan.products()}
+        read |= {load.buffer for part in plan.parts() if isinstance(part, Loop) for load in part.loads}
         self.streamed = {b for b in plan.buffers if b.kind == "residual" and b not in read}
         self.rows_at: dict[Buffer, str] = {}
         self.tables: list[np.ndarray] = []
@@ -124,8 +125,8 @@ class SourceWriter:
         """The text and what its arguments hold."""
         self._name_buffers()
         calls = {section: self._section(section) for section in (CALL, BLOCK, STEP, AFTER)}
-        pointers, body = self._driver(calls)
-        return Source(self._module(body), pointers, self.numbers, self.placed, self.row_bytes, self.gaps)
+        text = self._module(self._driver(calls))
+        return Source(text, self.pointers, self.numbers, self.placed, self.row_bytes, self.gaps)
 
     # Buffers
 
@@ -166,8 +167,13 @@ class SourceWriter:
         self.numbers.append(int(value))
         return f"word(n, {self.head + len(self.numbers) - 1})"
 
+    def pointer(self, what: Pointer) -> str:
+        """The text of an address that is handed to the program."""
+        self.pointers.append(what)
+        return f"word(p, {len(self.pointers) - 1})"
+
     def named(self, name: str, value: int) -> str:
-        """A number that the driver reads once."""
+        """A number that ``run`` reads once."""
         self.top.append(f"{name} = {self.number(value)}")
         return name
 
@@ -190,7 +196,7 @@ class SourceWriter:
         return f"{rows} * {self.row(buffer)}" if scratch and buffer.section in PER_BLOCK else "0"
 
     def _place(self, buffer: Buffer, section: int) -> str:
-        """Where a stage of a section finds a buffer, in the driver."""
+        """Where a stage of a section finds a buffer, in ``run``."""
         if buffer.kind == "x":
             return "x_block" if section in PER_BLOCK else "x_t"
         if buffer.kind == "output":
@@ -212,7 +218,7 @@ class SourceWriter:
                 continue
             products = stage.products if isinstance(stage, Fused) else [stage] if isinstance(stage, Product) else []
             loop = stage if isinstance(stage, Loop) else stage.loop if isinstance(stage, Fused) else None
-            reads = {p.operand for p in products} | ({v.buffer for v in loop.values if v.buffer} if loop else set())
+            reads = {p.operand for p in products} | ({load.buffer for load in loop.loads} if loop else set())
             if reads & written:
                 lines += self._wait_for_all(section)
                 written = set()
@@ -323,7 +329,7 @@ class SourceWriter:
     def _loop(self, loop: Loop, i: int, tiles=None, span=None) -> list[str]:
         """The call of a loop's function; `tiles` says where a fused product's result is, and how far its rows are."""
         tiles = tiles or {}
-        buffers = list(dict.fromkeys([v.buffer for v in loop.values if v.buffer] + [b for _, b, _ in loop.writes]))
+        buffers = list(dict.fromkeys([load.buffer for load in loop.loads] + [b for _, b, _ in loop.writes]))
         rows_given = [b for b in buffers if b in tiles or b.kind in PLACED]
         writer = LoopText(self, loop, buffers, rows_given)
         name = f"make_{loop.writes[0][1].name}"
@@ -333,7 +339,7 @@ class SourceWriter:
         spanned = ["low", "high"] if writer.split else []
         inside = ["n", *block, "rows", *spanned, *(f"at_{b.name}" for b in buffers)]
         inside += [f"row_{b.name}" for b in rows_given] + [t for t, _ in writer.tables]
-        head = ["@compiled", f"def {name}({', '.join(inside)}):"]
+        head = ["@linked", f"def {name}({', '.join(inside)}):"]
         self.functions.append("\n".join(head + indented(writer.lines)))
         lines: list[str] = []
         if spanned and span is None:
@@ -347,71 +353,100 @@ class SourceWriter:
         given += [tiles[b][1] if b in tiles else self.row(b) for b in rows_given] + [t for t, _ in writer.tables]
         return [*lines, f"{name}({', '.join(given)})"]
 
-    # The driver
+    # The function that runs the stages over time
 
-    def _driver(self, calls: dict[int, list[str]]) -> tuple[list[Pointer], list[str]]:
-        plan, top = self.plan, []
-        states = range(len(plan.state_shapes))
-        pointers: list[Pointer] = list(POINTERS)
-        for i, name in enumerate(HEAD):
-            name = {"x_row": "row_x", "output_row": "given_row"}.get(name, name)
-            top.append(f"{name} = word(n, {i})")
-        top += [f"{name} = word(p, {i})" for i, name in enumerate(POINTERS)]
+    def _driver(self, calls: dict[int, list[str]]) -> list[str]:
+        """The body of ``run``, with the stages of each section."""
+        pairs = [(f"at_{now.name}", f"at_{new.name}") for now, new in zip(self.now, self.new, strict=True)]
+        swap = [f"{now}, {new} = {new}, {now}" for now, new in pairs]
+        return [
+            *self._arguments(),
+            *self._memory(),
+            *self.top,
+            "used = rows",
+            *calls[CALL],
+            *self._start(swap),
+            "while start < steps:",
+            *indented(self._block(calls, swap)),
+            *(["drain()"] if self.streamed else []),
+            "if part == 0:",
+            *indented(self._finish()),
+        ]
 
-        def point(what: Pointer) -> str:
-            pointers.append(what)
-            return f"word(p, {len(pointers) - 1})"
-
-        if any(isinstance(product, SparseProduct) for product in plan.products()):
-            top.append(f"sparse_product = {point('sparse_product')}")
-        top += ["own = first", "if order != 0:", "    own = 0", "    order += 8 * first"]
-        top += ["staged = mask != 0 or barrier != 0 or output == 0", "wanted = output != 0"]
+    def _arguments(self) -> list[str]:
+        """What stands at ``p`` and ``n``; addresses are those of the first row."""
+        names = {"x_row": "row_x", "output_row": "given_row"}
+        lines = [f"{names.get(name, name)} = word(n, {i})" for i, name in enumerate(HEAD)]
+        lines += [f"{name} = {self.pointer(name)}" for name in POINTERS]
+        if any(isinstance(product, SparseProduct) for product in self.plan.products()):
+            lines.append(f"sparse_product = {self.pointer('sparse_product')}")
         size, out_row = self.number(self.output.size * self.item), self.number(self.line(self.output.size))
-        top += [f"size, row_out = {size}, {out_row}"]
-        top += ["x += own * row_x", "output += own * given_row", "last += own * size", "mask += first * mask_row"]
-        for i in states:
-            state = self.number(int(np.prod(plan.state_shapes[i])) * self.item)
-            at = len(HEAD) + 2 * i
-            top.append(f"size_{i} = {state}")
-            top.append(f"initial_{i} = {point(('initial', i))} + own * size_{i}")
-            top.append(f"final_{i} = {point(('final', i))} + own * size_{i}")
-            top.append(f"trajectory_{i} = {point(('trajectory', i))}")
-            top.append(f"if trajectory_{i} != 0:")
-            top.append(f"    trajectory_{i} += own * word(n, {at})")
-        for buffer in plan.buffers:
+        lines += [
+            "own = first",
+            "if order != 0:",
+            "    own = 0",
+            "    order += 8 * first",
+            "staged = mask != 0 or barrier != 0 or output == 0",
+            "wanted = output != 0",
+            f"size, row_out = {size}, {out_row}",
+            "x += own * row_x",
+            "output += own * given_row",
+            "last += own * size",
+            "mask += first * mask_row",
+        ]
+        for i, shape in enumerate(self.plan.state_shapes):
+            lines += [
+                f"size_{i} = {self.number(int(np.prod(shape)) * self.item)}",
+                f"initial_{i} = {self.pointer(('initial', i))} + own * size_{i}",
+                f"final_{i} = {self.pointer(('final', i))} + own * size_{i}",
+                f"trajectory_{i} = {self.pointer(('trajectory', i))}",
+                f"if trajectory_{i} != 0:",
+                f"    trajectory_{i} += own * {self._strides(i)[0]}",
+            ]
+        for buffer in self.plan.buffers:
             if buffer.kind == "prepacked":
-                top.append(f"at_{buffer.name} = {point(buffer)}")
+                lines.append(f"at_{buffer.name} = {self.pointer(buffer)}")
             elif buffer.kind in OF_CALL:
-                top.append(f"at_{buffer.name} = {point(buffer)} + first * {self.row(buffer)}")
-        for i, buffer in enumerate(self.placed):
-            at = len(HEAD) + 2 * (len(states) + i)
-            top.append(f"row_{buffer.name}, step_{buffer.name} = word(n, {at}), word(n, {at + 1})")
-            top.append(f"at_{buffer.name} = {point(buffer)} + first * row_{buffer.name}")
-        top += [f"table_{i} = {point(table)}" for i, table in enumerate(self.tables)]
-        top += self._memory()
-        top += self.top
-        top += ["used = rows", *calls[CALL]]
+                lines.append(f"at_{buffer.name} = {self.pointer(buffer)} + first * {self.row(buffer)}")
+        for i, buffer in enumerate(self.placed, len(self.plan.state_shapes)):
+            name = buffer.name
+            lines.append(f"row_{name}, step_{name} = {', '.join(self._strides(i))}")
+            lines.append(f"at_{name} = {self.pointer(buffer)} + first * row_{name}")
+        return lines + [f"table_{i} = {self.pointer(table)}" for i, table in enumerate(self.tables)]
+
+    def _strides(self, i: int) -> tuple[str, str]:
+        """Bytes from row to row and from step to step of state ``i``'s trajectory; behind those, of what is placed."""
+        at = len(HEAD) + 2 * i
+        return f"word(n, {at})", f"word(n, {at + 1})"
+
+    def _start(self, swap: list[str]) -> list[str]:
+        """Part 0 takes the initial states and goes ahead; others join it where it then is."""
         initial = [
             f"take_rows(shared, rows, order, size_{i}, initial_{i}, size_{i}, {at_row})"
             for i, at_row in enumerate(self._states_now())
         ]
-        top += ["if part == 0:", *indented([*initial, "if mask != 0:", "    clear_bytes(held, rows * row_out)"])]
-        pairs = [(f"at_{now.name}", f"at_{new.name}") for now, new in zip(self.now, self.new, strict=True)]
-        swap = [f"{now}, {new} = {new}, {now}" for now, new in pairs]
-        top += ["all_parts, parts = parts, 1", "phase, start, turn, used_before = 1, 0, 0, rows"]
-        joining = [
+        join = [
             "joined = arrive(team, barrier, part)",
             "if joined < 0:",
             "    return",
             "parts = all_parts",
+            "start, turn = joined // 2, joined % 2",
+            *(["if turn == 1:", *indented(swap)] if swap else []),
         ]
-        joining += ["start, turn = joined // 2, joined % 2"]
-        if swap:
-            joining += ["if turn == 1:", *indented(swap)]
-        top += ["if part > 0:", *indented(joining)]
+        return [
+            "if part == 0:",
+            *indented([*initial, "if mask != 0:", "    clear_bytes(held, rows * row_out)"]),
+            "all_parts, parts = parts, 1",
+            "phase, start, turn, used_before = 1, 0, 0, rows",
+            "if part > 0:",
+            *indented(join),
+        ]
+
+    def _block(self, calls: dict[int, list[str]], swap: list[str]) -> list[str]:
+        """A block of steps."""
         x_bytes = self.number(self.x.size * self.item)
         admit = "admit(team, barrier, all_parts, start, turn, first_patience if start == 0 else 0)"
-        block = [
+        return [
             "count = min(block, steps - start)",
             f"if barrier != 0 and parts == 1 and {admit} != 0:",
             "    parts = all_parts",
@@ -432,23 +467,24 @@ class SourceWriter:
             *self._after(calls[AFTER]),
             "start += count",
         ]
-        end = [
+
+    def _finish(self) -> list[str]:
+        """What part 0 does at the end: the last output and the final states go to the call's arrays."""
+        final = [
             f"put_rows(shared, rows, order, size_{i}, {at_row}, final_{i}, size_{i})"
             for i, at_row in enumerate(self._states_now())
         ]
-        end = [
+        return [
             "if mask != 0:",
             "    put_rows(shared, rows, order, size, held, row_out, last, size)",
             "elif staged:",
             "    put_rows(shared, rows, order, size, at_output + (1 - turn) * rows * row_out, row_out, last, size)",
             "else:",
             "    put_rows(shared, rows, 0, size, output + (steps - 1) * output_step, given_row, last, size)",
-            *end,
+            *final,
             "if barrier != 0:",
             "    close(team, barrier)",
         ]
-        drain = ["drain()"] if self.streamed else []
-        return pointers, [*top, "while start < steps:", *indented(block), *drain, "if part == 0:", *indented(end)]
 
     def _memory(self) -> list[str]:
         """Offsets in the scratch memory, which has a second half where threads share steps: part 0 may need it."""
@@ -489,57 +525,70 @@ class SourceWriter:
             ]
         return lines
 
-    def _time_step(self, stages, swap) -> list[str]:
+    def _time_step(self, stages: list[str], swap: list[str]) -> list[str]:
         """One step of all rows."""
-        mask_t = "mask + t * mask_step, mask_row"
-        hold = []
-        for i, (now, new) in enumerate(zip(self.now, self.new, strict=True)):
-            both = f"at_{now.name}, at_{new.name}, size_{i}, {self.row(now)}"
-            hold.append(f"hold_states(shared, max(used, used_before), {mask_t}, {both})")
-        alone = ["phase += 1", "if barrier_wait(team, barrier, part, parts, phase, patience) == 0:"]
-        alone += ["    if part > 0:", "        return", "    parts, barrier = 1, 0"]
+        put = self._put_output() + self._put_states() + self._hold_residuals()
         work = [
             *stages,
             *self._wait_for_all(STEP),
-            *(["if part == 0 and not full:", *indented(hold)] if hold else []),
+            *self._hold_states(),
             *swap,
             "turn, used_before = 1 - turn, used",
             "if parts > 1 and not full:",
-            *indented(alone),
+            "    phase += 1",
+            "    if barrier_wait(team, barrier, part, parts, phase, patience) == 0:",
+            "        if part > 0:",
+            "            return",
+            "        parts, barrier = 1, 0",
         ]
-        keep = []
-        for i, at_row in enumerate(self._states_now()):
-            at = len(HEAD) + 2 * i
-            target = f"trajectory_{i} + t * word(n, {at + 1}), word(n, {at})"
-            keep.append(f"if trajectory_{i} != 0:")
-            keep.append(f"    put_rows(shared, rows, order, size_{i}, {at_row}, {target})")
-        put = [
-            "target = output + t * output_step",
-            "if mask != 0:",
-            f"    hold_output(shared, used, {mask_t}, output_t, row_output, held, row_out, size)",
-            "    if wanted:",
-            "        put_rows(shared, rows, order, size, held, row_out, target, given_row)",
-            "    if wanted and zero_masked != 0:",
-            f"        clear_masked(shared, rows, order, {mask_t}, size, target, given_row)",
-            "elif wanted:",
-            "    put_rows(shared, rows, order, size, output_t, row_output, target, given_row)",
-        ]
-        keep += self._hold_residuals()
-        put = [] if self.output.kind == "result" else ["if staged:", *indented(put)]
         return [
             "t = start + k",
             "x_t = x_block + k * x_step",
             "used, full = rows, True",
             "if mask != 0:",
-            f"    used = used_rows(shared, rows, {mask_t})",
+            f"    used = used_rows(shared, rows, {_MASK_T})",
             "    used, full = used // 2, used % 2 == 1",
             "output_t, row_output = output + t * output_step, given_row",
             "if staged:",
             "    output_t, row_output = at_output + turn * rows * row_out, row_out",
             "if used > 0:",
             *indented(work),
-            *(["if part == 0:", *indented(put + keep)] if put or keep else []),
+            *(["if part == 0:", *indented(put)] if put else []),
         ]
+
+    def _hold_states(self) -> list[str]:
+        """Masked rows keep their states: part 0 copies them to where the new ones stand."""
+        hold = []
+        for i, (now, new) in enumerate(zip(self.now, self.new, strict=True)):
+            both = f"at_{now.name}, at_{new.name}, size_{i}, {self.row(now)}"
+            hold.append(f"hold_states(shared, max(used, used_before), {_MASK_T}, {both})")
+        return ["if part == 0 and not full:", *indented(hold)] if hold else []
+
+    def _put_output(self) -> list[str]:
+        """An output that was written to scratch memory goes to the call's array; masked rows get the held one."""
+        if self.output.kind == "result":
+            return []  # put in place after the block
+        return [
+            "if staged:",
+            "    target = output + t * output_step",
+            "    if mask != 0:",
+            f"        hold_output(shared, used, {_MASK_T}, output_t, row_output, held, row_out, size)",
+            "        if wanted:",
+            "            put_rows(shared, rows, order, size, held, row_out, target, given_row)",
+            "        if wanted and zero_masked != 0:",
+            f"            clear_masked(shared, rows, order, {_MASK_T}, size, target, given_row)",
+            "    elif wanted:",
+            "        put_rows(shared, rows, order, size, output_t, row_output, target, given_row)",
+        ]
+
+    def _put_states(self) -> list[str]:
+        """The states after a step, to their trajectories."""
+        lines = []
+        for i, at_row in enumerate(self._states_now()):
+            row, step = self._strides(i)
+            lines.append(f"if trajectory_{i} != 0:")
+            lines.append(f"    put_rows(shared, rows, order, size_{i}, {at_row}, trajectory_{i} + t * {step}, {row})")
+        return lines
 
     def _hold_residuals(self) -> list[str]:
         """In masked rows what is kept of a new state is what the step before kept of it."""
@@ -549,7 +598,7 @@ class SourceWriter:
                 name, size = buffer.name, self.number(buffer.size * self.item)
                 at = f"at_{name} + t * step_{name}"
                 states = f"{at} - step_{name}, {at}, {size}, row_{name}"
-                lines.append(f"    hold_states(shared, rows, mask + t * mask_step, mask_row, {states})")
+                lines.append(f"    hold_states(shared, rows, {_MASK_T}, {states})")
         return ["if not full:", *lines] if lines else []
 
     def _after(self, stages) -> list[str]:
@@ -589,7 +638,7 @@ class SourceWriter:
         title = f'"""The step {self.name!r} in {name}, {self.lanes} lanes: run(addresses, numbers, ...)."""'
         run = ["@compiled", "def run(p, n, first, rows, scratch, part, parts, barrier):"]
         run += indented(body)
-        lines = ["from rnnkit.backends.shared.numba_pipeline import compiled", *lines]
+        lines = ["from rnnkit.backends.shared.numba_pipeline import compiled, linked", *lines]
         head = [title, "", "import numpy as np", "", *lines, "", ""]
         return "\n".join([*head, *(f"{f}\n\n" for f in self.functions), *run, ""])
 

@@ -6,17 +6,15 @@ rows, on any number of threads.
 """
 
 import numpy as np
-from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
 from rnnkit.backends.cpu import tuning
+from rnnkit.backends.cpu.kernels.tile import Tile, choice
 from rnnkit.backends.cpu.simd.aligned import aligned
 from rnnkit.backends.cpu.simd.atomic import define_call
-from rnnkit.backends.cpu.simd.load_store import load_unaligned, store_unaligned
-from rnnkit.backends.cpu.simd.registers import LANES, LLVM_FLOATS, REGISTERS
+from rnnkit.backends.cpu.simd.registers import LANES, REGISTERS
 from rnnkit.backends.cpu.tuning import PIECE_RESULT, PIECE_WEIGHTS, SINGLE_ROW_VECTORS, TILE_ROWS
-from rnnkit.backends.formulas.value import Value, broadcast, fma
 from rnnkit.backends.shared.numba_pipeline import compiled
 
 PANEL_VECTORS = tuning.PANEL_VECTORS[REGISTERS]
@@ -73,85 +71,34 @@ def arrange(weight, gates, units):
     return arranged.reshape(len(weight), vectors * len(gates) * lanes)
 
 
-class _Builder:
-    """Writes a loop of LLVM whose sums stay in registers."""
-
-    def __init__(self, builder, dtype):
-        self.builder = builder
-        self.element = LLVM_FLOATS[dtype]
-        self.size = dtype.bitwidth // 8
-        self.lanes = LANES[str(dtype)]
-        self.vector = ir.VectorType(self.element, self.lanes)
-        self.vector_bytes = self.size * self.lanes
-
-    def tile(self, rows, panels, vectors, a, a_stride, packed, panel_bytes, length, c, c_stride):
+class _Tile(Tile):
+    def write(self, rows, panels, vectors, a, a_stride, packed, panel_bytes, length, c, c_stride):
         """C[rows, panels * vectors] = A[rows, :length] @ `panels` neighbouring panels."""
-        builder, i64 = self.builder, ir.IntType(64)
         places = [(row, panel, vector) for row in range(rows) for panel in range(panels) for vector in range(vectors)]
         a_rows = [a + a_stride * row for row in range(rows)]
-        entry = builder.block
-        loop, done = builder.append_basic_block("k"), builder.append_basic_block("done")
-        builder.cbranch((length > 0).value, loop, done)
 
-        builder.position_at_end(loop)
-        k = builder.phi(i64)
-        k.add_incoming(i64(0), entry)
-        sums = [builder.phi(self.vector) for _ in places]
-        at = Value(builder, k)
-        line = packed + at * (vectors * self.vector_bytes)
-        weights = {
-            (panel, vector): Value(builder, self.load(line + panel_bytes * panel + vector * self.vector_bytes))
-            for panel in range(panels)
-            for vector in range(vectors)
-        }
-        elements = [self.splat(start + at * self.size) for start in a_rows]
-        new = [
-            fma(elements[row], weights[panel, vector], Value(builder, total)).value
-            for (row, panel, vector), total in zip(places, sums, strict=True)
-        ]
-        following = at + 1
-        k.add_incoming(following.value, loop)
-        builder.cbranch((following < length).value, loop, done)
+        def factors(k):
+            line = packed + k * (vectors * self.vector_bytes)
+            weights = {
+                (panel, vector): self.load(line + panel_bytes * panel + vector * self.vector_bytes)
+                for panel in range(panels)
+                for vector in range(vectors)
+            }
+            elements = [self.splat(start + k * self.size) for start in a_rows]
+            return ((elements[row], weights[panel, vector]) for row, panel, vector in places)
 
-        builder.position_at_end(done)
-        zero = ir.Constant(self.vector, [0.0] * self.lanes)
-        results = []
-        for total, value in zip(sums, new, strict=True):
-            results.append(builder.phi(self.vector))
-            for phi in (total, results[-1]):
-                phi.add_incoming(zero, entry)
-                phi.add_incoming(value, loop)
-        for (row, panel, vector), result in zip(places, results, strict=True):
+        for (row, panel, vector), total in zip(places, self.sums("k", length, places, factors), strict=True):
             column = (panel * vectors + vector) * self.vector_bytes
-            store_unaligned(builder, (c + c_stride * row + column).value, result, self.size)
-
-    def load(self, address):
-        return load_unaligned(self.builder, address.value, self.vector, self.size)
-
-    def splat(self, address):
-        number = load_unaligned(self.builder, address.value, self.element, self.size)
-        return Value(self.builder, broadcast(self.builder, number, self.lanes))
+            self.store(c + c_stride * row + column, total)
 
 
 def _define_tiles(dtype, vectors, shapes):
     """A function for jitted code: with `shape` = 1 for the first of `shapes` = (rows, panels), 2 for the second …"""
+    shapes = [(*shape, vectors) for shape in shapes]
 
     @intrinsic
     def tile(typingctx, shape, a, a_stride, packed, panel_bytes, length, c, c_stride):
-        def generate(context, builder, signature, arguments):
-            values = [Value(builder, argument) for argument in arguments[1:]]
-            end = builder.append_basic_block("end")
-            switch = builder.switch(arguments[0], end)
-            for case, (rows, panels) in enumerate(shapes, 1):
-                block = builder.append_basic_block(f"tile{rows}x{panels}")
-                switch.add_case(case, block)
-                builder.position_at_end(block)
-                _Builder(builder, dtype).tile(rows, panels, vectors, *values)
-                builder.branch(end)
-            builder.position_at_end(end)
-            return context.get_dummy_value()
-
-        return types.void(*[types.int64] * 8), generate
+        return choice(_Tile, dtype, shapes, 7)
 
     return tile
 

@@ -13,11 +13,12 @@ from numba import types
 from numba.extending import intrinsic
 
 from rnnkit.backends.cpu.kernels.matmul import PANEL_VECTORS
+from rnnkit.backends.cpu.kernels.tile import Tile, choice
 from rnnkit.backends.cpu.simd.atomic import word
-from rnnkit.backends.cpu.simd.load_store import load_unaligned, store_unaligned
-from rnnkit.backends.cpu.simd.registers import LANES, LLVM_FLOATS
+from rnnkit.backends.cpu.simd.load_store import load_unaligned
+from rnnkit.backends.cpu.simd.registers import LANES
 from rnnkit.backends.cpu.tuning import CHUNK, FEW_ROWS, TILE_ROWS
-from rnnkit.backends.formulas.value import Value, broadcast, fma
+from rnnkit.backends.formulas.value import Value
 from rnnkit.backends.shared.numba_pipeline import compiled
 
 # Vectors of columns that a tile has; a panel is as wide as the widest.
@@ -25,57 +26,25 @@ _WIDTHS = [1 << i for i in reversed(range(PANEL_VECTORS.bit_length()))]
 _I64 = ir.IntType(64)
 
 
-class _Tile:
-    """Writes a loop of LLVM whose sums stay in registers."""
-
-    def __init__(self, builder, dtype):
-        self.builder = builder
-        self.element = LLVM_FLOATS[dtype]
-        self.size = dtype.bitwidth // 8
-        self.vector = ir.VectorType(self.element, LANES[str(dtype)])
-        self.vector_bytes = self.size * LANES[str(dtype)]
-
+class _Tile(Tile):
     def write(self, rows, vectors, a, last, follows, b, pairs, count, before, before_row, c, c_row):
         """C[rows, vectors] = before + the sum over `count` pairs; the last row of A is at `last`, or stays there."""
-        builder = self.builder
         places = [(row, vector) for row in range(rows) for vector in range(vectors)]
-        entry = builder.block
-        loop, done = builder.append_basic_block("k"), builder.append_basic_block("done")
-        builder.branch(loop)
 
-        builder.position_at_end(loop)
-        k = builder.phi(_I64)
-        k.add_incoming(_I64(0), entry)
-        sums = [builder.phi(self.vector) for _ in places]
-        pair = pairs + Value(builder, k) * 16
-        a_offset, b_offset = (Value(builder, load_unaligned(builder, (pair + i).value, _I64, 8)) for i in (0, 8))
-        line = [self.load(b + b_offset + vector * self.vector_bytes) for vector in range(vectors)]
-        elements = [self.splat(a + a_offset + row * self.size) for row in range(rows - 1)]
-        elements.append(self.splat(last + (a_offset & follows)))
-        new = [
-            fma(elements[row], line[vector], Value(builder, total))
-            for (row, vector), total in zip(places, sums, strict=True)
-        ]
-        following = Value(builder, k) + 1
-        k.add_incoming(following.value, loop)
-        zero = ir.Constant(self.vector, [0.0] * self.vector.count)
-        for total, value in zip(sums, new, strict=True):
-            total.add_incoming(zero, entry)
-            total.add_incoming(value.value, loop)
-        builder.cbranch((following < count).value, loop, done)
+        def factors(k):
+            pair = pairs + k * 16
+            a_offset, b_offset = (
+                Value(self.builder, load_unaligned(self.builder, (pair + i).value, _I64, 8)) for i in (0, 8)
+            )
+            line = [self.load(b + b_offset + vector * self.vector_bytes) for vector in range(vectors)]
+            elements = [self.splat(a + a_offset + row * self.size) for row in range(rows - 1)]
+            elements.append(self.splat(last + (a_offset & follows)))
+            return ((elements[row], line[vector]) for row, vector in places)
 
-        builder.position_at_end(done)
-        for (row, vector), value in zip(places, new, strict=True):
+        for (row, vector), value in zip(places, self.sums("k", count, places, factors, some=True), strict=True):
             column = vector * self.vector_bytes
             total = self.load(before + before_row * row + column) + value
-            store_unaligned(builder, (c + c_row * row + column).value, total.value, self.size)
-
-    def load(self, address):
-        return Value(self.builder, load_unaligned(self.builder, address.value, self.vector, self.size))
-
-    def splat(self, address):
-        number = load_unaligned(self.builder, address.value, self.element, self.size)
-        return Value(self.builder, broadcast(self.builder, number, self.vector.count))
+            self.store(c + c_row * row + column, total)
 
 
 def _define_tiles(dtype):
@@ -85,20 +54,7 @@ def _define_tiles(dtype):
 
     @intrinsic
     def tile(typingctx, shape, a, last, follows, b, pairs, count, before, before_row, c, c_row):
-        def generate(context, builder, signature, arguments):
-            values = [Value(builder, argument) for argument in arguments[1:]]
-            end = builder.append_basic_block("end")
-            switch = builder.switch(arguments[0], end)
-            for case, (rows, vectors) in enumerate(shapes, 1):
-                block = builder.append_basic_block(f"tile{rows}x{vectors}")
-                switch.add_case(case, block)
-                builder.position_at_end(block)
-                _Tile(builder, dtype).write(rows, vectors, *values)
-                builder.branch(end)
-            builder.position_at_end(end)
-            return context.get_dummy_value()
-
-        return types.void(*[types.int64] * 11), generate
+        return choice(_Tile, dtype, shapes, 10)
 
     return tile
 

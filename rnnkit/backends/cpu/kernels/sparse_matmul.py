@@ -15,13 +15,13 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from rnnkit.backends.cpu.kernels.tile import Tile, choice
 from rnnkit.backends.cpu.simd.aligned import aligned
 from rnnkit.backends.cpu.simd.atomic import word
-from rnnkit.backends.cpu.simd.bounds_check import check_each, check_lanes
-from rnnkit.backends.cpu.simd.load_store import load_unaligned, pointer, store_unaligned
-from rnnkit.backends.cpu.simd.registers import FEATURE_SET, LANES, LLVM_FLOATS
+from rnnkit.backends.cpu.simd.load_store import gather, lane_numbers, load_unaligned, masked_load
+from rnnkit.backends.cpu.simd.registers import FEATURE_SET, LANES
 from rnnkit.backends.cpu.tuning import SPARSE_ROWS
-from rnnkit.backends.formulas.value import BIT, Value, call_intrinsic, fma, select, type_name
+from rnnkit.backends.formulas.value import BIT, Value, call_intrinsic, select
 from rnnkit.backends.shared.numba_pipeline import compiled
 
 GROUP = 4  # vectors of columns with windows in common; an integer of 32 bits holds an index for each
@@ -116,56 +116,26 @@ def _fill_slots(weight, groups, lanes):
     )
 
 
-class _Tile:
-    """Writes the loop over a group's slots; its sums stay in registers."""
-
+class _Tile(Tile):
     def __init__(self, builder, dtype):
-        self.builder = builder
-        self.size = dtype.bitwidth // 8
-        self.lanes = LANES[str(dtype)]
-        self.vector = ir.VectorType(LLVM_FLOATS[dtype], self.lanes)
-        self.bytes = self.size * self.lanes
+        super().__init__(builder, dtype)
         self.tables, self.waits = _tables(str(dtype)), window_rows(str(dtype))
-        self.zeros = ir.Constant(self.vector, [0.0] * self.lanes)
 
     def write(self, rows, vectors, length, a, a_stride, slots, values, indices, windows, c, c_stride):
         """C[rows, columns of a group] = A[rows, :length] @ the group, which has so many `vectors`."""
-        builder, i64 = self.builder, ir.IntType(64)
         places = [(row, vector) for row in range(rows) for vector in range(vectors)]
         self.find_lanes(length)
-        entry = builder.block
-        loop, done = builder.append_basic_block("slot"), builder.append_basic_block("done")
-        builder.cbranch((slots > 0).value, loop, done)
 
-        builder.position_at_end(loop)
-        slot = builder.phi(i64)
-        slot.add_incoming(i64(0), entry)
-        sums = [builder.phi(self.vector) for _ in places]
-        at = Value(builder, slot)
-        weights = [self.load(values + (at * vectors + vector) * self.bytes) for vector in range(vectors)]
-        index = self.integers(indices + at * (4 * self.lanes))
-        first = load_unaligned(builder, (windows + at * 4).value, ir.IntType(32), 4)
-        first = Value(builder, builder.sext(first, i64)) * self.size
-        seen = [self.window(a + a_stride * row + first) for row in range(rows)]
-        new = [
-            fma(self.pick(seen[row], index, vector), weights[vector], Value(builder, total)).value
-            for (row, vector), total in zip(places, sums, strict=True)
-        ]
-        following = at + 1
-        slot.add_incoming(following.value, loop)
-        builder.cbranch((following < slots).value, loop, done)
+        def factors(slot):
+            weights = [self.load(values + (slot * vectors + vector) * self.vector_bytes) for vector in range(vectors)]
+            index = self.integers(indices + slot * (4 * self.lanes))
+            first = load_unaligned(self.builder, (windows + slot * 4).value, ir.IntType(32), 4)
+            first = Value(self.builder, self.builder.sext(first, ir.IntType(64))) * self.size
+            seen = [self.window(a + a_stride * row + first) for row in range(rows)]
+            return ((self.pick(seen[row], index, vector), weights[vector]) for row, vector in places)
 
-        builder.position_at_end(done)
-        results = [builder.phi(self.vector) for _ in places]
-        for total, result, value in zip(sums, results, new, strict=True):
-            for phi in (total, result):
-                phi.add_incoming(self.zeros, entry)
-                phi.add_incoming(value, loop)
-        for (row, vector), result in zip(places, results, strict=True):
-            store_unaligned(builder, (c + c_stride * row + vector * self.bytes).value, result, self.size)
-
-    def load(self, address):
-        return Value(self.builder, load_unaligned(self.builder, address.value, self.vector, self.size))
+        for (row, vector), total in zip(places, self.sums("slot", slots, places, factors), strict=True):
+            self.store(c + c_stride * row + vector * self.vector_bytes, total)
 
     def integers(self, address):
         """The indices of a slot: in each lane a byte for each vector, the first one's lowest."""
@@ -180,23 +150,20 @@ class _Tile:
         i32 = ir.IntType(32)
         least = select(length < self.waits, length, length.constant(self.waits))
         count = Value(self.builder, self.builder.trunc(least.value, i32))
-        self.loaded = [
-            Value(self.builder, ir.Constant(ir.VectorType(i32, self.lanes), list(range(first, first + self.lanes))))
-            < count
-            for first in range(0, _WINDOW_VECTORS * self.lanes, self.lanes)
-        ]
+        starts = range(0, _WINDOW_VECTORS * self.lanes, self.lanes)
+        self.loaded = [lane_numbers(self.builder, i32, self.lanes, start) < count for start in starts]
 
     def window(self, address):
         """A window's elements in registers, a 0 behind them; only its address where they are gathered."""
         if not self.tables:
             return address
-        found, name = [], f"llvm.masked.load.{type_name(self.vector)}.p0"
-        for i, lanes in enumerate(self.loaded):
-            at = (address + i * self.bytes).value
-            check_lanes(self.builder, at, lanes.value, self.size)
-            source = [pointer(self.builder, at, self.vector), ir.IntType(32)(self.size), lanes.value, self.zeros]
-            found.append(Value(self.builder, call_intrinsic(self.builder, name, self.vector, source)))
-        return found
+        return [
+            Value(
+                self.builder,
+                masked_load(self.builder, (address + i * self.vector_bytes).value, self.vector, lanes.value, self.size),
+            )
+            for i, lanes in enumerate(self.loaded)
+        ]
 
     def pick(self, window, index, vector):
         """The elements of a window that a vector of columns takes, 0 where a lane waits."""
@@ -224,34 +191,18 @@ class _Tile:
     def gather(self, address, place):
         builder = self.builder
         places = Value(builder, builder.sext(place.value, ir.VectorType(ir.IntType(64), self.lanes)))
-        addresses = (address + places * self.size).value
         everywhere = ir.Constant(ir.VectorType(BIT, self.lanes), [1] * self.lanes)
-        check_each(builder, addresses, everywhere, self.size)
-        pointers = builder.inttoptr(addresses, ir.VectorType(self.vector.element.as_pointer(), self.lanes))
-        name = f"llvm.masked.gather.{type_name(self.vector)}.v{self.lanes}p0"
-        arguments = [pointers, ir.IntType(32)(self.size), everywhere, self.zeros]
-        return Value(builder, call_intrinsic(builder, name, self.vector, arguments))
+        return Value(builder, gather(builder, address + places * self.size, everywhere, self.vector, self.size))
 
 
 def _define_tile(dtype, rows):
     """A function for jitted code: a group of `vectors`, 1 to `GROUP`, for so many rows."""
 
+    shapes = [(rows, vectors) for vectors in range(1, GROUP + 1)]
+
     @intrinsic
     def tile(typingctx, vectors, length, a, a_stride, slots, values, indices, windows, c, c_stride):
-        def generate(context, builder, signature, arguments):
-            given = [Value(builder, argument) for argument in arguments[1:]]
-            end = builder.append_basic_block("end")
-            switch = builder.switch(arguments[0], end)
-            for count in range(1, GROUP + 1):
-                block = builder.append_basic_block(f"tile{rows}x{count}")
-                switch.add_case(count, block)
-                builder.position_at_end(block)
-                _Tile(builder, dtype).write(rows, count, *given)
-                builder.branch(end)
-            builder.position_at_end(end)
-            return context.get_dummy_value()
-
-        return types.void(*[types.int64] * 10), generate
+        return choice(_Tile, dtype, shapes, 9)
 
     return tile
 

@@ -1,5 +1,7 @@
 """Kernels that look at every address before they use it: for tests, with ``RNNKIT_CHECK=1`` set before the import.
 
+The same variable turns on `rnnkit.compiler.ir.verify`.
+
 A table holds the ranges of memory that a call may read and write. Programs compiled while checking note there what
 they place in scratch memory, with gaps between, and every access outside of all ranges is counted.
 """

@@ -34,18 +34,33 @@ def _bytes(llvm_type):
     return {ir.FloatType(): 4, ir.DoubleType(): 8}[llvm_type]
 
 
+def lane_numbers(builder, element, lanes, start=0):
+    """A vector of the integers ``start``, ``start`` + 1, …"""
+    return Value(builder, ir.Constant(ir.VectorType(element, lanes), list(range(start, start + lanes))))
+
+
 def _lane_addresses(builder, address, stride, lanes):
-    i64 = ir.IntType(64)
-    steps = Value(builder, ir.Constant(ir.VectorType(i64, lanes), list(range(lanes))))
-    return (Value(builder, address) + steps * Value(builder, stride)).value
+    return Value(builder, address) + lane_numbers(builder, ir.IntType(64), lanes) * Value(builder, stride)
 
 
-def _gather(builder, addresses, mask, llvm_vector, alignment):
-    check_each(builder, addresses, mask, alignment)
-    pointers = builder.inttoptr(addresses, ir.VectorType(llvm_vector.element.as_pointer(), llvm_vector.count))
+def masked_load(builder, address, llvm_vector, mask, alignment):
+    """The vector at an address; lanes that aren't in `mask` are 0 and their memory is not touched."""
+    check_lanes(builder, address, mask, alignment)
+    name = f"llvm.masked.load.{type_name(llvm_vector)}.p0"
+    source = pointer(builder, address, llvm_vector)
+    return call_intrinsic(builder, name, llvm_vector, [source, ir.IntType(32)(alignment), mask, _zeros(llvm_vector)])
+
+
+def gather(builder, addresses, mask, llvm_vector, alignment):
+    """Lane l from the l-th address; memory of lanes that aren't in `mask` is not touched."""
+    check_each(builder, addresses.value, mask, alignment)
+    pointers = builder.inttoptr(addresses.value, ir.VectorType(llvm_vector.element.as_pointer(), llvm_vector.count))
     name = f"llvm.masked.gather.{type_name(llvm_vector)}.v{llvm_vector.count}p0"
-    zeros = ir.Constant(llvm_vector, [0.0] * llvm_vector.count)
-    return call_intrinsic(builder, name, llvm_vector, [pointers, ir.IntType(32)(alignment), mask, zeros])
+    return call_intrinsic(builder, name, llvm_vector, [pointers, ir.IntType(32)(alignment), mask, _zeros(llvm_vector)])
+
+
+def _zeros(llvm_vector):
+    return ir.Constant(llvm_vector, [0] * llvm_vector.count)
 
 
 def _define_memory(dtype):
@@ -62,7 +77,7 @@ def _define_memory(dtype):
 
         def generate(context, builder, signature, arguments):
             count = Value(builder, arguments[0])
-            index = Value(builder, ir.Constant(ir.VectorType(ir.IntType(32), lanes), list(range(lanes))))
+            index = lane_numbers(builder, ir.IntType(32), lanes)
             few = emitted.select(count < lanes, count, count.constant(lanes))
             few = emitted.select(few > 0, few, few.constant(0))
             return (index < Value(builder, builder.trunc(few.value, ir.IntType(32)))).value
@@ -74,12 +89,7 @@ def _define_memory(dtype):
         kind = vector_of(dtype)
 
         def generate(context, builder, signature, arguments):
-            vector = llvm_vector()
-            name = f"llvm.masked.load.{type_name(vector)}.p0"
-            zeros = ir.Constant(vector, [0.0] * vector.count)
-            source = pointer(builder, arguments[0], vector)
-            check_lanes(builder, arguments[0], arguments[1], size)
-            return call_intrinsic(builder, name, vector, [source, ir.IntType(32)(size), arguments[1], zeros])
+            return masked_load(builder, arguments[0], llvm_vector(), arguments[1], size)
 
         return kind(types.int64, Mask(kind.lanes)), generate
 
@@ -117,7 +127,7 @@ def _define_memory(dtype):
 
         def generate(context, builder, signature, arguments):
             address, stride, mask = arguments
-            return _gather(builder, _lane_addresses(builder, address, stride, kind.lanes), mask, llvm_vector(), size)
+            return gather(builder, _lane_addresses(builder, address, stride, kind.lanes), mask, llvm_vector(), size)
 
         return kind(types.int64, types.int64, Mask(kind.lanes)), generate
 
@@ -127,15 +137,9 @@ def _define_memory(dtype):
 
         def generate(context, builder, signature, arguments):
             address, table, mask = arguments
-            offsets_type = ir.VectorType(ir.IntType(32), kind.lanes)
-            name = f"llvm.masked.load.{type_name(offsets_type)}.p0"
-            source = [pointer(builder, table, offsets_type), ir.IntType(32)(4), mask]
-            check_lanes(builder, table, mask, 4)
-            offsets = call_intrinsic(
-                builder, name, offsets_type, [*source, ir.Constant(offsets_type, [0] * kind.lanes)]
-            )
+            offsets = masked_load(builder, table, ir.VectorType(ir.IntType(32), kind.lanes), mask, 4)
             offsets = Value(builder, builder.sext(offsets, ir.VectorType(ir.IntType(64), kind.lanes)))
-            return _gather(builder, (Value(builder, address) + offsets).value, mask, llvm_vector(), size)
+            return gather(builder, Value(builder, address) + offsets, mask, llvm_vector(), size)
 
         return kind(types.int64, types.int64, Mask(kind.lanes)), generate
 
@@ -256,7 +260,7 @@ def store_strided(typingctx, address, vector, stride, mask):
 
     def generate(context, builder, signature, arguments):
         address, number, stride, mask = arguments
-        addresses = _lane_addresses(builder, address, stride, vector.lanes)
+        addresses = _lane_addresses(builder, address, stride, vector.lanes).value
         check_each(builder, addresses, mask, vector.dtype.bitwidth // 8, write=True)
         pointers = builder.inttoptr(addresses, ir.VectorType(number.type.element.as_pointer(), vector.lanes))
         name = f"llvm.masked.scatter.{type_name(number.type)}.v{vector.lanes}p0"

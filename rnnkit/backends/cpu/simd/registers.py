@@ -83,7 +83,7 @@ def vector_of(dtype):
 
 
 def common(arguments):
-    """The Vector or float type in which `arguments` meet, None if they don't."""
+    """The Vector or float type in which `arguments` are computed together, None if there is none."""
     vectors = {t for t in arguments if isinstance(t, Vector)}
     if not all(isinstance(t, (Vector, types.Number, types.Boolean)) for t in arguments) or len(vectors) > 1:
         return None
@@ -94,7 +94,7 @@ def common(arguments):
 
 
 def common_mask(arguments):
-    """The Mask or bool in which `arguments` meet, None if they don't."""
+    """The Mask or bool in which `arguments` are computed together, None if there is none."""
     masks = {t for t in arguments if isinstance(t, Mask)}
     if not all(isinstance(t, (Mask, types.Boolean)) for t in arguments) or len(masks) > 1:
         return None

@@ -50,59 +50,12 @@ from rnnkit.backends.cpu.simd.registers import (  # noqa: F401
     mask_of,
 )
 from rnnkit.backends.formulas import value as emitted
+from rnnkit.backends.formulas.target import Target, itself
 
-
-def itself(kind):
-    return kind
-
-
-def typed(function, arguments, meet, result):
-    """(signature, code generator) of `function` of Values for these argument types; None where they don't fit."""
-    kind = meet(arguments)
-    if kind is None:
-        return None
-
-    def generate(context, builder, signature, numbers):
-        values = [convert(context, builder, n, t, kind) for n, t in zip(numbers, signature.args, strict=True)]
-        return function(*values).value
-
-    return signature(result(kind), *arguments), generate
-
-
-def function_of_values(arity, meet=common, result=itself):
-    """Decorator: a Python function of `arity` Values becomes a function for jitted code."""
-
-    def decorate(function):
-        if arity == 1:
-
-            def definition(typingctx, a):
-                return typed(function, (a,), meet, result)
-        elif arity == 2:
-
-            def definition(typingctx, a, b):  # type: ignore[misc]  # of another arity
-                return typed(function, (a, b), meet, result)
-        else:
-
-            def definition(typingctx, a, b, c):  # type: ignore[misc]  # of another arity
-                return typed(function, (a, b, c), meet, result)
-
-        definition.__name__ = definition.__qualname__ = function.__name__
-        definition.__doc__ = function.__doc__
-        return intrinsic(definition)
-
-    return decorate
-
+CPU = Target(intrinsic, signature, common, convert)
+function_of_values = CPU.function
 
 fma = function_of_values(3)(emitted.fma)
-absolute = function_of_values(1)(emitted.absolute)
-sqrt = function_of_values(1)(emitted.sqrt)
-floor = function_of_values(1)(emitted.floor)
-ceil = function_of_values(1)(emitted.ceil)
-trunc = function_of_values(1)(emitted.trunc)
-rint = function_of_values(1)(emitted.rint)
-copysign = function_of_values(2)(emitted.copysign)
-minimum = function_of_values(2)(emitted.minimum)
-maximum = function_of_values(2)(emitted.maximum)
 
 
 def _scalar_of(kind):
@@ -139,8 +92,8 @@ def to_mask(x):
 def select(typingctx, mask, a, b):
     """`a` where `mask` is set, `b` elsewhere."""
     test = common_mask((mask,))
-    meet = common_mask if isinstance(a, (Mask, types.Boolean)) and isinstance(b, (Mask, types.Boolean)) else common
-    kind = meet((a, b))
+    masks = isinstance(a, (Mask, types.Boolean)) and isinstance(b, (Mask, types.Boolean))
+    kind = common_mask((a, b)) if masks else common((a, b))
     if test is None or kind is None:
         return None
     if isinstance(test, Mask) and not isinstance(kind, (Vector, Mask)):
@@ -157,14 +110,14 @@ def select(typingctx, mask, a, b):
 # --- Operators ---
 
 
-def _define_operator(symbol, function, arity, meet, result, owner):
+def _define_operator(symbol, arity, common, result, owner):
     @infer_global(symbol)
     class _Typing(AbstractTemplate):
         def generic(self, arguments, keywords):
             if len(arguments) != arity or not any(isinstance(t, owner) for t in arguments):
                 return None
-            kind = meet(arguments)
-            return None if kind is None else signature(result(kind), *arguments)
+            typed = CPU.typed(symbol, arguments, common, result)
+            return None if typed is None else typed[0]
 
     others = (types.Number, types.Boolean) if owner is Vector else (types.Boolean,)
     combinations: list[tuple] = [(owner,)] if arity == 1 else [(owner, owner)]
@@ -174,14 +127,14 @@ def _define_operator(symbol, function, arity, meet, result, owner):
 
         @lower_builtin(symbol, *combination)
         def lower(context, builder, sig, numbers):
-            return typed(function, sig.args, meet, result)[1](context, builder, sig, numbers)
+            return CPU.typed(symbol, sig.args, common, result)[1](context, builder, sig, numbers)
 
 
 for _symbol in (operator.add, operator.sub, operator.mul, operator.truediv):
-    _define_operator(_symbol, _symbol, 2, common, itself, Vector)
+    _define_operator(_symbol, 2, common, itself, Vector)
 for _symbol in (operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne):
-    _define_operator(_symbol, _symbol, 2, common, mask_of, Vector)
+    _define_operator(_symbol, 2, common, mask_of, Vector)
 for _symbol in (operator.and_, operator.or_, operator.xor):
-    _define_operator(_symbol, _symbol, 2, common_mask, itself, Mask)
-_define_operator(operator.neg, operator.neg, 1, common, itself, Vector)
-_define_operator(operator.invert, operator.invert, 1, common_mask, itself, Mask)
+    _define_operator(_symbol, 2, common_mask, itself, Mask)
+_define_operator(operator.neg, 1, common, itself, Vector)
+_define_operator(operator.invert, 1, common_mask, itself, Mask)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rnnkit.backends.shared.text import indented
-from rnnkit.compiler.ir.plan import STEP, Buffer, Loop, Value
+from rnnkit.compiler.ir.plan import STEP, Buffer, Load, Loop, Number, Value
 from rnnkit.compiler.ir.strides import Walk
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class LoopWriter:
         self.section, self.i, self.loop = section, i, loop
         self.reduction = loop.reduction or ""
         self.kinds = {v.name: v.kind for v in loop.values}
-        found = [v.buffer for v in loop.values if v.buffer] + [b for _, b, _ in loop.writes]
+        found = [load.buffer for load in loop.loads] + [b for _, b, _ in loop.writes]
         self.buffers = [b for b in dict.fromkeys(found) if b not in behind]
         self.dims = loop.dims or (1,)
         self.counts = [section.number(n) for n in self.dims]
@@ -83,8 +83,9 @@ class LoopWriter:
         return self.values(suffix, wanted=lambda value: not self._is_late(value))
 
     def _is_late(self, value: Value) -> bool:
-        from_global = value.op == "load" and value.buffer in self.buffers and not self.section.is_shared(value.buffer)
-        return not from_global
+        if not isinstance(value, Load):
+            return True
+        return value.buffer not in self.buffers or self.section.is_shared(value.buffer)
 
     def values(self, suffix="", registers=None, wanted=None) -> list[str]:
         """`registers` names what a product in front leaves, by place in its result."""
@@ -92,22 +93,20 @@ class LoopWriter:
         for value in self.loop.values:
             if wanted is not None and not wanted(value):
                 continue
-            if registers is not None and value.buffer in registers:
-                assert value.walk is not None  # it is a load
+            if registers is not None and isinstance(value, Load) and value.buffer in registers:
                 text = registers[value.buffer][value.walk.offset] + suffix
             else:
                 text = self._text(value, suffix)
-            if value.op == "load" and value.kind == "bool":
+            if isinstance(value, Load) and value.kind == "bool":
                 text = f"to_bool({text})"
             lines.append(f"{self.name(value.name, suffix)} = {text}")
         return lines
 
     def _text(self, value: Value, suffix) -> str:
         dtype = self.section.dtype.name
-        if value.op == "number":
+        if isinstance(value, Number):
             return f"np.{dtype}({value.number!r})"
-        if value.op == "load":
-            assert value.buffer is not None and value.walk is not None
+        if isinstance(value, Load):
             return self.section.load(value.buffer, self._address(value.buffer, value.walk, suffix))
         op = f"to_float_{dtype}" if value.op == "to_float" else value.op
         return f"{op}({', '.join(self.name(a, suffix) for a in value.args)})"

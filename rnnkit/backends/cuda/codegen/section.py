@@ -367,7 +367,7 @@ class SectionWriter:
         for i, stage in enumerate(self.stages):
             products = stage.products if isinstance(stage, Fused) else [stage] if isinstance(stage, Product) else []
             loop = stage if isinstance(stage, Loop) else stage.loop if isinstance(stage, Fused) else None
-            reads = {p.operand for p in products} | ({v.buffer for v in loop.values if v.buffer} if loop else set())
+            reads = {p.operand for p in products} | ({load.buffer for load in loop.loads} if loop else set())
             if reads & written:
                 lines += self.barrier()
                 written = set()

@@ -39,11 +39,13 @@ from rnnkit.backends.cuda.device.loads import (  # noqa: F401
     word,
 )
 from rnnkit.backends.cuda.device.value import DeviceValue
-from rnnkit.backends.formulas import division, error_function, exponential, powers, trigonometry, value
+from rnnkit.backends.formulas import value
+from rnnkit.backends.formulas.table import FORMULAS, arity
+from rnnkit.backends.formulas.target import Target, itself
 
 
 def common_float(arguments):
-    """The float type in which numbers meet, None if they are something else."""
+    """The float type in which numbers are computed together, None if they are something else."""
     if not all(isinstance(t, (types.Number, types.Boolean)) for t in arguments):
         return None
     floats = [t for t in arguments if isinstance(t, types.Float)]
@@ -54,44 +56,21 @@ def only_bools(arguments):
     return types.boolean if all(isinstance(t, types.Boolean) for t in arguments) else None
 
 
-def itself(kind):
-    return kind
-
-
 def to_boolean(kind):
     return types.boolean
 
 
-def typed(function, arguments, meet, result):
-    """(signature, code generator) of `function` of Values for these argument types; None where they don't fit."""
-    kind = meet(arguments)
-    if kind is None:
-        return None
-
-    def generate(context, builder, sig, numbers):
-        casts = (context.cast(builder, n, t, kind) for n, t in zip(numbers, sig.args, strict=True))
-        return function(*(DeviceValue(builder, number) for number in casts)).value
-
-    return signature(result(kind), *arguments), generate
+def convert(context, builder, number, given, kind):
+    """An argument of type `given` as a Value of `kind`."""
+    return DeviceValue(builder, context.cast(builder, number, given, kind))
 
 
-def _word(arity, function, meet=common_float, result=itself):
+CUDA = Target(intrinsic, signature, common_float, convert)
+
+
+def _word(arity, function, common=None, result=itself):
     """A function of `arity` Values as a word."""
-    if arity == 1:
-
-        def definition(typingctx, a):
-            return typed(function, (a,), meet, result)
-    elif arity == 2:
-
-        def definition(typingctx, a, b):  # type: ignore[misc]  # of another arity
-            return typed(function, (a, b), meet, result)
-    else:
-
-        def definition(typingctx, a, b, c):  # type: ignore[misc]  # of another arity
-            return typed(function, (a, b, c), meet, result)
-
-    definition.__name__ = definition.__qualname__ = function.__name__
-    return intrinsic(definition)
+    return CUDA.function(arity, common, result)(function)
 
 
 def _compare(function):
@@ -99,29 +78,15 @@ def _compare(function):
 
 
 def _logical(arity, function):
-    return _word(arity, function, meet=only_bools)
+    return _word(arity, function, only_bools)
 
 
-# arithmetic
+# What the operators of a `Value` are.
 add = _word(2, operator.add)
 subtract = _word(2, operator.sub)
 multiply = _word(2, operator.mul)
 divide = _word(2, operator.truediv)
 negative = _word(1, operator.neg)
-square = _word(1, lambda x: x * x)
-fma = _word(3, value.fma)
-# choice
-absolute = _word(1, value.absolute)
-copysign = _word(2, value.copysign)
-maximum = _word(2, value.maximum)
-minimum = _word(2, value.minimum)
-# steps
-sign = _word(1, value.sign)
-floor = _word(1, value.floor)
-ceil = _word(1, value.ceil)
-trunc = _word(1, value.trunc)
-rint = _word(1, value.rint)
-# conditions
 greater = _compare(operator.gt)
 greater_equal = _compare(operator.ge)
 less = _compare(operator.lt)
@@ -132,46 +97,13 @@ logical_and = _logical(2, operator.and_)
 logical_or = _logical(2, operator.or_)
 logical_xor = _logical(2, operator.xor)
 logical_not = _logical(1, operator.invert)
+# What the formulas are.
+globals().update({name: _word(arity(formula), formula) for name, formula in FORMULAS.items()})
+fma = _word(3, value.fma)
+# Conditions and numbers.
 to_bool = _word(1, lambda x: x != 0, result=to_boolean)
 to_float_float32 = _word(1, lambda c: c.to_float(ir.FloatType()), only_bools, lambda kind: types.float32)
 to_float_float64 = _word(1, lambda c: c.to_float(ir.DoubleType()), only_bools, lambda kind: types.float64)
-# sigmoids
-sigmoid = _word(1, exponential.sigmoid)
-tanh = _word(1, exponential.tanh)
-softplus = _word(1, exponential.softplus)
-log_sigmoid = _word(1, exponential.log_sigmoid)
-erf = _word(1, error_function.erf)
-erfc = _word(1, error_function.erfc)
-# powers and logarithms
-exp = _word(1, exponential.exp)
-exp2 = _word(1, exponential.exp2)
-expm1 = _word(1, exponential.expm1)
-log = _word(1, exponential.log)
-log2 = _word(1, exponential.log2)
-log10 = _word(1, exponential.log10)
-log1p = _word(1, exponential.log1p)
-logaddexp = _word(2, exponential.logaddexp)
-power = _word(2, powers.power)
-sqrt = _word(1, value.sqrt)
-cbrt = _word(1, powers.cbrt)
-hypot = _word(2, powers.hypot)
-# angles
-sin = _word(1, trigonometry.sin)
-cos = _word(1, trigonometry.cos)
-tan = _word(1, trigonometry.tan)
-arcsin = _word(1, trigonometry.arcsin)
-arccos = _word(1, trigonometry.arccos)
-arctan = _word(1, trigonometry.arctan)
-arctan2 = _word(2, trigonometry.arctan2)
-sinh = _word(1, exponential.sinh)
-cosh = _word(1, exponential.cosh)
-arcsinh = _word(1, exponential.arcsinh)
-arccosh = _word(1, exponential.arccosh)
-arctanh = _word(1, exponential.arctanh)
-# division with rest
-floor_divide = _word(2, division.floor_divide)
-remainder = _word(2, division.remainder)
-fmod = _word(2, division.fmod)
 
 
 @intrinsic
@@ -182,8 +114,8 @@ def where(typingctx, condition, a, b):
         return None
 
     def generate(context, builder, sig, numbers):
-        casts = (context.cast(builder, n, t, kind) for n, t in zip(numbers[1:], (a, b), strict=True))
-        return value.select(*(DeviceValue(builder, number) for number in (numbers[0], *casts))).value
+        values = (convert(context, builder, n, t, kind) for n, t in zip(numbers[1:], (a, b), strict=True))
+        return value.select(DeviceValue(builder, numbers[0]), *values).value
 
     return signature(kind, condition, a, b), generate
 

@@ -102,10 +102,10 @@ class CudaBackward:
         run = _Run(self, record, checkpoint, truncate)
         return replace(run.result(), pull=run.pull)
 
-    def explain(self, source: bool = False) -> str:
-        """What is computed, in words, or the texts of the kernels that ran."""
-        if source:
-            return f"{self.forward.explain(True)}\n\n{self.adjoint.explain(True)}"
+    def explain(self, source: bool = False, graph: bool = False) -> str:
+        """What is computed, in words; or both programs' graphs and plans, the kernels that ran, or all of them."""
+        if source or graph:
+            return "\n\n".join(program.explain(source, graph) for program in (self.forward, self.adjoint))
         words = "\n".join(f"  {line}" for line in self.adjoint.explain().splitlines()[1:])
         return f"gradient: one rule per operation of the graph\nthe adjoint, from the last step to the first:\n{words}"
 

@@ -14,7 +14,7 @@ from rnnkit.backends.cuda.memory.driver_choice import driver
 from rnnkit.backends.cuda.runtime.cost_model import GPU, LaunchConfig, Step, configs, costs, current_gpu
 from rnnkit.backends.cuda.runtime.launch import Function
 from rnnkit.backends.cuda.runtime.packing import gates_in_turn, pack, pack_sparse
-from rnnkit.backends.formulas.names import FUNCTIONS
+from rnnkit.backends.formulas.table import FORMULAS
 from rnnkit.backends.shared.call import Record, Result
 from rnnkit.backends.shared.prepack import Layout
 from rnnkit.compiler.ir.plan import (
@@ -51,6 +51,8 @@ class CudaProgram:
         Weights by name to what depends on them alone, in the order of ``plan.prepacked``.
     states : pair of lists of Buffer
         Where each state is before a step, and after it.
+    show : callable
+        Gives graph and plan as text.
     """
 
     plan: Plan
@@ -59,6 +61,7 @@ class CudaProgram:
     prepack: Callable[[dict[str, np.ndarray]], list]
     states: States
     dtype: np.dtype
+    show: Callable[[], str]
     words: str = ""
     how: str = "traced, on a GPU"
     reason: str = "the step was recorded as a graph, from which rnnkit compiles loops over many rows at once"
@@ -81,10 +84,11 @@ class CudaProgram:
         self._output = math.prod(plan.output_shape)
         self._late = any(b.kind == "result" for b in plan.buffers)
 
-    def explain(self, source: bool = False) -> str:
-        """Road, reason and plan in words, or the texts of the kernels that ran."""
-        if source:
-            return "\n\n".join(kernel.text for kernel in self._ran.values())
+    def explain(self, source: bool = False, graph: bool = False) -> str:
+        """How, why and the plan in words; or graph and plan node by node, the kernels that ran, or both."""
+        if source or graph:
+            kernels = [kernel.text for kernel in self._ran.values()] if source else []
+            return "\n\n".join([*([self.show()] if graph else []), *kernels])
         return f"{self.how}: {self.reason}\n{self.words}\n{self._shared_words()}"
 
     # How a call is shared
@@ -412,11 +416,11 @@ def step_of(plan: Plan, item: int) -> Step:
     units = max(1, (largest.units or largest.result.size) if largest else widest)
     pointwise = functions = moved = 0
     for loop in loops:
-        operations = [value.op for value in loop.values if value.op not in ("load", "number")]
-        buffers = [value.buffer for value in loop.values if value.buffer] + [b for _, b, _ in loop.writes]
+        operations = loop.operations
+        buffers = [load.buffer for load in loop.loads] + [b for _, b, _ in loop.writes]
         size = math.prod(loop.dims)
         pointwise += size * len(operations)
-        functions += size * sum(op in FUNCTIONS or op == "divide" for op in operations)
+        functions += size * sum(op in FORMULAS or op == "divide" for op in operations)
         moved += size * item * sum(b.section != STEP or b.kind in PLACED for b in buffers if b.kind != "prepacked")
     return Step(
         units=units,

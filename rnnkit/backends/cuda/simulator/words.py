@@ -12,9 +12,8 @@ from collections.abc import Callable
 import numpy as np
 from numba import njit
 
-from rnnkit.backends.cpu.simd import functions as mathematics
-from rnnkit.backends.cpu.simd import vector
-from rnnkit.backends.formulas import names
+from rnnkit.backends.cpu.simd import functions, vector
+from rnnkit.backends.formulas.table import FORMULAS, arity
 
 _FLOATS = {np.float32: ctypes.c_float, np.float64: ctypes.c_double}
 _arriving = threading.Lock()
@@ -74,13 +73,9 @@ def _memory(dtype):
     return {f"{word}_{dtype.__name__}": function for word, function in words.items()}
 
 
-_TWO = {"maximum", "minimum", "copysign", "logaddexp", "arctan2", "power", "hypot"}
-_TWO |= {"fmod", "remainder", "floor_divide"}
-
-
-def _jitted(name, function, arguments):
+def _jitted(name, function, operands):
     """One of the CPU's functions, of numbers: jitted code gives a float of Python, whatever its precision."""
-    space = {"function": function}
+    space, arguments = {"function": function}, ", ".join("abc"[:operands])
     exec(f"def call({arguments}):\n    return function({arguments})", space)
     compiled = njit(error_model="numpy")(space["call"])
 
@@ -92,10 +87,8 @@ def _jitted(name, function, arguments):
 
 
 globals().update(_memory(np.float32) | _memory(np.float64))
-globals().update(
-    {name: _jitted(name, getattr(mathematics, name), "a, b" if name in _TWO else "a") for name in names.FUNCTIONS}
-)
-fma = _jitted("fma", vector.fma, "a, b, c")
+globals().update({name: _jitted(name, getattr(functions, name), arity(formula)) for name, formula in FORMULAS.items()})
+fma = _jitted("fma", vector.fma, 3)
 
 # What is rounded once, or not at all, NumPy's numbers do as any other.
 add, subtract, multiply, divide, negative = np.add, np.subtract, np.multiply, np.divide, np.negative

@@ -10,7 +10,7 @@ import processes
 import pytest
 from numba import njit
 
-from rnnkit.backends.cpu.simd import vector
+from rnnkit.backends.cpu.simd import functions, vector
 
 DTYPES = ("float32", "float64")
 
@@ -47,7 +47,7 @@ def run(x, out):
 
 
 def jitted(text, dtype):
-    names = dict(vars(vector))
+    names = vars(vector) | vars(functions)
     exec(text.replace("DT", dtype), names)
     return njit(error_model="numpy")(names["run"])
 

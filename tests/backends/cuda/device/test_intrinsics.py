@@ -13,7 +13,7 @@ from cuda_ptx import ARCHITECTURES, instructions, names, ptx
 
 from rnnkit.backends.cuda.device import intrinsics
 from rnnkit.backends.cuda.simulator import words
-from rnnkit.compiler.ir.operations import OPERATIONS
+from rnnkit.compiler.ir.operations import BY_LANE, OPERATIONS
 
 if cuda_ptx.ptxas() is None:
     pytest.skip("no ptxas: numba-cuda's extra cu12 or cu13 brings it", allow_module_level=True)
@@ -29,7 +29,7 @@ each_target = pytest.mark.parametrize(
         for j, cc in enumerate(ARCHITECTURES)
     ],
 )
-FAR = {"sin", "cos", "tan", "fmod", "remainder", "floor_divide"}  # the CPU's by lane, libdevice's here
+FAR = BY_LANE.keys()  # on the CPU by lane, here by libdevice
 
 
 def operands(name: str) -> int:

@@ -1,7 +1,6 @@
 """A GPU's formulas, run on the CPU with stand-ins for the functions of NVVM and libdevice: the CPU's bits."""
 
 import ctypes
-import inspect
 import operator
 
 import llvmlite.binding as llvm
@@ -12,7 +11,8 @@ from llvmlite import ir
 pytest.importorskip("numba_cuda", reason="numba-cuda isn't installed")
 
 from rnnkit.backends.cuda.device.value import FUNCTIONS, DeviceValue
-from rnnkit.backends.formulas import division, error_function, exponential, names, powers, trigonometry, value
+from rnnkit.backends.formulas import table
+from rnnkit.backends.formulas.table import arity
 from rnnkit.backends.formulas.value import Value
 
 ARITHMETIC = {
@@ -22,19 +22,9 @@ ARITHMETIC = {
     "divide": operator.truediv,
     "negative": operator.neg,
 }
-FORMULAS = ARITHMETIC | {
-    name: formula
-    for module in (division, error_function, exponential, powers, trigonometry, value)
-    for name, formula in vars(module).items()
-    if name in names.FUNCTIONS
-}
+FORMULAS = ARITHMETIC | table.FORMULAS
 FLOATS = {"float32": (ir.FloatType(), ctypes.c_float), "float64": (ir.DoubleType(), ctypes.c_double)}
 INSTRUCTIONS = {"multiply": "fmul", "divide": "fdiv"}
-
-
-def arity(formula):
-    parameters = inspect.signature(formula).parameters.values()
-    return sum(parameter.default is parameter.empty for parameter in parameters)
 
 
 def emit(module, kind, name, element):

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("numba_cuda", reason="numba-cuda isn't installed")
 
 import rnnkit as rk
-from rnnkit.backends.cuda.compile import cuda_program
+from rnnkit.backends.cuda.compile import CUDA
 from rnnkit.backends.cuda.memory.availability import missing, simulated
 from rnnkit.backends.cuda.runtime.cost_model import A100, H100, configs, costs
 from rnnkit.backends.cuda.runtime.launch import Function
@@ -31,7 +31,7 @@ each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 def program(name, features, units, dtype):
     cell = CELLS[name](units, recurrent_initializer="zeros")
     prepare(cell, (None, features), np.dtype(dtype), np.random.default_rng(0))
-    return compile_step(Step(cell, (features,)), dtype, cell._all_weights(), make=cuda_program)
+    return compile_step(Step(cell, (features,)), dtype, cell._all_weights(), target=CUDA)
 
 
 def chosen(program, gpu, rows):

@@ -1,0 +1,82 @@
+"""The pass that rewrites patterns of a traced graph by rules, and drops nodes that no result needs.
+
+A rule gets a node and its operands, which are rewritten already. It returns what replaces the node, or None. The normal
+form of every graph, such as that equal nodes are one, is no rule: see `rnnkit.execution.passes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
+
+from rnnkit.compiler.ir.graph import Graph, Node, View
+
+Rule = Callable[[Graph, Node, tuple[Node, ...]], Node | None]
+
+
+def simplify(graph: Graph) -> Graph:
+    """The same step, rewritten by `RULES`, with its nodes in the same order."""
+    new = _rebuilt(graph, RULES)
+    return new if len(new.live()) == len(new.nodes) else _rebuilt(new, ())  # without the nodes that were rewritten
+
+
+def stable_sigmoid(graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:
+    """``1 / (1 + exp(-z))`` as the sigmoid, which neither overflows nor warns."""
+    if node.op != "divide" or not _is_one(args[0]) or args[1].op != "add":
+        return None
+    denominator = args[1]
+    for one, power in (denominator.args, denominator.args[::-1]):
+        if _is_one(one) and power.op == "exp" and power.shape == denominator.shape:
+            exponent = power.args[0]
+            z = exponent.args[0] if exponent.op == "negative" else graph.pointwise("negative", exponent)
+            return graph.pointwise("sigmoid", z)
+    return None
+
+
+def product_by_parts(graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:
+    """A product of a concatenation as the sum of the parts' products, so that each can leave the time loop."""
+    return _by_parts(graph, *args) if node.op == "product" and _is_joined(args[0]) else None
+
+
+RULES: tuple[Rule, ...] = (stable_sigmoid, product_by_parts)
+
+
+def _by_parts(graph: Graph, a: Node, weight: Node) -> Node:
+    if not _is_joined(a):
+        return graph.product(a, weight)
+    total, low = None, 0
+    for part in a.args:
+        high = low + part.shape[-1]
+        rows = graph.view(weight, View.item((slice(low, high),), ("rows", low, high)))
+        term = _by_parts(graph, part, rows)
+        total, low = term if total is None else graph.pointwise("add", total, term), high
+    assert total is not None  # a concatenation has parts
+    return total
+
+
+def _is_joined(node: Node) -> bool:
+    return node.op == "concatenate" and node.attr == len(node.shape) - 1
+
+
+def _is_one(node: Node) -> bool:
+    return node.op == "literal" and node.shape == () and float(node.attr) == 1.0
+
+
+def _rebuilt(graph: Graph, rules: Iterable[Rule]) -> Graph:
+    """A new graph of the nodes that a result needs, in their order, each rewritten by the first rule that matches."""
+    new = replace(graph, nodes=[], names={}, _known={})
+    made: dict[int, Node] = {}
+    for node in graph.live():
+        new.locate = partial(str, node.line)
+        args = tuple(made[a.id] for a in node.args)
+        answers = (rule(new, node, args) for rule in rules)
+        found = next((answer for answer in answers if answer is not None), None)
+        made[node.id] = new.again(node, args) if found is None else found
+    new.locate = str
+    new.output, new.states = made[graph.output.id], tuple(made[node.id] for node in graph.states)
+    new.residuals = {name: made[node.id] for name, node in graph.residuals.items()}
+    for number, name in graph.names.items():
+        if number in made:
+            new.names.setdefault(made[number].id, name)
+    return new

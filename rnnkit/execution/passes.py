@@ -1,0 +1,172 @@
+"""The passes of the compiler, by name and in their order, and what follows each pass: the verifier, the dumps.
+
+A step becomes a graph (*trace*, *simplify*), a graph its adjoint (*differentiate*), and each graph a program (*plan*,
+*fuse*, *write*, *compile*; a `Target` says how the last three work). *differentiate_loss* turns the graph of a loss
+into one that gives the cotangent, too. No other code rewrites a step, with two exceptions that construct normal forms:
+
+- A `Graph` is in normal form while it is built (`Graph.add`, `Graph.view`, `Graph.pointwise`). Equal nodes are one
+  node, a view that moves nothing is its operand, a reshape of a reshape is one reshape, operands are converted to the
+  kind that an operation takes, and ``where`` of conditions is logical operations. So passes may compare nodes by
+  identity, and no pass has to restore the form.
+- The tracer writes NumPy's functions as operations (`rnnkit.compiler.tracing`): ``x**2`` as a square, a variance as
+  means. It has no other way to say them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rnnkit.backends.shared.target import Target
+from rnnkit.compiler.autodiff.adjoint import differentiate
+from rnnkit.compiler.autodiff.reverse import to_x
+from rnnkit.compiler.ir import verify
+from rnnkit.compiler.ir.graph import Graph
+from rnnkit.compiler.ir.plan import SECTIONS, Plan
+from rnnkit.compiler.ir.printer import print_graph, print_plan
+from rnnkit.compiler.ir.simplify import simplify
+from rnnkit.compiler.planning.planner import plan
+from rnnkit.compiler.tracing.trace import trace
+from rnnkit.execution import dump
+
+
+class Pass(NamedTuple):
+    """One pass.
+
+    Attributes
+    ----------
+    name : str
+    run : callable
+    check : callable or None
+        ``(name, made, *arguments)``: that what it made of its arguments breaks no rule.
+    """
+
+    name: str
+    run: Callable[..., Any]
+    check: Callable[..., None] | None = None
+
+
+def _plan(graph: Graph, target: Target, dtype) -> Plan:
+    return plan(graph, _columns(target, dtype))
+
+
+def _fuse(made: Plan, graph: Graph, target: Target, dtype) -> Plan:
+    return target.fuse(made, _columns(target, dtype))
+
+
+def _write(made: Plan, target: Target, name: str, dtype):
+    return target.write(made, name, dtype)
+
+
+def _compile(made: Plan, source, target: Target, dtype, show: Callable[[], str]):
+    return target.compile(made, source, dtype, show)
+
+
+def _columns(target, dtype):
+    return lambda columns: target.columns(columns, dtype)
+
+
+def _check_traced(name, graph, step, dtype, weights, constant_shapes=(), training=False):
+    leaves: dict[tuple, tuple[int, ...]] = {("x", None): step.feature_shape}
+    leaves |= {("state", i): shape for i, shape in enumerate(step.state_shapes)}
+    leaves |= {("constant", i): shape for i, shape in enumerate(constant_shapes)}
+    leaves |= {("weight", weight): array.shape for weight, array in weights.items()}
+    leaves |= {("draw", draw): shape for draw, shape in step.draws.items()}
+    verify.check_graph(graph, name, leaves, step.state_shapes)
+
+
+def _check_simplified(name, graph, before):
+    states = [node.shape for node in before.states]
+    verify.check_graph(graph, name, verify.leaves_of(before), states, before.output.shape)
+
+
+def _check_adjoint(name, adjoint, graph, dtype, constant_shapes=(), x_shape=()):
+    verify.check_adjoint(adjoint, name, graph, x_shape, constant_shapes)
+
+
+def _check_loss(name, graph, before, dtype, x_shape):
+    states = [node.shape for node in before.states]
+    verify.check_graph(graph, name, verify.leaves_of(before) | {("x", None): x_shape}, states, x_shape)
+
+
+def _check_plan(name, made, *arguments):
+    graph, target, dtype = arguments[-3:]
+    verify.check_plan(made, name, graph, _columns(target, dtype))
+
+
+PASSES = (
+    Pass("trace", trace, _check_traced),
+    Pass("simplify", simplify, _check_simplified),
+    Pass("differentiate", differentiate, _check_adjoint),
+    Pass("differentiate_loss", to_x, _check_loss),
+    Pass("plan", _plan, _check_plan),
+    Pass("fuse", _fuse, _check_plan),
+    Pass("write", _write),
+    Pass("compile", _compile),
+)
+_NAMED = {one.name: one for one in PASSES}
+
+
+def run(name: str, *arguments) -> Any:
+    """What a pass makes of its arguments, checked if ``RNNKIT_CHECK=1``."""
+    one = _NAMED[name]
+    made = one.run(*arguments)
+    if verify.CHECKED and one.check is not None:
+        one.check(name, made, *arguments)
+    return made
+
+
+def read(step, dtype, weights, constant_shapes=(), training=False) -> Graph:
+    """From a step to its graph.
+
+    Raises
+    ------
+    Untraceable, MixesRows, ValueError
+        See `rnnkit.compiler.tracing.trace.trace`.
+    """
+    return run("simplify", run("trace", step, dtype, weights, constant_shapes, training))
+
+
+def program(graph: Graph, target: Target, name: str, dtype, role: str = "forward"):
+    """From a graph to its program.
+
+    Parameters
+    ----------
+    graph : Graph
+    target : Target
+    name : str
+        The step's.
+    dtype : dtype
+    role : str
+        Which of the step's programs it is: "forward", "forward with residuals", "adjoint", or "gradient" of a loss.
+    """
+    dtype = np.dtype(dtype)
+    title = ", ".join([name, dtype.name, role, *([] if target.name == "cpu" else [target.name])])
+    made = run("fuse", run("plan", graph, target, dtype), graph, target, dtype)
+    if "graph" in dump.wanted():
+        dump.dump("graph", title, print_graph(graph, f"graph of {title}"))
+    if "plan" in dump.wanted():
+        dump.dump("plan", title, print_plan(made, graph, f"plan of {title}"))
+    source = run("write", made, target, f"{name}, adjoint" if role == "adjoint" else name, dtype)
+    return run("compile", made, _dumped(source, title), target, dtype, partial(_show, graph, made, title))
+
+
+def _dumped(source, title: str):
+    """A source whose text is dumped: now, or for one that is written kernel by kernel, when each of them is."""
+    if not callable(source):
+        dump.dump("source", title, source.text)
+        return source
+
+    def write(section, variant):
+        kernel = source(section, variant)
+        dump.dump("source", f"{title}, {SECTIONS[section]}, {variant}", kernel.text)
+        return kernel
+
+    return write
+
+
+def _show(graph: Graph, made: Plan, title: str) -> str:
+    return f"{print_graph(graph, f'graph of {title}')}\n\n{print_plan(made, graph, f'plan of {title}')}"

@@ -1,0 +1,236 @@
+"""The list of passes: which run, in which order, what simplifying keeps, and how a user sees what they make."""
+
+import os
+import pathlib
+import re
+import sys
+
+import numpy as np
+import processes
+import pytest
+from graphs_under_test import DTYPE, NAMES, built, read_of
+
+import rnnkit as rk
+from rnnkit.backends.cpu.compile import CPU
+from rnnkit.compiler.ir.evaluate import evaluate
+from rnnkit.compiler.ir.graph import INPUTS
+from rnnkit.compiler.ir.printer import print_graph
+from rnnkit.compiler.ir.simplify import RULES, simplify
+from rnnkit.compiler.tracing.trace import trace
+from rnnkit.execution import dump, passes, pipeline
+
+# The list
+
+
+@rk.cell(
+    states={"h": "units"}, weights={"kernel": rk.Weight(("features", "units")), "u": rk.Weight(("units", "units"))}
+)
+def plain(x, states, weights):
+    h = np.tanh(x @ weights.kernel + states[0] @ weights.u)
+    return h, (h,)
+
+
+@pytest.fixture
+def ran(monkeypatch):
+    """The names of the passes that run, and programs that are not compiled."""
+    names, run = [], passes.run
+    monkeypatch.setattr(passes, "run", lambda name, *arguments: names.append(name) or run(name, *arguments))
+    return names
+
+
+UNCOMPILED = CPU._replace(
+    compile=lambda plan, source, dtype, show: type("Program", (), {"source": source, "plan": plan})(),
+    gradient=lambda *parts: parts,
+)
+
+
+def test_the_passes_of_a_step_and_of_its_gradient_run_in_order(ran):
+    step = built(plain(units=4))
+    program = pipeline.compile_step(step, DTYPE, step.cell._all_weights(), target=UNCOMPILED)
+    names = [one.name for one in passes.PASSES if not one.name.startswith("differentiate")]
+    assert ran == names == ["trace", "simplify", "plan", "fuse", "write", "compile"]
+    ran.clear()
+    program.differentiate()
+    assert ran == ["differentiate", *names[2:], *names[2:]]
+
+
+def test_the_passes_of_a_loss_run_in_order(ran, monkeypatch):
+    monkeypatch.setattr(pipeline, "CPU", UNCOMPILED)
+
+    @rk.cell(states={"total": 1}, draws={"y": rk.Draw(("features",), lambda rng, shape: rng.random(shape))})
+    def loss(x, states, weights, draws):
+        return x, (np.square(x - draws.y).sum(axis=1, keepdims=True),)
+
+    pipeline.compile_loss(built(loss()), DTYPE)
+    assert ran == [one.name for one in passes.PASSES if one.name != "differentiate"]
+
+
+def test_every_pass_is_a_stage_of_the_design():
+    page = pathlib.Path(__file__).parents[2].joinpath("docs", "design.md").read_text(encoding="utf-8")
+    stages = re.findall(r"^\| (\w+)(?: \w+)? \|[^|]*\| `[\w/]+` \|$", page, re.MULTILINE)
+    named = [one.name for one in passes.PASSES if one.name != "differentiate_loss"]
+    assert stages[: len(named)] == named
+
+
+# Simplifying
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_simplified_graph_gives_the_same_results(name):
+    found = read_of(name)
+    rng = np.random.default_rng(5)
+    inputs = {}
+    for node in found.traced.nodes:
+        if node.op in INPUTS:
+            shape = node.shape if node.op == "weight" else (3, *node.shape)
+            inputs[node.op, node.attr] = rng.normal(0, 0.5, shape)
+    inputs |= {key: value for key, value in found.traced.values.items() if key in inputs}
+    results = []
+    for graph in (found.traced, found.graph):
+        with np.errstate(all="ignore"):
+            values = evaluate([graph.output, *graph.states], inputs, np.float64)
+        results.append([values[node.id] for node in (graph.output, *graph.states)])
+    for before, after in zip(*results, strict=True):
+        np.testing.assert_allclose(after, before, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_simplified_graph_is_all_needed_and_is_simplified_once(name):
+    graph = read_of(name).graph
+    assert graph.live() == graph.nodes
+    assert print_graph(simplify(graph)) == print_graph(graph)
+    assert not [node for node in graph.nodes for rule in RULES if rule(graph.copy(), node, node.args)]
+
+
+def test_each_rule_is_used_by_some_cell():
+    for rule in RULES:
+        graphs = (read_of(name).traced for name in NAMES)
+        assert any(rule(graph.copy(), node, node.args) for graph in graphs for node in graph.live()), rule.__name__
+
+
+def test_simplifying_leaves_the_traced_graph_alone():
+    step = built(plain(units=4))
+    graph = trace(step, DTYPE, step.cell._all_weights())
+    before = print_graph(graph)
+    simplify(graph)
+    assert print_graph(graph) == before
+
+
+# What a user sees
+
+
+def layer(units=4, name=None):
+    made = rk.RNN(plain(units=units), dtype="float32", seed=0, name=name)
+    made.build((None, None, 3))
+    return made
+
+
+@rk.cell(states={"h": 3})
+def loops(x, states, weights):
+    """Jitted: how often the loop runs, the data say."""
+    h = states[0] + x
+    while h[0, 0] > 1.0:
+        h = h * 0.5
+    return h, (h,)
+
+
+def test_explain_shows_graph_and_plan():
+    one = layer()
+    told = one.explain(graph=True)
+    assert told.startswith("graph of plain, float32, forward: ") and "\n\nplan of plain, float32, forward: " in told
+    assert "  h: float (4,) = tanh(add)  <- x, state, weight" in told.splitlines()
+    assert one.explain(source=True, graph=True) == f"{told}\n\n{one.explain(source=True)}"
+    assert "graph of" not in one.explain()
+
+
+def test_explain_shows_the_adjoints_graphs():
+    one = layer()
+    one.vjp(np.ones((2, 5, 3), np.float32))
+    titles = re.findall(r"^graph of (.*):", one.explain(graph=True), re.MULTILINE)
+    assert titles == [f"plain, float32, {role}" for role in ("forward", "forward with residuals", "adjoint")]
+
+
+def test_explain_shows_the_graphs_of_a_models_layers_behind_their_paths():
+    model = rk.Sequential([rk.RNN(plain(units=4), return_sequences=True), rk.RNN(plain(units=2))])
+    model.build((None, 5, 3))
+    parts = model._parts()
+    told = model.explain(graph=True)
+    assert told == "\n\n".join(f"{path}: {part.explain(graph=True)}" for path, part in parts.items())
+    assert told.count("graph of plain, float") == 2 and len(parts) == 2
+
+
+def test_a_step_without_a_graph_says_so():
+    jitted = rk.RNN(loops())
+    jitted.build((None, None, 3))
+    assert jitted.explain(graph=True) == "jitted: numba compiles 'loops' as it stands; there is no graph"
+    assert jitted.explain(graph=True, source=True).startswith("# jitted: numba compiles 'loops' as it stands; there is")
+    eager = rk.RNN(plain(units=4))
+    with rk.eager():
+        eager(np.ones((1, 2, 3)))
+        assert "there is no graph" in eager._execution.executor((), False).explain(graph=True)
+
+
+# RNNKIT_DUMP
+
+
+def test_dumps_go_to_files_that_say_what_explain_says(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "a" / "b"
+    monkeypatch.setenv("RNNKIT_DUMP", f"graph, plan,source:{folder}")
+    one = layer(units=6)
+    one.vjp(np.ones((2, 5, 3), np.float32))
+    roles = ("forward", "forward-with-residuals", "adjoint")
+    names = [f"plain-float32-{role}{kind}" for role in roles for kind in (".graph.txt", ".plan.txt", ".source.py")]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(names)
+    texts = {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+    graphs = "\n".join(texts[name] for name in names if not name.endswith(".py"))
+    assert graphs.rstrip("\n") == one.explain(graph=True)
+    sources = "\n".join(texts[name] + "\n" for name in names if name.endswith(".py"))
+    assert sources.rstrip("\n") == one.explain(source=True).rstrip("\n")
+    assert capsys.readouterr().err == ""
+
+
+def test_layers_of_one_name_have_a_file_each(tmp_path, monkeypatch):
+    monkeypatch.setenv("RNNKIT_DUMP", f"graph:{tmp_path}")
+    for units in (4, 5, 4):
+        layer(units)
+    files = sorted(path.name for path in tmp_path.iterdir())
+    assert files == ["plain-float32-forward-2.graph.txt", "plain-float32-forward.graph.txt"]
+    assert "(5,)" in (tmp_path / files[0]).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("kind", dump.KINDS)
+def test_dumps_go_to_stderr_without_a_folder(kind, monkeypatch, capsys):
+    monkeypatch.setenv("RNNKIT_DUMP", kind)
+    one = layer()
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.rstrip() in one.explain(graph=True, source=True)
+    assert kind == "source" or printed.err.startswith(f"{kind} of plain, float32, forward: ")
+
+
+def test_of_a_jitted_step_there_is_the_source(monkeypatch, capsys):
+    monkeypatch.setenv("RNNKIT_DUMP", "graph,plan,source")
+    jitted = rk.RNN(loops())
+    jitted.build((None, None, 3))
+    assert capsys.readouterr().err.rstrip() == jitted.explain(source=True).rstrip()
+
+
+@pytest.mark.parametrize("value", ["grap", "graph,", "graph;plan", "graph:", ":folder", "1", "graph,plan,all"])
+def test_a_bad_value_is_one_error_that_lists_what_there_is(value, monkeypatch):
+    monkeypatch.setenv("RNNKIT_DUMP", value)
+    words = f"expected RNNKIT_DUMP to name graph, plan, source or some of them, .*; got {re.escape(repr(value))}"
+    with pytest.raises(ValueError, match=words):
+        layer()
+
+
+@pytest.mark.parametrize("value", ["", " "])
+def test_an_empty_value_is_none(value, monkeypatch, capsys):
+    monkeypatch.setenv("RNNKIT_DUMP", value)
+    layer()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_checks_are_on_with_the_environments_variable():
+    code = "from rnnkit.compiler.ir import verify; print(verify.CHECKED)"
+    for value, expected in (("1", "True"), ("0", "False"), ("", "False")):
+        environment = os.environ | {"RNNKIT_CHECK": value}
+        assert processes.run([sys.executable, "-c", code], check=True, env=environment).stdout.strip() == expected
