@@ -100,7 +100,8 @@ def is_seasonal(values: np.ndarray, period: int) -> np.ndarray:
     """Whether the autocorrelation at the season's lag is significant, ``(N,)``.
 
     The test of Fiorucci et al. (2016), section 4.1: ``|r_m| > q sqrt((1 + 2 Σ_{i<m} r_i²) / n)`` with the normal
-    distribution's 95 % quantile q, for series of two seasons or more.
+    distribution's 95 % quantile q, for series of more than two seasons. A trend raises every r_i and so hides a season;
+    the test is therefore applied to the values, and to what is left of them when a straight line is taken out.
 
     Parameters
     ----------
@@ -109,6 +110,19 @@ def is_seasonal(values: np.ndarray, period: int) -> np.ndarray:
     period : int
         m
     """
+    return _is_significant(values, period) | _is_significant(values - _line(values), period)
+
+
+def _line(values) -> np.ndarray:
+    """The straight line through each row by least squares."""
+    times = np.where(np.isnan(values), np.nan, np.arange(values.shape[1], dtype=np.float64))
+    off = times - known_means(times)[:, None]
+    power = known_sums(off**2)
+    slope = known_sums(off * values) / np.where(power > 0, power, 1.0)
+    return known_means(values)[:, None] + slope[:, None] * off
+
+
+def _is_significant(values, period) -> np.ndarray:
     known = ~np.isnan(values)
     count = known.sum(axis=1)
     centred = np.where(known, values - known_means(values)[:, None], 0.0)

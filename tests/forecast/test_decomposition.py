@@ -76,9 +76,22 @@ def test_seasons_are_told_from_noise(rng):
 
 
 def test_the_test_is_its_formula(rng):
-    values = rng.normal(size=40).cumsum()
-    values[7] = np.nan
-    centred = np.where(np.isnan(values), 0.0, values - np.nanmean(values))
-    r = [(centred[k:] * centred[:-k]).sum() / (centred**2).sum() for k in range(1, 5)]
-    bound = 1.6448536269514722 * np.sqrt((1 + 2 * sum(x * x for x in r[:3])) / 39)
-    assert is_seasonal(values[None], 4)[0] == (abs(r[3]) > bound)
+    panel = rng.normal(size=(60, 40)) + rng.uniform(0, 0.3, (60, 1)) * np.arange(40)
+    panel[:, 7] = np.nan
+    known = ~np.isnan(panel[0])
+
+    def significant(values):
+        centred = np.where(known, values - np.nanmean(values), 0.0)
+        r = [(centred[k:] * centred[:-k]).sum() / (centred**2).sum() for k in range(1, 5)]
+        return abs(r[3]) > 1.6448536269514722 * np.sqrt((1 + 2 * sum(x * x for x in r[:3])) / 39)
+
+    times, expected = np.arange(40), []
+    for values in panel:
+        line = np.polyval(np.polyfit(times[known], values[known], 1), times)
+        expected.append(significant(values) or significant(values - line))
+    assert is_seasonal(panel, 4).tolist() == expected and 0 < sum(expected) < 60
+
+
+def test_a_trend_hides_no_season(rng):
+    trended = 2 * np.arange(48) + 8 * np.sin(2 * np.pi * np.arange(48) / 12) + rng.normal(size=(30, 48))
+    assert is_seasonal(trended, 12).all()
