@@ -4,7 +4,17 @@ from rnnkit.cells.echo_state import ESNCell
 from rnnkit.cells.gru import GRUCell
 from rnnkit.cells.lstm import LSTMCell
 from rnnkit.cells.simple_rnn import SimpleRNNCell
+from rnnkit.cells.smoothing import additive_smoothing, dynamic_theta, multiplicative_smoothing
 
 BUILT_IN = (SimpleRNNCell, GRUCell, LSTMCell, ESNCell)
 
-__all__ = ["BUILT_IN", "ESNCell", "GRUCell", "LSTMCell", "SimpleRNNCell"]
+__all__ = [
+    "BUILT_IN",
+    "ESNCell",
+    "GRUCell",
+    "LSTMCell",
+    "SimpleRNNCell",
+    "additive_smoothing",
+    "dynamic_theta",
+    "multiplicative_smoothing",
+]

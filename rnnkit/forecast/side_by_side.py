@@ -1,0 +1,105 @@
+"""Many series through one recurrence: side by side in the rows of a batch, those of like lengths together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from rnnkit.layers.rnn import RNN
+
+WIDTH = 64  # series in a row of the batch: whole vectors of them, and few series are filled up to it, for the same bits
+_LONGER = 1.25  # the longest series of a call, in lengths of the shortest: shorter ones are filled up with NaN
+
+
+@lru_cache(maxsize=16)
+def _layer(make: Callable, settings: tuple) -> RNN:
+    return RNN(make(series=WIDTH, **dict(settings)), return_sequences=True, dtype="float64")
+
+
+class SideBySide:
+    """Series of any lengths, run through a cell whose rows hold several series each.
+
+    Parameters
+    ----------
+    make : callable
+        A cell by ``series`` and `settings`, see `rnnkit.cells.smoothing`.
+    values : ndarray (N, T) of float64
+        NaN where there is no value.
+    lengths : ndarray (N,) of int
+        Steps of each series.
+    **settings
+        Of the cell.
+    """
+
+    def __init__(self, make: Callable, values: np.ndarray, lengths: np.ndarray, **settings):
+        self._make, self._settings = make, tuple(settings.items())
+        self.values, self.lengths = values, np.asarray(lengths)
+
+    def run(self, rows: np.ndarray, constants: np.ndarray, states: Sequence[np.ndarray]) -> np.ndarray:
+        """The outputs ``(R, T)`` of some series; `constants` ``(R, C)`` and `states` ``(R, *shape)`` are theirs."""
+        outputs = np.full((len(rows), self.values.shape[1]), np.nan)
+        for places in self._groups(rows):
+            layer, x, given, start = self._laid_out(rows[places], constants[places], [s[places] for s in states])
+            found = _apart(layer(x, constants=[given], initial_state=start), len(places))
+            outputs[places, : found.shape[1]] = found
+        return outputs
+
+    def differentiate(self, rows, constants, states, loss: Callable):
+        """A loss of each series, and its gradient.
+
+        Parameters
+        ----------
+        rows, constants, states
+            As `run` takes them.
+        loss : callable
+            ``(x, outputs)``, both ``(B, T, W)``, to losses ``(B, W)`` and their gradients by the outputs
+            ``(B, T, W)``.
+
+        Returns
+        -------
+        losses : ndarray (R,)
+        d_constants : ndarray (R, C)
+        d_states : list of ndarray (R, *shape)
+        """
+        losses, d_constants = np.empty(len(rows)), np.empty(constants.shape)
+        d_states = [np.empty(s.shape) for s in states]
+        for places in self._groups(rows):
+            layer, x, given, start = self._laid_out(rows[places], constants[places], [s[places] for s in states])
+            outputs, pullback = layer.vjp(x, constants=[given], initial_state=start)
+            found, d_outputs = loss(x, outputs)
+            gradient, count = pullback(d_outputs), len(places)
+            losses[places] = _apart(found, count)
+            d_constants[places] = _apart(gradient.constants[0], count)
+            for whole, part in zip(d_states, gradient.initial_state, strict=True):
+                whole[places] = _apart(part, count)
+        return losses, d_constants, d_states
+
+    def _groups(self, rows) -> list[np.ndarray]:
+        """Places in `rows` of series that are run together."""
+        order = np.argsort(self.lengths[rows], kind="stable")
+        lengths, groups, first = self.lengths[rows][order], [], 0
+        while first < len(order):
+            after = int(np.searchsorted(lengths, max(_LONGER * lengths[first], lengths[first] + 8), side="right"))
+            groups.append(order[first:after])
+            first = after
+        return groups
+
+    def _laid_out(self, rows, constants, states):
+        steps = int(self.lengths[rows].max())
+        x, given, *start = (_together(a) for a in (self.values[rows, :steps], constants, *states))
+        return _layer(self._make, self._settings), x, given, start
+
+
+def _together(array: np.ndarray) -> np.ndarray:
+    """From ``(R, …)`` to ``(B, …, W)``; the last series fills the last row up."""
+    count = -(-len(array) // WIDTH)
+    filled = array[np.minimum(np.arange(count * WIDTH), len(array) - 1)]
+    return np.ascontiguousarray(np.moveaxis(filled.reshape(count, WIDTH, *array.shape[1:]), 1, -1))
+
+
+def _apart(array: np.ndarray, count: int) -> np.ndarray:
+    """From ``(B, …, W)`` to ``(R, …)``."""
+    array = np.moveaxis(array, -1, 1)
+    return array.reshape(-1, *array.shape[2:])[:count]

@@ -1,0 +1,125 @@
+"""BFGS for many small problems at once: each row of an array is a problem with a few unknowns of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+_DECREASE = 1e-4  # of what the slope promises, that a step has to reach (Armijo)
+_SHORTER = 0.3  # the factor of a step that was too long
+_LONGEST = 3.0  # the norm of a step, for unknowns of a size about 1
+_SMALLEST = 1e-8  # a factor below which a row's search ends
+
+
+class Minimum(NamedTuple):
+    """What `minimize_rows` found.
+
+    Attributes
+    ----------
+    x : ndarray (N, D)
+    value : ndarray (N,)
+    evaluations : int
+        Of single rows.
+    """
+
+    x: np.ndarray
+    value: np.ndarray
+    evaluations: int
+
+
+def minimize_rows(
+    function: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
+    start: np.ndarray,
+    *,
+    iterations: int = 100,
+    tolerance: float = 1e-7,
+) -> Minimum:
+    """Minimise a function of every row by itself, with BFGS and a backtracking line search.
+
+    All rows take their steps together, so that `function` sees many rows a call; rows that have converged are left out
+    of the later calls. Nocedal and Wright (2006), "Numerical optimization", algorithm 6.1 with the first scaling of
+    equation 6.20.
+
+    Parameters
+    ----------
+    function : callable
+        ``(rows, x)`` to ``(values, gradients)``: numbers ``(R,)`` of the rows and the unknowns ``(R, D)`` to ``(R,)``
+        and ``(R, D)``. A value that isn't finite makes a step shorter.
+    start : ndarray (N, D) of float64
+        Unknowns of a size about 1. It is not changed.
+    iterations : int
+        Evaluations of a row at most, besides the first.
+    tolerance : float
+        A row ends after two steps that lowered its value by less than this share of it.
+
+    Returns
+    -------
+    Minimum
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> aims = np.array([1.0, -2.0, 3.0])
+    >>> bowl = lambda rows, x: (((x - aims[rows, None]) ** 2).sum(axis=1), 2 * (x - aims[rows, None]))
+    >>> minimize_rows(bowl, np.zeros((3, 1))).x.ravel().round(6)
+    array([ 1., -2.,  3.])
+    """
+    x = np.array(start, np.float64)
+    count, size = x.shape
+    value, gradient = function(np.arange(count), x)
+    value, gradient = np.array(value), np.array(gradient)
+    evaluations = count
+    inverse = np.zeros((count, size, size))
+    inverse[:] = np.eye(size)
+    inverse /= np.maximum(np.linalg.norm(gradient, axis=1), 1.0)[:, None, None]
+    direction = _limited(-np.einsum("nij,nj->ni", inverse, gradient))
+    step, first, flat = np.ones(count), np.ones(count, bool), np.zeros(count, int)
+    active = np.isfinite(value)
+    for _ in range(iterations):
+        rows = np.flatnonzero(active)
+        if not len(rows):
+            break
+        tried = x[rows] + step[rows, None] * direction[rows]
+        values, gradients = function(rows, tried)
+        evaluations += len(rows)
+        wanted = value[rows] + _DECREASE * step[rows] * (direction[rows] * gradient[rows]).sum(axis=1)
+        good = np.isfinite(values) & (values <= wanted)
+        short, rows = rows[~good], rows[good]
+        step[short] *= _SHORTER
+        active[short[step[short] < _SMALLEST]] = False
+
+        moved, turned = tried[good] - x[rows], gradients[good] - gradient[rows]
+        gain = value[rows] - values[good]
+        x[rows], value[rows], gradient[rows], step[rows] = tried[good], values[good], gradients[good], 1.0
+        _update(inverse, rows, moved, turned, first)
+        direction[rows] = -np.einsum("nij,nj->ni", inverse[rows], gradient[rows])
+        uphill = rows[(direction[rows] * gradient[rows]).sum(axis=1) >= 0]
+        inverse[uphill], direction[uphill] = np.eye(size), -gradient[uphill]
+        direction[rows] = _limited(direction[rows])
+        flat[rows] = np.where(gain < tolerance * np.maximum(1.0, np.abs(value[rows])), flat[rows] + 1, 0)
+        active[rows[flat[rows] >= 2]] = False
+    return Minimum(x, value, evaluations)
+
+
+def _limited(direction) -> np.ndarray:
+    norm = np.linalg.norm(direction, axis=1)
+    return direction * np.minimum(1.0, _LONGEST / np.maximum(norm, np.finfo(float).tiny))[:, None]
+
+
+def _update(inverse, rows, moved, turned, first) -> None:
+    """The BFGS update of the inverse Hessians, where the curvature along the step is positive."""
+    curvature = (moved * turned).sum(axis=1)
+    least = 1e-12 * np.linalg.norm(moved, axis=1) * np.linalg.norm(turned, axis=1)
+    known = curvature > least
+    rows, moved, turned, curvature = rows[known], moved[known], turned[known], curvature[known]
+    fresh = first[rows]
+    scale = curvature / np.maximum((turned * turned).sum(axis=1), np.finfo(float).tiny)
+    inverse[rows[fresh]] = np.eye(inverse.shape[1]) * scale[fresh, None, None]
+    first[rows] = False
+    image = np.einsum("nij,nj->ni", inverse[rows], turned)
+    factor = (1 + (turned * image).sum(axis=1) / curvature) / curvature
+    cross = image[:, :, None] * moved[:, None, :]
+    inverse[rows] += factor[:, None, None] * moved[:, :, None] * moved[:, None, :]
+    inverse[rows] -= (cross + cross.swapaxes(1, 2)) / curvature[:, None, None]
