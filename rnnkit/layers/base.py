@@ -17,6 +17,7 @@ import numpy as np
 from rnnkit.execution.execution import build_lock
 from rnnkit.layers.support import array_files, device_transfer, symbolic, validation
 from rnnkit.layers.support.display import Text, show_shape, table_of
+from rnnkit.layers.support.pullback import Pullback, options
 from rnnkit.layers.support.weight_mapping import Weights, like
 from rnnkit.serialization.registry import Configurable
 from rnnkit.steps.cell import is_scipy_sparse
@@ -71,9 +72,8 @@ class Layer(Configurable):
     _native = False  # whether a call computes where its arrays stand, or brings those of a GPU to the host and back
     _device = "cpu"
 
-    # What a subclass has: its call, its gradient, and the states of a stateful one between calls.
+    # What a subclass has: its call, and the states of a stateful one between calls.
     __call__: Callable[..., Any]
-    vjp: Callable[..., Any]
     _kept: Any
 
     def __init_subclass__(cls, **keywords):
@@ -393,6 +393,49 @@ class Layer(Configurable):
                 f"expected the layer {self.name!r} to be built; call build(input_shape) or the layer first"
             )
         return sum(array.size for array in self._arrays().values())
+
+    # Gradients
+
+    @device_transfer.crossing
+    def vjp(self, inputs, mask=None, training=False, *, checkpoint=None, truncate=None):
+        """A call, and the function that takes cotangents of its result back to what it read.
+
+        Parameters
+        ----------
+        inputs, mask, training
+            As in a call.
+        checkpoint, truncate
+            As in `RNN.vjp`, for recurrent layers inside; without any they change nothing.
+
+        Returns
+        -------
+        outputs
+            The same bits as the call's.
+        pullback : callable
+            ``pullback(d_outputs)``, with cotangents nested as `outputs` (None for zeros), gives `Gradients`:
+            ``weights`` (dict by name) and ``x``, nested as `inputs` and None for ids. It may be called more than once.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As a call; and where the gradient of a layer or a function inside isn't known.
+        """
+        return self._vjp(inputs, mask, training, options(checkpoint, truncate))
+
+    def _vjp(self, inputs, mask, training, wanted):
+        """What `vjp` gives, by what `_applied` gives; `wanted` is its checked keywords."""
+        outputs, back = self._applied(inputs, mask, training)
+        shape, dtype = outputs.shape, self.dtype
+
+        def pull(cotangents):
+            (d,) = cotangents
+            return back(np.zeros(shape, dtype) if d is None else d)
+
+        return outputs, Pullback(outputs, dtype, pull)
+
+    def _applied(self, inputs, mask, training):
+        """What a call returns, one array, and the function from its cotangent to `Gradients`."""
+        raise NotImplementedError
 
     # Shapes and masks
 

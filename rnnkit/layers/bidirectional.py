@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit.backends.cuda.memory.array import DeviceArray, concatenate
-from rnnkit.backends.shared.call import Gradient
+from rnnkit.backends.shared.call import Gradient, Result
 from rnnkit.layers.base import Layer
 from rnnkit.layers.rnn import RNN, unbuilt_copy
 from rnnkit.layers.support import validation
@@ -127,11 +127,8 @@ class Bidirectional(Layer):
         -------
         ndarray, a pair with ``merge_mode=None``, or ``(*outputs, *forward states, *backward states)``
         """
-        in_time = self.return_sequences
-        forward, backward = self._run(
-            sequences, initial_state, mask, training, constants, in_time, False, stream=stream
-        )
-        return self._shown(self._merged(forward, backward, in_time)[0], forward, backward)
+        forward, backward = self._run((sequences, initial_state, mask, training, constants, stream))
+        return self._shown(self._merged(forward, backward, self.return_sequences)[0], forward, backward)
 
     def _shown(self, output, forward, backward):
         """What a call returns."""
@@ -175,9 +172,8 @@ class Bidirectional(Layer):
             As a call; and for a cell whose gradient isn't known, with what to do.
         """
         wanted, in_time = options(checkpoint, truncate), self.return_sequences
-        forward, backward = self._run(
-            sequences, initial_state, mask, training, constants, in_time, False, gradient=wanted, stream=stream
-        )
+        arguments = sequences, initial_state, mask, training, constants, stream
+        forward, backward = self._run(arguments, wanted)
         output, parted = self._merged(forward, backward, in_time)
         outputs = self._shown(output, forward, backward)
         pulls, count = (forward.pull, backward.pull), 2 if self.merge_mode is None else 1
@@ -211,41 +207,21 @@ class Bidirectional(Layer):
         states : list of ndarray (B, T, *state)
             The forward layer's, then the backward layer's.
         """
-        forward, backward = self._run(sequences, initial_state, mask, training, constants, True, True, stream=stream)
+        arguments = sequences, initial_state, mask, training, constants, stream
+        forward, backward = self._run(arguments, sequences=True, trajectory=True)
         return self._merged(forward, backward, True)[0], self._packed(forward.trajectory, backward.trajectory)
 
-    def _run(
-        self,
-        sequences,
-        initial_state,
-        mask,
-        training,
-        constants,
-        sequences_wanted,
-        trajectory,
-        gradient=None,
-        stream=None,
-    ):
-        sequences = validation.given(sequences, "x")
-        layers = self.forward_layer, self.backward_layer
-        starts = (None, None) if initial_state is None else self._split(initial_state, "initial_state")
-        places = self._places(sequences) if sequences_wanted else (None, None)
+    def _run(self, arguments: tuple, gradient=None, **wishes) -> list[Result]:
+        """The results of both directions, as `RNN._run`."""
+        x, start, *others = arguments
+        x, layers = validation.given(x, "x"), (self.forward_layer, self.backward_layer)
+        starts = (None, None) if start is None else self._split(start, "initial_state")
+        in_time = wishes.get("sequences", self.return_sequences)
+        places = self._places(x) if in_time else (None, None)
+        wishes["zero_masked"] = True  # a held output of one direction would meet a fresh one of the other
         with self._all_or_nothing():
             results = [
-                # Zeros at masked steps: a held output of one direction would meet a fresh one of the other.
-                layer._run(
-                    sequences,
-                    start,
-                    mask,
-                    training,
-                    constants,
-                    sequences_wanted,
-                    trajectory,
-                    True,
-                    place,
-                    gradient,
-                    stream,
-                )
+                layer._run((x, start, *others), gradient, place=place, **wishes)
                 for layer, start, place in zip(layers, starts, places, strict=True)
             ]
             if not self.built:

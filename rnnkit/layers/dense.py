@@ -14,7 +14,7 @@ from rnnkit.initializers import initializer, initializer_config
 from rnnkit.layers.base import Layer
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.support import validation
-from rnnkit.layers.support.pullback import Gradients, Pullback, options
+from rnnkit.layers.support.pullback import Gradients
 from rnnkit.steps.cell import Cell
 
 
@@ -77,6 +77,10 @@ class Dense(Memoryless):
     >>> rk.Dense(1, kernel_initializer="ones")(np.ones((2, 3)))
     array([[3.],
            [3.]])
+    >>> y, pullback = rk.Dense(1, kernel_initializer="ones").vjp(np.ones((2, 3)))
+    >>> gradient = pullback(np.ones_like(y))
+    >>> gradient.x.tolist(), gradient.weights["kernel"].tolist(), gradient.weights["bias"].tolist()
+    ([[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]], [[2.0], [2.0], [2.0]], [2.0])
     """
 
     def __init__(
@@ -135,6 +139,8 @@ _activation = activation  # the constructor's argument has the same name
 class Dropout(Layer):
     """Set a share `rate` of the entries to 0 while training and scale the others by ``1 / (1 - rate)``.
 
+    Cotangents go back under the mask that the call drew.
+
     Parameters
     ----------
     rate : float in [0, 1]
@@ -154,50 +160,16 @@ class Dropout(Layer):
 
     def __call__(self, inputs, mask=None, training=False):
         """Apply to an array of any shape; a new mask at every call."""
-        return self._dropped(inputs, training)[0]
+        return self._applied(inputs, mask, training)[0]
 
-    def vjp(self, inputs, mask=None, training=False, *, checkpoint=None, truncate=None):
-        """A call, and the function that takes cotangents back under the mask that the call drew.
-
-        Parameters
-        ----------
-        inputs, mask, training
-            As in a call.
-        checkpoint, truncate
-            As in `RNN.vjp`; they change nothing here.
-
-        Returns
-        -------
-        outputs
-            The same bits as the call's.
-        pullback : callable
-            ``pullback(d_outputs)`` gives `Gradients`, with ``x``.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As a call.
-        """
-        options(checkpoint, truncate)
-        outputs, kept = self._dropped(inputs, training)
-        shape, dtype = outputs.shape, self.dtype
-
-        def pull(cotangents):
-            (d,) = cotangents
-            d = np.zeros(shape, dtype) if d is None else d
-            return Gradients({}, np.array(d) if kept is None else d * kept)
-
-        return outputs, Pullback(outputs, self.dtype, pull)
-
-    def _dropped(self, inputs, training):
-        """What a call returns, and the mask that it drew, or None."""
+    def _applied(self, inputs, mask, training):
         x = validation.array(inputs, "x")
         if not self.built:
             self._build_with(x.shape, self.dtype or validation.precision_of(x))
         if not training or not self.rate:
-            return x.astype(self.dtype), None
+            return x.astype(self.dtype), lambda d: Gradients({}, np.array(d))
         kept = InvertedDropout(self.rate)(self._draw_generator(), x.shape).astype(self.dtype)
-        return x.astype(self.dtype) * kept, kept
+        return x.astype(self.dtype) * kept, lambda d: Gradients({}, d * kept)
 
     def get_config(self):
         """The constructor's arguments as JSON values."""

@@ -9,7 +9,7 @@ from rnnkit.arguments import positive_integer
 from rnnkit.initializers import draw, initializer, initializer_config
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
-from rnnkit.layers.support.pullback import Gradients, Pullback, options
+from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.steps.cell import frozen
 from rnnkit.steps.weight_options import WeightOptions
@@ -17,6 +17,8 @@ from rnnkit.steps.weight_options import WeightOptions
 
 class Embedding(Layer):
     """Look up ids in a table: ``y = embeddings[ids]``.
+
+    The table's gradient is a `RowGradient` of the ids that were looked up, those that `mask_zero` masks among them.
 
     Parameters
     ----------
@@ -36,10 +38,14 @@ class Embedding(Layer):
 
     Examples
     --------
-    >>> import rnnkit as rk
+    >>> import numpy as np, rnnkit as rk
     >>> layer = rk.Embedding(5, 2, mask_zero=True, embeddings_initializer="ones")
     >>> layer([[3, 0]]).tolist(), layer.compute_mask([[3, 0]]).tolist()
     ([[[1.0, 1.0], [1.0, 1.0]]], [[True, False]])
+    >>> y, pullback = layer.vjp([[3, 0, 3]])
+    >>> gradient = pullback(np.ones_like(y)).weights["embeddings"]
+    >>> gradient.ids.tolist(), gradient.rows.tolist()
+    ([0, 3], [[1.0, 1.0], [2.0, 2.0]])
     """
 
     _open_axes = 2
@@ -75,55 +81,18 @@ class Embedding(Layer):
         ValueError
             For ids that are no integers or not in the table.
         """
-        return self._looked_up(self._ids(inputs))
+        return self._applied(inputs, mask, training)[0]
 
-    def vjp(self, inputs, mask=None, training=False, *, checkpoint=None, truncate=None):
-        """A call, and the function that takes the vectors' cotangents back to the table.
-
-        Parameters
-        ----------
-        inputs, mask, training
-            As in a call.
-        checkpoint, truncate
-            As in `RNN.vjp`; they change nothing here.
-
-        Returns
-        -------
-        outputs
-            The same bits as the call's.
-        pullback : callable
-            ``pullback(d_outputs)`` gives `Gradients`; the table's is a `RowGradient` of the ids that were looked up,
-            those that `mask_zero` masks among them, and ``x`` is None.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As a call.
-
-        Examples
-        --------
-        >>> import numpy as np, rnnkit as rk
-        >>> y, pullback = rk.Embedding(5, 2).vjp([[3, 0, 3]])
-        >>> gradient = pullback(np.ones_like(y)).weights["embeddings"]
-        >>> gradient.ids.tolist(), gradient.rows.tolist()
-        ([0, 3], [[1.0, 1.0], [2.0, 2.0]])
-        """
-        options(checkpoint, truncate)
+    def _applied(self, inputs, mask, training):
         ids = self._ids(inputs)
-        outputs = self._looked_up(ids)
-        shape, dtype = self._table.shape, self.dtype
-
-        def pull(cotangents):
-            (d,) = cotangents
-            d = np.zeros((*ids.shape, shape[1]), dtype) if d is None else d
-            return Gradients({"embeddings": RowGradient.sums(ids.reshape(-1), d.reshape(ids.size, shape[1]), shape)})
-
-        return outputs, Pullback(outputs, self.dtype, pull)
-
-    def _looked_up(self, ids):
         if not self.built:
             self._build_with(ids.shape, self.dtype or np.dtype("float32"))
-        return self._table[ids]
+        shape = self._table.shape
+
+        def back(d):
+            return Gradients({"embeddings": RowGradient.sums(ids.reshape(-1), d.reshape(ids.size, shape[1]), shape)})
+
+        return self._table[ids], back
 
     def compute_mask(self, inputs, mask=None):
         """``ids != 0`` with `mask_zero`, else the mask as it came."""

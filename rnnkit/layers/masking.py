@@ -7,11 +7,11 @@ import numpy as np
 from rnnkit.arguments import real_number
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
-from rnnkit.layers.support.pullback import Gradients, Pullback, options
+from rnnkit.layers.support.pullback import Gradients
 
 
 class Masking(Layer):
-    """Mask the steps whose features all equal `mask_value`.
+    """Mask the steps whose features all equal `mask_value`; their cotangents are 0, others go back as they are.
 
     Parameters
     ----------
@@ -38,47 +38,16 @@ class Masking(Layer):
 
     def __call__(self, inputs, mask=None, training=False):
         """The sequences ``(B, T, *features)`` with masked steps set to 0."""
-        return self._masked(inputs)[0]
+        return self._applied(inputs, mask, training)[0]
 
-    def vjp(self, inputs, mask=None, training=False, *, checkpoint=None, truncate=None):
-        """A call, and the function that takes cotangents back: those of used steps as they are, 0 for masked ones.
-
-        Parameters
-        ----------
-        inputs, mask, training
-            As in a call.
-        checkpoint, truncate
-            As in `RNN.vjp`; they change nothing here.
-
-        Returns
-        -------
-        outputs
-            The same bits as the call's.
-        pullback : callable
-            ``pullback(d_outputs)`` gives `Gradients`, with ``x``.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As a call.
-        """
-        options(checkpoint, truncate)
-        outputs, used = self._masked(inputs)
-        shape, zero = outputs.shape, outputs.dtype.type(0)
-
-        def pull(cotangents):
-            (d,) = cotangents
-            return Gradients({}, np.where(used, zero if d is None else d, np.full(shape, zero)))
-
-        return outputs, Pullback(outputs, self.dtype, pull)
-
-    def _masked(self, inputs):
-        """What a call returns, and which steps are used, with as many axes."""
+    def _applied(self, inputs, mask, training):
         x = self._sequences(inputs)
         if not self.built:
             self._build_with(x.shape, self.dtype or validation.precision_of(x))
         used = self._used(x).reshape(*x.shape[:2], *(1,) * (x.ndim - 2))
-        return np.where(used, x, 0).astype(self.dtype), used
+        outputs = np.where(used, x, 0).astype(self.dtype)
+        zero = outputs.dtype.type(0)
+        return outputs, lambda d: Gradients({}, np.where(used, d, zero))
 
     def compute_mask(self, inputs, mask=None):
         """True for each step with a feature other than the value, ``(B, T)``, that a mask from before uses too."""

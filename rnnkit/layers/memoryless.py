@@ -16,7 +16,7 @@ from rnnkit.execution.execution import Execution
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.display import Text
-from rnnkit.layers.support.pullback import Gradients, Pullback, options
+from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.serialization.registry import find, name_of
 from rnnkit.steps.cell import Cell, prepare
 
@@ -37,37 +37,7 @@ class Memoryless(Layer):
         outputs: np.ndarray = result.outputs  # type: ignore[assignment]  # the record wants all
         return outputs.reshape(*shape[:-1], *outputs.shape[2:])
 
-    def vjp(self, inputs, mask=None, training=False, *, checkpoint=None, truncate=None):
-        """A call, and the function that takes cotangents of its result back to x and the weights.
-
-        Parameters
-        ----------
-        inputs, mask, training
-            As in a call.
-        checkpoint, truncate
-            As in `RNN.vjp`; they change nothing here.
-
-        Returns
-        -------
-        outputs
-            The same bits as the call's.
-        pullback : callable
-            ``pullback(d_outputs)`` gives `Gradients`, with ``weights`` and ``x``.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As a call; and for an activation whose gradient isn't known.
-
-        Examples
-        --------
-        >>> import numpy as np, rnnkit as rk
-        >>> y, pullback = rk.Dense(1, kernel_initializer="ones").vjp(np.ones((2, 3)))
-        >>> gradient = pullback(np.ones_like(y))
-        >>> gradient.x.tolist(), gradient.weights["kernel"].tolist(), gradient.weights["bias"].tolist()
-        ([[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]], [[2.0], [2.0], [2.0]], [2.0])
-        """
-        options(checkpoint, truncate)
+    def _vjp(self, inputs, mask, training, wanted):
         shape, result = self._run(inputs, gradient=True)
         outputs: np.ndarray = result.outputs  # type: ignore[assignment]  # the record wants all
         back: Callable[..., Gradient] = result.pull  # type: ignore[assignment]  # since a gradient was asked for

@@ -7,7 +7,7 @@ import numpy as np
 from rnnkit.arguments import integer
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import symbolic, validation
-from rnnkit.layers.support.pullback import Gradients, Pullback, options
+from rnnkit.layers.support.pullback import Gradients
 
 
 class Merge(Layer):
@@ -25,42 +25,9 @@ class Merge(Layer):
         TypeError
             For anything but a list of arrays.
         """
-        return self._run(inputs)[0]
+        return self._applied(inputs, mask, training)[0]
 
-    def vjp(self, inputs, mask=None, training=False, *, checkpoint=None, truncate=None):
-        """A call, and the function that takes cotangents of its result back to every array.
-
-        Parameters
-        ----------
-        inputs, mask, training
-            As in a call.
-        checkpoint, truncate
-            As in `RNN.vjp`; they change nothing here.
-
-        Returns
-        -------
-        outputs
-            The same bits as the call's.
-        pullback : callable
-            ``pullback(d_outputs)`` gives `Gradients`, whose ``x`` is a list of as many arrays as `inputs`.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As a call.
-        """
-        options(checkpoint, truncate)
-        outputs, parted = self._run(inputs)
-        shape, dtype = outputs.shape, self.dtype
-
-        def pull(cotangents):
-            (d,) = cotangents
-            return Gradients({}, parted(np.zeros(shape, dtype) if d is None else d))
-
-        return outputs, Pullback(outputs, dtype, pull)
-
-    def _run(self, inputs):
-        """The merged array, and the function that parts its cotangent."""
+    def _applied(self, inputs, mask, training):
         if not isinstance(inputs, (list, tuple)) or not inputs:
             got = "an empty list" if isinstance(inputs, (list, tuple)) else type(inputs).__name__
             raise TypeError(f"expected {type(self).__name__} to be given a list of arrays, got {got}")
@@ -72,7 +39,8 @@ class Merge(Layer):
             self._build_with(shapes, self.dtype or np.result_type(*map(validation.precision_of, arrays)))
         self._merged_shape(shapes)
         copies = [one.astype(self.dtype) for one in arrays]  # what the gradient reads, whatever becomes of the inputs
-        return self._merged(copies)
+        merged, parted = self._merged(copies)
+        return merged, lambda d: Gradients({}, parted(d))
 
     def compute_output_shape(self, input_shape):
         """The shape of the merged array, from a list of shapes."""

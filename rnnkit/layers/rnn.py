@@ -134,10 +134,7 @@ class RNN(Layer):
         ValueError, TypeError
             For an input that doesn't fit; the layer is unchanged then.
         """
-        in_time = self.return_sequences
-        return self._shown(
-            self._run(sequences, initial_state, mask, training, constants, in_time, False, stream=stream)
-        )
+        return self._shown(self._run((sequences, initial_state, mask, training, constants, stream)))
 
     def _shown(self, result: Result):
         """What a call returns."""
@@ -192,17 +189,7 @@ class RNN(Layer):
         ((2, 5, 3), (3, 16))
         """
         wanted = options(checkpoint, truncate)
-        result = self._run(
-            sequences,
-            initial_state,
-            mask,
-            training,
-            constants,
-            self.return_sequences,
-            False,
-            gradient=wanted,
-            stream=stream,
-        )
+        result = self._run((sequences, initial_state, mask, training, constants, stream), wanted)
         outputs = self._shown(result)
         back: Callable[..., Gradient] = result.pull  # type: ignore[assignment]  # since a gradient was asked for
 
@@ -226,23 +213,16 @@ class RNN(Layer):
         states : list of ndarray (B, T, *state)
             In processing order, nested as `initial_state` is; a masked step shows the held state.
         """
-        result = self._run(sequences, initial_state, mask, training, constants, True, True, stream=stream)
+        arguments = sequences, initial_state, mask, training, constants, stream
+        result = self._run(arguments, sequences=True, trajectory=True)
         return result.outputs, self._spec.pack(result.trajectory)
 
-    def _run(
-        self,
-        sequences,
-        initial_state,
-        mask,
-        training,
-        constants,
-        sequences_wanted,
-        trajectory,
-        zero_masked=None,
-        place=None,
-        gradient=None,
-        stream=None,
-    ) -> Result:
+    def _run(self, arguments: tuple, gradient=None, **wishes) -> Result:
+        """The results of a call with these arguments; with `gradient`, the keywords of a vjp, they have `pull`.
+
+        `wishes` are fields of the call's `Record` that are other than the layer's.
+        """
+        sequences, initial_state, mask, training, constants, stream = arguments
         x = validation.given(sequences, "x")
         if stream is not None and self._device != "cuda":
             raise ValueError(f"expected no stream, since the layer {self.name!r} is on the CPU, got {stream!r}")
@@ -258,39 +238,37 @@ class RNN(Layer):
             self._spec = self.cell._states(x.shape[2:])
         states = self._start(initial_state, batch_size, dtype)
         on_gpu = isinstance(x, DeviceArray)
-        given: dict[str, Any] = {
+        fields = {
             "x": validation.cast(x, dtype),
             "mask": mask,
             "constants": constants,
             "reverse": self.go_backwards,
-            "zero_masked": self.zero_output_for_mask if zero_masked is None else zero_masked,
-            "sequences": sequences_wanted,
-            "trajectory": trajectory,
+            "zero_masked": self.zero_output_for_mask,
+            "sequences": self.return_sequences,
             "training": bool(training),
-            "place": place,
             "stream": x.stream if on_gpu else 0 if stream is None else interop.stream_handle(stream),
+            **wishes,
         }
         if self.built:
-            return self._execute(states, given, gradient)
+            return self._execute(states, fields, gradient)
         with self._all_or_nothing():
             self._build_with(x.shape, dtype)
-            return self._execute(states, given, gradient)
+            return self._execute(states, fields, gradient)
 
-    def _execute(self, states, given: dict[str, Any], gradient) -> Result:
+    def _execute(self, states, fields: dict[str, Any], gradient) -> Result:
         """Add what the layer itself gives to a call, run it, and keep the states of a stateful layer.
 
-        `given` is the rest of the call's `Record`. Without states it starts from the step's own. With `gradient`, the
-        keywords of a vjp, the result has `pull`.
+        `fields` are the others of the call's `Record`. Without states it starts from the step's own.
         """
-        execution, step, batch_size = self._execution, self._execution.step, given["x"].shape[0]
+        execution, step, batch_size = self._execution, self._execution.step, fields["x"].shape[0]
         draws = {}
         if step.draws:
             rng = self._draw_generator()
-            for name in step.used_draws(given["constants"], given["training"]):
+            for name in step.used_draws(fields["constants"], fields["training"]):
                 draws[name] = step.draw(name, batch_size, rng, self.dtype)
         if states is None:
             states = step.initial_states(batch_size, self.dtype)
-        record = Record(states=states, weights=self.cell._all_weights(), draws=draws, **given)
+        record = Record(states=states, weights=self.cell._all_weights(), draws=draws, **fields)
         result = execution.run(record) if gradient is None else execution.vjp(record, **gradient)
         if self.stateful:
             self._kept = tuple(state.copy() for state in result.states)

@@ -10,7 +10,7 @@ from rnnkit import allocation
 from rnnkit.arguments import integer, positive_integer
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
-from rnnkit.layers.support.pullback import Gradients, Pullback, options
+from rnnkit.layers.support.pullback import Gradients
 
 
 class Shaping(Layer):
@@ -26,48 +26,18 @@ class Shaping(Layer):
         ValueError, TypeError
             For an input that doesn't fit.
         """
-        return self._run(inputs, mask)[0]
+        return self._applied(inputs, mask, training)[0]
 
-    def vjp(self, inputs, mask=None, training=False, *, checkpoint=None, truncate=None):
-        """A call, and the function that takes cotangents of its result back to x.
-
-        Parameters
-        ----------
-        inputs, mask, training
-            As in a call.
-        checkpoint, truncate
-            As in `RNN.vjp`; they change nothing here.
-
-        Returns
-        -------
-        outputs
-            The same bits as the call's.
-        pullback : callable
-            ``pullback(d_outputs)`` gives `Gradients`, with ``x``.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As a call.
-        """
-        options(checkpoint, truncate)
-        outputs, back = self._run(inputs, mask)
-        shape, dtype = outputs.shape, self.dtype
-
-        def pull(cotangents):
-            (d,) = cotangents
-            return Gradients({}, back(np.zeros(shape, dtype) if d is None else d))
-
-        return outputs, Pullback(outputs, dtype, pull)
-
-    def _run(self, inputs, mask):
+    def _applied(self, inputs, mask, training):
         x = validation.array(inputs, "x")
         if self.built:
             self._check_shape(self._shape(x.shape))
-            return self._moved(x.astype(self.dtype), mask)  # a copy: what a call returns is the caller's own
-        with self._all_or_nothing():
-            self._build_with(x.shape, self.dtype or validation.precision_of(x))
-            return self._moved(x.astype(self.dtype), mask)
+            moved, back = self._moved(x.astype(self.dtype), mask)  # a copy: what a call returns is the caller's own
+        else:
+            with self._all_or_nothing():
+                self._build_with(x.shape, self.dtype or validation.precision_of(x))
+                moved, back = self._moved(x.astype(self.dtype), mask)
+        return moved, lambda d: Gradients({}, back(d))
 
     def _moved(self, x, mask):
         """The result for an array that is nobody else's, and the function that takes its cotangent back."""

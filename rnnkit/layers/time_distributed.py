@@ -6,7 +6,7 @@ from functools import partial
 
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
-from rnnkit.layers.support.pullback import Gradients, Pullback, options
+from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.serialization.configuration import deserialize, serialize
 
 
@@ -48,29 +48,7 @@ class TimeDistributed(Layer):
         shape, rows = self._run(inputs, mask, partial(self.layer, training=training))
         return _in_steps(rows, shape)
 
-    def vjp(self, inputs, mask=None, training=False, *, checkpoint=None, truncate=None):
-        """A call, and the function that takes cotangents of its result back through the layer.
-
-        Parameters
-        ----------
-        inputs, mask, training
-            As in a call.
-        checkpoint, truncate
-            As in `RNN.vjp`, for the layer inside.
-
-        Returns
-        -------
-        outputs
-            The same bits as the call's.
-        pullback : callable
-            ``pullback(d_outputs)`` gives `Gradients`, with ``weights`` and ``x``, which is None for ids.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As a call; and for a layer whose gradient isn't known.
-        """
-        wanted = options(checkpoint, truncate)
+    def _vjp(self, inputs, mask, training, wanted):
         shape, (rows, pullback) = self._run(inputs, mask, partial(self.layer.vjp, training=training, **wanted))
         count = shape[0] * shape[1]
 
