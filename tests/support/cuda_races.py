@@ -202,7 +202,7 @@ def watched():
     changed = [(grid, "run", run), (driver, "Memory", _Memory)]
     changed += [(grid, kind.__name__, kind) for kind in (_Module, _Block, _Thread)]
     before = [(module, name, getattr(module, name)) for module, name, _ in changed]
-    _living.update(one for one in gc.get_objects() if isinstance(one, driver.Memory))
+    _living.update(one for one in gc.get_objects() if issubclass(type(one), driver.Memory))
     try:
         for module, name, value in changed:
             setattr(module, name, value)

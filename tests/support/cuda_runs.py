@@ -35,6 +35,7 @@ def on_gpu(layer, constants=(), training=False, **settings):
 
 def set_up(program, **settings):
     for name, value in settings.items():
+        assert hasattr(program, name), name
         setattr(program, name, value)
     return program
 

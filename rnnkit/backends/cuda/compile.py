@@ -19,7 +19,16 @@ from rnnkit.compiler.ir.strides import Walk
 from rnnkit.compiler.planning.describe import describe
 from rnnkit.compiler.planning.fusion import fuse
 
-Write = Callable[[int, KernelVariant], Kernel]
+
+class KernelWriter:
+    """Writes a section's kernel in a variant, when a call wants it; all kernels share the buffers of ``states``."""
+
+    def __init__(self, plan: Plan, name: str, dtype: np.dtype):
+        self.plan, self.name, self.dtype, self.states = plan, name, dtype, states_of(plan)
+
+    def __call__(self, section: int, variant: KernelVariant) -> Kernel:
+        """The text, and what its table holds."""
+        return write_kernel(self.plan, self.states, self.name, self.dtype, section, variant)
 
 
 def fuse_for_gpu(plan: Plan, columns) -> Plan:
@@ -33,14 +42,9 @@ def fuse_for_gpu(plan: Plan, columns) -> Plan:
     return plan
 
 
-def write(plan: Plan, name: str, dtype: np.dtype) -> Write:
-    """What writes a section's kernel in a variant, when a call wants it."""
-    return lambda section, variant: write_kernel(plan, states_of(plan), name, dtype, section, variant)
-
-
 def compile_kernels(
     plan: Plan,
-    source: Write,
+    source: KernelWriter,
     dtype: np.dtype,
     show: Callable[[], str],
     gradient: Callable[[CudaProgram], CudaBackward] | None = None,
@@ -48,7 +52,7 @@ def compile_kernels(
     """The program of a plan, whose kernels are compiled when a call wants them."""
     prepack = prepacker(plan, evaluate, dtype, LAYOUT)
     words = describe(plan, dtype)
-    return CudaProgram(plan, source, load, prepack, states_of(plan), dtype, show, words, gradient=gradient)
+    return CudaProgram(plan, source, load, prepack, source.states, dtype, show, words, gradient=gradient)
 
 
-CUDA = Target("cuda", lambda columns, dtype: columns, fuse_for_gpu, write, compile_kernels, CudaBackward)
+CUDA = Target("cuda", lambda columns, dtype: columns, fuse_for_gpu, KernelWriter, compile_kernels, CudaBackward)

@@ -55,7 +55,7 @@ def is_usual(row):
 @pytest.mark.parametrize("row", ROWS, ids=label)
 def test_results_are_the_cpus(row):
     layer, record = setup(row["cell"], row)
-    program = on_gpu(layer, record.constants, cut=CUTS[row["cut"]], placing=row["placing"])
+    program = on_gpu(layer, record.constants, config=CUTS[row["cut"]], placing=row["placing"])
     with watched():
         got = results(program.run(record))
     same_bits(got, results(on_gpu(layer, record.constants).run(record)))
@@ -67,7 +67,7 @@ def test_results_are_the_cpus(row):
 def test_gradients_are_the_cpus_to_rounding(row):
     layer, record = setup(row["cell"], row)
     record.trajectory = False
-    program = on_gpu(layer, record.constants, cut=CUTS[row["cut"]], placing=row["placing"])
+    program = on_gpu(layer, record.constants, config=CUTS[row["cut"]], placing=row["placing"])
     with watched():
         got = gradient(gradient_on_gpu(program).vjp(record))
     same_bits(got, gradient(on_gpu(layer, record.constants).differentiate().vjp(record)))
@@ -134,7 +134,7 @@ def test_states_that_are_not_read_or_not_changed(cut, placing):
     x, _ = inputs("LSTMCell", 3, 4, 3)
     for mask in (None, make_mask("random", 3, 4, np.random.default_rng(2))):
         record = record_of(layer, x, mask=mask)
-        program = on_gpu(layer, cut=CUTS[cut], placing=placing)
+        program = on_gpu(layer, config=CUTS[cut], placing=placing)
         with watched():
             same_bits(results(program.run(record)), results(on_cpu(layer).run(record)))
             record.trajectory = False

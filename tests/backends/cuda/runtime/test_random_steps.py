@@ -27,7 +27,7 @@ USUAL = (65, 78, 91, 182, 247, 286, 338, 403, 429, 520, 572, 585)  # of differen
 def settings(number):
     """A cut and a placing, other ones for other cells."""
     cuts = list(CUTS.values())
-    return {"cut": cuts[number % len(cuts)], "placing": PLACINGS[number // 7 % len(PLACINGS)]}
+    return {"config": cuts[number % len(cuts)], "placing": PLACINGS[number // 7 % len(PLACINGS)]}
 
 
 def small_cell(number):

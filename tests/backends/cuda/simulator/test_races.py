@@ -39,12 +39,12 @@ def without(word, number):
     ("cuda.syncthreads()", -2, "rows", "shared weights"),  # … and ended, with a step
     ("cuda.syncthreads()", 0, "parts", "staged"),
     ("cuda.syncthreads()", -1, "parts", "staged"),
-    ("cuda.threadfence()", 0, "parts", "far"),
-    ("cuda.threadfence()", -1, "parts", "far"),
+    ("cuda.threadfence()", 0, "parts", "global"),
+    ("cuda.threadfence()", -1, "parts", "global"),
 ])  # fmt: skip
 def test_a_race_is_found_where_a_meeting_is_missing(word, number, cut, placing):
     layer, record = setup("LSTMCell")
-    settings = {"cut": CUTS[cut], "placing": placing}
+    settings = {"config": CUTS[cut], "placing": placing}
     run_with_text(layer, record, lambda text: text, **settings)
     with pytest.raises(Race, match="isn't ordered"):
         run_with_text(layer, record, without(word, number), **settings)
