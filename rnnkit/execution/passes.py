@@ -162,12 +162,10 @@ def _dumped(source, title: str):
         dump.dump("source", title, source.text)
         return source
 
-    def write(section, variant):
-        kernel = source(section, variant)
-        dump.dump("source", f"{title}, {SECTIONS[section]}, {variant}", kernel.text)
-        return kernel
-
-    return write
+    source.listener = lambda section, variant, text: dump.dump(
+        "source", f"{title}, {SECTIONS[section]}, {variant}", text
+    )
+    return source
 
 
 def _show(graph: Graph, made: Plan, title: str) -> str:

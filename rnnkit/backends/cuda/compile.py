@@ -21,14 +21,26 @@ from rnnkit.compiler.planning.fusion import fuse
 
 
 class KernelWriter:
-    """Writes a section's kernel in a variant, when a call wants it; all kernels share the buffers of ``states``."""
+    """Writes a section's kernel in a variant, when a call wants it.
+
+    Attributes
+    ----------
+    states : pair of lists of Buffer
+        Where each state is before a step and after it, for all kernels.
+    listener : callable, optional
+        Called with section, variant and text of each kernel.
+    """
 
     def __init__(self, plan: Plan, name: str, dtype: np.dtype):
         self.plan, self.name, self.dtype, self.states = plan, name, dtype, states_of(plan)
+        self.listener: Callable[[int, KernelVariant, str], None] | None = None
 
     def __call__(self, section: int, variant: KernelVariant) -> Kernel:
         """The text, and what its table holds."""
-        return write_kernel(self.plan, self.states, self.name, self.dtype, section, variant)
+        kernel = write_kernel(self.plan, self.states, self.name, self.dtype, section, variant)
+        if self.listener is not None:
+            self.listener(section, variant, kernel.text)
+        return kernel
 
 
 def fuse_for_gpu(plan: Plan, columns) -> Plan:
