@@ -2,12 +2,119 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import overload
 
 import numpy as np
 
 MOST = 1.5  # steps per row: times with more holes than that are rather taken as they stand
 MONTH, DAY = np.timedelta64(1, "M"), np.timedelta64(1, "D")
+MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+_UNITS = (("W", "week"), ("D", "day"), ("h", "hour"), ("m", "minute"), ("s", "second"), ("ms", "millisecond"))
+
+
+class UnequalSteps(ValueError):
+    """Times that don't lie on one frequency.
+
+    Attributes
+    ----------
+    series, row : int
+        Where this was seen first; the row counts through all series.
+    """
+
+    def __init__(self, series: int, row: int, text: str):
+        super().__init__(text)
+        self.series, self.row = int(series), int(row)
+
+
+@dataclass(frozen=True)
+class Frequency:
+    """How far it is from one step to the next.
+
+    Attributes
+    ----------
+    unit : {"time", "month", "business day"}
+        Business days are Mondays to Fridays. "time" is the unit of the times themselves.
+    count : int, float or timedelta64
+        Units of a step.
+    day : int
+        Of the month that times lie on, 31 for its end; 0 is the day that each series has.
+    anchor : int, optional
+        The weekday of all times, from 0 for Monday; for months, what is left of a time's month, from 0 for January,
+        when it is divided by the count.
+
+    Examples
+    --------
+    >>> str(Frequency("month", 3)), str(Frequency("time", np.timedelta64(168, "h"))), str(Frequency("time", 2))
+    ('3 months', '1 week', '2')
+    """
+
+    unit: str
+    count: int | float | np.timedelta64
+    day: int = 0
+    anchor: int | None = None
+
+    def __str__(self) -> str:
+        if self.unit != "time":
+            return _counted(self.count, self.unit)
+        if not isinstance(self.count, np.timedelta64):
+            return f"{self.count:.10g}"
+        for unit, name in _UNITS:
+            if self.count % np.timedelta64(1, unit) == 0:
+                return _counted(self.count // np.timedelta64(1, unit), name)
+        return str(self.count)
+
+    def at(self, first, days, steps) -> np.ndarray:
+        """The times that lie some steps after the first ones.
+
+        Parameters
+        ----------
+        first, days, steps : ndarrays that broadcast
+            The first times, the days of the month that they lie on, and numbers of steps.
+        """
+        if self.unit == "time":
+            return first + steps * self.count
+        date = first.astype("datetime64[D]")
+        if self.unit == "month":
+            day = _on_day(first.astype("datetime64[M]") + self.count * steps * MONTH, self.day or days)
+        else:
+            day = np.busday_offset(date, self.count * steps)
+        return (day + (first - date)).astype(first.dtype)
+
+    def steps(self, first, days, times) -> tuple[np.ndarray, np.ndarray]:
+        """How many steps times lie after the first ones, and which of them lie on a step.
+
+        Parameters
+        ----------
+        first, days, times : ndarray (rows,)
+
+        Returns
+        -------
+        steps : ndarray (rows,) of int64
+        exact : ndarray (rows,) of bool
+        """
+        if self.unit == "time":
+            return _whole(times - first, self.count)
+        if self.unit == "month":
+            months = times.astype("datetime64[M]")
+            apart = (months - first.astype("datetime64[M]")).astype(np.int64)
+            exact = times == _on_day(months, self.day or days) + (first - first.astype("datetime64[D]"))
+        else:
+            date, begin = times.astype("datetime64[D]"), first.astype("datetime64[D]")
+            apart = np.busday_count(begin, date)
+            exact = (_weekdays(date) < 5) & (times - date == first - begin)
+        steps, whole = _whole(apart, self.count)
+        return steps, exact & whole
+
+    def fits(self, first) -> np.ndarray:
+        """Which of the times lie on the anchor, if there is one."""
+        if self.anchor is None:
+            return np.ones(len(first), bool)
+        if self.unit == "month":
+            return first.astype("datetime64[M]").astype(np.int64) % int(self.count) == self.anchor
+        return _weekdays(first.astype("datetime64[D]")) == self.anchor
 
 
 @dataclass(frozen=True)
@@ -20,32 +127,102 @@ class Timeline:
         What the times are called.
     times : ndarray (T,)
         Integers, floats or datetime64, going up.
-    months : int
-        From one step to the next, where times go by months; otherwise 0.
+    frequency : Frequency, optional
+        How they go on; by default by the median of the steps.
 
     Examples
     --------
     >>> Timeline("year", np.array([2006, 2007, 2008])).ahead(2).tolist()
     [2009, 2010]
     >>> ends = np.array(["2001-11-30", "2001-12-31"], dtype="datetime64[D]")
-    >>> [str(day) for day in Timeline("month", ends, months=1).ahead(2)]
+    >>> [str(day) for day in Timeline("month", ends, Frequency("month", 1, day=31)).ahead(2)]
     ['2002-01-31', '2002-02-28']
     """
 
     name: str
     times: np.ndarray
-    months: int = 0
+    frequency: Frequency | None = None
 
     def ahead(self, count: int) -> np.ndarray:
         """The times ``(count,)`` of the steps after the last one."""
-        numbers = np.arange(1, count + 1)
-        last = self.times[-1]
-        if self.months:
-            return _on_day(last.astype("datetime64[M]") + self.months * numbers * MONTH, _days(self.times).max())
+        numbers, last = np.arange(1, count + 1), self.times[-1]
+        if self.frequency is not None:
+            return self.frequency.at(np.array([last]), np.int64(31), numbers)
         steps = np.diff(self.times)
         if not len(steps):
             steps = np.array([1]).astype(steps.dtype)
         return last + numbers * np.sort(steps)[len(steps) // 2]
+
+
+@dataclass(frozen=True)
+class Timelines(Sequence[Timeline]):
+    """The times of many series that have one frequency.
+
+    Attributes
+    ----------
+    name : str
+        What the times are called.
+    first : ndarray (B,)
+        The time of each series' first step.
+    days : ndarray (B,) of int
+        The day of the month that each lies on, where steps are months.
+    lengths : ndarray (B,) of int
+        Steps of each series.
+    frequency : Frequency
+
+    Examples
+    --------
+    >>> first = np.array(["2001-01-01", "2001-03-05"], dtype="datetime64[D]")
+    >>> lines = Timelines("ds", first, np.zeros(2, int), np.array([2, 1]), Frequency("time", np.timedelta64(7, "D")))
+    >>> lines[0].times.astype(str).tolist(), lines.ahead(1).astype(str).tolist()
+    (['2001-01-01', '2001-01-08'], [['2001-01-15'], ['2001-03-12']])
+    """
+
+    name: str
+    first: np.ndarray
+    days: np.ndarray
+    lengths: np.ndarray
+    frequency: Frequency
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    @overload
+    def __getitem__(self, series: int) -> Timeline: ...
+    @overload
+    def __getitem__(self, series: slice) -> Timelines: ...
+    def __getitem__(self, series):
+        if isinstance(series, slice):
+            return replace(self, first=self.first[series], days=self.days[series], lengths=self.lengths[series])
+        frequency = self.frequency
+        if frequency.unit == "month":
+            frequency = replace(frequency, day=frequency.day or int(self.days[series]))
+        return Timeline(self.name, self.at(series, np.arange(self.lengths[series])), frequency)
+
+    def at(self, series, steps) -> np.ndarray:
+        """The times of steps, which count from 0 at each series' beginning.
+
+        Parameters
+        ----------
+        series, steps : ndarrays of int that broadcast
+            A step after the last one is in the future.
+        """
+        return self.frequency.at(self.first[series], self.days[series], np.asarray(steps))
+
+    def ahead(self, count: int) -> np.ndarray:
+        """The times ``(B, count)`` of the steps after each series' last one."""
+        return self.at(np.arange(len(self))[:, None], self.lengths[:, None] + np.arange(count))
+
+    def steps(self, series, times) -> np.ndarray:
+        """The step of each series that a time is; -1 where it lies before the first one or between two.
+
+        Parameters
+        ----------
+        series : ndarray (rows,) of int
+        times : ndarray (rows,)
+        """
+        steps, exact = self.frequency.steps(self.first[series], self.days[series], times)
+        return np.where(exact & (steps >= 0), steps, -1)
 
 
 def regular(name: str, times) -> tuple[np.ndarray, Timeline]:
@@ -62,8 +239,8 @@ def regular(name: str, times) -> tuple[np.ndarray, Timeline]:
     steps : ndarray (rows,) of int
         The step of each row.
     timeline : Timeline
-        Of all steps. Times that are not whole multiples of the smallest step, or that leave out more than a third of
-        the steps, are one step each.
+        Of all steps. Times that are no equal steps, or that leave out more than a third of the steps, are one step
+        each.
 
     Examples
     --------
@@ -74,40 +251,230 @@ def regular(name: str, times) -> tuple[np.ndarray, Timeline]:
     as_they_stand = np.arange(len(times)), Timeline(name, times)
     if len(times) < 3:
         return as_they_stand
-    if times.dtype == "datetime64[D]" and _same_day(times):
-        months = times.astype("datetime64[M]").astype(np.int64)
-        unit = int(np.diff(months).min())
-        if unit:
-            steps = (months - months[0]) // unit
-            if ((months - months[0]) % unit == 0).all() and steps[-1] < MOST * len(times):
-                all_months = times[0].astype("datetime64[M]") + unit * np.arange(steps[-1] + 1) * MONTH
-                return steps, Timeline(name, _on_day(all_months, _days(times).max()), unit)
-    unit = np.diff(times).min()
-    steps = np.round((times - times[0]) / unit).astype(np.int64)
-    exact = (
-        np.allclose(times, times[0] + steps * unit, rtol=0, atol=1e-3 * unit)
-        if times.dtype.kind == "f"
-        else (times == times[0] + steps * unit).all()
-    )
-    if not exact or steps[-1] >= MOST * len(times):
+    try:
+        steps, lines = on_steps(name, times, np.array([len(times)]))
+    except UnequalSteps:
         return as_they_stand
-    whole = times[0] + np.arange(steps[-1] + 1) * unit
-    whole[steps] = times
-    return steps, Timeline(name, whole)
+    timeline = lines[0]
+    timeline.times[steps] = times  # floats as they were written
+    return steps, timeline
+
+
+def on_steps(name: str, times, rows, frequency: Frequency | None = None) -> tuple[np.ndarray, Timelines]:
+    """The steps that the times of several series lie on.
+
+    Parameters
+    ----------
+    name : str
+        What the times are called.
+    times : ndarray (sum of rows,)
+        Of one series after another, going up within each.
+    rows : ndarray (B,) of int
+        How many of them each series has.
+    frequency : Frequency, optional
+        By default the one that the times have.
+
+    Returns
+    -------
+    steps : ndarray (sum of rows,) of int64
+        From 0 in each series.
+    timelines : Timelines
+
+    Raises
+    ------
+    UnequalSteps
+        If a series does not lie on the frequency, or leaves out more than a third of the steps of one that was not
+        given.
+    """
+    starts = np.cumsum(rows) - rows
+    chosen = infer(times, rows) if frequency is None else frequency
+    first, days = times[starts], np.zeros(len(rows), np.int64)
+    if chosen.unit == "month" and not chosen.day:
+        days = np.maximum.reduceat(_days(times), starts)
+    steps, exact = chosen.steps(np.repeat(first, rows), np.repeat(days, rows), times)
+    lengths = steps[starts + rows - 1] + 1
+    wrong = ~np.logical_and.reduceat(exact, starts)
+    if frequency is None:
+        wrong |= _holes(lengths - 1, rows)
+    elif not chosen.fits(first).all():
+        series = int(np.argmin(chosen.fits(first)))
+        raise UnequalSteps(series, starts[series], _off(times[starts[series]], chosen))
+    if wrong.any():
+        series = int(np.argmax(wrong))
+        own = slice(starts[series], starts[series] + rows[series])
+        if frequency is None:
+            raise _unequal(series, starts[series], times[own], steps[own], exact[own], chosen)
+        row = int(np.argmin(exact[own]))
+        raise UnequalSteps(series, starts[series] + row, _off(times[own][row], chosen))
+    return steps, Timelines(name, first, days, lengths, chosen)
+
+
+def infer(times, rows) -> Frequency:
+    """The one frequency of several series.
+
+    Parameters
+    ----------
+    times : ndarray (sum of rows,)
+        Of one series after another, going up within each.
+    rows : ndarray (B,) of int
+        How many of them each series has.
+
+    Raises
+    ------
+    UnequalSteps
+        If series of three times or more have none, or not the same; if all series are single dates.
+    """
+    starts = np.cumsum(rows) - rows
+    dated = times.dtype.kind == "M"
+    units, known = _alone(times.view(np.int64) if dated else times, rows, starts)
+    monthly = np.zeros(len(rows), bool)
+    if dated and (units[rows > 1] >= 28 * DAY // np.timedelta64(1, np.datetime_data(times.dtype))).any():
+        day = _month_day(times, starts)
+        first = times[starts]
+        months = Frequency("month", 1, day)
+        apart, exact = months.steps(np.repeat(first, rows), np.repeat(_most_days(times, starts), rows), times)
+        by_month, monthly = _alone(apart, rows, starts)
+        monthly &= np.logical_and.reduceat(exact, starts)
+        units, known = np.where(monthly, by_month, units), known | monthly
+    many = known & (rows > 2)
+    if not many.any() and (rows > 2).any():
+        series = int(np.argmax(rows > 2))
+        own = slice(starts[series], starts[series] + rows[series])
+        unit = Frequency("time", np.diff(times[own]).min())
+        steps, exact = unit.steps(times[own][:1], np.zeros(1, int), times[own])
+        raise _irregular(series, starts[series], times[own], steps, exact)
+    chosen = many if many.any() else known & (rows > 1)
+    if not chosen.any():
+        if dated:
+            raise UnequalSteps(0, 0, f"expected two times at least, or a frequency (freq=); got {text(times[0])} alone")
+        return Frequency("time", 1)
+    if (monthly != monthly[np.argmax(chosen)])[chosen].any():
+        one, other = np.argmax(chosen & monthly), np.argmax(chosen & ~monthly)
+        series = max(one, other)
+        own = _frequency(units[other], times)
+        pair = [Frequency("month", units[one]), own]
+        raise UnequalSteps(series, starts[series], _mixed(*(pair if series == one else pair[::-1])))
+    unit = units[chosen].min()
+    if monthly[np.argmax(chosen)]:
+        return Frequency("month", int(unit), day)
+    found = _frequency(unit, times)
+    return Frequency("business day", 1) if dated and found.count == DAY and _on_weekdays(times, rows) else found
+
+
+def text(time) -> str:
+    """A time as errors show it."""
+    if not isinstance(time, np.datetime64):
+        return f"{time:.10g}" if isinstance(time, np.floating) else str(time)
+    whole = next((unit for unit in ("D", "m", "s") if time == time.astype(f"datetime64[{unit}]")), None)
+    return str(time if whole is None else time.astype(f"datetime64[{whole}]")).replace("T", " ")
+
+
+def _frequency(unit, times) -> Frequency:
+    if times.dtype.kind == "M":
+        return Frequency("time", np.timedelta64(int(unit), np.datetime_data(times.dtype)))
+    return Frequency("time", unit.item())
+
+
+def _alone(numbers, rows, starts) -> tuple[np.ndarray, np.ndarray]:
+    """The smallest step of each series, and whether the series lies on such steps without too many holes."""
+    gaps = np.empty_like(numbers)
+    np.subtract(numbers[1:], numbers[:-1], out=gaps[1:])
+    gaps[starts] = np.iinfo(np.int64).max if numbers.dtype.kind == "i" else np.inf
+    units = np.minimum.reduceat(gaps, starts)
+    several = (rows > 1) & (units > 0)
+    units[~several] = 1
+    steps, exact = _whole(numbers - np.repeat(numbers[starts], rows), np.repeat(units, rows))
+    return units, several & np.logical_and.reduceat(exact, starts) & ~_holes(steps[starts + rows - 1], rows)
+
+
+def _whole(apart, unit) -> tuple[np.ndarray, np.ndarray]:
+    """How many units times are apart, and whether that is a whole number."""
+    if apart.dtype.kind == "f":
+        steps = np.rint(apart / unit)
+        return steps.astype(np.int64), abs(apart - steps * unit) <= 1e-3 * unit
+    steps = apart // unit
+    return steps, steps * unit == apart
+
+
+def _holes(last, rows) -> np.ndarray:
+    """Whether series leave out too many steps, from the number of the last one."""
+    return last >= MOST * rows
+
+
+def _on_weekdays(times, rows) -> bool:
+    """Whether daily times leave out every weekend, and there is one that they leave out."""
+    days = times.astype("datetime64[D]")
+    if (_weekdays(days) > 4).any():
+        return False
+    ends = np.cumsum(rows)
+    week = (days.astype(np.int64) + 3) // 7
+    return bool((week[ends - 1] > week[ends - rows]).any())
+
+
+def _unequal(series, start, times, steps, exact, frequency) -> UnequalSteps:
+    """What is wrong with one series: it has a frequency of its own, or none."""
+    if len(times) > 2:
+        try:
+            own = infer(times, np.array([len(times)]))
+            on_steps("", times, np.array([len(times)]), own)
+        except UnequalSteps:
+            pass
+        else:
+            if own != frequency:
+                return UnequalSteps(series, start, _mixed(own, frequency))
+    return _irregular(series, start, times, steps, exact)
+
+
+def _irregular(series, start, times, steps, exact) -> UnequalSteps:
+    """Name the first two times that are no whole number of steps apart, or else those with most steps between them."""
+    row = int(np.argmin(exact)) if not exact.all() else int(np.argmax(np.diff(steps))) + 1
+    said = "times in equal steps" if not exact.all() else "times that leave out a third of the steps at most"
+    pair = f"{text(times[row - 1])} and then {text(times[row])}"
+    return UnequalSteps(series, start + row, f"expected {said}, or a frequency (freq=); got {pair}")
+
+
+def _mixed(own, others) -> str:
+    return f"expected series of one frequency; got steps of {own} here and of {others} in others"
+
+
+def _off(time, frequency) -> str:
+    where = f"in steps of {frequency}"
+    if frequency.unit == "month" and frequency.day:
+        where += " at the end of a month" if frequency.day == 31 else f" on day {frequency.day} of a month"
+    if frequency.anchor is not None:
+        months = frequency.unit == "month"
+        names = MONTHS[frequency.anchor :: int(frequency.count)] if months else (WEEKDAYS[frequency.anchor],)
+        where += f" ({', '.join(names)})"
+    return f"expected times {where}; got {text(time)}"
+
+
+def _counted(count, what) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _weekdays(days) -> np.ndarray:
+    """From 0 for Monday."""
+    return (days.astype(np.int64) + 3) % 7
 
 
 def _days(times) -> np.ndarray:
     """The day of the month, from 1."""
-    return (times - times.astype("datetime64[M]").astype("datetime64[D]")).astype(np.int64) + 1
+    days = times.astype("datetime64[D]")
+    return (days - days.astype("datetime64[M]").astype("datetime64[D]")).astype(np.int64) + 1
+
+
+def _most_days(times, starts) -> np.ndarray:
+    return np.maximum.reduceat(_days(times), starts)
+
+
+def _month_day(times, starts) -> int:
+    """31 where all times lie at ends of months, otherwise 0."""
+    days = times.astype("datetime64[D]")
+    return 31 if (days == _month_ends(days.astype("datetime64[M]"))).all() else 0
 
 
 def _month_ends(months) -> np.ndarray:
     return (months + MONTH).astype("datetime64[D]") - DAY
-
-
-def _same_day(times) -> bool:
-    """Whether all dates lie on the same day of the month, or at its end where the month has no such day."""
-    return bool((times == _on_day(times.astype("datetime64[M]"), _days(times).max())).all())
 
 
 def _on_day(months, day) -> np.ndarray:

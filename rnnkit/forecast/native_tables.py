@@ -1,0 +1,331 @@
+"""Columns of pandas, polars, pyarrow and the like, by narwhals: out of a table into arrays, and into one again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta, timezone, tzinfo
+from typing import Any
+
+import numpy as np
+
+try:
+    import narwhals as nw
+except ImportError:
+    raise ImportError("tables need narwhals; install it with: pip install 'rnnkit[tables]'") from None
+
+_CHUNK = 1 << 20  # ids that are Python objects at a time
+
+
+def opened(data, what: str) -> nw.DataFrame:
+    """A table as narwhals has it.
+
+    Raises
+    ------
+    TypeError
+        If it is none, or one whose rows aren't known yet.
+    """
+    try:
+        found = nw.from_native(data, pass_through=False)
+    except TypeError:
+        raise TypeError(f"expected {what} to be a DataFrame; got {type(data).__name__}") from None
+    except Exception as error:  # each library has its own for names that come twice
+        raise ValueError(f"expected {what} with a name of its own for each column: {error}") from None
+    if isinstance(found, nw.LazyFrame):
+        raise TypeError(f"expected {what} to be in memory; got a {type(data).__name__}: collect() it first")
+    return found
+
+
+def framed(data, names, freq) -> tuple[nw.DataFrame, Any, Any, bool]:
+    """A table, or a single column with its times; with the names, the frequency, and whether it was a column."""
+    if not _is_column(data):
+        return opened(data, "the series"), names, freq, False
+    column = nw.from_native(data, series_only=True)
+    index = nw.maybe_get_index(column)
+    if index is None:
+        times = nw.new_series(names.time, np.arange(len(column)), backend=column.implementation)
+    else:
+        native = index.to_series().reset_index(drop=True)  # of pandas or one like it
+        times = nw.from_native(native, series_only=True)
+        offset = getattr(index, "freqstr", None)
+        if freq is None and offset is not None and times.dtype != nw.Unknown and _is_frequency(offset):
+            freq = offset
+        column = nw.maybe_reset_index(column)
+    frame = nw.from_dict({names.time: times.alias(names.time), names.target: column.alias(names.target)})
+    return frame, names, freq, True
+
+
+def check_columns(table: nw.DataFrame, names: Sequence[str], what: str) -> None:
+    """Name the columns that are lacking.
+
+    Raises
+    ------
+    ValueError
+        With those that there are.
+    """
+    lacking = [name for name in names if name not in table.columns]
+    if lacking:
+        index = nw.maybe_get_index(table)
+        in_index = index is not None and set(lacking) & set(getattr(index, "names", ()))
+        hint = "; reset_index() makes columns of an index" if in_index else ""
+        raise ValueError(
+            f"expected {what} with the columns {', '.join(names)}; got {', '.join(table.columns) or 'none'}{hint}"
+        )
+
+
+def codes(table: nw.DataFrame, name: str) -> tuple[np.ndarray, nw.Series]:
+    """Of each row, the place of its id among the ids in the order of their first appearance; and these.
+
+    Raises
+    ------
+    ValueError
+        If an id is missing.
+    """
+    ids = table[name]
+    _check_whole(ids, name)
+    if not len(ids):
+        return np.zeros(0, np.int64), ids
+    changed = np.array((ids != ids.shift(1)).fill_null(True).to_numpy(), bool)
+    changed[0] = True
+    starts = np.flatnonzero(changed)
+    seen: dict[Any, int] = {}
+    runs = np.empty(len(starts), np.int64)
+    for begin in range(0, len(starts), _CHUNK):
+        chunk = ids[starts[begin : begin + _CHUNK]].to_list()
+        runs[begin : begin + _CHUNK] = [seen.setdefault(one, len(seen)) for one in chunk]
+    first = np.empty(len(seen), np.int64)
+    first[runs[::-1]] = starts[::-1]  # of an id that comes several times, the last one written stays
+    return np.repeat(runs, np.diff(starts, append=len(ids))), nw.maybe_reset_index(ids[first])
+
+
+def numbers(table: nw.DataFrame, name: str, codes=None, ids=None) -> np.ndarray:
+    """A column as float64, NaN where a value is missing, and 0 and 1 for booleans.
+
+    Parameters
+    ----------
+    codes : ndarray (rows,) of int, optional
+    ids : list, optional
+        To name the series of a row.
+
+    Raises
+    ------
+    ValueError
+        If it holds something else, with the first row that does.
+    """
+    column = table[name]
+    if column.dtype.is_numeric() or column.dtype == nw.Boolean:
+        return column.cast(nw.Float64).to_numpy()
+    values = column.to_list()
+    if column.dtype in (nw.Object, nw.Unknown):
+        try:
+            return np.array([np.nan if _missing(one) else _number(one) for one in values], np.float64)
+        except TypeError:
+            pass
+    row, value = next((row, one) for row, one in enumerate([*values, None]) if row == len(values) or not _fine(one))
+    if row == len(values):
+        return np.full(len(values), np.nan)
+    where = f"row {row}" if ids is None or ids == [None] else f"row {row}, of series {ids[codes[row]]!r}"
+    raise ValueError(f"expected numbers in column {name!r}; got {value!r} in {where}: convert the column or leave it out")
+
+
+@dataclass(frozen=True)
+class TimeColumn:
+    """A column of times.
+
+    Attributes
+    ----------
+    column : narwhals.Series
+        Without rows; what is made is like it.
+    values : ndarray (rows,) of int64 or datetime64
+        In UTC, where there is a time zone.
+    zone : str, optional
+    freq : int, optional
+        Where the times are periods, numbers of steps of them.
+    """
+
+    column: nw.Series
+    values: np.ndarray
+    zone: str | None = None
+    freq: int | None = None
+
+    @classmethod
+    def of(cls, table: nw.DataFrame, name: str) -> TimeColumn:
+        """Read a column.
+
+        Raises
+        ------
+        ValueError
+            If a time is missing, or is neither an integer nor a date.
+        """
+        column = table[name]
+        _check_whole(column, name)
+        dtype = column.dtype
+        if dtype.is_integer():
+            return cls(column, column.cast(nw.Int64).to_numpy())
+        if isinstance(dtype, nw.Datetime):
+            return cls(column, column.to_numpy(), dtype.time_zone)
+        if dtype == nw.Date:
+            return cls(column, np.asarray(column.to_numpy(), "datetime64[D]"))
+        if _period(column) is not None:
+            # pandas counts periods; what it calls a frequency of 3M is a count of single months.
+            native = column.to_native()
+            return cls(column, native.array.asi8.copy(), freq=native.dtype.freq.n)
+        if dtype.is_float() and (column.to_numpy() % 1 == 0).all():
+            return cls(column, column.to_numpy().astype(np.int64))
+        if dtype == nw.Object and all(type(one) is date for one in column.to_list()):
+            return cls(column, np.array(column.to_list(), "datetime64[D]"))
+        raise ValueError(
+            f"expected integers, dates or timestamps in column {name!r}; got {column[0]!r} of {dtype}: convert the "
+            "column, with pandas.to_datetime or the like"
+        )
+
+    def wall(self) -> np.ndarray:
+        """The times on the clock of their zone."""
+        return self.column.dt.replace_time_zone(None).to_numpy()
+
+    def like(self, times: np.ndarray, wall: bool) -> nw.Series:
+        """Other times as such a column."""
+        dtype, backend = self.column.dtype, self.column.implementation
+        period = _period(self.column)
+        name = self.column.name
+        if period is not None:
+            import pandas as pd
+
+            return nw.from_native(pd.Series(pd.arrays.PeriodArray(times, dtype=period), name=name), series_only=True)
+        if times.dtype.kind != "M":
+            return nw.new_series(name, times, backend=backend).cast(dtype)
+        if isinstance(dtype, nw.Datetime):
+            if wall:
+                times = _to_utc(times, self.zone)
+            found = nw.new_series(name, times, backend=backend)
+            if self.zone is None:
+                return found
+            return found.dt.replace_time_zone("UTC").dt.convert_time_zone(self.zone)
+        if times.dtype != np.dtype("datetime64[D]"):  # shorter steps than dates, as freq said
+            return nw.new_series(name, times.astype("datetime64[us]"), backend=backend)
+        if dtype == nw.Object:
+            return nw.new_series(name, times.astype(object), dtype=nw.Object, backend=backend)
+        return nw.new_series(name, times.astype("datetime64[ms]"), backend=backend).cast(nw.Date)
+
+
+@dataclass(frozen=True)
+class NativeTable:
+    """Makes tables of the library that a table was of.
+
+    Attributes
+    ----------
+    time : TimeColumn
+    heads : narwhals.Series (B,), optional
+        The id of each series.
+    """
+
+    time: TimeColumn
+    heads: nw.Series | None
+
+    def ids(self, series: np.ndarray) -> nw.Series | None:
+        """The id of each row."""
+        return None if self.heads is None else nw.maybe_reset_index(self.heads[series])
+
+    def times(self, times: np.ndarray, wall: bool) -> nw.Series:
+        """The time of each row."""
+        return self.time.like(times, wall)
+
+    def times_of(self, table: nw.DataFrame, name: str, wall: bool) -> np.ndarray:
+        """The times of another table on the same clock.
+
+        Raises
+        ------
+        ValueError
+            If one has a time zone and the other has none, or if one has numbers.
+        """
+        other = TimeColumn.of(table, name)
+        kinds = [(one.values.dtype.kind, one.zone is None, str(_period(one.column))) for one in (self.time, other)]
+        if kinds[0] != kinds[1]:
+            raise ValueError(
+                f"expected times of {self.time.column.dtype} in column {name!r}, as in the table of series; got "
+                f"{other.column.dtype}"
+            )
+        if not wall:
+            return other.values
+        return other.column.dt.convert_time_zone(self.time.zone).dt.replace_time_zone(None).to_numpy()
+
+    def table(self, columns: Mapping[str, Any]):
+        """A DataFrame of columns, which are arrays or narwhals' Series."""
+        backend = self.time.column.implementation
+        made = {
+            name: column.alias(name) if isinstance(column, nw.Series) else nw.new_series(name, column, backend=backend)
+            for name, column in columns.items()
+        }
+        return nw.from_dict(made, backend=backend).to_native()
+
+
+def _is_column(data) -> bool:
+    try:
+        nw.from_native(data, series_only=True)
+    except TypeError:
+        return False
+    return True
+
+
+def _is_frequency(name) -> bool:
+    from rnnkit.forecast import frequencies
+
+    try:
+        frequencies.frequency(name, True)
+    except ValueError:
+        return False
+    return True
+
+
+def _period(column: nw.Series):
+    """pandas's dtype of periods, or None."""
+    dtype = getattr(column.to_native(), "dtype", None)
+    return dtype if type(dtype).__name__ == "PeriodDtype" else None
+
+
+def _check_whole(column: nw.Series, name) -> None:
+    missing = column.is_null()
+    if column.dtype.is_float():
+        missing = missing | column.is_nan()
+    if missing.any():
+        row = int(np.argmax(np.asarray(missing.to_numpy(), bool)))
+        raise ValueError(f"expected a value in each row of column {name!r}; got none in row {row}")
+
+
+def _missing(one) -> bool:
+    return one is None or one != one or type(one).__name__ in ("NAType", "NaTType")
+
+
+def _number(one) -> float:
+    if isinstance(one, (str, bytes, date, timedelta)):
+        raise TypeError
+    return float(one)
+
+
+def _fine(one) -> bool:
+    """Whether this is a number, or nothing."""
+    try:
+        return _missing(one) or _number(one) is not None
+    except (TypeError, ValueError):
+        return False
+
+
+def _to_utc(wall, zone) -> np.ndarray:
+    """Times of a zone's clock in UTC; one that the clock leaves out is read before it is put forward."""
+    clock = _zone(zone)
+    times, inverse = np.unique(wall, return_inverse=True)
+    local = times.astype("datetime64[us]").astype(object)
+    offsets = [one.replace(tzinfo=clock).utcoffset() for one in local]
+    return (times - np.array(offsets, "timedelta64[s]")).astype(wall.dtype)[inverse]
+
+
+def _zone(name) -> tzinfo:
+    from zoneinfo import ZoneInfo
+
+    fixed = re.fullmatch(r"(?:UTC|GMT)?([+-])(\d\d):?(\d\d)", name)
+    if fixed:
+        hours = timedelta(hours=int(fixed[2]), minutes=int(fixed[3]))
+        return timezone(hours if fixed[1] == "+" else -hours)
+    return ZoneInfo(name)
+
