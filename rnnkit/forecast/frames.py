@@ -302,7 +302,7 @@ def read(data, names: Columns | Sequence[str] = Columns(), freq=None) -> SeriesF
         found.pop(names.target),
         found,
         freq=time.freq if freq is None else freq,
-        kind=native_tables.NativeTable(time, heads),
+        kind=native_tables.NativeTable(time.without_rows(), heads),
         fault=fault,
         wall=time.wall if time.zone else None,
     )

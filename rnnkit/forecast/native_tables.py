@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta, timezone, tzinfo
 from typing import Any
 
@@ -52,8 +52,7 @@ def framed(data, names, freq) -> tuple[nw.DataFrame, Any, Any, bool]:
         if freq is None and offset is not None and times.dtype != nw.Unknown and _is_frequency(offset):
             freq = offset
         column = nw.maybe_reset_index(column)
-    frame = nw.from_dict({names.time: times.alias(names.time), names.target: column.alias(names.target)})
-    return frame, names, freq, True
+    return _table([times.alias(names.time), column.alias(names.target)]), names, freq, True
 
 
 def check_columns(table: nw.DataFrame, names: Sequence[str], what: str) -> None:
@@ -136,7 +135,7 @@ class TimeColumn:
     Attributes
     ----------
     column : narwhals.Series
-        Without rows; what is made is like it.
+        What is made is like it.
     values : ndarray (rows,) of int64 or datetime64
         In UTC, where there is a time zone.
     zone : str, optional
@@ -163,8 +162,9 @@ class TimeColumn:
         dtype = column.dtype
         if dtype.is_integer():
             return cls(column, column.cast(nw.Int64).to_numpy())
-        if isinstance(dtype, nw.Datetime):
-            return cls(column, column.to_numpy(), dtype.time_zone)
+        if isinstance(dtype, nw.Datetime) or _zone_of(column):
+            zone = _zone_of(column)
+            return cls(column, _moved(column, "UTC").to_numpy() if zone else column.to_numpy(), zone)
         if dtype == nw.Date:
             return cls(column, np.asarray(column.to_numpy(), "datetime64[D]"))
         if _period(column) is not None:
@@ -182,7 +182,11 @@ class TimeColumn:
 
     def wall(self) -> np.ndarray:
         """The times on the clock of their zone."""
-        return self.column.dt.replace_time_zone(None).to_numpy()
+        return _moved(self.column, self.zone).to_numpy()
+
+    def without_rows(self) -> TimeColumn:
+        """What it takes to make columns like this one."""
+        return replace(self, column=self.column.head(0), values=self.values[:0])
 
     def like(self, times: np.ndarray, wall: bool) -> nw.Series:
         """Other times as such a column."""
@@ -195,12 +199,10 @@ class TimeColumn:
             return nw.from_native(pd.Series(pd.arrays.PeriodArray(times, dtype=period), name=name), series_only=True)
         if times.dtype.kind != "M":
             return nw.new_series(name, times, backend=backend).cast(dtype)
-        if isinstance(dtype, nw.Datetime):
-            if wall:
-                times = _to_utc(times, self.zone)
-            found = nw.new_series(name, times, backend=backend)
+        if isinstance(dtype, nw.Datetime) or self.zone:
             if self.zone is None:
-                return found
+                return nw.new_series(name, times, backend=backend)
+            found = nw.new_series(name, _to_utc(times, self.zone) if wall else times, backend=backend)
             return found.dt.replace_time_zone("UTC").dt.convert_time_zone(self.zone)
         if times.dtype != np.dtype("datetime64[D]"):  # shorter steps than dates, as freq said
             return nw.new_series(name, times.astype("datetime64[us]"), backend=backend)
@@ -248,16 +250,20 @@ class NativeTable:
             )
         if not wall:
             return other.values
-        return other.column.dt.convert_time_zone(self.time.zone).dt.replace_time_zone(None).to_numpy()
+        return _moved(other.column, self.time.zone).to_numpy()
 
     def table(self, columns: Mapping[str, Any]):
         """A DataFrame of columns, which are arrays or narwhals' Series."""
         backend = self.time.column.implementation
-        made = {
-            name: column.alias(name) if isinstance(column, nw.Series) else nw.new_series(name, column, backend=backend)
+        made = [
+            column.alias(name) if isinstance(column, nw.Series) else nw.new_series(name, column, backend=backend)
             for name, column in columns.items()
-        }
-        return nw.from_dict(made, backend=backend).to_native()
+        ]
+        return _table(made).to_native()
+
+
+def _table(columns: list[nw.Series]) -> nw.DataFrame:
+    return columns[0].to_frame().with_columns(*columns[1:])
 
 
 def _is_column(data) -> bool:
@@ -276,6 +282,21 @@ def _is_frequency(name) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _zone_of(column: nw.Series) -> str | None:
+    """The name of a column's time zone; narwhals doesn't see all those of pandas."""
+    if isinstance(column.dtype, nw.Datetime):
+        return column.dtype.time_zone
+    zone = getattr(getattr(column.to_native(), "dtype", None), "tz", None)
+    return None if zone is None else str(zone)
+
+
+def _moved(column: nw.Series, zone) -> nw.Series:
+    """The times on the clock of another time zone."""
+    if isinstance(column.dtype, nw.Datetime):
+        return column.dt.convert_time_zone(zone).dt.replace_time_zone(None)
+    return nw.from_native(column.to_native().dt.tz_convert(zone).dt.tz_localize(None), series_only=True)
 
 
 def _period(column: nw.Series):
