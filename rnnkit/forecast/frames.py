@@ -178,6 +178,11 @@ class SeriesFrame:
         codes = self._places(table)
         ours = codes >= 0
         times = self.kind.times_of(table, self.names.time, self.wall)
+        if (times.dtype.kind == "M") != (self.timelines.first.dtype.kind == "M"):
+            raise ValueError(
+                f"expected times in column {self.names.time!r} of the table of the future as in the table of series, "
+                f"such as {text(self.timelines.first[0])}; got {text(times[0])}"
+            )
         leads = np.full(len(codes), -1)
         leads[ours] = self.timelines.steps(codes[ours], times[ours]) - self.timelines.lengths[codes[ours]]
         rows = np.flatnonzero((leads >= 0) & (leads < horizon))
@@ -243,7 +248,7 @@ def is_frame(data) -> bool:
     )
 
 
-def read(data, names: Columns | Sequence[str] = Columns(), freq=None) -> SeriesFrame:  # noqa: B008
+def read(data, names: Sequence[str] = Columns(), freq=None) -> SeriesFrame:
     """Read a table of series.
 
     Parameters
@@ -274,32 +279,31 @@ def read(data, names: Columns | Sequence[str] = Columns(), freq=None) -> SeriesF
     """
     from rnnkit.forecast import native_tables
 
-    names = Columns(*names)
     if not is_frame(data):
         raise TypeError(f"expected a DataFrame or a Series; got {type(data).__name__}")
-    table, names, freq, without_ids = native_tables.framed(data, names, freq)
-    native_tables.check_columns(table, [names.time, names.target], "a table of series")
+    table, freq = native_tables.framed(data, chosen := Columns(*names), freq)
+    native_tables.check_columns(table, [chosen.time, chosen.target], "a table of series")
     if not len(table):
         raise ValueError("expected a table with rows; got an empty one")
-    if names.id in table.columns:
-        codes, heads = native_tables.codes(table, names.id)
+    if chosen.id in table.columns:
+        codes, heads = native_tables.codes(table, chosen.id)
         ids = heads.to_list()
-    elif names.id == Columns().id or without_ids:
+    elif chosen.id == Columns().id or native_tables.is_column(data):
         codes, heads, ids = np.zeros(len(table), np.int64), None, [None]
     else:
-        native_tables.check_columns(table, names, "a table of series")
-    time = native_tables.TimeColumn.of(table, names.time)
+        native_tables.check_columns(table, chosen, "a table of series")
+    time = native_tables.TimeColumn.of(table, chosen.time)
 
     def fault(row: int, series: int, said: str) -> Exception:
         return ValueError(said if ids == [None] else f"{label(ids, series)}: {said}")
 
-    found = {name: native_tables.numbers(table, name, codes, ids) for name in table.columns if name not in names[:2]}
+    found = {name: native_tables.numbers(table, name, codes, ids) for name in table.columns if name not in chosen[:2]}
     return assemble(
-        names,
+        chosen,
         ids,
         codes,
         time.values,
-        found.pop(names.target),
+        found.pop(chosen.target),
         found,
         freq=time.freq if freq is None else freq,
         kind=native_tables.NativeTable(time.without_rows(), heads),

@@ -59,14 +59,16 @@ def _of_dates(freq) -> Frequency | None:
     if isinstance(freq, (timedelta, np.timedelta64)) and freq > np.timedelta64(0, "s"):
         return Frequency("time", np.timedelta64(freq))
     said = re.fullmatch(r"(\d*)([A-Za-z]+)(?:-([A-Z]{3}))?", freq) if isinstance(freq, str) else None
-    if said is None or said[1] and not int(said[1]):
+    if said is None or (said[1] and not int(said[1])):
         return None
     count, name, anchor = int(said[1] or 1), said[2], said[3]
     if name in _MONTHS and (anchor is None or _MONTHS[name][0] > 1):
         months, day = _MONTHS[name]
         if anchor is None:
             return Frequency("month", count * months, day)
-        return Frequency("month", months, day, MONTHS.index(anchor) % months) if anchor in MONTHS and count == 1 else None
+        return (
+            Frequency("month", months, day, MONTHS.index(anchor) % months) if anchor in MONTHS and count == 1 else None
+        )
     if name in ("W", "w") and anchor in WEEKDAYS:
         return Frequency("time", np.timedelta64(7 * count, "D"), anchor=WEEKDAYS.index(anchor))
     if anchor is not None:

@@ -7,7 +7,7 @@ import importlib.util
 import platform
 import sys
 
-EXTRAS = {"matplotlib": "plots", "tqdm": "progress"}
+EXTRAS = {"matplotlib": "plots", "tqdm": "progress", "narwhals": "tables", "pyarrow": "parquet"}
 
 
 def information() -> str:

@@ -39,3 +39,73 @@ def naive_error(training, season: int | None = None) -> float:
     """
     m, training = season or 1, with_gaps(training, "training")
     return mean_absolute_error(training[m:], training[:-m])
+
+
+def mean_absolute_scaled_error(actual, forecast, training, season: int | None = None) -> float:
+    """The mean absolute error over `naive_error` of the training part (Hyndman and Koehler 2006); NaN where that is 0.
+
+    >>> mean_absolute_scaled_error([8.0, 9.0], [7.0, 7.0], [1.0, 2.0, 4.0])
+    1.0
+    """
+    return _over(mean_absolute_error(actual, forecast), naive_error(training, season))
+
+
+def root_mean_squared_scaled_error(actual, forecast, training, season: int | None = None) -> float:
+    """The root mean squared error over that of the naive forecast within the training part; NaN where that is 0.
+
+    With a season of 1 that is the measure of the M5 competition (Makridakis, Spiliotis and Assimakopoulos 2022,
+    equation 1). A season of m compares with the value m steps before.
+
+    >>> root_mean_squared_scaled_error([8.0, 9.0], [7.0, 2.0], [1.0, 2.0, 9.0])
+    1.0
+    """
+    m, training = season or 1, with_gaps(training, "training")
+    return _over(root_mean_squared_error(actual, forecast), root_mean_squared_error(training[m:], training[:-m]))
+
+
+def symmetric_percentage_error(actual, forecast) -> float:
+    """The mean of `percentage_terms` over the values that are not NaN: the sMAPE of the M3 competition.
+
+    >>> symmetric_percentage_error([0.0, 1.0, np.nan], [0.0, 3.0, 1.0])
+    50.0
+    """
+    return float(np.nanmean(percentage_terms(with_gaps(actual, "actual"), with_gaps(forecast, "forecast"))))
+
+
+def pinball_loss(actual, forecast, quantile: float) -> float:
+    """The mean of `pinball_terms` over the values that are not NaN.
+
+    >>> pinball_loss([1.0, 5.0], [3.0, 3.0], 0.75)
+    1.0
+    """
+    return float(np.nanmean(pinball_terms(with_gaps(actual, "actual"), with_gaps(forecast, "forecast"), quantile)))
+
+
+def coverage(actual, lower, upper) -> float:
+    """The share of values within a band, its edges included, in percent, over the values that are not NaN.
+
+    >>> coverage([1.0, 5.0, np.nan], [0.0, 0.0, 0.0], [2.0, 2.0, 2.0])
+    50.0
+    """
+    lower, upper = with_gaps(lower, "lower"), with_gaps(upper, "upper")
+    return float(np.nanmean(coverage_terms(with_gaps(actual, "actual"), lower, upper)))
+
+
+def percentage_terms(actual, forecast) -> np.ndarray:
+    """``200 |y - f| / (|y| + |f|)`` of each value, 0 where both are 0 (Makridakis 1993, as in the M3 competition)."""
+    size = np.abs(actual) + np.abs(forecast)
+    return 200 * np.abs(actual - forecast) / np.where(size == 0, 1.0, size)
+
+
+def pinball_terms(actual, forecast, quantile: float) -> np.ndarray:
+    """``max(q (y - f), (q - 1) (y - f))`` of each value (Koenker and Bassett 1978, equation 3.1)."""
+    return np.maximum(quantile * (actual - forecast), (quantile - 1) * (actual - forecast))
+
+
+def coverage_terms(actual, lower, upper) -> np.ndarray:
+    """100 for each value within its band, otherwise 0; NaN where one of the three is."""
+    return np.where(np.isnan(actual + lower + upper), np.nan, 100.0 * ((lower <= actual) & (actual <= upper)))
+
+
+def _over(error, scale) -> float:
+    return error / scale if scale else np.nan

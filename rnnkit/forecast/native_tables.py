@@ -37,10 +37,10 @@ def opened(data, what: str) -> nw.DataFrame:
     return found
 
 
-def framed(data, names, freq) -> tuple[nw.DataFrame, Any, Any, bool]:
-    """A table, or a single column with its times; with the names, the frequency, and whether it was a column."""
-    if not _is_column(data):
-        return opened(data, "the series"), names, freq, False
+def framed(data, names, freq) -> tuple[nw.DataFrame, Any]:
+    """A table, or a single column with its times; with the frequency, which an index may know."""
+    if not is_column(data):
+        return opened(data, "a table of series"), freq
     column = nw.from_native(data, series_only=True)
     index = nw.maybe_get_index(column)
     if index is None:
@@ -52,7 +52,7 @@ def framed(data, names, freq) -> tuple[nw.DataFrame, Any, Any, bool]:
         if freq is None and offset is not None and times.dtype != nw.Unknown and _is_frequency(offset):
             freq = offset
         column = nw.maybe_reset_index(column)
-    return _table([times.alias(names.time), column.alias(names.target)]), names, freq, True
+    return _table([times.alias(names.time), column.alias(names.target)]), freq
 
 
 def check_columns(table: nw.DataFrame, names: Sequence[str], what: str) -> None:
@@ -125,7 +125,9 @@ def numbers(table: nw.DataFrame, name: str, codes=None, ids=None) -> np.ndarray:
     if row == len(values):
         return np.full(len(values), np.nan)
     where = f"row {row}" if ids is None or ids == [None] else f"row {row}, of series {ids[codes[row]]!r}"
-    raise ValueError(f"expected numbers in column {name!r}; got {value!r} in {where}: convert the column or leave it out")
+    raise ValueError(
+        f"expected numbers in column {name!r}; got {value!r} in {where}: convert the column or leave it out"
+    )
 
 
 @dataclass(frozen=True)
@@ -254,19 +256,30 @@ class NativeTable:
 
     def table(self, columns: Mapping[str, Any]):
         """A DataFrame of columns, which are arrays or narwhals' Series."""
-        backend = self.time.column.implementation
-        made = [
+        return made(columns, self.time.column.implementation)
+
+
+def repeated(column: nw.Series, times: int) -> nw.Series:
+    """Each row of a column several times."""
+    return nw.maybe_reset_index(column[np.repeat(np.arange(len(column)), times)])
+
+
+def made(columns: Mapping[str, Any], backend: Any):
+    """A DataFrame of columns, which are sequences or narwhals' Series, of a library."""
+    return _table(
+        [
             column.alias(name) if isinstance(column, nw.Series) else nw.new_series(name, column, backend=backend)
             for name, column in columns.items()
         ]
-        return _table(made).to_native()
+    ).to_native()
 
 
 def _table(columns: list[nw.Series]) -> nw.DataFrame:
     return columns[0].to_frame().with_columns(*columns[1:])
 
 
-def _is_column(data) -> bool:
+def is_column(data) -> bool:
+    """Whether this is a single column of a library."""
     try:
         nw.from_native(data, series_only=True)
     except TypeError:
@@ -349,4 +362,3 @@ def _zone(name) -> tzinfo:
         hours = timedelta(hours=int(fixed[2]), minutes=int(fixed[3]))
         return timezone(hours if fixed[1] == "+" else -hours)
     return ZoneInfo(name)
-

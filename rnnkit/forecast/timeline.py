@@ -12,7 +12,13 @@ MOST = 1.5  # steps per row: times with more holes than that are rather taken as
 MONTH, DAY = np.timedelta64(1, "M"), np.timedelta64(1, "D")
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
-_UNITS = (("W", "week"), ("D", "day"), ("h", "hour"), ("m", "minute"), ("s", "second"), ("ms", "millisecond"))
+_UNITS = {
+    "week": 7 * DAY,
+    "day": DAY,
+    "hour": np.timedelta64(1, "h"),
+    "minute": np.timedelta64(1, "m"),
+    "second": np.timedelta64(1, "s"),
+}
 
 
 class UnequalSteps(ValueError):
@@ -61,9 +67,9 @@ class Frequency:
             return _counted(self.count, self.unit)
         if not isinstance(self.count, np.timedelta64):
             return f"{self.count:.10g}"
-        for unit, name in _UNITS:
-            if self.count % np.timedelta64(1, unit) == 0:
-                return _counted(self.count // np.timedelta64(1, unit), name)
+        for name, unit in _UNITS.items():
+            if self.count % unit == np.timedelta64(0):
+                return _counted(self.count // unit, name)
         return str(self.count)
 
     def at(self, first, days, steps) -> np.ndarray:
@@ -328,7 +334,7 @@ def infer(times, rows) -> Frequency:
     dated = times.dtype.kind == "M"
     units, known = _alone(times.view(np.int64) if dated else times, rows, starts)
     monthly = np.zeros(len(rows), bool)
-    if dated and (units[rows > 1] >= 28 * DAY // np.timedelta64(1, np.datetime_data(times.dtype))).any():
+    if dated and (units[rows > 1] >= 28 * DAY // _tick(times)).any():
         day = _month_day(times, starts)
         first = times[starts]
         months = Frequency("month", 1, day)
@@ -340,8 +346,7 @@ def infer(times, rows) -> Frequency:
     if not many.any() and (rows > 2).any():
         series = int(np.argmax(rows > 2))
         own = slice(starts[series], starts[series] + rows[series])
-        unit = Frequency("time", np.diff(times[own]).min())
-        steps, exact = unit.steps(times[own][:1], np.zeros(1, int), times[own])
+        steps, exact = _whole(times[own] - times[starts[series]], np.diff(times[own]).min())
         raise _irregular(series, starts[series], times[own], steps, exact)
     chosen = many if many.any() else known & (rows > 1)
     if not chosen.any():
@@ -349,11 +354,10 @@ def infer(times, rows) -> Frequency:
             raise UnequalSteps(0, 0, f"expected two times at least, or a frequency (freq=); got {text(times[0])} alone")
         return Frequency("time", 1)
     if (monthly != monthly[np.argmax(chosen)])[chosen].any():
-        one, other = np.argmax(chosen & monthly), np.argmax(chosen & ~monthly)
-        series = max(one, other)
-        own = _frequency(units[other], times)
-        pair = [Frequency("month", units[one]), own]
-        raise UnequalSteps(series, starts[series], _mixed(*(pair if series == one else pair[::-1])))
+        one, other = int(np.argmax(chosen & monthly)), int(np.argmax(chosen & ~monthly))
+        pair = [Frequency("month", int(units[one])), _frequency(units[other], times)]
+        later = max(one, other)
+        raise UnequalSteps(later, starts[later], _mixed(*(pair if later == one else pair[::-1])))
     unit = units[chosen].min()
     if monthly[np.argmax(chosen)]:
         return Frequency("month", int(unit), day)
@@ -371,8 +375,13 @@ def text(time) -> str:
 
 def _frequency(unit, times) -> Frequency:
     if times.dtype.kind == "M":
-        return Frequency("time", np.timedelta64(int(unit), np.datetime_data(times.dtype)))
+        return Frequency("time", int(unit) * _tick(times))
     return Frequency("time", unit.item())
+
+
+def _tick(times) -> np.timedelta64:
+    """What datetimes count."""
+    return np.ones(1, np.int64).view(times.dtype.str.replace("M", "m"))[0]
 
 
 def _alone(numbers, rows, starts) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,188 @@
+"""CSV files as people and spreadsheets write them: cells with their lines, and numbers with commas or points."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import math
+import re
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+GAPS = {"", "na", "nan", "n/a", "null", "none", "?", ".", "-", "#n/a", "#na"}
+_SEPARATORS = ",;\t|"
+_SPACES = " '\u00a0\u202f\u2019"  # within numbers, between thousands
+_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}  # what a file in UTF-16 starts with
+
+
+class InputError(ValueError):
+    """What a user gave can't be used; the message is one sentence for the command line."""
+
+
+def read_bytes(path) -> bytes:
+    """What a file holds, or the file within it if its name ends with .gz.
+
+    Raises
+    ------
+    InputError
+        If it can't be read.
+    """
+    try:
+        found = Path(path).read_bytes()
+        return gzip.decompress(found) if Path(path).suffix == ".gz" else found
+    except IsADirectoryError:
+        raise InputError(f"{path} is a directory; expected a CSV file") from None
+    except FileNotFoundError:
+        raise InputError(f"there is no file {path}") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise InputError(f"{path} is not a whole file of gzip") from None
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror}") from None
+
+
+def read_rows(path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The names of the columns, and the rows with the lines they end on.
+
+    Comma, semicolon, tab and pipe are told apart by the first line. Rows and columns without any cell are left out.
+
+    Raises
+    ------
+    InputError
+        If this is no table, with the line.
+    """
+    text = _decoded(path)
+    header = re.sub(r'"[^"]*"', "", text.lstrip("\r\n ").partition("\n")[0])
+    separator = max(_SEPARATORS, key=header.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
+    try:
+        rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(map(str.strip, cells))]
+    except csv.Error as error:
+        raise InputError(f"{path}, line {reader.line_num}: {error}") from None
+    if not rows:
+        raise InputError(f"{path} is empty; expected a line with the names of the columns, and values below it")
+    (_, names), *rows = rows
+    while not names[-1] and not any(cells[len(names) - 1 :][:1] not in ([], [""]) for _, cells in rows):
+        names.pop()
+    if all(parsed(name) is not None for name in names):
+        raise InputError(f"{path} starts with numbers; expected a first line with the names of the columns")
+    if len(set(names)) < len(names):
+        raise InputError(f"{path} has several columns of the same name among {', '.join(names)}")
+    if not rows:
+        raise InputError(f"{path} has no values below the names of the columns")
+    for line, cells in rows:
+        while len(cells) > len(names) and not cells[-1]:
+            cells.pop()
+        if len(cells) != len(names):
+            raise InputError(f"{path}, line {line}: expected {len(names)} cells as in the first; got {len(cells)}")
+    return names, rows
+
+
+def parsed(cell: str) -> float | None:
+    """A finite number as Python writes it, or None."""
+    try:
+        number = float(cell)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and "_" not in cell else None
+
+
+def number(path, line: int, column: str, cell: str) -> float:
+    """A number, or NaN for a gap.
+
+    Raises
+    ------
+    InputError
+        For anything else.
+    """
+    if cell.lower() in GAPS:
+        return math.nan
+    found = parsed(cell)
+    if found is None:
+        raise InputError(
+            f"{path}, line {line}: expected a number in column {column!r}, or nothing for a gap; got {cell!r}"
+        )
+    return found
+
+
+def numbers(path, lines: Sequence[int], columns: dict[str, list[str]], decimal: str | None = None) -> dict:
+    """The columns of a file as numbers, with decimal points or with decimal commas in all of them.
+
+    Thousands may be grouped, by spaces or by the mark that is not the decimal one.
+
+    Parameters
+    ----------
+    lines : sequence of int
+        Of each row.
+    columns : dict of str to list of str
+    decimal : {".", ","}, optional
+        By default the one that all cells allow.
+
+    Returns
+    -------
+    dict of str to ndarray (rows,) of float64
+        NaN in gaps.
+
+    Raises
+    ------
+    InputError
+        With the first cell that is no number, or that may be two different ones.
+    """
+    if decimal != ",":
+        try:
+            return {name: np.array([number(path, 0, name, cell) for cell in cells]) for name, cells in columns.items()}
+        except InputError:
+            pass  # another way of writing numbers
+    fits = {mark: _pattern(mark) for mark in ([decimal] if decimal else ".,")}
+    unclear = None
+    for row, line in enumerate(lines):
+        for name, cells in columns.items():
+            cell = cells[row]
+            if cell.lower() in GAPS or (still := [mark for mark in fits if fits[mark].fullmatch(cell)]) == [*fits]:
+                unclear = unclear or ("," in cell and (line, name, cell))
+                continue
+            if not still:
+                raise InputError(
+                    f"{path}, line {line}: expected a number in column {name!r}, or nothing for a gap; got {cell!r}"
+                )
+            fits = {mark: fits[mark] for mark in still}
+    if len(fits) > 1 and unclear:
+        line, name, cell = unclear
+        raise InputError(
+            f"{path}, line {line}: expected a number in column {name!r} that can be read in one way; got {cell!r}: say "
+            'decimal="," or decimal="."'
+        )
+    mark = next(iter(fits))
+    drop = str.maketrans("," if mark == "," else "", "." if mark == "," else "", _SPACES + (".,"[mark == "."]))
+    return {
+        name: np.array([math.nan if cell.lower() in GAPS else float(cell.translate(drop)) for cell in cells])
+        for name, cells in columns.items()
+    }
+
+
+def write_rows(file: io.TextIOBase, columns: Mapping[str, Iterable[str]]) -> None:
+    """Columns of cells as CSV."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
+
+
+def _decoded(path) -> str:
+    found = read_bytes(path)
+    try:
+        text = found.decode(_MARKS.get(found[:2], "utf-8-sig"))
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not a text file in UTF-8; expected CSV") from None
+    if "\0" in text:
+        raise InputError(f"{path} is not a text file; expected CSV")
+    return text
+
+
+def _pattern(mark: str) -> re.Pattern:
+    """Numbers with this decimal mark; whatever groups thousands does so throughout."""
+    other = re.escape(".,"[mark == "."])
+    grouped = "|".join(rf"\d{{1,3}}(?:{re.escape(one)}\d{{3}})+" for one in (*_SPACES, other.strip("\\")))
+    return re.compile(rf"[+-]?(?:(?:\d+|{grouped})(?:{re.escape(mark)}\d*)?|{re.escape(mark)}\d+)(?:[eE][+-]?\d+)?")
