@@ -27,9 +27,10 @@ _WORDS = [
         rf"(?P<name>{_NAMES})\.?[ -/]{_YEAR}",
         rf"(?P<day>\d{{1,2}})\.?[ -/](?P<name>{_NAMES})\.?[ -/]{_YEAR}{_CLOCK}",
         rf"(?P<name>{_NAMES})\.? (?P<day>\d{{1,2}}),? {_YEAR}{_CLOCK}",
-        r"(?P<month>\d{1,2})[./-](?P<year>\d{4})",
+        r"(?P<month>\d{1,2})[/-](?P<year>\d{4})",
     )
 ]
+_POINTED = re.compile(r"(?P<month>0?[1-9]|1[0-2])\.(?P<year>(?:19|20)\d\d)")  # a number too, unless all cells are such
 _FIGURES = re.compile(rf"(?P<one>\d{{1,2}})(?P<mark>[./-])(?P<two>\d{{1,2}})(?P=mark){_YEAR}{_CLOCK}")
 
 
@@ -63,7 +64,7 @@ def read_times(path, name: str, lines: Sequence[int], cells: Sequence[str], dayf
     """A column of times.
 
     All cells are numbers, or all are dates that are written in one way: ISO dates and times, months (2001-12, Jan 2001,
-    Jan-01), quarters (2001Q3, Q3 2001), days with the month's English name, or three numbers such as 31/12/2001. Where
+    Jan-01, 12/2001, 12.2001), quarters (2001Q3, Q3 2001), days with the month's English name, or three numbers such as 31/12/2001. Where
     ISO times differ in their offsets from UTC, they are in UTC; otherwise the offset is left out.
 
     Parameters
@@ -83,6 +84,9 @@ def read_times(path, name: str, lines: Sequence[int], cells: Sequence[str], dayf
         For a cell that is no time, or is written in another way than the first one; if days and months can't be told
         apart.
     """
+    pointed = [_POINTED.fullmatch(cell) for cell in cells]
+    if all(pointed):
+        return as_array([time for match in pointed if (time := _date(match))])
     if not looks_dated(cells[0]):
         plain = [parsed(cell) for cell in cells]
         _check(path, name, lines, cells, plain, "a number or a date such as 2001-12-29")

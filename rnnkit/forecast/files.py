@@ -59,9 +59,7 @@ def read_table(
     Raises
     ------
     InputError
-        If the file can't be used: one sentence with the line.
-    ImportError
-        For Parquet without pyarrow.
+        If the file can't be used: one sentence with the line. For Parquet without pyarrow.
     """
     if decimal not in (None, ".", ","):
         raise ValueError(f"expected decimal as '.' or ','; got {decimal!r}")
@@ -130,7 +128,7 @@ def write_table(path, table) -> None:
     ------
     ValueError
         If columns have different lengths.
-    ImportError
+    InputError
         For Parquet without pyarrow.
     """
     suffix = Path(path).suffix
@@ -260,10 +258,11 @@ def _from_parquet(path, given, freq) -> SeriesFrame:
 
 def _pyarrow() -> tuple[Any, Any]:
     try:
+        import narwhals  # noqa: F401  (for what is read)
         import pyarrow
         import pyarrow.parquet
-    except ImportError:
-        raise ImportError("Parquet needs pyarrow; install it with: pip install 'rnnkit[parquet]'") from None
+    except ImportError as error:
+        raise InputError(f"Parquet needs {error.name}; install it with: pip install 'rnnkit[parquet]'") from None
     return pyarrow, pyarrow.parquet
 
 

@@ -305,7 +305,7 @@ def read(data, names: Sequence[str] = Columns(), freq=None) -> SeriesFrame:
         time.values,
         found.pop(chosen.target),
         found,
-        freq=time.freq if freq is None else freq,
+        freq=freq if time.freq is None else time.freq,
         kind=native_tables.NativeTable(time.without_rows(), heads),
         fault=fault,
         wall=time.wall if time.zone else None,

@@ -27,7 +27,7 @@ def opened(data, what: str) -> nw.DataFrame:
         If it is none, or one whose rows aren't known yet.
     """
     try:
-        found = nw.from_native(data, pass_through=False)
+        found = nw.from_native(nw.to_native(data, pass_through=True))
     except TypeError:
         raise TypeError(f"expected {what} to be a DataFrame; got {type(data).__name__}") from None
     except Exception as error:  # each library has its own for names that come twice
@@ -41,7 +41,7 @@ def framed(data, names, freq) -> tuple[nw.DataFrame, Any]:
     """A table, or a single column with its times; with the frequency, which an index may know."""
     if not is_column(data):
         return opened(data, "a table of series"), freq
-    column = nw.from_native(data, series_only=True)
+    column = nw.from_native(nw.to_native(data, pass_through=True), series_only=True)
     index = nw.maybe_get_index(column)
     if index is None:
         times = nw.new_series(names.time, np.arange(len(column)), backend=column.implementation)
@@ -69,7 +69,8 @@ def check_columns(table: nw.DataFrame, names: Sequence[str], what: str) -> None:
         in_index = index is not None and set(lacking) & set(getattr(index, "names", ()))
         hint = "; reset_index() makes columns of an index" if in_index else ""
         raise ValueError(
-            f"expected {what} with the columns {', '.join(names)}; got {', '.join(table.columns) or 'none'}{hint}"
+            f"expected {what} with the columns {', '.join(map(str, names))}; got "
+            f"{', '.join(map(str, table.columns)) or 'none'}{hint}"
         )
 
 
@@ -177,9 +178,10 @@ class TimeColumn:
             return cls(column, column.to_numpy().astype(np.int64))
         if dtype == nw.Object and all(type(one) is date for one in column.to_list()):
             return cls(column, np.array(column.to_list(), "datetime64[D]"))
+        (value,) = column.head(1).to_list()
         raise ValueError(
-            f"expected integers, dates or timestamps in column {name!r}; got {column[0]!r} of {dtype}: convert the "
-            "column, with pandas.to_datetime or the like"
+            f"expected integers, dates or timestamps in column {name!r}; got {value!r} of {dtype}: convert the column, "
+            "with pandas.to_datetime or the like"
         )
 
     def wall(self) -> np.ndarray:
@@ -281,7 +283,7 @@ def _table(columns: list[nw.Series]) -> nw.DataFrame:
 def is_column(data) -> bool:
     """Whether this is a single column of a library."""
     try:
-        nw.from_native(data, series_only=True)
+        nw.from_native(nw.to_native(data, pass_through=True), series_only=True)
     except TypeError:
         return False
     return True
