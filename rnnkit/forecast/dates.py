@@ -64,8 +64,8 @@ def read_times(path, name: str, lines: Sequence[int], cells: Sequence[str], dayf
     """A column of times.
 
     All cells are numbers, or all are dates that are written in one way: ISO dates and times, months (2001-12, Jan 2001,
-    Jan-01, 12/2001, 12.2001), quarters (2001Q3, Q3 2001), days with the month's English name, or three numbers such as 31/12/2001. Where
-    ISO times differ in their offsets from UTC, they are in UTC; otherwise the offset is left out.
+    Jan-01, 12/2001, 12.2001), quarters (2001Q3, Q3 2001), days with the month's English name, or three numbers such as
+    31/12/2001. Where ISO times differ in their offsets from UTC, they are in UTC; otherwise the offset is left out.
 
     Parameters
     ----------
@@ -84,6 +84,14 @@ def read_times(path, name: str, lines: Sequence[int], cells: Sequence[str], dayf
         For a cell that is no time, or is written in another way than the first one; if days and months can't be told
         apart.
     """
+    first: dict[str, int] = {}
+    codes = [first.setdefault(cell, len(first)) for cell in cells]
+    rows = np.unique(codes, return_index=True)[1]  # series share most of their times
+    return _read(path, name, [lines[row] for row in rows], list(first), dayfirst)[codes]
+
+
+def _read(path, name, lines, cells, dayfirst) -> np.ndarray:
+    """`read_times` of cells that differ."""
     pointed = [_POINTED.fullmatch(cell) for cell in cells]
     if all(pointed):
         return as_array([time for match in pointed if (time := _date(match))])

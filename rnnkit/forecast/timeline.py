@@ -334,7 +334,11 @@ def infer(times, rows) -> Frequency:
     dated = times.dtype.kind == "M"
     units, known = _alone(times.view(np.int64) if dated else times, rows, starts)
     monthly = np.zeros(len(rows), bool)
-    if dated and (units[rows > 1] >= 28 * DAY // _tick(times)).any():
+    business = dated and (units[rows > 1] == DAY // _tick(times)).any() and _on_weekdays(times, rows)
+    if business:
+        days = Frequency("business day", 1).steps(np.repeat(times[starts], rows), 0, times)[0]
+        units, known = _alone(days, rows, starts)
+    elif dated and (units[rows > 1] >= 28 * DAY // _tick(times)).any():
         day = _month_day(times, starts)
         first = times[starts]
         months = Frequency("month", 1, day)
@@ -361,8 +365,7 @@ def infer(times, rows) -> Frequency:
     unit = units[chosen].min()
     if monthly[np.argmax(chosen)]:
         return Frequency("month", int(unit), day)
-    found = _frequency(unit, times)
-    return Frequency("business day", 1) if dated and found.count == DAY and _on_weekdays(times, rows) else found
+    return Frequency("business day", int(unit)) if business else _frequency(unit, times)
 
 
 def text(time) -> str:

@@ -527,3 +527,25 @@ except ImportError as error:
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == "tables need narwhals; install it with: pip install 'rnnkit[tables]'\n"
+
+
+@pytest.mark.parametrize("freq", ["D", "W", "MS", "ME", "QE", "B", "h", "7min"])
+def test_every_value_lies_at_its_time(kind, rng, freq):
+    """Series of all lengths from any time on, a fifth of whose rows are missing, in any order."""
+    times = pd.date_range("2019-01-01", periods=80, freq=freq)
+    parts = []
+    for name in range(12):
+        begin = rng.integers(40)
+        kept = times[begin : begin + rng.integers(10, 40)]
+        kept = kept[rng.random(len(kept)) > 0.2]
+        parts.append(pd.DataFrame({"unique_id": name, "ds": kept, "y": rng.normal(size=len(kept))}))
+    table = pd.concat(parts).sample(frac=1, random_state=1)
+    frame = read(kind(table))
+    assert frame.ids == list(dict.fromkeys(table["unique_id"]))
+    found = frame.in_sample({})
+    rows = pd.DataFrame(plain(found)).dropna().sort_values(["unique_id", "ds"])
+    expected = table.sort_values(["unique_id", "ds"])
+    assert rows["unique_id"].tolist() == expected["unique_id"].tolist()
+    assert rows["ds"].tolist() == expected["ds"].tolist()
+    assert rows["y"].tolist() == expected["y"].tolist()
+    assert set(plain(found)["ds"]) <= set(times), "gaps lie at times between"
