@@ -130,6 +130,7 @@ class SeriesFrame:
         if cutoffs is not None:
             found["cutoff"] = self.kind.times(self.timelines.at(series, cutoffs), self.wall)
         found[self.names.target] = observed
+        self._check_names(columns, found)
         found |= {name: _flat(name, values, (len(series),)) for name, values in columns.items()}
         return self._table(series, self.timelines.at(series, steps), found)
 
@@ -224,11 +225,14 @@ class SeriesFrame:
         known = {one: place for place, one in enumerate(self.ids)}
         return np.array([known.get(one, -1) for one in heads.to_list()], np.int64)[codes]
 
+    def _check_names(self, columns, taken) -> None:
+        if clash := taken.keys() & columns.keys():
+            raise ValueError(f"expected other names of columns than those of the table; got {min(clash)!r}")
+
     def _table(self, series, times, columns):
         ids = {self.names.id: self.kind.ids(series)} if self._has_ids else {}
         head = {**ids, self.names.time: self.kind.times(times, self.wall)}
-        if clash := head.keys() & columns.keys():
-            raise ValueError(f"expected other names of columns than those of the table; got {min(clash)!r}")
+        self._check_names(columns, head)
         return self.kind.table({**head, **columns})
 
 
@@ -423,9 +427,12 @@ def assemble(
         on_wall, steps, timelines = _on_clock(names.time, times, wall, order, rows, given)
     except UnequalSteps as error:
         raise fault(row(error.row), error.series, str(error)) from None
+    if (timelines.lengths < 1).any():
+        series = int(np.argmin(timelines.lengths))
+        raise fault(row(starts[series]), series, "expected times less than 2**63 steps apart")
     ends = np.cumsum(timelines.lengths)
     begins = ends - timelines.lengths
-    allocation.check("the series with their gaps", (len(columns), ends[-1]))
+    allocation.check("the series with their gaps", (len(columns), int(ends[-1])))
     places = steps
     places += np.repeat(begins, rows)
     spread = {}

@@ -202,7 +202,10 @@ class TimeColumn:
 
             return nw.from_native(pd.Series(pd.arrays.PeriodArray(times, dtype=period), name=name), series_only=True)
         if times.dtype.kind != "M":
-            return nw.new_series(name, times, backend=backend).cast(dtype)
+            found = nw.new_series(name, times, backend=backend)
+            bounds = np.iinfo(str(dtype).lower() if dtype.is_integer() else np.int64)
+            fits = not len(times) or bounds.min <= times.min() <= times.max() <= bounds.max
+            return found.cast(dtype) if fits else found
         if isinstance(dtype, nw.Datetime) or self.zone:
             if self.zone is None:
                 return nw.new_series(name, times, backend=backend)

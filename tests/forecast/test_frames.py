@@ -307,6 +307,8 @@ def test_columns_of_another_shape_or_name_are_refused():
         frame.ahead(3, {"M": np.zeros((3, 2))})
     with pytest.raises(ValueError, match="got 'ds'"):
         frame.ahead(3, {"ds": np.zeros((2, 3))})
+    with pytest.raises(ValueError, match="got 'y'"):
+        frame.rows([0], [0], {"y": np.zeros(1)})
 
 
 def test_a_frame_can_be_pickled(kind):
@@ -468,6 +470,16 @@ def test_what_is_wrong_with_a_table_is_said(table, said):
         read(table)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_numbers_at_the_ends_of_their_range():
+    table = pl.DataFrame({"ds": [253, 254, 255], "y": [1, 2, 3]}, schema_overrides={"ds": pl.UInt8})
+    assert read(table[:2]).ahead(1, {})["ds"].dtype == pl.UInt8
+    assert read(table).ahead(1, {})["ds"].to_list() == [256]
+    with pytest.raises(ValueError, match="less than 2"):
+        read(pl.DataFrame({"ds": [-(2**63), 2**63 - 1], "y": [1, 2]}))
+    with pytest.raises(MemoryError, match="the series with their gaps"):
+        read(pl.DataFrame({"ds": [0, 2**40], "y": [1, 2]}), freq=1)
 
 
 def test_names_that_come_twice():
