@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 
 _PLACES = {
+    "Auto": "auto",
+    "Autoregression": "autoregression",
     "BackTest": "backtest",
     "Forecast": "report",
     "ForecastReport": "report",
@@ -14,6 +16,7 @@ _PLACES = {
     "Theta": "theta",
     "Series": "series",
     "back_test": "backtest",
+    "cross_validation": "validation",
     "coverage": "metrics",
     "evaluate": "evaluation",
     "find_season": "season",
@@ -34,6 +37,8 @@ _PLACES = {
 
 __all__ = [
     "ESN",
+    "Auto",
+    "Autoregression",
     "BackTest",
     "ExponentialSmoothing",
     "Forecast",
@@ -44,6 +49,7 @@ __all__ = [
     "back_test",
     "backtest_and_forecast",
     "coverage",
+    "cross_validation",
     "evaluate",
     "find_season",
     "forecast_from_file",

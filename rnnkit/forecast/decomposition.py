@@ -12,7 +12,9 @@ def known_sums(values: np.ndarray) -> np.ndarray:
 
     So NaN behind a row's end, as many as a longer row beside it asks for, changes no bit.
     """
-    return np.cumsum(np.where(np.isnan(values), 0.0, values), axis=1)[:, -1]
+    return (
+        np.cumsum(np.where(np.isnan(values), 0.0, values), axis=1)[:, -1] if values.shape[1] else np.zeros(len(values))
+    )
 
 
 def known_means(values: np.ndarray) -> np.ndarray:

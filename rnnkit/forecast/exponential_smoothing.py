@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from rnnkit.arguments import whole
 from rnnkit.cells.smoothing import additive_smoothing, multiplicative_smoothing
 from rnnkit.forecast.decomposition import known_means, known_sums, seasonal_factors
-from rnnkit.forecast.local import LocalForecaster
+from rnnkit.forecast.forecaster import Ahead, Forecaster
 from rnnkit.forecast.side_by_side import SideBySide
 from rnnkit.optimizers.rowwise import minimize_rows
 
@@ -39,7 +40,7 @@ class _Group(NamedTuple):
         return multiplicative_smoothing if self.multiplicative else additive_smoothing
 
 
-class ExponentialSmoothing(LocalForecaster):
+class ExponentialSmoothing(Forecaster):
     """Exponential smoothing in state space form, with the form of each series chosen by AICc.
 
     A form has three letters, of the error, the trend and the season (Hyndman et al. 2008, "Forecasting with exponential
@@ -54,8 +55,8 @@ class ExponentialSmoothing(LocalForecaster):
     ----------
     season : int, optional
         Steps of a season; by default there is none.
-    form : str
-        "auto", or one of ``FORMS`` for every series.
+    form : str or sequence of str
+        "auto", or one of ``FORMS`` for every series, or several to choose from.
     iterations : int
         Evaluations of the likelihood at most.
 
@@ -75,14 +76,18 @@ class ExponentialSmoothing(LocalForecaster):
     array([90., 92., 94.])
     """
 
-    def __init__(self, season: int | None = None, form: str = "auto", iterations: int = 60):
+    def __init__(self, season: int | None = None, form: str | Sequence[str] = "auto", iterations: int = 60):
         super().__init__()
         self.season = None if season is None else whole(season, "season", 2)
-        if form != "auto" and form not in FORMS:
-            raise ValueError(f"expected form to be 'auto' or one of {', '.join(FORMS)}; got {form!r}")
-        if self.season is None and form != "auto" and form[-1] != "N":
+        self._forms: tuple[str, ...] = FORMS
+        if form != "auto":
+            self._forms = (form,) if isinstance(form, str) else tuple(form)
+        if not self._forms or not set(self._forms) <= set(FORMS):
+            raise ValueError(f"expected form to be 'auto', or one or several of {', '.join(FORMS)}; got {form!r}")
+        if self.season is None and all(known[-1] != "N" for known in self._forms):
             raise ValueError(f"expected a season for the form {form!r}")
-        self.form, self.iterations = form, whole(iterations, "iterations", 1)
+        self.form = form if isinstance(form, str) else list(form)
+        self.iterations = whole(iterations, "iterations", 1)
 
     def _settings(self) -> dict[str, Any]:
         return {"season": self.season, "form": self.form, "iterations": self.iterations}
@@ -90,13 +95,13 @@ class ExponentialSmoothing(LocalForecaster):
     @property
     def forms(self) -> list[str]:
         """The form of each series."""
-        self._check_fitted()
+        self._fitted_history()
         return [FORMS[i] for i in self._model["form"]]
 
     @property
     def parameters(self) -> np.ndarray:
         """α, β, γ and φ of each series, ``(B, 4)``."""
-        self._check_fitted()
+        self._fitted_history()
         return self._model["parameters"]
 
     # Fit
@@ -107,15 +112,40 @@ class ExponentialSmoothing(LocalForecaster):
         for multiplicative in (False, True):
             for period in (1, self.season or 1)[: 1 + (self.season is not None)]:
                 group = _Group(multiplicative, period)
-                trends = [i for i in range(len(TRENDS)) if self.form in ("auto", FORMS[group.form(i)])]
+                trends = [i for i in range(len(TRENDS)) if FORMS[group.form(i)] in self._forms]
                 if trends:
                     groups.append((group, trends))
         return groups
 
     def _fitted(self, values, lengths) -> dict[str, np.ndarray]:
-        count = len(values)
-        best = {
-            "form": np.zeros(count, int),
+        return self.chosen(values, lengths, [self._forms])[0]
+
+    def chosen(self, values, lengths, choices: Sequence[Sequence[str]]) -> list[dict[str, np.ndarray]]:
+        """For each choice of forms, what `fit` keeps of the best of them; every form is fitted once.
+
+        Parameters
+        ----------
+        values : ndarray (N, T) of float64
+            NaN in gaps and after a series' end.
+        lengths : ndarray (N,) of int
+        choices : sequence of sequence of str
+            Of the forms of this forecaster.
+        """
+        kept = [self._nothing(len(values)) for _ in choices]
+        for group, trends in self._groups():
+            able = self._able(group, values, lengths)
+            if not len(able):
+                continue
+            found = _Fit(group, trends, values[able], lengths[able], self.iterations).run()
+            for best, forms in zip(kept, choices, strict=True):
+                tried = [place for place, trend in enumerate(trends) if FORMS[group.form(trend)] in forms]
+                if tried:
+                    _keep_better(best, found, able, group, trends, tried)
+        return kept
+
+    def _nothing(self, count: int) -> dict[str, np.ndarray]:
+        return {
+            "form": np.full(count, -1),
             "parameters": np.zeros((count, 4)),
             "level": np.zeros(count),
             "trend": np.zeros(count),
@@ -123,30 +153,25 @@ class ExponentialSmoothing(LocalForecaster):
             "variance": np.zeros(count),
             "aicc": np.full(count, np.inf),
         }
-        for group, trends in self._groups():
-            able = _able(group, values, lengths, alone=self.form != "auto")
-            if not len(able):
-                continue
-            found = _Fit(group, trends, values[able], lengths[able], self.iterations).run()
-            aicc = found.pop("aicc").reshape(len(trends), -1)
-            chosen = np.argmin(np.where(np.isnan(aicc), np.inf, aicc), axis=0)
-            places = chosen * len(able) + np.arange(len(able))
-            better = aicc[chosen, np.arange(len(able))] < best["aicc"][able]
-            # Where no form has a finite AICc, the first that could be fitted is as good as any.
-            better |= np.isinf(best["aicc"][able]) & (best["level"][able] == 0)
-            rows, places = able[better], places[better]
-            best["aicc"][rows] = aicc[chosen, np.arange(len(able))][better]
-            best["form"][rows] = [group.form(trends[i]) for i in chosen[better]]
-            best["season"][rows, : group.period] = found.pop("season")[places]
-            for name, array in found.items():
-                best[name][rows] = array[places]
-        return best
+
+    def _able(self, group: _Group, values, lengths) -> np.ndarray:
+        """The series that the forms of a group can be fitted to."""
+        able = np.ones(len(values), bool)
+        if group.multiplicative:
+            able &= np.nanmin(values, axis=1) > 0
+            if not able.all() and all(form[0] == "M" for form in self._forms):
+                raise ValueError(
+                    f"expected positive values for multiplicative errors; series {int(np.argmin(able))} has others"
+                )
+        if group.period > 1 and any(form[-1] == "N" for form in self._forms):
+            able &= lengths >= 2 * group.period
+        return np.flatnonzero(able)
 
     # Forecasts
 
-    def _ahead(self, values, lengths, fitted, horizon):
+    def _ahead(self, values, lengths, fitted, h) -> Ahead:
         count = len(values)
-        forecast, spread = np.empty((count, horizon)), np.empty((count, horizon))
+        forecast, spread = np.empty((count, h)), np.empty((count, h))
         of_logarithms = np.array([FORMS[i][0] == "M" for i in fitted["form"]], bool)
         for group, _ in self._groups():
             names = [group.form(i) for i in range(len(TRENDS))]
@@ -154,19 +179,19 @@ class ExponentialSmoothing(LocalForecaster):
             if not len(rows):
                 continue
             scale = _Scale.of(values[rows], group.multiplicative)
-            longer = np.full((len(rows), values.shape[1] + horizon), np.nan)
+            longer = np.full((len(rows), values.shape[1] + h), np.nan)
             longer[:, : values.shape[1]] = scale.scaled(values[rows])
-            series = SideBySide(group.make, longer, lengths[rows] + horizon, period=group.period)
+            series = SideBySide(group.make, longer, lengths[rows] + h, period=group.period)
             states = [fitted["level"][rows], fitted["trend"][rows], fitted["season"][rows, : group.period]]
             run = series.run(np.arange(len(rows)), fitted["parameters"][rows], states)
-            steps = lengths[rows, None] + np.arange(horizon)
+            steps = lengths[rows, None] + np.arange(h)
             forecast[rows] = scale.restored(np.take_along_axis(run, steps, axis=1))
-            variance = fitted["variance"][rows, None] * _growth(fitted["parameters"][rows], group.period, horizon)
+            variance = fitted["variance"][rows, None] * _growth(fitted["parameters"][rows], group.period, h)
             if group.multiplicative:
                 spread[rows] = np.sqrt(np.log1p(variance))
             else:
                 spread[rows] = scale.width[:, None] * np.sqrt(variance)
-        return forecast, spread, of_logarithms
+        return Ahead(forecast, spread, of_logarithms)
 
 
 class _Scale(NamedTuple):
@@ -191,18 +216,19 @@ class _Scale(NamedTuple):
         return values * self.width[:, None] + self.centre[:, None]
 
 
-def _able(group: _Group, values, lengths, alone: bool) -> np.ndarray:
-    """The series that the forms of a group can be fitted to."""
-    able = np.ones(len(values), bool)
-    if group.multiplicative:
-        able &= np.nanmin(values, axis=1) > 0
-    if group.period > 1 and not alone:
-        able &= lengths >= 2 * group.period
-    if alone and not able.all():
-        raise ValueError(
-            f"expected positive values for multiplicative errors; series {int(np.flatnonzero(~able)[0])} has others"
-        )
-    return np.flatnonzero(able)
+def _keep_better(best, found, able, group: _Group, trends, tried) -> None:
+    """Put what was found for the series `able`, with the trends in the places `tried`, where it is the best so far."""
+    count = len(able)
+    aicc = found["aicc"].reshape(len(trends), -1)[tried]
+    first = np.argmin(np.where(np.isnan(aicc), np.inf, aicc), axis=0)
+    least = aicc[first, np.arange(count)]
+    # Where no form has a finite AICc, the first that could be fitted is as good as any.
+    better = (least < best["aicc"][able]) | (best["form"][able] < 0)
+    rows, places = able[better], (np.array(tried)[first] * count + np.arange(count))[better]
+    best["form"][rows] = [group.form(trends[place // count]) for place in places]
+    best["season"][rows, : group.period] = found["season"][places]
+    for name in ("parameters", "level", "trend", "variance", "aicc"):
+        best[name][rows] = found[name][places]
 
 
 def _growth(parameters, period: int, horizon: int) -> np.ndarray:

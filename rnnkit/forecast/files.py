@@ -12,7 +12,7 @@ import numpy as np
 
 from rnnkit.forecast.csv_files import InputError, numbers, read_rows, write_rows
 from rnnkit.forecast.dates import looks_dated, read_times
-from rnnkit.forecast.frames import Columns, SeriesFrame, assemble, is_frame, label, read
+from rnnkit.forecast.frames import Columns, FileTable, SeriesFrame, assemble, is_frame, label, read
 from rnnkit.forecast.series import TIME_NAMES
 from rnnkit.serialization.atomic_files import replacing
 
@@ -156,37 +156,6 @@ def write_table(path, table) -> None:
         else:
             with open(beside, "w", encoding="utf-8", newline="") as file:
                 write_rows(file, columns)
-
-
-@dataclass(frozen=True)
-class FileTable:
-    """Makes tables that are dicts of columns.
-
-    Attributes
-    ----------
-    names : list
-        The id of each series.
-    """
-
-    names: list
-
-    def ids(self, series: np.ndarray) -> list:
-        """The id of each row."""
-        return [self.names[one] for one in series.tolist()]
-
-    def times(self, times: np.ndarray, wall: bool) -> np.ndarray:
-        """The time of each row."""
-        return times
-
-    def times_of(self, table, name: str, wall: bool) -> np.ndarray:
-        """The times of another table."""
-        from rnnkit.forecast.native_tables import TimeColumn
-
-        return TimeColumn.of(table, name).values
-
-    def table(self, columns: Mapping[str, Any]) -> dict[str, Any]:
-        """The columns as they are."""
-        return dict(columns)
 
 
 @dataclass(frozen=True)

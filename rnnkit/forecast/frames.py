@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -40,6 +40,43 @@ class Kind(Protocol):
 
     def table(self, columns: Mapping[str, Any]):
         """The table of some columns."""
+
+    def described(self) -> dict[str, Any] | None:
+        """What such a kind is made of again, as JSON values; None for tables that are dicts."""
+
+
+@dataclass(frozen=True)
+class FileTable:
+    """Makes tables that are dicts of columns.
+
+    Attributes
+    ----------
+    names : list
+        The id of each series.
+    """
+
+    names: list
+
+    def ids(self, series: np.ndarray) -> list:
+        """The id of each row."""
+        return [self.names[one] for one in series.tolist()]
+
+    def times(self, times: np.ndarray, wall: bool) -> np.ndarray:
+        """The time of each row."""
+        return times
+
+    def times_of(self, table, name: str, wall: bool) -> np.ndarray:
+        """The times of another table."""
+        from rnnkit.forecast.native_tables import TimeColumn
+
+        return TimeColumn.of(table, name).values
+
+    def table(self, columns: Mapping[str, Any]) -> dict[str, Any]:
+        """The columns as they are."""
+        return dict(columns)
+
+    def described(self) -> None:
+        """Nothing: the names are in the frame."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,16 +213,7 @@ class SeriesFrame:
         table = native_tables.opened(frame, "the table of the future")
         needed = [name for name in (self.names.id if self._has_ids else None, self.names.time, *names) if name]
         native_tables.check_columns(table, needed, "the table of the future")
-        codes = self._places(table)
-        ours = codes >= 0
-        times = self.kind.times_of(table, self.names.time, self.wall)
-        if (times.dtype.kind == "M") != (self.timelines.first.dtype.kind == "M"):
-            raise ValueError(
-                f"expected times in column {self.names.time!r} of the table of the future as in the table of series, "
-                f"such as {text(self.timelines.first[0])}; got {text(times[0])}"
-            )
-        leads = np.full(len(codes), -1)
-        leads[ours] = self.timelines.steps(codes[ours], times[ours]) - self.timelines.lengths[codes[ours]]
+        codes, leads, _ = self._leads(table, "the table of the future")
         rows = np.flatnonzero((leads >= 0) & (leads < horizon))
         place = codes[rows] * horizon + leads[rows]
         counts = np.bincount(place, minlength=len(self) * horizon)
@@ -210,6 +238,129 @@ class SeriesFrame:
                 )
             found[name] = values.reshape(len(self), horizon)
         return found
+
+    def appended(self, data) -> SeriesFrame:
+        """The series with what comes after them.
+
+        Parameters
+        ----------
+        data : DataFrame
+            Rows of these series after their last ones, with the columns that the table had. A series without a row
+            stays as it is; a step that is left out is a gap.
+
+        Raises
+        ------
+        ValueError
+            If a column or a value is lacking, for a series that isn't there, a time that is known already or is no
+            step of its series, and a row that comes twice.
+        """
+        from rnnkit.forecast import native_tables
+
+        what = "the table of new values"
+        table = native_tables.opened(data, what)
+        columns = [self.names.target, *self.covariates]
+        needed = [self.names.id] if self._has_ids else []
+        native_tables.check_columns(table, [*needed, self.names.time, *columns], what)
+        if not len(table):
+            return self
+        codes, leads, times = self._leads(table, what)
+        if (codes < 0).any():
+            one = table[self.names.id].to_list()[int(np.argmin(codes))]
+            raise ValueError(f"expected rows of the series that are known; got one of {one!r}")
+        if (leads < 0).any():
+            row = int(np.argmin(leads))
+            last = self.timelines.at(codes[row : row + 1], self.timelines.lengths[codes[row]] - 1)[0]
+            raise ValueError(
+                f"{self.label(codes[row])}: expected times after the last one, {text(last)}, in steps of "
+                f"{self.timelines.frequency}; got {text(times[row])}"
+            )
+        longer = np.zeros(len(self), np.int64)
+        np.maximum.at(longer, codes, leads + 1)
+        starts = np.cumsum(longer) - longer
+        places = starts[codes] + leads
+        counts = np.bincount(places, minlength=int(longer.sum()))
+        if (counts > 1).any():
+            row = int(np.argmax(counts[places] > 1))
+            raise ValueError(f"{self.label(codes[row])}: expected one row for each time; got {text(times[row])} twice")
+        found = {}
+        for name in columns:
+            values = np.full(len(counts), np.nan)
+            values[places] = native_tables.numbers(table, name, codes, self.ids)
+            if np.isinf(values).any():
+                row = int(np.argmax(np.isinf(values[places])))
+                raise ValueError(f"{self.label(codes[row])}: expected finite values in column {name!r}")
+            old = self.series if name == self.names.target else self.covariates[name]
+            parts = np.split(values, starts[1:])
+            found[name] = [np.concatenate(pair) for pair in zip(old, parts, strict=True)]
+        timelines = replace(self.timelines, lengths=self.timelines.lengths + longer)
+        return replace(self, series=found.pop(self.names.target), covariates=found, timelines=timelines)
+
+    def to_save(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Arrays and JSON values that `of_saved` reads; values and covariates apart.
+
+        Raises
+        ------
+        ValueError
+            For ids that are neither strings nor integers.
+        """
+        if not all(type(one) in (str, int, type(None)) for one in self.ids):
+            kind = next(type(one).__name__ for one in self.ids if type(one) not in (str, int))
+            raise ValueError(f"expected ids that are strings or integers, to be written to a file; got {kind}")
+        lines, step = self.timelines, self.timelines.frequency.count
+        count = (
+            [int(step.astype(np.int64)), np.datetime_data(step.dtype)[0]] if isinstance(step, np.timedelta64) else step
+        )
+        dated = lines.first.dtype.kind == "M"
+        arrays = {"first": lines.first.astype(np.int64) if dated else lines.first, "days": lines.days}
+        about = {
+            "names": list(self.names),
+            "ids": self.ids,
+            "wall": self.wall,
+            "kind": self.kind.described(),
+            "unit": np.datetime_data(lines.first.dtype)[0] if dated else None,
+            "frequency": [lines.frequency.unit, count, lines.frequency.day, lines.frequency.anchor],
+        }
+        return arrays, about
+
+    @classmethod
+    def of_saved(cls, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], series: list) -> SeriesFrame:
+        """The series of a table, as `to_save` gave them.
+
+        Raises
+        ------
+        ImportError
+            If the library that the table was of is missing.
+        """
+        names, ids, (unit, count, day, anchor) = Columns(*about["names"]), about["ids"], about["frequency"]
+        if isinstance(count, list):
+            count = np.timedelta64(*count)
+        first = arrays["first"] if about["unit"] is None else arrays["first"].astype(f"datetime64[{about['unit']}]")
+        lengths = np.array([len(one) for one in series])
+        lines = Timelines(names.time, first, arrays["days"], lengths, Frequency(unit, count, day, anchor))
+        if about["kind"] is None:
+            return cls(names, ids, series, {}, lines, FileTable(ids), about["wall"])
+        from rnnkit.forecast import native_tables
+
+        kind = native_tables.NativeTable.of_description(about["kind"], ids)
+        return cls(names, ids, series, {}, lines, kind, about["wall"])
+
+    def _leads(self, table, what: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of each row of another table: its series, how many steps after the last one, and its time.
+
+        The series is -1 where it isn't one of these; the steps are negative where the time is none of the future.
+        """
+        codes = self._places(table)
+        ours = codes >= 0
+        times = self.kind.times_of(table, self.names.time, self.wall)
+        if (times.dtype.kind == "M") != (self.timelines.first.dtype.kind == "M"):
+            raise ValueError(
+                f"expected times in column {self.names.time!r} of {what} as in the table of series, "
+                f"such as {text(self.timelines.first[0])}; got {text(times[0])}"
+            )
+        leads = np.full(len(codes), -1)
+        steps = self.timelines.steps(codes[ours], times[ours])
+        leads[ours] = np.where(steps < 0, -1, steps - self.timelines.lengths[codes[ours]])
+        return codes, leads, times
 
     @property
     def _has_ids(self) -> bool:

@@ -78,3 +78,29 @@ def _of_dates(freq) -> Frequency | None:
     if name in ("W", "w"):
         return Frequency("time", np.timedelta64(7 * count, "D"))
     return Frequency("time", np.timedelta64(count, _TIMES[name])) if name in _TIMES else None  # type: ignore[call-overload]
+
+
+def season(frequency: Frequency) -> int | None:
+    """The steps of the season that times of a frequency usually have; None where there is no usual one.
+
+    A year of months or quarters or weeks, a week of days, a day of hours or of a fraction of them.
+
+    Examples
+    --------
+    >>> season(Frequency("month", 3)), season(Frequency("time", np.timedelta64(30, "m"))), season(Frequency("time", 1))
+    (4, 48, None)
+    """
+    if frequency.unit == "month":
+        steps, left = divmod(12, int(frequency.count))
+    elif frequency.unit == "business day":
+        steps, left = divmod(5, int(frequency.count))
+    elif isinstance(frequency.count, np.timedelta64):
+        if frequency.count == np.timedelta64(7, "D"):
+            return 52
+        cycle = np.timedelta64(7, "D") if frequency.count >= np.timedelta64(1, "D") else np.timedelta64(1, "D")
+        if frequency.count < np.timedelta64(5, "m"):
+            cycle = np.timedelta64(1, "h")
+        steps, left = int(cycle // frequency.count), int((cycle % frequency.count).astype(np.int64))
+    else:
+        return None
+    return steps if steps > 1 and not left else None

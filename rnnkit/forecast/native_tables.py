@@ -188,6 +188,35 @@ class TimeColumn:
         """The times on the clock of their zone."""
         return _moved(self.column, self.zone).to_numpy()
 
+    def described(self) -> dict[str, Any]:
+        """What `of_description` makes such a column of, as JSON values."""
+        period, dtype = _period(self.column), self.column.dtype
+        said = str(period.freqstr) if period is not None else self.zone if self.zone else None
+        kind = "period" if period is not None else "zone" if self.zone else str(dtype)
+        return {"kind": kind, "said": said, "freq": self.freq}
+
+    @classmethod
+    def of_description(cls, about: Mapping[str, Any], backend: Any) -> TimeColumn:
+        """An empty column like the one that was described."""
+        kind, said = about["kind"], about["said"]
+        dates = np.array([], "datetime64[us]")
+        if kind == "period":
+            import pandas as pd
+
+            empty = nw.from_native(pd.Series(pd.PeriodIndex([], freq=said)), series_only=True)
+        elif kind == "zone":
+            empty = nw.new_series("", dates, backend=backend).dt.replace_time_zone("UTC").dt.convert_time_zone(said)
+        elif kind == "Object":
+            empty = nw.new_series("", [], dtype=nw.Object, backend=backend)
+        elif kind == "Date":
+            empty = nw.new_series("", dates, backend=backend).cast(nw.Date)
+        elif kind.startswith("Datetime"):
+            empty = nw.new_series("", dates, backend=backend)
+        else:
+            empty = nw.new_series("", np.array([], np.int64), backend=backend).cast(getattr(nw, kind))
+        values = np.array([], np.int64) if empty.dtype.is_integer() else dates
+        return cls(empty, values, said if kind == "zone" else None, about["freq"])
+
     def without_rows(self) -> TimeColumn:
         """What it takes to make columns like this one."""
         return replace(self, column=self.column.head(0), values=self.values[:0])
@@ -262,6 +291,30 @@ class NativeTable:
     def table(self, columns: Mapping[str, Any]):
         """A DataFrame of columns, which are arrays or narwhals' Series."""
         return made(columns, self.time.column.implementation)
+
+    def described(self) -> dict[str, Any]:
+        """What `of_description` makes such a kind of, as JSON values."""
+        heads = None if self.heads is None else str(self.heads.dtype)
+        return {"library": str(self.time.column.implementation.value), "time": self.time.described(), "ids": heads}
+
+    @classmethod
+    def of_description(cls, about: Mapping[str, Any], ids: list) -> NativeTable:
+        """A kind as it was described.
+
+        Raises
+        ------
+        ImportError
+            If the library that the table was of is missing.
+        """
+        backend: Any = nw.Implementation.from_backend(about["library"])
+        try:
+            time = TimeColumn.of_description(about["time"], backend)
+        except ImportError as error:
+            raise ImportError(f"the file holds series of a table of {about['library']}: {error}") from None
+        heads = None if about["ids"] is None else nw.new_series("", ids, backend=backend)
+        if heads is not None and heads.dtype.is_integer():
+            heads = heads.cast(getattr(nw, about["ids"]))
+        return cls(time, heads)
 
 
 def repeated(column: nw.Series, times: int) -> nw.Series:

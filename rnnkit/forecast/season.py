@@ -124,3 +124,19 @@ def harmonics(times, period: float, count: int) -> np.ndarray:
     """
     angles = 2 * np.pi * np.arange(1, 1 + count) * np.asarray(times)[..., None] / period
     return np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(*angles.shape[:-1], 2 * count)
+
+
+def common_season(values, lengths, most: int = 100) -> int | None:
+    """The season that at least half of the series have, or None; the longest `most` of them are asked.
+
+    Parameters
+    ----------
+    values : ndarray (N, T) of float64
+        NaN in gaps and after a series' end.
+    lengths : ndarray (N,) of int
+    """
+    asked = np.argsort(-lengths, kind="stable")[:most]
+    found = [find_season(values[row, : lengths[row]]) for row in asked]
+    seasons, counts = np.unique([season or 0 for season in found], return_counts=True)
+    most_common = int(seasons[np.argmax(counts)])
+    return most_common if most_common and 2 * counts.max() >= len(asked) else None

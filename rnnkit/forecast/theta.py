@@ -9,7 +9,7 @@ import numpy as np
 from rnnkit.arguments import whole
 from rnnkit.cells.smoothing import dynamic_theta
 from rnnkit.forecast.decomposition import is_seasonal, known_means, known_sums, seasonal_factors
-from rnnkit.forecast.local import LocalForecaster
+from rnnkit.forecast.forecaster import Ahead, Forecaster
 from rnnkit.forecast.side_by_side import SideBySide
 from rnnkit.optimizers.rowwise import minimize_rows
 
@@ -19,7 +19,7 @@ _LEVEL = 0.3  # what an unknown of 1 moves the starting level by, in the same un
 _START = 0.5  # of α, of w, and of the starting level in units of the first value
 
 
-class Theta(LocalForecaster):
+class Theta(Forecaster):
     """The dynamic optimised Theta model, or the standard one with θ = 2.
 
     A series with a significant season is divided by its seasonal factors first, and the forecasts are multiplied by
@@ -65,7 +65,7 @@ class Theta(LocalForecaster):
     @property
     def parameters(self) -> np.ndarray:
         """α and θ of each series, ``(B, 2)``; θ is infinite where the line has its whole weight."""
-        self._check_fitted()
+        self._fitted_history()
         alpha, weight = self._model["parameters"].T
         with np.errstate(divide="ignore"):
             return np.stack([alpha, 1 / (1 - weight)], axis=1)
@@ -73,7 +73,7 @@ class Theta(LocalForecaster):
     @property
     def seasonal(self) -> np.ndarray:
         """Which series were found to have a season, ``(B,)``."""
-        self._check_fitted()
+        self._fitted_history()
         return self._model["seasonal"]
 
     def _fitted(self, values, lengths) -> dict[str, np.ndarray]:
@@ -106,21 +106,22 @@ class Theta(LocalForecaster):
             "variance": variance,
         }
 
-    def _ahead(self, values, lengths, fitted, horizon):
+    def _ahead(self, values, lengths, fitted, h) -> Ahead:
         count = len(values)
         rest = _adjusted(values, fitted["season"], fitted["ratios"]) / fitted["scale"][:, None]
-        longer = np.concatenate([rest, np.full((count, horizon), np.nan)], axis=1)
-        series = SideBySide(dynamic_theta, longer, lengths + horizon)
+        longer = np.concatenate([rest, np.full((count, h), np.nan)], axis=1)
+        series = SideBySide(dynamic_theta, longer, lengths + h)
         run = series.run(np.arange(count), fitted["parameters"], _states(fitted["level"]))
-        steps = lengths[:, None] + np.arange(horizon)
+        steps = lengths[:, None] + np.arange(h)
         forecast = np.take_along_axis(run, steps, axis=1) * fitted["scale"][:, None]
         season = np.take_along_axis(fitted["season"], steps % fitted["season"].shape[1], axis=1)
         ratios = fitted["ratios"][:, None]
         # The variance of simple exponential smoothing, which the model is around its line.
-        growth = 1 + np.arange(horizon) * fitted["parameters"][:, :1] ** 2
+        growth = 1 + np.arange(h) * fitted["parameters"][:, :1] ** 2
         spread = np.sqrt(fitted["variance"][:, None] * growth) * fitted["scale"][:, None]
         spread = np.where(ratios, spread * season, spread)
-        return np.where(ratios, forecast * season, forecast + season), spread, np.zeros(count, bool)
+        forecast = np.where(ratios, forecast * season, forecast + season)
+        return Ahead(forecast, spread, np.zeros(count, bool))
 
 
 def _adjusted(values, season, ratios) -> np.ndarray:

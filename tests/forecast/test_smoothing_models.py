@@ -200,7 +200,7 @@ def test_theta_takes_the_season_out_where_there_is_one(rng):
     ("arguments", "said"),
     [
         ({"season": 1}, "season"),
-        ({"form": "XYZ"}, "form to be 'auto' or one of ANN"),
+        ({"form": "XYZ"}, "form to be 'auto', or one or several of ANN"),
         ({"form": "AAA"}, "expected a season for the form 'AAA'"),
         ({"iterations": 0}, "iterations"),
     ],
@@ -216,7 +216,7 @@ def test_what_is_refused(make):
         make().predict(3)
     fitted = make().fit(np.arange(20.0))
     for wrong in (0, -1):
-        with pytest.raises(ValueError, match="horizon"):
+        with pytest.raises(ValueError, match="expected h"):
             fitted.predict(wrong)
     for wrong in (0.0, 1.0, [0.5, 1.5], []):
         with pytest.raises(ValueError, match="quantiles between 0 and 1"):

@@ -1,4 +1,4 @@
-"""Road 2: a step that numba compiles but the tracer can't read, in one jitted loop over time, a row at a time."""
+"""A jitted step: one that numba compiles but the tracer can't read, in one jitted loop over time, a row at a time."""
 
 from __future__ import annotations
 

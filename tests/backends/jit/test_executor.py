@@ -1,4 +1,4 @@
-"""Road 2: steps that numba compiles as they stand, against the same steps in a Python loop."""
+"""Jitted steps: those that numba compiles as they stand, against the same steps in a Python loop."""
 
 import warnings
 
