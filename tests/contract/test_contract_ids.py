@@ -17,7 +17,7 @@ def named_ids():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
                 for part in node.name.split("_"):
-                    if re.fullmatch(r"[CSMDBPXELTG]\d+", part):
+                    if re.fullmatch(r"[CSMDBPXELTGF]\d+", part):
                         found.setdefault(part, []).append(f"{path.name}::{node.name}")
     return found
 

@@ -37,7 +37,7 @@ NAMES = {"id": "shop", "time": "when", "target": "sold"}
 
 
 @every
-def test_a_table_gives_the_numbers_of_arrays(make, panel, table):
+def test_F2_a_table_gives_the_numbers_of_arrays(make, panel, table):
     model = make().fit(table, **NAMES)
     found, expected = model.predict(3, level=[80, 95]), make().fit(panel).predict(3, level=[80, 95])
     assert list(found.columns) == ["shop", "when", *expected]
@@ -53,7 +53,7 @@ def test_a_table_gives_the_numbers_of_arrays(make, panel, table):
 
 
 @every
-def test_polars_in_and_out(make, panel, table):
+def test_F2_polars_in_and_out(make, panel, table):
     pl = pytest.importorskip("polars")
     found = make().fit(pl.DataFrame(table), **NAMES).predict(2)
     assert isinstance(found, pl.DataFrame)
@@ -61,7 +61,7 @@ def test_polars_in_and_out(make, panel, table):
 
 
 @every
-def test_one_series_has_no_axis_of_series(make, panel):
+def test_F1_one_series_has_no_axis_of_series(make, panel):
     one, several = make().fit(panel[1]), make().fit([panel[1]])
     assert one.predict(3).shape == (3,) and several.predict(3).shape == (1, 3)
     assert one.predict_quantiles(3).shape == (3, 3)
@@ -70,7 +70,7 @@ def test_one_series_has_no_axis_of_series(make, panel):
 
 
 @every
-def test_a_file_forecasts_the_same_bits(make, panel, table, tmp_path):
+def test_F6_a_file_forecasts_the_same_bits(make, panel, table, tmp_path):
     for model in (make().fit(panel), make().fit(panel[0]), make().fit(table, **NAMES)):
         model.save(tmp_path / "model.npz")
         again = type(model).load(tmp_path / "model.npz")
@@ -91,7 +91,7 @@ def same(got, expected):
 
 
 @every
-def test_update_goes_on_with_what_was_fitted(make, panel, table):
+def test_F5_update_goes_on_with_what_was_fitted(make, panel, table):
     model = make().fit([one[:-2] for one in panel])
     before = model._model
     model.update([one[-2:-1] for one in panel]).update([one[-1:] for one in panel])
@@ -103,7 +103,7 @@ def test_update_goes_on_with_what_was_fitted(make, panel, table):
 
 
 @every
-def test_a_wrong_update_changes_nothing(make, panel, table):
+def test_F5_a_wrong_update_changes_nothing(make, panel, table):
     model, in_table = make().fit(panel), make().fit(table, **NAMES)
     before, table_before = model.predict(2), in_table.predict(2)
     first, last = table.head(1), table.groupby("shop").tail(1).copy()
@@ -128,7 +128,7 @@ def test_a_wrong_update_changes_nothing(make, panel, table):
 
 @every
 @pytest.mark.parametrize("refit", [False, True])
-def test_origins_of_the_past(make, panel, refit):
+def test_F7_origins_of_the_past(make, panel, refit):
     found = make().cross_validation(panel, 3, n_windows=2, step_size=2, refit=refit, level=80)
     model = make()
     for window, left in enumerate((5, 3)):
@@ -142,7 +142,7 @@ def test_origins_of_the_past(make, panel, refit):
         np.testing.assert_array_equal(found["y"][window], came)
 
 
-def test_origins_of_a_table(panel, table):
+def test_F7_origins_of_a_table(panel, table):
     models = [MAKE["Theta"](), MAKE["ExponentialSmoothing"]()]
     found = cross_validation(models, table, 2, n_windows=2, **NAMES)
     names = ["Theta", "ExponentialSmoothing"]

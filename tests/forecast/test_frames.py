@@ -465,7 +465,7 @@ def test_tables_are_told_from_arrays():
         (long(a=days(1), b=days(1)), "expected two times at least, or a frequency (freq=); got 2001-01-01 alone"),
     ],
 )
-def test_what_is_wrong_with_a_table_is_said(table, said):
+def test_F8_what_is_wrong_with_a_table_is_said(table, said):
     with pytest.raises(ValueError) as caught:
         read(table)
     assert said in str(caught.value)

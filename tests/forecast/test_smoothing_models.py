@@ -96,7 +96,7 @@ def test_forms_of_data(rng):
 
 
 @both
-def test_a_series_does_not_see_the_others(make, panel):
+def test_F3_a_series_does_not_see_the_others(make, panel):
     whole = make(4).fit(panel)
     for row, y in enumerate(panel):
         alone = make(4).fit(y)
