@@ -14,12 +14,13 @@ from rnnkit.arguments import whole
 from rnnkit.cells.echo_state import ESNCell
 from rnnkit.forecast import saving
 from rnnkit.forecast.panel import Panel
-from rnnkit.forecast.readout import NormalEquations, chosen, quarters
+from rnnkit.forecast.readout import ENOUGH, NormalEquations, chosen, learnable, quarters, short_note
 from rnnkit.forecast.scale import Scale
 from rnnkit.forecast.season import harmonics, refined_period
 from rnnkit.layers.rnn import RNN
 
 STRENGTHS = tuple(10.0**power for power in (-8, -6, -4, -2, -1, 0, 1, 2))
+_WASHOUT = 20
 ROWS = 8192  # states held at a time: memory doesn't grow with the length of a series
 
 
@@ -53,7 +54,7 @@ class ESN:
     Parameters
     ----------
     horizon : int
-        Leads that have a readout of their own.
+        Leads that have a readout of their own; fewer where the series are too short to teach so many.
     units : int
         Size of the reservoir.
     season : int, optional
@@ -61,8 +62,9 @@ class ESN:
         first step.
     spectral_radius, leak, input_scaling, bias_scaling, density
         The reservoir's, see `ESNCell`.
-    washout : int
-        First steps of each series that teach the readout nothing, while the reservoir forgets that it started at zero.
+    washout : int, optional
+        First steps of each series that teach the readout nothing, while the reservoir forgets that it started at zero;
+        by default 20, or a quarter of a short series.
     ridge : float or sequence of float
         The strength, or the strengths to choose from.
     seed : int, optional
@@ -76,8 +78,10 @@ class ESN:
         The ridge strength chosen by `fit`.
     seasonal : bool
         Whether `fit` chose to use season terms.
-    readout : ndarray (features, horizon) of float64
+    readout : ndarray (features, leads) of float64
         The weights ``w``.
+    note : str or None
+        What `fit` made simpler, as the series are short.
 
     Examples
     --------
@@ -99,14 +103,14 @@ class ESN:
         input_scaling: float = 0.5,
         bias_scaling: float = 0.5,
         density: float = 0.1,
-        washout: int = 20,
+        washout: int | None = None,
         ridge: float | Sequence[float] = STRENGTHS,
         seed: int | None = None,
     ):
         self.horizon = whole(horizon, "horizon", 1)
         self.season = None if season is None else whole(season, "season", 2)
         self._harmonics = min(2, (self.season or 1) // 2)
-        self.washout = whole(washout, "washout", 0)
+        self.washout = None if washout is None else whole(washout, "washout", 0)
         strengths = np.atleast_1d(np.asarray(ridge, dtype=np.float64))
         if strengths.ndim != 1 or not strengths.size or not (strengths >= 0).all():
             raise ValueError(f"expected ridge to be a strength of 0 or more, or a list of them; got {ridge!r}")
@@ -120,6 +124,7 @@ class ESN:
             "density": density,
             "seed": seed,
         }
+        self.note: str | None = None
         self._features = 0
         self._centre: np.ndarray | None = None
         self._width: np.ndarray | None = None
@@ -147,11 +152,15 @@ class ESN:
         Raises
         ------
         ValueError
-            If y or x is not as described, infinite or without any value, or if no step after the washout has a value
-            to learn from at one of the leads.
+            If y or x is not as described, infinite or without any value; with an x, or a `washout` of one's own, if no
+            step after the washout has a value to learn from at one of the leads.
         """
         panel = Panel(y, x)
-        panel.check_horizon(self.horizon)
+        length, strict = panel.values.shape[1], x is not None or self.washout is not None
+        washout = min(_WASHOUT, length // 4) if self.washout is None else self.washout
+        if strict:
+            panel.check_horizon(self.horizon)
+        leads = self.horizon if strict else min(self.horizon, max(length - 1 - washout, 1))
         scale = Scale(panel.values)
         if panel.covariates is not None:
             covariates = panel.covariates[panel.known]
@@ -163,27 +172,31 @@ class ESN:
         self._period = refined_period(inputs[:, :, 0], self.season) if self.season else 0.0
 
         z = inputs[:, :, 0]
-        after = np.concatenate([z[:, 1:], np.full((len(z), self.horizon), np.nan)], axis=1)
-        targets = sliding_window_view(after, self.horizon, axis=1)  # targets[:, t, h - 1] is z at t + h
-        use = quarters(known & (np.arange(z.shape[1]) >= self.washout), ~np.isnan(after), self.horizon)
+        after = np.concatenate([z[:, 1:], np.full((len(z), leads), np.nan)], axis=1)
+        targets = sliding_window_view(after, leads, axis=1)  # targets[:, t, h - 1] is z at t + h
+        use = quarters(known & (np.arange(length) >= washout), ~np.isnan(after), leads)
         parts: list[NormalEquations] = []
         for block, features, reached in self._blocks(inputs, known):
             states = reached
-            parts = parts or [NormalEquations(features.shape[2], self.horizon) for _ in range(5)]
+            parts = parts or [NormalEquations(features.shape[2], leads) for _ in range(5)]
             for number, equations in enumerate(parts):
                 rows = use[:, block] == number
                 equations.add(features[rows], targets[:, block][rows] - z[:, block][rows][:, None])
         total = sum(parts[1:], parts[0])
-        if not total.count.all():
+        if strict and not total.count.all():
             raise ValueError(
-                f"expected values to learn from, after the washout of {self.washout} steps, for each of {self.horizon} "
-                f"leads; got none for lead {np.argmin(total.count) + 1} in {z.shape[1]} steps: give a longer series, "
-                f"fewer gaps, a shorter horizon or a shorter washout"
+                f"expected values to learn from, after the washout of {washout} steps, for each of {leads} leads; got "
+                f"none for lead {np.argmin(total.count) + 1} in {length} steps: give a longer series, fewer gaps, a "
+                f"shorter horizon or a shorter washout"
             )
+        learned = leads if strict else learnable(total.count)
         choices = (True, False) if self.season else (False,)
         candidates = [(strength, seasonal) for strength in self.strengths for seasonal in choices]
         self.strength, self.seasonal = chosen(candidates, self._penalty, parts[:4])
-        self.readout = total.solve(self._penalty(self.strength, self.seasonal))
+        self.readout = total.solve(self._penalty(self.strength, self.seasonal))[:, :learned]
+        if not strict and total.count[0] < ENOUGH:
+            self.readout[:] = 0.0  # it goes on as it ended
+        self.note = short_note(int(total.count[0]), learned, self.horizon)
         self._single, self._state = panel.single, _state(panel, scale, inputs, states)
         return self
 
@@ -304,6 +317,7 @@ class ESN:
             "period": self._period,
             "features": self._features,
             "single": self._single,
+            "note": self.note,
         }
         return arrays, {"config": config, "fitted": fitted}
 
@@ -314,6 +328,7 @@ class ESN:
         network.layer.build((None, None, 1 + fitted["features"]))
         network.layer.set_weights([arrays[f"reservoir/{name}"] for name in network.layer._arrays()])
         network.readout, network.strength, network.seasonal = arrays["readout"], fitted["strength"], fitted["seasonal"]
+        network.note = fitted.get("note")
         network._period, network._features, network._single = fitted["period"], fitted["features"], fitted["single"]
         network._centre, network._width = arrays.get("centre"), arrays.get("width")
         times, inputs, states, missing = (arrays[name] for name in ("times", "inputs", "states", "missing"))
@@ -359,9 +374,10 @@ class ESN:
         horizon = self.horizon if horizon is None else whole(horizon, "horizon", 1)
         allocation.check("the forecasts", (len(state.times), horizon))
         needed = horizon + int(state.missing.max())
-        if needed > self.horizon and self._features:
+        leads = self.readout.shape[1]
+        if needed > leads and self._features:
             raise ValueError(
-                f"expected at most {self.horizon} steps from the last value known, the horizon given to ESN, as x is "
+                f"expected at most {leads} steps from the last value known, the horizon given to ESN, as x is "
                 f"not known beyond it; got {needed}"
             )
         times, inputs, states = state.times, state.inputs, state.states
@@ -372,7 +388,7 @@ class ESN:
             if path.shape[1] >= needed:
                 break
             _, states = self.layer(ahead[:, :, None], initial_state=states)
-            times, inputs = times + self.horizon, ahead[:, -1:]
+            times, inputs = times + leads, ahead[:, -1:]
         steps = state.missing[:, None] + np.arange(horizon)
         forecasts = state.scale.restore(np.take_along_axis(path, steps, axis=1), state.times[:, None] + 1 + steps)
         return forecasts[0] if single else forecasts

@@ -8,12 +8,12 @@ from rnnkit.arrays import with_gaps
 
 
 def mean_absolute_error(actual, forecast) -> float:
-    """``mean |actual - forecast|`` over the values that are not NaN.
+    """``mean |actual - forecast|`` over the values that are not NaN; NaN without any.
 
     >>> mean_absolute_error(np.array([1.0, np.nan, 3.0]), np.array([2.0, 2.0, 5.0]))
     1.5
     """
-    return float(np.nanmean(np.abs(np.subtract(with_gaps(actual, "actual"), with_gaps(forecast, "forecast")))))
+    return float(_mean(np.abs(np.subtract(with_gaps(actual, "actual"), with_gaps(forecast, "forecast")))))
 
 
 def root_mean_squared_error(actual, forecast) -> float:
@@ -22,9 +22,7 @@ def root_mean_squared_error(actual, forecast) -> float:
     >>> root_mean_squared_error(np.array([1.0, np.nan, 3.0]), np.array([2.0, 2.0, 10.0]))
     5.0
     """
-    return float(
-        np.sqrt(np.nanmean(np.square(np.subtract(with_gaps(actual, "actual"), with_gaps(forecast, "forecast")))))
-    )
+    return float(np.sqrt(_mean(np.square(np.subtract(with_gaps(actual, "actual"), with_gaps(forecast, "forecast"))))))
 
 
 def naive_error(training, season: int | None = None) -> float:
@@ -69,7 +67,7 @@ def symmetric_percentage_error(actual, forecast) -> float:
     >>> symmetric_percentage_error([0.0, 1.0, np.nan], [0.0, 3.0, 1.0])
     50.0
     """
-    return float(np.nanmean(percentage_terms(with_gaps(actual, "actual"), with_gaps(forecast, "forecast"))))
+    return float(_mean(percentage_terms(with_gaps(actual, "actual"), with_gaps(forecast, "forecast"))))
 
 
 def pinball_loss(actual, forecast, quantile: float) -> float:
@@ -78,7 +76,7 @@ def pinball_loss(actual, forecast, quantile: float) -> float:
     >>> pinball_loss([1.0, 5.0], [3.0, 3.0], 0.75)
     1.0
     """
-    return float(np.nanmean(pinball_terms(with_gaps(actual, "actual"), with_gaps(forecast, "forecast"), quantile)))
+    return float(_mean(pinball_terms(with_gaps(actual, "actual"), with_gaps(forecast, "forecast"), quantile)))
 
 
 def coverage(actual, lower, upper) -> float:
@@ -88,7 +86,7 @@ def coverage(actual, lower, upper) -> float:
     50.0
     """
     lower, upper = with_gaps(lower, "lower"), with_gaps(upper, "upper")
-    return float(np.nanmean(coverage_terms(with_gaps(actual, "actual"), lower, upper)))
+    return float(_mean(coverage_terms(with_gaps(actual, "actual"), lower, upper)))
 
 
 def percentage_terms(actual, forecast) -> np.ndarray:
@@ -109,3 +107,8 @@ def coverage_terms(actual, lower, upper) -> np.ndarray:
 
 def _over(error, scale) -> float:
     return error / scale if scale else np.nan
+
+
+def _mean(terms) -> float:
+    known = ~np.isnan(terms)
+    return np.mean(terms[known]) if known.any() else np.nan

@@ -7,6 +7,8 @@ from typing import TypeVar
 
 import numpy as np
 
+ENOUGH = 3  # values that teach a lead, below which there is nothing to learn from
+
 Candidate = TypeVar("Candidate", bound=tuple)
 
 
@@ -154,3 +156,36 @@ def _added(gram, features) -> np.ndarray:
 
     # Half the work of a product, and in place: the transpose of C-ordered rows is what Fortran calls a matrix.
     return dsyrk(1.0, features.T, beta=1.0, c=gram, lower=True, overwrite_c=True) if len(features) else gram
+
+
+def learnable(counts) -> int:
+    """How many leads, from the first one on, have values enough to learn from ``counts (leads,)``; 1 at least.
+
+    >>> learnable([9, 5, 2, 0]), learnable([1, 0])
+    (2, 1)
+    """
+    enough = np.append(np.asarray(counts) >= ENOUGH, False)
+    return max(int(np.argmin(enough)), 1)
+
+
+def short_note(count: int, learned: int, horizon: int) -> str | None:
+    """What is said of series that are too short for all leads.
+
+    Parameters
+    ----------
+    count : int
+        Values that teach the first lead.
+    learned, horizon : int
+        Leads that were learned, and that were wanted.
+
+    Examples
+    --------
+    >>> short_note(9, 3, 12)
+    '3 of 12 leads had values to learn from; the others follow from them, step by step'
+    """
+    if count < ENOUGH:
+        return "too few values to learn from: the forecast goes on as the series ended"
+    if learned == horizon:
+        return None
+    said = "1 of {} leads" if learned == 1 else f"{learned} of {{}} leads"
+    return f"{said.format(horizon)} had values to learn from; the others follow from them, step by step"

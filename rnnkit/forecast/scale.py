@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+LEAST = 4  # values, from which on a series has a slope
 _MEASURED = ("middle", "level", "slope", "spread")
 
 
@@ -21,11 +22,11 @@ class Scale:
 
     Examples
     --------
-    >>> scale = Scale(np.array([[1.0, 3.0, np.nan, 7.0]]))
+    >>> scale = Scale(np.array([[1.0, 3.0, np.nan, 7.0, 9.0]]))
     >>> scale.slope.round(6).tolist()
     [2.0]
-    >>> scale.restore(np.zeros((1, 2)), np.array([[4, 5]])).round(6).tolist()
-    [[9.0, 11.0]]
+    >>> scale.restore(np.zeros((1, 2)), np.array([[5, 6]])).round(6).tolist()
+    [[11.0, 13.0]]
     """
 
     def __init__(self, values, first: int = 0):
@@ -36,7 +37,8 @@ class Scale:
         centred = times - self.middle[:, None]
         denominator = np.sum(centred**2, axis=1, where=known)
         numerator = np.sum(centred * (values - self.level[:, None]), axis=1, where=known)
-        self.slope = np.where(denominator > 0, numerator / np.where(denominator > 0, denominator, 1.0), 0.0)
+        enough = (denominator > 0) & (known.sum(axis=1) >= LEAST)  # two or three values are no trend
+        self.slope = np.where(enough, numerator / np.where(denominator > 0, denominator, 1.0), 0.0)
         residual = values - self.line(times)
         spread = np.sqrt(np.mean(residual**2, axis=1, where=known))
         # A straight line leaves rounding errors only: those are not a spread to divide by.

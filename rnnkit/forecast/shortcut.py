@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from rnnkit.forecast.readout import NormalEquations, chosen, quarters
+from rnnkit.forecast.readout import ENOUGH, NormalEquations, chosen, quarters
 from rnnkit.forecast.season import harmonics
 
 STRENGTHS = tuple(10.0**power for power in (3, 2.5, 2, 1.5, 1, 0.5, 0, -1, -2, -4))
@@ -55,7 +55,7 @@ class Shortcut:
     def __init__(self, horizon: int, lags: int, harmonics: int = 0, period: float = 0.0):
         self.horizon, self.lags, self.harmonics, self.period = horizon, lags, harmonics, period
 
-    def fit(self, z, times, covariates=None, *, choose: bool = True) -> Shortcut:
+    def fit(self, z, times, covariates=None, *, choose: bool = True, strict: bool = True) -> Shortcut:
         """Fit to series.
 
         Parameters
@@ -67,6 +67,9 @@ class Shortcut:
             Known wherever z is.
         choose : bool
             Whether to choose the strength and the season terms anew.
+        strict : bool
+            Whether a lead without anything to learn from is an error; otherwise a series goes on as it ended at a lead
+            that has fewer than 3 values to learn from.
 
         Returns
         -------
@@ -76,7 +79,7 @@ class Shortcut:
         Raises
         ------
         ValueError
-            If there is nothing to learn from at a lead.
+            If there is nothing to learn from at a lead and `strict` is set.
         """
         after = targets(z, self.horizon)
         rows = ~np.isnan(z) & (np.arange(z.shape[1]) >= self.warm(z.shape[1]))
@@ -88,7 +91,7 @@ class Shortcut:
                 rows = use[:, block] == number
                 equations.add(features[rows], after[:, block][rows] - z[:, block][rows][:, None])
         total = sum(parts[1:], parts[0])
-        if not total.count.all():
+        if strict and not total.count.all():
             raise ValueError(
                 f"expected values to learn from for each of {self.horizon} leads; got none for lead "
                 f"{np.argmin(total.count) + 1} in {z.shape[1]} steps: give a longer series, fewer gaps or a shorter "
@@ -99,6 +102,8 @@ class Shortcut:
             candidates = [(strength, seasonal) for strength in STRENGTHS for seasonal in choices]
             self.strength, self.seasonal = chosen(candidates, self._penalty(total), parts[:4])
         self.weights = total.solve(self._penalty(total)(self.strength, self.seasonal))
+        if not strict:
+            self.weights[:, total.count < ENOUGH] = 0.0
         return self
 
     def warm(self, length: int) -> int:

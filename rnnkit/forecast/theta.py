@@ -16,6 +16,7 @@ from rnnkit.optimizers.rowwise import minimize_rows
 _LOW, _HIGH = 0.05, 0.999  # of α
 _LEAST = 1e-12  # added to a sum of squared errors, in units of the series' mean
 _LEVEL = 0.3  # what an unknown of 1 moves the starting level by, in the same units
+_LINE = 3  # values, below which a series goes on as it ended
 _START = 0.5  # of α, of w, and of the starting level in units of the first value
 
 
@@ -93,6 +94,8 @@ class Theta(Forecaster):
         fit = _Fit(SideBySide(dynamic_theta, scaled, lengths), first, self.theta)
         found = minimize_rows(fit.loss, fit.start(count), iterations=self.iterations)
         parameters, states = fit.model(np.arange(count), found.x)
+        short = (~np.isnan(values)).sum(axis=1) < _LINE  # no line is put through so few
+        parameters[short], states[0][short] = (_HIGH, 0.0), first[short]
         run = fit.series.run(np.arange(count), parameters, states)
         spare = np.maximum((~np.isnan(values)).sum(axis=1) - 3, 1)
         variance = known_sums((scaled - run) ** 2) / spare

@@ -12,6 +12,7 @@ from rnnkit.arguments import is_integer, number_from_zero, real_number, whole
 from rnnkit.callbacks import Callback
 from rnnkit.forecast import saving
 from rnnkit.forecast.panel import Panel
+from rnnkit.forecast.readout import ENOUGH, learnable, short_note
 from rnnkit.forecast.scale import Scale
 from rnnkit.forecast.season import refined_period
 from rnnkit.forecast.shortcut import Shortcut, hold, targets
@@ -72,7 +73,7 @@ class TrainedForecaster:
     Parameters
     ----------
     horizon : int
-        Leads that are learned.
+        Leads that are learned; fewer where the series are too short to teach so many.
     layer : {"gru", "lstm", "rnn", "linear"}
         The recurrent layer; "linear" has none, and Dense reads what the layer would.
     units : int
@@ -103,6 +104,8 @@ class TrainedForecaster:
         The networks.
     band_scale : float
         The factor that the bands are wider by, 1 or more.
+    note : str or None
+        What `fit` made simpler, as the series are short.
 
     Examples
     --------
@@ -152,6 +155,7 @@ class TrainedForecaster:
             raise ValueError(f"expected seed to be a whole number of at least 0, or None; got {seed!r}")
         self.seed = np.random.SeedSequence().entropy if seed is None else int(seed)
         self.calibrate = bool(calibrate)
+        self.note: str | None = None
         self._state: ForecastState | None = None
 
     def fit(self, y, x=None, *, progress: Progress | None = None) -> TrainedForecaster:
@@ -175,14 +179,16 @@ class TrainedForecaster:
         Raises
         ------
         ValueError
-            If y or x is not as described, infinite or without any value, or too short to learn from.
+            If y or x is not as described, infinite or without any value; with an x, if there is too little to learn
+            from.
         FloatingPointError
             If the loss isn't finite, see `Sequential.fit`.
         KeyboardInterrupt
             After Ctrl-C.
         """
         panel = Panel(y, x)
-        panel.check_horizon(self.horizon)
+        if x is not None:
+            panel.check_horizon(self.horizon)
         excess = self._calibrated(panel, progress) if self.calibrate else 0.0
         scale, centre, width = Scale(panel.values), None, None
         if panel.covariates is not None:
@@ -193,14 +199,21 @@ class TrainedForecaster:
         season = self.season or 0
         period = refined_period(z, season) if season else 0.0
         lags = min(int(np.ceil(SEASONS * season)) or LAGS, max(1, z.shape[1] // 3))
-        shortcut = Shortcut(self.horizon, lags, min(2, season // 2), period).fit(z, panel.times, covariates)
+        shortcut = Shortcut(self.horizon, lags, min(2, season // 2), period)
+        rows = ~np.isnan(z) & (np.arange(z.shape[1]) >= shortcut.warm(z.shape[1]))
+        taught = (~np.isnan(targets(z, self.horizon)) & rows[..., None]).sum(axis=(0, 1))
+        strict = x is not None
+        shortcut.horizon = leads = self.horizon if strict else learnable(taught)  # the others follow step by step
+        shortcut.fit(z, panel.times, covariates, strict=strict)
         said = shortcut.changes(z, panel.times, covariates)
         residual = _residuals(z, said)
         residual[:, : shortcut.warm(z.shape[1])] = np.nan
-        spread = float(np.nanstd(residual))
+        if not strict and taught[0] < ENOUGH:
+            residual[:] = np.nan
+        spread = float(np.nanstd(residual)) if (~np.isnan(residual)).any() else 0.0
         # What a straight line leaves are rounding errors, of which there is nothing to learn.
         spread = spread if spread > 1e-10 else 0.0
-        first = np.nanquantile(residual.reshape(-1, self.horizon) / (spread or np.inf), self._levels, axis=0)
+        first = _quantiles(residual.reshape(-1, leads) / (spread or np.inf), self._levels)
         models = [self._new_model(number, first, _width(shortcut, panel.features)) for number in range(self.networks)]
         windows = self._windows(shortcut, z, panel.times, covariates, said, residual, spread)
         if spread:
@@ -208,6 +221,7 @@ class TrainedForecaster:
         self.shortcut, self.models, self._spread = shortcut, models, spread
         self._excess, self.band_scale = excess, 1 + excess / z.shape[1]
         self._features, self._centre, self._width = panel.features, centre, width
+        self.note = short_note(int(taught[0]), leads, self.horizon)
         self._single, self._state = panel.single, self._state_of(panel, z, covariates, scale, lags)
         return self
 
@@ -244,9 +258,9 @@ class TrainedForecaster:
         panel = self._panel(y, x)
         scale, old = Scale(panel.values), self.shortcut
         z, covariates = _standard(panel, scale, self._centre, self._width)
-        shortcut = Shortcut(self.horizon, old.lags, old.harmonics, old.period)
+        shortcut = Shortcut(old.horizon, old.lags, old.harmonics, old.period)
         shortcut.strength, shortcut.seasonal = old.strength, old.seasonal
-        shortcut.fit(z, panel.times, covariates, choose=False)
+        shortcut.fit(z, panel.times, covariates, choose=False, strict=x is not None)
         said = shortcut.changes(z, panel.times, covariates)
         residual = _residuals(z, said)
         residual[:, : shortcut.warm(z.shape[1])] = np.nan
@@ -389,19 +403,20 @@ class TrainedForecaster:
             "band_scale": self.band_scale,
             "features": self._features,
             "single": self._single,
+            "note": self.note,
         }
 
     @classmethod
     def _of_saved(cls, saved: saving.Saved) -> TrainedForecaster:
         arrays, about = saved.arrays, saved.about
         forecaster = cls(**about["config"])
-        horizon, fitted = forecaster.horizon, about["shortcut"]
+        horizon, fitted = arrays["shortcut"].shape[1], about["shortcut"]
         forecaster.shortcut = shortcut = Shortcut(horizon, fitted["lags"], fitted["harmonics"], fitted["period"])
         shortcut.strength, shortcut.seasonal = fitted["strength"], fitted["seasonal"]
         shortcut.weights = arrays["shortcut"]
         forecaster._spread, forecaster._features = about["spread"], about["features"]
         forecaster._excess, forecaster.band_scale = about["excess"], about["band_scale"]
-        forecaster._single = about["single"]
+        forecaster._single, forecaster.note = about["single"], about.get("note")
         forecaster._centre, forecaster._width = arrays.get("centre"), arrays.get("width")
         forecaster._state = ForecastState(
             arrays["z"], arrays.get("covariates"), arrays["times"], arrays["missing"], Scale.of_arrays(arrays)
@@ -455,7 +470,7 @@ class TrainedForecaster:
             [
                 Masking(UNKNOWN),
                 *([] if layer is None else [layer(self.units, return_sequences=True)]),
-                Dense(3 * self.horizon, kernel_initializer="zeros"),
+                Dense(first.size, kernel_initializer="zeros"),
             ],
             dtype="float32",
             seed=np.random.SeedSequence([self.seed, number]).generate_state(1)[0].item(),
@@ -469,7 +484,7 @@ class TrainedForecaster:
         for number, model in enumerate(models):
             windows.restart([self.seed, number])
             schedule = CosineDecay(learning_rate, epochs * len(windows))
-            model.compile(optimizer=Adam(schedule), loss=_pinball(self._levels, self.horizon))
+            model.compile(optimizer=Adam(schedule), loss=_pinball(self._levels, windows.residual.shape[2]))
             told = Epochs(f"network {number + 1} of {len(models)}, epoch {{}} of {epochs}", progress)
             if model.fit(windows, epochs=epochs, callbacks=[told], verbose=0).interrupted:
                 raise KeyboardInterrupt
@@ -513,9 +528,10 @@ class TrainedForecaster:
         horizon = self.horizon if horizon is None else whole(horizon, "horizon", 1)
         allocation.check("the forecasts", (3, len(state.z), horizon))
         needed = horizon + int(state.missing.max())
-        if needed > self.horizon and self._features:
+        leads = self.shortcut.horizon
+        if needed > leads and self._features:
             raise ValueError(
-                f"expected at most {self.horizon} steps from the last value known, the horizon given to "
+                f"expected at most {leads} steps from the last value known, the horizon given to "
                 f"TrainedForecaster, as x is not known beyond it; got {needed}"
             )
         z, times = state.z, state.times
@@ -525,7 +541,7 @@ class TrainedForecaster:
             path = np.concatenate([path, ahead], axis=2)
             if path.shape[2] >= needed:
                 break
-            z, times = np.concatenate([z, ahead[1]], axis=1)[:, -z.shape[1] :], times + self.horizon
+            z, times = np.concatenate([z, ahead[1]], axis=1)[:, -z.shape[1] :], times + leads
         steps = state.missing[:, None] + np.arange(horizon)
         restored = [
             state.scale.restore(np.take_along_axis(one, steps, axis=1), state.times[:, None] + 1 + steps)
@@ -545,7 +561,7 @@ class TrainedForecaster:
     def _said(self, inputs) -> np.ndarray:
         """The networks' quantiles ``(B, T, 3, horizon)``, in order, of what the shortcut leaves over in its spread."""
         said = np.mean([model(inputs).astype(np.float64) for model in self.models], axis=0)
-        return np.sort(said.reshape(*said.shape[:2], 3, self.horizon), axis=2)
+        return np.sort(said.reshape(*said.shape[:2], 3, -1), axis=2)
 
 
 class Epochs(Callback):
@@ -559,6 +575,14 @@ class Epochs(Callback):
         """Tell it."""
         if self.progress:
             self.progress(self.text.format(epoch + 1))
+
+
+def _quantiles(residual, levels) -> np.ndarray:
+    """Quantiles ``(3, leads)`` of rows of residuals; zeros for a lead without any."""
+    found = np.zeros((len(levels), residual.shape[1]))
+    known = (~np.isnan(residual)).any(axis=0)
+    found[:, known] = np.nanquantile(residual[:, known], levels, axis=0)
+    return found
 
 
 def _pinball(levels, horizon):

@@ -168,7 +168,6 @@ def test_forecast_is_a_fit_to_the_whole_series():
         (np.arange(100.0), {"horizon": 3, "season": 50}, "a season of 50 needs 14"),
         (np.r_[np.full(60, np.nan), np.arange(40.0)], {"horizon": 3}, "gaps otherwise"),
         (np.r_[np.arange(70.0), np.full(30, np.nan)], {"horizon": 3}, "gaps otherwise"),
-        (np.tile([1.0, np.nan], 80), {"horizon": 3}, "none for lead 1"),
     ],
 )
 def test_series_that_cannot_be_looked_at(values, arguments, said):

@@ -7,6 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
+import rnnkit as rk
 from rnnkit.forecast import echo_state
 from rnnkit.forecast.echo_state import ESN
 
@@ -178,7 +179,7 @@ def test_series_without_spread_go_on_as_they_are():
         (lambda: ESN(ridge=[]), "ridge"),
         (lambda: ESN().predict(), "call fit first"),
         (lambda: ESN().forecast(WAVE), "call fit first"),
-        (lambda: ESN(3).fit(WAVE[:20]), "after the washout of 20 steps"),
+        (lambda: ESN(3, washout=20).fit(WAVE[:20]), "after the washout of 20 steps"),
         (lambda: ESN(3).fit(np.full(50, np.nan)), "a step with a value in every series"),
         (lambda: ESN(3).fit([WAVE, np.full(50, np.nan)]), "a step with a value in every series"),
         (lambda: ESN(3).fit(WAVE, x=np.full(300, np.nan)), "a value and all its features"),
@@ -196,3 +197,28 @@ def test_series_without_spread_go_on_as_they_are():
 def test_network_refuses(call, said):
     with pytest.raises(ValueError, match=said):
         call()
+
+
+def network_of(horizon):
+    return rk.forecast.TrainedForecaster(horizon, "rnn", 2, epochs=1, networks=1, calibrate=False, seed=0)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 5, 9, 14, 21])
+@pytest.mark.parametrize("make", [lambda h: ESN(h, 20, seed=0), network_of], ids=["echo state", "trained"])
+def test_every_series_has_a_forecast(make, length):
+    """However short it is; a note says what was made simpler."""
+    values = 20 + np.random.default_rng(4).normal(size=length).cumsum()
+    forecaster = make(6).fit(values)
+    found = forecaster.predict(8)
+    assert found.shape == (8,) and np.isfinite(found).all()
+    assert (forecaster.note is None) == (length > 9)
+    if length < 4:
+        np.testing.assert_allclose(found, values[-1])
+        assert "as the series ended" in forecaster.note
+
+
+@pytest.mark.parametrize("make", [lambda h: ESN(h, 20, seed=0), network_of], ids=["echo state", "trained"])
+def test_a_panel_of_short_series_learns_from_all(make):
+    rng = np.random.default_rng(4)
+    forecaster = make(4).fit([10 + rng.normal(size=n).cumsum() for n in (6, 7, 9, 3, 8)])
+    assert forecaster.predict().shape == (5, 4) and np.isfinite(forecaster.predict()).all()

@@ -150,3 +150,8 @@ def test_metrics_of_arrays():
     assert metrics.pinball_loss(y, f, 0.5) == pytest.approx(metrics.mean_absolute_error(y, f) / 2)
     assert np.isnan(metrics.mean_absolute_scaled_error([1.0], [2.0], [3.0, 3.0]))
     assert metrics.coverage([1.0, 2.0], [1.0, 2.5], [1.0, 3.0]) == 50
+
+
+def test_without_any_pair_there_is_no_mean():
+    assert np.isnan(metrics.mean_absolute_error([np.nan, 1.0], [2.0, np.nan]))
+    assert np.isnan(metrics.mean_absolute_scaled_error([1.0], [1.0], [1.0, np.nan, 2.0, np.nan]))

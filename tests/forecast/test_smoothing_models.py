@@ -254,3 +254,10 @@ def test_starting_states_of_a_line():
     start = starting_states((5 + 2 * np.arange(1.0, 21))[None], 1, False)
     found = [start.mean[0], start.level[0], start.slope[0], start.season[0, 0]]
     np.testing.assert_allclose(found, [16, 5, 2, 0], atol=1e-9)
+
+
+@both
+@pytest.mark.parametrize("values", [[3.0], [-2.0], [5.0, 5.0], [3.0, 4.0]])
+def test_a_series_of_one_or_two_values_goes_on_as_it_ended(make, values):
+    found = make().fit(values).predict(4)
+    assert (np.abs(found - values[-1]) <= np.ptp(values) + 1e-9).all()

@@ -341,7 +341,8 @@ def test_what_cannot_be_fitted_is_said():
     with pytest.raises(ValueError, match="call fit first"):
         small().save("nowhere")
     with pytest.raises(ValueError, match="got none for lead 1"):
-        small().fit(np.tile([1.0, np.nan], 60))
+        small().fit(np.tile([1.0, np.nan], 60), np.ones(120))
+    assert "as the series ended" in small().fit(np.tile([1.0, np.nan], 60)).note
     with pytest.raises(ValueError, match="infinite"):
         small().fit([1.0, np.inf])
 

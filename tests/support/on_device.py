@@ -36,14 +36,29 @@ def begin() -> None:
 
 
 EVERY = int(os.environ.get("RNNKIT_TEST_EVERY", "1"))
-FEW = 8  # cases of a test that are all run
+FEW = 6  # cases of a test that are all run
+# Tests of cells, masks, directions and sizes together, of which a part is run on the CPU; others have a promise a case.
+MATRICES = (
+    "tests/analysis/",
+    "tests/backends/",
+    "tests/compiler/",
+    "tests/contract/test_contract_device",
+    "tests/contract/test_contract_masks",
+    "tests/contract/test_contract_shapes",
+    "tests/contract/test_contract_state",
+    "tests/contract/test_gradient_laws",
+    "tests/contract/test_laws",
+    "tests/execution/",
+    "tests/layers/support/test_pullback",
+    "tests/optimizers/",
+)
 
 
 def chosen(items) -> tuple[list, list]:
     """Which tests are for the device, and which aren't; of many cases every n-th, if RNNKIT_TEST_EVERY says so.
 
-    The simulator takes its time. Which cases of a test are run depends on its name, so that between them the laws
-    take all cells and all kinds of calls.
+    Compiling takes its time, and so does the simulator. Which cases of a test are run depends on its name, so that
+    between them the laws take all cells and all kinds of calls.
     """
     wanted, left, seen = [], [], {}
     cases = Counter(function_of(item) for item in items)
@@ -51,7 +66,8 @@ def chosen(items) -> tuple[list, list]:
         name = function_of(item)
         number = seen[name] = seen.get(name, zlib.crc32(name.encode())) + 1
         elsewhere = DEVICE != "cpu" and any(word in item.name for word in ELSEWHERE)
-        kept = cases[name] <= FEW or number % EVERY == 0
+        matrix = DEVICE != "cpu" or name.startswith(MATRICES)
+        kept = cases[name] <= FEW or not matrix or number % EVERY == 0
         (left if elsewhere or not kept else wanted).append(item)
     return wanted, left
 
