@@ -353,7 +353,10 @@ BY_FORMULA = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(BY_FORMULA))
+ONE, *OTHERS = sorted(BY_FORMULA)
+
+
+@pytest.mark.parametrize("name", [ONE, *(pytest.param(name, marks=pytest.mark.sweep) for name in OTHERS)])
 def test_a_function_that_numba_lacks_is_its_formula(name):
     function, operands = BY_FORMULA[name]
 
