@@ -198,7 +198,7 @@ def write_panel(figures: Figures) -> list[str]:
 TEXT = (
     "Defaults, two processor cores; the models see the training parts alone. "
     "sMAPE is the mean over all forecasts, each step "
-    " of each series counted once, as in the published tables; MASE is the mean over series. An *exploded* series "
+    "of each series counted once, as in the published tables; MASE is the mean over series. An *exploded* series "
     f"has an sMAPE of {EXPLODED} points more than Naive2's, or no forecast. statsforecast runs in one process."
 )
 
