@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
 
 from rnnkit.forecast.csv_files import InputError
@@ -10,12 +11,10 @@ from rnnkit.forecast.files import PARQUET, read_table
 from rnnkit.forecast.frames import FileTable, SeriesFrame
 from rnnkit.forecast.series import Series, read_series
 
-# What errors of `read_table` call its arguments, and what the command calls them.
+# What errors of `read_table` call its arguments, and what the command calls them; "(time=)" becomes "(--time)".
 _OPTIONS = {
     "dayfirst=True or dayfirst=False": "--day-first or --month-first",
     'decimal="," or decimal="."': "--decimal , or --decimal .",
-    "(target=)": "(--target)",
-    "(time=)": "(--time)",
     "expected freq ": "expected --freq ",
 }
 
@@ -68,7 +67,7 @@ def read_input(
         said = str(error)
         for argument, option in _OPTIONS.items():
             said = said.replace(argument, option)
-        raise InputError(said) from None
+        raise InputError(re.sub(r"\((\w+)=\)", r"(--\1)", said)) from None
     if column is not None:
         names = [series_name(frame, place) for place in range(len(frame))]
         if column not in names:

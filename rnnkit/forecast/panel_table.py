@@ -16,9 +16,10 @@ SHOWN = 10  # series whose forecasts are printed
 
 def panel_heading(report: PanelReport, name: str) -> str:
     """What was looked at, in one line."""
-    lengths, frame = report.frame.timelines.lengths, report.frame
-    least, most = int(lengths.min()), int(lengths.max())
-    gaps = sum(int(np.isnan(one).sum()) for one in frame.series)
+    frame = report.frame
+    known = [one[int(np.argmin(np.isnan(one))) :] for one in frame.series]  # from the first value on
+    least, most = min(map(len, known)), max(map(len, known))
+    gaps = sum(int(np.isnan(one).sum()) for one in known)
     if report.asked:
         done = "" if len(report.windows) == report.asked else f"{len(report.windows)} of "
         tested = f"{done}{counted(report.asked, 'window')} of {counted(report.horizon, 'step')}"
@@ -55,16 +56,17 @@ def panel_scores(report: PanelReport) -> str:
 
 
 def panel_forecasts(report: PanelReport) -> str:
-    """What the first model says of the next step of each series, of some at least."""
+    """What the first model says of the next step of each series, or of all steps of a single one."""
     model, frame, level = report.model.name, report.frame, report.levels[0]
-    said = [report.columns[name][:, 0] for name in (model, f"{model}-lo-{level:g}", f"{model}-hi-{level:g}")]
-    times = frame.timelines.ahead(1)[:, 0]
+    said = [report.columns[name] for name in (model, f"{model}-lo-{level:g}", f"{model}-hi-{level:g}")]
+    times = frame.timelines.ahead(report.horizon)
+    leads = report.horizon if len(frame) == 1 else 1
     rows: list[tuple[str, ...]] = [("series", frame.names.time, model, f"{level:g} % from", "to")]
     for place in range(min(len(frame), SHOWN)):
-        numbers = [one[place] for one in said]
-        places = decimals((numbers[2] - numbers[1]) / 4)
-        row = (series_name(frame, place), time_text(times[place]))
-        rows.append((*row, *(number_text(number, places) for number in numbers)))
+        places = decimals(float(said[2][place, 0] - said[1][place, 0]) / 4)
+        for lead in range(leads):
+            numbers = (number_text(one[place, lead], places) for one in said)
+            rows.append(("" if lead else series_name(frame, place), time_text(times[place, lead]), *numbers))
     more = len(frame) - SHOWN
     left = [] if more <= 0 else [f"and {more} more series; --output writes all steps of all series"]
     return "\n".join([aligned(rows, left=2), *left])

@@ -134,7 +134,7 @@ def check_panel(frame: SeriesFrame, path, horizon: int, windows: int | None) -> 
     InputError
         With the series that is too short.
     """
-    lengths = frame.timelines.lengths
+    lengths = frame.timelines.lengths - [int(np.argmin(np.isnan(one))) for one in frame.series]  # from the first value
     longest = int(np.argmax(lengths))
     if horizon >= lengths[longest]:
         raise InputError(
@@ -142,11 +142,11 @@ def check_panel(frame: SeriesFrame, path, horizon: int, windows: int | None) -> 
             f"{frame.label(longest)}, has {lengths[longest]}"
         )
     if windows:
-        needed = horizon * windows + np.array([int(np.argmin(np.isnan(one))) for one in frame.series])
+        needed = horizon * windows
         if (lengths <= needed).any():
             place = int(np.argmax(lengths <= needed))
             raise InputError(
-                f"{path}: --cross-validate {windows} with a horizon of {horizon} needs more than {needed[place]} steps "
+                f"{path}: --cross-validate {windows} with a horizon of {horizon} needs more than {needed} steps "
                 f"of {frame.label(place)}; it has {lengths[place]}"
             )
 

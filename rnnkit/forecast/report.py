@@ -101,7 +101,7 @@ def check(series: Series, horizon: int, season: int | None = None, origins: int 
     if length < needed:
         raise InputError(
             f"{series.name} has {length} values; a horizon of {horizon} with {origins or LEAST_ORIGINS} origins"
-            f"{f' and a season of {season}' if season else ''} needs {needed}"
+            f"{f' and a season of {season}' if season else ''} needs {needed} (--cross-validate 1 needs fewer)"
         )
     known = ~np.isnan(series.values)
     first = first_origin(length)
