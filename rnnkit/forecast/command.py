@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         "forecast",
         help="forecast the series of a file, and test how well that works",
         description="Forecast the series of a file, and test the models on their past. One series has a back-test "
-        "against naive forecasts, from origins in its last 30 %%. Several series, with a column of ids or a column for "
+        "against naive forecasts, from origins in its last 30 %. Several series, with a column of ids or a column for "
         "each, have a cross-validation on their last steps. Without a file: yearly sunspot numbers and weekly carbon "
         "dioxide.",
     )
@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     order.add_argument(
         "--month-first", dest="dayfirst", action="store_const", const=False, help="1/2/2001 is a day of January"
     )
-    data.add_argument("--decimal", choices=[".", ","], help="the mark of decimals")
+    data.add_argument("--decimal", choices=[".", ","], metavar="MARK", help="of decimals in numbers: . or ,")
 
     models = forecast.add_argument_group("models")
     models.add_argument(
