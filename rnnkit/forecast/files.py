@@ -133,7 +133,7 @@ def write_table(path, table) -> None:
     """
     suffix = Path(path).suffix
     if suffix in PARQUET:
-        arrow, parquet = _pyarrow()
+        arrow, parquet = require_pyarrow()
         if is_frame(table):
             from rnnkit.forecast.native_tables import opened
 
@@ -201,7 +201,7 @@ def _places(codes, count) -> np.ndarray:
 
 
 def _from_parquet(path, given, freq) -> SeriesFrame:
-    arrow, parquet = _pyarrow()
+    arrow, parquet = require_pyarrow()
     try:
         table = parquet.read_table(path)
     except FileNotFoundError:
@@ -225,7 +225,14 @@ def _from_parquet(path, given, freq) -> SeriesFrame:
         raise InputError(f"{path}: {error}") from None
 
 
-def _pyarrow() -> tuple[Any, Any]:
+def require_pyarrow() -> tuple[Any, Any]:
+    """The modules pyarrow and pyarrow.parquet.
+
+    Raises
+    ------
+    InputError
+        If they, or narwhals, are missing.
+    """
     try:
         import narwhals  # noqa: F401  (for what is read)
         import pyarrow

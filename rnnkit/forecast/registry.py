@@ -8,11 +8,20 @@ from typing import Any
 import numpy as np
 
 from rnnkit.forecast import saving
+from rnnkit.forecast.auto import Auto
+from rnnkit.forecast.autoregression import Autoregression
+from rnnkit.forecast.csv_files import InputError
 from rnnkit.forecast.echo_state import ESN
-from rnnkit.forecast.titles import TITLES
+from rnnkit.forecast.exponential_smoothing import ExponentialSmoothing
+from rnnkit.forecast.forecaster import Forecaster
+from rnnkit.forecast.theta import Theta
+from rnnkit.forecast.titles import COLUMNS, PANEL
 from rnnkit.forecast.trained import TrainedForecaster
 
 LATER = 3  # epochs at the origins after the first
+PANEL_MODELS: dict[str, type[Forecaster]] = dict(
+    zip(PANEL, (Auto, Theta, ExponentialSmoothing, Autoregression), strict=True)
+)
 
 
 class Refitted:
@@ -43,6 +52,45 @@ class WarmStarted:
         return self.forecaster.predict_quantiles(horizon)
 
 
+class ReadingOn:
+    """A model that is fitted before the first origin, and reads on from there with what it found."""
+
+    def __init__(self, forecaster: Forecaster, level: float, tell: Callable[[str], None] | None = None):
+        self.forecaster, self.level, self.tell, self.known = forecaster, level, tell, 0
+
+    def __call__(self, history, horizon: int) -> np.ndarray:
+        """Lower edge, forecast and upper edge ``(3, horizon)``."""
+        if self.known:
+            self.forecaster.update(history[self.known :])
+        else:
+            if self.tell is not None:
+                self.tell("fit")
+            self.forecaster.fit(history)
+        self.known = len(history)
+        return banded(self.forecaster, horizon, self.level)
+
+
+def banded(forecaster: Forecaster, horizon: int, level: float) -> np.ndarray:
+    """Lower edge, forecast and upper edge ``(3, horizon)`` of the series that it was fitted to."""
+    said = forecaster.predict(horizon, level=level)
+    return np.stack([said[f"{forecaster.name}{edge}"] for edge in (f"-lo-{level:g}", "", f"-hi-{level:g}")])
+
+
+def panel_model(name: str, season: int | None = None, seed: int | None = None) -> Forecaster:
+    """A model of several series by its name on the command line.
+
+    Parameters
+    ----------
+    name : {"auto", "theta", "ets", "autoregression"}
+    season : int, optional
+        Steps of a season, none without.
+    seed : int, optional
+    """
+    if name == "auto":
+        return Auto(season or 1, seed=seed or 0)
+    return PANEL_MODELS[name](season)  # type: ignore[call-arg]
+
+
 def find_model(
     name: str,
     horizon: int,
@@ -51,20 +99,25 @@ def find_model(
     seed: int | None = None,
     units: int | None = None,
     epochs: int | None = None,
+    level: float = 80.0,
     tell: Callable[[str], None] | None = None,
-) -> Refitted | WarmStarted:
-    """A model by its name on the command line.
+) -> Refitted | WarmStarted | ReadingOn:
+    """A model of one series by its name on the command line.
 
     Parameters
     ----------
-    name : {"esn", "gru", "lstm", "rnn", "linear"}
+    name : {"auto", "theta", "ets", "autoregression", "esn", "gru", "lstm", "rnn", "linear"}
     horizon, season, seed
         As `ESN` and `TrainedForecaster` take them.
     units, epochs : int, optional
         By default as the model has them; what a model has no use for is left aside.
+    level : float
+        Of the bands that a model has itself, in percent.
     tell : callable, optional
-        Called with a text after each epoch of training.
+        Called with a text when a model is fitted, and after each epoch of training.
     """
+    if name in PANEL_MODELS:
+        return ReadingOn(panel_model(name, season, seed), level, tell)
     settings: dict[str, Any] = {"season": season, "seed": seed}
     if units is not None:
         settings["units"] = units
@@ -72,23 +125,38 @@ def find_model(
         return Refitted(ESN(horizon, **settings))
     if epochs is not None:
         settings["epochs"] = epochs
-    return WarmStarted(TrainedForecaster(horizon, name, **settings), tell)
+    return WarmStarted(TrainedForecaster(horizon, name, level=level / 100, **settings), tell)
 
 
-def title(forecaster: ESN | TrainedForecaster) -> str:
-    """What tables call a forecaster."""
-    return TITLES["esn" if isinstance(forecaster, ESN) else forecaster.layer]
+def model_name(forecaster: ESN | TrainedForecaster | Forecaster) -> str:
+    """What the command line calls a forecaster."""
+    if isinstance(forecaster, TrainedForecaster):
+        return forecaster.layer
+    return next((name for name, kind in PANEL_MODELS.items() if isinstance(forecaster, kind)), "esn")
 
 
-def restored(saved: saving.Saved) -> ESN | TrainedForecaster:
-    """The forecaster that a file holds.
+def column_name(forecaster: ESN | TrainedForecaster | Forecaster) -> str:
+    """What the columns of its forecasts are called in a file."""
+    return COLUMNS[model_name(forecaster)]
+
+
+def read_kept(path) -> tuple[ESN | TrainedForecaster | Forecaster, saving.Saved]:
+    """The fitted forecaster that a file holds, and all that the file says.
 
     Raises
     ------
-    ValueError
-        If it is of a kind that is not known here.
+    InputError
+        If the file can't be used.
     """
-    kinds = {kind.__name__: kind for kind in (ESN, TrainedForecaster)}
-    if saved.kind not in kinds:
-        raise ValueError(f"expected a file of one of {', '.join(kinds)}; got one of {saved.kind}")
-    return kinds[saved.kind]._of_saved(saved)
+    kinds: dict[str, Any] = {kind.__name__: kind for kind in (*PANEL_MODELS.values(), ESN, TrainedForecaster)}
+    try:
+        saved = saving.read(path)
+        if saved.kind not in kinds:
+            raise InputError(f"expected {path} to hold one of {', '.join(kinds)}; got one of {saved.kind}")
+        return kinds[saved.kind]._of_saved(saved), saved
+    except InputError:
+        raise
+    except KeyError as error:
+        raise InputError(f"{path} lacks {error}") from error
+    except (ValueError, TypeError, ImportError) as error:
+        raise InputError(f"{error}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,9 @@ from rnnkit.forecast import saving
 from rnnkit.forecast.backtest import LEAST_ORIGINS, BackTest, Model, back_test, first_origin, needed_length
 from rnnkit.forecast.baselines import naive, seasonal_naive
 from rnnkit.forecast.echo_state import ESN
-from rnnkit.forecast.registry import find_model, restored, title
+from rnnkit.forecast.forecaster import Forecaster
+from rnnkit.forecast.history import History
+from rnnkit.forecast.registry import banded, find_model, model_name, read_kept
 from rnnkit.forecast.season import find_season
 from rnnkit.forecast.series import InputError, Series
 from rnnkit.forecast.titles import TITLES
@@ -21,6 +23,7 @@ from rnnkit.forecast.trained import TrainedForecaster
 
 NETWORK, NAIVE, SEASONAL = TITLES["esn"], "naive", "seasonal naive"
 ORIGINS = 40
+LEVEL = 80.0
 LEAST_VALUES = 20  # before the first origin
 
 
@@ -28,9 +31,9 @@ class Forecast(NamedTuple):
     """What one model says of the steps to come."""
 
     values: np.ndarray  # (H,)
-    lower: np.ndarray  # (H,), of the 80 % band; NaN where there is none
+    lower: np.ndarray  # (H,), of the band; NaN where there is none
     upper: np.ndarray  # (H,)
-    forecaster: ESN | TrainedForecaster  # fitted to the whole series
+    forecaster: ESN | TrainedForecaster | Forecaster  # that knows the whole series
 
 
 @dataclass(frozen=True)
@@ -45,12 +48,15 @@ class ForecastReport:
         Of the models and of the naive forecasts; None where a saved model was asked without one.
     forecasts : dict of str to Forecast
         Beyond the end, by model, the one first that was asked for first.
+    level : float
+        Of the bands, in percent.
     """
 
     series: Series
     season: int | None
     test: BackTest | None
     forecasts: Mapping[str, Forecast]
+    level: float = LEVEL
 
     @property
     def model(self) -> str:
@@ -64,7 +70,7 @@ class ForecastReport:
 
     @property
     def lower(self) -> np.ndarray:
-        """The lower edge of the 80 % band around that, ``(H,)``."""
+        """The lower edge of the band around that, ``(H,)``."""
         return self.forecasts[self.model].lower
 
     @property
@@ -95,7 +101,7 @@ def check(series: Series, horizon: int, season: int | None = None, origins: int 
     if length < needed:
         raise InputError(
             f"{series.name} has {length} values; a horizon of {horizon} with {origins or LEAST_ORIGINS} origins"
-            f"{f' and a season of {season}' if season else ''} needs {needed}"
+            f"{f' and a season of {season}' if season else ''} needs {needed} (--cross-validate 1 needs fewer)"
         )
     known = ~np.isnan(series.values)
     first = first_origin(length)
@@ -116,6 +122,7 @@ def backtest_and_forecast(
     seed: int | None = None,
     units: int | None = None,
     epochs: int | None = None,
+    level: float = LEVEL,
     progress: Callable[[], None] = lambda: None,
     tell: Callable[[str], None] | None = None,
 ) -> ForecastReport:
@@ -126,8 +133,10 @@ def backtest_and_forecast(
     series : Series
     horizon : int
     models : sequence of str
-        Of "esn", "gru", "lstm", "rnn" and "linear". An echo state network is fitted anew at each origin; the others
-        are trained before the first one, and carried on from their weights for a few epochs at each of the later ones.
+        Of "auto", "theta", "ets", "autoregression", "esn", "gru", "lstm", "rnn" and "linear". The first four are
+        fitted before the first origin, and read on from there with what they found. An echo state network is fitted
+        anew at each origin. The others are trained before the first one, and carried on from their weights for a few
+        epochs at each of the later ones.
     season : int, optional
         By default what the autocorrelation before the first origin shows (`find_season`).
     origins : int, optional
@@ -136,10 +145,12 @@ def backtest_and_forecast(
         Of the models.
     units, epochs : int, optional
         Of the recurrent layers and of training; by default as each model has them.
+    level : float
+        Of the bands, in percent.
     progress : callable
         Called after each origin.
     tell : callable, optional
-        Called with a text that says what is being trained.
+        Called with a text that says what is being fitted.
 
     Raises
     ------
@@ -153,19 +164,21 @@ def backtest_and_forecast(
     asked = {}
     for name in models:
         told = None if tell is None else partial(_told, tell, f"{TITLES[name]} on {series.name}")
-        asked[TITLES[name]] = find_model(name, horizon, season=season, seed=seed, units=units, epochs=epochs, tell=told)
+        asked[TITLES[name]] = find_model(
+            name, horizon, season=season, seed=seed, units=units, epochs=epochs, level=level, tell=told
+        )
     contest: dict[str, Model] = {**asked, NAIVE: naive}
     if season is not None:
         contest[SEASONAL] = partial(seasonal_naive, season=season)
     try:
         test = back_test(values, contest, horizon, origins or ORIGINS, season=season, progress=progress)
-        forecasts = {name: _forecast(model(values, horizon), test, name, model) for name, model in asked.items()}
+        forecasts = {name: _forecast(model, values, horizon, test, name, level) for name, model in asked.items()}
     except (ValueError, FloatingPointError) as error:
         raise InputError(f"{series.name}: {error}") from error
-    return ForecastReport(series, season, test, forecasts)
+    return ForecastReport(series, season, test, forecasts, level)
 
 
-def forecast_from_file(series: Series, path) -> ForecastReport:
+def forecast_from_file(series: Series, path, horizon: int | None = None, level: float | None = None) -> ForecastReport:
     """Forecast beyond the end of a series with a model that `save` wrote, without a fit or a back-test.
 
     Parameters
@@ -173,39 +186,49 @@ def forecast_from_file(series: Series, path) -> ForecastReport:
     series : Series
         The one that the model was fitted to, from the same first step; it may have gone on since, or end before.
     path : str or os.PathLike
+    horizon : int, optional
+    level : float, optional
+        Of the band, in percent. By default both as they were when the model was saved; networks have no others.
 
     Raises
     ------
     InputError
-        If the file can't be used, or the series is another.
+        If the file can't be used, the series is another, or the model has no such horizon or level.
     """
-    try:
-        saved = saving.read(path)
-        forecaster = restored(saved)
-    except (ValueError, KeyError, TypeError) as error:
-        said = f"{path} lacks {error}" if isinstance(error, KeyError) else error
-        raise InputError(f"{said}") from error
+    forecaster, saved = read_kept(path)
     about = saved.series
-    if not about:
+    if "identity" not in about:
         raise InputError(f"{path} does not say which series its model was fitted to; save it with rnnkit forecast")
     if _identity(series) != about["identity"]:
         raise InputError(
             f"the model in {path} was fitted to {' '.join(about['identity'])}; got {' '.join(_identity(series))}"
         )
-    if isinstance(forecaster, ESN):
-        values, half = forecaster.forecast(series.values), saved.half_width
-        lower, upper = (values - half, values + half) if half is not None else (values * np.nan, values * np.nan)
+    season = forecaster.season  # type: ignore[union-attr]
+    kept = about.get("level", LEVEL)
+    if isinstance(forecaster, Forecaster):
+        forecaster._history = History.of(series.values)
+        kept = level or kept
+        lower, values, upper = banded(forecaster, horizon or about["horizon"], kept)
+        season = None if season == 1 else season
     else:
-        lower, values, upper = forecaster.forecast_quantiles(series.values)
-    forecasts = {title(forecaster): Forecast(values, lower, upper, forecaster)}
-    return ForecastReport(series, forecaster.season, None, forecasts)
+        for option, asked, has in (("horizon", horizon, forecaster.horizon), ("level", level, kept)):
+            if asked not in (None, has):
+                raise InputError(f"the model in {path} has a {option} of {has:g}; got --{option} {asked:g}")
+        if isinstance(forecaster, ESN):
+            values, half = forecaster.forecast(series.values), saved.half_width
+            lower, upper = (values - half, values + half) if half is not None else (values * np.nan, values * np.nan)
+        else:
+            lower, values, upper = forecaster.forecast_quantiles(series.values)
+    forecasts = {TITLES[model_name(forecaster)]: Forecast(values, lower, upper, forecaster)}
+    return ForecastReport(series, season, None, forecasts, kept)
 
 
 def save(path, report: ForecastReport) -> None:
-    """Write the model asked for first, as it was fitted to the whole series, for `forecast_from_file`."""
+    """Write the model asked for first, as it knows the whole series, for `forecast_from_file`."""
     forecaster = report.forecasts[report.model].forecaster
-    half = None if isinstance(forecaster, TrainedForecaster) else (report.upper - report.lower) / 2
-    saving.write(path, forecaster, {"identity": _identity(report.series)}, half)
+    half = (report.upper - report.lower) / 2 if isinstance(forecaster, ESN) else None
+    about: dict[str, Any] = {"identity": _identity(report.series), "level": report.level}
+    saving.write(path, forecaster, about | {"horizon": len(report.forecast)}, half)
 
 
 def _identity(series) -> list[str]:
@@ -217,9 +240,10 @@ def _told(tell, what, text) -> None:
     tell(f"{what}: {text}")
 
 
-def _forecast(said, test, name, model) -> Forecast:
+def _forecast(model, values, horizon, test, name, level) -> Forecast:
+    said = model(values, horizon)
     if said.ndim == 2:
         lower, values, upper = said
         return Forecast(values, lower, upper, model.forecaster)
-    half = test.half_widths(name)
+    half = test.half_widths(name, level / 100)
     return Forecast(said, said - half, said + half, model.forecaster)

@@ -1,9 +1,26 @@
-"""What tables and pictures call the models of the command."""
+"""What tables and pictures call the models of the command, and what the columns of files are called."""
 
 TITLES = {
+    "auto": "Auto",
+    "theta": "Theta",
+    "ets": "exponential smoothing",
+    "autoregression": "autoregression",
     "esn": "echo state network",
     "gru": "GRU",
     "lstm": "LSTM",
     "rnn": "simple RNN",
     "linear": "linear model",
 }
+COLUMNS = {
+    "auto": "Auto",
+    "theta": "Theta",
+    "ets": "ExponentialSmoothing",
+    "autoregression": "Autoregression",
+    "esn": "ESN",
+    "gru": "GRU",
+    "lstm": "LSTM",
+    "rnn": "SimpleRNN",
+    "linear": "Linear",
+}
+PANEL = ("auto", "theta", "ets", "autoregression")  # those that take several series
+TRAINED = ("gru", "lstm", "rnn", "linear")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from pathlib import Path
 
+import numpy as np
+
+from rnnkit.forecast.files import PARQUET, require_pyarrow, write_table
+from rnnkit.forecast.frames import Columns
+from rnnkit.forecast.panels import PanelReport
+from rnnkit.forecast.registry import column_name
 from rnnkit.forecast.report import ForecastReport
 from rnnkit.forecast.series import InputError
 from rnnkit.forecast.table import future, time_text
-from rnnkit.serialization.atomic_files import replacing
 
 
 def check_writable(path) -> None:
@@ -29,14 +33,43 @@ def check_writable(path) -> None:
         raise InputError(f"the folder {path.parent} can't be written to")
 
 
+def check_table(path) -> None:
+    """See, before the work, that a table can be written.
+
+    Raises
+    ------
+    InputError
+        As `check_writable` does, and for Parquet without pyarrow.
+    """
+    check_writable(path)
+    if Path(path).suffix in PARQUET:
+        require_pyarrow()
+
+
 def write_forecasts(path, reports: list[ForecastReport]) -> None:
-    """Forecasts and bands as CSV: series, time, lead, forecast, lower, upper, model."""
-    with replacing(path) as beside, open(beside, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["series", "time", "lead", "forecast", "lower", "upper", "model"])
-        for report in reports:
-            for model, (values, lower, upper, _) in report.forecasts.items():
-                steps = zip(future(report), values, lower, upper, strict=True)
-                for lead, (time, *numbers) in enumerate(steps, start=1):
-                    cells = [f"{number:.8g}" if number == number else "" for number in numbers]
-                    writer.writerow([report.series.name, time_text(time), lead, *cells, model])
+    """Forecasts and bands as a table: the series, the time, and ``Model``, ``Model-lo-80``, ``Model-hi-80``."""
+    steps = [future(report) for report in reports]
+    if len(reports) > 1:
+        steps = [np.array([time_text(time) for time in one], object) for one in steps]
+    names = {report.series.timeline.name for report in reports}
+    table: dict = {
+        Columns().id: [report.series.name for report, one in zip(reports, steps, strict=True) for _ in one],
+        names.pop() if len(names) == 1 else "time": np.concatenate(steps),
+    }
+    for model, forecast in reports[0].forecasts.items():
+        name, said = column_name(forecast.forecaster), [report.forecasts[model] for report in reports]
+        for place, edge in enumerate(("", "-lo-", "-hi-")):
+            column = f"{name}{edge}{reports[0].level:g}" if edge else name
+            table[column] = _rounded(np.concatenate([one[place] for one in said]))
+    write_table(path, table)
+
+
+def write_panel(path, report: PanelReport) -> None:
+    """Forecasts and bands of several series, with the columns of ids and times that the file had."""
+    columns = {name: _rounded(column) for name, column in report.columns.items()}
+    write_table(path, report.frame.ahead(report.horizon, columns))
+
+
+def _rounded(column: np.ndarray) -> np.ndarray:
+    """Floats to ten digits, which is more than a forecast has."""
+    return np.array([float(f"{one:.10g}") for one in column.ravel().tolist()]).reshape(column.shape)
