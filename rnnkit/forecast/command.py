@@ -101,7 +101,8 @@ def _parser() -> argparse.ArgumentParser:
         "--level",
         nargs="+",
         metavar="P",
-        help="percentages of the bands, several of them for several series (default: 80)",
+        help="percentages of the bands (default: 80); with several of them, one series has the cross-validation of "
+        "several",
     )
     models.add_argument(
         "--cross-validate",
@@ -170,13 +171,13 @@ def _forecast(options) -> str:
             options, models, levels, [(read_series(FOLDER / name), options.horizon or h) for name, h in BUNDLED]
         )
     kept = read_kept(options.load) if options.load else None
-    data = _read(options, kept)
+    data = _read(options, models, levels, kept)
     if isinstance(data, SeriesFrame):
         return _of_panel(options, models, levels, data, kept)
     return _of_series(options, models, levels, [(data, options.horizon or HORIZON)])
 
 
-def _read(options, kept):
+def _read(options, models, levels, kept):
     """One series, or a frame: of several, for windows of a cross-validation, or for a model that was kept for one."""
     from rnnkit.forecast.forecaster import Forecaster
     from rnnkit.forecast.frames import SeriesFrame
@@ -184,7 +185,7 @@ def _read(options, kept):
     from rnnkit.forecast.series import InputError
 
     if kept is None:
-        framed = options.cross_validate is not None
+        framed = options.cross_validate is not None or (len(levels or ()) > 1 and set(models) <= set(PANEL))
     else:
         framed = isinstance(kept[0], Forecaster) and kept[0]._fitted_history().frame is not None
     freq = int(options.freq) if options.freq and options.freq.isdigit() else options.freq
@@ -215,7 +216,7 @@ def _of_series(options, models, levels, chosen) -> str:
     from rnnkit.forecast.writing import write_forecasts
 
     if len(levels or ()) > 1:
-        raise InputError("--level takes one percentage for one series, unless --cross-validate tests its models")
+        raise InputError("--level takes one percentage for the back-test of one series")
     if options.load:
         level = levels[0] if levels else None
         reports, tables = [forecast_from_file(chosen[0][0], options.load, options.horizon, level)], []

@@ -365,7 +365,7 @@ def test_times_in_unequal_steps_are_a_step_each_for_one_series(forecast, table):
         (["TABLE", "--level", "0"], "expected --level as percentages between 0 and 100, such as 80 95; got '0'"),
         (["--level", "80", "x", "TABLE"], "got 'x'"),
         (["TABLE", "--level", "80", "100"], "got '100'"),
-        (["TABLE", "--level", "80", "95"], "--level takes one percentage for one series"),
+        (["TABLE", "--model", "esn", "--level", "80", "95"], "--level takes one percentage for the back-test"),
         (["TABLE", "--cross-validate", "9", "--horizon", "20"], "needs more than 180 steps of the series; it has 120"),
         (["TABLE", "--cross-validate", "0", "--horizon", "120"], "the longest, the series, has 120"),
         (["TABLE", "--cross-validate", "1", "--model", "gru"], "--model gru takes one series for now"),
@@ -411,6 +411,13 @@ def test_a_bad_file_is_one_line_and_nothing_written(forecast, tmp_path, text, ar
     assert said in error
     assert output.read_text() == "before"
     assert {path.name for path in tmp_path.iterdir()} <= {"table.csv", "out.csv"}
+
+
+def test_one_series_has_bands_of_several_levels(forecast, table, tmp_path):
+    output = tmp_path / "out.csv"
+    done = forecast(table, "--model", "theta", "--horizon", 2, "--level", 80, 95, "--output", output)
+    assert done.returncode == 0 and "in 95 %" in done.stdout
+    assert output.read_text().startswith("month,Theta,Theta-lo-80,Theta-hi-80,Theta-lo-95,Theta-hi-95\n")
 
 
 def test_a_directory_is_not_a_file(forecast, tmp_path):
