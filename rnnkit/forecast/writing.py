@@ -67,7 +67,11 @@ def write_forecasts(path, reports: list[ForecastReport]) -> None:
 def write_panel(path, report: PanelReport) -> None:
     """Forecasts and bands of several series, with the columns of ids and times that the file had."""
     columns = {name: _rounded(column) for name, column in report.columns.items()}
-    write_table(path, report.frame.ahead(report.horizon, columns))
+    try:
+        table = report.frame.ahead(report.horizon, columns)
+    except ValueError as error:  # a column of the file that is called as a forecast is
+        raise InputError(str(error)) from None
+    write_table(path, table)
 
 
 def _rounded(column: np.ndarray) -> np.ndarray:
