@@ -69,6 +69,10 @@ class ReadingOn:
         self.known = len(history)
         return banded(self.forecaster, horizon, self.level)
 
+    def forget(self) -> None:
+        """Fit anew the next time."""
+        self.known = 0
+
 
 def banded(forecaster: Forecaster, horizon: int, level: float) -> np.ndarray:
     """Lower edge, forecast and upper edge ``(3, horizon)`` of the series that it was fitted to."""

@@ -15,7 +15,7 @@ from rnnkit.forecast.baselines import naive, seasonal_naive
 from rnnkit.forecast.echo_state import ESN
 from rnnkit.forecast.forecaster import Forecaster
 from rnnkit.forecast.history import History
-from rnnkit.forecast.registry import banded, find_model, model_name, read_kept
+from rnnkit.forecast.registry import ReadingOn, banded, find_model, model_name, read_kept
 from rnnkit.forecast.season import find_season
 from rnnkit.forecast.series import InputError, Series
 from rnnkit.forecast.titles import TITLES
@@ -172,6 +172,9 @@ def backtest_and_forecast(
         contest[SEASONAL] = partial(seasonal_naive, season=season)
     try:
         test = back_test(values, contest, horizon, origins or ORIGINS, season=season, progress=progress)
+        for model in asked.values():
+            if isinstance(model, ReadingOn):
+                model.forget()  # the forecast has a fit to the whole series
         forecasts = {name: _forecast(model, values, horizon, test, name, level) for name, model in asked.items()}
     except (ValueError, FloatingPointError) as error:
         raise InputError(f"{series.name}: {error}") from error
