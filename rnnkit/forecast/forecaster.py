@@ -15,6 +15,7 @@ from rnnkit.forecast import frames, saving
 from rnnkit.forecast.frames import SeriesFrame
 from rnnkit.forecast.history import History
 from rnnkit.forecast.panel import Panel
+from rnnkit.forecast.plots import Drawn, small_multiples
 from rnnkit.forecast.validation import cross_validation
 
 BLOCK = 4096  # series that are fitted at a time, which bounds the memory that a panel takes
@@ -198,6 +199,45 @@ class Forecaster:
         """Forecasts from several past origins beside what came; see `rnnkit.forecast.cross_validation`."""
         return cross_validation([self], y, h, n_windows, step_size, refit, level=level, progress=progress, **names)
 
+    def plot(self, h: int = 12, *, level: Sequence[float] | float | None = None, series: Sequence | None = None):
+        """The ends of series, their forecasts and bands, as a figure of small pictures.
+
+        Parameters
+        ----------
+        h, level
+            As `predict` takes them; `level` is 80 by default.
+        series : sequence, optional
+            Which ones: ids of a table, or places in the list of arrays. By default the first nine.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            A notebook shows it; ``figure.savefig(path)`` writes it.
+
+        Raises
+        ------
+        ImportError
+            Without matplotlib (extra "plots").
+        ValueError
+            For a series that is not there.
+        """
+        history, h = self._fitted_history(), whole(h, "h", 1)
+        places = self._places(history, series)
+        levels = checked_levels(self.level if level is None else level)
+        columns = self._columns(h, levels)
+        drawn = []
+        for place in places:
+            length = int(history.lengths[place])
+            shown = np.arange(max(length - max(4 * h, 36), 0), length)
+            times, ahead, title = shown, length + np.arange(h), "" if history.single else f"series {place}"
+            if history.frame is not None:
+                lines = history.frame.timelines
+                times, ahead = lines.at(place, shown), lines.at(place, length + np.arange(h))
+                title = "" if history.frame.ids[place] is None else str(history.frame.ids[place])
+            said = {name: array[place] for name, array in columns.items()}
+            drawn.append(Drawn(title, times, history.values[place, shown], ahead, said))
+        return small_multiples(drawn, self.name, levels)
+
     def copy(self) -> Self:
         """One with the same settings, not fitted."""
         return type(self)(**self._settings())
@@ -251,6 +291,19 @@ class Forecaster:
         return ahead.forecast + np.where(logarithms, ahead.forecast * np.expm1(np.where(logarithms, off, 0.0)), off)
 
     # Common
+
+    @staticmethod
+    def _places(history: History, series) -> list[int]:
+        """The places of some series."""
+        known = list(range(len(history.lengths))) if history.frame is None else history.frame.ids
+        if series is None:
+            return list(range(min(len(known), 9)))
+        asked = [series] if isinstance(series, (str, int)) else list(series)
+        if unknown := [one for one in asked if one not in known]:
+            raise ValueError(f"expected series that were fitted, such as {known[0]!r}; got {unknown[0]!r}")
+        if not asked:
+            raise ValueError("expected at least one series to draw; got an empty list")
+        return [known.index(one) for one in asked]
 
     def _refit(self, history: History) -> Self:
         (self._model, self._panel), self._history = self._fit(history), history

@@ -6,13 +6,14 @@ import numpy as np
 
 from rnnkit.forecast.inputs import series_name
 from rnnkit.forecast.panels import PanelReport
+from rnnkit.forecast.plots import FORECAST_COLOUR, HISTORY_COLOUR
 from rnnkit.forecast.report import ForecastReport
 from rnnkit.forecast.series import InputError
 from rnnkit.forecast.table import future, number_text
 from rnnkit.forecast.titles import TITLES
 from rnnkit.serialization.atomic_files import replacing
 
-HISTORY, MODEL_COLOUR, FORECAST = "#3d4451", "#d1741a", "#1f6fb4"
+HISTORY, MODEL_COLOUR, FORECAST = HISTORY_COLOUR, "#d1741a", FORECAST_COLOUR
 
 
 def check_drawing(path) -> None:

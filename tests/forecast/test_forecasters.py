@@ -1,5 +1,7 @@
 """What holds for every forecaster of panels: tables and arrays, files, updates, origins of the past."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -196,3 +198,20 @@ def test_many_series_are_fitted_in_blocks(panel, monkeypatch):
     expected = MAKE["Theta"]().fit(panel).predict(3)
     monkeypatch.setattr(forecaster, "BLOCK", 2)
     np.testing.assert_array_equal(MAKE["Theta"]().fit(panel).predict(3), expected)
+
+
+def test_a_plot_shows_history_forecast_and_bands(panel, table, monkeypatch):
+    pytest.importorskip("matplotlib")
+    model = MAKE["Theta"]().fit(table, **NAMES)
+    figure = model.plot(4, level=[80, 95], series=["s2", "s0"])
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["s2", "s0"]
+    line = figure.axes[0].get_lines()[-1]
+    np.testing.assert_array_equal(line.get_ydata(), MAKE["Theta"]().fit(panel).predict(4)[2])
+    assert len(figure.axes[0].collections) == 2
+    assert len(MAKE["Theta"]().fit(panel).plot(2).axes) == 3 and len(MAKE["Theta"]().fit(panel[0]).plot().axes) == 1
+    for wrong in (["s9"], []):
+        with pytest.raises(ValueError, match="expected"):
+            model.plot(series=wrong)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r"rnnkit\[plots\]"):
+        model.plot()

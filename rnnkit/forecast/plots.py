@@ -1,0 +1,79 @@
+"""Forecasts of a panel as a figure: a small picture for each series."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+HISTORY_COLOUR, FORECAST_COLOUR = "#3d4451", "#1f6fb4"
+BANDS = (0.28, 0.16, 0.1)  # how opaque they are, the narrowest first
+
+
+class Drawn(NamedTuple):
+    """What is drawn of one series."""
+
+    title: str
+    times: np.ndarray
+    values: np.ndarray
+    ahead: np.ndarray  # the times of the forecast
+    columns: Mapping[str, np.ndarray]  # forecast and bands by their names in a table
+
+
+def small_multiples(series: Sequence[Drawn], name: str, levels: Sequence[float]):
+    """A figure with axes for each series.
+
+    Parameters
+    ----------
+    series : sequence of Drawn
+    name : str
+        Of the model.
+    levels : sequence of float
+        Of the bands.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ImportError
+        Without matplotlib.
+    """
+    try:
+        from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
+    except ImportError:
+        raise ImportError("plot needs matplotlib; install it with: pip install 'rnnkit[plots]'") from None
+    across = min(len(series), 3)
+    down = -(-len(series) // across)
+    size = (4.2 * max(across, 2), 2.5 * down + 0.7)
+    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06))
+    every = figure.subplots(down, across, squeeze=False).ravel()
+    for axes, one in zip(every, series, strict=False):
+        axes.plot(one.times, one.values, color=HISTORY_COLOUR, lw=1.1, marker=".", ms=3, label="history")
+        for level, opacity in zip(sorted(levels), BANDS * len(levels), strict=False):
+            edges = (one.columns[f"{name}-{edge}-{level:g}"] for edge in ("lo", "hi"))
+            axes.fill_between(one.ahead, *edges, color=FORECAST_COLOUR, alpha=opacity, lw=0, label=f"{level:g} % band")
+        axes.plot(one.ahead, one.columns[name], color=FORECAST_COLOUR, lw=1.6, label=f"forecast of {name}")
+        axes.set_title(one.title, loc="left", fontsize=9)
+        axes.tick_params(labelsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.2)
+        axes.margins(x=0.02)
+        if one.times.dtype.kind == "M":
+            _tidy_dates(axes)
+    for axes in every[len(series) :]:
+        axes.remove()
+    lines, labels = every[0].get_legend_handles_labels()
+    figure.legend(lines, labels, loc="outside upper left", ncols=len(labels), frameon=False, fontsize=9)
+    return figure
+
+
+def _tidy_dates(axes) -> None:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    locator = AutoDateLocator(minticks=3, maxticks=5)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
