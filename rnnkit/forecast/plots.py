@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rnnkit.callbacks.bars import in_jupyter
+
 HISTORY_COLOUR, FORECAST_COLOUR = "#3d4451", "#1f6fb4"
 BANDS = (0.28, 0.16, 0.1)  # how opaque they are, the narrowest first
 
@@ -42,14 +44,12 @@ def small_multiples(series: Sequence[Drawn], name: str, levels: Sequence[float])
         Without matplotlib.
     """
     try:
-        from matplotlib.figure import Figure
-        from matplotlib.layout_engine import ConstrainedLayoutEngine
+        from matplotlib import get_backend, pyplot
     except ImportError:
         raise ImportError("plot needs matplotlib; install it with: pip install 'rnnkit[plots]'") from None
     across = min(len(series), 3)
     down = -(-len(series) // across)
-    size = (4.2 * max(across, 2), 2.5 * down + 0.7)
-    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06))
+    figure = pyplot.figure(figsize=(4.2 * max(across, 2), 2.5 * down + 0.7), layout="constrained")
     every = figure.subplots(down, across, squeeze=False).ravel()
     for axes, one in zip(every, series, strict=False):
         axes.plot(one.times, one.values, color=HISTORY_COLOUR, lw=1.1, marker=".", ms=3, label="history")
@@ -68,6 +68,8 @@ def small_multiples(series: Sequence[Drawn], name: str, levels: Sequence[float])
         axes.remove()
     lines, labels = every[0].get_legend_handles_labels()
     figure.legend(lines, labels, loc="outside upper left", ncols=len(labels), frameon=False, fontsize=9)
+    if in_jupyter() and "inline" in get_backend().lower():
+        pyplot.close(figure)  # it is shown as the cell's value, and would be once more if it stayed open
     return figure
 
 

@@ -201,7 +201,7 @@ def test_many_series_are_fitted_in_blocks(panel, monkeypatch):
 
 
 def test_a_plot_shows_history_forecast_and_bands(panel, table, monkeypatch):
-    pytest.importorskip("matplotlib")
+    plt = pytest.importorskip("matplotlib.pyplot")
     model = MAKE["Theta"]().fit(table, **NAMES)
     figure = model.plot(4, level=[80, 95], series=["s2", "s0"])
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["s2", "s0"]
@@ -212,6 +212,7 @@ def test_a_plot_shows_history_forecast_and_bands(panel, table, monkeypatch):
     for wrong in (["s9"], []):
         with pytest.raises(ValueError, match="expected"):
             model.plot(series=wrong)
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    plt.close("all")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"rnnkit\[plots\]"):
         model.plot()
