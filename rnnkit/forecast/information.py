@@ -7,7 +7,7 @@ import importlib.util
 import platform
 import sys
 
-EXTRAS = {"matplotlib": "plots", "tqdm": "progress", "narwhals": "tables", "pyarrow": "parquet"}
+EXTRAS = {"matplotlib": "plots", "tqdm": "progress", "narwhals": "tables", "pyarrow": "parquet", "sktime": "sktime"}
 
 
 def information() -> str:

@@ -15,7 +15,7 @@ import importlib, pathlib, sys
 import rnnkit as rk
 home = pathlib.Path(rk.__file__).parent
 assert home.parent == pathlib.Path(sys.argv[1]), home
-optional = ("rnnkit.backends.cuda.", "rnnkit.__main__")
+optional = ("rnnkit.backends.cuda.", "rnnkit.sktime", "rnnkit.__main__")
 for path in sorted(home.rglob("*.py")):
     module = ".".join(path.relative_to(home.parent).with_suffix("").parts).removesuffix(".__init__")
     if not module.startswith(optional):

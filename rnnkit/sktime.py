@@ -1,0 +1,167 @@
+"""A forecaster for sktime: ``from rnnkit.sktime import Forecaster``. Nothing else of rnnkit imports this module."""
+
+from __future__ import annotations
+
+import numpy as np
+
+try:
+    import pandas as pd
+    from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
+except ImportError:
+    raise ImportError("rnnkit.sktime needs sktime; install it with: pip install 'rnnkit[sktime]'") from None
+
+from rnnkit.forecast import forecaster
+from rnnkit.forecast.auto import Auto
+from rnnkit.forecast.theta import Theta
+
+
+class Forecaster(BaseForecaster):
+    """A panel forecaster of rnnkit in sktime's interface.
+
+    One series and panels are fitted in one call; each series goes on from its own end. Several columns are fitted by
+    one model each. The forecasts, quantiles and intervals are those of the model. NaN is a gap, and exogenous data is
+    not read.
+
+    `update` with ``update_params=True`` fits all values so far. With False it appends the values after each series'
+    end, and what was fitted stays.
+
+    Parameters
+    ----------
+    model : Auto, Theta, ExponentialSmoothing or Autoregression, optional
+        Copied before it is fitted. By default ``Auto()``.
+
+    Attributes
+    ----------
+    model_ : forecaster of rnnkit
+        The fitted copy. Its series have the names of the panel's instances.
+
+    Raises
+    ------
+    TypeError
+        By `fit`, for another `model`.
+    ValueError
+        By `fit`, for what the model refuses; by `update` with ``update_params=False`` for a series that is new.
+    NotImplementedError
+        By `predict` and the like, for steps that aren't after a series' end.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from rnnkit.forecast import Theta
+    >>> from rnnkit.sktime import Forecaster
+    >>> months = pd.period_range("2020-01", periods=24, freq="M")
+    >>> line = pd.Series(10 + 2.0 * np.arange(24), months)
+    >>> Forecaster(Theta()).fit(line, fh=[1, 3]).predict().round()
+    2022-01    58.0
+    2022-03    62.0
+    Freq: M, dtype: float64
+    """
+
+    _tags = {  # noqa: RUF012  (sktime reads a class's own)
+        "authors": "The rnnkit developers",
+        "maintainers": "The rnnkit developers",
+        "y_inner_mtype": ["pd.DataFrame", "pd-multiindex", "pd_multiindex_hier"],
+        "X_inner_mtype": ["pd.DataFrame", "pd-multiindex", "pd_multiindex_hier"],
+        "capability:multivariate": False,
+        "capability:exogenous": False,
+        "capability:insample": False,
+        "capability:pred_int": True,
+        "capability:pred_int:insample": False,
+        "capability:missing_values": True,
+        "capability:update": True,
+        "requires-fh-in-fit": False,
+    }
+
+    def __init__(self, model=None):
+        self.model = model
+        super().__init__()
+
+    def _fit(self, y, X=None, fh=None):
+        model = Auto() if self.model is None else self.model
+        if not isinstance(model, forecaster.Forecaster):
+            kinds = "Auto, Theta, ExponentialSmoothing or Autoregression"
+            raise TypeError(f"expected model to be {kinds}, or None; got {type(model).__name__}")
+        table = _table(y)
+        numbered = pd.api.types.is_integer_dtype(table["ds"].dtype)
+        self.model_ = model.copy().fit(table, freq=1 if numbered else None)
+        self._cur_y, self._ends = y, _ends(table)
+        self._instances = y.index.droplevel(-1).unique() if y.index.nlevels > 1 else None
+        self._find_frequency()
+        return self
+
+    def _update(self, y, X=None, update_params=True):
+        y = y.set_axis(self._cur_y.columns, axis=1)
+        if update_params:
+            return self._fit(y.combine_first(self._cur_y))
+        table = _table(y)
+        known = table["unique_id"].map(self._ends)  # NaN of a new series, which the model refuses
+        table = table[~(table["ds"] <= known)]
+        self.model_.update(table)
+        self._cur_y = self._cur_y.combine_first(y)
+        self._ends.update(_ends(table))
+        self._find_frequency()
+        return self
+
+    def _find_frequency(self):
+        """Tell sktime how far it is from date to date, which it finds only in a single series without gaps."""
+        if isinstance(self._cutoff, pd.DatetimeIndex) and self._cutoff.freq is None:
+            ahead = self.model_.predict(10)["ds"].iloc[:10]  # of the first series
+            self._cutoff.freq = pd.infer_freq(pd.DatetimeIndex(ahead))
+
+    def _predict(self, fh, X=None):
+        columns = [self.model_.name]
+        return self._rows(fh, lambda h: self.model_.predict(h)[columns], self._get_columns("predict"))
+
+    def _predict_quantiles(self, fh, X, alpha):
+        return self._rows(
+            fh,
+            lambda h: self.model_.predict_quantiles(h, alpha).iloc[:, 2:],
+            self._get_columns("predict_quantiles", alpha=alpha),
+        )
+
+    def _predict_interval(self, fh, X, coverage):
+        levels = [100 * one for one in coverage]
+        columns = [f"{self.model_.name}-{end}-{one:g}" for one in levels for end in ("lo", "hi")]
+        return self._rows(
+            fh,
+            lambda h: self.model_.predict(h, level=levels)[columns],
+            self._get_columns("predict_interval", coverage=coverage),
+        )
+
+    def _rows(self, fh, forecast, columns) -> pd.DataFrame:
+        """Rows for the steps of `fh` of each series, out of a table ``(B * h, K)`` that ``forecast(h)`` gives."""
+        if isinstance(self._cutoff, pd.DatetimeIndex):  # `fit` may have been given the horizon without a frequency
+            fh = ForecastingHorizon(fh.to_pandas(), is_relative=fh.is_relative, freq=self._cutoff.freq)
+        ends = list(self._ends.values())
+        steps = {end: np.asarray(fh.to_relative(pd.Index([end])).to_pandas(), np.int64) for end in set(ends)}
+        times = {end: fh.to_absolute_index(pd.Index([end])) for end in steps}
+        leads = np.stack([steps[end] for end in ends])  # (B, H)
+        if leads.min() < 1:
+            raise NotImplementedError(f"expected steps after the end of each series; got {fh}")
+        found = forecast(int(leads.max())).to_numpy().reshape(len(ends), leads.max(), -1)
+        values = found[np.arange(len(ends))[:, None], leads - 1].reshape(leads.size, -1)
+        if self._instances is None:
+            index = times[ends[0]]
+        else:
+            heads = [one if isinstance(one, tuple) else (one,) for one in self._instances]
+            rows = [(*head, time) for head, end in zip(heads, ends, strict=True) for time in times[end]]
+            index = pd.MultiIndex.from_tuples(rows, names=self._cur_y.index.names)
+        return pd.DataFrame(values, index, columns)
+
+    @classmethod
+    def get_test_params(cls, parameter_set="default"):
+        """Arguments for sktime's own tests."""
+        return [{"model": Theta()}, {"model": Theta(theta=2.0)}]
+
+
+def _table(y) -> pd.DataFrame:
+    """A DataFrame of sktime as a table with a row for each series and time."""
+    panel = y.index.nlevels > 1
+    ids = y.index.droplevel(-1).map(str) if panel else str(y.columns[0])
+    return pd.DataFrame({"unique_id": ids, "ds": y.index.get_level_values(-1), "y": y.iloc[:, 0].to_numpy()})
+
+
+def _ends(table) -> dict:
+    """The last time of each series, by id, in the order of their first appearance."""
+    return table.groupby("unique_id", sort=False)["ds"].max().to_dict()
