@@ -82,6 +82,7 @@ class SideBySide:
         lengths, groups, first = self.lengths[rows][order], [], 0
         while first < len(order):
             after = int(np.searchsorted(lengths, max(_LONGER * lengths[first], lengths[first] + 8), side="right"))
+            after = max(after, first + WIDTH)  # fewer would be filled up to a whole row
             groups.append(order[first:after])
             first = after
         return groups
