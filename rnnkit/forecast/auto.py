@@ -92,9 +92,9 @@ class Auto(Forecaster):
     Examples
     --------
     >>> import numpy as np
-    >>> line = 10 + 2 * np.arange(40.0)
-    >>> bool(np.abs(Auto().fit(line).predict(3) - [90, 92, 94]).max() < 0.5)
-    True
+    >>> wave = 50 + 10 * np.sin(np.arange(96) * np.pi / 6)
+    >>> Auto(season=12).fit(wave).predict(3).round(1)
+    array([50. , 55. , 58.7])
     """
 
     models = ("theta", "standard theta", "smoothing", "damped", "autoregression")
