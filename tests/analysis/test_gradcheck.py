@@ -197,3 +197,12 @@ def test_every_layer(layer, given):
     check = rk.gradcheck(layer, **given)
     assert check and not layer.built
     assert [array.name for array in check.arrays].count("x") == ("x" not in given)
+
+
+def test_draws_go_with_their_rows_where_a_mask_arranges_them():
+    """Rows that end at different steps are sorted inside a program; what was drawn for a row stays with it."""
+    lengths = np.array([2, 9, 4, 7, 1, 9, 3, 8, 5, 6])
+    mask = np.arange(9) < lengths[:, None]
+    x = np.random.default_rng(0).normal(size=(10, 9, 3))
+    layer = rk.RNN(rk.SimpleRNNCell(4, dropout=0.4), return_sequences=True, seed=0)
+    assert rk.gradcheck(layer, x, mask=mask, training=True)
