@@ -19,15 +19,16 @@ class Forecaster(BaseForecaster):
     """A panel forecaster of rnnkit in sktime's interface.
 
     One series and panels are fitted in one call; each series goes on from its own end. Several columns are fitted by
-    one model each. The forecasts, quantiles and intervals are those of the model. NaN is a gap, and exogenous data is
-    not read.
+    one model each. The forecasts, quantiles and intervals are those of the model. NaN is a gap. Auto and GlobalRNN read
+    exogenous data, all columns as known ahead unless the model names its covariates; a step without a row goes on as
+    the one before it. The other models don't read it.
 
     `update` with ``update_params=True`` fits all values so far. With False it appends the values after each series'
     end, and what was fitted stays.
 
     Parameters
     ----------
-    model : Auto, Theta, ExponentialSmoothing or Autoregression, optional
+    model : Auto, GlobalRNN, Theta, ExponentialSmoothing or Autoregression, optional
         Copied before it is fitted. By default ``Auto()``.
 
     Attributes
@@ -64,7 +65,7 @@ class Forecaster(BaseForecaster):
         "y_inner_mtype": ["pd.DataFrame", "pd-multiindex", "pd_multiindex_hier"],
         "X_inner_mtype": ["pd.DataFrame", "pd-multiindex", "pd_multiindex_hier"],
         "capability:multivariate": False,
-        "capability:exogenous": False,
+        "capability:exogenous": True,
         "capability:insample": False,
         "capability:pred_int": True,
         "capability:pred_int:insample": False,
@@ -80,9 +81,12 @@ class Forecaster(BaseForecaster):
     def _fit(self, y, X=None, fh=None):
         model = Auto() if self.model is None else self.model
         if not isinstance(model, forecaster.Forecaster):
-            kinds = "Auto, Theta, ExponentialSmoothing or Autoregression"
+            kinds = "Auto, GlobalRNN, Theta, ExponentialSmoothing or Autoregression"
             raise TypeError(f"expected model to be {kinds}, or None; got {type(model).__name__}")
-        table = _table(y)
+        if X is not None and model.reads_covariates and not model._covariate_columns:
+            model = type(model)(**model._settings() | {"future_covariates": list(map(str, X.columns))})
+        self._cur_X = X if model._covariate_columns else None
+        table = _table(y, self._cur_X)
         numbered = pd.api.types.is_integer_dtype(table["ds"].dtype)
         self.model_ = model.copy().fit(table, freq=1 if numbered else None)
         self._cur_y, self._ends = y, _ends(table)
@@ -92,13 +96,17 @@ class Forecaster(BaseForecaster):
 
     def _update(self, y, X=None, update_params=True):
         y = y.set_axis(self._cur_y.columns, axis=1)
+        if self._cur_X is None:
+            X = None
         if update_params:
-            return self._fit(y.combine_first(self._cur_y))
-        table = _table(y)
+            return self._fit(y.combine_first(self._cur_y), X if X is None else X.combine_first(self._cur_X))
+        table = _table(y, X)
         known = table["unique_id"].map(self._ends)  # NaN of a new series, which the model refuses
         table = table[~(table["ds"] <= known)]
         self.model_.update(table)
         self._cur_y = self._cur_y.combine_first(y)
+        if X is not None:
+            self._cur_X = X.combine_first(self._cur_X)
         self._ends.update(_ends(table))
         self._find_frequency()
         return self
@@ -106,17 +114,38 @@ class Forecaster(BaseForecaster):
     def _find_frequency(self):
         """Tell sktime how far it is from date to date, which it finds only in a single series without gaps."""
         if isinstance(self._cutoff, pd.DatetimeIndex) and self._cutoff.freq is None:
-            ahead = self.model_.predict(10)["ds"].iloc[:10]  # of the first series
+            ahead = self._ahead(10)["ds"].iloc[:10]  # of the first series
             self._cutoff.freq = pd.infer_freq(pd.DatetimeIndex(ahead))
+
+    def _ahead(self, h) -> pd.DataFrame:
+        """The ids and times of h steps after each series."""
+        frame = self.model_._fitted_history().frame
+        assert frame is not None
+        return frame.ahead(h, {})
+
+    def _future(self, h, X):
+        """The model's covariates at these steps, or None without any."""
+        names = self.model_.future_covariates
+        if not names or X is None or self._cur_X is None:
+            return None
+        known = _beside(X, self._cur_y).drop_duplicates(["unique_id", "ds"])
+        found = self._ahead(h).merge(known, "left", ["unique_id", "ds"])
+        last = self._cur_X.groupby(level=0).tail(1) if self._instances is not None else self._cur_X.tail(1)
+        found[names] = found.groupby("unique_id", sort=False)[names].ffill()
+        return found.fillna(dict(zip(names, last[names].mean(), strict=True)))
 
     def _predict(self, fh, X=None):
         columns = [self.model_.name]
-        return self._rows(fh, lambda h: self.model_.predict(h)[columns], self._get_columns("predict"))
+        return self._rows(
+            fh,
+            lambda h: self.model_.predict(h, future=self._future(h, X))[columns],
+            self._get_columns("predict"),
+        )
 
     def _predict_quantiles(self, fh, X, alpha):
         return self._rows(
             fh,
-            lambda h: self.model_.predict_quantiles(h, alpha).iloc[:, 2:],
+            lambda h: self.model_.predict_quantiles(h, alpha, future=self._future(h, X)).iloc[:, 2:],
             self._get_columns("predict_quantiles", alpha=alpha),
         )
 
@@ -125,7 +154,7 @@ class Forecaster(BaseForecaster):
         columns = [f"{self.model_.name}-{end}-{one:g}" for one in levels for end in ("lo", "hi")]
         return self._rows(
             fh,
-            lambda h: self.model_.predict(h, level=levels)[columns],
+            lambda h: self.model_.predict(h, future=self._future(h, X), level=levels)[columns],
             self._get_columns("predict_interval", coverage=coverage),
         )
 
@@ -155,11 +184,22 @@ class Forecaster(BaseForecaster):
         return [{"model": Theta()}, {"model": Theta(theta=2.0)}]
 
 
-def _table(y) -> pd.DataFrame:
-    """A DataFrame of sktime as a table with a row for each series and time."""
-    panel = y.index.nlevels > 1
-    ids = y.index.droplevel(-1).map(str) if panel else str(y.columns[0])
-    return pd.DataFrame({"unique_id": ids, "ds": y.index.get_level_values(-1), "y": y.iloc[:, 0].to_numpy()})
+def _table(y, X=None) -> pd.DataFrame:
+    """DataFrames of sktime as a table with a row for each series and time."""
+    table = _keys(y, y).assign(y=y.iloc[:, 0].to_numpy())
+    return table if X is None else table.merge(_beside(X, y), "left", ["unique_id", "ds"])
+
+
+def _beside(X, y) -> pd.DataFrame:
+    """Exogenous data with the ids and times of its rows."""
+    columns = {str(name): X[name].to_numpy() for name in X.columns}
+    return pd.concat([_keys(X, y), pd.DataFrame(columns)], axis=1)
+
+
+def _keys(data, y) -> pd.DataFrame:
+    panel = data.index.nlevels > 1
+    ids = data.index.droplevel(-1).map(str) if panel else [str(y.columns[0])] * len(data)
+    return pd.DataFrame({"unique_id": ids, "ds": data.index.get_level_values(-1)})
 
 
 def _ends(table) -> dict:

@@ -62,7 +62,12 @@ def naive2(known, h: int, season: int) -> np.ndarray:
 def ours(known, h: int, season: int) -> dict[str, dict[str, np.ndarray]]:
     """Forecasts and bands of rnnkit's models, with how long they took."""
     period = season if season > 1 else None
-    models = (rk.forecast.Auto(season), rk.forecast.Theta(period), rk.forecast.ExponentialSmoothing(period))
+    models = (
+        rk.forecast.Auto(season),
+        rk.forecast.GlobalRNN(season),
+        rk.forecast.Theta(period),
+        rk.forecast.ExponentialSmoothing(period),
+    )
     found = {}
     for model in models:
         start, used = time.perf_counter(), time.process_time()

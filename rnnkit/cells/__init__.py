@@ -4,7 +4,7 @@ from rnnkit.cells.echo_state import ESNCell
 from rnnkit.cells.gru import GRUCell
 from rnnkit.cells.lstm import LSTMCell
 from rnnkit.cells.simple_rnn import SimpleRNNCell
-from rnnkit.cells.smoothing import additive_smoothing, dynamic_theta, multiplicative_smoothing
+from rnnkit.cells.smoothing import additive_smoothing, dynamic_theta, level_and_season, multiplicative_smoothing
 
 BUILT_IN = (SimpleRNNCell, GRUCell, LSTMCell, ESNCell)
 
@@ -16,5 +16,6 @@ __all__ = [
     "SimpleRNNCell",
     "additive_smoothing",
     "dynamic_theta",
+    "level_and_season",
     "multiplicative_smoothing",
 ]

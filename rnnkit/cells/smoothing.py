@@ -104,6 +104,48 @@ def multiplicative_smoothing(x, states, constants, *, series=1, period=1, floor=
     return forecast, (base * (1 + alpha * error), slope + beta * base * error, turned)
 
 
+@cell(states={"level": "series", "season": ("period", "series")})
+def level_and_season(x, states, constants, *, series=1, period=1):
+    """The level of a series and its season, by exponential smoothing::
+
+        e_t = y_t - l - s_1, 0 where y_t is missing
+        l'  = l + α e_t
+        s'  = (s_2, …, s_m, s_1 + γ e_t)
+
+    This is `additive_smoothing` without a trend, with another output: the level after each step, and the season that
+    the step leaves for the step m later. So what a series is without its level and season can be read off, as the
+    hybrid of Smyl (2020), "A hybrid method of exponential smoothing and recurrent neural networks for time series
+    forecasting", does for logarithms (equations 1 and 2).
+
+    Parameters
+    ----------
+    series : int
+        W, how many series a row holds; x is ``(B, T, W)``.
+    period : int
+        m, steps of a season.
+
+    Notes
+    -----
+    States: level ``(B, W)``, season ``(B, m, W)``, its next value first. One constant ``(B, 2, W)``: α and γ. The
+    output ``(B, T, 2 W)`` holds the levels of all series, then the seasons.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> layer = rk.RNN(rk.cells.level_and_season(), return_sequences=True)
+    >>> layer(np.array([[[4.0], [8.0], [np.nan], [2.0]]]), constants=[np.array([[[0.5], [0.0]]])])[..., 0]
+    array([[2. , 5. , 5. , 3.5]])
+    """
+    level, season = states
+    alpha, gamma = constants[0][:, 0], constants[0][:, 1]
+    forecast = level + season[:, 0]
+    error = np.where(np.isnan(x), forecast, x) - forecast
+    renewed = season[:, 0] + gamma * error
+    level = level + alpha * error
+    turned = np.concatenate([season[:, 1:], renewed[:, None]], axis=1)
+    return np.concatenate([level, renewed], axis=-1), (level, turned)
+
+
 @cell(
     states=dict.fromkeys(("level", "mean", "slope", "intercept", "count", "decay"), "series"),
     initial={"decay": 1.0},

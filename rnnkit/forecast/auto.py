@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -22,57 +22,35 @@ from rnnkit.forecast.forecaster import (
     forecast_in_blocks,
     in_blocks,
 )
+from rnnkit.forecast.global_rnn import GlobalRNN, checked_columns
+from rnnkit.forecast.held_out import Ends, leads_of
 from rnnkit.forecast.history import History
 from rnnkit.forecast.season import common_season
 from rnnkit.forecast.theta import Theta
 
 _DAMPED = [form for form in FORMS if "d" in form]
-_SEVERAL = 3  # held-out ends of a series
-_ENOUGH, _MANY = 40, 10_000  # of few series together, and of many
-_STEPS = 20_000  # that few series have in all their held-out ends
 _SHORT = 4  # values, below which a series goes on as it ended
-_LEADS, _MOST = 8, 24  # of a held-out end: one and a half seasons, within these
 _SHARED = 30.0  # held-out values that the panel's mean counts for beside a series' own
-
-
-class Ends(NamedTuple):
-    """The ends of series, held out: a row for each series and origin."""
-
-    series: np.ndarray  # (R,), which one
-    history: History  # what comes before
-    came: np.ndarray  # (R, L), what came; NaN after the end
-
-    @classmethod
-    def of(cls, history: History, leads: int) -> Ends:
-        """The last third of each series at most, and further origins before it."""
-        lengths = history.lengths
-        held = np.minimum(leads, lengths // 3)
-        few = min(-(-_ENOUGH // len(lengths)), _STEPS // int(lengths.sum()))
-        several = max(few, min(_SEVERAL, -(-_MANY // len(lengths))))
-        step = np.maximum(held if several <= _SEVERAL else held // 4, 1)
-        origins = lengths - held - step * np.arange(several)[:, None]  # (K, N)
-        known = np.pad(np.cumsum(~np.isnan(history.values), axis=1), ((0, 0), (1, 0)))
-        able = (held > 0) & (origins >= np.maximum(3, lengths // 2))
-        able &= np.take_along_axis(known, np.maximum(origins, 0).T, axis=1).T > 2
-        _, series = np.nonzero(able)
-        ends = origins[able]
-        padded = np.pad(history.values, ((0, 0), (0, leads)), constant_values=np.nan)
-        came = np.take_along_axis(padded[series], ends[:, None] + np.arange(leads), axis=1)
-        came[np.arange(leads) >= held[series, None]] = np.nan
-        return cls(series, history.until(series, ends), came)
+_PANEL = 100  # series that a network can learn from
+_USUAL = 0.4  # the network's share, which counts as much as what a single end of each series says
+_GRID = np.linspace(0.0, 1.0, 41)  # shares that are tried
 
 
 class Auto(Forecaster):
-    """A combination of exponential smoothing, Theta models and an autoregression, with calibrated bands.
+    """A combination of exponential smoothing, Theta models, an autoregression and a network, with calibrated bands.
 
     Four models are fitted to every series: the dynamic optimised Theta model, the Theta method with θ = 2, exponential
     smoothing with its form chosen by AICc, and exponential smoothing with a damped trend. Their mean is the forecast:
     equal weights are hard to improve on (Clemen 1989, "Combining forecasts: a review and annotated bibliography"). A
-    series of 120 values or more has an `Autoregression` besides; one of fewer than 4 values goes on as it ended. All
-    models are fitted a first time without the ends of the series, which they then forecast. What they are off by there
-    gives the autoregression's share for each lead, by least squares (Bates and Granger 1969, "The combination of
-    forecasts"), and the bands: split conformal prediction by lead (Romano, Patterson and Candès 2019, "Conformalized
-    quantile regression"), over all series, in units of what the models expected.
+    series of 120 values or more has an `Autoregression` besides; one of fewer than 4 values goes on as it ended. A
+    panel of 100 series or more, and one with covariates, has a `GlobalRNN` besides.
+
+    All models are fitted a first time without the ends of the series, which they then forecast. What they are off by
+    there gives the shares of the autoregression and of the network (Bates and Granger 1969, "The combination of
+    forecasts"): the former's for each series and lead by least squares, the latter's for the panel as a whole by
+    absolute errors, and without covariates as the geometric mean with 0.4. It also gives the bands: split conformal
+    prediction by lead (Romano, Patterson and Candès 2019, "Conformalized quantile regression"), over all series, in
+    units of what the models expected.
 
     Parameters
     ----------
@@ -82,7 +60,9 @@ class Auto(Forecaster):
     level : sequence of float in (0, 100)
         Percentages of the bands that `predict` gives by default.
     seed : int
-        Of what is random; nothing is so far.
+        Of the network: the same seed gives the same bits.
+    past_covariates, future_covariates : sequence of str
+        Columns of the table that the network reads, known up to now, and known ahead.
 
     Attributes
     ----------
@@ -97,24 +77,37 @@ class Auto(Forecaster):
     array([50. , 55. , 58.7])
     """
 
-    models = ("theta", "standard theta", "smoothing", "damped", "autoregression")
+    reads_covariates = True
+    models = ("theta", "standard theta", "smoothing", "damped", "autoregression", "network")
 
-    def __init__(self, season: int | None = None, level: Sequence[float] | float = LEVEL, seed: int = 0):
+    def __init__(
+        self,
+        season: int | None = None,
+        level: Sequence[float] | float = LEVEL,
+        seed: int = 0,
+        *,
+        past_covariates: Sequence[str] = (),
+        future_covariates: Sequence[str] = (),
+    ):
         super().__init__()
         self.season = None if season is None else whole(season, "season", 1)
         self.level = checked_levels(level)
         if not is_integer(seed) or seed < 0:
             raise ValueError(f"expected seed to be a whole number of at least 0; got {seed!r}")
         self.seed = int(seed)
+        self.past_covariates, self.future_covariates = checked_columns(past_covariates, future_covariates)
 
     def _settings(self) -> dict[str, Any]:
-        return {"season": self.season, "level": self.level, "seed": self.seed}
+        names = ("season", "level", "seed", "past_covariates", "future_covariates")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def weights(self) -> np.ndarray:
         """The weights of the models for each series and lead, ``(M, B, L)``; the last lead's go on after it."""
         self._fitted_history()
-        return _weights(self._model["share"], self._model["share"].shape[1])
+        leads = self._model["share"].shape[1]
+        share = self._network_shares(self._model)[:, None]
+        return np.concatenate([(1 - share) * _weights(self._model["share"], leads), share + np.zeros((1, 1, leads))])
 
     def _candidates(self, season: int) -> dict[str, Forecaster]:
         period = season if season > 1 else None
@@ -125,28 +118,57 @@ class Auto(Forecaster):
             ExponentialSmoothing(period, form=_DAMPED),
             Autoregression(period),
         )
-        return dict(zip(self.models, made, strict=True))
+        return dict(zip(self.models, made, strict=False))
+
+    def _network(self, season: int, leads: int):
+        """The network of a `GlobalRNN`."""
+        network = GlobalRNN(season, leads=leads, seed=self.seed)
+        return network._network({"season": np.array(season), "leads": np.array(leads)})
 
     def _fit(self, history: History) -> Fitted:
         season = self.season or history.season or common_season(history.values, history.lengths) or 1
-        ends = Ends.of(history, min(max(_LEADS, season + season // 2), _MOST))
-        said, spread = np.zeros((2, len(self.models), *ends.came.shape))
+        leads = leads_of(season)
+        networked = history.covariates is not None or len(history.lengths) >= _PANEL
+        ends = Ends.of(history, leads, once=networked)
+        network = self._network(season, leads) if networked and len(ends.series) else None
+        rows = in_blocks(partial(self._fitted_by_all, season), history.values, history.lengths)
+        panel = {"season": np.array(season), "leads": np.array(leads), "network share": np.zeros(1)}
+        errors, spread = self._combined_errors(ends, season, rows)
+        if network is not None:
+            ahead = network.ahead(ends.history, network.fit(ends.history), leads)
+            other = ahead.forecast - ends.came
+            share = _share(errors, other)
+            if history.covariates is None:
+                share = np.sqrt(share * _USUAL)
+            panel["network share"] = np.array([share])
+            errors = (1 - share) * errors + share * other
+            spread = (1 - share) * spread + share * _absolute(ahead)
+            if share:
+                fitted = network.fit(history)
+                rows |= {f"network/{name}": array for name, array in fitted.rows.items()}
+                panel |= {f"network/{name}": array for name, array in fitted.panel.items()}
+        calibration = Calibration.of(-errors / _positive(spread))
+        return Fitted(rows, panel | {"errors": calibration.errors, "counts": calibration.counts})
+
+    def _combined_errors(self, ends: Ends, season: int, rows) -> tuple[np.ndarray, np.ndarray]:
+        """What all models but the network are off by at held-out ends, and expected to be.
+
+        Puts their shares into `rows`.
+        """
+        candidates = self._candidates(season)
+        said, spread = np.zeros((2, len(candidates), *ends.came.shape))
         if len(ends.series):
             held_out = in_blocks(partial(self._fitted_by_all, season), ends.history.values, ends.history.lengths)
-            for place, (name, model) in enumerate(self._candidates(season).items()):
+            for place, (name, model) in enumerate(candidates.items()):
                 part = below(f"{name}/", held_out)
                 ahead = forecast_in_blocks(model._ahead, ends.history, part, ends.came.shape[1])
                 said[place], spread[place] = ahead.forecast, _absolute(ahead)
-        rows = in_blocks(partial(self._fitted_by_all, season), history.values, history.lengths)
         errors = said - ends.came
-        has = able(ends.history.values)[:, None]
-        other = np.where(has, errors[-1], np.nan)
+        other = np.where(able(ends.history.values)[:, None], errors[-1], np.nan)
         rows["share"] = _shares(errors[:-1].mean(axis=0), other, ends.series, rows["autoregression/able"])
-        rows["share"][(~np.isnan(history.values)).sum(axis=1) < _SHORT] = 1.0  # the autoregression goes on as they end
+        rows["share"][rows["short"]] = 1.0  # the autoregression goes on as they end
         weights = _weights(rows["share"][ends.series], ends.came.shape[1])
-        off = -(weights * errors).sum(axis=0) / _positive((weights * spread).sum(axis=0))
-        calibration = Calibration.of(off)
-        return Fitted(rows, {"season": np.array(season), "errors": calibration.errors, "counts": calibration.counts})
+        return (weights * errors).sum(axis=0), (weights * spread).sum(axis=0)
 
     def _fitted_by_all(self, season, values, lengths) -> dict[str, np.ndarray]:
         """What every model finds, under its name."""
@@ -154,7 +176,23 @@ class Auto(Forecaster):
         found = {name: models[name]._fitted(values, lengths) for name in ("theta", "standard theta", "autoregression")}
         smoothing = ExponentialSmoothing(season if season > 1 else None).chosen(values, lengths, [FORMS, _DAMPED])
         found |= dict(zip(("smoothing", "damped"), smoothing, strict=True))
-        return {f"{name}/{part}": array for name, parts in found.items() for part, array in parts.items()}
+        rows = {f"{name}/{part}": array for name, parts in found.items() for part, array in parts.items()}
+        return rows | {"short": (~np.isnan(values)).sum(axis=1) < _SHORT}
+
+    def _ahead_of(self, history: History, h: int) -> Ahead:
+        ahead = super()._ahead_of(history, h)
+        share = self._network_shares(self._model)[:, None]
+        if not share.any():
+            return ahead
+        network = self._network(int(self._panel["season"]), int(self._panel["leads"]))
+        fitted = Fitted(below("network/", self._model), below("network/", self._panel))
+        other = network.ahead(history, fitted, h)
+        forecast = (1 - share) * ahead.forecast + share * other.forecast
+        return Ahead(forecast, (1 - share) * ahead.spread + share * _absolute(other), ahead.of_logarithms)
+
+    def _network_shares(self, rows) -> np.ndarray:
+        """Of each series ``(N,)``: those that go on as they ended have none."""
+        return np.where(rows["short"], 0.0, self._panel["network share"])
 
     def _ahead(self, values, lengths, fitted, h) -> Ahead:
         history, season = History(values, lengths), int(self._panel["season"])
@@ -181,9 +219,29 @@ def _positive(spread) -> np.ndarray:
 
 
 def _weights(share, h: int) -> np.ndarray:
-    """The weights of the models ``(M, N, H)`` by the share of the last one ``(N, L)``, which goes on after lead L."""
+    """The weights of the first models ``(M, N, H)`` by the share of the last of them ``(N, L)``.
+
+    The share of lead L goes on after it.
+    """
     share = share[:, np.minimum(np.arange(h), share.shape[1] - 1)]
-    return np.stack([*[(1 - share) / (len(Auto.models) - 1)] * (len(Auto.models) - 1), share])
+    others = Auto.models.index("autoregression")
+    return np.stack([*[(1 - share) / others] * others, share])
+
+
+def _share(errors, other) -> float:
+    """The share of another model beside a first one, for all series: that of the least mean absolute error.
+
+    Parameters
+    ----------
+    errors, other : ndarray (R, L)
+        At held-out ends; NaN where nothing came. A series counts whatever its units.
+    """
+    known = ~np.isnan(errors) & ~np.isnan(other)
+    errors, other = np.where(known, errors, 0.0), np.where(known, other, 0.0)
+    counts = np.maximum(known.sum(axis=1), 1)
+    unit = _positive((np.abs(errors) + np.abs(other)).sum(axis=1) / counts)
+    sizes = [(np.abs((1 - share) * errors + share * other).sum(axis=1) / unit).sum() for share in _GRID]
+    return float(_GRID[np.argmin(sizes)])
 
 
 def _shares(errors, other, series, has) -> np.ndarray:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from functools import partial
 
-from rnnkit.forecast.titles import PANEL, TITLES, TRAINED
+from rnnkit.forecast.titles import GLOBAL, PANEL, TITLES, TRAINED, WITH_COVARIATES
 
 BUNDLED = (("sunspots.csv", 3), ("co2.csv", 12))  # file, horizon
 HORIZON = 12
@@ -85,6 +86,12 @@ def _parser() -> argparse.ArgumentParser:
     order.add_argument(
         "--month-first", dest="dayfirst", action="store_const", const=False, help="1/2/2001 is a day of January"
     )
+    data.add_argument(
+        "--future",
+        metavar="FILE",
+        help="what is known ahead: the columns of ids and times, and some of the other columns of the series' file, at "
+        f"each step to forecast; for {', '.join(WITH_COVARIATES)}",
+    )
     data.add_argument("--decimal", choices=[".", ","], metavar="MARK", help="of decimals in numbers: . or ,")
 
     models = forecast.add_argument_group("models")
@@ -93,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         metavar="MODEL",
         help=f"one or several of {', '.join(TITLES)}; the first one is drawn and its forecast shown (default: auto). "
-        f"Several series take {', '.join(PANEL)}",
+        f"Several series take {', '.join(PANEL)}; {', '.join(GLOBAL)} are one network for all of them",
     )
     models.add_argument("--horizon", type=_positive, metavar="N", help=f"steps to forecast (default: {HORIZON})")
     models.add_argument("--season", type=_season, metavar="N", help="steps of a season (default: found)")
@@ -116,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     models.add_argument("--units", type=_positive, metavar="N", help="of the recurrent layer (default: the model's)")
     models.add_argument(
-        "--epochs", type=_positive, metavar="N", help="of training before the first origin (default: 100)"
+        "--epochs", type=_positive, metavar="N", help="of training before the first origin (default: the model's)"
     )
     models.add_argument("--seed", type=_natural, metavar="N", help="of the models' weights (default: 0)")
 
@@ -185,7 +192,8 @@ def _read(options, models, levels, kept):
     from rnnkit.forecast.series import InputError
 
     if kept is None:
-        framed = options.cross_validate is not None or (len(levels or ()) > 1 and set(models) <= set(PANEL))
+        several = len(levels or ()) > 1 and set(models) <= set(PANEL)
+        framed = options.cross_validate is not None or options.future is not None or several
     else:
         framed = isinstance(kept[0], Forecaster) and kept[0]._fitted_history().frame is not None
     freq = int(options.freq) if options.freq and options.freq.isdigit() else options.freq
@@ -272,7 +280,8 @@ def _of_panel(options, models, levels, frame, kept) -> str:
         report = _validated(options, models, levels, frame, name)
     else:
         forecaster, saved = kept
-        report = forecast_kept(frame, options.load, forecaster, saved, options.horizon, levels)
+        read = partial(_future, options, frame) if options.future else None
+        report = forecast_kept(frame, options.load, forecaster, saved, options.horizon, levels, read)
     if options.output:
         write_panel(options.output, report)
     if options.plot:
@@ -301,6 +310,7 @@ def _validated(options, models, levels, frame, name):
         raise InputError("--origins is for the back-test of one series; several series have --cross-validate")
     horizon = options.horizon or HORIZON
     check_panel(frame, options.file, horizon, options.cross_validate)
+    future = _future(options, frame, horizon) if options.future else {}
     windows = WINDOWS if options.cross_validate is None else options.cross_validate
     report = begun(
         frame,
@@ -310,6 +320,9 @@ def _validated(options, models, levels, frame, name):
         season=options.season,
         levels=levels or [80.0],
         seed=options.seed,
+        units=options.units,
+        epochs=options.epochs,
+        future=future,
     )
     try:
         with progress_bar((windows + 1) * len(models), "forecast") as progress:
@@ -322,6 +335,13 @@ def _validated(options, models, levels, frame, name):
         raise
     except (ValueError, FloatingPointError) as error:
         raise InputError(f"{options.file}: {error}") from error
+
+
+def _future(options, frame, horizon):
+    """What is known of so many steps ahead."""
+    from rnnkit.forecast.inputs import read_future
+
+    return read_future(options.future, frame, horizon, options.dayfirst, options.decimal)
 
 
 def _written(options) -> list[str]:
@@ -379,7 +399,7 @@ def _check_together(options, models) -> None:
     if options.file is None:
         if any(given("column", "time")):
             raise InputError("--column and --time need a file")
-        if first := given("id", "target", "freq", "decimal", "cross_validate", "plot_series"):
+        if first := given("id", "target", "freq", "decimal", "future", "cross_validate", "plot_series"):
             raise InputError(f"{first[0]} needs a file")
         if options.dayfirst is not None:
             raise InputError(f"--{'day' if options.dayfirst else 'month'}-first needs a file")
@@ -392,6 +412,8 @@ def _check_together(options, models) -> None:
             raise InputError(f"{name} doesn't go with --load, whose model is fitted already")
     if options.save and len(models) > 1:
         raise InputError(f"--save keeps one model; got {', '.join(models)}")
+    if options.future and not options.load and not set(models) & set(WITH_COVARIATES):
+        raise InputError(f"--future needs a model that reads it: --model {', '.join(WITH_COVARIATES)}")
     if options.epochs and not set(models) & set(TRAINED):
         raise InputError("--epochs needs a model that is trained: --model gru, lstm, rnn or linear")
     if options.units and not set(models) & {"esn", "gru", "lstm", "rnn"}:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -12,6 +13,7 @@ from rnnkit import allocation
 from rnnkit.arguments import whole
 from rnnkit.arrays import real, with_gaps
 from rnnkit.forecast import frames, saving
+from rnnkit.forecast.covariates import Covariates
 from rnnkit.forecast.frames import SeriesFrame
 from rnnkit.forecast.history import History
 from rnnkit.forecast.panel import Panel
@@ -45,6 +47,9 @@ class Forecaster:
     """
 
     level: Sequence[float] = LEVEL
+    past_covariates: Sequence[str] = ()  # columns of a table that it reads, known up to now
+    future_covariates: Sequence[str] = ()  # and known ahead
+    reads_covariates = False
 
     def __init__(self) -> None:
         self._history: History | None = None
@@ -56,7 +61,7 @@ class Forecaster:
         """What its columns are called in a table."""
         return type(self).__name__
 
-    def fit(self, y, *, id="unique_id", time="ds", target="y", freq=None) -> Self:
+    def fit(self, y, *, static=None, id="unique_id", time="ds", target="y", freq=None) -> Self:
         """Fit every series.
 
         Parameters
@@ -64,6 +69,9 @@ class Forecaster:
         y : array_like (T,) or (B, T), list of array_like, or table
             One series in equal steps, or several of any lengths; NaN or masked in gaps. Or a table of pandas or polars
             with a row for each series and step, and a Series of either.
+        static : table, optional
+            What is known of each series as a whole, for a model that reads covariates: a row for each series, with the
+            table's column of ids; numbers, or texts, each of which becomes a column of zeros and ones.
         id, time, target : str
             The table's columns: which series, when, and the value.
         freq : str or int, optional
@@ -77,19 +85,22 @@ class Forecaster:
         ------
         ValueError
             For another rank, no series, an infinite value, or a series without any value; for a table without these
-            columns, with times that come twice or have no common step.
+            columns, with times that come twice or have no common step; for `static` where no covariates are read.
         ImportError
             For a table where narwhals is missing (extra "tables").
         """
-        return self._refit(History.of(y, id, time, target, freq))
+        return self._refit(self._read(y, static, id=id, time=time, target=target, freq=freq))
 
-    def predict(self, h: int = 1, *, level: Sequence[float] | float | None = None):
+    def predict(self, h: int = 1, *, future=None, level: Sequence[float] | float | None = None):
         """Forecasts of the steps after the series' ends.
 
         Parameters
         ----------
         h : int
             H, how many steps.
+        future : table, optional
+            The columns of `future_covariates` at these steps: a row for each series and step, with the table's columns
+            of ids and times.
         level : sequence of float in (0, 100), optional
             Percentages of the bands around the forecasts; by default 80 for a table, and no band for arrays.
 
@@ -108,15 +119,15 @@ class Forecaster:
         RuntimeError
             Before `fit`.
         ValueError
-            For an `h` below 1, or a level outside (0, 100).
+            For an `h` below 1, a level outside (0, 100), or a `future` that lacks a column, a series or a step.
         """
-        history = self._fitted_history()
+        history = self._looking_ahead(h, future)
         if level is None and history.frame is not None:
             level = self.level
-        columns = self._columns(h, level)
+        columns = self._columns(history, h, level)
         return self._out(columns, alone=level is None)
 
-    def predict_quantiles(self, h: int = 1, quantiles: Sequence[float] = (0.1, 0.5, 0.9)):
+    def predict_quantiles(self, h: int = 1, quantiles: Sequence[float] = (0.1, 0.5, 0.9), *, future=None):
         """Quantiles of the steps after the series' ends.
 
         Parameters
@@ -125,6 +136,8 @@ class Forecaster:
             H, how many steps.
         quantiles : sequence of float in (0, 1)
             Q of them.
+        future
+            As `predict` takes it.
 
         Returns
         -------
@@ -135,8 +148,8 @@ class Forecaster:
         asked = np.atleast_1d(real(quantiles, "quantiles").astype(np.float64))
         if asked.ndim != 1 or not asked.size or not ((asked > 0) & (asked < 1)).all():
             raise ValueError(f"expected quantiles between 0 and 1, got {quantiles!r}")
-        history = self._fitted_history()
-        found = self._bands(self._forecast(h), asked)
+        history = self._looking_ahead(h, future)
+        found = self._bands(history, self._forecast(history, h), asked)
         if history.frame is not None:
             return self._out({f"{self.name}-q{p:g}": one for p, one in zip(asked, found, strict=True)})
         return found[:, 0] if history.single else found
@@ -156,33 +169,36 @@ class Forecaster:
         """
         history = self._fitted_history()
         if history.frame is not None:
-            self._history = History.of_frame(history.frame.appended(y))
+            renewed = History.of_frame(history.frame.appended(y))
+            if (covariates := history.covariates) is not None:
+                renewed = self._with_covariates(renewed, covariates.static, covariates.names)
+            self._history = renewed
             return self
         if frames.is_frame(y):
             raise ValueError("expected arrays, as in fit; got a table")
         more = [_one(part) for part in ([y] if history.single else y)]
         if len(more) != len(history.lengths):
             raise ValueError(f"expected values for {len(history.lengths)} series, as in fit; got {len(more)}")
-        old = [row[:length] for row, length in zip(history.values, history.lengths, strict=True)]
+        old = _rows(history.values, history.lengths)
         panel = Panel([np.concatenate([a, b]) for a, b in zip(old, more, strict=True)])
         self._history = History(panel.values, panel.lengths, history.single)
         return self
 
-    def forecast(self, y, h: int = 1, *, level: Sequence[float] | float | None = None, **names):
+    def forecast(self, y, h: int = 1, *, future=None, level: Sequence[float] | float | None = None, **names):
         """Forecast other series; this forecaster stays as it is.
 
         Parameters
         ----------
         y, **names
             As `fit` takes them.
-        h, level
+        h, future, level
             As `predict` takes them.
 
         Returns
         -------
         As of `predict`.
         """
-        return self.copy().fit(y, **names).predict(h, level=level)
+        return self.copy().fit(y, **names).predict(h, future=future, level=level)
 
     def cross_validation(
         self,
@@ -199,12 +215,19 @@ class Forecaster:
         """Forecasts from several past origins beside what came; see `rnnkit.forecast.cross_validation`."""
         return cross_validation([self], y, h, n_windows, step_size, refit, level=level, progress=progress, **names)
 
-    def plot(self, h: int = 12, *, level: Sequence[float] | float | None = None, series: Sequence | None = None):
+    def plot(
+        self,
+        h: int = 12,
+        *,
+        future=None,
+        level: Sequence[float] | float | None = None,
+        series: Sequence | None = None,
+    ):
         """The ends of series, their forecasts and bands, as a figure of small pictures.
 
         Parameters
         ----------
-        h, level
+        h, future, level
             As `predict` takes them; `level` is 80 by default.
         series : sequence, optional
             Which ones: ids of a table, or places in the list of arrays. By default the first nine.
@@ -221,10 +244,10 @@ class Forecaster:
         ValueError
             For a series that is not there.
         """
-        history, h = self._fitted_history(), whole(h, "h", 1)
+        history, h = self._looking_ahead(h, future), whole(h, "h", 1)
         places = self._places(history, series)
         levels = checked_levels(self.level if level is None else level)
-        columns = self._columns(h, levels)
+        columns = self._columns(history, h, levels)
         drawn = []
         for place in places:
             length = int(history.lengths[place])
@@ -290,7 +313,50 @@ class Forecaster:
         logarithms = ahead.of_logarithms[:, None]
         return ahead.forecast + np.where(logarithms, ahead.forecast * np.expm1(np.where(logarithms, off, 0.0)), off)
 
+    def _ahead_of(self, history: History, h: int) -> Ahead:
+        return forecast_in_blocks(self._ahead, history, self._model, h)
+
     # Common
+
+    def _read(self, y, static=None, **names) -> History:
+        """What a user gives, with the covariates that this model reads."""
+        return self._beside(History.of(y, **names, covariates=self._covariate_columns), static)
+
+    @property
+    def _covariate_columns(self) -> list[str]:
+        return [*self.past_covariates, *self.future_covariates]
+
+    def _beside(self, history: History, static=None, names: Sequence[str] | None = None) -> History:
+        """A history with covariates; `names` are those of the static ones that are known."""
+        if static is None and not self._covariate_columns:
+            return history
+        if static is not None and not self.reads_covariates:
+            raise ValueError(f"expected no static=, as {self.name} reads no covariates; Auto and GlobalRNN do")
+        if history.frame is None:
+            raise ValueError("expected a table with the covariates in its columns; got arrays")
+        values = np.zeros((len(history.lengths), 0))
+        if static is not None:
+            names, values = frames.read_static(static, history.frame, names)
+        elif names:
+            raise ValueError(f"expected static=, with {', '.join(names)}, as in fit; got none")
+        return self._with_covariates(history, values, names or ())
+
+    def _with_covariates(self, history: History, static, names) -> History:
+        assert history.frame is not None
+        found = Covariates.of_frame(history.frame, self.past_covariates, self.future_covariates, static, names)
+        return history._replace(covariates=found)
+
+    def _looking_ahead(self, h, future) -> History:
+        """The history, with what is known of the steps after it."""
+        history, names = self._fitted_history(), list(self.future_covariates)
+        if future is None:
+            return history
+        if not names:
+            raise ValueError(f"expected no future=, as {self.name} has no future_covariates")
+        assert history.frame is not None and history.covariates is not None
+        found = history.frame.future(future, h, names)
+        ahead = np.stack([found[name] for name in names], axis=2)
+        return history._replace(covariates=history.covariates.with_future(history.lengths, ahead))
 
     @staticmethod
     def _places(history: History, series) -> list[int]:
@@ -309,27 +375,37 @@ class Forecaster:
         (self._model, self._panel), self._history = self._fit(history), history
         return self
 
-    def _columns(self, h, level) -> dict[str, np.ndarray]:
-        """Forecasts and the edges of their bands ``(B, H)``, by the names of a table's columns."""
+    def _columns(self, history: History, h, level) -> dict[str, np.ndarray]:
+        """Forecasts and the edges of their bands ``(B, H)``, by the names of a table's columns.
+
+        They start from the ends of a history of the series that were fitted, and read what `fit` has found.
+        """
         levels = [] if level is None else checked_levels(level)
-        ahead = self._forecast(h)
+        ahead = self._forecast(history, h)
         columns = {self.name: ahead.forecast}
         if levels:
-            edges = self._bands(ahead, np.array([0.5 + sign * one / 200 for one in levels for sign in (-1, 1)]))
+            probabilities = np.array([0.5 + sign * one / 200 for one in levels for sign in (-1, 1)])
+            edges = self._bands(history, ahead, probabilities)
             for one, lower, upper in zip(levels, edges[::2], edges[1::2], strict=True):
                 columns[f"{self.name}-lo-{one:g}"] = np.minimum(lower, ahead.forecast)
                 columns[f"{self.name}-hi-{one:g}"] = np.maximum(upper, ahead.forecast)
         return columns
 
-    def _forecast(self, h) -> Ahead:
-        history = self._fitted_history()
+    def _forecast(self, history: History, h) -> Ahead:
         h = whole(h, "h", 1)
         allocation.check("the forecasts", (2, len(history.lengths), h))
-        return forecast_in_blocks(self._ahead, history, self._model, h)
+        lacking = history.known_besides.lacks(history.lengths, h)
+        if lacking is not None:
+            where = f"series {lacking}" if history.frame is None else history.frame.label(lacking)
+            raise ValueError(
+                f"expected future=, a table with {', '.join(self.future_covariates)} at each of {h} steps ahead; got "
+                f"none of {where}"
+            )
+        return self._ahead_of(history, h)
 
-    def _bands(self, ahead: Ahead, probabilities) -> np.ndarray:
+    def _bands(self, history: History, ahead: Ahead, probabilities) -> np.ndarray:
         found = self._quantiles(ahead, probabilities)
-        positive = self._fitted_history().positive[:, None]
+        positive = history.positive[:, None]
         return np.where(positive, np.maximum(found, 0.0), found)
 
     def _out(self, columns: dict[str, np.ndarray], alone: bool = False):
@@ -355,6 +431,9 @@ class Forecaster:
         if history.frame is not None:
             of_frame, about["frame"] = history.frame.to_save()
             arrays |= {f"frame/{name}": array for name, array in of_frame.items()}
+        if (covariates := history.covariates) is not None:
+            about["static"] = list(covariates.names)
+            arrays |= {f"covariates/{name}": getattr(covariates, name) for name in ("past", "future", "static")}
         return arrays, about
 
     @classmethod
@@ -362,11 +441,18 @@ class Forecaster:
         arrays, about = saved.arrays, saved.about
         values, lengths = arrays["values"], arrays["lengths"]
         forecaster = cls(**about["settings"])
-        forecaster._history = History(values, lengths, about["single"])
+        history = History(values, lengths, about["single"])
+        covariates = None
+        if "static" in about:
+            covariates = Covariates(**below("covariates/", arrays), names=tuple(about["static"]))
         if "frame" in about:
-            series = [row[:length] for row, length in zip(values, lengths, strict=True)]
-            frame = SeriesFrame.of_saved(below("frame/", arrays), about["frame"], series)
-            forecaster._history = History.of_frame(frame)
+            frame = SeriesFrame.of_saved(below("frame/", arrays), about["frame"], _rows(values, lengths))
+            if covariates is not None:
+                arrays_of = [*np.moveaxis(covariates.past, 2, 0), *np.moveaxis(covariates.future, 2, 0)]
+                named = dict(zip(forecaster._covariate_columns, arrays_of, strict=True))
+                frame = replace(frame, covariates={name: _rows(column, lengths) for name, column in named.items()})
+            history = History.of_frame(frame)
+        forecaster._history = history._replace(covariates=covariates)
         forecaster._model, forecaster._panel = below("fitted/", arrays), below("panel/", arrays)
         return forecaster
 
@@ -404,6 +490,10 @@ def forecast_in_blocks(ahead: Callable, history: History, fitted: dict[str, np.n
 
 def _blocks(count: int) -> list[slice]:
     return [slice(start, start + BLOCK) for start in range(0, count, BLOCK)]
+
+
+def _rows(values, lengths) -> list[np.ndarray]:
+    return [row[:length] for row, length in zip(values, lengths, strict=True)]
 
 
 def _one(values) -> np.ndarray:

@@ -209,35 +209,57 @@ class SeriesFrame:
         """
         from rnnkit.forecast import native_tables
 
-        horizon = whole(horizon, "horizon", 1)
-        table = native_tables.opened(frame, "the table of the future")
+        what = "the table of the future"
+        table = native_tables.opened(frame, what)
         needed = [name for name in (self.names.id if self._has_ids else None, self.names.time, *names) if name]
-        native_tables.check_columns(table, needed, "the table of the future")
-        codes, leads, _ = self._leads(table, "the table of the future")
-        rows = np.flatnonzero((leads >= 0) & (leads < horizon))
+        native_tables.check_columns(table, needed, what)
+        codes, leads, _ = self._leads(table, what)
+        return self._known_ahead(codes, leads, horizon, {name: native_tables.numbers(table, name) for name in names})
+
+    def future_of(self, other: SeriesFrame, horizon: int, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """As `future`, of a table that was read."""
+        places = {one: place for place, one in enumerate(self.ids)}
+        codes = np.repeat([places.get(one, -1) for one in other.ids], other.timelines.lengths)
+        starts = np.cumsum(other.timelines.lengths) - other.timelines.lengths
+        series = np.repeat(np.arange(len(other)), other.timelines.lengths)
+        times = other.timelines.at(series, np.arange(len(series)) - starts[series])
+        if (times.dtype.kind == "M") != (self.timelines.first.dtype.kind == "M"):
+            raise ValueError(f"expected times such as {text(self.timelines.first[0])}; got {text(times[0])}")
+        leads = np.full(len(codes), -1)
+        ours = codes >= 0
+        steps = self.timelines.steps(codes[ours], times[ours])
+        leads[ours] = np.where(steps < 0, -1, steps - self.timelines.lengths[codes[ours]])
+        columns = {other.names.target: other.series, **other.covariates}
+        return self._known_ahead(codes, leads, horizon, {name: np.concatenate(columns[name]) for name in names})
+
+    def _known_ahead(self, codes, leads, horizon, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Columns ``(B, H)`` out of rows, of which each says its series and how many steps ahead it is."""
+        horizon = whole(horizon, "horizon", 1)
+        rows = np.flatnonzero((codes >= 0) & (leads >= 0) & (leads < horizon))
         place = codes[rows] * horizon + leads[rows]
         counts = np.bincount(place, minlength=len(self) * horizon)
         if (counts != 1).any():
             series, lead = divmod(int(np.argmax(counts != 1)), horizon)
             fault = "twice" if counts[series * horizon + lead] else "not at all"
-            time = text(self.timelines.at(np.array([series]), self.timelines.lengths[series] + lead)[0])
             raise ValueError(
                 f"expected a row for each of {horizon} steps ahead of each series in the table of the future; got "
-                f"{time} of {self.label(series)} {fault}"
+                f"{self._time_ahead(series, lead)} of {self.label(series)} {fault}"
             )
         found = {}
-        for name in names:
+        for name, column in columns.items():
             values = np.empty(len(self) * horizon)
-            values[place] = native_tables.numbers(table, name)[rows]
+            values[place] = column[rows]
             if not np.isfinite(values).all():
                 series, lead = divmod(int(np.argmin(np.isfinite(values))), horizon)
-                time = text(self.timelines.at(np.array([series]), self.timelines.lengths[series] + lead)[0])
                 raise ValueError(
-                    f"expected a finite value of {name!r} at each step ahead; got none at {time} of "
-                    f"{self.label(series)}"
+                    f"expected a finite value of {name!r} at each step ahead; got none at "
+                    f"{self._time_ahead(series, lead)} of {self.label(series)}"
                 )
             found[name] = values.reshape(len(self), horizon)
         return found
+
+    def _time_ahead(self, series: int, lead: int) -> str:
+        return text(self.timelines.at(np.array([series]), self.timelines.lengths[series] + lead)[0])
 
     def appended(self, data) -> SeriesFrame:
         """The series with what comes after them.
@@ -403,7 +425,7 @@ def is_frame(data) -> bool:
     )
 
 
-def read(data, names: Sequence[str] = Columns(), freq=None) -> SeriesFrame:
+def read(data, names: Sequence[str] = Columns(), freq=None, covariates: Sequence[str] | None = None) -> SeriesFrame:
     """Read a table of series.
 
     Parameters
@@ -412,10 +434,12 @@ def read(data, names: Sequence[str] = Columns(), freq=None) -> SeriesFrame:
         A row per series and time, in any order. Without a column of ids it is one series. A Series of pandas has its
         times in its index; any other column is numbered from 0.
     names : Columns
-        What the columns of ids, times and values are called. All others are covariates.
+        What the columns of ids, times and values are called.
     freq : int, str or timedelta, optional
         How far it is from one step to the next, as pandas or polars writes it; by default as the times say. Rows that
         are missing between are gaps.
+    covariates : sequence of str, optional
+        The other columns that are read; by default all of them.
 
     Returns
     -------
@@ -452,7 +476,10 @@ def read(data, names: Sequence[str] = Columns(), freq=None) -> SeriesFrame:
     def fault(row: int, series: int, said: str) -> Exception:
         return ValueError(said if ids == [None] else f"{label(ids, series)}: {said}")
 
-    found = {name: native_tables.numbers(table, name, codes, ids) for name in table.columns if name not in chosen[:2]}
+    if covariates is None:
+        covariates = [name for name in table.columns if name not in chosen]
+    native_tables.check_columns(table, covariates, "a table of series")
+    found = {name: native_tables.numbers(table, name, codes, ids) for name in (chosen.target, *covariates)}
     return assemble(
         chosen,
         ids,
@@ -467,32 +494,36 @@ def read(data, names: Sequence[str] = Columns(), freq=None) -> SeriesFrame:
     )
 
 
-def read_static(static, frame: SeriesFrame) -> tuple[list[str], np.ndarray]:
+def read_static(static, frame: SeriesFrame, known: Sequence[str] | None = None) -> tuple[list[str], np.ndarray]:
     """Read what is known of each series as a whole.
 
     Parameters
     ----------
     static : DataFrame
-        A row for each series, with the column of ids that the table of series has; other rows are left aside.
+        A row for each series, with the column of ids that the table of series has; other rows are left aside. A column
+        of text becomes one of zeros and ones for each text in it.
     frame : SeriesFrame
+    known : sequence of str, optional
+        What these columns were called when they were read before; a text that is none of them gives zeros.
 
     Returns
     -------
     names : list of str
-        S of them.
+        S of them, ``column`` or ``column=text``.
     values : ndarray (B, S) of float64
 
     Raises
     ------
     ValueError
-        If a series is lacking or comes twice, or if a value is missing or no number.
+        If a series is lacking or comes twice, a value is missing, or a column that is known is lacking.
     """
     from rnnkit.forecast import native_tables
 
-    table = native_tables.opened(static, "the static table")
+    what = "the static table"
+    table = native_tables.opened(static, what)
     has_ids = frame.ids != [None]
     if has_ids:
-        native_tables.check_columns(table, [frame.names.id], "the static table")
+        native_tables.check_columns(table, [frame.names.id], what)
     codes = frame._places(table)
     counts = np.bincount(codes[codes >= 0], minlength=len(frame))
     if (counts != 1).any():
@@ -501,17 +532,32 @@ def read_static(static, frame: SeriesFrame) -> tuple[list[str], np.ndarray]:
             f"expected a row for each series in the static table; got {counts[series] or 'none'} for "
             f"{frame.label(series)}"
         )
-    names = [name for name in table.columns if not (has_ids and name == frame.names.id)]
-    values = np.empty((len(frame), len(names)))
-    for place, name in enumerate(names):
-        values[codes[codes >= 0], place] = native_tables.numbers(table, name)[codes >= 0]
-    if not np.isfinite(values).all():
-        series, place = np.argwhere(~np.isfinite(values))[0]
-        raise ValueError(
-            f"expected a finite value in each column of the static table; got none of {names[place]!r} for "
-            f"{frame.label(series)}"
-        )
-    return names, values
+    order = np.empty(len(frame), np.int64)
+    order[codes[codes >= 0]] = np.flatnonzero(codes >= 0)
+    found: dict[str, np.ndarray] = {}
+    for name in table.columns:
+        if has_ids and name == frame.names.id:
+            continue
+        if native_tables.is_text(table[name]):
+            column = table[name].to_list()
+            texts = [column[row] if isinstance(column[row], str) else None for row in order]
+            values = np.array([np.nan if one is None else 0.0 for one in texts])
+            kinds = sorted({one for one in texts if one is not None})
+            found |= {f"{name}={kind}": values + [one == kind for one in texts] for kind in kinds}
+            if not kinds:
+                found[name] = values
+        else:
+            found[name] = native_tables.numbers(table, name)[order]
+    for name, values in found.items():
+        if not np.isfinite(values).all():
+            raise ValueError(
+                f"expected a finite value in each column of the static table; got none of "
+                f"{name.partition('=')[0]!r} for {frame.label(int(np.argmin(np.isfinite(values))))}"
+            )
+    if known is not None:
+        native_tables.check_columns(table, sorted({name.partition("=")[0] for name in known}), what)
+        found = {name: found.get(name, np.zeros(len(frame))) for name in known}
+    return list(found), np.stack(list(found.values()), axis=1) if found else np.zeros((len(frame), 0))
 
 
 def label(ids: list, series: int) -> str:

@@ -27,7 +27,7 @@ def frequency(freq, dated: bool) -> Frequency:
 
     Parameters
     ----------
-    freq : int, str, timedelta or an offset of pandas
+    freq : int, str, timedelta, an offset of pandas, or the `Frequency` of other times
         A name of pandas or polars, with a number in front of it: "M" is the end of a month, "mo" the day that a series
         has. A week has an anchor where one is said ("W-MON"), and so have quarters and years ("QS-FEB").
     dated : bool
@@ -43,6 +43,11 @@ def frequency(freq, dated: bool) -> Frequency:
     >>> str(frequency("QS", True)), str(frequency("15min", True)), frequency("W-SUN", True).anchor
     ('3 months', '15 minutes', 6)
     """
+    if isinstance(freq, Frequency):
+        numbered = freq.unit == "time" and not isinstance(freq.count, np.timedelta64)
+        if numbered == dated:
+            raise ValueError(f"expected {'numbers' if numbered else 'dates'} as times, in steps of {freq}")
+        return freq
     if is_integer(freq) and freq > 0:
         if dated:
             raise ValueError(f"expected freq such as 'D' or 'MS', as the times are dates; got {freq!r}")

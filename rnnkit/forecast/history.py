@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from rnnkit.forecast import frames, frequencies
+from rnnkit.forecast.covariates import Covariates
 from rnnkit.forecast.frames import SeriesFrame
 from rnnkit.forecast.panel import Panel
 
@@ -19,14 +21,15 @@ class History(NamedTuple):
     single: bool = False  # one series, not a list of one
     frame: SeriesFrame | None = None  # where they came in a table
     season: int | None = None  # that their times suggest
+    covariates: Covariates | None = None
 
     @classmethod
-    def of(cls, y, id="unique_id", time="ds", target="y", freq=None) -> History:
-        """Of what a user gives: arrays or a table."""
+    def of(cls, y, id="unique_id", time="ds", target="y", freq=None, covariates: Sequence[str] = ()) -> History:
+        """Of what a user gives: arrays or a table, of which only these other columns are read."""
         if isinstance(y, SeriesFrame):
             return cls.of_frame(y)
         if frames.is_frame(y):
-            return cls.of_frame(frames.read(y, frames.Columns(id, time, target), freq))
+            return cls.of_frame(frames.read(y, frames.Columns(id, time, target), freq, covariates))
         panel = Panel(y)
         return cls(panel.values, panel.lengths, panel.single)
 
@@ -37,10 +40,16 @@ class History(NamedTuple):
         return cls(panel.values, panel.lengths, False, frame, frequencies.season(frame.timelines.frequency))
 
     def until(self, rows, ends) -> History:
-        """Some series, each up to a step; what is known of a table's other columns is left out."""
+        """Some series, each up to a step; of the table they came in the season is left."""
         values = self.values[rows, : ends.max(initial=1)].copy()
         values[np.arange(values.shape[1]) >= ends[:, None]] = np.nan
-        return History(values, ends, season=self.season)
+        covariates = None if self.covariates is None else self.covariates.until(rows, ends)
+        return History(values, ends, season=self.season, covariates=covariates)
+
+    @property
+    def known_besides(self) -> Covariates:
+        """The covariates, none of them where there are none."""
+        return Covariates.none(len(self.lengths)) if self.covariates is None else self.covariates
 
     @property
     def positive(self) -> np.ndarray:

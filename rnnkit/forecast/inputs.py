@@ -6,8 +6,10 @@ import contextlib
 import re
 from pathlib import Path
 
-from rnnkit.forecast.csv_files import InputError
-from rnnkit.forecast.files import PARQUET, read_table
+import numpy as np
+
+from rnnkit.forecast.csv_files import InputError, read_rows
+from rnnkit.forecast.files import PARQUET, read_table, require_pyarrow
 from rnnkit.forecast.frames import FileTable, SeriesFrame
 from rnnkit.forecast.series import Series, read_series
 
@@ -76,6 +78,49 @@ def read_input(
     if framed or len(frame) > 1:
         return frame
     return Series(series_name(frame, 0), frame.series[0], frame.timelines[0])
+
+
+def read_future(path, frame: SeriesFrame, horizon: int, dayfirst=None, decimal=None) -> dict[str, np.ndarray]:
+    """Read a file of what is known of the steps after the series' ends.
+
+    Parameters
+    ----------
+    path : str or Path
+        With the columns of ids and times that the series' file had, and some of its other columns.
+    frame : SeriesFrame
+    horizon : int
+        H
+    dayfirst, decimal
+        As `read_table` takes them.
+
+    Returns
+    -------
+    dict of str to ndarray (B, H)
+
+    Raises
+    ------
+    InputError
+        If the file can't be used, or lacks a series or a step.
+    """
+    if Path(path).suffix in PARQUET:
+        try:
+            header = require_pyarrow()[1].read_schema(path).names
+        except FileNotFoundError:
+            raise InputError(f"there is no file {path}") from None
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path} can't be read as Parquet: {error}") from None
+    else:
+        header, _ = read_rows(path)
+    names = [name for name in frame.covariates if name in header]
+    if not names:
+        others = ", ".join(frame.covariates) or "none besides the values"
+        raise InputError(f"{path} has the columns {', '.join(header)}; expected some that the series have: {others}")
+    called, freq = frame.names, frame.timelines.frequency
+    known = read_table(path, called.id if called.id in header else None, called.time, names[0], freq, dayfirst, decimal)
+    try:
+        return frame.future_of(known, horizon, names)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def series_name(frame: SeriesFrame, place: int) -> str:

@@ -336,6 +336,13 @@ def _table(columns: list[nw.Series]) -> nw.DataFrame:
     return columns[0].to_frame().with_columns(*columns[1:])
 
 
+def is_text(column: nw.Series) -> bool:
+    """Whether a column holds text, or categories."""
+    return column.dtype in (nw.String, nw.Categorical, nw.Enum) or (
+        column.dtype == nw.Object and all(_missing(one) or isinstance(one, str) for one in column.to_list())
+    )
+
+
 def is_column(data) -> bool:
     """Whether this is a single column of a library."""
     try:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -54,6 +54,8 @@ class PanelReport:
     columns : dict of str to ndarray (B, H)
         Forecasts beyond the end and the edges of their bands, by the names of a table's columns; empty before there
         are any.
+    future : dict of str to ndarray (B, H)
+        Covariates that are known ahead.
     """
 
     frame: SeriesFrame
@@ -64,6 +66,7 @@ class PanelReport:
     asked: int
     windows: list[Window]
     columns: dict[str, np.ndarray]
+    future: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def model(self) -> Forecaster:
@@ -160,15 +163,22 @@ def begun(
     season: int | None = None,
     levels: Sequence[float] = (80.0,),
     seed: int | None = None,
+    units: int | None = None,
+    epochs: int | None = None,
+    future: Mapping[str, np.ndarray] | None = None,
 ) -> PanelReport:
     """A report without anything yet; `cross_validated` and `forecast` fill it.
 
     Parameters
     ----------
     names : sequence of str
-        Of "auto", "theta", "ets" and "autoregression".
+        As `panel_model` knows them.
     season : int, optional
         By default what the times say, or what most of the series show before the first origin.
+    units, epochs : int, optional
+        Of networks.
+    future : mapping of str to ndarray (B, H), optional
+        Covariates that are known ahead.
     """
     history = History.of_frame(frame)
     origins = history.lengths - windows * horizon
@@ -176,8 +186,10 @@ def begun(
     if season is None:
         ends = np.where(able, origins, history.lengths)
         season = history.season or common_season(history.until(np.arange(len(frame)), ends).values, ends)
-    models = {name: panel_model(name, season, seed) for name in names}
-    return PanelReport(frame, season or 1, horizon, list(levels), models, windows, [], {})
+    future = dict(future or {})
+    settings: dict[str, Any] = {"units": units, "epochs": epochs, "future_covariates": list(future)}
+    models = {name: panel_model(name, season, seed, **settings) for name in names}
+    return PanelReport(frame, season or 1, horizon, list(levels), models, windows, [], {}, future)
 
 
 def cross_validated(report: PanelReport, progress: Progress) -> Iterator[Window]:
@@ -194,16 +206,15 @@ def cross_validated(report: PanelReport, progress: Progress) -> Iterator[Window]
         if not len(rows):
             continue
         ends = ends[rows]
-        known = history.until(rows, ends)
         columns: dict[str, np.ndarray] = {}
         for name, model in report.models.items():
             progress.tell(f"{model.name}, window {report.asked - number + 1} of {report.asked}")
+            known = model._beside(history).until(rows, ends)
             if not np.array_equal(rows, before):
                 fitted[name] = model.copy()._refit(known)
-            fitted[name]._history = known
-            columns |= fitted[name]._columns(h, report.levels)
+            columns |= fitted[name]._columns(known, h, report.levels)
             progress()
-        past = [values[:end] for values, end in zip(known.values, ends, strict=True)]
+        past = [values[:end] for values, end in zip(history.values[rows], ends, strict=True)]
         columns[BASELINE] = np.array([seasonal_naive(one, h, report.season) for one in past])
         actual = np.take_along_axis(history.values[rows], ends[:, None] + np.arange(h), axis=1)
         before = rows
@@ -216,9 +227,19 @@ def forecast(report: PanelReport, progress: Progress) -> dict[str, np.ndarray]:
     columns: dict[str, np.ndarray] = {}
     for model in report.models.values():
         progress.tell(f"{model.name}, all steps")
-        columns |= model._refit(history)._columns(report.horizon, report.levels)
+        known = model._beside(history)
+        ahead = looking_ahead(known, model, report.future)
+        columns |= model._refit(known)._columns(ahead, report.horizon, report.levels)
         progress()
     return columns
+
+
+def looking_ahead(history: History, model: Forecaster, future: Mapping[str, np.ndarray]) -> History:
+    """A history with what is known of the steps after it, as a model reads that."""
+    if history.covariates is None or not future:
+        return history
+    ahead = np.stack([future[name] for name in model.future_covariates], axis=2)
+    return history._replace(covariates=history.covariates.with_future(history.lengths, ahead))
 
 
 def forecast_kept(
@@ -228,6 +249,7 @@ def forecast_kept(
     saved: saving.Saved,
     horizon: int | None = None,
     levels: Sequence[float] | None = None,
+    read_future: Callable[[int], dict[str, np.ndarray]] | None = None,
 ) -> PanelReport:
     """Forecast beyond the ends of series with a forecaster that was fitted to them, without a fit.
 
@@ -243,6 +265,8 @@ def forecast_kept(
         The rest of the file.
     horizon, levels : optional
         By default as they were when it was saved.
+    read_future : callable, optional
+        Gives what is known of so many steps ahead.
 
     Raises
     ------
@@ -267,11 +291,15 @@ def forecast_kept(
             f"the model in {path} was fitted to steps of {kept.timelines.frequency}; got {frame.timelines.frequency}"
         )
     forecaster._model = {part: array[order] for part, array in forecaster._model.items()}
-    forecaster._history = History.of_frame(frame)
+    history = forecaster._beside(History.of_frame(frame))
     season = forecaster._panel.get("season", forecaster.season)  # type: ignore[attr-defined]
     chosen = list(levels or saved.series.get("levels") or forecaster.level)
     h = horizon or saved.series.get("horizon", 1)
-    columns = forecaster._columns(h, chosen)
+    future = {} if read_future is None else read_future(h)
+    try:
+        columns = forecaster._columns(looking_ahead(history, forecaster, future), h, chosen)
+    except ValueError as error:
+        raise InputError(f"{error}".replace("future=, a table", "--future, a file")) from None
     return PanelReport(frame, int(season or 1), h, chosen, {model_name(forecaster): forecaster}, 0, [], columns)
 
 

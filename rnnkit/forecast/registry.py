@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,14 +14,18 @@ from rnnkit.forecast.csv_files import InputError
 from rnnkit.forecast.echo_state import ESN
 from rnnkit.forecast.exponential_smoothing import ExponentialSmoothing
 from rnnkit.forecast.forecaster import Forecaster
+from rnnkit.forecast.global_rnn import GlobalRNN
 from rnnkit.forecast.theta import Theta
-from rnnkit.forecast.titles import COLUMNS, PANEL
+from rnnkit.forecast.titles import COLUMNS, GLOBAL
 from rnnkit.forecast.trained import TrainedForecaster
 
 LATER = 3  # epochs at the origins after the first
-PANEL_MODELS: dict[str, type[Forecaster]] = dict(
-    zip(PANEL, (Auto, Theta, ExponentialSmoothing, Autoregression), strict=True)
-)
+LOCAL: dict[str, type[Forecaster]] = {
+    "auto": Auto,
+    "theta": Theta,
+    "ets": ExponentialSmoothing,
+    "autoregression": Autoregression,
+}
 
 
 class Refitted:
@@ -80,19 +84,36 @@ def banded(forecaster: Forecaster, horizon: int, level: float) -> np.ndarray:
     return np.stack([said[f"{forecaster.name}{edge}"] for edge in (f"-lo-{level:g}", "", f"-hi-{level:g}")])
 
 
-def panel_model(name: str, season: int | None = None, seed: int | None = None) -> Forecaster:
+def panel_model(
+    name: str,
+    season: int | None = None,
+    seed: int | None = None,
+    *,
+    units: int | None = None,
+    epochs: int | None = None,
+    future_covariates: Sequence[str] = (),
+) -> Forecaster:
     """A model of several series by its name on the command line.
 
     Parameters
     ----------
-    name : {"auto", "theta", "ets", "autoregression"}
+    name : {"auto", "theta", "ets", "autoregression", "lstm", "gru", "rnn"}
     season : int, optional
         Steps of a season, none without.
     seed : int, optional
+    units, epochs : int, optional
+        Of a network; by default as it has them.
+    future_covariates : sequence of str
+        What is known ahead, for the models that read it.
     """
     if name == "auto":
-        return Auto(season or 1, seed=seed or 0)
-    return PANEL_MODELS[name](season)  # type: ignore[call-arg]
+        return Auto(season or 1, seed=seed or 0, future_covariates=future_covariates)
+    if name in GLOBAL:
+        settings: dict[str, Any] = {} if units is None else {"units": units}
+        return GlobalRNN(
+            season or 1, layer=name, epochs=epochs, seed=seed or 0, future_covariates=future_covariates, **settings
+        )
+    return LOCAL[name](season)  # type: ignore[call-arg]
 
 
 def find_model(
@@ -120,7 +141,7 @@ def find_model(
     tell : callable, optional
         Called with a text when a model is fitted, and after each epoch of training.
     """
-    if name in PANEL_MODELS:
+    if name in LOCAL:
         return ReadingOn(panel_model(name, season, seed), level, tell)
     settings: dict[str, Any] = {"season": season, "seed": seed}
     if units is not None:
@@ -134,9 +155,9 @@ def find_model(
 
 def model_name(forecaster: ESN | TrainedForecaster | Forecaster) -> str:
     """What the command line calls a forecaster."""
-    if isinstance(forecaster, TrainedForecaster):
+    if isinstance(forecaster, (TrainedForecaster, GlobalRNN)):
         return forecaster.layer
-    return next((name for name, kind in PANEL_MODELS.items() if isinstance(forecaster, kind)), "esn")
+    return next((name for name, kind in LOCAL.items() if isinstance(forecaster, kind)), "esn")
 
 
 def column_name(forecaster: ESN | TrainedForecaster | Forecaster) -> str:
@@ -152,7 +173,7 @@ def read_kept(path) -> tuple[ESN | TrainedForecaster | Forecaster, saving.Saved]
     InputError
         If the file can't be used.
     """
-    kinds: dict[str, Any] = {kind.__name__: kind for kind in (*PANEL_MODELS.values(), ESN, TrainedForecaster)}
+    kinds: dict[str, Any] = {kind.__name__: kind for kind in (*LOCAL.values(), GlobalRNN, ESN, TrainedForecaster)}
     try:
         saved = saving.read(path)
         if saved.kind not in kinds:

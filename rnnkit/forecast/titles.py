@@ -22,5 +22,7 @@ COLUMNS = {
     "rnn": "SimpleRNN",
     "linear": "Linear",
 }
-PANEL = ("auto", "theta", "ets", "autoregression")  # those that take several series
+GLOBAL = ("lstm", "gru", "rnn")  # of several series: one network for all
+PANEL = ("auto", "theta", "ets", "autoregression", *GLOBAL)  # those that take several series
+WITH_COVARIATES = ("auto", *GLOBAL)
 TRAINED = ("gru", "lstm", "rnn", "linear")

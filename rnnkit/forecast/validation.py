@@ -35,7 +35,7 @@ def cross_validation(
     models : sequence of Forecaster
         Of different names.
     y, **names
-        As `Forecaster.fit` takes them.
+        As `Forecaster.fit` takes them; covariates that are known ahead are those of the table's later rows.
     h : int
         H, the steps of a window.
     n_windows : int
@@ -68,7 +68,9 @@ def cross_validation(
     step_size = h if step_size is None else whole(step_size, "step_size", 1)
     if len({model.name for model in models}) < len(models):
         raise ValueError(f"expected models of different names; got {', '.join(model.name for model in models)}")
-    history = History.of(y, **names)
+    static = names.pop("static", None)
+    beside = list(dict.fromkeys(name for model in models for name in model._covariate_columns))
+    history = History.of(y, **names, covariates=beside)
     last = h + step_size * np.arange(n_windows - 1, -1, -1)  # how many steps before the end an origin lies
     known = ~np.isnan(history.values)
     first = np.argmax(known, axis=1)
@@ -83,7 +85,8 @@ def cross_validation(
     steps = np.where(able, origins, 0)[:, :, None] + np.arange(h)
     found = {"y": np.where(able[:, :, None], np.take_along_axis(history.values[None], steps, axis=2), np.nan)}
     for model in models:
-        parts = _windows_of(model, history, origins, able, h, refit, level, progress)
+        known_to_it = model._beside(history, static if model.reads_covariates else None)
+        parts = _windows_of(model, known_to_it, origins, able, h, refit, level, progress)
         for name in parts[0]:
             found[name] = np.full((n_windows, len(history.lengths), h), np.nan)
             for window, part in enumerate(parts):
@@ -104,9 +107,7 @@ def _windows_of(model, history, origins, able, h, refit, level, progress) -> lis
         known = history.until(np.flatnonzero(rows), ends[rows])
         if refit or fitted is None or (rows != rows_fitted).any():
             fitted, rows_fitted = model.copy()._refit(known), rows
-        else:
-            fitted._history = known
-        parts.append(fitted._columns(h, level if level is not None or history.frame is None else model.level))
+        parts.append(fitted._columns(known, h, level if level is not None or history.frame is None else model.level))
         if progress is not None:
             progress(f"{model.name}, window {window + 1} of {len(origins)}")
     return parts

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import rnnkit as rk
-from rnnkit.cells import additive_smoothing, dynamic_theta, multiplicative_smoothing
+from rnnkit.cells import additive_smoothing, dynamic_theta, level_and_season, multiplicative_smoothing
 
 SERIES, STEPS, PERIOD = 3, 11, 4
 
@@ -87,6 +87,23 @@ def test_the_dynamic_line_is_that_of_least_squares(series):
         for s in range(SERIES):
             expected = slow_theta(y[b, :, s], level[b, s], *constants[b, :, s])
             np.testing.assert_allclose(got[b, :, s], expected, rtol=1e-9, atol=1e-9)
+
+
+def test_level_and_season_are_read_off(series):
+    """Those of additive smoothing without a trend, whose forecast is their sum."""
+    y, constants, (level, _, season) = series
+    alpha, gamma = constants[:, 0], constants[:, 2]
+    got = run(level_and_season(series=SERIES, period=PERIOD), y, constants[:, [0, 2]], [level, season])
+    levels, renewed = np.split(got, 2, axis=2)
+    none = np.zeros_like(alpha)
+    whole = np.stack([alpha, none, gamma, none], axis=1)
+    forecasts = run(additive_smoothing(series=SERIES, period=PERIOD), y, whole, [level, none, season])
+    before = np.concatenate([level[:, None], levels[:, :-1]], axis=1)
+    seasons = np.concatenate([season, renewed], axis=1)[:, :STEPS]
+    np.testing.assert_allclose(before + seasons, forecasts, rtol=1e-13)
+    error = np.where(np.isnan(y), 0.0, y - forecasts)
+    np.testing.assert_allclose(levels, before + alpha[:, None] * error, rtol=1e-13)
+    np.testing.assert_allclose(renewed, seasons + gamma[:, None] * error, rtol=1e-13, atol=1e-13)
 
 
 @pytest.mark.parametrize("make", [additive_smoothing, multiplicative_smoothing])

@@ -25,7 +25,8 @@ def fitted(panel):
 
 def test_forecasts_are_the_weighted_mean_of_the_models(panel, fitted):
     said = [model.fit(panel).predict(5) for model in fitted._candidates(4).values()]
-    weights = fitted.weights[:, :, :5]
+    weights = fitted.weights[:-1, :, :5]
+    assert (fitted.weights[-1] == 0).all()  # the panel is too small for a network
     np.testing.assert_allclose(weights.sum(axis=0), 1)
     assert (weights[-1] == 0).all() and (weights[:-1] == 0.25).all()  # none is long enough for an autoregression
     np.testing.assert_allclose(fitted.predict(5), (weights * said).sum(axis=0), rtol=1e-12)
@@ -35,10 +36,10 @@ def test_an_autoregression_has_the_share_that_it_earns():
     """A wave that no smoothing model knows; a series that is too short has none."""
     time = np.arange(150)
     wave = np.sin(time * 0.4) * 10 + 50 + np.random.default_rng(2).normal(size=150)
-    share = Auto(1).fit([wave, wave[:100]]).weights[-1]
+    share = Auto(1).fit([wave, wave[:100]]).weights[4]
     assert (share[0] > 0.8).all() and (share[1] == 0).all()
     alone = Auto(1).fit(wave)
-    assert (alone.weights[-1] > 0.8).all()
+    assert (alone.weights[4] > 0.8).all()
     assert np.abs(alone.predict(8) - np.sin(np.arange(150, 158) * 0.4) * 10 - 50).mean() < 2
 
 
@@ -129,3 +130,32 @@ def test_what_is_wrong_is_said(panel):
             rk.forecast.Theta().fit(panel).predict(h)
     with pytest.raises(RuntimeError, match="fit"):
         Auto().predict(3)
+
+
+def test_a_large_panel_has_a_network(monkeypatch, panel):
+    """Its share lies between what the held-out ends say and the usual one; other models keep theirs."""
+    from rnnkit.forecast import auto
+
+    monkeypatch.setattr(auto, "_PANEL", 6)
+    model, network = Auto(4).fit(panel), Auto.models.index("network")
+    share = model.weights[network]
+    assert (share == share[0, 0]).all() and 0 <= share[0, 0] <= np.sqrt(0.4)
+    np.testing.assert_allclose(model.weights.sum(axis=0), 1)
+    if share.any():
+        without = Auto(4)
+        without._history, without._model = model._history, model._model
+        without._panel = {**model._panel, "network share": np.zeros(1)}
+        fitted = auto.Fitted(auto.below("network/", model._model), auto.below("network/", model._panel))
+        other = model._network(4, 8).ahead(model._history, fitted, 5).forecast
+        expected = (1 - share[:, :1]) * without._ahead_of(model._history, 5).forecast + share[:, :1] * other
+        np.testing.assert_allclose(model._ahead_of(model._history, 5).forecast, expected, rtol=1e-12)
+
+
+def test_the_share_is_that_of_the_least_absolute_error():
+    from rnnkit.forecast.auto import _share
+
+    errors = np.array([[3.0, -1.0, np.nan], [200.0, 100.0, -300.0]])
+    assert _share(errors, np.zeros((2, 3))) == 1
+    assert _share(np.zeros((2, 3)), errors) == 0
+    assert _share(errors, -errors) == 0.5
+    assert _share(errors, np.full((2, 3), np.nan)) == 0

@@ -274,6 +274,40 @@ def test_a_series_that_is_too_short_is_left_out_of_the_test_and_forecast(forecas
     )
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_what_is_known_ahead_is_read_from_a_file(forecast, tmp_path, suffix):
+    """Of a network that is kept, too; a step that is lacking is named."""
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow")
+    rng, sold, ahead = np.random.default_rng(0), tmp_path / f"sold.{suffix}", tmp_path / f"ahead.{suffix}"
+    days = np.datetime64("2024-01-01") + np.arange(40)
+    price = rng.choice([1.0, 2.0], (12, 40))
+    columns = {"shop": np.repeat([f"s{k}" for k in range(12)], 40).tolist(), "day": np.tile(days, 12)}
+    values = {"sold": (100 * np.exp(-price)).ravel(), "price": price.ravel()}
+    first = np.tile(np.arange(40) < 36, 12)
+
+    def part(table, rows):
+        return {name: np.asarray(column)[rows] for name, column in table}
+
+    rk.forecast.write_table(sold, part({**columns, **values}.items(), first))
+    rk.forecast.write_table(ahead, part({**columns, "price": values["price"]}.items(), ~first))
+    named = [sold, "--id", "shop", "--time", "day", "--target", "sold", "--horizon", "4", "--season", "2"]
+    options = ["--model", "lstm", "--units", "4", "--epochs", "80", "--save", tmp_path / "kept"]
+    out = forecast(*named, "--future", ahead, *options, "--output", tmp_path / "out.csv")
+    assert "LSTM" in out.stdout
+    found = np.array([float(row["GlobalLSTM"]) for row in rows_of(tmp_path / "out.csv")])
+    came = values["sold"][~first]
+    assert np.abs(np.log(found / came)).mean() < 0.2
+    forecast(*named[:-2], "--future", ahead, "--load", tmp_path / "kept", "--output", tmp_path / "again.csv")
+    assert rows_of(tmp_path / "again.csv") == rows_of(tmp_path / "out.csv")
+    rk.forecast.write_table(ahead, part({**columns, "price": values["price"]}.items(), ~first & (price.ravel() < 2)))
+    said = one_line_of_error(run("forecast", *map(str, named), "--future", str(ahead)))
+    assert "expected a row for each of 4 steps ahead of each series in the table of the future; got 2024-02-" in said
+    rk.forecast.write_table(ahead, part({**columns, "rain": values["price"]}.items(), ~first))
+    said = one_line_of_error(run("forecast", *map(str, named), "--future", str(ahead)))
+    assert said.strip().endswith("has the columns shop, day, rain; expected some that the series have: price")
+
+
 def test_one_series_too_has_windows_if_they_are_asked_for(forecast, wide, table):
     result = forecast(wide, "--column", "south", "--horizon", 2, "--cross-validate", 2, "--model", "theta")
     assert "1 series of 60 steps of 1 month, no gaps, season 12; 2 windows of 2 steps" in result.stdout
@@ -368,7 +402,10 @@ def test_times_in_unequal_steps_are_a_step_each_for_one_series(forecast, table):
         (["TABLE", "--model", "esn", "--level", "80", "95"], "--level takes one percentage for the back-test"),
         (["TABLE", "--cross-validate", "9", "--horizon", "20"], "needs more than 180 steps of the series; it has 120"),
         (["TABLE", "--cross-validate", "0", "--horizon", "120"], "the longest, the series, has 120"),
-        (["TABLE", "--cross-validate", "1", "--model", "gru"], "--model gru takes one series for now"),
+        (["TABLE", "--cross-validate", "1", "--model", "linear"], "--model linear takes one series for now"),
+        (["--future", "TABLE"], "--future needs a file"),
+        (["TABLE", "--future", "TABLE", "--model", "theta"], "--future needs a model that reads it"),
+        (["TABLE", "--future", "nowhere.csv"], "there is no file nowhere.csv"),
         (["TABLE", "--cross-validate", "1", "--origins", "3"], "--origins is for the back-test of one series"),
         (["TABLE", "--cross-validate", "1", "--freq", "moon"], "expected --freq as an integer"),
         (["TABLE", "--load", "missing.npz"], "missing.npz"),

@@ -12,6 +12,7 @@ MAKE = {
     "Theta": lambda: rk.forecast.Theta(4),
     "ExponentialSmoothing": lambda: rk.forecast.ExponentialSmoothing(4, ["ANN", "ANA"]),
     "Auto": lambda: rk.forecast.Auto(4),
+    "GlobalRNN": lambda: rk.forecast.GlobalRNN(4, leads=4, units=4, networks=1, epochs=2),
 }
 every = pytest.mark.parametrize("make", MAKE.values(), ids=MAKE)
 LENGTHS = (21, 30, 41)
@@ -175,7 +176,10 @@ def test_a_short_series_has_no_rows_of_early_origins(panel):
 def test_other_series_leave_the_forecaster_as_it_is(make, panel):
     model = make().fit(panel[:2])
     before = model.predict(2)
-    np.testing.assert_array_equal(model.forecast(panel[2], 2), make().fit(panel[2]).predict(2))
+    said = model.forecast(panel[2], 2)
+    assert said.shape == (2,)
+    if not isinstance(model, rk.forecast.GlobalRNN):  # whose network stays
+        np.testing.assert_array_equal(said, make().fit(panel[2]).predict(2))
     np.testing.assert_array_equal(model.predict(2), before)
 
 

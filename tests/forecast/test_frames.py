@@ -370,11 +370,18 @@ def test_static_tables(kind):
     names, values = read_static(kind(static), frame)
     assert names == ["size", "open"]
     assert values.tolist() == [[2, 0], [1, 1]]
+    texts = static.assign(size=["s", "m", "l"])
+    names, values = read_static(kind(texts), frame)
+    assert names == ["size=l", "size=s", "open"]
+    assert values.tolist() == [[1, 0, 0], [0, 1, 1]]
+    known = ["size=m", "size=s", "open"]
+    assert read_static(kind(texts), frame, known)[1].tolist() == [[0, 0, 0], [0, 1, 1]]
     for change, said in (
         (static.iloc[:2], "got none for series 'b'"),
         (pd.concat([static, static]), "got 2 for series 'b'"),
         (static.drop(columns="unique_id"), "the static table with the columns unique_id; got size, open"),
-        (static.assign(size=["s", "m", "l"]), "expected numbers in column 'size'; got 's'"),
+        (static.assign(size=[datetime.date(2020, 1, 1)] * 3), "expected numbers in column 'size'"),
+        (static.assign(size=["s", "m", None]), "got none of 'size' for series 'b'"),
         (static.assign(size=[1, 2, None]), "got none of 'size' for series 'b'"),
     ):
         with pytest.raises(ValueError) as caught:

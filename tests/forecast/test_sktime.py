@@ -176,3 +176,27 @@ def test_the_model_is_a_parameter(adapter):
     found = adapter.Forecaster(model)
     assert found.get_params() == {"model": model} and found.set_params(model=None).get_params() == {"model": None}
     assert repr(found.set_params(model=model).clone().model) == repr(model)
+
+
+@anyhow
+def test_exogenous_data_is_what_is_known_ahead(adapter):
+    pd = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    price = rng.choice([1.0, 2.0], (6, 44))
+    sold = together([months(100 * np.exp(-one)) for one in price])
+    X = together([months(one) for one in price]).rename(columns={"sold": "price"})
+    ends = sold.index.get_level_values(-1).unique()[[39, 43]]
+    known = sold.index.get_level_values(-1) <= ends[0]
+    model = rk.forecast.GlobalRNN(1, units=4, networks=1, epochs=100)
+    forecaster = adapter.Forecaster(model).fit(sold[known], X[known], fh=[2, 4])
+    said = forecaster.predict(X=X[~known])
+    assert (np.abs(np.log(said / sold.loc[said.index])).mean() < 0.2).all()
+    table = pd.DataFrame(
+        {"unique_id": [f"s{i}" for i in range(6) for _ in range(40)], "y": sold[known]["sold"].to_numpy()}
+    )
+    table["ds"], table["price"] = sold[known].index.get_level_values(-1), X[known]["price"].to_numpy()
+    ahead = pd.DataFrame({"unique_id": [f"s{i}" for i in range(6) for _ in range(4)]})
+    ahead["ds"], ahead["price"] = sold[~known].index.get_level_values(-1), X[~known]["price"].to_numpy()
+    plain = rk.forecast.GlobalRNN(1, units=4, networks=1, epochs=100, future_covariates=["price"]).fit(table)
+    expected = plain.predict(4, future=ahead)["GlobalLSTM"].to_numpy().reshape(6, 4)[:, [1, 3]]
+    np.testing.assert_array_equal(said["sold"].to_numpy().reshape(6, 2), expected)
