@@ -6,7 +6,7 @@ import numpy as np
 
 import rnnkit as rk
 
-MODELS = ("Theta", "ExponentialSmoothing", "Auto")
+MODELS = ("Theta", "ExponentialSmoothing", "GlobalRNN", "Auto")
 SEASON, STEPS, HORIZON = 12, 96, 12
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -125,7 +125,7 @@ class Auto(Forecaster):
         network = GlobalRNN(season, leads=leads, seed=self.seed)
         return network._network({"season": np.array(season), "leads": np.array(leads)})
 
-    def _fit(self, history: History) -> Fitted:
+    def _fit(self, history: History, progress: Callable[[str], None] | None = None) -> Fitted:
         season = self.season or history.season or common_season(history.values, history.lengths) or 1
         leads = leads_of(season)
         networked = history.covariates is not None or len(history.lengths) >= _PANEL
@@ -135,7 +135,7 @@ class Auto(Forecaster):
         panel = {"season": np.array(season), "leads": np.array(leads), "network share": np.zeros(1)}
         errors, spread = self._combined_errors(ends, season, rows)
         if network is not None:
-            ahead = network.ahead(ends.history, network.fit(ends.history), leads)
+            ahead = network.ahead(ends.history, network.fit(ends.history, progress), leads)
             other = ahead.forecast - ends.came
             share = _share(errors, other)
             if history.covariates is None:
@@ -144,7 +144,7 @@ class Auto(Forecaster):
             errors = (1 - share) * errors + share * other
             spread = (1 - share) * spread + share * _absolute(ahead)
             if share:
-                fitted = network.fit(history)
+                fitted = network.fit(history, progress)
                 rows |= {f"network/{name}": array for name, array in fitted.rows.items()}
                 panel |= {f"network/{name}": array for name, array in fitted.panel.items()}
         calibration = Calibration.of(-errors / _positive(spread))

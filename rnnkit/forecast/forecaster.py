@@ -61,7 +61,17 @@ class Forecaster:
         """What its columns are called in a table."""
         return type(self).__name__
 
-    def fit(self, y, *, static=None, id="unique_id", time="ds", target="y", freq=None) -> Self:
+    def fit(
+        self,
+        y,
+        *,
+        static=None,
+        id="unique_id",
+        time="ds",
+        target="y",
+        freq=None,
+        progress: Callable[[str], None] | None = None,
+    ) -> Self:
         """Fit every series.
 
         Parameters
@@ -76,6 +86,8 @@ class Forecaster:
             The table's columns: which series, when, and the value.
         freq : str or int, optional
             The step between two times of the table; by default found.
+        progress : callable, optional
+            Called with a text after each epoch of a network.
 
         Returns
         -------
@@ -89,7 +101,7 @@ class Forecaster:
         ImportError
             For a table where narwhals is missing (extra "tables").
         """
-        return self._refit(self._read(y, static, id=id, time=time, target=target, freq=freq))
+        return self._refit(self._read(y, static, id=id, time=time, target=target, freq=freq), progress)
 
     def predict(self, h: int = 1, *, future=None, level: Sequence[float] | float | None = None):
         """Forecasts of the steps after the series' ends.
@@ -304,7 +316,7 @@ class Forecaster:
 
     # What a subclass may have otherwise
 
-    def _fit(self, history: History) -> Fitted:
+    def _fit(self, history: History, progress: Callable[[str], None] | None = None) -> Fitted:
         return Fitted(in_blocks(self._fitted, history.values, history.lengths), {})
 
     def _quantiles(self, ahead: Ahead, probabilities) -> np.ndarray:
@@ -371,8 +383,8 @@ class Forecaster:
             raise ValueError("expected at least one series to draw; got an empty list")
         return [known.index(one) for one in asked]
 
-    def _refit(self, history: History) -> Self:
-        (self._model, self._panel), self._history = self._fit(history), history
+    def _refit(self, history: History, progress: Callable[[str], None] | None = None) -> Self:
+        (self._model, self._panel), self._history = self._fit(history, progress), history
         return self
 
     def _columns(self, history: History, h, level) -> dict[str, np.ndarray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -150,16 +150,16 @@ class GlobalRNN(Forecaster):
         other._model = self._network().adapted(history, self._panel)
         return other.predict(h, future=future, level=level)
 
-    def _fit(self, history: History) -> Fitted:
+    def _fit(self, history: History, progress: Callable[[str], None] | None = None) -> Fitted:
         season = self.season or history.season or common_season(history.values, history.lengths) or 1
         sizes = {"season": np.array(season), "leads": np.array(self.leads or leads_of(season))}
         network = self._network(sizes)
         ends, off = Ends.of(history, network.leads, once=True), np.zeros((0, network.leads))
         if len(ends.series):
-            ahead = network.ahead(ends.history, network.fit(ends.history), network.leads)
+            ahead = network.ahead(ends.history, network.fit(ends.history, progress), network.leads)
             off = errors_in_spreads(ahead, ends.came)
         calibration = Calibration.of(off)
-        fitted = network.fit(history)
+        fitted = network.fit(history, progress)
         found = {"errors": calibration.errors, "counts": calibration.counts}
         return Fitted(fitted.rows, fitted.panel | sizes | found)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -208,10 +209,12 @@ def cross_validated(report: PanelReport, progress: Progress) -> Iterator[Window]
         ends = ends[rows]
         columns: dict[str, np.ndarray] = {}
         for name, model in report.models.items():
-            progress.tell(f"{model.name}, window {report.asked - number + 1} of {report.asked}")
+            what = f"{model.name}, window {report.asked - number + 1} of {report.asked}"
+            said = partial(_tell, progress, what)
+            progress.tell(what)
             known = model._beside(history).until(rows, ends)
             if not np.array_equal(rows, before):
-                fitted[name] = model.copy()._refit(known)
+                fitted[name] = model.copy()._refit(known, said)
             columns |= fitted[name]._columns(known, h, report.levels)
             progress()
         past = [values[:end] for values, end in zip(history.values[rows], ends, strict=True)]
@@ -229,9 +232,14 @@ def forecast(report: PanelReport, progress: Progress) -> dict[str, np.ndarray]:
         progress.tell(f"{model.name}, all steps")
         known = model._beside(history)
         ahead = looking_ahead(known, model, report.future)
-        columns |= model._refit(known)._columns(ahead, report.horizon, report.levels)
+        said = partial(_tell, progress, f"{model.name}, all steps")
+        columns |= model._refit(known, said)._columns(ahead, report.horizon, report.levels)
         progress()
     return columns
+
+
+def _tell(progress: Progress, what: str, more: str) -> None:
+    progress.tell(f"{what}: {more}")
 
 
 def looking_ahead(history: History, model: Forecaster, future: Mapping[str, np.ndarray]) -> History:

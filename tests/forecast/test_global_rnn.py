@@ -196,6 +196,21 @@ def test_seeds_and_settings(panel):
         GlobalRNN(future_covariates="price")
 
 
+def test_progress_and_an_interrupted_fit(panel, model):
+    """Each epoch is told, of the held-out ends and of all steps; what was fitted stays after Ctrl-C."""
+    told = []
+    GlobalRNN(4, **SMALL).fit(panel, progress=told.append)
+    assert told == [f"network 1, epoch {epoch} of 3" for epoch in (1, 2, 3)] * 2
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    before = model.predict(3)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(panel[:5], progress=interrupt)
+    np.testing.assert_array_equal(model.predict(3), before)
+
+
 # Covariates
 
 
