@@ -98,15 +98,16 @@ class Forecaster(BaseForecaster):
         y = y.set_axis(self._cur_y.columns, axis=1)
         if self._cur_X is None:
             X = None
+        else:
+            X = self._cur_X if X is None else X.combine_first(self._cur_X)
         if update_params:
-            return self._fit(y.combine_first(self._cur_y), X if X is None else X.combine_first(self._cur_X))
+            return self._fit(y.combine_first(self._cur_y), X)
         table = _table(y, X)
         known = table["unique_id"].map(self._ends)  # NaN of a new series, which the model refuses
         table = table[~(table["ds"] <= known)]
         self.model_.update(table)
         self._cur_y = self._cur_y.combine_first(y)
-        if X is not None:
-            self._cur_X = X.combine_first(self._cur_X)
+        self._cur_X = X
         self._ends.update(_ends(table))
         self._find_frequency()
         return self
@@ -126,13 +127,17 @@ class Forecaster(BaseForecaster):
     def _future(self, h, X):
         """The model's covariates at these steps, or None without any."""
         names = self.model_.future_covariates
-        if not names or X is None or self._cur_X is None:
+        if not names or self._cur_X is None:
             return None
-        known = _beside(X, self._cur_y).drop_duplicates(["unique_id", "ds"])
+        if X is None:
+            raise ValueError(f"expected X, with {', '.join(names)}, of the steps ahead, as in fit")
+        before = _beside(self._cur_X, self._cur_y)
+        known = pd.concat([_beside(X, self._cur_y), before]).drop_duplicates(["unique_id", "ds"])
         found = self._ahead(h).merge(known, "left", ["unique_id", "ds"])
-        last = self._cur_X.groupby(level=0).tail(1) if self._instances is not None else self._cur_X.tail(1)
         found[names] = found.groupby("unique_id", sort=False)[names].ffill()
-        return found.fillna(dict(zip(names, last[names].mean(), strict=True)))
+        last = before.groupby("unique_id")[names].last()
+        found[names] = found[names].fillna(last.reindex(found["unique_id"]).set_axis(found.index))
+        return found.fillna(dict(zip(names, last.mean(), strict=True)))
 
     def _predict(self, fh, X=None):
         columns = [self.model_.name]

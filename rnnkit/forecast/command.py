@@ -161,7 +161,7 @@ def _forecast(options) -> str:
     from rnnkit.forecast.frames import SeriesFrame
     from rnnkit.forecast.picture import check_drawing
     from rnnkit.forecast.registry import read_kept
-    from rnnkit.forecast.series import read_series
+    from rnnkit.forecast.series import InputError, read_series
     from rnnkit.forecast.writing import check_table, check_writable
 
     # Whatever can be wrong is looked for before the work, not after it.
@@ -178,6 +178,8 @@ def _forecast(options) -> str:
             options, models, levels, [(read_series(FOLDER / name), options.horizon or h) for name, h in BUNDLED]
         )
     kept = read_kept(options.load) if options.load else None
+    if kept is not None and options.future and not getattr(kept[0], "future_covariates", ()):
+        raise InputError(f"the model in {options.load} reads nothing of --future")
     data = _read(options, models, levels, kept)
     if isinstance(data, SeriesFrame):
         return _of_panel(options, models, levels, data, kept)
@@ -280,7 +282,7 @@ def _of_panel(options, models, levels, frame, kept) -> str:
         report = _validated(options, models, levels, frame, name)
     else:
         forecaster, saved = kept
-        read = partial(_future, options, frame) if options.future else None
+        read = partial(_future, options, frame, needed=forecaster.future_covariates) if options.future else None
         report = forecast_kept(frame, options.load, forecaster, saved, options.horizon, levels, read)
     if options.output:
         write_panel(options.output, report)
@@ -337,11 +339,11 @@ def _validated(options, models, levels, frame, name):
         raise InputError(f"{options.file}: {error}") from error
 
 
-def _future(options, frame, horizon):
+def _future(options, frame, horizon, needed=None):
     """What is known of so many steps ahead."""
     from rnnkit.forecast.inputs import read_future
 
-    return read_future(options.future, frame, horizon, options.dayfirst, options.decimal)
+    return read_future(options.future, frame, horizon, options.dayfirst, options.decimal, needed)
 
 
 def _written(options) -> list[str]:

@@ -66,8 +66,7 @@ class Covariates(NamedTuple):
         columns = [*np.moveaxis(self.past, 2, 0), *np.moveaxis(self.future, 2, 0), *self.static.T]
         known = [column[~np.isnan(column)] for column in columns]
         centre = np.array([one.mean() if len(one) else 0.0 for one in known])
-        width = np.array([one.std() if len(one) else 1.0 for one in known])
-        return centre, np.where(width > 0, width, 1.0)
+        return centre, np.array([one.std() if len(one) and one.max() > one.min() else 1.0 for one in known])
 
     def standardised(self, centre, width) -> Covariates:
         """In these units, 0 where nothing is known."""

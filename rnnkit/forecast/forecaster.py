@@ -110,7 +110,7 @@ class Forecaster:
         ----------
         h : int
             H, how many steps.
-        future : table, optional
+        future : table, or SeriesFrame of `read_table`, optional
             The columns of `future_covariates` at these steps: a row for each series and step, with the table's columns
             of ids and times.
         level : sequence of float in (0, 100), optional
@@ -340,10 +340,12 @@ class Forecaster:
 
     def _beside(self, history: History, static=None, names: Sequence[str] | None = None) -> History:
         """A history with covariates; `names` are those of the static ones that are known."""
-        if static is None and not self._covariate_columns:
+        if static is None and not names and not self._covariate_columns:
             return history
         if static is not None and not self.reads_covariates:
             raise ValueError(f"expected no static=, as {self.name} reads no covariates; Auto and GlobalRNN do")
+        if static is not None and names is not None and not names:
+            raise ValueError("expected no static=, as fit was given none")
         if history.frame is None:
             raise ValueError("expected a table with the covariates in its columns; got arrays")
         values = np.zeros((len(history.lengths), 0))
@@ -355,18 +357,26 @@ class Forecaster:
 
     def _with_covariates(self, history: History, static, names) -> History:
         assert history.frame is not None
+        there = history.frame.covariates
+        if lacking := [name for name in self._covariate_columns if name not in there]:
+            raise ValueError(
+                f"expected a table of series with the column {lacking[0]!r} besides its values; got "
+                f"{', '.join(map(str, there)) or 'none'}"
+            )
         found = Covariates.of_frame(history.frame, self.past_covariates, self.future_covariates, static, names)
         return history._replace(covariates=found)
 
     def _looking_ahead(self, h, future) -> History:
         """The history, with what is known of the steps after it."""
-        history, names = self._fitted_history(), list(self.future_covariates)
+        history, names, h = self._fitted_history(), list(self.future_covariates), whole(h, "h", 1)
         if future is None:
+            self._check_known_ahead(history, h)
             return history
         if not names:
             raise ValueError(f"expected no future=, as {self.name} has no future_covariates")
         assert history.frame is not None and history.covariates is not None
-        found = history.frame.future(future, h, names)
+        read = history.frame.future_of if isinstance(future, SeriesFrame) else history.frame.future
+        found = read(future, h, names)
         ahead = np.stack([found[name] for name in names], axis=2)
         return history._replace(covariates=history.covariates.with_future(history.lengths, ahead))
 
@@ -406,6 +416,10 @@ class Forecaster:
     def _forecast(self, history: History, h) -> Ahead:
         h = whole(h, "h", 1)
         allocation.check("the forecasts", (2, len(history.lengths), h))
+        return self._ahead_of(history, h)
+
+    def _check_known_ahead(self, history: History, h: int) -> None:
+        """See that all future covariates are there."""
         lacking = history.known_besides.lacks(history.lengths, h)
         if lacking is not None:
             where = f"series {lacking}" if history.frame is None else history.frame.label(lacking)
@@ -413,7 +427,6 @@ class Forecaster:
                 f"expected future=, a table with {', '.join(self.future_covariates)} at each of {h} steps ahead; got "
                 f"none of {where}"
             )
-        return self._ahead_of(history, h)
 
     def _bands(self, history: History, ahead: Ahead, probabilities) -> np.ndarray:
         found = self._quantiles(ahead, probabilities)

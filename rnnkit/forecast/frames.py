@@ -218,8 +218,13 @@ class SeriesFrame:
 
     def future_of(self, other: SeriesFrame, horizon: int, names: Sequence[str]) -> dict[str, np.ndarray]:
         """As `future`, of a table that was read."""
-        places = {one: place for place, one in enumerate(self.ids)}
-        codes = np.repeat([places.get(one, -1) for one in other.ids], other.timelines.lengths)
+        columns = {other.names.target: other.series, **other.covariates}
+        if lacking := [name for name in names if name not in columns]:
+            raise ValueError(
+                f"expected the columns {', '.join(names)} in the table of the future; got no {lacking[0]!r}"
+            )
+        places = {str(one): place for place, one in enumerate(self.ids)}  # numbers in one file are text in another
+        codes = np.repeat([places.get(str(one), -1) for one in other.ids], other.timelines.lengths)
         starts = np.cumsum(other.timelines.lengths) - other.timelines.lengths
         series = np.repeat(np.arange(len(other)), other.timelines.lengths)
         times = other.timelines.at(series, np.arange(len(series)) - starts[series])
@@ -229,7 +234,6 @@ class SeriesFrame:
         ours = codes >= 0
         steps = self.timelines.steps(codes[ours], times[ours])
         leads[ours] = np.where(steps < 0, -1, steps - self.timelines.lengths[codes[ours]])
-        columns = {other.names.target: other.series, **other.covariates}
         return self._known_ahead(codes, leads, horizon, {name: np.concatenate(columns[name]) for name in names})
 
     def _known_ahead(self, codes, leads, horizon, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -539,8 +543,8 @@ def read_static(static, frame: SeriesFrame, known: Sequence[str] | None = None) 
         if has_ids and name == frame.names.id:
             continue
         if native_tables.is_text(table[name]):
-            column = table[name].to_list()
-            texts = [column[row] if isinstance(column[row], str) else None for row in order]
+            column = native_tables.texts(table[name])
+            texts = [column[row] for row in order]
             values = np.array([np.nan if one is None else 0.0 for one in texts])
             kinds = sorted({one for one in texts if one is not None})
             found |= {f"{name}={kind}": values + [one == kind for one in texts] for kind in kinds}
@@ -555,7 +559,11 @@ def read_static(static, frame: SeriesFrame, known: Sequence[str] | None = None) 
                 f"{name.partition('=')[0]!r} for {frame.label(int(np.argmin(np.isfinite(values))))}"
             )
     if known is not None:
-        native_tables.check_columns(table, sorted({name.partition("=")[0] for name in known}), what)
+        columns = {name.partition("=")[0]: "=" in name for name in known}
+        native_tables.check_columns(table, list(columns), what)
+        for name, is_text in columns.items():
+            if native_tables.is_text(table[name]) != is_text:
+                raise ValueError(f"expected {'text' if is_text else 'numbers'} in column {name!r} of {what}, as in fit")
         found = {name: found.get(name, np.zeros(len(frame))) for name in known}
     return list(found), np.stack(list(found.values()), axis=1) if found else np.zeros((len(frame), 0))
 

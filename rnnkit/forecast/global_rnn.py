@@ -23,13 +23,13 @@ _NAMES = {"lstm": "GlobalLSTM", "gru": "GlobalGRU", "rnn": "GlobalRNN"}
 class GlobalRNN(Forecaster):
     """One recurrent network for all series of a panel, beside exponential smoothing of each: ES-RNN.
 
-    Positive series are taken as logarithms. Exponential smoothing gives their levels and seasons, with parameters that
-    all series share and others of each one; a network, shared by all, reads windows of what the smoothing leaves over,
-    and gives quantiles of the next steps in units of the level. Both are trained together by the pinball loss (Smyl
-    2020, "A hybrid method of exponential smoothing and recurrent neural networks for time series forecasting";
-    windows, units and ensembles also after Hewamalage, Bergmeir and Bandara 2021, "Recurrent neural networks for time
-    series forecasting: Current status and future directions"). The mean of several networks is the forecast. Series
-    may be of any lengths, shorter than the window too, and have gaps.
+    Positive series are taken as logarithms, unless these change by more than 1 from step to step. Exponential smoothing
+    gives their levels and seasons, with parameters that all series share and others of each one; a network, shared by
+    all, reads windows of what the smoothing leaves over, and gives quantiles of the next steps in units of the level.
+    Both are trained together by the pinball loss (Smyl 2020, "A hybrid method of exponential smoothing and recurrent
+    neural networks for time series forecasting"; windows, units and ensembles also after Hewamalage, Bergmeir and
+    Bandara 2021, "Recurrent neural networks for time series forecasting: Current status and future directions"). The
+    mean of several networks is the forecast. Series may be of any lengths, shorter than the window too, and have gaps.
 
     Networks are trained a first time without the ends of the series; what they are off by there gives the bands (split
     conformal prediction by lead, see `Auto`).
@@ -143,11 +143,11 @@ class GlobalRNN(Forecaster):
             As `fit` and `predict` raise it.
         """
         covariates, other = self._fitted_history().covariates, self.copy()
-        static = names.pop("static", None)
+        static, progress = names.pop("static", None), names.pop("progress", None)
         history = History.of(y, **names, covariates=self._covariate_columns)
-        history = self._beside(history, static, covariates.names if covariates is not None else None)
+        history = self._beside(history, static, covariates.names if covariates is not None else ())
         other._panel, other._history = self._panel, history
-        other._model = self._network().adapted(history, self._panel)
+        other._model = self._network().adapted(history, self._panel, progress)
         return other.predict(h, future=future, level=level)
 
     def _fit(self, history: History, progress: Callable[[str], None] | None = None) -> Fitted:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +81,14 @@ def read_input(
     return Series(series_name(frame, 0), frame.series[0], frame.timelines[0])
 
 
-def read_future(path, frame: SeriesFrame, horizon: int, dayfirst=None, decimal=None) -> dict[str, np.ndarray]:
+def read_future(
+    path,
+    frame: SeriesFrame,
+    horizon: int,
+    dayfirst: bool | None = None,
+    decimal: str | None = None,
+    needed: Sequence[str] | None = None,
+) -> dict[str, np.ndarray]:
     """Read a file of what is known of the steps after the series' ends.
 
     Parameters
@@ -92,6 +100,8 @@ def read_future(path, frame: SeriesFrame, horizon: int, dayfirst=None, decimal=N
         H
     dayfirst, decimal
         As `read_table` takes them.
+    needed : sequence of str, optional
+        The columns to read; by default all that the series have.
 
     Returns
     -------
@@ -111,12 +121,17 @@ def read_future(path, frame: SeriesFrame, horizon: int, dayfirst=None, decimal=N
             raise InputError(f"{path} can't be read as Parquet: {error}") from None
     else:
         header, _ = read_rows(path)
-    names = [name for name in frame.covariates if name in header]
+    if needed is not None and (lacking := [name for name in needed if name not in header]):
+        raise InputError(
+            f"{path} has the columns {', '.join(header)}; expected {lacking[0]!r} too, which the model reads"
+        )
+    names = [name for name in frame.covariates if name in header] if needed is None else list(needed)
     if not names:
         others = ", ".join(frame.covariates) or "none besides the values"
         raise InputError(f"{path} has the columns {', '.join(header)}; expected some that the series have: {others}")
     called, freq = frame.names, frame.timelines.frequency
-    known = read_table(path, called.id if called.id in header else None, called.time, names[0], freq, dayfirst, decimal)
+    id, time = (name if name in header else None for name in (called.id, called.time))
+    known = read_table(path, id, time, names[0], freq, dayfirst, decimal)
     try:
         return frame.future_of(known, horizon, names)
     except ValueError as error:

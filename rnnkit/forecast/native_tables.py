@@ -343,6 +343,11 @@ def is_text(column: nw.Series) -> bool:
     )
 
 
+def texts(column: nw.Series) -> list[str | None]:
+    """The cells of a column of text."""
+    return [None if _missing(one) else str(one) for one in column.to_list()]
+
+
 def is_column(data) -> bool:
     """Whether this is a single column of a library."""
     try:

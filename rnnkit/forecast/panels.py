@@ -299,13 +299,20 @@ def forecast_kept(
             f"the model in {path} was fitted to steps of {kept.timelines.frequency}; got {frame.timelines.frequency}"
         )
     forecaster._model = {part: array[order] for part, array in forecaster._model.items()}
-    history = forecaster._beside(History.of_frame(frame))
+    history, covariates = History.of_frame(frame), forecaster._fitted_history().covariates
+    if covariates is not None:
+        try:
+            history = forecaster._with_covariates(history, covariates.static[order], covariates.names)
+        except ValueError as error:
+            raise InputError(f"the model in {path}: {error}") from None
     season = forecaster._panel.get("season", forecaster.season)  # type: ignore[attr-defined]
     chosen = list(levels or saved.series.get("levels") or forecaster.level)
     h = horizon or saved.series.get("horizon", 1)
     future = {} if read_future is None else read_future(h)
+    history = looking_ahead(history, forecaster, future)
     try:
-        columns = forecaster._columns(looking_ahead(history, forecaster, future), h, chosen)
+        forecaster._check_known_ahead(history, h)
+        columns = forecaster._columns(history, h, chosen)
     except ValueError as error:
         raise InputError(f"{error}".replace("future=, a table", "--future, a file")) from None
     return PanelReport(frame, int(season or 1), h, chosen, {model_name(forecaster): forecaster}, 0, [], columns)

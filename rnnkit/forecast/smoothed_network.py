@@ -104,8 +104,12 @@ class SmoothedNetwork:
         self.learning_rate, self.seed = learning_rate, seed
 
     def fit(self, history: History, tell: Callable[[str], None] | None = None) -> Fitted:
-        """Train on series: parameters of each, and the networks' weights."""
-        history = history._replace(covariates=history.known_besides.so_far(history.lengths))
+        """Train on series: parameters of each, and the networks' weights.
+
+        The order of the series changes no bit.
+        """
+        order = _order(history)
+        history = _known_so_far(history, order)
         centre, width = history.known_besides.scale()
         panel = {"centre": centre, "width": width}
         series = _Series.of(history, _units(history.values), panel)
@@ -116,19 +120,22 @@ class SmoothedNetwork:
             panel |= {f"{number}/{name}": array.copy() for name, array in training.shared.items()}
             rows |= {f"{number}/{name}": array for name, array in training.own.items()}
             bounds.append(training.furthest)
-        return Fitted(rows, panel | {"furthest": np.max(bounds, axis=0)})
+        return Fitted(_back(rows, order), panel | {"furthest": np.max(bounds, axis=0)})
 
-    def adapted(self, history: History, panel: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def adapted(
+        self, history: History, panel: dict[str, np.ndarray], tell: Callable[[str], None] | None = None
+    ) -> dict[str, np.ndarray]:
         """Parameters of series that the networks were not trained on; the networks stay as they are."""
-        history = history._replace(covariates=history.known_besides.so_far(history.lengths))
+        order = _order(history)
+        history = _known_so_far(history, order)
         series = _Series.of(history, _units(history.values), panel)
         rows = dict(series.rows)
         for number in range(self.networks):
-            training = _Training(self, series, number)
+            training = _Training(self, series, number, tell)
             training.shared = below(f"{number}/", panel)
             training.run({}, _FEWEST)
             rows |= {f"{number}/{name}": array for name, array in training.own.items()}
-        return rows
+        return _back(rows, order)
 
     def ahead(self, history: History, fitted: Fitted, h: int) -> Ahead:
         """Forecast the steps after each series' end.
@@ -144,6 +151,7 @@ class SmoothedNetwork:
             found[places] = self._quantiles(_Series.of(part, rows, fitted.panel), fitted.panel, h)
         logs, unit = fitted.rows["logarithms"], fitted.rows["unit"][:, None]
         median = _restored(found[..., 1], fitted.rows)
+        median = np.where(history.positive[:, None], np.maximum(median, 0.0), median)
         return Ahead(median, (found[..., 2] - found[..., 0]) * unit / _DEVIATIONS, logs)
 
     def _epochs(self, count: int) -> int:
@@ -356,6 +364,24 @@ class _Training:
 @lru_cache(maxsize=16)
 def _smoothing(season: int) -> RNN:
     return RNN(level_and_season(period=season), return_sequences=True, dtype="float64")
+
+
+def _order(history: History) -> np.ndarray:
+    """An order of series by what they hold, wherever they stand."""
+    values, lengths = history.values, history.lengths
+    return np.array(sorted(range(len(lengths)), key=lambda row: (lengths[row], values[row, : lengths[row]].tobytes())))
+
+
+def _known_so_far(history: History, order) -> History:
+    """The series in this order, with what was known of them at their ends."""
+    history = history.until(order, history.lengths[order])
+    return history._replace(covariates=history.known_besides.so_far(history.lengths))
+
+
+def _back(rows: dict[str, np.ndarray], order) -> dict[str, np.ndarray]:
+    """What was found of series in an order, as they stood before."""
+    places = np.argsort(order)
+    return {name: array[places] for name, array in rows.items()}
 
 
 def _part(series: _Series, rows, steps: int) -> _Series:

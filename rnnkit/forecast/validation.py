@@ -69,6 +69,8 @@ def cross_validation(
     if len({model.name for model in models}) < len(models):
         raise ValueError(f"expected models of different names; got {', '.join(model.name for model in models)}")
     static = names.pop("static", None)
+    if static is not None and not any(model.reads_covariates for model in models):
+        raise ValueError("expected no static=, as none of the models reads covariates")
     beside = list(dict.fromkeys(name for model in models for name in model._covariate_columns))
     history = History.of(y, **names, covariates=beside)
     last = h + step_size * np.arange(n_windows - 1, -1, -1)  # how many steps before the end an origin lies

@@ -304,6 +304,15 @@ def test_what_is_known_ahead_is_read_from_a_file(forecast, tmp_path, suffix):
     said = one_line_of_error(run("forecast", *map(str, named), "--future", str(ahead)))
     assert "expected a row for each of 4 steps ahead of each series in the table of the future; got 2024-02-" in said
     rk.forecast.write_table(ahead, part({**columns, "rain": values["price"]}.items(), ~first))
+    said = one_line_of_error(
+        run("forecast", *map(str, named[:-2]), "--load", str(tmp_path / "kept"), "--future", str(ahead))
+    )
+    assert said.strip().endswith("has the columns shop, day, rain; expected 'price' too, which the model reads")
+    forecast(*named, "--model", "theta", "--cross-validate", "0", "--save", tmp_path / "theta")
+    said = one_line_of_error(
+        run("forecast", *map(str, named[:-2]), "--load", str(tmp_path / "theta"), "--future", str(ahead))
+    )
+    assert said.strip().endswith("reads nothing of --future")
     said = one_line_of_error(run("forecast", *map(str, named), "--future", str(ahead)))
     assert said.strip().endswith("has the columns shop, day, rain; expected some that the series have: price")
 

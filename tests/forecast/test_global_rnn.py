@@ -211,6 +211,22 @@ def test_progress_and_an_interrupted_fit(panel, model):
     np.testing.assert_array_equal(model.predict(3), before)
 
 
+def test_F4_no_forecast_of_a_positive_series_is_negative():
+    """Of series that change by factors, too, which aren't taken as logarithms."""
+    rng = np.random.default_rng(0)
+    panel = [np.where(np.arange(30) % 2, 1000.0, 1.0) * rng.uniform(0.5, 2, 30) for _ in range(8)]
+    found = GlobalRNN(1, units=4, networks=1, epochs=60).fit(panel).predict(20, level=[80, 95])
+    assert not GlobalRNN(1, **SMALL).fit(panel)._model["logarithms"].any()
+    for name, array in found.items():
+        assert (array >= 0).all(), name
+
+
+def test_F3_the_order_of_the_series_changes_no_bit(panel):
+    order = np.random.default_rng(0).permutation(len(panel))
+    there = GlobalRNN(4, **SMALL).fit(panel).predict(3)
+    np.testing.assert_array_equal(GlobalRNN(4, **SMALL).fit([panel[k] for k in order]).predict(3), there[order])
+
+
 # Covariates
 
 
@@ -325,3 +341,55 @@ def test_F9_gaps_in_covariates_are_bridged(shops):
     holey.loc[holey.index[::5], ["price", "visitors"]] = np.nan
     said = GlobalRNN(1, **WITH, **SMALL).fit(holey).predict(3, future=rest)
     assert np.isfinite(said["GlobalLSTM"]).all()
+
+
+def test_F9_a_gap_in_what_was_known_ahead_counts_as_the_mean(shops, informed):
+    known, rest, static = shops
+    pd = pytest.importorskip("pandas")
+    table = pd.concat([known, rest])
+    gone = (table["unique_id"] == "s3") & (table["ds"] == rest["ds"].iloc[2])
+    found = informed.cross_validation(table[~gone], 6, static=static)
+    assert np.isfinite(found["GlobalLSTM"]).all() and len(found) == 24 * 6
+
+
+def test_F9_a_covariate_that_never_changed_moves_little(shops):
+    known, rest, _ = shops
+    model = GlobalRNN(1, future_covariates=["fee"], **SMALL).fit(known.assign(fee=1.1))
+    same, other = (model.predict(3, future=rest.assign(fee=fee))["GlobalLSTM"] for fee in (1.1, 1.2))
+    np.testing.assert_allclose(other, same, rtol=0.1)
+
+
+def test_F9_static_covariates_are_those_of_the_fit(shops, informed):
+    known, rest, static = shops
+    alone = GlobalRNN(1, **SMALL).fit(known, static=static)
+    plain = GlobalRNN(1, **SMALL).fit(known)
+    for call, said in (
+        (lambda: alone.forecast(known, 2), "expected static=, with size, region=north, region=south, as in fit"),
+        (lambda: plain.forecast(known, 2, static=static), "expected no static=, as fit was given none"),
+        (
+            lambda: alone.forecast(known, 2, static=static.assign(size=static["size"].astype(str))),
+            "expected numbers in column 'size' of the static table, as in fit",
+        ),
+        (
+            lambda: alone.forecast(known, 2, static=static.assign(region=1.0)),
+            "expected text in column 'region' of the static table, as in fit",
+        ),
+        (lambda: rk.forecast.Theta().cross_validation(known, 2, static=static), "none of the models reads covariates"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            call()
+    told = []
+    alone.forecast(known, 2, static=static, progress=told.append)
+    assert told[0] == "network 1, epoch 1 of 12"
+
+
+def test_F9_tables_of_files_have_covariates_too(shops, tmp_path):
+    known, rest, _ = shops
+    for name, table in (("known", known), ("rest", rest)):
+        rk.forecast.write_table(tmp_path / f"{name}.csv", table)
+    read, ahead = (rk.forecast.read_table(tmp_path / f"{name}.csv") for name in ("known", "rest"))
+    found = GlobalRNN(1, **WITH, **SMALL).fit(read).predict(6, future=ahead)
+    expected = GlobalRNN(1, **WITH, **SMALL).fit(known).predict(6, future=rest)
+    np.testing.assert_array_equal(found["GlobalLSTM"], expected["GlobalLSTM"])
+    with pytest.raises(ValueError, match="expected a table of series with the column 'rain' besides its values; got"):
+        GlobalRNN(future_covariates=["rain"]).fit(read)

@@ -200,3 +200,8 @@ def test_exogenous_data_is_what_is_known_ahead(adapter):
     plain = rk.forecast.GlobalRNN(1, units=4, networks=1, epochs=100, future_covariates=["price"]).fit(table)
     expected = plain.predict(4, future=ahead)["GlobalLSTM"].to_numpy().reshape(6, 4)[:, [1, 3]]
     np.testing.assert_array_equal(said["sold"].to_numpy().reshape(6, 2), expected)
+    forecaster.update(sold[known], update_params=True)
+    assert forecaster.model_.future_covariates == ["price"]
+    np.testing.assert_array_equal(forecaster.predict(X=X[~known]), said)
+    with pytest.raises(ValueError, match="expected X, with price, of the steps ahead"):
+        forecaster.predict()
