@@ -11,14 +11,10 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 import rnnkit as rk
-from rnnkit.backends.cpu.simd.registers import LANES, LLVM_FLOATS
-from rnnkit.backends.formulas import value as emitted
+from rnnkit.backends.cpu.language import programs
+from rnnkit.backends.cpu.simd.registers import LANES
 
 from . import sizes
 from .cells import layer, sequences
@@ -28,37 +24,31 @@ LOOPS = 12_000_000  # some 20 ms
 COPIED = 1 << 28  # bytes, more than any cache has
 
 
-@intrinsic
-def _chains(typingctx, loops, start):
-    """`loops` steps of x = x * 0.5 + start in every lane of `CHAINS` registers; the sum of what they end with."""
-
-    def generate(context, builder, signature, arguments):
-        loops, start = arguments
-        vector = ir.VectorType(LLVM_FLOATS[types.float32], LANES["float32"])
-        add = emitted.Value(builder, emitted.broadcast(builder, start, vector.count))
-        factor = add.constant(0.5)
-        # Starts that differ, or one chain would stand for all.
-        held = [cgutils.alloca_once_value(builder, (add * float(k)).value) for k in range(1, CHAINS + 1)]
-        with cgutils.for_range(builder, loops):
-            for place in held:
-                x = emitted.Value(builder, builder.load(place))
-                builder.store(emitted.fma(x, factor, add).value, place)
-        total = emitted.Value(builder, builder.load(held[0]))
-        for place in held[1:]:
-            total = total + emitted.Value(builder, builder.load(place))
-        return emitted.reduce(total, lambda a, b: a + b).value
-
-    return types.float32(types.int64, types.float32), generate
+@functools.cache
+def _chains() -> Callable:
+    """``run(loops, start)``: `loops` steps of x = x * 0.5 + start, a number at an address, in `CHAINS` registers."""
+    chains = [f"x_{k}" for k in range(CHAINS)]
+    lines = ["a, half = splat_float32(start), fill_float32(0.5)"]
+    # Starts that differ, or one chain would stand for all.
+    lines += [f"{x} = a * fill_float32({k}.0)" for k, x in enumerate(chains, 1)]
+    lines += ["for k in range(loops):", *(f"    {x} = fma({x}, half, a)" for x in chains)]
+    lines += [f"store_scalar_float32(start + 4, reduce_add({' + '.join(chains)}))"]
+    text = [
+        "from rnnkit.backends.cpu.language.function import compiled",
+        "from rnnkit.backends.cpu.simd.vector import *",
+    ]
+    text += ["", "@compiled", "def run(loops, start):", *(f"    {line}" for line in lines), ""]
+    return programs.load("\n".join(text), 2).function
 
 
-@njit(nogil=True)
-def _run(loops, start):
-    return _chains(loops, start)
+def _run(loops):
+    numbers = np.ones(2, np.float32)
+    _chains()(loops, numbers.ctypes.data)
 
 
 def flops(threads: int = 1, loops: int = LOOPS) -> float:
     """Floating point operations per second of `threads` threads at once, float32; a multiply-add counts as two."""
-    passed = _at_once([lambda: _run(loops, 1.0)] * threads)
+    passed = _at_once([lambda: _run(loops)] * threads)
     return 2 * LANES["float32"] * CHAINS * loops * threads / passed
 
 

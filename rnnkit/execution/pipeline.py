@@ -8,7 +8,7 @@ import numpy as np
 
 from rnnkit.backends.cpu.compile import CPU
 from rnnkit.backends.shared.call import Executor
-from rnnkit.backends.shared.program_cache import cache_info, clear_cache, number_functions_apart
+from rnnkit.backends.shared.program_cache import cache_info, clear_cache
 from rnnkit.compiler.autodiff.forward import Tangent
 from rnnkit.compiler.autodiff.numpy_vjp import Pull
 from rnnkit.compiler.ir.evaluate import evaluate
@@ -28,7 +28,6 @@ def choose(step, dtype, weights, constant_shapes=(), training=False) -> Executor
         If the step can be neither traced nor jitted, with the line and the construct that stopped each; or if its
         rows depend on each other.
     """
-    number_functions_apart()
     try:
         return compile_step(step, dtype, weights, constant_shapes, training)
     except Untraceable as error:
@@ -68,7 +67,6 @@ def compile_loss(step, dtype, gradient=True):
     ValueError
         If the step can't be read, with the line and the construct that stopped it; or if its rows depend on each other.
     """
-    number_functions_apart()
     dtype = np.dtype(dtype)
     try:
         graph = passes.read(step, dtype, {})
@@ -132,7 +130,6 @@ def choose_cuda(step, dtype, weights, constant_shapes=(), training=False) -> Exe
     """
     from rnnkit.backends.cuda.compile import CUDA
 
-    number_functions_apart()
     try:
         return compile_step(step, dtype, weights, constant_shapes, training, CUDA)
     except RecursionError:

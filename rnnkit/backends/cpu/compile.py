@@ -8,35 +8,29 @@ from functools import cache
 import numpy as np
 
 from rnnkit.backends.cpu.codegen.program_source import (
+    ARGUMENTS,
     OUTER_SUM,
     PRODUCT,
-    PRODUCT_SIGNATURE,
-    SIGNATURE,
+    PRODUCT_ARGUMENTS,
     SPARSE_PRODUCT,
     Source,
     SourceWriter,
 )
 from rnnkit.backends.cpu.gradient import Backward
 from rnnkit.backends.cpu.kernels.matmul import PANEL_VECTORS, packed_width
-from rnnkit.backends.cpu.program import LAYOUT, Program
+from rnnkit.backends.cpu.language.programs import load
+from rnnkit.backends.cpu.program import LAYOUT, Program, ProgramCode
 from rnnkit.backends.cpu.simd.bounds_check import CHECKED, GAP
-from rnnkit.backends.cpu.simd.registers import FEATURES, LANES
+from rnnkit.backends.cpu.simd.registers import LANES
 from rnnkit.backends.cpu.threads import shared_functions
 from rnnkit.backends.cpu.threads.team import ThreadTeam
 from rnnkit.backends.cpu.weight_sums import OuterProducts
-from rnnkit.backends.shared import program_cache
 from rnnkit.backends.shared.prepack import prepacker
-from rnnkit.backends.shared.program_cache import address
 from rnnkit.backends.shared.target import Target
 from rnnkit.compiler.ir.evaluate import evaluate
 from rnnkit.compiler.ir.plan import Plan
 from rnnkit.compiler.planning.describe import describe
 from rnnkit.compiler.planning.fusion import fuse
-
-
-def load(text: str, signature: str):
-    """The function ``run`` of a program for this processor's vectors."""
-    return program_cache.load(text, signature, FEATURES)
 
 
 def write(plan: Plan, name: str, dtype: np.dtype) -> Source:
@@ -51,16 +45,18 @@ def compile_source(
     show: Callable[[], str],
     gradient: Callable[[Program], Backward] | None = None,
 ) -> Program:
-    """The compiled program of a text."""
-    products = {
-        name: address(load(text.format(dtype=dtype.name), PRODUCT_SIGNATURE))
-        for name, text in (("product", PRODUCT), ("sparse_product", SPARSE_PRODUCT))
-        if f"call_matmul({name}," in source.text
-    }
+    """The program of a text, which is compiled at the first call."""
+
+    def code():
+        products = {
+            name: load(text.format(dtype=dtype.name), PRODUCT_ARGUMENTS).address
+            for name, text in (("product", PRODUCT), ("sparse_product", SPARSE_PRODUCT))
+            if f"call_matmul({name}," in source.text
+        }
+        return ProgramCode(*load(source.text, ARGUMENTS), products)
+
     prepack, words = prepacker(plan, evaluate, dtype, LAYOUT), describe(plan, dtype)
-    function = load(source.text, SIGNATURE)
-    run = function, address(function), source, plan, prepack, dtype, team(), show
-    return Program(*run, products, words, gradient=gradient)
+    return Program(code, source, plan, prepack, dtype, team(), show, words, gradient=gradient)
 
 
 def gradient(program: Program, forward: Program, adjoint: Program, residuals, operands, sums, finish) -> Backward:
@@ -73,21 +69,16 @@ def gradient(program: Program, forward: Program, adjoint: Program, residuals, op
 def team() -> ThreadTeam:
     """What all programs of this process share."""
 
-    def team_functions():
-        function = load(shared_functions.module_text(shared_functions.TEAM_FUNCTIONS), shared_functions.SIGNATURE)
-        return function, address(function)
+    def shared(functions):
+        return lambda: load(shared_functions.module_text(functions), shared_functions.ARGUMENTS)
 
-    return ThreadTeam(
-        address(load(shared_functions.module_text(shared_functions.ROW_FUNCTIONS), shared_functions.SIGNATURE)),
-        team_functions,
-    )
+    return ThreadTeam(shared(shared_functions.ROW_FUNCTIONS), shared(shared_functions.TEAM_FUNCTIONS))
 
 
 @cache
 def outer_products(name) -> OuterProducts:
     """What sums outer products in a dtype, for every `rnnkit.backends.cpu.weight_sums.OuterSum` of this process."""
-    function = load(OUTER_SUM.format(dtype=name), SIGNATURE)
-    return OuterProducts(function, address(function), np.dtype(name), team())
+    return OuterProducts(*load(OUTER_SUM.format(dtype=name), ARGUMENTS), np.dtype(name), team())
 
 
 CPU = Target("cpu", packed_width, fuse, write, compile_source, gradient)

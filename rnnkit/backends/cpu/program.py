@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from typing import Literal, overload
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, NamedTuple, overload
 
 import numpy as np
 
@@ -27,9 +28,8 @@ from rnnkit.compiler.ir.plan import SEQUENCES, STEP, Plan
 __all__ = ["LANES", "PANEL_VECTORS", "Program", "packed_width"]
 
 
-@dataclass(eq=False)
-class Program:
-    """Runs a compiled step over records.
+class ProgramCode(NamedTuple):
+    """Machine code.
 
     Attributes
     ----------
@@ -37,12 +37,27 @@ class Program:
         ``run`` of the program's text.
     address : int
         Where its machine code stands.
+    products : dict of str to int
+        Addresses of the compiled products that the program calls: ``product`` and ``sparse_product``.
+    """
+
+    function: Callable[..., int]
+    address: int
+    products: dict[str, int]
+
+
+@dataclass(eq=False)
+class Program:
+    """Runs a compiled step over records.
+
+    Attributes
+    ----------
+    load : callable
+        Gives the program's `Code`: it compiles the text, or finds it compiled, at the first call.
     source, plan
         What it was compiled from, see `rnnkit.execution.passes`.
     prepack : callable
         Weights by name to the arrays that the plan wants computed once, in the order of ``plan.prepacked``.
-    products : dict of str to int
-        Addresses of the compiled products that the program calls: ``product`` and ``sparse_product``.
     team : ThreadTeam
         The threads that may share a call.
     show : callable
@@ -53,15 +68,13 @@ class Program:
         From a step's own program to its `rnnkit.backends.cpu.gradient.Backward`.
     """
 
-    function: Callable
-    address: int
+    load: Callable[[], ProgramCode]
     source: Source
     plan: Plan
     prepack: Callable[[dict[str, np.ndarray]], list[np.ndarray]]
     dtype: np.dtype
     team: ThreadTeam
     show: Callable[[], str]
-    products: dict[str, int] = field(default_factory=dict)
     words: str = ""
     how: str = "traced"
     reason: str = "the step was recorded as a graph, from which rnnkit compiles loops over many rows at once"
@@ -77,6 +90,11 @@ class Program:
         self._numbers = list(self.source.numbers)
         self._tables = [what for what in self.source.pointers if isinstance(what, np.ndarray)]
         self._state_sizes = [math.prod(shape) * item for shape in plan.state_shapes]
+
+    @cached_property
+    def code(self) -> ProgramCode:
+        """The compiled program."""
+        return self.load()
 
     def differentiate(self) -> GradientExecutor:
         """What runs the same calls with their gradient."""
@@ -169,7 +187,7 @@ class Program:
         keep = (self, record, p, n, own, outputs, last, arrays, mask, order, self._tables)
         with Checked(keep) if CHECKED else nullcontext():
             if threads > 1:
-                done = self.team.run(self.address, p, n, rows, blocks, memory, units, threads, keep)
+                done = self.team.run(self.code.address, p, n, rows, blocks, memory, units, threads, keep)
                 if CHECKED:
                     self.team.settle()
             else:
@@ -190,9 +208,10 @@ class Program:
         """Run the blocks of rows one after the other, in this thread."""
         scratch = own_memory(memory)
         at, p_at, n_at, first = line_start(scratch), _address(p), _address(n), 0
+        run = self.code.function
         for block in range(blocks):
             count = rows // blocks + (block < rows % blocks)
-            self.function(p_at, n_at, first, count, at, 0, 1, 0)
+            run(p_at, n_at, first, count, at, 0, 1, 0)
             first += count
         return True
 
@@ -236,8 +255,8 @@ class Program:
             "last": _address(last),
             "mask": mask_at,
             "order": 0 if order is None else _address(order),
-            "product": self.products.get("product", 0),
-            "sparse_product": self.products.get("sparse_product", 0),
+            "product": self.code.products.get("product", 0),
+            "sparse_product": self.code.products.get("sparse_product", 0),
             "shared": self.team.row_functions,
             "team": self.team.team_functions,
         }

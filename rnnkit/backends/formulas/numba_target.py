@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from rnnkit.backends.formulas.value import Value
 
 
 def itself(kind):
@@ -18,16 +20,28 @@ class NumbaTarget(NamedTuple):
     ----------
     intrinsic, signature : callable
         numba's, of the target.
-    common : callable
-        From the types of some arguments to the one in which they are computed together, None where there is none.
-    convert : callable
-        ``(context, builder, number, given, kind)``, an argument of the type `given` as a Value of the type `kind`.
+    types : module
+        numba's types, of the target.
+    value : type
+        The `Value` whose functions the target has.
     """
 
     intrinsic: Callable
     signature: Callable
-    common: Callable
-    convert: Callable
+    types: Any
+    value: type[Value] = Value
+
+    def common(self, arguments):
+        """The float type in which numbers are computed together, None if they are something else."""
+        types = self.types
+        if not all(isinstance(t, (types.Number, types.Boolean)) for t in arguments):
+            return None
+        floats = [t for t in arguments if isinstance(t, types.Float)]
+        return max(floats, key=lambda t: t.bitwidth, default=types.float64)
+
+    def convert(self, context, builder, number, given, kind):
+        """An argument of type `given` as a Value of `kind`."""
+        return self.value(builder, context.cast(builder, number, given, kind))
 
     def typed(self, function, arguments, common=None, result=itself):
         """(signature, code generator) of `function` of Values for these argument types; None where they don't fit."""

@@ -5,7 +5,6 @@ float64: its results are the same bits whichever way it is called.
 """
 
 from llvmlite import ir
-from numba.core import cgutils
 
 from rnnkit.backends.formulas.registry import formula
 
@@ -196,8 +195,13 @@ def type_name(llvm_type):
 
 def call_intrinsic(builder, name, result, arguments):
     """Call the LLVM intrinsic of the full `name`."""
-    signature = ir.FunctionType(result, [argument.type for argument in arguments])
-    return builder.call(cgutils.get_or_insert_function(builder.module, signature, name), arguments)
+    return builder.call(external(builder, name, result, [argument.type for argument in arguments]), arguments)
+
+
+def external(builder, name, result, arguments):
+    """The function of a name that a module calls and doesn't have."""
+    found = builder.module.globals.get(name)
+    return ir.Function(builder.module, ir.FunctionType(result, arguments), name) if found is None else found
 
 
 def widened(x):
@@ -311,13 +315,20 @@ def by_lane(compute, *values):
     first = values[0]
     if first.lanes is None:
         return compute(*values)
-    builder = first.builder
-    result = cgutils.alloca_once(builder, first.type)
-    with cgutils.for_range(builder, ir.IntType(32)(first.lanes)) as loop:
-        scalars = [v.of(builder.extract_element(v.value, loop.index)) for v in values]
-        changed = builder.insert_element(builder.load(result), compute(*scalars).value, loop.index)
-        builder.store(changed, result)
-    return first.of(builder.load(result))
+    builder, number, before = first.builder, ir.IntType(32), first.builder.block
+    loop, done = builder.append_basic_block("lane"), builder.append_basic_block("lanes_done")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    lane, result = builder.phi(number), builder.phi(first.type)
+    scalars = [v.of(builder.extract_element(v.value, lane)) for v in values]
+    changed = builder.insert_element(result, compute(*scalars).value, lane)
+    following = builder.add(lane, number(1))
+    for phi, start, value in ((lane, number(0), following), (result, first.type(ir.Undefined), changed)):
+        phi.add_incoming(start, before)
+        phi.add_incoming(value, builder.block)
+    builder.cbranch(builder.icmp_signed("<", following, number(first.lanes)), loop, done)
+    builder.position_at_end(done)
+    return first.of(changed)
 
 
 def where_lanes(mask, compute, result, *values):

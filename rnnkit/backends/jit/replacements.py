@@ -12,7 +12,7 @@ import numpy as np
 from numba.core.registry import cpu_target
 
 from rnnkit import activations
-from rnnkit.backends.cpu.simd import functions
+from rnnkit.backends.formulas.numba_functions import FUNCTIONS
 from rnnkit.backends.formulas.table import FORMULAS, arity
 from rnnkit.backends.jit import arrays, reductions
 from rnnkit.compiler.ir.operations import OPERATIONS
@@ -129,7 +129,7 @@ def _formula_of(function):
 @functools.cache
 def formula(name):
     """The formula of this name, on arrays of any shape and on numbers."""
-    function = getattr(functions, name)
+    function = FUNCTIONS[name]
     if arity(FORMULAS[name]) == 1:
         return elementwise(lambda x: function(x))
     return elementwise(lambda a, b: function(a, b))

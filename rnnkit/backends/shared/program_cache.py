@@ -12,7 +12,6 @@ import hashlib
 import itertools
 import linecache
 import os
-import pickle
 import sys
 import tempfile
 import threading
@@ -20,15 +19,17 @@ import types
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any, TypeVar
 
 from rnnkit.backends.shared.interrupts import behind_it
 from rnnkit.backends.shared.trusted_folder import fault, make, only_ours, trusted
 
-_programs: dict[str, types.ModuleType] = {}
+_programs: dict[str, Any] = {}
+Program = TypeVar("Program")
 lock = threading.RLock()
 _SUFFIX = ".rnnkit"
 _KERNELS = ("backends",)  # subpackages whose code programs call or inline
-_FORMAT = 2  # another number leaves programs that were written in another way alone
+_FORMAT = 3  # another number leaves programs that were written in another way alone
 
 
 def cache_folder() -> Path:
@@ -99,23 +100,17 @@ def _size(file) -> int:
         return 0
 
 
-def address(function) -> int:
-    """Where the machine code of a loaded program's function stands."""
-    (compiled,) = function.overloads.values()
-    return compiled.library.get_pointer_to_function(compiled.fndesc.mangled_name)
-
-
-def load(text: str, signature: str, target: str = "") -> Callable:
-    """The function ``run`` of a program, compiled once for its text, for one signature and one kind of target."""
-    key = _key(text + target)
-    module = _programs.get(key)
-    if module is None:
+def find(text: str, make: Callable[[str], Program]) -> Program:
+    """The program of a text, made once in this process: ``make(key)``, where a key on disk stands for it, too."""
+    key = _key(text)
+    program = _programs.get(key)
+    if program is None:
         with lock:
-            module = _programs.get(key)
-            if module is None:
+            program = _programs.get(key)
+            if program is None:
                 with behind_it():
-                    module = _programs[key] = _compile(text, key, signature)
-    return module.run
+                    program = _programs[key] = make(key)
+    return program
 
 
 def loaded() -> int:
@@ -131,14 +126,13 @@ def _key(text) -> str:
 def surroundings() -> str:
     """All that a program depends on besides its text."""
     import llvmlite
-    import numba
     import numpy as np
-    from numba.core.registry import cpu_target
+
+    from rnnkit.backends.shared import processor
 
     kernels = digest_of_kernels(Path(__file__).parents[2])
-    versions = (sys.version, np.__version__, numba.__version__, llvmlite.__version__)
-    processor = cpu_target.target_context.codegen().magic_tuple()
-    return repr((_FORMAT, kernels, versions, processor))
+    versions = (sys.version, np.__version__, llvmlite.__version__)
+    return repr((_FORMAT, kernels, versions, processor.TRIPLE, processor.NAME, processor.FEATURES))
 
 
 def digest_of_kernels(package: Path) -> str:
@@ -188,33 +182,6 @@ def module_of(text: str, name: str) -> types.ModuleType:
     return module
 
 
-def _compile(text, key, signature) -> types.ModuleType:
-    from rnnkit.backends.shared.numba_pipeline import compiling  # which takes numba along
-
-    number_functions_apart()
-    module = module_of(text, f"rnnkit_program_{key}")
-    dispatcher = module.run
-    dispatcher._cache = _DiskCache(key)
-    with compiling():
-        dispatcher.compile(signature)
-    dispatcher.disable_compile()
-    _free_parts(module)
-    return module
-
-
-def _free_parts(module) -> None:
-    """Free what a compiled program does not need: the functions linked into it, and a copy for linking it elsewhere."""
-    from numba.core.dispatcher import Dispatcher
-
-    for name, value in list(vars(module).items()):
-        if isinstance(value, Dispatcher) and value.py_func.__module__ == module.__name__ and value is not module.run:
-            delattr(module, name)
-    for signature, found in module.run.overloads.items():
-        found.library._linking_libraries.clear()
-        found.library._shared_module = None
-        module.run.overloads[signature] = found._replace(type_annotation="")
-
-
 def read_entry(key: str) -> bytes | None:
     """What is kept on disk under a key, or None whatever the reason."""
     folder = cache_folder()
@@ -252,35 +219,3 @@ def write_entry(key: str, payload: bytes) -> None:
             raise
     except OSError:
         return
-
-
-class _DiskCache:
-    """What a numba dispatcher asks of a cache: one entry, for one signature."""
-
-    def __init__(self, key):
-        self.key = key
-        self.cache_path = str(cache_folder())
-
-    def enable(self):
-        """Nothing to do: it is always on."""
-
-    disable = flush = enable
-
-    def load_overload(self, sig, target_context):
-        """The compiled result, or None whatever the reason."""
-        from numba.core import compiler
-
-        payload = read_entry(self.key)
-        if payload is None:
-            return None
-        try:
-            target_context.refresh()
-            return compiler.CompileResult._rebuild(target_context, *pickle.loads(payload))
-        except Exception:
-            return None
-
-    def save_overload(self, sig, compiled):
-        """Keep the compiled result."""
-        from numba.core.serialize import dumps
-
-        write_entry(self.key, dumps(compiled._reduce()))

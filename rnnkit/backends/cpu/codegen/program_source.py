@@ -58,8 +58,7 @@ from rnnkit.backends.cpu.kernels.outer_sum import define_outer_sum
 
 run = define_outer_sum("{dtype}")
 '''
-PRODUCT_SIGNATURE = f"void({', '.join(['int64'] * 11)})"
-SIGNATURE = f"void({', '.join(['int64'] * 8)})"
+PRODUCT_ARGUMENTS, ARGUMENTS = 11, 8  # all of them int64
 # How many rows a section computes; the rest are masked.
 ROWS_OF = {CALL: "rows", BLOCK: "most", STEP: "used", AFTER: "most"}
 _MASK_T = "mask + t * mask_step, mask_row"  # where the mask of a step is, and bytes from row to row
@@ -339,7 +338,7 @@ class SourceWriter:
         spanned = ["low", "high"] if writer.split else []
         inside = ["n", *block, "rows", *spanned, *(f"at_{b.name}" for b in buffers)]
         inside += [f"row_{b.name}" for b in rows_given] + [t for t, _ in writer.tables]
-        head = ["@linked", f"def {name}({', '.join(inside)}):"]
+        head = ["@compiled", f"def {name}({', '.join(inside)}):"]
         self.functions.append("\n".join(head + indented(writer.lines)))
         lines: list[str] = []
         if spanned and span is None:
@@ -638,7 +637,7 @@ class SourceWriter:
         title = f'"""The step {self.name!r} in {name}, {self.lanes} lanes: run(addresses, numbers, ...)."""'
         run = ["@compiled", "def run(p, n, first, rows, scratch, part, parts, barrier):"]
         run += indented(body)
-        lines = ["from rnnkit.backends.shared.numba_pipeline import compiled, linked", *lines]
+        lines = ["from rnnkit.backends.cpu.language.function import compiled", *lines]
         head = [title, "", "import numpy as np", "", *lines, "", ""]
         return "\n".join([*head, *(f"{f}\n\n" for f in self.functions), *run, ""])
 

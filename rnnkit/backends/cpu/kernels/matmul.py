@@ -6,16 +6,15 @@ rows, on any number of threads.
 """
 
 import numpy as np
-from numba import types
-from numba.extending import intrinsic
 
 from rnnkit.backends.cpu import tuning
 from rnnkit.backends.cpu.kernels.tile import Tile, choice
+from rnnkit.backends.cpu.language.function import compiled
 from rnnkit.backends.cpu.simd.aligned import aligned
-from rnnkit.backends.cpu.simd.atomic import define_call
+from rnnkit.backends.cpu.simd.atomic import call_at
+from rnnkit.backends.cpu.simd.kinds import FLOATS
 from rnnkit.backends.cpu.simd.registers import LANES, REGISTERS
 from rnnkit.backends.cpu.tuning import PIECE_RESULT, PIECE_WEIGHTS, SINGLE_ROW_VECTORS, TILE_ROWS
-from rnnkit.backends.shared.numba_pipeline import compiled
 
 PANEL_VECTORS = tuning.PANEL_VECTORS[REGISTERS]
 
@@ -92,28 +91,21 @@ class _Tile(Tile):
             self.store(c + c_stride * row + column, total)
 
 
-def _define_tiles(dtype, vectors, shapes):
-    """A function for jitted code: with `shape` = 1 for the first of `shapes` = (rows, panels), 2 for the second …"""
-    shapes = [(*shape, vectors) for shape in shapes]
-
-    @intrinsic
-    def tile(typingctx, shape, a, a_stride, packed, panel_bytes, length, c, c_stride):
-        return choice(_Tile, dtype, shapes, 7)
-
-    return tile
-
-
 def define_matmul(name):
-    """A product of its own, in "float32" or "float64", for jitted code or to be compiled by itself."""
-    dtype = getattr(types, name)
-    size = dtype.bitwidth // 8
-    vector_bytes = size * LANES.get(str(dtype), 0)
+    """A product of its own, in "float32" or "float64", to be compiled by itself."""
+    kind = FLOATS[name]
+    size = kind.size
+    vector_bytes = size * LANES.get(name, 0)
     vectors, most_rows, in_flight = PANEL_VECTORS, TILE_ROWS, SINGLE_ROW_VECTORS
+
+    def tiles(vectors, shapes):
+        """With 1 for the first of `shapes` = (rows, panels), 2 for the second …"""
+        return choice(_Tile, kind, [(*shape, vectors) for shape in shapes], 7)
+
     several_rows = [(rows, 1) for rows in range(1, most_rows + 1)]
-    wide = _define_tiles(dtype, vectors, several_rows)
-    narrow = _define_tiles(dtype, 1, several_rows)
-    wide_row = _define_tiles(dtype, vectors, [(1, panels) for panels in range(1, in_flight // vectors + 1)])
-    narrow_row = _define_tiles(dtype, 1, [(1, panels) for panels in range(1, vectors)])
+    wide, narrow = tiles(vectors, several_rows), tiles(1, several_rows)
+    wide_row = tiles(vectors, [(1, panels) for panels in range(1, in_flight // vectors + 1)])
+    narrow_row = tiles(1, [(1, panels) for panels in range(1, vectors)])
 
     @compiled
     def product(a, a_outer, outer, a_inner, inner, packed, K, N, c, c_outer, c_inner):
@@ -149,10 +141,8 @@ def define_matmul(name):
     return product
 
 
-@intrinsic
-def call_matmul(typingctx, address, a, a_outer, outer, a_inner, inner, packed, K, N, c, c_outer, c_inner):
-    """Call a product that was compiled before, at its address; its code is then in no program twice."""
-    return define_call(11)
+# Call a product that was compiled before: its address, then its arguments.
+call_matmul = call_at(11)
 
 
 @compiled

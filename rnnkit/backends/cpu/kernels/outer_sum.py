@@ -9,17 +9,16 @@ add multiples of `CHUNK`; and its rounding errors don't grow as those of one lon
 from __future__ import annotations
 
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from rnnkit.backends.cpu.kernels.matmul import PANEL_VECTORS
 from rnnkit.backends.cpu.kernels.tile import Tile, choice
+from rnnkit.backends.cpu.language.function import compiled
 from rnnkit.backends.cpu.simd.atomic import word
+from rnnkit.backends.cpu.simd.kinds import FLOATS
 from rnnkit.backends.cpu.simd.load_store import load_unaligned
 from rnnkit.backends.cpu.simd.registers import LANES
 from rnnkit.backends.cpu.tuning import CHUNK, FEW_ROWS, TILE_ROWS
 from rnnkit.backends.formulas.value import Value
-from rnnkit.backends.shared.numba_pipeline import compiled
 
 # Vectors of columns that a tile has; a panel is as wide as the widest.
 _WIDTHS = [1 << i for i in reversed(range(PANEL_VECTORS.bit_length()))]
@@ -47,24 +46,15 @@ class _Tile(Tile):
             self.store(c + c_row * row + column, total)
 
 
-def _define_tiles(dtype):
-    """A function for jitted code: `shape` is `TILE_ROWS` * a width's place + rows, from 1 on; widest are two panels."""
-    shapes = [(rows, width) for width in _WIDTHS for rows in range(1, TILE_ROWS + 1)]
-    shapes += [(rows, 2 * PANEL_VECTORS) for rows in range(1, FEW_ROWS + 1)]
-
-    @intrinsic
-    def tile(typingctx, shape, a, last, follows, b, pairs, count, before, before_row, c, c_row):
-        return choice(_Tile, dtype, shapes, 10)
-
-    return tile
-
-
 def define_outer_sum(name):
     """A sum of outer products of its own, in "float32" or "float64", to be compiled by itself."""
-    dtype = getattr(types, name)
-    size = dtype.bitwidth // 8
+    size = FLOATS[name].size
     vector_bytes = size * LANES.get(name, 0)
-    tile, most_rows, few_rows, chunk = _define_tiles(dtype), TILE_ROWS, FEW_ROWS, CHUNK
+    most_rows, few_rows, chunk = TILE_ROWS, FEW_ROWS, CHUNK
+    # `TILE_ROWS` * a width's place + rows, from 1 on; the widest are two panels.
+    shapes = [(rows, width) for width in _WIDTHS for rows in range(1, TILE_ROWS + 1)]
+    shapes += [(rows, 2 * PANEL_VECTORS) for rows in range(1, FEW_ROWS + 1)]
+    tile = choice(_Tile, FLOATS[name], shapes, 10)
     panel, widths = PANEL_VECTORS, len(_WIDTHS)
 
     @compiled

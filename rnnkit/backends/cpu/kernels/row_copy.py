@@ -1,53 +1,40 @@
 """Whole rows moved as bytes: held states and outputs under a mask, states kept as a trajectory."""
 
 from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
+from rnnkit.backends.cpu.language.function import compiled
 from rnnkit.backends.cpu.simd.atomic import word
 from rnnkit.backends.cpu.simd.bounds_check import check
-from rnnkit.backends.shared.numba_pipeline import compiled
+from rnnkit.backends.cpu.simd.intrinsic import intrinsic
+from rnnkit.backends.cpu.simd.kinds import BOOL, INT, VOID
+from rnnkit.backends.formulas.value import BIT, call_intrinsic
+
+_BYTE = ir.IntType(8)
 
 
-@intrinsic
-def copy_bytes(typingctx, target, source, count):
+@intrinsic(VOID, INT, INT, INT)
+def copy_bytes(builder, target, source, count):
     """Copy ``count`` bytes from one address to another that doesn't overlap."""
-
-    def generate(context, builder, signature, arguments):
-        pointer = cgutils.voidptr_t
-        check(builder, arguments[0], arguments[2], write=True)
-        check(builder, arguments[1], arguments[2])
-        target, source = (builder.inttoptr(a, pointer) for a in arguments[:2])
-        cgutils.raw_memcpy(builder, target, source, arguments[2], 1)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, types.int64), generate
+    check(builder, target, count, write=True)
+    check(builder, source, count)
+    places = [builder.inttoptr(address, _BYTE.as_pointer()) for address in (target, source)]
+    call_intrinsic(builder, "llvm.memcpy.p0.p0.i64", ir.VoidType(), [*places, count, BIT(0)])
 
 
-@intrinsic
-def clear_bytes(typingctx, target, count):
+@intrinsic(VOID, INT, INT)
+def clear_bytes(builder, target, count):
     """Set ``count`` bytes at an address to zero."""
-
-    def generate(context, builder, signature, arguments):
-        check(builder, arguments[0], arguments[1], write=True)
-        target = builder.inttoptr(arguments[0], cgutils.voidptr_t)
-        cgutils.memset(builder, target, arguments[1], 0)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64), generate
+    check(builder, target, count, write=True)
+    place = builder.inttoptr(target, _BYTE.as_pointer())
+    call_intrinsic(builder, "llvm.memset.p0.i64", ir.VoidType(), [place, _BYTE(0), count, BIT(0)])
 
 
-@intrinsic
-def used(typingctx, address):
+@intrinsic(BOOL, INT)
+def used(builder, address):
     """Whether the byte at an address isn't zero."""
-
-    def generate(context, builder, signature, arguments):
-        check(builder, arguments[0], 1)
-        byte = builder.load(builder.inttoptr(arguments[0], cgutils.voidptr_t))
-        return builder.icmp_unsigned("!=", byte, ir.IntType(8)(0))
-
-    return types.boolean(types.int64), generate
+    check(builder, address, 1)
+    byte = builder.load(builder.inttoptr(address, _BYTE.as_pointer()))
+    return builder.icmp_unsigned("!=", byte, _BYTE(0))
 
 
 @compiled

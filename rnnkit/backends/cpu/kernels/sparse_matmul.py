@@ -12,17 +12,16 @@ it has the same bits in any batch, and where the operand is finite those of `rnn
 
 import numpy as np
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from rnnkit.backends.cpu.kernels.tile import Tile, choice
+from rnnkit.backends.cpu.language.function import compiled
 from rnnkit.backends.cpu.simd.aligned import aligned
 from rnnkit.backends.cpu.simd.atomic import word
+from rnnkit.backends.cpu.simd.kinds import FLOATS
 from rnnkit.backends.cpu.simd.load_store import gather, lane_numbers, load_unaligned, masked_load
 from rnnkit.backends.cpu.simd.registers import FEATURE_SET, LANES
 from rnnkit.backends.cpu.tuning import SPARSE_ROWS
 from rnnkit.backends.formulas.value import BIT, Value, call_intrinsic, select
-from rnnkit.backends.shared.numba_pipeline import compiled
 
 GROUP = 4  # vectors of columns with windows in common; an integer of 32 bits holds an index for each
 _WINDOW_VECTORS = 4
@@ -117,9 +116,9 @@ def _fill_slots(weight, groups, lanes):
 
 
 class _Tile(Tile):
-    def __init__(self, builder, dtype):
-        super().__init__(builder, dtype)
-        self.tables, self.waits = _tables(str(dtype)), window_rows(str(dtype))
+    def __init__(self, builder, kind):
+        super().__init__(builder, kind)
+        self.tables, self.waits = _tables(kind.name), window_rows(kind.name)
 
     def write(self, rows, vectors, length, a, a_stride, slots, values, indices, windows, c, c_stride):
         """C[rows, columns of a group] = A[rows, :length] @ the group, which has so many `vectors`."""
@@ -195,25 +194,17 @@ class _Tile(Tile):
         return Value(builder, gather(builder, address + places * self.size, everywhere, self.vector, self.size))
 
 
-def _define_tile(dtype, rows):
-    """A function for jitted code: a group of `vectors`, 1 to `GROUP`, for so many rows."""
-
-    shapes = [(rows, vectors) for vectors in range(1, GROUP + 1)]
-
-    @intrinsic
-    def tile(typingctx, vectors, length, a, a_stride, slots, values, indices, windows, c, c_stride):
-        return choice(_Tile, dtype, shapes, 9)
-
-    return tile
-
-
 def define_sparse_matmul(name):
-    """A sparse product of its own, in "float32" or "float64", for jitted code or to be compiled by itself."""
-    dtype = getattr(types, name)
-    size = dtype.bitwidth // 8
-    vector_bytes = size * LANES.get(str(dtype), 0)
-    one, several, most_rows = _define_tile(dtype, 1), _define_tile(dtype, SPARSE_ROWS), SPARSE_ROWS
-    group_width = GROUP * LANES.get(str(dtype), 0)
+    """A sparse product of its own, in "float32" or "float64", to be compiled by itself."""
+    kind, most_rows = FLOATS[name], SPARSE_ROWS
+    vector_bytes = kind.size * LANES.get(name, 0)
+
+    def tile(rows):
+        """A group of 1 to `GROUP` vectors, for so many rows."""
+        return choice(_Tile, kind, [(rows, vectors) for vectors in range(1, GROUP + 1)], 9)
+
+    one, several = tile(1), tile(SPARSE_ROWS)
+    group_width = GROUP * LANES.get(name, 0)
     group_bytes, head, entry_numbers = GROUP * vector_bytes, _HEAD, _ENTRY
 
     @compiled

@@ -6,21 +6,22 @@ An element is one chain of multiply-adds in the order of the loop, started from 
 from collections.abc import Callable, Iterable
 
 from llvmlite import ir
-from numba import types
 
+from rnnkit.backends.cpu.simd.intrinsic import Intrinsic, intrinsic
+from rnnkit.backends.cpu.simd.kinds import INT, VOID, Float
 from rnnkit.backends.cpu.simd.load_store import load_unaligned, store_unaligned
-from rnnkit.backends.cpu.simd.registers import LANES, LLVM_FLOATS
+from rnnkit.backends.cpu.simd.registers import LANES
 from rnnkit.backends.formulas.value import Value, broadcast, fma
 
 
 class Tile:
-    """Writes one tile in a dtype; a subclass has ``write(*shape, *operands)``. Addresses are int64 and count bytes."""
+    """Writes one tile of a kind of floats; a subclass has ``write(*shape, *operands)``. Addresses count bytes."""
 
     write: Callable[..., None]
 
-    def __init__(self, builder, dtype):
-        self.builder, self.element = builder, LLVM_FLOATS[dtype]
-        self.size, self.lanes = dtype.bitwidth // 8, LANES[str(dtype)]
+    def __init__(self, builder, kind: Float):
+        self.builder, self.element = builder, kind.llvm
+        self.size, self.lanes = kind.size, LANES[kind.name]
         self.vector = ir.VectorType(self.element, self.lanes)
         self.vector_bytes = self.size * self.lanes
         self.zeros = ir.Constant(self.vector, [0.0] * self.lanes)
@@ -80,23 +81,23 @@ class Tile:
         return [Value(builder, result) for result in results]
 
 
-def choice(tile: type[Tile], dtype, shapes, operands: int):
-    """(signature, code generator) of an intrinsic of a number and so many operands, all int64.
+def choice(tile: type[Tile], kind: Float, shapes, operands: int) -> Intrinsic:
+    """A function of programs, of a number and so many operands, all int64.
 
     With the number 1 it runs the tile of the first of `shapes`, with 2 that of the second …
     """
 
-    def generate(context, builder, signature, arguments):
-        values = [Value(builder, argument) for argument in arguments[1:]]
+    @intrinsic(VOID, *[INT] * (1 + operands))
+    def run(builder, number, *arguments):
+        values = [Value(builder, argument) for argument in arguments]
         end = builder.append_basic_block("end")
-        switch = builder.switch(arguments[0], end)
-        for number, shape in enumerate(shapes, 1):
+        switch = builder.switch(number, end)
+        for case, shape in enumerate(shapes, 1):
             block = builder.append_basic_block(f"tile{'x'.join(map(str, shape))}")
-            switch.add_case(number, block)
+            switch.add_case(case, block)
             builder.position_at_end(block)
-            tile(builder, dtype).write(*shape, *values)
+            tile(builder, kind).write(*shape, *values)
             builder.branch(end)
         builder.position_at_end(end)
-        return context.get_dummy_value()
 
-    return types.void(*[types.int64] * (1 + operands)), generate
+    return run

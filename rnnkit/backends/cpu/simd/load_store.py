@@ -1,11 +1,11 @@
 """Reading and writing vectors, whole or by lanes, at addresses in bytes; no alignment is asked for."""
 
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from rnnkit.backends.cpu.simd.bounds_check import check, check_each, check_lanes
-from rnnkit.backends.cpu.simd.registers import LANES, LLVM_FLOATS, Mask, Vector, common_mask, convert, vector_of
+from rnnkit.backends.cpu.simd.intrinsic import Emission, intrinsic, overloaded
+from rnnkit.backends.cpu.simd.kinds import FLOAT32, FLOAT64, INT, VOID, Float, Mask, Vector, vector
+from rnnkit.backends.cpu.simd.registers import LANES, common, common_mask, convert, mask_of
 from rnnkit.backends.formulas import value as emitted
 from rnnkit.backends.formulas.value import Value, call_intrinsic, type_name
 
@@ -63,118 +63,79 @@ def _zeros(llvm_vector):
     return ir.Constant(llvm_vector, [0] * llvm_vector.count)
 
 
-def _define_memory(dtype):
-    """What reads, makes and writes vectors of one dtype."""
-    element = LLVM_FLOATS[dtype]
-    size = dtype.bitwidth // 8
+def _define_memory(element: Float):
+    """What reads, makes and writes vectors of one kind of float."""
+    # Where RNNKIT_VECTOR names nothing known, that is told at the first use.
+    size, kind = element.size, vector(element, LANES.get(element.name, 1))
+    lanes, mask_kind = kind.lanes, mask_of(kind)
 
-    def llvm_vector():
-        return ir.VectorType(element, LANES[str(dtype)])
-
-    def first(typingctx, count):
+    def first(builder, count):
         """The mask with lanes < count set."""
-        lanes = LANES[str(dtype)]
+        count = Value(builder, count)
+        few = emitted.select(count < lanes, count, count.constant(lanes))
+        few = emitted.select(few > 0, few, few.constant(0))
+        index = lane_numbers(builder, ir.IntType(32), lanes)
+        return (index < Value(builder, builder.trunc(few.value, ir.IntType(32)))).value
 
-        def generate(context, builder, signature, arguments):
-            count = Value(builder, arguments[0])
-            index = lane_numbers(builder, ir.IntType(32), lanes)
-            few = emitted.select(count < lanes, count, count.constant(lanes))
-            few = emitted.select(few > 0, few, few.constant(0))
-            return (index < Value(builder, builder.trunc(few.value, ir.IntType(32)))).value
-
-        return Mask(lanes)(types.int64), generate
-
-    def load(typingctx, address, mask):
+    def load(builder, address, mask):
         """The vector at `address`; lanes that aren't in `mask` are 0 and their memory is not touched."""
-        kind = vector_of(dtype)
+        return masked_load(builder, address, kind.llvm, mask, size)
 
-        def generate(context, builder, signature, arguments):
-            return masked_load(builder, arguments[0], llvm_vector(), arguments[1], size)
-
-        return kind(types.int64, Mask(kind.lanes)), generate
-
-    def load_full(typingctx, address):
+    def load_full(builder, address):
         """The vector at `address`, all lanes."""
+        return load_unaligned(builder, address, kind.llvm, size)
 
-        def generate(context, builder, signature, arguments):
-            return load_unaligned(builder, arguments[0], llvm_vector(), size)
-
-        return vector_of(dtype)(types.int64), generate
-
-    def splat(typingctx, address):
+    def splat(builder, address):
         """The number at `address` in every lane."""
+        return emitted.broadcast(builder, load_unaligned(builder, address, element.llvm, size), lanes)
 
-        def generate(context, builder, signature, arguments):
-            number = load_unaligned(builder, arguments[0], element, size)
-            return emitted.broadcast(builder, number, LANES[str(dtype)])
-
-        return vector_of(dtype)(types.int64), generate
-
-    def fill(typingctx, value):
+    def fill(value):
         """`value` in every lane."""
-        kind = vector_of(dtype)
-        if not isinstance(value, (types.Number, types.Boolean)):
+        if common(value, kind) is None:
             return None
+        return Emission(kind, (value,), lambda builder, number: convert(builder, number, value, kind).value)
 
-        def generate(context, builder, signature, arguments):
-            return convert(context, builder, arguments[0], value, kind).value
-
-        return kind(value), generate
-
-    def load_strided(typingctx, address, stride, mask):
+    def load_strided(builder, address, stride, mask):
         """Lane l from `address` + l * `stride`; memory of lanes that aren't in `mask` is not touched."""
-        kind = vector_of(dtype)
+        return gather(builder, _lane_addresses(builder, address, stride, lanes), mask, kind.llvm, size)
 
-        def generate(context, builder, signature, arguments):
-            address, stride, mask = arguments
-            return gather(builder, _lane_addresses(builder, address, stride, kind.lanes), mask, llvm_vector(), size)
-
-        return kind(types.int64, types.int64, Mask(kind.lanes)), generate
-
-    def load_table(typingctx, address, table, mask):
+    def load_table(builder, address, table, mask):
         """Lane l from `address` + the l-th int32 at `table`; memory of lanes that aren't in `mask` is not touched."""
-        kind = vector_of(dtype)
+        offsets = masked_load(builder, table, ir.VectorType(ir.IntType(32), lanes), mask, 4)
+        offsets = Value(builder, builder.sext(offsets, ir.VectorType(ir.IntType(64), lanes)))
+        return gather(builder, Value(builder, address) + offsets, mask, kind.llvm, size)
 
-        def generate(context, builder, signature, arguments):
-            address, table, mask = arguments
-            offsets = masked_load(builder, table, ir.VectorType(ir.IntType(32), kind.lanes), mask, 4)
-            offsets = Value(builder, builder.sext(offsets, ir.VectorType(ir.IntType(64), kind.lanes)))
-            return gather(builder, Value(builder, address) + offsets, mask, llvm_vector(), size)
-
-        return kind(types.int64, types.int64, Mask(kind.lanes)), generate
-
-    def to_vector(typingctx, mask):
+    def to_vector(mask):
         """1.0 where `mask` is set, 0.0 elsewhere."""
-        test = common_mask((mask,))
+        test = common_mask(mask)
         if test is None:
             return None
 
-        def generate(context, builder, signature, arguments):
-            return convert(context, builder, arguments[0], mask, test).to_float(element).value
+        def emit(builder, bits):
+            return convert(builder, bits, mask, test).to_float(element.llvm).value
 
-        return (vector_of(dtype) if isinstance(test, Mask) else dtype)(mask), generate
+        return Emission(kind if isinstance(test, Mask) else element, (mask,), emit)
 
-    def load_scalar(typingctx, address):
+    def load_scalar(builder, address):
         """The number at `address`."""
+        return load_unaligned(builder, address, element.llvm, size)
 
-        def generate(context, builder, signature, arguments):
-            return load_unaligned(builder, arguments[0], element, size)
-
-        return dtype(types.int64), generate
-
-    def store_scalar(typingctx, address, value):
+    def store_scalar(builder, address, value):
         """Write one number at `address`."""
+        store_unaligned(builder, address, value, size)
 
-        def generate(context, builder, signature, arguments):
-            store_unaligned(builder, arguments[0], arguments[1], size)
-            return context.get_dummy_value()
-
-        return types.void(types.int64, dtype), generate
-
-    made = [first, load, load_full, splat, fill, load_strided, load_table, to_vector, load_scalar, store_scalar]
-    for definition in made:
-        definition.__name__ = definition.__qualname__ = f"{definition.__name__}_{dtype}"
-    return [intrinsic(definition) for definition in made]
+    return (
+        intrinsic(mask_kind, INT)(first),
+        intrinsic(kind, INT, mask_kind)(load),
+        intrinsic(kind, INT)(load_full),
+        intrinsic(kind, INT)(splat),
+        overloaded(fill),
+        intrinsic(kind, INT, INT, mask_kind)(load_strided),
+        intrinsic(kind, INT, INT, mask_kind)(load_table),
+        overloaded(to_vector),
+        intrinsic(element, INT)(load_scalar),
+        intrinsic(VOID, INT, element)(store_scalar),
+    )
 
 
 (
@@ -188,7 +149,7 @@ def _define_memory(dtype):
     to_vector_float32,
     load_scalar_float32,
     store_scalar_float32,
-) = _define_memory(types.float32)
+) = _define_memory(FLOAT32)
 (
     first_float64,
     load_float64,
@@ -200,72 +161,66 @@ def _define_memory(dtype):
     to_vector_float64,
     load_scalar_float64,
     store_scalar_float64,
-) = _define_memory(types.float64)
+) = _define_memory(FLOAT64)
 
 
-@intrinsic
-def store(typingctx, address, vector, mask):
+@overloaded
+def store(address, vector, mask):
     """Write the lanes of `vector` that are in `mask` at `address`; no other memory is touched."""
+    if not isinstance(vector, Vector):
+        return None
+    size = vector.element.size
 
-    def generate(context, builder, signature, arguments):
-        address, number, mask = arguments
+    def emit(builder, address, number, mask):
         name = f"llvm.masked.store.{type_name(number.type)}.p0"
-        size = ir.IntType(32)(vector.dtype.bitwidth // 8)
-        check_lanes(builder, address, mask, size.constant, write=True)
-        call_intrinsic(builder, name, ir.VoidType(), [number, pointer(builder, address, number.type), size, mask])
-        return context.get_dummy_value()
+        check_lanes(builder, address, mask, size, write=True)
+        place = pointer(builder, address, number.type)
+        call_intrinsic(builder, name, ir.VoidType(), [number, place, ir.IntType(32)(size), mask])
 
-    return (types.void(types.int64, vector, mask), generate) if isinstance(vector, Vector) else None
+    return Emission(VOID, (INT, vector, mask_of(vector)), emit)
 
 
-@intrinsic
-def stream(typingctx, address, vector):
+@overloaded
+def stream(address, vector):
     """Write all lanes of `vector` at an address that is a multiple of its size, past the caches; see `drain`."""
 
-    def generate(context, builder, signature, arguments):
-        check(builder, arguments[0], _bytes(arguments[1].type), write=True)
-        written = builder.store(arguments[1], pointer(builder, arguments[0], arguments[1].type))
-        written.align = _bytes(arguments[1].type)
+    def emit(builder, address, number):
+        check(builder, address, _bytes(number.type), write=True)
+        written = builder.store(number, pointer(builder, address, number.type))
+        written.align = _bytes(number.type)
         written.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
-        return context.get_dummy_value()
 
-    return (types.void(types.int64, vector), generate) if isinstance(vector, Vector) else None
+    return Emission(VOID, (INT, vector), emit) if isinstance(vector, Vector) else None
 
 
-@intrinsic
-def drain(typingctx):
+@intrinsic(VOID)
+def drain(builder):
     """Let other threads see what was streamed."""
-
-    def generate(context, builder, signature, arguments):
-        builder.fence("seq_cst")
-        return context.get_dummy_value()
-
-    return types.void(), generate
+    builder.fence("seq_cst")
 
 
-@intrinsic
-def store_full(typingctx, address, vector):
+@overloaded
+def store_full(address, vector):
     """Write all lanes of `vector` at `address`."""
 
-    def generate(context, builder, signature, arguments):
-        store_unaligned(builder, arguments[0], arguments[1], vector.dtype.bitwidth // 8)
-        return context.get_dummy_value()
+    def emit(builder, address, number):
+        store_unaligned(builder, address, number, vector.element.size)
 
-    return (types.void(types.int64, vector), generate) if isinstance(vector, Vector) else None
+    return Emission(VOID, (INT, vector), emit) if isinstance(vector, Vector) else None
 
 
-@intrinsic
-def store_strided(typingctx, address, vector, stride, mask):
+@overloaded
+def store_strided(address, vector, stride, mask):
     """Write lane l of `vector` at `address` + l * `stride`, for the lanes in `mask`."""
+    if not isinstance(vector, Vector):
+        return None
+    lanes, size = vector.lanes, vector.element.size
 
-    def generate(context, builder, signature, arguments):
-        address, number, stride, mask = arguments
-        addresses = _lane_addresses(builder, address, stride, vector.lanes).value
-        check_each(builder, addresses, mask, vector.dtype.bitwidth // 8, write=True)
-        pointers = builder.inttoptr(addresses, ir.VectorType(number.type.element.as_pointer(), vector.lanes))
-        name = f"llvm.masked.scatter.{type_name(number.type)}.v{vector.lanes}p0"
-        size = ir.IntType(32)(vector.dtype.bitwidth // 8)
-        call_intrinsic(builder, name, ir.VoidType(), [number, pointers, size, mask])
-        return context.get_dummy_value()
+    def emit(builder, address, number, stride, mask):
+        addresses = _lane_addresses(builder, address, stride, lanes).value
+        check_each(builder, addresses, mask, size, write=True)
+        pointers = builder.inttoptr(addresses, ir.VectorType(number.type.element.as_pointer(), lanes))
+        name = f"llvm.masked.scatter.{type_name(number.type)}.v{lanes}p0"
+        call_intrinsic(builder, name, ir.VoidType(), [number, pointers, ir.IntType(32)(size), mask])
 
-    return (types.void(types.int64, vector, types.int64, mask), generate) if isinstance(vector, Vector) else None
+    return Emission(VOID, (INT, vector, INT, mask_of(vector)), emit)

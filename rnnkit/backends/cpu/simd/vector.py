@@ -1,4 +1,4 @@
-"""SIMD values as numba types: `Vector`, a register full of floats, and `Mask`, one bit for each of its lanes.
+"""Functions of SIMD values: `Vector`, a register full of floats, and `Mask`, one bit for each of its lanes.
 
 Code written with them is vectorised as it stands; nothing is left to the compiler's guesses. Addresses, strides
 and offsets are int64 and count bytes; no alignment is asked for. There is no fast-math, and a multiply-add is
@@ -6,11 +6,10 @@ formed only where `fma` is written, so that a value doesn't depend on the kernel
 """
 
 import operator
+from collections.abc import Callable
 
-from numba import types
-from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin
-
+from rnnkit.backends.cpu.simd.intrinsic import Emission, Intrinsic, overloaded
+from rnnkit.backends.cpu.simd.kinds import BOOL, Kind, Mask, Vector, vector
 from rnnkit.backends.cpu.simd.load_store import (  # noqa: F401
     drain,
     fill_float32,
@@ -42,24 +41,48 @@ from rnnkit.backends.cpu.simd.registers import (  # noqa: F401
     FEATURES,
     LANES,
     REGISTERS,
-    Mask,
-    Vector,
     common,
     common_mask,
     convert,
     mask_of,
 )
 from rnnkit.backends.formulas import value as emitted
-from rnnkit.backends.formulas.numba_target import NumbaTarget, itself
 
-CPU = NumbaTarget(intrinsic, signature, common, convert)
-function_of_values = CPU.function
+
+def itself(kind: Kind) -> Kind:
+    """The result has the kind in which it is computed."""
+    return kind
+
+
+def _scalar_of(kind: Kind) -> Kind:
+    return kind.element if isinstance(kind, Vector) else kind
+
+
+def typed(function: Callable, given: tuple[Kind, ...], common=common, result=itself) -> Emission | None:
+    """`function` of Values for arguments of these kinds; None where they can't be computed together."""
+    kind = common(*given)
+    if kind is None:
+        return None
+
+    def emit(builder, *numbers):
+        pairs = zip(numbers, given, strict=True)
+        return function(*[convert(builder, number, one, kind) for number, one in pairs]).value
+
+    return Emission(result(kind), given, emit)
+
+
+def function_of_values(arity: int, common=common, result=itself) -> Callable[[Callable], Intrinsic]:
+    """Decorator: a Python function of so many Values is one of programs; `result` gives its kind by the common one."""
+
+    def decorate(function):
+        return Intrinsic(
+            lambda *given: typed(function, given, common, result) if len(given) == arity else None, function
+        )
+
+    return decorate
+
 
 fma = function_of_values(3)(emitted.fma)
-
-
-def _scalar_of(kind):
-    return kind.dtype if isinstance(kind, Vector) else kind
 
 
 @function_of_values(1, result=_scalar_of)
@@ -88,53 +111,33 @@ def to_mask(x):
     return x != 0
 
 
-@intrinsic
-def select(typingctx, mask, a, b):
+@overloaded
+def select(mask, a, b):
     """`a` where `mask` is set, `b` elsewhere."""
-    test = common_mask((mask,))
-    masks = isinstance(a, (Mask, types.Boolean)) and isinstance(b, (Mask, types.Boolean))
-    kind = common_mask((a, b)) if masks else common((a, b))
+    test = common_mask(mask)
+    masks = all(isinstance(kind, Mask) or kind is BOOL for kind in (a, b))
+    kind = common_mask(a, b) if masks else common(a, b)
     if test is None or kind is None:
         return None
     if isinstance(test, Mask) and not isinstance(kind, (Vector, Mask)):
-        kind = test if kind == types.boolean else Vector(kind, test.lanes)
+        kind = test if kind is BOOL else vector(kind, test.lanes)
 
-    def generate(context, builder, signature, numbers):
-        chosen = convert(context, builder, numbers[0], mask, test)
-        values = (convert(context, builder, n, t, kind) for n, t in zip(numbers[1:], (a, b), strict=True))
-        return emitted.select(chosen, *values).value
+    def emit(builder, chosen, *values):
+        chosen = convert(builder, chosen, mask, test)
+        pairs = zip(values, (a, b), strict=True)
+        return emitted.select(chosen, *(convert(builder, value, given, kind) for value, given in pairs)).value
 
-    return signature(kind, mask, a, b), generate
-
-
-# --- Operators ---
+    return Emission(kind, (mask, a, b), emit)
 
 
-def _define_operator(symbol, arity, common, result, owner):
-    @infer_global(symbol)
-    class _Typing(AbstractTemplate):
-        def generic(self, arguments, keywords):
-            if len(arguments) != arity or not any(isinstance(t, owner) for t in arguments):
-                return None
-            typed = CPU.typed(symbol, arguments, common, result)
-            return None if typed is None else typed[0]
-
-    others = (types.Number, types.Boolean) if owner is Vector else (types.Boolean,)
-    combinations: list[tuple] = [(owner,)] if arity == 1 else [(owner, owner)]
-    if arity == 2:
-        combinations += [pair for other in others for pair in ((owner, other), (other, owner))]
-    for combination in combinations:
-
-        @lower_builtin(symbol, *combination)
-        def lower(context, builder, sig, numbers):
-            return CPU.typed(symbol, sig.args, common, result)[1](context, builder, sig, numbers)
+# What operators do with values that are not all ints and bools: the kinds' common one, and the result's.
+_ARITHMETIC: tuple[Callable, ...] = (operator.add, operator.sub, operator.mul, operator.truediv, operator.neg)
+_COMPARISONS = (operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne)
+_LOGICAL: tuple[Callable, ...] = (operator.and_, operator.or_, operator.xor, operator.invert)
+_KINDS: dict[Callable, tuple[Callable, Callable]] = dict.fromkeys(_ARITHMETIC, (common, itself))
+_KINDS |= dict.fromkeys(_COMPARISONS, (common, mask_of)) | dict.fromkeys(_LOGICAL, (common_mask, itself))
 
 
-for _symbol in (operator.add, operator.sub, operator.mul, operator.truediv):
-    _define_operator(_symbol, 2, common, itself, Vector)
-for _symbol in (operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne):
-    _define_operator(_symbol, 2, common, mask_of, Vector)
-for _symbol in (operator.and_, operator.or_, operator.xor):
-    _define_operator(_symbol, 2, common_mask, itself, Mask)
-_define_operator(operator.neg, 1, common, itself, Vector)
-_define_operator(operator.invert, 1, common_mask, itself, Mask)
+def arithmetic(symbol: Callable, *given: Kind) -> Emission | None:
+    """An operator of Python for values of these kinds."""
+    return typed(symbol, given, *_KINDS[symbol]) if symbol in _KINDS else None

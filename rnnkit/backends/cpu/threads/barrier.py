@@ -11,20 +11,18 @@ The caller's thread is part 0. The operating system may suspend a worker at any 
 never depends on a worker: it takes the blocks that nobody took, and breaks a barrier that a worker doesn't reach.
 """
 
-from numba.extending import intrinsic
-
+from rnnkit.backends.cpu.language.function import compiled
 from rnnkit.backends.cpu.simd.atomic import (
     atomic_add,
     atomic_load,
     atomic_store,
+    call_at,
     compare_exchange,
-    define_call,
     pause,
     word,
     yield_thread,
 )
 from rnnkit.backends.cpu.tuning import ARRIVAL_YIELDS, IDLE_PAUSES, IDLE_YIELDS
-from rnnkit.backends.shared.numba_pipeline import compiled
 
 LINE = 128  # bytes: processors fetch lines of 64 in pairs
 OFF, IDLE, POSTED, RUNNING = range(4)
@@ -36,10 +34,8 @@ TAKEN, DONE = 16, 32  # words of a job that are counted up, on lines of their ow
 SCRATCH = 48  # words of a job: scratch memory of each part, then each part's slot
 
 
-@intrinsic
-def call_program(typingctx, address, p, n, first, rows, scratch, part, parts, barrier):
-    """Call a step's program at its address."""
-    return define_call(8)
+# Call a step's program at its address: p, n, first, rows, scratch, part, parts, barrier.
+call_program = call_at(8)
 
 
 @compiled

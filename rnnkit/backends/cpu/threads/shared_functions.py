@@ -5,14 +5,11 @@ or of `TEAM_FUNCTIONS`, which is compiled when threads are first used. A program
 the address of its module's ``run`` as first argument.
 """
 
-import inspect
-
 from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from rnnkit.backends.cpu.kernels import matmul, row_copy
+from rnnkit.backends.cpu.simd.intrinsic import intrinsic
+from rnnkit.backends.cpu.simd.kinds import INT
 from rnnkit.backends.cpu.threads import barrier
 
 ROW_FUNCTIONS = (
@@ -29,12 +26,12 @@ TEAM_FUNCTIONS = (
     barrier.wait_for,
 )
 MOST_ARGUMENTS = 8
-SIGNATURE = f"int64({', '.join(['int64'] * (1 + MOST_ARGUMENTS))})"
+ARGUMENTS = 1 + MOST_ARGUMENTS
 
 
 def arguments_of(function) -> list[str]:
-    """The names of a jitted function's arguments."""
-    return list(inspect.signature(function.py_func).parameters)
+    """The names of a function's arguments."""
+    return [argument.arg for argument in function.definition.args.args]
 
 
 def module_text(functions) -> str:
@@ -43,7 +40,7 @@ def module_text(functions) -> str:
     lines = [
         '"""Functions that all programs share."""',
         "",
-        "from rnnkit.backends.shared.numba_pipeline import compiled",
+        "from rnnkit.backends.cpu.language.function import compiled",
         "",
     ]
     for module in (barrier, matmul, row_copy):
@@ -52,35 +49,23 @@ def module_text(functions) -> str:
     lines += ["", "", "@compiled", f"def run(action, {', '.join(letters)}):"]
     for action, function in enumerate(functions):
         call = f"{function.__name__}({', '.join(letters[: len(arguments_of(function))])})"
-        gives = "return" in inspect.getsource(function.py_func).replace("return\n", "")
         lines.append(f"    if action == {action}:")
-        lines += [f"        return {call}"] if gives else [f"        {call}", "        return 0"]
+        lines += [f"        return {call}"] if function.gives else [f"        {call}", "        return 0"]
     return "\n".join([*lines, "    return 0", ""])
 
 
 def _in_program(action, function):
-    """The intrinsic by which a program calls a shared function."""
+    """The function by which a program calls a shared one: the address of its module's ``run``, then its arguments."""
     count = len(arguments_of(function))
 
-    def call(typingctx, address, *arguments):
-        pointer, i64 = ir.IntType(8).as_pointer(), ir.IntType(64)
+    @intrinsic(INT, *[INT] * (1 + count))
+    def call(builder, address, *given):
+        i64 = INT.llvm
+        kind = ir.FunctionType(i64, [i64] * (1 + MOST_ARGUMENTS))
+        numbers = [i64(action), *given, *[i64(0)] * (MOST_ARGUMENTS - count)]
+        return builder.call(builder.inttoptr(address, kind.as_pointer()), numbers)
 
-        def generate(context, builder, signature, given):
-            # numba's own convention: a status, and before the arguments where to put a result and an exception.
-            kind = ir.FunctionType(ir.IntType(32), [i64.as_pointer(), pointer, *[i64] * (1 + MOST_ARGUMENTS)])
-            place, problem = cgutils.alloca_once(builder, i64), cgutils.alloca_once(builder, pointer)
-            numbers = [i64(action), *cgutils.unpack_tuple(builder, given[1]), *[i64(0)] * (MOST_ARGUMENTS - count)]
-            code = builder.inttoptr(given[0], kind.as_pointer())
-            builder.call(code, [place, builder.bitcast(problem, pointer), *numbers])
-            return builder.load(place)
-
-        if len(arguments) != count:
-            return None
-        return types.int64(types.int64, types.StarArgTuple([types.int64] * count)), generate
-
-    call.__name__ = call.__qualname__ = function.__name__
-    call.__doc__ = function.__doc__
-    return intrinsic(call)
+    return call
 
 
 (

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 
@@ -42,18 +43,21 @@ class ThreadTeam:
 
     Parameters
     ----------
-    row_functions : int
-        Address of the compiled `shared_functions.ROW_FUNCTIONS`.
-    team_functions : callable
-        Compiles `shared_functions.TEAM_FUNCTIONS` when workers are first needed; gives the function and its address.
+    row_functions, team_functions : callable
+        Compile `shared_functions.ROW_FUNCTIONS`, which every program calls, and `shared_functions.TEAM_FUNCTIONS` when
+        workers are first needed; they give the function and its address.
     """
 
-    def __init__(self, row_functions: int, team_functions: Callable):
-        self.row_functions, self.team_functions = row_functions, 0
-        self._load = team_functions
+    def __init__(self, row_functions: Callable, team_functions: Callable):
+        self._load_rows, self._load, self.team_functions = row_functions, team_functions, 0
         self._yield = yield_address()
         self.start_again()
         _teams.append(self)
+
+    @cached_property
+    def row_functions(self) -> int:
+        """The address of the compiled `shared_functions.ROW_FUNCTIONS`."""
+        return self._load_rows().address
 
     def prepare(self) -> None:
         """Compile what workers run, before a call's arguments are laid out."""

@@ -44,14 +44,6 @@ from rnnkit.backends.formulas.numba_target import NumbaTarget, itself
 from rnnkit.backends.formulas.table import FORMULAS, arity
 
 
-def common_float(arguments):
-    """The float type in which numbers are computed together, None if they are something else."""
-    if not all(isinstance(t, (types.Number, types.Boolean)) for t in arguments):
-        return None
-    floats = [t for t in arguments if isinstance(t, types.Float)]
-    return max(floats, key=lambda t: t.bitwidth, default=types.float64)
-
-
 def only_bools(arguments):
     return types.boolean if all(isinstance(t, types.Boolean) for t in arguments) else None
 
@@ -60,12 +52,7 @@ def to_boolean(kind):
     return types.boolean
 
 
-def convert(context, builder, number, given, kind):
-    """An argument of type `given` as a Value of `kind`."""
-    return DeviceValue(builder, context.cast(builder, number, given, kind))
-
-
-CUDA = NumbaTarget(intrinsic, signature, common_float, convert)
+CUDA = NumbaTarget(intrinsic, signature, types, DeviceValue)
 
 
 def _word(arity, function, common=None, result=itself):
@@ -109,12 +96,12 @@ to_float_float64 = _word(1, lambda c: c.to_float(ir.DoubleType()), only_bools, l
 @intrinsic
 def where(typingctx, condition, a, b):
     """`a` where `condition` holds, `b` elsewhere: of two floats or of two bools."""
-    kind = only_bools((a, b)) or common_float((a, b))
+    kind = only_bools((a, b)) or CUDA.common((a, b))
     if only_bools((condition,)) is None or kind is None:
         return None
 
     def generate(context, builder, sig, numbers):
-        values = (convert(context, builder, n, t, kind) for n, t in zip(numbers[1:], (a, b), strict=True))
+        values = (CUDA.convert(context, builder, n, t, kind) for n, t in zip(numbers[1:], (a, b), strict=True))
         return value.select(DeviceValue(builder, numbers[0]), *values).value
 
     return signature(kind, condition, a, b), generate

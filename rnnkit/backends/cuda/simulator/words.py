@@ -1,6 +1,6 @@
 """A kernel's words under numba's CUDA simulator, where a thread of a block is a thread of Python.
 
-Memory is the host's, so addresses are what they seem. Functions are those that the CPU's programs call, jitted for one
+Memory is the host's, so addresses are what they seem. Functions are the formulas of the CPU's programs, jitted for one
 number, and so give the bits that the CPU gives.
 """
 
@@ -12,7 +12,8 @@ from collections.abc import Callable
 import numpy as np
 from numba import njit
 
-from rnnkit.backends.cpu.simd import functions, vector
+from rnnkit.backends.formulas.numba_functions import FUNCTIONS
+from rnnkit.backends.formulas.numba_functions import fma as numba_fma
 from rnnkit.backends.formulas.table import FORMULAS, arity
 
 _FLOATS = {np.float32: ctypes.c_float, np.float64: ctypes.c_double}
@@ -87,8 +88,8 @@ def _jitted(name, function, operands):
 
 
 globals().update(_memory(np.float32) | _memory(np.float64))
-globals().update({name: _jitted(name, getattr(functions, name), arity(formula)) for name, formula in FORMULAS.items()})
-fma = _jitted("fma", vector.fma, 3)
+globals().update({name: _jitted(name, FUNCTIONS[name], arity(formula)) for name, formula in FORMULAS.items()})
+fma = _jitted("fma", numba_fma, 3)
 
 # What is rounded once, or not at all, NumPy's numbers do as any other.
 add, subtract, multiply, divide, negative = np.add, np.subtract, np.multiply, np.divide, np.negative

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from programs_under_test import kernel
 
-from rnnkit.backends.cpu.kernels import matmul
 from rnnkit.backends.cpu.kernels.matmul import arrange, pack, packed_width
 
 DTYPES = ("float32", "float64")
-FUNCTIONS = {name: matmul.define_matmul(name) for name in ("float32", "float64")}
+FUNCTIONS = {name: kernel("matmul", "define_matmul", name, 11) for name in DTYPES}
 
 
 def multiply(a, weight):

@@ -7,12 +7,13 @@ from itertools import pairwise
 import numpy as np
 import processes
 import pytest
+from programs_under_test import kernel
 
 from rnnkit.backends.cpu.kernels import matmul, sparse_matmul
 
 DTYPES = ("float32", "float64")
-DENSE = {dtype: matmul.define_matmul(dtype) for dtype in DTYPES}
-SPARSE = {dtype: sparse_matmul.define_sparse_matmul(dtype) for dtype in DTYPES}
+DENSE = {dtype: kernel("matmul", "define_matmul", dtype, 11) for dtype in DTYPES}
+SPARSE = {dtype: kernel("sparse_matmul", "define_sparse_matmul", dtype, 11) for dtype in DTYPES}
 
 
 def multiply(a, weight, part=None):

@@ -1,34 +1,35 @@
-"""SIMD values in jitted code: arithmetic as NumPy's, and no access to memory that isn't theirs."""
+"""SIMD values in programs: arithmetic as NumPy's, and no access to memory that isn't theirs."""
 
+import ast
 import ctypes
 import mmap
 import os
+import textwrap
 from fractions import Fraction
 
 import numpy as np
 import processes
 import pytest
-from numba import njit
+from programs_under_test import program
 
-from rnnkit.backends.cpu.simd import functions, vector
+from rnnkit.backends.cpu.simd import vector
 
 DTYPES = ("float32", "float64")
 
 ARITHMETIC = """
-def run(x, y, count, out, bits):
+def run(x, y, count, row, step, bits):
     mask = first_DT(count)
-    a, b = load_DT(x.ctypes.data, mask), load_DT(y.ctypes.data, mask)
-    row = out.ctypes.data
+    a, b = load_DT(x, mask), load_DT(y, mask)
     for result in (a + b, a - b, a * b, a / b, -a, 2 - a, a * 0.5, 1.5 + a, 3 / a, fma(a, b, a), absolute(a),
                    sqrt(a), floor(a), ceil(a), trunc(a), rint(a), copysign(a, b), minimum(a, b), maximum(a, b),
-                   minimum(a, 0.25), select(a < b, a, b), select(a < b, 1.0, b), fill_DT(7), splat_DT(y.ctypes.data)):
+                   minimum(a, 0.25), select(a < b, a, b), select(a < b, 1.0, b), fill_DT(7), splat_DT(y)):
         store(row, result, mask)
-        row += out.strides[0]
-    row = bits.ctypes.data
+        row += step
+    row = bits
     for test in (a < b, a <= b, a > b, a >= b, a == b, a != b, a < 1, 0.5 >= a, (a < b) & (a > 0), (a < b) | (a > 0),
                  (a < b) ^ (a > 0), ~(a < b), to_mask(a), (a < b) & True):
         store(row, to_vector_DT(test), mask)
-        row += bits.strides[0]
+        row += step
 """
 MEMORY = """
 def run(source, table, target, count, stride):
@@ -39,17 +40,29 @@ def run(source, table, target, count, stride):
 """
 REDUCTIONS = """
 def run(x, out):
-    a = load_full_DT(x.ctypes.data)
-    store_scalar_DT(out.ctypes.data, reduce_add(a))
-    out[1], out[2], out[3] = reduce_multiply(a), reduce_minimum(a), reduce_maximum(a)
-    out[4] = reduce_add(load_scalar_DT(x.ctypes.data))
+    a = load_full_DT(x)
+    store_scalar_DT(out, reduce_add(a))
+    store_scalar_DT(out + SIZE, reduce_multiply(a))
+    store_scalar_DT(out + 2 * SIZE, reduce_minimum(a))
+    store_scalar_DT(out + 3 * SIZE, reduce_maximum(a))
+    store_scalar_DT(out + 4 * SIZE, reduce_add(load_scalar_DT(x)))
 """
 
 
-def jitted(text, dtype):
-    names = vars(vector) | vars(functions)
-    exec(text.replace("DT", dtype), names)
-    return njit(error_model="numpy")(names["run"])
+def compiled(text, dtype):
+    """The program of a text, in which a loop over values stands for as many statements."""
+    lines = []
+    tree = ast.parse(text.replace("DT", dtype).replace("SIZE", str(np.dtype(dtype).itemsize)))
+    (function,) = tree.body
+    for statement in function.body:
+        if isinstance(statement, ast.For):
+            name, body = statement.target.id, "\n".join(map(ast.unparse, statement.body))
+            for value in statement.iter.elts:
+                lines += [f"{name}_{len(lines)} = {ast.unparse(value)}", body.replace(name, f"{name}_{len(lines)}")]
+        else:
+            lines.append(ast.unparse(statement))
+    head = f"def run({ast.unparse(function.args)}):\n"
+    return program(head + textwrap.indent("\n".join(lines), "    ") + "\n", len(function.args.args))
 
 
 def fused(a, b, c):
@@ -63,7 +76,7 @@ def fused(a, b, c):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_arithmetic_and_comparisons_are_numpys(dtype):
-    run = jitted(ARITHMETIC, dtype)
+    run = compiled(ARITHMETIC, dtype)
     lanes = vector.LANES[dtype]
     values = np.array(
         [0.3, -0.0, 0.0, 2.5, -2.5, 3.5, np.nan, np.inf, -np.inf, 1.0, 0.25, 2.0**90, -7.2, 0.5, -1, 2], dtype
@@ -83,7 +96,7 @@ def test_arithmetic_and_comparisons_are_numpys(dtype):
         ]  # fmt: skip
         for count in {lanes, 1, lanes - 1}:
             out, bits = np.full((len(expected), lanes), -99, dtype), np.full((len(tests), lanes), -99, dtype)
-            run(a, b, count, out, bits)
+            run(a, b, count, out, out.strides[0], bits)
             np.testing.assert_array_equal(out[:, :count], np.array(expected, dtype)[:, :count])
             np.testing.assert_array_equal(bits[:, :count], np.array(tests, dtype)[:, :count])
             assert (out[:, count:] == -99).all()
@@ -104,7 +117,7 @@ def page_with_a_wall():
 @pytest.mark.skipif(os.name != "posix", reason="mprotect")
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_lanes_outside_the_mask_touch_no_memory(dtype):
-    run = jitted(MEMORY, dtype)
+    run = compiled(MEMORY, dtype)
     size = np.dtype(dtype).itemsize
     memory, end = page_with_a_wall()
     other, other_end = page_with_a_wall()
@@ -128,7 +141,7 @@ def test_lanes_outside_the_mask_touch_no_memory(dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_reductions_take_halves_in_a_fixed_order(dtype):
-    run = jitted(REDUCTIONS, dtype)
+    run = compiled(REDUCTIONS, dtype)
     x = np.random.default_rng(3).normal(1, 0.3, vector.LANES[dtype]).astype(dtype)
     out = np.empty(5, dtype)
     run(x, out)
@@ -144,24 +157,21 @@ def test_reductions_take_halves_in_a_fixed_order(dtype):
 
 WIDTHS = """
 import hashlib, numpy as np
-from numba import njit
-from rnnkit.backends.cpu.simd import functions as math
+from programs_under_test import kernel, program
 from rnnkit.backends.cpu.kernels import matmul as product
 from rnnkit.backends.cpu.simd import vector
-L = vector.LANES["float32"]
-first, load, store, tanh, softplus = (
-    vector.first_float32, vector.load_float32, vector.store, math.tanh, math.softplus)
-@njit(error_model="numpy")
-def run(x, out):
-    for i in range(0, x.size, L):
-        mask = first(x.size - i)
-        store(out.ctypes.data + 4 * i, softplus(tanh(load(x.ctypes.data + 4 * i, mask))), mask)
+run = program(f'''
+def run(x, size, out):
+    for i in range(0, size, {vector.LANES["float32"]}):
+        mask = first_float32(size - i)
+        store(out + 4 * i, softplus(tanh(load_float32(x + 4 * i, mask))), mask)
+''', 3)
 x = np.random.default_rng(0).normal(0, 3, (7, 33)).astype("float32")
 w = np.random.default_rng(1).normal(0, 3, (33, 50)).astype("float32")
 width = product.packed_width(50, "float32")
 packed, c, out = product.pack(w), np.empty((7, width), "float32"), np.empty_like(x)
-run(x.ravel(), out)
-product.define_matmul("float32")(
+run(x, x.size, out)
+kernel("matmul", "define_matmul", "float32", 11)(
     x.ctypes.data, 0, 1, x.strides[0], 7, packed.ctypes.data, 33, 50, c.ctypes.data, 0, c.strides[0])
 print(vector.FEATURES.split()[0], hashlib.sha1(out.tobytes() + c[:, :50].tobytes()).hexdigest())
 """

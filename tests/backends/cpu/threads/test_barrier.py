@@ -22,11 +22,11 @@ from random_steps import random_cell
 
 import rnnkit as rk
 from rnnkit.backends.cpu import program, tuning
-from rnnkit.backends.cpu.codegen.program_source import SIGNATURE
+from rnnkit.backends.cpu.codegen.program_source import ARGUMENTS
 from rnnkit.backends.cpu.compile import team
+from rnnkit.backends.cpu.language import programs
 from rnnkit.backends.cpu.threads import barrier
 from rnnkit.backends.cpu.threads import team as teams
-from rnnkit.backends.shared import program_cache
 from rnnkit.backends.shared import thread_pool as threads_module
 
 NAMES = tuple(cell.name for cell in CELLS if cell.how == "traced")
@@ -183,8 +183,8 @@ def test_L3_a_partner_is_left_at_any_meeting(shared):
     head = (
         head if re.search(r"import .*\bword\b", head) else f"{head}\nfrom rnnkit.backends.cpu.simd.atomic import word"
     )
-    adjoint.function = program_cache.load(f"{head}\n\n\n{body.replace(wait, leave)}", SIGNATURE)
-    adjoint.address = program_cache.address(adjoint.function)
+    code = programs.load(f"{head}\n\n\n{body.replace(wait, leave)}", ARGUMENTS)
+    adjoint.code = program.ProgramCode(*code, adjoint.code.products)
     for at in range(14, 0, -1):
         first[0] = at
         for _ in range(10):
@@ -220,7 +220,7 @@ def test_L3_nobody_ever_comes(shared, monkeypatch):
     monkeypatch.setattr(teams, "pool", lambda n: Nobody())
     monkeypatch.setattr(tuning, "FIRST_PATIENCE", 10)
     monkeypatch.setattr(teams, "_teams", [])
-    fresh = teams.ThreadTeam(team().row_functions, team()._load)
+    fresh = teams.ThreadTeam(team()._load_rows, team()._load)
     for batch in (1, 64):
         layer, (x, constants) = layer_of("lstm", units=33, features=17), inputs("lstm", batch, 9, 17)
         shared(1)
@@ -247,7 +247,7 @@ def test_rest_after_a_partner_was_stopped(monkeypatch):
     monkeypatch.setattr(teams, "_teams", [])
     monkeypatch.setattr(tuning, "REST", 60.0)
     monkeypatch.setattr(tuning, "LONGEST_REST", 500.0)
-    fresh = teams.ThreadTeam(team().row_functions, team()._load)
+    fresh = teams.ThreadTeam(team()._load_rows, team()._load)
     rests = []
     monkeypatch.setattr(teams, "time", SimpleNamespace(perf_counter=lambda: 7.0))
     for stopped in (False, True, True, False, True):

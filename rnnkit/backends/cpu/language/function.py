@@ -1,0 +1,125 @@
+"""Functions of the language: their syntax trees, and what names in them stand for."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import linecache
+from collections.abc import Iterator, Mapping
+from functools import cached_property, lru_cache
+from typing import Any
+
+
+class Function:
+    """A function as text that is to be translated; it can't be called from Python.
+
+    Attributes
+    ----------
+    definition : ast.FunctionDef
+    known : mapping
+        What its names stand for that are no variables.
+    lines : list of str
+        The text that it stands in, for messages.
+    """
+
+    def __init__(self, definition: ast.FunctionDef, known: Mapping[str, Any], lines: list[str]):
+        self.definition, self.known, self.lines = definition, known, lines
+        self.__name__ = definition.name
+
+    def __call__(self, *arguments) -> Any:
+        """Functions of programs have no meaning in Python."""
+        raise TypeError(f"{self.__name__} can only be called in a program")
+
+    def look_up(self, name: str) -> Any:
+        """What Python knows by a name that is no variable of the function."""
+        try:
+            return self.known[name]
+        except KeyError:
+            return getattr(builtins, name)
+
+    @cached_property
+    def gives(self) -> bool:
+        """Whether it returns a value."""
+        return any(isinstance(node, ast.Return) and node.value is not None for node in ast.walk(self.definition))
+
+    @cached_property
+    def assigned(self) -> dict[ast.stmt, set[str]]:
+        """The variables that each loop of it assigns."""
+        found: dict[ast.stmt, set[str]] = {}
+        _assigned(self.definition.body, found)
+        return found
+
+
+class Kernel(Function):
+    """A function that stands in a module of Python."""
+
+    def __init__(self, py_func):
+        self.py_func = py_func
+        self.__name__, self.__doc__, self.__module__ = py_func.__name__, py_func.__doc__, py_func.__module__
+
+    @property
+    def definition(self) -> ast.FunctionDef:  # type: ignore[override]  # parsed when it is wanted
+        code = self.py_func.__code__
+        return _definitions(code.co_filename, "".join(self.lines))[code.co_firstlineno]
+
+    @property
+    def lines(self) -> list[str]:  # type: ignore[override]
+        return linecache.getlines(self.py_func.__code__.co_filename)
+
+    @cached_property
+    def known(self) -> Mapping[str, Any]:  # type: ignore[override]  # an enclosing function's variables have values then
+        cells = zip(self.py_func.__code__.co_freevars, self.py_func.__closure__ or (), strict=True)
+        return self.py_func.__globals__ | {name: cell.cell_contents for name, cell in cells}
+
+
+def compiled(py_func) -> Kernel:
+    """Decorator: the function is one that programs call; its arguments are int64 or SIMD values."""
+    return Kernel(py_func)
+
+
+def read(text: str) -> Function:
+    """The function ``run`` of a module in the language; what is not a function with a decorator, Python executes."""
+    tree, lines = ast.parse(text), text.splitlines()
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.decorator_list]
+    rest = [node for node in tree.body if node not in functions]
+    known: dict[str, Any] = {}
+    exec(compile(ast.Module(rest, []), "<program>", "exec"), known)
+    known |= {node.name: Function(node, known, lines) for node in functions}
+    return known["run"]
+
+
+@lru_cache(8)  # kernels stand in few files
+def _definitions(filename, text) -> dict[int, ast.FunctionDef]:
+    """All functions of a file by the line in which they begin, decorators included."""
+    return {
+        node.decorator_list[0].lineno if node.decorator_list else node.lineno: node
+        for node in _functions(ast.parse(text))
+    }
+
+
+def _functions(node) -> Iterator[ast.FunctionDef]:
+    for inner in node.body:
+        if isinstance(inner, ast.FunctionDef):
+            yield inner
+        if isinstance(inner, (ast.FunctionDef, ast.ClassDef)):
+            yield from _functions(inner)
+
+
+def _assigned(statements, found) -> set[str]:
+    """The variables that statements assign; those of each loop among them are noted."""
+    names: set[str] = set()
+    for statement in statements:
+        inner: set[str] = set()
+        if isinstance(statement, ast.Assign):
+            for target in statement.targets:
+                inner |= {node.id for node in ast.walk(target) if isinstance(node, ast.Name)}
+        elif isinstance(statement, ast.AugAssign):
+            inner |= {node.id for node in ast.walk(statement.target) if isinstance(node, ast.Name)}
+        elif isinstance(statement, (ast.If, ast.While, ast.For)):
+            inner = _assigned(statement.body, found) | _assigned(statement.orelse, found)
+            if isinstance(statement, ast.For):
+                inner |= {node.id for node in ast.walk(statement.target) if isinstance(node, ast.Name)}
+            if not isinstance(statement, ast.If):
+                found[statement] = inner
+        names |= inner
+    return names

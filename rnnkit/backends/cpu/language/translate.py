@@ -1,0 +1,469 @@
+"""From the text of functions to LLVM's IR, in one pass over the syntax tree.
+
+The language is a small part of Python with Python's meaning: ``if``, ``while``, ``for … in range(…)``, ``break``,
+``continue``, ``return``, assignments, and expressions of int64, bool, floats and SIMD values. A variable has one type.
+Names that are no variables are numbers, other functions of the language, or intrinsics, whose definitions emit IR.
+
+Control flow is structured, so the IR is written in SSA form at once: where branches meet, and where a loop begins, a
+variable that was assigned gets a phi. An int that divides follows Python (the quotient is rounded down); by 0 it gives
+0.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from llvmlite import ir
+
+from rnnkit.backends.cpu.language.function import Function
+from rnnkit.backends.cpu.language.machine_code import add_caller, empty_module
+from rnnkit.backends.cpu.simd.intrinsic import Emission, Intrinsic
+from rnnkit.backends.cpu.simd.kinds import BOOL, FLOAT64, INT, VOID, Kind, cast
+from rnnkit.backends.cpu.simd.vector import arithmetic
+
+I64, BIT = INT.llvm, BOOL.llvm
+_OPERATORS: dict[type, Callable] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod, ast.BitAnd: operator.and_, ast.BitOr: operator.or_,
+    ast.BitXor: operator.xor, ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
+    ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.USub: operator.neg, ast.Invert: operator.invert,
+}  # fmt: skip
+_COMPARED = {
+    operator.lt: "<", operator.le: "<=", operator.gt: ">", operator.ge: ">=", operator.eq: "==", operator.ne: "!=",
+}  # fmt: skip
+_OF_INTS = {
+    operator.add: "add", operator.sub: "sub", operator.mul: "mul", operator.and_: "and_", operator.or_: "or_",
+    operator.xor: "xor",
+}  # fmt: skip
+
+
+class Typed(NamedTuple):
+    """An LLVM value and its kind."""
+
+    value: Any
+    kind: Kind
+
+
+_Names = dict[str, Typed]
+
+
+class Fault(Exception):
+    """A text that is not of the language: names the function and the line."""
+
+
+def translate(function: Function, name: str, arguments: int) -> ir.Module:
+    """A module with a function of so many int64 that gives an int64, under a name, and with all that it calls."""
+    module = empty_module()
+    code, _ = _Functions(module).get(function, (INT,) * arguments, name)
+    add_caller(code, f"{name}_from_python")
+    return module
+
+
+class _Functions:
+    """The functions of a module, one for each function of the language and the types of its arguments."""
+
+    def __init__(self, module):
+        self.module = module
+        self.found: dict[tuple, tuple[ir.Function, Kind]] = {}
+
+    def get(self, function: Function, kinds: tuple, exported: str = "") -> tuple[ir.Function, Kind]:
+        """The LLVM function and the type of its result; under a name for others where it is `exported`."""
+        key = function, kinds
+        if key not in self.found:
+            self.found[key] = _Body(self, function, kinds).write(exported)
+        return self.found[key]
+
+
+class _Loop:
+    """What ``break`` and ``continue`` of a loop lead to, and the variables' values on each of these ways."""
+
+    def __init__(self, again, done):
+        self.again, self.done = again, done
+        self.to_again: list[tuple[ir.Block, _Names]] = []
+        self.to_done: list[tuple[ir.Block, _Names]] = []
+
+
+class _Body:
+    """Translates one function."""
+
+    def __init__(self, functions: _Functions, function: Function, kinds: tuple):
+        self.functions, self.function, self.kinds = functions, function, kinds
+        self.names: _Names = {}
+        self.loops: list[_Loop] = []
+        self.returned: list[tuple[ir.Block, Typed | None]] = []
+        self.at: Any = None
+
+    def write(self, exported: str) -> tuple[ir.Function, Kind]:
+        definition, module = self.function.definition, self.functions.module
+        self.gives, self.assigned = bool(exported) or self.function.gives, self.function.assigned
+        result = INT if self.gives else VOID
+        name = exported or module.get_unique_name(self.function.__name__)
+        written = ir.Function(module, ir.FunctionType(result.llvm, [kind.llvm for kind in self.kinds]), name)
+        written.linkage = "external" if exported else "internal"
+        written.attributes.add("nounwind")
+        self.builder = ir.IRBuilder(written.append_basic_block("entry"))
+        for argument, given, kind in zip(definition.args.args, written.args, self.kinds, strict=True):
+            self.names[argument.arg] = Typed(given, kind)
+        self._block(definition.body)
+        if not self.builder.block.is_terminated:
+            self._return(None)
+        return written, result
+
+    def _translation(self, prefix, node) -> Callable:
+        """The method for a kind of statement or expression."""
+        kind = type(node).__name__
+        found = getattr(self, prefix + kind, None)
+        if found is None:
+            raise TypeError(f"{kind} is not of the language of programs")
+        return found
+
+    # Statements
+
+    def _block(self, statements) -> None:
+        for statement in statements:
+            if self.builder.block.is_terminated:
+                return
+            self.at = statement
+            try:
+                self._translation("_", statement)(statement)
+            except Fault:
+                raise
+            except Exception as error:
+                line = self.function.lines[self.at.lineno - 1].strip()
+                raise Fault(f"{self.function.__name__}: {line!r}: {error}") from error
+
+    def _Pass(self, node):
+        pass
+
+    def _Expr(self, node):
+        if not isinstance(node.value, ast.Constant):  # a docstring
+            self._value(node.value)
+
+    def _Return(self, node):
+        self._return(None if node.value is None else self._int(self._value(node.value)))
+
+    def _return(self, value):
+        if self.gives:
+            self.builder.ret(I64(0) if value is None else value)
+        else:
+            self.builder.ret_void()
+
+    def _Assign(self, node):
+        (target,) = node.targets
+        if isinstance(target, ast.Tuple):
+            values = [self._value(element) for element in node.value.elts]
+            for element, value in zip(target.elts, values, strict=True):
+                self._assign(element.id, value)  # type: ignore[attr-defined]  # a name, else that is the error
+        else:
+            self._assign(target.id, self._value(node.value))
+
+    def _AugAssign(self, node):
+        name, symbol = node.target.id, _OPERATORS[type(node.op)]
+        self._assign(name, self._binary(symbol, self._name(name), self._value(node.value)))
+
+    def _assign(self, name, value: Typed):
+        before = self.names.get(name)
+        if before is not None and before.kind != value.kind:
+            value = Typed(cast(self.builder, value.value, value.kind, before.kind), before.kind)
+        self.names[name] = value
+
+    def _If(self, node):
+        test = self._test(node.test)
+        then, other, done = self._new("then"), self._new("else"), self._new("done")
+        self.builder.cbranch(test, then, other)
+        before = dict(self.names)
+        ways: list[tuple[ir.Block, _Names]] = []
+        for block, body in ((then, node.body), (other, node.orelse)):
+            self.names = dict(before)
+            self.builder.position_at_end(block)
+            self._block(body)
+            self._go(done, ways)
+        self._meet(done, ways)
+
+    def _While(self, node):
+        header, body, done = self._new("while"), self._new("body"), self._new("done")
+        before = self.builder.block
+        self.builder.branch(header)
+        self.builder.position_at_end(header)
+        phis = self._phis(node, before)
+        loop = _Loop(header, done)
+        if isinstance(node.test, ast.Constant):
+            self.builder.branch(body)
+        else:
+            test = self._test(node.test)
+            loop.to_done.append((self.builder.block, dict(self.names)))
+            self.builder.cbranch(test, body, done)
+        self.builder.position_at_end(body)
+        self._repeated(loop, node.body)
+        self._close(phis, loop.to_again)
+        self._meet(done, loop.to_done)
+
+    def _For(self, node):
+        """Tested once before the loop, then at the end of its body."""
+        if not (isinstance(node.iter, ast.Call) and ast.unparse(node.iter.func) == "range"):
+            raise TypeError("a loop runs over range(…)")
+        bounds = [self._int(self._value(argument)) for argument in node.iter.args]
+        start, stop, step = {1: [I64(0), *bounds, I64(1)], 2: [*bounds, I64(1)]}.get(len(bounds), bounds)
+        body, again, done = self._new("for"), self._new("again"), self._new("done")
+        before = self.builder.block
+        loop = _Loop(again, done)
+        loop.to_done.append((before, dict(self.names)))
+        self.builder.cbranch(self.builder.icmp_signed("<", start, stop), body, done)
+        self.builder.position_at_end(body)
+        index = self.builder.phi(I64)
+        index.add_incoming(start, before)
+        phis = self._phis(node, before)
+        self.names[node.target.id] = Typed(index, INT)
+        self._repeated(loop, node.body)
+        self._meet(again, loop.to_again)
+        following = self.builder.add(index, step, flags=("nsw",))
+        index.add_incoming(following, again)
+        self._close(phis, [(again, self.names)])
+        loop.to_done.append((again, dict(self.names)))
+        self.builder.cbranch(self.builder.icmp_signed("<", following, stop), body, done)
+        self._meet(done, loop.to_done)
+
+    def _Break(self, node):
+        loop = self.loops[-1]
+        self._go(loop.done, loop.to_done)
+
+    def _Continue(self, node):
+        loop = self.loops[-1]
+        self._go(loop.again, loop.to_again)
+
+    def _repeated(self, loop, statements):
+        """The body of a loop."""
+        self.loops.append(loop)
+        self._block(statements)
+        self._go(loop.again, loop.to_again)
+        self.loops.pop()
+
+    # Control flow
+
+    def _new(self, name) -> ir.Block:
+        return self.builder.append_basic_block(name)
+
+    def _go(self, block, ways) -> None:
+        """Branch to a block, if this one hasn't ended, and note with which values."""
+        if not self.builder.block.is_terminated:
+            ways.append((self.builder.block, dict(self.names)))
+            self.builder.branch(block)
+
+    def _meet(self, block, ways) -> None:
+        """Go on in a block with what all ways to it have assigned."""
+        self.builder.position_at_end(block)
+        if not ways:
+            self.builder.unreachable()
+            return
+        first = ways[0][1]
+        self.names = {}
+        for name in first:
+            values = [names[name] for _, names in ways if name in names]
+            if len(values) == len(ways):
+                self.names[name] = self._joined(values, [way for way, _ in ways])
+
+    def _joined(self, values: list[Typed], blocks) -> Typed:
+        """One value for several ways; a bool that meets an int is an int."""
+        if all(value.value is values[0].value for value in values):
+            return values[0]
+        kinds = {value.kind for value in values}
+        (kind,) = kinds if len(kinds) == 1 else kinds - {BOOL}
+        phi = self.builder.phi(kind.llvm)
+        for value, block in zip(values, blocks, strict=True):
+            phi.add_incoming(self._before_end(block, value, kind), block)
+        return Typed(phi, kind)
+
+    def _before_end(self, block, value: Typed, kind):
+        """A value in another type, converted before a block ends."""
+        if value.kind == kind:
+            return value.value
+        return cast(ir.IRBuilder(block) if not block.is_terminated else _before(block), *value, kind)
+
+    def _phis(self, loop, before) -> dict[str, Any]:
+        """A phi for each variable that a loop assigns and that has a value before it."""
+        phis = {}
+        for name in sorted(self.assigned[loop] & self.names.keys()):
+            value, kind = self.names[name]
+            phis[name] = phi = self.builder.phi(kind.llvm)
+            phi.add_incoming(value, before)
+            self.names[name] = Typed(phi, kind)
+        return phis
+
+    def _close(self, phis, ways) -> None:
+        """Values that come back to the beginning of a loop."""
+        for block, names in ways:
+            for name, phi in phis.items():
+                phi.add_incoming(names[name].value, block)
+
+    # Expressions
+
+    def _value(self, node) -> Typed:
+        self.at = node if hasattr(node, "lineno") else self.at
+        return self._translation("_of_", node)(node)
+
+    def _int(self, value: Typed):
+        return cast(self.builder, value.value, value.kind, INT)
+
+    def _test(self, node):
+        value = self._value(node)
+        return cast(self.builder, value.value, value.kind, BOOL)
+
+    def _of_Constant(self, node):
+        return _constant(node.value)
+
+    def _of_Name(self, node):
+        return self._name(node.id)
+
+    def _name(self, name) -> Typed:
+        return self.names[name] if name in self.names else _constant(self._known(name))
+
+    def _known(self, name):
+        """What Python knows by a name that is no variable here."""
+        try:
+            return self.function.look_up(name)
+        except AttributeError:
+            raise NameError(f"{name} has no value on some way to this line") from None
+
+    def _of_Attribute(self, node):
+        return _constant(self._object(node))
+
+    def _object(self, node):
+        """What a name, or an attribute of one, is in Python."""
+        if isinstance(node, ast.Attribute):
+            return getattr(self._object(node.value), node.attr)
+        return self._known(node.id)
+
+    def _of_BinOp(self, node):
+        return self._binary(_OPERATORS[type(node.op)], self._value(node.left), self._value(node.right))
+
+    def _binary(self, symbol, a: Typed, b: Typed) -> Typed:
+        if not {a.kind, b.kind} <= {INT, BOOL}:
+            return self._operator(symbol, a, b)
+        if symbol in _COMPARED:
+            return Typed(self.builder.icmp_signed(_COMPARED[symbol], self._int(a), self._int(b)), BOOL)
+        if symbol in (operator.and_, operator.or_, operator.xor) and a.kind == b.kind == BOOL:
+            return Typed(getattr(self.builder, _OF_INTS[symbol])(a.value, b.value), BOOL)
+        if symbol in (operator.floordiv, operator.mod):
+            return Typed(self._divided(self._int(a), self._int(b), symbol is operator.mod), INT)
+        return Typed(getattr(self.builder, _OF_INTS[symbol])(self._int(a), self._int(b)), INT)
+
+    def _divided(self, a, b, rest: bool):
+        """The quotient, rounded down, or what it leaves; 0 where b is 0."""
+        builder, zero = self.builder, I64(0)
+        if isinstance(b, ir.Constant) and b.constant > 0:
+            divisor, good = b, None
+        else:
+            good = builder.icmp_signed("!=", b, zero)
+            divisor = builder.select(good, b, I64(1))
+        left = builder.srem(a, divisor)
+        differs = builder.icmp_signed("<", builder.xor(left, divisor), zero)
+        down = builder.and_(builder.icmp_signed("!=", left, zero), differs)
+        if rest:
+            result = builder.add(left, builder.select(down, divisor, zero))
+        else:
+            result = builder.sub(builder.sdiv(a, divisor), builder.zext(down, I64))
+        return result if good is None else builder.select(good, result, zero)
+
+    def _of_UnaryOp(self, node):
+        if isinstance(node.op, ast.Not):
+            return Typed(self.builder.not_(self._test(node.operand)), BOOL)
+        value = self._value(node.operand)
+        if isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
+            return _constant(-node.operand.value)  # type: ignore[operator]  # a number, else that is the error
+        symbol = _OPERATORS[type(node.op)]
+        if value.kind == INT:
+            return Typed((self.builder.neg if symbol is operator.neg else self.builder.not_)(value.value), INT)
+        return self._operator(symbol, value)
+
+    def _of_Compare(self, node):
+        (symbol,), (right,) = node.ops, node.comparators
+        return self._binary(_OPERATORS[type(symbol)], self._value(node.left), self._value(right))
+
+    def _of_BoolOp(self, node):
+        """The second operand is looked at only where it decides."""
+        decided = isinstance(node.op, ast.Or)
+        done, ways = self._new("decided"), []
+        for operand in node.values[:-1]:
+            test, following = self._test(operand), self._new("undecided")
+            ways.append((BIT(decided), self.builder.block))
+            self.builder.cbranch(test, *((done, following) if decided else (following, done)))
+            self.builder.position_at_end(following)
+        ways.append((self._test(node.values[-1]), self.builder.block))
+        self.builder.branch(done)
+        self.builder.position_at_end(done)
+        phi = self.builder.phi(BIT)
+        for value, block in ways:
+            phi.add_incoming(value, block)
+        return Typed(phi, BOOL)
+
+    def _of_IfExp(self, node):
+        test = self._test(node.test)
+        then, other, done = self._new("then"), self._new("else"), self._new("chosen")
+        self.builder.cbranch(test, then, other)
+        values, blocks = [], []
+        for block, branch in ((then, node.body), (other, node.orelse)):
+            self.builder.position_at_end(block)
+            values.append(self._value(branch))
+            blocks.append(self.builder.block)
+        kinds = {value.kind for value in values}
+        (kind,) = kinds if len(kinds) == 1 else kinds - {BOOL}
+        for i, (value, block) in enumerate(zip(values, blocks, strict=True)):
+            self.builder.position_at_end(block)
+            values[i] = Typed(cast(self.builder, *value, kind), kind)
+            self.builder.branch(done)
+        self.builder.position_at_end(done)
+        return self._joined(values, blocks)
+
+    def _of_Call(self, node):
+        function = self._object(node.func)
+        values = [self._value(argument) for argument in node.args]
+        if function in (min, max):
+            return self._extreme("<" if function is min else ">", values)
+        kinds = tuple(value.kind for value in values)
+        if isinstance(function, Function):
+            called, result = self.functions.get(function, kinds)
+            return Typed(self.builder.call(called, [value.value for value in values]), result)
+        if not isinstance(function, Intrinsic):
+            raise TypeError(f"{ast.unparse(node.func)} is no function of programs")
+        emission = function.typed(*kinds)
+        if emission is None:
+            raise TypeError(f"{function.__name__} takes no {', '.join(map(str, kinds)) or 'call without arguments'}")
+        return self._emitted(emission, values)
+
+    def _extreme(self, relation, values) -> Typed:
+        first, *others = (self._int(value) for value in values)
+        for other in others:
+            first = self.builder.select(self.builder.icmp_signed(relation, other, first), other, first)
+        return Typed(first, INT)
+
+    def _operator(self, symbol, *values) -> Typed:
+        """An operator, where not all values are ints or bools."""
+        emission = arithmetic(symbol, *(value.kind for value in values))
+        if emission is None:
+            raise TypeError(f"no {symbol.__name__} of {' and '.join(str(value.kind) for value in values)}")
+        return self._emitted(emission, values)
+
+    def _emitted(self, emission: Emission, values) -> Typed:
+        given = zip(values, emission.takes, strict=True)
+        arguments = [cast(self.builder, value.value, value.kind, kind) for value, kind in given]
+        return Typed(emission.emit(self.builder, *arguments), emission.gives)
+
+
+def _constant(value) -> Typed:
+    if isinstance(value, bool):
+        return Typed(BIT(value), BOOL)
+    if isinstance(value, int):
+        return Typed(I64(value), INT)
+    if isinstance(value, float):
+        return Typed(ir.DoubleType()(value), FLOAT64)
+    raise TypeError(f"{value!r} is no value of programs")
+
+
+def _before(block) -> ir.IRBuilder:
+    """A builder that writes in front of what ends a block."""
+    builder = ir.IRBuilder()
+    builder.position_before(block.terminator)
+    return builder

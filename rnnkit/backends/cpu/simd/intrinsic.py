@@ -1,0 +1,60 @@
+"""Functions of programs that are written as LLVM's instructions."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from rnnkit.backends.cpu.simd.kinds import Kind
+
+
+class Emission(NamedTuple):
+    """An intrinsic for some kinds of arguments.
+
+    Attributes
+    ----------
+    gives : Kind
+    takes : tuple of Kind
+        What the arguments are converted to.
+    emit : callable
+        ``(builder, *values)`` writes the instructions and gives the value that they compute.
+    """
+
+    gives: Kind
+    takes: tuple[Kind, ...]
+    emit: Callable[..., Any]
+
+
+class Intrinsic:
+    """A function of programs.
+
+    Attributes
+    ----------
+    typed : callable
+        From the kinds of arguments to an `Emission`, or None where it takes no such arguments.
+    """
+
+    def __init__(self, typed: Callable[..., Emission | None], like: Callable):
+        self.typed = typed
+        self.__name__, self.__doc__ = like.__name__, like.__doc__
+
+    def __call__(self, *arguments) -> Any:
+        """Functions of programs have no meaning in Python."""
+        raise TypeError(f"{self.__name__} can only be called in a program")
+
+
+def intrinsic(gives: Kind, *takes: Kind) -> Callable[[Callable], Intrinsic]:
+    """Decorator: ``function(builder, *values)`` writes the instructions of an intrinsic of these kinds."""
+
+    def decorate(function):
+        emission = Emission(gives, takes, function)
+        return Intrinsic(lambda *kinds: emission if len(kinds) == len(takes) else None, function)
+
+    return decorate
+
+
+def overloaded(function: Callable[..., Emission | None]) -> Intrinsic:
+    """Decorator: ``function(*kinds)`` says what an intrinsic of any kinds is for some."""
+    count = len(inspect.signature(function).parameters)
+    return Intrinsic(lambda *kinds: function(*kinds) if len(kinds) == count else None, function)

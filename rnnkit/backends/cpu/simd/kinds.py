@@ -1,0 +1,83 @@
+"""The types of values in programs: int64, bool, floats, and registers full of floats or of bits."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from llvmlite import ir
+
+
+class Kind:
+    """A type, of which there is one object; `llvm` is what LLVM calls it."""
+
+    def __init__(self, name: str, llvm: ir.Type):
+        self.name, self.llvm = name, llvm
+
+    def __str__(self):
+        return self.name
+
+
+class Float(Kind):
+    """A float of `size` bytes."""
+
+    def __init__(self, name: str, llvm: ir.Type, size: int):
+        super().__init__(name, llvm)
+        self.size = size
+
+
+class Vector(Kind):
+    """`lanes` floats of one kind; ``<lanes x float>`` in LLVM."""
+
+    def __init__(self, element: Float, lanes: int):
+        super().__init__(f"vector({element} x {lanes})", ir.VectorType(element.llvm, lanes))
+        self.element, self.lanes = element, lanes
+
+
+class Mask(Kind):
+    """`lanes` bits."""
+
+    def __init__(self, lanes: int):
+        super().__init__(f"mask({lanes})", ir.VectorType(ir.IntType(1), lanes))
+        self.lanes = lanes
+
+
+VOID = Kind("void", ir.VoidType())
+INT = Kind("int64", ir.IntType(64))
+BOOL = Kind("bool", ir.IntType(1))
+FLOAT32 = Float("float32", ir.FloatType(), 4)
+FLOAT64 = Float("float64", ir.DoubleType(), 8)
+FLOATS = {kind.name: kind for kind in (FLOAT32, FLOAT64)}
+
+
+@cache
+def vector(element: Float, lanes: int) -> Vector:
+    """The kind of so many floats."""
+    return Vector(element, lanes)
+
+
+@cache
+def mask(lanes: int) -> Mask:
+    """The kind of so many bits."""
+    return Mask(lanes)
+
+
+def cast(builder, value, given: Kind, wanted: Kind):
+    """An LLVM number of one kind as one of another.
+
+    Raises
+    ------
+    TypeError
+        If one of them is no number, or an int is to become a float's.
+    """
+    if given is wanted:
+        return value
+    if given is BOOL and wanted is INT:
+        return builder.zext(value, wanted.llvm)
+    if given is INT and wanted is BOOL:
+        return builder.icmp_signed("!=", value, INT.llvm(0))
+    if isinstance(wanted, Float):
+        if isinstance(given, Float):
+            return (builder.fpext if wanted.size > given.size else builder.fptrunc)(value, wanted.llvm)
+        if given in (INT, BOOL):
+            return (builder.sitofp if given is INT else builder.uitofp)(value, wanted.llvm)
+    raise TypeError(f"{given} is no {wanted}")

@@ -1,0 +1,70 @@
+"""Programs as Python calls them."""
+
+import threading
+
+import numpy as np
+import patience
+import pytest
+
+from rnnkit.backends.cpu.language import programs
+from rnnkit.backends.shared import program_cache
+
+SUM = """
+from rnnkit.backends.cpu.language.function import compiled
+
+@compiled
+def run(a, b, c):
+    return a + 10 * b + 100 * c
+"""
+WAIT = """
+from rnnkit.backends.cpu.language.function import compiled
+from rnnkit.backends.cpu.simd.atomic import atomic_load, atomic_store, pause
+
+@compiled
+def run(flag):
+    atomic_store(flag, 1)
+    while atomic_load(flag) != 2:
+        pause()
+    return 3
+"""
+
+
+def test_numbers_pass_both_ways():
+    run = programs.load(SUM, 3).function
+    assert run(1, -2, 3) == 281
+    assert run(-1, 0, 0) == -1
+    assert run(2**62, 2**62 // 10, 0) == 2**62 + 2**62 // 10 * 10
+    assert run(np.int64(5), True, 0) == 15
+
+
+@pytest.mark.parametrize("wrong", [(1, 2), (1, 2, 3, 4), (1, "2", 3), (1, None, 3), (2**70, 0, 0), (1.5, 0, 0)])
+def test_a_wrong_call_is_an_error(wrong):
+    with pytest.raises((TypeError, OverflowError)):
+        programs.load(SUM, 3).function(*wrong)
+
+
+def test_other_threads_run_meanwhile():
+    run, flag = programs.load(WAIT, 1).function, np.zeros(1, np.int64)
+    results = []
+    thread = threading.Thread(target=lambda: results.append(run(flag.ctypes.data)))
+    thread.start()
+    for _ in patience.tries("the program has begun"):
+        if flag[0] == 1:
+            break
+    flag[0] = 2
+    thread.join(patience.left())
+    assert results == [3]
+
+
+def test_a_program_is_found_on_disk(tmp_path, monkeypatch):
+    """And loaded as often as it is asked for, also where its name is taken."""
+    monkeypatch.setenv("RNNKIT_CACHE_DIR", str(tmp_path / "cache"))
+    addresses = set()
+    for compiled in (True, False, False):
+        monkeypatch.setattr(program_cache, "_programs", {})
+        if not compiled:
+            monkeypatch.setattr(programs, "object_code", None)
+        program = programs.load(SUM, 3)
+        assert program.function(1, 2, 3) == 321
+        addresses.add(program.address)
+    assert len(addresses) == 3
