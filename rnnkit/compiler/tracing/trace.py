@@ -97,6 +97,7 @@ def _trace(step, dtype, weights, constant_shapes, training):
     graph.output = _result(output, "output", step, given[0])
     graph.states = tuple(_result(state, f"state {i}", step, given[0]) for i, state in enumerate(states))
     graph.names = watch.names()
+    graph.weights = {}  # by address: once a weight is replaced, another array may stand where it stood
     _check(graph, step, weights, constant_shapes, training)
     return graph
 

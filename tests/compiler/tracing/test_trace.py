@@ -66,6 +66,11 @@ def test_a_weight_that_no_change_would_reach_is_an_error(keep, use):
         Read(KeepsItsWeight(keep, use))
 
 
+def test_an_array_that_stands_where_a_replaced_weight_stood_is_taken_for_no_weight():
+    """A gradient is derived later, from numbers that may stand at any address."""
+    assert not Read(KeepsItsWeight(matrix, lambda kept, h: h @ kept)).graph.weights
+
+
 # Patterns
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from rnnkit.backends.shared.text import indented
 from rnnkit.compiler.ir.operations import OPERATIONS
-from rnnkit.compiler.ir.plan import PADDED, PER_BLOCK, PLACED, Buffer, Loop, Number, Pointwise, Value
+from rnnkit.compiler.ir.plan import PADDED, PER_BLOCK, Buffer, Loop, Number, Pointwise, Value
 from rnnkit.compiler.ir.strides import Walk
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ class LoopText:
         self.source, self.loop, self.given = source, loop, given
         self.item, self.name = source.dtype.itemsize, source.dtype.name
         self.tables: list[tuple[str, np.ndarray]] = []
-        self.top: list[str] = [f"# {line}" for line in loop.lines]
+        self.numbers: list[int] = []  # what the function reads at its ``n``
+        self.top: list[str] = []
         self.rows: list[str] = []
         self.bases: dict[Buffer, str] = {}
         dims = loop.dims or (1,)
@@ -42,7 +43,8 @@ class LoopText:
         self.lines = self._nest(before, body)
 
     def _top(self, name, size) -> str:
-        self.top.append(f"{name} = {self.source.number(size)}")
+        self.top.append(f"{name} = word(n, {len(self.numbers)})")
+        self.numbers.append(int(size))
         return name
 
     def _base(self, buffer: Buffer):
@@ -52,11 +54,9 @@ class LoopText:
             return
         base, step = f"at_{buffer.name}", "0"
         if buffer not in self.given:
-            self.top.append(f"row_{buffer.name} = {self.source.row(buffer)}")
+            self._top(f"row_{buffer.name}", self.source.row_bytes_of(buffer))
         if self.loop.section in PER_BLOCK:
-            step = self.source.step(buffer, "all_rows")
-            if buffer.kind not in PLACED:
-                step = step.replace(self.source.row(buffer), f"row_{buffer.name}")
+            step = self.source.step(buffer, "all_rows", f"row_{buffer.name}")
         step = f" + k * {step}" if step != "0" else ""
         self.rows.append(f"in_{buffer.name} = {base}{step} + r * row_{buffer.name}")
         self.bases[buffer] = f"in_{buffer.name}"
@@ -68,7 +68,7 @@ class LoopText:
             return f"{base} + {walk.offset * item} + {walk.gates * item} * j", "unit"
         parts = [base]
         if walk.offset:
-            name = f"from_{len(self.source.numbers)}"
+            name = f"from_{len(self.numbers)}"
             parts.append(self._top(name, walk.offset * item))
         stride = "none"
         for d, step in enumerate(walk.strides):
@@ -77,10 +77,10 @@ class LoopText:
                     stride = "unit"
                     parts.append(f"{item} * j")
                 elif step:
-                    stride = self._top(f"stride_{len(self.source.numbers)}", step * item)
+                    stride = self._top(f"stride_{len(self.numbers)}", step * item)
                     parts.append(f"{stride} * j")
             elif step:
-                parts.append(f"{self._top(f'stride_{len(self.source.numbers)}', step * item)} * i{d}")
+                parts.append(f"{self._top(f'stride_{len(self.numbers)}', step * item)} * i{d}")
         return " + ".join(parts), stride
 
     def _value(self, value: Value, before: list[str], body: list[str]):
@@ -118,7 +118,7 @@ class LoopText:
         parts = [name]
         for d, step in enumerate(walk.strides):
             index = "j" if d == self.vector_dim else f"i{d}"
-            parts.append(f"{self._top(f'stride_{len(self.source.numbers)}', 4 * step)} * {index}")
+            parts.append(f"{self._top(f'stride_{len(self.numbers)}', 4 * step)} * {index}")
         if self.vector_dim != len(self.counts) - 1:
             raise AssertionError(
                 "a table is read along its last axis"

@@ -61,6 +61,8 @@ run = define_outer_sum("{dtype}")
 PRODUCT_ARGUMENTS, ARGUMENTS = 11, 8  # all of them int64
 # How many rows a section computes; the rest are masked.
 ROWS_OF = {CALL: "rows", BLOCK: "most", STEP: "used", AFTER: "most"}
+# How far the scratch memory of a section has moved, once part 0 has left the others.
+_MOVED = {BLOCK: "moved_block", STEP: "moved_step", AFTER: "moved_after"}
 _MASK_T = "mask + t * mask_step, mask_row"  # where the mask of a step is, and bytes from row to row
 
 Pointer = str | Buffer | tuple[str, int] | np.ndarray
@@ -117,6 +119,7 @@ class SourceWriter:
         self.rows_at: dict[Buffer, str] = {}
         self.tables: list[np.ndarray] = []
         self.functions: list[str] = []
+        self.shared: dict[str, str] = {}  # the text of a loop's function, with its own names → the function's name
         self.tiles: set[Buffer] = set()
         self.top: list[str] = []
 
@@ -143,6 +146,7 @@ class SourceWriter:
         self.x = x or Buffer("x", "x", 0, BLOCK)
         scratch = [b for b in plan.buffers if b.kind in SCRATCH]
         self.scratch = {s: [b for b in scratch if b.section == s] for s in (CALL, BLOCK, STEP, AFTER)}
+        self.movable = {b for section in _MOVED for b in self.scratch[section]}
         step = self.scratch[STEP] + self.now + self.new
         output = self.line(self.output.size)
         self.row_bytes = {
@@ -181,18 +185,21 @@ class SourceWriter:
         if buffer.kind in PLACED:
             return f"row_{buffer.name}"
         if buffer not in self.rows_at:
-            own = buffer.kind in OF_CALL
-            self.rows_at[buffer] = self.number(buffer.size * self.item if own else self.line(buffer.size))
+            self.rows_at[buffer] = self.number(self.row_bytes_of(buffer))
         return self.rows_at[buffer]
 
-    def step(self, buffer: Buffer, rows="rows") -> str:
-        """Bytes from step to step of a buffer, while a block is computed."""
+    def row_bytes_of(self, buffer: Buffer) -> int:
+        """Bytes from row to row of a buffer that isn't the caller's array."""
+        return buffer.size * self.item if buffer.kind in OF_CALL else self.line(buffer.size)
+
+    def step(self, buffer: Buffer, rows="rows", row="") -> str:
+        """Bytes from step to step of a buffer, while a block is computed, by names for its rows and a row's bytes."""
         if buffer.kind == "x":
             return "x_step"
         if buffer.kind in PLACED:
             return f"step_{buffer.name}"
         scratch = buffer.kind in SCRATCH
-        return f"{rows} * {self.row(buffer)}" if scratch and buffer.section in PER_BLOCK else "0"
+        return f"{rows} * {row or self.row(buffer)}" if scratch and buffer.section in PER_BLOCK else "0"
 
     def _place(self, buffer: Buffer, section: int) -> str:
         """Where a stage of a section finds a buffer, in ``run``."""
@@ -203,8 +210,8 @@ class SourceWriter:
         if buffer.kind in PLACED:
             return f"at_{buffer.name} + {'start' if section in PER_BLOCK else 't'} * step_{buffer.name}"
         if buffer.kind == "scratch" and buffer.section == BLOCK and section == STEP:
-            return f"at_{buffer.name} + k * rows * {self.row(buffer)}"
-        return f"at_{buffer.name}"
+            return f"{self.at(buffer)} + k * rows * {self.row(buffer)}"
+        return self.at(buffer)
 
     # Stages
 
@@ -233,19 +240,28 @@ class SourceWriter:
         return lines
 
     def _wait_for_all(self, section: int) -> list[str]:
-        """Wait for the other parts; part 0 goes on alone, in memory that they don't know, if they don't come."""
+        """Wait for the other parts; part 0 begins the section anew, alone, if they don't come."""
         if section == CALL:
             return []  # computed by every part as a whole
-        moved = [f"at_{b.name}" for b in (*self.now, *self.new, *self.scratch[STEP])] + ["at_output"]
-        if section == BLOCK:
-            moved += [f"at_{b.name}" for b in self.scratch[BLOCK]] + ["staged_x"]
-        elif section == AFTER:  # what it reads of the block stays: a part that was left only reads it, too
-            moved += [f"at_{b.name}" for b in self.scratch[AFTER]]
-        copies = [f"copy_bytes(at_{b.name} + spare, at_{b.name}, rows * {self.row(b)})" for b in self.now]
-        leave = ["if part > 0:", "    return", "parts, barrier, used_before = 1, 0, rows", *copies]
-        leave += [f"{name} += spare" for name in moved] + ["continue"]
+        leave = ["if part > 0:", "    return", "parts, barrier, used_before, moved = 1, 0, rows, 1", "continue"]
         wait = "if barrier_wait(team, barrier, part, parts, phase, patience) == 0:"
         return ["if parts > 1:", *indented(["phase += 1", wait, *indented(leave)])]
+
+    def _move(self, section: int) -> list[str]:
+        """Where a section begins anew, in memory that the parts which were left don't know."""
+        lines = [f"copy_bytes(at_{b.name} + spare, at_{b.name}, rows * {self.row(b)})" for b in self.now]
+        lines += [f"at_{b.name} += spare" for b in (*self.now, *self.new)] + ["at_output += spare"]
+        lines.append(f"moved, {_MOVED[STEP]} = 0, spare")
+        if section == BLOCK:
+            lines += [f"{_MOVED[BLOCK]} = spare", "staged_x += spare"]
+        elif section == AFTER:  # what it reads of the block stays: a part that was left only reads it, too
+            lines.append(f"{_MOVED[AFTER]} = spare")
+        return ["if moved == 1:", *indented(lines)]
+
+    def at(self, buffer: Buffer) -> str:
+        """The address of a buffer's first row; of scratch memory, where it may have moved."""
+        moved = f" + {_MOVED[buffer.section]}" if buffer in self.movable else ""
+        return f"at_{buffer.name}{moved}"
 
     def _operand(self, stage: Product) -> str:
         at = self._place(stage.operand, stage.section)
@@ -311,7 +327,7 @@ class SourceWriter:
         tiles = {}
         for product in stage.products:
             depth, width = self.number(product.depth), len(product.gates) * self.vector_bytes
-            at = f"at_{product.result.name}"
+            at = self.at(product.result)
             tile = f"{at} + rows * first_{i} * {width}"
             row = f"wide_{i} * {width}"
             tiles[product.result] = f"{tile} - v * {width}", row
@@ -331,15 +347,14 @@ class SourceWriter:
         buffers = list(dict.fromkeys([load.buffer for load in loop.loads] + [b for _, b, _ in loop.writes]))
         rows_given = [b for b in buffers if b in tiles or b.kind in PLACED]
         writer = LoopText(self, loop, buffers, rows_given)
-        name = f"make_{loop.writes[0][1].name}"
-        name = name if all(f"def {name}(" not in f for f in self.functions) else f"{name}_{i}"
         stepped = [f"step_{b.name}" for b in buffers if b in self.placed]
         block = ["count", "x_step", "all_rows", *stepped] if loop.section in PER_BLOCK else []
         spanned = ["low", "high"] if writer.split else []
         inside = ["n", *block, "rows", *spanned, *(f"at_{b.name}" for b in buffers)]
         inside += [f"row_{b.name}" for b in rows_given] + [t for t, _ in writer.tables]
-        head = ["@compiled", f"def {name}({', '.join(inside)}):"]
-        self.functions.append("\n".join(head + indented(writer.lines)))
+        name = self._function(f"make_{loop.writes[0][1].name}", i, inside, writer)
+        numbers = f"n + {8 * (self.head + len(self.numbers))}"
+        self.numbers += writer.numbers
         lines: list[str] = []
         if spanned and span is None:
             vectors = self.named(f"vectors_{i}", -(-(loop.dims or (1,))[-1] // self.lanes))
@@ -347,10 +362,20 @@ class SourceWriter:
             if loop.section == CALL:
                 span = ["0", f"{vectors} * {self.lanes}"]
         block = ["count", "x_step", "rows", *stepped] if loop.section in PER_BLOCK else []
-        given = ["n", *block, ROWS_OF[loop.section], *(span if spanned else [])]
+        given = [numbers, *block, ROWS_OF[loop.section], *(span if spanned else [])]
         given += [tiles[b][0] if b in tiles else self._place(b, loop.section) for b in buffers]
         given += [tiles[b][1] if b in tiles else self.row(b) for b in rows_given] + [t for t, _ in writer.tables]
         return [*lines, f"{name}({', '.join(given)})"]
+
+    def _function(self, name: str, i: int, arguments: list[str], writer: LoopText) -> str:
+        """The name of a loop's function; loops that differ in names alone share one, which is compiled once."""
+        key = _renamed(arguments, writer.lines)
+        if key not in self.shared:
+            self.shared[key] = name = f"{name}_{i}" if name in self.shared.values() else name
+            comments = [f"# {line}" for line in writer.loop.lines]
+            head = ["@compiled", f"def {name}({', '.join(arguments)}):"]
+            self.functions.append("\n".join(head + indented(comments + writer.lines)))
+        return self.shared[key]
 
     # The function that runs the stages over time
 
@@ -436,7 +461,8 @@ class SourceWriter:
             "if part == 0:",
             *indented([*initial, "if mask != 0:", "    clear_bytes(held, rows * row_out)"]),
             "all_parts, parts = parts, 1",
-            "phase, start, turn, used_before = 1, 0, 0, rows",
+            "phase, start, turn, used_before, moved = 1, 0, 0, rows, 0",
+            f"{', '.join(_MOVED.values())} = 0, 0, 0",
             "if part > 0:",
             *indented(join),
         ]
@@ -446,6 +472,7 @@ class SourceWriter:
         x_bytes = self.number(self.x.size * self.item)
         admit = "admit(team, barrier, all_parts, start, turn, first_patience if start == 0 else 0)"
         return [
+            *self._move(BLOCK),
             "count = min(block, steps - start)",
             f"if barrier != 0 and parts == 1 and {admit} != 0:",
             "    parts = all_parts",
@@ -541,6 +568,7 @@ class SourceWriter:
             "        parts, barrier = 1, 0",
         ]
         return [
+            *self._move(STEP),
             "t = start + k",
             "x_t = x_block + k * x_step",
             "used, full = rows, True",
@@ -604,16 +632,16 @@ class SourceWriter:
         """What is computed of the outputs behind the time loop, for a block of steps, and put in place."""
         if self.output.kind != "result":
             return []
-        row = self.row(self.output)
+        row, at = self.row(self.output), self.at(self.output)
         put = [
             "for k in range(count):",
             "    t = start + k",
             "    target = output + t * output_step",
-            f"    put_rows(shared, rows, order, size, at_result + k * rows * {row}, {row}, target, given_row)",
+            f"    put_rows(shared, rows, order, size, {at} + k * rows * {row}, {row}, target, given_row)",
             "    if mask != 0:",
             "        clear_masked(shared, rows, order, mask + t * mask_step, mask_row, size, target, given_row)",
         ]
-        work = [*stages, *self._wait_for_all(AFTER), "left = 0"]
+        work = [*self._move(AFTER), *stages, *self._wait_for_all(AFTER), "left = 0"]
         again = ["left = 1 if wanted else 0", "while left > 0:", *indented(work)]
         return [*again, "if wanted and part == 0:", *indented(put)]
 
@@ -640,6 +668,17 @@ class SourceWriter:
         lines = ["from rnnkit.backends.cpu.language.function import compiled", *lines]
         head = [title, "", "import numpy as np", "", *lines, "", ""]
         return "\n".join([*head, *(f"{f}\n\n" for f in self.functions), *run, ""])
+
+
+def _renamed(arguments, lines) -> str:
+    """The text of a function with its variables named by their order."""
+    own = {*arguments, *re.findall(r"^ *(?:for )?(\w+) (?:=|in) ", "\n".join(lines), re.MULTILINE)}
+    names: dict[str, str] = {}
+
+    def renamed(word):
+        return names.setdefault(word[0], f"${len(names)}") if word[0] in own else word[0]
+
+    return re.sub(r"[A-Za-z_]\w*", renamed, "\n".join([", ".join(arguments), *lines]))
 
 
 def _words(text) -> list[str]:
