@@ -25,6 +25,7 @@ if hasattr(os, "sched_setaffinity"):  # before anything makes its threads: some 
 
 import busy  # noqa: E402
 import checkpoints  # noqa: E402
+import first_calls  # noqa: E402
 import forecasting  # noqa: E402
 import forward  # noqa: E402
 import gradients  # noqa: E402
@@ -59,6 +60,7 @@ PARTS = (
     learning,
     busy,
     process,
+    first_calls,
     overhead,
     forecasting,
 )

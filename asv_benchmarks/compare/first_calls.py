@@ -40,6 +40,8 @@ def arrays(name):
 def rnnkit(name, kind):
     """The layer of a declared cell: a function without arguments."""
     import rnnkit as rk
+    import rnnkit.backends.cpu.language.translate
+    import rnnkit.execution.pipeline  # imported at a first call else; no library's imports count
 
     problem, (x, weights, states, constants) = EXPLORED[name], arrays(name)
     made = problem.step(np, rk)

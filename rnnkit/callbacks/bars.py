@@ -6,6 +6,8 @@ import sys
 from time import perf_counter
 from typing import Any, Protocol
 
+from rnnkit.console import in_jupyter
+
 _FORMAT = "{desc} |{bar:10}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 _FORMAT_WITHOUT_TOTAL = "{desc}: {n_fmt} [{elapsed}{postfix}]"
 
@@ -86,26 +88,3 @@ def _total(total, done) -> int | None:
 
 def _format(total) -> str:
     return _FORMAT if total else _FORMAT_WITHOUT_TOTAL
-
-
-def in_jupyter() -> bool:
-    """Whether a notebook shows what is printed."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return getattr(shell, "kernel", None) is not None
-
-
-def is_watched() -> bool:
-    """Whether somebody may be looking: in Jupyter, or where standard error is a terminal."""
-    return in_jupyter() or (sys.stderr is not None and sys.stderr.isatty())
-
-
-def say(text: str) -> None:
-    """Print a line, above a bar if there is one: on standard error, or in the notebook."""
-    stream = sys.stdout if in_jupyter() else sys.stderr
-    if stream is None:
-        return
-    tqdm = sys.modules.get("tqdm")
-    if tqdm is None:
-        print(text, file=stream, flush=True)
-    else:
-        tqdm.tqdm.write(text, file=stream)

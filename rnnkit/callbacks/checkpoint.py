@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from rnnkit.callbacks.bars import say
 from rnnkit.callbacks.monitoring import Monitor, count
+from rnnkit.console import say
 
 
 class ModelCheckpoint(Monitor):

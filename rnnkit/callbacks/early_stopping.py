@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rnnkit.arguments import real_number
-from rnnkit.callbacks.bars import say
 from rnnkit.callbacks.monitoring import Monitor, count
+from rnnkit.console import say
 
 
 class EarlyStopping(Monitor):

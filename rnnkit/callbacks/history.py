@@ -5,8 +5,8 @@ from __future__ import annotations
 import html
 import math
 
-from rnnkit.callbacks.bars import in_jupyter
 from rnnkit.callbacks.callback import Callback
+from rnnkit.console import in_jupyter
 
 _SHOWN = 10  # epochs in a notebook's table
 _COLOURS = {"training": "#1f6fb4", "validation": "#d1741a"}

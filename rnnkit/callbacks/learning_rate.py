@@ -6,9 +6,9 @@ import inspect
 import math
 
 from rnnkit.arguments import real_number
-from rnnkit.callbacks.bars import say
 from rnnkit.callbacks.callback import Callback
 from rnnkit.callbacks.monitoring import Monitor, count
+from rnnkit.console import say
 
 
 class LearningRateScheduler(Callback):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from time import perf_counter
 
-from rnnkit.callbacks.bars import Bar, in_jupyter, is_watched, open_bar, say
+from rnnkit.callbacks.bars import Bar, open_bar
 from rnnkit.callbacks.callback import Callback
+from rnnkit.console import in_jupyter, is_watched, say
 
 
 class ProgressBar(Callback):

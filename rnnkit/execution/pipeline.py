@@ -8,6 +8,7 @@ import numpy as np
 
 from rnnkit.backends.cpu.compile import CPU
 from rnnkit.backends.shared.call import Executor
+from rnnkit.backends.shared.notice import telling
 from rnnkit.backends.shared.program_cache import cache_info, clear_cache
 from rnnkit.compiler.autodiff.forward import Tangent
 from rnnkit.compiler.autodiff.numpy_vjp import Pull
@@ -177,9 +178,10 @@ def _jitted(step, dtype, weights, constant_shapes, training, error):
 
     by_row, reason = isinstance(error, ReadsValues), _in_words(error)
     try:
-        executor = JitExecutor(
-            step, dtype, weights, constant_shapes, training, by_row, reason, no_gradient(step, error)
-        )
+        with telling(step.name):
+            executor = JitExecutor(
+                step, dtype, weights, constant_shapes, training, by_row, reason, no_gradient(step, error)
+            )
     except CannotCompile as refusal:
         raise ValueError(f"{step.name!r} can be neither traced: {reason}; nor jitted, numba: {refusal}") from None
     dump.dump("source", f"{step.name}, {np.dtype(dtype).name}, jitted", executor.explain(source=True))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnnkit.callbacks.bars import in_jupyter
+from rnnkit.console import in_jupyter
 
 HISTORY_COLOUR, FORECAST_COLOUR = "#3d4451", "#1f6fb4"
 BANDS = (0.28, 0.16, 0.1)  # how opaque they are, the narrowest first

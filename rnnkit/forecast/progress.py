@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
 
-from rnnkit.callbacks.bars import is_watched, open_bar
+from rnnkit.callbacks.bars import open_bar
+from rnnkit.console import is_watched
 
 
 class Progress:

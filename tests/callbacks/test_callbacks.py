@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from rnnkit import callbacks
+from rnnkit import callbacks, console
 from rnnkit.callbacks import bars, progress
 from rnnkit.callbacks.calling import CallbackList
 from rnnkit.callbacks.progress import watched
@@ -620,7 +620,8 @@ def test_in_a_notebook_one_output_is_drawn_again_and_again(monkeypatch, capsys):
         outputs.append([data["text/plain"]])
         return Handle()
 
-    monkeypatch.setattr(bars, "in_jupyter", lambda: True)
+    for module in (bars, console):
+        monkeypatch.setattr(module, "in_jupyter", lambda: True)
     monkeypatch.setattr(display, "display", show)
     fit(losses(1.0, 0.5), verbose="auto")
     (drawn,) = outputs

@@ -53,7 +53,7 @@ def compile_source(
             for name, text in (("product", PRODUCT), ("sparse_product", SPARSE_PRODUCT))
             if f"call_matmul({name}," in source.text
         }
-        return ProgramCode(*load(source.text, ARGUMENTS), products)
+        return ProgramCode(*load(source.text, ARGUMENTS, source.title), products)
 
     prepack, words = prepacker(plan, evaluate, dtype, LAYOUT), describe(plan, dtype)
     return Program(code, source, plan, prepack, dtype, team(), show, words, gradient=gradient)

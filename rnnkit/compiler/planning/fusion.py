@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from rnnkit.compiler.ir.plan import STEP, Fused, Loop, Plan, Product, SparseProduct
+from rnnkit.compiler.ir.plan import STEP, Buffer, Fused, Loop, Plan, Product, SparseProduct
 from rnnkit.compiler.ir.strides import Walk
 
 
@@ -42,7 +42,20 @@ def fuse(plan: Plan, packed_width) -> Plan:
     plan.stages = [
         Fused(joined[stage], stage) if stage in joined else stage for stage in plan.stages if stage not in taken
     ]
+    share_panels(plan)
     return plan
+
+
+def share_panels(plan: Plan) -> None:
+    """Let products with the same weights, laid out in the same way, read one array of them."""
+    known: dict[tuple, Buffer] = {}
+    for product in plan.products():
+        own = product.panels
+        key = tuple(weight.id for weight in product.weights), product.gates, product.units, own.attr
+        product.panels = known.setdefault(key, own)
+        if product.panels is not own:
+            del plan.prepacked[own]
+            plan.buffers.remove(own)
 
 
 def _gates(loop, product) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -90,6 +91,8 @@ class Source:
         a block of a copy of x.
     gaps : int
         Scratch memory between buffers, while accesses are checked.
+    title : str
+        What the program is, for people.
     """
 
     text: str = ""
@@ -98,6 +101,7 @@ class Source:
     placed: list[Buffer] = field(default_factory=list)
     row_bytes: dict[str, int] = field(default_factory=dict)
     gaps: int = 0
+    title: str = ""
 
 
 class SourceWriter:
@@ -117,6 +121,7 @@ class SourceWriter:
         read |= {load.buffer for part in plan.parts() if isinstance(part, Loop) for load in part.loads}
         self.streamed = {b for b in plan.buffers if b.kind == "residual" and b not in read}
         self.rows_at: dict[Buffer, str] = {}
+        self.common: dict[tuple, str] = {}
         self.tables: list[np.ndarray] = []
         self.functions: list[str] = []
         self.shared: dict[str, str] = {}  # the text of a loop's function, with its own names → the function's name
@@ -128,7 +133,9 @@ class SourceWriter:
         self._name_buffers()
         calls = {section: self._section(section) for section in (CALL, BLOCK, STEP, AFTER)}
         text = self._module(self._driver(calls))
-        return Source(text, self.pointers, self.numbers, self.placed, self.row_bytes, self.gaps)
+        step = self.name.removesuffix(", adjoint")
+        title = step if step == self.name else f"the gradient of {step}"
+        return Source(text, self.pointers, self.numbers, self.placed, self.row_bytes, self.gaps, title)
 
     # Buffers
 
@@ -179,6 +186,17 @@ class SourceWriter:
         """A number that ``run`` reads once."""
         self.top.append(f"{name} = {self.number(value)}")
         return name
+
+    def of_panels(self, what: str, panels: list[Buffer], make: Callable[[], str]) -> str:
+        """The text of what all products with the same panels have in common, made for the first of them."""
+        key = what, *panels
+        if key not in self.common:
+            self.common[key] = make()
+        return self.common[key]
+
+    def depth(self, product: Product) -> str:
+        """The text of a product's depth."""
+        return self.of_panels("depth", [product.panels], lambda: self.number(product.depth))
 
     def row(self, buffer: Buffer) -> str:
         """Bytes from row to row of a buffer."""
@@ -270,25 +288,25 @@ class SourceWriter:
     def _product(self, stage: Product, i: int) -> list[str]:
         item, vector = self.item, self.vector_bytes
         columns = stage.result.size // max(stage.rows, 1)
-        vectors = self.named(f"vectors_{i}", columns // self.lanes)
+        vectors = self.of_panels("vectors", [stage.panels], lambda: self.named(f"vectors_{i}", columns // self.lanes))
         lines = [f"# {line}" for line in stage.lines]
         alone = stage.section == CALL
         if not alone:
-            lines.append(f"first_{i} = share(shared, {vectors}, {self.panel_vectors}, part, parts)")
-            lines.append(f"after_{i} = share(shared, {vectors}, {self.panel_vectors}, part + 1, parts)")
+            own, first, after = self._part(i, stage.section, [stage.panels], vectors, self.panel_vectors)
+            lines += own
         a, row_a, row_c = self._operand(stage), self.row(stage.operand), self.row(stage.result)
         c, packed = self._place(stage.result, stage.section), f"at_{stage.panels.name}"
         rows = ROWS_OF[stage.section]
         product = "sparse_product" if isinstance(stage, SparseProduct) else "product"
         if product == "sparse_product":  # the columns that it computes, by number
-            first, after = ("0", vectors) if alone else (f"first_{i}", f"after_{i}")
+            first, after = ("0", vectors) if alone else (first, after)
             extent = f"{first} * {self.lanes}, {after} * {self.lanes}"
         elif alone:
-            extent = f"{self.number(stage.depth)}, {vectors} * {self.lanes}"
+            extent = f"{self.depth(stage)}, {vectors} * {self.lanes}"
         else:
-            depth = self.number(stage.depth)
-            c, packed = f"{c} + first_{i} * {vector}", f"{packed} + first_{i} * {depth} * {vector}"
-            extent = f"{depth}, (after_{i} - first_{i}) * {self.lanes}"
+            depth = self.depth(stage)
+            c, packed = f"{c} + {first} * {vector}", f"{packed} + {first} * {depth} * {vector}"
+            extent = f"{depth}, ({after} - {first}) * {self.lanes}"
         per_block = stage.section in PER_BLOCK
         step_a, step_c = (self.step(b) if per_block else "0" for b in (stage.operand, stage.result))
         if not stage.nested:
@@ -309,26 +327,25 @@ class SourceWriter:
         self.tiles |= {product.result for product in stage.products}
         widest = max(stage.products, key=lambda p: len(p.gates) * p.depth)
         align = math.lcm(*(self.panel_vectors // math.gcd(self.panel_vectors, len(p.gates)) for p in stage.products))
-        units = self.named(f"units_{i}", -(-widest.units // self.lanes))
-        deepest = self.number(widest.depth)
-        piece = f"piece_of(shared, rows, {units}, {len(widest.gates)}, {deepest}, {self.vector_bytes})"
-        self.top.append(f"piece_{i} = min({units}, ({piece} + {align - 1}) // {align} * {align})")
+        panels = [product.panels for product in stage.products]
+        units = self.of_panels("units", panels, lambda: self.named(f"units_{i}", -(-widest.units // self.lanes)))
+        piece = self.of_panels("piece", panels, lambda: self._piece(f"piece_{i}", units, widest, align))
+        own, first, after = self._part(i, stage.section, panels, units, align)
         lines = [
-            f"first_{i} = share(shared, {units}, {align}, part, parts)",
-            f"after_{i} = share(shared, {units}, {align}, part + 1, parts)",
-            f"wide_{i} = min(piece_{i}, after_{i} - first_{i})",
-            f"pieces_{i} = (after_{i} - first_{i} + piece_{i} - 1) // piece_{i}",
+            *own,
+            f"wide_{i} = min({piece}, {after} - {first})",
+            f"pieces_{i} = ({after} - {first} + {piece} - 1) // {piece}",
             f"for c in range(pieces_{i}):",
         ]
         body = [
-            f"v = first_{i} + (c if turn == 0 else pieces_{i} - 1 - c) * piece_{i}",
-            f"w = min(v + piece_{i}, after_{i})",
+            f"v = {first} + (c if turn == 0 else pieces_{i} - 1 - c) * {piece}",
+            f"w = min(v + {piece}, {after})",
         ]
         tiles = {}
         for product in stage.products:
-            depth, width = self.number(product.depth), len(product.gates) * self.vector_bytes
+            depth, width = self.depth(product), len(product.gates) * self.vector_bytes
             at = self.at(product.result)
-            tile = f"{at} + rows * first_{i} * {width}"
+            tile = f"{at} + rows * {first} * {width}"
             row = f"wide_{i} * {width}"
             tiles[product.result] = f"{tile} - v * {width}", row
             a, row_a = self._operand(product), self.row(product.operand)
@@ -340,6 +357,22 @@ class SourceWriter:
             )
         body += self._loop(stage.loop, i, tiles, (f"v * {self.lanes}", f"w * {self.lanes}"))
         return lines + indented(body)
+
+    def _part(self, i: int, section: int, panels: list[Buffer], count: str, align: int) -> tuple[list[str], str, str]:
+        """Lines for what is this part's of so many vectors, unless the section has them; where it begins, and ends."""
+        first = self.of_panels(f"first in {section}", panels, lambda: f"first_{i}")
+        after = first.replace("first", "after")
+        if first != f"first_{i}":
+            return [], first, after
+        both = (first, "part"), (after, "part + 1")
+        return [f"{name} = share(shared, {count}, {align}, {part}, parts)" for name, part in both], first, after
+
+    def _piece(self, name: str, units: str, widest: Product, align: int) -> str:
+        """How many vectors of units are computed at once."""
+        gates = len(widest.gates)
+        piece = f"piece_of(shared, rows, {units}, {gates}, {self.depth(widest)}, {self.vector_bytes})"
+        self.top.append(f"{name} = min({units}, ({piece} + {align - 1}) // {align} * {align})")
+        return name
 
     def _loop(self, loop: Loop, i: int, tiles=None, span=None) -> list[str]:
         """The call of a loop's function; `tiles` says where a fused product's result is, and how far its rows are."""

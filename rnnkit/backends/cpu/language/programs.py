@@ -10,6 +10,7 @@ from rnnkit.backends.cpu.language import machine_code
 from rnnkit.backends.cpu.language.machine_code import callable_from_python, load_object, object_code
 from rnnkit.backends.cpu.simd.bounds_check import CHECKED
 from rnnkit.backends.cpu.simd.registers import FEATURES
+from rnnkit.backends.shared.notice import telling
 from rnnkit.backends.shared.program_cache import find, read_entry, write_entry
 
 
@@ -28,8 +29,8 @@ class Code(NamedTuple):
     address: int
 
 
-def load(text: str, arguments: int) -> Code:
-    """The function ``run``, of so many int64, of a module in the language of programs."""
+def load(text: str, arguments: int, what: str = "what all programs share") -> Code:
+    """The function ``run``, of so many int64, of a module in the language of programs; `what` says it to people."""
 
     def make(key):
         if CHECKED:
@@ -37,7 +38,8 @@ def load(text: str, arguments: int) -> Code:
         symbol = f"rnnkit_{key}"
         data = read_entry(key)  # None too where a file is damaged
         if data is None:
-            data = object_code(_translated(text, symbol, arguments))
+            with telling(what):
+                data = object_code(_translated(text, symbol, arguments))
             write_entry(key, data)
         return _in_memory(data, symbol)
 

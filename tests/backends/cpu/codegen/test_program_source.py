@@ -26,6 +26,7 @@ def test_loops_that_differ_in_names_alone_share_a_function(dtype):
     functions = re.findall(r"def (make_\w+)\(", text)
     calls = [name for name in re.findall(r"(make_\w+)\(", text) if f"def {name}" not in name]
     assert len(functions) < STEPS <= len(calls) - len(functions)
+    assert set(re.findall(r"at_panels_\w+", text)) == {"at_panels_A"}  # the weight is laid out once
     x = np.random.default_rng(0).normal(size=(3, 4, 5)).astype(dtype)
     with rk.eager():
         expected = layer(x)

@@ -1,0 +1,26 @@
+"""A line that says what is compiled, where it takes long and somebody is watching."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+from rnnkit.console import is_watched, say
+
+AFTER = 2.0  # seconds
+
+
+@contextlib.contextmanager
+def telling(what: str) -> Iterator[None]:
+    """While it lasts, `what` is compiled."""
+    if not is_watched():
+        yield
+        return
+    timer = threading.Timer(AFTER, say, (f"rnnkit: compiling {what}, once on this machine",))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -1,0 +1,28 @@
+"""Whether somebody is watching, and what is told then."""
+
+from __future__ import annotations
+
+import sys
+
+
+def in_jupyter() -> bool:
+    """Whether a notebook shows what is printed."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return getattr(shell, "kernel", None) is not None
+
+
+def is_watched() -> bool:
+    """Whether somebody may be looking: in Jupyter, or where standard error is a terminal."""
+    return in_jupyter() or (sys.stderr is not None and sys.stderr.isatty())
+
+
+def say(text: str) -> None:
+    """Print a line, above a bar if there is one: on standard error, or in the notebook."""
+    stream = sys.stdout if in_jupyter() else sys.stderr
+    if stream is None:
+        return
+    tqdm = sys.modules.get("tqdm")
+    if tqdm is None:
+        print(text, file=stream, flush=True)
+    else:
+        tqdm.tqdm.write(text, file=stream)
