@@ -367,6 +367,7 @@ class _PlanCheck:
     def __init__(self, plan: Plan, report: _Report, columns):
         self.plan, self.report, self.columns = plan, report, columns
         self.written = {b: np.zeros(b.size, bool) for b in plan.buffers}
+        self.layouts: dict[Buffer, tuple] = {}  # of weights: the gates and units for which they are laid out
 
     def run(self, graph: Graph) -> None:
         plan, report = self.plan, self.report
@@ -461,10 +462,13 @@ class _PlanCheck:
 
     def _product(self, stage: Product) -> None:
         nodes = self.plan.prepacked.get(stage.panels)
-        if nodes is not stage.weights or not all(
+        if nodes != stage.weights or not all(
             len(w.shape) == 2 and w.shape[0] == stage.depth and not w.batched for w in stage.weights
         ):
             self._refuse(stage, f"has weights other than those that {stage.panels.name} holds, or of another depth")
+        layout = stage.gates, stage.units
+        if self.layouts.setdefault(stage.panels, layout) != layout:
+            self._refuse(stage, f"has gates other than those for which {stage.panels.name} is laid out")
         if isinstance(stage, SparseProduct) != (stage.panels.attr == "sparse"):
             self._refuse(stage, "takes a sparse weight as a dense one, or the reverse")
         rows = stage.offset + stage.row_stride * np.arange(stage.rows)

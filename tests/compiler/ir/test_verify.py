@@ -419,6 +419,12 @@ def a_product_of_other_weights(made):
     made.product(STEP).depth -= 1
 
 
+@in_plan("has gates other than those for which .* is laid out")
+def two_products_that_want_a_weight_in_other_orders(made):
+    stage = next(stage for stage in made.plan.stages if isinstance(stage, Fused))
+    stage.products.append(dataclasses.replace(stage.products[0], gates=(0, 1, 2, 3)))
+
+
 @in_plan("takes a sparse weight as a dense one, or the reverse")
 def a_dense_stage_of_a_sparse_weight(made):
     next(p for p in made.products if p.panels.attr is None).panels.attr = "sparse"
