@@ -14,6 +14,12 @@ import numpy as np
 import rnnkit as rk
 rk.RNN({cell}, return_sequences=True)(np.zeros((2, 10, 8), "float32"))
 """
+FIRST_GRADIENT = """
+import numpy as np
+import rnnkit as rk
+y, pullback = rk.RNN({cell}, return_sequences=True).vjp(np.zeros((2, 10, 8), "float32"))
+pullback(y)
+"""
 CELLS = {
     "LSTM": "rk.LSTMCell(32)",
     "GRU": "rk.GRUCell(32)",
@@ -59,6 +65,9 @@ class FirstResult(_Folder):
 
     def track_cold(self, cell):
         return seconds(FIRST_RESULT.format(cell=CELLS[cell]), self.folder)
+
+    def track_cold_gradient(self, cell):
+        return seconds(FIRST_GRADIENT.format(cell=CELLS[cell]), self.folder)
 
     def track_warm(self, cell):
         code = FIRST_RESULT.format(cell=CELLS[cell])

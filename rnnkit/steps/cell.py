@@ -8,7 +8,7 @@ import inspect
 import numbers
 import sys
 from collections.abc import Callable, Mapping
-from types import MappingProxyType, SimpleNamespace
+from types import FunctionType, MappingProxyType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -197,6 +197,8 @@ class Cell(Configurable):
     def _parts(self) -> dict[str, Cell]:
         parts = {}
         for key, value in vars(self).items():
+            if type(value) in _PLAIN:  # most are, and every call asks
+                continue
             if isinstance(value, Cell):
                 parts[key] = value
             elif isinstance(value, (list, tuple)):
@@ -283,6 +285,10 @@ class Cell(Configurable):
         return complete_pull(result, self, x, states, constants)
 
 
+_SIMPLE = {int, float, bool, str, type(None), FunctionType}  # what holds no array
+_PLAIN = {*_SIMPLE, np.ndarray, dict}  # what holds no cell that is a part of the cell
+
+
 def _replaced(value, mapping, in_place, seen, home=None):
     """What a cell holds with other arrays in the place of some, in lists, dicts and objects of its own package too."""
     if isinstance(value, np.ndarray):
@@ -300,7 +306,8 @@ def _replaced(value, mapping, in_place, seen, home=None):
         return value
     seen[id(value)] = clone = value if in_place else copy.copy(value)
     for key, held in list(vars(value).items()):
-        clone.__dict__[key] = _replaced(held, mapping, in_place, seen, home)
+        if type(held) not in _SIMPLE:
+            clone.__dict__[key] = _replaced(held, mapping, in_place, seen, home)
     return clone
 
 

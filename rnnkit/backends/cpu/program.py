@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal, NamedTuple, overload
+from functools import cached_property, lru_cache
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 
@@ -15,15 +15,21 @@ from rnnkit.backends.cpu import tuning
 from rnnkit.backends.cpu.codegen.program_source import Source
 from rnnkit.backends.cpu.kernels.matmul import PANEL_VECTORS, arrange, pack, packed_width
 from rnnkit.backends.cpu.kernels.sparse_matmul import pack_sparse
+from rnnkit.backends.cpu.language.addresses import address, write_addresses
 from rnnkit.backends.cpu.simd.aligned import LINE, aligned
 from rnnkit.backends.cpu.simd.bounds_check import CHECKED, Checked
 from rnnkit.backends.cpu.simd.registers import LANES
 from rnnkit.backends.cpu.threads.buffer_pool import borrow
-from rnnkit.backends.cpu.threads.team import ABANDONED, ThreadTeam, line_start, own_memory
+from rnnkit.backends.cpu.threads.team import ABANDONED, ThreadTeam, own_memory
 from rnnkit.backends.shared.call import GradientExecutor, Record, Result
 from rnnkit.backends.shared.prepack import Layout
 from rnnkit.backends.shared.thread_pool import get_num_threads
-from rnnkit.compiler.ir.plan import SEQUENCES, STEP, Plan
+from rnnkit.compiler.ir.plan import OF_CALL, SEQUENCES, STEP, Buffer, Plan
+
+_OF_RECORD = ("x", "output", "last", "mask", "order")  # pointers to one array each
+_OF_STATES = ("initial", "final", "trajectory")  # to one array for each state
+_SMALL_WEIGHT = 1 << 14  # elements up to which it takes longer to find out how to pack a weight than to do it
+_MOST_HEADS = 64  # tables of numbers that a program keeps
 
 __all__ = ["LANES", "PANEL_VECTORS", "Program", "packed_width"]
 
@@ -82,13 +88,27 @@ class Program:
 
     def __post_init__(self):
         plan, item = self.plan, self.dtype.itemsize
-        self._prepacked_names = list(plan.prepacked)
         self._bound: tuple = (None, ())
         self._step_work = sum(p.work for p in plan.products() if p.section == STEP)
         self._work = sum(p.work for p in plan.products())
         self._work += tuning.ELEMENT * sum(b.size for b in plan.buffers if b.kind in ("scratch", "next"))
         self._numbers = list(self.source.numbers)
         self._tables = [what for what in self.source.pointers if isinstance(what, np.ndarray)]
+        self._heads: dict[tuple, tuple[np.ndarray, int]] = {}
+        states = range(len(plan.state_shapes))
+        self._placed = [b for b in self.source.pointers if isinstance(b, Buffer) and b.kind in SEQUENCES]
+        self._of_call = [b for b in self.source.pointers if isinstance(b, Buffer) and b.kind in OF_CALL]
+        changing = [*_OF_RECORD, *plan.prepacked, *((role, i) for role in _OF_STATES for i in states)]
+        changing += [*self._placed, *self._of_call]
+        # What no loop reads has no place: it is written behind the end.
+        places: dict[Any, int] = {
+            what: i for i, what in enumerate(self.source.pointers) if not isinstance(what, np.ndarray)
+        }
+        behind = len(self.source.pointers)
+        self._places = np.array([places.get(what, behind) for what in changing], np.int64)
+        self._places_at, self._x_at = address(self._places), places["x"]
+        self._team_functions = -1
+        self._free: list[tuple[np.ndarray, int]] = []  # tables of addresses for the next calls
         self._state_sizes = [math.prod(shape) * item for shape in plan.state_shapes]
 
     @cached_property
@@ -106,12 +126,12 @@ class Program:
         texts = [*([self.show()] if graph else []), *([self.source.text] if source else [])]
         return "\n\n".join(texts) or f"{self.how}: {self.reason}\n{self.words}"
 
-    def _prepacked(self, weights) -> dict:
+    def _prepacked(self, weights) -> tuple:
         """What depends on weights alone, computed again when one of them was replaced."""
         bound, arrays = self._bound
         given = tuple(weights.values())
         if bound is None or len(bound) != len(given) or any(a is not b for a, b in zip(bound, given, strict=True)):
-            arrays = dict(zip(self._prepacked_names, self.prepack(weights), strict=True))
+            arrays = tuple(self.prepack(weights))
             self._bound = given, arrays
         return arrays
 
@@ -176,22 +196,24 @@ class Program:
         units = threads > 1 and self._splits_units(rows, threads)
         blocks = 1 if units else row_blocks(rows, threads)
         mask, order = self._order(record, blocks)
-        arrays = {"initial": initial, "final": final, "trajectory": kept}
-        p, own = self._pointers(record, mask, order, outputs, last, arrays)
+        arrays = (x, outputs, last, mask, order), (initial, final, kept)
+        table, own = self._pointers(record, *arrays)
+        p, p_at = table
         most = -(-rows // blocks)  # rows of the largest block; all blocks have as many steps at a time
         step_bytes = self.source.row_bytes["block"] + (self.source.row_bytes["x"] if order is not None else 0)
         block = max(1, min(steps, tuning.BLOCK_BYTES // max(1, most * step_bytes)))
         row_bytes = self.source.row_bytes["call"] + self.source.row_bytes["step"] + block * step_bytes
         memory = most * row_bytes + self.source.gaps + LINE
-        n = self._head(record, mask, outputs, kept, rows, block, memory)
-        keep = (self, record, p, n, own, outputs, last, arrays, mask, order, self._tables)
+        n, n_at = self._head(record, outputs, mask, kept, rows, block, memory)
+        keep = (self, record, p, n, own, arrays, self._tables)
         with Checked(keep) if CHECKED else nullcontext():
             if threads > 1:
                 done = self.team.run(self.code.address, p, n, rows, blocks, memory, units, threads, keep)
                 if CHECKED:
                     self.team.settle()
             else:
-                done = self._run_blocks(p, n, rows, blocks, memory)
+                done = self._run_blocks(p_at, n_at, rows, blocks, memory)
+                self._free.append(table)  # nobody else has read it
         if done is False:
             record.place = None  # the thread that was stopped may still write there
         record.abandoned |= done is False or done == ABANDONED
@@ -204,10 +226,10 @@ class Program:
         lead = record.x.shape[:2]
         return tuple(np.empty((*lead, *shape), self.dtype) for shape in self.plan.state_shapes)
 
-    def _run_blocks(self, p, n, rows, blocks, memory) -> bool:
+    def _run_blocks(self, p_at, n_at, rows, blocks, memory) -> bool:
         """Run the blocks of rows one after the other, in this thread."""
-        scratch = own_memory(memory)
-        at, p_at, n_at, first = line_start(scratch), _address(p), _address(n), 0
+        scratch, at = own_memory(memory)
+        first = 0
         run = self.code.function
         for block in range(blocks):
             count = rows // blocks + (block < rows % blocks)
@@ -240,65 +262,64 @@ class Program:
         dealt = np.concatenate([best[block::blocks] for block in range(blocks)])
         return mask[dealt], dealt
 
-    def _pointers(self, record, mask, order, outputs, last, arrays):
-        """Addresses in the order that the program wants, and arrays that were made for them."""
-        x, prepacked = record.x, self._prepacked(record.weights)
-        x_at, mask_at = _address(x), 0
+    def _pointers(self, record, of_record, of_states):
+        """The table of addresses and where it stands, and arrays that were made for it."""
+        prepacked, order, own = self._prepacked(record.weights), of_record[-1], []
+        found = [*of_record, *prepacked]
+        for arrays in of_states:
+            found += arrays or [None] * len(self._state_sizes)
+        for buffer in self._placed:
+            found.append(record.placed[buffer.attr])
+        for buffer in self._of_call:
+            array = record.constants[buffer.attr] if buffer.kind == "constant" else record.draws[buffer.attr]
+            if order is not None:
+                array = array[order]
+                own.append(array)
+            found.append(array)
+        p, at = table = self._table()
+        write_addresses(at, self._places_at, found)
         if record.reverse:
-            x_at += (x.shape[1] - 1) * x.strides[1]
-        own = []
-        if mask is not None:
-            mask_at = _address(mask)
-        named = {
-            "x": x_at,
-            "output": 0 if outputs is None else _address(outputs),
-            "last": _address(last),
-            "mask": mask_at,
-            "order": 0 if order is None else _address(order),
-            "product": self.code.products.get("product", 0),
-            "sparse_product": self.code.products.get("sparse_product", 0),
-            "shared": self.team.row_functions,
-            "team": self.team.team_functions,
-        }
-        addresses = []
-        for what in self.source.pointers:
-            if isinstance(what, str):
-                at = named[what]
-            elif isinstance(what, tuple):
-                array = arrays[what[0]]
-                at = 0 if array is None else _address(array[what[1]])
-            elif isinstance(what, np.ndarray):
-                at = _address(what)
-            elif what.kind == "prepacked":
-                at = _address(prepacked[what])
-            elif what.kind in SEQUENCES:
-                at = _address(record.placed[what.attr])
-            else:
-                array = record.constants[what.attr] if what.kind == "constant" else record.draws[what.attr]
-                if order is not None:
-                    array = array[order]
-                    own.append(array)
-                at = _address(array)
-            addresses.append(at)
-        return np.array(addresses, np.int64), (own, prepacked)
+            p[self._x_at] += (record.x.shape[1] - 1) * record.x.strides[1]
+        return table, (own, prepacked)
 
-    def _head(self, record, mask, outputs, kept, rows, block, memory):
-        """The numbers that the program wants."""
+    def _table(self) -> tuple[np.ndarray, int]:
+        """A table of addresses, with those that are the same in every call, and where it stands."""
+        if self._team_functions != self.team.team_functions:
+            self._free, self._team_functions = [], self.team.team_functions
+        try:
+            return self._free.pop()
+        except IndexError:
+            named = {**self.code.products, "shared": self.team.row_functions, "team": self._team_functions}
+        p = np.zeros(len(self.source.pointers) + 1, np.int64)
+        for i, what in enumerate(self.source.pointers):
+            if isinstance(what, np.ndarray):
+                p[i] = address(what)
+            elif isinstance(what, str):
+                p[i] = named.get(what, 0)
+        return p, address(p)
+
+    def _head(self, record, outputs, mask, kept, rows, block, memory) -> tuple[np.ndarray, int]:
+        """The table of numbers, made once for each kind of call, and where it stands."""
         x = record.x
         x_step = -x.strides[1] if record.reverse else x.strides[1]
-        output_row, output_step = (0, 0) if outputs is None else outputs.strides[:2]
-        mask_row, mask_step = (0, 0) if mask is None else mask.strides
-        head = [x.shape[1], x.strides[0], x_step, output_row, output_step, mask_row, mask_step, int(record.zero_masked)]
-        head += [block, memory]
+        output = (0, 0) if outputs is None else outputs.strides[:2]
         step = rows * self._step_work
-        head += [
-            tuning.FIRST_PATIENCE,
-            min(tuning.PATIENCE, step * x.shape[1] // tuning.WORK_OF_PAUSE) + step // tuning.STEP_WORK_OF_PAUSE,
+        patience = min(tuning.PATIENCE, step * x.shape[1] // tuning.WORK_OF_PAUSE) + step // tuning.STEP_WORK_OF_PAUSE
+        head = [
+            *(x.shape[1], x.strides[0], x_step, *output, *((0, 0) if mask is None else mask.strides)),
+            *(int(record.zero_masked), block, memory, tuning.FIRST_PATIENCE, patience),
+            *([0, 0] * len(self._state_sizes) if kept is None else [n for k in kept for n in k.strides[:2]]),
         ]
-        head += [0, 0] * len(self._state_sizes) if kept is None else [n for k in kept for n in k.strides[:2]]
         for buffer in self.source.placed:
             head += record.placed[buffer.attr].strides[:2]
-        return np.array(head + self._numbers, np.int64)
+        key = tuple(head)
+        made = self._heads.get(key)
+        if made is None:
+            n = np.array(head + self._numbers, np.int64)
+            if len(self._heads) >= _MOST_HEADS:
+                self._heads.clear()
+            made = self._heads[key] = n, address(n)
+        return made
 
 
 def row_blocks(rows: int, threads: int) -> int:
@@ -311,10 +332,6 @@ def _like(state) -> np.ndarray:
     return (
         borrow(state.size, state.dtype).reshape(state.shape) if state.nbytes >= tuning.POOLED else np.empty_like(state)
     )
-
-
-def _address(array) -> int:
-    return array.__array_interface__["data"][0]
 
 
 def _rows_computed(mask, order, blocks) -> int:
@@ -335,7 +352,21 @@ def _value(array) -> np.ndarray:
 
 
 def _dense(weight, gates, units) -> np.ndarray:
-    return pack(arrange(weight, gates, units) if gates else weight)
+    if weight.size > _SMALL_WEIGHT:
+        return pack(arrange(weight, gates, units) if gates else weight)
+    places, beyond = _packed_places(weight.shape, weight.dtype.char, gates, units)
+    packed = aligned(places.size, weight.dtype)
+    np.take(weight.reshape(-1), places, out=packed, mode="clip")
+    packed[beyond] = 0
+    return packed
+
+
+@lru_cache(256)
+def _packed_places(shape, dtype, gates, units) -> tuple[np.ndarray, np.ndarray]:
+    """Of a packed weight, the element that stands in each place, and the places that are filled up with 0."""
+    numbers = np.arange(1, 1 + math.prod(shape), dtype=dtype).reshape(shape)
+    packed = pack(arrange(numbers, gates, units) if gates else numbers)
+    return np.maximum(packed.astype(np.int64) - 1, 0), np.flatnonzero(packed == 0)
 
 
 LAYOUT = Layout(_value, _dense, pack_sparse)

@@ -12,6 +12,7 @@ import numpy as np
 
 from rnnkit.backends.cpu import tuning
 from rnnkit.backends.cpu.kernels.matmul import PANEL_VECTORS, packed_width
+from rnnkit.backends.cpu.language.addresses import address
 from rnnkit.backends.cpu.simd.aligned import aligned
 from rnnkit.backends.cpu.simd.bounds_check import CHECKED, Checked
 from rnnkit.backends.cpu.simd.registers import LANES
@@ -169,7 +170,7 @@ class OuterSum:
             return
         target = self._sum if self._sum.flags.writeable else self._memory()
         words, units = self._words(a, b, pairs, target, 1)
-        at = _address(words)
+        at = address(words)
         with Checked((keep, words, target)) if CHECKED else nullcontext():
             self.compiled.function(at, at + 8 * _POINTERS, 0, units, 0, 0, 1, 0)
         self._sum = target
@@ -198,11 +199,7 @@ class OuterSum:
     def _words(self, a, b, pairs, target, threads):
         """Addresses, then numbers; and how many units there are."""
         groups = 1 if threads == 1 else min(self._tiles, -(-tuning.SUM_BLOCKS * threads // self._panels))
-        a, b = (_address(at) if isinstance(at, np.ndarray) else int(at) for at in (a, b))
-        words = [a, b, _address(pairs), _address(self._sum), _address(target), _address(self._one)]
+        a, b = (address(at) if isinstance(at, np.ndarray) else int(at) for at in (a, b))
+        words = [a, b, address(pairs), address(self._sum), address(target), address(self._one)]
         words += [self.rows, self.columns, len(pairs), self.sums, groups, self._sum.strides[0], target.strides[0]]
         return np.array(words, np.int64), self._panels * groups
-
-
-def _address(array) -> int:
-    return array.__array_interface__["data"][0]

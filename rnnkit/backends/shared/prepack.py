@@ -41,7 +41,8 @@ def prepacker(plan: Plan, evaluate, dtype, layout: Layout) -> Callable:
             if not isinstance(wanted, list):
                 arrays.append(layout.value(np.asarray(values[wanted.id], dtype).reshape(-1)))
                 continue
-            weight = np.concatenate([np.asarray(values[w.id], dtype) for w in wanted], axis=1)
+            parts = [np.asarray(values[w.id], dtype) for w in wanted]
+            weight = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
             if isinstance(products[buffer], SparseProduct):
                 arrays.append(layout.sparse(weight))
             else:

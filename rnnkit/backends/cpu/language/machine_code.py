@@ -11,15 +11,15 @@ from llvmlite import ir
 
 from rnnkit.backends.shared import processor
 
-_POINTER, _I64, _INT = ir.IntType(8).as_pointer(), ir.IntType(64), ir.IntType(32)
-_WORD = ir.IntType(8 * ctypes.sizeof(ctypes.c_void_p))
+POINTER, I64 = ir.IntType(8).as_pointer(), ir.IntType(64)
+WORD = ir.IntType(8 * ctypes.sizeof(ctypes.c_void_p))
 _PYTHON = {
-    "PyLong_AsLongLong": (_I64, [_POINTER]),
-    "PyLong_FromLongLong": (_POINTER, [_I64]),
-    "PyEval_SaveThread": (_POINTER, []),
-    "PyEval_RestoreThread": (ir.VoidType(), [_POINTER]),
-    "PyErr_Occurred": (_POINTER, []),
-    "PyErr_BadArgument": (_INT, []),
+    "PyLong_AsLongLong": (I64, [POINTER]),
+    "PyLong_FromLongLong": (POINTER, [I64]),
+    "PyEval_SaveThread": (POINTER, []),
+    "PyEval_RestoreThread": (ir.VoidType(), [POINTER]),
+    "PyErr_Occurred": (POINTER, []),
+    "PyErr_BadArgument": (ir.IntType(32), []),
 }
 # The IR is in SSA form and vectorised as it is written, so little is left to do. LLVM's own list for -O3 takes six
 # times as long; LSTM and GRU are no faster with it, forwards or backwards, nor with loops unrolled.
@@ -109,17 +109,17 @@ def add_caller(code: ir.Function, name: str) -> None:
         key: ir.Function(module, ir.FunctionType(result, arguments), key)
         for key, (result, arguments) in _PYTHON.items()
     }
-    caller = ir.Function(module, ir.FunctionType(_POINTER, [_POINTER, _POINTER.as_pointer(), _WORD]), name)
+    caller = ir.Function(module, ir.FunctionType(POINTER, [POINTER, POINTER.as_pointer(), WORD]), name)
     builder = ir.IRBuilder(caller.append_basic_block("entry"))
     _, given, present = caller.args
-    with builder.if_then(builder.icmp_signed("!=", present, _WORD(len(code.args))), likely=False):
+    with builder.if_then(builder.icmp_signed("!=", present, WORD(len(code.args))), likely=False):
         builder.call(functions["PyErr_BadArgument"], [])
-        builder.ret(_POINTER(None))
-    places = [builder.gep(given, [_INT(i)]) for i in range(len(code.args))]
+        builder.ret(POINTER(None))
+    places = [builder.gep(given, [ir.IntType(32)(i)]) for i in range(len(code.args))]
     numbers = [builder.call(functions["PyLong_AsLongLong"], [builder.load(place)]) for place in places]
     error = builder.call(functions["PyErr_Occurred"], [])
-    with builder.if_then(builder.icmp_unsigned("!=", error, _POINTER(None)), likely=False):
-        builder.ret(_POINTER(None))
+    with builder.if_then(builder.icmp_unsigned("!=", error, POINTER(None)), likely=False):
+        builder.ret(POINTER(None))
     thread = builder.call(functions["PyEval_SaveThread"], [])
     result = builder.call(code, numbers)
     builder.call(functions["PyEval_RestoreThread"], [thread])

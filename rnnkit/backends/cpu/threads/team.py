@@ -25,11 +25,12 @@ ABANDONED = (
 _thread = threading.local()
 
 
-def own_memory(size: int) -> np.ndarray:
-    """Scratch memory of this thread, ``size`` bytes from its `line_start`; the user holds a reference to the array."""
+def own_memory(size: int) -> tuple[np.ndarray, int]:
+    """Scratch memory of this thread, and where `size` bytes of it begin, at a cache line; the user holds the array."""
     kept = getattr(_thread, "memory", None)
-    if kept is None or kept.nbytes < size + barrier.LINE or kept.nbytes > tuning.SCRATCH_KEPT:
-        kept = _thread.memory = np.empty(size + barrier.LINE, np.uint8)
+    if kept is None or kept[0].nbytes < size + barrier.LINE or kept[0].nbytes > tuning.SCRATCH_KEPT:
+        memory = np.empty(size + barrier.LINE, np.uint8)
+        kept = _thread.memory = memory, line_start(memory)
     return kept
 
 
@@ -164,8 +165,8 @@ class ThreadTeam:
         return ABANDONED if abandoned else True
 
     def _run_rows(self, job, idle, memory, keep) -> bool:
-        own_scratch = own_memory(memory)
-        job.words[barrier.SCRATCH] = line_start(own_scratch)
+        own_scratch, start_of_own = own_memory(memory)
+        job.words[barrier.SCRATCH] = start_of_own
         for part, slot in enumerate(idle, 1):
             kept = self._memory[slot]
             if kept is None or kept.nbytes < memory + barrier.LINE or kept.nbytes > tuning.SCRATCH_KEPT:
