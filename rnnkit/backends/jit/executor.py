@@ -14,6 +14,7 @@ from numba.extending import overload
 
 from rnnkit.backends.jit.errors import CannotCompile, cannot_compile
 from rnnkit.backends.jit.fingerprint import content
+from rnnkit.backends.jit.numba_compiling import compiling
 from rnnkit.backends.jit.step import OPTIONS, Jit, Live, arrays_in, names_type, plain, quietly, read_only
 from rnnkit.backends.shared.call import GradientExecutor, Record, Result
 from rnnkit.backends.shared.thread_pool import run_blocks
@@ -183,7 +184,8 @@ class JitExecutor:
             loop = _loops.get(key) or over_time(self._row(text))
             if signature not in loop.signatures:
                 loop.disable_compile(False)
-                quietly(lambda: loop.compile(signature))
+                with compiling():
+                    quietly(lambda: loop.compile(signature))
                 loop.disable_compile()
         except Exception as error:  # numba fails in many ways on what it can't compile
             raise cannot_compile(error, self.cells[0].function) from error

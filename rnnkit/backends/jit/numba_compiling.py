@@ -1,0 +1,78 @@
+"""How numba compiles jitted steps: each call typed once, few collections of garbage, LLVM's passes for bodies only.
+
+numba resolves the type of every single ``a + b`` anew, and builds LLVM's passes over functions for every declaration,
+too. Both, and the collections in between, take a tenth of the time that a jitted step needs, and memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections.abc import Iterator
+from typing import Any
+
+from numba.core import config
+from numba.core.registry import cpu_target
+
+_COLLECTIONS = 100_000  # new containers between two of them; Python's own number is some hundreds
+_MOST = 50_000  # signatures that are kept: a hundred times what all built-in cells need
+
+_resolved: dict[tuple, Any] = {}
+
+
+class _Passes:
+    """LLVM's passes over single functions, built only for those that have a body.
+
+    numba builds them for every declaration too, about a hundred in a program, and llvmlite leaks 16 KB of every pass
+    builder.
+    """
+
+    def __init__(self, make):
+        self._make = make
+
+    def run(self, function, _):
+        if not function.is_declaration:
+            passes, builder = self._make()
+            passes.run(function, builder)
+
+
+@contextlib.contextmanager
+def compiling() -> Iterator[None]:
+    """While it lasts, numba keeps the signature that a function has for some types, and Python seldom collects.
+
+    Passes are built for no declaration.
+    """
+    context = cpu_target.typing_context
+    resolve = type(context).resolve_function_type
+
+    def resolve_once(function, arguments, keywords):
+        if keywords:
+            return resolve(context, function, arguments, keywords)
+        try:
+            key = (function, tuple(arguments))
+            found = _resolved.get(key)
+        except TypeError:  # what has no hash
+            return resolve(context, function, arguments, keywords)
+        if found is None:
+            found = resolve(context, function, arguments, keywords)
+            if len(_resolved) >= _MOST:
+                _resolved.clear()
+            if found is not None:
+                _resolved[key] = found
+        return found
+
+    before = gc.get_threshold()
+    seldom = (_COLLECTIONS, *before[1:]) if 0 < before[0] < _COLLECTIONS else before
+    gc.set_threshold(*seldom)
+    context.resolve_function_type = resolve_once
+    codegen = cpu_target.target_context.codegen()
+    if hasattr(codegen, "_pass_builder") and not config.LLVM_PASS_TIMINGS:  # as since numba 0.62
+        passes = _Passes(type(codegen)._function_pass_manager.__get__(codegen))
+        codegen._function_pass_manager = lambda: (passes, None)
+    try:
+        yield
+    finally:
+        context.__dict__.pop("resolve_function_type", None)
+        codegen.__dict__.pop("_function_pass_manager", None)
+        if gc.get_threshold() == seldom:  # nobody else has set it
+            gc.set_threshold(*before)
