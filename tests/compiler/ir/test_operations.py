@@ -200,6 +200,17 @@ def slopes(name, *args):
     return tuple(None if c is None else float(c[0]) for c in found)
 
 
+def test_rules_at_the_edges_of_their_functions():
+    """Where a sign, a logarithm or a quotient has no value of its own."""
+    copysign, xlogy = OPERATIONS["copysign"].gradient, OPERATIONS["xlogy"].gradient
+    by_magnitude, by_sign = copysign(1.0, None, np.array([2.0, -2.0]), np.array([-0.0, 0.0]))
+    np.testing.assert_array_equal(by_magnitude, [-1.0, -1.0])
+    assert by_sign is None
+    with np.errstate(all="raise"):
+        found = xlogy(1.0, None, np.zeros(3), np.array([0.0, -1.0, 2.0]))
+    np.testing.assert_array_equal(found, [[0.0, 0.0, np.log(2.0)], [0.0, 0.0, 0.0]])
+
+
 def test_a_tie_of_arrays_is_split_evenly():
     for name in ("maximum", "minimum"):
         assert slopes(name, 2.0, 2.0) == (0.5, 0.5)

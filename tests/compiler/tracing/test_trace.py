@@ -71,6 +71,34 @@ def test_an_array_that_stands_where_a_replaced_weight_stood_is_taken_for_no_weig
     assert not Read(KeepsItsWeight(matrix, lambda kept, h: h @ kept)).graph.weights
 
 
+# What NumPy does with what is rare
+
+
+SORTED = {
+    "nan stands last, however many": lambda x: np.sort(x, axis=-1),
+    "their order is that in which they stand": lambda x: np.argsort(x, axis=-1, kind="stable") + 0.0,
+    "places from the end": lambda x: np.take_along_axis(x, np.argsort(x, axis=-1, kind="stable") - 5, axis=-1),
+    "a correction of the freedom": lambda x: x + np.var(x, axis=-1, keepdims=True, correction=1),
+}
+
+
+@pytest.mark.skipif(np.lib.NumpyVersion(np.__version__) < "2.0.0", reason="var has had a correction since 2.0")
+@pytest.mark.parametrize("what", SORTED)
+def test_sorting_and_spread_are_numpys(what):
+    @rk.cell(states={"h": 5}, weights={})
+    def sorting(x, states, weights):
+        return SORTED[what](x), states
+
+    layer = rk.RNN(sorting(), return_sequences=True, dtype="float64")
+    x = np.random.default_rng(0).integers(0, 3, (3, 4, 5)).astype(float)
+    if "correction" not in what:
+        x[0, :, 1:3], x[1, 0] = np.nan, np.nan
+    found = layer(x)
+    assert "traced" in layer.explain()
+    with rk.eager():
+        np.testing.assert_allclose(found, layer(x), rtol=1e-15)
+
+
 # Patterns
 
 
