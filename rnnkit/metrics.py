@@ -52,7 +52,7 @@ def top_k_categorical_accuracy(y_true, y_pred, k=5):
 def sparse_top_k_categorical_accuracy(y_true, y_pred, k=5):
     """1 where the entry of y_pred that y_true names is among the `k` largest, else 0.
 
-    Equal entries share a place: that of the last one of them; an entry that isn't finite is no prediction.
+    Equal entries share a place: that of the first one of them; an entry that isn't finite is no prediction.
     """
     k = positive_integer(k, "k")
     place = _numbers_of_classes(y_true, y_pred).astype(np.intp)[..., None]

@@ -495,3 +495,9 @@ def test_torch_has_the_same_gradients(rng):
         part = objective(name)(y_true, y_pred)
         assert part.total == pytest.approx(total.item(), rel=1e-9), name
         np.testing.assert_allclose(part.pull(), given.grad.numpy(), rtol=1e-8, atol=1e-12, err_msg=name)
+
+
+def test_the_angle_between_short_vectors_is_theirs():
+    """A length above 1e-7 is divided by, however short."""
+    x = 1e-5 * np.array([[3.0, 4.0], [0.0, 1.0]])
+    np.testing.assert_allclose(losses.cosine_similarity(x, x), -1.0, rtol=1e-6)

@@ -193,3 +193,24 @@ def test_a_metric_for_several_outputs_has_sums_for_each():
         "b_weighted_root_mean_squared_error",
     ]
     assert len({id(one) for _, _, one, _ in compiled.metrics}) == 4 and compiled.metrics[0][2] is metric
+
+
+def test_the_threshold_of_accuracy_is_a_half_and_that_of_logits_0():
+    y_true = np.array([[1.0], [1.0], [0.0], [0.0]])
+    probabilities = np.array([[0.51], [0.45], [0.45], [0.51]])
+    logits = np.array([[0.4], [-0.1], [-0.1], [0.4]])
+    for loss, y_pred in (
+        (losses.BinaryCrossentropy(), probabilities),
+        (losses.BinaryCrossentropy(from_logits=True), logits),
+    ):
+        metric = metrics.get("accuracy", loss)
+        metric.update(y_true, y_pred)
+        assert metric.result() == 0.5
+
+
+def test_equal_entries_share_the_place_of_the_last_of_them():
+    """All of them are among the k largest, or none is: here the two in the second and third place."""
+    y_pred = np.array([[0.1, 0.5, 0.5, 0.9]] * 4)
+    for k, expected in ((1, [0, 0, 0, 1]), (2, [0, 1, 1, 1]), (3, [0, 1, 1, 1]), (4, [1, 1, 1, 1])):
+        found = metrics.sparse_top_k_categorical_accuracy(np.arange(4), y_pred, k=k)
+        np.testing.assert_array_equal(found, expected)

@@ -6,6 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
+from cells_under_test import attention
 
 import rnnkit as rk
 
@@ -286,3 +287,15 @@ def test_a_stack_at_every_step_returns_nested_states():
     y, (h, c), s = layer(np.ones((2, 4, 5, 3)))
     assert layer.compute_output_shape((2, 4, 5, 3)) == (y.shape, [h.shape, c.shape], s.shape)
     assert y.shape == s.shape == (2, 4, 2) and h.shape == c.shape == (2, 4, 3)
+
+
+def test_constants_get_what_comes_back_through_both_directions():
+    layer = rk.Bidirectional(
+        rk.RNN(attention(units=3), return_sequences=True), merge_mode="sum", dtype="float64", seed=0
+    )
+    rng = np.random.default_rng(0)
+    x, c, d, along = (rng.normal(size=shape) for shape in ((2, 4, 5), (2, 6, 5), (2, 4, 3), (2, 6, 5)))
+    _, pullback = layer.vjp(x, constants=[c])
+    (found,) = pullback(d).constants
+    ahead, behind = (np.sum(d * layer(x, constants=[c + step * along])) for step in (1e-6, -1e-6))
+    assert abs(np.sum(found * along) - (ahead - behind) / 2e-6) < 1e-7

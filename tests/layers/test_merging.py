@@ -84,6 +84,13 @@ def test_X13_masks_of_merged_arrays():
     np.testing.assert_array_equal(joined, np.concatenate([first, np.ones_like(first)], axis=1))
 
 
+def test_masks_stand_side_by_side_along_time_however_its_axis_is_numbered():
+    first, second = np.arange(10).reshape(2, 5) % 3 > 0, np.ones((2, 5), bool)
+    for axis in (1, -2):
+        found = rk.Concatenate(axis=axis).compute_mask([A, B], [first, second])
+        np.testing.assert_array_equal(found, np.concatenate([first, second], axis=1))
+
+
 def test_a_mean_over_used_steps_reads_no_others():
     mask = np.array([[1, 0, 1, 0, 0], [0, 0, 0, 0, 0]], bool)
     x = np.where(mask[:, :, None], A, np.nan)
