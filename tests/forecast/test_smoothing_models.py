@@ -186,6 +186,15 @@ def test_theta_of_a_straight_line_and_simple_smoothing():
     assert theta.parameters[0, 1] == 1.0 and not theta.seasonal.any()
 
 
+def test_bands_of_theta_begin_with_the_errors_of_one_step_and_grow_by_alpha(rng):
+    theta = Theta().fit(20 + np.cumsum(rng.normal(size=80)))
+    alpha = theta.parameters[0, 0]
+    band = theta.predict(4, level=80)
+    widths = band["Theta-hi-80"] - band["Theta-lo-80"]
+    np.testing.assert_allclose((widths / widths[0]) ** 2, 1 + np.arange(4) * alpha**2, rtol=1e-9)
+    assert alpha > 0.2
+
+
 def test_theta_takes_the_season_out_where_there_is_one(rng):
     waves = 100 + 10 * np.sin(2 * np.pi * np.arange(48) / 12) + 0.1 * rng.normal(size=48)
     noise = 100 + rng.normal(size=48)

@@ -159,6 +159,15 @@ def test_clips_do_something_here():
     same(run(SGD(0.1, global_clipnorm=1e9)), plain)
 
 
+@pytest.mark.parametrize("clip", ["clipnorm", "global_clipnorm"])
+def test_a_gradients_length_is_that_with_its_penalty(clip):
+    weights = {"w": np.array([3.0, -4.0])}
+    penalty = {"w": WeightOptions(regularizer=regularizers.L1L2(0.5, 0.25))}
+    found = SGD(1.0, **{clip: 0.5}).apply(weights, {"w": np.zeros(2)}, penalty)["w"]
+    gradient = 0.5 * np.sign(weights["w"]) + 2 * 0.25 * weights["w"]
+    np.testing.assert_allclose(found, weights["w"] - 0.5 * gradient / np.linalg.norm(gradient), rtol=1e-12)
+
+
 AROUND = [{"weight_decay": 0.1, "clipnorm": 2.0}, {"global_clipnorm": 3.0}, {"clipvalue": 0.5}]
 
 
