@@ -40,10 +40,9 @@ demo: .venv/ready
 	@mkdir -p demo
 	$(BIN)/rnnkit forecast --output demo/forecast.csv --plot demo/forecast.png
 
-# Of a test's many cases every fourth is run, in each test others, so that between them they take all cells and all kinds
-# of calls; make test EVERY=1 runs them all. Compiling takes most of the time, one core at a time: two processes share
-# the work and what they compile.
-EVERY := 4
+# All cases of all tests. On a slow machine, make test EVERY=4 runs every fourth of those over cells, masks and sizes, in
+# each test others, so that between them they take all cells and all kinds of calls; what has few cases it runs whole.
+EVERY := 1
 
 test: export RNNKIT_TEST_EVERY = $(EVERY)
 test: .venv/ready-dev
@@ -65,7 +64,7 @@ COVERED := --cov --cov-append --cov-report=
 COMPILED := $(addprefix tests/backends/cuda/,$(addprefix device/,test_intrinsics.py test_value.py) \
 	codegen/test_kernel_source.py memory/test_driver.py memory/test_availability.py)
 
-# The simulator and the compiler of kernels take their time: here too every fourth case is run.
+# The simulator and the compiler of kernels take their time: EVERY=8 runs every eighth case.
 test-cuda: export NUMBA_ENABLE_CUDASIM = 1
 test-cuda: export RNNKIT_TEST_EVERY = $(EVERY)
 test-cuda: .venv-cuda/ready

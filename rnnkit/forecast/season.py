@@ -137,6 +137,5 @@ def common_season(values, lengths, most: int = 100) -> int | None:
     """
     asked = np.argsort(-lengths, kind="stable")[:most]
     found = [find_season(values[row, : lengths[row]]) for row in asked]
-    seasons, counts = np.unique([season or 0 for season in found], return_counts=True)
-    most_common = int(seasons[np.argmax(counts)])
-    return most_common if most_common and 2 * counts.max() >= len(asked) else None
+    seasons, counts = np.unique([season for season in found if season], return_counts=True)
+    return int(seasons[np.argmax(counts)]) if len(seasons) and 2 * counts.max() >= len(asked) else None

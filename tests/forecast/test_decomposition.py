@@ -95,3 +95,8 @@ def test_the_test_is_its_formula(rng):
 def test_a_trend_hides_no_season(rng):
     trended = 2 * np.arange(48) + 8 * np.sin(2 * np.pi * np.arange(48) / 12) + rng.normal(size=(30, 48))
     assert is_seasonal(trended, 12).all()
+
+
+def test_a_season_shows_from_more_than_two_of_them_on():
+    peaks = np.where(np.arange(36) % 12 == 3, 5.0, 0.0) + 0.01 * np.cos(np.arange(36))
+    assert [bool(is_seasonal(peaks[None, :length], 12)[0]) for length in (24, 25, 36)] == [False, True, True]

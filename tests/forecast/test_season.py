@@ -5,7 +5,7 @@ import pytest
 
 import rnnkit as rk
 from rnnkit.forecast.backtest import first_origin
-from rnnkit.forecast.season import autocorrelation, find_season, refined_period
+from rnnkit.forecast.season import autocorrelation, common_season, find_season, refined_period
 
 SUNSPOTS, CO2 = rk.datasets.load_sunspots()[1], rk.datasets.load_co2()[1]
 
@@ -56,3 +56,14 @@ def test_a_period_between_whole_steps_is_found(period, rng):
 
 def test_two_seasons_are_too_few_to_refine():
     assert refined_period(np.sin(np.arange(30))[None], 12) == 12.0
+
+
+def test_half_of_the_series_are_enough_for_a_common_season():
+    time, rng = np.arange(140), np.random.default_rng(0)
+    waves = [np.sin(2 * np.pi * time / m) + 0.1 * rng.standard_normal(140) for m in (12, 12, 7)]
+    values = np.array([*waves, rng.standard_normal(140).cumsum()])
+    assert [find_season(one) for one in values] == [12, 12, 7, None]
+    assert common_season(values, np.full(4, 140)) == 12
+    assert common_season(values[1:], np.full(3, 140)) is None
+    assert common_season(values[[0, 3]], np.full(2, 140)) == 12  # the other one has none
+    assert common_season(values[3:], np.full(1, 140)) is None

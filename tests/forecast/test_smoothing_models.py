@@ -186,15 +186,6 @@ def test_theta_of_a_straight_line_and_simple_smoothing():
     assert theta.parameters[0, 1] == 1.0 and not theta.seasonal.any()
 
 
-def test_bands_of_theta_begin_with_the_errors_of_one_step_and_grow_by_alpha(rng):
-    theta = Theta().fit(20 + np.cumsum(rng.normal(size=80)))
-    alpha = theta.parameters[0, 0]
-    band = theta.predict(4, level=80)
-    widths = band["Theta-hi-80"] - band["Theta-lo-80"]
-    np.testing.assert_allclose((widths / widths[0]) ** 2, 1 + np.arange(4) * alpha**2, rtol=1e-9)
-    assert alpha > 0.2
-
-
 def test_theta_takes_the_season_out_where_there_is_one(rng):
     waves = 100 + 10 * np.sin(2 * np.pi * np.arange(48) / 12) + 0.1 * rng.normal(size=48)
     noise = 100 + rng.normal(size=48)
@@ -270,3 +261,33 @@ def test_starting_states_of_a_line():
 def test_a_series_of_one_or_two_values_goes_on_as_it_ended(make, values):
     found = make().fit(values).predict(4)
     assert (np.abs(found - values[-1]) <= np.ptp(values) + 1e-9).all()
+
+
+def test_bands_of_theta_are_those_of_simple_exponential_smoothing():
+    y = 50 + np.random.default_rng(3).normal(size=14).cumsum()
+    model = Theta(theta=1.0).fit(y)  # without its line
+    alpha, level = model.parameters[0, 0], (model._model["level"] * model._model["scale"])[0]
+    errors = []
+    for value in y:
+        errors.append(value - level)
+        level += alpha * errors[-1]
+    said = model.predict(4, level=80)
+    np.testing.assert_allclose(said["Theta"], level, rtol=1e-9)
+    variance = np.sum(np.square(errors)) / (len(y) - 3)
+    half = 1.2815515655446004 * np.sqrt(variance * (1 + np.arange(4) * alpha**2))
+    np.testing.assert_allclose(said["Theta-hi-80"] - said["Theta"], half, rtol=1e-6)
+    np.testing.assert_allclose(said["Theta"] - said["Theta-lo-80"], half, rtol=1e-6)
+
+
+@pytest.mark.parametrize("form, unknowns", [("ANN", 3), ("AAN", 5), ("AAdN", 6), ("ANA", 8), ("AAdA", 11)])
+def test_aicc_and_the_variance_count_all_unknowns(form, unknowns, rng):
+    """The variance of the errors, smoothing parameters, starting states: a season has one for each of its steps."""
+    count = 36
+    y = 20 + rng.normal(size=count).cumsum() + np.tile([3.0, 0.0, -3.0, 0.0], 9)
+    model = ExponentialSmoothing(4, form).fit(y)
+    said = model.predict(1, level=80)
+    half = (said[f"{model.name}-hi-80"] - said[model.name])[0]
+    squares = (half / 1.2815515655446004) ** 2 * (count - unknowns + 1)
+    rest = count - unknowns - 1
+    expected = count * np.log(squares) + 2 * unknowns + 2 * unknowns * (unknowns + 1) / rest
+    np.testing.assert_allclose(model._model["aicc"], expected, rtol=1e-6)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from rnnkit.forecast.timeline import regular
+from rnnkit.forecast import frequencies
+from rnnkit.forecast.timeline import Frequency, regular
 
 
 @pytest.mark.parametrize(
@@ -33,3 +34,14 @@ def test_steps_of_time(times, steps, ahead):
     assert found.tolist() == steps
     assert (timeline.times[found] == given).all()
     assert [str(time) for time in timeline.ahead(len(ahead))] == ahead
+
+
+@pytest.mark.parametrize("minutes, steps", [(4, 15), (5, 288), (15, 96), (60, 24)])
+def test_times_of_five_minutes_have_a_day_shorter_ones_an_hour(minutes, steps):
+    assert frequencies.season(Frequency("time", np.timedelta64(minutes, "m"))) == steps
+
+
+def test_a_business_day_has_one_time_of_day():
+    times = np.array(["2024-03-01T09:00", "2024-03-04T09:00", "2024-03-05T10:00", "2024-03-09T09:00"], "datetime64[m]")
+    steps, exact = Frequency("business day", 1).steps(np.repeat(times[:1], 4), np.zeros(4, int), times)
+    assert steps[:3].tolist() == [0, 1, 2] and exact.tolist() == [True, True, False, False]

@@ -126,3 +126,32 @@ def test_an_optimizer_follows_its_schedule(schedule):
     again = rk.optimizers.SGD.from_config(config, custom_objects={"halving": halving})
     again.set_state(optimizer.get_state())
     assert again.learning_rate == optimizer.learning_rate == schedule(4)
+
+
+FORMULAS = {
+    ExponentialDecay(0.5, 10, 0.9): lambda t: 0.5 * 0.9 ** (t / 10),
+    ExponentialDecay(0.5, 10, 0.9, staircase=True): lambda t: 0.5 * 0.9 ** math.floor(t / 10),
+    CosineDecay(0.5, 20, alpha=0.1): lambda t: 0.5 * (0.9 * (1 + math.cos(math.pi * min(t / 20, 1))) / 2 + 0.1),
+    CosineDecay(0.1, 20, warmup_target=0.5, warmup_steps=10): lambda t: (
+        0.1 + 0.4 * t / 10 if t < 10 else 0.25 * (1 + math.cos(math.pi * min((t - 10) / 20, 1)))
+    ),
+    PiecewiseConstantDecay([10, 20], [0.3, 0.2, 0.1]): lambda t: 0.3 if t <= 10 else 0.2 if t <= 20 else 0.1,
+}
+
+
+@pytest.mark.parametrize("schedule", FORMULAS, ids=repr)
+def test_rates_are_their_formulas(schedule):
+    for step in STEPS:
+        assert schedule(step) == pytest.approx(FORMULAS[schedule](step), rel=1e-12, abs=1e-15), step
+
+
+@pytest.mark.parametrize("total, share", [(50, 0.3), (11, 0.25), (7, 0.9), (4, 0.3), (2, 0.3)])
+def test_one_cycle_goes_through_its_three_rates(total, share):
+    schedule, top = OneCycle(0.5, total, warmup_fraction=share), share * total - 1
+    rates = [schedule(step) for step in range(total)]
+    start, end = 0.5 / 25, 0.5 / 25 / 1e4
+    for step, rate in enumerate(rates):
+        low, along = (start, step / top) if step < top else (end, 1 - (step - max(top, 0)) / (total - 1 - max(top, 0)))
+        assert rate == pytest.approx(low + (0.5 - low) * (1 - math.cos(math.pi * along)) / 2, rel=1e-9), step
+    assert rates[-1] == pytest.approx(end) and schedule(total + 100) == pytest.approx(end)
+    assert rates[0] == pytest.approx(start if top > 0 else 0.5)

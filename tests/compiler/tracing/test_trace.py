@@ -434,3 +434,24 @@ def test_linear_systems(solved):
         return solved(a, x[:, :3, None] * np.array([1.0, 2.0]), w), [np.tanh(states[0])]
 
     assert Read(step, states=((3, 3),), weights={"square": (3, 3), "vector": (3,)}).agrees()
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda m: m.var(axis=2, ddof=1) + np.std(m, axis=1, ddof=2)[:, :1],
+        lambda m: np.min(m, axis=2, where=m > 0.5, initial=np.inf) < np.inf,
+        lambda m: np.max(m, axis=2, where=m < -0.5, initial=-np.inf) > -np.inf,
+        lambda m: np.take_along_axis(m, np.argmax(m, axis=2, keepdims=True) - 4, axis=2),  # from the end
+    ],
+)  # fmt: skip
+def test_reductions_by_their_keywords_and_places_from_the_end(form):
+    assert Read(lambda x, states, w: (form(states[0]), [np.tanh(states[0])]), states=((3, 4),)).agrees()
+
+
+@pytest.mark.skipif(np.lib.NumpyVersion(np.__version__) < "2.0.0", reason="NumPy 1 has ddof alone")
+def test_variances_take_the_correction_of_numpy_2():
+    def step(x, states, w):
+        return np.var(states[0], axis=2, correction=1) + np.std(states[0], axis=2, correction=2), [np.tanh(states[0])]
+
+    assert Read(step, states=((3, 4),)).agrees()

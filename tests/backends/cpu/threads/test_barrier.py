@@ -387,3 +387,28 @@ def test_a_block_that_a_forgotten_task_took_is_waited_for(threads, monkeypatch):
         done[:] = False
         threads_module.run_blocks(slow, 640)
         assert done.all()
+
+
+def test_L3_others_join_at_the_turn_of_their_step(shared, monkeypatch):
+    """In the middle, too, where the states stand in the place of the new ones at every second step."""
+    monkeypatch.setattr(tuning, "FIRST_PATIENCE", 0)  # part 0 goes ahead
+    monkeypatch.setattr(tuning, "BLOCK_BYTES", 0)  # and looks for the others at every step
+    monkeypatch.setattr(tuning, "PATIENCE", -(10**6))  # but leaves them, so that a call takes no longer
+    layer, (x, constants) = layer_of("lstm", units=33, features=17), inputs("lstm", 1, 8001, 17)
+    steps, keep = set(), teams.ThreadTeam._run_units
+
+    def counted(self, job, idle, memory, arrays):
+        done = keep(self, job, idle, memory, arrays)
+        joined = ctypes.c_int64.from_address(int(job.words[barrier.BARRIER]) + 8).value
+        if joined > 0:
+            step, turn = divmod(joined - 1, 2)
+            assert turn == step % 2
+            steps.add(turn)
+        return done
+
+    monkeypatch.setattr(teams.ThreadTeam, "_run_units", counted)
+    shared(2)
+    for _ in patience.tries("another thread joins at a step of either kind"):
+        layer(x, constants=constants)
+        if steps == {0, 1}:
+            break
