@@ -196,19 +196,14 @@ def test_a_metric_for_several_outputs_has_sums_for_each():
 
 
 def test_the_threshold_of_accuracy_is_a_half_and_that_of_logits_0():
-    y_true = np.array([[1.0], [1.0], [0.0], [0.0]])
-    probabilities = np.array([[0.51], [0.45], [0.45], [0.51]])
-    logits = np.array([[0.4], [-0.1], [-0.1], [0.4]])
-    for loss, y_pred in (
-        (losses.BinaryCrossentropy(), probabilities),
-        (losses.BinaryCrossentropy(from_logits=True), logits),
-    ):
-        metric = metrics.get("accuracy", loss)
-        metric.update(y_true, y_pred)
-        assert metric.result() == 0.5
+    y_true = np.array([[0.0], [0.0], [1.0], [1.0]])
+    for from_logits, y_pred in ((False, [[0.2], [0.45], [0.55], [0.8]]), (True, [[-1.0], [-0.1], [0.1], [1.0]])):
+        metric = metrics.get("accuracy", losses.BinaryCrossentropy(from_logits=from_logits))
+        metric.update(y_true, np.array(y_pred))
+        assert metric.result() == 1.0
 
 
-def test_equal_entries_share_the_place_of_the_last_of_them():
+def test_equal_entries_share_the_place_of_the_first_of_them():
     """All of them are among the k largest, or none is: here the two in the second and third place."""
     y_pred = np.array([[0.1, 0.5, 0.5, 0.9]] * 4)
     for k, expected in ((1, [0, 0, 0, 1]), (2, [0, 1, 1, 1]), (3, [0, 1, 1, 1]), (4, [1, 1, 1, 1])):
