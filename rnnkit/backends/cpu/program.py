@@ -107,8 +107,7 @@ class Program:
         behind = len(self.source.pointers)
         self._places = np.array([places.get(what, behind) for what in changing], np.int64)
         self._places_at, self._x_at = address(self._places), places["x"]
-        self._team_functions = -1
-        self._free: list[tuple[np.ndarray, int]] = []  # tables of addresses for the next calls
+        self._free: list[tuple[np.ndarray, int, int]] = []  # tables of addresses for the next calls
         self._state_sizes = [math.prod(shape) * item for shape in plan.state_shapes]
 
     @cached_property
@@ -198,7 +197,7 @@ class Program:
         mask, order = self._order(record, blocks)
         arrays = (x, outputs, last, mask, order), (initial, final, kept)
         table, own = self._pointers(record, *arrays)
-        p, p_at = table
+        p, p_at, _ = table
         most = -(-rows // blocks)  # rows of the largest block; all blocks have as many steps at a time
         step_bytes = self.source.row_bytes["block"] + (self.source.row_bytes["x"] if order is not None else 0)
         block = max(1, min(steps, tuning.BLOCK_BYTES // max(1, most * step_bytes)))
@@ -276,27 +275,33 @@ class Program:
                 array = array[order]
                 own.append(array)
             found.append(array)
-        p, at = table = self._table()
+        p, at, _ = table = self._table()
         write_addresses(at, self._places_at, found)
         if record.reverse:
             p[self._x_at] += (record.x.shape[1] - 1) * record.x.strides[1]
         return table, (own, prepacked)
 
-    def _table(self) -> tuple[np.ndarray, int]:
-        """A table of addresses, with those that are the same in every call, and where it stands."""
-        if self._team_functions != self.team.team_functions:
-            self._free, self._team_functions = [], self.team.team_functions
-        try:
-            return self._free.pop()
-        except IndexError:
-            named = {**self.code.products, "shared": self.team.row_functions, "team": self._team_functions}
+    def _table(self) -> tuple[np.ndarray, int, int]:
+        """A table of addresses, with those that are the same in every call; where it stands; the team's address in it.
+
+        Another thread may give back a table from before the team was compiled, which is dropped here.
+        """
+        team = self.team.team_functions
+        while self._free:
+            try:
+                table = self._free.pop()
+            except IndexError:  # another thread took it
+                break
+            if table[2] == team:
+                return table
+        named = {**self.code.products, "shared": self.team.row_functions, "team": team}
         p = np.zeros(len(self.source.pointers) + 1, np.int64)
         for i, what in enumerate(self.source.pointers):
             if isinstance(what, np.ndarray):
                 p[i] = address(what)
             elif isinstance(what, str):
                 p[i] = named.get(what, 0)
-        return p, address(p)
+        return p, address(p), team
 
     def _head(self, record, outputs, mask, kept, rows, block, memory) -> tuple[np.ndarray, int]:
         """The table of numbers, made once for each kind of call, and where it stands."""

@@ -6,6 +6,7 @@ import numpy as np
 import patience
 import pytest
 
+import rnnkit as rk
 from rnnkit.backends.cpu.language import programs
 from rnnkit.backends.shared import program_cache
 
@@ -68,3 +69,17 @@ def test_a_program_is_found_on_disk(tmp_path, monkeypatch):
         assert program.function(1, 2, 3) == 321
         addresses.add(program.address)
     assert len(addresses) == 3
+
+
+def test_a_table_from_before_the_team_was_compiled_is_not_used_again(threads):
+    """One call may take it, and give it back when another call has compiled the team meanwhile."""
+    threads(1)
+    layer, x = rk.RNN(rk.LSTMCell(5), seed=0), np.ones((2, 3, 4), "float32")
+    layer(x)
+    (program,) = layer._execution.executors.values()
+    old = program._table()
+    at = program.source.pointers.index("team")
+    old[0][at] = 0
+    program._free.append((old[0], old[1], 0))
+    program.team.prepare()
+    assert program._table()[0][at] == program.team.team_functions != 0
