@@ -172,6 +172,7 @@ def test_X4_a_fork_builds_a_new_layer():
 @needs_fork
 def test_X4_a_fork_while_another_thread_compiles():
     """The child has neither that thread nor what it would have unlocked."""
+    from llvmlite.binding import ffi
     from numba.core.compiler_lock import global_compiler_lock
 
     from rnnkit.backends.shared import program_cache
@@ -184,7 +185,7 @@ def test_X4_a_fork_while_another_thread_compiles():
         same_bits(rk.RNN(leaky(units=9, leak=0.4), seed=1)(x), expected)
 
     def compiling():
-        with program_cache.lock, global_compiler_lock:
+        with program_cache.lock, global_compiler_lock, ffi.lib._lock:
             held.set()
             free.wait(patience.left())
 
