@@ -66,7 +66,7 @@ def compiling() -> Iterator[None]:
     gc.set_threshold(*seldom)
     context.resolve_function_type = resolve_once
     codegen = cpu_target.target_context.codegen()
-    if hasattr(codegen, "_pass_builder") and not config.LLVM_PASS_TIMINGS:  # as since numba 0.62
+    if not config.LLVM_PASS_TIMINGS:
         passes = _Passes(type(codegen)._function_pass_manager.__get__(codegen))
         codegen._function_pass_manager = lambda: (passes, None)
     try:

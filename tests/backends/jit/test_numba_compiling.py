@@ -3,7 +3,6 @@
 import gc
 
 import numba
-import pytest
 from numba.core import codegen
 from numba.core.registry import cpu_target
 
@@ -26,8 +25,6 @@ def compiled():
 
 def test_passes_are_built_for_what_has_a_body(monkeypatch):
     """llvmlite never frees all that a pass builder takes."""
-    if not hasattr(codegen.JITCPUCodegen, "_pass_builder"):
-        pytest.skip("numba has pass builders from 0.62 on")
     bodies, built = [], []
     optimize, make = codegen.CPUCodeLibrary._optimize_functions, codegen.JITCPUCodegen._function_pass_manager
 
