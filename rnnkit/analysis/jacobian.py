@@ -192,7 +192,7 @@ class _Point:
 
     def _choose(self):
         """Forward mode for a step that can be traced, a cell's own vjp where it has one."""
-        from rnnkit.execution import pipeline  # takes numba with it
+        from rnnkit.execution import pipeline  # takes the compiler with it
 
         step, shapes = self.step, tuple(constant.shape[1:] for constant in self.constants)
         self._tangent: Any = None

@@ -83,7 +83,7 @@ class Execution:
 
     def _choose(self, training, constant_shapes):
         from rnnkit.execution import (
-            pipeline,  # takes numba with it, a third of a second that an import of rnnkit doesn't need
+            pipeline,  # takes the compiler with it, a tenth of a second that an import of rnnkit doesn't need
         )
 
         choose = pipeline.choose_cuda if self.device == "cuda" else pipeline.choose

@@ -227,7 +227,7 @@ class Objective:
         key = steps, features, targets, dtype, gradient
         program = self._programs.get(key)
         if program is None:
-            from rnnkit.execution import pipeline  # takes numba with it
+            from rnnkit.execution import pipeline  # takes the compiler with it
 
             with build_lock:
                 cell = LossCell(self.loss, steps, features, targets, losses.takes_ids(self.loss))

@@ -1,1 +1,1 @@
-"""Compiled programs of the CPU: text for numba over SIMD values, run by threads that share a call."""
+"""Compiled programs of the CPU: text over SIMD values, compiled by way of LLVM, run by threads that share a call."""

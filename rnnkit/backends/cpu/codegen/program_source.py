@@ -1,4 +1,4 @@
-"""A plan as source text for numba: one function per loop, and one that runs the stages over time.
+"""A plan as source text in the language of programs: one function per loop, and one that runs the stages over time.
 
 The text holds no sizes. Counts, offsets and strides are read from an array ``n``, addresses from an array ``p``, so
 that layers of one cell share one program whatever their sizes; `Source` says what stands where.

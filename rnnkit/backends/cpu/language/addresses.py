@@ -19,9 +19,9 @@ from rnnkit.backends.cpu.language.machine_code import (
     callable_from_python,
     empty_module,
     load_object,
-    object_code,
 )
-from rnnkit.backends.shared.program_cache import find, read_entry, write_entry
+from rnnkit.backends.cpu.language.programs import kept
+from rnnkit.backends.shared.program_cache import find
 
 _HEAD = object.__basicsize__  # bytes
 
@@ -36,11 +36,7 @@ def _writer() -> Callable[..., int]:
     name = "rnnkit_addresses"
 
     def make(key):
-        data = read_entry(key)
-        if data is None:
-            data = object_code(_module(name))
-            write_entry(key, data)
-        (found,) = load_object(data, name)
+        (found,) = load_object(kept(key, lambda: _module(name)), name)
         return callable_from_python(found)
 
     return find(f"addresses at {_HEAD}", make)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
+from llvmlite import ir
+
 from rnnkit.backends.cpu.language import machine_code
 from rnnkit.backends.cpu.language.machine_code import callable_from_python, load_object, object_code
 from rnnkit.backends.cpu.simd.bounds_check import CHECKED
@@ -36,14 +38,20 @@ def load(text: str, arguments: int, what: str = "what all programs share") -> Co
         if CHECKED:
             _define_access()
         symbol = f"rnnkit_{key}"
-        data = read_entry(key)  # None too where a file is damaged
-        if data is None:
-            with telling(what):
-                data = object_code(_translated(text, symbol, arguments))
-            write_entry(key, data)
+        with telling(what):
+            data = kept(key, lambda: _translated(text, symbol, arguments))
         return _in_memory(data, symbol)
 
     return find(text + FEATURES, make)
+
+
+def kept(key: str, module: Callable[[], ir.Module]) -> bytes:
+    """The object file of a key on disk; of the module, and then kept there, where there is none or it is damaged."""
+    data = read_entry(key)
+    if data is None:
+        data = object_code(module())
+        write_entry(key, data)
+    return data
 
 
 def assembly(text: str, arguments: int) -> str:

@@ -1,1 +1,1 @@
-"""SIMD values as types of numba: registers, loads and stores, functions, atomic words."""
+"""SIMD values and what programs do with them: kinds, registers, loads and stores, functions, atomic words."""
