@@ -56,7 +56,13 @@ def check_ids(ids, classes: int, used=None) -> None:
 
 
 def used_steps(mask, shape) -> np.ndarray | None:
-    """A mask where it says something of outputs of this shape: booleans ``(B, T)``; None where every step is used.
+    """As `step_mask`; None where every step is used."""
+    mask = step_mask(mask, shape)
+    return None if mask is None or mask.all() else mask
+
+
+def step_mask(mask, shape) -> np.ndarray | None:
+    """A mask where it says something of outputs of this shape: booleans ``(B, T)``.
 
     Raises
     ------
@@ -71,8 +77,7 @@ def used_steps(mask, shape) -> np.ndarray | None:
         raise ValueError(f"expected mask of shape (batch, time) for y_pred of shape {shape}, got {mask.shape}")
     if len(shape) < 3 or mask.shape != shape[:2]:
         return None
-    mask = mask != 0
-    return None if mask.all() else mask
+    return mask != 0
 
 
 def weights(sample_weight, lead, dtype) -> np.ndarray:

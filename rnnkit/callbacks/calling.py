@@ -65,6 +65,10 @@ class CallbackList:
         """Whether any callback does anything at a hook: what it would be told may be expensive."""
         return bool(self._called[hook])
 
+    def looks_at_model(self, *hooks: str) -> bool:
+        """Whether any callback but those that only show the losses does anything at some hooks."""
+        return any(not isinstance(c, (ProgressBar, History)) for hook in hooks for c in self._called[hook])
+
     @property
     def terminates_on_nan(self) -> bool:
         """Whether a loss that is no number ends the fit quietly."""

@@ -12,6 +12,7 @@ import numpy as np
 from rnnkit.backends.python.eager import Eager
 from rnnkit.backends.shared.call import Executor, GradientExecutor, Record, Result
 from rnnkit.execution.host_fallback import on_host
+from rnnkit.recording import constant, repeated
 from rnnkit.steps.step import Step, declared_output_shape
 
 # One lock for building layers and choosing executors: both are rare, and a lock per layer would stand in the way of
@@ -48,6 +49,18 @@ def eager():
         yield
     finally:
         _eager.reset(token)
+
+
+def initial_states(step: Step, batch_size: int, dtype) -> tuple[np.ndarray, ...]:
+    """The states that a call without any starts from, ``(B, *shape)``."""
+    if step.starts_at_zero:
+        return tuple(constant(state) for state in step.initial_states(batch_size, dtype))
+    return repeated(lambda: step.initial_states(batch_size, dtype), draws=True)
+
+
+def is_eager() -> bool:
+    """Whether steps run as `eager` says."""
+    return _eager.get()
 
 
 class Execution:

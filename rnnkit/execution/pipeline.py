@@ -12,7 +12,7 @@ from rnnkit.backends.shared.notice import telling
 from rnnkit.backends.shared.program_cache import cache_info, clear_cache
 from rnnkit.compiler.autodiff.forward import Tangent
 from rnnkit.compiler.autodiff.numpy_vjp import Pull
-from rnnkit.compiler.ir.evaluate import evaluate
+from rnnkit.compiler.autodiff.weight_gradients import WeightGradients
 from rnnkit.compiler.tracing.batch_axis import MixesRows, ReadsValues, Untraceable
 from rnnkit.compiler.tracing.trace import trace
 from rnnkit.execution import dump, passes
@@ -154,20 +154,9 @@ def _gradient(graph, step, dtype, constant_shapes, target, program):
     """What computes the gradients of a traced step, of which this is the program."""
     adjoint = passes.run("differentiate", graph, dtype, constant_shapes, step.feature_shape)
 
-    def finish(weights, sums):
-        given = {("weight", name): array for name, array in weights.items()}
-        given |= {("weight", ("sum", i)): array for i, array in enumerate(sums)}
-        values = evaluate(adjoint.weights.values(), given, dtype)
-        found = {}
-        for name, array in weights.items():
-            value = values[adjoint.weights[name].id] if name in adjoint.weights else np.zeros((), dtype)
-            same = value.shape == array.shape
-            found[name] = np.array(value if same else np.broadcast_to(value, array.shape), dtype)
-        on_pattern = {name: np.where(weights[name] != 0, found[name], dtype.type(0)) for name in graph.sparse}
-        return found | on_pattern
-
     forward = passes.program(adjoint.forward, target, step.name, dtype, "forward with residuals")
     backward = passes.program(adjoint.backward, target, step.name, dtype, "adjoint")
+    finish = WeightGradients(adjoint.weights, frozenset(graph.sparse), dtype)
     residuals = {key: node.size for key, node in adjoint.forward.residuals.items()}
     operands = {key: node.size for key, node in adjoint.backward.residuals.items()}
     return target.gradient(program, forward, backward, residuals, operands, adjoint.sums, finish)

@@ -17,8 +17,9 @@ import numpy as np
 from rnnkit.execution.execution import build_lock
 from rnnkit.layers.support import array_files, device_transfer, symbolic, validation
 from rnnkit.layers.support.display import Text, show_shape, table_of
-from rnnkit.layers.support.pullback import Pullback, options
+from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.layers.support.weight_mapping import Weights, like
+from rnnkit.recording import constant, repeated
 from rnnkit.serialization.registry import Configurable
 from rnnkit.steps.cell import is_scipy_sparse
 from rnnkit.steps.weight_options import PLAIN, WeightOptions
@@ -424,12 +425,25 @@ class Layer(Configurable):
 
     def _vjp(self, inputs, mask, training, wanted):
         """What `vjp` gives, by what `_applied` gives; `wanted` is its checked keywords."""
-        outputs, back = self._applied(inputs, mask, training)
+        back: Callable[[np.ndarray], Gradients]
+
+        def applied():
+            nonlocal back
+            outputs, back = self._applied(inputs, mask, training)
+            return outputs
+
+        outputs = repeated(applied, inputs, mask, draws=True)
         shape, dtype = outputs.shape, self.dtype
 
         def pull(cotangents):
             (d,) = cotangents
-            return back(np.zeros(shape, dtype) if d is None else d)
+            d = constant(np.zeros(shape, dtype)) if d is None else d
+
+            def pulled():
+                found = back(d)
+                return found.weights, found.x
+
+            return Gradients(*repeated(pulled, d, draws=True))
 
         return outputs, Pullback(outputs, dtype, pull)
 
@@ -454,7 +468,7 @@ class Layer(Configurable):
     def _vjp_with_mask(self, x, mask, training, wanted):
         """What `vjp` gives, and the mask that goes with the output."""
         outputs, pullback = self.vjp(x, mask=mask, training=training, **wanted)
-        return outputs, self.compute_mask(x, mask), pullback
+        return outputs, repeated(lambda: self.compute_mask(x, mask), x, mask, draws=True), pullback
 
     # Symbolic calls
 

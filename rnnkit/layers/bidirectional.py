@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from rnnkit.backends.cuda.memory.array import DeviceArray, concatenate
@@ -10,6 +12,8 @@ from rnnkit.layers.base import Layer
 from rnnkit.layers.rnn import RNN, unbuilt_copy
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
+from rnnkit.layers.support.row_gradient import added_up
+from rnnkit.recording import contiguous, repeated
 from rnnkit.serialization.configuration import deserialize, serialize
 
 # How the outputs of both directions become one: what it is, and the function that parts its cotangent again.
@@ -193,9 +197,9 @@ class Bidirectional(Layer):
     def _gradients(self, forward: Gradient, backward: Gradient, with_constants) -> Gradients:
         weights = {f"forward/{name}": array for name, array in forward.weights.items()}
         weights |= {f"backward/{name}": array for name, array in backward.weights.items()}
-        constants = [a + b for a, b in zip(forward.constants, backward.constants, strict=True)]
+        constants = [added_up(a, b) for a, b in zip(forward.constants, backward.constants, strict=True)]
         states = self._packed(forward.states, backward.states)
-        d_x = forward.x + backward.x  # type: ignore[operator]  # both were asked for
+        d_x = added_up(forward.x, backward.x)
         return Gradients(weights, d_x, states, constants if with_constants else None)
 
     def trajectory(self, sequences, initial_state=None, mask=None, training=False, constants=None, *, stream=None):
@@ -245,13 +249,23 @@ class Bidirectional(Layer):
     def _merged(self, forward, backward, sequences):
         """The output, and the function that parts its cotangent."""
         if not sequences:
-            return MERGES[self.merge_mode](forward.last, backward.last)
+            return self._merge(forward.last, backward.last)
         if isinstance(forward.outputs, DeviceArray):
             return MERGES[self.merge_mode](forward.outputs, backward.outputs[:, ::-1].copy())
         whole = forward.outputs.base
         if whole is not None and whole is backward.outputs.base:
             return whole, _parted_at(forward.outputs.shape[-1])  # both were written where they belong
-        return MERGES[self.merge_mode](forward.outputs, np.ascontiguousarray(backward.outputs[:, ::-1]))
+        return self._merge(forward.outputs, contiguous(backward.outputs[:, ::-1], backward.outputs.dtype))
+
+    def _merge(self, forward, backward):
+        parted: Callable
+
+        def merged():
+            nonlocal parted
+            whole, parted = MERGES[self.merge_mode](forward, backward)
+            return whole
+
+        return repeated(merged, forward, backward), lambda d: repeated(lambda: parted(d), d, forward, backward)
 
     def _packed(self, forward, backward) -> list:
         return [*self.forward_layer._spec.pack(forward), *self.backward_layer._spec.pack(backward)]

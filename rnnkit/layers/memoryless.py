@@ -12,7 +12,7 @@ import numpy as np
 from rnnkit.activations import activation, activation_name, linear
 from rnnkit.backends.cuda.memory.array import DeviceArray
 from rnnkit.backends.shared.call import Gradient, Record, Result
-from rnnkit.execution.execution import Execution
+from rnnkit.execution.execution import Execution, initial_states
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.display import Text
@@ -69,7 +69,7 @@ class Memoryless(Layer):
             x = validation.reshapeable(x).reshape(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
         record = Record(
             x=validation.cast(x, self._execution.dtype),
-            states=self._execution.step.initial_states(x.shape[0], self.dtype),
+            states=initial_states(self._execution.step, x.shape[0], self.dtype),
             weights=self._cell._all_weights(),
             stream=x.stream if isinstance(x, DeviceArray) else 0,
         )

@@ -15,11 +15,12 @@ from rnnkit.backends.cuda.memory import interop
 from rnnkit.backends.cuda.memory.array import DeviceArray
 from rnnkit.backends.shared.call import Gradient, Record, Result
 from rnnkit.cells.stacked import StackedRNNCells
-from rnnkit.execution.execution import Execution
+from rnnkit.execution.execution import Execution, initial_states
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import device_transfer, validation
 from rnnkit.layers.support.display import Text
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
+from rnnkit.recording import repeated, unrepeatable
 from rnnkit.serialization.configuration import deserialize, serialize
 from rnnkit.serialization.registry import reading
 from rnnkit.steps.cell import Cell, as_cell, call_initial, prepare
@@ -262,17 +263,20 @@ class RNN(Layer):
         """
         execution, step, batch_size = self._execution, self._execution.step, fields["x"].shape[0]
         draws = {}
-        if step.draws:
-            rng = self._draw_generator()
-            for name in step.used_draws(fields["constants"], fields["training"]):
-                draws[name] = step.draw(name, batch_size, rng, self.dtype)
+        if step.draws and (names := step.used_draws(fields["constants"], fields["training"])):
+            draws = repeated(partial(self._draw, names, batch_size), draws=True)
         if states is None:
-            states = step.initial_states(batch_size, self.dtype)
+            states = initial_states(step, batch_size, self.dtype)
         record = Record(states=states, weights=self.cell._all_weights(), draws=draws, **fields)
         result = execution.run(record) if gradient is None else execution.vjp(record, **gradient)
         if self.stateful:
+            unrepeatable("a layer keeps its states between calls")
             self._kept = tuple(state.copy() for state in result.states)
         return result
+
+    def _draw(self, names, batch_size) -> dict[str, np.ndarray]:
+        rng, step = self._draw_generator(), self._execution.step
+        return {name: step.draw(name, batch_size, rng, self.dtype) for name in names}
 
     def _constants(self, constants, batch_size, dtype):
         takes = self._execution.step.takes_constants if self._execution else self.cell._takes("constants")

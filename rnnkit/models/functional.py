@@ -222,7 +222,7 @@ class Model(Assembled):
 
         def add(number, cotangent):
             if cotangent is not None:
-                d[number] = cotangent if d[number] is None else d[number] + cotangent
+                d[number] = cotangent if d[number] is None else added_up(d[number], cotangent)
 
         for number, cotangent in zip(self._outputs, cotangents, strict=True):
             add(number, cotangent)

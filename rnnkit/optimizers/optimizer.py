@@ -12,15 +12,11 @@ import numpy as np
 
 from rnnkit.arguments import number_from_zero
 from rnnkit.arrays import real
-from rnnkit.backends.python.eager import Eager
-from rnnkit.backends.shared.call import Record
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.optimizers import schedules
-from rnnkit.optimizers.rows import LENGTH, Rows
-from rnnkit.regularizers import L1L2
+from rnnkit.optimizers.group import DECAY, LIMIT, Group
+from rnnkit.optimizers.rows import Rows
 from rnnkit.serialization.registry import Configurable
-from rnnkit.steps.cell import Cell, Values
-from rnnkit.steps.step import Step
 from rnnkit.steps.weight_options import PLAIN, WeightOptions
 
 _CLIPS = ("clipnorm", "clipvalue", "global_clipnorm")
@@ -104,7 +100,7 @@ class Optimizer(Configurable):
         )
         self.name = name or type(self).__name__.lower()
         self.iterations = 0
-        self._groups: list[_Group] | None = None
+        self._groups: list[Group] | None = None
         self._waiting: dict[str, np.ndarray] | None = None  # a state for weights that aren't known yet
         self._owner: weakref.ref | None = None
 
@@ -199,15 +195,17 @@ class Optimizer(Configurable):
                     f"expected the gradient of {name!r} of shape {weights[name].shape}, got {np.shape(gradients[name])}"
                 )
         for group in groups:
-            group.take(weights, gradients, own)
+            group.take_weights(weights)
+            group.take_options(own)
+            group.take_gradients(gradients)
         if self.clipnorm or self.global_clipnorm:
             self._scale(groups)
-        rate = self.learning_rate
-        now = self.coefficients(self.iterations + 1, rate)
-        limit = np.inf if self.clipvalue is None else self.clipvalue
-        results = [group.run(now, (limit, rate * (self.weight_decay or 0.0))) for group in groups]
+        now = self._now()
+        results = [group.run(now) for group in groups]
         for what, told in enumerate((_gradient_not_finite, _weight_not_finite)):
-            if wrong := {name for group in groups for name in group.not_finite(what)}:
+            if wrong := {
+                name for group, result in zip(groups, results, strict=True) for name in group.not_finite(what, result)
+            }:
                 name = next(name for name in names if name in wrong)
                 raise FloatingPointError(told(name, gradients[name], weights[name].dtype))
         made = [group.finish(result, own) for group, result in zip(groups, results, strict=True)]
@@ -218,6 +216,12 @@ class Optimizer(Configurable):
         self.iterations += 1
         found = {name: view for _, views, _ in made for name, view in views.items()}
         return {name: found[name] for name in names}
+
+    def _now(self) -> dict[str, float]:
+        """What all rows of the next update have in common: what the rule reads, then the limit and the decay."""
+        rate = self.learning_rate
+        limit = np.inf if self.clipvalue is None else self.clipvalue
+        return self.coefficients(self.iterations + 1, rate) | {LIMIT: limit, DECAY: rate * (self.weight_decay or 0.0)}
 
     @contextlib.contextmanager
     def _all_or_nothing(self):
@@ -247,7 +251,7 @@ class Optimizer(Configurable):
     def _shrink(square, limit) -> float:
         return limit / max(square**0.5, limit)
 
-    def _laid_out(self, weights, names) -> list[_Group]:
+    def _laid_out(self, weights, names) -> list[Group]:
         """The groups of weights of one dtype, made at the first update."""
         given = {name: (weights[name].shape, weights[name].dtype) for name in names}
         if self._groups is not None:
@@ -259,7 +263,7 @@ class Optimizer(Configurable):
             raise ValueError(f"expected weights of float32 or float64, got {given[strange[0]][1]} for {strange[0]!r}")
         dtypes = dict.fromkeys(dtype for _, dtype in given.values())
         groups = [
-            _Group(self, Rows({name: shape for name, (shape, own) in given.items() if own == dtype}, dtype))
+            Group(self, Rows({name: shape for name, (shape, own) in given.items() if own == dtype}, dtype))
             for dtype in dtypes
         ]
         if self._waiting is not None:
@@ -348,149 +352,6 @@ class Optimizer(Configurable):
             if value is not None and name != "name" and (name not in plain or plain[name].default != value)
         ]
         return f"{type(self).__name__}({', '.join(shown)})"
-
-
-class _Update(Cell):
-    """An optimizer's update of rows as a step: x is the gradient, the states are the weight and its slots.
-
-    Its constants are numbers of a row's own, l1, l2 and what its gradient is scaled with, and those of all: what the
-    rule reads, the limit of a gradient's numbers and the weight's decay. Where nothing is asked for they are 0, 1 or
-    infinite and change no bit, so that one program does for all settings. Its output is the largest absolute value in
-    each row of the gradient, and of the new weight, which show what is not finite.
-    """
-
-    def __init__(self, optimizer, names):
-        super().__init__(name=getattr(optimizer.rule, "__qualname__", "update"))
-        self.rule, self.names = optimizer.rule, names
-        self.state_size = [LENGTH] * (1 + len(optimizer.slots))
-        self.built = True
-
-    def _functions(self):
-        return (getattr(self.rule, "__func__", self.rule),)
-
-    def call(self, inputs, states, constants):
-        """One update."""
-        weight, slots = states[0], tuple(states[1:])
-        (own, shared), width = constants, len(self.names)
-        l1, l2, scale = (own[:, i : i + 1] for i in range(3))
-        limit, decay = (shared[:, width + i : width + i + 1] for i in range(2))
-        gradient = scale * (inputs + l1 * np.sign(weight) + 2 * l2 * weight)
-        gradient = np.minimum(np.maximum(gradient, -limit), limit)
-        now = Values({name: shared[:, i : i + 1] for i, name in enumerate(self.names)})
-        weight, slots = self.rule(weight - weight * decay, gradient, slots, now)
-        largest = [np.max(np.abs(one), axis=1, keepdims=True) for one in (inputs, weight)]
-        return np.concatenate(largest, axis=1), [weight, *slots]
-
-
-class _Group:
-    """The weights of one dtype with their slots, and what runs the update."""
-
-    def __init__(self, optimizer, rows: Rows):
-        self.optimizer, self.rows = optimizer, rows
-        self.slots = tuple(rows.zeros() for _ in optimizer.slots)
-        self._weights: np.ndarray | None = None  # the rows that the last update gave
-        self._views: dict[str, np.ndarray] = {}  # as the weights that it returned
-        self._gradient = rows.zeros()
-        self._gradient_views = rows.views(self._gradient)
-        self._weight_options: list[WeightOptions] | None = None
-        self._own = np.zeros((rows.count, 3), rows.dtype)  # l1, l2 and the gradient's scale, for each row
-        self._programs: dict[tuple[str, ...], Any] = {}
-
-    def take(self, weights, gradients, weight_options) -> None:
-        """Have gradients and weights in rows, and each row's own coefficients."""
-        rows = self.rows
-        with np.errstate(over="ignore"):  # what is too large for float32 is found to be infinite
-            rows.fill(self._gradient_views, gradients)
-        if any(weights[name] is not view for name, view in self._views.items()) or self._weights is None:
-            self._given = rows.zeros()
-            rows.fill(rows.views(self._given), weights)
-        else:
-            self._given = self._weights
-        own = [weight_options[name] for name in rows.shapes]
-        if own != self._weight_options:
-            for name, one in zip(rows.shapes, own, strict=True):
-                penalty = one.regularizer
-                weighed = (penalty.l1, penalty.l2) if isinstance(penalty, L1L2) else (0.0, 0.0)
-                self._own[rows.places[name], :2] = weighed
-            self._weight_options = own
-        self._own[:, 2] = 1
-        for name, one in zip(rows.shapes, own, strict=True):
-            if one.regularizer is not None and not isinstance(one.regularizer, L1L2):
-                self._gradient_views[name] += one.regularizer.gradient(weights[name])
-
-    def squares(self) -> dict[str, float]:
-        """The squared length of each weight's gradient, with its penalty's."""
-        gradient, (l1, l2) = self._gradient, self._own[:, :2, None].swapaxes(0, 1)
-        with np.errstate(all="ignore"):
-            if l1.any() or l2.any():
-                gradient = gradient + l1 * np.sign(self._given) + 2 * l2 * self._given
-            return self.rows.squares(gradient)
-
-    def scale(self, factors) -> None:
-        """Multiply each weight's gradient."""
-        for name, factor in factors.items():
-            self._own[self.rows.places[name], 2] = factor
-
-    def run(self, now, around):
-        """The step, and the largest absolute value of each row of the gradient."""
-        shared = np.empty((self.rows.count, len(now) + len(around)), self.rows.dtype)
-        shared[:] = (*now.values(), *around)
-        record = Record(
-            x=self._gradient[:, None],
-            states=(self._given, *self.slots),
-            weights={},
-            constants=(self._own, shared),
-            sequences=False,
-        )
-        result = self._program(tuple(now)).run(record)
-        self._largest, self._new = result.last, result.states[0]
-        return result
-
-    def _program(self, names):
-        """What runs the step for such coefficients: compiled, or NumPy for a rule that can't be read."""
-        if names not in self._programs:
-            from rnnkit.compiler.tracing.batch_axis import Untraceable
-            from rnnkit.execution import pipeline
-
-            step = Step(_Update(self.optimizer, names), (LENGTH,))
-            try:
-                program = pipeline.compile_step(step, self.rows.dtype, {}, ((3,), (len(names) + 2,)))
-            except Untraceable:
-                program = Eager(step)
-            self._programs[names] = program
-        return self._programs[names]
-
-    def not_finite(self, what: int) -> list[str]:
-        """The weights whose gradients (0) aren't finite, or that wouldn't be any more (1)."""
-        finite = np.isfinite(self._largest[:, what])
-        if finite.all():
-            return []
-        wrong = [name for name, place in self.rows.places.items() if not finite[place].all()]
-        views = self.rows.views(self._new)  # in what fills a row up a rule may divide 0 by 0
-        return [name for name in wrong if not what or not np.isfinite(views[name]).all()]
-
-    def finish(self, result, weight_options):
-        """The new rows with the constraints' work done, the weights in them, and the new slots."""
-        rows, *slots = result.states
-        views = self.rows.views(rows)
-        for name, view in views.items():
-            if (constraint := weight_options[name].constraint) is not None:
-                view[...] = _constrained(constraint, view, name)
-        rows.flags.writeable = False
-        return rows, self.rows.views(rows), tuple(slots)
-
-    def keep(self, rows, views, slots) -> None:
-        """Go on from here."""
-        self._weights, self._views, self.slots = rows, views, slots
-
-
-def _constrained(constraint: Callable, weight, name):
-    found = real(constraint(weight.copy()), f"the constraint's array for {name!r}")
-    if found.shape != weight.shape:
-        raise ValueError(
-            f"expected the constraint of {name!r} to return an array of shape {weight.shape}, got {found.shape}"
-        )
-    return found
 
 
 def _restore(groups, state, name) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit.layers.support.row_gradient import RowGradient
+from rnnkit.recording import current, put
 
 LENGTH = 256  # numbers of a row: a weight's last row is filled up with zeros
 _CHUNK = 256  # rows whose squares are added up at a time: they stay in the cache
@@ -45,10 +46,18 @@ class Rows:
         for name, view in views.items():
             given = arrays[name]
             if isinstance(given, RowGradient):
-                view[...] = 0
-                view[given.ids] = given.rows
+                self._scatter(view, given)
             else:
-                view[...] = given
+                put(view, given)
+
+    def _scatter(self, view, given):
+        def fill():
+            view[...] = 0
+            view[given.ids] = given.rows
+
+        fill()
+        if (recording := current()) is not None:
+            recording.note(fill, [], [view], draws=True)
 
     def squares(self, rows) -> dict[str, float]:
         """The sum of squares of each weight's part, in float64 and in one order."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from rnnkit import allocation
 from rnnkit.arrays import has_shape, real
+from rnnkit.recording import copied
 
 
 def _is_size(value) -> bool:
@@ -102,7 +103,7 @@ class StateSpec:
                 raise ValueError(f"expected {what} of shape {(batch_size, *shape)}, got {array.shape}")
             if _is_on_device(array) and array.dtype != dtype:
                 raise TypeError(f"expected {what} of {dtype} in a GPU's memory, got {array.dtype}; convert it first")
-            flat.append(array.copy() if _is_on_device(array) else np.array(array, dtype, order="C"))
+            flat.append(array.copy() if _is_on_device(array) else copied(array, dtype))
         return tuple(flat)
 
     def _flatten(self, given, what) -> list[np.ndarray]:

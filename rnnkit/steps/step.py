@@ -31,7 +31,7 @@ class Step:
         of_a_row += [(f"the draw {name!r}", shape) for name, shape in self.draws.items()]
         for what, shape in of_a_row:
             allocation.check(f"{what} of {self.name!r}", shape)
-        self._starts_at_zero = cell._starts_at_zero()
+        self.starts_at_zero = cell._starts_at_zero()
         self._probes: dict = {}
         self.by_row = False  # whether the step decides by values, and so is called with one row at a time
 
@@ -107,7 +107,7 @@ class Step:
 
     def initial_states(self, batch_size: int, dtype) -> tuple[np.ndarray, ...]:
         """The states before the first step, new arrays ``(B, *shape)``."""
-        if self._starts_at_zero:
+        if self.starts_at_zero:
             return self.states.zeros(batch_size, dtype)
         given = call_initial(self.cell.get_initial_state, batch_size)
         return self.states.unpack(_as_list(given), batch_size, dtype, "get_initial_state")

@@ -121,6 +121,12 @@ class Arrays:
             batch_size = max(32, min(1024, _CHUNK_BYTES // max(1, row_bytes)))
         self.batch_size, self.steps = batch_size, steps
 
+    @property
+    def runs_code(self) -> bool:
+        """Whether a batch comes from code of the user's, which may look at the model."""
+        arrays = (*self.x, *(self.y or ()), *(self.weights or ()))
+        return not all(one is None or isinstance(one, np.ndarray) for one in arrays)
+
     def __len__(self) -> int:
         batches = -(-self.rows // self.batch_size)
         return batches if self.steps is None else min(batches, self.steps)
@@ -180,6 +186,8 @@ class Iterable:
     One with ``len`` and indices is asked in any order, and told by ``on_epoch_end``, if it has that, when an epoch is
     over; an iterator goes on where it stopped.
     """
+
+    runs_code = True
 
     def __init__(self, batches, inputs: Names, outputs: Names, steps: int | None, with_targets: bool = True):
         self.inputs, self.outputs, self.with_targets = inputs, outputs, with_targets

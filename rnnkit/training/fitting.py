@@ -73,21 +73,27 @@ class Fit:
 
     def _epoch(self, epoch: int) -> Tally | None:
         """One epoch, or None where it was ended by a loss that isn't finite, and that is wished for."""
-        model, tally = self.model, Tally(self.stepper.compiled)
+        model, tally, repeats = self.model, Tally(self.stepper.compiled), self.model._repeats
         rng = model._epoch_generator(self.stepper.compiled.optimizer.iterations)
-        for i, batch in enumerate(self.source.run(rng if self.shuffle else None)):
-            self.told.on_train_batch_begin(i)
-            try:
-                self.stepper.train(batch, tally)
-            except FloatingPointError as error:
-                if self.told.terminates_on_nan:
-                    self.told.on_train_batch_end(i, {"loss": np.nan})
-                    return None
-                raise FloatingPointError(f"epoch {epoch}, batch {i}: {error}") from None
-            if self.told.hears("on_train_batch_end"):
-                self.told.on_train_batch_end(i, tally.logs())
-            if self._stopped():
-                break
+        watched = self.source.runs_code or self.told.looks_at_model("on_train_batch_begin", "on_train_batch_end")
+        try:
+            for i, batch in enumerate(self.source.run(rng if self.shuffle else None)):
+                self.told.on_train_batch_begin(i)
+                try:
+                    self.stepper.train(batch, tally)
+                    if watched:
+                        repeats.settle()
+                except FloatingPointError as error:
+                    if self.told.terminates_on_nan:
+                        self.told.on_train_batch_end(i, {"loss": np.nan})
+                        return None
+                    raise FloatingPointError(f"epoch {epoch}, batch {i}: {error}") from None
+                if self.told.hears("on_train_batch_end"):
+                    self.told.on_train_batch_end(i, tally.logs())
+                if self._stopped():
+                    break
+        finally:
+            repeats.settle()
         if not tally.batches:
             raise ValueError(f"expected at least one batch in epoch {epoch}, got none; an iterator runs dry only once")
         self.source.ended()

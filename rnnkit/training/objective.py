@@ -12,6 +12,7 @@ from rnnkit import targets as entries
 from rnnkit.backends.shared.call import Record
 from rnnkit.execution.execution import build_lock
 from rnnkit.layers.support import validation
+from rnnkit.recording import Unrepeatable, constant, current, repeated, unrepeatable
 from rnnkit.steps.cell import Cell
 from rnnkit.steps.declared import Draw
 from rnnkit.steps.step import Step
@@ -23,15 +24,22 @@ class Part:
 
     Attributes
     ----------
-    total : float
-        The sum over used entries of weight times loss.
-    count : float
-        How many entries are used; a weight doesn't change that.
+    sums : ndarray (2,), float64
+        The sum over used entries of weight times loss; and how many entries are used, which a weight doesn't change.
     """
 
-    total: float
-    count: float
+    sums: np.ndarray
     cotangent: np.ndarray | None = None
+
+    @property
+    def total(self) -> float:
+        """The sum over used entries of weight times loss."""
+        return float(self.sums[0])
+
+    @property
+    def count(self) -> float:
+        """How many entries are used."""
+        return float(self.sums[1])
 
     def pull(self, scale=1.0) -> np.ndarray:
         """The cotangent of ``scale * total``: an array like y_pred, exactly 0 where an entry isn't used.
@@ -41,9 +49,23 @@ class Part:
         ValueError
             If the gradient wasn't asked for.
         """
-        if self.cotangent is None:
+        return self._scaled(lambda: scale)
+
+    def pull_mean(self, weight: float) -> np.ndarray:
+        """The cotangent of ``weight * total / count``, as `pull` gives it."""
+
+        def scale():
+            if not self.count:
+                raise Unrepeatable("no entry is used")
+            return weight / self.count
+
+        return self._scaled(scale, self.sums)
+
+    def _scaled(self, scale, *reads):
+        cotangent = self.cotangent
+        if cotangent is None:
             raise ValueError("expected a part with a gradient; call the objective with gradient=True")
-        return self.cotangent * self.cotangent.dtype.type(scale)
+        return repeated(lambda: cotangent * cotangent.dtype.type(scale()), cotangent, *reads)
 
 
 @dataclass(frozen=True)
@@ -141,31 +163,43 @@ class Objective:
         y_true, y_pred = entries.aligned(y_true, y_pred, ids)
         dtype = validation.precision_of(y_pred)
         form = self._form(y_true, y_pred)
-        used = entries.used_steps(mask, y_pred.shape)
+        if current() is None:
+            used = entries.used_steps(mask, y_pred.shape)
+        else:  # another mask may leave steps out
+            used = repeated(lambda: entries.step_mask(mask, y_pred.shape), mask)
         if ids:
-            entries.check_ids(y_true, y_pred.shape[-1], used)
+            repeated(lambda: entries.check_ids(y_true, y_pred.shape[-1], used), y_true, used)
         if used is not None and form.steps is None:
+            unrepeatable("its loss gives one number a row, and there is a mask")
             raise ValueError(
                 f"the loss {self.name!r} gives one number a row, to which a mask of steps can't be applied; return one "
                 "for each step, (B, T)"
             )
         if used is not None and not form.apart:
-            y_true, y_pred = (np.where(entries.behind(used, a), a, 0) for a in (y_true, y_pred))
-        weight = entries.weights(sample_weight, y_pred.shape[: 1 + (form.steps is not None)], dtype)
-        count = float(weight.size)
+            y_true, y_pred = (_without(used, a) for a in (y_true, y_pred))
+
+        def weights():
+            weight = entries.weights(sample_weight, y_pred.shape[: 1 + (form.steps is not None)], dtype)
+            if used is not None:
+                weight[~used] = 0
+            return weight
+
+        weight = repeated(weights, sample_weight, used)
         if not weight.size:
-            return Part(0.0, 0.0, np.zeros(shape, dtype) if gradient else None)
-        if used is not None:
-            weight[~used] = 0
-            count = float(np.count_nonzero(used))
+            return Part(np.zeros(2), np.zeros(shape, dtype) if gradient else None)
         result = self._run(form, y_true, y_pred, weight, gradient)
-        total = float(result.states[0].sum(dtype=np.float64))
+        lost, size = result.states[0], weight.size
+
+        def add_up():
+            return np.array([lost.sum(dtype=np.float64), size if used is None else np.count_nonzero(used)], np.float64)
+
+        sums = repeated(add_up, lost, used)
         if not gradient:
-            return Part(total, count)
+            return Part(sums)
         cotangent = result.outputs.reshape(y_pred.shape)
         if used is not None and not form.apart:
-            cotangent = np.where(entries.behind(used, cotangent), cotangent, dtype.type(0))
-        return Part(total, count, cotangent.reshape(shape))
+            cotangent = _without(used, cotangent)
+        return Part(sums, cotangent.reshape(shape))
 
     def _run(self, form, y_true, y_pred, weight, gradient):
         """The program's results, of rows or of steps as rows."""
@@ -177,7 +211,7 @@ class Objective:
         weight = weight.reshape(rows, math.prod(weight.shape) // rows if rows else 1)
         record = Record(
             x=validation.cast(y_pred, dtype, 0).reshape(rows, 1, *features),
-            states=(np.zeros_like(weight),),
+            states=(constant(np.zeros_like(weight)),),
             weights={},
             draws={"y_true": validation.cast(y_true, dtype, 0).reshape(rows, *targets), "weight": weight},
         )
@@ -234,6 +268,11 @@ class Objective:
                 cell.built = True
                 program = self._programs[key] = pipeline.compile_loss(Step(cell, features), dtype, gradient)
         return program
+
+
+def _without(used, array):
+    """An array with 0 at the steps that aren't used."""
+    return repeated(lambda: np.where(entries.behind(used, array), array, array.dtype.type(0)), used, array)
 
 
 def _drawn(rng, shape, classes=None):

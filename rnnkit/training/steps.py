@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import replace
-from functools import reduce
+from dataclasses import dataclass, replace
+from functools import partial, reduce
 
 import numpy as np
 
 from rnnkit import targets as entries
 from rnnkit.arguments import number_from_zero, real_number
+from rnnkit.layers.support.pullback import Pullback
 from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.losses import takes_ids
+from rnnkit.recording import repeated
 from rnnkit.training.batches import Batch
 from rnnkit.training.compiled import Compiled
 from rnnkit.training.finite import first_offender
@@ -19,6 +22,26 @@ from rnnkit.training.objective import Part
 from rnnkit.training.tally import Tally
 
 _CLASS_WEIGHT = "expected class_weight as a dict of classes' numbers to weights of at least 0, as {0: 1.0, 1: 2.0}"
+
+
+@dataclass(eq=False)
+class Differentiated:
+    """The losses of a batch: `Part` or None for each output, with their cotangents and the way back."""
+
+    batch: Batch
+    outputs: list
+    masks: list
+    parts: list
+    cotangents: list
+    pullback: Pullback
+
+    def to_tell(self) -> tuple[Batch, list, list, list]:
+        """What a tally wants to know."""
+        return self.batch, self.outputs, self.masks, self.parts
+
+    def gradients(self, names) -> dict:
+        """The gradient of each weight that is trained, by its first name."""
+        return gathered(self.pullback.pull_weights(self.cotangents).weights, names)
 
 
 class Stepper:
@@ -49,22 +72,20 @@ class Stepper:
         FloatingPointError
             If the loss or a gradient isn't finite. As with any error, no weight and no state is changed then.
         """
+        if not self.model._repeats.train(self, batch, tally):
+            self.train_anew(batch, tally)
+
+    def train_anew(self, batch: Batch, tally: Tally) -> None:
+        """As `train`, whatever was recorded."""
         model, compiled = self.model, self.compiled
         with model._all_or_nothing(), compiled.optimizer._all_or_nothing():
-            x = batch.x[0] if len(batch.x) == 1 else batch.x
-            outputs, masks, pullback = model._vjp_across(x, None, True, compiled.options)
-            outputs, masks = in_order(outputs, len(compiled.outputs)), in_order(masks, len(compiled.outputs))
-            batch = self._weighted(batch, outputs)
-            parts, cotangents = self._losses(batch, outputs, masks, True), []
-            for part, weight in zip(parts, compiled.loss_weights, strict=True):
-                reaches = part is not None and part.count and weight
-                cotangents.append(part.pull(weight / part.count) if reaches else None)
+            found = self.differentiated(batch)
             arrays, weight_options = model._arrays(), model._weight_options()
             names = trained(arrays, weight_options)
             penalty = penalties(arrays, weight_options, names)
-            self._check(batch, outputs, masks, parts, penalty)
-            tally.add(batch, outputs, masks, parts, penalty)  # before the weights change: a metric may not fit
-            gradients = gathered(pullback.pull_weights(cotangents).weights, names)
+            self._check(found.batch, found.outputs, found.masks, found.parts, penalty)
+            tally.add(*found.to_tell(), penalty)  # before the weights change: a metric may not fit
+            gradients = found.gradients(names)
             old = {name: arrays[name] for name in names}
             new = compiled.optimizer.apply(old, gradients, {name: weight_options[name] for name in names})
             try:
@@ -72,6 +93,19 @@ class Stepper:
             except BaseException:  # Ctrl-C in between
                 model._put_arrays(old)
                 raise
+
+    def differentiated(self, batch: Batch) -> Differentiated:
+        """The losses of a batch, with how to get their gradient."""
+        model, compiled = self.model, self.compiled
+        x = batch.x[0] if len(batch.x) == 1 else batch.x
+        outputs, masks, pullback = model._vjp_across(x, None, True, compiled.options)
+        outputs, masks = in_order(outputs, len(compiled.outputs)), in_order(masks, len(compiled.outputs))
+        batch = self._weighted(batch, outputs)
+        parts, cotangents = self._losses(batch, outputs, masks, True), []
+        for part, weight in zip(parts, compiled.loss_weights, strict=True):
+            reaches = part is not None and part.count and weight
+            cotangents.append(part.pull_mean(weight) if reaches else None)
+        return Differentiated(batch, outputs, masks, parts, cotangents, pullback)
 
     def whole(self, batches, counts) -> tuple[float, dict]:
         """The loss over several batches and its gradient, where it is known what each output's mean is over."""
@@ -118,9 +152,13 @@ class Stepper:
         weights = list(batch.weights or [None] * len(outputs))
         for k, objective in enumerate(self.compiled.objectives):
             if objective is not None and batch.y[k] is not None:
-                factor = by_class(self.class_weight, batch.y[k], outputs[k], takes_ids(objective.loss))
-                weights[k] = factor if weights[k] is None else (factor.T * np.asarray(weights[k]).T).T
+                weigh = partial(self._weigh, takes_ids(objective.loss), batch.y[k], outputs[k], weights[k])
+                weights[k] = repeated(weigh, batch.y[k], outputs[k], weights[k])
         return replace(batch, weights=weights)
+
+    def _weigh(self, ids, y, output, weight) -> np.ndarray:
+        factor = by_class(self.class_weight or {}, y, output, ids)
+        return factor if weight is None else (factor.T * np.asarray(weight).T).T
 
     def _losses(self, batch, outputs, masks, gradient) -> list:
         found: list[Part | None] = []
@@ -135,9 +173,13 @@ class Stepper:
             found.append(objective(y, outputs[k], masks[k], weight, gradient=gradient))
         return found
 
-    def _check(self, batch, outputs, masks, parts, penalty):
+    def is_finite(self, parts, penalty: float) -> bool:
+        """Whether the losses that count are."""
         weighed = zip(parts, self.compiled.loss_weights, strict=True)
-        if np.isfinite(penalty) and all(np.isfinite(part.total) for part, weight in weighed if part and weight):
+        return math.isfinite(penalty) and all(math.isfinite(part.total) for part, weight in weighed if part and weight)
+
+    def _check(self, batch, outputs, masks, parts, penalty):
+        if self.is_finite(parts, penalty):
             return
         found = self._offender(batch, outputs, masks)
         raise FloatingPointError(f"the loss is not finite: {found}; no weight was changed")

@@ -13,6 +13,7 @@ from rnnkit.layers.support.pullback import options
 from rnnkit.training.batches import Arrays, Batch, Iterable, Names, brings_batches, positive
 from rnnkit.training.compiled import Compiled
 from rnnkit.training.fitting import Fit
+from rnnkit.training.repeats import Repeats
 from rnnkit.training.steps import Stepper
 from rnnkit.training.tally import Tally
 
@@ -25,6 +26,7 @@ class Trainable(Layer):
     stop_training = False  # a callback sets it to end a fit
     history = None  # of the last fit
     _compiled: Compiled | None = None
+    _repeats: Repeats  # of its updates, once it is compiled
 
     # What a model says of itself.
 
@@ -82,7 +84,7 @@ class Trainable(Layer):
             options(checkpoint, truncate),
         )
         compiled.optimizer.belong_to(self)
-        self._compiled = compiled
+        self._compiled, self._repeats = compiled, Repeats()
 
     @property
     def optimizer(self):
@@ -282,7 +284,10 @@ class Trainable(Layer):
         """
         compiled = self._ready(to_train=True)
         tally = Tally(compiled)
-        Stepper(self, compiled, class_weight).train(self._batch(x, y, sample_weight), tally)
+        try:
+            Stepper(self, compiled, class_weight).train(self._batch(x, y, sample_weight), tally)
+        finally:
+            self._repeats.settle()
         return _shown(tally, compiled, return_dict)
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):

@@ -8,6 +8,7 @@ from cells_under_test import CELLS
 from matrix import flat, layer_of, make_mask
 from on_device import by_device
 from paper_cells import PAPER_CELLS
+from recorded_runs import check_repeated
 
 import rnnkit as rk
 
@@ -94,6 +95,22 @@ class Run:
 
     def weights(self):
         return dict(self.layer.weights)
+
+    def check_repeated(self):
+        """The call and its gradient, recorded, give the same bits for other arguments, masks among them."""
+        rng, mask = np.random.default_rng(11), self.given["mask"]
+        masks = [mask] * 4
+        if mask is not None:
+            masks = [mask, np.ones_like(mask), rng.random(mask.shape) < 0.5, np.zeros_like(mask)]
+        other = lambda array: (array + rng.normal(0, 0.2, array.shape)).astype(array.dtype)
+        calls, cotangents = [], []
+        for changed in masks:
+            start = [s if i in self.counters else other(s) for i, s in enumerate(self.given["start"])]
+            constants = self.given["constants"] and [other(one) for one in self.given["constants"]]
+            calls.append(self.arguments({"x": other(self.given["x"]), "start": start, "constants": constants}))
+            calls[-1]["mask"] = changed
+            cotangents.append([other(d) for d in self.d])
+        check_repeated(self.layer, calls, cotangents)
 
     # The same in plain NumPy
 

@@ -239,6 +239,7 @@ def check_gradient(number, compiled=True):
             near(gradient, expected, BOUNDS[cell.dtype] * cell.roundings)
             again = run.gradient(checkpoint=2)
             same(again, gradient, of_rows(gradient))
+            run.check_repeated()
     except Exception as error:
         error.add_note(f"mask {mask}, {words}\n{cell.describe()}")
         raise

@@ -27,7 +27,6 @@ from rnnkit.backends.cpu.threads.team import ThreadTeam
 from rnnkit.backends.cpu.weight_sums import OuterProducts
 from rnnkit.backends.shared.prepack import prepacker
 from rnnkit.backends.shared.target import Target
-from rnnkit.compiler.ir.evaluate import evaluate
 from rnnkit.compiler.ir.plan import Plan
 from rnnkit.compiler.planning.describe import describe
 from rnnkit.compiler.planning.fusion import fuse
@@ -55,7 +54,7 @@ def compile_source(
         }
         return ProgramCode(*load(source.text, ARGUMENTS, source.title), products)
 
-    prepack, words = prepacker(plan, evaluate, dtype, LAYOUT), describe(plan, dtype)
+    prepack, words = prepacker(plan, dtype, LAYOUT), describe(plan, dtype)
     return Program(code, source, plan, prepack, dtype, team(), show, words, gradient=gradient)
 
 

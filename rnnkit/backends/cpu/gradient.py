@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rnnkit.backends.cpu import tuning
+from rnnkit.backends.cpu.moves import recorded_moves
 from rnnkit.backends.cpu.program import Program, row_blocks
 from rnnkit.backends.cpu.simd.aligned import LINE
 from rnnkit.backends.cpu.threads.buffer_pool import borrow
@@ -23,9 +23,11 @@ from rnnkit.backends.shared.call import Gradient, Record, Result
 from rnnkit.backends.shared.segments import segments
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.compiler.ir.plan import state_of, written
+from rnnkit.recording import constant, contiguous, copied, current, put, repeated, unrepeatable
 
 if TYPE_CHECKING:
     from rnnkit.compiler.autodiff.adjoint import Sum
+    from rnnkit.compiler.autodiff.weight_gradients import WeightGradients
 
 
 @dataclass(eq=False)
@@ -44,8 +46,8 @@ class Backward:
         The same of the adjoint, for the sums.
     sums : list of Sum
         See `rnnkit.compiler.autodiff.adjoint`.
-    finish : callable
-        ``(weights, sums) -> dict``: the weights' gradients from the finished sums.
+    finish : WeightGradients
+        The weights' gradients from the finished sums.
     outer_products : OuterProducts
         What sums them, see `rnnkit.backends.cpu.kernels.outer_sum`.
     """
@@ -56,7 +58,7 @@ class Backward:
     residuals: dict[tuple, int]
     operands: dict[tuple, int]
     sums: list[Sum]
-    finish: Callable[[dict[str, np.ndarray], list[np.ndarray]], dict[str, np.ndarray]]
+    finish: WeightGradients
     outer_products: OuterProducts
     programs = 2  # compiled ones, besides the step's own
 
@@ -105,10 +107,10 @@ class Backward:
         rows = slice(None) if order is None else order
         record = replace(
             record,
-            x=np.array(record.x[rows], order="C"),  # of a broadcast x, too, features have to stand side by side
+            x=copied(record.x[rows]),  # of a broadcast x, too, features have to stand side by side
             mask=None if record.mask is None else record.mask[rows],
-            states=tuple(np.array(state[rows], order="C") for state in record.states),
-            constants=tuple(np.array(constant[rows], order="C") for constant in record.constants),
+            states=tuple(copied(state[rows]) for state in record.states),
+            constants=tuple(copied(one[rows]) for one in record.constants),
             draws={name: draw[rows] for name, draw in record.draws.items()},
             place=None if order is not None else record.place,
             arranged=True,
@@ -131,6 +133,8 @@ class _Run:
         self.segments = segments(self.steps, self.rows * backward.row_bytes(), checkpoint)
         self.starts: dict[int, tuple] = {}  # the states before the first step of each
         self.residuals = None  # of the whole, if it is one segment
+        if len(self.segments) > 1:
+            unrepeatable("steps are computed again between its checkpoints")
 
     def result(self) -> Result:
         """The call's own results."""
@@ -163,7 +167,7 @@ class _Run:
             state = state_of(name)
             if state is not None:
                 states = _sequence(self.rows, steps + 1, size, self.dtype)
-                states[:, 0, :size] = record.states[state].reshape(self.rows, size)
+                put(states[:, 0, :size], record.states[state].reshape(self.rows, size))
                 residuals["state", state], residuals[name] = states[:, :-1], states[:, 1:]
             else:
                 residuals[name] = _sequence(self.rows, steps, size, self.dtype)
@@ -232,7 +236,7 @@ class _Run:
         A masked step shows the output that the last used one before it put out.
         """
         mask, shape, dtype = self.record.mask, self.backward.plain.plan.output_shape, self.dtype
-        nothing = np.zeros((1, 1, *shape), dtype)
+        nothing = constant(np.zeros((1, 1, *shape), dtype))
         outputs, last = (None if a is None else self._ordered(a).astype(dtype, copy=False) for a in (outputs, last))
         if mask is None and last is None:
             whole = np.broadcast_to(nothing, (self.rows, self.steps, *shape)) if outputs is None else outputs
@@ -241,17 +245,21 @@ class _Run:
         if mask is None and outputs is None and large:
             before = np.broadcast_to(nothing, (self.rows, self.steps - 1, *shape))
             return [(0, before), (self.steps - 1, np.ascontiguousarray(last)[:, None])]
-        whole = np.zeros((self.rows, self.steps, *shape), dtype) if outputs is None else outputs.copy()
-        if mask is None:
-            whole[:, -1] += last
-            return [(0, whole)]
-        if outputs is not None and not self.record.zero_masked:
-            _add_to_shown(whole.reshape(self.rows * self.steps, -1), mask)
-        if last is not None:
-            used = mask.any(axis=1)
-            ends = self.steps - 1 - mask[:, ::-1].argmax(axis=1)
-            whole[used, ends[used]] += last[used]
-        return [(0, whole)]
+
+        def added():
+            whole = np.zeros((self.rows, self.steps, *shape), dtype) if outputs is None else outputs.copy()
+            if mask is None:
+                whole[:, -1] += last
+                return whole
+            if outputs is not None and not self.record.zero_masked:
+                _add_to_shown(whole.reshape(self.rows * self.steps, -1), mask)
+            if last is not None:
+                used = mask.any(axis=1)
+                ends = self.steps - 1 - mask[:, ::-1].argmax(axis=1)
+                whole[used, ends[used]] += last[used]
+            return whole
+
+        return [(0, repeated(added, outputs, last, mask))]
 
 
 class _Pull:
@@ -263,7 +271,7 @@ class _Pull:
         self.count = len(self.backward.plain.plan.state_shapes)  # then come the constants'
         given = [*(states or [None] * self.count), *[None] * (len(shapes) - self.count)]
         self.cotangents = tuple(
-            np.zeros((run.rows, *shape), dtype) if g is None else np.array(run._ordered(g), dtype)
+            constant(np.zeros((run.rows, *shape), dtype)) if g is None else copied(run._ordered(g), dtype)
             for g, shape in zip(given, shapes, strict=True)
         )
         self.d_x, self.wants_x = np.empty(self.record.x.shape, dtype), True
@@ -274,11 +282,26 @@ class _Pull:
         d_x, *cotangents = self.d_x, *self.cotangents
         if self.run.order is not None:
             d_x, *cotangents = (_put_back(a, self.run.order) for a in (d_x, *cotangents))
-        d_x = np.ascontiguousarray(d_x[:, ::-1]) if self.run.reverse else d_x
-        weights = self.backward.finish(self.record.weights, self.sums.totals())
+        if self.run.reverse and self.wants_x:
+            d_x = contiguous(d_x[:, ::-1], d_x.dtype)
+        weights = self._of_weights()
         return Gradient(
             d_x if self.wants_x else None, tuple(cotangents[: self.count]), tuple(cotangents[self.count :]), weights
         )
+
+    def _of_weights(self) -> dict[str, np.ndarray]:
+        finish, weights, totals = self.backward.finish, self.record.weights, self.sums.totals()
+        recording = current()
+        if recording is None or not weights:
+            return finish(weights, totals)
+        if not finish.only_moves or not totals:
+            return repeated(lambda: finish(weights, totals), *weights.values(), *totals)
+        names, arrays, count = list(weights), [*weights.values(), *totals], len(weights)
+
+        def moved(*given):
+            return list(finish(dict(zip(names, given[:count], strict=True)), list(given[count:])).values())
+
+        return dict(zip(names, recorded_moves(recording, moved, arrays), strict=True))
 
     def segment(self, first, end, residuals, d_outputs) -> None:
         """Go back over some steps."""
@@ -289,7 +312,7 @@ class _Pull:
         operands = self._operands(longest)
         for start, after in reversed(chunks):
             if after % stop == 0 and after < steps:
-                states = tuple(np.zeros_like(c) for c in self.cotangents[: self.count])
+                states = tuple(constant(np.zeros_like(c)) for c in self.cotangents[: self.count])
                 self.cotangents = (*states, *self.cotangents[self.count :])
             at, of_outputs = next((at, array) for at, array in reversed(d_outputs) if at <= start)
             placed = {key: array[:, start - first : after - first] for key, array in residuals.items()}

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
@@ -16,15 +16,17 @@ from rnnkit.backends.cpu.codegen.program_source import Source
 from rnnkit.backends.cpu.kernels.matmul import PANEL_VECTORS, arrange, pack, packed_width
 from rnnkit.backends.cpu.kernels.sparse_matmul import pack_sparse
 from rnnkit.backends.cpu.language.addresses import address, write_addresses
+from rnnkit.backends.cpu.moves import recorded_moves
 from rnnkit.backends.cpu.simd.aligned import LINE, aligned
 from rnnkit.backends.cpu.simd.bounds_check import CHECKED, Checked
 from rnnkit.backends.cpu.simd.registers import LANES
 from rnnkit.backends.cpu.threads.buffer_pool import borrow
-from rnnkit.backends.cpu.threads.team import ABANDONED, ThreadTeam, own_memory
+from rnnkit.backends.cpu.threads.team import ABANDONED, ThreadTeam, line_start, own_memory
 from rnnkit.backends.shared.call import GradientExecutor, Record, Result
-from rnnkit.backends.shared.prepack import Layout
+from rnnkit.backends.shared.prepack import Layout, only_moves
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.compiler.ir.plan import OF_CALL, SEQUENCES, STEP, Buffer, Plan
+from rnnkit.recording import Recording, contiguous, current, repeated, unrepeatable
 
 _OF_RECORD = ("x", "output", "last", "mask", "order")  # pointers to one array each
 _OF_STATES = ("initial", "final", "trajectory")  # to one array for each state
@@ -127,12 +129,30 @@ class Program:
 
     def _prepacked(self, weights) -> tuple:
         """What depends on weights alone, computed again when one of them was replaced."""
+        recording = current()
+        if recording is not None and recording.changes(*weights.values()):
+            return self._recorded_prepack(recording, weights)
         bound, arrays = self._bound
         given = tuple(weights.values())
         if bound is None or len(bound) != len(given) or any(a is not b for a, b in zip(bound, given, strict=True)):
             arrays = tuple(self.prepack(weights))
             self._bound = given, arrays
+        if recording is not None:
+            recording.constant(*arrays)
         return arrays
+
+    def _recorded_prepack(self, recording: Recording, weights) -> tuple:
+        """The same of weights that change, so often that a recording computes it each time."""
+        if not self.plan.prepacked:
+            return ()
+        if only_moves(self.plan):
+            names = list(weights)
+            found = recorded_moves(
+                recording, lambda *arrays: self.prepack(dict(zip(names, arrays, strict=True))), list(weights.values())
+            )
+        else:
+            found = repeated(lambda: self.prepack(weights), *weights.values())
+        return tuple(found)
 
     def run(self, record: Record, alone: bool = False) -> Result:
         """The results of one call, in this thread alone if wished."""
@@ -140,6 +160,8 @@ class Program:
             return self._attempt(record, 1)
         rows, steps = record.x.shape[:2]
         threads = get_num_threads() if rows * steps * self._work > tuning.SMALL else 1
+        if threads > 1:
+            unrepeatable("threads share its calls")
         if threads > 1 and self._splits_units(rows, threads):
             several = max(1, tuning.PASS // max(1, rows * self._step_work))
             if record.mask is None and not record.trajectory and several < steps:
@@ -177,7 +199,7 @@ class Program:
 
     def _attempt(self, record: Record, threads: int) -> Result | None:
         """The results, or None if threads weren't free, or one was stopped in the middle of a short call."""
-        plan, dtype, x = self.plan, self.dtype, record.x
+        plan, dtype, x, recording = self.plan, self.dtype, record.x, current()
         rows, steps = x.shape[:2]
         if threads > 1:
             self.team.prepare()
@@ -187,9 +209,10 @@ class Program:
         if not rows or not steps:
             states = tuple(np.array(state, dtype) for state in record.states)
             kept = self._trajectory(record)
+            unrepeatable("it has no steps")
             return Result(outputs, np.zeros((rows, *plan.output_shape), dtype), states, kept)
         last = np.empty((rows, *plan.output_shape), dtype)
-        initial = [np.ascontiguousarray(state, dtype) for state in record.states]
+        initial = [contiguous(state, dtype) for state in record.states]
         final = tuple(_like(state) for state in initial)
         kept = self._trajectory(record)
         units = threads > 1 and self._splits_units(rows, threads)
@@ -211,8 +234,14 @@ class Program:
                 if CHECKED:
                     self.team.settle()
             else:
-                done = self._run_blocks(p_at, n_at, rows, blocks, memory)
-                self._free.append(table)  # nobody else has read it
+                scratch, scratch_at = own_memory(memory) if recording is None else _recorded_memory(recording, memory)
+                done = self._run_blocks(p_at, n_at, rows, blocks, scratch_at)
+                if recording is None:
+                    self._free.append(table)  # nobody else has read it
+                else:
+                    again = partial(self._run_blocks, p_at, n_at, rows, blocks, scratch_at)
+                    self._note(recording, again, record, arrays, own[1])
+                    recording.constant(p, n)
         if done is False:
             record.place = None  # the thread that was stopped may still write there
         record.abandoned |= done is False or done == ABANDONED
@@ -225,16 +254,32 @@ class Program:
         lead = record.x.shape[:2]
         return tuple(np.empty((*lead, *shape), self.dtype) for shape in self.plan.state_shapes)
 
-    def _run_blocks(self, p_at, n_at, rows, blocks, memory) -> bool:
+    def _run_blocks(self, p_at, n_at, rows, blocks, scratch) -> bool:
         """Run the blocks of rows one after the other, in this thread."""
-        scratch, at = own_memory(memory)
-        first = 0
         run = self.code.function
+        if blocks == 1:
+            run(p_at, n_at, 0, rows, scratch, 0, 1, 0)
+            return True
+        first = 0
         for block in range(blocks):
             count = rows // blocks + (block < rows % blocks)
-            run(p_at, n_at, first, count, at, 0, 1, 0)
+            run(p_at, n_at, first, count, scratch, 0, 1, 0)
             first += count
         return True
+
+    def _note(self, recording: Recording, again, record: Record, arrays, prepacked) -> None:
+        """Tell a recording what was run, what it read and what it wrote."""
+        (x, outputs, last, mask, _), (initial, final, kept) = arrays
+        placed = [(record.placed[buffer.attr], buffer.is_written) for buffer in self._placed]
+        of_call = [
+            record.constants[buffer.attr] if buffer.kind == "constant" else record.draws[buffer.attr]
+            for buffer in self._of_call
+        ]
+        reads = [x, mask, *initial, *of_call, *prepacked, *(array for array, is_written in placed if not is_written)]
+        writes = [outputs, last, *final, *(kept or ()), *(array for array, is_written in placed if is_written)]
+        recording.note(
+            again, [array for array in reads if array is not None], [array for array in writes if array is not None]
+        )
 
     def _order(self, record, blocks):
         """The mask in processing order, and an order of rows in which those that are used late come first, or None.
@@ -246,7 +291,7 @@ class Program:
             return None, None
         mask = mask[:, ::-1] if record.reverse else mask
         rows, steps = mask.shape
-        if rows == 1 or record.arranged or mask.all():
+        if rows == 1 or record.arranged or current() is not None or mask.all():
             return mask, None
         places = np.arange(steps)
         ends = np.where(mask, places + 1, 0).max(axis=1)
@@ -325,6 +370,12 @@ class Program:
                 self._heads.clear()
             made = self._heads[key] = n, address(n)
         return made
+
+
+def _recorded_memory(recording: Recording, size: int) -> tuple[np.ndarray, int]:
+    """As `own_memory`, which grows and is the thread's."""
+    memory = recording.memory(size + LINE)
+    return memory, line_start(memory)
 
 
 def row_blocks(rows: int, threads: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +20,7 @@ from rnnkit.backends.cpu.threads.team import ThreadTeam
 from rnnkit.backends.shared.call import Record
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.compiler.ir.plan import written
+from rnnkit.recording import Recording, current, unrepeatable
 
 if TYPE_CHECKING:
     from rnnkit.compiler.autodiff.adjoint import Place, Sum
@@ -54,6 +55,7 @@ class Sums:
         """Add what these steps give."""
         rows, steps = part.x.shape[:2]
         used = None if part.mask is None else self._used(part.mask)
+        recording = current()
         for s, outer_sum in self.outer_sums.items():
             a, b = self._array(s.a or s.b, part), self._array(s.b, part)
             places = (s.a or s.b, a.strides[:2]), (s.b, b.strides[:2])
@@ -61,7 +63,16 @@ class Sums:
                 pairs = _all_pairs(*places, rows, steps, a.itemsize)
             else:
                 pairs = _pairs(*places, *used, a.itemsize)
-            outer_sum.add(a, b, pairs, keep=part)
+            if recording is None:
+                outer_sum.add(a, b, pairs, keep=part)
+            elif used is None:
+                outer_sum.record(recording, a, b, pairs)
+            else:
+                again = partial(self._pairs_again, part.mask, *places, a.itemsize)
+                outer_sum.record(recording, a, b, pairs, again, part.mask)
+
+    def _pairs_again(self, mask, a, b, itemsize) -> np.ndarray:
+        return _pairs(a, b, *self._used(mask), itemsize)
 
     def _used(self, mask) -> tuple[np.ndarray, np.ndarray]:
         """Steps and rows that are used, in an order that no other order of the rows changes."""
@@ -174,6 +185,40 @@ class OuterSum:
         with Checked((keep, words, target)) if CHECKED else nullcontext():
             self.compiled.function(at, at + 8 * _POINTERS, 0, units, 0, 0, 1, 0)
         self._sum = target
+
+    def record(self, recording: Recording, a, b, pairs, again: Callable[[], np.ndarray] | None = None, *reads) -> None:
+        """Add as `add` does, as an operation of a recording.
+
+        Parameters
+        ----------
+        a, b, pairs
+            See `add`; a and b are arrays.
+        again : callable, optional
+            Gives the pairs of a repetition, where they differ.
+        *reads : ndarray
+            What it reads.
+        """
+        if self._sum.size * len(pairs) > tuning.SMALL_SUM and get_num_threads() > 1:
+            unrepeatable("threads share its sums")
+        before = self._sum
+        target = before if before.flags.writeable else self._memory()
+        words, units = self._words(a, b, pairs, target, 1)
+        self._sum = target
+        at, kept = address(words), [pairs]
+
+        def run():
+            if again is not None:
+                kept[0] = found = np.ascontiguousarray(again(), np.int64)
+                words[2], words[_POINTERS + 2] = address(found), len(found)
+                if not len(found):
+                    target[...] = before
+                    return
+            self.compiled.function(at, at + 8 * _POINTERS, 0, units, 0, 0, 1, 0)
+
+        run()
+        if self._sum.size:
+            recording.constant(words, self._one, *([] if before is target else [before]))
+            recording.note(run, [a, b, before, *reads], [target])
 
     def _share(self, a, b, pairs, threads, keep) -> bool:
         """Add in other memory, which becomes the sum unless a thread was stopped and may still write there."""

@@ -13,7 +13,6 @@ from rnnkit.backends.cuda.runtime.gradient import CudaBackward
 from rnnkit.backends.cuda.runtime.program import LAYOUT, CudaProgram
 from rnnkit.backends.shared.prepack import prepacker
 from rnnkit.backends.shared.target import Target
-from rnnkit.compiler.ir.evaluate import evaluate
 from rnnkit.compiler.ir.plan import Loop, Plan
 from rnnkit.compiler.ir.strides import Walk
 from rnnkit.compiler.planning.describe import describe
@@ -62,7 +61,7 @@ def compile_kernels(
     gradient: Callable[[CudaProgram], CudaBackward] | None = None,
 ) -> CudaProgram:
     """The program of a plan, whose kernels are compiled when a call wants them."""
-    prepack = prepacker(plan, evaluate, dtype, LAYOUT)
+    prepack = prepacker(plan, dtype, LAYOUT)
     words = describe(plan, dtype)
     return CudaProgram(plan, source, load, prepack, source.states, dtype, show, words, gradient=gradient)
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rnnkit.compiler.ir import evaluate
 from rnnkit.compiler.ir.plan import Plan, SparseProduct
 
 
@@ -28,14 +29,21 @@ class Layout(NamedTuple):
     sparse: Callable
 
 
-def prepacker(plan: Plan, evaluate, dtype, layout: Layout) -> Callable:
+def only_moves(plan: Plan) -> bool:
+    """Whether a plan's prepacked arrays hold numbers of the weights in other places, and zeros."""
+    sparse = any(isinstance(product, SparseProduct) for product in plan.products())
+    wanted = [node for one in plan.prepacked.values() for node in (one if isinstance(one, list) else [one])]
+    return not sparse and evaluate.only_moves(wanted)
+
+
+def prepacker(plan: Plan, dtype, layout: Layout) -> Callable:
     """A function from weights by name to the arrays of ``plan.prepacked``, in its order."""
     nodes = [node for wanted in plan.prepacked.values() for node in (wanted if isinstance(wanted, list) else [wanted])]
     products = {product.panels: product for product in plan.products()}
 
     def prepack(weights):
         with np.errstate(all="ignore"):
-            values = evaluate(nodes, {("weight", name): array for name, array in weights.items()}, dtype)
+            values = evaluate.evaluate(nodes, {("weight", name): array for name, array in weights.items()}, dtype)
         arrays = []
         for buffer, wanted in plan.prepacked.items():
             if not isinstance(wanted, list):

@@ -37,6 +37,21 @@ def evaluate(nodes, inputs, dtype) -> dict[int, np.ndarray]:
     return values
 
 
+def only_moves(nodes) -> bool:
+    """Whether the values of nodes hold numbers of the inputs in other places, and zeros."""
+    stack, seen = list(nodes), set()
+    while stack:
+        node = stack.pop()
+        if node.id in seen:
+            continue
+        seen.add(node.id)
+        zeros = node.op == "literal" and node.kind != "bool" and not np.any(node.attr)
+        if not zeros and node.op not in (*INPUTS, "view", "concatenate"):
+            return False
+        stack += node.args
+    return True
+
+
 def _value(node, args, inputs, dtype):
     if node.op in INPUTS:
         return inputs[node.op, node.attr]

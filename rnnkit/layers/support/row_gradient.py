@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from rnnkit.recording import repeated
+
 _TOGETHER = 128  # rows that are added up before their sum is added to others
 
 
@@ -63,6 +65,10 @@ class RowGradient(NDArrayOperatorsMixin):
         """How many axes the table has."""
         return len(self.shape)
 
+    def renew(self, other: RowGradient) -> None:
+        """Become the gradient of another call."""
+        self.ids, self.rows = other.ids, other.rows
+
     def to_dense(self) -> np.ndarray:
         """The whole array ``(N, D)``, as ``np.asarray`` gives it."""
         dense = np.zeros(self.shape, self.dtype)
@@ -88,6 +94,10 @@ class RowGradient(NDArrayOperatorsMixin):
 
 def added_up(first, second):
     """The sum of two gradients of one weight; rows if both are."""
+    return repeated(lambda: _sum(first, second), first, second, draws=True)
+
+
+def _sum(first, second):
     if isinstance(first, RowGradient) and isinstance(second, RowGradient):
         ids, rows = np.concatenate([first.ids, second.ids]), np.concatenate([first.rows, second.rows])
         return RowGradient.sums(ids, rows, first.shape)

@@ -11,6 +11,7 @@ from rnnkit.arguments import integer
 from rnnkit.arrays import real
 from rnnkit.backends.cuda.memory import interop
 from rnnkit.backends.cuda.memory.array import DeviceArray, upload
+from rnnkit.recording import copied, repeated
 
 
 def given(value, what: str, stream: int | None = None) -> Any:
@@ -75,13 +76,13 @@ def cast(x: Any, dtype: np.dtype, kept_axes: int = 2) -> Any:
     if isinstance(x, DeviceArray):
         return _as_it_stands(x, dtype, kept_axes)
     if x.dtype != dtype:  # so is another byte order
-        return x.astype(dtype, order="C")
+        return copied(x, dtype)
     stride = x.itemsize
     for axis in range(x.ndim - 1, kept_axes - 1, -1):
         if x.strides[axis] != stride and x.shape[axis] > 1:
-            return np.ascontiguousarray(x)
+            return copied(x)
         stride *= x.shape[axis]
-    return x if x.flags.aligned else x.copy()
+    return x if x.flags.aligned else copied(x)
 
 
 def _as_it_stands(x: DeviceArray, dtype: np.dtype, kept_axes: int) -> DeviceArray:
@@ -118,7 +119,7 @@ def mask(value, batch_size: int, length: int) -> Any:
             raise TypeError(f"expected a mask of booleans in a GPU's memory, got {found.dtype}; take mask != 0")
         found = found if found.contiguous else found.copy()
         return replace(found, dtype=np.dtype(bool))
-    return np.ascontiguousarray(found != 0)
+    return repeated(lambda: np.ascontiguousarray(found != 0), found)
 
 
 def steps(value) -> Any:

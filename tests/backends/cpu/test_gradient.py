@@ -28,11 +28,12 @@ def run_of(row):
 
 
 def check(run):
-    """Outputs are the call's; the gradient is the reference's, and in float64 every slope's."""
+    """Outputs are the call's; the gradient is the reference's, and in float64 every slope's; all of it repeats."""
     outputs, pull = run.vjp()
     same_bits(outputs, run.call())
     gradient = pull(run.d)
     near(gradient, run.expected(), BOUNDS[str(run.dtype)])
+    run.check_repeated()
     if run.dtype == np.float64:
         run.check_slopes(gradient, run.loss, run.loss_with_weight, np.random.default_rng(1), count=1)
 

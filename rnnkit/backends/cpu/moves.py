@@ -1,0 +1,66 @@
+"""What a function does that only moves numbers, done by one call of compiled code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+
+import numpy as np
+
+from rnnkit.backends.cpu.language.addresses import address
+from rnnkit.backends.cpu.language.programs import load
+from rnnkit.backends.cpu.simd.aligned import LINE, aligned
+from rnnkit.recording import Recording, Unrepeatable
+
+_MOVES = '''"""Numbers in {dtype} brought together from anywhere."""
+
+from rnnkit.backends.cpu.kernels.moves import define_moves
+
+run = define_moves("{dtype}")
+'''
+
+
+@cache
+def _moves(name: str) -> Callable[..., int]:
+    return load(_MOVES.format(dtype=name), 3).function
+
+
+def recorded_moves(
+    recording: Recording, function: Callable[..., Sequence[np.ndarray]], arrays: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    """The results of a function that gives numbers of some arrays in other places, and zeros, as a recording's own.
+
+    Where each number comes from shows when the function is given the numbers of the places themselves.
+    """
+    dtype = arrays[0].dtype
+    if sum(array.size for array in arrays) >= 2 ** np.finfo(dtype).nmant:
+        raise Unrepeatable("there are more numbers to move than can be counted in them")
+    zero = np.zeros(1, dtype)
+    sources, numbers, count = [np.array([address(zero)])], [], 1
+    for array in arrays:
+        sources.append(_addresses(array).reshape(-1))
+        numbers.append(np.arange(count, count + array.size, dtype=dtype).reshape(array.shape))
+        count += array.size
+    places = [np.asarray(found).astype(np.int64) for found in function(*numbers)]
+    line = LINE // dtype.itemsize
+    starts = np.cumsum([0, *(-(-place.size // line) * line for place in places)])
+    target = aligned(int(starts[-1]), dtype)
+    wanted = np.zeros(len(target), np.int64)
+    for start, place in zip(starts, places, strict=False):
+        wanted[start : start + place.size] = place.reshape(-1)
+    table = np.concatenate(sources)[wanted]
+    run = partial(_moves(dtype.name), address(table), address(target), len(target))
+    run()
+    recording.constant(table, zero)
+    recording.note(run, arrays, [target])
+    return [
+        target[start : start + place.size].reshape(place.shape) for start, place in zip(starts, places, strict=False)
+    ]
+
+
+def _addresses(array: np.ndarray) -> np.ndarray:
+    """Where each number of an array stands."""
+    found = np.full(array.shape, address(array), np.int64)
+    for axis, (size, stride) in enumerate(zip(array.shape, array.strides, strict=True)):
+        found += (np.arange(size) * stride).reshape(size, *(1,) * (array.ndim - axis - 1))
+    return found

@@ -1,0 +1,46 @@
+"""From the finished sums of a call to the gradients of the weights, in NumPy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from rnnkit.compiler.ir.evaluate import evaluate, only_moves
+from rnnkit.compiler.ir.graph import Node
+
+
+@dataclass(eq=False)
+class WeightGradients:
+    """Called with the weights by name and the finished sums in order, it gives each weight's gradient by name.
+
+    Attributes
+    ----------
+    nodes : dict of str to Node
+        The gradients in terms of weights and sums, see `rnnkit.compiler.autodiff.adjoint.Adjoint`; what has no gradient
+        is missing.
+    sparse : frozenset of str
+        The weights whose gradient is 0 wherever they are.
+    """
+
+    nodes: dict[str, Node]
+    sparse: frozenset[str]
+    dtype: np.dtype
+
+    def __call__(self, weights: dict[str, np.ndarray], sums: list[np.ndarray]) -> dict[str, np.ndarray]:
+        given: dict[tuple, np.ndarray] = {("weight", name): array for name, array in weights.items()}
+        given |= {("weight", ("sum", i)): array for i, array in enumerate(sums)}
+        values = evaluate(self.nodes.values(), given, self.dtype)
+        found = {}
+        for name, array in weights.items():
+            value = values[self.nodes[name].id] if name in self.nodes else np.zeros((), self.dtype)
+            same = value.shape == array.shape
+            found[name] = np.array(value if same else np.broadcast_to(value, array.shape), self.dtype)
+        on_pattern = {name: np.where(weights[name] != 0, found[name], self.dtype.type(0)) for name in self.sparse}
+        return found | on_pattern
+
+    @cached_property
+    def only_moves(self) -> bool:
+        """Whether the gradients hold numbers of the sums in other places, and zeros."""
+        return not self.sparse and only_moves(self.nodes.values())

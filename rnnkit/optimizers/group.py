@@ -1,0 +1,216 @@
+"""The weights of one dtype, and the step that updates all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from rnnkit.arrays import real
+from rnnkit.backends.python.eager import Eager
+from rnnkit.backends.shared.call import Record, Result
+from rnnkit.optimizers.rows import LENGTH, Rows
+from rnnkit.recording import Recording, Unrepeatable, current
+from rnnkit.regularizers import L1L2
+from rnnkit.steps.cell import Cell, Values
+from rnnkit.steps.step import Step
+from rnnkit.steps.weight_options import WeightOptions
+
+# What all rows have in common besides what the rule reads.
+LIMIT, DECAY = "the limit of a gradient's numbers", "what a weight loses of itself"
+
+
+class Update(Cell):
+    """An optimizer's update of rows as a step: x is the gradient, the states are the weight and its slots.
+
+    Its constants are numbers of a row's own, l1, l2 and what its gradient is scaled with, and those of all: what the
+    rule reads, the limit of a gradient's numbers and the weight's decay. Where nothing is asked for they are 0, 1 or
+    infinite and change no bit, so that one program does for all settings. Its output is the largest absolute value in
+    each row of the gradient, and of the new weight, which show what is not finite.
+    """
+
+    def __init__(self, optimizer, names):
+        super().__init__(name=getattr(optimizer.rule, "__qualname__", "update"))
+        self.rule, self.names = optimizer.rule, names
+        self.state_size = [LENGTH] * (1 + len(optimizer.slots))
+        self.built = True
+
+    def _functions(self):
+        return (getattr(self.rule, "__func__", self.rule),)
+
+    def call(self, inputs, states, constants):
+        """One update."""
+        weight, slots = states[0], tuple(states[1:])
+        (own, shared), width = constants, len(self.names)
+        l1, l2, scale = (own[:, i : i + 1] for i in range(3))
+        limit, decay = (shared[:, width + i : width + i + 1] for i in range(2))
+        gradient = scale * (inputs + l1 * np.sign(weight) + 2 * l2 * weight)
+        gradient = np.minimum(np.maximum(gradient, -limit), limit)
+        now = Values({name: shared[:, i : i + 1] for i, name in enumerate(self.names)})
+        weight, slots = self.rule(weight - weight * decay, gradient, slots, now)
+        largest = [np.max(np.abs(one), axis=1, keepdims=True) for one in (inputs, weight)]
+        return np.concatenate(largest, axis=1), [weight, *slots]
+
+
+class Group:
+    """The weights of one dtype with their slots, and what runs the update."""
+
+    def __init__(self, optimizer, rows: Rows):
+        self.optimizer, self.rows = optimizer, rows
+        self.slots = tuple(rows.zeros() for _ in optimizer.slots)
+        self.given: np.ndarray  # the rows that the next update begins with
+        self._weights: np.ndarray | None = None  # the rows that the last update gave
+        self._views: dict[str, np.ndarray] = {}  # as the weights that it returned
+        self._gradient = rows.zeros()
+        self._gradient_views = rows.views(self._gradient)
+        self._weight_options: list[WeightOptions] | None = None
+        self.own = np.zeros((rows.count, 3), rows.dtype)  # l1, l2 and the gradient's scale, for each row
+        self.scales = self.own[:, 2]
+        self._programs: dict[tuple[str, ...], Any] = {}
+
+    def take_weights(self, weights) -> None:
+        """Have the weights in rows."""
+        rows = self.rows
+        if any(weights[name] is not view for name, view in self._views.items()) or self._weights is None:
+            self.given = rows.zeros()
+            rows.fill(rows.views(self.given), weights)
+        else:
+            self.given = self._weights
+
+    def take_options(self, weight_options) -> None:
+        """Have each row's own coefficients."""
+        rows = self.rows
+        own = [weight_options[name] for name in rows.shapes]
+        if own != self._weight_options:
+            for name, one in zip(rows.shapes, own, strict=True):
+                penalty = one.regularizer
+                weighed = (penalty.l1, penalty.l2) if isinstance(penalty, L1L2) else (0.0, 0.0)
+                self.own[rows.places[name], :2] = weighed
+            self._weight_options = own
+        self.scales[:] = 1
+
+    def take_gradients(self, gradients) -> None:
+        """Have the gradients in rows, with those of penalties that a rule doesn't know."""
+        with np.errstate(over="ignore"):  # what is too large for float32 is found to be infinite
+            self.rows.fill(self._gradient_views, gradients)
+        given = self.rows.views(self.given)
+        assert self._weight_options is not None, "options were taken"
+        for name, one in zip(self.rows.shapes, self._weight_options, strict=True):
+            if one.regularizer is not None and not isinstance(one.regularizer, L1L2):
+                self._add_penalty(self._gradient_views[name], one.regularizer, given[name])
+
+    def _add_penalty(self, gradient, regularizer, weight):
+        def add():
+            gradient[...] += regularizer.gradient(weight)
+
+        add()
+        if (recording := current()) is not None:
+            recording.note(add, [gradient, weight], [gradient])
+
+    def squares(self) -> dict[str, float]:
+        """The squared length of each weight's gradient, with its penalty's."""
+        gradient, (l1, l2) = self._gradient, self.own[:, :2, None].swapaxes(0, 1)
+        with np.errstate(all="ignore"):
+            if l1.any() or l2.any():
+                gradient = gradient + l1 * np.sign(self.given) + 2 * l2 * self.given
+            return self.rows.squares(gradient)
+
+    def scale(self, factors) -> None:
+        """Multiply each weight's gradient."""
+        for name, factor in factors.items():
+            self.scales[self.rows.places[name]] = factor
+
+    def run(self, now) -> Result:
+        """The step, and the largest absolute value of each row of the gradient."""
+        shared = np.empty((self.rows.count, len(now)), self.rows.dtype)
+        shared[:] = tuple(now.values())
+        if (recording := current()) is not None:
+            recording.note(partial(self._share, shared, tuple(now)), [], [shared], draws=True)
+        record = Record(
+            x=self._gradient[:, None],
+            states=(self.given, *self.slots),
+            weights={},
+            constants=(self.own, shared),
+            sequences=False,
+        )
+        return self._program(tuple(name for name in now if name not in (LIMIT, DECAY))).run(record)
+
+    def _share(self, shared, names):
+        now = self.optimizer._now()
+        if tuple(now) != names:
+            raise Unrepeatable("the rule reads other coefficients")
+        shared[:] = tuple(now.values())
+
+    def _program(self, names):
+        """What runs the step for such coefficients: compiled, or NumPy for a rule that can't be read."""
+        if names not in self._programs:
+            from rnnkit.compiler.tracing.batch_axis import Untraceable
+            from rnnkit.execution import pipeline
+
+            step = Step(Update(self.optimizer, names), (LENGTH,))
+            try:
+                program = pipeline.compile_step(step, self.rows.dtype, {}, ((3,), (len(names) + 2,)))
+            except Untraceable:
+                program = Eager(step)
+            self._programs[names] = program
+        return self._programs[names]
+
+    def not_finite(self, what: int, result: Result) -> list[str]:
+        """By what `run` gave, the weights whose gradients (0) aren't finite, or that wouldn't be any more (1)."""
+        finite = np.isfinite(result.last[:, what])
+        if finite.all():
+            return []
+        wrong = [name for name, place in self.rows.places.items() if not finite[place].all()]
+        views = self.rows.views(result.states[0])  # in what fills a row up a rule may divide 0 by 0
+        return [name for name in wrong if not what or not np.isfinite(views[name]).all()]
+
+    def finish(self, result, weight_options):
+        """The new rows with the constraints' work done, the weights in them, and the new slots."""
+        rows, *slots = result.states
+        self.constrain(rows, weight_options)
+        rows.flags.writeable = False
+        return rows, self.rows.views(rows), tuple(slots)
+
+    def constrain(self, rows, weight_options) -> None:
+        """Do the constraints' work on new rows."""
+        for name, view in self.rows.views(rows).items():
+            if (constraint := weight_options[name].constraint) is not None:
+                self._constrain(view, constraint, name)
+
+    def _constrain(self, view, constraint, name):
+        def put():
+            view[...] = constrained(constraint, view, name)
+
+        put()
+        if (recording := current()) is not None:
+            recording.note(put, [view], [view])
+
+    def in_place(self) -> Group:
+        """The same weights in memory that stays."""
+        found = Group(self.optimizer, self.rows)
+        found.given, found._programs = self.rows.zeros(), self._programs
+        return found
+
+    def give_to(self, recording: Recording) -> None:
+        """Tell a recording which memory stays."""
+        recording.give(self.given, *self.slots, self._gradient, self.own)
+
+    def read_for_squares(self) -> tuple[np.ndarray, ...]:
+        """What the lengths of the gradients depend on."""
+        return self.given, self._gradient, self.own
+
+    def keep(self, rows, views, slots) -> None:
+        """Go on from here."""
+        self._weights, self._views, self.slots = rows, views, slots
+
+
+def constrained(constraint: Callable, weight, name) -> np.ndarray:
+    """What a constraint makes of a weight."""
+    found = real(constraint(weight.copy()), f"the constraint's array for {name!r}")
+    if found.shape != weight.shape:
+        raise ValueError(
+            f"expected the constraint of {name!r} to return an array of shape {weight.shape}, got {found.shape}"
+        )
+    return found

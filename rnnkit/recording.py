@@ -1,0 +1,253 @@
+"""A call written down as operations on memory that stays, to be done again with other numbers in it.
+
+Around the programs of a small call, Python takes many times as long as they do. What it does is the same at every call
+of a kind. So such a call is done once with a `Recording` on watch, which notes every operation on arrays, and then its
+operations are repeated without the rest. Whoever computes with arrays outside of programs does it by the functions
+here; without a recording they do nothing else.
+
+A recording follows every array to its owner, the array whose memory it shows. An operation may read what an operation
+before it wrote, and what was given or declared constant. Where one reads anything else, the
+call can't be recorded: Python has computed something that no repetition would compute again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+LARGEST = 1 << 24  # bytes that a recording may hold: of a larger call Python is no part worth speaking of
+
+_current: ContextVar[Recording | None] = ContextVar("rnnkit_recording", default=None)
+
+
+class Unrepeatable(Exception):
+    """A call can't be recorded, or a recording not repeated with the numbers that stand in its memory."""
+
+
+class Recording:
+    """The operations of one call, noted while it is done inside of ``with recording:``.
+
+    Attributes
+    ----------
+    operations : list of callable
+        In order, without arguments.
+    bytes : int
+        What it holds.
+    """
+
+    def __init__(self) -> None:
+        self.operations: list[Callable[[], Any]] = []
+        self._owners: dict[int, tuple[np.ndarray, bool]] = {}  # with whether their numbers change
+        self._written: dict[int, np.ndarray] = {}
+        self.bytes = 0
+
+    def __enter__(self):
+        self._token = _current.set(self)
+        return self
+
+    def __exit__(self, *error):
+        _current.reset(self._token)
+
+    def give(self, *arrays) -> None:
+        """Arrays whose numbers come from outside and may differ at a repetition."""
+        for array in arrays:
+            self._hold(array, True)
+
+    def constant(self, *arrays) -> None:
+        """Arrays whose numbers are the same at every repetition."""
+        for array in arrays:
+            self._hold(array, False)
+
+    def note(self, operation: Callable[[], Any], reads=(), writes=(), draws: bool = False) -> None:
+        """An operation that was just done; one that reads only constants, and `draws` nothing, need not be repeated.
+
+        Raises
+        ------
+        Unrepeatable
+            If it read what no operation wrote.
+        """
+        changes = draws
+        for array in reads:
+            found = self._owners.get(id(_owner(array)))
+            if found is None:
+                raise Unrepeatable(f"an array {array.shape} that no recorded operation wrote is read")
+            changes = changes or found[1]
+        for array in writes:
+            self._hold(array, changes)
+        if changes:
+            self.operations.append(operation)
+            self._written.update((id(array), array) for array in writes)
+
+    def knows(self, array) -> bool:
+        """Whether it is the recording's own, or shows memory of one that is."""
+        return id(_owner(array)) in self._owners
+
+    def changes(self, *arrays) -> bool:
+        """Whether the numbers of any of these arrays, as far as it knows them, may differ at a repetition."""
+        return any(self._owners.get(id(_owner(array)), (None, True))[1] for array in arrays)
+
+    def memory(self, size: int) -> np.ndarray:
+        """Bytes for an operation to work in."""
+        found = np.empty(size, np.uint8)
+        self._hold(found, True)
+        return found
+
+    def repeat(self) -> None:
+        """Do it all again.
+
+        Raises
+        ------
+        Unrepeatable
+            If something can't be repeated with these numbers.
+        """
+        for operation in self.operations:
+            operation()
+
+    def spoil(self) -> None:
+        """Put numbers that no call would give wherever a repetition writes: what it doesn't compute again shows."""
+        for array in self._written.values():
+            array[...] = np.nan if array.dtype.kind == "f" else np.array(93).astype(array.dtype)
+
+    def _hold(self, array, changes) -> None:
+        owner = _owner(array)
+        known = self._owners.get(id(owner))
+        if known is None:
+            self.bytes += owner.nbytes
+            if self.bytes > LARGEST:
+                raise Unrepeatable(f"it holds more than {LARGEST:,} bytes")
+        self._owners[id(owner)] = owner, changes or (known is not None and known[1])
+
+
+def unrepeatable(reason: str) -> None:
+    """What the caller does can't be repeated.
+
+    Raises
+    ------
+    Unrepeatable
+        If a recording is made.
+    """
+    if _current.get() is not None:
+        raise Unrepeatable(reason)
+
+
+def current() -> Recording | None:
+    """The recording that is made in this thread."""
+    return _current.get()
+
+
+def repeated(function: Callable[[], Any], *reads, draws: bool = False) -> Any:
+    """What a function gives, of the arrays that it reads; a recording calls it again, and puts it into the same arrays.
+
+    Parameters
+    ----------
+    function : callable
+        Gives an array, None, a tuple, list or dict of these, or an object that takes another's numbers by ``renew``.
+    *reads : ndarray, None, or nested lists and tuples of these
+        All arrays that it reads.
+    draws : bool
+        Whether it gives something else at each call, whatever it reads.
+    """
+    recording = _current.get()
+    if recording is None:
+        return function()
+    token = _current.set(None)  # what it does inside is a part of this one operation
+    try:
+        found = function()
+    finally:
+        _current.reset(token)
+    writes: list[np.ndarray] = []
+    kept = _own(found, recording, writes)
+    recording.note(lambda: _renew(kept, function()), list(_arrays(reads)), writes, draws)
+    return kept
+
+
+def copied(array: np.ndarray, dtype=None) -> np.ndarray:
+    """A copy in C order, or what a recording has in its place: nobody changes arrays of its own."""
+    recording = _current.get()
+    if recording is None:
+        return np.array(array, dtype, order="C")
+    if array.flags.c_contiguous and (dtype is None or array.dtype == dtype) and recording.knows(array):
+        return array
+    found = np.array(array, dtype, order="C")
+    recording.note(partial(np.copyto, found, array, "unsafe"), [array], [found])
+    return found
+
+
+def contiguous(array: np.ndarray, dtype) -> np.ndarray:
+    """An array itself if it is in C order and of a dtype, or a copy that is."""
+    if array.flags.c_contiguous and array.dtype == dtype:
+        return array
+    return copied(array, dtype)
+
+
+def put(place: np.ndarray, value: np.ndarray) -> None:
+    """Fill a part of an array."""
+    place[...] = value
+    recording = _current.get()
+    if recording is not None:
+        recording.give(place)
+        same = place.dtype == value.dtype
+        recording.note(partial(np.copyto if same else _cast_into, place, value), [place, value], [place])
+
+
+def _cast_into(place, value):
+    with np.errstate(over="ignore"):
+        np.copyto(place, value, "unsafe")
+
+
+def constant(array: np.ndarray) -> np.ndarray:
+    """An array that depends on no numbers of a call."""
+    recording = _current.get()
+    if recording is not None:
+        recording.constant(array)
+    return array
+
+
+def _owner(array: np.ndarray) -> np.ndarray:
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
+def _arrays(nested) -> Iterator[np.ndarray]:
+    if isinstance(nested, np.ndarray):
+        yield nested
+    elif isinstance(nested, (tuple, list)):
+        for one in nested:
+            yield from _arrays(one)
+
+
+def _own(found, recording, writes):
+    """The same in arrays of the recording's own."""
+    if found is None or hasattr(found, "renew"):
+        return found
+    if isinstance(found, (tuple, list)):
+        return type(found)(_own(one, recording, writes) for one in found)
+    if isinstance(found, dict):
+        return {name: _own(one, recording, writes) for name, one in found.items()}
+    if isinstance(found, np.ndarray) and recording.knows(found):
+        return found
+    kept = np.array(found)
+    writes.append(kept)
+    return kept
+
+
+def _renew(kept, found) -> None:
+    if kept is None and found is None:
+        return
+    if hasattr(kept, "renew"):
+        kept.renew(found)
+    elif isinstance(kept, dict):
+        for name, one in kept.items():
+            _renew(one, found[name])
+    elif isinstance(kept, (tuple, list)):
+        for one, other in zip(kept, found, strict=True):
+            _renew(one, other)
+    elif found is None or np.shape(found) != kept.shape:
+        raise Unrepeatable("an array has another shape")
+    elif found is not kept:
+        np.copyto(kept, found)

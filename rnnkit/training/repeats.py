@@ -1,0 +1,258 @@
+"""Updates by batches of a kind that was met before: recorded once, then repeated without the Python around them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnnkit.backends.shared.thread_pool import get_num_threads
+from rnnkit.execution.execution import is_eager
+from rnnkit.optimizers.in_place import RecordedUpdate, UpdateInPlace
+from rnnkit.recording import LARGEST, Recording, Unrepeatable
+from rnnkit.training.batches import Batch
+from rnnkit.training.tally import Tally
+
+if TYPE_CHECKING:
+    from rnnkit.training.steps import Differentiated, Stepper
+
+_MOST = 64  # kinds of batches; what comes then is done the ordinary way
+_SURE = 2  # how often a recording has to agree with the ordinary way: when it is made, and on another batch
+
+
+@dataclass(eq=False)
+class _Recorded:
+    """An update that can be repeated.
+
+    Attributes
+    ----------
+    batch : Batch
+        Memory that a batch is copied to.
+    found : Differentiated
+    update : RecordedUpdate
+    penalties : list of tuple (regularizer, weight)
+    drawing : list of Layer
+        Those that draw something at each batch.
+    """
+
+    recording: Recording
+    batch: Batch
+    found: Differentiated
+    update: RecordedUpdate
+    penalties: list
+    drawing: list
+    agreed: int = 0
+
+    def compute(self, batch: Batch) -> bool:
+        """Compute the update by a batch; False where that is not to be done by repeating."""
+        for place, array in zip(_arrays(self.batch), _arrays(batch), strict=True):
+            np.copyto(place, array)
+        try:
+            self.recording.repeat()
+        except Unrepeatable:
+            return False
+        return self.update.is_finite()
+
+    @property
+    def penalty(self) -> float:
+        """What regularizers add to the loss."""
+        return sum((float(regularizer(weight)) for regularizer, weight in self.penalties), 0.0)
+
+
+@dataclass(eq=False)
+class _Kind:
+    """Batches of the same shapes and dtypes. The first is done the ordinary way, for it compiles programs."""
+
+    recorded: _Recorded | None = None
+    refusal: str | None = None
+
+
+@dataclass(eq=False)
+class Repeats:
+    """What was recorded of a model's updates, and its weights in memory that stays while batches are repeated.
+
+    Meanwhile the model's weights are that memory. `settle` gives the model arrays of its own again; it is called
+    before anybody else may look at them.
+    """
+
+    _kinds: dict[tuple, _Kind] = field(default_factory=dict)
+    _in_place: UpdateInPlace | None = None
+    _facts: Any = None  # what the recordings depend on besides the batch
+    _loaded: Any = None  # the model, while its weights are in place
+
+    def __reduce__(self):
+        return Repeats, ()  # recordings are memory of this process
+
+    def train(self, stepper: Stepper, batch: Batch, tally: Tally) -> bool:
+        """Change the weights by a batch; False, with nothing changed, if that is to be done the ordinary way.
+
+        Raises
+        ------
+        Exception
+            As the ordinary way does.
+        """
+        key = _key(stepper, batch)
+        kind = None if key is None else self._kinds.get(key)
+        if key is not None and kind is None and len(self._kinds) < _MOST and self._bytes() < LARGEST:
+            self._kinds[key] = _Kind()
+        if key is None or kind is None or kind.refusal is not None or is_eager() or not self._load(stepper):
+            self.settle()
+            return False
+        if kind.recorded is None or kind.recorded.agreed < _SURE:
+            self._try(kind, stepper, batch, tally)
+            return True
+        if self._repeat(kind.recorded, stepper, batch, tally):
+            return True
+        self.settle()
+        return False
+
+    def _bytes(self) -> int:
+        return sum(kind.recorded.recording.bytes for kind in self._kinds.values() if kind.recorded is not None)
+
+    def settle(self) -> None:
+        """Give the model its weights as arrays of its own."""
+        if self._loaded is not None:
+            assert self._in_place is not None, "the weights are in place"
+            model, self._loaded = self._loaded, None
+            model._put_arrays(self._in_place.unload())
+
+    def _load(self, stepper: Stepper) -> bool:
+        """Bring the weights in place; False where the recordings are of something else than the model now is."""
+        model, optimizer = stepper.model, stepper.compiled.optimizer
+        if self._loaded is model:
+            return True
+        arrays, weight_options = model._arrays(), model._weight_options()
+        facts = _facts(stepper, arrays, weight_options)
+        if self._in_place is None:
+            if optimizer._groups is None:  # nothing was trained so far
+                return False
+            self._facts, self._in_place = facts, UpdateInPlace(optimizer)
+        elif facts != self._facts or self._in_place.known is not optimizer._groups:
+            self._kinds, self._facts, self._in_place = {}, None, None
+            return False
+        self._in_place.load(arrays)
+        model._put_arrays(self._in_place.weights)
+        self._loaded = model
+        return True
+
+    @staticmethod
+    def _repeat(recorded: _Recorded, stepper: Stepper, batch: Batch, tally: Tally) -> bool:
+        states = _states(recorded.drawing)
+        found, penalty = recorded.found, recorded.penalty
+        if not recorded.compute(batch) or not stepper.is_finite(found.parts, penalty):
+            _restore(states)
+            return False
+        batch, outputs, masks, parts = found.to_tell()
+        if tally.metrics:  # a metric may keep what it is told
+            batch, outputs, masks = _copied(batch), _copied(outputs), _copied(masks)
+        tally.add(batch, outputs, masks, parts, penalty)
+        recorded.update.finish()
+        return True
+
+    def _try(self, kind: _Kind, stepper: Stepper, batch: Batch, tally: Tally) -> None:
+        """Do a batch the ordinary way, and see whether a recording gives the same bits."""
+        states = _states(stepper.model._all_layers())
+        try:
+            if kind.recorded is None:
+                self._record(kind, stepper, batch)
+            else:
+                kind.recorded.recording.spoil()
+                if not kind.recorded.compute(batch):
+                    kind.refusal = "it can't be repeated with another batch"
+        except Exception as error:  # the ordinary way says what is wrong
+            kind.refusal = str(error)
+        _restore(states)
+        self.settle()
+        stepper.train_anew(batch, tally)
+        if kind.recorded is not None and not kind.recorded.update.is_as(stepper.model._arrays()):
+            kind.refusal = kind.refusal or "it gives other bits than the ordinary way"
+        if kind.refusal is not None:
+            kind.recorded = None
+        elif kind.recorded is not None:
+            kind.recorded.agreed += 1
+
+    def _record(self, kind: _Kind, stepper: Stepper, batch: Batch) -> None:
+        in_place, model, recording = self._in_place, stepper.model, Recording()
+        assert in_place is not None, "the weights are in place"
+        memory = Batch(*(_copied(arrays) for arrays in (batch.x, batch.y, batch.weights)))
+        arrays, weight_options = model._arrays(), model._weight_options()
+        recording.give(*_arrays(memory), *in_place.weights.values())
+        recording.constant(*(array for name, array in arrays.items() if name not in in_place.weights))
+        layers = model._all_layers()
+        before = _states(layers)
+        with recording:
+            found = stepper.differentiated(memory)
+            update = in_place.record(recording, found.gradients(stepper.names()), weight_options)
+        drawing = [layer for layer, (generator, state) in before.items() if generator.state != state]
+        if not all(recording.knows(output) for output in found.outputs):
+            raise Unrepeatable("an output isn't computed by recorded operations")
+        if any(part is not None and not part.count for part in found.parts):
+            raise Unrepeatable("no entry of the batch is used")
+        options = ((weight_options[name], weight) for name, weight in in_place.weights.items())
+        penalties = [(one.regularizer, weight) for one, weight in options if one.regularizer is not None]
+        kind.recorded = _Recorded(recording, memory, found, update, penalties, drawing)
+
+
+def _key(stepper: Stepper, batch: Batch) -> tuple | None:
+    """What tells kinds of batches apart; None where a batch is no plain arrays."""
+    found: list[Any] = [get_num_threads(), stepper.class_weight and tuple(stepper.class_weight.items())]
+    for arrays in (batch.x, batch.y, batch.weights):
+        for array in arrays or (None,):
+            if array is None:
+                found.append(None)
+            elif type(array) is np.ndarray:
+                found.append((array.shape, array.dtype))
+            else:
+                return None
+    return tuple(found)
+
+
+def _facts(stepper: Stepper, arrays, weight_options) -> list:
+    """All that recordings depend on besides the batch and the numbers of weights and slots; to be compared."""
+    optimizer = stepper.compiled.optimizer
+    found: list[Any] = [optimizer.slots, optimizer.clipnorm, optimizer.global_clipnorm, list(weight_options.items())]
+    found += [_Same(array) for name, array in arrays.items() if not weight_options[name].trainable]
+    for layer in stepper.model._all_layers():
+        execution = getattr(layer, "_execution", None)
+        found += [_Same(layer), _Same(getattr(execution, "executors", None))]
+        found.append({n: value for n, value in vars(layer).items() if isinstance(value, (bool, int, float, str))})
+    return found
+
+
+class _Same:
+    """Equal to what holds the same object."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __eq__(self, other):
+        return isinstance(other, _Same) and self.value is other.value
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _arrays(batch: Batch) -> Iterator[np.ndarray]:
+    for arrays in (batch.x, batch.y, batch.weights):
+        yield from (array for array in arrays or () if array is not None)
+
+
+def _copied(nested):
+    """Lists and tuples with copies of the arrays in them."""
+    if isinstance(nested, (list, tuple)):
+        return type(nested)(_copied(one) for one in nested)
+    if isinstance(nested, Batch):
+        return Batch(_copied(nested.x), _copied(nested.y), _copied(nested.weights))
+    return np.array(nested) if isinstance(nested, np.ndarray) else nested
+
+
+def _states(layers) -> dict:
+    """Where the generators of layers stand."""
+    generators = {layer: layer._generator.bit_generator for layer in layers if layer._generator is not None}
+    return {layer: (generator, generator.state) for layer, generator in generators.items()}
+
+
+def _restore(states: dict) -> None:
+    for generator, state in states.values():
+        generator.state = state
