@@ -33,13 +33,16 @@ class Recording:
 
     Attributes
     ----------
+    largest : int
+        Bytes that it may hold.
     operations : list of callable
         In order, without arguments.
     bytes : int
         What it holds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, largest: int = LARGEST) -> None:
+        self.largest = largest
         self.operations: list[Callable[[], Any]] = []
         self._owners: dict[int, tuple[np.ndarray, bool]] = {}  # with whether their numbers change
         self._written: dict[int, np.ndarray] = {}
@@ -117,8 +120,8 @@ class Recording:
         known = self._owners.get(id(owner))
         if known is None:
             self.bytes += owner.nbytes
-            if self.bytes > LARGEST:
-                raise Unrepeatable(f"it holds more than {LARGEST:,} bytes")
+            if self.bytes > self.largest:
+                raise Unrepeatable(f"it holds more than {self.largest:,} bytes")
         self._owners[id(owner)] = owner, changes or (known is not None and known[1])
 
 

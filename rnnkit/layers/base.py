@@ -18,6 +18,7 @@ from rnnkit.execution.execution import build_lock
 from rnnkit.layers.support import array_files, device_transfer, symbolic, validation
 from rnnkit.layers.support.display import Text, show_shape, table_of
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
+from rnnkit.layers.support.repeats import RepeatedCalls, assigned
 from rnnkit.layers.support.weight_mapping import Weights, like
 from rnnkit.recording import constant, repeated
 from rnnkit.serialization.registry import Configurable
@@ -72,6 +73,7 @@ class Layer(Configurable):
 
     _native = False  # whether a call computes where its arrays stand, or brings those of a GPU to the host and back
     _device = "cpu"
+    _repeated_calls: RepeatedCalls | None = None
 
     # What a subclass has: its call, and the states of a stateful one between calls.
     __call__: Callable[..., Any]
@@ -95,6 +97,11 @@ class Layer(Configurable):
         self.built = False
         self._input_shape: Any = None  # until it is built
         self._generator: np.random.Generator | None = None
+        self._repeated_calls = RepeatedCalls()
+
+    def __setattr__(self, name, value):
+        super().__setattr__(name, value)
+        assigned(name)
 
     # Devices
 
@@ -256,6 +263,7 @@ class Layer(Configurable):
 
     def _put_arrays(self, arrays: Mapping[str, np.ndarray], sparse: AbstractSet[str] = frozenset()) -> None:
         """Replace weights by checked and frozen arrays; those named `sparse` are so from here on."""
+        assigned("weights")
         parts = self._parts()
         own = {name: array for name, array in arrays.items() if name.partition("/")[0] not in parts}
         if own:
@@ -447,6 +455,10 @@ class Layer(Configurable):
 
         return outputs, Pullback(outputs, dtype, pull)
 
+    def _called(self, inputs, mask, training):
+        """A call's result, by what `_applied` gives."""
+        return repeated(lambda: self._applied(inputs, mask, training)[0], inputs, mask, draws=True)
+
     def _applied(self, inputs, mask, training):
         """What a call returns, one array, and the function from its cotangent to `Gradients`."""
         raise NotImplementedError
@@ -463,7 +475,8 @@ class Layer(Configurable):
 
     def _with_mask(self, x, mask, training):
         """A call's output and the mask that goes with it."""
-        return self(x, mask=mask, training=training), self.compute_mask(x, mask)
+        outputs = self(x, mask=mask, training=training)
+        return outputs, repeated(lambda: self.compute_mask(x, mask), x, mask, draws=True)
 
     def _vjp_with_mask(self, x, mask, training, wanted):
         """What `vjp` gives, and the mask that goes with the output."""

@@ -160,7 +160,7 @@ class Dropout(Layer):
 
     def __call__(self, inputs, mask=None, training=False):
         """Apply to an array of any shape; a new mask at every call."""
-        return self._applied(inputs, mask, training)[0]
+        return self._called(inputs, mask, training)
 
     def _applied(self, inputs, mask, training):
         x = validation.array(inputs, "x")

@@ -81,7 +81,7 @@ class Embedding(Layer):
         ValueError
             For ids that are no integers or not in the table.
         """
-        return self._applied(inputs, mask, training)[0]
+        return self._called(inputs, mask, training)
 
     def _applied(self, inputs, mask, training):
         ids = self._ids(inputs)

@@ -38,7 +38,7 @@ class Masking(Layer):
 
     def __call__(self, inputs, mask=None, training=False):
         """The sequences ``(B, T, *features)`` with masked steps set to 0."""
-        return self._applied(inputs, mask, training)[0]
+        return self._called(inputs, mask, training)
 
     def _applied(self, inputs, mask, training):
         x = self._sequences(inputs)

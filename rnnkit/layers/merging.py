@@ -25,7 +25,7 @@ class Merge(Layer):
         TypeError
             For anything but a list of arrays.
         """
-        return self._applied(inputs, mask, training)[0]
+        return self._called(inputs, mask, training)
 
     def _applied(self, inputs, mask, training):
         if not isinstance(inputs, (list, tuple)) or not inputs:

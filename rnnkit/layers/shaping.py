@@ -26,7 +26,7 @@ class Shaping(Layer):
         ValueError, TypeError
             For an input that doesn't fit.
         """
-        return self._applied(inputs, mask, training)[0]
+        return self._called(inputs, mask, training)
 
     def _applied(self, inputs, mask, training):
         x = validation.array(inputs, "x")

@@ -10,6 +10,7 @@ import numpy as np
 
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.execution.execution import is_eager
+from rnnkit.layers.support.repeats import SURE, Same, are_own, copied_arrays, facts_of
 from rnnkit.optimizers.in_place import RecordedUpdate, UpdateInPlace
 from rnnkit.recording import LARGEST, Recording, Unrepeatable
 from rnnkit.training.batches import Batch
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from rnnkit.training.steps import Differentiated, Stepper
 
 _MOST = 64  # kinds of batches; what comes then is done the ordinary way
-_SURE = 2  # how often a recording has to agree with the ordinary way: when it is made, and on another batch
 
 
 @dataclass(eq=False)
@@ -100,7 +100,7 @@ class Repeats:
         if key is None or kind is None or kind.refusal is not None or is_eager() or not self._load(stepper):
             self.settle()
             return False
-        if kind.recorded is None or kind.recorded.agreed < _SURE:
+        if kind.recorded is None or kind.recorded.agreed < SURE:
             self._try(kind, stepper, batch, tally)
             return True
         if self._repeat(kind.recorded, stepper, batch, tally):
@@ -146,7 +146,7 @@ class Repeats:
             return False
         batch, outputs, masks, parts = found.to_tell()
         if tally.metrics:  # a metric may keep what it is told
-            batch, outputs, masks = _copied(batch), _copied(outputs), _copied(masks)
+            batch, outputs, masks = _copy(batch), copied_arrays(outputs), copied_arrays(masks)
         tally.add(batch, outputs, masks, parts, penalty)
         recorded.update.finish()
         return True
@@ -176,7 +176,9 @@ class Repeats:
     def _record(self, kind: _Kind, stepper: Stepper, batch: Batch) -> None:
         in_place, model, recording = self._in_place, stepper.model, Recording()
         assert in_place is not None, "the weights are in place"
-        memory = Batch(*(_copied(arrays) for arrays in (batch.x, batch.y, batch.weights)))
+        if not are_own(model._all_layers()):
+            raise Unrepeatable("a layer is of a class of the user's")
+        memory = _copy(batch)
         arrays, weight_options = model._arrays(), model._weight_options()
         recording.give(*_arrays(memory), *in_place.weights.values())
         recording.constant(*(array for name, array in arrays.items() if name not in in_place.weights))
@@ -213,24 +215,8 @@ def _facts(stepper: Stepper, arrays, weight_options) -> list:
     """All that recordings depend on besides the batch and the numbers of weights and slots; to be compared."""
     optimizer = stepper.compiled.optimizer
     found: list[Any] = [optimizer.slots, optimizer.clipnorm, optimizer.global_clipnorm, list(weight_options.items())]
-    found += [_Same(array) for name, array in arrays.items() if not weight_options[name].trainable]
-    for layer in stepper.model._all_layers():
-        execution = getattr(layer, "_execution", None)
-        found += [_Same(layer), _Same(getattr(execution, "executors", None))]
-        found.append({n: value for n, value in vars(layer).items() if isinstance(value, (bool, int, float, str))})
-    return found
-
-
-class _Same:
-    """Equal to what holds the same object."""
-
-    def __init__(self, value):
-        self.value = value
-
-    def __eq__(self, other):
-        return isinstance(other, _Same) and self.value is other.value
-
-    __hash__ = None  # type: ignore[assignment]
+    found += [Same(array) for name, array in arrays.items() if not weight_options[name].trainable]
+    return [*found, *facts_of(stepper.model._all_layers())]
 
 
 def _arrays(batch: Batch) -> Iterator[np.ndarray]:
@@ -238,13 +224,8 @@ def _arrays(batch: Batch) -> Iterator[np.ndarray]:
         yield from (array for array in arrays or () if array is not None)
 
 
-def _copied(nested):
-    """Lists and tuples with copies of the arrays in them."""
-    if isinstance(nested, (list, tuple)):
-        return type(nested)(_copied(one) for one in nested)
-    if isinstance(nested, Batch):
-        return Batch(_copied(nested.x), _copied(nested.y), _copied(nested.weights))
-    return np.array(nested) if isinstance(nested, np.ndarray) else nested
+def _copy(batch: Batch) -> Batch:
+    return Batch(*(copied_arrays(arrays) for arrays in (batch.x, batch.y, batch.weights)))
 
 
 def _states(layers) -> dict:

@@ -208,12 +208,23 @@ def input_config(tensor: SymbolicTensor) -> dict:
 def recorded(call):
     """A layer's ``__call__`` that is recorded if there is a symbolic tensor among its arguments.
 
+    With an array alone it is repeated, where it was met often enough, see `rnnkit.layers.support.repeats`.
+
     Arguments that aren't plain may be a GPU's, too.
     """
     crossing = device_transfer.crossing(call)
 
     @functools.wraps(call)
     def called(self, *arguments, **keywords):
+        if (
+            len(arguments) == 1
+            and not keywords
+            and type(arguments[0]) is np.ndarray
+            and self._repeated_calls is not None
+        ):
+            found = self._repeated_calls.run(self, call, arguments[0])
+            if found is not None:
+                return found
         plain = True
         for value in arguments:
             if type(value) not in _PLAIN:

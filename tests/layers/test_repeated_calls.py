@@ -1,0 +1,245 @@
+"""Calls that are repeated: the bits of the ordinary way, whatever is called, and whatever happens in between."""
+
+import copy
+import pickle
+import threading
+
+import numpy as np
+import pytest
+from matrix import same_bits
+
+import rnnkit as rk
+from rnnkit.layers.support import repeats
+
+RNG = np.random.default_rng(0)
+ENOUGH = repeats._MET + repeats.SURE + 1  # calls until the next one is repeated
+
+
+def numbers(*shape):
+    return RNG.normal(size=shape)
+
+
+def ordinary(layer, x):
+    """A call as it is without recordings."""
+    return type(layer).__call__.__wrapped__(layer, x)
+
+
+def warm(layer, *shape):
+    """Call it until calls of this shape are repeated."""
+    for _ in range(ENOUGH):
+        layer(numbers(*shape))
+    return layer
+
+
+def is_repeated(layer):
+    return [kind.agreed == repeats.SURE and not kind.refused for kind in layer._repeated_calls._kinds.values()]
+
+
+def check(layer, *shape):
+    for _ in range(3):
+        x = numbers(*shape)
+        same_bits([layer(x)], [ordinary(layer, x)])
+
+
+def two_ways():
+    x = rk.Input((5, 3))
+    steps = rk.Bidirectional(rk.GRU(4, return_sequences=True))(x)
+    _, state = rk.GRU(4, return_state=True)(steps)
+    return rk.Model(x, [rk.Dense(1)(state + rk.GRU(4)(steps, initial_state=[state])), steps])
+
+
+LAYERS = {
+    "LSTM": lambda: rk.LSTM(4),
+    "all that it returns": lambda: rk.GRU(4, return_sequences=True, return_state=True, go_backwards=True),
+    "a stack": lambda: rk.RNN([rk.GRUCell(4), rk.GRUCell(4)], return_state=True),
+    "dropout": lambda: rk.GRU(4, dropout=0.5, recurrent_dropout=0.5),
+    "Bidirectional": lambda: rk.Bidirectional(rk.GRU(4, return_sequences=True), merge_mode="ave"),
+    "Dense": lambda: rk.Dense(4, activation="tanh"),
+    "Lambda": lambda: rk.Lambda(lambda x: np.exp(-x)),
+    "Masking": lambda: rk.Masking(),
+    "TimeDistributed": lambda: rk.TimeDistributed(rk.Dense(2)),
+    "Sequential": lambda: rk.Sequential([rk.Masking(), rk.GRU(4), rk.Dropout(0.5), rk.Dense(1)]),
+    "Model": two_ways,
+    "a reservoir": lambda: rk.RNN(rk.ESNCell(20, seed=0)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", LAYERS)
+def test_the_bits_are_those_of_the_ordinary_way(name, dtype):
+    layer = LAYERS[name]()
+    for rows in (2, 1):
+        for _ in range(ENOUGH + 3):
+            x = numbers(rows, 5, 3).astype(dtype)
+            x[:, 3:] *= RNG.random() < 0.5
+            same_bits(flat(layer(x)), flat(ordinary(layer, x)))
+    assert is_repeated(layer) == [True, True]
+
+
+def flat(found):
+    return [array for one in found for array in flat(one)] if isinstance(found, (list, tuple)) else [found]
+
+
+def test_ids():
+    layer = rk.Sequential([rk.Embedding(9, 4, mask_zero=True), rk.GRU(4)])
+    for _ in range(ENOUGH + 2):
+        ids = RNG.integers(0, 9, (2, 5))
+        same_bits([layer(ids)], [ordinary(layer, ids)])
+    assert is_repeated(layer) == [True]
+    with pytest.raises(ValueError, match="expected ids from 0 to 8, got 12"):
+        layer(np.where(ids == ids[0, 0], 12, ids))
+    same_bits([layer(ids)], [ordinary(layer, ids)])
+
+
+def test_results_and_arguments_are_the_callers():
+    layer = warm(rk.GRU(4, return_sequences=True, return_state=True), 2, 5, 3)
+    x = numbers(2, 5, 3)
+    first = layer(x)
+    kept = [array.copy() for array in first]
+    x[:] = 0
+    second = layer(numbers(2, 5, 3)[:, ::-1])
+    second[0][:] = 7
+    same_bits(list(first), kept)
+    assert all(array.flags.owndata and array.flags.writeable for array in first)
+    check(layer, 2, 5, 3)
+
+
+CHANGES = {
+    "all weights": lambda layer: layer.set_weights([0.5 * w for w in layer.get_weights()]),
+    "one weight": lambda layer: layer.weights.__setitem__("bias", np.ones_like(layer.weights["bias"])),
+    "what it returns": lambda layer: setattr(layer, "return_sequences", True),
+    "its direction": lambda layer: setattr(layer, "go_backwards", True),
+    "whether it keeps states": lambda layer: setattr(layer, "stateful", True),
+    "the number of threads": lambda layer: rk.set_num_threads(1),
+    "a gradient": lambda layer: layer.vjp(numbers(2, 5, 3)),
+    "sparse": lambda layer: layer.set_weights([0.0 * w for w in layer.get_weights()]),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_what_changes_in_between_counts(what):
+    layer, threads = warm(rk.GRU(4, dtype="float64"), 2, 5, 3), rk.get_num_threads()
+    try:
+        CHANGES[what](layer)
+        for _ in range(ENOUGH + 2):
+            x = numbers(2, 5, 3)
+            kept = None if layer._kept is None else layer._kept[0].copy()
+            found = layer(x)
+            after, layer._kept = layer._kept, None if kept is None else (kept,)
+            same_bits([found], [ordinary(layer, x)])
+            layer._kept = after
+    finally:
+        rk.set_num_threads(threads)
+
+
+def test_weights_that_another_layer_changes():
+    """A cell in two layers."""
+    cell = rk.GRUCell(4)
+    layer, other = warm(rk.RNN(cell), 2, 5, 3), rk.RNN(cell)
+    other(numbers(2, 5, 3))
+    other.set_weights([0.5 * w for w in other.get_weights()])
+    check(layer, 2, 5, 3)
+
+
+def test_inside_a_model_that_is_trained():
+    model = rk.Sequential([rk.GRU(4), rk.Dense(1)], seed=0, dtype="float64")
+    model.compile("adam", "mse")
+    x = numbers(4, 5, 3)
+    for _ in range(3):
+        warm(model, 2, 5, 3)
+        check(model, 2, 5, 3)
+        model.fit(x, x[:, 0, :1], epochs=6, verbose=0)
+        check(model, 2, 5, 3)
+
+
+def test_states_from_a_call_to_the_next():
+    layer = rk.GRU(4, stateful=True, dtype="float64")
+    other = copy.deepcopy(layer)
+    x = numbers(2, 60, 3)
+    layer.build(x.shape)
+    other.build(x.shape)
+    other.set_weights(layer.get_weights())
+    for t in range(0, 60, 5):
+        found = layer(x[:, t : t + 5])
+    same_bits([found], [other(x)])
+    assert is_repeated(layer) == [False]
+
+
+def test_code_of_the_users_runs_at_each_call():
+    class Counting(rk.Sequential):
+        calls = 0
+
+        def __call__(self, inputs, mask=None, training=False):
+            Counting.calls += 1
+            return super().__call__(inputs, mask, training)
+
+    model = Counting([rk.GRU(4)])
+    for _ in range(ENOUGH + 3):
+        model(numbers(2, 5, 3))
+    assert Counting.calls == ENOUGH + 3
+
+    starts = iter(range(1000))
+
+    class Starting(rk.GRUCell):
+        def get_initial_state(self, batch_size=None, dtype=None):
+            return np.full((batch_size, 4), 0.01 * next(starts))
+
+    layer = rk.RNN(Starting(4))
+    found = [layer(np.zeros((2, 5, 3))) for _ in range(ENOUGH + 3)]
+    assert len({array.tobytes() for array in found}) == len(found)
+
+
+def test_eager_calls_run_the_step():
+    layer = warm(rk.RNN(rk.GRUCell(4)), 2, 5, 3)
+    seen = []
+    step = layer.cell.call
+    layer.cell.call = lambda *arguments, **keywords: seen.append(1) or step(*arguments, **keywords)
+    with rk.eager():
+        layer(numbers(2, 5, 3))
+    assert seen
+
+
+def test_large_calls_and_many_kinds_are_not_kept(monkeypatch):
+    layer = warm(rk.Dense(3), 2, 5, 3)
+    x = np.zeros((4, repeats._LARGEST // 8, 3))
+    for _ in range(ENOUGH + 1):
+        layer(x)
+    assert is_repeated(layer) == [True, False]
+    for steps in range(1, 40):
+        layer(numbers(1, steps, 3))
+    assert len(is_repeated(layer)) == repeats._MOST
+
+
+def test_from_several_threads():
+    layer, wrong = warm(rk.GRU(4, return_sequences=True), 2, 5, 3), []
+
+    def call(seed):
+        x = np.random.default_rng(seed).normal(size=(2, 5, 3))
+        expected = ordinary(layer, x)
+        for _ in range(200):
+            if not np.array_equal(layer(x), expected):
+                wrong.append(seed)
+
+    threads = [threading.Thread(target=call, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_copies_repeat_calls_of_their_own():
+    layer = warm(rk.GRU(4), 2, 5, 3)
+    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        other.set_weights([0.5 * w for w in other.get_weights()])
+        warm(other, 2, 5, 3)
+        check(other, 2, 5, 3)
+        check(layer, 2, 5, 3)
+
+
+def test_a_call_that_fails_is_the_ordinary_error():
+    layer = warm(rk.GRU(4), 2, 5, 3)
+    for _ in range(ENOUGH):
+        with pytest.raises(ValueError, match=r"expected x of shape \(batch, time, 3\), got \(2, 5, 4\)"):
+            layer(numbers(2, 5, 4))
+    check(layer, 2, 5, 3)
