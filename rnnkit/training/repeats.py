@@ -10,7 +10,15 @@ import numpy as np
 
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.execution.execution import is_eager
-from rnnkit.layers.support.repeats import SURE, Same, are_own, copied_arrays, facts_of
+from rnnkit.layers.support.repeats import (
+    SURE,
+    Same,
+    are_own,
+    copied_arrays,
+    facts_of,
+    generator_states,
+    restore,
+)
 from rnnkit.optimizers.in_place import RecordedUpdate, UpdateInPlace
 from rnnkit.recording import LARGEST, Recording, Unrepeatable
 from rnnkit.training.batches import Batch
@@ -139,10 +147,10 @@ class Repeats:
 
     @staticmethod
     def _repeat(recorded: _Recorded, stepper: Stepper, batch: Batch, tally: Tally) -> bool:
-        states = _states(recorded.drawing)
+        states = generator_states(recorded.drawing)
         found, penalty = recorded.found, recorded.penalty
         if not recorded.compute(batch) or not stepper.is_finite(found.parts, penalty):
-            _restore(states)
+            restore(states)
             return False
         batch, outputs, masks, parts = found.to_tell()
         if tally.metrics:  # a metric may keep what it is told
@@ -153,7 +161,7 @@ class Repeats:
 
     def _try(self, kind: _Kind, stepper: Stepper, batch: Batch, tally: Tally) -> None:
         """Do a batch the ordinary way, and see whether a recording gives the same bits."""
-        states = _states(stepper.model._all_layers())
+        states = generator_states(stepper.model._all_layers())
         try:
             if kind.recorded is None:
                 self._record(kind, stepper, batch)
@@ -163,7 +171,7 @@ class Repeats:
                     kind.refusal = "it can't be repeated with another batch"
         except Exception as error:  # the ordinary way says what is wrong
             kind.refusal = str(error)
-        _restore(states)
+        restore(states)
         self.settle()
         stepper.train_anew(batch, tally)
         if kind.recorded is not None and not kind.recorded.update.is_as(stepper.model._arrays()):
@@ -183,7 +191,7 @@ class Repeats:
         recording.give(*_arrays(memory), *in_place.weights.values())
         recording.constant(*(array for name, array in arrays.items() if name not in in_place.weights))
         layers = model._all_layers()
-        before = _states(layers)
+        before = generator_states(layers)
         with recording:
             found = stepper.differentiated(memory)
             update = in_place.record(recording, found.gradients(stepper.names()), weight_options)
@@ -226,14 +234,3 @@ def _arrays(batch: Batch) -> Iterator[np.ndarray]:
 
 def _copy(batch: Batch) -> Batch:
     return Batch(*(copied_arrays(arrays) for arrays in (batch.x, batch.y, batch.weights)))
-
-
-def _states(layers) -> dict:
-    """Where the generators of layers stand."""
-    generators = {layer: layer._generator.bit_generator for layer in layers if layer._generator is not None}
-    return {layer: (generator, generator.state) for layer, generator in generators.items()}
-
-
-def _restore(states: dict) -> None:
-    for generator, state in states.values():
-        generator.state = state

@@ -19,9 +19,9 @@ def numbers(*shape):
     return RNG.normal(size=shape)
 
 
-def ordinary(layer, x):
+def ordinary(layer, *arguments, **keywords):
     """A call as it is without recordings."""
-    return type(layer).__call__.__wrapped__(layer, x)
+    return type(layer).__call__.__wrapped__(layer, *arguments, **keywords)
 
 
 def warm(layer, *shape):
@@ -78,6 +78,57 @@ def test_the_bits_are_those_of_the_ordinary_way(name, dtype):
 
 def flat(found):
     return [array for one in found for array in flat(one)] if isinstance(found, (list, tuple)) else [found]
+
+
+@rk.cell(states={"h": 3})
+def reading(x, states, weights, constants):
+    h = 0.5 * states[0] + x * constants[0]
+    return h, h
+
+
+ARGUMENTS = {
+    "a mask": (lambda: rk.LSTM(4, return_sequences=True), lambda: [[numbers(2, 5, 3)], {"mask": numbers(2, 5) > 0}]),
+    "a mask by place": (lambda: rk.GRU(4), lambda: [[numbers(2, 5, 3), None, numbers(2, 5) > 0], {}]),
+    "a state": (
+        lambda: rk.GRU(4, return_state=True),
+        lambda: [[numbers(2, 1, 3)], {"initial_state": [numbers(2, 4).astype("f")]}],
+    ),
+    "states of a stack": (
+        lambda: rk.RNN([rk.LSTMCell(4), rk.GRUCell(4)], return_state=True),
+        lambda: [[numbers(2, 1, 3), [[numbers(2, 4), numbers(2, 4)], numbers(2, 4)]], {}],
+    ),
+    "constants": (lambda: rk.RNN(reading()), lambda: [[numbers(2, 5, 3)], {"constants": [numbers(2, 3)]}]),
+    "several arrays": (
+        lambda: rk.Concatenate(), lambda: [[[numbers(2, 5, 3), numbers(2, 5, 1)]], {"training": False}],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_with_other_arguments(name):
+    make, given = ARGUMENTS[name]
+    layer = make()
+    for _ in range(ENOUGH + 3):
+        arguments, keywords = given()
+        same_bits(flat(layer(*arguments, **keywords)), flat(ordinary(layer, *arguments, **keywords)))
+    assert is_repeated(layer) == [True]
+
+
+def test_masks_that_leave_out_all_steps_and_none():
+    layer = rk.Bidirectional(rk.GRU(4, return_sequences=True))
+    for share in (0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 1, 0, 0.3, 0.9):
+        x, mask = numbers(3, 6, 3), RNG.random((3, 6)) < share
+        same_bits([layer(x, mask=mask)], [ordinary(layer, x, mask=mask)])
+    assert is_repeated(layer) == [True]
+
+
+def test_masks_of_dropout_are_drawn_at_each_call():
+    layers = [rk.GRU(4, dropout=0.5, seed=0), rk.GRU(4, dropout=0.5, seed=0)]
+    x = numbers(2, 5, 3)
+    for _ in range(ENOUGH + 3):
+        found = [layers[0](x, training=True), ordinary(layers[1], x, training=True)]
+        same_bits(found[:1], found[1:])
+        x = numbers(2, 5, 3)
 
 
 def test_ids():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -39,18 +39,18 @@ def assigned(name: str) -> None:
 
 @dataclass(eq=False)
 class _Kind:
-    """Calls with an array of one shape and dtype."""
+    """Calls with arrays of the same shapes and dtypes, and what else there is the same."""
 
     met: int = 0
     recording: Recording | None = None
-    x: Any = None  # memory that an array is copied to
+    places: Any = None  # memory that the arguments' arrays are copied to, in order
     found: Any = None  # what the call gives, in memory that stays
     agreed: int = 0
     refused: bool = False
 
 
 class RepeatedCalls:
-    """The recorded calls of a layer with an array and nothing else."""
+    """The recorded calls of a layer."""
 
     def __init__(self) -> None:
         self._kinds: dict[tuple, _Kind] = {}
@@ -61,9 +61,18 @@ class RepeatedCalls:
     def __reduce__(self):
         return RepeatedCalls, ()  # recordings are memory of this process
 
-    def run(self, layer: Layer, call: Callable, x: np.ndarray):
+    def run(self, layer: Layer, call: Callable, arguments: tuple, keywords: dict):
         """What the call gives, in new arrays; None where it has to be done the ordinary way."""
-        key = x.shape, x.dtype, get_num_threads()
+        arrays: Sequence[np.ndarray]
+        key: tuple
+        if len(arguments) == 1 and not keywords and type(arguments[0]) is np.ndarray:  # most calls
+            arrays, key = arguments, (arguments[0].shape, arguments[0].dtype, get_num_threads())
+        else:
+            arrays = []
+            try:
+                key = _key(arguments, arrays), tuple(keywords), _key(keywords.values(), arrays), get_num_threads()
+            except TypeError:
+                return None
         kind = self._kinds.get(key)
         if kind is None:
             if len(self._kinds) < _MOST:
@@ -80,8 +89,9 @@ class RepeatedCalls:
             if self._count != _Changes.count and not self._is_as_before(layer):
                 return None
             if kind.agreed < SURE:
-                return self._try(kind, layer, call, x)
-            np.copyto(kind.x, x)
+                return self._try(kind, layer, call, arrays, arguments, keywords)
+            for place, array in zip(kind.places, arrays, strict=True):
+                np.copyto(place, array)
             kind.recording.repeat()  # type: ignore[union-attr]  # it was recorded
             return np.array(kind.found) if type(kind.found) is np.ndarray else copied_arrays(kind.found)
         except Unrepeatable:
@@ -99,36 +109,66 @@ class RepeatedCalls:
             self._kinds = {}
         return same
 
-    def _try(self, kind: _Kind, layer, call, x):
+    def _try(self, kind: _Kind, layer, call, arrays, arguments, keywords):
         """Do a call the ordinary way, and see whether a recording gives the same bits."""
-        found = call(layer, x)
+        layers = layer._all_layers()
+        before = generator_states(layers)
+        found = call(layer, *arguments, **keywords)
+        after = generator_states(layers)
+        restore(before)  # the same is drawn once more
         try:
             if kind.recording is None:
-                self._record(kind, layer, call, x)
+                self._record(kind, layer, call, arguments, keywords)
             else:
-                np.copyto(kind.x, x)
+                for place, array in zip(kind.places, arrays, strict=True):
+                    np.copyto(place, array)
                 kind.recording.spoil()
                 kind.recording.repeat()
             pairs = zip(arrays_in(found), arrays_in(kind.found), strict=True)
             kind.refused = any(a.tobytes() != b.tobytes() for a, b in pairs)
         except Exception:  # the ordinary way has none
             kind.refused = True
+        finally:
+            restore(after)
         kind.agreed += 1
         if kind.refused:
-            kind.recording = kind.x = kind.found = None
+            kind.recording = kind.places = kind.found = None
         return found
 
     @staticmethod
-    def _record(kind, layer, call, x) -> None:
+    def _record(kind, layer, call, arguments, keywords) -> None:
         if not are_own(layer._all_layers()):
             raise Unrepeatable("a layer is of a class of the user's")
-        kind.x, kind.recording = np.array(x), Recording(_LARGEST)
-        kind.recording.give(kind.x)
+        arguments, keywords = copied_arrays(arguments), {n: copied_arrays(one) for n, one in keywords.items()}
+        kind.places, kind.recording = arrays_in([arguments, list(keywords.values())]), Recording(_LARGEST)
+        kind.recording.give(*kind.places)
         kind.recording.constant(*layer._arrays().values())
         with kind.recording:
-            kind.found = call(layer, kind.x)
+            kind.found = call(layer, *arguments, **keywords)
         if not all(kind.recording.knows(array) for array in arrays_in(kind.found)):
             raise Unrepeatable("what it gives isn't computed by recorded operations")
+
+
+def _key(values, arrays: list) -> tuple:
+    """What tells arguments apart, their arrays by shape and dtype; these are added to a list.
+
+    Raises
+    ------
+    TypeError
+        For arguments that nothing is recorded for.
+    """
+    found: list[Any] = []
+    for value in values:
+        if type(value) is np.ndarray:
+            found.append((value.shape, value.dtype))
+            arrays.append(value)
+        elif value is None or type(value) is bool:
+            found.append(value)
+        elif type(value) in (list, tuple) and len(value) < _MOST:
+            found.append((type(value), *_key(value, arrays)))
+        else:
+            raise TypeError
+    return tuple(found)
 
 
 class Same:
@@ -153,6 +193,18 @@ def facts_of(layers) -> list:
         found += [Same(layer), Same(getattr(execution, "executors", None))]
         found.append({n: value for n, value in vars(layer).items() if isinstance(value, (bool, int, float, str))})
     return found
+
+
+def generator_states(layers) -> dict:
+    """Where the generators of layers stand, for `restore`."""
+    generators = {layer: layer._generator.bit_generator for layer in layers if layer._generator is not None}
+    return {layer: (generator, generator.state) for layer, generator in generators.items()}
+
+
+def restore(states: dict) -> None:
+    """Let generators go on from where they stood."""
+    for generator, state in states.values():
+        generator.state = state
 
 
 def are_own(layers) -> bool:

@@ -208,7 +208,7 @@ def input_config(tensor: SymbolicTensor) -> dict:
 def recorded(call):
     """A layer's ``__call__`` that is recorded if there is a symbolic tensor among its arguments.
 
-    With an array alone it is repeated, where it was met often enough, see `rnnkit.layers.support.repeats`.
+    With NumPy's arrays it is repeated where it was met often enough, see `rnnkit.layers.support.repeats`.
 
     Arguments that aren't plain may be a GPU's, too.
     """
@@ -216,13 +216,8 @@ def recorded(call):
 
     @functools.wraps(call)
     def called(self, *arguments, **keywords):
-        if (
-            len(arguments) == 1
-            and not keywords
-            and type(arguments[0]) is np.ndarray
-            and self._repeated_calls is not None
-        ):
-            found = self._repeated_calls.run(self, call, arguments[0])
+        if self._repeated_calls is not None:
+            found = self._repeated_calls.run(self, call, arguments, keywords)
             if found is not None:
                 return found
         plain = True
