@@ -11,7 +11,7 @@ import numpy as np
 from rnnkit.arrays import real
 from rnnkit.backends.python.eager import Eager
 from rnnkit.backends.shared.call import Record, Result
-from rnnkit.optimizers.rows import LENGTH, Rows
+from rnnkit.optimizers.rows import Rows
 from rnnkit.recording import Recording, Unrepeatable, current
 from rnnkit.regularizers import L1L2
 from rnnkit.steps.cell import Cell, Values
@@ -31,10 +31,10 @@ class Update(Cell):
     each row of the gradient, and of the new weight, which show what is not finite.
     """
 
-    def __init__(self, optimizer, names):
+    def __init__(self, optimizer, names, length):
         super().__init__(name=getattr(optimizer.rule, "__qualname__", "update"))
         self.rule, self.names = optimizer.rule, names
-        self.state_size = [LENGTH] * (1 + len(optimizer.slots))
+        self.state_size = [length] * (1 + len(optimizer.slots))
         self.built = True
 
     def _functions(self):
@@ -149,7 +149,7 @@ class Group:
             from rnnkit.compiler.tracing.batch_axis import Untraceable
             from rnnkit.execution import pipeline
 
-            step = Step(Update(self.optimizer, names), (LENGTH,))
+            step = Step(Update(self.optimizer, names, self.rows.length), (self.rows.length,))
             try:
                 program = pipeline.compile_step(step, self.rows.dtype, {}, ((3,), (len(names) + 2,)))
             except Untraceable:
@@ -196,6 +196,10 @@ class Group:
     def give_to(self, recording: Recording) -> None:
         """Tell a recording which memory stays."""
         recording.give(self.given, *self.slots, self._gradient, self.own)
+
+    def gradient_views(self) -> dict[str, np.ndarray]:
+        """Where each weight's gradient stands."""
+        return dict(self._gradient_views)
 
     def read_for_squares(self) -> tuple[np.ndarray, ...]:
         """What the lengths of the gradients depend on."""

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import is_
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rnnkit.backends.shared.call import Result
 from rnnkit.optimizers.group import Group
-from rnnkit.optimizers.optimizer import Optimizer
 from rnnkit.recording import Recording, Unrepeatable
-from rnnkit.steps.weight_options import WeightOptions
+from rnnkit.steps.weight_options import PLAIN, WeightOptions
+
+if TYPE_CHECKING:
+    from rnnkit.optimizers.optimizer import Optimizer
 
 
 @dataclass(eq=False)
@@ -31,15 +35,18 @@ class RecordedUpdate:
     results: list[Result]
 
     def __post_init__(self):
+        from rnnkit.backends.cpu.moves import finite_test  # takes the compiler with it
+
+        self._tests = [finite_test(result.last) for result in self.results]
         pairs = zip(self.groups, self.results, strict=True)
         self.new = [one for g, r in pairs for one in zip((g.given, *g.slots), r.states, strict=True)]
 
     def is_finite(self) -> bool:
         """Whether all gradients and new weights are finite."""
-        return all(
-            np.isfinite(result.last).all() or not any(group.not_finite(what, result) for what in (0, 1))
-            for group, result in zip(self.groups, self.results, strict=True)
-        )
+        if all(test() for test in self._tests):
+            return True
+        pairs = zip(self.groups, self.results, strict=True)
+        return not any(group.not_finite(what, result) for group, result in pairs for what in (0, 1))
 
     def is_as(self, weights: Mapping[str, np.ndarray]) -> bool:
         """Whether it gives these weights, and the optimizer's slots, bit for bit."""
@@ -66,6 +73,71 @@ class RecordedUpdate:
     def _put(self):
         for memory, array in self.new:
             np.copyto(memory, array)
+
+
+class RepeatedUpdates:
+    """Updates by arrays like those of the update that was recorded, for `Optimizer.apply`.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        One that has made an update.
+    weights : mapping of str to ndarray
+        What it made of them.
+
+    Raises
+    ------
+    Unrepeatable
+        If its updates can't be recorded.
+    """
+
+    def __init__(self, optimizer: Optimizer, weights: Mapping[str, np.ndarray]):
+        from rnnkit.backends.cpu.moves import Copies  # takes the compiler with it
+
+        self._in_place, recording = UpdateInPlace(optimizer), Recording()
+        self._names = list(weights)
+        places = {name: place for group in self._in_place.groups for name, place in group.gradient_views().items()}
+        self._places = [places[name] for name in self._names]
+        self._kinds = [array.shape for array in self._places], [array.dtype for array in self._places]
+        self._strides = [array.strides for array in self._places]
+        self._copy = Copies(self._places)
+        self._in_place.load(weights)
+        for place in self._places:
+            place[...] = 0
+        with recording:
+            self._update = self._in_place.record(recording, places, dict.fromkeys(self._names, PLAIN))
+        self._recording = recording
+        self._left = list(map(self._in_place.show().__getitem__, self._names))
+
+    def apply(self, weights: Mapping[str, np.ndarray], gradients: Mapping) -> dict[str, np.ndarray] | None:
+        """The weights after an update, new and read-only; None, with nothing changed, where it isn't such a one."""
+        names, known = self._names, self._in_place.known
+        if list(weights) != names or self._in_place.optimizer._groups is not known:
+            return None
+        try:
+            arrays = [gradients[name] for name in names]
+        except KeyError:
+            return None
+        if set(map(type, arrays)) != {np.ndarray} or [array.strides for array in arrays] != self._strides:
+            return None
+        if ([array.shape for array in arrays], [array.dtype for array in arrays]) != self._kinds:
+            return None
+        given = [weights[name] for name in names]
+        if not all(map(is_, given, self._left)) or not self._in_place.shows():
+            if [(array.shape, array.dtype) for array in given] != list(zip(*self._kinds, strict=True)):
+                return None
+            self._in_place.load(weights)
+        self._copy(arrays)
+        try:
+            self._recording.repeat()
+        except Unrepeatable:
+            return None
+        if not self._update.is_finite():
+            return None
+        self._update.finish()
+        found = self._in_place.show()
+        self._left = [found[name] for name in names]
+        return found if len(known) == 1 else dict(zip(names, self._left, strict=True))
 
 
 class UpdateInPlace:
@@ -111,6 +183,21 @@ class UpdateInPlace:
             known.keep(rows, views, tuple(slots))
             found |= views
         return found
+
+    def show(self) -> dict[str, np.ndarray]:
+        """As `unload`, but that the slots stay where they are: the optimizer's are those in place."""
+        found: dict[str, np.ndarray] = {}
+        for group, known in zip(self.groups, self.known, strict=True):
+            rows = group.given.copy()
+            rows.setflags(write=False)
+            views = group.rows.views(rows)
+            known.keep(rows, views, group.slots)
+            found = views if len(self.known) == 1 else found | views
+        return found
+
+    def shows(self) -> bool:
+        """Whether the optimizer's slots are those in place."""
+        return all(known.slots is group.slots for group, known in zip(self.groups, self.known, strict=True))
 
     def record(
         self, recording: Recording, gradients: Mapping, weight_options: Mapping[str, WeightOptions]

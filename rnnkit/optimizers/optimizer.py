@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,11 +15,14 @@ from rnnkit.arrays import real
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.optimizers import schedules
 from rnnkit.optimizers.group import DECAY, LIMIT, Group
+from rnnkit.optimizers.in_place import RepeatedUpdates
 from rnnkit.optimizers.rows import Rows
+from rnnkit.recording import Unrepeatable
 from rnnkit.serialization.registry import Configurable
 from rnnkit.steps.weight_options import PLAIN, WeightOptions
 
 _CLIPS = ("clipnorm", "clipvalue", "global_clipnorm")
+_MET = 3  # updates before one is recorded
 _OWN = ("iterations", "learning_rate")  # entries of a state that belong to no weight
 
 
@@ -103,6 +106,7 @@ class Optimizer(Configurable):
         self._groups: list[Group] | None = None
         self._waiting: dict[str, np.ndarray] | None = None  # a state for weights that aren't known yet
         self._owner: weakref.ref | None = None
+        self._updates: RepeatedUpdates | Literal[False] | None = None  # False: they can't be repeated
 
     def rule(self, weight, gradient, slots, now):
         """The update of weights in NumPy: ``(weight, slots)``, both new.
@@ -180,6 +184,10 @@ class Optimizer(Configurable):
             For NaN or infinity in a gradient, or in what a weight would become, with the weight's name. The state is
             unchanged after any error.
         """
+        if weight_options is None:
+            found = self._repeated(weights, gradients)
+            if found is not None:
+                return found
         weight_options = {} if weight_options is None else weight_options
         own = {name: weight_options.get(name, PLAIN) for name in weights}
         names = [name for name, one in own.items() if one.trainable]
@@ -216,6 +224,22 @@ class Optimizer(Configurable):
         self.iterations += 1
         found = {name: view for _, views, _ in made for name, view in views.items()}
         return {name: found[name] for name in names}
+
+    def _repeated(self, weights, gradients) -> dict[str, np.ndarray] | None:
+        """An update as one before, where several were; None where it has to be done the ordinary way."""
+        if self._updates is None:
+            if self.iterations < _MET or self._groups is None:
+                return None
+            kinds = {
+                name: (shape, group.rows.dtype) for group in self._groups for name, shape in group.rows.shapes.items()
+            }
+            if {name: (array.shape, array.dtype) for name, array in weights.items()} != kinds:
+                return None
+            try:
+                self._updates = RepeatedUpdates(self, weights)
+            except Unrepeatable:
+                self._updates = False
+        return self._updates.apply(weights, gradients) if self._updates else None
 
     def _now(self) -> dict[str, float]:
         """What all rows of the next update have in common: what the rule reads, then the limit and the decay."""
@@ -342,7 +366,12 @@ class Optimizer(Configurable):
     def __getstate__(self):
         # Groups hold compiled code; a copy makes its own when it knows the weights.
         slots = {name: array for name, array in self.get_state().items() if name not in _OWN}
-        return self.__dict__ | {"_groups": None, "_waiting": slots if self.iterations else None, "_owner": None}
+        return self.__dict__ | {
+            "_groups": None,
+            "_waiting": slots if self.iterations else None,
+            "_owner": None,
+            "_updates": None,
+        }
 
     def __repr__(self):
         plain = inspect.signature(type(self).__init__).parameters

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.recording import current, put
 
-LENGTH = 256  # numbers of a row: a weight's last row is filled up with zeros
-_CHUNK = 256  # rows whose squares are added up at a time: they stay in the cache
+_LENGTHS = (32, 64, 128, 256)  # numbers that a row may have: a weight's last row is filled up with zeros
+_ROW = 24  # numbers that take as long as what there is to do for a row
+_CHUNK = 1 << 16  # numbers whose squares are added up at a time: they stay in the cache
 
 
 class Rows:
-    """Where each of some weights of one dtype stands in an array ``(count, LENGTH)``.
+    """Where each of some weights of one dtype stands in an array ``(count, length)``.
 
     Parameters
     ----------
@@ -24,22 +27,32 @@ class Rows:
     def __init__(self, shapes, dtype):
         self.shapes, self.dtype, self.count = dict(shapes), np.dtype(dtype), 0
         self.places: dict[str, slice] = {}
-        self._numbers: dict[str, slice] = {}
-        for name, shape in self.shapes.items():
-            size = int(np.prod(shape, dtype=np.int64))
-            rows = -(-size // LENGTH)
+        sizes = [math.prod(shape) for shape in self.shapes.values()]
+        self.length = min(_LENGTHS, key=lambda length: sum(-(-size // length) for size in sizes) * (length + _ROW))
+        for name, size in zip(self.shapes, sizes, strict=True):
+            rows = -(-size // self.length)
             self.places[name] = slice(self.count, self.count + rows)
-            self._numbers[name] = slice(self.count * LENGTH, self.count * LENGTH + size)
             self.count += rows
+        # All rows as one structure, of which each weight is a field: that makes many views in little time.
+        row, fields = self.length * self.dtype.itemsize, [str(i) for i in range(len(self.shapes))]
+        self._fields = dict(zip(self.shapes, fields, strict=True))
+        self._layout = np.dtype(
+            {
+                "names": fields,
+                "formats": [(self.dtype, shape) for shape in self.shapes.values()],
+                "offsets": [place.start * row for place in self.places.values()],
+                "itemsize": self.count * row,
+            }
+        )
 
     def zeros(self) -> np.ndarray:
         """A new array of rows."""
-        return np.zeros((self.count, LENGTH), self.dtype)
+        return np.zeros((self.count, self.length), self.dtype)
 
     def views(self, rows) -> dict[str, np.ndarray]:
         """Each weight's part of an array of rows, in the weight's shape."""
-        flat = rows.reshape(-1)
-        return {name: flat[self._numbers[name]].reshape(shape) for name, shape in self.shapes.items()}
+        whole = np.ndarray((), self._layout, rows)
+        return {name: whole[field] for name, field in self._fields.items()}
 
     def fill(self, views, arrays) -> None:
         """Put arrays into the `views` of rows."""
@@ -47,7 +60,7 @@ class Rows:
             given = arrays[name]
             if isinstance(given, RowGradient):
                 self._scatter(view, given)
-            else:
+            elif given is not view:
                 put(view, given)
 
     def _scatter(self, view, given):
@@ -61,11 +74,11 @@ class Rows:
 
     def squares(self, rows) -> dict[str, float]:
         """The sum of squares of each weight's part, in float64 and in one order."""
-        found = {}
+        found, at_once = {}, _CHUNK // self.length
         for name, place in self.places.items():
             total = 0.0
-            for first in range(place.start, place.stop, _CHUNK):
-                chunk = rows[first : min(first + _CHUNK, place.stop)]
+            for first in range(place.start, place.stop, at_once):
+                chunk = rows[first : min(first + at_once, place.stop)]
                 total += float(np.sum(np.square(chunk, dtype=np.float64)))
             found[name] = total
         return found

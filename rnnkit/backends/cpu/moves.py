@@ -7,7 +7,7 @@ from functools import cache, partial
 
 import numpy as np
 
-from rnnkit.backends.cpu.language.addresses import address
+from rnnkit.backends.cpu.language.addresses import address, write_addresses
 from rnnkit.backends.cpu.language.programs import load
 from rnnkit.backends.cpu.simd.aligned import LINE, aligned
 from rnnkit.recording import Recording, Unrepeatable
@@ -18,6 +18,52 @@ from rnnkit.backends.cpu.kernels.moves import define_moves
 
 run = define_moves("{dtype}")
 '''
+
+
+_COPIES = '''"""Whole arrays, brought to where they stand side by side."""
+
+from rnnkit.backends.cpu.kernels.moves import define_array_copies
+
+run = define_array_copies()
+'''
+
+
+_FINITE = '''"""Whether numbers in {dtype} are finite."""
+
+from rnnkit.backends.cpu.kernels.moves import define_finite
+
+run = define_finite("{dtype}")
+'''
+
+
+def finite_test(array: np.ndarray) -> Callable[[], int]:
+    """What says whether all numbers are finite that stand in an array in C order when it is called."""
+    run = load(_FINITE.format(dtype=array.dtype.name), 2).function
+    at, count = address(array), array.size
+    return lambda: run(at, count) if array is not None else 0  # which keeps the array
+
+
+class Copies:
+    """Copies arrays of known sizes into memory of known addresses, all of them in one call of compiled code.
+
+    Parameters
+    ----------
+    targets : sequence of ndarray
+        In C order.
+    """
+
+    def __init__(self, targets: Sequence[np.ndarray]):
+        self._targets, count = list(targets), len(targets)
+        sizes = [array.nbytes for array in targets]
+        self._words = np.array([[0] * count, list(map(address, targets)), sizes, range(count)], np.int64)
+        self._at = [address(row) for row in self._words]
+        self._run = load(_COPIES, 4).function
+
+    def __call__(self, arrays: Sequence[np.ndarray]) -> None:
+        """Copy arrays, each of its target's shape and dtype and in C order."""
+        sources, targets, sizes, places = self._at
+        write_addresses(sources, places, arrays)
+        self._run(sources, targets, sizes, len(self._targets))
 
 
 @cache

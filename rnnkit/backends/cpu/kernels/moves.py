@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rnnkit.backends.cpu.kernels.row_copy import copy_bytes
 from rnnkit.backends.cpu.language.function import compiled
 from rnnkit.backends.cpu.simd import load_store
 from rnnkit.backends.cpu.simd.atomic import word
@@ -17,5 +18,34 @@ def define_moves(name):
         """Number i from the address that stands at place i, to place i from an address on."""
         for i in range(count):
             store(target + i * size, load(word(sources, i)))
+
+    return run
+
+
+def define_array_copies():
+    """The copying of whole arrays to where they stand side by side, to be compiled by itself."""
+
+    @compiled
+    def run(sources, targets, sizes, count):
+        """For each of some places in three tables: so many bytes from an address to another."""
+        for i in range(count):
+            copy_bytes(word(targets, i), word(sources, i), word(sizes, i))
+
+    return run
+
+
+def define_finite(name):
+    """Whether numbers in "float32" or "float64" are finite, to be compiled by itself."""
+    size = {"float32": 4, "float64": 8}[name]
+    load = getattr(load_store, f"load_scalar_{name}")
+
+    @compiled
+    def run(source, count):
+        """1 if all of so many numbers from an address on are finite, else 0."""
+        for i in range(count):
+            number = load(source + i * size)
+            if number - number != number - number:
+                return 0
+        return 1
 
     return run
