@@ -38,6 +38,7 @@ import picture  # noqa: E402
 import predicted  # noqa: E402
 import process  # noqa: E402
 import reservoir  # noqa: E402
+import small_batches  # noqa: E402
 import stacks  # noqa: E402
 import training  # noqa: E402
 import typed  # noqa: E402
@@ -62,6 +63,7 @@ PARTS = (
     process,
     first_calls,
     overhead,
+    small_batches,
     forecasting,
 )
 SECTIONS = {name: section for part in PARTS for name, section in part.SECTIONS.items()}

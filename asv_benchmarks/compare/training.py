@@ -36,7 +36,12 @@ def ours(x, y) -> tuple[Callable, list[np.ndarray]]:
 
 
 def torch(x, y, weights) -> dict[str, Callable]:
-    """The loop that its tutorials show, with data and a shuffled order as tensors, and its fused optimizer."""
+    """See `torch_epoch`."""
+    return {"torch": torch_epoch(x, y, weights, FEATURES, UNITS, BATCH)[1]}
+
+
+def torch_epoch(x, y, weights, features, units, batch):
+    """The model, and an epoch of it: the loop that its tutorials show, with all data and a shuffled order as tensors."""
     import torch
 
     torch.set_num_threads(THREADS)
@@ -45,8 +50,8 @@ def torch(x, y, weights) -> dict[str, Callable]:
     class Model(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            self.gru = torch.nn.GRU(FEATURES, UNITS, batch_first=True)
-            self.head = torch.nn.Linear(UNITS, 1)
+            self.gru = torch.nn.GRU(features, units, batch_first=True)
+            self.head = torch.nn.Linear(units, 1)
 
         def forward(self, x):
             return self.head(self.gru(x)[0][:, -1])
@@ -66,7 +71,7 @@ def torch(x, y, weights) -> dict[str, Callable]:
 
     def epoch(shuffle=True) -> float:
         total = 0.0
-        for rows in (torch.randperm if shuffle else torch.arange)(len(x)).split(BATCH):
+        for rows in (torch.randperm if shuffle else torch.arange)(len(x)).split(batch):
             loss = torch.nn.functional.mse_loss(model(x[rows]), y[rows])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -74,7 +79,7 @@ def torch(x, y, weights) -> dict[str, Callable]:
             total += loss.detach() * len(rows)
         return float(total / len(x))
 
-    return {"torch": epoch}
+    return model, epoch
 
 
 def keras(x, y, weights) -> dict[str, Callable]:

@@ -26,8 +26,6 @@ class RecordedUpdate:
     ----------
     results : list of Result
         What the update of each group gives.
-    new : list of tuple (memory, array)
-        Memory of weights and slots, and what comes there.
     """
 
     optimizer: Optimizer
@@ -35,11 +33,12 @@ class RecordedUpdate:
     results: list[Result]
 
     def __post_init__(self):
-        from rnnkit.backends.cpu.moves import finite_test  # takes the compiler with it
+        from rnnkit.backends.cpu.moves import Copies, finite_test  # takes the compiler with it
 
         self._tests = [finite_test(result.last) for result in self.results]
         pairs = zip(self.groups, self.results, strict=True)
-        self.new = [one for g, r in pairs for one in zip((g.given, *g.slots), r.states, strict=True)]
+        new = [one for g, r in pairs for one in zip((g.given, *g.slots), r.states, strict=True)]
+        self._put = Copies(*zip(*new, strict=True))
 
     def is_finite(self) -> bool:
         """Whether all gradients and new weights are finite."""
@@ -63,16 +62,9 @@ class RecordedUpdate:
         """Make the update count."""
         iterations = self.optimizer.iterations + 1
         try:
-            self._put()
-        except BaseException:  # Ctrl-C in between: the update is whole all the same
-            self._put()
-            raise
+            self._put()  # in one call, which Ctrl-C doesn't interrupt
         finally:
             self.optimizer.iterations = iterations
-
-    def _put(self):
-        for memory, array in self.new:
-            np.copyto(memory, array)
 
 
 class RepeatedUpdates:
@@ -122,7 +114,7 @@ class RepeatedUpdates:
             return None
         if ([array.shape for array in arrays], [array.dtype for array in arrays]) != self._kinds:
             return None
-        given = [weights[name] for name in names]
+        given = list(weights.values())
         if not all(map(is_, given, self._left)) or not self._in_place.shows():
             if [(array.shape, array.dtype) for array in given] != list(zip(*self._kinds, strict=True)):
                 return None

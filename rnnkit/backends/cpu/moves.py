@@ -44,26 +44,29 @@ def finite_test(array: np.ndarray) -> Callable[[], int]:
 
 
 class Copies:
-    """Copies arrays of known sizes into memory of known addresses, all of them in one call of compiled code.
+    """Copies arrays into memory of known addresses, all of them in one call of compiled code.
 
     Parameters
     ----------
     targets : sequence of ndarray
         In C order.
+    sources : sequence of ndarray, optional
+        What is copied unless a call gives other arrays.
     """
 
-    def __init__(self, targets: Sequence[np.ndarray]):
-        self._targets, count = list(targets), len(targets)
-        sizes = [array.nbytes for array in targets]
-        self._words = np.array([[0] * count, list(map(address, targets)), sizes, range(count)], np.int64)
-        self._at = [address(row) for row in self._words]
-        self._run = load(_COPIES, 4).function
+    def __init__(self, targets: Sequence[np.ndarray], sources: Sequence[np.ndarray] = ()):
+        self._kept = targets, sources
+        words = [list(map(address, targets)), [array.nbytes for array in targets], range(len(targets))]
+        self._words = np.array([[0] * len(targets), *words], np.int64)
+        self._sources, self._targets, self._sizes, self._places = (address(row) for row in self._words)
+        self._words[0, : len(sources)] = list(map(address, sources))
+        self._run = partial(load(_COPIES, 4).function, self._sources, self._targets, self._sizes, len(targets))
 
-    def __call__(self, arrays: Sequence[np.ndarray]) -> None:
+    def __call__(self, arrays: Sequence[np.ndarray] = ()) -> None:
         """Copy arrays, each of its target's shape and dtype and in C order."""
-        sources, targets, sizes, places = self._at
-        write_addresses(sources, places, arrays)
-        self._run(sources, targets, sizes, len(self._targets))
+        if arrays:
+            write_addresses(self._sources, self._places, arrays)
+        self._run()
 
 
 @cache

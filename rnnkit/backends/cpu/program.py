@@ -239,7 +239,9 @@ class Program:
                 if recording is None:
                     self._free.append(table)  # nobody else has read it
                 else:
-                    again = partial(self._run_blocks, p_at, n_at, rows, blocks, scratch_at)
+                    again: Callable = partial(self._run_blocks, p_at, n_at, rows, blocks, scratch_at)
+                    if blocks == 1:
+                        again = partial(self.code.function, p_at, n_at, 0, rows, scratch_at, 0, 1, 0)
                     self._note(recording, again, record, arrays, own[1])
                     recording.constant(p, n)
         if done is False:
@@ -256,11 +258,7 @@ class Program:
 
     def _run_blocks(self, p_at, n_at, rows, blocks, scratch) -> bool:
         """Run the blocks of rows one after the other, in this thread."""
-        run = self.code.function
-        if blocks == 1:
-            run(p_at, n_at, 0, rows, scratch, 0, 1, 0)
-            return True
-        first = 0
+        first, run = 0, self.code.function
         for block in range(blocks):
             count = rows // blocks + (block < rows % blocks)
             run(p_at, n_at, first, count, scratch, 0, 1, 0)

@@ -205,19 +205,20 @@ class OuterSum:
         words, units = self._words(a, b, pairs, target, 1)
         self._sum = target
         at, kept = address(words), [pairs]
+        add = partial(self.compiled.function, at, at + 8 * _POINTERS, 0, units, 0, 0, 1, 0)
 
-        def run():
-            if again is not None:
-                kept[0] = found = np.ascontiguousarray(again(), np.int64)
-                words[2], words[_POINTERS + 2] = address(found), len(found)
-                if not len(found):
-                    target[...] = before
-                    return
-            self.compiled.function(at, at + 8 * _POINTERS, 0, units, 0, 0, 1, 0)
+        def add_others(again):
+            kept[0] = found = np.ascontiguousarray(again(), np.int64)
+            words[2], words[_POINTERS + 2] = address(found), len(found)
+            if len(found):
+                add()
+            else:
+                target[...] = before
 
+        run = add if again is None else partial(add_others, again)
         run()
         if self._sum.size:
-            recording.constant(words, self._one, *([] if before is target else [before]))
+            recording.constant(words, pairs, self._one, *([] if before is target else [before]))
             recording.note(run, [a, b, before, *reads], [target])
 
     def _share(self, a, b, pairs, threads, keep) -> bool:
