@@ -126,12 +126,15 @@ def optimizers(settings: Settings) -> dict[str, Callable]:
 
 
 def measure(settings: Settings) -> Figures:
-    """All in turns."""
+    """All in turns; at first, all models predict the same."""
     x, y = data()
     if settings.quick:
         x, y = x[: 20 * BATCH], y[: 20 * BATCH]
     own, weights = ours(x, y)
     found = {"rnnkit": own} | peers.available([torch, keras], settings, x, y, weights)
+    predicted = {label: runs["predict"]() for label, runs in found.items()}
+    for label, array in predicted.items():
+        assert np.allclose(array, predicted["rnnkit"], rtol=1e-3, atol=1e-4), label
     figures = {}
     for what, row in (
         ("update", f"an update of fit, {BATCH} rows of {STEPS} steps"),
@@ -147,10 +150,10 @@ def measure(settings: Settings) -> Figures:
 SECTIONS = {
     "small": Section(
         "Small batches",
-        f"The time of a batch in microseconds. The model is GRU({UNITS}) and Dense(1), with mean squared error and Adam. "
-        f"`fit` and `predict` go through {ROWS:,} sequences of one feature in batches of {BATCH}. *Keras on jax* is its "
-        "own `fit` and `predict`; *jitted* is a loop over one jitted step, or one jitted call, of the same model. The "
-        "last row is an update by Adam alone.",
+        f"The time of a batch in microseconds. The model is GRU({UNITS}) and Dense(1), with mean squared error and "
+        f"Adam. `fit` and `predict` go through {ROWS:,} sequences of one feature in batches of {BATCH}. *Keras on jax* "
+        "is its own `fit` and `predict`; *jitted* is a loop over one jitted step, or one jitted call, of the same "
+        "model. The last row is an update by Adam alone.",
         measure,
         beside_others("work", 1e6),
     )

@@ -41,7 +41,7 @@ def torch(x, y, weights) -> dict[str, Callable]:
 
 
 def torch_epoch(x, y, weights, features, units, batch):
-    """The model, and an epoch of it: the loop that its tutorials show, with all data and a shuffled order as tensors."""
+    """The model, and an epoch of it: the loop that its tutorials show, data and a shuffled order as tensors."""
     import torch
 
     torch.set_num_threads(THREADS)
