@@ -129,11 +129,22 @@ class Stepper:
 
     def test(self, batch: Batch, tally: Tally) -> None:
         """Add a batch's loss and metrics, outside training."""
-        outputs, masks = self.forward(batch)
-        batch = self._weighted(batch, outputs)
+        given = batch.x, batch.y, batch.weights
+        found = None if self.class_weight else self.model._repeated_tests.run(self.model, self._tested, given, {})
+        batch, outputs, masks, parts = self._test(batch) if found is None else (batch, *_told(*found))
         arrays, weight_options = self.model._arrays(), self.model._weight_options()
         penalty = penalties(arrays, weight_options, trained(arrays, weight_options))
-        tally.add(batch, outputs, masks, self._losses(batch, outputs, masks, False), penalty)
+        tally.add(batch, outputs, masks, parts, penalty)
+
+    def _test(self, batch: Batch) -> tuple[Batch, list, list, list]:
+        outputs, masks = self.forward(batch)
+        batch = self._weighted(batch, outputs)
+        return batch, outputs, masks, self._losses(batch, outputs, masks, False)
+
+    def _tested(self, model, x, y, weights) -> list:
+        """Outputs, masks and the sums of the losses of a batch: a call to be repeated."""
+        _, outputs, masks, parts = self._test(Batch(x, y, weights))
+        return [outputs, masks, [None if part is None else part.sums for part in parts]]
 
     def forward(self, batch: Batch, training: bool = False) -> tuple[list, list]:
         """Outputs and masks, one per output."""
@@ -203,6 +214,11 @@ class Stepper:
                 yield f"the output {name!r}", array
 
         return first_offender(arrays()) or "all arrays up to the outputs are, but what the loss makes of them isn't"
+
+
+def _told(outputs, masks, sums) -> tuple[list, list, list]:
+    """Outputs, masks and losses as a tally wants to know them."""
+    return outputs, masks, [None if one is None else Part(one) for one in sums]
 
 
 def gathered(gradients, names) -> dict:

@@ -10,6 +10,7 @@ from rnnkit.arguments import real_number
 from rnnkit.callbacks.progress import watched
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support.pullback import options
+from rnnkit.layers.support.repeats import RepeatedCalls
 from rnnkit.training.batches import Arrays, Batch, Iterable, Names, brings_batches, positive
 from rnnkit.training.compiled import Compiled
 from rnnkit.training.fitting import Fit
@@ -27,6 +28,7 @@ class Trainable(Layer):
     history = None  # of the last fit
     _compiled: Compiled | None = None
     _repeats: Repeats  # of its updates, once it is compiled
+    _repeated_tests: RepeatedCalls
 
     # What a model says of itself.
 
@@ -84,7 +86,7 @@ class Trainable(Layer):
             options(checkpoint, truncate),
         )
         compiled.optimizer.belong_to(self)
-        self._compiled, self._repeats = compiled, Repeats()
+        self._compiled, self._repeats, self._repeated_tests = compiled, Repeats(), RepeatedCalls()
 
     @property
     def optimizer(self):

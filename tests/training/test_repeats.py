@@ -9,6 +9,7 @@ import pytest
 
 import rnnkit as rk
 from rnnkit.callbacks import Callback, LambdaCallback
+from rnnkit.layers.support.repeats import RepeatedCalls
 from rnnkit.training import repeats
 from rnnkit.training.steps import Stepper
 
@@ -163,6 +164,35 @@ def test_the_bits_of_a_fit_are_those_of_the_ordinary_way(name, anew, monkeypatch
     assert same(model, other)
     for key, array in model.optimizer.get_state().items():
         assert array.tobytes() == other.optimizer.get_state()[key].tobytes(), key
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_the_bits_of_evaluate_and_predict_are_those_of_the_ordinary_way(name, monkeypatch):
+    make, x, y, settings, more = REPEATED[name]
+    model = compiled(make, **settings)
+    weights = {"sample_weight": more.get("sample_weight")}
+
+    def tested():
+        found = [model.evaluate(x[:40], first(y, 40), 10, sample_weight=first(weights["sample_weight"], 40))]
+        found.append([array.tobytes() for array in parts(model.predict(x[:40], batch_size=10))])
+        return found
+
+    several = [tested() for _ in range(3)]
+    (kind,) = model._repeated_tests._kinds.values()
+    assert kind.agreed == 2 and not kind.refused
+    model.set_weights([1.1 * array for array in model.get_weights()])
+    several += [tested() for _ in range(3)]
+    assert several[:3] == several[:1] * 3 and several[3:] == several[3:4] * 3 and several[0] != several[3]
+    monkeypatch.setattr(RepeatedCalls, "run", lambda *_: None)
+    assert tested() == several[3]
+
+
+def first(given, rows):
+    return [first(one, rows) for one in given] if isinstance(given, list) else None if given is None else given[:rows]
+
+
+def parts(found):
+    return list(found) if isinstance(found, (list, tuple)) else [found]
 
 
 def small(**settings):
