@@ -33,7 +33,8 @@ class Overhead:
 
     def setup(self, way):
         self.call = ways()[way]
-        self.call()
+        for _ in range(9):  # from then on it is repeated
+            self.call()
 
     def track_call(self, way):
         least = float("inf")

@@ -2,6 +2,8 @@
 
 # smoke: training.Update.time_update\('adam', '14 k'\)
 
+import timeit
+
 import numpy as np
 
 import rnnkit as rk
@@ -39,14 +41,38 @@ class Batch:
         self.model.train_on_batch(*self.data)
 
 
+class SmallBatches:
+    """What a batch of 32 short sequences takes of a small model, in microseconds: the least of several epochs."""
+
+    params = ["fit", "evaluate", "predict"]
+    param_names = ("method",)
+    unit = "µs"
+
+    def setup(self, method):
+        x = np.random.default_rng(0).standard_normal((6400, 10, 1), dtype=np.float32)
+        y = x.sum(axis=1)
+        model = rk.Sequential([rk.GRU(8), rk.Dense(1)], seed=0)
+        model.compile("adam", "mse")
+        self.epoch = {
+            "fit": lambda: model.fit(x, y, batch_size=32, verbose=0),
+            "evaluate": lambda: model.evaluate(x, y, batch_size=32, verbose=0),
+            "predict": lambda: model.predict(x, batch_size=32, verbose=0),
+        }[method]
+        self.epoch()
+
+    def track_batch(self, method):
+        return 1e6 * min(timeit.repeat(self.epoch, number=1, repeat=9)) / 200
+
+
 class Update:
     """One update of all weights by an optimizer."""
 
-    params = (["sgd", "adam", "lion"], ["14 k", "1 M"])
+    params = (["sgd", "adam", "lion"], ["20 arrays", "14 k", "1 M"])
     param_names = ("optimizer", "weights")
 
     def setup(self, optimizer, weights):
         shapes = {
+            "20 arrays": {str(i): (4, 8) for i in range(20)},
             "14 k": {"kernel": (8, 192), "recurrent": (64, 192), "bias": (2, 192), "head": (64, 1)},
             "1 M": {"kernel": (64, 2048), "recurrent": (512, 2048), "bias": (2, 2048)},
         }[weights]
@@ -55,7 +81,8 @@ class Update:
             {name: rng.standard_normal(shape, dtype=np.float32) for name, shape in shapes.items()} for _ in range(2)
         )
         self.optimizer = rk.optimizers.get(optimizer)
-        self.time_update(optimizer, weights)
+        for _ in range(5):  # from the fourth on it is repeated
+            self.time_update(optimizer, weights)
 
     def time_update(self, optimizer, weights):
         self.weights = self.optimizer.apply(self.weights, self.gradients)

@@ -66,7 +66,7 @@ LAYERS = {
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", LAYERS)
-def test_the_bits_are_those_of_the_ordinary_way(name, dtype):
+def test_T13_the_bits_are_those_of_the_ordinary_way(name, dtype):
     layer = LAYERS[name]()
     for rows in (2, 1):
         for _ in range(ENOUGH + 3):
@@ -142,7 +142,7 @@ def test_ids():
     same_bits([layer(ids)], [ordinary(layer, ids)])
 
 
-def test_results_and_arguments_are_the_callers():
+def test_T13_results_and_arguments_are_the_callers():
     layer = warm(rk.GRU(4, return_sequences=True, return_state=True), 2, 5, 3)
     x = numbers(2, 5, 3)
     first = layer(x)
@@ -168,7 +168,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("what", CHANGES)
-def test_what_changes_in_between_counts(what):
+def test_T13_what_changes_in_between_counts(what):
     layer, threads = warm(rk.GRU(4, dtype="float64"), 2, 5, 3), rk.get_num_threads()
     try:
         CHANGES[what](layer)

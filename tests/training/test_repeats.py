@@ -150,7 +150,7 @@ def same(model, other):
 
 
 @pytest.mark.parametrize("name", [*REPEATED, *ORDINARY])
-def test_the_bits_of_a_fit_are_those_of_the_ordinary_way(name, anew, monkeypatch):
+def test_T13_the_bits_of_a_fit_are_those_of_the_ordinary_way(name, anew, monkeypatch):
     """Weights, losses, metrics and the optimizer's state; two kinds of batches, the last of an epoch is smaller."""
     make, x, y, settings, more = (REPEATED | ORDINARY)[name]
     model, other = compiled(make, **settings), compiled(make, **settings)
@@ -167,7 +167,7 @@ def test_the_bits_of_a_fit_are_those_of_the_ordinary_way(name, anew, monkeypatch
 
 
 @pytest.mark.parametrize("name", REPEATED)
-def test_the_bits_of_evaluate_and_predict_are_those_of_the_ordinary_way(name, monkeypatch):
+def test_T13_the_bits_of_evaluate_and_predict_are_those_of_the_ordinary_way(name, monkeypatch):
     make, x, y, settings, more = REPEATED[name]
     model = compiled(make, **settings)
     weights = {"sample_weight": more.get("sample_weight")}
@@ -240,7 +240,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("what", CHANGES)
 @pytest.mark.parametrize("when", ["between fits", "after an epoch", "after a batch"])
-def test_what_changes_in_between_counts(what, when, monkeypatch):
+def test_T13_what_changes_in_between_counts(what, when, monkeypatch):
     change, threads = CHANGES[what], rk.get_num_threads()
     models = [small(), small()]
     try:
@@ -279,7 +279,7 @@ def test_a_layer_that_is_frozen_or_changed_between_fits(monkeypatch):
     assert same(*models)
 
 
-def test_a_callback_sees_the_weights_after_each_batch_and_may_keep_them(monkeypatch):
+def test_T13_a_callback_sees_the_weights_after_each_batch_and_may_keep_them(monkeypatch):
     class Keeper(Callback):
         def on_train_batch_end(self, batch, logs=None):
             arrays = dict(self.model.weights)
@@ -315,7 +315,7 @@ def test_who_brings_batches_may_look_at_the_model(monkeypatch):
     assert all(np.array_equal(a, b) for a, b in zip(*seen, strict=True))
 
 
-def test_weights_from_before_stay_as_they_were(anew):
+def test_T13_weights_from_before_stay_as_they_were(anew):
     model = small()
     run(model)
     kept = {name: (array, array.copy()) for name, array in model.weights.items()}
