@@ -21,6 +21,8 @@ import numpy as np
 
 LARGEST = 1 << 24  # bytes that a recording may hold: of a larger call Python is no part worth speaking of
 
+_NEVER, _RARELY, _OFTEN = range(3)  # how often the numbers of an array change
+
 _current: ContextVar[Recording | None] = ContextVar("rnnkit_recording", default=None)
 
 
@@ -37,6 +39,8 @@ class Recording:
         Bytes that it may hold.
     operations : list of callable
         In order, without arguments.
+    preparations : list of callable
+        What comes before them, where anything was changed that was given as rarely changing.
     bytes : int
         What it holds.
     """
@@ -44,7 +48,8 @@ class Recording:
     def __init__(self, largest: int = LARGEST) -> None:
         self.largest = largest
         self.operations: list[Callable[[], Any]] = []
-        self._owners: dict[int, tuple[np.ndarray, bool]] = {}  # with whether their numbers change
+        self.preparations: list[Callable[[], Any]] = []
+        self._owners: dict[int, tuple[np.ndarray, int]] = {}  # with how often their numbers change
         self._written: dict[int, np.ndarray] = {}
         self.bytes = 0
 
@@ -55,15 +60,15 @@ class Recording:
     def __exit__(self, *error):
         _current.reset(self._token)
 
-    def give(self, *arrays) -> None:
-        """Arrays whose numbers come from outside and may differ at a repetition."""
+    def give(self, *arrays, rarely: bool = False) -> None:
+        """Arrays whose numbers come from outside and may differ at a repetition; `rarely` if at few of them."""
         for array in arrays:
-            self._hold(array, True)
+            self._hold(array, _RARELY if rarely else _OFTEN)
 
     def constant(self, *arrays) -> None:
         """Arrays whose numbers are the same at every repetition."""
         for array in arrays:
-            self._hold(array, False)
+            self._hold(array, _NEVER)
 
     def note(self, operation: Callable[[], Any], reads=(), writes=(), draws: bool = False) -> None:
         """An operation that was just done; one that reads only constants, and `draws` nothing, need not be repeated.
@@ -73,16 +78,16 @@ class Recording:
         Unrepeatable
             If it read what no operation wrote.
         """
-        changes = draws
+        changes = _OFTEN if draws else _NEVER
         for array in reads:
             found = self._owners.get(id(_owner(array)))
             if found is None:
                 raise Unrepeatable(f"an array {array.shape} that no recorded operation wrote is read")
-            changes = changes or found[1]
+            changes = max(changes, found[1])
         for array in writes:
             self._hold(array, changes)
         if changes:
-            self.operations.append(operation)
+            (self.operations if changes == _OFTEN else self.preparations).append(operation)
             self._written.update((id(array), array) for array in writes)
 
     def knows(self, array) -> bool:
@@ -91,16 +96,21 @@ class Recording:
 
     def changes(self, *arrays) -> bool:
         """Whether the numbers of any of these arrays, as far as it knows them, may differ at a repetition."""
-        return any(self._owners.get(id(_owner(array)), (None, True))[1] for array in arrays)
+        return any(self._owners.get(id(_owner(array)), (None, _OFTEN))[1] for array in arrays)
 
     def memory(self, size: int) -> np.ndarray:
         """Bytes for an operation to work in."""
         found = np.empty(size, np.uint8)
-        self._hold(found, True)
+        self._hold(found, _OFTEN)
         return found
 
+    def prepare(self) -> None:
+        """Do again what depends on nothing but what changes rarely."""
+        for preparation in self.preparations:
+            preparation()
+
     def repeat(self) -> None:
-        """Do it all again.
+        """Do the operations again.
 
         Raises
         ------
@@ -111,7 +121,10 @@ class Recording:
             operation()
 
     def spoil(self) -> None:
-        """Put numbers that no call would give wherever a repetition writes: what it doesn't compute again shows."""
+        """Put numbers that no call would give wherever a repetition writes: what it doesn't compute again shows.
+
+        `prepare` and `repeat` have to follow.
+        """
         for array in self._written.values():
             array[...] = np.nan if array.dtype.kind == "f" else np.array(93).astype(array.dtype)
 
@@ -122,7 +135,7 @@ class Recording:
             self.bytes += owner.nbytes
             if self.bytes > self.largest:
                 raise Unrepeatable(f"it holds more than {self.largest:,} bytes")
-        self._owners[id(owner)] = owner, changes or (known is not None and known[1])
+        self._owners[id(owner)] = owner, changes if known is None else max(changes, known[1])
 
 
 def unrepeatable(reason: str) -> None:

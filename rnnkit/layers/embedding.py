@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from rnnkit import allocation, constraints, regularizers
@@ -83,16 +85,20 @@ class Embedding(Layer):
         """
         return self._called(inputs, mask, training)
 
-    def _applied(self, inputs, mask, training):
+    def _bound(self):
+        return partial(self._looked_up, self._table)
+
+    def _looked_up(self, table, inputs, mask, training):
         ids = self._ids(inputs)
         if not self.built:
             self._build_with(ids.shape, self.dtype or np.dtype("float32"))
-        shape = self._table.shape
+            table = self._table
+        shape = table.shape
 
         def back(d):
             return Gradients({"embeddings": RowGradient.sums(ids.reshape(-1), d.reshape(ids.size, shape[1]), shape)})
 
-        return self._table[ids], back
+        return table[ids], back
 
     def compute_mask(self, inputs, mask=None):
         """``ids != 0`` with `mask_zero`, else the mask as it came."""

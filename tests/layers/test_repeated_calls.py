@@ -294,3 +294,123 @@ def test_a_call_that_fails_is_the_ordinary_error():
         with pytest.raises(ValueError, match=r"expected x of shape \(batch, time, 3\), got \(2, 5, 4\)"):
             layer(numbers(2, 5, 4))
     check(layer, 2, 5, 3)
+
+
+# Calls with their gradient
+
+
+def ordinary_vjp(layer, *arguments, **keywords):
+    return type(layer).vjp.__wrapped__(layer, *arguments, **keywords)
+
+
+def gradient(pullback, outputs, seed=0):
+    """All that a pullback gives for cotangents drawn from a seed, flat."""
+    rng = np.random.default_rng(seed)
+    d = [rng.normal(size=array.shape).astype(array.dtype) for array in flat(outputs)]
+    g = pullback.pull(d)
+    others = [one for one in (g.x, g.initial_state, g.constants) if one is not None]
+    return [np.asarray(array) for array in g.weights.values()] + flat(others)
+
+
+def warm_vjp(layer, *shape):
+    for _ in range(ENOUGH):
+        layer.vjp(numbers(*shape))
+    return layer
+
+
+def repeats_vjps(layer):
+    return [kind.agreed == repeats.SURE and not kind.refused for kind in layer._repeated_vjps._kinds.values()]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", LAYERS)
+def test_T13_a_gradient_has_the_bits_of_the_ordinary_way(name, dtype):
+    """Of the last call and of earlier ones, after the weights were replaced, and asked for again."""
+    layer = LAYERS[name]()
+    found, expected = [], []
+    for i in range(ENOUGH + 4):
+        x = numbers(2, 5, 3).astype(dtype)
+        outputs, pullback = layer.vjp(x)
+        own, wanted = ordinary_vjp(layer, x)
+        same_bits(flat(outputs), flat(own))
+        x[:] = 7
+        expected.append(gradient(wanted, own, i))
+        if i % 2:
+            same_bits(gradient(pullback, outputs, i), expected[-1])
+        found.append((pullback, outputs))
+        layer.set_weights([0.9 * array for array in layer.get_weights()])
+    assert repeats_vjps(layer) == [True]
+    for i in (len(found) - 1, 0, len(found) - 3, len(found) - 3, len(found) - 1):
+        same_bits(gradient(*found[i], i), expected[i])
+
+
+def test_the_gradient_of_a_table():
+    layer, found, expected = rk.Sequential([rk.Embedding(9, 4, mask_zero=True), rk.GRU(4)]), [], []
+    for i in range(ENOUGH + 3):
+        ids = RNG.integers(0, 9, (2, 5))
+        outputs, pullback = layer.vjp(ids)
+        found.append((pullback, outputs))
+        expected.append(gradient(*reversed(ordinary_vjp(layer, ids)), i))
+        layer.set_weights([0.9 * array for array in layer.get_weights()])
+    assert repeats_vjps(layer) == [True]
+    for i in reversed(range(len(found))):
+        same_bits(gradient(*found[i], i), expected[i])
+
+
+def test_cotangents_of_zeros_and_of_wrong_shapes():
+    layer = warm_vjp(rk.GRU(4, return_sequences=True, return_state=True), 2, 5, 3)
+    x = numbers(2, 5, 3)
+    (outputs, state), pullback = layer.vjp(x)
+    for d in ((outputs, None), (None, state), None):
+        found, expected = pullback(d), ordinary_vjp(layer, x)[1](d)
+        same_bits(list(found.weights.values()), list(expected.weights.values()))
+        same_bits([found.x, *found.initial_state], [expected.x, *expected.initial_state])
+    with pytest.raises(ValueError, match="expected d_outputs of shape"):
+        pullback((outputs[:, 1:], None))
+
+
+def test_a_gradient_with_dropout_is_that_of_the_masks_that_were_drawn():
+    layer = rk.GRU(4, dropout=0.5, seed=0, return_sequences=True)
+    other = rk.GRU(4, dropout=0.5, seed=0, return_sequences=True)
+    for i in range(ENOUGH + 3):
+        x = numbers(2, 5, 3)
+        outputs, pullback = layer.vjp(x, training=True)
+        own, wanted = ordinary_vjp(other, x, training=True)
+        same_bits([outputs], [own])
+        same_bits(gradient(pullback, outputs, i), gradient(wanted, own, i))
+    assert repeats_vjps(layer) == [False]
+
+
+def test_a_loop_of_ones_own():
+    """vjp, an update and other weights at each step: as without recordings."""
+    layers = [rk.Sequential([rk.GRU(4), rk.Dense(1)], seed=0, dtype="float64") for _ in range(2)]
+    x, y = numbers(4, 5, 3), numbers(4, 1)
+    for layer, vjp in zip(layers, (rk.Sequential.vjp, ordinary_vjp), strict=True):
+        optimizer = rk.optimizers.Adam(0.01)
+        for _ in range(20):
+            found, pullback = vjp(layer, x)
+            slopes = pullback(2 * (found - y) / len(y)).weights
+            new = optimizer.apply(dict(layer.weights), slopes)
+            layer.set_weights([new[name] for name in layer.weights])
+    assert repeats_vjps(layers[0]) == [True]
+    same_bits(layers[0].get_weights(), layers[1].get_weights())
+
+
+def test_gradients_from_several_threads():
+    layer, wrong = warm_vjp(rk.GRU(4, return_sequences=True), 2, 5, 3), []
+
+    def call(seed):
+        x = np.random.default_rng(seed).normal(size=(2, 5, 3))
+        expected = gradient(*reversed(ordinary_vjp(layer, x)))
+        for _ in range(60):
+            outputs, pullback = layer.vjp(x)
+            found = gradient(pullback, outputs)
+            if any(a.tobytes() != b.tobytes() for a, b in zip(found, expected, strict=True)):
+                wrong.append(seed)
+
+    threads = [threading.Thread(target=call, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.execution.execution import is_eager
+from rnnkit.layers.support.pullback import Gradients, Pullback
+from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.recording import Recording, Unrepeatable, current
 
 if TYPE_CHECKING:
@@ -22,7 +25,7 @@ _MOST = 8  # kinds of a layer's calls; what comes then is done the ordinary way
 _LARGEST = 1 << 20  # bytes of a recorded call, which stay in memory as long as the layer
 
 # Attributes that a call sets itself, and no call depends on but those of stateful layers, which aren't repeated.
-_PASSING = {"_kept", "_generator", "_repeated_calls"}
+_PASSING = {"_kept", "_generator", "_repeated_calls", "_repeated_vjps"}
 
 
 class _Changes:
@@ -39,14 +42,41 @@ def assigned(name: str) -> None:
 
 @dataclass(eq=False)
 class _Kind:
-    """Calls with arrays of the same shapes and dtypes, and what else there is the same."""
+    """Calls with arrays of the same shapes and dtypes, and what else there is the same.
+
+    Attributes
+    ----------
+    met, agreed : int
+        Calls so far, and how many of them a recording agreed with.
+    places, weights : list of ndarray
+        Memory that the arguments' arrays, and the weights, are copied to.
+    has : list of ndarray, or None
+        The weights whose numbers are in that memory.
+    found
+        What the call gives, in memory that stays.
+    way : _Way or None
+        With a gradient.
+    """
 
     met: int = 0
-    recording: Recording | None = None
-    places: Any = None  # memory that the arguments' arrays are copied to, in order
-    found: Any = None  # what the call gives, in memory that stays
     agreed: int = 0
     refused: bool = False
+    recording: Any = None
+    places: list = field(default_factory=list)
+    weights: list = field(default_factory=list)
+    has: list | None = None
+    found: Any = None
+    way: Any = None
+
+    def take(self, arrays: Sequence[np.ndarray], weights: list) -> None:
+        """Have the numbers of a call's arguments and weights in the recording's memory."""
+        if self.has is not weights:
+            for place, array in zip(self.weights, weights, strict=True):
+                np.copyto(place, array)
+            self.recording.prepare()
+            self.has = weights
+        for place, array in zip(self.places, arrays, strict=True):
+            np.copyto(place, array)
 
 
 class RepeatedCalls:
@@ -57,9 +87,10 @@ class RepeatedCalls:
         self._lock = threading.Lock()
         self._count = -1
         self._facts: list | None = None
+        self._weights: list = []
 
     def __reduce__(self):
-        return RepeatedCalls, ()  # recordings are memory of this process
+        return type(self), ()  # recordings are memory of this process
 
     def run(self, layer: Layer, call: Callable, arguments: tuple, keywords: dict):
         """What the call gives, in new arrays; None where it has to be done the ordinary way."""
@@ -90,20 +121,20 @@ class RepeatedCalls:
                 return None
             if kind.agreed < SURE:
                 return self._try(kind, layer, call, arrays, arguments, keywords)
-            for place, array in zip(kind.places, arrays, strict=True):
-                np.copyto(place, array)
-            kind.recording.repeat()  # type: ignore[union-attr]  # it was recorded
-            return np.array(kind.found) if type(kind.found) is np.ndarray else copied_arrays(kind.found)
+            kind.take(arrays, self._weights)
+            return self._repeat(kind, arrays)
         except Unrepeatable:
             return None
         finally:
             self._lock.release()
 
     def _is_as_before(self, layer) -> bool:
-        """Whether the layer is what it was when calls were recorded; else all recordings go."""
-        count = _Changes.count
-        facts = [*facts_of(layer._all_layers()), *(Same(array) for array in layer._arrays().values())]
+        """Whether the layer is what it was when calls were recorded, but for its weights; else all recordings go."""
+        count, arrays = _Changes.count, list(layer._arrays().values())
+        facts = [*facts_of(layer._all_layers()), *((array.shape, array.dtype) for array in arrays)]
         same = facts == self._facts or self._facts is None
+        if len(arrays) != len(self._weights) or any(a is not b for a, b in zip(arrays, self._weights, strict=True)):
+            self._weights = arrays
         self._facts, self._count = facts, count
         if not same:
             self._kinds = {}
@@ -118,35 +149,153 @@ class RepeatedCalls:
         restore(before)  # the same is drawn once more
         try:
             if kind.recording is None:
-                self._record(kind, layer, call, arguments, keywords)
+                self._make(kind, layer, call, arguments, keywords)
             else:
-                for place, array in zip(kind.places, arrays, strict=True):
-                    np.copyto(place, array)
                 kind.recording.spoil()
+                kind.has = None
+                kind.take(arrays, self._weights)
                 kind.recording.repeat()
-            pairs = zip(arrays_in(found), arrays_in(kind.found), strict=True)
-            kind.refused = any(a.tobytes() != b.tobytes() for a, b in pairs)
+            kind.refused = not self._agrees(kind, found, before == after)
         except Exception:  # the ordinary way has none
             kind.refused = True
         finally:
             restore(after)
         kind.agreed += 1
         if kind.refused:
-            kind.recording = kind.places = kind.found = None
+            kind.recording = kind.has = kind.found = kind.way = None
+            kind.places, kind.weights = [], []
         return found
 
-    @staticmethod
-    def _record(kind, layer, call, arguments, keywords) -> None:
+    def _make(self, kind: _Kind, layer, call, arguments, keywords) -> None:
+        """Record a call."""
         if not are_own(layer._all_layers()):
             raise Unrepeatable("a layer is of a class of the user's")
         arguments, keywords = copied_arrays(arguments), {n: copied_arrays(one) for n, one in keywords.items()}
-        kind.places, kind.recording = arrays_in([arguments, list(keywords.values())]), Recording(_LARGEST)
-        kind.recording.give(*kind.places)
-        kind.recording.constant(*layer._arrays().values())
-        with kind.recording:
-            kind.found = call(layer, *arguments, **keywords)
-        if not all(kind.recording.knows(array) for array in arrays_in(kind.found)):
+        recording = kind.recording = Recording(_LARGEST)
+        kind.places = arrays_in([arguments, list(keywords.values())])
+        memory = {id(array): np.array(array) for array in self._weights}  # layers in several places have one
+        kind.weights, kind.has = [memory[id(array)] for array in self._weights], self._weights
+        recording.give(*kind.places)
+        recording.give(*kind.weights, rarely=True)
+        names = list(layer._arrays())
+        count = _Changes.count
+        layer._put_arrays({name: read_only(place) for name, place in zip(names, kind.weights, strict=True)})
+        try:
+            with recording:
+                self._record(kind, layer, call, arguments, keywords)
+        finally:
+            layer._put_arrays(dict(zip(names, self._weights, strict=True)))
+            if self._count == count:
+                self._count = _Changes.count
+        if not all(recording.knows(array) for array in arrays_in(kind.found)):
             raise Unrepeatable("what it gives isn't computed by recorded operations")
+
+    # What differs between calls and calls with their gradient
+
+    def _record(self, kind, layer, call, arguments, keywords) -> None:
+        kind.found = call(layer, *arguments, **keywords)
+
+    def _agrees(self, kind, found, drew_nothing: bool) -> bool:
+        """Whether the recording gives the bits that the ordinary way gave."""
+        return same_bits(found, kind.found)
+
+    def _repeat(self, kind, arrays):
+        kind.recording.repeat()
+        return np.array(kind.found) if type(kind.found) is np.ndarray else copied_arrays(kind.found)
+
+
+@dataclass(eq=False)
+class _Way:
+    """How a recorded call is done, and how cotangents go back through it.
+
+    Attributes
+    ----------
+    forward, back : list of callable
+        Operations of a recording.
+    cotangents : list of ndarray
+        Memory that cotangents are copied to.
+    gradients : Gradients
+        In memory that stays.
+    dtype : dtype
+        The pullback's.
+    latest : object or None
+        Stands for the call whose numbers are in memory.
+    """
+
+    forward: list
+    back: list
+    cotangents: list
+    gradients: Gradients
+    dtype: Any
+    latest: Any = None
+
+    def go_back(self, cotangents) -> Gradients:
+        """The gradient of the call whose numbers are in memory; None stands for a cotangent of zeros."""
+        for place, array in zip(self.cotangents, cotangents, strict=True):
+            if array is None:
+                place[...] = 0
+            else:
+                np.copyto(place, array)
+        for operation in self.back:
+            operation()
+        return self.gradients
+
+
+class RepeatedVJPs(RepeatedCalls):
+    """The recorded calls of a layer's vjp. A pullback that comes late does its call once more."""
+
+    def _record(self, kind, layer, call, arguments, keywords) -> None:
+        operations = kind.recording.operations
+        outputs, pullback = call(layer, *arguments, **keywords)
+        cotangents, forward = [np.ones_like(array) for array in arrays_in(outputs)], len(operations)
+        kind.recording.give(*cotangents)
+        gradients = pullback.pull(cotangents)
+        kind.found = outputs
+        kind.way = _Way(operations[:forward], operations[forward:], cotangents, gradients, pullback.dtype)
+        dense = [list(gradients.weights.values()), *_fields(gradients)[1:]]
+        if not all(kind.recording.knows(array) for array in arrays_in(dense)):
+            raise Unrepeatable("a gradient isn't computed by recorded operations")
+
+    def _agrees(self, kind, found, drew_nothing) -> bool:
+        outputs, pullback = found
+        rng = np.random.default_rng(0)
+        d = [rng.normal(size=place.shape).astype(place.dtype) for place in kind.way.cotangents]
+        gradients, own = pullback.pull(d), kind.way.go_back(d)
+        same = same_bits(outputs, kind.found) and same_bits(_fields(gradients), _fields(own))
+        return same and drew_nothing  # a call that is done once more would draw something else
+
+    def _repeat(self, kind, arrays):
+        way, saved, weights = kind.way, [array.copy() for array in arrays], self._weights
+        for operation in way.forward:
+            operation()
+        way.latest = token = object()
+        outputs = copied_arrays(kind.found)
+
+        def pull(cotangents) -> Gradients:
+            with self._lock:
+                if way.latest is not token:
+                    kind.take(saved, weights)
+                    for operation in way.forward:
+                        operation()
+                    way.latest = token
+                g = way.go_back(cotangents)
+                return Gradients(*(copied_arrays(one) for one in (g.weights, g.x, g.initial_state, g.constants)))
+
+        return outputs, Pullback(outputs, way.dtype, pull)
+
+
+def repeated_vjp(vjp: Callable) -> Callable:
+    """A layer's ``vjp`` that is repeated where it was met often enough."""
+
+    @functools.wraps(vjp)
+    def called(self, *arguments, **keywords):
+        if self._repeated_vjps is not None:
+            found = self._repeated_vjps.run(self, vjp, arguments, keywords)
+            if found is not None:
+                return found
+        return vjp(self, *arguments, **keywords)
+
+    return called
 
 
 def _key(values, arrays: list) -> tuple:
@@ -212,6 +361,25 @@ def are_own(layers) -> bool:
     return all(type(layer).__module__.partition(".")[0] == "rnnkit" for layer in layers)
 
 
+def read_only(array: np.ndarray) -> np.ndarray:
+    """A view that nobody writes to."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _fields(g: Gradients) -> list:
+    """All that a gradient is made of, dense."""
+    weights = [np.asarray(one) if isinstance(one, RowGradient) else one for one in g.weights.values()]
+    return [weights, g.x, g.initial_state, g.constants]
+
+
+def same_bits(nested, other) -> bool:
+    """Whether arrays that are nested alike have the same bits."""
+    pairs = zip(arrays_in(nested), arrays_in(other), strict=True)
+    return all(a.tobytes() == b.tobytes() and a.shape == b.shape for a, b in pairs)
+
+
 def arrays_in(nested) -> list[np.ndarray]:
     """The arrays of nested lists and tuples, in order."""
     if isinstance(nested, (list, tuple)):
@@ -220,7 +388,11 @@ def arrays_in(nested) -> list[np.ndarray]:
 
 
 def copied_arrays(nested):
-    """Nested lists and tuples with copies of the arrays in them."""
+    """Nested lists, tuples and dicts with copies of the arrays in them."""
+    if isinstance(nested, np.ndarray):
+        return np.array(nested)
     if isinstance(nested, (list, tuple)):
         return type(nested)(copied_arrays(one) for one in nested)
-    return np.array(nested) if isinstance(nested, np.ndarray) else nested
+    if isinstance(nested, dict):
+        return {name: copied_arrays(one) for name, one in nested.items()}
+    return RowGradient(nested.ids, nested.rows, nested.shape) if isinstance(nested, RowGradient) else nested
