@@ -75,7 +75,9 @@ def pytest_runtest_protocol(item):
 
 
 # Tests of what a call itself does, however often it is done; those beside them repeat calls as users do.
-ORDINARY = [Path(__file__).parent / name for name in ("backends", "compiler", "contract", "execution", "layers/support")]
+ORDINARY = [
+    Path(__file__).parent / name for name in ("backends", "compiler", "contract", "execution", "layers/support")
+]
 
 
 @pytest.fixture(autouse=True)

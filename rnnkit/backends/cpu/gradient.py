@@ -16,7 +16,7 @@ import numpy as np
 from rnnkit.backends.cpu import tuning
 from rnnkit.backends.cpu.moves import recorded_moves
 from rnnkit.backends.cpu.program import Program, row_blocks
-from rnnkit.backends.cpu.simd.aligned import LINE
+from rnnkit.backends.cpu.simd.aligned import LINE, aligned
 from rnnkit.backends.cpu.threads.buffer_pool import borrow
 from rnnkit.backends.cpu.weight_sums import OuterProducts, Sums
 from rnnkit.backends.shared.call import Gradient, Record, Result
@@ -373,7 +373,8 @@ def _line(size, dtype) -> int:
 def _sequence(rows, steps, size, dtype) -> np.ndarray:
     """Memory for a value of every step: ``(B, T, elements)``, a step's rows side by side."""
     width = _line(size, dtype)
-    memory = borrow(steps * rows * width + LINE, dtype)[: steps * rows * width]
+    lend = borrow if current() is None else aligned  # what a recording keeps doesn't come back
+    memory = lend(steps * rows * width + LINE, dtype)[: steps * rows * width]
     return memory.reshape(steps, rows, width).swapaxes(0, 1)
 
 

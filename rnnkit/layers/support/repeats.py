@@ -48,6 +48,8 @@ class _Kind:
     ----------
     met, agreed : int
         Calls so far, and how many of them a recording agreed with.
+    refusal : str or None
+        Why calls of this kind aren't repeated.
     places, weights : list of ndarray
         Memory that the arguments' arrays, and the weights, are copied to.
     has : list of ndarray, or None
@@ -60,7 +62,7 @@ class _Kind:
 
     met: int = 0
     agreed: int = 0
-    refused: bool = False
+    refusal: str | None = None
     recording: Any = None
     places: list = field(default_factory=list)
     weights: list = field(default_factory=list)
@@ -109,7 +111,7 @@ class RepeatedCalls:
             if len(self._kinds) < _MOST:
                 self._kinds[key] = _Kind()
             return None
-        if kind.refused or current() is not None or is_eager():
+        if kind.refusal is not None or current() is not None or is_eager():
             return None
         if kind.met < _MET:
             kind.met += 1
@@ -155,13 +157,14 @@ class RepeatedCalls:
                 kind.has = None
                 kind.take(arrays, self._weights)
                 kind.recording.repeat()
-            kind.refused = not self._agrees(kind, found, before == after)
-        except Exception:  # the ordinary way has none
-            kind.refused = True
+            if not self._agrees(kind, found, before == after):
+                kind.refusal = "it gives other bits than the ordinary way"
+        except Exception as error:  # the ordinary way has none
+            kind.refusal = str(error)
         finally:
             restore(after)
         kind.agreed += 1
-        if kind.refused:
+        if kind.refusal is not None:
             kind.recording = kind.has = kind.found = kind.way = None
             kind.places, kind.weights = [], []
         return found
