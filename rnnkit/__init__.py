@@ -48,6 +48,7 @@ from rnnkit.layers.merging import Add, Average, Concatenate, Maximum, Multiply, 
 from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.shaping import Flatten, GlobalAveragePooling1D, RepeatVector, Reshape
+from rnnkit.layers.stream import Stream
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.layers.support.symbolic import Input
 from rnnkit.layers.time_distributed import TimeDistributed
@@ -105,6 +106,7 @@ __all__ = [
     "SimpleRNN",
     "SimpleRNNCell",
     "StackedRNNCells",
+    "Stream",
     "Subtract",
     "TimeDistributed",
     "Weight",

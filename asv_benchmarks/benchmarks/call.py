@@ -21,13 +21,23 @@ def ways() -> dict:
         "mask=": lambda: plain(x, mask=mask),
         "initial_state=": lambda: plain(x, initial_state=states),
         "return_state=True": lambda: with_states(x),
+        "stream.step": step(),
     }
+
+
+def step():
+    """A step of a stream, of one row."""
+    *_, features, units = sizes.STEP
+    streamed = layer("LSTMCell", units, return_sequences=True)
+    streamed(sequences(*sizes.STEP[:3]))
+    stream, x = streamed.stream(), sequences(*sizes.STEP[:3])[:, 0].copy()
+    return lambda: stream.step(x)
 
 
 class Overhead:
     """The least of many calls."""
 
-    params = ["layer(x)", "mask=", "initial_state=", "return_state=True"]
+    params = ["layer(x)", "mask=", "initial_state=", "return_state=True", "stream.step"]
     param_names = ("call",)
     unit = "µs"
 

@@ -17,6 +17,9 @@ def measure(settings: Settings) -> Figures:
     figures = {}
     for way, call in ways().items():
         runners = {"rnnkit": call} | (theirs if way == "layer(x)" else {})
+        if way == "stream.step":
+            runners |= peers.available(peers.ALL, settings, problems.make("LSTM", sizes.STEP), THREADS)
+            runners.pop("jax, hoisted", None)
         figures[way] = in_turns(runners, settings.rounds)
     return figures
 
@@ -24,7 +27,8 @@ def measure(settings: Settings) -> Figures:
 SECTIONS = {
     "overhead": Section(
         "Overhead of a call",
-        f"An LSTM at {sizes.text(sizes.CALL)}, in microseconds.",
+        f"An LSTM at {sizes.text(sizes.CALL)}, in microseconds. The last row is a step of a stream at "
+        f"{sizes.text(sizes.STEP)}, beside calls of the other libraries that start from zeros.",
         measure,
         beside_others("call", 1e6),
     )

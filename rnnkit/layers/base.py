@@ -493,6 +493,16 @@ class Layer(Configurable):
         outputs, pullback = self.vjp(x, mask=mask, training=training, **wanted)
         return outputs, repeated(lambda: self.compute_mask(x, mask), x, mask, draws=True), pullback
 
+    # Steps one at a time
+
+    def _refuses_stream(self) -> str | None:
+        """Why this layer can't take one step at a time; None if it can."""
+        return "needs whole sequences"
+
+    def _reads_ids(self) -> bool:
+        """Whether its inputs are integer ids."""
+        return False
+
     # Symbolic calls
 
     def _arranged(self, inputs):

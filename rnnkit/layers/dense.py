@@ -171,6 +171,9 @@ class Dropout(Layer):
         kept = InvertedDropout(self.rate)(self._draw_generator(), x.shape).astype(self.dtype)
         return x.astype(self.dtype) * kept, lambda d: Gradients({}, d * kept)
 
+    def _refuses_stream(self):
+        return None
+
     def get_config(self):
         """The constructor's arguments as JSON values."""
         return {"rate": self.rate} | super().get_config()

@@ -108,6 +108,12 @@ class Embedding(Layer):
         """``(*ids.shape, output_dim)``."""
         return (*super().compute_output_shape(input_shape), self.output_dim)
 
+    def _refuses_stream(self):
+        return "makes a mask; skip(rows) leaves out a step of some rows" if self.mask_zero else None
+
+    def _reads_ids(self):
+        return True
+
     def get_config(self):
         """The constructor's arguments as JSON values."""
         return {

@@ -55,6 +55,9 @@ class Masking(Layer):
         used = self._used(x)
         return used if mask is None else used & validation.mask(mask, *x.shape[:2])
 
+    def _refuses_stream(self):
+        return "makes a mask; skip(rows) leaves out a step of some rows"
+
     def get_config(self):
         """The constructor's arguments as JSON values."""
         return {"mask_value": self.mask_value} | super().get_config()

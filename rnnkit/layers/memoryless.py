@@ -82,6 +82,9 @@ class Memoryless(Layer):
             self._check_shape(shape)
         return shape
 
+    def _refuses_stream(self):
+        return None
+
     def explain(self, source: bool = False, graph: bool = False) -> str:
         """How the step is compiled, as `RNN.explain`."""
         told = self._execution.explain(source=source, graph=graph) if self.built else f"{self.name}: not built yet"

@@ -128,6 +128,9 @@ class Concatenate(Merge):
         in_time = self.axis % np.ndim(inputs[0]) == 1
         return np.concatenate(steps, axis=1) if in_time else np.logical_or.reduce(steps)
 
+    def _refuses_stream(self):
+        return "joins arrays along an axis that may be time" if self.axis in (1, -2) else None
+
     def get_config(self):
         """The constructor's arguments as JSON values."""
         return {"axis": self.axis} | super().get_config()
@@ -148,6 +151,9 @@ class Elementwise(Merge):
         result, parted = self._combined(arrays)
         shapes = [one.shape for one in arrays]
         return result, lambda d: [_summed_to(one, shape) for one, shape in zip(parted(d), shapes, strict=True)]
+
+    def _refuses_stream(self):
+        return None
 
     def _combined(self, arrays):
         """The result, and the function that parts its cotangent into those of the repeated arrays."""

@@ -17,9 +17,11 @@ from rnnkit.backends.shared.call import Gradient, Record, Result
 from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.execution.execution import Execution, initial_states
 from rnnkit.layers.base import Layer
+from rnnkit.layers.stream import Stream
 from rnnkit.layers.support import device_transfer, validation
 from rnnkit.layers.support.display import Text
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
+from rnnkit.layers.support.streaming import running
 from rnnkit.recording import repeated, unrepeatable
 from rnnkit.serialization.configuration import deserialize, serialize
 from rnnkit.serialization.registry import reading
@@ -269,7 +271,9 @@ class RNN(Layer):
             states = initial_states(step, batch_size, self.dtype)
         record = Record(states=states, weights=self.cell._all_weights(), draws=draws, **fields)
         result = execution.run(record) if gradient is None else execution.vjp(record, **gradient)
-        if self.stateful:
+        if (stream := running.get()) is not None:
+            stream.end(result.states, states)
+        elif self.stateful:
             unrepeatable("a layer keeps its states between calls")
             self._kept = tuple(state.copy() for state in result.states)
         return result
@@ -299,9 +303,32 @@ class RNN(Layer):
                 f"expected a batch of {self._kept[0].shape[0]} rows, as this stateful layer has states for, got "
                 f"{batch_size}; reset_states() frees the batch size"
             )
+        if (stream := running.get()) is not None:
+            return stream.begin(self, initial_state)
         if initial_state is not None:
             return self._spec.unpack(initial_state, batch_size, dtype)
         return self._kept if self.stateful else None
+
+    def stream(self, batch=1, constants=None) -> Stream:
+        """This layer one step at a time, see `Stream`.
+
+        Parameters
+        ----------
+        batch : int
+            How many sequences go side by side.
+        constants : list of array_like (B, …), optional
+
+        Raises
+        ------
+        ValueError
+            If it isn't built, goes backwards, or returns its states.
+        """
+        return Stream(self, batch, constants)
+
+    def _refuses_stream(self):
+        if self.go_backwards:
+            return "goes backwards"
+        return "returns its states, which are stream.states" if self.return_state else None
 
     # Building
 

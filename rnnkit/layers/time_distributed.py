@@ -80,6 +80,9 @@ class TimeDistributed(Layer):
         shape = super().compute_output_shape(input_shape)
         return _with_time(self.layer.compute_output_shape((shape[0], *shape[2:])), shape[:2])
 
+    def _refuses_stream(self):
+        return None
+
     def get_config(self):
         """The constructor's arguments as JSON values."""
         return {"layer": serialize(self.layer)} | super().get_config()

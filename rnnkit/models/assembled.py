@@ -11,6 +11,7 @@ from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.merging import Merge
 from rnnkit.layers.rnn import RNN
+from rnnkit.layers.stream import Stream
 from rnnkit.layers.support.device_transfer import first_on_device, mapped
 from rnnkit.layers.support.display import Text, columns, show_shape
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
@@ -130,6 +131,39 @@ class Assembled(Trainable):
         told = f"{parameters(self)} parameters" if self.built else "not built"
         title = f"<strong>{html.escape(self.name)}</strong> {type(self).__name__}, {told}"
         return f"<div>{title}<br>{self._drawing()}</div>"
+
+    # Steps one at a time
+
+    def stream(self, batch=1) -> Stream:
+        """This model one step at a time, see `rnnkit.layers.stream.Stream`.
+
+        Parameters
+        ----------
+        batch : int
+            How many sequences go side by side.
+
+        Raises
+        ------
+        ValueError
+            If it isn't built, or a layer needs whole sequences.
+
+        Examples
+        --------
+        >>> import numpy as np, rnnkit as rk
+        >>> model = rk.Sequential([rk.LSTM(4, return_sequences=True), rk.Dense(1)], seed=0)
+        >>> x = np.ones((2, 3, 1), "float32")
+        >>> y = model(x)
+        >>> stream = model.stream(batch=2)
+        >>> all(np.array_equal(stream.step(x[:, t]), y[:, t]) for t in range(3))
+        True
+        """
+        return Stream(self, batch)
+
+    def _refuses_stream(self):
+        return None
+
+    def _reads_ids(self):
+        return bool(self.layers) and self.layers[0]._reads_ids()
 
     # States between calls
 

@@ -33,7 +33,7 @@ class RecordedUpdate:
     results: list[Result]
 
     def __post_init__(self):
-        from rnnkit.backends.cpu.moves import Copies, finite_test  # takes the compiler with it
+        from rnnkit.execution.compiled_copies import Copies, finite_test  # takes the compiler with it
 
         self._tests = [finite_test(result.last) for result in self.results]
         pairs = zip(self.groups, self.results, strict=True)
@@ -84,7 +84,7 @@ class RepeatedUpdates:
     """
 
     def __init__(self, optimizer: Optimizer, weights: Mapping[str, np.ndarray]):
-        from rnnkit.backends.cpu.moves import Copies  # takes the compiler with it
+        from rnnkit.execution.compiled_copies import Copies  # takes the compiler with it
 
         self._in_place, recording = UpdateInPlace(optimizer), Recording()
         self._names = list(weights)

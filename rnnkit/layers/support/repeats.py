@@ -14,6 +14,7 @@ from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.execution.execution import is_eager
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.row_gradient import RowGradient
+from rnnkit.layers.support.streaming import running
 from rnnkit.recording import Recording, Unrepeatable, current
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ def assigned(name: str) -> None:
     """An attribute of a layer, or its weights, have become others."""
     if name not in _PASSING:
         _Changes.count += 1
+
+
+def assignments() -> int:
+    """How often anything was assigned to any layer: what is known of layers is so as long as this is the same."""
+    return _Changes.count
 
 
 @dataclass(eq=False)
@@ -111,7 +117,7 @@ class RepeatedCalls:
             if len(self._kinds) < _MOST:
                 self._kinds[key] = _Kind()
             return None
-        if kind.refusal is not None or current() is not None or is_eager():
+        if kind.refusal is not None or current() is not None or is_eager() or running.get() is not None:
             return None
         if kind.met < _MET:
             kind.met += 1
@@ -299,6 +305,11 @@ def repeated_vjp(vjp: Callable) -> Callable:
         return vjp(self, *arguments, **keywords)
 
     return called
+
+
+def nested_shapes(shape) -> bool:
+    """Whether a shape is several, as those of a model with several outputs."""
+    return isinstance(shape, (list, tuple)) and bool(shape) and isinstance(shape[0], (list, tuple))
 
 
 def _key(values, arrays: list) -> tuple:

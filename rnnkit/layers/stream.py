@@ -1,0 +1,312 @@
+"""A layer or a model one step at a time, its states in memory that stays."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnnkit.arguments import integer, positive_integer
+from rnnkit.layers.support import repeats, validation
+from rnnkit.layers.support.streaming import running
+from rnnkit.recording import Recording, Unrepeatable
+
+if TYPE_CHECKING:
+    from rnnkit.layers.base import Layer
+
+
+class Stream:
+    """The steps of sequences, one at a time, for `batch` sequences side by side; it equals::
+
+        states = initial states
+        for t in count():
+            y, states = layer(x[:, t : t + 1], initial_state=states)       # and so on through all layers of a model
+
+    A step gives the bits that a call over the whole sequences gives at its place. Streams of one layer are
+    independent. Several threads may use a stream: their steps come one after the other. A stream can be pickled.
+
+    Parameters
+    ----------
+    layer : Layer
+        A built recurrent layer, or a model whose layers take one step at a time.
+    batch : int
+    constants : list of array_like (B, …), optional
+        For a recurrent layer whose cell takes constants.
+
+    Raises
+    ------
+    ValueError
+        For a layer that isn't built, or that needs whole sequences, with its name.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> layer = rk.GRU(4, return_sequences=True, seed=0)
+    >>> x = np.ones((1, 3, 2), "float32")
+    >>> y = layer(x)
+    >>> stream = layer.stream()
+    >>> all(np.array_equal(stream.step(x[:, t]), y[:, t]) for t in range(3))
+    True
+    """
+
+    def __init__(self, layer: Layer, batch: int = 1, constants=None):
+        self.layer, self.batch = layer, positive_integer(batch, "batch")
+        if not layer._is_built():
+            raise ValueError(f"expected the layer {layer.name!r} to be built before it is streamed; call build first")
+        for one in layer._all_layers():
+            if (reason := one._refuses_stream()) is not None:
+                raise ValueError(
+                    f"expected layers that take one step at a time; {one.name!r} ({type(one).__name__}) {reason}"
+                )
+        if layer.device != "cpu":
+            raise ValueError(f"expected a layer on the CPU to stream, {layer.name!r} is on {layer.device}")
+        self._constants = None
+        if constants is not None:
+            self._constants = [np.array(validation.array(one, "constants")) for one in constants]
+        self._features, self._x = self._input()
+        self._lock = threading.RLock()
+        self._states: list[tuple[np.ndarray, ...]] | None = None  # of each recurrent layer, in order
+        self._skipped: list[int] = []
+        self._count = -1
+        self._again: Callable[[], Any] = self._ordinary
+        self._y: list[np.ndarray] = []
+        self._begin()
+
+    def _input(self):
+        """Features of a step, and memory for one with an axis of time."""
+        layer = self.layer
+        shape = layer._input_shape
+        if shape is None or not isinstance(shape, tuple) or (shape and isinstance(shape[0], (tuple, list))):
+            raise ValueError(f"expected a model with one input to stream, got {layer.name!r}")
+        dtype = np.dtype(np.int64) if layer._reads_ids() else layer.dtype
+        features = () if layer._reads_ids() else tuple(shape[2:])
+        return features, np.zeros((self.batch, 1, *features), dtype)
+
+    def _begin(self) -> None:
+        """Run a step of zeros once, which shows what states there are."""
+        self._recurrent: list[Any] = []  # the layers that have the states
+        self._initial: list[tuple[np.ndarray, ...]] = []
+        self._found: list[tuple[np.ndarray, ...]] = []
+        y = self._call()
+        times = [self.layer.compute_output_shape((self.batch, steps, *self._features)) for steps in (1, 2)]
+        nested = [one if repeats.nested_shapes(one) else [one] for one in times]
+        self._in_time = [a != b for a, b in zip(*nested, strict=True)]
+        self._several = isinstance(y, (list, tuple))
+        self._initial = [tuple(np.array(state) for state in states) for states in self._initial]
+        self._states = [tuple(np.array(state) for state in states) for states in self._initial]
+        self._y = [np.zeros_like(one) for one in self._steps(y)]
+
+    def _steps(self, y) -> list[np.ndarray]:
+        """What a call gives for its one step, without an axis of time."""
+        given = list(y) if isinstance(y, (list, tuple)) else [y]
+        return [one[:, 0] if in_time else one for one, in_time in zip(given, self._in_time, strict=True)]
+
+    # What the recurrent layers ask for
+
+    def begin(self, layer, initial_state):
+        """See `rnnkit.layers.support.streaming.Running`."""
+        if initial_state is not None:
+            raise ValueError(
+                f"expected layers that start from states of their own; {layer.name!r} is given those of another layer"
+            )
+        if self._states is not None:
+            return self._states[len(self._found)]
+        self._recurrent.append(layer)
+        return None
+
+    def end(self, states, initial) -> None:
+        """See `rnnkit.layers.support.streaming.Running`."""
+        self._found.append(states)
+        if self._states is None:
+            self._initial.append(initial)
+
+    def _call(self):
+        self._found = []
+        token = running.set(self)
+        try:
+            more = {} if self._constants is None else {"constants": self._constants}
+            return self.layer(self._x, **more)
+        finally:
+            running.reset(token)
+
+    # Steps
+
+    def step(self, x, out=None):
+        """The outputs of the next step.
+
+        Parameters
+        ----------
+        x : array_like (B, *features), or (B,) of ids
+        out : ndarray (B, *output), optional
+            Written to, and returned, rather than a new array; a list for a model with several outputs.
+
+        Returns
+        -------
+        ndarray (B, *output), or a list of them
+
+        Raises
+        ------
+        ValueError, TypeError
+            For another shape; the stream is unchanged then.
+        """
+        with self._lock:
+            place = self._x
+            if type(x) is not np.ndarray or x.dtype is not place.dtype or x.shape != (self.batch, *self._features):
+                x = self._checked(x)
+            place[:, 0] = x
+            if self._count != repeats.assignments():
+                self._record()
+            if self._skipped:
+                self._without_rows()
+            else:
+                self._again()
+            if out is not None:
+                return self._put(out)
+            return [one.copy() for one in self._y] if self._several else self._y[0].copy()
+
+    def _checked(self, x):
+        x = validation.array(x, "x")
+        if x.shape != (self.batch, *self._features):
+            raise ValueError(
+                f"expected x of shape {(self.batch, *self._features)}, one step of each row; got {x.shape}"
+            )
+        if self._x.dtype.kind == "i" and x.dtype.kind not in "iub":
+            raise ValueError(f"expected integer ids, got {x.dtype}")
+        return x.astype(self._x.dtype)
+
+    def _put(self, out):
+        several = list(out) if self._several else [out]
+        for place, y in zip(several, self._y, strict=True):
+            if not isinstance(place, np.ndarray) or place.shape != y.shape or place.dtype != y.dtype:
+                raise ValueError(f"expected out as {y.dtype} {y.shape}, got {getattr(place, 'shape', place)}")
+            np.copyto(place, y)
+        return out
+
+    def skip(self, rows) -> None:
+        """Let the next step leave some rows as they are: their states stay, and they put out what they did before.
+
+        Parameters
+        ----------
+        rows : sequence of int
+            As if these rows were masked at the next step; zeros are put out before a row's first step.
+        """
+        found = [integer(row, "a row to skip") for row in np.atleast_1d(np.asarray(rows, dtype=object)).ravel()]
+        if wrong := [row for row in found if not 0 <= row < self.batch]:
+            raise ValueError(f"expected rows below {self.batch}, got {wrong[0]}")
+        with self._lock:
+            self._skipped = sorted({*self._skipped, *found})
+
+    def _without_rows(self) -> None:
+        rows, arrays = self._skipped, [*(s for states in self._states or () for s in states), *self._y]
+        kept = [array[rows] for array in arrays]
+        self._again()
+        for array, before in zip(arrays, kept, strict=True):
+            array[rows] = before
+        self._skipped = []
+
+    def _ordinary(self) -> None:
+        """One step through the layers, as they are."""
+        y = self._steps(self._call())
+        assert self._states is not None, "the stream has begun"
+        for places, states in zip(self._states, self._found, strict=True):
+            for place, state in zip(places, states, strict=True):
+                np.copyto(place, state)
+        for place, one in zip(self._y, y, strict=True):
+            np.copyto(place, one)
+
+    def _record(self) -> None:
+        """Have the layers' step as operations of a recording, where that can be."""
+        from rnnkit.execution.compiled_copies import Copies  # takes the compiler with it
+
+        assert self._states is not None, "the stream has begun"
+        count, recording = repeats.assignments(), Recording()
+        states = [state for several in self._states for state in several]
+        recording.give(self._x, *states)
+        recording.constant(*self.layer._arrays().values(), *(self._constants or ()))
+        self._again = self._ordinary
+        if repeats.are_own(self.layer._all_layers()):
+            try:
+                with recording:
+                    y = self._steps(self._call())
+                new = [state for several in self._found for state in several]
+                if all(recording.knows(array) for array in (*y, *new)):
+                    dense = [np.ascontiguousarray(one) for one in y]
+                    finish = Copies([*states, *self._y], [*new, *dense])
+                    if all(a is b for a, b in zip(y, dense, strict=True)):
+                        self._again = _Repetition(recording, finish)
+            except Unrepeatable:
+                pass
+        self._count = count
+
+    # States
+
+    @property
+    def states(self) -> list:
+        """Copies of the states, nested as `get_initial_state` gives them; of a model, an entry per recurrent layer.
+
+        A layer that a model calls several times has as many entries, in the order of the calls.
+        """
+        with self._lock:
+            copies = [tuple(map(np.array, states)) for states in self._states or ()]
+        packed = [layer._spec.pack(states) for layer, states in zip(self._recurrent, copies, strict=True)]
+        return packed[0] if self._recurrent == [self.layer] else packed
+
+    def reset(self, rows=None) -> None:
+        """Start anew, all rows or some.
+
+        Parameters
+        ----------
+        rows : sequence of int, optional
+
+        Raises
+        ------
+        ValueError
+            For a row that isn't there.
+        """
+        chosen: Any = slice(None)
+        if rows is not None:
+            chosen = [integer(row, "a row to reset") for row in np.atleast_1d(np.asarray(rows, dtype=object)).ravel()]
+            if wrong := [row for row in chosen if not 0 <= row < self.batch]:
+                raise ValueError(f"expected rows below {self.batch}, got {wrong[0]}")
+        with self._lock:
+            for states, initial in zip(self._states or (), self._initial, strict=True):
+                for place, start in zip(states, initial, strict=True):
+                    place[chosen] = start[chosen]
+            for y in self._y:
+                y[chosen] = 0
+
+    def __getstate__(self):
+        with self._lock:
+            return {
+                "given": (self.layer, self.batch, self._constants),
+                "states": [list(map(np.array, states)) for states in self._states or ()],
+                "y": list(map(np.array, self._y)),
+                "skipped": list(self._skipped),
+            }
+
+    def __setstate__(self, state):
+        self.__init__(*state["given"])  # type: ignore[misc]
+        for states, kept in zip(self._states or (), state["states"], strict=True):
+            for place, one in zip(states, kept, strict=True):
+                np.copyto(place, one)
+        for place, one in zip(self._y, state["y"], strict=True):
+            np.copyto(place, one)
+        self._skipped = state["skipped"]
+
+    def __repr__(self):
+        return f"Stream({self.layer!r}, batch={self.batch})"
+
+
+class _Repetition:
+    """A recorded step: its operations, then the new states and outputs to where they belong."""
+
+    def __init__(self, recording: Recording, finish: Callable[[], None]):
+        self.operations, self.finish = recording.operations, finish
+        self._kept = recording
+
+    def __call__(self) -> None:
+        for operation in self.operations:
+            operation()
+        self.finish()

@@ -1,0 +1,21 @@
+"""Which stream the layers of this thread run for: it has the states that a recurrent layer starts from."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Protocol
+
+import numpy as np
+
+
+class Running(Protocol):
+    """What recurrent layers ask of a stream."""
+
+    def begin(self, layer, initial_state) -> tuple[np.ndarray, ...] | None:
+        """The states that a layer's step starts from; None for the layer's own."""
+
+    def end(self, states: tuple[np.ndarray, ...], initial: tuple[np.ndarray, ...]) -> None:
+        """Take the states after that step, and those that it started from."""
+
+
+running: ContextVar[Running | None] = ContextVar("rnnkit stream", default=None)

@@ -1,0 +1,329 @@
+"""Streams: one step at a time gives the bits of the whole sequence (law L1), and states are the stream's own."""
+
+import copy
+import pickle
+import threading
+import tracemalloc
+
+import numpy as np
+import pytest
+from gradient_runs import PAPER_CELLS
+from matrix import flat, same_bits
+
+import rnnkit as rk
+
+RNG = np.random.default_rng(0)
+STEPS = 9
+
+
+def numbers(*shape):
+    return RNG.normal(size=shape).astype("float32")
+
+
+def by_steps(stream, x):
+    """The outputs of all steps, one after the other."""
+    found = [stream.step(x[:, t]) for t in range(x.shape[1])]
+    several = isinstance(found[0], list)
+    return [np.stack(one, axis=1) for one in zip(*found, strict=True)] if several else np.stack(found, axis=1)
+
+
+def is_repeated(stream):
+    return stream._again != stream._ordinary
+
+
+@rk.cell(states={"h": 3})
+def reading(x, states, weights, constants):
+    h = 0.5 * states[0] + x * constants[0]
+    return h, h
+
+
+class Starting(rk.GRUCell):
+    def get_initial_state(self, batch_size=None, dtype=None):
+        return np.full((batch_size, 4), 0.25)
+
+
+LAYERS = {
+    "SimpleRNN": lambda: rk.SimpleRNN(4, return_sequences=True),
+    "LSTM": lambda: rk.LSTM(4, return_sequences=True),
+    "the last output": lambda: rk.GRU(4),
+    "a start of its own": lambda: rk.RNN(Starting(4), return_sequences=True),
+    "a stack": lambda: rk.RNN([rk.LSTMCell(4), rk.GRUCell(3)], return_sequences=True),
+    "a reservoir": lambda: rk.RNN(rk.ESNCell(20, seed=0), return_sequences=True),
+    "dropout": lambda: rk.GRU(4, dropout=0.5, return_sequences=True),
+    "stateful": lambda: rk.GRU(4, stateful=True, return_sequences=True),
+}
+
+
+def functional():
+    x = rk.Input((None, 3))
+    steps = rk.GRU(4, return_sequences=True)(x)
+    shared = rk.LSTM(4, return_sequences=True)
+    return rk.Model(x, [rk.Dense(1)(shared(steps) + shared(rk.Concatenate()([steps]))), rk.Dropout(0.5)(steps)])
+
+
+MODELS = {
+    "layers": lambda: rk.Sequential([rk.LSTM(4, return_sequences=True), rk.Dropout(0.5), rk.Dense(2)]),
+    "with a last output": lambda: rk.Sequential([rk.LSTM(4, return_sequences=True), rk.GRU(3), rk.Dense(2)]),
+    "each step": lambda: rk.Sequential([rk.GRU(4, return_sequences=True), rk.TimeDistributed(rk.Dense(2))]),
+    "several outputs, a shared layer": functional,
+    "without memory": lambda: rk.Sequential([rk.Dense(4, activation="tanh"), rk.Lambda(np.exp)]),
+}
+
+
+def whole(layer, x):
+    """What a call gives for the steps up to each."""
+    for one in layer._all_layers():
+        if getattr(one, "stateful", False):
+            one._kept = None
+    found = [layer(x[:, : t + 1]) for t in range(x.shape[1])]
+    if isinstance(found[0], list):
+        return [np.stack([one[i][:, -1] for one in found], axis=1) for i in range(len(found[0]))]
+    return np.stack([one[:, -1] if one.ndim == 3 else one for one in found], axis=1)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("name", [*LAYERS, *MODELS])
+def test_L1_steps_give_the_bits_of_the_whole(name, batch):
+    layer = (LAYERS | MODELS)[name]()
+    x = numbers(batch, STEPS, 3)
+    if name == "stateful":
+        layer.build(x.shape)
+    else:
+        layer(x)
+    stream = layer.stream(batch)
+    found = by_steps(stream, x)
+    assert is_repeated(stream)
+    if name == "stateful":
+        assert layer.states is None  # which are for calls
+        layer.stateful = False
+    same_bits(flat([found]), flat([whole(layer, x)]))
+    stream.reset()
+    same_bits(flat([by_steps(stream, x)]), flat([found]))
+
+
+@pytest.mark.parametrize("case", PAPER_CELLS, ids=[case.name for case in PAPER_CELLS])
+def test_L1_cells_of_papers(case):
+    if case.constants:
+        pytest.skip("takes constants, as one test does")
+    layer = rk.RNN(case.make(), return_sequences=True, dtype="float64", seed=1)
+    x = RNG.normal(size=(2, STEPS, *case.features))
+    y = layer(x)
+    stream = layer.stream(2)
+    same_bits([by_steps(stream, x)], [y])
+    assert is_repeated(stream) == (case.how == "traced")
+
+
+def test_constants():
+    layer, x, constants = rk.RNN(reading(), return_sequences=True), numbers(2, STEPS, 3), [numbers(2, 3)]
+    y = layer(x, constants=constants)
+    stream = layer.stream(2, constants)
+    constants[0][:] = 7
+    same_bits([by_steps(stream, x)], [y])
+    assert is_repeated(stream)
+
+
+def test_ids():
+    model = rk.Sequential([rk.Embedding(9, 3), rk.GRU(4, return_sequences=True)])
+    ids = RNG.integers(0, 9, (2, STEPS))
+    y = model(ids)
+    stream = model.stream(2)
+    same_bits([by_steps(stream, ids)], [y])
+    kept = stream.states
+    with pytest.raises(ValueError, match="expected ids from 0 to 8, got 12"):
+        stream.step([12, 1])
+    with pytest.raises(ValueError, match="expected integer ids"):
+        stream.step([0.5, 1])
+    same_bits(flat(kept), flat(stream.states))
+
+
+def test_states_are_those_of_a_call():
+    layer = rk.RNN([rk.LSTMCell(4), rk.GRUCell(3)], return_state=True, return_sequences=True, seed=0)
+    x = numbers(2, STEPS, 3)
+    _, *states = layer(x)
+    layer.return_state = False
+    stream = layer.stream(2)
+    by_steps(stream, x)
+    same_bits(flat(stream.states), flat(states))
+    stream.states[0][0][:] = 7  # a copy
+    same_bits(flat(stream.states), flat(states))
+    model = functional()
+    model(x)
+    stream = model.stream(2)
+    stream.step(x[:, 0])
+    assert [len(entry) for entry in stream.states] == [1, 2, 2]  # the shared layer's twice
+
+
+def test_D8_rows_that_are_skipped_and_reset():
+    layer = rk.GRU(4, return_sequences=True, seed=0)
+    x = numbers(3, STEPS, 2)
+    used = RNG.random((3, STEPS)) < 0.6
+    used[1, :2] = False
+    y = layer(x, mask=used)
+    stream, found = layer.stream(3), []
+    for t in range(STEPS):
+        stream.skip(np.flatnonzero(~used[:, t]))
+        found.append(stream.step(x[:, t]))
+    same_bits([np.stack(found, axis=1)], [y])
+    stream.reset(rows=[1])
+    other = layer.stream(1)
+    same_bits([stream.step(x[:, 0])[1:2]], [other.step(x[1:2, 0])])
+    for call in (stream.skip, stream.reset):
+        with pytest.raises(ValueError, match="expected rows below 3, got 3"):
+            call([3])
+
+
+def test_out_is_written_and_results_are_the_callers():
+    layer = rk.GRU(4, return_sequences=True)
+    x = numbers(1, STEPS, 2)
+    y = layer(x)
+    stream, out, kept = layer.stream(), np.empty((1, 4), "float32"), []
+    for t in range(STEPS):
+        kept.append(stream.step(x[:, t]) if t % 2 else stream.step(x[:, t], out=out).copy())
+    same_bits([np.stack(kept, axis=1)], [y])
+    for wrong in (np.empty((1, 4)), np.empty((2, 4), "float32"), [0.0]):
+        with pytest.raises(ValueError, match="expected out as float32"):
+            stream.step(x[:, 0], out=wrong)
+
+
+def test_D8_wrong_steps_change_nothing():
+    layer = rk.GRU(4, return_sequences=True)
+    x = numbers(2, 2, 3)
+    y = layer(x)
+    stream = layer.stream(2)
+    stream.step(x[:, 0])
+    for wrong in (x, x[:1, 0], x[:, 0, :2], np.zeros(3)):
+        with pytest.raises(ValueError, match=r"expected x of shape \(2, 3\), one step of each row"):
+            stream.step(wrong)
+    with pytest.raises(TypeError):
+        stream.step(None)
+    same_bits([stream.step(x[:, 1].tolist())], [y[:, 1]])
+
+
+def test_weights_and_attributes_that_change_count():
+    layer = rk.GRU(4, return_sequences=True, seed=0)
+    x = numbers(1, STEPS, 2)
+    layer(x)
+    stream = layer.stream()
+    by_steps(stream, x)
+    layer.set_weights([0.5 * array for array in layer.get_weights()])
+    stream.reset()
+    same_bits([by_steps(stream, x)], [layer(x)])
+
+
+def test_D8_streams_are_independent_and_calls_are_too():
+    layer = rk.GRU(4, return_sequences=True)
+    x = numbers(2, STEPS, 2)
+    y = layer(x)
+    streams = [layer.stream(), layer.stream()]
+    for t in range(STEPS):
+        layer(x)
+        for row, stream in enumerate(streams):
+            same_bits([stream.step(x[row : row + 1, t])], [y[row : row + 1, t]])
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda stream: pickle.loads(pickle.dumps(stream))])
+def test_copies_go_on_from_where_it_was(copied):
+    layer = rk.Sequential([rk.LSTM(4, return_sequences=True), rk.Dense(1)], seed=0)
+    x = numbers(2, STEPS, 3)
+    y = layer(x)
+    stream = layer.stream(2)
+    by_steps(stream, x[:, :4])
+    stream.skip([0])
+    other = copied(stream)
+    same_bits([other.step(x[:, 4])[1:]], [y[1:, 4]])
+    same_bits([other.step(x[:, 4])[:1], stream.step(x[:, 4])[:1]], [y[:1, 4], y[:1, 3]])
+
+
+def test_steps_that_cannot_be_traced_or_repeated():
+    @rk.cell(states={"h": 2})
+    def jumping(x, states, weights):
+        h = states[0] + x[:, :2]
+        if h[0, 0] > 1:
+            h = h - 1
+        return h, h
+
+    layer = rk.RNN(jumping(), return_sequences=True)
+    x = np.abs(numbers(2, STEPS, 2))
+    y = layer(x)
+    stream = layer.stream(2)
+    same_bits([by_steps(stream, x)], [y])
+    assert not is_repeated(stream)
+
+    class Own(rk.RNN):
+        pass
+
+    layer = Own(rk.GRUCell(4), return_sequences=True)
+    y = layer(x)
+    same_bits([by_steps(layer.stream(2), x)], [y])
+
+
+def test_from_several_threads_steps_come_one_after_the_other():
+    layer = rk.SimpleRNN(3, return_sequences=True, seed=0)
+    x = np.ones((1, 80, 2), "float32")
+    last = layer(x)[:, -1]
+    stream = layer.stream()
+
+    def steps():
+        for _ in range(20):
+            stream.step(x[:, 0])
+
+    threads = [threading.Thread(target=steps) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    same_bits([stream._y[0]], [last])
+
+
+def test_a_long_stream_takes_no_more_memory():
+    layer = rk.GRU(8, return_sequences=True)
+    layer.build((1, None, 2))
+    stream, x, out = layer.stream(), numbers(1, 2), np.empty((1, 8), "float32")
+    for _ in range(20):
+        stream.step(x, out)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(5000):
+            stream.step(x, out)
+        assert tracemalloc.get_traced_memory()[0] - before < 2000
+    finally:
+        tracemalloc.stop()
+
+
+REFUSED = {
+    "goes backwards": lambda: rk.GRU(4, go_backwards=True),
+    "returns its states": lambda: rk.GRU(4, return_state=True),
+    r"'bidirectional' \(Bidirectional\) needs whole sequences": lambda: rk.Sequential(
+        [rk.Bidirectional(rk.GRU(4, return_sequences=True)), rk.Dense(1)]
+    ),
+    r"'flatten' \(Flatten\) needs whole sequences": lambda: rk.Sequential([rk.GRU(4), rk.Flatten()]),
+    r"'masking' \(Masking\) makes a mask": lambda: rk.Sequential([rk.Masking(), rk.GRU(4)]),
+}
+
+
+@pytest.mark.parametrize("words", REFUSED)
+def test_D8_layers_that_need_the_whole_are_named(words):
+    layer = REFUSED[words]()
+    with pytest.raises(ValueError, match="expected the layer .* to be built"):
+        layer.stream()
+    layer(numbers(1, 5, 3))
+    with pytest.raises(ValueError, match=words):
+        layer.stream()
+
+
+def test_other_things_that_are_refused():
+    layer = rk.GRU(4)
+    layer.build((None, None, 3))
+    for batch in (0, -1, 1.5):
+        with pytest.raises((ValueError, TypeError), match="batch"):
+            layer.stream(batch)
+    x = rk.Input((None, 3))
+    _, state = rk.GRU(4, return_state=True)(x)
+    model = rk.Model(x, rk.GRU(4)(x, initial_state=[state]))
+    with pytest.raises(ValueError, match="returns its states"):
+        model.stream()
+    start = rk.Input((4,))
+    model = rk.Model([x, start], rk.GRU(4)(x, initial_state=[start]))
+    with pytest.raises(ValueError, match="expected a model with one input"):
+        model.stream()
