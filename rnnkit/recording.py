@@ -12,7 +12,8 @@ call can't be recorded: Python has computed something that no repetition would c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
@@ -24,6 +25,7 @@ LARGEST = 1 << 24  # bytes that a recording may hold: of a larger call Python is
 _NEVER, _RARELY, _OFTEN = range(3)  # how often the numbers of an array change
 
 _current: ContextVar[Recording | None] = ContextVar("rnnkit_recording", default=None)
+_stand_ins: ContextVar[dict[int, tuple] | None] = ContextVar("rnnkit_stand_ins", default=None)
 
 
 class Unrepeatable(Exception):
@@ -136,6 +138,24 @@ class Recording:
             if self.bytes > self.largest:
                 raise Unrepeatable(f"it holds more than {self.largest:,} bytes")
         self._owners[id(owner)] = owner, changes if known is None else max(changes, known[1])
+
+
+@contextmanager
+def standing_in(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[None]:
+    """Inside, layers called by this thread compute with other weights: the second array of a pair for the first."""
+    token = _stand_ins.set({id(array): (array, other) for array, other in pairs})
+    try:
+        yield
+    finally:
+        _stand_ins.reset(token)
+
+
+def weights_now(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Weights of a layer, or what stands in for them in this thread."""
+    others = _stand_ins.get()
+    if others is None:
+        return weights
+    return {name: others.get(id(array), (None, array))[1] for name, array in weights.items()}
 
 
 def unrepeatable(reason: str) -> None:

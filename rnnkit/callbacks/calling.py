@@ -67,7 +67,7 @@ class CallbackList:
 
     def looks_at_model(self, *hooks: str) -> bool:
         """Whether any callback but those that only show the losses does anything at some hooks."""
-        return any(not isinstance(c, (ProgressBar, History)) for hook in hooks for c in self._called[hook])
+        return any(type(c) not in (ProgressBar, History) for hook in hooks for c in self._called[hook])
 
     @property
     def terminates_on_nan(self) -> bool:

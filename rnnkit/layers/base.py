@@ -266,13 +266,15 @@ class Layer(Configurable):
 
     def _put_arrays(self, arrays: Mapping[str, np.ndarray], sparse: AbstractSet[str] = frozenset()) -> None:
         """Replace weights by checked and frozen arrays; those named `sparse` are so from here on."""
-        assigned("weights")
         parts = self._parts()
         own = {name: array for name, array in arrays.items() if name.partition("/")[0] not in parts}
-        if own:
-            self._put_own_arrays(own)
-        if own_sparse := sparse & own.keys():
-            self._make_own_sparse(own_sparse)
+        try:
+            if own:
+                self._put_own_arrays(own)
+            if own_sparse := sparse & own.keys():
+                self._make_own_sparse(own_sparse)
+        finally:
+            assigned("weights")
         for path, part in parts.items():
             inside = {n.partition("/")[2]: a for n, a in arrays.items() if n.partition("/")[0] == path}
             if inside:

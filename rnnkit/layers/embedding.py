@@ -13,6 +13,7 @@ from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.support.row_gradient import RowGradient
+from rnnkit.recording import weights_now
 from rnnkit.steps.cell import frozen
 from rnnkit.steps.weight_options import WeightOptions
 
@@ -86,7 +87,7 @@ class Embedding(Layer):
         return self._called(inputs, mask, training)
 
     def _bound(self):
-        return partial(self._looked_up, self._table)
+        return partial(self._looked_up, weights_now({"embeddings": self._table})["embeddings"])
 
     def _looked_up(self, table, inputs, mask, training):
         ids = self._ids(inputs)

@@ -17,6 +17,7 @@ from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.display import Text
 from rnnkit.layers.support.pullback import Gradients, Pullback
+from rnnkit.recording import weights_now
 from rnnkit.serialization.registry import find, name_of
 from rnnkit.steps.cell import Cell, prepare
 
@@ -70,7 +71,7 @@ class Memoryless(Layer):
         record = Record(
             x=validation.cast(x, self._execution.dtype),
             states=initial_states(self._execution.step, x.shape[0], self.dtype),
-            weights=self._cell._all_weights(),
+            weights=weights_now(self._cell._all_weights()),
             stream=x.stream if isinstance(x, DeviceArray) else 0,
         )
         return self._execution.vjp(record) if gradient else self._execution.run(record)

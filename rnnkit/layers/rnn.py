@@ -22,7 +22,7 @@ from rnnkit.layers.support import device_transfer, validation
 from rnnkit.layers.support.display import Text
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.layers.support.streaming import running
-from rnnkit.recording import repeated, unrepeatable
+from rnnkit.recording import repeated, unrepeatable, weights_now
 from rnnkit.serialization.configuration import deserialize, serialize
 from rnnkit.serialization.registry import reading
 from rnnkit.steps.cell import Cell, as_cell, call_initial, prepare
@@ -269,7 +269,7 @@ class RNN(Layer):
             draws = repeated(partial(self._draw, names, batch_size), draws=True)
         if states is None:
             states = initial_states(step, batch_size, self.dtype)
-        record = Record(states=states, weights=self.cell._all_weights(), draws=draws, **fields)
+        record = Record(states=states, weights=weights_now(self.cell._all_weights()), draws=draws, **fields)
         result = execution.run(record) if gradient is None else execution.vjp(record, **gradient)
         if (stream := running.get()) is not None:
             stream.end(result.states, states)

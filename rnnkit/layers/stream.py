@@ -14,6 +14,7 @@ from rnnkit.layers.support.streaming import running
 from rnnkit.recording import Recording, Unrepeatable
 
 if TYPE_CHECKING:
+    from rnnkit.execution.compiled_copies import Copies
     from rnnkit.layers.base import Layer
 
 
@@ -69,7 +70,7 @@ class Stream:
         self._lock = threading.RLock()
         self._states: list[tuple[np.ndarray, ...]] | None = None  # of each recurrent layer, in order
         self._skipped: list[int] = []
-        self._count = -1
+        self._last: object = None
         self._again: Callable[[], Any] = self._ordinary
         self._y: list[np.ndarray] = []
         self._begin()
@@ -156,7 +157,7 @@ class Stream:
             if type(x) is not np.ndarray or x.dtype is not place.dtype or x.shape != (self.batch, *self._features):
                 x = self._checked(x)
             place[:, 0] = x
-            if self._count != repeats.assignments():
+            if self._last is not repeats.last_assignment():
                 self._record()
             if self._skipped:
                 self._without_rows()
@@ -221,7 +222,7 @@ class Stream:
         from rnnkit.execution.compiled_copies import Copies  # takes the compiler with it
 
         assert self._states is not None, "the stream has begun"
-        count, recording = repeats.assignments(), Recording()
+        last, recording = repeats.last_assignment(), Recording()
         states = [state for several in self._states for state in several]
         recording.give(self._x, *states)
         recording.constant(*self.layer._arrays().values(), *(self._constants or ()))
@@ -238,7 +239,7 @@ class Stream:
                         self._again = _Repetition(recording, finish)
             except Unrepeatable:
                 pass
-        self._count = count
+        self._last = last
 
     # States
 
@@ -302,11 +303,11 @@ class Stream:
 class _Repetition:
     """A recorded step: its operations, then the new states and outputs to where they belong."""
 
-    def __init__(self, recording: Recording, finish: Callable[[], None]):
+    def __init__(self, recording: Recording, finish: Copies):
         self.operations, self.finish = recording.operations, finish
         self._kept = recording
 
     def __call__(self) -> None:
         for operation in self.operations:
             operation()
-        self.finish()
+        self.finish.run()

@@ -103,7 +103,7 @@ class Group:
 
     def _add_penalty(self, gradient, regularizer, weight):
         def add():
-            gradient[...] += regularizer.gradient(weight)
+            gradient[...] += regularizer.gradient(weight.copy())  # it may keep what it is given
 
         add()
         if (recording := current()) is not None:

@@ -38,7 +38,7 @@ class RecordedUpdate:
         self._tests = [finite_test(result.last) for result in self.results]
         pairs = zip(self.groups, self.results, strict=True)
         new = [one for g, r in pairs for one in zip((g.given, *g.slots), r.states, strict=True)]
-        self._put = Copies(*zip(*new, strict=True))
+        self._copies = Copies(*zip(*new, strict=True))
 
     def is_finite(self) -> bool:
         """Whether all gradients and new weights are finite."""
@@ -60,11 +60,9 @@ class RecordedUpdate:
 
     def finish(self) -> None:
         """Make the update count."""
-        iterations = self.optimizer.iterations + 1
-        try:
-            self._put()  # in one call, which Ctrl-C doesn't interrupt
-        finally:
-            self.optimizer.iterations = iterations
+        iterations, put = self.optimizer.iterations + 1, self._copies.run
+        put()  # in one call, which Ctrl-C doesn't interrupt
+        self.optimizer.iterations = iterations
 
 
 class RepeatedUpdates:
@@ -87,7 +85,7 @@ class RepeatedUpdates:
         from rnnkit.execution.compiled_copies import Copies  # takes the compiler with it
 
         self._in_place, recording = UpdateInPlace(optimizer), Recording()
-        self._names = list(weights)
+        self._names, self._clips = list(weights), self._clipping()
         places = {name: place for group in self._in_place.groups for name, place in group.gradient_views().items()}
         self._places = [places[name] for name in self._names]
         self._kinds = [array.shape for array in self._places], [array.dtype for array in self._places]
@@ -101,10 +99,14 @@ class RepeatedUpdates:
         self._recording = recording
         self._left = list(map(self._in_place.show().__getitem__, self._names))
 
+    def _clipping(self) -> tuple:
+        optimizer = self._in_place.optimizer
+        return optimizer.clipnorm is None, optimizer.global_clipnorm is None
+
     def apply(self, weights: Mapping[str, np.ndarray], gradients: Mapping) -> dict[str, np.ndarray] | None:
         """The weights after an update, new and read-only; None, with nothing changed, where it isn't such a one."""
         names, known = self._names, self._in_place.known
-        if list(weights) != names or self._in_place.optimizer._groups is not known:
+        if list(weights) != names or self._in_place.optimizer._groups is not known or self._clips != self._clipping():
             return None
         try:
             arrays = [gradients[name] for name in names]
@@ -115,9 +117,10 @@ class RepeatedUpdates:
         if ([array.shape for array in arrays], [array.dtype for array in arrays]) != self._kinds:
             return None
         given = list(weights.values())
-        if not all(map(is_, given, self._left)) or not self._in_place.shows():
+        if len(self._left) != len(given) or not all(map(is_, given, self._left)) or not self._in_place.shows():
             if [(array.shape, array.dtype) for array in given] != list(zip(*self._kinds, strict=True)):
                 return None
+            self._left = []  # what is in memory counts once the update has succeeded
             self._in_place.load(weights)
         self._copy(arrays)
         try:
@@ -157,6 +160,14 @@ class UpdateInPlace:
             self.weights |= group.rows.views(group.given)
         for view in self.weights.values():
             view.flags.writeable = False
+
+    @staticmethod
+    def bytes_for(optimizer: Optimizer) -> int:
+        """What it takes: weights and slots, as they are and as they become, and gradients."""
+        rows = sum(
+            group.rows.count * group.rows.length * group.rows.dtype.itemsize for group in optimizer._groups or ()
+        )
+        return rows * (3 + 2 * len(optimizer.slots))
 
     def load(self, weights: Mapping[str, np.ndarray]) -> None:
         """Go on from these weights and from the optimizer's slots."""

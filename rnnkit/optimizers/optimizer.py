@@ -15,9 +15,9 @@ from rnnkit.arrays import real
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.optimizers import schedules
 from rnnkit.optimizers.group import DECAY, LIMIT, Group
-from rnnkit.optimizers.in_place import RepeatedUpdates
+from rnnkit.optimizers.in_place import RepeatedUpdates, UpdateInPlace
 from rnnkit.optimizers.rows import Rows
-from rnnkit.recording import Unrepeatable
+from rnnkit.recording import LARGEST, Unrepeatable
 from rnnkit.serialization.registry import Configurable
 from rnnkit.steps.weight_options import PLAIN, WeightOptions
 
@@ -235,10 +235,10 @@ class Optimizer(Configurable):
             }
             if {name: (array.shape, array.dtype) for name, array in weights.items()} != kinds:
                 return None
-            try:
-                self._updates = RepeatedUpdates(self, weights)
-            except Unrepeatable:
-                self._updates = False
+            self._updates = False
+            if UpdateInPlace.bytes_for(self) <= LARGEST:
+                with contextlib.suppress(Unrepeatable, MemoryError):
+                    self._updates = RepeatedUpdates(self, weights)
         return self._updates.apply(weights, gradients) if self._updates else None
 
     def _now(self) -> dict[str, float]:

@@ -32,6 +32,7 @@ class Step:
         for what, shape in of_a_row:
             allocation.check(f"{what} of {self.name!r}", shape)
         self.starts_at_zero = cell._starts_at_zero()
+        self.starts_by_own_code = _starts_by_own_code(cell)  # rather than a user's, which may do anything
         self._probes: dict = {}
         self.by_row = False  # whether the step decides by values, and so is called with one row at a time
 
@@ -162,6 +163,12 @@ def _row(r, x, states, constants, draws) -> tuple[Any, ...]:
 
 def _rows(arrays, r):
     return tuple(array[r : r + 1] for array in arrays)
+
+
+def _starts_by_own_code(cell) -> bool:
+    module = type(cell).get_initial_state.__module__
+    own = module.partition(".")[0] == "rnnkit" and "get_initial_state" not in vars(cell)
+    return own and all(map(_starts_by_own_code, cell._parts().values()))
 
 
 def _size_tuple(size):

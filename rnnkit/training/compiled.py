@@ -42,6 +42,13 @@ class Compiled:
                     prefix = "" if len(self.outputs) == 1 else f"{self.outputs[k]}_"
                     self.metrics.append((self._free(prefix, metric.name, counts), k, metric, counts))
 
+    @property
+    def runs_code(self) -> bool:
+        """Whether code of the user's runs at a batch that may look at the model: in a metric or a schedule."""
+        rate = self.optimizer._rate
+        given = [*(getattr(metric, "function", metric) for _, _, metric, _ in self.metrics), rate]
+        return not all(_is_own(one) for one in given)
+
     def _free(self, prefix: str, name: str, weighted: bool) -> str:
         taken = {one[0] for one in self.metrics}
         if weighted and prefix + name in taken:
@@ -57,6 +64,12 @@ class Compiled:
         several = len(self.outputs) > 1
         parts = [f"{name}_loss" for name, o in zip(self.outputs, self.objectives, strict=True) if several and o]
         return ["loss", *parts, *(name for name, *_ in self.metrics)]
+
+
+def _is_own(value) -> bool:
+    """Whether a function or an object is rnnkit's, or a number."""
+    module = getattr(value, "__module__", None) or type(value).__module__
+    return module.partition(".")[0] in ("rnnkit", "builtins")
 
 
 def _per_output(given, outputs, what, default=None) -> list:

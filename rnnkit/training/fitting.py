@@ -75,7 +75,8 @@ class Fit:
         """One epoch, or None where it was ended by a loss that isn't finite, and that is wished for."""
         model, tally, repeats = self.model, Tally(self.stepper.compiled), self.model._repeats
         rng = model._epoch_generator(self.stepper.compiled.optimizer.iterations)
-        watched = self.source.runs_code or self.told.looks_at_model("on_train_batch_begin", "on_train_batch_end")
+        watched = self.source.runs_code or self.stepper.compiled.runs_code
+        watched = watched or self.told.looks_at_model("on_train_batch_begin", "on_train_batch_end")
         try:
             for i, batch in enumerate(self.source.run(rng if self.shuffle else None)):
                 self.told.on_train_batch_begin(i)

@@ -20,7 +20,7 @@ from rnnkit.layers.support.repeats import (
     restore,
 )
 from rnnkit.optimizers.in_place import RecordedUpdate, UpdateInPlace
-from rnnkit.recording import LARGEST, Recording, Unrepeatable
+from rnnkit.recording import LARGEST, Recording, Unrepeatable, standing_in
 from rnnkit.training.batches import Batch
 from rnnkit.training.tally import Tally
 
@@ -40,6 +40,8 @@ class _Recorded:
         Memory that a batch is copied to.
     found : Differentiated
     update : RecordedUpdate
+    losses : int
+        How many operations lead to the losses.
     penalties : list of tuple (regularizer, weight)
     drawing : list of Layer
         Those that draw something at each batch.
@@ -49,24 +51,34 @@ class _Recorded:
     batch: Batch
     found: Differentiated
     update: RecordedUpdate
+    losses: int
     penalties: list
     drawing: list
     agreed: int = 0
 
-    def compute(self, batch: Batch) -> bool:
-        """Compute the update by a batch; False where that is not to be done by repeating."""
+    def compute_losses(self, batch: Batch) -> bool:
+        """Compute the losses of a batch; False where that is not to be done by repeating."""
         for place, array in zip(_arrays(self.batch), _arrays(batch), strict=True):
             np.copyto(place, array)
+        return self._repeat(self.recording.operations[: self.losses])
+
+    def compute_update(self) -> bool:
+        """Compute the update by these losses; False where that is not to be done by repeating."""
+        return self._repeat(self.recording.operations[self.losses :]) and self.update.is_finite()
+
+    @staticmethod
+    def _repeat(operations) -> bool:
         try:
-            self.recording.repeat()
+            for operation in operations:
+                operation()
         except Unrepeatable:
             return False
-        return self.update.is_finite()
+        return True
 
     @property
     def penalty(self) -> float:
         """What regularizers add to the loss."""
-        return sum((float(regularizer(weight)) for regularizer, weight in self.penalties), 0.0)
+        return sum((float(regularizer(weight.copy())) for regularizer, weight in self.penalties), 0.0)
 
 
 @dataclass(eq=False)
@@ -81,14 +93,15 @@ class _Kind:
 class Repeats:
     """What was recorded of a model's updates, and its weights in memory that stays while batches are repeated.
 
-    Meanwhile the model's weights are that memory. `settle` gives the model arrays of its own again; it is called
-    before anybody else may look at them.
+    Meanwhile the model has its weights from before. `settle` gives it those of the last batch; it is called before
+    anybody in this thread may look at them.
     """
 
     _kinds: dict[tuple, _Kind] = field(default_factory=dict)
     _in_place: UpdateInPlace | None = None
     _facts: Any = None  # what the recordings depend on besides the batch
     _loaded: Any = None  # the model, while its weights are in place
+    _ahead: bool = False  # of the model: updates were made there
 
     def __reduce__(self):
         return Repeats, ()  # recordings are memory of this process
@@ -105,28 +118,25 @@ class Repeats:
         kind = None if key is None else self._kinds.get(key)
         if key is not None and kind is None and len(self._kinds) < _MOST and self._bytes() < LARGEST:
             self._kinds[key] = _Kind()
-        if key is None or kind is None or kind.refusal is not None or is_eager() or not self._load(stepper):
+        if key is None or kind is None or kind.refusal is not None or is_eager() or not self._load(stepper, kind):
             self.settle()
             return False
         if kind.recorded is None or kind.recorded.agreed < SURE:
             self._try(kind, stepper, batch, tally)
             return True
-        if self._repeat(kind.recorded, stepper, batch, tally):
-            return True
-        self.settle()
-        return False
+        return self._repeat(kind.recorded, stepper, batch, tally)
 
     def _bytes(self) -> int:
         return sum(kind.recorded.recording.bytes for kind in self._kinds.values() if kind.recorded is not None)
 
     def settle(self) -> None:
-        """Give the model its weights as arrays of its own."""
-        if self._loaded is not None:
+        """Give the model the weights of the last batch, as arrays of its own."""
+        if self._ahead:
             assert self._in_place is not None, "the weights are in place"
-            model, self._loaded = self._loaded, None
-            model._put_arrays(self._in_place.unload())
+            self._loaded._put_arrays(self._in_place.unload())
+        self._ahead, self._loaded = False, None
 
-    def _load(self, stepper: Stepper) -> bool:
+    def _load(self, stepper: Stepper, kind: _Kind) -> bool:
         """Bring the weights in place; False where the recordings are of something else than the model now is."""
         model, optimizer = stepper.model, stepper.compiled.optimizer
         if self._loaded is model:
@@ -136,27 +146,35 @@ class Repeats:
         if self._in_place is None:
             if optimizer._groups is None:  # nothing was trained so far
                 return False
+            if UpdateInPlace.bytes_for(optimizer) > LARGEST:
+                kind.refusal = f"it holds more than {LARGEST:,} bytes"
+                return False
             self._facts, self._in_place = facts, UpdateInPlace(optimizer)
         elif facts != self._facts or self._in_place.known is not optimizer._groups:
             self._kinds, self._facts, self._in_place = {}, None, None
             return False
         self._in_place.load(arrays)
-        model._put_arrays(self._in_place.weights)
         self._loaded = model
         return True
 
-    @staticmethod
-    def _repeat(recorded: _Recorded, stepper: Stepper, batch: Batch, tally: Tally) -> bool:
+    def _repeat(self, recorded: _Recorded, stepper: Stepper, batch: Batch, tally: Tally) -> bool:
         states = generator_states(recorded.drawing)
         found, penalty = recorded.found, recorded.penalty
-        if not recorded.compute(batch) or not stepper.is_finite(found.parts, penalty):
+        if not recorded.compute_losses(batch) or not stepper.is_finite(found.parts, penalty):
             restore(states)
+            self.settle()
             return False
-        batch, outputs, masks, parts = found.to_tell()
+        told, outputs, masks, parts = found.to_tell()
         if tally.metrics:  # a metric may keep what it is told
-            batch, outputs, masks = _copy(batch), copied_arrays(outputs), copied_arrays(masks)
-        tally.add(batch, outputs, masks, parts, penalty)
-        recorded.update.finish()
+            told, outputs, masks = _copy(told), copied_arrays(outputs), copied_arrays(masks)
+        tally.add(told, outputs, masks, parts, penalty)
+        if recorded.compute_update():
+            self._ahead = True
+            recorded.update.finish()
+        else:
+            restore(states)
+            self.settle()
+            stepper.train_anew(batch, None)
         return True
 
     def _try(self, kind: _Kind, stepper: Stepper, batch: Batch, tally: Tally) -> None:
@@ -167,7 +185,7 @@ class Repeats:
                 self._record(kind, stepper, batch)
             else:
                 kind.recorded.recording.spoil()
-                if not kind.recorded.compute(batch):
+                if not (kind.recorded.compute_losses(batch) and kind.recorded.compute_update()):
                     kind.refusal = "it can't be repeated with another batch"
         except Exception as error:  # the ordinary way says what is wrong
             kind.refusal = str(error)
@@ -192,8 +210,9 @@ class Repeats:
         recording.constant(*(array for name, array in arrays.items() if name not in in_place.weights))
         layers = model._all_layers()
         before = generator_states(layers)
-        with recording:
+        with recording, standing_in((arrays[name], place) for name, place in in_place.weights.items()):
             found = stepper.differentiated(memory)
+            losses = len(recording.operations)
             update = in_place.record(recording, found.gradients(stepper.names()), weight_options)
         drawing = [layer for layer, (generator, state) in before.items() if generator.state != state]
         if not all(recording.knows(output) for output in found.outputs):
@@ -202,7 +221,7 @@ class Repeats:
             raise Unrepeatable("no entry of the batch is used")
         options = ((weight_options[name], weight) for name, weight in in_place.weights.items())
         penalties = [(one.regularizer, weight) for one, weight in options if one.regularizer is not None]
-        kind.recorded = _Recorded(recording, memory, found, update, penalties, drawing)
+        kind.recorded = _Recorded(recording, memory, found, update, losses, penalties, drawing)
 
 
 def _key(stepper: Stepper, batch: Batch) -> tuple | None:

@@ -75,8 +75,8 @@ class Stepper:
         if not self.model._repeats.train(self, batch, tally):
             self.train_anew(batch, tally)
 
-    def train_anew(self, batch: Batch, tally: Tally) -> None:
-        """As `train`, whatever was recorded."""
+    def train_anew(self, batch: Batch, tally: Tally | None) -> None:
+        """As `train`, whatever was recorded; without a tally where it knows the batch."""
         model, compiled = self.model, self.compiled
         with model._all_or_nothing(), compiled.optimizer._all_or_nothing():
             found = self.differentiated(batch)
@@ -84,7 +84,8 @@ class Stepper:
             names = trained(arrays, weight_options)
             penalty = penalties(arrays, weight_options, names)
             self._check(found.batch, found.outputs, found.masks, found.parts, penalty)
-            tally.add(*found.to_tell(), penalty)  # before the weights change: a metric may not fit
+            if tally is not None:
+                tally.add(*found.to_tell(), penalty)  # before the weights change: a metric may not fit
             gradients = found.gradients(names)
             old = {name: arrays[name] for name in names}
             new = compiled.optimizer.apply(old, gradients, {name: weight_options[name] for name in names})

@@ -1,8 +1,10 @@
 """Calls that are repeated: the bits of the ordinary way, whatever is called, and whatever happens in between."""
 
 import copy
+import gc
 import pickle
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -229,15 +231,18 @@ def test_code_of_the_users_runs_at_each_call():
         model(numbers(2, 5, 3))
     assert Counting.calls == ENOUGH + 3
 
-    starts = iter(range(1000))
+    started = []
 
     class Starting(rk.GRUCell):
         def get_initial_state(self, batch_size=None, dtype=None):
-            return np.full((batch_size, 4), 0.01 * next(starts))
+            started.append(1)
+            return np.full((batch_size, 4), 0.01 * len(started))
 
     layer = rk.RNN(Starting(4))
+    layer(np.zeros((2, 5, 3)))
+    del started[:]
     found = [layer(np.zeros((2, 5, 3))) for _ in range(ENOUGH + 3)]
-    assert len({array.tobytes() for array in found}) == len(found)
+    assert len({array.tobytes() for array in found}) == len(found) == len(started)
 
 
 def test_eager_calls_run_the_step():
@@ -286,6 +291,28 @@ def test_copies_repeat_calls_of_their_own():
         warm(other, 2, 5, 3)
         check(other, 2, 5, 3)
         check(layer, 2, 5, 3)
+
+
+@pytest.mark.parametrize("make", [lambda: rk.GRU(4), lambda: rk.Sequential([rk.GRU(4), rk.Dense(1)])])
+def test_a_layer_goes_when_nobody_has_it(make):
+    """At once, without the garbage collector: weights may be large."""
+    layer = warm_vjp(warm(make(), 2, 5, 3), 2, 5, 3)
+    gone = weakref.ref(layer)
+    gc.disable()
+    try:
+        del layer
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_shallow_copies_are_layers_of_their_own():
+    layer = warm(rk.GRU(4), 2, 5, 3)
+    other = copy.copy(layer)
+    other.return_sequences = True
+    for _ in range(2 * ENOUGH):
+        x = numbers(2, 5, 3)
+        same_bits([other(x)[:, -1]], [layer(x)])
 
 
 def test_a_call_that_fails_is_the_ordinary_error():
@@ -414,3 +441,64 @@ def test_gradients_from_several_threads():
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_a_pullback_after_a_call_that_failed():
+    model = rk.Sequential([rk.Embedding(9, 4), rk.GRU(4)])
+    for _ in range(ENOUGH):
+        model.vjp(RNG.integers(0, 9, (2, 5)))
+    ids = RNG.integers(0, 9, (2, 5))
+    outputs, pullback = model.vjp(ids)
+    expected = gradient(*reversed(ordinary_vjp(model, ids)))
+    with pytest.raises(ValueError, match="expected ids from 0 to 8"):
+        model.vjp(ids + 9)
+    same_bits(gradient(pullback, outputs), expected)
+
+
+def test_while_another_thread_is_inside():
+    """Or was, when this process was forked: nobody waits."""
+    layer = warm_vjp(warm(rk.GRU(4, return_sequences=True), 2, 5, 3), 2, 5, 3)
+    x = numbers(2, 5, 3)
+    outputs, pullback = layer.vjp(x)
+    expected = gradient(*reversed(ordinary_vjp(layer, x)))
+    before = layer.get_weights()
+    layer.set_weights([0.5 * array for array in before])
+    locks = layer._repeated_calls._lock, layer._repeated_vjps._lock
+    for lock in locks:
+        lock.acquire()
+    try:
+        check(layer, 2, 5, 3)
+        same_bits(gradient(pullback, outputs), expected)  # of the weights from then
+        layer.vjp(x)
+    finally:
+        for lock in locks:
+            lock.release()
+    same_bits(gradient(pullback, outputs), expected)
+
+
+def test_nobody_sees_the_memory_of_a_recording(monkeypatch):
+    """Who looks at the weights while a call is recorded, or sets others, does it with the layer's own."""
+    layer, seen, record = rk.GRU(4), [], repeats.RepeatedCalls._record
+
+    def watched(self, kind, layer, *arguments):
+        seen.append({name: layer.weights[name] for name in layer.weights})
+        record(self, kind, layer, *arguments)
+        layer.set_weights([0.5 * array for array in layer.get_weights()])
+
+    layer.build((None, None, 3))
+    own = dict(layer.weights)
+    monkeypatch.setattr(repeats.RepeatedCalls, "_record", watched)
+    warm(layer, 2, 5, 3)
+    assert len(seen) == 1 and all(seen[0][name] is array for name, array in own.items())
+    assert all(np.array_equal(layer.weights[name], np.float32(0.5) * array) for name, array in own.items())
+    check(layer, 2, 5, 3)
+
+
+def test_layers_of_a_model_that_are_exchanged():
+    model = warm(rk.Sequential([rk.GRU(4, return_sequences=True), rk.GRU(4), rk.Dense(2)]), 2, 5, 3)
+    model.layers.pop()
+    check(model, 2, 5, 3)
+    other = rk.GRU(4)
+    other.build((None, None, 4))
+    model.layers[1] = other
+    check(model, 2, 5, 3)

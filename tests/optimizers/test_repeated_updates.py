@@ -166,3 +166,33 @@ def test_other_weights_are_the_ordinary_error():
         optimizer.apply(weights | {"more": np.zeros(2)}, arrays(50) | {"more": np.zeros(2)})
     with pytest.raises(ValueError, match="to get the trainable weights of its first update"):
         optimizer.apply(weights | {"bias": np.zeros(8, "float32")}, arrays(50))
+
+
+def test_after_an_error_with_other_weights_it_goes_on_from_those_given():
+    optimizer, other = ALL["adam"](), ALL["adam"]()
+    weights, expected = steps(optimizer), steps(other)
+    for wrong in ({"bias": np.full(7, np.nan, "float32")},):
+        with pytest.raises(FloatingPointError):
+            optimizer.apply(replaced(optimizer, weights), arrays(50) | wrong)
+        same(steps(optimizer, 1, weights), steps(other, 1, expected), optimizer, other)
+
+
+@pytest.mark.parametrize("clip", ["clipnorm", "global_clipnorm"])
+def test_clipping_that_begins_ends_or_changes(clip, monkeypatch):
+    found = []
+    for _ in range(2):
+        optimizer, weights = ALL["adam"](), arrays(0)
+        for i, limit in enumerate((None, None, None, None, None, 0.01, 0.01, 0.02, None, None, 0.3, 0.3, 0.3)):
+            setattr(optimizer, clip, limit)
+            weights = optimizer.apply(weights, arrays(i + 1))
+        found.append((weights, optimizer))
+        monkeypatch.setattr(ordinary, "_MET", 100)
+    same(found[0][0], found[1][0], found[0][1], found[1][1])
+
+
+def test_large_weights_are_not_kept_twice():
+    optimizer = ALL["adam"]()
+    weights = {"kernel": np.zeros((1000, 1000), "float32")}
+    for _ in range(6):
+        weights = optimizer.apply(weights, {"kernel": np.ones((1000, 1000), "float32")})
+    assert optimizer._updates is False

@@ -433,3 +433,78 @@ def test_two_models_at_the_same_time():
     for thread in threads:
         thread.join()
     assert same(models[0], models[1]) and same(models[0], models[2])
+
+
+def test_a_metric_may_do_as_it_likes(monkeypatch):
+    """Call the model, keep its weights, and set the learning rate: at its place between losses and update."""
+    found = []
+    for _ in range(2):
+        model, seen, kept = compiled(sequential(gru(), dense())), [], []
+
+        def looking(y_true, y_pred, model=model, seen=seen, kept=kept):
+            if model.built:
+                seen.append((model(X[:4]).tobytes(), model.optimizer.get_state()["iterations"].item()))
+                seen.append([array.tobytes() for array in model.optimizer.get_state().values()])
+                kept.append([(array, array.copy()) for array in model.weights.values()])
+                model.optimizer.learning_rate = 0.01 / len(seen)
+            return np.abs(y_true - y_pred).mean(axis=-1)
+
+        model.compile(rk.optimizers.Adam(0.01), "mse", metrics=[looking])
+        run(model, epochs=3)
+        assert all(np.array_equal(array, copied) for arrays in kept for array, copied in arrays)
+        found.append((seen, model))
+        without(monkeypatch)
+    assert found[0][0] == found[1][0]
+    assert same(found[0][1], found[1][1])
+
+
+@pytest.mark.parametrize("kind", [rk.callbacks.History, rk.callbacks.ProgressBar])
+def test_callbacks_derived_from_ours_look_at_the_model_too(kind, monkeypatch):
+    class Own(kind):
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append(self.model.weights["0/kernel"].tobytes())
+
+    found = []
+    for _ in range(2):
+        seen = []
+        run(small(), callbacks=[Own()])
+        found.append(seen)
+        without(monkeypatch)
+    assert found[0] == found[1] and len(set(found[0])) == len(found[0])
+
+
+def test_a_penalty_may_keep_what_it_is_given():
+    class Keeping(rk.regularizers.Regularizer):
+        def __call__(self, weight):
+            kept.append((weight, weight.copy()))
+            return 0.0
+
+        def gradient(self, weight):
+            kept.append((weight, weight.copy()))
+            return 0 * weight
+
+    kept: list = []
+    run(compiled(sequential(gru(kernel_regularizer=Keeping()), dense())))
+    assert all(np.array_equal(array, copied) for array, copied in kept)
+
+
+def test_another_thread_sees_weights_that_do_not_change():
+    model, kept, done = small(), [], threading.Event()
+    run(model)
+
+    def look():
+        while not done.is_set():
+            kept.append([(array, array.copy()) for array in model.weights.values()])
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    run(model, epochs=30)
+    done.set()
+    thread.join()
+    assert kept and all(np.array_equal(array, copied) for arrays in kept for array, copied in arrays)
+
+
+def test_a_large_model_is_not_held_in_place():
+    model = compiled(sequential(gru(), dense(600), dense(600), dense()))
+    run(model)
+    assert model._repeats._in_place is None

@@ -52,6 +52,11 @@ class Copies:
         In C order.
     sources : sequence of ndarray, optional
         What is copied unless a call gives other arrays.
+
+    Attributes
+    ----------
+    run : callable
+        Compiled code that copies the same arrays again.
     """
 
     def __init__(self, targets: Sequence[np.ndarray], sources: Sequence[np.ndarray] = ()):
@@ -60,13 +65,13 @@ class Copies:
         self._words = np.array([[0] * len(targets), *words], np.int64)
         self._sources, self._targets, self._sizes, self._places = (address(row) for row in self._words)
         self._words[0, : len(sources)] = list(map(address, sources))
-        self._run = partial(load(_COPIES, 4).function, self._sources, self._targets, self._sizes, len(targets))
+        self.run = partial(load(_COPIES, 4).function, self._sources, self._targets, self._sizes, len(targets))
 
     def __call__(self, arrays: Sequence[np.ndarray] = ()) -> None:
         """Copy arrays, each of its target's shape and dtype and in C order."""
         if arrays:
             write_addresses(self._sources, self._places, arrays)
-        self._run()
+        self.run()
 
 
 @cache

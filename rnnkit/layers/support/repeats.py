@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from rnnkit.execution.execution import is_eager
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.layers.support.streaming import running
-from rnnkit.recording import Recording, Unrepeatable, current
+from rnnkit.recording import Recording, Unrepeatable, current, standing_in
 
 if TYPE_CHECKING:
     from rnnkit.layers.base import Layer
@@ -30,20 +31,20 @@ _PASSING = {"_kept", "_generator", "_repeated_calls", "_repeated_vjps"}
 
 
 class _Changes:
-    """How often anything was assigned to a layer, of all there are: recordings look closer only if that differs."""
+    """What stands for the last assignment to any layer there is: recordings look closer only if that is another one."""
 
-    count = 0
+    last = object()
 
 
 def assigned(name: str) -> None:
-    """An attribute of a layer, or its weights, have become others."""
+    """An attribute of a layer, or its weights, have become others just now."""
     if name not in _PASSING:
-        _Changes.count += 1
+        _Changes.last = object()
 
 
-def assignments() -> int:
-    """How often anything was assigned to any layer: what is known of layers is so as long as this is the same."""
-    return _Changes.count
+def last_assignment() -> object:
+    """What is known of layers is so as long as this is the same."""
+    return _Changes.last
 
 
 @dataclass(eq=False)
@@ -78,7 +79,10 @@ class _Kind:
 
     def take(self, arrays: Sequence[np.ndarray], weights: list) -> None:
         """Have the numbers of a call's arguments and weights in the recording's memory."""
+        if self.way is not None:
+            self.way.latest = None
         if self.has is not weights:
+            self.has = None
             for place, array in zip(self.weights, weights, strict=True):
                 np.copyto(place, array)
             self.recording.prepare()
@@ -93,7 +97,11 @@ class RepeatedCalls:
     def __init__(self) -> None:
         self._kinds: dict[tuple, _Kind] = {}
         self._lock = threading.Lock()
-        self._count = -1
+        self._layer: Callable[[], Layer | None] = lambda: (
+            None
+        )  # whose recordings these are: a shallow copy has them, too
+        self._last: object = None
+        self._inside: list | None = None  # the layers of a model, whose list may be changed in place
         self._facts: list | None = None
         self._weights: list = []
 
@@ -122,34 +130,46 @@ class RepeatedCalls:
         if kind.met < _MET:
             kind.met += 1
             return None
-        if not self._lock.acquire(blocking=False):  # another thread is in here
-            return None
+        mine = False
         try:
-            if self._count != _Changes.count and not self._is_as_before(layer):
+            mine = self._lock.acquire(blocking=False)
+            if not mine:  # another thread is in here
+                return None
+            if (
+                self._last is not _Changes.last
+                or self._layer() is not layer
+                or self._inside != layer.__dict__.get("layers")
+            ) and not self._is_as_before(layer):
                 return None
             if kind.agreed < SURE:
                 return self._try(kind, layer, call, arrays, arguments, keywords)
             kind.take(arrays, self._weights)
-            return self._repeat(kind, arrays)
+            return self._repeat(kind, layer, call, arrays, arguments, keywords)
         except Unrepeatable:
             return None
         finally:
-            self._lock.release()
+            if mine:
+                self._lock.release()
 
     def _is_as_before(self, layer) -> bool:
         """Whether the layer is what it was when calls were recorded, but for its weights; else all recordings go."""
-        count, arrays = _Changes.count, list(layer._arrays().values())
+        last, arrays = _Changes.last, list(layer._arrays().values())
         facts = [*facts_of(layer._all_layers()), *((array.shape, array.dtype) for array in arrays)]
         same = facts == self._facts or self._facts is None
         if len(arrays) != len(self._weights) or any(a is not b for a, b in zip(arrays, self._weights, strict=True)):
             self._weights = arrays
-        self._facts, self._count = facts, count
+        self._facts, self._last, self._layer = facts, last, weakref.ref(layer)
+        inside = layer.__dict__.get("layers")
+        self._inside = None if inside is None else list(inside)
         if not same:
             self._kinds = {}
         return same
 
     def _try(self, kind: _Kind, layer, call, arrays, arguments, keywords):
         """Do a call the ordinary way, and see whether a recording gives the same bits."""
+        if sum(array.nbytes for array in (*arrays, *self._weights)) > _LARGEST:
+            kind.refusal = f"it holds more than {_LARGEST:,} bytes"
+            return None
         layers = layer._all_layers()
         before = generator_states(layers)
         found = call(layer, *arguments, **keywords)
@@ -186,16 +206,8 @@ class RepeatedCalls:
         kind.weights, kind.has = [memory[id(array)] for array in self._weights], self._weights
         recording.give(*kind.places)
         recording.give(*kind.weights, rarely=True)
-        names = list(layer._arrays())
-        count = _Changes.count
-        layer._put_arrays({name: read_only(place) for name, place in zip(names, kind.weights, strict=True)})
-        try:
-            with recording:
-                self._record(kind, layer, call, arguments, keywords)
-        finally:
-            layer._put_arrays(dict(zip(names, self._weights, strict=True)))
-            if self._count == count:
-                self._count = _Changes.count
+        with recording, standing_in(zip(self._weights, kind.weights, strict=True)):
+            self._record(kind, layer, call, arguments, keywords)
         if not all(recording.knows(array) for array in arrays_in(kind.found)):
             raise Unrepeatable("what it gives isn't computed by recorded operations")
 
@@ -208,7 +220,7 @@ class RepeatedCalls:
         """Whether the recording gives the bits that the ordinary way gave."""
         return same_bits(found, kind.found)
 
-    def _repeat(self, kind, arrays):
+    def _repeat(self, kind, layer, call, arrays, arguments, keywords):
         kind.recording.repeat()
         return np.array(kind.found) if type(kind.found) is np.ndarray else copied_arrays(kind.found)
 
@@ -239,19 +251,19 @@ class _Way:
     latest: Any = None
 
     def go_back(self, cotangents) -> Gradients:
-        """The gradient of the call whose numbers are in memory; None stands for a cotangent of zeros."""
+        """The gradient of the call whose numbers are in memory."""
         for place, array in zip(self.cotangents, cotangents, strict=True):
-            if array is None:
-                place[...] = 0
-            else:
-                np.copyto(place, array)
+            np.copyto(place, array)
         for operation in self.back:
             operation()
         return self.gradients
 
 
 class RepeatedVJPs(RepeatedCalls):
-    """The recorded calls of a layer's vjp. A pullback that comes late does its call once more."""
+    """The recorded calls of a layer's vjp.
+
+    A pullback that comes late does its call once more, with the arguments and weights from then.
+    """
 
     def _record(self, kind, layer, call, arguments, keywords) -> None:
         operations = kind.recording.operations
@@ -273,22 +285,32 @@ class RepeatedVJPs(RepeatedCalls):
         same = same_bits(outputs, kind.found) and same_bits(_fields(gradients), _fields(own))
         return same and drew_nothing  # a call that is done once more would draw something else
 
-    def _repeat(self, kind, arrays):
-        way, saved, weights = kind.way, [array.copy() for array in arrays], self._weights
+    def _repeat(self, kind, layer, call, arrays, arguments, keywords):
+        way, weights = kind.way, self._weights
+        arguments, keywords = copied_arrays(arguments), {n: copied_arrays(one) for n, one in keywords.items()}
+        saved = arrays_in([arguments, list(keywords.values())])
         for operation in way.forward:
             operation()
         way.latest = token = object()
         outputs = copied_arrays(kind.found)
 
         def pull(cotangents) -> Gradients:
-            with self._lock:
-                if way.latest is not token:
-                    kind.take(saved, weights)
-                    for operation in way.forward:
-                        operation()
-                    way.latest = token
-                g = way.go_back(cotangents)
-                return Gradients(*(copied_arrays(one) for one in (g.weights, g.x, g.initial_state, g.constants)))
+            mine = False
+            try:
+                mine = all(one is not None for one in cotangents) and self._lock.acquire(blocking=False)
+                if mine:
+                    if way.latest is not token:
+                        kind.take(saved, weights)
+                        for operation in way.forward:
+                            operation()
+                        way.latest = token
+                    g = way.go_back(cotangents)
+                    return Gradients(*(copied_arrays(one) for one in (g.weights, g.x, g.initial_state, g.constants)))
+            finally:
+                if mine:
+                    self._lock.release()
+            with standing_in(zip(layer._arrays().values(), weights, strict=True)):  # the ordinary way
+                return call(layer, *arguments, **keywords)[1].pull(cotangents)
 
         return outputs, Pullback(outputs, way.dtype, pull)
 
@@ -353,7 +375,7 @@ def facts_of(layers) -> list:
     found: list[Any] = []
     for layer in layers:
         execution = getattr(layer, "_execution", None)
-        found += [Same(layer), Same(getattr(execution, "executors", None))]
+        found += [weakref.ref(layer), Same(getattr(execution, "executors", None))]  # weakly: it has the recordings
         found.append({n: value for n, value in vars(layer).items() if isinstance(value, (bool, int, float, str))})
     return found
 
@@ -375,13 +397,6 @@ def are_own(layers) -> bool:
     return all(type(layer).__module__.partition(".")[0] == "rnnkit" for layer in layers)
 
 
-def read_only(array: np.ndarray) -> np.ndarray:
-    """A view that nobody writes to."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
-
-
 def _fields(g: Gradients) -> list:
     """All that a gradient is made of, dense."""
     weights = [np.asarray(one) if isinstance(one, RowGradient) else one for one in g.weights.values()]
@@ -395,7 +410,9 @@ def same_bits(nested, other) -> bool:
 
 
 def arrays_in(nested) -> list[np.ndarray]:
-    """The arrays of nested lists and tuples, in order."""
+    """The arrays of nested lists, tuples and dicts, in order."""
+    if isinstance(nested, dict):
+        nested = list(nested.values())
     if isinstance(nested, (list, tuple)):
         return [array for one in nested for array in arrays_in(one)]
     return [nested] if isinstance(nested, np.ndarray) else []
