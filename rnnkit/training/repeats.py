@@ -168,7 +168,8 @@ class Repeats:
         if tally.metrics:  # a metric may keep what it is told
             told, outputs, masks = _copy(told), copied_arrays(outputs), copied_arrays(masks)
         tally.add(told, outputs, masks, parts, penalty)
-        if recorded.compute_update():
+        mine = self._loaded is stepper.model  # or a metric has trained it
+        if mine and recorded.compute_update():
             self._ahead = True
             recorded.update.finish()
         else:
