@@ -503,7 +503,7 @@ class RNN(Layer):
         Parameters
         ----------
         source : bool
-            The source text that numba compiled, in place of the words.
+            The source text that was compiled, in place of the words.
         graph : bool
             The graph of the step and its plan, node by node and stage by stage, in place of the words. Jitted steps
             have none, and say so.
