@@ -89,7 +89,7 @@ class RepeatedUpdates:
         places = {name: place for group in self._in_place.groups for name, place in group.gradient_views().items()}
         self._places = [places[name] for name in self._names]
         self._kinds = [array.shape for array in self._places], [array.dtype for array in self._places]
-        self._strides = [array.strides for array in self._places]
+        self._strides = [np.empty(array.shape, array.dtype).strides for array in self._places]  # in C order
         self._copy = Copies(self._places)
         self._in_place.load(weights)
         for place in self._places:

@@ -79,7 +79,9 @@ def test_T13_the_bits_are_those_of_the_ordinary_way(name, dtype):
 
 
 def flat(found):
-    return [array for one in found for array in flat(one)] if isinstance(found, (list, tuple)) else [found]
+    if isinstance(found, (list, tuple)):
+        return [array for one in found for array in flat(one)]
+    return [] if found is None else [found]
 
 
 @rk.cell(states={"h": 3})
@@ -131,6 +133,7 @@ def test_masks_of_dropout_are_drawn_at_each_call():
         found = [layers[0](x, training=True), ordinary(layers[1], x, training=True)]
         same_bits(found[:1], found[1:])
         x = numbers(2, 5, 3)
+    assert is_repeated(layers[0]) == [True]
 
 
 def test_ids():
@@ -335,8 +338,7 @@ def gradient(pullback, outputs, seed=0):
     rng = np.random.default_rng(seed)
     d = [rng.normal(size=array.shape).astype(array.dtype) for array in flat(outputs)]
     g = pullback.pull(d)
-    others = [one for one in (g.x, g.initial_state, g.constants) if one is not None]
-    return [np.asarray(array) for array in g.weights.values()] + flat(others)
+    return [np.asarray(array) for array in g.weights.values()] + flat([g.x, g.initial_state, g.constants])
 
 
 def warm_vjp(layer, *shape):
@@ -444,15 +446,18 @@ def test_gradients_from_several_threads():
 
 
 def test_a_pullback_after_a_call_that_failed():
-    model = rk.Sequential([rk.Embedding(9, 4), rk.GRU(4)])
+    x, ids = rk.Input((5, 3)), rk.Input((5,))
+    steps = rk.GRU(4, return_sequences=True)(x)
+    model = rk.Model([x, ids], rk.GRU(4)(steps + rk.Embedding(9, 4)(ids)))  # which runs a GRU before it reads the ids
     for _ in range(ENOUGH):
-        model.vjp(RNG.integers(0, 9, (2, 5)))
-    ids = RNG.integers(0, 9, (2, 5))
-    outputs, pullback = model.vjp(ids)
-    expected = gradient(*reversed(ordinary_vjp(model, ids)))
+        model.vjp([numbers(2, 5, 3), RNG.integers(0, 9, (2, 5))])
+    given = [numbers(2, 5, 3), RNG.integers(0, 9, (2, 5))]
+    outputs, pullback = model.vjp(given)
+    expected = gradient(*reversed(ordinary_vjp(model, given)))
     with pytest.raises(ValueError, match="expected ids from 0 to 8"):
-        model.vjp(ids + 9)
+        model.vjp([numbers(2, 5, 3), given[1] + 9])
     same_bits(gradient(pullback, outputs), expected)
+    assert repeats_vjps(model) == [True]
 
 
 def test_while_another_thread_is_inside():

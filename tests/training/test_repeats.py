@@ -346,6 +346,29 @@ def test_a_number_that_is_none_is_found_and_named(where, monkeypatch):
     assert same(*models)
 
 
+def test_what_a_batch_drew_that_failed_is_drawn_again(monkeypatch):
+    """As the ordinary way draws once for it, whatever a repetition drew before."""
+    models = [compiled(sequential(gru(dropout=0.3), dense())) for _ in range(2)]
+    wrong = np.where(np.arange(11)[:, None] == 3, np.nan, SUM[:11])
+    for model in models:
+        for _ in range(5):
+            model.train_on_batch(X[:11], SUM[:11])
+        with pytest.raises(FloatingPointError):
+            model.train_on_batch(X[:11], wrong)
+        model.train_on_batch(X[:11], SUM[:11])
+        without(monkeypatch)
+    assert same(*models)
+
+
+def test_a_recording_that_gives_other_bits_is_not_used(anew, monkeypatch):
+    monkeypatch.setattr(repeats.RecordedUpdate, "is_as", lambda *_: False)
+    model = small()
+    run(model)
+    assert len(anew) == 12
+    (kind,) = model._repeats._kinds.values()
+    assert kind.refusal == "it gives other bits than the ordinary way"
+
+
 def test_an_update_beyond_the_precision_is_the_error_of_the_ordinary_way():
     model = small()
     run(model)
@@ -435,7 +458,7 @@ def test_two_models_at_the_same_time():
     assert same(models[0], models[1]) and same(models[0], models[2])
 
 
-def test_a_metric_may_do_as_it_likes(monkeypatch):
+def test_a_metric_may_do_as_it_likes(anew, monkeypatch):
     """Call the model, keep its weights, and set the learning rate: at its place between losses and update."""
     found = []
     for _ in range(2):
@@ -446,7 +469,8 @@ def test_a_metric_may_do_as_it_likes(monkeypatch):
                 seen.append((model(X[:4]).tobytes(), model.optimizer.get_state()["iterations"].item()))
                 seen.append([array.tobytes() for array in model.optimizer.get_state().values()])
                 kept.append([(array, array.copy()) for array in model.weights.values()])
-                model.optimizer.learning_rate = 0.01 / len(seen)
+                if len(seen) == 14:  # of a batch that is repeated
+                    model.optimizer.learning_rate = 0.3
             return np.abs(y_true - y_pred).mean(axis=-1)
 
         model.compile(rk.optimizers.Adam(0.01), "mse", metrics=[looking])
@@ -454,6 +478,7 @@ def test_a_metric_may_do_as_it_likes(monkeypatch):
         assert all(np.array_equal(array, copied) for arrays in kept for array, copied in arrays)
         found.append((seen, model))
         without(monkeypatch)
+    assert len(anew) == 3 + 12
     assert found[0][0] == found[1][0]
     assert same(found[0][1], found[1][1])
 
