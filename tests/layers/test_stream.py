@@ -165,6 +165,8 @@ def test_D8_rows_that_are_skipped_and_reset():
         found.append(stream.step(x[:, t]))
     same_bits([np.stack(found, axis=1)], [y])
     stream.reset(rows=[1])
+    stream.skip([1])
+    assert not stream.step(x[:, 0])[1].any()  # before its first step
     other = layer.stream(1)
     same_bits([stream.step(x[:, 0])[1:2]], [other.step(x[1:2, 0])])
     for call in (stream.skip, stream.reset):
