@@ -158,6 +158,11 @@ def weights_now(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: others.get(id(array), (None, array))[1] for name, array in weights.items()}
 
 
+def is_own(function_or_class) -> bool:
+    """Whether it is rnnkit's, rather than code of the user's, which may do anything and so has to run each time."""
+    return (function_or_class.__module__ or "").partition(".")[0] == "rnnkit"
+
+
 def unrepeatable(reason: str) -> None:
     """What the caller does can't be repeated.
 

@@ -18,7 +18,8 @@ from rnnkit.execution.execution import build_lock
 from rnnkit.layers.support import array_files, device_transfer, symbolic, validation
 from rnnkit.layers.support.display import Text, show_shape, table_of
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
-from rnnkit.layers.support.repeats import RepeatedCalls, RepeatedVJPs, assigned, repeated_vjp
+from rnnkit.layers.support.repeated_gradients import RepeatedVJPs, repeated_vjp
+from rnnkit.layers.support.repeats import RepeatedCalls, assigned
 from rnnkit.layers.support.weight_mapping import Weights, like
 from rnnkit.recording import constant, repeated
 from rnnkit.serialization.registry import Configurable

@@ -298,13 +298,13 @@ class RNN(Layer):
 
     def _start(self, initial_state, batch_size, dtype):
         """The states that a call starts from, or None for the cell's own."""
+        if (stream := running.get()) is not None:
+            return stream.begin(self, initial_state)
         if self.stateful and self._kept is not None and self._kept[0].shape[0] != batch_size:
             raise ValueError(
                 f"expected a batch of {self._kept[0].shape[0]} rows, as this stateful layer has states for, got "
                 f"{batch_size}; reset_states() frees the batch size"
             )
-        if (stream := running.get()) is not None:
-            return stream.begin(self, initial_state)
         if initial_state is not None:
             return self._spec.unpack(initial_state, batch_size, dtype)
         return self._kept if self.stateful else None

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rnnkit.arguments import integer, positive_integer
-from rnnkit.layers.support import repeats, validation
+from rnnkit.execution.execution import is_eager
+from rnnkit.layers.support import repeats, symbolic, validation
 from rnnkit.layers.support.streaming import running
 from rnnkit.recording import Recording, Unrepeatable
 
 if TYPE_CHECKING:
-    from rnnkit.execution.compiled_copies import Copies
     from rnnkit.layers.base import Layer
 
 
@@ -68,10 +70,11 @@ class Stream:
             self._constants = [np.array(validation.array(one, "constants")) for one in constants]
         self._features, self._x = self._input()
         self._lock = threading.RLock()
+        _streams.add(self)
         self._states: list[tuple[np.ndarray, ...]] | None = None  # of each recurrent layer, in order
         self._skipped: list[int] = []
         self._last: object = None
-        self._again: Callable[[], Any] = self._ordinary
+        self._again: Callable[[list[int]], None] = self._ordinary
         self._y: list[np.ndarray] = []
         self._begin()
 
@@ -92,8 +95,7 @@ class Stream:
         self._found: list[tuple[np.ndarray, ...]] = []
         y = self._call()
         times = [self.layer.compute_output_shape((self.batch, steps, *self._features)) for steps in (1, 2)]
-        nested = [one if repeats.nested_shapes(one) else [one] for one in times]
-        self._in_time = [a != b for a, b in zip(*nested, strict=True)]
+        self._in_time = [a != b for a, b in zip(*map(symbolic.shape_leaves, times), strict=True)]
         self._several = isinstance(y, (list, tuple))
         self._initial = [tuple(np.array(state) for state in states) for states in self._initial]
         self._states = [tuple(np.array(state) for state in states) for states in self._initial]
@@ -153,18 +155,20 @@ class Stream:
             For another shape; the stream is unchanged then.
         """
         with self._lock:
+            if out is not None:
+                self._check_out(out)
             place = self._x
             if type(x) is not np.ndarray or x.dtype is not place.dtype or x.shape != (self.batch, *self._features):
                 x = self._checked(x)
             place[:, 0] = x
             if self._last is not repeats.last_assignment():
                 self._record()
-            if self._skipped:
-                self._without_rows()
-            else:
-                self._again()
+            (self._ordinary if is_eager() else self._again)(self._skipped)
+            self._skipped = []
             if out is not None:
-                return self._put(out)
+                for one, y in zip(out if self._several else [out], self._y, strict=True):
+                    np.copyto(one, y)
+                return out
             return [one.copy() for one in self._y] if self._several else self._y[0].copy()
 
     def _checked(self, x):
@@ -177,13 +181,15 @@ class Stream:
             raise ValueError(f"expected integer ids, got {x.dtype}")
         return x.astype(self._x.dtype)
 
-    def _put(self, out):
-        several = list(out) if self._several else [out]
+    def _check_out(self, out) -> None:
+        several = out if self._several else [out]
+        if not isinstance(several, (list, tuple)) or len(several) != len(self._y):
+            raise ValueError(f"expected out as a list of {len(self._y)} arrays, got {type(out).__name__}")
         for place, y in zip(several, self._y, strict=True):
             if not isinstance(place, np.ndarray) or place.shape != y.shape or place.dtype != y.dtype:
                 raise ValueError(f"expected out as {y.dtype} {y.shape}, got {getattr(place, 'shape', place)}")
-            np.copyto(place, y)
-        return out
+            if not place.flags.writeable:
+                raise ValueError("expected out as an array that can be written to, got a read-only one")
 
     def skip(self, rows) -> None:
         """Let the next step leave some rows as they are: their states stay, and they put out what they did before.
@@ -199,28 +205,20 @@ class Stream:
         with self._lock:
             self._skipped = sorted({*self._skipped, *found})
 
-    def _without_rows(self) -> None:
-        rows, arrays = self._skipped, [*(s for states in self._states or () for s in states), *self._y]
-        kept = [array[rows] for array in arrays]
-        self._again()
-        for array, before in zip(arrays, kept, strict=True):
-            array[rows] = before
-        self._skipped = []
-
-    def _ordinary(self) -> None:
+    def _ordinary(self, skipped: list[int]) -> None:
         """One step through the layers, as they are."""
         y = self._steps(self._call())
-        assert self._states is not None, "the stream has begun"
-        for places, states in zip(self._states, self._found, strict=True):
-            for place, state in zip(places, states, strict=True):
-                np.copyto(place, state)
-        for place, one in zip(self._y, y, strict=True):
-            np.copyto(place, one)
+        new = [state for states in self._found for state in states]
+        used = np.setdiff1d(np.arange(self.batch), skipped)
+        for place, array in zip(self._kept(), [*new, *y], strict=True):
+            place[used] = array[used]
+
+    def _kept(self) -> list[np.ndarray]:
+        """All states and outputs: what a step leaves."""
+        return [*(state for states in self._states or () for state in states), *self._y]
 
     def _record(self) -> None:
         """Have the layers' step as operations of a recording, where that can be."""
-        from rnnkit.execution.compiled_copies import Copies  # takes the compiler with it
-
         assert self._states is not None, "the stream has begun"
         last, recording = repeats.last_assignment(), Recording()
         states = [state for several in self._states for state in several]
@@ -234,9 +232,8 @@ class Stream:
                 new = [state for several in self._found for state in several]
                 if all(recording.knows(array) for array in (*y, *new)):
                     dense = [np.ascontiguousarray(one) for one in y]
-                    finish = Copies([*states, *self._y], [*new, *dense])
                     if all(a is b for a, b in zip(y, dense, strict=True)):
-                        self._again = _Repetition(recording, finish)
+                        self._again = _Repetition(recording, self._kept(), [*new, *dense])
             except Unrepeatable:
                 pass
         self._last = last
@@ -300,14 +297,32 @@ class Stream:
         return f"Stream({self.layer!r}, batch={self.batch})"
 
 
+_streams: weakref.WeakSet[Stream] = weakref.WeakSet()
+
+
+def _free_locks() -> None:
+    """A child of fork may find a lock held by a thread that it doesn't have."""
+    for stream in _streams:
+        stream._lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_free_locks)
+
+
 class _Repetition:
     """A recorded step: its operations, then the new states and outputs to where they belong."""
 
-    def __init__(self, recording: Recording, finish: Copies):
-        self.operations, self.finish = recording.operations, finish
-        self._kept = recording
+    def __init__(self, recording: Recording, places: list[np.ndarray], new: list[np.ndarray]):
+        from rnnkit.execution.compiled_copies import Copies  # takes the compiler with it
 
-    def __call__(self) -> None:
+        self.operations, self._recording = recording.operations, recording
+        self._pairs, self._finish = list(zip(places, new, strict=True)), Copies(places, new)
+
+    def __call__(self, skipped: list[int]) -> None:
         for operation in self.operations:
             operation()
-        self.finish.run()
+        if skipped:
+            for place, new in self._pairs:
+                new[skipped] = place[skipped]
+        self._finish.run()

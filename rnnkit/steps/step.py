@@ -11,6 +11,7 @@ import numpy as np
 
 from rnnkit import allocation
 from rnnkit.arrays import real
+from rnnkit.recording import is_own
 from rnnkit.steps.cell import Cell, call_initial, cell_name
 
 
@@ -166,8 +167,7 @@ def _rows(arrays, r):
 
 
 def _starts_by_own_code(cell) -> bool:
-    module = type(cell).get_initial_state.__module__
-    own = module.partition(".")[0] == "rnnkit" and "get_initial_state" not in vars(cell)
+    own = is_own(type(cell).get_initial_state) and "get_initial_state" not in vars(cell)
     return own and all(map(_starts_by_own_code, cell._parts().values()))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from rnnkit import losses, metrics, optimizers
 from rnnkit.arguments import real_number
+from rnnkit.recording import is_own
 from rnnkit.training.objective import Objective
 
 
@@ -45,9 +46,9 @@ class Compiled:
     @property
     def runs_code(self) -> bool:
         """Whether code of the user's runs at a batch that may look at the model: in a metric or a schedule."""
-        rate = self.optimizer._rate
-        given = [*(getattr(metric, "function", metric) for _, _, metric, _ in self.metrics), rate]
-        return not all(_is_own(one) for one in given)
+        given = [getattr(metric, "function", metric) for _, _, metric, _ in self.metrics]
+        given += [self.optimizer._rate] * callable(self.optimizer._rate)
+        return not all(is_own(one if hasattr(one, "__name__") else type(one)) for one in given)
 
     def _free(self, prefix: str, name: str, weighted: bool) -> str:
         taken = {one[0] for one in self.metrics}
@@ -64,12 +65,6 @@ class Compiled:
         several = len(self.outputs) > 1
         parts = [f"{name}_loss" for name, o in zip(self.outputs, self.objectives, strict=True) if several and o]
         return ["loss", *parts, *(name for name, *_ in self.metrics)]
-
-
-def _is_own(value) -> bool:
-    """Whether a function or an object is rnnkit's, or a number."""
-    module = getattr(value, "__module__", None) or type(value).__module__
-    return module.partition(".")[0] in ("rnnkit", "builtins")
 
 
 def _per_output(given, outputs, what, default=None) -> list:

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import signal
 import threading
 
 import numpy as np
@@ -343,6 +344,24 @@ def test_a_number_that_is_none_is_found_and_named(where, monkeypatch):
         assert not np.array_equal(before[0], model.get_weights()[0])
         without(monkeypatch)
     assert words[0] == words[1] and f"{where} has" in words[0]
+    assert same(*models)
+
+
+def test_ctrl_c_ends_a_fit_after_a_batch_that_is_repeated(monkeypatch):
+    """With the weights after that batch, as the ordinary way."""
+    models = [small() for _ in range(2)]
+    for model in models:
+        run(model, epochs=2)
+        pressed = []
+
+        def press(*_, pressed=pressed):
+            pressed.append(1)
+            if len(pressed) == 6:
+                signal.raise_signal(signal.SIGINT)
+
+        history = run(model, epochs=3, callbacks=[LambdaCallback(on_train_batch_begin=press)])
+        assert history.interrupted and model.optimizer.iterations == 8 + 6
+        without(monkeypatch)
     assert same(*models)
 
 

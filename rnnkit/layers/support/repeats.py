@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -13,10 +12,9 @@ import numpy as np
 
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.execution.execution import is_eager
-from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.layers.support.streaming import running
-from rnnkit.recording import Recording, Unrepeatable, current, standing_in
+from rnnkit.recording import Recording, Unrepeatable, current, is_own, standing_in
 
 if TYPE_CHECKING:
     from rnnkit.layers.base import Layer
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
 SURE = 2  # how often a recording has to agree with the ordinary way: when it is made, and with other numbers
 _MET = 3  # calls of a kind before one is recorded
 _MOST = 8  # kinds of a layer's calls; what comes then is done the ordinary way
+_LONGEST = 16  # entries of a list among the arguments: one of numbers may be long
 _LARGEST = 1 << 20  # bytes of a recorded call, which stay in memory as long as the layer
 
 # Attributes that a call sets itself, and no call depends on but those of stateful layers, which aren't repeated.
@@ -63,7 +62,7 @@ class _Kind:
         The weights whose numbers are in that memory.
     found
         What the call gives, in memory that stays.
-    way : _Way or None
+    way : rnnkit.layers.support.repeated_gradients.Way or None
         With a gradient.
     """
 
@@ -225,115 +224,6 @@ class RepeatedCalls:
         return np.array(kind.found) if type(kind.found) is np.ndarray else copied_arrays(kind.found)
 
 
-@dataclass(eq=False)
-class _Way:
-    """How a recorded call is done, and how cotangents go back through it.
-
-    Attributes
-    ----------
-    forward, back : list of callable
-        Operations of a recording.
-    cotangents : list of ndarray
-        Memory that cotangents are copied to.
-    gradients : Gradients
-        In memory that stays.
-    dtype : dtype
-        The pullback's.
-    latest : object or None
-        Stands for the call whose numbers are in memory.
-    """
-
-    forward: list
-    back: list
-    cotangents: list
-    gradients: Gradients
-    dtype: Any
-    latest: Any = None
-
-    def go_back(self, cotangents) -> Gradients:
-        """The gradient of the call whose numbers are in memory."""
-        for place, array in zip(self.cotangents, cotangents, strict=True):
-            np.copyto(place, array)
-        for operation in self.back:
-            operation()
-        return self.gradients
-
-
-class RepeatedVJPs(RepeatedCalls):
-    """The recorded calls of a layer's vjp.
-
-    A pullback that comes late does its call once more, with the arguments and weights from then.
-    """
-
-    def _record(self, kind, layer, call, arguments, keywords) -> None:
-        operations = kind.recording.operations
-        outputs, pullback = call(layer, *arguments, **keywords)
-        cotangents, forward = [np.ones_like(array) for array in arrays_in(outputs)], len(operations)
-        kind.recording.give(*cotangents)
-        gradients = pullback.pull(cotangents)
-        kind.found = outputs
-        kind.way = _Way(operations[:forward], operations[forward:], cotangents, gradients, pullback.dtype)
-        dense = [list(gradients.weights.values()), *_fields(gradients)[1:]]
-        if not all(kind.recording.knows(array) for array in arrays_in(dense)):
-            raise Unrepeatable("a gradient isn't computed by recorded operations")
-
-    def _agrees(self, kind, found, drew_nothing) -> bool:
-        outputs, pullback = found
-        rng = np.random.default_rng(0)
-        d = [rng.normal(size=place.shape).astype(place.dtype) for place in kind.way.cotangents]
-        gradients, own = pullback.pull(d), kind.way.go_back(d)
-        same = same_bits(outputs, kind.found) and same_bits(_fields(gradients), _fields(own))
-        return same and drew_nothing  # a call that is done once more would draw something else
-
-    def _repeat(self, kind, layer, call, arrays, arguments, keywords):
-        way, weights = kind.way, self._weights
-        arguments, keywords = copied_arrays(arguments), {n: copied_arrays(one) for n, one in keywords.items()}
-        saved = arrays_in([arguments, list(keywords.values())])
-        for operation in way.forward:
-            operation()
-        way.latest = token = object()
-        outputs = copied_arrays(kind.found)
-
-        def pull(cotangents) -> Gradients:
-            mine = False
-            try:
-                mine = all(one is not None for one in cotangents) and self._lock.acquire(blocking=False)
-                if mine:
-                    if way.latest is not token:
-                        kind.take(saved, weights)
-                        for operation in way.forward:
-                            operation()
-                        way.latest = token
-                    g = way.go_back(cotangents)
-                    return Gradients(*(copied_arrays(one) for one in (g.weights, g.x, g.initial_state, g.constants)))
-            finally:
-                if mine:
-                    self._lock.release()
-            with standing_in(zip(layer._arrays().values(), weights, strict=True)):  # the ordinary way
-                return call(layer, *arguments, **keywords)[1].pull(cotangents)
-
-        return outputs, Pullback(outputs, way.dtype, pull)
-
-
-def repeated_vjp(vjp: Callable) -> Callable:
-    """A layer's ``vjp`` that is repeated where it was met often enough."""
-
-    @functools.wraps(vjp)
-    def called(self, *arguments, **keywords):
-        if self._repeated_vjps is not None:
-            found = self._repeated_vjps.run(self, vjp, arguments, keywords)
-            if found is not None:
-                return found
-        return vjp(self, *arguments, **keywords)
-
-    return called
-
-
-def nested_shapes(shape) -> bool:
-    """Whether a shape is several, as those of a model with several outputs."""
-    return isinstance(shape, (list, tuple)) and bool(shape) and isinstance(shape[0], (list, tuple))
-
-
 def _key(values, arrays: list) -> tuple:
     """What tells arguments apart, their arrays by shape and dtype; these are added to a list.
 
@@ -349,7 +239,7 @@ def _key(values, arrays: list) -> tuple:
             arrays.append(value)
         elif value is None or type(value) is bool:
             found.append(value)
-        elif type(value) in (list, tuple) and len(value) < _MOST:
+        elif type(value) in (list, tuple) and len(value) <= _LONGEST:
             found.append((type(value), *_key(value, arrays)))
         else:
             raise TypeError
@@ -394,13 +284,7 @@ def restore(states: dict) -> None:
 
 def are_own(layers) -> bool:
     """Whether no layer is of a class of the user's, whose code has to run at each call."""
-    return all(type(layer).__module__.partition(".")[0] == "rnnkit" for layer in layers)
-
-
-def _fields(g: Gradients) -> list:
-    """All that a gradient is made of, dense."""
-    weights = [np.asarray(one) if isinstance(one, RowGradient) else one for one in g.weights.values()]
-    return [weights, g.x, g.initial_state, g.constants]
+    return all(is_own(type(layer)) for layer in layers)
 
 
 def same_bits(nested, other) -> bool:

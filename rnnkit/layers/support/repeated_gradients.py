@@ -1,0 +1,125 @@
+"""Calls of a vjp of a kind that was met before: recorded, then repeated, and so are the ways back."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnnkit.layers.support.pullback import Gradients, Pullback
+from rnnkit.layers.support.repeats import RepeatedCalls, arrays_in, copied_arrays, same_bits
+from rnnkit.layers.support.row_gradient import RowGradient
+from rnnkit.recording import Unrepeatable, standing_in
+
+
+@dataclass(eq=False)
+class Way:
+    """How a recorded call is done, and how cotangents go back through it.
+
+    Attributes
+    ----------
+    forward, back : list of callable
+        Operations of a recording.
+    cotangents : list of ndarray
+        Memory that cotangents are copied to.
+    gradients : Gradients
+        In memory that stays.
+    dtype : dtype
+        The pullback's.
+    latest : object or None
+        Stands for the call whose numbers are in memory.
+    """
+
+    forward: list
+    back: list
+    cotangents: list
+    gradients: Gradients
+    dtype: Any
+    latest: Any = None
+
+    def go_back(self, cotangents) -> Gradients:
+        """The gradient of the call whose numbers are in memory."""
+        for place, array in zip(self.cotangents, cotangents, strict=True):
+            np.copyto(place, array)
+        for operation in self.back:
+            operation()
+        return self.gradients
+
+
+class RepeatedVJPs(RepeatedCalls):
+    """The recorded calls of a layer's vjp.
+
+    A pullback that comes late does its call once more, with the arguments and weights from then.
+    """
+
+    def _record(self, kind, layer, call, arguments, keywords) -> None:
+        operations = kind.recording.operations
+        outputs, pullback = call(layer, *arguments, **keywords)
+        cotangents, forward = [np.ones_like(array) for array in arrays_in(outputs)], len(operations)
+        kind.recording.give(*cotangents)
+        gradients = pullback.pull(cotangents)
+        kind.found = outputs
+        kind.way = Way(operations[:forward], operations[forward:], cotangents, gradients, pullback.dtype)
+        dense = [list(gradients.weights.values()), *_fields(gradients)[1:]]
+        if not all(kind.recording.knows(array) for array in arrays_in(dense)):
+            raise Unrepeatable("a gradient isn't computed by recorded operations")
+
+    def _agrees(self, kind, found, drew_nothing) -> bool:
+        outputs, pullback = found
+        rng = np.random.default_rng(0)
+        d = [rng.normal(size=place.shape).astype(place.dtype) for place in kind.way.cotangents]
+        gradients, own = pullback.pull(d), kind.way.go_back(d)
+        same = same_bits(outputs, kind.found) and same_bits(_fields(gradients), _fields(own))
+        return same and drew_nothing  # a call that is done once more would draw something else
+
+    def _repeat(self, kind, layer, call, arrays, arguments, keywords):
+        way, weights = kind.way, self._weights
+        arguments, keywords = copied_arrays(arguments), {n: copied_arrays(one) for n, one in keywords.items()}
+        saved = arrays_in([arguments, list(keywords.values())])
+        for operation in way.forward:
+            operation()
+        way.latest = token = object()
+        outputs = copied_arrays(kind.found)
+
+        def pull(cotangents) -> Gradients:
+            mine = False
+            try:
+                mine = all(one is not None for one in cotangents) and self._lock.acquire(blocking=False)
+                if mine:
+                    if way.latest is not token:
+                        kind.take(saved, weights)
+                        for operation in way.forward:
+                            operation()
+                        way.latest = token
+                    g = way.go_back(cotangents)
+                    return Gradients(*(copied_arrays(one) for one in (g.weights, g.x, g.initial_state, g.constants)))
+            finally:
+                if mine:
+                    self._lock.release()
+            with standing_in(zip(layer._arrays().values(), weights, strict=True)):  # the ordinary way
+                return call(layer, *arguments, **keywords)[1].pull(cotangents)
+
+        return outputs, Pullback(outputs, way.dtype, pull)
+
+
+def repeated_vjp(vjp: Callable) -> Callable:
+    """A layer's ``vjp`` that is repeated where it was met often enough."""
+
+    @functools.wraps(vjp)
+    def called(self, *arguments, **keywords):
+        if self._repeated_vjps is not None:
+            found = self._repeated_vjps.run(self, vjp, arguments, keywords)
+            if found is not None:
+                return found
+        return vjp(self, *arguments, **keywords)
+
+    return called
+
+
+def _fields(g: Gradients) -> list:
+    """All that a gradient is made of, dense."""
+    weights = [np.asarray(one) if isinstance(one, RowGradient) else one for one in g.weights.values()]
+    return [weights, g.x, g.initial_state, g.constants]
