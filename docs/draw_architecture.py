@@ -19,8 +19,9 @@ PICTURE = pathlib.Path(__file__).with_name("design.svg")
 PACKAGE = pathlib.Path(__file__).parent.parent / "rnnkit"
 OUTWARD = {"rnnkit", "rnnkit.__main__"}  # the public names and the command import everything
 
-# The line under each box's name. The files beside the packages are one box, except cuda.py and sktime.py.
+# The line under each box's name. The files beside the packages are one box, except those with a line here.
 LINES = {
+    "loading": "models from files",
     "sktime": "a forecaster for sktime",
     "forecast": "forecasters, back-tests, command",
     "datasets": "two series",

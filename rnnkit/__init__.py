@@ -57,10 +57,13 @@ from rnnkit.models.sequential import Sequential
 from rnnkit.serialization.registry import register
 from rnnkit.steps.cell import Cell
 from rnnkit.steps.declared import Draw, Weight, cell
+from rnnkit.version import __version__
 
-__version__ = "0.1.0"
-
-_LATER = {"ESN": "rnnkit.forecast.echo_state", "ESNCell": "rnnkit.cells.echo_state"}
+_LATER = {
+    "ESN": "rnnkit.forecast.echo_state",
+    "ESNCell": "rnnkit.cells.echo_state",
+    "load_model": "rnnkit.loading",
+}
 _SUBPACKAGES = (
     "callbacks",
     "constraints",

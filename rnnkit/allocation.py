@@ -11,10 +11,12 @@ import math
 import os
 import sys
 from collections.abc import Mapping
+from contextvars import ContextVar
 from functools import cache
 
 import numpy as np
 
+_limit: ContextVar[tuple[int | None, str]] = ContextVar("rnnkit limit of arrays", default=(None, ""))
 MANY_ROWS = 1 << 20  # batches below this have states that are not worth the look, which a short call would feel
 
 
@@ -33,7 +35,7 @@ def check(what: str, shape, dtype=np.float64) -> None:
     Raises
     ------
     ValueError
-        If no address reaches so far.
+        If no address reaches so far, or it is larger than `limited` allows.
     MemoryError
         If it is larger than the memory of this machine.
     """
@@ -42,12 +44,35 @@ def check(what: str, shape, dtype=np.float64) -> None:
         raise ValueError(
             f"expected {what} of a size that can be addressed, got shape {tuple(shape)}, {in_bytes(wanted)}"
         )
+    limit, whose = _limit.get()
+    if limit is not None and wanted > limit:
+        raise ValueError(
+            f"expected {what} to take at most {in_bytes(limit)}, which {whose} may ask for; got shape {tuple(shape)}, "
+            f"{in_bytes(wanted)}"
+        )
     there = physical_memory()
     if there is not None and wanted > there:
         raise MemoryError(
             f"expected {what} to fit in memory, {in_bytes(there)} on this machine, got shape {tuple(shape)}, "
             f"{in_bytes(wanted)}"
         )
+
+
+@contextlib.contextmanager
+def limited(size: int, whose: str):
+    """While it lasts, `check` refuses what takes more bytes than this.
+
+    Parameters
+    ----------
+    size : int
+    whose : str
+        Who may ask for no more, in the error.
+    """
+    token = _limit.set((size, whose))
+    try:
+        yield
+    finally:
+        _limit.reset(token)
 
 
 def check_weights(name: str, shapes: Mapping[str, tuple[int, ...]], dtype) -> None:

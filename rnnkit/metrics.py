@@ -22,7 +22,7 @@ import numpy as np
 from rnnkit import losses, targets
 from rnnkit.arguments import positive_integer, real_number
 from rnnkit.arrays import real
-from rnnkit.serialization.configuration import described, is_described
+from rnnkit.serialization.configuration import described, is_described, named_config
 from rnnkit.serialization.registry import Configurable, find, is_elsewhere, name_of
 
 
@@ -289,7 +289,7 @@ def get(identifier, loss=None) -> Metric:
     if isinstance(identifier, str) and not is_elsewhere(identifier):
         return _named(identifier, loss)
     if is_described(identifier):
-        return described(identifier, {**CLASSES, "Metric": Metric}, Metric, "metric")
+        return described(identifier, _known(), Metric, "metric")
     if isinstance(identifier, type) and issubclass(identifier, Metric):
         return identifier()  # type: ignore[call-arg]
     if isinstance(identifier, str):
@@ -297,6 +297,15 @@ def get(identifier, loss=None) -> Metric:
     if not callable(identifier):
         raise TypeError(f"expected a metric's name, a function(y_true, y_pred) or a metric; got {identifier!r}")
     return Metric(losses.get(identifier))
+
+
+def config_of(metric: Metric) -> dict | str | None:
+    """What `get` makes the same metric of, as JSON values."""
+    return named_config(metric, _known())
+
+
+def _known() -> dict[str, type[Metric]]:
+    return {**CLASSES, "Metric": Metric}
 
 
 def _named(identifier, loss) -> Metric:

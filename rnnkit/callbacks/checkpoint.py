@@ -1,4 +1,4 @@
-"""Weights written to disk while training goes on."""
+"""Weights, or the whole model, written to disk while training goes on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rnnkit.console import say
 
 
 class ModelCheckpoint(Monitor):
-    """Write the model's weights after epochs, or every so many batches, with `save_weights`.
+    """Write the model's weights after epochs, or every so many batches, or all that a fit needs to go on.
 
     A file is replaced once the new one is complete. Folders that don't exist are made.
 
@@ -26,7 +26,8 @@ class ModelCheckpoint(Monitor):
     save_best_only : bool
         Write only what is better than all before.
     save_weights_only : bool
-        True, as there is no other way yet; here for those who type it.
+        True writes with `save_weights`; False with `save`, with the optimizer and the states, so that the fit of what
+        `rnnkit.load_model` gives can go on with ``initial_epoch``.
     mode : {"auto", "min", "max"}
         Whether less or more is better, see `EarlyStopping`.
     save_freq : "epoch" or int
@@ -56,13 +57,10 @@ class ModelCheckpoint(Monitor):
         save_freq="epoch",
     ):
         super().__init__(monitor, mode)
-        if not save_weights_only:
-            raise ValueError(
-                "expected save_weights_only=True: the weights are what is written, and get_config the rest"
-            )
         self.filepath = os.fspath(filepath)
         self.verbose = verbose
         self.save_best_only = bool(save_best_only)
+        self.save_weights_only = bool(save_weights_only)
         self.save_freq = save_freq if save_freq == "epoch" else count(save_freq, "save_freq, if not 'epoch',", 1)
         self._epoch = self._batches = 0
 
@@ -96,8 +94,11 @@ class ModelCheckpoint(Monitor):
                 f"got {error}"
             ) from None
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.model.save_weights(path)
+        if self.save_weights_only:
+            self.model.save_weights(path)
+        else:
+            self.model.save(path, optimizer=True, states=True)
         if self.save_best_only:
             self.best = value
         if self.verbose:
-            say(f"epoch {epoch + 1}: weights written to {path}")
+            say(f"epoch {epoch + 1}: {'weights' if self.save_weights_only else 'model'} written to {path}")

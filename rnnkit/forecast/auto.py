@@ -17,7 +17,6 @@ from rnnkit.forecast.forecaster import (
     Ahead,
     Fitted,
     Forecaster,
-    below,
     checked_levels,
     forecast_in_blocks,
     in_blocks,
@@ -27,6 +26,7 @@ from rnnkit.forecast.held_out import Ends, leads_of
 from rnnkit.forecast.history import History
 from rnnkit.forecast.season import common_season
 from rnnkit.forecast.theta import Theta
+from rnnkit.serialization.array_files import below
 
 _DAMPED = [form for form in FORMS if "d" in form]
 _SHORT = 4  # values, below which a series goes on as it ended

@@ -266,7 +266,8 @@ class ESN:
         Parameters
         ----------
         path : str or os.PathLike
-            Written exactly there, whatever the suffix; in the format of ``numpy.savez``.
+            Written exactly there. A suffix ``.rnnkit`` asks for the format of safetensors (extra "files"), any other
+            for that of ``numpy.savez``.
 
         Raises
         ------
@@ -286,7 +287,7 @@ class ESN:
         ValueError
             If the file is damaged, another's, or holds another kind of model.
         """
-        return cls._of_saved(saving.read(path, cls.__name__))
+        return saving.load(path, cls)
 
     def _to_save(self):
         self._check_fitted()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, Self
 
@@ -19,6 +19,7 @@ from rnnkit.forecast.history import History
 from rnnkit.forecast.panel import Panel
 from rnnkit.forecast.plots import Drawn, small_multiples
 from rnnkit.forecast.validation import cross_validation
+from rnnkit.serialization.array_files import below
 
 BLOCK = 4096  # series that are fitted at a time, which bounds the memory that a panel takes
 LEVEL = (80,)
@@ -283,7 +284,8 @@ class Forecaster:
         Parameters
         ----------
         path : str or os.PathLike
-            Written exactly there, whatever the suffix; in the format of ``numpy.savez``.
+            Written exactly there. A suffix ``.rnnkit`` asks for the format of safetensors (extra "files"), any other
+            for that of ``numpy.savez``.
         """
         saving.write(path, self)
 
@@ -298,7 +300,7 @@ class Forecaster:
         ValueError
             If the file is damaged, another's, or holds another kind of model.
         """
-        return cls._of_saved(saving.read(path, cls.__name__))
+        return saving.load(path, cls)
 
     def __repr__(self):
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._settings().items())})"
@@ -526,8 +528,3 @@ def _one(values) -> np.ndarray:
     if array.ndim != 1:
         raise ValueError(f"expected the values of each series of shape (time,); got {array.shape}")
     return array
-
-
-def below(folder: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays whose names begin so, without that beginning."""
-    return {name.removeprefix(folder): array for name, array in arrays.items() if name.startswith(folder)}

@@ -7,7 +7,14 @@ import importlib.util
 import platform
 import sys
 
-EXTRAS = {"matplotlib": "plots", "tqdm": "progress", "narwhals": "tables", "pyarrow": "parquet", "sktime": "sktime"}
+EXTRAS = {
+    "matplotlib": "plots",
+    "tqdm": "progress",
+    "narwhals": "tables",
+    "pyarrow": "parquet",
+    "sktime": "sktime",
+    "safetensors": "files",
+}
 
 
 def information() -> str:

@@ -173,15 +173,22 @@ def read_kept(path) -> tuple[ESN | TrainedForecaster | Forecaster, saving.Saved]
     InputError
         If the file can't be used.
     """
-    kinds: dict[str, Any] = {kind.__name__: kind for kind in (*LOCAL.values(), GlobalRNN, ESN, TrainedForecaster)}
     try:
         saved = saving.read(path)
-        if saved.kind not in kinds:
-            raise InputError(f"expected {path} to hold one of {', '.join(kinds)}; got one of {saved.kind}")
-        return kinds[saved.kind]._of_saved(saved), saved
-    except InputError:
-        raise
-    except KeyError as error:
-        raise InputError(f"{path} lacks {error}") from error
-    except (ValueError, TypeError, ImportError) as error:
+        return of_kept(path, saved), saved
+    except (ValueError, ImportError) as error:
         raise InputError(f"{error}") from error
+
+
+def of_kept(path, saved: saving.Saved) -> ESN | TrainedForecaster | Forecaster:
+    """The fitted forecaster of what a file says.
+
+    Raises
+    ------
+    ValueError
+        If the file says or holds what doesn't go together.
+    """
+    kinds: dict[str, Any] = {kind.__name__: kind for kind in (*LOCAL.values(), GlobalRNN, ESN, TrainedForecaster)}
+    if saved.kind not in kinds:
+        raise ValueError(f"expected {path} to hold one of {', '.join(kinds)}; got one of {saved.kind}")
+    return saving.restored(path, saved, kinds[saved.kind])

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from rnnkit.layers.support.array_files import load_arrays, save_arrays
+from rnnkit.layers.support.model_files import making
+from rnnkit.serialization.array_files import below, load_arrays, save_arrays
 
 
 class Savable(Protocol):
@@ -37,14 +38,8 @@ def write(path, forecaster: Savable, series: Mapping[str, Any] | None = None, ha
     save_arrays(path, arrays, {"forecaster": type(forecaster).__name__, "model": about, "series": dict(series or {})})
 
 
-def read(path, kind: str | None = None) -> Saved:
+def read(path) -> Saved:
     """What `write` wrote.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-    kind : str, optional
-        The class that it has to be of.
 
     Raises
     ------
@@ -53,11 +48,51 @@ def read(path, kind: str | None = None) -> Saved:
     ValueError
         If the file is damaged, another's, or holds something else.
     """
-    arrays, about = load_arrays(path)
-    found = about.get("forecaster")
-    if found is None:
+    return of_file(path, *load_arrays(path))
+
+
+def of_file(path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Saved:
+    """What a file that was read says of a forecaster.
+
+    Raises
+    ------
+    ValueError
+        If it holds something else.
+    """
+    if not isinstance(about.get("forecaster"), str):
         raise ValueError(f"expected a file of a fitted forecaster; {os.fspath(path)!r} holds something else")
-    if kind is not None and found != kind:
-        raise ValueError(f"expected a file of a fitted {kind}; {os.fspath(path)!r} holds one of {found}")
-    model = {name.removeprefix("model/"): array for name, array in arrays.items() if name.startswith("model/")}
-    return Saved(found, model, about["model"], about["series"], arrays.get("half_width"))
+    return Saved(
+        about["forecaster"],
+        below("model/", arrays),
+        about.get("model", {}),
+        about.get("series", {}),
+        arrays.get("half_width"),
+    )
+
+
+def load(path, kind: type[Any]) -> Any:
+    """The fitted forecaster of this class that a file holds.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is damaged, another's, or holds something else.
+    """
+    saved = read(path)
+    if saved.kind != kind.__name__:
+        raise ValueError(f"expected a file of a fitted {kind.__name__}; {os.fspath(path)!r} holds one of {saved.kind}")
+    return restored(path, saved, kind)
+
+
+def restored(path, saved: Saved, kind: type[Any]) -> Any:
+    """The forecaster of what was read.
+
+    Raises
+    ------
+    ValueError
+        If the file says or holds what doesn't go together.
+    """
+    with making(path):
+        return kind._of_saved(saved)

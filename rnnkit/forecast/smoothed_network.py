@@ -12,7 +12,7 @@ from scipy.special import expit, logit, ndtri
 from rnnkit.cells.smoothing import level_and_season
 from rnnkit.forecast.covariates import Covariates
 from rnnkit.forecast.decomposition import known_means
-from rnnkit.forecast.forecaster import Ahead, Fitted, below
+from rnnkit.forecast.forecaster import Ahead, Fitted
 from rnnkit.forecast.history import History
 from rnnkit.layers.dense import Dense
 from rnnkit.layers.merging import Concatenate
@@ -22,6 +22,7 @@ from rnnkit.layers.support.symbolic import Input
 from rnnkit.models.functional import Model
 from rnnkit.optimizers import Adam
 from rnnkit.optimizers.schedules import CosineDecay
+from rnnkit.serialization.array_files import below
 
 LAYERS: dict[str, Callable] = {"lstm": LSTM, "gru": GRU, "rnn": SimpleRNN}
 QUANTILES = np.array([0.1, 0.5, 0.9])

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.execution.execution import build_lock
-from rnnkit.layers.support import array_files, device_transfer, symbolic, validation
+from rnnkit.layers.support import device_transfer, model_files, symbolic, validation, weight_files
 from rnnkit.layers.support.display import Text, show_shape, table_of
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.layers.support.repeated_gradients import RepeatedVJPs, repeated_vjp
@@ -349,7 +349,8 @@ class Layer(Configurable):
         Parameters
         ----------
         path : str or os.PathLike
-            Written exactly there, whatever the suffix; in the format of ``numpy.savez``.
+            Written exactly there; a suffix ``.safetensors`` asks for that format, any other for that of
+            ``numpy.savez``.
         overwrite : bool
             Whether a file that is there may be replaced.
 
@@ -359,6 +360,8 @@ class Layer(Configurable):
             If the layer isn't built.
         FileExistsError
             If there is a file and `overwrite` is False.
+        ImportError
+            For ``.safetensors`` without the package safetensors (extra "files").
 
         Examples
         --------
@@ -373,14 +376,15 @@ class Layer(Configurable):
         >>> bool(np.all(other.weights["kernel"] == layer.weights["kernel"]))
         True
         """
-        array_files.save_weights(self, path, overwrite)
+        weight_files.save_weights(self, path, overwrite)
 
     def load_weights(self, path) -> None:
-        """Replace all weights by those that `save_weights` wrote, found by their names and cast to this layer's dtype.
+        """Replace all weights by those in a file, found by their names and cast to this layer's dtype.
 
         Parameters
         ----------
         path : str or os.PathLike
+            What `save_weights` or `save` wrote, or any file of safetensors with arrays of these names.
 
         Raises
         ------
@@ -388,9 +392,62 @@ class Layer(Configurable):
             If there is no such file.
         ValueError
             If the layer isn't built, a weight is missing, unknown or of another shape, or the file is damaged or isn't
-            rnnkit's; nothing is changed then.
+            one of weights; nothing is changed then.
         """
-        array_files.load_weights(self, path)
+        weight_files.load_weights(self, path)
+
+    def save(self, path, *, states: bool = False, overwrite: bool = True) -> None:
+        """Write the layer to a file, whole or not at all: configuration and weights, for `rnnkit.load_model`.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Written exactly there. A suffix ``.rnnkit`` or ``.safetensors`` asks for the format of safetensors, any
+            other for that of ``numpy.savez``.
+        states : bool
+            Write the states that stateful layers have kept, too.
+        overwrite : bool
+            Whether a file that is there may be replaced.
+
+        Raises
+        ------
+        ValueError
+            If the layer isn't built, or a function in it has no name that a configuration could give.
+        FileExistsError
+            If there is a file and `overwrite` is False.
+        ImportError
+            For ``.rnnkit`` without the package safetensors (extra "files").
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> import numpy as np, rnnkit as rk
+        >>> layer = rk.GRU(4, seed=0)
+        >>> x = np.ones((2, 5, 3))
+        >>> y = layer(x)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     layer.save(os.path.join(folder, "gru.npz"))
+        ...     again = rk.load_model(os.path.join(folder, "gru.npz"))
+        >>> np.array_equal(again(x), y)
+        True
+        """
+        model_files.save(self, path, states=states, overwrite=overwrite)
+
+    def _training_to_save(self) -> tuple[dict[str, Any] | None, dict[str, np.ndarray]]:
+        """How it is trained as JSON values, and the optimizer's state, for layers that are."""
+        return None, {}
+
+    def _restore_training(self, config, state: Mapping[str, np.ndarray]) -> None:
+        """Be trained as `_training_to_save` says."""
+
+    def _sparse_names(self) -> set[str]:
+        """Names of the sparse weights."""
+        inside = {f"{path}/{name}" for path, part in self._parts().items() for name in part._sparse_names()}
+        return inside | self._own_sparse_names()
+
+    def _own_sparse_names(self) -> AbstractSet[str]:
+        """Names of the sparse weights among this layer's own."""
+        return frozenset()
 
     def _is_built(self) -> bool:
         return self.built

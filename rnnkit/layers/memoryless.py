@@ -113,6 +113,9 @@ class Memoryless(Layer):
     def _put_own_arrays(self, arrays):
         self._cell._replace_weights(arrays)
 
+    def _own_sparse_names(self):
+        return self._cell._sparse_weights() if self.built else frozenset()
+
     def _make_own_sparse(self, names):
         self._execution.make_sparse(names)
 

@@ -370,6 +370,9 @@ class RNN(Layer):
     def _put_own_arrays(self, arrays):
         self.cell._replace_weights(arrays)
 
+    def _own_sparse_names(self):
+        return self.cell._sparse_weights() if self.built else frozenset()
+
     def _make_own_sparse(self, names):
         self._execution.make_sparse(names)
 

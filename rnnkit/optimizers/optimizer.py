@@ -330,13 +330,20 @@ class Optimizer(Configurable):
                 state |= {f"{slot}/{name}": view.copy() for name, view in group.rows.views(rows).items()}
         return state
 
-    def set_state(self, state: Mapping[str, np.ndarray]) -> None:
+    def set_state(self, state: Mapping[str, np.ndarray], weights: Mapping[str, np.ndarray] | None = None) -> None:
         """Go on from what `get_state` gave; the next update then has the same bits.
+
+        Parameters
+        ----------
+        state : dict of str to ndarray
+        weights : dict of str to ndarray, optional
+            Those that it will update, by name.
 
         Raises
         ------
         ValueError
-            For a state of other weights, or of another optimizer; before the first update, that shows there.
+            For a state of other weights, or of another optimizer; before the first update, that shows there, unless
+            `weights` are given.
         """
         state = {name: np.array(real(array, f"the state {name!r}")) for name, array in state.items()}
         if "iterations" not in state or state["iterations"].size != 1:
@@ -344,7 +351,13 @@ class Optimizer(Configurable):
         iterations = int(state.pop("iterations"))
         rate = state.pop("learning_rate", None)
         if self._groups is None:
-            self._waiting = state if iterations else None
+            waiting, self._waiting = self._waiting, state if iterations else None
+            try:
+                if weights is not None:
+                    self._laid_out(weights, list(weights))
+            except ValueError:
+                self._waiting = waiting
+                raise
         else:
             _restore(self._groups, state, self.name)
         self.iterations = iterations

@@ -43,7 +43,8 @@ def from_json(value):
         dtype = value.get("dtype")
         if not isinstance(dtype, str) or not (dtype in _DTYPES or dtype.startswith(("str", "bytes"))):
             raise ValueError(f"expected an array of numbers in a configuration, got the dtype {dtype!r}")
-        return np.array(value["array"], dtype)
+        text = next((kind for kind in ("str", "bytes") if dtype.startswith(kind)), None)
+        return np.array(value["array"], text or dtype)  # text is as wide as it is, whatever is declared
     if isinstance(value, Mapping) and "function" in value:
         return find(value["function"])
     return value

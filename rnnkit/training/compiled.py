@@ -50,6 +50,26 @@ class Compiled:
         given += [self.optimizer._rate] * callable(self.optimizer._rate)
         return not all(is_own(one if hasattr(one, "__name__") else type(one)) for one in given)
 
+    def get_config(self) -> dict:
+        """The arguments of `compile` that make the same, as JSON values.
+
+        Raises
+        ------
+        ValueError
+            For a loss, a metric or a schedule that has no name.
+        """
+        told: dict[bool, list[list]] = {counts: [[] for _ in self.outputs] for counts in (False, True)}
+        for _, k, metric, counts in self.metrics:
+            told[counts][k].append(metrics.config_of(metric))
+        return {
+            "optimizer": optimizers.config_of(self.optimizer),
+            "loss": [None if one is None else losses.loss_config(one.loss) for one in self.objectives],
+            "loss_weights": self.loss_weights,
+            "metrics": told[False],
+            "weighted_metrics": told[True],
+            **self.options,
+        }
+
     def _free(self, prefix: str, name: str, weighted: bool) -> str:
         taken = {one[0] for one in self.metrics}
         if weighted and prefix + name in taken:

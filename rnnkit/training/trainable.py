@@ -9,6 +9,7 @@ import numpy as np
 from rnnkit.arguments import real_number
 from rnnkit.callbacks.progress import watched
 from rnnkit.layers.base import Layer
+from rnnkit.layers.support import model_files
 from rnnkit.layers.support.pullback import options
 from rnnkit.layers.support.repeats import RepeatedCalls
 from rnnkit.training.batches import Arrays, Batch, Iterable, Names, brings_batches, positive
@@ -302,6 +303,36 @@ class Trainable(Layer):
     def predict_on_batch(self, x):
         """Outputs of one batch: a call."""
         return self(x)
+
+    # Files
+
+    def save(self, path, *, optimizer: bool = False, states: bool = False, overwrite: bool = True) -> None:
+        """Write the model to a file, whole or not at all: configuration and weights, for `rnnkit.load_model`.
+
+        Parameters
+        ----------
+        path, states, overwrite
+            As in `Layer.save`.
+        optimizer : bool
+            Write what `compile` was given and the optimizer's state, too: the model that is loaded can go on with
+            `fit`, and has the bits of one that was never saved (with stateful layers, if `states` are written).
+
+        Raises
+        ------
+        ValueError, FileExistsError, ImportError
+            As `Layer.save`; and for `optimizer` of a model that isn't compiled, or with a loss, a metric or a schedule
+            that has no name.
+        """
+        model_files.save(self, path, optimizer=optimizer, states=states, overwrite=overwrite)
+
+    def _training_to_save(self):
+        compiled = self._ready()
+        return compiled.get_config(), compiled.optimizer.get_state()
+
+    def _restore_training(self, config, state):
+        self.compile(**config)
+        trained = {name.partition("/")[2] for name in state}
+        self.optimizer.set_state(state, {name: array for name, array in self._arrays().items() if name in trained})
 
     # What the methods share
 

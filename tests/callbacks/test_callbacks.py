@@ -12,7 +12,7 @@ from rnnkit import callbacks, console
 from rnnkit.callbacks import bars, progress
 from rnnkit.callbacks.calling import CallbackList
 from rnnkit.callbacks.progress import watched
-from rnnkit.layers.support.array_files import load_arrays, save_arrays
+from rnnkit.serialization.array_files import load_arrays, save_arrays
 
 NAN = math.nan
 
@@ -268,7 +268,6 @@ def test_settings_are_checked():
             lambda: callbacks.ModelCheckpoint("a", save_freq=0),
             "save_freq, if not 'epoch', to be a whole number of at least 1",
         ),
-        (lambda: callbacks.ModelCheckpoint("a", save_weights_only=False), "the weights are what is written"),
         (lambda: callbacks.CSVLogger("a", separator=""), "separator to be one character"),
     ]:
         with pytest.raises(ValueError, match=message):

@@ -13,7 +13,7 @@ from rnnkit.forecast.series import InputError, Series
 from rnnkit.forecast.shortcut import Shortcut, hold
 from rnnkit.forecast.timeline import Timeline
 from rnnkit.forecast.trained import LAYERS, TrainedForecaster, Windows, _pinball
-from rnnkit.layers.support.array_files import save_arrays
+from rnnkit.serialization.array_files import save_arrays
 
 SUNSPOTS, CO2 = rk.datasets.load_sunspots()[1], rk.datasets.load_co2()[1]
 HORIZON = 2
@@ -469,7 +469,7 @@ def test_files_that_say_too_little_are_refused(tmp_path, fitted, wave):
     with pytest.raises(InputError, match="does not say which series"):
         forecast_from_file(series_of(wave), path)
     save_arrays(path, {}, {"forecaster": "ESN", "model": {}, "series": {}})
-    with pytest.raises(InputError, match="lacks 'fitted'"):
+    with pytest.raises(InputError, match="it has no 'fitted'"):
         forecast_from_file(series_of(wave), path)
     save_arrays(path, {}, {"forecaster": "Oracle", "model": {}, "series": {}})
     with pytest.raises(InputError, match="got one of Oracle"):

@@ -308,7 +308,7 @@ def test_X14_arrays_in_a_configuration_hold_numbers():
 
 def test_X14_a_forecasters_file_names_nothing(trap, tmp_path):
     """Its settings are numbers and names of rnnkit's own, whatever somebody writes in their place."""
-    from rnnkit.layers.support.array_files import load_arrays, save_arrays
+    from rnnkit.serialization.array_files import load_arrays, save_arrays
 
     path = tmp_path / "network.npz"
     with rk.eager():

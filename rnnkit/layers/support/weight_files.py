@@ -1,0 +1,87 @@
+"""A layer's weights in a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rnnkit.layers.support.weight_mapping import like
+from rnnkit.serialization.array_files import below, read_arrays, save_arrays
+
+if TYPE_CHECKING:
+    from rnnkit.layers.base import Layer
+
+WEIGHTS = "weights/"  # what the names of weights begin with in the file of a whole layer
+
+
+def save_weights(layer: Layer, path, overwrite: bool = True) -> None:
+    """Write a layer's weights; `Layer.save_weights` says more."""
+    check_built(layer, "its weights are saved")
+    check_free(path, overwrite)
+    save_arrays(path, layer._arrays(), {"weights of": type(layer).__name__})
+
+
+def load_weights(layer: Layer, path) -> None:
+    """Replace a layer's weights by those in a file; `Layer.load_weights` says more."""
+    check_built(layer, "weights are loaded into it")
+    found, about = read_arrays(path)
+    if about is None and not found:
+        raise ValueError(f"expected a file that rnnkit wrote; {os.fspath(path)!r} says nothing of itself")
+    owner = "another library's" if about is None else about.get("weights of")
+    if about is not None and "layer" in about:
+        owner, found = about["layer"]["class_name"], below(WEIGHTS, found)
+    if owner is None:
+        raise ValueError(f"expected a file of a layer's weights, as save_weights writes it; {os.fspath(path)!r} isn't")
+    wrong = differences(layer._arrays(), found)
+    if wrong:
+        raise ValueError(
+            f"expected weights of {layer.name!r} in {os.fspath(path)!r}, which holds those of {_a(owner)}: "
+            + "; ".join(wrong)
+        )
+    put(layer, found)
+
+
+def _a(owner: str) -> str:
+    return owner if " " in owner else f"a {owner}"
+
+
+def put(layer: Layer, found: Mapping[str, np.ndarray], sparse=frozenset()) -> None:
+    """Replace all weights of a layer by arrays of the same names and shapes."""
+    new = {name: like(array, found[name], name) for name, array in layer._arrays().items()}
+    layer._put_arrays(new, set(sparse))
+
+
+def differences(arrays: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]) -> list[str]:
+    """In which names and shapes the arrays of a file differ from a layer's, in words."""
+    wrong = []
+    if missing := [name for name in arrays if name not in found]:
+        wrong.append(f"it has no {', '.join(missing)}")
+    if unexpected := [name for name in found if name not in arrays]:
+        wrong.append(f"the layer has no {', '.join(unexpected)}")
+    wrong += [
+        f"{name} is of shape {found[name].shape}, the layer's of {array.shape}"
+        for name, array in arrays.items()
+        if name in found and found[name].shape != array.shape
+    ]
+    return wrong + [
+        f"{name} is of {found[name].dtype}, no real numbers"
+        for name in arrays
+        if name in found and found[name].dtype.kind not in "iuf"
+    ]
+
+
+def check_built(layer: Layer, what: str) -> None:
+    """Refuse a layer without weights."""
+    if not layer._is_built():
+        raise ValueError(
+            f"expected the layer {layer.name!r} to be built before {what}; call build(input_shape) or the layer first"
+        )
+
+
+def check_free(path, overwrite: bool) -> None:
+    """Refuse a path where something is already, unless it may be replaced."""
+    if not overwrite and os.path.lexists(path):
+        raise FileExistsError(f"{os.fspath(path)!r} is there already; save with overwrite=True to replace it")

@@ -1,0 +1,59 @@
+"""What is wrong with a file, and JSON that is read as strictly as a file from anywhere asks for."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+
+FORMAT = 1
+
+
+class Damaged(ValueError):
+    """What is wrong with a file, in words that go behind "it"."""
+
+
+def read_json(text: str | bytes) -> Any:
+    """The values of a JSON text that names no key twice and holds no NaN.
+
+    Raises
+    ------
+    ValueError
+        For anything else, and for what is nested too deeply.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_each_once, parse_constant=_refused)
+    except RecursionError:
+        raise Damaged("nests its values too deeply") from None
+
+
+def _each_once(pairs):
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise Damaged(f"names {name!r} twice")
+        found[name] = value
+    return found
+
+
+def _refused(number):
+    raise Damaged(f"holds {number} where JSON has none")
+
+
+def checked_format(said) -> dict[str, Any]:
+    """What a file says of itself, if it is of a format known here."""
+    if not isinstance(said, dict) or not isinstance(said.get("format"), int):
+        raise Damaged("says nothing of itself that is known here")
+    if said["format"] > FORMAT:
+        raise Damaged(f"is of format {said['format']}, which a later rnnkit wrote; known here is {FORMAT}")
+    if not isinstance(said.get("about"), dict) or not isinstance(said.get("arrays"), (list, dict)):
+        raise Damaged("says of itself what no file of this format says")
+    return said
+
+
+def checked_size(name: str, dtype: np.dtype, shape, size: int) -> None:
+    """See that an array of this dtype and shape has so many bytes."""
+    if not all(isinstance(n, int) and n >= 0 for n in shape) or math.prod(shape) * dtype.itemsize != size:
+        raise Damaged(f"declares {name!r} as {dtype} {tuple(shape)} and has {size} bytes of it")
