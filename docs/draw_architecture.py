@@ -23,7 +23,12 @@ OUTWARD = {"rnnkit", "rnnkit.__main__"}  # the public names and the command impo
 LINES = {
     "loading": "models from files",
     "sktime": "a forecaster for sktime",
-    "forecast": "forecasters, back-tests, command",
+    "forecast": "forecasts of one series or thousands",
+    "forecast.command": "reports, tables, pictures",
+    "forecast.models": "Theta, ETS, ESN, networks …",
+    "forecast.scoring": "errors, back-tests",
+    "forecast.fitting": "seasons, scales, readouts",
+    "forecast.data": "files, tables, times, gaps",
     "datasets": "two series",
     "models": "Sequential, Model",
     "training": "batches, losses, fit",

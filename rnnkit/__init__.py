@@ -60,7 +60,7 @@ from rnnkit.steps.declared import Draw, Weight, cell
 from rnnkit.version import __version__
 
 _LATER = {
-    "ESN": "rnnkit.forecast.echo_state",
+    "ESN": "rnnkit.forecast.models.echo_state",
     "ESNCell": "rnnkit.cells.echo_state",
     "load_model": "rnnkit.loading",
 }

@@ -2,7 +2,7 @@
 
 import sys
 
-from rnnkit.forecast.command import main
+from rnnkit.forecast.command.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -10,9 +10,9 @@ try:
 except ImportError:
     raise ImportError("rnnkit.sktime needs sktime; install it with: pip install 'rnnkit[sktime]'") from None
 
-from rnnkit.forecast import forecaster
-from rnnkit.forecast.auto import Auto
-from rnnkit.forecast.theta import Theta
+from rnnkit.forecast.models import forecaster
+from rnnkit.forecast.models.auto import Auto
+from rnnkit.forecast.models.theta import Theta
 
 
 class Forecaster(BaseForecaster):

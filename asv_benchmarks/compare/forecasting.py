@@ -12,7 +12,7 @@ from section import Section
 from timing import Figures, Settings
 
 import rnnkit as rk
-from rnnkit.forecast.decomposition import is_seasonal, seasonal_factors
+from rnnkit.forecast.fitting.decomposition import is_seasonal, seasonal_factors
 
 SEASONS = {"yearly": 1, "quarterly": 4, "monthly": 12, "other": 1}
 HORIZONS = {"yearly": 6, "quarterly": 8, "monthly": 18, "other": 8}

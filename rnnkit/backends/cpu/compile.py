@@ -7,15 +7,8 @@ from functools import cache
 
 import numpy as np
 
-from rnnkit.backends.cpu.codegen.program_source import (
-    ARGUMENTS,
-    OUTER_SUM,
-    PRODUCT,
-    PRODUCT_ARGUMENTS,
-    SPARSE_PRODUCT,
-    Source,
-    SourceWriter,
-)
+from rnnkit.backends.cpu.codegen.program_source import OUTER_SUM, PRODUCT, SPARSE_PRODUCT, SourceWriter
+from rnnkit.backends.cpu.codegen.tables import ARGUMENTS, PRODUCT_ARGUMENTS, Source
 from rnnkit.backends.cpu.gradient import Backward
 from rnnkit.backends.cpu.kernels.matmul import PANEL_VECTORS, packed_width
 from rnnkit.backends.cpu.language.programs import load

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, overload
 import numpy as np
 
 from rnnkit.backends.cpu import tuning
-from rnnkit.backends.cpu.codegen.program_source import Source
+from rnnkit.backends.cpu.codegen.tables import Source
 from rnnkit.backends.cpu.kernels.matmul import PANEL_VECTORS, arrange, pack, packed_width
 from rnnkit.backends.cpu.kernels.sparse_matmul import pack_sparse
 from rnnkit.backends.cpu.language.addresses import address, write_addresses

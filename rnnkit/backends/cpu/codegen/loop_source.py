@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from rnnkit.backends.cpu.codegen.tables import Tables
 from rnnkit.backends.shared.text import indented
 from rnnkit.compiler.ir.operations import OPERATIONS
 from rnnkit.compiler.ir.plan import PADDED, PER_BLOCK, Buffer, Loop, Number, Pointwise, Value
 from rnnkit.compiler.ir.strides import Walk
-
-if TYPE_CHECKING:
-    from rnnkit.backends.cpu.codegen.program_source import SourceWriter
 
 _COMBINE = {"sum": "{0} + {1}", "prod": "{0} * {1}", "max": "maximum({0}, {1})", "min": "minimum({0}, {1})"}
 _START = {"sum": "0.0", "prod": "1.0", "max": "-np.inf", "min": "np.inf"}
@@ -22,7 +18,7 @@ _FINISH = {"sum": "reduce_add", "prod": "reduce_multiply", "max": "reduce_maximu
 class LoopText:
     """The body of one loop's function."""
 
-    def __init__(self, source: SourceWriter, loop: Loop, buffers: list[Buffer], given: list[Buffer]):
+    def __init__(self, source: Tables, loop: Loop, buffers: list[Buffer], given: list[Buffer]):
         self.source, self.loop, self.given = source, loop, given
         self.item, self.name = source.dtype.itemsize, source.dtype.name
         self.tables: list[tuple[str, np.ndarray]] = []

@@ -22,7 +22,7 @@ from random_steps import random_cell
 
 import rnnkit as rk
 from rnnkit.backends.cpu import program, tuning
-from rnnkit.backends.cpu.codegen.program_source import ARGUMENTS
+from rnnkit.backends.cpu.codegen.tables import ARGUMENTS
 from rnnkit.backends.cpu.compile import team
 from rnnkit.backends.cpu.language import programs
 from rnnkit.backends.cpu.threads import barrier

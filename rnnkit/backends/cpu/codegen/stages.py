@@ -1,0 +1,213 @@
+"""The stages of a plan as source text: calls of the product's kernels, and of one function per loop."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from rnnkit.backends.cpu.codegen.loop_source import LoopText
+from rnnkit.backends.cpu.codegen.tables import MOVED, Tables
+from rnnkit.backends.shared.text import indented
+from rnnkit.compiler.ir.plan import (
+    AFTER,
+    BLOCK,
+    CALL,
+    PER_BLOCK,
+    PLACED,
+    STEP,
+    Buffer,
+    Fused,
+    Loop,
+    Product,
+    SparseProduct,
+)  # fmt: skip
+
+# How many rows a section computes; the rest are masked.
+ROWS_OF = {CALL: "rows", BLOCK: "most", STEP: "used", AFTER: "most"}
+
+
+class Stages(Tables):
+    """Writes the stages of one plan."""
+
+    def section(self, section: int) -> list[str]:
+        """The stages of a section, with a phase where one needs what others wrote."""
+        lines: list[str] = []
+        written: set[Buffer] = set()
+        for i, stage in enumerate(self.plan.stages):
+            if stage.section != section:
+                continue
+            products = stage.products if isinstance(stage, Fused) else [stage] if isinstance(stage, Product) else []
+            loop = stage if isinstance(stage, Loop) else stage.loop if isinstance(stage, Fused) else None
+            reads = {p.operand for p in products} | ({load.buffer for load in loop.loads} if loop else set())
+            if reads & written:
+                lines += self.wait_for_all(section)
+                written = set()
+            if isinstance(stage, Fused):
+                lines += self._fused(stage, i)
+            elif isinstance(stage, Product):
+                lines += self._product(stage, i)
+                written.add(stage.result)
+            else:
+                lines += self._loop(stage, i)
+            if loop is not None and loop.reduction is None:
+                written |= {buffer for _, buffer, _ in loop.writes}
+        return lines
+
+    def wait_for_all(self, section: int) -> list[str]:
+        """Wait for the other parts; part 0 begins the section anew, alone, if they don't come."""
+        if section == CALL:
+            return []  # computed by every part as a whole
+        leave = ["if part > 0:", "    return", "parts, barrier, used_before, moved = 1, 0, rows, 1", "continue"]
+        wait = "if barrier_wait(team, barrier, part, parts, phase, patience) == 0:"
+        return ["if parts > 1:", *indented(["phase += 1", wait, *indented(leave)])]
+
+    def move(self, section: int) -> list[str]:
+        """Where a section begins anew, in memory that the parts which were left don't know."""
+        lines = [f"copy_bytes(at_{b.name} + spare, at_{b.name}, rows * {self.row(b)})" for b in self.now]
+        lines += [f"at_{b.name} += spare" for b in (*self.now, *self.new)] + ["at_output += spare"]
+        lines.append(f"moved, {MOVED[STEP]} = 0, spare")
+        if section == BLOCK:
+            lines += [f"{MOVED[BLOCK]} = spare", "staged_x += spare"]
+        elif section == AFTER:  # what it reads of the block stays: a part that was left only reads it, too
+            lines.append(f"{MOVED[AFTER]} = spare")
+        return ["if moved == 1:", *indented(lines)]
+
+    def _operand(self, stage: Product) -> str:
+        at = self.place(stage.operand, stage.section)
+        return f"{at} + {self.number(stage.offset * self.item)}" if stage.offset else at
+
+    def _product(self, stage: Product, i: int) -> list[str]:
+        item, vector = self.item, self.vector_bytes
+        columns = stage.result.size // max(stage.rows, 1)
+        vectors = self.of_panels("vectors", [stage.panels], lambda: self.named(f"vectors_{i}", columns // self.lanes))
+        lines = [f"# {line}" for line in stage.lines]
+        alone = stage.section == CALL
+        if not alone:
+            own, first, after = self._part(i, stage.section, [stage.panels], vectors, self.panel_vectors)
+            lines += own
+        a, row_a, row_c = self._operand(stage), self.row(stage.operand), self.row(stage.result)
+        c, packed = self.place(stage.result, stage.section), f"at_{stage.panels.name}"
+        rows = ROWS_OF[stage.section]
+        product = "sparse_product" if isinstance(stage, SparseProduct) else "product"
+        if product == "sparse_product":  # the columns that it computes, by number
+            first, after = ("0", vectors) if alone else (first, after)
+            extent = f"{first} * {self.lanes}, {after} * {self.lanes}"
+        elif alone:
+            extent = f"{self.depth(stage)}, {vectors} * {self.lanes}"
+        else:
+            depth = self.depth(stage)
+            c, packed = f"{c} + {first} * {vector}", f"{packed} + {first} * {depth} * {vector}"
+            extent = f"{depth}, ({after} - {first}) * {self.lanes}"
+        per_block = stage.section in PER_BLOCK
+        step_a, step_c = (self.step(b) if per_block else "0" for b in (stage.operand, stage.result))
+        if not stage.nested:
+            outer = "count" if per_block else "1"
+            call = f"{a}, {step_a}, {outer}, {row_a}, {rows}, {packed}, {extent}, {c}, {step_c}, {row_c}"
+            return [*lines, f"call_matmul({product}, {call})"]
+        inner, stride = self.number(stage.rows), self.number(stage.row_stride * item)
+        wide = self.number(columns * item)
+        loop = []
+        if per_block:
+            a, c, loop = f"{a} + k * {step_a}", f"{c} + k * {step_c}", ["for k in range(count):"]
+        call = f"{a}, {row_a}, {rows}, {stride}, {inner}, {packed}, {extent}, {c}, {row_c}, {wide}"
+        calls = [f"call_matmul({product}, {call})"]
+        return [*lines, *loop, *(indented(calls) if loop else calls)]
+
+    def _fused(self, stage: Fused, i: int) -> list[str]:
+        """Pieces of units, forwards and backwards in turn: weights that a step used last are still in the cache."""
+        self.tiles |= {product.result for product in stage.products}
+        widest = max(stage.products, key=lambda p: len(p.gates) * p.depth)
+        align = math.lcm(*(self.panel_vectors // math.gcd(self.panel_vectors, len(p.gates)) for p in stage.products))
+        panels = [product.panels for product in stage.products]
+        units = self.of_panels("units", panels, lambda: self.named(f"units_{i}", -(-widest.units // self.lanes)))
+        piece = self.of_panels("piece", panels, lambda: self._piece(f"piece_{i}", units, widest, align))
+        own, first, after = self._part(i, stage.section, panels, units, align)
+        lines = [
+            *own,
+            f"wide_{i} = min({piece}, {after} - {first})",
+            f"pieces_{i} = ({after} - {first} + {piece} - 1) // {piece}",
+            f"for c in range(pieces_{i}):",
+        ]
+        body = [
+            f"v = {first} + (c if turn == 0 else pieces_{i} - 1 - c) * {piece}",
+            f"w = min(v + {piece}, {after})",
+        ]
+        tiles = {}
+        for product in stage.products:
+            depth, width = self.depth(product), len(product.gates) * self.vector_bytes
+            at = self.at(product.result)
+            tile = f"{at} + rows * {first} * {width}"
+            row = f"wide_{i} * {width}"
+            tiles[product.result] = f"{tile} - v * {width}", row
+            a, row_a = self._operand(product), self.row(product.operand)
+            packed = f"at_{product.panels.name} + v * {depth} * {width}"
+            columns = f"(w - v) * {len(product.gates) * self.lanes}"
+            body += [f"# {line}" for line in product.lines]
+            body.append(
+                f"call_matmul(product, {a}, 0, 1, {row_a}, used, {packed}, {depth}, {columns}, {tile}, 0, {row})"
+            )
+        body += self._loop(stage.loop, i, tiles, (f"v * {self.lanes}", f"w * {self.lanes}"))
+        return lines + indented(body)
+
+    def _part(self, i: int, section: int, panels: list[Buffer], count: str, align: int) -> tuple[list[str], str, str]:
+        """Lines for what is this part's of so many vectors, unless the section has them; where it begins, and ends."""
+        first = self.of_panels(f"first in {section}", panels, lambda: f"first_{i}")
+        after = first.replace("first", "after")
+        if first != f"first_{i}":
+            return [], first, after
+        both = (first, "part"), (after, "part + 1")
+        return [f"{name} = share(shared, {count}, {align}, {part}, parts)" for name, part in both], first, after
+
+    def _piece(self, name: str, units: str, widest: Product, align: int) -> str:
+        """How many vectors of units are computed at once."""
+        gates = len(widest.gates)
+        piece = f"piece_of(shared, rows, {units}, {gates}, {self.depth(widest)}, {self.vector_bytes})"
+        self.top.append(f"{name} = min({units}, ({piece} + {align - 1}) // {align} * {align})")
+        return name
+
+    def _loop(self, loop: Loop, i: int, tiles=None, span=None) -> list[str]:
+        """The call of a loop's function; `tiles` says where a fused product's result is, and how far its rows are."""
+        tiles = tiles or {}
+        buffers = list(dict.fromkeys([load.buffer for load in loop.loads] + [b for _, b, _ in loop.writes]))
+        rows_given = [b for b in buffers if b in tiles or b.kind in PLACED]
+        writer = LoopText(self, loop, buffers, rows_given)
+        stepped = [f"step_{b.name}" for b in buffers if b in self.placed]
+        block = ["count", "x_step", "all_rows", *stepped] if loop.section in PER_BLOCK else []
+        spanned = ["low", "high"] if writer.split else []
+        inside = ["n", *block, "rows", *spanned, *(f"at_{b.name}" for b in buffers)]
+        inside += [f"row_{b.name}" for b in rows_given] + [t for t, _ in writer.tables]
+        name = self._function(f"make_{loop.writes[0][1].name}", i, inside, writer)
+        numbers = f"n + {8 * (self.head + len(self.numbers))}"
+        self.numbers += writer.numbers
+        lines: list[str] = []
+        if spanned and span is None:
+            vectors = self.named(f"vectors_{i}", -(-(loop.dims or (1,))[-1] // self.lanes))
+            span = [f"share(shared, {vectors}, 1, {part}, parts) * {self.lanes}" for part in ("part", "part + 1")]
+            if loop.section == CALL:
+                span = ["0", f"{vectors} * {self.lanes}"]
+        block = ["count", "x_step", "rows", *stepped] if loop.section in PER_BLOCK else []
+        given = [numbers, *block, ROWS_OF[loop.section], *(span if spanned else [])]
+        given += [tiles[b][0] if b in tiles else self.place(b, loop.section) for b in buffers]
+        given += [tiles[b][1] if b in tiles else self.row(b) for b in rows_given] + [t for t, _ in writer.tables]
+        return [*lines, f"{name}({', '.join(given)})"]
+
+    def _function(self, name: str, i: int, arguments: list[str], writer: LoopText) -> str:
+        """The name of a loop's function; loops that differ in names alone share one, which is compiled once."""
+        key = _renamed(arguments, writer.lines)
+        if key not in self.shared:
+            self.shared[key] = name = f"{name}_{i}" if name in self.shared.values() else name
+            comments = [f"# {line}" for line in writer.loop.lines]
+            head = ["@compiled", f"def {name}({', '.join(arguments)}):"]
+            self.functions.append("\n".join(head + indented(comments + writer.lines)))
+        return self.shared[key]
+
+
+def _renamed(arguments, lines) -> str:
+    """The text of a function with its variables named by their order."""
+    own = {*arguments, *re.findall(r"^ *(?:for )?(\w+) (?:=|in) ", "\n".join(lines), re.MULTILINE)}
+    names: dict[str, str] = {}
+
+    def renamed(word):
+        return names.setdefault(word[0], f"${len(names)}") if word[0] in own else word[0]
+
+    return re.sub(r"[A-Za-z_]\w*", renamed, "\n".join([", ".join(arguments), *lines]))

@@ -1,0 +1,1 @@
+"""The command ``rnnkit forecast``: its options, reports, tables and pictures."""

@@ -1,0 +1,149 @@
+"""What the command reads out of a file: one series, or several."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from rnnkit.forecast.data.csv_files import InputError, read_rows
+from rnnkit.forecast.data.files import PARQUET, read_table, require_pyarrow
+from rnnkit.forecast.data.frames import FileTable, SeriesFrame
+from rnnkit.forecast.data.series import Series, read_series
+
+# What errors of `read_table` call its arguments, and what the command calls them; "(time=)" becomes "(--time)".
+_OPTIONS = {
+    "dayfirst=True or dayfirst=False": "--day-first or --month-first",
+    'decimal="," or decimal="."': "--decimal , or --decimal .",
+    "expected freq ": "expected --freq ",
+}
+
+
+def read_input(
+    path,
+    column: str | None = None,
+    id: str | None = None,
+    time: str | None = None,
+    target: str | None = None,
+    freq: int | str | None = None,
+    dayfirst: bool | None = None,
+    decimal: str | None = None,
+    framed: bool = False,
+) -> Series | SeriesFrame:
+    """Read the series of a file.
+
+    Parameters
+    ----------
+    path : str or Path
+    column : str, optional
+        The one to read of a file with a column for each series.
+    id, time, target, freq, dayfirst, decimal
+        As `read_table` takes them. Where none of the last three is given, a single series may have times in unequal
+        steps, which are one step each.
+    framed : bool
+        Whether a single series too is to come as a frame.
+
+    Returns
+    -------
+    Series
+        If the file has one series, or `column` chooses one.
+    SeriesFrame
+        If it has several.
+
+    Raises
+    ------
+    InputError
+        If the file can't be used: one sentence, with the line.
+    """
+    plain = not framed and (freq, dayfirst, decimal) == (None, None, None) and Path(path).suffix not in PARQUET
+    if column is not None and plain:
+        return read_series(path, column, time)
+    try:
+        frame = read_table(path, id, time, target, freq, dayfirst, decimal)
+    except InputError as error:
+        if plain and id is None:
+            with contextlib.suppress(InputError):
+                return read_series(path, target, time)
+        said = str(error)
+        for argument, option in _OPTIONS.items():
+            said = said.replace(argument, option)
+        raise InputError(re.sub(r"\((\w+)=\)", r"(--\1)", said)) from None
+    if column is not None:
+        names = [series_name(frame, place) for place in range(len(frame))]
+        if column not in names:
+            raise InputError(f"{path} has no column {column!r}; its series are {', '.join(names[:10])}")
+        frame = _alone(frame, names.index(column))
+    if framed or len(frame) > 1:
+        return frame
+    return Series(series_name(frame, 0), frame.series[0], frame.timelines[0])
+
+
+def read_future(
+    path,
+    frame: SeriesFrame,
+    horizon: int,
+    dayfirst: bool | None = None,
+    decimal: str | None = None,
+    needed: Sequence[str] | None = None,
+) -> dict[str, np.ndarray]:
+    """Read a file of what is known of the steps after the series' ends.
+
+    Parameters
+    ----------
+    path : str or Path
+        With the columns of ids and times that the series' file had, and some of its other columns.
+    frame : SeriesFrame
+    horizon : int
+        H
+    dayfirst, decimal
+        As `read_table` takes them.
+    needed : sequence of str, optional
+        The columns to read; by default all that the series have.
+
+    Returns
+    -------
+    dict of str to ndarray (B, H)
+
+    Raises
+    ------
+    InputError
+        If the file can't be used, or lacks a series or a step.
+    """
+    if Path(path).suffix in PARQUET:
+        try:
+            header = require_pyarrow()[1].read_schema(path).names
+        except FileNotFoundError:
+            raise InputError(f"there is no file {path}") from None
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path} can't be read as Parquet: {error}") from None
+    else:
+        header, _ = read_rows(path)
+    if needed is not None and (lacking := [name for name in needed if name not in header]):
+        raise InputError(
+            f"{path} has the columns {', '.join(header)}; expected {lacking[0]!r} too, which the model reads"
+        )
+    names = [name for name in frame.covariates if name in header] if needed is None else list(needed)
+    if not names:
+        others = ", ".join(frame.covariates) or "none besides the values"
+        raise InputError(f"{path} has the columns {', '.join(header)}; expected some that the series have: {others}")
+    called, freq = frame.names, frame.timelines.frequency
+    id, time = (name if name in header else None for name in (called.id, called.time))
+    known = read_table(path, id, time, names[0], freq, dayfirst, decimal)
+    try:
+        return frame.future_of(known, horizon, names)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def series_name(frame: SeriesFrame, place: int) -> str:
+    """The id of a series, or the column of a single one."""
+    return frame.names.target if frame.ids == [None] else str(frame.ids[place])
+
+
+def _alone(frame, place) -> SeriesFrame:
+    """A frame of one of several series."""
+    ids, timelines = [frame.ids[place]], frame.timelines[place : place + 1]
+    return SeriesFrame(frame.names, ids, [frame.series[place]], {}, timelines, FileTable(ids), frame.wall)

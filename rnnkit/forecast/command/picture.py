@@ -1,0 +1,199 @@
+"""Reports as pictures: a series whole and its end, or the ends of several series."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnnkit.forecast.command.inputs import series_name
+from rnnkit.forecast.command.panels import PanelReport
+from rnnkit.forecast.command.report import ForecastReport
+from rnnkit.forecast.command.table import future, number_text
+from rnnkit.forecast.data.series import InputError
+from rnnkit.forecast.models.titles import TITLES
+from rnnkit.forecast.plots import FORECAST_COLOUR, HISTORY_COLOUR
+from rnnkit.serialization.atomic_files import replacing
+
+HISTORY, MODEL_COLOUR, FORECAST = HISTORY_COLOUR, "#d1741a", FORECAST_COLOUR
+
+
+def check_drawing(path) -> None:
+    """See, before the work, that a picture can be drawn.
+
+    Raises
+    ------
+    InputError
+        If matplotlib is missing, or can't write files of that kind.
+    """
+    try:
+        from matplotlib.backend_bases import FigureCanvasBase
+    except ImportError:
+        raise InputError("--plot needs matplotlib; install it with: pip install 'rnnkit[plots]'") from None
+    kinds = FigureCanvasBase.get_supported_filetypes()
+    if (kind := _kind(path)) not in kinds:
+        raise InputError(f"{path} can't be drawn as {kind}; expected one of {', '.join(sorted(kinds))}")
+
+
+def draw(path, reports: list[ForecastReport]) -> None:
+    """Draw a row of two panels per series, and write them to a file of the kind its name says, PNG without one."""
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    figure = Figure(figsize=(12, 3.5 * len(reports)), layout=ConstrainedLayoutEngine(wspace=0.04, hspace=0.05))
+    panels = figure.subplots(len(reports), 2, squeeze=False)
+    for report, (left, right) in zip(reports, panels, strict=True):
+        _draw_history(left, report)
+        _draw_end(right, report)
+    _write(path, figure)
+
+
+def draw_panel(path, report: PanelReport, most: int = 9) -> None:
+    """Draw the ends of several series, from the best to the worst of the cross-validation, with their forecasts.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of the kind its name says, PNG without one.
+    report : PanelReport
+    most : int
+        How many series to draw at most.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    chosen, mase = _chosen(report, most)
+    across = min(len(chosen), 3 if len(chosen) <= 9 else 5)
+    down = -(-len(chosen) // across)
+    size = (4.2 * across, 2.5 * down + 0.7) if across <= 3 else (3.2 * across, 2.0 * down + 0.7)
+    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06))
+    every = figure.subplots(down, across, squeeze=False).ravel()
+    for axes, place in zip(every, chosen, strict=False):
+        _draw_series(axes, report, place)
+        score = "" if mase is None else f", MASE {number_text(mase[place], 2)}"
+        axes.set_title(f"{_short(series_name(report.frame, place))}{score}", loc="left", fontsize=9)
+    for axes in every[len(chosen) :]:
+        axes.remove()
+    lines, labels = every[0].get_legend_handles_labels()
+    figure.legend(lines, labels, loc="outside upper left", ncols=len(labels), frameon=False, fontsize=9)
+    _write(path, figure)
+
+
+def _write(path, figure):
+    with replacing(path) as beside:
+        figure.savefig(beside, format=_kind(path), dpi=130)
+
+
+def _chosen(report, most) -> tuple[np.ndarray, np.ndarray | None]:
+    """Places of series, evenly spread from the best to the worst, and what each one's MASE is."""
+    if not report.windows:
+        return np.arange(min(most, len(report.frame))), None
+    order, tested = report.from_best_to_worst(), report.scores(report.model.name)["MASE"]
+    if len(order) < min(most, len(report.frame)):
+        order = np.concatenate([order, np.setdiff1d(np.arange(len(report.frame)), order)])
+    return order[np.unique(np.linspace(0, len(order) - 1, min(most, len(order))).astype(int))], tested
+
+
+def _draw_series(axes, report, place):
+    frame, model, level = report.frame, report.model.name, report.levels[0]
+    timeline, values, horizon = frame.timelines[place], frame.series[place], report.horizon
+    shown = max(4 * horizon, 2 * report.season, 36, (len(report.windows) + 3) * horizon)
+    names = [model, f"{model}-lo-{level:g}", f"{model}-hi-{level:g}"]
+    axes.plot(timeline.times[-shown:], values[-shown:], color=HISTORY, lw=1.1, marker=".", ms=3, label="history")
+    for window in report.windows:
+        if place in window.series:
+            row = int(np.searchsorted(window.series, place))
+            steps = timeline.times[window.origins[row] :][:horizon]
+            said, lower, upper = (window.columns[name][row] for name in names)
+            axes.fill_between(steps, lower, upper, color=MODEL_COLOUR, alpha=0.15, lw=0)
+            label = "forecast at the time" if window is report.windows[0] else None
+            axes.plot(steps, said, color=MODEL_COLOUR, lw=1.4, label=label)
+    steps = timeline.ahead(horizon)
+    said, lower, upper = (report.columns[name][place] for name in names)
+    axes.fill_between(steps, lower, upper, color=FORECAST, alpha=0.25, lw=0, label=f"{level:g} % band")
+    axes.plot(steps, said, color=FORECAST, lw=1.6, label=f"forecast of {model}")
+    _tidy(axes, timeline, 5)
+    axes.tick_params(labelsize=8)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 24 else f"{name[:23]}…"
+
+
+def _kind(path) -> str:
+    return str(path).rpartition(".")[2].lower() if "." in str(path).rpartition("/")[2] else "png"
+
+
+def _draw_history(axes, report):
+    times = report.series.timeline.times
+    name = report.series.name if report.model == TITLES["auto"] else f"{report.series.name}, {report.model}"
+    if report.test:
+        start = times[report.test.origins[0]]
+        axes.axvspan(start, times[-1], color=MODEL_COLOUR, alpha=0.09, lw=0, label="back-test")
+        share = report.share_of_naive(report.model)
+        name = f"{name}: back-test error {share:.2f} of the better naive forecast's"
+    axes.plot(times, report.series.values, color=HISTORY, lw=0.9, label="history")
+    _draw_forecast(axes, report)
+    _finish(axes, report, name)
+
+
+def _draw_end(axes, report):
+    test, horizon = report.test, len(report.forecast)
+    times, values = report.series.timeline.times, report.series.values
+    shown = max(12 * horizon, 36, 2 * (report.season or 0))
+    shown = min(shown, len(values) - (test.origins[0] if test else 0))
+    axes.plot(times[-shown:], values[-shown:], color=HISTORY, lw=1.2, marker=".", ms=4, label="history")
+    title = f"forecast of {horizon} steps"
+    if test:
+        _draw_test(axes, report, len(values) - shown)
+        coverage = test.coverage(report.model, report.level / 100)
+        held = (
+            f": the {report.level:g} % bands held {100 * coverage:.0f} % of what came" if not np.isnan(coverage) else ""
+        )
+        title = f"forecasts of {horizon} steps{held}"
+    _draw_forecast(axes, report)
+    _finish(axes, report, title)
+
+
+def _draw_test(axes, report, first):
+    """The back-test's forecasts from the step `first` on that leave each other room."""
+    test, horizon, times = report.test, len(report.forecast), report.series.timeline.times
+    drawn: list[int] = []
+    for place in range(len(test.origins) - 1, -1, -1):
+        origin = test.origins[place]
+        if origin > first and (not drawn or origin + horizon <= test.origins[drawn[-1]]):
+            drawn.append(place)
+    lower, upper = test.edges(report.model, report.level / 100)
+    for number, place in enumerate(drawn):
+        steps = slice(test.origins[place], test.origins[place] + horizon)
+        axes.fill_between(times[steps], lower[place], upper[place], color=MODEL_COLOUR, alpha=0.13, lw=0)
+        label = "forecast at the time" if number == 0 else None
+        said = test.forecasts[report.model][place]
+        axes.plot(times[steps], said, color=MODEL_COLOUR, lw=1.6, marker=".", ms=4, label=label)
+
+
+def _draw_forecast(axes, report):
+    steps = future(report)
+    axes.fill_between(
+        steps, report.lower, report.upper, color=FORECAST, alpha=0.25, lw=0, label=f"{report.level:g} % band"
+    )
+    axes.plot(steps, report.forecast, color=FORECAST, lw=1.8, marker=".", ms=4, label="forecast")
+
+
+def _finish(axes, report, title):
+    _tidy(axes, report.series.timeline, 7)
+    axes.set_title(title, loc="left", fontsize=10)
+    axes.set_xlabel(report.series.timeline.name)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + 0.14 * (high - low))  # room for the legend
+    axes.legend(loc="upper left", ncols=4, frameon=False, fontsize=8, handlelength=1.5, columnspacing=1.2)
+
+
+def _tidy(axes, timeline, ticks):
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    if timeline.times.dtype.kind == "M":
+        locator = AutoDateLocator(minticks=3, maxticks=ticks)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.2)
+    axes.margins(x=0.02)

@@ -1,0 +1,252 @@
+"""What a series will do, and how well that was foreseen so far: season, back-test, forecasts and their bands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rnnkit.forecast import saving
+from rnnkit.forecast.data.history import History
+from rnnkit.forecast.data.series import InputError, Series
+from rnnkit.forecast.fitting.season import find_season
+from rnnkit.forecast.models.baselines import naive, seasonal_naive
+from rnnkit.forecast.models.echo_state import ESN
+from rnnkit.forecast.models.forecaster import Forecaster
+from rnnkit.forecast.models.registry import ReadingOn, banded, find_model, model_name, read_kept
+from rnnkit.forecast.models.titles import TITLES
+from rnnkit.forecast.models.trained import TrainedForecaster
+from rnnkit.forecast.scoring.backtest import LEAST_ORIGINS, BackTest, Model, back_test, first_origin, needed_length
+
+NETWORK, NAIVE, SEASONAL = TITLES["esn"], "naive", "seasonal naive"
+ORIGINS = 40
+LEVEL = 80.0
+LEAST_VALUES = 20  # before the first origin
+
+
+class Forecast(NamedTuple):
+    """What one model says of the steps to come."""
+
+    values: np.ndarray  # (H,)
+    lower: np.ndarray  # (H,), of the band; NaN where there is none
+    upper: np.ndarray  # (H,)
+    forecaster: ESN | TrainedForecaster | Forecaster  # that knows the whole series
+
+
+@dataclass(frozen=True)
+class ForecastReport:
+    """One series, looked at.
+
+    Attributes
+    ----------
+    series : Series
+    season : int or None
+    test : BackTest or None
+        Of the models and of the naive forecasts; None where a saved model was asked without one.
+    forecasts : dict of str to Forecast
+        Beyond the end, by model, the one first that was asked for first.
+    level : float
+        Of the bands, in percent.
+    """
+
+    series: Series
+    season: int | None
+    test: BackTest | None
+    forecasts: Mapping[str, Forecast]
+    level: float = LEVEL
+
+    @property
+    def model(self) -> str:
+        """The model asked for first."""
+        return next(iter(self.forecasts))
+
+    @property
+    def forecast(self) -> np.ndarray:
+        """What it says of the steps to come, ``(H,)``."""
+        return self.forecasts[self.model].values
+
+    @property
+    def lower(self) -> np.ndarray:
+        """The lower edge of the band around that, ``(H,)``."""
+        return self.forecasts[self.model].lower
+
+    @property
+    def upper(self) -> np.ndarray:
+        """The upper edge, ``(H,)``."""
+        return self.forecasts[self.model].upper
+
+    def share_of_naive(self, model: str) -> float:
+        """The model's mean absolute error as a share of the better naive forecast's."""
+        if self.test is None:
+            return float("nan")
+        better = min(self.test.scores(name)["MAE"] for name in (NAIVE, SEASONAL) if name in self.test.forecasts)
+        return self.test.scores(model)["MAE"] / better if better > 0 else float("nan")
+
+
+def check(series: Series, horizon: int, season: int | None = None, origins: int | None = None) -> None:
+    """See that a series is long enough.
+
+    Raises
+    ------
+    InputError
+        With the length that is needed, or if what there is consists of gaps.
+    """
+    length = len(series.values)
+    needed = needed_length(horizon, origins or LEAST_ORIGINS)
+    while first_origin(needed) < max(2 * horizon + LEAST_VALUES + 20, 2 * (season or 1)):
+        needed += 1
+    if length < needed:
+        raise InputError(
+            f"{series.name} has {length} values; a horizon of {horizon} with {origins or LEAST_ORIGINS} origins"
+            f"{f' and a season of {season}' if season else ''} needs {needed} (--cross-validate 1 needs fewer)"
+        )
+    known = ~np.isnan(series.values)
+    first = first_origin(length)
+    if known[:first].sum() < LEAST_VALUES or not known[first:].any():
+        raise InputError(
+            f"{series.name} has {known[:first].sum()} values in its first {first} steps and {known[first:].sum()} "
+            f"after them, and gaps otherwise; a back-test needs {LEAST_VALUES} and 1"
+        )
+
+
+def backtest_and_forecast(
+    series: Series,
+    horizon: int,
+    *,
+    models: Sequence[str] = ("esn",),
+    season: int | None = None,
+    origins: int | None = None,
+    seed: int | None = None,
+    units: int | None = None,
+    epochs: int | None = None,
+    level: float = LEVEL,
+    progress: Callable[[], None] = lambda: None,
+    tell: Callable[[str], None] | None = None,
+) -> ForecastReport:
+    """Back-test models on a series, then forecast beyond its end.
+
+    Parameters
+    ----------
+    series : Series
+    horizon : int
+    models : sequence of str
+        Of "auto", "theta", "ets", "autoregression", "esn", "gru", "lstm", "rnn" and "linear". The first four are
+        fitted before the first origin, and read on from there with what they found. An echo state network is fitted
+        anew at each origin. The others are trained before the first one, and carried on from their weights for a few
+        epochs at each of the later ones.
+    season : int, optional
+        By default what the autocorrelation before the first origin shows (`find_season`).
+    origins : int, optional
+        Of the back-test, in the last 30 % of the series; by default 40, or as many as there are.
+    seed : int, optional
+        Of the models.
+    units, epochs : int, optional
+        Of the recurrent layers and of training; by default as each model has them.
+    level : float
+        Of the bands, in percent.
+    progress : callable
+        Called after each origin.
+    tell : callable, optional
+        Called with a text that says what is being fitted.
+
+    Raises
+    ------
+    InputError
+        As `check` does.
+    """
+    check(series, horizon, season, origins)
+    values = series.values
+    if season is None:
+        season = find_season(values[: first_origin(len(values))])
+    asked = {}
+    for name in models:
+        told = None if tell is None else partial(_told, tell, f"{TITLES[name]} on {series.name}")
+        asked[TITLES[name]] = find_model(
+            name, horizon, season=season, seed=seed, units=units, epochs=epochs, level=level, tell=told
+        )
+    contest: dict[str, Model] = {**asked, NAIVE: naive}
+    if season is not None:
+        contest[SEASONAL] = partial(seasonal_naive, season=season)
+    try:
+        test = back_test(values, contest, horizon, origins or ORIGINS, season=season, progress=progress)
+        for model in asked.values():
+            if isinstance(model, ReadingOn):
+                model.forget()  # the forecast has a fit to the whole series
+        forecasts = {name: _forecast(model, values, horizon, test, name, level) for name, model in asked.items()}
+    except (ValueError, FloatingPointError) as error:
+        raise InputError(f"{series.name}: {error}") from error
+    return ForecastReport(series, season, test, forecasts, level)
+
+
+def forecast_from_file(series: Series, path, horizon: int | None = None, level: float | None = None) -> ForecastReport:
+    """Forecast beyond the end of a series with a model that `save` wrote, without a fit or a back-test.
+
+    Parameters
+    ----------
+    series : Series
+        The one that the model was fitted to, from the same first step; it may have gone on since, or end before.
+    path : str or os.PathLike
+    horizon : int, optional
+    level : float, optional
+        Of the band, in percent. By default both as they were when the model was saved; networks have no others.
+
+    Raises
+    ------
+    InputError
+        If the file can't be used, the series is another, or the model has no such horizon or level.
+    """
+    forecaster, saved = read_kept(path)
+    about = saved.series
+    if "identity" not in about:
+        raise InputError(f"{path} does not say which series its model was fitted to; save it with rnnkit forecast")
+    if _identity(series) != about["identity"]:
+        raise InputError(
+            f"the model in {path} was fitted to {' '.join(about['identity'])}; got {' '.join(_identity(series))}"
+        )
+    season = forecaster.season  # type: ignore[union-attr]
+    kept = about.get("level", LEVEL)
+    if isinstance(forecaster, Forecaster):
+        forecaster._history = History.of(series.values)
+        kept = level or kept
+        lower, values, upper = banded(forecaster, horizon or about["horizon"], kept)
+        season = None if season == 1 else season
+    else:
+        for option, asked, has in (("horizon", horizon, forecaster.horizon), ("level", level, kept)):
+            if asked not in (None, has):
+                raise InputError(f"the model in {path} has a {option} of {has:g}; got --{option} {asked:g}")
+        if isinstance(forecaster, ESN):
+            values, half = forecaster.forecast(series.values), saved.half_width
+            lower, upper = (values - half, values + half) if half is not None else (values * np.nan, values * np.nan)
+        else:
+            lower, values, upper = forecaster.forecast_quantiles(series.values)
+    forecasts = {TITLES[model_name(forecaster)]: Forecast(values, lower, upper, forecaster)}
+    return ForecastReport(series, season, None, forecasts, kept)
+
+
+def save(path, report: ForecastReport) -> None:
+    """Write the model asked for first, as it knows the whole series, for `forecast_from_file`."""
+    forecaster = report.forecasts[report.model].forecaster
+    half = (report.upper - report.lower) / 2 if isinstance(forecaster, ESN) else None
+    about: dict[str, Any] = {"identity": _identity(report.series), "level": report.level}
+    saving.write(path, forecaster, about | {"horizon": len(report.forecast)}, half)
+
+
+def _identity(series) -> list[str]:
+    """What has to be the same in a series that a saved model is to go on with."""
+    return [series.name, f"from {series.timeline.times[0]} on"]
+
+
+def _told(tell, what, text) -> None:
+    tell(f"{what}: {text}")
+
+
+def _forecast(model, values, horizon, test, name, level) -> Forecast:
+    said = model(values, horizon)
+    if said.ndim == 2:
+        lower, values, upper = said
+        return Forecast(values, lower, upper, model.forecaster)
+    half = test.half_widths(name, level / 100)
+    return Forecast(said, said - half, said + half, model.forecaster)

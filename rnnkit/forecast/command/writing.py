@@ -1,0 +1,79 @@
+"""Forecasts on disk."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from rnnkit.forecast.command.panels import PanelReport
+from rnnkit.forecast.command.report import ForecastReport
+from rnnkit.forecast.command.table import future, time_text
+from rnnkit.forecast.data.files import PARQUET, require_pyarrow, write_table
+from rnnkit.forecast.data.frames import Columns
+from rnnkit.forecast.data.series import InputError
+from rnnkit.forecast.models.registry import column_name
+
+
+def check_writable(path) -> None:
+    """See, before the work, that a file can be written.
+
+    Raises
+    ------
+    InputError
+        If its folder is missing or may not be written to, or if it is a directory.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a directory; expected the name of a file to write")
+    if not path.parent.is_dir():
+        raise InputError(f"there is no folder {path.parent} to write {path.name} in")
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"the folder {path.parent} can't be written to")
+
+
+def check_table(path) -> None:
+    """See, before the work, that a table can be written.
+
+    Raises
+    ------
+    InputError
+        As `check_writable` does, and for Parquet without pyarrow.
+    """
+    check_writable(path)
+    if Path(path).suffix in PARQUET:
+        require_pyarrow()
+
+
+def write_forecasts(path, reports: list[ForecastReport]) -> None:
+    """Forecasts and bands as a table: the series, the time, and ``Model``, ``Model-lo-80``, ``Model-hi-80``."""
+    steps = [future(report) for report in reports]
+    if len(reports) > 1:
+        steps = [np.array([time_text(time) for time in one], object) for one in steps]
+    names = {report.series.timeline.name for report in reports}
+    table: dict = {
+        Columns().id: [report.series.name for report, one in zip(reports, steps, strict=True) for _ in one],
+        names.pop() if len(names) == 1 else "time": np.concatenate(steps),
+    }
+    for model, forecast in reports[0].forecasts.items():
+        name, said = column_name(forecast.forecaster), [report.forecasts[model] for report in reports]
+        for place, edge in enumerate(("", "-lo-", "-hi-")):
+            column = f"{name}{edge}{reports[0].level:g}" if edge else name
+            table[column] = _rounded(np.concatenate([one[place] for one in said]))
+    write_table(path, table)
+
+
+def write_panel(path, report: PanelReport) -> None:
+    """Forecasts and bands of several series, with the columns of ids and times that the file had."""
+    columns = {name: _rounded(column) for name, column in report.columns.items()}
+    try:
+        table = report.frame.ahead(report.horizon, columns)
+    except ValueError as error:  # a column of the file that is called as a forecast is
+        raise InputError(str(error)) from None
+    write_table(path, table)
+
+
+def _rounded(column: np.ndarray) -> np.ndarray:
+    """Floats to ten digits, which is more than a forecast has."""
+    return np.array([float(f"{one:.10g}") for one in column.ravel().tolist()]).reshape(column.shape)

@@ -1,0 +1,1 @@
+"""Series as users have them: files, tables, arrays; their times, gaps and covariates."""

@@ -1,0 +1,103 @@
+"""What is known besides the values of series: of each series as a whole, up to now, and ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from rnnkit.forecast.data.frames import SeriesFrame
+
+
+class Covariates(NamedTuple):
+    """Numbers beside the values of N series."""
+
+    past: np.ndarray  # (N, T, P), known up to each step; NaN where one is missing
+    future: np.ndarray  # (N, T', K), known ahead as far as the array goes
+    static: np.ndarray  # (N, S)
+    names: tuple[str, ...] = ()  # of the static ones
+
+    @classmethod
+    def none(cls, count: int) -> Covariates:
+        """Of `count` series without any."""
+        return cls(np.zeros((count, 0, 0)), np.zeros((count, 0, 0)), np.zeros((count, 0)))
+
+    @classmethod
+    def of_frame(cls, frame: SeriesFrame, past: Sequence[str], future: Sequence[str], static, names=()) -> Covariates:
+        """Of the columns of a table that have these names; `static` is ``(N, S)``, of `names`."""
+        return cls(_together(frame, past), _together(frame, future), static, tuple(names))
+
+    def of_rows(self, rows) -> Covariates:
+        """Of some series."""
+        return self._replace(past=self.past[rows], future=self.future[rows], static=self.static[rows])
+
+    def until(self, rows, ends) -> Covariates:
+        """Of some series, each up to a step; what was known ahead of it then stays."""
+        past = self.past[rows].copy()
+        if past.size:
+            past[np.arange(past.shape[1]) >= ends[:, None]] = np.nan
+        return self._replace(past=past, future=self.future[rows], static=self.static[rows])
+
+    def so_far(self, lengths) -> Covariates:
+        """Without what is known of the steps after each series' end."""
+        future = self.future[:, : lengths.max()].copy()
+        future[np.arange(future.shape[1]) >= lengths[:, None]] = np.nan
+        return self._replace(future=future)
+
+    def with_future(self, lengths, ahead) -> Covariates:
+        """With columns ``(N, H, K)`` that follow each series."""
+        longer = np.full((len(lengths), int(lengths.max()) + ahead.shape[1], ahead.shape[2]), np.nan)
+        longer[:, : self.future.shape[1]] = self.future[:, : longer.shape[1]]
+        np.put_along_axis(longer, (lengths[:, None] + np.arange(ahead.shape[1]))[..., None], ahead, axis=1)
+        return self._replace(future=longer)
+
+    def lacks(self, lengths, h: int) -> int | None:
+        """The first series that has not all of its columns for `h` steps after its end."""
+        if not self.future.shape[2]:
+            return None
+        longer = np.pad(self.future, ((0, 0), (0, h), (0, 0)), constant_values=np.nan)
+        ahead = np.take_along_axis(longer, (lengths[:, None] + np.arange(h))[..., None], axis=1)
+        lacking = np.isnan(ahead).any(axis=(1, 2))
+        return int(np.argmax(lacking)) if lacking.any() else None
+
+    def scale(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of each number over all series ``(P + K + S,)``; 1 for one that never changes."""
+        columns = [*np.moveaxis(self.past, 2, 0), *np.moveaxis(self.future, 2, 0), *self.static.T]
+        known = [column[~np.isnan(column)] for column in columns]
+        centre = np.array([one.mean() if len(one) else 0.0 for one in known])
+        return centre, np.array([one.std() if len(one) and one.max() > one.min() else 1.0 for one in known])
+
+    def standardised(self, centre, width) -> Covariates:
+        """In these units, 0 where nothing is known."""
+        p, k = self.past.shape[2], self.future.shape[2]
+        units = zip(self[:3], np.split(centre, [p, p + k]), np.split(width, [p, p + k]), strict=True)
+        return Covariates(*(np.nan_to_num((one - c) / w) for one, c, w in units))
+
+    def width(self, leads: int) -> int:
+        """How many numbers `at_steps` gives for a step."""
+        return self.past.shape[2] + leads * self.future.shape[2] + self.static.shape[1]
+
+    def at_steps(self, start: int, stop: int, leads: int) -> np.ndarray:
+        """What is known at each step of some, and for each lead ahead of it ``(N, stop - start, F)``."""
+        count, steps = len(self.static), stop - start
+        found = np.zeros((count, steps, self.width(leads)))
+        p = self.past.shape[2]
+        past = self.past[:, start:stop]
+        found[:, : past.shape[1], :p] = past
+        columns = found[..., p : p + leads * self.future.shape[2]].reshape(count, steps, leads, -1)
+        for lead in range(leads):
+            ahead = self.future[:, start + 1 + lead : stop + 1 + lead]
+            columns[:, : ahead.shape[1], lead] = ahead
+        found[..., p : found.shape[2] - self.static.shape[1]] = columns.reshape(count, steps, -1)
+        found[..., found.shape[2] - self.static.shape[1] :] = self.static[:, None]
+        return found
+
+
+def _together(frame: SeriesFrame, names: Sequence[str]) -> np.ndarray:
+    """Columns of a table as ``(N, T, K)``, NaN after a series' end."""
+    found = np.full((len(frame), int(frame.timelines.lengths.max()), len(names)), np.nan)
+    for place, name in enumerate(names):
+        for row, one in enumerate(frame.covariates[name]):
+            found[row, : len(one), place] = one
+    return found

@@ -1,0 +1,178 @@
+"""Columns of times as text: numbers, and dates in the ways that people write them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from rnnkit.forecast.data.csv_files import InputError, parsed
+
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_NAMES = "|".join(
+    ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+     "december", "sept", *_MONTHS)
+)  # fmt: skip
+_CLOCK = r"(?:[ T]+(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d))?)?"
+_YEAR = r"(?P<year>\d{4}|\d\d)"
+_WORDS = [
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"(?P<year>\d{4})[ -/]?Q(?P<quarter>[1-4])",
+        r"Q(?P<quarter>[1-4])[ -/]?(?P<year>\d{4})",
+        r"(?P<year>\d{4})M(?P<month>\d{1,2})",
+        rf"(?P<name>{_NAMES})\.?[ -/]{_YEAR}",
+        rf"(?P<day>\d{{1,2}})\.?[ -/](?P<name>{_NAMES})\.?[ -/]{_YEAR}{_CLOCK}",
+        rf"(?P<name>{_NAMES})\.? (?P<day>\d{{1,2}}),? {_YEAR}{_CLOCK}",
+        r"(?P<month>\d{1,2})[/-](?P<year>\d{4})",
+    )
+]
+_POINTED = re.compile(r"(?P<month>0?[1-9]|1[0-2])\.(?P<year>(?:19|20)\d\d)")  # a number too, unless all cells are such
+_FIGURES = re.compile(rf"(?P<one>\d{{1,2}})(?P<mark>[./-])(?P<two>\d{{1,2}})(?P=mark){_YEAR}{_CLOCK}")
+
+
+def iso_date(cell: str) -> datetime | None:
+    """An ISO date or time, a month as 2001-12 or a day as 2001/12/29."""
+    cell = cell.replace("/", "-")
+    if re.fullmatch(r"\d{4}-\d{2}", cell):
+        cell += "-01"
+    elif re.fullmatch(r"\d{1,7}|\d{9,}", cell):
+        return None
+    try:
+        return datetime.fromisoformat(cell)
+    except ValueError:
+        return None
+
+
+def as_array(times: Sequence[datetime]) -> np.ndarray:
+    """Dates in days, or in microseconds where one has a time of day."""
+    midnights = all(time == time.replace(hour=0, minute=0, second=0, microsecond=0) for time in times)
+    return np.array(times, dtype="datetime64[D]" if midnights else "datetime64[us]")
+
+
+def numbers_as_times(found: Sequence[float]) -> np.ndarray:
+    """Integers where all are whole."""
+    numbers = np.array(found)
+    whole = (numbers == np.round(numbers)).all() and (abs(numbers) < 2**53).all()
+    return numbers.astype(np.int64) if whole else numbers
+
+
+def read_times(path, name: str, lines: Sequence[int], cells: Sequence[str], dayfirst: bool | None = None) -> np.ndarray:
+    """A column of times.
+
+    All cells are numbers, or all are dates that are written in one way: ISO dates and times, months (2001-12, Jan 2001,
+    Jan-01, 12/2001, 12.2001), quarters (2001Q3, Q3 2001), days with the month's English name, or three numbers such as
+    31/12/2001. Where ISO times differ in their offsets from UTC, they are in UTC; otherwise the offset is left out.
+
+    Parameters
+    ----------
+    lines : sequence of int
+        Of the cells.
+    dayfirst : bool, optional
+        Whether 1/2/2001 is in February; by default as the whole column says. With points it always is.
+
+    Returns
+    -------
+    ndarray (rows,) of int64, float64, datetime64[D] or datetime64[us]
+
+    Raises
+    ------
+    InputError
+        For a cell that is no time, or is written in another way than the first one; if days and months can't be told
+        apart.
+    """
+    first: dict[str, int] = {}
+    codes = [first.setdefault(cell, len(first)) for cell in cells]
+    rows = np.unique(codes, return_index=True)[1]  # series share most of their times
+    return _read(path, name, [lines[row] for row in rows], list(first), dayfirst)[codes]
+
+
+def _read(path, name, lines, cells, dayfirst) -> np.ndarray:
+    """`read_times` of cells that differ."""
+    pointed = [_POINTED.fullmatch(cell) for cell in cells]
+    if all(pointed):
+        return as_array([time for match in pointed if (time := _date(match))])
+    if not looks_dated(cells[0]):
+        plain = [parsed(cell) for cell in cells]
+        _check(path, name, lines, cells, plain, "a number or a date such as 2001-12-29")
+        return numbers_as_times([number for number in plain if number is not None])
+    if iso_date(cells[0]):
+        return _in_iso(path, name, lines, cells)
+    if _FIGURES.fullmatch(cells[0]):
+        return _in_figures(path, name, lines, cells, dayfirst)
+    pattern = next(pattern for pattern in _WORDS if pattern.fullmatch(cells[0]))
+    times = [_date(pattern.fullmatch(cell)) for cell in cells]
+    _check(path, name, lines, cells, times, f"a time written as {cells[0]!r}")
+    return as_array([time for time in times if time is not None])
+
+
+def looks_dated(cell: str) -> bool:
+    """Whether a cell is a date in one of the ways that are read."""
+    return any((iso_date(cell), _FIGURES.fullmatch(cell), *(pattern.fullmatch(cell) for pattern in _WORDS)))
+
+
+def _in_iso(path, name, lines, cells) -> np.ndarray:
+    times = [iso_date(cell) for cell in cells]
+    _check(path, name, lines, cells, times, "a date such as 2001-12-29")
+    found = [time for time in times if time is not None]
+    if len({time.utcoffset() for time in found}) > 1:
+        aware = [time.tzinfo is not None for time in found]
+        if not all(aware):
+            odd = aware.index(not aware[0])
+            raise InputError(
+                f"{path}, line {lines[odd]}: expected a time zone in every cell of column {name!r}, or in none; got "
+                f"{cells[odd]!r}"
+            )
+        found = [time.astimezone(UTC) for time in found]
+    return as_array([time.replace(tzinfo=None) for time in found])
+
+
+def _in_figures(path, name, lines, cells, dayfirst) -> np.ndarray:
+    matches = [_FIGURES.fullmatch(cell) for cell in cells]
+    _check(path, name, lines, cells, matches, f"a date written as {cells[0]!r}")
+    if dayfirst is None and any(match and match["mark"] == "." for match in matches):
+        dayfirst = True
+    orders = [True, False] if dayfirst is None else [dayfirst]
+    read = {first: [_date(match, ("one", "two") if first else ("two", "one")) for match in matches] for first in orders}
+    whole = [first for first in orders if None not in read[first]]
+    if not whole:
+        most = max(orders, key=lambda first: next(row for row, time in enumerate(read[first]) if time is None))
+        _check(path, name, lines, cells, read[most], f"a date with the {'day' if most else 'month'} first")
+    if len(whole) > 1 and read[True] != read[False]:
+        row = next(row for row in range(len(cells)) if read[True][row] != read[False][row])
+        raise InputError(
+            f"{path}, line {lines[row]}: expected dates in column {name!r} that tell days from months; got "
+            f"{cells[row]!r}: say dayfirst=True or dayfirst=False, or write 2001-12-29"
+        )
+    return as_array(read[whole[0]])  # type: ignore[arg-type]
+
+
+def _date(match: re.Match | None, figures: tuple[str, str] | None = None) -> datetime | None:
+    """The time that a match says, if there is one."""
+    if match is None:
+        return None
+    said: dict[str, Any] = match.groupdict()
+    year = int(said["year"])
+    if len(said["year"]) == 2:
+        year += 1900 if year >= 69 else 2000  # as POSIX has it
+    if figures:
+        day, month = (int(said[figure]) for figure in figures)
+    else:
+        day = int(said.get("day") or 1)
+        name, quarter = said.get("name"), said.get("quarter")
+        month = _MONTHS.index(name[:3].lower()) + 1 if name else 3 * int(quarter) - 2 if quarter else int(said["month"])
+    hour, minute, second = (int(said.get(part) or 0) for part in ("hour", "minute", "second"))
+    try:
+        return datetime(year, month, day, hour, minute, second)
+    except ValueError:
+        return None
+
+
+def _check(path, name, lines, cells, found, expected) -> None:
+    """Name the first cell that nothing was found in."""
+    for line, cell, one in zip(lines, cells, found, strict=True):
+        if one is None:
+            raise InputError(f"{path}, line {line}: expected {expected} in column {name!r}; got {cell!r}")

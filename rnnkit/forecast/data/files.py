@@ -1,0 +1,268 @@
+"""Tables of many series in files: CSV, CSV in gzip, and Parquet."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnnkit.forecast.data.csv_files import InputError, numbers, read_rows, write_rows
+from rnnkit.forecast.data.dates import looks_dated, read_times
+from rnnkit.forecast.data.frames import Columns, FileTable, SeriesFrame, assemble, is_frame, label, read
+from rnnkit.forecast.data.series import TIME_NAMES
+from rnnkit.serialization.atomic_files import replacing
+
+ID_NAMES = {"unique_id", "id", "series", "series_id", "item_id", "item"}
+TARGET_NAMES = {"y", "value", "target"}
+PARQUET = {".parquet", ".pq"}
+
+
+def read_table(
+    path,
+    id: str | None = None,
+    time: str | None = None,
+    target: str | None = None,
+    freq=None,
+    dayfirst: bool | None = None,
+    decimal: str | None = None,
+) -> SeriesFrame:
+    """Read the series of a file.
+
+    A long table has a row for each series and time, with a column of ids; without one it is a single series. A wide
+    table has no ids, and a column for each series.
+
+    Parameters
+    ----------
+    path : str or Path
+        CSV, or Parquet where the name ends with .parquet or .pq. The first line of CSV names the columns; comma,
+        semicolon, tab and pipe separate them. A name that ends with .gz is CSV in gzip.
+    id, time, target : str, optional
+        The columns of ids, times and values. By default the first ones called unique_id, id, series, item_id or the
+        like; ds, date, time, year or the like, or whose first cell is a date; and y, value or target, or the only one
+        that is left. Where several are left and no column has ids, each one is a series.
+    freq : int, str or timedelta, optional
+        How far it is from one step to the next, as pandas or polars writes it; by default as the times say.
+    dayfirst : bool, optional
+        Whether 1/2/2001 is in February; by default as the column says.
+    decimal : {".", ","}, optional
+        By default as the numbers say.
+
+    Returns
+    -------
+    SeriesFrame
+        Tables that it makes are dicts of columns for `write_table`; those of Parquet are tables of pyarrow.
+
+    Raises
+    ------
+    InputError
+        If the file can't be used: one sentence with the line. For Parquet without pyarrow.
+    """
+    if decimal not in (None, ".", ","):
+        raise ValueError(f"expected decimal as '.' or ','; got {decimal!r}")
+    if Path(path).suffix in PARQUET:
+        return _from_parquet(path, (id, time, target), freq)
+    header, rows = read_rows(path)
+    lines = [line for line, _ in rows]
+    cells = dict(zip(header, map(list, zip(*(cells for _, cells in rows), strict=True)), strict=True))
+    dated = [name for name in header if looks_dated(cells[name][0]) and not cells[name][0].isdigit()]
+    names, wide = _roles(path, header, dated, id, time, target)
+    steps = None if names.time is None else read_times(path, names.time, lines, cells.pop(names.time), dayfirst)
+    ids: list = [None]
+    codes = np.zeros(len(rows), np.int64)
+    if names.id is not None:
+        seen: dict[str, int] = {}
+        column = cells.pop(names.id)
+        if "" in column:
+            line = lines[column.index("")]
+            raise InputError(f"{path}, line {line}: expected a value in each row of column {names.id!r}; got none")
+        codes = np.array([seen.setdefault(one, len(seen)) for one in column])
+        ids = list(seen)
+    values = numbers(path, lines, cells, decimal)
+    if steps is None:
+        steps = _places(codes, len(ids))
+    if wide:
+        ids, count = list(values), len(values)
+        codes, steps = np.repeat(np.arange(count), len(rows)), np.tile(steps, count)
+        lines = lines * count
+        values = {Columns().target: np.concatenate(list(values.values()))}
+    called = "step" if names.time is None else names.time or Columns().time
+    chosen = Columns(names.id or Columns().id, called, names.target)
+
+    def fault(row: int, series: int, said: str) -> InputError:
+        where = f"{path}, line {lines[row]}"
+        return InputError(f"{where}: {said}" if ids == [None] else f"{where}, {label(ids, series)}: {said}")
+
+    try:
+        return assemble(
+            chosen,
+            ids,
+            codes,
+            steps,
+            values.pop(chosen.target),
+            values,
+            freq=freq,
+            kind=FileTable(ids),
+            fault=fault,
+        )
+    except InputError:
+        raise
+    except ValueError as error:  # of freq
+        raise InputError(f"{path}: {error}") from None
+
+
+def write_table(path, table) -> None:
+    """Write a table as CSV, CSV in gzip or Parquet, as the name ends.
+
+    Parameters
+    ----------
+    path : str or Path
+        Replaced once the file is complete.
+    table : mapping of str to sequence, or DataFrame
+        Columns of the same length. A NaN is an empty cell in CSV, and a time of a time zone is written in UTC.
+
+    Raises
+    ------
+    ValueError
+        If columns have different lengths.
+    InputError
+        For Parquet without pyarrow.
+    """
+    suffix = Path(path).suffix
+    if suffix in PARQUET:
+        arrow, parquet = require_pyarrow()
+        if is_frame(table):
+            from rnnkit.forecast.data.native_tables import opened
+
+            table = opened(table, "the table").to_arrow()
+        else:
+            table = arrow.table({name: _plain(column) for name, column in _checked(table).items()})
+        with replacing(path) as beside:
+            parquet.write_table(table, beside)
+        return
+    if is_frame(table):
+        from rnnkit.forecast.data.native_tables import opened
+
+        frame = opened(table, "the table")
+        table = {name: frame[name].to_numpy() for name in frame.columns}
+    columns = {name: _texts(column) for name, column in _checked(table).items()}
+    with replacing(path) as beside:
+        if suffix == ".gz":
+            with gzip.open(beside, "wt", encoding="utf-8", newline="") as file:
+                write_rows(file, columns)
+        else:
+            with open(beside, "w", encoding="utf-8", newline="") as file:
+                write_rows(file, columns)
+
+
+@dataclass(frozen=True)
+class _Roles:
+    id: str | None
+    time: str | None
+    target: str
+
+
+def _roles(path, header, dated, id, time, target) -> tuple[_Roles, bool]:
+    """Which column is what, and whether each of the others is a series."""
+    for name in (id, time, target):
+        if name is not None and name not in header:
+            raise InputError(f"{path} has no column {name!r}; its columns are {', '.join(header)}")
+    given = (id, time, target)
+
+    def called(names) -> str | None:
+        return next((name for name in header if name.lower() in names and name not in given), None)
+
+    if id is None:
+        id = called(ID_NAMES)
+    if time is None:
+        time = called(TIME_NAMES) or next((name for name in dated if name not in given and name != id), None)
+    if target is None:
+        target = called(TARGET_NAMES)
+    left = [name for name in header if name not in (id, time)]
+    if not left:
+        raise InputError(f"{path} has the columns {', '.join(header)}; expected one of values besides")
+    if target is not None or len(left) == 1:
+        return _Roles(id, time, target or left[0]), False
+    if id is not None:
+        raise InputError(f"{path} has the columns {', '.join(header)}; say which one to forecast (target=)")
+    return _Roles(None, time, Columns().target), True
+
+
+def _places(codes, count) -> np.ndarray:
+    """The number of each row within its series."""
+    order = np.argsort(codes, kind="stable")
+    rows = np.bincount(codes, minlength=count)
+    places = np.empty(len(codes), np.int64)
+    places[order] = np.arange(len(codes)) - np.repeat(np.cumsum(rows) - rows, rows)
+    return places
+
+
+def _from_parquet(path, given, freq) -> SeriesFrame:
+    arrow, parquet = require_pyarrow()
+    try:
+        table = parquet.read_table(path)
+    except FileNotFoundError:
+        raise InputError(f"there is no file {path}") from None
+    except (OSError, arrow.ArrowException) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path} can't be read as Parquet: {first}") from None
+    dated = [field.name for field in table.schema if arrow.types.is_temporal(field.type)]
+    names, wide = _roles(path, table.column_names, dated, *given)
+    if names.time is None:
+        raise InputError(f"{path} has no column of times among {', '.join(table.column_names)} (time=)")
+    try:
+        if not wide:
+            return read(table, (names.id or Columns().id, names.time, names.target), freq)
+        import narwhals as nw
+
+        frame = nw.from_native(table, eager_only=True)
+        series = Columns(Columns().id, names.time, names.target)
+        return read(frame.unpivot(index=names.time, variable_name=series.id, value_name=series.target), series, freq)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def require_pyarrow() -> tuple[Any, Any]:
+    """The modules pyarrow and pyarrow.parquet.
+
+    Raises
+    ------
+    InputError
+        If they, or narwhals, are missing.
+    """
+    try:
+        import narwhals  # noqa: F401  (for what is read)
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise InputError(f"Parquet needs {error.name}; install it with: pip install 'rnnkit[parquet]'") from None
+    return pyarrow, pyarrow.parquet
+
+
+def _checked(columns: Mapping[str, Sequence]) -> Mapping[str, Sequence]:
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"expected columns of one length; got {', '.join(f'{n}: {k}' for n, k in lengths.items())}")
+    return columns
+
+
+def _plain(column) -> Any:
+    """A column as pyarrow takes it, whose dates aren't NumPy's days."""
+    return column.astype(object) if getattr(column, "dtype", None) == np.dtype("datetime64[D]") else column
+
+
+def _texts(column) -> list[str]:
+    """The cells of a column."""
+    array = column if isinstance(column, np.ndarray) else np.array(column, dtype=object)
+    if array.dtype.kind == "f":
+        return ["" if one != one else repr(one) for one in array.astype(np.float64).tolist()]
+    if array.dtype.kind == "M":
+        days = array.astype("datetime64[D]")
+        if (days == array).all():
+            return np.datetime_as_string(days).tolist()
+        seconds = array.astype("datetime64[s]")
+        return np.datetime_as_string(seconds if (seconds == array).all() else array).tolist()
+    return ["" if one is None or one != one else str(one) for one in array.tolist()]

@@ -1,0 +1,695 @@
+"""Tables of many series, a row per series and time, as arrays, and arrays as tables again."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from rnnkit import allocation
+from rnnkit.arguments import whole
+from rnnkit.forecast.data import frequencies
+from rnnkit.forecast.data.timeline import DAY, Frequency, Timelines, UnequalSteps, infer, on_steps, text
+
+_LIBRARIES = {"pandas", "polars", "pyarrow", "modin", "cudf", "narwhals"}
+_CLASSES = {"DataFrame", "LazyFrame", "Series", "Table", "ChunkedArray"}
+
+
+class Columns(NamedTuple):
+    """What the columns of a table are called."""
+
+    id: str = "unique_id"
+    time: str = "ds"
+    target: str = "y"
+
+
+class Kind(Protocol):
+    """How a table like the one that was read is made."""
+
+    def ids(self, series: np.ndarray):
+        """The column that says for each row of which series it is; None where there is none."""
+
+    def times(self, times: np.ndarray, wall: bool):
+        """A column of times; `wall` says that they are a clock's on the wall rather than UTC."""
+
+    def times_of(self, table, name: str, wall: bool) -> np.ndarray:
+        """The times of another table on the same clock."""
+
+    def table(self, columns: Mapping[str, Any]):
+        """The table of some columns."""
+
+    def described(self) -> dict[str, Any] | None:
+        """What such a kind is made of again, as JSON values; None for tables that are dicts."""
+
+
+@dataclass(frozen=True)
+class FileTable:
+    """Makes tables that are dicts of columns.
+
+    Attributes
+    ----------
+    names : list
+        The id of each series.
+    """
+
+    names: list
+
+    def ids(self, series: np.ndarray) -> list:
+        """The id of each row."""
+        return [self.names[one] for one in series.tolist()]
+
+    def times(self, times: np.ndarray, wall: bool) -> np.ndarray:
+        """The time of each row."""
+        return times
+
+    def times_of(self, table, name: str, wall: bool) -> np.ndarray:
+        """The times of another table."""
+        from rnnkit.forecast.data.native_tables import TimeColumn
+
+        return TimeColumn.of(table, name).values
+
+    def table(self, columns: Mapping[str, Any]) -> dict[str, Any]:
+        """The columns as they are."""
+        return dict(columns)
+
+    def described(self) -> None:
+        """Nothing: the names are in the frame."""
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesFrame:
+    """The series of a table.
+
+    Attributes
+    ----------
+    names : Columns
+    ids : list
+        Values of the column of ids, in the order of first appearance; ``[None]`` where there is no such column.
+    series : list of ndarray (T,) of float64
+        NaN in gaps: where a value is missing, or a row between equal steps.
+    covariates : dict of str to list of ndarray (T,) of float64
+        Every other column, at the same steps.
+    timelines : Timelines
+        The times of each series. Those of a table with a time zone are in UTC or, where days or more lie between
+        steps, on the zone's own clock.
+    kind : Kind
+        Makes tables like the one that was read.
+    wall : bool
+        Whether the times are on the zone's own clock.
+    """
+
+    names: Columns
+    ids: list
+    series: list[np.ndarray]
+    covariates: dict[str, list[np.ndarray]]
+    timelines: Timelines
+    kind: Kind
+    wall: bool = False
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+    def label(self, series: int) -> str:
+        """How errors name a series: "series 'a'", or "the series" where it is the only one and has no id."""
+        return label(self.ids, series)
+
+    def ahead(self, horizon: int, columns: Mapping[str, np.ndarray]):
+        """A table of the steps after each series' last one.
+
+        Parameters
+        ----------
+        horizon : int
+            H
+        columns : mapping of str to ndarray (B, H)
+            What to say of each step.
+
+        Returns
+        -------
+        DataFrame of the same library
+            A row per series and step: id, time, and the columns in their order. Without a column of ids none goes out.
+        """
+        count, horizon = len(self), whole(horizon, "horizon", 1)
+        return self._table(
+            np.repeat(np.arange(count), horizon),
+            self.timelines.ahead(horizon).ravel(),
+            {name: _flat(name, values, (count, horizon)) for name, values in columns.items()},
+        )
+
+    def rows(self, series, steps, columns: Mapping[str, np.ndarray], cutoffs=None):
+        """A table of chosen steps, with what was observed there.
+
+        Parameters
+        ----------
+        series : array_like (R,) of int
+            Places in `ids`.
+        steps : array_like (R,) of int
+            From 0 at the beginning of each series.
+        columns : mapping of str to ndarray (R,)
+        cutoffs : array_like (R,) of int, optional
+            The last step that was known to each row's forecast.
+
+        Returns
+        -------
+        DataFrame of the same library
+            A row per step: id, time, cutoff if there are some, target (NaN in gaps and after a series' end), and the
+            columns in their order.
+        """
+        series, steps = np.asarray(series), np.asarray(steps)
+        lengths = self.timelines.lengths
+        inside = (steps >= 0) & (steps < lengths[series])
+        observed = np.full(len(series), np.nan)
+        starts = np.cumsum(lengths) - lengths
+        observed[inside] = np.concatenate(self.series)[(starts[series] + steps)[inside]]
+        found: dict[str, Any] = {}
+        if cutoffs is not None:
+            found["cutoff"] = self.kind.times(self.timelines.at(series, cutoffs), self.wall)
+        found[self.names.target] = observed
+        self._check_names(columns, found)
+        found |= {name: _flat(name, values, (len(series),)) for name, values in columns.items()}
+        return self._table(series, self.timelines.at(series, steps), found)
+
+    def in_sample(self, columns: Mapping[str, Sequence[np.ndarray]]):
+        """A table of all steps of all series.
+
+        Parameters
+        ----------
+        columns : mapping of str to list of ndarray (T,)
+            An array for each series, as long as it is.
+        """
+        lengths = self.timelines.lengths
+        starts = np.cumsum(lengths) - lengths
+        series = np.repeat(np.arange(len(self)), lengths)
+        flat = {name: np.concatenate(list(values)) for name, values in columns.items()}
+        return self.rows(series, np.arange(len(series)) - starts[series], flat)
+
+    def future(self, frame, horizon: int, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Covariates that are known ahead.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            A row for each series and step of the horizon, with the columns of ids and times that the table had; other
+            rows and columns are left aside.
+        horizon : int
+            H
+        names : sequence of str
+            The columns to read.
+
+        Returns
+        -------
+        dict of str to ndarray (B, H)
+
+        Raises
+        ------
+        ValueError
+            If a column, a series, a step or a value is lacking, with its name, or if a row comes twice.
+        """
+        from rnnkit.forecast.data import native_tables
+
+        what = "the table of the future"
+        table = native_tables.opened(frame, what)
+        needed = [name for name in (self.names.id if self._has_ids else None, self.names.time, *names) if name]
+        native_tables.check_columns(table, needed, what)
+        codes, leads, _ = self._leads(table, what)
+        return self._known_ahead(codes, leads, horizon, {name: native_tables.numbers(table, name) for name in names})
+
+    def future_of(self, other: SeriesFrame, horizon: int, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """As `future`, of a table that was read."""
+        columns = {other.names.target: other.series, **other.covariates}
+        if lacking := [name for name in names if name not in columns]:
+            raise ValueError(
+                f"expected the columns {', '.join(names)} in the table of the future; got no {lacking[0]!r}"
+            )
+        places = {str(one): place for place, one in enumerate(self.ids)}  # numbers in one file are text in another
+        codes = np.repeat([places.get(str(one), -1) for one in other.ids], other.timelines.lengths)
+        starts = np.cumsum(other.timelines.lengths) - other.timelines.lengths
+        series = np.repeat(np.arange(len(other)), other.timelines.lengths)
+        times = other.timelines.at(series, np.arange(len(series)) - starts[series])
+        if (times.dtype.kind == "M") != (self.timelines.first.dtype.kind == "M"):
+            raise ValueError(f"expected times such as {text(self.timelines.first[0])}; got {text(times[0])}")
+        leads = np.full(len(codes), -1)
+        ours = codes >= 0
+        steps = self.timelines.steps(codes[ours], times[ours])
+        leads[ours] = np.where(steps < 0, -1, steps - self.timelines.lengths[codes[ours]])
+        return self._known_ahead(codes, leads, horizon, {name: np.concatenate(columns[name]) for name in names})
+
+    def _known_ahead(self, codes, leads, horizon, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Columns ``(B, H)`` out of rows, of which each says its series and how many steps ahead it is."""
+        horizon = whole(horizon, "horizon", 1)
+        rows = np.flatnonzero((codes >= 0) & (leads >= 0) & (leads < horizon))
+        place = codes[rows] * horizon + leads[rows]
+        counts = np.bincount(place, minlength=len(self) * horizon)
+        if (counts != 1).any():
+            series, lead = divmod(int(np.argmax(counts != 1)), horizon)
+            fault = "twice" if counts[series * horizon + lead] else "not at all"
+            raise ValueError(
+                f"expected a row for each of {horizon} steps ahead of each series in the table of the future; got "
+                f"{self._time_ahead(series, lead)} of {self.label(series)} {fault}"
+            )
+        found = {}
+        for name, column in columns.items():
+            values = np.empty(len(self) * horizon)
+            values[place] = column[rows]
+            if not np.isfinite(values).all():
+                series, lead = divmod(int(np.argmin(np.isfinite(values))), horizon)
+                raise ValueError(
+                    f"expected a finite value of {name!r} at each step ahead; got none at "
+                    f"{self._time_ahead(series, lead)} of {self.label(series)}"
+                )
+            found[name] = values.reshape(len(self), horizon)
+        return found
+
+    def _time_ahead(self, series: int, lead: int) -> str:
+        return text(self.timelines.at(np.array([series]), self.timelines.lengths[series] + lead)[0])
+
+    def appended(self, data) -> SeriesFrame:
+        """The series with what comes after them.
+
+        Parameters
+        ----------
+        data : DataFrame
+            Rows of these series after their last ones, with the columns that the table had. A series without a row
+            stays as it is; a step that is left out is a gap.
+
+        Raises
+        ------
+        ValueError
+            If a column or a value is lacking, for a series that isn't there, a time that is known already or is no
+            step of its series, and a row that comes twice.
+        """
+        from rnnkit.forecast.data import native_tables
+
+        what = "the table of new values"
+        table = native_tables.opened(data, what)
+        columns = [self.names.target, *self.covariates]
+        needed = [self.names.id] if self._has_ids else []
+        native_tables.check_columns(table, [*needed, self.names.time, *columns], what)
+        if not len(table):
+            return self
+        codes, leads, times = self._leads(table, what)
+        if (codes < 0).any():
+            one = table[self.names.id].to_list()[int(np.argmin(codes))]
+            raise ValueError(f"expected rows of the series that are known; got one of {one!r}")
+        if (leads < 0).any():
+            row = int(np.argmin(leads))
+            last = self.timelines.at(codes[row : row + 1], self.timelines.lengths[codes[row]] - 1)[0]
+            raise ValueError(
+                f"{self.label(codes[row])}: expected times after the last one, {text(last)}, in steps of "
+                f"{self.timelines.frequency}; got {text(times[row])}"
+            )
+        longer = np.zeros(len(self), np.int64)
+        np.maximum.at(longer, codes, leads + 1)
+        starts = np.cumsum(longer) - longer
+        places = starts[codes] + leads
+        counts = np.bincount(places, minlength=int(longer.sum()))
+        if (counts > 1).any():
+            row = int(np.argmax(counts[places] > 1))
+            raise ValueError(f"{self.label(codes[row])}: expected one row for each time; got {text(times[row])} twice")
+        found = {}
+        for name in columns:
+            values = np.full(len(counts), np.nan)
+            values[places] = native_tables.numbers(table, name, codes, self.ids)
+            if np.isinf(values).any():
+                row = int(np.argmax(np.isinf(values[places])))
+                raise ValueError(f"{self.label(codes[row])}: expected finite values in column {name!r}")
+            old = self.series if name == self.names.target else self.covariates[name]
+            parts = np.split(values, starts[1:])
+            found[name] = [np.concatenate(pair) for pair in zip(old, parts, strict=True)]
+        timelines = replace(self.timelines, lengths=self.timelines.lengths + longer)
+        return replace(self, series=found.pop(self.names.target), covariates=found, timelines=timelines)
+
+    def to_save(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Arrays and JSON values that `of_saved` reads; values and covariates apart.
+
+        Raises
+        ------
+        ValueError
+            For ids that are neither strings nor integers.
+        """
+        if not all(type(one) in (str, int, type(None)) for one in self.ids):
+            kind = next(type(one).__name__ for one in self.ids if type(one) not in (str, int))
+            raise ValueError(f"expected ids that are strings or integers, to be written to a file; got {kind}")
+        lines, step = self.timelines, self.timelines.frequency.count
+        count = (
+            [int(step.astype(np.int64)), np.datetime_data(step.dtype)[0]] if isinstance(step, np.timedelta64) else step
+        )
+        dated = lines.first.dtype.kind == "M"
+        arrays = {"first": lines.first.astype(np.int64) if dated else lines.first, "days": lines.days}
+        about = {
+            "names": list(self.names),
+            "ids": self.ids,
+            "wall": self.wall,
+            "kind": self.kind.described(),
+            "unit": np.datetime_data(lines.first.dtype)[0] if dated else None,
+            "frequency": [lines.frequency.unit, count, lines.frequency.day, lines.frequency.anchor],
+        }
+        return arrays, about
+
+    @classmethod
+    def of_saved(cls, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], series: list) -> SeriesFrame:
+        """The series of a table, as `to_save` gave them.
+
+        Raises
+        ------
+        ImportError
+            If the library that the table was of is missing.
+        """
+        names, ids, (unit, count, day, anchor) = Columns(*about["names"]), about["ids"], about["frequency"]
+        if isinstance(count, list):
+            count = np.timedelta64(*count)
+        first = arrays["first"] if about["unit"] is None else arrays["first"].astype(f"datetime64[{about['unit']}]")
+        lengths = np.array([len(one) for one in series])
+        lines = Timelines(names.time, first, arrays["days"], lengths, Frequency(unit, count, day, anchor))
+        if about["kind"] is None:
+            return cls(names, ids, series, {}, lines, FileTable(ids), about["wall"])
+        from rnnkit.forecast.data import native_tables
+
+        kind = native_tables.NativeTable.of_description(about["kind"], ids)
+        return cls(names, ids, series, {}, lines, kind, about["wall"])
+
+    def _leads(self, table, what: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of each row of another table: its series, how many steps after the last one, and its time.
+
+        The series is -1 where it isn't one of these; the steps are negative where the time is none of the future.
+        """
+        codes = self._places(table)
+        ours = codes >= 0
+        times = self.kind.times_of(table, self.names.time, self.wall)
+        if (times.dtype.kind == "M") != (self.timelines.first.dtype.kind == "M"):
+            raise ValueError(
+                f"expected times in column {self.names.time!r} of {what} as in the table of series, "
+                f"such as {text(self.timelines.first[0])}; got {text(times[0])}"
+            )
+        leads = np.full(len(codes), -1)
+        steps = self.timelines.steps(codes[ours], times[ours])
+        leads[ours] = np.where(steps < 0, -1, steps - self.timelines.lengths[codes[ours]])
+        return codes, leads, times
+
+    @property
+    def _has_ids(self) -> bool:
+        return self.ids != [None]
+
+    def _places(self, table) -> np.ndarray:
+        """Of each row, the place of its series in `ids`; -1 for another one."""
+        from rnnkit.forecast.data import native_tables
+
+        if not self._has_ids:
+            return np.zeros(len(table), np.int64)
+        codes, heads = native_tables.codes(table, self.names.id)
+        known = {one: place for place, one in enumerate(self.ids)}
+        return np.array([known.get(one, -1) for one in heads.to_list()], np.int64)[codes]
+
+    def _check_names(self, columns, taken) -> None:
+        if clash := taken.keys() & columns.keys():
+            raise ValueError(f"expected other names of columns than those of the table; got {min(clash)!r}")
+
+    def _table(self, series, times, columns):
+        ids = {self.names.id: self.kind.ids(series)} if self._has_ids else {}
+        head = {**ids, self.names.time: self.kind.times(times, self.wall)}
+        self._check_names(columns, head)
+        return self.kind.table({**head, **columns})
+
+
+def is_frame(data) -> bool:
+    """Whether this is a table, or a column of one, of pandas, polars, pyarrow or a library like them.
+
+    None of them is imported for it.
+
+    >>> is_frame([1.0, 2.0]), is_frame(np.arange(3))
+    (False, False)
+    """
+    if hasattr(data, "__narwhals_dataframe__") or hasattr(data, "__narwhals_series__"):
+        return True
+    return any(
+        kind.__name__ in _CLASSES and (root := kind.__module__.partition(".")[0]) in _LIBRARIES and root in sys.modules
+        for kind in type(data).__mro__
+    )
+
+
+def read(data, names: Sequence[str] = Columns(), freq=None, covariates: Sequence[str] | None = None) -> SeriesFrame:
+    """Read a table of series.
+
+    Parameters
+    ----------
+    data : DataFrame or Series of pandas, polars, pyarrow, or of another library that narwhals knows
+        A row per series and time, in any order. Without a column of ids it is one series. A Series of pandas has its
+        times in its index; any other column is numbered from 0.
+    names : Columns
+        What the columns of ids, times and values are called.
+    freq : int, str or timedelta, optional
+        How far it is from one step to the next, as pandas or polars writes it; by default as the times say. Rows that
+        are missing between are gaps.
+    covariates : sequence of str, optional
+        The other columns that are read; by default all of them.
+
+    Returns
+    -------
+    SeriesFrame
+
+    Raises
+    ------
+    ValueError
+        If the table is empty, lacks a column, or holds something else than numbers; for missing ids or times, times
+        that come twice or are no equal steps, series of different frequencies, infinite values, and a series without a
+        value.
+    TypeError
+        For what is no table.
+    ImportError
+        Without narwhals.
+    """
+    from rnnkit.forecast.data import native_tables
+
+    if not is_frame(data):
+        raise TypeError(f"expected a DataFrame or a Series; got {type(data).__name__}")
+    table, freq = native_tables.framed(data, chosen := Columns(*names), freq)
+    native_tables.check_columns(table, [chosen.time, chosen.target], "a table of series")
+    if not len(table):
+        raise ValueError("expected a table with rows; got an empty one")
+    if chosen.id in table.columns:
+        codes, heads = native_tables.codes(table, chosen.id)
+        ids = heads.to_list()
+    elif chosen.id == Columns().id or native_tables.is_column(data):
+        codes, heads, ids = np.zeros(len(table), np.int64), None, [None]
+    else:
+        native_tables.check_columns(table, chosen, "a table of series")
+    time = native_tables.TimeColumn.of(table, chosen.time)
+
+    def fault(row: int, series: int, said: str) -> Exception:
+        return ValueError(said if ids == [None] else f"{label(ids, series)}: {said}")
+
+    if covariates is None:
+        covariates = [name for name in table.columns if name not in chosen]
+    native_tables.check_columns(table, covariates, "a table of series")
+    found = {name: native_tables.numbers(table, name, codes, ids) for name in (chosen.target, *covariates)}
+    return assemble(
+        chosen,
+        ids,
+        codes,
+        time.values,
+        found.pop(chosen.target),
+        found,
+        freq=freq if time.freq is None else time.freq,
+        kind=native_tables.NativeTable(time.without_rows(), heads),
+        fault=fault,
+        wall=time.wall if time.zone else None,
+    )
+
+
+def read_static(static, frame: SeriesFrame, known: Sequence[str] | None = None) -> tuple[list[str], np.ndarray]:
+    """Read what is known of each series as a whole.
+
+    Parameters
+    ----------
+    static : DataFrame
+        A row for each series, with the column of ids that the table of series has; other rows are left aside. A column
+        of text becomes one of zeros and ones for each text in it.
+    frame : SeriesFrame
+    known : sequence of str, optional
+        What these columns were called when they were read before; a text that is none of them gives zeros.
+
+    Returns
+    -------
+    names : list of str
+        S of them, ``column`` or ``column=text``.
+    values : ndarray (B, S) of float64
+
+    Raises
+    ------
+    ValueError
+        If a series is lacking or comes twice, a value is missing, or a column that is known is lacking.
+    """
+    from rnnkit.forecast.data import native_tables
+
+    what = "the static table"
+    table = native_tables.opened(static, what)
+    has_ids = frame.ids != [None]
+    if has_ids:
+        native_tables.check_columns(table, [frame.names.id], what)
+    codes = frame._places(table)
+    counts = np.bincount(codes[codes >= 0], minlength=len(frame))
+    if (counts != 1).any():
+        series = int(np.argmax(counts != 1))
+        raise ValueError(
+            f"expected a row for each series in the static table; got {counts[series] or 'none'} for "
+            f"{frame.label(series)}"
+        )
+    order = np.empty(len(frame), np.int64)
+    order[codes[codes >= 0]] = np.flatnonzero(codes >= 0)
+    found: dict[str, np.ndarray] = {}
+    for name in table.columns:
+        if has_ids and name == frame.names.id:
+            continue
+        if native_tables.is_text(table[name]):
+            column = native_tables.texts(table[name])
+            texts = [column[row] for row in order]
+            values = np.array([np.nan if one is None else 0.0 for one in texts])
+            kinds = sorted({one for one in texts if one is not None})
+            found |= {f"{name}={kind}": values + [one == kind for one in texts] for kind in kinds}
+            if not kinds:
+                found[name] = values
+        else:
+            found[name] = native_tables.numbers(table, name)[order]
+    for name, values in found.items():
+        if not np.isfinite(values).all():
+            raise ValueError(
+                f"expected a finite value in each column of the static table; got none of "
+                f"{name.partition('=')[0]!r} for {frame.label(int(np.argmin(np.isfinite(values))))}"
+            )
+    if known is not None:
+        columns = {name.partition("=")[0]: "=" in name for name in known}
+        native_tables.check_columns(table, list(columns), what)
+        for name, is_text in columns.items():
+            if native_tables.is_text(table[name]) != is_text:
+                raise ValueError(f"expected {'text' if is_text else 'numbers'} in column {name!r} of {what}, as in fit")
+        found = {name: found.get(name, np.zeros(len(frame))) for name in known}
+    return list(found), np.stack(list(found.values()), axis=1) if found else np.zeros((len(frame), 0))
+
+
+def label(ids: list, series: int) -> str:
+    """How errors name a series."""
+    return "the series" if ids == [None] else f"series {ids[series]!r}"
+
+
+def assemble(
+    names: Columns,
+    ids: list,
+    codes: np.ndarray,
+    times: np.ndarray,
+    target: np.ndarray,
+    covariates: Mapping[str, np.ndarray],
+    freq,
+    kind: Kind,
+    fault: Callable[[int, int, str], Exception],
+    wall: Callable[[], np.ndarray] | None = None,
+) -> SeriesFrame:
+    """Series out of rows in any order.
+
+    Parameters
+    ----------
+    ids : list
+        B of them.
+    codes : ndarray (rows,) of int
+        The place of each row's id.
+    times, target : ndarray (rows,)
+    covariates : mapping of str to ndarray (rows,)
+    freq
+        As `read` takes it.
+    fault : callable
+        Makes an error of a row, a series and what is wrong.
+    wall : callable, optional
+        Gives the times on the clock of a time zone; `times` are in UTC then.
+    """
+    given = None if freq is None else frequencies.frequency(freq, times.dtype.kind == "M")
+    order = _order(codes, times)
+    if order is not None:
+        codes, times = codes[order], times[order]
+    row = (lambda place: int(place)) if order is None else (lambda place: int(order[place]))  # of the table
+    rows = np.bincount(codes, minlength=len(ids))
+    starts = np.cumsum(rows) - rows
+    twice = (times[1:] == times[:-1]) & (codes[1:] == codes[:-1])
+    if twice.any():
+        place = int(np.argmax(twice)) + 1
+        hint = "" if ids != [None] else f"; several series need a column of ids, such as {names.id!r}"
+        raise fault(row(place), codes[place], f"expected one row for each time; got {text(times[place])} twice{hint}")
+    columns = {names.target: target, **covariates}
+    for name in columns:
+        if order is not None:
+            columns[name] = columns[name][order]
+        infinite = np.isinf(columns[name])
+        if infinite.any():
+            place = int(np.argmax(infinite))
+            said = f"expected finite values in column {name!r}; got an infinite one at {text(times[place])}"
+            raise fault(row(place), codes[place], said)
+    none = np.logical_and.reduceat(np.isnan(columns[names.target]), starts)
+    if none.any():
+        series = int(np.argmax(none))
+        said = f"expected a value in column {names.target!r} at one time at least; got only gaps"
+        raise fault(row(starts[series]), series, said)
+    try:
+        on_wall, steps, timelines = _on_clock(names.time, times, wall, order, rows, given)
+    except UnequalSteps as error:
+        raise fault(row(error.row), error.series, str(error)) from None
+    if (timelines.lengths < 1).any():
+        series = int(np.argmin(timelines.lengths))
+        raise fault(row(starts[series]), series, "expected times less than 2**63 steps apart")
+    ends = np.cumsum(timelines.lengths)
+    begins = ends - timelines.lengths
+    allocation.check("the series with their gaps", (len(columns), int(ends[-1])))
+    places = steps
+    places += np.repeat(begins, rows)
+    spread = {}
+    for name in list(columns):
+        values = np.full(ends[-1], np.nan)
+        values[places] = columns.pop(name)
+        spread[name] = [values[begin:end] for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
+    return SeriesFrame(names, ids, spread.pop(names.target), spread, timelines, kind, on_wall)
+
+
+def _order(codes, times) -> np.ndarray | None:
+    """How rows have to be ordered by series and time; None where they are."""
+    later, same = codes[1:] > codes[:-1], codes[1:] == codes[:-1]
+    if (later | same & (times[1:] >= times[:-1])).all():
+        return None
+    return np.lexsort((times, codes))
+
+
+def _on_clock(name, times, wall, order, rows, given: Frequency | None) -> tuple[bool, np.ndarray, Timelines]:
+    """Whether steps are equal on the clock of the zone rather than in UTC, and as `on_steps` gives them.
+
+    Steps shorter than a day are equal in UTC; a day, a month or a half of a day may be longer where clocks change.
+    """
+    if wall is None:
+        return False, *on_steps(name, times, rows, given)
+    if given is not None and _short(given):
+        return False, *on_steps(name, times, rows, given)
+    in_utc = None
+    if given is None:
+        try:
+            frequency = infer(times, rows)
+            if frequency.unit == "time":
+                in_utc = on_steps(name, times, rows)
+        except UnequalSteps:
+            pass
+        if in_utc is not None and _short(frequency):
+            return False, *in_utc
+    try:
+        clock = wall() if order is None else wall()[order]
+        return True, *on_steps(name, clock, rows, given)
+    except UnequalSteps:
+        if in_utc is None:
+            raise
+        return False, *in_utc
+
+
+def _short(frequency) -> bool:
+    return frequency.unit == "time" and frequency.count < DAY
+
+
+def _flat(name, values, shape) -> np.ndarray:
+    values = np.asarray(values)
+    if values.shape != shape:
+        raise ValueError(f"expected column {name!r} of shape {shape}; got {values.shape}")
+    return values.ravel()

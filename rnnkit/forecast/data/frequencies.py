@@ -1,0 +1,111 @@
+"""Frequencies as users write them: the names of pandas and of polars."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import numpy as np
+
+from rnnkit.arguments import is_integer
+from rnnkit.forecast.data.timeline import MONTHS, WEEKDAYS, Frequency
+
+# pandas's names, those before its version 2.2 too, and polars's in small letters
+_TIMES = {
+    "W": "W", "w": "W", "D": "D", "d": "D", "h": "h", "H": "h", "min": "m", "T": "m", "m": "m", "s": "s", "S": "s",
+    "ms": "ms", "L": "ms", "us": "us", "U": "us", "ns": "ns", "N": "ns",
+}  # fmt: skip
+_MONTHS = {
+    "MS": (1, 1), "ME": (1, 31), "M": (1, 31), "mo": (1, 0), "QS": (3, 1), "QE": (3, 31), "Q": (3, 31), "q": (3, 0),
+    "YS": (12, 1), "AS": (12, 1), "YE": (12, 31), "Y": (12, 31), "A": (12, 31), "y": (12, 0),
+}  # months, day  # fmt: skip
+_EXAMPLES = "an integer for times that are numbers, or 'D', 'W', 'MS', 'ME', 'QS', 'YE', 'B', 'h', '15min', '1mo'"
+
+
+def frequency(freq, dated: bool) -> Frequency:
+    """What a user says of the frequency of times.
+
+    Parameters
+    ----------
+    freq : int, str, timedelta, an offset of pandas, or the `Frequency` of other times
+        A name of pandas or polars, with a number in front of it: "M" is the end of a month, "mo" the day that a series
+        has. A week has an anchor where one is said ("W-MON"), and so have quarters and years ("QS-FEB").
+    dated : bool
+        Whether the times are dates rather than numbers.
+
+    Raises
+    ------
+    ValueError
+        If there is no such frequency, or it is none of such times.
+
+    Examples
+    --------
+    >>> str(frequency("QS", True)), str(frequency("15min", True)), frequency("W-SUN", True).anchor
+    ('3 months', '15 minutes', 6)
+    """
+    if isinstance(freq, Frequency):
+        numbered = freq.unit == "time" and not isinstance(freq.count, np.timedelta64)
+        if numbered == dated:
+            raise ValueError(f"expected {'numbers' if numbered else 'dates'} as times, in steps of {freq}")
+        return freq
+    if is_integer(freq) and freq > 0:
+        if dated:
+            raise ValueError(f"expected freq such as 'D' or 'MS', as the times are dates; got {freq!r}")
+        return Frequency("time", int(freq))
+    found = _of_dates(getattr(freq, "freqstr", freq))
+    if found is None:
+        raise ValueError(f"expected freq as {_EXAMPLES}; got {freq!r}")
+    if not dated:
+        raise ValueError(f"expected freq as an integer, as the times are numbers; got {freq!r}")
+    return found
+
+
+def _of_dates(freq) -> Frequency | None:
+    if isinstance(freq, (timedelta, np.timedelta64)) and freq > np.timedelta64(0, "s"):
+        return Frequency("time", np.timedelta64(freq))
+    said = re.fullmatch(r"(\d*)([A-Za-z]+)(?:-([A-Z]{3}))?", freq) if isinstance(freq, str) else None
+    if said is None or (said[1] and not int(said[1])):
+        return None
+    count, name, anchor = int(said[1] or 1), said[2], said[3]
+    if name in _MONTHS and (anchor is None or _MONTHS[name][0] > 1):
+        months, day = _MONTHS[name]
+        if anchor is None:
+            return Frequency("month", count * months, day)
+        return (
+            Frequency("month", months, day, MONTHS.index(anchor) % months) if anchor in MONTHS and count == 1 else None
+        )
+    if name in ("W", "w") and anchor in WEEKDAYS:
+        return Frequency("time", np.timedelta64(7 * count, "D"), anchor=WEEKDAYS.index(anchor))
+    if anchor is not None:
+        return None
+    if name == "B":
+        return Frequency("business day", count)
+    if name in ("W", "w"):
+        return Frequency("time", np.timedelta64(7 * count, "D"))
+    return Frequency("time", np.timedelta64(count, _TIMES[name])) if name in _TIMES else None  # type: ignore[call-overload]
+
+
+def season(frequency: Frequency) -> int | None:
+    """The steps of the season that times of a frequency usually have; None where there is no usual one.
+
+    A year of months or quarters or weeks, a week of days, a day of hours or of a fraction of them.
+
+    Examples
+    --------
+    >>> season(Frequency("month", 3)), season(Frequency("time", np.timedelta64(30, "m"))), season(Frequency("time", 1))
+    (4, 48, None)
+    """
+    if frequency.unit == "month":
+        steps, left = divmod(12, int(frequency.count))
+    elif frequency.unit == "business day":
+        steps, left = divmod(5, int(frequency.count))
+    elif isinstance(frequency.count, np.timedelta64):
+        if frequency.count == np.timedelta64(7, "D"):
+            return 52
+        cycle = np.timedelta64(7, "D") if frequency.count >= np.timedelta64(1, "D") else np.timedelta64(1, "D")
+        if frequency.count < np.timedelta64(5, "m"):
+            cycle = np.timedelta64(1, "h")
+        steps, left = int(cycle // frequency.count), int((cycle % frequency.count).astype(np.int64))
+    else:
+        return None
+    return steps if steps > 1 and not left else None

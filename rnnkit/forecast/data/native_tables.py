@@ -1,0 +1,434 @@
+"""Columns of pandas, polars, pyarrow and the like, by narwhals: out of a table into arrays, and into one again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta, timezone, tzinfo
+from typing import Any
+
+import numpy as np
+
+try:
+    import narwhals as nw
+except ImportError:
+    raise ImportError("tables need narwhals; install it with: pip install 'rnnkit[tables]'") from None
+
+_CHUNK = 1 << 20  # ids that are Python objects at a time
+
+
+def opened(data, what: str) -> nw.DataFrame:
+    """A table as narwhals has it.
+
+    Raises
+    ------
+    TypeError
+        If it is none, or one whose rows aren't known yet.
+    """
+    try:
+        found = nw.from_native(nw.to_native(data, pass_through=True))
+    except TypeError:
+        raise TypeError(f"expected {what} to be a DataFrame; got {type(data).__name__}") from None
+    except Exception as error:  # each library has its own for names that come twice
+        raise ValueError(f"expected {what} with a name of its own for each column: {error}") from None
+    if isinstance(found, nw.LazyFrame):
+        raise TypeError(f"expected {what} to be in memory; got a {type(data).__name__}: collect() it first")
+    return found
+
+
+def framed(data, names, freq) -> tuple[nw.DataFrame, Any]:
+    """A table, or a single column with its times; with the frequency, which an index may know."""
+    if not is_column(data):
+        return opened(data, "a table of series"), freq
+    column = nw.from_native(nw.to_native(data, pass_through=True), series_only=True)
+    index = nw.maybe_get_index(column)
+    if index is None:
+        times = nw.new_series(names.time, np.arange(len(column)), backend=column.implementation)
+    else:
+        native = index.to_series().reset_index(drop=True)  # of pandas or one like it
+        times = nw.from_native(native, series_only=True)
+        offset = getattr(index, "freqstr", None)
+        if freq is None and offset is not None and times.dtype != nw.Unknown and _is_frequency(offset):
+            freq = offset
+        column = nw.maybe_reset_index(column)
+    return _table([times.alias(names.time), column.alias(names.target)]), freq
+
+
+def check_columns(table: nw.DataFrame, names: Sequence[str], what: str) -> None:
+    """Name the columns that are lacking.
+
+    Raises
+    ------
+    ValueError
+        With those that there are.
+    """
+    lacking = [name for name in names if name not in table.columns]
+    if lacking:
+        index = nw.maybe_get_index(table)
+        in_index = index is not None and set(lacking) & set(getattr(index, "names", ()))
+        hint = "; reset_index() makes columns of an index" if in_index else ""
+        raise ValueError(
+            f"expected {what} with the columns {', '.join(map(str, names))}; got "
+            f"{', '.join(map(str, table.columns)) or 'none'}{hint}"
+        )
+
+
+def codes(table: nw.DataFrame, name: str) -> tuple[np.ndarray, nw.Series]:
+    """Of each row, the place of its id among the ids in the order of their first appearance; and these.
+
+    Raises
+    ------
+    ValueError
+        If an id is missing.
+    """
+    ids = table[name]
+    _check_whole(ids, name)
+    if not len(ids):
+        return np.zeros(0, np.int64), ids
+    changed = np.array((ids != ids.shift(1)).fill_null(True).to_numpy(), bool)
+    changed[0] = True
+    starts = np.flatnonzero(changed)
+    seen: dict[Any, int] = {}
+    runs = np.empty(len(starts), np.int64)
+    for begin in range(0, len(starts), _CHUNK):
+        chunk = ids[starts[begin : begin + _CHUNK]].to_list()
+        runs[begin : begin + _CHUNK] = [seen.setdefault(one, len(seen)) for one in chunk]
+    first = np.empty(len(seen), np.int64)
+    first[runs[::-1]] = starts[::-1]  # of an id that comes several times, the last one written stays
+    return np.repeat(runs, np.diff(starts, append=len(ids))), nw.maybe_reset_index(ids[first])
+
+
+def numbers(table: nw.DataFrame, name: str, codes=None, ids=None) -> np.ndarray:
+    """A column as float64, NaN where a value is missing, and 0 and 1 for booleans.
+
+    Parameters
+    ----------
+    codes : ndarray (rows,) of int, optional
+    ids : list, optional
+        To name the series of a row.
+
+    Raises
+    ------
+    ValueError
+        If it holds something else, with the first row that does.
+    """
+    column = table[name]
+    if column.dtype.is_numeric() or column.dtype == nw.Boolean:
+        return column.cast(nw.Float64).to_numpy()
+    values = column.to_list()
+    if column.dtype in (nw.Object, nw.Unknown):
+        try:
+            return np.array([np.nan if _missing(one) else _number(one) for one in values], np.float64)
+        except TypeError:
+            pass
+    row, value = next((row, one) for row, one in enumerate([*values, None]) if row == len(values) or not _fine(one))
+    if row == len(values):
+        return np.full(len(values), np.nan)
+    where = f"row {row}" if ids is None or ids == [None] else f"row {row}, of series {ids[codes[row]]!r}"
+    raise ValueError(
+        f"expected numbers in column {name!r}; got {value!r} in {where}: convert the column or leave it out"
+    )
+
+
+@dataclass(frozen=True)
+class TimeColumn:
+    """A column of times.
+
+    Attributes
+    ----------
+    column : narwhals.Series
+        What is made is like it.
+    values : ndarray (rows,) of int64 or datetime64
+        In UTC, where there is a time zone.
+    zone : str, optional
+    freq : int, optional
+        Where the times are periods, numbers of steps of them.
+    """
+
+    column: nw.Series
+    values: np.ndarray
+    zone: str | None = None
+    freq: int | None = None
+
+    @classmethod
+    def of(cls, table: nw.DataFrame, name: str) -> TimeColumn:
+        """Read a column.
+
+        Raises
+        ------
+        ValueError
+            If a time is missing, or is neither an integer nor a date.
+        """
+        column = table[name]
+        _check_whole(column, name)
+        dtype = column.dtype
+        if dtype.is_integer():
+            return cls(column, column.cast(nw.Int64).to_numpy())
+        if isinstance(dtype, nw.Datetime) or _zone_of(column):
+            zone = _zone_of(column)
+            return cls(column, _moved(column, "UTC").to_numpy() if zone else column.to_numpy(), zone)
+        if dtype == nw.Date:
+            return cls(column, np.asarray(column.to_numpy(), "datetime64[D]"))
+        if _period(column) is not None:
+            # pandas counts periods; what it calls a frequency of 3M is a count of single months.
+            native = column.to_native()
+            return cls(column, native.array.asi8.copy(), freq=native.dtype.freq.n)
+        if dtype.is_float() and (column.to_numpy() % 1 == 0).all():
+            return cls(column, column.to_numpy().astype(np.int64))
+        if dtype == nw.Object and all(type(one) is date for one in column.to_list()):
+            return cls(column, np.array(column.to_list(), "datetime64[D]"))
+        (value,) = column.head(1).to_list()
+        raise ValueError(
+            f"expected integers, dates or timestamps in column {name!r}; got {value!r} of {dtype}: convert the column, "
+            "with pandas.to_datetime or the like"
+        )
+
+    def wall(self) -> np.ndarray:
+        """The times on the clock of their zone."""
+        return _moved(self.column, self.zone).to_numpy()
+
+    def described(self) -> dict[str, Any]:
+        """What `of_description` makes such a column of, as JSON values."""
+        period, dtype = _period(self.column), self.column.dtype
+        said = str(period.freqstr) if period is not None else self.zone if self.zone else None
+        kind = "period" if period is not None else "zone" if self.zone else str(dtype)
+        return {"kind": kind, "said": said, "freq": self.freq}
+
+    @classmethod
+    def of_description(cls, about: Mapping[str, Any], backend: Any) -> TimeColumn:
+        """An empty column like the one that was described."""
+        kind, said = about["kind"], about["said"]
+        dates = np.array([], "datetime64[us]")
+        if kind == "period":
+            import pandas as pd
+
+            empty = nw.from_native(pd.Series(pd.PeriodIndex([], freq=said)), series_only=True)
+        elif kind == "zone":
+            empty = nw.new_series("", dates, backend=backend).dt.replace_time_zone("UTC").dt.convert_time_zone(said)
+        elif kind == "Object":
+            empty = nw.new_series("", [], dtype=nw.Object, backend=backend)
+        elif kind == "Date":
+            empty = nw.new_series("", dates, backend=backend).cast(nw.Date)
+        elif kind.startswith("Datetime"):
+            empty = nw.new_series("", dates, backend=backend)
+        else:
+            empty = nw.new_series("", np.array([], np.int64), backend=backend).cast(getattr(nw, kind))
+        values = np.array([], np.int64) if empty.dtype.is_integer() else dates
+        return cls(empty, values, said if kind == "zone" else None, about["freq"])
+
+    def without_rows(self) -> TimeColumn:
+        """What it takes to make columns like this one."""
+        return replace(self, column=self.column.head(0), values=self.values[:0])
+
+    def like(self, times: np.ndarray, wall: bool) -> nw.Series:
+        """Other times as such a column."""
+        dtype, backend = self.column.dtype, self.column.implementation
+        period = _period(self.column)
+        name = self.column.name
+        if period is not None:
+            import pandas as pd
+
+            return nw.from_native(pd.Series(pd.arrays.PeriodArray(times, dtype=period), name=name), series_only=True)
+        if times.dtype.kind != "M":
+            found = nw.new_series(name, times, backend=backend)
+            bounds = np.iinfo(str(dtype).lower() if dtype.is_integer() else np.int64)
+            fits = not len(times) or bounds.min <= times.min() <= times.max() <= bounds.max
+            return found.cast(dtype) if fits else found
+        if isinstance(dtype, nw.Datetime) or self.zone:
+            if self.zone is None:
+                return nw.new_series(name, times, backend=backend)
+            found = nw.new_series(name, _to_utc(times, self.zone) if wall else times, backend=backend)
+            return found.dt.replace_time_zone("UTC").dt.convert_time_zone(self.zone)
+        if times.dtype != np.dtype("datetime64[D]"):  # shorter steps than dates, as freq said
+            return nw.new_series(name, times.astype("datetime64[us]"), backend=backend)
+        if dtype == nw.Object:
+            return nw.new_series(name, times.astype(object), dtype=nw.Object, backend=backend)
+        return nw.new_series(name, times.astype("datetime64[ms]"), backend=backend).cast(nw.Date)
+
+
+@dataclass(frozen=True)
+class NativeTable:
+    """Makes tables of the library that a table was of.
+
+    Attributes
+    ----------
+    time : TimeColumn
+    heads : narwhals.Series (B,), optional
+        The id of each series.
+    """
+
+    time: TimeColumn
+    heads: nw.Series | None
+
+    def ids(self, series: np.ndarray) -> nw.Series | None:
+        """The id of each row."""
+        return None if self.heads is None else nw.maybe_reset_index(self.heads[series])
+
+    def times(self, times: np.ndarray, wall: bool) -> nw.Series:
+        """The time of each row."""
+        return self.time.like(times, wall)
+
+    def times_of(self, table: nw.DataFrame, name: str, wall: bool) -> np.ndarray:
+        """The times of another table on the same clock.
+
+        Raises
+        ------
+        ValueError
+            If one has a time zone and the other has none, or if one has numbers.
+        """
+        other = TimeColumn.of(table, name)
+        kinds = [(one.values.dtype.kind, one.zone is None, str(_period(one.column))) for one in (self.time, other)]
+        if kinds[0] != kinds[1]:
+            raise ValueError(
+                f"expected times of {self.time.column.dtype} in column {name!r}, as in the table of series; got "
+                f"{other.column.dtype}"
+            )
+        if not wall:
+            return other.values
+        return _moved(other.column, self.time.zone).to_numpy()
+
+    def table(self, columns: Mapping[str, Any]):
+        """A DataFrame of columns, which are arrays or narwhals' Series."""
+        return made(columns, self.time.column.implementation)
+
+    def described(self) -> dict[str, Any]:
+        """What `of_description` makes such a kind of, as JSON values."""
+        heads = None if self.heads is None else str(self.heads.dtype)
+        return {"library": str(self.time.column.implementation.value), "time": self.time.described(), "ids": heads}
+
+    @classmethod
+    def of_description(cls, about: Mapping[str, Any], ids: list) -> NativeTable:
+        """A kind as it was described.
+
+        Raises
+        ------
+        ImportError
+            If the library that the table was of is missing.
+        """
+        backend: Any = nw.Implementation.from_backend(about["library"])
+        try:
+            time = TimeColumn.of_description(about["time"], backend)
+        except ImportError as error:
+            raise ImportError(f"the file holds series of a table of {about['library']}: {error}") from None
+        heads = None if about["ids"] is None else nw.new_series("", ids, backend=backend)
+        if heads is not None and heads.dtype.is_integer():
+            heads = heads.cast(getattr(nw, about["ids"]))
+        return cls(time, heads)
+
+
+def repeated(column: nw.Series, times: int) -> nw.Series:
+    """Each row of a column several times."""
+    return nw.maybe_reset_index(column[np.repeat(np.arange(len(column)), times)])
+
+
+def made(columns: Mapping[str, Any], backend: Any):
+    """A DataFrame of columns, which are sequences or narwhals' Series, of a library."""
+    return _table(
+        [
+            column.alias(name) if isinstance(column, nw.Series) else nw.new_series(name, column, backend=backend)
+            for name, column in columns.items()
+        ]
+    ).to_native()
+
+
+def _table(columns: list[nw.Series]) -> nw.DataFrame:
+    return columns[0].to_frame().with_columns(*columns[1:])
+
+
+def is_text(column: nw.Series) -> bool:
+    """Whether a column holds text, or categories."""
+    return column.dtype in (nw.String, nw.Categorical, nw.Enum) or (
+        column.dtype == nw.Object and all(_missing(one) or isinstance(one, str) for one in column.to_list())
+    )
+
+
+def texts(column: nw.Series) -> list[str | None]:
+    """The cells of a column of text."""
+    return [None if _missing(one) else str(one) for one in column.to_list()]
+
+
+def is_column(data) -> bool:
+    """Whether this is a single column of a library."""
+    try:
+        nw.from_native(nw.to_native(data, pass_through=True), series_only=True)
+    except TypeError:
+        return False
+    return True
+
+
+def _is_frequency(name) -> bool:
+    from rnnkit.forecast.data import frequencies
+
+    try:
+        frequencies.frequency(name, True)
+    except ValueError:
+        return False
+    return True
+
+
+def _zone_of(column: nw.Series) -> str | None:
+    """The name of a column's time zone; narwhals doesn't see all those of pandas."""
+    if isinstance(column.dtype, nw.Datetime):
+        return column.dtype.time_zone
+    zone = getattr(getattr(column.to_native(), "dtype", None), "tz", None)
+    return None if zone is None else str(zone)
+
+
+def _moved(column: nw.Series, zone) -> nw.Series:
+    """The times on the clock of another time zone."""
+    if isinstance(column.dtype, nw.Datetime):
+        return column.dt.convert_time_zone(zone).dt.replace_time_zone(None)
+    return nw.from_native(column.to_native().dt.tz_convert(zone).dt.tz_localize(None), series_only=True)
+
+
+def _period(column: nw.Series):
+    """pandas's dtype of periods, or None."""
+    dtype = getattr(column.to_native(), "dtype", None)
+    return dtype if type(dtype).__name__ == "PeriodDtype" else None
+
+
+def _check_whole(column: nw.Series, name) -> None:
+    missing = column.is_null()
+    if column.dtype.is_float():
+        missing = missing | column.is_nan()
+    if missing.any():
+        row = int(np.argmax(np.asarray(missing.to_numpy(), bool)))
+        raise ValueError(f"expected a value in each row of column {name!r}; got none in row {row}")
+
+
+def _missing(one) -> bool:
+    return one is None or one != one or type(one).__name__ in ("NAType", "NaTType")
+
+
+def _number(one) -> float:
+    if isinstance(one, (str, bytes, date, timedelta)):
+        raise TypeError
+    return float(one)
+
+
+def _fine(one) -> bool:
+    """Whether this is a number, or nothing."""
+    try:
+        return _missing(one) or _number(one) is not None
+    except (TypeError, ValueError):
+        return False
+
+
+def _to_utc(wall, zone) -> np.ndarray:
+    """Times of a zone's clock in UTC; one that the clock leaves out is read before it is put forward."""
+    clock = _zone(zone)
+    times, inverse = np.unique(wall, return_inverse=True)
+    local = times.astype("datetime64[us]").astype(object)
+    offsets = [one.replace(tzinfo=clock).utcoffset() for one in local]
+    return (times - np.array(offsets, "timedelta64[s]")).astype(wall.dtype)[inverse]
+
+
+def _zone(name) -> tzinfo:
+    from zoneinfo import ZoneInfo
+
+    fixed = re.fullmatch(r"(?:UTC|GMT)?([+-])(\d\d):?(\d\d)", name)
+    if fixed:
+        hours = timedelta(hours=int(fixed[2]), minutes=int(fixed[3]))
+        return timezone(hours if fixed[1] == "+" else -hours)
+    return ZoneInfo(name)

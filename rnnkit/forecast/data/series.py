@@ -1,0 +1,100 @@
+"""A series out of a CSV file, with its gaps, and one sentence for whatever is wrong with the file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from rnnkit.forecast.data.csv_files import InputError, number, parsed, read_rows
+from rnnkit.forecast.data.dates import as_array, iso_date, numbers_as_times
+from rnnkit.forecast.data.timeline import Timeline, regular
+
+TIME_NAMES = {"date", "time", "datetime", "timestamp", "day", "week", "month", "quarter", "year", "ds"}
+
+
+@dataclass(frozen=True)
+class Series:
+    """Values in equal steps.
+
+    Attributes
+    ----------
+    name : str
+    values : ndarray (T,) of float64
+        NaN in gaps.
+    timeline : Timeline
+        The time of each step, and of the steps to come.
+    """
+
+    name: str
+    values: np.ndarray
+    timeline: Timeline
+
+
+def read_series(path, column: str | None = None, time: str | None = None) -> Series:
+    """Read one column of a CSV file.
+
+    Comma, semicolon, tab and pipe are told apart by the first line, which names the columns. Empty cells, NA, NaN and
+    the like are gaps, and so are rows that are missing from otherwise equal steps of time.
+
+    Parameters
+    ----------
+    path : str or Path
+    column : str, optional
+        The column to forecast; not needed where there is only one besides the time.
+    time : str, optional
+        The column of times, which are numbers or ISO dates and go up; by default the first one called date, time, year
+        or the like, and the rows' numbers without any.
+
+    Raises
+    ------
+    InputError
+        If there is no such file or column, or if a cell can't be read, with its line.
+    """
+    names, rows = read_rows(path)
+    if time is None:
+        time = next((name for name in names if name.strip().lower() in TIME_NAMES and name != column), None)
+    elif time not in names:
+        raise InputError(f"{path} has no column {time!r}; its columns are {', '.join(names)}")
+    if column is None:
+        candidates = [name for name in names if name != time]
+        if len(candidates) != 1:
+            raise InputError(f"{path} has the columns {', '.join(names)}; say with --column which one to forecast")
+        column = candidates[0]
+    elif column not in names:
+        raise InputError(f"{path} has no column {column!r}; its columns are {', '.join(names)}")
+    place = names.index(column)
+    values = np.array([number(path, line, column, cells[place]) for line, cells in rows])
+    if np.isnan(values).all():
+        raise InputError(f"{path} has no value in column {column!r}, only gaps")
+    if time is None:
+        return Series(column, values, Timeline("step", np.arange(len(values))))
+    times = _times(path, time, [(line, cells[names.index(time)]) for line, cells in rows])
+    steps, timeline = regular(time, times)
+    spread = np.full(len(timeline.times), np.nan)
+    spread[steps] = values
+    return Series(column, spread, timeline)
+
+
+def _times(path, name, cells) -> np.ndarray:
+    """The column of times as numbers, or as dates if its first cell is one; going up."""
+    dates = iso_date(cells[0][1]) is not None
+    times: list[Any] = []
+    for line, cell in cells:
+        time: Any = _date(cell) if dates else parsed(cell)
+        if time is None:
+            kind = "a date such as 2001-12-29" if dates else "a number or a date such as 2001-12-29"
+            raise InputError(f"{path}, line {line}: expected {kind} in column {name!r}; got {cell!r}")
+        if times and time <= times[-1]:
+            fault = "comes twice" if time == times[-1] else "comes after a later one"
+            raise InputError(f"{path}, line {line}: expected times that go up in column {name!r}; {cell!r} {fault}")
+        times.append(time)
+    return as_array(times) if dates else numbers_as_times(times)
+
+
+def _date(cell: str) -> datetime | None:
+    """An ISO date or time; a time zone is left out."""
+    time = iso_date(cell)
+    return None if time is None else time.replace(tzinfo=None)

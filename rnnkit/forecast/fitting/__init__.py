@@ -1,0 +1,1 @@
+"""What several forecasters need: seasons, scales, readouts, windows, held-out ends."""

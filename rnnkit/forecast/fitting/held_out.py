@@ -1,0 +1,46 @@
+"""The ends of series, held out so that forecasts of them can be looked at before there are any tests."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from rnnkit.forecast.data.history import History
+
+_SEVERAL = 3  # held-out ends of a series
+_ENOUGH, _MANY = 40, 10_000  # of few series together, and of many
+_STEPS = 20_000  # that few series have in all their held-out ends
+_LEADS, _MOST = 8, 24  # of a held-out end: one and a half seasons, within these
+
+
+class Ends(NamedTuple):
+    """The ends of series, held out: a row for each series and origin."""
+
+    series: np.ndarray  # (R,), which one
+    history: History  # what comes before
+    came: np.ndarray  # (R, L), what came; NaN after the end
+
+    @classmethod
+    def of(cls, history: History, leads: int, once: bool = False) -> Ends:
+        """The last third of each series at most, and further origins before it unless `once`."""
+        lengths = history.lengths
+        held = np.minimum(leads, lengths // 3)
+        few = min(-(-_ENOUGH // len(lengths)), _STEPS // int(lengths.sum()))
+        several = 1 if once else max(few, min(_SEVERAL, -(-_MANY // len(lengths))))
+        step = np.maximum(held if several <= _SEVERAL else held // 4, 1)
+        origins = lengths - held - step * np.arange(several)[:, None]  # (K, N)
+        known = np.pad(np.cumsum(~np.isnan(history.values), axis=1), ((0, 0), (1, 0)))
+        able = (held > 0) & (origins >= np.maximum(3, lengths // 2))
+        able &= np.take_along_axis(known, np.maximum(origins, 0).T, axis=1).T > 2
+        _, series = np.nonzero(able)
+        ends = origins[able]
+        padded = np.pad(history.values, ((0, 0), (0, leads)), constant_values=np.nan)
+        came = np.take_along_axis(padded[series], ends[:, None] + np.arange(leads), axis=1)
+        came[np.arange(leads) >= held[series, None]] = np.nan
+        return cls(series, history.until(series, ends), came)
+
+
+def leads_of(season: int) -> int:
+    """How many steps ahead a model is looked at: one and a half seasons, from 8 to 24."""
+    return min(max(_LEADS, season + season // 2), _MOST)

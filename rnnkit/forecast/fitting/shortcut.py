@@ -1,0 +1,160 @@
+"""The linear part of a trained forecast: recent values and season terms, by ridge regression for each lead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from rnnkit.forecast.fitting.readout import ENOUGH, NormalEquations, chosen, quarters
+from rnnkit.forecast.fitting.season import harmonics
+
+STRENGTHS = tuple(10.0**power for power in (3, 2.5, 2, 1.5, 1, 0.5, 0, -1, -2, -4))
+ROWS = 8192  # steps whose features are held at a time
+
+
+class Shortcut:
+    """How far a series will have moved, from its last values, the phase of its season and what else is known::
+
+        f_t = [1, z_t, …, z_{t-lags+1}, season terms at t, x_t]
+        z_{t+h} ≈ z_t + f_t · w_h
+
+    Over a gap a value holds; before the first one it is taken to have been the same.
+
+    Parameters
+    ----------
+    horizon, lags : int
+    harmonics : int
+        Of the season, which the fit may leave out.
+    period : float
+        Of the season, in steps.
+
+    Attributes
+    ----------
+    strength : float
+        Of the ridge; the one, of several, that does best on the third and the fourth quarter after a fit to what comes
+        before them.
+    seasonal : bool
+        Whether season terms join, chosen in the same way.
+    weights : ndarray (features, horizon) of float64
+
+    Examples
+    --------
+    >>> wave = np.sin(np.arange(200) * 0.3)[None]
+    >>> shortcut = Shortcut(horizon=2, lags=3).fit(wave, np.arange(200)[None])
+    >>> ahead = wave[0, -1] + shortcut.changes(wave, np.arange(200)[None])[0, -1]
+    >>> bool(np.abs(ahead - np.sin([60.0, 60.3])).max() < 0.01)
+    True
+    """
+
+    strength: float
+    seasonal: bool
+    weights: np.ndarray
+
+    def __init__(self, horizon: int, lags: int, harmonics: int = 0, period: float = 0.0):
+        self.horizon, self.lags, self.harmonics, self.period = horizon, lags, harmonics, period
+
+    def fit(self, z, times, covariates=None, *, choose: bool = True, strict: bool = True) -> Shortcut:
+        """Fit to series.
+
+        Parameters
+        ----------
+        z : ndarray (B, T) of float64
+            NaN in gaps.
+        times : ndarray (B, T) of int
+        covariates : ndarray (B, T, F), optional
+            Known wherever z is.
+        choose : bool
+            Whether to choose the strength and the season terms anew.
+        strict : bool
+            Whether a lead without anything to learn from is an error; otherwise a series goes on as it ended at a lead
+            that has fewer than 3 values to learn from.
+
+        Returns
+        -------
+        Shortcut
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If there is nothing to learn from at a lead and `strict` is set.
+        """
+        after = targets(z, self.horizon)
+        rows = ~np.isnan(z) & (np.arange(z.shape[1]) >= self.warm(z.shape[1]))
+        use = quarters(rows, ~np.isnan(following(z, self.horizon)), self.horizon)
+        parts: list[NormalEquations] = []
+        for block, features in self._features(z, times, covariates):
+            parts = parts or [NormalEquations(features.shape[2], self.horizon) for _ in range(5)]
+            for number, equations in enumerate(parts):
+                rows = use[:, block] == number
+                equations.add(features[rows], after[:, block][rows] - z[:, block][rows][:, None])
+        total = sum(parts[1:], parts[0])
+        if strict and not total.count.all():
+            raise ValueError(
+                f"expected values to learn from for each of {self.horizon} leads; got none for lead "
+                f"{np.argmin(total.count) + 1} in {z.shape[1]} steps: give a longer series, fewer gaps or a shorter "
+                f"horizon"
+            )
+        if choose:
+            choices = (True, False) if self.harmonics else (False,)
+            candidates = [(strength, seasonal) for strength in STRENGTHS for seasonal in choices]
+            self.strength, self.seasonal = chosen(candidates, self._penalty(total), parts[:4])
+        self.weights = total.solve(self._penalty(total)(self.strength, self.seasonal))
+        if not strict:
+            self.weights[:, total.count < ENOUGH] = 0.0
+        return self
+
+    def warm(self, length: int) -> int:
+        """The first steps of a series, which lack values before them and teach nothing."""
+        return min(self.lags, length // 4)
+
+    def changes(self, z, times, covariates=None) -> np.ndarray:
+        """What is said at each step ``(B, T, horizon)`` of the steps after it, as changes from the last value known."""
+        return np.concatenate([features @ self.weights for _, features in self._features(z, times, covariates)], axis=1)
+
+    def waves(self, times) -> np.ndarray:
+        """The season terms ``(B, T, 2 * harmonics)``; none where they did not join."""
+        return harmonics(times, self.period, self.harmonics if self.seasonal else 0)
+
+    def _features(self, z, times, covariates) -> Iterator[tuple[slice, np.ndarray]]:
+        """The features of a block of steps at a time."""
+        held = hold(z)
+        before = np.concatenate([np.repeat(held[:, :1], self.lags - 1, axis=1), held], axis=1)
+        recent = sliding_window_view(before, self.lags, axis=1)[:, :, ::-1]
+        steps = max(1, ROWS // len(z))
+        for start in range(0, z.shape[1], steps):
+            block = slice(start, start + steps)
+            waves = harmonics(times[:, block], self.period, self.harmonics)
+            also = [] if covariates is None else [np.nan_to_num(covariates[:, block])]
+            one = np.ones((*waves.shape[:2], 1))
+            yield block, np.concatenate([one, recent[:, block], waves, *also], axis=2)
+
+    def _penalty(self, equations: NormalEquations):
+        features = len(equations.moment)
+
+        def penalty(strength, seasonal):
+            strengths = np.full(features, strength)
+            if not seasonal:
+                strengths[1 + self.lags : 1 + self.lags + 2 * self.harmonics] = np.inf
+            return strengths
+
+        return penalty
+
+
+def hold(z) -> np.ndarray:
+    """Series ``(B, T)`` whose gaps hold the value before them, or the first one; zeros where there is none at all."""
+    known = ~np.isnan(z)
+    last = np.maximum.accumulate(np.where(known, np.arange(z.shape[1]), np.argmax(known, axis=1)[:, None]), axis=1)
+    return np.nan_to_num(np.take_along_axis(z, last, axis=1))
+
+
+def following(z, horizon: int) -> np.ndarray:
+    """What comes after the first step ``(B, T - 1 + horizon)``, NaN beyond the end."""
+    return np.concatenate([z[:, 1:], np.full((len(z), horizon), np.nan)], axis=1)
+
+
+def targets(z, horizon: int) -> np.ndarray:
+    """The values after each step ``(B, T, horizon)``, NaN where unknown: ``targets[:, t, h - 1]`` is z at t + h."""
+    return sliding_window_view(following(z, horizon), horizon, axis=1)

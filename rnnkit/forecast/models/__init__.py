@@ -1,0 +1,1 @@
+"""The forecasters, and their names on the command line."""

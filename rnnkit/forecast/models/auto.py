@@ -1,0 +1,276 @@
+"""The default for panels of series: a combination of models, with bands from their errors at the series' ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from rnnkit.arguments import is_integer, whole
+from rnnkit.forecast.data.history import History
+from rnnkit.forecast.fitting.conformal import Calibration
+from rnnkit.forecast.fitting.held_out import Ends, leads_of
+from rnnkit.forecast.fitting.season import common_season
+from rnnkit.forecast.models.autoregression import Autoregression, able
+from rnnkit.forecast.models.exponential_smoothing import FORMS, ExponentialSmoothing
+from rnnkit.forecast.models.forecaster import (
+    LEVEL,
+    Ahead,
+    Fitted,
+    Forecaster,
+    checked_levels,
+    forecast_in_blocks,
+    in_blocks,
+)
+from rnnkit.forecast.models.global_rnn import GlobalRNN, checked_columns
+from rnnkit.forecast.models.theta import Theta
+from rnnkit.serialization.array_files import below
+
+_DAMPED = [form for form in FORMS if "d" in form]
+_SHORT = 4  # values, below which a series goes on as it ended
+_SHARED = 30.0  # held-out values that the panel's mean counts for beside a series' own
+_PANEL = 100  # series that a network can learn from
+_USUAL = 0.4  # the network's share, which counts as much as what a single end of each series says
+_GRID = np.linspace(0.0, 1.0, 41)  # shares that are tried
+
+
+class Auto(Forecaster):
+    """A combination of exponential smoothing, Theta models, an autoregression and a network, with calibrated bands.
+
+    Four models are fitted to every series: the dynamic optimised Theta model, the Theta method with θ = 2, exponential
+    smoothing with its form chosen by AICc, and exponential smoothing with a damped trend. Their mean is the forecast:
+    equal weights are hard to improve on (Clemen 1989, "Combining forecasts: a review and annotated bibliography"). A
+    series of 120 values or more has an `Autoregression` besides; one of fewer than 4 values goes on as it ended. A
+    panel of 100 series or more, and one with covariates, has a `GlobalRNN` besides.
+
+    All models are fitted a first time without the ends of the series, which they then forecast. What they are off by
+    there gives the shares of the autoregression and of the network (Bates and Granger 1969, "The combination of
+    forecasts"): the former's for each series and lead by least squares, the latter's for the panel as a whole by
+    absolute errors, and without covariates as the geometric mean with 0.4. It also gives the bands: split conformal
+    prediction by lead (Romano, Patterson and Candès 2019, "Conformalized quantile regression"), over all series, in
+    units of what the models expected.
+
+    Parameters
+    ----------
+    season : int, optional
+        Steps of a season, 1 for none. By default what the times of a table say (12 for months, 4 for quarters, 7 for
+        days, 24 for hours), and what most of the series show in their autocorrelation otherwise.
+    level : sequence of float in (0, 100)
+        Percentages of the bands that `predict` gives by default.
+    seed : int
+        Of the network: the same seed gives the same bits.
+    past_covariates, future_covariates : sequence of str
+        Columns of the table that the network reads, known up to now, and known ahead.
+
+    Attributes
+    ----------
+    weights : ndarray (M, B, L)
+        Of the models, whose names are ``models``, for each series and lead.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> wave = 50 + 10 * np.sin(np.arange(96) * np.pi / 6)
+    >>> Auto(season=12).fit(wave).predict(3).round(1)
+    array([50. , 55. , 58.7])
+    """
+
+    reads_covariates = True
+    models = ("theta", "standard theta", "smoothing", "damped", "autoregression", "network")
+
+    def __init__(
+        self,
+        season: int | None = None,
+        level: Sequence[float] | float = LEVEL,
+        seed: int = 0,
+        *,
+        past_covariates: Sequence[str] = (),
+        future_covariates: Sequence[str] = (),
+    ):
+        super().__init__()
+        self.season = None if season is None else whole(season, "season", 1)
+        self.level = checked_levels(level)
+        if not is_integer(seed) or seed < 0:
+            raise ValueError(f"expected seed to be a whole number of at least 0; got {seed!r}")
+        self.seed = int(seed)
+        self.past_covariates, self.future_covariates = checked_columns(past_covariates, future_covariates)
+
+    def _settings(self) -> dict[str, Any]:
+        names = ("season", "level", "seed", "past_covariates", "future_covariates")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def weights(self) -> np.ndarray:
+        """The weights of the models for each series and lead, ``(M, B, L)``; the last lead's go on after it."""
+        self._fitted_history()
+        leads = self._model["share"].shape[1]
+        share = self._network_shares(self._model)[:, None]
+        return np.concatenate([(1 - share) * _weights(self._model["share"], leads), share + np.zeros((1, 1, leads))])
+
+    def _candidates(self, season: int) -> dict[str, Forecaster]:
+        period = season if season > 1 else None
+        made = (
+            Theta(period),
+            Theta(period, theta=2.0),
+            ExponentialSmoothing(period),
+            ExponentialSmoothing(period, form=_DAMPED),
+            Autoregression(period),
+        )
+        return dict(zip(self.models, made, strict=False))
+
+    def _network(self, season: int, leads: int):
+        """The network of a `GlobalRNN`."""
+        network = GlobalRNN(season, leads=leads, seed=self.seed)
+        return network._network({"season": np.array(season), "leads": np.array(leads)})
+
+    def _fit(self, history: History, progress: Callable[[str], None] | None = None) -> Fitted:
+        season = self.season or history.season or common_season(history.values, history.lengths) or 1
+        leads = leads_of(season)
+        networked = history.covariates is not None or len(history.lengths) >= _PANEL
+        ends = Ends.of(history, leads, once=networked)
+        network = self._network(season, leads) if networked and len(ends.series) else None
+        rows = in_blocks(partial(self._fitted_by_all, season), history.values, history.lengths)
+        panel = {"season": np.array(season), "leads": np.array(leads), "network share": np.zeros(1)}
+        errors, spread = self._combined_errors(ends, season, rows)
+        if network is not None:
+            ahead = network.ahead(ends.history, network.fit(ends.history, progress), leads)
+            other = ahead.forecast - ends.came
+            share = _share(errors, other)
+            if history.covariates is None:
+                share = np.sqrt(share * _USUAL)
+            panel["network share"] = np.array([share])
+            errors = (1 - share) * errors + share * other
+            spread = (1 - share) * spread + share * _absolute(ahead)
+            if share:
+                fitted = network.fit(history, progress)
+                rows |= {f"network/{name}": array for name, array in fitted.rows.items()}
+                panel |= {f"network/{name}": array for name, array in fitted.panel.items()}
+        calibration = Calibration.of(-errors / _positive(spread))
+        return Fitted(rows, panel | {"errors": calibration.errors, "counts": calibration.counts})
+
+    def _combined_errors(self, ends: Ends, season: int, rows) -> tuple[np.ndarray, np.ndarray]:
+        """What all models but the network are off by at held-out ends, and expected to be.
+
+        Puts their shares into `rows`.
+        """
+        candidates = self._candidates(season)
+        said, spread = np.zeros((2, len(candidates), *ends.came.shape))
+        if len(ends.series):
+            held_out = in_blocks(partial(self._fitted_by_all, season), ends.history.values, ends.history.lengths)
+            for place, (name, model) in enumerate(candidates.items()):
+                part = below(f"{name}/", held_out)
+                ahead = forecast_in_blocks(model._ahead, ends.history, part, ends.came.shape[1])
+                said[place], spread[place] = ahead.forecast, _absolute(ahead)
+        errors = said - ends.came
+        other = np.where(able(ends.history.values)[:, None], errors[-1], np.nan)
+        rows["share"] = _shares(errors[:-1].mean(axis=0), other, ends.series, rows["autoregression/able"])
+        rows["share"][rows["short"]] = 1.0  # the autoregression goes on as they end
+        weights = _weights(rows["share"][ends.series], ends.came.shape[1])
+        return (weights * errors).sum(axis=0), (weights * spread).sum(axis=0)
+
+    def _fitted_by_all(self, season, values, lengths) -> dict[str, np.ndarray]:
+        """What every model finds, under its name."""
+        models = self._candidates(season)
+        found = {name: models[name]._fitted(values, lengths) for name in ("theta", "standard theta", "autoregression")}
+        smoothing = ExponentialSmoothing(season if season > 1 else None).chosen(values, lengths, [FORMS, _DAMPED])
+        found |= dict(zip(("smoothing", "damped"), smoothing, strict=True))
+        rows = {f"{name}/{part}": array for name, parts in found.items() for part, array in parts.items()}
+        return rows | {"short": (~np.isnan(values)).sum(axis=1) < _SHORT}
+
+    def _ahead_of(self, history: History, h: int) -> Ahead:
+        ahead = super()._ahead_of(history, h)
+        share = self._network_shares(self._model)[:, None]
+        if not share.any():
+            return ahead
+        network = self._network(int(self._panel["season"]), int(self._panel["leads"]))
+        fitted = Fitted(below("network/", self._model), below("network/", self._panel))
+        other = network.ahead(history, fitted, h)
+        forecast = (1 - share) * ahead.forecast + share * other.forecast
+        return Ahead(forecast, (1 - share) * ahead.spread + share * _absolute(other), ahead.of_logarithms)
+
+    def _network_shares(self, rows) -> np.ndarray:
+        """Of each series ``(N,)``: those that go on as they ended have none."""
+        return np.where(rows["short"], 0.0, self._panel["network share"])
+
+    def _ahead(self, values, lengths, fitted, h) -> Ahead:
+        history, season = History(values, lengths), int(self._panel["season"])
+        forecast, spread = np.zeros((2, len(values), h))
+        weights = _weights(fitted["share"], h)
+        for weight, (name, model) in zip(weights, self._candidates(season).items(), strict=True):
+            ahead = forecast_in_blocks(model._ahead, history, below(f"{name}/", fitted), h)
+            forecast += weight * ahead.forecast
+            spread += weight * _absolute(ahead)
+        return Ahead(forecast, spread, np.zeros(len(values), bool))
+
+    def _quantiles(self, ahead: Ahead, probabilities) -> np.ndarray:
+        off = Calibration(self._panel["errors"], self._panel["counts"]).quantiles(probabilities, ahead.spread.shape[1])
+        return ahead.forecast + off[:, None] * ahead.spread
+
+
+def _absolute(ahead: Ahead) -> np.ndarray:
+    """Standard deviations in the values' own units."""
+    return np.where(ahead.of_logarithms[:, None], np.abs(ahead.forecast) * ahead.spread, ahead.spread)
+
+
+def _positive(spread) -> np.ndarray:
+    return np.where(spread > 0, spread, 1.0)
+
+
+def _weights(share, h: int) -> np.ndarray:
+    """The weights of the first models ``(M, N, H)`` by the share of the last of them ``(N, L)``.
+
+    The share of lead L goes on after it.
+    """
+    share = share[:, np.minimum(np.arange(h), share.shape[1] - 1)]
+    others = Auto.models.index("autoregression")
+    return np.stack([*[(1 - share) / others] * others, share])
+
+
+def _share(errors, other) -> float:
+    """The share of another model beside a first one, for all series: that of the least mean absolute error.
+
+    Parameters
+    ----------
+    errors, other : ndarray (R, L)
+        At held-out ends; NaN where nothing came. A series counts whatever its units.
+    """
+    known = ~np.isnan(errors) & ~np.isnan(other)
+    errors, other = np.where(known, errors, 0.0), np.where(known, other, 0.0)
+    counts = np.maximum(known.sum(axis=1), 1)
+    unit = _positive((np.abs(errors) + np.abs(other)).sum(axis=1) / counts)
+    sizes = [(np.abs((1 - share) * errors + share * other).sum(axis=1) / unit).sum() for share in _GRID]
+    return float(_GRID[np.argmin(sizes)])
+
+
+def _shares(errors, other, series, has) -> np.ndarray:
+    """The share of another model beside the mean of the first ones for each series and lead ``(N, L)``.
+
+    It is the one of least squares at the held-out ends, over all leads up to this one: ``Σ e (e - d) / Σ (e - d)²`` of
+    the errors e and d, between 0 and 1.
+
+    Parameters
+    ----------
+    errors, other : ndarray (R, L)
+        NaN where nothing came, or there is no other model.
+    series : ndarray (R,) of int
+    has : ndarray (N,) of bool
+        Which series have the other model.
+    """
+    known = ~np.isnan(errors) & ~np.isnan(other)
+    errors, other = np.where(known, errors, 0.0), np.where(known, other, 0.0)
+    size, steps = np.zeros((2, len(has)))
+    np.add.at(size, series, (np.abs(errors) + np.abs(other)).sum(axis=1))
+    np.add.at(steps, series, known.sum(axis=1))
+    unit = (size / np.maximum(2 * steps, 1))[series, None]  # a series counts whatever its units
+    errors, other = errors / _positive(unit), other / _positive(unit)
+    sums = np.zeros((2, len(has), errors.shape[1]))
+    np.add.at(sums[0], series, errors * (errors - other))
+    np.add.at(sums[1], series, (errors - other) ** 2)
+    sums = np.cumsum(sums, axis=2)
+    mean = sums.sum(axis=1) / max(steps.sum(), 1)
+    gain, power = sums + _SHARED * mean[:, None]
+    share = gain / np.where(power > 0, power, 1.0)
+    share = np.clip(3 * share - 1, 0.0, 1.0)  # a share of less than a third is none, one of more than two thirds is all
+    return np.where(has[:, None] & (power > 0), share, 0.0)

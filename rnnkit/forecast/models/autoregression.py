@@ -1,0 +1,87 @@
+"""Ridge regression on a long series' recent values and season terms, one for each step ahead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rnnkit.arguments import whole
+from rnnkit.forecast.fitting.scale import Scale
+from rnnkit.forecast.fitting.season import refined_period
+from rnnkit.forecast.fitting.shortcut import Shortcut, targets
+from rnnkit.forecast.models.forecaster import Ahead, Forecaster
+
+LEAST = 120  # values, from which on a series has a regression of its own
+_SEASONS, _LAGS = 1.5, 18  # that it looks back over with a season, and without
+
+
+class Autoregression(Forecaster):
+    """A direct autoregression: from the last values to each lead by a ridge regression of its own.
+
+    A straight line is taken out first. The regressions are those of `rnnkit.forecast.fitting.shortcut.Shortcut`; their
+    strength, and whether season terms join, are chosen on the third and the fourth quarter of a series. They are
+    solved where the horizon is known, so each forecast uses all values up to then. A series of fewer than 120 values
+    goes on as it ended.
+
+    Parameters
+    ----------
+    season : int, optional
+        Steps of a season; by default there is none.
+
+    Examples
+    --------
+    >>> wave = np.sin(np.arange(200) * 0.3)
+    >>> bool(np.abs(Autoregression().fit(wave).predict(2) - np.sin([60.0, 60.3])).max() < 0.01)
+    True
+    """
+
+    def __init__(self, season: int | None = None):
+        super().__init__()
+        self.season = None if season is None else whole(season, "season", 2)
+
+    def _settings(self) -> dict[str, Any]:
+        return {"season": self.season}
+
+    def _fitted(self, values, lengths) -> dict[str, np.ndarray]:
+        return {"able": able(values)}
+
+    def _ahead(self, values, lengths, fitted, h) -> Ahead:
+        forecast, spread = np.empty((2, len(values), h))
+        for row, (one, length) in enumerate(zip(values, lengths, strict=True)):
+            known = np.flatnonzero(~np.isnan(one))
+            if fitted["able"][row]:
+                forecast[row], spread[row] = self._one(one[: known[-1] + 1], h + int(length) - 1 - known[-1])[:, -h:]
+            else:
+                forecast[row] = one[known[-1]]
+                moves = np.diff(one[known])
+                spread[row] = np.sqrt(np.mean(moves**2) * np.arange(1, h + 1)) if len(moves) else 0.0
+        return Ahead(forecast, spread, np.zeros(len(values), bool))
+
+    def _one(self, values, h) -> np.ndarray:
+        """Forecast and spread ``(2, h)`` of one series, whose last value is known."""
+        scale, season = Scale(values[None]), self.season or 0
+        times = np.arange(len(values))[None]
+        z = scale.standardise(values[None], times)
+        lags = min(int(np.ceil(_SEASONS * season)) or _LAGS, len(values) // 3)
+        learned = min(h, len(values) // 4)
+        period = refined_period(z, season) if season else 0.0
+        shortcut = Shortcut(learned, lags, min(2, season // 2), period).fit(z, times)
+        said = shortcut.changes(z, times)
+        off = targets(z, learned) - z[..., None] - said
+        off[:, : shortcut.warm(len(values))] = np.nan
+        ahead = z[0, -1] + said[0, -1]
+        width = np.sqrt(np.nanmean(off[0] ** 2, axis=0))
+        # Beyond what can be learned the last step goes on, or the last season.
+        steps = np.arange(h)
+        cycle = min(season, learned) or 1
+        steps = np.where(steps < learned, steps, learned - cycle + (steps - learned) % cycle)
+        at = len(values) + np.arange(h)
+        return np.stack([scale.restore(ahead[None, steps], at[None])[0], scale.spread[0] * width[steps]])
+
+
+def able(values) -> np.ndarray:
+    """Which series ``(N,)`` have values enough and aren't straight lines."""
+    known = ~np.isnan(values)
+    enough = known.sum(axis=1) >= LEAST
+    return enough & (np.nanmax(values, axis=1) > np.nanmin(values, axis=1))

@@ -1,0 +1,401 @@
+"""An echo state network that forecasts: a fixed random recurrent layer, and a ridge regression for each lead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from numbers import Integral
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from rnnkit import allocation
+from rnnkit.arguments import whole
+from rnnkit.cells.echo_state import ESNCell
+from rnnkit.forecast import saving
+from rnnkit.forecast.data.panel import Panel
+from rnnkit.forecast.fitting.readout import ENOUGH, NormalEquations, chosen, learnable, quarters, short_note
+from rnnkit.forecast.fitting.scale import Scale
+from rnnkit.forecast.fitting.season import harmonics, refined_period
+from rnnkit.layers.rnn import RNN
+
+STRENGTHS = tuple(10.0**power for power in (-8, -6, -4, -2, -1, 0, 1, 2))
+_WASHOUT = 20
+ROWS = 8192  # states held at a time: memory doesn't grow with the length of a series
+
+
+class ForecastState(NamedTuple):
+    """Where a history stops: what a forecast starts from."""
+
+    times: np.ndarray  # (B,), of the last step that was read
+    inputs: np.ndarray  # (B, 1 + F), read then
+    states: np.ndarray  # (B, units), after it
+    missing: np.ndarray  # (B,), steps of the history after it, all of them gaps
+    scale: Scale
+
+
+class ESN:
+    """Forecasts from an echo state network with a direct readout for each lead time.
+
+    Series are taken apart into a straight line, a spread and the rest ``z``; a reservoir (`ESNCell`, never trained)
+    reads ``z`` step by step, holding its state over gaps, and one ridge regression per lead h tells from there how far
+    the series will have moved::
+
+        state_t = ESNCell(z_t, state_{t-1})
+        f_t     = [1, z_t, season terms at t, state_t]
+        z_{t+h} ≈ z_t + f_t · w_h                       h = 1 … horizon
+
+    Jaeger (2001), "The echo state approach to analysing and training recurrent neural networks", equation 1 and
+    section 3; Lukoševičius (2012), "A practical guide to applying echo state networks", sections 3.2 and 4. The ridge
+    strength, and whether season terms join, is what does best on the third and the fourth quarter of the training part
+    after a fit to what comes before them; the readouts are then solved on all of it, in float64, from sums that are
+    filled block by block (`NormalEquations`).
+
+    Parameters
+    ----------
+    horizon : int
+        Leads that have a readout of their own; fewer where the series are too short to teach so many.
+    units : int
+        Size of the reservoir.
+    season : int, optional
+        Period in steps: two harmonics of it may join the readout's features. All series have the same phase at their
+        first step.
+    spectral_radius, leak, input_scaling, bias_scaling, density
+        The reservoir's, see `ESNCell`.
+    washout : int, optional
+        First steps of each series that teach the readout nothing, while the reservoir forgets that it started at zero;
+        by default 20, or a quarter of a short series.
+    ridge : float or sequence of float
+        The strength, or the strengths to choose from.
+    seed : int, optional
+        Of the reservoir's weights: the same seed gives the same bits.
+
+    Attributes
+    ----------
+    layer : RNN
+        The reservoir.
+    strength : float
+        The ridge strength chosen by `fit`.
+    seasonal : bool
+        Whether `fit` chose to use season terms.
+    readout : ndarray (features, leads) of float64
+        The weights ``w``.
+    note : str or None
+        What `fit` made simpler, as the series are short.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> wave = np.sin(np.arange(400) * 0.3)
+    >>> network = ESN(horizon=5, units=50, seed=1).fit(wave)
+    >>> bool(np.abs(network.predict() - np.sin(np.arange(400, 405) * 0.3)).max() < 0.01)
+    True
+    """
+
+    def __init__(
+        self,
+        horizon: int = 1,
+        units: int = 300,
+        *,
+        season: int | None = None,
+        spectral_radius: float = 0.8,
+        leak: float = 1.0,
+        input_scaling: float = 0.5,
+        bias_scaling: float = 0.5,
+        density: float = 0.1,
+        washout: int | None = None,
+        ridge: float | Sequence[float] = STRENGTHS,
+        seed: int | None = None,
+    ):
+        self.horizon = whole(horizon, "horizon", 1)
+        self.season = None if season is None else whole(season, "season", 2)
+        self._harmonics = min(2, (self.season or 1) // 2)
+        self.washout = None if washout is None else whole(washout, "washout", 0)
+        strengths = np.atleast_1d(np.asarray(ridge, dtype=np.float64))
+        if strengths.ndim != 1 or not strengths.size or not (strengths >= 0).all():
+            raise ValueError(f"expected ridge to be a strength of 0 or more, or a list of them; got {ridge!r}")
+        self.strengths = sorted(strengths.tolist(), reverse=True)  # where nothing tells them apart, the strongest
+        self._reservoir: dict[str, Any] = {
+            "units": units,
+            "spectral_radius": spectral_radius,
+            "leak": leak,
+            "input_scaling": input_scaling,
+            "bias_scaling": bias_scaling,
+            "density": density,
+            "seed": seed,
+        }
+        self.note: str | None = None
+        self._features = 0
+        self._centre: np.ndarray | None = None
+        self._width: np.ndarray | None = None
+        self.layer = self._new_layer()
+
+    def _new_layer(self) -> RNN:
+        return RNN(ESNCell(**self._reservoir), return_sequences=True, return_state=True, dtype="float64")
+
+    def fit(self, y, x=None) -> ESN:
+        """Fit the readouts to one series, or to several at once.
+
+        Parameters
+        ----------
+        y : array_like (T,) or (B, T), or list of array_like
+            A series in equal steps, NaN or masked in its gaps; or several, of any lengths, that share the readouts and
+            keep a trend and a spread each.
+        x : array_like (T,) or (T, F), or a list of them, optional
+            What else is known at each step. What is known ahead, a calendar for instance, goes in shifted by the lead.
+
+        Returns
+        -------
+        ESN
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If y or x is not as described, infinite or without any value; with an x, or a `washout` of one's own, if no
+            step after the washout has a value to learn from at one of the leads.
+        """
+        panel = Panel(y, x)
+        length, strict = panel.values.shape[1], x is not None or self.washout is not None
+        washout = min(_WASHOUT, length // 4) if self.washout is None else self.washout
+        if strict:
+            panel.check_horizon(self.horizon)
+        leads = self.horizon if strict else min(self.horizon, max(length - 1 - washout, 1))
+        scale = Scale(panel.values)
+        if panel.covariates is not None:
+            covariates = panel.covariates[panel.known]
+            self._centre, self._width = covariates.mean(axis=0), covariates.std(axis=0)
+            self._width[self._width == 0] = 1.0
+        if panel.features != self._features:
+            self._features, self.layer = panel.features, self._new_layer()
+        inputs, known = self._inputs(panel, scale), panel.known
+        self._period = refined_period(inputs[:, :, 0], self.season) if self.season else 0.0
+
+        z = inputs[:, :, 0]
+        after = np.concatenate([z[:, 1:], np.full((len(z), leads), np.nan)], axis=1)
+        targets = sliding_window_view(after, leads, axis=1)  # targets[:, t, h - 1] is z at t + h
+        use = quarters(known & (np.arange(length) >= washout), ~np.isnan(after), leads)
+        parts: list[NormalEquations] = []
+        for block, features, reached in self._blocks(inputs, known):
+            states = reached
+            parts = parts or [NormalEquations(features.shape[2], leads) for _ in range(5)]
+            for number, equations in enumerate(parts):
+                rows = use[:, block] == number
+                equations.add(features[rows], targets[:, block][rows] - z[:, block][rows][:, None])
+        total = sum(parts[1:], parts[0])
+        if strict and not total.count.all():
+            raise ValueError(
+                f"expected values to learn from, after the washout of {washout} steps, for each of {leads} leads; got "
+                f"none for lead {np.argmin(total.count) + 1} in {length} steps: give a longer series, fewer gaps, a "
+                f"shorter horizon or a shorter washout"
+            )
+        learned = leads if strict else learnable(total.count)
+        choices = (True, False) if self.season else (False,)
+        candidates = [(strength, seasonal) for strength in self.strengths for seasonal in choices]
+        self.strength, self.seasonal = chosen(candidates, self._penalty, parts[:4])
+        self.readout = total.solve(self._penalty(self.strength, self.seasonal))[:, :learned]
+        if not strict and total.count[0] < ENOUGH:
+            self.readout[:] = 0.0  # it goes on as it ended
+        self.note = short_note(int(total.count[0]), learned, self.horizon)
+        self._single, self._state = panel.single, _state(panel, scale, inputs, states)
+        return self
+
+    def predict(self, horizon: int | None = None) -> np.ndarray:
+        """Forecast what follows the series that `fit` was given.
+
+        Beyond the leads that have a readout, the forecasts so far are read as if they had been observed.
+
+        Parameters
+        ----------
+        horizon : int, optional
+            Steps to forecast; by default as many as there are readouts.
+
+        Returns
+        -------
+        ndarray (horizon,) or (B, horizon) of float64
+            From the step after each series' last one, be it a gap or not.
+
+        Raises
+        ------
+        ValueError
+            Before `fit`, or if steps beyond the readouts would need an x that is not known.
+        """
+        self._check_fitted()
+        return self._forecast(self._state, self._single, horizon)
+
+    def forecast(self, y, x=None, horizon: int | None = None, *, rescale: bool = False) -> np.ndarray:
+        """Forecast from any point, without fitting again: what follows the history `y`.
+
+        Parameters
+        ----------
+        y, x
+            Histories as `fit` takes them, up to the point to forecast from, and from the same first step as the
+            series fitted, whose trend and spread go on to hold.
+        horizon : int, optional
+            As in `predict`.
+        rescale : bool
+            Measure trend and spread on `y` itself: for series that `fit` never saw.
+
+        Returns
+        -------
+        ndarray (horizon,) or (B, horizon) of float64
+
+        Raises
+        ------
+        ValueError
+            As in `fit` and `predict`, or if `y` has another number of series and `rescale` is not set.
+        """
+        self._check_fitted()
+        panel = Panel(y, x)
+        scale = Scale(panel.values) if rescale else self._state.scale
+        if len(scale.level) != len(panel.values):
+            raise ValueError(
+                f"expected as many series as were fitted, {len(scale.level)}; got {len(panel.values)}: series with a "
+                f"trend and spread of their own need rescale=True"
+            )
+        if panel.features != self._features:
+            raise ValueError(f"expected x with {self._features} features per step, as in fit; got {panel.features}")
+        inputs = self._inputs(panel, scale)
+        for _, _, reached in self._blocks(inputs, panel.known):
+            states = reached
+        return self._forecast(_state(panel, scale, inputs, states), panel.single, horizon)
+
+    def save(self, path) -> None:
+        """Write the fitted network to a file, whole or not at all: reservoir, readouts, and where the fit ended.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Written exactly there. A suffix ``.rnnkit`` asks for the format of safetensors (extra "files"), any other
+            for that of ``numpy.savez``.
+
+        Raises
+        ------
+        ValueError
+            Before `fit`.
+        """
+        saving.write(path, self)
+
+    @classmethod
+    def load(cls, path) -> ESN:
+        """A network that `save` wrote: it forecasts the same bits.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file is damaged, another's, or holds another kind of model.
+        """
+        return saving.load(path, cls)
+
+    def _to_save(self):
+        self._check_fitted()
+        state = self._state
+        arrays = {
+            "readout": self.readout,
+            "centre": self._centre,
+            "width": self._width,
+            "times": state.times,
+            "inputs": state.inputs,
+            "states": state.states,
+            "missing": state.missing,
+            **state.scale.arrays(),
+            **{f"reservoir/{name}": array for name, array in self.layer._arrays().items()},
+        }
+        seed = self._reservoir["seed"]
+        config = {
+            **self._reservoir,
+            "seed": int(seed) if isinstance(seed, Integral) else None,  # the weights are there anyway
+            "horizon": self.horizon,
+            "season": self.season,
+            "washout": self.washout,
+            "ridge": self.strengths,
+        }
+        fitted = {
+            "strength": self.strength,
+            "seasonal": self.seasonal,
+            "period": self._period,
+            "features": self._features,
+            "single": self._single,
+            "note": self.note,
+        }
+        return arrays, {"config": config, "fitted": fitted}
+
+    @classmethod
+    def _of_saved(cls, saved: saving.Saved) -> ESN:
+        arrays, fitted = saved.arrays, saved.about["fitted"]
+        network = cls(**saved.about["config"])
+        network.layer.build((None, None, 1 + fitted["features"]))
+        network.layer.set_weights([arrays[f"reservoir/{name}"] for name in network.layer._arrays()])
+        network.readout, network.strength, network.seasonal = arrays["readout"], fitted["strength"], fitted["seasonal"]
+        network.note = fitted.get("note")
+        network._period, network._features, network._single = fitted["period"], fitted["features"], fitted["single"]
+        network._centre, network._width = arrays.get("centre"), arrays.get("width")
+        times, inputs, states, missing = (arrays[name] for name in ("times", "inputs", "states", "missing"))
+        network._state = ForecastState(times, inputs, states, missing, Scale.of_arrays(arrays))
+        return network
+
+    def __repr__(self):
+        return f"ESN(horizon={self.horizon}, units={self._reservoir['units']}, season={self.season})"
+
+    def _check_fitted(self):
+        if not hasattr(self, "readout"):
+            raise ValueError("expected a network that was fitted; call fit first")
+
+    def _inputs(self, panel, scale) -> np.ndarray:
+        z = scale.standardise(panel.values, panel.times)[:, :, None]
+        if panel.covariates is None:
+            return z
+        return np.concatenate([z, (panel.covariates - self._centre) / self._width], axis=2)
+
+    def _blocks(self, inputs, known) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+        """The readout's features, a block of steps at a time, and the states after the block."""
+        steps = max(1, ROWS // len(inputs))
+        states = None
+        for start in range(0, inputs.shape[1], steps):
+            block = slice(start, start + steps)
+            path, states = self.layer(inputs[:, block], initial_state=states, mask=known[:, block])
+            times = np.broadcast_to(np.arange(inputs.shape[1])[block], path.shape[:2])
+            yield block, self._readable(inputs[:, block], times, path), states
+
+    def _readable(self, inputs, times, states) -> np.ndarray:
+        """What a readout sees of steps: 1, the inputs, the first two harmonics of the season, and the states."""
+        waves = harmonics(times, self._period, self._harmonics)
+        return np.concatenate([np.ones_like(inputs[..., :1]), inputs, waves, states], axis=-1)
+
+    def _penalty(self, strength, seasonal) -> np.ndarray:
+        """The ridge strength of each feature ``(features,)``."""
+        before, waves = 2 + self._features, 2 * self._harmonics
+        penalty = np.full(before + waves + self._reservoir["units"], strength)
+        penalty[before : before + waves] = strength if seasonal else np.inf
+        return penalty
+
+    def _forecast(self, state: ForecastState, single: bool, horizon: int | None) -> np.ndarray:
+        horizon = self.horizon if horizon is None else whole(horizon, "horizon", 1)
+        allocation.check("the forecasts", (len(state.times), horizon))
+        needed = horizon + int(state.missing.max())
+        leads = self.readout.shape[1]
+        if needed > leads and self._features:
+            raise ValueError(
+                f"expected at most {leads} steps from the last value known, the horizon given to ESN, as x is "
+                f"not known beyond it; got {needed}"
+            )
+        times, inputs, states = state.times, state.inputs, state.states
+        path = np.empty((len(times), 0))
+        while True:
+            ahead = inputs[:, :1] + self._readable(inputs, times, states) @ self.readout
+            path = np.concatenate([path, ahead], axis=1)
+            if path.shape[1] >= needed:
+                break
+            _, states = self.layer(ahead[:, :, None], initial_state=states)
+            times, inputs = times + leads, ahead[:, -1:]
+        steps = state.missing[:, None] + np.arange(horizon)
+        forecasts = state.scale.restore(np.take_along_axis(path, steps, axis=1), state.times[:, None] + 1 + steps)
+        return forecasts[0] if single else forecasts
+
+
+def _state(panel, scale, inputs, states) -> ForecastState:
+    known = panel.known
+    last = known.shape[1] - 1 - np.argmax(known[:, ::-1], axis=1)
+    return ForecastState(last, inputs[np.arange(len(last)), last], states, panel.lengths - 1 - last, scale)

@@ -1,0 +1,394 @@
+"""Exponential smoothing of many series at once: forms chosen by AICc, all parameters by exact gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rnnkit.arguments import whole
+from rnnkit.cells.smoothing import additive_smoothing, multiplicative_smoothing
+from rnnkit.forecast.fitting.decomposition import known_means, known_sums, seasonal_factors
+from rnnkit.forecast.fitting.side_by_side import SideBySide
+from rnnkit.forecast.models.forecaster import Ahead, Forecaster
+from rnnkit.optimizers.rowwise import minimize_rows
+
+_LOW, _HIGH = 1e-4, 0.9999  # of α, of β / α and of γ / (1 - α)
+_DAMPED = 0.8, 0.98  # of φ
+_LEAST = 1e-12  # added to a sum of squared errors, in units of the series' scale: a perfect fit has a logarithm
+_LEVEL, _SLOPE, _SEASON = 0.3, 0.03, 0.3  # what an unknown of 1 moves a starting state by, in the same units
+_STARTS = 0.3, 0.1, 0.05, 0.95  # α, β / α, γ / (1 - α), φ
+
+ERRORS, TRENDS = "AM", ("N", "A", "Ad")
+FORMS = tuple(f"{error}{trend}{season}" for error in ERRORS for trend in TRENDS for season in ("N", error))
+
+
+class _Group(NamedTuple):
+    """Forms that one program runs."""
+
+    multiplicative: bool
+    period: int  # 1 without a season
+
+    def form(self, trend: int) -> int:
+        """The place in `FORMS` of one with this place in `TRENDS`."""
+        season = ("AM"[self.multiplicative]) if self.period > 1 else "N"
+        return FORMS.index(f"{'AM'[self.multiplicative]}{TRENDS[trend]}{season}")
+
+    @property
+    def make(self):
+        return multiplicative_smoothing if self.multiplicative else additive_smoothing
+
+
+class ExponentialSmoothing(Forecaster):
+    """Exponential smoothing in state space form, with the form of each series chosen by AICc.
+
+    A form has three letters, of the error, the trend and the season (Hyndman et al. 2008, "Forecasting with exponential
+    smoothing", chapter 2): additive (A) or multiplicative (M) errors, no trend (N), an additive (A) or a damped one
+    (Ad), and no season (N) or one of the errors' kind. ``ANN`` is simple exponential smoothing, ``AAN`` Holt's method,
+    ``AAdN`` its damped variant, ``AAA`` and ``MAM`` are Holt and Winters'. The recurrences are the cells
+    `rnnkit.cells.additive_smoothing` and `rnnkit.cells.multiplicative_smoothing`. Smoothing parameters and starting
+    states maximise the likelihood, for all series and forms in the same calls, with exact gradients and BFGS
+    (`rnnkit.optimizers.rowwise`).
+
+    Parameters
+    ----------
+    season : int, optional
+        Steps of a season; by default there is none.
+    form : str or sequence of str
+        "auto", or one of ``FORMS`` for every series, or several to choose from.
+    iterations : int
+        Evaluations of the likelihood at most.
+
+    Attributes
+    ----------
+    forms : list of str
+        The form of each series.
+    parameters : ndarray (B, 4)
+        α, β, γ and φ of each series, as `rnnkit.cells.additive_smoothing` has them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> line = 10 + 2 * np.arange(40.0)
+    >>> model = ExponentialSmoothing(form="AAN").fit(line)
+    >>> model.predict(3).round(3)
+    array([90., 92., 94.])
+    """
+
+    def __init__(self, season: int | None = None, form: str | Sequence[str] = "auto", iterations: int = 60):
+        super().__init__()
+        self.season = None if season is None else whole(season, "season", 2)
+        self._forms: tuple[str, ...] = FORMS
+        if form != "auto":
+            self._forms = (form,) if isinstance(form, str) else tuple(form)
+        if not self._forms or not set(self._forms) <= set(FORMS):
+            raise ValueError(f"expected form to be 'auto', or one or several of {', '.join(FORMS)}; got {form!r}")
+        if self.season is None and all(known[-1] != "N" for known in self._forms):
+            raise ValueError(f"expected a season for the form {form!r}")
+        self.form = form if isinstance(form, str) else list(form)
+        self.iterations = whole(iterations, "iterations", 1)
+
+    def _settings(self) -> dict[str, Any]:
+        return {"season": self.season, "form": self.form, "iterations": self.iterations}
+
+    @property
+    def forms(self) -> list[str]:
+        """The form of each series."""
+        self._fitted_history()
+        return [FORMS[i] for i in self._model["form"]]
+
+    @property
+    def parameters(self) -> np.ndarray:
+        """α, β, γ and φ of each series, ``(B, 4)``."""
+        self._fitted_history()
+        return self._model["parameters"]
+
+    # Fit
+
+    def _groups(self) -> list[tuple[_Group, list[int]]]:
+        """Programs, and the trends that are tried in each."""
+        groups = []
+        for multiplicative in (False, True):
+            for period in (1, self.season or 1)[: 1 + (self.season is not None)]:
+                group = _Group(multiplicative, period)
+                trends = [i for i in range(len(TRENDS)) if FORMS[group.form(i)] in self._forms]
+                if trends:
+                    groups.append((group, trends))
+        return groups
+
+    def _fitted(self, values, lengths) -> dict[str, np.ndarray]:
+        return self.chosen(values, lengths, [self._forms])[0]
+
+    def chosen(self, values, lengths, choices: Sequence[Sequence[str]]) -> list[dict[str, np.ndarray]]:
+        """For each choice of forms, what `fit` keeps of the best of them; every form is fitted once.
+
+        Parameters
+        ----------
+        values : ndarray (N, T) of float64
+            NaN in gaps and after a series' end.
+        lengths : ndarray (N,) of int
+        choices : sequence of sequence of str
+            Of the forms of this forecaster.
+        """
+        kept = [self._nothing(len(values)) for _ in choices]
+        for group, trends in self._groups():
+            able = self._able(group, values, lengths)
+            if not len(able):
+                continue
+            found = _Fit(group, trends, values[able], lengths[able], self.iterations).run()
+            for best, forms in zip(kept, choices, strict=True):
+                tried = [place for place, trend in enumerate(trends) if FORMS[group.form(trend)] in forms]
+                if tried:
+                    _keep_better(best, found, able, group, trends, tried)
+        return kept
+
+    def _nothing(self, count: int) -> dict[str, np.ndarray]:
+        return {
+            "form": np.full(count, -1),
+            "parameters": np.zeros((count, 4)),
+            "level": np.zeros(count),
+            "trend": np.zeros(count),
+            "season": np.zeros((count, self.season or 1)),
+            "variance": np.zeros(count),
+            "aicc": np.full(count, np.inf),
+        }
+
+    def _able(self, group: _Group, values, lengths) -> np.ndarray:
+        """The series that the forms of a group can be fitted to."""
+        able = np.ones(len(values), bool)
+        if group.multiplicative:
+            able &= np.nanmin(values, axis=1) > 0
+            if not able.all() and all(form[0] == "M" for form in self._forms):
+                raise ValueError(
+                    f"expected positive values for multiplicative errors; series {int(np.argmin(able))} has others"
+                )
+        if group.period > 1 and any(form[-1] == "N" for form in self._forms):
+            able &= lengths >= 2 * group.period
+        return np.flatnonzero(able)
+
+    # Forecasts
+
+    def _ahead(self, values, lengths, fitted, h) -> Ahead:
+        count = len(values)
+        forecast, spread = np.empty((count, h)), np.empty((count, h))
+        of_logarithms = np.array([FORMS[i][0] == "M" for i in fitted["form"]], bool)
+        for group, _ in self._groups():
+            names = [group.form(i) for i in range(len(TRENDS))]
+            rows = np.flatnonzero(np.isin(fitted["form"], names))
+            if not len(rows):
+                continue
+            scale = _Scale.of(values[rows], group.multiplicative)
+            longer = np.full((len(rows), values.shape[1] + h), np.nan)
+            longer[:, : values.shape[1]] = scale.scaled(values[rows])
+            series = SideBySide(group.make, longer, lengths[rows] + h, period=group.period)
+            states = [fitted["level"][rows], fitted["trend"][rows], fitted["season"][rows, : group.period]]
+            run = series.run(np.arange(len(rows)), fitted["parameters"][rows], states)
+            steps = lengths[rows, None] + np.arange(h)
+            forecast[rows] = scale.restored(np.take_along_axis(run, steps, axis=1))
+            variance = fitted["variance"][rows, None] * _growth(fitted["parameters"][rows], group.period, h)
+            if group.multiplicative:
+                spread[rows] = np.sqrt(np.log1p(variance))
+            else:
+                spread[rows] = scale.width[:, None] * np.sqrt(variance)
+        return Ahead(forecast, spread, of_logarithms)
+
+
+class _Scale(NamedTuple):
+    """Units in which levels are about 1."""
+
+    centre: np.ndarray
+    width: np.ndarray
+
+    @classmethod
+    def of(cls, values, multiplicative: bool) -> _Scale:
+        mean = known_means(values)
+        if multiplicative:
+            return cls(np.zeros_like(mean), mean)
+        moves = np.abs(np.diff(values, axis=1))
+        width = known_means(moves)
+        return cls(mean, np.where(width > 0, width, np.maximum(np.abs(mean), 1.0)))
+
+    def scaled(self, values) -> np.ndarray:
+        return (values - self.centre[:, None]) / self.width[:, None]
+
+    def restored(self, values) -> np.ndarray:
+        return values * self.width[:, None] + self.centre[:, None]
+
+
+def _keep_better(best, found, able, group: _Group, trends, tried) -> None:
+    """Put what was found for the series `able`, with the trends in the places `tried`, where it is the best so far."""
+    count = len(able)
+    aicc = found["aicc"].reshape(len(trends), -1)[tried]
+    first = np.argmin(np.where(np.isnan(aicc), np.inf, aicc), axis=0)
+    least = aicc[first, np.arange(count)]
+    # Where no form has a finite AICc, the first that could be fitted is as good as any.
+    better = (least < best["aicc"][able]) | (best["form"][able] < 0)
+    rows, places = able[better], (np.array(tried)[first] * count + np.arange(count))[better]
+    best["form"][rows] = [group.form(trends[place // count]) for place in places]
+    best["season"][rows, : group.period] = found["season"][places]
+    for name in ("parameters", "level", "trend", "variance", "aicc"):
+        best[name][rows] = found[name][places]
+
+
+def _growth(parameters, period: int, horizon: int) -> np.ndarray:
+    """The variance of a forecast, in units of that of one step ahead, ``(N, H)``.
+
+    ``1 + Σ_{j<h} c_j²`` with ``c_j = α + β (φ + … + φ^j) + γ [j mod m = 0]`` (Hyndman et al. 2008, table 6.1).
+    """
+    alpha, beta, gamma, phi = (parameters[:, i, None] for i in range(4))
+    leads = np.arange(1, horizon)
+    damped = np.cumsum(np.broadcast_to(phi, (len(phi), horizon - 1)) ** leads, axis=1)
+    c = alpha + beta * damped + gamma * ((leads % period == 0) & (period > 1))
+    return np.concatenate([np.ones((len(c), 1)), 1 + np.cumsum(c**2, axis=1)], axis=1)
+
+
+class _Fit:
+    """The forms of a group fitted to series: a row for each trend and series, trends first.
+
+    Unknowns of a row: α, β / α, γ / (1 - α) and φ through logistic curves, then what the starting level, slope and
+    season are moved by. Those that a form hasn't keep their starts.
+    """
+
+    def __init__(self, group: _Group, trends: list[int], values, lengths, iterations: int):
+        self.group, self.iterations = group, iterations
+        self.scale = _Scale.of(values, group.multiplicative)
+        scaled, each = self.scale.scaled(values), len(trends)
+        self.counts = np.tile((~np.isnan(values)).sum(axis=1), each)
+        self.series = SideBySide(group.make, np.tile(scaled, (each, 1)), np.tile(lengths, each), period=group.period)
+        self.trends = np.repeat(trends, len(values))
+        start = starting_states(scaled, group.period, group.multiplicative)
+        none = self.trends == 0
+        self.level = np.where(none, np.tile(start.mean, each), np.tile(start.level, each))
+        self.slope = np.where(none, 0.0, np.tile(start.slope, each))
+        self.season = np.tile(start.season, (each, 1))
+        m, size = group.period, len(self.trends)
+        self.free = np.ones((size, 6 + m - 1), bool)
+        self.free[:, [1, 5]] = ~none[:, None]
+        self.free[:, 2] = m > 1
+        self.free[:, 3] = self.trends == 2
+
+    def run(self) -> dict[str, np.ndarray]:
+        start = np.zeros(self.free.shape)
+        for i, (value, (low, high)) in enumerate(zip(_STARTS, _BOUNDS, strict=True)):
+            start[:, i] = np.log((value - low) / (high - value))
+        found = minimize_rows(self._loss, start, iterations=self.iterations)
+        parameters, (level, trend, season), _ = self._model(np.arange(len(start)), found.x)
+        # The likelihood at its maximum: twice its negative logarithm, in the series' own units.
+        unknowns = 1 + self.free.sum(axis=1) + (self.group.period > 1)
+        width = np.tile(self.scale.width, len(self.trends) // len(self.scale.width))
+        deviance = self.counts * (2 * found.value + 2 * np.log(width) + np.log(self.counts))
+        spare = self.counts - unknowns - 1
+        correction = np.where(spare > 0, 2 * unknowns * (unknowns + 1) / np.maximum(spare, 1), np.inf)
+        variance = self._variance(parameters, (level, trend, season), unknowns - 1)
+        aicc = deviance + 2 * unknowns + correction
+        found_arrays = {"parameters": parameters, "level": level, "trend": trend, "season": season}
+        return found_arrays | {"variance": variance, "aicc": aicc}
+
+    def _model(self, rows, x):
+        """Parameters and starting states by the unknowns, and what their gradients are multiplied by."""
+        curve = 1 / (1 + np.exp(-x[:, :4]))
+        low, high = np.array(_BOUNDS).T
+        alpha, share, left, phi = (low + (high - low) * curve).T
+        steep = ((high - low) * curve * (1 - curve)) * self.free[rows, :4]
+        trends = self.trends[rows]
+        share = np.where(trends > 0, share, 0.0)
+        left = left * (self.group.period > 1)
+        phi = np.choose(trends, [0.0, 1.0, phi])
+        parameters = np.stack([alpha, alpha * share, (1 - alpha) * left, phi], axis=1)
+        moves = x[:, 6:] * _SEASON
+        season = self.season[rows]
+        if self.group.period > 1:
+            season = season + np.concatenate([moves, -moves.sum(axis=1, keepdims=True)], axis=1)
+        states = [self.level[rows] + _LEVEL * x[:, 4], self.slope[rows] + _SLOPE * x[:, 5], season]
+        return parameters, states, (alpha, share, left, steep)
+
+    def _loss(self, rows, x):
+        parameters, states, (alpha, share, left, steep) = self._model(rows, x)
+        with np.errstate(all="ignore"):
+            value, d_parameters, d_states = self.series.differentiate(rows, parameters, states, self._errors)
+        a, b, c, p = d_parameters.T
+        d = np.zeros(x.shape)
+        d[:, :4] = np.stack([a + b * share - c * left, b * alpha, c * (1 - alpha), p], axis=1) * steep
+        d[:, 4], d[:, 5] = _LEVEL * d_states[0], _SLOPE * d_states[1]
+        if self.group.period > 1:
+            d[:, 6:] = _SEASON * (d_states[2][:, :-1] - d_states[2][:, -1:])
+        return value, np.where(self.free[rows] & np.isfinite(d), d, 0.0)
+
+    def _errors(self, y, forecast):
+        """Half the deviance of each series over its count, and its gradient by the forecasts."""
+        known = ~np.isnan(y)
+        count = np.maximum(known.sum(axis=1), 1)
+        error = np.where(known, y - forecast, 0.0)
+        if not self.group.multiplicative:
+            squares = (error * error).sum(axis=1) + _LEAST
+            return 0.5 * np.log(squares / count), -error / squares[:, None]
+        error = np.where(known, error / forecast, 0.0)
+        squares = (error * error).sum(axis=1) + _LEAST
+        value = 0.5 * np.log(squares / count) + np.where(known, np.log(np.abs(forecast)), 0.0).sum(axis=1) / count
+        d = -error / squares[:, None] * np.where(known, y, 1.0) / forecast**2 + 1 / (forecast * count[:, None])
+        return value, np.where(known, d, 0.0)
+
+    def _variance(self, parameters, states, unknowns) -> np.ndarray:
+        """The variance of the errors, in units of the scale."""
+        run = self.series.run(np.arange(len(parameters)), parameters, states)
+        error = self.series.values - run
+        error = error / run if self.group.multiplicative else error
+        return known_sums(error**2) / np.maximum(self.counts - unknowns, 1)
+
+
+_BOUNDS = ((_LOW, _HIGH), (_LOW, _HIGH), (_LOW, _HIGH), _DAMPED)
+
+
+class _Start(NamedTuple):
+    """What `starting_states` found; a form without a trend starts from the mean."""
+
+    mean: np.ndarray
+    level: np.ndarray
+    slope: np.ndarray
+    season: np.ndarray
+
+
+def starting_states(scaled, period: int, multiplicative: bool) -> _Start:
+    """States before the first step: classical decomposition, then a line through the first values.
+
+    Hyndman et al. (2008), section 2.6.1.
+
+    Parameters
+    ----------
+    scaled : ndarray (N, T)
+        NaN where there is no value.
+    period : int
+        m, 1 for no season.
+    multiplicative : bool
+
+    Returns
+    -------
+    mean, level, slope : ndarray (N,)
+    season : ndarray (N, m)
+        Of the steps 0, 1, ….
+    """
+    if period > 1:
+        season = seasonal_factors(scaled, period, multiplicative, seasons=4)
+    else:
+        season = np.full((len(scaled), 1), float(multiplicative))
+    first = _without_season(scaled, season, multiplicative)[:, : _window(scaled, period)]
+    known = ~np.isnan(first)
+    times = np.arange(1.0, first.shape[1] + 1)
+    count = np.maximum(known.sum(axis=1), 1)
+    mean_time = known_sums(known * times) / count
+    mean = np.where(known.any(axis=1), known_means(first), known_means(scaled))
+    off = np.where(known, times - mean_time[:, None], 0.0)
+    power = known_sums(off**2)
+    slope = known_sums(off * first) / np.where(power > 0, power, 1.0)
+    level = mean - slope * mean_time
+    return _Start(mean, np.maximum(level, 0.1 * mean) if multiplicative else level, slope, season)
+
+
+def _window(scaled, period: int) -> int:
+    return min(scaled.shape[1], max(10, 2 * period if period > 1 else 0))
+
+
+def _without_season(scaled, season, multiplicative: bool) -> np.ndarray:
+    whole_season = season[:, np.arange(scaled.shape[1]) % season.shape[1]]
+    return scaled / whole_season if multiplicative else scaled - whole_season

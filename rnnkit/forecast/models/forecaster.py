@@ -1,0 +1,531 @@
+"""What forecasters of panels have in common: series in, forecasts and bands out, as arrays or as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from scipy.special import ndtri
+
+from rnnkit import allocation
+from rnnkit.arguments import whole
+from rnnkit.arrays import real, with_gaps
+from rnnkit.forecast import saving
+from rnnkit.forecast.data import frames
+from rnnkit.forecast.data.covariates import Covariates
+from rnnkit.forecast.data.frames import SeriesFrame
+from rnnkit.forecast.data.history import History
+from rnnkit.forecast.data.panel import Panel
+from rnnkit.forecast.plots import Drawn, small_multiples
+from rnnkit.forecast.scoring.validation import cross_validation
+from rnnkit.serialization.array_files import below
+
+BLOCK = 4096  # series that are fitted at a time, which bounds the memory that a panel takes
+LEVEL = (80,)
+
+
+class Ahead(NamedTuple):
+    """Forecasts of several series."""
+
+    forecast: np.ndarray  # (N, H)
+    spread: np.ndarray  # (N, H), the standard deviations of what they are off by
+    of_logarithms: np.ndarray  # (N,), of which series those are deviations of logarithms
+
+
+class Fitted(NamedTuple):
+    """What a fit found."""
+
+    rows: dict[str, np.ndarray]  # a row for each series
+    panel: dict[str, np.ndarray]  # of all series together
+
+
+class Forecaster:
+    """Series in, forecasts and bands out.
+
+    A subclass has ``_settings()``, what ``__init__`` takes, and ``_fitted(values, lengths)``, which gives arrays of a
+    row for each series, by name, and ``_ahead(values, lengths, fitted, h)``, what `Ahead` holds.
+    """
+
+    level: Sequence[float] = LEVEL
+    past_covariates: Sequence[str] = ()  # columns of a table that it reads, known up to now
+    future_covariates: Sequence[str] = ()  # and known ahead
+    reads_covariates = False
+
+    def __init__(self) -> None:
+        self._history: History | None = None
+        self._model: dict[str, np.ndarray] = {}
+        self._panel: dict[str, np.ndarray] = {}
+
+    @property
+    def name(self) -> str:
+        """What its columns are called in a table."""
+        return type(self).__name__
+
+    def fit(
+        self,
+        y,
+        *,
+        static=None,
+        id="unique_id",
+        time="ds",
+        target="y",
+        freq=None,
+        progress: Callable[[str], None] | None = None,
+    ) -> Self:
+        """Fit every series.
+
+        Parameters
+        ----------
+        y : array_like (T,) or (B, T), list of array_like, or table
+            One series in equal steps, or several of any lengths; NaN or masked in gaps. Or a table of pandas or polars
+            with a row for each series and step, and a Series of either.
+        static : table, optional
+            What is known of each series as a whole, for a model that reads covariates: a row for each series, with the
+            table's column of ids; numbers, or texts, each of which becomes a column of zeros and ones.
+        id, time, target : str
+            The table's columns: which series, when, and the value.
+        freq : str or int, optional
+            The step between two times of the table; by default found.
+        progress : callable, optional
+            Called with a text after each epoch of a network.
+
+        Returns
+        -------
+        The forecaster itself, unchanged if anything went wrong.
+
+        Raises
+        ------
+        ValueError
+            For another rank, no series, an infinite value, or a series without any value; for a table without these
+            columns, with times that come twice or have no common step; for `static` where no covariates are read.
+        ImportError
+            For a table where narwhals is missing (extra "tables").
+        """
+        return self._refit(self._read(y, static, id=id, time=time, target=target, freq=freq), progress)
+
+    def predict(self, h: int = 1, *, future=None, level: Sequence[float] | float | None = None):
+        """Forecasts of the steps after the series' ends.
+
+        Parameters
+        ----------
+        h : int
+            H, how many steps.
+        future : table, or SeriesFrame of `read_table`, optional
+            The columns of `future_covariates` at these steps: a row for each series and step, with the table's columns
+            of ids and times.
+        level : sequence of float in (0, 100), optional
+            Percentages of the bands around the forecasts; by default 80 for a table, and no band for arrays.
+
+        Returns
+        -------
+        table
+            Of the kind that `fit` was given, if it was one: a row for each series and step, with the columns
+            ``unique_id``, ``ds``, ``Model``, ``Model-lo-80``, ``Model-hi-80``.
+        ndarray (H,), or (B, H) for several series
+            Without `level`.
+        dict of str to ndarray
+            With `level`, by the names that a table's columns have.
+
+        Raises
+        ------
+        RuntimeError
+            Before `fit`.
+        ValueError
+            For an `h` below 1, a level outside (0, 100), or a `future` that lacks a column, a series or a step.
+        """
+        history = self._looking_ahead(h, future)
+        if level is None and history.frame is not None:
+            level = self.level
+        columns = self._columns(history, h, level)
+        return self._out(columns, alone=level is None)
+
+    def predict_quantiles(self, h: int = 1, quantiles: Sequence[float] = (0.1, 0.5, 0.9), *, future=None):
+        """Quantiles of the steps after the series' ends.
+
+        Parameters
+        ----------
+        h : int
+            H, how many steps.
+        quantiles : sequence of float in (0, 1)
+            Q of them.
+        future
+            As `predict` takes it.
+
+        Returns
+        -------
+        ndarray (Q, H), or (Q, B, H) for several series
+            Along Q as `quantiles` are; they never cross. For a table, a table with the columns ``Model-q0.1`` and so
+            on.
+        """
+        asked = np.atleast_1d(real(quantiles, "quantiles").astype(np.float64))
+        if asked.ndim != 1 or not asked.size or not ((asked > 0) & (asked < 1)).all():
+            raise ValueError(f"expected quantiles between 0 and 1, got {quantiles!r}")
+        history = self._looking_ahead(h, future)
+        found = self._bands(history, self._forecast(history, h), asked)
+        if history.frame is not None:
+            return self._out({f"{self.name}-q{p:g}": one for p, one in zip(asked, found, strict=True)})
+        return found[:, 0] if history.single else found
+
+    def update(self, y) -> Self:
+        """Append values to every series; what was fitted stays.
+
+        Parameters
+        ----------
+        y
+            As `fit` took it: as many series, arrays in the same order, NaN for a gap.
+
+        Raises
+        ------
+        ValueError
+            For another number of series, or what `fit` refuses.
+        """
+        history = self._fitted_history()
+        if history.frame is not None:
+            renewed = History.of_frame(history.frame.appended(y))
+            if (covariates := history.covariates) is not None:
+                renewed = self._with_covariates(renewed, covariates.static, covariates.names)
+            self._history = renewed
+            return self
+        if frames.is_frame(y):
+            raise ValueError("expected arrays, as in fit; got a table")
+        more = [_one(part) for part in ([y] if history.single else y)]
+        if len(more) != len(history.lengths):
+            raise ValueError(f"expected values for {len(history.lengths)} series, as in fit; got {len(more)}")
+        old = _rows(history.values, history.lengths)
+        panel = Panel([np.concatenate([a, b]) for a, b in zip(old, more, strict=True)])
+        self._history = History(panel.values, panel.lengths, history.single)
+        return self
+
+    def forecast(self, y, h: int = 1, *, future=None, level: Sequence[float] | float | None = None, **names):
+        """Forecast other series; this forecaster stays as it is.
+
+        Parameters
+        ----------
+        y, **names
+            As `fit` takes them.
+        h, future, level
+            As `predict` takes them.
+
+        Returns
+        -------
+        As of `predict`.
+        """
+        return self.copy().fit(y, **names).predict(h, future=future, level=level)
+
+    def cross_validation(
+        self,
+        y,
+        h: int,
+        n_windows: int = 1,
+        step_size: int | None = None,
+        refit: bool = False,
+        *,
+        level: Sequence[float] | float | None = None,
+        progress: Callable[[str], None] | None = None,
+        **names,
+    ):
+        """Forecasts from several past origins beside what came; see `rnnkit.forecast.cross_validation`."""
+        return cross_validation([self], y, h, n_windows, step_size, refit, level=level, progress=progress, **names)
+
+    def plot(
+        self,
+        h: int = 12,
+        *,
+        future=None,
+        level: Sequence[float] | float | None = None,
+        series: Sequence | None = None,
+    ):
+        """The ends of series, their forecasts and bands, as a figure of small pictures.
+
+        Parameters
+        ----------
+        h, future, level
+            As `predict` takes them; `level` is 80 by default.
+        series : sequence, optional
+            Which ones: ids of a table, or places in the list of arrays. By default the first nine.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            A notebook shows it; ``figure.savefig(path)`` writes it.
+
+        Raises
+        ------
+        ImportError
+            Without matplotlib (extra "plots").
+        ValueError
+            For a series that is not there.
+        """
+        history, h = self._looking_ahead(h, future), whole(h, "h", 1)
+        places = self._places(history, series)
+        levels = checked_levels(self.level if level is None else level)
+        columns = self._columns(history, h, levels)
+        drawn = []
+        for place in places:
+            length = int(history.lengths[place])
+            shown = np.arange(max(length - max(4 * h, 36), 0), length)
+            times, ahead, title = shown, length + np.arange(h), "" if history.single else f"series {place}"
+            if history.frame is not None:
+                lines = history.frame.timelines
+                times, ahead = lines.at(place, shown), lines.at(place, length + np.arange(h))
+                title = "" if history.frame.ids[place] is None else str(history.frame.ids[place])
+            said = {name: array[place] for name, array in columns.items()}
+            drawn.append(Drawn(title, times, history.values[place, shown], ahead, said))
+        return small_multiples(drawn, self.name, levels)
+
+    def copy(self) -> Self:
+        """One with the same settings, not fitted."""
+        return type(self)(**self._settings())
+
+    def save(self, path) -> None:
+        """Write the fitted forecaster to a file, whole or not at all.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Written exactly there. A suffix ``.rnnkit`` asks for the format of safetensors (extra "files"), any other
+            for that of ``numpy.savez``.
+        """
+        saving.write(path, self)
+
+    @classmethod
+    def load(cls, path) -> Self:
+        """A forecaster that `save` wrote: it forecasts the same bits.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file is damaged, another's, or holds another kind of model.
+        """
+        return saving.load(path, cls)
+
+    def __repr__(self):
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._settings().items())})"
+
+    # What a subclass has
+
+    def _settings(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def _fitted(self, values, lengths) -> dict[str, np.ndarray]:
+        raise NotImplementedError
+
+    def _ahead(self, values, lengths, fitted, h) -> Ahead:
+        raise NotImplementedError
+
+    # What a subclass may have otherwise
+
+    def _fit(self, history: History, progress: Callable[[str], None] | None = None) -> Fitted:
+        return Fitted(in_blocks(self._fitted, history.values, history.lengths), {})
+
+    def _quantiles(self, ahead: Ahead, probabilities) -> np.ndarray:
+        """Quantiles ``(Q, N, H)``: normal around the forecasts, or around their logarithms."""
+        off = ndtri(probabilities)[:, None, None] * ahead.spread
+        logarithms = ahead.of_logarithms[:, None]
+        return ahead.forecast + np.where(logarithms, ahead.forecast * np.expm1(np.where(logarithms, off, 0.0)), off)
+
+    def _ahead_of(self, history: History, h: int) -> Ahead:
+        return forecast_in_blocks(self._ahead, history, self._model, h)
+
+    # Common
+
+    def _read(self, y, static=None, **names) -> History:
+        """What a user gives, with the covariates that this model reads."""
+        return self._beside(History.of(y, **names, covariates=self._covariate_columns), static)
+
+    @property
+    def _covariate_columns(self) -> list[str]:
+        return [*self.past_covariates, *self.future_covariates]
+
+    def _beside(self, history: History, static=None, names: Sequence[str] | None = None) -> History:
+        """A history with covariates; `names` are those of the static ones that are known."""
+        if static is None and not names and not self._covariate_columns:
+            return history
+        if static is not None and not self.reads_covariates:
+            raise ValueError(f"expected no static=, as {self.name} reads no covariates; Auto and GlobalRNN do")
+        if static is not None and names is not None and not names:
+            raise ValueError("expected no static=, as fit was given none")
+        if history.frame is None:
+            raise ValueError("expected a table with the covariates in its columns; got arrays")
+        values = np.zeros((len(history.lengths), 0))
+        if static is not None:
+            names, values = frames.read_static(static, history.frame, names)
+        elif names:
+            raise ValueError(f"expected static=, with {', '.join(names)}, as in fit; got none")
+        return self._with_covariates(history, values, names or ())
+
+    def _with_covariates(self, history: History, static, names) -> History:
+        assert history.frame is not None
+        there = history.frame.covariates
+        if lacking := [name for name in self._covariate_columns if name not in there]:
+            raise ValueError(
+                f"expected a table of series with the column {lacking[0]!r} besides its values; got "
+                f"{', '.join(map(str, there)) or 'none'}"
+            )
+        found = Covariates.of_frame(history.frame, self.past_covariates, self.future_covariates, static, names)
+        return history._replace(covariates=found)
+
+    def _looking_ahead(self, h, future) -> History:
+        """The history, with what is known of the steps after it."""
+        history, names, h = self._fitted_history(), list(self.future_covariates), whole(h, "h", 1)
+        if future is None:
+            self._check_known_ahead(history, h)
+            return history
+        if not names:
+            raise ValueError(f"expected no future=, as {self.name} has no future_covariates")
+        assert history.frame is not None and history.covariates is not None
+        read = history.frame.future_of if isinstance(future, SeriesFrame) else history.frame.future
+        found = read(future, h, names)
+        ahead = np.stack([found[name] for name in names], axis=2)
+        return history._replace(covariates=history.covariates.with_future(history.lengths, ahead))
+
+    @staticmethod
+    def _places(history: History, series) -> list[int]:
+        """The places of some series."""
+        known = list(range(len(history.lengths))) if history.frame is None else history.frame.ids
+        if series is None:
+            return list(range(min(len(known), 9)))
+        asked = [series] if isinstance(series, (str, int)) else list(series)
+        if unknown := [one for one in asked if one not in known]:
+            raise ValueError(f"expected series that were fitted, such as {known[0]!r}; got {unknown[0]!r}")
+        if not asked:
+            raise ValueError("expected at least one series to draw; got an empty list")
+        return [known.index(one) for one in asked]
+
+    def _refit(self, history: History, progress: Callable[[str], None] | None = None) -> Self:
+        (self._model, self._panel), self._history = self._fit(history, progress), history
+        return self
+
+    def _columns(self, history: History, h, level) -> dict[str, np.ndarray]:
+        """Forecasts and the edges of their bands ``(B, H)``, by the names of a table's columns.
+
+        They start from the ends of a history of the series that were fitted, and read what `fit` has found.
+        """
+        levels = [] if level is None else checked_levels(level)
+        ahead = self._forecast(history, h)
+        columns = {self.name: ahead.forecast}
+        if levels:
+            probabilities = np.array([0.5 + sign * one / 200 for one in levels for sign in (-1, 1)])
+            edges = self._bands(history, ahead, probabilities)
+            for one, lower, upper in zip(levels, edges[::2], edges[1::2], strict=True):
+                columns[f"{self.name}-lo-{one:g}"] = np.minimum(lower, ahead.forecast)
+                columns[f"{self.name}-hi-{one:g}"] = np.maximum(upper, ahead.forecast)
+        return columns
+
+    def _forecast(self, history: History, h) -> Ahead:
+        h = whole(h, "h", 1)
+        allocation.check("the forecasts", (2, len(history.lengths), h))
+        return self._ahead_of(history, h)
+
+    def _check_known_ahead(self, history: History, h: int) -> None:
+        """See that all future covariates are there."""
+        lacking = history.known_besides.lacks(history.lengths, h)
+        if lacking is not None:
+            where = f"series {lacking}" if history.frame is None else history.frame.label(lacking)
+            raise ValueError(
+                f"expected future=, a table with {', '.join(self.future_covariates)} at each of {h} steps ahead; got "
+                f"none of {where}"
+            )
+
+    def _bands(self, history: History, ahead: Ahead, probabilities) -> np.ndarray:
+        found = self._quantiles(ahead, probabilities)
+        positive = history.positive[:, None]
+        return np.where(positive, np.maximum(found, 0.0), found)
+
+    def _out(self, columns: dict[str, np.ndarray], alone: bool = False):
+        """Columns ``(B, H)`` as the user's kind of table, or as arrays."""
+        history = self._fitted_history()
+        if history.frame is not None:
+            return history.frame.ahead(next(iter(columns.values())).shape[1], columns)
+        if history.single:
+            columns = {name: array[0] for name, array in columns.items()}
+        return columns[self.name] if alone else columns
+
+    def _fitted_history(self) -> History:
+        if self._history is None:
+            raise RuntimeError(f"expected fit to be called before this {type(self).__name__} forecasts")
+        return self._history
+
+    def _to_save(self):
+        history = self._fitted_history()
+        arrays = {f"fitted/{name}": array for name, array in self._model.items()}
+        arrays |= {f"panel/{name}": array for name, array in self._panel.items()}
+        arrays |= {"values": history.values, "lengths": history.lengths}
+        about = {"settings": self._settings(), "single": history.single}
+        if history.frame is not None:
+            of_frame, about["frame"] = history.frame.to_save()
+            arrays |= {f"frame/{name}": array for name, array in of_frame.items()}
+        if (covariates := history.covariates) is not None:
+            about["static"] = list(covariates.names)
+            arrays |= {f"covariates/{name}": getattr(covariates, name) for name in ("past", "future", "static")}
+        return arrays, about
+
+    @classmethod
+    def _of_saved(cls, saved: saving.Saved) -> Self:
+        arrays, about = saved.arrays, saved.about
+        values, lengths = arrays["values"], arrays["lengths"]
+        forecaster = cls(**about["settings"])
+        history = History(values, lengths, about["single"])
+        covariates = None
+        if "static" in about:
+            covariates = Covariates(**below("covariates/", arrays), names=tuple(about["static"]))
+        if "frame" in about:
+            frame = SeriesFrame.of_saved(below("frame/", arrays), about["frame"], _rows(values, lengths))
+            if covariates is not None:
+                arrays_of = [*np.moveaxis(covariates.past, 2, 0), *np.moveaxis(covariates.future, 2, 0)]
+                named = dict(zip(forecaster._covariate_columns, arrays_of, strict=True))
+                frame = replace(frame, covariates={name: _rows(column, lengths) for name, column in named.items()})
+            history = History.of_frame(frame)
+        forecaster._history = history._replace(covariates=covariates)
+        forecaster._model, forecaster._panel = below("fitted/", arrays), below("panel/", arrays)
+        return forecaster
+
+
+def checked_levels(level) -> list[float]:
+    """Percentages as a list, each once, in order.
+
+    Raises
+    ------
+    ValueError
+        For one outside (0, 100), or none.
+    """
+    levels = np.atleast_1d(real(level, "level").astype(np.float64))
+    if levels.ndim != 1 or not levels.size or not ((levels > 0) & (levels < 100)).all():
+        raise ValueError(f"expected level to be percentages between 0 and 100, such as [80, 95]; got {level!r}")
+    return np.unique(levels).tolist()
+
+
+def in_blocks(fit: Callable, values, lengths) -> dict[str, np.ndarray]:
+    """What `fit` finds in many series, a block of them at a time."""
+    parts = [fit(values[rows, : lengths[rows].max()], lengths[rows]) for rows in _blocks(len(values))]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def forecast_in_blocks(ahead: Callable, history: History, fitted: dict[str, np.ndarray], h: int) -> Ahead:
+    """What ``ahead`` says of many series, a block of them at a time; where all values are positive, 0 or more."""
+    parts = []
+    for rows in _blocks(len(history.lengths)):
+        lengths = history.lengths[rows]
+        part = {name: array[rows] for name, array in fitted.items()}
+        parts.append(ahead(history.values[rows, : lengths.max()], lengths, part, h))
+    forecast, spread, of_logarithms = (np.concatenate(found) for found in zip(*parts, strict=True))
+    return Ahead(np.where(history.positive[:, None], np.maximum(forecast, 0.0), forecast), spread, of_logarithms)
+
+
+def _blocks(count: int) -> list[slice]:
+    return [slice(start, start + BLOCK) for start in range(0, count, BLOCK)]
+
+
+def _rows(values, lengths) -> list[np.ndarray]:
+    return [row[:length] for row, length in zip(values, lengths, strict=True)]
+
+
+def _one(values) -> np.ndarray:
+    array = np.atleast_1d(with_gaps(values, "y"))
+    if array.ndim != 1:
+        raise ValueError(f"expected the values of each series of shape (time,); got {array.shape}")
+    return array

@@ -1,0 +1,209 @@
+"""A recurrent network for all series of a panel, with covariates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from rnnkit.arguments import is_integer, number_from_zero, whole
+from rnnkit.forecast.data.history import History
+from rnnkit.forecast.fitting.conformal import Calibration
+from rnnkit.forecast.fitting.held_out import Ends, leads_of
+from rnnkit.forecast.fitting.season import common_season
+from rnnkit.forecast.models.forecaster import LEVEL, Ahead, Fitted, Forecaster, checked_levels
+from rnnkit.forecast.models.smoothed_network import LAYERS, SmoothedNetwork
+
+_NETWORK = ("layer", "units", "window", "networks", "epochs", "batch_size", "learning_rate", "seed")
+_FURTHEST = 20.0  # a bound is at most this power of e away from its forecast
+_NAMES = {"lstm": "GlobalLSTM", "gru": "GlobalGRU", "rnn": "GlobalRNN"}
+
+
+class GlobalRNN(Forecaster):
+    """One recurrent network for all series of a panel, beside exponential smoothing of each: ES-RNN.
+
+    Positive series are taken as logarithms, unless these change by more than 1 from step to step. Exponential smoothing
+    gives their levels and seasons, with parameters that all series share and others of each one; a network, shared by
+    all, reads windows of what the smoothing leaves over, and gives quantiles of the next steps in units of the level.
+    Both are trained together by the pinball loss (Smyl 2020, "A hybrid method of exponential smoothing and recurrent
+    neural networks for time series forecasting"; windows, units and ensembles also after Hewamalage, Bergmeir and
+    Bandara 2021, "Recurrent neural networks for time series forecasting: Current status and future directions"). The
+    mean of several networks is the forecast. Series may be of any lengths, shorter than the window too, and have gaps.
+
+    Networks are trained a first time without the ends of the series; what they are off by there gives the bands (split
+    conformal prediction by lead, see `Auto`).
+
+    Parameters
+    ----------
+    season : int, optional
+        Steps of a season, 1 for none; by default as `Auto` finds it.
+    leads : int, optional
+        L, steps ahead that the networks learn; by default one and a half seasons, from 8 to 24. Further steps follow
+        from the forecasts so far, as if they had been observed.
+    past_covariates, future_covariates : sequence of str
+        Columns of the table that are known up to now, and known ahead; a missing value counts as the mean.
+    layer : {"lstm", "gru", "rnn"}
+        The recurrent layer.
+    units : int
+        Of the layer.
+    window : int, optional
+        w, steps that are read at a time; by default one and a quarter seasons, or 5.
+    networks : int
+        Whose mean is the forecast.
+    epochs : int, optional
+        By default as many as make 220 updates, from 12 to 60.
+    batch_size : int
+        Series of a batch.
+    learning_rate : float
+        Adam's, at first.
+    level : sequence of float in (0, 100)
+        Percentages of the bands that `predict` gives by default.
+    seed : int
+        Of first weights and batches: the same seed gives the same bits.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> month = np.arange(60)
+    >>> shops = [level * (1 + 0.2 * np.sin(month * np.pi / 6)) + rng.normal(size=60) for level in range(50, 90)]
+    >>> model = GlobalRNN(season=12, units=4, networks=1, epochs=10).fit(shops)
+    >>> model.predict(3).shape
+    (40, 3)
+    """
+
+    reads_covariates = True
+
+    def __init__(
+        self,
+        season: int | None = None,
+        *,
+        leads: int | None = None,
+        past_covariates: Sequence[str] = (),
+        future_covariates: Sequence[str] = (),
+        layer: str = "lstm",
+        units: int = 24,
+        window: int | None = None,
+        networks: int = 2,
+        epochs: int | None = None,
+        batch_size: int = 64,
+        learning_rate: float = 0.005,
+        level: Sequence[float] | float = LEVEL,
+        seed: int = 0,
+    ):
+        super().__init__()
+        self.season = None if season is None else whole(season, "season", 1)
+        self.leads = None if leads is None else whole(leads, "leads", 1)
+        self.past_covariates, self.future_covariates = checked_columns(past_covariates, future_covariates)
+        if layer not in LAYERS:
+            raise ValueError(f"expected layer to be one of {', '.join(LAYERS)}; got {layer!r}")
+        self.layer, self.units = layer, whole(units, "units", 1)
+        self.window = None if window is None else whole(window, "window", 1)
+        self.networks = whole(networks, "networks", 1)
+        self.epochs = None if epochs is None else whole(epochs, "epochs", 1)
+        self.batch_size = whole(batch_size, "batch_size", 1)
+        if not number_from_zero(learning_rate, "learning_rate"):
+            raise ValueError(f"expected learning_rate above 0; got {learning_rate!r}")
+        self.learning_rate = float(learning_rate)
+        self.level = checked_levels(level)
+        if not is_integer(seed) or seed < 0:
+            raise ValueError(f"expected seed to be a whole number of at least 0; got {seed!r}")
+        self.seed = int(seed)
+
+    @property
+    def name(self) -> str:
+        """What its columns are called in a table: GlobalLSTM, GlobalGRU or GlobalRNN, by its layer."""
+        return _NAMES[self.layer]
+
+    def _settings(self) -> dict[str, Any]:
+        names = ("season", "leads", "past_covariates", "future_covariates", *_NETWORK, "level")
+        return {name: getattr(self, name) for name in names}
+
+    def forecast(self, y, h: int = 1, *, future=None, level: Sequence[float] | float | None = None, **names):
+        """Forecast series that the networks were not trained on; this forecaster stays as it is.
+
+        Smoothing parameters of the series are fitted, the networks stay as they are.
+
+        Parameters
+        ----------
+        y, **names
+            As `fit` takes them.
+        h, future, level
+            As `predict` takes them.
+
+        Returns
+        -------
+        As of `predict`.
+
+        Raises
+        ------
+        RuntimeError
+            Before `fit`.
+        ValueError
+            As `fit` and `predict` raise it.
+        """
+        covariates, other = self._fitted_history().covariates, self.copy()
+        static, progress = names.pop("static", None), names.pop("progress", None)
+        history = History.of(y, **names, covariates=self._covariate_columns)
+        history = self._beside(history, static, covariates.names if covariates is not None else ())
+        other._panel, other._history = self._panel, history
+        other._model = self._network().adapted(history, self._panel, progress)
+        return other.predict(h, future=future, level=level)
+
+    def _fit(self, history: History, progress: Callable[[str], None] | None = None) -> Fitted:
+        season = self.season or history.season or common_season(history.values, history.lengths) or 1
+        sizes = {"season": np.array(season), "leads": np.array(self.leads or leads_of(season))}
+        network = self._network(sizes)
+        ends, off = Ends.of(history, network.leads, once=True), np.zeros((0, network.leads))
+        if len(ends.series):
+            ahead = network.ahead(ends.history, network.fit(ends.history, progress), network.leads)
+            off = errors_in_spreads(ahead, ends.came)
+        calibration = Calibration.of(off)
+        fitted = network.fit(history, progress)
+        found = {"errors": calibration.errors, "counts": calibration.counts}
+        return Fitted(fitted.rows, fitted.panel | sizes | found)
+
+    def _network(self, sizes: dict[str, np.ndarray] | None = None) -> SmoothedNetwork:
+        """The networks' settings; by default with the season and the leads that `fit` found."""
+        sizes = self._panel if sizes is None else sizes
+        settings = {name: getattr(self, name) for name in _NETWORK}
+        return SmoothedNetwork(int(sizes["season"]), int(sizes["leads"]), **settings)
+
+    def _ahead_of(self, history: History, h: int) -> Ahead:
+        return self._network().ahead(history, Fitted(self._model, self._panel), h)
+
+    def _quantiles(self, ahead: Ahead, probabilities) -> np.ndarray:
+        calibration = Calibration(self._panel["errors"], self._panel["counts"])
+        off = calibration.quantiles(probabilities, ahead.spread.shape[1])[:, None] * ahead.spread
+        logarithms = ahead.of_logarithms[:, None]
+        factor = np.expm1(np.clip(np.where(logarithms, off, 0.0), -_FURTHEST, _FURTHEST))
+        return ahead.forecast + np.where(logarithms, ahead.forecast * factor, off)
+
+
+def errors_in_spreads(ahead: Ahead, came) -> np.ndarray:
+    """What came, as seen from the forecasts ``(N, L)``, in units of their spreads; NaN where nothing came."""
+    logarithms = ahead.of_logarithms[:, None]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        off = np.where(logarithms, np.log(np.where(logarithms, came / ahead.forecast, 1.0)), came - ahead.forecast)
+        return off / ahead.spread
+
+
+def checked_columns(past: Sequence[str], future: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Names of covariates as lists.
+
+    Raises
+    ------
+    TypeError
+        For what is no list of names.
+    ValueError
+        For a name that comes twice.
+    """
+    found = []
+    for names, what in ((past, "past_covariates"), (future, "future_covariates")):
+        if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+            raise TypeError(f"expected {what} to be a list of names of columns; got {names!r}")
+        found.append(list(names))
+    both = [*found[0], *found[1]]
+    if twice := [name for name in both if both.count(name) > 1]:
+        raise ValueError(f"expected each covariate once; got {twice[0]!r} twice")
+    return found[0], found[1]

@@ -1,0 +1,461 @@
+"""One recurrent network for many series, beside each series' own exponential smoothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import expit, logit, ndtri
+
+from rnnkit.cells.smoothing import level_and_season
+from rnnkit.forecast.data.covariates import Covariates
+from rnnkit.forecast.data.history import History
+from rnnkit.forecast.fitting.decomposition import known_means
+from rnnkit.forecast.models.forecaster import Ahead, Fitted
+from rnnkit.layers.dense import Dense
+from rnnkit.layers.merging import Concatenate
+from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
+from rnnkit.layers.rnn import RNN
+from rnnkit.layers.support.symbolic import Input
+from rnnkit.models.functional import Model
+from rnnkit.optimizers import Adam
+from rnnkit.optimizers.schedules import CosineDecay
+from rnnkit.serialization.array_files import below
+
+LAYERS: dict[str, Callable] = {"lstm": LSTM, "gru": GRU, "rnn": SimpleRNN}
+QUANTILES = np.array([0.1, 0.5, 0.9])
+DTYPE = "float32"  # of the layers
+LONGEST = 512  # steps that a network reads
+_DEVIATIONS = float(ndtri(QUANTILES[-1]) - ndtri(QUANTILES[0]))  # between the outer quantiles of a normal distribution
+_START = logit(np.array([0.5, 0.1]))  # α and γ of all series, before training
+_FASTER = 20.0  # how much faster they move than the network's weights do
+_OWN = 0.05  # the learning rate of what a series has of its own
+_JITTER = 6.0  # steps by which a length may count for more: batches of like lengths, other ones in each epoch
+_USUAL = 0.1  # mean change of a series from step to step that is left as it is
+_UPDATES = 220  # by default
+_FEWEST, _MOST = 12, 60  # epochs for that: small panels are soon known by heart
+_READ_AT_ONCE = 2**16  # steps of all series that are forecast at a time
+_WARM = 12  # first steps of a series that teach nothing, at most
+
+
+class _Series(NamedTuple):
+    """Series as the network reads them: logarithms, or values in units of their own; shrunk where they vary widely."""
+
+    z: np.ndarray  # (N, T), NaN in gaps and after the end
+    lengths: np.ndarray  # (N,)
+    covariates: Covariates  # standardised, 0 where they are not known
+    rows: dict[str, np.ndarray]  # what `_units` found
+
+    @classmethod
+    def of(cls, history: History, rows: dict[str, np.ndarray], panel: dict[str, np.ndarray]) -> _Series:
+        covariates = history.known_besides.standardised(panel["centre"], panel["width"])
+        return cls(_standard(history.values, rows), history.lengths, covariates, rows)
+
+
+class _Smoothed(NamedTuple):
+    """What exponential smoothing makes of a batch of series."""
+
+    level: np.ndarray  # (B, T), after each step
+    season: np.ndarray  # (B, T + m): of each step as it was forecast, and of the m after the last one
+    pull: Callable  # from gradients by both to those by the logits of α and γ and by the starting levels
+
+
+class SmoothedNetwork:
+    """A recurrent network on smoothed series, after Smyl (2020).
+
+    A hybrid method of exponential smoothing and recurrent neural networks for time series forecasting, International
+    Journal of Forecasting 36(1), 75-85. With z the series or its logarithm::
+
+        l_t, s_{t+m} = level_and_season(z_t)                           α, γ: of all series, and of each
+        window_t     = (z_{t-w+1} - s_{t-w+1} - l_t, …, z_t - s_t - l_t)
+        x_t          = (window_t, covariates at t)
+        o_t          = Dense(layer(x_t), x_t)
+        z_{t+h}      ≈ l_t + s_{t+h} + o_t[h, quantile]
+
+    Smoothing parameters, starting levels and the network's weights are trained together, by the pinball loss over all
+    steps, leads and quantiles. Seasons start at 0, so that nothing is known of a season before it was seen.
+
+    Parameters
+    ----------
+    season : int
+        m, 1 for none.
+    leads : int
+    layer : str
+        One of `LAYERS`.
+    units : int
+    window : int, optional
+        w; by default one and a quarter seasons.
+    networks : int
+        Whose mean is the forecast.
+    epochs : int, optional
+        By default as many as make 220 updates, from 12 to 60.
+    batch_size : int
+        Series of a batch.
+    learning_rate : float
+        Adam's, at first; it follows half a cosine down to 0.
+    seed : int
+    """
+
+    def __init__(self, season, leads, layer, units, window, networks, epochs, batch_size, learning_rate, seed):
+        self.season, self.leads, self.layer, self.units = season, leads, layer, units
+        self.window = window or (max(season + season // 4, 4) if season > 1 else 5)
+        self.networks, self.epochs, self.batch_size = networks, epochs, batch_size
+        self.learning_rate, self.seed = learning_rate, seed
+
+    def fit(self, history: History, tell: Callable[[str], None] | None = None) -> Fitted:
+        """Train on series: parameters of each, and the networks' weights.
+
+        The order of the series changes no bit.
+        """
+        order = _order(history)
+        history = _known_so_far(history, order)
+        centre, width = history.known_besides.scale()
+        panel = {"centre": centre, "width": width}
+        series = _Series.of(history, _units(history.values), panel)
+        rows, bounds = dict(series.rows), []
+        for number in range(self.networks):
+            training = _Training(self, series, number, tell)
+            training.run(training.shared, self._epochs(len(series.z)))
+            panel |= {f"{number}/{name}": array.copy() for name, array in training.shared.items()}
+            rows |= {f"{number}/{name}": array for name, array in training.own.items()}
+            bounds.append(training.furthest)
+        return Fitted(_back(rows, order), panel | {"furthest": np.max(bounds, axis=0)})
+
+    def adapted(
+        self, history: History, panel: dict[str, np.ndarray], tell: Callable[[str], None] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Parameters of series that the networks were not trained on; the networks stay as they are."""
+        order = _order(history)
+        history = _known_so_far(history, order)
+        series = _Series.of(history, _units(history.values), panel)
+        rows = dict(series.rows)
+        for number in range(self.networks):
+            training = _Training(self, series, number, tell)
+            training.shared = below(f"{number}/", panel)
+            training.run({}, _FEWEST)
+            rows |= {f"{number}/{name}": array for name, array in training.own.items()}
+        return _back(rows, order)
+
+    def ahead(self, history: History, fitted: Fitted, h: int) -> Ahead:
+        """Forecast the steps after each series' end.
+
+        Beyond the leads that were learned, the medians so far are read as if they had been observed.
+        """
+        found = np.empty((len(history.values), h, len(QUANTILES)))
+        each = max(_READ_AT_ONCE // history.values.shape[1], 1)
+        for start in range(0, len(found), each):
+            places = np.arange(start, min(start + each, len(found)))
+            rows = {name: array[places] for name, array in fitted.rows.items()}
+            part = history.until(places, history.lengths[places])
+            found[places] = self._quantiles(_Series.of(part, rows, fitted.panel), fitted.panel, h)
+        logs, unit = fitted.rows["logarithms"], fitted.rows["unit"][:, None]
+        median = _restored(found[..., 1], fitted.rows)
+        median = np.where(history.positive[:, None], np.maximum(median, 0.0), median)
+        return Ahead(median, (found[..., 2] - found[..., 0]) * unit / _DEVIATIONS, logs)
+
+    def _epochs(self, count: int) -> int:
+        return self.epochs or min(max(_FEWEST, -(-_UPDATES // -(-count // self.batch_size))), _MOST)
+
+    def _quantiles(self, series: _Series, panel, h: int) -> np.ndarray:
+        """Quantiles of z ``(N, H, Q)`` ahead of each series."""
+        own = [below(f"{number}/", series.rows) for number in range(self.networks)]
+        networks = [_Network.of(self, below(f"{number}/", panel)) for number in range(self.networks)]
+        z, lengths, widened = series.z, series.lengths, 0.0
+        parts: list[np.ndarray] = []
+        while len(parts) * self.leads < h:
+            now = series._replace(z=z, lengths=lengths)
+            each = [network.ahead(now, one, panel["furthest"]) for network, one in zip(networks, own, strict=True)]
+            said = np.sort(np.mean(each, axis=0), axis=2)
+            median = said[..., 1:2]
+            # What is added to a forecast that is off already is off by both.
+            parts.append(median + np.sign(said - median) * np.hypot(said - median, widened))
+            widened = np.abs(parts[-1][:, -1:] - median[:, -1:])
+            longer = np.full((len(z), z.shape[1] + self.leads), np.nan)
+            longer[:, : z.shape[1]] = z
+            np.put_along_axis(longer, lengths[:, None] + np.arange(self.leads), median[..., 0], axis=1)
+            z, lengths = longer, lengths + self.leads
+        return np.concatenate(parts, axis=1)[:, :h]
+
+
+class _Network:
+    """One of the networks: smoothing, then layers."""
+
+    def __init__(self, settings: SmoothedNetwork, features: int, number: int = 0):
+        self.settings = settings
+        seed = int(np.random.SeedSequence([settings.seed, number]).generate_state(1)[0])
+        outputs = settings.leads * len(QUANTILES)
+        x = Input((None, features))
+        layer = LAYERS[settings.layer](settings.units, return_sequences=True, dtype=DTYPE, seed=seed, name="layer")
+        readout = Dense(outputs, kernel_initializer="zeros", dtype=DTYPE, name="readout")
+        self.model = Model(x, readout(Concatenate(dtype=DTYPE)([layer(x), x])))
+        self.smoothing = np.zeros(2, DTYPE)  # of all series; see `_START`, `_FASTER`
+
+    @classmethod
+    def of(cls, settings: SmoothedNetwork, arrays: dict[str, np.ndarray]) -> _Network:
+        """One with these weights."""
+        network = cls(settings, len(arrays["layer/kernel"]))
+        network.shared = arrays
+        return network
+
+    @property
+    def shared(self) -> dict[str, np.ndarray]:
+        """What all series share."""
+        return {**self.model.weights, "smoothing": self.smoothing}
+
+    @shared.setter
+    def shared(self, arrays):
+        self.model.set_weights([arrays[name] for name in self.model.weights])
+        self.smoothing = arrays["smoothing"]
+
+    def smoothed(self, z, own: dict[str, np.ndarray], rows: dict[str, np.ndarray]) -> _Smoothed:
+        """Level and season of a batch of series, by its own parameters and what `_units` found."""
+        m = self.settings.season
+        parameters = expit(_START + _FASTER * self.smoothing + np.stack([own["alpha"], own["gamma"]], axis=1))
+        parameters[:, 1] *= m > 1
+        start = rows["first"] + rows["change"] * own["level"]
+        states = [start[:, None], np.zeros((len(z), m, 1))]
+        found, pullback = _smoothing(m).vjp(
+            z[..., None], constants=[parameters[..., None]], initial_state=states, checkpoint="auto"
+        )
+
+        def pull(d_level, d_season):
+            gradient = pullback(np.stack([d_level, d_season[:, m:]], axis=2))
+            logits = gradient.constants[0][..., 0] * parameters * (1 - parameters)
+            return {
+                "alpha": logits[:, 0],
+                "gamma": logits[:, 1],
+                "level": gradient.initial_state[0][:, 0] * rows["change"],
+            }
+
+        return _Smoothed(found[..., 0], np.pad(found[..., 1], ((0, 0), (m, 0))), pull)
+
+    def inputs(self, series: _Series, smoothed: _Smoothed, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """What the layer reads at some steps ``(B, stop - start, F)``, and which entries of their windows are known."""
+        w = self.settings.window
+        left = np.pad(series.z[:, :stop] - smoothed.season[:, :stop], ((0, 0), (w - 1, 0)), constant_values=np.nan)
+        window = np.lib.stride_tricks.sliding_window_view(left, w, axis=1)[:, start:]
+        window = window - smoothed.level[:, start:stop, None]
+        known = ~np.isnan(window)
+        besides = series.covariates.at_steps(start, stop, self.settings.leads)
+        return np.concatenate([np.where(known, window, 0.0), besides], axis=2).astype(DTYPE), known
+
+    def ahead(self, series: _Series, own: dict[str, np.ndarray], furthest) -> np.ndarray:
+        """Quantiles of z ``(B, L, Q)`` after each series' end."""
+        count, steps = series.z.shape
+        rows, last = np.arange(count), series.lengths - 1
+        smoothed = self.smoothed(series.z, own, series.rows)
+        x, _ = self.inputs(series, smoothed, 0, steps)
+        start = np.maximum(series.lengths - LONGEST, 0)
+        if start.any():
+            read = np.minimum(start[:, None] + np.arange(LONGEST), steps - 1)
+            x = np.take_along_axis(x, read[..., None], axis=1)
+        said = self.model(x)[rows, last - start].reshape(count, self.settings.leads, -1).astype(np.float64)
+        said = np.clip(said, -furthest[:, None], furthest[:, None]) * (series.rows["change"] > 0)[:, None, None]
+        leads = np.arange(self.settings.leads)
+        season = smoothed.season[rows[:, None], last[:, None] + 1 + leads % self.settings.season]
+        return said + (smoothed.level[rows, last, None] + season)[..., None]
+
+
+class _Training:
+    """One network on its way through batches of series."""
+
+    def __init__(self, settings: SmoothedNetwork, series: _Series, number: int, tell=None):
+        self.settings, self.series, self.number, self.tell = settings, series, number, tell
+        count = len(series.z)
+        self.network = _Network(settings, settings.window + series.covariates.width(settings.leads), number)
+        self.own = {name: np.zeros(count) for name in ("alpha", "gamma", "level")}
+        self._moments = {name: np.zeros((2, count)) for name in self.own}
+        self._seen = np.zeros(count)  # updates of each series
+        self._random = np.random.default_rng([settings.seed, number])
+        first = settings.season if settings.season > 1 else 3
+        self.warm = min(first, _WARM, int(series.lengths.max()) // 3)
+        self.furthest = np.zeros(settings.leads)
+
+    @property
+    def shared(self) -> dict[str, np.ndarray]:
+        return self.network.shared
+
+    @shared.setter
+    def shared(self, arrays):
+        self.network.shared = arrays
+
+    def run(self, shared: dict[str, np.ndarray], epochs: int) -> None:
+        """Train what each series has of its own, and `shared` weights unless there are none."""
+        batches = -(-len(self.series.z) // self.settings.batch_size)
+        decay = CosineDecay(1.0, epochs * batches)
+        optimizer = Adam(CosineDecay(self.settings.learning_rate, epochs * batches), global_clipnorm=1.0)
+        update = 0
+        for epoch in range(epochs):
+            for rows in self._batches():
+                gradients, own = self._gradients(rows, bool(shared))
+                if shared:
+                    shared = optimizer.apply(shared, gradients)
+                    self.shared = shared
+                self._follow(rows, own, _OWN * decay(update))
+                update += 1
+            if self.tell is not None:
+                self.tell(f"network {self.number + 1}, epoch {epoch + 1} of {epochs}")
+
+    def _batches(self) -> Iterator[np.ndarray]:
+        """Series of like lengths, in a random order."""
+        lengths = self.series.lengths
+        order = np.argsort(lengths + self._random.uniform(0, _JITTER, len(lengths)), kind="stable")
+        size = self.settings.batch_size
+        starts = np.arange(0, len(order), size)
+        for start in self._random.permutation(starts):
+            yield order[start : start + size]
+
+    def _gradients(self, rows, all_weights: bool):
+        """Gradients of the loss of a batch, by shared weights and by what each series has of its own."""
+        network, leads = self.network, self.settings.leads
+        series = _part(self.series, rows, int(self.series.lengths[rows].max()))
+        count, steps = series.z.shape
+        own = {name: array[rows] for name, array in self.own.items()}
+        smoothed = network.smoothed(series.z, own, series.rows)
+        start = int(self._random.integers(0, steps - LONGEST + 1)) if steps > LONGEST else 0
+        stop = min(start + LONGEST, steps)
+        x, known = network.inputs(series, smoothed, start, stop)
+        said, pullback = network.model.vjp(x)
+        said = said.reshape(count, stop - start, leads, len(QUANTILES)).astype(np.float64)
+        ahead = np.arange(start, stop)[:, None] + 1 + np.arange(leads) % self.settings.season  # places in the season
+        wanted = _futures(series.z, start, stop, leads) - smoothed.season[:, ahead]
+        wanted -= smoothed.level[:, start:stop, None]
+        taught = ~np.isnan(wanted)
+        taught[:, : max(self.warm - start, 0)] = False
+        wanted = np.where(taught, wanted, 0.0)
+        self.furthest = np.maximum(self.furthest, np.abs(wanted).max(axis=(0, 1)))
+        # Each series counts as it varies: the loss is one of logarithms.
+        weight = series.rows["unit"][:, None, None] * taught
+        weight /= max(weight.sum(), np.finfo(np.float64).tiny)
+        slope = np.where(wanted[..., None] > said, QUANTILES, QUANTILES - 1) * weight[..., None]
+        pulled = pullback((-slope).reshape(count, stop - start, -1).astype(DTYPE))
+        d_window = np.where(known, pulled.x[..., : self.settings.window].astype(np.float64), 0.0)
+        d_wanted = slope.sum(axis=3)
+        d_level, d_season = np.zeros(smoothed.level.shape), np.zeros(smoothed.season.shape)
+        d_level[:, start:stop] = -d_wanted.sum(axis=2) - d_window.sum(axis=2)
+        for lead in range(leads):
+            first = start + 1 + lead % self.settings.season
+            d_season[:, first : first + stop - start] -= d_wanted[:, :, lead]
+        for place in range(self.settings.window):
+            lag = self.settings.window - 1 - place
+            first = max(start - lag, 0)
+            d_season[:, first : stop - lag] -= d_window[:, first + lag - start :, place]
+        own_gradients = smoothed.pull(d_level, d_season)
+        gradients = {}
+        if all_weights:
+            both = np.array([own_gradients[name].sum() for name in ("alpha", "gamma")])
+            gradients = {**pulled.weights, "smoothing": (_FASTER * both).astype(DTYPE)}
+        return gradients, own_gradients
+
+    def _follow(self, rows, gradients, rate: float) -> None:
+        """An update of Adam for the series of a batch alone."""
+        self._seen[rows] += 1
+        seen = self._seen[rows]
+        for name, gradient in gradients.items():
+            mean, square = self._moments[name]
+            gradient = gradient * len(rows)
+            mean[rows] = 0.9 * mean[rows] + 0.1 * gradient
+            square[rows] = 0.99 * square[rows] + 0.01 * gradient**2
+            moved = mean[rows] / (1 - 0.9**seen) / (np.sqrt(square[rows] / (1 - 0.99**seen)) + 1e-8)
+            self.own[name][rows] -= rate * moved
+
+
+@lru_cache(maxsize=16)
+def _smoothing(season: int) -> RNN:
+    return RNN(level_and_season(period=season), return_sequences=True, dtype="float64")
+
+
+def _order(history: History) -> np.ndarray:
+    """An order of series by what they hold, wherever they stand."""
+    values, lengths = history.values, history.lengths
+    return np.array(sorted(range(len(lengths)), key=lambda row: (lengths[row], values[row, : lengths[row]].tobytes())))
+
+
+def _known_so_far(history: History, order) -> History:
+    """The series in this order, with what was known of them at their ends."""
+    history = history.until(order, history.lengths[order])
+    return history._replace(covariates=history.known_besides.so_far(history.lengths))
+
+
+def _back(rows: dict[str, np.ndarray], order) -> dict[str, np.ndarray]:
+    """What was found of series in an order, as they stood before."""
+    places = np.argsort(order)
+    return {name: array[places] for name, array in rows.items()}
+
+
+def _part(series: _Series, rows, steps: int) -> _Series:
+    """Some series, up to a step."""
+    found = {name: array[rows] for name, array in series.rows.items()}
+    return _Series(series.z[rows, :steps], series.lengths[rows], series.covariates.of_rows(rows), found)
+
+
+def _futures(z, start: int, stop: int, leads: int) -> np.ndarray:
+    """What follows each step from `start` to `stop`, ``(B, stop - start, L)``; NaN where nothing is known."""
+    padded = np.pad(z, ((0, 0), (0, leads)), constant_values=np.nan)[:, start + 1 : stop + leads]
+    return np.lib.stride_tricks.sliding_window_view(padded, leads, axis=1)
+
+
+def _units(values) -> dict[str, np.ndarray]:
+    """How series are made alike.
+
+    Positive values are taken as logarithms unless these change by more than 1 from value to value; others are divided
+    by ten times their mean change, so that they change by 0.1. Both are then divided by the square root of their mean
+    change over 0.1, so that calm series aren't lost beside restless ones.
+
+    Returns
+    -------
+    dict of ndarray (N,)
+        ``logarithms``; ``unit`` and ``centre``: z is (value - centre) / unit; ``first`` and ``change`` of z: its mean
+        over the first values and its mean change, 0 for constant series.
+    """
+    positive = np.nanmin(values, axis=1) > 0
+    logs = np.log(np.where(positive[:, None], values, 1.0))
+    logarithms = positive & (_changes(np.where(positive[:, None], logs, np.nan)) <= 1)
+    z = np.where(logarithms[:, None], logs, values)
+    z = np.where(np.isnan(values), np.nan, z)
+    change = _changes(z)
+    size = np.abs(known_means(np.abs(z)))
+    change = np.where(change > 1e-12 * size, change, 0.0)  # rounding
+    usual = np.where(change > 0, change, _USUAL)
+    unit = np.where(logarithms, np.sqrt(usual / _USUAL), usual / _USUAL)
+    centre = np.where(logarithms, 0.0, _first_mean(z))
+    z = (z - centre[:, None]) / unit[:, None]
+    return {
+        "logarithms": logarithms,
+        "unit": unit,
+        "centre": centre,
+        "first": _first_mean(z),
+        "change": change / unit,
+    }
+
+
+def _changes(values) -> np.ndarray:
+    """The mean change from one value to the next ``(N,)``, over gaps too; 0 for a single value."""
+    found = np.zeros(len(values))
+    for row, one in enumerate(values):
+        known = one[~np.isnan(one)]
+        if len(known) > 1:
+            found[row] = np.abs(np.diff(known)).mean()
+    return found
+
+
+def _first_mean(z) -> np.ndarray:
+    """The mean of each row's first six values."""
+    known = ~np.isnan(z)
+    return known_means(np.where(np.cumsum(known, axis=1) <= 6, z, np.nan))
+
+
+def _standard(values, rows) -> np.ndarray:
+    logs = rows["logarithms"][:, None]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        z = np.where(logs, np.log(np.where(logs, values, 1.0)), values)
+    z = (z - rows["centre"][:, None]) / rows["unit"][:, None]
+    return np.where(np.isfinite(z), z, np.nan)
+
+
+def _restored(z, rows) -> np.ndarray:
+    logs = rows["logarithms"][:, None]
+    values = z * rows["unit"][:, None] + rows["centre"][:, None]
+    return np.where(logs, np.exp(np.where(logs, values, 0.0)), values)

@@ -1,0 +1,192 @@
+"""Forecasts from many past origins, each made from what was known there, against what came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rnnkit.arrays import with_gaps
+from rnnkit.forecast.scoring.metrics import mean_absolute_error, naive_error, root_mean_squared_error
+
+SHARE = 0.3  # of the series, at its end, that the origins are spread over
+LEAST_ORIGINS = 20
+ENOUGH = 8  # residuals at a lead from which a band is drawn when its coverage is counted
+
+Model = Callable[[np.ndarray, int], np.ndarray]
+
+
+def first_origin(length: int) -> int:
+    """The steps that come before the last 30 %: season and scale of the errors are found there."""
+    return int(np.ceil((1 - SHARE) * length))
+
+
+def rolling_origins(length: int, horizon: int, count: int) -> np.ndarray:
+    """Up to `count` origins, evenly spread over the last 30 % of a series; an origin is the number of steps known.
+
+    >>> rolling_origins(length=100, horizon=3, count=4).tolist()
+    [70, 79, 88, 97]
+    """
+    first, last = first_origin(length), length - horizon
+    return np.unique(np.linspace(first, last, min(count, max(last - first + 1, 0))).round().astype(int))
+
+
+def needed_length(horizon: int, origins: int = LEAST_ORIGINS) -> int:
+    """The shortest series that has so many origins in its last 30 %.
+
+    >>> needed_length(horizon=12, origins=20)
+    104
+    """
+    length = horizon + origins
+    while length - horizon - first_origin(length) + 1 < origins:
+        length += 1
+    return length
+
+
+@dataclass(frozen=True)
+class BackTest:
+    """What the models said at each origin, and what came.
+
+    Attributes
+    ----------
+    origins : ndarray (N,) of int
+        Steps known at each.
+    actual : ndarray (N, H) of float64
+        The values that came, NaN in gaps.
+    forecasts : dict of str to ndarray (N, H)
+        By model.
+    scale : float
+        The in-sample error of the naive forecast, for the mean absolute scaled error.
+    bands : dict of str to ndarray (2, N, H)
+        Lower and upper edges that models gave themselves.
+    """
+
+    origins: np.ndarray
+    actual: np.ndarray
+    forecasts: Mapping[str, np.ndarray]
+    scale: float
+    bands: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def scores(self, model: str) -> dict[str, float]:
+        """MAE, RMSE and MASE of a model over all origins and leads (Hyndman and Koehler 2006)."""
+        error = mean_absolute_error(self.actual, self.forecasts[model])
+        return {
+            "MAE": error,
+            "RMSE": root_mean_squared_error(self.actual, self.forecasts[model]),
+            "MASE": error / self.scale if self.scale > 0 else np.nan,
+        }
+
+    def half_widths(self, model: str, level: float = 0.8) -> np.ndarray:
+        """Half the width of a band for each lead ``(H,)``: what `level` of the absolute residuals stay within.
+
+        Of n residuals it is the ⌈level (n + 1)⌉-th smallest, so that the next one falls inside with that probability
+        if residuals are exchangeable (Lei et al. 2018, "Distribution-free predictive inference for regression",
+        section 2); NaN for a lead without any residual.
+        """
+        return _half_widths(np.abs(self.actual - self.forecasts[model]), level)
+
+    def edges(self, model: str, level: float = 0.8) -> np.ndarray:
+        """The edges ``(2, N, H)`` of the model's bands: its own, or half a width below and above its forecasts."""
+        if model in self.bands:
+            return self.bands[model]
+        said, half = self.forecasts[model], self.half_widths(model, level)
+        return np.array([said - half, said + half])
+
+    def coverage(self, model: str, level: float = 0.8) -> float:
+        """The share of values that fell within the band as it would have been drawn at their origin.
+
+        Where the model has no bands of its own, each is drawn from the residuals that were known by then; NaN where no
+        origin had 8 of them.
+        """
+        if model in self.bands:
+            came = ~np.isnan(self.actual)
+            lower, upper = self.bands[model]
+            return float(np.mean(((lower <= self.actual) & (self.actual <= upper))[came])) if came.any() else np.nan
+        residuals = np.abs(self.actual - self.forecasts[model])
+        leads = np.arange(1, residuals.shape[1] + 1)
+        inside = []
+        for origin, came in zip(self.origins, residuals, strict=True):
+            past = np.where(self.origins[:, None] + leads <= origin, residuals, np.nan)
+            judged = ((~np.isnan(past)).sum(axis=0) >= ENOUGH) & ~np.isnan(came)
+            inside.extend(came[judged] <= _half_widths(past, level)[judged])
+        return float(np.mean(inside)) if inside else float("nan")
+
+
+def back_test(
+    values,
+    models: Mapping[str, Model],
+    horizon: int,
+    origins: int,
+    *,
+    season: int | None = None,
+    progress: Callable[[], None] = lambda: None,
+) -> BackTest:
+    """Let each model forecast from origins in the last 30 % of a series, from the values before the origin only.
+
+    Equals this loop::
+
+        for origin in rolling_origins(len(values), horizon, origins):
+            forecast = model(values[:origin], horizon)       # against values[origin : origin + horizon]
+
+    Parameters
+    ----------
+    values : ndarray (T,) of float64
+        NaN in gaps.
+    models : dict of str to callable
+        ``model(history, horizon)`` is the forecast ``(horizon,)``, or the lower edge of a band, the forecast and the
+        upper edge ``(3, horizon)``; it fits itself to the history.
+    horizon, origins : int
+        Leads, and how many origins at most.
+    season : int, optional
+        For the seasonal form of the scaled error.
+    progress : callable
+        Called after each origin.
+
+    Returns
+    -------
+    BackTest
+
+    Raises
+    ------
+    ValueError
+        If the series is too short for a single origin.
+
+    Examples
+    --------
+    >>> from rnnkit.forecast.models.baselines import naive
+    >>> test = back_test(np.arange(100.0), {"naive": naive}, horizon=2, origins=10)
+    >>> test.scores("naive")
+    {'MAE': 1.5, 'RMSE': 1.5811388300841898, 'MASE': 1.5}
+    """
+    values = np.array(with_gaps(values, "values"))
+    if values.ndim != 1:
+        raise ValueError(f"expected values of shape (time,), got {values.shape}")
+    places = rolling_origins(len(values), horizon, origins)
+    if not len(places):
+        raise ValueError(
+            f"expected at least {needed_length(horizon, 1)} values for a back-test with a horizon of {horizon}; "
+            f"got {len(values)}"
+        )
+    values.flags.writeable = False  # a model that changed its history would change what it is judged by
+    said: dict[str, list[np.ndarray]] = {name: [] for name in models}
+    for origin in places:
+        for name, model in models.items():
+            said[name].append(model(values[:origin], horizon))
+        progress()
+    forecasts = {name: np.array(rows) for name, rows in said.items()}
+    own = {name: rows.transpose(1, 0, 2) for name, rows in forecasts.items() if rows.ndim == 3}
+    return BackTest(
+        origins=places,
+        actual=np.array([values[origin : origin + horizon] for origin in places]),
+        forecasts=forecasts | {name: middle for name, (_, middle, _) in own.items()},
+        scale=naive_error(values[: places[0]], season),
+        bands={name: np.array([lower, upper]) for name, (lower, _, upper) in own.items()},
+    )
+
+
+def _half_widths(residuals, level) -> np.ndarray:
+    ordered = np.sort(residuals, axis=0)  # NaN last
+    count = (~np.isnan(ordered)).sum(axis=0)
+    rank = np.minimum(np.ceil(level * (count + 1)).astype(int), count)
+    return ordered[np.maximum(rank - 1, 0), np.arange(residuals.shape[1])]

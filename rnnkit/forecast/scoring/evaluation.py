@@ -1,0 +1,155 @@
+"""How far forecasts in a table were off."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rnnkit.arguments import positive_integer
+from rnnkit.forecast.data.frames import Columns, SeriesFrame, is_frame, read
+from rnnkit.forecast.scoring.metrics import coverage_terms, percentage_terms, pinball_terms
+
+_EDGE = re.compile(r"(.+)-(lo|hi)-(\d+(?:\.\d+)?)")
+
+
+def evaluate(
+    frame,
+    train=None,
+    season: int = 1,
+    models: Sequence[str] | None = None,
+    level: Sequence[float] | None = None,
+    names: Sequence[str] = Columns(),
+):
+    """Score the forecasts of a table.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        A row for each series and time, and for each cutoff where there are several: what came, and a column of
+        forecasts for each model. The edges of a band of 80 % are in the columns ``Model-lo-80`` and ``Model-hi-80``.
+    train : DataFrame or SeriesFrame, optional
+        The values before, which mase and rmsse are scaled by.
+    season : int
+        How many steps back the naive forecast is that scales.
+    models : sequence of str, optional
+        By default all columns that are no edges.
+    level : sequence of float, optional
+        Bands, in percent; by default all that there are.
+    names : Columns
+        What the columns of ids, times and values are called.
+
+    Returns
+    -------
+    DataFrame of the same library
+        A row for each series and metric: id, metric, and a column for each model. The metrics are mae, rmse and smape;
+        mase and rmsse if there is `train`; coverage-80 and the like for each band, in percent; and pinball, the mean
+        over the quantiles that are edges of bands. `rnnkit.forecast.scoring.metrics` has the formulas. Rows without a
+        value are left out. What a model has no forecast or no band for is NaN, and so is an error that is scaled by 0.
+
+    Raises
+    ------
+    ValueError
+        If the table lacks columns or holds something else than numbers, or if `train` lacks a series.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> table = pl.DataFrame({"unique_id": ["a", "a"], "ds": [1, 2], "y": [1.0, 2.0], "Naive": [1.0, 1.0]})
+    >>> evaluate(table).rows()
+    [('a', 'mae', 0.5), ('a', 'rmse', 0.7071...), ('a', 'smape', 33.33...)]
+    """
+    from rnnkit.forecast.data import native_tables
+
+    called, season = Columns(*names), positive_integer(season, "season")
+    table = native_tables.opened(frame, "the forecasts")
+    edges = {name: match for name in table.columns if (match := _EDGE.fullmatch(name))}
+    if models is None:
+        models = [name for name in table.columns if name not in (*called, "cutoff", *edges)]
+    if not models:
+        raise ValueError(f"expected a column of forecasts at least; got {', '.join(table.columns)}")
+    levels = sorted({match[3] for match in edges.values() if match[1] in models}, key=float)
+    if level is not None:
+        asked = [f"{one:g}" for one in level]
+        if lacking := [one for one in asked if one not in levels]:
+            raise ValueError(
+                f"expected bands of {lacking[0]} % in columns such as {models[0]}-lo-{lacking[0]}; got "
+                f"{', '.join(table.columns)}"
+            )
+        levels = asked
+    native_tables.check_columns(table, [called.target, *models], "the forecasts")
+    heads, ids = None, [None]
+    codes = np.zeros(len(table), np.int64)
+    if called.id in table.columns:
+        codes, heads = native_tables.codes(table, called.id)
+        ids = heads.to_list()
+    if not len(table):
+        raise ValueError("expected forecasts with rows; got an empty table")
+    found = {
+        name: native_tables.numbers(table, name, codes, ids)
+        for name in table.columns
+        if name in (called.target, *models) or (name in edges and edges[name][1] in models)
+    }
+    actual = found[called.target]
+    known = ~np.isnan(actual)
+    actual, codes = actual[known], codes[known]
+    counts = np.bincount(codes, minlength=len(ids)).astype(np.float64)
+    counts[counts == 0] = np.nan
+
+    def mean(terms) -> np.ndarray:
+        return np.bincount(codes, weights=terms, minlength=len(ids)) / counts
+
+    scales = None if train is None else _scales(train, ids, season, called)
+    nothing = np.full(len(actual), np.nan)
+    scores: list[dict[str, np.ndarray]] = []
+    for model in models:
+        off = actual - found[model][known]
+        score = {
+            "mae": mean(np.abs(off)),
+            "rmse": np.sqrt(mean(np.square(off))),
+            "smape": mean(percentage_terms(actual, found[model][known])),
+        }
+        if scales is not None:
+            score |= {"mase": score["mae"] / scales[0], "rmsse": score["rmse"] / scales[1]}
+        losses = []
+        for one in levels:
+            low, high = (
+                found[name][known] if (name := f"{model}-{edge}-{one}") in found else nothing for edge in ("lo", "hi")
+            )
+            score[f"coverage-{one}"] = mean(coverage_terms(actual, low, high))
+            tail = (1 - float(one) / 100) / 2
+            losses += [pinball_terms(actual, low, tail), pinball_terms(actual, high, 1 - tail)]
+        if losses:
+            score["pinball"] = mean(np.mean(losses, axis=0))
+        scores.append(score)
+    metrics = list(scores[0])
+    columns: dict[str, Any] = {}
+    if heads is not None:
+        columns[called.id] = native_tables.repeated(heads, len(metrics))
+    columns["metric"] = metrics * len(ids)
+    for model, score in zip(models, scores, strict=True):
+        columns[model] = np.stack([score[metric] for metric in metrics], axis=1).ravel()
+    return native_tables.made(columns, table.implementation)
+
+
+def _scales(train, ids, season, names) -> np.ndarray:
+    """What mase and rmsse divide by, of each series, ``(2, B)``; NaN for 0."""
+    if not isinstance(train, SeriesFrame):
+        if not is_frame(train):
+            raise TypeError(f"expected train to be a DataFrame; got {type(train).__name__}")
+        train = read(train, names)
+    places = {one: place for place, one in enumerate(train.ids)}
+    lacking = [one for one in ids if one not in places]
+    if lacking:
+        raise ValueError(f"expected all series in train; got none for {lacking[0]!r}")
+    lengths = train.timelines.lengths
+    values, series = np.concatenate(train.series), np.repeat(np.arange(len(train)), lengths)
+    apart = values[season:] - values[:-season]
+    within = (series[season:] == series[:-season]) & ~np.isnan(apart)
+    apart, series = apart[within], series[season:][within]
+    counts = np.maximum(np.bincount(series, minlength=len(train)), 1)
+    sums = [np.bincount(series, weights=terms, minlength=len(train)) for terms in (np.abs(apart), np.square(apart))]
+    scales = np.stack([sums[0] / counts, np.sqrt(sums[1] / counts)])[:, [places[one] for one in ids]]
+    return np.where(scales == 0, np.nan, scales)

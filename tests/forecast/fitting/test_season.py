@@ -1,0 +1,69 @@
+"""The season of a series: found where there is one, and None where there is none."""
+
+import numpy as np
+import pytest
+
+import rnnkit as rk
+from rnnkit.forecast.fitting.season import autocorrelation, common_season, find_season, refined_period
+from rnnkit.forecast.scoring.backtest import first_origin
+
+SUNSPOTS, CO2 = rk.datasets.load_sunspots()[1], rk.datasets.load_co2()[1]
+
+
+def with_gaps(values, rng, share=0.1):
+    values = np.array(values, dtype=np.float64)
+    values[rng.random(len(values)) < share] = np.nan
+    return values
+
+
+@pytest.mark.parametrize(("values", "season"), [(SUNSPOTS, 11), (CO2, 52)])
+def test_seasons_of_the_bundled_series_are_found_in_their_first_part(values, season):
+    assert find_season(values[: first_origin(len(values))]) == season
+
+
+@pytest.mark.parametrize("season", [4, 7, 12, 24])
+def test_a_season_is_found_under_noise_trend_and_gaps(season, rng):
+    profile = np.cos(2 * np.pi * np.arange(season) / season)
+    values = np.resize(3 * profile, 360) + rng.standard_normal(360) + 0.05 * np.arange(360)
+    assert find_season(with_gaps(values, rng)) == season
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_noise_and_random_walks_have_no_season(seed):
+    noise = np.random.default_rng(seed).standard_normal(400)
+    assert find_season(noise) is None
+    assert find_season(noise.cumsum()) is None
+
+
+@pytest.mark.parametrize("values", [np.full(100, 0.1), 0.1 * np.arange(100), np.full(100, np.nan), [1.0, 2.0], []])
+def test_what_never_repeats_has_no_season(values):
+    assert find_season(values) is None
+
+
+def test_autocorrelation_is_the_mean_product_of_pairs(rng):
+    values = with_gaps(rng.standard_normal(40), rng)
+    echo = autocorrelation(values)
+    for lag in (0, 1, 5, 20):
+        products = values[lag:] * values[: 40 - lag]
+        np.testing.assert_allclose(echo[lag], np.nanmean(products) / np.nanmean(values**2), atol=1e-12)
+
+
+@pytest.mark.parametrize("period", [51.7, 52.0, 52.18, 52.4])
+def test_a_period_between_whole_steps_is_found(period, rng):
+    values = np.sin(2 * np.pi * np.arange(1500) / period + 1) + 0.5 * rng.standard_normal(1500)
+    assert abs(refined_period(values[None], 52) - period) < 0.05
+
+
+def test_two_seasons_are_too_few_to_refine():
+    assert refined_period(np.sin(np.arange(30))[None], 12) == 12.0
+
+
+def test_half_of_the_series_are_enough_for_a_common_season():
+    time, rng = np.arange(140), np.random.default_rng(0)
+    waves = [np.sin(2 * np.pi * time / m) + 0.1 * rng.standard_normal(140) for m in (12, 12, 7)]
+    values = np.array([*waves, rng.standard_normal(140).cumsum()])
+    assert [find_season(one) for one in values] == [12, 12, 7, None]
+    assert common_season(values, np.full(4, 140)) == 12
+    assert common_season(values[1:], np.full(3, 140)) is None
+    assert common_season(values[[0, 3]], np.full(2, 140)) == 12  # the other one has none
+    assert common_season(values[3:], np.full(1, 140)) is None

@@ -1,0 +1,161 @@
+"""The combination: weights by held-out ends, calibrated bands, panels of any shape."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import rnnkit as rk
+from rnnkit.forecast.data.history import History
+from rnnkit.forecast.fitting.conformal import Calibration
+from rnnkit.forecast.models.auto import Auto, Ends
+
+
+@pytest.fixture(scope="module")
+def panel():
+    rng = np.random.default_rng(3)
+    lengths = (9, 14, 30, 31, 47, 80)
+    return [50 + rng.normal(size=n).cumsum() + 5 * np.sin(2 * np.pi * np.arange(n) / 4) for n in lengths]
+
+
+@pytest.fixture(scope="module")
+def fitted(panel):
+    return Auto(4).fit(panel)
+
+
+def test_forecasts_are_the_weighted_mean_of_the_models(panel, fitted):
+    said = [model.fit(panel).predict(5) for model in fitted._candidates(4).values()]
+    weights = fitted.weights[:-1, :, :5]
+    assert (fitted.weights[-1] == 0).all()  # the panel is too small for a network
+    np.testing.assert_allclose(weights.sum(axis=0), 1)
+    assert (weights[-1] == 0).all() and (weights[:-1] == 0.25).all()  # none is long enough for an autoregression
+    np.testing.assert_allclose(fitted.predict(5), (weights * said).sum(axis=0), rtol=1e-12)
+
+
+def test_an_autoregression_has_the_share_that_it_earns():
+    """A wave that no smoothing model knows; a series that is too short has none."""
+    time = np.arange(150)
+    wave = np.sin(time * 0.4) * 10 + 50 + np.random.default_rng(2).normal(size=150)
+    share = Auto(1).fit([wave, wave[:100]]).weights[4]
+    assert (share[0] > 0.8).all() and (share[1] == 0).all()
+    alone = Auto(1).fit(wave)
+    assert (alone.weights[4] > 0.8).all()
+    assert np.abs(alone.predict(8) - np.sin(np.arange(150, 158) * 0.4) * 10 - 50).mean() < 2
+
+
+def test_units_and_order_change_nothing_else(panel, fitted):
+    expected = fitted.predict(4, level=80)
+    for name, array in Auto(4).fit([1000 * one for one in panel]).predict(4, level=80).items():
+        np.testing.assert_allclose(array, 1000 * expected[name], rtol=1e-6)
+    for name, array in Auto(4).fit(panel[::-1]).predict(4, level=80).items():
+        np.testing.assert_allclose(array[::-1], expected[name], rtol=1e-9)
+
+
+def test_F4_bands_are_nested_and_hold_the_forecast(fitted):
+    found = fitted.predict(12, level=[20, 80, 95, 99.5])
+    edges = [found[f"Auto-lo-{level}"] for level in ("99.5", "95", "80", "20")] + [found["Auto"]]
+    edges += [found[f"Auto-hi-{level}"] for level in ("20", "80", "95", "99.5")]
+    assert all((lower <= upper).all() for lower, upper in itertools.pairwise(edges))
+    quantiles = fitted.predict_quantiles(12, np.linspace(0.001, 0.999, 50))
+    assert (np.diff(quantiles, axis=0) >= 0).all()
+
+
+def test_bands_hold_what_they_say():
+    """On random walks with drifts, of which no model here is the true one."""
+    rng = np.random.default_rng(5)
+    walks = 500 + (rng.standard_t(4, size=(400, 46)) + rng.normal(size=(400, 1))).cumsum(axis=1)
+    found = Auto(1).fit(walks[:, :40]).predict(6, level=[80, 95])
+    for level, off in ((80, 5), (95, 3)):
+        lower, upper = found[f"Auto-lo-{level}"], found[f"Auto-hi-{level}"]
+        inside = 100 * ((lower <= walks[:, 40:]) & (walks[:, 40:] <= upper)).mean()
+        assert abs(inside - level) < off
+
+
+def test_F4_what_is_positive_stays_so():
+    falling = [np.maximum(60 - 3.0 * np.arange(20), 0.5) + 0.1 * np.cos(np.arange(20)), 5 + np.zeros(9)]
+    found = Auto(1).fit(falling).predict(10, level=99)
+    assert all((array >= 0).all() for array in found.values())
+
+
+@pytest.mark.parametrize("values", [[3.0], [3.0, 4.0], [3.0, np.nan, 5.0], [7.0] * 12, [0.0] * 12, [-1e9, 1e9] * 6])
+def test_F4_every_series_has_a_forecast_and_a_band(values):
+    found = Auto().fit(values).predict(3, level=80)
+    assert all(np.isfinite(array).all() for array in found.values())
+    assert (found["Auto-lo-80"] <= found["Auto-hi-80"]).all()
+    if np.ptp(values) == 0:
+        np.testing.assert_allclose(found["Auto"], values[0])
+
+
+def test_the_season_is_found():
+    month = np.arange(96)
+    rng = np.random.default_rng(0)
+    wave = [100 + 20 * np.sin(2 * np.pi * month / 12 + i) + rng.normal(size=96) for i in range(3)]
+    assert int(Auto().fit(wave)._panel["season"]) == 12
+    assert int(Auto(season=1).fit(wave)._panel["season"]) == 1
+    assert int(Auto().fit(rng.normal(size=(3, 40)))._panel["season"]) == 1
+
+
+def test_held_out_ends():
+    values = np.arange(60.0).reshape(3, 20)
+    values[1, 12:] = np.nan
+    ends = Ends.of(History(values, np.array([20, 12, 20])), 8)
+    for series, known, length, came in zip(
+        ends.series, ends.history.values, ends.history.lengths, ends.came, strict=True
+    ):
+        whole = values[series][~np.isnan(values[series])]
+        assert length >= len(whole) // 2
+        assert (known[:length] == whole[:length]).all() and np.isnan(known[length:]).all()
+        rest = whole[length : length + len(whole) // 3][:8]
+        assert (came[: len(rest)] == rest).all() and np.isnan(came[len(rest) :]).all()
+    assert (np.bincount(ends.series) > 1).all() and np.isfinite(ends.came[:, :4]).all()
+    assert len(Ends.of(History(np.ones((1, 2)), np.array([2])), 8).series) == 0
+
+
+def test_quantiles_of_errors_have_their_rank():
+    errors = np.random.default_rng(1).normal(3, 4, 2000)
+    found = Calibration.of(errors[:, None]).quantiles([0.1, 0.9], 3)
+    expected = np.sort(errors)[[200, 1800]]
+    np.testing.assert_allclose(found, np.repeat(expected[:, None], 3, axis=1), atol=0.15)
+    none = Calibration.of(np.full((4, 2), np.nan)).quantiles([0.1, 0.5, 0.9], 2)
+    np.testing.assert_allclose(none[:, 0], [-1.28, 0, 1.28], atol=0.3)  # wider, of so few
+    assert none.shape == (3, 2)
+
+
+def test_what_is_wrong_is_said(panel):
+    for settings in ({"season": 0}, {"level": 100}, {"level": []}, {"seed": -1}, {"level": [80, 120]}):
+        with pytest.raises(ValueError, match="expected"):
+            Auto(**settings)
+    for h in (0, -1, 1.5, True):
+        with pytest.raises(ValueError, match="expected h"):
+            rk.forecast.Theta().fit(panel).predict(h)
+    with pytest.raises(RuntimeError, match="fit"):
+        Auto().predict(3)
+
+
+def test_a_large_panel_has_a_network(monkeypatch, panel):
+    """Its share lies between what the held-out ends say and the usual one; other models keep theirs."""
+    from rnnkit.forecast.models import auto
+
+    monkeypatch.setattr(auto, "_PANEL", 6)
+    model, network = Auto(4).fit(panel), Auto.models.index("network")
+    share = model.weights[network]
+    assert (share == share[0, 0]).all() and 0 <= share[0, 0] <= np.sqrt(0.4)
+    np.testing.assert_allclose(model.weights.sum(axis=0), 1)
+    if share.any():
+        without = Auto(4)
+        without._history, without._model = model._history, model._model
+        without._panel = {**model._panel, "network share": np.zeros(1)}
+        fitted = auto.Fitted(auto.below("network/", model._model), auto.below("network/", model._panel))
+        other = model._network(4, 8).ahead(model._history, fitted, 5).forecast
+        expected = (1 - share[:, :1]) * without._ahead_of(model._history, 5).forecast + share[:, :1] * other
+        np.testing.assert_allclose(model._ahead_of(model._history, 5).forecast, expected, rtol=1e-12)
+
+
+def test_the_share_is_that_of_the_least_absolute_error():
+    from rnnkit.forecast.models.auto import _share
+
+    errors = np.array([[3.0, -1.0, np.nan], [200.0, 100.0, -300.0]])
+    assert _share(errors, np.zeros((2, 3))) == 1
+    assert _share(np.zeros((2, 3)), errors) == 0
+    assert _share(errors, -errors) == 0.5
+    assert _share(errors, np.full((2, 3), np.nan)) == 0

@@ -1,0 +1,222 @@
+"""What holds for every forecaster of panels: tables and arrays, files, updates, origins of the past."""
+
+import sys
+
+import numpy as np
+import pytest
+
+import rnnkit as rk
+from rnnkit.forecast.scoring.validation import cross_validation
+
+MAKE = {
+    "Theta": lambda: rk.forecast.Theta(4),
+    "ExponentialSmoothing": lambda: rk.forecast.ExponentialSmoothing(4, ["ANN", "ANA"]),
+    "Auto": lambda: rk.forecast.Auto(4),
+    "GlobalRNN": lambda: rk.forecast.GlobalRNN(4, leads=4, units=4, networks=1, epochs=2),
+}
+every = pytest.mark.parametrize("make", MAKE.values(), ids=MAKE)
+LENGTHS = (21, 30, 41)
+
+
+@pytest.fixture(scope="module")
+def panel():
+    rng = np.random.default_rng(7)
+    return [80 + rng.normal(size=n).cumsum() + 6 * np.sin(np.pi * np.arange(n) / 2) for n in LENGTHS]
+
+
+@pytest.fixture(scope="module")
+def table(panel):
+    pd = pytest.importorskip("pandas")
+    pytest.importorskip("narwhals")
+    starts = ("2001-01-01", "2003-04-01", "1999-07-01")
+    parts = [
+        pd.DataFrame({"shop": f"s{i}", "when": pd.date_range(start, periods=len(one), freq="QS"), "sold": one})
+        for i, (start, one) in enumerate(zip(starts, panel, strict=True))
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+NAMES = {"id": "shop", "time": "when", "target": "sold"}
+
+
+@every
+def test_F2_a_table_gives_the_numbers_of_arrays(make, panel, table):
+    model = make().fit(table, **NAMES)
+    found, expected = model.predict(3, level=[80, 95]), make().fit(panel).predict(3, level=[80, 95])
+    assert list(found.columns) == ["shop", "when", *expected]
+    assert found["shop"].tolist() == [f"s{i}" for i in range(3) for _ in range(3)]
+    assert found["when"].dt.strftime("%Y-%m").tolist()[:3] == ["2006-04", "2006-07", "2006-10"]
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name].to_numpy().reshape(3, 3), array)
+    assert list(model.predict(1).columns) == ["shop", "when", *list(expected)[:3]]
+    np.testing.assert_array_equal(
+        model.predict_quantiles(2, [0.25])[f"{model.name}-q0.25"].to_numpy().reshape(3, 2),
+        make().fit(panel).predict_quantiles(2, [0.25])[0],
+    )
+
+
+@every
+def test_F2_polars_in_and_out(make, panel, table):
+    pl = pytest.importorskip("polars")
+    found = make().fit(pl.DataFrame(table), **NAMES).predict(2)
+    assert isinstance(found, pl.DataFrame)
+    np.testing.assert_array_equal(found[make().name].to_numpy().reshape(3, 2), make().fit(panel).predict(2))
+
+
+@every
+def test_F1_one_series_has_no_axis_of_series(make, panel):
+    one, several = make().fit(panel[1]), make().fit([panel[1]])
+    assert one.predict(3).shape == (3,) and several.predict(3).shape == (1, 3)
+    assert one.predict_quantiles(3).shape == (3, 3)
+    assert all(array.shape == (3,) for array in one.predict(3, level=80).values())
+    np.testing.assert_array_equal(one.predict(3), several.predict(3)[0])
+
+
+@every
+def test_F6_a_file_forecasts_the_same_bits(make, panel, table, tmp_path):
+    for model in (make().fit(panel), make().fit(panel[0]), make().fit(table, **NAMES)):
+        model.save(tmp_path / "model.npz")
+        again = type(model).load(tmp_path / "model.npz")
+        assert repr(again) == repr(model)
+        same(again.predict(4, level=[50, 90]), model.predict(4, level=[50, 90]))
+        same(again.predict_quantiles(2), model.predict_quantiles(2))
+    with pytest.raises(ValueError, match="expected a file of a fitted"):
+        rk.forecast.ESN.load(tmp_path / "model.npz")
+
+
+def same(got, expected):
+    if isinstance(expected, dict):
+        assert all((got[name] == array).all() for name, array in expected.items())
+    elif isinstance(expected, np.ndarray):
+        np.testing.assert_array_equal(got, expected)
+    else:
+        assert got.equals(expected)
+
+
+@every
+def test_F5_update_goes_on_with_what_was_fitted(make, panel, table):
+    model = make().fit([one[:-2] for one in panel])
+    before = model._model
+    model.update([one[-2:-1] for one in panel]).update([one[-1:] for one in panel])
+    assert model._model is before
+    in_table = make().fit(table.groupby("shop").head(-2), **NAMES)
+    last = table.groupby("shop").tail(2)
+    found = in_table.update(last.iloc[::-1]).predict(3)[model.name].to_numpy().reshape(3, 3)
+    np.testing.assert_array_equal(found, model.predict(3))
+
+
+@every
+def test_F5_a_wrong_update_changes_nothing(make, panel, table):
+    model, in_table = make().fit(panel), make().fit(table, **NAMES)
+    before, table_before = model.predict(2), in_table.predict(2)
+    first, last = table.head(1), table.groupby("shop").tail(1).copy()
+    ahead = last.assign(when=last["when"] + np.timedelta64(92, "D"))
+    wrong = (
+        (model, panel[:2], "3 series"),
+        (model, [np.ones((2, 2))] * 3, "shape"),
+        (model, [[np.inf], [1.0], [1.0]], "infinite"),
+        (model, table, "arrays"),
+        (in_table, first, "after the last one"),
+        (in_table, ahead, "in steps of"),
+        (in_table, last.assign(shop="new"), "new"),
+        (in_table, last.drop(columns="sold"), "sold"),
+        (in_table, last.assign(sold=np.inf), "after the last one"),
+    )
+    for forecaster, more, said in wrong:
+        with pytest.raises(ValueError, match=said):
+            forecaster.update(more)
+    np.testing.assert_array_equal(model.predict(2), before)
+    assert in_table.predict(2).equals(table_before)
+
+
+@every
+@pytest.mark.parametrize("refit", [False, True])
+def test_F7_origins_of_the_past(make, panel, refit):
+    found = make().cross_validation(panel, 3, n_windows=2, step_size=2, refit=refit, level=80)
+    model = make()
+    for window, left in enumerate((5, 3)):
+        if refit or window == 0:
+            model.fit([one[:-left] for one in panel])
+        else:
+            model.update([one[-5:-3] for one in panel])
+        for name, array in model.predict(3, level=80).items():
+            np.testing.assert_array_equal(found[name][window], array)
+        came = [one[len(one) - left : len(one) - left + 3] for one in panel]
+        np.testing.assert_array_equal(found["y"][window], came)
+
+
+def test_F7_origins_of_a_table(panel, table):
+    models = [MAKE["Theta"](), MAKE["ExponentialSmoothing"]()]
+    found = cross_validation(models, table, 2, n_windows=2, **NAMES)
+    names = ["Theta", "ExponentialSmoothing"]
+    columns = [f"{name}{end}" for name in names for end in ("", "-lo-80", "-hi-80")]
+    assert list(found.columns) == ["shop", "when", "cutoff", "sold", *columns]
+    assert found["when"].diff().dt.days.iloc[1] in (90, 91, 92)
+    merged = found.merge(table, on=["shop", "when"], suffixes=("", "_known"))
+    assert len(merged) == len(found) == 12 and (merged["sold"] == merged["sold_known"]).all()
+    assert (found["when"] > found["cutoff"]).all()
+    arrays = cross_validation(models, panel, 2, n_windows=2)
+    np.testing.assert_array_equal(found["Theta"].to_numpy().reshape(3, 2, 2).swapaxes(0, 1), arrays["Theta"])
+
+
+def test_a_short_series_has_no_rows_of_early_origins(panel):
+    short = [*panel, panel[0][:4]]
+    found = MAKE["Theta"]().cross_validation(short, 3, n_windows=2)
+    assert np.isnan(found["Theta"][0, 3]).all() and np.isfinite(found["Theta"][1]).all()
+    with pytest.raises(ValueError, match="longest has 4"):
+        MAKE["Theta"]().cross_validation([short[3]], 3, n_windows=2)
+    for wrong in ({"h": 0}, {"h": 2, "n_windows": 0}, {"h": 2, "step_size": 0}):
+        with pytest.raises(ValueError, match="at least 1"):
+            MAKE["Theta"]().cross_validation(panel, **wrong)
+    with pytest.raises(ValueError, match="different names"):
+        cross_validation([MAKE["Theta"](), MAKE["Theta"]()], panel, 2)
+
+
+@every
+def test_other_series_leave_the_forecaster_as_it_is(make, panel):
+    model = make().fit(panel[:2])
+    before = model.predict(2)
+    said = model.forecast(panel[2], 2)
+    assert said.shape == (2,)
+    if not isinstance(model, rk.forecast.GlobalRNN):  # whose network stays
+        np.testing.assert_array_equal(said, make().fit(panel[2]).predict(2))
+    np.testing.assert_array_equal(model.predict(2), before)
+
+
+@every
+def test_a_fit_that_fails_changes_nothing(make, panel):
+    model = make().fit(panel)
+    before = model.predict(2)
+    for wrong in ([], [[np.nan, np.nan]], [1.0, np.inf], [[1.0], "a"], np.ones((2, 2, 2))):
+        with pytest.raises((ValueError, TypeError)):
+            model.fit(wrong)
+    np.testing.assert_array_equal(model.predict(2), before)
+    for level in (0, 100, [], [80, -1], "80"):
+        with pytest.raises((ValueError, TypeError), match="level"):
+            model.predict(2, level=level)
+
+
+def test_many_series_are_fitted_in_blocks(panel, monkeypatch):
+    from rnnkit.forecast.models import forecaster
+
+    expected = MAKE["Theta"]().fit(panel).predict(3)
+    monkeypatch.setattr(forecaster, "BLOCK", 2)
+    np.testing.assert_array_equal(MAKE["Theta"]().fit(panel).predict(3), expected)
+
+
+def test_a_plot_shows_history_forecast_and_bands(panel, table, monkeypatch):
+    plt = pytest.importorskip("matplotlib.pyplot")
+    model = MAKE["Theta"]().fit(table, **NAMES)
+    figure = model.plot(4, level=[80, 95], series=["s2", "s0"])
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["s2", "s0"]
+    line = figure.axes[0].get_lines()[-1]
+    np.testing.assert_array_equal(line.get_ydata(), MAKE["Theta"]().fit(panel).predict(4)[2])
+    assert len(figure.axes[0].collections) == 2
+    assert len(MAKE["Theta"]().fit(panel).plot(2).axes) == 3 and len(MAKE["Theta"]().fit(panel[0]).plot().axes) == 1
+    for wrong in (["s9"], []):
+        with pytest.raises(ValueError, match="expected"):
+            model.plot(series=wrong)
+    plt.close("all")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"rnnkit\[plots\]"):
+        model.plot()
