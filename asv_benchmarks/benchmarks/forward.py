@@ -40,6 +40,24 @@ class Units(_Forward):
         self.layer(self.x)
 
 
+class FewerBits:
+    """An LSTM with its weights in fewer bits."""
+
+    params = (["bfloat16", "int8"], list(map(sizes.text, sizes.CELLS)))
+    param_names = ("stored", "size")
+
+    def setup(self, stored, size):
+        *shape, units = sizes.numbers(size)
+        self.x = sequences(*shape)
+        self.layer = layer("LSTMCell", units, return_sequences=True)
+        self.layer.build(self.x.shape)
+        self.layer.quantize(stored)
+        self.layer(self.x)
+
+    def time_forward(self, stored, size):
+        self.layer(self.x)
+
+
 class Memory(_Forward):
     """What a process with a layer and its outputs takes."""
 

@@ -25,6 +25,7 @@ if hasattr(os, "sched_setaffinity"):  # before anything makes its threads: some 
 
 import busy  # noqa: E402
 import checkpoints  # noqa: E402
+import fewer_bits  # noqa: E402
 import first_calls  # noqa: E402
 import forecasting  # noqa: E402
 import forward  # noqa: E402
@@ -54,6 +55,7 @@ PARTS = (
     stacks,
     masks,
     reservoir,
+    fewer_bits,
     gradients,
     parts,
     checkpoints,

@@ -6,6 +6,7 @@ import contextlib
 import contextvars
 import os
 import threading
+from functools import partial
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from rnnkit.backends.shared.call import Executor, GradientExecutor, Record, Resu
 from rnnkit.execution.host_fallback import on_host
 from rnnkit.recording import constant, repeated, unrepeatable
 from rnnkit.steps.step import Step, declared_output_shape
+from rnnkit.stored_weights import all_expanded
 
 # One lock for building layers and choosing executors: both are rare, and a lock per layer would stand in the way of
 # every copy and pickle. A child of fork may find it held by a thread that it doesn't have.
@@ -71,9 +73,10 @@ class Execution:
     A step is read when an executor is chosen for it, so a step that was edited since keeps what it was.
     """
 
-    def __init__(self, cell, feature_shape, dtype: np.dtype, device: str = "cpu"):
+    def __init__(self, cell, feature_shape, dtype: np.dtype, device: str = "cpu", stored: str = ""):
         self.step = Step(cell, feature_shape)
         self.dtype, self.device = dtype, device
+        self.stored = stored  # how weights are, see `rnnkit.stored_weights`; "" for floats
         self.executors: dict[tuple, Executor] = {}
         self.gradients: dict[tuple, GradientExecutor] = {}
         self._eager = Eager(self.step)
@@ -102,13 +105,33 @@ class Execution:
         )
 
         choose = pipeline.choose_cuda if self.device == "cuda" else pipeline.choose
+        if self.stored:
+            choose = partial(pipeline.choose_stored, kind=self.stored)
         return choose(
             self.step,
             dtype=self.dtype,
-            weights=self.step.cell._all_weights(),
+            weights=all_expanded(self.step.cell._all_weights()),
             constant_shapes=constant_shapes,
             training=training,
         )
+
+    def store_weights(self, kind: str) -> None:
+        """Have weights in another storage from here on; executors are chosen anew when they are wanted."""
+        self.stored, self.executors, self.gradients = kind, {}, {}
+
+    def product_weights(self) -> dict[str, tuple[tuple[int, int], ...]]:
+        """See `rnnkit.compiler.ir.product_weights`; of a step that takes constants none, whose shapes aren't known.
+
+        Raises
+        ------
+        ValueError
+            If the step can't be traced.
+        """
+        from rnnkit.execution import pipeline
+
+        if self.step.takes_constants:
+            return {}
+        return pipeline.product_weights(self.step, self.dtype, all_expanded(self.step.cell._all_weights()))
 
     def make_sparse(self, names) -> None:
         """Let these weights be sparse from here on; executors are chosen anew when they are wanted."""
@@ -124,7 +147,10 @@ class Execution:
     def run(self, record: Record) -> Result:
         """The results of one call."""
         executor = self.executor(record.constants, record.training)
-        return on_host(executor.run, record) if executor is self._eager else executor.run(record)
+        if executor is not self._eager:
+            return executor.run(record)
+        record.weights = all_expanded(record.weights)
+        return on_host(executor.run, record)
 
     def vjp(self, record: Record, checkpoint=None, truncate=None) -> Result:
         """The results of one call with how cotangents go back, see `Backward.vjp`.
@@ -136,6 +162,11 @@ class Execution:
         """
         from rnnkit.execution import pipeline
 
+        if self.stored:
+            raise ValueError(
+                f"expected float weights for a gradient; those of {self.step.name!r} are stored as {self.stored}, and "
+                "quantize(None) takes them as float32"
+            )
         key = (record.training, tuple(constant.shape[1:] for constant in record.constants))
         chosen = self.gradients.get(key)
         if chosen is None:

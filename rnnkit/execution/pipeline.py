@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
 
-from rnnkit.backends.cpu.compile import CPU
+from rnnkit.backends.cpu.compile import CPU, storing
 from rnnkit.backends.shared.call import Executor
 from rnnkit.backends.shared.notice import telling
 from rnnkit.backends.shared.program_cache import cache_info, clear_cache
 from rnnkit.compiler.autodiff.forward import Tangent
 from rnnkit.compiler.autodiff.numpy_vjp import Pull
 from rnnkit.compiler.autodiff.weight_gradients import WeightGradients
+from rnnkit.compiler.ir.product_weights import product_weights as weights_of_products
 from rnnkit.compiler.tracing.batch_axis import MixesRows, ReadsValues, Untraceable
 from rnnkit.compiler.tracing.trace import trace
 from rnnkit.execution import dump, passes
@@ -118,6 +120,44 @@ def custom_vjp(step, run, dtype, constant_shapes=(), training=False):
     from rnnkit.backends.python.custom_vjp import CustomVJP
 
     return CustomVJP(step, run, dtype, chain(step, dtype, constant_shapes, training), constant_shapes, training)
+
+
+def choose_stored(step, dtype, weights, constant_shapes=(), training=False, *, kind: str) -> Executor:
+    """The executor of a step whose products read weights that are stored as a kind.
+
+    Raises
+    ------
+    ValueError
+        If the tracer can't read the step, with the line and the construct that stopped it.
+    """
+    with _traced_to_store(step):
+        return compile_step(step, dtype, weights, constant_shapes, training, storing(kind))
+
+
+def product_weights(step, dtype, weights) -> dict[str, tuple[tuple[int, int], ...]]:
+    """See `rnnkit.compiler.ir.product_weights`.
+
+    Raises
+    ------
+    ValueError
+        If the tracer can't read the step, with the line and the construct that stopped it.
+    """
+    with _traced_to_store(step):
+        return weights_of_products(passes.read(step, dtype, weights))
+
+
+@contextmanager
+def _traced_to_store(step):
+    try:
+        yield
+    except RecursionError:
+        raise ValueError(
+            f"expected {step.name!r} short enough to be read as a whole for weights in fewer bits"
+        ) from None
+    except Untraceable as error:
+        raise ValueError(
+            f"{step.name!r} can't be quantized, since the tracer can't read its step: {_in_words(error)}"
+        ) from None
 
 
 def choose_cuda(step, dtype, weights, constant_shapes=(), training=False) -> Executor:

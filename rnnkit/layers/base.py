@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.execution.execution import build_lock
-from rnnkit.layers.support import device_transfer, model_files, symbolic, validation, weight_files
+from rnnkit.layers.support import device_transfer, model_files, quantizing, symbolic, validation, weight_files
 from rnnkit.layers.support.display import Text, show_shape, table_of
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.layers.support.repeated_gradients import RepeatedVJPs, repeated_vjp
@@ -23,8 +23,9 @@ from rnnkit.layers.support.repeats import RepeatedCalls, assigned
 from rnnkit.layers.support.weight_mapping import Weights, like
 from rnnkit.recording import constant, repeated
 from rnnkit.serialization.registry import Configurable
-from rnnkit.steps.cell import is_scipy_sparse
+from rnnkit.steps.cell import Cell, is_scipy_sparse
 from rnnkit.steps.weight_options import PLAIN, WeightOptions
+from rnnkit.stored_weights import all_expanded
 
 
 def seed_sequence(seed) -> np.random.SeedSequence:
@@ -201,6 +202,50 @@ class Layer(Configurable):
         if shape[self._open_axes :] != expected:
             raise validation.shape_error("x", self._axes, expected, shape)
 
+    # Weights in fewer bits
+
+    _quantization: str | None = None
+
+    @property
+    def quantization(self) -> str | None:
+        """What `quantize` was given; of layers together, what it was given for any of them."""
+        return next((one._quantization for one in self._all_layers() if one._quantization), None)
+
+    def quantize(self, dtype):
+        """Store weights in fewer bits, for calls without gradients: less memory, and faster where memory is the limit.
+
+        The matrices that products read are rounded to ``dtype``; states and arithmetic stay float32. All other weights,
+        such as biases, stay as they are. `weights` shows the rounded values, and weights that are set are rounded.
+
+        Parameters
+        ----------
+        dtype : {"bfloat16", "int8", None}
+            bfloat16 has 8 bits of precision; int8 has a scale for each column of a matrix, a float32. None takes the
+            rounded weights as float32 from here on, so that the layer can be trained again.
+
+        Returns
+        -------
+        Layer
+            This one.
+
+        Raises
+        ------
+        ValueError
+            For another dtype; for a layer that isn't built, not of float32, on a GPU, or whose step can't be traced;
+            for int8 of weights that aren't finite. Nothing is changed then.
+
+        Examples
+        --------
+        >>> import numpy as np, rnnkit as rk
+        >>> layer = rk.GRU(8, seed=0)
+        >>> x = np.ones((2, 5, 3), "float32")
+        >>> y = layer(x)
+        >>> bool(np.abs(layer.quantize("bfloat16")(x) - y).max() < 0.01)
+        True
+        """
+        quantizing.quantize(self, dtype)
+        return self
+
     # Randomness: one child sequence for weights, one for what is drawn per call, the others for parts.
 
     @property
@@ -260,10 +305,18 @@ class Layer(Configurable):
         """Let some of this layer's own weights be sparse, where products with them come in that kind."""
 
     def _arrays(self) -> dict[str, np.ndarray]:
+        return all_expanded(self._held_arrays())
+
+    def _held_arrays(self) -> dict[str, np.ndarray]:
+        """The weights, or what stands for those that are stored in fewer bits."""
         arrays = dict(self._own_arrays())
         for path, part in self._parts().items():
-            arrays.update({f"{path}/{name}": array for name, array in part._arrays().items()})
+            arrays.update({f"{path}/{name}": array for name, array in part._held_arrays().items()})
         return arrays
+
+    def _own_cell(self) -> Cell | None:
+        """The cell whose program this layer runs, of one that does and is built."""
+        return None
 
     def _put_arrays(self, arrays: Mapping[str, np.ndarray], sparse: AbstractSet[str] = frozenset()) -> None:
         """Replace weights by checked and frozen arrays; those named `sparse` are so from here on."""

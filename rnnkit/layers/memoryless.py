@@ -17,6 +17,7 @@ from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.display import Text
 from rnnkit.layers.support.pullback import Gradients, Pullback
+from rnnkit.layers.support.quantizing import as_held
 from rnnkit.recording import weights_now
 from rnnkit.serialization.registry import find, name_of
 from rnnkit.steps.cell import Cell, prepare
@@ -111,7 +112,10 @@ class Memoryless(Layer):
         return self._cell._weight_options() if self.built else {}
 
     def _put_own_arrays(self, arrays):
-        self._cell._replace_weights(arrays)
+        self._cell._replace_weights(as_held(self._cell._all_weights(), arrays))
+
+    def _own_cell(self):
+        return self._cell if self.built else None
 
     def _own_sparse_names(self):
         return self._cell._sparse_weights() if self.built else frozenset()
@@ -129,7 +133,9 @@ class Memoryless(Layer):
         self.__dict__.update(state)
         if self.built:
             dtype = cast(np.dtype, self.dtype)
-            self._execution = Execution(self._cell, self._input_shape[-1:], dtype, self._device)
+            self._execution = Execution(
+                self._cell, self._input_shape[-1:], dtype, self._device, self._quantization or ""
+            )
 
 
 class FunctionCell(Cell):

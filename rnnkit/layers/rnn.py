@@ -21,6 +21,7 @@ from rnnkit.layers.stream import Stream
 from rnnkit.layers.support import device_transfer, validation
 from rnnkit.layers.support.display import Text
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
+from rnnkit.layers.support.quantizing import as_held
 from rnnkit.layers.support.streaming import running
 from rnnkit.recording import repeated, unrepeatable, weights_now
 from rnnkit.serialization.configuration import deserialize, serialize
@@ -368,7 +369,10 @@ class RNN(Layer):
         return self.cell._weight_options() if self.built else {}
 
     def _put_own_arrays(self, arrays):
-        self.cell._replace_weights(arrays)
+        self.cell._replace_weights(as_held(self.cell._all_weights(), arrays))
+
+    def _own_cell(self):
+        return self.cell if self.built else None
 
     def _own_sparse_names(self):
         return self.cell._sparse_weights() if self.built else frozenset()
@@ -528,7 +532,7 @@ class RNN(Layer):
         self.__dict__.update(state)
         if self.built:
             dtype = cast(np.dtype, self.dtype)
-            self._execution = Execution(self.cell, self._input_shape[2:], dtype, self._device)
+            self._execution = Execution(self.cell, self._input_shape[2:], dtype, self._device, self._quantization or "")
 
 
 def _on_host(states) -> tuple[np.ndarray, ...]:

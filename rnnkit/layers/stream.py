@@ -223,7 +223,7 @@ class Stream:
         last, recording = repeats.last_assignment(), Recording()
         states = [state for several in self._states for state in several]
         recording.give(self._x, *states)
-        recording.constant(*self.layer._arrays().values(), *(self._constants or ()))
+        recording.constant(*self.layer._held_arrays().values(), *(self._constants or ()))
         self._again = self._ordinary
         if repeats.are_own(self.layer._all_layers()):
             try:

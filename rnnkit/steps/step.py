@@ -13,6 +13,7 @@ from rnnkit import allocation
 from rnnkit.arrays import real
 from rnnkit.recording import is_own
 from rnnkit.steps.cell import Cell, call_initial, cell_name
+from rnnkit.stored_weights import all_expanded
 
 
 class Step:
@@ -140,7 +141,7 @@ class Step:
                 output, _ = self(
                     np.zeros((1, *self.feature_shape)),
                     tuple(np.asarray(s) for s in self.initial_states(1, np.float64)),
-                    self.cell._all_weights(),
+                    all_expanded(self.cell._all_weights()),
                     tuple(np.zeros((1, *c.shape[1:])) for c in constants),
                     draws,
                     training,

@@ -28,7 +28,8 @@ def program(body: str, arguments: int):
 
 
 @cache
-def kernel(module: str, factory: str, dtype: str, arguments: int):
+def kernel(module: str, factory: str, dtype: str, arguments: int, storage: str = ""):
     """The kernel that a factory makes, compiled by itself."""
-    text = f"from rnnkit.backends.cpu.kernels.{module} import {factory}\n\nrun = {factory}({dtype!r})\n"
+    given = f"{dtype!r}, {storage!r}" if storage else repr(dtype)
+    text = f"from rnnkit.backends.cpu.kernels.{module} import {factory}\n\nrun = {factory}({given})\n"
     return programs.load(text, arguments).function

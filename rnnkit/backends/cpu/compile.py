@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
@@ -11,8 +11,9 @@ from rnnkit.backends.cpu.codegen.program_source import OUTER_SUM, PRODUCT, SPARS
 from rnnkit.backends.cpu.codegen.tables import ARGUMENTS, PRODUCT_ARGUMENTS, Source
 from rnnkit.backends.cpu.gradient import Backward
 from rnnkit.backends.cpu.kernels.matmul import PANEL_VECTORS, packed_width
+from rnnkit.backends.cpu.kernels.storage import STORAGES
 from rnnkit.backends.cpu.language.programs import load
-from rnnkit.backends.cpu.program import LAYOUT, Program, ProgramCode
+from rnnkit.backends.cpu.program import Program, ProgramCode, layout
 from rnnkit.backends.cpu.simd.bounds_check import CHECKED, GAP
 from rnnkit.backends.cpu.simd.registers import LANES
 from rnnkit.backends.cpu.threads import shared_functions
@@ -25,9 +26,10 @@ from rnnkit.compiler.planning.describe import describe
 from rnnkit.compiler.planning.fusion import fuse
 
 
-def write(plan: Plan, name: str, dtype: np.dtype) -> Source:
-    """The text of a plan's program."""
-    return SourceWriter(plan, name, dtype, LANES[dtype.name], PANEL_VECTORS, GAP if CHECKED else 0).run()
+def write(plan: Plan, name: str, dtype: np.dtype, storage: str = "") -> Source:
+    """The text of a plan's program; it is the same for all ways in which weights are stored, its numbers are not."""
+    rows = STORAGES[storage].rows
+    return SourceWriter(plan, name, dtype, LANES[dtype.name], PANEL_VECTORS, GAP if CHECKED else 0, rows).run()
 
 
 def compile_source(
@@ -36,19 +38,21 @@ def compile_source(
     dtype: np.dtype,
     show: Callable[[], str],
     gradient: Callable[[Program], Backward] | None = None,
+    storage: str = "",
 ) -> Program:
-    """The program of a text, which is compiled at the first call."""
+    """The program of a text, which is compiled at the first call; its products read weights in a storage."""
 
     def code():
         products = {
-            name: load(text.format(dtype=dtype.name), PRODUCT_ARGUMENTS).address
+            name: load(text.format(dtype=dtype.name, storage=storage), PRODUCT_ARGUMENTS).address
             for name, text in (("product", PRODUCT), ("sparse_product", SPARSE_PRODUCT))
             if f"call_matmul({name}," in source.text
         }
         return ProgramCode(*load(source.text, ARGUMENTS, source.title), products)
 
-    prepack, words = prepacker(plan, dtype, LAYOUT), describe(plan, dtype)
-    return Program(code, source, plan, prepack, dtype, team(), show, words, gradient=gradient)
+    prepack, words = prepacker(plan, dtype, layout(storage)), describe(plan, dtype)
+    share = STORAGES[storage].share
+    return Program(code, source, plan, prepack, dtype, team(), show, words, gradient=gradient, share=share)
 
 
 def gradient(program: Program, forward: Program, adjoint: Program, residuals, operands, sums, finish) -> Backward:
@@ -74,3 +78,8 @@ def outer_products(name) -> OuterProducts:
 
 
 CPU = Target("cpu", packed_width, fuse, write, compile_source, gradient)
+
+
+def storing(kind: str) -> Target:
+    """The CPU with the weights of products stored as a kind, for calls without a gradient."""
+    return CPU._replace(write=partial(write, storage=kind), compile=partial(compile_source, storage=kind))

@@ -25,8 +25,9 @@ from rnnkit.backends.cpu.threads.team import ABANDONED, ThreadTeam, line_start, 
 from rnnkit.backends.shared.call import GradientExecutor, Record, Result
 from rnnkit.backends.shared.prepack import Layout, only_moves
 from rnnkit.backends.shared.thread_pool import get_num_threads
-from rnnkit.compiler.ir.plan import OF_CALL, SEQUENCES, STEP, Buffer, Plan
+from rnnkit.compiler.ir.plan import OF_CALL, SEQUENCES, STEP, Buffer, Plan, SparseProduct
 from rnnkit.recording import Recording, contiguous, current, repeated, unrepeatable
+from rnnkit.stored_weights import StoredWeight
 
 _OF_RECORD = ("x", "output", "last", "mask", "order")  # pointers to one array each
 _OF_STATES = ("initial", "final", "trajectory")  # to one array for each state
@@ -74,6 +75,8 @@ class Program:
         The plan in words.
     gradient : callable, or None
         From a step's own program to its `rnnkit.backends.cpu.gradient.Backward`.
+    share : int
+        What addresses of dense panels are multiplied with, see `rnnkit.backends.cpu.kernels.storage`.
     """
 
     load: Callable[[], ProgramCode]
@@ -87,6 +90,7 @@ class Program:
     how: str = "traced"
     reason: str = "the step was recorded as a graph, from which rnnkit compiles loops over many rows at once"
     gradient: Callable[[Program], GradientExecutor] | None = None
+    share: int = 1
 
     def __post_init__(self):
         plan, item = self.plan, self.dtype.itemsize
@@ -109,6 +113,9 @@ class Program:
         behind = len(self.source.pointers)
         self._places = np.array([places.get(what, behind) for what in changing], np.int64)
         self._places_at, self._x_at = address(self._places), places["x"]
+        sparse = {product.panels for product in plan.products() if isinstance(product, SparseProduct)}
+        panels = {product.panels for product in plan.products()} - sparse
+        self._panels_at = [places[panel] for panel in plan.prepacked if panel in panels] if self.share > 1 else []
         self._free: list[tuple[np.ndarray, int, int]] = []  # tables of addresses for the next calls
         self._state_sizes = [math.prod(shape) * item for shape in plan.state_shapes]
 
@@ -130,6 +137,8 @@ class Program:
     def _prepacked(self, weights) -> tuple:
         """What depends on weights alone, computed again when one of them was replaced."""
         recording = current()
+        if recording is not None and self.share > 1:
+            recording.constant(*(array for array in weights.values() if isinstance(array, StoredWeight)))
         if recording is not None and recording.changes(*weights.values()):
             return self._recorded_prepack(recording, weights)
         bound, arrays = self._bound
@@ -320,6 +329,8 @@ class Program:
             found.append(array)
         p, at, _ = table = self._table()
         write_addresses(at, self._places_at, found)
+        if self._panels_at:
+            p[self._panels_at] *= self.share
         if record.reverse:
             p[self._x_at] += (record.x.shape[1] - 1) * record.x.strides[1]
         return table, (own, prepacked)
@@ -423,4 +434,12 @@ def _packed_places(shape, dtype, gates, units) -> tuple[np.ndarray, np.ndarray]:
     return np.maximum(packed.astype(np.int64) - 1, 0), np.flatnonzero(packed == 0)
 
 
-LAYOUT = Layout(_value, _dense, pack_sparse)
+def layout(storage: str = "") -> Layout:
+    """How programs want arrays, with the weights of products in a storage."""
+    if not storage:
+        return Layout(_value, _dense, pack_sparse)
+
+    def dense(weight, gates, units):
+        return pack(arrange(weight, gates, units) if gates else weight, storage)
+
+    return Layout(_value, dense, partial(pack_sparse, storage=storage))

@@ -9,6 +9,7 @@ import numpy as np
 
 from rnnkit.compiler.ir import evaluate
 from rnnkit.compiler.ir.plan import Plan, SparseProduct
+from rnnkit.stored_weights import all_expanded
 
 
 class Layout(NamedTuple):
@@ -42,6 +43,7 @@ def prepacker(plan: Plan, dtype, layout: Layout) -> Callable:
     products = {product.panels: product for product in plan.products()}
 
     def prepack(weights):
+        weights = all_expanded(weights)
         with np.errstate(all="ignore"):
             values = evaluate.evaluate(nodes, {("weight", name): array for name, array in weights.items()}, dtype)
         arrays = []

@@ -65,7 +65,7 @@ def _trace(step, dtype, weights, constant_shapes, training):
     graph.locate = watch
     graph.sparse = step.cell._sparse_weights()
     graph.weights = {id(array): name for name, array in weights.items()}
-    graph.values = {("weight", name): np.asarray(array, np.float64) for name, array in weights.items()}
+    graph.values = _InFloat64(weights)
 
     def symbol(op, attr, shape, batched=True):
         return Symbol(graph, graph.add(op, (), shape, attr), 0 if batched else None, np.dtype(dtype))
@@ -98,8 +98,27 @@ def _trace(step, dtype, weights, constant_shapes, training):
     graph.states = tuple(_result(state, f"state {i}", step, given[0]) for i, state in enumerate(states))
     graph.names = watch.names()
     graph.weights = {}  # by address: once a weight is replaced, another array may stand where it stood
+    graph.values = {("weight", name): graph.values["weight", name] for name in _weights_of_sparse_products(graph)}
     _check(graph, step, weights, constant_shapes, training)
     return graph
+
+
+def _weights_of_sparse_products(graph) -> set[str]:
+    live = graph.live()
+    under = graph.under(node.args[1] for node in live if node.op == "product" and node.attr == "sparse")
+    return {node.attr for node in live if node.op == "weight" and node.id in under}
+
+
+class _InFloat64(dict):
+    """Weights by node, each as float64 from when it is looked at."""
+
+    def __init__(self, weights):
+        super().__init__()
+        self._weights = weights
+
+    def __missing__(self, key):
+        self[key] = found = np.asarray(self._weights[key[1]], np.float64)
+        return found
 
 
 def _result(value, what, step, like) -> Node:

@@ -14,7 +14,7 @@ import numpy as np
 
 from rnnkit import allocation
 from rnnkit.execution.host_fallback import to_host
-from rnnkit.layers.support.weight_files import WEIGHTS, check_built, check_free, differences, put
+from rnnkit.layers.support.weight_files import arrays_of, check_built, check_free, differences, put, weights_in
 from rnnkit.serialization.array_files import below, save_arrays
 from rnnkit.serialization.configuration import deserialize, serialize
 from rnnkit.serialization.registry import reading
@@ -31,13 +31,15 @@ def save(layer: Layer, path, *, optimizer: bool = False, states: bool = False, o
     """Write a layer; `Layer.save` says more."""
     check_built(layer, "it is saved")
     check_free(path, overwrite)
-    arrays = {f"{WEIGHTS}{name}": array for name, array in layer._arrays().items()}
+    arrays, stored = arrays_of(layer)
     about: dict[str, Any] = {
         "versions": {"rnnkit": __version__},
         "layer": serialize(layer),
         "input_shape": layer._input_shape,
         "frozen": [name for name, one in _by_path(layer) if not one.trainable],
         "sparse": sorted(layer._sparse_names()),
+        "stored": stored,
+        "quantized": {name: one._quantization for name, one in _by_path(layer) if one._quantization},
     }
     if optimizer:
         about["training"], kept = layer._training_to_save()
@@ -65,11 +67,13 @@ def restored(path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], c
         layer = deserialize(about["layer"])
         if not layer._is_built():
             layer.build(_as_tuples(about["input_shape"]))
-        found = below(WEIGHTS, arrays)
+        found = weights_in(arrays, about)
         if wrong := differences(layer._arrays(), found):
             raise ValueError("; ".join(wrong))
         put(layer, found, about["sparse"])
         parts = dict(_by_path(layer))
+        for name, kind in about["quantized"].items():
+            parts[name].quantize(kind)
         for name in about["frozen"]:
             parts[name].trainable = False
         for name, seed in about.get("seeds", {}).items():

@@ -15,6 +15,7 @@ from rnnkit.execution.execution import is_eager
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.layers.support.streaming import running
 from rnnkit.recording import Recording, Unrepeatable, current, is_own, standing_in
+from rnnkit.stored_weights import StoredWeight
 
 if TYPE_CHECKING:
     from rnnkit.layers.base import Layer
@@ -152,8 +153,10 @@ class RepeatedCalls:
 
     def _is_as_before(self, layer) -> bool:
         """Whether the layer is what it was when calls were recorded, but for its weights; else all recordings go."""
-        last, arrays = _Changes.last, list(layer._arrays().values())
+        last, held = _Changes.last, layer._held_arrays().values()
+        arrays = [array for array in held if not isinstance(array, StoredWeight)]
         facts = [*facts_of(layer._all_layers()), *((array.shape, array.dtype) for array in arrays)]
+        facts += [Same(array) for array in held if isinstance(array, StoredWeight)]
         same = facts == self._facts or self._facts is None
         if len(arrays) != len(self._weights) or any(a is not b for a, b in zip(arrays, self._weights, strict=True)):
             self._weights = arrays

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rnnkit.layers.support.weight_mapping import like
 from rnnkit.serialization.array_files import below, read_arrays, save_arrays
+from rnnkit.stored_weights import Stored, StoredWeight
 
 if TYPE_CHECKING:
     from rnnkit.layers.base import Layer
 
-WEIGHTS = "weights/"  # what the names of weights begin with in the file of a whole layer
+WEIGHTS, SCALES = "weights/", "scales/"  # what names begin with in the file of a whole layer
 
 
 def save_weights(layer: Layer, path, overwrite: bool = True) -> None:
@@ -32,7 +33,10 @@ def load_weights(layer: Layer, path) -> None:
         raise ValueError(f"expected a file that rnnkit wrote; {os.fspath(path)!r} says nothing of itself")
     owner = "another library's" if about is None else about.get("weights of")
     if about is not None and "layer" in about:
-        owner, found = about["layer"]["class_name"], below(WEIGHTS, found)
+        try:
+            owner, found = about["layer"]["class_name"], weights_in(found, about)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"expected the file of a layer; {os.fspath(path)!r} says otherwise ({error})") from error
     if owner is None:
         raise ValueError(f"expected a file of a layer's weights, as save_weights writes it; {os.fspath(path)!r} isn't")
     wrong = differences(layer._arrays(), found)
@@ -42,6 +46,33 @@ def load_weights(layer: Layer, path) -> None:
             + "; ".join(wrong)
         )
     put(layer, found)
+
+
+def arrays_of(layer: Layer) -> tuple[dict[str, np.ndarray], dict[str, list]]:
+    """All weights of a layer as a file has them, and of those in fewer bits how they are stored."""
+    arrays, stored = {}, {}
+    for name, array in layer._held_arrays().items():
+        if isinstance(array, StoredWeight):
+            one = array.stored
+            stored[name], array = [one.kind, list(one.starts)], one.numbers
+            if one.scales is not None:
+                arrays[SCALES + name] = one.scales
+        arrays[WEIGHTS + name] = array
+    return arrays, stored
+
+
+def weights_in(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The weights of a layer's file as floats.
+
+    Raises
+    ------
+    ValueError, LookupError, TypeError
+        If what is stored in fewer bits isn't what the file says.
+    """
+    found = below(WEIGHTS, arrays)
+    for name, (kind, starts) in about.get("stored", {}).items():
+        found[name] = Stored.checked(kind, found[name], arrays.get(SCALES + name), starts).expanded()
+    return found
 
 
 def _a(owner: str) -> str:

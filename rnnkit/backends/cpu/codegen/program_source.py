@@ -20,13 +20,13 @@ PRODUCT = '''"""The product of rows with a packed weight in {dtype}, shared by a
 
 from rnnkit.backends.cpu.kernels.matmul import define_matmul
 
-run = define_matmul("{dtype}")
+run = define_matmul("{dtype}", "{storage}")
 '''
 SPARSE_PRODUCT = '''"""The product of rows with a sparse weight in {dtype}, shared by all programs."""
 
 from rnnkit.backends.cpu.kernels.sparse_matmul import define_sparse_matmul
 
-run = define_sparse_matmul("{dtype}")
+run = define_sparse_matmul("{dtype}", "{storage}")
 '''
 OUTER_SUM = '''"""The sum of outer products of rows in {dtype}, for the gradients of all weights."""
 

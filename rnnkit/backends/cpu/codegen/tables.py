@@ -75,8 +75,8 @@ class Source:
 class Tables:
     """What the text of one plan's program reads from its tables, and where it finds its buffers."""
 
-    def __init__(self, plan: Plan, name: str, dtype, lanes: int, panel_vectors: int, gap: int = 0):
-        self.plan, self.name = plan, name
+    def __init__(self, plan: Plan, name: str, dtype, lanes: int, panel_vectors: int, gap: int = 0, scale_rows: int = 0):
+        self.plan, self.name, self.scale_rows = plan, name, scale_rows
         self.dtype = np.dtype(dtype)
         self.item = self.dtype.itemsize
         self.lanes, self.panel_vectors = lanes, panel_vectors
@@ -152,8 +152,8 @@ class Tables:
         return self.common[key]
 
     def depth(self, product: Product) -> str:
-        """The text of a product's depth."""
-        return self.of_panels("depth", [product.panels], lambda: self.number(product.depth))
+        """The text of a product's depth, with the rows that the scales of its panels take."""
+        return self.of_panels("depth", [product.panels], lambda: self.number(product.depth + self.scale_rows))
 
     def row(self, buffer: Buffer) -> str:
         """Bytes from row to row of a buffer."""

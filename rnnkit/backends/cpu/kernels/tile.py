@@ -81,7 +81,7 @@ class Tile:
         return [Value(builder, result) for result in results]
 
 
-def choice(tile: type[Tile], kind: Float, shapes, operands: int) -> Intrinsic:
+def choice(tile: Callable[..., Tile], kind: Float, shapes, operands: int) -> Intrinsic:
     """A function of programs, of a number and so many operands, all int64.
 
     With the number 1 it runs the tile of the first of `shapes`, with 2 that of the second …

@@ -1,0 +1,68 @@
+"""Layers whose products read weights in fewer bits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnnkit.layers.support.repeats import assigned
+from rnnkit.layers.support.weight_files import check_built
+from rnnkit.stored_weights import KINDS, Stored, StoredWeight, all_expanded
+
+if TYPE_CHECKING:
+    from rnnkit.layers.base import Layer
+
+
+def quantize(layer: Layer, dtype: str | None) -> None:
+    """Store the weights of a layer's products as a dtype; `Layer.quantize` says more."""
+    if dtype not in (*KINDS, None):
+        raise ValueError(f"expected dtype as {', '.join(map(repr, KINDS))} or None, got {dtype!r}")
+    check_built(layer, "its weights are quantized")
+    changed: list[tuple[Any, Mapping[str, np.ndarray]]] = []
+    for one in layer._all_layers():
+        cell = one._own_cell()
+        if cell is not None:
+            changed.append((one, _weights_for(one, cell, dtype)))
+    for one, weights in changed:
+        one._own_cell()._replace_weights(weights)
+        one._quantization = dtype
+        one._execution.store_weights(dtype or "")
+    assigned("weights")
+
+
+def _weights_for(layer, cell, dtype: str | None) -> dict[str, np.ndarray]:
+    """What the cell of one layer is to have as its weights."""
+    if dtype is not None and layer.dtype != np.float32:
+        raise ValueError(f"expected a float32 layer to quantize; {layer.name!r} is of {layer.dtype}")
+    if dtype is not None and layer._device != "cpu":
+        raise ValueError(f"expected a layer on the CPU to quantize, {layer.name!r} is on {layer._device}")
+    weights = all_expanded(cell._all_weights())
+    if dtype is None:
+        return weights
+    for name, rows in layer._execution.product_weights().items():
+        starts = tuple(start for start, _ in rows) if dtype == "int8" else (0,)
+        if dtype == "int8" and not _apart(rows, weights[name].shape[0]):
+            continue  # each product rounds what it reads
+        try:
+            weights[name] = StoredWeight.of(Stored.of(weights[name], dtype, starts))
+        except ValueError as error:
+            raise ValueError(f"{error}; weight {name!r} of {layer.name!r} has infinity or NaN") from None
+    return weights
+
+
+def _apart(rows, count: int) -> bool:
+    """Whether ranges of rows follow each other from the first row to the last."""
+    ends = [0, *(stop for _, stop in rows)]
+    return [start for start, _ in rows] == ends[:-1] and ends[-1] == count
+
+
+def as_held(held: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """New weights, stored as those are that a cell holds."""
+    found = dict(new)
+    for name, array in new.items():
+        standing = held[name]
+        if isinstance(standing, StoredWeight):
+            found[name] = standing.rounded(array)
+    return found
