@@ -24,7 +24,7 @@ class Value:
 
     name: str
     shape: tuple
-    dtype: np.dtype
+    dtype: Any
 
 
 class Block:
@@ -77,7 +77,7 @@ class Block:
         from onnx import helper
 
         results = [self.named(name) for name in names]
-        described = {"doc_string": line} if line else {}
+        described: dict[str, Any] = {"doc_string": line} if line else {}
         self.nodes.append(helper.make_node(operator, operands, results, results[0], **described, **attributes))
         return results
 
@@ -90,9 +90,9 @@ class Block:
             return value
         return Value(self.add("Cast", value.name, to=element_type(dtype)), value.shape, dtype)
 
-    def sizes(self, name: str, first: int = 0, end: int | None = None) -> str:
+    def sizes(self, name, first: int = 0, end: int | None = None) -> str:
         """The sizes of some axes of a value, as a list of integers."""
-        limits = {} if end is None else {"end": end}
+        limits: dict[str, Any] = {} if end is None else {"end": end}
         return self.add("Shape", name, start=first, **limits)
 
     def joined(self, *lists: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import singledispatch
+from typing import Any
 
 import numpy as np
 
@@ -28,8 +29,8 @@ class Call:
         As symbolic calls give them, flat.
     """
 
-    x: Value | list
-    mask: Value | list | None = None
+    x: Any
+    mask: Any = None
     path: str = ""
     training: bool = False
     states: list[Value] | None = None
@@ -70,7 +71,7 @@ class Writing:
         if not self._shows(layer):
             return None
         names = _names(call, "initial_state", len(shapes))
-        batch = call.x.shape[0]  # type: ignore[union-attr]  # of a recurrent layer, one array
+        batch = call.x.shape[0]
         return [self.input(name, (batch, *shape), layer.dtype) for name, shape in zip(names, shapes, strict=True)]
 
     def ends(self, layer, call: Call, states) -> None:
@@ -84,10 +85,8 @@ class Writing:
     def _shows(self, layer) -> bool:
         return layer.stateful if self.states is None else self.states
 
-    def step_mask(self, mask: Value | None, x: Value) -> Value | None:
-        """A mask as conditions ``(batch, time)``."""
-        if mask is None:
-            return None
+    def step_mask(self, mask: Value, x: Value) -> Value:
+        """A mask of x as conditions ``(batch, time)``."""
         block = self.block
         if len(mask.shape) == 3 and mask.shape[2] == 1:
             mask = Value(block.add("Squeeze", mask.name, block.integers(2)), mask.shape[:2], mask.dtype)
@@ -108,10 +107,33 @@ def _names(call: Call, what: str, count: int) -> list[str]:
     return [f"{before}{what}_{i}" for i in range(count)]
 
 
-@singledispatch
 def write(layer, writing: Writing, call: Call) -> tuple[list[Value], list[Value | None]]:
-    """Write a layer's call to the graph: its outputs, flat, and a mask or None for each."""
-    raise ValueError(
+    """Write a layer's call to the graph: its outputs, flat, and a mask or None for each.
+
+    Raises
+    ------
+    ValueError
+        For a layer that is not rnnkit's own, and for what can't be exported of one that is.
+    """
+    if not all(_is_own(layer, name) for name in ("__call__", "_applied", "_combined", "_moved", "compute_mask")):
+        raise _unknown(layer)
+    return written(layer, writing, call)
+
+
+@singledispatch
+def written(layer, writing: Writing, call: Call) -> tuple[list[Value], list[Value | None]]:
+    """As `write`; what is registered here is how each layer of rnnkit is written."""
+    raise _unknown(layer)
+
+
+def _is_own(layer, method: str) -> bool:
+    """Whether a method, where there is one, is rnnkit's."""
+    owner = next((kind for kind in type(layer).__mro__ if method in vars(kind)), None)
+    return owner is None or owner.__module__.partition(".")[0] == "rnnkit"
+
+
+def _unknown(layer) -> ValueError:
+    return ValueError(
         f"the layer {layer.name!r} can't be exported to ONNX: {type(layer).__name__} is not one of rnnkit's layers; "
         "write what it does as a cell, or as the function of a Lambda"
     )

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 import rnnkit.onnx.exporting.layers
 import rnnkit.onnx.exporting.models
 import rnnkit.onnx.exporting.recurrent  # noqa: F401  each says how its layers are written
@@ -47,8 +45,8 @@ def export(
         Make the mask ``(batch, time)`` of x an input, named ``mask``: True uses a step. Of a model with several inputs
         those that are listed, named ``<input>_mask``. Masks made inside, by `Embedding` and `Masking`, need none.
     states : bool, optional
-        Make first states inputs, ``initial_state_0`` and so on, and last states outputs, ``state_0`` and so on, of every
-        recurrent layer. Default: of stateful layers.
+        Make first states inputs, ``initial_state_0`` and so on, and last states outputs, ``state_0`` and so on, of
+        every recurrent layer. Default: of stateful layers.
     constants : list of tuple of int, optional
         Shapes, without the batch axis, of the constants that a layer's cell takes; they are inputs, ``constant_0`` and
         so on. Default: those of its calls so far.
@@ -81,6 +79,8 @@ def export(
     newest = onnx.defs.onnx_opset_version()
     if not is_integer(opset) or not OLDEST_OPSET <= opset <= newest:
         raise ValueError(f"expected opset from {OLDEST_OPSET} to {newest}, the newest that onnx knows, got {opset!r}")
+    if states not in (None, True, False):
+        raise ValueError(f"expected states as True, False or None, got {states!r}")
     content = _written(model, int(opset), mask, states, constants).SerializeToString(deterministic=True)
     with replacing(Path(path)) as beside:
         beside.write_bytes(content)
@@ -100,7 +100,7 @@ def _written(model: Layer, opset: int, mask, states, constants):
 
     import rnnkit
 
-    writing = Writing(Block(), None if states is None else bool(states))
+    writing = Writing(Block(), states)
     x = x_inputs(model, writing)
     call = Call(x, mask_inputs(model, writing, x, mask), constants=constant_inputs(model, writing, constants))
     names = [writing.block.named(name) for name in output_names(model)]
@@ -131,7 +131,8 @@ def _written(model: Layer, opset: int, mask, states, constants):
 def _refuse_size(model, size: int) -> None:
     if size > MOST_BYTES:
         raise ValueError(
-            f"{model.name!r} can't be exported to ONNX: its weights take {size:,} bytes, and a file holds less than 2 GiB"
+            f"{model.name!r} can't be exported to ONNX: its weights take {size:,} bytes, and a file holds "
+            "less than 2 GiB"
         )
 
 

@@ -10,7 +10,7 @@ import math
 
 from rnnkit.backends.formulas.error_function import FAR, FARTHEST, NEAR
 from rnnkit.backends.formulas.trigonometry import ARCSIN, ARCTAN
-from rnnkit.onnx.exporting.expression import Expression, where
+from rnnkit.onnx.exporting.expression import where
 
 LN2, HALF_PI, INF = math.log(2), math.pi / 2, math.inf
 _LARGE = 2.0**60  # beyond, 1 + x² is x²
@@ -281,87 +281,3 @@ def _is_short(left, b):
 def trunc(x):
     """The whole number towards 0."""
     return where(x < 0, x.call("Ceil"), x.call("Floor"))
-
-
-def native(operator: str, **attributes):
-    """A formula that is one operator of ONNX."""
-    return lambda x, *others: x.call(operator, *others, **attributes)
-
-
-def in_single(operator: str, formula):
-    """One operator in float32, for which ONNX Runtime has a kernel, and a formula in float64."""
-    return lambda x: x.call(operator) if x.in_single else formula(x)
-
-
-def of_log(base: float):
-    """A logarithm of another base."""
-    return lambda x: log(x) * (1.0 / math.log(base))
-
-
-# By the names of `rnnkit.compiler.ir.operations`.
-POINTWISE = {
-    "add": native("Add"),
-    "subtract": native("Sub"),
-    "multiply": native("Mul"),
-    "divide": native("Div"),
-    "negative": native("Neg"),
-    "square": lambda x: x * x,
-    "absolute": native("Abs"),
-    "copysign": copysign,
-    "maximum": native("Max"),
-    "minimum": native("Min"),
-    "where": where,
-    "sign": native("Sign"),
-    "floor": native("Floor"),
-    "ceil": native("Ceil"),
-    "trunc": trunc,
-    "rint": native("Round"),
-    "to_float": Expression.to_float,
-    "greater": native("Greater"),
-    "greater_equal": native("GreaterOrEqual"),
-    "less": native("Less"),
-    "less_equal": native("LessOrEqual"),
-    "equal": native("Equal"),
-    "not_equal": lambda a, b: ~a.equals(b),
-    "logical_and": native("And"),
-    "logical_or": native("Or"),
-    "logical_xor": native("Xor"),
-    "logical_not": native("Not"),
-    "sigmoid": sigmoid,
-    "tanh": native("Tanh"),
-    "softplus": softplus,
-    "log_sigmoid": log_sigmoid,
-    "erf": in_single("Erf", erf),
-    "erfc": erfc,
-    "exp": exp,
-    "exp2": exp2,
-    "expm1": expm1,
-    "log": log,
-    "log2": of_log(2.0),
-    "log10": of_log(10.0),
-    "log1p": log1p,
-    "xlogy": xlogy,
-    "xlog1py": xlog1py,
-    "logaddexp": logaddexp,
-    "logaddexp2": logaddexp2,
-    "power": native("Pow"),
-    "sqrt": sqrt,
-    "cbrt": cbrt,
-    "hypot": hypot,
-    "sin": native("Sin"),
-    "cos": native("Cos"),
-    "tan": tan,
-    "sinc": sinc,
-    "arcsin": in_single("Asin", arcsin),
-    "arccos": in_single("Acos", arccos),
-    "arctan": in_single("Atan", arctan),
-    "arctan2": arctan2,
-    "sinh": in_single("Sinh", sinh),
-    "cosh": in_single("Cosh", cosh),
-    "arcsinh": in_single("Asinh", arcsinh),
-    "arccosh": in_single("Acosh", arccosh),
-    "arctanh": in_single("Atanh", arctanh),
-    "floor_divide": floor_divide,
-    "remainder": remainder,
-    "fmod": fmod,
-}

@@ -16,12 +16,12 @@ from rnnkit.layers.merging import Add, Average, Concatenate, Maximum, Merge, Mul
 from rnnkit.layers.shaping import Flatten, GlobalAveragePooling1D, RepeatVector, Reshape
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.onnx.exporting.block import Value, element_type
-from rnnkit.onnx.exporting.call import Call, Writing, array_of, write
+from rnnkit.onnx.exporting.call import Call, Writing, array_of, write, written
 from rnnkit.onnx.exporting.step_graph import StepGraph
 from rnnkit.onnx.exporting.step_nodes import StepNodes
 
 
-@write.register
+@written.register
 def _memoryless(layer: Memoryless, writing: Writing, call: Call):
     x, block = array_of(writing, layer, call, 2), writing.block
     axes = len(x.shape) - 1
@@ -31,7 +31,7 @@ def _memoryless(layer: Memoryless, writing: Writing, call: Call):
     return [Value(nodes.result(output, layer.name), (*x.shape[:-1], *output.shape), x.dtype)], [call.mask]
 
 
-@write.register
+@written.register
 def _dropout(layer: Dropout, writing: Writing, call: Call):
     if call.training and layer.rate:
         raise ValueError(
@@ -41,15 +41,15 @@ def _dropout(layer: Dropout, writing: Writing, call: Call):
     return [array_of(writing, layer, call, 0)], [call.mask]
 
 
-@write.register
+@written.register
 def _embedding(layer: Embedding, writing: Writing, call: Call):
-    block, ids = writing.block, writing.block.cast(call.x, np.int64)  # type: ignore[arg-type]  # one array
+    block, ids = writing.block, writing.block.cast(call.x, np.int64)
     vectors = block.add("Gather", block.array(layer._table, "embeddings"), ids.name, axis=0)
     mask = writing.condition(ids) if layer.mask_zero else call.mask
     return [Value(vectors, (*ids.shape, layer.output_dim), layer.dtype)], [mask]
 
 
-@write.register
+@written.register
 def _masking(layer: Masking, writing: Writing, call: Call):
     x, block = array_of(writing, layer, call, 3), writing.block
     value = block.array(np.array(layer.mask_value, x.dtype), "mask_value")
@@ -61,8 +61,8 @@ def _masking(layer: Masking, writing: Writing, call: Call):
     output = replace(x, name=block.add("Where", any_other, x.name, zero))
     used = Value(block.add("Squeeze", any_other, features, name="used"), x.shape[:2], np.dtype(bool))
     if call.mask is not None:
-        before = writing.step_mask(call.mask, x)  # type: ignore[arg-type]  # of one array, one
-        used = replace(used, name=block.add("And", used.name, before.name))  # type: ignore[union-attr]
+        before = writing.step_mask(call.mask, x)
+        used = replace(used, name=block.add("And", used.name, before.name))
     return [output], [used]
 
 
@@ -71,20 +71,43 @@ def _masking(layer: Masking, writing: Writing, call: Call):
 _OPERATORS = {Add: "Add", Average: "Add", Subtract: "Sub", Multiply: "Mul", Maximum: "Max"}
 
 
-@write.register
-def _merge(layer: Merge, writing: Writing, call: Call):
-    block = writing.block
-    arrays = [block.cast(one, layer.dtype) for one in call.x]  # type: ignore[union-attr]  # a list
-    masks = call.mask if isinstance(call.mask, list) else [call.mask] * len(arrays)
-    if isinstance(layer, Concatenate):
-        return _concatenated(layer, writing, arrays, masks)
-    operator = _OPERATORS[type(layer)]
-    name = reduce(partial(block.add, operator), [one.name for one in arrays])
+@written.register(Add)
+@written.register(Average)
+@written.register(Subtract)
+@written.register(Multiply)
+@written.register(Maximum)
+def _elementwise(layer, writing: Writing, call: Call):
+    arrays, masks = _several(layer, writing, call)
+    operator = next(name for kind, name in _OPERATORS.items() if isinstance(layer, kind))
+    name = reduce(partial(writing.block.add, operator), [one.name for one in arrays])
     if isinstance(layer, Average):
-        name = block.add("Div", name, block.array(np.array(len(arrays), layer.dtype), "number"))
+        name = writing.block.add("Div", name, writing.block.array(np.array(len(arrays), layer.dtype), "number"))
     shape = tuple(_size(sizes) for sizes in zip(*(one.shape for one in arrays), strict=True))
     mask = None if any(one is None for one in masks) else _any(writing, masks, arrays)
     return [Value(name, shape, layer.dtype)], [mask]
+
+
+@written.register
+def _concatenate(layer: Concatenate, writing: Writing, call: Call):
+    arrays, masks = _several(layer, writing, call)
+    block, axis = writing.block, layer.axis % len(arrays[0].shape)
+    shape = [_size(sizes) for sizes in zip(*(one.shape for one in arrays), strict=True)]
+    sizes = [one.shape[axis] for one in arrays]
+    shape[axis] = sum(sizes) if all(isinstance(size, int) for size in sizes) else None
+    output = Value(block.add("Concat", *(one.name for one in arrays), axis=axis), tuple(shape), layer.dtype)
+    if all(mask is None for mask in masks):
+        return [output], [None]
+    masks = [_all_used(block, one) if mask is None else mask for one, mask in zip(arrays, masks, strict=True)]
+    if axis != 1:
+        return [output], [_any(writing, masks, arrays)]
+    steps = [writing.step_mask(mask, one).name for mask, one in zip(masks, arrays, strict=True)]
+    return [output], [Value(block.add("Concat", *steps, axis=1), output.shape[:2], np.dtype(bool))]
+
+
+def _several(layer: Merge, writing: Writing, call: Call) -> tuple[list[Value], list]:
+    """The arrays that a layer is called on, in its dtype, and a mask or None for each."""
+    arrays = [writing.block.cast(one, layer.dtype) for one in call.x]
+    return arrays, call.mask if isinstance(call.mask, list) else [call.mask] * len(arrays)
 
 
 def _size(sizes):
@@ -99,22 +122,6 @@ def _any(writing, masks, arrays) -> Value:
     return replace(found[0], name=reduce(partial(writing.block.add, "Or"), [one.name for one in found]))
 
 
-def _concatenated(layer, writing, arrays, masks):
-    block, rank = writing.block, len(arrays[0].shape)
-    axis = layer.axis % rank
-    sizes = [one.shape[axis] for one in arrays]
-    size = sum(sizes) if all(isinstance(one, int) for one in sizes) else None
-    shape = tuple(size if i == axis else _size(column) for i, column in enumerate(zip(*(a.shape for a in arrays), strict=True)))
-    output = Value(block.add("Concat", *(one.name for one in arrays), axis=axis), shape, layer.dtype)
-    if all(mask is None for mask in masks):
-        return [output], [None]
-    masks = [_all_used(block, one) if mask is None else mask for one, mask in zip(arrays, masks, strict=True)]
-    if axis != 1:
-        return [output], [_any(writing, masks, arrays)]
-    steps = [writing.step_mask(mask, one).name for mask, one in zip(masks, arrays, strict=True)]
-    return [output], [Value(block.add("Concat", *steps, axis=1), shape[:2], np.dtype(bool))]
-
-
 def _all_used(block, x: Value) -> Value:
     name = block.add("Expand", block.array(np.array(True), "number"), block.sizes(x.name, 0, 2))
     return Value(name, x.shape[:2], np.dtype(bool))
@@ -123,14 +130,14 @@ def _all_used(block, x: Value) -> Value:
 # Other axes
 
 
-@write.register
+@written.register
 def _repeat_vector(layer: RepeatVector, writing: Writing, call: Call):
     x, block = array_of(writing, layer, call, 2), writing.block
     name = block.add("Expand", block.add("Unsqueeze", x.name, block.integers(1)), block.integers(1, layer.n, 1))
     return [Value(name, (x.shape[0], layer.n, *x.shape[1:]), x.dtype)], [None]
 
 
-@write.register
+@written.register
 def _reshape(layer: Reshape, writing: Writing, call: Call):
     x, block = array_of(writing, layer, call, 1), writing.block
     known = None not in x.shape[1:] and all(isinstance(size, int) for size in x.shape[1:])
@@ -139,7 +146,7 @@ def _reshape(layer: Reshape, writing: Writing, call: Call):
     return [Value(name, (x.shape[0], *shape), x.dtype)], [None]
 
 
-@write.register
+@written.register
 def _flatten(layer: Flatten, writing: Writing, call: Call):
     x = array_of(writing, layer, call, 1)
     known = all(isinstance(size, int) for size in x.shape[1:])
@@ -147,7 +154,7 @@ def _flatten(layer: Flatten, writing: Writing, call: Call):
     return [Value(writing.block.add("Flatten", x.name, axis=1), (x.shape[0], size), x.dtype)], [None]
 
 
-@write.register
+@written.register
 def _pooling(layer: GlobalAveragePooling1D, writing: Writing, call: Call):
     x, block = array_of(writing, layer, call, 3), writing.block
     double = np.dtype(np.float64)
@@ -155,26 +162,30 @@ def _pooling(layer: GlobalAveragePooling1D, writing: Writing, call: Call):
     if call.mask is None:
         count = block.add("Cast", block.sizes(x.name, 1, 2), to=element_type(double))
     else:
-        mask = writing.step_mask(call.mask, x)  # type: ignore[arg-type]  # of one array, one
-        used = block.add("Unsqueeze", mask.name, block.integers(2))  # type: ignore[union-attr]
+        mask = writing.step_mask(call.mask, x)
+        used = block.add("Unsqueeze", mask.name, block.integers(2))
         values = block.add("Where", used, values, block.array(np.zeros((), double), "number"))
-        count = block.add("ReduceSum", block.add("Cast", used, to=element_type(double)), steps, keepdims=int(layer.keepdims))
+        count = block.add(
+            "ReduceSum", block.add("Cast", used, to=element_type(double)), steps, keepdims=int(layer.keepdims)
+        )
     total = block.add("ReduceSum", values, steps, keepdims=int(layer.keepdims))
-    mean = Value(block.add("Div", total, block.add("Max", count, one)), (x.shape[0], *[1] * layer.keepdims, x.shape[2]), double)
+    mean = Value(
+        block.add("Div", total, block.add("Max", count, one)), (x.shape[0], *[1] * layer.keepdims, x.shape[2]), double
+    )
     return [block.cast(mean, x.dtype)], [None]
 
 
-@write.register
+@written.register
 def _time_distributed(layer: TimeDistributed, writing: Writing, call: Call):
     x, block = call.x, writing.block
-    counts = [block.sizes(x.name, axis, axis + 1) for axis in (0, 1)]  # type: ignore[union-attr]  # one array
-    rest = x.shape[2:]  # type: ignore[union-attr]
-    sizes = [block.add("Mul", *counts), *([block.sizes(x.name, 2)] if rest else [])]  # type: ignore[union-attr]
-    rows = Value(block.add("Reshape", x.name, block.joined(*sizes)), (None, *rest), x.dtype)  # type: ignore[union-attr]
+    counts = [block.sizes(x.name, axis, axis + 1) for axis in (0, 1)]
+    rest = x.shape[2:]
+    sizes = [block.add("Mul", *counts), *([block.sizes(x.name, 2)] if rest else [])]
+    rows = Value(block.add("Reshape", x.name, block.joined(*sizes)), (None, *rest), x.dtype)
     inside = replace(writing, states=False)  # a step is no row of the batch, so none has a state of its own
     outputs, _ = write(layer.layer, inside, call.inside("layer", x=rows, mask=None))
     found = []
     for one in outputs:
         size = block.joined(*counts, *([block.sizes(one.name, 1)] if len(one.shape) > 1 else []))
-        found.append(Value(block.add("Reshape", one.name, size), (*x.shape[:2], *one.shape[1:]), one.dtype))  # type: ignore[union-attr]
+        found.append(Value(block.add("Reshape", one.name, size), (*x.shape[:2], *one.shape[1:]), one.dtype))
     return found, [call.mask] * len(found)

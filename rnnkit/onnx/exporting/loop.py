@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -138,7 +139,7 @@ class _Writer:
         operands = [*(value.name for value in carried), *(sequence for sequence, _ in self.entering)]
         names = [*["state"] * len(self.graph.states), *["last"] * self.holds, *["sequence"] * self.loop.sequences]
         count = len(self.entering)
-        directions = {"scan_input_directions": [int(self.loop.reverse)] * count}
+        directions: dict[str, Any] = {"scan_input_directions": [int(self.loop.reverse)] * count}
         if self.loop.sequences:
             directions["scan_output_directions"] = [int(self.loop.flipped)]
         return self.block.several("Scan", operands, names, body=body, num_scan_inputs=count, **directions)

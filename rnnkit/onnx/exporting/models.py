@@ -6,18 +6,19 @@ from rnnkit.layers.support.symbolic import leaves, mapped
 from rnnkit.models.functional import Model
 from rnnkit.models.sequential import Sequential
 from rnnkit.onnx.exporting.block import Value
-from rnnkit.onnx.exporting.call import Call, Writing, write
+from rnnkit.onnx.exporting.call import Call, Writing, write, written
 
 
-@write.register
+@written.register
 def _sequential(model: Sequential, writing: Writing, call: Call):
-    outputs, masks = [call.x], [call.mask]
+    outputs: list = [call.x]
+    masks: list = [call.mask]
     for i, layer in enumerate(model.layers):
         outputs, masks = write(layer, writing, call.inside(str(i), x=outputs[0], mask=masks[0]))
     return outputs, masks
 
 
-@write.register
+@written.register
 def _model(model: Model, writing: Writing, call: Call):
     count = len(model.input_names)
     values: list = [*(call.x if isinstance(call.x, list) else [call.x]), *[None] * (len(model._shapes) - count)]

@@ -86,7 +86,8 @@ def _weights(block: Block, cell, kind: _Kind) -> list[str]:
     order = [np.arange(gate * cell.units, (gate + 1) * cell.units) for gate in kind.gates]
     columns = np.concatenate(order)
     kernels = [
-        block.array(np.asarray(getattr(cell, name))[:, columns].T[None], name) for name in ("kernel", "recurrent_kernel")
+        block.array(np.asarray(getattr(cell, name))[:, columns].T[None], name)
+        for name in ("kernel", "recurrent_kernel")
     ]
     if not cell.use_bias:
         return [*kernels, ""]

@@ -26,7 +26,7 @@ def x_inputs(model: Layer, writing: Writing) -> Value | list[Value]:
         shapes, names, types = [model._input_shape], ["x"], [_input_dtype(model)]
     else:
         shapes = model._input_shape
-        names, types = [f"x_{i}" for i in range(len(shapes))], [model.dtype] * len(shapes)
+        names, types = [f"x_{i}" for i in range(len(shapes))], [np.dtype(model.dtype)] * len(shapes)
     before = [f"{name}_" for name in names] if len(names) > 1 else [""]
     found = [
         writing.input(name, _axes(shape, own), dtype)
@@ -42,7 +42,7 @@ def _axes(shape, before: str) -> tuple:
     return tuple(name if size is None else size for size, name in zip(shape, names, strict=False))
 
 
-def _input_dtype(layer: Layer) -> np.dtype:
+def _input_dtype(layer) -> np.dtype:
     """What the first of a chain of layers reads."""
     if isinstance(layer, Sequential):
         return _input_dtype(layer.layers[0])
@@ -71,17 +71,16 @@ def mask_inputs(model: Layer, writing: Writing, x, mask) -> Value | list | None:
     if mask is True and len(names) > 1:
         raise ValueError(f"expected mask=[…] with names of inputs among {', '.join(names)}, got True")
     wanted = names if mask is True else mask
-    if isinstance(wanted, str) or not all(name in names for name in wanted):
+    if not isinstance(wanted, (list, tuple)) or not all(name in names for name in wanted):
         raise ValueError(f"expected mask as True, False or a list of names among {', '.join(names)}, got {mask!r}")
-    masks = []
-    for value in several:
+    masks: list[Value | None] = [None] * len(several)
+    for i, value in enumerate(several):
         if value.name not in wanted:
-            masks.append(None)
             continue
         if len(value.shape) < 2:
             raise ValueError(f"expected an input (batch, time, …) to be masked, got {value.name!r} of {value.shape}")
         name = "mask" if len(names) == 1 else f"{value.name}_mask"
-        masks.append(writing.input(name, value.shape[:2], bool))
+        masks[i] = writing.input(name, value.shape[:2], bool)
     return masks if isinstance(x, list) else masks[0]
 
 

@@ -9,14 +9,14 @@ import numpy as np
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.rnn import RNN
 from rnnkit.onnx.exporting.block import Block, Value
-from rnnkit.onnx.exporting.call import Call, Writing, array_of, write
+from rnnkit.onnx.exporting.call import Call, Writing, array_of, written
 from rnnkit.onnx.exporting.loop import Loop, scan
 from rnnkit.onnx.exporting.operators import has_operator, operator
 from rnnkit.onnx.exporting.step_graph import StepGraph
 from rnnkit.steps.step import leaves
 
 
-@write.register
+@written.register
 def _rnn(layer: RNN, writing: Writing, call: Call):
     starts = writing.starts(layer, call, layer._spec.shapes)
     output, states = _run(layer, writing, call, starts, zero_masked=layer.zero_output_for_mask)
@@ -25,7 +25,7 @@ def _rnn(layer: RNN, writing: Writing, call: Call):
     return ([output, *states], [mask, *[None] * len(states)]) if layer.return_state else ([output], [mask])
 
 
-@write.register
+@written.register
 def _bidirectional(layer: Bidirectional, writing: Writing, call: Call):
     forward, backward = layer.forward_layer, layer.backward_layer
     first = len(forward._spec.shapes)
@@ -54,7 +54,7 @@ def _run(layer: RNN, writing: Writing, call: Call, starts, zero_masked: bool, fl
     loop = Loop(
         x,
         starts or [],
-        writing.step_mask(call.mask, x),  # type: ignore[arg-type]  # of a recurrent layer, one
+        None if call.mask is None else writing.step_mask(call.mask, x),
         tuple(block.cast(constant, layer.dtype) for constant in call.constants),
         layer.go_backwards,
         flipped,
@@ -88,19 +88,18 @@ def _through(block: Block, cells, loop: Loop) -> tuple[Value, list[Value]]:
 
 def _own_states(block: Block, step, x: Value) -> list[Value]:
     """What a cell starts from, for each row the same."""
-    one, several = (step.initial_states(rows, step_dtype := x.dtype) for rows in (1, 3))
+    one, several = (step.initial_states(rows, x.dtype) for rows in (1, 3))
     if any((state != row).any() for row, state in zip(one, several, strict=True)):
         raise ValueError(
             f"{step.name!r} can't be exported to ONNX: its get_initial_state gives other states for other rows or "
             "batch sizes; export with states=True, which makes the first states inputs"
         )
-    rows = block.sizes(x.name, 0, 1)
-    found = []
-    for row in one:
-        row = np.zeros((), step_dtype) if not row.any() else row[0]
-        size = block.joined(rows, block.integers(*shape)) if (shape := several[len(found)].shape[1:]) else rows
-        name = block.add("Expand", block.array(row, "initial_state"), size, name="start")
-        found.append(Value(name, (x.shape[0], *shape), x.dtype))
+    rows, found = block.sizes(x.name, 0, 1), []
+    for state in one:
+        shape = state.shape[1:]
+        row = block.array(state[0] if state.any() else np.zeros((), x.dtype), "initial_state")
+        start = block.add("Expand", row, block.joined(rows, block.integers(*shape)), name="start")
+        found.append(Value(start, (x.shape[0], *shape), x.dtype))
     return found
 
 

@@ -36,7 +36,7 @@ class StepGraph:
         except Untraceable as error:
             raise ValueError(
                 f"{self.name!r} can't be exported to ONNX, since the tracer can't read its step: "
-                f"{pipeline._in_words(error)}"
+                f"{pipeline.in_words(error)}"
             ) from None
         except RecursionError:
             raise ValueError(f"expected {self.name!r} short enough to be read as a whole for ONNX") from None

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit.compiler.ir.graph import Node
-from rnnkit.compiler.ir.operations import OPERATIONS
 from rnnkit.onnx.exporting.block import Block
 from rnnkit.onnx.exporting.expression import Expression
-from rnnkit.onnx.exporting.formulas import POINTWISE
+from rnnkit.onnx.exporting.pointwise import POINTWISE
 from rnnkit.onnx.exporting.step_graph import StepGraph
 
 _REDUCTIONS = {"sum": "ReduceSum", "prod": "ReduceProd", "max": "ReduceMax", "min": "ReduceMin"}
@@ -94,7 +93,7 @@ class StepNodes:
         return self.block.joined(self.lead, self.block.integers(*shape)) if shape else self.lead
 
     def _pointwise(self, node: Node) -> str:
-        if node.op not in POINTWISE or node.op not in OPERATIONS:
+        if node.op not in POINTWISE:
             raise self.step.refused(node, f"no operator is known for {node.op}")
         operands = [
             Expression(self.block, self._padded(a, len(node.shape)), self.step.dtype, node.line) for a in node.args
@@ -106,7 +105,9 @@ class StepNodes:
         missing = rank - len(node.shape)
         if not node.batched or not missing:
             return self._operand(node)
-        return self.block.add("Unsqueeze", self._operand(node), self.block.integers(*range(self.axes, self.axes + missing)))
+        return self.block.add(
+            "Unsqueeze", self._operand(node), self.block.integers(*range(self.axes, self.axes + missing))
+        )
 
     # Views
 
@@ -127,7 +128,11 @@ class StepNodes:
 
     def _sliced(self, node, source, slices) -> str:
         name = self._operand(source)
-        cut = [(i, low, high, step) for i, (low, high, step) in enumerate(slices) if (low, high, step) != (0, source.shape[i], 1)]
+        cut = [
+            (i, low, high, step)
+            for i, (low, high, step) in enumerate(slices)
+            if (low, high, step) != (0, source.shape[i], 1)
+        ]
         kept = tuple(len(range(*one)) for one in slices)
         if cut:
             axes, low, high, step = zip(*cut, strict=True)

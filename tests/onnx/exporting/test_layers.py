@@ -5,6 +5,8 @@ import pytest
 from onnx_runs import Exported, near
 
 import rnnkit as rk
+from rnnkit.layers.base import Layer
+from rnnkit.onnx.exporting.call import written
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -47,7 +49,9 @@ ALONE = {
         (4, 3, 6, 5),
     ),
     "Sequential": (
-        lambda dtype: rk.Sequential([rk.GRU(3, return_sequences=True), rk.Sequential([rk.Dense(2)])], dtype=dtype, seed=1),
+        lambda dtype: rk.Sequential(
+            [rk.GRU(3, return_sequences=True), rk.Sequential([rk.Dense(2)])], dtype=dtype, seed=1
+        ),
         (4, 7, 5),
     ),
 }
@@ -78,7 +82,9 @@ def test_layers_of_several_arrays(kind, dtype):
     "make",
     [
         lambda: rk.GlobalAveragePooling1D(),
-        lambda: rk.Sequential([rk.Masking(0.5), rk.LSTM(3, return_sequences=True), rk.GlobalAveragePooling1D()], seed=1),
+        lambda: rk.Sequential(
+            [rk.Masking(0.5), rk.LSTM(3, return_sequences=True), rk.GlobalAveragePooling1D()], seed=1
+        ),
         lambda: rk.Sequential([rk.Dense(3), rk.Dropout(0.5), rk.GRU(3), rk.Dense(1)], seed=1),
         lambda: rk.Sequential([rk.GRU(3, return_sequences=True, go_backwards=True), rk.GRU(2)], seed=1),
         lambda: rk.Sequential([rk.TimeDistributed(rk.Dense(3)), rk.GRU(3)], seed=1),
@@ -110,12 +116,18 @@ def test_ids(zero, dtype):
 
 
 def test_ids_in_time():
-    model = rk.Sequential([rk.TimeDistributed(rk.Sequential([rk.Embedding(5, 3, mask_zero=True), rk.GRU(2)])), rk.GRU(2)])
+    model = rk.Sequential(
+        [rk.TimeDistributed(rk.Sequential([rk.Embedding(5, 3, mask_zero=True), rk.GRU(2)])), rk.GRU(2)]
+    )
     compared(model, np.stack([IDS, IDS[::-1]], axis=1))
 
 
 def test_layers_of_both_dtypes():
-    layers = [rk.GRU(3, return_sequences=True, dtype="float32"), rk.GRU(3, dtype="float64"), rk.Dense(1, dtype="float32")]
+    layers = [
+        rk.GRU(3, return_sequences=True, dtype="float32"),
+        rk.GRU(3, dtype="float64"),
+        rk.Dense(1, dtype="float32"),
+    ]
     compared(rk.Sequential(layers, seed=1), drawn(4, 7, 5))
 
 
@@ -165,7 +177,12 @@ def test_states_of_all_layers_of_a_model():
         model = functional()
     exported = Exported(model, states=True)
     named = [name for name in exported.inputs if "initial_state" in name]
-    assert named == ["encoder/initial_state_0", "encoder/initial_state_1", "gru/initial_state_0", "gru/initial_state_0_1"]
+    assert named == [
+        "encoder/initial_state_0",
+        "encoder/initial_state_1",
+        "gru/initial_state_0",
+        "gru/initial_state_0_1",
+    ]
     arrays = [drawn(3, 6, 3), drawn(3, 4, 2), IDS, np.ones((3, 6), "float32")]
     got = exported(*arrays, *[np.zeros((3, 4), "float32")] * 4)
     with rk.eager():
@@ -213,11 +230,6 @@ def test_joined_in_time():
 
 def test_layers_of_rnnkit_are_all_exported():
     """A layer that is new needs a form in ONNX, or a place among those that have none."""
-    from rnnkit.layers.base import Layer
-    from rnnkit.onnx.exporting.call import write
-
     kinds = [kind for kind in vars(rk).values() if isinstance(kind, type) and issubclass(kind, Layer)]
-    unwritten = [kind for kind in kinds if write.dispatch(kind) is write.dispatch(object)]
+    unwritten = [kind for kind in kinds if written.dispatch(kind) is written.dispatch(object)]
     assert len(kinds) > 20 and not unwritten
-
-

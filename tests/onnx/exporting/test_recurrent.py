@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from cells_under_test import CELLS, NAMED
-from matrix import FACTORS, ROWS, flat, inputs, label, layer_of, make_mask, pairwise, random_states
+from matrix import FACTORS, flat, inputs, label, layer_of, make_mask, pairwise, random_states
 from onnx_runs import Exported, exported_to_onnx, near
 from paper_cells import PAPER_CELLS
 
@@ -114,9 +114,7 @@ def test_built_in_layers_in_float64_or_under_a_mask_are_loops():
 @pytest.mark.parametrize("backwards", [False, True])
 def test_stacks(backwards, masked, dtype):
     cells = [rk.LSTMCell(4), rk.GRUCell(3), rk.SimpleRNNCell(5)]
-    layer = built(
-        rk.RNN(cells, return_sequences=True, return_state=True, go_backwards=backwards, dtype=dtype, seed=2)
-    )
+    layer = built(rk.RNN(cells, return_sequences=True, return_state=True, go_backwards=backwards, dtype=dtype, seed=2))
     exported = Exported(layer, mask=masked, states=True)
     assert exported.operators().count("Scan") == (masked or dtype == "float64")
     x, mask = drawn(3, 200, 5, dtype=dtype), drawn(3, 200) > 0 if masked else None
