@@ -24,6 +24,8 @@ LINES = {
     "sktime": "a forecaster for sktime",
     "forecast": "forecasters, back-tests, command",
     "datasets": "two series",
+    "onnx": "models in ONNX's format",
+    "onnx.exporting": "layers as operators and loops",
     "models": "Sequential, Model",
     "training": "batches, losses, fit",
     "callbacks": "hooks, history, progress",
