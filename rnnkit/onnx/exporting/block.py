@@ -64,6 +64,10 @@ class Block:
             arrays[key] = self.named(name), array
         return arrays[key][0]
 
+    def number(self, value, dtype) -> str:
+        """A number that the model holds."""
+        return self.array(np.array(value, dtype), "number")
+
     def integers(self, *numbers: int) -> str:
         """A list of integers, as shapes and axes are given."""
         return self.array(np.array(numbers, np.int64), "integers")
@@ -97,7 +101,11 @@ class Block:
 
     def joined(self, *lists: str) -> str:
         """Lists of integers, one behind the other."""
-        return lists[0] if len(lists) == 1 else self.add("Concat", *lists, axis=0)
+        return self.add("Concat", *lists, axis=0)
+
+    def repeated(self, name: str, lead: str, shape, new: str = "", line: str = "") -> str:
+        """An array repeated to the sizes of a list, and of a shape behind them."""
+        return self.add("Expand", name, self.joined(lead, self.integers(*shape)), name=new, line=line)
 
     def swapped(self, name: str, rank: int) -> str:
         """A value with its first two axes exchanged."""

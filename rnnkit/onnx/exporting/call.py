@@ -98,8 +98,8 @@ class Writing:
         """Numbers as conditions, by what is not 0."""
         if mask.dtype == bool:
             return mask
-        zero = self.block.array(np.zeros((), mask.dtype), "number")
-        return Value(self.block.add("Not", self.block.add("Equal", mask.name, zero)), mask.shape, np.dtype(bool))
+        is_zero = self.block.add("Equal", mask.name, self.block.number(0, mask.dtype))
+        return Value(self.block.add("Not", is_zero), mask.shape, np.dtype(bool))
 
 
 def _names(call: Call, what: str, count: int) -> list[str]:

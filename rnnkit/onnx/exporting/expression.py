@@ -34,7 +34,7 @@ class Expression:
         """A number as a value beside this one; a value is itself."""
         if isinstance(other, Expression):
             return other
-        return self.like_named(self.block.array(np.array(other, self.dtype), "number"))
+        return self.like_named(self.block.number(other, self.dtype))
 
     def like_named(self, name: str) -> Expression:
         """Another value of the same graph."""

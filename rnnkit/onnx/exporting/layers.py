@@ -52,12 +52,12 @@ def _embedding(layer: Embedding, writing: Writing, call: Call):
 @written.register
 def _masking(layer: Masking, writing: Writing, call: Call):
     x, block = array_of(writing, layer, call, 3), writing.block
-    value = block.array(np.array(layer.mask_value, x.dtype), "mask_value")
+    value = block.number(layer.mask_value, x.dtype)
     other = block.add("Not", block.add("Equal", x.name, value))
     features = block.integers(*range(2, len(x.shape)))
     count = block.add("ReduceSum", block.add("Cast", other, to=element_type(np.int32)), features, keepdims=1)
-    any_other = block.add("Greater", count, block.array(np.array(0, np.int32), "number"))
-    zero = block.array(np.zeros((), x.dtype), "number")
+    any_other = block.add("Greater", count, block.number(0, np.int32))
+    zero = block.number(0, x.dtype)
     output = replace(x, name=block.add("Where", any_other, x.name, zero))
     used = Value(block.add("Squeeze", any_other, features, name="used"), x.shape[:2], np.dtype(bool))
     if call.mask is not None:
@@ -81,7 +81,7 @@ def _elementwise(layer, writing: Writing, call: Call):
     operator = next(name for kind, name in _OPERATORS.items() if isinstance(layer, kind))
     name = reduce(partial(writing.block.add, operator), [one.name for one in arrays])
     if isinstance(layer, Average):
-        name = writing.block.add("Div", name, writing.block.array(np.array(len(arrays), layer.dtype), "number"))
+        name = writing.block.add("Div", name, writing.block.number(len(arrays), layer.dtype))
     shape = tuple(_size(sizes) for sizes in zip(*(one.shape for one in arrays), strict=True))
     mask = None if any(one is None for one in masks) else _any(writing, masks, arrays)
     return [Value(name, shape, layer.dtype)], [mask]
@@ -123,7 +123,7 @@ def _any(writing, masks, arrays) -> Value:
 
 
 def _all_used(block, x: Value) -> Value:
-    name = block.add("Expand", block.array(np.array(True), "number"), block.sizes(x.name, 0, 2))
+    name = block.add("Expand", block.number(True, bool), block.sizes(x.name, 0, 2))
     return Value(name, x.shape[:2], np.dtype(bool))
 
 
@@ -158,13 +158,13 @@ def _flatten(layer: Flatten, writing: Writing, call: Call):
 def _pooling(layer: GlobalAveragePooling1D, writing: Writing, call: Call):
     x, block = array_of(writing, layer, call, 3), writing.block
     double = np.dtype(np.float64)
-    values, one, steps = block.cast(x, double).name, block.array(np.ones((), double), "number"), block.integers(1)
+    values, one, steps = block.cast(x, double).name, block.number(1, double), block.integers(1)
     if call.mask is None:
         count = block.add("Cast", block.sizes(x.name, 1, 2), to=element_type(double))
     else:
         mask = writing.step_mask(call.mask, x)
         used = block.add("Unsqueeze", mask.name, block.integers(2))
-        values = block.add("Where", used, values, block.array(np.zeros((), double), "number"))
+        values = block.add("Where", used, values, block.number(0, double))
         count = block.add(
             "ReduceSum", block.add("Cast", used, to=element_type(double)), steps, keepdims=int(layer.keepdims)
         )
@@ -178,14 +178,13 @@ def _pooling(layer: GlobalAveragePooling1D, writing: Writing, call: Call):
 @written.register
 def _time_distributed(layer: TimeDistributed, writing: Writing, call: Call):
     x, block = call.x, writing.block
-    counts = [block.sizes(x.name, axis, axis + 1) for axis in (0, 1)]
-    rest = x.shape[2:]
-    sizes = [block.add("Mul", *counts), *([block.sizes(x.name, 2)] if rest else [])]
-    rows = Value(block.add("Reshape", x.name, block.joined(*sizes)), (None, *rest), x.dtype)
+    batch, time = (block.sizes(x.name, axis, axis + 1) for axis in (0, 1))
+    sizes = block.joined(block.add("Mul", batch, time), block.sizes(x.name, 2))
+    rows = Value(block.add("Reshape", x.name, sizes), (None, *x.shape[2:]), x.dtype)
     inside = replace(writing, states=False)  # a step is no row of the batch, so none has a state of its own
     outputs, _ = write(layer.layer, inside, call.inside("layer", x=rows, mask=None))
     found = []
     for one in outputs:
-        size = block.joined(*counts, *([block.sizes(one.name, 1)] if len(one.shape) > 1 else []))
-        found.append(Value(block.add("Reshape", one.name, size), (*x.shape[:2], *one.shape[1:]), one.dtype))
+        steps = block.add("Reshape", one.name, block.joined(batch, time, block.sizes(one.name, 1)))
+        found.append(Value(steps, (*x.shape[:2], *one.shape[1:]), one.dtype))
     return found, [call.mask] * len(found)

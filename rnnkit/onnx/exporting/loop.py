@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from rnnkit.compiler.ir.graph import Graph
 from rnnkit.onnx.exporting.block import Block, Value, element_type
 from rnnkit.onnx.exporting.step_graph import StepGraph
@@ -74,7 +72,7 @@ class _Writer:
             if self.holds:
                 held = shown = self._chosen(used, y, inside[-1], output.shape)
             if loop.zero_masked:
-                shown = self._chosen(used, y, self.body.array(np.zeros((), self.step.dtype), "number"), output.shape)
+                shown = self._chosen(used, y, self.body.number(0, self.step.dtype), output.shape)
         results = [*new, *([held] if self.holds else [])]
         if loop.sequences:
             results.append(self.body.add("Identity", shown, name="shown"))
@@ -86,9 +84,8 @@ class _Writer:
         return not self.loop.sequences or (self.loop.mask is not None and not self.loop.zero_masked)
 
     def _zeros(self, shape) -> Value:
-        zero = self.block.array(np.zeros((), self.step.dtype), "number")
-        size = self.block.joined(self.rows, self.block.integers(*shape)) if shape else self.rows
-        return Value(self.block.add("Expand", zero, size, name="held"), (None, *shape), self.step.dtype)
+        zeros = self.block.repeated(self.block.number(0, self.step.dtype), self.rows, shape, "held")
+        return Value(zeros, (None, *shape), self.step.dtype)
 
     def _step_nodes(self, states) -> StepNodes:
         """What writes the body, with the values known that are computed outside."""
@@ -118,11 +115,6 @@ class _Writer:
         name = self.body.named(name)
         self.declared.append(_info(name, shape, dtype))
         return name
-
-    def _used(self) -> str | None:
-        if self.loop.mask is None:
-            return None
-        return self._enters(self.block.swapped(self.loop.mask.name, 2), "used", (), "bool")
 
     def _chosen(self, used: str, a: str, b: str, shape) -> str:
         """`a` in the rows that a step is used in, `b` in the others."""

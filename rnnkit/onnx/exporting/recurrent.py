@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.rnn import RNN
 from rnnkit.onnx.exporting.block import Block, Value
@@ -97,9 +95,8 @@ def _own_states(block: Block, step, x: Value) -> list[Value]:
     rows, found = block.sizes(x.name, 0, 1), []
     for state in one:
         shape = state.shape[1:]
-        row = block.array(state[0] if state.any() else np.zeros((), x.dtype), "initial_state")
-        start = block.add("Expand", row, block.joined(rows, block.integers(*shape)), name="start")
-        found.append(Value(start, (x.shape[0], *shape), x.dtype))
+        row = block.array(state[0], "initial_state") if state.any() else block.number(0, x.dtype)
+        found.append(Value(block.repeated(row, rows, shape, "start"), (x.shape[0], *shape), x.dtype))
     return found
 
 
@@ -112,5 +109,5 @@ def _merged(block: Block, mode, a: Value, b: Value) -> list[Value]:
         return [replace(a, name=name, shape=(*a.shape[:-1], a.shape[-1] + b.shape[-1]))]
     name = block.add("Mul" if mode == "mul" else "Add", a.name, b.name)
     if mode == "ave":
-        name = block.add("Mul", name, block.array(np.array(0.5, a.dtype), "number"))
+        name = block.add("Mul", name, block.number(0.5, a.dtype))
     return [replace(a, name=name)]

@@ -64,8 +64,8 @@ class StepGraph:
         return ValueError(f"{self.name!r} can't be exported to ONNX: {why}{place}")
 
     def _refuse_draws(self):
-        for node in self.live:
-            for operand in node.args:
-                if operand.op == "draw":
-                    why = f"{node.op} reads {operand.attr!r}, which is drawn at random for each call"
-                    raise self.refused(node, why)
+        for draw in self.live:
+            if draw.op == "draw":
+                reader = next((node for node in self.live if draw in node.args), None)
+                who = f"{reader.op} reads" if reader else "it returns"
+                raise self.refused(reader or draw, f"{who} {draw.attr!r}, which is drawn at random for each call")

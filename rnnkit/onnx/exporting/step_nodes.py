@@ -11,7 +11,6 @@ from rnnkit.onnx.exporting.pointwise import POINTWISE
 from rnnkit.onnx.exporting.step_graph import StepGraph
 
 _REDUCTIONS = {"sum": "ReduceSum", "prod": "ReduceProd", "max": "ReduceMax", "min": "ReduceMin"}
-_OF_NOTHING = {"sum": 0.0, "product": 0.0, "prod": 1.0}  # where an axis of no entries is reduced
 
 
 class StepNodes:
@@ -49,15 +48,14 @@ class StepNodes:
         self.write([node])
         if node.batched:
             return self.block.add("Identity", self.names[node.id], name=name)
-        return self.block.add("Expand", self._operand(node), self._full(node.shape), name=name)
+        return self._whole(node, name)
 
     def _written(self, node: Node) -> str:
         if (node.op, node.attr) in self.given and not node.args:
             return self.given[node.op, node.attr]
-        if not node.size:
-            return self._filled(False if node.kind == "bool" else 0.0, node)
-        if node.op in _OF_NOTHING and not all(a.size for a in node.args):
-            return self._filled(_OF_NOTHING[node.op], node)
+        if not node.size:  # no entries, which the sizes alone describe
+            zero = self.block.number(0, bool if node.kind == "bool" else self.step.dtype)
+            return self.block.repeated(zero, self.lead, node.shape, self.step.label(node), node.line)
         if node.pointwise:
             return self._pointwise(node)
         if node.op in _REDUCTIONS:
@@ -79,18 +77,11 @@ class StepNodes:
             return self.names[node.id]
         return self.block.array(self.step.values[node.id], self.step.label(node))
 
-    def _whole(self, node: Node) -> str:
+    def _whole(self, node: Node, name: str = "") -> str:
         """A value with all axes in front, also one that rows share."""
         if node.batched:
             return self.names[node.id]
-        return self.block.add("Expand", self._operand(node), self._full(node.shape))
-
-    def _filled(self, number, node: Node) -> str:
-        value = np.array(number, bool if node.kind == "bool" else self.step.dtype)
-        return self._add(node, "Expand", self.block.array(value, "number"), self._full(node.shape))
-
-    def _full(self, shape) -> str:
-        return self.block.joined(self.lead, self.block.integers(*shape)) if shape else self.lead
+        return self.block.repeated(self._operand(node), self.lead, node.shape, name)
 
     def _pointwise(self, node: Node) -> str:
         if node.op not in POINTWISE:

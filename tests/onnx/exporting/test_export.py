@@ -111,6 +111,14 @@ def test_a_step_that_draws_when_it_does_not_train(path):
     )
 
 
+def test_a_step_that_returns_what_it_draws(path):
+    @rk.cell(states={"h": 3}, draws={"noise": rk.Draw((3,), lambda rng, shape: rng.normal(size=shape))})
+    def noise_itself(x, states, weights, draws):
+        return draws.noise, states[0]
+
+    assert "it returns 'noise', which is drawn at random" in refused(built(rk.RNN(noise_itself())), path)
+
+
 def test_dropout_is_left_out_but_where_a_model_says_that_it_trains(path):
     layer = built(rk.GRU(4, dropout=0.5, recurrent_dropout=0.2, seed=1))
     x = np.ones((2, 3, 5), "float32")

@@ -115,6 +115,28 @@ def test_ids(zero, dtype):
     assert ("LSTM" in exported.operators()) == (not zero and dtype == "float32")
 
 
+@pytest.mark.parametrize("dtype", ["int64", "int8", "float32"])
+def test_ids_are_int64_whatever_the_input_says(dtype):
+    with rk.eager():
+        ids = rk.Input((None,), dtype=dtype)
+        model = rk.Model(ids, rk.GRU(2, seed=2)(rk.Embedding(5, 3, seed=1)(ids)))
+        result = model(IDS)
+    exported = Exported(model)
+    assert exported.session.get_inputs()[0].type == "tensor(int64)"
+    near(exported(IDS), result)
+
+
+def test_integers_that_are_no_ids():
+    with rk.eager():
+        counts = rk.Input((None, 3), dtype="int32")
+        model = rk.Model(counts, rk.GRU(2, seed=2)(counts))
+        x = np.arange(24).reshape(2, 4, 3)
+        result = model(x)
+    exported = Exported(model)
+    assert exported.session.get_inputs()[0].type == "tensor(int64)"
+    near(exported(x), result)
+
+
 def test_ids_in_time():
     model = rk.Sequential(
         [rk.TimeDistributed(rk.Sequential([rk.Embedding(5, 3, mask_zero=True), rk.GRU(2)])), rk.GRU(2)]
@@ -208,6 +230,36 @@ def test_states_and_pairs_as_outputs():
     model = rk.Sequential([rk.Dense(4), last], seed=1)
     exported = compared(model, drawn(2, 6, 5))
     assert exported.outputs == ["y_forward", "y_backward", "state_0", "state_1", "state_2", "state_3"]
+
+
+def test_layers_at_each_step_have_no_states_outside():
+    model = rk.TimeDistributed(rk.GRU(3, stateful=False, seed=1))
+    exported = compared(model, drawn(4, 3, 6, 5), states=True)
+    assert exported.inputs == ["x"] and exported.outputs == ["y"]
+
+
+@pytest.mark.parametrize("kind", [rk.Add, rk.Concatenate])
+@pytest.mark.parametrize("both", [False, True])
+def test_masks_of_branches(kind, both):
+    """A sum without one mask has none; arrays side by side use what any of them uses, one without a mask all."""
+    with rk.eager():
+        a, b = rk.Input((None, 3)), rk.Input((None, 3))
+        second = rk.Masking()(b) if both else b
+        model = rk.Model([a, b], rk.GRU(4, seed=1)(kind()([rk.Masking()(a), second])))
+        x = [drawn(3, 6, 3, seed=1), drawn(3, 6, 3, seed=2)]
+        for one, step in ((x[0], 2), (x[1], 2), (x[1], 5), (x[0], 3)):
+            one[1, step] = 0
+        result = model(x)
+    near(Exported(model)(*x), result)
+
+
+def test_the_weights_of_a_layer_that_is_called_twice_stand_once():
+    with rk.eager():
+        a, b = rk.Input((None, 30)), rk.Input((None, 30))
+        shared = rk.GRU(20, seed=1)
+        model = rk.Model([a, b], rk.Add()([shared(a), shared(b)]))
+    graph = Exported(model).model.graph
+    assert sum(np.prod(one.dims) for one in graph.initializer) < 1.05 * model.count_params()
 
 
 def test_an_input_of_fixed_size():
