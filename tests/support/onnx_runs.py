@@ -37,12 +37,25 @@ class Exported:
                 self.bytes = file.read()
         self.model = onnx.load_from_string(self.bytes)
         onnx.checker.check_model(self.model, full_check=True)
+        self._all_is_read()
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = settings.inter_op_num_threads = 1
         settings.log_severity_level = 2
         self.session = onnxruntime.InferenceSession(self.bytes, settings, providers=["CPUExecutionProvider"])
         self.inputs = [one.name for one in self.session.get_inputs()]
         self.outputs = [one.name for one in self.session.get_outputs()]
+
+    def _all_is_read(self):
+        """No node and no array is there for nothing."""
+        graph = self.model.graph
+        bodies = [a.g for node in graph.node for a in node.attribute if a.HasField("g")]
+        read = {name for part in (graph, *bodies) for node in part.node for name in node.input}
+        read |= {one.name for part in (graph, *bodies) for one in part.output}
+        made = {one.name for part in (graph, *bodies) for one in part.initializer}
+        made |= {name for body in bodies for node in body.node for name in node.output}
+        assert made <= read, made - read
+        unread = [node.name for node in graph.node if read.isdisjoint(node.output)]
+        assert not unread, unread
 
     def __call__(self, *arrays, **named):
         """The outputs for the inputs, in order or by name."""

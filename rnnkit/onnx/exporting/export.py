@@ -108,10 +108,11 @@ def _written(model: Layer, opset: int, mask, states, constants):
     outputs = dict(zip(names, found, strict=False)) | writing.ended
     for name, value in outputs.items():
         writing.block.nodes.append(helper.make_node("Identity", [value.name], [name], name))
-    arrays = writing.block.arrays.values()
+    nodes, read = _needed(writing.block.nodes, outputs)
+    arrays = [(name, array) for name, array in writing.block.arrays.values() if name in read]
     _refuse_size(model, sum(array.nbytes for _, array in arrays))
     graph = helper.make_graph(
-        writing.block.nodes,
+        nodes,
         model.name,
         [_info(value.name, value) for value in writing.inputs],
         [_info(name, value) for name, value in outputs.items()],
@@ -126,6 +127,17 @@ def _written(model: Layer, opset: int, mask, states, constants):
         opset_imports=operators,
         ir_version=helper.find_min_ir_version_for(operators),
     )
+
+
+def _needed(nodes, outputs) -> tuple[list, set[str]]:
+    """The nodes that the outputs depend on, in their order, and all names that these read, also inside loops."""
+    kept, read = [], set(outputs)
+    for node in reversed(nodes):
+        if not read.isdisjoint(node.output):
+            kept.append(node)
+            inside = [one for attribute in node.attribute if attribute.HasField("g") for one in attribute.g.node]
+            read.update(*(one.input for one in (node, *inside)))
+    return kept[::-1], read
 
 
 def _refuse_size(model, size: int) -> None:

@@ -71,7 +71,7 @@ class _Writer:
             new = [self._chosen(used, a, b, node.shape) for a, b, node in zip(new, inside, states, strict=False)]
             if self.holds:
                 held = shown = self._chosen(used, y, inside[-1], output.shape)
-            if loop.zero_masked:
+            if loop.zero_masked and loop.sequences:
                 shown = self._chosen(used, y, self.body.number(0, self.step.dtype), output.shape)
         results = [*new, *([held] if self.holds else [])]
         if loop.sequences:

@@ -39,7 +39,7 @@ class StepNodes:
             node = stack.pop()
             if node.id not in self.names and node.id not in wanted:
                 wanted[node.id] = node
-                stack += [a for a in node.args if a.batched]
+                stack += [a for a in node.args if a.batched and node.size]
         for number in sorted(wanted):
             self.names[number] = self._written(wanted[number])
 

@@ -5,6 +5,7 @@ import pytest
 from onnx_runs import Exported, near
 
 import rnnkit as rk
+from rnnkit.activations import ACTIVATIONS
 from rnnkit.layers.base import Layer
 from rnnkit.onnx.exporting.call import written
 
@@ -64,6 +65,13 @@ def test_a_layer_alone(name, dtype):
     x = drawn(*shape, dtype=dtype)
     x[1, 0] = 0.5  # what Masking masks
     compared(make(dtype), x)
+
+
+@both_dtypes
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_every_activation(name, dtype):
+    x = np.concatenate([drawn(8, 6), 20 * drawn(8, 6), [[-200, -1, 0, 1, 80, 200]]]).astype(dtype)
+    compared(rk.Activation(name, dtype=dtype), x)
 
 
 @both_dtypes

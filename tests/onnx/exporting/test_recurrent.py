@@ -8,11 +8,30 @@ from onnx_runs import Exported, exported_to_onnx, near
 from paper_cells import PAPER_CELLS
 
 import rnnkit as rk
+from rnnkit.cells import BUILT_IN
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 TRACED = [case for case in (*CELLS, *PAPER_CELLS) if case.how == "traced"]
+
+
+def built(layer, shape=(None, None, 5)):
+    """A layer whose calls run as plain Python, so that nothing is compiled."""
+    with rk.eager():
+        layer.build(shape)
+    return layer
+
+
+def expected(layer, *arguments, **keywords):
+    with rk.eager():
+        return layer(*arguments, **keywords)
+
+
+def drawn(*shape, dtype="float32", seed=3):
+    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
+
+
 both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
@@ -20,6 +39,15 @@ both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("case", TRACED, ids=lambda case: case.name)
 def test_every_cell_over_200_steps(case, dtype):
     assert exported_to_onnx(case, dtype) == "equal"
+
+
+@both_dtypes
+@pytest.mark.parametrize("mask", [False, True])
+@pytest.mark.parametrize("cell", BUILT_IN, ids=lambda cell: cell.__name__)
+def test_every_built_in_cell_over_200_steps(cell, mask, dtype):
+    layer = built(rk.RNN(cell(17), return_sequences=True, return_state=True, dtype=dtype, seed=1))
+    x, used = drawn(3, 200, 5, dtype=dtype), drawn(3, 200) > 0 if mask else None
+    near(Exported(layer, mask=mask)(x, *([used] if mask else [])), expected(layer, x, mask=used))
 
 
 def test_cells_of_papers_are_many():
@@ -51,23 +79,7 @@ def test_every_kind_of_call(row):
     near(exported(*given), layer(x, mask=mask, initial_state=start, constants=constants))
 
 
-def built(layer, shape=(None, None, 5)):
-    """A layer whose calls run as plain Python, so that nothing is compiled."""
-    with rk.eager():
-        layer.build(shape)
-    return layer
-
-
-def expected(layer, *arguments, **keywords):
-    with rk.eager():
-        return layer(*arguments, **keywords)
-
-
-def drawn(*shape, dtype="float32", seed=3):
-    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
-
-
-BUILT_IN = {
+OPERATORS = {
     "SimpleRNN": (rk.SimpleRNN, {}, "RNN"),
     "GRU": (rk.GRU, {}, "GRU"),
     "GRU before": (rk.GRU, {"reset_after": False}, "GRU"),
@@ -78,9 +90,9 @@ BUILT_IN = {
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("sequences", [False, True])
 @pytest.mark.parametrize("states", [False, True])
-@pytest.mark.parametrize("kind", BUILT_IN)
+@pytest.mark.parametrize("kind", OPERATORS)
 def test_built_in_layers_are_operators(kind, states, sequences, backwards):
-    layer, options, operator = BUILT_IN[kind]
+    layer, options, operator = OPERATORS[kind]
     spread = {"bias_initializer": "normal", "return_sequences": sequences, "return_state": True}
     layer = built(layer(6, **options, **spread, go_backwards=backwards, seed=1))
     exported = Exported(layer, states=states)
@@ -90,10 +102,10 @@ def test_built_in_layers_are_operators(kind, states, sequences, backwards):
     near(exported(x, *(start or [])), expected(layer, x, initial_state=start))
 
 
-@pytest.mark.parametrize("kind", BUILT_IN)
+@pytest.mark.parametrize("kind", OPERATORS)
 @pytest.mark.parametrize("name", ["linear", "relu", "leaky_relu", "hard_sigmoid", "elu", "softsign", "sigmoid", "gelu"])
 def test_activations_of_operators_and_others(kind, name):
-    layer, options, operator = BUILT_IN[kind]
+    layer, options, operator = OPERATORS[kind]
     gates = {} if kind == "SimpleRNN" else {"recurrent_activation": "hard_sigmoid"}
     small = {"recurrent_initializer": rk.initializers.Uniform(-0.1, 0.1)}
     layer = built(layer(6, activation=name, use_bias=False, **gates, **options, **small, seed=1))
