@@ -79,7 +79,7 @@ def export(
     newest = onnx.defs.onnx_opset_version()
     if not is_integer(opset) or not OLDEST_OPSET <= opset <= newest:
         raise ValueError(f"expected opset from {OLDEST_OPSET} to {newest}, the newest that onnx knows, got {opset!r}")
-    if states not in (None, True, False):
+    if states is not None and not isinstance(states, bool):
         raise ValueError(f"expected states as True, False or None, got {states!r}")
     content = _written(model, int(opset), mask, states, constants).SerializeToString(deterministic=True)
     with replacing(Path(path)) as beside:
@@ -117,7 +117,7 @@ def _written(model: Layer, opset: int, mask, states, constants):
         [_info(value.name, value) for value in writing.inputs],
         [_info(name, value) for name, value in outputs.items()],
         [numpy_helper.from_array(array, name) for name, array in arrays],
-        doc_string=repr(model),
+        doc_string=f"{type(model).__name__} of rnnkit",
     )
     operators = [helper.make_opsetid("", opset)]
     return helper.make_model(
