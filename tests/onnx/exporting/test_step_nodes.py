@@ -94,6 +94,9 @@ def test_a_step(name, where, dtype, rng):
     near(Exported(layer, constants=[(30,)] if constants else None)(x, *(constants or [])), result)
 
 
+JUMPS = ("floor", "ceil", "trunc", "rint", "sign", "//", "remainder", "fmod", ">", "<", "==", "!=")
+
+
 def check(number):
     """A random cell under a mask, from random states."""
     cell = random_cell(number)
@@ -102,6 +105,7 @@ def check(number):
     options = {"go_backwards": bool(number % 2), "zero_output_for_mask": number % 3 == 0, "dtype": cell.dtype}
     layer = rk.RNN(cell, return_sequences=number % 5 > 0, return_state=True, **options)
     batch, time = int(rng.choice((1, 2, 5))), int(rng.choice((1, 3, 9)))
+    time = 1 if any(jump in cell.text for jump in JUMPS) else time  # a rounding may decide otherwise at the next one
     x, mask = draw(batch, time, *cell.features), rng.random((batch, time)) < 0.6 if number % 4 else None
     constants, start = [draw(batch, *s) for s in cell.constants], [draw(batch, *s) for s in cell.state_size]
     with rk.eager(), np.errstate(all="ignore"):
