@@ -30,6 +30,8 @@ LINES = {
     "forecast.fitting": "seasons, scales, readouts",
     "forecast.data": "files, tables, times, gaps",
     "datasets": "two series",
+    "onnx": "models in ONNX's format",
+    "onnx.exporting": "layers as operators and loops",
     "models": "Sequential, Model",
     "training": "batches, losses, fit",
     "callbacks": "hooks, history, progress",

@@ -72,6 +72,7 @@ _SUBPACKAGES = (
     "forecast",
     "losses",
     "metrics",
+    "onnx",
     "optimizers",
     "regularizers",
 )
@@ -142,6 +143,7 @@ __all__ = [
     "losses",
     "metrics",
     "mish",
+    "onnx",
     "optimizers",
     "register",
     "regularizers",

@@ -76,7 +76,7 @@ def compile_loss(step, dtype, gradient=True):
     except RecursionError:
         raise ValueError(f"expected {step.name!r} short enough to be read as a whole") from None
     except Untraceable as error:
-        raise ValueError(f"the gradient of {step.name!r} isn't known: {_in_words(error)}") from None
+        raise ValueError(f"the gradient of {step.name!r} isn't known: {in_words(error)}") from None
     except MixesRows as error:
         raise ValueError(f"{error}; reduce with axis=-1, so that each row keeps a loss of its own") from None
     if gradient:
@@ -156,7 +156,7 @@ def _traced_to_store(step):
         ) from None
     except Untraceable as error:
         raise ValueError(
-            f"{step.name!r} can't be quantized, since the tracer can't read its step: {_in_words(error)}"
+            f"{step.name!r} can't be quantized, since the tracer can't read its step: {in_words(error)}"
         ) from None
 
 
@@ -177,7 +177,7 @@ def choose_cuda(step, dtype, weights, constant_shapes=(), training=False) -> Exe
         raise ValueError(f"expected {step.name!r} short enough to be read as a whole for a GPU") from None
     except Untraceable as error:
         raise ValueError(
-            f"{step.name!r} can't run on a GPU, since the tracer can't read its step: {_in_words(error)}; write the "
+            f"{step.name!r} can't run on a GPU, since the tracer can't read its step: {in_words(error)}; write the "
             'step so that it can be traced, or keep the layer on device="cpu"'
         ) from None
 
@@ -205,7 +205,7 @@ def _gradient(graph, step, dtype, constant_shapes, target, program):
 def _jitted(step, dtype, weights, constant_shapes, training, error):
     from rnnkit.backends.jit.executor import CannotCompile, JitExecutor
 
-    by_row, reason = isinstance(error, ReadsValues), _in_words(error)
+    by_row, reason = isinstance(error, ReadsValues), in_words(error)
     try:
         with telling(step.name):
             executor = JitExecutor(
@@ -220,11 +220,12 @@ def _jitted(step, dtype, weights, constant_shapes, training, error):
 def no_gradient(step, error) -> str:
     """Why a step that can't be read has no gradient, and what to write."""
     return (
-        f"the gradient of {step.name!r} isn't known, since the tracer can't read its step: {_in_words(error)}; write "
+        f"the gradient of {step.name!r} isn't known, since the tracer can't read its step: {in_words(error)}; write "
         "the step so that it can be traced, or how cotangents go back through it: rk.cell(…, vjp=function), or a "
         "method vjp of a cell"
     )
 
 
-def _in_words(error) -> str:
+def in_words(error) -> str:
+    """Why a step can't be traced, with the line."""
     return " ".join([str(error), *(f"({note})" for note in getattr(error, "__notes__", []) if note)])

@@ -70,7 +70,6 @@ def test_imports_point_one_way(module):
     here = room(module)
     assert here in ALLOWED, f"the room {here!r} is new: say in docs/design.md what it may import"
     beyond = {name: room(name) for name in IMPORTS[module] if room(name) not in ALLOWED[here]}
-    beyond.pop("rnnkit", None) if here == "forecast.command" else None  # which prints the version
     assert not beyond, f"{here} may not import these"
 
 

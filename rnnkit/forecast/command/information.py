@@ -14,6 +14,7 @@ EXTRAS = {
     "pyarrow": "parquet",
     "sktime": "sktime",
     "safetensors": "files",
+    "onnx": "onnx",
 }
 
 
@@ -23,14 +24,14 @@ def information() -> str:
     import numpy
     import scipy
 
-    import rnnkit
     from rnnkit.backends.cpu.simd.registers import FEATURES
     from rnnkit.backends.shared.program_cache import cache_info
     from rnnkit.backends.shared.thread_pool import get_num_threads
+    from rnnkit.version import __version__
 
     cache = cache_info()
     lines = {
-        "rnnkit": rnnkit.__version__,
+        "rnnkit": __version__,
         "python": f"{platform.python_version()} ({sys.executable})",
         "platform": platform.platform(),
         **{module.__name__: module.__version__ for module in (numpy, scipy, numba)},

@@ -51,10 +51,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    import rnnkit
+    from rnnkit.version import __version__
 
     parser = argparse.ArgumentParser(prog="rnnkit", description="Recurrent networks from a step in NumPy.")
-    parser.add_argument("--version", action="version", version=f"rnnkit {rnnkit.__version__}")
+    parser.add_argument("--version", action="version", version=f"rnnkit {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     forecast = commands.add_parser(
         "forecast",

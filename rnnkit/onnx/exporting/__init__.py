@@ -1,0 +1,1 @@
+"""From layers to a file in the format of ONNX."""

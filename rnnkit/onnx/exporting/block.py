@@ -1,0 +1,124 @@
+"""An ONNX graph while it is written: its nodes, the arrays that it holds, and names that stand for one value each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+MOST_BYTES = 2**31 - 2**20  # of the arrays in one file: protobuf ends at 2 GiB, and the nodes need some of it
+
+
+@dataclass(frozen=True)
+class Value:
+    """An array in the graph.
+
+    Attributes
+    ----------
+    name : str
+    shape : tuple
+        Of sizes; a string names an open one, None is an open one without a name.
+    dtype : dtype
+    """
+
+    name: str
+    shape: tuple
+    dtype: Any
+
+
+class Block:
+    """The nodes of a graph: the model's own, or the body of a loop, which sees the values of the graph around it.
+
+    Parameters
+    ----------
+    around : Block, optional
+        The graph that this one is the body of a node in.
+    """
+
+    def __init__(self, around: Block | None = None):
+        self.nodes: list = []
+        self.top: Block = self if around is None else around.top
+        self.arrays: dict[tuple, tuple[str, np.ndarray]] = {}  # of the model, by type, shape and bytes
+        self._taken: dict[str, int] = {}
+
+    def named(self, name: str) -> str:
+        """A name that no other value of the model has: this one, or with a number behind it."""
+        taken = self.top._taken
+        if name not in taken:
+            taken[name] = 0
+            return name
+        while True:
+            taken[name] += 1
+            free = f"{name}_{taken[name]}"
+            if free not in taken:
+                taken[free] = 0
+                return free
+
+    def array(self, array, name: str = "constant") -> str:
+        """An array that the model holds; equal ones stand once."""
+        array = np.ascontiguousarray(array).reshape(np.shape(array))  # which gives a number an axis
+        key = (array.dtype.str, array.shape, array.tobytes())
+        arrays = self.top.arrays
+        if key not in arrays:
+            arrays[key] = self.named(name), array
+        return arrays[key][0]
+
+    def number(self, value, dtype) -> str:
+        """A number that the model holds."""
+        return self.array(np.array(value, dtype), "number")
+
+    def integers(self, *numbers: int) -> str:
+        """A list of integers, as shapes and axes are given."""
+        return self.array(np.array(numbers, np.int64), "integers")
+
+    def add(self, operator: str, *operands: str, name: str = "", line: str = "", **attributes: Any) -> str:
+        """A node with one result, of which this is the name; `line` is the line of the step that it comes from."""
+        return self.several(operator, operands, (name or operator.lower(),), line, **attributes)[0]
+
+    def several(self, operator: str, operands, names, line: str = "", **attributes: Any) -> list[str]:
+        """A node with a result for each name; the results' names."""
+        from onnx import helper
+
+        results = [self.named(name) for name in names]
+        described: dict[str, Any] = {"doc_string": line} if line else {}
+        self.nodes.append(helper.make_node(operator, operands, results, results[0], **described, **attributes))
+        return results
+
+    # What several layers need
+
+    def cast(self, value: Value, dtype) -> Value:
+        """A value in another dtype."""
+        dtype = np.dtype(dtype)
+        if value.dtype == dtype:
+            return value
+        return Value(self.add("Cast", value.name, to=element_type(dtype)), value.shape, dtype)
+
+    def sizes(self, name, first: int = 0, end: int | None = None) -> str:
+        """The sizes of some axes of a value, as a list of integers."""
+        limits: dict[str, Any] = {} if end is None else {"end": end}
+        return self.add("Shape", name, start=first, **limits)
+
+    def joined(self, *lists: str) -> str:
+        """Lists of integers, one behind the other."""
+        return self.add("Concat", *lists, axis=0)
+
+    def repeated(self, name: str, lead: str, shape, new: str = "", line: str = "") -> str:
+        """An array repeated to the sizes of a list, and of a shape behind them."""
+        return self.add("Expand", name, self.joined(lead, self.integers(*shape)), name=new, line=line)
+
+    def swapped(self, name: str, rank: int) -> str:
+        """A value with its first two axes exchanged."""
+        return self.add("Transpose", name, perm=[1, 0, *range(2, rank)])
+
+    def reversed(self, name: str, axis: int) -> str:
+        """A value from the last to the first along an axis."""
+        bounds = (self.integers(number) for number in (-1, np.iinfo(np.int64).min, axis, -1))
+        return self.add("Slice", name, *bounds)
+
+
+def element_type(dtype) -> int:
+    """ONNX's number for a dtype."""
+    from onnx import helper
+
+    return helper.np_dtype_to_tensor_dtype(np.dtype(dtype))

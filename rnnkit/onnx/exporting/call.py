@@ -1,0 +1,147 @@
+"""The call of a layer that is written to a graph, and what all layers write to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+
+from rnnkit.layers.support import validation
+from rnnkit.onnx.exporting.block import Block, Value
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a layer is called on.
+
+    Attributes
+    ----------
+    x : Value, or list of them
+    mask : Value, None, or list of them
+        Conditions, as `compute_mask` gives them.
+    path : str
+        Where the layer stands, as the names of weights begin; "" for the whole.
+    training : bool
+        What a model says at this call; no draw can be exported.
+    states, constants : list of Value, or None
+        As symbolic calls give them, flat.
+    """
+
+    x: Any
+    mask: Any = None
+    path: str = ""
+    training: bool = False
+    states: list[Value] | None = None
+    constants: tuple[Value, ...] = ()
+
+    def inside(self, path: str, **changes) -> Call:
+        """The call of a layer inside, without states and constants of its own."""
+        path = f"{self.path}/{path}" if self.path else path
+        return replace(self, path=path, **({"states": None, "constants": ()} | changes))
+
+
+@dataclass
+class Writing:
+    """The model's graph with its inputs, and with the states that layers end in.
+
+    Attributes
+    ----------
+    block : Block
+    states : bool or None
+        Whether first states are inputs and last ones outputs; None for those of stateful layers.
+    """
+
+    block: Block
+    states: bool | None = None
+    inputs: list[Value] = field(default_factory=list)
+    ended: dict[str, Value] = field(default_factory=dict)
+
+    def input(self, name: str, shape, dtype) -> Value:
+        """A new input of the model."""
+        value = Value(self.block.named(name), tuple(shape), np.dtype(dtype))
+        self.inputs.append(value)
+        return value
+
+    def starts(self, layer, call: Call, shapes) -> list[Value] | None:
+        """The first states as given, or as inputs of the model; None for the cell's own."""
+        if call.states is not None:
+            return [self.block.cast(state, layer.dtype) for state in call.states]
+        if not self._shows(layer):
+            return None
+        names = _names(call, "initial_state", len(shapes))
+        batch = call.x.shape[0]
+        return [self.input(name, (batch, *shape), layer.dtype) for name, shape in zip(names, shapes, strict=True)]
+
+    def ends(self, layer, call: Call, states) -> None:
+        """Let the last states be outputs of the model."""
+        if self._shows(layer):
+            names = _names(call, "state", len(states))
+            if call.path:  # those of the whole are reserved
+                names = [self.block.named(name) for name in names]
+            self.ended |= dict(zip(names, states, strict=True))
+
+    def _shows(self, layer) -> bool:
+        return layer.stateful if self.states is None else self.states
+
+    def step_mask(self, mask: Value, x: Value) -> Value:
+        """A mask of x as conditions ``(batch, time)``."""
+        block = self.block
+        if len(mask.shape) == 3 and mask.shape[2] == 1:
+            mask = Value(block.add("Squeeze", mask.name, block.integers(2)), mask.shape[:2], mask.dtype)
+        if len(mask.shape) != 2:
+            raise ValueError(f"expected mask of shape {x.shape[:2]}, one value per step; got {mask.shape}")
+        return self.condition(mask)
+
+    def condition(self, mask: Value) -> Value:
+        """Numbers as conditions, by what is not 0."""
+        if mask.dtype == bool:
+            return mask
+        is_zero = self.block.add("Equal", mask.name, self.block.number(0, mask.dtype))
+        return Value(self.block.add("Not", is_zero), mask.shape, np.dtype(bool))
+
+
+def _names(call: Call, what: str, count: int) -> list[str]:
+    before = f"{call.path}/" if call.path else ""
+    return [f"{before}{what}_{i}" for i in range(count)]
+
+
+def write(layer, writing: Writing, call: Call) -> tuple[list[Value], list[Value | None]]:
+    """Write a layer's call to the graph: its outputs, flat, and a mask or None for each.
+
+    Raises
+    ------
+    ValueError
+        For a layer that is not rnnkit's own, and for what can't be exported of one that is.
+    """
+    if not all(_is_own(layer, name) for name in ("__call__", "_applied", "_combined", "_moved", "compute_mask")):
+        raise _unknown(layer)
+    return written(layer, writing, call)
+
+
+@singledispatch
+def written(layer, writing: Writing, call: Call) -> tuple[list[Value], list[Value | None]]:
+    """As `write`; what is registered here is how each layer of rnnkit is written."""
+    raise _unknown(layer)
+
+
+def _is_own(layer, method: str) -> bool:
+    """Whether a method, where there is one, is rnnkit's."""
+    owner = next((kind for kind in type(layer).__mro__ if method in vars(kind)), None)
+    return owner is None or owner.__module__.partition(".")[0] == "rnnkit"
+
+
+def _unknown(layer) -> ValueError:
+    return ValueError(
+        f"the layer {layer.name!r} can't be exported to ONNX: {type(layer).__name__} is not one of rnnkit's layers; "
+        "write what it does as a cell, or as the function of a Lambda"
+    )
+
+
+def array_of(writing: Writing, layer, call: Call, least_rank: int) -> Value:
+    """The one array that a layer is called on, in its dtype."""
+    x = call.x
+    if not isinstance(x, Value) or len(x.shape) < least_rank:
+        raise validation.shape_error("x", layer._axes, None, x.shape if isinstance(x, Value) else ())
+    return writing.block.cast(x, layer.dtype)

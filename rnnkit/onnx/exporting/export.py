@@ -1,0 +1,153 @@
+"""Write a layer or a model to a file in the format of ONNX."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import rnnkit.onnx.exporting.layers
+import rnnkit.onnx.exporting.models
+import rnnkit.onnx.exporting.recurrent  # noqa: F401  each says how its layers are written
+from rnnkit.arguments import is_integer
+from rnnkit.layers.base import Layer
+from rnnkit.onnx.exporting.block import MOST_BYTES, Block, Value, element_type
+from rnnkit.onnx.exporting.call import Call, Writing, write
+from rnnkit.onnx.exporting.ports import constant_inputs, mask_inputs, output_names, x_inputs
+from rnnkit.serialization.atomic_files import replacing
+from rnnkit.version import __version__
+
+OLDEST_OPSET = 18  # from here on all reductions take their axes as an operand
+
+
+def export(
+    model,
+    path,
+    *,
+    opset: int = OLDEST_OPSET,
+    mask: bool | Sequence[str] = False,
+    states: bool | None = None,
+    constants: Sequence[Sequence[int]] | None = None,
+) -> None:
+    """Write a layer or a model with its weights to a file in the format of ONNX, for inference.
+
+    Batch size and lengths are open. Inputs are ``x``, or those of a `Model` by their names, and outputs ``y``, or the
+    layers' names; the guide "Export to ONNX" has all names. LSTM, GRU and SimpleRNN become ONNX's own operators where
+    these do the same, and every other traced cell becomes a ``Scan`` whose body is written from the cell's graph.
+
+    Parameters
+    ----------
+    model : Layer
+        Built. Any layer of rnnkit, `Sequential` and `Model` among them.
+    path : str or os.PathLike
+        Written exactly there, whole or not at all.
+    opset : int
+        Version of ONNX's operators, 18 or later.
+    mask : bool or list of str
+        Make the mask ``(batch, time)`` of x an input, named ``mask``: True uses a step. Of a model with several inputs
+        those that are listed, named ``<input>_mask``. Masks made inside, by `Embedding` and `Masking`, need none.
+    states : bool, optional
+        Make first states inputs, ``initial_state_0`` and so on, and last states outputs, ``state_0`` and so on, of
+        every recurrent layer. Default: of stateful layers.
+    constants : list of tuple of int, optional
+        Shapes, without the batch axis, of the constants that a layer's cell takes; they are inputs, ``constant_0`` and
+        so on. Default: those of its calls so far.
+
+    Raises
+    ------
+    ImportError
+        If the package onnx is missing.
+    TypeError, ValueError
+        For an argument that doesn't fit, and for what can't be exported: with the operation, and the line of the step.
+        The file stays as it was.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import numpy as np, rnnkit as rk
+    >>> model = rk.Sequential([rk.LSTM(8, return_sequences=True), rk.Dense(1)], seed=0)
+    >>> model.build((None, None, 3))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "model.onnx")
+    ...     rk.onnx.export(model, path)
+    ...     os.path.getsize(path) > 1000
+    True
+    """
+    onnx = _package()
+    if not isinstance(model, Layer):
+        raise TypeError(f"expected a layer or a model of rnnkit, got {type(model).__name__}")
+    if not model._is_built():
+        raise ValueError(f"expected {model.name!r} to be built; call build(input_shape) or the layer first")
+    newest = onnx.defs.onnx_opset_version()
+    if not is_integer(opset) or not OLDEST_OPSET <= opset <= newest:
+        raise ValueError(f"expected opset from {OLDEST_OPSET} to {newest}, the newest that onnx knows, got {opset!r}")
+    if states is not None and not isinstance(states, bool):
+        raise ValueError(f"expected states as True, False or None, got {states!r}")
+    content = _written(model, int(opset), mask, states, constants).SerializeToString(deterministic=True)
+    with replacing(Path(path)) as beside:
+        beside.write_bytes(content)
+
+
+def _package():
+    try:
+        import onnx
+    except ImportError:
+        raise ImportError("rk.onnx needs onnx; install it with: pip install 'rnnkit[onnx]'") from None
+    return onnx
+
+
+def _written(model: Layer, opset: int, mask, states, constants):
+    """The model in ONNX's own form."""
+    from onnx import helper, numpy_helper
+
+    writing = Writing(Block(), states)
+    x = x_inputs(model, writing)
+    call = Call(x, mask_inputs(model, writing, x, mask), constants=constant_inputs(model, writing, constants))
+    names = [writing.block.named(name) for name in output_names(model)]
+    found, _ = write(model, writing, call)
+    outputs = dict(zip(names, found, strict=False)) | writing.ended
+    for name, value in outputs.items():
+        writing.block.nodes.append(helper.make_node("Identity", [value.name], [name], name))
+    nodes, read = _needed(writing.block.nodes, outputs)
+    arrays = [(name, array) for name, array in writing.block.arrays.values() if name in read]
+    _refuse_size(model, sum(array.nbytes for _, array in arrays))
+    graph = helper.make_graph(
+        nodes,
+        model.name,
+        [_info(value.name, value) for value in writing.inputs],
+        [_info(name, value) for name, value in outputs.items()],
+        [numpy_helper.from_array(array, name) for name, array in arrays],
+        doc_string=f"{type(model).__name__} of rnnkit",
+    )
+    operators = [helper.make_opsetid("", opset)]
+    return helper.make_model(
+        graph,
+        producer_name="rnnkit",
+        producer_version=__version__,
+        opset_imports=operators,
+        ir_version=helper.find_min_ir_version_for(operators),
+    )
+
+
+def _needed(nodes, outputs) -> tuple[list, set[str]]:
+    """The nodes that the outputs depend on, in their order, and all names that these read, also inside loops."""
+    kept, read = [], set(outputs)
+    for node in reversed(nodes):
+        if not read.isdisjoint(node.output):
+            kept.append(node)
+            inside = [one for attribute in node.attribute if attribute.HasField("g") for one in attribute.g.node]
+            read.update(*(one.input for one in (node, *inside)))
+    return kept[::-1], read
+
+
+def _refuse_size(model, size: int) -> None:
+    if size > MOST_BYTES:
+        raise ValueError(
+            f"{model.name!r} can't be exported to ONNX: its weights take {size:,} bytes, and a file holds "
+            "less than 2 GiB"
+        )
+
+
+def _info(name: str, value: Value):
+    from onnx import helper
+
+    return helper.make_tensor_value_info(name, element_type(value.dtype), value.shape)

@@ -1,0 +1,124 @@
+"""What a model takes and gives: names, shapes and dtypes of inputs, and names of outputs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnnkit.arguments import sizes
+from rnnkit.layers.base import Layer
+from rnnkit.layers.bidirectional import Bidirectional
+from rnnkit.layers.embedding import Embedding
+from rnnkit.layers.rnn import RNN
+from rnnkit.layers.support.symbolic import is_shape
+from rnnkit.layers.time_distributed import TimeDistributed
+from rnnkit.models.functional import Model
+from rnnkit.models.sequential import Sequential
+from rnnkit.onnx.exporting.block import Value
+from rnnkit.onnx.exporting.call import Writing
+
+
+def x_inputs(model: Layer, writing: Writing) -> Value | list[Value]:
+    """The inputs that the model is called on."""
+    if isinstance(model, Model):
+        shapes, names = model._shapes[: len(model.input_names)], model.input_names
+        types = [_input_dtype_of(model, i) for i in range(len(names))]
+    elif is_shape(model._input_shape):
+        shapes, names, types = [model._input_shape], ["x"], [_input_dtype(model)]
+    else:
+        shapes = model._input_shape
+        names, types = [f"x_{i}" for i in range(len(shapes))], [np.dtype(model.dtype)] * len(shapes)
+    before = [f"{name}_" for name in names] if len(names) > 1 else [""]
+    found = [
+        writing.input(name, _axes(shape, own), dtype)
+        for name, shape, dtype, own in zip(names, shapes, types, before, strict=True)
+    ]
+    one = len(found) == 1 and (isinstance(model, Model) or is_shape(model._input_shape))  # a Merge takes a list
+    return found[0] if one else found
+
+
+def _axes(shape, before: str) -> tuple:
+    """A shape whose open sizes have names."""
+    names = ["batch", f"{before}time", *(f"{before}axis_{i}" for i in range(2, len(shape)))]
+    return tuple(name if size is None else size for size, name in zip(shape, names, strict=False))
+
+
+def _input_dtype(layer) -> np.dtype:
+    """What the first of a chain of layers reads."""
+    if isinstance(layer, Sequential):
+        return _input_dtype(layer.layers[0])
+    if isinstance(layer, TimeDistributed):
+        return _input_dtype(layer.layer)
+    if isinstance(layer, Model):
+        return _input_dtype_of(layer, 0)
+    return np.dtype(np.int64 if isinstance(layer, Embedding) else layer.dtype)
+
+
+def _input_dtype_of(model: Model, number: int) -> np.dtype:
+    """What an input of a model holds: integers where it says so, or where they are looked up."""
+    readers = [model.layers[call.layer] for call in model._calls if number in call.read()]
+    given = np.dtype(model._input_configs[number]["dtype"])
+    if given.kind in "iu" or all(_input_dtype(one) == np.int64 for one in readers):
+        return np.dtype(np.int64)
+    return given
+
+
+def mask_inputs(model: Layer, writing: Writing, x, mask) -> Value | list | None:
+    """The masks that are inputs, beside x."""
+    if mask is False:
+        return None
+    several = x if isinstance(x, list) else [x]
+    names = [value.name for value in several]
+    if mask is True and len(names) > 1:
+        raise ValueError(f"expected mask=[…] with names of inputs among {', '.join(names)}, got True")
+    wanted = names if mask is True else mask
+    if not isinstance(wanted, (list, tuple)) or not all(name in names for name in wanted):
+        raise ValueError(f"expected mask as True, False or a list of names among {', '.join(names)}, got {mask!r}")
+    masks: list[Value | None] = [None] * len(several)
+    for i, value in enumerate(several):
+        if value.name not in wanted:
+            continue
+        if len(value.shape) < 2:
+            raise ValueError(f"expected an input (batch, time, …) to be masked, got {value.name!r} of {value.shape}")
+        name = "mask" if len(names) == 1 else f"{value.name}_mask"
+        masks[i] = writing.input(name, value.shape[:2], bool)
+    return masks if isinstance(x, list) else masks[0]
+
+
+def constant_inputs(model: Layer, writing: Writing, shapes) -> tuple[Value, ...]:
+    """The constants of a recurrent layer, which are inputs."""
+    layer = model.forward_layer if isinstance(model, Bidirectional) else model
+    if not isinstance(layer, RNN) or not layer._execution.step.takes_constants:
+        if shapes is not None:
+            raise ValueError(f"expected no constants: {model.name!r} is no layer whose cell takes them")
+        return ()
+    if shapes is None:
+        shapes = _shapes_of_calls(layer)
+    elif not isinstance(shapes, (list, tuple)):
+        raise ValueError(f"expected constants as a list of shapes without the batch axis, got {shapes!r}")
+    found = [sizes(shape, "the shape of a constant") for shape in shapes]
+    return tuple(writing.input(f"constant_{i}", ("batch", *shape), layer.dtype) for i, shape in enumerate(found))
+
+
+def _shapes_of_calls(layer: RNN):
+    known = {shapes for _, shapes in layer._execution.executors}
+    if len(known) != 1:
+        raise ValueError(
+            f"expected constants=[…]: the shapes, without the batch axis, of what the cell of {layer.name!r} takes"
+        )
+    return known.pop()
+
+
+def output_names(model: Layer) -> list[str]:
+    """A name for each output, flat; for those of a recurrent layer also if its states are no outputs of its own."""
+    if isinstance(model, Model):
+        return model.output_names
+    if isinstance(model, Sequential):
+        return output_names(model.layers[-1])
+    if isinstance(model, TimeDistributed):
+        return output_names(model.layer)
+    if isinstance(model, Bidirectional):
+        count = len(model.forward_layer._spec.shapes) + len(model.backward_layer._spec.shapes)
+        first = ["y_forward", "y_backward"] if model.merge_mode is None else ["y"]
+        return [*first, *(f"state_{i}" for i in range(count))]
+    count = len(model._spec.shapes) if isinstance(model, RNN) else 0
+    return ["y", *(f"state_{i}" for i in range(count))]

@@ -1,0 +1,72 @@
+"""The graph of a step, read for ONNX: what can't be exported is an error here."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnnkit.compiler.ir.evaluate import evaluate
+from rnnkit.compiler.ir.graph import Graph, Node
+from rnnkit.compiler.tracing.batch_axis import Untraceable
+from rnnkit.execution import passes, pipeline
+from rnnkit.stored_weights import all_expanded
+
+
+class StepGraph:
+    """A step's graph, with the values of all that depends on weights alone.
+
+    Parameters
+    ----------
+    step : Step
+    dtype : dtype
+    constant_shapes : tuple of tuple of int
+        Without the batch axis.
+    training : bool
+        As a model says at the call of a layer.
+
+    Raises
+    ------
+    ValueError
+        If the step can't be traced, or draws random numbers; with the operation and the line.
+    """
+
+    def __init__(self, step, dtype, constant_shapes=(), training=False):
+        self.name, self.dtype = step.name, np.dtype(dtype)
+        weights = all_expanded(step.cell._all_weights())
+        try:
+            self.graph: Graph = passes.read(step, dtype, weights, constant_shapes, training)
+        except Untraceable as error:
+            raise ValueError(
+                f"{self.name!r} can't be exported to ONNX, since the tracer can't read its step: "
+                f"{pipeline.in_words(error)}"
+            ) from None
+        except RecursionError:
+            raise ValueError(f"expected {self.name!r} short enough to be read as a whole for ONNX") from None
+        self.live = self.graph.live()
+        self._refuse_draws()
+        outermost = [a for node in self.live if node.batched for a in node.args if not a.batched]
+        outermost += [node for node in self.results if not node.batched]
+        given = {("weight", name): np.asarray(array) for name, array in weights.items()}
+        with np.errstate(all="ignore"):
+            self.values = evaluate(outermost, given, self.dtype)
+
+    @property
+    def results(self) -> list[Node]:
+        """The output and the new states."""
+        return [self.graph.output, *self.graph.states]
+
+    def label(self, node: Node) -> str:
+        """A name for people: the step's variable or the weight's name, else the operation."""
+        name = self.graph.names.get(node.id)
+        return name or (str(node.attr) if node.op == "weight" else node.op)
+
+    def refused(self, node: Node, why: str) -> ValueError:
+        """The error for a node that has no form in ONNX."""
+        place = f", in the line {node.line!r}" if node.line else ""
+        return ValueError(f"{self.name!r} can't be exported to ONNX: {why}{place}")
+
+    def _refuse_draws(self):
+        for draw in self.live:
+            if draw.op == "draw":
+                reader = next((node for node in self.live if draw in node.args), None)
+                who = f"{reader.op} reads" if reader else "it returns"
+                raise self.refused(reader or draw, f"{who} {draw.attr!r}, which is drawn at random for each call")

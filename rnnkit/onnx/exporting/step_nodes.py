@@ -1,0 +1,152 @@
+"""The nodes of a step's graph as nodes of ONNX: the counterpart of `rnnkit.compiler.ir.evaluate`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnnkit.compiler.ir.graph import Node
+from rnnkit.onnx.exporting.block import Block
+from rnnkit.onnx.exporting.expression import Expression
+from rnnkit.onnx.exporting.pointwise import POINTWISE
+from rnnkit.onnx.exporting.step_graph import StepGraph
+
+_REDUCTIONS = {"sum": "ReduceSum", "prod": "ReduceProd", "max": "ReduceMax", "min": "ReduceMin"}
+
+
+class StepNodes:
+    """Writes nodes of a step's graph into a block.
+
+    Parameters
+    ----------
+    block : Block
+    step : StepGraph
+    given : dict of (op, attr) to str
+        The names of what the step reads, ``(*lead, *shape)`` each.
+    lead : str
+        The sizes of the axes in front of a batched value's own, as a list of integers.
+    axes : int
+        How many these are: the batch alone, or more where all steps are computed at once.
+    """
+
+    def __init__(self, block: Block, step: StepGraph, given: dict[tuple, str], lead: str, axes: int = 1):
+        self.block, self.step, self.given, self.lead, self.axes = block, step, given, lead, axes
+        self.names: dict[int, str] = {}  # by the number of a node
+
+    def write(self, nodes) -> None:
+        """Write batched nodes and all that they need, into `names`."""
+        wanted, stack = {}, [node for node in nodes if node.batched]
+        while stack:
+            node = stack.pop()
+            if node.id not in self.names and node.id not in wanted:
+                wanted[node.id] = node
+                stack += [a for a in node.args if a.batched and node.size]
+        for number in sorted(wanted):
+            self.names[number] = self._written(wanted[number])
+
+    def result(self, node: Node, name: str) -> str:
+        """A node's value under a name of its own, with all axes in front."""
+        self.write([node])
+        if node.batched:
+            return self.block.add("Identity", self.names[node.id], name=name)
+        return self._whole(node, name)
+
+    def _written(self, node: Node) -> str:
+        if (node.op, node.attr) in self.given and not node.args:
+            return self.given[node.op, node.attr]
+        if not node.size:  # no entries, which the sizes alone describe
+            zero = self.block.number(0, bool if node.kind == "bool" else self.step.dtype)
+            return self.block.repeated(zero, self.lead, node.shape, self.step.label(node), node.line)
+        if node.pointwise:
+            return self._pointwise(node)
+        if node.op in _REDUCTIONS:
+            axes = self.block.integers(*(self.axes + i for i in node.attr))
+            return self._add(node, _REDUCTIONS[node.op], self._operand(node.args[0]), axes, keepdims=0)
+        if node.op == "product":
+            return self._add(node, "MatMul", *map(self._operand, node.args))
+        if node.op == "view":
+            return self._view(node)
+        if node.op == "concatenate":
+            return self._add(node, "Concat", *map(self._whole, node.args), axis=self.axes + node.attr)
+        raise self.step.refused(node, f"no operator is known for {node.op}")
+
+    def _add(self, node, operator, *operands, **attributes) -> str:
+        return self.block.add(operator, *operands, name=self.step.label(node), line=node.line, **attributes)
+
+    def _operand(self, node: Node) -> str:
+        if node.batched:
+            return self.names[node.id]
+        return self.block.array(self.step.values[node.id], self.step.label(node))
+
+    def _whole(self, node: Node, name: str = "") -> str:
+        """A value with all axes in front, also one that rows share."""
+        if node.batched:
+            return self.names[node.id]
+        return self.block.repeated(self._operand(node), self.lead, node.shape, name)
+
+    def _pointwise(self, node: Node) -> str:
+        if node.op not in POINTWISE:
+            raise self.step.refused(node, f"no operator is known for {node.op}")
+        operands = [
+            Expression(self.block, self._padded(a, len(node.shape)), self.step.dtype, node.line) for a in node.args
+        ]
+        return POINTWISE[node.op](*operands).name
+
+    def _padded(self, node: Node, rank: int) -> str:
+        """An operand with axes of length 1 behind the batch's, as NumPy would have them in front of all."""
+        missing = rank - len(node.shape)
+        if not node.batched or not missing:
+            return self._operand(node)
+        return self.block.add(
+            "Unsqueeze", self._operand(node), self.block.integers(*range(self.axes, self.axes + missing))
+        )
+
+    # Views
+
+    def _view(self, node: Node) -> str:
+        (source,) = node.args
+        kind, what = node.attr.key[0], node.attr.key[-1]
+        if kind == "reshape":
+            return self._reshaped(self._operand(source), node.shape, node)
+        if kind == "transpose":
+            perm = [*range(self.axes), *(self.axes + axis for axis in what)]
+            return self._add(node, "Transpose", self._operand(source), perm=perm)
+        if (slices := _slices(node.attr.part, source.shape)) is not None:
+            return self._sliced(node, source, slices)
+        return self._gathered(node, source)
+
+    def _reshaped(self, name: str, shape, node: Node) -> str:
+        return self._add(node, "Reshape", name, self.block.integers(*(0,) * self.axes, *shape))
+
+    def _sliced(self, node, source, slices) -> str:
+        name = self._operand(source)
+        cut = [
+            (i, low, high, step)
+            for i, (low, high, step) in enumerate(slices)
+            if (low, high, step) != (0, source.shape[i], 1)
+        ]
+        kept = tuple(len(range(*one)) for one in slices)
+        if cut:
+            axes, low, high, step = zip(*cut, strict=True)
+            bounds = (low, high, [self.axes + axis for axis in axes], step)
+            name = self._add(node, "Slice", name, *(self.block.integers(*numbers) for numbers in bounds))
+        return name if kept == node.shape else self._reshaped(name, node.shape, node)
+
+    def _gathered(self, node: Node, source: Node) -> str:
+        table = node.attr.index(source.shape).reshape(-1).astype(np.int64)
+        flat = self._reshaped(self._operand(source), (source.size,), node)
+        found = self.block.add("Gather", flat, self.block.array(table, "places"), line=node.line, axis=self.axes)
+        return self._reshaped(found, node.shape, node)
+
+
+def _slices(part, shape) -> list[tuple[int, int, int]] | None:
+    """An index of integers and rising slices as bounds and steps for all axes; None for any other."""
+    if part is None or not all(isinstance(k, (int, np.integer, slice)) for k in part):
+        return None
+    found = []
+    for axis, size in enumerate(shape):
+        k = part[axis] if axis < len(part) else slice(None)
+        bounds = k.indices(size) if isinstance(k, slice) else (int(k) % size, int(k) % size + 1, 1)
+        if bounds[2] < 1 or len(range(*bounds)) == 0:
+            return None
+        found.append(bounds)
+    return found
