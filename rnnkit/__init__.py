@@ -60,7 +60,11 @@ from rnnkit.steps.declared import Draw, Weight, cell
 
 __version__ = "0.1.0"
 
-_LATER = {"ESN": "rnnkit.forecast.echo_state", "ESNCell": "rnnkit.cells.echo_state"}
+_LATER = {
+    "ESN": "rnnkit.forecast.echo_state",
+    "ESNCell": "rnnkit.cells.echo_state",
+    "export_c": "rnnkit.c_code.export",
+}
 _SUBPACKAGES = (
     "callbacks",
     "constraints",
@@ -123,6 +127,7 @@ __all__ = [
     "erf",
     "erfc",
     "exponential",
+    "export_c",
     "gelu",
     "get_memory_limit",
     "get_num_threads",
