@@ -157,7 +157,6 @@ static void rk_sparse_product(const real *restrict x, const WEIGHT *restrict w, 
     }
 }""",
 }
-_HELPERS["rk_sparse_product_int8"] = ""  # made of the other below
 
 
 def _scaled_sparse() -> str:
@@ -167,7 +166,32 @@ def _scaled_sparse() -> str:
     return text.removesuffix("}") + tail
 
 
+def _of_lanes(name: str, sign: str) -> str:
+    """A reduction of partial results: halves first, then quarters."""
+    return f"""
+static inline real rk_{name}_of_lanes(real *restrict part)
+{{
+    for (int half = RK_LANES / 2; half > 0; half /= 2) {{
+        for (int i = 0; i < half; ++i) {{
+            part[i] = part[i] {sign} part[i + half];
+        }}
+    }}
+    return part[0];
+}}"""
+
+
 _HELPERS["rk_sparse_product_int8"] = _scaled_sparse()
+_HELPERS |= {f"rk_{name}_of_lanes": _of_lanes(name, sign) for name, sign in {"sum": "+", "prod": "*"}.items()}
+LANES = """
+/* How many parts a sum is made of: those that fill a vector. */
+#if defined(__AVX512F__) && defined(__AVX512VL__) && defined(__AVX512DQ__) && defined(__AVX512BW__)
+enum { RK_LANES = 64 / sizeof(real) };
+#elif defined(__AVX2__) && defined(__FMA__)
+enum { RK_LANES = 32 / sizeof(real) };
+#else
+enum { RK_LANES = 16 / sizeof(real) };
+#endif
+"""
 
 
 def expression(op: str, operands, dtype: str) -> str | None:
@@ -187,8 +211,9 @@ def helpers(text: str, dtype: str) -> str:
                 add(own.partition("{")[2])
                 found[name] = own
 
-    add(text)
-    return "\n\n".join(found.values())
+    add(re.sub(r"/\*.*?\*/", "", text))
+    lanes = [_typed(LANES.strip(), dtype)] if "RK_LANES" in text else []
+    return "\n\n".join([*lanes, *found.values()])
 
 
 def _helper(name: str, dtype: str) -> str:

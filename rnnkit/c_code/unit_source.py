@@ -10,8 +10,8 @@ from rnnkit.c_code.unit import Array, Unit
 from rnnkit.compiler.ir.plan import CALL, Buffer, Load, Loop, Number, Product, SparseProduct, Value
 from rnnkit.compiler.ir.strides import Walk
 
-_START = {"sum": "0", "prod": "1", "max": "-INFINITY", "min": "INFINITY"}
-_COMBINE = {"sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum"}
+_START: dict[str | None, str] = {"sum": "0", "prod": "1", "max": "-INFINITY", "min": "INFINITY"}
+_COMBINE: dict[str | None, str] = {"sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum"}
 Field = tuple[str, str, int]  # the type of its elements, its name, how many
 
 
@@ -156,13 +156,23 @@ class UnitWriter:
             for name, buffer, walk in loop.writes:
                 body.append(f"{self._element(buffer, walk, loop.dims)} = {self._stored(loop, name, names)};")
             return nested(loop.dims, body)
+        return self._reduction(loop, names, body)
+
+    def _reduction(self, loop: Loop, names: dict[str, str], body: list[str]) -> list[str]:
+        """Sums and products along the last axis are in as many parts, and in the order, that the CPU's vectors give."""
         kept, reduced = loop.dims[: loop.kept], loop.dims[loop.kept :]
-        start = [f"{self.real} r{i} = {_START[loop.reduction]};" for i in range(len(loop.writes))]
-        ends = []
+        in_lanes = loop.reduction in ("sum", "prod") and loop.along_last and reduced[-1] > 1
+        start, ends = [], []
         for i, (name, buffer, walk) in enumerate(loop.writes):
-            combined = expression(_COMBINE[loop.reduction], (f"r{i}", self._stored(loop, name, names)), self.dtype)
-            body.append(f"r{i} = {combined};")
-            ends.append(f"{self._element(buffer, walk, kept)} = r{i};")
+            value, part = self._stored(loop, name, names), f"r{i}"
+            result = part
+            if in_lanes:
+                start += [f"{self.real} r{i}[RK_LANES];", *over("RK_LANES", f"r{i}[i] = {_START[loop.reduction]};")]
+                part, result = f"r{i}[i{len(loop.dims) - 1} % RK_LANES]", f"rk_{loop.reduction}_of_lanes(r{i})"
+            else:
+                start.append(f"{self.real} r{i} = {_START[loop.reduction]};")
+            body.append(f"{part} = {expression(_COMBINE[loop.reduction], (part, value), self.dtype)};")
+            ends.append(f"{self._element(buffer, walk, kept)} = {result};")
         inner = nested(reduced, body, loop.kept) if 0 not in reduced else []
         return nested(kept, [*start, *inner, *ends])
 
@@ -230,7 +240,7 @@ def nested(dims, body: list[str], first: int = 0, always: int = -1) -> list[str]
     return lines if around else ["{", *indented(lines), "}"]
 
 
-def over(count: int, line: str, counter: str = "i") -> list[str]:
+def over(count: int | str, line: str, counter: str = "i") -> list[str]:
     """A line for every one of `count` places; none for none."""
     if not count:
         return []
