@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import NamedTuple
 
 import numpy as np
@@ -61,13 +62,12 @@ class Texts:
 
     def _header(self) -> list[str]:
         name, writer = self.name, self.writer
-        state = f"{name}_state *s"
+        heads = writer.heads(";")
         sizes = [
             f"#define {name.upper()}_{variable.upper()} {signal.size}"
             for signals, variables in ((self.network.inputs, writer.x), (self.network.outputs, writer.y))
             for signal, variable in zip(signals, variables, strict=True)
         ]
-        x, y = writer.parameters(True)[: len(writer.x)], writer.written(True)
         once = [v for v, signal in zip(writer.y, self.network.outputs, strict=True) if not signal.in_time]
         runs = f"run: `steps` steps; x holds them one after the other, and so does y{_but(once)}."
         body = [
@@ -78,16 +78,16 @@ class Texts:
             *writer.structs(),
             "",
             comment("Begin a sequence; before the first step, too."),
-            f"void {name}_reset({', '.join([state, *writer.constants()])});",
+            *heads["reset"],
             "",
             comment("Take one step: read x, write y. The arrays may not overlap."),
-            f"void {name}_step({', '.join([state, *writer.parameters(True)])});",
+            *heads["step"],
             "",
             comment("A step that is masked: all states stay, and y is what the layers put out then."),
-            f"void {name}_skip({', '.join([state, *y])});",
+            *heads["skip"],
             "",
             comment(runs),
-            f"void {name}_run({', '.join([state, *x, 'size_t steps', *y])});",
+            *heads["run"],
         ]
         return self._guarded(f"{name.upper()}_H", ["stddef.h", "stdint.h"], body)
 
@@ -113,11 +113,13 @@ class Texts:
     def _weights_header(self) -> list[str]:
         members: list[str] = []
         for name, (told, arrays) in self.groups.items():
-            fields = [f"{a.c_type} {a.name}[{max(a.values.size, 1)}]; {comment(a.told)}" for a in arrays]
-            members += [f"struct {{ {comment(told)}", *indented(fields), f"}} {name};"]
+            fields = [
+                line for a in arrays for line in (comment(a.told), f"{a.c_type} {a.name}[{max(a.values.size, 1)}];")
+            ]
+            members += [comment(told), "struct {", *indented(fields), f"}} {name};"]
         for name, table in self.network.tables.items():
-            told = comment(f"a row of {table.shape[1]} for each of {table.shape[0]} ids")
-            members.append(f"{self.real} {name}[{table.size}]; {told}")
+            members.append(comment(f"a row of {table.shape[1]} for each of {table.shape[0]} ids"))
+            members.append(f"{self.real} {name}[{table.size}];")
         body = ["typedef struct {", *indented(members or ["char nothing;"]), f"}} {self.name}_weights_t;", ""]
         body.append(f"extern const {self.name}_weights_t {self.name}_weights;")
         return self._guarded(f"{self.name.upper()}_WEIGHTS_H", ["stdint.h"], body)
@@ -205,7 +207,8 @@ class Texts:
             "link with `-lm`. Do not use `-ffast-math`. `make` compiles and runs a test, which compares recorded "
             "outputs. With `-O3 -march=native`, loops use vectors and fused multiply-adds.",
         ]
-        return "\n\n".join([*parts, *([error] if error else []), ""])
+        told = [part if "\n" in part else textwrap.fill(part, 110) for part in [*parts, *([error] if error else [])]]
+        return "\n\n".join(told) + "\n"
 
 
 _COMPARE = """\

@@ -9,7 +9,7 @@ import numpy as np
 
 from rnnkit.c_code.network import Mask, Network, Operation, Signal
 from rnnkit.c_code.operations import helpers
-from rnnkit.c_code.text import REAL, comment, indented, number
+from rnnkit.c_code.text import REAL, comment, declaration, indented, number
 from rnnkit.c_code.unit_source import Field, UnitWriter, nested, over
 from rnnkit.layers.merging import Average, Concatenate, Maximum, Multiply, Subtract
 
@@ -97,8 +97,8 @@ class NetworkWriter:
         text = "\n".join(lines)
         unused = [name for name in ("s", *self.x, *self.y, "used") if name not in _words(text)]
         lines += [f"(void){name};" for name in unused]
-        head = ", ".join([f"{self.name}_state *restrict s", *self.parameters(), "int used"])
-        return [f"static void advance({head})", "{", *indented(lines[1:] if lines[0] == "" else lines), "}"]
+        parameters = [f"{self.name}_state *restrict s", *self.parameters(), "int used"]
+        return [*declaration("static void advance", parameters), "{", *indented(lines[1:] if lines[0] == "" else lines), "}"]
 
     def _reset(self) -> list[str]:
         lines: list[str] = []
@@ -117,22 +117,29 @@ class NetworkWriter:
         text = "\n".join(lines)
         names = ["s", *(f"constant_{i}" for i in range(len(self.network.constants)))]
         lines += [f"(void){name};" for name in names if name not in _words(text)]
-        head = ", ".join([f"{self.name}_state *s", *self.constants()])
-        return [f"void {self.name}_reset({head})", "{", *indented(lines), "}"]
+        return [*self.heads("")["reset"], "{", *indented(lines), "}"]
+
+    def heads(self, end: str) -> dict[str, list[str]]:
+        """The heads of the public functions, with what stands behind them."""
+        state, x, y = f"{self.name}_state *s", self.parameters(True)[: len(self.x)], self.written(True)
+        parameters = {
+            "reset": [state, *self.constants()],
+            "step": [state, *x, *y],
+            "skip": [state, *y],
+            "run": [state, *x, "size_t steps", *y],
+        }
+        return {name: declaration(f"void {self.name}_{name}", given, end) for name, given in parameters.items()}
 
     def _public(self) -> list[str]:
-        name, state = self.name, f"{self.name}_state *s"
-        x_and_y = ", ".join([*self.x, *self.y])
-        lines = ["", f"void {name}_step({', '.join([state, *self.parameters(True)])})", "{"]
-        lines += [f"    advance(s, {x_and_y}, 1);", "}", ""]
+        heads, x_and_y = self.heads(""), ", ".join([*self.x, *self.y])
+        lines = ["", *heads["step"], "{", f"    advance(s, {x_and_y}, 1);", "}", ""]
         nothing = [f"nothing_{x}" if x in self._read_when_masked() else "0" for x in self.x]
-        lines += [f"void {name}_skip({', '.join([state, *self.written(True)])})", "{"]
+        lines += [*heads["skip"], "{"]
         for signal, x, zeros in zip(self.network.inputs, self.x, nothing, strict=True):
             if zeros != "0":
                 lines.append(f"    static const {self.c_type(signal)} nothing_{x}[{max(signal.size, 1)}] = {{0}};")
         lines += [f"    advance(s, {', '.join([*nothing, *self.y])}, 0);", "}", ""]
-        head = ", ".join([state, *self.parameters(True)[: len(self.x)], "size_t steps", *self.written(True)])
-        lines += [f"void {name}_run({head})", "{", "    for (size_t t = 0; t < steps; ++t) {"]
+        lines += [*heads["run"], "{", "    for (size_t t = 0; t < steps; ++t) {"]
         at_x = [f"{x} + t * {signal.size}" for x, signal in zip(self.x, self.network.inputs, strict=True)]
         at_y = [
             f"{y} + t * {signal.size}" if signal.in_time else y

@@ -95,7 +95,8 @@ static inline real rk_floor_divide(real a, real b)
 }""",
     "rk_product": """
 /* y = x W, where W has `depth` rows of `columns`: of each column one chain of multiply-adds, in order. */
-static void rk_product(const real *restrict x, const real *restrict w, real *restrict y, int32_t depth, int32_t columns)
+static void rk_product(const real *restrict x, const real *restrict w, real *restrict y,
+                       int32_t depth, int32_t columns)
 {
     int32_t k = 0;
     for (int32_t n = 0; n < columns; ++n) {

@@ -64,8 +64,21 @@ def plain(text: object) -> str:
 
 
 def comment(text: object) -> str:
-    """A comment."""
-    return f"/* {plain(text)} */"
+    """A comment of one line, shortened if it is long."""
+    found = plain(text)
+    return f"/* {found if len(found) <= 96 else found[:93] + '...'} */"
+
+
+def declaration(function: str, parameters: list[str], end: str = "") -> list[str]:
+    """The head of a function, its parameters on several lines where they are many."""
+    lines = [f"{function}("]
+    for i, parameter in enumerate(parameters or ["void"]):
+        piece = parameter + ("," if i < len(parameters) - 1 else f"){end}")
+        if len(lines[-1]) + len(piece) > 108:
+            lines.append("    " + piece)
+        else:
+            lines[-1] += piece if lines[-1].endswith("(") else f" {piece}"
+    return lines
 
 
 def number(value: float, dtype) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit.c_code.operations import expression
-from rnnkit.c_code.text import REAL, comment, identifier, indented, initializer, number
+from rnnkit.c_code.text import REAL, comment, declaration, identifier, indented, initializer, number
 from rnnkit.c_code.unit import Array, Unit
 from rnnkit.compiler.ir.plan import CALL, Buffer, Load, Loop, Number, Product, SparseProduct, Value
 from rnnkit.compiler.ir.strides import Walk
@@ -74,8 +74,8 @@ class UnitWriter:
         if io:
             given |= {"x": f"const {self.real} *restrict x", "y": f"{self.real} *restrict y"}
         self.taken[title] = list(given)
-        head = f"static void {title}_{self.unit.name}({', '.join(given.values()) or 'void'})"
-        return [head, "{", *indented(body), "}"]
+        head = declaration(f"static void {title}_{self.unit.name}", list(given.values()))
+        return [*head, "{", *indented(body), "}"]
 
     def types(self) -> tuple[str, str]:
         """The types of what is kept, and of memory of a step."""
