@@ -188,10 +188,10 @@ class Texts:
         """What it is, and how it is used; `error` says what int8 costs, if it was asked for."""
         name, writer = self.name, self.writer
         x, y = ", ".join(writer.x), ", ".join(writer.y)
+        kinds = [*map(writer.c_type, self.network.inputs), *(self.real for _ in writer.y)]
         declared = [
-            f"{writer.c_type(s)} {v}[{name.upper()}_{v.upper()}];" for v, s in zip(writer.x, self.network.inputs, strict=True)
+            f"{kind} {v}[{name.upper()}_{v.upper()}];" for kind, v in zip(kinds, writer.x + writer.y, strict=True)
         ]
-        declared += [f"{self.real} {v}[{name.upper()}_{v.upper()}];" for v in writer.y]
         constants = "".join(f", constant_{i}" for i in range(len(self.network.constants)))
         code = [
             f'#include "{name}.h"', "", f"static {name}_state state;", *declared, "",

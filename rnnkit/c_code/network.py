@@ -169,7 +169,7 @@ class _Reader:
     def __init__(self, dtype, constants, int8):
         self.network, self.int8 = Network(dtype, constants=constants), int8
         self.names: set[str] = set()
-        self.known: dict[tuple, Any] = {}
+        self.known: dict[int, Any] = {}
 
     def call(self, layer: Layer, x):
         """What a layer makes of a signal, or of nested lists of them; several make a list."""

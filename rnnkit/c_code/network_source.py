@@ -42,7 +42,7 @@ class NetworkWriter:
         for one in self.network.operations:
             signal = one.output
             if one.kind == "recurrent":
-                self._outputs.append((self.real, one.name, signal.size))
+                self._outputs.append((self.real, one.name, max(signal.size, 1)))
                 self._places[signal] = f"s->outputs.{one.name}"
             elif signal in wanted:
                 self._places[signal] = wanted[signal]
@@ -98,7 +98,8 @@ class NetworkWriter:
         unused = [name for name in ("s", *self.x, *self.y, "used") if name not in _words(text)]
         lines += [f"(void){name};" for name in unused]
         parameters = [f"{self.name}_state *restrict s", *self.parameters(), "int used"]
-        return [*declaration("static void advance", parameters), "{", *indented(lines[1:] if lines[0] == "" else lines), "}"]
+        body = indented(lines[1:] if lines[0] == "" else lines)
+        return [*declaration("static void advance", parameters), "{", *body, "}"]
 
     def _reset(self) -> list[str]:
         lines: list[str] = []
@@ -201,9 +202,7 @@ class NetworkWriter:
         if isinstance(one.layer, Concatenate):
             return self._side_by_side(one, place)
         shape = one.output.shape
-        given = [
-            f"{p}[{_element(signal.shape)}]" for p, signal in zip(places, one.inputs, strict=True)
-        ]
+        given = [f"{p}[{_element(signal.shape)}]" for p, signal in zip(places, one.inputs, strict=True)]
         text = given[0]
         for other in given[1:]:
             if isinstance(one.layer, Maximum):
@@ -292,7 +291,7 @@ class NetworkWriter:
         return count * item or 1
 
 
-_SIGN = {Subtract: "-", Multiply: "*"}
+_SIGN: dict[type, str] = {Subtract: "-", Multiply: "*"}
 
 
 def _fields(fields: Iterable[Field]) -> list[str]:
@@ -301,7 +300,8 @@ def _fields(fields: Iterable[Field]) -> list[str]:
 
 def _element(shape: tuple[int, ...]) -> str:
     """The element of an array that is repeated along its axes of size 1."""
-    steps, stride = [], 1
+    steps: list[str] = []
+    stride = 1
     for d in reversed(range(len(shape))):
         if shape[d] != 1:
             steps.insert(0, f"i{d}" if stride == 1 else f"{stride} * i{d}")

@@ -113,7 +113,8 @@ class _UnitInNumPy:
             self.nodes = self._rounded()
 
     def _rounded(self) -> list[Node]:
-        graph, found = Graph(), {}
+        graph = Graph()
+        found: dict[int, Node] = {}
         live = self.unit.graph.live()
         weights = [node.args[1] for node in live if node.op == "product"]
         values = evaluate(weights, self.inputs, self.unit.dtype)

@@ -1,4 +1,4 @@
-"""The step of one layer, ready to be written: what it computes in which order, its states, and its weights as arrays."""
+"""The step of one layer, ready to be written: what it computes in which order, its states, its weights as arrays."""
 
 from __future__ import annotations
 

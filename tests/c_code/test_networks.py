@@ -69,12 +69,18 @@ def matrices(dtype):
 
 def ids(dtype):
     x = rk.Input((None,), dtype="int32")
-    return x, rk.Dense(2, seed=2)(rk.LSTM(4, return_sequences=True, seed=1, dtype=dtype)(rk.Embedding(11, 3, dtype=dtype)(x)))
+    return x, rk.Dense(2, seed=2)(
+        rk.LSTM(4, return_sequences=True, seed=1, dtype=dtype)(rk.Embedding(11, 3, dtype=dtype)(x))
+    )
 
 
 MODELS = {
     "dense_around": sequential(
-        rk.Dense(6, activation="gelu"), rk.LSTM(5, return_sequences=True), rk.GRU(4), rk.Dense(2), rk.Activation("softmax")
+        rk.Dense(6, activation="gelu"),
+        rk.LSTM(5, return_sequences=True),
+        rk.GRU(4),
+        rk.Dense(2),
+        rk.Activation("softmax"),
     ),
     "last_shaped": sequential(rk.GRU(6), rk.Reshape((2, 3)), rk.Activation("softmax"), rk.Flatten(), rk.Dense(2)),
     "each_step_shaped": sequential(
@@ -82,7 +88,9 @@ MODELS = {
         rk.SimpleRNN(3, return_sequences=True),
         features=(6,),
     ),
-    "of_functions": sequential(rk.Lambda(scaled), rk.Dropout(0.3), rk.LSTM(4, return_sequences=True), rk.Lambda(scaled)),
+    "of_functions": sequential(
+        rk.Lambda(scaled), rk.Dropout(0.3), rk.LSTM(4, return_sequences=True), rk.Lambda(scaled)
+    ),
     "stacked_cells": sequential(rk.RNN([rk.LSTMCell(5), rk.GRUCell(4), rk.SimpleRNNCell(3)], return_sequences=True)),
     "nested": sequential(rk.Sequential([rk.Sequential([rk.GRU(4, return_sequences=True)]), rk.Dense(3)]), rk.LSTM(2)),
     "esn": sequential(rk.RNN(rk.ESNCell(20), return_sequences=True), rk.Dense(2)),
@@ -187,7 +195,9 @@ def test_every_step_puts_out_what_a_call_up_to_it_does(models, name):
     for t in range(9):
         got = sequence.step(*(x[0, t : t + 1] for x in inputs))
         want = call(layers[name], [x[:, : t + 1] for x in inputs])
-        near(got, [y[0, -1] if in_time else y[0] for y, (_, in_time) in zip(want, sequence.outputs, strict=True)], dtype)
+        near(
+            got, [y[0, -1] if in_time else y[0] for y, (_, in_time) in zip(want, sequence.outputs, strict=True)], dtype
+        )
 
 
 @needs_compiler

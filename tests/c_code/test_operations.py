@@ -28,9 +28,7 @@ def operands(name, dtype):
     """Draws from the domain, and all combinations of edges."""
     rng, count = np.random.default_rng(0), arity(name)
     domains = ROWS[name].domains or [(-3.0, 3.0)] * count
-    drawn = [
-        rng.integers(0, 2, COUNT) if domain == CONDITION else rng.uniform(*domain, COUNT) for domain in domains
-    ]
+    drawn = [rng.integers(0, 2, COUNT) if domain == CONDITION else rng.uniform(*domain, COUNT) for domain in domains]
     edges = np.array(np.meshgrid(*[EDGES] * count)).reshape(count, -1)
     return np.concatenate([drawn, edges], axis=1).astype(dtype)
 

@@ -21,9 +21,9 @@ NATIVE = ("-march=native",)
 UNITS, FEATURES, STEPS = 17, 5, 10_000
 
 
-def compiled(arguments, folder) -> None:
+def compiled(arguments, folder, compiler=COMPILER) -> None:
     """Run the compiler; what it complains of is the failure."""
-    done = subprocess.run([COMPILER, *arguments], cwd=folder, capture_output=True, text=True)
+    done = subprocess.run([compiler, *arguments], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[:4000]
 
 
@@ -37,18 +37,20 @@ class Library:
     folder : Path
     flags : tuple of str
         For the compiler.
+    compiler : str
     """
 
-    def __init__(self, layers, folder, flags=("-O1", *NATIVE)):
+    def __init__(self, layers, folder, flags=("-O1", *NATIVE), compiler=COMPILER):
         self.folder, self.exported = Path(folder), {}
         for name, one in layers.items():
             layer, keywords = one if isinstance(one, tuple) else (one, {})
             self.exported[name] = rk.export_c(layer, self.folder, name, **keywords)
         sizes = [f'#include "{name}.h"\nsize_t {name}_size(void);' for name in layers]
         sizes += [f"size_t {name}_size(void) {{ return sizeof({name}_state); }}" for name in layers]
-        (self.folder / "sizes.c").write_text("\n".join([*sizes, ""]))
-        sources = ["sizes.c", *(f"{name}{end}.c" for name in layers for end in ("", "_weights"))]
-        compiled([*STRICT, *flags, "-shared", "-fPIC", "-o", "all.so", *sources, "-lm"], self.folder)
+        weights = [f'#include "{name}_weights.c"' for name in layers]
+        (self.folder / "sizes_and_weights.c").write_text("\n".join([*sizes, *weights, ""]))
+        sources = ["sizes_and_weights.c", *(f"{name}.c" for name in layers)]
+        compiled([*STRICT, *flags, "-shared", "-fPIC", "-o", "all.so", *sources, "-lm"], self.folder, compiler)
         self.library = ctypes.CDLL(str(self.folder / "all.so"))
 
     def sequence(self, name, dtype, outputs, constants=()):
@@ -75,9 +77,7 @@ class Sequence:
     def run(self, *inputs):
         steps, inputs = len(inputs[0]), self._inputs(inputs)
         found = [np.zeros((steps, *shape) if in_time else shape, self.dtype) for shape, in_time in self.outputs]
-        self.functions["run"](
-            self.state, *map(address, inputs), ctypes.c_size_t(steps), *map(address, found)
-        )
+        self.functions["run"](self.state, *map(address, inputs), ctypes.c_size_t(steps), *map(address, found))
         return found[0] if len(found) == 1 else found
 
     def step(self, *inputs):
@@ -116,9 +116,7 @@ class Cell:
         return x, [rng.standard_normal((1, *shape)).astype(dtype) for shape in self.constants]
 
 
-IN_C = {
-    c.name: Cell(c.name, lambda c=c: c.make(UNITS), (FEATURES,), c.constants, c.how, c.steady) for c in CELLS
-} | {
+IN_C = {c.name: Cell(c.name, lambda c=c: c.make(UNITS), (FEATURES,), c.constants, c.how, c.steady) for c in CELLS} | {
     f"paper_{c.name}": Cell(f"paper_{c.name}", c.make, c.features, c.constants, c.how, c.contracting)
     for c in PAPER_CELLS
 }
@@ -129,7 +127,7 @@ def exported_to_c(name) -> str:
     """Of a cell in `IN_C`: "equal", or why it can't be written in C."""
     cell = IN_C[name]
     _, constants = cell.inputs(1, "float32")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, rk.eager():  # which compiles nothing for rnnkit itself
         try:
             rk.export_c(cell.layer("float32"), folder, constants=constants or None)
         except ValueError as error:
