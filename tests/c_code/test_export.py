@@ -1,4 +1,4 @@
-"""What `export_c` writes: files that compile under strict flags, names that are safe, sizes and errors that are true."""
+"""What `export_c` writes: files that compile under strict flags, safe names, true sizes and errors."""
 
 import re
 import shutil
@@ -6,7 +6,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from c_code_runs import COMPILER, IN_C, STRICT, Library, compiled, needs_compiler
+from c_code_runs import COMPILER, IN_C, NATIVE, STRICT, Library, compiled, needs_compiler
 
 import rnnkit as rk
 from rnnkit.c_code.int8 import columns_in_int8
@@ -103,9 +103,7 @@ def test_a_header_serves_programs_in_cpp(tmp_path):
 
 
 @pytest.mark.sweep
-@pytest.mark.parametrize(
-    "flags", [("-O3", "-march=native"), ("-Os",), ("-O2", "-fno-builtin")], ids="fast small plain".split()
-)
+@pytest.mark.parametrize("flags", [("-O3", *NATIVE), ("-Os",), ("-O2", "-fno-builtin")], ids="fast small plain".split())
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 def test_every_cell_compiles_without_a_warning(tmp_path, compiler, flags):
     if shutil.which(compiler) is None:
@@ -116,9 +114,9 @@ def test_every_cell_compiles_without_a_warning(tmp_path, compiler, flags):
             x, constants = cell.inputs(200, "float32")
             layers[name] = cell.layer("float32"), {"constants": constants or None}
     library = Library(layers, tmp_path, flags, compiler)
-    for name, (layer, keywords) in layers.items():
+    for name, (layer, _) in layers.items():
         cell = IN_C[name]
-        if cell.steady and name != "paper_RelationalMemoryCell":  # which makes 1e-4 of a rounding in 100 steps
+        if cell.steady and name not in ("paper_RelationalMemoryCell", "paper_fast_weights"):  # which magnify rounding
             x, constants = cell.inputs(100, "float32")
             want = layer(x, **({"constants": constants} if constants else {}))[0]
             got = library.sequence(name, "float32", [(want.shape[1:], True)], [c[0] for c in constants]).run(x[0])
@@ -272,7 +270,7 @@ def test_bad_arguments_are_refused_and_nothing_is_written(tmp_path):
         ((other,), {}, ValueError, "expected the layer 'gru' to be built before it is written in C; call build first"),
         ((layer,), {"weights": "int4"}, ValueError, "expected weights as 'float' or 'int8', got 'int4'"),
         ((layer,), {"dtype": "float16"}, (ValueError, TypeError), "float16"),
-        ((layer,), {"data": np.ones((2, 5, 4))}, ValueError, r"expected data of shape \(batch, time, 3\), got \(2, 5, 4\)"),
+        ((layer,), {"data": np.ones((2, 5, 4))}, ValueError, r"data of shape \(batch, time, 3\), got \(2, 5, 4\)"),
         ((layer,), {"data": np.ones((0, 5, 3))}, ValueError, "at least one sequence with one step"),
         ((layer,), {"data": {"x": np.ones((2, 5, 3))}}, TypeError, "as an array, or as a list of arrays"),
     ]  # fmt: skip
