@@ -132,7 +132,7 @@ def export_c(
     >>> [file.name for file in exported.files]
     ['engine.h', 'engine.c', 'engine_weights.h', 'engine_weights.c', 'engine_test.c', 'Makefile', 'README.md']
     >>> exported.weight_bytes, exported.state_bytes
-    (1572, 352)
+    (1568, 416)
     """
     _check(layer, weights)
     if name is None:
