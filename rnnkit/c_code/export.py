@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.c_code import network, reference
-from rnnkit.c_code.files import Recorded, Texts
+from rnnkit.c_code.files import MARK, Recorded, Texts
 from rnnkit.c_code.network import Network
 from rnnkit.c_code.text import identifier, is_identifier
 from rnnkit.layers.base import Layer
@@ -96,7 +96,7 @@ def export_c(
     layer : Layer
         A built recurrent layer, or a model whose layers take one step at a time.
     folder : str or os.PathLike
-        Made if it isn't there. Files of these names are replaced, others stay.
+        Made if it isn't there; one for each model. Files that an export has written are replaced, others stay.
     name : str, optional
         A C identifier; default: made of the layer's name.
     dtype : {"float32", "float64"}, optional
@@ -120,6 +120,8 @@ def export_c(
     ValueError, TypeError
         For a layer that isn't built, that needs whole sequences, or whose step can't be traced; and for arguments that
         don't fit. Nothing is written then.
+    FileExistsError
+        If a file of one of these names was not written by an export. Nothing is written then.
 
     Examples
     --------
@@ -159,6 +161,8 @@ def _check(layer, weights) -> None:
         raise TypeError(f"expected a layer or a model to write in C, got {layer!r}")
     if not layer._is_built():
         raise ValueError(f"expected the layer {layer.name!r} to be built before it is written in C; call build first")
+    if layer.device != "cpu":
+        raise ValueError(f"expected a layer on the CPU to write in C, {layer.name!r} is on {layer.device}")
     if weights not in ("float", "int8"):
         raise ValueError(f"expected weights as 'float' or 'int8', got {weights!r}")
 
@@ -254,8 +258,11 @@ def _told(layer: Layer, dtype: np.dtype, int8: bool) -> str:
 
 def _write(folder: Path, files: dict[str, str]) -> tuple[Path, ...]:
     """All files beside each other: none is replaced before all are written."""
-    folder.mkdir(parents=True, exist_ok=True)
     paths = tuple(folder / file for file in files)
+    for path in paths:
+        if path.is_file() and MARK not in path.read_text(encoding="utf-8", errors="replace")[:1000]:
+            raise FileExistsError(f"{path} was not written by rnnkit; expected a folder where it may be replaced")
+    folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         for path, text in zip(paths, files.values(), strict=True):
             beside = stack.enter_context(replacing(path))

@@ -12,6 +12,7 @@ from rnnkit.c_code.network_source import NetworkWriter
 from rnnkit.c_code.text import REAL, comment, indented, initializer, plain
 from rnnkit.c_code.unit import Array
 
+MARK = "Written by rnnkit"  # near the beginning of every file
 _LIBRARIES = ("math.h", "stddef.h", "stdint.h")
 
 
@@ -99,7 +100,7 @@ class Texts:
         ]  # fmt: skip
 
     def _title(self) -> list[str]:
-        return [comment(f"{self.told}. Written by rnnkit; changes are lost when it is written again.")]
+        return [comment(f"{self.told}. {MARK}; changes are lost when it is written again.")]
 
     def _source(self) -> list[str]:
         includes = [f"#include <{library}>" for library in _LIBRARIES]
@@ -173,6 +174,7 @@ class Texts:
         name = self.name
         sources = f"{name}_test.c {name}.c {name}_weights.c"
         return [
+            f"# {MARK}; changes are lost when it is written again.",
             "CFLAGS = -std=c99 -O3 -Wall -Wextra -Wpedantic",
             "",
             "test: " + f"{name}_test",
@@ -199,7 +201,7 @@ class Texts:
         ]  # fmt: skip
         parts = [
             f"# {name}",
-            f"{self.told}, as C99, written by rnnkit. It needs math.h, and allocates nothing.",
+            f"{self.told}, as C99. {MARK}. It needs math.h, and allocates nothing.",
             f"- Weights: {self.weight_bytes():,} bytes, constant.\n"
             f"- States and memory of a step: {self.state_bytes():,} bytes for each sequence.",
             "\n".join(["```c", *code, "```"]),

@@ -16,7 +16,7 @@ def columns_in_int8(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Examples
     --------
     >>> import numpy as np
-    >>> integers, scale = columns_in_int8(np.array([[1.0, 0.0], [-0.5, 0.0]], "float32"))
+    >>> integers, scale = columns_in_int8(np.array([[1.0, 0.0], [-0.5, 0.0]]))
     >>> integers.tolist(), (integers * scale).round(3).tolist()
     ([[127, 0], [-64, 0]], [[1.0, 0.0], [-0.504, 0.0]])
     """

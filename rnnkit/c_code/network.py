@@ -256,6 +256,8 @@ class _Reader:
         return self._add("masking", layer, (x,), Signal(x.shape, mask=mask), used=own)
 
     def _embedding(self, layer, x):
+        if layer.mask_zero and x.shape:
+            raise self._refusal(layer, "masks ids of which a step has several")
         table = np.asarray(layer._table, self.network.dtype)
         if id(layer) not in self.known:
             self.known[id(layer)] = self._name(layer)

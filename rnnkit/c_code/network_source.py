@@ -77,12 +77,12 @@ class NetworkWriter:
 
     def source(self) -> list[str]:
         """All functions; the public ones come last."""
-        steps = [line for writer in self.units.values() for line in ["", *writer.start(), "", *writer.step()]]
-        advance = self._advance()
-        functions = [*steps, "", *advance, "", *self._reset(), *self._public()]
+        blocks = [block for writer in self.units.values() for block in (writer.start(), writer.step()) if block]
+        blocks += [self._advance(), self._reset()]
+        functions = [line for block in blocks for line in ["", *block]][1:] + self._public()
         tables = [line for writer in self.units.values() for line in writer.tables]
         called = helpers("\n".join(functions), self.dtype).splitlines()
-        return [*([*called, ""] if called else []), *tables, *functions]
+        return [*([*called, ""] if called else []), *([*tables, ""] if tables else []), *functions]
 
     def _advance(self) -> list[str]:
         """One step: `used` is 0 where it is masked."""

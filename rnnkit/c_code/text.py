@@ -91,33 +91,21 @@ def number(value: float, dtype) -> str:
 
 
 def numbers(values: np.ndarray, dtype) -> list[str]:
-    """Literals of all numbers of an array, flat."""
-    name = np.dtype(dtype).name
-    digits, suffix = (9, "f") if name == "float32" else (17, "")
+    """Literals of all numbers of an array, flat: the shortest that have the same bits."""
+    suffix = SUFFIX[np.dtype(dtype).name]
     with np.errstate(over="ignore"):
-        flat = np.asarray(values, dtype).reshape(-1).tolist()
-    shortest = [f"{value:.{digits - 3}g}" for value in flat]
-    exact = np.asarray(list(map(float, shortest)) or [], dtype)
-    same = exact == np.asarray(flat, dtype)
-    return [
-        _literal(short if ok else f"{value:.{digits}g}", suffix)
-        for value, short, ok in zip(flat, shortest, same, strict=True)
-    ]
-
-
-def _literal(text: str, suffix: str) -> str:
-    if "inf" in text:
-        return "-INFINITY" if text[0] == "-" else "INFINITY"
-    if "nan" in text:
-        return "NAN"
-    return (text if re.search(r"[.e]", text) else f"{text}.0") + suffix
+        flat = np.asarray(values, dtype).reshape(-1)
+    literals = [f"{value}{suffix}" for value in map(str, flat)]
+    for i in np.flatnonzero(~np.isfinite(flat)):
+        literals[i] = "NAN" if np.isnan(flat[i]) else "INFINITY" if flat[i] > 0 else "-INFINITY"
+    return literals
 
 
 def initializer(values: np.ndarray, dtype, indent: str = "    ") -> list[str]:
     """The lines of an array's initializer in braces; of integers, where the dtype is one. No array has no element."""
     values = np.asarray(values).reshape(-1)
     integers = np.dtype(dtype).kind in "iu"
-    literals = list(map(str, values.tolist())) if integers else numbers(values, dtype)
+    literals = list(map(str, values.astype(dtype).tolist())) if integers else numbers(values, dtype)
     lines, line = ["{"], indent
     for literal in literals or ["0"]:
         if len(line) + len(literal) > 110:

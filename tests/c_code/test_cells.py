@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from c_code_runs import CELLS, IN_C, STEPS, Library, exported_to_c, needs_compiler
+from c_code_runs import CELLS, IN_C, STEPS, Library, exported_to_c, needs_compiler, refused_by_c
 
 DTYPES = ("float32", "float64")
 TRACED = tuple(c.name for c in CELLS if c.how == "traced")
@@ -107,5 +107,14 @@ def test_skipped_steps_are_masked_ones(libraries, name):
 
 @pytest.mark.parametrize("name", ["folded", *TRACED])
 def test_only_cells_that_cannot_be_traced_are_refused(name):
-    found = exported_to_c(name)
-    assert found == "equal" if name in TRACED else "expected a step that can be traced to write it in C" in found
+    found = refused_by_c(name)
+    assert found == "" if name in TRACED else "expected a step that can be traced to write it in C" in found
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    "name", ["LSTMCell", *(pytest.param(name, marks=pytest.mark.sweep) for name in IN_C if name != "LSTMCell")]
+)
+def test_what_is_told_of_a_cell_is_what_c_does(name):
+    expected = "equal" if IN_C[name].how == "traced" else "expected a step that can be traced"
+    assert exported_to_c(name).startswith(expected)

@@ -1,5 +1,6 @@
 """What `export_c` writes: files that compile under strict flags, safe names, true sizes and errors."""
 
+import pathlib
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import rnnkit as rk
 from rnnkit.c_code.int8 import columns_in_int8
 from rnnkit.c_code.text import comment, identifier, initializer, is_identifier, number, numbers, plain
 
+ROOT = pathlib.Path(__file__).parents[2]
 FILES = ["{0}.h", "{0}.c", "{0}_weights.h", "{0}_weights.c", "{0}_test.c", "Makefile", "README.md"]
 
 
@@ -46,14 +48,25 @@ def test_the_same_model_makes_the_same_files(tmp_path):
 
 
 def test_files_of_others_stay_and_own_ones_are_replaced(tmp_path):
-    (tmp_path / "engine.c").write_text("old")
+    rk.export_c(engine(units=4), tmp_path)
+    before = (tmp_path / "engine_weights.c").read_text()
     (tmp_path / "main.c").write_text("mine")
     rk.export_c(engine(), tmp_path)
     assert (tmp_path / "main.c").read_text() == "mine"
-    assert (tmp_path / "engine.c").read_text() != "old"
+    assert (tmp_path / "engine_weights.c").read_text() != before
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted(
         ["main.c", *(name.format("engine") for name in FILES)]
     )
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_that_somebody_wrote_is_not_replaced(tmp_path, file):
+    path = tmp_path / file.format("engine")
+    path.write_bytes(b"\xff my own notes")
+    with pytest.raises(FileExistsError, match="was not written by rnnkit; expected a folder where it may be replaced"):
+        rk.export_c(engine(), tmp_path)
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+    assert path.read_bytes() == b"\xff my own notes"
 
 
 def test_nothing_is_half_written(tmp_path):
@@ -71,6 +84,20 @@ def test_what_comes_back_says_what_was_written(tmp_path):
 
 
 # Compilers
+
+
+@needs_compiler
+def test_the_program_of_the_page_runs(tmp_path):
+    page = (ROOT / "docs" / "c.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"^```c\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    model = rk.Sequential([rk.LSTM(8, return_sequences=True), rk.Dense(1)], seed=0)
+    model.build((None, None, 3))
+    rk.export_c(model, tmp_path, name="engine")
+    (tmp_path / "main.c").write_text(program)
+    compiled([*STRICT, "main.c", "engine.c", "engine_weights.c", "-lm"], tmp_path)
+    done = subprocess.run(["./a.out"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    want = model(np.tile(np.array([0.5, -1.0, 2.0], "float32"), (1, 3, 1)))[0, :, 0]
+    np.testing.assert_allclose(np.array(done.stdout.split(), float), want, atol=6e-5)
 
 
 @needs_compiler

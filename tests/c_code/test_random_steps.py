@@ -40,7 +40,7 @@ def are_right(numbers, folder):
 
 @needs_compiler
 def test_random_cells(tmp_path):
-    are_right(range(2 * SIZES), tmp_path)
+    are_right(range(SIZES), tmp_path)
 
 
 @needs_compiler

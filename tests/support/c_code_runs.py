@@ -123,8 +123,8 @@ IN_C = {c.name: Cell(c.name, lambda c=c: c.make(UNITS), (FEATURES,), c.constants
 
 
 @cache
-def exported_to_c(name) -> str:
-    """Of a cell in `IN_C`: "equal", or why it can't be written in C."""
+def refused_by_c(name) -> str:
+    """Of a cell in `IN_C`: why it can't be written in C; nothing if it can."""
     cell = IN_C[name]
     _, constants = cell.inputs(1, "float32")
     with tempfile.TemporaryDirectory() as folder, rk.eager():  # which compiles nothing for rnnkit itself
@@ -132,4 +132,21 @@ def exported_to_c(name) -> str:
             rk.export_c(cell.layer("float32"), folder, constants=constants or None)
         except ValueError as error:
             return str(error)
-    return "equal"
+    return ""
+
+
+def exported_to_c(name, steps=100) -> str:
+    """Of a cell in `IN_C`: "equal" where C puts out in float64 what rnnkit does, or why it doesn't."""
+    if COMPILER is None:
+        return "not compiled: there is no C compiler"
+    if reason := refused_by_c(name):
+        return reason
+    cell = IN_C[name]
+    x, constants = cell.inputs(steps, "float64")
+    with tempfile.TemporaryDirectory() as folder, rk.eager(), np.errstate(all="ignore"):
+        layer = cell.layer("float64")
+        want = layer(x, constants=constants or None)[0]
+        library = Library({"cell": (layer, {"constants": constants or None})}, folder)
+        sequence = library.sequence("cell", "float64", [(want.shape[1:], True)], [c[0] for c in constants])
+        off = np.abs(sequence.run(x[0]) - want).max() / max(np.abs(want).max(), 1e-300)
+    return "equal" if off <= 1e-9 else f"off by {off:.1g} of the largest output"
