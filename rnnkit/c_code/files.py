@@ -215,12 +215,12 @@ class Texts:
 
 _COMPARE = """\
 /* The greatest difference, over the greatest expected number where that is above 1. */
-static double difference(const real *y, const real *expected, int count)
+static double difference(const real *found, const real *expected, int count)
 {
     double worst = 0, most = 1;
     for (int i = 0; i < count; ++i) {
-        const int same = y[i] == expected[i] || (y[i] != y[i] && expected[i] != expected[i]);
-        const double apart = same ? 0 : fabs((double)y[i] - (double)expected[i]);
+        const int same = found[i] == expected[i] || (found[i] != found[i] && expected[i] != expected[i]);
+        const double apart = same ? 0 : fabs((double)found[i] - (double)expected[i]);
         worst = apart <= worst ? worst : apart == apart ? apart : (double)INFINITY;
         if (fabs((double)expected[i]) > most && fabs((double)expected[i]) < (double)INFINITY) {
             most = fabs((double)expected[i]);
