@@ -64,16 +64,12 @@ class Texts:
     def _header(self) -> list[str]:
         name, writer = self.name, self.writer
         heads = writer.heads(";")
-        sizes = [
-            f"#define {name.upper()}_{variable.upper()} {signal.size}"
-            for signals, variables in ((self.network.inputs, writer.x), (self.network.outputs, writer.y))
-            for signal, variable in zip(signals, variables, strict=True)
-        ]
         once = [v for v, signal in zip(writer.y, self.network.outputs, strict=True) if not signal.in_time]
         runs = f"run: `steps` steps; x holds them one after the other, and so does y{_but(once)}."
         body = [
             comment("How many numbers a step reads and writes."),
-            *sizes,
+            *self._sizes(self.network.inputs, writer.x, self.network.input_names),
+            *self._sizes(self.network.outputs, writer.y, self.network.output_names),
             "",
             comment("The states of one sequence, with memory of a step: one of them for each sequence."),
             *writer.structs(),
@@ -91,6 +87,14 @@ class Texts:
             *heads["run"],
         ]
         return self._guarded(f"{name.upper()}_H", ["stddef.h", "stdint.h"], body)
+
+    def _sizes(self, signals, variables, names) -> list[str]:
+        """A constant for each array of a step, behind its name in the model."""
+        lines: list[str] = []
+        for i, (signal, variable) in enumerate(zip(signals, variables, strict=True)):
+            lines += [comment(f"{variable}: {names[i]!r}")] if names else []
+            lines.append(f"#define {self.name.upper()}_{variable.upper()} {signal.size}")
+        return lines
 
     def _guarded(self, guard: str, libraries, body: list[str]) -> list[str]:
         includes = [f"#include <{library}>" for library in libraries]
@@ -209,7 +213,10 @@ class Texts:
             "link with `-lm`. Do not use `-ffast-math`. `make` compiles and runs a test, which compares recorded "
             "outputs. With `-O3 -march=native`, loops use vectors and fused multiply-adds.",
         ]
-        told = [part if "\n" in part else textwrap.fill(part, 110) for part in [*parts, *([error] if error else [])]]
+        told = [
+            part if "\n" in part else textwrap.fill(part, 110, break_on_hyphens=False)
+            for part in [*parts, *([error] if error else [])]
+        ]
         return "\n\n".join(told) + "\n"
 
 

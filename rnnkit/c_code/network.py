@@ -119,6 +119,8 @@ class Network:
         Of embeddings, by a C identifier.
     constants : list of tuple
         Shapes of the constants of a recurrent layer, without the batch.
+    input_names, output_names : list of str
+        As a model has them, else none.
     """
 
     dtype: np.dtype
@@ -128,6 +130,8 @@ class Network:
     units: list[Unit] = field(default_factory=list)
     tables: dict[str, np.ndarray] = field(default_factory=dict)
     constants: list[tuple[int, ...]] = field(default_factory=list)
+    input_names: list[str] = field(default_factory=list)
+    output_names: list[str] = field(default_factory=list)
 
 
 def read(layer: Layer, dtype: np.dtype, constants=(), int8: bool = False) -> Network:
@@ -154,6 +158,7 @@ def read(layer: Layer, dtype: np.dtype, constants=(), int8: bool = False) -> Net
         dtypes = [np.dtype(config["dtype"]) for config in layer._input_configs]
         shapes = layer._shapes[: len(dtypes)]
         ids = [one.kind in "iub" for one in dtypes]
+        network.input_names, network.output_names = layer.input_names, layer.output_names
     else:
         shapes, ids = [layer._input_shape], [layer._reads_ids()]
     for shape, whole in zip(shapes, ids, strict=True):
