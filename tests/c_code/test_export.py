@@ -84,13 +84,13 @@ def test_what_comes_back_says_what_was_written(tmp_path):
 
 
 def test_the_header_names_several_inputs_and_outputs_in_their_order(tmp_path):
-    x, z = rk.Input((None, 3), name="wind */"), rk.Input((None, 2), name="sun")
+    x, z = rk.Input((None, 3), name="wind??"), rk.Input((None, 2), name="sun")
     h = rk.GRU(4, return_sequences=True, name="state", seed=0)(rk.Concatenate()([x, z]))
     rk.export_c(rk.Model([x, z], [rk.Dense(1, name="price", seed=0)(h), h]), tmp_path, "several")
     text = (tmp_path / "several.h").read_text()
     lines = [line for line in text.splitlines() if re.match(r"#define .*\d|/\* [xy]_\d", line)]
     assert lines == [
-        "/* x_0: 'wind *_/' */", "#define SEVERAL_X_0 3", "/* x_1: 'sun' */", "#define SEVERAL_X_1 2",
+        "/* x_0: 'wind?_?' */", "#define SEVERAL_X_0 3", "/* x_1: 'sun' */", "#define SEVERAL_X_1 2",
         "/* y_0: 'price' */", "#define SEVERAL_Y_0 1", "/* y_1: 'state' */", "#define SEVERAL_Y_1 4",
     ]  # fmt: skip
 
