@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 
 import numpy as np
 
 from rnnkit.c_code.network import Mask, Network, Operation, Signal
 from rnnkit.c_code.operations import helpers
-from rnnkit.c_code.text import REAL, comment, declaration, indented, number
+from rnnkit.c_code.text import REAL, comment, declaration, indented, number, without_comments
 from rnnkit.c_code.unit_source import Field, UnitWriter, nested, over
 from rnnkit.layers.merging import Average, Concatenate, Maximum, Multiply, Subtract
 
@@ -310,4 +311,4 @@ def _element(shape: tuple[int, ...]) -> str:
 
 
 def _words(text: str) -> set[str]:
-    return set("".join(c if c.isalnum() or c == "_" else " " for c in text).split())
+    return set(re.findall(r"\w+", without_comments(text)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from rnnkit.c_code import formulas
-from rnnkit.c_code.text import REAL, SUFFIX
+from rnnkit.c_code.text import REAL, SUFFIX, without_comments
 
 # `~` stands for the suffix of math.h's functions of float, {0}, {1} … for operands, `real` for the type.
 _TEXTS = {
@@ -212,7 +212,7 @@ def helpers(text: str, dtype: str) -> str:
                 add(own.partition("{")[2])
                 found[name] = own
 
-    add(re.sub(r"/\*.*?\*/", "", text))
+    add(without_comments(text))
     lanes = [_typed(LANES.strip(), dtype)] if "RK_LANES" in text else []
     return "\n\n".join([*lanes, *found.values()])
 

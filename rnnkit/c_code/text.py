@@ -69,6 +69,11 @@ def comment(text: object) -> str:
     return f"/* {found if len(found) <= 96 else found[:93] + '...'} */"
 
 
+def without_comments(text: str) -> str:
+    """A C text as the compiler sees it."""
+    return re.sub(r"/\*.*?\*/", " ", text, flags=re.DOTALL)
+
+
 def declaration(function: str, parameters: list[str], end: str = "") -> list[str]:
     """The head of a function, its parameters on several lines where they are many."""
     lines = [f"{function}("]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit.c_code.operations import expression
-from rnnkit.c_code.text import REAL, comment, declaration, identifier, indented, initializer, number
+from rnnkit.c_code.text import REAL, comment, declaration, identifier, indented, initializer, number, without_comments
 from rnnkit.c_code.unit import Array, Unit
 from rnnkit.compiler.ir.plan import CALL, Buffer, Load, Loop, Number, Product, SparseProduct, Value
 from rnnkit.compiler.ir.strides import Walk
@@ -67,7 +67,7 @@ class UnitWriter:
         return lines
 
     def _function(self, title: str, body: list[str], io: bool) -> list[str]:
-        text = "\n".join(body)
+        text = without_comments("\n".join(body))
         kept, scratch = self.types()
         given = {"s": f"{kept} *restrict s", "t": f"{scratch} *restrict t"}
         given = {letter: one for letter, one in given.items() if f"{letter}->" in text}

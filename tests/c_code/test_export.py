@@ -269,6 +269,23 @@ def test_hostile_names_of_layers_and_weights_are_safe(tmp_path):
             rk.export_c(model, tmp_path, name)
 
 
+@needs_compiler
+def test_comments_say_nothing_to_the_compiler(tmp_path):
+    @rk.cell(states={"h": 3})
+    def misleading(x, states, weights):
+        (h,) = states
+        h = 0.5 * h + 1.0  # t->next, s->state_7, x, y, rk_sigmoid(z), rk_nothing(z)
+        return h, h
+
+    def doubled(x):
+        return x * 2.0  # t->next, s->state_7, rk_nothing(z)
+
+    layers = {"constant": rk.RNN(misleading()), "twice": rk.Sequential([rk.Lambda(doubled, name="s x y used")])}
+    for layer in layers.values():
+        layer.build((None, None, 2))
+    Library(layers, tmp_path)
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_comments_end_where_they_should(text):
     found = comment(text)
