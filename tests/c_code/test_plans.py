@@ -5,6 +5,7 @@ import pytest
 from c_code_runs import Library, needs_compiler
 
 import rnnkit as rk
+from rnnkit.c_code import network, reference
 
 
 def weight(*shape):
@@ -100,10 +101,7 @@ def test_plans_of_all_kinds(dtype, tmp_path):
         assert np.abs(got - want).max() <= near * max(1, np.abs(want).max()), name
 
 
-@needs_compiler
-def test_the_reference_of_int8_is_a_layer_where_nothing_is_rounded(tmp_path):
-    from rnnkit.c_code import network, reference
-
+def test_the_reference_of_int8_is_a_layer_where_nothing_is_rounded():
     x = np.random.default_rng(0).normal(size=(3, 20, 3))
     for kind in CELLS.values():
         layer = rk.RNN(kind(), return_sequences=True, dtype="float64", seed=0)
