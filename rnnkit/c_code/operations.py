@@ -43,7 +43,7 @@ _HELPERS = {
 /* a * b + c, rounded once where that is one instruction. */
 static inline real rk_fma(real a, real b, real c)
 {
-#if defined(FAST_FMA) || defined(__FMA__) || defined(__ARM_FEATURE_FMA) || defined(__aarch64__)
+#if defined(FP_FAST) || defined(__FP_FAST) || defined(__FMA__) || defined(__aarch64__) || ARM_HAS
     return fma~(a, b, c);
 #else
     return a * b + c;
@@ -223,7 +223,15 @@ def _helper(name: str, dtype: str) -> str:
     return "\n".join(formulas.c_function(name.removeprefix("rk_"), dtype))
 
 
+# Many of ARM's small processors have multiply-adds of float alone.
+_ARM_HAS = {
+    "float32": "defined(__ARM_FEATURE_FMA)",
+    "float64": "(defined(__ARM_FEATURE_FMA) && (__ARM_FP & 8))",
+}
+
+
 def _typed(text: str, dtype: str) -> str:
     real, suffix, bits = REAL[dtype], SUFFIX[dtype], {"float32": "32", "float64": "64"}[dtype]
-    text = text.replace("FAST_FMA", f"FP_FAST_FMA{suffix.upper()}").replace("BITS", bits).replace("WEIGHT", real)
+    text = text.replace("FP_FAST", f"FP_FAST_FMA{suffix.upper()}").replace("ARM_HAS", _ARM_HAS[dtype])
+    text = text.replace("BITS", bits).replace("WEIGHT", real)
     return re.sub(r"\breal\b", real, text).replace("~", suffix)
