@@ -43,7 +43,8 @@ _HELPERS = {
 /* a * b + c, rounded once where that is one instruction. */
 static inline real rk_fma(real a, real b, real c)
 {
-#if defined(FP_FAST) || defined(__FP_FAST) || defined(__FMA__) || defined(__aarch64__) || ARM_HAS
+#if defined(FP_FAST) || defined(__FP_FAST) || defined(__FMA__) \\
+    || defined(__aarch64__) || ARM_HAS
     return fma~(a, b, c);
 #else
     return a * b + c;
