@@ -33,7 +33,7 @@ def are_right(numbers, folder):
             sequence = library.sequence(
                 f"cell_{number}", layer.dtype, [(want.shape[1:], True)], [c[0] for c in constants or []]
             )
-            off = np.abs(sequence.run(x[0]) - want) / (np.finfo(layer.dtype).eps * max(1.0, np.abs(want).max()))
+            off = np.abs(sequence.run(x[0]) - want) / (np.finfo(layer.dtype).eps * max(1.0, np.abs(want).max(initial=0)))
             allowed = MOST * layer.cell.roundings * STEPS
             assert off.max(initial=0) <= allowed, f"off by {off.max():.0f}\n{layer.cell.describe()}"
 
