@@ -37,6 +37,7 @@ LINES = {
     "callbacks": "hooks, history, progress",
     "optimizers": "update rules, schedules",
     "analysis": "gradcheck, Jacobians",
+    "c_code": "layers and models as C99",
     "layers": "RNN, LSTM, Bidirectional, Dense …",
     "layers.support": "checks, files, devices",
     "cells": "LSTM, GRU … in NumPy",

@@ -62,6 +62,7 @@ from rnnkit.version import __version__
 _LATER = {
     "ESN": "rnnkit.forecast.models.echo_state",
     "ESNCell": "rnnkit.cells.echo_state",
+    "export_c": "rnnkit.c_code.export",
     "load_model": "rnnkit.loading",
 }
 _SUBPACKAGES = (
@@ -127,6 +128,7 @@ __all__ = [
     "erf",
     "erfc",
     "exponential",
+    "export_c",
     "gelu",
     "get_memory_limit",
     "get_num_threads",

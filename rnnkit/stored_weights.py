@@ -29,7 +29,15 @@ def from_bfloat16(bits: np.ndarray) -> np.ndarray:
 
 
 def to_int8(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Integers from -127 to 127, and the scale of each column, of matrices ``(…, K, N)``."""
+    """Integers from -127 to 127, and the scale of each column, a float32, of matrices ``(…, K, N)``.
+
+    Raises
+    ------
+    ValueError
+        For infinity or NaN.
+    """
+    if not np.isfinite(array).all():
+        raise ValueError("expected finite weights to be stored as int8, got infinity or NaN")
     largest = np.abs(array).max(axis=-2, initial=0.0)
     scale = from_bfloat16(bfloat16_bits(np.where(largest < _LEAST, 0, largest / np.float32(127))))
     quotients = np.divide(array, scale[..., None, :], out=np.zeros_like(array), where=scale[..., None, :] > 0)
@@ -67,8 +75,6 @@ class Stored:
         """
         if kind == "bfloat16":
             return Stored(kind, bfloat16_bits(array), None, starts)
-        if not np.isfinite(array).all():
-            raise ValueError("expected finite weights to be stored as int8")
         parts = [to_int8(part) for part in np.split(np.asarray(array, np.float32), starts[1:])]
         numbers, scales = (np.concatenate(several) for several in zip(*((q, s[None]) for q, s in parts), strict=True))
         return Stored(kind, numbers, scales, starts)

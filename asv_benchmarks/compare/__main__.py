@@ -24,6 +24,7 @@ if hasattr(os, "sched_setaffinity"):  # before anything makes its threads: some 
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
 
 import busy  # noqa: E402
+import c_code  # noqa: E402
 import checkpoints  # noqa: E402
 import fewer_bits  # noqa: E402
 import first_calls  # noqa: E402
@@ -66,6 +67,7 @@ PARTS = (
     first_calls,
     overhead,
     small_batches,
+    c_code,
     forecasting,
 )
 SECTIONS = {name: section for part in PARTS for name, section in part.SECTIONS.items()}

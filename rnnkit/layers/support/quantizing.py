@@ -48,7 +48,7 @@ def _weights_for(layer, cell, dtype: str | None) -> dict[str, np.ndarray]:
         try:
             weights[name] = StoredWeight.of(Stored.of(weights[name], dtype, starts))
         except ValueError as error:
-            raise ValueError(f"{error}; weight {name!r} of {layer.name!r} has infinity or NaN") from None
+            raise ValueError(f"{error} in {name!r} of {layer.name!r}") from None
     return weights
 
 

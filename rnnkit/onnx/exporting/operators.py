@@ -11,6 +11,7 @@ from rnnkit import activations
 from rnnkit.cells import GRUCell, LSTMCell, SimpleRNNCell
 from rnnkit.onnx.exporting.block import Block, Value
 from rnnkit.onnx.exporting.loop import Loop
+from rnnkit.stored_weights import expanded
 
 # Activation functions that the operators know, with their alpha and beta; Softplus is left out, which overflows there.
 _KNOWN: dict[Any, tuple[str, float, float]] = {
@@ -86,8 +87,7 @@ def _weights(block: Block, cell, kind: _Kind) -> list[str]:
     order = [np.arange(gate * cell.units, (gate + 1) * cell.units) for gate in kind.gates]
     columns = np.concatenate(order)
     kernels = [
-        block.array(np.asarray(getattr(cell, name))[:, columns].T[None], name)
-        for name in ("kernel", "recurrent_kernel")
+        block.array(expanded(getattr(cell, name))[:, columns].T[None], name) for name in ("kernel", "recurrent_kernel")
     ]
     if not cell.use_bias:
         return [*kernels, ""]

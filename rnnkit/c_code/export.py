@@ -1,0 +1,270 @@
+"""`export_c`: a built layer or model as a folder of C99 files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnnkit.c_code import network, reference
+from rnnkit.c_code.files import MARK, Recorded, Texts
+from rnnkit.c_code.network import Network
+from rnnkit.c_code.text import identifier, is_identifier
+from rnnkit.layers.base import Layer
+from rnnkit.layers.support import validation
+from rnnkit.serialization.atomic_files import replacing
+
+_TOLERANCES = {"float32": 1e-5, "float64": 1e-10}
+_MOST_RECORDED = 4096  # numbers of an input: files stay small
+
+
+@dataclass(frozen=True)
+class Int8Error:
+    """How far outputs with int8 weights are from those with the weights as they are.
+
+    Attributes
+    ----------
+    largest, mean : float
+        Of the absolute differences.
+    relative : float
+        The largest over the largest output.
+    """
+
+    largest: float
+    mean: float
+    relative: float
+
+    def __str__(self):
+        return f"largest {self.largest:.3g}, mean {self.mean:.3g}, largest over largest output {self.relative:.3g}"
+
+
+@dataclass(frozen=True)
+class ExportedC:
+    """What `export_c` wrote.
+
+    Attributes
+    ----------
+    name : str
+        With which the names of all files and functions begin.
+    folder : Path
+    files : tuple of Path
+    weight_bytes : int
+        Of the constant arrays.
+    state_bytes : int
+        Of the struct of states, which holds the memory of a step, too.
+    error : Int8Error or None
+        With ``weights="int8"``, on the data that was given.
+    """
+
+    name: str
+    folder: Path
+    files: tuple[Path, ...]
+    weight_bytes: int
+    state_bytes: int
+    error: Int8Error | None = None
+
+    def __str__(self):
+        told = [
+            f"{self.name} in {self.folder}: {', '.join(file.name for file in self.files)}",
+            f"weights {self.weight_bytes:,} bytes, states {self.state_bytes:,} bytes",
+        ]
+        return "\n".join([*told, *([f"int8 weights: {self.error}"] if self.error else [])])
+
+
+def export_c(
+    layer: Layer,
+    folder,
+    name: str | None = None,
+    *,
+    dtype=None,
+    weights: str = "float",
+    data=None,
+    constants=None,
+) -> ExportedC:
+    """Write a layer or a model as C99 that needs no library but math.h and allocates nothing.
+
+    ``<name>.h`` declares ``<name>_state`` and four functions: ``<name>_reset``, ``<name>_step`` for one step of one
+    sequence, ``<name>_skip`` for a step that is masked, and ``<name>_run`` for many steps. The weights are constant.
+    Beside them are a test with recorded outputs, a Makefile and a README. The same model makes the same files.
+
+    Parameters
+    ----------
+    layer : Layer
+        A built recurrent layer, or a model whose layers take one step at a time.
+    folder : str or os.PathLike
+        Made if it isn't there; one for each model. Files that an export has written are replaced, others stay.
+    name : str, optional
+        A C identifier; default: made of the layer's name.
+    dtype : {"float32", "float64"}, optional
+        Of the C code; default: the layers' own.
+    weights : {"float", "int8"}
+        With "int8", matrices of products are rounded to integers with a scale for each column, and take a quarter of
+        the memory. Sums are still floats.
+    data : array_like (B, T, …), optional
+        Typical inputs, or a list of them for several. The test has the first of the sequences, and the error of int8
+        is that of all. Default: random numbers, and no error.
+    constants : list of array_like (B, …), optional
+        Typical constants for a recurrent layer whose cell takes them; ``<name>_reset`` gets the actual ones.
+
+    Returns
+    -------
+    ExportedC
+        The files, how many bytes weights and states take, and the error of int8.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a layer that isn't built, that needs whole sequences, or whose step can't be traced; and for arguments that
+        don't fit. Nothing is written then.
+    FileExistsError
+        If a file of one of these names was not written by an export. Nothing is written then.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import rnnkit as rk
+    >>> model = rk.Sequential([rk.LSTM(8, return_sequences=True), rk.Dense(1)], seed=0, name="engine")
+    >>> model.build((None, None, 3))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     exported = rk.export_c(model, folder)
+    >>> [file.name for file in exported.files]
+    ['engine.h', 'engine.c', 'engine_weights.h', 'engine_weights.c', 'engine_test.c', 'Makefile', 'README.md']
+    >>> exported.weight_bytes, exported.state_bytes
+    (1568, 416)
+    """
+    _check(layer, weights)
+    if name is None:
+        name = identifier(layer.name.lower(), fallback="layer")[:63]
+    elif not isinstance(name, str) or not is_identifier(name):
+        raise ValueError(f"expected name as a C identifier of at most 63 letters, digits and '_', got {name!r}")
+    dtype = _dtype(layer, dtype)
+    int8 = weights == "int8"
+    given = [np.asarray(validation.array(one, "constants")) for one in constants or []]
+    made = network.read(layer, dtype, [one.shape[1:] for one in given], int8)
+    inputs = _inputs(layer, made, data)
+    given = [_as_many(one, len(inputs[0])) for one in given]
+    exact = _called(layer, made, inputs, given)
+    put_out = reference.run(made, inputs, given, int8=True) if int8 else exact
+    texts = Texts(made, name, _told(layer, dtype, int8), _recorded(made, layer, dtype, inputs, put_out, given))
+    error = _error(put_out, exact) if int8 and data is not None else None
+    files = texts.all() | {"README.md": texts.readme(f"int8 weights, on data: {error}." if error else "")}
+    paths = _write(Path(folder), files)
+    return ExportedC(name, Path(folder), paths, texts.weight_bytes(), texts.state_bytes(), error)
+
+
+def _check(layer, weights) -> None:
+    if not isinstance(layer, Layer):
+        raise TypeError(f"expected a layer or a model to write in C, got {layer!r}")
+    if not layer._is_built():
+        raise ValueError(f"expected the layer {layer.name!r} to be built before it is written in C; call build first")
+    if layer.device != "cpu":
+        raise ValueError(f"expected a layer on the CPU to write in C, {layer.name!r} is on {layer.device}")
+    if weights not in ("float", "int8"):
+        raise ValueError(f"expected weights as 'float' or 'int8', got {weights!r}")
+
+
+def _dtype(layer: Layer, dtype) -> np.dtype:
+    if dtype is not None:
+        return validation.floating(dtype)
+    found = {one.dtype for one in layer._all_layers() if one.dtype is not None and one.dtype.kind == "f"}
+    if len(found) != 1:
+        told = " and ".join(sorted(one.name for one in found))
+        raise ValueError(f"expected layers of one precision, or dtype to say which C has; got {told or 'none'}")
+    return found.pop()
+
+
+def _inputs(layer: Layer, made: Network, data) -> list[np.ndarray]:
+    """Sequences ``(B, T, …)`` for every input, those that are given or random ones."""
+    if data is None:
+        rng = np.random.default_rng(0)
+        numbers = max(signal.size for signal in made.inputs)
+        steps = max(1, min(32, _MOST_RECORDED // max(numbers, 1)))
+        ids = min((table.shape[0] for table in made.tables.values()), default=2)
+        return [
+            rng.integers(0, ids, (1, steps, *signal.shape)) if signal.ids
+            else rng.standard_normal((1, steps, *signal.shape)).astype(made.dtype)
+            for signal in made.inputs
+        ]  # fmt: skip
+    if isinstance(data, Mapping):
+        raise TypeError("expected data as an array, or as a list of arrays for several inputs, got a dict")
+    arrays = [validation.array(one, "data") for one in (data if len(made.inputs) > 1 else [data])]
+    if len(arrays) != len(made.inputs):
+        raise ValueError(f"expected data as a list of {len(made.inputs)} arrays, got {len(arrays)}")
+    for signal, array in zip(made.inputs, arrays, strict=True):
+        if array.ndim < 2 or array.shape[2:] != signal.shape or array.shape[:2] != arrays[0].shape[:2]:
+            shape = ", ".join(["batch", "time", *map(str, signal.shape)])
+            raise ValueError(f"expected data of shape ({shape}), got {array.shape}")
+        if not array.shape[0] or not array.shape[1]:
+            raise ValueError(f"expected data of at least one sequence with one step, got {array.shape}")
+    return [one if signal.ids else one.astype(made.dtype) for signal, one in zip(made.inputs, arrays, strict=True)]
+
+
+def _as_many(constant: np.ndarray, rows: int) -> np.ndarray:
+    """The constant of each row; the first one's for all where the numbers differ."""
+    if not len(constant):
+        raise ValueError(f"expected constants of at least one row, got {constant.shape}")
+    return constant if len(constant) == rows else np.repeat(constant[:1], rows, axis=0)
+
+
+def _called(layer: Any, made: Network, inputs, constants) -> list[np.ndarray]:
+    """What rnnkit puts out; a stateful layer's states stay as they are."""
+    stateful = [one for one in layer._all_layers() if getattr(one, "stateful", False)]
+    kept = [one._kept for one in stateful]
+    for one in stateful:
+        one._kept = None
+    try:
+        more = {"constants": constants} if constants else {}
+        found = layer(inputs if len(inputs) > 1 else inputs[0], **more)
+    finally:
+        for one, states in zip(stateful, kept, strict=True):
+            one._kept = states
+    return list(found) if isinstance(found, (list, tuple)) else [found]
+
+
+def _recorded(made: Network, layer: Layer, dtype, inputs, outputs, constants) -> Recorded:
+    """The first sequence, no longer than a file should be; all of it where an output is that after the last step."""
+    steps = inputs[0].shape[1]
+    own = {one.dtype for one in layer._all_layers() if one.dtype is not None}
+    tolerance = max([_TOLERANCES[dtype.name], *(_TOLERANCES.get(one.name, 0.0) for one in own)])
+    if all(signal.in_time for signal in made.outputs):
+        steps = max(1, min(steps, _MOST_RECORDED // max(1, *(signal.size for signal in made.inputs + made.outputs))))
+    return Recorded(
+        steps,
+        [one[0, :steps].reshape(-1) for one in inputs],
+        [
+            (one[0, :steps] if signal.in_time else one[0]).reshape(-1)
+            for one, signal in zip(outputs, made.outputs, strict=True)
+        ],
+        [one[0].reshape(-1) for one in constants],
+        tolerance,
+    )
+
+
+def _error(rounded, exact) -> Int8Error:
+    apart = np.concatenate([np.abs(a.astype(float) - b).reshape(-1) for a, b in zip(rounded, exact, strict=True)])
+    most = max(float(np.abs(one).max(initial=0)) for one in exact)
+    largest = float(apart.max(initial=0))
+    return Int8Error(largest, float(apart.mean()), largest / most if most else largest)
+
+
+def _told(layer: Layer, dtype: np.dtype, int8: bool) -> str:
+    kind = type(layer).__name__
+    return f"{kind} '{layer.name}' in {dtype.name}{' with int8 weights' if int8 else ''}"
+
+
+def _write(folder: Path, files: dict[str, str]) -> tuple[Path, ...]:
+    """All files beside each other: none is replaced before all are written."""
+    paths = tuple(folder / file for file in files)
+    for path in paths:
+        if path.is_file() and MARK not in path.read_text(encoding="utf-8", errors="replace")[:1000]:
+            raise FileExistsError(f"{path} was not written by rnnkit; expected a folder where it may be replaced")
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        for path, text in zip(paths, files.values(), strict=True):
+            beside = stack.enter_context(replacing(path))
+            beside.write_bytes(text.encode("ascii"))
+    return paths

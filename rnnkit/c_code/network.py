@@ -1,0 +1,320 @@
+"""A layer or a model as the operations of one step, in order, on signals that pass between them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rnnkit.c_code import unit
+from rnnkit.c_code.text import identifier
+from rnnkit.c_code.unit import Unit
+from rnnkit.layers.base import Layer
+from rnnkit.layers.dense import Dropout
+from rnnkit.layers.embedding import Embedding
+from rnnkit.layers.masking import Masking
+from rnnkit.layers.memoryless import Memoryless
+from rnnkit.layers.merging import Add, Average, Concatenate, Maximum, Merge, Multiply, Subtract
+from rnnkit.layers.rnn import RNN
+from rnnkit.layers.shaping import Flatten, Reshape
+from rnnkit.layers.support.symbolic import leaves, mapped
+from rnnkit.layers.time_distributed import TimeDistributed
+from rnnkit.models.functional import Model
+from rnnkit.models.sequential import Sequential
+
+_MERGING = (Add, Subtract, Multiply, Average, Maximum, Concatenate)
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """Whether a step is used: `kind` is "input", "features" (of `signals`), "ids", "and" or "or" (of `masks`)."""
+
+    kind: str
+    signals: tuple[Signal, ...] = ()
+    masks: tuple[Mask, ...] = ()
+    value: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Signal:
+    """An array that passes between operations, for one step of one sequence.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Without batch and time.
+    in_time : bool
+        Whether there is one for each step, rather than one for the steps so far.
+    ids : bool
+        Whether it holds integers.
+    mask : Mask or None
+        None where every step is used.
+    home : Signal or None
+        The one whose memory it shows, in another shape.
+    """
+
+    shape: tuple[int, ...]
+    in_time: bool = True
+    ids: bool = False
+    mask: Mask | None = None
+    home: Signal | None = None
+
+    @property
+    def size(self) -> int:
+        """How many numbers."""
+        return math.prod(self.shape)
+
+    def root(self) -> Signal:
+        """The signal whose memory it shows."""
+        return self if self.home is None else self.home
+
+
+@dataclass(frozen=True, eq=False)
+class Operation:
+    """What one call of a layer does in a step.
+
+    Attributes
+    ----------
+    kind : str
+        "recurrent" or "memoryless" (a unit), "masking", "lookup" (a row of a table), or "merge".
+    name : str
+        A C identifier of its own.
+    layer : Layer
+    inputs : tuple of Signal
+    output : Signal
+    unit : Unit or None
+    used : Mask or None
+        Of a recurrent layer, when it moves on.
+    zeros : bool
+        Of a recurrent layer, whether it puts out zeros when it doesn't.
+    table : str
+        The name of the table that a lookup reads.
+    """
+
+    kind: str
+    name: str
+    layer: Layer
+    inputs: tuple[Signal, ...]
+    output: Signal
+    unit: Unit | None = None
+    used: Mask | None = None
+    zeros: bool = False
+    table: str = ""
+
+
+@dataclass(eq=False)
+class Network:
+    """The operations of a step.
+
+    Attributes
+    ----------
+    inputs, outputs : list of Signal
+    operations : list of Operation
+    units : list of Unit
+        One for each layer, however often it is called.
+    tables : dict of str to ndarray
+        Of embeddings, by a C identifier.
+    constants : list of tuple
+        Shapes of the constants of a recurrent layer, without the batch.
+    input_names, output_names : list of str
+        As a model has them, else none.
+    """
+
+    dtype: np.dtype
+    inputs: list[Signal] = field(default_factory=list)
+    outputs: list[Signal] = field(default_factory=list)
+    operations: list[Operation] = field(default_factory=list)
+    units: list[Unit] = field(default_factory=list)
+    tables: dict[str, np.ndarray] = field(default_factory=dict)
+    constants: list[tuple[int, ...]] = field(default_factory=list)
+    input_names: list[str] = field(default_factory=list)
+    output_names: list[str] = field(default_factory=list)
+
+
+def read(layer: Layer, dtype: np.dtype, constants=(), int8: bool = False) -> Network:
+    """The network of a built layer.
+
+    Parameters
+    ----------
+    layer : Layer
+    dtype : dtype
+        Of the C text.
+    constants : sequence of tuple
+        Shapes without the batch, for a recurrent layer whose cell takes constants.
+    int8 : bool
+
+    Raises
+    ------
+    ValueError
+        For a layer that needs whole sequences, or that can't be written in C.
+    """
+    reader = _Reader(dtype, [tuple(shape) for shape in constants], int8)
+    network = reader.network
+    used = Mask("input")
+    if isinstance(layer, Model):
+        dtypes = [np.dtype(config["dtype"]) for config in layer._input_configs]
+        shapes = layer._shapes[: len(dtypes)]
+        ids = [one.kind in "iub" for one in dtypes]
+        network.input_names, network.output_names = layer.input_names, layer.output_names
+    else:
+        shapes, ids = [layer._input_shape], [layer._reads_ids()]
+    for shape, whole in zip(shapes, ids, strict=True):
+        features = tuple(shape[2:])
+        if not isinstance(shape, tuple) or len(shape) < (2 if whole else 3) or None in features:
+            raise ValueError(f"expected inputs (batch, time, features) to write {layer.name!r} in C, got {shape}")
+        network.inputs.append(Signal(features, ids=whole, mask=used))
+    network.outputs = leaves(reader.call(layer, network.inputs if len(network.inputs) > 1 else network.inputs[0]))
+    return network
+
+
+class _Reader:
+    def __init__(self, dtype, constants, int8):
+        self.network, self.int8 = Network(dtype, constants=constants), int8
+        self.names: set[str] = set()
+        self.known: dict[int, Any] = {}
+
+    def call(self, layer: Layer, x):
+        """What a layer makes of a signal, or of nested lists of them; several make a list."""
+        for kinds, method in _METHODS.items():
+            if isinstance(layer, kinds):
+                return method(self, layer, x)
+        raise self._refusal(layer, layer._refuses_stream() or "is no layer that is known in C")
+
+    @staticmethod
+    def _refusal(layer, reason) -> ValueError:
+        return ValueError(
+            f"expected layers that take one step at a time; {layer.name!r} ({type(layer).__name__}) {reason}"
+        )
+
+    def _name(self, layer) -> str:
+        name = identifier(layer.name, self.names, "layer")
+        self.names.add(name)
+        return name
+
+    def _add(self, kind, layer, inputs, output, **more) -> Signal:
+        own = more["unit"].name if "unit" in more else more.get("table", "")  # the first call has its unit's name
+        if not own or any(one.name == own for one in self.network.operations):
+            own = self._name(layer)
+        self.network.operations.append(Operation(kind, own, layer, inputs, output, **more))
+        return output
+
+    def _unit(self, layer, constants=()) -> Unit:
+        if id(layer) not in self.known:
+            told = f"{layer.name!r} ({type(layer).__name__})"
+            step = layer._execution.step
+            made = unit.read(self._name(layer), told, step, self.network.dtype, constants, self.int8)
+            self.known[id(layer)] = made
+            self.network.units.append(made)
+        return self.known[id(layer)]
+
+    # Layers
+
+    def _sequential(self, layer, x):
+        for one in layer.layers:
+            x = self.call(one, x)
+        return x
+
+    def _model(self, layer, x):
+        signals = [*leaves(x), *([None] * (len(layer._shapes) - len(layer._names)))]
+        for call in layer._calls:
+            one = layer.layers[call.layer]
+            if call.more:
+                raise self._refusal(one, f"is given {' and '.join(sorted(call.more))} by another layer")
+            if call.training:
+                raise self._refusal(one, "is called with training=True")
+            found = leaves(self.call(one, mapped(call.x, signals.__getitem__)))
+            for number, signal in zip(call.outputs, found, strict=True):
+                signals[number] = signal
+        outputs = [signals[number] for number in layer._outputs]
+        return outputs if layer._several else outputs[0]
+
+    def _recurrent(self, layer, x):
+        if not x.in_time or layer.go_backwards:
+            raise self._refusal(layer, "goes backwards" if layer.go_backwards else "needs whole sequences")
+        if layer.return_state:
+            raise self._refusal(layer, "returns its states, which are in the struct of states")
+        takes = layer._execution.step.takes_constants
+        if takes and not self.network.constants:
+            raise self._refusal(layer, "takes constants; give some as constants=[…], for the layer by itself")
+        made = self._unit(layer, self.network.constants if takes else ())
+        shape = layer._execution.output_shape() if not takes else _output_shape(made)
+        output = Signal(shape, layer.return_sequences, mask=x.mask if layer.return_sequences else None)
+        zeros = layer.zero_output_for_mask and layer.return_sequences
+        return self._add("recurrent", layer, (x,), output, unit=made, used=x.mask, zeros=zeros)
+
+    def _memoryless(self, layer, x):
+        made = self._unit(layer)
+        output = Signal((*x.shape[:-1], *_output_shape(made)), x.in_time, mask=x.mask)
+        return self._add("memoryless", layer, (x,), output, unit=made)
+
+    def _as_it_is(self, layer, x):
+        return x
+
+    def _masking(self, layer, x):
+        if not x.in_time:
+            raise self._refusal(layer, "needs whole sequences")
+        own = Mask("features", (x,), value=layer.mask_value)
+        mask = own if x.mask is None else Mask("and", masks=(own, x.mask))
+        return self._add("masking", layer, (x,), Signal(x.shape, mask=mask), used=own)
+
+    def _embedding(self, layer, x):
+        if layer.mask_zero and x.shape:
+            raise self._refusal(layer, "masks ids of which a step has several")
+        table = np.asarray(layer._table, self.network.dtype)
+        if id(layer) not in self.known:
+            self.known[id(layer)] = self._name(layer)
+            self.network.tables[self.known[id(layer)]] = table
+        mask = Mask("ids", (x,)) if layer.mask_zero else x.mask
+        output = Signal((*x.shape, layer.output_dim), x.in_time, mask=mask)
+        return self._add("lookup", layer, (x,), output, table=self.known[id(layer)])
+
+    def _time_distributed(self, layer, x):
+        if not x.in_time:
+            raise self._refusal(layer, "needs whole sequences")
+        inside = self.call(layer.layer, Signal(x.shape, False, x.ids, home=x.root()))
+        if isinstance(inside, list):
+            return [Signal(one.shape, True, one.ids, x.mask, one.root()) for one in inside]
+        return Signal(inside.shape, True, inside.ids, x.mask, inside.root())
+
+    def _merge(self, layer, x):
+        if not isinstance(layer, _MERGING):
+            raise self._refusal(layer, "is no layer that is known in C")
+        signals = tuple(leaves(x))
+        if len({one.in_time for one in signals}) > 1:
+            raise self._refusal(layer, "merges steps with a whole sequence's")
+        in_time = signals[0].in_time
+        lead = (1, 1) if in_time else (1,)
+        shape = layer.compute_output_shape([(*lead, *one.shape) for one in signals])
+        if isinstance(layer, Concatenate) and in_time and layer.axis % len(shape) == 1:
+            raise self._refusal(layer, "joins arrays along time")
+        masks = [one.mask for one in signals]
+        # A Concatenate takes an array without a mask as one that uses all steps, so its result uses all, too.
+        mask = None if None in masks else masks[0] if len(set(masks)) == 1 else Mask("or", masks=tuple(masks))
+        return self._add("merge", layer, signals, Signal(tuple(shape[len(lead) :]), in_time, mask=mask))
+
+    def _shaped(self, layer, x):
+        if x.in_time:
+            raise self._refusal(layer, "needs whole sequences; put it into a TimeDistributed to shape each step")
+        shape = tuple(layer.compute_output_shape((1, *x.shape))[1:])
+        return Signal(shape, False, x.ids, home=x.root())
+
+
+def _output_shape(made: Unit) -> tuple[int, ...]:
+    return made.graph.output.shape
+
+
+_METHODS: dict[Any, Callable] = {
+    Sequential: _Reader._sequential,
+    Model: _Reader._model,
+    RNN: _Reader._recurrent,
+    Memoryless: _Reader._memoryless,
+    Dropout: _Reader._as_it_is,
+    Masking: _Reader._masking,
+    Embedding: _Reader._embedding,
+    TimeDistributed: _Reader._time_distributed,
+    Merge: _Reader._merge,
+    (Reshape, Flatten): _Reader._shaped,
+}

@@ -1,0 +1,238 @@
+"""Pointwise operations as C expressions, and the helper functions that these call."""
+
+from __future__ import annotations
+
+import re
+
+from rnnkit.c_code import formulas
+from rnnkit.c_code.text import REAL, SUFFIX, without_comments
+
+# `~` stands for the suffix of math.h's functions of float, {0}, {1} … for operands, `real` for the type.
+_TEXTS = {
+    "add": "{0} + {1}",
+    "subtract": "{0} - {1}",
+    "multiply": "{0} * {1}",
+    "divide": "{0} / {1}",
+    "negative": "-{0}",
+    "square": "{0} * {0}",
+    "absolute": "fabs~({0})",
+    "where": "{0} ? {1} : {2}",
+    "to_float": "(real){0}",
+    "greater": "{0} > {1}",
+    "greater_equal": "{0} >= {1}",
+    "less": "{0} < {1}",
+    "less_equal": "{0} <= {1}",
+    "equal": "{0} == {1}",
+    "not_equal": "{0} != {1}",
+    "logical_and": "{0} & {1}",
+    "logical_or": "{0} | {1}",
+    "logical_xor": "{0} ^ {1}",
+    "logical_not": "!{0}",
+}
+_OF_MATH = {name: name for name in "floor ceil trunc rint erf erfc log log2 log10 log1p sqrt cbrt sin cos tan".split()}
+_OF_MATH |= {name: name for name in "sinh cosh hypot fmod copysign".split()} | {"power": "pow"}
+_OF_MATH |= {f"arc{name}": f"a{name}" for name in "sin cos tan tan2 sinh cosh tanh".split()}
+_TEXTS |= {name: f"{function}~({{0}})" for name, function in _OF_MATH.items()}
+_TEXTS |= {name: f"{_OF_MATH[name]}~({{0}}, {{1}})" for name in "power hypot arctan2 fmod copysign".split()}
+_TEXTS |= {name: f"rk_{name}({{0}})" for name in formulas.WRITTEN}
+_TEXTS |= {name: f"rk_{name}({{0}}, {{1}})" for name in "logaddexp logaddexp2 maximum minimum".split()}
+_TEXTS |= {name: f"rk_{name}({{0}}, {{1}})" for name in "xlogy xlog1py remainder floor_divide".split()}
+
+_HELPERS = {
+    "rk_fma": """
+/* a * b + c, rounded once where that is one instruction. */
+static inline real rk_fma(real a, real b, real c)
+{
+#if defined(FP_FAST) || defined(__FP_FAST) || defined(__FMA__) \\
+    || defined(__aarch64__) || ARM_HAS
+    return fma~(a, b, c);
+#else
+    return a * b + c;
+#endif
+}""",
+    "rk_to_bits": """
+static inline uintBITS_t rk_to_bits(real a)
+{
+    union { real number; uintBITS_t bits; } both;
+    both.number = a;
+    return both.bits;
+}""",
+    "rk_from_bits": """
+static inline real rk_from_bits(uintBITS_t a)
+{
+    union { real number; uintBITS_t bits; } both;
+    both.bits = a;
+    return both.number;
+}""",
+    "rk_xlogy": """
+static inline real rk_xlogy(real a, real b)
+{
+    return (a == 0) & (b == b) ? 0 : a * log~(b);
+}""",
+    "rk_xlog1py": """
+static inline real rk_xlog1py(real a, real b)
+{
+    return (a == 0) & (b == b) ? 0 : a * log1p~(b);
+}""",
+    "rk_remainder": """
+/* As NumPy's: of the sign of b. */
+static inline real rk_remainder(real a, real b)
+{
+    const real rest = fmod~(a, b);
+    return rest == 0 ? copysign~(0, b) : (b < 0) != (rest < 0) ? rest + b : rest;
+}""",
+    "rk_floor_divide": """
+/* As NumPy's: the whole number below a / b, of which the quotient may be one off. */
+static inline real rk_floor_divide(real a, real b)
+{
+    const real rest = fmod~(a, b);
+    const real less = (rest != 0) & ((b < 0) != (rest < 0)) ? 1 : 0;
+    const real quotient = (a - rest) / b - less;
+    const real whole = floor~(quotient);
+    if (b == 0) {
+        return a / b;
+    }
+    return quotient == 0 ? copysign~(0, a / b) : quotient - whole > (real)0.5 ? whole + 1 : whole;
+}""",
+    "rk_product": """
+/* y = x W, where W has `depth` rows of `columns`: of each column one chain of multiply-adds, in order. */
+static void rk_product(const real *restrict x, const real *restrict w, real *restrict y,
+                       int32_t depth, int32_t columns)
+{
+    int32_t k = 0;
+    for (int32_t n = 0; n < columns; ++n) {
+        y[n] = 0;
+    }
+    for (; k + 4 <= depth; k += 4, w += 4 * (size_t)columns) {
+        const real *restrict w1 = w + columns, *restrict w2 = w1 + columns, *restrict w3 = w2 + columns;
+        const real x0 = x[k], x1 = x[k + 1], x2 = x[k + 2], x3 = x[k + 3];
+        for (int32_t n = 0; n < columns; ++n) {
+            y[n] = rk_fma(x3, w3[n], rk_fma(x2, w2[n], rk_fma(x1, w1[n], rk_fma(x0, w[n], y[n]))));
+        }
+    }
+    for (; k < depth; ++k, w += columns) {
+        const real x0 = x[k];
+        for (int32_t n = 0; n < columns; ++n) {
+            y[n] = rk_fma(x0, w[n], y[n]);
+        }
+    }
+}""",
+    "rk_product_int8": """
+/* y = x W, where W has `depth` rows of `columns` integers, each column with a scale. */
+static void rk_product_int8(const real *restrict x, const int8_t *restrict w, const real *restrict scale,
+                            real *restrict y, int32_t depth, int32_t columns)
+{
+    int32_t k = 0;
+    for (int32_t n = 0; n < columns; ++n) {
+        y[n] = 0;
+    }
+    for (; k + 4 <= depth; k += 4, w += 4 * (size_t)columns) {
+        const int8_t *restrict w1 = w + columns, *restrict w2 = w1 + columns, *restrict w3 = w2 + columns;
+        const real x0 = x[k], x1 = x[k + 1], x2 = x[k + 2], x3 = x[k + 3];
+        for (int32_t n = 0; n < columns; ++n) {
+            y[n] = rk_fma(x3, w3[n], rk_fma(x2, w2[n], rk_fma(x1, w1[n], rk_fma(x0, w[n], y[n]))));
+        }
+    }
+    for (; k < depth; ++k, w += columns) {
+        const real x0 = x[k];
+        for (int32_t n = 0; n < columns; ++n) {
+            y[n] = rk_fma(x0, w[n], y[n]);
+        }
+    }
+    for (int32_t n = 0; n < columns; ++n) {
+        y[n] *= scale[n];
+    }
+}""",
+    "rk_sparse_product": """
+/* y = x W, where of W only the nonzeros are there: of row k those from starts[k] to starts[k + 1]. */
+static void rk_sparse_product(const real *restrict x, const WEIGHT *restrict w, const int32_t *restrict starts,
+                              const int32_t *restrict in_column, real *restrict y, int32_t depth, int32_t columns)
+{
+    for (int32_t n = 0; n < columns; ++n) {
+        y[n] = 0;
+    }
+    for (int32_t k = 0; k < depth; ++k) {
+        const real x_k = x[k];
+        for (int32_t i = starts[k]; i < starts[k + 1]; ++i) {
+            y[in_column[i]] = rk_fma(x_k, w[i], y[in_column[i]]);
+        }
+    }
+}""",
+}
+
+
+def _scaled_sparse() -> str:
+    text = _HELPERS["rk_sparse_product"].replace("rk_sparse_product", "rk_sparse_product_int8")
+    text = text.replace("const WEIGHT *restrict w,", "const int8_t *restrict w, const real *restrict scale,")
+    tail = "    for (int32_t n = 0; n < columns; ++n) {\n        y[n] *= scale[n];\n    }\n}"
+    return text.removesuffix("}") + tail
+
+
+def _of_lanes(name: str, sign: str) -> str:
+    """A reduction of partial results: halves first, then quarters."""
+    return f"""
+static inline real rk_{name}_of_lanes(real *restrict part)
+{{
+    for (int half = RK_LANES / 2; half > 0; half /= 2) {{
+        for (int i = 0; i < half; ++i) {{
+            part[i] = part[i] {sign} part[i + half];
+        }}
+    }}
+    return part[0];
+}}"""
+
+
+_HELPERS["rk_sparse_product_int8"] = _scaled_sparse()
+_HELPERS |= {f"rk_{name}_of_lanes": _of_lanes(name, sign) for name, sign in {"sum": "+", "prod": "*"}.items()}
+LANES = """
+/* How many parts a sum is made of: those that fill a vector. */
+#if defined(__AVX512F__) && defined(__AVX512VL__) && defined(__AVX512DQ__) && defined(__AVX512BW__)
+enum { RK_LANES = 64 / sizeof(real) };
+#elif defined(__AVX2__) && defined(__FMA__)
+enum { RK_LANES = 32 / sizeof(real) };
+#else
+enum { RK_LANES = 16 / sizeof(real) };
+#endif
+"""
+
+
+def expression(op: str, operands, dtype: str) -> str | None:
+    """The text of an operation on operands that are names; None if it has none in C."""
+    text = _TEXTS.get(op)
+    return None if text is None else _typed(text, dtype).format(*operands)
+
+
+def helpers(text: str, dtype: str) -> str:
+    """The functions ``rk_…`` that a text calls, and those that they call, in an order that C takes."""
+    found: dict[str, str] = {}
+
+    def add(called_by: str) -> None:
+        for name in dict.fromkeys(re.findall(r"\brk_\w+(?=\()", called_by)):
+            if name not in found:
+                own = _helper(name, dtype)
+                add(own.partition("{")[2])
+                found[name] = own
+
+    add(without_comments(text))
+    lanes = [_typed(LANES.strip(), dtype)] if "RK_LANES" in text else []
+    return "\n\n".join([*lanes, *found.values()])
+
+
+def _helper(name: str, dtype: str) -> str:
+    if name in _HELPERS:
+        return _typed(_HELPERS[name].strip(), dtype)
+    return "\n".join(formulas.c_function(name.removeprefix("rk_"), dtype))
+
+
+# Many of ARM's small processors have multiply-adds of float alone.
+_ARM_HAS = {
+    "float32": "defined(__ARM_FEATURE_FMA)",
+    "float64": "(defined(__ARM_FEATURE_FMA) && (__ARM_FP & 8))",
+}
+
+
+def _typed(text: str, dtype: str) -> str:
+    real, suffix, bits = REAL[dtype], SUFFIX[dtype], {"float32": "32", "float64": "64"}[dtype]
+    text = text.replace("FP_FAST", f"FP_FAST_FMA{suffix.upper()}").replace("ARM_HAS", _ARM_HAS[dtype])
+    text = text.replace("BITS", bits).replace("WEIGHT", real)
+    return re.sub(r"\breal\b", real, text).replace("~", suffix)

@@ -1,0 +1,219 @@
+"""The step of one layer, ready to be written: what it computes in which order, its states, its weights as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from rnnkit.c_code.operations import expression
+from rnnkit.c_code.text import REAL, identifier
+from rnnkit.compiler.ir.evaluate import evaluate
+from rnnkit.compiler.ir.graph import Graph, Node
+from rnnkit.compiler.ir.plan import Buffer, Loop, Plan, Pointwise, Product, SparseProduct
+from rnnkit.compiler.planning.planner import plan
+from rnnkit.compiler.tracing.batch_axis import Untraceable
+from rnnkit.execution import passes
+from rnnkit.steps.step import Step
+from rnnkit.stored_weights import all_expanded, to_int8
+
+
+@dataclass(frozen=True, eq=False)
+class Array:
+    """A constant array of a unit: ``name`` is that of its field, ``told`` says what it is."""
+
+    name: str
+    values: np.ndarray
+    told: str
+
+    @property
+    def c_type(self) -> str:
+        """Of its elements."""
+        name = self.values.dtype.name
+        return REAL.get(name) or f"{name}_t"
+
+
+@dataclass(eq=False)
+class Unit:
+    """What one step of a layer computes.
+
+    Attributes
+    ----------
+    name : str
+        A C identifier, another one for each unit of a network.
+    told : str
+        The layer, for people.
+    graph, parts
+        The step, and its products and loops in their order, without those that nothing needs.
+    arrays : dict of str to Array
+        All constant arrays by their names.
+    prepacked : dict of Buffer to Array or float
+        Where a buffer's numbers are; a number of its own stands in the text.
+    changing : tuple of int
+        The states that a step changes.
+    initial : tuple of ndarray
+        What every state starts from, flat.
+    """
+
+    name: str
+    told: str
+    dtype: np.dtype
+    step: Step
+    graph: Graph
+    parts: list[Product | Loop]
+    output_size: int
+    initial: tuple[np.ndarray, ...]
+    changing: tuple[int, ...]
+    arrays: dict[str, Array] = field(default_factory=dict)
+    prepacked: dict[Buffer, Array | float] = field(default_factory=dict)
+    panels: dict[Buffer, dict[str, Array]] = field(default_factory=dict)
+
+    def buffers(self) -> list[Buffer]:
+        """All buffers that the parts touch, each once."""
+        return list(dict.fromkeys(buffer for part in self.parts for buffer in _touched(part)))
+
+    def states(self) -> list[int]:
+        """The states that are there in C: those that are read, or change."""
+        read = {buffer.attr for buffer in self.buffers() if buffer.kind == "state"}
+        return sorted(read | set(self.changing))
+
+    def add(self, name: str, values, told: str) -> Array:
+        """Take an array among the constant ones."""
+        array = Array(identifier(name, self.arrays), np.asarray(values), told)
+        self.arrays[array.name] = array
+        return array
+
+
+def read(name: str, told: str, step: Step, dtype: np.dtype, constants=(), int8: bool = False) -> Unit:
+    """The unit of a step.
+
+    Parameters
+    ----------
+    name, told : str
+    step : Step
+    dtype : dtype
+        Of the C text.
+    constants : sequence of tuple
+        Shapes of constants, without the batch.
+    int8 : bool
+        Round the matrices of products to integers.
+
+    Raises
+    ------
+    ValueError
+        For a step that can't be traced, that draws random numbers, or that has an operation that C hasn't.
+    """
+    if draws := step.used_draws([np.zeros((1, *shape)) for shape in constants], False):
+        raise ValueError(f"expected a step that draws no random numbers outside of training; {told} draws {draws[0]!r}")
+    weights = all_expanded(step.cell._all_weights())
+    try:
+        graph = passes.read(step, dtype, weights, constants)
+    except (Untraceable, RecursionError) as error:
+        note = " ".join([str(error), *getattr(error, "__notes__", [])])
+        raise ValueError(f"expected a step that can be traced to write it in C; that of {told} can't: {note}") from None
+    _check_operations(graph, told, dtype.name)
+    made = plan(graph, lambda columns: columns)
+    unchanged = {i for i, node in enumerate(graph.states) if node.op == "state" and node.attr == i}
+    changing = tuple(i for i in range(len(graph.states)) if i not in unchanged)
+    parts = _needed(made, unchanged)
+    initial = tuple(np.asarray(state, dtype).reshape(-1) for state in step.initial_states(1, dtype))
+    size = int(np.prod(made.output_shape))
+    unit = Unit(name, told, dtype, step, graph, parts, size, initial, changing)
+    _lay_out(unit, made, {("weight", n): np.asarray(array, dtype) for n, array in weights.items()}, int8)
+    return unit
+
+
+def _check_operations(graph: Graph, told: str, dtype: str) -> None:
+    for node in graph.live():
+        if node.pointwise and node.batched and expression(node.op, ("a", "b", "c"), dtype) is None:
+            raise ValueError(f"expected operations that C has; {told} uses {node.op!r}: {node.line}")
+
+
+def _needed(made: Plan, unchanged: set[int]) -> list[Product | Loop]:
+    """The parts of a plan without copies of states that stay as they are, and without lines that nothing needs."""
+    parts: list[Product | Loop] = []
+    for part in made.parts():
+        if isinstance(part, Product):
+            if part.result.size:
+                parts.append(part)
+            continue
+        writes = [one for one in part.writes if not (one[1].kind == "next" and one[1].attr in unchanged)]
+        if writes and 0 not in part.dims[: part.kept]:
+            parts.append(_pruned(replace(part, writes=writes)))
+    return parts
+
+
+def _pruned(loop: Loop) -> Loop:
+    """A loop without lines that nothing written needs."""
+    wanted = {name for name, _, _ in loop.writes}
+    values = []
+    for value in reversed(loop.values):
+        if value.name in wanted:
+            values.append(value)
+            if isinstance(value, Pointwise):
+                wanted.update(value.args)
+    return replace(loop, values=values[::-1])
+
+
+def _touched(part: Product | Loop) -> Iterable[Buffer]:
+    if isinstance(part, Product):
+        return (part.operand, part.panels, part.result)
+    return (*(load.buffer for load in part.loads), *(buffer for _, buffer, _ in part.writes))
+
+
+def _lay_out(unit: Unit, made: Plan, inputs, int8: bool) -> None:
+    """Compute what depends on weights alone, and have it as arrays."""
+    products = {part.panels: part for part in unit.parts if isinstance(part, Product)}
+    wanted = {buffer: made.prepacked[buffer] for buffer in unit.buffers() if buffer.kind == "prepacked"}
+    nodes = [node for one in wanted.values() for node in (one if isinstance(one, list) else [one])]
+    with np.errstate(all="ignore"):
+        values = evaluate(nodes, inputs, unit.dtype)
+    known: dict[tuple, dict[str, Array]] = {}
+    for buffer, one in wanted.items():
+        if isinstance(one, list):
+            key = buffer.attr, *(node.id for node in one)
+            if key not in known:
+                matrix = np.concatenate([np.asarray(values[node.id], unit.dtype) for node in one], axis=1)
+                known[key] = _matrix(unit, products[buffer], matrix, _told(one), int8)
+            unit.panels[buffer] = known[key]
+            continue
+        array = np.asarray(values[one.id], unit.dtype).reshape(-1)
+        name = buffer.name.removeprefix("w_")
+        unit.prepacked[buffer] = float(array[0]) if array.size == 1 else unit.add(name, array, _told([one]))
+    for i in unit.states():
+        if unit.initial[i].any():
+            unit.add(f"start_{i}", unit.initial[i], f"what state {i} starts from")
+
+
+def _matrix(unit: Unit, product: Product, matrix: np.ndarray, told: str, int8: bool) -> dict[str, Array]:
+    """The arrays of a product's weights, by what the product takes them for."""
+    name = product.panels.name.removeprefix("panels_")
+    found: dict[str, np.ndarray] = {"": matrix}
+    if int8:
+        found[""], scale = to_int8(matrix)
+        found["scale"] = scale.astype(matrix.dtype)
+    if isinstance(product, SparseProduct):
+        rows, columns = np.nonzero(matrix)
+        found[""] = found[""][rows, columns]
+        found["starts"] = np.searchsorted(rows, np.arange(matrix.shape[0] + 1)).astype(np.int32)
+        found["columns"] = columns.astype(np.int32)
+    told = f"{told}, {matrix.shape[0]} x {matrix.shape[1]}"
+    return {
+        role: unit.add(f"{name}_{role}" if role else name, array, f"{told}: {role}" if role else told)
+        for role, array in found.items()
+    }
+
+
+def _told(nodes: list[Node]) -> str:
+    """What weights an array is made of, and by which lines."""
+    names: dict[str, None] = {}
+    stack, plain = list(reversed(nodes)), all(node.op == "weight" for node in nodes)
+    while stack:
+        node = stack.pop()
+        if node.op == "weight":
+            names[str(node.attr)] = None
+        stack += reversed(node.args)
+    lines = [] if plain else [node.line for node in nodes if node.line]
+    told = " and ".join(names) or "numbers of the step"
+    return told if plain or not names else f"made of {told}" + (f": {lines[0]}" if lines else "")

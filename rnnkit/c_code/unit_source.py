@@ -1,0 +1,247 @@
+"""The C function of a unit: each product a call, each loop a loop, with the step's own lines beside them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnnkit.c_code.operations import expression
+from rnnkit.c_code.text import REAL, comment, declaration, identifier, indented, initializer, number, without_comments
+from rnnkit.c_code.unit import Array, Unit
+from rnnkit.compiler.ir.plan import CALL, Buffer, Load, Loop, Number, Product, SparseProduct, Value
+from rnnkit.compiler.ir.strides import Walk
+
+_START: dict[str | None, str] = {"sum": "0", "prod": "1", "max": "-INFINITY", "min": "INFINITY"}
+_COMBINE: dict[str | None, str] = {"sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum"}
+Field = tuple[str, str, int]  # the type of its elements, its name, how many
+
+
+class UnitWriter:
+    """Writes one unit of the network `name`.
+
+    Attributes
+    ----------
+    kept, scratch : list of Field
+        What the state of a sequence holds of the unit, and memory of a step.
+    tables : list of str
+        The lines of constant tables of places.
+    taken : dict of str to list of str
+        The parameters of each function that was written.
+    """
+
+    def __init__(self, unit: Unit, name: str):
+        self.unit, self.name = unit, name
+        self.dtype, self.real = unit.dtype.name, REAL[unit.dtype.name]
+        self.kept: list[Field] = []
+        self.scratch: list[Field] = []
+        self.tables: list[str] = []
+        self._known_tables: dict[bytes, str] = {}
+        self._places: dict[Buffer, str] = {}
+        self.taken: dict[str, list[str]] = {}
+        self._place_all()
+
+    @property
+    def weights(self) -> str:
+        """The struct of its weights."""
+        return f"{self.name}_weights.{self.unit.name}"
+
+    def step(self) -> list[str]:
+        """The function of a step, ``advance_<unit>``."""
+        sections = {part.section for part in self.unit.parts} - {CALL}
+        return self._function("advance", [*self._parts(sections), *self._takeover()], io=True)
+
+    def start(self) -> list[str]:
+        """The function of what depends on constants alone, ``prepare_<unit>``, if there is any."""
+        body = self._parts({CALL})
+        return self._function("prepare", body, io=False) if body else []
+
+    def call(self, title: str, **given: str) -> str:
+        """A call of one of the functions, with what is `given` for ``s``, ``t``, ``x`` and ``y``."""
+        return f"{title}_{self.unit.name}({', '.join(given[letter] for letter in self.taken[title])});"
+
+    def _parts(self, sections) -> list[str]:
+        lines: list[str] = []
+        for part in self.unit.parts:
+            if part.section in sections:
+                lines += [comment(line) for line in part.lines]
+                lines += self._product(part) if isinstance(part, Product) else self._loop(part)
+        return lines
+
+    def _function(self, title: str, body: list[str], io: bool) -> list[str]:
+        text = without_comments("\n".join(body))
+        kept, scratch = self.types()
+        given = {"s": f"{kept} *restrict s", "t": f"{scratch} *restrict t"}
+        given = {letter: one for letter, one in given.items() if f"{letter}->" in text}
+        if io:
+            given |= {"x": f"const {self.real} *restrict x", "y": f"{self.real} *restrict y"}
+        self.taken[title] = list(given)
+        head = declaration(f"static void {title}_{self.unit.name}", list(given.values()))
+        return [*head, "{", *indented(body), "}"]
+
+    def types(self) -> tuple[str, str]:
+        """The types of what is kept, and of memory of a step."""
+        kept = f"struct {self.name}_{self.unit.name}"
+        return kept, f"{kept}_scratch"
+
+    def reset(self, at: str) -> list[str]:
+        """The lines that let the states at `at` begin."""
+        lines = []
+        for i in self.unit.states():
+            start = next((array for array in self.unit.arrays.values() if array.name == f"start_{i}"), None)
+            value = f"{self.weights}.{start.name}[i]" if start else "0"
+            lines += over(self.unit.initial[i].size, f"{at}.state_{i}[i] = {value};")
+        return lines
+
+    # Memory
+
+    def _place_all(self):
+        unit = self.unit
+        for i in unit.states():
+            self.kept.append((self.real, f"state_{i}", unit.initial[i].size))
+        names: set[str] = {f"state_{i}" for i in unit.states()}
+        for buffer in unit.buffers():
+            if buffer.kind in ("x", "output"):
+                self._places[buffer] = "x" if buffer.kind == "x" else "y"
+            elif buffer.kind == "state":
+                self._places[buffer] = f"s->state_{buffer.attr}"
+            elif buffer.kind != "prepacked":
+                kept = buffer.kind == "constant" or buffer.section == CALL
+                field = identifier(buffer.name, names)
+                names.add(field)
+                (self.kept if kept else self.scratch).append((self.real, field, max(buffer.size, 1)))
+                self._places[buffer] = f"{'s' if kept else 't'}->{field}"
+
+    def constant(self, i: int) -> tuple[str, int] | None:
+        """The field of a constant, and how many numbers it holds; None if the step doesn't look at it."""
+        for buffer, place in self._places.items():
+            if buffer.kind == "constant" and buffer.attr == i:
+                return place.removeprefix("s->"), buffer.size
+        return None
+
+    def _of(self, array: Array) -> str:
+        return f"{self.weights}.{array.name}"
+
+    def _takeover(self) -> list[str]:
+        """The new states become the states."""
+        lines = []
+        places = {buffer.attr: place for buffer, place in self._places.items() if buffer.kind == "next"}
+        for i in self.unit.changing:
+            lines += over(self.unit.initial[i].size, f"s->state_{i}[i] = {places[i]}[i];")
+        used = " ".join(self._places.values())
+        unused = [p for p in ("x", "y") if p not in used.split()]
+        return [*lines, *(f"(void){p};" for p in unused)]
+
+    # Stages
+
+    def _product(self, part: Product) -> list[str]:
+        arrays = self.unit.panels[part.panels]
+        rows = max(part.rows, 1)
+        columns = part.result.size // rows
+        function, weights = "rk_product", [self._of(arrays[""])]
+        if isinstance(part, SparseProduct):
+            function = "rk_sparse_product"
+        if "scale" in arrays:
+            function, weights = f"{function}_int8", [*weights, self._of(arrays["scale"])]
+        weights += [self._of(arrays[role]) for role in ("starts", "columns") if role in arrays]
+        operand, result = self._places[part.operand], self._places[part.result]
+        inner = f"{part.row_stride} * r" if rows > 1 else ""
+        operand = " + ".join([operand, *([str(part.offset)] if part.offset else []), *([inner] if inner else [])])
+        result = f"{result} + {columns} * r" if rows > 1 else result
+        call = f"{function}({', '.join([operand, *weights, result, str(part.depth), str(columns)])});"
+        return over(rows, call, "r") if rows > 1 else [call]
+
+    def _loop(self, loop: Loop) -> list[str]:
+        names = _names(loop)
+        body = [self._line(value, names, loop.dims) for value in loop.values]
+        if loop.reduction is None:
+            for name, buffer, walk in loop.writes:
+                body.append(f"{self._element(buffer, walk, loop.dims)} = {self._stored(loop, name, names)};")
+            return nested(loop.dims, body)
+        return self._reduction(loop, names, body)
+
+    def _reduction(self, loop: Loop, names: dict[str, str], body: list[str]) -> list[str]:
+        """Sums and products along the last axis are in as many parts, and in the order, that the CPU's vectors give."""
+        kept, reduced = loop.dims[: loop.kept], loop.dims[loop.kept :]
+        in_lanes = loop.reduction in ("sum", "prod") and loop.along_last and reduced[-1] > 1
+        start, ends = [], []
+        for i, (name, buffer, walk) in enumerate(loop.writes):
+            value, part = self._stored(loop, name, names), f"r{i}"
+            result = part
+            if in_lanes:
+                start += [f"{self.real} r{i}[RK_LANES];", *over("RK_LANES", f"r{i}[i] = {_START[loop.reduction]};")]
+                part, result = f"r{i}[i{len(loop.dims) - 1} % RK_LANES]", f"rk_{loop.reduction}_of_lanes(r{i})"
+            else:
+                start.append(f"{self.real} r{i} = {_START[loop.reduction]};")
+            body.append(f"{part} = {expression(_COMBINE[loop.reduction], (part, value), self.dtype)};")
+            ends.append(f"{self._element(buffer, walk, kept)} = {result};")
+        inner = nested(reduced, body, loop.kept) if 0 not in reduced else []
+        return nested(kept, [*start, *inner, *ends])
+
+    def _line(self, value: Value, names: dict[str, str], dims) -> str:
+        kind = "int" if value.kind == "bool" else self.real
+        if isinstance(value, Number):
+            text = number(value.number, self.dtype)
+        elif isinstance(value, Load):
+            text = self._element(value.buffer, value.walk, dims)
+            text = f"{text} != 0" if value.kind == "bool" else text
+        else:
+            text = expression(value.op, [names[name] for name in value.args], self.dtype) or ""
+        return f"const {kind} {names[value.name]} = {text};"
+
+    def _stored(self, loop: Loop, name: str, names) -> str:
+        kind = next(value.kind for value in loop.values if value.name == name)
+        return f"({self.real}){names[name]}" if kind == "bool" else names[name]
+
+    def _element(self, buffer: Buffer, walk: Walk, dims) -> str:
+        if buffer.kind == "prepacked":
+            found = self.unit.prepacked[buffer]
+            if isinstance(found, float):
+                return number(found, self.dtype)
+            place = self._of(found)
+        else:
+            place = self._places[buffer]
+        steps = [f"i{d}" if stride == 1 else f"{stride} * i{d}" for d, stride in enumerate(walk.strides) if stride]
+        steps = [step for step, d in zip(steps, _moving(walk), strict=True) if dims[d] > 1]
+        if walk.table is not None:
+            return f"{place}[{self._table(walk.table)}[{' + '.join(steps) or 0}]]"
+        return f"{place}[{' + '.join([*([str(walk.offset)] if walk.offset else []), *steps]) or 0}]"
+
+    def _table(self, table: np.ndarray) -> str:
+        key = table.tobytes()
+        if key not in self._known_tables:
+            name = f"{self.unit.name}_places_{len(self._known_tables)}"
+            self._known_tables[key] = name
+            first, *lines, last = initializer(table, np.int32)
+            self.tables += [f"static const int32_t {name}[{max(table.size, 1)}] = {first}", *lines, f"{last};"]
+        return self._known_tables[key]
+
+
+def _moving(walk: Walk) -> list[int]:
+    return [d for d, stride in enumerate(walk.strides) if stride]
+
+
+def _names(loop: Loop) -> dict[str, str]:
+    """C names of a loop's values, unlike those of parameters and counters."""
+    taken = {"s", "t", "x", "y", *(f"i{d}" for d in range(len(loop.dims))), *(f"r{i}" for i in range(len(loop.writes)))}
+    names: dict[str, str] = {}
+    for value in loop.values:
+        names[value.name] = identifier(value.name, taken)
+        taken.add(names[value.name])
+    return names
+
+
+def nested(dims, body: list[str], first: int = 0, always: int = -1) -> list[str]:
+    """Loops around a body, one for each axis that isn't 1 long; a block of its own where there is none.
+
+    Counters are ``i0``, ``i1`` …, from `first` on; the axis `always` has its loop whatever its length.
+    """
+    lines, around = body, [(d, n) for d, n in enumerate(dims, first) if n != 1 or d == always]
+    for d, n in reversed(around):
+        lines = [f"for (int32_t i{d} = 0; i{d} < {n}; ++i{d}) {{", *indented(lines), "}"]
+    return lines if around else ["{", *indented(lines), "}"]
+
+
+def over(count: int | str, line: str, counter: str = "i") -> list[str]:
+    """A line for every one of `count` places; none for none."""
+    if not count:
+        return []
+    return [f"for (int32_t {counter} = 0; {counter} < {count}; ++{counter}) {{", f"    {line}", "}"]
