@@ -273,7 +273,8 @@ class RNN(Layer):
         record = Record(states=states, weights=weights_now(self.cell._all_weights()), draws=draws, **fields)
         result = execution.run(record) if gradient is None else execution.vjp(record, **gradient)
         if (stream := running.get()) is not None:
-            stream.end(result.states, states)
+            outputs = result.outputs if fields["sequences"] else result.last
+            stream.end(result.states, states, cast(np.ndarray, outputs), self.zero_output_for_mask)
         elif self.stateful:
             unrepeatable("a layer keeps its states between calls")
             self._kept = tuple(state.copy() for state in result.states)

@@ -72,6 +72,7 @@ class Stream:
         self._lock = threading.RLock()
         _streams.add(self)
         self._states: list[tuple[np.ndarray, ...]] | None = None  # of each recurrent layer, in order
+        self._held: list[np.ndarray] = []  # what each of them put out at the last step
         self._skipped: list[int] = []
         self._last: object = None
         self._again: Callable[[list[int]], None] = self._ordinary
@@ -86,6 +87,8 @@ class Stream:
             raise ValueError(f"expected a model with one input to stream, got {layer.name!r}")
         dtype = np.dtype(np.int64) if layer._reads_ids() else layer.dtype
         features = () if layer._reads_ids() else tuple(shape[2:])
+        if None in features:
+            raise ValueError(f"expected steps of a known shape to stream; {layer.name!r} is built for {shape}")
         return features, np.zeros((self.batch, 1, *features), dtype)
 
     def _begin(self) -> None:
@@ -93,12 +96,14 @@ class Stream:
         self._recurrent: list[Any] = []  # the layers that have the states
         self._initial: list[tuple[np.ndarray, ...]] = []
         self._found: list[tuple[np.ndarray, ...]] = []
-        y = self._call()
+        self._outputs: list[np.ndarray] = []
+        y = self._call([])
         times = [self.layer.compute_output_shape((self.batch, steps, *self._features)) for steps in (1, 2)]
         self._in_time = [a != b for a, b in zip(*map(symbolic.shape_leaves, times), strict=True)]
         self._several = isinstance(y, (list, tuple))
         self._initial = [tuple(np.array(state) for state in states) for states in self._initial]
         self._states = [tuple(np.array(state) for state in states) for states in self._initial]
+        self._held = [np.zeros_like(one) for one in self._outputs]
         self._y = [np.zeros_like(one) for one in self._steps(y)]
 
     def _steps(self, y) -> list[np.ndarray]:
@@ -119,17 +124,24 @@ class Stream:
         self._recurrent.append(layer)
         return None
 
-    def end(self, states, initial) -> None:
+    def end(self, states, initial, outputs, zero_masked) -> None:
         """See `rnnkit.layers.support.streaming.Running`."""
-        self._found.append(states)
         if self._states is None:
             self._initial.append(initial)
+        elif self._masked and not zero_masked:
+            outputs[self._masked] = self._held[len(self._found)][self._masked]
+        self._found.append(states)
+        self._outputs.append(outputs)
 
-    def _call(self):
-        self._found = []
+    def _call(self, masked: list[int]):
+        """The layers' step, in which some rows are masked."""
+        self._found, self._outputs, self._masked = [], [], masked
+        more: dict[str, Any] = {} if self._constants is None else {"constants": self._constants}
+        if masked:
+            more["mask"] = np.ones((self.batch, 1), bool)
+            more["mask"][masked] = False
         token = running.set(self)
         try:
-            more = {} if self._constants is None else {"constants": self._constants}
             return self.layer(self._x, **more)
         finally:
             running.reset(token)
@@ -163,7 +175,7 @@ class Stream:
             place[:, 0] = x
             if self._last is not repeats.last_assignment():
                 self._record()
-            (self._ordinary if is_eager() else self._again)(self._skipped)
+            (self._ordinary if is_eager() or self._skipped else self._again)(self._skipped)
             self._skipped = []
             if out is not None:
                 for one, y in zip(out if self._several else [out], self._y, strict=True):
@@ -192,12 +204,14 @@ class Stream:
                 raise ValueError("expected out as an array that can be written to, got a read-only one")
 
     def skip(self, rows) -> None:
-        """Let the next step leave some rows as they are: their states stay, and they put out what they did before.
+        """Let some rows be masked at the next step.
+
+        Their states stay, and each recurrent layer puts out what it did before: zeros with `zero_output_for_mask`, and
+        before its first step.
 
         Parameters
         ----------
         rows : sequence of int
-            As if these rows were masked at the next step; zeros are put out before a row's first step.
         """
         found = [integer(row, "a row to skip") for row in np.atleast_1d(np.asarray(rows, dtype=object)).ravel()]
         if wrong := [row for row in found if not 0 <= row < self.batch]:
@@ -207,15 +221,14 @@ class Stream:
 
     def _ordinary(self, skipped: list[int]) -> None:
         """One step through the layers, as they are."""
-        y = self._steps(self._call())
+        y = self._steps(self._call(skipped))
         new = [state for states in self._found for state in states]
-        used = np.setdiff1d(np.arange(self.batch), skipped)
-        for place, array in zip(self._kept(), [*new, *y], strict=True):
-            place[used] = array[used]
+        for place, array in zip(self._kept(), [*new, *self._outputs, *y], strict=True):
+            place[...] = array
 
     def _kept(self) -> list[np.ndarray]:
         """All states and outputs: what a step leaves."""
-        return [*(state for states in self._states or () for state in states), *self._y]
+        return [*(state for states in self._states or () for state in states), *self._held, *self._y]
 
     def _record(self) -> None:
         """Have the layers' step as operations of a recording, where that can be."""
@@ -228,8 +241,8 @@ class Stream:
         if repeats.are_own(self.layer._all_layers()):
             try:
                 with recording:
-                    y = self._steps(self._call())
-                new = [state for several in self._found for state in several]
+                    y = self._steps(self._call([]))
+                new = [*(state for several in self._found for state in several), *self._outputs]
                 if all(recording.knows(array) for array in (*y, *new)):
                     dense = [np.ascontiguousarray(one) for one in y]
                     if all(a is b for a, b in zip(y, dense, strict=True)):
@@ -272,15 +285,15 @@ class Stream:
             for states, initial in zip(self._states or (), self._initial, strict=True):
                 for place, start in zip(states, initial, strict=True):
                     place[chosen] = start[chosen]
-            for y in self._y:
-                y[chosen] = 0
+            for held in self._held:
+                held[chosen] = 0
 
     def __getstate__(self):
         with self._lock:
             return {
                 "given": (self.layer, self.batch, self._constants),
                 "states": [list(map(np.array, states)) for states in self._states or ()],
-                "y": list(map(np.array, self._y)),
+                "held": list(map(np.array, self._held)),
                 "skipped": list(self._skipped),
             }
 
@@ -289,7 +302,7 @@ class Stream:
         for states, kept in zip(self._states or (), state["states"], strict=True):
             for place, one in zip(states, kept, strict=True):
                 np.copyto(place, one)
-        for place, one in zip(self._y, state["y"], strict=True):
+        for place, one in zip(self._held, state["held"], strict=True):
             np.copyto(place, one)
         self._skipped = state["skipped"]
 
@@ -317,12 +330,9 @@ class _Repetition:
         from rnnkit.execution.compiled_copies import Copies  # takes the compiler with it
 
         self.operations, self._recording = recording.operations, recording
-        self._pairs, self._finish = list(zip(places, new, strict=True)), Copies(places, new)
+        self._finish = Copies(places, new)
 
-    def __call__(self, skipped: list[int]) -> None:
+    def __call__(self, _) -> None:
         for operation in self.operations:
             operation()
-        if skipped:
-            for place, new in self._pairs:
-                new[skipped] = place[skipped]
         self._finish.run()

@@ -173,6 +173,54 @@ def test_D8_rows_that_are_skipped_and_reset():
             call([3])
 
 
+def two_branches():
+    x = rk.Input((None, 2))
+    both = [rk.GRU(3, return_sequences=True, zero_output_for_mask=True)(x), rk.LSTM(2, return_sequences=True)(x)]
+    return rk.Model(x, [rk.Dense(2, bias_initializer="ones")(one) for one in both], seed=0)
+
+
+@pytest.mark.parametrize("copied", [False, True])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: rk.GRU(4, return_sequences=True, zero_output_for_mask=True, seed=0),
+        lambda: rk.Sequential([rk.GRU(4, return_sequences=True), rk.Dense(2, bias_initializer="ones")], seed=0),
+        lambda: rk.Sequential(
+            [
+                rk.LSTM(4, return_sequences=True, zero_output_for_mask=True),
+                rk.SimpleRNN(3, return_sequences=True),
+                rk.Dense(2, bias_initializer="ones"),
+            ],
+            seed=0,
+        ),
+        lambda: rk.Sequential(
+            [
+                rk.LSTM(4, return_sequences=True),
+                rk.SimpleRNN(3, return_sequences=True, zero_output_for_mask=True),
+                rk.Dense(2, bias_initializer="ones"),
+            ],
+            seed=0,
+        ),
+        two_branches,
+    ],
+)
+def test_D8_a_step_that_is_skipped_is_a_masked_one(make, copied):
+    """Also before a row's first step, and in layers whose output at masked steps is zeros."""
+    model, x, used = make(), numbers(3, STEPS, 2), RNG.random((3, STEPS)) < 0.6
+    used[:, 0] = [True, False, True]
+    expected = model(x, mask=used)
+    stream, found = model.stream(3), []
+    for t in range(STEPS):
+        if copied and t == STEPS // 2:
+            stream = pickle.loads(pickle.dumps(stream))
+        stream.skip(np.flatnonzero(~used[:, t]))
+        found.append(stream.step(x[:, t]))
+    if isinstance(expected, list):
+        same_bits([np.stack(several, axis=1) for several in zip(*found, strict=True)], expected)
+    else:
+        same_bits([np.stack(found, axis=1)], [expected])
+
+
 def test_out_is_written_and_results_are_the_callers():
     layer = rk.GRU(4, return_sequences=True)
     x = numbers(1, STEPS, 2)

@@ -14,8 +14,13 @@ class Running(Protocol):
     def begin(self, layer, initial_state) -> tuple[np.ndarray, ...] | None:
         """The states that a layer's step starts from; None for the layer's own."""
 
-    def end(self, states: tuple[np.ndarray, ...], initial: tuple[np.ndarray, ...]) -> None:
-        """Take the states after that step, and those that it started from."""
+    def end(
+        self, states: tuple[np.ndarray, ...], initial: tuple[np.ndarray, ...], outputs: np.ndarray, zero_masked: bool
+    ) -> None:
+        """Take the states after that step, those that it started from, and what the layer puts out.
+
+        Unless it puts out zeros there, `outputs` gets in masked rows what the layer put out at the step before.
+        """
 
 
 running: ContextVar[Running | None] = ContextVar("rnnkit stream", default=None)
