@@ -69,6 +69,7 @@ _SUBPACKAGES = (
     "forecast",
     "losses",
     "metrics",
+    "onnx",
     "optimizers",
     "regularizers",
 )
@@ -139,6 +140,7 @@ __all__ = [
     "losses",
     "metrics",
     "mish",
+    "onnx",
     "optimizers",
     "register",
     "regularizers",

@@ -1,0 +1,212 @@
+"""Scan: its body as a cell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnnkit.layers.rnn import RNN
+from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
+from rnnkit.onnx.loading.cells import ScanCell
+from rnnkit.onnx.loading.layers import Operation, TimeSlice
+from rnnkit.onnx.loading.node import Node, axis_of, operator
+from rnnkit.onnx.loading.program import Program
+from rnnkit.onnx.loading.step_target import Steps, without
+from rnnkit.onnx.loading.values import Array, Constant, Forms, Value
+
+
+@operator("Scan")
+def scan(node: Node, *inputs):
+    """The last states, then the outputs of every step."""
+    body = node.attribute("body")
+    count = int(node.attribute("num_scan_inputs", 0))
+    if node.opset < 9:
+        lengths, *inputs = inputs
+        if lengths is not None:
+            raise ValueError("expected a Scan without sequence_lens")
+    if body is None or not 0 < count <= len(inputs):
+        raise ValueError("expected a body and at least one input to scan")
+    states, scanned = list(inputs[: len(inputs) - count]), list(inputs[len(inputs) - count :])
+    if any(not isinstance(one, Array) for one in scanned):
+        raise ValueError("expected scan inputs that depend on the model's inputs")
+    if any(one is None for one in states):
+        raise ValueError("expected an initial value for each state")
+    outputs = len(body.output) - len(states)
+    directions, axes_in, axes_out, turned = _attributes(node, scanned, count, outputs)
+    batch = _batch(node, states, scanned)
+    time = scanned[0].axes[axes_in[0]]
+    for one, axis in zip(scanned, axes_in, strict=True):
+        one.axes[axis].join(time)
+    time.be(TIME)
+    lead = 0 if batch is None else 1
+    formal = [list(state.axes[lead:]) for state in states]
+    formal += [
+        [a for i, a in enumerate(one.axes) if i != axis and i >= lead] for one, axis in zip(scanned, axes_in, strict=True)
+    ]
+    graph = node.graph.inside(body)
+    given = [Array(tuple(axes), one.kind, (), None, None, graph, node.label) for axes, one in zip(formal, inputs, strict=True)]
+    results = graph.read(given)
+    if len(results) != len(states) + outputs or len(body.input) != len(inputs):
+        raise ValueError(f"expected a body with {len(inputs)} inputs, got {len(body.input)}")
+    for before, after in zip(given, results[: len(states)], strict=False):
+        if len(before.axes) != len(after.axes):
+            raise ValueError("expected states of one rank")
+        for one, other in zip(before.axes, after.axes, strict=True):
+            one.join(other)
+    run = _Run(node, states, scanned, given, results, directions, turned, graph)
+    everything = [*states, *scanned, *run.captured()]
+    front = [] if batch is None else [batch]
+    found = [
+        node.array([*front, *result.axes], result.kind, everything, None, lambda target, i=i: run.output(target, i))
+        for i, result in enumerate(results[: len(states)])
+    ]
+    for i, (result, axis) in enumerate(zip(results[len(states) :], axes_out, strict=True), len(states)):
+        axes = [*front, *result.axes]
+        axes.insert(axis_of(axis, len(axes) + 1), time)
+        found.append(node.array(axes, result.kind, everything, None, lambda target, i=i: run.output(target, i)))
+    return found
+
+
+def _attributes(node, scanned, count, outputs):
+    """Directions of inputs, their axes, those of outputs, and the outputs' directions."""
+    if node.opset < 9:
+        return node.attribute("directions", [0] * count), [1] * count, [1] * outputs, [0] * outputs
+    directions = node.attribute("scan_input_directions", [0] * count)
+    axes_in = node.attribute("scan_input_axes", [0] * count)
+    axes_out = node.attribute("scan_output_axes", [0] * outputs)
+    turned = node.attribute("scan_output_directions", [0] * outputs)
+    if [len(directions), len(axes_in), len(axes_out), len(turned)] != [count, count, outputs, outputs]:
+        raise ValueError("expected an axis and a direction for each scan input and output")
+    axes_in = [axis_of(axis, len(one.axes)) for axis, one in zip(axes_in, scanned, strict=True)]
+    return directions, axes_in, axes_out, turned
+
+
+def _batch(node, states, scanned) -> Axis | None:
+    """The batch axis that Scan of opset 8 has by itself, in front of what its body sees."""
+    if node.opset >= 9:
+        return None
+    batch = scanned[0].axes[0]
+    for one in (*states, *scanned):
+        one.axes[0].join(batch)
+    batch.be(BATCH)
+    return batch
+
+
+@dataclass(eq=False)
+class _Run:
+    """The call of the layer, from which all outputs are taken."""
+
+    node: Node
+    states: Sequence[Value]
+    scanned: Sequence[Array]
+    given: Sequence[Array]
+    results: Sequence[Value]
+    directions: Sequence[int]
+    turned: Sequence[int]
+    graph: Any
+    forms: Forms = Forms((BATCH,))
+
+    def captured(self) -> list[Array]:
+        """What the body reads of the graph around it, in the order that it is met."""
+        found: dict[int, Array] = {}
+        waiting, seen = list(self.results), set()
+        while waiting:
+            value = waiting.pop()
+            if not isinstance(value, Array) or id(value) in seen:
+                continue
+            seen.add(id(value))
+            if value.scope is not self.graph:
+                found[id(value)] = value
+            else:
+                waiting += list(value.inputs)
+        return list(found.values())
+
+    def output(self, target, place) -> Any:
+        """One of the outputs, states first."""
+        states, sequences = target.shared(self, lambda: self._call(target))
+        forms = target.forms
+        if place < len(self.states):
+            return target.shaped(states[place], 1, forms.shape(self.results[place].axes))
+        return sequences[place - len(self.states)]
+
+    def _call(self, target):
+        cell, arrays = self._cell(target)
+        backwards = bool(self.directions[0])
+        scanned = [
+            self._turned(target, one) if bool(direction) != backwards else one
+            for one, direction in zip(self.scanned, self.directions, strict=True)
+        ]
+        x = target.side_by_side(scanned)
+        layer = RNN(cell, True, True, backwards, dtype=target.dtype, name=target.named(self.node.name))
+        keywords = {}
+        if (start := self._start(target, x)) is not None:
+            keywords["initial_state"] = start
+        if captured := self.captured():
+            keywords["constants"] = [self._constant(target, one) for one in captured]
+        y, *states = target.with_weights(layer, arrays)(x, **keywords)
+        return states, self._parted(target, y)
+
+    def _turned(self, target, one):
+        """A scan input from its end, where the first is read from its start, or the other way about."""
+        found = self.node.array(one.axes, one.kind, [one])
+        target.put(found, TimeSlice(step=-1, dtype=target.dtype)(target.tensor(one)))
+        return found
+
+    def _cell(self, target):
+        steps = Steps(self.forms, target.dtype)
+        count, captured = len(self.states), self.captured()
+        leaves: dict[int, Any] = {}
+        for one in (*self.given[count:], *self.given[:count]):
+            leaves[id(one)] = steps.input(one.axes, one.kind, self.node.label)
+        for one in captured:
+            if self.forms.time_axis(one.axes) is not None:
+                raise ValueError("expected captured values without time")
+            leaves[id(one)] = steps.input(one.axes, one.kind, one.label, open_sizes=True)
+        refs = steps.emitted(self.results, lambda array: leaves.get(id(array)))
+        refs = [
+            steps.add("Number", [ref]) if result.kind == "bool" else ref
+            for ref, result in zip(refs, self.results, strict=True)
+        ]
+        size = sum(self._sizes()) or (math.prod(self.forms.shape(self.given[0].axes)) if count else 1)
+        return ScanCell(steps.program(refs).config(), count, len(captured), size), steps.arrays
+
+    def _sizes(self) -> list[int]:
+        """How many features each scan output has."""
+        return [math.prod(self.forms.shape(one.axes)) for one in self.results[len(self.states) :]]
+
+    def _constant(self, target, one):
+        tensor = target.tensor(one)
+        return tensor if len(tensor.shape) > 1 else target.shaped(tensor, 1, [])
+
+    def _start(self, target, x):
+        """The states to start from, None for zeros."""
+        found = []
+        for state in self.states:
+            sizes = self.forms.shape(state.axes) or [1]
+            if isinstance(state, Constant):
+                away = [i for i, axis in enumerate(state.axes) if not self.forms.is_feature(axis)]
+                found.append(np.array(without(state.array, away), np.float64).reshape(sizes))
+            else:
+                found.append(target.shaped(target.tensor(state), 1, sizes))
+        if all(isinstance(one, np.ndarray) and not one.any() for one in found):
+            return None
+        return [target.rows_of(one, x) if isinstance(one, np.ndarray) else one for one in found]
+
+    def _parted(self, target, y) -> list:
+        """The scan outputs, of which y has the features of all side by side."""
+        sizes, found, stop = self._sizes(), [], 0
+        for size, result, turned in zip(sizes, self.results[len(self.states) :], self.turned, strict=True):
+            start, stop = stop, stop + size
+            one = y
+            if len(sizes) > 1:
+                cut = [["Slice", [0], {"axis": 0, "start": start, "stop": stop, "step": 1}]]
+                program = Program([[sum(sizes)]], [], cut, [1])
+                one = Operation(program.config(), dtype=target.dtype)(y)
+            if turned:
+                one = TimeSlice(step=-1, dtype=target.dtype)(one)
+            found.append(target.shaped(one, 2, self.forms.shape(result.axes)))
+        return found
