@@ -244,7 +244,7 @@ class LengthMask(Merge):
     >>> from rnnkit.onnx.loading.layers import LengthMask
     >>> LengthMask()([np.array([1, 3]), np.zeros((2, 3, 1))])
     array([[1., 0., 0.],
-           [1., 1., 1.]], dtype=float32)
+           [1., 1., 1.]])
     """
 
     def _merged_shape(self, shapes):

@@ -78,11 +78,21 @@ def load(path: str | os.PathLike, *, initializers: Mapping[str, Any] | None = No
 
 @dataclass
 class Loaded:
-    """A model, and in which order the axes of the graph's inputs and outputs are in the model's."""
+    """A model, and in which order the axes of the graph's inputs and outputs are in the model's.
+
+    Attributes
+    ----------
+    model : Model
+    inputs, outputs : dict of str to tuple of int
+        As `numpy.transpose` takes them.
+    batched : bool
+        Whether the graph has a batch axis; otherwise the model has one in front of the graph's axes.
+    """
 
     model: Model
     inputs: dict[str, tuple[int, ...]]
     outputs: dict[str, tuple[int, ...]]
+    batched: bool
 
 
 def read(path, initializers=None) -> Loaded:
@@ -132,7 +142,8 @@ def _loaded(file: OnnxFile, graph: Graph) -> Loaded:
         order = results_orders[one.name] = _order(target, array)
         results.append(_left(target, array, order, tensors, one.name))
     several = len(results) > 1
-    return Loaded(Model(tensors, results if several else results[0]), orders, results_orders)
+    batched = any(axis.role == BATCH for one in given for axis in one.axes)
+    return Loaded(Model(tensors, results if several else results[0]), orders, results_orders, batched)
 
 
 def _input(file, graph, proto) -> Array:
