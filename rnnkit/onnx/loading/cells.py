@@ -109,7 +109,7 @@ class OperatorCell(Cell):
     activations : list of [name, options]
         ONNX's names, with `alpha` and `beta` where they are not the default.
     clip : float, optional
-        The arguments of the activations are clipped to ``[-clip, clip]``.
+        The arguments of the activations are clipped to ``[-clip, clip]``, but not the state c of an LSTM.
     use_bias : bool
     """
 
@@ -142,7 +142,12 @@ class OperatorCell(Cell):
         self.built = True
 
     def _functions_of_z(self) -> list[Callable]:
-        return [partial(_clipped, ACTIVATIONS[kind], options, self.clip) for kind, options in self.activations]
+        # The third, of LSTM's cell state, isn't of z: onnxruntime clips only what comes from the products.
+        bounds = [self.clip, self.clip, None]
+        return [
+            partial(_clipped, ACTIVATIONS[kind], options, bound)
+            for (kind, options), bound in zip(self.activations, bounds, strict=False)
+        ]
 
     def get_config(self):
         """The constructor's arguments as JSON values."""

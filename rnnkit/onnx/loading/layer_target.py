@@ -28,36 +28,36 @@ class Layers:
 
     def __init__(self, dtype: np.dtype):
         self.forms, self.dtype = Forms((BATCH, TIME)), dtype
-        self._tensors: dict[int, SymbolicTensor] = {}
-        self._shared: dict[int, Any] = {}
-        self._arranged: dict[int, tuple[SymbolicTensor, int]] = {}
+        self._tensors: dict[Array, SymbolicTensor] = {}
+        self._shared: dict[Any, Any] = {}
+        self._arranged: dict[SymbolicTensor, tuple[SymbolicTensor, int]] = {}
         self._names: set[str] = set()
 
     def put(self, array: Array, tensor: SymbolicTensor) -> None:
         """Say what an input is."""
-        self._tensors[id(array)] = tensor
+        self._tensors[array] = tensor
 
     def make(self, outputs: Sequence[Array]) -> None:
         """Make the layers for these values and all that they are computed from."""
-        for array in inputs_first(outputs, lambda array: id(array) not in self._tensors):
-            if id(array) not in self._tensors:
+        for array in inputs_first(outputs, lambda array: array not in self._tensors):
+            if array not in self._tensors:
                 try:
                     found = None if array.layers is None else array.layers(self)
-                    self._tensors[id(array)] = self._operation(array) if found is None else found
+                    self._tensors[array] = self._operation(array) if found is None else found
                 except (ValueError, TypeError, MemoryError) as error:
                     raise ValueError(f"{array.label}: {error}") from error
 
     def tensor(self, array: Array) -> SymbolicTensor:
         """The tensor of a value that was made before."""
-        if id(array) not in self._tensors:
+        if array not in self._tensors:
             self.make([array])
-        return self._tensors[id(array)]
+        return self._tensors[array]
 
     def shared(self, key: Any, make: Callable[[], Any]) -> Any:
         """What several outputs of one node are taken from, made once."""
-        if id(key) not in self._shared:
-            self._shared[id(key)] = (make(), key)
-        return self._shared[id(key)][0]
+        if key not in self._shared:
+            self._shared[key] = make()
+        return self._shared[key]
 
     def named(self, name: str) -> str | None:
         """A name for a layer, after that of a node; None if there is none."""
@@ -80,14 +80,14 @@ class Layers:
         """A tensor with its features in another shape; one layer for several in a row."""
         sizes = list(sizes)
         if order is None:
-            source, own = self._arranged.get(id(tensor), (tensor, kept))
+            source, own = self._arranged.get(tensor, (tensor, kept))
             if own == kept:
                 tensor = source
             if list(tensor.shape[kept:]) == sizes and len(tensor.shape) == kept + len(sizes):
                 return tensor
         found = Arrange(sizes, kept, order, dtype=self.dtype)(tensor)
         if order is None:
-            self._arranged[id(found)] = (tensor, kept)
+            self._arranged[found] = (tensor, kept)
         return found
 
     def flat(self, array: Array) -> SymbolicTensor:
@@ -118,7 +118,7 @@ class Layers:
     def side_by_side(self, arrays: Sequence[Array]) -> SymbolicTensor:
         """The features of several values in one axis; what has no time is repeated where another has."""
         timed = next((one for one in arrays if self.kept(one) == 2), None)
-        times = {id(time.root) for one in arrays if (time := self.forms.time_axis(one.axes)) is not None}
+        times = {time.root for one in arrays if (time := self.forms.time_axis(one.axes)) is not None}
         if len(times) > 1:
             raise ValueError("expected values along one time axis, got several")
         tensors = []
@@ -131,12 +131,12 @@ class Layers:
 
     def _operation(self, array: Array) -> SymbolicTensor:
         """One layer for the value's own operation."""
-        inputs = list({id(one): one for one in array.inputs if isinstance(one, Array)}.values())
+        inputs = list(dict.fromkeys(one for one in array.inputs if isinstance(one, Array)))
         if array.emit is None or not inputs:
             raise ValueError("expected an operator of the inputs")
         steps = Steps(self.forms, self.dtype)
-        refs = {id(one): steps.input(one.axes, one.kind, one.label) for one in inputs}
-        found = array.emit(steps, [refs.get(id(one)) for one in array.inputs])
+        refs = {one: steps.input(one.axes, one.kind, one.label) for one in inputs}
+        found = array.emit(steps, [refs.get(one) for one in array.inputs])
         if array.kind == "bool":
             found = steps.add("Number", [found])
         program = steps.program([found])

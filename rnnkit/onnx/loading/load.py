@@ -122,9 +122,9 @@ def _loaded(file: OnnxFile, graph: Graph) -> Loaded:
     _choose_batch(given)
     dtype = _precision(file, graph, outputs)
     target, tensors, orders = Layers(dtype), [], {}
-    used = {id(one) for one in inputs_first(outputs, lambda _: True)}
+    used = set(inputs_first(outputs, lambda _: True))
     for name, array in zip(names, given, strict=True):
-        if id(array) in used:
+        if array in used:
             order = _order(target, array)
             tensor = Input(
                 _sizes([array.axes[i] for i in order]),

@@ -93,15 +93,15 @@ class Steps:
 
     def emitted(self, outputs: Sequence[Value], leaf: Callable[[Array], Any]) -> list:
         """Refs of values, with all that they are computed from; `leaf` gives those of inputs, None of others."""
-        refs: dict[int, Any] = {}
+        refs: dict[Array, Any] = {}
         for value in inputs_first(outputs, lambda array: leaf(array) is None):
             found = leaf(value)
             if found is None:
                 if value.emit is None:
                     raise ValueError(f"{value.label}: expected an operator that keeps no memory here")
-                found = value.emit(self, [refs.get(id(one)) for one in value.inputs])
-            refs[id(value)] = found
-        return [self.alone(one) if isinstance(one, Constant) else refs[id(one)] for one in outputs]
+                found = value.emit(self, [refs.get(one) for one in value.inputs])
+            refs[value] = found
+        return [self.alone(one) if isinstance(one, Constant) else refs[one] for one in outputs]
 
     def alone(self, value: Constant) -> Any:
         """A constant that nothing is computed from, as every row has it."""
@@ -110,19 +110,19 @@ class Steps:
 
 def inputs_first(outputs: Sequence[Value], within: Callable[[Array], bool]) -> list[Array]:
     """All arrays that outputs are computed from, each behind its inputs; without recursion, as graphs are deep."""
-    found: dict[int, Array] = {}
+    found: dict[Array, None] = {}
     waiting: list[tuple[Value | None, bool]] = [(one, False) for one in reversed(outputs)]
     while waiting:
         value, seen = waiting.pop()
-        if not isinstance(value, Array) or id(value) in found:
+        if not isinstance(value, Array) or value in found:
             continue
         if seen:
-            found[id(value)] = value
+            found[value] = None
         else:
             waiting.append((value, True))
             if within(value):
                 waiting += [(one, False) for one in reversed(value.inputs)]
-    return list(found.values())
+    return list(found)
 
 
 def without(array: np.ndarray, axes: Sequence[int]) -> np.ndarray:

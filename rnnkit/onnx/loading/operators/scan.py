@@ -112,18 +112,18 @@ class _Run:
 
     def captured(self) -> list[Array]:
         """What the body reads of the graph around it, in the order that it is met."""
-        found: dict[int, Array] = {}
+        found: dict[Array, None] = {}
         waiting, seen = list(self.results), set()
         while waiting:
             value = waiting.pop()
-            if not isinstance(value, Array) or id(value) in seen:
+            if not isinstance(value, Array) or value in seen:
                 continue
-            seen.add(id(value))
+            seen.add(value)
             if value.scope is not self.graph:
-                found[id(value)] = value
+                found[value] = None
             else:
                 waiting += list(value.inputs)
-        return list(found.values())
+        return list(found)
 
     def output(self, target, place) -> Any:
         """One of the outputs, states first."""
@@ -159,14 +159,14 @@ class _Run:
     def _cell(self, target):
         steps = Steps(self.forms, target.dtype)
         count, captured = len(self.states), self.captured()
-        leaves: dict[int, Any] = {}
+        leaves: dict[Array, Any] = {}
         for one in (*self.given[count:], *self.given[:count]):
-            leaves[id(one)] = steps.input(one.axes, one.kind, self.node.label)
+            leaves[one] = steps.input(one.axes, one.kind, self.node.label)
         for one in captured:
             if self.forms.time_axis(one.axes) is not None:
                 raise ValueError("expected captured values without time")
-            leaves[id(one)] = steps.input(one.axes, one.kind, one.label, open_sizes=True)
-        refs = steps.emitted(self.results, lambda array: leaves.get(id(array)))
+            leaves[one] = steps.input(one.axes, one.kind, one.label, open_sizes=True)
+        refs = steps.emitted(self.results, lambda array: leaves.get(array))
         refs = [
             steps.add("Number", [ref]) if result.kind == "bool" else ref
             for ref, result in zip(refs, self.results, strict=True)

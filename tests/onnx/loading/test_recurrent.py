@@ -1,0 +1,120 @@
+"""LSTM, GRU and RNN with random attributes give what onnxruntime gives."""
+
+import numpy as np
+import onnx_recurrent
+import pytest
+from matrix import label, pairwise
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+from onnx_graphs import loaded, model_of, node, outputs_of, run_onnxruntime
+
+import rnnkit as rk
+
+GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+NAMES = "Relu Tanh Sigmoid LeakyRelu ThresholdedRelu HardSigmoid Elu Softsign Softplus Affine ScaledTanh".split()
+ALPHA = {"Affine", "LeakyRelu", "ThresholdedRelu", "ScaledTanh", "HardSigmoid", "Elu"}
+BETA = {"Affine", "ScaledTanh", "HardSigmoid"}
+FACTORS = {
+    "op": ("LSTM", "GRU", "RNN"),
+    "direction": ("forward", "reverse", "bidirectional"),
+    "layout": (0, 1),
+    "activations": ("default", "named", "other"),
+    "clip": (None, 0.7),
+    "special": (False, True),  # linear_before_reset, or input_forget
+    "peepholes": (False, True),
+    "bias": (True, False),
+    "lengths": (False, True),
+    "states": (False, True),
+    "outputs": ("all", "last", "sequence"),
+    "units": (4, 1),
+    "features": (3, 1),
+    "dtype": ("float32", "float64"),
+}
+ROWS = pairwise(FACTORS)
+
+
+def made(row, rng, time=5, batch=3):
+    """A node's model, in the layout of the row and in layout 0, and numbers for its inputs in layout 0."""
+    op, count, units = row["op"], 2 if row["direction"] == "bidirectional" else 1, row["units"]
+    draw = lambda *shape: (0.4 * rng.normal(size=shape)).astype("float32")
+    weights = {"W": draw(count, GATES[op] * units, row["features"]), "R": draw(count, GATES[op] * units, units)}
+    feeds = {"X": draw(time, batch, row["features"])}
+    shapes = {"X": ["time", "batch", row["features"]]}
+    names = ["X", "W", "R", "", "", "", "", ""]
+    if row["bias"]:
+        weights["B"], names[3] = draw(count, 2 * GATES[op] * units), "B"
+    if row["lengths"]:
+        feeds["L"], names[4], shapes["L"] = np.array([5, 2, 3], "int32"), "L", ["batch"]
+    for i, name in enumerate(["H", "C"] if op == "LSTM" else ["H"]):
+        if row["states"]:
+            feeds[name], names[5 + i], shapes[name] = draw(count, batch, units), name, [count, "batch", units]
+    if op == "LSTM" and row["peepholes"]:
+        weights["P"], names[7] = draw(count, 3 * units), "P"
+    attributes = {"hidden_size": units, "direction": row["direction"]}
+    if op != "RNN" and row["special"]:
+        attributes["linear_before_reset" if op == "GRU" else "input_forget"] = 1
+    if row["clip"]:
+        attributes["clip"] = row["clip"]
+    if row["activations"] != "default":
+        pool = NAMES[:3] if row["activations"] == "named" else NAMES
+        chosen = [pool[k] for k in rng.integers(len(pool), size={"LSTM": 3, "GRU": 2, "RNN": 1}[op] * count)]
+        attributes["activations"] = chosen
+        for name, takers in {"activation_alpha": ALPHA, "activation_beta": BETA}.items():
+            if count_of := sum(one in takers for one in chosen):
+                attributes[name] = rng.uniform(0.1, 0.9, count_of).tolist()
+    every = ["Y", "Yh", "Yc"] if op == "LSTM" else ["Y", "Yh"]
+    chosen = {"all": every, "last": every[1:], "sequence": every[:1]}[row["outputs"]]
+    results = [name if name in chosen else "" for name in every]
+    while names and not names[-1]:
+        names.pop()
+
+    def model(layout, dtype):
+        def info(name):
+            shape = list(shapes[name])
+            if layout and len(shape) > 1:
+                shape[0], shape[1] = shape[1], shape[0]
+            return name, "int32" if name == "L" else dtype, shape
+
+        own = {"layout": 1} if layout else {}
+        nodes = [node(op, names, [*results], **attributes, **own)]
+        arrays = {name: array.astype(dtype) for name, array in weights.items()}
+        return model_of(nodes, [info(name) for name in feeds], chosen, arrays)
+
+    with np.errstate(over="ignore"):  # of the exponentials that a condition leaves out
+        y = onnx_recurrent.run(op, attributes, **feeds, **weights)
+    return model, feeds, chosen, [y[every.index(name)] for name in chosen]
+
+
+def turned(array, name):
+    """From layout 0 to layout 1."""
+    return array.transpose(2, 0, 1, 3) if name == "Y" else array.swapaxes(0, 1) if array.ndim > 1 else array
+
+
+def check(row, seed):
+    model, feeds, chosen, reference = made(row, np.random.default_rng(seed))
+    expected = run_onnxruntime(model(0, "float32"), feeds)  # onnxruntime has neither layout 1 nor doubles
+    for one, other in zip(expected, reference, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+    found = loaded(model(row["layout"], row["dtype"]))
+    if row["layout"]:
+        feeds = {name: turned(array, name) for name, array in feeds.items()}
+        expected = [turned(array, name) for name, array in zip(chosen, expected, strict=True)]
+    got = outputs_of(found, {k: v if k == "L" else v.astype(row["dtype"]) for k, v in feeds.items()})
+    assert found.model.dtype == row["dtype"]
+    for one, other in zip(got, expected, strict=True):
+        assert one.shape == other.shape
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=label)
+def test_the_loaded_operator_gives_what_onnxruntime_gives(row):
+    check(row, ROWS.index(row))
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("seed", range(300))
+def test_random_attributes(seed):
+    rng = np.random.default_rng(seed)
+    check({name: values[rng.integers(len(values))] for name, values in FACTORS.items()}, seed)
