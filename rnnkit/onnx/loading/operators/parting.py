@@ -119,6 +119,8 @@ def split(node: Node, x: Value, sizes: Value | None = None):
 def gather(node: Node, x: Value, indices: Value):
     """Entries of an axis by their numbers: a table's rows by ids, or chosen steps and features."""
     axis = axis_of(node.attribute("axis", 0), len(x.axes))
+    if isinstance(x, Constant) and isinstance(indices, Constant):
+        return node.array([*x.axes[:axis], *indices.axes, *x.axes[axis + 1 :]], x.kind, [])
     if isinstance(x, Constant):
         return _embedded(node, x, indices, axis)
     places = node.known(indices, "the indices of Gather from a value that is computed")
