@@ -32,6 +32,7 @@ class Layers:
         self._shared: dict[Any, Any] = {}
         self._arranged: dict[SymbolicTensor, tuple[SymbolicTensor, int]] = {}
         self._names: set[str] = set()
+        self._needed: set[Array] = set()
 
     def put(self, array: Array, tensor: SymbolicTensor) -> None:
         """Say what an input is."""
@@ -39,13 +40,25 @@ class Layers:
 
     def make(self, outputs: Sequence[Array]) -> None:
         """Make the layers for these values and all that they are computed from."""
-        for array in inputs_first(outputs, lambda array: array not in self._tensors):
+        order = inputs_first(outputs, self._read)
+        self._needed.update(order)
+        for array in order:
             if array not in self._tensors:
                 try:
                     found = None if array.layers is None else array.layers(self)
                     self._tensors[array] = self._operation(array) if found is None else found
                 except (ValueError, TypeError, MemoryError) as error:
                     raise ValueError(f"{array.label}: {error}") from error
+
+    def _read(self, array: Array) -> Sequence[Any]:
+        """What the layers of a value read."""
+        if array in self._tensors:
+            return ()
+        return array.inputs if array.layer_inputs is None else array.layer_inputs
+
+    def needs(self, array: Array) -> bool:
+        """Whether anything reads a value."""
+        return array in self._needed
 
     def tensor(self, array: Array) -> SymbolicTensor:
         """The tensor of a value that was made before."""

@@ -107,7 +107,8 @@ class Arrange(Shaping):
         return (*shape[: self.kept], *self.shape)
 
     def _refuses_stream(self):
-        return None if self.kept > 1 else "may need whole sequences"
+        steps = self.kept == 1 and self.built and None in self._input_shape[1:2]
+        return "needs whole sequences" if steps else None
 
     def get_config(self):
         """The constructor's arguments as JSON values."""
@@ -157,6 +158,10 @@ class TimeSlice(Shaping):
         elif (self.start, self.stop, self.step) in ((-1, None, None), (0, 1, None), (0, 1, 1), (-1, None, 1)):
             time = 1
         return (batch, time, *rest)
+
+    def _refuses_stream(self):
+        last = (self.start, self.stop, self.step) in ((-1, None, None), (-1, None, 1))
+        return None if last else super()._refuses_stream()
 
     def get_config(self):
         """The constructor's arguments as JSON values."""

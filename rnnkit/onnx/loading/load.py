@@ -122,7 +122,7 @@ def _loaded(file: OnnxFile, graph: Graph) -> Loaded:
     _choose_batch(given)
     dtype = _precision(file, graph, outputs)
     target, tensors, orders = Layers(dtype), [], {}
-    used = set(inputs_first(outputs, lambda _: True))
+    used = set(inputs_first(outputs))
     for name, array in zip(names, given, strict=True):
         if array in used:
             order = _order(target, array)

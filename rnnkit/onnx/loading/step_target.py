@@ -94,7 +94,7 @@ class Steps:
     def emitted(self, outputs: Sequence[Value], leaf: Callable[[Array], Any]) -> list:
         """Refs of values, with all that they are computed from; `leaf` gives those of inputs, None of others."""
         refs: dict[Array, Any] = {}
-        for value in inputs_first(outputs, lambda array: leaf(array) is None):
+        for value in inputs_first(outputs, lambda array: array.inputs if leaf(array) is None else ()):
             found = leaf(value)
             if found is None:
                 if value.emit is None:
@@ -108,7 +108,9 @@ class Steps:
         raise ValueError(f"expected outputs that depend on inputs, got the constant {value.name!r}")
 
 
-def inputs_first(outputs: Sequence[Value], within: Callable[[Array], bool]) -> list[Array]:
+def inputs_first(
+    outputs: Sequence[Value], inputs_of: Callable[[Array], Sequence[Value]] = lambda array: array.inputs
+) -> list[Array]:
     """All arrays that outputs are computed from, each behind its inputs; without recursion, as graphs are deep."""
     found: dict[Array, None] = {}
     waiting: list[tuple[Value | None, bool]] = [(one, False) for one in reversed(outputs)]
@@ -120,8 +122,7 @@ def inputs_first(outputs: Sequence[Value], within: Callable[[Array], bool]) -> l
             found[value] = None
         else:
             waiting.append((value, True))
-            if within(value):
-                waiting += [(one, False) for one in reversed(value.inputs)]
+            waiting += [(one, False) for one in reversed(inputs_of(value))]
     return list(found)
 
 

@@ -65,6 +65,8 @@ class Array:
         The node, for errors.
     dense : tuple, optional
         ``(x, kernel, bias, activation)`` where it is a dense layer of x, which what follows may add to.
+    layer_inputs : sequence of values, optional
+        What `layers` reads, where these aren't the inputs.
     """
 
     axes: tuple[Axis, ...]
@@ -75,6 +77,7 @@ class Array:
     scope: Any = None
     label: str = ""
     dense: tuple | None = field(default=None, repr=False)
+    layer_inputs: Sequence[Any] | None = field(default=None, repr=False)
 
 
 Value = Constant | Array

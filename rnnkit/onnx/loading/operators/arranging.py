@@ -150,6 +150,8 @@ def expand(node: Node, x: Value, shape: Value):
     """Repeated along axes of size 1."""
     sizes = node.integers(shape, "the shape of Expand")
     axes = node.axes.broadcast(x.axes, [node.axes.of(size) for size in sizes])
+    if isinstance(x, Constant):
+        return Constant(np.broadcast_to(x.array, numbers(axes)), axes, x.name, x.trainable)
     if all(a.root is b.root for a, b in zip(axes[len(axes) - len(x.axes) :], x.axes, strict=True)):
         return viewed(node, x, axes) if len(axes) > len(x.axes) else x
 
@@ -158,8 +160,3 @@ def expand(node: Node, x: Value, shape: Value):
         return steps.add("Expand", [ref], shape=steps.forms.shape(axes, node.label))
 
     return node.array(axes, x.kind, [x], emit)
-
-
-def repeated(x: Constant, axes) -> Constant:
-    """A constant that is repeated; it takes no memory."""
-    return Constant(np.broadcast_to(x.array, numbers(axes)), tuple(axes), x.name)

@@ -29,8 +29,8 @@ def dense(node: Node, axes, parts: tuple, emit, inputs) -> Array:
         found = target.with_weights(layer, arrays)(tensor)
         return target.shaped(found, target.kept(x), target.forms.shape(axes, node.label))
 
-    found = node.array(axes, "float", [x, *(one for one in inputs if isinstance(one, Array) and one.dense is None)], emit, layers)
-    found.dense = parts
+    found = node.array(axes, "float", inputs, emit, layers)
+    found.dense, found.layer_inputs = parts, [x]
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -77,10 +77,10 @@ def recurrent(node: Node, x, w, r, b=None, lengths=None, h=None, c=None, p=None)
     first = [batch, time] if said.batch_first else [time]
     all_axes = [*first, *(state_axes[1:] if said.batch_first else state_axes)]
     inputs = [x, lengths, h, c]
-    outputs = [node.array(all_axes, "float", inputs, None, run.sequence)]
+    run.outputs = [node.array(all_axes, "float", inputs, None, run.sequence)]
     for i in range(len(run.states)):
-        outputs.append(node.array(state_axes, "float", inputs, None, lambda target, i=i: run.state(target, i)))
-    return outputs
+        run.outputs.append(node.array(state_axes, "float", inputs, None, lambda target, i=i: run.state(target, i)))
+    return run.outputs
 
 
 def _attributes(node, r) -> _Attributes:
@@ -197,6 +197,7 @@ class _Run:
     states: Sequence[Value | None]
     cells: list[_Cell]
     state_axes: list[Axis]
+    outputs: list[Array] = field(default_factory=list)
 
     def sequence(self, target) -> Any:
         """The output of every step, (B, T, [2], [units])."""
@@ -220,7 +221,10 @@ class _Run:
         keywords = {} if mask is None else {"mask": mask}
         if (start := self._start(target, x)) is not None:
             keywords["initial_state"] = start
-        y, *states = target.with_weights(layer, weights)(x, **keywords)
+        found = target.with_weights(layer, weights)(x, **keywords)
+        y, *states = found if isinstance(found, (list, tuple)) else [found]
+        if not target.needs(self.outputs[0]):
+            return [y, *states]
         if self.said.directions == ["reverse"]:
             y = TimeSlice(step=-1, dtype=target.dtype)(y)
         elif mask is not None:
@@ -229,7 +233,8 @@ class _Run:
 
     def _layer(self, target):
         name = target.named(self.node.name)
-        flags = {"return_sequences": True, "return_state": True, "dtype": target.dtype}
+        needed = [target.needs(one) for one in self.outputs]
+        flags = {"return_sequences": needed[0], "return_state": any(needed[1:]), "dtype": target.dtype}
         flags["zero_output_for_mask"] = self.lengths is not None
         several = len(self.cells) == 2
         layers = []

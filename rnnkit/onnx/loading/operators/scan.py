@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,7 @@ def scan(node: Node, *inputs):
         axes = [*front, *result.axes]
         axes.insert(axis_of(axis, len(axes) + 1), time)
         found.append(node.array(axes, result.kind, everything, None, lambda target, i=i: run.output(target, i)))
+    run.outputs = found
     return found
 
 
@@ -108,7 +109,8 @@ class _Run:
     directions: Sequence[int]
     turned: Sequence[int]
     graph: Any
-    forms: Forms = Forms((BATCH,))
+    outputs: list[Array] = field(default_factory=list)
+    forms: Forms = field(default_factory=lambda: Forms((BATCH,)))
 
     def captured(self) -> list[Array]:
         """What the body reads of the graph around it, in the order that it is met."""
@@ -141,14 +143,17 @@ class _Run:
             for one, direction in zip(self.scanned, self.directions, strict=True)
         ]
         x = target.side_by_side(scanned)
-        layer = RNN(cell, True, True, backwards, dtype=target.dtype, name=target.named(self.node.name))
+        needed = [target.needs(one) for one in self.outputs]
+        count = len(self.states)
+        layer = RNN(cell, any(needed[count:]), any(needed[:count]), backwards, dtype=target.dtype, name=target.named(self.node.name))
         keywords = {}
         if (start := self._start(target, x)) is not None:
             keywords["initial_state"] = start
         if captured := self.captured():
             keywords["constants"] = [self._constant(target, one) for one in captured]
-        y, *states = target.with_weights(layer, arrays)(x, **keywords)
-        return states, self._parted(target, y)
+        found = target.with_weights(layer, arrays)(x, **keywords)
+        y, *states = found if isinstance(found, (list, tuple)) else [found]
+        return states, self._parted(target, y) if layer.return_sequences else []
 
     def _turned(self, target, one):
         """A scan input from its end, where the first is read from its start, or the other way about."""
