@@ -128,6 +128,14 @@ class Layers:
 
     # Operations on rows
 
+    def along(self, time: Axis) -> SymbolicTensor:
+        """Any tensor that has this time axis, ``(B, T, …)``."""
+        for array, tensor in self._tensors.items():
+            own = self.forms.time_axis(array.axes)
+            if own is not None and own.root is time.root:
+                return tensor
+        raise ValueError("expected a length that an input has, got one that is computed")
+
     def side_by_side(self, arrays: Sequence[Array]) -> SymbolicTensor:
         """The features of several values in one axis; what has no time is repeated where another has."""
         timed = next((one for one in arrays if self.kept(one) == 2), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit.onnx.loading.axes import TIME, Axis, numbers
+from rnnkit.onnx.loading.layers import RepeatOverTime
 from rnnkit.onnx.loading.node import Node, axis_of, operator
 from rnnkit.onnx.loading.values import Array, Constant, Value
 
@@ -159,4 +160,15 @@ def expand(node: Node, x: Value, shape: Value):
         ref = steps.aligned(x, refs[0], axes)
         return steps.add("Expand", [ref], shape=steps.forms.shape(axes, node.label))
 
-    return node.array(axes, x.kind, [x], emit)
+    def layers(target):
+        time = target.forms.time_axis(axes)
+        if time is None or target.kept(x) == 2:
+            return None
+        sizes = target.forms.shape(axes, node.label)
+        if target.forms.shape(x.axes) != sizes:
+            raise ValueError("expected to repeat along time or features, got both")
+        flat = target.flat(x)
+        found = RepeatOverTime(dtype=target.dtype, name=target.named(node.name))([flat, target.along(time)])
+        return target.shaped(found, 2, sizes)
+
+    return node.array(axes, x.kind, [x], emit, layers)
