@@ -21,10 +21,9 @@ class Axis:
     Attributes
     ----------
     number : int
-        Its size, or the prime that stands for an open one.
     open : bool
     parts : tuple of Axis
-        What a reshape joined to this one; empty for others.
+        Empty for most.
     """
 
     def __init__(self, number: int, open: bool = False, kin: Axis | None = None, parts: tuple[Axis, ...] = ()):
@@ -42,14 +41,17 @@ class Axis:
 
     @property
     def number(self) -> int:
+        """Its size, or the prime that stands for an open one."""
         return self.root._number
 
     @property
     def open(self) -> bool:
+        """Whether the size is known at calls only."""
         return self.root._open
 
     @property
     def parts(self) -> tuple[Axis, ...]:
+        """What a reshape joined to this axis."""
         return self.root._parts
 
     @property
@@ -188,7 +190,9 @@ class Axes:
 
     def _group(self, left: list[Axis], wanted: list[int]) -> list[Axis]:
         """The next few axes that hold as many elements before and after; takes them from both lists."""
-        before, after, a, b = [], [], 1, 1
+        before: list[Axis] = []
+        after: list[int] = []
+        a, b = 1, 1
         while a != b or not before:
             short = left if a < b or not before else wanted
             if not short or (a == 0 or b == 0):

@@ -49,7 +49,7 @@ class ScanCell(Cell):
         count = len(self.program.inputs) - self.states - self.constants
         self._x_shapes = self.program.inputs[:count]
         self._state_shapes = self.program.inputs[count : count + self.states]
-        self.state_size = [tuple(shape) or (1,) for shape in self._state_shapes] or [1]
+        self.state_size = [tuple(shape) or (1,) for shape in self._state_shapes] or [(1,)]
 
     def build(self, input_shape):
         """Create the program's weights."""
@@ -57,7 +57,8 @@ class ScanCell(Cell):
         if tuple(input_shape[1:]) != (expected,):
             raise ValueError(f"expected x with {expected} features, got {tuple(input_shape[1:])}")
         self.arrays = [
-            self.add_weight(shape, "zeros", name, trainable=trainable) for name, shape, trainable in self.program.weights
+            self.add_weight(shape, "zeros", name, trainable=trainable)
+            for name, shape, trainable in self.program.weights
         ]
         self.built = True
 
@@ -90,7 +91,8 @@ class RowsCell(Cell):
     def build(self, input_shape):
         """Create the program's weights."""
         self.arrays = [
-            self.add_weight(shape, "zeros", name, trainable=trainable) for name, shape, trainable in self.program.weights
+            self.add_weight(shape, "zeros", name, trainable=trainable)
+            for name, shape, trainable in self.program.weights
         ]
         self.built = True
 

@@ -24,8 +24,7 @@ def onnx_package() -> Any:
         If it isn't installed.
     """
     try:
-        import onnx
-        import onnx.external_data_helper
+        import onnx  # type: ignore[import-not-found,unused-ignore]
     except ModuleNotFoundError:
         raise ImportError("rk.onnx.load needs onnx; install it with: pip install 'rnnkit[onnx]'") from None
     return onnx
@@ -70,11 +69,27 @@ class OnnxFile:
             raise ValueError("expected constants about as large as the file, got more")
 
     def check_operator(self, proto) -> None:
-        """Refuse operators that are not ONNX's own."""
+        """Refuse operators that are not ONNX's own, and another number of inputs than they have.
+
+        Raises
+        ------
+        ValueError
+            For these.
+        """
         if proto.domain not in _DOMAINS:
             raise ValueError(f"expected operators of ONNX's own domain, got one of {proto.domain!r}")
         if proto.op_type in self._functions and not proto.domain:
             raise ValueError("expected operators without functions of the model")
+        try:
+            schema = self.onnx.defs.get_schema(proto.op_type, self.opset, "")
+        except self.onnx.defs.SchemaError:
+            raise ValueError(f"expected an operator of ONNX's opset {self.opset}") from None
+        given = len(proto.input)
+        if not schema.min_input <= given <= schema.max_input:
+            raise ValueError(f"expected {schema.min_input} to {schema.max_input} inputs, got {given}")
+        for formal, name in zip(schema.inputs, proto.input, strict=False):
+            if not name and formal.option == self.onnx.defs.OpSchema.FormalParameterOption.Single:
+                raise ValueError(f"expected the input {formal.name!r}, got none")
 
     def array(self, tensor) -> np.ndarray:
         """The numbers of a tensor.

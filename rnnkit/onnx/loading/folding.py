@@ -11,10 +11,23 @@ from rnnkit.onnx.loading.file import OnnxFile
 from rnnkit.onnx.loading.node import Node
 from rnnkit.onnx.loading.values import Constant
 
-_ARRANGING = ("Expand", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze", "Concat", "Slice", "Gather")
+_ARRANGING = (
+    "Expand",
+    "Flatten",
+    "Identity",
+    "Reshape",
+    "Squeeze",
+    "Transpose",
+    "Unsqueeze",
+    "Concat",
+    "Slice",
+    "Gather",
+)
 
 
-def folded(node: Node, inputs: Sequence[Constant | None], place: int, sizes: tuple[int, ...], file: OnnxFile) -> np.ndarray:
+def folded(
+    node: Node, inputs: Sequence[Constant | None], place: int, sizes: tuple[int, ...], file: OnnxFile
+) -> np.ndarray:
     """An output of a node, by ONNX's own reference evaluator.
 
     Parameters
@@ -34,7 +47,7 @@ def folded(node: Node, inputs: Sequence[Constant | None], place: int, sizes: tup
         if len(values) == 1 and math.prod(sizes) > 1:
             return np.broadcast_to(numbers[0].flat[0], sizes)
     thin = [None if one is None else _thin(one) for one in arrays]
-    if any(one is not None and one.size != small.size for one, small in zip(arrays, thin, strict=True)):
+    if sum(one.size for one in arrays if one is not None) != sum(one.size for one in thin if one is not None):
         if node.op in ("Cast", "Add", "Sub", "Mul", "Div", "Neg", "Identity", "Tanh", "Sigmoid", "Relu"):
             return np.broadcast_to(_evaluated(node, thin, place, file), sizes)
         file.spend(sum(one.size for one in arrays if one is not None))
@@ -54,14 +67,16 @@ def _thin(array: np.ndarray) -> np.ndarray:
 
 def _evaluated(node, arrays, place, file) -> np.ndarray:
     helper = file.onnx.helper
-    from onnx.reference import ReferenceEvaluator
+    from onnx.reference import ReferenceEvaluator  # type: ignore[import-not-found,unused-ignore]
 
     names = [f"x{i}" if one is not None else "" for i, one in enumerate(arrays)]
     given = {name: one for name, one in zip(names, arrays, strict=True) if name}
     outputs = [f"y{i}" for i in range(len(node.outputs))]
     proto = helper.make_node(node.op, names, outputs)
     proto.attribute.extend(node.proto.attribute)
-    inputs = [helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(a.dtype), None) for name, a in given.items()]
+    inputs = [
+        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(a.dtype), None) for name, a in given.items()
+    ]
     result = [helper.make_tensor_value_info(outputs[place], 0, None)]
     graph = helper.make_graph([proto], "node", inputs, result)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", file.opset)])

@@ -115,10 +115,11 @@ def read(path, initializers=None) -> Loaded:
 def _loaded(file: OnnxFile, graph: Graph) -> Loaded:
     given = [_input(file, graph, one) for one in graph.inputs()]
     names = [one.name for one in graph.inputs()]
-    outputs = graph.read(given)
-    for name, value in zip((one.name for one in file.graph.output), outputs, strict=True):
+    outputs = []
+    for one, value in zip(file.graph.output, graph.read(given), strict=True):
         if isinstance(value, Constant):
-            raise ValueError(f"expected outputs that depend on the inputs, got the constant {name!r}")
+            raise ValueError(f"expected outputs that depend on the inputs, got the constant {one.name!r}")
+        outputs.append(value)
     _choose_batch(given)
     dtype = _precision(file, graph, outputs)
     target, tensors, orders = Layers(dtype), [], {}
@@ -223,4 +224,3 @@ def _left(target: Layers, array: Array, order, inputs, name):
     if any(tensor is one for one in inputs):
         tensor = Arrange(sizes, kept, dtype=target.dtype)(tensor)
     return tensor
-

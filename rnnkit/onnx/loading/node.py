@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnnkit.onnx.loading.axes import Axes, Axis
+from rnnkit.onnx.loading.axes import Axis
 from rnnkit.onnx.loading.values import Array, Constant, Value
 
 if TYPE_CHECKING:
@@ -70,7 +70,9 @@ class Node:
 
     def array(self, axes: Sequence[Axis], kind: str, inputs: Sequence[Value | None], emit=None, layers=None) -> Array:
         """An output that a call computes."""
-        return Array(tuple(axes), kind, [one for one in inputs if one is not None], emit, layers, self.graph, self.label)
+        return Array(
+            tuple(axes), kind, [one for one in inputs if one is not None], emit, layers, self.graph, self.label
+        )
 
     def known(self, value: Value | None, what: str) -> np.ndarray:
         """The array of an input that has to be known.
@@ -105,5 +107,3 @@ def axis_of(axis: int, rank: int) -> int:
     if not -rank <= axis < rank:
         raise ValueError(f"expected an axis of {rank}, got {axis}")
     return axis % rank
-
-

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from rnnkit.onnx.loading.operations import OPERATIONS
 
@@ -31,7 +29,7 @@ class Program:
 
     def __init__(self, inputs=(), weights=(), instructions=(), outputs=()):
         self.inputs = [list(shape) for shape in inputs]
-        self.weights = [[str(name), list(shape), bool(trainable)] for name, shape, trainable in weights]
+        self.weights: list[list[Any]] = [[str(name), list(shape), bool(known)] for name, shape, known in weights]
         self.instructions = [[op, list(refs), dict(options)] for op, refs, options in instructions]
         self.outputs = list(outputs)
         if unknown := [op for op, *_ in self.instructions if op not in OPERATIONS]:
@@ -74,8 +72,3 @@ def flat(x) -> Any:
     if x.ndim == 1:
         return x[:, None]
     return x if x.ndim == 2 else x.reshape(x.shape[0], math.prod(x.shape[1:]))
-
-
-def as_array(values: Mapping[str, np.ndarray], names: Sequence[str]) -> list[np.ndarray]:
-    """Arrays by name, in the order of a program's weights."""
-    return [values[name] for name in names]

@@ -1,6 +1,6 @@
 """Writes the models of this folder: what PyTorch's exporter makes of small networks. Takes torch.
 
-    python tests/onnx/data/make.py
+python tests/onnx/data/make.py
 """
 
 import io

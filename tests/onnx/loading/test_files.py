@@ -1,5 +1,6 @@
 """Files that are damaged, hostile or beyond what rnnkit reads: one error that names the file and the cause."""
 
+import itertools
 import pathlib
 import resource
 import sys
@@ -7,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnx")
 
 from onnx import TensorProto, helper, numpy_helper
 from onnx_graphs import info, model_of, node
@@ -52,7 +53,12 @@ def test_no_model(tmp_path, content):
 
 
 def test_operators_and_attributes_that_are_not_read(tmp_path):
-    refused(tmp_path, model_of([node("TopK", ["x", "k"], ["y", "i"])], [X], ["y"], {"k": np.array([1])}), "topk_y (TopK)", "LSTM")
+    refused(
+        tmp_path,
+        model_of([node("TopK", ["x", "k"], ["y", "i"])], [X], ["y"], {"k": np.array([1])}),
+        "topk_y (TopK)",
+        "LSTM",
+    )
     own = helper.make_node("Gelu", ["x"], ["y"], domain="com.microsoft")
     refused(tmp_path, model_of([own], [X], ["y"]), "com.microsoft", "y (Gelu)")
     refused(tmp_path, model_of([node("Tanh", ["x"], "y", gamma=1.0)], [X], ["y"]), "tanh_y (Tanh)", "'gamma'")
@@ -66,7 +72,7 @@ def test_rows_that_depend_on_each_other(tmp_path):
     refused(tmp_path, model_of(mean, [X], ["y"]), "reducemean_y", "batch")
     refused(tmp_path, model_of([node("Softmax", ["x"], "y", axis=1)], [X], ["y"]), "softmax_y", "time")
     nodes = [node("Reshape", ["x", "s"], "y")]
-    refused(tmp_path, model_of(nodes, [X], ["y"], {"s": np.array([-1])}), "output 'y'" if False else "batch")
+    refused(tmp_path, model_of(nodes, [X], ["y"], {"s": np.array([-1])}), "batch")
 
 
 def test_inputs_that_are_weights(tmp_path):
@@ -138,9 +144,10 @@ def test_external_data_from_elsewhere(tmp_path, location):
 
 
 def test_deep_graphs(tmp_path):
-    names = ["x", *(f"v{i}" for i in range(3000))]
-    nodes = [node("Identity" if i % 2 else "Neg", [a], b) for i, (a, b) in enumerate(zip(names, names[1:], strict=False))]
-    refused_or_loaded(tmp_path, model_of(nodes[:400], [X], ["v399"]).SerializeToString())
+    names = ["x", *(f"v{i}" for i in range(400))]
+    pairs = enumerate(itertools.pairwise(names))
+    nodes = [node("Identity" if i % 2 else "Neg", [before], after) for i, (before, after) in pairs]
+    assert refused_or_loaded(tmp_path, model_of(nodes, [X], names[-1:]).SerializeToString()) is not None
 
 
 def refused_or_loaded(folder, content):
@@ -149,7 +156,8 @@ def refused_or_loaded(folder, content):
     try:
         return rk.onnx.load(path)
     except ValueError as error:
-        assert "mutant.onnx" in str(error)
+        if "mutant.onnx" not in str(error):
+            raise
         return None
 
 

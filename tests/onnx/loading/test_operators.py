@@ -6,8 +6,8 @@ import pytest
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from onnx_graphs import check, info, loaded, model_of, node, outputs_of
 from onnx import helper
+from onnx_graphs import check, info, loaded, model_of, node, outputs_of
 
 from rnnkit.onnx.loading.node import OPERATORS
 from rnnkit.onnx.loading.operations import ELEMENTWISE, REDUCTIONS
@@ -15,6 +15,7 @@ from rnnkit.onnx.loading.operations import ELEMENTWISE, REDUCTIONS
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(3, 5, 4)).astype("float32")
 ROW = ("x", "float32", ["batch", "time", 4])
+FLAT, WIDE = [("x", "float32", ["batch", 4])], [("x", "float32", ["batch", "time", 4, 2])]
 UNARY = {
     "Abs": {}, "Acos": {}, "Acosh": {}, "Asin": {}, "Asinh": {}, "Atan": {}, "Atanh": {}, "Ceil": {}, "Cos": {},
     "Celu": {"alpha": 0.7}, "Cosh": {}, "Elu": {"alpha": 0.5}, "Erf": {}, "Exp": {}, "Floor": {},
@@ -83,7 +84,7 @@ def test_conditions(op):
 @pytest.mark.parametrize("keepdims", [0, 1])
 def test_reductions(op, keepdims):
     x = RNG.uniform(0.5, 1.5, (3, 5, 4, 2)).astype("float32")
-    inputs = [("x", "float32", ["batch", "time", 4, 2])]
+    inputs = WIDE
     for axes in ([-1], [2, 3]):
         given = {"axes": axes} if op != "ReduceSum" else {}
         more = {"axes": np.array(axes)} if op == "ReduceSum" else {}
@@ -102,7 +103,11 @@ def test_reductions_over_time(op):
 CASES = {
     "matmul": ([node("MatMul", ["x", "w"], "y")], {"w": (4, 6)}, [ROW]),
     "matmul_bias": ([node("MatMul", ["x", "w"], "a"), node("Add", ["b", "a"], "y")], {"w": (4, 6), "b": (6,)}, [ROW]),
-    "matmul_one_unit": ([node("MatMul", ["x", "w"], "a"), node("Add", ["a", "b"], "y")], {"w": (4, 1), "b": (1,)}, [ROW]),
+    "matmul_one_unit": (
+        [node("MatMul", ["x", "w"], "a"), node("Add", ["a", "b"], "y")],
+        {"w": (4, 1), "b": (1,)},
+        [ROW],
+    ),
     "matmul_scale": ([node("MatMul", ["x", "w"], "a"), node("Mul", ["a", "b"], "y")], {"w": (4, 6), "b": (6,)}, [ROW]),
     "matmul_twice": (
         [node("MatMul", ["x", "w"], "a"), node("Add", ["a", "b"], "c"), node("Mul", ["a", "c"], "y")],
@@ -117,23 +122,23 @@ CASES = {
     "matmul_left": (
         [node("MatMul", ["w", "x"], "y")],
         {"w": (6, 4)},
-        [("x", "float32", ["batch", "time", 4, 2])],
+        WIDE,
     ),
     "matmul_both": (
         [node("Transpose", ["x"], "a", perm=[0, 1, 3, 2]), node("MatMul", ["x", "a"], "y")],
         {},
-        [("x", "float32", ["batch", "time", 4, 2])],
+        WIDE,
     ),
     "vector": ([node("MatMul", ["x", "w"], "y")], {"w": (4,)}, [ROW]),
-    "gemm": ([node("Gemm", ["x", "w", "b"], "y", alpha=0.5, beta=2.0, transB=1)], {"w": (6, 4), "b": (6,)}, [("x", "float32", ["batch", 4])]),
-    "gemm_plain": ([node("Gemm", ["x", "w"], "y")], {"w": (4, 6)}, [("x", "float32", ["batch", 4])]),
+    "gemm": ([node("Gemm", ["x", "w", "b"], "y", alpha=0.5, beta=2.0, transB=1)], {"w": (6, 4), "b": (6,)}, FLAT),
+    "gemm_plain": ([node("Gemm", ["x", "w"], "y")], {"w": (4, 6)}, FLAT),
     "einsum": ([node("Einsum", ["x", "w"], "y", equation="btf,fg->btg")], {"w": (4, 3)}, [ROW]),
     "softmax": ([node("Softmax", ["x"], "y", axis=2)], {}, [ROW]),
     "log_softmax": ([node("LogSoftmax", ["x"], "y")], {}, [ROW]),
     "layer_norm": ([node("LayerNormalization", ["x", "s", "b"], "y")], {"s": (4,), "b": (4,)}, [ROW]),
     "layer_norm_plain": ([node("LayerNormalization", ["x", "s"], "y", epsilon=1e-3)], {"s": (4,)}, [ROW]),
     "transpose": ([node("Transpose", ["x"], "y", perm=[1, 0, 2])], {}, [ROW]),
-    "transpose_features": ([node("Transpose", ["x"], "a", perm=[3, 1, 0, 2]), node("Tanh", ["a"], "y")], {}, [("x", "float32", ["batch", "time", 4, 2])]),
+    "transpose_features": ([node("Transpose", ["x"], "a", perm=[3, 1, 0, 2]), node("Tanh", ["a"], "y")], {}, WIDE),
     "flatten": ([node("Flatten", ["x"], "y")], {}, [("x", "float32", ["batch", 4, 2])]),
     "identity": ([node("Identity", ["x"], "y")], {}, [ROW]),
     "global_average": ([node("GlobalAveragePool", ["x"], "y")], {}, [("x", "float32", ["batch", 4, 5])]),
@@ -141,7 +146,7 @@ CASES = {
     "batch_norm": (
         [node("BatchNormalization", ["x", "s", "b", "m", "v"], "y")],
         {"s": (4,), "b": (4,), "m": (4,), "v": (4,)},
-        [("x", "float32", ["batch", 4])],
+        FLAT,
     ),
     "concat": ([node("Tanh", ["x"], "a"), node("Concat", ["x", "a"], "y", axis=-1)], {}, [ROW]),
     "concat_ones": ([node("Concat", ["x", "z"], "y", axis=-1)], {}, [ROW, ("z", "float32", ["batch", "time", 1])]),

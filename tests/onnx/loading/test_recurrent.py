@@ -10,8 +10,6 @@ pytest.importorskip("onnxruntime")
 
 from onnx_graphs import loaded, model_of, node, outputs_of, run_onnxruntime
 
-import rnnkit as rk
-
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 NAMES = "Relu Tanh Sigmoid LeakyRelu ThresholdedRelu HardSigmoid Elu Softsign Softplus Affine ScaledTanh".split()
 ALPHA = {"Affine", "LeakyRelu", "ThresholdedRelu", "ScaledTanh", "HardSigmoid", "Elu"}

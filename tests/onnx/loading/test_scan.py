@@ -125,16 +125,18 @@ def test_several_states_inputs_and_outputs():
         node("Mul", ["gate", "column"], "h_1"),
         node("Concat", ["h_1", "x_t"], "wide", axis=1),
         node("Greater", ["h_1", "zero"], "positive"),
+        node("Identity", ["c_1"], "c_2"),
     ]
     body = body_of(
         nodes,
-        [("h", "float32", ["batch", 5]), ("c", "float32", ["batch"]), ("x_t", "float32", ["batch", 4])]
-        + [("z_t", "float32", ["batch", 2, 3])],
-        [("h_1", "float32", None), ("c_1", "float32", None), ("wide", "float32", None)]
-        + [("c_1", "float32", None), ("positive", "bool", None)],
+        [
+            ("h", "float32", ["batch", 5]),
+            ("c", "float32", ["batch"]),
+            ("x_t", "float32", ["batch", 4]),
+            ("z_t", "float32", ["batch", 2, 3]),
+        ],
+        [*((name, "float32", None) for name in ("h_1", "c_1", "wide", "c_2")), ("positive", "bool", None)],
     )
-    body.node.append(node("Identity", ["c_1"], "c_2"))
-    body.output[3].name = "c_2"
     inputs = [*INPUTS, ("c0", "float32", ["batch"]), ("z", "float32", ["time", "batch", 2, 3])]
     feeds = FEEDS | {"c0": draw(3), "z": draw(6, 3, 2, 3)}
     arrays = WEIGHTS | {"at": np.array([1]), "zero": np.float32(0)}

@@ -27,7 +27,7 @@ def transposed(node: Node, x: Value, order) -> Value:
     return viewed(node, x, axes)
 
 
-def viewed(node: Node, x: Array, axes) -> Array:
+def viewed(node: Node, x: Value, axes) -> Array:
     """A value with the axes of another in another order, some of size 1 more or fewer."""
 
     def emit(steps, refs):
@@ -110,7 +110,7 @@ def flatten(node: Node, x: Value):
     return reshaped(node, x, filled(x.axes, [first, -1]))
 
 
-def reshaped(node: Node, x: Array, sizes) -> Array:
+def reshaped(node: Node, x: Value, sizes) -> Array:
     """A value with its numbers in another shape."""
     axes = node.axes.regroup(x.axes, sizes)
 

@@ -46,8 +46,10 @@ def fused(node: Node, op: str, inputs, found: Array, activation: str | None) -> 
         return dense(node, found.axes, (x, kernel, bias, activation), found.emit, inputs)
     other = inputs[-1] if inputs[0] is before else inputs[0]
     units = kernel.array.shape[1]
-    if op == "Add" and bias is None and len(inputs) == 2 and isinstance(other, Constant) and other.array.size == units:
-        if other.array.ndim <= len(before.axes) and other.array.shape[-1:] == (units,):
-            flat = Constant(other.array.reshape(units), (), other.name, True)
-            return dense(node, found.axes, (x, kernel, flat, None), found.emit, inputs)
-    return found
+    if op != "Add" or bias is not None or len(inputs) != 2 or not isinstance(other, Constant):
+        return found
+    array = other.array
+    if array.size != units or array.shape[-1:] != (units,) or array.ndim > len(before.axes):
+        return found
+    bias = Constant(array.reshape(units), (), other.name, True)
+    return dense(node, found.axes, (x, kernel, bias, None), found.emit, inputs)

@@ -7,8 +7,8 @@ import numpy as np
 from rnnkit.layers.memoryless import Activation
 from rnnkit.layers.merging import Add, Maximum, Multiply, Subtract
 from rnnkit.onnx.loading.node import Node, operator
-from rnnkit.onnx.loading.operators.dense import fused
 from rnnkit.onnx.loading.operations import ELEMENTWISE
+from rnnkit.onnx.loading.operators.dense import fused
 from rnnkit.onnx.loading.values import Array
 
 _OPTIONS = {

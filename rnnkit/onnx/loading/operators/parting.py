@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from rnnkit.layers.embedding import Embedding
@@ -19,8 +21,8 @@ def slices(node: Node, x: Value, starts=None, ends=None, axes=None, steps=None):
     starts, ends = node.given("starts", starts), node.given("ends", ends)
     if starts is None or ends is None:
         raise ValueError("expected starts and ends")
-    places = node.given("axes", axes, list(range(len(starts))))
-    steps = node.given("steps", steps, [1] * len(starts)) if steps is not None else [1] * len(starts)
+    places = node.given("axes", axes) or list(range(len(starts)))
+    steps = [1] * len(starts) if steps is None else node.integers(steps, "steps")
     if not len(starts) == len(ends) == len(places) == len(steps):
         raise ValueError("expected as many starts, ends, axes and steps")
     for axis, start, stop, step in zip(places, starts, ends, steps, strict=True):
@@ -28,7 +30,7 @@ def slices(node: Node, x: Value, starts=None, ends=None, axes=None, steps=None):
     return x
 
 
-def part(node: Node, x: Array, axis: int, start: int, stop: int, step: int = 1) -> Array:
+def part(node: Node, x: Value, axis: int, start: Any, stop: Any, step: int = 1) -> Any:
     """Every so many entries of one axis."""
     whole = x.axes[axis]
     if step == 0:
@@ -183,6 +185,7 @@ def concat(node: Node, *inputs):
             for one in several[1:]:
                 several[0].join(one)
             axes.append(several[0])
+
     def emit(steps, refs):
         if steps.forms.is_row(axes[axis]):
             raise ValueError("expected to join along features, got the batch or time")
@@ -202,7 +205,9 @@ def concat(node: Node, *inputs):
         if TIME in times or axes[axis].role == TIME:
             if not all(isinstance(one, Array) and target.kept(one) == 2 for one in inputs):
                 raise ValueError("expected values with a time axis to join along time")
-            return Concatenate(1, dtype=target.dtype, name=target.named(node.name))([target.tensor(one) for one in inputs])
+            return Concatenate(1, dtype=target.dtype, name=target.named(node.name))(
+                [target.tensor(one) for one in inputs]
+            )
         if any(isinstance(one, Constant) for one in inputs) or len({target.kept(one) for one in inputs}) > 1:
             return None
         place = target.forms.place(axes, axis)

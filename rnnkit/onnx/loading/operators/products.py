@@ -102,7 +102,6 @@ def _emitted(steps, inputs, refs, terms, right, axes):
         given.append(ref)
     result = rows + "".join(letter for letter, axis in zip(right, axes, strict=True) if forms.is_feature(axis))
     first, *others = equation
-    if isinstance(inputs[-1], Constant) and len(others) == 1 and len(others[0]) == 2:
-        if others[0][0] == first[-1] and result == first[:-1] + others[0][1]:
-            return steps.add("Product", given)
+    if isinstance(inputs[-1], Constant) and others == [first[-1:] + result[-1:]] and result[:-1] == first[:-1]:
+        return steps.add("Product", given)
     return steps.add("Einsum", given, equation=f"{','.join(equation)}->{result}")

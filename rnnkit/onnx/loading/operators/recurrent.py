@@ -54,7 +54,10 @@ def recurrent(node: Node, x, w, r, b=None, lengths=None, h=None, c=None, p=None)
     time, batch = (x.axes[1], x.axes[0]) if said.batch_first else (x.axes[0], x.axes[1])
     time.be(TIME)
     batch.be(BATCH)
-    shapes = {"W": (kernels, (count, width, x.axes[2].number)), "R": (recurrents, (count, width, units))}
+    shapes: dict[str, tuple] = {
+        "W": (kernels, (count, width, x.axes[2].number)),
+        "R": (recurrents, (count, width, units)),
+    }
     if b is not None:
         shapes["B"] = (node.known(b, "the bias B"), (count, 2 * width))
     if p is not None:

@@ -25,9 +25,9 @@ def scan(node: Node, *inputs):
     body = node.attribute("body")
     count = int(node.attribute("num_scan_inputs", 0))
     if node.opset < 9:
-        lengths, *inputs = inputs
-        if lengths is not None:
+        if inputs[0] is not None:
             raise ValueError("expected a Scan without sequence_lens")
+        inputs = inputs[1:]
     if body is None or not 0 < count <= len(inputs):
         raise ValueError("expected a body and at least one input to scan")
     states, scanned = list(inputs[: len(inputs) - count]), list(inputs[len(inputs) - count :])
@@ -45,10 +45,14 @@ def scan(node: Node, *inputs):
     lead = 0 if batch is None else 1
     formal = [list(state.axes[lead:]) for state in states]
     formal += [
-        [a for i, a in enumerate(one.axes) if i != axis and i >= lead] for one, axis in zip(scanned, axes_in, strict=True)
+        [a for i, a in enumerate(one.axes) if i != axis and i >= lead]
+        for one, axis in zip(scanned, axes_in, strict=True)
     ]
     graph = node.graph.inside(body)
-    given = [Array(tuple(axes), one.kind, (), None, None, graph, node.label) for axes, one in zip(formal, inputs, strict=True)]
+    given = [
+        Array(tuple(axes), one.kind, (), None, None, graph, node.label)
+        for axes, one in zip(formal, inputs, strict=True)
+    ]
     results = graph.read(given)
     if len(results) != len(states) + outputs or len(body.input) != len(inputs):
         raise ValueError(f"expected a body with {len(inputs)} inputs, got {len(body.input)}")
@@ -145,7 +149,14 @@ class _Run:
         x = target.side_by_side(scanned)
         needed = [target.needs(one) for one in self.outputs]
         count = len(self.states)
-        layer = RNN(cell, any(needed[count:]), any(needed[:count]), backwards, dtype=target.dtype, name=target.named(self.node.name))
+        layer = RNN(
+            cell,
+            any(needed[count:]),
+            any(needed[:count]),
+            backwards,
+            dtype=target.dtype,
+            name=target.named(self.node.name),
+        )
         keywords = {}
         if (start := self._start(target, x)) is not None:
             keywords["initial_state"] = start

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from rnnkit.onnx.loading.axes import numbers
@@ -37,7 +39,7 @@ def shape(node: Node, x: Value):
 @operator("Size")
 def size(node: Node, x: Value):
     """How many numbers there are."""
-    return constant(node, np.prod(np.array(numbers(x.axes), np.int64)))
+    return constant(node, np.array(math.prod(numbers(x.axes)), np.int64))
 
 
 @operator("ConstantOfShape")
@@ -57,5 +59,3 @@ def ranges(node: Node, start: Value, limit: Value, delta: Value):
     count = max(0, int(np.ceil((last - first) / step)))
     node.graph.file.spend(count)
     return constant(node, (first + np.arange(count) * step).astype(first.dtype))
-
-
