@@ -24,6 +24,8 @@ LINES = {
     "sktime": "a forecaster for sktime",
     "forecast": "forecasters, back-tests, command",
     "datasets": "two series",
+    "onnx": "models as ONNX files",
+    "onnx.loading": "ONNX operators → layers",
     "models": "Sequential, Model",
     "training": "batches, losses, fit",
     "callbacks": "hooks, history, progress",

@@ -211,22 +211,26 @@ class _Run:
     def state(self, target, place) -> Any:
         """One of the last states, (B, [2], [units])."""
         y, *states = target.shared(self, lambda: self._call(target))
-        per, units = len(self.states), self.said.units
-        own = states[place::per]
+        per, count = len(self.states), len(self.cells)
+        own = states[place::per] or [y]
         joined = own[0] if len(own) == 1 else Concatenate(dtype=target.dtype)(own)
-        return target.shaped(joined, 1, [n for n in (len(own), units) if n > 1])
+        return target.shaped(joined, 1, [n for n in (count, self.said.units) if n > 1])
 
     def _call(self, target) -> list:
-        """The outputs and states of the layer, y ``(B, T, directions * units)``."""
+        """The outputs and states of the layer, y ``(B, T, directions * units)``.
+
+        Where nothing else is read, y is the last output, which is the state h.
+        """
         x = target.flat(self.x)
-        mask = self._mask(target, x)
-        layer, weights = self._layer(target)
-        keywords = {} if mask is None else {"mask": mask}
-        if (start := self._start(target, x)) is not None:
-            keywords["initial_state"] = start
+        mask, start = self._mask(target, x), self._start(target, x)
+        more = {"mask": mask, "initial_state": start}
+        keywords = {name: value for name, value in more.items() if value is not None}
+        needed = [target.needs(one) for one in self.outputs]
+        with_states = any(needed[2:]) or (needed[1] and (needed[0] or bool(keywords)))
+        layer, weights = self._layer(target, needed[0], with_states)
         found = target.with_weights(layer, weights)(x, **keywords)
         y, *states = found if isinstance(found, (list, tuple)) else [found]
-        if not target.needs(self.outputs[0]):
+        if not needed[0]:
             return [y, *states]
         if self.said.directions == ["reverse"]:
             y = TimeSlice(step=-1, dtype=target.dtype)(y)
@@ -234,10 +238,9 @@ class _Run:
             y = TimeSlice(dtype=target.dtype)(y)  # the operator's output has no mask that others would follow
         return [y, *states]
 
-    def _layer(self, target):
+    def _layer(self, target, sequences, states):
         name = target.named(self.node.name)
-        needed = [target.needs(one) for one in self.outputs]
-        flags = {"return_sequences": needed[0], "return_state": any(needed[1:]), "dtype": target.dtype}
+        flags = {"return_sequences": sequences, "return_state": states, "dtype": target.dtype}
         flags["zero_output_for_mask"] = self.lengths is not None
         several = len(self.cells) == 2
         layers = []
