@@ -138,7 +138,7 @@ def without(array: np.ndarray, axes: Sequence[int]) -> np.ndarray:
         first = array.take([0], axis) if array.shape[axis] else array
         if array.shape[axis] == 0 or (array.strides[axis] and not (array == first).all()):
             raise ValueError("expected a constant that is the same for every row and step, got one that differs")
-        array = first.reshape(*array.shape[:axis], *array.shape[axis + 1 :])
+        array = first.reshape((*array.shape[:axis], *array.shape[axis + 1 :]))
     return array
 
 
