@@ -205,6 +205,8 @@ def _reshape(x, shape):
 
 OPERATIONS: dict[str, Callable] = {
     **ELEMENTWISE,
+    "ArgMax": lambda x, axis: np.argmax(x, axis=axis + 1),
+    "ArgMin": lambda x, axis: np.argmin(x, axis=axis + 1),
     **{op: _reduce(op) for op in REDUCTIONS},
     "Clip": clip,
     "Concat": lambda *arrays, axis: np.concatenate(arrays, axis=axis + 1),

@@ -29,8 +29,21 @@ CONDITIONS = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
 LOGICAL = ("And", "Or", "Xor")
 OTHERS = {"Cast", "CastLike", "Clip", "Constant", "ConstantOfShape", "Concat", "CumSum", "Einsum", "Expand", "Flatten"}
 OTHERS |= {"Gather", "Gelu", "Gemm", "GlobalAveragePool", "GlobalMaxPool", "IsNaN", "LayerNormalization", "LogSoftmax"}
-OTHERS |= {"BatchNormalization", "MatMul", "Not", "Range", "Reshape", "Shape", "Size", "Slice", "Softmax", "Split"}
-OTHERS |= {"Squeeze", "Swish", "Transpose", "Unsqueeze", "Where"}
+OTHERS |= {
+    "ArgMax",
+    "ArgMin",
+    "BatchNormalization",
+    "MatMul",
+    "Not",
+    "Range",
+    "Reshape",
+    "Shape",
+    "Size",
+    "Slice",
+    "Softmax",
+    "Split",
+}
+OTHERS |= {"Squeeze", "Swish", "Tile", "Transpose", "Unsqueeze", "Where"}
 ELSEWHERE = {"LSTM", "GRU", "RNN", "Scan"}
 
 
@@ -152,6 +165,8 @@ CASES = {
     "concat_ones": ([node("Concat", ["x", "z"], "y", axis=-1)], {}, [ROW, ("z", "float32", ["batch", "time", 1])]),
     "concat_time": ([node("Tanh", ["x"], "a"), node("Concat", ["x", "a"], "y", axis=1)], {}, [ROW]),
     "split": ([node("Split", ["x"], ["a", "b"], axis=2), node("Mul", ["a", "b"], "y")], {}, [ROW]),
+    "argmax": ([node("ArgMax", ["x"], "i", axis=-1, keepdims=0), node("Cast", ["i"], "y", to=1)], {}, [ROW]),
+    "argmin": ([node("ArgMin", ["x"], "y", axis=2)], {}, [ROW]),
     "two_outputs": ([node("Tanh", ["x"], "y"), node("Relu", ["x"], "z")], {}, [ROW]),
     "clip": ([node("Clip", ["x", "", "w"], "y")], {"w": ()}, [ROW]),
     "gelu": ([node("Gelu", ["x"], "a"), node("Gelu", ["a"], "y", approximate="tanh")], {}, [ROW]),
@@ -250,6 +265,36 @@ def test_sizes_that_are_computed():
     ]
     arrays = {"zero": np.array(0), "one": np.array(1), "at": np.array([0]), "w": np.zeros(4, "float32")}
     check(model_of(nodes, [ROW], ["y"], arrays), {"x": X})
+
+
+def test_an_lstm_as_the_exporters_of_tensorflow_write_it():
+    """Zeros of the batch's size are tiled, the direction's axis is squeezed, the dense layer works on merged rows."""
+    nodes = [
+        node("Transpose", ["x"], "by_time", perm=[1, 0, 2]),
+        node("Shape", ["by_time"], "s"),
+        node("Cast", ["s"], "s32", to=6),
+        node("Slice", ["s32", "one", "two"], "n32"),
+        node("Cast", ["n32"], "n", to=7),
+        node("Concat", ["one", "n", "one"], "repeats", axis=0),
+        node("Tile", ["zeros", "repeats"], "start"),
+        node("LSTM", ["by_time", "W", "R", "B", "", "start", "start"], ["Y", "", ""], hidden_size=3),
+        node("Squeeze", ["Y", "one"], "squeezed"),
+        node("Transpose", ["squeezed"], "by_row", perm=[1, 0, 2]),
+        node("Reshape", ["by_row", "rows"], "merged"),
+        node("MatMul", ["merged", "V"], "product"),
+        node("Shape", ["by_row"], "full"),
+        node("Gather", ["full", "places"], "lengths"),
+        node("Concat", ["lengths", "five"], "shape", axis=0),
+        node("Reshape", ["product", "shape"], "scores"),
+        node("Add", ["scores", "b"], "biased"),
+        node("Softmax", ["biased"], "y", axis=-1),
+    ]
+    draw = lambda *shape: RNG.normal(size=shape).astype("float32")
+    arrays = {"W": draw(1, 12, 4), "R": draw(1, 12, 3), "B": draw(1, 24), "V": draw(3, 5), "b": draw(5)}
+    arrays |= {"zeros": np.zeros((1, 1, 3), "f4"), "rows": np.array([-1, 3]), "places": np.array([0, 1])}
+    arrays |= {"one": np.array([1]), "two": np.array([2]), "five": np.array([5])}
+    found = check(model_of(nodes, [ROW], ["y"], arrays), {"x": X})
+    assert [type(layer).__name__ for layer in found.model.layers] == ["LSTM", "Dense", "Operation", "Operation"]
 
 
 def test_a_cast_like():

@@ -92,8 +92,8 @@ class Grower:
 
     def op_take(self, x, axes):
         if (place := self.feature(axes)) is not None:
-            chosen = self.rng.integers(axes[place], size=3)
-            self.add("Gather", [x, self.known(chosen)], [3 if i == place else n for i, n in enumerate(axes)], axis=place)
+            chosen = self.known(self.rng.integers(axes[place], size=3))
+            self.add("Gather", [x, chosen], [3 if i == place else n for i, n in enumerate(axes)], axis=place)
 
     def op_join(self, x, axes):
         places = [i for i, n in enumerate(axes) if not isinstance(n, str)]
@@ -146,7 +146,8 @@ def check_seed(seed):
     end = grower.value
     grower.op_recurrent("x", grower.axes["x"])  # so that it is known what batch and time are
     if not any(one.op_type in ("LSTM", "GRU", "RNN") for one in grower.nodes):
-        grower.add("Transpose", ["x"], ["time", "batch", 4], perm=[grower.axes["x"].index(n) for n in ("time", "batch", 4)])
+        wanted = ["time", "batch", 4]
+        grower.add("Transpose", ["x"], wanted, perm=[grower.axes["x"].index(n) for n in wanted])
         grower.op_recurrent(grower.value, grower.axes[grower.value])
     outputs = [end, grower.nodes[-1].output[0]]
     model = model_of(grower.nodes, grower.inputs, list(dict.fromkeys(outputs)), grower.arrays)

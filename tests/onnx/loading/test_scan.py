@@ -155,6 +155,28 @@ def test_captured_values_are_constants():
     assert any(isinstance(layer, rk.RNN) and layer.cell.constants == 1 for layer in found.model.layers)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_attention_over_a_captured_sequence(turned):
+    """Of any length, which need not be that of the scanned one."""
+    more = [
+        node("Unsqueeze", ["h_1", "at"], "query"),
+        node("MatMul", ["query", "keys" if turned else "memory_T"], "scores"),
+        node("Softmax", ["scores"], "weights", axis=2),
+        node("MatMul", ["weights", "memory"], "found"),
+        node("Squeeze", ["found", "at"], "context"),
+        node("Add", ["h_1", "context"], "h_2"),
+        node("Identity", ["h_2"], "out_2"),
+    ]
+    if not turned:
+        more.insert(0, node("Transpose", ["memory"], "memory_T", perm=[0, 2, 1]))
+    nodes = [node("Tanh", ["m"], "memory"), scan(step(*more, outputs=("h_2", "out_2")))]
+    if turned:
+        nodes.insert(1, node("Transpose", ["memory"], "keys", perm=[0, 2, 1]))
+    feeds = FEEDS | {"m": draw(3, 7, 5)}
+    inputs = [*INPUTS, ("m", "float32", ["batch", "steps", 5])]
+    check(model_of(nodes, inputs, ["h_T", "y"], WEIGHTS | {"at": np.array([1])}), feeds)
+
+
 def test_no_states():
     body = body_of(
         [node("MatMul", ["x_t", "W"], "a"), node("Tanh", ["a"], "out")],

@@ -146,6 +146,20 @@ def _check_rows(forms, old, new, but=None):
         raise ValueError("expected a reshape that leaves the batch axis as it is")
 
 
+@operator("Tile")
+def tile(node: Node, x: Value, repeats: Value):
+    """A known array several times side by side, along axes of size 1."""
+    counts = node.integers(repeats, "the repeats of Tile")
+    if len(counts) != len(x.axes):
+        raise ValueError(f"expected repeats for {len(x.axes)} axes, got {len(counts)}")
+    axes = tuple(one if n == 1 else node.axes.of(one.number * n) for one, n in zip(x.axes, counts, strict=True))
+    if all(n == 1 for n in counts):
+        return x
+    if not isinstance(x, Constant) or any(n != 1 and one.number != 1 for one, n in zip(x.axes, counts, strict=True)):
+        raise ValueError("expected Tile of a constant along axes of size 1")
+    return Constant(np.broadcast_to(x.array, numbers(axes)), axes, x.name, x.trainable)
+
+
 @operator("Expand")
 def expand(node: Node, x: Value, shape: Value):
     """Repeated along axes of size 1."""

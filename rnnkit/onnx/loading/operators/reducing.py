@@ -52,6 +52,22 @@ def reduced(node: Node, x: Value, axes: Value | None, op: str) -> Array:
     return node.array(left, x.kind, [x], emit, layers)
 
 
+@operator("ArgMax", "ArgMin")
+def place(node: Node, x: Value):
+    """The number of the first of the largest or smallest features along an axis."""
+    axis, keep = axis_of(node.attribute("axis", 0), len(x.axes)), node.attribute("keepdims", 1)
+    if node.attribute("select_last_index", 0):
+        raise ValueError(f"expected {node.op} to take the first of equal entries")
+    left = [Axis(1) if i == axis else one for i, one in enumerate(x.axes) if keep or i != axis]
+
+    def emit(steps, refs):
+        if not steps.forms.is_feature(x.axes[axis]):
+            raise ValueError(f"expected {node.op} along features, got the batch, time or one entry")
+        return steps.add(node.op, refs, axis=steps.forms.place(x.axes, axis))
+
+    return node.array(left, "int", [x], emit)
+
+
 @operator("GlobalAveragePool", "GlobalMaxPool")
 def global_pool(node: Node, x: Value):
     """The mean or the largest along all axes behind the first two."""

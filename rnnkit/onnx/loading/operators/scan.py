@@ -14,6 +14,7 @@ from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
 from rnnkit.onnx.loading.cells import ScanCell
 from rnnkit.onnx.loading.layers import Operation, TimeSlice
 from rnnkit.onnx.loading.node import Node, axis_of, operator
+from rnnkit.onnx.loading.operators.arranging import order_of
 from rnnkit.onnx.loading.program import Program
 from rnnkit.onnx.loading.step_target import Steps, without
 from rnnkit.onnx.loading.values import Array, Constant, Forms, Value
@@ -161,7 +162,7 @@ class _Run:
         if (start := self._start(target, x)) is not None:
             keywords["initial_state"] = start
         if captured := self.captured():
-            keywords["constants"] = [self._constant(target, one) for one in captured]
+            keywords["constants"] = [target.tensor(one) for one in captured]
         found = target.with_weights(layer, arrays)(x, **keywords)
         y, *states = found if isinstance(found, (list, tuple)) else [found]
         return states, self._parted(target, y) if layer.return_sequences else []
@@ -179,9 +180,7 @@ class _Run:
         for one in (*self.given[count:], *self.given[:count]):
             leaves[one] = steps.input(one.axes, one.kind, self.node.label)
         for one in captured:
-            if self.forms.time_axis(one.axes) is not None:
-                raise ValueError("expected captured values without time")
-            leaves[one] = steps.input(one.axes, one.kind, one.label, open_sizes=True)
+            leaves[one] = self._constant_ref(target, steps, one)
         refs = steps.emitted(self.results, lambda array: leaves.get(array))
         refs = [
             steps.add("Number", [ref]) if result.kind == "bool" else ref
@@ -194,9 +193,13 @@ class _Run:
         """How many features each scan output has."""
         return [math.prod(self.forms.shape(one.axes)) for one in self.results[len(self.states) :]]
 
-    def _constant(self, target, one):
-        tensor = target.tensor(one)
-        return tensor if len(tensor.shape) > 1 else target.shaped(tensor, 1, [])
+    def _constant_ref(self, target, steps, one):
+        """A captured value in a step, where its time is one more axis of features; its tensor has it in front."""
+        wanted = [axis.root for axis in self.forms.features(one.axes)]
+        time = [axis for axis in wanted if axis.role == TIME]
+        given = [*time, *(axis for axis in wanted if axis.role != TIME)]
+        ref = steps.input(given, one.kind, one.label, open_sizes=True)
+        return ref if given == wanted else steps.add("Transpose", [ref], order=order_of(given, wanted))
 
     def _start(self, target, x):
         """The states to start from, None for zeros."""
