@@ -294,7 +294,7 @@ def test_an_lstm_as_the_exporters_of_tensorflow_write_it():
     arrays |= {"zeros": np.zeros((1, 1, 3), "f4"), "rows": np.array([-1, 3]), "places": np.array([0, 1])}
     arrays |= {"one": np.array([1]), "two": np.array([2]), "five": np.array([5])}
     found = check(model_of(nodes, [ROW], ["y"], arrays), {"x": X})
-    assert [type(layer).__name__ for layer in found.model.layers] == ["LSTM", "Dense", "Operation", "Operation"]
+    assert [type(layer).__name__ for layer in found.model.layers] == ["LSTM", "Dense", "Operation", "Activation"]
 
 
 def test_a_cast_like():

@@ -1,5 +1,8 @@
 """LSTM, GRU and RNN with random attributes give what onnxruntime gives."""
 
+import json
+import pickle
+
 import numpy as np
 import onnx_recurrent
 import pytest
@@ -10,8 +13,11 @@ pytest.importorskip("onnxruntime")
 
 from onnx_graphs import loaded, model_of, node, outputs_of, run_onnxruntime
 
+import rnnkit as rk
+
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 NAMES = "Relu Tanh Sigmoid LeakyRelu ThresholdedRelu HardSigmoid Elu Softsign Softplus Affine ScaledTanh".split()
+SMOOTH = ["Tanh", "Sigmoid", "Softsign", "Softplus", "Affine", "ScaledTanh"]
 ALPHA = {"Affine", "LeakyRelu", "ThresholdedRelu", "ScaledTanh", "HardSigmoid", "Elu"}
 BETA = {"Affine", "ScaledTanh", "HardSigmoid"}
 FACTORS = {
@@ -56,7 +62,7 @@ def made(row, rng, time=5, batch=3):
     if row["clip"]:
         attributes["clip"] = row["clip"]
     if row["activations"] != "default":
-        pool = NAMES[:3] if row["activations"] == "named" else NAMES
+        pool = {"named": NAMES[:3], "smooth": SMOOTH}.get(row["activations"], NAMES)
         chosen = [pool[k] for k in rng.integers(len(pool), size={"LSTM": 3, "GRU": 2, "RNN": 1}[op] * count)]
         attributes["activations"] = chosen
         for name, takers in {"activation_alpha": ALPHA, "activation_beta": BETA}.items():
@@ -109,6 +115,27 @@ def check(row, seed):
 @pytest.mark.parametrize("row", ROWS, ids=label)
 def test_the_loaded_operator_gives_what_onnxruntime_gives(row):
     check(row, ROWS.index(row))
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if not row["lengths"]], ids=label)
+def test_gradients_and_configuration(row):
+    """Of the whole model, with all weights; a copy by its configuration, or a pickle, gives the same bits."""
+    chosen = {"activations": "default" if row["activations"] == "default" else "smooth", "clip": row["clip"] and 50.0}
+    model, feeds, *_ = made(row | chosen, np.random.default_rng(0), time=4, batch=2)
+    found = loaded(model(row["layout"], "float64"))
+    given = [np.float64(feeds[name] if not row["layout"] else turned(feeds[name], name)) for name in found.inputs]
+    given = [array.transpose(order) for array, order in zip(given, found.inputs.values(), strict=True)]
+    given = given if len(given) > 1 else given[0]
+    assert rk.gradcheck(found.model, given, directions=1)
+    expected = leaves(found.model(given))
+    copy = rk.Model.from_config(json.loads(json.dumps(found.model.get_config())))
+    copy.set_weights(found.model.get_weights())
+    for other in (copy, pickle.loads(pickle.dumps(found.model))):
+        assert all(np.array_equal(one, two) for one, two in zip(leaves(other(given)), expected, strict=True))
+
+
+def leaves(outputs):
+    return outputs if isinstance(outputs, list) else [outputs]
 
 
 @pytest.mark.sweep

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from rnnkit.layers.memoryless import Activation
 from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
 from rnnkit.onnx.loading.layers import TimeReduce
 from rnnkit.onnx.loading.node import Node, axis_of, operator
@@ -11,6 +12,7 @@ from rnnkit.onnx.loading.operations import REDUCTIONS
 from rnnkit.onnx.loading.operators.elementwise import combined
 from rnnkit.onnx.loading.values import Array, Constant, Value
 
+_ACTIVATIONS = {"Softmax": "softmax", "LogSoftmax": "log_softmax"}
 _OVER_TIME = {"ReduceMean": "mean", "ReduceSum": "sum", "ReduceMax": "max", "ReduceMin": "min"}
 
 
@@ -108,7 +110,13 @@ def _along(node, x, axis, op):
             return steps.add("Squeeze", [steps.add(op, [ref], axis=place)], axes=[place])
         return steps.add(op, refs, axis=forms.place(x.axes, axis))
 
-    return node.array(x.axes, x.kind, [x], emit)
+    def layers(target):
+        features = target.forms.features(x.axes)
+        if op not in _ACTIVATIONS or not features or features[-1] is not x.axes[axis]:
+            return None
+        return Activation(_ACTIVATIONS[op], dtype=target.dtype, name=target.named(node.name))(target.tensor(x))
+
+    return node.array(x.axes, x.kind, [x], emit, layers)
 
 
 @operator("LayerNormalization")
