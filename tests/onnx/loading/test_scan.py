@@ -1,6 +1,10 @@
 """Scan bodies as cells: what they give, in all directions and along all axes, is what onnxruntime gives."""
 
+import json
+import sys
+
 import numpy as np
+import processes
 import pytest
 
 pytest.importorskip("onnx")
@@ -207,3 +211,25 @@ def test_configuration_and_pickle():
         found.model = model
         for got, other in zip(outputs_of(found, FEEDS), expected, strict=True):
             assert np.array_equal(got, other)
+
+
+def test_a_configuration_in_another_process(tmp_path):
+    """It names rnnkit's own classes, which a program finds that has not loaded a file."""
+    found = loaded(model_of([scan(step()), node("Sin", ["y"], "z")], INPUTS, ["h_T", "z"], WEIGHTS))
+    expected = outputs_of(found, FEEDS)
+    arrays = {f"w{i}": array for i, array in enumerate(found.model.get_weights())}
+    np.savez(tmp_path / "arrays.npz", x=FEEDS["x"].swapaxes(0, 1), h0=FEEDS["h0"], **arrays)
+    (tmp_path / "config.json").write_text(json.dumps(found.model.get_config()))
+    code = """
+import json, numpy as np, rnnkit as rk
+arrays = dict(np.load("arrays.npz"))
+x, h0 = arrays.pop("x"), arrays.pop("h0")
+model = rk.Model.from_config(json.load(open("config.json")))
+model.set_weights(list(arrays.values()))
+h, z = model([x, h0])
+np.savez("results.npz", h=h, z=z)
+"""
+    processes.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+    results = np.load(tmp_path / "results.npz")
+    assert np.array_equal(results["h"], expected[0])
+    assert np.array_equal(results["z"].swapaxes(0, 1), expected[1])
