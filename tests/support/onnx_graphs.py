@@ -7,6 +7,10 @@ import tempfile
 import warnings
 
 import numpy as np
+import pytest
+
+pytest.importorskip("onnx")
+
 from onnx import TensorProto, helper, numpy_helper
 
 from rnnkit.onnx.loading.load import read

@@ -7,99 +7,100 @@ import io
 import pathlib
 import warnings
 
-import onnx
-import torch
-from torch import nn
+NAMES = ("tagger", "forecaster", "forecaster_fixed", "pooled", "stateful", "translator")
 
 
-class Tagger(nn.Module):
-    """Ids to scores of every step: an embedding, a bidirectional LSTM of two layers, a dense layer."""
+def networks() -> dict:
+    """Name to class, example of the inputs, and open axes."""
+    import torch
+    from torch import nn
 
-    def __init__(self):
-        super().__init__()
-        self.embedding = nn.Embedding(11, 4)
-        self.lstm = nn.LSTM(4, 3, num_layers=2, bidirectional=True, batch_first=True)
-        self.dense = nn.Linear(6, 5)
+    class Tagger(nn.Module):
+        """Ids to scores of every step: an embedding, a bidirectional LSTM of two layers, a dense layer."""
 
-    def forward(self, ids):
-        return torch.log_softmax(self.dense(self.lstm(self.embedding(ids))[0]), -1)
+        def __init__(self):
+            super().__init__()
+            self.embedding = nn.Embedding(11, 4)
+            self.lstm = nn.LSTM(4, 3, num_layers=2, bidirectional=True, batch_first=True)
+            self.dense = nn.Linear(6, 5)
 
+        def forward(self, ids):
+            return torch.log_softmax(self.dense(self.lstm(self.embedding(ids))[0]), -1)
 
-class Forecaster(nn.Module):
-    """A sequence to one number: a GRU, its last step, two dense layers."""
+    class Forecaster(nn.Module):
+        """A sequence to one number: a GRU, its last step, two dense layers."""
 
-    def __init__(self):
-        super().__init__()
-        self.gru = nn.GRU(3, 4, batch_first=True)
-        self.dense = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Dropout(0.5), nn.Linear(4, 1))
+        def __init__(self):
+            super().__init__()
+            self.gru = nn.GRU(3, 4, batch_first=True)
+            self.dense = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Dropout(0.5), nn.Linear(4, 1))
 
-    def forward(self, x):
-        return self.dense(self.gru(x)[0][:, -1])
+        def forward(self, x):
+            return self.dense(self.gru(x)[0][:, -1])
 
+    class Pooled(nn.Module):
+        """A normalized sequence with the time axis first, an RNN with ReLU, the mean over time and its last state."""
 
-class Pooled(nn.Module):
-    """A normalized sequence with the time axis first, an RNN with ReLU, the mean over time and its last state."""
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.LayerNorm(3)
+            self.rnn = nn.RNN(3, 4, nonlinearity="relu", bias=False)
 
-    def __init__(self):
-        super().__init__()
-        self.norm = nn.LayerNorm(3)
-        self.rnn = nn.RNN(3, 4, nonlinearity="relu", bias=False)
+        def forward(self, x):
+            y, h = self.rnn(self.norm(x))
+            return y.mean(0), h
 
-    def forward(self, x):
-        y, h = self.rnn(self.norm(x))
-        return y.mean(0), h
+    class Stateful(nn.Module):
+        """One call from given states to the next ones."""
 
+        def __init__(self):
+            super().__init__()
+            self.lstm = nn.LSTM(3, 4)
 
-class Stateful(nn.Module):
-    """One call from given states to the next ones."""
+        def forward(self, x, h, c):
+            y, (h, c) = self.lstm(x, (h, c))
+            return y, h, c
 
-    def __init__(self):
-        super().__init__()
-        self.lstm = nn.LSTM(3, 4)
+    class Translator(nn.Module):
+        """The encoder's last states are the decoder's first."""
 
-    def forward(self, x, h, c):
-        y, (h, c) = self.lstm(x, (h, c))
-        return y, h, c
+        def __init__(self):
+            super().__init__()
+            self.encoder, self.decoder = nn.GRU(3, 4, batch_first=True), nn.GRU(2, 4, batch_first=True)
+            self.dense = nn.Linear(8, 2)
 
+        def forward(self, source, target):
+            encoded, h = self.encoder(source)
+            decoded, _ = self.decoder(target, h)
+            context = encoded.max(1, keepdim=True)[0].expand(-1, decoded.shape[1], -1)
+            return self.dense(torch.cat([decoded, context], -1))
 
-class Translator(nn.Module):
-    """The encoder's last states are the decoder's first."""
-
-    def __init__(self):
-        super().__init__()
-        self.encoder, self.decoder = nn.GRU(3, 4, batch_first=True), nn.GRU(2, 4, batch_first=True)
-        self.dense = nn.Linear(8, 2)
-
-    def forward(self, source, target):
-        encoded, h = self.encoder(source)
-        decoded, _ = self.decoder(target, h)
-        context = encoded.max(1, keepdim=True)[0].expand(-1, decoded.shape[1], -1)
-        return self.dense(torch.cat([decoded, context], -1))
-
-
-BATCH_FIRST, TIME_FIRST, STATE = {0: "batch", 1: "time"}, {0: "time", 1: "batch"}, {1: "batch"}
-MODELS = {
-    "tagger": (Tagger, (torch.randint(0, 11, (2, 5)),), {"ids": BATCH_FIRST}),
-    "forecaster": (Forecaster, (torch.randn(2, 5, 3),), {"x": BATCH_FIRST}),
-    "forecaster_fixed": (Forecaster, (torch.randn(1, 5, 3),), {"x": {}}),
-    "pooled": (Pooled, (torch.randn(5, 2, 3),), {"x": TIME_FIRST}),
-    "stateful": (
-        Stateful,
-        (torch.randn(5, 2, 3), torch.randn(1, 2, 4), torch.randn(1, 2, 4)),
-        {"x": TIME_FIRST, "h": STATE, "c": STATE},
-    ),
-    "translator": (
-        Translator,
-        (torch.randn(2, 5, 3), torch.randn(2, 6, 2)),
-        {"source": BATCH_FIRST, "target": {0: "batch", 1: "steps"}},
-    ),
-}
+    BATCH_FIRST, TIME_FIRST, STATE = {0: "batch", 1: "time"}, {0: "time", 1: "batch"}, {1: "batch"}
+    return {
+        "tagger": (Tagger, (torch.randint(0, 11, (2, 5)),), {"ids": BATCH_FIRST}),
+        "forecaster": (Forecaster, (torch.randn(2, 5, 3),), {"x": BATCH_FIRST}),
+        "forecaster_fixed": (Forecaster, (torch.randn(1, 5, 3),), {"x": {}}),
+        "pooled": (Pooled, (torch.randn(5, 2, 3),), {"x": TIME_FIRST}),
+        "stateful": (
+            Stateful,
+            (torch.randn(5, 2, 3), torch.randn(1, 2, 4), torch.randn(1, 2, 4)),
+            {"x": TIME_FIRST, "h": STATE, "c": STATE},
+        ),
+        "translator": (
+            Translator,
+            (torch.randn(2, 5, 3), torch.randn(2, 6, 2)),
+            {"source": BATCH_FIRST, "target": {0: "batch", 1: "steps"}},
+        ),
+    }
 
 
 def exported(name: str, seed: int = 0) -> bytes:
     """A model as PyTorch's exporter writes it."""
+    import onnx
+    import torch
+
     torch.manual_seed(seed)
-    kind, example, axes = MODELS[name]
+    kind, example, axes = networks()[name]
     stream = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its exporter of TorchScript is deprecated, and needs no further package
@@ -115,5 +116,5 @@ def exported(name: str, seed: int = 0) -> bytes:
 
 
 if __name__ == "__main__":
-    for name in MODELS:
+    for name in NAMES:
         pathlib.Path(__file__).with_name(f"{name}.onnx").write_bytes(exported(name))

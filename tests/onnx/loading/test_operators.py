@@ -223,6 +223,35 @@ def test_operators_with_known_indices(name):
     check(model_of(nodes, [ROW], [f"v{len(nodes) - 1}"], initializers), {"x": X})
 
 
+BOUNDS = [(0, 3, 1), (1, -1, 1), (-3, 1 << 40, 1), (-(1 << 40), -1, 2), (3, 0, -1), (-1, -3, -1), (-2, -(1 << 40), -2)]
+
+
+@pytest.mark.parametrize("declared", ["time", 5])
+@pytest.mark.parametrize("bounds", [*BOUNDS, (1, 1 << 62, 2), (-1, 1 << 40, 1), (4, 5, 1), (0, 1 << 40, 2)])
+def test_slices_of_time(bounds, declared):
+    """Also of another length than the file declares, where bounds count from the end that the file counts from."""
+    arrays = dict(zip("bead", ([bounds[0]], [bounds[1]], [1], [bounds[2]]), strict=True))
+    arrays = {name: np.array(one, np.int64) for name, one in arrays.items()}
+    arrays |= {"W": np.ones((1, 2, 4), "f4"), "R": np.ones((1, 2, 2), "f4")}
+    nodes = [node("Slice", ["x", "b", "e", "a", "d"], "y"), node("Transpose", ["x"], "xt", perm=[1, 0, 2])]
+    nodes += [node("RNN", ["xt", "W", "R"], ["", "h"], hidden_size=2)]  # says which axis is time
+    found = check(model_of(nodes, [("x", "float32", ["batch", declared, 4])], ["y", "h"], arrays), {"x": X})
+    longer = RNG.normal(size=(2, 9, 4)).astype("float32")
+    if bounds != (4, 5, 1):
+        assert np.array_equal(found.model(longer)[0], longer[:, bounds[0] : bounds[1] : bounds[2]])
+
+
+def test_the_step_before_a_computed_length():
+    """As `x[:, x.shape[1] - 2]` is exported."""
+    nodes = [
+        node("Shape", ["x"], "s"),
+        node("Gather", ["s", "one"], "t"),
+        node("Sub", ["t", "two"], "place"),
+        node("Gather", ["x", "place"], "y", axis=1),
+    ]
+    check(model_of(nodes, [ROW], ["y"], {"one": np.array(1), "two": np.array(2)}), {"x": X})
+
+
 def test_a_product_over_merged_batch_and_time():
     """As Keras's exporters write a dense layer at every step."""
     nodes = [

@@ -35,24 +35,16 @@ def part(node: Node, x: Value, axis: int, start: Any, stop: Any, step: int = 1) 
     whole = x.axes[axis]
     if step == 0:
         raise ValueError("expected steps other than 0")
+    start, stop = _cleaned(start, stop, step, whole)
+    if start in (0, None) and stop is None and step == 1:
+        return x
     if whole.open:
-        start, stop = _of_open(start, whole.number), _of_open(stop, whole.number)
-        if start in (0, None) and stop is None and step == 1:
-            return x
         known = _known_length(start, stop, step)
         new = node.axes.open(whole) if known is None else Axis(known, kin=whole)
-        if (start, stop, step) in ((None, None, -1), (-1, None, -1)):
-            start, new = None, whole
     else:
-        size = whole.number
-        start, stop, step = slice(_bounded(start), _bounded(stop), step).indices(size)
-        length = len(range(start, stop, step))
-        if length == size and step == 1:
-            return x
-        stop = None if stop < 0 else stop
-        new = whole if length == size else Axis(length, kin=whole)
-        if step == -1 and length == size:
-            start = None
+        new = Axis(len(range(whole.number)[slice(start, stop, step)]), kin=whole)
+    if start is None and stop is None and step == -1:
+        new = whole
     axes = [*x.axes[:axis], new, *x.axes[axis + 1 :]]
 
     def emit(steps, refs):
@@ -73,19 +65,34 @@ def part(node: Node, x: Value, axis: int, start: Any, stop: Any, step: int = 1) 
     return node.array(axes, x.kind, [x], emit, layers)
 
 
-def _bounded(bound):
-    return max(-(1 << 62), min(1 << 62, bound))
+def _cleaned(start: int, stop: int, step: int, whole: Axis) -> tuple[int | None, int | None]:
+    """The bounds of a slice, None where it goes to an end; others count from the end that the file counts from.
+
+    Raises
+    ------
+    ValueError
+        For a slice without entries, or one whose bounds count from a size that isn't the axis's own.
+    """
+    size = whole.number
+    start = max(-(1 << 62), min(1 << 62, start))
+    stop = max(-(1 << 62), min(1 << 62, stop))
+    if not range(size)[start:stop:step]:
+        raise ValueError("expected a slice that is not empty")
+    first, end, _ = slice(start, stop, step).indices(size)
+    bounds = (
+        None if first == (0 if step > 0 else size - 1) else start,
+        None if end == (size if step > 0 else -1) else stop,
+    )
+    return (_of_open(bounds[0], size), _of_open(bounds[1], size)) if whole.open else bounds
 
 
-def _of_open(bound: int, number: int) -> int | None:
-    """A bound of a slice along an axis of open size; None where it is beyond the end."""
-    if bound == number or bound >= 1 << 30 or bound <= -(1 << 30):
-        return None
-    if abs(bound) > number // 2:  # counted from the size, which was computed
-        bound -= number
-        if not -1024 < bound < 0:
-            raise ValueError("expected a slice whose bounds count from either end")
-    return bound
+def _of_open(bound: int | None, number: int) -> int | None:
+    """A bound along an axis of open size, which counts from either end."""
+    if bound is None or abs(bound) <= 1024:
+        return bound
+    if not 0 <= number - abs(bound) <= 1024:
+        raise ValueError("expected a slice whose bounds count from either end")
+    return bound - number if bound > 0 else bound + number
 
 
 def _known_length(start, stop, step) -> int | None:
