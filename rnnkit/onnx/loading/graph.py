@@ -53,8 +53,10 @@ class Graph:
     def know(self, name: str, array: np.ndarray) -> None:
         """Give an input's numbers as those of an initializer."""
         kept = np.asarray(array)
+        (code,) = [one.type.tensor_type.elem_type for one in self.proto.input if one.name == name]
         if kept.dtype.kind not in "fiub":
             raise ValueError(f"expected numbers for {name!r}, got {kept.dtype}")
+        kept = kept.astype(self.file.dtype_of_code(code))
         self._values[name] = Constant(kept, tuple(Axis(n) for n in kept.shape), name, kept.dtype.kind == "f")
 
     def inputs(self) -> list:

@@ -82,7 +82,8 @@ def test_inputs_that_are_weights(tmp_path):
     refused(tmp_path, model, "lstm_y (LSTM)", "as an initializer")
     path = tmp_path / "bad.onnx"
     weights = {"W": np.zeros((1, 12, 4)), "R": np.zeros((1, 12, 3))}
-    assert rk.onnx.load(path, initializers=weights)(np.zeros((2, 5, 4))).shape == (2, 5, 1, 3)
+    y = rk.onnx.load(path, initializers=weights)(np.zeros((2, 5, 4)))
+    assert (y.shape, y.dtype) == ((2, 5, 1, 3), np.float32)
     with pytest.raises(ValueError, match="bad.onnx: expected initializers for inputs of the graph, got 'V'"):
         rk.onnx.load(path, initializers={"V": 1})
 

@@ -11,7 +11,8 @@ from matrix import label, pairwise
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from onnx_graphs import loaded, model_of, node, outputs_of, run_onnxruntime
+from onnx_graphs import check as witnessed
+from onnx_graphs import info, loaded, model_of, node, outputs_of, run_onnxruntime
 
 import rnnkit as rk
 
@@ -143,3 +144,60 @@ def leaves(outputs):
 def test_random_attributes(seed):
     rng = np.random.default_rng(seed)
     check({name: values[rng.integers(len(values))] for name, values in FACTORS.items()}, seed)
+
+
+def lstm_of(nodes, outputs, arrays, batch="batch", opset=17, time="time"):
+    draw = lambda *shape: np.random.default_rng(len(shape)).normal(size=shape).astype("float32")
+    weights = {"W": draw(1, 12, 3), "R": draw(1, 12, 3), "B": draw(1, 24)}
+    return model_of(nodes, [("x", "float32", [time, batch, 3])], outputs, weights | arrays, opset)
+
+
+def test_a_learned_start():
+    """Initial states that are weights; an exporter repeats them for a fixed batch, or expands one row."""
+    nodes = [node("LSTM", ["x", "W", "R", "B", "", "h0"], ["y", "h"], hidden_size=3)]
+    row, x = np.array([[[0.5, -0.2, 0.1]]], "float32"), np.ones((4, 2, 3), "float32")
+    found = witnessed(lstm_of(nodes, ["y", "h"], {"h0": np.repeat(row, 2, axis=1)}, batch=2), {"x": x})
+    assert [a.ravel().tolist() for n, a in found.model.weights.items() if n.endswith("/rows")] == [
+        row.ravel().tolist(),
+        [0.0] * 3,
+    ]
+    assert found.model(np.ones((5, 7, 3), "float32"))[0].shape == (5, 7, 1, 3)
+    with pytest.raises(ValueError, match="the same for every row"):
+        loaded(lstm_of(nodes, ["y"], {"h0": np.arange(6, dtype="float32").reshape(1, 2, 3)}, batch=2))
+
+
+def test_lengths_of_one_operator_are_not_those_of_the_next():
+    nodes = [
+        node("LSTM", ["x", "W", "R", "B", "lengths"], ["y0"], hidden_size=3),
+        node("Squeeze", ["y0", "axes"], "x1"),
+        node("LSTM", ["x1", "W", "R", "B"], ["y", "h"], hidden_size=3),
+    ]
+    model = lstm_of(nodes, ["y", "h"], {"axes": np.array([1])})
+    model.graph.input.append(info("lengths", "int32", ["batch"]))
+    witnessed(model, {"x": np.ones((4, 3, 3), "float32"), "lengths": np.array([1, 4, 2], "int32")})
+
+
+def test_lengths_that_are_known():
+    nodes = [node("LSTM", ["x", "W", "R", "B", "lengths"], ["y"], hidden_size=3)]
+    model = lstm_of(nodes, ["y"], {"lengths": np.array([4, 4], "int32")}, batch=2, time=4)
+    witnessed(model, {"x": np.ones((4, 2, 3), "float32")})
+    with pytest.raises(ValueError, match="expected sequence_lens as an input, or the whole length"):
+        loaded(lstm_of(nodes, ["y"], {"lengths": np.array([4, 3], "int32")}, batch=2, time=4))
+
+
+@pytest.mark.parametrize("order", [[1, 0, 2], [1, 2, 0]])
+def test_all_steps_as_features(order):
+    """Flattened, in either order of time and features, where the length is fixed."""
+    nodes = [
+        node("LSTM", ["x", "W", "R", "B"], ["y0"], hidden_size=3),
+        node("Squeeze", ["y0", "axes"], "y1"),
+        node("Transpose", ["y1"], "y2", perm=order),
+        node("Flatten", ["y2"], "y3"),
+        node("MatMul", ["y3", "V"], "y"),
+    ]
+    arrays = {"axes": np.array([1]), "V": np.random.default_rng(0).normal(size=(12, 2)).astype("float32")}
+    witnessed(
+        lstm_of(nodes, ["y"], arrays, time=4), {"x": np.random.default_rng(1).normal(size=(4, 2, 3)).astype("f4")}
+    )
+    with pytest.raises(ValueError, match=r"y3 \(Flatten\).*an open one|y \(MatMul\).*one size"):
+        loaded(lstm_of(nodes, ["y"], arrays))
