@@ -80,8 +80,11 @@ def _evaluated(node, arrays, place, file) -> np.ndarray:
     result = [helper.make_tensor_value_info(outputs[place], 0, None)]
     graph = helper.make_graph([proto], "node", inputs, result)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", file.opset)])
-    with np.errstate(all="ignore"):
-        (found,) = ReferenceEvaluator(model).run(None, given)
+    try:
+        with np.errstate(all="ignore"):
+            (found,) = ReferenceEvaluator(model).run(None, given)
+    except Exception as error:  # its operators raise what they like for inputs that don't fit
+        raise ValueError(f"expected inputs that go together; {error}".replace("\n", " ")) from error
     found = np.asarray(found)
     if found.dtype.kind in "iu":
         found = found.astype(np.int64)

@@ -97,6 +97,11 @@ def test_weights_of_other_shapes(tmp_path):
     refused(tmp_path, model, "'W'")
 
 
+def test_constants_that_do_not_go_together(tmp_path):
+    nodes = [node("Mul", ["w", "n"], "a"), node("Add", ["x", "a"], "y")]
+    refused(tmp_path, model_of(nodes, [X], ["y"], {"w": np.ones(4, "f4"), "n": np.array(2)}), "mul_a (Mul)")
+
+
 def test_shapes_that_claim_more_than_the_file_holds(tmp_path):
     model = lstm()
     model.graph.initializer[0].dims[:] = [1 << 40, 1 << 20]

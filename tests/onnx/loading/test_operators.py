@@ -300,7 +300,9 @@ def test_sizes_that_are_computed():
         node("ConstantOfShape", ["full"], "filled", value=shape),
         node("Size", ["w"], "count"),
         node("Range", ["zero", "count", "one"], "r"),
-        node("Cast", ["r"], "rf", to=1),
+        node("Cast", ["r"], "r_float", to=1),
+        node("Cast", ["r_float"], "r_int", to=7),
+        node("Cast", ["r_int"], "rf", to=1),
         node("Add", ["x", "filled"], "a"),
         node("Mul", ["a", "rf"], "y"),
     ]

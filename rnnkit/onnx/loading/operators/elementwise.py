@@ -36,9 +36,9 @@ _NAMES = {
 
 
 @operator(*ELEMENTWISE)
-def elementwise(node: Node, *inputs, **more):
+def elementwise(node: Node, *inputs):
     """Any function of the table, with NumPy's broadcasting."""
-    op, options = node.op, dict(more)
+    op, options = node.op, {}
     for name, default in _OPTIONS.get(op, {}).items():
         options[name] = float(node.attribute(name, default))
     if op == "Gelu":
@@ -111,16 +111,11 @@ def cast(node: Node, x, like=None):
     kind = like.kind if like is not None else node.graph.file.kind_of_code(node.attribute("to"))
     node.attribute("saturate")
     node.attribute("round_mode")
-    if kind == x.kind or (kind == "float" and x.kind == "int") or (kind == "int" and x.kind == "bool"):
-        # numbers stay what they are
-        emit = lambda steps, refs: steps.add("Number", refs) if x.kind == "bool" else refs[0]
-        layers = lambda target: target.tensor(x)
-    elif kind == "bool":
-        emit, layers = lambda steps, refs: steps.add("NotZero", refs), None
-    elif kind == "float":
-        emit, layers = lambda steps, refs: steps.add("Number", refs), lambda target: target.tensor(x)
-    else:
-        raise ValueError("expected no cast from floating-point numbers to integers")
-    if kind == x.kind:
+    if kind == x.kind and isinstance(x, Array):
         return x
-    return node.array(x.axes, kind, [x], emit, layers)
+    if kind == "int" and x.kind == "float" and isinstance(x, Array):
+        raise ValueError("expected no cast from floating-point numbers to integers")
+    op = "NotZero" if kind == "bool" else "Number" if x.kind == "bool" else None
+    emit = lambda steps, refs: refs[0] if op is None else steps.add(op, refs)
+    same = lambda target: target.tensor(x)  # conditions are 0 and 1 in a model, integers the same numbers
+    return node.array(x.axes, kind, [x], emit, None if kind == "bool" else same)

@@ -54,28 +54,23 @@ def recurrent(node: Node, x, w, r, b=None, lengths=None, h=None, c=None, p=None)
     time, batch = (x.axes[1], x.axes[0]) if said.batch_first else (x.axes[0], x.axes[1])
     time.be(TIME)
     batch.be(BATCH)
-    shapes: dict[str, tuple] = {
-        "W": (kernels, (count, width, x.axes[2].number)),
-        "R": (recurrents, (count, width, units)),
-    }
-    if b is not None:
-        shapes["B"] = (node.known(b, "the bias B"), (count, 2 * width))
-    if p is not None:
-        shapes["P"] = (node.known(p, "the peepholes P"), (count, 3 * units))
-    for name, (array, expected) in shapes.items():
-        if array.shape != expected or array.dtype.kind != "f":
-            raise ValueError(f"expected {name} of shape {expected}, got {array.dtype} {array.shape}")
+    known = {"W": kernels, "R": recurrents}
+    known |= {name: node.known(one, f"the weights {name}") for name, one in (("B", b), ("P", p)) if one is not None}
+    shapes = {"W": (count, width, x.axes[2].number), "R": (count, width, units), "B": (count, 2 * width)}
+    shapes["P"] = (count, 3 * units)
+    for name, array in known.items():
+        if array.shape != shapes[name] or array.dtype.kind != "f":
+            raise ValueError(f"expected {name} of shape {shapes[name]}, got {array.dtype} {array.shape}")
     x.axes[2].join(Axis(kernels.shape[2]))
     along = Axis(count)
     state_axes = [batch, along, Axis(units)] if said.batch_first else [along, batch, Axis(units)]
     for name, state in (("initial_h", h), ("initial_c", c)):
         _check_state(name, state, state_axes)
+    if lengths is not None and len(lengths.axes) != 1:
+        raise ValueError(f"expected sequence_lens with one axis, got {len(lengths.axes)}")
     if lengths is not None:
-        if len(lengths.axes) != 1:
-            raise ValueError(f"expected sequence_lens with one axis, got {len(lengths.axes)}")
         lengths.axes[0].join(batch)
-        lengths.axes[0].be(BATCH)
-    cells = [_cell(said, i, {name: array[i] for name, (array, _) in shapes.items()}) for i in range(count)]
+    cells = [_cell(said, i, {name: array[i] for name, array in known.items()}) for i in range(count)]
     run = _Run(node, said, x, time, lengths, [h, c] if node.op == "LSTM" else [h], cells, state_axes)
     first = [batch, time] if said.batch_first else [time]
     all_axes = [*first, *(state_axes[1:] if said.batch_first else state_axes)]

@@ -43,38 +43,26 @@ def scan(node: Node, *inputs):
     for one, axis in zip(scanned, axes_in, strict=True):
         one.axes[axis].join(time)
     time.be(TIME)
-    lead = 0 if batch is None else 1
-    formal = [list(state.axes[lead:]) for state in states]
-    formal += [
-        [a for i, a in enumerate(one.axes) if i != axis and i >= lead]
-        for one, axis in zip(scanned, axes_in, strict=True)
-    ]
-    graph = node.graph.inside(body)
-    given = [
-        Array(tuple(axes), one.kind, (), None, None, graph, node.label)
-        for axes, one in zip(formal, inputs, strict=True)
-    ]
-    results = graph.read(given)
-    if len(results) != len(states) + outputs or len(body.input) != len(inputs):
-        raise ValueError(f"expected a body with {len(inputs)} inputs, got {len(body.input)}")
-    for before, after in zip(given, results[: len(states)], strict=False):
-        if len(before.axes) != len(after.axes):
-            raise ValueError("expected states of one rank")
-        for one, other in zip(before.axes, after.axes, strict=True):
-            one.join(other)
-    run = _Run(node, states, scanned, given, results, directions, turned, graph)
-    everything = [*states, *scanned, *run.captured()]
     front = [] if batch is None else [batch]
-    found = [
-        node.array([*front, *result.axes], result.kind, everything, None, lambda target, i=i: run.output(target, i))
-        for i, result in enumerate(results[: len(states)])
-    ]
-    for i, (result, axis) in enumerate(zip(results[len(states) :], axes_out, strict=True), len(states)):
-        axes = [*front, *result.axes]
-        axes.insert(axis_of(axis, len(axes) + 1), time)
-        found.append(node.array(axes, result.kind, everything, None, lambda target, i=i: run.output(target, i)))
-    run.outputs = found
-    return found
+    axes = [state.axes[len(front) :] for state in states]
+    for one, axis in zip(scanned, axes_in, strict=True):
+        axes.append(tuple(a for i, a in enumerate(one.axes) if i != axis and i >= len(front)))
+    graph = node.graph.inside(body)
+    given = [Array(own, one.kind, scope=graph, label=node.label) for own, one in zip(axes, inputs, strict=True)]
+    results = graph.read(given)
+    for before, after in zip(given, results[: len(states)], strict=False):
+        _join(before, after)
+    run = _Run(node, states, scanned, given, results, directions, turned, graph)
+    run.outputs = run.arrays(front, time, axes_out)
+    return run.outputs
+
+
+def _join(before: Array, after: Value) -> None:
+    """Let a state have the same axes before and after a step."""
+    if len(before.axes) != len(after.axes):
+        raise ValueError(f"expected states of one rank, got {len(before.axes)} and {len(after.axes)}")
+    for one, other in zip(before.axes, after.axes, strict=True):
+        one.join(other)
 
 
 def _attributes(node, scanned, count, outputs):
@@ -116,6 +104,18 @@ class _Run:
     graph: Any
     outputs: list[Array] = field(default_factory=list)
     forms: Forms = field(default_factory=lambda: Forms((BATCH,)))
+
+    def arrays(self, front: list[Axis], time: Axis, places: Sequence[int]) -> list[Array]:
+        """The node's outputs: states, and sequences with the time axis at these places."""
+        inputs = [*self.states, *self.scanned, *self.captured()]
+        found = []
+        for i, result in enumerate(self.results):
+            axes = [*front, *result.axes]
+            if i >= len(self.states):
+                axes.insert(axis_of(places[i - len(self.states)], len(axes) + 1), time)
+            layers = lambda target, i=i: self.output(target, i)
+            found.append(self.node.array(axes, result.kind, inputs, None, layers))
+        return found
 
     def captured(self) -> list[Array]:
         """What the body reads of the graph around it, in the order that it is met."""
