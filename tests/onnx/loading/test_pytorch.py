@@ -78,7 +78,6 @@ def test_configuration(name):
     copy = rk.Model.from_config(found.model.get_config())
     copy.set_weights(found.model.get_weights())
     assert list(copy.weights) == list(found.model.weights)
-    assert "Parameters" in found.model.summary() or found.model.summary()
 
 
 @pytest.mark.parametrize("name", NAMES)

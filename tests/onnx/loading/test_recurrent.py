@@ -166,6 +166,15 @@ def test_a_learned_start():
         loaded(lstm_of(nodes, ["y"], {"h0": np.arange(6, dtype="float32").reshape(1, 2, 3)}, batch=2))
 
 
+def test_features_that_the_graph_leaves_open():
+    nodes = [node("LSTM", ["x", "W", "R", "B"], ["y", "h"], hidden_size=3)]
+    model = lstm_of(nodes, ["y", "h"], {})
+    for one in model.graph.input[0].type.tensor_type.shape.dim:
+        one.Clear()
+    found = witnessed(model, {"x": np.ones((4, 2, 3), "float32")})
+    assert found.model.inputs[0].shape == (None, None, 3)
+
+
 def test_lengths_of_one_operator_are_not_those_of_the_next():
     nodes = [
         node("LSTM", ["x", "W", "R", "B", "lengths"], ["y0"], hidden_size=3),

@@ -56,12 +56,13 @@ def recurrent(node: Node, x, w, r, b=None, lengths=None, h=None, c=None, p=None)
     batch.be(BATCH)
     known = {"W": kernels, "R": recurrents}
     known |= {name: node.known(one, f"the weights {name}") for name, one in (("B", b), ("P", p)) if one is not None}
-    shapes = {"W": (count, width, x.axes[2].number), "R": (count, width, units), "B": (count, 2 * width)}
+    features = kernels.shape[-1] if x.axes[2].open else x.axes[2].number
+    shapes = {"W": (count, width, features), "R": (count, width, units), "B": (count, 2 * width)}
     shapes["P"] = (count, 3 * units)
     for name, array in known.items():
         if array.shape != shapes[name] or array.dtype.kind != "f":
             raise ValueError(f"expected {name} of shape {shapes[name]}, got {array.dtype} {array.shape}")
-    x.axes[2].join(Axis(kernels.shape[2]))
+    x.axes[2].join(Axis(features))
     along = Axis(count)
     state_axes = [batch, along, Axis(units)] if said.batch_first else [along, batch, Axis(units)]
     for name, state in (("initial_h", h), ("initial_c", c)):
