@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 BATCH, TIME = "batch", "time"
-_FIRST = 1_000_003  # sizes of features are smaller
+LARGEST_AXIS = 1_000_000
+_FIRST = LARGEST_AXIS + 3  # the primes that stand for open sizes are larger than any size
 
 
 class Axis:

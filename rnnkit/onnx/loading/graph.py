@@ -14,7 +14,6 @@ from rnnkit.onnx.loading.folding import folded
 from rnnkit.onnx.loading.node import OPERATORS, Node
 from rnnkit.onnx.loading.values import Array, Constant, Value
 
-LARGEST_AXIS = 1_000_000
 _NOT_FOLDED = ("Constant", "ConstantOfShape", "Range", "Shape", "Size")
 
 

@@ -12,9 +12,9 @@ import numpy as np
 from rnnkit.layers.support.symbolic import Input
 from rnnkit.models.functional import Model
 from rnnkit.onnx.loading import operators  # noqa: F401  registers all operators
-from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
+from rnnkit.onnx.loading.axes import BATCH, LARGEST_AXIS, TIME, Axis
 from rnnkit.onnx.loading.file import OnnxFile
-from rnnkit.onnx.loading.graph import LARGEST_AXIS, Graph
+from rnnkit.onnx.loading.graph import Graph
 from rnnkit.onnx.loading.layer_target import Layers
 from rnnkit.onnx.loading.layers import Arrange
 from rnnkit.onnx.loading.step_target import inputs_first, plain_name

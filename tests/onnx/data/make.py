@@ -1,8 +1,11 @@
 """Writes the models of this folder: what PyTorch's exporter makes of small networks. Takes torch.
 
-python tests/onnx/data/make.py
+    python tests/onnx/data/make.py
+
+Where onnxscript is installed, it also writes what PyTorch's newer exporter makes of two of them.
 """
 
+import importlib.util
 import io
 import pathlib
 import warnings
@@ -94,20 +97,27 @@ def networks() -> dict:
     }
 
 
-def exported(name: str, seed: int = 0) -> bytes:
-    """A model as PyTorch's exporter writes it."""
+def exported(name: str, seed: int = 0, newer: bool = False) -> bytes:
+    """A model as one of PyTorch's exporters writes it."""
     import onnx
     import torch
 
     torch.manual_seed(seed)
     kind, example, axes = networks()[name]
-    stream = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its exporter of TorchScript is deprecated, and needs no further package
-        torch.onnx.export(
-            kind().eval(), example, stream, dynamo=False, input_names=list(axes), dynamic_axes=axes, opset_version=17
-        )
-    model = onnx.load_from_string(stream.getvalue())
+        warnings.simplefilter("ignore")  # the older exporter is deprecated, and needs no further package
+        if newer:
+            shapes = tuple(dict.fromkeys(one, torch.export.Dim.DYNAMIC) for one in axes.values())
+            made = torch.onnx.export(kind().eval(), example, dynamo=True, dynamic_shapes=shapes, verbose=False)
+            model = made.model_proto
+        else:
+            options = {"input_names": list(axes), "dynamic_axes": axes, "opset_version": 17}
+            torch.onnx.export(kind().eval(), example, stream := io.BytesIO(), dynamo=False, **options)
+            model = onnx.load_from_string(stream.getvalue())
+    for texts in (model.graph.value_info, model.metadata_props, model.graph.metadata_props, model.functions):
+        del texts[:]
+    for one in (*model.graph.input, *model.graph.output, *model.graph.initializer):
+        del one.metadata_props[:]
     for node in model.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""
@@ -116,5 +126,9 @@ def exported(name: str, seed: int = 0) -> bytes:
 
 
 if __name__ == "__main__":
+    folder = pathlib.Path(__file__).parent
     for name in NAMES:
-        pathlib.Path(__file__).with_name(f"{name}.onnx").write_bytes(exported(name))
+        (folder / f"{name}.onnx").write_bytes(exported(name))
+    if importlib.util.find_spec("onnxscript"):
+        for name in ("tagger", "forecaster"):
+            (folder / f"{name}_newer.onnx").write_bytes(exported(name, newer=True))

@@ -280,6 +280,14 @@ def test_a_product_over_merged_batch_and_time():
     assert [type(layer).__name__ for layer in found.model.layers] == ["Dense"]
 
 
+def test_a_reshape_that_names_the_length():
+    """As PyTorch's newer exporter writes it for a length that its tracing fixed, in a graph that leaves it open."""
+    arrays = {"W": np.ones((1, 2, 4), "f4"), "R": np.ones((1, 2, 2), "f4"), "shape": np.array([5, -1, 2])}
+    nodes = [node("Transpose", ["x"], "xt", perm=[1, 0, 2]), node("RNN", ["xt", "W", "R"], ["h"], hidden_size=2)]
+    nodes += [node("Reshape", ["h", "shape"], "y")]
+    check(model_of(nodes, [ROW], ["y"], arrays), {"x": X})
+
+
 def test_an_embedding_of_computed_ids():
     nodes = [node("Gather", ["table", "ids"], "e"), node("ReduceSum", ["e", "axes"], "y", keepdims=0)]
     arrays = {"table": RNG.normal(size=(7, 4)).astype("float32"), "axes": np.array([1])}

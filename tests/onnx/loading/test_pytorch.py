@@ -25,10 +25,14 @@ LAYERS = {
 
 
 def feeds_of(model, rng, sizes):
-    """Numbers for all inputs."""
-    feeds = {}
+    """Numbers for all inputs; the newer exporter has names of its own for open axes."""
+    feeds, free, sizes = {}, iter((sizes["batch"], sizes["time"])), dict(sizes)
     for one in model.graph.input:
-        shape = [sizes.get(d.dim_param, d.dim_value) for d in one.type.tensor_type.shape.dim]
+        dims = one.type.tensor_type.shape.dim
+        shape = [
+            (sizes.get(d.dim_param) or sizes.setdefault(d.dim_param, next(free))) if d.dim_param else d.dim_value
+            for d in dims
+        ]
         is_float = one.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
         feeds[one.name] = rng.normal(size=shape).astype("float32") if is_float else rng.integers(0, 11, shape)
     return feeds
@@ -80,7 +84,7 @@ def test_configuration(name):
     assert list(copy.weights) == list(found.model.weights)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.endswith("_newer")])
 def test_what_this_pytorch_exports(name):
     torch = pytest.importorskip("torch")
     import importlib.util

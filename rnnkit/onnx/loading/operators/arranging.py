@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnnkit.onnx.loading.axes import TIME, Axis, numbers
+from rnnkit.onnx.loading.axes import LARGEST_AXIS, TIME, Axis, numbers
 from rnnkit.onnx.loading.layers import RepeatOverTime
 from rnnkit.onnx.loading.node import Node, axis_of, operator
 from rnnkit.onnx.loading.values import Array, Constant, Value
@@ -77,7 +77,19 @@ def reshape(node: Node, x: Value, shape: Value | None = None):
         raise ValueError("expected a shape")
     if not node.attribute("allowzero", 0):
         sizes = [x.axes[i].number if size == 0 and i < len(x.axes) else size for i, size in enumerate(sizes)]
+    _fix(x.axes, sizes)
     return reshaped(node, x, filled(x.axes, sizes))
+
+
+def _fix(axes, sizes) -> None:
+    """Fix open axes where a reshape that keeps all axes names their sizes, as exporters for a given length do."""
+    long = [axis for axis in axes if axis.number != 1]
+    if len(long) != len(sizes) or -1 not in sizes:
+        return
+    pairs = [(axis, size) for axis, size in zip(long, sizes, strict=True) if size not in (-1, axis.number)]
+    if all(axis.open and 0 < size < LARGEST_AXIS for axis, size in pairs):
+        for axis, size in pairs:
+            axis.join(Axis(size))
 
 
 def filled(axes, sizes) -> list[int]:
