@@ -32,6 +32,7 @@ LINES = {
     "datasets": "two series",
     "onnx": "models in ONNX's format",
     "onnx.exporting": "layers as operators and loops",
+    "onnx.loading": "ONNX operators → layers",
     "models": "Sequential, Model",
     "training": "batches, losses, fit",
     "callbacks": "hooks, history, progress",

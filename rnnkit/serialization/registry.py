@@ -28,6 +28,8 @@ _PUBLIC = (
     "rnnkit",
     *(f"rnnkit.{name}" for name in ("losses", "metrics", "optimizers", "regularizers", "constraints", "initializers")),
     "rnnkit.optimizers.schedules",
+    "rnnkit.onnx.loading.cells",
+    "rnnkit.onnx.loading.layers",
 )
 _FUNCTIONS = (
     "rnnkit.activations",

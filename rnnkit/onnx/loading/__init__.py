@@ -1,0 +1,1 @@
+"""Reading ONNX files: their operators as layers of a `Model`."""

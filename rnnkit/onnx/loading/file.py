@@ -1,0 +1,166 @@
+"""An ONNX file: read without running anything, its arrays no larger than the file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnnkit.onnx.loading.values import kind_of
+
+_DOMAINS = ("", "ai.onnx")
+_FREE = 1 << 22  # numbers that constants of a small file may hold
+_DTYPES = {1: "f4", 2: "u1", 3: "i1", 4: "u2", 5: "i2", 6: "i4", 7: "i8", 9: "?", 11: "f8", 12: "u4", 13: "u8"}
+
+
+def onnx_package() -> Any:
+    """The package `onnx`.
+
+    Raises
+    ------
+    ImportError
+        If it isn't installed.
+    """
+    try:
+        import onnx  # type: ignore[import-not-found,unused-ignore]
+    except ModuleNotFoundError:
+        raise ImportError("rk.onnx.load needs onnx; install it with: pip install 'rnnkit[onnx]'") from None
+    return onnx
+
+
+class OnnxFile:
+    """The model in a file.
+
+    Attributes
+    ----------
+    graph : onnx.GraphProto
+    opset : int
+    """
+
+    def __init__(self, path):
+        self.onnx = onnx_package()
+        self.path = Path(path)
+        data = self.path.read_bytes()
+        try:
+            model = self.onnx.ModelProto.FromString(data)
+        except Exception as error:  # protobuf's own error has different classes in its versions
+            raise ValueError(f"expected an ONNX model; it can't be parsed ({error})") from None
+        if not model.HasField("graph") or not model.graph.node:
+            raise ValueError("expected an ONNX model with nodes, got none")
+        versions = {entry.domain: entry.version for entry in model.opset_import if entry.domain in _DOMAINS}
+        if not versions:
+            raise ValueError("expected an ONNX model that names its opset")
+        self.graph, self.opset = model.graph, max(versions.values())
+        self._functions = {function.name for function in model.functions}
+        self._left = max(_FREE, len(data))
+
+    def spend(self, count: int) -> None:
+        """Count numbers that a constant holds which isn't in the file.
+
+        Raises
+        ------
+        ValueError
+            If there would be more than a file of this size accounts for.
+        """
+        self._left -= int(count)
+        if self._left < 0:
+            raise ValueError("expected constants about as large as the file, got more")
+
+    def check_operator(self, proto) -> None:
+        """Refuse operators that are not ONNX's own, and another number of inputs than they have.
+
+        Raises
+        ------
+        ValueError
+            For these.
+        """
+        if proto.domain not in _DOMAINS:
+            raise ValueError(f"expected operators of ONNX's own domain, got one of {proto.domain!r}")
+        if proto.op_type in self._functions and not proto.domain:
+            raise ValueError("expected operators without functions of the model")
+        try:
+            schema = self.onnx.defs.get_schema(proto.op_type, self.opset, "")
+        except self.onnx.defs.SchemaError:
+            raise ValueError(f"expected an operator of ONNX's opset {self.opset}") from None
+        given = len(proto.input)
+        if not schema.min_input <= given <= schema.max_input:
+            raise ValueError(f"expected {schema.min_input} to {schema.max_input} inputs, got {given}")
+        for formal, name in zip(schema.inputs, proto.input, strict=False):
+            if not name and formal.option == self.onnx.defs.OpSchema.FormalParameterOption.Single:
+                raise ValueError(f"expected the input {formal.name!r}, got none")
+
+    def array(self, tensor) -> np.ndarray:
+        """The numbers of a tensor.
+
+        Raises
+        ------
+        ValueError
+            For a kind of numbers that rnnkit has no layers for, or fewer numbers than the shape says.
+        """
+        if tensor.data_type not in _DTYPES:
+            name = self.onnx.TensorProto.DataType.Name(tensor.data_type) if tensor.data_type else "none"
+            raise ValueError(f"expected float, double, integers or bool in {tensor.name!r}, got {name}")
+        if tensor.HasField("segment"):
+            raise ValueError(f"expected the whole of {tensor.name!r}, got a segment")
+        count = 1
+        for size in tensor.dims:
+            if size < 0:
+                raise ValueError(f"expected sizes that are not negative in {tensor.name!r}")
+            count *= size
+        if tensor.data_location == self.onnx.TensorProto.EXTERNAL:
+            tensor = self._with_external(tensor, count)
+        found = self.onnx.numpy_helper.to_array(tensor)
+        if found.dtype.kind == "i" or found.dtype.kind == "u":
+            found = found.astype(np.int64)
+        return found
+
+    def _with_external(self, tensor, count):
+        """A copy that holds what another file in the same folder has for it."""
+        said = {entry.key: entry.value for entry in tensor.external_data}
+        folder = self.path.resolve().parent
+        place = Path(os.path.realpath(folder / said.get("location", "")))
+        if not said.get("location") or folder not in place.parents or not place.is_file():
+            raise ValueError(f"expected external data in a file beside the model, got {said.get('location')!r}")
+        offset, needed = int(said.get("offset", 0)), count * np.dtype(_DTYPES[tensor.data_type]).itemsize
+        length = int(said.get("length", needed))
+        if offset < 0 or length != needed or offset + needed > place.stat().st_size:
+            raise ValueError(f"expected {needed} bytes of external data for {tensor.name!r} in {place.name}")
+        copy = self.onnx.TensorProto()
+        copy.CopyFrom(tensor)
+        del copy.external_data[:]
+        copy.data_location = self.onnx.TensorProto.DEFAULT
+        with open(place, "rb") as file:
+            file.seek(offset)
+            copy.raw_data = file.read(needed)
+        return copy
+
+    def attribute(self, proto) -> Any:
+        """An attribute as a number, text, list, array or graph."""
+        kinds = self.onnx.AttributeProto
+        if proto.type == kinds.TENSOR:
+            return self.array(proto.t)
+        if proto.type == kinds.GRAPH:
+            return proto.g
+        if proto.type == kinds.STRING:
+            return proto.s.decode("utf-8", "replace")
+        if proto.type == kinds.STRINGS:
+            return [one.decode("utf-8", "replace") for one in proto.strings]
+        if proto.type in (kinds.FLOAT, kinds.INT):
+            return proto.f if proto.type == kinds.FLOAT else proto.i
+        if proto.type in (kinds.FLOATS, kinds.INTS):
+            return list(proto.floats if proto.type == kinds.FLOATS else proto.ints)
+        raise ValueError(f"expected the attribute {proto.name!r} as numbers, text, a tensor or a graph")
+
+    def kind_of_code(self, code: int | None) -> str:
+        """The kind of value that a number of ONNX's for a type of tensor stands for."""
+        if code not in _DTYPES:
+            raise ValueError(f"expected float, double, integers or bool, got ONNX's type {code}")
+        return kind_of(_DTYPES[code])
+
+    def dtype_of_code(self, code: int) -> np.dtype:
+        """The dtype that a number of ONNX's stands for."""
+        if code not in _DTYPES:
+            raise ValueError(f"expected float, double, integers or bool, got ONNX's type {code}")
+        return np.dtype(_DTYPES[code])

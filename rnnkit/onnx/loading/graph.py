@@ -1,0 +1,142 @@
+"""An ONNX graph, read node by node."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rnnkit.onnx.loading.axes import Axes, Axis, numbers
+from rnnkit.onnx.loading.file import OnnxFile
+from rnnkit.onnx.loading.folding import folded
+from rnnkit.onnx.loading.node import OPERATORS, Node
+from rnnkit.onnx.loading.values import Array, Constant, Value
+
+_NOT_FOLDED = ("Constant", "ConstantOfShape", "Range", "Shape", "Size")
+
+
+class Graph:
+    """A graph, or the body of a node, with the values that its names stand for.
+
+    Attributes
+    ----------
+    file : OnnxFile
+    axes : Axes
+    opset : int
+    """
+
+    def __init__(self, file: OnnxFile, proto, outer: Graph | None = None):
+        self.file, self.proto, self.outer = file, proto, outer
+        self.axes: Axes = Axes() if outer is None else outer.axes
+        self.opset = file.opset
+        self._values: dict[str, Value] = {}
+        self._reads = _reads(proto)
+        for tensor in proto.initializer:
+            array = file.array(tensor)
+            axes = tuple(Axis(n) for n in array.shape)
+            self._values[tensor.name] = Constant(array, axes, tensor.name, array.dtype.kind == "f")
+        if proto.sparse_initializer:
+            raise ValueError("expected dense initializers, got a sparse one")
+
+    def inside(self, proto) -> Graph:
+        """The body of one of its nodes."""
+        depth, graph = 1, self
+        while graph.outer is not None:
+            depth, graph = depth + 1, graph.outer
+        if depth > 8:
+            raise ValueError("expected graphs inside graphs up to a depth of 8")
+        return Graph(self.file, proto, self)
+
+    def know(self, name: str, array: np.ndarray) -> None:
+        """Give an input's numbers as those of an initializer."""
+        kept = np.asarray(array)
+        (code,) = [one.type.tensor_type.elem_type for one in self.proto.input if one.name == name]
+        if kept.dtype.kind not in "fiub":
+            raise ValueError(f"expected numbers for {name!r}, got {kept.dtype}")
+        kept = kept.astype(self.file.dtype_of_code(code))
+        self._values[name] = Constant(kept, tuple(Axis(n) for n in kept.shape), name, kept.dtype.kind == "f")
+
+    def inputs(self) -> list:
+        """The inputs that are not initializers."""
+        return [one for one in self.proto.input if one.name not in self._values]
+
+    def lookup(self, name: str) -> Value:
+        """What a name stands for, here or in a graph around."""
+        graph: Graph | None = self
+        while graph is not None:
+            if name in graph._values:
+                return graph._values[name]
+            graph = graph.outer
+        raise ValueError(f"expected a value named {name!r}, which nothing before gives")
+
+    def read(self, given: Sequence[Array]) -> list[Value]:
+        """The outputs, from values for the inputs that are not initializers."""
+        formal = self.inputs() if self.outer is None else list(self.proto.input)
+        if len(formal) != len(given):
+            raise ValueError(f"expected a graph with {len(given)} inputs, got {len(formal)}")
+        for one, value in zip(formal, given, strict=True):
+            self._values[one.name] = value
+        for proto in self.proto.node:
+            self._read_node(proto)
+        return [self.lookup(one.name) for one in self.proto.output]
+
+    def _read_node(self, proto) -> None:
+        node = Node(proto, self)
+        try:
+            self.file.check_operator(proto)
+            if proto.op_type not in OPERATORS:
+                known = ", ".join(sorted(OPERATORS))
+                raise ValueError(f"expected an operator that rnnkit reads, one of {known}")
+            inputs = [self.lookup(name) if name else None for name in proto.input]
+            outputs = self._outputs(node, inputs)
+            if len(proto.output) > len(outputs):
+                raise ValueError(f"expected at most {len(outputs)} outputs, got {len(proto.output)}")
+        except RecursionError:
+            raise ValueError(f"{node.label}: expected graphs that are not as deep") from None
+        except (ValueError, TypeError, KeyError, IndexError, ArithmeticError, AttributeError, MemoryError) as error:
+            raise ValueError(f"{node.label}: {error}") from error
+        for name, value in zip(proto.output, outputs, strict=False):
+            if name:
+                self._values[name] = value
+
+    def _outputs(self, node: Node, inputs: list) -> list[Any]:
+        found = OPERATORS[node.op](node, *inputs)
+        found = list(found) if isinstance(found, list) else [found]
+        node.check_all_read()
+        known = all(one is None or isinstance(one, Constant) for one in inputs)
+        if not known or node.op in _NOT_FOLDED or all(isinstance(one, Constant) for one in found):
+            return found
+        return [self._folded(node, inputs, found, i) for i in range(len(node.outputs))]
+
+    def _folded(self, node, inputs, found, place) -> Constant:
+        """An output of a node whose inputs are all known."""
+        result = found[place]
+        array = folded(node, inputs, place, numbers(result.axes), self.file)
+        trainable = any(isinstance(one, Constant) and one.trainable for one in inputs) and array.dtype.kind == "f"
+        name = next((one.name for one in inputs if one is not None and one.trainable), "")
+        if array.shape != numbers(result.axes):
+            axes = tuple(self.axes.of(n) for n in array.shape)
+        else:
+            axes = result.axes
+        return Constant(array, axes, name, trainable)
+
+    def is_read_once(self, node: Node, value: Array) -> bool:
+        """Whether nothing but this node reads a value."""
+        names = [name for name in node.proto.input if name and self.lookup(name) is value]
+        return all(self._reads[name] == 1 for name in names)
+
+
+def _reads(proto) -> Counter:
+    """How often each name is read, also inside of nodes."""
+    found: Counter = Counter(one.name for one in proto.output)
+    waiting = list(proto.node)
+    while waiting:
+        node = waiting.pop()
+        found.update(node.input)
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                waiting += attribute.g.node
+                found.update(one.name for one in attribute.g.output)
+    return found

@@ -1,0 +1,202 @@
+"""Values as tensors of a model: the layers that compute them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from rnnkit.layers.base import Layer
+from rnnkit.layers.merging import Concatenate
+from rnnkit.layers.support.symbolic import SymbolicTensor
+from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
+from rnnkit.onnx.loading.layers import Arrange, ConstantRows, Operation, RepeatOverTime
+from rnnkit.onnx.loading.step_target import Steps, inputs_first, plain_name
+from rnnkit.onnx.loading.values import Array, Forms
+
+
+class Layers:
+    """Makes the tensors of a model. That of a value is ``(B, [T], *features)``, without axes of size 1.
+
+    Attributes
+    ----------
+    forms : Forms
+    dtype : numpy.dtype
+        Of all layers.
+    """
+
+    def __init__(self, dtype: np.dtype):
+        self.forms, self.dtype = Forms((BATCH, TIME)), dtype
+        self._tensors: dict[Array, SymbolicTensor] = {}
+        self._shared: dict[Any, Any] = {}
+        self._arranged: dict[SymbolicTensor, tuple[SymbolicTensor, int]] = {}
+        self._names: set[str] = set()
+        self._needed: set[Array] = set()
+
+    def put(self, array: Array, tensor: SymbolicTensor) -> None:
+        """Say what an input is."""
+        self._tensors[array] = tensor
+
+    def make(self, outputs: Sequence[Array]) -> None:
+        """Make the layers for these values and all that they are computed from."""
+        order = inputs_first(outputs, self._read)
+        self._needed.update(order)
+        for array in order:
+            if array not in self._tensors:
+                try:
+                    found = None if array.layers is None else array.layers(self)
+                    self._tensors[array] = self._operation(array) if found is None else found
+                except (ValueError, TypeError, MemoryError) as error:
+                    raise ValueError(f"{array.label}: {error}") from error
+
+    def _read(self, array: Array) -> Sequence[Any]:
+        """What the layers of a value read."""
+        if array in self._tensors:
+            return ()
+        return array.inputs if array.layer_inputs is None else array.layer_inputs
+
+    def needs(self, array: Array) -> bool:
+        """Whether anything reads a value."""
+        return array in self._needed
+
+    def tensor(self, array: Array) -> SymbolicTensor:
+        """The tensor of a value that was made before."""
+        if array not in self._tensors:
+            self.make([array])
+        return self._tensors[array]
+
+    def shared(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What several outputs of one node are taken from, made once."""
+        if key not in self._shared:
+            self._shared[key] = make()
+        return self._shared[key]
+
+    def named(self, name: str) -> str | None:
+        """A name for a layer, after that of a node; None if there is none."""
+        plain = plain_name(name)
+        if not plain:
+            return None
+        free, i = plain, 1
+        while free in self._names:
+            free, i = f"{plain}_{i}", i + 1
+        self._names.add(free)
+        return free
+
+    # Shapes
+
+    def kept(self, array: Array) -> int:
+        """How many axes its tensor has before the features."""
+        return 1 if self.forms.time_axis(array.axes) is None else 2
+
+    def shaped(self, tensor: SymbolicTensor, kept: int, sizes: Sequence[int], order=None) -> SymbolicTensor:
+        """A tensor with its features in another shape; one layer for several in a row."""
+        sizes = list(sizes)
+        if order is None:
+            source, own = self._arranged.get(tensor, (tensor, kept))
+            if own == kept:
+                tensor = source
+            if list(tensor.shape[kept:]) == sizes and len(tensor.shape) == kept + len(sizes):
+                return tensor
+        found = Arrange(sizes, kept, order, dtype=self.dtype)(tensor)
+        if order is None:
+            self._arranged[found] = (tensor, kept)
+        return found
+
+    def flat(self, array: Array) -> SymbolicTensor:
+        """Its tensor with one axis of features."""
+        sizes = self.forms.shape(array.axes, array.label)
+        return self.shaped(self.tensor(array), self.kept(array), [int(np.prod(sizes))])
+
+    def viewed(self, source: Array, axes: Sequence[Axis]) -> SymbolicTensor:
+        """The tensor of a value whose axes are those of another, some of size 1 more or fewer, in another order."""
+        forms, tensor = self.forms, self.tensor(source)
+        old_rows, new_rows = forms.row_axes(source.axes), forms.row_axes(axes)
+        old, new = [a.root for a in forms.features(source.axes)], [a.root for a in forms.features(axes)]
+        if [a.role for a in old_rows if a.role == BATCH] != [a.role for a in new_rows if a.role == BATCH]:
+            raise ValueError("expected the batch axis to stay; it is dropped")
+        if len(old_rows) == len(new_rows):
+            if old == new:
+                return tensor
+            order = _order(old, new)
+            return self.shaped(tensor, self.kept(source), [a.number for a in new], order)
+        sizes = forms.shape(axes, source.label)
+        if old != new or not all(a.number == 1 for a in {*old_rows} ^ {*new_rows}):
+            raise ValueError("expected the time axis to stay where it is")
+        time = [] if len(new_rows) < len(old_rows) else [1]
+        return self.shaped(tensor, 1, [*time, *sizes])
+
+    # Operations on rows
+
+    def along(self, time: Axis) -> SymbolicTensor:
+        """Any tensor that has this time axis, ``(B, T, …)``."""
+        for array, tensor in self._tensors.items():
+            own = self.forms.time_axis(array.axes)
+            if own is not None and own.root is time.root:
+                return tensor
+        raise ValueError("expected a length that an input has, got one that is computed")
+
+    def side_by_side(self, arrays: Sequence[Array]) -> SymbolicTensor:
+        """The features of several values in one axis; what has no time is repeated where another has."""
+        timed = next((one for one in arrays if self.kept(one) == 2), None)
+        times = {time.root for one in arrays if (time := self.forms.time_axis(one.axes)) is not None}
+        if len(times) > 1:
+            raise ValueError("expected values along one time axis, got several")
+        tensors = []
+        for one in arrays:
+            tensor = self.flat(one)
+            if timed is not None and self.kept(one) == 1:
+                tensor = RepeatOverTime(dtype=self.dtype)([tensor, self.flat(timed)])
+            tensors.append(tensor)
+        return tensors[0] if len(tensors) == 1 else Concatenate(dtype=self.dtype)(tensors)
+
+    def _operation(self, array: Array) -> SymbolicTensor:
+        """One layer for the value's own operation."""
+        inputs = list(dict.fromkeys(one for one in array.inputs if isinstance(one, Array)))
+        if array.emit is None or not inputs:
+            raise ValueError("expected an operator of the inputs")
+        steps = Steps(self.forms, self.dtype)
+        refs = {one: steps.input(one.axes, one.kind, one.label) for one in inputs}
+        found = array.emit(steps, [refs.get(one) for one in array.inputs])
+        if array.kind == "bool":
+            found = steps.add("Number", [found])
+        program = steps.program([found])
+        layer = Operation(program.config(), dtype=self.dtype, name=self.named(array.label.partition(" (")[0]))
+        result = self.with_weights(layer, steps.arrays)(self.side_by_side(inputs))
+        sizes = self.forms.shape(array.axes, array.label)
+        return self.shaped(result, self.kept(array), sizes)
+
+    def with_weights(self, layer: Layer, arrays: Sequence[np.ndarray]) -> Callable[[Any], Any]:
+        """A layer to be called, which then has these weights."""
+
+        def call(*args, **keywords):
+            found = layer(*args, **keywords)
+            layer.set_weights(list(arrays))
+            return found
+
+        return call
+
+    def rows_of(self, constant: np.ndarray, like: SymbolicTensor) -> SymbolicTensor:
+        """A constant for every row."""
+        layer = ConstantRows(list(constant.shape), dtype=self.dtype)
+        return self.with_weights(layer, [constant])(like)
+
+
+def _order(old: Sequence[Axis], new: Sequence[Axis]) -> list[int]:
+    """Where each of the new axes stands among the old ones.
+
+    Raises
+    ------
+    ValueError
+        If they are not the same.
+    """
+    left = list(enumerate(old))
+    order = []
+    for axis in new:
+        found = next((i for i, (_, one) in enumerate(left) if one is axis), None)
+        if found is None:
+            raise ValueError("expected the same axes in another order")
+        order.append(left.pop(found)[0])
+    if left:
+        raise ValueError("expected the same axes in another order")
+    return order

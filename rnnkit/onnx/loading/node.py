@@ -1,0 +1,109 @@
+"""One node of an ONNX graph, and the table of operators that can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnnkit.onnx.loading.axes import Axis
+from rnnkit.onnx.loading.values import Array, Constant, Value
+
+if TYPE_CHECKING:
+    from rnnkit.onnx.loading.graph import Graph
+
+OPERATORS: dict[str, Callable] = {}
+
+
+def operator(*names: str) -> Callable[[Callable], Callable]:
+    """Register ``function(node, *inputs)``, which gives the node's output or a list of them."""
+
+    def registering(function):
+        OPERATORS.update(dict.fromkeys(names, function))
+        return function
+
+    return registering
+
+
+class Node:
+    """A node, for the functions that read it.
+
+    Attributes
+    ----------
+    op, name : str
+    label : str
+        For errors.
+    graph : Graph
+    opset : int
+    axes : Axes
+    outputs : list of str
+    """
+
+    def __init__(self, proto, graph: Graph):
+        self.op, self.name, self.graph = proto.op_type, proto.name, graph
+        self.label = f"{proto.name or (proto.output[0] if proto.output else '')} ({proto.op_type})"
+        self.opset, self.axes, self.outputs = graph.opset, graph.axes, list(proto.output)
+        self.proto = proto
+        self._attributes = {attribute.name: attribute for attribute in proto.attribute}
+        self._read: set[str] = set()
+
+    def attribute(self, name: str, default: Any = None) -> Any:
+        """An attribute as a number, text, list, array or graph."""
+        self._read.add(name)
+        if name not in self._attributes:
+            return default
+        attribute = self._attributes[name]
+        if attribute.ref_attr_name:
+            raise ValueError(f"expected the attribute {name!r} in the node itself, got a reference")
+        return self.graph.file.attribute(attribute)
+
+    def check_all_read(self) -> None:
+        """Refuse attributes that nothing looked at."""
+        if left := [name for name in self._attributes if name not in self._read]:
+            known = ", ".join(sorted(self._read)) or "none"
+            raise ValueError(f"expected attributes among {known}; got {left[0]!r}, which rnnkit does not read")
+
+    def wanted(self, place: int) -> bool:
+        """Whether something may read this output."""
+        return place < len(self.outputs) and bool(self.outputs[place])
+
+    def array(self, axes: Sequence[Axis], kind: str, inputs: Sequence[Value | None], emit=None, layers=None) -> Array:
+        """An output that a call computes."""
+        return Array(
+            tuple(axes), kind, [one for one in inputs if one is not None], emit, layers, self.graph, self.label
+        )
+
+    def known(self, value: Value | None, what: str) -> np.ndarray:
+        """The array of an input that has to be known.
+
+        Raises
+        ------
+        ValueError
+            If a call computes it.
+        """
+        if not isinstance(value, Constant):
+            got = "none" if value is None else "a value that is computed"
+            raise ValueError(f"expected {what} as an initializer or a constant, got {got}")
+        return value.array
+
+    def integers(self, value: Value | None, what: str) -> list[int]:
+        """A known input as a list of integers, such as sizes."""
+        array = self.known(value, what)
+        if array.dtype.kind not in "iu" or array.ndim > 1 or array.size > 64:
+            raise ValueError(f"expected {what} as a short list of integers, got {array.dtype} {array.shape}")
+        return [int(n) for n in np.atleast_1d(array)]
+
+    def given(self, name: str, value: Value | None, default: list[int] | None = None) -> list[int] | None:
+        """Integers that older operators have as an attribute and newer ones as an input."""
+        attribute = self.attribute(name)
+        if value is not None:
+            return self.integers(value, name)
+        return default if attribute is None else [int(n) for n in np.atleast_1d(attribute)]
+
+
+def axis_of(axis: int, rank: int) -> int:
+    """An axis counted from the front."""
+    if not -rank <= axis < rank:
+        raise ValueError(f"expected an axis of {rank}, got {axis}")
+    return axis % rank

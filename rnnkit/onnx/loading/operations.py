@@ -1,0 +1,228 @@
+"""ONNX operators as NumPy functions that the tracer knows, on arrays ``(rows, *features)``.
+
+A step, of a recurrent or a memoryless layer, is a list of these; see `rnnkit.onnx.loading.program`. Numbers of axes
+count from the first feature axis, after the rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from rnnkit import activations
+
+
+def hard_sigmoid(x, alpha=0.2, beta=0.5):
+    """A line that is cut at 0 and 1."""
+    return np.minimum(np.maximum(alpha * x + beta, 0.0), 1.0)
+
+
+def leaky_relu(x, alpha=0.01):
+    """The identity, scaled below 0."""
+    return np.where(x < 0, alpha * x, x)
+
+
+def elu(x, alpha=1.0):
+    """The identity, an exponential below 0."""
+    return np.where(x < 0, alpha * np.expm1(np.minimum(x, 0.0)), x)
+
+
+def thresholded_relu(x, alpha=1.0):
+    """The identity above a threshold, else 0."""
+    return np.where(x > alpha, x, 0.0)
+
+
+def selu(x, alpha=1.67326319217681884765625, gamma=1.05070102214813232421875):
+    """A scaled `elu`."""
+    return gamma * elu(x, alpha)
+
+
+def celu(x, alpha=1.0):
+    """The identity, an exponential below 0 that is smooth at 0."""
+    return np.maximum(x, 0.0) + np.minimum(alpha * np.expm1(np.minimum(x, 0.0) / alpha), 0.0)
+
+
+def gelu(x, approximate="none"):
+    """x times the normal distribution function, or its approximation by tanh."""
+    if approximate == "tanh":
+        return 0.5 * x * (1.0 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
+    return activations.gelu(x)
+
+
+def shrink(x, lambd=0.5, bias=0.0):
+    """0 between two thresholds, moved by a bias outside."""
+    return np.where(x < -lambd, x + bias, np.where(x > lambd, x - bias, 0.0))
+
+
+def clip(x, low=None, high=None):
+    """Between two numbers."""
+    x = x if low is None else np.maximum(x, low)
+    return x if high is None else np.minimum(x, high)
+
+
+def _folded(function):
+    def fold(first, *others):
+        for other in others:
+            first = function(first, other)
+        return first
+
+    return fold
+
+
+def _mean(*arrays):
+    return _folded(np.add)(*arrays) / float(len(arrays))
+
+
+ELEMENTWISE: dict[str, Callable] = {
+    "Abs": np.abs,
+    "Acos": np.arccos,
+    "Acosh": np.arccosh,
+    "Add": np.add,
+    "And": np.logical_and,
+    "Asin": np.arcsin,
+    "Asinh": np.arcsinh,
+    "Atan": np.arctan,
+    "Atanh": np.arctanh,
+    "Ceil": np.ceil,
+    "Celu": celu,
+    "Cos": np.cos,
+    "Cosh": np.cosh,
+    "Div": np.divide,
+    "Elu": elu,
+    "Equal": np.equal,
+    "Erf": activations.erf,
+    "Exp": np.exp,
+    "Floor": np.floor,
+    "Gelu": gelu,
+    "Greater": np.greater,
+    "GreaterOrEqual": np.greater_equal,
+    "HardSigmoid": hard_sigmoid,
+    "HardSwish": lambda x: x * hard_sigmoid(x, 1 / 6, 0.5),
+    "IsNaN": np.isnan,
+    "LeakyRelu": leaky_relu,
+    "Less": np.less,
+    "LessOrEqual": np.less_equal,
+    "Log": np.log,
+    "Max": _folded(np.maximum),
+    "Mean": _mean,
+    "Min": _folded(np.minimum),
+    "Mish": activations.mish,
+    "Mul": np.multiply,
+    "Neg": np.negative,
+    "Not": np.logical_not,
+    "Or": np.logical_or,
+    "PRelu": lambda x, slope: np.where(x < 0, slope * x, x),
+    "Pow": np.power,
+    "Reciprocal": lambda x: 1.0 / x,
+    "Relu": activations.relu,
+    "Round": np.rint,
+    "Selu": selu,
+    "Shrink": shrink,
+    "Sigmoid": activations.sigmoid,
+    "Sign": np.sign,
+    "Sin": np.sin,
+    "Sinh": np.sinh,
+    "Softplus": activations.softplus,
+    "Softsign": activations.softsign,
+    "Sqrt": np.sqrt,
+    "Sub": np.subtract,
+    "Sum": _folded(np.add),
+    "Swish": lambda x, alpha=1.0: x * activations.sigmoid(alpha * x),
+    "Tan": np.tan,
+    "Tanh": np.tanh,
+    "ThresholdedRelu": thresholded_relu,
+    "Where": np.where,
+    "Xor": np.logical_xor,
+}
+
+
+def _logsumexp(x, axis, keepdims=False):
+    top = np.max(x, axis=axis, keepdims=True)
+    total = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
+    return total if keepdims else np.squeeze(total, axis=axis)
+
+
+REDUCTIONS: dict[str, Callable] = {
+    "ReduceL1": lambda x, axis, **k: np.sum(np.abs(x), axis=axis, **k),
+    "ReduceL2": lambda x, axis, **k: np.sqrt(np.sum(x * x, axis=axis, **k)),
+    "ReduceLogSum": lambda x, axis, **k: np.log(np.sum(x, axis=axis, **k)),
+    "ReduceLogSumExp": _logsumexp,
+    "ReduceMax": np.max,
+    "ReduceMean": np.mean,
+    "ReduceMin": np.min,
+    "ReduceProd": np.prod,
+    "ReduceSum": np.sum,
+    "ReduceSumSquare": lambda x, axis, **k: np.sum(x * x, axis=axis, **k),
+}
+
+
+def _reduce(op):
+    def reduce(x, axes):
+        return REDUCTIONS[op](x, axis=tuple(axis + 1 for axis in axes))
+
+    return reduce
+
+
+def _exponents(x, axis):
+    return np.exp(x - np.max(x, axis=axis, keepdims=True))
+
+
+def softmax(x, axis):
+    """Exponentials that sum to 1 along an axis of features."""
+    found = _exponents(x, axis + 1)
+    return found / np.sum(found, axis=axis + 1, keepdims=True)
+
+
+def log_softmax(x, axis):
+    """The logarithm of `softmax`."""
+    shifted = x - np.max(x, axis=axis + 1, keepdims=True)
+    return shifted - np.log(np.sum(np.exp(shifted), axis=axis + 1, keepdims=True))
+
+
+def layer_norm(x, *scale_and_bias, axes, epsilon):
+    """Mean 0 and variance 1 along axes of features, then scaled and shifted."""
+    axis = tuple(a + 1 for a in axes)
+    centred = x - np.mean(x, axis=axis, keepdims=True)
+    result = centred / np.sqrt(np.mean(centred * centred, axis=axis, keepdims=True) + epsilon)
+    if scale_and_bias:
+        result = result * scale_and_bias[0]
+    return result + scale_and_bias[1] if len(scale_and_bias) > 1 else result
+
+
+def _part(x, axis, start, stop, step):
+    return x[(slice(None),) * (axis + 1) + (slice(start, stop, step),)]
+
+
+def _unsqueeze(x, axes):
+    return np.expand_dims(x, tuple(axis + 1 for axis in axes)) if axes else x
+
+
+def _reshape(x, shape):
+    return x.reshape(x.shape[0], *shape)
+
+
+OPERATIONS: dict[str, Callable] = {
+    **ELEMENTWISE,
+    "ArgMax": lambda x, axis: np.argmax(x, axis=axis + 1),
+    "ArgMin": lambda x, axis: np.argmin(x, axis=axis + 1),
+    **{op: _reduce(op) for op in REDUCTIONS},
+    "Clip": clip,
+    "Concat": lambda *arrays, axis: np.concatenate(arrays, axis=axis + 1),
+    "CumSum": lambda x, axis: np.cumsum(x, axis=axis + 1),
+    "Einsum": lambda *arrays, equation: np.einsum(equation, *arrays),
+    "Expand": lambda x, shape: np.broadcast_to(x, (x.shape[0], *shape)),
+    "LayerNormalization": layer_norm,
+    "LogSoftmax": log_softmax,
+    "NotZero": lambda x: x != 0,
+    "Number": lambda x: np.where(x, 1.0, 0.0),
+    "Product": np.matmul,
+    "Reshape": _reshape,
+    "Slice": _part,
+    "Softmax": softmax,
+    "Squeeze": lambda x, axes: np.squeeze(x, axis=tuple(axis + 1 for axis in axes)),
+    "Take": lambda x, axis, places: np.take(x, np.array(places), axis=axis + 1),
+    "Transpose": lambda x, order: np.transpose(x, (0, *(axis + 1 for axis in order))),
+    "Unsqueeze": _unsqueeze,
+}

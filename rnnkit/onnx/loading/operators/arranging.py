@@ -1,0 +1,200 @@
+"""Operators that give a value other axes, with the same numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnnkit.onnx.loading.axes import LARGEST_AXIS, TIME, Axis, numbers
+from rnnkit.onnx.loading.layers import RepeatOverTime
+from rnnkit.onnx.loading.node import Node, axis_of, operator
+from rnnkit.onnx.loading.values import Array, Constant, Value
+
+
+@operator("Transpose")
+def transpose(node: Node, x: Value):
+    """The axes in another order."""
+    order = node.attribute("perm", list(reversed(range(len(x.axes)))))
+    if sorted(order) != list(range(len(x.axes))):
+        raise ValueError(f"expected perm as an order of {len(x.axes)} axes, got {order}")
+    return transposed(node, x, order)
+
+
+def transposed(node: Node, x: Value, order) -> Value:
+    """A value with its axes in another order."""
+    axes = [x.axes[i] for i in order]
+    if isinstance(x, Constant):
+        return Constant(x.array.transpose(order), tuple(axes), x.name, x.trainable)
+    return viewed(node, x, axes)
+
+
+def viewed(node: Node, x: Value, axes) -> Array:
+    """A value with the axes of another in another order, some of size 1 more or fewer."""
+
+    def emit(steps, refs):
+        old = [axis.root for axis in steps.forms.features(x.axes)]
+        new = [axis.root for axis in steps.forms.features(axes)]
+        return refs[0] if old == new else steps.add("Transpose", refs, order=order_of(old, new))
+
+    return node.array(axes, x.kind, [x], emit, lambda target: target.viewed(x, axes))
+
+
+def order_of(old: list[Axis], new: list[Axis]) -> list[int]:
+    """Where each of some axes stands among the same in another order."""
+    left = list(range(len(old)))
+    return [left.pop(next(k for k, i in enumerate(left) if old[i] is axis)) for axis in new]
+
+
+@operator("Squeeze")
+def squeeze(node: Node, x: Value, axes: Value | None = None):
+    """Without axes of size 1."""
+    given = node.given("axes", axes)
+    rank = len(x.axes)
+    away = [i for i, a in enumerate(x.axes) if a.size == 1] if given is None else [axis_of(i, rank) for i in given]
+    if wrong := [i for i in away if x.axes[i].size not in (1, None)]:
+        raise ValueError(f"expected an axis of size 1 to leave out, got one of {x.axes[wrong[0]].size}")
+    return viewed(node, x, [axis for i, axis in enumerate(x.axes) if i not in away])
+
+
+@operator("Unsqueeze")
+def unsqueeze(node: Node, x: Value, axes: Value | None = None):
+    """With more axes of size 1."""
+    given = node.given("axes", axes)
+    if given is None:
+        raise ValueError("expected axes")
+    rank = len(x.axes) + len(given)
+    new = {axis_of(i, rank) for i in given}
+    rest = iter(x.axes)
+    if len(new) < len(given):
+        raise ValueError(f"expected different axes, got {given}")
+    return viewed(node, x, [Axis(1) if i in new else next(rest) for i in range(rank)])
+
+
+@operator("Reshape")
+def reshape(node: Node, x: Value, shape: Value | None = None):
+    """Other axes for the same numbers in the same order."""
+    sizes = node.given("shape", shape)
+    if sizes is None:
+        raise ValueError("expected a shape")
+    if not node.attribute("allowzero", 0):
+        sizes = [x.axes[i].number if size == 0 and i < len(x.axes) else size for i, size in enumerate(sizes)]
+    _fix(x.axes, sizes)
+    return reshaped(node, x, filled(x.axes, sizes))
+
+
+def _fix(axes, sizes) -> None:
+    """Fix open axes where a reshape that keeps all axes names their sizes, as exporters for a given length do."""
+    long = [axis for axis in axes if axis.number != 1]
+    if len(long) != len(sizes) or -1 not in sizes:
+        return
+    pairs = [(axis, size) for axis, size in zip(long, sizes, strict=True) if size not in (-1, axis.number)]
+    if all(axis.open and 0 < size < LARGEST_AXIS for axis, size in pairs):
+        for axis, size in pairs:
+            axis.join(Axis(size))
+
+
+def filled(axes, sizes) -> list[int]:
+    """Sizes with the one that is left in the place of -1."""
+    if sizes.count(-1) > 1 or any(size < -1 for size in sizes):
+        raise ValueError(f"expected sizes with at most one -1, got {sizes}")
+    total, known = 1, 1
+    for number in numbers(axes):
+        total *= number
+    for size in sizes:
+        known *= 1 if size == -1 else size
+    if known == 0 or total % known or (-1 not in sizes and total != known):
+        raise ValueError(f"expected a shape with as many numbers as {shown(axes)}, got {sizes}")
+    return [total // known if size == -1 else size for size in sizes]
+
+
+def shown(axes) -> str:
+    """The sizes of axes, for errors."""
+    return str(tuple("open" if axis.open else axis.number for axis in axes)).replace("'", "")
+
+
+@operator("Flatten")
+def flatten(node: Node, x: Value):
+    """Two axes: those before an axis, and the others."""
+    axis = node.attribute("axis", 1)
+    axis = axis_of(axis, len(x.axes)) if axis != len(x.axes) else axis
+    first = 1
+    for number in numbers(x.axes[:axis]):
+        first *= number
+    return reshaped(node, x, filled(x.axes, [first, -1]))
+
+
+def reshaped(node: Node, x: Value, sizes) -> Array:
+    """A value with its numbers in another shape."""
+    axes = node.axes.regroup(x.axes, sizes)
+
+    def emit(steps, refs):
+        old = [axis.root for axis in steps.forms.features(x.axes)]
+        new = [axis.root for axis in steps.forms.features(axes)]
+        _check_rows(steps.forms, x.axes, axes)
+        return refs[0] if old == new else steps.add("Reshape", refs, shape=steps.forms.shape(axes, node.label))
+
+    def layers(target):
+        forms = target.forms
+        old, new = forms.row_axes(x.axes), forms.row_axes(axes)
+        sizes = forms.shape(axes, node.label)
+        if set(old) == set(new):
+            return target.shaped(target.tensor(x), target.kept(x), sizes)
+        _check_rows(forms, x.axes, axes, but=TIME)
+        if target.kept(x) == 1 and any(axis.role == TIME for axis in new):  # features become steps
+            time = next(axis for axis in new if axis.role == TIME)
+            if forms.is_row(axes[0]) and axes[0].role == TIME:
+                raise ValueError("expected a reshape that leaves the batch before time")
+            return target.shaped(target.tensor(x), 1, [time.number, *sizes])
+        inner = [axis for axis in x.axes if axis.role == TIME or forms.is_feature(axis)]
+        place = next(i for i, axis in enumerate(inner) if axis.role == TIME)
+        order = [*range(1, place + 1), 0, *range(place + 1, len(inner))]
+        return target.shaped(target.tensor(x), 1, sizes, order if place else None)
+
+    return node.array(axes, x.kind, [x], emit, layers)
+
+
+def _check_rows(forms, old, new, but=None):
+    kept = lambda axes: {axis for axis in forms.row_axes(axes) if axis.role != but}
+    if kept(old) != kept(new):
+        raise ValueError("expected a reshape that leaves the batch axis as it is")
+
+
+@operator("Tile")
+def tile(node: Node, x: Value, repeats: Value):
+    """A known array several times side by side, along axes of size 1."""
+    counts = node.integers(repeats, "the repeats of Tile")
+    if len(counts) != len(x.axes):
+        raise ValueError(f"expected repeats for {len(x.axes)} axes, got {len(counts)}")
+    axes = tuple(one if n == 1 else node.axes.of(one.number * n) for one, n in zip(x.axes, counts, strict=True))
+    if all(n == 1 for n in counts):
+        return x
+    if not isinstance(x, Constant) or any(n != 1 and one.number != 1 for one, n in zip(x.axes, counts, strict=True)):
+        raise ValueError("expected Tile of a constant along axes of size 1")
+    return Constant(np.broadcast_to(x.array, numbers(axes)), axes, x.name, x.trainable)
+
+
+@operator("Expand")
+def expand(node: Node, x: Value, shape: Value):
+    """Repeated along axes of size 1."""
+    sizes = node.integers(shape, "the shape of Expand")
+    axes = node.axes.broadcast(x.axes, [node.axes.of(size) for size in sizes])
+    if isinstance(x, Constant):
+        return Constant(np.broadcast_to(x.array, numbers(axes)), axes, x.name, x.trainable)
+    if all(a.root is b.root for a, b in zip(axes[len(axes) - len(x.axes) :], x.axes, strict=True)):
+        return viewed(node, x, axes) if len(axes) > len(x.axes) else x
+
+    def emit(steps, refs):
+        ref = steps.aligned(x, refs[0], axes)
+        return steps.add("Expand", [ref], shape=steps.forms.shape(axes, node.label))
+
+    def layers(target):
+        time = target.forms.time_axis(axes)
+        if time is None or target.kept(x) == 2:
+            return None
+        sizes = target.forms.shape(axes, node.label)
+        if target.forms.shape(x.axes) != sizes:
+            raise ValueError("expected to repeat along time or features, got both")
+        flat = target.flat(x)
+        found = RepeatOverTime(dtype=target.dtype, name=target.named(node.name))([flat, target.along(time)])
+        return target.shaped(found, 2, sizes)
+
+    return node.array(axes, x.kind, [x], emit, layers)

@@ -1,0 +1,121 @@
+"""Operators that combine values element by element."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnnkit.layers.memoryless import Activation
+from rnnkit.layers.merging import Add, Maximum, Multiply, Subtract
+from rnnkit.onnx.loading.node import Node, operator
+from rnnkit.onnx.loading.operations import ELEMENTWISE
+from rnnkit.onnx.loading.operators.dense import fused
+from rnnkit.onnx.loading.values import Array
+
+_OPTIONS = {
+    "Celu": {"alpha": 1.0},
+    "Elu": {"alpha": 1.0},
+    "HardSigmoid": {"alpha": 0.2, "beta": 0.5},
+    "LeakyRelu": {"alpha": 0.01},
+    "Selu": {"alpha": 1.67326319217681884765625, "gamma": 1.05070102214813232421875},
+    "Shrink": {"lambd": 0.5, "bias": 0.0},
+    "Swish": {"alpha": 1.0},
+    "ThresholdedRelu": {"alpha": 1.0},
+}
+_CONDITIONS = ("And", "Equal", "Greater", "GreaterOrEqual", "IsNaN", "Less", "LessOrEqual", "Not", "Or", "Xor")
+_OF_INTEGERS = (*_CONDITIONS, "Abs", "Add", "Max", "Min", "Mul", "Neg", "Sub", "Sum", "Where")
+_LAYERS = {"Add": Add, "Sub": Subtract, "Mul": Multiply, "Max": Maximum, "Sum": Add}
+_NAMES = {
+    "Exp": "exponential",
+    "Mish": "mish",
+    "Relu": "relu",
+    "Sigmoid": "sigmoid",
+    "Softplus": "softplus",
+    "Softsign": "softsign",
+    "Tanh": "tanh",
+}
+
+
+@operator(*ELEMENTWISE)
+def elementwise(node: Node, *inputs):
+    """Any function of the table, with NumPy's broadcasting."""
+    op, options = node.op, {}
+    for name, default in _OPTIONS.get(op, {}).items():
+        options[name] = float(node.attribute(name, default))
+    if op == "Gelu":
+        options["approximate"] = node.attribute("approximate", "none")
+    return combined(node, op, inputs, options)
+
+
+def combined(node: Node, op: str, inputs, options=None):
+    """The value of an operation on several, one by one along their axes."""
+    options = options or {}
+    kinds = {one.kind for one in (inputs[1:] if op == "Where" else inputs)}
+    if "int" in kinds and op not in _OF_INTEGERS and any(isinstance(one, Array) for one in inputs):
+        raise ValueError(f"expected floating-point numbers for {op}, got integers")
+    axes = node.axes.broadcast(*(one.axes for one in inputs))
+
+    def emit(steps, refs):
+        refs = [steps.aligned(one, ref, axes) for one, ref in zip(inputs, refs, strict=True)]
+        return steps.add(op, refs, **options)
+
+    kind = "bool" if op in _CONDITIONS else "float" if "float" in kinds else next(iter(kinds))
+    found = node.array(axes, kind, inputs, emit, lambda target: _layer(target, node, op, inputs, axes, options))
+    return found if options else fused(node, op, inputs, found, _NAMES.get(op) if len(inputs) == 1 else None)
+
+
+def _layer(target, node, op, inputs, axes, options):
+    """One of rnnkit's own layers for it, or None."""
+    if len(inputs) == 1 and not options and op in _NAMES:
+        tensor = target.tensor(inputs[0])
+        if len(tensor.shape) < 2 or inputs[0].kind != "float" or tensor.shape[-1] is None:
+            return None
+        return Activation(_NAMES[op], dtype=target.dtype, name=target.named(node.name))(tensor)
+    if op in _LAYERS and len(inputs) > 1 and all(isinstance(one, Array) for one in inputs):
+        wanted = [target.forms.row_axes(axes), [a.root for a in target.forms.features(axes)]]
+        forms = [[target.forms.row_axes(one.axes), [a.root for a in target.forms.features(one.axes)]] for one in inputs]
+        if all(form == wanted for form in forms):
+            layer = _LAYERS[op](dtype=target.dtype, name=target.named(node.name))
+            return layer([target.tensor(one) for one in inputs])
+    return None
+
+
+@operator("Clip")
+def clip(node: Node, x, low=None, high=None):
+    """Between two numbers."""
+    options = {}
+    for name, value in (("min", low), ("max", high)):
+        bound = node.attribute(name)
+        if value is not None:
+            bound = node.known(value, f"{name} of Clip").reshape(-1)[0]
+        if bound is not None:
+            options["low" if name == "min" else "high"] = float(bound)
+    return combined(node, "Clip", [x], options)
+
+
+@operator("Identity", "Dropout")
+def identity(node: Node, x, ratio=None, training=None):
+    """The value itself; Dropout does nothing outside of training."""
+    if node.op == "Dropout":
+        for name in ("ratio", "seed", "is_test"):
+            node.attribute(name)
+        if training is not None and bool(np.any(node.known(training, "training_mode"))):
+            raise ValueError("expected Dropout outside of training")
+        if node.wanted(1):
+            raise ValueError("expected Dropout without its mask as an output")
+    return x
+
+
+@operator("Cast", "CastLike")
+def cast(node: Node, x, like=None):
+    """Other numbers for the same value; all floating-point numbers of a model have one precision."""
+    kind = like.kind if like is not None else node.graph.file.kind_of_code(node.attribute("to"))
+    node.attribute("saturate")
+    node.attribute("round_mode")
+    if kind == x.kind and isinstance(x, Array):
+        return x
+    if kind == "int" and x.kind == "float" and isinstance(x, Array):
+        raise ValueError("expected no cast from floating-point numbers to integers")
+    op = "NotZero" if kind == "bool" else "Number" if x.kind == "bool" else None
+    emit = lambda steps, refs: refs[0] if op is None else steps.add(op, refs)
+    same = lambda target: target.tensor(x)  # conditions are 0 and 1 in a model, integers the same numbers
+    return node.array(x.axes, kind, [x], emit, None if kind == "bool" else same)

@@ -1,0 +1,230 @@
+"""Operators that take parts of values, or join values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rnnkit.layers.embedding import Embedding
+from rnnkit.layers.merging import Concatenate
+from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
+from rnnkit.onnx.loading.layers import TimeSlice
+from rnnkit.onnx.loading.node import Node, axis_of, operator
+from rnnkit.onnx.loading.operators.arranging import viewed
+from rnnkit.onnx.loading.values import Array, Constant, Value
+
+
+@operator("Slice")
+def slices(node: Node, x: Value, starts=None, ends=None, axes=None, steps=None):
+    """Every so many entries of some axes."""
+    starts, ends = node.given("starts", starts), node.given("ends", ends)
+    if starts is None or ends is None:
+        raise ValueError("expected starts and ends")
+    places = node.given("axes", axes) or list(range(len(starts)))
+    steps = [1] * len(starts) if steps is None else node.integers(steps, "steps")
+    if not len(starts) == len(ends) == len(places) == len(steps):
+        raise ValueError("expected as many starts, ends, axes and steps")
+    for axis, start, stop, step in zip(places, starts, ends, steps, strict=True):
+        x = part(node, x, axis_of(axis, len(x.axes)), start, stop, step)
+    return x
+
+
+def part(node: Node, x: Value, axis: int, start: Any, stop: Any, step: int = 1) -> Any:
+    """Every so many entries of one axis."""
+    whole = x.axes[axis]
+    if step == 0:
+        raise ValueError("expected steps other than 0")
+    start, stop = _cleaned(start, stop, step, whole)
+    if start in (0, None) and stop is None and step == 1:
+        return x
+    if whole.open:
+        known = _known_length(start, stop, step)
+        new = node.axes.open(whole) if known is None else Axis(known, kin=whole)
+    else:
+        new = Axis(len(range(whole.number)[slice(start, stop, step)]), kin=whole)
+    if start is None and stop is None and step == -1:
+        new = whole
+    axes = [*x.axes[:axis], new, *x.axes[axis + 1 :]]
+
+    def emit(steps, refs):
+        if steps.forms.is_row(whole):
+            raise ValueError("expected a slice of features, got one along the batch or time")
+        if whole.number == 1:
+            raise ValueError("expected a slice that is not empty")
+        ref = steps.add("Slice", refs, axis=steps.forms.place(x.axes, axis), start=start, stop=stop, step=step)
+        return steps.add("Squeeze", [ref], axes=[steps.forms.place(x.axes, axis)]) if new.number == 1 else ref
+
+    def layers(target):
+        if whole.role == BATCH:
+            raise ValueError("expected a slice that leaves the batch as it is")
+        if whole.role != TIME:
+            return None
+        return TimeSlice(start, stop, step, dtype=target.dtype, name=target.named(node.name))(target.tensor(x))
+
+    return node.array(axes, x.kind, [x], emit, layers)
+
+
+def _cleaned(start: int, stop: int, step: int, whole: Axis) -> tuple[int | None, int | None]:
+    """The bounds of a slice, None where it goes to an end; others count from the end that the file counts from.
+
+    Raises
+    ------
+    ValueError
+        For a slice without entries, or one whose bounds count from a size that isn't the axis's own.
+    """
+    size = whole.number
+    start = max(-(1 << 62), min(1 << 62, start))
+    stop = max(-(1 << 62), min(1 << 62, stop))
+    if not range(size)[start:stop:step]:
+        raise ValueError("expected a slice that is not empty")
+    first, end, _ = slice(start, stop, step).indices(size)
+    bounds = (
+        None if first == (0 if step > 0 else size - 1) else start,
+        None if end == (size if step > 0 else -1) else stop,
+    )
+    return (_of_open(bounds[0], size), _of_open(bounds[1], size)) if whole.open else bounds
+
+
+def _of_open(bound: int | None, number: int) -> int | None:
+    """A bound along an axis of open size, which counts from either end."""
+    if bound is None or abs(bound) <= 1024:
+        return bound
+    if not 0 <= number - abs(bound) <= 1024:
+        raise ValueError("expected a slice whose bounds count from either end")
+    return bound - number if bound > 0 else bound + number
+
+
+def _known_length(start, stop, step) -> int | None:
+    """The length of a slice where it is the same for all long enough axes."""
+    if start is not None and stop is not None and (start < 0) == (stop < 0):
+        return len(range(start, stop, step))
+    if step == 1 and start is not None and start < 0 and stop is None:
+        return -start
+    if step == 1 and start is None and stop is not None and stop >= 0:
+        return stop
+    return None
+
+
+@operator("Split")
+def split(node: Node, x: Value, sizes: Value | None = None):
+    """Parts that lie side by side along an axis."""
+    axis = axis_of(node.attribute("axis", 0), len(x.axes))
+    lengths = node.given("split", sizes)
+    count = node.attribute("num_outputs", len(node.outputs))
+    whole = x.axes[axis].size
+    if whole is None:
+        raise ValueError("expected a split of an axis of known size")
+    if lengths is None:
+        each = -(-whole // count)
+        lengths = [min(each, whole - each * i) for i in range(count)]
+    if sum(lengths) != whole or any(n < 0 for n in lengths) or len(lengths) != len(node.outputs):
+        raise ValueError(f"expected {len(node.outputs)} parts of {whole}, got {lengths}")
+    ends = np.cumsum(lengths).tolist()
+    return [part(node, x, axis, end - n, end) for n, end in zip(lengths, ends, strict=True)]
+
+
+@operator("Gather")
+def gather(node: Node, x: Value, indices: Value):
+    """Entries of an axis by their numbers: a table's rows by ids, or chosen steps and features."""
+    axis = axis_of(node.attribute("axis", 0), len(x.axes))
+    if isinstance(x, Constant) and isinstance(indices, Constant):
+        return node.array([*x.axes[:axis], *indices.axes, *x.axes[axis + 1 :]], x.kind, [])
+    if isinstance(x, Constant):
+        return _embedded(node, x, indices, axis)
+    places = node.known(indices, "the indices of Gather from a value that is computed")
+    if places.ndim == 0:
+        place = int(places)
+        place = place - x.axes[axis].number if place > x.axes[axis].number // 2 and x.axes[axis].open else place
+        found = part(node, x, axis, place, place + 1 if place != -1 else 1 << 62)
+        return viewed(node, found, [one for i, one in enumerate(found.axes) if i != axis])
+    if places.ndim != 1 or places.size > 1 << 16:
+        raise ValueError(f"expected indices as a number or a list, got an array {places.shape}")
+    size, whole = x.axes[axis].size, x.axes[axis]
+    chosen = [int(i) for i in places]
+    if size is None or any(not -size <= i < size for i in chosen):
+        raise ValueError(f"expected indices along an axis of known size {size}")
+    if len(chosen) == 1:
+        return part(node, x, axis, chosen[0] % size, chosen[0] % size + 1)
+    new = Axis(len(chosen))
+
+    def emit(steps, refs):
+        if not steps.forms.is_feature(whole):
+            raise ValueError("expected to gather along features, got the batch or time")
+        return steps.add("Take", refs, axis=steps.forms.place(x.axes, axis), places=[i % size for i in chosen])
+
+    return node.array([*x.axes[:axis], new, *x.axes[axis + 1 :]], x.kind, [x], emit)
+
+
+def _embedded(node, table, ids, axis):
+    if axis != 0 or len(table.axes) != 2 or table.kind != "float" or ids.kind != "int":
+        raise ValueError("expected integers that look up rows of a table of floating-point numbers (ids, features)")
+
+    def layers(target):
+        rows, width = table.array.shape
+        layer = Embedding(rows, width, dtype=target.dtype, name=target.named(node.name))
+        found = target.with_weights(layer, [table.array])(target.tensor(ids))
+        kept = target.kept(ids)
+        return target.shaped(found, kept, [*target.forms.shape(ids.axes), *([width] if width > 1 else [])])
+
+    return node.array([*ids.axes, table.axes[1]], "float", [ids], None, layers)
+
+
+@operator("Concat")
+def concat(node: Node, *inputs):
+    """Side by side along an axis."""
+    if len(inputs) == 1:
+        node.attribute("axis")
+        return inputs[0]
+    rank = len(inputs[0].axes)
+    axis = axis_of(node.attribute("axis"), rank)
+    if any(len(one.axes) != rank for one in inputs):
+        raise ValueError("expected arrays of the same rank")
+    axes = []
+    for i, several in enumerate(zip(*(one.axes for one in inputs), strict=True)):
+        if i == axis:
+            sizes = [one.number for one in several]
+            for one in several[1:]:
+                several[0].be_like(one)
+            is_open = any(one.open for one in several)
+            axes.append(node.axes.open(several[0]) if is_open else Axis(sum(sizes), kin=several[0]))
+        else:
+            for one in several[1:]:
+                several[0].join(one)
+            axes.append(several[0])
+
+    def emit(steps, refs):
+        if steps.forms.is_row(axes[axis]):
+            raise ValueError("expected to join along features, got the batch or time")
+        place, refs = steps.forms.place(axes, axis), list(refs)
+        shape = steps.forms.shape(axes, node.label)
+        for i, one in enumerate(inputs):
+            if isinstance(one, Constant):
+                raise ValueError("expected to join values that are computed, got a constant")
+            if one.axes[axis].number == 1:
+                refs[i] = steps.add("Unsqueeze", [refs[i]], axes=[place])
+        return steps.add("Concat", refs, axis=place) if shape else refs[0]
+
+    def layers(target):
+        times = [one.axes[axis].role for one in inputs]
+        if BATCH in times:
+            raise ValueError("expected to join along features or time, got the batch")
+        if TIME in times or axes[axis].role == TIME:
+            if not all(isinstance(one, Array) and target.kept(one) == 2 for one in inputs):
+                raise ValueError("expected values with a time axis to join along time")
+            return Concatenate(1, dtype=target.dtype, name=target.named(node.name))(
+                [target.tensor(one) for one in inputs]
+            )
+        if any(isinstance(one, Constant) for one in inputs) or len({target.kept(one) for one in inputs}) > 1:
+            return None
+        place = target.forms.place(axes, axis)
+        tensors = []
+        for one in inputs:
+            sizes = target.forms.shape(one.axes)
+            if one.axes[axis].number == 1:
+                sizes.insert(place, 1)
+            tensors.append(target.shaped(target.tensor(one), target.kept(one), sizes))
+        kept = target.kept(inputs[0])
+        return Concatenate(kept + place, dtype=target.dtype, name=target.named(node.name))(tensors)
+
+    return node.array(axes, inputs[0].kind, inputs, emit, layers)

@@ -1,0 +1,107 @@
+"""Operators that multiply matrices."""
+
+from __future__ import annotations
+
+import string
+
+import numpy as np
+
+from rnnkit.onnx.loading.node import Node, operator
+from rnnkit.onnx.loading.operators.arranging import transposed
+from rnnkit.onnx.loading.operators.dense import dense
+from rnnkit.onnx.loading.operators.elementwise import combined
+from rnnkit.onnx.loading.step_target import weight_name, without
+from rnnkit.onnx.loading.values import Array, Constant, Value
+
+
+@operator("MatMul")
+def matmul(node: Node, a: Value, b: Value):
+    """A product; a dense layer where the second is a matrix that is known."""
+    if not a.axes or not b.axes:
+        raise ValueError("expected arrays with axes, got a number")
+    a_axes, b_axes = list(a.axes), list(b.axes)
+    a_axes[-1].join(b_axes[-2] if len(b_axes) > 1 else b_axes[-1])
+    lead = node.axes.broadcast(a_axes[:-2], b_axes[:-2]) if max(len(a_axes), len(b_axes)) > 2 else ()
+    axes = (*lead, *a_axes[-2:-1], *(b_axes[-1:] if len(b_axes) > 1 else ()))
+    letters = iter(string.ascii_lowercase)
+    of_lead, row, inner, column = [next(letters) for _ in lead], *(next(letters) for _ in range(3))
+    left = (*of_lead[len(lead) - len(a_axes) + 2 :], row, inner) if len(a_axes) > 1 else (inner,)
+    right = (*of_lead[len(lead) - len(b_axes) + 2 :], inner, column) if len(b_axes) > 1 else (inner,)
+    result = (*of_lead, *([row] if len(a_axes) > 1 else ()), *([column] if len(b_axes) > 1 else ()))
+    emit = lambda steps, refs: _emitted(steps, [a, b], refs, [left, right], result, axes)
+    if isinstance(a, Array) and isinstance(b, Constant) and len(b_axes) == 2:
+        return dense(node, axes, (a, b, None, None), emit, [a, b])
+    return node.array(axes, "float", [a, b], emit)
+
+
+@operator("Gemm")
+def gemm(node: Node, a: Value, b: Value, c: Value | None = None):
+    """``alpha * a @ b + beta * c``, of matrices that may be transposed."""
+    alpha, beta = float(node.attribute("alpha", 1.0)), float(node.attribute("beta", 1.0))
+    turn_a, turn_b = node.attribute("transA", 0), node.attribute("transB", 0)
+    if len(a.axes) != 2 or len(b.axes) != 2:
+        raise ValueError("expected two matrices")
+    a = transposed(node, a, (1, 0)) if turn_a else a
+    b = transposed(node, b, (1, 0)) if turn_b else b
+    if alpha != 1:
+        if isinstance(b, Constant):
+            b = Constant(b.array * b.array.dtype.type(alpha), b.axes, b.name, b.trainable)
+        else:
+            a = combined(node, "Mul", [a, Constant(np.array(alpha), ())])
+    product = matmul(node, a, b)
+    if c is None or beta == 0:
+        return product
+    if beta != 1:
+        if isinstance(c, Constant):
+            c = Constant(c.array * c.array.dtype.type(beta), c.axes, c.name, c.trainable)
+        else:
+            c = combined(node, "Mul", [c, Constant(np.array(beta), ())])
+    return combined(node, "Add", [product, c])
+
+
+@operator("Einsum")
+def einsum(node: Node, *inputs):
+    """A sum of products over named axes; the batch keeps its letter."""
+    text = node.attribute("equation", "").replace(" ", "")
+    if "..." in text or not text:
+        raise ValueError(f"expected an equation without dots, got {text!r}")
+    left, _, right = text.partition("->")
+    terms = left.split(",")
+    if "->" not in text:
+        letters = left.replace(",", "")
+        right = "".join(sorted(c for c in set(letters) if letters.count(c) == 1))
+    named: dict = {}
+    if len(terms) != len(inputs):
+        raise ValueError(f"expected {len(terms)} operands, got {len(inputs)}")
+    for term, one in zip(terms, inputs, strict=True):
+        if len(term) != len(one.axes):
+            raise ValueError(f"expected an operand with {len(term)} axes, got {len(one.axes)}")
+        for letter, axis in zip(term, one.axes, strict=True):
+            named.setdefault(letter, axis).join(axis)
+    axes = [named[letter] for letter in right]
+    emit = lambda steps, refs: _emitted(steps, inputs, refs, terms, right, axes)
+    return node.array(axes, "float", inputs, emit)
+
+
+def _emitted(steps, inputs, refs, terms, right, axes):
+    """A sum of products as one instruction; `terms` name the axes of the inputs, `right` those of the result."""
+    forms, rows = steps.forms, "Z"
+    of_terms = [list(zip(term, one.axes, strict=True)) for term, one in zip(terms, inputs, strict=True)]
+    if any(letter not in right and forms.is_row(axis) for term in of_terms for letter, axis in term):
+        raise ValueError("expected a sum over features, got one over the batch or time")
+    equation, given = [], []
+    for term, one, ref in zip(of_terms, inputs, refs, strict=True):
+        own = "".join(letter for letter, axis in term if forms.is_feature(axis))
+        if isinstance(one, Constant):
+            away = [i for i, (_, axis) in enumerate(term) if not forms.is_feature(axis)]
+            ref = steps.weight(np.atleast_1d(without(one.array, away)), weight_name(one, "kernel"), one.trainable)
+            own = own or "Y"
+        else:
+            own = rows + own
+        equation.append(own)
+        given.append(ref)
+    result = rows + "".join(letter for letter, axis in zip(right, axes, strict=True) if forms.is_feature(axis))
+    first, *others = equation
+    if isinstance(inputs[-1], Constant) and others == [first[-1:] + result[-1:]] and result[:-1] == first[:-1]:
+        return steps.add("Product", given)
+    return steps.add("Einsum", given, equation=f"{','.join(equation)}->{result}")

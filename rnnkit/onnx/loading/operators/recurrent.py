@@ -1,0 +1,277 @@
+"""ONNX's LSTM, GRU and RNN: rnnkit's layers of these names where they fit, else cells with all attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rnnkit.layers.bidirectional import Bidirectional
+from rnnkit.layers.merging import Concatenate
+from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
+from rnnkit.layers.rnn import RNN
+from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
+from rnnkit.onnx.loading.cells import ACTIVATIONS, GRUOperatorCell, LSTMOperatorCell, RNNOperatorCell, reordered
+from rnnkit.onnx.loading.layers import LengthMask, TimeSlice
+from rnnkit.onnx.loading.node import Node, operator
+from rnnkit.onnx.loading.operators.parting import part
+from rnnkit.onnx.loading.step_target import without
+from rnnkit.onnx.loading.values import Array, Constant, Value
+
+_GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+_USUAL = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"], "RNN": ["Tanh"]}
+_ALPHA = ("Affine", "LeakyRelu", "ThresholdedRelu", "ScaledTanh", "HardSigmoid", "Elu")
+_BETA = ("Affine", "ScaledTanh", "HardSigmoid")
+_BUILT_IN = {"Tanh": "tanh", "Sigmoid": "sigmoid", "Relu": "relu", "Softsign": "softsign", "Softplus": "softplus"}
+
+
+@dataclass(eq=False)
+class _Attributes:
+    """What the node says of its cells."""
+
+    op: str
+    units: int
+    directions: list[str]
+    activations: list[list]  # of each direction
+    clip: float | None
+    batch_first: bool
+    input_forget: bool
+    linear_before_reset: bool
+
+
+@operator("LSTM", "GRU", "RNN")
+def recurrent(node: Node, x, w, r, b=None, lengths=None, h=None, c=None, p=None):
+    """All outputs: of every step, and the last states."""
+    if node.opset < 7:
+        raise ValueError(f"expected {node.op} of opset 7 or later, got {node.opset}")
+    said = _attributes(node, node.known(r, "the recurrent weights R"))
+    kernels, recurrents = node.known(w, "the weights W"), node.known(r, "the recurrent weights R")
+    count, units, width = len(said.directions), said.units, _GATES[node.op] * said.units
+    if not isinstance(x, Array) or len(x.axes) != 3:
+        raise ValueError("expected a sequence that depends on the inputs, with three axes")
+    time, batch = (x.axes[1], x.axes[0]) if said.batch_first else (x.axes[0], x.axes[1])
+    time.be(TIME)
+    batch.be(BATCH)
+    known = {"W": kernels, "R": recurrents}
+    known |= {name: node.known(one, f"the weights {name}") for name, one in (("B", b), ("P", p)) if one is not None}
+    features = kernels.shape[-1] if x.axes[2].open else x.axes[2].number
+    shapes = {"W": (count, width, features), "R": (count, width, units), "B": (count, 2 * width)}
+    shapes["P"] = (count, 3 * units)
+    for name, array in known.items():
+        if array.shape != shapes[name] or array.dtype.kind != "f":
+            raise ValueError(f"expected {name} of shape {shapes[name]}, got {array.dtype} {array.shape}")
+    x.axes[2].join(Axis(features))
+    along = Axis(count)
+    state_axes = [batch, along, Axis(units)] if said.batch_first else [along, batch, Axis(units)]
+    for name, state in (("initial_h", h), ("initial_c", c)):
+        _check_state(name, state, state_axes)
+    if lengths is not None and len(lengths.axes) != 1:
+        raise ValueError(f"expected sequence_lens with one axis, got {len(lengths.axes)}")
+    if lengths is not None:
+        lengths.axes[0].join(batch)
+    cells = [_cell(said, i, {name: array[i] for name, array in known.items()}) for i in range(count)]
+    run = _Run(node, said, x, time, lengths, [h, c] if node.op == "LSTM" else [h], cells, state_axes)
+    first = [batch, time] if said.batch_first else [time]
+    all_axes = [*first, *(state_axes[1:] if said.batch_first else state_axes)]
+    inputs = [x, lengths, h, c]
+    run.outputs = [node.array(all_axes, "float", inputs, None, run.sequence)]
+    for i in range(len(run.states)):
+        run.outputs.append(node.array(state_axes, "float", inputs, None, lambda target, i=i: run.state(target, i)))
+    return run.outputs
+
+
+def _attributes(node, r) -> _Attributes:
+    if r.ndim != 3:
+        raise ValueError(f"expected R with three axes, got {r.shape}")
+    units = int(node.attribute("hidden_size", r.shape[2]))
+    direction = node.attribute("direction", "forward")
+    directions = ["forward", "reverse"] if direction == "bidirectional" else [direction]
+    if not set(directions) <= {"forward", "reverse"} or units < 1:
+        raise ValueError(f"expected a direction forward, reverse or bidirectional, got {direction!r}")
+    clip = node.attribute("clip")
+    return _Attributes(
+        node.op,
+        units,
+        directions,
+        _activations(node, len(directions)),
+        float(clip) if clip else None,
+        bool(node.attribute("layout", 0)),
+        bool(node.attribute("input_forget", 0)) if node.op == "LSTM" else False,
+        bool(node.attribute("linear_before_reset", 0)) if node.op == "GRU" else False,
+    )
+
+
+def _activations(node, count) -> list[list]:
+    """Names and options of the activations of each direction."""
+    usual = _USUAL[node.op]
+    alphas, betas = list(node.attribute("activation_alpha", [])), list(node.attribute("activation_beta", []))
+    names = node.attribute("activations", usual * count)
+    if len(names) != len(usual) * count:
+        raise ValueError(f"expected {len(usual) * count} activations, got {len(names)}")
+    known = {name.lower(): name for name in ACTIVATIONS}
+    found = []
+    for name in names:
+        if name.lower() not in known:
+            raise ValueError(f"expected activations among {', '.join(ACTIVATIONS)}; got {name!r}")
+        name, options = known[name.lower()], {}
+        if name in _ALPHA and alphas:
+            options["alpha"] = float(alphas.pop(0))
+        if name in _BETA and betas:
+            options["beta"] = float(betas.pop(0))
+        found.append([name, options])
+    return [found[i : i + len(usual)] for i in range(0, len(found), len(usual))]
+
+
+def _check_state(name, state, axes):
+    if state is None:
+        return
+    if len(state.axes) != 3:
+        raise ValueError(f"expected {name} with three axes, got {len(state.axes)}")
+    for own, axis in zip(state.axes, axes, strict=True):
+        if isinstance(state, Constant) and axis.role == BATCH and own.number == 1:
+            continue  # of one row, which all rows take
+        own.join(axis)
+
+
+@dataclass(eq=False)
+class _Cell:
+    """A cell of one direction, and its weights in order."""
+
+    layer: type  # of rnnkit's own, or RNN
+    arguments: dict
+    weights: list[np.ndarray]
+
+
+def _cell(said: _Attributes, place: int, arrays: dict) -> _Cell:
+    units, activations = said.units, said.activations[place]
+    kernel, recurrent = arrays["W"].T, arrays["R"].T
+    bias = arrays.get("B")
+    plain = said.clip is None and "P" not in arrays and not said.input_forget
+    plain = plain and all(name in _BUILT_IN and not options for name, options in activations)
+    if said.op == "LSTM" and activations[1] != activations[2]:
+        plain = False
+    halves = None if bias is None else (bias[: len(bias) // 2], bias[len(bias) // 2 :])
+    if halves is not None:
+        apart = said.op == "GRU" and said.linear_before_reset
+        bias = np.stack(halves) if apart else halves[0] + halves[1]
+    weights = [kernel, recurrent, *([] if bias is None else [bias])]
+    if plain:
+        if said.op == "LSTM":
+            weights = [reordered(array, (0, 2, 3, 1), units) for array in weights]  # i o f c to i f c o
+        return _Cell(*_built_in(said, activations, bias is not None), weights)
+    arguments = {"units": units, "activations": activations, "clip": said.clip, "use_bias": bias is not None}
+    cell: type = RNNOperatorCell
+    if said.op == "LSTM":
+        cell, more = LSTMOperatorCell, {"input_forget": said.input_forget, "peepholes": "P" in arrays}
+        arguments |= more
+        weights += [arrays["P"].reshape(3, units)] if "P" in arrays else []
+    elif said.op == "GRU":
+        cell = GRUOperatorCell
+        arguments["linear_before_reset"] = said.linear_before_reset
+    return _Cell(RNN, {"cell": cell(**arguments)}, weights)
+
+
+def _built_in(said, activations, use_bias) -> tuple[type, dict]:
+    names = [_BUILT_IN[name] for name, _ in activations]
+    arguments = {"units": said.units, "use_bias": use_bias, "activation": names[-1]}
+    if said.op == "RNN":
+        return SimpleRNN, arguments
+    arguments["recurrent_activation"] = names[0]
+    if said.op == "GRU":
+        return GRU, arguments | {"reset_after": said.linear_before_reset}
+    return LSTM, arguments | {"unit_forget_bias": False}
+
+
+@dataclass(eq=False)
+class _Run:
+    """The call of the layer, from which all outputs are taken."""
+
+    node: Node
+    said: _Attributes
+    x: Array
+    time: Axis
+    lengths: Value | None
+    states: Sequence[Value | None]
+    cells: list[_Cell]
+    state_axes: list[Axis]
+    outputs: list[Array] = field(default_factory=list)
+
+    def sequence(self, target) -> Any:
+        """The output of every step, (B, T, [2], [units])."""
+        y = target.shared(self, lambda: self._call(target))[0]
+        count, units = len(self.cells), self.said.units
+        return target.shaped(y, 2, [n for n in (count, units) if n > 1])
+
+    def state(self, target, place) -> Any:
+        """One of the last states, (B, [2], [units])."""
+        y, *states = target.shared(self, lambda: self._call(target))
+        per, count = len(self.states), len(self.cells)
+        own = states[place::per] or [y]
+        joined = own[0] if len(own) == 1 else Concatenate(dtype=target.dtype)(own)
+        return target.shaped(joined, 1, [n for n in (count, self.said.units) if n > 1])
+
+    def _call(self, target) -> list:
+        """The outputs and states of the layer, y ``(B, T, directions * units)``.
+
+        Where nothing else is read, y is the last output, which is the state h.
+        """
+        x = target.flat(self.x)
+        mask, start = self._mask(target, x), self._start(target, x)
+        more = {"mask": mask, "initial_state": start}
+        keywords = {name: value for name, value in more.items() if value is not None}
+        needed = [target.needs(one) for one in self.outputs]
+        with_states = any(needed[2:]) or (needed[1] and (needed[0] or bool(keywords)))
+        layer, weights = self._layer(target, needed[0], with_states)
+        found = target.with_weights(layer, weights)(x, **keywords)
+        y, *states = found if isinstance(found, (list, tuple)) else [found]
+        if not needed[0]:
+            return [y, *states]
+        if self.said.directions == ["reverse"]:
+            y = TimeSlice(step=-1, dtype=target.dtype)(y)
+        elif mask is not None:
+            y = TimeSlice(dtype=target.dtype)(y)  # the operator's output has no mask that others would follow
+        return [y, *states]
+
+    def _layer(self, target, sequences, states):
+        name = target.named(self.node.name)
+        flags = {"return_sequences": sequences, "return_state": states, "dtype": target.dtype}
+        flags["zero_output_for_mask"] = self.lengths is not None
+        several = len(self.cells) == 2
+        layers = []
+        for cell, direction in zip(self.cells, self.said.directions, strict=True):
+            own = {} if several else {"name": name}
+            layers.append(cell.layer(**cell.arguments, go_backwards=direction == "reverse", **flags, **own))
+        weights = [array for cell in self.cells for array in cell.weights]
+        if several:
+            return Bidirectional(layers[0], backward_layer=layers[1], dtype=target.dtype, name=name), weights
+        return layers[0], weights
+
+    def _mask(self, target, x):
+        if self.lengths is None:
+            return None
+        if isinstance(self.lengths, Constant):
+            found = set(self.lengths.array.tolist())
+            if self.time.open or found != {self.time.number}:
+                raise ValueError("expected sequence_lens as an input, or the whole length for every row")
+            return None
+        return LengthMask(dtype=target.dtype)([target.tensor(self.lengths), x])
+
+    def _start(self, target, x):
+        """The states to start from, None for zeros."""
+        rows = [self._rows(target, state, i) for i in range(len(self.cells)) for state in self.states]
+        if all(isinstance(one, np.ndarray) and not one.any() for one in rows):
+            return None
+        return [target.rows_of(one, x) if isinstance(one, np.ndarray) else one for one in rows]
+
+    def _rows(self, target, state, direction):
+        """A state of one direction, as an array for all rows or a tensor (B, units)."""
+        units = self.said.units
+        if state is None:
+            return np.zeros(units)
+        batch = 0 if self.said.batch_first else 1
+        if isinstance(state, Constant):
+            return np.array(without(state.array, [batch])[direction])
+        one = state if len(self.cells) == 1 else part(self.node, state, 1 - batch, direction, direction + 1)
+        return target.shaped(target.tensor(one), 1, [units])

@@ -1,0 +1,159 @@
+"""Operators along axes: sums, means, softmax, normalization."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnnkit.layers.memoryless import Activation
+from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
+from rnnkit.onnx.loading.layers import TimeReduce
+from rnnkit.onnx.loading.node import Node, axis_of, operator
+from rnnkit.onnx.loading.operations import REDUCTIONS
+from rnnkit.onnx.loading.operators.elementwise import combined
+from rnnkit.onnx.loading.values import Array, Constant, Value
+
+_ACTIVATIONS = {"Softmax": "softmax", "LogSoftmax": "log_softmax"}
+_OVER_TIME = {"ReduceMean": "mean", "ReduceSum": "sum", "ReduceMax": "max", "ReduceMin": "min"}
+
+
+@operator(*REDUCTIONS)
+def reduce(node: Node, x: Value, axes: Value | None = None):
+    """A sum, a mean or their like along some axes."""
+    return reduced(node, x, axes, node.op)
+
+
+def reduced(node: Node, x: Value, axes: Value | None, op: str) -> Array:
+    """A value reduced along axes."""
+    rank, keep = len(x.axes), node.attribute("keepdims", 1)
+    given = node.given("axes", axes)
+    if given is None or (axes is not None and not given):
+        given = [] if node.attribute("noop_with_empty_axes", 0) else list(range(rank))
+    node.attribute("noop_with_empty_axes", 0)
+    away = sorted({axis_of(i, rank) for i in given})
+    left = [Axis(1) if i in away else axis for i, axis in enumerate(x.axes) if keep or i not in away]
+
+    def emit(steps, refs):
+        forms = steps.forms
+        if any(forms.is_row(x.axes[i]) for i in away):
+            raise ValueError(f"expected {op} over features, got one over the batch or time")
+        places = [forms.place(x.axes, i) for i in away if forms.is_feature(x.axes[i])]
+        if places:
+            return steps.add(op, refs, axes=places)
+        raise ValueError(f"expected {op} over axes longer than 1")
+
+    def layers(target):
+        roles = [x.axes[i].role for i in away]
+        if BATCH in roles:
+            raise ValueError(f"expected {op} over features or time, got one over the batch")
+        if TIME not in roles:
+            return None
+        if op not in _OVER_TIME or any(target.forms.is_feature(x.axes[i]) for i in away):
+            raise ValueError(f"expected {' or '.join(_OVER_TIME)} over time alone, got {op} over {len(away)} axes")
+        return TimeReduce(_OVER_TIME[op], dtype=target.dtype, name=target.named(node.name))(target.tensor(x))
+
+    return node.array(left, x.kind, [x], emit, layers)
+
+
+@operator("ArgMax", "ArgMin")
+def place(node: Node, x: Value):
+    """The number of the first of the largest or smallest features along an axis."""
+    axis, keep = axis_of(node.attribute("axis", 0), len(x.axes)), node.attribute("keepdims", 1)
+    if node.attribute("select_last_index", 0):
+        raise ValueError(f"expected {node.op} to take the first of equal entries")
+    left = [Axis(1) if i == axis else one for i, one in enumerate(x.axes) if keep or i != axis]
+
+    def emit(steps, refs):
+        if not steps.forms.is_feature(x.axes[axis]):
+            raise ValueError(f"expected {node.op} along features, got the batch, time or one entry")
+        return steps.add(node.op, refs, axis=steps.forms.place(x.axes, axis))
+
+    return node.array(left, "int", [x], emit)
+
+
+@operator("GlobalAveragePool", "GlobalMaxPool")
+def global_pool(node: Node, x: Value):
+    """The mean or the largest along all axes behind the first two."""
+    places = Constant(np.arange(2, len(x.axes)), (Axis(len(x.axes) - 2),))
+    return reduced(node, x, places, "ReduceMean" if node.op == "GlobalAveragePool" else "ReduceMax")
+
+
+@operator("Softmax", "LogSoftmax")
+def softmax(node: Node, x: Value):
+    """Along one axis of features."""
+    rank = len(x.axes)
+    axis = axis_of(node.attribute("axis", -1 if node.opset >= 13 else 1), rank)
+    if node.opset < 13:
+        long = [i for i in range(axis, rank) if x.axes[i].number != 1]
+        if len(long) > 1:
+            raise ValueError("expected a softmax along one axis")
+        axis = long[0] if long else axis
+    return _along(node, x, axis, node.op)
+
+
+@operator("CumSum")
+def cumsum(node: Node, x: Value, axis: Value):
+    """Running sums along one axis of features."""
+    if node.attribute("exclusive", 0) or node.attribute("reverse", 0):
+        raise ValueError("expected CumSum that is neither exclusive nor reverse")
+    (place,) = node.integers(axis, "the axis of CumSum")
+    return _along(node, x, axis_of(place, len(x.axes)), "CumSum")
+
+
+def _along(node, x, axis, op):
+    def emit(steps, refs):
+        forms = steps.forms
+        if forms.is_row(x.axes[axis]):
+            raise ValueError(f"expected {op} along features, got one along the batch or time")
+        if not forms.is_feature(x.axes[axis]):  # of one number
+            place = len(forms.features(x.axes))
+            ref = steps.add("Unsqueeze", refs, axes=[place])
+            return steps.add("Squeeze", [steps.add(op, [ref], axis=place)], axes=[place])
+        return steps.add(op, refs, axis=forms.place(x.axes, axis))
+
+    def layers(target):
+        features = target.forms.features(x.axes)
+        if op not in _ACTIVATIONS or not features or features[-1] is not x.axes[axis]:
+            return None
+        return Activation(_ACTIVATIONS[op], dtype=target.dtype, name=target.named(node.name))(target.tensor(x))
+
+    return node.array(x.axes, x.kind, [x], emit, layers)
+
+
+@operator("LayerNormalization")
+def layer_normalization(node: Node, x: Value, scale: Value, bias: Value | None = None):
+    """Mean 0 and variance 1 along the last axes, then scaled and shifted."""
+    first = axis_of(node.attribute("axis", -1), len(x.axes))
+    epsilon = float(node.attribute("epsilon", 1e-5))
+    node.attribute("stash_type")
+    if node.wanted(1) or node.wanted(2):
+        raise ValueError("expected LayerNormalization without its mean and deviation as outputs")
+    more = [scale] if bias is None else [scale, bias]
+
+    def emit(steps, refs):
+        forms = steps.forms
+        if any(forms.is_row(axis) for axis in x.axes[first:]):
+            raise ValueError("expected to normalize features, got the batch or time")
+        places = [forms.place(x.axes, i) for i in range(first, len(x.axes)) if forms.is_feature(x.axes[i])]
+        aligned = [steps.aligned(one, ref, x.axes) for one, ref in zip(more, refs[1:], strict=True)]
+        return steps.add("LayerNormalization", [refs[0], *aligned], axes=places, epsilon=epsilon)
+
+    return node.array(x.axes, x.kind, [x, *more], emit)
+
+
+@operator("BatchNormalization")
+def batch_normalization(node: Node, x: Value, scale: Value, bias: Value, mean: Value, variance: Value):
+    """With the statistics of training, along the second axis."""
+    epsilon = float(node.attribute("epsilon", 1e-5))
+    node.attribute("momentum")
+    if node.attribute("training_mode", 0) or any(node.wanted(i) for i in range(1, len(node.outputs))):
+        raise ValueError("expected BatchNormalization outside of training")
+    arrays = [node.known(one, "the weights of BatchNormalization") for one in (scale, bias, mean, variance)]
+    factor = arrays[0] / np.sqrt(arrays[3] + arrays[3].dtype.type(epsilon))
+    shift = arrays[1] - arrays[2] * factor
+    ones = (1,) * (len(x.axes) - 2)
+
+    def constant(array, name):
+        return Constant(array.reshape(-1, *ones), (Axis(array.size), *(Axis(1) for _ in ones)), name, True)
+
+    scaled = combined(node, "Mul", [x, constant(factor, "scale")])
+    return combined(node, "Add", [scaled, constant(shift, "shift")])

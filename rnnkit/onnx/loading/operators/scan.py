@@ -1,0 +1,231 @@
+"""Scan: its body as a cell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rnnkit.layers.rnn import RNN
+from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
+from rnnkit.onnx.loading.cells import ScanCell
+from rnnkit.onnx.loading.layers import Operation, TimeSlice
+from rnnkit.onnx.loading.node import Node, axis_of, operator
+from rnnkit.onnx.loading.operators.arranging import order_of
+from rnnkit.onnx.loading.program import Program
+from rnnkit.onnx.loading.step_target import Steps, without
+from rnnkit.onnx.loading.values import Array, Constant, Forms, Value
+
+
+@operator("Scan")
+def scan(node: Node, *inputs):
+    """The last states, then the outputs of every step."""
+    body = node.attribute("body")
+    count = int(node.attribute("num_scan_inputs", 0))
+    if node.opset < 9:
+        if inputs[0] is not None:
+            raise ValueError("expected a Scan without sequence_lens")
+        inputs = inputs[1:]
+    if body is None or not 0 < count <= len(inputs):
+        raise ValueError("expected a body and at least one input to scan")
+    states, scanned = list(inputs[: len(inputs) - count]), list(inputs[len(inputs) - count :])
+    if any(not isinstance(one, Array) for one in scanned):
+        raise ValueError("expected scan inputs that depend on the model's inputs")
+    if any(one is None for one in states):
+        raise ValueError("expected an initial value for each state")
+    outputs = len(body.output) - len(states)
+    directions, axes_in, axes_out, turned = _attributes(node, scanned, count, outputs)
+    batch = _batch(node, states, scanned)
+    time = scanned[0].axes[axes_in[0]]
+    for one, axis in zip(scanned, axes_in, strict=True):
+        one.axes[axis].join(time)
+    time.be(TIME)
+    front = [] if batch is None else [batch]
+    axes = [state.axes[len(front) :] for state in states]
+    for one, axis in zip(scanned, axes_in, strict=True):
+        axes.append(tuple(a for i, a in enumerate(one.axes) if i != axis and i >= len(front)))
+    graph = node.graph.inside(body)
+    given = [Array(own, one.kind, scope=graph, label=node.label) for own, one in zip(axes, inputs, strict=True)]
+    results = graph.read(given)
+    for before, after in zip(given, results[: len(states)], strict=False):
+        _join(before, after)
+    run = _Run(node, states, scanned, given, results, directions, turned, graph)
+    run.outputs = run.arrays(front, time, axes_out)
+    return run.outputs
+
+
+def _join(before: Array, after: Value) -> None:
+    """Let a state have the same axes before and after a step."""
+    if len(before.axes) != len(after.axes):
+        raise ValueError(f"expected states of one rank, got {len(before.axes)} and {len(after.axes)}")
+    for one, other in zip(before.axes, after.axes, strict=True):
+        one.join(other)
+
+
+def _attributes(node, scanned, count, outputs):
+    """Directions of inputs, their axes, those of outputs, and the outputs' directions."""
+    if node.opset < 9:
+        return node.attribute("directions", [0] * count), [1] * count, [1] * outputs, [0] * outputs
+    directions = node.attribute("scan_input_directions", [0] * count)
+    axes_in = node.attribute("scan_input_axes", [0] * count)
+    axes_out = node.attribute("scan_output_axes", [0] * outputs)
+    turned = node.attribute("scan_output_directions", [0] * outputs)
+    if [len(directions), len(axes_in), len(axes_out), len(turned)] != [count, count, outputs, outputs]:
+        raise ValueError("expected an axis and a direction for each scan input and output")
+    axes_in = [axis_of(axis, len(one.axes)) for axis, one in zip(axes_in, scanned, strict=True)]
+    return directions, axes_in, axes_out, turned
+
+
+def _batch(node, states, scanned) -> Axis | None:
+    """The batch axis that Scan of opset 8 has by itself, in front of what its body sees."""
+    if node.opset >= 9:
+        return None
+    batch = scanned[0].axes[0]
+    for one in (*states, *scanned):
+        one.axes[0].join(batch)
+    batch.be(BATCH)
+    return batch
+
+
+@dataclass(eq=False)
+class _Run:
+    """The call of the layer, from which all outputs are taken."""
+
+    node: Node
+    states: Sequence[Value]
+    scanned: Sequence[Array]
+    given: Sequence[Array]
+    results: Sequence[Value]
+    directions: Sequence[int]
+    turned: Sequence[int]
+    graph: Any
+    outputs: list[Array] = field(default_factory=list)
+    forms: Forms = field(default_factory=lambda: Forms((BATCH,)))
+
+    def arrays(self, front: list[Axis], time: Axis, places: Sequence[int]) -> list[Array]:
+        """The node's outputs: states, and sequences with the time axis at these places."""
+        inputs = [*self.states, *self.scanned, *self.captured()]
+        found = []
+        for i, result in enumerate(self.results):
+            axes = [*front, *result.axes]
+            if i >= len(self.states):
+                axes.insert(axis_of(places[i - len(self.states)], len(axes) + 1), time)
+            layers = lambda target, i=i: self.output(target, i)
+            found.append(self.node.array(axes, result.kind, inputs, None, layers))
+        return found
+
+    def captured(self) -> list[Array]:
+        """What the body reads of the graph around it, in the order that it is met."""
+        found: dict[Array, None] = {}
+        waiting, seen = list(self.results), set()
+        while waiting:
+            value = waiting.pop()
+            if not isinstance(value, Array) or value in seen:
+                continue
+            seen.add(value)
+            if value.scope is not self.graph:
+                found[value] = None
+            else:
+                waiting += list(value.inputs)
+        return list(found)
+
+    def output(self, target, place) -> Any:
+        """One of the outputs, states first."""
+        states, sequences = target.shared(self, lambda: self._call(target))
+        forms = target.forms
+        if place < len(self.states):
+            return target.shaped(states[place], 1, forms.shape(self.results[place].axes))
+        return sequences[place - len(self.states)]
+
+    def _call(self, target):
+        cell, arrays = self._cell(target)
+        backwards = bool(self.directions[0])
+        scanned = [
+            self._turned(target, one) if bool(direction) != backwards else one
+            for one, direction in zip(self.scanned, self.directions, strict=True)
+        ]
+        x = target.side_by_side(scanned)
+        needed = [target.needs(one) for one in self.outputs]
+        count = len(self.states)
+        layer = RNN(
+            cell,
+            any(needed[count:]),
+            any(needed[:count]),
+            backwards,
+            dtype=target.dtype,
+            name=target.named(self.node.name),
+        )
+        keywords = {}
+        if (start := self._start(target, x)) is not None:
+            keywords["initial_state"] = start
+        if captured := self.captured():
+            keywords["constants"] = [target.tensor(one) for one in captured]
+        found = target.with_weights(layer, arrays)(x, **keywords)
+        y, *states = found if isinstance(found, (list, tuple)) else [found]
+        return states, self._parted(target, y) if layer.return_sequences else []
+
+    def _turned(self, target, one):
+        """A scan input from its end, where the first is read from its start, or the other way about."""
+        found = self.node.array(one.axes, one.kind, [one])
+        target.put(found, TimeSlice(step=-1, dtype=target.dtype)(target.tensor(one)))
+        return found
+
+    def _cell(self, target):
+        steps = Steps(self.forms, target.dtype)
+        count, captured = len(self.states), self.captured()
+        leaves: dict[Array, Any] = {}
+        for one in (*self.given[count:], *self.given[:count]):
+            leaves[one] = steps.input(one.axes, one.kind, self.node.label)
+        for one in captured:
+            leaves[one] = self._constant_ref(target, steps, one)
+        refs = steps.emitted(self.results, lambda array: leaves.get(array))
+        refs = [
+            steps.add("Number", [ref]) if result.kind == "bool" else ref
+            for ref, result in zip(refs, self.results, strict=True)
+        ]
+        size = sum(self._sizes()) or (math.prod(self.forms.shape(self.given[0].axes)) if count else 1)
+        return ScanCell(steps.program(refs).config(), count, len(captured), size), steps.arrays
+
+    def _sizes(self) -> list[int]:
+        """How many features each scan output has."""
+        return [math.prod(self.forms.shape(one.axes)) for one in self.results[len(self.states) :]]
+
+    def _constant_ref(self, target, steps, one):
+        """A captured value in a step, where its time is one more axis of features; its tensor has it in front."""
+        wanted = [axis.root for axis in self.forms.features(one.axes)]
+        time = [axis for axis in wanted if axis.role == TIME]
+        given = [*time, *(axis for axis in wanted if axis.role != TIME)]
+        ref = steps.input(given, one.kind, one.label, open_sizes=True)
+        return ref if given == wanted else steps.add("Transpose", [ref], order=order_of(given, wanted))
+
+    def _start(self, target, x):
+        """The states to start from, None for zeros."""
+        found = []
+        for state in self.states:
+            sizes = self.forms.shape(state.axes) or [1]
+            if isinstance(state, Constant):
+                away = [i for i, axis in enumerate(state.axes) if not self.forms.is_feature(axis)]
+                found.append(np.array(without(state.array, away), np.float64).reshape(sizes))
+            else:
+                found.append(target.shaped(target.tensor(state), 1, sizes))
+        if all(isinstance(one, np.ndarray) and not one.any() for one in found):
+            return None
+        return [target.rows_of(one, x) if isinstance(one, np.ndarray) else one for one in found]
+
+    def _parted(self, target, y) -> list:
+        """The scan outputs, of which y has the features of all side by side."""
+        sizes, found, stop = self._sizes(), [], 0
+        for size, result, turned in zip(sizes, self.results[len(self.states) :], self.turned, strict=True):
+            start, stop = stop, stop + size
+            one = y
+            if len(sizes) > 1:
+                cut = [["Slice", [0], {"axis": 0, "start": start, "stop": stop, "step": 1}]]
+                program = Program([[sum(sizes)]], [], cut, [1])
+                one = Operation(program.config(), dtype=target.dtype)(y)
+            if turned:
+                one = TimeSlice(step=-1, dtype=target.dtype)(one)
+            found.append(target.shaped(one, 2, self.forms.shape(result.axes)))
+        return found

@@ -1,0 +1,152 @@
+"""Values as a program: the operations of one step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from rnnkit.onnx.loading.axes import Axis
+from rnnkit.onnx.loading.program import Program
+from rnnkit.onnx.loading.values import Array, Constant, Forms, Value
+
+
+class Steps:
+    """Collects a program, for arrays ``(rows, *features)`` in the forms given.
+
+    Attributes
+    ----------
+    forms : Forms
+    arrays : list of ndarray
+        The weights' values, in the program's order.
+    """
+
+    def __init__(self, forms: Forms, dtype: np.dtype):
+        self.forms, self._dtype = forms, dtype
+        self._inputs: list[list] = []
+        self._weights: list[list] = []
+        self._instructions: list[list] = []
+        self.arrays: list[np.ndarray] = []
+        self._known: dict[tuple, tuple] = {}
+
+    # Refs are ("input", k), ("weight", k) and ("made", k) until the program is complete.
+
+    def input(self, axes: Sequence[Axis], kind: str, what: str, open_sizes: bool = False) -> Any:
+        """One more input; conditions come as numbers."""
+        sizes = [a.size for a in self.forms.features(axes)] if open_sizes else self.forms.shape(axes, what)
+        self._inputs.append(sizes)
+        ref = ("input", len(self._inputs) - 1)
+        return self.add("NotZero", [ref]) if kind == "bool" else ref
+
+    def add(self, op: str, refs: Sequence[Any], **options) -> Any:
+        """One more instruction."""
+        self._instructions.append([op, list(refs), options])
+        return ("made", len(self._instructions) - 1)
+
+    def weight(self, array: np.ndarray, name: str, trainable: bool) -> Any:
+        """An array as a weight; a single number that is not trained stands for itself."""
+        if array.size == 1 and not (trainable and array.ndim):
+            number = float(array.reshape(()))
+            return number if array.ndim == 0 else self._shared(array, name, False)
+        return self._shared(array, name, trainable)
+
+    def _shared(self, array, name, trainable):
+        array = np.ascontiguousarray(array).astype(self._dtype)
+        key = (array.shape, array.tobytes(), trainable)
+        if key not in self._known:
+            taken = {one for one, *_ in self._weights}
+            free, i = name, 1
+            while free in taken:
+                free, i = f"{name}_{i}", i + 1
+            self._weights.append([free, list(array.shape), trainable])
+            self.arrays.append(array)
+            self._known[key] = ("weight", len(self._weights) - 1)
+        return self._known[key]
+
+    def aligned(self, value: Value, ref: Any, axes: Sequence[Axis]) -> Any:
+        """A value so that NumPy combines it with others to one with these axes."""
+        own: list[Axis | None] = [None] * (len(axes) - len(value.axes))
+        own += value.axes
+        if isinstance(value, Constant):
+            kept = [i for i, axis in enumerate(axes) if self.forms.is_feature(axis)]
+            array = value.array.reshape((1,) * (len(axes) - value.array.ndim) + value.array.shape)
+            array = without(array, [i for i in range(len(axes)) if i not in kept])
+            while array.ndim and array.shape[0] == 1:
+                array = array[0]  # NumPy adds it again
+            if value.kind == "bool":
+                return self.add("NotZero", [self.weight(array, weight_name(value, "condition"), False)])
+            return self.weight(array, weight_name(value, "constant"), value.trainable)
+        missing = [
+            place
+            for place, i in enumerate(i for i, axis in enumerate(axes) if self.forms.is_feature(axis))
+            if own[i] is None or not self.forms.is_feature(own[i])  # type: ignore[arg-type]
+        ]
+        return self.add("Unsqueeze", [ref], axes=missing) if missing else ref
+
+    def program(self, outputs: Sequence[Any]) -> Program:
+        """All that was collected."""
+        before = {"input": 0, "weight": len(self._inputs), "made": len(self._inputs) + len(self._weights)}
+        number = lambda ref: ref if isinstance(ref, float) else before[ref[0]] + ref[1]
+        instructions = [[op, [number(ref) for ref in refs], options] for op, refs, options in self._instructions]
+        return Program(self._inputs, self._weights, instructions, [number(ref) for ref in outputs])
+
+    def emitted(self, outputs: Sequence[Value], leaf: Callable[[Array], Any]) -> list:
+        """Refs of values, with all that they are computed from; `leaf` gives those of inputs, None of others."""
+        refs: dict[Array, Any] = {}
+        for value in inputs_first(outputs, lambda array: array.inputs if leaf(array) is None else ()):
+            found = leaf(value)
+            if found is None:
+                if value.emit is None:
+                    raise ValueError(f"{value.label}: expected an operator that keeps no memory here")
+                found = value.emit(self, [refs.get(one) for one in value.inputs])
+            refs[value] = found
+        return [self.alone(one) if isinstance(one, Constant) else refs[one] for one in outputs]
+
+    def alone(self, value: Constant) -> Any:
+        """A constant that nothing is computed from, as every row has it."""
+        raise ValueError(f"expected outputs that depend on inputs, got the constant {value.name!r}")
+
+
+def inputs_first(
+    outputs: Sequence[Value], inputs_of: Callable[[Array], Sequence[Value]] = lambda array: array.inputs
+) -> list[Array]:
+    """All arrays that outputs are computed from, each behind its inputs; without recursion, as graphs are deep."""
+    found: dict[Array, None] = {}
+    waiting: list[tuple[Value | None, bool]] = [(one, False) for one in reversed(outputs)]
+    while waiting:
+        value, seen = waiting.pop()
+        if not isinstance(value, Array) or value in found:
+            continue
+        if seen:
+            found[value] = None
+        else:
+            waiting.append((value, True))
+            waiting += [(one, False) for one in reversed(inputs_of(value))]
+    return list(found)
+
+
+def without(array: np.ndarray, axes: Sequence[int]) -> np.ndarray:
+    """An array without some axes, along which all entries are equal.
+
+    Raises
+    ------
+    ValueError
+        If they differ.
+    """
+    for axis in sorted(axes, reverse=True):
+        first = array.take([0], axis) if array.shape[axis] else array
+        if array.shape[axis] == 0 or (array.strides[axis] and not (array == first).all()):
+            raise ValueError("expected a constant that is the same for every row and step, got one that differs")
+        array = first.reshape((*array.shape[:axis], *array.shape[axis + 1 :]))
+    return array
+
+
+def weight_name(value: Constant, default: str) -> str:
+    """What a weight is called in rnnkit, where "/" parts the names of layers and weights."""
+    return plain_name(value.name) or default
+
+
+def plain_name(name: str) -> str:
+    """A name of ONNX's without "/"."""
+    return name.strip("/").replace("/", ".")

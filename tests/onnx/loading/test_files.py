@@ -1,0 +1,202 @@
+"""Files that are damaged, hostile or beyond what rnnkit reads: one error that names the file and the cause."""
+
+import itertools
+import pathlib
+import resource
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnx")
+
+from onnx import TensorProto, helper, numpy_helper
+from onnx_graphs import info, model_of, node
+
+import rnnkit as rk
+
+FOLDER = pathlib.Path(__file__).parents[1] / "data"
+X = ("x", "float32", ["batch", "time", 4])
+
+
+def lstm(**attributes):
+    arrays = {"W": np.zeros((1, 12, 4), "f4"), "R": np.zeros((1, 12, 3), "f4")}
+    nodes = [node("LSTM", ["x", "W", "R"], ["y"], hidden_size=3, **attributes)]
+    return model_of(nodes, [("x", "float32", ["time", "batch", 4])], ["y"], arrays)
+
+
+def refused(tmp_path, model, *words):
+    """Loading it is an error that names the file and says these words."""
+    path = tmp_path / "bad.onnx"
+    path.write_bytes(model if isinstance(model, bytes) else model.SerializeToString())
+    with pytest.raises(ValueError) as caught:
+        rk.onnx.load(path)
+    for word in ("bad.onnx", *words):
+        assert word in str(caught.value), (word, str(caught.value))
+    assert "\n" not in str(caught.value).strip()
+
+
+def test_no_such_file(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        rk.onnx.load(tmp_path / "none.onnx")
+
+
+def test_without_onnx(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ImportError, match=r"rk.onnx.load needs onnx; install it with: pip install 'rnnkit\[onnx\]'"):
+        rk.onnx.load("model.onnx")
+
+
+@pytest.mark.parametrize("content", [b"", b"no model at all", bytes(1000), b"\xff" * 64])
+def test_no_model(tmp_path, content):
+    refused(tmp_path, content, "expected an ONNX model")
+
+
+def test_operators_and_attributes_that_are_not_read(tmp_path):
+    refused(
+        tmp_path,
+        model_of([node("TopK", ["x", "k"], ["y", "i"])], [X], ["y"], {"k": np.array([1])}),
+        "topk_y (TopK)",
+        "LSTM",
+    )
+    own = helper.make_node("Gelu", ["x"], ["y"], domain="com.microsoft")
+    refused(tmp_path, model_of([own], [X], ["y"]), "com.microsoft", "y (Gelu)")
+    refused(tmp_path, model_of([node("Tanh", ["x"], "y", gamma=1.0)], [X], ["y"]), "tanh_y (Tanh)", "'gamma'")
+    refused(tmp_path, lstm(activations=["Sigmoid", "Tanh", "Cosine"]), "lstm_y (LSTM)", "'Cosine'", "HardSigmoid")
+    refused(tmp_path, lstm(direction="sideways"), "'sideways'")
+    refused(tmp_path, lstm(clip=1.0, output_sequence=1), "'output_sequence'")
+
+
+def test_rows_that_depend_on_each_other(tmp_path):
+    mean = [node("ReduceMean", ["x"], "y", axes=[0])]
+    refused(tmp_path, model_of(mean, [X], ["y"]), "reducemean_y", "batch")
+    refused(tmp_path, model_of([node("Softmax", ["x"], "y", axis=1)], [X], ["y"]), "softmax_y", "time")
+    nodes = [node("Reshape", ["x", "s"], "y")]
+    refused(tmp_path, model_of(nodes, [X], ["y"], {"s": np.array([-1])}), "batch")
+
+
+def test_inputs_that_are_weights(tmp_path):
+    model = lstm()
+    del model.graph.initializer[:]
+    model.graph.input.extend([info("W", "float32", [1, 12, 4]), info("R", "float32", [1, 12, 3])])
+    refused(tmp_path, model, "lstm_y (LSTM)", "as an initializer")
+    path = tmp_path / "bad.onnx"
+    weights = {"W": np.zeros((1, 12, 4)), "R": np.zeros((1, 12, 3))}
+    y = rk.onnx.load(path, initializers=weights)(np.zeros((2, 5, 4)))
+    assert (y.shape, y.dtype) == ((2, 5, 1, 3), np.float32)
+    with pytest.raises(ValueError, match="bad.onnx: expected initializers for inputs of the graph, got 'V'"):
+        rk.onnx.load(path, initializers={"V": 1})
+
+
+def test_weights_of_other_shapes(tmp_path):
+    model = lstm()
+    model.graph.initializer[1].CopyFrom(numpy_helper.from_array(np.zeros((1, 12, 2), "f4"), "R"))
+    refused(tmp_path, model, "lstm_y (LSTM)")
+    model = lstm()
+    del model.graph.initializer[0]
+    refused(tmp_path, model, "'W'")
+
+
+def test_constants_that_do_not_go_together(tmp_path):
+    nodes = [node("Mul", ["w", "n"], "a"), node("Add", ["x", "a"], "y")]
+    refused(tmp_path, model_of(nodes, [X], ["y"], {"w": np.ones(4, "f4"), "n": np.array(2)}), "mul_a (Mul)")
+
+
+def test_shapes_that_claim_more_than_the_file_holds(tmp_path):
+    model = lstm()
+    model.graph.initializer[0].dims[:] = [1 << 40, 1 << 20]
+    refused(tmp_path, model)
+    refused(tmp_path, model_of([node("Tanh", ["x"], "y")], [("x", "float32", ["b", "t", 1 << 40])], ["y"]), "1,000,000")
+    wide = [("x", "float32", ["b", "t", 900_000, 900_000])]
+    refused(tmp_path, model_of([node("Sin", ["x"], "y")], wide, ["y"]), "rows of at most")
+    huge = {"s": np.array([1 << 20, 1 << 20]), "one": np.array([0]), "w": np.zeros((1, 4), "f4")}
+    nodes = [node("ConstantOfShape", ["s"], "a"), node("ReduceSum", ["a", "one"], "b"), node("Add", ["x", "b"], "y")]
+    refused(tmp_path, model_of(nodes, [X], ["y"], huge), "as large as the file")
+    nodes = [node("Range", ["zero", "n", "one"], "a"), node("Add", ["x", "a"], "y")]
+    numbers = {"zero": np.array(0), "n": np.array(1 << 50), "one": np.array(1)}
+    refused(tmp_path, model_of(nodes, [X], ["y"], numbers), "range_a (Range)", "as large as the file")
+    nodes = [node("Add", ["w", "v"], "a"), node("Add", ["x", "a"], "y")]
+    arrays = {"w": np.zeros((1 << 14, 1), "f4"), "v": np.zeros((1, 1 << 14), "f4")}
+    refused(tmp_path, model_of(nodes, [X], ["y"], arrays), "add_a (Add)", "as large as the file")
+
+
+def external(location, **more):
+    model = lstm()
+    tensor = model.graph.initializer[0]
+    raw = tensor.raw_data
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in {"location": location, **more}.items():
+        tensor.external_data.add(key=key, value=str(value))
+    return model, raw
+
+
+def test_external_data(tmp_path):
+    model, raw = external("weights.bin", offset=8)
+    (tmp_path / "weights.bin").write_bytes(bytes(8) + np.ones(48, "f4").tobytes())
+    (tmp_path / "good.onnx").write_bytes(model.SerializeToString())
+    assert rk.onnx.load(tmp_path / "good.onnx").layers[0].weights["kernel"].min() == 1
+    (tmp_path / "weights.bin").write_bytes(raw[:-1])
+    refused(tmp_path, model, "external data")
+
+
+@pytest.mark.parametrize("location", ["/etc/passwd", "../../../../../../etc/passwd", "a/../../x", "", ".", "link"])
+def test_X16_external_data_from_elsewhere(tmp_path, location):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (tmp_path / "x").write_bytes(bytes(192))
+    (folder / "link").symlink_to(tmp_path / "x")
+    refused(folder, external(location)[0], "external data")
+
+
+def test_deep_graphs(tmp_path):
+    names = ["x", *(f"v{i}" for i in range(400))]
+    pairs = enumerate(itertools.pairwise(names))
+    nodes = [node("Identity" if i % 2 else "Neg", [before], after) for i, (before, after) in pairs]
+    assert refused_or_loaded(tmp_path, model_of(nodes, [X], names[-1:]).SerializeToString()) is not None
+
+
+def refused_or_loaded(folder, content):
+    path = folder / "mutant.onnx"
+    path.write_bytes(content)
+    try:
+        return rk.onnx.load(path)
+    except ValueError as error:
+        if "mutant.onnx" not in str(error):
+            raise
+        return None
+
+
+def mutations(content, rng, count):
+    """The content cut off, with other bytes, with a part twice or gone."""
+    for i in range(count):
+        data, place = bytearray(content), int(rng.integers(len(content)))
+        kind = i % 4
+        if kind == 0:
+            data = data[:place]
+        elif kind == 1:
+            for _ in range(int(rng.integers(1, 8))):
+                data[int(rng.integers(len(data)))] = int(rng.integers(256))
+        elif kind == 2:
+            data[place:place] = data[place : place + 32]
+        else:
+            del data[place : place + int(rng.integers(1, 32))]
+        yield bytes(data)
+
+
+@pytest.mark.parametrize("name", ["forecaster", "pooled", "stateful"])
+def test_X16_mutations_of_a_good_file(tmp_path, name):
+    """No mutation does anything but load or fail with a ValueError, in little memory."""
+    content = (FOLDER / f"{name}.onnx").read_bytes()
+    before, loaded = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 0
+    for mutant in mutations(content, np.random.default_rng(0), 100):
+        loaded += refused_or_loaded(tmp_path, mutant) is not None
+    assert loaded < 100
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 19  # kB
+
+
+def test_random_bytes(tmp_path):
+    rng = np.random.default_rng(0)
+    for size in (1, 10, 100, 1000, 10_000):
+        for _ in range(10):
+            refused(tmp_path, rng.bytes(size))
