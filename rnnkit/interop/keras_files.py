@@ -128,7 +128,9 @@ class Arrays:
         if array.external or array.is_virtual or array.chunks is not None:
             raise ValueError(f"expected the array {path!r} stored in one piece, as Keras does")
         if array.id.get_storage_size() != array.nbytes or array.nbytes > self._left:
-            raise ValueError(f"expected the {array.nbytes} bytes of the array {path!r} {array.shape}, which aren't there")
+            raise ValueError(
+                f"expected the {array.nbytes} bytes of the array {path!r} {array.shape}, which aren't there"
+            )
         self._left -= array.nbytes
         return array[()]
 

@@ -116,7 +116,9 @@ def _found(layer: Layer, arrays: Arrays, prefix: str, path: str) -> Iterator[tup
     inside: dict[str, tuple[str, Layer]] = {}
     if isinstance(layer, Sequential):
         names = file_names(_keras_class(one) for one in layer.layers)
-        inside = {str(i): (f"layers/{name}", one) for i, (name, one) in enumerate(zip(names, layer.layers, strict=True))}
+        inside = {
+            str(i): (f"layers/{name}", one) for i, (name, one) in enumerate(zip(names, layer.layers, strict=True))
+        }
     elif isinstance(layer, Model):
         inside = {name: (_by_name(name, arrays, path), one) for name, one in layer._parts().items() if one.weights}
     elif isinstance(layer, TimeDistributed):

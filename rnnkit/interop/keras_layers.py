@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.interop import keras_kinds
 from rnnkit.interop.keras_kinds import CELLS, LAYERS, WRAPPERS, arguments
 from rnnkit.interop.keras_sources import Source
 from rnnkit.interop.keras_values import handed_in, mapping, precision, text
-from rnnkit.interop.keras_weights import fill, has_weights
+from rnnkit.interop.keras_weights import file_names, fill, has_weights
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.memoryless import Activation
@@ -110,7 +112,8 @@ class Reader:
         if own is not None:
             return own(**{key: value for key, value in config.items() if key not in ("trainable", "dtype")})
         if name == "StackedRNNCells" and _is_keras(described):
-            return [self._cell(one, outer, what) for one in config.get("cells", ())]  # type: ignore[return-value]
+            cells = [self._cell(one, outer, what) for one in config.get("cells", ())]
+            return StackedRNNCells(cells, name=_cell_name(name, config))
         if name not in CELLS or not _is_keras(described):
             raise _unknown(f"the cell of {what}", f"a {name}", name)
         for key in ("trainable", "dtype"):
@@ -118,7 +121,7 @@ class Reader:
             if key in config and read(config[key], what) != read(outer.get(key, config[key]), what):
                 raise ValueError(f"expected the cells of {what} to have its {key}, got {config[key]!r}")
         kind = CELLS[name]
-        return kind.make(**arguments(kind, config, f"the cell of {what}", self.custom), name=config.get("name"))
+        return kind.make(**arguments(kind, config, f"the cell of {what}", self.custom), name=_cell_name(name, config))
 
     def _model(self, name, config, source, built) -> Layer:
         if name == "Sequential":
@@ -178,6 +181,13 @@ def _side(described, key):
         config["name"] = name.removeprefix("forward_" if key == "layer" else "backward_")
     config["zero_output_for_mask"] = False  # both directions put out zeros at masked steps, whatever this says
     return {**described, "config": config, "build_config": None, "shared_object_id": None}
+
+
+def _cell_name(kind, config) -> str | None:
+    """A cell's own name; what Keras calls a cell that nobody named is none."""
+    name = config.get("name")
+    unnamed = isinstance(name, str) and re.fullmatch(rf"{file_names([kind])[0]}(_\d+)?", name)
+    return None if unnamed else name
 
 
 def _activation(name, config, what) -> str:

@@ -7,8 +7,16 @@ from typing import Any
 
 from rnnkit import constraints, regularizers
 from rnnkit.activations import ACTIVATIONS
-from rnnkit.initializers import INITIALIZERS, Constant, Identity, Normal, Orthogonal
-from rnnkit.initializers import TruncatedNormal, Uniform, VarianceScaling
+from rnnkit.initializers import (
+    INITIALIZERS,
+    Constant,
+    Identity,
+    Normal,
+    Orthogonal,
+    TruncatedNormal,
+    Uniform,
+    VarianceScaling,
+)
 
 # Keras's initializers without settings of their own, and those with some: their class, and the settings' names.
 _NAMED = {
