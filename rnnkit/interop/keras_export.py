@@ -69,15 +69,15 @@ class _Writer:
     def __init__(self, keras, batch_size):
         self._keras, self._batch_size = keras, batch_size
 
-    def layer(self, layer: Layer, name: str, inside: bool = False) -> Any:
-        """Keras's layer of this name; `inside` says that it is part of a wrapper that has its weights."""
+    def layer(self, layer: Layer, name: str) -> Any:
+        """Keras's layer of this name."""
         if isinstance(layer, Model):
             made = self._model(layer, name)
         elif isinstance(layer, Sequential):
             made = self._sequential(layer, name)
         else:
             made = self._leaf(layer, name)
-            if layer.built and not inside and not isinstance(layer, TimeDistributed):
+            if layer.built and not isinstance(layer, TimeDistributed):
                 self._fill(made, layer)
         made.trainable = layer.trainable
         return made
@@ -95,22 +95,30 @@ class _Writer:
         made.build(shape)
         made.set_weights(weights)
 
-    def _leaf(self, layer, name) -> Any:
+    def _leaf(self, layer, name, seed=None) -> Any:
         kind = _NAMES.get(type(layer))
         if kind is None:
             raise _own("layers that Keras has", repr(layer))
         options = {"name": name, "dtype": None if layer.dtype is None else layer.dtype.name}
         make = getattr(self._keras.layers, kind)
         if isinstance(layer, Bidirectional):
-            sides = [self.layer(one, one.name, True) for one in (layer.forward_layer, layer.backward_layer)]
-            backward = sides[1] if layer._has_own_backward else None
-            return make(sides[0], merge_mode=layer.merge_mode, backward_layer=backward, **options)
+            forward, backward = (self._side(one, layer) for one in (layer.forward_layer, layer.backward_layer))
+            own = backward if layer._has_own_backward else None
+            return make(forward, merge_mode=layer.merge_mode, backward_layer=own, **options)
         if isinstance(layer, TimeDistributed):
             return make(self.layer(layer.layer, layer.layer.name), **options)
         given = self._arguments(_KINDS[kind], layer.get_config() if type(layer) is not RNN else layer._flags(), layer)
+        if "seed" in given and seed is not None:
+            given["seed"] = self._value("seed", seed, layer)
         if type(layer) is RNN:
             given["cell"] = self._cell(layer.cell, options["dtype"])
         return make(**given, **options)
+
+    def _side(self, side, whole) -> Any:
+        """One direction's layer, without weights; the seed of the whole stands for its own."""
+        made = self._leaf(side, side.name, whole.seed)
+        made.trainable = side.trainable
+        return made
 
     def _cell(self, cell, dtype) -> Any:
         layers = self._keras.layers

@@ -125,7 +125,7 @@ def _cells(layer) -> list:
         return cells
     if layer.stateful:
         raise _missing(layer, "stateful=True", "hand the states that it returns to the next call")
-    cells = layer.cell.cells if type(layer.cell) is StackedRNNCells else [layer.cell]
+    cells: list = layer.cell.cells if type(layer.cell) is StackedRNNCells else [layer.cell]
     for cell in cells:
         if type(cell) not in _KINDS:
             raise _missing(cell, "a cell of one's own", _ELSEWHERE)
@@ -184,7 +184,7 @@ class _Writer:
             dtype=self._dtype(kernel),
             **options,
         )
-        arrays = {}
+        arrays: dict[str, np.ndarray] = {}
         for i, own in enumerate(stack.cells):
             suffix = f"_l{i // 2}{'_reverse' * (i % 2)}" if stack.both else f"_l{i}"
             arrays |= {f"{n}{suffix}": a for n, a in to_torch_arrays(kind, own._all_weights().values()).items()}

@@ -224,7 +224,8 @@ def _made(found: Found, options: _Options) -> Layer:
         return dense
     if found.kind == "embedding":
         weight = found.arrays["weight"]
-        table = Embedding(*weight.shape, mask_zero=bool(options.mask_zero), dtype=weight.dtype, name=options.name)
+        masked = bool(options.mask_zero)
+        table = Embedding(weight.shape[0], weight.shape[1], masked, dtype=weight.dtype, name=options.name)
         table.build((None, None))
         table.set_weights([weight])
         return table
@@ -272,7 +273,8 @@ def _recurrent(found: Found, options: _Options) -> Layer:
 
 def _model(layers, between, x, options: _Options) -> Model:
     """Layers one after the other, whose states are all returned, or taken, or both."""
-    inputs, states = [x], []
+    inputs: list = [x]
+    states: list = []
     for i, layer in enumerate(layers):
         if i and between:
             x = between[i - 1](x)
