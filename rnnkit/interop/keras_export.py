@@ -8,10 +8,13 @@ from rnnkit.activations import ACTIVATIONS
 from rnnkit.arguments import positive_integer
 from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.interop.keras_kinds import CELLS, LAYERS, WRAPPERS, Kind
+from rnnkit.interop.keras_masks import refuse_maximum
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
+from rnnkit.layers.merging import Maximum
 from rnnkit.layers.rnn import RNN
-from rnnkit.layers.support.symbolic import mapped
+from rnnkit.layers.shaping import GlobalAveragePooling1D, Shaping
+from rnnkit.layers.support.symbolic import leaves, mapped
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.models.functional import Model
 from rnnkit.models.sequential import Sequential
@@ -176,24 +179,46 @@ class _Writer:
             layers.append(self.layer(layer, f"{layer.name}_{count}" if count else layer.name))
         return self._keras.Sequential(layers, name=name)
 
+    def _call(self, layer, made, call, tensors, masks) -> tuple[list, list]:
+        """What a call gives, and the masks that rnnkit passes on with it."""
+        # An operation, which passes no mask on, stands where rnnkit drops one: Keras may take an array of an unchanged
+        # shape for the same array with the same mask.
+        drops = isinstance(layer, Shaping) and not isinstance(layer, GlobalAveragePooling1D)
+        unmasked = lambda number: (drops or masks[number] is None) and _mask_of(tensors[number]) is not None
+        given = lambda number: self._keras.ops.copy(tensors[number]) if unmasked(number) else tensors[number]
+        x = mapped(call.x, given)
+        passed = [masks[number] for number in leaves(call.x)]
+        if isinstance(layer, Maximum) and any(mask is not None for mask in passed):
+            raise refuse_maximum(layer)
+        more = {key: mapped(numbers, tensors.__getitem__) for key, numbers in call.more.items()}
+        if "initial_state" in more and "mask" not in more:
+            more["mask"] = passed[0]  # which Keras hands over only where x is alone
+        if call.training is not None:
+            more["training"] = call.training
+        results = self._keras.tree.flatten(made(x, **more))
+        behind = [None if isinstance(layer, Shaping) else _mask_of(one) for one in results]
+        return results, behind
+
     def _model(self, model, name) -> Any:
         tensors = [
             self._input((one["batch_size"], *one["shape"]), one["dtype"], one["name"]) for one in model._input_configs
         ]
         inputs = list(tensors)
         made = [self.layer(layer, path) for path, layer in model._parts().items()]
+        masks: list = [None] * len(tensors)
         for call in model._calls:
-            x = mapped(call.x, tensors.__getitem__)
-            more = {key: mapped(numbers, tensors.__getitem__) for key, numbers in call.more.items()}
-            if "initial_state" in more and "mask" not in more:
-                more["mask"] = getattr(x, "_keras_mask", None)  # which Keras passes on only where x is alone
-            if call.training is not None:
-                more["training"] = call.training
-            tensors += self._keras.tree.flatten(made[call.layer](x, **more))
+            results, behind = self._call(model.layers[call.layer], made[call.layer], call, tensors, masks)
+            tensors += results
+            masks += behind
         outputs = [tensors[number] for number in model._outputs]
         several = model._several
         given = inputs if len(inputs) > 1 else inputs[0]
         return self._keras.Model(given, outputs if several else outputs[0], name=name)
+
+
+def _mask_of(tensor) -> Any:
+    """The mask that Keras passes on with a tensor."""
+    return getattr(tensor, "_keras_mask", None)
 
 
 def _own(expected, got) -> ValueError:

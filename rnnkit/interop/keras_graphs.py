@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rnnkit.interop.keras_kinds import OPERATIONS
-from rnnkit.interop.keras_masks import AXIS, Operation, holds_inside, mask_behind, padding_ids
+from rnnkit.interop.keras_masks import AXIS, READERS, Operation, holds_inside, mask_behind, padding_ids, refuse_maximum
 from rnnkit.interop.keras_sources import Source
 from rnnkit.interop.keras_values import mapping, text
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
+from rnnkit.layers.merging import Maximum
 from rnnkit.layers.rnn import RNN
-from rnnkit.layers.shaping import GlobalAveragePooling1D, Reshape
+from rnnkit.layers.shaping import Reshape
 from rnnkit.layers.support.symbolic import SymbolicTensor, leaves, mapped
 from rnnkit.layers.time_distributed import TimeDistributed
-from rnnkit.models.assembled import Assembled
 from rnnkit.models.functional import Model
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _RECURRENT = ("x", "initial_state", "mask", "training")
 _MODEL = ("x", "training", "mask")
-_MASKED = (RNN, Bidirectional, GlobalAveragePooling1D, Assembled)  # layers that read masks
 _NAMES = {"sequences": "x", "inputs": "x"}
 
 
@@ -45,13 +44,14 @@ class Value:
     ----------
     tensor : SymbolicTensor or None
         None for an operation that nothing needs as an array.
-    mask : expression or None
-        The mask that rnnkit passes on with it.
+    mask, keras : expression or None
+        The masks that rnnkit and Keras pass on with it.
     operation : Operation or None
     """
 
     tensor: SymbolicTensor | None = None
     mask: Any = None
+    keras: Any = None
     operation: Operation | None = None
 
 
@@ -124,6 +124,8 @@ class _Graph:
     def _merged(self, key, value) -> SymbolicTensor:
         """An operation on arrays as a layer."""
         operation = value.operation
+        if operation.name == "Copy" and isinstance(operation.inputs[0], (Key, Operation)):
+            return self._copied(key, operation.inputs[0])
         inputs = operation.inputs[0] if operation.name == "Concatenate" else operation.inputs
         kind = OPERATIONS.get(operation.name)
         if kind is None or len(inputs) < 2 or not all(isinstance(one, (Key, Operation)) for one in inputs):
@@ -136,6 +138,12 @@ class _Graph:
         layer = kind(name=key.layer, **options)
         value.mask = mask_behind(layer, keys, [self.values[one].mask for one in keys])
         return layer([self.array(one) for one in keys])
+
+    def _copied(self, key, operand) -> SymbolicTensor:
+        """The same array without its mask: no operation passes one on."""
+        source = operand if isinstance(operand, Key) else self._place(operand)
+        tensor = self.array(source)
+        return tensor if self.values[source].mask is None else _without_mask(tensor, key.layer, 0)
 
     def _place(self, operation) -> Key:
         return next(key for key, value in self.values.items() if value.operation == operation)
@@ -156,22 +164,25 @@ class _Graph:
         given = _arguments(layer, name, args, kwargs)
         x, mask = given.pop("x"), given.pop("mask", None)
         tensors = mapped(x, self.array)
-        masks = mapped(x, lambda key: self.values[key].mask)
+        own, theirs = (mapped(x, lambda key, side=side: getattr(self.values[key], side)) for side in ("mask", "keras"))
         more = {key: mapped(nested, self.array) for key, nested in given.items() if key == "initial_state"}
         if given.get("training"):
             more["training"] = True
-        if isinstance(layer, _MASKED) and not isinstance(x, list):
-            wanted = self._wanted(mask, masks, "initial_state" in more)
-            if wanted is None and masks is not None:
+        if isinstance(layer, READERS) and not isinstance(x, list):
+            wanted = self._wanted(mask, theirs, "initial_state" in more)
+            if wanted is None and own is not None:
                 tensors = _without_mask(tensors, name, i)
-            elif wanted != masks:
+            elif wanted != own:
                 more["mask"] = self.array(self._carrier(wanted, name))
-            masks = wanted
+            own, theirs = wanted, theirs if wanted is None else wanted
         elif mask is not None and not isinstance(layer, TimeDistributed):
             raise ValueError(f"expected no mask for {name!r}, a {type(layer).__name__}, which reads none in rnnkit")
-        behind = mask_behind(layer, x, masks)
+        if isinstance(layer, Maximum) and any(one is not None for one in theirs):
+            raise refuse_maximum(layer)
+        own, theirs = mask_behind(layer, x, own), mask_behind(layer, x, theirs)
         for j, tensor in enumerate(leaves(layer(tensors, **more))):
-            self.values[Key(name, i, j)] = Value(tensor, behind if j == 0 or _is_pair(layer, j) else None)
+            first = j == 0 or _is_pair(layer, j)
+            self.values[Key(name, i, j)] = Value(tensor, own if first else None, theirs if first else None)
 
     def _wanted(self, mask, passed, with_states):
         """The mask that Keras's layer reads, None for none.

@@ -13,10 +13,13 @@ from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.masking import Masking
 from rnnkit.layers.merging import Concatenate, Merge
 from rnnkit.layers.rnn import RNN
-from rnnkit.layers.shaping import Shaping
+from rnnkit.layers.shaping import GlobalAveragePooling1D, Shaping
 from rnnkit.models.assembled import Assembled
 
 AXIS = ("Any", "Concatenate", "ExpandDims")  # operations whose axis says what they do
+
+
+READERS = (RNN, Bidirectional, GlobalAveragePooling1D, Assembled)  # layers that read masks
 
 
 class Operation(NamedTuple):
@@ -34,7 +37,7 @@ class Inside(NamedTuple):
 
 
 def mask_behind(layer, x, masks):
-    """The mask that rnnkit has behind a call of a layer, None for none.
+    """The mask behind a call of a layer, in Keras and in rnnkit, None for none.
 
     Parameters
     ----------
@@ -92,3 +95,11 @@ def padding_ids(mask):
     """The key of the ids that a mask is ``ids != 0`` of, None for another mask."""
     is_padding = isinstance(mask, Operation) and mask.name == "NotEqual" and len(mask.inputs) == 2
     return mask.inputs[0] if is_padding and mask.inputs[1] == 0 else None
+
+
+def refuse_maximum(layer) -> ValueError:
+    """The error for a Maximum of arrays with masks."""
+    return ValueError(
+        f"expected no mask before the Maximum {layer.name!r}: at masked steps Keras takes the other array's values, "
+        "rnnkit doesn't"
+    )

@@ -125,8 +125,8 @@ def _cells(layer) -> list:
         return cells
     if layer.stateful:
         raise _missing(layer, "stateful=True", "hand the states that it returns to the next call")
-    cells: list = layer.cell.cells if type(layer.cell) is StackedRNNCells else [layer.cell]
-    for cell in cells:
+    own: list = layer.cell.cells if type(layer.cell) is StackedRNNCells else [layer.cell]
+    for cell in own:
         if type(cell) not in _KINDS:
             raise _missing(cell, "a cell of one's own", _ELSEWHERE)
         if cell.dropout or cell.recurrent_dropout:
@@ -139,7 +139,7 @@ def _cells(layer) -> list:
                 raise _missing(cell, f"{name}={found!r}", f"its cells have {names[name]}")
         if _KINDS[type(cell)] == "rnn" and _nonlinearity(cell) not in ("tanh", "relu"):
             raise _missing(cell, f"activation={_nonlinearity(cell)!r}", "its RNN has tanh and relu")
-    return list(cells)
+    return list(own)
 
 
 def _nonlinearity(cell) -> str:
