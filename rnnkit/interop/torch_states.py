@@ -102,26 +102,36 @@ def _recurrent(arrays, kind) -> Found:
         what, side, number, reverse = match.groups()
         parts.setdefault((int(number or 0), int(reverse is not None)), {})[f"{what}_{side}"] = array
     count, directions = (1 + max(place[axis] for place in parts) for axis in (0, 1))
-    layers = [[parts.get((i, j), {}) for j in range(directions)] for i in range(count)]
-    first = layers[0][0]
-    hidden = first["weight_hh"].shape[-1] if "weight_hh" in first and first["weight_hh"].ndim == 2 else 0
-    found = _KINDS.get(len(first["weight_hh"]) // hidden) if hidden else None
-    if found is None or (kind is not None and kind != found):
-        wanted = kind or "rnn, gru or lstm"
-        raise ValueError(f"expected arrays of a module {wanted}; weight_hh is of shape {_shape(first, 'weight_hh')}")
-    gates = next(number for number, name in _KINDS.items() if name == found)
-    names = {"weight_ih", "weight_hh"} | ({"bias_ih", "bias_hh"} & set(first))
-    for i, layer in enumerate(layers):
-        for part in layer:
-            features = hidden * directions if i else first["weight_ih"].shape[-1]
-            rows = gates * hidden
-            expected = {"weight_ih": (rows, features), "weight_hh": (rows, hidden), "bias_ih": (rows,)}
-            expected["bias_hh"] = (rows,)
-            if {name: array.shape for name, array in part.items()} != {name: expected[name] for name in names}:
-                got = {name: array.shape for name, array in part.items()}
-                raise ValueError(f"expected arrays of layer {i} of a {found} of {hidden} units; got {got}")
+    if len(parts) < count * directions:
+        missing = next((i, j) for i in range(count) for j in range(directions) if (i, j) not in parts)
+        raise ValueError(f"expected arrays of layer {missing[0]}{' in reverse' * missing[1]} too, got {list(arrays)}")
+    layers = [[parts[i, j] for j in range(directions)] for i in range(count)]
+    found = _kind(layers[0][0], kind)
+    _check(layers, found)
     return Found(found, layers)
 
 
-def _shape(arrays, name):
-    return arrays[name].shape if name in arrays else "none"
+def _kind(first, wanted) -> str:
+    """Which module the kernels of a layer are of, by how many gates there are."""
+    recurrent = first.get("weight_hh", np.zeros(0))
+    rows, units = recurrent.shape if recurrent.ndim == 2 else (0, 0)
+    found = _KINDS.get(rows // units) if units else None
+    if found is None or (wanted is not None and wanted != found):
+        told = wanted or "rnn, gru or lstm"
+        raise ValueError(f"expected arrays of a module {told}; weight_hh is of shape {recurrent.shape}")
+    return found
+
+
+def _check(layers, kind) -> None:
+    """Refuse arrays that don't go together."""
+    first = layers[0][0]
+    rows, units = first["weight_hh"].shape
+    names = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if {"bias_ih", "bias_hh"} & set(first) else [])]
+    features = first.get("weight_ih", np.zeros((1, 1))).shape[-1]
+    for i, layer in enumerate(layers):
+        shapes = {"weight_ih": (rows, features), "weight_hh": (rows, units), "bias_ih": (rows,), "bias_hh": (rows,)}
+        for part in layer:
+            got = {name: array.shape for name, array in part.items()}
+            if got != (wanted := {name: shapes[name] for name in names}):
+                raise ValueError(f"expected arrays of layer {i} of a module {kind} of shapes {wanted}, got {got}")
+        features = units * len(layer)
