@@ -8,10 +8,10 @@ from rnnkit.activations import ACTIVATIONS
 from rnnkit.arguments import positive_integer
 from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.interop.keras_kinds import CELLS, LAYERS, WRAPPERS, Kind
-from rnnkit.interop.keras_masks import refuse_maximum
+from rnnkit.interop.keras_masks import masked_values
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
-from rnnkit.layers.merging import Maximum
+from rnnkit.layers.merging import Maximum, Multiply
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.shaping import GlobalAveragePooling1D, Shaping
 from rnnkit.layers.support.symbolic import leaves, mapped
@@ -82,8 +82,7 @@ class _Writer:
             made = self._leaf(layer, name)
             if layer.built and not isinstance(layer, TimeDistributed):
                 self._fill(made, layer)
-        made.trainable = layer.trainable
-        return made
+        return _frozen(made, layer)
 
     def _fill(self, made, layer) -> None:
         """Build Keras's layer as rnnkit's is, and put the same weights into it."""
@@ -119,9 +118,7 @@ class _Writer:
 
     def _side(self, side, whole) -> Any:
         """One direction's layer, without weights; the seed of the whole stands for its own."""
-        made = self._leaf(side, side.name, whole.seed)
-        made.trainable = side.trainable
-        return made
+        return _frozen(self._leaf(side, side.name, whole.seed), side)
 
     def _cell(self, cell, dtype) -> Any:
         layers = self._keras.layers
@@ -188,8 +185,8 @@ class _Writer:
         given = lambda number: self._keras.ops.copy(tensors[number]) if unmasked(number) else tensors[number]
         x = mapped(call.x, given)
         passed = [masks[number] for number in leaves(call.x)]
-        if isinstance(layer, Maximum) and any(mask is not None for mask in passed):
-            raise refuse_maximum(layer)
+        if isinstance(layer, (Maximum, Multiply)) and any(mask is not None for mask in passed):
+            raise masked_values(layer)
         more = {key: mapped(numbers, tensors.__getitem__) for key, numbers in call.more.items()}
         if "initial_state" in more and "mask" not in more:
             more["mask"] = passed[0]  # which Keras hands over only where x is alone
@@ -214,6 +211,13 @@ class _Writer:
         several = model._several
         given = inputs if len(inputs) > 1 else inputs[0]
         return self._keras.Model(given, outputs if several else outputs[0], name=name)
+
+
+def _frozen(made, layer) -> Any:
+    """Keras's layer, which trains nothing if rnnkit's doesn't; it would tell all layers inside that they train, too."""
+    if not layer.trainable:
+        made.trainable = False
+    return made
 
 
 def _mask_of(tensor) -> Any:

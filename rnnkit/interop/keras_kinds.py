@@ -119,7 +119,7 @@ def arguments(kind: Kind, config: Mapping[str, Any], what: str, custom: Mapping[
     ValueError
         For an option that rnnkit hasn't, by its name.
     """
-    fixed = {"activity_regularizer": (None,), **kind.fixed}
+    fixed = {"activity_regularizer": (None,), "autocast": (True,), **kind.fixed}
     found = {}
     for name, value in config.items():
         if name in kind.takes:

@@ -64,7 +64,7 @@ class Reader:
             return self._model(name, config, source, built)
         options = {"name": config.get("name"), "dtype": precision(config.get("dtype"), what)}
         if own is not None:
-            layer = own(**{key: value for key, value in config.items() if key not in ("trainable", "dtype")})
+            layer = own(**_own_options(config))
         elif name in LAYERS:
             kind = LAYERS[name]
             layer = kind.make(**arguments(kind, config, what, self.custom), **options)
@@ -110,7 +110,7 @@ class Reader:
         name, config = text(described.get("class_name"), "a cell's class"), mapping(described.get("config"), "a cell")
         own = handed_in((described.get("registered_name"), name), self.custom)
         if own is not None:
-            return own(**{key: value for key, value in config.items() if key not in ("trainable", "dtype")})
+            return own(**_own_options(config))
         if name == "StackedRNNCells" and _is_keras(described):
             cells = [self._cell(one, outer, what) for one in config.get("cells", ())]
             return StackedRNNCells(cells, name=_cell_name(name, config))
@@ -170,6 +170,13 @@ def read_input(described) -> SymbolicTensor:
     shape = config.get("batch_shape", config.get("batch_input_shape"))
     dtype = config.get("dtype")
     return Input(batch_shape=shape, dtype=None if dtype is None else text(dtype, "a dtype"), name=config.get("name"))
+
+
+def _own_options(config) -> dict[str, Any]:
+    """What the caller's class is given: the options that Keras doesn't give to every layer, and the name."""
+    common = {"trainable": config.get("trainable"), "dtype": config.get("dtype")}
+    common |= {"activity_regularizer": None, "autocast": True}
+    return {key: value for key, value in config.items() if key not in common or common[key] != value}
 
 
 def _side(described, key):

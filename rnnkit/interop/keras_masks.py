@@ -97,9 +97,9 @@ def padding_ids(mask):
     return mask.inputs[0] if is_padding and mask.inputs[1] == 0 else None
 
 
-def refuse_maximum(layer) -> ValueError:
-    """The error for a Maximum of arrays with masks."""
+def masked_values(layer) -> ValueError:
+    """The error for a layer whose values depend on masks in Keras only."""
     return ValueError(
-        f"expected no mask before the Maximum {layer.name!r}: at masked steps Keras takes the other array's values, "
-        "rnnkit doesn't"
+        f"expected no mask before the {type(layer).__name__} {layer.name!r}: Keras leaves out values of masked steps "
+        "there, rnnkit doesn't"
     )

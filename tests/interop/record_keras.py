@@ -1,6 +1,6 @@
-"""Write the files of Keras that the tests read, and what Keras computes with them: ``python tests/interop/record_keras.py``.
+"""Write the files of Keras that the tests read, and what Keras computes with them.
 
-It takes keras with a backend, and h5py. The tests take neither keras nor a backend.
+``python tests/interop/record_keras.py`` takes keras with a backend, and h5py; the tests take h5py alone.
 """
 
 import os
@@ -13,15 +13,13 @@ DATA = pathlib.Path(__file__).parent / "data"
 
 def sequence(keras):
     """Most options of layers, one after the other."""
-    layers = keras.layers
+    layers, penalty = keras.layers, keras.regularizers.L1L2(0.5, 0.25)
     return keras.Sequential(
         [
             keras.Input((None,), dtype="int32", name="ids"),
             layers.Embedding(7, 3, mask_zero=True, embeddings_constraint="max_norm"),
             layers.Bidirectional(
-                layers.GRU(
-                    2, return_sequences=True, dropout=0.25, kernel_regularizer=keras.regularizers.L1L2(0.5, 0.25)
-                ),
+                layers.GRU(2, return_sequences=True, dropout=0.25, kernel_regularizer=penalty),
                 merge_mode="ave",
             ),
             layers.TimeDistributed(layers.Dense(3, activation="gelu", name="each")),
