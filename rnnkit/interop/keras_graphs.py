@@ -135,9 +135,9 @@ class _Graph:
             )
         options = {"axis": operation.axis} if operation.name == "Concatenate" else {}
         keys = [one if isinstance(one, Key) else self._place(one) for one in inputs]
-        layer = kind(name=key.layer, **options)
+        layer, tensors = kind(name=key.layer, **options), [self.array(one) for one in keys]
         value.mask = mask_behind(layer, keys, [self.values[one].mask for one in keys])
-        return layer([self.array(one) for one in keys])
+        return layer(tensors)
 
     def _copied(self, key, operand) -> SymbolicTensor:
         """The same array without its mask: no operation passes one on."""
