@@ -23,6 +23,7 @@ OUTWARD = {"rnnkit", "rnnkit.__main__"}  # the public names and the command impo
 LINES = {
     "sktime": "a forecaster for sktime",
     "forecast": "forecasters, back-tests, command",
+    "interop": "Keras, PyTorch",
     "datasets": "two series",
     "models": "Sequential, Model",
     "training": "batches, losses, fit",

@@ -15,7 +15,7 @@ from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.merging import Maximum, Multiply
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.shaping import Reshape
-from rnnkit.layers.support.symbolic import SymbolicTensor, leaves, mapped
+from rnnkit.layers.support.symbolic import Input, SymbolicTensor, leaves, mapped
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.models.functional import Model
 
@@ -63,8 +63,6 @@ def read_graph(reader: Reader, config: Mapping[str, Any], source: Source) -> Mod
     ValueError
         For a layer, an operation or a mask that rnnkit hasn't, or a graph that can't be followed.
     """
-    from rnnkit.interop.keras_layers import read_input  # which reads models by this function
-
     described = [mapping(one, "a layer") for one in config.get("layers", ())]
     are_layers = [one for one in described if not _is_operation(one)]
     graph = _Graph()
@@ -81,6 +79,23 @@ def read_graph(reader: Reader, config: Mapping[str, Any], source: Source) -> Mod
     if isinstance(outputs, list) and len(outputs) == 1:
         (outputs,) = outputs  # as a call of Keras's model returns it
     return Model(inputs, outputs, name=config.get("name"))
+
+
+def read_input(described) -> SymbolicTensor:
+    """The `Input` of an InputLayer's description.
+
+    Raises
+    ------
+    ValueError
+        For options that rnnkit hasn't.
+    """
+    config = mapping(described.get("config"), "an InputLayer")
+    for option in ("sparse", "ragged", "optional"):
+        if config.get(option):
+            raise ValueError(f"expected an InputLayer without {option}=True, an option that rnnkit hasn't")
+    shape = config.get("batch_shape", config.get("batch_input_shape"))
+    dtype = config.get("dtype")
+    return Input(batch_shape=shape, dtype=None if dtype is None else text(dtype, "a dtype"), name=config.get("name"))
 
 
 class _Graph:

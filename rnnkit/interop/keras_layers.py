@@ -8,6 +8,7 @@ from typing import Any
 
 from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.interop import keras_kinds
+from rnnkit.interop.keras_graphs import read_graph, read_input
 from rnnkit.interop.keras_kinds import CELLS, LAYERS, WRAPPERS, arguments
 from rnnkit.interop.keras_sources import Source
 from rnnkit.interop.keras_values import handed_in, mapping, precision, text
@@ -15,7 +16,6 @@ from rnnkit.interop.keras_weights import file_names, fill, has_weights
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.memoryless import Activation
-from rnnkit.layers.support.symbolic import Input, SymbolicTensor
 from rnnkit.models.sequential import Sequential
 from rnnkit.steps.cell import Cell
 
@@ -126,8 +126,6 @@ class Reader:
     def _model(self, name, config, source, built) -> Layer:
         if name == "Sequential":
             return self._sequential(config, source, built)
-        from rnnkit.interop.keras_graphs import read_graph  # which reads layers by this class
-
         return read_graph(self, config, source)
 
     def _sequential(self, config, source, built) -> Sequential:
@@ -153,23 +151,6 @@ class _Empty:
 
     def arrays(self, layer):
         return []
-
-
-def read_input(described) -> SymbolicTensor:
-    """The `Input` of an InputLayer's description.
-
-    Raises
-    ------
-    ValueError
-        For options that rnnkit hasn't.
-    """
-    config = mapping(described.get("config"), "an InputLayer")
-    for option in ("sparse", "ragged", "optional"):
-        if config.get(option):
-            raise ValueError(f"expected an InputLayer without {option}=True, an option that rnnkit hasn't")
-    shape = config.get("batch_shape", config.get("batch_input_shape"))
-    dtype = config.get("dtype")
-    return Input(batch_shape=shape, dtype=None if dtype is None else text(dtype, "a dtype"), name=config.get("name"))
 
 
 def _own_options(config) -> dict[str, Any]:
