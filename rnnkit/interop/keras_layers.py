@@ -130,7 +130,8 @@ class Reader:
 
     def _sequential(self, config, source, built) -> Sequential:
         described = [mapping(one, "a layer") for one in config.get("layers", ())]
-        built = built or config.get("build_input_shape") is not None
+        begins = any(one.get("class_name") == "InputLayer" for one in described)
+        built = built or begins or config.get("build_input_shape") is not None
         model = Sequential(name=config.get("name"))
         for one, part in zip(described, source.layers(described), strict=True):
             if one.get("class_name") == "InputLayer":

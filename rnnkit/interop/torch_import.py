@@ -126,7 +126,7 @@ def from_torch(
     >>> state = {"weight_ih_l0": rng.normal(size=(12, 2)), "weight_hh_l0": rng.normal(size=(12, 3))}
     >>> layer = rk.interop.from_torch(state)
     >>> layer, layer(np.zeros((4, 5, 2))).shape
-    (LSTM(3, return_sequences=True, use_bias=False, zero_output_for_mask=True), (4, 5, 3))
+    (LSTM(3, use_bias=False, return_sequences=True, zero_output_for_mask=True), (4, 5, 3))
     """
     options = _Options(
         bool(return_sequences), bool(return_state), bool(initial_state), nonlinearity, dropout, mask_zero, name

@@ -266,6 +266,19 @@ def test_configurations_that_rnnkit_does_not_read_are_refused(kind, tmp_path):
         rk.interop.from_keras(written(tmp_path, config, weights))
 
 
+def test_a_model_without_its_weights_is_refused_before_it_is_built(tmp_path):
+    """A small file that says of a layer that it is large: nothing of that size is made."""
+    config = parts("sequence")[0]
+    del config["config"]["build_input_shape"]
+    for one in config["config"]["layers"]:
+        one.pop("build_config", None)
+    config["config"]["layers"][-1]["config"]["units"] = 10**12
+    empty = io.BytesIO()
+    h5py.File(empty, "w").close()
+    with pytest.raises(ValueError, match=r"other\.keras.*weights of the Embedding"):
+        rk.interop.from_keras(written(tmp_path, config, empty.getvalue()))
+
+
 def test_text_that_is_no_configuration_is_refused(tmp_path):
     for text in ("", "[]", "{", "[" * 10**5, '{"class_name": 1, "config": {}}', "null", '{"class_name": "Functional"}'):
         with pytest.raises(ValueError, match=r"other\.keras"):
