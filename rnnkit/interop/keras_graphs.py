@@ -140,7 +140,7 @@ class _Graph:
         """An operation on arrays as a layer."""
         operation = value.operation
         if operation.name == "Copy" and isinstance(operation.inputs[0], (Key, Operation)):
-            return self._copied(key, operation.inputs[0])
+            return self._copied(value, operation.inputs[0])
         inputs = operation.inputs[0] if operation.name == "Concatenate" else operation.inputs
         kind = OPERATIONS.get(operation.name)
         if kind is None or len(inputs) < 2 or not all(isinstance(one, (Key, Operation)) for one in inputs):
@@ -154,11 +154,11 @@ class _Graph:
         value.mask = mask_behind(layer, keys, [self.values[one].mask for one in keys])
         return layer(tensors)
 
-    def _copied(self, key, operand) -> SymbolicTensor:
-        """The same array without its mask: no operation passes one on."""
+    def _copied(self, value, operand) -> SymbolicTensor:
+        """The same array, whose mask Keras drops; rnnkit's is dropped by the layer that would read it."""
         source = operand if isinstance(operand, Key) else self._place(operand)
-        tensor = self.array(source)
-        return tensor if self.values[source].mask is None else _without_mask(tensor, key.layer, 0)
+        tensor, value.mask = self.array(source), self.values[source].mask
+        return tensor
 
     def _place(self, operation) -> Key:
         return next(key for key, value in self.values.items() if value.operation == operation)
