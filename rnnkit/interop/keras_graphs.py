@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rnnkit.interop.keras_kinds import OPERATIONS
-from rnnkit.interop.keras_masks import AXIS, READERS, Operation, holds_inside, mask_behind, masked_values, padding_ids
+from rnnkit.interop.keras_masks import AXIS, READERS, Masks, Operation, holds_inside, masked_values, padding_ids
 from rnnkit.interop.keras_sources import Source
 from rnnkit.interop.keras_values import mapping, text
 from rnnkit.layers.base import Layer
@@ -104,6 +104,8 @@ class _Graph:
     def __init__(self):
         self.layers: dict[str, Layer] = {}
         self.values: dict[Key, Value] = {}
+        self._masks = Masks()
+        self._places: dict[Operation, Key] = {}
 
     def run(self, described) -> None:
         """Make all calls, each once what it reads is there."""
@@ -149,29 +151,31 @@ class _Graph:
                 f"{operation.name} at {key.layer!r}: write it as a layer, with a rk.Lambda in its place"
             )
         options = {"axis": operation.axis} if operation.name == "Concatenate" else {}
-        keys = [one if isinstance(one, Key) else self._place(one) for one in inputs]
+        keys = [self._places.get(one, one) for one in inputs]
         layer, tensors = kind(name=key.layer, **options), [self.array(one) for one in keys]
-        value.mask = mask_behind(layer, keys, [self.values[one].mask for one in keys])
+        value.mask = self._masks.behind(layer, keys, [self.values[one].mask for one in keys])
         return layer(tensors)
 
     def _copied(self, value, operand) -> SymbolicTensor:
         """The same array, whose mask Keras drops; rnnkit's is dropped by the layer that would read it."""
-        source = operand if isinstance(operand, Key) else self._place(operand)
+        source = self._places.get(operand, operand)
         tensor, value.mask = self.array(source), self.values[source].mask
         return tensor
-
-    def _place(self, operation) -> Key:
-        return next(key for key, value in self.values.items() if value.operation == operation)
 
     def _operate(self, one, i, args, kwargs) -> None:
         name, config = text(one.get("class_name"), "an operation"), mapping(one.get("config") or {}, "an operation")
         inputs = tuple(self._expression(arg) for arg in (*args, *kwargs.values()))
-        operation = Operation(name, inputs, config.get("axis") if name in AXIS else None)
-        self.values[Key(one["name"], i, 0)] = Value(operation=operation)
+        axis = self._expression(config.get("axis")) if name in AXIS else None
+        operation = self._masks.operation(name, *inputs, axis=axis)
+        key = Key(one["name"], i, 0)
+        self.values[key] = Value(operation=operation)
+        self._places.setdefault(operation, key)
 
     def _expression(self, argument):
         if isinstance(argument, Key):
             return self.values[argument].operation or argument
+        if isinstance(argument, Mapping):
+            argument = [*argument.items()]
         return tuple(map(self._expression, argument)) if isinstance(argument, (list, tuple)) else argument
 
     def _call(self, name, i, args, kwargs) -> None:
@@ -194,7 +198,7 @@ class _Graph:
             raise ValueError(f"expected no mask for {name!r}, a {type(layer).__name__}, which reads none in rnnkit")
         if isinstance(layer, (Maximum, Multiply)) and any(one is not None for one in theirs):
             raise masked_values(layer)
-        own, theirs = mask_behind(layer, x, own), mask_behind(layer, x, theirs)
+        own, theirs = self._masks.behind(layer, x, own), self._masks.behind(layer, x, theirs)
         for j, tensor in enumerate(leaves(layer(tensors, **more))):
             first = j == 0 or _is_pair(layer, j)
             self.values[Key(name, i, j)] = Value(tensor, own if first else None, theirs if first else None)

@@ -6,6 +6,7 @@ layers pass masks on by themselves. A model is the same in both where the expres
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from rnnkit.layers.bidirectional import Bidirectional
@@ -22,12 +23,17 @@ AXIS = ("Any", "Concatenate", "ExpandDims")  # operations whose axis says what t
 READERS = (RNN, Bidirectional, GlobalAveragePooling1D, Assembled)  # layers that read masks
 
 
-class Operation(NamedTuple):
-    """An operation's class, what it is applied to (keys of tensors, numbers, operations, tuples), and its axis."""
+@dataclass(frozen=True, eq=False)
+class Operation:
+    """An operation, what it is applied to (keys of tensors, numbers, operations, tuples), and its axis.
+
+    `Masks` makes one of each, so that those that are equal are the same.
+    """
 
     name: str
     inputs: tuple
-    axis: Any = None
+    axis: Any
+    inside: bool  # whether it depends on what a model inside does
 
 
 class Inside(NamedTuple):
@@ -36,65 +42,83 @@ class Inside(NamedTuple):
     layer: int
 
 
-def mask_behind(layer, x, masks):
-    """The mask behind a call of a layer, in Keras and in rnnkit, None for none.
+class Masks:
+    """The expressions of one graph."""
 
-    Parameters
-    ----------
-    layer : Layer
-    x : key or list of keys
-        Of the arrays that it is called on.
-    masks : expression, or list of them
-        Their masks.
-    """
-    if isinstance(layer, Embedding) and layer.mask_zero:
-        return Operation("NotEqual", (x, 0))
-    if isinstance(layer, Masking):
-        own = Operation("Any", (Operation("NotEqual", (x, layer.mask_value)),), -1)
-        return own if masks is None else Operation("both", (masks, own))
-    if isinstance(layer, (RNN, Bidirectional)):
-        return masks if layer.return_sequences else None
-    if isinstance(layer, Concatenate):
-        return _joined(layer, x, masks)
-    if isinstance(layer, Merge):
-        return _any_of(masks)
-    if isinstance(layer, Shaping):
-        return None
-    return Inside(id(layer)) if isinstance(layer, Assembled) else masks
+    def __init__(self):
+        self._known: dict[tuple, Operation] = {}
 
+    def operation(self, name: str, *inputs, axis=None) -> Operation:
+        """The expression of an operation."""
+        key = (name, inputs, axis)
+        if key not in self._known:
+            self._known[key] = Operation(name, inputs, axis, any(map(holds_inside, _leaves(inputs))))
+        return self._known[key]
 
-def _any_of(masks):
-    if any(mask is None for mask in masks):
-        return None
-    found, *others = masks
-    for mask in others:
-        found = Operation("LogicalOr", (found, mask))
-    return found
+    def behind(self, layer, x, masks):
+        """The mask behind a call of a layer, in Keras and in rnnkit, None for none.
 
+        Parameters
+        ----------
+        layer : Layer
+        x : key or list of keys
+            Of the arrays that it is called on.
+        masks : expression, or list of them
+            Their masks.
+        """
+        if isinstance(layer, Embedding) and layer.mask_zero:
+            return self.operation("NotEqual", x, 0)
+        if isinstance(layer, Masking):
+            own = self.operation("Any", self.operation("NotEqual", x, layer.mask_value), axis=-1)
+            return own if masks is None else self.operation("both", masks, own)
+        if isinstance(layer, (RNN, Bidirectional)):
+            return masks if layer.return_sequences else None
+        if isinstance(layer, Concatenate):
+            return self._joined(layer, x, masks)
+        if isinstance(layer, Merge):
+            return self._any_of(masks)
+        if isinstance(layer, Shaping):
+            return None
+        return Inside(id(layer)) if isinstance(layer, Assembled) else masks
 
-def _joined(layer, x, masks):
-    if all(mask is None for mask in masks):
-        return None
-    parts = tuple(
-        Operation("OnesLike", (key,))
-        if mask is None
-        else Operation("LogicalOr", (Operation("ExpandDims", (mask,), -1), Operation("ZerosLike", (key,))))
-        for key, mask in zip(x, masks, strict=True)
-    )
-    return Operation("Any", (Operation("Concatenate", (parts,), layer.axis),), -1)
+    def _any_of(self, masks):
+        if any(mask is None for mask in masks):
+            return None
+        found, *others = masks
+        for mask in others:
+            found = self.operation("LogicalOr", found, mask)
+        return found
+
+    def _joined(self, layer, x, masks):
+        if all(mask is None for mask in masks):
+            return None
+        parts = tuple(self._of_array(key, mask) for key, mask in zip(x, masks, strict=True))
+        return self.operation("Any", self.operation("Concatenate", parts, axis=layer.axis), axis=-1)
+
+    def _of_array(self, key, mask) -> Operation:
+        """A mask of the shape of its array; of an array without one, all of it."""
+        if mask is None:
+            return self.operation("OnesLike", key)
+        return self.operation(
+            "LogicalOr", self.operation("ExpandDims", mask, axis=-1), self.operation("ZerosLike", key)
+        )
 
 
 def holds_inside(mask) -> bool:
     """Whether an expression depends on what a model inside does."""
-    if isinstance(mask, Inside):
-        return True
-    return isinstance(mask, tuple) and any(holds_inside(part) for part in mask)
+    return isinstance(mask, Inside) or (isinstance(mask, Operation) and mask.inside)
 
 
 def padding_ids(mask):
     """The key of the ids that a mask is ``ids != 0`` of, None for another mask."""
     is_padding = isinstance(mask, Operation) and mask.name == "NotEqual" and len(mask.inputs) == 2
     return mask.inputs[0] if is_padding and mask.inputs[1] == 0 else None
+
+
+def _leaves(inputs) -> list:
+    """What an operation is applied to, out of tuples."""
+    nested = (_leaves(one) if type(one) is tuple else [one] for one in inputs)
+    return [leaf for part in nested for leaf in part]
 
 
 def masked_values(layer) -> ValueError:

@@ -181,6 +181,18 @@ def test_sums_by_operators_pass_no_mask_on(keras, rng):
     close([model(values)], witness.arrays(keras, rk.interop.to_keras(model)(values)), "float32")
 
 
+def test_masks_of_a_deep_model_are_followed(keras, rng):
+    """Each sum has the mask of two, so the expression as a tree would have 2^40 leaves."""
+    layers, x = keras.layers, keras.Input((4, 3))
+    y = layers.Masking()(x)
+    for _ in range(40):
+        y = layers.Add()([y, layers.Activation("tanh")(y)])
+    theirs = keras.Model(x, layers.GRU(2)(y))
+    values = rng.normal(size=(2, 4, 3)).astype("float32")
+    values[0, 2:] = 0
+    close([rk.interop.from_keras(theirs)(values)], witness.arrays(keras, theirs(values)), "float32")
+
+
 def test_explicit_masks_are_inputs(keras, rng):
     layers = keras.layers
     x, mask = keras.Input((None, 3)), keras.Input((None,), dtype="bool")
