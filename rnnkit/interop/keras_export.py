@@ -178,11 +178,16 @@ class _Writer:
 
     def _call(self, layer, made, call, tensors, masks) -> tuple[list, list]:
         """What a call gives, and the masks that rnnkit passes on with it."""
-        # An operation, which passes no mask on, stands where rnnkit drops one: Keras may take an array of an unchanged
-        # shape for the same array with the same mask.
+        # An operation, which passes no mask on, stands where rnnkit drops one. Keras may take an array of an unchanged
+        # shape for the same array with the same mask, also one that is known only when a model inside has run.
         drops = isinstance(layer, Shaping) and not isinstance(layer, GlobalAveragePooling1D)
-        unmasked = lambda number: (drops or masks[number] is None) and _mask_of(tensors[number]) is not None
-        given = lambda number: self._keras.ops.copy(tensors[number]) if unmasked(number) else tensors[number]
+
+        def given(number):
+            tensor = tensors[number]
+            unmasked = _mask_of(tensor) is not None and (drops or masks[number] is None)
+            unchanged = drops and layer.compute_output_shape(tensor.shape) == tensor.shape
+            return self._keras.ops.copy(tensor) if unmasked or unchanged else tensor
+
         x = mapped(call.x, given)
         passed = [masks[number] for number in leaves(call.x)]
         if isinstance(layer, (Maximum, Multiply)) and any(mask is not None for mask in passed):
