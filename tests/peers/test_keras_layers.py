@@ -40,8 +40,7 @@ def made(keras, row):
     zero = row["zero"] and row["sequences"]  # the last output is held here, and 0 in some of Keras's backends
     of_cell = {"activation": row["activation"], "use_bias": row["bias"], "bias_initializer": "glorot_uniform"}
     of_cell |= {"kernel_regularizer": row["regularizer"], "dropout": 0.25, "seed": 4}
-    if kind != "stack":  # where Keras on jax fails in float64
-        of_cell["recurrent_dropout"] = 0.5
+    of_cell["recurrent_dropout"] = 0.5
     options = {"return_sequences": row["sequences"], "return_state": row["state"], "dtype": dtype}
     options |= {"go_backwards": row["backwards"] and row["wrapper"] == "none", "zero_output_for_mask": zero}
     if kind in ("one cell", "stack"):

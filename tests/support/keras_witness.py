@@ -26,6 +26,7 @@ def imported():
 def use(keras, dtype):
     """Compute in a precision from here on; jax has to be told of float64, and Keras fails in float32 if it was."""
     keras.config.set_floatx(dtype)
+    keras.config.set_dtype_policy(dtype)
     if keras.config.backend() == "jax":
         import jax
 
