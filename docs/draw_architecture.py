@@ -29,6 +29,7 @@ LINES = {
     "forecast.scoring": "errors, back-tests",
     "forecast.fitting": "seasons, scales, readouts",
     "forecast.data": "files, tables, times, gaps",
+    "interop": "Keras, PyTorch",
     "datasets": "two series",
     "onnx": "models in ONNX's format",
     "onnx.exporting": "layers as operators and loops",

@@ -166,7 +166,7 @@ class _Point:
         if x.ndim < 2:
             raise validation.shape_error("x", "batch", None, x.shape)
         self.cell = _built(cell, x)
-        weights = self.cell._all_weights()
+        weights = dict(self.cell.weights)
         layers = cell.dtype if isinstance(cell, RNN) else validation.precision_of(x)
         self.dtype = cast(np.dtype, next((array.dtype for array in weights.values()), layers))
         features = _features_of(cell, x.shape[1:])

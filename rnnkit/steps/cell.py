@@ -21,6 +21,7 @@ from rnnkit.serialization.registry import Configurable
 from rnnkit.steps.shapes import numbers_of
 from rnnkit.steps.states import StateSpec
 from rnnkit.steps.weight_options import PLAIN, WeightOptions
+from rnnkit.stored_weights import all_expanded
 
 _building: contextvars.ContextVar = contextvars.ContextVar("rnnkit_building")
 
@@ -151,7 +152,7 @@ class Cell(Configurable):
     @property
     def weights(self) -> Mapping[str, np.ndarray]:
         """Name to read-only array; weights of cells kept as attributes follow under ``attribute/name``."""
-        return MappingProxyType(self._all_weights())
+        return MappingProxyType(all_expanded(self._all_weights()))
 
     def get_initial_state(self, batch_size: int):
         """The state before the first step: zeros, in the nesting of ``state_size``."""

@@ -15,6 +15,7 @@ EXTRAS = {
     "sktime": "sktime",
     "safetensors": "files",
     "onnx": "onnx",
+    "h5py": "keras",
 }
 
 

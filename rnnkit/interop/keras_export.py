@@ -1,0 +1,237 @@
+"""rnnkit's layers and models as Keras's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rnnkit.activations import ACTIVATIONS
+from rnnkit.arguments import positive_integer
+from rnnkit.cells.stacked import StackedRNNCells
+from rnnkit.interop.keras_kinds import CELLS, LAYERS, WRAPPERS, Kind
+from rnnkit.interop.keras_masks import masked_values
+from rnnkit.layers.base import Layer
+from rnnkit.layers.bidirectional import Bidirectional
+from rnnkit.layers.merging import Maximum, Multiply
+from rnnkit.layers.rnn import RNN
+from rnnkit.layers.shaping import GlobalAveragePooling1D, Shaping
+from rnnkit.layers.support.symbolic import leaves, mapped
+from rnnkit.layers.time_distributed import TimeDistributed
+from rnnkit.models.functional import Model
+from rnnkit.models.sequential import Sequential
+
+_NAMES = {kind.make: name for kinds in (CELLS, LAYERS, WRAPPERS) for name, kind in kinds.items()}
+_KINDS = {**CELLS, **LAYERS, **WRAPPERS}
+_INITIALIZERS = {"Uniform": "RandomUniform", "Normal": "RandomNormal"}
+
+
+def to_keras(layer: Layer, batch_size: int | None = None) -> Any:
+    """A layer or a model as Keras 3's, with its options and weights.
+
+    Parameters
+    ----------
+    layer : Layer
+        A layer or a model of the kinds that Keras has too. What isn't built is not built there either.
+    batch_size : int, optional
+        Which Keras has to know of stateful layers; other layers take any.
+
+    Returns
+    -------
+    keras.Layer or keras.Model
+        A new one. Layers of a `Sequential` that have the same name are numbered.
+
+    Raises
+    ------
+    ValueError
+        For a cell or a function of one's own, and whatever else Keras hasn't.
+    ImportError
+        Where Keras isn't installed.
+
+    Examples
+    --------
+    ::
+
+        model = rk.Sequential([rk.Input((None, 3)), rk.GRU(8), rk.Dense(1)], seed=0)
+        keras_model = rk.interop.to_keras(model)
+    """
+    if not isinstance(layer, Layer):
+        raise TypeError(f"expected a layer or a model of rnnkit, got {layer!r}")
+    if batch_size is not None:
+        batch_size = positive_integer(batch_size, "batch_size")
+    try:
+        import keras
+    except ImportError:
+        raise ImportError(
+            "to_keras needs keras and one of its backends; install them with: pip install keras jax"
+        ) from None
+    return _Writer(keras, batch_size).layer(layer, layer.name)
+
+
+class _Writer:
+    """Makes Keras's objects."""
+
+    def __init__(self, keras, batch_size):
+        self._keras, self._batch_size = keras, batch_size
+
+    def layer(self, layer: Layer, name: str) -> Any:
+        """Keras's layer of this name."""
+        if isinstance(layer, Model):
+            made = self._model(layer, name)
+        elif isinstance(layer, Sequential):
+            made = self._sequential(layer, name)
+        else:
+            made = self._leaf(layer, name)
+            if layer.built and not isinstance(layer, TimeDistributed):
+                self._fill(made, layer)
+        return _frozen(made, layer)
+
+    def _fill(self, made, layer) -> None:
+        """Build Keras's layer as rnnkit's is, and put the same weights into it."""
+        weights = layer.get_weights()
+        if not weights:
+            return
+        shape = layer._input_shape
+        if getattr(layer, "stateful", False):
+            if self._batch_size is None:
+                raise ValueError(f"expected batch_size, which Keras needs of the stateful layer {layer.name!r}")
+            shape = (self._batch_size, *shape[1:])
+        made.build(shape)
+        made.set_weights(weights)
+
+    def _leaf(self, layer, name, seed=None) -> Any:
+        kind = _NAMES.get(type(layer))
+        if kind is None:
+            raise _own("layers that Keras has", repr(layer))
+        options = {"name": name, "dtype": None if layer.dtype is None else layer.dtype.name}
+        make = getattr(self._keras.layers, kind)
+        if isinstance(layer, Bidirectional):
+            forward, backward = (self._side(one, layer) for one in (layer.forward_layer, layer.backward_layer))
+            own = backward if layer._has_own_backward else None
+            return make(forward, merge_mode=layer.merge_mode, backward_layer=own, **options)
+        if isinstance(layer, TimeDistributed):
+            return make(self.layer(layer.layer, layer.layer.name), **options)
+        given = self._arguments(_KINDS[kind], layer.get_config() if type(layer) is not RNN else layer._flags(), layer)
+        if "seed" in given and seed is not None:
+            given["seed"] = self._value("seed", seed, layer)
+        if type(layer) is RNN:
+            given["cell"] = self._cell(layer.cell, options["dtype"])
+        return make(**given, **options)
+
+    def _side(self, side, whole) -> Any:
+        """One direction's layer, without weights; the seed of the whole stands for its own."""
+        return _frozen(self._leaf(side, side.name, whole.seed), side)
+
+    def _cell(self, cell, dtype) -> Any:
+        layers = self._keras.layers
+        if type(cell) is StackedRNNCells:
+            return layers.StackedRNNCells([self._cell(one, dtype) for one in cell.cells], name=cell.name, dtype=dtype)
+        kind = _NAMES.get(type(cell))
+        if kind not in CELLS:
+            raise _own("SimpleRNN, GRU or LSTM cells", repr(cell))
+        given = self._arguments(CELLS[kind], cell.get_config(), cell)
+        return getattr(layers, kind)(**given, name=cell.name, dtype=dtype)
+
+    def _arguments(self, kind: Kind, config, what) -> dict[str, Any]:
+        """Keras's arguments for a configuration of rnnkit."""
+        found = {}
+        for name in kind.takes:
+            if name in config:
+                found[name] = self._value(name, config[name], what)
+        return found
+
+    def _value(self, name, value, what) -> Any:
+        ending = name.rpartition("_")[2]
+        if name == "seed":
+            return value if isinstance(value, int) else None  # a part's seed comes from the whole's
+        if ending == "activation" and value is not None and value not in ACTIVATIONS:
+            raise _own(f"{name} of {what!r} to be a function that Keras has", repr(value))
+        if ending in ("initializer", "regularizer", "constraint") and value is not None:
+            return self._object(ending, value, f"{name} of {what!r} to be an object that Keras has")
+        return value
+
+    def _object(self, ending, value, expected) -> Any:
+        """An initializer, a regularizer or a constraint."""
+        if isinstance(value, str):
+            if {":", ">"} & set(value):
+                raise _own(expected, repr(value))
+            return value
+        kind = _INITIALIZERS.get(value["class_name"], value["class_name"])
+        make = getattr(getattr(self._keras, f"{ending}s"), kind, None)
+        if make is None:
+            raise _own(expected, repr(value["class_name"]))
+        return make(**value["config"])
+
+    def _input(self, shape, dtype, name) -> Any:
+        first = shape[0] if self._batch_size is None else self._batch_size
+        return self._keras.Input(batch_shape=(first, *shape[1:]), dtype=dtype, name=name)
+
+    def _sequential(self, model, name) -> Any:
+        shape, layers = model._input_shape, []
+        if model._input is not None:
+            layers.append(self._input(model._input.shape, model._input.dtype.name, model._input.name))
+        elif model.built and isinstance(shape, tuple):
+            layers.append(self._input(shape, None if model.layers[0]._reads_ids() else model.dtype.name, None))
+        taken: dict[str, int] = {}
+        for layer in model.layers:
+            count = taken[layer.name] = taken.get(layer.name, -1) + 1
+            layers.append(self.layer(layer, f"{layer.name}_{count}" if count else layer.name))
+        return self._keras.Sequential(layers, name=name)
+
+    def _call(self, layer, made, call, tensors, masks) -> tuple[list, list]:
+        """What a call gives, and the masks that rnnkit passes on with it."""
+        # An operation, which passes no mask on, stands where rnnkit drops one. Keras may take an array of an unchanged
+        # shape for the same array with the same mask, also one that is known only when a model inside has run.
+        drops = isinstance(layer, Shaping) and not isinstance(layer, GlobalAveragePooling1D)
+
+        def given(number):
+            tensor = tensors[number]
+            unmasked = _mask_of(tensor) is not None and (drops or masks[number] is None)
+            unchanged = drops and layer.compute_output_shape(tensor.shape) == tensor.shape
+            return self._keras.ops.copy(tensor) if unmasked or unchanged else tensor
+
+        x = mapped(call.x, given)
+        passed = [masks[number] for number in leaves(call.x)]
+        if isinstance(layer, (Maximum, Multiply)) and any(mask is not None for mask in passed):
+            raise masked_values(layer)
+        more = {key: mapped(numbers, tensors.__getitem__) for key, numbers in call.more.items()}
+        if "initial_state" in more and "mask" not in more:
+            more["mask"] = passed[0]  # which Keras hands over only where x is alone
+        if call.training is not None:
+            more["training"] = call.training
+        results = self._keras.tree.flatten(made(x, **more))
+        behind = [None if isinstance(layer, Shaping) else _mask_of(one) for one in results]
+        return results, behind
+
+    def _model(self, model, name) -> Any:
+        tensors = [
+            self._input((one["batch_size"], *one["shape"]), one["dtype"], one["name"]) for one in model._input_configs
+        ]
+        inputs = list(tensors)
+        made = [self.layer(layer, path) for path, layer in model._parts().items()]
+        masks: list = [None] * len(tensors)
+        for call in model._calls:
+            results, behind = self._call(model.layers[call.layer], made[call.layer], call, tensors, masks)
+            tensors += results
+            masks += behind
+        outputs = [tensors[number] for number in model._outputs]
+        several = model._several
+        given = inputs if len(inputs) > 1 else inputs[0]
+        return self._keras.Model(given, outputs if several else outputs[0], name=name)
+
+
+def _frozen(made, layer) -> Any:
+    """Keras's layer, which trains nothing if rnnkit's doesn't; it would tell all layers inside that they train, too."""
+    if not layer.trainable:
+        made.trainable = False
+    return made
+
+
+def _mask_of(tensor) -> Any:
+    """The mask that Keras passes on with a tensor."""
+    return getattr(tensor, "_keras_mask", None)
+
+
+def _own(expected, got) -> ValueError:
+    return ValueError(
+        f"expected {expected}, got {got}: what is one's own doesn't go into Keras; export it with rk.onnx.export or "
+        "rk.export_c"
+    )

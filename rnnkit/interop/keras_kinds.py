@@ -1,0 +1,132 @@
+"""Which layer of rnnkit stands for which of Keras, and by which options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rnnkit.cells import GRUCell, LSTMCell, SimpleRNNCell
+from rnnkit.interop import keras_values
+from rnnkit.layers.bidirectional import Bidirectional
+from rnnkit.layers.dense import Dense, Dropout
+from rnnkit.layers.embedding import Embedding
+from rnnkit.layers.masking import Masking
+from rnnkit.layers.memoryless import Activation
+from rnnkit.layers.merging import Add, Average, Concatenate, Maximum, Multiply, Subtract
+from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
+from rnnkit.layers.rnn import RNN
+from rnnkit.layers.shaping import Flatten, GlobalAveragePooling1D, RepeatVector, Reshape
+from rnnkit.layers.time_distributed import TimeDistributed
+
+_WEIGHT = "initializer regularizer constraint".split()
+_KERNELS = [f"{name}_{what}" for what in _WEIGHT for name in ("kernel", "recurrent", "bias")]
+_CELL = ["units", "activation", "use_bias", *_KERNELS, "dropout", "recurrent_dropout", "seed"]
+_GATED = [*_CELL, "recurrent_activation"]
+_TIME = "return_sequences return_state go_backwards stateful unroll zero_output_for_mask".split()
+_DENSE = [f"{name}_{what}" for what in _WEIGHT for name in ("kernel", "bias")]
+_TABLE = [f"embeddings_{what}" for what in _WEIGHT]
+_LAST = {"data_format": ("channels_last", None)}
+_PLAIN_WEIGHTS = {"lora_rank": (None,), "lora_alpha": (None,), "quantization_config": (None,)}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a class of Keras is read.
+
+    Attributes
+    ----------
+    make : callable
+        The class of rnnkit.
+    takes : sequence of str
+        Options that both have under one name.
+    fixed : dict of str to tuple
+        Options that rnnkit hasn't, and the values that change nothing.
+    """
+
+    make: Callable[..., Any]
+    takes: list[str] = field(default_factory=list)
+    fixed: dict[str, tuple] = field(default_factory=dict)
+
+
+CELLS = {
+    "SimpleRNNCell": Kind(SimpleRNNCell, _CELL),
+    "GRUCell": Kind(GRUCell, [*_GATED, "reset_after"]),
+    "LSTMCell": Kind(LSTMCell, [*_GATED, "unit_forget_bias"]),
+}
+LAYERS = {
+    "SimpleRNN": Kind(SimpleRNN, [*_CELL, *_TIME]),
+    "GRU": Kind(GRU, [*_GATED, "reset_after", *_TIME]),
+    "LSTM": Kind(LSTM, [*_GATED, "unit_forget_bias", *_TIME]),
+    "Dense": Kind(Dense, ["units", "activation", "use_bias", *_DENSE], _PLAIN_WEIGHTS),
+    "Embedding": Kind(
+        Embedding, ["input_dim", "output_dim", "mask_zero", *_TABLE], {**_PLAIN_WEIGHTS, "input_length": (None,)}
+    ),
+    "Dropout": Kind(Dropout, ["rate", "seed"], {"noise_shape": (None,)}),
+    "Masking": Kind(Masking, ["mask_value"]),
+    "Activation": Kind(Activation, ["activation"]),
+    "Flatten": Kind(Flatten, [], _LAST),
+    "Reshape": Kind(Reshape, ["target_shape"]),
+    "RepeatVector": Kind(RepeatVector, ["n"]),
+    "GlobalAveragePooling1D": Kind(GlobalAveragePooling1D, ["keepdims"], _LAST),
+    "Concatenate": Kind(Concatenate, ["axis"]),
+    "Add": Kind(Add),
+    "Subtract": Kind(Subtract),
+    "Multiply": Kind(Multiply),
+    "Average": Kind(Average),
+    "Maximum": Kind(Maximum),
+}
+WRAPPERS = {
+    "RNN": Kind(RNN, ["cell", *_TIME]),
+    "Bidirectional": Kind(Bidirectional, ["layer", "merge_mode", "backward_layer"]),
+    "TimeDistributed": Kind(TimeDistributed, ["layer"]),
+}
+# Activations that are layers of their own: the options with which rnnkit has them.
+ACTIVATIONS: dict[str, list[tuple[str, dict[str, Any]]]] = {
+    "ReLU": [
+        ("relu", {"max_value": None, "negative_slope": 0.0, "threshold": 0.0}),
+        ("relu6", {"max_value": 6.0, "negative_slope": 0.0, "threshold": 0.0}),
+        ("leaky_relu", {"max_value": None, "negative_slope": 0.2, "threshold": 0.0}),
+    ],
+    "LeakyReLU": [("leaky_relu", {"negative_slope": 0.2})],
+    "ELU": [("elu", {"alpha": 1.0})],
+    "Softmax": [("softmax", {"axis": -1})],
+    "Identity": [("linear", {})],
+}
+MODELS = ("Sequential", "Functional", "Model")
+# Functions of keras.ops that stand in a model's graph, and that a layer of rnnkit does too.
+OPERATIONS = {"Add": Add, "Subtract": Subtract, "Multiply": Multiply, "Maximum": Maximum, "Concatenate": Concatenate}
+
+_VALUES = {
+    "activation": keras_values.activation,
+    "initializer": keras_values.initializer,
+    "regularizer": keras_values.regularizer,
+    "constraint": keras_values.constraint,
+}
+_COMMON = ("name", "trainable", "dtype")
+
+
+def known() -> list[str]:
+    """The classes that can be read."""
+    return ["Sequential", "Functional", *WRAPPERS, *LAYERS, *ACTIVATIONS]
+
+
+def arguments(kind: Kind, config: Mapping[str, Any], what: str, custom: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of rnnkit's class for a configuration of Keras.
+
+    Raises
+    ------
+    ValueError
+        For an option that rnnkit hasn't, by its name.
+    """
+    fixed = {"activity_regularizer": (None,), "autocast": (True,), **kind.fixed}
+    found = {}
+    for name, value in config.items():
+        if name in kind.takes:
+            convert = _VALUES.get(name.rpartition("_")[2])
+            found[name] = value if convert is None else convert(value, f"{name} of {what}", custom)
+        elif name in fixed and value in fixed[name]:
+            continue
+        elif name not in _COMMON:
+            raise ValueError(f"expected {what} without {name}={value!r}, an option that rnnkit hasn't")
+    return found

@@ -1,0 +1,129 @@
+"""Which mask a layer passes on, in Keras's and in rnnkit's models, as an expression that can be compared.
+
+Keras computes masks by operations that stand in a model's graph: ``Any(NotEqual(x, 0.0))`` behind `Masking`. rnnkit's
+layers pass masks on by themselves. A model is the same in both where the expressions are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from rnnkit.layers.bidirectional import Bidirectional
+from rnnkit.layers.embedding import Embedding
+from rnnkit.layers.masking import Masking
+from rnnkit.layers.merging import Concatenate, Merge
+from rnnkit.layers.rnn import RNN
+from rnnkit.layers.shaping import GlobalAveragePooling1D, Shaping
+from rnnkit.models.assembled import Assembled
+
+AXIS = ("Any", "Concatenate", "ExpandDims")  # operations whose axis says what they do
+
+
+READERS = (RNN, Bidirectional, GlobalAveragePooling1D, Assembled)  # layers that read masks
+
+
+@dataclass(frozen=True, eq=False)
+class Operation:
+    """An operation, what it is applied to (keys of tensors, numbers, operations, tuples), and its axis.
+
+    `Masks` makes one of each, so that those that are equal are the same.
+    """
+
+    name: str
+    inputs: tuple
+    axis: Any
+    inside: bool  # whether it depends on what a model inside does
+
+
+class Inside(NamedTuple):
+    """A mask that comes out of a model inside: Keras's graph doesn't say what it is."""
+
+    layer: int
+
+
+class Masks:
+    """The expressions of one graph."""
+
+    def __init__(self):
+        self._known: dict[tuple, Operation] = {}
+
+    def operation(self, name: str, *inputs, axis=None) -> Operation:
+        """The expression of an operation."""
+        key = (name, inputs, axis)
+        if key not in self._known:
+            self._known[key] = Operation(name, inputs, axis, any(map(holds_inside, _leaves(inputs))))
+        return self._known[key]
+
+    def behind(self, layer, x, masks):
+        """The mask behind a call of a layer, in Keras and in rnnkit, None for none.
+
+        Parameters
+        ----------
+        layer : Layer
+        x : key or list of keys
+            Of the arrays that it is called on.
+        masks : expression, or list of them
+            Their masks.
+        """
+        if isinstance(layer, Embedding) and layer.mask_zero:
+            return self.operation("NotEqual", x, 0)
+        if isinstance(layer, Masking):
+            own = self.operation("Any", self.operation("NotEqual", x, layer.mask_value), axis=-1)
+            return own if masks is None else self.operation("both", masks, own)
+        if isinstance(layer, (RNN, Bidirectional)):
+            return masks if layer.return_sequences else None
+        if isinstance(layer, Concatenate):
+            return self._joined(layer, x, masks)
+        if isinstance(layer, Merge):
+            return self._any_of(masks)
+        if isinstance(layer, Shaping):
+            return None
+        return Inside(id(layer)) if isinstance(layer, Assembled) else masks
+
+    def _any_of(self, masks):
+        if any(mask is None for mask in masks):
+            return None
+        found, *others = masks
+        for mask in others:
+            found = self.operation("LogicalOr", found, mask)
+        return found
+
+    def _joined(self, layer, x, masks):
+        if all(mask is None for mask in masks):
+            return None
+        parts = tuple(self._of_array(key, mask) for key, mask in zip(x, masks, strict=True))
+        return self.operation("Any", self.operation("Concatenate", parts, axis=layer.axis), axis=-1)
+
+    def _of_array(self, key, mask) -> Operation:
+        """A mask of the shape of its array; of an array without one, all of it."""
+        if mask is None:
+            return self.operation("OnesLike", key)
+        return self.operation(
+            "LogicalOr", self.operation("ExpandDims", mask, axis=-1), self.operation("ZerosLike", key)
+        )
+
+
+def holds_inside(mask) -> bool:
+    """Whether an expression depends on what a model inside does."""
+    return isinstance(mask, Inside) or (isinstance(mask, Operation) and mask.inside)
+
+
+def padding_ids(mask):
+    """The key of the ids that a mask is ``ids != 0`` of, None for another mask."""
+    is_padding = isinstance(mask, Operation) and mask.name == "NotEqual" and len(mask.inputs) == 2
+    return mask.inputs[0] if is_padding and mask.inputs[1] == 0 else None
+
+
+def _leaves(inputs) -> list:
+    """What an operation is applied to, out of tuples."""
+    nested = (_leaves(one) if type(one) is tuple else [one] for one in inputs)
+    return [leaf for part in nested for leaf in part]
+
+
+def masked_values(layer) -> ValueError:
+    """The error for a layer whose values depend on masks in Keras only."""
+    return ValueError(
+        f"expected no mask before the {type(layer).__name__} {layer.name!r}: Keras leaves out values of masked steps "
+        "there, rnnkit doesn't"
+    )

@@ -1,0 +1,205 @@
+"""What Keras's configurations hold, as rnnkit's arguments: activations, initializers, penalties, precisions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rnnkit import constraints, regularizers
+from rnnkit.activations import ACTIVATIONS
+from rnnkit.initializers import (
+    INITIALIZERS,
+    Constant,
+    Identity,
+    Normal,
+    Orthogonal,
+    TruncatedNormal,
+    Uniform,
+    VarianceScaling,
+)
+
+# Keras's initializers without settings of their own, and those with some: their class, and the settings' names.
+_NAMED = {
+    "Zeros": "zeros",
+    "Ones": "ones",
+    "GlorotUniform": "glorot_uniform",
+    "GlorotNormal": "glorot_normal",
+    "HeUniform": "he_uniform",
+    "HeNormal": "he_normal",
+    "LecunUniform": "lecun_uniform",
+    "LecunNormal": "lecun_normal",
+}
+_SET: dict[str, tuple[type, tuple[str, ...]]] = {
+    "Constant": (Constant, ("value",)),
+    "RandomUniform": (Uniform, ("minval", "maxval")),
+    "RandomNormal": (Normal, ("mean", "stddev")),
+    "TruncatedNormal": (TruncatedNormal, ("mean", "stddev")),
+    "VarianceScaling": (VarianceScaling, ("scale", "mode", "distribution")),
+    "Orthogonal": (Orthogonal, ("gain",)),
+    "OrthogonalInitializer": (Orthogonal, ("gain",)),
+    "Identity": (Identity, ("gain",)),
+    "IdentityInitializer": (Identity, ("gain",)),
+}
+_WITHOUT_EFFECT = ("seed",)  # other numbers are drawn here whatever the seed
+_REGULARIZERS = {"L1": ("l1",), "L2": ("l2",), "L1L2": ("l1", "l2")}
+_CONSTRAINTS = {
+    "MaxNorm": ("max_value", "axis"),
+    "MinMaxNorm": ("min_value", "max_value", "rate", "axis"),
+    "UnitNorm": ("axis",),
+    "NonNeg": (),
+}
+
+
+def text(value, what: str) -> str:
+    """A value that has to be a string.
+
+    Raises
+    ------
+    ValueError
+        For another one.
+    """
+    if not isinstance(value, str):
+        raise ValueError(f"expected {what} to be text, got {value!r}")
+    return value
+
+
+def mapping(value, what: str) -> Mapping[str, Any]:
+    """A value that has to be a configuration, a dict by name.
+
+    Raises
+    ------
+    ValueError
+        For another one.
+    """
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise ValueError(f"expected {what} to be a configuration by name, got {value!r}")
+    return value
+
+
+def handed_in(names, custom: Mapping[str, Any]):
+    """The first of the caller's objects that has one of these names, None for none."""
+    return next((custom[name] for name in names if isinstance(name, str) and name in custom), None)
+
+
+def activation(value, what: str, custom: Mapping[str, Any]):
+    """An activation's name in rnnkit, or the function that the caller handed in for it.
+
+    Parameters
+    ----------
+    value : str, dict or None
+        As Keras's configurations have it.
+    what : str
+        Of which layer, in errors.
+    custom : dict
+        The caller's objects by name.
+
+    Raises
+    ------
+    ValueError
+        For a function that rnnkit hasn't and that wasn't handed in.
+    """
+    if value is None:
+        return None
+    described = isinstance(value, Mapping)
+    name = value.get("config") if described and value.get("class_name") == "function" else value
+    name = value.get("class_name") if described and not isinstance(name, str) else name
+    registered = value.get("registered_name") if described else None
+    if (own := handed_in((registered, name), custom)) is not None:
+        return own
+    if not described and name in ACTIVATIONS:
+        return name
+    raise ValueError(
+        f"expected {what} to be an activation that rnnkit has, {', '.join(ACTIVATIONS)}; got {name!r}: hand in a "
+        f"function of NumPy arrays as custom_objects={{{name!r}: function}}"
+    )
+
+
+def initializer(value, what: str, custom: Mapping[str, Any]):
+    """An initializer in rnnkit; its seed has no counterpart."""
+
+    def find(name, config):
+        if name in _NAMED:
+            _only(config, (), what)
+            return _NAMED[name]
+        if name in _SET:
+            kind, takes = _SET[name]
+            return kind(**_only(config, takes, what))
+        return None
+
+    if isinstance(value, str) and value in INITIALIZERS:
+        return value
+    return _described(value, find, what, "an initializer", custom)
+
+
+def regularizer(value, what: str, custom: Mapping[str, Any]):
+    """A regularizer in rnnkit, None for none."""
+
+    def find(name, config):
+        takes = _REGULARIZERS.get(name)
+        return None if takes is None else getattr(regularizers, name)(**_only(config, takes, what))
+
+    if value is None or (isinstance(value, str) and value in regularizers.REGULARIZERS):
+        return value
+    return _described(value, find, what, "a regularizer", custom)
+
+
+def constraint(value, what: str, custom: Mapping[str, Any]):
+    """A constraint in rnnkit, None for none."""
+
+    def find(name, config):
+        takes = _CONSTRAINTS.get(name)
+        return None if takes is None else getattr(constraints, name)(**_only(config, takes, what))
+
+    if value is None or (isinstance(value, str) and value in constraints.CONSTRAINTS):
+        return value
+    return _described(value, find, what, "a constraint", custom)
+
+
+def precision(value, what: str) -> str | None:
+    """A precision's name from Keras's dtype, which is a name or a policy.
+
+    Raises
+    ------
+    ValueError
+        For another one than float32 and float64.
+    """
+    name = mapping(value.get("config"), f"{what}'s dtype").get("name") if isinstance(value, Mapping) else value
+    if name not in (None, "float32", "float64"):
+        raise ValueError(f"expected {what} of dtype float32 or float64, which rnnkit computes in; got {name!r}")
+    return name
+
+
+def _described(value, find: Callable[[Any, Any], Any], what, kind, custom):
+    """What a description ``{"class_name", "config"}`` stands for."""
+    if isinstance(value, str):
+        value = {"class_name": value, "config": {}}
+    found = mapping(value, what)
+    name, config = found.get("class_name"), found.get("config")
+    own = handed_in((found.get("registered_name"), config if name == "function" else name), custom)
+    if own is not None:
+        return own(**mapping(config, what)) if isinstance(own, type) else own
+    made = find(name, config)
+    if made is None:
+        raise ValueError(
+            f"expected {what} to be {kind} that rnnkit has; got {name!r}: hand one in by name as custom_objects={{…}}"
+        )
+    return made
+
+
+def _only(config, takes, what) -> dict[str, Any]:
+    """The settings that rnnkit has; others must be None."""
+    given = mapping(config or {}, what)
+    for name, value in given.items():
+        if name not in (*takes, *_WITHOUT_EFFECT) and value is not None:
+            raise ValueError(f"expected {what} without {name}={value!r}, which rnnkit hasn't")
+    return {name: _plain(given[name], what) for name in takes if name in given}
+
+
+def _plain(value, what):
+    """A setting; Keras writes some numbers as tensors, and arrays in dicts of their own."""
+    if isinstance(value, Mapping):
+        inside = value.get("config")
+        if value.get("class_name") not in ("__tensor__", "__numpy__") or not isinstance(inside, Mapping):
+            raise ValueError(f"expected numbers in {what}, got {value!r}")
+        return inside.get("value")
+    return value

@@ -1,0 +1,144 @@
+"""Where a layer's weights stand in Keras: the holders in their order, their paths in a file, their shapes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from rnnkit.cells.stacked import StackedRNNCells
+from rnnkit.cells.standard import StandardCell
+from rnnkit.layers.base import Layer
+from rnnkit.layers.bidirectional import Bidirectional
+from rnnkit.layers.dense import Dense
+from rnnkit.layers.embedding import Embedding
+from rnnkit.layers.rnn import RNN
+from rnnkit.layers.time_distributed import TimeDistributed
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A cell or a layer with weights of its own, inside a layer.
+
+    Attributes
+    ----------
+    prefix : str
+        Before the names of its weights in the layer's.
+    path : str
+        Where Keras's files have it, from the layer on.
+    own : Cell or Layer
+    sees_input : bool
+        Whether it reads what the layer reads, rather than what the holder before it gives.
+    """
+
+    prefix: str
+    path: str
+    own: Any
+    sees_input: bool = True
+
+    def under(self, prefix: str, path: str) -> Holder:
+        """The same, seen from further out."""
+        return replace(self, prefix=f"{prefix}/{self.prefix}", path=f"{path}/{self.path}".rstrip("/"))
+
+
+def holders(layer: Layer) -> list[Holder]:
+    """All that hold weights inside a layer that is no model, in the order of Keras's `get_weights`."""
+    if isinstance(layer, Bidirectional):
+        sides = {"forward": layer.forward_layer, "backward": layer.backward_layer}
+        return [one.under(name, f"{name}_layer") for name, side in sides.items() for one in holders(side)]
+    if isinstance(layer, RNN):
+        return _of_cell(layer.cell, "", "cell", True)
+    if isinstance(layer, TimeDistributed):
+        return [one.under("layer", "layer") for one in holders(layer.layer)]
+    return [Holder("", "", layer)]
+
+
+def _of_cell(cell, prefix: str, path: str, sees_input: bool) -> list[Holder]:
+    if not isinstance(cell, StackedRNNCells):
+        return [Holder(prefix, path, cell, sees_input)]
+    kinds = (type(getattr(one, "adapted", one)).__name__ for one in cell.cells)
+    return [
+        holder
+        for i, (one, name) in enumerate(zip(cell.cells, file_names(kinds), strict=True))
+        for holder in _of_cell(one, f"{prefix}{i}/", f"{path}/cells/{name}", sees_input and not i)
+    ]
+
+
+def file_names(kinds: Iterable[str]) -> list[str]:
+    """What Keras's files call the entries of a list, by their classes.
+
+    >>> file_names(["LSTMCell", "Dense", "LSTMCell"])
+    ['lstm_cell', 'dense', 'lstm_cell_1']
+    """
+    seen: dict[str, int] = {}
+    names = []
+    for kind in kinds:
+        name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", kind))
+        name = re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+        count = seen[name] = seen.get(name, -1) + 1
+        names.append(f"{name}_{count}" if count else name)
+    return names
+
+
+def names_of(layer: Layer) -> list[tuple[Holder, list[str]]]:
+    """Every holder in a built layer that is no model, with the names of its weights as the layer's `weights` has them.
+
+    They stand in the order of Keras's variables.
+    """
+    found = []
+    for holder in holders(layer):
+        own = holder.own._arrays() if isinstance(holder.own, Layer) else holder.own.weights
+        found.append((holder, [f"{holder.prefix}{name}" for name in own]))
+    return found
+
+
+def shapes(own, features: int) -> list[tuple[int, ...]] | None:
+    """The shapes of the weights that a holder would be built with; None where only a build can say."""
+    if isinstance(own, StandardCell):
+        width = own.gates * own.units
+        return [(features, width), (own.units, width), *([own.bias_shape] if own.use_bias else [])]
+    if isinstance(own, Dense):
+        return [(features, own.units), *([(own.units,)] if own.use_bias else [])]
+    if isinstance(own, Embedding):
+        return [(own.input_dim, own.output_dim)]
+    return None if not isinstance(own, Layer) or isinstance(own, RNN) else []
+
+
+def fill(layer: Layer, arrays: Sequence[np.ndarray], what: str) -> None:
+    """Build a layer for arrays in Keras's order, and put them into it; without any, it stays as it is.
+
+    Raises
+    ------
+    ValueError
+        For another number of arrays, or of other shapes, than the layer has; nothing is created then.
+    """
+    if not arrays:
+        return
+    features = arrays[0].shape[0] if arrays[0].ndim else 0
+    expected = _expected(layer, features)
+    if expected is not None and expected != [array.shape for array in arrays]:
+        got = ", ".join(str(array.shape) for array in arrays)
+        raise ValueError(f"expected weights of {what} of shapes {', '.join(map(str, expected)) or 'none'}; got {got}")
+    layer.build((None, features) if isinstance(layer, Dense) else (None, None, features))
+    layer.set_weights(arrays)
+
+
+def has_weights(layer: Layer) -> bool:
+    """Whether a layer that is no model has weights once it is built."""
+    return _expected(layer, 0) != []
+
+
+def _expected(layer, features) -> list[tuple[int, ...]] | None:
+    """The shapes of all weights of a layer for inputs of so many features; None where only a build can say."""
+    found: list[tuple[int, ...]] = []
+    below = features
+    for holder in holders(layer):
+        own = shapes(holder.own, features if holder.sees_input else below)
+        if own is None:
+            return None
+        found += own
+        below = getattr(holder.own, "units", below)
+    return found
