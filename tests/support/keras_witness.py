@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
-BACKEND = next((name for name in ("torch", "jax", "tensorflow") if importlib.util.find_spec(name)), None)
+BACKEND = next((name for name in ("jax", "torch", "tensorflow") if importlib.util.find_spec(name)), None)
 
 
 def imported():
