@@ -130,7 +130,7 @@ class Layer(Configurable):
         Raises
         ------
         ValueError
-            For an unknown device.
+            For an unknown device, and for a GPU if weights are quantized.
         RuntimeError
             Where the package, the driver or a GPU is missing; nothing is changed then.
 
@@ -141,6 +141,11 @@ class Layer(Configurable):
         'cpu'
         """
         device = device_transfer.usable(device)
+        if device == "cuda" and self.quantization is not None:
+            raise ValueError(
+                f"expected float weights on a GPU; those of {self.name!r} are stored as {self.quantization}, and "
+                "quantize(None) takes them as float32"
+            )
         for layer in self._all_layers():
             layer._move(device)
         return self
@@ -517,7 +522,7 @@ class Layer(Configurable):
             raise ValueError(
                 f"expected the layer {self.name!r} to be built; call build(input_shape) or the layer first"
             )
-        return sum(array.size for array in self._arrays().values())
+        return sum(array.size for array in self._held_arrays().values())
 
     # Gradients
 

@@ -11,6 +11,7 @@ from matrix import MASKS, close, flat, fresh, inputs, make_mask, part, random_st
 from paper_cells import PAPER_CELLS
 
 import rnnkit as rk
+from rnnkit.layers.support import device_transfer
 from rnnkit.layers.support.quantizing import KINDS
 from rnnkit.stored_weights import StoredWeight
 
@@ -141,6 +142,10 @@ def test_P4_models_and_what_goes_with_them(kind, x, tmp_path):
         assert other.quantization == kind
         same_bits(other(x), y)
     same_bits(one.predict(x, verbose=0), y)
+    one.compile(loss="mse")
+    assert one.evaluate(x, y, verbose=0) == 0
+    assert f"weights of products: {kind}, widened as they are read" in one.explain()
+    assert one.count_params() == model().count_params() and list(one.weights) == list(model().weights)
     stream, y_lstm = one.layers[0].stream(3), one.layers[0](x)
     for t in range(9):
         same_bits(stream.step(x[:, t]), y_lstm[:, t])
@@ -218,7 +223,7 @@ def test_P4_cells_of_papers(kind):
         same_bits(alone, whole[:1])
 
 
-def test_P4_what_is_refused(x):
+def test_P4_what_is_refused(x, monkeypatch):
     one = model()
     for bad in ("float16", 8, "", True):
         with pytest.raises(ValueError, match="expected dtype as 'bfloat16', 'int8' or None"):
@@ -238,6 +243,9 @@ def test_P4_what_is_refused(x):
         one.quantize("int8")
     assert one.quantization is None and not any(isinstance(a, StoredWeight) for a in one._held_arrays().values())
     one.quantize("bfloat16")
+    monkeypatch.setattr(device_transfer, "usable", lambda device: device)
+    with pytest.raises(ValueError, match="expected float weights on a GPU; .* are stored as bfloat16"):
+        one.to("cuda")
     masking = rk.Masking()
     masking(x)
     assert masking.quantize("int8").quantization is None

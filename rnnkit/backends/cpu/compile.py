@@ -51,6 +51,8 @@ def compile_source(
         return ProgramCode(*load(source.text, ARGUMENTS, source.title), products)
 
     prepack, words = prepacker(plan, dtype, layout(storage)), describe(plan, dtype)
+    if storage:
+        words += f"\nweights of products: {storage}, widened as they are read"
     share = STORAGES[storage].share
     return Program(code, source, plan, prepack, dtype, team(), show, words, gradient=gradient, share=share)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from rnnkit.layers.support import validation
 from rnnkit.steps.cell import frozen, is_scipy_sparse
+from rnnkit.stored_weights import expanded
 
 
 class Weights(Mapping):
@@ -21,22 +22,22 @@ class Weights(Mapping):
         self._layer = layer
 
     def __getitem__(self, name) -> np.ndarray:
-        arrays = self._layer._arrays()
+        arrays = self._layer._held_arrays()
         if name not in arrays:
             raise UnknownWeight(name, arrays)
-        return arrays[name]
+        return expanded(arrays[name])
 
     def __setitem__(self, name, values):
-        arrays = self._layer._arrays()
+        arrays = self._layer._held_arrays()
         if name not in arrays:
             raise UnknownWeight(name, arrays)
         self._layer._put_arrays({name: like(arrays[name], values, name)}, {name} if is_scipy_sparse(values) else set())
 
     def __iter__(self):
-        return iter(self._layer._arrays())
+        return iter(self._layer._held_arrays())
 
     def __len__(self):
-        return len(self._layer._arrays())
+        return len(self._layer._held_arrays())
 
     def __repr__(self):
         inside = ", ".join(f"{name!r}: {array.dtype} {array.shape}" for name, array in self.items())
