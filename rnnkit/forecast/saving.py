@@ -4,19 +4,61 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 
 from rnnkit.layers.support.model_files import making
 from rnnkit.serialization.array_files import below, load_arrays, save_arrays
 
+Kind = TypeVar("Kind", bound="Savable")
 
-class Savable(Protocol):
-    """What can be saved."""
+
+class Savable:
+    """A forecaster that can be written to a file, and read back."""
+
+    def save(self, path) -> None:
+        """Write the fitted forecaster to a file, whole or not at all.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Written exactly there. A suffix ``.rnnkit`` asks for the format of safetensors (extra "files"), any other
+            for that of ``numpy.savez``.
+
+        Raises
+        ------
+        ValueError, RuntimeError
+            Before `fit`.
+        """
+        write(path, self)
+
+    @classmethod
+    def load(cls, path) -> Self:
+        """A forecaster that `save` wrote: it forecasts the same bits, and goes on from where it was.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file is damaged, another's, or holds another kind of model.
+        """
+        saved = read(path)
+        if saved.kind != cls.__name__:
+            raise ValueError(
+                f"expected a file of a fitted {cls.__name__}; {os.fspath(path)!r} holds one of {saved.kind}"
+            )
+        return restored(path, saved, cls)
 
     def _to_save(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Arrays, and what else says all of a fitted forecaster, as JSON values."""
+        raise NotImplementedError
+
+    @classmethod
+    def _of_saved(cls, saved: Saved) -> Self:
+        """The forecaster of what `_to_save` gave."""
+        raise NotImplementedError
 
 
 class Saved(NamedTuple):
@@ -70,23 +112,7 @@ def of_file(path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) ->
     )
 
 
-def load(path, kind: type[Any]) -> Any:
-    """The fitted forecaster of this class that a file holds.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If the file is damaged, another's, or holds something else.
-    """
-    saved = read(path)
-    if saved.kind != kind.__name__:
-        raise ValueError(f"expected a file of a fitted {kind.__name__}; {os.fspath(path)!r} holds one of {saved.kind}")
-    return restored(path, saved, kind)
-
-
-def restored(path, saved: Saved, kind: type[Any]) -> Any:
+def restored(path, saved: Saved, kind: type[Kind]) -> Kind:
     """The forecaster of what was read.
 
     Raises

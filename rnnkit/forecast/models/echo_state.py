@@ -34,7 +34,7 @@ class ForecastState(NamedTuple):
     scale: Scale
 
 
-class ESN:
+class ESN(saving.Savable):
     """Forecasts from an echo state network with a direct readout for each lead time.
 
     Series are taken apart into a straight line, a spread and the rest ``z``; a reservoir (`ESNCell`, never trained)
@@ -259,35 +259,6 @@ class ESN:
         for _, _, reached in self._blocks(inputs, panel.known):
             states = reached
         return self._forecast(_state(panel, scale, inputs, states), panel.single, horizon)
-
-    def save(self, path) -> None:
-        """Write the fitted network to a file, whole or not at all: reservoir, readouts, and where the fit ended.
-
-        Parameters
-        ----------
-        path : str or os.PathLike
-            Written exactly there. A suffix ``.rnnkit`` asks for the format of safetensors (extra "files"), any other
-            for that of ``numpy.savez``.
-
-        Raises
-        ------
-        ValueError
-            Before `fit`.
-        """
-        saving.write(path, self)
-
-    @classmethod
-    def load(cls, path) -> ESN:
-        """A network that `save` wrote: it forecasts the same bits.
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is no such file.
-        ValueError
-            If the file is damaged, another's, or holds another kind of model.
-        """
-        return saving.load(path, cls)
 
     def _to_save(self):
         self._check_fitted()

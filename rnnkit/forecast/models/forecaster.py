@@ -41,7 +41,7 @@ class Fitted(NamedTuple):
     panel: dict[str, np.ndarray]  # of all series together
 
 
-class Forecaster:
+class Forecaster(saving.Savable):
     """Series in, forecasts and bands out.
 
     A subclass has ``_settings()``, what ``__init__`` takes, and ``_fitted(values, lengths)``, which gives arrays of a
@@ -278,30 +278,6 @@ class Forecaster:
     def copy(self) -> Self:
         """One with the same settings, not fitted."""
         return type(self)(**self._settings())
-
-    def save(self, path) -> None:
-        """Write the fitted forecaster to a file, whole or not at all.
-
-        Parameters
-        ----------
-        path : str or os.PathLike
-            Written exactly there. A suffix ``.rnnkit`` asks for the format of safetensors (extra "files"), any other
-            for that of ``numpy.savez``.
-        """
-        saving.write(path, self)
-
-    @classmethod
-    def load(cls, path) -> Self:
-        """A forecaster that `save` wrote: it forecasts the same bits.
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is no such file.
-        ValueError
-            If the file is damaged, another's, or holds another kind of model.
-        """
-        return saving.load(path, cls)
 
     def __repr__(self):
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._settings().items())})"

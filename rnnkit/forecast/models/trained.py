@@ -46,7 +46,7 @@ class ForecastState(NamedTuple):
     scale: Scale
 
 
-class TrainedForecaster:
+class TrainedForecaster(saving.Savable):
     """Quantile forecasts from a recurrent network trained on a series, with a linear shortcut beside it.
 
     Series are taken apart into a straight line, a spread and the rest ``z``. Ridge regressions say how far the series
@@ -350,35 +350,6 @@ class TrainedForecaster:
             )
         z, covariates = _standard(panel, scale, self._centre, self._width)
         return self._forecast(self._state_of(panel, z, covariates, scale, self.shortcut.lags), panel.single, horizon)
-
-    def save(self, path) -> None:
-        """Write the fitted forecaster to a file, whole or not at all: the weights, and where the fit ended.
-
-        Parameters
-        ----------
-        path : str or os.PathLike
-            Written exactly there. A suffix ``.rnnkit`` asks for the format of safetensors (extra "files"), any other
-            for that of ``numpy.savez``.
-
-        Raises
-        ------
-        ValueError
-            Before `fit`.
-        """
-        saving.write(path, self)
-
-    @classmethod
-    def load(cls, path) -> TrainedForecaster:
-        """A forecaster that `save` wrote: it forecasts the same bits, and `update` goes on from its weights.
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is no such file.
-        ValueError
-            If the file is damaged, another's, or holds another kind of model.
-        """
-        return saving.load(path, cls)
 
     def _to_save(self):
         state, shortcut = self._check_fitted(), self.shortcut
