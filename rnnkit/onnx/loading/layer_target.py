@@ -108,20 +108,19 @@ class Layers:
         sizes = self.forms.shape(array.axes, array.label)
         return self.shaped(self.tensor(array), self.kept(array), [int(np.prod(sizes))])
 
-    def viewed(self, source: Array, axes: Sequence[Axis]) -> SymbolicTensor:
-        """The tensor of a value whose axes are those of another, some of size 1 more or fewer, in another order."""
+    def viewed(self, source: Array, axes: Sequence[Axis], places: Sequence[int | None]) -> SymbolicTensor:
+        """The tensor of a value whose axes stand at these places in another one, None for new ones of size 1."""
         forms, tensor = self.forms, self.tensor(source)
         old_rows, new_rows = forms.row_axes(source.axes), forms.row_axes(axes)
-        old, new = [a.root for a in forms.features(source.axes)], [a.root for a in forms.features(axes)]
+        order = forms.order(source.axes, places)
         if [a.role for a in old_rows if a.role == BATCH] != [a.role for a in new_rows if a.role == BATCH]:
             raise ValueError("expected the batch axis to stay; it is dropped")
         if len(old_rows) == len(new_rows):
-            if old == new:
+            if order == sorted(order):
                 return tensor
-            order = _order(old, new)
-            return self.shaped(tensor, self.kept(source), [a.number for a in new], order)
+            return self.shaped(tensor, self.kept(source), forms.shape(axes, source.label), order)
         sizes = forms.shape(axes, source.label)
-        if old != new or not all(a.number == 1 for a in {*old_rows} ^ {*new_rows}):
+        if order != sorted(order) or not all(a.number == 1 for a in {*old_rows} ^ {*new_rows}):
             raise ValueError("expected the time axis to stay where it is")
         time = [] if len(new_rows) < len(old_rows) else [1]
         return self.shaped(tensor, 1, [*time, *sizes])
@@ -180,23 +179,3 @@ class Layers:
         """A constant for every row."""
         layer = ConstantRows(list(constant.shape), dtype=self.dtype)
         return self.with_weights(layer, [constant])(like)
-
-
-def _order(old: Sequence[Axis], new: Sequence[Axis]) -> list[int]:
-    """Where each of the new axes stands among the old ones.
-
-    Raises
-    ------
-    ValueError
-        If they are not the same.
-    """
-    left = list(enumerate(old))
-    order = []
-    for axis in new:
-        found = next((i for i, (_, one) in enumerate(left) if one is axis), None)
-        if found is None:
-            raise ValueError("expected the same axes in another order")
-        order.append(left.pop(found)[0])
-    if left:
-        raise ValueError("expected the same axes in another order")
-    return order

@@ -132,6 +132,19 @@ class Forms:
         """The number of a feature axis among the features."""
         return len(self.features(axes[:axis]))
 
+    def order(self, axes: Sequence[Axis], places: Sequence[int | None]) -> list[int]:
+        """The feature axes at these places among all, as numbers among the features.
+
+        Raises
+        ------
+        ValueError
+            If one is left out.
+        """
+        order = [self.place(axes, i) for i in places if i is not None and self.is_feature(axes[i])]
+        if len(order) != len(self.features(axes)):
+            raise ValueError("expected axes of size 1 to be left out, got an open one of features")
+        return order
+
     def row_axes(self, axes: Sequence[Axis]) -> list[Axis]:
         """The axes of rows, batch first.
 

@@ -16,13 +16,14 @@ _OPTIONS = {
     "Elu": {"alpha": 1.0},
     "HardSigmoid": {"alpha": 0.2, "beta": 0.5},
     "LeakyRelu": {"alpha": 0.01},
+    "Mod": {"fmod": 0.0},
     "Selu": {"alpha": 1.67326319217681884765625, "gamma": 1.05070102214813232421875},
     "Shrink": {"lambd": 0.5, "bias": 0.0},
     "Swish": {"alpha": 1.0},
     "ThresholdedRelu": {"alpha": 1.0},
 }
 _CONDITIONS = ("And", "Equal", "Greater", "GreaterOrEqual", "IsNaN", "Less", "LessOrEqual", "Not", "Or", "Xor")
-_OF_INTEGERS = (*_CONDITIONS, "Abs", "Add", "Max", "Min", "Mul", "Neg", "Sub", "Sum", "Where")
+_OF_INTEGERS = (*_CONDITIONS, "Abs", "Add", "Max", "Min", "Mod", "Mul", "Neg", "Sub", "Sum", "Where")
 _LAYERS = {"Add": Add, "Sub": Subtract, "Mul": Multiply, "Max": Maximum, "Sum": Add}
 _NAMES = {
     "Exp": "exponential",
@@ -43,6 +44,8 @@ def elementwise(node: Node, *inputs):
         options[name] = float(node.attribute(name, default))
     if op == "Gelu":
         options["approximate"] = node.attribute("approximate", "none")
+    if op == "Mod" and not options["fmod"] and any(one.kind == "float" for one in inputs):
+        raise ValueError("expected fmod=1 for floating-point numbers")
     return combined(node, op, inputs, options)
 
 

@@ -137,7 +137,7 @@ def gather(node: Node, x: Value, indices: Value):
         place = int(places)
         place = place - x.axes[axis].number if place > x.axes[axis].number // 2 and x.axes[axis].open else place
         found = part(node, x, axis, place, place + 1 if place != -1 else 1 << 62)
-        return viewed(node, found, [one for i, one in enumerate(found.axes) if i != axis])
+        return viewed(node, found, [i for i in range(len(found.axes)) if i != axis])
     if places.ndim != 1 or places.size > 1 << 16:
         raise ValueError(f"expected indices as a number or a list, got an array {places.shape}")
     size, whole = x.axes[axis].size, x.axes[axis]
@@ -196,14 +196,14 @@ def concat(node: Node, *inputs):
     def emit(steps, refs):
         if steps.forms.is_row(axes[axis]):
             raise ValueError("expected to join along features, got the batch or time")
-        place, refs = steps.forms.place(axes, axis), list(refs)
-        shape = steps.forms.shape(axes, node.label)
-        for i, one in enumerate(inputs):
-            if isinstance(one, Constant):
-                raise ValueError("expected to join values that are computed, got a constant")
-            if one.axes[axis].number == 1:
-                refs[i] = steps.add("Unsqueeze", [refs[i]], axes=[place])
-        return steps.add("Concat", refs, axis=place) if shape else refs[0]
+        place = steps.forms.place(axes, axis)
+        like = next(ref for one, ref in zip(inputs, refs, strict=True) if isinstance(one, Array))
+        whole = []
+        for one, ref in zip(inputs, refs, strict=True):
+            found = steps.repeated(one, like) if isinstance(one, Constant) else ref
+            is_thin = one.axes[axis].number == 1
+            whole.append(steps.add("Unsqueeze", [found], axes=[place]) if is_thin else found)
+        return steps.add("Concat", whole, axis=place)
 
     def layers(target):
         times = [one.axes[axis].role for one in inputs]

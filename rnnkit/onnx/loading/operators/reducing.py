@@ -111,8 +111,9 @@ def _along(node, x, axis, op):
         return steps.add(op, refs, axis=forms.place(x.axes, axis))
 
     def layers(target):
-        features = target.forms.features(x.axes)
-        if op not in _ACTIVATIONS or not features or features[-1] is not x.axes[axis]:
+        forms = target.forms
+        is_last = forms.is_feature(x.axes[axis]) and not forms.features(x.axes[axis + 1 :])
+        if op not in _ACTIVATIONS or not is_last:
             return None
         return Activation(_ACTIVATIONS[op], dtype=target.dtype, name=target.named(node.name))(target.tensor(x))
 

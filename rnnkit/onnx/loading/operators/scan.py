@@ -14,7 +14,6 @@ from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
 from rnnkit.onnx.loading.cells import ScanCell
 from rnnkit.onnx.loading.layers import Operation, TimeSlice
 from rnnkit.onnx.loading.node import Node, axis_of, operator
-from rnnkit.onnx.loading.operators.arranging import order_of
 from rnnkit.onnx.loading.program import Program
 from rnnkit.onnx.loading.step_target import Steps, without
 from rnnkit.onnx.loading.values import Array, Constant, Forms, Value
@@ -195,11 +194,11 @@ class _Run:
 
     def _constant_ref(self, target, steps, one):
         """A captured value in a step, where its time is one more axis of features; its tensor has it in front."""
-        wanted = [axis.root for axis in self.forms.features(one.axes)]
-        time = [axis for axis in wanted if axis.role == TIME]
-        given = [*time, *(axis for axis in wanted if axis.role != TIME)]
-        ref = steps.input(given, one.kind, one.label, open_sizes=True)
-        return ref if given == wanted else steps.add("Transpose", [ref], order=order_of(given, wanted))
+        wanted = self.forms.features(one.axes)
+        places = sorted(range(len(wanted)), key=lambda i: wanted[i].role != TIME)
+        ref = steps.input([wanted[i] for i in places], one.kind, one.label, open_sizes=True)
+        order = [places.index(i) for i in range(len(wanted))]
+        return ref if order == sorted(order) else steps.add("Transpose", [ref], order=order)
 
     def _start(self, target, x):
         """The states to start from, None for zeros."""
