@@ -39,7 +39,8 @@ class Block:
     def __init__(self, around: Block | None = None):
         self.nodes: list = []
         self.top: Block = self if around is None else around.top
-        self.arrays: dict[tuple, tuple[str, np.ndarray]] = {}  # of the model, by type, shape and bytes
+        self.constants: dict[tuple, tuple[str, np.ndarray]] = {}  # of the model, by type, shape and bytes
+        self.weights: dict[tuple, tuple[str, np.ndarray]] = {}  # in the same way
         self._taken: dict[str, int] = {}
 
     def named(self, name: str) -> str:
@@ -55,22 +56,28 @@ class Block:
                 taken[free] = 0
                 return free
 
-    def array(self, array, name: str = "constant") -> str:
-        """An array that the model holds; equal ones stand once."""
+    def weight(self, array, name: str) -> str:
+        """An array that training changes, as an initializer; equal ones stand once, a number has an axis."""
+        return self._held(self.top.weights, np.atleast_1d(array), name)
+
+    def constant(self, array, name: str = "constant") -> str:
+        """An array that stays as it is, as a Constant node; equal ones stand once."""
+        return self._held(self.top.constants, array, name)
+
+    def _held(self, arrays, array, name: str) -> str:
         array = np.ascontiguousarray(array).reshape(np.shape(array))  # which gives a number an axis
         key = (array.dtype.str, array.shape, array.tobytes())
-        arrays = self.top.arrays
         if key not in arrays:
             arrays[key] = self.named(name), array
         return arrays[key][0]
 
     def number(self, value, dtype) -> str:
         """A number that the model holds."""
-        return self.array(np.array(value, dtype), "number")
+        return self.constant(np.array(value, dtype), "number")
 
     def integers(self, *numbers: int) -> str:
         """A list of integers, as shapes and axes are given."""
-        return self.array(np.array(numbers, np.int64), "integers")
+        return self.constant(np.array(numbers, np.int64), "integers")
 
     def add(self, operator: str, *operands: str, name: str = "", line: str = "", **attributes: Any) -> str:
         """A node with one result, of which this is the name; `line` is the line of the step that it comes from."""

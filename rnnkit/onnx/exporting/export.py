@@ -108,14 +108,20 @@ def _written(model: Layer, opset: int, mask, states, constants):
     for name, value in outputs.items():
         writing.block.nodes.append(helper.make_node("Identity", [value.name], [name], name))
     nodes, read = _needed(writing.block.nodes, outputs)
-    arrays = [(name, array) for name, array in writing.block.arrays.values() if name in read]
-    _refuse_size(model, sum(array.nbytes for _, array in arrays))
+    weights, constants = (
+        [(name, array) for name, array in held.values() if name in read]
+        for held in (writing.block.weights, writing.block.constants)
+    )
+    _refuse_size(model, sum(array.nbytes for _, array in (*weights, *constants)))
+    known = [
+        helper.make_node("Constant", [], [name], name, value=numpy_helper.from_array(array)) for name, array in constants
+    ]
     graph = helper.make_graph(
-        nodes,
+        [*known, *nodes],
         model.name,
         [_info(value.name, value) for value in writing.inputs],
         [_info(name, value) for name, value in outputs.items()],
-        [numpy_helper.from_array(array, name) for name, array in arrays],
+        [numpy_helper.from_array(array, name) for name, array in weights],
         doc_string=f"{type(model).__name__} of rnnkit",
     )
     operators = [helper.make_opsetid("", opset)]

@@ -44,7 +44,7 @@ def _dropout(layer: Dropout, writing: Writing, call: Call):
 @written.register
 def _embedding(layer: Embedding, writing: Writing, call: Call):
     block, ids = writing.block, writing.block.cast(call.x, np.int64)
-    vectors = block.add("Gather", block.array(layer._table, "embeddings"), ids.name, axis=0)
+    vectors = block.add("Gather", block.weight(layer._table, "embeddings"), ids.name, axis=0)
     mask = writing.condition(ids) if layer.mask_zero else call.mask
     return [Value(vectors, (*ids.shape, layer.output_dim), layer.dtype)], [mask]
 

@@ -87,10 +87,10 @@ def _weights(block: Block, cell, kind: _Kind) -> list[str]:
     order = [np.arange(gate * cell.units, (gate + 1) * cell.units) for gate in kind.gates]
     columns = np.concatenate(order)
     kernels = [
-        block.array(expanded(getattr(cell, name))[:, columns].T[None], name) for name in ("kernel", "recurrent_kernel")
+        block.weight(expanded(getattr(cell, name))[:, columns].T[None], name) for name in ("kernel", "recurrent_kernel")
     ]
     if not cell.use_bias:
         return [*kernels, ""]
     bias = np.asarray(cell.bias)
     both = bias if bias.ndim == 2 else np.stack([bias, np.zeros_like(bias)])
-    return [*kernels, block.array(both[:, columns].reshape(1, -1), "bias")]
+    return [*kernels, block.weight(both[:, columns].reshape(1, -1), "bias")]

@@ -95,7 +95,7 @@ def _own_states(block: Block, step, x: Value) -> list[Value]:
     rows, found = block.sizes(x.name, 0, 1), []
     for state in one:
         shape = state.shape[1:]
-        row = block.array(state[0], "initial_state") if state.any() else block.number(0, x.dtype)
+        row = block.constant(state[0], "initial_state") if state.any() else block.number(0, x.dtype)
         found.append(Value(block.repeated(row, rows, shape, "start"), (x.shape[0], *shape), x.dtype))
     return found
 

@@ -75,7 +75,8 @@ class StepNodes:
     def _operand(self, node: Node) -> str:
         if node.batched:
             return self.names[node.id]
-        return self.block.array(self.step.values[node.id], self.step.label(node))
+        hold = self.block.weight if node.id in self.step.trained else self.block.constant
+        return hold(self.step.values[node.id], self.step.label(node))
 
     def _whole(self, node: Node, name: str = "") -> str:
         """A value with all axes in front, also one that rows share."""
@@ -134,7 +135,7 @@ class StepNodes:
     def _gathered(self, node: Node, source: Node) -> str:
         table = node.attr.index(source.shape).reshape(-1).astype(np.int64)
         flat = self._reshaped(self._operand(source), (source.size,), node)
-        found = self.block.add("Gather", flat, self.block.array(table, "places"), line=node.line, axis=self.axes)
+        found = self.block.add("Gather", flat, self.block.constant(table, "places"), line=node.line, axis=self.axes)
         return self._reshaped(found, node.shape, node)
 
 

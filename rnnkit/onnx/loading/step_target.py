@@ -46,13 +46,9 @@ class Steps:
 
     def weight(self, array: np.ndarray, name: str, trainable: bool) -> Any:
         """An array as a weight; a single number that is not trained stands for itself."""
-        if array.size == 1 and not (trainable and array.ndim):
-            number = float(array.reshape(()))
-            return number if array.ndim == 0 else self._shared(array, name, False)
-        return self._shared(array, name, trainable)
-
-    def _shared(self, array, name, trainable):
-        array = np.ascontiguousarray(array).astype(self._dtype)
+        if array.ndim == 0 and not trainable:
+            return float(array)
+        array = np.array(array, self._dtype, order="C")
         key = (array.shape, array.tobytes(), trainable)
         if key not in self._known:
             taken = {one for one, *_ in self._weights}
@@ -76,7 +72,7 @@ class Steps:
                 array = array[0]  # NumPy adds it again
             if value.kind == "bool":
                 return self.add("NotZero", [self.weight(array, weight_name(value, "condition"), False)])
-            return self.weight(array, weight_name(value, "constant"), value.trainable)
+            return self.weight(array, weight_name(value, "constant"), value.is_weight)
         missing = [
             place
             for place, i in enumerate(i for i, axis in enumerate(axes) if self.forms.is_feature(axis))
@@ -90,7 +86,7 @@ class Steps:
         array = without(value.array, away)
         if value.kind == "bool":
             raise ValueError("expected numbers, got a constant of conditions")
-        weight = self.weight(array, weight_name(value, "constant"), value.trainable)
+        weight = self.weight(array, weight_name(value, "constant"), value.is_weight)
         return self.add("Rows", [weight, like])
 
     def program(self, outputs: Sequence[Any]) -> Program:

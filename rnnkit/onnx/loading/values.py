@@ -42,6 +42,11 @@ class Constant:
         """ "float", "int" or "bool"."""
         return kind_of(self.array.dtype)
 
+    @property
+    def is_weight(self) -> bool:
+        """Whether training changes it where it is part of a step; of numbers those that have an axis."""
+        return self.trainable and self.array.ndim > 0
+
 
 @dataclass(eq=False)
 class Array:

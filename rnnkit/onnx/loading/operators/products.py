@@ -94,7 +94,7 @@ def _emitted(steps, inputs, refs, terms, right, axes):
         own = "".join(letter for letter, axis in term if forms.is_feature(axis))
         if isinstance(one, Constant):
             away = [i for i, (_, axis) in enumerate(term) if not forms.is_feature(axis)]
-            ref = steps.weight(np.atleast_1d(without(one.array, away)), weight_name(one, "kernel"), one.trainable)
+            ref = steps.weight(np.atleast_1d(without(one.array, away)), weight_name(one, "kernel"), one.is_weight)
             own = own or "Y"
         else:
             own = rows + own

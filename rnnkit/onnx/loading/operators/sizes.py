@@ -13,7 +13,7 @@ from rnnkit.onnx.loading.values import Constant, Value
 
 def constant(node: Node, array: np.ndarray) -> Constant:
     """An array as a value, its axes found by their sizes."""
-    return Constant(array, tuple(node.axes.of(n) for n in array.shape))
+    return Constant(array, tuple(node.axes.of(n) for n in array.shape), node.name)
 
 
 @operator("Constant")
