@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rnnkit.onnx.loading.axes import LARGEST_AXIS
 from rnnkit.onnx.loading.file import OnnxFile
 from rnnkit.onnx.loading.node import Node
 from rnnkit.onnx.loading.values import Constant
@@ -51,6 +52,8 @@ def folded(
         if node.op in ("Cast", "Add", "Sub", "Mul", "Div", "Neg", "Identity", "Tanh", "Sigmoid", "Relu"):
             return np.broadcast_to(_evaluated(node, thin, place, file), sizes)
         file.spend(sum(one.size for one in arrays if one is not None))
+    if any(size > LARGEST_AXIS for size in sizes):
+        raise ValueError("expected a constant of known size, got one as long as the batch or time")
     file.spend(math.prod(sizes))
     return _evaluated(node, arrays, place, file)
 

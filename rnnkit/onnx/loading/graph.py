@@ -62,6 +62,11 @@ class Graph:
         """The inputs that are not initializers."""
         return [one for one in self.proto.input if one.name not in self._values]
 
+    def initializers(self) -> list[Constant]:
+        """The weights that the graph holds, and those that were given for its inputs."""
+        names = [*(one.name for one in self.proto.input), *(one.name for one in self.proto.initializer)]
+        return [value for name in names if isinstance(value := self._values.get(name), Constant)]
+
     def lookup(self, name: str) -> Value:
         """What a name stands for, here or in a graph around."""
         graph: Graph | None = self
@@ -106,7 +111,8 @@ class Graph:
         found = list(found) if isinstance(found, list) else [found]
         node.check_all_read()
         known = all(one is None or isinstance(one, Constant) for one in inputs)
-        if not known or node.op in _NOT_FOLDED or all(isinstance(one, Constant) for one in found):
+        kept = node.op in _NOT_FOLDED or any(isinstance(one, Array) and one.of_call for one in found)
+        if not known or kept or all(isinstance(one, Constant) for one in found):
             return found
         return [self._folded(node, inputs, found, i) for i in range(len(node.outputs))]
 

@@ -9,11 +9,12 @@ import numpy as np
 
 from rnnkit.layers.base import Layer
 from rnnkit.layers.merging import Concatenate
+from rnnkit.layers.shaping import RepeatVector
 from rnnkit.layers.support.symbolic import SymbolicTensor
 from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
-from rnnkit.onnx.loading.layers import Arrange, ConstantRows, Operation, RepeatOverTime
-from rnnkit.onnx.loading.step_target import Steps, inputs_first, plain_name
-from rnnkit.onnx.loading.values import Array, Forms
+from rnnkit.onnx.loading.layers import Arrange, ConstantRows, Operation, RepeatOverTime, StepCount
+from rnnkit.onnx.loading.step_target import Steps, inputs_first, plain_name, without
+from rnnkit.onnx.loading.values import Array, Constant, Forms
 
 
 class Layers:
@@ -129,11 +130,41 @@ class Layers:
 
     def along(self, time: Axis) -> SymbolicTensor:
         """Any tensor that has this time axis, ``(B, T, …)``."""
+        found = self._along(time)
+        if found is None:
+            raise ValueError("expected a length that an input has, got one that is computed")
+        return found
+
+    def _along(self, time: Axis) -> SymbolicTensor | None:
         for array, tensor in self._tensors.items():
             own = self.forms.time_axis(array.axes)
             if own is not None and own.root is time.root:
                 return tensor
-        raise ValueError("expected a length that an input has, got one that is computed")
+        return None
+
+    def repeated(self, tensor: SymbolicTensor, time: Axis, name: str = "") -> SymbolicTensor:
+        """A tensor ``(B, F)`` at every step of a time axis."""
+        options = {"dtype": self.dtype, "name": self.named(name)}
+        like = self._along(time)
+        if like is None and time.size is not None:
+            return RepeatVector(time.size, **options)(tensor)
+        return RepeatOverTime(**options)([tensor, self.along(time)])
+
+    def length(self, time: Axis) -> SymbolicTensor:
+        """How many steps a time axis has, for every row ``(B,)``."""
+        if time.role != TIME:
+            raise ValueError("expected the size of a time axis as a number, got that of the batch")
+        return self.shared(("length", time.root), lambda: StepCount(dtype=self.dtype)(self.along(time)))
+
+    def steps_of(self, constant: Constant) -> SymbolicTensor:
+        """A constant ``(B, T, …)`` that is the same for every row and step, as one for every row and step."""
+        time = self.forms.time_axis(constant.axes)
+        rows = [i for i, axis in enumerate(constant.axes) if not self.forms.is_feature(axis)]
+        array = without(constant.array, rows).astype(self.dtype)
+        if time is None:
+            raise ValueError("expected values with a time axis to join along time")
+        flat = self.rows_of(array.reshape(-1), self.along(time), constant.trainable)
+        return self.shaped(self.repeated(flat, time), 2, list(array.shape))
 
     def side_by_side(self, arrays: Sequence[Array]) -> SymbolicTensor:
         """The features of several values in one axis; what has no time is repeated where another has."""
@@ -175,7 +206,7 @@ class Layers:
 
         return call
 
-    def rows_of(self, constant: np.ndarray, like: SymbolicTensor) -> SymbolicTensor:
+    def rows_of(self, constant: np.ndarray, like: SymbolicTensor, trainable: bool) -> SymbolicTensor:
         """A constant for every row."""
-        layer = ConstantRows(list(constant.shape), dtype=self.dtype)
+        layer = ConstantRows(list(constant.shape), trainable, dtype=self.dtype)
         return self.with_weights(layer, [constant])(like)

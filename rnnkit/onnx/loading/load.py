@@ -113,15 +113,15 @@ def read(path, initializers=None) -> Loaded:
 
 
 def _loaded(file: OnnxFile, graph: Graph) -> Loaded:
-    given = [_input(file, graph, one) for one in graph.inputs()]
-    names = [one.name for one in graph.inputs()]
+    formal = graph.inputs()
+    given, names = [_input(file, graph, one) for one in formal], [one.name for one in formal]
     outputs = []
     for one, value in zip(file.graph.output, graph.read(given), strict=True):
         if isinstance(value, Constant):
             raise ValueError(f"expected outputs that depend on the inputs, got the constant {one.name!r}")
         outputs.append(value)
     _choose_batch(given)
-    dtype = _precision(file, graph, outputs)
+    dtype = _precision(file, graph, formal)
     target, tensors, orders = Layers(dtype), [], {}
     used = set(inputs_first(outputs))
     for name, array in zip(names, given, strict=True):
@@ -188,11 +188,11 @@ def _choose_batch(given: list[Array]) -> None:
                 open_axis.be(TIME)
 
 
-def _precision(file, graph, outputs) -> np.dtype:
-    """The one precision of all layers: double where anything is."""
-    codes = [one.type.tensor_type.elem_type for one in graph.inputs()]
-    dtypes = [file.dtype_of_code(code) for code in codes]
-    dtypes += [value.array.dtype for value in graph._values.values() if isinstance(value, Constant)]
+def _precision(file, graph, inputs) -> np.dtype:
+    """The one precision of all layers: double where an input, an output or a weight is."""
+    codes = [one.type.tensor_type.elem_type for one in (*inputs, *file.graph.output)]
+    dtypes = [file.dtype_of_code(code) for code in codes if code]
+    dtypes += [value.array.dtype for value in graph.initializers()]
     return np.result_type(np.float32, *{dtype for dtype in dtypes if dtype.kind == "f"})
 
 

@@ -87,6 +87,13 @@ class Node:
             raise ValueError(f"expected {what} as an initializer or a constant, got {got}")
         return value.array
 
+    def check_sizes(self, inputs: Sequence[Value | None]) -> None:
+        """Refuse an open size beside a value that is computed: no more than shapes are made of it."""
+        if any(isinstance(one, Array) for one in inputs):
+            for one in inputs:
+                if isinstance(one, Constant) and one.kind == "int" and self.axes.open_in(one.array.reshape(-1)[:64]):
+                    raise ValueError("expected open sizes in shapes alone, or as floating-point numbers")
+
     def integers(self, value: Value | None, what: str) -> list[int]:
         """A known input as a list of integers, such as sizes."""
         array = self.known(value, what)

@@ -72,6 +72,8 @@ class Array:
         ``(x, kernel, bias, activation)`` where it is a dense layer of x, which what follows may add to.
     layer_inputs : sequence of values, optional
         What `layers` reads, where these aren't the inputs.
+    of_call : bool
+        Whether only a call knows it, though it is computed from no input: an open size.
     """
 
     axes: tuple[Axis, ...]
@@ -83,6 +85,7 @@ class Array:
     label: str = ""
     dense: tuple | None = field(default=None, repr=False)
     layer_inputs: Sequence[Any] | None = field(default=None, repr=False)
+    of_call: bool = False
 
 
 Value = Constant | Array

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit.onnx.loading.axes import LARGEST_AXIS, TIME, Axis, numbers
-from rnnkit.onnx.loading.layers import RepeatOverTime
 from rnnkit.onnx.loading.node import Node, axis_of, operator
 from rnnkit.onnx.loading.values import Array, Constant, Value
 
@@ -195,8 +194,6 @@ def expand(node: Node, x: Value, shape: Value):
         sizes = target.forms.shape(axes, node.label)
         if target.forms.shape(x.axes) != sizes:
             raise ValueError("expected to repeat along time or features, got both")
-        flat = target.flat(x)
-        found = RepeatOverTime(dtype=target.dtype, name=target.named(node.name))([flat, target.along(time)])
-        return target.shaped(found, 2, sizes)
+        return target.shaped(target.repeated(target.flat(x), time, node.name), 2, sizes)
 
     return node.array(axes, x.kind, [x], emit, layers)

@@ -9,7 +9,7 @@ from rnnkit.layers.merging import Add, Maximum, Multiply, Subtract
 from rnnkit.onnx.loading.node import Node, operator
 from rnnkit.onnx.loading.operations import ELEMENTWISE
 from rnnkit.onnx.loading.operators.dense import fused
-from rnnkit.onnx.loading.values import Array
+from rnnkit.onnx.loading.values import Array, Constant
 
 _OPTIONS = {
     "Celu": {"alpha": 1.0},
@@ -52,6 +52,7 @@ def elementwise(node: Node, *inputs):
 def combined(node: Node, op: str, inputs, options=None):
     """The value of an operation on several, one by one along their axes."""
     options = options or {}
+    node.check_sizes(inputs)
     kinds = {one.kind for one in (inputs[1:] if op == "Where" else inputs)}
     if "int" in kinds and op not in _OF_INTEGERS and any(isinstance(one, Array) for one in inputs):
         raise ValueError(f"expected floating-point numbers for {op}, got integers")
@@ -116,9 +117,21 @@ def cast(node: Node, x, like=None):
     node.attribute("round_mode")
     if kind == x.kind and isinstance(x, Array):
         return x
+    if kind == "float" and x.kind == "int" and isinstance(x, Constant) and x.array.size < 64:
+        if (length := node.axes.open_in(x.array.reshape(-1))) is not None:
+            return _length(node, x, length)
     if kind == "int" and x.kind == "float" and isinstance(x, Array):
         raise ValueError("expected no cast from floating-point numbers to integers")
     op = "NotZero" if kind == "bool" else "Number" if x.kind == "bool" else None
     emit = lambda steps, refs: refs[0] if op is None else steps.add(op, refs)
     same = lambda target: target.tensor(x)  # conditions are 0 and 1 in a model, integers the same numbers
     return node.array(x.axes, kind, [x], emit, None if kind == "bool" else same)
+
+
+def _length(node, x: Constant, axis):
+    """An open size as a floating-point number, which a call knows."""
+    if x.array.size != 1 or int(x.array.reshape(())) != axis.number:
+        raise ValueError("expected one open size to be cast, got what is computed from some")
+    found = node.array(x.axes, "float", [], None, lambda target: target.length(axis))
+    found.of_call = True
+    return found

@@ -149,9 +149,11 @@ def gather(node: Node, x: Value, indices: Value):
     new = Axis(len(chosen))
 
     def emit(steps, refs):
-        if not steps.forms.is_feature(whole):
+        if steps.forms.is_row(whole):
             raise ValueError("expected to gather along features, got the batch or time")
-        return steps.add("Take", refs, axis=steps.forms.place(x.axes, axis), places=[i % size for i in chosen])
+        place = steps.forms.place(x.axes, axis)
+        source = steps.add("Unsqueeze", refs, axes=[place]) if whole.number == 1 else refs[0]
+        return steps.add("Take", [source], axis=place, places=[i % size for i in chosen])
 
     return node.array([*x.axes[:axis], new, *x.axes[axis + 1 :]], x.kind, [x], emit)
 
@@ -178,6 +180,7 @@ def concat(node: Node, *inputs):
         return inputs[0]
     rank = len(inputs[0].axes)
     axis = axis_of(node.attribute("axis"), rank)
+    node.check_sizes(inputs)
     if any(len(one.axes) != rank for one in inputs):
         raise ValueError("expected arrays of the same rank")
     axes = []
@@ -210,11 +213,10 @@ def concat(node: Node, *inputs):
         if BATCH in times:
             raise ValueError("expected to join along features or time, got the batch")
         if TIME in times or axes[axis].role == TIME:
-            if not all(isinstance(one, Array) and target.kept(one) == 2 for one in inputs):
+            if any(isinstance(one, Array) and target.kept(one) < 2 for one in inputs):
                 raise ValueError("expected values with a time axis to join along time")
-            return Concatenate(1, dtype=target.dtype, name=target.named(node.name))(
-                [target.tensor(one) for one in inputs]
-            )
+            parts = [target.steps_of(one) if isinstance(one, Constant) else target.tensor(one) for one in inputs]
+            return Concatenate(1, dtype=target.dtype, name=target.named(node.name))(parts)
         if any(isinstance(one, Constant) for one in inputs) or len({target.kept(one) for one in inputs}) > 1:
             return None
         place = target.forms.place(axes, axis)

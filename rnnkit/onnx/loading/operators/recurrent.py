@@ -263,7 +263,11 @@ class _Run:
         rows = [self._rows(target, state, i) for i in range(len(self.cells)) for state in self.states]
         if all(isinstance(one, np.ndarray) and not one.any() for one in rows):
             return None
-        return [target.rows_of(one, x) if isinstance(one, np.ndarray) else one for one in rows]
+        learned = [isinstance(one, Constant) and one.trainable for one in self.states] * len(self.cells)
+        return [
+            target.rows_of(one, x, trainable) if isinstance(one, np.ndarray) else one
+            for one, trainable in zip(rows, learned, strict=True)
+        ]
 
     def _rows(self, target, state, direction):
         """A state of one direction, as an array for all rows or a tensor (B, units)."""

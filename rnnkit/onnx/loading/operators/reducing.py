@@ -37,9 +37,10 @@ def reduced(node: Node, x: Value, axes: Value | None, op: str) -> Array:
         if any(forms.is_row(x.axes[i]) for i in away):
             raise ValueError(f"expected {op} over features, got one over the batch or time")
         places = [forms.place(x.axes, i) for i in away if forms.is_feature(x.axes[i])]
-        if places:
-            return steps.add(op, refs, axes=places)
-        raise ValueError(f"expected {op} over axes longer than 1")
+        if places or not away:
+            return steps.add(op, refs, axes=places) if places else refs[0]
+        last = len(forms.features(x.axes))
+        return steps.add(op, [steps.add("Unsqueeze", refs, axes=[last])], axes=[last])
 
     def layers(target):
         roles = [x.axes[i].role for i in away]

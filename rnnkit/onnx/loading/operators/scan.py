@@ -212,7 +212,10 @@ class _Run:
                 found.append(target.shaped(target.tensor(state), 1, sizes))
         if all(isinstance(one, np.ndarray) and not one.any() for one in found):
             return None
-        return [target.rows_of(one, x) if isinstance(one, np.ndarray) else one for one in found]
+        return [
+            target.rows_of(one, x, state.trainable) if isinstance(one, np.ndarray) else one
+            for one, state in zip(found, self.states, strict=True)
+        ]
 
     def _parted(self, target, y) -> list:
         """The scan outputs, of which y has the features of all side by side."""
