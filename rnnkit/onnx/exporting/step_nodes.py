@@ -10,6 +10,7 @@ from rnnkit.onnx.exporting.expression import Expression
 from rnnkit.onnx.exporting.pointwise import POINTWISE
 from rnnkit.onnx.exporting.step_graph import StepGraph
 
+_OF_NOTHING = {"sum": 0, "product": 0, "prod": 1}
 _REDUCTIONS = {"sum": "ReduceSum", "prod": "ReduceProd", "max": "ReduceMax", "min": "ReduceMin"}
 
 
@@ -54,8 +55,9 @@ class StepNodes:
         if (node.op, node.attr) in self.given and not node.args:
             return self.given[node.op, node.attr]
         if not node.size:  # no entries, which the sizes alone describe
-            zero = self.block.number(0, bool if node.kind == "bool" else self.step.dtype)
-            return self.block.repeated(zero, self.lead, node.shape, self.step.label(node), node.line)
+            return self._filled(node, 0)
+        if node.op in _OF_NOTHING and not node.args[0].size:
+            return self._filled(node, _OF_NOTHING[node.op])
         if node.pointwise:
             return self._pointwise(node)
         if node.op in _REDUCTIONS:
@@ -68,6 +70,10 @@ class StepNodes:
         if node.op == "concatenate":
             return self._add(node, "Concat", *map(self._whole, node.args), axis=self.axes + node.attr)
         raise self.step.refused(node, f"no operator is known for {node.op}")
+
+    def _filled(self, node, value) -> str:
+        number = self.block.number(value, bool if node.kind == "bool" else self.step.dtype)
+        return self.block.repeated(number, self.lead, node.shape, self.step.label(node), node.line)
 
     def _add(self, node, operator, *operands, **attributes) -> str:
         return self.block.add(operator, *operands, name=self.step.label(node), line=node.line, **attributes)
