@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from cells_under_test import CELLS
-from matrix import FACTORS, flat, label, make_mask, pairwise
+from matrix import FACTORS, flat, label, like, make_mask, pairwise
 from paper_cells import PAPER_CELLS, PaperCell
 
 import rnnkit as rk
@@ -38,17 +38,12 @@ def test_every_cell(row):
     options = {"return_sequences": row["sequences"], "go_backwards": row["backwards"]}
     layer = rk.RNN(cell, return_state=True, zero_output_for_mask=row["zero"], dtype=dtype, seed=7, **options)
     built(layer, None, None, *features)
-    start = [0.9 * one.astype(dtype) + 0.05 for one in flat(list(layer.get_initial_state(3)))] if row["states"] else None
+    own = list(layer.get_initial_state(3))
+    start = like(own, [0.9 * one.astype(dtype) + 0.05 for one in flat(own)]) if row["states"] else None
     constants = [drawn(3, *shape, dtype=dtype) for shape in case.constants] or None
     mask = make_mask(row["mask"], 3, 5, np.random.default_rng(5))
     x = drawn(3, 5, *features, dtype=dtype)
-    agrees(layer, x, mask=mask, initial_state=_nested(layer, start), constants=constants)
-
-
-def _nested(layer, start):
-    from matrix import like
-
-    return None if start is None else like(list(layer.get_initial_state(3)), start)
+    agrees(layer, x, mask=mask, initial_state=start, constants=constants)
 
 
 # Layers

@@ -114,7 +114,8 @@ def _written(model: Layer, opset: int, mask, states, constants):
     )
     _refuse_size(model, sum(array.nbytes for _, array in (*weights, *constants)))
     known = [
-        helper.make_node("Constant", [], [name], name, value=numpy_helper.from_array(array)) for name, array in constants
+        helper.make_node("Constant", [], [name], name, value=numpy_helper.from_array(array))
+        for name, array in constants
     ]
     graph = helper.make_graph(
         [*known, *nodes],

@@ -40,7 +40,7 @@ class StepNodes:
             node = stack.pop()
             if node.id not in self.names and node.id not in wanted:
                 wanted[node.id] = node
-                stack += [a for a in node.args if a.batched and node.size]
+                stack += [a for a in node.args if a.batched and _filling(node) is None]
         for number in sorted(wanted):
             self.names[number] = self._written(wanted[number])
 
@@ -54,10 +54,9 @@ class StepNodes:
     def _written(self, node: Node) -> str:
         if (node.op, node.attr) in self.given and not node.args:
             return self.given[node.op, node.attr]
-        if not node.size:  # no entries, which the sizes alone describe
-            return self._filled(node, 0)
-        if node.op in _OF_NOTHING and not node.args[0].size:
-            return self._filled(node, _OF_NOTHING[node.op])
+        if (filling := _filling(node)) is not None:
+            number = self.block.number(filling, bool if node.kind == "bool" else self.step.dtype)
+            return self.block.repeated(number, self.lead, node.shape, self.step.label(node), node.line)
         if node.pointwise:
             return self._pointwise(node)
         if node.op in _REDUCTIONS:
@@ -70,10 +69,6 @@ class StepNodes:
         if node.op == "concatenate":
             return self._add(node, "Concat", *map(self._whole, node.args), axis=self.axes + node.attr)
         raise self.step.refused(node, f"no operator is known for {node.op}")
-
-    def _filled(self, node, value) -> str:
-        number = self.block.number(value, bool if node.kind == "bool" else self.step.dtype)
-        return self.block.repeated(number, self.lead, node.shape, self.step.label(node), node.line)
 
     def _add(self, node, operator, *operands, **attributes) -> str:
         return self.block.add(operator, *operands, name=self.step.label(node), line=node.line, **attributes)
@@ -143,6 +138,13 @@ class StepNodes:
         flat = self._reshaped(self._operand(source), (source.size,), node)
         found = self.block.add("Gather", flat, self.block.constant(table, "places"), line=node.line, axis=self.axes)
         return self._reshaped(found, node.shape, node)
+
+
+def _filling(node: Node) -> int | None:
+    """The number in every place of a value that has no entries, or is a sum or product over none; else None."""
+    if not node.size:
+        return 0
+    return _OF_NOTHING.get(node.op) if node.args and not node.args[0].size else None
 
 
 def _slices(part, shape) -> list[tuple[int, int, int]] | None:

@@ -75,6 +75,21 @@ def test_rows_that_depend_on_each_other(tmp_path):
     refused(tmp_path, model_of(nodes, [X], ["y"], {"s": np.array([-1])}), "batch")
 
 
+def test_open_sizes_beside_numbers(tmp_path):
+    """A size that only a call knows is no number to compute with, but for that of time as a floating-point number."""
+    nodes = [node("Shape", ["ids"], "s"), node("Gather", ["s", "place"], "n")]
+    ids = [("ids", "int64", ["batch", "time"])]
+    for place in (0, 1):
+        model = model_of([*nodes, node("Sub", ["n", "ids"], "y")], ids, ["y"], {"place": np.array(place)})
+        refused(tmp_path, model, "sub_y (Sub)", "expected open sizes in shapes alone")
+    to_float = [*nodes, node("Cast", ["ids"], "x", to=1), node("Cast", ["n"], "m", to=1)]
+    model = model_of([*to_float, node("Div", ["x", "m"], "y")], ids, ["y"], {"place": np.array(0)})
+    refused(tmp_path, model, "cast_m (Cast)", "expected the size of a time axis as a number, got that of the batch")
+    twice = [*nodes, node("Add", ["n", "n"], "m"), node("Cast", ["m"], "f", to=1), node("Cast", ["ids"], "x", to=1)]
+    model = model_of([*twice, node("Div", ["x", "f"], "y")], ids, ["y"], {"place": np.array(1)})
+    refused(tmp_path, model, "cast_f (Cast)", "expected one open size to be cast")
+
+
 def test_inputs_that_are_weights(tmp_path):
     model = lstm()
     del model.graph.initializer[:]

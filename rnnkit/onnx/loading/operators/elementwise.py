@@ -117,9 +117,8 @@ def cast(node: Node, x, like=None):
     node.attribute("round_mode")
     if kind == x.kind and isinstance(x, Array):
         return x
-    if kind == "float" and x.kind == "int" and isinstance(x, Constant) and x.array.size < 64:
-        if (length := node.axes.open_in(x.array.reshape(-1))) is not None:
-            return _length(node, x, length)
+    if kind == "float" and x.kind == "int" and (length := node.open_size(x)) is not None:
+        return _length(node, x, length)
     if kind == "int" and x.kind == "float" and isinstance(x, Array):
         raise ValueError("expected no cast from floating-point numbers to integers")
     op = "NotZero" if kind == "bool" else "Number" if x.kind == "bool" else None

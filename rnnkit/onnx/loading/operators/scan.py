@@ -213,7 +213,9 @@ class _Run:
         if all(isinstance(one, np.ndarray) and not one.any() for one in found):
             return None
         return [
-            target.rows_of(one, x, state.trainable) if isinstance(one, np.ndarray) else one
+            target.rows_of(one, x, isinstance(state, Constant) and state.trainable)
+            if isinstance(one, np.ndarray)
+            else one
             for one, state in zip(found, self.states, strict=True)
         ]
 
