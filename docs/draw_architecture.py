@@ -31,6 +31,7 @@ LINES = {
     "forecast.data": "files, tables, times, gaps",
     "datasets": "two series",
     "onnx": "models in ONNX's format",
+    "onnx.format": "activations, gates, types",
     "onnx.exporting": "layers as operators and loops",
     "onnx.loading": "ONNX operators → layers",
     "models": "Sequential, Model",

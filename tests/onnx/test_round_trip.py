@@ -58,7 +58,7 @@ BUILT_IN = pairwise(
         "sequences": (True, False),
         "states": (False, True),
         "bias": (True, False),
-        "activation": ("tanh", "relu", "gelu"),
+        "activation": ("tanh", "relu", "gelu", "leaky_relu", "linear"),
     }
 )
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit.onnx.format.package import element_type
+
 MOST_BYTES = 2**31 - 2**20  # of the arrays in one file: protobuf ends at 2 GiB, and the nodes need some of it
 
 
@@ -122,10 +124,3 @@ class Block:
         """A value from the last to the first along an axis."""
         bounds = (self.integers(number) for number in (-1, np.iinfo(np.int64).min, axis, -1))
         return self.add("Slice", name, *bounds)
-
-
-def element_type(dtype) -> int:
-    """ONNX's number for a dtype."""
-    from onnx import helper
-
-    return helper.np_dtype_to_tensor_dtype(np.dtype(dtype))

@@ -10,9 +10,10 @@ import rnnkit.onnx.exporting.models
 import rnnkit.onnx.exporting.recurrent  # noqa: F401  each says how its layers are written
 from rnnkit.arguments import is_integer
 from rnnkit.layers.base import Layer
-from rnnkit.onnx.exporting.block import MOST_BYTES, Block, Value, element_type
+from rnnkit.onnx.exporting.block import MOST_BYTES, Block, Value
 from rnnkit.onnx.exporting.call import Call, Writing, write
 from rnnkit.onnx.exporting.ports import constant_inputs, mask_inputs, output_names, x_inputs
+from rnnkit.onnx.format.package import element_type, onnx_package
 from rnnkit.serialization.atomic_files import replacing
 from rnnkit.version import __version__
 
@@ -72,7 +73,7 @@ def export(
     ...     os.path.getsize(path) > 1000
     True
     """
-    onnx = _package()
+    onnx = onnx_package()
     if not isinstance(model, Layer):
         raise TypeError(f"expected a layer or a model of rnnkit, got {type(model).__name__}")
     if not model._is_built():
@@ -85,14 +86,6 @@ def export(
     content = _written(model, int(opset), mask, states, constants).SerializeToString(deterministic=True)
     with replacing(Path(path)) as beside:
         beside.write_bytes(content)
-
-
-def _package():
-    try:
-        import onnx
-    except ImportError:
-        raise ImportError("rk.onnx needs onnx; install it with: pip install 'rnnkit[onnx]'") from None
-    return onnx
 
 
 def _written(model: Layer, opset: int, mask, states, constants):

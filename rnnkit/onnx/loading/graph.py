@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit.onnx.format.package import dtype_of
 from rnnkit.onnx.loading.axes import Axes, Axis, numbers
 from rnnkit.onnx.loading.file import OnnxFile
 from rnnkit.onnx.loading.folding import folded
@@ -55,7 +56,7 @@ class Graph:
         (code,) = [one.type.tensor_type.elem_type for one in self.proto.input if one.name == name]
         if kept.dtype.kind not in "fiub":
             raise ValueError(f"expected numbers for {name!r}, got {kept.dtype}")
-        kept = kept.astype(self.file.dtype_of_code(code))
+        kept = kept.astype(dtype_of(code))
         self._values[name] = Constant(kept, tuple(Axis(n) for n in kept.shape), name, kept.dtype.kind == "f")
 
     def inputs(self) -> list:

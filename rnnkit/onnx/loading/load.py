@@ -11,6 +11,7 @@ import numpy as np
 
 from rnnkit.layers.support.symbolic import Input
 from rnnkit.models.functional import Model
+from rnnkit.onnx.format.package import dtype_of
 from rnnkit.onnx.loading import operators  # noqa: F401  registers all operators
 from rnnkit.onnx.loading.axes import BATCH, LARGEST_AXIS, TIME, Axis
 from rnnkit.onnx.loading.file import OnnxFile
@@ -18,7 +19,7 @@ from rnnkit.onnx.loading.graph import Graph
 from rnnkit.onnx.loading.layer_target import Layers
 from rnnkit.onnx.loading.layers import Arrange
 from rnnkit.onnx.loading.step_target import inputs_first, plain_name
-from rnnkit.onnx.loading.values import Array, Constant
+from rnnkit.onnx.loading.values import Array, Constant, kind_of
 
 
 def load(path: str | os.PathLike, *, initializers: Mapping[str, Any] | None = None) -> Model:
@@ -160,7 +161,7 @@ def _input(file, graph, proto) -> Array:
             axes.append(Axis(size.dim_value))
         else:
             axes.append(graph.axes.open(name=size.dim_param))
-    return Array(tuple(axes), file.kind_of_code(kind.elem_type), (), None, None, graph, f"input {proto.name!r}")
+    return Array(tuple(axes), kind_of(dtype_of(kind.elem_type)), (), None, None, graph, f"input {proto.name!r}")
 
 
 def _choose_batch(given: list[Array]) -> None:
@@ -191,7 +192,7 @@ def _choose_batch(given: list[Array]) -> None:
 def _precision(file, graph, inputs) -> np.dtype:
     """The one precision of all layers: double where an input, an output or a weight is."""
     codes = [one.type.tensor_type.elem_type for one in (*inputs, *file.graph.output)]
-    dtypes = [file.dtype_of_code(code) for code in codes if code]
+    dtypes = [dtype_of(code) for code in codes if code]
     dtypes += [value.array.dtype for value in graph.initializers()]
     return np.result_type(np.float32, *{dtype for dtype in dtypes if dtype.kind == "f"})
 

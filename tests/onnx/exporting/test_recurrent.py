@@ -102,11 +102,12 @@ def test_built_in_layers_are_operators(kind, states, sequences, backwards):
     near(exported(x, *(start or [])), expected(layer, x, initial_state=start))
 
 
+@pytest.mark.parametrize("gate", ["hard_sigmoid", "sigmoid"])
 @pytest.mark.parametrize("kind", OPERATORS)
 @pytest.mark.parametrize("name", ["linear", "relu", "leaky_relu", "hard_sigmoid", "elu", "softsign", "sigmoid", "gelu"])
-def test_activations_of_operators_and_others(kind, name):
+def test_activations_of_operators_and_others(kind, name, gate):
     layer, options, operator = OPERATORS[kind]
-    gates = {} if kind == "SimpleRNN" else {"recurrent_activation": "hard_sigmoid"}
+    gates = {} if kind == "SimpleRNN" else {"recurrent_activation": gate}
     small = {"recurrent_initializer": rk.initializers.Uniform(-0.1, 0.1)}
     layer = built(layer(6, activation=name, use_bias=False, **gates, **options, **small, seed=1))
     exported = Exported(layer)

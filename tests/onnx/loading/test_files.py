@@ -43,7 +43,7 @@ def test_no_such_file(tmp_path):
 
 def test_without_onnx(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(ImportError, match=r"rk.onnx.load needs onnx; install it with: pip install 'rnnkit\[onnx\]'"):
+    with pytest.raises(ImportError, match=r"rk.onnx needs onnx; install it with: pip install 'rnnkit\[onnx\]'"):
         rk.onnx.load("model.onnx")
 
 

@@ -6,10 +6,11 @@ import numpy as np
 
 from rnnkit.layers.memoryless import Activation
 from rnnkit.layers.merging import Add, Maximum, Multiply, Subtract
+from rnnkit.onnx.format.package import dtype_of
 from rnnkit.onnx.loading.node import Node, operator
 from rnnkit.onnx.loading.operations import ELEMENTWISE
 from rnnkit.onnx.loading.operators.dense import fused
-from rnnkit.onnx.loading.values import Array, Constant
+from rnnkit.onnx.loading.values import Array, Constant, kind_of
 
 _OPTIONS = {
     "Celu": {"alpha": 1.0},
@@ -112,7 +113,7 @@ def identity(node: Node, x, ratio=None, training=None):
 @operator("Cast", "CastLike")
 def cast(node: Node, x, like=None):
     """Other numbers for the same value; all floating-point numbers of a model have one precision."""
-    kind = like.kind if like is not None else node.graph.file.kind_of_code(node.attribute("to"))
+    kind = like.kind if like is not None else kind_of(dtype_of(node.attribute("to")))
     node.attribute("saturate")
     node.attribute("round_mode")
     if kind == x.kind and isinstance(x, Array):
