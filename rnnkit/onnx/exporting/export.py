@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import rnnkit.onnx.exporting.layers
+import rnnkit.onnx.exporting.loaded
 import rnnkit.onnx.exporting.models
 import rnnkit.onnx.exporting.recurrent  # noqa: F401  each says how its layers are written
 from rnnkit.arguments import is_integer

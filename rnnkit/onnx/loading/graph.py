@@ -53,10 +53,16 @@ class Graph:
     def know(self, name: str, array: np.ndarray) -> None:
         """Give an input's numbers as those of an initializer."""
         kept = np.asarray(array)
-        (code,) = [one.type.tensor_type.elem_type for one in self.proto.input if one.name == name]
+        (kind,) = [one.type.tensor_type for one in self.proto.input if one.name == name]
+        declared = [size.dim_value if size.HasField("dim_value") else None for size in kind.shape.dim]
         if kept.dtype.kind not in "fiub":
             raise ValueError(f"expected numbers for {name!r}, got {kept.dtype}")
-        kept = kept.astype(dtype_of(code))
+        fits = len(declared) == kept.ndim and all(
+            size in (None, own) for size, own in zip(declared, kept.shape, strict=True)
+        )
+        if kind.HasField("shape") and not fits:
+            raise ValueError(f"expected an array of shape {tuple(declared)} for {name!r}, got {kept.shape}")
+        kept = kept.astype(dtype_of(kind.elem_type))
         self._values[name] = Constant(kept, tuple(Axis(n) for n in kept.shape), name, kept.dtype.kind == "f")
 
     def inputs(self) -> list:

@@ -42,6 +42,8 @@ def load(path: str | os.PathLike, *, initializers: Mapping[str, Any] | None = No
     ------
     FileNotFoundError
         If there is no such file.
+    TypeError
+        If `initializers` is no dict.
     ValueError
         If it isn't an ONNX model, or holds an operator, an attribute or a pattern that rnnkit doesn't read; the error
         names the file and the node.
@@ -99,6 +101,8 @@ class Loaded:
 def read(path, initializers=None) -> Loaded:
     """What `load` gives, with the orders of axes."""
     path = os.fspath(path)
+    if initializers is not None and not isinstance(initializers, Mapping):
+        raise TypeError(f"expected initializers as a dict of names and arrays, got {initializers!r}")
     try:
         file = OnnxFile(path)
         graph = Graph(file, file.graph)

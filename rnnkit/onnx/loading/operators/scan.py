@@ -147,12 +147,12 @@ class _Run:
             for one, direction in zip(self.scanned, self.directions, strict=True)
         ]
         x = target.side_by_side(scanned)
+        count, only = len(self.states), self._only_state(target)
         needed = [target.needs(one) for one in self.outputs]
-        count = len(self.states)
         layer = RNN(
             cell,
             any(needed[count:]),
-            any(needed[:count]),
+            any(needed[:count]) and only is None,
             backwards,
             dtype=target.dtype,
             name=target.named(self.node.name),
@@ -164,6 +164,8 @@ class _Run:
             keywords["constants"] = [target.tensor(one) for one in captured]
         found = target.with_weights(layer, arrays)(x, **keywords)
         y, *states = found if isinstance(found, (list, tuple)) else [found]
+        if only is not None:
+            return [y] * count, []
         return states, self._parted(target, y) if layer.return_sequences else []
 
     def _turned(self, target, one):
@@ -185,8 +187,17 @@ class _Run:
             steps.add("Number", [ref]) if result.kind == "bool" else ref
             for ref, result in zip(refs, self.results, strict=True)
         ]
-        size = sum(self._sizes()) or (math.prod(self.forms.shape(self.given[0].axes)) if count else 1)
+        only = self._only_state(target)
+        if only is not None:  # what the step puts out is the state
+            refs = [*refs[:count], refs[only]]
+        size = 0 if only is not None else sum(self._sizes())
+        size = size or (math.prod(self.forms.shape(self.given[only or 0].axes)) if count else 1)
         return ScanCell(steps.program(refs).config(), count, len(captured), size), steps.arrays
+
+    def _only_state(self, target) -> int | None:
+        """The number of the state whose last value is all that is read, if this is so."""
+        read = [place for place, one in enumerate(self.outputs) if target.needs(one)]
+        return read[0] if len(read) == 1 and read[0] < len(self.states) else None
 
     def _sizes(self) -> list[int]:
         """How many features each scan output has."""
