@@ -44,6 +44,7 @@ class Block:
         self.constants: dict[tuple, tuple[str, np.ndarray]] = {}  # of the model, by type, shape and bytes
         self.weights: dict[tuple, tuple[str, np.ndarray]] = {}  # in the same way
         self._taken: dict[str, int] = {}
+        self._ones: set[str] = set()  # arrays that are the number 1
 
     def named(self, name: str) -> str:
         """A name that no other value of the model has: this one, or with a number behind it."""
@@ -71,6 +72,8 @@ class Block:
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in arrays:
             arrays[key] = self.named(name), array
+            if array.size == 1 and array.reshape(()) == 1:
+                self.top._ones.add(arrays[key][0])
         return arrays[key][0]
 
     def number(self, value, dtype) -> str:
@@ -83,6 +86,9 @@ class Block:
 
     def add(self, operator: str, *operands: str, name: str = "", line: str = "", **attributes: Any) -> str:
         """A node with one result, of which this is the name; `line` is the line of the step that it comes from."""
+        if operator == "Div" and operands[0] in self.top._ones:
+            # ONNX Runtime's DivMulFusion (1.32) merges 1 / a with a product, wrongly if its other factor comes later
+            operator, operands = "Reciprocal", operands[1:]
         return self.several(operator, operands, (name or operator.lower(),), line, **attributes)[0]
 
     def several(self, operator: str, operands, names, line: str = "", **attributes: Any) -> list[str]:

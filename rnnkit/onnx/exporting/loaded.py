@@ -15,6 +15,7 @@ from rnnkit.onnx.loading.layers import (
     LengthMask,
     RepeatOverTime,
     StepCount,
+    StepNumbers,
     TimeReduce,
     TimeSlice,
 )
@@ -62,6 +63,20 @@ def _step_count(layer: StepCount, writing: Writing, call: Call):
 
 
 @written.register
+def _step_numbers(layer: StepNumbers, writing: Writing, call: Call):
+    x, block = array_of(writing, layer, call, 2), writing.block
+    places = _step_numbers_of(block, x, x.dtype)
+    return [Value(block.add("Expand", places, block.sizes(x.name, 0, 2)), x.shape[:2], x.dtype)], [None]
+
+
+def _step_numbers_of(block, x: Value, dtype) -> str:
+    """The numbers of the steps of x from 0."""
+    count = block.add("Squeeze", block.sizes(x.name, 1, 2), block.integers(0))
+    zero, one = (block.constant(np.array(number)) for number in (0, 1))
+    return block.add("Cast", block.add("Range", zero, count, one), to=element_type(dtype))
+
+
+@written.register
 def _constant_rows(layer: ConstantRows, writing: Writing, call: Call):
     block, hold = writing.block, writing.block.weight if layer.trainable else writing.block.constant
     rows = hold(layer.weights["rows"], "rows")
@@ -81,9 +96,7 @@ def _repeat_over_time(layer: RepeatOverTime, writing: Writing, call: Call):
 @written.register
 def _length_mask(layer: LengthMask, writing: Writing, call: Call):
     (lengths, like), block = call.x, writing.block
-    count = block.add("Squeeze", block.sizes(like.name, 1, 2), block.integers(0))
-    zero, one = (block.constant(np.array(number)) for number in (0, 1))
-    places = block.add("Cast", block.add("Range", zero, count, one), to=element_type(layer.dtype))
+    places = _step_numbers_of(block, like, layer.dtype)
     ends = block.add("Unsqueeze", block.cast(lengths, layer.dtype).name, block.integers(1))
     used = Value(block.add("Less", places, ends), like.shape[:2], np.dtype(bool))
     return [block.cast(used, layer.dtype)], [None]

@@ -12,7 +12,7 @@ from rnnkit.layers.merging import Concatenate
 from rnnkit.layers.shaping import RepeatVector
 from rnnkit.layers.support.symbolic import SymbolicTensor
 from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
-from rnnkit.onnx.loading.layers import Arrange, ConstantRows, Operation, RepeatOverTime, StepCount
+from rnnkit.onnx.loading.layers import Arrange, ConstantRows, Operation, RepeatOverTime, StepCount, StepNumbers
 from rnnkit.onnx.loading.step_target import Steps, inputs_first, plain_name, without
 from rnnkit.onnx.loading.values import Array, Constant, Forms
 
@@ -155,6 +155,12 @@ class Layers:
         if time.role != TIME:
             raise ValueError("expected the size of a time axis as a number, got that of the batch")
         return self.shared(("length", time.root), lambda: StepCount(dtype=self.dtype)(self.along(time)))
+
+    def step_numbers(self, time: Axis) -> SymbolicTensor:
+        """The numbers of the steps of a time axis from 0, for every row ``(B, T)``."""
+        if time.role != TIME:
+            raise ValueError("expected a range along time, got one along the batch")
+        return self.shared(("numbers", time.root), lambda: StepNumbers(dtype=self.dtype)(self.along(time)))
 
     def steps_of(self, constant: Constant) -> SymbolicTensor:
         """A constant ``(B, T, …)`` that is the same for every row and step, as one for every row and step."""

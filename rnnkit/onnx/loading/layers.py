@@ -237,6 +237,31 @@ class StepCount(Shaping):
         return self._shape(input_shape)[:1]
 
 
+class StepNumbers(Shaping):
+    """The number of each step of x ``(B, T, …)``, from 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rnnkit.onnx.loading.layers import StepNumbers
+    >>> StepNumbers()(np.zeros((2, 3, 5)))
+    array([[0., 1., 2.],
+           [0., 1., 2.]])
+    """
+
+    _least_rank = 2
+    _axes = "batch, time"
+
+    def _moved(self, x, mask):
+        shape, dtype = x.shape, x.dtype
+        numbers = np.broadcast_to(np.arange(shape[1]), shape[:2])
+        return numbers.astype(dtype), lambda d: np.zeros(shape, dtype)
+
+    def compute_output_shape(self, input_shape):
+        """``(B, T)``."""
+        return self._shape(input_shape)[:2]
+
+
 class RepeatOverTime(Merge):
     """The first of two arrays ``(B, …)`` at every step of the second ``(B, T, …)``.
 

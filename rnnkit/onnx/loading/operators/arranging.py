@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from rnnkit.onnx.loading.axes import LARGEST_AXIS, TIME, Axis, numbers
@@ -18,14 +20,12 @@ def transpose(node: Node, x: Value):
     return transposed(node, x, order)
 
 
-def transposed(node: Node, x: Value, order) -> Value:
+def transposed(node: Node, x: Value, order) -> Any:
     """A value with its axes in another order."""
-    if isinstance(x, Constant):
-        return Constant(x.array.transpose(order), tuple(x.axes[i] for i in order), x.name, x.trainable)
     return viewed(node, x, order)
 
 
-def viewed(node: Node, x: Value, places) -> Array:
+def viewed(node: Node, x: Value, places) -> Any:
     """A value with its axes in another order, some of size 1 more or fewer.
 
     Parameters
@@ -34,12 +34,23 @@ def viewed(node: Node, x: Value, places) -> Array:
         For each axis where it stands in x, None for a new one of size 1.
     """
     axes = [Axis(1) if place is None else x.axes[place] for place in places]
+    if isinstance(x, Constant):
+        return Constant(_viewed(x.array, places), tuple(axes), x.name, x.trainable)
 
     def emit(steps, refs):
         order = steps.forms.order(x.axes, places)
         return refs[0] if order == sorted(order) else steps.add("Transpose", refs, order=order)
 
     return node.array(axes, x.kind, [x], emit, lambda target: target.viewed(x, axes, places))
+
+
+def _viewed(array: np.ndarray, places) -> np.ndarray:
+    """A view with the axes at these places, and new ones of size 1."""
+    kept = [place for place in places if place is not None]
+    away = [axis for axis in range(array.ndim) if axis not in kept]
+    order = np.argsort(np.argsort(kept)).tolist()
+    new = tuple(i for i, place in enumerate(places) if place is None)
+    return np.expand_dims(array.squeeze(tuple(away)).transpose(order), new)
 
 
 @operator("Squeeze")
