@@ -8,10 +8,13 @@ from paper_cells import PAPER_CELLS, PaperCell
 
 import rnnkit as rk
 from rnnkit.activations import ACTIVATIONS
+from rnnkit.onnx.loading import layers as loading
 
 pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
 
 from onnx_round_trip import again, agrees, built, given, same
+from onnx_runs import Exported
 
 TRACED = {case.name: case for case in (*CELLS, *PAPER_CELLS) if case.how == "traced"}
 EVERY = {
@@ -311,6 +314,58 @@ def test_matrices_whose_axes_are_one_are_transposed():
 
     layer = built(rk.RNN(outer(), return_sequences=True, dtype="float64"), None, None, 3)
     agrees(layer, drawn(2, 5, 3, dtype="float64"))
+
+
+# What was loaded is exported again
+
+WHOLE = (4, 7, 5)  # batch, time, features
+OF_LOADING = {
+    "Arrange": (loading.Arrange, {"shape": [2, 3], "kept": 2}, [(4, 7, 6)]),
+    "Arrange in another order": (loading.Arrange, {"shape": [5, 2], "order": [1, 0]}, [(4, 2, 5)]),
+    "Arrange to numbers": (loading.Arrange, {"shape": [], "kept": 2}, [(4, 7, 1)]),
+    "TimeSlice": (loading.TimeSlice, {"start": 1, "stop": -1, "step": 2}, [WHOLE]),
+    "TimeSlice backwards": (loading.TimeSlice, {"step": -1}, [WHOLE]),
+    "TimeSlice of the last": (loading.TimeSlice, {"start": -1}, [WHOLE]),
+    "StepCount": (loading.StepCount, {}, [WHOLE]),
+    "StepNumbers": (loading.StepNumbers, {}, [WHOLE]),
+    "ConstantRows": (loading.ConstantRows, {"shape": [3]}, [WHOLE]),
+    "RepeatOverTime": (loading.RepeatOverTime, {}, [(4, 3), WHOLE]),
+    "LengthMask": (loading.LengthMask, {}, [(4,), WHOLE]),
+} | {f"TimeReduce {how}": (loading.TimeReduce, {"how": how}, [WHOLE]) for how in ("mean", "sum", "max", "min")}
+
+
+@both_dtypes
+@pytest.mark.parametrize("name", OF_LOADING)
+def test_layers_of_loaded_models(name, dtype):
+    """In ONNX Runtime, and once more loaded; each beside another output, so that not all is constant."""
+    kind, arguments, shapes = OF_LOADING[name]
+    arrays = [(drawn(*shape) + 2).astype(dtype) for shape in shapes]
+    with rk.eager():
+        inputs = [rk.Input(tuple(None if size == 7 else size for size in shape[1:]), dtype=dtype) for shape in shapes]
+        result = kind(**arguments, dtype=dtype)(inputs if len(inputs) > 1 else inputs[0])
+        whole = rk.Lambda(lambda x: 2 * x, dtype=dtype)(inputs[-1])
+        model = rk.Model(inputs if len(inputs) > 1 else inputs[0], [result, whole])
+        model.set_weights([drawn(*array.shape) for array in model.get_weights()])
+        expected = model(arrays if len(arrays) > 1 else arrays[0])
+    same(Exported(model)(*arrays), expected)
+    if name != "ConstantRows":
+        agrees(model, *arrays)
+
+
+def test_every_layer_of_loading_is_exported():
+    kinds = {kind for kind in vars(loading).values() if isinstance(kind, type) and kind.__module__ == loading.__name__}
+    assert kinds - {loading.Operation} == {kind for kind, *_ in OF_LOADING.values()}
+
+
+def test_a_loaded_loop_streams():
+    """The last output of a loop is a state of it in the file, and the layer's output once more."""
+    with rk.eager():
+        model = rk.Sequential([rk.RNN(rated(3), return_sequences=True), rk.LSTM(2)], dtype="float64", seed=1)
+        model.build((None, None, 3))
+        back, x = again(model).model, drawn(2, 5, 3, dtype="float64")
+        stream = back.stream(batch=2)
+        last = [stream.step(x[:, t]) for t in range(5)][-1]
+        same([last], model(x))
 
 
 REFUSED = {

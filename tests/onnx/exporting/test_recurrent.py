@@ -255,6 +255,24 @@ def test_cells_start_where_they_say():
     near(Exported(layer)(x), expected(layer, x))
 
 
+@both_dtypes
+def test_a_gate_that_is_computed_before_what_it_multiplies(dtype):
+    """Which ONNX Runtime 1.32 would merge to a division whose operand comes later."""
+
+    @rk.cell(states={"h": "units", "n": "units"}, weights={"kernel": rk.Weight(("features", "units"))})
+    def gated(x, states, weights):
+        h, n = states
+        o = rk.sigmoid(x @ weights.kernel + h)
+        c = np.tanh(h) + n
+        part = 1 / (1 + n * n)
+        n = c + 0.1 * h
+        return o * c + part * (n + 1), [o * c, 0.5 * n]
+
+    layer = built(rk.RNN(gated(4), return_sequences=True, dtype=dtype, seed=1))
+    x = drawn(3, 7, 5, dtype=dtype)
+    near(Exported(layer)(x), expected(layer, x))
+
+
 def test_nan_at_masked_steps_reaches_nothing():
     layer = layer_of("gru_after", 17, 5, "float32")
     x, mask = drawn(4, 9, 5), drawn(4, 9) > 0

@@ -103,6 +103,17 @@ def test_inputs_that_are_weights(tmp_path):
         rk.onnx.load(path, initializers={"V": 1})
 
 
+def test_initializers_that_do_not_fit(tmp_path):
+    model = model_of([node("Add", ["x", "w"], "y")], [("x", "float32", ["batch", 4]), ("w", "float32", [4])], ["y"])
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(TypeError, match="expected initializers as a dict of names and arrays, got 3"):
+        rk.onnx.load(path, initializers=3)
+    with pytest.raises(ValueError, match=r"expected an array of shape \(4,\) for 'w', got \(3,\)"):
+        rk.onnx.load(path, initializers={"w": np.ones(3)})
+    assert "w" in str(list(rk.onnx.load(path, initializers={"w": np.ones(4)}).weights))
+
+
 def test_weights_of_other_shapes(tmp_path):
     model = lstm()
     model.graph.initializer[1].CopyFrom(numpy_helper.from_array(np.zeros((1, 12, 2), "f4"), "R"))

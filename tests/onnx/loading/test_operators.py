@@ -333,6 +333,23 @@ def test_an_embedding_of_computed_ids():
     assert type(found.model.layers[0]).__name__ == "Embedding"
 
 
+def test_a_mask_from_lengths():
+    """As exporters write it: the numbers of the steps beside the lengths."""
+    nodes = [
+        node("Shape", ["x"], "s"),
+        node("Gather", ["s", "one"], "n"),
+        node("Range", ["zero", "n", "one"], "steps"),
+        node("Unsqueeze", ["lengths", "at"], "ends"),
+        node("Less", ["steps", "ends"], "used"),
+        node("Unsqueeze", ["used", "behind"], "mask"),
+        node("Where", ["mask", "x", "nothing"], "y"),
+    ]
+    arrays = {"zero": np.array(0), "one": np.array(1), "at": np.array([1]), "behind": np.array([2])}
+    inputs = [ROW, ("lengths", "int64", ["batch"])]
+    feeds = {"x": X, "lengths": np.array([0, 5, 3])}
+    check(model_of(nodes, inputs, ["y"], arrays | {"nothing": np.float32(0)}), feeds)
+
+
 def test_sizes_that_are_computed():
     """Zeros of the batch's size, a range, a constant: all folded when the file is read."""
     shape = helper.make_tensor("v", 1, [1], [0.25])
