@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,7 @@ class Loaded:
 
 def read(path, initializers=None) -> Loaded:
     """What `load` gives, with the orders of axes."""
-    path = os.fspath(path)
+    path = os.fspath(Path(path))
     if initializers is not None and not isinstance(initializers, Mapping):
         raise TypeError(f"expected initializers as a dict of names and arrays, got {initializers!r}")
     try:
