@@ -372,6 +372,11 @@ def test_a_loaded_loop_streams():
 REFUSED = {
     "a third open axis": (lambda: rk.Dense(3), (None, None, None, 5), "open one in input 'x'"),
     "loops at each step": (lambda: rk.TimeDistributed(rk.GRU(2)), (None, None, None, 5), "open one in input 'x'"),
+    "loops at each of known steps": (
+        lambda: rk.TimeDistributed(rk.GRU(2)),
+        (None, 3, 6, 5),
+        "two|open one in input 'x'|expected the batch apart from features",
+    ),
     "no features": (lambda: rk.RNN(rated(2)), (None, None, 0), "expected axes of 1 to 1,000,000 in 'x', got 0"),
     "an output without inputs": (
         lambda: rk.Lambda(lambda x: np.ones((x.shape[0], 2))),

@@ -262,11 +262,11 @@ def test_a_gate_that_is_computed_before_what_it_multiplies(dtype):
     @rk.cell(states={"h": "units", "n": "units"}, weights={"kernel": rk.Weight(("features", "units"))})
     def gated(x, states, weights):
         h, n = states
-        o = rk.sigmoid(x @ weights.kernel + h)
-        c = np.tanh(h) + n
-        part = 1 / (1 + n * n)
-        n = c + 0.1 * h
-        return o * c + part * (n + 1), [o * c, 0.5 * n]
+        z = x @ weights.kernel + h
+        o, part = rk.sigmoid(z), 1 / (1 + n * n)
+        c = np.tanh(z) + 0.5 * n
+        h = c + 0.1 * h
+        return o * c + part * h, [h, c]
 
     layer = built(rk.RNN(gated(4), return_sequences=True, dtype=dtype, seed=1))
     x = drawn(3, 7, 5, dtype=dtype)
