@@ -32,6 +32,7 @@ LINES = {
     "interop": "Keras, PyTorch",
     "datasets": "two series",
     "onnx": "models in ONNX's format",
+    "onnx.format": "activations, gates, types",
     "onnx.exporting": "layers as operators and loops",
     "onnx.loading": "ONNX operators → layers",
     "models": "Sequential, Model",

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit.onnx.format.package import element_type
+
 MOST_BYTES = 2**31 - 2**20  # of the arrays in one file: protobuf ends at 2 GiB, and the nodes need some of it
 
 
@@ -39,8 +41,10 @@ class Block:
     def __init__(self, around: Block | None = None):
         self.nodes: list = []
         self.top: Block = self if around is None else around.top
-        self.arrays: dict[tuple, tuple[str, np.ndarray]] = {}  # of the model, by type, shape and bytes
+        self.constants: dict[tuple, tuple[str, np.ndarray]] = {}  # of the model, by type, shape and bytes
+        self.weights: dict[tuple, tuple[str, np.ndarray]] = {}  # in the same way
         self._taken: dict[str, int] = {}
+        self._ones: set[str] = set()  # arrays that are the number 1
 
     def named(self, name: str) -> str:
         """A name that no other value of the model has: this one, or with a number behind it."""
@@ -55,25 +59,36 @@ class Block:
                 taken[free] = 0
                 return free
 
-    def array(self, array, name: str = "constant") -> str:
-        """An array that the model holds; equal ones stand once."""
+    def weight(self, array, name: str) -> str:
+        """An array that training changes, as an initializer; equal ones stand once, a number has an axis."""
+        return self._held(self.top.weights, np.atleast_1d(array), name)
+
+    def constant(self, array, name: str = "constant") -> str:
+        """An array that stays as it is, as a Constant node; equal ones stand once."""
+        return self._held(self.top.constants, array, name)
+
+    def _held(self, arrays, array, name: str) -> str:
         array = np.ascontiguousarray(array).reshape(np.shape(array))  # which gives a number an axis
         key = (array.dtype.str, array.shape, array.tobytes())
-        arrays = self.top.arrays
         if key not in arrays:
             arrays[key] = self.named(name), array
+            if array.size == 1 and array.reshape(()) == 1:
+                self.top._ones.add(arrays[key][0])
         return arrays[key][0]
 
     def number(self, value, dtype) -> str:
         """A number that the model holds."""
-        return self.array(np.array(value, dtype), "number")
+        return self.constant(np.array(value, dtype), "number")
 
     def integers(self, *numbers: int) -> str:
         """A list of integers, as shapes and axes are given."""
-        return self.array(np.array(numbers, np.int64), "integers")
+        return self.constant(np.array(numbers, np.int64), "integers")
 
     def add(self, operator: str, *operands: str, name: str = "", line: str = "", **attributes: Any) -> str:
         """A node with one result, of which this is the name; `line` is the line of the step that it comes from."""
+        if operator == "Div" and operands[0] in self.top._ones:
+            # ONNX Runtime's DivMulFusion (1.32) merges 1 / a with a product, wrongly if its other factor comes later
+            operator, operands = "Reciprocal", operands[1:]
         return self.several(operator, operands, (name or operator.lower(),), line, **attributes)[0]
 
     def several(self, operator: str, operands, names, line: str = "", **attributes: Any) -> list[str]:
@@ -115,10 +130,3 @@ class Block:
         """A value from the last to the first along an axis."""
         bounds = (self.integers(number) for number in (-1, np.iinfo(np.int64).min, axis, -1))
         return self.add("Slice", name, *bounds)
-
-
-def element_type(dtype) -> int:
-    """ONNX's number for a dtype."""
-    from onnx import helper
-
-    return helper.np_dtype_to_tensor_dtype(np.dtype(dtype))

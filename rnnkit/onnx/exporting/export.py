@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import rnnkit.onnx.exporting.layers
+import rnnkit.onnx.exporting.loaded
 import rnnkit.onnx.exporting.models
 import rnnkit.onnx.exporting.recurrent  # noqa: F401  each says how its layers are written
 from rnnkit.arguments import is_integer
 from rnnkit.layers.base import Layer
-from rnnkit.onnx.exporting.block import MOST_BYTES, Block, Value, element_type
+from rnnkit.onnx.exporting.block import MOST_BYTES, Block, Value
 from rnnkit.onnx.exporting.call import Call, Writing, write
 from rnnkit.onnx.exporting.ports import constant_inputs, mask_inputs, output_names, x_inputs
+from rnnkit.onnx.format.package import element_type, onnx_package
 from rnnkit.serialization.atomic_files import replacing
 from rnnkit.version import __version__
 
@@ -72,7 +74,7 @@ def export(
     ...     os.path.getsize(path) > 1000
     True
     """
-    onnx = _package()
+    onnx = onnx_package()
     if not isinstance(model, Layer):
         raise TypeError(f"expected a layer or a model of rnnkit, got {type(model).__name__}")
     if not model._is_built():
@@ -85,14 +87,6 @@ def export(
     content = _written(model, int(opset), mask, states, constants).SerializeToString(deterministic=True)
     with replacing(Path(path)) as beside:
         beside.write_bytes(content)
-
-
-def _package():
-    try:
-        import onnx
-    except ImportError:
-        raise ImportError("rk.onnx needs onnx; install it with: pip install 'rnnkit[onnx]'") from None
-    return onnx
 
 
 def _written(model: Layer, opset: int, mask, states, constants):
@@ -108,14 +102,21 @@ def _written(model: Layer, opset: int, mask, states, constants):
     for name, value in outputs.items():
         writing.block.nodes.append(helper.make_node("Identity", [value.name], [name], name))
     nodes, read = _needed(writing.block.nodes, outputs)
-    arrays = [(name, array) for name, array in writing.block.arrays.values() if name in read]
-    _refuse_size(model, sum(array.nbytes for _, array in arrays))
+    weights, constants = (
+        [(name, array) for name, array in held.values() if name in read]
+        for held in (writing.block.weights, writing.block.constants)
+    )
+    _refuse_size(model, sum(array.nbytes for _, array in (*weights, *constants)))
+    known = [
+        helper.make_node("Constant", [], [name], name, value=numpy_helper.from_array(array))
+        for name, array in constants
+    ]
     graph = helper.make_graph(
-        nodes,
+        [*known, *nodes],
         model.name,
         [_info(value.name, value) for value in writing.inputs],
         [_info(name, value) for name, value in outputs.items()],
-        [numpy_helper.from_array(array, name) for name, array in arrays],
+        [numpy_helper.from_array(array, name) for name, array in weights],
         doc_string=f"{type(model).__name__} of rnnkit",
     )
     operators = [helper.make_opsetid("", opset)]

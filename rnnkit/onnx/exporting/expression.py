@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnnkit.onnx.exporting.block import Block, element_type
+from rnnkit.onnx.exporting.block import Block
+from rnnkit.onnx.format.package import element_type
 
 
 class Expression:

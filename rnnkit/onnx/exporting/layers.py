@@ -15,10 +15,11 @@ from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.merging import Add, Average, Concatenate, Maximum, Merge, Multiply, Subtract
 from rnnkit.layers.shaping import Flatten, GlobalAveragePooling1D, RepeatVector, Reshape
 from rnnkit.layers.time_distributed import TimeDistributed
-from rnnkit.onnx.exporting.block import Value, element_type
+from rnnkit.onnx.exporting.block import Value
 from rnnkit.onnx.exporting.call import Call, Writing, array_of, write, written
 from rnnkit.onnx.exporting.step_graph import StepGraph
 from rnnkit.onnx.exporting.step_nodes import StepNodes
+from rnnkit.onnx.format.package import element_type
 
 
 @written.register
@@ -44,7 +45,7 @@ def _dropout(layer: Dropout, writing: Writing, call: Call):
 @written.register
 def _embedding(layer: Embedding, writing: Writing, call: Call):
     block, ids = writing.block, writing.block.cast(call.x, np.int64)
-    vectors = block.add("Gather", block.array(layer._table, "embeddings"), ids.name, axis=0)
+    vectors = block.add("Gather", block.weight(layer._table, "embeddings"), ids.name, axis=0)
     mask = writing.condition(ids) if layer.mask_zero else call.mask
     return [Value(vectors, (*ids.shape, layer.output_dim), layer.dtype)], [mask]
 

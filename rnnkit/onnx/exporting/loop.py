@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnnkit.compiler.ir.graph import Graph
-from rnnkit.onnx.exporting.block import Block, Value, element_type
+from rnnkit.onnx.exporting.block import Block, Value
 from rnnkit.onnx.exporting.step_graph import StepGraph
 from rnnkit.onnx.exporting.step_nodes import StepNodes
+from rnnkit.onnx.format.package import element_type
 
 
 @dataclass

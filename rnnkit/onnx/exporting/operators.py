@@ -11,34 +11,25 @@ from rnnkit import activations
 from rnnkit.cells import GRUCell, LSTMCell, SimpleRNNCell
 from rnnkit.onnx.exporting.block import Block, Value
 from rnnkit.onnx.exporting.loop import Loop
+from rnnkit.onnx.format.recurrent import ACTIVATIONS, GATES, reordered
 from rnnkit.stored_weights import expanded
 
-# Activation functions that the operators know, with their alpha and beta; Softplus is left out, which overflows there.
-_KNOWN: dict[Any, tuple[str, float, float]] = {
-    activations.tanh: ("Tanh", 0.0, 0.0),
-    activations.sigmoid: ("Sigmoid", 0.0, 0.0),
-    activations.relu: ("Relu", 0.0, 0.0),
-    activations.linear: ("Affine", 1.0, 0.0),
-    activations.leaky_relu: ("LeakyRelu", 0.2, 0.0),
-    activations.hard_sigmoid: ("HardSigmoid", 1 / 6, 0.5),
-    activations.elu: ("Elu", 1.0, 0.0),
-    activations.softsign: ("Softsign", 0.0, 0.0),
-}
+# By function; without softplus, which overflows in ONNX Runtime.
+_KNOWN = {activations.ACTIVATIONS[name]: known for name, known in ACTIVATIONS.items() if name != "softplus"}
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """An operator, the order of its gates among the cell's, and its cell's activations: of the gates, of the values."""
+    """An operator, and its cell's activations: of the gates, of the values."""
 
     name: str
-    gates: tuple[int, ...]
     activations: tuple[str, ...]
 
 
 _KINDS = {
-    SimpleRNNCell: _Kind("RNN", (0,), ("activation",)),
-    GRUCell: _Kind("GRU", (0, 1, 2), ("recurrent_activation", "activation")),
-    LSTMCell: _Kind("LSTM", (0, 3, 1, 2), ("recurrent_activation", "activation", "activation")),
+    SimpleRNNCell: _Kind("RNN", ("activation",)),
+    GRUCell: _Kind("GRU", ("recurrent_activation", "activation")),
+    LSTMCell: _Kind("LSTM", ("recurrent_activation", "activation", "activation")),
 }
 
 
@@ -62,10 +53,11 @@ def operator(block: Block, cell, loop: Loop) -> tuple[Value, list[Value]]:
     attributes: dict[str, Any] = {
         "hidden_size": units,
         "direction": "reverse" if loop.reverse else "forward",
-        "activations": [name for name, _, _ in functions],
-        "activation_alpha": [alpha for _, alpha, _ in functions],
-        "activation_beta": [beta for _, _, beta in functions],
+        "activations": [name for name, _ in functions],
     }
+    for option in ("alpha", "beta"):  # of the activations that have them, in their order
+        if values := [options[option] for _, options in functions if option in options]:
+            attributes[f"activation_{option}"] = values
     if kind.name == "GRU":
         attributes["linear_before_reset"] = int(cell.reset_after)
     first = block.integers(0)
@@ -84,13 +76,12 @@ def operator(block: Block, cell, loop: Loop) -> tuple[Value, list[Value]]:
 
 def _weights(block: Block, cell, kind: _Kind) -> list[str]:
     """The kernels ``(1, gates * units, …)`` and both biases ``(1, 2 * gates * units)``."""
-    order = [np.arange(gate * cell.units, (gate + 1) * cell.units) for gate in kind.gates]
-    columns = np.concatenate(order)
+    ordered = lambda array: reordered(array, GATES[kind.name], cell.units)
     kernels = [
-        block.array(expanded(getattr(cell, name))[:, columns].T[None], name) for name in ("kernel", "recurrent_kernel")
+        block.weight(ordered(expanded(getattr(cell, name))).T[None], name) for name in ("kernel", "recurrent_kernel")
     ]
     if not cell.use_bias:
         return [*kernels, ""]
     bias = np.asarray(cell.bias)
     both = bias if bias.ndim == 2 else np.stack([bias, np.zeros_like(bias)])
-    return [*kernels, block.array(both[:, columns].reshape(1, -1), "bias")]
+    return [*kernels, block.weight(ordered(both).reshape(1, -1), "bias")]

@@ -62,7 +62,13 @@ def _run(layer: RNN, writing: Writing, call: Call, starts, zero_masked: bool, fl
     cells = [cell for _, cell in leaves(layer.cell)]
     if loop.mask is None and all(has_operator(cell, layer.dtype) for cell in cells) and not _draws(step, call):
         return _through(block, cells, loop)
-    graph = StepGraph(step, layer.dtype, tuple(value.shape[1:] for value in loop.constants), call.training)
+    shapes = tuple(value.shape[1:] for value in loop.constants)
+    if any(not isinstance(size, int) for shape in shapes for size in shape):
+        raise ValueError(
+            f"the layer {layer.name!r} can't be exported to ONNX: its constants have axes of open size, {shapes}; give "
+            "the Input that they come from its length"
+        )
+    graph = StepGraph(step, layer.dtype, shapes, call.training)
     return scan(block, graph, loop if starts else replace(loop, states=_own_states(block, step, loop.x)))
 
 
@@ -95,7 +101,7 @@ def _own_states(block: Block, step, x: Value) -> list[Value]:
     rows, found = block.sizes(x.name, 0, 1), []
     for state in one:
         shape = state.shape[1:]
-        row = block.array(state[0], "initial_state") if state.any() else block.number(0, x.dtype)
+        row = block.constant(state[0], "initial_state") if state.any() else block.number(0, x.dtype)
         found.append(Value(block.repeated(row, rows, shape, "start"), (x.shape[0], *shape), x.dtype))
     return found
 

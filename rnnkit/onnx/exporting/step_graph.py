@@ -42,6 +42,7 @@ class StepGraph:
         except RecursionError:
             raise ValueError(f"expected {self.name!r} short enough to be read as a whole for ONNX") from None
         self.live = self.graph.live()
+        self.trained = self._trained(step.cell)
         self._refuse_draws()
         outermost = [a for node in self.live if node.batched for a in node.args if not a.batched]
         outermost += [node for node in self.results if not node.batched]
@@ -63,6 +64,15 @@ class StepGraph:
         """The error for a node that has no form in ONNX."""
         place = f", in the line {node.line!r}" if node.line else ""
         return ValueError(f"{self.name!r} can't be exported to ONNX: {why}{place}")
+
+    def _trained(self, cell) -> set[int]:
+        """The numbers of nodes that depend on a weight which training changes."""
+        options, found = cell._weight_options(), set()
+        for node in self.live:
+            is_weight = node.op == "weight" and options[node.attr].trainable
+            if is_weight or any(a.id in found for a in node.args):
+                found.add(node.id)
+        return found
 
     def _refuse_draws(self):
         for draw in self.live:

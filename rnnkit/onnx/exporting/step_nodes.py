@@ -10,6 +10,7 @@ from rnnkit.onnx.exporting.expression import Expression
 from rnnkit.onnx.exporting.pointwise import POINTWISE
 from rnnkit.onnx.exporting.step_graph import StepGraph
 
+_OF_NOTHING = {"sum": 0, "product": 0, "prod": 1}
 _REDUCTIONS = {"sum": "ReduceSum", "prod": "ReduceProd", "max": "ReduceMax", "min": "ReduceMin"}
 
 
@@ -39,7 +40,7 @@ class StepNodes:
             node = stack.pop()
             if node.id not in self.names and node.id not in wanted:
                 wanted[node.id] = node
-                stack += [a for a in node.args if a.batched and node.size]
+                stack += [a for a in node.args if a.batched and _filling(node) is None]
         for number in sorted(wanted):
             self.names[number] = self._written(wanted[number])
 
@@ -53,9 +54,9 @@ class StepNodes:
     def _written(self, node: Node) -> str:
         if (node.op, node.attr) in self.given and not node.args:
             return self.given[node.op, node.attr]
-        if not node.size:  # no entries, which the sizes alone describe
-            zero = self.block.number(0, bool if node.kind == "bool" else self.step.dtype)
-            return self.block.repeated(zero, self.lead, node.shape, self.step.label(node), node.line)
+        if (filling := _filling(node)) is not None:
+            number = self.block.number(filling, bool if node.kind == "bool" else self.step.dtype)
+            return self.block.repeated(number, self.lead, node.shape, self.step.label(node), node.line)
         if node.pointwise:
             return self._pointwise(node)
         if node.op in _REDUCTIONS:
@@ -75,7 +76,8 @@ class StepNodes:
     def _operand(self, node: Node) -> str:
         if node.batched:
             return self.names[node.id]
-        return self.block.array(self.step.values[node.id], self.step.label(node))
+        hold = self.block.weight if node.id in self.step.trained else self.block.constant
+        return hold(self.step.values[node.id], self.step.label(node))
 
     def _whole(self, node: Node, name: str = "") -> str:
         """A value with all axes in front, also one that rows share."""
@@ -134,8 +136,15 @@ class StepNodes:
     def _gathered(self, node: Node, source: Node) -> str:
         table = node.attr.index(source.shape).reshape(-1).astype(np.int64)
         flat = self._reshaped(self._operand(source), (source.size,), node)
-        found = self.block.add("Gather", flat, self.block.array(table, "places"), line=node.line, axis=self.axes)
+        found = self.block.add("Gather", flat, self.block.constant(table, "places"), line=node.line, axis=self.axes)
         return self._reshaped(found, node.shape, node)
+
+
+def _filling(node: Node) -> int | None:
+    """The number in every place of a value that has no entries, or is a sum or product over none; else None."""
+    if not node.size:
+        return 0
+    return _OF_NOTHING.get(node.op) if node.args and not node.args[0].size else None
 
 
 def _slices(part, shape) -> list[tuple[int, int, int]] | None:

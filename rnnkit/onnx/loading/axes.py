@@ -155,6 +155,11 @@ class Axes:
             raise ValueError(f"expected sizes that are not negative, got {number}")
         return Axis(number, any(number % prime == 0 for prime in self._open) and number > 0, kin)
 
+    def open_in(self, numbers: Iterable[int]) -> Axis | None:
+        """The first open axis whose size is part of one of these numbers."""
+        found = (axis for number in numbers if number for prime, axis in self._open.items() if int(number) % prime == 0)
+        return next(found, None)
+
     def broadcast(self, *several: Sequence[Axis]) -> tuple[Axis, ...]:
         """The axes of values that are combined element by element, by NumPy's rule."""
         rank = max(map(len, several))

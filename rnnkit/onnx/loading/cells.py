@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -316,8 +316,3 @@ def _clipped(function, options, bound, z):
 def super_config(cell: Cell) -> dict:
     """The part of a configuration that every cell has."""
     return {"name": cell.name} if cell.name else {}
-
-
-def reordered(array: np.ndarray, order: Sequence[int], units: int) -> np.ndarray:
-    """The last axis, blocks of `units` each, with its blocks in another order."""
-    return np.concatenate([array[..., k * units : (k + 1) * units] for k in order], axis=-1)

@@ -8,26 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.onnx.loading.values import kind_of
+from rnnkit.onnx.format.package import DTYPES, onnx_package
 
 _DOMAINS = ("", "ai.onnx")
 _FREE = 1 << 22  # numbers that constants of a small file may hold
-_DTYPES = {1: "f4", 2: "u1", 3: "i1", 4: "u2", 5: "i2", 6: "i4", 7: "i8", 9: "?", 11: "f8", 12: "u4", 13: "u8"}
-
-
-def onnx_package() -> Any:
-    """The package `onnx`.
-
-    Raises
-    ------
-    ImportError
-        If it isn't installed.
-    """
-    try:
-        import onnx  # type: ignore[import-not-found,unused-ignore]
-    except ModuleNotFoundError:
-        raise ImportError("rk.onnx.load needs onnx; install it with: pip install 'rnnkit[onnx]'") from None
-    return onnx
 
 
 class OnnxFile:
@@ -99,7 +83,7 @@ class OnnxFile:
         ValueError
             For a kind of numbers that rnnkit has no layers for, or fewer numbers than the shape says.
         """
-        if tensor.data_type not in _DTYPES:
+        if tensor.data_type not in DTYPES:
             name = self.onnx.TensorProto.DataType.Name(tensor.data_type) if tensor.data_type else "none"
             raise ValueError(f"expected float, double, integers or bool in {tensor.name!r}, got {name}")
         if tensor.HasField("segment"):
@@ -123,7 +107,7 @@ class OnnxFile:
         place = Path(os.path.realpath(folder / said.get("location", "")))
         if not said.get("location") or folder not in place.parents or not place.is_file():
             raise ValueError(f"expected external data in a file beside the model, got {said.get('location')!r}")
-        offset, needed = int(said.get("offset", 0)), count * np.dtype(_DTYPES[tensor.data_type]).itemsize
+        offset, needed = int(said.get("offset", 0)), count * np.dtype(DTYPES[tensor.data_type]).itemsize
         length = int(said.get("length", needed))
         if offset < 0 or length != needed or offset + needed > place.stat().st_size:
             raise ValueError(f"expected {needed} bytes of external data for {tensor.name!r} in {place.name}")
@@ -152,15 +136,3 @@ class OnnxFile:
         if proto.type in (kinds.FLOATS, kinds.INTS):
             return list(proto.floats if proto.type == kinds.FLOATS else proto.ints)
         raise ValueError(f"expected the attribute {proto.name!r} as numbers, text, a tensor or a graph")
-
-    def kind_of_code(self, code: int | None) -> str:
-        """The kind of value that a number of ONNX's for a type of tensor stands for."""
-        if code not in _DTYPES:
-            raise ValueError(f"expected float, double, integers or bool, got ONNX's type {code}")
-        return kind_of(_DTYPES[code])
-
-    def dtype_of_code(self, code: int) -> np.dtype:
-        """The dtype that a number of ONNX's stands for."""
-        if code not in _DTYPES:
-            raise ValueError(f"expected float, double, integers or bool, got ONNX's type {code}")
-        return np.dtype(_DTYPES[code])

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rnnkit.onnx.format.package import element_type
+from rnnkit.onnx.loading.axes import LARGEST_AXIS
 from rnnkit.onnx.loading.file import OnnxFile
 from rnnkit.onnx.loading.node import Node
 from rnnkit.onnx.loading.values import Constant
@@ -51,6 +53,8 @@ def folded(
         if node.op in ("Cast", "Add", "Sub", "Mul", "Div", "Neg", "Identity", "Tanh", "Sigmoid", "Relu"):
             return np.broadcast_to(_evaluated(node, thin, place, file), sizes)
         file.spend(sum(one.size for one in arrays if one is not None))
+    if any(size > LARGEST_AXIS for size in sizes):
+        raise ValueError("expected a constant of known size, got one as long as the batch or time")
     file.spend(math.prod(sizes))
     return _evaluated(node, arrays, place, file)
 
@@ -74,9 +78,7 @@ def _evaluated(node, arrays, place, file) -> np.ndarray:
     outputs = [f"y{i}" for i in range(len(node.outputs))]
     proto = helper.make_node(node.op, names, outputs)
     proto.attribute.extend(node.proto.attribute)
-    inputs = [
-        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(a.dtype), None) for name, a in given.items()
-    ]
+    inputs = [helper.make_tensor_value_info(name, element_type(a.dtype), None) for name, a in given.items()]
     result = [helper.make_tensor_value_info(outputs[place], 0, None)]
     graph = helper.make_graph([proto], "node", inputs, result)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", file.opset)])

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit.onnx.format.package import dtype_of
 from rnnkit.onnx.loading.axes import Axes, Axis, numbers
 from rnnkit.onnx.loading.file import OnnxFile
 from rnnkit.onnx.loading.folding import folded
@@ -52,15 +53,26 @@ class Graph:
     def know(self, name: str, array: np.ndarray) -> None:
         """Give an input's numbers as those of an initializer."""
         kept = np.asarray(array)
-        (code,) = [one.type.tensor_type.elem_type for one in self.proto.input if one.name == name]
+        (kind,) = [one.type.tensor_type for one in self.proto.input if one.name == name]
+        declared = [size.dim_value if size.HasField("dim_value") else None for size in kind.shape.dim]
         if kept.dtype.kind not in "fiub":
             raise ValueError(f"expected numbers for {name!r}, got {kept.dtype}")
-        kept = kept.astype(self.file.dtype_of_code(code))
+        fits = len(declared) == kept.ndim and all(
+            size in (None, own) for size, own in zip(declared, kept.shape, strict=True)
+        )
+        if kind.HasField("shape") and not fits:
+            raise ValueError(f"expected an array of shape {tuple(declared)} for {name!r}, got {kept.shape}")
+        kept = kept.astype(dtype_of(kind.elem_type))
         self._values[name] = Constant(kept, tuple(Axis(n) for n in kept.shape), name, kept.dtype.kind == "f")
 
     def inputs(self) -> list:
         """The inputs that are not initializers."""
         return [one for one in self.proto.input if one.name not in self._values]
+
+    def initializers(self) -> list[Constant]:
+        """The weights that the graph holds, and those that were given for its inputs."""
+        names = [*(one.name for one in self.proto.input), *(one.name for one in self.proto.initializer)]
+        return [value for name in names if isinstance(value := self._values.get(name), Constant)]
 
     def lookup(self, name: str) -> Value:
         """What a name stands for, here or in a graph around."""
@@ -106,7 +118,8 @@ class Graph:
         found = list(found) if isinstance(found, list) else [found]
         node.check_all_read()
         known = all(one is None or isinstance(one, Constant) for one in inputs)
-        if not known or node.op in _NOT_FOLDED or all(isinstance(one, Constant) for one in found):
+        kept = node.op in _NOT_FOLDED or any(isinstance(one, Array) and one.of_call for one in found)
+        if not known or kept or all(isinstance(one, Constant) for one in found):
             return found
         return [self._folded(node, inputs, found, i) for i in range(len(node.outputs))]
 

@@ -9,11 +9,12 @@ import numpy as np
 
 from rnnkit.layers.base import Layer
 from rnnkit.layers.merging import Concatenate
+from rnnkit.layers.shaping import RepeatVector
 from rnnkit.layers.support.symbolic import SymbolicTensor
 from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
-from rnnkit.onnx.loading.layers import Arrange, ConstantRows, Operation, RepeatOverTime
-from rnnkit.onnx.loading.step_target import Steps, inputs_first, plain_name
-from rnnkit.onnx.loading.values import Array, Forms
+from rnnkit.onnx.loading.layers import Arrange, ConstantRows, Operation, RepeatOverTime, StepCount, StepNumbers
+from rnnkit.onnx.loading.step_target import Steps, inputs_first, plain_name, without
+from rnnkit.onnx.loading.values import Array, Constant, Forms
 
 
 class Layers:
@@ -108,20 +109,19 @@ class Layers:
         sizes = self.forms.shape(array.axes, array.label)
         return self.shaped(self.tensor(array), self.kept(array), [int(np.prod(sizes))])
 
-    def viewed(self, source: Array, axes: Sequence[Axis]) -> SymbolicTensor:
-        """The tensor of a value whose axes are those of another, some of size 1 more or fewer, in another order."""
+    def viewed(self, source: Array, axes: Sequence[Axis], places: Sequence[int | None]) -> SymbolicTensor:
+        """The tensor of a value whose axes stand at these places in another one, None for new ones of size 1."""
         forms, tensor = self.forms, self.tensor(source)
         old_rows, new_rows = forms.row_axes(source.axes), forms.row_axes(axes)
-        old, new = [a.root for a in forms.features(source.axes)], [a.root for a in forms.features(axes)]
+        order = forms.order(source.axes, places)
         if [a.role for a in old_rows if a.role == BATCH] != [a.role for a in new_rows if a.role == BATCH]:
             raise ValueError("expected the batch axis to stay; it is dropped")
         if len(old_rows) == len(new_rows):
-            if old == new:
+            if order == sorted(order):
                 return tensor
-            order = _order(old, new)
-            return self.shaped(tensor, self.kept(source), [a.number for a in new], order)
+            return self.shaped(tensor, self.kept(source), forms.shape(axes, source.label), order)
         sizes = forms.shape(axes, source.label)
-        if old != new or not all(a.number == 1 for a in {*old_rows} ^ {*new_rows}):
+        if order != sorted(order) or not all(a.number == 1 for a in {*old_rows} ^ {*new_rows}):
             raise ValueError("expected the time axis to stay where it is")
         time = [] if len(new_rows) < len(old_rows) else [1]
         return self.shaped(tensor, 1, [*time, *sizes])
@@ -130,11 +130,47 @@ class Layers:
 
     def along(self, time: Axis) -> SymbolicTensor:
         """Any tensor that has this time axis, ``(B, T, …)``."""
+        found = self._along(time)
+        if found is None:
+            raise ValueError("expected a length that an input has, got one that is computed")
+        return found
+
+    def _along(self, time: Axis) -> SymbolicTensor | None:
         for array, tensor in self._tensors.items():
             own = self.forms.time_axis(array.axes)
             if own is not None and own.root is time.root:
                 return tensor
-        raise ValueError("expected a length that an input has, got one that is computed")
+        return None
+
+    def repeated(self, tensor: SymbolicTensor, time: Axis, name: str = "") -> SymbolicTensor:
+        """A tensor ``(B, F)`` at every step of a time axis."""
+        options = {"dtype": self.dtype, "name": self.named(name)}
+        like = self._along(time)
+        if like is None and time.size is not None:
+            return RepeatVector(time.size, **options)(tensor)
+        return RepeatOverTime(**options)([tensor, self.along(time)])
+
+    def length(self, time: Axis) -> SymbolicTensor:
+        """How many steps a time axis has, for every row ``(B,)``."""
+        if time.role != TIME:
+            raise ValueError("expected the size of a time axis as a number, got that of the batch")
+        return self.shared(("length", time.root), lambda: StepCount(dtype=self.dtype)(self.along(time)))
+
+    def step_numbers(self, time: Axis) -> SymbolicTensor:
+        """The numbers of the steps of a time axis from 0, for every row ``(B, T)``."""
+        if time.role != TIME:
+            raise ValueError("expected a range along time, got one along the batch")
+        return self.shared(("numbers", time.root), lambda: StepNumbers(dtype=self.dtype)(self.along(time)))
+
+    def steps_of(self, constant: Constant) -> SymbolicTensor:
+        """A constant ``(B, T, …)`` that is the same for every row and step, as one for every row and step."""
+        time = self.forms.time_axis(constant.axes)
+        rows = [i for i, axis in enumerate(constant.axes) if not self.forms.is_feature(axis)]
+        array = without(constant.array, rows).astype(self.dtype)
+        if time is None:
+            raise ValueError("expected values with a time axis to join along time")
+        flat = self.rows_of(array.reshape(-1), self.along(time), constant.trainable)
+        return self.shaped(self.repeated(flat, time), 2, list(array.shape))
 
     def side_by_side(self, arrays: Sequence[Array]) -> SymbolicTensor:
         """The features of several values in one axis; what has no time is repeated where another has."""
@@ -176,27 +212,7 @@ class Layers:
 
         return call
 
-    def rows_of(self, constant: np.ndarray, like: SymbolicTensor) -> SymbolicTensor:
+    def rows_of(self, constant: np.ndarray, like: SymbolicTensor, trainable: bool) -> SymbolicTensor:
         """A constant for every row."""
-        layer = ConstantRows(list(constant.shape), dtype=self.dtype)
+        layer = ConstantRows(list(constant.shape), trainable, dtype=self.dtype)
         return self.with_weights(layer, [constant])(like)
-
-
-def _order(old: Sequence[Axis], new: Sequence[Axis]) -> list[int]:
-    """Where each of the new axes stands among the old ones.
-
-    Raises
-    ------
-    ValueError
-        If they are not the same.
-    """
-    left = list(enumerate(old))
-    order = []
-    for axis in new:
-        found = next((i for i, (_, one) in enumerate(left) if one is axis), None)
-        if found is None:
-            raise ValueError("expected the same axes in another order")
-        order.append(left.pop(found)[0])
-    if left:
-        raise ValueError("expected the same axes in another order")
-    return order

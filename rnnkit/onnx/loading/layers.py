@@ -214,6 +214,54 @@ class TimeReduce(Shaping):
         return {"how": self.how} | super().get_config()
 
 
+class StepCount(Shaping):
+    """How many steps x ``(B, T, …)`` has, for every row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rnnkit.onnx.loading.layers import StepCount
+    >>> StepCount()(np.zeros((2, 5, 3)))
+    array([5., 5.])
+    """
+
+    _least_rank = 2
+    _axes = "batch, time"
+
+    def _moved(self, x, mask):
+        shape, dtype = x.shape, x.dtype
+        return np.full(shape[0], shape[1], dtype), lambda d: np.zeros(shape, dtype)
+
+    def compute_output_shape(self, input_shape):
+        """``(B,)``."""
+        return self._shape(input_shape)[:1]
+
+
+class StepNumbers(Shaping):
+    """The number of each step of x ``(B, T, …)``, from 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rnnkit.onnx.loading.layers import StepNumbers
+    >>> StepNumbers()(np.zeros((2, 3, 5)))
+    array([[0., 1., 2.],
+           [0., 1., 2.]])
+    """
+
+    _least_rank = 2
+    _axes = "batch, time"
+
+    def _moved(self, x, mask):
+        shape, dtype = x.shape, x.dtype
+        numbers = np.broadcast_to(np.arange(shape[1]), shape[:2])
+        return numbers.astype(dtype), lambda d: np.zeros(shape, dtype)
+
+    def compute_output_shape(self, input_shape):
+        """``(B, T)``."""
+        return self._shape(input_shape)[:2]
+
+
 class RepeatOverTime(Merge):
     """The first of two arrays ``(B, …)`` at every step of the second ``(B, T, …)``.
 
@@ -270,13 +318,14 @@ class ConstantRows(Layer):
     ----------
     shape : list of int
         The weight's, which is named ``rows``.
+    trainable : bool
     dtype, seed, name
         As in every layer.
     """
 
-    def __init__(self, shape, *, dtype=None, seed=None, name=None):
+    def __init__(self, shape, trainable=True, *, dtype=None, seed=None, name=None):
         super().__init__(dtype=dtype, seed=seed, name=name)
-        self.shape = [int(n) for n in shape]
+        self.shape, self.trainable = [int(n) for n in shape], bool(trainable)
         self._rows: np.ndarray | None = None
 
     def __call__(self, inputs, mask=None, training=False):
@@ -305,7 +354,7 @@ class ConstantRows(Layer):
 
     def get_config(self):
         """The constructor's arguments as JSON values."""
-        return {"shape": self.shape} | super().get_config()
+        return {"shape": self.shape, "trainable": self.trainable} | super().get_config()
 
     def _build(self, shape):
         self._rows = frozen(np.zeros(self.shape), self.dtype)

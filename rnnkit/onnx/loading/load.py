@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rnnkit.layers.support.symbolic import Input
 from rnnkit.models.functional import Model
+from rnnkit.onnx.format.package import dtype_of
 from rnnkit.onnx.loading import operators  # noqa: F401  registers all operators
 from rnnkit.onnx.loading.axes import BATCH, LARGEST_AXIS, TIME, Axis
 from rnnkit.onnx.loading.file import OnnxFile
@@ -18,7 +20,7 @@ from rnnkit.onnx.loading.graph import Graph
 from rnnkit.onnx.loading.layer_target import Layers
 from rnnkit.onnx.loading.layers import Arrange
 from rnnkit.onnx.loading.step_target import inputs_first, plain_name
-from rnnkit.onnx.loading.values import Array, Constant
+from rnnkit.onnx.loading.values import Array, Constant, kind_of
 
 
 def load(path: str | os.PathLike, *, initializers: Mapping[str, Any] | None = None) -> Model:
@@ -41,6 +43,8 @@ def load(path: str | os.PathLike, *, initializers: Mapping[str, Any] | None = No
     ------
     FileNotFoundError
         If there is no such file.
+    TypeError
+        If `initializers` is no dict.
     ValueError
         If it isn't an ONNX model, or holds an operator, an attribute or a pattern that rnnkit doesn't read; the error
         names the file and the node.
@@ -97,7 +101,9 @@ class Loaded:
 
 def read(path, initializers=None) -> Loaded:
     """What `load` gives, with the orders of axes."""
-    path = os.fspath(path)
+    path = os.fspath(Path(path))
+    if initializers is not None and not isinstance(initializers, Mapping):
+        raise TypeError(f"expected initializers as a dict of names and arrays, got {initializers!r}")
     try:
         file = OnnxFile(path)
         graph = Graph(file, file.graph)
@@ -113,15 +119,15 @@ def read(path, initializers=None) -> Loaded:
 
 
 def _loaded(file: OnnxFile, graph: Graph) -> Loaded:
-    given = [_input(file, graph, one) for one in graph.inputs()]
-    names = [one.name for one in graph.inputs()]
+    formal = graph.inputs()
+    given, names = [_input(file, graph, one) for one in formal], [one.name for one in formal]
     outputs = []
     for one, value in zip(file.graph.output, graph.read(given), strict=True):
         if isinstance(value, Constant):
             raise ValueError(f"expected outputs that depend on the inputs, got the constant {one.name!r}")
         outputs.append(value)
     _choose_batch(given)
-    dtype = _precision(file, graph, outputs)
+    dtype = _precision(file, graph, formal)
     target, tensors, orders = Layers(dtype), [], {}
     used = set(inputs_first(outputs))
     for name, array in zip(names, given, strict=True):
@@ -160,7 +166,7 @@ def _input(file, graph, proto) -> Array:
             axes.append(Axis(size.dim_value))
         else:
             axes.append(graph.axes.open(name=size.dim_param))
-    return Array(tuple(axes), file.kind_of_code(kind.elem_type), (), None, None, graph, f"input {proto.name!r}")
+    return Array(tuple(axes), kind_of(dtype_of(kind.elem_type)), (), None, None, graph, f"input {proto.name!r}")
 
 
 def _choose_batch(given: list[Array]) -> None:
@@ -188,11 +194,11 @@ def _choose_batch(given: list[Array]) -> None:
                 open_axis.be(TIME)
 
 
-def _precision(file, graph, outputs) -> np.dtype:
-    """The one precision of all layers: double where anything is."""
-    codes = [one.type.tensor_type.elem_type for one in graph.inputs()]
-    dtypes = [file.dtype_of_code(code) for code in codes]
-    dtypes += [value.array.dtype for value in graph._values.values() if isinstance(value, Constant)]
+def _precision(file, graph, inputs) -> np.dtype:
+    """The one precision of all layers: double where an input, an output or a weight is."""
+    codes = [one.type.tensor_type.elem_type for one in (*inputs, *file.graph.output)]
+    dtypes = [dtype_of(code) for code in codes if code]
+    dtypes += [value.array.dtype for value in graph.initializers()]
     return np.result_type(np.float32, *{dtype for dtype in dtypes if dtype.kind == "f"})
 
 

@@ -87,6 +87,18 @@ class Node:
             raise ValueError(f"expected {what} as an initializer or a constant, got {got}")
         return value.array
 
+    def check_sizes(self, inputs: Sequence[Value | None]) -> None:
+        """Refuse an open size beside a value that is computed: no more than shapes are made of it."""
+        is_computed = any(isinstance(one, Array) for one in inputs)
+        if is_computed and any(one is not None and self.open_size(one) is not None for one in inputs):
+            raise ValueError("expected open sizes in shapes alone, or as floating-point numbers")
+
+    def open_size(self, value: Value) -> Axis | None:
+        """The open axis whose size is among the integers of a known value."""
+        if not isinstance(value, Constant) or value.kind != "int" or value.array.size > 64:
+            return None
+        return self.axes.open_in(value.array.reshape(-1))
+
     def integers(self, value: Value | None, what: str) -> list[int]:
         """A known input as a list of integers, such as sizes."""
         array = self.known(value, what)

@@ -46,13 +46,9 @@ class Steps:
 
     def weight(self, array: np.ndarray, name: str, trainable: bool) -> Any:
         """An array as a weight; a single number that is not trained stands for itself."""
-        if array.size == 1 and not (trainable and array.ndim):
-            number = float(array.reshape(()))
-            return number if array.ndim == 0 else self._shared(array, name, False)
-        return self._shared(array, name, trainable)
-
-    def _shared(self, array, name, trainable):
-        array = np.ascontiguousarray(array).astype(self._dtype)
+        if array.ndim == 0 and not trainable:
+            return float(array)
+        array = np.array(array, self._dtype, order="C")
         key = (array.shape, array.tobytes(), trainable)
         if key not in self._known:
             taken = {one for one, *_ in self._weights}
@@ -76,13 +72,22 @@ class Steps:
                 array = array[0]  # NumPy adds it again
             if value.kind == "bool":
                 return self.add("NotZero", [self.weight(array, weight_name(value, "condition"), False)])
-            return self.weight(array, weight_name(value, "constant"), value.trainable)
+            return self.weight(array, weight_name(value, "constant"), value.is_weight)
         missing = [
             place
             for place, i in enumerate(i for i, axis in enumerate(axes) if self.forms.is_feature(axis))
             if own[i] is None or not self.forms.is_feature(own[i])  # type: ignore[arg-type]
         ]
         return self.add("Unsqueeze", [ref], axes=missing) if missing else ref
+
+    def repeated(self, value: Constant, like: Any) -> Any:
+        """A constant that every row has, in as many rows as another value."""
+        away = [i for i, axis in enumerate(value.axes) if not self.forms.is_feature(axis)]
+        array = without(value.array, away)
+        if value.kind == "bool":
+            raise ValueError("expected numbers, got a constant of conditions")
+        weight = self.weight(array, weight_name(value, "constant"), value.is_weight)
+        return self.add("Rows", [weight, like])
 
     def program(self, outputs: Sequence[Any]) -> Program:
         """All that was collected."""
@@ -101,11 +106,7 @@ class Steps:
                     raise ValueError(f"{value.label}: expected an operator that keeps no memory here")
                 found = value.emit(self, [refs.get(one) for one in value.inputs])
             refs[value] = found
-        return [self.alone(one) if isinstance(one, Constant) else refs[one] for one in outputs]
-
-    def alone(self, value: Constant) -> Any:
-        """A constant that nothing is computed from, as every row has it."""
-        raise ValueError(f"expected outputs that depend on inputs, got the constant {value.name!r}")
+        return [self.repeated(one, ("input", 0)) if isinstance(one, Constant) else refs[one] for one in outputs]
 
 
 def inputs_first(
@@ -135,11 +136,16 @@ def without(array: np.ndarray, axes: Sequence[int]) -> np.ndarray:
         If they differ.
     """
     for axis in sorted(axes, reverse=True):
-        first = array.take([0], axis) if array.shape[axis] else array
-        if array.shape[axis] == 0 or (array.strides[axis] and not (array == first).all()):
+        first = array[(slice(None),) * axis + (slice(0, 1),)]
+        if array.shape[axis] == 0 or (array.strides[axis] and not _equal(array, first)):
             raise ValueError("expected a constant that is the same for every row and step, got one that differs")
-        array = first.reshape((*array.shape[:axis], *array.shape[axis + 1 :]))
+        array = first.squeeze(axis)
     return array
+
+
+def _equal(array, first) -> bool:
+    """Whether all entries are the first ones; NaN equals NaN."""
+    return bool(((array == first) | ((array != array) & (first != first))).all())
 
 
 def weight_name(value: Constant, default: str) -> str:

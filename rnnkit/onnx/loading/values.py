@@ -42,6 +42,11 @@ class Constant:
         """ "float", "int" or "bool"."""
         return kind_of(self.array.dtype)
 
+    @property
+    def is_weight(self) -> bool:
+        """Whether training changes it where it is part of a step; of numbers those that have an axis."""
+        return self.trainable and self.array.ndim > 0
+
 
 @dataclass(eq=False)
 class Array:
@@ -67,6 +72,8 @@ class Array:
         ``(x, kernel, bias, activation)`` where it is a dense layer of x, which what follows may add to.
     layer_inputs : sequence of values, optional
         What `layers` reads, where these aren't the inputs.
+    of_call : bool
+        Whether only a call knows it, though it is computed from no input: an open size.
     """
 
     axes: tuple[Axis, ...]
@@ -78,6 +85,7 @@ class Array:
     label: str = ""
     dense: tuple | None = field(default=None, repr=False)
     layer_inputs: Sequence[Any] | None = field(default=None, repr=False)
+    of_call: bool = False
 
 
 Value = Constant | Array
@@ -131,6 +139,19 @@ class Forms:
     def place(self, axes: Sequence[Axis], axis: int) -> int:
         """The number of a feature axis among the features."""
         return len(self.features(axes[:axis]))
+
+    def order(self, axes: Sequence[Axis], places: Sequence[int | None]) -> list[int]:
+        """The feature axes at these places among all, as numbers among the features.
+
+        Raises
+        ------
+        ValueError
+            If one is left out.
+        """
+        order = [self.place(axes, i) for i in places if i is not None and self.is_feature(axes[i])]
+        if len(order) != len(self.features(axes)):
+            raise ValueError("expected axes of size 1 to be left out, got an open one of features")
+        return order
 
     def row_axes(self, axes: Sequence[Axis]) -> list[Axis]:
         """The axes of rows, batch first.

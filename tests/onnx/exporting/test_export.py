@@ -200,6 +200,18 @@ def test_constants_that_are_not_known(path):
     assert "got (6, 'a')" in refused(layer, path, constants=[(6, "a")])
 
 
+def test_constants_of_open_size_in_a_model(path):
+    @rk.cell(states={"h": 3})
+    def attending(x, states, weights, constants):
+        h = states[0] + x + constants[0].sum(axis=1)
+        return h, h
+
+    with rk.eager():
+        a, memory = rk.Input((None, 3), name="a"), rk.Input((None, 3), name="memory")
+        model = rk.Model([a, memory], rk.RNN(attending(), name="attending")(a, constants=[memory]))
+    assert "its constants have axes of open size, (('memory_time', 3),)" in refused(model, path)
+
+
 def test_masks_of_several_inputs_are_named(path):
     with rk.eager():
         a, b = rk.Input((None, 3), name="a"), rk.Input((None, 3), name="b")

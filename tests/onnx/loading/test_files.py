@@ -43,7 +43,7 @@ def test_no_such_file(tmp_path):
 
 def test_without_onnx(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(ImportError, match=r"rk.onnx.load needs onnx; install it with: pip install 'rnnkit\[onnx\]'"):
+    with pytest.raises(ImportError, match=r"rk.onnx needs onnx; install it with: pip install 'rnnkit\[onnx\]'"):
         rk.onnx.load("model.onnx")
 
 
@@ -75,6 +75,21 @@ def test_rows_that_depend_on_each_other(tmp_path):
     refused(tmp_path, model_of(nodes, [X], ["y"], {"s": np.array([-1])}), "batch")
 
 
+def test_open_sizes_beside_numbers(tmp_path):
+    """A size that only a call knows is no number to compute with, but for that of time as a floating-point number."""
+    nodes = [node("Shape", ["ids"], "s"), node("Gather", ["s", "place"], "n")]
+    ids = [("ids", "int64", ["batch", "time"])]
+    for place in (0, 1):
+        model = model_of([*nodes, node("Sub", ["n", "ids"], "y")], ids, ["y"], {"place": np.array(place)})
+        refused(tmp_path, model, "sub_y (Sub)", "expected open sizes in shapes alone")
+    to_float = [*nodes, node("Cast", ["ids"], "x", to=1), node("Cast", ["n"], "m", to=1)]
+    model = model_of([*to_float, node("Div", ["x", "m"], "y")], ids, ["y"], {"place": np.array(0)})
+    refused(tmp_path, model, "cast_m (Cast)", "expected the size of a time axis as a number, got that of the batch")
+    twice = [*nodes, node("Add", ["n", "n"], "m"), node("Cast", ["m"], "f", to=1), node("Cast", ["ids"], "x", to=1)]
+    model = model_of([*twice, node("Div", ["x", "f"], "y")], ids, ["y"], {"place": np.array(1)})
+    refused(tmp_path, model, "cast_f (Cast)", "expected one open size to be cast")
+
+
 def test_inputs_that_are_weights(tmp_path):
     model = lstm()
     del model.graph.initializer[:]
@@ -86,6 +101,17 @@ def test_inputs_that_are_weights(tmp_path):
     assert (y.shape, y.dtype) == ((2, 5, 1, 3), np.float32)
     with pytest.raises(ValueError, match="bad.onnx: expected initializers for inputs of the graph, got 'V'"):
         rk.onnx.load(path, initializers={"V": 1})
+
+
+def test_initializers_that_do_not_fit(tmp_path):
+    model = model_of([node("Add", ["x", "w"], "y")], [("x", "float32", ["batch", 4]), ("w", "float32", [4])], ["y"])
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(TypeError, match="expected initializers as a dict of names and arrays, got 3"):
+        rk.onnx.load(path, initializers=3)
+    with pytest.raises(ValueError, match=r"expected an array of shape \(4,\) for 'w', got \(3,\)"):
+        rk.onnx.load(path, initializers={"w": np.ones(3)})
+    assert "w" in str(list(rk.onnx.load(path, initializers={"w": np.ones(4)}).weights))
 
 
 def test_weights_of_other_shapes(tmp_path):

@@ -24,7 +24,7 @@ UNARY = {
     "Shrink": {"lambd": 0.4, "bias": 0.1}, "Sign": {}, "Sin": {}, "Sinh": {}, "Softplus": {}, "Softsign": {},
     "Sqrt": {}, "Tan": {}, "Tanh": {}, "ThresholdedRelu": {"alpha": 0.3}, "Identity": {}, "Dropout": {},
 }  # fmt: skip
-BINARY = ("Add", "Div", "Max", "Mean", "Min", "Mul", "PRelu", "Pow", "Sub", "Sum")
+BINARY = ("Add", "Div", "Max", "Mean", "Min", "Mod", "Mul", "PRelu", "Pow", "Sub", "Sum")
 CONDITIONS = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
 LOGICAL = ("And", "Or", "Xor")
 OTHERS = {"Cast", "CastLike", "Clip", "Constant", "ConstantOfShape", "Concat", "CumSum", "Einsum", "Expand", "Flatten"}
@@ -72,7 +72,8 @@ def test_binary(op, other):
     else:
         feeds["w"] = RNG.uniform(0.5, 1.5, (3, 1, 4)).astype("float32")
         inputs = [ROW, ("w", "float32", ["batch", 1, 4])]
-    check(model_of([node(op, ["x", "w"], "y")], inputs, ["y"], initializers), feeds)
+    options = {"fmod": 1} if op == "Mod" else {}
+    check(model_of([node(op, ["x", "w"], "y", **options)], inputs, ["y"], initializers), feeds)
 
 
 @pytest.mark.parametrize("op", [*CONDITIONS, *LOGICAL, "Not", "IsNaN"])
@@ -163,6 +164,39 @@ CASES = {
     ),
     "concat": ([node("Tanh", ["x"], "a"), node("Concat", ["x", "a"], "y", axis=-1)], {}, [ROW]),
     "concat_ones": ([node("Concat", ["x", "z"], "y", axis=-1)], {}, [ROW, ("z", "float32", ["batch", "time", 1])]),
+    "concat_constants": (
+        [node("Expand", ["c", "sizes"], "e"), node("Concat", ["e", "x", "e"], "y", axis=2)],
+        {"c": (1, 1, 2), "sizes": np.array([3, 5, 2])},
+        [("x", "float32", [3, 5, 4])],
+    ),
+    "gather_one": (
+        [node("ReduceMax", ["x"], "m", axes=[2]), node("Gather", ["m", "places"], "y", axis=2)],
+        {"places": np.array([0, 0, -1])},
+        [ROW],
+    ),
+    "outer_product": (
+        [
+            node("Unsqueeze", ["x", "two"], "a"),
+            node("Unsqueeze", ["x", "three"], "b"),
+            node("Mul", ["a", "b"], "o"),
+            node("Mul", ["o", "w"], "m"),
+            node("Softmax", ["m"], "s", axis=2),
+            node("Transpose", ["m"], "t", perm=[0, 1, 3, 2]),
+            node("Sub", ["s", "t"], "y"),
+        ],
+        {"two": np.array([2]), "three": np.array([3]), "w": (4, 4)},
+        [ROW],
+    ),
+    "steps_as_a_number": (
+        [
+            node("Shape", ["x"], "s"),
+            node("Slice", ["s", "one", "two"], "n"),
+            node("Cast", ["n"], "length", to=1),
+            node("Div", ["x", "length"], "y"),
+        ],
+        {"one": np.array([1]), "two": np.array([2])},
+        [ROW],
+    ),
     "concat_time": ([node("Tanh", ["x"], "a"), node("Concat", ["x", "a"], "y", axis=1)], {}, [ROW]),
     "split": ([node("Split", ["x"], ["a", "b"], axis=2), node("Mul", ["a", "b"], "y")], {}, [ROW]),
     "argmax": ([node("ArgMax", ["x"], "i", axis=-1, keepdims=0), node("Cast", ["i"], "y", to=1)], {}, [ROW]),
@@ -179,7 +213,10 @@ def test_case(name):
     nodes, weights, inputs = CASES[name]
     sizes = {"batch": 3, "time": 5}
     feeds = {n: RNG.normal(size=[sizes.get(s, s) for s in shape]).astype("float32") for n, _, shape in inputs}
-    arrays = {n: RNG.uniform(0.1, 1, shape).astype("float32") for n, shape in weights.items()}
+    arrays = {
+        n: one if isinstance(one, np.ndarray) else RNG.uniform(0.1, 1, one).astype("float32")
+        for n, one in weights.items()
+    }
     outputs = ["y", "z"] if name == "two_outputs" else ["y"]
     opset = {"gelu": 20, "swish": 24, "split": 17}.get(name, 17)
     model = model_of(nodes, inputs, outputs, arrays, opset)
@@ -294,6 +331,23 @@ def test_an_embedding_of_computed_ids():
     model = model_of(nodes, [("ids", "int64", ["batch", "time"])], ["y"], arrays)
     found = check(model, {"ids": RNG.integers(0, 7, (3, 5))})
     assert type(found.model.layers[0]).__name__ == "Embedding"
+
+
+def test_a_mask_from_lengths():
+    """As exporters write it: the numbers of the steps beside the lengths."""
+    nodes = [
+        node("Shape", ["x"], "s"),
+        node("Gather", ["s", "one"], "n"),
+        node("Range", ["zero", "n", "one"], "steps"),
+        node("Unsqueeze", ["lengths", "at"], "ends"),
+        node("Less", ["steps", "ends"], "used"),
+        node("Unsqueeze", ["used", "behind"], "mask"),
+        node("Where", ["mask", "x", "nothing"], "y"),
+    ]
+    arrays = {"zero": np.array(0), "one": np.array(1), "at": np.array([1]), "behind": np.array([2])}
+    inputs = [ROW, ("lengths", "int64", ["batch"])]
+    feeds = {"x": X, "lengths": np.array([0, 5, 3])}
+    check(model_of(nodes, inputs, ["y"], arrays | {"nothing": np.float32(0)}), feeds)
 
 
 def test_sizes_that_are_computed():

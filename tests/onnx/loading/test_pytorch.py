@@ -9,7 +9,8 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 import onnx
-from onnx_graphs import check
+from onnx_graphs import check, loaded
+from onnx_round_trip import agrees
 
 import rnnkit as rk
 
@@ -45,6 +46,14 @@ def test_what_pytorch_exported(name):
         found = check(model, feeds_of(model, rng, sizes))
     kinds = [type(layer).__name__ for layer in found.model.layers]
     assert [kind for kind in kinds if kind in LAYERS.get(name, kinds)] == LAYERS.get(name, kinds), kinds
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_was_loaded_is_exported_and_loaded_again(name):
+    graph = onnx.load(FOLDER / f"{name}.onnx")
+    feeds = feeds_of(graph, np.random.default_rng(0), {"batch": 3, "time": 5, "steps": 4})
+    found = loaded(graph)
+    agrees(found.model, *(np.ascontiguousarray(feeds[one].transpose(order)) for one, order in found.inputs.items()))
 
 
 def test_other_lengths_than_the_exporter_saw():

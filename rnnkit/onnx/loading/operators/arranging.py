@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from rnnkit.onnx.loading.axes import LARGEST_AXIS, TIME, Axis, numbers
-from rnnkit.onnx.loading.layers import RepeatOverTime
 from rnnkit.onnx.loading.node import Node, axis_of, operator
 from rnnkit.onnx.loading.values import Array, Constant, Value
 
@@ -19,29 +20,37 @@ def transpose(node: Node, x: Value):
     return transposed(node, x, order)
 
 
-def transposed(node: Node, x: Value, order) -> Value:
+def transposed(node: Node, x: Value, order) -> Any:
     """A value with its axes in another order."""
-    axes = [x.axes[i] for i in order]
+    return viewed(node, x, order)
+
+
+def viewed(node: Node, x: Value, places) -> Any:
+    """A value with its axes in another order, some of size 1 more or fewer.
+
+    Parameters
+    ----------
+    places : list of int or None
+        For each axis where it stands in x, None for a new one of size 1.
+    """
+    axes = [Axis(1) if place is None else x.axes[place] for place in places]
     if isinstance(x, Constant):
-        return Constant(x.array.transpose(order), tuple(axes), x.name, x.trainable)
-    return viewed(node, x, axes)
-
-
-def viewed(node: Node, x: Value, axes) -> Array:
-    """A value with the axes of another in another order, some of size 1 more or fewer."""
+        return Constant(_viewed(x.array, places), tuple(axes), x.name, x.trainable)
 
     def emit(steps, refs):
-        old = [axis.root for axis in steps.forms.features(x.axes)]
-        new = [axis.root for axis in steps.forms.features(axes)]
-        return refs[0] if old == new else steps.add("Transpose", refs, order=order_of(old, new))
+        order = steps.forms.order(x.axes, places)
+        return refs[0] if order == sorted(order) else steps.add("Transpose", refs, order=order)
 
-    return node.array(axes, x.kind, [x], emit, lambda target: target.viewed(x, axes))
+    return node.array(axes, x.kind, [x], emit, lambda target: target.viewed(x, axes, places))
 
 
-def order_of(old: list[Axis], new: list[Axis]) -> list[int]:
-    """Where each of some axes stands among the same in another order."""
-    left = list(range(len(old)))
-    return [left.pop(next(k for k, i in enumerate(left) if old[i] is axis)) for axis in new]
+def _viewed(array: np.ndarray, places) -> np.ndarray:
+    """A view with the axes at these places, and new ones of size 1."""
+    kept = [place for place in places if place is not None]
+    away = [axis for axis in range(array.ndim) if axis not in kept]
+    order = np.argsort(np.argsort(kept)).tolist()
+    new = tuple(i for i, place in enumerate(places) if place is None)
+    return np.expand_dims(array.squeeze(tuple(away)).transpose(order), new)
 
 
 @operator("Squeeze")
@@ -52,7 +61,7 @@ def squeeze(node: Node, x: Value, axes: Value | None = None):
     away = [i for i, a in enumerate(x.axes) if a.size == 1] if given is None else [axis_of(i, rank) for i in given]
     if wrong := [i for i in away if x.axes[i].size not in (1, None)]:
         raise ValueError(f"expected an axis of size 1 to leave out, got one of {x.axes[wrong[0]].size}")
-    return viewed(node, x, [axis for i, axis in enumerate(x.axes) if i not in away])
+    return viewed(node, x, [i for i in range(rank) if i not in away])
 
 
 @operator("Unsqueeze")
@@ -63,10 +72,10 @@ def unsqueeze(node: Node, x: Value, axes: Value | None = None):
         raise ValueError("expected axes")
     rank = len(x.axes) + len(given)
     new = {axis_of(i, rank) for i in given}
-    rest = iter(x.axes)
+    rest = iter(range(len(x.axes)))
     if len(new) < len(given):
         raise ValueError(f"expected different axes, got {given}")
-    return viewed(node, x, [Axis(1) if i in new else next(rest) for i in range(rank)])
+    return viewed(node, x, [None if i in new else next(rest) for i in range(rank)])
 
 
 @operator("Reshape")
@@ -179,8 +188,11 @@ def expand(node: Node, x: Value, shape: Value):
     axes = node.axes.broadcast(x.axes, [node.axes.of(size) for size in sizes])
     if isinstance(x, Constant):
         return Constant(np.broadcast_to(x.array, numbers(axes)), axes, x.name, x.trainable)
-    if all(a.root is b.root for a, b in zip(axes[len(axes) - len(x.axes) :], x.axes, strict=True)):
-        return viewed(node, x, axes) if len(axes) > len(x.axes) else x
+    more = len(axes) - len(x.axes)
+    if all(a.root is b.root for a, b in zip(axes[more:], x.axes, strict=True)) and all(
+        one.size == 1 for one in axes[:more]
+    ):
+        return viewed(node, x, [*[None] * more, *range(len(x.axes))])
 
     def emit(steps, refs):
         ref = steps.aligned(x, refs[0], axes)
@@ -193,8 +205,6 @@ def expand(node: Node, x: Value, shape: Value):
         sizes = target.forms.shape(axes, node.label)
         if target.forms.shape(x.axes) != sizes:
             raise ValueError("expected to repeat along time or features, got both")
-        flat = target.flat(x)
-        found = RepeatOverTime(dtype=target.dtype, name=target.named(node.name))([flat, target.along(time)])
-        return target.shaped(found, 2, sizes)
+        return target.shaped(target.repeated(target.flat(x), time, node.name), 2, sizes)
 
     return node.array(axes, x.kind, [x], emit, layers)

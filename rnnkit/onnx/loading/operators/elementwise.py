@@ -6,23 +6,25 @@ import numpy as np
 
 from rnnkit.layers.memoryless import Activation
 from rnnkit.layers.merging import Add, Maximum, Multiply, Subtract
+from rnnkit.onnx.format.package import dtype_of
 from rnnkit.onnx.loading.node import Node, operator
 from rnnkit.onnx.loading.operations import ELEMENTWISE
 from rnnkit.onnx.loading.operators.dense import fused
-from rnnkit.onnx.loading.values import Array
+from rnnkit.onnx.loading.values import Array, Constant, kind_of
 
 _OPTIONS = {
     "Celu": {"alpha": 1.0},
     "Elu": {"alpha": 1.0},
     "HardSigmoid": {"alpha": 0.2, "beta": 0.5},
     "LeakyRelu": {"alpha": 0.01},
+    "Mod": {"fmod": 0.0},
     "Selu": {"alpha": 1.67326319217681884765625, "gamma": 1.05070102214813232421875},
     "Shrink": {"lambd": 0.5, "bias": 0.0},
     "Swish": {"alpha": 1.0},
     "ThresholdedRelu": {"alpha": 1.0},
 }
 _CONDITIONS = ("And", "Equal", "Greater", "GreaterOrEqual", "IsNaN", "Less", "LessOrEqual", "Not", "Or", "Xor")
-_OF_INTEGERS = (*_CONDITIONS, "Abs", "Add", "Max", "Min", "Mul", "Neg", "Sub", "Sum", "Where")
+_OF_INTEGERS = (*_CONDITIONS, "Abs", "Add", "Max", "Min", "Mod", "Mul", "Neg", "Sub", "Sum", "Where")
 _LAYERS = {"Add": Add, "Sub": Subtract, "Mul": Multiply, "Max": Maximum, "Sum": Add}
 _NAMES = {
     "Exp": "exponential",
@@ -43,12 +45,15 @@ def elementwise(node: Node, *inputs):
         options[name] = float(node.attribute(name, default))
     if op == "Gelu":
         options["approximate"] = node.attribute("approximate", "none")
+    if op == "Mod" and not options["fmod"] and any(one.kind == "float" for one in inputs):
+        raise ValueError("expected fmod=1 for floating-point numbers")
     return combined(node, op, inputs, options)
 
 
 def combined(node: Node, op: str, inputs, options=None):
     """The value of an operation on several, one by one along their axes."""
     options = options or {}
+    node.check_sizes(inputs)
     kinds = {one.kind for one in (inputs[1:] if op == "Where" else inputs)}
     if "int" in kinds and op not in _OF_INTEGERS and any(isinstance(one, Array) for one in inputs):
         raise ValueError(f"expected floating-point numbers for {op}, got integers")
@@ -108,14 +113,25 @@ def identity(node: Node, x, ratio=None, training=None):
 @operator("Cast", "CastLike")
 def cast(node: Node, x, like=None):
     """Other numbers for the same value; all floating-point numbers of a model have one precision."""
-    kind = like.kind if like is not None else node.graph.file.kind_of_code(node.attribute("to"))
+    kind = like.kind if like is not None else kind_of(dtype_of(node.attribute("to")))
     node.attribute("saturate")
     node.attribute("round_mode")
     if kind == x.kind and isinstance(x, Array):
         return x
+    if kind == "float" and x.kind == "int" and (length := node.open_size(x)) is not None:
+        return _length(node, x, length)
     if kind == "int" and x.kind == "float" and isinstance(x, Array):
         raise ValueError("expected no cast from floating-point numbers to integers")
     op = "NotZero" if kind == "bool" else "Number" if x.kind == "bool" else None
     emit = lambda steps, refs: refs[0] if op is None else steps.add(op, refs)
     same = lambda target: target.tensor(x)  # conditions are 0 and 1 in a model, integers the same numbers
     return node.array(x.axes, kind, [x], emit, None if kind == "bool" else same)
+
+
+def _length(node, x: Constant, axis):
+    """An open size as a floating-point number, which a call knows."""
+    if x.array.size != 1 or int(x.array.reshape(())) != axis.number:
+        raise ValueError("expected one open size to be cast, got what is computed from some")
+    found = node.array(x.axes, "float", [], None, lambda target: target.length(axis))
+    found.of_call = True
+    return found

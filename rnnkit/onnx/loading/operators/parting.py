@@ -137,7 +137,7 @@ def gather(node: Node, x: Value, indices: Value):
         place = int(places)
         place = place - x.axes[axis].number if place > x.axes[axis].number // 2 and x.axes[axis].open else place
         found = part(node, x, axis, place, place + 1 if place != -1 else 1 << 62)
-        return viewed(node, found, [one for i, one in enumerate(found.axes) if i != axis])
+        return viewed(node, found, [i for i in range(len(found.axes)) if i != axis])
     if places.ndim != 1 or places.size > 1 << 16:
         raise ValueError(f"expected indices as a number or a list, got an array {places.shape}")
     size, whole = x.axes[axis].size, x.axes[axis]
@@ -149,9 +149,11 @@ def gather(node: Node, x: Value, indices: Value):
     new = Axis(len(chosen))
 
     def emit(steps, refs):
-        if not steps.forms.is_feature(whole):
+        if steps.forms.is_row(whole):
             raise ValueError("expected to gather along features, got the batch or time")
-        return steps.add("Take", refs, axis=steps.forms.place(x.axes, axis), places=[i % size for i in chosen])
+        place = steps.forms.place(x.axes, axis)
+        source = steps.add("Unsqueeze", refs, axes=[place]) if whole.number == 1 else refs[0]
+        return steps.add("Take", [source], axis=place, places=[i % size for i in chosen])
 
     return node.array([*x.axes[:axis], new, *x.axes[axis + 1 :]], x.kind, [x], emit)
 
@@ -178,6 +180,7 @@ def concat(node: Node, *inputs):
         return inputs[0]
     rank = len(inputs[0].axes)
     axis = axis_of(node.attribute("axis"), rank)
+    node.check_sizes(inputs)
     if any(len(one.axes) != rank for one in inputs):
         raise ValueError("expected arrays of the same rank")
     axes = []
@@ -196,25 +199,24 @@ def concat(node: Node, *inputs):
     def emit(steps, refs):
         if steps.forms.is_row(axes[axis]):
             raise ValueError("expected to join along features, got the batch or time")
-        place, refs = steps.forms.place(axes, axis), list(refs)
-        shape = steps.forms.shape(axes, node.label)
-        for i, one in enumerate(inputs):
-            if isinstance(one, Constant):
-                raise ValueError("expected to join values that are computed, got a constant")
-            if one.axes[axis].number == 1:
-                refs[i] = steps.add("Unsqueeze", [refs[i]], axes=[place])
-        return steps.add("Concat", refs, axis=place) if shape else refs[0]
+        place = steps.forms.place(axes, axis)
+        like = next(ref for one, ref in zip(inputs, refs, strict=True) if isinstance(one, Array))
+        whole = []
+        for one, ref in zip(inputs, refs, strict=True):
+            found = steps.repeated(one, like) if isinstance(one, Constant) else ref
+            is_thin = one.axes[axis].number == 1
+            whole.append(steps.add("Unsqueeze", [found], axes=[place]) if is_thin else found)
+        return steps.add("Concat", whole, axis=place)
 
     def layers(target):
         times = [one.axes[axis].role for one in inputs]
         if BATCH in times:
             raise ValueError("expected to join along features or time, got the batch")
         if TIME in times or axes[axis].role == TIME:
-            if not all(isinstance(one, Array) and target.kept(one) == 2 for one in inputs):
+            if any(isinstance(one, Array) and target.kept(one) < 2 for one in inputs):
                 raise ValueError("expected values with a time axis to join along time")
-            return Concatenate(1, dtype=target.dtype, name=target.named(node.name))(
-                [target.tensor(one) for one in inputs]
-            )
+            parts = [target.steps_of(one) if isinstance(one, Constant) else target.tensor(one) for one in inputs]
+            return Concatenate(1, dtype=target.dtype, name=target.named(node.name))(parts)
         if any(isinstance(one, Constant) for one in inputs) or len({target.kept(one) for one in inputs}) > 1:
             return None
         place = target.forms.place(axes, axis)

@@ -16,7 +16,7 @@ from rnnkit.onnx.loading.values import Array, Constant, Value
 
 @operator("MatMul")
 def matmul(node: Node, a: Value, b: Value):
-    """A product; a dense layer where the second is a matrix that is known."""
+    """A product; a dense layer where the second is a matrix that is trained."""
     if not a.axes or not b.axes:
         raise ValueError("expected arrays with axes, got a number")
     a_axes, b_axes = list(a.axes), list(b.axes)
@@ -29,7 +29,7 @@ def matmul(node: Node, a: Value, b: Value):
     right = (*of_lead[len(lead) - len(b_axes) + 2 :], inner, column) if len(b_axes) > 1 else (inner,)
     result = (*of_lead, *([row] if len(a_axes) > 1 else ()), *([column] if len(b_axes) > 1 else ()))
     emit = lambda steps, refs: _emitted(steps, [a, b], refs, [left, right], result, axes)
-    if isinstance(a, Array) and isinstance(b, Constant) and len(b_axes) == 2:
+    if isinstance(a, Array) and isinstance(b, Constant) and b.trainable and len(b_axes) == 2:
         return dense(node, axes, (a, b, None, None), emit, [a, b])
     return node.array(axes, "float", [a, b], emit)
 
@@ -94,7 +94,7 @@ def _emitted(steps, inputs, refs, terms, right, axes):
         own = "".join(letter for letter, axis in term if forms.is_feature(axis))
         if isinstance(one, Constant):
             away = [i for i, (_, axis) in enumerate(term) if not forms.is_feature(axis)]
-            ref = steps.weight(np.atleast_1d(without(one.array, away)), weight_name(one, "kernel"), one.trainable)
+            ref = steps.weight(np.atleast_1d(without(one.array, away)), weight_name(one, "kernel"), one.is_weight)
             own = own or "Y"
         else:
             own = rows + own

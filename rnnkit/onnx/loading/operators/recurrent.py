@@ -12,19 +12,18 @@ from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.merging import Concatenate
 from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
 from rnnkit.layers.rnn import RNN
+from rnnkit.onnx.format.recurrent import GATES, activation_of, reordered
 from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
-from rnnkit.onnx.loading.cells import ACTIVATIONS, GRUOperatorCell, LSTMOperatorCell, RNNOperatorCell, reordered
+from rnnkit.onnx.loading.cells import ACTIVATIONS, GRUOperatorCell, LSTMOperatorCell, RNNOperatorCell
 from rnnkit.onnx.loading.layers import LengthMask, TimeSlice
 from rnnkit.onnx.loading.node import Node, operator
 from rnnkit.onnx.loading.operators.parting import part
 from rnnkit.onnx.loading.step_target import without
 from rnnkit.onnx.loading.values import Array, Constant, Value
 
-_GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 _USUAL = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"], "RNN": ["Tanh"]}
 _ALPHA = ("Affine", "LeakyRelu", "ThresholdedRelu", "ScaledTanh", "HardSigmoid", "Elu")
 _BETA = ("Affine", "ScaledTanh", "HardSigmoid")
-_BUILT_IN = {"Tanh": "tanh", "Sigmoid": "sigmoid", "Relu": "relu", "Softsign": "softsign", "Softplus": "softplus"}
 
 
 @dataclass(eq=False)
@@ -48,7 +47,7 @@ def recurrent(node: Node, x, w, r, b=None, lengths=None, h=None, c=None, p=None)
         raise ValueError(f"expected {node.op} of opset 7 or later, got {node.opset}")
     said = _attributes(node, node.known(r, "the recurrent weights R"))
     kernels, recurrents = node.known(w, "the weights W"), node.known(r, "the recurrent weights R")
-    count, units, width = len(said.directions), said.units, _GATES[node.op] * said.units
+    count, units, width = len(said.directions), said.units, len(GATES[node.op]) * said.units
     if not isinstance(x, Array) or len(x.axes) != 3:
         raise ValueError("expected a sequence that depends on the inputs, with three axes")
     time, batch = (x.axes[1], x.axes[0]) if said.batch_first else (x.axes[0], x.axes[1])
@@ -149,7 +148,7 @@ def _cell(said: _Attributes, place: int, arrays: dict) -> _Cell:
     kernel, recurrent = arrays["W"].T, arrays["R"].T
     bias = arrays.get("B")
     plain = said.clip is None and "P" not in arrays and not said.input_forget
-    plain = plain and all(name in _BUILT_IN and not options for name, options in activations)
+    plain = plain and all(activation_of(*one) for one in activations)
     if said.op == "LSTM" and activations[1] != activations[2]:
         plain = False
     halves = None if bias is None else (bias[: len(bias) // 2], bias[len(bias) // 2 :])
@@ -159,7 +158,7 @@ def _cell(said: _Attributes, place: int, arrays: dict) -> _Cell:
     weights = [kernel, recurrent, *([] if bias is None else [bias])]
     if plain:
         if said.op == "LSTM":
-            weights = [reordered(array, (0, 2, 3, 1), units) for array in weights]  # i o f c to i f c o
+            weights = [reordered(array, np.argsort(GATES["LSTM"]).tolist(), units) for array in weights]
         return _Cell(*_built_in(said, activations, bias is not None), weights)
     arguments = {"units": units, "activations": activations, "clip": said.clip, "use_bias": bias is not None}
     cell: type = RNNOperatorCell
@@ -174,7 +173,7 @@ def _cell(said: _Attributes, place: int, arrays: dict) -> _Cell:
 
 
 def _built_in(said, activations, use_bias) -> tuple[type, dict]:
-    names = [_BUILT_IN[name] for name, _ in activations]
+    names = [activation_of(*one) for one in activations]
     arguments = {"units": said.units, "use_bias": use_bias, "activation": names[-1]}
     if said.op == "RNN":
         return SimpleRNN, arguments
@@ -263,7 +262,11 @@ class _Run:
         rows = [self._rows(target, state, i) for i in range(len(self.cells)) for state in self.states]
         if all(isinstance(one, np.ndarray) and not one.any() for one in rows):
             return None
-        return [target.rows_of(one, x) if isinstance(one, np.ndarray) else one for one in rows]
+        learned = [isinstance(one, Constant) and one.trainable for one in self.states] * len(self.cells)
+        return [
+            target.rows_of(one, x, trainable) if isinstance(one, np.ndarray) else one
+            for one, trainable in zip(rows, learned, strict=True)
+        ]
 
     def _rows(self, target, state, direction):
         """A state of one direction, as an array for all rows or a tensor (B, units)."""

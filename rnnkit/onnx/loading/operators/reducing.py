@@ -37,9 +37,10 @@ def reduced(node: Node, x: Value, axes: Value | None, op: str) -> Array:
         if any(forms.is_row(x.axes[i]) for i in away):
             raise ValueError(f"expected {op} over features, got one over the batch or time")
         places = [forms.place(x.axes, i) for i in away if forms.is_feature(x.axes[i])]
-        if places:
-            return steps.add(op, refs, axes=places)
-        raise ValueError(f"expected {op} over axes longer than 1")
+        if places or not away:
+            return steps.add(op, refs, axes=places) if places else refs[0]
+        last = len(forms.features(x.axes))
+        return steps.add(op, [steps.add("Unsqueeze", refs, axes=[last])], axes=[last])
 
     def layers(target):
         roles = [x.axes[i].role for i in away]
@@ -111,8 +112,9 @@ def _along(node, x, axis, op):
         return steps.add(op, refs, axis=forms.place(x.axes, axis))
 
     def layers(target):
-        features = target.forms.features(x.axes)
-        if op not in _ACTIVATIONS or not features or features[-1] is not x.axes[axis]:
+        forms = target.forms
+        is_last = forms.is_feature(x.axes[axis]) and not forms.features(x.axes[axis + 1 :])
+        if op not in _ACTIVATIONS or not is_last:
             return None
         return Activation(_ACTIVATIONS[op], dtype=target.dtype, name=target.named(node.name))(target.tensor(x))
 

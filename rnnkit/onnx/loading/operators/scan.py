@@ -14,7 +14,6 @@ from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
 from rnnkit.onnx.loading.cells import ScanCell
 from rnnkit.onnx.loading.layers import Operation, TimeSlice
 from rnnkit.onnx.loading.node import Node, axis_of, operator
-from rnnkit.onnx.loading.operators.arranging import order_of
 from rnnkit.onnx.loading.program import Program
 from rnnkit.onnx.loading.step_target import Steps, without
 from rnnkit.onnx.loading.values import Array, Constant, Forms, Value
@@ -148,12 +147,12 @@ class _Run:
             for one, direction in zip(self.scanned, self.directions, strict=True)
         ]
         x = target.side_by_side(scanned)
+        count, only = len(self.states), self._only_state(target)
         needed = [target.needs(one) for one in self.outputs]
-        count = len(self.states)
         layer = RNN(
             cell,
             any(needed[count:]),
-            any(needed[:count]),
+            any(needed[:count]) and only is None,
             backwards,
             dtype=target.dtype,
             name=target.named(self.node.name),
@@ -165,6 +164,8 @@ class _Run:
             keywords["constants"] = [target.tensor(one) for one in captured]
         found = target.with_weights(layer, arrays)(x, **keywords)
         y, *states = found if isinstance(found, (list, tuple)) else [found]
+        if only is not None:
+            return [y] * count, []
         return states, self._parted(target, y) if layer.return_sequences else []
 
     def _turned(self, target, one):
@@ -186,8 +187,17 @@ class _Run:
             steps.add("Number", [ref]) if result.kind == "bool" else ref
             for ref, result in zip(refs, self.results, strict=True)
         ]
-        size = sum(self._sizes()) or (math.prod(self.forms.shape(self.given[0].axes)) if count else 1)
+        only = self._only_state(target)
+        if only is not None:  # what the step puts out is the state
+            refs = [*refs[:count], refs[only]]
+        size = 0 if only is not None else sum(self._sizes())
+        size = size or (math.prod(self.forms.shape(self.given[only or 0].axes)) if count else 1)
         return ScanCell(steps.program(refs).config(), count, len(captured), size), steps.arrays
+
+    def _only_state(self, target) -> int | None:
+        """The number of the state whose last value is all that is read, if this is so."""
+        read = [place for place, one in enumerate(self.outputs) if target.needs(one)]
+        return read[0] if len(read) == 1 and read[0] < len(self.states) else None
 
     def _sizes(self) -> list[int]:
         """How many features each scan output has."""
@@ -195,11 +205,11 @@ class _Run:
 
     def _constant_ref(self, target, steps, one):
         """A captured value in a step, where its time is one more axis of features; its tensor has it in front."""
-        wanted = [axis.root for axis in self.forms.features(one.axes)]
-        time = [axis for axis in wanted if axis.role == TIME]
-        given = [*time, *(axis for axis in wanted if axis.role != TIME)]
-        ref = steps.input(given, one.kind, one.label, open_sizes=True)
-        return ref if given == wanted else steps.add("Transpose", [ref], order=order_of(given, wanted))
+        wanted = self.forms.features(one.axes)
+        places = sorted(range(len(wanted)), key=lambda i: wanted[i].role != TIME)
+        ref = steps.input([wanted[i] for i in places], one.kind, one.label, open_sizes=True)
+        order = [places.index(i) for i in range(len(wanted))]
+        return ref if order == sorted(order) else steps.add("Transpose", [ref], order=order)
 
     def _start(self, target, x):
         """The states to start from, None for zeros."""
@@ -213,7 +223,12 @@ class _Run:
                 found.append(target.shaped(target.tensor(state), 1, sizes))
         if all(isinstance(one, np.ndarray) and not one.any() for one in found):
             return None
-        return [target.rows_of(one, x) if isinstance(one, np.ndarray) else one for one in found]
+        return [
+            target.rows_of(one, x, isinstance(state, Constant) and state.trainable)
+            if isinstance(one, np.ndarray)
+            else one
+            for one, state in zip(found, self.states, strict=True)
+        ]
 
     def _parted(self, target, y) -> list:
         """The scan outputs, of which y has the features of all side by side."""

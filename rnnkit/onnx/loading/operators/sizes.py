@@ -13,7 +13,7 @@ from rnnkit.onnx.loading.values import Constant, Value
 
 def constant(node: Node, array: np.ndarray) -> Constant:
     """An array as a value, its axes found by their sizes."""
-    return Constant(array, tuple(node.axes.of(n) for n in array.shape))
+    return Constant(array, tuple(node.axes.of(n) for n in array.shape), node.name)
 
 
 @operator("Constant")
@@ -56,6 +56,12 @@ def constant_of_shape(node: Node, sizes: Value):
 def ranges(node: Node, start: Value, limit: Value, delta: Value):
     """Numbers in equal steps."""
     first, last, step = (node.known(one, "the bounds of Range").reshape(()) for one in (start, limit, delta))
+    if (axis := node.open_size(limit)) is not None:
+        if (int(first), int(last), int(step)) != (0, axis.number, 1):
+            raise ValueError("expected a range of open length from 0 to it, in steps of 1")
+        found = node.array([axis], "int", [], None, lambda target: target.step_numbers(axis))
+        found.of_call = True
+        return found
     count = max(0, int(np.ceil((last - first) / step)))
     node.graph.file.spend(count)
     return constant(node, (first + np.arange(count) * step).astype(first.dtype))

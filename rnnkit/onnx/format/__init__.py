@@ -1,0 +1,1 @@
+"""What export and load both know of the ONNX format."""
