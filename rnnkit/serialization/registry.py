@@ -30,6 +30,7 @@ _PUBLIC = (
     "rnnkit.optimizers.schedules",
     "rnnkit.onnx.loading.cells",
     "rnnkit.onnx.loading.layers",
+    "rnnkit.onnx.loading.time_layers",
 )
 _FUNCTIONS = (
     "rnnkit.activations",

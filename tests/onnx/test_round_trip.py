@@ -8,7 +8,7 @@ from paper_cells import PAPER_CELLS, PaperCell
 
 import rnnkit as rk
 from rnnkit.activations import ACTIVATIONS
-from rnnkit.onnx.loading import layers as loading
+from rnnkit.onnx.loading import layers, time_layers
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -321,18 +321,18 @@ def test_matrices_whose_axes_are_one_are_transposed():
 
 WHOLE = (4, 7, 5)  # batch, time, features
 OF_LOADING = {
-    "Arrange": (loading.Arrange, {"shape": [2, 3], "kept": 2}, [(4, 7, 6)]),
-    "Arrange in another order": (loading.Arrange, {"shape": [5, 2], "order": [1, 0]}, [(4, 2, 5)]),
-    "Arrange to numbers": (loading.Arrange, {"shape": [], "kept": 2}, [(4, 7, 1)]),
-    "TimeSlice": (loading.TimeSlice, {"start": 1, "stop": -1, "step": 2}, [WHOLE]),
-    "TimeSlice backwards": (loading.TimeSlice, {"step": -1}, [WHOLE]),
-    "TimeSlice of the last": (loading.TimeSlice, {"start": -1}, [WHOLE]),
-    "StepCount": (loading.StepCount, {}, [WHOLE]),
-    "StepNumbers": (loading.StepNumbers, {}, [WHOLE]),
-    "ConstantRows": (loading.ConstantRows, {"shape": [3]}, [WHOLE]),
-    "RepeatOverTime": (loading.RepeatOverTime, {}, [(4, 3), WHOLE]),
-    "LengthMask": (loading.LengthMask, {}, [(4,), WHOLE]),
-} | {f"TimeReduce {how}": (loading.TimeReduce, {"how": how}, [WHOLE]) for how in ("mean", "sum", "max", "min")}
+    "Arrange": (layers.Arrange, {"shape": [2, 3], "kept": 2}, [(4, 7, 6)]),
+    "Arrange in another order": (layers.Arrange, {"shape": [5, 2], "order": [1, 0]}, [(4, 2, 5)]),
+    "Arrange to numbers": (layers.Arrange, {"shape": [], "kept": 2}, [(4, 7, 1)]),
+    "TimeSlice": (time_layers.TimeSlice, {"start": 1, "stop": -1, "step": 2}, [WHOLE]),
+    "TimeSlice backwards": (time_layers.TimeSlice, {"step": -1}, [WHOLE]),
+    "TimeSlice of the last": (time_layers.TimeSlice, {"start": -1}, [WHOLE]),
+    "StepCount": (time_layers.StepCount, {}, [WHOLE]),
+    "StepNumbers": (time_layers.StepNumbers, {}, [WHOLE]),
+    "ConstantRows": (layers.ConstantRows, {"shape": [3]}, [WHOLE]),
+    "RepeatOverTime": (time_layers.RepeatOverTime, {}, [(4, 3), WHOLE]),
+    "LengthMask": (time_layers.LengthMask, {}, [(4,), WHOLE]),
+} | {f"TimeReduce {how}": (time_layers.TimeReduce, {"how": how}, [WHOLE]) for how in ("mean", "sum", "max", "min")}
 
 
 @both_dtypes
@@ -354,8 +354,10 @@ def test_layers_of_loaded_models(name, dtype):
 
 
 def test_every_layer_of_loading_is_exported():
-    kinds = {kind for kind in vars(loading).values() if isinstance(kind, type) and kind.__module__ == loading.__name__}
-    assert kinds - {loading.Operation} == {kind for kind, *_ in OF_LOADING.values()}
+    own = (layers.__name__, time_layers.__name__)
+    both = [*vars(layers).values(), *vars(time_layers).values()]
+    kinds = {kind for kind in both if isinstance(kind, type) and kind.__module__ in own}
+    assert kinds - {layers.Operation} == {kind for kind, *_ in OF_LOADING.values()}
 
 
 def test_a_loaded_loop_streams():

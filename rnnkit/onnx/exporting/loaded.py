@@ -9,9 +9,8 @@ import numpy as np
 from rnnkit.onnx.exporting.block import Value
 from rnnkit.onnx.exporting.call import Call, Writing, array_of, written
 from rnnkit.onnx.format.package import element_type
-from rnnkit.onnx.loading.layers import (
-    Arrange,
-    ConstantRows,
+from rnnkit.onnx.loading.layers import Arrange, ConstantRows
+from rnnkit.onnx.loading.time_layers import (
     LengthMask,
     RepeatOverTime,
     StepCount,

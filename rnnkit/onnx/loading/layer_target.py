@@ -12,8 +12,9 @@ from rnnkit.layers.merging import Concatenate
 from rnnkit.layers.shaping import RepeatVector
 from rnnkit.layers.support.symbolic import SymbolicTensor
 from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
-from rnnkit.onnx.loading.layers import Arrange, ConstantRows, Operation, RepeatOverTime, StepCount, StepNumbers
+from rnnkit.onnx.loading.layers import Arrange, ConstantRows, Operation
 from rnnkit.onnx.loading.step_target import Steps, inputs_first, plain_name, without
+from rnnkit.onnx.loading.time_layers import RepeatOverTime, StepCount, StepNumbers
 from rnnkit.onnx.loading.values import Array, Constant, Forms
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.merging import Concatenate
 from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
-from rnnkit.onnx.loading.layers import TimeSlice
 from rnnkit.onnx.loading.node import Node, axis_of, operator
 from rnnkit.onnx.loading.operators.arranging import viewed
+from rnnkit.onnx.loading.time_layers import TimeSlice
 from rnnkit.onnx.loading.values import Array, Constant, Value
 
 

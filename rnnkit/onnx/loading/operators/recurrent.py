@@ -15,10 +15,10 @@ from rnnkit.layers.rnn import RNN
 from rnnkit.onnx.format.recurrent import GATES, activation_of, reordered
 from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
 from rnnkit.onnx.loading.cells import ACTIVATIONS, GRUOperatorCell, LSTMOperatorCell, RNNOperatorCell
-from rnnkit.onnx.loading.layers import LengthMask, TimeSlice
 from rnnkit.onnx.loading.node import Node, operator
 from rnnkit.onnx.loading.operators.parting import part
 from rnnkit.onnx.loading.step_target import without
+from rnnkit.onnx.loading.time_layers import LengthMask, TimeSlice
 from rnnkit.onnx.loading.values import Array, Constant, Value
 
 _USUAL = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"], "RNN": ["Tanh"]}

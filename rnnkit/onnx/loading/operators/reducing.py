@@ -6,10 +6,10 @@ import numpy as np
 
 from rnnkit.layers.memoryless import Activation
 from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
-from rnnkit.onnx.loading.layers import TimeReduce
 from rnnkit.onnx.loading.node import Node, axis_of, operator
 from rnnkit.onnx.loading.operations import REDUCTIONS
 from rnnkit.onnx.loading.operators.elementwise import combined
+from rnnkit.onnx.loading.time_layers import TimeReduce
 from rnnkit.onnx.loading.values import Array, Constant, Value
 
 _ACTIVATIONS = {"Softmax": "softmax", "LogSoftmax": "log_softmax"}

@@ -1,0 +1,204 @@
+"""Layers along the time axis that an ONNX graph needs and no layer of Keras is."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnnkit.layers.merging import Merge
+from rnnkit.layers.shaping import Shaping
+
+
+class TimeSlice(Shaping):
+    """Some steps of x ``(B, T, …)``: ``x[:, start:stop:step]``.
+
+    Parameters
+    ----------
+    start, stop, step : int, optional
+        As of a slice.
+    dtype, seed, name
+        As in every layer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rnnkit.onnx.loading.time_layers import TimeSlice
+    >>> TimeSlice(step=-1)(np.array([[1.0, 2.0, 3.0]]))
+    array([[3., 2., 1.]])
+    """
+
+    _least_rank = 2
+    _axes = "batch, time"
+
+    def __init__(self, start=None, stop=None, step=None, *, dtype=None, seed=None, name=None):
+        super().__init__(dtype=dtype, seed=seed, name=name)
+        self.start, self.stop, self.step = start, stop, step
+
+    def _moved(self, x, mask):
+        part, shape, dtype = (slice(None), slice(self.start, self.stop, self.step)), x.shape, x.dtype
+
+        def back(d):
+            found = np.zeros(shape, dtype)
+            found[part] = d
+            return found
+
+        return np.ascontiguousarray(x[part]), back
+
+    def compute_output_shape(self, input_shape):
+        """``(B, T', …)``."""
+        batch, time, *rest = self._shape(input_shape)
+        if time is not None:
+            time = len(range(time)[slice(self.start, self.stop, self.step)])
+        elif (self.start, self.stop, self.step) in ((-1, None, None), (0, 1, None), (0, 1, 1), (-1, None, 1)):
+            time = 1
+        return (batch, time, *rest)
+
+    def _refuses_stream(self):
+        last = (self.start, self.stop, self.step) in ((-1, None, None), (-1, None, 1))
+        return None if last else super()._refuses_stream()
+
+    def get_config(self):
+        """The constructor's arguments as JSON values."""
+        return {"start": self.start, "stop": self.stop, "step": self.step} | super().get_config()
+
+
+class TimeReduce(Shaping):
+    """The mean, sum or largest of all steps, ``(B, T, …)`` to ``(B, …)``; of equal ones the first has the gradient.
+
+    Parameters
+    ----------
+    how : {"mean", "sum", "max", "min"}
+    dtype, seed, name
+        As in every layer.
+    """
+
+    _least_rank = 2
+    _axes = "batch, time"
+
+    def __init__(self, how, *, dtype=None, seed=None, name=None):
+        super().__init__(dtype=dtype, seed=seed, name=name)
+        if how not in ("mean", "sum", "max", "min"):
+            raise ValueError(f"expected 'mean', 'sum', 'max' or 'min', got {how!r}")
+        self.how = how
+
+    def _moved(self, x, mask):
+        time, shape, dtype = x.shape[1], x.shape, x.dtype
+        if self.how in ("mean", "sum"):
+            total = np.zeros((shape[0], *shape[2:]))  # in double, one step after the other
+            for t in range(time):
+                total += x[:, t]
+            by = time if self.how == "mean" else 1
+            return (total / by).astype(dtype), lambda d: np.array(np.broadcast_to(d[:, None] / dtype.type(by), shape))
+        place = (np.argmax if self.how == "max" else np.argmin)(x, axis=1)[:, None]
+
+        def back(d):
+            found = np.zeros(shape, dtype)
+            np.put_along_axis(found, place, d[:, None], axis=1)
+            return found
+
+        return np.take_along_axis(x, place, axis=1)[:, 0], back
+
+    def compute_output_shape(self, input_shape):
+        """``(B, …)``."""
+        batch, _, *rest = self._shape(input_shape)
+        return (batch, *rest)
+
+    def get_config(self):
+        """The constructor's arguments as JSON values."""
+        return {"how": self.how} | super().get_config()
+
+
+class StepCount(Shaping):
+    """How many steps x ``(B, T, …)`` has, for every row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rnnkit.onnx.loading.time_layers import StepCount
+    >>> StepCount()(np.zeros((2, 5, 3)))
+    array([5., 5.])
+    """
+
+    _least_rank = 2
+    _axes = "batch, time"
+
+    def _moved(self, x, mask):
+        shape, dtype = x.shape, x.dtype
+        return np.full(shape[0], shape[1], dtype), lambda d: np.zeros(shape, dtype)
+
+    def compute_output_shape(self, input_shape):
+        """``(B,)``."""
+        return self._shape(input_shape)[:1]
+
+
+class StepNumbers(Shaping):
+    """The number of each step of x ``(B, T, …)``, from 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rnnkit.onnx.loading.time_layers import StepNumbers
+    >>> StepNumbers()(np.zeros((2, 3, 5)))
+    array([[0., 1., 2.],
+           [0., 1., 2.]])
+    """
+
+    _least_rank = 2
+    _axes = "batch, time"
+
+    def _moved(self, x, mask):
+        shape, dtype = x.shape, x.dtype
+        numbers = np.broadcast_to(np.arange(shape[1]), shape[:2])
+        return numbers.astype(dtype), lambda d: np.zeros(shape, dtype)
+
+    def compute_output_shape(self, input_shape):
+        """``(B, T)``."""
+        return self._shape(input_shape)[:2]
+
+
+class RepeatOverTime(Merge):
+    """The first of two arrays ``(B, …)`` at every step of the second ``(B, T, …)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rnnkit.onnx.loading.time_layers import RepeatOverTime
+    >>> RepeatOverTime()([np.ones((2, 3)), np.ones((2, 5, 7))]).shape
+    (2, 5, 3)
+    """
+
+    def _merged_shape(self, shapes):
+        if len(shapes) != 2 or len(shapes[1]) < 2:
+            raise ValueError(f"expected an array and one with steps, got {shapes}")
+        (batch, *rest), (_, time, *_) = shapes
+        return (batch, time, *rest)
+
+    def _merged(self, arrays):
+        x, like = arrays
+        shape = like.shape
+        return np.repeat(x[:, None], shape[1], axis=1), lambda d: [np.sum(d, axis=1), np.zeros(shape, like.dtype)]
+
+    def _refuses_stream(self):
+        return None
+
+
+class LengthMask(Merge):
+    """Which steps of the second array ``(B, T, …)`` the lengths in the first ``(B,)`` use: 1 before a row's length.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rnnkit.onnx.loading.time_layers import LengthMask
+    >>> LengthMask()([np.array([1, 3]), np.zeros((2, 3, 1))])
+    array([[1., 0., 0.],
+           [1., 1., 1.]])
+    """
+
+    def _merged_shape(self, shapes):
+        if len(shapes) != 2 or len(shapes[0]) != 1 or len(shapes[1]) < 2:
+            raise ValueError(f"expected lengths (batch,) and an array (batch, time, …), got {shapes}")
+        return (shapes[0][0], shapes[1][1])
+
+    def _merged(self, arrays):
+        lengths, like = arrays
+        used = (np.arange(like.shape[1]) < lengths[:, None]).astype(like.dtype)
+        return used, lambda d: [np.zeros_like(lengths), np.zeros_like(like)]
