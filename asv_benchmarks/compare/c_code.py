@@ -176,7 +176,7 @@ def shown(label, numbers) -> str:
 SECTIONS = {
     "c": Section(
         "A step in C",
-        f"Nanoseconds for one step of one sequence, {FEATURES} features and {UNITS} units, in the C that\n"
+        f"Nanoseconds for one step of one sequence, {FEATURES} features and {UNITS} units, in the C that "
         "`rk.export_c` writes, float32 unless a row says otherwise; and bytes of code and weights.",
         measure,
         write,
