@@ -44,12 +44,12 @@ demo: .venv/ready
 # each test others, so that between them they take all cells and all kinds of calls; what has few cases it runs whole.
 EVERY := 1
 # By themselves: what is compiled stays in a process's memory.
-BACKENDS := tests/backends
+COMPILING := tests/backends tests/compiler tests/execution
 
 test: export RNNKIT_TEST_EVERY = $(EVERY)
 test: .venv/ready-dev
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal --ignore $(BACKENDS)
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal $(BACKENDS)
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal $(addprefix --ignore=,$(COMPILING))
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal $(COMPILING)
 
 # What runs with a card, on numba's simulator of one and by compiling for those that there are. Not in .venv: rnnkit has
 # to be whole without.
@@ -80,8 +80,8 @@ test-cuda: .venv-cuda/ready
 # What takes too long for every change: all cells compiled in both precisions, thousands of random ones, every case on
 # the simulator.
 test-all: .venv/ready-dev
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "sweep or not sweep" --ignore $(BACKENDS)
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "sweep or not sweep" $(BACKENDS)
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "sweep or not sweep" $(addprefix --ignore=,$(COMPILING))
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "sweep or not sweep" $(COMPILING)
 	$(MAKE) test-cuda EVERY=1
 
 lint: .venv/ready-dev
