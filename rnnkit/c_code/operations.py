@@ -38,6 +38,30 @@ _TEXTS |= {name: f"rk_{name}({{0}})" for name in formulas.WRITTEN}
 _TEXTS |= {name: f"rk_{name}({{0}}, {{1}})" for name in "logaddexp logaddexp2 maximum minimum".split()}
 _TEXTS |= {name: f"rk_{name}({{0}}, {{1}})" for name in "xlogy xlog1py remainder floor_divide".split()}
 
+
+def _sums_of_columns(weight: str) -> str:
+    """The sums of a product with weights of a type, four rows of the matrix at a time."""
+    return """\
+    int32_t k = 0;
+    for (int32_t n = 0; n < columns; ++n) {
+        y[n] = 0;
+    }
+    for (; k + 4 <= depth; k += 4, w += 4 * (size_t)columns) {
+        const WEIGHT *restrict w1 = w + columns, *restrict w2 = w1 + columns, *restrict w3 = w2 + columns;
+        const real x0 = x[k], x1 = x[k + 1], x2 = x[k + 2], x3 = x[k + 3];
+        for (int32_t n = 0; n < columns; ++n) {
+            y[n] = rk_fma(x3, w3[n], rk_fma(x2, w2[n], rk_fma(x1, w1[n], rk_fma(x0, w[n], y[n]))));
+        }
+    }
+    for (; k < depth; ++k, w += columns) {
+        const real x0 = x[k];
+        for (int32_t n = 0; n < columns; ++n) {
+            y[n] = rk_fma(x0, w[n], y[n]);
+        }
+    }\
+""".replace("WEIGHT", weight)
+
+
 _HELPERS = {
     "rk_fma": """
 /* a * b + c, rounded once where that is one instruction. */
@@ -94,55 +118,23 @@ static inline real rk_floor_divide(real a, real b)
     }
     return quotient == 0 ? copysign~(0, a / b) : quotient - whole > (real)0.5 ? whole + 1 : whole;
 }""",
-    "rk_product": """
+    "rk_product": f"""
 /* y = x W, where W has `depth` rows of `columns`: of each column one chain of multiply-adds, in order. */
 static void rk_product(const real *restrict x, const real *restrict w, real *restrict y,
                        int32_t depth, int32_t columns)
-{
-    int32_t k = 0;
-    for (int32_t n = 0; n < columns; ++n) {
-        y[n] = 0;
-    }
-    for (; k + 4 <= depth; k += 4, w += 4 * (size_t)columns) {
-        const real *restrict w1 = w + columns, *restrict w2 = w1 + columns, *restrict w3 = w2 + columns;
-        const real x0 = x[k], x1 = x[k + 1], x2 = x[k + 2], x3 = x[k + 3];
-        for (int32_t n = 0; n < columns; ++n) {
-            y[n] = rk_fma(x3, w3[n], rk_fma(x2, w2[n], rk_fma(x1, w1[n], rk_fma(x0, w[n], y[n]))));
-        }
-    }
-    for (; k < depth; ++k, w += columns) {
-        const real x0 = x[k];
-        for (int32_t n = 0; n < columns; ++n) {
-            y[n] = rk_fma(x0, w[n], y[n]);
-        }
-    }
-}""",
-    "rk_product_int8": """
+{{
+{_sums_of_columns("real")}
+}}""",
+    "rk_product_int8": f"""
 /* y = x W, where W has `depth` rows of `columns` integers, each column with a scale. */
 static void rk_product_int8(const real *restrict x, const int8_t *restrict w, const real *restrict scale,
                             real *restrict y, int32_t depth, int32_t columns)
-{
-    int32_t k = 0;
-    for (int32_t n = 0; n < columns; ++n) {
-        y[n] = 0;
-    }
-    for (; k + 4 <= depth; k += 4, w += 4 * (size_t)columns) {
-        const int8_t *restrict w1 = w + columns, *restrict w2 = w1 + columns, *restrict w3 = w2 + columns;
-        const real x0 = x[k], x1 = x[k + 1], x2 = x[k + 2], x3 = x[k + 3];
-        for (int32_t n = 0; n < columns; ++n) {
-            y[n] = rk_fma(x3, w3[n], rk_fma(x2, w2[n], rk_fma(x1, w1[n], rk_fma(x0, w[n], y[n]))));
-        }
-    }
-    for (; k < depth; ++k, w += columns) {
-        const real x0 = x[k];
-        for (int32_t n = 0; n < columns; ++n) {
-            y[n] = rk_fma(x0, w[n], y[n]);
-        }
-    }
-    for (int32_t n = 0; n < columns; ++n) {
+{{
+{_sums_of_columns("int8_t")}
+    for (int32_t n = 0; n < columns; ++n) {{
         y[n] *= scale[n];
-    }
-}""",
+    }}
+}}""",
     "rk_sparse_product": """
 /* y = x W, where of W only the nonzeros are there: of row k those from starts[k] to starts[k + 1]. */
 static void rk_sparse_product(const real *restrict x, const WEIGHT *restrict w, const int32_t *restrict starts,
