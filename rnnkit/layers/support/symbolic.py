@@ -345,7 +345,8 @@ def _record(layer, call, arguments, keywords):
     if layer.built:
         layer._check_shape(layer._shape(shape))
     with layer._all_or_nothing():
-        layer._build_with(shape, layer.dtype or precision(leaves(x)))
+        trace = tracing.get()
+        layer._build_with(shape, layer.dtype or (precision(leaves(x)) if trace is None else trace.dtype))
         node = Node(layer, x, more, None if training is None else bool(training), options=options)
         _check(node, shape)
         shapes, dtype = layer._given_for(node, shape)
