@@ -71,6 +71,10 @@ class CallTrace:
         self.variables = self._used
         del self._variables, self._constants
 
+    def call(self, layer: Layer, call, arguments, keywords):
+        """The symbolic result of a call of a layer."""
+        return symbolic.record(layer, call, arguments, keywords)
+
     def tensor_of(self, variable: Variable) -> SymbolicTensor:
         """What stands for a weight."""
         if id(variable) not in self._variables:
@@ -107,7 +111,7 @@ class CallTrace:
 
     def _paths(self) -> list[str]:
         """The attribute by which each layer is found, for those with weights."""
-        known = {id(one): path for path, one in _inside(self._layer)}
+        known = {id(one): path for path, one in parts_inside(self._layer)}
         for one in self.graph.layers:
             if id(one) not in known and one._arrays():
                 raise ValueError(
@@ -135,11 +139,12 @@ def _nested(nesting, found):
     return found[nesting]
 
 
-def _inside(layer: Layer, path: str = ""):
+def parts_inside(layer: Layer, path: str = ""):
+    """All layers inside a layer, each with its path."""
     for name, part in layer._parts().items():
         here = f"{path}/{name}" if path else name
         yield here, part
-        yield from _inside(part, here)
+        yield from parts_inside(part, here)
 
 
 def is_open(shape) -> bool:

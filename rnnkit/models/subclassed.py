@@ -20,7 +20,8 @@ from rnnkit.models.call_arguments import CallArguments, array_leaves, given_call
 from rnnkit.models.call_trace import CallTrace, is_open
 from rnnkit.models.constructor import made_with, serialized_arguments
 from rnnkit.models.drawing import Arrow, Box
-from rnnkit.models.variable import Variable, standing
+from rnnkit.models.layer_cell import LayerCell
+from rnnkit.models.variable import Variable
 from rnnkit.recording import constant, is_own, repeated, weights_now
 from rnnkit.serialization.configuration import deserialize
 from rnnkit.steps.cell import frozen
@@ -291,8 +292,6 @@ class SubclassedLayer(Layer):
         ValueError, TypeError
             As the layers and functions in ``call`` raise them; and if ``call`` can't be read, with the reason.
         """
-        if standing():
-            return self.call(*arguments, **keywords)
         return self._run(given_call(self).bound(arguments, keywords))[0]
 
     def _call_arguments(self, call, arguments, keywords):
@@ -409,6 +408,10 @@ class SubclassedLayer(Layer):
             found[name] = weights[name] if name in weights else constant(np.zeros(array.shape, self.dtype))
         x, more = given.nested_like(d)
         return Gradients(found, x, more=more)
+
+    def _as_cell(self):
+        """This layer as the cell of an RNN."""
+        return LayerCell(self)
 
     # Shapes
 

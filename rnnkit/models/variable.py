@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
-from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -12,8 +9,6 @@ import numpy as np
 from rnnkit.layers.support import symbolic, validation
 from rnnkit.recording import weights_now
 from rnnkit.stored_weights import expanded
-
-_standing: ContextVar[Mapping[int, Any] | None] = ContextVar("rnnkit_variables", default=None)
 
 
 class Variable(np.lib.mixins.NDArrayOperatorsMixin):
@@ -84,9 +79,6 @@ class Variable(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __symbolic__(self):
         """What stands for it now: a symbolic tensor while `call` is read, a step's array, or the array."""
-        standing = _standing.get()
-        if standing is not None and id(self) in standing:
-            return standing[id(self)]
         trace = symbolic.tracing.get()
         return self._array() if trace is None else trace.tensor_of(self)
 
@@ -139,21 +131,6 @@ class Variable(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __repr__(self):
         return f"<Variable {self.name!r}, {self.dtype} {self.shape}>"
-
-
-@contextlib.contextmanager
-def standing_for(pairs: Mapping[int, Any]) -> Iterator[None]:
-    """Inside, arrays of a step stand for variables, by their ids."""
-    token = _standing.set({**(_standing.get() or {}), **pairs})
-    try:
-        yield
-    finally:
-        _standing.reset(token)
-
-
-def standing() -> bool:
-    """Whether arrays of a step stand for variables."""
-    return _standing.get() is not None
 
 
 def _resolved(nested):

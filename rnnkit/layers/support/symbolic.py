@@ -281,8 +281,9 @@ def recorded(call):
 
     @functools.wraps(call)
     def called(self, *arguments, **keywords):
-        if tracing.get() is not None:
-            return _record(self, call, arguments, keywords)
+        trace = tracing.get()
+        if trace is not None:
+            return trace.call(self, call, arguments, keywords)
         if self._repeated_calls is not None:
             found = self._repeated_calls.run(self, call, arguments, keywords)
             if found is not None:
@@ -291,12 +292,12 @@ def recorded(call):
         for value in arguments:
             if type(value) not in _PLAIN:
                 if _is_symbolic(value):
-                    return _record(self, call, arguments, keywords)
+                    return record(self, call, arguments, keywords)
                 plain = False
         for value in keywords.values():
             if type(value) not in _PLAIN:
                 if _is_symbolic(value):
-                    return _record(self, call, arguments, keywords)
+                    return record(self, call, arguments, keywords)
                 plain = False
         try:
             return (call if plain else crossing)(self, *arguments, **keywords)
@@ -324,7 +325,7 @@ def _is_symbolic(value) -> bool:
     return False
 
 
-def _record(layer, call, arguments, keywords):
+def record(layer, call, arguments, keywords):
     """Build the layer for symbolic arguments, and give what stands for its result."""
     try:
         (_, x), *others = layer._call_arguments(call, arguments, keywords).items()
