@@ -66,6 +66,7 @@ _LATER = {
     "load_model": "rnnkit.loading",
     "pad_sequences": "rnnkit.sequences.padding",
     "sequence_mask": "rnnkit.sequences.padding",
+    "sequences_from_frame": "rnnkit.sequences.frames",
     "windows": "rnnkit.sequences.windows",
 }
 _SUBPACKAGES = (
@@ -159,6 +160,7 @@ __all__ = [
     "relu6",
     "selu",
     "sequence_mask",
+    "sequences_from_frame",
     "set_memory_limit",
     "set_num_threads",
     "sigmoid",

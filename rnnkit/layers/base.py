@@ -17,6 +17,7 @@ import numpy as np
 from rnnkit.execution.execution import build_lock
 from rnnkit.layers.support import (
     device_transfer,
+    labelled_calls,
     model_files,
     quantizing,
     sequence_calls,
@@ -626,8 +627,9 @@ class Layer(Configurable):
     # Lists of sequences
 
     def _unlike_an_array(self, call, arguments, keywords):
-        """What a call on a list of sequences gives; None for other arguments."""
-        return sequence_calls.called(self, call, arguments, keywords)
+        """What a call on a list of sequences or a labelled array gives; None for other arguments."""
+        found = sequence_calls.called(self, call, arguments, keywords)
+        return labelled_calls.called(self, call, arguments, keywords) if found is None else found
 
     def _takes_sequences(self) -> bool:
         """Whether a list of arrays is one of sequences."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from rnnkit import allocation
 from rnnkit.arrays import has_shape, real
+from rnnkit.sequences.labelled import is_labelled, sequence
 
 
 class Ragged:
@@ -137,6 +138,8 @@ def buckets(lengths: np.ndarray, waste: float, most: int | None) -> list[np.ndar
 def _sequence(value, what: str) -> np.ndarray:
     if value is None or not (has_shape(value) or isinstance(value, (list, tuple))):
         raise TypeError(f"expected {what} to be a sequence, an array or a list; got {_shown(value)}")
+    if is_labelled(value):
+        value = sequence(value, what)
     found = real(value, what)
     if not found.ndim:
         raise TypeError(f"expected {what} to be a sequence, an array with an axis of time; got a single number")

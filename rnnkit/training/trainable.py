@@ -9,9 +9,10 @@ import numpy as np
 from rnnkit.arguments import real_number
 from rnnkit.callbacks.progress import watched
 from rnnkit.layers.base import Layer
-from rnnkit.layers.support import model_files, sequence_calls
+from rnnkit.layers.support import labelled_calls, model_files, sequence_calls
 from rnnkit.layers.support.pullback import options
 from rnnkit.layers.support.repeats import RepeatedCalls
+from rnnkit.sequences.labelled import is_labelled
 from rnnkit.training.batches import Arrays, Batch, Iterable, Names, brings_batches, positive
 from rnnkit.training.compiled import Compiled
 from rnnkit.training.fitting import Fit
@@ -263,6 +264,9 @@ class Trainable(Layer):
         -------
         ndarray (B, …), or nested as a call returns several
         """
+        if is_labelled(x) and (given := labelled_calls.ordered(self, x)) is not None:
+            found = self.predict(labelled_calls.plain(given), batch_size, verbose, steps)
+            return labelled_calls.named(self, found, given)
         steps = positive(steps, "steps")
         inputs, outputs = Names(self._input_names(), "x"), Names(self._output_names(), "y")
         source: Arrays | Iterable
@@ -364,6 +368,7 @@ class Trainable(Layer):
         if hasattr(x, "__next__"):
             raise ValueError("expected y within the batches, (x, y), that an iterator brings; got y beside it")
         names = Names(outputs.names, "sample_weight")
+        x, y, sample_weight = labelled_calls.for_training(self, x, y, sample_weight)
         if (given := sequence_calls.sequences(self, x)) is not None:
             found = of_sequences(self, given, y, sample_weight, outputs, names, batch_size, steps)
         else:
