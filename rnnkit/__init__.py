@@ -87,6 +87,10 @@ _LATER = {
     "ZeroPadding1D": "rnnkit.layers.moving_steps",
     "export_c": "rnnkit.c_code.export",
     "load_model": "rnnkit.loading",
+    "pad_sequences": "rnnkit.sequences.padding",
+    "sequence_mask": "rnnkit.sequences.padding",
+    "sequences_from_frame": "rnnkit.forecast.data.sequences",
+    "windows": "rnnkit.sequences.windows",
 }
 _SUBPACKAGES = (
     "callbacks",
@@ -196,11 +200,14 @@ __all__ = [
     "mish",
     "onnx",
     "optimizers",
+    "pad_sequences",
     "register",
     "regularizers",
     "relu",
     "relu6",
     "selu",
+    "sequence_mask",
+    "sequences_from_frame",
     "set_memory_limit",
     "set_num_threads",
     "sigmoid",
@@ -209,6 +216,7 @@ __all__ = [
     "softplus",
     "softsign",
     "tanh",
+    "windows",
 ]
 
 

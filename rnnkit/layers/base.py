@@ -16,7 +16,16 @@ from typing import Any
 import numpy as np
 
 from rnnkit.execution.execution import build_lock
-from rnnkit.layers.support import device_transfer, model_files, quantizing, symbolic, validation, weight_files
+from rnnkit.layers.support import (
+    device_transfer,
+    labelled_calls,
+    model_files,
+    quantizing,
+    sequence_calls,
+    symbolic,
+    validation,
+    weight_files,
+)
 from rnnkit.layers.support.display import Text, show_shape, table_of
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.layers.support.repeated_gradients import RepeatedVJPs, repeated_vjp
@@ -78,6 +87,10 @@ class Layer(Configurable):
 
     _is_read_once = False  # whether a class of the user's is read once, rather than run at each call
     _takes_unbatched = False  # whether symbolic weights, which have no batch axis, may be among its inputs
+    # Which sequences of a list are put together, padded under a mask: "masked" where a masked step leaves no trace,
+    # "lengths" where only those of equal lengths can be; None for layers that take lists of arrays as they are.
+    _padding: str | None = None
+
     _native = False  # whether a call computes where its arrays stand, or brings those of a GPU to the host and back
     _device = "cpu"
     _repeated_calls: RepeatedCalls | None = None
@@ -628,6 +641,24 @@ class Layer(Configurable):
         """As `_vjp_with_mask` of a call with more keywords."""
         result, pullback = self.vjp(x, mask=mask, training=training, **more, **wanted)
         return result, self.compute_mask(x, mask), pullback
+    # Lists of sequences
+
+    def _unlike_an_array(self, call, arguments, keywords):
+        """What a call on a list of sequences or a labelled array gives; None for other arguments."""
+        found = sequence_calls.called(self, call, arguments, keywords)
+        return labelled_calls.called(self, call, arguments, keywords) if found is None else found
+
+    def _takes_sequences(self) -> bool:
+        """Whether a list of arrays is one of sequences."""
+        return self._padding is not None
+
+    def _padding_of(self, shape) -> str | None:
+        """`_padding` for inputs of a shape; all inputs without an open axis of time may be padded."""
+        return self._padding if len(shape) > 1 and shape[1] is None else "masked"
+
+    def _turns_time(self) -> list[bool]:
+        """Whether each output has its steps in the other order than the input."""
+        return [False]
 
     # Steps one at a time
 
