@@ -60,8 +60,11 @@ from rnnkit.steps.declared import Draw, Weight, cell
 from rnnkit.version import __version__
 
 _LATER = {
+    "AdditiveAttention": "rnnkit.layers.attention",
+    "Attention": "rnnkit.layers.attention",
     "ESN": "rnnkit.forecast.models.echo_state",
     "ESNCell": "rnnkit.cells.echo_state",
+    "MultiHeadAttention": "rnnkit.layers.multi_head_attention",
     "export_c": "rnnkit.c_code.export",
     "load_model": "rnnkit.loading",
 }
@@ -86,6 +89,8 @@ __all__ = [
     "RNN",
     "Activation",
     "Add",
+    "AdditiveAttention",
+    "Attention",
     "Average",
     "Bidirectional",
     "Cell",
@@ -104,6 +109,7 @@ __all__ = [
     "Masking",
     "Maximum",
     "Model",
+    "MultiHeadAttention",
     "Multiply",
     "RepeatVector",
     "Reshape",

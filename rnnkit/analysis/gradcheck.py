@@ -253,11 +253,11 @@ class _Twin:
 
     def __call__(self, arrays, more) -> list[np.ndarray]:
         """What a call returns, in a list."""
-        return _leaves(self._applied(self.layer, arrays, more))
+        return _leaves(self._applied(self.layer._on, arrays, more))
 
     def vjp(self, arrays, more):
         """The layer's."""
-        return self._applied(self.layer.vjp, arrays, more)
+        return self._applied(self.layer._vjp_on, arrays, more)
 
     def _applied(self, function, arrays, more):
         for path, one in self._all.items():

@@ -555,23 +555,26 @@ class Layer(Configurable):
 
     def _vjp(self, inputs, mask, training, wanted):
         """What `vjp` gives, by what `_applied` gives; `wanted` is its checked keywords."""
-        back: Callable[[np.ndarray], Gradients]
-        applied = self._bound()
+        return self._vjp_by(self._bound(), inputs, mask, training)
+
+    def _vjp_by(self, applied, *arguments):
+        """What `vjp` gives, by a function like `_applied`."""
+        back: Callable[..., Gradients]
 
         def run():
             nonlocal back
-            outputs, back = applied(inputs, mask, training)
+            outputs, back = applied(*arguments)
             return outputs
 
-        outputs = repeated(run, inputs, mask, draws=True)
-        shape, dtype = outputs.shape, self.dtype
+        outputs = repeated(run, *arguments, draws=True)
+        shapes, dtype = [one.shape for one in symbolic.leaves(outputs)], self.dtype
 
         def pull(cotangents):
-            (d,) = cotangents
-            d = constant(np.zeros(shape, dtype)) if d is None else d
+            pairs = zip(cotangents, shapes, strict=True)
+            d = [constant(np.zeros(shape, dtype)) if one is None else one for one, shape in pairs]
 
             def pulled():
-                found = back(d)
+                found = back(*d)
                 return found.weights, found.x
 
             return Gradients(*repeated(pulled, d, draws=True))
@@ -580,15 +583,18 @@ class Layer(Configurable):
 
     def _called(self, inputs, mask, training):
         """A call's result, by what `_applied` gives."""
-        applied = self._bound()
-        return repeated(lambda: applied(inputs, mask, training)[0], inputs, mask, draws=True)
+        return self._called_by(self._bound(), inputs, mask, training)
+
+    def _called_by(self, applied, *arguments):
+        """A call's result, by a function like `_applied`."""
+        return repeated(lambda: applied(*arguments)[0], *arguments, draws=True)
 
     def _bound(self) -> Callable:
         """`_applied` with this layer's own weights as they are now."""
         return self._applied
 
     def _applied(self, inputs, mask, training):
-        """What a call returns, one array, and the function from its cotangent to `Gradients`."""
+        """What a call returns, one array or several, and the function from their cotangents to `Gradients`."""
         raise NotImplementedError
 
     # Shapes and masks
@@ -603,12 +609,20 @@ class Layer(Configurable):
 
     def _with_mask(self, x, mask, training):
         """A call's output and the mask that goes with it."""
-        outputs = self(x, mask=mask, training=training)
+        return self._with_others(x, mask, training, {})
+
+    def _with_others(self, x, mask, training, others):
+        """As `_with_mask`, of a call with other arguments."""
+        outputs = self(x, mask=mask, training=training, **others)
         return outputs, repeated(lambda: self.compute_mask(x, mask), x, mask, draws=True)
 
     def _vjp_with_mask(self, x, mask, training, wanted):
         """What `vjp` gives, and the mask that goes with the output."""
-        outputs, pullback = self.vjp(x, mask=mask, training=training, **wanted)
+        return self._vjp_with_others(x, mask, training, wanted, {})
+
+    def _vjp_with_others(self, x, mask, training, wanted, others):
+        """As `_vjp_with_mask`, of a call with other arguments."""
+        outputs, pullback = self.vjp(x, mask=mask, training=training, **others, **wanted)
         return outputs, repeated(lambda: self.compute_mask(x, mask), x, mask, draws=True), pullback
 
     # Steps one at a time
@@ -627,8 +641,30 @@ class Layer(Configurable):
         """What a call takes as its inputs, as one array or nested lists."""
         return inputs
 
+    _options: tuple[str, ...] = ()  # the arguments of a call that are no arrays, besides `training`
+
+    def _inputs_among(self, arguments: dict) -> tuple[Any, dict]:
+        """A call's inputs, one array or nested lists, and its other arguments by name."""
+        (_, inputs), *others = arguments.items()
+        return self._arranged(inputs), dict(others)
+
+    def _on(self, inputs, **more):
+        """A call on inputs as `_inputs_among` gives them."""
+        return self(inputs, **more)
+
+    def _vjp_on(self, inputs, **more):
+        """The vjp of a call on inputs as `_inputs_among` gives them."""
+        return self.vjp(inputs, **more)
+
+    def _shapes_given(self, shape, options: dict):
+        """The shapes of what a call with these options returns."""
+        return self.compute_output_shape(shape)
+
     def _check_given(self, rows, initial_state=None, constants=None):
         """Refuse states and constants of shapes that a call with so many rows refuses."""
+
+    def _check_masks(self, shape, masks: dict):
+        """Refuse masks of shapes that a call refuses; they are nested as symbolic tensors are."""
 
     # Configuration
 

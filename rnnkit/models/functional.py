@@ -37,6 +37,8 @@ class Call:
     outputs : list of int
     over : list of int
         Arrays that nothing reads after this call.
+    options : dict of str to bool
+        Its other arguments.
     """
 
     layer: int
@@ -45,6 +47,7 @@ class Call:
     training: bool | None
     outputs: list
     over: list
+    options: dict
 
     def read(self) -> list[int]:
         """All arrays that it reads."""
@@ -101,7 +104,7 @@ class Model(Assembled):
         layers: dict[int, Layer] = {}
         places: dict[int, int] = {}
         tensors, calls = list(given), []
-        number = lambda nested: mapped(nested, lambda tensor: numbers[id(tensor)])
+        number = lambda nested: mapped(nested, lambda tensor: None if tensor is None else numbers[id(tensor)])
         for node in nodes:
             place = places.setdefault(id(node.layer), len(places))
             layers[place] = node.layer
@@ -110,7 +113,7 @@ class Model(Assembled):
             for tensor, i in zip(node.outputs, own, strict=True):
                 numbers.setdefault(id(tensor), i)  # one that is an input stays it
             tensors += node.outputs
-            calls.append(Call(place, x, more, node.training, own, []))
+            calls.append(Call(place, x, more, node.training, own, [], node.options))
         self.layers = list(layers.values())
         self._calls, self._outputs = calls, [numbers[id(tensor)] for tensor in made]
         self._shapes = [tensor.shape for tensor in tensors]
@@ -285,11 +288,12 @@ class Model(Assembled):
     def _given(self, call, values, masks, training):
         """The layer of a call, and what it is called on."""
         x = mapped(call.x, values.__getitem__)
-        more = {name: mapped(numbers, values.__getitem__) for name, numbers in call.more.items()}
+        more = {name: _looked_up(numbers, values) for name, numbers in call.more.items()}
         mask = more.pop("mask") if "mask" in more else mapped(call.x, masks.__getitem__)
         if isinstance(mask, list) and all(one is None for one in _flat_with_none(mask)):
             mask = None
-        return self.layers[call.layer], x, mask, training if call.training is None else call.training, more
+        training = training if call.training is None else call.training
+        return self.layers[call.layer], x, mask, training, more | call.options
 
     def _put(self, call, values, masks, outputs, outputs_masks):
         for number, value, mask in zip(call.outputs, leaves(outputs), _masks_of(outputs, outputs_masks), strict=True):
@@ -336,7 +340,7 @@ class Model(Assembled):
         self._check_shape(shape)
         shapes: list = [*shape_leaves(shape), *self._shapes[len(self._names) :]]
         for call in self._calls:
-            given = self.layers[call.layer].compute_output_shape(mapped(call.x, shapes.__getitem__))
+            given = self.layers[call.layer]._shapes_given(mapped(call.x, shapes.__getitem__), call.options)
             for number, one in zip(call.outputs, shape_leaves(given), strict=True):
                 shapes[number] = one
         found = [shapes[number] for number in self._outputs]
@@ -349,7 +353,10 @@ class Model(Assembled):
 
     def get_config(self):
         """Layers, and the calls of them, as JSON values."""
-        calls = [{"layer": c.layer, "x": c.x, "more": c.more, "training": c.training} for c in self._calls]
+        calls = [
+            {"layer": c.layer, "x": c.x, "more": c.more, "training": c.training, "options": c.options}
+            for c in self._calls
+        ]
         config = super().get_config()
         del config["dtype"]
         return {
@@ -363,7 +370,9 @@ class Model(Assembled):
     def from_config(cls, config):
         """A new model from what `get_config` gave; its layers are built, with new weights."""
         layers = [deserialize(layer) for layer in config["layers"]]
-        calls = [Call(c["layer"], c["x"], c["more"], c["training"], [], []) for c in config["calls"]]
+        calls = [
+            Call(c["layer"], c["x"], c["more"], c["training"], [], [], c.get("options", {})) for c in config["calls"]
+        ]
         inputs, tensors = _replayed(config["inputs"], layers, calls)
         outputs = mapped(config["outputs"], tensors.__getitem__)
         return cls(inputs, outputs, seed=config["seed"], name=config["name"])
@@ -462,10 +471,10 @@ def _replayed(inputs, layers, calls):
     tensors = [Input(**one) for one in inputs]
     count = len(tensors)
     for call in calls:
-        more = {name: mapped(numbers, tensors.__getitem__) for name, numbers in call.more.items()}
+        more = {name: _looked_up(numbers, tensors) for name, numbers in call.more.items()} | call.options
         if call.training is not None:
             more["training"] = call.training
-        tensors += leaves(layers[call.layer](mapped(call.x, tensors.__getitem__), **more))
+        tensors += leaves(layers[call.layer]._on(mapped(call.x, tensors.__getitem__), **more))
     return tensors[:count], tensors
 
 
@@ -487,19 +496,21 @@ def _unique(names, defaults, what) -> list[str]:
     return found
 
 
-def _called(layer, x, mask, training, more):
-    """A call's result and the mask that goes with it; `more` are states and constants."""
-    if not more:
-        return layer._with_mask(x, mask, training)
-    return layer(x, mask=mask, training=training, **more), layer.compute_mask(x, mask)
+def _called(layer, x, mask, training, others):
+    """A call's result and the mask that goes with it; `others` are states, constants, masks, options."""
+    return layer._with_others(x, mask, training, others) if others else layer._with_mask(x, mask, training)
 
 
-def _differentiated(wanted, layer, x, mask, training, more):
+def _differentiated(wanted, layer, x, mask, training, others):
     """As `_called`, and the pullback."""
-    if not more:
+    if not others:
         return layer._vjp_with_mask(x, mask, training, wanted)
-    result, pullback = layer.vjp(x, mask=mask, training=training, **more, **wanted)
-    return result, layer.compute_mask(x, mask), pullback
+    return layer._vjp_with_others(x, mask, training, wanted, others)
+
+
+def _looked_up(nested, arrays):
+    """What numbers in nested lists stand for; None for None."""
+    return mapped(nested, lambda number: None if number is None else arrays[number])
 
 
 def _masks_of(outputs, masks) -> list:

@@ -120,6 +120,8 @@ class Node:
     x : SymbolicTensor, or nested lists of them
     more : dict of str to SymbolicTensor, or nested lists of them
         The other arguments.
+    options : dict of str to bool
+        What else there is in the call that isn't as usual.
     training : bool or None
         As it was said at the call; None takes the model's.
     outputs : list of SymbolicTensor
@@ -128,8 +130,8 @@ class Node:
         Grows with every node, so that a node stands behind all that it reads.
     """
 
-    def __init__(self, layer: Layer | None = None, x: Any = None, more: dict | None = None, training=None):
-        self.layer, self.x, self.more, self.training = layer, x, more or {}, training
+    def __init__(self, layer: Layer | None = None, x: Any = None, more=None, options=None, training=None):
+        self.layer, self.x, self.more, self.options, self.training = layer, x, more or {}, options or {}, training
         self.outputs: list[SymbolicTensor] = []
         self.order = next(_order)
 
@@ -260,13 +262,14 @@ def _is_symbolic(value) -> bool:
 def _record(layer, call, arguments, keywords):
     """Build the layer for symbolic arguments, and give what stands for its result."""
     try:
-        bound = inspect.signature(call).bind(layer, *arguments, **keywords).arguments
+        bound = dict(inspect.signature(call).bind(layer, *arguments, **keywords).arguments)
     except TypeError as error:
         raise TypeError(f"{type(layer).__name__}: {error}") from None
-    (_, x), *others = list(bound.items())[1:]
-    more = {name: value for name, value in others if value is not None}
-    training = more.pop("training", None)
-    x = layer._arranged(x)
+    del bound[next(iter(bound))]  # the layer itself
+    training = bound.pop("training", None)
+    options = {name: True for name in layer._options if bound.pop(name, False)}
+    x, others = layer._inputs_among(bound)
+    more = {name: value for name, value in others.items() if value is not None}
     for name, value in {"x": x, **more}.items():
         for leaf in leaves(value):
             if not isinstance(leaf, SymbolicTensor):
@@ -279,9 +282,9 @@ def _record(layer, call, arguments, keywords):
         layer._check_shape(layer._shape(shape))
     with layer._all_or_nothing():
         layer._build_with(shape, layer.dtype or precision(leaves(x)))
-        node = Node(layer, x, more, None if training is None else bool(training))
+        node = Node(layer, x, more, options, None if training is None else bool(training))
         _check(node, shape)
-        result = node.give(layer.compute_output_shape(shape), layer.dtype, layer.name)
+        result = node.give(layer._shapes_given(shape, options), layer.dtype, layer.name)
     return result
 
 
@@ -298,6 +301,7 @@ def _check(node, shape):
         steps = mask.shape[:2] if mask.shape[2:] == (1,) else mask.shape
         if len(steps) != 2 or not _agree(steps, shape[:2]):
             raise ValueError(f"expected mask of shape {shape[:2]}, one value per step; got {mask.shape}")
+    node.layer._check_masks(shape, {name: nested for name, nested in node.more.items() if name.endswith("mask")})
     given = {name: more[name] for name in ("initial_state", "constants") if name in more}
     if given:
         known = [tensor.shape[0] for tensor in node.read() if tensor.shape[0] is not None]
