@@ -290,7 +290,7 @@ class Model(Assembled):
         x = mapped(call.x, values.__getitem__)
         more = {name: _looked_up(numbers, values) for name, numbers in call.more.items()}
         mask = more.pop("mask") if "mask" in more else mapped(call.x, masks.__getitem__)
-        if isinstance(mask, list) and all(one is None for one in _flat_with_none(mask)):
+        if isinstance(mask, (list, dict)) and all(one is None for one in _flat_with_none(mask)):
             mask = None
         training = training if call.training is None else call.training
         return self.layers[call.layer], x, mask, training, more | call.options
@@ -515,6 +515,8 @@ def _looked_up(nested, arrays):
 
 def _masks_of(outputs, masks) -> list:
     """A mask, or None, for each array of what a call returned."""
+    if isinstance(outputs, Mapping):
+        outputs = list(outputs.values())
     if not isinstance(outputs, (list, tuple)):
         return [masks]
     if not isinstance(masks, (list, tuple)):
@@ -524,4 +526,6 @@ def _masks_of(outputs, masks) -> list:
 
 def _flat_with_none(nested) -> list:
     """What nested lists hold, None among it."""
+    if isinstance(nested, Mapping):
+        nested = list(nested.values())
     return [leaf for one in nested for leaf in _flat_with_none(one)] if isinstance(nested, (list, tuple)) else [nested]

@@ -327,23 +327,31 @@ def leaves(nested) -> list:
     """What nested lists hold, from the first to the last; None is nothing."""
     if nested is None:
         return []
+    if isinstance(nested, dict):
+        nested = list(nested.values())
     return [leaf for one in nested for leaf in leaves(one)] if isinstance(nested, (list, tuple)) else [nested]
 
 
 def mapped(nested, function):
-    """Lists, nested as lists and tuples are, with what a function makes of each leaf."""
+    """Lists and dicts, nested as lists, tuples and dicts are, with what a function makes of each leaf."""
+    if isinstance(nested, dict):
+        return {name: mapped(one, function) for name, one in nested.items()}
     return [mapped(one, function) for one in nested] if isinstance(nested, (list, tuple)) else function(nested)
 
 
 def is_shape(value) -> bool:
     """Whether this is one shape, rather than several."""
-    return all(size is None or isinstance(size, int) for size in value)
+    return not isinstance(value, dict) and all(size is None or isinstance(size, int) for size in value)
 
 
 def shape_leaves(shapes) -> list:
     """All shapes, flat."""
+    if isinstance(shapes, dict):
+        shapes = list(shapes.values())
     return [tuple(shapes)] if is_shape(shapes) else [leaf for one in shapes for leaf in shape_leaves(one)]
 
 
 def _shapes_mapped(shapes, function):
+    if isinstance(shapes, dict):
+        return {name: _shapes_mapped(one, function) for name, one in shapes.items()}
     return function(shapes) if is_shape(shapes) else type(shapes)(_shapes_mapped(one, function) for one in shapes)
