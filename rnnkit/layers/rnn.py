@@ -15,6 +15,7 @@ from rnnkit.backends.cuda.memory import interop
 from rnnkit.backends.cuda.memory.array import DeviceArray
 from rnnkit.backends.shared.call import Gradient, Record, Result
 from rnnkit.cells.stacked import StackedRNNCells
+from rnnkit.cells.standard import StandardCell
 from rnnkit.execution.execution import Execution, initial_states
 from rnnkit.layers.base import Layer
 from rnnkit.layers.stream import Stream
@@ -24,10 +25,10 @@ from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.layers.support.quantizing import as_held
 from rnnkit.layers.support.streaming import running
 from rnnkit.layers.support.symbolic import shape_leaves
-from rnnkit.recording import constant, is_own, repeated, unrepeatable, weights_now
+from rnnkit.recording import constant, repeated, unrepeatable, weights_now
 from rnnkit.serialization.configuration import deserialize, serialize
 from rnnkit.serialization.registry import reading
-from rnnkit.steps.cell import AdaptedCell, Cell, as_cell, call_initial, prepare
+from rnnkit.steps.cell import Cell, as_cell, call_initial, prepare
 from rnnkit.steps.declared import DeclaredCell
 from rnnkit.steps.nesting import Nesting, is_nested, is_shape, leaves_of, mapped, shapes_mapped
 from rnnkit.steps.step import declared_output_shape
@@ -326,10 +327,8 @@ class RNN(Layer):
         return next((one for one in leaves_of(mask) if one is not None), None)
 
     def _may_nest(self) -> bool:
-        """Whether the cell's step may take several arrays: of rnnkit's own and of declared cells none does."""
-        return isinstance(self.cell, AdaptedCell) or not (
-            isinstance(self.cell, DeclaredCell) or is_own(type(self.cell))
-        )
+        """Whether the cell's step may take several arrays."""
+        return not isinstance(self.cell, (DeclaredCell, StackedRNNCells, StandardCell))
 
     def _execute(self, states, fields: dict[str, Any], gradient) -> Result:
         """Add what the layer itself gives to a call, run it, and keep the states of a stateful layer.

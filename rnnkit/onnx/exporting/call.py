@@ -133,6 +133,10 @@ def _is_own(layer, method: str) -> bool:
 
 
 def _unknown(layer) -> ValueError:
+    if type(layer).__module__.partition(".")[0] == "rnnkit":
+        return ValueError(
+            f"the layer {layer.name!r} can't be exported to ONNX: {type(layer).__name__} has no form there"
+        )
     return ValueError(
         f"the layer {layer.name!r} can't be exported to ONNX: {type(layer).__name__} is not one of rnnkit's layers; "
         "write what it does as a cell, or as the function of a Lambda"
