@@ -136,6 +136,9 @@ class Sequential(Assembled):
     def _takes_sequences(self):
         return bool(self.layers) and self.layers[0]._takes_sequences()
 
+    def _nests(self, value):
+        return bool(self.layers) and self.layers[0]._nests(value)
+
     def _padding_of(self, shape):
         for layer in self.layers:
             if layer._padding_of(shape) != "masked":
