@@ -89,6 +89,15 @@ LAYERS = {
     "masking": lambda: rk.Masking(),
     "distributed": lambda: rk.TimeDistributed(rk.Dense(2, seed=0)),
     "mean": lambda: rk.GlobalAveragePooling1D(),
+    "normalized": lambda: rk.LayerNormalization(),
+    "softmax": lambda: rk.Softmax(),
+    "batches": lambda: rk.BatchNormalization(),
+    "noise": lambda: rk.GaussianNoise(0.5),
+    "prelu": lambda: rk.PReLU(shared_axes=[1]),
+    "windows": lambda: rk.Conv1D(4, 3, padding="same", seed=0),
+    "causal": lambda: rk.Sequential([rk.Conv1D(4, 3, padding="causal"), rk.GRU(3, return_sequences=True)], seed=0),
+    "pooled": lambda: rk.Sequential([rk.GRU(3, return_sequences=True), rk.ZeroPadding1D(2), rk.MaxPooling1D()], seed=0),
+    "largest": lambda: rk.Sequential([rk.Masking(), rk.ZeroPadding1D(1), rk.GlobalMaxPooling1D()]),
     "model": lambda: rk.Sequential(
         [rk.Masking(), rk.GRU(4, return_sequences=True, go_backwards=True), rk.Bidirectional(rk.LSTM(3)), rk.Dense(2)],
         seed=0,
@@ -104,7 +113,7 @@ LAYERS = {
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", LAYERS)
 def test_every_layer(name, dtype):
-    x = lists(dtype=dtype)
+    x = lists(dtype=dtype, lengths=[n or 2 for n in LENGTHS] if name in ("windows", "causal") else LENGTHS)
     layer = LAYERS[name]()
     layer.build((None, None, 3)) if name != "shaped" else layer.layers[0].build((None, None, 3))
     agree(layer, x)
