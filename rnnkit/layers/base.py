@@ -658,6 +658,10 @@ class Layer(Configurable):
         """Whether a list of arrays is one of sequences."""
         return self._padding is not None
 
+    def _least_axes(self) -> int:
+        """How many axes its input has at least."""
+        return self._least_rank
+
     def _nests(self, value) -> bool:
         """Whether an input is several arrays that the layer reads side by side, and so is no list of sequences."""
         return False

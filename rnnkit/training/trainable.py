@@ -368,6 +368,7 @@ class Trainable(Layer):
             raise ValueError("expected y within the batches, (x, y), that an iterator brings; got y beside it")
         names = Names(outputs.names, "sample_weight")
         x, y, sample_weight = labelled_calls.for_training(self, x, y, sample_weight)
+        sequence_calls.refuse_table(self, x)
         if (given := sequence_calls.sequences(self, x)) is not None:
             found = of_sequences(self, given, y, sample_weight, outputs, names, batch_size, steps)
         else:
@@ -385,7 +386,10 @@ class Trainable(Layer):
             return self._source(data[0], data[1], data[2] if len(data) == 3 else None, batch_size, steps)
         if brings_batches(data, None):
             return self._source(data, None, None, batch_size, steps)
-        raise ValueError("expected validation_data as (x, y), (x, y, sample_weight) or an iterable of batches")
+        raise ValueError(
+            "expected validation_data as (x, y), (x, y, sample_weight) or an iterable of batches; got "
+            f"{type(data).__name__}"
+        )
 
     def _batch(self, x, y, sample_weight) -> Batch:
         source = self._source(x, y, sample_weight, None, None)

@@ -142,6 +142,13 @@ def test_keras_cuts_the_same_windows(case):
     assert [np.asarray(one).tolist() if given is None else list(one) for one in parts] == case["batches"]
 
 
+def test_targets_that_end_before_the_data():
+    found = timeseries_dataset_from_array(np.arange(40), np.arange(20), 4, start_index=10, batch_size=100)
+    x, y = found[0]
+    np.testing.assert_array_equal(y, range(10, 20))
+    np.testing.assert_array_equal(x[:, 0], range(10, 20))
+
+
 @pytest.mark.parametrize(
     "call, kind, words",
     [
