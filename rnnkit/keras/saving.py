@@ -1,0 +1,182 @@
+"""Models in files and as text, and names for one's own classes."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rnnkit.serialization import configuration, registry
+
+_custom: dict[str, Any] = {}
+
+
+def register_keras_serializable(package: str = "Custom", name: str | None = None):
+    """Let configurations name a class or a function, as `rnnkit.register`."""
+    return registry.register(package, name)
+
+
+def get_custom_objects() -> dict[str, Any]:
+    """The functions and classes that every configuration may name: a dict to be changed."""
+    return _custom
+
+
+@contextmanager
+def custom_object_scope(custom_objects: dict[str, Any]) -> Iterator[None]:
+    """While it lasts, configurations may name these functions and classes."""
+    before = dict(_custom)
+    _custom.update(custom_objects)
+    try:
+        yield
+    finally:
+        _custom.clear()
+        _custom.update(before)
+
+
+CustomObjectScope = custom_object_scope
+
+
+def get_registered_name(thing) -> str:
+    """The name that a class or a function was registered by, or its own."""
+    return registry.registered_name(thing) or thing.__name__
+
+
+def get_registered_object(name, custom_objects=None, module_objects=None):
+    """What was registered by a name, None for nothing."""
+    known = {**(module_objects or {}), **_custom, **(custom_objects or {})}
+    if name in known:
+        return known[name]
+    try:
+        return registry.class_of(name)
+    except ValueError:
+        return None
+
+
+def serialize_keras_object(thing) -> dict:
+    """A layer, a model or another object with a configuration as JSON values."""
+    return configuration.serialize(thing)
+
+
+def deserialize_keras_object(config, custom_objects=None, safe_mode=True):
+    """What `serialize_keras_object` described."""
+    with registry.reading({**_custom, **(custom_objects or {})}):
+        return as_keras(configuration.deserialize(config))
+
+
+def to_json(model, **keywords) -> str:
+    """The configuration of a model as text; `keywords` are those of `json.dumps`."""
+    return json.dumps(configuration.serialize(model), **keywords)
+
+
+def model_from_json(json_string: str, custom_objects=None):
+    """A model with new weights from what `to_json` gave."""
+    return deserialize_keras_object(json.loads(json_string), custom_objects)
+
+
+def save_model(model, filepath, overwrite=True, zipped=None, include_optimizer=None, **keywords) -> None:
+    """Write a model to a file of rnnkit's, whatever its suffix: what is in it is the same.
+
+    Parameters
+    ----------
+    model : Sequential or Model
+    filepath : str or os.PathLike
+        A suffix ``.rnnkit`` or ``.safetensors`` asks for the format of safetensors, any other for that of
+        ``numpy.savez``. Keras's own files are written by ``rnnkit.interop.to_keras(model).save(path)``.
+    overwrite : bool
+    zipped, **keywords
+        Nothing.
+    include_optimizer : bool, optional
+        Write how it is trained, too; None where it is compiled.
+
+    Raises
+    ------
+    ValueError
+        If the model isn't built.
+    """
+    wanted = model._compiled is not None if include_optimizer is None else include_optimizer
+    plain = super(_keras_model(), model).save
+    if wanted and include_optimizer is None:
+        try:
+            model._training_to_save()
+        except (TypeError, ValueError) as error:
+            warnings.warn(f"{model.name!r} is saved without what compile was given: {error}", stacklevel=3)
+            wanted = False
+    plain(filepath, optimizer=wanted, overwrite=overwrite)
+
+
+def load_model(filepath, custom_objects=None, compile=True, safe_mode=True):  # noqa: A002
+    """The model that a file of `save_model` holds, or a file of Keras's (``.keras``).
+
+    Parameters
+    ----------
+    filepath : str or os.PathLike
+    custom_objects : dict of str to object, optional
+        Functions and classes that the configuration names and that aren't registered.
+    compile : bool
+        Whether it is compiled as it was when it was saved.
+    safe_mode : bool
+        Nothing: loading executes nothing that a file holds.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `rnnkit.load_model`, and `rnnkit.interop.from_keras`.
+    """
+    from rnnkit import interop
+    from rnnkit.loading import load_model as load
+
+    known = {**_custom, **(custom_objects or {})}
+    if _is_keras_file(filepath):
+        return as_keras(interop.from_keras(filepath, custom_objects=known))
+    model = as_keras(load(filepath, known))
+    if not compile:
+        model._compiled = None
+    return model
+
+
+def save_weights(model, filepath, overwrite=True, **keywords) -> None:
+    """Write the weights to a file of rnnkit's."""
+    model.save_weights(filepath, overwrite)
+
+
+def load_weights(model, filepath, skip_mismatch=False, by_name=False, **keywords) -> None:
+    """Replace all weights by those in a file of `save_weights`, or of Keras's (``.weights.h5``)."""
+    if skip_mismatch:
+        raise ValueError("expected skip_mismatch=False; set the weights that fit one by one, layer.set_weights(…)")
+    with open(filepath, "rb") as file:
+        hdf5 = file.read(8) == b"\x89HDF\r\n\x1a\n"
+    if hdf5:
+        from rnnkit import interop
+
+        interop.load_keras_weights(model, filepath)
+    else:
+        super(_keras_model(), model).load_weights(filepath)
+
+
+def as_keras(model):
+    """A model of rnnkit's, and those inside, with Keras's methods; any other layer as it is."""
+    from rnnkit.keras.models import Functional, Sequential
+
+    for layer in model._all_layers() if hasattr(model, "_all_layers") else ():
+        for kind in (Sequential, Functional):
+            if type(layer) is kind._configured_as:
+                layer.__class__ = kind
+    return model
+
+
+def _keras_model():
+    from rnnkit.keras.training import KerasModel
+
+    return KerasModel
+
+
+def _is_keras_file(path) -> bool:
+    import zipfile
+
+    if not os.path.isfile(path) or not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as file:
+        return "metadata.json" in file.namelist() and "config.json" in file.namelist()

@@ -1,0 +1,147 @@
+"""What models have under Keras's names: its arguments, its logs and its files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rnnkit import callbacks as rnnkit_callbacks
+from rnnkit.callbacks import Callback, LearningRateScheduler, ReduceLROnPlateau
+from rnnkit.callbacks.history import History
+from rnnkit.keras import losses, metrics, optimizers, saving
+from rnnkit.keras.arguments import Argument
+from rnnkit.training.trainable import Trainable
+
+COMPILE = {
+    "auto_scale_loss": Argument(None, "losses are scaled by nothing"),
+    "jit_compile": Argument(None, "all steps are compiled"),
+    "run_eagerly": Argument(None, "`with rnnkit.eager():` around a call runs its steps in Python"),
+    "steps_per_execution": Argument(None, "batches of the same shapes are repeated from a recording"),
+}
+FIT = {
+    "max_queue_size": Argument(None, "batches are made in this process, one after the other"),
+    "use_multiprocessing": Argument(None, "batches are made in this process"),
+    "workers": Argument(None, "batches are made in this process"),
+}
+
+
+def ignored(keywords: dict, table: dict, function: str) -> None:
+    """Refuse keywords that are not in a table of ignored ones."""
+    if unknown := sorted(set(keywords) - set(table)):
+        raise TypeError(f"{function}() got an unexpected keyword argument {unknown[0]!r}")
+
+
+class KerasModel(Trainable):
+    """Base of the models here."""
+
+    def compile(
+        self,
+        optimizer="rmsprop",
+        loss=None,
+        loss_weights=None,
+        metrics=None,  # noqa: A002
+        weighted_metrics=None,
+        *,
+        checkpoint=None,
+        truncate=None,
+        **keywords,
+    ) -> None:
+        """Say how the model is to be trained, as `rnnkit.Sequential.compile`; Keras's other keywords are ignored."""
+        ignored(keywords, COMPILE, "compile")
+        super().compile(
+            optimizers.get(optimizer),
+            losses.for_training(loss),
+            loss_weights,
+            _for_training(metrics),
+            _for_training(weighted_metrics),
+            checkpoint=checkpoint,
+            truncate=truncate,
+        )
+
+    def fit(self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, *others, **keywords):
+        """Train the model, as `rnnkit.Sequential.fit`; `verbose` is 1 unless given, `workers` and the like are ignored."""
+        given = {one: keywords.pop(one) for one in FIT if one in keywords}
+        ignored(given, FIT, "fit")
+        several = [] if callbacks is None else list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]
+        several = [_Logs(several), *several]
+        return super().fit(x, y, batch_size, epochs, _verbose(verbose), several, *others, **keywords)
+
+    def evaluate(
+        self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, steps=None, callbacks=None,
+        return_dict=False, **keywords
+    ):
+        """The loss and the metrics on some data, as `rnnkit.Sequential.evaluate`."""
+        ignored(keywords, FIT, "evaluate")
+        return super().evaluate(x, y, batch_size, _verbose(verbose), sample_weight, steps, return_dict)
+
+    def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None, **keywords):
+        """Outputs for many rows, as `rnnkit.Sequential.predict`."""
+        ignored(keywords, FIT, "predict")
+        return super().predict(x, batch_size, _verbose(verbose), steps)
+
+    def summary(self, line_length=None, positions=None, print_fn=None, **others) -> None:
+        """Print a table of layers, output shapes and numbers of parameters; `print_fn` takes it in place of print."""
+        (print_fn or print)(str(super().summary()))
+
+    def save(self, filepath, overwrite=True, **keywords) -> None:
+        """Write the model, its weights and, if it is compiled, its training to a file: see `saving.save_model`."""
+        saving.save_model(self, filepath, overwrite, **keywords)
+
+    def load_weights(self, filepath, **keywords) -> None:
+        """Replace all weights by those in a file of `save_weights`, or of Keras's (``.weights.h5``)."""
+        saving.load_weights(self, filepath, **keywords)
+
+    def to_json(self, **keywords) -> str:
+        """The configuration as text, which `models.model_from_json` reads."""
+        return saving.to_json(self, **keywords)
+
+    @property
+    def metrics(self) -> list:
+        """The metrics that `compile` was given."""
+        return [] if self._compiled is None else [metric for _, _, metric, _ in self._compiled.metrics]
+
+    @property
+    def loss(self):
+        """The loss that `compile` was given."""
+        if self._compiled is None:
+            return None
+        found = [None if one is None else one.loss for one in self._compiled.objectives]
+        return found if len(found) > 1 else found[0]
+
+    @property
+    def input_shape(self):
+        """The shape that the model is built for."""
+        return self._input_shape
+
+    @property
+    def output_shape(self):
+        """The shape of what the model gives."""
+        return self.compute_output_shape(self._input_shape)
+
+
+class _Logs(Callback):
+    """Lets the logs of an epoch have Keras's keys, in Keras's order."""
+
+    def __init__(self, others):
+        super().__init__()
+        self.with_rate = any(isinstance(one, (LearningRateScheduler, ReduceLROnPlateau)) for one in others)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Leave the learning rate out unless a callback sets it."""
+        logs = {} if logs is None else logs
+        found = {key: logs[key] for key in sorted(logs) if key != "learning_rate" or self.with_rate}
+        logs.clear()
+        logs.update(found)
+
+
+def _verbose(verbose):
+    """rnnkit's verbosity for Keras's."""
+    return 1 if verbose == "auto" else min(int(verbose), 2)
+
+
+def _for_training(given):
+    """Metrics, nested as `compile` takes them."""
+    if isinstance(given, dict) and "class_name" not in given:
+        return {name: _for_training(one) for name, one in given.items()}
+    if isinstance(given, (list, tuple)):
+        return [_for_training(one) for one in given]
+    return None if given is None else metrics.for_training(given)
