@@ -66,7 +66,9 @@ def dropped(kind: str, keywords: dict, own) -> dict:
     for name, value in keywords.items():
         if name not in IGNORED or name in own:
             left[name] = value
-        elif (harmless := IGNORED[name].harmless) is not None and not any(value is one or value == one for one in harmless):
+        elif (harmless := IGNORED[name].harmless) is not None and not any(
+            value is one or value == one for one in harmless
+        ):
             raise ValueError(f"expected no {name} of {kind}, got {value!r}; {IGNORED[name].why}")
     return left
 

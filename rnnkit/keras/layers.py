@@ -14,7 +14,7 @@ from rnnkit.layers.support import symbolic
 _INPUT_ORDER = "shape batch_size dtype sparse batch_shape name tensor"
 _PLAIN = (
     "Activation Add Average Bidirectional Concatenate Dense Flatten GRU GRUCell GlobalAveragePooling1D LSTM LSTMCell "
-    "Masking Maximum Multiply RNN RepeatVector SimpleRNN SimpleRNNCell StackedRNNCells Subtract TimeDistributed "
+    "Masking Maximum Multiply RNN RepeatVector Reshape SimpleRNN SimpleRNNCell StackedRNNCells Subtract TimeDistributed "
     "ActivityRegularization AveragePooling1D BatchNormalization Conv1D Cropping1D Dot ELU EinsumDense GaussianDropout "
     "GaussianNoise GlobalMaxPooling1D Identity LayerNormalization LeakyReLU MaxPooling1D Minimum Normalization Permute "
     "ReLU Rescaling Softmax SpatialDropout1D UnitNormalization UpSampling1D ZeroPadding1D AdditiveAttention Attention "
@@ -27,7 +27,7 @@ NAMES = {name: Name(f"rnnkit:{name}") for name in _PLAIN.split()} | {
         "input_dim output_dim embeddings_initializer embeddings_regularizer embeddings_constraint mask_zero weights",
     ),
     "Lambda": Name("rnnkit:Lambda"),
-    "Layer": Name("rnnkit.layers.base:Layer"),
+    "Layer": Name("rnnkit.models.subclassed:SubclassedLayer"),
 }
 ALIASES = {
     "AvgPool1D": "AveragePooling1D",

@@ -58,7 +58,7 @@ WHY = {
         "example with scikit-learn or SciPy",
     },
     "optimizers": {
-        "Adafactor LossScaleOptimizer MultiOptimizer OptimizerMap Muon ScheduleFreeAdamW Lamb": "write it as a "
+        "Adafactor Ftrl LossScaleOptimizer MultiOptimizer OptimizerMap Muon ScheduleFreeAdamW Lamb": "write it as a "
         "subclass of rnnkit.optimizers.Optimizer with a rule",
     },
     "utils": {
@@ -70,6 +70,20 @@ WHY = {
         "Config get_source_inputs legacy": "it is a part of Keras's own machinery",
     },
     "initializers": {"STFT STFTInitializer stft": "compute the matrix with NumPy, and give initializers.Constant"},
+    "config": {
+        "disable_flash_attention enable_flash_attention is_flash_attention_enabled is_nnx_enabled": _OTHER,
+        "max_epochs max_steps_per_epoch set_max_epochs set_max_steps_per_epoch": "give fit epochs and steps_per_epoch",
+    },
+    "dtype_policies": {
+        "AWQDTypePolicy DTypePolicyMap GPTQDTypePolicy Int4DTypePolicy QuantizedDTypePolicy "
+        "QuantizedFloat8DTypePolicy": "layer.quantize stores the weights of a trained layer in fewer bits",
+    },
+    "mixed_precision": {"LossScaleOptimizer": "float32 and float64 need no scale"},
+    "preprocessing": {"image image_dataset_from_directory": _IMAGES, "text text_dataset_from_directory": _TEXT},
+    "tree": {
+        "MAP_TO_NONE assert_same_paths flatten_with_path lists_to_tuples map_shape_structure map_structure_up_to "
+        "traverse": "see tree.flatten and tree.map_structure",
+    },
     "saving": {"KerasFileEditor": "read the arrays of a file with keras.models.load_model"},
     "applications": {"": "models of images are not rnnkit's subject: use Keras itself"},
     "datasets": {"": _DOWNLOADS},

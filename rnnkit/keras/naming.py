@@ -147,3 +147,8 @@ def namespace(module: str, make: Callable[[str], Any], names) -> tuple[Callable,
         return space.setdefault(name, make(name))
 
     return get, lambda: sorted({*known, *(one for one in space if not one.startswith("_"))})
+
+
+def unchanged(kind, arguments, keywords):
+    """A translation of arguments that are the same on both sides."""
+    return arguments, keywords, lambda made: None

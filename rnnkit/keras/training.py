@@ -66,8 +66,16 @@ class KerasModel(Trainable):
         return super().fit(x, y, batch_size, epochs, _verbose(verbose), several, *others, **keywords)
 
     def evaluate(
-        self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, steps=None, callbacks=None,
-        return_dict=False, **keywords
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        verbose="auto",
+        sample_weight=None,
+        steps=None,
+        callbacks=None,
+        return_dict=False,
+        **keywords,
     ):
         """The loss and the metrics on some data, as `rnnkit.Sequential.evaluate`."""
         ignored(keywords, FIT, "evaluate")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from functools import partial
 
 from rnnkit import optimizers as plain
@@ -19,13 +21,13 @@ _IGNORED = {
 }
 
 
-def _arguments(kind, made, arguments, keywords):
+def _arguments(name, kind, arguments, keywords):
     keywords = by_order("", kind, arguments, keywords)
     if "lr" in keywords:
         keywords["learning_rate"] = keywords.pop("lr")
-    decay = keywords.pop("decay", 0.0)
-    if decay:
-        keywords["learning_rate"] = plain.schedules.InverseTimeDecay(keywords.get("learning_rate", 0.001), 1, decay)
+    if decay := keywords.pop("decay", 0.0):
+        first = keywords.get("learning_rate", 0.01 if kind is plain.SGD else 0.001)
+        keywords["learning_rate"] = plain.schedules.InverseTimeDecay(first, 1, decay)
     for name, argument in _IGNORED.items():
         if name in keywords:
             value = keywords.pop(name)
@@ -44,10 +46,10 @@ deserialize = plain.get
 
 
 def _make(name: str):
-    if name == "schedules":
-        return plain.schedules
+    if name in ("schedules", "legacy"):
+        return importlib.import_module(f"{__name__}.schedules") if name == "schedules" else sys.modules[__name__]
     kind = getattr(plain, name)
-    return named(name, __name__, kind, partial(_arguments, kind))
+    return named(name, __name__, kind, partial(_arguments, name))
 
 
-__getattr__, __dir__ = namespace("optimizers", _make, [*plain.CLASSES, "Optimizer"])
+__getattr__, __dir__ = namespace("optimizers", _make, [*plain.CLASSES, "Optimizer", "legacy", "schedules"])
