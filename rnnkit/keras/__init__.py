@@ -50,6 +50,7 @@ _NAMES = {
     "Optimizer": "optimizers",
     "Regularizer": "regularizers",
     "Sequential": "models",
+    "Variable": "variables",
     "__version__": "config",
     "version": "config",
 }

@@ -68,7 +68,7 @@ def int_shape(x) -> tuple:
     return tuple(x.shape)
 
 
-def pow(x, a):  # noqa: A001
+def pow(x, a):
     """``x ** a``."""
     return np.power(x, a)
 

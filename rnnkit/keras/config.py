@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rnnkit.keras.left_out import left_out
 from rnnkit.keras.settings import epsilon, floatx, set_epsilon, set_floatx
 from rnnkit.keras.utils import (
     disable_interactive_logging,
@@ -84,3 +85,7 @@ disable_traceback_filtering = enable_traceback_filtering
 def is_traceback_filtering_enabled() -> bool:
     """False."""
     return False
+
+
+def __getattr__(name: str):
+    return left_out("config", name)

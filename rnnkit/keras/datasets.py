@@ -6,6 +6,4 @@ from rnnkit.keras.left_out import left_out
 
 
 def __getattr__(name: str):
-    if name.startswith("__"):
-        raise AttributeError(name)
     return left_out("datasets", name)

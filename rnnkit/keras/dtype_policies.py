@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rnnkit.keras.left_out import left_out
 from rnnkit.keras.settings import precision
 
 
@@ -49,3 +50,7 @@ deserialize = get
 def serialize(policy: DTypePolicy) -> dict:
     """A policy as JSON values."""
     return policy.get_config()
+
+
+def __getattr__(name: str):
+    return left_out("dtype_policies", name)

@@ -10,7 +10,7 @@ _DEVICES = "rnnkit runs on one machine; see layer.to('cuda') and rnnkit.set_num_
 
 WHY = {
     "": {
-        "Function Operation Quantizer RematScope StatelessScope SymbolicScope Variable": "it is a part of Keras's own "
+        "Function Operation Quantizer RematScope StatelessScope SymbolicScope": "it is a part of Keras's own "
         "machinery; a layer or a model of your own does the same with call and add_weight",
         "device distribution distillation remat name_scope": _DEVICES,
         "export quantizers wrappers visualization": "see model.save, rnnkit.onnx.export and layer.quantize",
@@ -85,8 +85,19 @@ WHY = {
         "traverse": "see tree.flatten and tree.map_structure",
     },
     "saving": {"KerasFileEditor": "read the arrays of a file with keras.models.load_model"},
-    "applications": {"": "models of images are not rnnkit's subject: use Keras itself"},
-    "datasets": {"": _DOWNLOADS},
+    "applications": {
+        "ConvNeXtBase ConvNeXtLarge ConvNeXtSmall ConvNeXtTiny ConvNeXtXLarge DenseNet121 DenseNet169 DenseNet201 "
+        "EfficientNetB0 EfficientNetB1 EfficientNetB2 EfficientNetB3 EfficientNetB4 EfficientNetB5 EfficientNetB6 "
+        "EfficientNetB7 EfficientNetV2B0 EfficientNetV2B1 EfficientNetV2B2 EfficientNetV2B3 EfficientNetV2L "
+        "EfficientNetV2M EfficientNetV2S InceptionResNetV2 InceptionV3 MobileNet MobileNetV2 MobileNetV3Large "
+        "MobileNetV3Small NASNetLarge NASNetMobile ResNet101 ResNet101V2 ResNet152 ResNet152V2 ResNet50 ResNet50V2 "
+        "VGG16 VGG19 Xception convnext densenet efficientnet efficientnet_v2 imagenet_utils inception_resnet_v2 "
+        "inception_v3 mobilenet mobilenet_v2 mobilenet_v3 nasnet resnet resnet50 resnet_v2 vgg16 vgg19 "
+        "xception": _IMAGES,
+    },
+    "datasets": {
+        "boston_housing california_housing cifar10 cifar100 fashion_mnist imdb mnist reuters": _DOWNLOADS,
+    },
 }
 
 
@@ -123,6 +134,6 @@ def left_out(module: str, name: str) -> LeftOut:
         For one that isn't Keras's, or that is.
     """
     for names, why in WHY.get(module, {}).items():
-        if not name.startswith("_") and (not names or name in names.split()):
+        if name in names.split():
             return LeftOut(f"{module}.{name}" if module else name, why)
     raise AttributeError(f"module 'rnnkit.keras{'.' * bool(module)}{module}' has no attribute {name!r}")

@@ -217,7 +217,7 @@ def unstack(x, num=None, axis=0):
     return [np.squeeze(part, axis=axis) for part in np.split(x, x.shape[axis] if num is None else num, axis=axis)]
 
 
-def slice(inputs, start_indices, shape):  # noqa: A001
+def slice(inputs, start_indices, shape):
     """A block of an array from `start_indices` on, of a shape."""
     import builtins
 
@@ -229,7 +229,7 @@ def get_item(x, key):
     return x[key]
 
 
-def top_k(x, k, sorted=True):  # noqa: A002
+def top_k(x, k, sorted=True):
     """The `k` largest entries of the last axis, and their places."""
     places = np.flip(np.argsort(x, axis=-1, kind="stable"), -1)[..., :k]
     return np.take_along_axis(x, places, axis=-1), places
@@ -251,7 +251,7 @@ def switch(index, branches, *operands):
     return branches[int(np.clip(index, 0, len(branches) - 1))](*operands)
 
 
-def map(f, xs):  # noqa: A001
+def map(f, xs):
     """The values of a function for the entries of the first axis."""
     return np.stack([f(x) for x in xs])
 

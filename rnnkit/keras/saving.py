@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from rnnkit.keras.left_out import left_out
 from rnnkit.serialization import configuration, registry
 
 _custom: dict[str, Any] = {}
@@ -107,7 +108,7 @@ def save_model(model, filepath, overwrite=True, zipped=None, include_optimizer=N
     plain(filepath, optimizer=wanted, overwrite=overwrite)
 
 
-def load_model(filepath, custom_objects=None, compile=True, safe_mode=True):  # noqa: A002
+def load_model(filepath, custom_objects=None, compile=True, safe_mode=True):
     """The model that a file of `save_model` holds, or a file of Keras's (``.keras``).
 
     Parameters
@@ -180,3 +181,7 @@ def _is_keras_file(path) -> bool:
         return False
     with zipfile.ZipFile(path) as file:
         return "metadata.json" in file.namelist() and "config.json" in file.namelist()
+
+
+def __getattr__(name: str):
+    return left_out("saving", name)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from rnnkit import callbacks as rnnkit_callbacks
 from rnnkit.callbacks import Callback, LearningRateScheduler, ReduceLROnPlateau
-from rnnkit.callbacks.history import History
 from rnnkit.keras import losses, metrics, optimizers, saving
 from rnnkit.keras.arguments import Argument
 from rnnkit.training.trainable import Trainable
@@ -38,7 +34,7 @@ class KerasModel(Trainable):
         optimizer="rmsprop",
         loss=None,
         loss_weights=None,
-        metrics=None,  # noqa: A002
+        metrics=None,
         weighted_metrics=None,
         *,
         checkpoint=None,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from rnnkit.keras.left_out import left_out
+
 
 def is_nested(structure) -> bool:
     """Whether it is a list, a tuple or a dict."""
@@ -32,7 +34,7 @@ def pack_sequence_as(structure, flat_sequence) -> Any:
     """Leaves in order, nested as another structure."""
     leaves = iter(flat_sequence)
     if isinstance(structure, dict):
-        order = {key: None for key in sorted(structure)}
+        order = dict.fromkeys(sorted(structure))
         found = {
             key: pack_sequence_as(structure[key], [next(leaves) for _ in flatten(structure[key])]) for key in order
         }
@@ -44,3 +46,7 @@ def assert_same_structure(a, b) -> None:
     """Refuse two structures that aren't nested alike."""
     if map_structure(lambda _: None, a) != map_structure(lambda _: None, b):
         raise ValueError(f"expected the same structure twice, got {a!r} and {b!r}")
+
+
+def __getattr__(name: str):
+    return left_out("tree", name)
