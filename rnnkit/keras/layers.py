@@ -14,8 +14,8 @@ from rnnkit.layers.support import symbolic
 _INPUT_ORDER = "shape batch_size dtype sparse batch_shape name tensor"
 _PLAIN = (
     "Activation Add Average Bidirectional Concatenate Dense Flatten GRU GRUCell GlobalAveragePooling1D LSTM LSTMCell "
-    "Masking Maximum Multiply RNN RepeatVector Reshape SimpleRNN SimpleRNNCell StackedRNNCells Subtract TimeDistributed "
-    "ActivityRegularization AveragePooling1D BatchNormalization Conv1D Cropping1D Dot ELU EinsumDense GaussianDropout "
+    "Masking Maximum Multiply RNN RepeatVector Reshape SimpleRNN SimpleRNNCell StackedRNNCells Subtract "
+    "TimeDistributed ActivityRegularization AveragePooling1D BatchNormalization Conv1D Cropping1D Dot ELU EinsumDense GaussianDropout "
     "GaussianNoise GlobalMaxPooling1D Identity LayerNormalization LeakyReLU MaxPooling1D Minimum Normalization Permute "
     "ReLU Rescaling Softmax SpatialDropout1D UnitNormalization UpSampling1D ZeroPadding1D AdditiveAttention Attention "
     "MultiHeadAttention ConvLSTM1D ConvLSTM2D Wrapper"
@@ -50,7 +50,7 @@ KerasTensor = symbolic.SymbolicTensor
 
 
 def Input(shape=None, batch_size=None, dtype=None, **keywords):
-    """Where a model's data comes in; Keras's arguments, of which `sparse`, `ragged`, `tensor` and `optional` say nothing.
+    """Where a model's data comes in: a symbolic tensor, as `rnnkit.Input` gives.
 
     Raises
     ------

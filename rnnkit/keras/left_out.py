@@ -69,6 +69,9 @@ WHY = {
         "model_to_dot": "plot_model draws without graphviz; model.summary() has a table",
         "Config get_source_inputs legacy": "it is a part of Keras's own machinery",
     },
+    "regularizers": {
+        "OrthogonalRegularizer orthogonal_regularizer": "write it as a subclass of rnnkit.regularizers.Regularizer",
+    },
     "initializers": {"STFT STFTInitializer stft": "compute the matrix with NumPy, and give initializers.Constant"},
     "config": {
         "disable_flash_attention enable_flash_attention is_flash_attention_enabled is_nnx_enabled": _OTHER,
@@ -108,6 +111,7 @@ class LeftOut:
         object.__setattr__(self, "_told", f"keras.{name} is not in rnnkit.keras: {why}")
 
     def __call__(self, *arguments, **keywords):
+        """Say what to do instead."""
         raise NotImplementedError(self._told)
 
     def __getattr__(self, name):

@@ -99,7 +99,6 @@ class _Plain(Loss):
 
     _kind: type
     _order: tuple = ()
-    _renamed: dict = {}
 
     def __init__(self, *arguments, name=None, reduction="sum_over_batch_size", dtype=None, **settings):
         settings |= dict(zip(self._order, arguments, strict=False))
@@ -182,7 +181,12 @@ def for_training(given) -> Any:
 def _make(name: str):
     if name in plain.CLASSES:
         kind = plain.CLASSES[name]
-        body = {"__module__": __name__, "__doc__": kind.__doc__, "_kind": kind, "_order": _ORDERS.get(name, ())}
+        body = {
+            "__module__": __name__,
+            "__doc__": f"The loss `rnnkit.losses.{name}` as one number.",
+            "_kind": kind,
+            "_order": _ORDERS.get(name, ()),
+        }
         return type(name, (_Plain,), body)
     return plain.LOSSES[_ALIASES.get(name, name)]
 

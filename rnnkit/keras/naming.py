@@ -89,7 +89,7 @@ def named(name: str, module: str, plain: type, translated: Translation) -> type:
 
     body = {
         "__module__": module,
-        "__doc__": plain.__doc__,
+        "__doc__": f"Keras's name for `{plain.__module__}.{plain.__qualname__}`, see there.",
         "__init__": init,
         "_plain": plain,
         "_translated": staticmethod(translated),

@@ -54,8 +54,8 @@ WHY = {
     "fft fft2 ifft2 irfft rfft stft istft": "compute it before the model, with np.fft",
     "segment_max segment_min segment_prod segment_sum scatter scatter_update slice_update": "write NumPy's x[i] = y, "
     "np.add.at or np.where",
-    "cdist cholesky_inverse logdet lu_factor solve_triangular polar rearrange view view_as_complex erfinv unique": "use "
-    "NumPy's or SciPy's function on arrays",
+    "cdist cholesky_inverse logdet lu_factor solve_triangular polar rearrange view view_as_complex erfinv "
+    "unique": "use NumPy's or SciPy's function on arrays",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections import defaultdict
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,7 +16,7 @@ class _Settings:
     floatx = "float32"
     epsilon = 1e-7
     seeds: np.random.SeedSequence | None = None  # of what is made without a seed of its own
-    taken: defaultdict[str, int] = defaultdict(int)  # how many objects have a name
+    taken: ClassVar[defaultdict[str, int]] = defaultdict(int)  # how many objects have a name
 
 
 def floatx() -> str:
@@ -73,7 +74,7 @@ def set_random_seed(seed: int) -> None:
     Two programs that call it first draw the same weights, masks and orders of rows, and so have the same bits.
     """
     random.seed(seed)
-    np.random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002  # scripts draw from it
     _Settings.seeds = np.random.SeedSequence(seed)
 
 

@@ -54,7 +54,7 @@ class KerasModel(Trainable):
         )
 
     def fit(self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, *others, **keywords):
-        """Train the model, as `rnnkit.Sequential.fit`; `verbose` is 1 unless given, `workers` and the like are ignored."""
+        """Train the model, as `rnnkit.Sequential.fit`; `verbose` is 1 unless given, and `workers` is ignored."""
         given = {one: keywords.pop(one) for one in FIT if one in keywords}
         ignored(given, FIT, "fit")
         several = [] if callbacks is None else list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]

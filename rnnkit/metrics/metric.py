@@ -173,4 +173,4 @@ def used_entries(y_true, y_pred, mask, sample_weight) -> tuple[np.ndarray, np.nd
         weight[~used] = 0
     weight = np.broadcast_to(weight.reshape(*lead, *(1,) * (y_pred.ndim - 1 - len(lead))), y_pred.shape[:-1]).ravel()
     kept = weight != 0
-    return tuple(a.reshape(-1, a.shape[-1])[kept] for a in (y_true, y_pred)) + (weight[kept],)  # type: ignore[return-value]
+    return y_true.reshape(-1, y_true.shape[-1])[kept], y_pred.reshape(-1, y_pred.shape[-1])[kept], weight[kept]

@@ -227,7 +227,7 @@ class InverseTimeDecay(Schedule):
 
 @dataclass(frozen=True, slots=True)
 class PolynomialDecay(Schedule):
-    """From `initial_learning_rate` to `end_learning_rate` in `decay_steps`, along ``(1 - step / decay_steps) ** power``.
+    """From one learning rate to another in `decay_steps`, along ``(1 - step / decay_steps) ** power``.
 
     Parameters
     ----------
