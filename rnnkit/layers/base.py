@@ -73,6 +73,7 @@ class Layer(Configurable):
     _open_axes = 1
     _axes = "batch, …"
 
+    _takes_unbatched = False  # whether symbolic weights, which have no batch axis, may be among its inputs
     _native = False  # whether a call computes where its arrays stand, or brings those of a GPU to the host and back
     _device = "cpu"
     _repeated_calls: RepeatedCalls | None = None
@@ -98,7 +99,7 @@ class Layer(Configurable):
         self._sequence = seed_sequence(seed)
         if name is not None and not isinstance(name, str):
             raise TypeError(f"expected name to be a string, got {name!r}")
-        self.name = name or default_name(type(self))
+        self.name = name or self._default_name()
         self.built = False
         self._input_shape: Any = None  # until it is built
         self._generator: np.random.Generator | None = None
@@ -107,6 +108,10 @@ class Layer(Configurable):
     def __setattr__(self, name, value):
         super().__setattr__(name, value)
         assigned(name)
+
+    def _default_name(self) -> str:
+        """The name of a layer that nobody named."""
+        return default_name(type(self))
 
     # Devices
 
@@ -555,7 +560,7 @@ class Layer(Configurable):
 
     def _vjp(self, inputs, mask, training, wanted):
         """What `vjp` gives, by what `_applied` gives; `wanted` is its checked keywords."""
-        back: Callable[[np.ndarray], Gradients]
+        back: Callable[..., Gradients]
         applied = self._bound()
 
         def run():
@@ -564,17 +569,17 @@ class Layer(Configurable):
             return outputs
 
         outputs = repeated(run, inputs, mask, draws=True)
-        shape, dtype = outputs.shape, self.dtype
+        shapes, dtype = [one.shape for one in symbolic.leaves(outputs)], self.dtype
 
         def pull(cotangents):
-            (d,) = cotangents
-            d = constant(np.zeros(shape, dtype)) if d is None else d
+            pairs = zip(cotangents, shapes, strict=True)
+            given = [constant(np.zeros(shape, dtype)) if d is None else d for d, shape in pairs]
 
             def pulled():
-                found = back(d)
+                found = back(*given)
                 return found.weights, found.x
 
-            return Gradients(*repeated(pulled, d, draws=True))
+            return Gradients(*repeated(pulled, given, draws=True))
 
         return outputs, Pullback(outputs, dtype, pull)
 
@@ -588,7 +593,7 @@ class Layer(Configurable):
         return self._applied
 
     def _applied(self, inputs, mask, training):
-        """What a call returns, one array, and the function from its cotangent to `Gradients`."""
+        """What a call returns, and the function from the cotangents of its arrays to `Gradients`."""
         raise NotImplementedError
 
     # Shapes and masks
@@ -626,6 +631,10 @@ class Layer(Configurable):
     def _arranged(self, inputs):
         """What a call takes as its inputs, as one array or nested lists."""
         return inputs
+
+    def _given_for(self, x, shape):
+        """The shapes, and the dtype, of what a symbolic call gives."""
+        return self.compute_output_shape(shape), self.dtype
 
     def _check_given(self, rows, initial_state=None, constants=None):
         """Refuse states and constants of shapes that a call with so many rows refuses."""

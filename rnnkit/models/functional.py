@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arguments import is_integer
-from rnnkit.layers.base import Layer, default_name
+from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.display import show_shape
 from rnnkit.layers.support.pullback import Gradients, Pullback
@@ -118,7 +118,7 @@ class Model(Assembled):
         named = zip(given, self._names, strict=True)
         self._input_configs = [input_config(tensor) | {"name": name} for tensor, name in named]
         self._paths = _unique(
-            [layer.name for layer in self.layers], [default_name(type(layer)) for layer in self.layers], "layers"
+            [layer.name for layer in self.layers], [layer._default_name() for layer in self.layers], "layers"
         )
         self._symbols = _Symbols(given, made)
         self._find_ends()
