@@ -13,12 +13,12 @@ from rnnkit.layers.support import symbolic
 
 _INPUT_ORDER = "shape batch_size dtype sparse batch_shape name tensor"
 _PLAIN = (
-    "Activation Add Average Bidirectional Concatenate Dense Flatten GRU GRUCell GlobalAveragePooling1D LSTM LSTMCell "
-    "Masking Maximum Multiply RNN RepeatVector Reshape SimpleRNN SimpleRNNCell StackedRNNCells Subtract "
-    "TimeDistributed ActivityRegularization AveragePooling1D BatchNormalization Conv1D Cropping1D Dot ELU EinsumDense GaussianDropout "
-    "GaussianNoise GlobalMaxPooling1D Identity LayerNormalization LeakyReLU MaxPooling1D Minimum Normalization Permute "
-    "ReLU Rescaling Softmax SpatialDropout1D UnitNormalization UpSampling1D ZeroPadding1D AdditiveAttention Attention "
-    "MultiHeadAttention ConvLSTM1D ConvLSTM2D Wrapper"
+    "Activation Add Average Bidirectional Concatenate Dense Flatten GRU GRUCell GlobalAveragePooling1D LSTM "
+    "LSTMCell Masking Maximum Multiply RNN RepeatVector Reshape SimpleRNN SimpleRNNCell StackedRNNCells Subtract "
+    "TimeDistributed ActivityRegularization AveragePooling1D BatchNormalization Conv1D Cropping1D Dot ELU "
+    "EinsumDense GaussianDropout GaussianNoise GlobalMaxPooling1D Identity LayerNormalization LeakyReLU "
+    "MaxPooling1D Minimum Normalization Permute ReLU Rescaling Softmax SpatialDropout1D UnitNormalization "
+    "UpSampling1D ZeroPadding1D AdditiveAttention Attention MultiHeadAttention ConvLSTM1D ConvLSTM2D Wrapper"
 )
 NAMES = {name: Name(f"rnnkit:{name}") for name in _PLAIN.split()} | {
     "Dropout": Name("rnnkit:Dropout", "rate noise_shape seed"),
@@ -26,7 +26,7 @@ NAMES = {name: Name(f"rnnkit:{name}") for name in _PLAIN.split()} | {
         "rnnkit:Embedding",
         "input_dim output_dim embeddings_initializer embeddings_regularizer embeddings_constraint mask_zero weights",
     ),
-    "Lambda": Name("rnnkit:Lambda"),
+    "Lambda": Name("rnnkit.layers.array_function:ArrayFunction"),
     "Layer": Name("rnnkit.models.subclassed:SubclassedLayer"),
 }
 ALIASES = {

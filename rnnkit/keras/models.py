@@ -13,6 +13,7 @@ from rnnkit.keras.training import KerasModel
 from rnnkit.layers.support.symbolic import SymbolicTensor
 from rnnkit.models import functional, sequential
 from rnnkit.models.assembled import Assembled
+from rnnkit.models.subclassed import SubclassedModel
 
 __all__ = ["Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
 
@@ -101,16 +102,42 @@ class _ModelName(type):
     """The class of `Model`: calling it makes a `Functional`, and every model is an instance of it."""
 
     def __call__(cls, *arguments, **keywords):
-        """Make a model of inputs and outputs."""
+        """Make a model of inputs and outputs, or of a class that a program derived."""
         return Functional(*arguments, **keywords) if cls is Model else super().__call__(*arguments, **keywords)
 
     def __instancecheck__(cls, value):
         """Whether it is a model."""
         return isinstance(value, Assembled) if cls is Model else super().__instancecheck__(value)
 
+    def __subclasscheck__(cls, kind):
+        """Whether it is a class of models."""
+        return issubclass(kind, Assembled) if cls is Model else super().__subclasscheck__(kind)
 
-class Model(metaclass=_ModelName):
-    """``Model(inputs, outputs)`` is a model from symbolic inputs to outputs, as `rnnkit.Model`."""
+
+class Model(KerasModel, SubclassedModel, metaclass=_ModelName):
+    """``Model(inputs, outputs)`` is a model from symbolic inputs to outputs; one's own is a subclass with a `call`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rnnkit import keras
+    >>> x = keras.Input((None, 3))
+    >>> keras.Model(inputs=x, outputs=keras.layers.GRU(4)(x)).predict(np.ones((2, 5, 3)), verbose=0).shape
+    (2, 4)
+    """
+
+    def __init__(self, *arguments, trainable=True, dtype=None, seed=None, name=None, **keywords):
+        if arguments or keywords:
+            raise TypeError(
+                f"expected no {', '.join(keywords) or 'positional arguments'} of keras.Model.__init__ in a subclass; "
+                "call keras.Model(inputs, outputs), or define call"
+            )
+        super().__init__(
+            trainable=trainable,
+            dtype=settings.precision(dtype),
+            seed=settings.next_seed() if seed is None else seed,
+            name=name or settings.auto_name(type(self).__name__),
+        )
 
 
 def clone_model(model, input_tensors=None, clone_function=None) -> Any:
