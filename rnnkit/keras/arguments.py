@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnnkit.keras import settings
+from rnnkit.keras.naming import by_order
 
 
 class Argument(NamedTuple):
@@ -82,8 +83,6 @@ def layer_arguments(name, kind: type, arguments: tuple, keywords: dict):
     kind : type
         rnnkit's class, or one derived from it.
     """
-    from rnnkit.keras.naming import by_order
-
     own = inspect.signature(name.found()).parameters
     keywords = dropped(kind.__name__, by_order(name.order, name.found(), arguments, keywords), own)
     keywords = {name.renamed.get(one, one): value for one, value in keywords.items()}
