@@ -24,6 +24,8 @@ LINES = {
     "loading": "models from files",
     "sktime": "a forecaster for sktime",
     "keras": "the names of Keras 3",
+    "keras.optimizers": "names of update rules",
+    "keras.preprocessing": "padding, windows",
     "forecast": "forecasts of one series or thousands",
     "forecast.command": "reports, tables, pictures",
     "forecast.models": "Theta, ETS, ESN, networks …",

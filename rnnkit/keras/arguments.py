@@ -42,6 +42,7 @@ IGNORED = {
     "quantization_config": Argument((None,), "call layer.quantize after training"),
     "ragged": Argument((False, None), "pad the sequences, and mask what was padded"),
     "sparse": Argument((False, None), "convert to a dense array, x.toarray()"),
+    "synchronized": Argument((False, None), "rnnkit trains on one machine"),
     "tensor": Argument((None,), "give the array to fit or predict"),
     "time_major": Argument((False, None), "give arrays (batch, time, features): np.swapaxes(x, 0, 1)"),
 }

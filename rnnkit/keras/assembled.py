@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from rnnkit.arguments import is_integer
 from rnnkit.keras import settings
 from rnnkit.keras.arguments import first_shape
@@ -83,14 +85,42 @@ class Functional(KerasModel, functional.Model):
 
     _configured_as = functional.Model
 
+    _keys: tuple[str, ...] = ()  # of outputs that were given as a dict
+
     def __init__(self, inputs, outputs, name=None, *, trainable=True, seed=None):
+        if isinstance(outputs, dict):
+            self._keys = tuple(outputs)
         super().__init__(
-            inputs,
-            outputs,
+            list(inputs.values()) if isinstance(inputs, dict) else inputs,
+            list(outputs.values()) if isinstance(outputs, dict) else outputs,
             name or settings.auto_name("Functional"),
             seed=settings.next_seed() if seed is None else seed,
         )
         self.trainable = bool(trainable)
+
+    @property
+    def output_names(self) -> list[str]:
+        """The keys of outputs that were given as a dict, else the names of the layers that give them."""
+        return list(self._keys) or super().output_names
+
+    def __call__(self, inputs, mask=None, training=False):
+        """Run the model on arrays or symbolic tensors; a dict where the outputs were given as one."""
+        found = super().__call__(inputs, mask, training)
+        return dict(zip(self._keys, found, strict=True)) if self._keys else found
+
+    def predict(self, x, *arguments, **keywords):
+        """Outputs for many rows; a dict where the outputs were given as one."""
+        with self._as_list():
+            found = super().predict(x, *arguments, **keywords)
+        return dict(zip(self._keys, found, strict=True)) if self._keys else found
+
+    @contextlib.contextmanager
+    def _as_list(self):
+        keys, self._keys = self._keys, ()
+        try:
+            yield
+        finally:
+            self._keys = keys
 
 
 class _ModelName(type):

@@ -16,18 +16,24 @@ __all__ = ["Input", "InputLayer", "InputSpec", "KerasTensor", "deserialize", "se
 _PLAIN = (
     "Activation Add Average Bidirectional Concatenate Dense Flatten GRU GRUCell GlobalAveragePooling1D LSTM "
     "LSTMCell Masking Maximum Multiply RNN RepeatVector Reshape SimpleRNN SimpleRNNCell StackedRNNCells Subtract "
-    "TimeDistributed ActivityRegularization AveragePooling1D BatchNormalization Conv1D Cropping1D Dot ELU "
-    "EinsumDense GaussianDropout GaussianNoise GlobalMaxPooling1D Identity LayerNormalization LeakyReLU "
-    "MaxPooling1D Minimum Normalization Permute ReLU Rescaling Softmax SpatialDropout1D UnitNormalization "
-    "UpSampling1D ZeroPadding1D AdditiveAttention Attention MultiHeadAttention ConvLSTM1D ConvLSTM2D Wrapper"
+    "TimeDistributed AveragePooling1D Conv1D Cropping1D Dot ELU GlobalMaxPooling1D LayerNormalization "
+    "MaxPooling1D Minimum Permute ReLU Softmax UnitNormalization UpSampling1D ZeroPadding1D AdditiveAttention "
+    "Attention MultiHeadAttention ConvLSTM1D ConvLSTM2D PReLU"
 )
 NAMES = {name: Name(f"rnnkit:{name}") for name in _PLAIN.split()} | {
+    "AlphaDropout": Name("rnnkit:AlphaDropout", "rate noise_shape seed"),
+    "BatchNormalization": Name("rnnkit:BatchNormalization"),
     "Dropout": Name("rnnkit:Dropout", "rate noise_shape seed"),
     "Embedding": Name(
         "rnnkit:Embedding",
         "input_dim output_dim embeddings_initializer embeddings_regularizer embeddings_constraint mask_zero weights",
     ),
+    "GaussianDropout": Name("rnnkit:GaussianDropout", "rate seed"),
+    "GaussianNoise": Name("rnnkit:GaussianNoise", "stddev seed"),
+    "Identity": Name("rnnkit:Activation", defaults={"activation": "linear"}),
     "Lambda": Name("rnnkit.layers.array_function:ArrayFunction"),
+    "LeakyReLU": Name("rnnkit:LeakyReLU", renamed={"alpha": "negative_slope"}),
+    "SpatialDropout1D": Name("rnnkit:SpatialDropout1D", "rate seed name dtype"),
     "Layer": Name("rnnkit.models.subclassed:SubclassedLayer"),
 }
 ALIASES = {
