@@ -179,7 +179,9 @@ class _Logs(Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Leave the learning rate out unless a callback sets it."""
         logs = {} if logs is None else logs
-        found = {key: logs[key] for key in sorted(logs) if key != "learning_rate" or self.with_rate}
+        found = {key: logs[key] for key in sorted(logs, key=lambda key: (key == "learning_rate", key))}
+        if not self.with_rate:
+            found.pop("learning_rate", None)
         logs.clear()
         logs.update(found)
 

@@ -150,7 +150,7 @@ class CosineDecayRestarts(Schedule):
     first_decay_steps : int
         Steps of the first decay.
     t_mul, m_mul : float
-        How many times the steps of the one before, and its first learning rate, each decay has.
+        How many times the steps of the one before, and its height, each decay has.
     alpha : float
         As in `CosineDecay`.
 
@@ -176,11 +176,11 @@ class CosineDecayRestarts(Schedule):
 
     def __call__(self, step) -> float:
         """The learning rate of an update."""
-        length, rate = float(self.first_decay_steps), self.initial_learning_rate
+        length, height = float(self.first_decay_steps), 1.0
         while step >= length:
-            step, length, rate = step - length, length * self.t_mul, rate * self.m_mul
-        wave = (1 + math.cos(math.pi * step / length)) / 2
-        return rate * ((1 - self.alpha) * wave + self.alpha)
+            step, length, height = step - length, length * self.t_mul, height * self.m_mul
+        wave = height * (1 + math.cos(math.pi * step / length)) / 2
+        return self.initial_learning_rate * ((1 - self.alpha) * wave + self.alpha)
 
     def get_config(self) -> dict:
         """The constructor's arguments."""
