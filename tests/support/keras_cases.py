@@ -219,7 +219,10 @@ def fits(keras) -> dict:
 
     def told(model, history, y):
         values = np.asarray(model.evaluate(x, y, batch_size=8, verbose=0)).ravel().tolist()
-        return {"keys": list(history.history), "values": [*map(float, sum(history.history.values(), [])), *values]}
+        return {
+            "keys": list(history.history),
+            "values": [*(float(one) for row in history.history.values() for one in row), *values],
+        }
 
     for name, settings in OPTIMIZERS.items():
         model = _model(keras)
