@@ -10,6 +10,7 @@ from rnnkit import losses as plain
 from rnnkit import targets
 from rnnkit.keras.naming import namespace
 from rnnkit.serialization.registry import find, is_elsewhere
+from rnnkit.training.of_batch import OfBatch
 
 _REDUCTIONS = ("sum_over_batch_size", "mean_with_sample_weight", "mean", "auto", "sum", "none", None)
 _MEANS = _REDUCTIONS[:4]
@@ -81,17 +82,7 @@ class Loss:
                 f"expected a loss with the reduction 'sum_over_batch_size' for training, got {self.reduction!r}; "
                 "multiply the loss or the learning rate instead"
             )
-        return _Called(self)
-
-
-class _Called:
-    """The function of a loss of one's own, with its name."""
-
-    def __init__(self, loss):
-        self.loss, self.name = loss, loss.name
-
-    def __call__(self, y_true, y_pred):
-        return self.loss.call(y_true, y_pred)
+        return OfBatch(self.call, self.name)
 
 
 class _Plain(Loss):
@@ -175,7 +166,10 @@ def for_training(given) -> Any:
     if isinstance(given, (list, tuple)):
         return [for_training(one) for one in given]
     found = get(given)
-    return found._in_training() if isinstance(found, Loss) else found
+    if isinstance(found, Loss):
+        return found._in_training()
+    own = found is None or isinstance(found, (plain.Loss, OfBatch)) or found in plain.LOSSES.values()
+    return found if own else OfBatch(found)
 
 
 def _make(name: str):

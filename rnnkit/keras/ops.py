@@ -197,6 +197,7 @@ def normalize(x, axis=-1, order=2, epsilon=None):
 
 def moments(x, axes, keepdims=False, synchronized=False):
     """The mean and the variance."""
+    axes = tuple(axes) if isinstance(axes, list) else axes
     return np.mean(x, axis=axes, keepdims=keepdims), np.var(x, axis=axes, keepdims=keepdims)
 
 
@@ -231,8 +232,7 @@ def get_item(x, key):
 
 def top_k(x, k, sorted=True):
     """The `k` largest entries of the last axis, and their places."""
-    places = np.flip(np.argsort(x, axis=-1, kind="stable"), -1)[..., :k]
-    return np.take_along_axis(x, places, axis=-1), places
+    return np.flip(np.sort(x, axis=-1), -1)[..., :k], np.argsort(-x, axis=-1)[..., :k]
 
 
 def in_top_k(targets, predictions, k):
@@ -313,6 +313,8 @@ def _function(name: str) -> Callable:
     def operation(*arguments, **keywords):
         first = [keywords.pop(one) for one in _FIRST if one in keywords]
         keywords = {_KEYWORDS.get(one, one): value for one, value in keywords.items()}
+        if isinstance(keywords.get("axis"), list):
+            keywords["axis"] = tuple(keywords["axis"])
         return found(*first, *arguments, **keywords)
 
     operation.__name__ = operation.__qualname__ = name

@@ -159,12 +159,19 @@ def load_weights(model, filepath, skip_mismatch=False, by_name=False, **keywords
 
 def as_keras(model):
     """A model of rnnkit's, and those inside, with Keras's methods; any other layer as it is."""
+    from rnnkit.keras import losses
     from rnnkit.keras.models import Functional, Sequential
+    from rnnkit.training.of_batch import objective_of
 
     for layer in model._all_layers() if hasattr(model, "_all_layers") else ():
         for kind in (Sequential, Functional):
             if type(layer) is kind._configured_as:
                 layer.__class__ = kind
+        compiled = getattr(layer, "_compiled", None)
+        if compiled is not None:
+            compiled.objectives = [
+                one if one is None else objective_of(losses.for_training(one.loss)) for one in compiled.objectives
+            ]
     return model
 
 

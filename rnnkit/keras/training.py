@@ -75,7 +75,7 @@ class KerasModel(Trainable):
     ):
         """The loss and the metrics on some data, as `rnnkit.Sequential.evaluate`."""
         ignored(keywords, FIT, "evaluate")
-        return super().evaluate(x, y, batch_size, _verbose(verbose), sample_weight, steps, return_dict)
+        return super().evaluate(x, y, batch_size or 32, _verbose(verbose), sample_weight, steps, return_dict)
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None, **keywords):
         """Outputs for many rows, as `rnnkit.Sequential.predict`."""
