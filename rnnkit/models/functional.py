@@ -185,7 +185,7 @@ class Model(Assembled):
     # Calls
 
     def _with_mask(self, inputs, mask, training):
-        with self._all_or_nothing():
+        with self._calling_parts():
             values, masks = self._entered(inputs, mask)
             for call in self._calls:
                 self._put(call, values, masks, *_called(*self._given(call, values, masks, training)))
@@ -194,7 +194,7 @@ class Model(Assembled):
     def _vjp_with_mask(self, inputs, mask, training, wanted):
         pullbacks = []
         by_name = list(inputs) if isinstance(inputs, Mapping) else None
-        with self._all_or_nothing():
+        with self._calling_parts():
             values, masks = self._entered(inputs, mask)
             for call in self._calls:
                 here = self._given(call, values, masks, training)
