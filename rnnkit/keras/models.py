@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Any
 
 from rnnkit.arguments import is_integer
 from rnnkit.keras import settings
 from rnnkit.keras.arguments import first_shape
 from rnnkit.keras.layers import Input
+from rnnkit.keras.order import keras_order
 from rnnkit.keras.saving import load_model, model_from_json, save_model
 from rnnkit.keras.training import KerasModel
 from rnnkit.layers.support.symbolic import SymbolicTensor
@@ -96,6 +98,25 @@ class Functional(KerasModel, functional.Model):
             seed=settings.next_seed() if seed is None else seed,
         )
         self.trainable = bool(trainable)
+
+    def get_weights(self) -> list:
+        """Copies of the weights, in Keras's order."""
+        found = super().get_weights()
+        return [found[i] for i in self._keras_order()]
+
+    def set_weights(self, weights) -> None:
+        """Replace all weights by a list as `get_weights` gives."""
+        given, order = list(weights), self._keras_order()
+        if len(given) == len(order):
+            given = [one for _, one in sorted(zip(order, given, strict=True), key=lambda pair: pair[0])]
+        super().set_weights(given)
+
+    def _keras_order(self) -> list[int]:
+        """Places of the weights, as Keras orders the layers."""
+        counts = [len(layer.weights) for layer in self.layers]
+        ends = list(accumulate(counts))
+        places = keras_order(self._calls, self._outputs)
+        return [i for place in places for i in range(ends[place] - counts[place], ends[place])]
 
 
 class _ModelName(type):

@@ -68,14 +68,19 @@ def main() -> None:
         if given.all or given.names or records.get(name, {}).get("crc") != crc(name):
             outputs[name] = ran(name, "keras").arrays
             records[name] = {"crc": crc(name)}
-        difference = scripts.difference(ran(name, "rnnkit").arrays, outputs[name])
+            scripts.write(records, outputs)
+        try:
+            difference = scripts.difference(ran(name, "rnnkit").arrays, outputs[name])
+        except Exception as error:
+            print(name, type(error).__name__, error, flush=True)
+            continue
         records[name] |= {"difference": float(f"{difference:.1e}")}
         if given.times:
             clock = time.perf_counter if given.times == "wall" else time.process_time
             records[name] |= {"ratio": float(f"{ratio(name, clock):.2g}"), "clock": given.times}
         print(name, records[name], flush=True)
         scripts.write(records, outputs)
-    scripts.write_table(records)
+    scripts.write_table({name: one for name, one in records.items() if "difference" in one})
 
 
 if __name__ == "__main__":
