@@ -45,8 +45,8 @@ from rnnkit.layers.dense import Dense, Dropout
 from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.masking import Masking
 from rnnkit.layers.memoryless import Activation, Lambda
-from rnnkit.layers.operation import Operation
 from rnnkit.layers.merging import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
+from rnnkit.layers.operation import Operation
 from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.shaping import Flatten, GlobalAveragePooling1D, RepeatVector, Reshape
@@ -113,8 +113,8 @@ __all__ = [
     "RNN",
     "Activation",
     "Add",
-    "ArrayFunction",
     "AlphaDropout",
+    "ArrayFunction",
     "Average",
     "AveragePooling1D",
     "BatchNormalization",

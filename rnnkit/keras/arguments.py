@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnnkit.keras import settings
+from rnnkit.keras.naming import by_order
 
 
 class Argument(NamedTuple):
@@ -41,6 +42,7 @@ IGNORED = {
     "quantization_config": Argument((None,), "call layer.quantize after training"),
     "ragged": Argument((False, None), "pad the sequences, and mask what was padded"),
     "sparse": Argument((False, None), "convert to a dense array, x.toarray()"),
+    "synchronized": Argument((False, None), "rnnkit trains on one machine"),
     "tensor": Argument((None,), "give the array to fit or predict"),
     "time_major": Argument((False, None), "give arrays (batch, time, features): np.swapaxes(x, 0, 1)"),
 }
@@ -82,8 +84,6 @@ def layer_arguments(name, kind: type, arguments: tuple, keywords: dict):
     kind : type
         rnnkit's class, or one derived from it.
     """
-    from rnnkit.keras.naming import by_order
-
     own = inspect.signature(name.found()).parameters
     keywords = dropped(kind.__name__, by_order(name.order, name.found(), arguments, keywords), own)
     keywords = {name.renamed.get(one, one): value for one, value in keywords.items()}

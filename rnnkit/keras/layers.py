@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-import inspect
 from functools import partial
 from typing import Any
 
-from rnnkit.keras import settings
-from rnnkit.keras.arguments import dropped, layer_arguments
+from rnnkit.keras.arguments import layer_arguments
+from rnnkit.keras.inputs import Input, InputLayer, InputSpec, KerasTensor
 from rnnkit.keras.naming import Name, named, namespace
-from rnnkit.layers.support import symbolic
+from rnnkit.keras.saving import deserialize_keras_object as deserialize
+from rnnkit.keras.saving import serialize_keras_object as serialize
 
-_INPUT_ORDER = "shape batch_size dtype sparse batch_shape name tensor"
+__all__ = ["Input", "InputLayer", "InputSpec", "KerasTensor", "deserialize", "serialize"]
+
 _PLAIN = (
     "Activation Add Average Bidirectional Concatenate Dense Flatten GRU GRUCell GlobalAveragePooling1D LSTM "
     "LSTMCell Masking Maximum Multiply RNN RepeatVector Reshape SimpleRNN SimpleRNNCell StackedRNNCells Subtract "
-    "TimeDistributed ActivityRegularization AveragePooling1D BatchNormalization Conv1D Cropping1D Dot ELU "
-    "EinsumDense GaussianDropout GaussianNoise GlobalMaxPooling1D Identity LayerNormalization LeakyReLU "
-    "MaxPooling1D Minimum Normalization Permute ReLU Rescaling Softmax SpatialDropout1D UnitNormalization "
-    "UpSampling1D ZeroPadding1D AdditiveAttention Attention MultiHeadAttention ConvLSTM1D ConvLSTM2D Wrapper"
+    "TimeDistributed AveragePooling1D Conv1D Cropping1D Dot ELU GlobalMaxPooling1D LayerNormalization "
+    "MaxPooling1D Minimum Permute ReLU Softmax UnitNormalization UpSampling1D ZeroPadding1D AdditiveAttention "
+    "Attention MultiHeadAttention ConvLSTM1D ConvLSTM2D PReLU"
 )
 NAMES = {name: Name(f"rnnkit:{name}") for name in _PLAIN.split()} | {
+    "AlphaDropout": Name("rnnkit:AlphaDropout", "rate noise_shape seed"),
+    "BatchNormalization": Name("rnnkit:BatchNormalization"),
     "Dropout": Name("rnnkit:Dropout", "rate noise_shape seed"),
     "Embedding": Name(
         "rnnkit:Embedding",
         "input_dim output_dim embeddings_initializer embeddings_regularizer embeddings_constraint mask_zero weights",
     ),
+    "GaussianDropout": Name("rnnkit:GaussianDropout", "rate seed"),
+    "GaussianNoise": Name("rnnkit:GaussianNoise", "stddev seed"),
+    "Identity": Name("rnnkit:Activation", defaults={"activation": "linear"}),
     "Lambda": Name("rnnkit.layers.array_function:ArrayFunction"),
+    "LeakyReLU": Name("rnnkit:LeakyReLU", renamed={"alpha": "negative_slope"}),
+    "SpatialDropout1D": Name("rnnkit:SpatialDropout1D", "rate seed name dtype"),
     "Layer": Name("rnnkit.models.subclassed:SubclassedLayer"),
 }
 ALIASES = {
@@ -46,50 +53,6 @@ FUNCTIONS = {
     "multiply": "Multiply",
     "subtract": "Subtract",
 }
-KerasTensor = symbolic.SymbolicTensor
-
-
-def Input(shape=None, batch_size=None, dtype=None, **keywords):
-    """Where a model's data comes in: a symbolic tensor, as `rnnkit.Input` gives.
-
-    Raises
-    ------
-    ValueError
-        For a sparse or ragged input.
-    """
-    keywords = dropped("Input", keywords, inspect.signature(symbolic.Input).parameters)
-    dtype = settings.floatx() if dtype is None else dtype
-    shape = (shape,) if isinstance(shape, int) else shape
-    return symbolic.Input(shape, batch_size, getattr(dtype, "name", dtype), **keywords)
-
-
-def InputLayer(shape=None, batch_size=None, dtype=None, *, input_shape=None, batch_input_shape=None, **keywords):
-    """`Input`, by the name of a layer: the first of a `Sequential`."""
-    if batch_input_shape is not None:
-        keywords["batch_shape"] = batch_input_shape
-    return Input(input_shape if shape is None else shape, batch_size, dtype, **keywords)
-
-
-class InputSpec:
-    """What a layer of one's own says of its input; nothing is checked by it."""
-
-    def __init__(self, dtype=None, shape=None, ndim=None, max_ndim=None, min_ndim=None, axes=None, **keywords):
-        self.dtype, self.shape, self.ndim = dtype, shape, ndim
-        self.max_ndim, self.min_ndim, self.axes = max_ndim, min_ndim, axes or {}
-
-
-def serialize(layer) -> dict:
-    """A layer as JSON values."""
-    from rnnkit.serialization import configuration
-
-    return configuration.serialize(layer)
-
-
-def deserialize(config, custom_objects=None):
-    """The layer that `serialize` described."""
-    from rnnkit.keras.saving import deserialize_keras_object
-
-    return deserialize_keras_object(config, custom_objects)
 
 
 def _merged(name: str, inputs, **keywords) -> Any:

@@ -43,7 +43,9 @@ WHY = {
         "MelSpectrogram STFTSpectrogram": "compute it before the model, for example with scipy.signal",
         "FlaxLayer JaxLayer TFSMLayer TorchModuleWrapper": _OTHER,
         "GroupQueryAttention ReversibleEmbedding RMSNormalization GroupNormalization SpectralNormalization "
-        "Pipeline AlphaDropout PReLU": "write it as a layer of your own, with build and call",
+        "Pipeline EinsumDense Wrapper": "write it as a layer of your own, with build and call",
+        "ActivityRegularization": "add the penalty to the loss, as a second output of the model",
+        "Normalization Rescaling": "do it in NumPy before the model, (x - x.mean(0)) / x.std(0), or in a layers.Lambda",
     },
     "losses": {
         "Circle circle CTC ctc Dice dice Tversky tversky BinaryFocalCrossentropy binary_focal_crossentropy "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rnnkit.layers.support.symbolic import leaves
-from rnnkit.models.functional import Call
+from rnnkit.models.calls import Call
 
 
 def keras_order(calls: list[Call], outputs: list[int]) -> list[int]:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from rnnkit import interop, loading
+from rnnkit.keras import losses
+from rnnkit.keras.assembled import Functional, Sequential
 from rnnkit.keras.left_out import left_out
 from rnnkit.serialization import configuration, registry
+from rnnkit.training.of_batch import objective_of
 
 _custom: dict[str, Any] = {}
 
@@ -67,17 +71,12 @@ def deserialize_keras_object(config, custom_objects=None, safe_mode=True):
         return as_keras(configuration.deserialize(config))
 
 
-def to_json(model, **keywords) -> str:
-    """The configuration of a model as text; `keywords` are those of `json.dumps`."""
-    return json.dumps(configuration.serialize(model), **keywords)
-
-
 def model_from_json(json_string: str, custom_objects=None):
     """A model with new weights from what `to_json` gave."""
     return deserialize_keras_object(json.loads(json_string), custom_objects)
 
 
-def save_model(model, filepath, overwrite=True, zipped=None, include_optimizer=None, **keywords) -> None:
+def save_model(model, filepath, overwrite=True, **keywords) -> None:
     """Write a model to a file of rnnkit's, whatever its suffix: what is in it is the same.
 
     Parameters
@@ -87,25 +86,15 @@ def save_model(model, filepath, overwrite=True, zipped=None, include_optimizer=N
         A suffix ``.rnnkit`` or ``.safetensors`` asks for the format of safetensors, any other for that of
         ``numpy.savez``. Keras's own files are written by ``rnnkit.interop.to_keras(model).save(path)``.
     overwrite : bool
-    zipped, **keywords
-        Nothing.
-    include_optimizer : bool, optional
-        Write how it is trained, too; None where it is compiled.
+    **keywords
+        ``include_optimizer``; `zipped` changes nothing.
 
     Raises
     ------
     ValueError
         If the model isn't built.
     """
-    wanted = model._compiled is not None if include_optimizer is None else include_optimizer
-    plain = super(_keras_model(), model).save
-    if wanted and include_optimizer is None:
-        try:
-            model._training_to_save()
-        except (TypeError, ValueError) as error:
-            warnings.warn(f"{model.name!r} is saved without what compile was given: {error}", stacklevel=3)
-            wanted = False
-    plain(filepath, optimizer=wanted, overwrite=overwrite)
+    model.save(filepath, overwrite, **keywords)
 
 
 def load_model(filepath, custom_objects=None, compile=True, safe_mode=True):
@@ -126,13 +115,10 @@ def load_model(filepath, custom_objects=None, compile=True, safe_mode=True):
     FileNotFoundError, ValueError
         As `rnnkit.load_model`, and `rnnkit.interop.from_keras`.
     """
-    from rnnkit import interop
-    from rnnkit.loading import load_model as load
-
     known = {**_custom, **(custom_objects or {})}
     if _is_keras_file(filepath):
         return as_keras(interop.from_keras(filepath, custom_objects=known))
-    model = as_keras(load(filepath, known))
+    model = as_keras(loading.load_model(filepath, known))
     if not compile:
         model._compiled = None
     return model
@@ -143,26 +129,13 @@ def save_weights(model, filepath, overwrite=True, **keywords) -> None:
     model.save_weights(filepath, overwrite)
 
 
-def load_weights(model, filepath, skip_mismatch=False, by_name=False, **keywords) -> None:
+def load_weights(model, filepath, skip_mismatch=False, **keywords) -> None:
     """Replace all weights by those in a file of `save_weights`, or of Keras's (``.weights.h5``)."""
-    if skip_mismatch:
-        raise ValueError("expected skip_mismatch=False; set the weights that fit one by one, layer.set_weights(…)")
-    with open(filepath, "rb") as file:
-        hdf5 = file.read(8) == b"\x89HDF\r\n\x1a\n"
-    if hdf5:
-        from rnnkit import interop
-
-        interop.load_keras_weights(model, filepath)
-    else:
-        super(_keras_model(), model).load_weights(filepath)
+    model.load_weights(filepath, skip_mismatch)
 
 
 def as_keras(model):
     """A model of rnnkit's, and those inside, with Keras's methods; any other layer as it is."""
-    from rnnkit.keras import losses
-    from rnnkit.keras.models import Functional, Sequential
-    from rnnkit.training.of_batch import objective_of
-
     for layer in model._all_layers() if hasattr(model, "_all_layers") else ():
         for kind in (Sequential, Functional):
             if type(layer) is kind._configured_as:
@@ -175,15 +148,7 @@ def as_keras(model):
     return model
 
 
-def _keras_model():
-    from rnnkit.keras.training import KerasModel
-
-    return KerasModel
-
-
 def _is_keras_file(path) -> bool:
-    import zipfile
-
     if not os.path.isfile(path) or not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as file:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import warnings
+
+from rnnkit import interop
 from rnnkit.callbacks import Callback, LearningRateScheduler, ReduceLROnPlateau
-from rnnkit.keras import losses, metrics, optimizers, saving
+from rnnkit.keras import losses, metrics, optimizers
 from rnnkit.keras.arguments import Argument
+from rnnkit.serialization.configuration import serialize
 from rnnkit.training.trainable import Trainable
 
 COMPILE = {
@@ -86,17 +91,44 @@ class KerasModel(Trainable):
         """Print a table of layers, output shapes and numbers of parameters; `print_fn` takes it in place of print."""
         (print_fn or print)(str(super().summary()))
 
-    def save(self, filepath, overwrite=True, **keywords) -> None:
-        """Write the model, its weights and, if it is compiled, its training to a file: see `saving.save_model`."""
-        saving.save_model(self, filepath, overwrite, **keywords)
+    def save(self, filepath, overwrite=True, zipped=None, include_optimizer=None, **keywords) -> None:
+        """Write the model to a file of rnnkit's, whatever its suffix: see `saving.save_model`.
 
-    def load_weights(self, filepath, **keywords) -> None:
+        Parameters
+        ----------
+        filepath : str or os.PathLike
+        overwrite : bool
+        zipped
+            Nothing.
+        include_optimizer : bool, optional
+            Write how it is trained, too; None where it is compiled with what has a name.
+        **keywords
+            ``optimizer`` and ``states``, as `rnnkit.Sequential.save` has them.
+        """
+        wanted = keywords.pop("optimizer", include_optimizer)
+        if wanted is None and self._compiled is not None:
+            try:
+                self._training_to_save()
+                wanted = True
+            except (TypeError, ValueError) as error:
+                told = f"{self.name!r} is saved without what compile was given: {error}"
+                warnings.warn(told, stacklevel=2)
+        super().save(filepath, optimizer=bool(wanted), overwrite=overwrite, **keywords)
+
+    def load_weights(self, filepath, skip_mismatch=False, **keywords) -> None:
         """Replace all weights by those in a file of `save_weights`, or of Keras's (``.weights.h5``)."""
-        saving.load_weights(self, filepath, **keywords)
+        if skip_mismatch:
+            raise ValueError("expected skip_mismatch=False; set the weights that fit layer by layer, with set_weights")
+        with open(filepath, "rb") as file:
+            hdf5 = file.read(8) == b"\x89HDF\r\n\x1a\n"
+        if hdf5:
+            interop.load_keras_weights(self, filepath)
+        else:
+            super().load_weights(filepath)
 
     def to_json(self, **keywords) -> str:
-        """The configuration as text, which `models.model_from_json` reads."""
-        return saving.to_json(self, **keywords)
+        """The configuration as text, which `models.model_from_json` reads; `keywords` are those of `json.dumps`."""
+        return json.dumps(serialize(self), **keywords)
 
     @property
     def metrics(self) -> list:

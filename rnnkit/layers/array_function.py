@@ -116,8 +116,8 @@ class WholeArrays(Layer):
         """The shape of the result, nested as it; None for sizes that move with open ones of the input."""
         return self._shapes_and_kinds(self._shape(input_shape), None)[0]
 
-    def _given_for(self, x, shape):
-        shapes, kinds = self._shapes_and_kinds(shape, [tensor.dtype == bool for tensor in leaves(x)])
+    def _given_for(self, node, shape):
+        shapes, kinds = self._shapes_and_kinds(shape, [tensor.dtype == bool for tensor in leaves(node.x)])
         return shapes, np.dtype(bool) if set(kinds) == {"bool"} else self.dtype
 
     def _shapes_and_kinds(self, shape, conditions):

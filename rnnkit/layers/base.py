@@ -619,6 +619,15 @@ class Layer(Configurable):
         outputs, pullback = self.vjp(x, mask=mask, training=training, **wanted)
         return outputs, repeated(lambda: self.compute_mask(x, mask), x, mask, draws=True), pullback
 
+    def _with_mask_of(self, x, mask, training, more):
+        """As `_with_mask` of a call with more keywords."""
+        return self(x, mask=mask, training=training, **more), self.compute_mask(x, mask)
+
+    def _vjp_with_mask_of(self, x, mask, training, wanted, more):
+        """As `_vjp_with_mask` of a call with more keywords."""
+        result, pullback = self.vjp(x, mask=mask, training=training, **more, **wanted)
+        return result, self.compute_mask(x, mask), pullback
+
     # Steps one at a time
 
     def _refuses_stream(self) -> str | None:
@@ -635,7 +644,12 @@ class Layer(Configurable):
         """What a call takes as its inputs, as one array or nested lists."""
         return inputs
 
-    def _given_for(self, x, shape):
+    def _call_arguments(self, call, arguments, keywords) -> dict:
+        """What a call is given by the names of its parameters, the inputs first."""
+        bound = inspect.signature(call).bind(self, *arguments, **keywords).arguments
+        return dict(list(bound.items())[1:])
+
+    def _given_for(self, node, shape):
         """The shapes, and the dtype, of what a symbolic call gives."""
         return self.compute_output_shape(shape), self.dtype
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import itertools
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from rnnkit.layers.base import Layer
 
 _order = itertools.count()
+
+# What reads the `call` of a layer that is written as a class, in this thread; it makes tensors of arrays.
+tracing: ContextVar[Any] = ContextVar("rnnkit_tracing", default=None)
 MERGING: dict[str, type] = {}  # the layers that ufuncs stand for: `rnnkit.layers.merging` registers them
 
 RECORD: list[Callable] = []  # what records an operation as a layer: `rnnkit.layers.operation` registers it
@@ -173,6 +176,8 @@ class Node:
         As it was said at the call; None takes the model's.
     outputs : list of SymbolicTensor
         All that the call returns, flat.
+    options : dict
+        Other keywords, as JSON values.
     batched : bool
         Whether what it gives has a batch axis.
     order : int
@@ -180,9 +185,15 @@ class Node:
     """
 
     def __init__(
-        self, layer: Layer | None = None, x: Any = None, more: dict | None = None, training=None, batched: bool = True
+        self,
+        layer: Layer | None = None,
+        x: Any = None,
+        more: dict | None = None,
+        training=None,
+        batched: bool = True,
+        options: dict | None = None,
     ):
-        self.layer, self.x, self.more, self.training = layer, x, more or {}, training
+        self.layer, self.x, self.more, self.training, self.options = layer, x, more or {}, training, options or {}
         self.batched = any(tensor.batched for tensor in self.read()) if layer is not None else batched
         self.outputs: list[SymbolicTensor] = []
         self.order = next(_order)
@@ -270,6 +281,8 @@ def recorded(call):
 
     @functools.wraps(call)
     def called(self, *arguments, **keywords):
+        if tracing.get() is not None:
+            return _record(self, call, arguments, keywords)
         if self._repeated_calls is not None:
             found = self._repeated_calls.run(self, call, arguments, keywords)
             if found is not None:
@@ -314,35 +327,48 @@ def _is_symbolic(value) -> bool:
 def _record(layer, call, arguments, keywords):
     """Build the layer for symbolic arguments, and give what stands for its result."""
     try:
-        bound = inspect.signature(call).bind(layer, *arguments, **keywords).arguments
+        (_, x), *others = layer._call_arguments(call, arguments, keywords).items()
     except TypeError as error:
         raise TypeError(f"{type(layer).__name__}: {error}") from None
-    (_, x), *others = list(bound.items())[1:]
     more = {name: value for name, value in others if value is not None}
     training = more.pop("training", None)
+    options = {name: more.pop(name) for name, value in list(more.items()) if isinstance(value, (bool, int, float, str))}
     x = layer._arranged(x)
-    for name, value in {"x": x, **more}.items():
-        for leaf in leaves(value):
-            if not isinstance(leaf, SymbolicTensor):
-                raise TypeError(
-                    f"expected {name} of {layer.name!r} to hold symbolic tensors only, got {type(leaf).__name__}; make "
-                    "it an rk.Input"
-                )
-        if not layer._takes_unbatched and not all(tensor.batched for tensor in leaves(value)):
-            raise TypeError(
-                f"expected {name} of {layer.name!r} with a batch axis, got a weight, which has none; compute with it, "
-                "as in x @ weight"
-            )
+    x, more = _tensors(layer, "x", x), {name: _tensors(layer, name, value) for name, value in more.items()}
+    batched = {tensor.batched for nested in (x, *more.values()) for tensor in leaves(nested)}
+    if len(batched) > 1 and not layer._takes_unbatched:
+        raise TypeError(
+            f"expected arrays with a batch axis for {layer.name!r}, got some without: weights and arrays of a layer's "
+            "own are for operators and NumPy's functions, as in x @ weight"
+        )
     shape = mapped(x, lambda tensor: tensor.shape)
     if layer.built:
         layer._check_shape(layer._shape(shape))
     with layer._all_or_nothing():
         layer._build_with(shape, layer.dtype or precision(leaves(x)))
-        node = Node(layer, x, more, None if training is None else bool(training))
+        node = Node(layer, x, more, None if training is None else bool(training), options=options)
         _check(node, shape)
-        shapes, dtype = layer._given_for(x, shape)
+        shapes, dtype = layer._given_for(node, shape)
         result = node.give(shapes, dtype, layer.name)
     return result
+
+
+def _tensors(layer, name, nested):
+    """Nested symbolic tensors, of arrays too where a layer that is written as a class is read."""
+    trace = tracing.get()
+
+    def tensor(leaf):
+        leaf = resolved(leaf)
+        if trace is not None and isinstance(leaf, np.ndarray):
+            leaf = trace.constant(leaf)
+        if not isinstance(leaf, SymbolicTensor):
+            raise TypeError(
+                f"expected {name} of {layer.name!r} to hold symbolic tensors only, got {type(leaf).__name__}; make "
+                "it an rk.Input"
+            )
+        return leaf
+
+    return mapped(nested, tensor)
 
 
 def precision(tensors) -> np.dtype:
