@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from itertools import accumulate
+from typing import Any
 
 from rnnkit.arguments import is_integer
 from rnnkit.keras import settings
@@ -11,7 +12,7 @@ from rnnkit.keras.arguments import first_shape
 from rnnkit.keras.inputs import Input
 from rnnkit.keras.order import keras_order
 from rnnkit.keras.training import KerasModel
-from rnnkit.layers.support.symbolic import SymbolicTensor
+from rnnkit.layers.support.symbolic import SymbolicTensor, leaves
 from rnnkit.models import functional, sequential
 from rnnkit.models.assembled import Assembled
 from rnnkit.models.subclassed import SubclassedModel
@@ -38,7 +39,7 @@ class Sequential(KerasModel, sequential.Sequential):
             seed=settings.next_seed() if seed is None else seed,
             name=name or settings.auto_name("Sequential"),
         )
-        self.trainable = bool(trainable)
+        self.trainable, self._symbols = bool(trainable), functional.Symbols()
         for layer in layers or []:
             self.add(layer)
 
@@ -49,6 +50,35 @@ class Sequential(KerasModel, sequential.Sequential):
             if shape is not None:
                 super().add(Input(batch_shape=shape, dtype=layer.dtype))
         super().add(layer)
+
+    def _build(self, shape):
+        super()._build(shape)
+        self._symbols = self._called_on(shape)
+
+    def _called_on(self, shape) -> functional.Symbols:
+        """The input and the output of a symbolic call of all layers, by which each of them has an `output`."""
+        first = Input(batch_shape=shape, dtype=self.dtype) if self._input is None else self._input
+        tensor: Any = first
+        for layer in self.layers:
+            tensor = layer(tensor)
+        return functional.Symbols([first], leaves(tensor))
+
+    def _symbolic(self) -> functional.Symbols:
+        if not self.built:
+            raise AttributeError(f"expected the model {self.name!r} to be built; begin it with an Input")
+        if not self._symbols.inputs:  # a copy, or another layer is the last
+            self._symbols = self._called_on(self._input_shape)
+        return self._symbols
+
+    @property
+    def inputs(self) -> list:
+        """The symbolic input, in a list."""
+        return self._symbolic().inputs
+
+    @property
+    def outputs(self) -> list:
+        """The symbolic output, in a list."""
+        return self._symbolic().outputs
 
     def pop(self, rebuild=True):
         """Take the last layer away, and return it.
@@ -62,6 +92,7 @@ class Sequential(KerasModel, sequential.Sequential):
             raise ValueError("expected a model with at least one layer to take away, got none")
         layer = self.layers.pop()
         self.built = self.built and bool(self.layers)
+        self._symbols = functional.Symbols()
         return layer
 
     def get_layer(self, name=None, index=None):

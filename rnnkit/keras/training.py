@@ -32,7 +32,10 @@ def ignored(keywords: dict, table: dict, function: str) -> None:
 
 
 class KerasModel(Trainable):
-    """Base of the models here."""
+    """Base of the models here; a subclass has `inputs` and `outputs`."""
+
+    inputs: list
+    outputs: list
 
     def compile(
         self,
@@ -145,14 +148,26 @@ class KerasModel(Trainable):
         return found if len(found) > 1 else found[0]
 
     @property
+    def input(self):
+        """The symbolic input, a list of several."""
+        return self.inputs if len(self.inputs) > 1 else self.inputs[0]
+
+    @property
+    def output(self):
+        """The symbolic output, a list of several."""
+        return self.outputs if len(self.outputs) > 1 else self.outputs[0]
+
+    @property
     def input_shape(self):
-        """The shape that the model is built for."""
-        return self._input_shape
+        """The shape of the input, with None where a size is open; a list of several."""
+        shapes = [tensor.shape for tensor in self.inputs]
+        return shapes if len(shapes) > 1 else shapes[0]
 
     @property
     def output_shape(self):
-        """The shape of what the model gives."""
-        return self.compute_output_shape(self._input_shape)
+        """The shape of the output, with None where a size is open; a list of several."""
+        shapes = [tensor.shape for tensor in self.outputs]
+        return shapes if len(shapes) > 1 else shapes[0]
 
 
 class _Logs(Callback):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from rnnkit.layers.base import Layer
 
 _order = itertools.count()
+LAST_CALLS: weakref.WeakKeyDictionary[Layer, weakref.ref[Node]] = weakref.WeakKeyDictionary()  # while models last
 
 # What reads the `call` of a layer that is written as a class, in this thread; it makes tensors of arrays.
 tracing: ContextVar[Any] = ContextVar("rnnkit_tracing", default=None)
@@ -350,6 +352,7 @@ def _record(layer, call, arguments, keywords):
         _check(node, shape)
         shapes, dtype = layer._given_for(node, shape)
         result = node.give(shapes, dtype, layer.name)
+    LAST_CALLS[layer] = weakref.ref(node)
     return result
 
 
