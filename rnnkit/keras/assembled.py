@@ -147,7 +147,8 @@ class Functional(KerasModel, functional.Model):
         """Places of the weights, as Keras orders the layers."""
         counts = [len(layer.weights) for layer in self.layers]
         ends = list(accumulate(counts))
-        places = keras_order(self._calls, self._outputs)
+        outputs = [one for _, one in sorted(zip(self._keys, self._outputs, strict=True))] if self._keys else self._outputs
+        places = keras_order(self._calls, outputs)
         return [i for place in places for i in range(ends[place] - counts[place], ends[place])]
 
     @property

@@ -76,6 +76,7 @@ class Layer(Configurable):
     _open_axes = 1
     _axes = "batch, …"
 
+    _is_read_once = False  # whether a class of the user's is read once, rather than run at each call
     _takes_unbatched = False  # whether symbolic weights, which have no batch axis, may be among its inputs
     _native = False  # whether a call computes where its arrays stand, or brings those of a GPU to the host and back
     _device = "cpu"

@@ -283,8 +283,9 @@ def recorded(call):
 
     @functools.wraps(call)
     def called(self, *arguments, **keywords):
-        if tracing.get() is not None:
-            return _record(self, call, arguments, keywords)
+        trace = tracing.get()
+        if trace is not None:
+            return trace.call(self, call, arguments, keywords)
         if self._repeated_calls is not None:
             found = self._repeated_calls.run(self, call, arguments, keywords)
             if found is not None:
@@ -293,12 +294,12 @@ def recorded(call):
         for value in arguments:
             if type(value) not in _PLAIN:
                 if _is_symbolic(value):
-                    return _record(self, call, arguments, keywords)
+                    return record(self, call, arguments, keywords)
                 plain = False
         for value in keywords.values():
             if type(value) not in _PLAIN:
                 if _is_symbolic(value):
-                    return _record(self, call, arguments, keywords)
+                    return record(self, call, arguments, keywords)
                 plain = False
         try:
             return (call if plain else crossing)(self, *arguments, **keywords)
@@ -326,7 +327,7 @@ def _is_symbolic(value) -> bool:
     return False
 
 
-def _record(layer, call, arguments, keywords):
+def record(layer, call, arguments, keywords):
     """Build the layer for symbolic arguments, and give what stands for its result."""
     try:
         (_, x), *others = layer._call_arguments(call, arguments, keywords).items()
@@ -347,7 +348,8 @@ def _record(layer, call, arguments, keywords):
     if layer.built:
         layer._check_shape(layer._shape(shape))
     with layer._all_or_nothing():
-        layer._build_with(shape, layer.dtype or precision(leaves(x)))
+        trace = tracing.get()
+        layer._build_with(shape, layer.dtype or (precision(leaves(x)) if trace is None else trace.dtype))
         node = Node(layer, x, more, None if training is None else bool(training), options=options)
         _check(node, shape)
         shapes, dtype = layer._given_for(node, shape)
