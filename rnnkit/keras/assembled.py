@@ -147,7 +147,9 @@ class Functional(KerasModel, functional.Model):
         """Places of the weights, as Keras orders the layers."""
         counts = [len(layer.weights) for layer in self.layers]
         ends = list(accumulate(counts))
-        outputs = [one for _, one in sorted(zip(self._keys, self._outputs, strict=True))] if self._keys else self._outputs
+        outputs = self._outputs
+        if self._keys:
+            outputs = [one for _, one in sorted(zip(self._keys, outputs, strict=True))]
         places = keras_order(self._calls, outputs)
         return [i for place in places for i in range(ends[place] - counts[place], ends[place])]
 

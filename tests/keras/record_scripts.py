@@ -8,12 +8,10 @@ table again.
 import argparse
 import contextlib
 import io
-import json
 import os
 import sys
 import time
 import warnings
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +23,6 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 import keras_scripts as scripts  # noqa: E402
 
 BATCHES, TURNS = 20, 5
-
-
-def crc(name: str) -> int:
-    """A number that changes with a script."""
-    return zlib.crc32(scripts.source(name).encode())
 
 
 def ran(name: str, library: str):
@@ -65,9 +58,9 @@ def main() -> None:
     records, outputs = scripts.recorded()
     records = {name: one for name, one in records.items() if name in scripts.NAMES}
     for name in [] if given.table else given.names or scripts.NAMES:
-        if given.all or given.names or records.get(name, {}).get("crc") != crc(name):
+        if given.all or given.names or records.get(name, {}).get("crc") != scripts.crc(name):
             outputs[name] = ran(name, "keras").arrays
-            records[name] = {"crc": crc(name)}
+            records[name] = {"crc": scripts.crc(name)}
             scripts.write(records, outputs)
         try:
             difference = scripts.difference(ran(name, "rnnkit").arrays, outputs[name])

@@ -48,6 +48,11 @@ def origin(name: str) -> str:
     return re.match(r'"""As (.+?)(?:, |: |\. |\.?""")', source(name)).group(1)
 
 
+def crc(name: str) -> int:
+    """A number that changes with a script."""
+    return zlib.crc32(source(name).encode())
+
+
 def for_rnnkit(text: str) -> tuple[str, int]:
     """A script with its imports changed, and the number of lines that this changed."""
 
@@ -106,6 +111,7 @@ def _fits_watched(library: str, name: str, before: list, fits: list):
         windows = mock.patch.object(keras.preprocessing, "timeseries_dataset_from_array", _windows)
     else:
         from rnnkit.keras.training import KerasModel as kind
+
         windows = contextlib.nullcontext()
     fit, seen = kind.fit, []
 
@@ -204,9 +210,7 @@ def table(records: dict) -> str:
     ]
     for name, one in sorted(records.items()):
         ratio = f"{one['ratio']:g}" if "ratio" in one else "–"
-        lines.append(
-            f"| {name} | {origin(name)} | {for_rnnkit(source(name))[1]} | {one['difference']:.0e} | {ratio} |"
-        )
+        lines.append(f"| {name} | {origin(name)} | {for_rnnkit(source(name))[1]} | {one['difference']:.0e} | {ratio} |")
     return "\n".join(lines)
 
 

@@ -28,7 +28,7 @@ model.add(layers.Dense(len(CHARACTERS), activation="softmax"))
 model.compile(loss="categorical_crossentropy", optimizer="adam", metrics=["accuracy"])
 model.summary()
 
-for epoch in range(1, 4):
+for _ in range(1, 4):
     history = model.fit(x[:32], y[:32], batch_size=32, epochs=1, validation_data=(x[32:], y[32:]))
 scores = model.evaluate(x[32:], y[32:], verbose=0)
 predicted = model.predict(x[32:], verbose=0)

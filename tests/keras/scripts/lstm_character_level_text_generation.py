@@ -21,7 +21,7 @@ optimizer = keras.optimizers.RMSprop(learning_rate=0.01)
 model.compile(loss="categorical_crossentropy", optimizer=optimizer)
 
 written = x[:1]
-for epoch in range(3):
+for _ in range(3):
     history = model.fit(x, y, batch_size=128, epochs=1)
     preds = model.predict(written, verbose=0)[0]
     following = np.eye(len(chars), dtype="float32")[[np.argmax(preds)]]

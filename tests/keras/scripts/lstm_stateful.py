@@ -1,7 +1,7 @@
 """As examples/lstm_stateful.py of keras 2.3: states carried from batch to batch, and a model without beside it."""
 
 import numpy as np
-from keras.layers import LSTM, Dense
+from keras.layers import LSTM, Dense, Input
 from keras.models import Sequential
 
 tsteps, lahead, batch_size = 2, 1, 1
@@ -14,7 +14,8 @@ x_train, y_train, x_test, y_test = x[:20], y[:20], x[20:], y[20:]
 
 def create_model(stateful):
     model = Sequential()
-    model.add(LSTM(20, input_shape=(lahead, 1), batch_size=batch_size, stateful=stateful))
+    model.add(Input(batch_shape=(batch_size, lahead, 1)))
+    model.add(LSTM(20, stateful=stateful))
     model.add(Dense(1))
     model.compile(loss="mse", optimizer="adam")
     return model
@@ -28,8 +29,6 @@ for _ in range(2):
             layer.reset_states()
 
 model = create_model(stateful=False)
-history = model.fit(
-    x_train, y_train, batch_size=batch_size, epochs=3, validation_data=(x_test, y_test), shuffle=False
-)
+history = model.fit(x_train, y_train, batch_size=batch_size, epochs=3, validation_data=(x_test, y_test), shuffle=False)
 scores = model.evaluate(x_test, y_test, batch_size=batch_size, verbose=0)
 predicted = model.predict(x_test, batch_size=batch_size, verbose=0)

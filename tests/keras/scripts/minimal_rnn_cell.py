@@ -15,9 +15,7 @@ class MinimalRNNCell(keras.layers.Layer):
         self.state_size = units
 
     def build(self, input_shape):
-        self.kernel = self.add_weight(
-            shape=(input_shape[-1], self.units), initializer="uniform", name="kernel"
-        )
+        self.kernel = self.add_weight(shape=(input_shape[-1], self.units), initializer="uniform", name="kernel")
         self.recurrent_kernel = self.add_weight(
             shape=(self.units, self.units), initializer="uniform", name="recurrent_kernel"
         )

@@ -13,9 +13,7 @@ def build_model(allow_cudnn_kernel=True):
         lstm_layer = keras.layers.LSTM(units, input_shape=(None, input_dim))
     else:
         lstm_layer = keras.layers.RNN(keras.layers.LSTMCell(units), input_shape=(None, input_dim))
-    return keras.models.Sequential(
-        [lstm_layer, keras.layers.BatchNormalization(), keras.layers.Dense(output_size)]
-    )
+    return keras.models.Sequential([lstm_layer, keras.layers.BatchNormalization(), keras.layers.Dense(output_size)])
 
 
 def compiled(model):
