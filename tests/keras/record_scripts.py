@@ -58,11 +58,11 @@ def main() -> None:
     records, outputs = scripts.recorded()
     records = {name: one for name, one in records.items() if name in scripts.NAMES}
     for name in [] if given.table else given.names or scripts.NAMES:
-        if given.all or given.names or records.get(name, {}).get("crc") != scripts.crc(name):
-            outputs[name] = ran(name, "keras").arrays
-            records[name] = {"crc": scripts.crc(name)}
-            scripts.write(records, outputs)
         try:
+            if given.all or given.names or records.get(name, {}).get("crc") != scripts.crc(name):
+                outputs[name] = ran(name, "keras").arrays
+                records[name] = {"crc": scripts.crc(name)}
+                scripts.write(records, outputs)
             difference = scripts.difference(ran(name, "rnnkit").arrays, outputs[name])
         except Exception as error:
             print(name, type(error).__name__, error, flush=True)

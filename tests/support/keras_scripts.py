@@ -121,8 +121,8 @@ def _fits_watched(library: str, name: str, before: list, fits: list):
             self.predict(_first(x), batch_size=keywords.get("batch_size"), verbose=0)  # which builds it
             self.set_weights(weights(self, name))
             _without_states(self)
-            before.extend(_leaves(self.predict(_first(x), batch_size=keywords.get("batch_size"), verbose=0)))
-            _without_states(self)
+            if not _without_states(self):  # Keras on jax carries no states from batch to batch
+                before.extend(_leaves(self.predict(_first(x), batch_size=keywords.get("batch_size"), verbose=0)))
         keywords |= {"shuffle": False, "verbose": 0}
         fits.append((self, x, arguments, keywords))
         return fit(self, x, *arguments, **keywords)
@@ -150,11 +150,12 @@ def _windows(data, targets, sequence_length, sequence_stride=1, sampling_rate=1,
     return Windows()
 
 
-def _without_states(model):
-    """Let stateful layers begin anew."""
-    for layer in model.layers:
-        if getattr(layer, "stateful", False):
-            layer.reset_states()
+def _without_states(model) -> bool:
+    """Let stateful layers begin anew, and say whether there are any."""
+    stateful = [layer for layer in model.layers if getattr(layer, "stateful", False)]
+    for layer in stateful:
+        layer.reset_states()
+    return bool(stateful)
 
 
 def _first(x):

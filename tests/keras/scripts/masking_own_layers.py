@@ -49,6 +49,9 @@ class TemporalMean(keras.layers.Layer):
         used = ops.expand_dims(ops.cast(mask, "float32"), -1)
         return ops.sum(inputs * used, axis=1) / ops.sum(used, axis=1)
 
+    def compute_mask(self, inputs, mask=None):
+        return None
+
 
 inputs = keras.Input(shape=(None,), dtype="int32")
 h = CustomEmbedding(10, 8, mask_zero=True)(inputs)
