@@ -58,22 +58,22 @@ def main() -> None:
     records, outputs = scripts.recorded()
     records = {name: one for name, one in records.items() if name in scripts.NAMES}
     for name in [] if given.table else given.names or scripts.NAMES:
+        if given.all or given.names or records.get(name, {}).get("crc") != scripts.crc(name):
+            outputs[name] = ran(name, "keras").arrays
+            records[name] = {"crc": scripts.crc(name)}
+        records[name] = {key: one for key, one in records[name].items() if key not in ("difference", "stopped")}
         try:
-            if given.all or given.names or records.get(name, {}).get("crc") != scripts.crc(name):
-                outputs[name] = ran(name, "keras").arrays
-                records[name] = {"crc": scripts.crc(name)}
-                scripts.write(records, outputs)
             difference = scripts.difference(ran(name, "rnnkit").arrays, outputs[name])
-        except Exception as error:
-            print(name, type(error).__name__, error, flush=True)
-            continue
-        records[name] |= {"difference": float(f"{difference:.1e}")}
-        if given.times:
+            ours = {"difference": float(f"{difference:.1e}")}
+        except Exception as error:  # which the table shows
+            ours = {"stopped": f"{type(error).__name__}: {error}"}
+        records[name] |= ours
+        if given.times and "difference" in ours:
             clock = time.perf_counter if given.times == "wall" else time.process_time
             records[name] |= {"ratio": float(f"{ratio(name, clock):.2g}"), "clock": given.times}
         print(name, records[name], flush=True)
         scripts.write(records, outputs)
-    scripts.write_table({name: one for name, one in records.items() if "difference" in one})
+    scripts.write_table(records)
 
 
 if __name__ == "__main__":

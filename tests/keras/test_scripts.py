@@ -39,8 +39,14 @@ def test_only_imports_are_changed(name):
 @pytest.mark.parametrize("name", scripts.NAMES)
 def test_a_script_gives_what_keras_gives(name):
     """Outputs before and after three updates, losses, metrics: equal to 1e-4 to what was recorded with Keras."""
-    assert RECORDS[name]["crc"] == scripts.crc(name), "record it again: python tests/keras/record_scripts.py"
-    assert scripts.difference(scripts.run(name, "rnnkit").arrays, OUTPUTS[name]) < 1e-4
+    again = "record it again: python tests/keras/record_scripts.py"
+    assert RECORDS[name]["crc"] == scripts.crc(name), again
+    if "stopped" in RECORDS[name]:
+        with pytest.raises((AttributeError, TypeError, ValueError, NotImplementedError)):
+            scripts.run(name, "rnnkit")
+            pytest.fail(again)
+    else:
+        assert scripts.difference(scripts.run(name, "rnnkit").arrays, OUTPUTS[name]) < 1e-4
 
 
 @pytest.mark.sweep

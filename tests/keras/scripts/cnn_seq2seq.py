@@ -1,4 +1,4 @@
-"""As examples/cnn_seq2seq.py of keras 2.3: causal convolutions with dilation, and attention by Dot layers."""
+"""As examples/cnn_seq2seq.py of keras 2.3: causal convolutions, attention by Dot layers; lengths are known here."""
 
 import numpy as np
 from keras.layers import Activation, Concatenate, Convolution1D, Dense, Dot, Input
@@ -10,8 +10,8 @@ encoder_data = np.eye(encoder_tokens, dtype="float32")[rng.integers(0, encoder_t
 decoder_data = np.eye(decoder_tokens, dtype="float32")[rng.integers(0, decoder_tokens, (16, 8))]
 target_data = np.roll(decoder_data, -1, axis=1)
 
-encoder_inputs = Input(shape=(None, encoder_tokens))
-decoder_inputs = Input(shape=(None, decoder_tokens))
+encoder_inputs = Input(shape=(9, encoder_tokens))
+decoder_inputs = Input(shape=(8, decoder_tokens))
 coded = []
 for h in (encoder_inputs, decoder_inputs):
     h = Convolution1D(8, kernel_size=3, activation="relu", padding="causal")(h)
