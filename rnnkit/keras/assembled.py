@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from itertools import accumulate
 from typing import Any
 
 from rnnkit.arguments import is_integer
 from rnnkit.keras import settings
 from rnnkit.keras.arguments import first_shape
 from rnnkit.keras.inputs import Input
+from rnnkit.keras.order import keras_order
 from rnnkit.keras.training import KerasModel
 from rnnkit.layers.support.symbolic import SymbolicTensor, leaves
 from rnnkit.models import functional, sequential
@@ -128,6 +130,28 @@ class Functional(KerasModel, functional.Model):
             seed=settings.next_seed() if seed is None else seed,
         )
         self.trainable = bool(trainable)
+
+    def get_weights(self) -> list:
+        """Copies of the weights, in Keras's order."""
+        found = super().get_weights()
+        return [found[i] for i in self._keras_order()]
+
+    def set_weights(self, weights) -> None:
+        """Replace all weights by a list as `get_weights` gives."""
+        given, order = list(weights), self._keras_order()
+        if len(given) == len(order):
+            given = [one for _, one in sorted(zip(order, given, strict=True), key=lambda pair: pair[0])]
+        super().set_weights(given)
+
+    def _keras_order(self) -> list[int]:
+        """Places of the weights, as Keras orders the layers."""
+        counts = [len(layer.weights) for layer in self.layers]
+        ends = list(accumulate(counts))
+        outputs = self._outputs
+        if self._keys:
+            outputs = [one for _, one in sorted(zip(self._keys, outputs, strict=True))]
+        places = keras_order(self._calls, outputs)
+        return [i for place in places for i in range(ends[place] - counts[place], ends[place])]
 
     @property
     def output_names(self) -> list[str]:

@@ -29,7 +29,7 @@ SAME = (
     "nanpercentile nanprod nanquantile nanstd nansum nanvar ndim negative nextafter nonzero not_equal ones_like outer "
     "pad percentile power prod ptp quantile rad2deg ravel real reciprocal repeat reshape right_shift roll rot90 round "
     "searchsorted select sign signbit sin sinc sinh size sort split sqrt square squeeze stack std subtract sum "
-    "swapaxes take take_along_axis tan tanh tensordot tile trace transpose trapezoid tri tril triu true_divide "
+    "swapaxes take take_along_axis tan tanh tensordot trace transpose trapezoid tri tril triu true_divide "
     "trunc unravel_index vander var vdot vectorize vsplit vstack where zeros_like"
 )
 LINEAR_ALGEBRA = "cholesky det eig eigh inv lstsq matrix_rank pinv qr slogdet solve svd"
@@ -108,21 +108,31 @@ def dtype(x) -> str:
 
 
 def zeros(shape, dtype=None):
-    """An array of zeros."""
-    return np.zeros(shape, _kind(dtype or settings.floatx()))
+    """An array of zeros; an open batch size gives one row, which stands for all."""
+    return np.zeros(_one_row(shape), _kind(dtype or settings.floatx()))
 
 
 def ones(shape, dtype=None):
-    """An array of ones."""
-    return np.ones(shape, _kind(dtype or settings.floatx()))
+    """An array of ones; an open batch size gives one row, which stands for all."""
+    return np.ones(_one_row(shape), _kind(dtype or settings.floatx()))
 
 
 empty = zeros
 
 
+def tile(x, repeats):
+    """As `numpy.tile`; repeated as often as a batch has rows is not repeated, since one row stands for all."""
+    return np.tile(x, _one_row(np.asarray(repeats, object).tolist()))
+
+
+def _one_row(sizes):
+    """Sizes with 1 for None, the batch size of what stands for an array of any number of rows."""
+    return tuple(1 if one is None else one for one in sizes) if isinstance(sizes, (tuple, list)) else sizes
+
+
 def full(shape, fill_value, dtype=None):
-    """An array of one value."""
-    return np.full(shape, fill_value, _kind(dtype or settings.floatx()))
+    """An array of one value; an open batch size gives one row, which stands for all."""
+    return np.full(_one_row(shape), fill_value, _kind(dtype or settings.floatx()))
 
 
 def eye(N, M=None, k=0, dtype=None):

@@ -83,7 +83,8 @@ class KerasModel(Trainable):
     ):
         """The loss and the metrics on some data, as `rnnkit.Sequential.evaluate`."""
         ignored(keywords, FIT, "evaluate")
-        return super().evaluate(x, y, batch_size or 32, _verbose(verbose), sample_weight, steps, return_dict)
+        found = super().evaluate(x, y, batch_size or 32, _verbose(verbose), sample_weight, steps, True)
+        return found if return_dict else _listed(found, self._output_names())
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None, **keywords):
         """Outputs for many rows, as `rnnkit.Sequential.predict`."""
@@ -184,6 +185,16 @@ class _Logs(Callback):
             found.pop("learning_rate", None)
         logs.clear()
         logs.update(found)
+
+
+def _listed(found: dict, outputs: list[str]):
+    """What `evaluate` found, without names: of several outputs, their losses come first, then metrics by their names."""
+    names = list(found)
+    if len(outputs) > 1:
+        losses = ["loss", *(f"{one}_loss" for one in outputs)]
+        names = [one for one in losses if one in found] + sorted(set(found) - set(losses))
+    values = [found[one] for one in names]
+    return values if len(values) > 1 else values[0]
 
 
 def _verbose(verbose):

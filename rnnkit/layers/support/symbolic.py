@@ -138,6 +138,8 @@ def _reduction(name):
 
 for _name in ("sum", "mean", "max", "min", "prod", "std", "var", "argmax", "argmin", "cumsum"):
     setattr(SymbolicTensor, _name, _reduction(_name))
+for _name in "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split():
+    setattr(SymbolicTensor, f"__i{_name}__", getattr(SymbolicTensor, f"__{_name}__"))  # `a += b` makes another tensor
 
 
 def _merge(inputs) -> bool:
