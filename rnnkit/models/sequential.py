@@ -126,7 +126,7 @@ class Sequential(Assembled):
         raise ValueError(f"expected a layer among {', '.join(one.name for one in self.layers)}; got {name!r}")
 
     def _with_mask(self, inputs, mask, training):
-        with self._all_or_nothing():
+        with self._calling_parts():
             x = self._built_for(inputs)
             for layer in self.layers:
                 x, mask = layer._with_mask(x, mask, training)
@@ -134,7 +134,7 @@ class Sequential(Assembled):
 
     def _vjp_with_mask(self, inputs, mask, training, wanted):
         pullbacks = []
-        with self._all_or_nothing():
+        with self._calling_parts():
             x = self._built_for(inputs)
             for layer in self.layers:
                 x, mask, pullback = layer._vjp_with_mask(x, mask, training, wanted)

@@ -12,7 +12,7 @@ import numpy as np
 
 from rnnkit import allocation
 from rnnkit.arguments import positive_integer
-from rnnkit.arrays import REAL, has_shape, refuse
+from rnnkit.arrays import REAL, has_shape, is_stored, refuse
 from rnnkit.layers.support import validation
 
 # What to do about masked entries of x, where there is no argument for a mask.
@@ -264,19 +264,12 @@ def _indexable(value, what: str):
     """Something with rows: an array, or what is read from disk row by row."""
     if value is None:
         raise ValueError(f"expected {what}, got None")
-    on_disk = not isinstance(value, np.ndarray) and has_shape(value) and hasattr(value, "dtype")
-    in_memory = hasattr(value, "__dlpack__")  # an array of another library, whose slices are expensive
     masked = _MASKED if what == "x" else None
-    if on_disk and not in_memory and hasattr(value, "__getitem__") and not hasattr(value, "iloc") and len(value.shape):
-        try:
-            kind = np.dtype(value.dtype).kind
-        except TypeError:  # a tensor of another library
-            kind = None
-        if kind is not None:
-            refuse(value, what)  # a sparse array has all that one on disk has
-            if kind not in REAL:
-                validation.array(np.empty(0, value.dtype), what)  # whose error it is
-            return value
+    if is_stored(value):
+        refuse(value, what)  # a sparse array has all that a stored one has
+        if np.dtype(value.dtype).kind not in REAL:
+            validation.array(np.empty(0, value.dtype), what)  # whose error it is
+        return value
     found = validation.array(value, what, masked)
     if not found.ndim:
         raise ValueError(f"expected {what} to have rows, got a single number")

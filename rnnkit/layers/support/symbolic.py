@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from rnnkit.layers.base import Layer
 
 _order = itertools.count()
+LAST_CALLS: weakref.WeakKeyDictionary[Layer, weakref.ref[Node]] = weakref.WeakKeyDictionary()  # while models last
 
 # What reads the `call` of a layer that is written as a class, in this thread; it makes tensors of arrays.
 tracing: ContextVar[Any] = ContextVar("rnnkit_tracing", default=None)
@@ -138,6 +140,8 @@ def _reduction(name):
 
 for _name in ("sum", "mean", "max", "min", "prod", "std", "var", "argmax", "argmin", "cumsum"):
     setattr(SymbolicTensor, _name, _reduction(_name))
+for _name in "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split():
+    setattr(SymbolicTensor, f"__i{_name}__", getattr(SymbolicTensor, f"__{_name}__"))  # `a += b` makes another tensor
 
 
 def _merge(inputs) -> bool:
@@ -369,6 +373,7 @@ def record(layer, call, arguments, keywords):
         _check(node, shape)
         shapes, dtype = layer._given_for(node, shape)
         result = node.give(shapes, dtype, layer.name)
+    LAST_CALLS[layer] = weakref.ref(node)
     return result
 
 
