@@ -337,7 +337,7 @@ class SubclassedLayer(Layer):
 
     def _run(self, given: CallArguments):
         """What a call returns, and the mask that goes with it."""
-        with self._all_or_nothing():
+        with self._calling_parts():
             trace, arrays, masks, weights = self._entered(given)
             values, all_masks = trace.entered(arrays, masks, weights)
             for array in trace.arrays:
@@ -379,7 +379,7 @@ class SubclassedLayer(Layer):
         return self._differentiated(given_call(self).sorted(x, mask, training, more), wanted)
 
     def _differentiated(self, given: CallArguments, wanted):
-        with self._all_or_nothing():
+        with self._calling_parts():
             trace, arrays, masks, weights = self._entered(given)
             values, all_masks = trace.entered(arrays, masks, weights)
             for array in trace.arrays:
