@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -427,7 +429,7 @@ class SubclassedLayer(Layer):
         with self._all_or_nothing():
             if not built:
                 self._build_with(shape, self.dtype or np.dtype("float32"))
-            return self._shapes_for(given)[0]
+            return self._shapes_with_any_mask(given)[0]
 
     def _precision(self) -> np.dtype:
         return self.dtype or np.dtype("float32")
@@ -437,7 +439,23 @@ class SubclassedLayer(Layer):
         given = CallArguments(
             given_call(self), node.x, more, dict(node.options), node.more.get("mask"), bool(node.training)
         )
-        return self._shapes_for(given)
+        return self._shapes_with_any_mask(given)
+
+    def _shapes_with_any_mask(self, given: CallArguments):
+        """`_shapes_for` of a call whose mask comes when it runs: without one, or with one where `call` needs it."""
+        if given.mask is not None or "mask" not in given.call.names:
+            return self._shapes_for(given)
+        try:
+            with self._parts_all_or_nothing():
+                return self._shapes_for(given)
+        except Exception:
+
+            def mask_of(tensor):
+                return SymbolicTensor(symbolic.Node(), tensor.shape[:2], bool, "mask")
+
+            with contextlib.suppress(Exception), self._parts_all_or_nothing():
+                return self._shapes_for(replace(given, mask=mapped(given.inputs, mask_of)))
+            raise
 
     def _shapes_for(self, given: CallArguments):
         """The shapes of the outputs, nested, and their dtype, for symbolic arguments."""
@@ -460,8 +478,8 @@ class SubclassedLayer(Layer):
             (rows, *(a if a == b else None for a, b in zip(one[1:], other[1:], strict=True)))
             for one, other in zip(traces[0].shapes, traces[1].shapes, strict=True)
         ]
-        kinds = {np.dtype(one).kind for one in traces[0].dtypes}
-        return traces[0].nested(shapes), np.dtype(bool) if kinds == {"b"} else self.dtype
+        dtypes_found = {np.dtype(one) for one in traces[0].dtypes}
+        return traces[0].nested(shapes), dtypes_found.pop() if len(dtypes_found) == 1 else self.dtype
 
     def _at_two_lengths(self, at) -> list[CallTrace]:
         failure = None
