@@ -23,6 +23,9 @@ OUTWARD = {"rnnkit", "rnnkit.__main__"}  # the public names and the command impo
 LINES = {
     "loading": "models from files",
     "sktime": "a forecaster for sktime",
+    "keras": "the names of Keras 3",
+    "keras.optimizers": "names of update rules",
+    "keras.preprocessing": "padding, windows",
     "forecast": "forecasts of one series or thousands",
     "forecast.command": "reports, tables, pictures",
     "forecast.models": "Theta, ETS, ESN, networks …",
@@ -39,6 +42,7 @@ LINES = {
     "models": "Sequential, Model",
     "training": "batches, losses, fit",
     "callbacks": "hooks, history, progress",
+    "metrics": "accuracy, areas, shares, errors",
     "optimizers": "update rules, schedules",
     "analysis": "gradcheck, Jacobians",
     "c_code": "layers and models as C99",

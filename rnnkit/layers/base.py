@@ -686,6 +686,48 @@ class Layer(Configurable):
 
     # Symbolic calls
 
+    @property
+    def input(self):
+        """What the last symbolic call of this layer was given: a symbolic tensor, or nested lists of them.
+
+        Raises
+        ------
+        AttributeError
+            If there was none, or the model that it was made for is gone.
+        """
+        return self._last_call().x
+
+    @property
+    def output(self):
+        """What the last symbolic call of this layer gave: a symbolic tensor, or a list of them.
+
+        Raises
+        ------
+        AttributeError
+            As `input`.
+
+        Examples
+        --------
+        >>> import rnnkit as rk
+        >>> x = rk.Input((None, 3))
+        >>> layer = rk.GRU(4)
+        >>> model = rk.Model(x, rk.Dense(1)(layer(x)))
+        >>> rk.Model(model.inputs, layer.output).compute_output_shape((2, 5, 3))
+        (2, 4)
+        """
+        outputs = self._last_call().outputs
+        return list(outputs) if len(outputs) > 1 else outputs[0]
+
+    def _last_call(self) -> symbolic.Node:
+        reference = symbolic.LAST_CALLS.get(self)
+        node = None if reference is None else reference()
+        if node is None:
+            raise AttributeError(
+                f"expected a symbolic call of the layer {self.name!r}, on what Input gives, before its input or output "
+                "is asked for"
+            )
+        return node
+
     def _arranged(self, inputs):
         """What a call takes as its inputs, as one array or nested lists."""
         return inputs

@@ -54,4 +54,11 @@ class Tally:
             ):
                 if objective is not None:
                     found[f"{name}_loss"] = total / count if count else 0.0
-        return found | {name: float(metric.result()) for name, _, metric, _ in self.metrics}
+        return found | {name: _number(metric) for name, _, metric, _ in self.metrics}
+
+
+def _number(metric) -> float:
+    found = metric.result()
+    if getattr(found, "size", 1) != 1:
+        raise ValueError(f"expected a metric that is one number to train with, {metric.name!r} has {found.size}")
+    return float(found)
