@@ -188,7 +188,7 @@ class _Logs(Callback):
 
 
 def _listed(found: dict, outputs: list[str]):
-    """What `evaluate` found, without names: of several outputs, their losses come first, then metrics by their names."""
+    """What `evaluate` found, without names: of several outputs, their losses come first, then metrics by name."""
     names = list(found)
     if len(outputs) > 1:
         losses = ["loss", *(f"{one}_loss" for one in outputs)]
