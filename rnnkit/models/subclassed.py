@@ -395,10 +395,11 @@ class SubclassedLayer(Layer):
         return outputs, mask, Pullback(outputs, self.dtype, pull, pull_weights)
 
     def _trained(self, trace: CallTrace) -> set[int]:
-        """The arrays of a call that depend on a weight that is trained."""
+        """The arrays of a call that depend on a weight that is trained, or are given beside the inputs."""
         trained = {name for name, one in self._weight_options().items() if one.trainable}
         paths = {path for path in trace.graph.paths if any(name.startswith(f"{path}/") for name in trained)}
-        return trace.graph.depend_on(paths, {trace.count + k for k, name in enumerate(trace.names) if name in trained})
+        numbers = {trace.count + k for k, name in enumerate(trace.names) if name in trained}
+        return trace.graph.depend_on(paths, numbers | set(range(trace.inputs, trace.count)))
 
     def _pulled(self, given: CallArguments, trace: CallTrace, pullbacks, cotangents, trained) -> Gradients:
         d, weights, _ = trace.graph.pull(pullbacks, cotangents, trained)

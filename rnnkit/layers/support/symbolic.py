@@ -122,6 +122,8 @@ class SymbolicTensor(np.lib.mixins.NDArrayOperatorsMixin):
         return RECORD[0](name, inputs, keywords)
 
     def __array_function__(self, function, types, arguments, keywords):
+        if function in (np.shape, np.ndim):
+            return getattr(self, function.__name__)
         return RECORD[0](f"{function.__module__}:{function.__name__}", arguments, keywords)
 
     def __rnnkit_function__(self, name, arguments):
