@@ -246,6 +246,8 @@ class _Reader:
         return self._add("recurrent", layer, (x,), output, unit=made, used=x.mask, zeros=zeros)
 
     def _memoryless(self, layer, x):
+        if (reason := layer.reads_more(1 + x.in_time + len(x.shape))) is not None:
+            raise self._refusal(layer, reason)
         made = self._unit(layer)
         output = Signal((*x.shape[:-1], *_output_shape(made)), x.in_time, mask=x.mask)
         return self._add("memoryless", layer, (x,), output, unit=made)

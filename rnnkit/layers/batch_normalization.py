@@ -124,7 +124,7 @@ class BatchNormalization(Weighted):
 
     def _check_shape(self, shape):
         expected = self._input_shape
-        if len(shape) != len(expected) or shape[self.axis] != expected[self.axis]:
+        if (len(shape) != len(expected) and self.axis > 0) or shape[self.axis] != expected[self.axis]:
             raise ValueError(f"expected x of shape {expected}, as the layer was built for, got {tuple(shape)}")
 
     def _own_weights(self, shape):
