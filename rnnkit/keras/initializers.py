@@ -70,7 +70,7 @@ def _arguments(name, kind, arguments, keywords):
     elif name in _VALUES:
         keywords = {"value": _VALUES[name]}
     else:
-        order = " ".join(list(kind.__dataclass_fields__)) + " seed"
+        order = " ".join([*(one for one in kind.__dataclass_fields__ if one != "seed"), "seed"])
         keywords, arguments = by_order(order, kind, arguments, keywords), ()
     for axes in ("input_axes", "output_axes"):
         if keywords.pop(axes, None) is not None:

@@ -34,7 +34,7 @@ NAMES = {name: Name(f"rnnkit:{name}") for name in _PLAIN.split()} | {
     "Lambda": Name("rnnkit.layers.array_function:ArrayFunction"),
     "LeakyReLU": Name("rnnkit:LeakyReLU", renamed={"alpha": "negative_slope"}),
     "SpatialDropout1D": Name("rnnkit:SpatialDropout1D", "rate seed name dtype"),
-    "Layer": Name("rnnkit.models.subclassed:SubclassedLayer"),
+    "Layer": Name("rnnkit.models.subclassed:SubclassedLayer", instances="rnnkit.layers.base:Layer"),
 }
 ALIASES = {
     "AvgPool1D": "AveragePooling1D",
@@ -65,7 +65,8 @@ def _make(name: str):
         function = partial(_merged, name)
         function.__doc__ = f"`{FUNCTIONS[name]}` of a list of arrays or symbolic tensors."
         return function
-    return named(name, __name__, NAMES[name].found(), partial(layer_arguments, NAMES[name]))
+    own = NAMES[name]
+    return named(name, __name__, own.found(), partial(layer_arguments, own), own.of_instances())
 
 
 __getattr__, __dir__ = namespace("layers", _make, [*NAMES, *ALIASES, *FUNCTIONS])

@@ -31,17 +31,28 @@ class Name:
         Arguments of rnnkit's, where Keras's default is another one.
     renamed : dict of str to str
         What rnnkit calls an argument.
+    instances : str
+        The path of the class whose objects are instances of the name, where it is another one.
     """
 
     path: str
     order: str = ""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     renamed: Mapping[str, str] = field(default_factory=dict)
+    instances: str = ""
 
-    def found(self):
+    def found(self) -> type:
         """What it stands for."""
-        module, _, name = self.path.partition(":")
-        return getattr(importlib.import_module(module), name)
+        return _at(self.path)
+
+    def of_instances(self) -> type:
+        """The class of its instances."""
+        return _at(self.instances or self.path)
+
+
+def _at(path: str) -> type:
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 class Named(type):
@@ -58,17 +69,17 @@ class Named(type):
 
     def __instancecheck__(cls, value):
         """Whether it is an object of rnnkit's class."""
-        return isinstance(value, vars(cls)["_plain"]) if "_plain" in vars(cls) else super().__instancecheck__(value)
+        return isinstance(value, vars(cls)["_instances"]) if "_plain" in vars(cls) else super().__instancecheck__(value)
 
     def __subclasscheck__(cls, kind):
         """Whether it is derived from rnnkit's class."""
-        return issubclass(kind, vars(cls)["_plain"]) if "_plain" in vars(cls) else super().__subclasscheck__(kind)
+        return issubclass(kind, vars(cls)["_instances"]) if "_plain" in vars(cls) else super().__subclasscheck__(kind)
 
 
 Translation = Callable[[type, tuple, dict], tuple[tuple, dict, Callable[[Any], None]]]
 
 
-def named(name: str, module: str, plain: type, translated: Translation) -> type:
+def named(name: str, module: str, plain: type, translated: Translation, instances: type | None = None) -> type:
     """The class that a name of Keras is.
 
     Parameters
@@ -80,6 +91,8 @@ def named(name: str, module: str, plain: type, translated: Translation) -> type:
     translated : callable
         ``translated(class, arguments, keywords)`` gives rnnkit's arguments and keywords, and a function that does to
         the object what no argument does.
+    instances : type, optional
+        The class whose objects are its instances, where it is not `plain`.
     """
 
     def init(self, *arguments, **keywords):
@@ -92,6 +105,7 @@ def named(name: str, module: str, plain: type, translated: Translation) -> type:
         "__doc__": f"Keras's name for `{plain.__module__}.{plain.__qualname__}`, see there.",
         "__init__": init,
         "_plain": plain,
+        "_instances": instances or plain,
         "_translated": staticmethod(translated),
     }
     if "__slots__" in vars(plain):

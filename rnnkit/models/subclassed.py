@@ -168,6 +168,7 @@ class SubclassedLayer(Layer):
         with allocation.named(what):
             values = draw(self._variable_options[name][0], variable.shape, self._rng, self.dtype)
             variable.put(frozen(values, self.dtype))
+        self._variable_options[name] = None, self._variable_options[name][1]  # a function need not be pickled
 
     def add_loss(self, *_):
         """Refused: a loss is a function of y_true and y_pred.
@@ -204,7 +205,8 @@ class SubclassedLayer(Layer):
 
     def _build(self, shape):
         variables = dict(self._variables)
-        self._before_build = self.__dict__ | {"_variables": variables, "_graphs": {}}
+        starts = dict(self._variable_options)
+        self._before_build = self.__dict__ | {"_variables": variables, "_variable_options": starts, "_graphs": {}}
         self._rng, self._building = self._weight_generator(), True
         try:
             for name in variables:

@@ -152,6 +152,23 @@ def _merge(inputs) -> bool:
     )
 
 
+class BatchLength(int):
+    """The batch size of symbolic tensors as a number: 1, which NumPy repeats, until it stands in a shape of theirs."""
+
+    def __new__(cls):
+        """The only one there is."""
+        return super().__new__(cls, 1)
+
+    def __reduce__(self):
+        return BatchLength, ()
+
+    def __repr__(self):
+        return "batch"
+
+
+BATCH_LENGTH = BatchLength()
+
+
 def resolved(value):
     """A value, or the symbolic tensor that it gives for itself, as a weight of a layer does while it is traced."""
     found = getattr(type(value), "__symbolic__", None)
@@ -342,12 +359,10 @@ def record(layer, call, arguments, keywords):
     options = {name: more.pop(name) for name, value in list(more.items()) if isinstance(value, (bool, int, float, str))}
     x = layer._arranged(x)
     x, more = _tensors(layer, "x", x), {name: _tensors(layer, name, value) for name, value in more.items()}
-    batched = {tensor.batched for nested in (x, *more.values()) for tensor in leaves(nested)}
-    if len(batched) > 1 and not layer._takes_unbatched:
-        raise TypeError(
-            f"expected arrays with a batch axis for {layer.name!r}, got some without: weights and arrays of a layer's "
-            "own are for operators and NumPy's functions, as in x @ weight"
-        )
+    batched = [tensor for nested in (x, *more.values()) for tensor in leaves(nested) if tensor.batched]
+    if batched and not layer._takes_unbatched:
+        x, *others = (_repeated_rows(nested, batched[0], layer) for nested in (x, *more.values()))
+        more = dict(zip(more, others, strict=True))
     shape = mapped(x, lambda tensor: tensor.shape)
     if layer.built:
         layer._check_shape(layer._shape(shape))
@@ -378,6 +393,22 @@ def _tensors(layer, name, nested):
         return leaf
 
     return mapped(nested, tensor)
+
+
+def _repeated_rows(nested, like, layer):
+    """Nested tensors; one without a batch axis has the rows of another if it has a first axis of 1."""
+
+    def with_rows(tensor):
+        if tensor.batched:
+            return tensor
+        if tensor.shape[:1] != (1,):
+            raise TypeError(
+                f"expected arrays with a batch axis for {layer.name!r}, got one of shape {tensor.shape} without: "
+                "weights and arrays of a layer's own are for operators and NumPy's functions, as in x @ weight"
+            )
+        return RECORD[0]("rows", (like, tensor), {})
+
+    return mapped(nested, with_rows)
 
 
 def precision(tensors) -> np.dtype:
