@@ -18,6 +18,7 @@ from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.masking import Masking
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.merging import Add, Average, Concatenate, Maximum, Merge, Multiply, Subtract
+from rnnkit.layers.noise import Noise
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.shaping import Flatten, Reshape
 from rnnkit.layers.support.symbolic import leaves, mapped
@@ -316,7 +317,7 @@ _METHODS: dict[Any, Callable] = {
     Model: _Reader._model,
     RNN: _Reader._recurrent,
     Memoryless: _Reader._memoryless,
-    Dropout: _Reader._as_it_is,
+    (Dropout, Noise): _Reader._as_it_is,
     Masking: _Reader._masking,
     Embedding: _Reader._embedding,
     TimeDistributed: _Reader._time_distributed,

@@ -11,6 +11,7 @@ import rnnkit as rk
 pytestmark = pytest.mark.filterwarnings("ignore")  # what Keras and its backends warn about is theirs
 
 
+IN_FLOAT32 = ("LayerNormalization", "BatchNormalization", "Conv1D", "PReLU")  # whose updates take a while, too
 SOME = [case for i, case in enumerate(CASES) if i % 8 == 0 or case.kind != CASES[i - 1].kind]
 
 
@@ -67,22 +68,23 @@ def both(keras, case, dtype):
 
 @pytest.mark.parametrize("case", SOME, ids=str)
 def test_outputs_and_gradients_are_keras_s(case, keras):
-    check(case, keras)
+    check(case, keras, "float64")
 
 
 @pytest.mark.sweep
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_outputs_and_gradients_are_keras_s_for_every_case(case, keras):
-    check(case, keras)
+    check(case, keras, "float64")
+    check(case, keras, "float32")
 
 
-def check(case, keras):
-    for dtype, bound in (("float64", 1e-10), ("float32", 2e-5)):
-        witness.use(keras, dtype)
-        found, expected = both(keras, case, dtype)
-        for a, b in zip(found, expected, strict=True):
-            assert a.shape == b.shape and a.dtype == dtype
-            np.testing.assert_allclose(a, b, rtol=bound, atol=bound)
+def check(case, keras, dtype):
+    bound = {"float64": 1e-10, "float32": 2e-5}[dtype]
+    witness.use(keras, dtype)
+    found, expected = both(keras, case, dtype)
+    for a, b in zip(found, expected, strict=True):
+        assert a.shape == b.shape and a.dtype == dtype
+        np.testing.assert_allclose(a, b, rtol=bound, atol=bound)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -117,7 +119,7 @@ def models(keras, case, dtype):
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in (*NOISE, "Minimum", "Dot")])
 def test_three_updates_are_keras_s(kind, keras):
     case = next(case for case in CASES if case.kind == kind)
-    for dtype, bound in (("float64", 1e-10), ("float32", 1e-6)):
+    for dtype, bound in (("float64", 1e-10), ("float32", 1e-6))[: 2 if kind in IN_FLOAT32 else 1]:
         witness.use(keras, dtype)
         theirs, model = models(keras, case, dtype)
         x, y = case.inputs(dtype), np.random.default_rng(7).normal(size=(case.shapes[0][0], 2)).astype(dtype)

@@ -146,7 +146,5 @@ def array_of(writing: Writing, layer, call: Call, least_rank: int) -> Value:
     """The one array that a layer is called on, in its dtype."""
     x = call.x
     if not isinstance(x, Value) or len(x.shape) < least_rank:
-        if not isinstance(x, Value):
-            raise ValueError(f"expected layers of one input; {layer.name!r} takes several arrays at each step")
-        raise validation.shape_error("x", layer._axes, None, x.shape)
+        raise validation.shape_error("x", layer._axes, None, x.shape if isinstance(x, Value) else ())
     return writing.block.cast(x, layer.dtype)

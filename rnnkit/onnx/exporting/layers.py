@@ -13,6 +13,7 @@ from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.masking import Masking
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.merging import Add, Average, Concatenate, Maximum, Merge, Minimum, Multiply, Subtract
+from rnnkit.layers.noise import Noise
 from rnnkit.layers.shaping import Flatten, GlobalAveragePooling1D, RepeatVector, Reshape
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.onnx.exporting.block import Value
@@ -36,10 +37,19 @@ def _memoryless(layer: Memoryless, writing: Writing, call: Call):
 
 @written.register
 def _dropout(layer: Dropout, writing: Writing, call: Call):
-    if call.training and layer.rate:
+    return _as_it_is(layer, bool(layer.rate), writing, call)
+
+
+@written.register
+def _noise(layer: Noise, writing: Writing, call: Call):
+    return _as_it_is(layer, not layer._is_silent(), writing, call)
+
+
+def _as_it_is(layer, draws: bool, writing: Writing, call: Call):
+    if call.training and draws:
         raise ValueError(
             f"the layer {layer.name!r} can't be exported to ONNX: it is called with training=True, and so draws at "
-            "random which entries it drops"
+            "random what it does"
         )
     return [array_of(writing, layer, call, 0)], [call.mask]
 
