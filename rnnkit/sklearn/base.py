@@ -14,7 +14,9 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from rnnkit.sklearn.probabilities import softmax
 from rnnkit.sklearn.sequences import Sequences, read
+from rnnkit.sklearn.workers import share_processors
 
 
 class SequenceEstimator(BaseEstimator):
@@ -22,12 +24,23 @@ class SequenceEstimator(BaseEstimator):
 
     def _read(self, X) -> Sequences:
         check_is_fitted(self)
-        return read(self, X, reset=False)
+        return self._sequences(X, reset=False)
+
+    def _sequences(self, X, reset: bool) -> Sequences:
+        share_processors()
+        if self.id is None or not hasattr(X, "columns"):
+            return read(self, X, reset)
+        from rnnkit.sklearn.frames import of_frame  # which takes narwhals
+
+        found = of_frame(self, X, self.id, self.time, reset)
+        if reset:
+            self._table, self._step_features = False, found.features
+        return found
 
     def _read_to_fit(self, X, y, sample_weight, **checks) -> tuple[Sequences, np.ndarray, np.ndarray]:
         """Sequences, y and weights, rows of weight 0 left out."""
         y = validate_data(self, y=y, **checks)
-        sequences = read(self, X, reset=True)
+        sequences = self._sequences(X, reset=True)
         check_consistent_length(sequences, y)
         weights = _check_sample_weight(sample_weight, sequences.lengths, dtype=np.float64)
         if (weights < 0).any():
@@ -134,9 +147,3 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
-
-
-def softmax(scores) -> np.ndarray:
-    """Probabilities ``(n, classes)``, of scores of any size."""
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)

@@ -36,13 +36,15 @@ class _Recurrent:
             held_out = x[held], y[held], weights[held]
             callbacks = [EarlyStopping("val_loss", patience=self.patience, restore_best_weights=True)]
         batch_size = min(positive_integer(self.batch_size, "batch_size"), len(rows))
-        updates = positive_integer(self.epochs, "epochs") * -(-len(rows) // batch_size)
-        self.model_.compile(optimizer(self.optimizer, self.learning_rate, self.weight_decay, updates), loss)
+        batches = -(-len(rows) // batch_size)
+        automatic = isinstance(self.epochs, str) and self.epochs == "auto"
+        epochs = max(60, -(-1200 // batches)) if automatic else positive_integer(self.epochs, "epochs")
+        self.model_.compile(optimizer(self.optimizer, self.learning_rate, self.weight_decay, epochs * batches), loss)
         history = self.model_.fit(
             x[rows],
             y[rows],
             batch_size=batch_size,
-            epochs=self.epochs,
+            epochs=epochs,
             verbose=self.verbose,
             callbacks=callbacks,
             validation_data=held_out,
@@ -76,7 +78,92 @@ class _Recurrent:
 
 
 class RNNClassifier(_Recurrent, SequenceClassifier):
-    """Classify sequences by a recurrent network."""
+    """Classify sequences by a recurrent network; features are standardized, and it equals::
+
+        outputs = [layer(x_t) for each step]          # `layers` of them, in both directions
+        scores = pool(outputs) @ kernel + bias        # predict_proba is their softmax
+
+    It is trained to the cross-entropy. X is a list of n arrays ``(T_i, F)`` of any lengths, or ``(T_i,)`` of one
+    feature; an array ``(n, T, F)``; or an array ``(n, T)``, one feature over time. The prediction of a sequence has the
+    same bits beside any others.
+
+    Parameters
+    ----------
+    cell : {"gru", "lstm", "simple_rnn"}, callable or cell
+        A callable, such as a declared cell, makes a cell of `units`. Of a cell, each layer has a copy.
+    units : int
+        Size of the state, in each direction.
+    layers : int
+        Recurrent layers, one on the other.
+    bidirectional : bool
+        Read sequences in both directions.
+    pooling : {"mean", "max", "last"}
+        What the dense layer at the end reads: the mean or the maximum of the outputs over the steps of a sequence, or
+        what each direction puts out last.
+    dropout : float in [0, 1]
+        After each recurrent layer.
+    label_smoothing : float in [0, 1)
+        This share of the target is spread over all classes, which keeps probabilities from the ends.
+    optimizer : str or Optimizer
+        A name, which gets `learning_rate` and `weight_decay`, and clips gradients to the length 1; or an object, which
+        is copied and has its own.
+    learning_rate : float, Schedule or callable
+        A number is the top of one cycle over all updates, which ends near 0; for a constant rate, pass
+        ``rk.optimizers.schedules.Constant(0.001)``.
+    weight_decay : float
+    batch_size : int
+    epochs : int or "auto"
+        "auto" is 60, or more where that is less than 1200 updates.
+    early_stopping : bool
+        Hold sequences out, stop when the loss on them has stopped falling, and keep the best weights.
+    validation_fraction : float
+        The share that is held out.
+    patience : int
+        Epochs without a lower loss after which training stops.
+    class_weight : dict or "balanced", optional
+        A factor for the sequences of each class; "balanced" lets all classes count the same.
+    standardize : bool
+        Bring each feature to mean 0 and variance 1 over the steps of the sequences fitted.
+    warm_start : bool
+        Let `fit` go on from the weights of the fit before.
+    random_state : int, RandomState or None
+        Of initial weights, dropout, and the orders of rows: the same number gives the same bits.
+    id, time : str, optional
+        Columns of an X that is a DataFrame with a row for each step: of which sequence it is, and, unless rows are in
+        order, when it was. `y` has an entry for each sequence, in the order of their first rows. It takes narwhals
+        (``pip install 'rnnkit[tables]'``).
+    verbose : {0, 1, 2}
+        1 shows a bar, 2 a line per epoch.
+
+    Attributes
+    ----------
+    classes_ : ndarray (classes,)
+    model_ : Sequential
+        The trained network, from padded and standardized sequences to a logit for each class.
+    history_ : dict of str to list
+        ``loss``, ``learning_rate``, and with early stopping ``val_loss``, of each epoch.
+    n_iter_ : int
+        Epochs that were run.
+    n_features_in_ : int
+        Features of a step; the number of columns where X has two axes.
+
+    Raises
+    ------
+    ValueError, TypeError
+        By `fit`, for a parameter out of its range; by all methods as scikit-learn's estimators, for an X or y that
+        doesn't fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rnnkit.sklearn import RNNClassifier
+    >>> rng = np.random.default_rng(0)
+    >>> X = [np.sin(rng.uniform(0, 6) + rng.choice([0.5, 1.0]) * np.arange(rng.integers(10, 20))) for _ in range(80)]
+    >>> y = ["fast" if np.abs(np.diff(wave)).max() > 0.6 else "slow" for wave in X]
+    >>> classifier = RNNClassifier(units=8, epochs=30, random_state=0).fit(X[:40], y[:40])
+    >>> bool(classifier.score(X[40:], y[40:]) > 0.9)
+    True
+    """
 
     def __init__(
         self,
@@ -92,7 +179,7 @@ class RNNClassifier(_Recurrent, SequenceClassifier):
         learning_rate=0.01,
         weight_decay=0.004,
         batch_size=16,
-        epochs=60,
+        epochs="auto",
         early_stopping=False,
         validation_fraction=0.1,
         patience=20,
@@ -100,6 +187,8 @@ class RNNClassifier(_Recurrent, SequenceClassifier):
         standardize=True,
         warm_start=False,
         random_state=None,
+        id=None,
+        time=None,
         verbose=0,
     ):
         self.cell = cell
@@ -121,10 +210,25 @@ class RNNClassifier(_Recurrent, SequenceClassifier):
         self.standardize = standardize
         self.warm_start = warm_start
         self.random_state = random_state
+        self.id = id
+        self.time = time
         self.verbose = verbose
 
     def fit(self, X, y, sample_weight=None):
-        """Train the network."""
+        """Train the network.
+
+        Parameters
+        ----------
+        X : list of array_like (T_i, F) or (T_i,), or array_like (n, T, F) or (n, T), or DataFrame with an `id`
+        y : array_like (n,)
+        sample_weight : array_like (n,), optional
+            Of 0 or more; what counts is their proportion.
+
+        Returns
+        -------
+        RNNClassifier
+            Itself.
+        """
         before = getattr(self, "classes_", None) if self.warm_start else None
         sequences, codes, weights = self._read_classes(X, y, sample_weight)
         if before is not None and not np.array_equal(before, self.classes_):
@@ -137,7 +241,83 @@ class RNNClassifier(_Recurrent, SequenceClassifier):
 
 
 class RNNRegressor(_Recurrent, SequenceRegressor):
-    """Predict numbers from sequences by a recurrent network."""
+    """Predict numbers from sequences by a recurrent network, as `RNNClassifier` classifies them.
+
+    Targets are standardized, and y may have several columns: several targets, or the steps ahead of a series.
+
+    Parameters
+    ----------
+    cell : {"gru", "lstm", "simple_rnn"}, callable or cell
+        A callable, such as a declared cell, makes a cell of `units`. Of a cell, each layer has a copy.
+    units : int
+        Size of the state, in each direction.
+    layers : int
+        Recurrent layers, one on the other.
+    bidirectional : bool
+        Read sequences in both directions.
+    pooling : {"mean", "max", "last"}
+        What the dense layer at the end reads: the mean or the maximum of the outputs over the steps of a sequence, or
+        what each direction puts out last.
+    dropout : float in [0, 1]
+        After each recurrent layer.
+    loss : str or callable
+        One of `rnnkit.losses`, its name, or a function ``(y_true, y_pred)``; it sees the standardized targets.
+    optimizer : str or Optimizer
+        A name, which gets `learning_rate` and `weight_decay`, and clips gradients to the length 1; or an object, which
+        is copied and has its own.
+    learning_rate : float, Schedule or callable
+        A number is the top of one cycle over all updates, which ends near 0; for a constant rate, pass
+        ``rk.optimizers.schedules.Constant(0.001)``.
+    weight_decay : float
+    batch_size : int
+    epochs : int or "auto"
+        "auto" is 60, or more where that is less than 1200 updates.
+    early_stopping : bool
+        Hold sequences out, stop when the loss on them has stopped falling, and keep the best weights.
+    validation_fraction : float
+        The share that is held out.
+    patience : int
+        Epochs without a lower loss after which training stops.
+    standardize : bool
+        Bring each feature to mean 0 and variance 1 over the steps of the sequences fitted.
+    warm_start : bool
+        Let `fit` go on from the weights of the fit before.
+    random_state : int, RandomState or None
+        Of initial weights, dropout, and the orders of rows: the same number gives the same bits.
+    id, time : str, optional
+        Columns of an X that is a DataFrame with a row for each step: of which sequence it is, and, unless rows are in
+        order, when it was. `y` has an entry for each sequence, in the order of their first rows. It takes narwhals
+        (``pip install 'rnnkit[tables]'``).
+    verbose : {0, 1, 2}
+        1 shows a bar, 2 a line per epoch.
+
+    Attributes
+    ----------
+    model_ : Sequential
+        The trained network, from padded and standardized sequences to standardized targets.
+    history_ : dict of str to list
+        ``loss``, ``learning_rate``, and with early stopping ``val_loss``, of each epoch.
+    n_iter_ : int
+        Epochs that were run.
+    n_features_in_ : int
+        Features of a step; the number of columns where X has two axes.
+
+    Raises
+    ------
+    ValueError, TypeError
+        By `fit`, for a parameter out of its range; by all methods as scikit-learn's estimators, for an X or y that
+        doesn't fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rnnkit.sklearn import RNNRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> X = [rng.normal(size=(length, 2)) for length in rng.integers(5, 15, size=80)]
+    >>> y = [sequence[:, 0].mean() for sequence in X]
+    >>> bool(RNNRegressor(units=8, epochs=40, random_state=0).fit(X, y).score(X, y) > 0.9)
+    True
+    """
 
     def __init__(
         self,
@@ -153,13 +333,15 @@ class RNNRegressor(_Recurrent, SequenceRegressor):
         learning_rate=0.01,
         weight_decay=0.004,
         batch_size=16,
-        epochs=60,
+        epochs="auto",
         early_stopping=False,
         validation_fraction=0.1,
         patience=20,
         standardize=True,
         warm_start=False,
         random_state=None,
+        id=None,
+        time=None,
         verbose=0,
     ):
         self.cell = cell
@@ -180,10 +362,25 @@ class RNNRegressor(_Recurrent, SequenceRegressor):
         self.standardize = standardize
         self.warm_start = warm_start
         self.random_state = random_state
+        self.id = id
+        self.time = time
         self.verbose = verbose
 
     def fit(self, X, y, sample_weight=None):
-        """Train the network."""
+        """Train the network.
+
+        Parameters
+        ----------
+        X : list of array_like (T_i, F) or (T_i,), or array_like (n, T, F) or (n, T), or DataFrame with an `id`
+        y : array_like (n,) or (n, targets)
+        sample_weight : array_like (n,), optional
+            Of 0 or more; what counts is their proportion.
+
+        Returns
+        -------
+        RNNRegressor
+            Itself.
+        """
         sequences, targets, weights = self._read_targets(X, y, sample_weight)
         if not (self.warm_start and hasattr(self, "model_")):
             self._target_scale = Scale.of(targets, weights)

@@ -1,4 +1,4 @@
-"""Classifier and regressor by an echo state network: fixed random reservoirs, and a ridge regression of their states."""
+"""Classifier and regressor by an echo state network: fixed reservoirs, and a ridge regression of their states."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from rnnkit.layers.rnn import RNN
 from rnnkit.layers.shaping import GlobalAveragePooling1D
 from rnnkit.layers.support.symbolic import Input
 from rnnkit.models.functional import Model
-from rnnkit.sklearn.base import SequenceClassifier, SequenceRegressor, softmax
+from rnnkit.sklearn.base import SequenceClassifier, SequenceRegressor
+from rnnkit.sklearn.probabilities import slope
 from rnnkit.sklearn.ridge import Ridge, fitted
 from rnnkit.sklearn.sequences import PADDING, Scale, Sequences
 
@@ -106,7 +107,77 @@ def _joined(pooled, poolings) -> np.ndarray:
 
 
 class ESNClassifier(_Reservoir, SequenceClassifier):
-    """Classify sequences by an echo state network."""
+    """Classify sequences by an echo state network: fixed random reservoirs, and a ridge regression of their states.
+
+    Reservoirs of several speeds read a sequence in both directions; their states, pooled over time, go to a readout
+    that is fitted to -1 and 1 for each class::
+
+        state_t = (1 - leak) * state_{t-1} + leak * tanh(x_t @ kernel + state_{t-1} @ recurrent_kernel + bias)
+        scores = [mean(states), last(states), std(states)] @ readout + intercept
+
+    The ridge's strength and the pooling are those with the least error on each sequence by a fit to the others
+    (leave-one-out), and these errors say how sure `predict_proba` is. A `sample_weight` of 2 gives the same as the same
+    sequence twice. X is as that of `RNNClassifier`. Nothing is trained by gradients, so that a fit takes about as long
+    as a prediction. (Jaeger 2001, "The echo state approach to analysing and training recurrent neural networks";
+    Lukoševičius 2012, "A practical guide to applying echo state networks", sections 3.2 and 4.)
+
+    Parameters
+    ----------
+    units : int
+        Size of each reservoir, in each direction.
+    leak : float or sequence of float
+        A reservoir for each: 1 for fast units, less for slow ones.
+    spectral_radius, bias_scaling, density : float
+        As of `rnnkit.ESNCell`.
+    input_scaling : float
+        The inputs' weights are uniform between minus and plus this over the square root of their number.
+    bidirectional : bool
+        Have reservoirs that read sequences from the end, too.
+    pooling : "auto", or some of "mean", "last" and "std"
+        What the readout reads of the states: their mean and their standard deviation over the steps of a sequence, and
+        the states that each direction ends with. "auto" takes what does best on sequences left out.
+    alphas : float or sequence of float
+        Strengths of the ridge to choose from.
+    class_weight : dict or "balanced", optional
+        A factor for the sequences of each class; "balanced" lets all classes count the same.
+    standardize : bool
+        Bring each feature to mean 0 and variance 1 over the steps of the sequences fitted.
+    random_state : int, RandomState or None
+        Of the reservoirs: the same number gives the same bits.
+    id, time : str, optional
+        As of `RNNClassifier`.
+
+    Attributes
+    ----------
+    classes_ : ndarray (classes,)
+    model_ : Model
+        The reservoirs, from padded sequences to the states of all steps.
+    readout_ : Dense
+        From pooled states to a score for each class.
+    alpha_ : float
+        The strength chosen.
+    pooling_ : tuple of str
+        What the readout reads.
+    n_features_in_ : int
+        Features of a step; the number of columns where X has two axes.
+
+    Raises
+    ------
+    ValueError, TypeError
+        By `fit`, for a parameter out of its range; by all methods as scikit-learn's estimators, for an X or y that
+        doesn't fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rnnkit.sklearn import ESNClassifier
+    >>> rng = np.random.default_rng(0)
+    >>> X = [np.sin(rng.uniform(0, 6) + rng.choice([0.5, 0.8]) * np.arange(rng.integers(20, 40))) for _ in range(80)]
+    >>> y = [int(np.abs(np.diff(wave)).mean() > 0.4) for wave in X]
+    >>> classifier = ESNClassifier(units=20, random_state=0).fit(X[:40], y[:40])
+    >>> bool(classifier.score(X[40:], y[40:]) > 0.9)
+    True
+    """
 
     def __init__(
         self,
@@ -123,6 +194,8 @@ class ESNClassifier(_Reservoir, SequenceClassifier):
         class_weight=None,
         standardize=True,
         random_state=None,
+        id=None,
+        time=None,
     ):
         self.units = units
         self.leak = leak
@@ -136,9 +209,24 @@ class ESNClassifier(_Reservoir, SequenceClassifier):
         self.class_weight = class_weight
         self.standardize = standardize
         self.random_state = random_state
+        self.id = id
+        self.time = time
 
     def fit(self, X, y, sample_weight=None):
-        """Fit the readout."""
+        """Fit the readout.
+
+        Parameters
+        ----------
+        X : list of array_like (T_i, F) or (T_i,), or array_like (n, T, F) or (n, T), or DataFrame with an `id`
+        y : array_like (n,)
+        sample_weight : array_like (n,), optional
+            Of 0 or more.
+
+        Returns
+        -------
+        ESNClassifier
+            Itself.
+        """
         sequences, codes, weights = self._read_classes(X, y, sample_weight)
         targets = 2.0 * np.eye(len(self.classes_))[codes] - 1.0
         ridge = self._fit_readout(sequences, targets, weights)
@@ -150,7 +238,63 @@ class ESNClassifier(_Reservoir, SequenceClassifier):
 
 
 class ESNRegressor(_Reservoir, SequenceRegressor):
-    """Predict numbers from sequences by an echo state network."""
+    """Predict numbers from sequences by an echo state network, as `ESNClassifier` classifies them.
+
+    Targets are standardized, and y may have several columns, which share the strength of the ridge.
+
+    Parameters
+    ----------
+    units : int
+        Size of each reservoir, in each direction.
+    leak : float or sequence of float
+        A reservoir for each: 1 for fast units, less for slow ones.
+    spectral_radius, bias_scaling, density : float
+        As of `rnnkit.ESNCell`.
+    input_scaling : float
+        The inputs' weights are uniform between minus and plus this over the square root of their number.
+    bidirectional : bool
+        Have reservoirs that read sequences from the end, too.
+    pooling : "auto", or some of "mean", "last" and "std"
+        What the readout reads of the states: their mean and their standard deviation over the steps of a sequence, and
+        the states that each direction ends with. "auto" takes what does best on sequences left out.
+    alphas : float or sequence of float
+        Strengths of the ridge to choose from.
+    standardize : bool
+        Bring each feature to mean 0 and variance 1 over the steps of the sequences fitted.
+    random_state : int, RandomState or None
+        Of the reservoirs: the same number gives the same bits.
+    id, time : str, optional
+        As of `RNNClassifier`.
+
+    Attributes
+    ----------
+    model_ : Model
+        The reservoirs, from padded sequences to the states of all steps.
+    readout_ : Dense
+        From pooled states to standardized targets.
+    alpha_ : float
+        The strength chosen.
+    pooling_ : tuple of str
+        What the readout reads.
+    n_features_in_ : int
+        Features of a step; the number of columns where X has two axes.
+
+    Raises
+    ------
+    ValueError, TypeError
+        By `fit`, for a parameter out of its range; by all methods as scikit-learn's estimators, for an X or y that
+        doesn't fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rnnkit.sklearn import ESNRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> X = [rng.normal(size=(length, 2)) for length in rng.integers(5, 15, size=80)]
+    >>> y = [sequence[:, 0].mean() for sequence in X]
+    >>> bool(ESNRegressor(units=20, random_state=0).fit(X, y).score(X, y) > 0.9)
+    True
+    """
 
     def __init__(
         self,
@@ -166,6 +310,8 @@ class ESNRegressor(_Reservoir, SequenceRegressor):
         alphas=ALPHAS,
         standardize=True,
         random_state=None,
+        id=None,
+        time=None,
     ):
         self.units = units
         self.leak = leak
@@ -178,9 +324,24 @@ class ESNRegressor(_Reservoir, SequenceRegressor):
         self.alphas = alphas
         self.standardize = standardize
         self.random_state = random_state
+        self.id = id
+        self.time = time
 
     def fit(self, X, y, sample_weight=None):
-        """Fit the readout."""
+        """Fit the readout.
+
+        Parameters
+        ----------
+        X : list of array_like (T_i, F) or (T_i,), or array_like (n, T, F) or (n, T), or DataFrame with an `id`
+        y : array_like (n,) or (n, targets)
+        sample_weight : array_like (n,), optional
+            Of 0 or more.
+
+        Returns
+        -------
+        ESNRegressor
+            Itself.
+        """
         sequences, targets, weights = self._read_targets(X, y, sample_weight)
         self._target_scale = Scale.of(targets, weights)
         self._fit_readout(sequences, self._target_scale.apply(targets), weights)
@@ -188,29 +349,3 @@ class ESNRegressor(_Reservoir, SequenceRegressor):
 
     def _values(self, sequences):
         return self._target_scale.undo(self._outputs(sequences))
-
-
-def slope(scores, codes, weights) -> float:
-    """The factor of scores whose softmax is most likely, each class counted as if it had come once more.
-
-    The scores are those of rows that were left out, so that probabilities are as sure as predictions are good. (Platt
-    1999, "Probabilistic outputs for support vector machines", section 2.2, has such targets.)
-
-    Parameters
-    ----------
-    scores : ndarray (rows, classes)
-    codes : ndarray (rows,) of int
-    weights : ndarray (rows,)
-    """
-    from scipy.optimize import brentq
-
-    count, classes = weights.sum(), scores.shape[1]
-    targets = (np.eye(classes)[codes] * count + 1.0) / (count + classes)
-
-    def downhill(factor):
-        return float(weights @ ((softmax(factor * scores) - targets) * scores).sum(axis=1))
-
-    least, most = 1e-3, 1e3
-    if downhill(least) >= 0:
-        return least
-    return most if downhill(most) <= 0 else brentq(downhill, least, most, xtol=1e-12)

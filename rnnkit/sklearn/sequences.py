@@ -144,7 +144,9 @@ def _of_list(X, estimator) -> Sequences:
         array = np.asarray(one)
         array = array[:, None] if array.ndim == 1 else array
         if array.ndim != 2 or 0 in array.shape:
-            raise ValueError(f"Expected sequences of shape (steps, features), each with a step; got {array.shape} at {i}")
+            raise ValueError(
+                f"Expected sequences of shape (steps, features), each with a step; got {array.shape} at {i}"
+            )
         if array.shape[1] != arrays[0].shape[1] if arrays else False:
             raise ValueError(
                 f"Expected sequences with {arrays[0].shape[1]} features, as the first has; got {array.shape[1]} at {i}"
