@@ -64,6 +64,10 @@ _LATER = {
     "ESNCell": "rnnkit.cells.echo_state",
     "export_c": "rnnkit.c_code.export",
     "load_model": "rnnkit.loading",
+    "pad_sequences": "rnnkit.sequences.padding",
+    "sequence_mask": "rnnkit.sequences.padding",
+    "sequences_from_frame": "rnnkit.sequences.frames",
+    "windows": "rnnkit.sequences.windows",
 }
 _SUBPACKAGES = (
     "callbacks",
@@ -149,11 +153,14 @@ __all__ = [
     "mish",
     "onnx",
     "optimizers",
+    "pad_sequences",
     "register",
     "regularizers",
     "relu",
     "relu6",
     "selu",
+    "sequence_mask",
+    "sequences_from_frame",
     "set_memory_limit",
     "set_num_threads",
     "sigmoid",
@@ -162,6 +169,7 @@ __all__ = [
     "softplus",
     "softsign",
     "tanh",
+    "windows",
 ]
 
 

@@ -15,7 +15,16 @@ from typing import Any
 import numpy as np
 
 from rnnkit.execution.execution import build_lock
-from rnnkit.layers.support import device_transfer, model_files, quantizing, symbolic, validation, weight_files
+from rnnkit.layers.support import (
+    device_transfer,
+    labelled_calls,
+    model_files,
+    quantizing,
+    sequence_calls,
+    symbolic,
+    validation,
+    weight_files,
+)
 from rnnkit.layers.support.display import Text, show_shape, table_of
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.layers.support.repeated_gradients import RepeatedVJPs, repeated_vjp
@@ -72,6 +81,10 @@ class Layer(Configurable):
     _least_rank = 1
     _open_axes = 1
     _axes = "batch, …"
+
+    # Which sequences of a list are put together, padded under a mask: "masked" where a masked step leaves no trace,
+    # "lengths" where only those of equal lengths can be; None for layers that take lists of arrays as they are.
+    _padding: str | None = None
 
     _native = False  # whether a call computes where its arrays stand, or brings those of a GPU to the host and back
     _device = "cpu"
@@ -610,6 +623,25 @@ class Layer(Configurable):
         """What `vjp` gives, and the mask that goes with the output."""
         outputs, pullback = self.vjp(x, mask=mask, training=training, **wanted)
         return outputs, repeated(lambda: self.compute_mask(x, mask), x, mask, draws=True), pullback
+
+    # Lists of sequences
+
+    def _unlike_an_array(self, call, arguments, keywords):
+        """What a call on a list of sequences or a labelled array gives; None for other arguments."""
+        found = sequence_calls.called(self, call, arguments, keywords)
+        return labelled_calls.called(self, call, arguments, keywords) if found is None else found
+
+    def _takes_sequences(self) -> bool:
+        """Whether a list of arrays is one of sequences."""
+        return self._padding is not None
+
+    def _padding_of(self, shape) -> str | None:
+        """`_padding` for inputs of a shape; all inputs without an open axis of time may be padded."""
+        return self._padding if len(shape) > 1 and shape[1] is None else "masked"
+
+    def _turns_time(self) -> list[bool]:
+        """Whether each output has its steps in the other order than the input."""
+        return [False]
 
     # Steps one at a time
 

@@ -76,6 +76,7 @@ class RNN(Layer):
     _least_rank = 3
     _open_axes = 2
     _axes = "batch, time"
+    _padding = "masked"
     _native = True
     _execution: Execution
 
@@ -472,6 +473,9 @@ class RNN(Layer):
         prepare(trial, (None, *shape[2:]), np.dtype("float32"), np.random.default_rng(0))
         execution = Execution(trial, shape[2:], np.dtype("float32"))
         return execution.output_shape(), execution.step.states
+
+    def _turns_time(self):
+        return [self.go_backwards and self.return_sequences]
 
     def compute_mask(self, inputs, mask=None):
         """The mask of the output: the input's with `return_sequences`, in processing order; None for states."""

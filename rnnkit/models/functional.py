@@ -342,6 +342,21 @@ class Model(Assembled):
         found = [shapes[number] for number in self._outputs]
         return found if self._several else found[0]
 
+    def _takes_sequences(self):
+        return len(self._names) == 1
+
+    def _padding_of(self, shape):
+        read = [(self.layers[call.layer], self._shapes[number]) for call in self._calls for number in leaves(call.x)]
+        return "masked" if all(layer._padding_of(shape) == "masked" for layer, shape in read) else "lengths"
+
+    def _turns_time(self):
+        turned = [False] * len(self._shapes)
+        for call in self._calls:
+            own = any(turned[number] for number in leaves(call.x)) != self.layers[call.layer]._turns_time()[0]
+            for number in call.outputs:
+                turned[number] = own
+        return [turned[number] for number in self._outputs]
+
     # Parts and configuration
 
     def _parts(self):

@@ -228,7 +228,7 @@ class Repeats:
 def _key(stepper: Stepper, batch: Batch) -> tuple | None:
     """What tells kinds of batches apart; None where a batch is no plain arrays."""
     found: list[Any] = [get_num_threads(), stepper.class_weight and tuple(stepper.class_weight.items())]
-    for arrays in (batch.x, batch.y, batch.weights):
+    for arrays in _parts(batch):
         for array in arrays or (None,):
             if array is None:
                 found.append(None)
@@ -248,9 +248,13 @@ def _facts(stepper: Stepper, arrays, weight_options) -> list:
 
 
 def _arrays(batch: Batch) -> Iterator[np.ndarray]:
-    for arrays in (batch.x, batch.y, batch.weights):
+    for arrays in _parts(batch):
         yield from (array for array in arrays or () if array is not None)
 
 
+def _parts(batch: Batch) -> tuple:
+    return batch.x, batch.y, batch.weights, [batch.mask]
+
+
 def _copy(batch: Batch) -> Batch:
-    return Batch(*(copied_arrays(arrays) for arrays in (batch.x, batch.y, batch.weights)))
+    return Batch(*(copied_arrays(arrays) for arrays in (batch.x, batch.y, batch.weights, batch.mask)))

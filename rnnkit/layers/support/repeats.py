@@ -114,6 +114,8 @@ class RepeatedCalls:
         key: tuple
         if len(arguments) == 1 and not keywords and type(arguments[0]) is np.ndarray:  # most calls
             arrays, key = arguments, (arguments[0].shape, arguments[0].dtype, get_num_threads())
+        elif arguments and type(arguments[0]) in (list, tuple) and layer._takes_sequences():
+            return None  # the calls on its buckets are repeated
         else:
             arrays = []
             try:

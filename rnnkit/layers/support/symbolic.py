@@ -232,6 +232,8 @@ def recorded(call):
                     return _record(self, call, arguments, keywords)
                 plain = False
         try:
+            if not plain and (found := self._unlike_an_array(call, arguments, keywords)) is not None:
+                return found
             return (call if plain else crossing)(self, *arguments, **keywords)
         except MemoryError as error:
             raise allocation.retold(error, f"a call of {self.name!r}") from None
