@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 from sklearn.utils.validation import validate_data
 
-from rnnkit.forecast.data.native_tables import check_columns, codes, opened
-from rnnkit.sklearn.sequences import Sequences
+from rnnkit.sequences.frames import sequences_from_frame
+from rnnkit.sklearn.sequences import Sequences, of_list
 
 
 def of_frame(estimator, X, id: str, time: str | None, reset: bool) -> Sequences:
@@ -17,17 +16,15 @@ def of_frame(estimator, X, id: str, time: str | None, reset: bool) -> Sequences:
     estimator : estimator
         Its ``feature_names_in_`` and ``n_features_in_`` are set, or X is held to them.
     X : DataFrame of pandas, polars or the like
-    id : str
-        The column that says of which sequence a row is.
-    time : str, optional
-        The column that steps are in the order of; by default they are in the order of the rows.
+    id, time : str
+        As of `rnnkit.sequences_from_frame`.
     reset : bool
         Whether this is the X of `fit`.
     """
-    table = opened(X, "X")
-    keys = [id] if time is None else [id, time]
-    check_columns(table, keys, "X")
-    numbers = validate_data(estimator, table.drop(keys).to_native(), reset=reset, dtype=np.float64)
-    group, ids = codes(table, id)
-    order = np.lexsort((group,) if time is None else (table[time].to_numpy(), group))
-    return Sequences(numbers[order], np.bincount(group, minlength=len(ids)))
+    found = sequences_from_frame(X, id, time=time)
+
+    import narwhals as nw  # which is there, since the table was read
+
+    features = nw.from_native(X).drop([id] if time is None else [id, time])
+    validate_data(estimator, features.to_native(), reset=reset, skip_check_array=True)
+    return of_list(list(found.values()), estimator)

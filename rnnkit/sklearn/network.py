@@ -6,14 +6,13 @@ import copy
 
 from rnnkit import optimizers
 from rnnkit.cells import GRUCell, LSTMCell, SimpleRNNCell
+from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.dense import Dense, Dropout
-from rnnkit.layers.masking import Masking
 from rnnkit.layers.rnn import RNN, unbuilt_copy
 from rnnkit.layers.shaping import GlobalAveragePooling1D
 from rnnkit.models.sequential import Sequential
 from rnnkit.optimizers import schedules
-from rnnkit.sklearn.sequences import PADDING
 
 CELLS = {"lstm": LSTMCell, "gru": GRUCell, "simple_rnn": SimpleRNNCell}
 POOLINGS = ("last", "mean")
@@ -22,7 +21,7 @@ POOLINGS = ("last", "mean")
 def network(
     outputs: int, cell, units: int, layers: int, bidirectional: bool, pooling: str, dropout: float, seed: int
 ) -> Sequential:
-    """A model from padded sequences ``(B, T, F)`` to ``(B, outputs)``, not built.
+    """A model from sequences ``(T_i, F)`` to ``(B, outputs)``, not built.
 
     Parameters
     ----------
@@ -36,7 +35,7 @@ def network(
     """
     if pooling not in POOLINGS:
         raise ValueError(f"expected pooling to be one of {', '.join(POOLINGS)}; got {pooling!r}")
-    parts = [Masking(PADDING)]
+    parts: list[Layer] = []
     for number in range(1, layers + 1):
         sequences = number < layers or pooling != "last"
         layer = unbuilt_copy(RNN(_cell(cell, units), return_sequences=sequences))

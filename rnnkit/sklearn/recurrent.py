@@ -24,7 +24,7 @@ class _Recurrent:
         rng = check_random_state(self.random_state)
         seeds = rng.randint(2**31 - 1, size=2)
         if not (self.warm_start and hasattr(self, "model_")):
-            self.scale_ = Scale.of(sequences.steps) if self.standardize else None
+            self._scale = sequences.scale(weights) if self.standardize else None
             self.model_ = self._network(targets.shape[1], int(seeds[0]))
         x, y = self._inputs(sequences), targets.astype(np.float32)
         weights = (weights * (len(weights) / weights.sum())).astype(np.float32)
@@ -33,7 +33,7 @@ class _Recurrent:
             rows, held = train_test_split(
                 rows, test_size=self.validation_fraction, random_state=int(seeds[1]), stratify=strata
             )
-            held_out = x[held], y[held], weights[held]
+            held_out = [x[row] for row in held], y[held], weights[held]
             callbacks = [EarlyStopping("val_loss", patience=self.patience, restore_best_weights=True)]
         batch_size = min(positive_integer(self.batch_size, "batch_size"), len(rows))
         batches = -(-len(rows) // batch_size)
@@ -41,7 +41,7 @@ class _Recurrent:
         epochs = max(60, -(-1200 // batches)) if automatic else positive_integer(self.epochs, "epochs")
         self.model_.compile(optimizer(self.optimizer, self.learning_rate, self.weight_decay, epochs * batches), loss)
         history = self.model_.fit(
-            x[rows],
+            [x[row] for row in rows],
             y[rows],
             batch_size=batch_size,
             epochs=epochs,
@@ -65,16 +65,13 @@ class _Recurrent:
             seed,
         )
 
-    def _inputs(self: Any, sequences: Sequences) -> np.ndarray:
-        steps = sequences.steps if self.scale_ is None else self.scale_.apply(sequences.steps)
-        return Sequences(steps.astype(np.float32), sequences.lengths).padded()[0]
+    def _inputs(self: Any, sequences: Sequences) -> list[np.ndarray]:
+        steps = sequences.steps if self._scale is None else self._scale.apply(sequences.steps)
+        return Sequences(steps.astype(np.float32), sequences.lengths).listed()
 
     def _outputs(self: Any, sequences: Sequences) -> np.ndarray:
         """What the network says of each sequence ``(n, K)``, in float64."""
-        found = np.empty((len(sequences), self.model_.layers[-1].units))
-        for rows in sequences.blocks(self.model_.layers[-1].units + sequences.features):
-            found[rows] = self.model_.predict(self._inputs(sequences[rows]), verbose=0)
-        return found
+        return self.model_.predict(self._inputs(sequences), verbose=0).astype(np.float64)
 
 
 class RNNClassifier(_Recurrent, SequenceClassifier):
@@ -139,7 +136,7 @@ class RNNClassifier(_Recurrent, SequenceClassifier):
     ----------
     classes_ : ndarray (classes,)
     model_ : Sequential
-        The trained network, from padded and standardized sequences to a logit for each class.
+        The trained network, from lists of standardized sequences to a logit for each class.
     history_ : dict of str to list
         ``loss``, ``learning_rate``, and with early stopping ``val_loss``, of each epoch.
     n_iter_ : int
@@ -294,7 +291,7 @@ class RNNRegressor(_Recurrent, SequenceRegressor):
     Attributes
     ----------
     model_ : Sequential
-        The trained network, from padded and standardized sequences to standardized targets.
+        The trained network, from lists of standardized sequences to standardized targets.
     history_ : dict of str to list
         ``loss``, ``learning_rate``, and with early stopping ``val_loss``, of each epoch.
     n_iter_ : int

@@ -11,16 +11,14 @@ from rnnkit.arguments import number_from_zero, positive_integer
 from rnnkit.cells.echo_state import ESNCell
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.dense import Dense
-from rnnkit.layers.masking import Masking
 from rnnkit.layers.merging import Concatenate
 from rnnkit.layers.rnn import RNN
-from rnnkit.layers.shaping import GlobalAveragePooling1D
 from rnnkit.layers.support.symbolic import Input
 from rnnkit.models.functional import Model
 from rnnkit.sklearn.base import SequenceClassifier, SequenceRegressor
 from rnnkit.sklearn.probabilities import slope
 from rnnkit.sklearn.ridge import Ridge, fitted
-from rnnkit.sklearn.sequences import PADDING, Scale, Sequences
+from rnnkit.sklearn.sequences import Scale, Sequences
 
 ALPHAS = tuple(10.0 ** (power / 2) for power in range(-6, 11))
 POOLINGS = ("mean", "last", "std")
@@ -32,8 +30,7 @@ class _Reservoir:
 
     def _fit_readout(self: Any, sequences, targets, weights) -> Ridge:
         """Fit the readout to ``targets (n, K)``; a weight of 2 is the same row twice."""
-        by_step = np.repeat(weights, sequences.lengths)
-        self._scale = Scale.of(sequences.steps, by_step) if self.standardize else None
+        self._scale = sequences.scale(weights) if self.standardize else None
         self.model_ = self._reservoirs(sequences.features)
         alphas = np.atleast_1d(np.asarray(self.alphas, np.float64))
         if alphas.ndim > 1 or not alphas.size or not (alphas > 0).all():
@@ -58,7 +55,6 @@ class _Reservoir:
         leaks = np.atleast_1d(np.asarray(self.leak, np.float64)).tolist()
         scaling = number_from_zero(self.input_scaling, "input_scaling") / np.sqrt(features)
         inputs = Input((None, features), dtype="float64")
-        masked = Masking(PADDING)(inputs)
         states, seeds = [], check_random_state(self.random_state).randint(2**31 - 1, size=len(leaks))
         for leak, seed in zip(leaks, seeds.tolist(), strict=True):
             cell = ESNCell(
@@ -70,7 +66,7 @@ class _Reservoir:
                 self.density,
             )
             layer = RNN(cell, return_sequences=True, seed=seed)
-            states.append((Bidirectional(layer) if self.bidirectional else layer)(masked))
+            states.append((Bidirectional(layer) if self.bidirectional else layer)(inputs))
         outputs = Concatenate()(states) if len(states) > 1 else states[0]
         return Model(inputs, outputs)
 
@@ -78,17 +74,14 @@ class _Reservoir:
         """The states of each sequence in one row ``(n, states)``, in each way there is."""
         if self._scale is not None:
             sequences = Sequences(self._scale.apply(sequences.steps), sequences.lengths)
-        width = self.model_.compute_output_shape((None, None, sequences.features))[-1]
+        width, each = self.model_.compute_output_shape((None, None, sequences.features))[-1], sequences.listed()
         found = {name: np.empty((len(sequences), width)) for name in POOLINGS}
-        pool = GlobalAveragePooling1D()
         backwards = np.arange(width) // self.units % 2 == 1 if self.bidirectional else np.zeros(width, bool)
         for rows in sequences.blocks(width):
-            x, mask = sequences[rows].padded()
-            states = self.model_(x)
-            mean = pool(states, mask=mask)
-            found["mean"][rows] = mean
-            found["std"][rows] = np.sqrt(pool((states - mean[:, None]) ** 2, mask=mask))
-            found["last"][rows] = np.where(backwards, states[:, 0], states[np.arange(len(x)), mask.sum(axis=1) - 1])
+            for row, states in zip(range(rows.start, rows.stop), self.model_(each[rows]), strict=True):
+                found["mean"][row] = states.mean(axis=0)
+                found["std"][row] = states.std(axis=0)
+                found["last"][row] = np.where(backwards, states[0], states[-1])
         return found
 
     def _outputs(self: Any, sequences) -> np.ndarray:
@@ -151,7 +144,7 @@ class ESNClassifier(_Reservoir, SequenceClassifier):
     ----------
     classes_ : ndarray (classes,)
     model_ : Model
-        The reservoirs, from padded sequences to the states of all steps.
+        The reservoirs, from lists of standardized sequences to the states of all steps.
     readout_ : Dense
         From pooled states to a score for each class.
     alpha_ : float
@@ -269,7 +262,7 @@ class ESNRegressor(_Reservoir, SequenceRegressor):
     Attributes
     ----------
     model_ : Model
-        The reservoirs, from padded sequences to the states of all steps.
+        The reservoirs, from lists of standardized sequences to the states of all steps.
     readout_ : Dense
         From pooled states to standardized targets.
     alpha_ : float

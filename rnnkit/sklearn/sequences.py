@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.utils.validation import check_array, validate_data
 
-PADDING = float(np.finfo(np.float32).min)  # no feature that was scaled has this value
-_BLOCK = 1 << 20  # numbers that are padded at a time
+_BLOCK = 1 << 22  # numbers at all steps of the sequences that are run at a time
 
 
 @dataclass(frozen=True)
@@ -33,26 +32,25 @@ class Sequences:
         """F."""
         return self.steps.shape[1]
 
+    def listed(self) -> list[np.ndarray]:
+        """Each of them ``(T_i, F)``."""
+        return np.split(self.steps, np.cumsum(self.lengths)[:-1])
+
     def __getitem__(self, rows) -> Sequences:
         """Some of them, by number."""
-        ends = np.cumsum(self.lengths)
-        chosen = [self.steps[ends[row] - self.lengths[row] : ends[row]] for row in rows]
-        return Sequences(np.concatenate(chosen), self.lengths[rows])
+        each = self.listed()
+        return Sequences(np.concatenate([each[row] for row in rows]), self.lengths[rows])
 
-    def padded(self) -> tuple[np.ndarray, np.ndarray]:
-        """One array ``(n, T, F)`` with `PADDING` behind the shorter ones, and the mask ``(n, T)`` of their steps."""
-        mask = np.arange(self.lengths.max()) < self.lengths[:, None]
-        found = np.full((*mask.shape, self.features), PADDING, self.steps.dtype)
-        found[mask] = self.steps
-        return found, mask
+    def scale(self, weights) -> Scale:
+        """Of all steps, each of its sequence's weight."""
+        return Scale.of(self.steps, np.repeat(weights, self.lengths))
 
-    def blocks(self, width: int) -> Iterator[np.ndarray]:
-        """Numbers of sequences of like lengths, as many as fit in memory with `width` numbers at each step."""
-        order = np.argsort(self.lengths, kind="stable")
-        while len(order):
-            count = max(1, _BLOCK // (width * int(self.lengths[order[-1]])))
-            yield order[-count:]
-            order = order[:-count]
+    def blocks(self, width: int) -> Iterator[slice]:
+        """Parts that fit in memory with `width` numbers at each step, in order."""
+        part = np.cumsum(self.lengths) * width // _BLOCK
+        starts = np.flatnonzero(np.diff(part, prepend=-1))
+        for start, stop in zip(starts, [*starts[1:], len(self)], strict=True):
+            yield slice(start, stop)
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ def read(estimator, X, reset: bool) -> Sequences:
     if listed or getattr(X, "ndim", 2) == 3:
         if reset:
             validate_data(estimator, X, skip_check_array=True, ensure_2d=False)
-        found = _of_list(X, estimator) if listed else _of_array(_checked(X, estimator, allow_nd=True))
+        found = of_list(X, estimator) if listed else _of_array(_checked(X, estimator, allow_nd=True))
         table = False
     else:
         table = reset or estimator._table
@@ -138,18 +136,21 @@ def _is_list_of_sequences(X) -> bool:
     return len(lengths) > 1 or np.ndim(X[0]) == 2
 
 
-def _of_list(X, estimator) -> Sequences:
-    arrays = []
+def of_list(X, estimator) -> Sequences:
+    """A list of sequences ``(T_i, F)`` or ``(T_i,)``, each with a step."""
+    arrays: list[np.ndarray] = []
     for i, one in enumerate(X):
         array = np.asarray(one)
         array = array[:, None] if array.ndim == 1 else array
         if array.ndim != 2 or 0 in array.shape:
             raise ValueError(
-                f"Expected sequences of shape (steps, features), each with a step; got {array.shape} at {i}"
+                f"Expected sequences of shape (steps, features), at least a step; got {array.shape} at {i}"
             )
-        if array.shape[1] != arrays[0].shape[1] if arrays else False:
+        if arrays and array.shape[1] != arrays[0].shape[1]:
             raise ValueError(
                 f"Expected sequences with {arrays[0].shape[1]} features, as the first has; got {array.shape[1]} at {i}"
             )
         arrays.append(array)
+    if not arrays:
+        raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
     return Sequences(_checked(np.concatenate(arrays), estimator), np.array([len(array) for array in arrays]))

@@ -5,11 +5,11 @@ import numpy as np
 from rnnkit.sklearn import ESNClassifier, ESNRegressor, RNNClassifier, RNNRegressor
 
 CLASSIFIERS = [
-    RNNClassifier(units=16, epochs=30, random_state=0),
+    RNNClassifier(units=12, epochs=20, batch_size=20, learning_rate=0.03, random_state=0),
     ESNClassifier(units=30, random_state=0),
 ]
 REGRESSORS = [
-    RNNRegressor(units=16, epochs=60, random_state=0),
+    RNNRegressor(units=12, epochs=20, batch_size=20, learning_rate=0.03, random_state=0),
     ESNRegressor(units=30, random_state=0),
 ]
 ESTIMATORS = [*CLASSIFIERS, *REGRESSORS]
