@@ -66,7 +66,7 @@ _LATER = {
     "load_model": "rnnkit.loading",
     "pad_sequences": "rnnkit.sequences.padding",
     "sequence_mask": "rnnkit.sequences.padding",
-    "sequences_from_frame": "rnnkit.sequences.frames",
+    "sequences_from_frame": "rnnkit.forecast.data.sequences",
     "windows": "rnnkit.sequences.windows",
 }
 _SUBPACKAGES = (

@@ -134,7 +134,8 @@ class Embedding(Layer):
             raise ValueError("expected ids to be integers, got fractions")
         wrong = ids[(ids < 0) | (ids >= self.input_dim)]
         if wrong.size:
-            raise ValueError(f"expected ids from 0 to {self.input_dim - 1}, got {wrong[0]}")
+            hint = "" if wrong[0] < 0 else "; input_dim has to be above the largest id"
+            raise ValueError(f"expected ids from 0 to {self.input_dim - 1}, got {wrong[0]}{hint}")
         return ids
 
     def _build(self, shape):

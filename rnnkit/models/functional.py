@@ -345,6 +345,9 @@ class Model(Assembled):
     def _takes_sequences(self):
         return len(self._names) == 1
 
+    def _least_axes(self):
+        return len(self._shapes[0])
+
     def _padding_of(self, shape):
         read = [(self.layers[call.layer], self._shapes[number]) for call in self._calls for number in leaves(call.x)]
         return "masked" if all(layer._padding_of(shape) == "masked" for layer, shape in read) else "lengths"

@@ -136,6 +136,9 @@ class Sequential(Assembled):
     def _takes_sequences(self):
         return bool(self.layers) and self.layers[0]._takes_sequences()
 
+    def _least_axes(self):
+        return self.layers[0]._least_axes() if self.layers else self._least_rank
+
     def _padding_of(self, shape):
         for layer in self.layers:
             if layer._padding_of(shape) != "masked":

@@ -94,8 +94,9 @@ def is_list_of_sequences(value, axes: int, exactly: bool) -> bool:
         return False
     arrays = [one for one in value if has_shape(one)]
     if arrays:
-        counts = [len(one.shape) for one in arrays]
-        return all(count >= axes for count in counts) and (max(counts) == axes or not (exactly or len(value) == 1))
+        counts = {len(one.shape) for one in arrays}
+        more = not exactly and len(value) > 1
+        return counts == {axes} or (more and len(counts) == 1 and min(counts) > axes)
     lists = [one for one in value if isinstance(one, (list, tuple))]
     return bool(lists) and len({len(one) for one in lists}) > 1
 

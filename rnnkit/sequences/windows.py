@@ -53,6 +53,9 @@ class WindowRows:
                 found[row] = np.asarray(self.data[least : int(own.max()) + 1])[own - least]
         return found
 
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self[:], dtype)
+
     def __repr__(self):
         return f"<WindowRows of shape {self.shape}, {self.dtype}>"
 
@@ -96,6 +99,12 @@ class Windows:
         if self._order is not None:
             rows = self._order[rows]
         return self.x[rows] if self.y is None else (self.x[rows], self.y[rows])
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError(
+            "expected an array, got batches of windows, which fit, evaluate and predict take alone; the arrays of all "
+            "windows are windows.x and windows.y"
+        )
 
     def __repr__(self):
         y = "" if self.y is None else f", y {self.y.shape}"

@@ -12,6 +12,7 @@ from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.execution.execution import is_eager
 from rnnkit.layers.support.repeats import (
     SURE,
+    RepeatedCalls,
     Same,
     are_own,
     copied_arrays,
@@ -28,6 +29,13 @@ if TYPE_CHECKING:
     from rnnkit.training.steps import Differentiated, Stepper
 
 _MOST = 64  # kinds of batches; what comes then is done the ordinary way
+
+
+class RepeatedTests(RepeatedCalls):
+    """The recorded losses of batches, whose arrays come in lists."""
+
+    def _are_sequences(self, layer):
+        return False
 
 
 @dataclass(eq=False)

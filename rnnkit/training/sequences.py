@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rnnkit.arrays import has_shape
 from rnnkit.layers.support.symbolic import shape_leaves
 from rnnkit.sequences.ragged import Ragged, by_step, ragged
@@ -27,7 +29,7 @@ def of_sequences(model, x: Ragged, y, sample_weight, outputs: Names, weights: Na
             f"{_PADDED}"
         )
     in_time = [len(one) > 1 and one[1] is None for one in shape_leaves(model.compute_output_shape(shape))]
-    given = [y] if len(in_time) == 1 and by_step(y, x.lengths) else outputs.split(y)
+    given = [y] if in_time == [True] and not isinstance(y, Mapping) else outputs.split(y)
     targets = None if y is None else [_target(one, x, own) for one, own in zip(given, in_time, strict=True)]
     found = None
     if sample_weight is not None:
@@ -37,7 +39,14 @@ def of_sequences(model, x: Ragged, y, sample_weight, outputs: Names, weights: Na
 
 def _target(y, x: Ragged, in_time: bool):
     """A target of one output: a list with an entry by sequence where the output has steps, an array where it hasn't."""
-    if y is None or not in_time:
+    if y is None:
+        return None
+    if not in_time:
+        if by_step(y, x.lengths) and len(set(x.lengths.tolist())) > 1:
+            raise ValueError(
+                "expected y with a row for each sequence of x, got a list by steps; return_sequences=True gives an "
+                "output for each step"
+            )
         return y
     found = _steps(y, x, "y")
     if isinstance(found, Ragged):

@@ -11,12 +11,11 @@ from rnnkit.callbacks.progress import watched
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import labelled_calls, model_files, sequence_calls
 from rnnkit.layers.support.pullback import options
-from rnnkit.layers.support.repeats import RepeatedCalls
 from rnnkit.sequences.labelled import is_labelled
 from rnnkit.training.batches import Arrays, Batch, Iterable, Names, brings_batches, positive
 from rnnkit.training.compiled import Compiled
 from rnnkit.training.fitting import Fit
-from rnnkit.training.repeats import Repeats
+from rnnkit.training.repeats import RepeatedTests, Repeats
 from rnnkit.training.sequences import of_sequences
 from rnnkit.training.steps import Stepper
 from rnnkit.training.tally import Tally
@@ -31,7 +30,7 @@ class Trainable(Layer):
     history = None  # of the last fit
     _compiled: Compiled | None = None
     _repeats: Repeats  # of its updates, once it is compiled
-    _repeated_tests: RepeatedCalls
+    _repeated_tests: RepeatedTests
 
     # What a model says of itself.
 
@@ -89,7 +88,7 @@ class Trainable(Layer):
             options(checkpoint, truncate),
         )
         compiled.optimizer.belong_to(self)
-        self._compiled, self._repeats, self._repeated_tests = compiled, Repeats(), RepeatedCalls()
+        self._compiled, self._repeats, self._repeated_tests = compiled, Repeats(), RepeatedTests()
 
     @property
     def optimizer(self):
@@ -369,6 +368,7 @@ class Trainable(Layer):
             raise ValueError("expected y within the batches, (x, y), that an iterator brings; got y beside it")
         names = Names(outputs.names, "sample_weight")
         x, y, sample_weight = labelled_calls.for_training(self, x, y, sample_weight)
+        sequence_calls.refuse_table(self, x)
         if (given := sequence_calls.sequences(self, x)) is not None:
             found = of_sequences(self, given, y, sample_weight, outputs, names, batch_size, steps)
         else:
@@ -386,7 +386,10 @@ class Trainable(Layer):
             return self._source(data[0], data[1], data[2] if len(data) == 3 else None, batch_size, steps)
         if brings_batches(data, None):
             return self._source(data, None, None, batch_size, steps)
-        raise ValueError("expected validation_data as (x, y), (x, y, sample_weight) or an iterable of batches")
+        raise ValueError(
+            "expected validation_data as (x, y), (x, y, sample_weight) or an iterable of batches; got "
+            f"{type(data).__name__}"
+        )
 
     def _batch(self, x, y, sample_weight) -> Batch:
         source = self._source(x, y, sample_weight, None, None)
