@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sklearn.utils.validation import validate_data
 
-from rnnkit.sequences.frames import sequences_from_frame
+from rnnkit.forecast.data.sequences import sequences_from_frame
 from rnnkit.sklearn.sequences import Sequences, of_list
 
 
