@@ -26,6 +26,7 @@ LINES = {
     "keras": "the names of Keras 3",
     "keras.optimizers": "names of update rules",
     "keras.preprocessing": "padding, windows",
+    "sklearn": "classifiers, regressors",
     "forecast": "forecasts of one series or thousands",
     "forecast.command": "reports, tables, pictures",
     "forecast.models": "Theta, ETS, ESN, networks …",
