@@ -146,7 +146,7 @@ class Node:
             self.outputs.append(SymbolicTensor(self, shape, dtype, own))
             return self.outputs[-1]
 
-        return _shapes_mapped(shapes, give)
+        return shapes_mapped(shapes, give)
 
 
 def Input(shape=None, batch_size=None, dtype=None, name=None, *, batch_shape=None) -> SymbolicTensor:
@@ -341,5 +341,6 @@ def shape_leaves(shapes) -> list:
     return [tuple(shapes)] if is_shape(shapes) else [leaf for one in shapes for leaf in shape_leaves(one)]
 
 
-def _shapes_mapped(shapes, function):
-    return function(shapes) if is_shape(shapes) else type(shapes)(_shapes_mapped(one, function) for one in shapes)
+def shapes_mapped(shapes, function):
+    """Nested as shapes are, with what a function makes of each of them."""
+    return function(shapes) if is_shape(shapes) else type(shapes)(shapes_mapped(one, function) for one in shapes)
