@@ -46,10 +46,26 @@ def answer(layer: Layer, method, arguments: tuple, keywords: dict):
     if more.pop("stream", None) is not None:
         raise ValueError("expected no stream with a dask array, got one")
     mask, training = more.pop("mask", None), more.pop("training", False)
-    if method.__name__ == "trajectory":
-        return _in_one(layer, x, mask, training, more, whole=True)[0]
-    outputs, mask_behind = run(layer, x, mask, training, more)
+    with layer._all_or_nothing():
+        if method.__name__ == "trajectory":
+            return _in_one(layer, x, mask, training, more, whole=True)[0]
+        outputs, mask_behind = run(layer, x, mask, training, more)
     return mask_behind if method.__name__ == "compute_mask" else outputs
+
+
+def predicted(model: Layer, x, batch_size, steps, out):
+    """What `predict` returns for dask arrays: chunks take the place of batches, whatever the size of these.
+
+    Raises
+    ------
+    ValueError
+        For arguments that chunks have no use for, with what to write instead.
+    """
+    if steps is not None:
+        raise ValueError(f"expected no steps with a dask array, got {steps}; slice it")
+    if out is not None:
+        raise ValueError("expected no out with a dask array; dask.array.store(y, out) or y.to_zarr(path) writes it")
+    return answer(model, type(model).__call__.__wrapped__, (x,), {})
 
 
 def run(layer: Layer, x, mask, training, more) -> tuple[Any, Any]:

@@ -22,6 +22,8 @@ class ShippedLayer:
     name : str
     token : str
         The same for layers that pickle to the same bytes: of one configuration, one step and the same weights.
+    vectors : str
+        Those that programs use in the process that made the graph.
     """
 
     def __init__(self, layer: Layer):
@@ -29,20 +31,33 @@ class ShippedLayer:
 
         self.name, self._data = layer.name, cloudpickle.dumps(layer)
         self.token = hashlib.sha256(self._data).hexdigest()[:32]
+        self.vectors = _vectors()
         self._layer: Layer | None = None
 
     def layer(self) -> Layer:
-        """The layer, the same one for all who ask in a process while one of them is there."""
+        """The layer, the same one for all who ask in a process while one of them is there.
+
+        Raises
+        ------
+        RuntimeError
+            If its results would have other bits here than where the graph was made.
+        """
         if self._layer is None:
             with _lock:
                 found = _loaded.get(self.token)
                 if found is None:
                     found = _loaded[self.token] = pickle.loads(self._data)
+                if self.vectors != (here := _vectors()) and _depends_on_vectors(found):
+                    raise RuntimeError(
+                        f"expected a worker with the vectors {self.vectors!r}, as where the graph was made, got {here!r}: "
+                        "a sum over features in the step has other bits there; set RNNKIT_VECTOR to the narrower of the "
+                        "two in all processes"
+                    )
                 self._layer = found
         return self._layer
 
     def __getstate__(self):
-        return {"name": self.name, "_data": self._data, "token": self.token, "_layer": None}
+        return self.__dict__ | {"_layer": None}
 
     def __sizeof__(self):
         return object.__sizeof__(self) + len(self._data)
@@ -52,6 +67,19 @@ class ShippedLayer:
 
     def __repr__(self):
         return f"<ShippedLayer {self.name!r}, {len(self._data)} bytes>"
+
+
+def _vectors() -> str:
+    from rnnkit.backends.cpu.simd.registers import FEATURE_SET
+
+    return FEATURE_SET
+
+
+def _depends_on_vectors(layer: Layer) -> bool:
+    """Whether a step inside sums over features, vector by vector, or was compiled by numba, which may do so."""
+    text = layer.explain(source=True)
+    wait = "not compiled yet" in text  # its constants come with a call
+    return wait or "jitted" in layer._how_compiled() or "reduce_add" in text or "reduce_multiply" in text
 
 
 def _after_fork():
