@@ -44,7 +44,8 @@ def _products(features, targets) -> np.ndarray:
 
     dtype = np.dtype(np.float64)
     count, width = features.shape[1], 1 + features.shape[1] + targets.shape[1]
-    rows = aligned(len(features) * packed_width(width, dtype), dtype).reshape(len(features), -1)
+    space = len(features), packed_width(width, dtype)
+    rows = aligned(space[0] * space[1], dtype).reshape(space)
     rows[:, 0], rows[:, 1 : 1 + count], rows[:, 1 + count : width], rows[:, width:] = 1.0, features, targets, 0.0
     sums = OuterSum(outer_products(dtype.name), 1 + count, width)
     starts = rows.strides[0] * np.arange(len(rows))

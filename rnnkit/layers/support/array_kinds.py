@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 
 import numpy as np
@@ -27,3 +28,15 @@ def handler_of(nested):
         return None
     package = ".".join(type(nested).__module__.split(".")[:2])
     return importlib.import_module(HANDLERS[package]) if package in HANDLERS else None
+
+
+def handled(method):
+    """A layer's method that leaves calls with arrays of these kinds to their handler."""
+
+    @functools.wraps(method)
+    def called(self, *arguments, **keywords):
+        if (handler := handler_of((*arguments, *keywords.values()))) is not None:
+            return handler.answer(self, method, arguments, keywords)
+        return method(self, *arguments, **keywords)
+
+    return called
