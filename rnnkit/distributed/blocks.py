@@ -120,14 +120,14 @@ def merged(mode, forward, backward) -> np.ndarray:
     return MERGES[mode](forward, backward)[0]
 
 
-def called(shipped: ShippedLayer, place: Place, several: bool, count: int, *arrays):
-    """A layer on one chunk: its output, or a tuple of them.
+def called(shipped: ShippedLayer, place: Place, options: dict, several: bool, count: int, *arrays):
+    """A layer on one chunk, with other arguments of its call: its output, or a tuple of them.
 
     `count` of the arrays are inputs, several as a list; then come their masks, or None for each.
     """
     with _told(shipped, place), share():
         x, mask = _arguments(several, count, arrays)
-        found = leaves(shipped.layer()(x, mask=mask))
+        found = leaves(shipped.layer()(x, mask=mask, **options))
         return found[0] if len(found) == 1 else tuple(found)
 
 

@@ -91,9 +91,13 @@ def _in_one(layer, x, mask, training, more, whole=False) -> tuple[Any, Any]:
             "return_state=True, and hand the states to the next call as initial_state"
         )
     if not isinstance(layer, (RNN, Bidirectional)):
+        if any(is_chunked(one) for one in leaves(list(more.values()))):
+            raise ValueError(f"expected x and mask alone in chunks for {layer.name!r}, got a dask array for {list(more)}")
         x = _entered(x, "x")
         _built_for(layer, x)
-        return layerwise.called(layer, x, mask)
+        return layerwise.called(layer, x, mask, more)
+    if isinstance(x, (list, tuple, dict)):
+        raise ValueError(f"expected x of {layer.name!r} as one dask array, got a {type(x).__name__} of arrays")
     x = _entered(x, "x", mask, more)
     _built_for(layer, x)
     x = chunked(x, "x", *x.chunks[:2])

@@ -23,18 +23,20 @@ from rnnkit.layers.time_distributed import TimeDistributed
 _BY_STEP = (Memoryless, Embedding, Masking, Dropout, TimeDistributed)
 
 
-def called(layer: Layer, x, mask) -> tuple[Any, Any]:
+def called(layer: Layer, x, mask, options: dict) -> tuple[Any, Any]:
     """What a call returns, and the mask that goes with it.
 
     Parameters
     ----------
     x : dask array, or list of them
     mask : dask array or None, or list of them
+    options : dict
+        Other arguments of the call.
     """
     several = isinstance(x, list)
     inputs = x if several else [x]
     masks = mask if isinstance(mask, list) else [mask] * len(inputs)
-    calls = _Calls(layer, inputs, masks, several)
+    calls = _Calls(layer, inputs, masks, several, options)
     outputs = calls.outputs(layer.compute_output_shape([one.shape for one in inputs] if several else x.shape))
     return outputs, calls.mask()
 
@@ -53,8 +55,8 @@ def _steps_apart(layer: Layer, inputs: Sequence) -> bool:
 class _Calls:
     """The tasks of a layer on chunks of rows, and of steps where these are apart."""
 
-    def __init__(self, layer: Layer, inputs: Sequence, masks: Sequence, several: bool):
-        self.layer, self.several = layer, several
+    def __init__(self, layer: Layer, inputs: Sequence, masks: Sequence, several: bool, options: dict):
+        self.layer, self.several, self.options = layer, several, options
         self.lead = 2 if _steps_apart(layer, inputs) else 1  # axes that stay in chunks
         first = inputs[0]
         self.chunks = first.chunks[: self.lead]
@@ -63,13 +65,14 @@ class _Calls:
         shipped, self.shipped = shipped_in_graph(layer)
         given = [one for one in (*self.inputs, *self.masks) if one is not None]
         self.dependencies = [self.shipped, *given]
-        self.own = token(shipped.token, [None if one is None else one.name for one in (*self.inputs, *self.masks)])
+        names = [None if one is None else one.name for one in (*self.inputs, *self.masks)]
+        self.own = token(shipped.token, options, names)
         self.spans = [spans(sizes) for sizes in self.chunks]
 
     def _chunks_for(self, array):
         return self.chunks if self.lead == 2 else (self.chunks[0], array.shape[1:2] or None)
 
-    def _task(self, key, function, index):
+    def _task(self, key, function, index, *more):
         place = Place(*(of[i] for of, i in zip(self.spans, index, strict=False)))
         lead = index[: self.lead]
 
@@ -77,7 +80,7 @@ class _Calls:
             return None if array is None else Ref((array.name, *lead, *(0,) * (array.ndim - self.lead)))
 
         given = [chunk(one) for one in (*self.inputs, *self.masks)]
-        return task(key, function, Ref(self.shipped.key), place, self.several, len(self.inputs), *given)
+        return task(key, function, Ref(self.shipped.key), place, *more, self.several, len(self.inputs), *given)
 
     def outputs(self, shapes):
         """What the calls return, nested as the shapes are."""
@@ -85,9 +88,10 @@ class _Calls:
         chunks = [(*self.chunks, *((size,) for size in shape[self.lead :])) for shape in flat]
         name = f"{self.layer.name}-{self.own}"
         if len(flat) == 1:
-            make = lambda key, index: self._task(key, blocks.called, index)
+            make = lambda key, index: self._task(key, blocks.called, index, self.options)
             return mapped(name, make, chunks[0], self.layer.dtype, self.dependencies)
-        tasks = {(name, *index): self._task((name, *index), blocks.called, index) for index in indices(self.chunks)}
+        keys = [(name, *index) for index in indices(self.chunks)]
+        tasks = {key: self._task(key, blocks.called, key[1:], self.options) for key in keys}
         made = []
         for number, sizes in enumerate(chunks):
             own = f"{self.layer.name}-output{number}-{self.own}"
