@@ -23,6 +23,7 @@ OUTWARD = {"rnnkit", "rnnkit.__main__"}  # the public names and the command impo
 LINES = {
     "loading": "models from files",
     "sktime": "a forecaster for sktime",
+    "distributed": "layers on chunked arrays",
     "forecast": "forecasts of one series or thousands",
     "forecast.command": "reports, tables, pictures",
     "forecast.models": "Theta, ETS, ESN, networks …",

@@ -3,8 +3,8 @@
     python asv_benchmarks/compare/on_dask.py --gigabytes 20 --workers 2 --memory 1GB
     python asv_benchmarks/compare/on_dask.py --gigabytes 2 --workers 1          # against --workers 2: the speed-up
 
-It takes ``rnnkit[dask]``. The input compresses well, so that 20 GB of it take a few hundred MB on disk. The first rows of
-the output are compared with a call on these rows alone, bit for bit.
+It takes ``rnnkit[dask]``. The input compresses well, so that 20 GB of it take a few hundred MB on disk. The first rows
+of the output are compared with a call on these rows alone, bit for bit.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""rnnkit on Dask: layers and models on chunked arrays, and readouts that are fitted a chunk at a time (extra "dask")."""
+"""rnnkit on Dask: layers and models on chunked arrays, and readouts fitted a chunk at a time (extra "dask")."""
 
 from rnnkit.distributed.readout import fit_readout
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
 from rnnkit.distributed.shipping import ShippedLayer
 from rnnkit.distributed.threads import share
 from rnnkit.layers.bidirectional import MERGES
+from rnnkit.layers.rnn import RNN
 from rnnkit.layers.support.symbolic import leaves
 
 
@@ -63,7 +64,7 @@ def recurrent(shipped: ShippedLayer, wishes: Wishes, place: Place, carry: Carry 
     Carry, or (Carry, outputs, *trajectory) if sequences are wanted
     """
     with _told(shipped, place), share():
-        layer = shipped.layer()
+        layer = cast(RNN, shipped.layer())
         start = carry.states if carry is not None else more[:states] or None
         result = layer._run(
             (x, None if start is None else layer._spec.pack(start), mask, False, list(more[states:]) or None, None),
@@ -77,7 +78,8 @@ def recurrent(shipped: ShippedLayer, wishes: Wishes, place: Place, carry: Carry 
         left = Carry(tuple(_own(one) for one in result.states), _own(last))
         if not wishes.sequences:
             return left
-        outputs = np.ascontiguousarray(outputs[:, ::-1]) if wishes.turned else outputs
+        if wishes.turned:
+            outputs = np.ascontiguousarray(cast(np.ndarray, outputs)[:, ::-1])
         return left, outputs, *(result.trajectory or ())
 
 
@@ -144,6 +146,10 @@ def _arguments(several, count, arrays):
     return inputs, None if all(one is None for one in masks) else masks
 
 
+# Errors that are made of one text, which is told where it was.
+_PLAIN_ERRORS = {ValueError, TypeError, IndexError, ArithmeticError, FloatingPointError, MemoryError, RuntimeError}
+
+
 @contextlib.contextmanager
 def _told(shipped: ShippedLayer, place: Place):
     """Say in errors which layer it was, and where."""
@@ -155,7 +161,3 @@ def _told(shipped: ShippedLayer, place: Place):
             raise type(error)(f"{where}: {error}") from error
         error.add_note(f"in {where}")
         raise
-
-
-_PLAIN_ERRORS = {ValueError, TypeError, ArithmeticError, FloatingPointError, ZeroDivisionError, IndexError, RuntimeError}
-_PLAIN_ERRORS |= {AttributeError, MemoryError, NotImplementedError}

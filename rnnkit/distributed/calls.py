@@ -65,7 +65,7 @@ def predicted(model: Layer, x, batch_size, steps, out):
         raise ValueError(f"expected no steps with a dask array, got {steps}; slice it")
     if out is not None:
         raise ValueError("expected no out with a dask array; dask.array.store(y, out) or y.to_zarr(path) writes it")
-    return answer(model, type(model).__call__.__wrapped__, (x,), {})
+    return model(x)
 
 
 def run(layer: Layer, x, mask, training, more) -> tuple[Any, Any]:
@@ -92,7 +92,7 @@ def _in_one(layer, x, mask, training, more, whole=False) -> tuple[Any, Any]:
         )
     if not isinstance(layer, (RNN, Bidirectional)):
         if any(is_chunked(one) for one in leaves(list(more.values()))):
-            raise ValueError(f"expected x and mask alone in chunks for {layer.name!r}, got a dask array for {list(more)}")
+            raise ValueError(f"expected only x and mask of {layer.name!r} as dask arrays, got {', '.join(more)} too")
         x = _entered(x, "x")
         _built_for(layer, x)
         return layerwise.called(layer, x, mask, more)

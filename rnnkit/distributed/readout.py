@@ -75,7 +75,7 @@ def fit_readout(features, targets, *, ridge=1e-6, washout=0, mask=None, dtype=No
     mask = mask_in_chunks(mask, features)
     dtype = validation.precision_of(features) if dtype is None else validation.floating(dtype)
     found = _total(features, targets, mask, washout)
-    if not found.count:
+    if not found.steps:
         raise ValueError(f"expected a step with a target after the washout of {washout} steps, got none")
     equations = NormalEquations(1 + features.shape[2], targets.shape[2])
     equations.shared = np.asfortranarray(found.products[:, : 1 + features.shape[2]])
@@ -119,15 +119,13 @@ def _total(features, targets, mask, washout) -> sums.Sums:
     for i in range(len(features.chunks[0])):
         for j, (start, _) in enumerate(spans(features.chunks[1])):
             key = f"{name}-{i}-{j}"
-            chunk = [Ref((one.name, i, j, *(0,) * (one.ndim - 2))) for one in given]
+            chunk: list[Any] = [Ref((one.name, i, j, *(0,) * (one.ndim - 2))) for one in given]
             chunk += [None] * (3 - len(chunk))
             tasks[key] = task(key, sums.of_chunk, *chunk, max(washout - start, 0))
             level.append(key)
     while len(level) > 1:
         parts = [level[i : i + _ARITY] for i in range(0, len(level), _ARITY)]
         level = [f"{part[0]}-{part[-1].removeprefix(name)}" for part in parts]
-        tasks |= {
-            key: task(key, sums.added, *map(Ref, part)) for key, part in zip(level, parts, strict=True)
-        }
+        tasks |= {key: task(key, sums.added, *map(Ref, part)) for key, part in zip(level, parts, strict=True)}
     graph = HighLevelGraph.from_collections(name, tasks, dependencies=given)
     return dask("base").compute(Delayed(level[0], graph, layer=name))[0]

@@ -49,9 +49,9 @@ class ShippedLayer:
                     found = _loaded[self.token] = pickle.loads(self._data)
                 if self.vectors != (here := _vectors()) and _depends_on_vectors(found):
                     raise RuntimeError(
-                        f"expected a worker with the vectors {self.vectors!r}, as where the graph was made, got {here!r}: "
-                        "a sum over features in the step has other bits there; set RNNKIT_VECTOR to the narrower of the "
-                        "two in all processes"
+                        f"expected a worker with the vectors {self.vectors!r}, as where the graph was made, got "
+                        f"{here!r}: a sum over features in the step has other bits there; set RNNKIT_VECTOR to the "
+                        "narrower of the two in all processes"
                     )
                 self._layer = found
         return self._layer

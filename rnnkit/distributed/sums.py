@@ -10,10 +10,10 @@ from rnnkit.distributed.threads import share
 
 
 class Sums(NamedTuple):
-    """What a chunk adds: products of ``[1, features]`` with ``[1, features, targets]``, and how many steps there were."""
+    """What a chunk adds: products of ``[1, features]`` with ``[1, features, targets]``, and the number of steps."""
 
     products: np.ndarray
-    count: int
+    steps: int
 
 
 def of_chunk(features, targets, mask, skipped: int) -> Sums:
@@ -58,4 +58,4 @@ def added(*parts: Sums) -> Sums:
     products = parts[0].products.copy()
     for part in parts[1:]:
         products += part.products
-    return Sums(products, sum(part.count for part in parts))
+    return Sums(products, sum(part.steps for part in parts))

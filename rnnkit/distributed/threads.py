@@ -17,7 +17,7 @@ _running: Counter[str] = Counter()  # tasks, by the worker's address
 
 @contextlib.contextmanager
 def share():
-    """Run a task on all threads of its worker if no other task runs there when it begins, and on one thread if one does.
+    """Run a task on all threads of its worker if no other task runs there when it begins, otherwise on one.
 
     A worker of Dask says how many threads it has. The threads of Dask's own scheduler, and a program that computes
     without workers, share those of `rnnkit.get_num_threads`. In a process of ``scheduler="processes"`` a task has one.

@@ -15,7 +15,15 @@ from typing import Any
 import numpy as np
 
 from rnnkit.execution.execution import build_lock
-from rnnkit.layers.support import array_kinds, device_transfer, model_files, quantizing, symbolic, validation, weight_files
+from rnnkit.layers.support import (
+    array_kinds,
+    device_transfer,
+    model_files,
+    quantizing,
+    symbolic,
+    validation,
+    weight_files,
+)
 from rnnkit.layers.support.display import Text, show_shape, table_of
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.layers.support.repeated_gradients import RepeatedVJPs, repeated_vjp

@@ -300,11 +300,11 @@ class Trainable(Layer):
             if not source.rows and out is None:
                 return self(x)
         batches = watched(source.run(), len(source), "predict", verbose)
-        found = (self(batch.x[0] if len(batch.x) == 1 else batch.x) for batch in batches)
+        each = (self(batch.x[0] if len(batch.x) == 1 else batch.x) for batch in batches)
         if out is not None:
             rows = min(source.rows, len(source) * source.batch_size) if isinstance(source, Arrays) else None
-            return written(found, out, rows)
-        found = list(found)
+            return written(each, out, rows)
+        found = list(each)
         if not found:
             raise ValueError("expected at least one batch to predict, got none")
         return _joined(found)

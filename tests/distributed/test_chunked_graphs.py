@@ -4,10 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-
-dask = pytest.importorskip("dask")
-import dask.array as da
-from chunked_runs import chunked
+from chunked_runs import chunked, da
 from matrix import same_bits
 
 import rnnkit as rk

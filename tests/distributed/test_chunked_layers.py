@@ -3,10 +3,8 @@
 import numpy as np
 import pytest
 from cells_under_test import CELLS
-from matrix import MASKS, inputs, label, layer_of, like, make_mask, pairwise, random_states
-
-pytest.importorskip("dask.array")
 from chunked_runs import SCHEDULERS, chunked, leaves, same_as_whole
+from matrix import MASKS, inputs, label, layer_of, like, make_mask, pairwise, random_states
 
 import rnnkit as rk
 
@@ -117,5 +115,3 @@ def test_a_mask_or_a_state_in_chunks_makes_a_lazy_call_of_a_whole_array():
     same_as_whole(layer(x, mask=chunked(mask, rng)), layer(x, mask=mask))
     h = rng.normal(size=(6, 3))
     same_as_whole(layer(x, initial_state=chunked(h, rng, 1)), layer(x, initial_state=h))
-
-

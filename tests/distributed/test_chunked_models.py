@@ -4,9 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-
-da = pytest.importorskip("dask.array")
-from chunked_runs import SCHEDULERS, chunked, same_as_whole
+from chunked_runs import SCHEDULERS, chunked, da, same_as_whole
 
 import rnnkit as rk
 

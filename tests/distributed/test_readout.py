@@ -4,10 +4,7 @@ import doctest
 
 import numpy as np
 import pytest
-
-dask = pytest.importorskip("dask")
-import dask.array as da
-from chunked_runs import chunked, same_as_whole
+from chunked_runs import chunked, da, dask, same_as_whole
 from matrix import same_bits
 
 import rnnkit as rk

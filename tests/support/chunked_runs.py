@@ -1,9 +1,10 @@
 """Calls on dask arrays against the same calls on whole NumPy arrays."""
 
-import dask
-import dask.array as da
 import numpy as np
+import pytest
 from matrix import flat
+
+dask, da = pytest.importorskip("dask"), pytest.importorskip("dask.array")
 
 SCHEDULERS = ("sync", "threads")
 
@@ -29,7 +30,7 @@ def leaves(tree):
 
 def same_as_whole(lazy, whole, scheduler="sync"):
     """Every array comes lazily, and has the shape, the dtype and the bits of its counterpart."""
-    lazy, whole = leaves(lazy), flat([one for one in leaves(whole)])
+    lazy, whole = leaves(lazy), flat(leaves(whole))
     assert len(lazy) == len(whole)
     assert all(isinstance(one, da.Array) for one in lazy)
     for got, one, expected in zip(lazy, dask.compute(*lazy, scheduler=scheduler), whole, strict=True):

@@ -1,4 +1,4 @@
-"""A real cluster of two processes on this machine, one of them with narrower vectors: prints what came of it as JSON."""
+"""A real cluster of two processes on this machine, one with narrower vectors: prints what came of it as JSON."""
 
 import json
 import os

@@ -63,8 +63,6 @@ def test_T7_steps_and_no_rows(x):
     same_bits(model.predict(x[:0], out=y[:0]), model(x[:0]))
 
 
-
-
 OUT = {
     "rows": (lambda: np.empty((49, 6, 2), "float32"), ValueError, "50 rows, got the shape"),
     "features": (lambda: np.empty((50, 6, 3), "float32"), ValueError, r"shape \(rows, 6, 2\)"),

@@ -2,8 +2,8 @@
 
 An entry on disk is one file, written beside its place and moved there, that starts with the digest of the rest.
 Whatever is wrong with it or with the folder is a miss. To load an entry is to run it: none is read where another user
-can write. Of several processes that miss the same program at once, one compiles it. The key covers the text, the kernels that it calls, the versions of Python, NumPy and llvmlite, and
-the processor.
+can write. Of several processes that miss the same program at once, one compiles it. The key covers the text, the
+kernels that it calls, the versions of Python, NumPy and llvmlite, and the processor.
 """
 
 from __future__ import annotations
