@@ -37,12 +37,7 @@ def answer(layer: Layer, method, arguments: tuple, keywords: dict):
             f"expected NumPy arrays for {method.__name__} of {layer.name!r}, got a dask array; layers take dask arrays "
             "in calls, trajectory and predict"
         )
-    try:
-        given = inspect.signature(method).bind(layer, *arguments, **keywords).arguments
-    except TypeError as error:
-        raise TypeError(f"{type(layer).__name__}: {error}") from None
-    (_, x), *others = list(given.items())[1:]
-    more = {name: value for name, value in others if value is not None}
+    x, more = _arguments(layer, method, arguments, keywords)
     if more.pop("stream", None) is not None:
         raise ValueError("expected no stream with a dask array, got one")
     mask, training = more.pop("mask", None), more.pop("training", False)
@@ -51,6 +46,16 @@ def answer(layer: Layer, method, arguments: tuple, keywords: dict):
             return _in_one(layer, x, mask, training, more, whole=True)[0]
         outputs, mask_behind = run(layer, x, mask, training, more)
     return mask_behind if method.__name__ == "compute_mask" else outputs
+
+
+def _arguments(layer, method, arguments, keywords) -> tuple[Any, dict]:
+    """The inputs of a call, and its other arguments by name, but for None."""
+    try:
+        bound = inspect.signature(method).bind(layer, *arguments, **keywords)
+    except TypeError as error:
+        raise TypeError(f"{type(layer).__name__}: {error}") from None
+    (_, x), *others = list(bound.arguments.items())[1:]
+    return x, {name: value for name, value in others if value is not None}
 
 
 def predicted(model: Layer, x, batch_size, steps, out):
@@ -129,9 +134,24 @@ def _through_model(model: Model, inputs, mask, training) -> tuple[Any, Any]:
     missing = [None] * (len(model._shapes) - len(arrays))
     values, masks = [*arrays, *missing], [*Names(model._names, "mask").split(mask), *missing]
     for call in model._calls:
-        layer, x, own_mask, train, more = model._given(call, values, masks, training)
-        model._put(call, values, masks, *run(layer, x, own_mask, train, more))
+        x = mapped(call.x, values.__getitem__)
+        more = {name: mapped(numbers, values.__getitem__) for name, numbers in call.more.items()}
+        own_mask = more.pop("mask") if "mask" in more else mapped(call.x, masks.__getitem__)
+        layer, train = model.layers[call.layer], training if call.training is None else call.training
+        outputs, behind = run(layer, x, own_mask, train, more)
+        for number, value, one in zip(call.outputs, leaves(outputs), _mask_leaves(outputs, behind), strict=True):
+            values[number], masks[number] = value, one
+        for number in call.over:
+            values[number] = masks[number] = None
     return model._returned(values), model._returned(masks)
+
+
+def _mask_leaves(outputs, masks) -> list:
+    """A mask, or None, for each array of what a call returned."""
+    if not isinstance(outputs, (list, tuple)):
+        return [masks]
+    masks = masks if isinstance(masks, (list, tuple)) else [masks] * len(outputs)
+    return [leaf for one, own in zip(outputs, masks, strict=True) for leaf in _mask_leaves(one, own)]
 
 
 def _entered(x, what, mask=None, more=None):
