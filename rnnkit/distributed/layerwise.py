@@ -19,6 +19,7 @@ from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.merging import Concatenate, Elementwise, Merge
 from rnnkit.layers.support import symbolic
 from rnnkit.layers.time_distributed import TimeDistributed
+from rnnkit.steps.nesting import shapes_mapped
 
 _BY_STEP = (Memoryless, Embedding, Masking, Dropout, TimeDistributed)
 
@@ -101,7 +102,7 @@ class _Calls:
                 parts[index] = task((own, *index), blocks.part, run, number)
             made.append(Made(own, parts, sizes, self.layer.dtype))
         found = iter(arrays(name, tasks, self.dependencies, made))
-        return symbolic.shapes_mapped(shapes, lambda _: next(found))
+        return shapes_mapped(shapes, lambda _: next(found))
 
     def mask(self):
         """The mask that goes with the output; None where there is none."""

@@ -14,6 +14,7 @@ class Merge(Layer):
     """Base of layers that take a list of arrays; a subclass has `_merged_shape` and `_merged`."""
 
     _axes = "batch, …"
+    _padding = "masked"
 
     def __call__(self, inputs, mask=None, training=False):
         """Merge a list of arrays; `mask` and `training` change nothing here.
@@ -45,6 +46,9 @@ class Merge(Layer):
     def compute_output_shape(self, input_shape):
         """The shape of the merged array, from a list of shapes."""
         return self._merged_shape(self._shape(input_shape))
+
+    def _takes_sequences(self):
+        return False
 
     def compute_mask(self, inputs, mask=None):
         """Steps that any of the masks uses; None if an array has none."""
@@ -116,6 +120,9 @@ class Concatenate(Merge):
         axis = self.axis
         cuts = np.cumsum([one.shape[axis] for one in arrays])[:-1]
         return np.concatenate(arrays, axis=axis), lambda d: [np.array(one) for one in np.split(d, cuts, axis=axis)]
+
+    def _padding_of(self, shape):
+        return "lengths" if self.axis in (1, 1 - len(shape)) else super()._padding_of(shape)
 
     def compute_mask(self, inputs, mask=None):
         """Steps that any of the masks uses, an array without one using all; side by side along the time axis."""
@@ -225,18 +232,13 @@ class Average(Elementwise):
         return _folded(np.add, arrays) / count, lambda d: [d / count] * count
 
 
-class Maximum(Elementwise):
-    """The largest of arrays, element by element; where several are, the first of them has the gradient.
+class Extreme(Elementwise):
+    """Base of layers that choose one of several arrays' entries; of equal ones, the first has the gradient."""
 
-    Examples
-    --------
-    >>> import numpy as np, rnnkit as rk
-    >>> rk.Maximum()([np.zeros((1, 3)), np.ones((1, 3))])
-    array([[1., 1., 1.]])
-    """
+    _choose: np.ufunc
 
     def _combined(self, arrays):
-        result = _folded(np.maximum, arrays)
+        result = _folded(self._choose, arrays)
 
         def parted(d):
             left, parts = np.ones(d.shape, bool), []
@@ -247,6 +249,32 @@ class Maximum(Elementwise):
             return parts
 
         return result, parted
+
+
+class Maximum(Extreme):
+    """The largest of arrays, element by element; where several are, the first of them has the gradient.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.Maximum()([np.zeros((1, 3)), np.ones((1, 3))])
+    array([[1., 1., 1.]])
+    """
+
+    _choose = np.maximum
+
+
+class Minimum(Extreme):
+    """The smallest of arrays, element by element; where several are, the first of them has the gradient.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.Minimum()([np.zeros((1, 3)), np.ones((1, 3))])
+    array([[0., 0., 0.]])
+    """
+
+    _choose = np.minimum
 
 
 def _folded(function, arrays):
@@ -287,4 +315,4 @@ def _shown(shapes):
     return ", ".join(str(tuple(shape)) for shape in shapes)
 
 
-symbolic.MERGING |= {kind.__name__: kind for kind in (Add, Subtract, Multiply)}
+symbolic.MERGING |= {kind.__name__.lower(): kind for kind in (Add, Subtract, Multiply)}

@@ -78,7 +78,7 @@ class Sequential(Assembled):
                 raise
 
     def _with_mask(self, inputs, mask, training):
-        with self._all_or_nothing():
+        with self._calling_parts():
             x = self._built_for(inputs)
             for layer in self.layers:
                 x, mask = layer._with_mask(x, mask, training)
@@ -86,7 +86,7 @@ class Sequential(Assembled):
 
     def _vjp_with_mask(self, inputs, mask, training, wanted):
         pullbacks = []
-        with self._all_or_nothing():
+        with self._calling_parts():
             x = self._built_for(inputs)
             for layer in self.layers:
                 x, mask, pullback = layer._vjp_with_mask(x, mask, training, wanted)
@@ -132,6 +132,25 @@ class Sequential(Assembled):
         for layer in self.layers:
             shape = layer.compute_output_shape(shape)
         return shape
+
+    def _takes_sequences(self):
+        return bool(self.layers) and self.layers[0]._takes_sequences()
+
+    def _nests(self, value):
+        return bool(self.layers) and self.layers[0]._nests(value)
+
+    def _padding_of(self, shape):
+        for layer in self.layers:
+            if layer._padding_of(shape) != "masked":
+                return "lengths"
+            shape = layer.compute_output_shape(shape)
+        return "masked"
+
+    def _turns_time(self):
+        turned = [False]
+        for layer in self.layers:
+            turned = [turned[0] != own for own in layer._turns_time()]
+        return turned
 
     def _rows(self):
         rows, shape = [("", "layer", "output shape", "parameters")], self._input_shape
