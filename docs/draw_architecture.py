@@ -27,6 +27,7 @@ LINES = {
     "keras.optimizers": "names of update rules",
     "keras.preprocessing": "padding, windows",
     "sklearn": "classifiers, regressors",
+    "distributed": "layers on chunked arrays",
     "forecast": "forecasts of one series or thousands",
     "forecast.command": "reports, tables, pictures",
     "forecast.models": "Theta, ETS, ESN, networks …",

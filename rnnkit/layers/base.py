@@ -17,6 +17,7 @@ import numpy as np
 
 from rnnkit.execution.execution import build_lock
 from rnnkit.layers.support import (
+    array_kinds,
     device_transfer,
     labelled_calls,
     model_files,
@@ -105,6 +106,8 @@ class Layer(Configurable):
         for name in ("vjp", "trajectory") if cls._native else ("vjp", "compute_mask"):
             if name in vars(cls):
                 setattr(cls, name, device_transfer.crossing(vars(cls)[name]))
+        if cls._native and "compute_mask" in vars(cls):
+            cls.compute_mask = array_kinds.handled(vars(cls)["compute_mask"])  # type: ignore[method-assign]
         if "vjp" in vars(cls):
             cls.vjp = repeated_vjp(vars(cls)["vjp"])  # type: ignore[method-assign]
         if "__call__" in vars(cls):
@@ -625,6 +628,7 @@ class Layer(Configurable):
         """The shape of what a call returns; None for the batch size or a length stays None."""
         return self._shape(input_shape)
 
+    @array_kinds.handled
     def compute_mask(self, inputs, mask=None):
         """The mask that goes with the output: the input's."""
         return None if mask is None else validation.given(mask, "mask")

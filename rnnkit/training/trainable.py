@@ -10,6 +10,7 @@ from rnnkit.arguments import real_number
 from rnnkit.callbacks.progress import watched
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import labelled_calls, model_files, sequence_calls
+from rnnkit.layers.support.array_kinds import handler_of
 from rnnkit.layers.support.pullback import options
 from rnnkit.sequences.labelled import is_labelled
 from rnnkit.training.batches import Arrays, Batch, Iterable, Names, brings_batches, positive
@@ -19,6 +20,7 @@ from rnnkit.training.repeats import RepeatedTests, Repeats
 from rnnkit.training.sequences import of_sequences
 from rnnkit.training.steps import Stepper
 from rnnkit.training.tally import Tally
+from rnnkit.training.writing import written
 
 _ORDERS = 2**32 - 1  # the child of a model's seed that orders of rows are drawn from; no part has so high a number
 
@@ -245,7 +247,7 @@ class Trainable(Layer):
         tally = self._tested(Stepper(self, compiled), watched(source.run(), len(source), "evaluate", verbose))
         return _shown(tally, compiled, return_dict)
 
-    def predict(self, x, batch_size=None, verbose="auto", steps=None):
+    def predict(self, x, batch_size=None, verbose="auto", steps=None, *, out=None):
         """Outputs for many rows, a batch at a time.
 
         Parameters
@@ -258,30 +260,62 @@ class Trainable(Layer):
             As in `fit`; the bar goes away when all is done.
         steps : int, optional
             So many batches only.
+        out : array (B, …), or nested as a call returns several, optional
+            Where the outputs are written, a batch at a time, rather than to new arrays: a memory map, say, or an array
+            of zarr or HDF5. It is returned. With an iterable, as many rows as its batches have.
 
         Returns
         -------
         ndarray (B, …), or nested as a call returns several
+            For dask arrays dask arrays, not computed yet; chunks take the place of batches.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As a call; and for an `out` of other shapes, or with another number of rows. Batches that were written
+            before an error stay written.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> import numpy as np, rnnkit as rk
+        >>> model = rk.Sequential([rk.GRU(4), rk.Dense(1)], seed=0)
+        >>> x = np.ones((100, 5, 3), "float32")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = os.path.join(folder, "y.npy")
+        ...     y = np.lib.format.open_memmap(file, "w+", "float32", (100, 1))
+        ...     same = np.array_equal(model.predict(x, out=y), model.predict(x))
+        ...     del y
+        >>> same
+        True
         """
         if is_labelled(x) and (given := labelled_calls.ordered(self, x)) is not None:
-            found = self.predict(labelled_calls.plain(given), batch_size, verbose, steps)
-            return labelled_calls.named(self, found, given)
+            found = self.predict(labelled_calls.in_chunks(given), batch_size, verbose, steps, out=out)
+            return found if out is not None else labelled_calls.named(self, found, given)
         steps = positive(steps, "steps")
+        if (handler := handler_of(x)) is not None:
+            return handler.predicted(self, x, batch_size, steps, out)
         inputs, outputs = Names(self._input_names(), "x"), Names(self._output_names(), "y")
         source: Arrays | Iterable
         if (given := sequence_calls.sequences(self, x)) is not None:
-            if steps is not None or getattr(self, "stateful", False):
-                raise ValueError("expected one array, for steps or for states that are kept; got a list of sequences")
+            if steps is not None or out is not None or getattr(self, "stateful", False):
+                raise ValueError(
+                    "expected one array, for steps, for out or for states that are kept; got a list of sequences"
+                )
             progress = lambda batches: watched(batches, len(batches), "predict", verbose)
             return sequence_calls.run(self, given, {}, positive(batch_size, "batch_size"), progress)
         if brings_batches(x, None):
             source = Iterable(x, inputs, outputs, steps, with_targets=False)
         else:
             source = Arrays(inputs.all(x), None, None, self._rows_at_once(batch_size), steps)
-            if not source.rows:
+            if not source.rows and out is None:
                 return self(x)
         batches = watched(source.run(), len(source), "predict", verbose)
-        found = [self(batch.x[0] if len(batch.x) == 1 else batch.x) for batch in batches]
+        each = (self(batch.x[0] if len(batch.x) == 1 else batch.x) for batch in batches)
+        if out is not None:
+            rows = min(source.rows, len(source) * source.batch_size) if isinstance(source, Arrays) else None
+            return written(each, out, rows)
+        found = list(each)
         if not found:
             raise ValueError("expected at least one batch to predict, got none")
         return _joined(found)
