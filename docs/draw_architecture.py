@@ -31,6 +31,7 @@ LINES = {
     "forecast.data": "files, tables, times, gaps",
     "interop": "Keras, PyTorch",
     "datasets": "two series",
+    "sequences": "unequal lengths, windows, tables",
     "onnx": "models in ONNX's format",
     "onnx.format": "activations, gates, types",
     "onnx.exporting": "layers as operators and loops",

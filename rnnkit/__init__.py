@@ -39,12 +39,14 @@ from rnnkit.backends.shared.thread_pool import get_num_threads, set_num_threads
 from rnnkit.cells import GRUCell, LSTMCell, SimpleRNNCell
 from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.execution.execution import eager
+from rnnkit.layers.array_function import ArrayFunction
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.dense import Dense, Dropout
 from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.masking import Masking
 from rnnkit.layers.memoryless import Activation, Lambda
 from rnnkit.layers.merging import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
+from rnnkit.layers.operation import Operation
 from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.shaping import Flatten, GlobalAveragePooling1D, RepeatVector, Reshape
@@ -83,8 +85,15 @@ _LATER = {
     "UnitNormalization": "rnnkit.layers.normalization",
     "UpSampling1D": "rnnkit.layers.moving_steps",
     "ZeroPadding1D": "rnnkit.layers.moving_steps",
+    "AdditiveAttention": "rnnkit.layers.attention",
+    "Attention": "rnnkit.layers.attention",
+    "MultiHeadAttention": "rnnkit.layers.multi_head_attention",
     "export_c": "rnnkit.c_code.export",
     "load_model": "rnnkit.loading",
+    "pad_sequences": "rnnkit.sequences.padding",
+    "sequence_mask": "rnnkit.sequences.padding",
+    "sequences_from_frame": "rnnkit.forecast.data.sequences",
+    "windows": "rnnkit.sequences.windows",
 }
 _SUBPACKAGES = (
     "callbacks",
@@ -108,7 +117,10 @@ __all__ = [
     "RNN",
     "Activation",
     "Add",
+    "AdditiveAttention",
     "AlphaDropout",
+    "ArrayFunction",
+    "Attention",
     "Average",
     "AveragePooling1D",
     "BatchNormalization",
@@ -139,7 +151,9 @@ __all__ = [
     "Maximum",
     "Minimum",
     "Model",
+    "MultiHeadAttention",
     "Multiply",
+    "Operation",
     "PReLU",
     "Permute",
     "ReLU",
@@ -192,11 +206,14 @@ __all__ = [
     "mish",
     "onnx",
     "optimizers",
+    "pad_sequences",
     "register",
     "regularizers",
     "relu",
     "relu6",
     "selu",
+    "sequence_mask",
+    "sequences_from_frame",
     "set_memory_limit",
     "set_num_threads",
     "sigmoid",
@@ -205,6 +222,7 @@ __all__ = [
     "softplus",
     "softsign",
     "tanh",
+    "windows",
 ]
 
 

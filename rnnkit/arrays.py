@@ -133,6 +133,19 @@ def has_shape(value) -> bool:
         return False
 
 
+def is_stored(value) -> bool:
+    """Whether rows of this are read from somewhere by index, as those of HDF5, zarr and netCDF4 are from files."""
+    if isinstance(value, np.ndarray) or not has_shape(value) or not hasattr(value, "dtype"):
+        return False
+    if not hasattr(value, "__getitem__") or hasattr(value, "__dlpack__") or hasattr(value, "iloc") or not value.shape:
+        return False  # tensors, whose slices are expensive, and frames are read at once
+    try:
+        np.dtype(value.dtype)
+    except TypeError:  # a tensor of another library
+        return False
+    return True
+
+
 def _refuse_tensor(value, what, name) -> None:
     """Refuse tensors of torch and the like, and sparse arrays; no library is imported for it."""
     if getattr(value, "requires_grad", False) is True:

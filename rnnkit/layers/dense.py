@@ -155,6 +155,8 @@ class Dropout(Layer):
     array([[1., 1., 1.]])
     """
 
+    _padding = "masked"
+
     def __init__(self, rate, *, dtype=None, seed=None, name=None):
         super().__init__(dtype=dtype, seed=seed, name=name)
         self.rate = fraction(rate, "rate")
