@@ -125,6 +125,29 @@ def test_T5_a_batch_that_fails_leaves_the_averages(epochs):
     assert not np.array_equal(model.layers[0].weights["moving_mean"], before[2])
 
 
+def choosy(y_true, y_pred):
+    """A metric that refuses a target of 99."""
+    if (y_true == 99).any():
+        raise ValueError("99 is too much")
+    return np.zeros(len(y_true))
+
+
+def test_T5_a_metric_that_fails_in_a_repeated_batch_leaves_the_averages():
+    found, x, y = [], np.tile(X, (6, 1, 1)), np.ones((30, 1))
+    wrong = np.array(y)
+    wrong[25:] = 99
+    for rows in (25, 30):
+        model = rk.Sequential([rk.BatchNormalization(), rk.Flatten(), rk.Dense(1)], seed=0, dtype="float64")
+        model.compile("sgd", "mse", metrics=[choosy])
+        model.fit(x, y, batch_size=5, verbose=0)
+        try:
+            model.fit(x[:rows], wrong[:rows], batch_size=5, shuffle=False, verbose=0)
+        except ValueError as error:
+            assert "99 is too much" in str(error)
+        found.append(model.get_weights())
+    same_bits(found[1], found[0])
+
+
 def test_a_call_that_fails_in_a_later_layer_leaves_the_averages():
     normal, late = rk.BatchNormalization(), rk.Dense(1)
     late.build((None, None, 4))
