@@ -42,7 +42,13 @@ def test_a_fit_gives_the_hosts_weights(rng):
     x, y = rng.normal(size=(6, 5, 4)).astype("float32"), rng.normal(size=(6, 2)).astype("float32")
     found = []
     for device in ("cpu", "cuda"):
-        layers = [rk.Conv1D(3, 2, use_bias=False), rk.BatchNormalization(), rk.GRU(3), rk.LayerNormalization(), rk.Dense(2)]
+        layers = [
+            rk.Conv1D(3, 2, use_bias=False),
+            rk.BatchNormalization(),
+            rk.GRU(3),
+            rk.LayerNormalization(),
+            rk.Dense(2),
+        ]
         model = rk.Sequential(layers, seed=0)
         model.build(x.shape)
         model.to(device)
