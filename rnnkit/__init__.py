@@ -39,12 +39,14 @@ from rnnkit.backends.shared.thread_pool import get_num_threads, set_num_threads
 from rnnkit.cells import GRUCell, LSTMCell, SimpleRNNCell
 from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.execution.execution import eager
+from rnnkit.layers.array_function import ArrayFunction
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.dense import Dense, Dropout
 from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.masking import Masking
 from rnnkit.layers.memoryless import Activation, Lambda
 from rnnkit.layers.merging import Add, Average, Concatenate, Maximum, Multiply, Subtract
+from rnnkit.layers.operation import Operation
 from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.shaping import Flatten, GlobalAveragePooling1D, RepeatVector, Reshape
@@ -93,6 +95,7 @@ __all__ = [
     "Activation",
     "Add",
     "AdditiveAttention",
+    "ArrayFunction",
     "Attention",
     "Average",
     "Bidirectional",
@@ -117,6 +120,7 @@ __all__ = [
     "Model",
     "MultiHeadAttention",
     "Multiply",
+    "Operation",
     "RepeatVector",
     "Reshape",
     "RowGradient",

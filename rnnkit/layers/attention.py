@@ -30,7 +30,6 @@ class Attending(Layer):
 
     _least_rank = 3
     _axes = "batch, steps"
-    _options = ("return_attention_scores", "use_causal_mask")
     _names = ("query", "value", "key")
     _own: dict[str, np.ndarray]
 
@@ -101,12 +100,12 @@ class Attending(Layer):
             if one is not None:
                 self._check_mask(f"{name}_mask", one.shape, own)
 
-    def _with_others(self, x, mask, training, others):
-        outputs = self(x, mask=mask, training=training, **others)
+    def _with_mask_of(self, x, mask, training, more):
+        outputs = self(x, mask=mask, training=training, **more)
         return outputs, self._masks_behind(outputs, mask)
 
-    def _vjp_with_others(self, x, mask, training, wanted, others):
-        outputs, pullback = self.vjp(x, mask=mask, training=training, **others, **wanted)
+    def _vjp_with_mask_of(self, x, mask, training, wanted, more):
+        outputs, pullback = self.vjp(x, mask=mask, training=training, **more, **wanted)
         return outputs, self._masks_behind(outputs, mask), pullback
 
     def _masks_behind(self, outputs, mask):
@@ -160,7 +159,7 @@ class Attending(Layer):
 
     def _shapes_given(self, shape, options):
         output = self.compute_output_shape(shape)
-        return (output, self._scores_shape(self._shape(shape))) if "return_attention_scores" in options else output
+        return (output, self._scores_shape(self._shape(shape))) if options.get("return_attention_scores") else output
 
     # Weights
 

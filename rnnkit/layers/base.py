@@ -73,6 +73,8 @@ class Layer(Configurable):
     _open_axes = 1
     _axes = "batch, …"
 
+    _is_read_once = False  # whether a class of the user's is read once, rather than run at each call
+    _takes_unbatched = False  # whether symbolic weights, which have no batch axis, may be among its inputs
     _native = False  # whether a call computes where its arrays stand, or brings those of a GPU to the host and back
     _device = "cpu"
     _repeated_calls: RepeatedCalls | None = None
@@ -98,7 +100,7 @@ class Layer(Configurable):
         self._sequence = seed_sequence(seed)
         if name is not None and not isinstance(name, str):
             raise TypeError(f"expected name to be a string, got {name!r}")
-        self.name = name or default_name(type(self))
+        self.name = name or self._default_name()
         self.built = False
         self._input_shape: Any = None  # until it is built
         self._generator: np.random.Generator | None = None
@@ -107,6 +109,10 @@ class Layer(Configurable):
     def __setattr__(self, name, value):
         super().__setattr__(name, value)
         assigned(name)
+
+    def _default_name(self) -> str:
+        """The name of a layer that nobody named."""
+        return default_name(type(self))
 
     # Devices
 
@@ -571,13 +577,13 @@ class Layer(Configurable):
 
         def pull(cotangents):
             pairs = zip(cotangents, shapes, strict=True)
-            d = [constant(np.zeros(shape, dtype)) if one is None else one for one, shape in pairs]
+            given = [constant(np.zeros(shape, dtype)) if d is None else d for d, shape in pairs]
 
             def pulled():
-                found = back(*d)
+                found = back(*given)
                 return found.weights, found.x
 
-            return Gradients(*repeated(pulled, d, draws=True))
+            return Gradients(*repeated(pulled, given, draws=True))
 
         return outputs, Pullback(outputs, dtype, pull)
 
@@ -609,20 +615,20 @@ class Layer(Configurable):
 
     def _with_mask(self, x, mask, training):
         """A call's output and the mask that goes with it."""
-        return self._with_others(x, mask, training, {})
+        return self._with_mask_of(x, mask, training, {})
 
-    def _with_others(self, x, mask, training, others):
-        """As `_with_mask`, of a call with other arguments."""
-        outputs = self(x, mask=mask, training=training, **others)
+    def _with_mask_of(self, x, mask, training, more):
+        """As `_with_mask` of a call with more keywords."""
+        outputs = self(x, mask=mask, training=training, **more)
         return outputs, repeated(lambda: self.compute_mask(x, mask), x, mask, draws=True)
 
     def _vjp_with_mask(self, x, mask, training, wanted):
         """What `vjp` gives, and the mask that goes with the output."""
-        return self._vjp_with_others(x, mask, training, wanted, {})
+        return self._vjp_with_mask_of(x, mask, training, wanted, {})
 
-    def _vjp_with_others(self, x, mask, training, wanted, others):
-        """As `_vjp_with_mask`, of a call with other arguments."""
-        outputs, pullback = self.vjp(x, mask=mask, training=training, **others, **wanted)
+    def _vjp_with_mask_of(self, x, mask, training, wanted, more):
+        """As `_vjp_with_mask` of a call with more keywords."""
+        outputs, pullback = self.vjp(x, mask=mask, training=training, **more, **wanted)
         return outputs, repeated(lambda: self.compute_mask(x, mask), x, mask, draws=True), pullback
 
     # Steps one at a time
@@ -641,20 +647,22 @@ class Layer(Configurable):
         """What a call takes as its inputs, as one array or nested lists."""
         return inputs
 
-    _options: tuple[str, ...] = ()  # the arguments of a call that are no arrays, besides `training`
-
-    def _inputs_among(self, arguments: dict) -> tuple[Any, dict]:
-        """A call's inputs, one array or nested lists, and its other arguments by name."""
-        (_, inputs), *others = arguments.items()
-        return self._arranged(inputs), dict(others)
+    def _call_arguments(self, call, arguments, keywords) -> dict:
+        """What a call is given by the names of its parameters, the inputs first."""
+        bound = inspect.signature(call).bind(self, *arguments, **keywords).arguments
+        return dict(list(bound.items())[1:])
 
     def _on(self, inputs, **more):
-        """A call on inputs as `_inputs_among` gives them."""
+        """A call on inputs as `_call_arguments` has them."""
         return self(inputs, **more)
 
     def _vjp_on(self, inputs, **more):
-        """The vjp of a call on inputs as `_inputs_among` gives them."""
+        """The vjp of a call on inputs as `_call_arguments` has them."""
         return self.vjp(inputs, **more)
+
+    def _given_for(self, node, shape):
+        """The shapes, and the dtype, of what a symbolic call gives."""
+        return self._shapes_given(shape, node.options), self.dtype
 
     def _shapes_given(self, shape, options: dict):
         """The shapes of what a call with these options returns."""

@@ -287,4 +287,4 @@ def _shown(shapes):
     return ", ".join(str(tuple(shape)) for shape in shapes)
 
 
-symbolic.MERGING |= {kind.__name__: kind for kind in (Add, Subtract, Multiply)}
+symbolic.MERGING |= {kind.__name__.lower(): kind for kind in (Add, Subtract, Multiply)}

@@ -286,8 +286,8 @@ def restore(states: dict) -> None:
 
 
 def are_own(layers) -> bool:
-    """Whether no layer is of a class of the user's, whose code has to run at each call."""
-    return all(is_own(type(layer)) for layer in layers)
+    """Whether no layer is of a class of the user's whose code has to run at each call."""
+    return all(is_own(type(layer)) or layer._is_read_once for layer in layers)
 
 
 def same_bits(nested, other) -> bool:
