@@ -8,6 +8,7 @@ import numbers
 import re
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
+from contextvars import ContextVar
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -26,6 +27,8 @@ from rnnkit.serialization.registry import Configurable
 from rnnkit.steps.cell import Cell, is_scipy_sparse
 from rnnkit.steps.weight_options import PLAIN, WeightOptions
 from rnnkit.stored_weights import all_expanded
+
+frozen_outside: ContextVar[bool] = ContextVar("rnnkit frozen", default=False)  # a layer around this one isn't trained
 
 
 def seed_sequence(seed) -> np.random.SeedSequence:
@@ -692,16 +695,32 @@ class Layer(Configurable):
 
     @contextlib.contextmanager
     def _all_or_nothing(self):
-        before = [(layer, layer.built, getattr(layer, "_kept", None)) for layer in self._all_layers()]
+        before = [(one, one.built, getattr(one, "_kept", None), one._moving()) for one in self._all_layers()]
         try:
             yield
         except BaseException:
-            for layer, built, kept in before:
+            for layer, built, kept, moving in before:
                 if kept is not None or hasattr(layer, "_kept"):
                     layer._kept = kept
+                if moving:
+                    layer._put_own_arrays(moving)
                 if layer.built and not built:
                     layer._forget()
             raise
+
+    @contextlib.contextmanager
+    def _calling_parts(self):
+        """Around a call of the layers inside, all or nothing; they learn whether this one is frozen."""
+        token = frozen_outside.set(frozen_outside.get() or not self.trainable)
+        try:
+            with self._all_or_nothing():
+                yield
+        finally:
+            frozen_outside.reset(token)
+
+    def _moving(self) -> dict[str, np.ndarray]:
+        """This layer's own weights that its calls change, such as moving averages."""
+        return {}
 
     def _forget(self) -> None:
         """Take back a build."""

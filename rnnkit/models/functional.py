@@ -147,14 +147,14 @@ class Model(Assembled):
     # Calls
 
     def _with_mask(self, inputs, mask, training):
-        with self._all_or_nothing():
+        with self._calling_parts():
             values, masks = self._entered(inputs, mask)
             self._graph.run(values, masks, training)
         return self._returned(values), self._returned(masks)
 
     def _vjp_with_mask(self, inputs, mask, training, wanted):
         by_name = list(inputs) if isinstance(inputs, Mapping) else None
-        with self._all_or_nothing():
+        with self._calling_parts():
             values, masks = self._entered(inputs, mask)
             pullbacks = self._graph.run_differentiated(values, masks, training, wanted)
         outputs = self._returned(values)

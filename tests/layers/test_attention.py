@@ -418,7 +418,7 @@ def test_X15_what_has_no_form_elsewhere_says_so():
     pytest.importorskip("onnx")
     layer = rk.MultiHeadAttention(2, 3)
     layer(*ARRAYS)
-    with pytest.raises(ValueError, match="MultiHeadAttention has no form there|several arrays"):
+    with pytest.raises(ValueError, match="several arrays|not written there"):
         rk.onnx.export(layer, "never.onnx")
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from rnnkit.layers.support import validation
 from rnnkit.onnx.exporting.block import Block, Value
+from rnnkit.recording import is_own
 
 
 @dataclass(frozen=True)
@@ -133,12 +134,10 @@ def _is_own(layer, method: str) -> bool:
 
 
 def _unknown(layer) -> ValueError:
-    if type(layer).__module__.partition(".")[0] == "rnnkit":
-        return ValueError(
-            f"the layer {layer.name!r} can't be exported to ONNX: {type(layer).__name__} has no form there"
-        )
+    kind = type(layer)
+    told = "a layer that is not written there" if is_own(kind) else "not one of rnnkit's layers"
     return ValueError(
-        f"the layer {layer.name!r} can't be exported to ONNX: {type(layer).__name__} is not one of rnnkit's layers; "
+        f"the layer {layer.name!r} can't be exported to ONNX: {kind.__name__} is {told}; "
         "write what it does as a cell, or as the function of a Lambda"
     )
 
