@@ -46,7 +46,9 @@ def test_three_updates_are_keras_s(keras, name, optimizer):
     theirs, ours, x = both(keras, name)
     theirs.compile(getattr(keras.optimizers, optimizer)(0.05), "mse", jit_compile=False)
     ours.compile(getattr(rk.optimizers, optimizer)(0.05), "mse")
-    wanted = theirs.fit(tensors(keras, x), tensors(keras, keras_classes.TARGET), batch_size=6, epochs=3, shuffle=False, verbose=0)
+    wanted = theirs.fit(
+        tensors(keras, x), tensors(keras, keras_classes.TARGET), batch_size=6, epochs=3, shuffle=False, verbose=0
+    )
     found = ours.fit(x, keras_classes.TARGET, batch_size=6, epochs=3, shuffle=False, verbose=0)
     np.testing.assert_allclose(found.history["loss"], wanted.history["loss"], rtol=0, atol=1e-10)
     for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
