@@ -24,6 +24,7 @@ from rnnkit.layers.parametric_relu import PReLU
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.layers.weighted import Weighted
+from rnnkit.steps.cell import Under
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,36 @@ def holders(layer: Layer) -> list[Holder]:
         return _of_cell(layer.cell, "", "cell", True)
     if isinstance(layer, TimeDistributed):
         return [one.under("layer", "layer") for one in holders(layer.layer)]
+    if isinstance(layer, MultiHeadAttention):
+        return [
+            Holder(f"{name}/", path, _Projection(layer, name))
+            for name, path in _PROJECTIONS.items()
+            if name != "gate" or layer.use_gate
+        ]
     return [Holder("", "", layer)]
+
+
+# By the names of their weights, where Keras's files have them.
+_PROJECTIONS = {
+    "query": "query_dense",
+    "key": "key_dense",
+    "gate": "_gate_dense",
+    "value": "value_dense",
+    "attention_output": "output_dense",
+}
+
+
+@dataclass(frozen=True)
+class _Projection:
+    """A part of a layer of attention that is a layer of its own in Keras."""
+
+    layer: MultiHeadAttention
+    name: str
+
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """Those of the part by their names in it."""
+        return dict(Under(self.layer._own_arrays(), self.name))
 
 
 def _of_cell(cell, prefix: str, path: str, sees_input: bool) -> list[Holder]:
@@ -104,7 +134,7 @@ def names_of(layer: Layer) -> list[tuple[Holder, list[str]]]:
 
 def shapes(own, features: int) -> list[tuple[int, ...]] | None:
     """The shapes of the weights that a holder would be built with; None where only a build can say."""
-    if isinstance(own, ConvLSTMCell) or (isinstance(own, Attending) and own._declared(1, 1, 1)):
+    if isinstance(own, (ConvLSTMCell, _Projection)) or (isinstance(own, Attending) and own._declared(1, 1, 1)):
         return None
     if isinstance(own, StandardCell):
         width = own.gates * own.units

@@ -86,6 +86,22 @@ def test_a_model_without_masks_goes_there_and_back(keras, rng):
     close(witness.arrays(keras, rk.interop.to_keras(model)(given)), expected, "float32")
 
 
+@pytest.mark.parametrize("gate", [False, True])
+def test_X17_heads_come_from_a_file(gate, keras, rng, tmp_path):
+    witness.use(keras, "float32")
+    x = keras.Input((4, 6))
+    heads = keras.layers.MultiHeadAttention(2, 3, use_gate=gate)(x, x)
+    theirs = keras.Model(x, keras.layers.ConvLSTM1D(2, 2)(keras.layers.Reshape((4, 6, 1))(heads)))
+    theirs.save(tmp_path / "model.keras")
+    given = rng.normal(size=(3, 4, 6)).astype("float32")
+    model = rk.interop.from_keras(tmp_path / "model.keras")
+    close([model(given)], witness.arrays(keras, theirs(given)), "float32")
+    theirs.save_weights(tmp_path / "model.weights.h5")
+    model.set_weights([0 * one for one in model.get_weights()])
+    rk.interop.load_keras_weights(model, tmp_path / "model.weights.h5")
+    close([model(given)], witness.arrays(keras, theirs(given)), "float32")
+
+
 def test_masks_before_attention_in_a_model_are_refused(keras):
     witness.use(keras, "float32")
     for module, inputs, convert in (
