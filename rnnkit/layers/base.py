@@ -637,9 +637,9 @@ class Layer(Configurable):
         """A call's output and the mask that goes with it."""
         return self._with_others(x, mask, training, {})
 
-    def _with_others(self, x, mask, training, others):
-        """As `_with_mask`, of a call with other arguments."""
-        outputs = self(x, mask=mask, training=training, **others)
+    def _with_others(self, x, mask, training, more):
+        """As `_with_mask` of a call with more keywords."""
+        outputs = self(x, mask=mask, training=training, **more)
         return outputs, repeated(lambda: self.compute_mask(x, mask), x, mask, draws=True)
 
     def _vjp_with_mask(self, x, mask, training, wanted):
@@ -741,17 +741,12 @@ class Layer(Configurable):
         bound = inspect.signature(call).bind(self, *arguments, **keywords).arguments
         return dict(list(bound.items())[1:])
 
-    def _inputs_among(self, arguments: dict) -> tuple[Any, dict]:
-        """A call's inputs, one array or nested lists, and its other arguments by name."""
-        (_, inputs), *others = arguments.items()
-        return self._arranged(inputs), dict(others)
-
     def _on(self, inputs, **more):
-        """A call on inputs as `_inputs_among` gives them."""
+        """A call on inputs as `_call_arguments` has them."""
         return self(inputs, **more)
 
     def _vjp_on(self, inputs, **more):
-        """The vjp of a call on inputs as `_inputs_among` gives them."""
+        """The vjp of a call on inputs as `_call_arguments` has them."""
         return self.vjp(inputs, **more)
 
     def _given_for(self, node, shape):

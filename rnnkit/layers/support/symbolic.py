@@ -355,13 +355,13 @@ def _is_symbolic(value) -> bool:
 def record(layer, call, arguments, keywords):
     """Build the layer for symbolic arguments, and give what stands for its result."""
     try:
-        given = dict(layer._call_arguments(call, arguments, keywords))
+        (_, x), *rest = layer._call_arguments(call, arguments, keywords).items()
     except TypeError as error:
         raise TypeError(f"{type(layer).__name__}: {error}") from None
-    training = given.pop("training", None)
-    x, others = layer._inputs_among(given)
-    more = {name: value for name, value in others.items() if value is not None}
+    more = {name: value for name, value in rest if value is not None}
+    training = more.pop("training", None)
     options = {name: more.pop(name) for name, value in list(more.items()) if isinstance(value, (bool, int, float, str))}
+    x = layer._arranged(x)
     x, more = _tensors(layer, "x", x), {name: _tensors(layer, name, value) for name, value in more.items()}
     batched = [tensor for nested in (x, *more.values()) for tensor in leaves(nested) if tensor.batched]
     if batched and not layer._takes_unbatched:
