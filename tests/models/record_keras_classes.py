@@ -7,25 +7,31 @@ import keras_classes
 import keras_witness as witness
 import numpy as np
 
-keras = witness.imported()
-witness.use(keras, "float64")
-library, found = keras_classes.of_keras(keras), {}
+
+def tensors(keras, x):
+    return [tensors(keras, one) for one in x] if isinstance(x, list) else keras.ops.convert_to_tensor(x)
 
 
-def tensors(x):
-    return [tensors(one) for one in x] if isinstance(x, list) else keras.ops.convert_to_tensor(x)
-
-
-for name, case in keras_classes.CASES.items():
-    model, x = case(library)
-    model(tensors(x))
+def recorded(keras, case):
+    """Outputs without and with training, the losses of three updates, and the weights after them."""
+    model, x = case(keras_classes.of_keras(keras))
+    x, y = tensors(keras, x), tensors(keras, keras_classes.TARGET)
+    model(x)
     model.set_weights(keras_classes.numbers_for([one.shape for one in model.get_weights()]))
-    outputs = [np.asarray(model(tensors(x), training=training)).reshape(-1).tolist() for training in (False, True)]
+    outputs = [np.asarray(model(x, training=training)).reshape(-1).tolist() for training in (False, True)]
     model.compile(keras.optimizers.SGD(0.05), "mse", jit_compile=False)
-    y = tensors(keras_classes.TARGET)
-    history = model.fit(tensors(x), y, batch_size=6, epochs=3, shuffle=False, verbose=0).history
+    losses = model.fit(x, y, batch_size=6, epochs=3, shuffle=False, verbose=0).history["loss"]
     weights = keras_classes.told(model.get_weights())
-    found[name] = {"outputs": outputs, "losses": history["loss"], "weights": weights, "keras": keras.__version__}
+    return {"outputs": outputs, "losses": losses, "weights": weights, "keras": keras.__version__}
 
-path = pathlib.Path(__file__).with_name("keras_classes.json")
-path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+def main():
+    keras = witness.imported()
+    witness.use(keras, "float64")
+    found = {name: recorded(keras, case) for name, case in keras_classes.CASES.items()}
+    path = pathlib.Path(__file__).with_name("keras_classes.json")
+    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
