@@ -16,7 +16,16 @@ from typing import Any
 import numpy as np
 
 from rnnkit.execution.execution import build_lock
-from rnnkit.layers.support import device_transfer, model_files, quantizing, symbolic, validation, weight_files
+from rnnkit.layers.support import (
+    device_transfer,
+    labelled_calls,
+    model_files,
+    quantizing,
+    sequence_calls,
+    symbolic,
+    validation,
+    weight_files,
+)
 from rnnkit.layers.support.display import Text, show_shape, table_of
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.layers.support.repeated_gradients import RepeatedVJPs, repeated_vjp
@@ -78,6 +87,10 @@ class Layer(Configurable):
 
     _is_read_once = False  # whether a class of the user's is read once, rather than run at each call
     _takes_unbatched = False  # whether symbolic weights, which have no batch axis, may be among its inputs
+    # Which sequences of a list are put together, padded under a mask: "masked" where a masked step leaves no trace,
+    # "lengths" where only those of equal lengths can be; None for layers that take lists of arrays as they are.
+    _padding: str | None = None
+
     _native = False  # whether a call computes where its arrays stand, or brings those of a GPU to the host and back
     _device = "cpu"
     _repeated_calls: RepeatedCalls | None = None
@@ -564,40 +577,46 @@ class Layer(Configurable):
 
     def _vjp(self, inputs, mask, training, wanted):
         """What `vjp` gives, by what `_applied` gives; `wanted` is its checked keywords."""
+        return self._vjp_by(self._bound(), inputs, mask, training)
+
+    def _vjp_by(self, applied, *arguments):
+        """What `vjp` gives, by a function like `_applied`."""
         back: Callable[..., Gradients]
-        applied = self._bound()
 
         def run():
             nonlocal back
-            outputs, back = applied(inputs, mask, training)
+            outputs, back = applied(*arguments)
             return outputs
 
-        outputs = repeated(run, inputs, mask, draws=True)
+        outputs = repeated(run, *arguments, draws=True)
         shapes, dtype = [one.shape for one in symbolic.leaves(outputs)], self.dtype
 
         def pull(cotangents):
             pairs = zip(cotangents, shapes, strict=True)
-            given = [constant(np.zeros(shape, dtype)) if d is None else d for d, shape in pairs]
+            d = [constant(np.zeros(shape, dtype)) if one is None else one for one, shape in pairs]
 
             def pulled():
-                found = back(*given)
+                found = back(*d)
                 return found.weights, found.x
 
-            return Gradients(*repeated(pulled, given, draws=True))
+            return Gradients(*repeated(pulled, d, draws=True))
 
         return outputs, Pullback(outputs, dtype, pull)
 
     def _called(self, inputs, mask, training):
         """A call's result, by what `_applied` gives."""
-        applied = self._bound()
-        return repeated(lambda: applied(inputs, mask, training)[0], inputs, mask, draws=True)
+        return self._called_by(self._bound(), inputs, mask, training)
+
+    def _called_by(self, applied, *arguments):
+        """A call's result, by a function like `_applied`."""
+        return repeated(lambda: applied(*arguments)[0], *arguments, draws=True)
 
     def _bound(self) -> Callable:
         """`_applied` with this layer's own weights as they are now."""
         return self._applied
 
     def _applied(self, inputs, mask, training):
-        """What a call returns, and the function from the cotangents of its arrays to `Gradients`."""
+        """What a call returns, one array or several, and the function from their cotangents to `Gradients`."""
         raise NotImplementedError
 
     # Shapes and masks
@@ -612,22 +631,44 @@ class Layer(Configurable):
 
     def _with_mask(self, x, mask, training):
         """A call's output and the mask that goes with it."""
-        outputs = self(x, mask=mask, training=training)
+        return self._with_others(x, mask, training, {})
+
+    def _with_others(self, x, mask, training, others):
+        """As `_with_mask`, of a call with other arguments."""
+        outputs = self(x, mask=mask, training=training, **others)
         return outputs, repeated(lambda: self.compute_mask(x, mask), x, mask, draws=True)
 
     def _vjp_with_mask(self, x, mask, training, wanted):
         """What `vjp` gives, and the mask that goes with the output."""
-        outputs, pullback = self.vjp(x, mask=mask, training=training, **wanted)
+        return self._vjp_with_others(x, mask, training, wanted, {})
+
+    def _vjp_with_others(self, x, mask, training, wanted, others):
+        """As `_vjp_with_mask`, of a call with other arguments."""
+        outputs, pullback = self.vjp(x, mask=mask, training=training, **others, **wanted)
         return outputs, repeated(lambda: self.compute_mask(x, mask), x, mask, draws=True), pullback
 
-    def _with_mask_of(self, x, mask, training, more):
-        """As `_with_mask` of a call with more keywords."""
-        return self(x, mask=mask, training=training, **more), self.compute_mask(x, mask)
+    # Lists of sequences
 
-    def _vjp_with_mask_of(self, x, mask, training, wanted, more):
-        """As `_vjp_with_mask` of a call with more keywords."""
-        result, pullback = self.vjp(x, mask=mask, training=training, **more, **wanted)
-        return result, self.compute_mask(x, mask), pullback
+    def _unlike_an_array(self, call, arguments, keywords):
+        """What a call on a list of sequences or a labelled array gives; None for other arguments."""
+        found = sequence_calls.called(self, call, arguments, keywords)
+        return labelled_calls.called(self, call, arguments, keywords) if found is None else found
+
+    def _takes_sequences(self) -> bool:
+        """Whether a list of arrays is one of sequences."""
+        return self._padding is not None
+
+    def _nests(self, value) -> bool:
+        """Whether an input is several arrays that the layer reads side by side, and so is no list of sequences."""
+        return False
+
+    def _padding_of(self, shape) -> str | None:
+        """`_padding` for inputs of a shape; all inputs without an open axis of time may be padded."""
+        return self._padding if len(shape) > 1 and shape[1] is None else "masked"
+
+    def _turns_time(self) -> list[bool]:
+        """Whether each output has its steps in the other order than the input."""
+        return [False]
 
     # Steps one at a time
 
@@ -692,12 +733,32 @@ class Layer(Configurable):
         bound = inspect.signature(call).bind(self, *arguments, **keywords).arguments
         return dict(list(bound.items())[1:])
 
+    def _inputs_among(self, arguments: dict) -> tuple[Any, dict]:
+        """A call's inputs, one array or nested lists, and its other arguments by name."""
+        (_, inputs), *others = arguments.items()
+        return self._arranged(inputs), dict(others)
+
+    def _on(self, inputs, **more):
+        """A call on inputs as `_inputs_among` gives them."""
+        return self(inputs, **more)
+
+    def _vjp_on(self, inputs, **more):
+        """The vjp of a call on inputs as `_inputs_among` gives them."""
+        return self.vjp(inputs, **more)
+
     def _given_for(self, node, shape):
         """The shapes, and the dtype, of what a symbolic call gives."""
-        return self.compute_output_shape(shape), self.dtype
+        return self._shapes_given(shape, node.options), self.dtype
+
+    def _shapes_given(self, shape, options: dict):
+        """The shapes of what a call with these options returns."""
+        return self.compute_output_shape(shape)
 
     def _check_given(self, rows, initial_state=None, constants=None):
         """Refuse states and constants of shapes that a call with so many rows refuses."""
+
+    def _check_masks(self, shape, masks: dict):
+        """Refuse masks of shapes that a call refuses; they are nested as symbolic tensors are."""
 
     # Configuration
 

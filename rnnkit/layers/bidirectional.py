@@ -80,6 +80,7 @@ class Bidirectional(Layer):
     _least_rank = 3
     _open_axes = 2
     _axes = "batch, time"
+    _padding = "masked"
     _native = True
 
     def __init__(self, layer, merge_mode="concat", backward_layer=None, *, dtype=None, seed=None, name=None):
@@ -299,6 +300,9 @@ class Bidirectional(Layer):
             return (forward, backward, *states)
         output = (*forward[:-1], forward[-1] + backward[-1]) if self.merge_mode == "concat" else forward
         return (output, *states) if self.return_state else output
+
+    def _turns_time(self):
+        return self.forward_layer._turns_time() * (2 if self.merge_mode is None else 1)
 
     def compute_mask(self, inputs, mask=None):
         """As `RNN.compute_mask`; a pair of masks with ``merge_mode=None``."""

@@ -53,6 +53,7 @@ class Embedding(Layer):
     """
 
     _open_axes = 2
+    _padding = "masked"
     _table: np.ndarray
 
     def __init__(

@@ -31,6 +31,7 @@ class Masking(Layer):
     _least_rank = 3
     _open_axes = 2
     _axes = "batch, time"
+    _padding = "masked"
 
     def __init__(self, mask_value=0.0, *, dtype=None, seed=None, name=None):
         super().__init__(dtype=dtype, seed=seed, name=name)

@@ -29,6 +29,7 @@ class Memoryless(Layer):
 
     _least_rank = 2
     _open_axes = -1
+    _padding = "masked"
     _native = True
     _cell: Cell
     _execution: Execution = None  # type: ignore[assignment]  # until it is built

@@ -14,6 +14,7 @@ class Merge(Layer):
     """Base of layers that take a list of arrays; a subclass has `_merged_shape` and `_merged`."""
 
     _axes = "batch, …"
+    _padding = "masked"
 
     def __call__(self, inputs, mask=None, training=False):
         """Merge a list of arrays; `mask` and `training` change nothing here.
@@ -45,6 +46,9 @@ class Merge(Layer):
     def compute_output_shape(self, input_shape):
         """The shape of the merged array, from a list of shapes."""
         return self._merged_shape(self._shape(input_shape))
+
+    def _takes_sequences(self):
+        return False
 
     def compute_mask(self, inputs, mask=None):
         """Steps that any of the masks uses; None if an array has none."""
@@ -116,6 +120,9 @@ class Concatenate(Merge):
         axis = self.axis
         cuts = np.cumsum([one.shape[axis] for one in arrays])[:-1]
         return np.concatenate(arrays, axis=axis), lambda d: [np.array(one) for one in np.split(d, cuts, axis=axis)]
+
+    def _padding_of(self, shape):
+        return "lengths" if self.axis in (1, 1 - len(shape)) else super()._padding_of(shape)
 
     def compute_mask(self, inputs, mask=None):
         """Steps that any of the masks uses, an array without one using all; side by side along the time axis."""

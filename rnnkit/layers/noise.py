@@ -10,6 +10,7 @@ from rnnkit.arguments import fraction, is_integer, shown
 from rnnkit.cells.standard import InvertedDropout
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
+from rnnkit.layers.support.masked_values import finite_under_mask
 from rnnkit.layers.support.pullback import Gradients
 
 
@@ -20,7 +21,7 @@ class Noise(Layer):
     """
 
     def __call__(self, inputs, mask=None, training=False):
-        """Apply to x; what is drawn is other at every call in training."""
+        """Apply to x, with new draws at every call in training; NaN and infinity at masked steps count as 0."""
         return self._called(inputs, mask, training)
 
     def _applied(self, inputs, mask, training):
@@ -29,10 +30,11 @@ class Noise(Layer):
             self._check_shape(self._shape(x.shape))
         else:
             self._build_with(x.shape, self.dtype or validation.precision_of(x))
+        x = finite_under_mask(x.astype(self.dtype), mask)
         if not training or self._is_silent():
-            return x.astype(self.dtype), lambda d: Gradients({}, np.array(d))
+            return x, lambda d: Gradients({}, np.array(d))
         factor, added = (np.asarray(one, self.dtype) for one in self._drawn(self._draw_generator(), x.shape))
-        return x.astype(self.dtype) * factor + added, lambda d: Gradients({}, d * factor)
+        return x * factor + added, lambda d: Gradients({}, d * factor)
 
     def _drawn(self, rng, shape):
         """The factor and what is added, for an x of this shape."""

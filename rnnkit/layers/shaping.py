@@ -186,6 +186,7 @@ class GlobalAveragePooling1D(Shaping):
 
     _least_rank = 3
     _axes = "batch, time"
+    _padding = "masked"
 
     def __init__(self, keepdims=False, *, dtype=None, seed=None, name=None):
         super().__init__(dtype=dtype, seed=seed, name=name)

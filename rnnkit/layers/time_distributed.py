@@ -31,6 +31,7 @@ class TimeDistributed(Layer):
 
     _open_axes = 2
     _axes = "batch, time"
+    _padding = "masked"
     _native = True
 
     def __init__(self, layer, *, dtype=None, seed=None, name=None):

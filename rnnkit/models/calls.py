@@ -68,7 +68,7 @@ class Calls:
         places: dict[int, int] = {}
         self.tensors: list[SymbolicTensor] = list(given)
         self.calls: list[Call] = []
-        number = lambda nested: mapped(nested, lambda tensor: numbers[id(tensor)])
+        number = lambda nested: mapped(nested, lambda tensor: None if tensor is None else numbers[id(tensor)])
         for node in _nodes(given, made):
             place = places.setdefault(id(node.layer), len(places))
             assert node.layer is not None, "an input is no call"
@@ -110,9 +110,9 @@ class Calls:
     def given(self, call: Call, values, masks, training):
         """The layer of a call, and what it is called on."""
         x = mapped(call.x, values.__getitem__)
-        more = {name: mapped(numbers, values.__getitem__) for name, numbers in call.more.items()} | call.options
+        more = {name: looked_up(numbers, values) for name, numbers in call.more.items()} | call.options
         mask = more.pop("mask") if "mask" in more else mapped(call.x, masks.__getitem__)
-        if isinstance(mask, list) and all(one is None for one in flat_with_none(mask)):
+        if isinstance(mask, (list, dict)) and all(one is None for one in flat_with_none(mask)):
             mask = None
         return self.layers[call.layer], x, mask, training if call.training is None else call.training, more
 
@@ -196,18 +196,25 @@ def called(layer, x, mask, training, more: Mapping):
     """A call's result and the mask that goes with it; `more` are states, constants and other keywords."""
     if not more:
         return layer._with_mask(x, mask, training)
-    return layer._with_mask_of(x, mask, training, more)
+    return layer._with_others(x, mask, training, more)
 
 
 def _differentiated(wanted, layer, x, mask, training, more):
     """As `called`, and the pullback."""
     if not more:
         return layer._vjp_with_mask(x, mask, training, wanted)
-    return layer._vjp_with_mask_of(x, mask, training, wanted, more)
+    return layer._vjp_with_others(x, mask, training, wanted, more)
+
+
+def looked_up(nested, arrays):
+    """What numbers in nested lists stand for; None for None."""
+    return mapped(nested, lambda number: None if number is None else arrays[number])
 
 
 def _masks_of(outputs, masks) -> list:
     """A mask, or None, for each array of what a call returned."""
+    if isinstance(outputs, Mapping):
+        outputs = list(outputs.values())
     if not isinstance(outputs, (list, tuple)):
         return [masks]
     if not isinstance(masks, (list, tuple)):
@@ -217,4 +224,6 @@ def _masks_of(outputs, masks) -> list:
 
 def flat_with_none(nested) -> list:
     """What nested lists hold, None among it."""
+    if isinstance(nested, Mapping):
+        nested = list(nested.values())
     return [leaf for one in nested for leaf in flat_with_none(one)] if isinstance(nested, (list, tuple)) else [nested]

@@ -14,7 +14,7 @@ from rnnkit.layers.support.display import show_shape
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.symbolic import Input, SymbolicTensor, input_config, leaves, mapped, shape_leaves
 from rnnkit.models.assembled import Assembled, box_of, parameters
-from rnnkit.models.calls import Call, Calls, called
+from rnnkit.models.calls import Call, Calls, called, looked_up
 from rnnkit.models.drawing import Arrow, Box
 from rnnkit.serialization.configuration import deserialize, serialize
 from rnnkit.training.batches import Names
@@ -239,11 +239,26 @@ class Model(Assembled):
         self._check_shape(shape)
         shapes: list = [*shape_leaves(shape), *self._shapes[len(self._names) :]]
         for call in self._calls:
-            given = self.layers[call.layer].compute_output_shape(mapped(call.x, shapes.__getitem__))
+            given = self.layers[call.layer]._shapes_given(mapped(call.x, shapes.__getitem__), call.options)
             for number, one in zip(call.outputs, shape_leaves(given), strict=True):
                 shapes[number] = one
         found = [shapes[number] for number in self._outputs]
         return found if self._several else found[0]
+
+    def _takes_sequences(self):
+        return len(self._names) == 1
+
+    def _padding_of(self, shape):
+        read = [(self.layers[call.layer], self._shapes[number]) for call in self._calls for number in leaves(call.x)]
+        return "masked" if all(layer._padding_of(shape) == "masked" for layer, shape in read) else "lengths"
+
+    def _turns_time(self):
+        turned = [False] * len(self._shapes)
+        for call in self._calls:
+            own = any(turned[number] for number in leaves(call.x)) != self.layers[call.layer]._turns_time()[0]
+            for number in call.outputs:
+                turned[number] = own
+        return [turned[number] for number in self._outputs]
 
     # Parts and configuration
 
@@ -350,10 +365,10 @@ def _replayed(inputs, layers, calls):
     tensors = [Input(**one) for one in inputs]
     count = len(tensors)
     for call in calls:
-        more = {name: mapped(numbers, tensors.__getitem__) for name, numbers in call.more.items()} | call.options
+        more = {name: looked_up(numbers, tensors) for name, numbers in call.more.items()} | call.options
         if call.training is not None:
             more["training"] = call.training
-        tensors += leaves(layers[call.layer](mapped(call.x, tensors.__getitem__), **more))
+        tensors += leaves(layers[call.layer]._on(mapped(call.x, tensors.__getitem__), **more))
     return tensors[:count], tensors
 
 

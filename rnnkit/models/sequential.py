@@ -133,6 +133,25 @@ class Sequential(Assembled):
             shape = layer.compute_output_shape(shape)
         return shape
 
+    def _takes_sequences(self):
+        return bool(self.layers) and self.layers[0]._takes_sequences()
+
+    def _nests(self, value):
+        return bool(self.layers) and self.layers[0]._nests(value)
+
+    def _padding_of(self, shape):
+        for layer in self.layers:
+            if layer._padding_of(shape) != "masked":
+                return "lengths"
+            shape = layer.compute_output_shape(shape)
+        return "masked"
+
+    def _turns_time(self):
+        turned = [False]
+        for layer in self.layers:
+            turned = [turned[0] != own for own in layer._turns_time()]
+        return turned
+
     def _rows(self):
         rows, shape = [("", "layer", "output shape", "parameters")], self._input_shape
         for i, layer in enumerate(self.layers):

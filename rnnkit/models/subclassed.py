@@ -303,7 +303,7 @@ class SubclassedLayer(Layer):
     def _with_mask(self, x, mask, training):
         return self._run(CallArguments(given_call(self), x, {}, {}, mask, training))
 
-    def _with_mask_of(self, x, mask, training, more):
+    def _with_others(self, x, mask, training, more):
         return self._run(given_call(self).sorted(x, mask, training, more))
 
     def _entered(self, given: CallArguments) -> tuple[CallTrace, list, list, list]:
@@ -373,7 +373,7 @@ class SubclassedLayer(Layer):
     def _vjp_with_mask(self, x, mask, training, wanted):
         return self._differentiated(CallArguments(given_call(self), x, {}, {}, mask, training), wanted)
 
-    def _vjp_with_mask_of(self, x, mask, training, wanted, more):
+    def _vjp_with_others(self, x, mask, training, wanted, more):
         return self._differentiated(given_call(self).sorted(x, mask, training, more), wanted)
 
     def _differentiated(self, given: CallArguments, wanted):

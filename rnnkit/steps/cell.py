@@ -508,7 +508,7 @@ def prepare(cell: Cell, input_shape, dtype, rng: np.random.Generator) -> None:
         return
     token = _building.set((np.dtype(dtype), rng))
     try:
-        cell.build(tuple(input_shape))
+        cell.build(input_shape if isinstance(input_shape, dict) else tuple(input_shape))
         cell.built = True
     except BaseException:
         cell._forget_weights()

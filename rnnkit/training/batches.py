@@ -14,6 +14,7 @@ from rnnkit import allocation
 from rnnkit.arguments import positive_integer
 from rnnkit.arrays import REAL, has_shape, is_stored, refuse
 from rnnkit.layers.support import validation
+from rnnkit.sequences.ragged import Ragged, batch_length
 
 # What to do about masked entries of x, where there is no argument for a mask.
 _MASKED = "pass x.filled(0) to a model that begins with rk.Masking(0), which leaves out steps of zeros"
@@ -29,11 +30,14 @@ class Batch:
     x : list of ndarray (B, …), one per input
     y : list of ndarray (B, …) or None, one per output; or None
     weights : list of ndarray (B,) or (B, T), or None, one per output; or None
+    mask : ndarray (B, T) of bool, or None
+        Which steps of x there are, where it came as a list of sequences.
     """
 
     x: list
     y: list | None = None
     weights: list | None = None
+    mask: np.ndarray | None = None
 
     @property
     def rows(self) -> int:
@@ -101,9 +105,19 @@ class Arrays:
         None takes as many rows as a certain amount of memory holds.
     steps : int, optional
         So many batches only.
+    turned : list of bool, optional
+        Where x is a list of sequences, which batches pad: whether each output has its steps in the other order.
     """
 
-    def __init__(self, x: list, y: list | None, weights: list | None, batch_size: int | None, steps: int | None = None):
+    def __init__(
+        self,
+        x: list,
+        y: list | None,
+        weights: list | None,
+        batch_size: int | None,
+        steps: int | None = None,
+        turned: list[bool] | None = None,
+    ):
         self.x = [_indexable(one, "x") for one in x]
         self.y = None if y is None else [None if one is None else _indexable(one, "y") for one in y]
         self.weights = None
@@ -119,13 +133,13 @@ class Arrays:
         if batch_size is None:
             row_bytes = sum(math.prod(one.shape[1:]) * one.dtype.itemsize for one in self.x)
             batch_size = max(32, min(1024, _CHUNK_BYTES // max(1, row_bytes)))
-        self.batch_size, self.steps = batch_size, steps
+        self.batch_size, self.steps, self.turned = batch_size, steps, turned
 
     @property
     def runs_code(self) -> bool:
         """Whether a batch comes from code of the user's, which may look at the model."""
         arrays = (*self.x, *(self.y or ()), *(self.weights or ()))
-        return not all(one is None or isinstance(one, np.ndarray) for one in arrays)
+        return not all(one is None or isinstance(one, (np.ndarray, Ragged)) for one in arrays)
 
     def __len__(self) -> int:
         batches = -(-self.rows // self.batch_size)
@@ -140,7 +154,8 @@ class Arrays:
             stop = min(start + self.batch_size, self.rows)
             rows = slice(start, stop) if order is None else order[start:stop]
             named = (("x", self.x), ("y", self.y), ("sample_weight", self.weights))
-            yield Batch(*(_taken(arrays, rows, what) for what, arrays in named))
+            batch = Batch(*(_taken(arrays, rows, what) for what, arrays in named))
+            yield batch if self.turned is None else _padded(batch, self.turned)
 
     def ended(self) -> None:
         """Nothing is done between epochs."""
@@ -160,7 +175,7 @@ class Arrays:
 
     def _rows(self, rows: slice) -> Arrays:
         parts = [None if arrays is None else _parts(arrays, rows) for arrays in (self.x, self.y, self.weights)]
-        return Arrays(parts[0] or [], parts[1], parts[2], self.batch_size, self.steps)
+        return Arrays(parts[0] or [], parts[1], parts[2], self.batch_size, self.steps, self.turned)
 
 
 class Stretch:
@@ -261,7 +276,9 @@ def positive(value, what: str) -> int | None:
 
 
 def _indexable(value, what: str):
-    """Something with rows: an array, or what is read from disk row by row."""
+    """Something with rows: an array, sequences, or what is read from disk row by row."""
+    if isinstance(value, Ragged):
+        return value
     if value is None:
         raise ValueError(f"expected {what}, got None")
     masked = _MASKED if what == "x" else None
@@ -281,11 +298,29 @@ def _taken(arrays, rows, what):
 
 
 def _parts(arrays, rows):
-    return [None if one is None else one[rows] if isinstance(one, np.ndarray) else Stretch(one, rows) for one in arrays]
+    there = (np.ndarray, Ragged)
+    return [None if one is None else one[rows] if isinstance(one, there) else Stretch(one, rows) for one in arrays]
 
 
-def _rows_of(array, rows, what) -> np.ndarray:
-    if isinstance(array, np.ndarray):
+def _padded(batch: Batch, turned: list[bool]) -> Batch:
+    """A batch of sequences as arrays of one length, with the mask of x."""
+    (x,) = batch.x
+    length = batch_length(int(x.lengths.max()))
+
+    def like_outputs(arrays):
+        if arrays is None:
+            return None
+        sides = ["pre" if one else "post" for one in turned]
+        return [
+            one.padded(length, side) if isinstance(one, Ragged) else one
+            for one, side in zip(arrays, sides, strict=True)
+        ]
+
+    return Batch([x.padded(length)], like_outputs(batch.y), like_outputs(batch.weights), x.mask(length))
+
+
+def _rows_of(array, rows, what) -> Any:
+    if isinstance(array, (np.ndarray, Ragged)):
         return array[rows]
     masked = _MASKED if what == "x" else None  # netCDF4's variables give masked arrays where values are missing
     if isinstance(rows, slice):

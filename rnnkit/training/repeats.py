@@ -12,6 +12,7 @@ from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.execution.execution import is_eager
 from rnnkit.layers.support.repeats import (
     SURE,
+    RepeatedCalls,
     Same,
     are_own,
     call_states,
@@ -28,6 +29,13 @@ if TYPE_CHECKING:
     from rnnkit.training.steps import Differentiated, Stepper
 
 _MOST = 64  # kinds of batches; what comes then is done the ordinary way
+
+
+class RepeatedTests(RepeatedCalls):
+    """The recorded losses of batches, whose arrays come in lists."""
+
+    def _are_sequences(self, layer):
+        return False
 
 
 @dataclass(eq=False)
@@ -229,7 +237,7 @@ class Repeats:
 def _key(stepper: Stepper, batch: Batch) -> tuple | None:
     """What tells kinds of batches apart; None where a batch is no plain arrays."""
     found: list[Any] = [get_num_threads(), stepper.class_weight and tuple(stepper.class_weight.items())]
-    for arrays in (batch.x, batch.y, batch.weights):
+    for arrays in _parts(batch):
         for array in arrays or (None,):
             if array is None:
                 found.append(None)
@@ -252,9 +260,13 @@ def _facts(stepper: Stepper, arrays, weight_options) -> list:
 
 
 def _arrays(batch: Batch) -> Iterator[np.ndarray]:
-    for arrays in (batch.x, batch.y, batch.weights):
+    for arrays in _parts(batch):
         yield from (array for array in arrays or () if array is not None)
 
 
+def _parts(batch: Batch) -> tuple:
+    return batch.x, batch.y, batch.weights, [batch.mask]
+
+
 def _copy(batch: Batch) -> Batch:
-    return Batch(*(copied_arrays(arrays) for arrays in (batch.x, batch.y, batch.weights)))
+    return Batch(*(copied_arrays(arrays) for arrays in (batch.x, batch.y, batch.weights, batch.mask)))

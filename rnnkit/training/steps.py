@@ -99,7 +99,7 @@ class Stepper:
         """The losses of a batch, with how to get their gradient."""
         model, compiled = self.model, self.compiled
         x = batch.x[0] if len(batch.x) == 1 else batch.x
-        outputs, masks, pullback = model._vjp_across(x, None, True, compiled.options)
+        outputs, masks, pullback = model._vjp_across(x, batch.mask, True, compiled.options)
         outputs, masks = in_order(outputs, len(compiled.outputs)), in_order(masks, len(compiled.outputs))
         batch = self._weighted(batch, outputs)
         parts, cotangents = self._losses(batch, outputs, masks, True), []
@@ -114,7 +114,7 @@ class Stepper:
         total: dict[str, np.ndarray] = {}
         for batch in batches:
             x = batch.x[0] if len(batch.x) == 1 else batch.x
-            outputs, masks, pullback = model._vjp_across(x, None, True, self.compiled.options)
+            outputs, masks, pullback = model._vjp_across(x, batch.mask, True, self.compiled.options)
             outputs, masks = in_order(outputs, len(counts)), in_order(masks, len(counts))
             batch = self._weighted(batch, outputs)
             parts, cotangents = self._losses(batch, outputs, masks, True), []
@@ -130,7 +130,7 @@ class Stepper:
 
     def test(self, batch: Batch, tally: Tally) -> None:
         """Add a batch's loss and metrics, outside training."""
-        given = batch.x, batch.y, batch.weights
+        given = batch.x, batch.y, batch.weights, batch.mask
         found = None if self.class_weight else self.model._repeated_tests.run(self.model, self._tested, given, {})
         batch, outputs, masks, parts = self._test(batch) if found is None else (batch, *_told(*found))
         arrays, weight_options = self.model._arrays(), self.model._weight_options()
@@ -142,14 +142,14 @@ class Stepper:
         batch = self._weighted(batch, outputs)
         return batch, outputs, masks, self._losses(batch, outputs, masks, False)
 
-    def _tested(self, model, x, y, weights) -> list:
+    def _tested(self, model, x, y, weights, mask) -> list:
         """Outputs, masks and the sums of the losses of a batch: a call to be repeated."""
-        _, outputs, masks, parts = self._test(Batch(x, y, weights))
+        _, outputs, masks, parts = self._test(Batch(x, y, weights, mask))
         return [outputs, masks, [None if part is None else part.sums for part in parts]]
 
     def forward(self, batch: Batch, training: bool = False) -> tuple[list, list]:
         """Outputs and masks, one per output."""
-        outputs, masks = self.model._across(batch.x[0] if len(batch.x) == 1 else batch.x, None, training)
+        outputs, masks = self.model._across(batch.x[0] if len(batch.x) == 1 else batch.x, batch.mask, training)
         count = len(self.compiled.outputs)
         return in_order(outputs, count), in_order(masks, count)
 

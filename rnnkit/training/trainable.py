@@ -9,13 +9,14 @@ import numpy as np
 from rnnkit.arguments import real_number
 from rnnkit.callbacks.progress import watched
 from rnnkit.layers.base import Layer
-from rnnkit.layers.support import model_files
+from rnnkit.layers.support import labelled_calls, model_files, sequence_calls
 from rnnkit.layers.support.pullback import options
-from rnnkit.layers.support.repeats import RepeatedCalls
+from rnnkit.sequences.labelled import is_labelled
 from rnnkit.training.batches import Arrays, Batch, Iterable, Names, brings_batches, positive
 from rnnkit.training.compiled import Compiled
 from rnnkit.training.fitting import Fit
-from rnnkit.training.repeats import Repeats
+from rnnkit.training.repeats import RepeatedTests, Repeats
+from rnnkit.training.sequences import of_sequences
 from rnnkit.training.steps import Stepper
 from rnnkit.training.tally import Tally
 
@@ -29,7 +30,7 @@ class Trainable(Layer):
     history = None  # of the last fit
     _compiled: Compiled | None = None
     _repeats: Repeats  # of its updates, once it is compiled
-    _repeated_tests: RepeatedCalls
+    _repeated_tests: RepeatedTests
 
     # What a model says of itself.
 
@@ -87,7 +88,7 @@ class Trainable(Layer):
             options(checkpoint, truncate),
         )
         compiled.optimizer.belong_to(self)
-        self._compiled, self._repeats, self._repeated_tests = compiled, Repeats(), RepeatedCalls()
+        self._compiled, self._repeats, self._repeated_tests = compiled, Repeats(), RepeatedTests()
 
     @property
     def optimizer(self):
@@ -262,9 +263,17 @@ class Trainable(Layer):
         -------
         ndarray (B, …), or nested as a call returns several
         """
+        if is_labelled(x) and (given := labelled_calls.ordered(self, x)) is not None:
+            found = self.predict(labelled_calls.plain(given), batch_size, verbose, steps)
+            return labelled_calls.named(self, found, given)
         steps = positive(steps, "steps")
         inputs, outputs = Names(self._input_names(), "x"), Names(self._output_names(), "y")
         source: Arrays | Iterable
+        if (given := sequence_calls.sequences(self, x)) is not None:
+            if steps is not None or getattr(self, "stateful", False):
+                raise ValueError("expected one array, for steps or for states that are kept; got a list of sequences")
+            progress = lambda batches: watched(batches, len(batches), "predict", verbose)
+            return sequence_calls.run(self, given, {}, positive(batch_size, "batch_size"), progress)
         if brings_batches(x, None):
             source = Iterable(x, inputs, outputs, steps, with_targets=False)
         else:
@@ -357,9 +366,14 @@ class Trainable(Layer):
             raise ValueError("expected x, got None")
         if hasattr(x, "__next__"):
             raise ValueError("expected y within the batches, (x, y), that an iterator brings; got y beside it")
-        weights = None if sample_weight is None else Names(outputs.names, "sample_weight").each(sample_weight)
-        targets = None if y is None else outputs.split(y)
-        found = Arrays(inputs.all(x), targets, weights, batch_size, steps)
+        names = Names(outputs.names, "sample_weight")
+        x, y, sample_weight = labelled_calls.for_training(self, x, y, sample_weight)
+        if (given := sequence_calls.sequences(self, x)) is not None:
+            found = of_sequences(self, given, y, sample_weight, outputs, names, batch_size, steps)
+        else:
+            weights = None if sample_weight is None else names.each(sample_weight)
+            targets = None if y is None else outputs.split(y)
+            found = Arrays(inputs.all(x), targets, weights, batch_size, steps)
         if not found.rows:
             raise ValueError("expected at least one row, got none")
         return found

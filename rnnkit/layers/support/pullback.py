@@ -94,6 +94,14 @@ class Pullback:
         return self._flat(d_outputs, self._shapes)
 
     def _flat(self, given, shapes) -> list:
+        if isinstance(shapes, dict):
+            given = dict.fromkeys(shapes) if given is None else given
+            if not isinstance(given, dict) or set(given) != set(shapes):
+                raise ValueError(
+                    f"expected d_outputs as a dict of {', '.join(map(repr, shapes))}, as the call's result; got "
+                    f"{sorted(given) if isinstance(given, dict) else type(given).__name__}"
+                )
+            return [array for name, shape in shapes.items() for array in self._flat(given[name], shape)]
         if isinstance(shapes, list):
             if given is None:
                 given = [None] * len(shapes)

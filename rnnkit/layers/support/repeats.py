@@ -114,6 +114,8 @@ class RepeatedCalls:
         key: tuple
         if len(arguments) == 1 and not keywords and type(arguments[0]) is np.ndarray:  # most calls
             arrays, key = arguments, (arguments[0].shape, arguments[0].dtype, get_num_threads())
+        elif arguments and type(arguments[0]) in (list, tuple) and self._are_sequences(layer):
+            return None  # the calls on its buckets are repeated
         else:
             arrays = []
             try:
@@ -150,6 +152,10 @@ class RepeatedCalls:
         finally:
             if mine:
                 self._lock.release()
+
+    def _are_sequences(self, layer) -> bool:
+        """Whether a list as the first argument may be one of sequences."""
+        return layer._takes_sequences()
 
     def _is_as_before(self, layer) -> bool:
         """Whether the layer is what it was when calls were recorded, but for its weights; else all recordings go."""

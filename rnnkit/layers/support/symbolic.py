@@ -176,6 +176,8 @@ class Node:
     x : SymbolicTensor, or nested lists of them
     more : dict of str to SymbolicTensor, or nested lists of them
         The other arguments.
+    options : dict of str to bool
+        What else there is in the call that isn't as usual.
     training : bool or None
         As it was said at the call; None takes the model's.
     outputs : list of SymbolicTensor
@@ -304,6 +306,8 @@ def recorded(call):
                     return record(self, call, arguments, keywords)
                 plain = False
         try:
+            if not plain and (found := self._unlike_an_array(call, arguments, keywords)) is not None:
+                return found
             return (call if plain else crossing)(self, *arguments, **keywords)
         except MemoryError as error:
             raise allocation.retold(error, f"a call of {self.name!r}") from None
@@ -332,13 +336,13 @@ def _is_symbolic(value) -> bool:
 def record(layer, call, arguments, keywords):
     """Build the layer for symbolic arguments, and give what stands for its result."""
     try:
-        (_, x), *others = layer._call_arguments(call, arguments, keywords).items()
+        given = dict(layer._call_arguments(call, arguments, keywords))
     except TypeError as error:
         raise TypeError(f"{type(layer).__name__}: {error}") from None
-    more = {name: value for name, value in others if value is not None}
-    training = more.pop("training", None)
+    training = given.pop("training", None)
+    x, others = layer._inputs_among(given)
+    more = {name: value for name, value in others.items() if value is not None}
     options = {name: more.pop(name) for name, value in list(more.items()) if isinstance(value, (bool, int, float, str))}
-    x = layer._arranged(x)
     x, more = _tensors(layer, "x", x), {name: _tensors(layer, name, value) for name, value in more.items()}
     batched = {tensor.batched for nested in (x, *more.values()) for tensor in leaves(nested)}
     if len(batched) > 1 and not layer._takes_unbatched:
@@ -365,6 +369,8 @@ def _tensors(layer, name, nested):
     trace = tracing.get()
 
     def tensor(leaf):
+        if leaf is None:
+            return None
         leaf = resolved(leaf)
         if trace is not None and isinstance(leaf, np.ndarray):
             leaf = trace.constant(leaf)
@@ -391,6 +397,7 @@ def _check(node, shape):
         steps = mask.shape[:2] if mask.shape[2:] == (1,) else mask.shape
         if len(steps) != 2 or not _agree(steps, shape[:2]):
             raise ValueError(f"expected mask of shape {shape[:2]}, one value per step; got {mask.shape}")
+    node.layer._check_masks(shape, {name: nested for name, nested in node.more.items() if name.endswith("mask")})
     given = {name: more[name] for name in ("initial_state", "constants") if name in more}
     if given:
         known = [tensor.shape[0] for tensor in node.read() if tensor.shape[0] is not None]
@@ -416,23 +423,31 @@ def leaves(nested) -> list:
     """What nested lists hold, from the first to the last; None is nothing."""
     if nested is None:
         return []
+    if isinstance(nested, dict):
+        nested = list(nested.values())
     return [leaf for one in nested for leaf in leaves(one)] if isinstance(nested, (list, tuple)) else [nested]
 
 
 def mapped(nested, function):
-    """Lists, nested as lists and tuples are, with what a function makes of each leaf."""
+    """Lists and dicts, nested as lists, tuples and dicts are, with what a function makes of each leaf."""
+    if isinstance(nested, dict):
+        return {name: mapped(one, function) for name, one in nested.items()}
     return [mapped(one, function) for one in nested] if isinstance(nested, (list, tuple)) else function(nested)
 
 
 def is_shape(value) -> bool:
     """Whether this is one shape, rather than several."""
-    return all(size is None or isinstance(size, int) for size in value)
+    return not isinstance(value, dict) and all(size is None or isinstance(size, int) for size in value)
 
 
 def shape_leaves(shapes) -> list:
     """All shapes, flat."""
+    if isinstance(shapes, dict):
+        shapes = list(shapes.values())
     return [tuple(shapes)] if is_shape(shapes) else [leaf for one in shapes for leaf in shape_leaves(one)]
 
 
 def _shapes_mapped(shapes, function):
+    if isinstance(shapes, dict):
+        return {name: _shapes_mapped(one, function) for name, one in shapes.items()}
     return function(shapes) if is_shape(shapes) else type(shapes)(_shapes_mapped(one, function) for one in shapes)

@@ -1,0 +1,108 @@
+"""Calls, and the data of a fit, on arrays of xarray: dimensions by their names, results with coordinates."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnnkit.layers.support.device_transfer import mapped
+from rnnkit.layers.support.symbolic import leaves, shape_leaves
+from rnnkit.sequences.labelled import arranged, beside, is_labelled, labelled
+
+if TYPE_CHECKING:
+    from rnnkit.layers.base import Layer
+
+
+def called(layer: Layer, call: Callable, arguments: tuple, keywords: dict):
+    """What a call on a DataArray gives; None if its first argument isn't one, or is a table of rows."""
+    first = arguments[0] if arguments else keywords.get(call.__code__.co_varnames[1])
+    if not is_labelled(first) or (x := ordered(layer, first)) is None:
+        return None
+    bound = inspect.signature(call).bind(layer, *arguments, **keywords).arguments
+    more = dict(list(bound.items())[2:])
+    if "mask" in more:
+        more["mask"] = plain(beside(more["mask"], x, "mask"))
+    return named(layer, layer(x.values, **more), x)
+
+
+def ordered(layer: Layer, x):
+    """A DataArray in the layer's order of dimensions; None for a table of rows, which has no time.
+
+    Raises
+    ------
+    ValueError
+        As `rnnkit.sequences.labelled.arranged`.
+    """
+    if "time" not in x.dims and len(x.dims) == 2 and not layer._reads_ids() and "time" not in layer._axes:
+        return None
+    axes = 2 if layer._reads_ids() else 3
+    return arranged(x, "x", axes if len(x.dims) <= axes else None)
+
+
+def named(layer: Layer, result, x):
+    """Results as DataArrays, nested as they are."""
+    shapes = iter(shape_leaves(layer.compute_output_shape((None, None, *x.shape[2:]))))
+    turned = iter([*layer._turns_time(), *[False] * len(leaves(result))])
+    return mapped(result, lambda one: labelled(one, x, next(shapes), next(turned)))
+
+
+def plain(value):
+    """The array in a DataArray; what reads its rows where they aren't in memory."""
+    if not is_labelled(value):
+        return value
+    return value.values if getattr(value.variable, "_in_memory", False) else StoredRows(value)
+
+
+class StoredRows:
+    """A DataArray that isn't in memory, whose rows are read when they are used."""
+
+    def __init__(self, of):
+        self.of, self.shape, self.dtype = of, of.shape, of.dtype
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, rows) -> np.ndarray:
+        return self.of[rows].values
+
+
+def for_training(model, x, y, weights) -> tuple[Any, Any, Any]:
+    """The data of a fit, DataArrays among it in the model's order of dimensions.
+
+    Raises
+    ------
+    ValueError
+        As `rnnkit.sequences.labelled`.
+    """
+    if is_labelled(x):
+        found = ordered(model, x)
+        x = x if found is None else found
+        y, weights = _like_outputs(model, y, x, "y"), _like_outputs(model, weights, x, "sample_weight")
+    elif isinstance(x, Mapping) or (isinstance(x, (list, tuple)) and not model._takes_sequences()):
+        x = mapped(x, lambda one: plain(arranged(one, "x", None)) if is_labelled(one) else one)
+    return plain(x), y, weights
+
+
+def _like_outputs(model, values, x, what):
+    """Targets or weights beside `x`, those by step in the order of the outputs' steps."""
+    turned = model._turns_time()
+    if isinstance(values, Mapping):
+        by_name = dict(zip(model._output_names(), turned, strict=True))
+        return {name: _like_output(one, x, what, by_name.get(name, False)) for name, one in values.items()}
+    if isinstance(values, (list, tuple)):
+        if not any(is_labelled(one) for one in values):
+            return values
+        return [_like_output(one, x, what, own) for one, own in zip(values, turned, strict=False)]
+    return _like_output(values, x, what, turned[0])
+
+
+def _like_output(value, x, what, turned: bool):
+    if not is_labelled(value):
+        return value
+    value = beside(value, x, what)
+    if turned and "time" in value.dims:
+        value = value.isel(time=slice(None, None, -1))
+    return plain(value)

@@ -1,0 +1,117 @@
+"""Calls on a list of sequences of unequal lengths, each with the bits of a call on it alone."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rnnkit.layers.support.device_transfer import mapped
+from rnnkit.layers.support.symbolic import leaves, shape_leaves
+from rnnkit.sequences.ragged import Ragged, buckets, is_list_of_sequences, ragged
+
+if TYPE_CHECKING:
+    from rnnkit.layers.base import Layer
+
+_WASTE = 0.25  # the share of its length that a sequence may be padded by
+
+
+def called(layer: Layer, call: Callable, arguments: tuple, keywords: dict):
+    """What a call on a list of sequences gives; None if its first argument isn't one."""
+    first = arguments[0] if arguments else keywords.get(call.__code__.co_varnames[1])
+    if type(first) not in (list, tuple) or (given := sequences(layer, first)) is None:
+        return None
+    bound = inspect.signature(call).bind(layer, *arguments, **keywords).arguments
+    return run(layer, given, dict(list(bound.items())[2:]))
+
+
+def sequences(layer: Layer, value, what: str = "x") -> Ragged | None:
+    """A list of sequences as a layer reads it; None for what is one array, or several.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `rnnkit.sequences.ragged.ragged`.
+    """
+    if type(value) not in (list, tuple) or not layer._takes_sequences() or layer._nests(value):
+        return None
+    axes = 1 if layer._reads_ids() else 2
+    known = layer.built and layer._input_shape is not None and not layer._reads_ids()
+    if known:
+        axes = max(axes, len(layer._input_shape) - 1)
+    return ragged(value, what) if is_list_of_sequences(value, axes, known) else None
+
+
+def run(layer: Layer, given: Ragged, arguments: dict, most: int | None = None, watched: Callable | None = None):
+    """A call on sequences: what has an axis of time comes as a list, all else as arrays with an axis of the batch.
+
+    Parameters
+    ----------
+    arguments : dict
+        Those of the call besides the sequences, by name.
+    most : int, optional
+        So many sequences at a time.
+    watched : callable, optional
+        Takes the list of batches, and gives it to iterate over.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As a call; and for a mask, which the lengths stand for.
+    """
+    if arguments.pop("mask", None) is not None:
+        raise ValueError("expected no mask beside a list of sequences, whose lengths say it; got one")
+    masked = layer._padding_of((None, None, *given.rest)) == "masked"
+    if getattr(layer, "stateful", False):
+        if not masked:
+            raise ValueError(f"expected an array for the stateful layer {layer.name!r}, got a list of sequences")
+        parts = [np.arange(len(given))]
+    else:
+        parts = buckets(given.lengths, _WASTE if masked else 0.0, most)
+    pieces = []
+    with layer._all_or_nothing():
+        for rows in parts if watched is None else watched(parts):
+            batch = given[rows]
+            length = int(batch.lengths.max())
+            more = {name: mapped(value, lambda one, rows=rows: _rows(one, rows)) for name, value in arguments.items()}
+            if masked:
+                more["mask"] = batch.mask(length)
+            pieces.append((rows, layer(batch.padded(length), **more)))
+    return _joined(layer, pieces, given)
+
+
+def _rows(value, rows):
+    return value if value is None or isinstance(value, bool) else np.asarray(value)[rows]
+
+
+def _joined(layer, pieces: list, given: Ragged):
+    """The results of all batches as one, nested as each of them is."""
+    shapes = shape_leaves(layer.compute_output_shape((None, None, *given.rest)))
+    turned = [*layer._turns_time(), *[False] * len(shapes)]
+    found: list = []
+    for place, shape in enumerate(shapes):
+        parts = [(rows, leaves(outputs)[place]) for rows, outputs in pieces]
+        by_step = len(shape) > 1 and shape[1] is None
+        found.append(_listed(parts, given.lengths, turned[place]) if by_step else _stacked(parts, len(given)))
+    each = iter(found)
+    return mapped(pieces[0][1], lambda _: next(each))
+
+
+def _listed(parts: list, lengths, turned: bool) -> list:
+    """An array for each sequence, without the steps of the padding, which a layer that turns time puts first."""
+    found: list = [None] * len(lengths)
+    for rows, outputs in parts:
+        padding = int(lengths[rows].max()) - lengths
+        for one, row in zip(outputs, rows.tolist(), strict=True):
+            found[row] = np.array(one[padding[row] :] if turned else one[: len(one) - padding[row]])
+    return found
+
+
+def _stacked(parts: list, count: int) -> np.ndarray:
+    first = parts[0][1]
+    found = np.empty((count, *first.shape[1:]), first.dtype)
+    for rows, outputs in parts:
+        found[rows] = outputs
+    return found

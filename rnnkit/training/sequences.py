@@ -1,0 +1,59 @@
+"""Batches of lists of sequences: padded under a mask, with the loss of the steps that there are."""
+
+from __future__ import annotations
+
+from rnnkit.arrays import has_shape
+from rnnkit.layers.support.symbolic import shape_leaves
+from rnnkit.sequences.ragged import Ragged, by_step, ragged
+from rnnkit.training.batches import Arrays, Names
+
+_PADDED = "pad the sequences with rk.pad_sequences, or train with batches of equal lengths"
+
+
+def of_sequences(model, x: Ragged, y, sample_weight, outputs: Names, weights: Names, batch_size, steps) -> Arrays:
+    """The batches of a fit or an evaluation on a list of sequences, targets and weights by step as lists too.
+
+    Raises
+    ------
+    ValueError
+        For a model that keeps states or doesn't leave out masked steps, and for targets that don't fit.
+    """
+    shape = (None, None, *x.rest)
+    if model.stateful:
+        raise ValueError(f"expected an array for the stateful model {model.name!r}, got a list of sequences; {_PADDED}")
+    if model._padding_of(shape) != "masked":
+        raise ValueError(
+            f"expected layers that leave out masked steps, for a list of sequences; got others in {model.name!r}; "
+            f"{_PADDED}"
+        )
+    in_time = [len(one) > 1 and one[1] is None for one in shape_leaves(model.compute_output_shape(shape))]
+    given = [y] if len(in_time) == 1 and by_step(y, x.lengths) else outputs.split(y)
+    targets = None if y is None else [_target(one, x, own) for one, own in zip(given, in_time, strict=True)]
+    found = None
+    if sample_weight is not None:
+        found = [_steps(one, x, "sample_weight") for one in weights.each(sample_weight)]
+    return Arrays([x], targets, found, batch_size, steps, model._turns_time())
+
+
+def _target(y, x: Ragged, in_time: bool):
+    """A target of one output: a list with an entry by sequence where the output has steps, an array where it hasn't."""
+    if y is None or not in_time:
+        return y
+    found = _steps(y, x, "y")
+    if isinstance(found, Ragged):
+        return found
+    lengths = x.lengths.tolist()
+    if has_shape(y) or not isinstance(y, (list, tuple)):
+        got = f"an array of shape {tuple(y.shape)}" if has_shape(y) else type(y).__name__
+    elif len(y) != len(lengths):
+        got = f"{len(y)} for {len(lengths)} sequences"
+    else:
+        place, n = next((i, n) for i, n in enumerate(lengths) if not hasattr(y[i], "__len__") or len(y[i]) != n)
+        got = f"{len(y[place])} steps for {n}" if hasattr(y[place], "__len__") else "a number"
+        got = f"{got} at {place}"
+    raise ValueError(f"expected y as a list with an array for each sequence of x, of as many steps; got {got}")
+
+
+def _steps(value, x: Ragged, what: str):
+    """A list with an entry by sequence and step as sequences; anything else as it is."""
+    return ragged(value, what) if value is not None and by_step(value, x.lengths) else value
