@@ -238,7 +238,7 @@ def initializer_config(identifier) -> str | dict:
         for name, known in INITIALIZERS.items():
             if known == given:
                 return name
-        settings = asdict(given)
+        settings = asdict(given)  # type: ignore[call-overload]
         if settings["seed"] is None:
             del settings["seed"]
         return {"class_name": type(given).__name__, "config": settings}

@@ -10,6 +10,7 @@ import numpy as np
 
 from rnnkit import losses as plain_losses
 from rnnkit import metrics as plain
+from rnnkit import targets
 from rnnkit.keras import losses, settings
 from rnnkit.keras.naming import by_order, named, namespace
 from rnnkit.keras.variables import Variable
@@ -94,7 +95,8 @@ class Metric(Measure):
         self.reset_state()
 
     def update(self, y_true, y_pred, mask=None, sample_weight=None) -> None:
-        """Add a batch; a mask becomes weights of 0."""
+        """Add a batch, targets and outputs with equally many axes; a mask becomes weights of 0."""
+        y_true, y_pred = targets.aligned(y_true, y_pred)
         if mask is not None:
             own = np.asarray(mask) != 0
             sample_weight = own.astype(np.float64) if sample_weight is None else (own.T * np.asarray(sample_weight).T).T

@@ -55,8 +55,14 @@ def _at(path: str) -> type:
     return getattr(importlib.import_module(module), name)
 
 
+Translation = Callable[[type, tuple, dict], tuple[tuple, dict, Callable[[Any], None]]]
+
+
 class Named(type):
     """The class of names: see the module."""
+
+    _plain: type
+    _translated: Translation
 
     def __call__(cls, *arguments, **keywords):
         """Make an object of rnnkit's class, or of a class that a program derived from the name."""
@@ -74,9 +80,6 @@ class Named(type):
     def __subclasscheck__(cls, kind):
         """Whether it is derived from rnnkit's class."""
         return issubclass(kind, vars(cls)["_instances"]) if "_plain" in vars(cls) else super().__subclasscheck__(kind)
-
-
-Translation = Callable[[type, tuple, dict], tuple[tuple, dict, Callable[[Any], None]]]
 
 
 def named(name: str, module: str, plain: type, translated: Translation, instances: type | None = None) -> type:
@@ -97,7 +100,7 @@ def named(name: str, module: str, plain: type, translated: Translation, instance
 
     def init(self, *arguments, **keywords):
         arguments, keywords, after = translated(type(self), arguments, keywords)
-        plain.__init__(self, *arguments, **keywords)
+        plain.__init__(self, *arguments, **keywords)  # type: ignore[misc]
         after(self)
 
     body = {

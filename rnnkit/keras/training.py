@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import warnings
+from typing import Any
 
 from rnnkit import interop
 from rnnkit.callbacks import Callback, LearningRateScheduler, ReduceLROnPlateau
 from rnnkit.keras import losses, metrics, optimizers
 from rnnkit.keras.arguments import Argument
+from rnnkit.models.assembled import Assembled
 from rnnkit.serialization.configuration import serialize
-from rnnkit.training.trainable import Trainable
 
 COMPILE = {
     "auto_scale_loss": Argument(None, "losses are scaled by nothing"),
@@ -31,11 +32,11 @@ def ignored(keywords: dict, table: dict, function: str) -> None:
         raise TypeError(f"{function}() got an unexpected keyword argument {unknown[0]!r}")
 
 
-class KerasModel(Trainable):
+class KerasModel(Assembled):
     """Base of the models here; a subclass has `inputs` and `outputs`."""
 
-    inputs: list
-    outputs: list
+    inputs: Any
+    outputs: Any
 
     def compile(
         self,
@@ -69,7 +70,7 @@ class KerasModel(Trainable):
         several = [_Logs(several), *several]
         return super().fit(x, y, batch_size, epochs, _verbose(verbose), several, *others, **keywords)
 
-    def evaluate(
+    def evaluate(  # type: ignore[override]
         self,
         x=None,
         y=None,
@@ -91,11 +92,11 @@ class KerasModel(Trainable):
         ignored(keywords, FIT, "predict")
         return super().predict(x, batch_size, _verbose(verbose), steps)
 
-    def summary(self, line_length=None, positions=None, print_fn=None, **others) -> None:
+    def summary(self, line_length=None, positions=None, print_fn=None, **others) -> None:  # type: ignore[override]
         """Print a table of layers, output shapes and numbers of parameters; `print_fn` takes it in place of print."""
         (print_fn or print)(str(super().summary()))
 
-    def save(self, filepath, overwrite=True, zipped=None, include_optimizer=None, **keywords) -> None:
+    def save(self, filepath, overwrite=True, zipped=None, include_optimizer=None, **keywords) -> None:  # type: ignore[override]
         """Write the model to a file of rnnkit's, whatever its suffix: see `saving.save_model`.
 
         Parameters
@@ -119,7 +120,7 @@ class KerasModel(Trainable):
                 warnings.warn(told, stacklevel=2)
         super().save(filepath, optimizer=bool(wanted), overwrite=overwrite, **keywords)
 
-    def load_weights(self, filepath, skip_mismatch=False, **keywords) -> None:
+    def load_weights(self, filepath, skip_mismatch=False, **keywords) -> None:  # type: ignore[override]
         """Replace all weights by those in a file of `save_weights`, or of Keras's (``.weights.h5``)."""
         if skip_mismatch:
             raise ValueError("expected skip_mismatch=False; set the weights that fit layer by layer, with set_weights")
@@ -188,7 +189,7 @@ class _Logs(Callback):
 
 
 def _listed(found: dict, outputs: list[str]):
-    """What `evaluate` found, without names: of several outputs, their losses come first, then metrics by their names."""
+    """What `evaluate` found, without names: of several outputs, their losses come first, then metrics by name."""
     names = list(found)
     if len(outputs) > 1:
         losses = ["loss", *(f"{one}_loss" for one in outputs)]

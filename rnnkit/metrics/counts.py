@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from rnnkit.arguments import fraction, number_from_zero, positive_integer, real_number, whole
@@ -32,7 +34,7 @@ class Counts:
         """Add predictions ``(N, K)`` with weights that NumPy broadcasts; with labels, the columns apart."""
         weight = np.broadcast_to(weight, y_pred.shape)
         if self.labels is None:
-            parts = [(..., y_true.ravel() != 0, y_pred.ravel(), weight.ravel())]
+            parts: list[tuple[Any, ...]] = [(..., y_true.ravel() != 0, y_pred.ravel(), weight.ravel())]
         else:
             parts = [((slice(None), k), y_true[:, k] != 0, y_pred[:, k], weight[:, k]) for k in range(self.labels)]
         for at, positive, values, weights in parts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -63,7 +64,7 @@ class R2Score(Measure):
         if not self._count:
             return math.nan
         spread, residual = np.asarray(self._spread), np.asarray(self._residual)
-        scores = np.where(spread == 0, np.where(residual == 0, np.nan, 0.0), 1 - divided(residual, spread))
+        scores: Any = np.where(spread == 0, np.where(residual == 0, np.nan, 0.0), 1 - divided(residual, spread))
         if self.class_aggregation == "uniform_average":
             scores = np.mean(scores)
         elif self.class_aggregation == "variance_weighted_average":

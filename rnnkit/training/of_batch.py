@@ -47,6 +47,8 @@ class BatchObjective(Objective):
     (3.5355, [[0.4243], [0.5657]])
     """
 
+    loss: OfBatch
+
     def __init__(self, loss):
         super().__init__(loss)
         self._is_number: dict[tuple, bool] = {}

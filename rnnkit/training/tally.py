@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
+
 from rnnkit.training.batches import Batch
 from rnnkit.training.compiled import Compiled
 
@@ -55,7 +57,7 @@ class Tally:
 
 
 def _number(metric) -> float:
-    found = metric.result()
-    if getattr(found, "size", 1) != 1:
+    found = np.asarray(metric.result())
+    if found.size != 1:
         raise ValueError(f"expected a metric that is one number to train with, {metric.name!r} has {found.size}")
-    return float(found)
+    return float(found.item())
