@@ -289,6 +289,42 @@ def test_masks_go_by_the_layers_in_call_or_as_the_class_says():
     np.testing.assert_array_equal(whole(X, mask=mask), parts(2 * X, mask=mask))
 
 
+def test_a_mask_that_call_needs_comes_when_it_runs():
+    class Mean(SubclassedLayer):
+        def __init__(self):
+            super().__init__(seed=0)
+            self.dense = rk.Dense(2)
+
+        def call(self, x, mask=None):
+            used = mask.astype("float64")[:, :, None]
+            return np.sum(self.dense(x) * used, axis=1) / np.sum(used, axis=1)
+
+    ids = rk.Input((None,), dtype="int64")
+    layer = Mean()
+    model = rk.Model(ids, layer(rk.Embedding(9, 3, mask_zero=True, dtype="float64", seed=1)(ids)))
+    embedded = model.layers[0](keras_classes.IDS)
+    assert model(keras_classes.IDS).tobytes() == layer(embedded, mask=keras_classes.IDS != 0).tobytes()
+
+
+def test_rows_of_a_weight_by_ids():
+    class Table(SubclassedLayer):
+        def build(self, input_shape):
+            self.table = self.add_weight(shape=(9, 4), name="table")
+
+        def call(self, ids):
+            return np.take(self.table, ids[:, 1:].astype("int32"), axis=0)
+
+    layer = Table(seed=0, dtype="float64")
+    y, pullback = layer.vjp(keras_classes.IDS)
+    ids = keras_classes.IDS[:, 1:]
+    np.testing.assert_array_equal(y, layer.weights["table"][ids])
+    counts = np.bincount(ids.reshape(-1), minlength=9)
+    np.testing.assert_allclose(pullback(np.ones_like(y)).weights["table"], np.repeat(counts[:, None], 4, axis=1))
+    x = rk.Input((None,), dtype="int64")
+    assert x[:, 1:].dtype == "int64" and (x / 2).dtype == "float32" and (x[:, 0] > 1).dtype == bool
+    assert rk.Model(x, layer(x))(keras_classes.IDS).tobytes() == y.tobytes()
+
+
 def test_several_outputs_are_trained_by_lists_of_losses():
     class Two(SubclassedModel):
         def __init__(self):
