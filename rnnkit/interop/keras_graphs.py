@@ -7,12 +7,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rnnkit.interop.keras_kinds import OPERATIONS
-from rnnkit.interop.keras_masks import AXIS, READERS, Masks, Operation, holds_inside, masked_values, padding_ids
+from rnnkit.interop.keras_masks import (
+    AXIS,
+    READERS,
+    Masks,
+    Operation,
+    holds_inside,
+    masked_values,
+    padding_ids,
+    reads_values,
+)
 from rnnkit.interop.keras_sources import Source
 from rnnkit.interop.keras_values import mapping, text
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
-from rnnkit.layers.merging import Maximum, Multiply
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.shaping import Reshape
 from rnnkit.layers.support.symbolic import Input, SymbolicTensor, leaves, mapped
@@ -196,7 +204,7 @@ class _Graph:
             own, theirs = wanted, theirs if wanted is None else wanted
         elif mask is not None and not isinstance(layer, TimeDistributed):
             raise ValueError(f"expected no mask for {name!r}, a {type(layer).__name__}, which reads none in rnnkit")
-        if isinstance(layer, (Maximum, Multiply)) and any(one is not None for one in theirs):
+        if reads_values(layer) and any(one is not None for one in theirs):
             raise masked_values(layer)
         own, theirs = self._masks.behind(layer, x, own), self._masks.behind(layer, x, theirs)
         for j, tensor in enumerate(leaves(layer(tensors, **more))):

@@ -13,10 +13,14 @@ from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.cells.standard import StandardCell
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
+from rnnkit.layers.convolution import Conv1D
 from rnnkit.layers.dense import Dense
 from rnnkit.layers.embedding import Embedding
+from rnnkit.layers.normalization import LayerNormalization
+from rnnkit.layers.parametric_relu import PReLU
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.time_distributed import TimeDistributed
+from rnnkit.layers.weighted import Weighted
 
 
 @dataclass(frozen=True)
@@ -102,13 +106,17 @@ def shapes(own, features: int) -> list[tuple[int, ...]] | None:
         return [(features, width), (own.units, width), *([own.bias_shape] if own.use_bias else [])]
     if isinstance(own, Dense):
         return [(features, own.units), *([(own.units,)] if own.use_bias else [])]
+    if isinstance(own, (Conv1D, Weighted)) or (isinstance(own, LayerNormalization) and (own.has_gamma or own.has_beta)):
+        return None
     if isinstance(own, Embedding):
         return [(own.input_dim, own.output_dim)]
     return None if not isinstance(own, Layer) or isinstance(own, RNN) else []
 
 
-def fill(layer: Layer, arrays: Sequence[np.ndarray], what: str) -> None:
+def fill(layer: Layer, arrays: Sequence[np.ndarray], what: str, built_for=None) -> None:
     """Build a layer for arrays in Keras's order, and put them into it; without any, it stays as it is.
+
+    `built_for` is the input shape that Keras's layer was built for, where that is known.
 
     Raises
     ------
@@ -118,12 +126,41 @@ def fill(layer: Layer, arrays: Sequence[np.ndarray], what: str) -> None:
     if not arrays:
         return
     features = arrays[0].shape[0] if arrays[0].ndim else 0
-    expected = _expected(layer, features)
+    shape = _shape_for(layer, arrays[0].shape, built_for)
+    expected = _expected(layer, features) if shape is None else _of_shape(layer, shape, what)
     if expected is not None and expected != [array.shape for array in arrays]:
         got = ", ".join(str(array.shape) for array in arrays)
         raise ValueError(f"expected weights of {what} of shapes {', '.join(map(str, expected)) or 'none'}; got {got}")
-    layer.build((None, features) if isinstance(layer, Dense) else (None, None, features))
+    plain = (None, features) if isinstance(layer, Dense) else (None, None, features)
+    layer.build(plain if shape is None else shape)
     layer.set_weights(arrays)
+
+
+def _shape_for(layer, first: tuple[int, ...], built_for) -> tuple | None:
+    """The input shape of a layer whose weights alone don't say it; None for all others."""
+    if isinstance(layer, Conv1D):
+        return (None, None, first[1] * layer.groups if len(first) == 3 else None)
+    if not isinstance(layer, (LayerNormalization, Weighted)):
+        return None
+    if isinstance(built_for, (list, tuple)):
+        return tuple(built_for)
+    return (None, *first) if isinstance(layer, PReLU) else (None, None, *first)
+
+
+def _of_shape(layer, shape, what) -> list[tuple[int, ...]]:
+    """The shapes of the weights that a layer has for an input of this shape."""
+    try:
+        found = layer._shape(shape)
+        if isinstance(layer, Conv1D):
+            if found[2] is None:
+                return []
+            kernel = (layer.kernel_size, found[2] // layer.groups, layer.filters)
+            return [kernel, *([(layer.filters,)] if layer.use_bias else [])]
+        if isinstance(layer, LayerNormalization):
+            return [layer._sizes(found)] * (layer.has_gamma + layer.has_beta)
+        return [one.shape for one in layer._own_weights(found).values()]
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"expected {what} to be built for an input shape that it can take: {error}") from None
 
 
 def has_weights(layer: Layer) -> bool:

@@ -122,6 +122,8 @@ class SymbolicTensor(np.lib.mixins.NDArrayOperatorsMixin):
         return RECORD[0](name, inputs, keywords)
 
     def __array_function__(self, function, types, arguments, keywords):
+        if function in (np.shape, np.ndim):
+            return getattr(self, function.__name__)
         return RECORD[0](f"{function.__module__}:{function.__name__}", arguments, keywords)
 
     def __rnnkit_function__(self, name, arguments):
@@ -148,6 +150,23 @@ def _merge(inputs) -> bool:
         all(isinstance(one, SymbolicTensor) and one.batched for one in inputs)
         and len({len(one.shape) for one in inputs}) == 1
     )
+
+
+class BatchLength(int):
+    """The batch size of symbolic tensors as a number: 1, which NumPy repeats, until it stands in a shape of theirs."""
+
+    def __new__(cls):
+        """The only one there is."""
+        return super().__new__(cls, 1)
+
+    def __reduce__(self):
+        return BatchLength, ()
+
+    def __repr__(self):
+        return "batch"
+
+
+BATCH_LENGTH = BatchLength()
 
 
 def resolved(value):
@@ -344,12 +363,10 @@ def record(layer, call, arguments, keywords):
     more = {name: value for name, value in others.items() if value is not None}
     options = {name: more.pop(name) for name, value in list(more.items()) if isinstance(value, (bool, int, float, str))}
     x, more = _tensors(layer, "x", x), {name: _tensors(layer, name, value) for name, value in more.items()}
-    batched = {tensor.batched for nested in (x, *more.values()) for tensor in leaves(nested)}
-    if len(batched) > 1 and not layer._takes_unbatched:
-        raise TypeError(
-            f"expected arrays with a batch axis for {layer.name!r}, got some without: weights and arrays of a layer's "
-            "own are for operators and NumPy's functions, as in x @ weight"
-        )
+    batched = [tensor for nested in (x, *more.values()) for tensor in leaves(nested) if tensor.batched]
+    if batched and not layer._takes_unbatched:
+        x, *others = (_repeated_rows(nested, batched[0], layer) for nested in (x, *more.values()))
+        more = dict(zip(more, others, strict=True))
     shape = mapped(x, lambda tensor: tensor.shape)
     if layer.built:
         layer._check_shape(layer._shape(shape))
@@ -382,6 +399,22 @@ def _tensors(layer, name, nested):
         return leaf
 
     return mapped(nested, tensor)
+
+
+def _repeated_rows(nested, like, layer):
+    """Nested tensors; one without a batch axis has the rows of another if it has a first axis of 1."""
+
+    def with_rows(tensor):
+        if tensor.batched:
+            return tensor
+        if tensor.shape[:1] != (1,):
+            raise TypeError(
+                f"expected arrays with a batch axis for {layer.name!r}, got one of shape {tensor.shape} without: "
+                "weights and arrays of a layer's own are for operators and NumPy's functions, as in x @ weight"
+            )
+        return RECORD[0]("rows", (like, tensor), {})
+
+    return mapped(nested, with_rows)
 
 
 def precision(tensors) -> np.dtype:

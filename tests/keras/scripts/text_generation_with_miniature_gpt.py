@@ -10,13 +10,11 @@ text = rng.integers(0, vocab_size, (20, maxlen + 1))
 x, y = text[:, :-1], text[:, 1:]
 
 
-def causal_attention_mask(batch_size, n_dest, n_src, dtype):
+def causal_attention_mask(n_dest, n_src, dtype):
     i = ops.arange(n_dest)[:, None]
     j = ops.arange(n_src)
     m = i >= j - n_src + n_dest
-    mask = ops.reshape(ops.cast(m, dtype), [1, n_dest, n_src])
-    mult = ops.concatenate([ops.expand_dims(batch_size, -1), ops.convert_to_tensor([1, 1])], 0)
-    return ops.tile(mask, mult)
+    return ops.reshape(ops.cast(m, dtype), [1, n_dest, n_src])
 
 
 class TransformerBlock(layers.Layer):
@@ -30,8 +28,8 @@ class TransformerBlock(layers.Layer):
         self.dropout2 = layers.Dropout(rate)
 
     def call(self, inputs):
-        batch_size, seq_len = ops.shape(inputs)[0], ops.shape(inputs)[1]
-        causal_mask = causal_attention_mask(batch_size, seq_len, seq_len, "bool")
+        seq_len = ops.shape(inputs)[1]
+        causal_mask = causal_attention_mask(seq_len, seq_len, "bool")
         attention_output = self.dropout1(self.att(inputs, inputs, attention_mask=causal_mask))
         out1 = self.layernorm1(inputs + attention_output)
         return self.layernorm2(out1 + self.dropout2(self.ffn(out1)))
