@@ -85,7 +85,26 @@ class KerasModel(Assembled):
         """The loss and the metrics on some data, as `rnnkit.Sequential.evaluate`."""
         ignored(keywords, FIT, "evaluate")
         found = super().evaluate(x, y, batch_size or 32, _verbose(verbose), sample_weight, steps, True)
-        return found if return_dict else _listed(found, self._output_names())
+        return found if return_dict else _listed(found, self.metrics_names)
+
+    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
+        """Change the weights by one batch, as `rnnkit.Sequential.train_on_batch`."""
+        found = super().train_on_batch(x, y, sample_weight, class_weight, True)
+        return found if return_dict else _listed(found, self.metrics_names)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
+        """Loss and metrics of one batch, as `rnnkit.Sequential.test_on_batch`."""
+        found = super().test_on_batch(x, y, sample_weight, True)
+        return found if return_dict else _listed(found, self.metrics_names)
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """What `evaluate` lists: of several outputs, all losses first, then metrics by name."""
+        names = super().metrics_names
+        if len(outputs := self._output_names()) < 2:
+            return names
+        losses = ["loss", *(f"{one}_loss" for one in outputs)]
+        return [one for one in losses if one in names] + sorted(set(names) - set(losses))
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None, **keywords):
         """Outputs for many rows, as `rnnkit.Sequential.predict`."""
@@ -188,12 +207,8 @@ class _Logs(Callback):
         logs.update(found)
 
 
-def _listed(found: dict, outputs: list[str]):
-    """What `evaluate` found, without names: of several outputs, their losses come first, then metrics by name."""
-    names = list(found)
-    if len(outputs) > 1:
-        losses = ["loss", *(f"{one}_loss" for one in outputs)]
-        names = [one for one in losses if one in found] + sorted(set(found) - set(losses))
+def _listed(found: dict, names: list[str]):
+    """Losses and metrics in the order of names."""
     values = [found[one] for one in names]
     return values if len(values) > 1 else values[0]
 

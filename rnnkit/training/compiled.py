@@ -82,9 +82,13 @@ class Compiled:
     @property
     def names(self) -> list[str]:
         """What `evaluate` returns, in order."""
-        several = len(self.outputs) > 1
-        parts = [f"{name}_loss" for name, o in zip(self.outputs, self.objectives, strict=True) if several and o]
-        return ["loss", *parts, *(name for name, *_ in self.metrics)]
+        return ["loss", *(f"{name}_loss" for name in self.parts if name), *(name for name, *_ in self.metrics)]
+
+    @property
+    def parts(self) -> list[str | None]:
+        """For each output its name if its loss is told by itself: where several have one; else None."""
+        several = sum(map(bool, self.objectives)) > 1
+        return [name if several and one else None for name, one in zip(self.outputs, self.objectives, strict=True)]
 
 
 def _named(loss):

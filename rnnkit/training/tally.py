@@ -50,12 +50,9 @@ class Tally:
     def logs(self) -> dict[str, float]:
         """By the names that `Compiled.names` lists."""
         found = {"loss": self.loss}
-        if len(self.totals) > 1:
-            for name, objective, total, count in zip(
-                self.compiled.outputs, self.compiled.objectives, self.totals, self.counts, strict=True
-            ):
-                if objective is not None:
-                    found[f"{name}_loss"] = total / count if count else 0.0
+        for name, total, count in zip(self.compiled.parts, self.totals, self.counts, strict=True):
+            if name:
+                found[f"{name}_loss"] = total / count if count else 0.0
         return found | {name: _number(metric) for name, _, metric, _ in self.metrics}
 
 

@@ -295,7 +295,7 @@ class Trainable(Layer):
         steps = positive(steps, "steps")
         if (handler := handler_of(x)) is not None:
             return handler.predicted(self, x, batch_size, steps, out)
-        inputs, outputs = Names(self._input_names(), "x"), Names(self._output_names(), "y")
+        inputs, outputs = Names(self._input_names(), "x"), self._targets()
         source: Arrays | Iterable
         if (given := sequence_calls.sequences(self, x)) is not None:
             if steps is not None or out is not None or getattr(self, "stateful", False):
@@ -390,8 +390,13 @@ class Trainable(Layer):
         found = positive(batch_size, "batch_size")
         return 32 if found is None and getattr(self, "stateful", False) else found
 
+    def _targets(self) -> Names:
+        """How targets are handed in: a single array is for the one output that has a loss."""
+        trained = [i for i, one in enumerate(self._compiled.objectives) if one] if self._compiled else []
+        return Names(self._output_names(), "y", trained[0] if len(trained) == 1 else None)
+
     def _source(self, x, y, sample_weight, batch_size, steps):
-        inputs, outputs = Names(self._input_names(), "x"), Names(self._output_names(), "y")
+        inputs, outputs = Names(self._input_names(), "x"), self._targets()
         if brings_batches(x, y):
             if sample_weight is not None:
                 raise ValueError("expected sample_weight within the batches, (x, y, sample_weight)")

@@ -90,3 +90,34 @@ def test_every_hook_gets_a_dict():
     model.compile("sgd", "mse")
     model.fit(np.ones((4, 2)), np.ones((4, 1)), batch_size=4, verbose=0, callbacks=[Told()])
     assert told == [("train", []), ("epoch", []), ("batch", [])]
+
+
+def test_losses_of_several_outputs_come_before_metrics():
+    """In `metrics_names`, `evaluate`, `train_on_batch` and `test_on_batch` alike."""
+    x = keras.Input((2,))
+    model = keras.Model(x, [keras.layers.Dense(1, name="b")(x), keras.layers.Dense(1, name="a")(x)])
+    model.compile("sgd", ["mse", "mae"], metrics=[["mse", "mae"], ["mae"]])
+    data = np.ones((4, 2)), [np.zeros((4, 1)), np.ones((4, 1))]
+    names = ["loss", "b_loss", "a_loss", "a_mae", "b_mae", "b_mse"]
+    assert model.metrics_names == names
+    for call in (model.evaluate, model.test_on_batch, model.train_on_batch):
+        told = call(*data, return_dict=True)
+        assert sorted(told) == sorted(names)
+        if call != model.train_on_batch:
+            assert call(*data) == [told[name] for name in names]
+    assert len(model.train_on_batch(*data)) == len(names)
+
+
+def test_a_single_target_is_for_the_only_output_with_a_loss():
+    """The other output is trained by nothing, and the loss is told once."""
+    x = keras.Input((2,))
+    model = keras.Model(x, [keras.layers.Dense(1, name="b")(x), keras.layers.Dense(1, name="a")(x)])
+    model.compile("sgd", [None, "mse"])
+    before = model.get_layer("b").get_weights()
+    history = model.fit(np.ones((4, 2)), np.zeros((4, 1)), verbose=0)
+    assert list(history.history) == ["loss"] == model.metrics_names
+    for one, other in zip(before, model.get_layer("b").get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="list of 2"):
+        model.fit(np.ones((4, 2)), np.zeros((4, 1)), verbose=0)

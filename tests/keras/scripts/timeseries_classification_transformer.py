@@ -1,4 +1,4 @@
-"""As examples/timeseries/timeseries_classification_transformer.py of keras-io: attention blocks without dropout."""
+"""As examples/timeseries/timeseries_classification_transformer.py of keras-io: attention; channels_first by Permute."""
 
 import keras
 import numpy as np
@@ -26,7 +26,7 @@ inputs = keras.Input(shape=x.shape[1:])
 h = inputs
 for _ in range(2):
     h = transformer_encoder(h, head_size=6, num_heads=2, ff_dim=4)
-h = layers.GlobalAveragePooling1D(data_format="channels_first")(h)
+h = layers.GlobalAveragePooling1D()(layers.Permute((2, 1))(h))
 for dim in [16]:
     h = layers.Dense(dim, activation="relu")(h)
     h = layers.Dropout(0.0)(h)
