@@ -12,6 +12,11 @@ from rnnkit.training.batches import Arrays, Names
 _PADDED = "pad the sequences with rk.pad_sequences, or train with batches of equal lengths"
 
 
+def can_pad(model, x: Ragged) -> bool:
+    """Whether sequences may be padded to be trained on: no step of the padding may reach anything."""
+    return not model.stateful and model._padding_of((None, None, *x.rest)) == "masked"
+
+
 def of_sequences(model, x: Ragged, y, sample_weight, outputs: Names, weights: Names, batch_size, steps) -> Arrays:
     """The batches of a fit or an evaluation on a list of sequences, targets and weights by step as lists too.
 
@@ -23,7 +28,7 @@ def of_sequences(model, x: Ragged, y, sample_weight, outputs: Names, weights: Na
     shape = (None, None, *x.rest)
     if model.stateful:
         raise ValueError(f"expected an array for the stateful model {model.name!r}, got a list of sequences; {_PADDED}")
-    if model._padding_of(shape) != "masked":
+    if not can_pad(model, x):
         raise ValueError(
             f"expected layers that leave out masked steps, for a list of sequences; got others in {model.name!r}; "
             f"{_PADDED}"
