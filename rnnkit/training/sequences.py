@@ -38,7 +38,9 @@ def of_sequences(model, x: Ragged, y, sample_weight, outputs: Names, weights: Na
     targets = None if y is None else [_target(one, x, own) for one, own in zip(given, in_time, strict=True)]
     found = None
     if sample_weight is not None:
-        found = [_steps(one, x, "sample_weight") for one in weights.each(sample_weight)]
+        alone = len(in_time) == 1 and by_step(sample_weight, x.lengths)
+        each = [sample_weight] if alone else weights.each(sample_weight)
+        found = [_steps(one, x, "sample_weight") for one in each]
     return Arrays([x], targets, found, batch_size, steps, model._turns_time())
 
 

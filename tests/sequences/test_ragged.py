@@ -315,7 +315,7 @@ def test_fits_of_graphs_ids_and_whole_batches():
     assert [one.argmax(axis=-1).tolist() for one in tagger.predict(ids)] == tags
     one = rk.Sequential([rk.GRU(2, return_sequences=True), rk.Dense(1)], seed=0)
     one.compile("sgd", "mse")
-    one.fit(x[:1], [x[0][:, :1]])
+    one.fit(x[:1], [x[0][:, :1]], sample_weight=[np.ones(4)])
 
 
 def test_batches_are_padded_to_few_lengths():
