@@ -17,7 +17,7 @@ from rnnkit.training.batches import Arrays, Batch, Iterable, Names, brings_batch
 from rnnkit.training.compiled import Compiled
 from rnnkit.training.fitting import Fit
 from rnnkit.training.repeats import RepeatedTests, Repeats
-from rnnkit.training.sequences import of_sequences
+from rnnkit.training.sequences import can_pad, of_sequences
 from rnnkit.training.steps import Stepper
 from rnnkit.training.tally import Tally
 from rnnkit.training.writing import written
@@ -130,10 +130,11 @@ class Trainable(Layer):
 
         Parameters
         ----------
-        x : array_like (B, …), or a list or dict of them; or an iterable of batches
+        x : array_like (B, …), or a list or dict of them; a list of sequences (T_i, …); or an iterable of batches
             Arrays may lie on disk (`numpy.memmap`, or anything with ``shape``, ``dtype`` and rows by index). Batches
             are ``(x, y)`` or ``(x, y, sample_weight)``, tuples or lists, from a generator or from an object with
-            ``len`` and indices.
+            ``len`` and indices. A model of one input takes a list of sequences of unequal lengths; y and sample_weight
+            by step are lists with an array for each of them then.
         y : array_like (B, …), or a list or dict of them, one per output
             None, or a name that isn't there, for an output without loss and metrics.
         batch_size : int, optional
@@ -298,12 +299,14 @@ class Trainable(Layer):
         inputs, outputs = Names(self._input_names(), "x"), self._targets()
         source: Arrays | Iterable
         if (given := sequence_calls.sequences(self, x)) is not None:
-            if steps is not None or out is not None or getattr(self, "stateful", False):
+            if steps is None and out is None and not getattr(self, "stateful", False):
+                progress = lambda batches: watched(batches, len(batches), "predict", verbose)
+                return sequence_calls.run(self, given, {}, positive(batch_size, "batch_size"), progress)
+            if not given.is_even:
                 raise ValueError(
                     "expected one array, for steps, for out or for states that are kept; got a list of sequences"
                 )
-            progress = lambda batches: watched(batches, len(batches), "predict", verbose)
-            return sequence_calls.run(self, given, {}, positive(batch_size, "batch_size"), progress)
+            x = given.padded(given.shape[1])
         if brings_batches(x, None):
             source = Iterable(x, inputs, outputs, steps, with_targets=False)
         else:
@@ -408,7 +411,10 @@ class Trainable(Layer):
         names = Names(outputs.names, "sample_weight")
         x, y, sample_weight = labelled_calls.for_training(self, x, y, sample_weight)
         sequence_calls.refuse_table(self, x)
-        if (given := sequence_calls.sequences(self, x)) is not None:
+        given = sequence_calls.sequences(self, x)
+        if given is not None and given.is_even and not can_pad(self, given):
+            x, given = given.padded(given.shape[1]), None
+        if given is not None:
             found = of_sequences(self, given, y, sample_weight, outputs, names, batch_size, steps)
         else:
             weights = None if sample_weight is None else names.each(sample_weight)

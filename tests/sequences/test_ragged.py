@@ -273,6 +273,21 @@ def test_a_fit_is_that_of_padded_arrays(backwards, by_step, weighted):
     assert ours.train_on_batch(x, y) and ours.test_on_batch(x, y)
 
 
+@pytest.mark.parametrize("kind", ["windows", "stateful"])
+def test_sequences_of_equal_lengths_are_an_array_where_padding_is_not_left_out(kind):
+    x, y = lists((6,) * 8), np.ones((8, 1))
+    found = []
+    for given in (x, np.array(x)):
+        layers = {"windows": [rk.Conv1D(3, 2), rk.GRU(2)], "stateful": [rk.GRU(2, stateful=True)]}[kind]
+        model = rk.Sequential([*layers, rk.Dense(1)], seed=0)
+        model.compile("adam", "mse")
+        history = model.fit(given, y, batch_size=4, epochs=2, shuffle=False)
+        found.append(
+            [*history.history["loss"], model.evaluate(given, y, batch_size=4), *model.predict(given, 4).ravel()]
+        )
+    assert found[0] == found[1]
+
+
 def test_the_loss_is_the_mean_over_the_steps_that_there_are():
     x = lists()
     y = targets(x, True)
@@ -300,7 +315,7 @@ def test_fits_of_graphs_ids_and_whole_batches():
     assert [one.argmax(axis=-1).tolist() for one in tagger.predict(ids)] == tags
     one = rk.Sequential([rk.GRU(2, return_sequences=True), rk.Dense(1)], seed=0)
     one.compile("sgd", "mse")
-    one.fit(x[:1], [x[0][:, :1]])
+    one.fit(x[:1], [x[0][:, :1]], sample_weight=[np.ones(4)])
 
 
 def test_batches_are_padded_to_few_lengths():

@@ -16,7 +16,7 @@ from rnnkit.sequences.ragged import Ragged, buckets, is_list_of_sequences, ragge
 if TYPE_CHECKING:
     from rnnkit.layers.base import Layer
 
-_WASTE = 0.25  # the share of its length that a sequence may be padded by
+_WASTE = 1.0  # the share of its length that a sequence may be padded by; masked steps cost memory, and little time
 
 
 def called(layer: Layer, call: Callable, arguments: tuple, keywords: dict):
