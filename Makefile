@@ -44,7 +44,7 @@ demo: .venv/ready
 # each test others, so that between them they take all cells and all kinds of calls; what has few cases it runs whole.
 EVERY := 1
 # By themselves: what is compiled stays in a process's memory.
-COMPILING := tests/backends tests/compiler tests/execution
+COMPILING := tests/backends tests/compiler tests/contract tests/execution
 
 test: export RNNKIT_TEST_EVERY = $(EVERY)
 test: .venv/ready-dev

@@ -39,12 +39,14 @@ from rnnkit.backends.shared.thread_pool import get_num_threads, set_num_threads
 from rnnkit.cells import GRUCell, LSTMCell, SimpleRNNCell
 from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.execution.execution import eager
+from rnnkit.layers.array_function import ArrayFunction
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.dense import Dense, Dropout
 from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.masking import Masking
 from rnnkit.layers.memoryless import Activation, Lambda
-from rnnkit.layers.merging import Add, Average, Concatenate, Maximum, Multiply, Subtract
+from rnnkit.layers.merging import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
+from rnnkit.layers.operation import Operation
 from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.shaping import Flatten, GlobalAveragePooling1D, RepeatVector, Reshape
@@ -60,8 +62,32 @@ from rnnkit.steps.declared import Draw, Weight, cell
 from rnnkit.version import __version__
 
 _LATER = {
+    "AlphaDropout": "rnnkit.layers.noise",
+    "AveragePooling1D": "rnnkit.layers.pooling",
+    "BatchNormalization": "rnnkit.layers.batch_normalization",
+    "Conv1D": "rnnkit.layers.convolution",
+    "Cropping1D": "rnnkit.layers.moving_steps",
+    "Dot": "rnnkit.layers.dot",
+    "ELU": "rnnkit.layers.activation_layers",
     "ESN": "rnnkit.forecast.models.echo_state",
     "ESNCell": "rnnkit.cells.echo_state",
+    "GaussianDropout": "rnnkit.layers.noise",
+    "GaussianNoise": "rnnkit.layers.noise",
+    "GlobalMaxPooling1D": "rnnkit.layers.pooling",
+    "LayerNormalization": "rnnkit.layers.normalization",
+    "LeakyReLU": "rnnkit.layers.activation_layers",
+    "MaxPooling1D": "rnnkit.layers.pooling",
+    "PReLU": "rnnkit.layers.parametric_relu",
+    "Permute": "rnnkit.layers.moving_steps",
+    "ReLU": "rnnkit.layers.activation_layers",
+    "Softmax": "rnnkit.layers.activation_layers",
+    "SpatialDropout1D": "rnnkit.layers.noise",
+    "UnitNormalization": "rnnkit.layers.normalization",
+    "UpSampling1D": "rnnkit.layers.moving_steps",
+    "ZeroPadding1D": "rnnkit.layers.moving_steps",
+    "AdditiveAttention": "rnnkit.layers.attention",
+    "Attention": "rnnkit.layers.attention",
+    "MultiHeadAttention": "rnnkit.layers.multi_head_attention",
     "export_c": "rnnkit.c_code.export",
     "load_model": "rnnkit.loading",
     "pad_sequences": "rnnkit.sequences.padding",
@@ -84,42 +110,69 @@ _SUBPACKAGES = (
 )
 
 __all__ = [
+    "ELU",
     "ESN",
     "GRU",
     "LSTM",
     "RNN",
     "Activation",
     "Add",
+    "AdditiveAttention",
+    "AlphaDropout",
+    "ArrayFunction",
+    "Attention",
     "Average",
+    "AveragePooling1D",
+    "BatchNormalization",
     "Bidirectional",
     "Cell",
     "Concatenate",
+    "Conv1D",
+    "Cropping1D",
     "Dense",
+    "Dot",
     "Draw",
     "Dropout",
     "ESNCell",
     "Embedding",
     "Flatten",
     "GRUCell",
+    "GaussianDropout",
+    "GaussianNoise",
     "GlobalAveragePooling1D",
+    "GlobalMaxPooling1D",
     "Input",
     "LSTMCell",
     "Lambda",
+    "LayerNormalization",
+    "LeakyReLU",
     "Masking",
+    "MaxPooling1D",
     "Maximum",
+    "Minimum",
     "Model",
+    "MultiHeadAttention",
     "Multiply",
+    "Operation",
+    "PReLU",
+    "Permute",
+    "ReLU",
     "RepeatVector",
     "Reshape",
     "RowGradient",
     "Sequential",
     "SimpleRNN",
     "SimpleRNNCell",
+    "Softmax",
+    "SpatialDropout1D",
     "StackedRNNCells",
     "Stream",
     "Subtract",
     "TimeDistributed",
+    "UnitNormalization",
+    "UpSampling1D",
     "Weight",
+    "ZeroPadding1D",
     "__version__",
     "cache_info",
     "callbacks",

@@ -95,7 +95,7 @@ def gradcheck(
     ----------
     layer : cell or layer with ``vjp``
         A cell is run by an `RNN` that returns all outputs and states; weights that it hasn't are drawn.
-    x : array_like, or a tuple for its shape; or a list of them for a model of several inputs, optional
+    x : array_like, or a tuple for its shape; or a list or dict of them for several inputs, optional
         A shape stands for normal random numbers. Default: 3 rows of 6 steps. Integers stay as they are for a layer that
         has no gradient by them.
     initial_state : nested as a call takes it, optional
@@ -202,7 +202,7 @@ class _Twin:
         layer, takes = self.layer, inspect.signature(self.layer.vjp).parameters
         x = self._input(x, rng)
         if not layer.built:
-            layer.build(x.shape)
+            layer.build(_mapped(x, lambda array: array.shape))
         self._x, count = x, len(_leaves(x)[0])
         if initial_state is not None:
             self._start = _mapped(initial_state, lambda a: real(a, "initial_state").astype(_DOUBLE))
@@ -224,7 +224,9 @@ class _Twin:
             shape = self.layer._input_shape or (None, None, *features)
             fill = lambda one: tuple(_SIZES[min(i, 2)] if n is None else n for i, n in enumerate(one))
             x = list(map(fill, shape)) if isinstance(shape, list) else fill(shape)
-        if isinstance(x, list) and any(_is_shape(one) or isinstance(one, np.ndarray) for one in x):
+        if isinstance(x, dict):
+            return {name: self._input(one, rng) for name, one in x.items()}
+        if isinstance(x, (list, tuple)) and any(_is_shape(one) or isinstance(one, np.ndarray) for one in x):
             return [self._input(one, rng) for one in x]
         if _is_shape(x):
             return self._drawn(rng, x)
@@ -253,11 +255,11 @@ class _Twin:
 
     def __call__(self, arrays, more) -> list[np.ndarray]:
         """What a call returns, in a list."""
-        return _leaves(self._applied(self.layer, arrays, more))
+        return _leaves(self._applied(self.layer._on, arrays, more))
 
     def vjp(self, arrays, more):
         """The layer's."""
-        return self._applied(self.layer.vjp, arrays, more)
+        return self._applied(self.layer._vjp_on, arrays, more)
 
     def _applied(self, function, arrays, more):
         for path, one in self._all.items():
@@ -291,18 +293,24 @@ def _is_shape(value) -> bool:
 
 
 def _is_nested(value) -> bool:
-    """Whether a list holds arrays rather than numbers."""
-    return isinstance(value, (list, tuple)) and any(isinstance(one, np.ndarray) or _is_nested(one) for one in value)
+    """Whether this holds arrays rather than numbers."""
+    return isinstance(value, dict) or (
+        isinstance(value, (list, tuple)) and any(isinstance(one, np.ndarray) or _is_nested(one) for one in value)
+    )
 
 
 def _mapped(nested, function):
     """The same nesting with what a function makes of each array, from the first to the last."""
+    if isinstance(nested, dict):
+        return {name: _mapped(one, function) for name, one in nested.items()}
     return [_mapped(one, function) for one in nested] if _is_nested(nested) else function(nested)
 
 
 def _leaves(nested) -> list:
     if nested is None:
         return []
+    if isinstance(nested, dict):
+        nested = list(nested.values())
     return [leaf for one in nested for leaf in _leaves(one)] if _is_nested(nested) else [nested]
 
 
@@ -312,6 +320,8 @@ def _named(name, nested) -> dict:
         return {}
     if not _is_nested(nested):
         return {name: nested}
+    if isinstance(nested, dict):
+        return {k: leaf for key, one in nested.items() for k, leaf in _named(f"{name}[{key!r}]", one).items()}
     if len(nested) == 1:
         return _named(name, nested[0])
     return {k: leaf for i, one in enumerate(nested) for k, leaf in _named(f"{name}[{i}]", one).items()}

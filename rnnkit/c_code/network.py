@@ -236,7 +236,10 @@ class _Reader:
             raise self._refusal(layer, "goes backwards" if layer.go_backwards else "needs whole sequences")
         if layer.return_state:
             raise self._refusal(layer, "returns its states, which are in the struct of states")
-        takes = layer._execution.step.takes_constants
+        step = layer._execution.step
+        if step.inputs is not None or step.outputs is not None:
+            raise self._refusal(layer, "takes or gives several arrays at each step")
+        takes = step.takes_constants
         if takes and not self.network.constants:
             raise self._refusal(layer, "takes constants; give some as constants=[…], for the layer by itself")
         made = self._unit(layer, self.network.constants if takes else ())

@@ -206,6 +206,8 @@ def _jitted(step, dtype, weights, constant_shapes, training, error):
     from rnnkit.backends.jit.executor import CannotCompile, JitExecutor
 
     by_row, reason = isinstance(error, ReadsValues), in_words(error)
+    if step.inputs or step.outputs:
+        raise ValueError(f"{step.name!r} can't be traced, as a step with nested inputs or outputs has to be: {reason}")
     try:
         with telling(step.name):
             executor = JitExecutor(

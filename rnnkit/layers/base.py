@@ -8,6 +8,7 @@ import numbers
 import re
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
+from contextvars import ContextVar
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -35,6 +36,8 @@ from rnnkit.serialization.registry import Configurable
 from rnnkit.steps.cell import Cell, is_scipy_sparse
 from rnnkit.steps.weight_options import PLAIN, WeightOptions
 from rnnkit.stored_weights import all_expanded
+
+frozen_outside: ContextVar[bool] = ContextVar("rnnkit frozen", default=False)  # a layer around this one isn't trained
 
 
 def seed_sequence(seed) -> np.random.SeedSequence:
@@ -82,6 +85,8 @@ class Layer(Configurable):
     _open_axes = 1
     _axes = "batch, …"
 
+    _is_read_once = False  # whether a class of the user's is read once, rather than run at each call
+    _takes_unbatched = False  # whether symbolic weights, which have no batch axis, may be among its inputs
     # Which sequences of a list are put together, padded under a mask: "masked" where a masked step leaves no trace,
     # "lengths" where only those of equal lengths can be; None for layers that take lists of arrays as they are.
     _padding: str | None = None
@@ -111,7 +116,7 @@ class Layer(Configurable):
         self._sequence = seed_sequence(seed)
         if name is not None and not isinstance(name, str):
             raise TypeError(f"expected name to be a string, got {name!r}")
-        self.name = name or default_name(type(self))
+        self.name = name or self._default_name()
         self.built = False
         self._input_shape: Any = None  # until it is built
         self._generator: np.random.Generator | None = None
@@ -120,6 +125,10 @@ class Layer(Configurable):
     def __setattr__(self, name, value):
         super().__setattr__(name, value)
         assigned(name)
+
+    def _default_name(self) -> str:
+        """The name of a layer that nobody named."""
+        return default_name(type(self))
 
     # Devices
 
@@ -568,23 +577,26 @@ class Layer(Configurable):
 
     def _vjp(self, inputs, mask, training, wanted):
         """What `vjp` gives, by what `_applied` gives; `wanted` is its checked keywords."""
-        back: Callable[[np.ndarray], Gradients]
-        applied = self._bound()
+        return self._vjp_by(self._bound(), inputs, mask, training)
+
+    def _vjp_by(self, applied, *arguments):
+        """What `vjp` gives, by a function like `_applied`."""
+        back: Callable[..., Gradients]
 
         def run():
             nonlocal back
-            outputs, back = applied(inputs, mask, training)
+            outputs, back = applied(*arguments)
             return outputs
 
-        outputs = repeated(run, inputs, mask, draws=True)
-        shape, dtype = outputs.shape, self.dtype
+        outputs = repeated(run, *arguments, draws=True)
+        shapes, dtype = [one.shape for one in symbolic.leaves(outputs)], self.dtype
 
         def pull(cotangents):
-            (d,) = cotangents
-            d = constant(np.zeros(shape, dtype)) if d is None else d
+            pairs = zip(cotangents, shapes, strict=True)
+            d = [constant(np.zeros(shape, dtype)) if one is None else one for one, shape in pairs]
 
             def pulled():
-                found = back(d)
+                found = back(*d)
                 return found.weights, found.x
 
             return Gradients(*repeated(pulled, d, draws=True))
@@ -593,15 +605,18 @@ class Layer(Configurable):
 
     def _called(self, inputs, mask, training):
         """A call's result, by what `_applied` gives."""
-        applied = self._bound()
-        return repeated(lambda: applied(inputs, mask, training)[0], inputs, mask, draws=True)
+        return self._called_by(self._bound(), inputs, mask, training)
+
+    def _called_by(self, applied, *arguments):
+        """A call's result, by a function like `_applied`."""
+        return repeated(lambda: applied(*arguments)[0], *arguments, draws=True)
 
     def _bound(self) -> Callable:
         """`_applied` with this layer's own weights as they are now."""
         return self._applied
 
     def _applied(self, inputs, mask, training):
-        """What a call returns, one array, and the function from its cotangent to `Gradients`."""
+        """What a call returns, one array or several, and the function from their cotangents to `Gradients`."""
         raise NotImplementedError
 
     # Shapes and masks
@@ -616,12 +631,20 @@ class Layer(Configurable):
 
     def _with_mask(self, x, mask, training):
         """A call's output and the mask that goes with it."""
-        outputs = self(x, mask=mask, training=training)
+        return self._with_others(x, mask, training, {})
+
+    def _with_others(self, x, mask, training, others):
+        """As `_with_mask`, of a call with other arguments."""
+        outputs = self(x, mask=mask, training=training, **others)
         return outputs, repeated(lambda: self.compute_mask(x, mask), x, mask, draws=True)
 
     def _vjp_with_mask(self, x, mask, training, wanted):
         """What `vjp` gives, and the mask that goes with the output."""
-        outputs, pullback = self.vjp(x, mask=mask, training=training, **wanted)
+        return self._vjp_with_others(x, mask, training, wanted, {})
+
+    def _vjp_with_others(self, x, mask, training, wanted, others):
+        """As `_vjp_with_mask`, of a call with other arguments."""
+        outputs, pullback = self.vjp(x, mask=mask, training=training, **others, **wanted)
         return outputs, repeated(lambda: self.compute_mask(x, mask), x, mask, draws=True), pullback
 
     # Lists of sequences
@@ -635,9 +658,9 @@ class Layer(Configurable):
         """Whether a list of arrays is one of sequences."""
         return self._padding is not None
 
-    def _least_axes(self) -> int:
-        """How many axes its input has at least."""
-        return self._least_rank
+    def _nests(self, value) -> bool:
+        """Whether an input is several arrays that the layer reads side by side, and so is no list of sequences."""
+        return False
 
     def _padding_of(self, shape) -> str | None:
         """`_padding` for inputs of a shape; all inputs without an open axis of time may be padded."""
@@ -663,8 +686,37 @@ class Layer(Configurable):
         """What a call takes as its inputs, as one array or nested lists."""
         return inputs
 
+    def _call_arguments(self, call, arguments, keywords) -> dict:
+        """What a call is given by the names of its parameters, the inputs first."""
+        bound = inspect.signature(call).bind(self, *arguments, **keywords).arguments
+        return dict(list(bound.items())[1:])
+
+    def _inputs_among(self, arguments: dict) -> tuple[Any, dict]:
+        """A call's inputs, one array or nested lists, and its other arguments by name."""
+        (_, inputs), *others = arguments.items()
+        return self._arranged(inputs), dict(others)
+
+    def _on(self, inputs, **more):
+        """A call on inputs as `_inputs_among` gives them."""
+        return self(inputs, **more)
+
+    def _vjp_on(self, inputs, **more):
+        """The vjp of a call on inputs as `_inputs_among` gives them."""
+        return self.vjp(inputs, **more)
+
+    def _given_for(self, node, shape):
+        """The shapes, and the dtype, of what a symbolic call gives."""
+        return self._shapes_given(shape, node.options), self.dtype
+
+    def _shapes_given(self, shape, options: dict):
+        """The shapes of what a call with these options returns."""
+        return self.compute_output_shape(shape)
+
     def _check_given(self, rows, initial_state=None, constants=None):
         """Refuse states and constants of shapes that a call with so many rows refuses."""
+
+    def _check_masks(self, shape, masks: dict):
+        """Refuse masks of shapes that a call refuses; they are nested as symbolic tensors are."""
 
     # Configuration
 
@@ -684,16 +736,32 @@ class Layer(Configurable):
 
     @contextlib.contextmanager
     def _all_or_nothing(self):
-        before = [(layer, layer.built, getattr(layer, "_kept", None)) for layer in self._all_layers()]
+        before = [(one, one.built, getattr(one, "_kept", None), one._moving()) for one in self._all_layers()]
         try:
             yield
         except BaseException:
-            for layer, built, kept in before:
+            for layer, built, kept, moving in before:
                 if kept is not None or hasattr(layer, "_kept"):
                     layer._kept = kept
+                if moving:
+                    layer._put_own_arrays(moving)
                 if layer.built and not built:
                     layer._forget()
             raise
+
+    @contextlib.contextmanager
+    def _calling_parts(self):
+        """Around a call of the layers inside, all or nothing; they learn whether this one is frozen."""
+        token = frozen_outside.set(frozen_outside.get() or not self.trainable)
+        try:
+            with self._all_or_nothing():
+                yield
+        finally:
+            frozen_outside.reset(token)
+
+    def _moving(self) -> dict[str, np.ndarray]:
+        """This layer's own weights that its calls change, such as moving averages."""
+        return {}
 
     def _forget(self) -> None:
         """Take back a build."""

@@ -14,6 +14,7 @@ from rnnkit.initializers import initializer, initializer_config
 from rnnkit.layers.base import Layer
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.support import validation
+from rnnkit.layers.support.masked_values import finite_under_mask
 from rnnkit.layers.support.pullback import Gradients
 from rnnkit.steps.cell import Cell
 
@@ -168,10 +169,11 @@ class Dropout(Layer):
         x = validation.array(inputs, "x")
         if not self.built:
             self._build_with(x.shape, self.dtype or validation.precision_of(x))
+        x = finite_under_mask(x.astype(self.dtype), mask)
         if not training or not self.rate:
-            return x.astype(self.dtype), lambda d: Gradients({}, np.array(d))
+            return x, lambda d: Gradients({}, np.array(d))
         kept = InvertedDropout(self.rate)(self._draw_generator(), x.shape).astype(self.dtype)
-        return x.astype(self.dtype) * kept, lambda d: Gradients({}, d * kept)
+        return x * kept, lambda d: Gradients({}, d * kept)
 
     def _refuses_stream(self):
         return None

@@ -16,6 +16,7 @@ from rnnkit.execution.execution import Execution, initial_states
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.display import Text
+from rnnkit.layers.support.masked_values import finite_under_mask
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.quantizing import as_held
 from rnnkit.recording import weights_now
@@ -35,41 +36,64 @@ class Memoryless(Layer):
     _new_cell: Callable[[], Cell]
 
     def __call__(self, inputs, mask=None, training=False):
-        """Apply to x ``(B, …, F)``; `mask` and `training` change nothing here."""
-        shape, result = self._run(inputs)
-        outputs: np.ndarray = result.outputs  # type: ignore[assignment]  # the record wants all
-        return outputs.reshape(*shape[:-1], *outputs.shape[2:])
+        """Apply to x ``(B, …, F)``; NaN and infinity at masked steps count as 0, and `training` changes nothing."""
+        return self._outputs(inputs, mask)
+
+    def _outputs(self, inputs, mask):
+        shape, result = self._run(inputs, mask)
+        return self._given_back(result.outputs, shape)
 
     def _vjp(self, inputs, mask, training, wanted):
-        shape, result = self._run(inputs, gradient=True)
-        outputs: np.ndarray = result.outputs  # type: ignore[assignment]  # the record wants all
+        shape, result = self._run(inputs, mask, gradient=True)
         back: Callable[..., Gradient] = result.pull  # type: ignore[assignment]  # since a gradient was asked for
-        steps = outputs.shape
+        steps = result.outputs.shape  # type: ignore[union-attr]  # the record wants all
 
         def pull(cotangents, x=True):
             (d,) = cotangents
-            gradient = back(None if d is None else d.reshape(steps), None, None, x)
-            d_x: np.ndarray = gradient.x  # type: ignore[assignment]  # where it is wanted
-            return Gradients(gradient.weights, d_x.reshape(shape) if x else None)
+            gradient = back(None if d is None else self._cotangent_steps(d, steps), None, None, x)
+            return Gradients(gradient.weights, self._x_back(gradient.x, shape) if x else None)
 
-        outputs = outputs.reshape(*shape[:-1], *steps[2:])
+        outputs = self._given_back(result.outputs, shape)
         return outputs, Pullback(outputs, self.dtype, pull, partial(pull, x=False))
 
-    def _run(self, inputs, gradient=False) -> tuple[tuple, Result]:
-        """The shape of x, and the result of its rows as steps ``(B, …, F)`` with one axis for all between."""
+    def _run(self, inputs, mask, gradient=False) -> tuple[tuple, Result]:
+        """The shape of x, and the result of its steps."""
         x = validation.given(inputs, "x")
-        features = self._input_shape[-1:] if self.built else None
-        if x.ndim < 2 or (features is not None and x.shape[-1:] != features):
-            raise validation.shape_error("x", "batch, …", features, x.shape)
+        if x.ndim < 2:
+            raise validation.shape_error("x", "batch, …", self._input_shape[-1:] if self.built else None, x.shape)
         if self.built:
-            return x.shape, self._execute(x, gradient)
+            self._check_shape(x.shape)
+            return x.shape, self._execute(finite_under_mask(x, mask), gradient)
         with self._all_or_nothing():
             self._build_with(x.shape, self.dtype or validation.precision_of(x))
-            return x.shape, self._execute(x, gradient)
+            return x.shape, self._execute(finite_under_mask(x, mask), gradient)
+
+    # The rows of x as sequences of steps, with one axis for all between batch and features
+
+    def _features_of(self, shape) -> tuple:
+        """The sizes of what the step sees of an x of this shape."""
+        return shape[-1:]
+
+    def _steps(self, x):
+        """``(B, …, F)`` as steps ``(B, n, F)``."""
+        if x.ndim == 3:
+            return x
+        return validation.reshapeable(x).reshape(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
+
+    def _given_back(self, steps, shape):
+        """The outputs of the steps of an x of this shape, as its rows."""
+        return steps.reshape(*shape[:-1], *steps.shape[2:])
+
+    def _x_back(self, steps, shape):
+        """The cotangent of an x of this shape, from that of its steps."""
+        return self._given_back(steps, shape)
+
+    def _cotangent_steps(self, d, shape):
+        """A cotangent of the outputs as one of the steps, which have this shape."""
+        return d.reshape(shape)
 
     def _execute(self, x, gradient) -> Result:
-        if x.ndim != 3:
-            x = validation.reshapeable(x).reshape(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
+        x = self._steps(x)
         record = Record(
             x=validation.cast(x, self._execution.dtype),
             states=initial_states(self._execution.step, x.shape[0], self.dtype),
@@ -94,12 +118,17 @@ class Memoryless(Layer):
         return Text(told)
 
     def _build(self, shape):
-        if shape[-1] is None:
+        features = self._features_of(shape)
+        if None in features:
             raise ValueError(f"expected known features in the shape (batch, …, features), got {shape}")
-        self._cell = self._new_cell()
-        prepare(self._cell, (None, shape[-1]), self.dtype, self._weight_generator())
-        self._execution = Execution(self._cell, shape[-1:], cast(np.dtype, self.dtype), self._device)
+        self._cell = self._cell_for(shape)
+        prepare(self._cell, (None, *features), self.dtype, self._weight_generator())
+        self._execution = Execution(self._cell, features, cast(np.dtype, self.dtype), self._device)
         self._execution.read()
+
+    def _cell_for(self, shape) -> Cell:
+        """A new cell for an x of this shape."""
+        return self._new_cell()
 
     def _move(self, device):
         super()._move(device)
@@ -135,7 +164,7 @@ class Memoryless(Layer):
         if self.built:
             dtype = cast(np.dtype, self.dtype)
             self._execution = Execution(
-                self._cell, self._input_shape[-1:], dtype, self._device, self._quantization or ""
+                self._cell, self._features_of(self._input_shape), dtype, self._device, self._quantization or ""
             )
 
 

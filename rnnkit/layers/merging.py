@@ -232,18 +232,13 @@ class Average(Elementwise):
         return _folded(np.add, arrays) / count, lambda d: [d / count] * count
 
 
-class Maximum(Elementwise):
-    """The largest of arrays, element by element; where several are, the first of them has the gradient.
+class Extreme(Elementwise):
+    """Base of layers that choose one of several arrays' entries; of equal ones, the first has the gradient."""
 
-    Examples
-    --------
-    >>> import numpy as np, rnnkit as rk
-    >>> rk.Maximum()([np.zeros((1, 3)), np.ones((1, 3))])
-    array([[1., 1., 1.]])
-    """
+    _choose: np.ufunc
 
     def _combined(self, arrays):
-        result = _folded(np.maximum, arrays)
+        result = _folded(self._choose, arrays)
 
         def parted(d):
             left, parts = np.ones(d.shape, bool), []
@@ -254,6 +249,32 @@ class Maximum(Elementwise):
             return parts
 
         return result, parted
+
+
+class Maximum(Extreme):
+    """The largest of arrays, element by element; where several are, the first of them has the gradient.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.Maximum()([np.zeros((1, 3)), np.ones((1, 3))])
+    array([[1., 1., 1.]])
+    """
+
+    _choose = np.maximum
+
+
+class Minimum(Extreme):
+    """The smallest of arrays, element by element; where several are, the first of them has the gradient.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.Minimum()([np.zeros((1, 3)), np.ones((1, 3))])
+    array([[0., 0., 0.]])
+    """
+
+    _choose = np.minimum
 
 
 def _folded(function, arrays):
@@ -294,4 +315,4 @@ def _shown(shapes):
     return ", ".join(str(tuple(shape)) for shape in shapes)
 
 
-symbolic.MERGING |= {kind.__name__: kind for kind in (Add, Subtract, Multiply)}
+symbolic.MERGING |= {kind.__name__.lower(): kind for kind in (Add, Subtract, Multiply)}

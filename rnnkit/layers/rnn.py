@@ -15,6 +15,7 @@ from rnnkit.backends.cuda.memory import interop
 from rnnkit.backends.cuda.memory.array import DeviceArray
 from rnnkit.backends.shared.call import Gradient, Record, Result
 from rnnkit.cells.stacked import StackedRNNCells
+from rnnkit.cells.standard import StandardCell
 from rnnkit.execution.execution import Execution, initial_states
 from rnnkit.layers.base import Layer
 from rnnkit.layers.stream import Stream
@@ -23,10 +24,13 @@ from rnnkit.layers.support.display import Text
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.layers.support.quantizing import as_held
 from rnnkit.layers.support.streaming import running
-from rnnkit.recording import repeated, unrepeatable, weights_now
+from rnnkit.layers.support.symbolic import shape_leaves
+from rnnkit.recording import constant, repeated, unrepeatable, weights_now
 from rnnkit.serialization.configuration import deserialize, serialize
 from rnnkit.serialization.registry import reading
 from rnnkit.steps.cell import Cell, as_cell, call_initial, prepare
+from rnnkit.steps.declared import DeclaredCell
+from rnnkit.steps.nesting import Nesting, is_nested, is_shape, leaves_of, mapped, shapes_mapped
 from rnnkit.steps.step import declared_output_shape
 
 
@@ -71,6 +75,17 @@ class RNN(Layer):
     >>> outputs, h = layer(np.ones((2, 5, 3)))
     >>> outputs.shape, h.shape, bool((outputs[:, -1] == h).all())
     ((2, 5, 4), (2, 4), True)
+
+    A cell whose step takes several arrays and gives several:
+
+    >>> class Drift(rk.Cell):
+    ...     state_size = 2
+    ...     def call(self, inputs, states):
+    ...         place = states[0] + inputs["speed"]
+    ...         return {"place": place, "frame": inputs["frame"] / 2}, [place]
+    >>> found = rk.RNN(Drift())({"speed": np.ones((2, 5, 2)), "frame": np.ones((2, 5, 4, 4))})
+    >>> found["place"].tolist(), found["frame"].shape
+    ([[5.0, 5.0], [5.0, 5.0]], (2, 4, 4))
     """
 
     _least_rank = 3
@@ -106,6 +121,7 @@ class RNN(Layer):
         self.zero_output_for_mask = bool(zero_output_for_mask)
         self._device = device_transfer.usable(device)
         self._execution = None  # type: ignore[assignment]  # until it is built
+        self._nesting: Nesting | None = None  # of the inputs, where there are several
         self._built_cell = False  # or the cell came with weights, from another layer
         self._kept: tuple[np.ndarray, ...] | None = None
 
@@ -117,7 +133,8 @@ class RNN(Layer):
         Parameters
         ----------
         sequences : array_like (B, T, *features)
-            On CUDA also an array of any library in the GPU's memory, which stays there; so do the results, as arrays
+            For a class cell whose step takes several arrays, these in a list, tuple or dict, which may be nested. On
+            CUDA also an array of any library in the GPU's memory, which stays there; so do the results, as arrays
             of the same library.
         initial_state : list of array_like (B, *state), optional
             A bare array for a single state; a list per cell for a stack. Default: the cell's, or the kept states.
@@ -133,6 +150,7 @@ class RNN(Layer):
         Returns
         -------
         ndarray, or (ndarray, *states) with `return_state`
+            Nested arrays if the step's output is nested.
 
         Raises
         ------
@@ -143,8 +161,15 @@ class RNN(Layer):
 
     def _shown(self, result: Result):
         """What a call returns."""
-        output = result.outputs if self.return_sequences else result.last
+        output = self._parted(result.outputs, 2) if self.return_sequences else self._parted(result.last, 1)
         return (output, *self._spec.pack(result.states)) if self.return_state else output
+
+    def _parted(self, output, axes):
+        """The parts of a nested output, nested; any other output as it is."""
+        nesting = self._execution.step.outputs
+        if nesting is None or output is None:
+            return output
+        return nesting.packed(repeated(lambda: [np.array(one) for one in nesting.parted(output, axes)], output))
 
     def vjp(
         self,
@@ -198,16 +223,34 @@ class RNN(Layer):
         outputs = self._shown(result)
         back: Callable[..., Gradient] = result.pull  # type: ignore[assignment]  # since a gradient was asked for
 
+        nesting = self._execution.step.outputs
+        count = 1 if nesting is None else len(nesting.shapes)
+        steps = result.outputs.shape[:2] if self.return_sequences else result.last.shape[:1]  # type: ignore[union-attr]
+
         def pull(cotangents, x=True):
-            output, *states = cotangents
-            sequences, last = (output, None) if self.return_sequences else (None, output)
-            return self._gradients(back(sequences, last, states or None, x), constants is not None)
+            output, states = self._joined_cotangents(cotangents[:count], steps), cotangents[count:]
+            of_steps, last = (output, None) if self.return_sequences else (None, output)
+            return self._gradients(back(of_steps, last, states or None, x), constants is not None)
 
         return outputs, Pullback(outputs, self.dtype, pull, partial(pull, x=False))
 
+    def _joined_cotangents(self, cotangents, steps):
+        """The cotangent of the step's output, of those of its parts."""
+        nesting = self._execution.step.outputs
+        if nesting is None:
+            return cotangents[0]
+        if all(one is None for one in cotangents):
+            return None
+        pairs = zip(cotangents, nesting.shapes, strict=True)
+        found = [constant(np.zeros((*steps, *shape), self.dtype)) if one is None else one for one, shape in pairs]
+        return repeated(lambda: nesting.joined(found, len(steps)), found)
+
     def _gradients(self, gradient, with_constants) -> Gradients:
         constants = list(gradient.constants) if with_constants else None
-        return Gradients(gradient.weights, gradient.x, self._spec.pack(gradient.states), constants)
+        x, nesting = gradient.x, self._nesting
+        if nesting is not None and x is not None:
+            x = nesting.packed(repeated(lambda: [np.array(one) for one in nesting.parted(x, 2)], x))
+        return Gradients(gradient.weights, x, self._spec.pack(gradient.states), constants)
 
     def trajectory(self, sequences, initial_state=None, mask=None, training=False, constants=None, *, stream=None):
         """Every output and every state at every step, for the arguments of a call.
@@ -220,7 +263,7 @@ class RNN(Layer):
         """
         arguments = sequences, initial_state, mask, training, constants, stream
         result = self._run(arguments, sequences=True, trajectory=True)
-        return result.outputs, self._spec.pack(result.trajectory)
+        return self._parted(result.outputs, 2), self._spec.pack(result.trajectory)
 
     def _run(self, arguments: tuple, gradient=None, **wishes) -> Result:
         """The results of a call with these arguments; with `gradient`, the keywords of a vjp, they have `pull`.
@@ -228,10 +271,10 @@ class RNN(Layer):
         `wishes` are fields of the call's `Record` that are other than the layer's.
         """
         sequences, initial_state, mask, training, constants, stream = arguments
-        x = validation.given(sequences, "x")
+        x, mask, nesting = self._entered(sequences, mask)
         if stream is not None and self._device != "cuda":
             raise ValueError(f"expected no stream, since the layer {self.name!r} is on the CPU, got {stream!r}")
-        features = self._input_shape[2:] if self.built else None
+        features = self._input_shape[2:] if self.built and nesting is None else None
         if x.ndim < 3 or (features is not None and x.shape[2:] != features):
             raise validation.shape_error("x", "batch, time", features, x.shape)
         dtype = self.dtype or validation.precision_of(x)
@@ -240,7 +283,7 @@ class RNN(Layer):
             mask = validation.mask(mask, batch_size, length)
         constants = () if constants is None else self._constants(constants, batch_size, dtype)
         if not self.built:
-            self._spec = self.cell._states(x.shape[2:])
+            self._spec = self.cell._states(x.shape[2:] if nesting is None else None)
         states = self._start(initial_state, batch_size, dtype)
         on_gpu = isinstance(x, DeviceArray)
         fields = {
@@ -257,8 +300,38 @@ class RNN(Layer):
         if self.built:
             return self._execute(states, fields, gradient)
         with self._all_or_nothing():
-            self._build_with(x.shape, dtype)
+            shape = x.shape if nesting is None else nesting.packed([(*x.shape[:2], *one) for one in nesting.shapes])
+            self._build_with(shape, dtype)
             return self._execute(states, fields, gradient)
+
+    def _entered(self, sequences, mask):
+        """The input as one array, the mask, and how the input is nested, None if it isn't."""
+        if not self._nests(sequences):
+            return validation.given(sequences, "x"), mask, None
+        nesting = self._nesting or Nesting(mapped(sequences, _as_sequence), 2)
+        arrays = [_as_sequence(one) for one in nesting.leaves(sequences, "x")]
+        for array, shape in zip(arrays, nesting.shapes, strict=True):
+            if array.shape[2:] != shape or array.shape[:2] != arrays[0].shape[:2]:
+                expected = (*arrays[0].shape[:2], *shape)
+                raise ValueError(
+                    f"expected arrays of x with the same rows and steps, one {expected}, got {array.shape}"
+                )
+        dtype = self.dtype or np.result_type(*map(validation.precision_of, arrays))
+        x = repeated(lambda: nesting.joined([one.astype(dtype, copy=False) for one in arrays], 2), arrays)
+        return x, self._one_mask(mask, nesting), nesting
+
+    def _one_mask(self, mask, nesting=None):
+        """The first of the masks that nested inputs have."""
+        if (nesting or self._nesting) is None or not is_nested(mask, 2):
+            return mask
+        return next((one for one in leaves_of(mask) if one is not None), None)
+
+    def _nests(self, value) -> bool:
+        return self._nesting is not None or (not self.built and self._may_nest() and is_nested(value, 3))
+
+    def _may_nest(self) -> bool:
+        """Whether the cell's step may take several arrays."""
+        return not isinstance(self.cell, (DeclaredCell, StackedRNNCells, StandardCell))
 
     def _execute(self, states, fields: dict[str, Any], gradient) -> Result:
         """Add what the layer itself gives to a call, run it, and keep the states of a stateful layer.
@@ -329,6 +402,8 @@ class RNN(Layer):
         return Stream(self, batch, constants)
 
     def _refuses_stream(self):
+        if self._nesting is not None or self._execution.step.outputs is not None:
+            return "takes or gives several arrays"
         if self.go_backwards:
             return "goes backwards"
         return "returns its states, which are stream.states" if self.return_state else None
@@ -336,12 +411,13 @@ class RNN(Layer):
     # Building
 
     def _build(self, shape):
-        features = shape[2:]
-        if any(size is None for size in features):
+        if None in [size for one in shape_leaves(shape) for size in one[2:]]:
             raise ValueError(f"expected known features in the shape (batch, time, features), got {shape}")
+        nesting = None if is_shape(shape) else Nesting.of_shapes(shape, 2)
+        features = shape[2:] if nesting is None else nesting
         fresh = not self.cell.built
         try:
-            prepare(self.cell, (shape[0], *features), self.dtype, self._weight_generator())
+            prepare(self.cell, _of_a_step(shape), self.dtype, self._weight_generator())
             execution = Execution(self.cell, features, cast(np.dtype, self.dtype), self._device)
             execution.read()
             self._spec = execution.step.states
@@ -349,7 +425,7 @@ class RNN(Layer):
             if fresh:
                 unbuild(self.cell)
             raise
-        self._execution, self._built_cell = execution, fresh
+        self._execution, self._built_cell, self._nesting = execution, fresh, nesting
 
     def _move(self, device):
         super()._move(device)
@@ -360,7 +436,7 @@ class RNN(Layer):
 
     def _forget(self):
         super()._forget()
-        self._execution = None  # type: ignore[assignment]  # until it is built again
+        self._execution, self._nesting = None, None  # type: ignore[assignment]  # until it is built again
         if self._built_cell:
             unbuild(self.cell)
 
@@ -446,6 +522,20 @@ class RNN(Layer):
 
     # Shapes and masks
 
+    def _shape(self, shape):
+        if is_shape(shape) or not self._may_nest():
+            return super()._shape(shape)
+        return shapes_mapped(shape, super()._shape)
+
+    def _opened(self, shape):
+        return shapes_mapped(shape, super()._opened)
+
+    def _check_shape(self, shape):
+        if self._nesting is None:
+            super()._check_shape(shape)
+        elif is_shape(shape) or Nesting.of_shapes(shape, 2) != self._nesting:
+            raise ValueError(f"expected x nested as {self._input_shape}, got {shape}")
+
     def compute_output_shape(self, input_shape):
         """The shape of what a call returns, as a tuple of shapes with `return_state`; None stays None.
 
@@ -458,27 +548,31 @@ class RNN(Layer):
         shape = self._shape(input_shape)
         if self.built:
             self._check_shape(shape)
-            output, spec = self._execution.output_shape(), self._spec
+            output, nesting, spec = self._execution.output_shape(), self._execution.step.outputs, self._spec
         else:
-            output, spec = self._shapes_unbuilt(shape)
-        output = (*shape[: 2 if self.return_sequences else 1], *output)
+            output, nesting, spec = self._shapes_unbuilt(shape)
+        first = shape_leaves(shape)[0]
+        steps = first[: 2 if self.return_sequences else 1]
+        output = (*steps, *output) if nesting is None else nesting.packed([(*steps, *one) for one in nesting.shapes])
         if not self.return_state:
             return output
-        return (output, *spec.pack([(shape[0], *state) for state in spec.shapes]))
+        return (output, *spec.pack([(first[0], *state) for state in spec.shapes]))
 
     def _shapes_unbuilt(self, shape):
-        if any(size is None for size in shape[2:]):
-            return declared_output_shape(self.cell), self._spec
+        if None in [size for one in shape_leaves(shape) for size in one[2:]]:
+            return declared_output_shape(self.cell), None, self._spec
         trial = copy.deepcopy(self.cell)
-        prepare(trial, (None, *shape[2:]), np.dtype("float32"), np.random.default_rng(0))
-        execution = Execution(trial, shape[2:], np.dtype("float32"))
-        return execution.output_shape(), execution.step.states
+        prepare(trial, _of_a_step(shape), np.dtype("float32"), np.random.default_rng(0))
+        features = shape[2:] if is_shape(shape) else Nesting.of_shapes(shape, 2)
+        execution = Execution(trial, features, np.dtype("float32"))
+        return execution.output_shape(), execution.step.outputs, execution.step.states
 
     def _turns_time(self):
         return [self.go_backwards and self.return_sequences]
 
     def compute_mask(self, inputs, mask=None):
         """The mask of the output: the input's with `return_sequences`, in processing order; None for states."""
+        mask = self._one_mask(mask)
         if mask is not None:
             mask = validation.steps(mask)[:, ::-1] if self.go_backwards else validation.steps(mask)
         output = mask if self.return_sequences else None
@@ -537,7 +631,21 @@ class RNN(Layer):
         self.__dict__.update(state)
         if self.built:
             dtype = cast(np.dtype, self.dtype)
-            self._execution = Execution(self.cell, self._input_shape[2:], dtype, self._device, self._quantization or "")
+            features = self._nesting or self._input_shape[2:]
+            self._execution = Execution(self.cell, features, dtype, self._device, self._quantization or "")
+
+
+def _of_a_step(shape):
+    """The shapes of a step's inputs, of those of sequences."""
+    return shapes_mapped(shape, lambda one: (one[0], *one[2:]))
+
+
+def _as_sequence(value) -> np.ndarray:
+    """One of several inputs ``(B, T, *features)``."""
+    array = validation.array(value, "x")
+    if array.ndim < 3:
+        raise validation.shape_error("an array of x", "batch, time", None, array.shape)
+    return array
 
 
 def _on_host(states) -> tuple[np.ndarray, ...]:

@@ -10,6 +10,7 @@ from rnnkit import allocation
 from rnnkit.arguments import integer, positive_integer
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
+from rnnkit.layers.support.masked_values import finite_under_mask
 from rnnkit.layers.support.pullback import Gradients
 
 
@@ -32,12 +33,16 @@ class Shaping(Layer):
         x = validation.array(inputs, "x")
         if self.built:
             self._check_shape(self._shape(x.shape))
-            moved, back = self._moved(x.astype(self.dtype), mask)  # a copy: what a call returns is the caller's own
+            moved, back = self._moved(self._taken(x, mask), mask)
         else:
             with self._all_or_nothing():
                 self._build_with(x.shape, self.dtype or validation.precision_of(x))
-                moved, back = self._moved(x.astype(self.dtype), mask)
+                moved, back = self._moved(self._taken(x, mask), mask)
         return moved, lambda d: Gradients({}, back(d))
+
+    def _taken(self, x, mask):
+        """x in the layer's precision, in memory of its own: what a call returns is the caller's."""
+        return finite_under_mask(x.astype(self.dtype), mask)
 
     def _moved(self, x, mask):
         """The result for an array that is nobody else's, and the function that takes its cotangent back."""

@@ -71,7 +71,7 @@ class TimeDistributed(Layer):
             validation.mask(mask, batch_size, length)
         if self.built:
             self._check_shape(x.shape)
-        with self._all_or_nothing():
+        with self._calling_parts():
             if not self.built:
                 self._build_with(x.shape, self.dtype or validation.precision_of(x))
             return x.shape, function(x.reshape(batch_size * length, *x.shape[2:]))

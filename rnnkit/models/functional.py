@@ -3,52 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from rnnkit.arguments import is_integer
-from rnnkit.layers.base import Layer, default_name
+from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.display import show_shape
 from rnnkit.layers.support.pullback import Gradients, Pullback
-from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.layers.support.symbolic import Input, SymbolicTensor, input_config, leaves, mapped, shape_leaves
 from rnnkit.models.assembled import Assembled, box_of, parameters
+from rnnkit.models.calls import Call, Calls, called, looked_up
 from rnnkit.models.drawing import Arrow, Box
 from rnnkit.serialization.configuration import deserialize, serialize
 from rnnkit.training.batches import Names
-
-
-@dataclass(frozen=True)
-class Call:
-    """One call of a layer in a model, its arrays by their numbers: inputs first, then what each call gives.
-
-    Attributes
-    ----------
-    layer : int
-        Its place in `Model.layers`.
-    x : int, or nested lists of them
-    more : dict of str to int, or nested lists of them
-        States, constants, a mask.
-    training : bool or None
-        None takes the model's.
-    outputs : list of int
-    over : list of int
-        Arrays that nothing reads after this call.
-    """
-
-    layer: int
-    x: Any
-    more: dict
-    training: bool | None
-    outputs: list
-    over: list
-
-    def read(self) -> list[int]:
-        """All arrays that it reads."""
-        return [number for nested in (self.x, *self.more.values()) for number in leaves(nested)]
 
 
 class Model(Assembled):
@@ -94,49 +63,42 @@ class Model(Assembled):
         super().__init__(seed=seed, name=name)
         given, made = _tensors(inputs, "inputs"), _tensors(outputs, "outputs")
         self._several = isinstance(outputs, (list, tuple))
-        nodes = _nodes(given, made)
-        numbers = {id(tensor): i for i, tensor in enumerate(given)}
-        if len(numbers) < len(given):
+        for tensor in made:
+            if any(tensor is one for one in given):
+                raise ValueError(f"expected outputs that layers give, got the input {tensor.name!r}")
+        if len({id(tensor) for tensor in given}) < len(given):
             raise ValueError("expected different inputs, got one of them twice")
-        layers: dict[int, Layer] = {}
-        places: dict[int, int] = {}
-        tensors, calls = list(given), []
-        number = lambda nested: mapped(nested, lambda tensor: numbers[id(tensor)])
-        for node in nodes:
-            place = places.setdefault(id(node.layer), len(places))
-            layers[place] = node.layer
-            x, more = number(node.x), {name: number(nested) for name, nested in node.more.items()}
-            own = list(range(len(tensors), len(tensors) + len(node.outputs)))
-            for tensor, i in zip(node.outputs, own, strict=True):
-                numbers.setdefault(id(tensor), i)  # one that is an input stays it
-            tensors += node.outputs
-            calls.append(Call(place, x, more, node.training, own, []))
-        self.layers = list(layers.values())
-        self._calls, self._outputs = calls, [numbers[id(tensor)] for tensor in made]
-        self._shapes = [tensor.shape for tensor in tensors]
+        self._graph = Calls(given, made)
+        self.layers = self._graph.layers
+        self._shapes = [tensor.shape for tensor in self._graph.tensors]
         self._names = _unique([tensor.name for tensor in given], ["input"] * len(given), "inputs")
         named = zip(given, self._names, strict=True)
         self._input_configs = [input_config(tensor) | {"name": name} for tensor, name in named]
-        self._paths = _unique(
-            [layer.name for layer in self.layers], [default_name(type(layer)) for layer in self.layers], "layers"
+        self._graph.paths = _unique(
+            [layer.name for layer in self.layers], [layer._default_name() for layer in self.layers], "layers"
         )
         self._symbols = _Symbols(given, made)
-        self._find_ends()
+        self._graph.forget_tensors()
+        for i, name in enumerate(self._names):
+            if i not in self._graph.read:
+                raise ValueError(f"expected inputs that the outputs depend on; {name!r} leads to none of them")
         self.dtype = np.result_type(*(tensor.dtype for tensor in made))
         self.built = True
         self._input_shape = self._shapes[0] if len(given) == 1 else self._shapes[: len(given)]
         if len(given) == 1:
             self._least_rank = self._open_axes = 1
 
-    def _find_ends(self):
-        """Say which arrays are read for the last time at each call, and refuse inputs that nothing reads."""
-        seen = set(self._outputs)
-        for call in reversed(self._calls):
-            call.over[:] = sorted({*call.read(), *call.outputs} - seen)
-            seen |= set(call.read())
-        for i, name in enumerate(self._names):
-            if i not in seen:
-                raise ValueError(f"expected inputs that the outputs depend on; {name!r} leads to none of them")
+    @property
+    def _calls(self) -> list[Call]:
+        return self._graph.calls
+
+    @property
+    def _outputs(self) -> list[int]:
+        return self._graph.outputs
+
+    @property
+    def _paths(self) -> list[str]:
+        return self._graph.paths
 
     @property
     def inputs(self) -> list[SymbolicTensor]:
@@ -185,22 +147,16 @@ class Model(Assembled):
     # Calls
 
     def _with_mask(self, inputs, mask, training):
-        with self._all_or_nothing():
+        with self._calling_parts():
             values, masks = self._entered(inputs, mask)
-            for call in self._calls:
-                self._put(call, values, masks, *_called(*self._given(call, values, masks, training)))
+            self._graph.run(values, masks, training)
         return self._returned(values), self._returned(masks)
 
     def _vjp_with_mask(self, inputs, mask, training, wanted):
-        pullbacks = []
         by_name = list(inputs) if isinstance(inputs, Mapping) else None
-        with self._all_or_nothing():
+        with self._calling_parts():
             values, masks = self._entered(inputs, mask)
-            for call in self._calls:
-                here = self._given(call, values, masks, training)
-                result, result_mask, pullback = _differentiated(wanted, *here)
-                self._put(call, values, masks, result, result_mask)
-                pullbacks.append((pullback, mapped(result, lambda _: None)))
+            pullbacks = self._graph.run_differentiated(values, masks, training, wanted)
         outputs = self._returned(values)
 
         def pull(cotangents):
@@ -212,41 +168,7 @@ class Model(Assembled):
         return outputs, self._returned(masks), Pullback(outputs, self.dtype, pull, pull_weights)
 
     def _pulled(self, pullbacks, cotangents, trained, by_name) -> Gradients:
-        """From the last call to the first; cotangents of an array that several calls read add up in that order.
-
-        With `trained`, only what leads to those arrays' cotangents.
-        """
-        d: list = [None] * len(self._shapes)
-        weights: dict = {}
-        states: dict = {}
-
-        def add(number, cotangent):
-            if cotangent is not None:
-                d[number] = cotangent if d[number] is None else added_up(d[number], cotangent)
-
-        for number, cotangent in zip(self._outputs, cotangents, strict=True):
-            add(number, cotangent)
-        for call, (pullback, nesting) in zip(reversed(self._calls), reversed(pullbacks), strict=True):
-            if trained is not None and trained.isdisjoint(call.outputs):
-                continue
-            own = iter([d[number] for number in call.outputs])
-            flat = pullback.flat(mapped(nesting, lambda _, own=own: next(own)))
-            only_weights = trained is not None and trained.isdisjoint(leaves(call.x))
-            gradient = (pullback.pull_weights if only_weights else pullback.pull)(flat)
-            for number in call.outputs:
-                d[number] = None
-            for what in ("x", "initial_state", "constants"):
-                numbers = leaves(call.x if what == "x" else call.more.get(what))
-                given = getattr(gradient, what)
-                if numbers and given is not None:
-                    for number, cotangent in zip(numbers, _flat_with_none(given), strict=True):
-                        add(number, cotangent)
-            path = self._paths[call.layer]
-            for name, array in gradient.weights.items():
-                name = f"{path}/{name}"
-                weights[name] = added_up(weights[name], array) if name in weights else array
-            if "initial_state" not in call.more:
-                states[call.layer] = gradient.initial_state
+        d, weights, states = self._graph.pull(pullbacks, cotangents, trained)
         found: Any = d[: len(self._names)]
         if by_name is not None:
             found = {name: found[self._names.index(name)] for name in by_name}
@@ -259,20 +181,16 @@ class Model(Assembled):
     def _trained(self) -> set[int]:
         """The arrays that depend on a weight that is trained."""
         weight_options = self._weight_options()
-        found: set[int] = set()
-        trained = {name.partition("/")[0] for name, one in weight_options.items() if one.trainable}
-        for call in self._calls:
-            if self._paths[call.layer] in trained or not found.isdisjoint(call.read()):
-                found.update(call.outputs)
-        return found
+        paths = {name.partition("/")[0] for name, one in weight_options.items() if one.trainable}
+        return self._graph.depend_on(paths, set())
 
     def _watched(self, x):
         values, masks = self._entered(x, None)
         for call in self._calls:
-            result, result_mask = _called(*self._given(call, values, masks, False))
+            result, result_mask = called(*self._graph.given(call, values, masks, False))
             for array in leaves(result):
                 yield f"the output of {self._paths[call.layer]!r}", array
-            self._put(call, values, masks, result, result_mask)
+            self._graph.put(call, values, masks, result, result_mask)
 
     def _entered(self, inputs, mask):
         """All arrays and masks of a call by number, with those of the inputs."""
@@ -281,21 +199,6 @@ class Model(Assembled):
         self._check_shapes([array.shape for array in arrays])
         missing = [None] * (len(self._shapes) - len(arrays))
         return [*arrays, *missing], [*Names(self._names, "mask").split(mask), *missing]
-
-    def _given(self, call, values, masks, training):
-        """The layer of a call, and what it is called on."""
-        x = mapped(call.x, values.__getitem__)
-        more = {name: mapped(numbers, values.__getitem__) for name, numbers in call.more.items()}
-        mask = more.pop("mask") if "mask" in more else mapped(call.x, masks.__getitem__)
-        if isinstance(mask, list) and all(one is None for one in _flat_with_none(mask)):
-            mask = None
-        return self.layers[call.layer], x, mask, training if call.training is None else call.training, more
-
-    def _put(self, call, values, masks, outputs, outputs_masks):
-        for number, value, mask in zip(call.outputs, leaves(outputs), _masks_of(outputs, outputs_masks), strict=True):
-            values[number], masks[number] = value, mask
-        for number in call.over:
-            values[number] = masks[number] = None
 
     def _returned(self, values):
         found = [values[number] for number in self._outputs]
@@ -336,7 +239,7 @@ class Model(Assembled):
         self._check_shape(shape)
         shapes: list = [*shape_leaves(shape), *self._shapes[len(self._names) :]]
         for call in self._calls:
-            given = self.layers[call.layer].compute_output_shape(mapped(call.x, shapes.__getitem__))
+            given = self.layers[call.layer]._shapes_given(mapped(call.x, shapes.__getitem__), call.options)
             for number, one in zip(call.outputs, shape_leaves(given), strict=True):
                 shapes[number] = one
         found = [shapes[number] for number in self._outputs]
@@ -367,7 +270,11 @@ class Model(Assembled):
 
     def get_config(self):
         """Layers, and the calls of them, as JSON values."""
-        calls = [{"layer": c.layer, "x": c.x, "more": c.more, "training": c.training} for c in self._calls]
+        calls: list[dict[str, Any]] = []
+        for c in self._calls:
+            calls.append({"layer": c.layer, "x": c.x, "more": c.more, "training": c.training})
+            if c.options:
+                calls[-1]["options"] = c.options
         config = super().get_config()
         del config["dtype"]
         return {
@@ -381,7 +288,7 @@ class Model(Assembled):
     def from_config(cls, config):
         """A new model from what `get_config` gave; its layers are built, with new weights."""
         layers = [deserialize(layer) for layer in config["layers"]]
-        calls = [Call(c["layer"], c["x"], c["more"], c["training"], [], []) for c in config["calls"]]
+        calls = [Call(**({"outputs": [], "over": []} | call)) for call in config["calls"]]
         inputs, tensors = _replayed(config["inputs"], layers, calls)
         outputs = mapped(config["outputs"], tensors.__getitem__)
         return cls(inputs, outputs, seed=config["seed"], name=config["name"])
@@ -456,34 +363,15 @@ def _tensors(given, what) -> list[SymbolicTensor]:
     return found
 
 
-def _nodes(given, made) -> list:
-    """All calls between inputs and outputs, each behind those that it reads."""
-    known, found, waiting = {id(tensor) for tensor in given}, {}, list(made)
-    for tensor in made:
-        if id(tensor) in known:
-            raise ValueError(f"expected outputs that layers give, got the input {tensor.name!r}")
-    while waiting:
-        tensor = waiting.pop()
-        if id(tensor) in known or tensor.node.order in found:
-            continue
-        if tensor.node.layer is None:
-            raise ValueError(
-                f"expected all that the outputs depend on among inputs; {tensor.name!r} of shape {tensor.shape} is not"
-            )
-        found[tensor.node.order] = tensor.node
-        waiting += tensor.node.read()
-    return [found[order] for order in sorted(found)]
-
-
 def _replayed(inputs, layers, calls):
     """The inputs, and all tensors by number, of calls that are made once more."""
     tensors = [Input(**one) for one in inputs]
     count = len(tensors)
     for call in calls:
-        more = {name: mapped(numbers, tensors.__getitem__) for name, numbers in call.more.items()}
+        more = {name: looked_up(numbers, tensors) for name, numbers in call.more.items()} | call.options
         if call.training is not None:
             more["training"] = call.training
-        tensors += leaves(layers[call.layer](mapped(call.x, tensors.__getitem__), **more))
+        tensors += leaves(layers[call.layer]._on(mapped(call.x, tensors.__getitem__), **more))
     return tensors[:count], tensors
 
 
@@ -503,32 +391,3 @@ def _unique(names, defaults, what) -> list[str]:
         taken.add(free)
         found.append(free)
     return found
-
-
-def _called(layer, x, mask, training, more):
-    """A call's result and the mask that goes with it; `more` are states and constants."""
-    if not more:
-        return layer._with_mask(x, mask, training)
-    return layer(x, mask=mask, training=training, **more), layer.compute_mask(x, mask)
-
-
-def _differentiated(wanted, layer, x, mask, training, more):
-    """As `_called`, and the pullback."""
-    if not more:
-        return layer._vjp_with_mask(x, mask, training, wanted)
-    result, pullback = layer.vjp(x, mask=mask, training=training, **more, **wanted)
-    return result, layer.compute_mask(x, mask), pullback
-
-
-def _masks_of(outputs, masks) -> list:
-    """A mask, or None, for each array of what a call returned."""
-    if not isinstance(outputs, (list, tuple)):
-        return [masks]
-    if not isinstance(masks, (list, tuple)):
-        masks = [masks] * len(outputs)
-    return [leaf for one, own in zip(outputs, masks, strict=True) for leaf in _masks_of(one, own)]
-
-
-def _flat_with_none(nested) -> list:
-    """What nested lists hold, None among it."""
-    return [leaf for one in nested for leaf in _flat_with_none(one)] if isinstance(nested, (list, tuple)) else [nested]

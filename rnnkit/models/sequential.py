@@ -78,7 +78,7 @@ class Sequential(Assembled):
                 raise
 
     def _with_mask(self, inputs, mask, training):
-        with self._all_or_nothing():
+        with self._calling_parts():
             x = self._built_for(inputs)
             for layer in self.layers:
                 x, mask = layer._with_mask(x, mask, training)
@@ -86,7 +86,7 @@ class Sequential(Assembled):
 
     def _vjp_with_mask(self, inputs, mask, training, wanted):
         pullbacks = []
-        with self._all_or_nothing():
+        with self._calling_parts():
             x = self._built_for(inputs)
             for layer in self.layers:
                 x, mask, pullback = layer._vjp_with_mask(x, mask, training, wanted)
@@ -136,8 +136,8 @@ class Sequential(Assembled):
     def _takes_sequences(self):
         return bool(self.layers) and self.layers[0]._takes_sequences()
 
-    def _least_axes(self):
-        return self.layers[0]._least_axes() if self.layers else self._least_rank
+    def _nests(self, value):
+        return bool(self.layers) and self.layers[0]._nests(value)
 
     def _padding_of(self, shape):
         for layer in self.layers:

@@ -301,6 +301,9 @@ def _replaced(value, mapping, in_place, seen, home=None):
     if id(value) in seen:
         return seen[id(value)]
     package = str(type(value).__module__).partition(".")[0]
+    if isinstance(value, AdaptedCell) and value.holds_weights:
+        seen[id(value)] = found = value.with_arrays(mapping, in_place)
+        return found
     if isinstance(value, Cell):
         home = package
     elif not hasattr(value, "__dict__") or (type(value) is not SimpleNamespace and package != home):
@@ -431,7 +434,16 @@ def connections(shape, density: float, rng: np.random.Generator) -> np.ndarray:
 
 
 class AdaptedCell(Cell):
-    """Any object with ``call`` and ``state_size``, seen as a cell; its arrays are read when a layer is built."""
+    """Any object with ``call`` and ``state_size``, seen as a cell; its arrays are read when a layer is built.
+
+    Attributes
+    ----------
+    holds_weights : bool
+        Whether the object has weights; then ``with_arrays(mapping, in_place)`` puts others, by the arrays' ids.
+    """
+
+    holds_weights = False
+    with_arrays: Callable[..., AdaptedCell]
 
     def __init__(self, cell):
         super().__init__(name=getattr(cell, "name", None) or type(cell).__name__)
@@ -485,7 +497,8 @@ def as_cell(cell) -> Cell:
         raise TypeError(f"expected a cell, got the class {cell.__name__}; call it, as in {cell.__name__}(units=32)")
     if not callable(getattr(cell, "call", None)) or not hasattr(cell, "state_size"):
         raise ValueError(f"expected a cell with call(inputs, states) and state_size, got {type(cell).__name__}")
-    return AdaptedCell(cell)
+    own = getattr(cell, "_as_cell", None)  # a layer's way, whose weights are its own
+    return AdaptedCell(cell) if own is None else own()
 
 
 def prepare(cell: Cell, input_shape, dtype, rng: np.random.Generator) -> None:
@@ -494,7 +507,7 @@ def prepare(cell: Cell, input_shape, dtype, rng: np.random.Generator) -> None:
         return
     token = _building.set((np.dtype(dtype), rng))
     try:
-        cell.build(tuple(input_shape))
+        cell.build(input_shape if isinstance(input_shape, dict) else tuple(input_shape))
         cell.built = True
     except BaseException:
         cell._forget_weights()

@@ -13,16 +13,22 @@ from rnnkit import allocation
 from rnnkit.arrays import real
 from rnnkit.recording import is_own
 from rnnkit.steps.cell import Cell, call_initial, cell_name
+from rnnkit.steps.nesting import Nesting, is_shape, leaves_of
 from rnnkit.stored_weights import all_expanded
 
 
 class Step:
-    """A built cell as everything below it sees it: flat tuples of states, weights by name, checked returns."""
+    """A built cell as everything below it sees it: flat tuples of states, weights by name, checked returns.
+
+    Nested inputs and outputs are one array of features, of which the cell sees the parts.
+    """
 
     def __init__(self, cell: Cell, feature_shape):
         self.cell = cell
         self.name = cell_name(cell)
-        self.feature_shape = tuple(feature_shape)
+        self.inputs = feature_shape if isinstance(feature_shape, Nesting) else None
+        self.outputs: Nesting | None = None  # how the step's output is nested, once it ran
+        self.feature_shape = (self.inputs.size,) if self.inputs else tuple(feature_shape)
         self.states = cell._states()
         self.state_shapes = self.states.shapes
         self.weight_shapes = {name: array.shape for name, array in cell._all_weights().items()}
@@ -44,6 +50,7 @@ class Step:
 
         def advance(x, states, constants=(), draws=MappingProxyType({}), training=False):
             try:
+                x = x if self.inputs is None else self.inputs.packed(self.inputs.parted(x, 1))
                 output, new = cell._advance(x, tuple(states), tuple(constants), training, draws)
             except IndexError as error:
                 if self.takes_constants and not len(constants):
@@ -69,6 +76,8 @@ class Step:
 
         ``pull(x, states, constants, draws, training, d_output, d_states) -> (d_x, d_states, d_weights, d_constants)``.
         """
+        if self.inputs or self.outputs:
+            raise ValueError(f"expected {self.name!r} without a vjp of its own, since its arrays are nested")
         cell = self.cell._bound(weights)
 
         def pull(x, states, constants, draws, training, d_output, d_states):
@@ -95,6 +104,12 @@ class Step:
         """One step with these weights: ``(output, tuple of new states)``."""
         return self.bind(weights)(x, states, constants, draws, training)
 
+    def _joined(self, output):
+        if not isinstance(output, (list, tuple, Mapping)):
+            return output
+        self.outputs = Nesting(output, 1)
+        return self.outputs.joined(leaves_of(output), 1)
+
     def _check(self, output, new):
         if len(new) != len(self.state_shapes):
             raise ValueError(
@@ -106,7 +121,7 @@ class Step:
                 raise ValueError(
                     f"expected state {i} of {self.name!r} of shape (batch, {', '.join(map(str, shape))}), got {got}"
                 )
-        return output, new
+        return self._joined(output), new
 
     def initial_states(self, batch_size: int, dtype) -> tuple[np.ndarray, ...]:
         """The states before the first step, new arrays ``(B, *shape)``."""
@@ -152,7 +167,10 @@ class Step:
                     f"expected the output of {self.name!r} of shape (batch, …), one row per row of x; got {shape}"
                 )
             declared = self.cell._output_size()
-            if declared is not None and _size_tuple(declared) != shape[1:]:
+            if self.outputs is not None:
+                if declared is not None and _flat_sizes(declared) != self.outputs.shapes:
+                    raise ValueError(f"expected output_size {declared} of {self.name!r}, got {self.outputs.shapes}")
+            elif declared is not None and _size_tuple(declared) != shape[1:]:
                 raise ValueError(f"expected output_size {declared} of {self.name!r}, but its output has {shape[1:]}")
             self._probes[key] = (shape[1:], tuple(name for name in self.draws if name in draws.seen))
         return self._probes[key]
@@ -174,6 +192,16 @@ def _starts_by_own_code(cell) -> bool:
 
 def _size_tuple(size):
     return (int(size),) if isinstance(size, numbers.Integral) else tuple(size)
+
+
+def _flat_sizes(sizes) -> list[tuple[int, ...]]:
+    """The shapes of a nested output, of a cell's `output_size`."""
+    if isinstance(sizes, numbers.Integral):
+        return [_size_tuple(sizes)]
+    found: list[tuple[int, ...]] = []
+    for one in sizes.values() if isinstance(sizes, Mapping) else sizes:
+        found += [_size_tuple(one)] if is_shape(one) else _flat_sizes(one)
+    return found
 
 
 def _as_list(given):

@@ -15,9 +15,9 @@ from rnnkit.layers.support.repeats import (
     RepeatedCalls,
     Same,
     are_own,
+    call_states,
     copied_arrays,
     facts_of,
-    generator_states,
     restore,
 )
 from rnnkit.optimizers.in_place import RecordedUpdate, UpdateInPlace
@@ -51,8 +51,8 @@ class _Recorded:
     losses : int
         How many operations lead to the losses.
     penalties : list of tuple (regularizer, weight)
-    drawing : list of Layer
-        Those that draw something at each batch.
+    changing : list of Layer
+        Those that draw something at each batch, or have moving averages.
     """
 
     recording: Recording
@@ -61,7 +61,7 @@ class _Recorded:
     update: RecordedUpdate
     losses: int
     penalties: list
-    drawing: list
+    changing: list
     agreed: int = 0
 
     def compute_losses(self, batch: Batch) -> bool:
@@ -166,7 +166,7 @@ class Repeats:
         return True
 
     def _repeat(self, recorded: _Recorded, stepper: Stepper, batch: Batch, tally: Tally) -> bool:
-        states = generator_states(recorded.drawing)
+        states = call_states(recorded.changing)
         found, penalty = recorded.found, recorded.penalty
         if not recorded.compute_losses(batch) or not stepper.is_finite(found.parts, penalty):
             restore(states)
@@ -188,7 +188,7 @@ class Repeats:
 
     def _try(self, kind: _Kind, stepper: Stepper, batch: Batch, tally: Tally) -> None:
         """Do a batch the ordinary way, and see whether a recording gives the same bits."""
-        states = generator_states(stepper.model._all_layers())
+        states = call_states(stepper.model._all_layers())
         try:
             if kind.recorded is None:
                 self._record(kind, stepper, batch)
@@ -218,19 +218,20 @@ class Repeats:
         recording.give(*_arrays(memory), *in_place.weights.values())
         recording.constant(*(array for name, array in arrays.items() if name not in in_place.weights))
         layers = model._all_layers()
-        before = generator_states(layers)
+        before = call_states(layers)
         with recording, standing_in((arrays[name], place) for name, place in in_place.weights.items()):
             found = stepper.differentiated(memory)
             losses = len(recording.operations)
             update = in_place.record(recording, found.gradients(stepper.names()), weight_options)
-        drawing = [layer for layer, (generator, state) in before.items() if generator.state != state]
+        after = call_states(layers)
+        changing = [layer for layer in after if after[layer] != before.get(layer)]
         if not all(recording.knows(output) for output in found.outputs):
             raise Unrepeatable("an output isn't computed by recorded operations")
         if any(part is not None and not part.count for part in found.parts):
             raise Unrepeatable("no entry of the batch is used")
         options = ((weight_options[name], weight) for name, weight in in_place.weights.items())
         penalties = [(one.regularizer, weight) for one, weight in options if one.regularizer is not None]
-        kind.recorded = _Recorded(recording, memory, found, update, losses, penalties, drawing)
+        kind.recorded = _Recorded(recording, memory, found, update, losses, penalties, changing)
 
 
 def _key(stepper: Stepper, batch: Batch) -> tuple | None:
@@ -251,8 +252,11 @@ def _facts(stepper: Stepper, arrays, weight_options) -> list:
     """All that recordings depend on besides the batch and the numbers of weights and slots; to be compared."""
     optimizer = stepper.compiled.optimizer
     found: list[Any] = [optimizer.slots, optimizer.clipnorm, optimizer.global_clipnorm, list(weight_options.items())]
-    found += [Same(array) for name, array in arrays.items() if not weight_options[name].trainable]
-    return [*found, *facts_of(stepper.model._all_layers())]
+    layers = stepper.model._all_layers()
+    moving = {id(array) for layer in layers for array in layer._moving().values()}  # read at each repetition
+    fixed = (array for name, array in arrays.items() if not weight_options[name].trainable)
+    found += [Same(array) for array in fixed if id(array) not in moving]
+    return [*found, *facts_of(layers)]
 
 
 def _arrays(batch: Batch) -> Iterator[np.ndarray]:

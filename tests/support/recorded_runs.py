@@ -23,7 +23,7 @@ def check_repeated(layer, calls, cotangents):
         with recording:
             found = taken(layer, memory, d)
         for i, (call, given) in enumerate(zip(calls, cotangents, strict=True)):
-            now = {name: array * array.dtype.type(1 - 0.03 * i) for name, array in before.items()}
+            now = {name: np.asarray(array * array.dtype.type(1 - 0.03 * i)) for name, array in before.items()}
             for place, array in zip(
                 arrays([*memory.values(), d, *weights.values()]),
                 arrays([*call.values(), given, *now.values()]),

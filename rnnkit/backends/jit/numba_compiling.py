@@ -1,7 +1,8 @@
 """How numba compiles jitted steps: each call typed once, few collections of garbage, LLVM's passes for bodies only.
 
 numba resolves the type of every single ``a + b`` anew, and builds LLVM's passes over functions for every declaration,
-too. Both, and the collections in between, take a tenth of the time that a jitted step needs, and memory.
+too. Both, and the collections in between, take a tenth of the time that a jitted step needs, and memory. Loops are
+vectorized but not unrolled: a step compiles in two thirds of the time then, and runs 2 % longer (of four; one 8 %).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import gc
 from collections.abc import Iterator
 from typing import Any
 
+import llvmlite.binding as llvm
 from numba.core import config
 from numba.core.registry import cpu_target
 
@@ -36,11 +38,19 @@ class _Passes:
             passes.run(function, builder)
 
 
+def _pass_builder(machine, opt=3, loop_vectorize=True, slp_vectorize=False):
+    """LLVM's list of passes for a level, as numba asks for it, without unrolled loops."""
+    options = llvm.create_pipeline_tuning_options(int(opt))
+    options.loop_vectorization, options.slp_vectorization = bool(loop_vectorize), bool(slp_vectorize)
+    options.loop_unrolling = options.loop_interleaving = False
+    return llvm.create_pass_builder(machine, options)
+
+
 @contextlib.contextmanager
 def compiling() -> Iterator[None]:
     """While it lasts, numba keeps the signature that a function has for some types, and Python seldom collects.
 
-    Passes are built for no declaration.
+    Passes are built for no declaration, and unroll no loop.
     """
     context = cpu_target.typing_context
     resolve = type(context).resolve_function_type
@@ -66,6 +76,8 @@ def compiling() -> Iterator[None]:
     gc.set_threshold(*seldom)
     context.resolve_function_type = resolve_once
     codegen = cpu_target.target_context.codegen()
+    numbas = {"opt": config.OPT, "loop_vectorize": config.LOOP_VECTORIZE, "slp_vectorize": config.SLP_VECTORIZE}
+    codegen._pass_builder = lambda **given: _pass_builder(codegen._tm, **(numbas | given))
     if not config.LLVM_PASS_TIMINGS:
         passes = _Passes(type(codegen)._function_pass_manager.__get__(codegen))
         codegen._function_pass_manager = lambda: (passes, None)
@@ -74,5 +86,6 @@ def compiling() -> Iterator[None]:
     finally:
         context.__dict__.pop("resolve_function_type", None)
         codegen.__dict__.pop("_function_pass_manager", None)
+        codegen.__dict__.pop("_pass_builder", None)
         if gc.get_threshold() == seldom:  # nobody else has set it
             gc.set_threshold(*before)

@@ -128,6 +128,7 @@ class Graph:
     # The weights as they are: while a step is read, to know what a function makes of them; then those that sparse
     # products read something of.
     values: dict[tuple, np.ndarray] = field(default_factory=dict)
+    whole: bool = False  # read for NumPy alone, where two batches are multiplied as matrices
     _known: dict[tuple, Node] = field(default_factory=dict)
 
     def add(self, op, args=(), shape=(), attr=None, kind="float", key=None) -> Node:
@@ -257,7 +258,7 @@ class Graph:
         return node.op in ("view", "divide", "negative") and self._is_sparse(node.args[0])
 
     def einsum(self, subscripts, *args) -> Node:
-        """A product of unbatched arrays, computed once."""
+        """A product of unbatched arrays, computed once; in a graph for NumPy alone of two with a batch axis, too."""
         args = tuple(self.as_float(a) for a in args)
         shape = np.einsum(subscripts, *(np.broadcast_to(0.0, a.shape) for a in args)).shape
         return self.add("einsum", args, shape, subscripts)

@@ -31,7 +31,10 @@ def first_symbol(*values) -> Symbol:
 
 
 def lift(like: Symbol, value) -> Symbol:
-    """A value as a symbol of the same graph: numbers and arrays become literals."""
+    """A value as a symbol of the same graph: numbers and arrays become literals, weights what stands for them."""
+    stands = getattr(type(value), "__symbolic__", None)
+    if stands is not None:
+        value = stands(value)
     if isinstance(value, Symbol):
         return value
     if isinstance(value, BatchSize):

@@ -19,7 +19,7 @@ def contract(graph, a, letters_a, b, letters_b, letters_out):
     """``einsum`` of two nodes, letters naming their feature axes; shared axes of length 1 must be dropped before."""
     a, letters_a = _summed(graph, a, letters_a, letters_b + letters_out)
     b, letters_b = _summed(graph, b, letters_b, letters_a + letters_out)
-    if not a.batched and not b.batched:
+    if (not a.batched and not b.batched) or (graph.whole and a.batched and b.batched):
         return graph.einsum(f"{letters_a},{letters_b}->{letters_out}", a, b)
     common = [c for c in letters_a if c in letters_b]
     inner, shared = [c for c in common if c not in letters_out], [c for c in common if c in letters_out]

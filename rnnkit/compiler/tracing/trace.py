@@ -25,7 +25,7 @@ from rnnkit.compiler.tracing.symbol import Symbol
 _TOLERANCE = 1e-5  # of each array's largest value: a graph that computes something else is off by far more
 
 
-def trace(step, dtype, weights, constant_shapes=(), training=False) -> Graph:
+def trace(step, dtype, weights, constant_shapes=(), training=False, whole=False) -> Graph:
     """The graph of a step.
 
     Parameters
@@ -38,6 +38,8 @@ def trace(step, dtype, weights, constant_shapes=(), training=False) -> Graph:
     constant_shapes : tuple of tuple of int
         Without the batch axis.
     training : bool
+    whole : bool
+        Whether NumPy alone evaluates the graph, which then multiplies batches of matrices as such.
 
     Raises
     ------
@@ -49,19 +51,19 @@ def trace(step, dtype, weights, constant_shapes=(), training=False) -> Graph:
         If the graph computes something else than the step.
     """
     try:
-        return _trace(step, dtype, weights, constant_shapes, training)
+        return _trace(step, dtype, weights, constant_shapes, training, whole)
     except UsesLength as error:
         shapes = (step.feature_shape, *step.state_shapes, *constant_shapes, *step.draws.values())
         taken = {n for shape in (*shapes, *(w.shape for w in weights.values())) for n in shape}
         try:
             with rows_stand_for(next(n for n in range(127, 10**6, 2) if n not in taken)):
-                return _trace(step, dtype, weights, constant_shapes, training)
+                return _trace(step, dtype, weights, constant_shapes, training, whole)
         except Exception:
             raise error from None
 
 
-def _trace(step, dtype, weights, constant_shapes, training):
-    graph, watch = Graph(), _Watch(step)
+def _trace(step, dtype, weights, constant_shapes, training, whole):
+    graph, watch = Graph(whole=whole), _Watch(step)
     graph.locate = watch
     graph.sparse = step.cell._sparse_weights()
     graph.weights = {id(array): name for name, array in weights.items()}

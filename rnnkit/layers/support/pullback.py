@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rnnkit.arguments import positive_integer
@@ -25,12 +25,19 @@ class Gradients:
         Nested as `initial_state`; of the kept states where a stateful layer started from those. Of a model, one
         entry per stateful layer, as its `reset_states` takes them. None for layers without states.
     constants : list of ndarray, or None
+    more : dict of str to ndarray
+        Of other arrays that a call was given, by its keywords.
     """
 
     weights: dict
     x: Any = None
     initial_state: Any = None
     constants: list | None = None
+    more: dict = field(default_factory=dict)
+
+    def of(self, keyword: str) -> Any:
+        """The cotangent of what a call had by a keyword, None where there is none."""
+        return getattr(self, keyword) if keyword in ("x", "initial_state", "constants") else self.more.get(keyword)
 
     def __repr__(self):
         lines = [f"{name}: {array.shape}" for name, array in self.weights.items()]
@@ -87,6 +94,14 @@ class Pullback:
         return self._flat(d_outputs, self._shapes)
 
     def _flat(self, given, shapes) -> list:
+        if isinstance(shapes, dict):
+            given = dict.fromkeys(shapes) if given is None else given
+            if not isinstance(given, dict) or set(given) != set(shapes):
+                raise ValueError(
+                    f"expected d_outputs as a dict of {', '.join(map(repr, shapes))}, as the call's result; got "
+                    f"{sorted(given) if isinstance(given, dict) else type(given).__name__}"
+                )
+            return [array for name, shape in shapes.items() for array in self._flat(given[name], shape)]
         if isinstance(shapes, list):
             if given is None:
                 given = [None] * len(shapes)

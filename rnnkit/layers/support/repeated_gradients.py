@@ -95,7 +95,8 @@ class RepeatedVJPs(RepeatedCalls):
                             operation()
                         way.latest = token
                     g = way.go_back(cotangents)
-                    return Gradients(*(copied_arrays(one) for one in (g.weights, g.x, g.initial_state, g.constants)))
+                    found = (g.weights, g.x, g.initial_state, g.constants, g.more)
+                    return Gradients(*(copied_arrays(one) for one in found))
             finally:
                 if mine:
                     self._lock.release()
@@ -122,4 +123,4 @@ def repeated_vjp(vjp: Callable) -> Callable:
 def _fields(g: Gradients) -> list:
     """All that a gradient is made of, dense."""
     weights = [np.asarray(one) if isinstance(one, RowGradient) else one for one in g.weights.values()]
-    return [weights, g.x, g.initial_state, g.constants]
+    return [weights, g.x, g.initial_state, g.constants, g.more]

@@ -179,9 +179,9 @@ class RepeatedCalls:
             kind.refusal = f"it holds more than {_LARGEST:,} bytes"
             return None
         layers = layer._all_layers()
-        before = generator_states(layers)
+        before = call_states(layers)
         found = call(layer, *arguments, **keywords)
-        after = generator_states(layers)
+        after = call_states(layers)
         restore(before)  # the same is drawn once more
         try:
             if kind.recording is None:
@@ -279,21 +279,29 @@ def facts_of(layers) -> list:
     return found
 
 
-def generator_states(layers) -> dict:
-    """Where the generators of layers stand, for `restore`."""
-    generators = {layer: layer._generator.bit_generator for layer in layers if layer._generator is not None}
-    return {layer: (generator, generator.state) for layer, generator in generators.items()}
+def call_states(layers) -> dict:
+    """What calls of layers change: where generators stand, and moving averages; for `restore`, and to be compared."""
+    found = {}
+    for layer in layers:
+        generator = None if layer._generator is None else layer._generator.bit_generator
+        moving = {name: Same(array) for name, array in layer._moving().items()}
+        if generator is not None or moving:
+            found[layer] = generator, None if generator is None else generator.state, moving
+    return found
 
 
 def restore(states: dict) -> None:
-    """Let generators go on from where they stood."""
-    for generator, state in states.values():
-        generator.state = state
+    """Let layers go on from where they stood."""
+    for layer, (generator, state, moving) in states.items():
+        if generator is not None:
+            generator.state = state
+        if any(array is not moving[name].value for name, array in layer._moving().items()):
+            layer._put_own_arrays({name: same.value for name, same in moving.items()})
 
 
 def are_own(layers) -> bool:
-    """Whether no layer is of a class of the user's, whose code has to run at each call."""
-    return all(is_own(type(layer)) for layer in layers)
+    """Whether no layer is of a class of the user's whose code has to run at each call."""
+    return all(is_own(type(layer)) or layer._is_read_once for layer in layers)
 
 
 def same_bits(nested, other) -> bool:

@@ -37,7 +37,7 @@ def sequences(layer: Layer, value, what: str = "x") -> Ragged | None:
     ValueError, TypeError
         As `rnnkit.sequences.ragged.ragged`.
     """
-    if type(value) not in (list, tuple) or not layer._takes_sequences():
+    if type(value) not in (list, tuple) or not layer._takes_sequences() or layer._nests(value):
         return None
     axes = 1 if layer._reads_ids() else 2
     known = layer.built and layer._input_shape is not None and not layer._reads_ids()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import itertools
+from collections.abc import Callable
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,30 +17,20 @@ if TYPE_CHECKING:
     from rnnkit.layers.base import Layer
 
 _order = itertools.count()
-MERGING: dict[str, type] = {}  # the layers that operators stand for: `rnnkit.layers.merging` registers them
 
-# What to write instead of a NumPy function; each is a layer.
-_INSTEAD = {
-    "add": "rk.Add()([a, b])",
-    "subtract": "rk.Subtract()([a, b])",
-    "multiply": "rk.Multiply()([a, b])",
-    "maximum": "rk.Maximum()([a, b])",
-    "matmul": "rk.Dense(units)(x)",
-    "concatenate": "rk.Concatenate()([a, b])",
-    "hstack": "rk.Concatenate()([a, b])",
-    "reshape": "rk.Reshape(shape)(x)",
-    "ravel": "rk.Flatten()(x)",
-    "repeat": "rk.RepeatVector(n)(x)",
-    "mean": "rk.GlobalAveragePooling1D()(x)",
-    "exp": 'rk.Activation("exponential")(x)',
-}
-_ACTIVATIONS = ("tanh", "sigmoid", "softplus", "log_sigmoid")
+# What reads the `call` of a layer that is written as a class, in this thread; it makes tensors of arrays.
+tracing: ContextVar[Any] = ContextVar("rnnkit_tracing", default=None)
+MERGING: dict[str, type] = {}  # the layers that ufuncs stand for: `rnnkit.layers.merging` registers them
+
+RECORD: list[Callable] = []  # what records an operation as a layer: `rnnkit.layers.operation` registers it
 
 
-class SymbolicTensor:
+class SymbolicTensor(np.lib.mixins.NDArrayOperatorsMixin):
     """What stands for an array until a `Model` is called: what `Input` gives, and a layer called on it.
 
-    ``a + b``, ``a - b`` and ``a * b`` of two of them are `Add`, `Subtract` and `Multiply`.
+    ``a + b``, ``a - b`` and ``a * b`` of two of one rank are `Add`, `Subtract` and `Multiply`. Every other operator, an
+    index and NumPy's functions are recorded as the layer `rnnkit.layers.operation.Operation`. ``==`` and ``!=`` compare
+    the tensors themselves, as a dict of them needs; `numpy.equal` compares numbers.
 
     Attributes
     ----------
@@ -61,25 +52,51 @@ class SymbolicTensor:
     def __repr__(self):
         return f"<SymbolicTensor {self.name!r}, {self.dtype} {self.shape}>"
 
-    def __add__(self, other):
-        return self._merged("Add", other)
+    __eq__ = object.__eq__
+    __ne__ = object.__ne__
+    __hash__ = object.__hash__
 
-    def __sub__(self, other):
-        return self._merged("Subtract", other)
+    @property
+    def batched(self) -> bool:
+        """Whether it has a batch axis; weights of a layer that is written as a class have none."""
+        return self.node.batched
 
-    def __mul__(self, other):
-        return self._merged("Multiply", other)
+    @property
+    def T(self):
+        """As `numpy.transpose`; of an array with a batch axis it can't be."""
+        return np.transpose(self)
 
-    def _merged(self, layer, other):
-        if not isinstance(other, SymbolicTensor):
-            raise _no_array(f"arithmetic with {type(other).__name__}", "rk.Lambda(function)(x)")
-        return MERGING[layer]()([self, other])
+    def __getitem__(self, key):
+        return RECORD[0]("item", (self, key), {})
 
-    def _refused(self, *_):
-        raise _no_array("this operation", "rk.Lambda(function)(x)")
+    def astype(self, dtype):
+        """As numbers or, for ``bool``, as conditions; the precision is that of the layers."""
+        return RECORD[0]("astype", (self, np.dtype(dtype)), {})
 
-    __radd__ = __rsub__ = __rmul__ = __truediv__ = __rtruediv__ = __matmul__ = __rmatmul__ = _refused
-    __pow__ = __rpow__ = __neg__ = __abs__ = __getitem__ = __len__ = __bool__ = __float__ = _refused
+    def reshape(self, *shape):
+        """As `numpy.reshape`; the first None in the shape stands for the batch size."""
+        return np.reshape(self, shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape)
+
+    def transpose(self, *axes):
+        """As `numpy.transpose`."""
+        return np.transpose(self, axes[0] if len(axes) == 1 and isinstance(axes[0], (tuple, list)) else axes or None)
+
+    def __len__(self):
+        return self._no_number("len()", "tensor.shape")
+
+    def __bool__(self):
+        return self._no_number("a decision by its values", "np.where(condition, a, b)")
+
+    def __float__(self):
+        return self._no_number("float()", "an array of NumPy's functions")
+
+    __int__ = __index__ = __complex__ = __float__
+
+    def _no_number(self, what, instead):
+        raise TypeError(
+            f"expected an array with values for {what}, got the symbolic tensor {self.name!r}, which stands for arrays "
+            f"to come: write {instead}"
+        )
 
     def __iter__(self):
         raise TypeError(
@@ -93,21 +110,56 @@ class SymbolicTensor:
         )
 
     def __array_ufunc__(self, ufunc, method, *inputs, **keywords):
-        raise _no_array(f"np.{ufunc.__name__}", _instead(ufunc.__name__))
+        if method not in ("__call__", "reduce", "accumulate") or keywords.get("out") is not None:
+            raise TypeError(f"expected np.{ufunc.__name__} without out= of a symbolic tensor; give the result a name")
+        inputs = tuple(resolved(one) for one in inputs)
+        merging = MERGING.get(ufunc.__name__)
+        if merging and method == "__call__" and not keywords and _merge(inputs):
+            return merging()(list(inputs))
+        name = f"numpy:{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
+        return RECORD[0](name, inputs, keywords)
 
     def __array_function__(self, function, types, arguments, keywords):
-        raise _no_array(f"np.{function.__name__}", _instead(function.__name__))
+        return RECORD[0](f"{function.__module__}:{function.__name__}", arguments, keywords)
 
     def __rnnkit_function__(self, name, arguments):
-        raise _no_array(f"rk.{name}", _instead(name))
+        return RECORD[0](f"rnnkit:{name}", arguments, {})
 
 
-def _instead(name):
-    return f'rk.Activation("{name}")(x)' if name in _ACTIVATIONS else _INSTEAD.get(name, "rk.Lambda(function)(x)")
+def _reduction(name):
+    def method(self, axis=None, **keywords):
+        return getattr(np, name)(self, axis=axis, **keywords)
+
+    method.__doc__ = f"As `numpy.{name}`."
+    return method
 
 
-def _no_array(what, instead):
-    return TypeError(f"expected arrays for {what}, got a symbolic tensor, which layers take: write {instead}")
+for _name in ("sum", "mean", "max", "min", "prod", "std", "var", "argmax", "argmin", "cumsum"):
+    setattr(SymbolicTensor, _name, _reduction(_name))
+
+
+def _merge(inputs) -> bool:
+    """Whether `Add` and its like take these arrays."""
+    return (
+        all(isinstance(one, SymbolicTensor) and one.batched for one in inputs)
+        and len({len(one.shape) for one in inputs}) == 1
+    )
+
+
+def resolved(value):
+    """A value, or the symbolic tensor that it gives for itself, as a weight of a layer does while it is traced."""
+    found = getattr(type(value), "__symbolic__", None)
+    return value if found is None else found(value)
+
+
+def holds_symbols(value) -> bool:
+    """Whether there is a symbolic tensor in nested lists, tuples and dicts."""
+    value = resolved(value)
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        return any(holds_symbols(one) for one in value)
+    return isinstance(value, SymbolicTensor)
 
 
 class Node:
@@ -120,16 +172,31 @@ class Node:
     x : SymbolicTensor, or nested lists of them
     more : dict of str to SymbolicTensor, or nested lists of them
         The other arguments.
+    options : dict of str to bool
+        What else there is in the call that isn't as usual.
     training : bool or None
         As it was said at the call; None takes the model's.
     outputs : list of SymbolicTensor
         All that the call returns, flat.
+    options : dict
+        Other keywords, as JSON values.
+    batched : bool
+        Whether what it gives has a batch axis.
     order : int
         Grows with every node, so that a node stands behind all that it reads.
     """
 
-    def __init__(self, layer: Layer | None = None, x: Any = None, more: dict | None = None, training=None):
-        self.layer, self.x, self.more, self.training = layer, x, more or {}, training
+    def __init__(
+        self,
+        layer: Layer | None = None,
+        x: Any = None,
+        more: dict | None = None,
+        training=None,
+        batched: bool = True,
+        options: dict | None = None,
+    ):
+        self.layer, self.x, self.more, self.training, self.options = layer, x, more or {}, training, options or {}
+        self.batched = any(tensor.batched for tensor in self.read()) if layer is not None else batched
         self.outputs: list[SymbolicTensor] = []
         self.order = next(_order)
 
@@ -216,6 +283,9 @@ def recorded(call):
 
     @functools.wraps(call)
     def called(self, *arguments, **keywords):
+        trace = tracing.get()
+        if trace is not None:
+            return trace.call(self, call, arguments, keywords)
         if self._repeated_calls is not None:
             found = self._repeated_calls.run(self, call, arguments, keywords)
             if found is not None:
@@ -224,12 +294,12 @@ def recorded(call):
         for value in arguments:
             if type(value) not in _PLAIN:
                 if _is_symbolic(value):
-                    return _record(self, call, arguments, keywords)
+                    return record(self, call, arguments, keywords)
                 plain = False
         for value in keywords.values():
             if type(value) not in _PLAIN:
                 if _is_symbolic(value):
-                    return _record(self, call, arguments, keywords)
+                    return record(self, call, arguments, keywords)
                 plain = False
         try:
             if not plain and (found := self._unlike_an_array(call, arguments, keywords)) is not None:
@@ -259,32 +329,54 @@ def _is_symbolic(value) -> bool:
     return False
 
 
-def _record(layer, call, arguments, keywords):
+def record(layer, call, arguments, keywords):
     """Build the layer for symbolic arguments, and give what stands for its result."""
     try:
-        bound = inspect.signature(call).bind(layer, *arguments, **keywords).arguments
+        given = dict(layer._call_arguments(call, arguments, keywords))
     except TypeError as error:
         raise TypeError(f"{type(layer).__name__}: {error}") from None
-    (_, x), *others = list(bound.items())[1:]
-    more = {name: value for name, value in others if value is not None}
-    training = more.pop("training", None)
-    x = layer._arranged(x)
-    for name, value in {"x": x, **more}.items():
-        for leaf in leaves(value):
-            if not isinstance(leaf, SymbolicTensor):
-                raise TypeError(
-                    f"expected {name} of {layer.name!r} to hold symbolic tensors only, got {type(leaf).__name__}; make "
-                    "it an rk.Input"
-                )
+    training = given.pop("training", None)
+    x, others = layer._inputs_among(given)
+    more = {name: value for name, value in others.items() if value is not None}
+    options = {name: more.pop(name) for name, value in list(more.items()) if isinstance(value, (bool, int, float, str))}
+    x, more = _tensors(layer, "x", x), {name: _tensors(layer, name, value) for name, value in more.items()}
+    batched = {tensor.batched for nested in (x, *more.values()) for tensor in leaves(nested)}
+    if len(batched) > 1 and not layer._takes_unbatched:
+        raise TypeError(
+            f"expected arrays with a batch axis for {layer.name!r}, got some without: weights and arrays of a layer's "
+            "own are for operators and NumPy's functions, as in x @ weight"
+        )
     shape = mapped(x, lambda tensor: tensor.shape)
     if layer.built:
         layer._check_shape(layer._shape(shape))
     with layer._all_or_nothing():
-        layer._build_with(shape, layer.dtype or precision(leaves(x)))
-        node = Node(layer, x, more, None if training is None else bool(training))
+        trace = tracing.get()
+        layer._build_with(shape, layer.dtype or (precision(leaves(x)) if trace is None else trace.dtype))
+        node = Node(layer, x, more, None if training is None else bool(training), options=options)
         _check(node, shape)
-        result = node.give(layer.compute_output_shape(shape), layer.dtype, layer.name)
+        shapes, dtype = layer._given_for(node, shape)
+        result = node.give(shapes, dtype, layer.name)
     return result
+
+
+def _tensors(layer, name, nested):
+    """Nested symbolic tensors, of arrays too where a layer that is written as a class is read."""
+    trace = tracing.get()
+
+    def tensor(leaf):
+        if leaf is None:
+            return None
+        leaf = resolved(leaf)
+        if trace is not None and isinstance(leaf, np.ndarray):
+            leaf = trace.constant(leaf)
+        if not isinstance(leaf, SymbolicTensor):
+            raise TypeError(
+                f"expected {name} of {layer.name!r} to hold symbolic tensors only, got {type(leaf).__name__}; make "
+                "it an rk.Input"
+            )
+        return leaf
+
+    return mapped(nested, tensor)
 
 
 def precision(tensors) -> np.dtype:
@@ -300,6 +392,7 @@ def _check(node, shape):
         steps = mask.shape[:2] if mask.shape[2:] == (1,) else mask.shape
         if len(steps) != 2 or not _agree(steps, shape[:2]):
             raise ValueError(f"expected mask of shape {shape[:2]}, one value per step; got {mask.shape}")
+    node.layer._check_masks(shape, {name: nested for name, nested in node.more.items() if name.endswith("mask")})
     given = {name: more[name] for name in ("initial_state", "constants") if name in more}
     if given:
         known = [tensor.shape[0] for tensor in node.read() if tensor.shape[0] is not None]
@@ -325,23 +418,31 @@ def leaves(nested) -> list:
     """What nested lists hold, from the first to the last; None is nothing."""
     if nested is None:
         return []
+    if isinstance(nested, dict):
+        nested = list(nested.values())
     return [leaf for one in nested for leaf in leaves(one)] if isinstance(nested, (list, tuple)) else [nested]
 
 
 def mapped(nested, function):
-    """Lists, nested as lists and tuples are, with what a function makes of each leaf."""
+    """Lists and dicts, nested as lists, tuples and dicts are, with what a function makes of each leaf."""
+    if isinstance(nested, dict):
+        return {name: mapped(one, function) for name, one in nested.items()}
     return [mapped(one, function) for one in nested] if isinstance(nested, (list, tuple)) else function(nested)
 
 
 def is_shape(value) -> bool:
     """Whether this is one shape, rather than several."""
-    return all(size is None or isinstance(size, int) for size in value)
+    return not isinstance(value, dict) and all(size is None or isinstance(size, int) for size in value)
 
 
 def shape_leaves(shapes) -> list:
     """All shapes, flat."""
+    if isinstance(shapes, dict):
+        shapes = list(shapes.values())
     return [tuple(shapes)] if is_shape(shapes) else [leaf for one in shapes for leaf in shape_leaves(one)]
 
 
 def _shapes_mapped(shapes, function):
+    if isinstance(shapes, dict):
+        return {name: _shapes_mapped(one, function) for name, one in shapes.items()}
     return function(shapes) if is_shape(shapes) else type(shapes)(_shapes_mapped(one, function) for one in shapes)

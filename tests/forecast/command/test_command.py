@@ -106,11 +106,11 @@ def test_info_says_what_a_report_needs():
 
 def test_the_bundled_series_are_forecast_and_drawn(tmp_path):
     output, picture = tmp_path / "forecast.csv", tmp_path / "forecast.png"
-    result = run("forecast", "--output", output, "--plot", picture)
+    result = run("forecast", "--origins", 10, "--output", output, "--plot", picture)
     assert result.returncode == 0
     assert result.stderr == "", "no progress where nobody watches"
-    assert "sunspots: 309 steps, 1700 to 2008, no gaps, season 11; 40 origins, 3 leads" in result.stdout
-    assert "co2: 2284 steps, 1958-03-29 to 2001-12-29, 59 gaps, season 52; 40 origins, 12 leads" in result.stdout
+    assert "sunspots: 309 steps, 1700 to 2008, no gaps, season 11; 10 origins, 3 leads" in result.stdout
+    assert "co2: 2284 steps, 1958-03-29 to 2001-12-29, 59 gaps, season 52; 10 origins, 12 leads" in result.stdout
     for series in ("sunspots", "co2"):
         line = next(line for line in result.stdout.splitlines() if line.startswith(f"{series} ") and "Auto" in line)
         *_, share, coverage, percent = line.split()

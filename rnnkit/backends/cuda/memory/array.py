@@ -121,6 +121,10 @@ class DeviceArray:
         """A view with two axes exchanged."""
         order = list(range(self.ndim))
         order[first], order[second] = order[second], order[first]
+        return self.transpose(order)
+
+    def transpose(self, order) -> DeviceArray:
+        """A view with the axes in another order."""
         return self._view(self.address, [self.shape[i] for i in order], [self.strides[i] for i in order])
 
     def ordered_in(self, stream: int) -> DeviceArray:

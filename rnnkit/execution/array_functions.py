@@ -1,0 +1,221 @@
+"""Functions of whole arrays: traced as a step is, evaluated and differentiated in NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from rnnkit.compiler.autodiff.numpy_vjp import Pull
+from rnnkit.compiler.autodiff.reverse import Reverse
+from rnnkit.compiler.ir.evaluate import evaluate
+from rnnkit.compiler.ir.graph import Graph, Node
+from rnnkit.compiler.tracing.batch_axis import MixesRows, Untraceable
+from rnnkit.compiler.tracing.broadcasting import lift
+from rnnkit.compiler.tracing.numpy_functions import FUNCTIONS, METHODS
+from rnnkit.compiler.tracing.symbol import OverRows, Symbol
+from rnnkit.compiler.tracing.trace import trace
+
+
+class TracedFunction:
+    """A NumPy-style function at arrays of some shapes, without memory and without rows that see each other.
+
+    Parameters
+    ----------
+    function : callable
+        From a list of arrays to one array, or nested lists and tuples of them. Arrays with a batch axis have it first.
+    shapes : sequence of tuple of int
+        Of the arrays, without the batch axis.
+    batched : sequence of bool
+        Which of them have a batch axis; without any, neither has what the function gives.
+    conditions : sequence of bool
+        Which of them are booleans.
+    dtype : dtype
+        What the arithmetic is done in.
+    name : str
+        Of the layer, for errors.
+    lines : tuple of callable
+        Functions whose lines errors are about.
+
+    Attributes
+    ----------
+    nesting
+        What the function gives, with the places in `shapes` and `kinds` as leaves.
+    shapes : list of tuple
+        Of what it gives, without the batch axis.
+    kinds : list of {"float", "bool"}
+
+    Raises
+    ------
+    ValueError
+        If the function can't be read, with its line.
+    """
+
+    nesting: Any
+
+    def __init__(self, function, shapes, batched, conditions, dtype, name: str, lines: tuple = ()):
+        self.dtype = np.dtype(dtype)
+        self._places = [i for i, one in enumerate(batched) if one]
+        self._shared = [i for i, one in enumerate(batched) if not one]
+        self._given = [tuple(shape) for shape in shapes]
+        self._step = _Step(self, function, conditions, name, lines)
+        self._pull: Callable | None = None
+        random = np.random.default_rng(0)
+        weights = {str(i): random.standard_normal(self._given[i]) for i in self._shared}
+        try:
+            if self._places:
+                inner = tuple(self._given[i] for i in self._places[1:])
+                self._graph = trace(self._step, self.dtype, weights, inner, whole=True)
+                nodes = [self._graph.output, *self._graph.states]
+            else:
+                self._graph, nodes = _trace_shared(self._step, weights, self.dtype)
+        except Untraceable as error:
+            place = "".join(f", {note}" for note in getattr(error, "__notes__", ()))
+            raise ValueError(
+                f"expected a function of {name!r} that can be traced and differentiated{place}: {error}"
+            ) from None
+        self._nodes: list[Node] = nodes
+        self.nesting, self.kinds = self._step.nesting, self._step.kinds
+        self.shapes = [node.shape for node in nodes]
+
+    def __call__(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """What the function gives for arrays of these shapes, flat; new arrays."""
+        values = evaluate(self._nodes, self._inputs(arrays), self.dtype)
+        return [
+            np.array(self._whole(values[node.id], node, arrays), bool if kind == "bool" else self.dtype)
+            for node, kind in zip(self._nodes, self.kinds, strict=True)
+        ]
+
+    def pull(self, arrays: Sequence[np.ndarray], cotangents: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The arrays' cotangents for those of the results; they are sums over rows where there is no batch axis."""
+        if self._pull is None:
+            self._pull = self._pull_of_batch() if self._places else self._pull_of_shared()
+        return self._pull([np.asarray(one, self.dtype) for one in arrays], cotangents)
+
+    def _inputs(self, arrays) -> dict[tuple, np.ndarray]:
+        named: dict[tuple, int] = {("weight", str(i)): i for i in self._shared}
+        named |= {("constant", k): i for k, i in enumerate(self._places[1:])}
+        named |= {("x", None): self._places[0]} if self._places else {}
+        return {key: np.asarray(arrays[i], self.dtype) for key, i in named.items()}
+
+    def _whole(self, value, node, arrays) -> np.ndarray:
+        rows = (len(arrays[self._places[0]]),) if self._places else ()
+        return np.broadcast_to(value, (*rows, *node.shape))
+
+    def _pull_of_batch(self):
+        inner = tuple(self._given[i] for i in self._places[1:])
+        back = Pull(self._graph, self.dtype, inner, self._given[self._places[0]])
+
+        def pull(arrays, cotangents):
+            x, *constants = (arrays[i] for i in self._places)
+            weights = {str(i): arrays[i] for i in self._shared}
+            d_x, _, d_weights, d_constants = back(x, (), weights, constants, {}, cotangents[0], cotangents[1:])
+            found = dict(zip(self._places, (d_x, *d_constants), strict=True))
+            return [found[i] if i in found else _or_zeros(d_weights.get(str(i)), arrays[i]) for i in range(len(arrays))]
+
+        return pull
+
+    def _pull_of_shared(self):
+        reverse = Reverse(self._graph.copy(), self.dtype)
+        for i, node in enumerate(self._nodes):
+            reverse.add(node, reverse.graph.add("weight", (), node.shape, ("cotangent", i)))
+        under = self._graph.under(self._nodes)
+        reverse.run([node for node in self._graph.nodes if node.id in under])
+        totals = {node.attr: reverse.total(node) for node in self._graph.nodes if node.op == "weight"}
+
+        def pull(arrays, cotangents):
+            inputs = self._inputs(arrays) | {("weight", ("cotangent", i)): d for i, d in enumerate(cotangents)}
+            values = evaluate([node for node in totals.values() if node is not None], inputs, self.dtype)
+            ends = [totals.get(str(i)) for i in range(len(arrays))]
+            found = [None if end is None else values[end.id] for end in ends]
+            return [_or_zeros(one, array) for one, array in zip(found, arrays, strict=True)]
+
+        return pull
+
+
+def _or_zeros(found, array) -> np.ndarray:
+    """A cotangent of an array as a new one, zeros where nothing reaches it."""
+    return np.zeros_like(array) if found is None else np.array(np.broadcast_to(found, array.shape))
+
+
+class _Step:
+    """The function as the tracer takes a step: x is the first array with a batch axis, constants are the others."""
+
+    state_shapes: tuple = ()
+    draws: dict = {}  # noqa: RUF012  nothing is drawn
+
+    def __init__(self, traced, function, conditions, name, lines):
+        self.function, self.conditions, self.name, self.lines = function, list(conditions), name, lines
+        self.places, self.count = traced._places, len(traced._given)
+        self.feature_shape = traced._given[self.places[0]] if self.places else ()
+        self.cell = self
+        self.nesting: Any = None
+        self.kinds: list[str] = []
+
+    def __call__(self, x, states, weights, constants, draws, training):
+        """What the function gives, the first array as a step's output and the others as its states."""
+        given = dict(zip(self.places, (x, *constants), strict=True))
+        first, *others = self.called([given[i] if i in given else weights[str(i)] for i in range(self.count)])
+        return first, tuple(others)
+
+    def called(self, arrays) -> list:
+        """All arrays that the function gives."""
+        pairs = zip(arrays, self.conditions, strict=True)
+        found: list = []
+        self.nesting = _numbered(self.function([a != 0 if condition else a for a, condition in pairs]), found)
+        if not found:
+            raise ValueError(f"expected the function of {self.name!r} to give an array, got an empty list")
+        if over := [one for one in found if isinstance(one, OverRows)]:
+            raise MixesRows(over[0].what)
+        self.kinds = [_kind(one) for one in found]
+        return found
+
+    # What the tracer asks of a cell
+
+    def initial_states(self, batch_size, dtype):
+        """None: it keeps nothing."""
+        return ()
+
+    def _sparse_weights(self):
+        return frozenset()
+
+    def _functions(self):
+        return self.lines
+
+    def _parts(self):
+        return {}
+
+
+def _numbered(result, found: list):
+    """Nested lists and tuples with each array's place in a list, to which all are added."""
+    if isinstance(result, (list, tuple)):
+        return type(result)([_numbered(one, found) for one in result])
+    found.append(result)
+    return len(found) - 1
+
+
+def _kind(array) -> str:
+    if isinstance(array, Symbol):
+        return array.node.kind
+    return "bool" if np.asarray(array).dtype.kind == "b" else "float"
+
+
+def _trace_shared(step: _Step, weights: dict[str, np.ndarray], dtype) -> tuple[Graph, list[Node]]:
+    """A graph of arrays that have no batch axis, and the nodes of what the function gives."""
+    graph = Graph(whole=True)
+    graph.values = {("weight", name): array for name, array in weights.items()}
+    given = [Symbol(graph, graph.add("weight", (), array.shape, name), None, dtype) for name, array in weights.items()]
+    nodes = [graph.as_float(lift(given[0], one).node) for one in step.called(given)]
+    graph.values = {}
+    return graph, nodes
+
+
+def is_traceable(function: str, linear_algebra: bool = False) -> bool:
+    """Whether the tracer has a rule for NumPy's function of a name; for ufuncs ask by `numpy.ufunc`."""
+    return (f"linalg.{function}" if linear_algebra else function) in FUNCTIONS
+
+
+def traceable_methods() -> frozenset[str]:
+    """Names of the methods of arrays that the tracer has rules for."""
+    return frozenset(METHODS)

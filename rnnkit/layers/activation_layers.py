@@ -1,0 +1,180 @@
+"""Activation functions that are layers of their own, with their options: Softmax, ReLU, LeakyReLU, ELU."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from rnnkit.activations import elu, leaky_relu, softmax
+from rnnkit.arguments import number_from_zero, real_number
+from rnnkit.backends.cuda.memory.array import DeviceArray
+from rnnkit.layers.memoryless import FunctionCell, Memoryless
+from rnnkit.layers.over_axes import OverAxes
+from rnnkit.layers.support import validation
+from rnnkit.layers.support.pullback import Gradients, Pullback
+from rnnkit.recording import repeated
+
+
+class Softmax(OverAxes):
+    """``exp(x) / exp(x).sum(axis)``.
+
+    Parameters
+    ----------
+    axis : int or sequence of int
+        Not the batch axis; their sizes have to be known when the layer is built.
+    dtype, seed, name
+        As in every layer.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.Softmax()(np.zeros((1, 4)), mask=[[1, 1, 0, 0]])
+    array([[0.5, 0.5, 0. , 0. ]])
+    """
+
+    def __call__(self, inputs, mask=None, training=False):
+        """The softmax of x ``(B, …)``.
+
+        A `mask` with as many axes as x, of which those of size 1 are repeated, says which entries count; the others
+        become 0. A mask ``(B, T)`` of the steps of x ``(B, T, …)`` changes nothing but NaN and infinity, as in other
+        layers.
+        """
+        return self._outputs(inputs, mask)
+
+    def _outputs(self, inputs, mask):
+        x, used = self._with_used(inputs, mask)
+        if used is None:
+            return super()._outputs(x, mask)
+        return _chosen(used, super()._outputs(_chosen(used, x, -1e9), None))
+
+    def _vjp(self, inputs, mask, training, wanted):
+        x, used = self._with_used(inputs, mask)
+        if used is None:
+            return super()._vjp(x, mask, training, wanted)
+        outputs, pullback = super()._vjp(_chosen(used, x, -1e9), None, training, wanted)
+
+        def pull(cotangents):
+            (d,) = cotangents
+            gradient = pullback.pull([None if d is None else _chosen(used, d)])
+            return Gradients({}, _chosen(used, gradient.x))
+
+        return _chosen(used, outputs), Pullback(outputs, self.dtype, pull)
+
+    def _with_used(self, inputs, mask):
+        """x, and which of its entries a mask of entries uses; None for another mask."""
+        x = validation.given(inputs, "x")
+        given = None if mask is None else validation.given(mask, "mask")
+        if given is None or given.ndim != x.ndim:
+            return x, None
+        if isinstance(x, DeviceArray) or isinstance(given, DeviceArray):
+            raise TypeError("expected arrays on the host for a Softmax with a mask of entries, got a device array")
+        if any(size not in (1, whole) for size, whole in zip(given.shape, x.shape, strict=True)):
+            raise ValueError(f"expected mask of the shape {x.shape} of x, sizes of 1 repeated; got {given.shape}")
+        x = x if x.dtype.kind == "f" else x.astype(self.dtype or np.float32)
+        return x, repeated(lambda: np.broadcast_to(given != 0, x.shape), given)
+
+    def _cell_for(self, shape):
+        return FunctionCell(softmax, "softmax")
+
+
+class ReLU(Memoryless):
+    """``max(x, 0)``, or with other slopes and limits.
+
+    It equals ``max_value`` for x of at least that, x between `threshold` and `max_value`, and below
+    ``negative_slope * (x - threshold)``.
+
+    Parameters
+    ----------
+    max_value : float of at least 0, optional
+    negative_slope, threshold : float of at least 0
+    dtype, seed, name
+        As in every layer.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.ReLU(max_value=2.0, negative_slope=0.5)(np.array([[-1.0, 1.0, 3.0]]))
+    array([[-0.5,  1. ,  2. ]])
+    """
+
+    def __init__(self, max_value=None, negative_slope=0.0, threshold=0.0, *, dtype=None, seed=None, name=None):
+        super().__init__(dtype=dtype, seed=seed, name=name)
+        self.max_value = None if max_value is None else number_from_zero(max_value, "max_value")
+        self.negative_slope = number_from_zero(negative_slope, "negative_slope")
+        self.threshold = number_from_zero(threshold, "threshold")
+
+    def get_config(self):
+        """The constructor's arguments as JSON values."""
+        own = {"max_value": self.max_value, "negative_slope": self.negative_slope, "threshold": self.threshold}
+        return own | super().get_config()
+
+    def _new_cell(self):
+        return FunctionCell(self._function, "relu")
+
+    def _function(self, x):
+        y = np.where(x > self.threshold, x, 0) if self.threshold else np.maximum(x, 0)
+        if self.max_value is not None:
+            y = np.minimum(y, self.max_value)
+        return y + self.negative_slope * np.minimum(x - self.threshold, 0) if self.negative_slope else y
+
+
+class LeakyReLU(Memoryless):
+    """x where it is positive, and ``negative_slope * x`` elsewhere.
+
+    Parameters
+    ----------
+    negative_slope : float of at least 0
+    dtype, seed, name
+        As in every layer.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.LeakyReLU(0.5)(np.array([[-1.0, 1.0]]))
+    array([[-0.5,  1. ]])
+    """
+
+    def __init__(self, negative_slope=0.3, *, dtype=None, seed=None, name=None):
+        super().__init__(dtype=dtype, seed=seed, name=name)
+        self.negative_slope = number_from_zero(negative_slope, "negative_slope")
+
+    def get_config(self):
+        """The constructor's arguments as JSON values."""
+        return {"negative_slope": self.negative_slope} | super().get_config()
+
+    def _new_cell(self):
+        return FunctionCell(partial(leaky_relu, negative_slope=self.negative_slope), "leaky_relu")
+
+
+class ELU(Memoryless):
+    """x where it is positive, and ``alpha * (exp(x) - 1)`` elsewhere (Clevert et al. 2015).
+
+    Parameters
+    ----------
+    alpha : float
+    dtype, seed, name
+        As in every layer.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.ELU()(np.array([[-50.0, 1.0]]))
+    array([[-1.,  1.]])
+    """
+
+    def __init__(self, alpha=1.0, *, dtype=None, seed=None, name=None):
+        super().__init__(dtype=dtype, seed=seed, name=name)
+        self.alpha = real_number(alpha, "alpha")
+
+    def get_config(self):
+        """The constructor's arguments as JSON values."""
+        return {"alpha": self.alpha} | super().get_config()
+
+    def _new_cell(self):
+        return FunctionCell(partial(elu, alpha=self.alpha), "elu")
+
+
+def _chosen(used, x, other=0.0):
+    """x with another number where it isn't used."""
+    return repeated(lambda: np.where(used, x, x.dtype.type(other)), used, x)

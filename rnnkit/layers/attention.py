@@ -1,0 +1,411 @@
+"""Attention and AdditiveAttention: sums over the steps of one sequence, weighed for each step of another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from rnnkit import allocation
+from rnnkit.arguments import fraction, shown
+from rnnkit.cells.standard import InvertedDropout
+from rnnkit.initializers import draw
+from rnnkit.layers.base import Layer
+from rnnkit.layers.support import attending, validation
+from rnnkit.layers.support.attending import FAR, Finite, both, turned
+from rnnkit.layers.support.pullback import Gradients, options
+from rnnkit.layers.support.symbolic import is_shape
+from rnnkit.recording import repeated, weights_now
+from rnnkit.steps.cell import frozen
+from rnnkit.steps.weight_options import PLAIN, WeightOptions
+
+
+class Attending(Layer):
+    """Base of layers that are called on queries, values and, if they aren't the values, keys ``(B, steps, F)``.
+
+    A subclass has `_declared` (its weights), `_check_sizes`, `_output`, `_scores_shape` and `_attended`.
+    """
+
+    _least_rank = 3
+    _axes = "batch, steps"
+    _names = ("query", "value", "key")
+    _own: dict[str, np.ndarray]
+
+    _declared: Callable[..., dict[str, tuple[tuple, Any, WeightOptions]]]
+    _check_sizes: Callable[..., None]
+    _output: Callable[..., tuple]
+    _scores_shape: Callable[..., tuple]
+    _attended: Callable[..., Any]
+
+    def __init__(self, dropout, *, dtype, seed, name):
+        super().__init__(dtype=dtype, seed=seed, name=name)
+        self.dropout = fraction(dropout, "dropout")
+        self._own = {}
+
+    # Calls
+
+    def _bound(self, **options):
+        options = {name: bool(value) for name, value in options.items()}
+        return partial(self._with_weights, weights_now(self._own), options)
+
+    def _with_weights(self, weights, options, inputs, mask, training, *others):
+        arrays = self._given(inputs)
+        shapes = [one.shape for one in arrays]
+        if self.built:
+            self._check_shape(self._shape(shapes))
+        else:
+            self._build_with(shapes, self.dtype or np.result_type(*map(validation.precision_of, arrays)))
+            weights = self._own
+        arrays = [one.astype(self.dtype) for one in arrays]  # what the gradient reads, whatever becomes of the inputs
+        masks = self._masks(mask, shapes)
+        return self._attended(weights, arrays, masks, bool(training), *others, **options)
+
+    def _given(self, inputs) -> list[np.ndarray]:
+        if not isinstance(inputs, (list, tuple)) or len(inputs) not in (2, 3):
+            got = f"{len(inputs)} arrays" if isinstance(inputs, (list, tuple)) else type(inputs).__name__
+            raise TypeError(
+                f"expected {type(self).__name__} to be given a list [query, value] or [query, value, key], got {got}"
+            )
+        return [validation.array(one, name) for one, name in zip(inputs, self._names, strict=False)]
+
+    def _masks(self, mask, shapes) -> list:
+        """Masks of queries, values and keys as booleans ``(B, steps)``, None where there is none."""
+        found: list = [None] * 3
+        for i, (one, shape) in enumerate(zip(self._listed(mask), (*shapes[:2], shapes[-1]), strict=False)):
+            if one is not None:
+                given = validation.array(one, f"{self._names[i]}_mask")
+                self._check_mask(f"{self._names[i]}_mask", given.shape, shape)
+                found[i] = given.reshape(shape[:2]) != 0
+        return found
+
+    def _listed(self, mask) -> list:
+        if mask is None:
+            return []
+        if not isinstance(mask, (list, tuple)) or len(mask) not in (2, 3):
+            raise ValueError(
+                f"expected mask as a list [query_mask, value_mask] with None for none, got {type(mask).__name__}"
+            )
+        return list(mask)
+
+    @staticmethod
+    def _check_mask(name, found, shape) -> None:
+        steps = found[:2] if len(found) == 3 and found[2] == 1 else found
+        if len(steps) != 2 or any(None not in pair and pair[0] != pair[1] for pair in zip(steps, shape, strict=False)):
+            raise ValueError(f"expected {name} of shape {tuple(shape[:2])}, one value per step; got {tuple(found)}")
+
+    def _check_masks(self, shape, masks):
+        for one, own, name in zip(self._listed(masks.get("mask")), shape, self._names, strict=False):
+            if one is not None:
+                self._check_mask(f"{name}_mask", one.shape, own)
+
+    def _with_others(self, x, mask, training, others):
+        outputs = self(x, mask=mask, training=training, **others)
+        return outputs, self._masks_behind(outputs, mask)
+
+    def _vjp_with_others(self, x, mask, training, wanted, others):
+        outputs, pullback = self.vjp(x, mask=mask, training=training, **others, **wanted)
+        return outputs, self._masks_behind(outputs, mask), pullback
+
+    def _masks_behind(self, outputs, mask):
+        """The queries' mask; None for scores."""
+        own = repeated(lambda: self.compute_mask(None, mask), mask, draws=True)
+        return [own, None] if isinstance(outputs, tuple) else own
+
+    def compute_mask(self, inputs, mask=None):
+        """The queries' mask."""
+        own = next(iter(self._listed(mask)), None)
+        return None if own is None else validation.array(own, "query_mask")
+
+    def _dropped(self, weights: np.ndarray, training: bool):
+        """What dropout makes of weights, and what it multiplies them by; None if by nothing."""
+        if not training or not self.dropout:
+            return weights, None
+        kept = InvertedDropout(self.dropout)(self._draw_generator(), weights.shape).astype(weights.dtype)
+        return weights * kept, kept
+
+    # Shapes
+
+    def _shape(self, shape):
+        if is_shape(shape) or len(shape) not in (2, 3):
+            raise TypeError(f"expected {type(self).__name__} to be given two or three shapes, got {shown(shape)}")
+        found = [validation.shape(one, self._least_rank, self._axes) for one in shape]
+        for one, name in zip(found, self._names, strict=False):
+            if len(one) != 3:
+                raise ValueError(f"expected {name} of shape (batch, steps, features), got {one}")
+        query, value, key = found[0], found[1], found[-1]
+        if not _agree(value[:2], key[:2]) or not _agree(query[:1], value[:1]):
+            told = ", ".join(f"{name} {one}" for name, one in zip(self._names, found, strict=False))
+            raise ValueError(f"expected one batch size, and as many keys as values; got {told}")
+        self._check_sizes(query[2], value[2], key[2])
+        return found
+
+    def _opened(self, shape):
+        return [(None, None, one[2]) for one in shape]
+
+    def _check_shape(self, shape):
+        for name, own, found in zip(self._names, self._built_sizes(), (*shape[:2], shape[-1]), strict=True):
+            if found[2] != own:
+                raise validation.shape_error(name, self._axes, (own,), found)
+
+    def _built_sizes(self) -> list:
+        """The features of queries, values and keys that the layer was built for."""
+        return [one[2] for one in (*self._input_shape[:2], self._input_shape[-1])]
+
+    def compute_output_shape(self, input_shape):
+        """The shape of the output, of the list of the inputs' shapes."""
+        return self._output(self._shape(input_shape))
+
+    def _shapes_given(self, shape, options):
+        output = self.compute_output_shape(shape)
+        return (output, self._scores_shape(self._shape(shape))) if "return_attention_scores" in options else output
+
+    # Weights
+
+    def _build(self, shape):
+        query, value, key = shape[0], shape[1], shape[-1]
+        if None in (query[2], value[2], key[2]):
+            raise ValueError(f"expected known features in the shapes (batch, steps, features), got {shape}")
+        declared = self._declared(query[2], value[2], key[2])
+        allocation.check_weights(self.name, {name: one[0] for name, one in declared.items()}, self.dtype)
+        rng = self._weight_generator()
+        self._own = {
+            name: frozen(draw(initializer, own, rng, self.dtype), self.dtype)
+            for name, (own, initializer, _) in declared.items()
+        }
+        self._weight_kinds = {name: kind for name, (_, _, kind) in declared.items()}
+
+    def _forget(self):
+        super()._forget()
+        self._own = {}
+
+    def _own_arrays(self):
+        return dict(self._own)
+
+    def _own_weight_options(self):
+        return dict(self._weight_kinds) if self.built else {}
+
+    def _put_own_arrays(self, arrays):
+        self._own = self._own | arrays
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        for array in self._own.values():
+            array.flags.writeable = False  # neither copy nor pickle carries the flag
+
+
+def _agree(first, second) -> bool:
+    return all(None in pair or pair[0] == pair[1] for pair in zip(first, second, strict=True))
+
+
+class Attention(Attending):
+    """Dot-product attention (Luong et al. 2015): for every query, the mean of values, weighed by the keys' scores::
+
+        scores = query @ key.T                              # times scale with use_scale
+        scores = concat_score_weight * tanh(scale * (query + key)).sum(-1)          # with score_mode="concat"
+        output = softmax(scores) @ value
+
+    Parameters
+    ----------
+    use_scale : bool
+        Multiply by a weight ``scale``, a number that starts at 1.
+    score_mode : {"dot", "concat"}
+    dropout : float in [0, 1]
+        The share of weights that training sets to 0.
+    dtype, seed, name
+        As in every layer.
+
+    Notes
+    -----
+    A value that `mask` or the causal mask leaves out has weight 0, and NaN there reaches nothing. A query all of whose
+    keys are left out has the weights that it would have without a mask, as in Keras.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> query, value = np.ones((1, 2, 3)), np.arange(12.0).reshape(1, 4, 3)
+    >>> output, scores = rk.Attention()([query, value], use_causal_mask=True, return_attention_scores=True)
+    >>> output[0, 0].tolist(), scores.shape
+    ([0.0, 1.0, 2.0], (1, 2, 4))
+    """
+
+    def __init__(self, use_scale=False, score_mode="dot", dropout=0.0, *, dtype=None, seed=None, name=None):
+        super().__init__(dropout, dtype=dtype, seed=seed, name=name)
+        if score_mode not in ("dot", "concat"):
+            raise ValueError(f"expected score_mode 'dot' or 'concat', got {score_mode!r}")
+        self.use_scale, self.score_mode = bool(use_scale), score_mode
+
+    def __call__(self, inputs, mask=None, training=False, return_attention_scores=False, use_causal_mask=False) -> Any:
+        """Attend from queries to values.
+
+        Parameters
+        ----------
+        inputs : list of array_like
+            ``[query, value]`` or ``[query, value, key]``: (B, T, F), (B, S, G) and (B, S, F). Values are the keys, too,
+            if there are no others.
+        mask : list of array_like, optional
+            ``[query_mask, value_mask]``, (B, T) and (B, S), None for none. Outputs of masked queries are 0, and masked
+            values have no weight.
+        training : bool
+            Whether dropout acts.
+        return_attention_scores : bool
+            Return the weights too.
+        use_causal_mask : bool
+            Let a query have no key that is later.
+
+        Returns
+        -------
+        ndarray (B, T, G), or (ndarray, ndarray (B, T, S)) with `return_attention_scores`
+
+        Raises
+        ------
+        ValueError, TypeError
+            For inputs and masks that don't fit.
+        """
+        bound = self._bound(return_attention_scores=return_attention_scores, use_causal_mask=use_causal_mask)
+        return self._called_by(bound, inputs, mask, training)
+
+    def vjp(
+        self,
+        inputs,
+        mask=None,
+        training=False,
+        return_attention_scores=False,
+        use_causal_mask=False,
+        *,
+        checkpoint=None,
+        truncate=None,
+    ):
+        """As `Layer.vjp`, with the arguments of a call; the gradient's ``x`` is a list as `inputs` is."""
+        options(checkpoint, truncate)
+        bound = self._bound(return_attention_scores=return_attention_scores, use_causal_mask=use_causal_mask)
+        return self._vjp_by(bound, inputs, mask, training)
+
+    def _attended(self, weights, arrays, masks, training, return_attention_scores, use_causal_mask):
+        query_mask, value_mask, _ = masks
+        shared = len(arrays) == 2
+        pairs = attending.causal(arrays[0].shape[1], arrays[1].shape[1])[None] if use_causal_mask else None
+        pairs = both(pairs, None if value_mask is None else value_mask[:, None])
+        used = both(np.ones((1, 1, 1), bool) if pairs is None else pairs, _column(query_mask))
+        masked = pairs is not None or query_mask is not None
+        query, value, key = (Finite(one, masked) for one in (*arrays[:2], arrays[-1]))
+        scores, back_of_scores = self._scores(weights, query.values, key.values)
+        if pairs is not None:
+            scores = np.where(pairs, scores, scores - FAR)
+        attending.spoil_scores(scores, used, query, key)
+        shares = attending.softmax(scores)
+        weighed, kept = self._dropped(shares, training)
+        output = weighed @ value.values
+        attending.spoil_sums(output, used, value)
+        if query_mask is not None:
+            output = np.where(query_mask[..., None], output, 0)
+
+        def back(d, d_scores=None):
+            d = d if query_mask is None else np.where(query_mask[..., None], d, 0)
+            d_weighed = d @ turned(value.values)
+            if d_scores is not None:
+                d_weighed = d_weighed + d_scores
+            d_shares = d_weighed if kept is None else d_weighed * kept
+            own, d_query, d_key = back_of_scores(attending.softmax_back(shares, d_shares))
+            d_value = turned(weighed) @ d
+            return Gradients(own, [d_query, d_value + d_key] if shared else [d_query, d_value, d_key])
+
+        return (output, weighed) if return_attention_scores else output, back
+
+    def _scores(self, weights, query, key):
+        """Scores ``(B, T, S)``, and the way from their cotangents to those of weights, queries and keys."""
+        if self.score_mode == "concat":
+            return self._concatenated(weights, query, key)
+        products, scale = query @ turned(key), weights.get("scale")
+
+        def back(d):
+            own = {} if scale is None else {"scale": np.asarray((d * products).sum())}
+            d = d if scale is None else d * scale
+            return own, d @ key, turned(d) @ query
+
+        return products if scale is None else products * scale, back
+
+    def _concatenated(self, weights, query, key):
+        scale, factor = weights.get("scale"), weights["concat_score_weight"]
+        sums = query[:, :, None] + key[:, None]
+        bent = np.tanh(sums if scale is None else scale * sums)
+        reached = bent.sum(axis=-1)
+
+        def back(d):
+            d_sums = (d * factor)[..., None] * (1 - bent * bent)
+            own = {} if scale is None else {"scale": np.asarray((d_sums * sums).sum())}
+            own["concat_score_weight"] = np.asarray((d * reached).sum())
+            d_sums = d_sums if scale is None else d_sums * scale
+            return own, d_sums.sum(axis=2), d_sums.sum(axis=1)
+
+        return factor * reached, back
+
+    def _check_sizes(self, query, value, key):
+        if None not in (query, key) and query != key:
+            raise ValueError(f"expected queries and keys with as many features, got {query} and {key}")
+
+    def _output(self, shape):
+        return (*shape[0][:2], shape[1][2])
+
+    def _scores_shape(self, shape):
+        return (*shape[0][:2], shape[1][1])
+
+    def _declared(self, query, value, key):
+        names = (["scale"] if self.use_scale else []) + (["concat_score_weight"] if self.score_mode == "concat" else [])
+        return dict.fromkeys(names, ((), "ones", PLAIN))
+
+    def get_config(self):
+        """The constructor's arguments as JSON values."""
+        own = {"use_scale": self.use_scale, "score_mode": self.score_mode, "dropout": self.dropout}
+        return own | super().get_config()
+
+
+class AdditiveAttention(Attention):
+    """Additive attention (Bahdanau et al. 2015): as `Attention`, with other scores::
+
+        scores = (scale * tanh(query + key)).sum(-1)
+
+    Parameters
+    ----------
+    use_scale : bool
+        Multiply by a weight ``scale`` (F,); without, by 1.
+    dropout : float in [0, 1]
+        The share of weights that training sets to 0.
+    dtype, seed, name
+        As in every layer.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> layer = rk.AdditiveAttention(seed=0)
+    >>> layer([np.ones((2, 4, 3)), np.ones((2, 5, 3))]).shape, layer.weights["scale"].shape
+    ((2, 4, 3), (3,))
+    """
+
+    def __init__(self, use_scale=True, dropout=0.0, *, dtype=None, seed=None, name=None):
+        super().__init__(use_scale, "dot", dropout, dtype=dtype, seed=seed, name=name)
+
+    def _scores(self, weights, query, key):
+        scale = weights.get("scale", np.ones((), query.dtype))
+        bent = np.tanh(query[:, :, None] + key[:, None])
+
+        def back(d):
+            own = {"scale": np.tensordot(d, bent, 3)} if self.use_scale else {}
+            d_sums = d[..., None] * scale * (1 - bent * bent)
+            return own, d_sums.sum(axis=2), d_sums.sum(axis=1)
+
+        return (scale * bent).sum(axis=-1), back
+
+    def _declared(self, query, value, key):
+        return {"scale": ((query,), "glorot_uniform", PLAIN)} if self.use_scale else {}
+
+    def get_config(self):
+        """The constructor's arguments as JSON values."""
+        config = super().get_config()
+        del config["score_mode"]
+        return config
+
+
+def _column(mask):
+    return None if mask is None else mask[..., None]

@@ -1,0 +1,234 @@
+"""Conv1D: a product with the steps of each window along time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rnnkit import allocation, constraints, regularizers
+from rnnkit.activations import activation as activation_of
+from rnnkit.activations import activation_name, linear
+from rnnkit.arguments import positive_integer
+from rnnkit.initializers import initializer, initializer_config
+from rnnkit.layers.memoryless import Memoryless
+from rnnkit.layers.support import validation
+from rnnkit.layers.support.windows import Windows, channels_last, one_size, padding_name
+from rnnkit.recording import copied, repeated
+from rnnkit.steps.cell import Cell
+
+
+class ConvCell(Cell):
+    """``activation(window @ kernel + bias)`` of one window; its one state stays as it is."""
+
+    state_size = 1
+
+    def __init__(self, layer: Conv1D, channels: int):
+        super().__init__(name="conv1d")
+        self.filters, self.groups, self.size = layer.filters, layer.groups, layer.kernel_size
+        self.channels, self.activation, self.use_bias = channels, layer.activation, layer.use_bias
+        self.of_kernel: dict[str, Any] = {
+            "initializer": layer.kernel_initializer,
+            "regularizer": layer.kernel_regularizer,
+            "constraint": layer.kernel_constraint,
+        }
+        self.of_bias: dict[str, Any] = {
+            "initializer": layer.bias_initializer,
+            "regularizer": layer.bias_regularizer,
+            "constraint": layer.bias_constraint,
+        }
+
+    def build(self, input_shape):
+        """Create ``kernel`` (kernel_size, F / groups, filters) and ``bias`` (filters,)."""
+        shape = (self.size, self.channels // self.groups, self.filters)
+        self.kernel = self.add_weight(shape, name="kernel", **self.of_kernel)
+        if self.use_bias:
+            self.bias = self.add_weight((self.filters,), name="bias", **self.of_bias)
+        self.built = True
+
+    def call(self, inputs, states):
+        """One window, group by group: the output, and the state as it came."""
+        width = self.size * (self.channels // self.groups)
+        kernel, each = self.kernel.reshape(width, self.filters), self.filters // self.groups
+        parts = [
+            inputs[:, g * width : (g + 1) * width] @ kernel[:, g * each : (g + 1) * each] for g in range(self.groups)
+        ]
+        y = parts[0] if self.groups == 1 else np.concatenate(parts, axis=-1)
+        if self.use_bias:
+            y = y + self.bias
+        return self.activation(y), states
+
+
+class Conv1D(Memoryless):
+    """A convolution along the time axis of x ``(B, T, F)``, to ``(B, L, filters)``.
+
+    It equals, with x padded as `padding` says::
+
+        window = x[:, l * strides + dilation_rate * np.arange(kernel_size)]
+        y[:, l] = activation(np.einsum("bkf,kfu->bu", window, kernel) + bias)
+
+    A mask of steps ends here, as in Keras; the steps that it masks are read, NaN and infinity as 0.
+
+    Parameters
+    ----------
+    filters : int
+    kernel_size : int
+    strides : int
+    padding : {"valid", "same", "causal"}
+        "same" adds zeros at both ends, so that there are ``ceil(T / strides)`` outputs. "causal" adds them before the
+        first step, so that no output depends on a later step.
+    data_format : {"channels_last"}, optional
+    dilation_rate : int
+        From one step of a window to the next; with `strides` above 1 it has to be 1.
+    groups : int
+        Each of so many equal parts of the filters reads as many equal parts of the features.
+    activation : str, callable or None
+    use_bias : bool
+    kernel_initializer, bias_initializer : str, callable or initializer
+    kernel_regularizer, bias_regularizer : str or Regularizer, optional
+        Penalties on the weights, see `rnnkit.regularizers`.
+    kernel_constraint, bias_constraint : str or callable, optional
+        What the weights must keep to in training, see `rnnkit.constraints`.
+    dtype, seed, name
+        As in every layer.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> x = np.array([[[1.0], [2.0], [4.0]]])
+    >>> rk.Conv1D(1, 2, padding="causal", kernel_initializer="ones")(x).tolist()
+    [[[1.0], [3.0], [6.0]]]
+    """
+
+    _least_rank = 3
+    _axes = "batch, time"
+    _native = False
+
+    def __init__(
+        self,
+        filters,
+        kernel_size,
+        strides=1,
+        padding="valid",
+        data_format=None,
+        dilation_rate=1,
+        groups=1,
+        activation=None,
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        bias_regularizer=None,
+        kernel_constraint=None,
+        bias_constraint=None,
+        *,
+        dtype=None,
+        seed=None,
+        name=None,
+    ):
+        super().__init__(dtype=dtype, seed=seed, name=name)
+        self.filters, self.groups = positive_integer(filters, "filters"), positive_integer(groups, "groups")
+        self.kernel_size, self.strides = one_size(kernel_size, "kernel_size"), one_size(strides, "strides")
+        self.padding, self.dilation_rate = padding_name(padding, causal=True), one_size(dilation_rate, "dilation_rate")
+        channels_last(data_format)
+        if self.filters % self.groups:
+            raise ValueError(f"expected filters as a multiple of the {self.groups} groups, got {self.filters}")
+        if self.strides > 1 and self.dilation_rate > 1:
+            raise ValueError(
+                f"expected strides or dilation_rate to be 1, got strides={self.strides} and "
+                f"dilation_rate={self.dilation_rate}"
+            )
+        self.activation = activation_of(activation)
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer = initializer(kernel_initializer)
+        self.bias_initializer = initializer(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+        self._windows = Windows(self.kernel_size, self.strides, self.padding, self.dilation_rate)
+
+    def compute_output_shape(self, input_shape):
+        """``(B, L, filters)``."""
+        return self._windows.shape(super().compute_output_shape(input_shape), self.filters)
+
+    def compute_mask(self, inputs, mask=None):
+        """None: an output is of several steps."""
+        return None
+
+    def get_config(self):
+        """The constructor's arguments as JSON values."""
+        return {
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+            "padding": self.padding,
+            "dilation_rate": self.dilation_rate,
+            "groups": self.groups,
+            "activation": None if self.activation is linear else activation_name(self.activation),
+            "use_bias": self.use_bias,
+            "kernel_initializer": initializer_config(self.kernel_initializer),
+            "bias_initializer": initializer_config(self.bias_initializer),
+            "kernel_regularizer": regularizers.config_of(self.kernel_regularizer),
+            "bias_regularizer": regularizers.config_of(self.bias_regularizer),
+            "kernel_constraint": constraints.config_of(self.kernel_constraint),
+            "bias_constraint": constraints.config_of(self.bias_constraint),
+        } | super().get_config()
+
+    def _shape(self, shape):
+        found = super()._shape(shape)
+        if len(found) != 3:
+            raise validation.shape_error("x", self._axes, None, found)
+        return found
+
+    def _check_shape(self, shape):
+        super()._check_shape(self._shape(shape))
+        self._windows.shape(shape, self.filters)
+
+    def _build(self, shape):
+        if shape[-1] is not None and shape[-1] % self.groups:
+            raise ValueError(f"expected features in {self.groups} equal groups, got {shape[-1]}")
+        self._windows.shape(shape, self.filters)
+        super()._build(shape)
+
+    def _cell_for(self, shape):
+        return ConvCell(self, shape[-1])
+
+    def _refuses_stream(self):
+        return "needs whole sequences"
+
+    # The windows as steps, side by side for each group
+
+    def _features_of(self, shape):
+        return (None if shape[-1] is None else self.kernel_size * shape[-1],)
+
+    def _steps(self, x):
+        windows, groups = self._windows, self.groups
+        padded = windows.padded(validation.cast(x, self._execution.dtype, kept_axes=0))
+        if groups == 1 and self.dilation_rate == 1:
+            return windows.side_by_side(padded)
+        view = windows.view(padded)
+        rows, count, size, features = view.shape
+        allocation.check(f"the windows of {self.name!r}", view.shape, view.dtype)
+        parted = view.reshape(rows, count, size, groups, features // groups).swapaxes(2, 3) if groups > 1 else view
+        return copied(parted).reshape(rows, count, size * features)
+
+    def _given_back(self, steps, shape):
+        return steps
+
+    def _cotangent_steps(self, d, shape):
+        return d
+
+    def _x_back(self, steps, shape):
+        rows, length, features = shape
+        count, size, groups = steps.shape[1], self.kernel_size, self.groups
+
+        def scattered():
+            if groups == 1:
+                parted = steps.reshape(rows, count, size, features)
+            else:
+                parted = steps.reshape(rows, count, groups, size, features // groups).swapaxes(2, 3)
+                parted = parted.reshape(rows, count, size, features)
+            return self._windows.scattered(parted, length)
+
+        return repeated(scattered, steps)

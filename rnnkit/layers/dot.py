@@ -1,0 +1,110 @@
+"""Dot: products of the rows of two arrays."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from rnnkit.arguments import is_integer, shown
+from rnnkit.layers.merging import Merge
+
+_LEAST_NORM = 1e-7  # by which Keras divides at least
+
+
+class Dot(Merge):
+    """The sums of products of two arrays along an axis of each, row by row.
+
+    It equals, for two arrays of three axes and ``axes=(2, 1)``, ``np.matmul(a, b)``. Of two arrays ``(B, F)`` it gives
+    ``(B, 1)``.
+
+    Parameters
+    ----------
+    axes : int or (int, int)
+        The axis of each, not that of the batch; one for both.
+    normalize : bool
+        Divide both by their norms along these axes first, which gives the cosine of the angle between them.
+    dtype, seed, name
+        As in every layer.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.Dot(axes=1)([np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]])])
+    array([[11.]])
+    """
+
+    _least_rank = 2
+
+    def __init__(self, axes, normalize=False, *, dtype=None, seed=None, name=None):
+        super().__init__(dtype=dtype, seed=seed, name=name)
+        several = [axes, axes] if is_integer(axes) else axes
+        if not isinstance(several, (list, tuple)) or len(several) != 2 or not all(is_integer(n) and n for n in several):
+            raise ValueError(f"expected axes as one or two integers, not the batch axis 0; got {shown(axes)}")
+        self.axes = int(axes) if is_integer(axes) else [int(axis) for axis in axes]
+        self.normalize = bool(normalize)
+
+    def get_config(self):
+        """The constructor's arguments as JSON values."""
+        return {"axes": self.axes, "normalize": self.normalize} | super().get_config()
+
+    def compute_mask(self, inputs, mask=None):
+        """None: an output is of several steps."""
+        return None
+
+    def _places(self, shapes) -> list[int]:
+        axes = self.axes if isinstance(self.axes, list) else [self.axes, self.axes]
+        found = [axis + len(shape) if axis < 0 else axis for axis, shape in zip(axes, shapes, strict=True)]
+        if any(not 0 < axis < len(shape) for axis, shape in zip(found, shapes, strict=True)):
+            raise ValueError(f"expected arrays with axes {self.axes} behind the batch axis, got {_shown(shapes)}")
+        return found
+
+    def _merged_shape(self, shapes):
+        if len(shapes) != 2:
+            raise ValueError(f"expected two arrays for their products, got {len(shapes)}")
+        i, k = self._places(shapes)
+        first, second = (list(shape) for shape in shapes)
+        for what, a, b in (("batch size", first[0], second[0]), ("size along the axes", first[i], second[k])):
+            if None not in (a, b) and a != b:
+                raise ValueError(f"expected arrays of one {what} for axes={self.axes}, got {_shown(shapes)}")
+        rows = second[0] if first[0] is None else first[0]
+        rest = [*first[1:i], *first[i + 1 :], *second[1:k], *second[k + 1 :]]
+        return (rows, *(rest or [1]))
+
+    def _merged(self, arrays):
+        i, k = self._places([one.shape for one in arrays])
+        shape = self._merged_shape([one.shape for one in arrays])
+        first, first_back = self._unit(arrays[0], i)
+        second, second_back = self._unit(arrays[1], k)
+        first, second = np.moveaxis(first, i, -1), np.moveaxis(second, k, 1)
+        a = first.reshape(len(first), math.prod(first.shape[1:-1]), first.shape[-1])
+        b = second.reshape(len(second), second.shape[1], math.prod(second.shape[2:]))
+
+        def parted(d):
+            d = d.reshape(len(a), a.shape[1], b.shape[2])
+            d_first = np.matmul(d, b.swapaxes(1, 2)).reshape(first.shape)
+            d_second = np.matmul(a.swapaxes(1, 2), d).reshape(second.shape)
+            return [
+                np.ascontiguousarray(first_back(np.moveaxis(d_first, -1, i))),
+                np.ascontiguousarray(second_back(np.moveaxis(d_second, 1, k))),
+            ]
+
+        return np.matmul(a, b).reshape(shape), parted
+
+    def _unit(self, x, axis):
+        """x as it is multiplied, and the way back of its cotangent."""
+        if not self.normalize:
+            return x, lambda d: d
+        norm = np.sqrt((x * x).sum(axis=axis, keepdims=True))
+        inverse = 1 / np.maximum(norm, x.dtype.type(_LEAST_NORM))
+        unit = x * inverse
+
+        def back(d):
+            along = np.where(norm > _LEAST_NORM, (d * unit).sum(axis=axis, keepdims=True), d.dtype.type(0))
+            return (d - unit * along) * inverse
+
+        return unit, back
+
+
+def _shown(shapes):
+    return ", ".join(str(tuple(shape)) for shape in shapes)

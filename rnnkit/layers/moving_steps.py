@@ -1,0 +1,169 @@
+"""Layers that move whole steps or axes: Permute, ZeroPadding1D, Cropping1D, UpSampling1D."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnnkit import allocation
+from rnnkit.arguments import is_integer, positive_integer, shown
+from rnnkit.layers.pooling import OverTime
+from rnnkit.layers.shaping import Shaping
+from rnnkit.layers.support.windows import channels_last, two_sizes
+
+
+class Permute(Shaping):
+    """The axes of every row in another order.
+
+    Parameters
+    ----------
+    dims : sequence of int
+        Axes of x in their new order, from 1 on: the batch axis stays.
+    dtype, seed, name
+        As in every layer.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.Permute((2, 1))(np.zeros((4, 5, 3))).shape
+    (4, 3, 5)
+    """
+
+    def __init__(self, dims, *, dtype=None, seed=None, name=None):
+        super().__init__(dtype=dtype, seed=seed, name=name)
+        if not isinstance(dims, (list, tuple)) or not all(is_integer(axis) for axis in dims):
+            raise ValueError(f"expected dims as a tuple of axes such as (2, 1), got {shown(dims)}")
+        if sorted(dims) != list(range(1, len(dims) + 1)):
+            raise ValueError(f"expected dims to name each axis from 1 on once, got {tuple(dims)}")
+        self.dims = tuple(int(axis) for axis in dims)
+
+    def _shape(self, shape):
+        found = super()._shape(shape)
+        if len(found) != len(self.dims) + 1:
+            raise ValueError(f"expected x with {len(self.dims)} axes behind the batch axis, got {found}")
+        return found
+
+    def _moved(self, x, mask):
+        order = (0, *self.dims)
+        back = np.argsort(order)
+        return np.ascontiguousarray(x.transpose(order)), lambda d: d.transpose(back).copy()
+
+    def compute_output_shape(self, input_shape):
+        """The input's sizes in the new order."""
+        shape = self._shape(input_shape)
+        return (shape[0], *(shape[axis] for axis in self.dims))
+
+    def get_config(self):
+        """The constructor's arguments as JSON values."""
+        return {"dims": list(self.dims)} | super().get_config()
+
+
+class ZeroPadding1D(OverTime):
+    """Steps of zeros before and after each sequence.
+
+    Parameters
+    ----------
+    padding : int or (int, int)
+        How many steps before the first and after the last.
+    data_format : {"channels_last"}, optional
+    dtype, seed, name
+        As in every layer.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.ZeroPadding1D((2, 0))(np.ones((1, 1, 1))).ravel()
+    array([0., 0., 1.])
+    """
+
+    def __init__(self, padding=1, data_format=None, *, dtype=None, seed=None, name=None):
+        super().__init__(dtype=dtype, seed=seed, name=name)
+        channels_last(data_format)
+        self.padding = two_sizes(padding, "padding")
+
+    def _moved(self, x, mask):
+        before, after = self.padding
+        length = x.shape[1]
+        allocation.check(f"the result of {self.name!r}", self.compute_output_shape(x.shape), x.dtype)
+        return np.pad(x, ((0, 0), (before, after), (0, 0))), lambda d: d[:, before : before + length].copy()
+
+    def compute_output_shape(self, input_shape):
+        """``(B, T + sum(padding), F)``."""
+        batch_size, length, features = self._shape(input_shape)
+        return (batch_size, None if length is None else length + sum(self.padding), features)
+
+    def get_config(self):
+        """The constructor's arguments as JSON values."""
+        return {"padding": list(self.padding)} | super().get_config()
+
+
+class Cropping1D(OverTime):
+    """Each sequence without its first and last steps.
+
+    Parameters
+    ----------
+    cropping : int or (int, int)
+        How many steps go at the beginning and at the end.
+    dtype, seed, name
+        As in every layer.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.Cropping1D((1, 0))(np.array([[[1.0], [2.0], [3.0]]])).ravel()
+    array([2., 3.])
+    """
+
+    def __init__(self, cropping=(1, 1), *, dtype=None, seed=None, name=None):
+        super().__init__(dtype=dtype, seed=seed, name=name)
+        self.cropping = two_sizes(cropping, "cropping")
+
+    def _moved(self, x, mask):
+        self.compute_output_shape(x.shape)
+        before, after = self.cropping
+        return x[:, before : x.shape[1] - after].copy(), lambda d: np.pad(d, ((0, 0), (before, after), (0, 0)))
+
+    def compute_output_shape(self, input_shape):
+        """``(B, T - sum(cropping), F)``."""
+        batch_size, length, features = self._shape(input_shape)
+        if length is not None and length <= sum(self.cropping):
+            raise ValueError(f"expected more than {sum(self.cropping)} time steps to crop, got {length}")
+        return (batch_size, None if length is None else length - sum(self.cropping), features)
+
+    def get_config(self):
+        """The constructor's arguments as JSON values."""
+        return {"cropping": list(self.cropping)} | super().get_config()
+
+
+class UpSampling1D(OverTime):
+    """Each step `size` times.
+
+    Parameters
+    ----------
+    size : int
+    dtype, seed, name
+        As in every layer.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.UpSampling1D(2)(np.array([[[1.0], [2.0]]])).ravel()
+    array([1., 1., 2., 2.])
+    """
+
+    def __init__(self, size=2, *, dtype=None, seed=None, name=None):
+        super().__init__(dtype=dtype, seed=seed, name=name)
+        self.size = positive_integer(size, "size")
+
+    def _moved(self, x, mask):
+        rows, length, features = x.shape
+        allocation.check(f"the result of {self.name!r}", self.compute_output_shape(x.shape), x.dtype)
+        return np.repeat(x, self.size, axis=1), lambda d: d.reshape(rows, length, self.size, features).sum(axis=2)
+
+    def compute_output_shape(self, input_shape):
+        """``(B, size * T, F)``."""
+        batch_size, length, features = self._shape(input_shape)
+        return (batch_size, None if length is None else self.size * length, features)
+
+    def get_config(self):
+        """The constructor's arguments as JSON values."""
+        return {"size": self.size} | super().get_config()

@@ -1,0 +1,426 @@
+"""MultiHeadAttention: several attentions side by side, each of projections of its own."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from rnnkit import constraints, regularizers
+from rnnkit.activations import sigmoid
+from rnnkit.arguments import is_integer, positive_integer, shown
+from rnnkit.initializers import initializer, initializer_config
+from rnnkit.layers.attention import Attending
+from rnnkit.layers.support import attending, validation
+from rnnkit.layers.support.attending import FAR, Finite, both, turned
+from rnnkit.layers.support.pullback import Gradients, options
+from rnnkit.layers.support.symbolic import is_shape
+from rnnkit.steps.weight_options import WeightOptions
+
+
+class MultiHeadAttention(Attending):
+    """Several attentions side by side (Vaswani et al. 2017). For each head, with its part of the weights::
+
+        q, k, v = query @ Wq + bq, key @ Wk + bk, value @ Wv + bv
+        head = softmax(q @ k.T / sqrt(key_dim)) @ v
+
+    and the output is ``concatenated heads @ Wo + bo``.
+
+    Parameters
+    ----------
+    num_heads : int
+    key_dim : int
+        Size of a head's queries and keys.
+    value_dim : int, optional
+        Size of a head's values; `key_dim` unless given.
+    dropout : float in [0, 1]
+        The share of the heads' weights that training sets to 0.
+    use_bias : bool
+    output_shape : int or tuple of int, optional
+        Of a step of the output; as many features as queries have unless given.
+    attention_axes : None or 1
+        The axis of time, which is the only one.
+    sliding_window : int, optional
+        Let a query have only keys that are less than so many steps away.
+    flash_attention : bool, optional
+        Accepted for compatibility; changes nothing.
+    kernel_initializer, bias_initializer : str, callable or initializer
+    kernel_regularizer, bias_regularizer : str or Regularizer, optional
+    kernel_constraint, bias_constraint : str or callable, optional
+        Of all kernels and biases, as of `Dense`.
+    use_gate : bool
+        Multiply the heads by ``sigmoid(query @ Wg + bg)`` before the output's kernel.
+    dtype, seed, name
+        As in every layer.
+
+    Notes
+    -----
+    The weights are ``query/kernel`` (F, heads, key_dim), ``query/bias`` (heads, key_dim), and so on for key, gate and
+    value, and ``attention_output/kernel`` (heads, value_dim, *output).
+
+    A step that masks leave out reaches nothing, not even with NaN. For a query without keys, heads are 0 if scores are
+    returned or there is dropout, and the mean of all values (NaN counts as 0) if not: that is what Keras computes.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> layer = rk.MultiHeadAttention(num_heads=2, key_dim=4, seed=0)
+    >>> x = np.ones((8, 5, 6))
+    >>> output, scores = layer(x, x, use_causal_mask=True, return_attention_scores=True)
+    >>> output.shape, scores.shape, list(layer.weights)[:2]
+    ((8, 5, 6), (8, 2, 5, 5), ['query/kernel', 'query/bias'])
+    """
+
+    def __init__(
+        self,
+        num_heads,
+        key_dim,
+        value_dim=None,
+        dropout=0.0,
+        use_bias=True,
+        output_shape=None,
+        attention_axes=None,
+        sliding_window=None,
+        flash_attention=None,
+        kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        bias_regularizer=None,
+        kernel_constraint=None,
+        bias_constraint=None,
+        use_gate=False,
+        *,
+        dtype=None,
+        seed=None,
+        name=None,
+    ):
+        super().__init__(dropout, dtype=dtype, seed=seed, name=name)
+        self.num_heads, self.key_dim = positive_integer(num_heads, "num_heads"), positive_integer(key_dim, "key_dim")
+        self.value_dim = self.key_dim if value_dim is None else positive_integer(value_dim, "value_dim")
+        self.use_bias, self.use_gate = bool(use_bias), bool(use_gate)
+        self.output_shape = _output_shape(output_shape)
+        self.attention_axes = _axes(attention_axes)
+        self.sliding_window = None if sliding_window is None else positive_integer(sliding_window, "sliding_window")
+        self.flash_attention = flash_attention if flash_attention is None else bool(flash_attention)
+        self.kernel_initializer = initializer(kernel_initializer)
+        self.bias_initializer = initializer(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+
+    def __call__(
+        self,
+        query,
+        value,
+        key=None,
+        query_mask=None,
+        value_mask=None,
+        key_mask=None,
+        attention_mask=None,
+        return_attention_scores=False,
+        training=False,
+        use_causal_mask=False,
+    ) -> Any:
+        """Attend from queries to values.
+
+        Parameters
+        ----------
+        query : array_like (B, T, F)
+        value : array_like (B, S, G)
+        key : array_like (B, S, H), optional
+            The values unless given.
+        query_mask, value_mask, key_mask : array_like (B, T), (B, S) and (B, S), optional
+            Which steps count. In a `Model`, the inputs' own masks, where none is given.
+        attention_mask : array_like (B, T, S), (T, S) or (B, heads, T, S), optional
+            Which pairs count; an axis of size 1 stands for all.
+        return_attention_scores : bool
+            Return the heads' weights too, as they are before dropout.
+        training : bool
+            Whether dropout acts.
+        use_causal_mask : bool
+            Let a query have no key that is later.
+
+        Returns
+        -------
+        ndarray (B, T, *output), or (ndarray, ndarray (B, heads, T, S)) with `return_attention_scores`
+
+        Raises
+        ------
+        ValueError, TypeError
+            For inputs and masks that don't fit.
+        """
+        bound = self._bound(return_attention_scores=return_attention_scores, use_causal_mask=use_causal_mask)
+        inputs, masks = _listed(query, value, key), [query_mask, value_mask, key_mask]
+        return self._called_by(bound, inputs, masks, training, attention_mask)
+
+    def vjp(
+        self,
+        query,
+        value,
+        key=None,
+        query_mask=None,
+        value_mask=None,
+        key_mask=None,
+        attention_mask=None,
+        return_attention_scores=False,
+        training=False,
+        use_causal_mask=False,
+        *,
+        checkpoint=None,
+        truncate=None,
+    ):
+        """As `Layer.vjp`, with the arguments of a call; the gradient's ``x`` is a list, of key only if it is given."""
+        options(checkpoint, truncate)
+        bound = self._bound(return_attention_scores=return_attention_scores, use_causal_mask=use_causal_mask)
+        inputs, masks = _listed(query, value, key), [query_mask, value_mask, key_mask]
+        return self._vjp_by(bound, inputs, masks, training, attention_mask)
+
+    # The arithmetic
+
+    def _attended(self, weights, arrays, masks, training, attention_mask, return_attention_scores, use_causal_mask):
+        pairs = self._pairs(arrays, masks, attention_mask, use_causal_mask)
+        query, value, key = (Finite(one, pairs is not None) for one in (*arrays[:2], arrays[-1]))
+        q, k, v = (
+            self._heads(weights, name, one.values) for name, one in (("query", query), ("key", key), ("value", value))
+        )
+        root = 1 / math.sqrt(self.key_dim)
+        scores = (q * root) @ turned(k)
+        empty_at_zero = return_attention_scores or self.dropout > 0
+        if pairs is not None:
+            scores = np.where(pairs, scores, -FAR)
+            attending.spoil_scores(scores, pairs, query, key)
+        shares = attending.softmax(scores)
+        if pairs is not None and empty_at_zero:
+            shares = np.where(pairs, shares, 0)
+        weighed, kept = self._dropped(shares, training)
+        heads = weighed @ v
+        if pairs is not None:
+            attending.spoil_sums(heads, pairs, value)
+        gate = sigmoid(self._heads(weights, "gate", query.values)) if self.use_gate else None
+        output = self._joined(weights, heads if gate is None else heads * gate)
+
+        def back(d, d_shares_given=None):
+            own: dict[str, np.ndarray] = {}
+            d_heads = self._joined_back(weights, heads if gate is None else heads * gate, d, own)
+            d_query = 0.0
+            if gate is not None:
+                d_gate = d_heads * heads * gate * (1 - gate)
+                d_query, d_heads = self._heads_back(weights, "gate", query.values, d_gate, own), d_heads * gate
+            d_shares = d_heads @ turned(v)
+            d_shares = d_shares if kept is None else d_shares * kept
+            if d_shares_given is not None:
+                d_shares = d_shares + d_shares_given
+            d_scores = attending.softmax_back(shares, d_shares)
+            if pairs is not None:
+                d_scores = np.where(pairs, d_scores, 0)
+            d_query = d_query + self._heads_back(weights, "query", query.values, d_scores @ k * root, own)
+            d_key = self._heads_back(weights, "key", key.values, turned(d_scores) @ q * root, own)
+            d_value = self._heads_back(weights, "value", value.values, turned(weighed) @ d_heads, own)
+            d_x = [d_query, d_value + d_key] if len(arrays) == 2 else [d_query, d_value, d_key]
+            return Gradients({name: own[name] for name in weights}, d_x)
+
+        return (output, shares) if return_attention_scores else output, back
+
+    def _pairs(self, arrays, masks, attention_mask, use_causal_mask):
+        """Which pairs count, as booleans that go with scores ``(B, heads, T, S)``; None for all."""
+        query_mask, value_mask, key_mask = masks
+        queries, keys = arrays[0].shape[1], arrays[1].shape[1]
+        pairs = attending.causal(queries, keys)[None, None] if use_causal_mask else None
+        if self.sliding_window is not None:
+            apart = np.abs(np.arange(queries)[:, None] - np.arange(keys))
+            pairs = both(pairs, (apart < self.sliding_window)[None, None])
+        pairs = both(pairs, None if query_mask is None else query_mask[:, None, :, None])
+        for one in (value_mask, key_mask):
+            pairs = both(pairs, None if one is None else one[:, None, None])
+        if attention_mask is not None:
+            given = validation.array(attention_mask, "attention_mask")
+            self._check_pairs(given.shape, arrays[0].shape, arrays[1].shape)
+            pairs = both(pairs, _with_heads(given) != 0)
+        return pairs
+
+    def _heads(self, weights, name, x):
+        """A projection ``(B, heads, steps, size)`` of ``(B, steps, F)``."""
+        kernel = weights[f"{name}/kernel"]
+        found = x @ kernel.reshape(len(kernel), -1)
+        if self.use_bias:
+            found = found + weights[f"{name}/bias"].reshape(-1)
+        return found.reshape(*x.shape[:2], *kernel.shape[1:]).transpose(0, 2, 1, 3)
+
+    def _heads_back(self, weights, name, x, d, own):
+        """The cotangent of x; those of the weights are put into a dict."""
+        kernel = weights[f"{name}/kernel"]
+        d = d.transpose(0, 2, 1, 3).reshape(*x.shape[:2], kernel[0].size)
+        own[f"{name}/kernel"] = np.tensordot(x, d, ((0, 1), (0, 1))).reshape(kernel.shape)
+        if self.use_bias:
+            own[f"{name}/bias"] = d.sum(axis=(0, 1)).reshape(kernel.shape[1:])
+        return d @ kernel.reshape(len(kernel), -1).T
+
+    def _joined(self, weights, heads):
+        """The output of heads ``(B, heads, T, value_dim)``."""
+        kernel = weights["attention_output/kernel"]
+        rows, inside = self._side_by_side(heads), self.num_heads * self.value_dim
+        found = rows @ kernel.reshape(inside, kernel[0, 0].size)
+        if self.use_bias:
+            found = found + weights["attention_output/bias"].reshape(-1)
+        return found.reshape(*rows.shape[:2], *kernel.shape[2:])
+
+    def _joined_back(self, weights, heads, d, own):
+        kernel = weights["attention_output/kernel"]
+        rows, inside = self._side_by_side(heads), self.num_heads * self.value_dim
+        d = d.reshape(*rows.shape[:2], kernel[0, 0].size)
+        own["attention_output/kernel"] = np.tensordot(rows, d, ((0, 1), (0, 1))).reshape(kernel.shape)
+        if self.use_bias:
+            own["attention_output/bias"] = d.sum(axis=(0, 1)).reshape(kernel.shape[2:])
+        d_rows = d @ kernel.reshape(inside, kernel[0, 0].size).T
+        return d_rows.reshape(*rows.shape[:2], self.num_heads, self.value_dim).transpose(0, 2, 1, 3)
+
+    def _side_by_side(self, heads):
+        moved = heads.transpose(0, 2, 1, 3)
+        return moved.reshape(*moved.shape[:2], self.num_heads * self.value_dim)
+
+    # Masks
+
+    def _listed(self, mask):
+        return [] if mask is None else list(mask)
+
+    def _check_masks(self, shape, masks):
+        own = [masks.get(f"{name}_mask") for name in self._names]
+        super()._check_masks([*shape[:2], shape[-1]], {"mask": own})
+        if "attention_mask" in masks:
+            self._check_pairs(masks["attention_mask"].shape, *shape[:2])
+
+    def _check_pairs(self, found, query, value) -> None:
+        expected = (query[0], self.num_heads, query[1], value[1])
+        own = _with_heads_shape(found)
+        if own is None or any(
+            size not in (None, 1) and wanted is not None and size != wanted
+            for size, wanted in zip(own, expected, strict=True)
+        ):
+            raise ValueError(
+                f"expected attention_mask of shape {(query[0], query[1], value[1])}, one value per pair, or with heads "
+                f"{expected}; got {tuple(found)}"
+            )
+
+    def _with_others(self, x, mask, training, others):
+        others = self._own_masks(mask) | others
+        outputs = self._on(x, training=training, **others)
+        return outputs, self._masks_behind(outputs, [others.get("query_mask")])
+
+    def _vjp_with_others(self, x, mask, training, wanted, others):
+        others = self._own_masks(mask) | others
+        outputs, pullback = self._vjp_on(x, training=training, **others, **wanted)
+        return outputs, self._masks_behind(outputs, [others.get("query_mask")]), pullback
+
+    def _own_masks(self, mask) -> dict:
+        """The masks that inputs carry, by name."""
+        return {f"{name}_mask": one for name, one in zip(self._names, self._listed(mask), strict=False)}
+
+    def compute_mask(self, query, mask=None, value=None, key=None, query_mask=None):
+        """The queries' mask."""
+        own = query_mask if mask is None else next(iter(self._listed(mask)), None)
+        return None if own is None else validation.array(own, "query_mask")
+
+    # Shapes and configuration
+
+    def _inputs_among(self, arguments):
+        inputs = _listed(*(arguments.pop(name, None) for name in self._names))
+        return inputs, arguments
+
+    def _on(self, inputs, **more):
+        return self(**dict(zip(self._names, inputs, strict=False)), **more)
+
+    def _vjp_on(self, inputs, **more):
+        return self.vjp(**dict(zip(self._names, inputs, strict=False)), **more)
+
+    def build(self, query_shape, value_shape=None, key_shape=None) -> None:
+        """Create the weights for inputs of these shapes, or of a list of shapes."""
+        super().build(_listed_shapes(query_shape, value_shape, key_shape))
+
+    def compute_output_shape(self, query_shape, value_shape=None, key_shape=None):
+        """The shape of the output, of the shapes of the inputs or a list of them."""
+        return super().compute_output_shape(_listed_shapes(query_shape, value_shape, key_shape))
+
+    def _check_sizes(self, query, value, key):
+        """All sizes go together."""
+
+    def _output(self, shape):
+        return (*shape[0][:2], *(self.output_shape or shape[0][2:]))
+
+    def _scores_shape(self, shape):
+        return (shape[0][0], self.num_heads, shape[0][1], shape[1][1])
+
+    def _declared(self, query, value, key):
+        of_kernel = WeightOptions(regularizer=self.kernel_regularizer, constraint=self.kernel_constraint)
+        of_bias = WeightOptions(regularizer=self.bias_regularizer, constraint=self.bias_constraint)
+        heads = {"query": (query, self.key_dim), "key": (key, self.key_dim)}
+        heads |= {"gate": (query, self.value_dim)} if self.use_gate else {}
+        heads |= {"value": (value, self.value_dim)}
+        shapes: dict[str, tuple[tuple, tuple]]
+        shapes = {name: ((inside,), (self.num_heads, size)) for name, (inside, size) in heads.items()}
+        shapes["attention_output"] = (self.num_heads, self.value_dim), self.output_shape or (query,)
+        found: dict[str, tuple[tuple, Any, WeightOptions]] = {}
+        for name, (inside, outside) in shapes.items():
+            found[f"{name}/kernel"] = (*inside, *outside), self.kernel_initializer, of_kernel
+            if self.use_bias:
+                found[f"{name}/bias"] = outside, self.bias_initializer, of_bias
+        return found
+
+    def get_config(self):
+        """The constructor's arguments as JSON values."""
+        return {
+            "num_heads": self.num_heads,
+            "key_dim": self.key_dim,
+            "value_dim": self.value_dim,
+            "dropout": self.dropout,
+            "use_bias": self.use_bias,
+            "output_shape": None if self.output_shape is None else list(self.output_shape),
+            "attention_axes": self.attention_axes,
+            "sliding_window": self.sliding_window,
+            "flash_attention": self.flash_attention,
+            "kernel_initializer": initializer_config(self.kernel_initializer),
+            "bias_initializer": initializer_config(self.bias_initializer),
+            "kernel_regularizer": regularizers.config_of(self.kernel_regularizer),
+            "bias_regularizer": regularizers.config_of(self.bias_regularizer),
+            "kernel_constraint": constraints.config_of(self.kernel_constraint),
+            "bias_constraint": constraints.config_of(self.bias_constraint),
+            "use_gate": self.use_gate,
+        } | super().get_config()
+
+
+def _listed(query, value, key) -> list:
+    return [query, value] if key is None else [query, value, key]
+
+
+def _listed_shapes(query, value, key):
+    if value is None and not is_shape(query):
+        return query
+    return _listed(query, value, key)
+
+
+def _with_heads(mask):
+    return mask.reshape(_with_heads_shape(mask.shape))
+
+
+def _with_heads_shape(shape):
+    """The shape of a mask of pairs with four axes; None if it has another number than 2, 3 or 4."""
+    if len(shape) not in (2, 3, 4):
+        return None
+    return tuple(shape) if len(shape) == 4 else (*((1,) if len(shape) == 2 else shape[:1]), 1, *shape[-2:])
+
+
+def _output_shape(value) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    several = [value] if is_integer(value) else value
+    if not isinstance(several, (list, tuple)) or not several:
+        raise ValueError(f"expected output_shape as an integer or a tuple of them, got {shown(value)}")
+    return tuple(positive_integer(one, "output_shape") for one in several)
+
+
+def _axes(value) -> list[int] | None:
+    axes = [value] if is_integer(value) else value
+    if axes is not None and list(axes) != [1]:
+        raise ValueError(f"expected attention_axes None or 1, the axis of time, got {shown(value)}")
+    return None if axes is None else [1]

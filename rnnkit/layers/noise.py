@@ -1,0 +1,205 @@
+"""Layers that change what they are given at random, and only in training."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from rnnkit.arguments import fraction, is_integer, shown
+from rnnkit.cells.standard import InvertedDropout
+from rnnkit.layers.base import Layer
+from rnnkit.layers.support import validation
+from rnnkit.layers.support.masked_values import finite_under_mask
+from rnnkit.layers.support.pullback import Gradients
+
+
+class Noise(Layer):
+    """Base of layers that compute ``x * factor + added`` in training, of arrays drawn at each call, and else nothing.
+
+    A subclass has `_drawn` and `_is_silent`.
+    """
+
+    def __call__(self, inputs, mask=None, training=False):
+        """Apply to x, with new draws at every call in training; NaN and infinity at masked steps count as 0."""
+        return self._called(inputs, mask, training)
+
+    def _applied(self, inputs, mask, training):
+        x = validation.array(inputs, "x")
+        if self.built:
+            self._check_shape(self._shape(x.shape))
+        else:
+            self._build_with(x.shape, self.dtype or validation.precision_of(x))
+        x = finite_under_mask(x.astype(self.dtype), mask)
+        if not training or self._is_silent():
+            return x, lambda d: Gradients({}, np.array(d))
+        factor, added = (np.asarray(one, self.dtype) for one in self._drawn(self._draw_generator(), x.shape))
+        return x * factor + added, lambda d: Gradients({}, d * factor)
+
+    def _drawn(self, rng, shape):
+        """The factor and what is added, for an x of this shape."""
+        raise NotImplementedError
+
+    def _is_silent(self) -> bool:
+        """Whether it never changes anything."""
+        raise NotImplementedError
+
+    def _refuses_stream(self):
+        return None
+
+    def _check_shape(self, shape):
+        """Any shape will do."""
+
+
+class ByRate(Noise):
+    """Base of those that have a `rate`."""
+
+    def __init__(self, rate, *, dtype=None, seed=None, name=None):
+        super().__init__(dtype=dtype, seed=seed, name=name)
+        self.rate = fraction(rate, "rate")
+
+    def _is_silent(self):
+        return not self.rate
+
+    def get_config(self):
+        """The constructor's arguments as JSON values."""
+        return {"rate": self.rate} | super().get_config()
+
+
+class SpatialDropout1D(ByRate):
+    """`Dropout` of whole features: in training, all steps of a share `rate` of each row's features become 0.
+
+    The others are scaled by ``1 / (1 - rate)`` (Tompson et al. 2015).
+
+    Parameters
+    ----------
+    rate : float in [0, 1]
+    dtype, seed, name
+        As in every layer.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> y = rk.SpatialDropout1D(0.5, seed=0)(np.ones((1, 9, 4)), training=True)
+    >>> bool((y == y[:, :1]).all()), set(y.ravel().tolist())
+    (True, {0.0, 2.0})
+    """
+
+    _least_rank = 3
+    _axes = "batch, time"
+
+    def _shape(self, shape):
+        found = super()._shape(shape)
+        if len(found) != 3:
+            raise validation.shape_error("x", "batch, time", None, found)
+        return found
+
+    def _drawn(self, rng, shape):
+        return InvertedDropout(self.rate)(rng, (shape[0], 1, shape[2])), 0
+
+
+class GaussianNoise(Noise):
+    """Add normal noise in training.
+
+    Parameters
+    ----------
+    stddev : float in [0, 1]
+    dtype, seed, name
+        As in every layer.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.GaussianNoise(0.5)(np.ones((1, 3)))
+    array([[1., 1., 1.]])
+    """
+
+    def __init__(self, stddev, *, dtype=None, seed=None, name=None):
+        super().__init__(dtype=dtype, seed=seed, name=name)
+        self.stddev = fraction(stddev, "stddev")
+
+    def _drawn(self, rng, shape):
+        return 1, rng.normal(0, self.stddev, shape)
+
+    def _is_silent(self):
+        return not self.stddev
+
+    def get_config(self):
+        """The constructor's arguments as JSON values."""
+        return {"stddev": self.stddev} | super().get_config()
+
+
+class GaussianDropout(ByRate):
+    """Multiply in training by normal noise with mean 1 and variance ``rate / (1 - rate)`` (Srivastava et al. 2014).
+
+    Parameters
+    ----------
+    rate : float in [0, 1)
+    dtype, seed, name
+        As in every layer.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.GaussianDropout(0.5)(np.ones((1, 3)))
+    array([[1., 1., 1.]])
+    """
+
+    def __init__(self, rate, *, dtype=None, seed=None, name=None):
+        super().__init__(rate, dtype=dtype, seed=seed, name=name)
+        if self.rate == 1:
+            raise ValueError("expected rate below 1, for the noise has the variance rate / (1 - rate); got 1")
+
+    def _drawn(self, rng, shape):
+        return rng.normal(1, math.sqrt(self.rate / (1 - self.rate)), shape), 0
+
+
+class AlphaDropout(ByRate):
+    """Dropout that keeps mean and variance, for layers with the activation "selu" (Klambauer et al. 2017).
+
+    In training, a share `rate` of the entries becomes the limit of selu, and all entries are scaled and shifted.
+
+    Parameters
+    ----------
+    rate : float in [0, 1)
+    noise_shape : sequence of int or None, optional
+        The shape of what is drawn, None for a size of x; sizes of 1 are repeated: ``(None, 1, None)`` drops a feature
+        at all steps.
+    dtype, seed, name
+        As in every layer.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.AlphaDropout(0.5)(np.ones((1, 3)))
+    array([[1., 1., 1.]])
+    """
+
+    def __init__(self, rate, noise_shape=None, *, dtype=None, seed=None, name=None):
+        super().__init__(rate, dtype=dtype, seed=seed, name=name)
+        if self.rate == 1:
+            raise ValueError("expected rate below 1, for the scale is 1 / sqrt(1 - rate) and more; got 1")
+        several = isinstance(noise_shape, (list, tuple))
+        if noise_shape is not None and not (
+            several and all(size is None or (is_integer(size) and size > 0) for size in noise_shape)
+        ):
+            raise ValueError(f"expected noise_shape as a tuple of sizes or None, got {shown(noise_shape)}")
+        self.noise_shape = None if noise_shape is None else [None if n is None else int(n) for n in noise_shape]
+
+    def get_config(self):
+        """The constructor's arguments as JSON values."""
+        return {"noise_shape": self.noise_shape} | super().get_config()
+
+    def _drawn(self, rng, shape):
+        limit = -1.7580993408473766  # of selu, far below 0
+        scale = ((1 - self.rate) * (1 + self.rate * limit**2)) ** -0.5
+        kept = rng.random(self._noise_shape(shape)) >= self.rate
+        return scale * kept, scale * limit * ~kept - scale * limit * self.rate
+
+    def _noise_shape(self, shape):
+        if self.noise_shape is None:
+            return shape
+        sizes = self.noise_shape
+        if len(sizes) != len(shape) or any(n not in (None, 1, size) for n, size in zip(sizes, shape, strict=True)):
+            raise ValueError(f"expected noise_shape to be repeated to x of shape {tuple(shape)}, got {tuple(sizes)}")
+        return tuple(size if n is None else n for n, size in zip(sizes, shape, strict=True))

@@ -1,0 +1,159 @@
+"""Normalization of every row on its own: LayerNormalization and UnitNormalization."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rnnkit import constraints, regularizers
+from rnnkit.arguments import number_from_zero
+from rnnkit.initializers import initializer, initializer_config
+from rnnkit.layers.memoryless import FunctionCell
+from rnnkit.layers.over_axes import OverAxes
+from rnnkit.steps.cell import Cell
+
+
+class LayerNormalizationCell(Cell):
+    """``(x - mean) / sqrt(variance + epsilon) * gamma + beta`` of a row's entries; its one state stays as it is."""
+
+    state_size = 1
+
+    def __init__(self, layer: LayerNormalization, sizes: tuple[int, ...]):
+        super().__init__(name="layer_normalization")
+        self.sizes, self.epsilon, self.rms_scaling = sizes, layer.epsilon, layer.rms_scaling
+        self.has_gamma, self.has_beta = layer.scale or layer.rms_scaling, layer.center and not layer.rms_scaling
+        self.of_gamma: dict[str, Any] = {
+            "initializer": layer.gamma_initializer,
+            "regularizer": layer.gamma_regularizer,
+            "constraint": layer.gamma_constraint,
+        }
+        self.of_beta: dict[str, Any] = {
+            "initializer": layer.beta_initializer,
+            "regularizer": layer.beta_regularizer,
+            "constraint": layer.beta_constraint,
+        }
+
+    def build(self, input_shape):
+        """Create ``gamma`` and ``beta``, of the sizes of the axes."""
+        if self.has_gamma:
+            self.gamma = self.add_weight(self.sizes, name="gamma", **self.of_gamma)
+        if self.has_beta:
+            self.beta = self.add_weight(self.sizes, name="beta", **self.of_beta)
+        self.built = True
+
+    def call(self, inputs, states):
+        """One step: the output, and the state as it came."""
+        from_mean = inputs - inputs.mean(axis=-1, keepdims=True)
+        variance = (from_mean * from_mean).mean(axis=-1, keepdims=True)
+        y = (inputs if self.rms_scaling else from_mean) / np.sqrt(variance + self.epsilon)
+        if self.has_gamma:
+            y = y * self.gamma.reshape(-1)
+        if self.has_beta:
+            y = y + self.beta.reshape(-1)
+        return y, states
+
+
+class LayerNormalization(OverAxes):
+    """Each row's entries along some axes with mean 0 and variance 1, then scaled and shifted (Ba et al. 2016).
+
+    It equals, along `axis`::
+
+        (x - x.mean(axis)) / np.sqrt(x.var(axis) + epsilon) * gamma + beta
+
+    Parameters
+    ----------
+    axis : int or sequence of int
+        Not the batch axis; their sizes have to be known when the layer is built.
+    epsilon : float
+    center, scale : bool
+        Whether there are ``beta`` and ``gamma``, each of the sizes of the axes.
+    beta_initializer, gamma_initializer : str, callable or initializer
+    beta_regularizer, gamma_regularizer : str or Regularizer, optional
+        Penalties on the weights, see `rnnkit.regularizers`.
+    beta_constraint, gamma_constraint : str or callable, optional
+        What the weights must keep to in training, see `rnnkit.constraints`.
+    rms_scaling : bool
+        Divide only, and subtract no mean: ``x / np.sqrt(x.var(axis) + epsilon) * gamma``, as Keras has it.
+    dtype, seed, name
+        As in every layer.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.LayerNormalization(epsilon=0.0)(np.array([[1.0, 3.0], [10.0, 50.0]]))
+    array([[-1.,  1.],
+           [-1.,  1.]])
+    """
+
+    def __init__(
+        self,
+        axis=-1,
+        epsilon=1e-3,
+        center=True,
+        scale=True,
+        beta_initializer="zeros",
+        gamma_initializer="ones",
+        beta_regularizer=None,
+        gamma_regularizer=None,
+        beta_constraint=None,
+        gamma_constraint=None,
+        *,
+        rms_scaling=False,
+        dtype=None,
+        seed=None,
+        name=None,
+    ):
+        super().__init__(axis, dtype=dtype, seed=seed, name=name)
+        self.epsilon = number_from_zero(epsilon, "epsilon")
+        self.center, self.scale, self.rms_scaling = bool(center), bool(scale), bool(rms_scaling)
+        self.beta_initializer = initializer(beta_initializer)
+        self.gamma_initializer = initializer(gamma_initializer)
+        self.beta_regularizer = regularizers.get(beta_regularizer)
+        self.gamma_regularizer = regularizers.get(gamma_regularizer)
+        self.beta_constraint = constraints.get(beta_constraint)
+        self.gamma_constraint = constraints.get(gamma_constraint)
+
+    def get_config(self):
+        """The constructor's arguments as JSON values."""
+        return super().get_config() | {
+            "epsilon": self.epsilon,
+            "center": self.center,
+            "scale": self.scale,
+            "beta_initializer": initializer_config(self.beta_initializer),
+            "gamma_initializer": initializer_config(self.gamma_initializer),
+            "beta_regularizer": regularizers.config_of(self.beta_regularizer),
+            "gamma_regularizer": regularizers.config_of(self.gamma_regularizer),
+            "beta_constraint": constraints.config_of(self.beta_constraint),
+            "gamma_constraint": constraints.config_of(self.gamma_constraint),
+            "rms_scaling": self.rms_scaling,
+        }
+
+    def _cell_for(self, shape):
+        return LayerNormalizationCell(self, self._sizes(shape))
+
+
+class UnitNormalization(OverAxes):
+    """Each row's entries along some axes divided by the square root of the sum of their squares; zeros stay.
+
+    Parameters
+    ----------
+    axis : int or sequence of int
+        Not the batch axis; their sizes have to be known when the layer is built.
+    dtype, seed, name
+        As in every layer.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.UnitNormalization()(np.array([[3.0, 4.0]]))
+    array([[0.6, 0.8]])
+    """
+
+    def _cell_for(self, shape):
+        return FunctionCell(_to_unit_norm, "unit_normalization")
+
+
+def _to_unit_norm(x):
+    squares = (x * x).sum(axis=-1, keepdims=True)
+    return x / np.sqrt(np.maximum(squares, 1e-24))

@@ -1,0 +1,102 @@
+"""PReLU: a rectifier that learns its slopes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnnkit import constraints, regularizers
+from rnnkit.arguments import positive_integer
+from rnnkit.initializers import initializer, initializer_config
+from rnnkit.layers.weighted import OwnWeight, Weighted
+from rnnkit.steps.weight_options import WeightOptions
+
+
+class PReLU(Weighted):
+    """x where it is positive, and ``alpha * x`` elsewhere, with a weight for each place in a row (He et al. 2015).
+
+    Parameters
+    ----------
+    alpha_initializer : str, callable or initializer
+    alpha_regularizer : str or Regularizer, optional
+        A penalty on ``alpha``, see `rnnkit.regularizers`.
+    alpha_constraint : str or callable, optional
+        What ``alpha`` must keep to in training, see `rnnkit.constraints`.
+    shared_axes : int or sequence of int, optional
+        Axes along which the places share a weight, from 1 on: ``[1]`` shares them along time, and lengths are then
+        free. The sizes of the others have to be known when the layer is built.
+    dtype, seed, name
+        As in every layer.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> layer = rk.PReLU("ones", shared_axes=[1])
+    >>> layer(np.array([[[-1.0, 2.0]]])).tolist(), layer.weights["alpha"].shape
+    ([[[-1.0, 2.0]]], (1, 2))
+    """
+
+    def __init__(
+        self,
+        alpha_initializer="zeros",
+        alpha_regularizer=None,
+        alpha_constraint=None,
+        shared_axes=None,
+        *,
+        dtype=None,
+        seed=None,
+        name=None,
+    ):
+        super().__init__(dtype=dtype, seed=seed, name=name)
+        self.alpha_initializer = initializer(alpha_initializer)
+        self.alpha_regularizer = regularizers.get(alpha_regularizer)
+        self.alpha_constraint = constraints.get(alpha_constraint)
+        several = shared_axes if isinstance(shared_axes, (list, tuple)) else [shared_axes]
+        self.shared_axes = (
+            None if shared_axes is None else [positive_integer(axis, "an axis in shared_axes") for axis in several]
+        )
+
+    def get_config(self):
+        """The constructor's arguments as JSON values."""
+        return {
+            "alpha_initializer": initializer_config(self.alpha_initializer),
+            "alpha_regularizer": regularizers.config_of(self.alpha_regularizer),
+            "alpha_constraint": constraints.config_of(self.alpha_constraint),
+            "shared_axes": self.shared_axes,
+        } | super().get_config()
+
+    def _shape(self, shape):
+        found = super()._shape(shape)
+        if max(self.shared_axes or [0]) >= len(found):
+            raise ValueError(f"expected shared_axes among the axes of x {found}, got {self.shared_axes}")
+        return found
+
+    def _opened(self, shape):
+        shared = {0, *(self.shared_axes or ())}
+        return tuple(None if axis in shared else size for axis, size in enumerate(shape))
+
+    def _check_shape(self, shape):
+        expected = self._input_shape
+        if len(shape) != len(expected) or any(b not in (None, a) for a, b in zip(shape, expected, strict=True)):
+            raise ValueError(f"expected x of shape {expected}, as the layer was built for, got {tuple(shape)}")
+
+    def _own_weights(self, shape):
+        sizes = tuple(1 if axis in (self.shared_axes or ()) else size for axis, size in enumerate(shape))[1:]
+        if None in sizes:
+            raise ValueError(f"expected known sizes of the axes that {self.name!r} doesn't share, got {shape}")
+        options = WeightOptions(True, self.alpha_regularizer, self.alpha_constraint)
+        return {"alpha": OwnWeight(sizes, self.alpha_initializer, options)}
+
+    def _computed(self, weights, x, mask, training):
+        alpha, zero = weights["alpha"], x.dtype.type(0)
+        negative = np.minimum(x, zero)
+
+        def back(d):
+            over = (0, *(axis for axis, size in enumerate(alpha.shape, 1) if size == 1))
+            d_alpha = (d * negative).sum(axis=over, dtype=np.float64).reshape(alpha.shape).astype(x.dtype)
+            return {"alpha": d_alpha}, np.where(x > 0, d, np.where(x < 0, d * alpha, zero))
+
+        return np.maximum(x, zero) + alpha * negative, back
+
+    def _refuses_stream(self):
+        rank = 0 if self._input_shape is None else len(self._input_shape)
+        return "has a weight for each step" if rank > 2 and 1 not in (self.shared_axes or ()) else None

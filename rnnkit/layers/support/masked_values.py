@@ -1,0 +1,34 @@
+"""What stands under a mask, for layers that compute with all steps."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnnkit.backends.cuda.memory.array import DeviceArray
+from rnnkit.layers.support import validation
+from rnnkit.recording import current, repeated
+
+
+def finite_under_mask(x, mask):
+    """`x` with 0 in place of NaN and infinity at masked steps, so that they reach no result and no gradient.
+
+    Parameters
+    ----------
+    x : ndarray (B, T, …)
+        Anything else, and an array in a GPU's memory, is returned as it is.
+    mask : array_like (B, T), or None
+        One of another shape is ignored.
+    """
+    if mask is None or isinstance(x, DeviceArray) or x.ndim < 3 or x.dtype.kind != "f":
+        return x
+    given = validation.given(mask, "mask")
+    if isinstance(given, DeviceArray) or given.shape not in (x.shape[:2], (*x.shape[:2], 1)):
+        return x
+    used = validation.mask(given, *x.shape[:2])
+    if current() is None and np.isfinite(x[~used]).all():
+        return x
+
+    def finite():
+        return np.where(used.reshape(*used.shape, *(1,) * (x.ndim - 2)) | np.isfinite(x), x, x.dtype.type(0))
+
+    return repeated(finite, x, used)

@@ -1,0 +1,166 @@
+"""Windows along the time axis, for convolution and pooling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnnkit.arguments import is_integer, positive_integer, shown
+from rnnkit.recording import contiguous, put
+
+
+def one_size(value, what: str) -> int:
+    """A positive integer, also as a tuple of one, as Keras has it.
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+    """
+    if isinstance(value, (list, tuple)) and len(value) == 1:
+        (value,) = value
+    return positive_integer(value, what)
+
+
+def two_sizes(value, what: str) -> tuple[int, int]:
+    """Two integers from 0 on, or one for both.
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+    """
+    several = (value, value) if is_integer(value) else value
+    if (
+        not isinstance(several, (list, tuple))
+        or len(several) != 2
+        or not all(is_integer(n) and n >= 0 for n in several)
+    ):
+        raise ValueError(f"expected {what} to be a whole number of at least 0, or two of them; got {shown(value)}")
+    return int(several[0]), int(several[1])
+
+
+def channels_last(data_format) -> None:
+    """Refuse any order of the axes but ``(B, T, F)``.
+
+    Raises
+    ------
+    ValueError
+        For anything but "channels_last" and None.
+    """
+    if data_format not in (None, "channels_last"):
+        raise ValueError(
+            f"expected data_format 'channels_last', x of shape (batch, time, features); got {shown(data_format)}; put "
+            "rk.Permute((2, 1)) before and behind the layer"
+        )
+
+
+def padding_name(value, *, causal: bool = False) -> str:
+    """``valid``, ``same`` or, where it is allowed, ``causal``.
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+    """
+    known = ("valid", "same", "causal") if causal else ("valid", "same")
+    if not isinstance(value, str) or value.lower() not in known:
+        raise ValueError(f"expected padding to be one of {', '.join(known)}; got {shown(value)}")
+    return value.lower()
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Which steps each window along time has.
+
+    Attributes
+    ----------
+    size : int
+        Steps of a window.
+    stride : int
+        From one window to the next.
+    padding : {"valid", "same", "causal"}
+    dilation : int
+        From one step of a window to the next.
+    """
+
+    size: int
+    stride: int = 1
+    padding: str = "valid"
+    dilation: int = 1
+
+    @property
+    def span(self) -> int:
+        """How many steps there are from the first of a window to its last, both included."""
+        return (self.size - 1) * self.dilation + 1
+
+    def count(self, length: int) -> int:
+        """How many windows there are over so many steps.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        covered = length - self.span + 1 if self.padding == "valid" else length
+        if covered < 1:
+            least = self.span if self.padding == "valid" else 1
+            raise ValueError(f"expected at least {least} time steps for windows of {self.span}, got {length}")
+        return -(-covered // self.stride)
+
+    def pads(self, length: int) -> tuple[int, int]:
+        """How many steps are added before the first and after the last."""
+        if self.padding == "causal":
+            return self.span - 1, 0
+        if self.padding == "valid":
+            return 0, 0
+        added = max((self.count(length) - 1) * self.stride + self.span - length, 0)
+        return added // 2, added - added // 2
+
+    def shape(self, input_shape, features) -> tuple:
+        """The shape of what windows of x ``(B, T, F)`` give, with so many features; T may be None."""
+        batch_size, length = input_shape[:2]
+        return (batch_size, None if length is None else self.count(length), features)
+
+    def padded(self, x, value=0.0):
+        """x ``(B, T, F)`` in C order with the added steps, which have a value."""
+        before, after = self.pads(x.shape[1])
+        if not before and not after:
+            return contiguous(x, x.dtype)
+        found = np.full((x.shape[0], before + x.shape[1] + after, x.shape[2]), value, x.dtype)
+        put(found[:, before : before + x.shape[1]], x)
+        return found
+
+    def view(self, padded):
+        """The windows ``(B, L, size, F)`` of a padded x in C order, which share its memory."""
+        row, step, one = padded.strides
+        shape = (*self._rows(padded), self.size, padded.shape[2])
+        return _view(padded, shape, (row, step * self.stride, step * self.dilation, one))
+
+    def side_by_side(self, padded):
+        """The windows ``(B, L, size * F)`` without dilation, which share memory: their steps stand side by side."""
+        row, step, one = padded.strides
+        return _view(padded, (*self._rows(padded), self.size * padded.shape[2]), (row, step * self.stride, one))
+
+    def _rows(self, padded):
+        return padded.shape[0], (padded.shape[1] - self.span) // self.stride + 1
+
+    def places(self, count: int):
+        """For each step of the windows, where it stands in a padded x: a slice of the time axis."""
+        for k in range(self.size):
+            start = k * self.dilation
+            yield slice(start, start + (count - 1) * self.stride + 1, self.stride)
+
+    def scattered(self, d, length: int):
+        """The cotangent of x ``(B, T, F)``, from that of its windows ``(B, L, size, F)``."""
+        before, after = self.pads(length)
+        found = np.zeros((d.shape[0], before + length + after, d.shape[3]), d.dtype)
+        for k, place in enumerate(self.places(d.shape[1])):
+            found[:, place] += d[:, :, k]
+        return found[:, before : before + length]
+
+
+def _view(array, shape, strides):
+    # Not by as_strided: its result doesn't say that its memory is that of `array`.
+    return np.ndarray(shape, array.dtype, array, 0, strides) if array.size else np.zeros(shape, array.dtype)

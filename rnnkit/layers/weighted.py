@@ -1,0 +1,115 @@
+"""Layers with weights of their own that NumPy computes: the base of BatchNormalization and PReLU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from rnnkit import allocation
+from rnnkit.initializers import draw
+from rnnkit.layers.base import Layer
+from rnnkit.layers.support import validation
+from rnnkit.layers.support.masked_values import finite_under_mask
+from rnnkit.layers.support.pullback import Gradients
+from rnnkit.recording import weights_now
+from rnnkit.steps.cell import frozen
+from rnnkit.steps.weight_options import WeightOptions
+
+
+@dataclass(frozen=True)
+class OwnWeight:
+    """What a weight is when the layer is built.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    initializer : str, callable or initializer
+    options : WeightOptions
+    """
+
+    shape: tuple[int, ...]
+    initializer: Any
+    options: WeightOptions = field(default_factory=WeightOptions)
+
+
+class Weighted(Layer):
+    """Base of layers of one array and weights, computed by NumPy; a subclass has `_own_weights` and `_computed`."""
+
+    _least_rank = 2
+
+    def __init__(self, *, dtype=None, seed=None, name=None):
+        super().__init__(dtype=dtype, seed=seed, name=name)
+        self._own: dict[str, np.ndarray] = {}
+        self._options: dict[str, WeightOptions] = {}
+
+    def __call__(self, inputs, mask=None, training=False):
+        """Apply to x; NaN and infinity at masked steps count as 0.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For an input that doesn't fit.
+        """
+        return self._called(inputs, mask, training)
+
+    def _own_weights(self, shape) -> dict[str, OwnWeight]:
+        """The weights for an x of this shape, in order."""
+        raise NotImplementedError
+
+    def _computed(self, weights, x, mask, training):
+        """The result for x, and the function from its cotangent to those of the weights by name, and of x."""
+        raise NotImplementedError
+
+    def _bound(self):
+        return partial(self._with_weights, weights_now(self._own))
+
+    def _with_weights(self, weights, inputs, mask, training):
+        x = validation.array(inputs, "x")
+        if self.built:
+            self._check_shape(self._shape(x.shape))
+            return self._differentiable(weights, x, mask, training)
+        with self._all_or_nothing():
+            self._build_with(x.shape, self.dtype or validation.precision_of(x))
+            return self._differentiable(self._own, x, mask, training)
+
+    def _differentiable(self, weights, x, mask, training):
+        x = finite_under_mask(
+            x.astype(self.dtype), mask
+        )  # a copy: the gradient reads it, whatever becomes of the input
+        y, back = self._computed(weights, x, mask, training)
+        return y, lambda d: Gradients(*back(d))
+
+    def _build(self, shape):
+        rng, found = self._weight_generator(), self._own_weights(shape)
+        allocation.check_weights(self.name, {name: one.shape for name, one in found.items()}, self.dtype)
+        with allocation.named(f"the weights of {self.name!r}"):
+            self._own = {
+                name: frozen(draw(one.initializer, one.shape, rng, self.dtype), self.dtype)
+                for name, one in found.items()
+            }
+        self._options = {name: one.options for name, one in found.items()}
+
+    def _forget(self):
+        super()._forget()
+        self._own, self._options = {}, {}
+
+    def _own_arrays(self):
+        return self._own
+
+    def _own_weight_options(self):
+        return self._options
+
+    def _put_own_arrays(self, arrays: Mapping[str, np.ndarray]):
+        self._own = self._own | dict(arrays)
+
+    def _refuses_stream(self):
+        return None
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        for array in self._own.values():
+            array.flags.writeable = False  # neither copy nor pickle carries the flag

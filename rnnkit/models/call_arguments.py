@@ -1,0 +1,189 @@
+"""The arguments of a layer's `call`: its inputs, other arrays, plain values, a mask and the training flag."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from rnnkit.layers.support.symbolic import SymbolicTensor, leaves, mapped
+
+_VALUES = (bool, int, float, str)
+
+
+@dataclass(frozen=True)
+class CallSignature:
+    """What a `call` takes.
+
+    Attributes
+    ----------
+    signature : inspect.Signature
+    first : str
+        The name of the inputs.
+    required : list of str
+        Names that have no default.
+    names : set of str
+    open : bool
+        Whether it takes any keyword.
+    """
+
+    signature: inspect.Signature
+    first: str
+    required: list
+    names: frozenset
+    open: bool
+
+    def takes(self, name: str) -> bool:
+        """Whether it takes a keyword."""
+        return self.open or name in self.names
+
+    def bound(self, arguments, keywords) -> CallArguments:
+        """The arguments of a call of the layer, which may say mask and training whatever `call` takes."""
+        aside = {name: keywords[name] for name in ("mask", "training") if name in keywords and name not in self.names}
+        rest = {name: value for name, value in keywords.items() if name not in aside}
+        given: dict[str, Any] = {}
+        for name, value in self.signature.bind(*arguments, **rest).arguments.items():
+            given |= value if self.signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD else {name: value}
+        given |= aside
+        inputs = given.pop(self.first)
+        return self.sorted(inputs, given.pop("mask", None), given.pop("training", None), given)
+
+    def sorted(self, inputs, mask, training, more) -> CallArguments:
+        """The arguments by kind."""
+        values = {name: one for name, one in more.items() if isinstance(one, _VALUES)}
+        arrays = {name: nested_arrays(one) for name, one in more.items() if one is not None and name not in values}
+        return CallArguments(self, nested_arrays(inputs), arrays, values, mask, bool(training), training)
+
+
+@dataclass(frozen=True)
+class CallArguments:
+    """One call's arguments.
+
+    Attributes
+    ----------
+    inputs : array, or nested lists of them
+    more : dict of str to array, or nested lists of them
+    values : dict of str to bool, int, float or str
+    mask : array, nested list of arrays and None, or None
+    training : bool
+    given_training : bool or None
+    """
+
+    call: CallSignature
+    inputs: Any
+    more: dict
+    values: dict
+    mask: Any
+    training: bool
+    given_training: Any = None
+
+    def by_name(self) -> dict[str, Any]:
+        """The arguments as a layer's symbolic call takes them, the inputs first."""
+        found = {self.call.first: self.inputs, **self.more, **self.values}
+        return found | {"mask": self.mask, "training": self.given_training}
+
+    @property
+    def _takes_mask(self) -> bool:
+        return self.call.takes("mask") and self.mask is not None
+
+    def arrays(self) -> list:
+        """All arrays, flat: inputs, others, and masks that `call` takes."""
+        found = [*leaves(self.inputs), *(leaf for one in self.more.values() for leaf in leaves(one))]
+        return [*found, *leaves(self.mask)] if self._takes_mask else found
+
+    def with_arrays(self, function: Callable) -> CallArguments:
+        """The same with what a function makes of each array."""
+        mask = self.mask
+        if mask is not None:
+            mask = _mapped_with_none(mask, lambda one: one if isinstance(one, SymbolicTensor) else _as_bool(one))
+        more = {name: mapped(one, function) for name, one in self.more.items()}
+        return replace(self, inputs=mapped(self.inputs, function), more=more, mask=mask)
+
+    def masks(self) -> list:
+        """The masks of the inputs, flat, None for each without."""
+        count = len(leaves(self.inputs))
+        if self.mask is None:
+            return [None] * count
+        flat = _flat_with_none(self.mask)
+        return flat if len(flat) == count else flat * count if len(flat) == 1 else [None] * count
+
+    def key(self) -> tuple:
+        """What tells kinds of calls apart, but for the shapes."""
+        nested = {name: repr(mapped(one, lambda _: 0)) for name, one in self.more.items()}
+        mask = repr(_mapped_with_none(self.mask, lambda _: 0)) if self._takes_mask else ""
+        values = tuple(sorted((name, type(one).__name__, one) for name, one in self.values.items()))
+        return repr(mapped(self.inputs, lambda _: 0)), tuple(nested.items()), values, mask, self.training
+
+    def keywords_for(self, tensors: list) -> dict[str, Any]:
+        """The keywords of `call`, with symbolic tensors in the place of the arrays."""
+        rest = iter(tensors)
+        take = lambda _: next(rest)
+        found: dict[str, Any] = {self.call.first: mapped(self.inputs, take)}
+        found |= {name: mapped(one, take) for name, one in self.more.items()} | self.values
+        if self._takes_mask:
+            found["mask"] = _mapped_with_none(self.mask, take)
+        if "training" in self.call.names:
+            found["training"] = self.training
+        return found
+
+    def nested_like(self, flat: list) -> tuple[Any, dict]:
+        """Entries of a flat list nested as the inputs, and as the other arrays."""
+        rest = iter(flat)
+        take = lambda _: next(rest)
+        return mapped(self.inputs, take), {name: mapped(one, take) for name, one in self.more.items()}
+
+
+def given_call(layer) -> CallSignature:
+    """What a layer's `call` takes.
+
+    Raises
+    ------
+    TypeError
+        If it takes no inputs, or any number of them.
+    """
+    signature = inspect.signature(layer.call)
+    parameters = list(signature.parameters.values())
+    if not parameters or any(one.kind is one.VAR_POSITIONAL for one in parameters):
+        raise TypeError(f"expected {type(layer).__name__} to define call(self, inputs, …), got call{signature}")
+    required = [one.name for one in parameters if one.default is one.empty and one.kind is not one.VAR_KEYWORD]
+    names = frozenset(one.name for one in parameters if one.kind is not one.VAR_KEYWORD)
+    opened = any(one.kind is one.VAR_KEYWORD for one in parameters)
+    return CallSignature(signature, parameters[0].name, required or [parameters[0].name], names, opened)
+
+
+def nested_arrays(value) -> Any:
+    """Nested lists and tuples of arrays as lists; what is one array, such as a list of numbers, as it is."""
+    if isinstance(value, dict):
+        raise TypeError("expected arrays, or lists of them, got a dict; give a list, in an order of your own")
+    if isinstance(value, (list, tuple)) and value and any(_is_array(one) for one in value):
+        return [nested_arrays(one) for one in value]
+    return value if isinstance(value, SymbolicTensor) or hasattr(value, "shape") else np.asarray(value)
+
+
+def array_leaves(nested) -> list:
+    """The arrays of nested lists."""
+    return leaves(nested_arrays(nested))
+
+
+def _is_array(value) -> bool:
+    if isinstance(value, (list, tuple)):
+        return any(_is_array(one) for one in value)
+    return isinstance(value, SymbolicTensor) or getattr(value, "ndim", 0) > 0
+
+
+def _as_bool(mask) -> np.ndarray:
+    found = np.asarray(mask)
+    return found if found.dtype == bool else found != 0
+
+
+def _flat_with_none(nested) -> list:
+    return [leaf for one in nested for leaf in _flat_with_none(one)] if isinstance(nested, (list, tuple)) else [nested]
+
+
+def _mapped_with_none(nested, function):
+    if isinstance(nested, (list, tuple)):
+        return [_mapped_with_none(one, function) for one in nested]
+    return None if nested is None else function(nested)

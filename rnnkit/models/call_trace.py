@@ -1,0 +1,152 @@
+"""What the `call` of a layer does, read once on symbolic tensors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnnkit.layers.base import Layer
+from rnnkit.layers.support import symbolic
+from rnnkit.layers.support.symbolic import Input, SymbolicTensor
+from rnnkit.models.calls import Calls
+from rnnkit.models.variable import Variable
+
+if TYPE_CHECKING:
+    from rnnkit.models.subclassed import SubclassedLayer
+
+
+class CallTrace:
+    """The graph of a layer's `call` for one kind of arguments.
+
+    Parameters
+    ----------
+    layer : SubclassedLayer
+    specifications : list of (shape, dtype)
+        Of the arrays that it is called with, the batch axis None.
+    arguments : callable
+        From symbolic tensors for these to the keywords of `call`.
+    inputs : int
+        How many of the arrays, from the first on, are the call's inputs, whose masks go with them.
+
+    Attributes
+    ----------
+    nesting
+        What `call` returns, with places among the outputs as leaves; tuples stay tuples.
+    shapes : list of tuple
+        Of the outputs, None for the batch size.
+    names : list of str
+        Those of the weights that the call itself computes with, in the order of the arrays behind the given ones.
+    """
+
+    nesting: Any
+
+    def __init__(self, layer: SubclassedLayer, specifications, arguments, inputs: int):
+        self._layer, self._variables, self._constants = layer, {}, {}  # type: ignore[var-annotated]
+        self._used: list[Variable] = []
+        self.dtype = layer.dtype  # of layers inside that have none of their own
+        given = [
+            Input(batch_shape=shape, dtype=dtype, name=f"input_{i}") for i, (shape, dtype) in enumerate(specifications)
+        ]
+        token = symbolic.tracing.set(self)
+        try:
+            result = layer.call(**arguments(given))
+            found: list[SymbolicTensor] = []
+            self.nesting = self._numbered(result, found)
+        finally:
+            symbolic.tracing.reset(token)
+        if not found:
+            raise ValueError(f"expected the call of {layer.name!r} to return an array, got an empty list")
+        self.count, self.inputs = len(given), inputs
+        variables = [self._variables[id(one)] for one in self._used]
+        constants = [tensor for tensor, _ in self._constants.values()]
+        self.arrays = [array for _, array in self._constants.values()]
+        self.graph = Calls([*given, *variables, *constants], found)
+        self.shapes, self.dtypes = [tensor.shape for tensor in found], [tensor.dtype for tensor in found]
+        self.tensor_shapes = [tensor.shape for tensor in self.graph.tensors]
+        self.graph.forget_tensors()
+        self.graph.paths = self._paths()
+        names = {id(one): name for name, one in layer._all_variables().items()}
+        self.names = [names[id(one)] for one in self._used]
+        self.variables = self._used
+        del self._variables, self._constants
+
+    def call(self, layer: Layer, call, arguments, keywords):
+        """The symbolic result of a call of a layer."""
+        return symbolic.record(layer, call, arguments, keywords)
+
+    def tensor_of(self, variable: Variable) -> SymbolicTensor:
+        """What stands for a weight."""
+        if id(variable) not in self._variables:
+            if id(variable) not in {id(one) for one in self._layer._all_variables().values()}:
+                raise ValueError(
+                    f"expected `call` of {self._layer.name!r} to compute with weights of its own and of its "
+                    f"attributes' layers, got {variable!r}"
+                )
+            node = symbolic.Node(batched=False)
+            self._variables[id(variable)] = node.give(variable.shape, variable.dtype, variable.name)
+            self._used.append(variable)
+        return self._variables[id(variable)]
+
+    def constant(self, array: np.ndarray) -> SymbolicTensor:
+        """What stands for an array that a layer is called on."""
+        found = np.array(array)
+        tensor = symbolic.Node(batched=False).give(found.shape, found.dtype, "array")
+        self._constants[id(tensor)] = tensor, found
+        return tensor
+
+    def _numbered(self, result, found: list):
+        if isinstance(result, (list, tuple)):
+            return type(result)([self._numbered(one, found) for one in result])
+        result = symbolic.resolved(result)
+        if isinstance(result, np.ndarray):
+            result = self.constant(result)
+        if not isinstance(result, SymbolicTensor):
+            raise TypeError(
+                f"expected the call of {self._layer.name!r} to return an array, or a list or tuple of arrays, got "
+                f"{type(result).__name__}"
+            )
+        found.append(result)
+        return len(found) - 1
+
+    def _paths(self) -> list[str]:
+        """The attribute by which each layer is found, for those with weights."""
+        known = {id(one): path for path, one in parts_inside(self._layer)}
+        for one in self.graph.layers:
+            if id(one) not in known and one._arrays():
+                raise ValueError(
+                    f"expected `call` of {self._layer.name!r} to call layers that are its attributes, or in lists and "
+                    f"dicts that are, got the layer {one.name!r} with weights: make it in __init__ or build"
+                )
+        return [known.get(id(one), f"({i})") for i, one in enumerate(self.graph.layers)]
+
+    # Runs
+
+    def entered(self, arrays: list, masks: list, weights: list) -> tuple[list, list]:
+        """All arrays and masks by number, with those that a call is given."""
+        values = [*arrays, *weights, *self.arrays]
+        missing = [None] * (self.graph.count - len(values))
+        return [*values, *missing], [*masks, *([None] * (self.graph.count - len(masks)))]
+
+    def nested(self, found: list):
+        """What the call returns of its outputs, flat."""
+        return _nested(self.nesting, found)
+
+
+def _nested(nesting, found):
+    if isinstance(nesting, (list, tuple)):
+        return type(nesting)([_nested(one, found) for one in nesting])
+    return found[nesting]
+
+
+def parts_inside(layer: Layer, path: str = ""):
+    """All layers inside a layer, each with its path."""
+    for name, part in layer._parts().items():
+        here = f"{path}/{name}" if path else name
+        yield here, part
+        yield from parts_inside(part, here)
+
+
+def is_open(shape) -> bool:
+    """Whether one of nested shapes has an open size behind the batch axis."""
+    return any(None in one[1:] for one in symbolic.shape_leaves(shape))

@@ -1,0 +1,161 @@
+"""Arrays that are nested in lists, tuples and dicts, side by side in one array and back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from itertools import accumulate
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from rnnkit.arguments import is_integer
+from rnnkit.arrays import has_shape
+
+
+def is_nested(value, least_rank: int) -> bool:
+    """Whether this is nested arrays of so many axes, rather than numbers in lists."""
+    if isinstance(value, Mapping):
+        return True
+    if not isinstance(value, (list, tuple)):
+        return False
+    return any(is_nested(one, least_rank) or (has_shape(one) and len(one.shape) >= least_rank) for one in value)
+
+
+def leaves_of(nested) -> list:
+    """What lists, tuples and dicts hold, in order."""
+    if isinstance(nested, Mapping):
+        nested = nested.values()
+    elif not isinstance(nested, (list, tuple)):
+        return [nested]
+    return [leaf for one in nested for leaf in leaves_of(one)]
+
+
+def mapped(nested, function: Callable[[Any], Any]):
+    """Nested as it is, with what a function makes of each leaf."""
+    if isinstance(nested, Mapping):
+        return {name: mapped(one, function) for name, one in nested.items()}
+    if not isinstance(nested, (list, tuple)):
+        return function(nested)
+    found = [mapped(one, function) for one in nested]
+    return _like(nested, found)
+
+
+def _like(nested, entries: list):
+    """Entries in a list or tuple of the same type."""
+    return type(nested)(*entries) if hasattr(nested, "_fields") else type(nested)(entries)
+
+
+def shapes_mapped(shapes, function: Callable[[tuple], Any]):
+    """Nested as shapes are, with what a function makes of each."""
+    if isinstance(shapes, Mapping):
+        return {name: shapes_mapped(one, function) for name, one in shapes.items()}
+    if is_shape(shapes):
+        return function(tuple(shapes))
+    found = [shapes_mapped(one, function) for one in shapes]
+    return _like(shapes, found)
+
+
+def is_shape(value) -> bool:
+    """Whether this is one shape, rather than nested ones."""
+    return isinstance(value, (list, tuple)) and all(size is None or is_integer(size) for size in value)
+
+
+class Nesting:
+    """How arrays are nested, and the shapes of a row or a step of each.
+
+    Parameters
+    ----------
+    nested : list, tuple or dict, nested
+        Of arrays, or of what has a shape.
+    axes : int
+        How many axes all arrays have in common.
+
+    Attributes
+    ----------
+    shapes : list of tuple of int
+    size : int
+        Of all of them side by side.
+    """
+
+    def __init__(self, nested, axes: int):
+        self.shapes: list[tuple[int, ...]] = [tuple(one.shape[axes:]) for one in leaves_of(nested)]
+        numbers = iter(range(len(self.shapes)))
+        self._numbers = mapped(nested, lambda _: next(numbers))
+        self._ends = list(accumulate(math.prod(shape) for shape in self.shapes))
+        self.size = self._ends[-1] if self._ends else 0
+
+    @classmethod
+    def of_shapes(cls, shapes, axes: int) -> Nesting:
+        """Of nested shapes, with the common axes."""
+        return cls(shapes_mapped(shapes, lambda shape: SimpleNamespace(shape=shape)), axes)
+
+    def __eq__(self, other):
+        mine = (self.shapes, _listed(self._numbers))
+        return isinstance(other, Nesting) and mine == (other.shapes, _listed(other._numbers))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def leaves(self, nested, what: str) -> list:
+        """The leaves of something that is nested in the same way, a list for a tuple too; dicts by their names.
+
+        Raises
+        ------
+        ValueError
+            If it is nested in another way.
+        """
+        found: list = [None] * len(self.shapes)
+
+        def put(numbers, value):
+            if not isinstance(numbers, (list, tuple, Mapping)):
+                found[numbers] = value
+            elif isinstance(numbers, Mapping):
+                if not isinstance(value, Mapping) or set(value) != set(numbers):
+                    raise ValueError(
+                        f"expected {what} as a dict of {', '.join(map(repr, numbers))}, got {_kind(value)}"
+                    )
+                for name, number in numbers.items():
+                    put(number, value[name])
+            else:
+                if not isinstance(value, (list, tuple)) or len(value) != len(numbers):
+                    raise ValueError(f"expected {what} as a list of {len(numbers)}, got {_kind(value)}")
+                for number, one in zip(numbers, value, strict=True):
+                    put(number, one)
+
+        put(self._numbers, nested)
+        return found
+
+    def packed(self, leaves):
+        """Leaves, nested."""
+        return mapped(self._numbers, lambda number: leaves[number])
+
+    def joined(self, leaves, axes: int):
+        """Arrays side by side in one, behind the axes that they have in common."""
+        flat = [one.reshape((*one.shape[:axes], size)) for one, size in zip(leaves, self._sizes(), strict=True)]
+        return np.concatenate(flat, axis=-1)
+
+    def parted(self, array, axes: int) -> list:
+        """The arrays that are side by side in one."""
+        before = (slice(None),) * axes
+        return [
+            array[(*before, slice(end - size, end))].reshape((*array.shape[:axes], *shape))
+            for shape, size, end in zip(self.shapes, self._sizes(), self._ends, strict=True)
+        ]
+
+    def _sizes(self) -> list[int]:
+        return [math.prod(shape) for shape in self.shapes]
+
+
+def _listed(nested):
+    if isinstance(nested, Mapping):
+        return {name: _listed(one) for name, one in nested.items()}
+    return [_listed(one) for one in nested] if isinstance(nested, (list, tuple)) else nested
+
+
+def _kind(value) -> str:
+    if isinstance(value, Mapping):
+        return f"a dict of {', '.join(map(repr, value))}"
+    if isinstance(value, (list, tuple)):
+        return f"a list of {len(value)}"
+    return f"an array of shape {tuple(value.shape)}" if has_shape(value) else type(value).__name__
