@@ -662,6 +662,10 @@ class Layer(Configurable):
         """Whether an input is several arrays that the layer reads side by side, and so is no list of sequences."""
         return False
 
+    def _least_axes(self) -> int:
+        """How many axes its input has at least."""
+        return self._least_rank
+
     def _padding_of(self, shape) -> str | None:
         """`_padding` for inputs of a shape; all inputs without an open axis of time may be padded."""
         return self._padding if len(shape) > 1 and shape[1] is None else "masked"

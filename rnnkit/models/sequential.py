@@ -139,6 +139,9 @@ class Sequential(Assembled):
     def _nests(self, value):
         return bool(self.layers) and self.layers[0]._nests(value)
 
+    def _least_axes(self):
+        return self.layers[0]._least_axes() if self.layers else self._least_rank
+
     def _padding_of(self, shape):
         for layer in self.layers:
             if layer._padding_of(shape) != "masked":
