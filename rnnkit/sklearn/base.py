@@ -28,7 +28,7 @@ class SequenceEstimator(BaseEstimator):
 
     def _sequences(self, X, reset: bool) -> Sequences:
         share_processors()
-        if self.id is None or not hasattr(X, "columns"):
+        if self.id is None or not hasattr(type(X), "columns"):
             return read(self, X, reset)
         from rnnkit.sklearn.frames import of_frame  # which takes narwhals
 

@@ -94,9 +94,9 @@ class RNNClassifier(_Recurrent, SequenceClassifier):
         Recurrent layers, one on the other.
     bidirectional : bool
         Read sequences in both directions.
-    pooling : {"mean", "max", "last"}
-        What the dense layer at the end reads: the mean or the maximum of the outputs over the steps of a sequence, or
-        what each direction puts out last.
+    pooling : {"mean", "last"}
+        What the dense layer at the end reads: the mean of the outputs over the steps of a sequence, or what each
+        direction puts out last.
     dropout : float in [0, 1]
         After each recurrent layer.
     label_smoothing : float in [0, 1)
@@ -252,9 +252,9 @@ class RNNRegressor(_Recurrent, SequenceRegressor):
         Recurrent layers, one on the other.
     bidirectional : bool
         Read sequences in both directions.
-    pooling : {"mean", "max", "last"}
-        What the dense layer at the end reads: the mean or the maximum of the outputs over the steps of a sequence, or
-        what each direction puts out last.
+    pooling : {"mean", "last"}
+        What the dense layer at the end reads: the mean of the outputs over the steps of a sequence, or what each
+        direction puts out last.
     dropout : float in [0, 1]
         After each recurrent layer.
     loss : str or callable

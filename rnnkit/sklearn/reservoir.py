@@ -36,14 +36,12 @@ class _Reservoir:
         if alphas.ndim > 1 or not alphas.size or not (alphas > 0).all():
             raise ValueError(f"expected alphas above 0; got {self.alphas!r}")
         candidates = [_poolings(self.pooling)] if self.pooling != "auto" else CANDIDATES
-        pooled, best = self._pooled(sequences), None
+        pooled, tried = self._pooled(sequences), []
         for poolings in candidates:
             features = _joined(pooled, poolings)
             scale = Scale.of(features, weights)
-            ridge = fitted(scale.apply(features), targets, weights, alphas.tolist())
-            if best is None or ridge.error < best[0].error:
-                best = ridge, scale, poolings
-        ridge, scale, self.pooling_ = best
+            tried.append((fitted(scale.apply(features), targets, weights, alphas.tolist()), scale, poolings))
+        ridge, scale, self.pooling_ = min(tried, key=lambda one: one[0].error)
         self.alpha_ = ridge.alpha
         kernel = ridge.coefficients / scale.spread[:, None]
         self.readout_ = Dense(targets.shape[1], dtype="float64")

@@ -3,10 +3,9 @@
 import copy
 import os
 import pickle
-import sys
 
+import joblib
 import numpy as np
-import processes
 import pytest
 from sequence_estimators import CLASSIFIERS, ESTIMATORS, REGRESSORS, name, said, targets, waves
 from sklearn.base import BaseEstimator, TransformerMixin, clone
@@ -143,44 +142,20 @@ def test_pipelines_of_lists_and_of_tables(estimator):
     assert scaled.predict(table).shape == (60,) and scaled[-1].n_features_in_ == 5
 
 
-def test_a_search_over_lists_in_two_processes():
-    search = GridSearchCV(ESNClassifier(random_state=0), {"units": [2, 20]}, cv=3, n_jobs=2).fit(X, LABELS)
-    assert search.best_score_ > 0.9
+def test_a_search_in_two_processes_that_share_the_processors(monkeypatch, threads):
+    """Each has as many threads as joblib leaves to BLAS; this one those that were set."""
+    for variable in [one for one in os.environ if one.endswith("_NUM_THREADS")]:
+        monkeypatch.delenv(variable)
+    threads(64)
+    scoring = {"accuracy": "accuracy", "threads": lambda *_: rk.get_num_threads()}
+    choices = {"units": [2, 20]}
+    search = GridSearchCV(ESNClassifier(random_state=0), choices, cv=3, n_jobs=2, scoring=scoring, refit="accuracy")
+    search.fit(X, LABELS)
     alone = cross_val_score(ESNClassifier(units=20, random_state=0), X, LABELS, cv=3)
-    assert np.array_equal(alone, [search.cv_results_[f"split{k}_test_score"][1] for k in range(3)])
-
-
-THREADS = """
-import os
-import numpy as np
-from sklearn.base import BaseEstimator
-from sklearn.model_selection import cross_val_score
-from rnnkit.sklearn import ESNRegressor
-import rnnkit as rk
-
-class Counting(ESNRegressor):
-    def fit(self, X, y):
-        super().fit(X, y)
-        self.threads_ = rk.get_num_threads()
-        return self
-    def score(self, X, y):
-        return float(self.threads_)
-
-if __name__ == "__main__":
-    rk.set_num_threads(64)
-    X, y = np.random.default_rng(0).normal(size=(12, 4)), np.arange(12.0)
-    for jobs in (2, 1):
-        print(*cross_val_score(Counting(units=3), X, y, cv=2, n_jobs=jobs).tolist())
-    print(os.cpu_count())
-"""
-
-
-def test_workers_share_the_processors(tmp_path):
-    """As many threads in each as joblib leaves to BLAS; here, and in one process, what the user set."""
-    (tmp_path / "script.py").write_text(THREADS, encoding="utf-8")
-    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
-    printed = processes.run([sys.executable, tmp_path / "script.py"], check=True, env=environment).stdout.split()
-    assert float(printed[0]) <= max(1, int(printed[4]) // 2) and printed[2:4] == ["64.0", "64.0"]
+    assert search.best_score_ > 0.9
+    assert np.array_equal(alone, [search.cv_results_[f"split{k}_test_accuracy"][1] for k in range(3)])
+    assert max(search.cv_results_["mean_test_threads"]) <= max(1, joblib.cpu_count() // 2)
+    assert rk.get_num_threads() == 64
 
 
 @rk.cell(states={"h": "units"}, weights={"kernel": rk.Weight(("features", "units"))})
