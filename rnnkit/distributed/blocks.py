@@ -129,7 +129,7 @@ def called(shipped: ShippedLayer, place: Place, options: dict, several: bool, co
     """
     with _told(shipped, place), share():
         x, mask = _arguments(several, count, arrays)
-        found = leaves(shipped.layer()(x, mask=mask, **options))
+        found = leaves(shipped.layer()._with_others(x, mask, False, options)[0])
         return found[0] if len(found) == 1 else tuple(found)
 
 

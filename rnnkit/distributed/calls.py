@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import numpy as np
@@ -51,11 +50,10 @@ def answer(layer: Layer, method, arguments: tuple, keywords: dict):
 def _arguments(layer, method, arguments, keywords) -> tuple[Any, dict]:
     """The inputs of a call, and its other arguments by name, but for None."""
     try:
-        bound = inspect.signature(method).bind(layer, *arguments, **keywords)
+        x, more = layer._inputs_among(layer._call_arguments(method, arguments, keywords))
     except TypeError as error:
         raise TypeError(f"{type(layer).__name__}: {error}") from None
-    (_, x), *others = list(bound.arguments.items())[1:]
-    return x, {name: value for name, value in others if value is not None}
+    return x, {name: value for name, value in more.items() if value is not None}
 
 
 def predicted(model: Layer, x, batch_size, steps, out):
@@ -135,7 +133,7 @@ def _through_model(model: Model, inputs, mask, training) -> tuple[Any, Any]:
     values, masks = [*arrays, *missing], [*Names(model._names, "mask").split(mask), *missing]
     for call in model._calls:
         x = mapped(call.x, values.__getitem__)
-        more = {name: mapped(numbers, values.__getitem__) for name, numbers in call.more.items()}
+        more = {name: mapped(numbers, values.__getitem__) for name, numbers in call.more.items()} | call.options
         own_mask = more.pop("mask") if "mask" in more else mapped(call.x, masks.__getitem__)
         layer, train = model.layers[call.layer], training if call.training is None else call.training
         outputs, behind = run(layer, x, own_mask, train, more)

@@ -12,16 +12,11 @@ from rnnkit.distributed.blocks import Place
 from rnnkit.distributed.chunks import chunked, mask_in_chunks
 from rnnkit.distributed.graphs import Made, Ref, arrays, indices, mapped, shipped_in_graph, spans, task, token
 from rnnkit.layers.base import Layer
-from rnnkit.layers.dense import Dropout
 from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.masking import Masking
-from rnnkit.layers.memoryless import Memoryless
-from rnnkit.layers.merging import Concatenate, Elementwise, Merge
+from rnnkit.layers.merging import Concatenate, Merge
 from rnnkit.layers.support import symbolic
-from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.steps.nesting import shapes_mapped
-
-_BY_STEP = (Memoryless, Embedding, Masking, Dropout, TimeDistributed)
 
 
 def called(layer: Layer, x, mask, options: dict) -> tuple[Any, Any]:
@@ -43,14 +38,17 @@ def called(layer: Layer, x, mask, options: dict) -> tuple[Any, Any]:
 
 
 def _steps_apart(layer: Layer, inputs: Sequence) -> bool:
-    """Whether each step of the inputs gives a step of the output, and depends on nothing else."""
+    """Whether each step of the inputs gives a step of the output that depends on nothing else.
+
+    A stream takes such layers, and keeps nothing for them; it refuses those that make a mask for another reason.
+    """
     first = inputs[0]
+    if layer._refuses_stream() is not None and not isinstance(layer, (Embedding, Masking)):
+        return False
     if isinstance(layer, Merge):
         alike = first.ndim > 2 and all(one.shape[:2] == first.shape[:2] and one.ndim == first.ndim for one in inputs)
-        if isinstance(layer, Concatenate):
-            return alike and layer.axis % first.ndim != 1
-        return alike and isinstance(layer, Elementwise)
-    return isinstance(layer, _BY_STEP) and first.ndim > (1 if isinstance(layer, Embedding) else 2)
+        return alike and not (isinstance(layer, Concatenate) and layer.axis % first.ndim == 1)
+    return first.ndim > (1 if isinstance(layer, Embedding) else 2)
 
 
 class _Calls:

@@ -1,5 +1,6 @@
 """How many threads tasks use: together no more than those of their worker, once they run side by side."""
 
+import sys
 import threading
 
 import patience
@@ -53,3 +54,9 @@ def test_an_error_gives_the_threads_back(threads):
         raise KeyError
     with share():
         assert rk.get_num_threads() == 4
+
+
+def test_without_dask_one_error_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "dask.array", None)
+    with pytest.raises(ImportError, match=r"rk\.distributed needs dask; install it with: pip install 'rnnkit\[dask\]'"):
+        rk.distributed.fit_readout(None, None)
