@@ -213,7 +213,8 @@ def table(records: dict) -> str:
     for name, one in sorted(records.items()):
         found = f"{one['difference']:.0e}" if "difference" in one else "stops"
         ratio = f"{one['ratio']:g}" if "ratio" in one else "–"
-        lines.append(f"| {name} | {origin(name)} | {for_rnnkit(source(name))[1]} | {found} | {ratio} |")
+        where = origin(name).replace(".py", "")
+        lines.append(f"| {name} | {where} | {for_rnnkit(source(name))[1]} | {found} | {ratio} |")
     return "\n".join(lines)
 
 
