@@ -18,7 +18,7 @@ _PLAIN = (
     "LSTMCell Masking Maximum Multiply RNN RepeatVector Reshape SimpleRNN SimpleRNNCell StackedRNNCells Subtract "
     "TimeDistributed AveragePooling1D Conv1D Cropping1D Dot ELU GlobalMaxPooling1D LayerNormalization "
     "MaxPooling1D Minimum Permute ReLU Softmax UnitNormalization UpSampling1D ZeroPadding1D AdditiveAttention "
-    "Attention MultiHeadAttention ConvLSTM1D ConvLSTM2D PReLU"
+    "Attention MultiHeadAttention ConvLSTM1D ConvLSTM2D ConvLSTM3D PReLU"
 )
 NAMES = {name: Name(f"rnnkit:{name}") for name in _PLAIN.split()} | {
     "AlphaDropout": Name("rnnkit:AlphaDropout", "rate noise_shape seed"),

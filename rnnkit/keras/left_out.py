@@ -30,7 +30,7 @@ WHY = {
         "Convolution3DTranspose Cropping2D Cropping3D DepthwiseConv2D GlobalAveragePooling2D GlobalAveragePooling3D "
         "GlobalAvgPool2D GlobalAvgPool3D GlobalMaxPool2D GlobalMaxPool3D GlobalMaxPooling2D GlobalMaxPooling3D "
         "MaxPool2D MaxPool3D MaxPooling2D MaxPooling3D SeparableConv2D SeparableConvolution2D SpatialDropout2D "
-        "SpatialDropout3D UpSampling2D UpSampling3D ZeroPadding2D ZeroPadding3D ConvLSTM3D MaxNumBoundingBoxes "
+        "SpatialDropout3D UpSampling2D UpSampling3D ZeroPadding2D ZeroPadding3D MaxNumBoundingBoxes "
         "AugMix AutoContrast CenterCrop ContrastLimitedAdaptiveHistogramEqualization CutMix Equalization MixUp "
         "RandAugment RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast RandomCrop "
         "RandomElasticTransform RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHue RandomInvert "
