@@ -38,14 +38,15 @@ def test_only_imports_are_changed(name):
 
 @pytest.mark.parametrize("name", scripts.NAMES)
 def test_a_script_gives_what_keras_gives(name):
-    """Outputs before and after three updates, losses, metrics: equal to 1e-4 to what was recorded with Keras."""
+    """Outputs before and after three updates, losses, metrics: equal to 1e-4, and most to 5e-6, to what Keras gave."""
     again = "record it again: python tests/keras/record_scripts.py"
     assert RECORDS[name]["crc"] == scripts.crc(name), again
     if "stopped" in RECORDS[name]:
         with pytest.raises((AttributeError, TypeError, ValueError, NotImplementedError)):  # if it runs, record it again
             scripts.run(name, "rnnkit")
     else:
-        assert scripts.difference(scripts.run(name, "rnnkit").arrays, OUTPUTS[name]) < 1e-4
+        near = min(1e-4, max(5e-6, 10 * RECORDS[name]["difference"]))  # a wrong beta_2 of Adam shows by less than 1e-4
+        assert scripts.difference(scripts.run(name, "rnnkit").arrays, OUTPUTS[name]) < near
 
 
 @pytest.mark.sweep
