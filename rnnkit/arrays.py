@@ -92,7 +92,7 @@ def _read(value, what, masked) -> np.ndarray:
         if type(value).__module__.startswith("rnnkit."):
             raise
         if isinstance(value, (list, tuple)) and isinstance(error, ValueError):
-            raise ValueError(f"expected {what} to be an array, got lists of different lengths") from None
+            raise ValueError(f"expected {what} to be an array, got {_unequal(value, what)}") from None
         raise TypeError(
             f"expected {what} to be an array that NumPy can read, got {_kind(value)}, which says: {_first_line(error)}"
         ) from None
@@ -121,6 +121,11 @@ def refuse(value, what: str, masked: str | None = None, depth: int = 0) -> None:
                 f"expected {what} without masked entries, got a masked array with {np.ma.count_masked(value)}; "
                 f"{masked or _unmasked(value, what)}"
             )
+    elif type(value).__name__.endswith("GroupBy"):
+        raise TypeError(
+            f"expected {what} to be an array, got {_kind(value)}; rk.sequences_from_frame(frame, id) takes a frame "
+            "apart"
+        )
     elif hasattr(value, "dtype"):
         _refuse_tensor(value, what, name)
 
@@ -189,7 +194,11 @@ def _no_real_numbers(found, value, what) -> str:
     if value is None:
         return f"{expected} None"
     if kind == "O" and not found.ndim and not isinstance(value, np.ndarray):
-        return f"{expected} {_kind(value)}"
+        return f"{expected} {_kind(value)}{_instead(value, name)}"
+    if kind == "O" or kind in "USaT":
+        if (column := _no_numbers_in(value)) is not None:
+            return f"{expected} a column {column}; leave it out, or write its values in numbers"
+        words = "" if what == "mask" else f"; np.unique({name}, return_inverse=True)[1] numbers words and classes"
     if kind == "c":
         return f"{expected} dtype {dtype}; pass {name}.real, {name}.imag or np.abs({name})"
     if kind == "M":
@@ -202,17 +211,62 @@ def _no_real_numbers(found, value, what) -> str:
         stacked = f"np.lib.recfunctions.structured_to_unstructured({name})"
         return f"{expected} a structured dtype with the fields {fields}; stack these: pass {stacked}"
     if kind == "O":
+        entries = list(found.flat)
+        if any(has_shape(one) or isinstance(one, (list, tuple)) for one in entries):
+            return f"{expected} an array of arrays; a list of sequences is list({name})"
+        if any(one is None for one in entries):
+            first = next(i for i, one in enumerate(entries) if one is None)
+            place = [int(i) for i in np.unravel_index(first, found.shape)]
+            return f"{expected} dtype object with None at {place}; leave it out, or put a number in its place"
+        if entries and all(isinstance(one, str) for one in entries):
+            return f"{expected} text such as {entries[0]!r}{words}"
         return f"{expected} dtype object; if it holds numbers, pass np.asarray({name}, np.float64)"
     if kind in "USaT":
-        return f"{expected} text of dtype {dtype}; if that says numbers, pass np.asarray({name}, np.float64)"
+        return f"{expected} text of dtype {dtype}; if that says numbers, pass np.asarray({name}, np.float64){words}"
     if dtype.type is not np.void:  # a library's own numbers, as jax's bfloat16
         return f"{expected} dtype {dtype}, which NumPy alone doesn't have; pass {name}.astype(np.float32)"
     return f"{expected} dtype {dtype}, bytes without a meaning"
 
 
+def _unequal(value, what) -> str:
+    """What lists that make no array hold, and what to write."""
+    if any(isinstance(one, tuple) and len(one) == 2 and hasattr(one[1], "columns") for one in value):
+        return "pairs of a name and a frame; the frames alone are [frame for _, frame in x]"
+    padded = "; rk.pad_sequences makes one array of sequences"
+    shapes = list(dict.fromkeys(tuple(one.shape) for one in value if has_shape(one)))
+    if len(shapes) > 1:
+        return f"arrays of the shapes {shapes[0]} and {shapes[1]}{padded if shapes[0][1:] == shapes[1][1:] else ''}"
+    return f"lists of different lengths{padded if what.isidentifier() else ', which are no steps of one sequence'}"
+
+
+def _instead(value, name) -> str:
+    """What to write for an object that is no array at all."""
+    if hasattr(value, "collect"):
+        return f"; pass {name}.collect()"
+    if hasattr(value, "__next__"):
+        return f"; a layer takes list({name}), fit an iterator of batches"
+    if isinstance(value, (set, frozenset)):
+        return ", which has no order; pass a list"
+    if isinstance(value, dict):
+        return ", which models of several inputs take; pass one array"
+    return ""
+
+
+def _no_numbers_in(frame) -> str | None:
+    """The first column of a frame that holds no numbers, with its dtype."""
+    if not hasattr(frame, "columns") or not hasattr(frame, "dtypes"):
+        return None
+    for name, dtype in zip(frame.columns, frame.dtypes, strict=True):
+        numeric = dtype.is_numeric() if hasattr(dtype, "is_numeric") else getattr(dtype, "kind", "O") in REAL
+        if not numeric:
+            return f"{name!r} of dtype {dtype}"
+    return None
+
+
 def _name(what) -> str:
     """What the argument is called in an expression."""
-    return what if what.isidentifier() else "x" if what.startswith("the input") else "value"
+    plain = what.partition("[")[0].isidentifier()
+    return what if plain else "x" if what.startswith("the input") else "value"
 
 
 def _root(value) -> str:

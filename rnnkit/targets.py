@@ -32,8 +32,21 @@ def aligned(y_true, y_pred, ids: bool = False) -> tuple[np.ndarray, np.ndarray]:
         y_true = y_true[..., 0]
     if y_true.ndim != y_pred.ndim or y_true.shape[:-1] != y_pred.shape[:-1] or (ids and y_true.shape[-1] != 1):
         wanted = f"{shape[:-1]}, numbers of classes," if ids else f"{shape}"
-        raise ValueError(f"expected y_true of shape {wanted} for y_pred of shape {shape}, got {given}")
+        raise ValueError(
+            f"expected y_true of shape {wanted} for y_pred of shape {shape}, got {given}{_hint(given, shape)}"
+        )
     return y_true, y_pred
+
+
+def _hint(given: tuple, shape: tuple) -> str:
+    """What to write for targets that belong to another output."""
+    if given == shape:
+        return "; y.argmax(axis=-1) makes numbers of one-hot rows, or the loss is categorical_crossentropy"
+    if len(given) < len(shape) and len(shape) == 3:
+        return "; the output has steps, and return_sequences=False gives the last one alone"
+    if len(given) == 3 and len(shape) == 2:
+        return "; return_sequences=True gives an output for each step"
+    return ""
 
 
 def check_ids(ids, classes: int, used=None) -> None:
@@ -52,7 +65,9 @@ def check_ids(ids, classes: int, used=None) -> None:
     if used is not None:
         wrong &= behind(used, ids)
     if wrong.any():
-        raise ValueError(f"expected classes from 0 to {classes - 1} in y_true, got {ids[wrong][0]:g}")
+        from_one = ids.min() == 1 and ids.max() == classes
+        hint = "; y - 1 counts them from 0" if from_one else ""
+        raise ValueError(f"expected classes from 0 to {classes - 1} in y_true, got {ids[wrong][0]:g}{hint}")
 
 
 def used_steps(mask, shape) -> np.ndarray | None:

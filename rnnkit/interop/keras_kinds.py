@@ -9,8 +9,10 @@ from typing import Any
 from rnnkit.cells import GRUCell, LSTMCell, SimpleRNNCell
 from rnnkit.interop import keras_values
 from rnnkit.layers.activation_layers import ELU, LeakyReLU, ReLU, Softmax
+from rnnkit.layers.attention import AdditiveAttention, Attention
 from rnnkit.layers.batch_normalization import BatchNormalization
 from rnnkit.layers.bidirectional import Bidirectional
+from rnnkit.layers.conv_lstm import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D
 from rnnkit.layers.convolution import Conv1D
 from rnnkit.layers.dense import Dense, Dropout
 from rnnkit.layers.dot import Dot
@@ -19,6 +21,7 @@ from rnnkit.layers.masking import Masking
 from rnnkit.layers.memoryless import Activation
 from rnnkit.layers.merging import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
 from rnnkit.layers.moving_steps import Cropping1D, Permute, UpSampling1D, ZeroPadding1D
+from rnnkit.layers.multi_head_attention import MultiHeadAttention
 from rnnkit.layers.noise import AlphaDropout, GaussianDropout, GaussianNoise, SpatialDropout1D
 from rnnkit.layers.normalization import LayerNormalization, UnitNormalization
 from rnnkit.layers.parametric_relu import PReLU
@@ -38,6 +41,10 @@ _NORMAL = ["axis", "epsilon", "center", "scale", *(f"{name}_{what}" for what in 
 _MOVING = ["momentum", "moving_mean_initializer", "moving_variance_initializer"]
 _WINDOWS = ["strides", "padding"]
 _TABLE = [f"embeddings_{what}" for what in _WEIGHT]
+_IMAGES = [name for name in (*_GATED, *_TIME) if name not in ("units", "unroll")]
+_IMAGES += ["filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate", "unit_forget_bias"]
+_HEADS = ["num_heads", "key_dim", "value_dim", "dropout", "use_bias", "output_shape", "attention_axes", "use_gate"]
+_HEADS += ["sliding_window", "seed", *_DENSE]
 _LAST = {"data_format": ("channels_last", None)}
 _PLAIN_WEIGHTS = {"lora_rank": (None,), "lora_alpha": (None,), "quantization_config": (None,)}
 
@@ -109,6 +116,12 @@ LAYERS = {
     "LeakyReLU": Kind(LeakyReLU, ["negative_slope"]),
     "ELU": Kind(ELU, ["alpha"]),
     "PReLU": Kind(PReLU, [*(f"alpha_{what}" for what in _WEIGHT), "shared_axes"]),
+    "ConvLSTM1D": Kind(ConvLSTM1D, _IMAGES, {"unroll": (False, True)}),
+    "ConvLSTM2D": Kind(ConvLSTM2D, _IMAGES, {"unroll": (False, True)}),
+    "ConvLSTM3D": Kind(ConvLSTM3D, _IMAGES, {"unroll": (False, True)}),
+    "Attention": Kind(Attention, ["use_scale", "score_mode", "dropout", "seed"]),
+    "AdditiveAttention": Kind(AdditiveAttention, ["use_scale", "dropout", "seed"]),
+    "MultiHeadAttention": Kind(MultiHeadAttention, _HEADS),
     "Concatenate": Kind(Concatenate, ["axis"]),
     "Add": Kind(Add),
     "Subtract": Kind(Subtract),

@@ -102,6 +102,7 @@ class Conv1D(Memoryless):
 
     _least_rank = 3
     _axes = "batch, time"
+    _padding = "lengths"
     _native = False
 
     def __init__(

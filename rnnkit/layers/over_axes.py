@@ -53,6 +53,9 @@ class OverAxes(Memoryless):
         """Other axes."""
         return None if self.sees(rank) == (rank - 1,) else f"computes along the axes {self.sees(rank)}"
 
+    def _padding_of(self, shape):
+        return "lengths" if 1 in self.sees(len(shape)) and len(shape) > 2 else super()._padding_of(shape)
+
     def _sizes(self, shape) -> tuple:
         return tuple(shape[axis] for axis in self.sees(len(shape)))
 

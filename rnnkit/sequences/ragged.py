@@ -35,6 +35,11 @@ class Ragged:
         """That of all of them in one array."""
         return (len(self), int(self.lengths.max(initial=0)), *self.rest)
 
+    @property
+    def is_even(self) -> bool:
+        """Whether all are of the same length."""
+        return len(set(self.lengths.tolist())) == 1
+
     def __getitem__(self, rows) -> Ragged:
         chosen = self.sequences[rows] if isinstance(rows, slice) else [self.sequences[row] for row in rows]
         return Ragged(chosen, self.rest, self.dtype)
@@ -94,8 +99,9 @@ def is_list_of_sequences(value, axes: int, exactly: bool) -> bool:
         return False
     arrays = [one for one in value if has_shape(one)]
     if arrays:
-        counts = [len(one.shape) for one in arrays]
-        return all(count >= axes for count in counts) and (max(counts) == axes or not (exactly or len(value) == 1))
+        counts = {len(one.shape) for one in arrays}
+        more = not exactly and len(value) > 1
+        return counts == {axes} or (more and len(counts) == 1 and min(counts) > axes)
     lists = [one for one in value if isinstance(one, (list, tuple))]
     return bool(lists) and len({len(one) for one in lists}) > 1
 

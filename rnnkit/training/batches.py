@@ -46,10 +46,10 @@ class Batch:
 
 
 class Names:
-    """How several arrays are handed in: in order, or by name; a single one as it is."""
+    """How several arrays are handed in: in order, or by name; a single one as it is, or for the place `alone`."""
 
-    def __init__(self, names: Sequence[str], what: str):
-        self.names, self.what = list(names), what
+    def __init__(self, names: Sequence[str], what: str, alone: int | None = None):
+        self.names, self.what, self.alone = list(names), what, alone
 
     def split(self, given) -> list:
         """A list with an entry per name; entries may be None.
@@ -69,9 +69,12 @@ class Names:
             return [given[0] if alone else given]
         if given is None:
             return [None] * count
+        if self.alone is not None and has_shape(given):
+            return [given if i == self.alone else None for i in range(count)]
         if not isinstance(given, (list, tuple)) or len(given) != count:
             got = f"{len(given)}" if isinstance(given, (list, tuple)) else f"one {type(given).__name__}"
-            raise ValueError(f"expected {self.what} as a list of {count} ({', '.join(self.names)}), got {got}")
+            hint = "; sequences of several inputs are padded, see rk.pad_sequences" if self.what == "x" else ""
+            raise ValueError(f"expected {self.what} as a list of {count} ({', '.join(self.names)}), got {got}{hint}")
         return list(given)
 
     def all(self, given) -> list:
@@ -257,13 +260,18 @@ class Iterable:
                 if one is not None and not one.ndim:
                     raise ValueError(f"expected {what} of a batch to have rows, got a single number")
                 if one is not None and len(one) != len(x[0]):
-                    raise ValueError(f"expected {what} of a batch with {len(x[0])} rows, as x has; got {one.shape}")
+                    raise ValueError(
+                        f"expected {what} of a batch with {len(x[0])} rows, as x has; got {one.shape}; an item is a "
+                        "batch of rows, not one row"
+                    )
         return Batch(x, y, weights)
 
 
 def brings_batches(x, y) -> bool:
     """Whether x is an iterable of batches rather than an array of rows, or several."""
     if y is not None or x is None or has_shape(x) or isinstance(x, (Mapping, str)):
+        return False
+    if type(x).__name__.endswith("GroupBy"):  # of a frame
         return False
     if isinstance(x, (list, tuple)):
         return bool(x) and all(isinstance(one, tuple) and len(one) in (2, 3) for one in x)

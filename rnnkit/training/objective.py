@@ -230,7 +230,7 @@ class Objective:
             except (ValueError, TypeError, IndexError) as error:
                 raise ValueError(
                     f"the loss {self.name!r} can't take y_true of shape {y_true.shape} with y_pred of shape "
-                    f"{y_pred.shape}: {error}"
+                    f"{y_pred.shape}: {error}{_hint(self.name, y_true.shape, y_pred.shape)}"
                 ) from error
         return self._forms[key]
 
@@ -278,3 +278,12 @@ def _without(used, array):
 def _drawn(rng, shape, classes=None):
     """Numbers that most losses have a value at, or ids."""
     return rng.uniform(0.05, 0.95, shape) if classes is None else rng.integers(0, classes, shape).astype(np.float64)
+
+
+def _hint(name: str, target: tuple, output: tuple) -> str:
+    """What to write where a loss can't take targets of a shape."""
+    if name == "categorical_crossentropy" and target[-1] == 1 < output[-1]:
+        return "; numbers of classes are for sparse_categorical_crossentropy"
+    if target[-1] != output[-1]:
+        return "; the last layer needs as many units as y has values, and return_sequences=True for values of steps"
+    return ""

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rnnkit.arrays import has_shape
 from rnnkit.layers.support.symbolic import shape_leaves
 from rnnkit.sequences.ragged import Ragged, by_step, ragged
 from rnnkit.training.batches import Arrays, Names
 
 _PADDED = "pad the sequences with rk.pad_sequences, or train with batches of equal lengths"
+
+
+def can_pad(model, x: Ragged) -> bool:
+    """Whether sequences may be padded to be trained on: no step of the padding may reach anything."""
+    return not model.stateful and model._padding_of((None, None, *x.rest)) == "masked"
 
 
 def of_sequences(model, x: Ragged, y, sample_weight, outputs: Names, weights: Names, batch_size, steps) -> Arrays:
@@ -21,23 +28,32 @@ def of_sequences(model, x: Ragged, y, sample_weight, outputs: Names, weights: Na
     shape = (None, None, *x.rest)
     if model.stateful:
         raise ValueError(f"expected an array for the stateful model {model.name!r}, got a list of sequences; {_PADDED}")
-    if model._padding_of(shape) != "masked":
+    if not can_pad(model, x):
         raise ValueError(
             f"expected layers that leave out masked steps, for a list of sequences; got others in {model.name!r}; "
             f"{_PADDED}"
         )
     in_time = [len(one) > 1 and one[1] is None for one in shape_leaves(model.compute_output_shape(shape))]
-    given = [y] if len(in_time) == 1 and by_step(y, x.lengths) else outputs.split(y)
+    given = [y] if in_time == [True] and not isinstance(y, Mapping) else outputs.split(y)
     targets = None if y is None else [_target(one, x, own) for one, own in zip(given, in_time, strict=True)]
     found = None
     if sample_weight is not None:
-        found = [_steps(one, x, "sample_weight") for one in weights.each(sample_weight)]
+        alone = len(in_time) == 1 and by_step(sample_weight, x.lengths)
+        each = [sample_weight] if alone else weights.each(sample_weight)
+        found = [_steps(one, x, "sample_weight") for one in each]
     return Arrays([x], targets, found, batch_size, steps, model._turns_time())
 
 
 def _target(y, x: Ragged, in_time: bool):
     """A target of one output: a list with an entry by sequence where the output has steps, an array where it hasn't."""
-    if y is None or not in_time:
+    if y is None:
+        return None
+    if not in_time:
+        if by_step(y, x.lengths) and len(set(x.lengths.tolist())) > 1:
+            raise ValueError(
+                "expected y with a row for each sequence of x, got a list by steps; return_sequences=True gives an "
+                "output for each step"
+            )
         return y
     found = _steps(y, x, "y")
     if isinstance(found, Ragged):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rnnkit.arrays import has_shape, real
 from rnnkit.layers.support.device_transfer import mapped
 from rnnkit.layers.support.symbolic import leaves, shape_leaves
 from rnnkit.sequences.ragged import Ragged, buckets, is_list_of_sequences, ragged
@@ -15,12 +16,13 @@ from rnnkit.sequences.ragged import Ragged, buckets, is_list_of_sequences, ragge
 if TYPE_CHECKING:
     from rnnkit.layers.base import Layer
 
-_WASTE = 0.25  # the share of its length that a sequence may be padded by
+_WASTE = 1.0  # the share of its length that a sequence may be padded by; masked steps cost memory, and little time
 
 
 def called(layer: Layer, call: Callable, arguments: tuple, keywords: dict):
     """What a call on a list of sequences gives; None if its first argument isn't one."""
     first = arguments[0] if arguments else keywords.get(call.__code__.co_varnames[1])
+    refuse_table(layer, first)
     if type(first) not in (list, tuple) or (given := sequences(layer, first)) is None:
         return None
     bound = inspect.signature(call).bind(layer, *arguments, **keywords).arguments
@@ -44,6 +46,21 @@ def sequences(layer: Layer, value, what: str = "x") -> Ragged | None:
     return ragged(value, what) if is_list_of_sequences(value, axes, known) else None
 
 
+def refuse_table(layer: Layer, value) -> None:
+    """Refuse a frame of pandas, polars and the like where sequences are expected.
+
+    Raises
+    ------
+    ValueError
+        With what its rows may be taken as.
+    """
+    if has_shape(value) and hasattr(value, "columns") and layer._least_axes() > 2 and not layer._reads_ids():
+        raise ValueError(
+            f"expected x of shape (batch, time, features), got a {type(value).__name__} of shape {tuple(value.shape)}; "
+            "of one sequence pass [x], of several rk.sequences_from_frame(x, id); rk.windows(x, length) cuts windows"
+        )
+
+
 def run(layer: Layer, given: Ragged, arguments: dict, most: int | None = None, watched: Callable | None = None):
     """A call on sequences: what has an axis of time comes as a list, all else as arrays with an axis of the batch.
 
@@ -63,6 +80,7 @@ def run(layer: Layer, given: Ragged, arguments: dict, most: int | None = None, w
     """
     if arguments.pop("mask", None) is not None:
         raise ValueError("expected no mask beside a list of sequences, whose lengths say it; got one")
+    arguments = {name: _read(value, name, len(given)) for name, value in arguments.items()}
     masked = layer._padding_of((None, None, *given.rest)) == "masked"
     if getattr(layer, "stateful", False):
         if not masked:
@@ -75,15 +93,36 @@ def run(layer: Layer, given: Ragged, arguments: dict, most: int | None = None, w
         for rows in parts if watched is None else watched(parts):
             batch = given[rows]
             length = int(batch.lengths.max())
-            more = {name: mapped(value, lambda one, rows=rows: _rows(one, rows)) for name, value in arguments.items()}
+            more = {name: _rows(value, rows) for name, value in arguments.items()}
             if masked:
                 more["mask"] = batch.mask(length)
             pieces.append((rows, layer(batch.padded(length), **more)))
     return _joined(layer, pieces, given)
 
 
-def _rows(value, rows):
-    return value if value is None or isinstance(value, bool) else np.asarray(value)[rows]
+def _rows(nested, rows):
+    """Some rows of states and constants; what else there is as it is."""
+    return mapped(nested, lambda one: one[rows] if isinstance(one, np.ndarray) else one)
+
+
+def _read(nested, what: str, count: int):
+    """States and constants as arrays, an entry for each sequence.
+
+    Raises
+    ------
+    ValueError
+        For another number of them.
+    """
+
+    def read(value):
+        if value is None or isinstance(value, bool):
+            return value
+        found = real(value, what)
+        if not found.ndim or len(found) != count:
+            raise ValueError(f"expected {what} with {count} rows, one for each sequence; got shape {found.shape}")
+        return found
+
+    return mapped(nested, read)
 
 
 def _joined(layer, pieces: list, given: Ragged):

@@ -113,13 +113,25 @@ def mask(value, batch_size: int, length: int) -> Any:
     if found.shape == (batch_size, length, 1):
         found = found[:, :, 0]
     if found.shape != (batch_size, length):
-        raise ValueError(f"expected mask of shape {(batch_size, length)}, one value per step; got {found.shape}")
+        raise ValueError(
+            f"expected mask of shape {(batch_size, length)}, one value per step; got {found.shape}"
+            f"{_mask_hint(found, batch_size, length)}"
+        )
     if isinstance(found, DeviceArray):
         if found.itemsize != 1:
             raise TypeError(f"expected a mask of booleans in a GPU's memory, got {found.dtype}; take mask != 0")
         found = found if found.contiguous else found.copy()
         return replace(found, dtype=np.dtype(bool))
     return repeated(lambda: np.ascontiguousarray(found != 0), found)
+
+
+def _mask_hint(found, batch_size: int, length: int) -> str:
+    """What to write for a mask of another shape."""
+    if found.shape == (batch_size,) and found.dtype.kind in "iu":
+        return f"; of lengths, rk.sequence_mask(lengths, {length}) makes a mask"
+    if found.shape[:2] == (batch_size, length):
+        return "; mask.any(axis=-1) uses steps with any feature"
+    return ""
 
 
 def steps(value) -> Any:
@@ -164,7 +176,24 @@ def constants(value, batch_size: int, dtype: np.dtype) -> tuple[np.ndarray, ...]
 def shape_error(what: str, axes: str, features, got) -> ValueError:
     """The error for an array of another rank or with other features than expected."""
     tail = "features" if features is None else ", ".join(map(str, features))
-    return ValueError(f"expected {what} of shape ({axes}, {tail}), got {tuple(got)}")
+    hint = _axes_hint(what, features, tuple(got)) if axes == "batch, time" else ""
+    return ValueError(f"expected {what} of shape ({axes}, {tail}), got {tuple(got)}{hint}")
+
+
+def _axes_hint(what: str, features, got: tuple) -> str:
+    """What to write where the axes of sequences are others than they should be."""
+    if 0 in got:
+        return ""
+    if len(got) == 1:
+        return f"; one sequence of numbers is {what}[None, :, None]"
+    if len(got) == 2:
+        one, numbers = f"one sequence is {what}[None]", f"sequences of one number per step are {what}[:, :, None]"
+        if features is None:
+            return f"; {one}, {numbers}"
+        return f"; {one}" if got[1:] == features else f"; {numbers}" if features == (1,) else ""
+    if len(got) == 3 and features == got[1:2]:
+        return f"; {what}.swapaxes(1, 2) has the features last"
+    return ""
 
 
 def shape(value, least_rank: int, axes: str) -> tuple:

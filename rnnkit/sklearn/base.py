@@ -1,0 +1,149 @@
+"""What the estimators share: X as sequences, y and the weights of rows as arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
+
+from rnnkit.sklearn.probabilities import softmax
+from rnnkit.sklearn.sequences import Sequences, read
+from rnnkit.sklearn.workers import share_processors
+
+
+class SequenceEstimator(BaseEstimator):
+    """Base of the estimators; a subclass has `_outputs`, what its network says of sequences."""
+
+    def _read(self, X) -> Sequences:
+        check_is_fitted(self)
+        return self._sequences(X, reset=False)
+
+    def _sequences(self, X, reset: bool) -> Sequences:
+        share_processors()
+        if self.id is None or not hasattr(type(X), "columns"):
+            return read(self, X, reset)
+        from rnnkit.sklearn.frames import of_frame  # which takes narwhals
+
+        found = of_frame(self, X, self.id, self.time, reset)
+        if reset:
+            self._table, self._step_features = False, found.features
+        return found
+
+    def _read_to_fit(self, X, y, sample_weight, **checks) -> tuple[Sequences, np.ndarray, np.ndarray]:
+        """Sequences, y and weights, rows of weight 0 left out."""
+        y = validate_data(self, y=y, **checks)
+        sequences = self._sequences(X, reset=True)
+        check_consistent_length(sequences, y)
+        weights = _check_sample_weight(sample_weight, sequences.lengths, dtype=np.float64)
+        if (weights < 0).any():
+            raise ValueError("Negative values in data passed to `sample_weight`.")
+        used = np.flatnonzero(weights)
+        if not len(used):
+            raise ValueError("Sample weights must contain at least one non-zero number.")
+        if len(used) < len(weights):
+            return sequences[used], y[used], weights[used]
+        return sequences, y, weights
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "model_")
+
+
+class SequenceClassifier(ClassifierMixin, SequenceEstimator):
+    """Base of classifiers; a subclass has `_scores`, a number for each class ``(n, classes)``."""
+
+    def _read_classes(self, X, y, sample_weight) -> tuple[Sequences, np.ndarray, np.ndarray]:
+        """Sequences, the number of each one's class, and weights with those of the classes in them."""
+        sequences, y, weights = self._read_to_fit(X, y, sample_weight)
+        y = column_or_1d(y)
+        check_classification_targets(y)
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError("The number of classes has to be greater than one; got 1 class")
+        weighted = weights * self._class_weights(codes, weights)[codes]
+        return sequences, codes, weighted * (weights.sum() / weighted.sum())
+
+    def _class_weights(self, codes, weights) -> np.ndarray:
+        if isinstance(self.class_weight, str) and self.class_weight == "balanced":
+            return 1.0 / np.bincount(codes, weights)
+        return compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_[codes])
+
+    def predict(self, X) -> np.ndarray:
+        """The most probable class of each sequence.
+
+        Parameters
+        ----------
+        X : array_like (n, T) or (n, T, F), or list of arrays (T_i,) or (T_i, F)
+
+        Returns
+        -------
+        ndarray (n,)
+        """
+        scores = self._scores(self._read(X))
+        return self.classes_[scores.argmax(axis=1)]
+
+    def decision_function(self, X) -> np.ndarray:
+        """The score of each class: logits, of which `predict_proba` is the softmax.
+
+        Parameters
+        ----------
+        X : as in `predict`
+
+        Returns
+        -------
+        ndarray (n, classes), or for two classes (n,), the second's less the first's
+        """
+        scores = self._scores(self._read(X))
+        return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
+
+    def predict_proba(self, X) -> np.ndarray:
+        """The probability of each class.
+
+        Parameters
+        ----------
+        X : as in `predict`
+
+        Returns
+        -------
+        ndarray (n, classes)
+            In the order of ``classes_``.
+        """
+        return softmax(self._scores(self._read(X)))
+
+
+class SequenceRegressor(RegressorMixin, SequenceEstimator):
+    """Base of regressors; a subclass has `_values`, predictions ``(n, targets)``."""
+
+    def _read_targets(self, X, y, sample_weight) -> tuple[Sequences, np.ndarray, np.ndarray]:
+        """Sequences, targets ``(n, targets)`` and weights."""
+        sequences, y, weights = self._read_to_fit(X, y, sample_weight, multi_output=True, y_numeric=True)
+        if y.ndim > 2:
+            raise ValueError(f"Expected y of shape (samples,) or (samples, targets); got {y.shape}")
+        self._single = y.ndim == 1
+        return sequences, y.reshape(len(y), -1).astype(np.float64), weights
+
+    def predict(self, X) -> np.ndarray:
+        """The targets of each sequence.
+
+        Parameters
+        ----------
+        X : array_like (n, T) or (n, T, F), or list of arrays (T_i,) or (T_i, F)
+
+        Returns
+        -------
+        ndarray (n,) or (n, targets) of float64
+        """
+        found = self._values(self._read(X))
+        return found[:, 0] if self._single else found
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

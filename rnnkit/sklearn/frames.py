@@ -1,0 +1,30 @@
+"""A DataFrame with a row for each step of each sequence, as sequences."""
+
+from __future__ import annotations
+
+from sklearn.utils.validation import validate_data
+
+from rnnkit.forecast.data.sequences import sequences_from_frame
+from rnnkit.sklearn.sequences import Sequences, of_list
+
+
+def of_frame(estimator, X, id: str, time: str | None, reset: bool) -> Sequences:
+    """The sequences of a table, in the order in which their ids first appear.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its ``feature_names_in_`` and ``n_features_in_`` are set, or X is held to them.
+    X : DataFrame of pandas, polars or the like
+    id, time : str
+        As of `rnnkit.sequences_from_frame`.
+    reset : bool
+        Whether this is the X of `fit`.
+    """
+    found = sequences_from_frame(X, id, time=time)
+
+    import narwhals as nw  # which is there, since the table was read
+
+    features = nw.from_native(X).drop([id] if time is None else [id, time])
+    validate_data(estimator, features.to_native(), reset=reset, skip_check_array=True)
+    return of_list(list(found.values()), estimator)

@@ -1,0 +1,37 @@
+"""Scores of classes as probabilities."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def softmax(scores) -> np.ndarray:
+    """Probabilities ``(n, classes)``, of scores of any size."""
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def slope(scores, codes, weights) -> float:
+    """The factor of scores whose softmax is most likely, each class counted as if it had come once more.
+
+    The scores are those of rows that were left out, so that probabilities are as sure as predictions are good. (Platt
+    1999, "Probabilistic outputs for support vector machines", section 2.2, has such targets.)
+
+    Parameters
+    ----------
+    scores : ndarray (rows, classes)
+    codes : ndarray (rows,) of int
+    weights : ndarray (rows,)
+    """
+    from scipy.optimize import brentq
+
+    count, classes = weights.sum(), scores.shape[1]
+    targets = (np.eye(classes)[codes] * count + 1.0) / (count + classes)
+
+    def downhill(factor):
+        return float(weights @ ((softmax(factor * scores) - targets) * scores).sum(axis=1))
+
+    least, most = 1e-3, 1e3
+    if downhill(least) >= 0:
+        return least
+    return most if downhill(most) <= 0 else brentq(downhill, least, most, xtol=1e-12)

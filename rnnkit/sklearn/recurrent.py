@@ -1,0 +1,387 @@
+"""Classifier and regressor by a recurrent network that is trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+
+from rnnkit import losses
+from rnnkit.arguments import positive_integer, real_number
+from rnnkit.callbacks import EarlyStopping
+from rnnkit.sklearn.base import SequenceClassifier, SequenceRegressor
+from rnnkit.sklearn.network import network, optimizer
+from rnnkit.sklearn.sequences import Scale, Sequences
+
+
+class _Recurrent:
+    """How a network is trained, and what it says of sequences."""
+
+    def _train(self: Any, sequences, targets, weights, loss, strata=None):
+        """Fit `model_` to ``targets (n, K)``."""
+        rng = check_random_state(self.random_state)
+        seeds = rng.randint(2**31 - 1, size=2)
+        if not (self.warm_start and hasattr(self, "model_")):
+            self._scale = sequences.scale(weights) if self.standardize else None
+            self.model_ = self._network(targets.shape[1], int(seeds[0]))
+        x, y = self._inputs(sequences), targets.astype(np.float32)
+        weights = (weights * (len(weights) / weights.sum())).astype(np.float32)
+        rows, callbacks, held_out = np.arange(len(x)), [], None
+        if self.early_stopping:
+            rows, held = train_test_split(
+                rows, test_size=self.validation_fraction, random_state=int(seeds[1]), stratify=strata
+            )
+            held_out = [x[row] for row in held], y[held], weights[held]
+            callbacks = [EarlyStopping("val_loss", patience=self.patience, restore_best_weights=True)]
+        batch_size = min(positive_integer(self.batch_size, "batch_size"), len(rows))
+        batches = -(-len(rows) // batch_size)
+        automatic = isinstance(self.epochs, str) and self.epochs == "auto"
+        epochs = max(60, -(-1200 // batches)) if automatic else positive_integer(self.epochs, "epochs")
+        self.model_.compile(optimizer(self.optimizer, self.learning_rate, self.weight_decay, epochs * batches), loss)
+        history = self.model_.fit(
+            [x[row] for row in rows],
+            y[rows],
+            batch_size=batch_size,
+            epochs=epochs,
+            verbose=self.verbose,
+            callbacks=callbacks,
+            validation_data=held_out,
+            sample_weight=weights[rows],
+        )
+        self.history_, self.n_iter_ = history.history, len(history.epoch)
+        return self
+
+    def _network(self: Any, outputs, seed):
+        return network(
+            outputs,
+            self.cell,
+            positive_integer(self.units, "units"),
+            positive_integer(self.layers, "layers"),
+            self.bidirectional,
+            self.pooling,
+            real_number(self.dropout, "dropout"),
+            seed,
+        )
+
+    def _inputs(self: Any, sequences: Sequences) -> list[np.ndarray]:
+        steps = sequences.steps if self._scale is None else self._scale.apply(sequences.steps)
+        return Sequences(steps.astype(np.float32), sequences.lengths).listed()
+
+    def _outputs(self: Any, sequences: Sequences) -> np.ndarray:
+        """What the network says of each sequence ``(n, K)``, in float64."""
+        return self.model_.predict(self._inputs(sequences), verbose=0).astype(np.float64)
+
+
+class RNNClassifier(_Recurrent, SequenceClassifier):
+    """Classify sequences by a recurrent network; features are standardized, and it equals::
+
+        outputs = [layer(x_t) for each step]          # `layers` of them, in both directions
+        scores = pool(outputs) @ kernel + bias        # predict_proba is their softmax
+
+    It is trained to the cross-entropy. X is a list of n arrays ``(T_i, F)`` of any lengths, or ``(T_i,)`` of one
+    feature; an array ``(n, T, F)``; or an array ``(n, T)``, one feature over time. The prediction of a sequence has the
+    same bits beside any others.
+
+    Parameters
+    ----------
+    cell : {"gru", "lstm", "simple_rnn"}, callable or cell
+        A callable, such as a declared cell, makes a cell of `units`. Of a cell, each layer has a copy.
+    units : int
+        Size of the state, in each direction.
+    layers : int
+        Recurrent layers, one on the other.
+    bidirectional : bool
+        Read sequences in both directions.
+    pooling : {"mean", "last"}
+        What the dense layer at the end reads: the mean of the outputs over the steps of a sequence, or what each
+        direction puts out last.
+    dropout : float in [0, 1]
+        After each recurrent layer.
+    label_smoothing : float in [0, 1)
+        This share of the target is spread over all classes, which keeps probabilities from the ends.
+    optimizer : str or Optimizer
+        A name, which gets `learning_rate` and `weight_decay`, and clips gradients to the length 1; or an object, which
+        is copied and has its own.
+    learning_rate : float, Schedule or callable
+        A number is the top of one cycle over all updates, which ends near 0; for a constant rate, pass
+        ``rk.optimizers.schedules.Constant(0.001)``.
+    weight_decay : float
+    batch_size : int
+    epochs : int or "auto"
+        "auto" is 60, or more where that is less than 1200 updates.
+    early_stopping : bool
+        Hold sequences out, stop when the loss on them has stopped falling, and keep the best weights.
+    validation_fraction : float
+        The share that is held out.
+    patience : int
+        Epochs without a lower loss after which training stops.
+    class_weight : dict or "balanced", optional
+        A factor for the sequences of each class; "balanced" lets all classes count the same.
+    standardize : bool
+        Bring each feature to mean 0 and variance 1 over the steps of the sequences fitted.
+    warm_start : bool
+        Let `fit` go on from the weights of the fit before.
+    random_state : int, RandomState or None
+        Of initial weights, dropout, and the orders of rows: the same number gives the same bits.
+    id, time : str, optional
+        Columns of an X that is a DataFrame with a row for each step: of which sequence it is, and, unless rows are in
+        order, when it was. `y` has an entry for each sequence, in the order of their first rows. It takes narwhals
+        (``pip install 'rnnkit[tables]'``).
+    verbose : {0, 1, 2}
+        1 shows a bar, 2 a line per epoch.
+
+    Attributes
+    ----------
+    classes_ : ndarray (classes,)
+    model_ : Sequential
+        The trained network, from lists of standardized sequences to a logit for each class.
+    history_ : dict of str to list
+        ``loss``, ``learning_rate``, and with early stopping ``val_loss``, of each epoch.
+    n_iter_ : int
+        Epochs that were run.
+    n_features_in_ : int
+        Features of a step; the number of columns where X has two axes.
+
+    Raises
+    ------
+    ValueError, TypeError
+        By `fit`, for a parameter out of its range; by all methods as scikit-learn's estimators, for an X or y that
+        doesn't fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rnnkit.sklearn import RNNClassifier
+    >>> rng = np.random.default_rng(0)
+    >>> X = [np.sin(rng.uniform(0, 6) + rng.choice([0.5, 1.0]) * np.arange(rng.integers(10, 20))) for _ in range(80)]
+    >>> y = ["fast" if np.abs(np.diff(wave)).max() > 0.6 else "slow" for wave in X]
+    >>> classifier = RNNClassifier(units=8, epochs=30, random_state=0).fit(X[:40], y[:40])
+    >>> bool(classifier.score(X[40:], y[40:]) > 0.9)
+    True
+    """
+
+    def __init__(
+        self,
+        cell="gru",
+        units=64,
+        *,
+        layers=1,
+        bidirectional=True,
+        pooling="mean",
+        dropout=0.5,
+        label_smoothing=0.1,
+        optimizer="adamw",
+        learning_rate=0.01,
+        weight_decay=0.004,
+        batch_size=16,
+        epochs="auto",
+        early_stopping=False,
+        validation_fraction=0.1,
+        patience=20,
+        class_weight=None,
+        standardize=True,
+        warm_start=False,
+        random_state=None,
+        id=None,
+        time=None,
+        verbose=0,
+    ):
+        self.cell = cell
+        self.units = units
+        self.layers = layers
+        self.bidirectional = bidirectional
+        self.pooling = pooling
+        self.dropout = dropout
+        self.label_smoothing = label_smoothing
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.class_weight = class_weight
+        self.standardize = standardize
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.id = id
+        self.time = time
+        self.verbose = verbose
+
+    def fit(self, X, y, sample_weight=None):
+        """Train the network.
+
+        Parameters
+        ----------
+        X : list of array_like (T_i, F) or (T_i,), or array_like (n, T, F) or (n, T), or DataFrame with an `id`
+        y : array_like (n,)
+        sample_weight : array_like (n,), optional
+            Of 0 or more; what counts is their proportion.
+
+        Returns
+        -------
+        RNNClassifier
+            Itself.
+        """
+        before = getattr(self, "classes_", None) if self.warm_start else None
+        sequences, codes, weights = self._read_classes(X, y, sample_weight)
+        if before is not None and not np.array_equal(before, self.classes_):
+            raise ValueError(f"warm_start needs the classes of the fit before, {before}; got {self.classes_}")
+        loss = losses.CategoricalCrossentropy(from_logits=True, label_smoothing=self.label_smoothing)
+        return self._train(sequences, np.eye(len(self.classes_))[codes], weights, loss, strata=codes)
+
+    def _scores(self, sequences):
+        return self._outputs(sequences)
+
+
+class RNNRegressor(_Recurrent, SequenceRegressor):
+    """Predict numbers from sequences by a recurrent network, as `RNNClassifier` classifies them.
+
+    Targets are standardized, and y may have several columns: several targets, or the steps ahead of a series.
+
+    Parameters
+    ----------
+    cell : {"gru", "lstm", "simple_rnn"}, callable or cell
+        A callable, such as a declared cell, makes a cell of `units`. Of a cell, each layer has a copy.
+    units : int
+        Size of the state, in each direction.
+    layers : int
+        Recurrent layers, one on the other.
+    bidirectional : bool
+        Read sequences in both directions.
+    pooling : {"mean", "last"}
+        What the dense layer at the end reads: the mean of the outputs over the steps of a sequence, or what each
+        direction puts out last.
+    dropout : float in [0, 1]
+        After each recurrent layer.
+    loss : str or callable
+        One of `rnnkit.losses`, its name, or a function ``(y_true, y_pred)``; it sees the standardized targets.
+    optimizer : str or Optimizer
+        A name, which gets `learning_rate` and `weight_decay`, and clips gradients to the length 1; or an object, which
+        is copied and has its own.
+    learning_rate : float, Schedule or callable
+        A number is the top of one cycle over all updates, which ends near 0; for a constant rate, pass
+        ``rk.optimizers.schedules.Constant(0.001)``.
+    weight_decay : float
+    batch_size : int
+    epochs : int or "auto"
+        "auto" is 60, or more where that is less than 1200 updates.
+    early_stopping : bool
+        Hold sequences out, stop when the loss on them has stopped falling, and keep the best weights.
+    validation_fraction : float
+        The share that is held out.
+    patience : int
+        Epochs without a lower loss after which training stops.
+    standardize : bool
+        Bring each feature to mean 0 and variance 1 over the steps of the sequences fitted.
+    warm_start : bool
+        Let `fit` go on from the weights of the fit before.
+    random_state : int, RandomState or None
+        Of initial weights, dropout, and the orders of rows: the same number gives the same bits.
+    id, time : str, optional
+        Columns of an X that is a DataFrame with a row for each step: of which sequence it is, and, unless rows are in
+        order, when it was. `y` has an entry for each sequence, in the order of their first rows. It takes narwhals
+        (``pip install 'rnnkit[tables]'``).
+    verbose : {0, 1, 2}
+        1 shows a bar, 2 a line per epoch.
+
+    Attributes
+    ----------
+    model_ : Sequential
+        The trained network, from lists of standardized sequences to standardized targets.
+    history_ : dict of str to list
+        ``loss``, ``learning_rate``, and with early stopping ``val_loss``, of each epoch.
+    n_iter_ : int
+        Epochs that were run.
+    n_features_in_ : int
+        Features of a step; the number of columns where X has two axes.
+
+    Raises
+    ------
+    ValueError, TypeError
+        By `fit`, for a parameter out of its range; by all methods as scikit-learn's estimators, for an X or y that
+        doesn't fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rnnkit.sklearn import RNNRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> X = [rng.normal(size=(length, 2)) for length in rng.integers(5, 15, size=80)]
+    >>> y = [sequence[:, 0].mean() for sequence in X]
+    >>> bool(RNNRegressor(units=8, epochs=40, random_state=0).fit(X, y).score(X, y) > 0.9)
+    True
+    """
+
+    def __init__(
+        self,
+        cell="gru",
+        units=64,
+        *,
+        layers=1,
+        bidirectional=True,
+        pooling="mean",
+        dropout=0.0,
+        loss="mse",
+        optimizer="adamw",
+        learning_rate=0.01,
+        weight_decay=0.004,
+        batch_size=16,
+        epochs="auto",
+        early_stopping=False,
+        validation_fraction=0.1,
+        patience=20,
+        standardize=True,
+        warm_start=False,
+        random_state=None,
+        id=None,
+        time=None,
+        verbose=0,
+    ):
+        self.cell = cell
+        self.units = units
+        self.layers = layers
+        self.bidirectional = bidirectional
+        self.pooling = pooling
+        self.dropout = dropout
+        self.loss = loss
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.standardize = standardize
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.id = id
+        self.time = time
+        self.verbose = verbose
+
+    def fit(self, X, y, sample_weight=None):
+        """Train the network.
+
+        Parameters
+        ----------
+        X : list of array_like (T_i, F) or (T_i,), or array_like (n, T, F) or (n, T), or DataFrame with an `id`
+        y : array_like (n,) or (n, targets)
+        sample_weight : array_like (n,), optional
+            Of 0 or more; what counts is their proportion.
+
+        Returns
+        -------
+        RNNRegressor
+            Itself.
+        """
+        sequences, targets, weights = self._read_targets(X, y, sample_weight)
+        if not (self.warm_start and hasattr(self, "model_")):
+            self._target_scale = Scale.of(targets, weights)
+        return self._train(sequences, self._target_scale.apply(targets), weights, self.loss)
+
+    def _values(self, sequences):
+        return self._target_scale.undo(self._outputs(sequences))

@@ -1,0 +1,80 @@
+"""Ridge regression whose strength is chosen by leaving one row out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """Weights of a ridge regression, and what each row's prediction would be without the row.
+
+    Attributes
+    ----------
+    coefficients : ndarray (features, targets)
+    intercept : ndarray (targets,)
+    alpha : float
+        The strength, of those given, with the least error of the rows left out.
+    left_out : ndarray (rows, targets)
+        The prediction of each row by a fit to the others, or to all but one of it where its weight is more than 1.
+    error : float
+        The mean squared error of `left_out`, by weight.
+    """
+
+    coefficients: np.ndarray
+    intercept: np.ndarray
+    alpha: float
+    left_out: np.ndarray
+    error: float
+
+
+def fitted(features, targets, weights, alphas) -> Ridge:
+    """Minimise the sum of ``weight * |target - prediction|² + alpha * |coefficients|²``; the intercept isn't shrunk.
+
+    A weight of 2 gives what the same row twice gives, the choice of the strength included. All strengths share one
+    decomposition: with the left singular vectors U of the centred rows, the row i has the leverage
+    ``h_i = 1 / Σw + Σ_k u_ik² s_k² / (s_k² + alpha)``, and leaving it out multiplies its residual by ``1 / (1 - h_i)``
+    (Golub, Heath and Wahba 1979, "Generalized cross-validation as a method for choosing a good ridge parameter",
+    equation 2.3).
+
+    Parameters
+    ----------
+    features : ndarray (rows, features) of float64
+    targets : ndarray (rows, targets) of float64
+    weights : ndarray (rows,)
+        Above 0.
+    alphas : sequence of float
+        Above 0. Where none is better than another, the largest counts.
+    """
+    total, root = weights.sum(), np.sqrt(weights)[:, None]
+    centre, level = weights @ features / total, weights @ targets / total
+    rows = root * (features - centre)
+    u, squares = _directions(rows)
+    projected = u.T @ (root * (targets - level))
+    taken = np.minimum(weights, 1.0) / weights  # of a row's weight, when one of it is left out
+    best = None
+    for alpha in sorted(alphas, reverse=True):
+        shrunk = squares / (squares + alpha)
+        residual = targets - level - (u @ (shrunk[:, None] * projected)) / root
+        leverage = weights / total + u**2 @ shrunk
+        apart = residual / np.maximum(1.0 - taken * leverage, 1e-10)[:, None]
+        error = float((weights @ apart**2).mean() / total)
+        if best is None or error < best[0]:
+            best = error, alpha, targets - apart
+    assert best is not None
+    error, alpha, left_out = best
+    coefficients = rows.T @ (u @ (projected / (squares + alpha)[:, None]))
+    return Ridge(coefficients, level - centre @ coefficients, alpha, left_out, error)
+
+
+def _directions(rows) -> tuple[np.ndarray, np.ndarray]:
+    """Left singular vectors, and the squares of their singular values, but for those that are rounding."""
+    from scipy.linalg import eigh
+
+    wide = rows.shape[0] <= rows.shape[1]
+    squares, vectors = eigh(rows @ rows.T if wide else rows.T @ rows)
+    kept = squares > 1e-13 * max(squares[-1], 1e-300)
+    squares, vectors = squares[kept], vectors[:, kept]
+    return (vectors if wide else rows @ (vectors / np.sqrt(squares))), squares
