@@ -12,6 +12,7 @@ from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.masked_values import finite_under_mask
 from rnnkit.layers.support.pullback import Gradients
+from rnnkit.layers.support.windows import channels_last
 
 
 class Shaping(Layer):
@@ -174,6 +175,7 @@ class GlobalAveragePooling1D(Shaping):
     ----------
     keepdims : bool
         Keep the time axis, ``(B, 1, F)``.
+    data_format : {"channels_last"}, optional
     dtype, seed, name
         As in every layer.
 
@@ -188,8 +190,9 @@ class GlobalAveragePooling1D(Shaping):
     _axes = "batch, time"
     _padding = "masked"
 
-    def __init__(self, keepdims=False, *, dtype=None, seed=None, name=None):
+    def __init__(self, keepdims=False, data_format=None, *, dtype=None, seed=None, name=None):
         super().__init__(dtype=dtype, seed=seed, name=name)
+        channels_last(data_format)
         self.keepdims = bool(keepdims)
 
     def _shape(self, shape):

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # what Keras and its backends
 
 
 IN_FLOAT32 = ("LayerNormalization", "BatchNormalization", "Conv1D", "PReLU")  # whose updates take a while, too
-SOME = [case for i, case in enumerate(CASES) if i % 8 == 0 or case.kind != CASES[i - 1].kind]
+SOME = [case for i, case in enumerate(CASES) if i % 20 == 0 or case.kind != CASES[i - 1].kind]
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def check(case, keras, dtype):
 @pytest.mark.parametrize("kind", KINDS)
 def test_shapes_and_masks_are_keras_s(kind, keras):
     witness.use(keras, "float64")
-    for case in (case for case in CASES if case.kind == kind):
+    for case in [case for case in CASES if case.kind == kind][:4]:
         theirs, layer = pair(keras, case, "float64")
         several = len(case.shapes) > 1
         shapes = list(case.shapes) if several else case.shapes[0]
