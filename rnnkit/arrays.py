@@ -217,7 +217,7 @@ def _no_real_numbers(found, value, what) -> str:
         if any(one is None for one in entries):
             first = next(i for i, one in enumerate(entries) if one is None)
             place = [int(i) for i in np.unravel_index(first, found.shape)]
-            return f"{expected} None at {place}; leave it out, or put a number in its place"
+            return f"{expected} dtype object with None at {place}; leave it out, or put a number in its place"
         if entries and all(isinstance(one, str) for one in entries):
             return f"{expected} text such as {entries[0]!r}{words}"
         return f"{expected} dtype object; if it holds numbers, pass np.asarray({name}, np.float64)"

@@ -4,14 +4,15 @@ An initializer is a callable ``(shape, rng) -> array``. Those here are small imm
 (``"glorot_uniform"``), and a function of one's own will do as well. Values are drawn in float64 and cast by the layer.
 """
 
+import inspect
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 
 import numpy as np
 
 from rnnkit import allocation
-from rnnkit.arguments import real_number
+from rnnkit.arguments import real_number, whole
 from rnnkit.arrays import real
 from rnnkit.serialization.configuration import described, is_described
 from rnnkit.serialization.registry import Configurable, find, is_elsewhere, name_of
@@ -20,22 +21,36 @@ from rnnkit.serialization.registry import Configurable, find, is_elsewhere, name
 class Initializer(Configurable):
     """Base of the initializers here: ``initializer(shape, rng)`` is a new float64 array of `shape`."""
 
-    def __call__(self, shape, rng) -> np.ndarray:
-        """Draw an array of `shape` from the `numpy.random.Generator` `rng`."""
-        allocation.check("an initializer's array", shape)
-        return self._values(tuple(shape), rng)
+    seed: int | None = None
 
-    def __post_init__(self):
-        for field in fields(self):  # type: ignore[arg-type]
-            if isinstance(field.default, float):
-                object.__setattr__(self, field.name, real_number(getattr(self, field.name), field.name))
+    def __call__(self, shape, rng=None, dtype=None) -> np.ndarray:
+        """Draw an array of `shape` from the `numpy.random.Generator` `rng`; without one, from the seed or anew."""
+        allocation.check("an initializer's array", shape)
+        if self.seed is not None or rng is None:
+            rng = np.random.default_rng(self.seed)
+        values = self._values(tuple(shape), rng)
+        return values if dtype is None else values.astype(dtype)
 
     def _values(self, shape, rng):
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class Constant(Initializer):
+class _Settings(Initializer):
+    """Those here have settings, and `seed` among them: draw from this rather than from a layer's generator."""
+
+    seed: int | None = field(default=None, kw_only=True)
+
+    def __post_init__(self):
+        for one in fields(self):
+            if isinstance(one.default, float):
+                object.__setattr__(self, one.name, real_number(getattr(self, one.name), one.name))
+        if self.seed is not None:
+            object.__setattr__(self, "seed", whole(self.seed, "seed", 0))
+
+
+@dataclass(frozen=True)
+class Constant(_Settings):
     """Every entry is `value`."""
 
     value: float = 0.0
@@ -48,7 +63,7 @@ class Constant(Initializer):
 
 
 @dataclass(frozen=True)
-class Uniform(Initializer):
+class Uniform(_Settings):
     """Uniform between `minval` and `maxval`."""
 
     minval: float = -0.05
@@ -59,7 +74,7 @@ class Uniform(Initializer):
 
 
 @dataclass(frozen=True)
-class Normal(Initializer):
+class Normal(_Settings):
     """Normal with `mean` and `stddev`."""
 
     mean: float = 0.0
@@ -70,7 +85,7 @@ class Normal(Initializer):
 
 
 @dataclass(frozen=True)
-class TruncatedNormal(Initializer):
+class TruncatedNormal(_Settings):
     """Normal with `mean` and `stddev`; what lies more than two `stddev` from the mean is drawn again."""
 
     mean: float = 0.0
@@ -84,7 +99,7 @@ class TruncatedNormal(Initializer):
 
 
 @dataclass(frozen=True)
-class VarianceScaling(Initializer):
+class VarianceScaling(_Settings):
     """Mean 0 and variance ``scale / fan``, the fan taken from the shape.
 
     Parameters
@@ -119,7 +134,7 @@ class VarianceScaling(Initializer):
 
 
 @dataclass(frozen=True)
-class Orthogonal(Initializer):
+class Orthogonal(_Settings):
     """A random matrix with orthonormal rows or columns, times `gain` (Saxe et al. 2013).
 
     Shapes of higher rank are one matrix ``(product of the first axes, last axis)``.
@@ -138,7 +153,7 @@ class Orthogonal(Initializer):
 
 
 @dataclass(frozen=True)
-class Identity(Initializer):
+class Identity(_Settings):
     """The identity matrix times `gain`."""
 
     gain: float = 1.0
@@ -223,8 +238,22 @@ def initializer_config(identifier) -> str | dict:
         for name, known in INITIALIZERS.items():
             if known == given:
                 return name
-        return {"class_name": type(given).__name__, "config": asdict(given)}  # type: ignore[call-overload]
+        settings = asdict(given)  # type: ignore[call-overload]
+        if settings["seed"] is None:
+            del settings["seed"]
+        return {"class_name": type(given).__name__, "config": settings}
     return name_of(given)
+
+
+def drawn(function: Callable, shape, rng, dtype):
+    """What an initializer gives, in rnnkit's signature, ``(shape, rng)``, or in Keras's, ``(shape, dtype)``."""
+    if isinstance(function, _Settings):
+        return function(shape, rng)
+    try:
+        names = list(inspect.signature(function).parameters)
+    except ValueError:  # of what is no Python
+        names = []
+    return function(shape, dtype=np.dtype(dtype).name) if names[1:2] == ["dtype"] else function(shape, rng)
 
 
 def draw(identifier, shape, rng, dtype) -> np.ndarray:
@@ -235,7 +264,7 @@ def draw(identifier, shape, rng, dtype) -> np.ndarray:
     ValueError
         If a callable returns another shape.
     """
-    array = real(initializer(identifier)(tuple(shape), rng), "the initializer's array")
+    array = real(drawn(initializer(identifier), tuple(shape), rng, dtype), "the initializer's array")
     if array.shape != tuple(shape):
         raise ValueError(f"expected an initializer's array of shape {tuple(shape)}; got {array.shape}")
     return np.array(array, dtype=dtype, order="C")

@@ -67,6 +67,39 @@ def mean_absolute_error(y_true, y_pred):
     return np.mean(np.abs(y_pred - y_true), axis=-1)
 
 
+def mean_absolute_percentage_error(y_true, y_pred):
+    """``mean(100 |y_pred - y_true| / |y_true|)`` over the last axis; sizes of y_true below 1e-7 count as 1e-7."""
+    _check_alike(y_true, y_pred)
+    return 100.0 * np.mean(np.abs(y_true - y_pred) / np.maximum(np.abs(y_true), EPSILON), axis=-1)
+
+
+def mean_squared_logarithmic_error(y_true, y_pred):
+    """``mean((log(1 + y_pred) - log(1 + y_true))^2)`` over the last axis; what is below 1e-7 counts as 1e-7."""
+    _check_alike(y_true, y_pred)
+    difference = np.log1p(np.maximum(y_pred, EPSILON)) - np.log1p(np.maximum(y_true, EPSILON))
+    return np.mean(np.square(difference), axis=-1)
+
+
+def hinge(y_true, y_pred):
+    """``max(1 - y_true y_pred, 0)`` for labels of -1 and 1, or of 0 and 1; the mean over the last axis."""
+    _check_alike(y_true, y_pred)
+    return np.mean(np.maximum(1.0 - np.where(y_true == 0, -1.0, y_true) * y_pred, 0.0), axis=-1)
+
+
+def squared_hinge(y_true, y_pred):
+    """The square of what `hinge` is the mean of; the mean over the last axis."""
+    _check_alike(y_true, y_pred)
+    return np.mean(np.square(np.maximum(1.0 - np.where(y_true == 0, -1.0, y_true) * y_pred, 0.0)), axis=-1)
+
+
+def categorical_hinge(y_true, y_pred):
+    """``max(1 + the largest prediction of another class - that of y_true's class, 0)`` for one-hot y_true."""
+    _check_alike(y_true, y_pred)
+    right = np.sum(y_true * y_pred, axis=-1)
+    wrong = np.max((1.0 - y_true) * y_pred, axis=-1)
+    return np.maximum(wrong - right + 1.0, 0.0)
+
+
 def huber(y_true, y_pred, delta=1.0):
     """``e^2 / 2`` for errors up to `delta`, ``delta (|e| - delta / 2)`` beyond; the mean over the last axis.
 
@@ -257,6 +290,41 @@ class MeanAbsoluteError(Loss):
 
 
 @dataclass(frozen=True)
+class MeanAbsolutePercentageError(Loss):
+    """`mean_absolute_percentage_error`."""
+
+    name = "mean_absolute_percentage_error"
+
+
+@dataclass(frozen=True)
+class MeanSquaredLogarithmicError(Loss):
+    """`mean_squared_logarithmic_error`."""
+
+    name = "mean_squared_logarithmic_error"
+
+
+@dataclass(frozen=True)
+class Hinge(Loss):
+    """`hinge`."""
+
+    name = "hinge"
+
+
+@dataclass(frozen=True)
+class SquaredHinge(Loss):
+    """`squared_hinge`."""
+
+    name = "squared_hinge"
+
+
+@dataclass(frozen=True)
+class CategoricalHinge(Loss):
+    """`categorical_hinge`."""
+
+    name = "categorical_hinge"
+
+
+@dataclass(frozen=True)
 class Huber(Loss):
     """`huber` with a `delta` above 0."""
 
@@ -367,6 +435,11 @@ LOSSES: dict[str, Callable] = {
     for function in (
         mean_squared_error,
         mean_absolute_error,
+        mean_absolute_percentage_error,
+        mean_squared_logarithmic_error,
+        hinge,
+        squared_hinge,
+        categorical_hinge,
         huber,
         log_cosh,
         quantile,
@@ -384,6 +457,11 @@ CLASSES: dict[str, type[Loss]] = {
     for kind in (
         MeanSquaredError,
         MeanAbsoluteError,
+        MeanAbsolutePercentageError,
+        MeanSquaredLogarithmicError,
+        Hinge,
+        SquaredHinge,
+        CategoricalHinge,
         Huber,
         LogCosh,
         Quantile,
@@ -401,6 +479,10 @@ ALIASES = {
     "MSE": "mean_squared_error",
     "mae": "mean_absolute_error",
     "MAE": "mean_absolute_error",
+    "mape": "mean_absolute_percentage_error",
+    "MAPE": "mean_absolute_percentage_error",
+    "msle": "mean_squared_logarithmic_error",
+    "MSLE": "mean_squared_logarithmic_error",
     "bce": "binary_crossentropy",
     "BCE": "binary_crossentropy",
     "logcosh": "log_cosh",

@@ -160,10 +160,10 @@ class TestNames:
         assert metrics.get(metrics.RootMeanSquaredError).name == "root_mean_squared_error"
 
     def test_unknown(self):
-        with pytest.raises(ValueError, match="expected a metric among acc, accuracy, .*got 'auc'"):
-            metrics.get("auc")
+        with pytest.raises(ValueError, match="expected a metric among acc, accuracy, .*got 'auk'"):
+            metrics.get("auk")
         with pytest.raises(ValueError, match="expected a metric's class among"):
-            metrics.get({"class_name": "AUC", "config": {}})
+            metrics.get({"class_name": "AUK", "config": {}})
         with pytest.raises(TypeError, match="got 3"):
             metrics.get(3)
         with pytest.raises(ValueError, match="expected a kind"):

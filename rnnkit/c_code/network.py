@@ -18,6 +18,7 @@ from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.masking import Masking
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.merging import Add, Average, Concatenate, Maximum, Merge, Multiply, Subtract
+from rnnkit.layers.noise import Noise
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.shaping import Flatten, Reshape
 from rnnkit.layers.support.symbolic import leaves, mapped
@@ -249,6 +250,8 @@ class _Reader:
         return self._add("recurrent", layer, (x,), output, unit=made, used=x.mask, zeros=zeros)
 
     def _memoryless(self, layer, x):
+        if (reason := layer.reads_more(1 + x.in_time + len(x.shape))) is not None:
+            raise self._refusal(layer, reason)
         made = self._unit(layer)
         output = Signal((*x.shape[:-1], *_output_shape(made)), x.in_time, mask=x.mask)
         return self._add("memoryless", layer, (x,), output, unit=made)
@@ -314,7 +317,7 @@ _METHODS: dict[Any, Callable] = {
     Model: _Reader._model,
     RNN: _Reader._recurrent,
     Memoryless: _Reader._memoryless,
-    Dropout: _Reader._as_it_is,
+    (Dropout, Noise): _Reader._as_it_is,
     Masking: _Reader._masking,
     Embedding: _Reader._embedding,
     TimeDistributed: _Reader._time_distributed,

@@ -76,11 +76,13 @@ class CallbackList:
 
     def on_train_begin(self, logs=None):
         """Before the first epoch."""
+        logs = {} if logs is None else logs
         for callback in self._called["on_train_begin"]:
             callback.on_train_begin(logs)
 
     def on_train_end(self, logs=None):
         """Let every callback end its work, also where one fails; the first failure is raised then."""
+        logs = {} if logs is None else logs
         failure = None
         for callback in self._called["on_train_end"]:
             try:
@@ -92,31 +94,37 @@ class CallbackList:
 
     def on_epoch_begin(self, epoch, logs=None):
         """Before an epoch."""
+        logs = {} if logs is None else logs
         for callback in self._called["on_epoch_begin"]:
             callback.on_epoch_begin(epoch, logs)
 
     def on_epoch_end(self, epoch, logs=None):
         """After an epoch and its validation."""
+        logs = {} if logs is None else logs
         for callback in self._called["on_epoch_end"]:
             callback.on_epoch_end(epoch, logs)
 
     def on_train_batch_begin(self, batch, logs=None):
         """Before a batch."""
+        logs = {} if logs is None else logs
         for callback in self._called["on_train_batch_begin"]:
             callback.on_train_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch, logs=None):
         """After a batch."""
+        logs = {} if logs is None else logs
         for callback in self._called["on_train_batch_end"]:
             callback.on_train_batch_end(batch, logs)
 
     def on_test_begin(self, logs=None):
         """Before an evaluation."""
+        logs = {} if logs is None else logs
         for callback in self._called["on_test_begin"]:
             callback.on_test_begin(logs)
 
     def on_test_end(self, logs=None):
         """After an evaluation."""
+        logs = {} if logs is None else logs
         for callback in self._called["on_test_end"]:
             callback.on_test_end(logs)
 

@@ -29,8 +29,8 @@ class TracedFunction:
         Of the arrays, without the batch axis.
     batched : sequence of bool
         Which of them have a batch axis; without any, neither has what the function gives.
-    conditions : sequence of bool
-        Which of them are booleans.
+    kinds : sequence of {"float", "int", "bool"}
+        Of them, as the function sees them.
     dtype : dtype
         What the arithmetic is done in.
     name : str
@@ -44,7 +44,7 @@ class TracedFunction:
         What the function gives, with the places in `shapes` and `kinds` as leaves.
     shapes : list of tuple
         Of what it gives, without the batch axis.
-    kinds : list of {"float", "bool"}
+    kinds : list of {"float", "int", "bool"}
 
     Raises
     ------
@@ -54,12 +54,12 @@ class TracedFunction:
 
     nesting: Any
 
-    def __init__(self, function, shapes, batched, conditions, dtype, name: str, lines: tuple = ()):
+    def __init__(self, function, shapes, batched, kinds, dtype, name: str, lines: tuple = ()):
         self.dtype = np.dtype(dtype)
         self._places = [i for i, one in enumerate(batched) if one]
         self._shared = [i for i, one in enumerate(batched) if not one]
         self._given = [tuple(shape) for shape in shapes]
-        self._step = _Step(self, function, conditions, name, lines)
+        self._step = _Step(self, function, kinds, name, lines)
         self._pull: Callable | None = None
         random = np.random.default_rng(0)
         weights = {str(i): random.standard_normal(self._given[i]) for i in self._shared}
@@ -83,7 +83,7 @@ class TracedFunction:
         """What the function gives for arrays of these shapes, flat; new arrays."""
         values = evaluate(self._nodes, self._inputs(arrays), self.dtype)
         return [
-            np.array(self._whole(values[node.id], node, arrays), bool if kind == "bool" else self.dtype)
+            np.array(self._whole(values[node.id], node, arrays), _DTYPES.get(kind, self.dtype))
             for node, kind in zip(self._nodes, self.kinds, strict=True)
         ]
 
@@ -145,8 +145,8 @@ class _Step:
     state_shapes: tuple = ()
     draws: dict = {}  # noqa: RUF012  nothing is drawn
 
-    def __init__(self, traced, function, conditions, name, lines):
-        self.function, self.conditions, self.name, self.lines = function, list(conditions), name, lines
+    def __init__(self, traced, function, kinds, name, lines):
+        self.function, self.given_kinds, self.name, self.lines = function, list(kinds), name, lines
         self.places, self.count = traced._places, len(traced._given)
         self.feature_shape = traced._given[self.places[0]] if self.places else ()
         self.cell = self
@@ -161,15 +161,27 @@ class _Step:
 
     def called(self, arrays) -> list:
         """All arrays that the function gives."""
-        pairs = zip(arrays, self.conditions, strict=True)
+        pairs = zip(arrays, self.given_kinds, strict=True)
         found: list = []
-        self.nesting = _numbered(self.function([a != 0 if condition else a for a, condition in pairs]), found)
+        self.nesting = _numbered(self.function([_seen(array, kind) for array, kind in pairs]), found)
         if not found:
             raise ValueError(f"expected the function of {self.name!r} to give an array, got an empty list")
         if over := [one for one in found if isinstance(one, OverRows)]:
             raise MixesRows(over[0].what)
         self.kinds = [_kind(one) for one in found]
         return found
+
+    def exemplary(self, x, states, weights, constants, draws):
+        """Numbers for a check, with integers that are places in any array."""
+        given = [
+            np.zeros_like(array) if self.given_kinds[i] == "int" else array
+            for i, array in zip(self.places, (x, *constants), strict=True)
+        ]
+        return given[0], states, self.exemplary_weights(weights), tuple(given[1:]), draws
+
+    def exemplary_weights(self, weights):
+        """The same of arrays without a batch axis."""
+        return {n: np.zeros_like(a) if self.given_kinds[int(n)] == "int" else a for n, a in weights.items()}
 
     # What the tracer asks of a cell
 
@@ -195,10 +207,29 @@ def _numbered(result, found: list):
     return len(found) - 1
 
 
+_DTYPES = {"bool": np.dtype(bool), "int": np.dtype("int64")}
+
+
+def kind_of(dtype) -> str:
+    """What arrays of a dtype are to a function: numbers, places or conditions."""
+    return {"b": "bool", "i": "int", "u": "int"}.get(np.dtype(dtype).kind, "float")
+
+
+def dtype_of(kinds, dtype) -> np.dtype:
+    """The dtype that arrays of these kinds have, floats a given one."""
+    (kind,) = kinds if len(kinds) == 1 else ("float",)
+    return _DTYPES.get(kind, np.dtype(dtype))
+
+
+def _seen(array, kind):
+    """An array as the function sees it."""
+    if kind == "bool":
+        return array != 0
+    return array.astype(np.intp) if kind == "int" else array
+
+
 def _kind(array) -> str:
-    if isinstance(array, Symbol):
-        return array.node.kind
-    return "bool" if np.asarray(array).dtype.kind == "b" else "float"
+    return array.node.kind if isinstance(array, Symbol) else kind_of(np.asarray(array).dtype)
 
 
 def _trace_shared(step: _Step, weights: dict[str, np.ndarray], dtype) -> tuple[Graph, list[Node]]:
@@ -207,6 +238,8 @@ def _trace_shared(step: _Step, weights: dict[str, np.ndarray], dtype) -> tuple[G
     graph.values = {("weight", name): array for name, array in weights.items()}
     given = [Symbol(graph, graph.add("weight", (), array.shape, name), None, dtype) for name, array in weights.items()]
     nodes = [graph.as_float(lift(given[0], one).node) for one in step.called(given)]
+    with np.errstate(all="ignore"):  # which says of what kind the results are
+        step.called(list(step.exemplary_weights(weights).values()))
     graph.values = {}
     return graph, nodes
 

@@ -7,11 +7,14 @@ from typing import Any
 from rnnkit.activations import ACTIVATIONS
 from rnnkit.arguments import positive_integer
 from rnnkit.cells.stacked import StackedRNNCells
+from rnnkit.interop.keras_attention import masked
 from rnnkit.interop.keras_kinds import CELLS, LAYERS, WRAPPERS, Kind
-from rnnkit.interop.keras_masks import masked_values
+from rnnkit.interop.keras_masks import masked_values, reads_values
+from rnnkit.layers.attention import Attending
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
-from rnnkit.layers.merging import Maximum, Multiply
+from rnnkit.layers.convolution import Conv1D
+from rnnkit.layers.multi_head_attention import MultiHeadAttention
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.shaping import GlobalAveragePooling1D, Shaping
 from rnnkit.layers.support.symbolic import leaves, mapped
@@ -21,6 +24,7 @@ from rnnkit.models.sequential import Sequential
 
 _NAMES = {kind.make: name for kinds in (CELLS, LAYERS, WRAPPERS) for name, kind in kinds.items()}
 _KINDS = {**CELLS, **LAYERS, **WRAPPERS}
+_STEP_MASKS = ("mask", "query_mask", "value_mask", "key_mask")
 _INITIALIZERS = {"Uniform": "RandomUniform", "Normal": "RandomNormal"}
 
 
@@ -94,7 +98,7 @@ class _Writer:
             if self._batch_size is None:
                 raise ValueError(f"expected batch_size, which Keras needs of the stateful layer {layer.name!r}")
             shape = (self._batch_size, *shape[1:])
-        made.build(shape)
+        made.build(*shape) if isinstance(layer, MultiHeadAttention) else made.build(shape)
         made.set_weights(weights)
 
     def _leaf(self, layer, name, seed=None) -> Any:
@@ -180,7 +184,7 @@ class _Writer:
         """What a call gives, and the masks that rnnkit passes on with it."""
         # An operation, which passes no mask on, stands where rnnkit drops one. Keras may take an array of an unchanged
         # shape for the same array with the same mask, also one that is known only when a model inside has run.
-        drops = isinstance(layer, Shaping) and not isinstance(layer, GlobalAveragePooling1D)
+        drops = isinstance(layer, (Shaping, Conv1D)) and not isinstance(layer, GlobalAveragePooling1D)
 
         def given(number):
             tensor = tensors[number]
@@ -190,15 +194,20 @@ class _Writer:
 
         x = mapped(call.x, given)
         passed = [masks[number] for number in leaves(call.x)]
-        if isinstance(layer, (Maximum, Multiply)) and any(mask is not None for mask in passed):
+        if reads_values(layer) and any(mask is not None for mask in passed):
             raise masked_values(layer)
         more = {key: mapped(numbers, tensors.__getitem__) for key, numbers in call.more.items()}
         if "initial_state" in more and "mask" not in more:
             more["mask"] = passed[0]  # which Keras hands over only where x is alone
         if call.training is not None:
             more["training"] = call.training
-        results = self._keras.tree.flatten(made(x, **more))
-        behind = [None if isinstance(layer, Shaping) else _mask_of(one) for one in results]
+        if isinstance(layer, Attending):
+            if any(mask is not None for mask in passed) or any(name in more for name in _STEP_MASKS):
+                raise masked(layer)
+            more |= call.options
+        arguments = x if isinstance(layer, MultiHeadAttention) else [x]
+        results = self._keras.tree.flatten(made(*arguments, **more))
+        behind = [None if isinstance(layer, (Shaping, Conv1D)) else _mask_of(one) for one in results]
         return results, behind
 
     def _model(self, model, name) -> Any:

@@ -6,13 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rnnkit.interop import keras_attention
 from rnnkit.interop.keras_kinds import OPERATIONS
-from rnnkit.interop.keras_masks import AXIS, READERS, Masks, Operation, holds_inside, masked_values, padding_ids
+from rnnkit.interop.keras_masks import (
+    AXIS,
+    READERS,
+    Masks,
+    Operation,
+    holds_inside,
+    masked_values,
+    padding_ids,
+    reads_values,
+)
 from rnnkit.interop.keras_sources import Source
 from rnnkit.interop.keras_values import mapping, text
+from rnnkit.layers.attention import Attending
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
-from rnnkit.layers.merging import Maximum, Multiply
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.shaping import Reshape
 from rnnkit.layers.support.symbolic import Input, SymbolicTensor, leaves, mapped
@@ -180,6 +190,9 @@ class _Graph:
 
     def _call(self, name, i, args, kwargs) -> None:
         layer = self.layers[name]
+        if isinstance(layer, Attending):
+            self._attend(layer, name, i, args, kwargs)
+            return
         given = _arguments(layer, name, args, kwargs)
         x, mask = given.pop("x"), given.pop("mask", None)
         tensors = mapped(x, self.array)
@@ -196,12 +209,20 @@ class _Graph:
             own, theirs = wanted, theirs if wanted is None else wanted
         elif mask is not None and not isinstance(layer, TimeDistributed):
             raise ValueError(f"expected no mask for {name!r}, a {type(layer).__name__}, which reads none in rnnkit")
-        if isinstance(layer, (Maximum, Multiply)) and any(one is not None for one in theirs):
+        if reads_values(layer) and any(one is not None for one in theirs):
             raise masked_values(layer)
         own, theirs = self._masks.behind(layer, x, own), self._masks.behind(layer, x, theirs)
         for j, tensor in enumerate(leaves(layer(tensors, **more))):
             first = j == 0 or _is_pair(layer, j)
             self.values[Key(name, i, j)] = Value(tensor, own if first else None, theirs if first else None)
+
+    def _attend(self, layer, name, i, args, kwargs) -> None:
+        keys, more = keras_attention.arguments(layer, args, kwargs)
+        if any(self.values[key].mask is not None or self.values[key].keras is not None for key in keys):
+            raise keras_attention.masked(layer)
+        tensors, more = mapped((keys, more), lambda one: self.array(one) if isinstance(one, Key) else one)
+        for j, tensor in enumerate(leaves(layer._on(tensors, **more))):
+            self.values[Key(name, i, j)] = Value(tensor)
 
     def _wanted(self, mask, passed, with_states):
         """The mask that Keras's layer reads, None for none.

@@ -71,6 +71,8 @@ def from_keras(source, custom_objects: Mapping[str, Any] | None = None) -> Layer
         raise TypeError(f"expected a layer or a model of Keras, or the path of a .keras file, got {source!r}")
     kind = type(source)
     described = {"module": kind.__module__, "class_name": kind.__name__, "config": source.get_config()}
+    if hasattr(source, "get_build_config") and not hasattr(source, "layers"):
+        described["build_config"] = source.get_build_config()
     if getattr(source, "_is_graph_network", False) and kind.__name__ not in ("Functional", "Sequential"):
         described |= {"module": "keras", "class_name": "Functional"}
     return reader.layer(described, FromObject(source))

@@ -8,12 +8,24 @@ from typing import Any
 
 from rnnkit.cells import GRUCell, LSTMCell, SimpleRNNCell
 from rnnkit.interop import keras_values
+from rnnkit.layers.activation_layers import ELU, LeakyReLU, ReLU, Softmax
+from rnnkit.layers.attention import AdditiveAttention, Attention
+from rnnkit.layers.batch_normalization import BatchNormalization
 from rnnkit.layers.bidirectional import Bidirectional
+from rnnkit.layers.conv_lstm import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D
+from rnnkit.layers.convolution import Conv1D
 from rnnkit.layers.dense import Dense, Dropout
+from rnnkit.layers.dot import Dot
 from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.masking import Masking
 from rnnkit.layers.memoryless import Activation
-from rnnkit.layers.merging import Add, Average, Concatenate, Maximum, Multiply, Subtract
+from rnnkit.layers.merging import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
+from rnnkit.layers.moving_steps import Cropping1D, Permute, UpSampling1D, ZeroPadding1D
+from rnnkit.layers.multi_head_attention import MultiHeadAttention
+from rnnkit.layers.noise import AlphaDropout, GaussianDropout, GaussianNoise, SpatialDropout1D
+from rnnkit.layers.normalization import LayerNormalization, UnitNormalization
+from rnnkit.layers.parametric_relu import PReLU
+from rnnkit.layers.pooling import AveragePooling1D, GlobalMaxPooling1D, MaxPooling1D
 from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.shaping import Flatten, GlobalAveragePooling1D, RepeatVector, Reshape
@@ -25,7 +37,14 @@ _CELL = ["units", "activation", "use_bias", *_KERNELS, "dropout", "recurrent_dro
 _GATED = [*_CELL, "recurrent_activation"]
 _TIME = "return_sequences return_state go_backwards stateful unroll zero_output_for_mask".split()
 _DENSE = [f"{name}_{what}" for what in _WEIGHT for name in ("kernel", "bias")]
+_NORMAL = ["axis", "epsilon", "center", "scale", *(f"{name}_{what}" for what in _WEIGHT for name in ("beta", "gamma"))]
+_MOVING = ["momentum", "moving_mean_initializer", "moving_variance_initializer"]
+_WINDOWS = ["strides", "padding"]
 _TABLE = [f"embeddings_{what}" for what in _WEIGHT]
+_IMAGES = [name for name in (*_GATED, *_TIME) if name not in ("units", "unroll")]
+_IMAGES += ["filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate", "unit_forget_bias"]
+_HEADS = ["num_heads", "key_dim", "value_dim", "dropout", "use_bias", "output_shape", "attention_axes", "use_gate"]
+_HEADS += ["sliding_window", "seed", *_DENSE]
 _LAST = {"data_format": ("channels_last", None)}
 _PLAIN_WEIGHTS = {"lora_rank": (None,), "lora_alpha": (None,), "quantization_config": (None,)}
 
@@ -69,33 +88,64 @@ LAYERS = {
     "Reshape": Kind(Reshape, ["target_shape"]),
     "RepeatVector": Kind(RepeatVector, ["n"]),
     "GlobalAveragePooling1D": Kind(GlobalAveragePooling1D, ["keepdims"], _LAST),
+    "LayerNormalization": Kind(LayerNormalization, [*_NORMAL, "rms_scaling"]),
+    "BatchNormalization": Kind(
+        BatchNormalization,
+        [*_NORMAL, *_MOVING],
+        {"synchronized": (False,), "renorm": (False,), "renorm_clipping": (None,), "renorm_momentum": (0.99,)},
+    ),
+    "UnitNormalization": Kind(UnitNormalization, ["axis"]),
+    "Conv1D": Kind(
+        Conv1D,
+        ["filters", "kernel_size", *_WINDOWS, "dilation_rate", "groups", "activation", "use_bias", *_DENSE],
+        {**_PLAIN_WEIGHTS, **_LAST},
+    ),
+    "MaxPooling1D": Kind(MaxPooling1D, ["pool_size", *_WINDOWS], _LAST),
+    "AveragePooling1D": Kind(AveragePooling1D, ["pool_size", *_WINDOWS], _LAST),
+    "GlobalMaxPooling1D": Kind(GlobalMaxPooling1D, ["keepdims"], _LAST),
+    "SpatialDropout1D": Kind(SpatialDropout1D, ["rate", "seed"]),
+    "GaussianNoise": Kind(GaussianNoise, ["stddev", "seed"]),
+    "GaussianDropout": Kind(GaussianDropout, ["rate", "seed"]),
+    "AlphaDropout": Kind(AlphaDropout, ["rate", "noise_shape", "seed"]),
+    "Permute": Kind(Permute, ["dims"]),
+    "ZeroPadding1D": Kind(ZeroPadding1D, ["padding"], _LAST),
+    "Cropping1D": Kind(Cropping1D, ["cropping"]),
+    "UpSampling1D": Kind(UpSampling1D, ["size"]),
+    "Softmax": Kind(Softmax, ["axis"]),
+    "ReLU": Kind(ReLU, ["max_value", "negative_slope", "threshold"]),
+    "LeakyReLU": Kind(LeakyReLU, ["negative_slope"]),
+    "ELU": Kind(ELU, ["alpha"]),
+    "PReLU": Kind(PReLU, [*(f"alpha_{what}" for what in _WEIGHT), "shared_axes"]),
+    "ConvLSTM1D": Kind(ConvLSTM1D, _IMAGES, {"unroll": (False, True)}),
+    "ConvLSTM2D": Kind(ConvLSTM2D, _IMAGES, {"unroll": (False, True)}),
+    "ConvLSTM3D": Kind(ConvLSTM3D, _IMAGES, {"unroll": (False, True)}),
+    "Attention": Kind(Attention, ["use_scale", "score_mode", "dropout", "seed"]),
+    "AdditiveAttention": Kind(AdditiveAttention, ["use_scale", "dropout", "seed"]),
+    "MultiHeadAttention": Kind(MultiHeadAttention, _HEADS),
     "Concatenate": Kind(Concatenate, ["axis"]),
     "Add": Kind(Add),
     "Subtract": Kind(Subtract),
     "Multiply": Kind(Multiply),
     "Average": Kind(Average),
     "Maximum": Kind(Maximum),
+    "Minimum": Kind(Minimum),
+    "Dot": Kind(Dot, ["axes", "normalize"]),
 }
 WRAPPERS = {
     "RNN": Kind(RNN, ["cell", *_TIME]),
     "Bidirectional": Kind(Bidirectional, ["layer", "merge_mode", "backward_layer"]),
     "TimeDistributed": Kind(TimeDistributed, ["layer"]),
 }
-# Activations that are layers of their own: the options with which rnnkit has them.
-ACTIVATIONS: dict[str, list[tuple[str, dict[str, Any]]]] = {
-    "ReLU": [
-        ("relu", {"max_value": None, "negative_slope": 0.0, "threshold": 0.0}),
-        ("relu6", {"max_value": 6.0, "negative_slope": 0.0, "threshold": 0.0}),
-        ("leaky_relu", {"max_value": None, "negative_slope": 0.2, "threshold": 0.0}),
-    ],
-    "LeakyReLU": [("leaky_relu", {"negative_slope": 0.2})],
-    "ELU": [("elu", {"alpha": 1.0})],
-    "Softmax": [("softmax", {"axis": -1})],
-    "Identity": [("linear", {})],
-}
 MODELS = ("Sequential", "Functional", "Model")
 # Functions of keras.ops that stand in a model's graph, and that a layer of rnnkit does too.
-OPERATIONS = {"Add": Add, "Subtract": Subtract, "Multiply": Multiply, "Maximum": Maximum, "Concatenate": Concatenate}
+OPERATIONS = {
+    "Add": Add,
+    "Subtract": Subtract,
+    "Multiply": Multiply,
+    "Maximum": Maximum,
+    "Minimum": Minimum,
+    "Concatenate": Concatenate,
+}
 
 _VALUES = {
     "activation": keras_values.activation,
@@ -108,7 +158,7 @@ _COMMON = ("name", "trainable", "dtype")
 
 def known() -> list[str]:
     """The classes that can be read."""
-    return ["Sequential", "Functional", *WRAPPERS, *LAYERS, *ACTIVATIONS]
+    return ["Sequential", "Functional", *WRAPPERS, *LAYERS, "Identity"]
 
 
 def arguments(kind: Kind, config: Mapping[str, Any], what: str, custom: Mapping[str, Any]) -> dict[str, Any]:

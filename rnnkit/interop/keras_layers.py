@@ -68,24 +68,25 @@ class Reader:
         elif name in LAYERS:
             kind = LAYERS[name]
             layer = kind.make(**arguments(kind, config, what, self.custom), **options)
-        elif name in keras_kinds.ACTIVATIONS:
-            layer = Activation(_activation(name, config, what), **options)
+        elif name == "Identity":
+            layer = Activation("linear", **options)
         elif name in WRAPPERS:
             layer = self._wrapper(name, config, what, options, source, built)
         else:
             raise _unknown(what, "a class that rnnkit hasn't", name)
         if name != "TimeDistributed":
-            self._fill(layer, source, what, built)
+            self._fill(layer, source, what, built, described.get("build_config"))
         return layer
 
-    def _fill(self, layer, source, what, built) -> None:
+    def _fill(self, layer, source, what, built, build_config) -> None:
         """Give a layer its weights; an unbuilt one, like one without weights, has none."""
         if not isinstance(layer, Layer):
             raise TypeError(f"expected custom_objects to give a layer for {what}, got {layer!r}")
         arrays = source.arrays(layer)
         if built and not arrays and has_weights(layer):
             raise ValueError(f"expected weights of {what}, got none")
-        fill(layer, arrays, what)
+        shape = build_config.get("input_shape") if isinstance(build_config, Mapping) else None
+        fill(layer, arrays, what, shape)
 
     def _wrapper(self, name, config, what, options, source, built) -> Layer:
         kind = WRAPPERS[name]
@@ -177,16 +178,6 @@ def _cell_name(kind, config) -> str | None:
     name = config.get("name")
     unnamed = isinstance(name, str) and re.fullmatch(rf"{file_names([kind])[0]}(_\d+)?", name)
     return None if unnamed else name
-
-
-def _activation(name, config, what) -> str:
-    """The activation that a layer of its own is; only as rnnkit has it."""
-    options = {key: value for key, value in config.items() if key not in ("name", "trainable", "dtype")}
-    for found, wanted in keras_kinds.ACTIVATIONS[name]:
-        if all(options.get(key, value) == value for key, value in wanted.items()) and set(options) <= set(wanted):
-            return found
-    known = " or ".join(str(wanted) for _, wanted in keras_kinds.ACTIVATIONS[name])
-    raise ValueError(f"expected {what} with the options {known}, which rnnkit has; got {options}")
 
 
 def _flag(value, what) -> bool:

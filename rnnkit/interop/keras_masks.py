@@ -9,10 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from rnnkit.layers.activation_layers import Softmax
+from rnnkit.layers.batch_normalization import BatchNormalization
 from rnnkit.layers.bidirectional import Bidirectional
+from rnnkit.layers.convolution import Conv1D
+from rnnkit.layers.dot import Dot
 from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.masking import Masking
-from rnnkit.layers.merging import Concatenate, Merge
+from rnnkit.layers.merging import Concatenate, Maximum, Merge, Minimum, Multiply
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.shaping import GlobalAveragePooling1D, Shaping
 from rnnkit.models.assembled import Assembled
@@ -20,7 +24,7 @@ from rnnkit.models.assembled import Assembled
 AXIS = ("Any", "Concatenate", "ExpandDims")  # operations whose axis says what they do
 
 
-READERS = (RNN, Bidirectional, GlobalAveragePooling1D, Assembled)  # layers that read masks
+READERS = (RNN, Bidirectional, BatchNormalization, GlobalAveragePooling1D, Assembled)  # layers that read masks
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,10 +79,10 @@ class Masks:
             return masks if layer.return_sequences else None
         if isinstance(layer, Concatenate):
             return self._joined(layer, x, masks)
+        if isinstance(layer, (Shaping, Conv1D, Dot)):
+            return None
         if isinstance(layer, Merge):
             return self._any_of(masks)
-        if isinstance(layer, Shaping):
-            return None
         return Inside(id(layer)) if isinstance(layer, Assembled) else masks
 
     def _any_of(self, masks):
@@ -102,6 +106,11 @@ class Masks:
         return self.operation(
             "LogicalOr", self.operation("ExpandDims", mask, axis=-1), self.operation("ZerosLike", key)
         )
+
+
+def reads_values(layer) -> bool:
+    """Whether its values depend on the masks of its steps in Keras only."""
+    return isinstance(layer, (Maximum, Minimum, Multiply, Softmax))
 
 
 def holds_inside(mask) -> bool:

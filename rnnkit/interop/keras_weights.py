@@ -9,14 +9,22 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit.cells.conv_lstm import ConvLSTMCell
 from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.cells.standard import StandardCell
+from rnnkit.layers.attention import Attending
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
+from rnnkit.layers.convolution import Conv1D
 from rnnkit.layers.dense import Dense
 from rnnkit.layers.embedding import Embedding
+from rnnkit.layers.multi_head_attention import MultiHeadAttention
+from rnnkit.layers.normalization import LayerNormalization
+from rnnkit.layers.parametric_relu import PReLU
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.time_distributed import TimeDistributed
+from rnnkit.layers.weighted import Weighted
+from rnnkit.steps.cell import Under
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,36 @@ def holders(layer: Layer) -> list[Holder]:
         return _of_cell(layer.cell, "", "cell", True)
     if isinstance(layer, TimeDistributed):
         return [one.under("layer", "layer") for one in holders(layer.layer)]
+    if isinstance(layer, MultiHeadAttention):
+        return [
+            Holder(f"{name}/", path, _Projection(layer, name))
+            for name, path in _PROJECTIONS.items()
+            if name != "gate" or layer.use_gate
+        ]
     return [Holder("", "", layer)]
+
+
+# By the names of their weights, where Keras's files have them.
+_PROJECTIONS = {
+    "query": "query_dense",
+    "key": "key_dense",
+    "gate": "_gate_dense",
+    "value": "value_dense",
+    "attention_output": "output_dense",
+}
+
+
+@dataclass(frozen=True)
+class _Projection:
+    """A part of a layer of attention that is a layer of its own in Keras."""
+
+    layer: MultiHeadAttention
+    name: str
+
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """Those of the part by their names in it."""
+        return dict(Under(self.layer._own_arrays(), self.name))
 
 
 def _of_cell(cell, prefix: str, path: str, sees_input: bool) -> list[Holder]:
@@ -97,18 +134,24 @@ def names_of(layer: Layer) -> list[tuple[Holder, list[str]]]:
 
 def shapes(own, features: int) -> list[tuple[int, ...]] | None:
     """The shapes of the weights that a holder would be built with; None where only a build can say."""
+    if isinstance(own, (ConvLSTMCell, _Projection)) or (isinstance(own, Attending) and own._declared(1, 1, 1)):
+        return None
     if isinstance(own, StandardCell):
         width = own.gates * own.units
         return [(features, width), (own.units, width), *([own.bias_shape] if own.use_bias else [])]
     if isinstance(own, Dense):
         return [(features, own.units), *([(own.units,)] if own.use_bias else [])]
+    if isinstance(own, (Conv1D, Weighted)) or (isinstance(own, LayerNormalization) and (own.has_gamma or own.has_beta)):
+        return None
     if isinstance(own, Embedding):
         return [(own.input_dim, own.output_dim)]
     return None if not isinstance(own, Layer) or isinstance(own, RNN) else []
 
 
-def fill(layer: Layer, arrays: Sequence[np.ndarray], what: str) -> None:
+def fill(layer: Layer, arrays: Sequence[np.ndarray], what: str, built_for=None) -> None:
     """Build a layer for arrays in Keras's order, and put them into it; without any, it stays as it is.
+
+    `built_for` is the input shape that Keras's layer was built for, where that is known.
 
     Raises
     ------
@@ -118,12 +161,67 @@ def fill(layer: Layer, arrays: Sequence[np.ndarray], what: str) -> None:
     if not arrays:
         return
     features = arrays[0].shape[0] if arrays[0].ndim else 0
-    expected = _expected(layer, features)
+    attends = isinstance(layer, Attending)
+    shape: Any = _attended(layer, arrays, built_for) if attends else _shape_for(layer, arrays[0].shape, built_for)
+    expected = _expected(layer, features) if shape is None else _of_shape(layer, shape, what)
     if expected is not None and expected != [array.shape for array in arrays]:
         got = ", ".join(str(array.shape) for array in arrays)
         raise ValueError(f"expected weights of {what} of shapes {', '.join(map(str, expected)) or 'none'}; got {got}")
-    layer.build((None, features) if isinstance(layer, Dense) else (None, None, features))
+    plain = (None, features) if isinstance(layer, Dense) else (None, None, features)
+    layer.build(plain if shape is None else shape)
     layer.set_weights(arrays)
+
+
+def _shape_for(layer, first: tuple[int, ...], built_for) -> tuple | None:
+    """The input shape of a layer whose weights alone don't say it; None for all others."""
+    if isinstance(layer, Conv1D):
+        return (None, None, first[1] * layer.groups if len(first) == 3 else None)
+    if isinstance(layer, RNN) and isinstance(layer.cell, ConvLSTMCell):
+        if not isinstance(built_for, (list, tuple)) or len(built_for) != layer.cell.rank + 3:
+            raise ValueError(f"expected the input shape that {layer.name!r} was built for, got {built_for!r}")
+        return (None, None, *built_for[2:])
+    if not isinstance(layer, (LayerNormalization, Weighted)):
+        return None
+    if isinstance(built_for, (list, tuple)):
+        return tuple(built_for)
+    return (None, *first) if isinstance(layer, PReLU) else (None, None, *first)
+
+
+def _attended(layer: Any, arrays, built_for) -> list:
+    """The shapes of queries, values and keys, from weights or from what Keras's layer was built for."""
+    if isinstance(layer, MultiHeadAttention):
+        kernels = dict(zip(layer._declared(1, 1, 1), arrays, strict=False))
+        sizes = [one.shape[0] for name in _SIDES if (one := kernels.get(name)) is not None and one.ndim == 3]
+    else:
+        built = isinstance(built_for, (list, tuple)) and all(isinstance(one, (list, tuple)) for one in built_for)
+        sizes = [one[-1] for one in built_for] if built else [arrays[0].size] * 2
+    return [(None, None, size) for size in sizes]
+
+
+_SIDES = ("query/kernel", "value/kernel", "key/kernel")
+
+
+def _of_shape(layer, shape, what) -> list[tuple[int, ...]]:
+    """The shapes of the weights that a layer has for an input of this shape."""
+    try:
+        found = layer._shape(shape)
+        if isinstance(layer, Attending):
+            sizes = (one[2] for one in (found[0], found[1], found[-1]))
+            return [own for own, _, _ in layer._declared(*sizes).values()]
+        if isinstance(layer, RNN):
+            cell: Any = layer.cell
+            kernels = [(*cell.kernel_size, n, cell.gates * cell.filters) for n in (found[-1], cell.filters)]
+            return [*kernels, *([(cell.gates * cell.filters,)] if cell.use_bias else [])]
+        if isinstance(layer, Conv1D):
+            if found[2] is None:
+                return []
+            kernel = (layer.kernel_size, found[2] // layer.groups, layer.filters)
+            return [kernel, *([(layer.filters,)] if layer.use_bias else [])]
+        if isinstance(layer, LayerNormalization):
+            return [layer._sizes(found)] * (layer.has_gamma + layer.has_beta)
+        return [one.shape for one in layer._own_weights(found).values()]
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"expected {what} to be built for an input shape that it can take: {error}") from None
 
 
 def has_weights(layer: Layer) -> bool:

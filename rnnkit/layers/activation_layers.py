@@ -12,7 +12,7 @@ from rnnkit.backends.cuda.memory.array import DeviceArray
 from rnnkit.layers.memoryless import FunctionCell, Memoryless
 from rnnkit.layers.over_axes import OverAxes
 from rnnkit.layers.support import validation
-from rnnkit.layers.support.pullback import Gradients, Pullback
+from rnnkit.layers.support.pullback import Pullback
 from rnnkit.recording import repeated
 
 
@@ -56,8 +56,7 @@ class Softmax(OverAxes):
 
         def pull(cotangents):
             (d,) = cotangents
-            gradient = pullback.pull([None if d is None else _chosen(used, d)])
-            return Gradients({}, _chosen(used, gradient.x))
+            return pullback.pull([None if d is None else _chosen(used, d)])
 
         return _chosen(used, outputs), Pullback(outputs, self.dtype, pull)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.execution.array_functions import TracedFunction
+from rnnkit.execution.array_functions import TracedFunction, dtype_of, kind_of
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import symbolic, validation
 from rnnkit.layers.support.pullback import Gradients
@@ -58,7 +58,7 @@ class WholeArrays(Layer):
             shape = mapped(inputs, np.shape)
             self._build_with(shape, self.dtype or np.result_type(*map(validation.precision_of, given)))
         masks = [validation.array(one, "mask") != 0 for one in self._masks(mask)]
-        traced = self._traced(inputs, [(one.shape, one.dtype == bool) for one in (*given, *masks)], mask, training)
+        traced = self._traced(inputs, [(one.shape, kind_of(one.dtype)) for one in (*given, *masks)], mask, training)
         arrays = [one.astype(self.dtype) for one in (*given, *masks)]  # copies: the gradient reads them
         differentiable = [one.dtype.kind == "f" for one in given]
 
@@ -76,13 +76,13 @@ class WholeArrays(Layer):
         return False
 
     def _traced(self, inputs, kinds, mask, training) -> TracedFunction:
-        """The function at the shapes of arrays, with the batch axis where there is one, and which are booleans."""
+        """The function at the shapes of arrays, with the batch axis where there is one, and of which kinds."""
         count = len(leaves(inputs))
         several = isinstance(mask, (list, tuple))
         known = [one is not None for one in (mask if several else [mask])] if len(kinds) > count else []
         batched = [i not in self._unbatched for i in range(len(kinds))]
         shapes = [shape[1:] if own else shape for (shape, _), own in zip(kinds, batched, strict=True)]
-        conditions = [condition for _, condition in kinds]
+        conditions = [kind for _, kind in kinds]
         nesting = mapped(inputs, lambda _: 0)
         key = repr(nesting), tuple(shapes), tuple(conditions), tuple(known), several, bool(training)
         if key not in self._traces:
@@ -117,12 +117,12 @@ class WholeArrays(Layer):
         return self._shapes_and_kinds(self._shape(input_shape), None)[0]
 
     def _given_for(self, node, shape):
-        shapes, kinds = self._shapes_and_kinds(shape, [tensor.dtype == bool for tensor in leaves(node.x)])
-        return shapes, np.dtype(bool) if set(kinds) == {"bool"} else self.dtype
+        shapes, kinds = self._shapes_and_kinds(shape, [kind_of(tensor.dtype) for tensor in leaves(node.x)])
+        return shapes, dtype_of(set(kinds), self.dtype)
 
     def _shapes_and_kinds(self, shape, conditions):
         shapes = symbolic.shape_leaves(shape)
-        conditions = conditions or [False] * len(shapes)
+        conditions = conditions or ["float"] * len(shapes)
         batched = [one for i, one in enumerate(shapes) if i not in self._unbatched]
         nested = _nesting_of(shape)
         dtype, self.dtype = self.dtype, self.dtype or np.dtype("float32")
@@ -168,7 +168,7 @@ class WholeArrays(Layer):
             return None
         joined = np.logical_or.reduce(masks)
         given = [validation.array(one, "x") for one in leaves(inputs)]
-        kinds = [(one.shape, one.dtype == bool) for one in (*given, *self._masks(mask))]
+        kinds = [(one.shape, kind_of(one.dtype)) for one in (*given, *self._masks(mask))]
         traced = self._traced(inputs, kinds, mask, False)
         found = [joined if len(s) and (len(given[0]), s[0]) == joined.shape[:2] else None for s in traced.shapes]
         return mapped(traced.nesting, found.__getitem__)

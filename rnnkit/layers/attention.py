@@ -100,12 +100,12 @@ class Attending(Layer):
             if one is not None:
                 self._check_mask(f"{name}_mask", one.shape, own)
 
-    def _with_others(self, x, mask, training, others):
-        outputs = self(x, mask=mask, training=training, **others)
+    def _with_others(self, x, mask, training, more):
+        outputs = self(x, mask=mask, training=training, **more)
         return outputs, self._masks_behind(outputs, mask)
 
-    def _vjp_with_others(self, x, mask, training, wanted, others):
-        outputs, pullback = self.vjp(x, mask=mask, training=training, **others, **wanted)
+    def _vjp_with_others(self, x, mask, training, wanted, more):
+        outputs, pullback = self.vjp(x, mask=mask, training=training, **more, **wanted)
         return outputs, self._masks_behind(outputs, mask), pullback
 
     def _masks_behind(self, outputs, mask):
@@ -159,7 +159,7 @@ class Attending(Layer):
 
     def _shapes_given(self, shape, options):
         output = self.compute_output_shape(shape)
-        return (output, self._scores_shape(self._shape(shape))) if "return_attention_scores" in options else output
+        return (output, self._scores_shape(self._shape(shape))) if options.get("return_attention_scores") else output
 
     # Weights
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from rnnkit.execution.execution import build_lock
 from rnnkit.layers.support import (
+    array_kinds,
     device_transfer,
     labelled_calls,
     model_files,
@@ -105,6 +106,8 @@ class Layer(Configurable):
         for name in ("vjp", "trajectory") if cls._native else ("vjp", "compute_mask"):
             if name in vars(cls):
                 setattr(cls, name, device_transfer.crossing(vars(cls)[name]))
+        if cls._native and "compute_mask" in vars(cls):
+            cls.compute_mask = array_kinds.handled(vars(cls)["compute_mask"])  # type: ignore[method-assign]
         if "vjp" in vars(cls):
             cls.vjp = repeated_vjp(vars(cls)["vjp"])  # type: ignore[method-assign]
         if "__call__" in vars(cls):
@@ -625,6 +628,7 @@ class Layer(Configurable):
         """The shape of what a call returns; None for the batch size or a length stays None."""
         return self._shape(input_shape)
 
+    @array_kinds.handled
     def compute_mask(self, inputs, mask=None):
         """The mask that goes with the output: the input's."""
         return None if mask is None else validation.given(mask, "mask")
@@ -633,9 +637,9 @@ class Layer(Configurable):
         """A call's output and the mask that goes with it."""
         return self._with_others(x, mask, training, {})
 
-    def _with_others(self, x, mask, training, others):
-        """As `_with_mask`, of a call with other arguments."""
-        outputs = self(x, mask=mask, training=training, **others)
+    def _with_others(self, x, mask, training, more):
+        """As `_with_mask` of a call with more keywords."""
+        outputs = self(x, mask=mask, training=training, **more)
         return outputs, repeated(lambda: self.compute_mask(x, mask), x, mask, draws=True)
 
     def _vjp_with_mask(self, x, mask, training, wanted):
@@ -658,13 +662,13 @@ class Layer(Configurable):
         """Whether a list of arrays is one of sequences."""
         return self._padding is not None
 
-    def _nests(self, value) -> bool:
-        """Whether an input is several arrays that the layer reads side by side, and so is no list of sequences."""
-        return False
-
     def _least_axes(self) -> int:
         """How many axes its input has at least."""
         return self._least_rank
+
+    def _nests(self, value) -> bool:
+        """Whether an input is several arrays that the layer reads side by side, and so is no list of sequences."""
+        return False
 
     def _padding_of(self, shape) -> str | None:
         """`_padding` for inputs of a shape; all inputs without an open axis of time may be padded."""
@@ -686,6 +690,48 @@ class Layer(Configurable):
 
     # Symbolic calls
 
+    @property
+    def input(self):
+        """What the last symbolic call of this layer was given: a symbolic tensor, or nested lists of them.
+
+        Raises
+        ------
+        AttributeError
+            If there was none, or the model that it was made for is gone.
+        """
+        return self._last_call().x
+
+    @property
+    def output(self):
+        """What the last symbolic call of this layer gave: a symbolic tensor, or a list of them.
+
+        Raises
+        ------
+        AttributeError
+            As `input`.
+
+        Examples
+        --------
+        >>> import rnnkit as rk
+        >>> x = rk.Input((None, 3))
+        >>> layer = rk.GRU(4)
+        >>> model = rk.Model(x, rk.Dense(1)(layer(x)))
+        >>> rk.Model(model.inputs, layer.output).compute_output_shape((2, 5, 3))
+        (2, 4)
+        """
+        outputs = self._last_call().outputs
+        return list(outputs) if len(outputs) > 1 else outputs[0]
+
+    def _last_call(self) -> symbolic.Node:
+        reference = symbolic.LAST_CALLS.get(self)
+        node = None if reference is None else reference()
+        if node is None:
+            raise AttributeError(
+                f"expected a symbolic call of the layer {self.name!r}, on what Input gives, before its input or output "
+                "is asked for"
+            )
+        return node
+
     def _arranged(self, inputs):
         """What a call takes as its inputs, as one array or nested lists."""
         return inputs
@@ -695,17 +741,12 @@ class Layer(Configurable):
         bound = inspect.signature(call).bind(self, *arguments, **keywords).arguments
         return dict(list(bound.items())[1:])
 
-    def _inputs_among(self, arguments: dict) -> tuple[Any, dict]:
-        """A call's inputs, one array or nested lists, and its other arguments by name."""
-        (_, inputs), *others = arguments.items()
-        return self._arranged(inputs), dict(others)
-
     def _on(self, inputs, **more):
-        """A call on inputs as `_inputs_among` gives them."""
+        """A call on inputs as `_call_arguments` has them."""
         return self(inputs, **more)
 
     def _vjp_on(self, inputs, **more):
-        """The vjp of a call on inputs as `_inputs_among` gives them."""
+        """The vjp of a call on inputs as `_call_arguments` has them."""
         return self.vjp(inputs, **more)
 
     def _given_for(self, node, shape):

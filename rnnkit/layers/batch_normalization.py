@@ -124,7 +124,7 @@ class BatchNormalization(Weighted):
 
     def _check_shape(self, shape):
         expected = self._input_shape
-        if len(shape) != len(expected) or shape[self.axis] != expected[self.axis]:
+        if (len(shape) != len(expected) and self.axis > 0) or shape[self.axis] != expected[self.axis]:
             raise ValueError(f"expected x of shape {expected}, as the layer was built for, got {tuple(shape)}")
 
     def _own_weights(self, shape):
@@ -159,36 +159,39 @@ class BatchNormalization(Weighted):
         return run
 
     def _computed(self, weights, x, mask, training):
-        over = tuple(axis for axis in range(x.ndim) if axis != self.axis % x.ndim)
+        features = self.axis % x.ndim
+        over = tuple(axis for axis in range(x.ndim) if axis != features)
+        wide = tuple(-1 if axis == features else 1 for axis in range(x.ndim))
         training, used = training and x.size, None if mask is None else self._used(x, mask)
         if training:
             mean, variance, count = _moments(x, used, over)
             self._move_averages(mean, variance)
         else:
             mean, variance = weights["moving_mean"], weights["moving_variance"]
-        wide = tuple(-1 if axis == self.axis % x.ndim else 1 for axis in range(x.ndim))
-        mean, inverse = mean.reshape(wide), (1 / np.sqrt(variance + self.epsilon)).reshape(wide)
-        gamma = weights["gamma"].reshape(wide) if self.scale else x.dtype.type(1)
-        from_mean = x - mean
-        normal = from_mean * inverse
-        y = normal * gamma if self.scale else normal.copy()
+        inverse = 1 / np.sqrt(variance + self.epsilon)
+        slope = inverse * weights["gamma"] if self.scale else inverse
+        from_mean = x - mean.reshape(wide)
+        y = from_mean * slope.reshape(wide)
         if self.center:
             y += weights["beta"].reshape(wide)
 
         def back(d):
-            found, d_normal = {}, d * gamma * inverse
-            d_mean = -_sum(d_normal, over)
-            d_variance = -0.5 * _sum(d_normal * from_mean, over) * inverse.reshape(-1) ** 2
-            if self.scale:
-                found["gamma"] = _sum(d * normal, over)
+            total, along = _sum(d, over), _sum(d * from_mean, over) * inverse
+            d_mean, d_variance = -slope * total, -0.5 * slope * inverse * along
+            found = {"gamma": along} if self.scale else {}
             if self.center:
-                found["beta"] = _sum(d, over)
+                found["beta"] = total
+            d_x = d * slope.reshape(wide)
             if not training:
-                return found | {"moving_mean": d_mean, "moving_variance": d_variance}, d_normal
-            found |= {name: np.zeros_like(d_mean) for name in ("moving_mean", "moving_variance")}
-            d_variance, inside = 2 * d_variance.reshape(wide) / count, _where(used, from_mean)
-            d_mean = (d_mean.reshape(wide) - d_variance * _sum(inside, over).reshape(wide)) / count
-            return found, d_normal + _where(used, d_variance * inside + d_mean)
+                return found | {"moving_mean": d_mean, "moving_variance": d_variance}, d_x
+            found |= {name: np.zeros_like(total) for name in ("moving_mean", "moving_variance")}
+            slope_of_square = 2 * d_variance / count
+            if used is not None:  # the sum of from_mean is 0 but for what was added to the number of entries
+                d_mean = d_mean - slope_of_square * mean * _MASK_EPSILON
+            moved = from_mean * slope_of_square.reshape(wide)
+            moved += (d_mean / count).reshape(wide)
+            d_x += _where(used, moved)
+            return found, d_x
 
         return y, back
 
@@ -209,14 +212,14 @@ class BatchNormalization(Weighted):
 
 def _moments(x, used, over):
     """Mean and variance of each feature over the used entries, and by how many entries the sums are divided."""
+    wide = tuple(1 if axis in over else -1 for axis in range(x.ndim))
     if used is None:
         count = np.asarray(np.prod([x.shape[axis] for axis in over]), x.dtype)
     else:
-        count = used.sum(axis=over, keepdims=True).astype(x.dtype) + x.dtype.type(_MASK_EPSILON)
-    mean = _sum(_where(used, x), over, keepdims=True) / count
-    from_mean = _where(used, x - mean)
-    variance = _sum(from_mean * from_mean, over, keepdims=True) / count
-    return mean.reshape(-1), variance.reshape(-1), count
+        count = used.sum(axis=over).astype(x.dtype) + x.dtype.type(_MASK_EPSILON)
+    mean = _sum(_where(used, x), over) / count
+    from_mean = _where(used, x - mean.reshape(wide))
+    return mean, _sum(from_mean * from_mean, over) / count, count
 
 
 def _where(used, array):
@@ -224,6 +227,6 @@ def _where(used, array):
     return array if used is None else np.where(used, array, array.dtype.type(0))
 
 
-def _sum(array, over, keepdims=False):
+def _sum(array, over):
     """A sum in double, in the array's precision."""
-    return array.sum(axis=over, dtype=np.float64, keepdims=keepdims).astype(array.dtype)
+    return array.sum(axis=over, dtype=np.float64).astype(array.dtype)

@@ -102,6 +102,7 @@ class Conv1D(Memoryless):
 
     _least_rank = 3
     _axes = "batch, time"
+    _padding = "lengths"
     _native = False
 
     def __init__(
@@ -193,6 +194,10 @@ class Conv1D(Memoryless):
 
     def _cell_for(self, shape):
         return ConvCell(self, shape[-1])
+
+    def reads_more(self, rank):
+        """Windows along time."""
+        return "reads several time steps at once"
 
     def _refuses_stream(self):
         return "needs whole sequences"

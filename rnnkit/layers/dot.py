@@ -35,6 +35,7 @@ class Dot(Merge):
     """
 
     _least_rank = 2
+    _padding = "lengths"
 
     def __init__(self, axes, normalize=False, *, dtype=None, seed=None, name=None):
         super().__init__(dtype=dtype, seed=seed, name=name)

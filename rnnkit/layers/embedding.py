@@ -13,6 +13,7 @@ from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.support.row_gradient import RowGradient
+from rnnkit.layers.support.symbolic import SymbolicTensor
 from rnnkit.recording import weights_now
 from rnnkit.steps.cell import frozen
 from rnnkit.steps.weight_options import WeightOptions
@@ -103,7 +104,9 @@ class Embedding(Layer):
         return table[ids], back
 
     def compute_mask(self, inputs, mask=None):
-        """``ids != 0`` with `mask_zero`, else the mask as it came."""
+        """``ids != 0`` with `mask_zero`, else the mask as it came; symbolic for symbolic ids."""
+        if self.mask_zero and isinstance(inputs, SymbolicTensor):
+            return np.not_equal(inputs, 0)
         return self._ids(inputs) != 0 if self.mask_zero else super().compute_mask(inputs, mask)
 
     def compute_output_shape(self, input_shape):

@@ -68,6 +68,10 @@ class Memoryless(Layer):
             self._build_with(x.shape, self.dtype or validation.precision_of(x))
             return x.shape, self._execute(finite_under_mask(x, mask), gradient)
 
+    def reads_more(self, rank: int) -> str | None:
+        """What the step reads of an x of so many axes other than its last axis; None for nothing else."""
+        return None
+
     # The rows of x as sequences of steps, with one axis for all between batch and features
 
     def _features_of(self, shape) -> tuple:

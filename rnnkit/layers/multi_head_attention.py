@@ -303,15 +303,15 @@ class MultiHeadAttention(Attending):
                 f"{expected}; got {tuple(found)}"
             )
 
-    def _with_others(self, x, mask, training, others):
-        others = self._own_masks(mask) | others
-        outputs = self._on(x, training=training, **others)
-        return outputs, self._masks_behind(outputs, [others.get("query_mask")])
+    def _with_others(self, x, mask, training, more):
+        more = self._own_masks(mask) | more
+        outputs = self._on(x, training=training, **more)
+        return outputs, self._masks_behind(outputs, [more.get("query_mask")])
 
-    def _vjp_with_others(self, x, mask, training, wanted, others):
-        others = self._own_masks(mask) | others
-        outputs, pullback = self._vjp_on(x, training=training, **others, **wanted)
-        return outputs, self._masks_behind(outputs, [others.get("query_mask")]), pullback
+    def _vjp_with_others(self, x, mask, training, wanted, more):
+        more = self._own_masks(mask) | more
+        outputs, pullback = self._vjp_on(x, training=training, **more, **wanted)
+        return outputs, self._masks_behind(outputs, [more.get("query_mask")]), pullback
 
     def _own_masks(self, mask) -> dict:
         """The masks that inputs carry, by name."""
@@ -324,9 +324,10 @@ class MultiHeadAttention(Attending):
 
     # Shapes and configuration
 
-    def _inputs_among(self, arguments):
-        inputs = _listed(*(arguments.pop(name, None) for name in self._names))
-        return inputs, arguments
+    def _call_arguments(self, call, arguments, keywords):
+        given = super()._call_arguments(call, arguments, keywords)
+        inputs = _listed(*(given.pop(name, None) for name in self._names))
+        return {"inputs": inputs} | given
 
     def _on(self, inputs, **more):
         return self(**dict(zip(self._names, inputs, strict=False)), **more)

@@ -20,6 +20,8 @@ class Noise(Layer):
     A subclass has `_drawn` and `_is_silent`.
     """
 
+    _padding = "masked"
+
     def __call__(self, inputs, mask=None, training=False):
         """Apply to x, with new draws at every call in training; NaN and infinity at masked steps count as 0."""
         return self._called(inputs, mask, training)

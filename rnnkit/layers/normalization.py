@@ -22,7 +22,7 @@ class LayerNormalizationCell(Cell):
     def __init__(self, layer: LayerNormalization, sizes: tuple[int, ...]):
         super().__init__(name="layer_normalization")
         self.sizes, self.epsilon, self.rms_scaling = sizes, layer.epsilon, layer.rms_scaling
-        self.has_gamma, self.has_beta = layer.scale or layer.rms_scaling, layer.center and not layer.rms_scaling
+        self.has_gamma, self.has_beta = layer.has_gamma, layer.has_beta
         self.of_gamma: dict[str, Any] = {
             "initializer": layer.gamma_initializer,
             "regularizer": layer.gamma_regularizer,
@@ -113,6 +113,16 @@ class LayerNormalization(OverAxes):
         self.gamma_regularizer = regularizers.get(gamma_regularizer)
         self.beta_constraint = constraints.get(beta_constraint)
         self.gamma_constraint = constraints.get(gamma_constraint)
+
+    @property
+    def has_gamma(self) -> bool:
+        """Whether it scales."""
+        return self.scale or self.rms_scaling
+
+    @property
+    def has_beta(self) -> bool:
+        """Whether it shifts."""
+        return self.center and not self.rms_scaling
 
     def get_config(self):
         """The constructor's arguments as JSON values."""

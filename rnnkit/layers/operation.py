@@ -131,6 +131,8 @@ _PLAIN = (bool, int, str, type(None))
 def _encoded(value, tensors: list) -> Any:
     """An argument as JSON values, its symbolic tensors by their place in a list that they are added to."""
     value = symbolic.resolved(value)
+    if isinstance(value, symbolic.BatchLength):
+        return None
     if isinstance(value, SymbolicTensor):
         place = next((i for i, one in enumerate(tensors) if one is value), len(tensors))
         if place == len(tensors):
@@ -222,5 +224,14 @@ def _resolved(name: str) -> Callable:
     return found
 
 
-_OWN: dict[str, Callable] = {"item": lambda x, key: x[key], "astype": lambda x, dtype: x.astype(dtype)}
+def _rows(like, array):
+    """An array ``(1, …)`` for each row of another."""
+    return np.broadcast_to(array, (like.shape[0], *array.shape[1:]))
+
+
+_OWN: dict[str, Callable] = {
+    "item": lambda x, key: x[key],
+    "astype": lambda x, dtype: x.astype(dtype),
+    "rows": _rows,
+}
 symbolic.RECORD.append(record)

@@ -49,6 +49,13 @@ class OverAxes(Memoryless):
             )
         return tuple(found)
 
+    def reads_more(self, rank):
+        """Other axes."""
+        return None if self.sees(rank) == (rank - 1,) else f"computes along the axes {self.sees(rank)}"
+
+    def _padding_of(self, shape):
+        return "lengths" if 1 in self.sees(len(shape)) and len(shape) > 2 else super()._padding_of(shape)
+
     def _sizes(self, shape) -> tuple:
         return tuple(shape[axis] for axis in self.sees(len(shape)))
 
@@ -62,7 +69,9 @@ class OverAxes(Memoryless):
 
     def _check_shape(self, shape):
         expected = self._input_shape
-        if len(shape) != len(expected) or self._sizes(shape) != self._sizes(expected):
+        axes = self.axis if isinstance(self.axis, list) else [self.axis]
+        same_rank = len(shape) == len(expected) or max(axes) < 0
+        if not same_rank or self._sizes(shape) != self._sizes(expected):
             raise ValueError(f"expected x of shape {expected}, as the layer was built for, got {tuple(shape)}")
 
     def _order(self, rank: int) -> list[int]:

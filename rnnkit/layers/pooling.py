@@ -14,6 +14,7 @@ class OverTime(Shaping):
 
     _least_rank = 3
     _axes = "batch, time"
+    _padding = "lengths"
 
     def _shape(self, shape):
         found = super()._shape(shape)

@@ -16,8 +16,10 @@ class _Recurrent(RNN):
     _cell_class: type
     _cell_arguments: tuple[str, ...]
 
-    def __init_subclass__(cls, cell, **keywords):
+    def __init_subclass__(cls, cell=None, **keywords):
         super().__init_subclass__(**keywords)
+        if cell is None:  # a class that is derived from one with a cell
+            return
         own = [p for p in inspect.signature(cell).parameters.values() if p.kind is not p.KEYWORD_ONLY]
         layers = list(inspect.signature(RNN).parameters.values())[1:]
         positional = [p for p in layers if p.kind is not p.KEYWORD_ONLY]

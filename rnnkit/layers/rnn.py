@@ -135,7 +135,8 @@ class RNN(Layer):
         sequences : array_like (B, T, *features)
             For a class cell whose step takes several arrays, these in a list, tuple or dict, which may be nested. On
             CUDA also an array of any library in the GPU's memory, which stays there; so do the results, as arrays
-            of the same library.
+            of the same library. A list of arrays (T_i, *features) is one of sequences of unequal lengths; sequences
+            are a list with an array for each of them then.
         initial_state : list of array_like (B, *state), optional
             A bare array for a single state; a list per cell for a stack. Default: the cell's, or the kept states.
         mask : array_like (B, T) or (B, T, 1), optional

@@ -40,6 +40,7 @@ class Weighted(Layer):
     """Base of layers of one array and weights, computed by NumPy; a subclass has `_own_weights` and `_computed`."""
 
     _least_rank = 2
+    _padding = "masked"
 
     def __init__(self, *, dtype=None, seed=None, name=None):
         super().__init__(dtype=dtype, seed=seed, name=name)

@@ -13,7 +13,7 @@ from rnnkit.models.calls import Calls
 from rnnkit.models.variable import Variable
 
 if TYPE_CHECKING:
-    from rnnkit.models.subclassed import SubclassedLayer
+    from rnnkit.models.subclassed_layer import SubclassedLayer
 
 
 class CallTrace:

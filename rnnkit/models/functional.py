@@ -77,7 +77,7 @@ class Model(Assembled):
         self._graph.paths = _unique(
             [layer.name for layer in self.layers], [layer._default_name() for layer in self.layers], "layers"
         )
-        self._symbols = _Symbols(given, made)
+        self._symbols = Symbols(given, made)
         self._graph.forget_tensors()
         for i, name in enumerate(self._names):
             if i not in self._graph.read:
@@ -296,7 +296,7 @@ class Model(Assembled):
     def _symbolic(self):
         if not self._symbols.inputs:  # a copy, or from a file: called once more
             inputs, tensors = _replayed(self._input_configs, self.layers, self._calls)
-            self._symbols = _Symbols(inputs, [tensors[number] for number in self._outputs])
+            self._symbols = Symbols(inputs, [tensors[number] for number in self._outputs])
         return self._symbols
 
     # Faces
@@ -343,14 +343,14 @@ class Model(Assembled):
         return f"Model({', '.join(self._names)} → {', '.join(self.output_names)})"
 
 
-class _Symbols:
+class Symbols:
     """Symbolic inputs and outputs; a copy has none, for a long graph would be a deep one to copy."""
 
     def __init__(self, inputs=(), outputs=()):
         self.inputs, self.outputs = list(inputs), list(outputs)
 
     def __reduce__(self):
-        return _Symbols, ()
+        return Symbols, ()
 
 
 def _tensors(given, what) -> list[SymbolicTensor]:

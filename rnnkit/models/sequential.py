@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rnnkit.arguments import is_integer
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.display import show_shape
@@ -77,6 +78,53 @@ class Sequential(Assembled):
                 self.built = built
                 raise
 
+    def pop(self) -> Layer:
+        """Take away the last layer, with its weights; a compiled model is to be compiled again.
+
+        Returns
+        -------
+        Layer
+            The one that was there.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+
+        Examples
+        --------
+        >>> import numpy as np, rnnkit as rk
+        >>> model = rk.Sequential([rk.GRU(4), rk.Dense(1)])
+        >>> y = model(np.ones((2, 5, 3)))
+        >>> model.pop()
+        Dense(1)
+        >>> model(np.ones((2, 5, 3))).shape
+        (2, 4)
+        """
+        if not self.layers:
+            raise ValueError(f"expected a layer to take away from {self.name!r}, got a model without any")
+        layer = self.layers.pop()
+        self._compiled = None
+        self.built = self.built and bool(self.layers)
+        return layer
+
+    def get_layer(self, name=None, index=None) -> Layer:
+        """A layer by its name, the first of those with equal ones, or by its place in `layers`.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        if name is None:
+            if not is_integer(index) or not -len(self.layers) <= index < len(self.layers):
+                raise ValueError(f"expected a name, or an index below {len(self.layers)}, got {index!r}")
+            return self.layers[index]
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise ValueError(f"expected a layer among {', '.join(one.name for one in self.layers)}; got {name!r}")
+
     def _with_mask(self, inputs, mask, training):
         with self._calling_parts():
             x = self._built_for(inputs)
@@ -136,11 +184,11 @@ class Sequential(Assembled):
     def _takes_sequences(self):
         return bool(self.layers) and self.layers[0]._takes_sequences()
 
-    def _nests(self, value):
-        return bool(self.layers) and self.layers[0]._nests(value)
-
     def _least_axes(self):
         return self.layers[0]._least_axes() if self.layers else self._least_rank
+
+    def _nests(self, value):
+        return bool(self.layers) and self.layers[0]._nests(value)
 
     def _padding_of(self, shape):
         for layer in self.layers:

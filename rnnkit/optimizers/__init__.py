@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from rnnkit.optimizers import schedules
+from rnnkit.optimizers.adaptive import Adadelta, Adagrad, Adamax
 from rnnkit.optimizers.lbfgs import LBFGS
 from rnnkit.optimizers.optimizer import Optimizer
 from rnnkit.optimizers.rules import SGD, Adam, AdamW, Lion, Nadam, RMSprop
 from rnnkit.serialization.configuration import named, named_config
 
-__all__ = ["LBFGS", "SGD", "Adam", "AdamW", "Lion", "Nadam", "Optimizer", "RMSprop", "config_of", "get", "schedules"]
+__all__ = [
+    "LBFGS",
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Lion",
+    "Nadam",
+    "Optimizer",
+    "RMSprop",
+    "config_of",
+    "get",
+    "schedules",
+]
 
-CLASSES = {kind.__name__: kind for kind in (SGD, RMSprop, Adam, AdamW, Nadam, Lion, LBFGS)}
+CLASSES = {kind.__name__: kind for kind in (SGD, RMSprop, Adam, AdamW, Nadam, Lion, Adagrad, Adadelta, Adamax, LBFGS)}
 OPTIMIZERS = {name.lower(): kind for name, kind in CLASSES.items()}
 
 
@@ -20,8 +36,9 @@ def get(identifier) -> Optimizer:
     Parameters
     ----------
     identifier : str, Optimizer or dict
-        A name (``"sgd"``, ``"rmsprop"``, ``"adam"``, ``"adamw"``, ``"nadam"``, ``"lion"``, ``"lbfgs"``, in any case),
-        an object as it is, or ``{"class_name": …, "config": …}``.
+        A name (``"sgd"``, ``"rmsprop"``, ``"adam"``, ``"adamw"``, ``"nadam"``, ``"lion"``, ``"adagrad"``,
+        ``"adadelta"``, ``"adamax"``, ``"lbfgs"``, in any case), an object as it is, or
+        ``{"class_name": …, "config": …}``.
 
     Raises
     ------

@@ -8,7 +8,7 @@ from rnnkit.arguments import number_from_zero
 from rnnkit.optimizers.optimizer import Optimizer
 
 
-def _share(value, what: str) -> float:
+def share(value, what: str) -> float:
     """`value` as a float, if it is a number from 0 to below 1."""
     if not (found := number_from_zero(value, what)) < 1:
         raise ValueError(f"expected {what} to be a number from 0 to below 1, got {value!r}")
@@ -39,7 +39,7 @@ class SGD(Optimizer):
 
     def __init__(self, learning_rate=0.01, momentum=0.0, nesterov=False, **keywords):
         super().__init__(learning_rate, **keywords)
-        self.momentum, self.nesterov = _share(momentum, "momentum"), bool(nesterov)
+        self.momentum, self.nesterov = share(momentum, "momentum"), bool(nesterov)
 
     @property
     def slots(self):  # type: ignore[override]
@@ -79,7 +79,7 @@ class RMSprop(Optimizer):
 
     def __init__(self, learning_rate=0.001, rho=0.9, momentum=0.0, epsilon=1e-7, centered=False, **keywords):
         super().__init__(learning_rate, **keywords)
-        self.rho, self.momentum = _share(rho, "rho"), _share(momentum, "momentum")
+        self.rho, self.momentum = share(rho, "rho"), share(momentum, "momentum")
         self.epsilon, self.centered = number_from_zero(epsilon, "epsilon"), bool(centered)
 
     @property
@@ -134,7 +134,7 @@ class Adam(Optimizer):
 
     def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, amsgrad=False, **keywords):
         super().__init__(learning_rate, **keywords)
-        self.beta_1, self.beta_2 = _share(beta_1, "beta_1"), _share(beta_2, "beta_2")
+        self.beta_1, self.beta_2 = share(beta_1, "beta_1"), share(beta_2, "beta_2")
         self.epsilon, self.amsgrad = number_from_zero(epsilon, "epsilon"), bool(amsgrad)
 
     @property
@@ -207,7 +207,7 @@ class Nadam(Optimizer):
 
     def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, **keywords):
         super().__init__(learning_rate, **keywords)
-        self.beta_1, self.beta_2 = _share(beta_1, "beta_1"), _share(beta_2, "beta_2")
+        self.beta_1, self.beta_2 = share(beta_1, "beta_1"), share(beta_2, "beta_2")
         self.epsilon = number_from_zero(epsilon, "epsilon")
         self._product = (0, 1.0, self.beta_1)  # of the momentum's schedule up to a step
 
@@ -265,7 +265,7 @@ class Lion(Optimizer):
 
     def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.99, **keywords):
         super().__init__(learning_rate, **keywords)
-        self.beta_1, self.beta_2 = _share(beta_1, "beta_1"), _share(beta_2, "beta_2")
+        self.beta_1, self.beta_2 = share(beta_1, "beta_1"), share(beta_2, "beta_2")
 
     def rule(self, weight, gradient, slots, now):
         """One update."""

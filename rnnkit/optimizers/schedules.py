@@ -141,6 +141,133 @@ class CosineDecay(Schedule):
 
 
 @dataclass(frozen=True, slots=True)
+class CosineDecayRestarts(Schedule):
+    """`CosineDecay` again and again, each time over more steps (Loshchilov and Hutter 2017, arXiv:1608.03983).
+
+    Parameters
+    ----------
+    initial_learning_rate : float
+    first_decay_steps : int
+        Steps of the first decay.
+    t_mul, m_mul : float
+        How many times the steps of the one before, and its height, each decay has.
+    alpha : float
+        As in `CosineDecay`.
+
+    Examples
+    --------
+    >>> import rnnkit as rk
+    >>> schedule = rk.optimizers.schedules.CosineDecayRestarts(0.1, 100)
+    >>> [round(schedule(step), 3) for step in (0, 50, 100, 200, 300)]
+    [0.1, 0.05, 0.1, 0.05, 0.1]
+    """
+
+    initial_learning_rate: float
+    first_decay_steps: int
+    t_mul: float = 2.0
+    m_mul: float = 1.0
+    alpha: float = 0.0
+
+    def __post_init__(self):
+        _numbers(self, "initial_learning_rate", "t_mul", "m_mul", "alpha")
+        _integers(self, "first_decay_steps")
+        if self.t_mul < 1:
+            raise ValueError(f"expected t_mul of at least 1, got {self.t_mul}")
+
+    def __call__(self, step) -> float:
+        """The learning rate of an update."""
+        length, height = float(self.first_decay_steps), 1.0
+        while step >= length:
+            step, length, height = step - length, length * self.t_mul, height * self.m_mul
+        wave = height * (1 + math.cos(math.pi * step / length)) / 2
+        return self.initial_learning_rate * ((1 - self.alpha) * wave + self.alpha)
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class InverseTimeDecay(Schedule):
+    """``initial_learning_rate / (1 + decay_rate * step / decay_steps)``.
+
+    Parameters
+    ----------
+    initial_learning_rate : float
+    decay_steps : int
+    decay_rate : float
+    staircase : bool
+        Let ``step / decay_steps`` be a whole number, rounded down.
+
+    Examples
+    --------
+    >>> import rnnkit as rk
+    >>> rk.optimizers.schedules.InverseTimeDecay(0.1, 100, 1.0)(100)
+    0.05
+    """
+
+    initial_learning_rate: float
+    decay_steps: int
+    decay_rate: float
+    staircase: bool = False
+
+    def __post_init__(self):
+        _numbers(self, "initial_learning_rate", "decay_rate")
+        _integers(self, "decay_steps")
+
+    def __call__(self, step) -> float:
+        """The learning rate of an update."""
+        times = step // self.decay_steps if self.staircase else step / self.decay_steps
+        return self.initial_learning_rate / (1 + self.decay_rate * times)
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class PolynomialDecay(Schedule):
+    """From one learning rate to another in `decay_steps`, along ``(1 - step / decay_steps) ** power``.
+
+    Parameters
+    ----------
+    initial_learning_rate : float
+    decay_steps : int
+    end_learning_rate : float
+        Where it stays.
+    power : float
+    cycle : bool
+        Take the first multiple of `decay_steps` that isn't below the step in place of `decay_steps`.
+
+    Examples
+    --------
+    >>> import rnnkit as rk
+    >>> rk.optimizers.schedules.PolynomialDecay(0.1, 100, 0.0)(75)
+    0.025
+    """
+
+    initial_learning_rate: float
+    decay_steps: int
+    end_learning_rate: float = 1e-4
+    power: float = 1.0
+    cycle: bool = False
+
+    def __post_init__(self):
+        _numbers(self, "initial_learning_rate", "end_learning_rate", "power")
+        _integers(self, "decay_steps")
+
+    def __call__(self, step) -> float:
+        """The learning rate of an update."""
+        length = self.decay_steps * (max(1, math.ceil(step / self.decay_steps)) if self.cycle else 1)
+        left = (1 - min(step, length) / length) ** self.power
+        return (self.initial_learning_rate - self.end_learning_rate) * left + self.end_learning_rate
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
 class PiecewiseConstantDecay(Schedule):
     """``values[0]`` up to step ``boundaries[0]`` and with it, then ``values[1]``, and so on.
 
@@ -288,7 +415,18 @@ def _along_cosine(first, last, share) -> float:
 
 
 CLASSES = {
-    kind.__name__: kind for kind in (Constant, ExponentialDecay, CosineDecay, PiecewiseConstantDecay, OneCycle, WarmUp)
+    kind.__name__: kind
+    for kind in (
+        Constant,
+        ExponentialDecay,
+        CosineDecay,
+        CosineDecayRestarts,
+        InverseTimeDecay,
+        PolynomialDecay,
+        PiecewiseConstantDecay,
+        OneCycle,
+        WarmUp,
+    )
 }
 
 

@@ -96,4 +96,4 @@ def labelled(array: np.ndarray, x, shape: tuple, turned: bool) -> Any:
     like = x.isel({dim: 0 for dim in x.dims if dim not in front}, drop=True)
     if turned and by_step:
         like = like.isel({_TIME: slice(None, None, -1)})
-    return xarray.DataArray(array, coords=like.coords, dims=dims)
+    return xarray.DataArray(array, coords=like.coords, dims=dims).rename(None)  # a dask array has a name

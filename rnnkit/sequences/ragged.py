@@ -35,6 +35,11 @@ class Ragged:
         """That of all of them in one array."""
         return (len(self), int(self.lengths.max(initial=0)), *self.rest)
 
+    @property
+    def is_even(self) -> bool:
+        """Whether all are of the same length."""
+        return len(set(self.lengths.tolist())) == 1
+
     def __getitem__(self, rows) -> Ragged:
         chosen = self.sequences[rows] if isinstance(rows, slice) else [self.sequences[row] for row in rows]
         return Ragged(chosen, self.rest, self.dtype)

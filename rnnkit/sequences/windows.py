@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arguments import integer, is_integer, positive_integer, shown, whole
-from rnnkit.arrays import REAL, is_stored, real, refuse
+from rnnkit.arrays import REAL, has_shape, is_stored, real, refuse
+from rnnkit.sequences.ragged import ragged
 
 
 class WindowRows:
@@ -129,9 +130,9 @@ def windows(
 
     Parameters
     ----------
-    data : array_like (T, F) or (T,), or DataFrame
+    data : array_like (T, F) or (T,), or DataFrame, or a list of these
         An array, a memory map, a dataset of HDF5 or zarr, or a frame of numbers with a row per step. ``(T,)`` is one
-        feature.
+        feature. Of a list of several series, which is copied once, each window lies within one of them.
     length : int
         L, the steps of a window.
     horizon : int, sequence of int, or None
@@ -139,7 +140,8 @@ def windows(
         values at each of them. 0 is the last step itself; with ``range(2 - length, 2)`` y is x, one step later. None
         makes windows without y.
     targets : array_like (T, …), or names of columns, optional
-        Where y is taken from; by default from `data`. A name, or a list of names, picks columns of a frame.
+        Where y is taken from; by default from `data`. A name, or a list of names, picks columns of a frame. For a list
+        of series a list, too.
     stride : int
         Steps from one window to the next.
     sampling_rate : int
@@ -180,23 +182,25 @@ def windows(
     sampling_rate = positive_integer(sampling_rate, "sampling_rate")
     batch_size = positive_integer(batch_size, "batch_size")
     steps = _horizon(horizon, length)
-    taken = None if steps is None else _targets(data, targets)
-    source = _steps(data, "data")
+    taken, (source, lengths) = None if steps is None else _targets(data, targets), _series(data, "data")
     if taken is None:
-        taken = source
-    if len(taken) != len(source):
-        raise ValueError(f"expected targets with {len(source)} steps, as data has; got {len(taken)}")
+        taken = source, lengths
+    if not np.array_equal(taken[1], lengths):
+        told = [one.tolist() if len(one) > 1 else int(one[0]) for one in (lengths, taken[1])]
+        raise ValueError(f"expected targets with {told[0]} steps, as data has; got {told[1]}")
     last = (length - 1) * sampling_rate
     ahead = 0 if steps is None else max(0, int(steps.max())) * sampling_rate
-    count = len(source) - last - ahead
-    if count < 1:
+    ends = np.cumsum(lengths)
+    starts = np.concatenate(
+        [np.arange(end - n, end - last - ahead, stride) for n, end in zip(lengths, ends, strict=True)]
+    )
+    if not len(starts):
         raise ValueError(
             f"expected data with at least {last + ahead + 1} steps, for a window of {length} and the horizon; "
-            f"got {len(source)}"
+            f"got {lengths.max(initial=0)}"
         )
-    starts = np.arange(0, count, stride)
     x = WindowRows(_with_features(source), starts, np.arange(length) * sampling_rate)
-    y = None if steps is None else WindowRows(taken, starts, last + steps * sampling_rate)
+    y = None if steps is None else WindowRows(taken[0], starts, last + steps * sampling_rate)
     return Windows(x, y, batch_size, shuffle, seed)
 
 
@@ -295,18 +299,31 @@ def _horizon(horizon, length: int) -> np.ndarray | None:
     return np.array(values if several else values[0])
 
 
+def _series(value, what: str):
+    """Data as one array or what is read step by step, and the length of each series in it."""
+    if type(value) is not list or not any(has_shape(one) and len(one.shape) for one in value):
+        found = _steps(value, what)
+        return found, np.array([found.shape[0]])
+    found = ragged(value, what)
+    return np.concatenate(found.sequences), found.lengths
+
+
 def _targets(data, targets):
-    """Where y is taken from; None for the data."""
+    """Where y is taken from, as `_series` gives it; None for the data."""
     if targets is None:
         return None
     names = isinstance(targets, str) or (isinstance(targets, list) and targets and isinstance(targets[0], str))
     if not names:
-        return _steps(targets, "targets")
-    columns = list(getattr(data, "columns", []))
-    if missing := [name for name in ([targets] if isinstance(targets, str) else targets) if name not in columns]:
-        held = f"a frame with the columns {', '.join(map(str, columns))}" if columns else "an array"
-        raise ValueError(f"expected targets as an array, or names of columns of data; got {missing[0]!r} for {held}")
-    return _steps(data[targets], "targets")
+        return _series(targets, "targets")
+    chosen = [targets] if isinstance(targets, str) else targets
+    for one in data if type(data) is list else [data]:
+        columns = list(getattr(one, "columns", []))
+        if missing := [name for name in chosen if name not in columns]:
+            held = f"a frame with the columns {', '.join(map(str, columns))}" if columns else "an array"
+            raise ValueError(
+                f"expected targets as an array, or names of columns of data; got {missing[0]!r} for {held}"
+            )
+    return _series([one[targets] for one in data] if type(data) is list else data[targets], "targets")
 
 
 def _steps(value, what: str):

@@ -58,8 +58,9 @@ def serialize(cell) -> dict:
     inner = getattr(cell, "adapted", cell)
     if not hasattr(inner, "get_config"):
         raise TypeError(f"{type(inner).__name__} has no get_config, which a configuration needs")
-    module, name = public_path(type(inner)) or (type(inner).__module__, type(inner).__qualname__)
-    registered = registered_name(type(inner))
+    kind = vars(type(inner)).get("_configured_as", type(inner))  # a class with other names for the same
+    module, name = public_path(kind) or (kind.__module__, kind.__qualname__)
+    registered = registered_name(kind)
     known = {} if registered is None else {"registered_name": registered}
     return {"module": module, "class_name": name, **known, "config": inner.get_config()}
 

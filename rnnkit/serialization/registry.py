@@ -217,7 +217,8 @@ def public_path(thing) -> tuple[str, str] | None:
     module, name = str(getattr(thing, "__module__", "")), getattr(thing, "__qualname__", "")
     if module.partition(".")[0] != "rnnkit":
         return None
-    return next(((place, name) for place in ("rnnkit", module) if _own(place, name) is thing), None)
+    places = ("rnnkit", module, module.rpartition(".")[0])
+    return next(((place, name) for place in places if _own(place, name) is thing), None)
 
 
 def is_elsewhere(name: str) -> bool:
@@ -282,7 +283,7 @@ def _own(module, name):
     found = getattr(place, name, None)
     if isinstance(found, type):
         return found if issubclass(found, Configurable) else None
-    return found if callable(found) and getattr(found, "__module__", None) in _FUNCTIONS else None
+    return found if callable(found) and str(getattr(found, "__module__", None)).startswith(_FUNCTIONS) else None
 
 
 def _defined(module, name):

@@ -16,6 +16,7 @@ import numpy as np
 from rnnkit import allocation
 from rnnkit.arguments import sizes, whole
 from rnnkit.arrays import real
+from rnnkit.initializers import drawn
 from rnnkit.initializers import initializer as find_initializer
 from rnnkit.serialization.registry import Configurable
 from rnnkit.steps.shapes import numbers_of
@@ -377,7 +378,7 @@ def cell_name(cell) -> str:
 
 def _drawn(initializer, name, shape, density, dtype, rng) -> tuple[np.ndarray, bool]:
     """A new weight from its initializer, and whether it is sparse."""
-    values = initializer(shape, rng)
+    values = drawn(initializer, shape, rng, dtype)
     sparse = is_scipy_sparse(values)
     if sparse and density is not None:
         raise ValueError(f"expected no density for {name!r}: its initializer's scipy.sparse array says what is zero")

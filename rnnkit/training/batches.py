@@ -46,10 +46,10 @@ class Batch:
 
 
 class Names:
-    """How several arrays are handed in: in order, or by name; a single one as it is."""
+    """How several arrays are handed in: in order, or by name; a single one as it is, or for the place `alone`."""
 
-    def __init__(self, names: Sequence[str], what: str):
-        self.names, self.what = list(names), what
+    def __init__(self, names: Sequence[str], what: str, alone: int | None = None):
+        self.names, self.what, self.alone = list(names), what, alone
 
     def split(self, given) -> list:
         """A list with an entry per name; entries may be None.
@@ -69,6 +69,8 @@ class Names:
             return [given[0] if alone else given]
         if given is None:
             return [None] * count
+        if self.alone is not None and has_shape(given):
+            return [given if i == self.alone else None for i in range(count)]
         if not isinstance(given, (list, tuple)) or len(given) != count:
             got = f"{len(given)}" if isinstance(given, (list, tuple)) else f"one {type(given).__name__}"
             hint = "; sequences of several inputs are padded, see rk.pad_sequences" if self.what == "x" else ""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from rnnkit import losses, metrics, optimizers
 from rnnkit.arguments import real_number
 from rnnkit.recording import is_own
-from rnnkit.training.objective import Objective
+from rnnkit.training.of_batch import OfBatch, objective_of
 
 
 class Compiled:
@@ -29,7 +29,7 @@ class Compiled:
         self.optimizer = optimizers.get(optimizer)
         self.outputs = list(outputs)
         given = _per_output(loss, self.outputs, "loss")
-        self.objectives = [None if one is None else Objective(losses.get(one)) for one in given]
+        self.objectives = [None if one is None else objective_of(losses.get(one)) for one in given]
         weights = _per_output(1.0 if loss_weights is None else loss_weights, self.outputs, "loss_weights", 1.0)
         self.loss_weights = [real_number(one, "a weight in loss_weights") for one in weights]
         self.metrics: list[tuple] = []
@@ -63,7 +63,7 @@ class Compiled:
             told[counts][k].append(metrics.config_of(metric))
         return {
             "optimizer": optimizers.config_of(self.optimizer),
-            "loss": [None if one is None else losses.loss_config(one.loss) for one in self.objectives],
+            "loss": [None if one is None else losses.loss_config(_named(one.loss)) for one in self.objectives],
             "loss_weights": self.loss_weights,
             "metrics": told[False],
             "weighted_metrics": told[True],
@@ -82,9 +82,18 @@ class Compiled:
     @property
     def names(self) -> list[str]:
         """What `evaluate` returns, in order."""
-        several = len(self.outputs) > 1
-        parts = [f"{name}_loss" for name, o in zip(self.outputs, self.objectives, strict=True) if several and o]
-        return ["loss", *parts, *(name for name, *_ in self.metrics)]
+        return ["loss", *(f"{name}_loss" for name in self.parts if name), *(name for name, *_ in self.metrics)]
+
+    @property
+    def parts(self) -> list[str | None]:
+        """For each output its name if its loss is told by itself: where several have one; else None."""
+        several = sum(map(bool, self.objectives)) > 1
+        return [name if several and one else None for name, one in zip(self.outputs, self.objectives, strict=True)]
+
+
+def _named(loss):
+    """What of a loss a configuration may name."""
+    return loss.function if isinstance(loss, OfBatch) else loss
 
 
 def _per_output(given, outputs, what, default=None) -> list:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -132,7 +133,9 @@ class Repeats:
         if kind.recorded is None or kind.recorded.agreed < SURE:
             self._try(kind, stepper, batch, tally)
             return True
-        return self._repeat(kind.recorded, stepper, batch, tally)
+        moves = any(layer._moving() for layer in kind.recorded.changing)
+        with stepper.model._all_or_nothing() if moves else nullcontext():
+            return self._repeat(kind.recorded, stepper, batch, tally)
 
     def _bytes(self) -> int:
         return sum(kind.recorded.recording.bytes for kind in self._kinds.values() if kind.recorded is not None)

@@ -12,6 +12,11 @@ from rnnkit.training.batches import Arrays, Names
 _PADDED = "pad the sequences with rk.pad_sequences, or train with batches of equal lengths"
 
 
+def can_pad(model, x: Ragged) -> bool:
+    """Whether sequences may be padded to be trained on: no step of the padding may reach anything."""
+    return not model.stateful and model._padding_of((None, None, *x.rest)) == "masked"
+
+
 def of_sequences(model, x: Ragged, y, sample_weight, outputs: Names, weights: Names, batch_size, steps) -> Arrays:
     """The batches of a fit or an evaluation on a list of sequences, targets and weights by step as lists too.
 
@@ -23,7 +28,7 @@ def of_sequences(model, x: Ragged, y, sample_weight, outputs: Names, weights: Na
     shape = (None, None, *x.rest)
     if model.stateful:
         raise ValueError(f"expected an array for the stateful model {model.name!r}, got a list of sequences; {_PADDED}")
-    if model._padding_of(shape) != "masked":
+    if not can_pad(model, x):
         raise ValueError(
             f"expected layers that leave out masked steps, for a list of sequences; got others in {model.name!r}; "
             f"{_PADDED}"
@@ -33,7 +38,9 @@ def of_sequences(model, x: Ragged, y, sample_weight, outputs: Names, weights: Na
     targets = None if y is None else [_target(one, x, own) for one, own in zip(given, in_time, strict=True)]
     found = None
     if sample_weight is not None:
-        found = [_steps(one, x, "sample_weight") for one in weights.each(sample_weight)]
+        alone = len(in_time) == 1 and by_step(sample_weight, x.lengths)
+        each = [sample_weight] if alone else weights.each(sample_weight)
+        found = [_steps(one, x, "sample_weight") for one in each]
     return Arrays([x], targets, found, batch_size, steps, model._turns_time())
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
+
 from rnnkit.training.batches import Batch
 from rnnkit.training.compiled import Compiled
 
@@ -48,10 +50,14 @@ class Tally:
     def logs(self) -> dict[str, float]:
         """By the names that `Compiled.names` lists."""
         found = {"loss": self.loss}
-        if len(self.totals) > 1:
-            for name, objective, total, count in zip(
-                self.compiled.outputs, self.compiled.objectives, self.totals, self.counts, strict=True
-            ):
-                if objective is not None:
-                    found[f"{name}_loss"] = total / count if count else 0.0
-        return found | {name: float(metric.result()) for name, _, metric, _ in self.metrics}
+        for name, total, count in zip(self.compiled.parts, self.totals, self.counts, strict=True):
+            if name:
+                found[f"{name}_loss"] = total / count if count else 0.0
+        return found | {name: _number(metric) for name, _, metric, _ in self.metrics}
+
+
+def _number(metric) -> float:
+    found = np.asarray(metric.result())
+    if found.size != 1:
+        raise ValueError(f"expected a metric that is one number to train with, {metric.name!r} has {found.size}")
+    return float(found.item())

@@ -10,15 +10,17 @@ from rnnkit.arguments import real_number
 from rnnkit.callbacks.progress import watched
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import labelled_calls, model_files, sequence_calls
+from rnnkit.layers.support.array_kinds import handler_of
 from rnnkit.layers.support.pullback import options
 from rnnkit.sequences.labelled import is_labelled
 from rnnkit.training.batches import Arrays, Batch, Iterable, Names, brings_batches, positive
 from rnnkit.training.compiled import Compiled
 from rnnkit.training.fitting import Fit
 from rnnkit.training.repeats import RepeatedTests, Repeats
-from rnnkit.training.sequences import of_sequences
+from rnnkit.training.sequences import can_pad, of_sequences
 from rnnkit.training.steps import Stepper
 from rnnkit.training.tally import Tally
+from rnnkit.training.writing import written
 
 _ORDERS = 2**32 - 1  # the child of a model's seed that orders of rows are drawn from; no part has so high a number
 
@@ -128,10 +130,11 @@ class Trainable(Layer):
 
         Parameters
         ----------
-        x : array_like (B, …), or a list or dict of them; or an iterable of batches
+        x : array_like (B, …), or a list or dict of them; a list of sequences (T_i, …); or an iterable of batches
             Arrays may lie on disk (`numpy.memmap`, or anything with ``shape``, ``dtype`` and rows by index). Batches
             are ``(x, y)`` or ``(x, y, sample_weight)``, tuples or lists, from a generator or from an object with
-            ``len`` and indices.
+            ``len`` and indices. A model of one input takes a list of sequences of unequal lengths; y and sample_weight
+            by step are lists with an array for each of them then.
         y : array_like (B, …), or a list or dict of them, one per output
             None, or a name that isn't there, for an output without loss and metrics.
         batch_size : int, optional
@@ -245,7 +248,7 @@ class Trainable(Layer):
         tally = self._tested(Stepper(self, compiled), watched(source.run(), len(source), "evaluate", verbose))
         return _shown(tally, compiled, return_dict)
 
-    def predict(self, x, batch_size=None, verbose="auto", steps=None):
+    def predict(self, x, batch_size=None, verbose="auto", steps=None, *, out=None):
         """Outputs for many rows, a batch at a time.
 
         Parameters
@@ -258,30 +261,64 @@ class Trainable(Layer):
             As in `fit`; the bar goes away when all is done.
         steps : int, optional
             So many batches only.
+        out : array (B, …), or nested as a call returns several, optional
+            Where the outputs are written, a batch at a time, rather than to new arrays: a memory map, say, or an array
+            of zarr or HDF5. It is returned. With an iterable, as many rows as its batches have.
 
         Returns
         -------
         ndarray (B, …), or nested as a call returns several
+            For dask arrays dask arrays, not computed yet; chunks take the place of batches.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As a call; and for an `out` of other shapes, or with another number of rows. Batches that were written
+            before an error stay written.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> import numpy as np, rnnkit as rk
+        >>> model = rk.Sequential([rk.GRU(4), rk.Dense(1)], seed=0)
+        >>> x = np.ones((100, 5, 3), "float32")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = os.path.join(folder, "y.npy")
+        ...     y = np.lib.format.open_memmap(file, "w+", "float32", (100, 1))
+        ...     same = np.array_equal(model.predict(x, out=y), model.predict(x))
+        ...     del y
+        >>> same
+        True
         """
         if is_labelled(x) and (given := labelled_calls.ordered(self, x)) is not None:
-            found = self.predict(labelled_calls.plain(given), batch_size, verbose, steps)
-            return labelled_calls.named(self, found, given)
+            found = self.predict(labelled_calls.in_chunks(given), batch_size, verbose, steps, out=out)
+            return found if out is not None else labelled_calls.named(self, found, given)
         steps = positive(steps, "steps")
-        inputs, outputs = Names(self._input_names(), "x"), Names(self._output_names(), "y")
+        if (handler := handler_of(x)) is not None:
+            return handler.predicted(self, x, batch_size, steps, out)
+        inputs, outputs = Names(self._input_names(), "x"), self._targets()
         source: Arrays | Iterable
         if (given := sequence_calls.sequences(self, x)) is not None:
-            if steps is not None or getattr(self, "stateful", False):
-                raise ValueError("expected one array, for steps or for states that are kept; got a list of sequences")
-            progress = lambda batches: watched(batches, len(batches), "predict", verbose)
-            return sequence_calls.run(self, given, {}, positive(batch_size, "batch_size"), progress)
+            if steps is None and out is None and not getattr(self, "stateful", False):
+                progress = lambda batches: watched(batches, len(batches), "predict", verbose)
+                return sequence_calls.run(self, given, {}, positive(batch_size, "batch_size"), progress)
+            if not given.is_even:
+                raise ValueError(
+                    "expected one array, for steps, for out or for states that are kept; got a list of sequences"
+                )
+            x = given.padded(given.shape[1])
         if brings_batches(x, None):
             source = Iterable(x, inputs, outputs, steps, with_targets=False)
         else:
             source = Arrays(inputs.all(x), None, None, self._rows_at_once(batch_size), steps)
-            if not source.rows:
+            if not source.rows and out is None:
                 return self(x)
         batches = watched(source.run(), len(source), "predict", verbose)
-        found = [self(batch.x[0] if len(batch.x) == 1 else batch.x) for batch in batches]
+        each = (self(batch.x[0] if len(batch.x) == 1 else batch.x) for batch in batches)
+        if out is not None:
+            rows = min(source.rows, len(source) * source.batch_size) if isinstance(source, Arrays) else None
+            return written(each, out, rows)
+        found = list(each)
         if not found:
             raise ValueError("expected at least one batch to predict, got none")
         return _joined(found)
@@ -356,8 +393,13 @@ class Trainable(Layer):
         found = positive(batch_size, "batch_size")
         return 32 if found is None and getattr(self, "stateful", False) else found
 
+    def _targets(self) -> Names:
+        """How targets are handed in: a single array is for the one output that has a loss."""
+        trained = [i for i, one in enumerate(self._compiled.objectives) if one] if self._compiled else []
+        return Names(self._output_names(), "y", trained[0] if len(trained) == 1 else None)
+
     def _source(self, x, y, sample_weight, batch_size, steps):
-        inputs, outputs = Names(self._input_names(), "x"), Names(self._output_names(), "y")
+        inputs, outputs = Names(self._input_names(), "x"), self._targets()
         if brings_batches(x, y):
             if sample_weight is not None:
                 raise ValueError("expected sample_weight within the batches, (x, y, sample_weight)")
@@ -369,7 +411,10 @@ class Trainable(Layer):
         names = Names(outputs.names, "sample_weight")
         x, y, sample_weight = labelled_calls.for_training(self, x, y, sample_weight)
         sequence_calls.refuse_table(self, x)
-        if (given := sequence_calls.sequences(self, x)) is not None:
+        given = sequence_calls.sequences(self, x)
+        if given is not None and given.is_even and not can_pad(self, given):
+            x, given = given.padded(given.shape[1]), None
+        if given is not None:
             found = of_sequences(self, given, y, sample_weight, outputs, names, batch_size, steps)
         else:
             weights = None if sample_weight is None else names.each(sample_weight)

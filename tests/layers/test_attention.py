@@ -137,8 +137,7 @@ def test_equations_slopes_and_shapes(row, rng):
     for a, b in zip(leaves(found), leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
     same_bits(leaves(layer._vjp_on(inputs, **more)[0]), leaves(found))
-    options = {"return_attention_scores": True} if row["scores"] else {}
-    shapes = layer._shapes_given([one.shape for one in inputs], options)
+    shapes = layer._shapes_given([one.shape for one in inputs], {"return_attention_scores": row["scores"]})
     assert shapes == (tuple(one.shape for one in found) if row["scores"] else found.shape)
     d = [rng.normal(size=one.shape) for one in leaves(found)]
     gradient = layer._vjp_on(inputs, **more)[1](d if row["scores"] else d[0])
@@ -419,7 +418,7 @@ def test_X15_what_has_no_form_elsewhere_says_so():
     pytest.importorskip("onnx")
     layer = rk.MultiHeadAttention(2, 3)
     layer(*ARRAYS)
-    with pytest.raises(ValueError, match="MultiHeadAttention has no form there|several arrays"):
+    with pytest.raises(ValueError, match="several arrays|not written there"):
         rk.onnx.export(layer, "never.onnx")
 
 

@@ -269,3 +269,26 @@ def test_noise_is_drawn_only_in_training_and_has_its_moments():
     assert (y == y[:, :1]).all() and len(np.unique(y)) == 2
     y = rk.SpatialDropout1D(0.25, seed=0)(np.ones((200, 3, 50)), training=True)
     assert (y == y[:, :1]).all() and abs(y.mean() - 1) < 0.02 and set(np.unique(y)) == {0.0, 4 / 3}
+
+
+def test_a_learned_slope_has_no_gradient_at_the_corner():
+    layer = rk.PReLU("ones")
+    y, pullback = layer.vjp(np.zeros((1, 2)))
+    gradient = pullback(np.ones_like(y))
+    assert (gradient.x == 0).all() and (gradient.weights["alpha"] == 0).all()
+
+
+def test_a_mask_of_entries_with_its_gradient(rng):
+    x, mask = rng.normal(size=(3, 4, 5)), rng.random((3, 4, 5)) < 0.6
+    mask[0, 0] = False  # nothing is used there
+    for axis in (-1, 1, (1, 2)):
+        layer = rk.Softmax(axis)
+        y, pullback = layer.vjp(np.where(mask, x, np.nan), mask=mask)
+        parts = np.where(mask, np.exp(x), 0)
+        total = parts.sum(axis=axis, keepdims=True)
+        expected = np.divide(parts, total, out=np.zeros_like(x), where=total > 0)
+        np.testing.assert_allclose(y, expected, atol=1e-12)
+        same_bits(layer(x, mask=mask), y)
+        d = rng.normal(size=x.shape)
+        slopes = expected * (d - (d * expected).sum(axis=axis, keepdims=True))
+        np.testing.assert_allclose(pullback(d).x, slopes, atol=1e-12)

@@ -276,6 +276,12 @@ def test_no_rows_reset_nothing():
     same(layer.states, before)
 
 
+def test_a_ragged_list_is_told_in_the_layers_own_words():
+    layer = rk.Bidirectional(rk.LSTM(3, return_sequences=True))
+    with pytest.raises(ValueError, match="of x of shape"):
+        layer([[[1.0, 2.0]], [[1.0], [3.0]]])
+
+
 def test_a_stack_at_every_step_returns_nested_states():
     layer = rk.TimeDistributed(rk.RNN([rk.LSTMCell(3), rk.GRUCell(2)], return_state=True), seed=0)
     y, (h, c), s = layer(np.ones((2, 4, 5, 3)))

@@ -1,5 +1,7 @@
 """Normalization against its formulas, and what becomes of moving averages."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from matrix import same_bits
@@ -96,13 +98,21 @@ def test_a_frozen_layer_is_refitted_with_averages_that_were_set():
     y, found = np.ones((5, 1)), []
     for fits in (1, 2):
         model = make()
+        start = {name: model.weights[name] for name in ("2/kernel", "2/bias")}
         for fit in range(fits):
             if fit == fits - 1:  # what was recorded before knows other averages
-                model.set_weights(make().get_weights())
+                for name, array in start.items():
+                    model.weights[name] = array
                 model.weights["0/moving_mean"] = np.full(3, 0.5)
             model.fit(X, y, epochs=5, verbose=0, batch_size=5, shuffle=False)
         found.append(model.get_weights())
     same_bits(found[1], found[0])
+
+
+def test_the_gradient_knows_what_is_added_to_the_number_of_entries():
+    layer = rk.BatchNormalization(dtype="float64")
+    layer.build(X.shape)
+    assert rk.gradcheck(layer, X + 1e5, mask=MASK, training=True, tolerance=1e-5, step=1e-4)
 
 
 @pytest.mark.parametrize("epochs", [0, 4])
@@ -123,6 +133,27 @@ def test_T5_a_batch_that_fails_leaves_the_averages(epochs):
         same_bits(model.get_weights(), before)
     model.fit(x, y, verbose=0)
     assert not np.array_equal(model.layers[0].weights["moving_mean"], before[2])
+
+
+def choosy(y_true, y_pred):
+    """A metric that refuses a target of 99."""
+    if (y_true == 99).any():
+        raise ValueError("99 is too much")
+    return np.zeros(len(y_true))
+
+
+def test_T5_a_metric_that_fails_in_a_repeated_batch_leaves_the_averages():
+    found, x, y = [], np.tile(X, (6, 1, 1)), np.ones((30, 1))
+    wrong = np.array(y)
+    wrong[25:] = 99
+    for rows in (25, 30):
+        model = rk.Sequential([rk.BatchNormalization(), rk.Flatten(), rk.Dense(1)], seed=0, dtype="float64")
+        model.compile("sgd", "mse", metrics=[choosy])
+        model.fit(x, y, batch_size=5, verbose=0)
+        with pytest.raises(ValueError, match="99 is too much") if rows == 30 else contextlib.nullcontext():
+            model.fit(x[:rows], wrong[:rows], batch_size=5, shuffle=False, verbose=0)
+        found.append(model.get_weights())
+    same_bits(found[1], found[0])
 
 
 def test_a_call_that_fails_in_a_later_layer_leaves_the_averages():

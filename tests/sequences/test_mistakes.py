@@ -139,7 +139,11 @@ MISTAKES = [
     # ids
     (lambda v: v.tagger()(["some words", "more"]), TypeError, "np.unique(x, return_inverse=True)[1] numbers words"),
     (lambda v: v.tagger()([["a", "b"], ["c"]]), TypeError, "x[0] to hold real numbers, got text"),
-    (lambda v: v.tagger()([[1, 2], [3, None, 4]]), TypeError, "x[1] to hold real numbers, got None at [1]"),
+    (
+        lambda v: v.tagger()([[1, 2], [3, None, 4]]),
+        TypeError,
+        "x[1] to hold real numbers, got dtype object with None at [1]",
+    ),
     (lambda v: v.tagger()(IDS + 0.5), ValueError, "ids to be integers, got fractions"),
     (lambda v: v.tagger()(IDS - 9), ValueError, "ids from 0 to 9, got -"),
     (lambda v: v.tagger()(IDS + 5), ValueError, "input_dim has to be above the largest id"),
@@ -150,7 +154,11 @@ MISTAKES = [
     (lambda v: v.gru(X, mask=np.ones(5)), ValueError, "got (5,)"),
     (lambda v: v.gru(X, mask=np.ones(X.shape)), ValueError, "mask.any(axis=-1) uses steps with any feature"),
     (lambda v: v.gru(X, mask=np.arange(6)), ValueError, "rk.sequence_mask(lengths, 5) makes a mask"),
-    (lambda v: v.gru(X, mask=[[1, 0, None, 1, 1]] * 6), TypeError, "mask to hold real numbers, got None at [0, 2]"),
+    (
+        lambda v: v.gru(X, mask=[[1, 0, None, 1, 1]] * 6),
+        TypeError,
+        "mask to hold real numbers, got dtype object with None at [0, 2]",
+    ),
     (lambda v: v.gru(X, mask=np.full((6, 5), "a")), TypeError, "mask to hold real numbers, got text"),
     (lambda v: rk.sequence_mask([3, 9], 5), ValueError, "lengths from 0 to 5, the number of steps; got 9"),
     (lambda v: rk.sequence_mask([3.0]), TypeError, "lengths as integers"),
@@ -182,7 +190,11 @@ MISTAKES = [
         ValueError,
         "numbers of classes are for sparse_categorical_crossentropy",
     ),
-    (lambda v: v.net().fit(X, [1, 2, None, 4, 5, 6]), TypeError, "y to hold real numbers, got None at [2]"),
+    (
+        lambda v: v.net().fit(X, [1, 2, None, 4, 5, 6]),
+        TypeError,
+        "y to hold real numbers, got dtype object with None at [2]",
+    ),
     (lambda v: v.net().fit(X, np.arange(6).astype(object)), TypeError, "np.asarray(y, np.float64)"),
     (lambda v: v.net().fit(X, np.full((6, 1), np.nan)), FloatingPointError, "y has 6 values of 6 that are not finite"),
     (lambda v: v.net().fit(np.where(X > 0, np.nan, X), Y), FloatingPointError, "x has"),

@@ -6,6 +6,7 @@ from cells_under_test import CELLS
 from matrix import flat, inputs, label, layer_of, pairwise, random_states, same_bits
 
 import rnnkit as rk
+from rnnkit.sequences.ragged import batch_length
 
 LENGTHS = (5, 1, 9, 0, 3, 9, 14, 8)
 ROWS = pairwise(
@@ -89,6 +90,16 @@ LAYERS = {
     "masking": lambda: rk.Masking(),
     "distributed": lambda: rk.TimeDistributed(rk.Dense(2, seed=0)),
     "mean": lambda: rk.GlobalAveragePooling1D(),
+    "normalized": lambda: rk.LayerNormalization(),
+    "softmax": lambda: rk.Softmax(),
+    "batches": lambda: rk.BatchNormalization(),
+    "noise": lambda: rk.GaussianNoise(0.5),
+    "prelu": lambda: rk.PReLU(shared_axes=[1]),
+    "windows": lambda: rk.Conv1D(4, 3, padding="same", seed=0),
+    "behind": lambda: rk.Sequential([rk.Dense(3, "sigmoid"), rk.Conv1D(4, 3, padding="same")], seed=0),
+    "causal": lambda: rk.Sequential([rk.Conv1D(4, 3, padding="causal"), rk.GRU(3, return_sequences=True)], seed=0),
+    "pooled": lambda: rk.Sequential([rk.GRU(3, return_sequences=True), rk.ZeroPadding1D(2), rk.MaxPooling1D()], seed=0),
+    "largest": lambda: rk.Sequential([rk.Masking(), rk.ZeroPadding1D(1), rk.GlobalMaxPooling1D()]),
     "model": lambda: rk.Sequential(
         [rk.Masking(), rk.GRU(4, return_sequences=True, go_backwards=True), rk.Bidirectional(rk.LSTM(3)), rk.Dense(2)],
         seed=0,
@@ -104,7 +115,7 @@ LAYERS = {
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", LAYERS)
 def test_every_layer(name, dtype):
-    x = lists(dtype=dtype)
+    x = lists(dtype=dtype, lengths=[n or 2 for n in LENGTHS] if name in ("windows", "behind", "causal") else LENGTHS)
     layer = LAYERS[name]()
     layer.build((None, None, 3)) if name != "shaped" else layer.layers[0].build((None, None, 3))
     agree(layer, x)
@@ -262,6 +273,21 @@ def test_a_fit_is_that_of_padded_arrays(backwards, by_step, weighted):
     assert ours.train_on_batch(x, y) and ours.test_on_batch(x, y)
 
 
+@pytest.mark.parametrize("kind", ["windows", "stateful"])
+def test_sequences_of_equal_lengths_are_an_array_where_padding_is_not_left_out(kind):
+    x, y = lists((6,) * 8), np.ones((8, 1))
+    found = []
+    for given in (x, np.array(x)):
+        layers = {"windows": [rk.Conv1D(3, 2), rk.GRU(2)], "stateful": [rk.GRU(2, stateful=True)]}[kind]
+        model = rk.Sequential([*layers, rk.Dense(1)], seed=0)
+        model.compile("adam", "mse")
+        history = model.fit(given, y, batch_size=4, epochs=2, shuffle=False)
+        found.append(
+            [*history.history["loss"], model.evaluate(given, y, batch_size=4), *model.predict(given, 4).ravel()]
+        )
+    assert found[0] == found[1]
+
+
 def test_the_loss_is_the_mean_over_the_steps_that_there_are():
     x = lists()
     y = targets(x, True)
@@ -289,7 +315,13 @@ def test_fits_of_graphs_ids_and_whole_batches():
     assert [one.argmax(axis=-1).tolist() for one in tagger.predict(ids)] == tags
     one = rk.Sequential([rk.GRU(2, return_sequences=True), rk.Dense(1)], seed=0)
     one.compile("sgd", "mse")
-    one.fit(x[:1], [x[0][:, :1]])
+    one.fit(x[:1], [x[0][:, :1]], sample_weight=[np.ones(4)])
+
+
+def test_batches_are_padded_to_few_lengths():
+    lengths = {n: batch_length(n) for n in range(2000)}
+    assert all(n <= padded <= n + n // 8 for n, padded in lengths.items())
+    assert all(lengths[n] == n for n in range(16)) and len(set(lengths.values())) < 80
 
 
 def test_batches_of_a_fit_are_repeated():

@@ -62,6 +62,33 @@ def test_windows_are_the_plain_loop(kind, stride, rate, horizon, shape):
         np.testing.assert_array_equal(found.y[:], y)
 
 
+@pytest.mark.parametrize("shape", [(), (2,)])
+def test_windows_of_several_series_lie_within_one(shape):
+    series = [data(n, *shape) + 100 * i for i, n in enumerate((9, 3, 0, 12, 5))]
+    labels = [np.arange(len(one)) + 100 * i for i, one in enumerate(series)]
+    for options in ({}, {"horizon": [1, 2], "stride": 2}, {"sampling_rate": 2, "horizon": 0}):
+        for given in (None, labels):
+            found = rk.windows(series, 4, targets=given, **options)
+            single = [
+                rk.windows(one, 4, targets=own, **options)
+                for one, own in zip(series, given or series, strict=True)
+                if len(one) > 8
+            ]
+            short = [
+                rk.windows(one, 4, targets=own, **options)
+                for one, own in zip(series, given or series, strict=True)
+                if len(one) == 5 and options == {}
+            ]
+            expected = [*single, *short]
+            np.testing.assert_array_equal(found.x[:], np.concatenate([one.x[:] for one in expected]))
+            np.testing.assert_array_equal(found.y[:], np.concatenate([one.y[:] for one in expected]))
+    assert rk.windows(list(np.arange(6.0)), 4).x.shape == (2, 4, 1)  # numbers are one series
+    with pytest.raises(ValueError, match=r"targets with \[9, 3, 0, 12, 5\] steps, as data has; got \[9, 3\]"):
+        rk.windows(series, 4, targets=labels[:2])
+    with pytest.raises(ValueError, match="at least 14 steps, for a window of 13 and the horizon; got 12"):
+        rk.windows(series, 13)
+
+
 def test_only_a_batch_is_read(tmp_path):
     source = Slices(data(10_000, 2))
     found = rk.windows(source, 10, batch_size=4)
@@ -115,6 +142,7 @@ def test_windows_of_frames():
         np.testing.assert_array_equal(found.x[:], rk.windows(values, 4).x[:])
         np.testing.assert_array_equal(found.y[:], values[4:, 1])
         np.testing.assert_array_equal(rk.windows(frame, 4, targets=["b"]).y[:], values[4:, 1:])
+        np.testing.assert_array_equal(rk.windows([frame, frame], 4, targets="b").y[:], np.tile(values[4:, 1], 2))
         with pytest.raises(ValueError, match="got 'c' for a frame with the columns a, b"):
             rk.windows(frame, 4, targets="c")
         np.testing.assert_array_equal(rk.windows(frame["a"], 4).x[:], rk.windows(values[:, 0], 4).x[:])
@@ -140,6 +168,13 @@ def test_keras_cuts_the_same_windows(case):
     batches = [found[i] for i in range(len(found))]
     parts = [one if given is None else [part.tolist() for part in one] for one in batches]
     assert [np.asarray(one).tolist() if given is None else list(one) for one in parts] == case["batches"]
+
+
+def test_targets_that_end_before_the_data():
+    found = timeseries_dataset_from_array(np.arange(40), np.arange(20), 4, start_index=10, batch_size=100)
+    x, y = found[0]
+    np.testing.assert_array_equal(y, range(10, 20))
+    np.testing.assert_array_equal(x[:, 0], range(10, 20))
 
 
 @pytest.mark.parametrize(

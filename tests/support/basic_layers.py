@@ -51,6 +51,7 @@ _DRAWN = {"beta_initializer": ("random_normal",), "gamma_initializer": ("random_
 CASES = [
     *_rows("LayerNormalization", {"axis": (-1, 1, 2, (1, 2)), **_GAMMA, **_DRAWN, "masked": (False, True)}),
     Case("LayerNormalization", {"axis": -1}, ((5, 3),)),
+    Case("LayerNormalization", {"axis": 1, "gamma_initializer": "random_normal"}, ((2, 3, 4, 5),)),
     Case("LayerNormalization", {"rms_scaling": True, "gamma_initializer": "random_normal"}),
     *_rows(
         "BatchNormalization",

@@ -35,4 +35,5 @@ def finish(process):
 
 
 def files(folder):
-    return sorted(path for path in Path(folder).rglob("*") if path.is_file())
+    """All but the file that processes lock while they compile, which is empty."""
+    return sorted(path for path in Path(folder).rglob("*") if path.is_file() and path.name != ".lock")

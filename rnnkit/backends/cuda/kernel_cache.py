@@ -42,12 +42,12 @@ def _function(text) -> Function:
 def kept(text: str, kind: tuple[int, int]) -> tuple[str, bytes]:
     """A kernel's name and its code for a compute capability, from disk where it was compiled before; needs no GPU."""
     key = hashlib.sha256(repr((text, kind, _surroundings())).encode()).hexdigest()[:32]
-    entry = program_cache.read_entry(key)
-    if entry is None:
+
+    def make():
         name, code = compiled(text, kind)
-        entry = name.encode() + b"\n" + code
-        program_cache.write_entry(key, entry)
-    first, _, code = entry.partition(b"\n")
+        return name.encode() + b"\n" + code
+
+    first, _, code = program_cache.entry(key, make).partition(b"\n")
     return first.decode(), code
 
 

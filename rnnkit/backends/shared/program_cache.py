@@ -2,12 +2,14 @@
 
 An entry on disk is one file, written beside its place and moved there, that starts with the digest of the rest.
 Whatever is wrong with it or with the folder is a miss. To load an entry is to run it: none is read where another user
-can write. The key covers the text, the kernels that it calls, the versions of Python, NumPy and llvmlite, and
-the processor.
+can write. Of several processes that miss the same program at once, one compiles it. The key covers the text, the
+kernels that it calls, the versions of Python, NumPy and llvmlite, and the processor.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import itertools
 import linecache
@@ -15,8 +17,9 @@ import os
 import sys
 import tempfile
 import threading
+import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,6 +32,8 @@ Program = TypeVar("Program")
 lock = threading.RLock()
 _SUFFIX = ".rnnkit"
 _KERNELS = ("backends",)  # subpackages whose code programs call or inline
+_LOCK = ".lock"
+_PATIENCE = 60.0  # seconds that a process waits for one that compiles the same program
 _FORMAT = 3  # another number leaves programs that were written in another way alone
 
 
@@ -219,3 +224,57 @@ def write_entry(key: str, payload: bytes) -> None:
             raise
     except OSError:
         return
+
+
+def entry(key: str, make: Callable[[], bytes]) -> bytes:
+    """What is kept on disk under a key; if there is nothing, what `make` gives, which is kept from then on."""
+    found = read_entry(key)
+    if found is None:
+        with _first(key):
+            found = read_entry(key)
+            if found is None:
+                found = make()
+                write_entry(key, found)
+    return found
+
+
+@contextlib.contextmanager
+def _first(key: str) -> Iterator[None]:
+    """Hold off other processes that want the same program, or wait for the one that came first, a minute at most.
+
+    The lock is one byte of a file in the folder; it goes with the process that holds it. Nobody waits in a folder that
+    isn't used or can't be written to, or where the system has no such locks.
+    """
+    file = _lock_file()
+    try:
+        if file is not None:
+            _wait(file, int(key[:7], 16))
+        yield
+    finally:
+        if file is not None:
+            os.close(file)
+
+
+def _lock_file() -> int | None:
+    folder = cache_folder()
+    if sys.platform == "win32" or not trusted(folder):
+        return None
+    try:
+        make(folder)
+        return os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    except OSError:
+        return None
+
+
+def _wait(file: int, byte: int) -> None:
+    import fcntl
+
+    until = time.monotonic() + _PATIENCE
+    while time.monotonic() < until:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EAGAIN):
+                return  # a file system without locks
+        time.sleep(0.02)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import threading
@@ -16,6 +17,7 @@ _pool: ThreadPoolExecutor | None = None
 _pool_key: tuple[int, int] | None = None
 _chosen: int | None = None
 _worker = threading.local()
+_limit = threading.local()
 
 
 def get_num_threads() -> int:
@@ -26,7 +28,21 @@ def get_num_threads() -> int:
     global _chosen
     if _chosen is None:
         _chosen = _default()
-    return _chosen
+    return min(_chosen, getattr(_limit, "threads", _chosen))
+
+
+@contextlib.contextmanager
+def at_most(n: int):
+    """Let calls of this thread use so many threads at most."""
+    before = getattr(_limit, "threads", None)
+    _limit.threads = n
+    try:
+        yield
+    finally:
+        if before is None:
+            del _limit.threads
+        else:
+            _limit.threads = before
 
 
 def set_num_threads(n: int) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from rnnkit.compiler.tracing.batch_axis import Untraceable
+from rnnkit.compiler.tracing.contractions import matmul
 from rnnkit.compiler.tracing.reductions import LONGEST
 from rnnkit.compiler.tracing.symbol import Symbol
 
@@ -69,9 +72,12 @@ def look_up(table, axis, indices):
     table = np.moveaxis(table, axis, 0)
     rest = table.shape[1:]
     places = np.where(indices < 0, indices + n, indices)
-    chosen = (places[..., None] == np.arange(n))[..., None]
-    found = np.sum(np.where(chosen, table.reshape(n, -1), 0.0), axis=-2)
-    found = np.where(((places >= 0) & (places < n))[..., None], found, np.nan)
+    chosen = places[..., None] == np.arange(n)
+    if table.graph.whole:
+        summed: Any = matmul(chosen.astype(float), table.reshape(n, -1))
+    else:
+        summed = np.sum(np.where(chosen[..., None], table.reshape(n, -1), 0.0), axis=-2)
+    found = np.where(((places >= 0) & (places < n))[..., None], summed, np.nan)
     found = found.reshape(*indices.shape, *rest)
     source = range(indices.ndim)
     return np.moveaxis(found, list(source), [axis + i for i in source])

@@ -183,13 +183,15 @@ def example(step, weights, constant_shapes, initial: bool, seed: int = 0):
     """Two rows of random inputs for a step, in float64: ``(x, states, weights, constants, draws)``."""
     rng = np.random.default_rng(seed)
     states = step.initial_states(2, np.float64)
-    return (
+    found = (
         rng.standard_normal((2, *step.feature_shape)),
         states if initial else tuple(rng.uniform(-0.9, 0.9, s.shape) for s in states),
         {name: np.asarray(array, np.float64) for name, array in weights.items()},
         tuple(rng.standard_normal((2, *shape)) for shape in constant_shapes),
         {name: step.draw(name, 2, rng, np.float64) for name in step.draws},
     )
+    exemplary = getattr(step, "exemplary", None)  # of a function that takes integers
+    return found if exemplary is None else exemplary(*found)
 
 
 def _check(graph, step, weights, constant_shapes, training):

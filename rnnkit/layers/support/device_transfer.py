@@ -11,6 +11,7 @@ from rnnkit.backends.cuda.memory import interop
 from rnnkit.backends.cuda.memory.array import DeviceArray, upload
 from rnnkit.backends.cuda.memory.availability import require
 from rnnkit.execution.host_fallback import to_host
+from rnnkit.layers.support.array_kinds import handler_of
 from rnnkit.layers.support.pullback import Gradients, Pullback
 
 DEVICES = ("cpu", "cuda")
@@ -82,7 +83,10 @@ def taken(layer, nested, what: str, stream: int = 0):
 
 
 def crossing(method):
-    """A layer's method that takes arrays in a GPU's memory too, and gives such arrays where its inputs are."""
+    """A layer's method that takes arrays in a GPU's memory too, and gives such arrays where its inputs are.
+
+    Arrays of a kind in `array_kinds.HANDLERS` are the handler's.
+    """
     names: tuple[str, ...] = getattr(getattr(method, "__code__", None), "co_varnames", ())
     inputs = names[1] if len(names) > 1 else ""  # the name by which they may be given
 
@@ -90,6 +94,8 @@ def crossing(method):
     def called(self, *arguments, **keywords):
         first = first_on_device(arguments[0] if arguments else keywords.get(inputs))
         if first is None and first_on_device((*arguments, *keywords.values())) is None:
+            if (handler := handler_of((*arguments, *keywords.values()))) is not None:
+                return handler.answer(self, method, arguments, keywords)
             try:
                 return method(self, *arguments, **keywords)
             except MemoryError as error:

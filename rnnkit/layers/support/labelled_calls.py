@@ -24,8 +24,9 @@ def called(layer: Layer, call: Callable, arguments: tuple, keywords: dict):
     bound = inspect.signature(call).bind(layer, *arguments, **keywords).arguments
     more = dict(list(bound.items())[2:])
     if "mask" in more:
-        more["mask"] = plain(beside(more["mask"], x, "mask"))
-    return named(layer, layer(x.values, **more), x)
+        more["mask"] = in_chunks(beside(more["mask"], x, "mask"))
+    chunked = in_chunks(x)
+    return named(layer, layer(x.values if isinstance(chunked, StoredRows) else chunked, **more), x)
 
 
 def ordered(layer: Layer, x):
@@ -54,6 +55,11 @@ def plain(value):
     if not is_labelled(value):
         return value
     return value.values if getattr(value.variable, "_in_memory", False) else StoredRows(value)
+
+
+def in_chunks(value):
+    """As `plain`, where an array in chunks stays one."""
+    return value.data if is_labelled(value) and value.chunks is not None else plain(value)
 
 
 class StoredRows:

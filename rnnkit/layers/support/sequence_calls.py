@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rnnkit.arrays import real
+from rnnkit.arrays import has_shape, real
 from rnnkit.layers.support.device_transfer import mapped
 from rnnkit.layers.support.symbolic import leaves, shape_leaves
 from rnnkit.sequences.ragged import Ragged, buckets, is_list_of_sequences, ragged
@@ -16,7 +16,7 @@ from rnnkit.sequences.ragged import Ragged, buckets, is_list_of_sequences, ragge
 if TYPE_CHECKING:
     from rnnkit.layers.base import Layer
 
-_WASTE = 0.25  # the share of its length that a sequence may be padded by
+_WASTE = 1.0  # the share of its length that a sequence may be padded by; masked steps cost memory, and little time
 
 
 def called(layer: Layer, call: Callable, arguments: tuple, keywords: dict):
@@ -54,7 +54,7 @@ def refuse_table(layer: Layer, value) -> None:
     ValueError
         With what its rows may be taken as.
     """
-    if hasattr(value, "columns") and hasattr(value, "shape") and layer._least_axes() > 2 and not layer._reads_ids():
+    if has_shape(value) and hasattr(value, "columns") and layer._least_axes() > 2 and not layer._reads_ids():
         raise ValueError(
             f"expected x of shape (batch, time, features), got a {type(value).__name__} of shape {tuple(value.shape)}; "
             "of one sequence pass [x], of several rk.sequences_from_frame(x, id); rk.windows(x, length) cuts windows"

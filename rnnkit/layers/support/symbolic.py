@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from rnnkit.layers.base import Layer
 
 _order = itertools.count()
+LAST_CALLS: weakref.WeakKeyDictionary[Layer, weakref.ref[Node]] = weakref.WeakKeyDictionary()  # while models last
 
 # What reads the `call` of a layer that is written as a class, in this thread; it makes tensors of arrays.
 tracing: ContextVar[Any] = ContextVar("rnnkit_tracing", default=None)
@@ -120,6 +122,8 @@ class SymbolicTensor(np.lib.mixins.NDArrayOperatorsMixin):
         return RECORD[0](name, inputs, keywords)
 
     def __array_function__(self, function, types, arguments, keywords):
+        if function in (np.shape, np.ndim):
+            return getattr(self, function.__name__)
         return RECORD[0](f"{function.__module__}:{function.__name__}", arguments, keywords)
 
     def __rnnkit_function__(self, name, arguments):
@@ -136,6 +140,8 @@ def _reduction(name):
 
 for _name in ("sum", "mean", "max", "min", "prod", "std", "var", "argmax", "argmin", "cumsum"):
     setattr(SymbolicTensor, _name, _reduction(_name))
+for _name in "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split():
+    setattr(SymbolicTensor, f"__i{_name}__", getattr(SymbolicTensor, f"__{_name}__"))  # `a += b` makes another tensor
 
 
 def _merge(inputs) -> bool:
@@ -144,6 +150,23 @@ def _merge(inputs) -> bool:
         all(isinstance(one, SymbolicTensor) and one.batched for one in inputs)
         and len({len(one.shape) for one in inputs}) == 1
     )
+
+
+class BatchLength(int):
+    """The batch size of symbolic tensors as a number: 1, which NumPy repeats, until it stands in a shape of theirs."""
+
+    def __new__(cls):
+        """The only one there is."""
+        return super().__new__(cls, 1)
+
+    def __reduce__(self):
+        return BatchLength, ()
+
+    def __repr__(self):
+        return "batch"
+
+
+BATCH_LENGTH = BatchLength()
 
 
 def resolved(value):
@@ -332,20 +355,18 @@ def _is_symbolic(value) -> bool:
 def record(layer, call, arguments, keywords):
     """Build the layer for symbolic arguments, and give what stands for its result."""
     try:
-        given = dict(layer._call_arguments(call, arguments, keywords))
+        (_, x), *rest = layer._call_arguments(call, arguments, keywords).items()
     except TypeError as error:
         raise TypeError(f"{type(layer).__name__}: {error}") from None
-    training = given.pop("training", None)
-    x, others = layer._inputs_among(given)
-    more = {name: value for name, value in others.items() if value is not None}
+    more = {name: value for name, value in rest if value is not None}
+    training = more.pop("training", None)
     options = {name: more.pop(name) for name, value in list(more.items()) if isinstance(value, (bool, int, float, str))}
+    x = layer._arranged(x)
     x, more = _tensors(layer, "x", x), {name: _tensors(layer, name, value) for name, value in more.items()}
-    batched = {tensor.batched for nested in (x, *more.values()) for tensor in leaves(nested)}
-    if len(batched) > 1 and not layer._takes_unbatched:
-        raise TypeError(
-            f"expected arrays with a batch axis for {layer.name!r}, got some without: weights and arrays of a layer's "
-            "own are for operators and NumPy's functions, as in x @ weight"
-        )
+    batched = [tensor for nested in (x, *more.values()) for tensor in leaves(nested) if tensor.batched]
+    if batched and not layer._takes_unbatched:
+        x, *others = (_repeated_rows(nested, batched[0], layer) for nested in (x, *more.values()))
+        more = dict(zip(more, others, strict=True))
     shape = mapped(x, lambda tensor: tensor.shape)
     if layer.built:
         layer._check_shape(layer._shape(shape))
@@ -356,6 +377,7 @@ def record(layer, call, arguments, keywords):
         _check(node, shape)
         shapes, dtype = layer._given_for(node, shape)
         result = node.give(shapes, dtype, layer.name)
+    LAST_CALLS[layer] = weakref.ref(node)
     return result
 
 
@@ -377,6 +399,22 @@ def _tensors(layer, name, nested):
         return leaf
 
     return mapped(nested, tensor)
+
+
+def _repeated_rows(nested, like, layer):
+    """Nested tensors; one without a batch axis has the rows of another if it has a first axis of 1."""
+
+    def with_rows(tensor):
+        if tensor.batched:
+            return tensor
+        if tensor.shape[:1] != (1,):
+            raise TypeError(
+                f"expected arrays with a batch axis for {layer.name!r}, got one of shape {tensor.shape} without: "
+                "weights and arrays of a layer's own are for operators and NumPy's functions, as in x @ weight"
+            )
+        return RECORD[0]("rows", (like, tensor), {})
+
+    return mapped(nested, with_rows)
 
 
 def precision(tensors) -> np.dtype:

@@ -10,6 +10,7 @@ import numpy as np
 
 from rnnkit.layers.support import validation
 from rnnkit.onnx.exporting.block import Block, Value
+from rnnkit.recording import is_own
 
 
 @dataclass(frozen=True)
@@ -133,12 +134,10 @@ def _is_own(layer, method: str) -> bool:
 
 
 def _unknown(layer) -> ValueError:
-    if type(layer).__module__.partition(".")[0] == "rnnkit":
-        return ValueError(
-            f"the layer {layer.name!r} can't be exported to ONNX: {type(layer).__name__} has no form there"
-        )
+    kind = type(layer)
+    told = "a layer that is not written there" if is_own(kind) else "not one of rnnkit's layers"
     return ValueError(
-        f"the layer {layer.name!r} can't be exported to ONNX: {type(layer).__name__} is not one of rnnkit's layers; "
+        f"the layer {layer.name!r} can't be exported to ONNX: {kind.__name__} is {told}; "
         "write what it does as a cell, or as the function of a Lambda"
     )
 
@@ -147,7 +146,5 @@ def array_of(writing: Writing, layer, call: Call, least_rank: int) -> Value:
     """The one array that a layer is called on, in its dtype."""
     x = call.x
     if not isinstance(x, Value) or len(x.shape) < least_rank:
-        if not isinstance(x, Value):
-            raise ValueError(f"expected layers of one input; {layer.name!r} takes several arrays at each step")
-        raise validation.shape_error("x", layer._axes, None, x.shape)
+        raise validation.shape_error("x", layer._axes, None, x.shape if isinstance(x, Value) else ())
     return writing.block.cast(x, layer.dtype)

@@ -12,7 +12,8 @@ from rnnkit.layers.dense import Dropout
 from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.masking import Masking
 from rnnkit.layers.memoryless import Memoryless
-from rnnkit.layers.merging import Add, Average, Concatenate, Maximum, Merge, Multiply, Subtract
+from rnnkit.layers.merging import Add, Average, Concatenate, Maximum, Merge, Minimum, Multiply, Subtract
+from rnnkit.layers.noise import Noise
 from rnnkit.layers.shaping import Flatten, GlobalAveragePooling1D, RepeatVector, Reshape
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.onnx.exporting.block import Value
@@ -25,6 +26,8 @@ from rnnkit.onnx.format.package import element_type
 @written.register
 def _memoryless(layer: Memoryless, writing: Writing, call: Call):
     x, block = array_of(writing, layer, call, 2), writing.block
+    if (reason := layer.reads_more(len(x.shape))) is not None:
+        raise ValueError(f"the layer {layer.name!r} can't be exported to ONNX: it {reason}")
     axes = len(x.shape) - 1
     step = StepGraph(layer._execution.step, layer.dtype)
     nodes = StepNodes(block, step, {("x", None): x.name}, block.sizes(x.name, 0, axes), axes)
@@ -34,10 +37,19 @@ def _memoryless(layer: Memoryless, writing: Writing, call: Call):
 
 @written.register
 def _dropout(layer: Dropout, writing: Writing, call: Call):
-    if call.training and layer.rate:
+    return _as_it_is(layer, bool(layer.rate), writing, call)
+
+
+@written.register
+def _noise(layer: Noise, writing: Writing, call: Call):
+    return _as_it_is(layer, not layer._is_silent(), writing, call)
+
+
+def _as_it_is(layer, draws: bool, writing: Writing, call: Call):
+    if call.training and draws:
         raise ValueError(
             f"the layer {layer.name!r} can't be exported to ONNX: it is called with training=True, and so draws at "
-            "random which entries it drops"
+            "random what it does"
         )
     return [array_of(writing, layer, call, 0)], [call.mask]
 
@@ -69,7 +81,7 @@ def _masking(layer: Masking, writing: Writing, call: Call):
 
 # Several arrays
 
-_OPERATORS = {Add: "Add", Average: "Add", Subtract: "Sub", Multiply: "Mul", Maximum: "Max"}
+_OPERATORS = {Add: "Add", Average: "Add", Subtract: "Sub", Multiply: "Mul", Maximum: "Max", Minimum: "Min"}
 
 
 @written.register(Add)
@@ -77,6 +89,7 @@ _OPERATORS = {Add: "Add", Average: "Add", Subtract: "Sub", Multiply: "Mul", Maxi
 @written.register(Subtract)
 @written.register(Multiply)
 @written.register(Maximum)
+@written.register(Minimum)
 def _elementwise(layer, writing: Writing, call: Call):
     arrays, masks = _several(layer, writing, call)
     operator = next(name for kind, name in _OPERATORS.items() if isinstance(layer, kind))

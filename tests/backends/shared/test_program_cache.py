@@ -5,12 +5,15 @@ import os
 import shutil
 import signal
 import stat
+import sys
 
 import numpy as np
+import processes
 import pytest
 from cached_programs import PROGRAM, ROOT, files, finish, start
 
 import rnnkit as rk
+from rnnkit.backends.shared import program_cache
 from rnnkit.backends.shared.program_cache import _KERNELS as KERNELS
 from rnnkit.backends.shared.program_cache import digest_of_kernels, read_entry
 
@@ -258,3 +261,50 @@ def test_X5_ctrl_c_waits_for_a_program(ctrl_c):
             press(times)
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert passed == [1, 2]
+
+
+WANTED = """
+import sys, time
+from rnnkit.backends.shared import program_cache
+
+def make():
+    with open(sys.argv[1], "a") as log:
+        log.write("made\\n")
+    print("making", flush=True)
+    time.sleep(float(sys.argv[2]))
+    return b"program"
+
+print("waiting", flush=True)
+print(program_cache.entry("0" * 32, make))
+"""
+
+
+def wanting(folder, log, seconds):
+    environment = {**os.environ, "RNNKIT_CACHE_DIR": str(folder), "PYTHONPATH": str(ROOT)}
+    return processes.start([sys.executable, "-c", WANTED, log, seconds], env=environment)
+
+
+def test_X5_of_processes_that_miss_at_once_one_compiles(tmp_path):
+    several = [wanting(tmp_path / "cache", tmp_path / "log", 1.0) for _ in range(4)]
+    assert all("b'program'" in processes.finish(one, check=True).stdout for one in several)
+    assert (tmp_path / "log").read_text() == "made\n"
+
+
+def test_X5_who_waits_goes_on_if_the_one_that_compiles_is_killed(tmp_path):
+    first = wanting(tmp_path / "cache", tmp_path / "log", 1000)
+    assert [first.stdout.readline() for _ in range(2)] == ["waiting\n", "making\n"]
+    second = wanting(tmp_path / "cache", tmp_path / "log", 0)
+    assert second.stdout.readline() == "waiting\n"
+    first.kill()
+    assert "b'program'" in processes.finish(second, check=True).stdout
+    assert (tmp_path / "log").read_text() == "made\nmade\n"
+
+
+def test_X5_nobody_waits_for_ever_for_another_process(tmp_path, monkeypatch):
+    first = wanting(tmp_path / "cache", tmp_path / "log", 1000)
+    assert [first.stdout.readline() for _ in range(2)] == ["waiting\n", "making\n"]
+    monkeypatch.setenv("RNNKIT_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(program_cache, "_PATIENCE", 0.1)
+    assert program_cache.entry("0" * 32, lambda: b"own") == b"own"
+    assert first.poll() is None
+    processes.end(first)

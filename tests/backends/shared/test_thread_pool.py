@@ -14,6 +14,7 @@ from cells_under_test import leaky
 from matrix import flat, fresh, inputs, layer_of, same_bits
 
 import rnnkit as rk
+from rnnkit.backends.shared.thread_pool import at_most
 
 NAMES = ("lstm", "attention", "clockwork", "StackedRNNCells", "folded", "GRUCell", "leaky", "two_speeds")
 
@@ -209,3 +210,15 @@ def test_X4_multiprocessing_spawn():
         results = pool.map_async(in_another_process, range(3)).get(patience.left())
     for seed, got in enumerate(results):
         same_bits(got, in_another_process(seed))
+
+
+def test_X4_a_thread_may_be_held_to_fewer_threads(threads):
+    threads(3)
+    with at_most(2):
+        assert rk.get_num_threads() == 2
+        with at_most(5):
+            assert rk.get_num_threads() == 3
+        with ThreadPoolExecutor(1) as another:
+            assert another.submit(rk.get_num_threads).result() == 3
+        assert rk.get_num_threads() == 2
+    assert rk.get_num_threads() == 3

@@ -195,7 +195,9 @@ class Stages(Tables):
         """The name of a loop's function; loops that differ in names alone share one, which is compiled once."""
         key = _renamed(arguments, writer.lines)
         if key not in self.shared:
-            self.shared[key] = name = f"{name}_{i}" if name in self.shared.values() else name
+            while name in self.shared.values():
+                name = f"{name}_{i}"
+            self.shared[key] = name
             comments = [f"# {line}" for line in writer.loop.lines]
             head = ["@compiled", f"def {name}({', '.join(arguments)}):"]
             self.functions.append("\n".join(head + indented(comments + writer.lines)))

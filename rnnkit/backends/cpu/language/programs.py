@@ -13,7 +13,7 @@ from rnnkit.backends.cpu.language.machine_code import callable_from_python, load
 from rnnkit.backends.cpu.simd.bounds_check import CHECKED
 from rnnkit.backends.cpu.simd.registers import FEATURES
 from rnnkit.backends.shared.notice import telling
-from rnnkit.backends.shared.program_cache import find, read_entry, write_entry
+from rnnkit.backends.shared.program_cache import entry, find
 
 
 class Code(NamedTuple):
@@ -47,11 +47,7 @@ def load(text: str, arguments: int, what: str = "what all programs share") -> Co
 
 def kept(key: str, module: Callable[[], ir.Module]) -> bytes:
     """The object file of a key on disk; of the module, and then kept there, where there is none or it is damaged."""
-    data = read_entry(key)
-    if data is None:
-        data = object_code(module())
-        write_entry(key, data)
-    return data
+    return entry(key, lambda: object_code(module()))
 
 
 def assembly(text: str, arguments: int) -> str:

@@ -1,0 +1,163 @@
+"""What runs in a task: a layer on one chunk of NumPy arrays, from the state of the chunk before."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import NamedTuple, cast
+
+import numpy as np
+
+from rnnkit.distributed.shipping import ShippedLayer
+from rnnkit.distributed.threads import share
+from rnnkit.layers.bidirectional import MERGES
+from rnnkit.layers.rnn import RNN
+from rnnkit.layers.support.symbolic import leaves
+
+
+class Place(NamedTuple):
+    """Where a chunk lies: its first row and the first row behind it, and so its steps, None for all."""
+
+    rows: tuple[int, int]
+    steps: tuple[int, int] | None = None
+
+    def __str__(self):
+        rows = f"rows {self.rows[0]} to {self.rows[1] - 1}"
+        return rows if self.steps is None else f"{rows}, steps {self.steps[0]} to {self.steps[1] - 1}"
+
+
+class Carry(NamedTuple):
+    """What a chunk of steps leaves to the next: the states, and the held output."""
+
+    states: tuple[np.ndarray, ...]
+    held: np.ndarray
+
+
+class Wishes(NamedTuple):
+    """What is wanted of a recurrent layer's chunks, see `rnnkit.backends.shared.call.Record`.
+
+    With `turned`, outputs come from the last processed step to the first.
+    """
+
+    sequences: bool
+    trajectory: bool
+    zero_masked: bool
+    turned: bool
+
+
+def recurrent(shipped: ShippedLayer, wishes: Wishes, place: Place, carry: Carry | None, x, mask, states: int, *more):
+    """A recurrent layer on one chunk.
+
+    Parameters
+    ----------
+    shipped, wishes, place
+    carry : Carry or None
+        None at the first chunk, which starts from given states or from the layer's own.
+    x : ndarray (B, T, *features)
+    mask : ndarray (B, T), or None
+    states : int
+        How many of `more` are the states to start from.
+    *more : ndarray
+        States, then constants.
+
+    Returns
+    -------
+    Carry, or (Carry, outputs, *trajectory) if sequences are wanted
+    """
+    with _told(shipped, place), share():
+        layer = cast(RNN, shipped.layer())
+        start = carry.states if carry is not None else more[:states] or None
+        result = layer._run(
+            (x, None if start is None else layer._spec.pack(start), mask, False, list(more[states:]) or None, None),
+            sequences=wishes.sequences,
+            trajectory=wishes.trajectory,
+            zero_masked=wishes.zero_masked,
+        )
+        outputs, last = result.outputs, result.last
+        if carry is not None:
+            last = _held_on(carry.held, outputs, last, mask, x.shape[1], layer.go_backwards, wishes.zero_masked)
+        left = Carry(tuple(_own(one) for one in result.states), _own(last))
+        if not wishes.sequences:
+            return left
+        if wishes.turned:
+            outputs = np.ascontiguousarray(cast(np.ndarray, outputs)[:, ::-1])
+        return left, outputs, *(result.trajectory or ())
+
+
+def _held_on(before, outputs, last, mask, steps: int, backwards: bool, zero_masked: bool) -> np.ndarray:
+    """The last output; at a row's first masked steps the held output of the chunk before is put into `outputs`."""
+    if not steps:
+        return before
+    if mask is None:
+        return last
+    used = mask != 0
+    seen = np.logical_or.accumulate(used[:, ::-1] if backwards else used, axis=1)
+    broad = (slice(None), *(None,) * (last.ndim - 1))
+    if outputs is not None and not zero_masked:
+        np.copyto(outputs, before[:, None], where=~seen[(..., *(None,) * (outputs.ndim - 2))])
+    return np.where(seen[:, -1][broad], last, before)
+
+
+def _own(array) -> np.ndarray:
+    """An array that holds no larger one in memory."""
+    return array if array.base is None else array.copy()
+
+
+def part(found: tuple, number: int):
+    """One of several results, or one state of a `Carry`'s."""
+    return found[number]
+
+
+def state(carry: Carry, number: int) -> np.ndarray:
+    """One of the states."""
+    return carry.states[number]
+
+
+def held(carry: Carry) -> np.ndarray:
+    """The held output."""
+    return carry.held
+
+
+def merged(mode, forward, backward) -> np.ndarray:
+    """The outputs of both directions as one, see `Bidirectional`."""
+    return MERGES[mode](forward, backward)[0]
+
+
+def called(shipped: ShippedLayer, place: Place, options: dict, several: bool, count: int, *arrays):
+    """A layer on one chunk, with other arguments of its call: its output, or a tuple of them.
+
+    `count` of the arrays are inputs, several as a list; then come their masks, or None for each.
+    """
+    with _told(shipped, place), share():
+        x, mask = _arguments(several, count, arrays)
+        found = leaves(shipped.layer()._with_others(x, mask, False, options)[0])
+        return found[0] if len(found) == 1 else tuple(found)
+
+
+def mask_of(shipped: ShippedLayer, place: Place, several: bool, count: int, *arrays) -> np.ndarray:
+    """The mask that goes with `called`'s output."""
+    with _told(shipped, place), share():
+        return np.asarray(shipped.layer().compute_mask(*_arguments(several, count, arrays)))
+
+
+def _arguments(several, count, arrays):
+    inputs, masks = list(arrays[:count]), list(arrays[count:])
+    if not several:
+        return inputs[0], masks[0]
+    return inputs, None if all(one is None for one in masks) else masks
+
+
+# Errors that are made of one text, which is told where it was.
+_PLAIN_ERRORS = {ValueError, TypeError, IndexError, ArithmeticError, FloatingPointError, MemoryError, RuntimeError}
+
+
+@contextlib.contextmanager
+def _told(shipped: ShippedLayer, place: Place):
+    """Say in errors which layer it was, and where."""
+    try:
+        yield
+    except Exception as error:
+        where = f"layer {shipped.name!r}, {place}"
+        if type(error) in _PLAIN_ERRORS:
+            raise type(error)(f"{where}: {error}") from error
+        error.add_note(f"in {where}")
+        raise

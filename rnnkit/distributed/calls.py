@@ -1,0 +1,179 @@
+"""Calls of layers and models that meet a dask array: the same results, lazily, in dask arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rnnkit.distributed import layerwise, recurrent
+from rnnkit.distributed.chunks import checked, chunked, is_chunked, mask_in_chunks
+from rnnkit.layers.base import Layer
+from rnnkit.layers.bidirectional import Bidirectional
+from rnnkit.layers.embedding import Embedding
+from rnnkit.layers.rnn import RNN
+from rnnkit.layers.support import validation
+from rnnkit.layers.support.symbolic import leaves, mapped
+from rnnkit.models.functional import Model
+from rnnkit.models.sequential import Sequential
+from rnnkit.training.batches import Names
+
+_METHODS = ("__call__", "trajectory", "compute_mask")
+
+
+def answer(layer: Layer, method, arguments: tuple, keywords: dict):
+    """A call of a layer's method, with a dask array among its arguments.
+
+    Raises
+    ------
+    ValueError
+        For what chunks don't have: gradients, training, states between calls, a stream of a GPU.
+    TypeError, ValueError
+        As the call itself, for shapes and dtypes.
+    """
+    if method.__name__ not in _METHODS:
+        raise ValueError(
+            f"expected NumPy arrays for {method.__name__} of {layer.name!r}, got a dask array; layers take dask arrays "
+            "in calls, trajectory and predict"
+        )
+    x, more = _arguments(layer, method, arguments, keywords)
+    if more.pop("stream", None) is not None:
+        raise ValueError("expected no stream with a dask array, got one")
+    mask, training = more.pop("mask", None), more.pop("training", False)
+    with layer._all_or_nothing():
+        if method.__name__ == "trajectory":
+            return _in_one(layer, x, mask, training, more, whole=True)[0]
+        outputs, mask_behind = run(layer, x, mask, training, more)
+    return mask_behind if method.__name__ == "compute_mask" else outputs
+
+
+def _arguments(layer, method, arguments, keywords) -> tuple[Any, dict]:
+    """The inputs of a call, and its other arguments by name, but for None."""
+    try:
+        x, more = layer._inputs_among(layer._call_arguments(method, arguments, keywords))
+    except TypeError as error:
+        raise TypeError(f"{type(layer).__name__}: {error}") from None
+    return x, {name: value for name, value in more.items() if value is not None}
+
+
+def predicted(model: Layer, x, batch_size, steps, out):
+    """What `predict` returns for dask arrays: chunks take the place of batches, whatever the size of these.
+
+    Raises
+    ------
+    ValueError
+        For arguments that chunks have no use for, with what to write instead.
+    """
+    if steps is not None:
+        raise ValueError(f"expected no steps with a dask array, got {steps}; slice it")
+    if out is not None:
+        raise ValueError("expected no out with a dask array; dask.array.store(y, out) or y.to_zarr(path) writes it")
+    return model(x)
+
+
+def run(layer: Layer, x, mask, training, more) -> tuple[Any, Any]:
+    """What a call returns, and the masks that go with it; `more` are states and constants."""
+    if isinstance(layer, Sequential):
+        x = _entered(x, "x")
+        _built_for(layer, x)
+        for one in layer.layers:
+            x, mask = run(one, x, mask, training, {})
+        return x, mask
+    if isinstance(layer, Model):
+        return _through_model(layer, x, mask, training)
+    return _in_one(layer, x, mask, training, more)
+
+
+def _in_one(layer, x, mask, training, more, whole=False) -> tuple[Any, Any]:
+    """As `run`, of a layer that is no model; with `whole`, what `trajectory` returns."""
+    if training:
+        raise ValueError(f"expected training=False for dask arrays, got {training!r} for the layer {layer.name!r}")
+    if kept := [one.name for one in layer._all_layers() if getattr(one, "stateful", False)]:
+        raise ValueError(
+            f"expected layers that keep no states between calls for dask arrays; {kept[0]!r} is stateful: make it with "
+            "return_state=True, and hand the states to the next call as initial_state"
+        )
+    if not isinstance(layer, (RNN, Bidirectional)):
+        if any(is_chunked(one) for one in leaves(list(more.values()))):
+            raise ValueError(f"expected only x and mask of {layer.name!r} as dask arrays, got {', '.join(more)} too")
+        x = _entered(x, "x")
+        _built_for(layer, x)
+        return layerwise.called(layer, x, mask, more)
+    if isinstance(x, (list, tuple, dict)):
+        raise ValueError(f"expected x of {layer.name!r} as one dask array, got a {type(x).__name__} of arrays")
+    x = _entered(x, "x", mask, more)
+    _built_for(layer, x)
+    x = chunked(x, "x", *x.chunks[:2])
+    mask = mask_in_chunks(mask, x)
+    both = isinstance(layer, Bidirectional)
+    calls: Any = (recurrent.called, recurrent.trajectory, recurrent.bidirectional, recurrent.bidirectional_trajectory)
+    call = calls[2 * both + whole]
+    outputs = call(layer, x, mask, more.get("initial_state"), more.get("constants"))
+    return outputs, _recurrent_mask(layer, outputs, mask)
+
+
+def _recurrent_mask(layer, outputs, mask):
+    """The masks that go with a recurrent layer's outputs, nested as these are."""
+    first = layer.forward_layer if isinstance(layer, Bidirectional) else layer
+    if mask is None or not first.return_sequences:
+        return None
+    mask = mask[:, ::-1] if first.go_backwards else mask
+    if not isinstance(outputs, tuple):
+        return mask
+    count = 2 if getattr(layer, "merge_mode", "") is None else 1
+    return [*[mask] * count, *(mapped(one, lambda _: None) for one in outputs[count:])]
+
+
+def _through_model(model: Model, inputs, mask, training) -> tuple[Any, Any]:
+    """The calls of a model one after the other, as `Model._with_mask`."""
+    given = Names(model._names, "inputs").split(inputs)
+    arrays = [_entered(one, f"the input {name!r}") for one, name in zip(given, model._names, strict=True)]
+    model._check_shapes([one.shape for one in arrays])
+    missing = [None] * (len(model._shapes) - len(arrays))
+    values, masks = [*arrays, *missing], [*Names(model._names, "mask").split(mask), *missing]
+    for call in model._calls:
+        x = mapped(call.x, values.__getitem__)
+        more = {name: mapped(numbers, values.__getitem__) for name, numbers in call.more.items()} | call.options
+        own_mask = more.pop("mask") if "mask" in more else mapped(call.x, masks.__getitem__)
+        layer, train = model.layers[call.layer], training if call.training is None else call.training
+        outputs, behind = run(layer, x, own_mask, train, more)
+        for number, value, one in zip(call.outputs, leaves(outputs), _mask_leaves(outputs, behind), strict=True):
+            values[number], masks[number] = value, one
+        for number in call.over:
+            values[number] = masks[number] = None
+    return model._returned(values), model._returned(masks)
+
+
+def _mask_leaves(outputs, masks) -> list:
+    """A mask, or None, for each array of what a call returned."""
+    if not isinstance(outputs, (list, tuple)):
+        return [masks]
+    masks = masks if isinstance(masks, (list, tuple)) else [masks] * len(outputs)
+    return [leaf for one, own in zip(outputs, masks, strict=True) for leaf in _mask_leaves(one, own)]
+
+
+def _entered(x, what, mask=None, more=None):
+    """The inputs as dask arrays; NumPy's in chunks of the rows and steps of another argument."""
+    if isinstance(x, (list, tuple)) and any(is_chunked(one) for one in leaves(x)):
+        rows = next(one for one in leaves(x) if is_chunked(one)).chunks[0]
+        return [one if is_chunked(checked(one, what)) else chunked(one, what, rows) for one in x]
+    if is_chunked(x):
+        return checked(x, what)
+    array = validation.array(x, what)
+    if is_chunked(mask):
+        checked(mask, "mask")
+        return chunked(array, what, *mask.chunks[:2])
+    others = [one for one in leaves(list((more or {}).values())) if is_chunked(one)]
+    return chunked(array, what, checked(others[0], what).chunks[0] if others else (array.shape[0],))
+
+
+def _built_for(layer: Layer, x) -> None:
+    """Build a layer for these inputs, or refuse what it wasn't built for."""
+    shape = [one.shape for one in x] if isinstance(x, list) else x.shape
+    if layer._is_built():
+        if not isinstance(layer, Sequential):
+            layer._check_shape(layer._shape(shape))
+        return
+    found = np.result_type(*map(validation.precision_of, leaves(x)))
+    with layer._all_or_nothing():
+        layer._build_with(shape, layer.dtype or (np.dtype("float32") if isinstance(layer, Embedding) else found))

@@ -1,0 +1,94 @@
+"""Arguments as dask arrays whose chunks lie side by side."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+
+from rnnkit.arrays import REAL
+from rnnkit.distributed.package import dask
+from rnnkit.layers.support import validation
+
+
+def is_chunked(value) -> bool:
+    """Whether this is a dask array."""
+    return isinstance(value, dask().Array)
+
+
+def checked(value, what: str):
+    """A dask array of real numbers and of known size; others go back as they are.
+
+    Raises
+    ------
+    ValueError
+        If Dask doesn't know the size of its chunks.
+    TypeError
+        For dtypes that are no real numbers.
+    """
+    if not is_chunked(value):
+        return value
+    if any(math.isnan(size) for sizes in value.chunks for size in sizes):
+        raise ValueError(
+            f"expected {what} with chunks of known size, got the shape {value.shape}; {what}.compute_chunk_sizes() "
+            "finds the sizes, which computes the array once"
+        )
+    if value.dtype.kind not in REAL:
+        validation.array(np.empty(0, value.dtype), what)  # whose error it is
+    return value
+
+
+def chunked(value, what: str, rows, steps=None):
+    """An argument in chunks of these rows, and of these steps where it has an axis of time; all else in one chunk.
+
+    Parameters
+    ----------
+    value : array_like
+    what : str
+        The argument's name in errors.
+    rows : tuple of int
+        Sizes of the chunks along the batch.
+    steps : tuple of int, optional
+        Along time; None for one chunk.
+    """
+    wanted = {0: rows}
+    if not is_chunked(value):
+        array = validation.array(value, what)
+        if steps is not None:
+            wanted[1] = steps
+        sizes = tuple(wanted.get(axis, (size,)) for axis, size in enumerate(array.shape))
+        return dask().from_array(array, chunks=sizes)
+    value = checked(value, what)
+    if steps is not None:
+        wanted[1] = steps
+    sizes = tuple(wanted.get(axis, (size,)) for axis, size in enumerate(value.shape))
+    if sizes == value.chunks:
+        return value
+    if (apart := [axis for axis in range(2, value.ndim) if len(value.chunks[axis]) > 1]) and what == "x":
+        count = math.prod(len(value.chunks[axis]) for axis in apart)
+        warnings.warn(
+            f"x has {count} chunks along its features, which are merged: every chunk of {value.nbytes:,} bytes in all "
+            f"is copied, and moved between workers; x.rechunk({dict.fromkeys(apart, -1)}) where x is made avoids it",
+            dask().PerformanceWarning,
+            stacklevel=2,
+        )
+    return value.rechunk(sizes)
+
+
+def mask_in_chunks(mask, x):
+    """A mask (B, T) in the chunks of x, from one (B, T) or (B, T, 1).
+
+    Raises
+    ------
+    ValueError
+        For any other shape.
+    """
+    if mask is None:
+        return None
+    mask = checked(mask, "mask") if is_chunked(mask) else validation.array(mask, "mask")
+    if mask.shape == (*x.shape[:2], 1):
+        mask = mask[:, :, 0]
+    if mask.shape != x.shape[:2]:
+        raise ValueError(f"expected mask of shape {x.shape[:2]}, one value per step; got {mask.shape}")
+    return chunked(mask, "mask", *x.chunks[:2])

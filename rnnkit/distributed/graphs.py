@@ -1,0 +1,92 @@
+"""Graphs of tasks in Dask's terms: keys, tasks, and arrays whose chunks are results of tasks."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rnnkit.distributed.package import dask
+from rnnkit.distributed.shipping import ShippedLayer
+
+Chunks = tuple[tuple[int, ...], ...]
+
+
+class Ref(NamedTuple):
+    """An argument of a task that is another task's result."""
+
+    key: Any
+
+
+def task(key, function: Callable, *arguments):
+    """What a graph has under a key: a call of a function, whose arguments may be `Ref`."""
+    try:
+        from dask._task_spec import Task, TaskRef
+    except ImportError:  # before dask 2024.9, tasks are tuples and keys stand for themselves
+        return (function, *(one.key if isinstance(one, Ref) else one for one in arguments))
+    return Task(key, function, *(TaskRef(one.key) if isinstance(one, Ref) else one for one in arguments))
+
+
+def shipped_in_graph(layer) -> tuple[ShippedLayer, Any]:
+    """A layer as bytes, and the collection that has it under one key."""
+    shipped = ShippedLayer(layer)
+    return shipped, dask("delayed").delayed(shipped, name=f"{layer.name}-layer-{shipped.token}", traverse=False)
+
+
+class Made(NamedTuple):
+    """An array to come: its name, the task of each of its chunks by index, the chunks' sizes, and the dtype."""
+
+    name: str
+    tasks: dict
+    chunks: Chunks
+    dtype: Any
+
+
+def arrays(name: str, tasks: dict, dependencies: Sequence, made: Sequence[Made]) -> list:
+    """Dask arrays that are made of the results of `tasks`, which read `dependencies`.
+
+    Parameters
+    ----------
+    name : str
+        Of these tasks together.
+    tasks : dict
+        By key.
+    dependencies : sequence of collections
+    made : sequence of Made
+    """
+    from dask.highlevelgraph import HighLevelGraph
+
+    base = HighLevelGraph.from_collections(name, tasks, dependencies=dependencies)
+    found = []
+    for one in made:
+        layers = {**base.layers, one.name: {(one.name, *index): found for index, found in one.tasks.items()}}
+        graph = HighLevelGraph(layers, {**base.dependencies, one.name: {name}})
+        found.append(dask().Array(graph, one.name, one.chunks, meta=np.empty((0,) * len(one.chunks), one.dtype)))
+    return found
+
+
+def mapped(name: str, function: Callable, chunks: Chunks, dtype, dependencies: Sequence):
+    """The array whose chunk at an index is the task that `function` makes for its key and this index."""
+    from dask.highlevelgraph import HighLevelGraph
+
+    tasks = {(name, *index): function((name, *index), index) for index in indices(chunks)}
+    graph = HighLevelGraph.from_collections(name, tasks, dependencies=dependencies)
+    return dask().Array(graph, name, chunks, meta=np.empty((0,) * len(chunks), dtype))
+
+
+def indices(chunks: Chunks) -> Iterator[tuple[int, ...]]:
+    """The index of every chunk."""
+    return itertools.product(*(range(len(sizes)) for sizes in chunks))
+
+
+def spans(sizes: Sequence[int]) -> list[tuple[int, int]]:
+    """Where the chunks along an axis begin and end."""
+    ends = list(itertools.accumulate(sizes))
+    return list(zip([0, *ends[:-1]], ends, strict=True))
+
+
+def token(*parts) -> str:
+    """What names are made of: the same for the same parts."""
+    return dask("base").tokenize(*parts)

@@ -1,0 +1,91 @@
+"""A layer in a graph: its bytes, under one key, which every worker receives once and loads once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import threading
+import weakref
+
+from rnnkit.layers.base import Layer
+
+_lock = threading.Lock()
+_loaded: weakref.WeakValueDictionary[str, Layer] = weakref.WeakValueDictionary()
+
+
+class ShippedLayer:
+    """A copy of a layer as bytes: what becomes of the layer later changes no graph that it is in.
+
+    Attributes
+    ----------
+    name : str
+    token : str
+        The same for layers that pickle to the same bytes: of one configuration, one step and the same weights.
+    vectors : str
+        Those that programs use in the process that made the graph.
+    """
+
+    def __init__(self, layer: Layer):
+        import cloudpickle  # comes with dask; it takes functions of a notebook along
+
+        self.name, self._data = layer.name, cloudpickle.dumps(layer)
+        self.token = hashlib.sha256(self._data).hexdigest()[:32]
+        self.vectors = _vectors()
+        self._layer: Layer | None = None
+
+    def layer(self) -> Layer:
+        """The layer, the same one for all who ask in a process while one of them is there.
+
+        Raises
+        ------
+        RuntimeError
+            If its results would have other bits here than where the graph was made.
+        """
+        if self._layer is None:
+            with _lock:
+                found = _loaded.get(self.token)
+                if found is None:
+                    found = _loaded[self.token] = pickle.loads(self._data)
+                if self.vectors != (here := _vectors()) and _depends_on_vectors(found):
+                    raise RuntimeError(
+                        f"expected a worker with the vectors {self.vectors!r}, as where the graph was made, got "
+                        f"{here!r}: a sum over features in the step has other bits there; set RNNKIT_VECTOR to the "
+                        "narrower of the two in all processes"
+                    )
+                self._layer = found
+        return self._layer
+
+    def __getstate__(self):
+        return self.__dict__ | {"_layer": None}
+
+    def __sizeof__(self):
+        return object.__sizeof__(self) + len(self._data)
+
+    def __dask_tokenize__(self):
+        return type(self).__name__, self.token
+
+    def __repr__(self):
+        return f"<ShippedLayer {self.name!r}, {len(self._data)} bytes>"
+
+
+def _vectors() -> str:
+    from rnnkit.backends.cpu.simd.registers import FEATURE_SET
+
+    return FEATURE_SET
+
+
+def _depends_on_vectors(layer: Layer) -> bool:
+    """Whether a step inside sums over features, vector by vector, or was compiled by numba, which may do so."""
+    text = layer.explain(source=True)
+    wait = "not compiled yet" in text  # its constants come with a call
+    return wait or "jitted" in layer._how_compiled() or "reduce_add" in text or "reduce_multiply" in text
+
+
+def _after_fork():
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

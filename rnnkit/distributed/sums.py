@@ -1,0 +1,61 @@
+"""The sums of a least-squares problem over chunks: the same bits for the same chunks, on any threads and workers."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from rnnkit.distributed.threads import share
+
+
+class Sums(NamedTuple):
+    """What a chunk adds: products of ``[1, features]`` with ``[1, features, targets]``, and the number of steps."""
+
+    products: np.ndarray
+    steps: int
+
+
+def of_chunk(features, targets, mask, skipped: int) -> Sums:
+    """The sums over the used steps of one chunk: where the mask is non-zero and no target is NaN.
+
+    Parameters
+    ----------
+    features : ndarray (B, T, F)
+    targets : ndarray (B, T, O)
+    mask : ndarray (B, T), or None
+    skipped : int
+        First steps that are left out.
+    """
+    used = ~np.isnan(targets).any(axis=2)
+    used[:, :skipped] = False
+    if mask is not None:
+        used &= mask != 0
+    with share():
+        return Sums(_products(features[used], targets[used]), int(used.sum()))
+
+
+def _products(features, targets) -> np.ndarray:
+    """Each element is one chain of multiply-adds over the rows, where BLAS has another order on another processor."""
+    from rnnkit.backends.cpu.compile import outer_products
+    from rnnkit.backends.cpu.kernels.matmul import packed_width
+    from rnnkit.backends.cpu.simd.aligned import aligned
+    from rnnkit.backends.cpu.weight_sums import OuterSum
+
+    dtype = np.dtype(np.float64)
+    count, width = features.shape[1], 1 + features.shape[1] + targets.shape[1]
+    space = len(features), packed_width(width, dtype)
+    rows = aligned(space[0] * space[1], dtype).reshape(space)
+    rows[:, 0], rows[:, 1 : 1 + count], rows[:, 1 + count : width], rows[:, width:] = 1.0, features, targets, 0.0
+    sums = OuterSum(outer_products(dtype.name), 1 + count, width)
+    starts = rows.strides[0] * np.arange(len(rows))
+    sums.add(rows, rows, np.column_stack([starts, starts]))
+    return np.array(sums.total)
+
+
+def added(*parts: Sums) -> Sums:
+    """Several chunks' sums, added in their order."""
+    products = parts[0].products.copy()
+    for part in parts[1:]:
+        products += part.products
+    return Sums(products, sum(part.steps for part in parts))

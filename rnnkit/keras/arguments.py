@@ -1,0 +1,150 @@
+"""Arguments of Keras's layers that rnnkit's haven't: taken, ignored where that changes nothing, or refused."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rnnkit.keras import settings
+from rnnkit.keras.naming import by_order
+
+
+class Argument(NamedTuple):
+    """An argument that is ignored.
+
+    Attributes
+    ----------
+    harmless : tuple or None
+        The values that change nothing; None for all.
+    why : str
+        Why it changes nothing, or what to do instead of another value.
+    """
+
+    harmless: tuple | None
+    why: str
+
+
+IGNORED = {
+    "autocast": Argument(None, "layers cast their inputs to their own precision"),
+    "implementation": Argument(None, "the compiler chooses how products are computed"),
+    "use_cudnn": Argument(None, "every step runs through the same compiler, on a GPU too"),
+    "unroll": Argument(None, "a loop and an unrolled loop give the same bits"),
+    "activity_regularizer": Argument((None,), "add the penalty to the loss, as a second output of the model"),
+    "data_format": Argument((None, "channels_last"), "move the axis of features to the end: np.moveaxis(x, 1, -1)"),
+    "lora_alpha": Argument((None,), "train all weights, or set layer.trainable = False"),
+    "lora_rank": Argument((None,), "train all weights, or set layer.trainable = False"),
+    "noise_shape": Argument((None,), "use SpatialDropout1D, which drops whole features"),
+    "optional": Argument((False, None), "give an array of zeros"),
+    "quantization_config": Argument((None,), "call layer.quantize after training"),
+    "ragged": Argument((False, None), "pad the sequences, and mask what was padded"),
+    "sparse": Argument((False, None), "convert to a dense array, x.toarray()"),
+    "synchronized": Argument((False, None), "rnnkit trains on one machine"),
+    "tensor": Argument((None,), "give the array to fit or predict"),
+    "time_major": Argument((False, None), "give arrays (batch, time, features): np.swapaxes(x, 0, 1)"),
+}
+SHAPES = ("batch_input_shape", "batch_shape", "input_shape", "input_dim", "input_length", "batch_size")
+TAKEN = {
+    "dtype": 'None is keras.config.floatx(); "float32", "float64", or a policy of that name',
+    "name": "None counts as Keras does: lstm, lstm_1, …",
+    "seed": "None is drawn after keras.utils.set_random_seed",
+    "trainable": "sets layer.trainable",
+    "weights": "of an Embedding: the table, as a list of one array",
+} | dict.fromkeys(SHAPES, "of the first layer of a Sequential: an Input before it")
+
+
+def dropped(kind: str, keywords: dict, own) -> dict:
+    """Keywords without those that are ignored.
+
+    Raises
+    ------
+    ValueError
+        For a value that would change something, with what to do instead.
+    """
+    left = {}
+    for name, value in keywords.items():
+        if name not in IGNORED or name in own:
+            left[name] = value
+        elif (harmless := IGNORED[name].harmless) is not None and not any(
+            value is one or value == one for one in harmless
+        ):
+            raise ValueError(f"expected no {name} of {kind}, got {value!r}; {IGNORED[name].why}")
+    return left
+
+
+def layer_arguments(name, kind: type, arguments: tuple, keywords: dict):
+    """rnnkit's keywords for a layer or a cell, and what is done to it once it is made.
+
+    Parameters
+    ----------
+    name : Name
+    kind : type
+        rnnkit's class, or one derived from it.
+    """
+    own = inspect.signature(name.found()).parameters
+    keywords = dropped(kind.__name__, by_order(name.order, name.found(), arguments, keywords), own)
+    keywords = {name.renamed.get(one, one): value for one, value in keywords.items()}
+    after: list[Callable[[Any], None]] = []
+    shape = _first_shape(kind, {one: keywords.pop(one) for one in SHAPES if one in keywords and one not in own})
+    if shape is not None:
+        after.append(partial(_remember, shape))
+    if (trainable := keywords.pop("trainable", True)) is not None and not trainable:
+        after.append(_freeze)
+    if (weights := keywords.pop("weights", None)) is not None:
+        after.append(partial(_fill, weights))
+    if "dtype" in own:
+        keywords["dtype"] = settings.precision(keywords.get("dtype"))
+    elif "dtype" in keywords:
+        settings.precision(keywords.pop("dtype"))
+    if "seed" in own and keywords.get("seed") is None:
+        keywords["seed"] = settings.next_seed()
+    elif hasattr(keywords.get("seed"), "next_seed"):
+        keywords["seed"] = keywords["seed"].next_seed()
+    if "name" in own and keywords.get("name") is None:
+        keywords["name"] = settings.auto_name(kind.__name__)
+    return (), {**name.defaults, **keywords}, lambda made: [do(made) for do in after]
+
+
+def _first_shape(kind: type, given: dict) -> tuple | None:
+    """The shape with the batch axis that an old argument of a first layer says."""
+    given = {one: value for one, value in given.items() if value is not None}
+    if not given:
+        return None
+    batch = given.pop("batch_size", None)
+    for whole in ("batch_shape", "batch_input_shape"):
+        if whole in given:
+            return tuple(given[whole])
+    if "input_shape" in given:
+        shape = given["input_shape"]
+        return (batch, *(shape if isinstance(shape, (tuple, list)) else (shape,)))
+    length, features = given.get("input_length"), given.get("input_dim")
+    if kind.__name__ == "Embedding":
+        return (batch, *(length if isinstance(length, (tuple, list)) else (length,)))
+    if features is None:
+        return None
+    if length is None and getattr(kind, "_least_rank", 2) < 3:
+        return (batch, features)
+    return (batch, length, features)
+
+
+def first_shape(layer) -> tuple | None:
+    """The shape that a layer was told it will see, with the batch axis."""
+    return vars(layer).get("_told_shape")
+
+
+def _remember(shape, layer) -> None:
+    layer._told_shape = shape
+
+
+def _freeze(layer) -> None:
+    layer.trainable = False
+
+
+def _fill(weights, layer) -> None:
+    if type(layer).__name__ != "Embedding":
+        raise ValueError(f"expected weights of an Embedding; build {layer.name!r} and call set_weights instead")
+    layer.build((None, None))
+    layer.set_weights([np.asarray(one) for one in (weights if isinstance(weights, (list, tuple)) else [weights])])

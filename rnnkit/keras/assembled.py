@@ -1,0 +1,224 @@
+"""Keras's models: Sequential and Model."""
+
+from __future__ import annotations
+
+import contextlib
+from itertools import accumulate
+from typing import Any
+
+from rnnkit.arguments import is_integer
+from rnnkit.keras import settings
+from rnnkit.keras.arguments import first_shape
+from rnnkit.keras.inputs import Input
+from rnnkit.keras.order import keras_order
+from rnnkit.keras.training import KerasModel
+from rnnkit.layers.support.symbolic import SymbolicTensor, leaves
+from rnnkit.models import functional, sequential
+from rnnkit.models.assembled import Assembled
+from rnnkit.models.subclassed import SubclassedModel
+
+
+class Sequential(KerasModel, sequential.Sequential):
+    """Layers one after the other, as `rnnkit.Sequential`; the first one may say the shape of its input.
+
+    Examples
+    --------
+    >>> from rnnkit import keras
+    >>> model = keras.Sequential()
+    >>> model.add(keras.layers.LSTM(4, input_shape=(10, 3)))
+    >>> model.add(keras.layers.Dense(1))
+    >>> model.output_shape
+    (None, 1)
+    """
+
+    _configured_as = sequential.Sequential
+
+    def __init__(self, layers=None, trainable=True, name=None, *, dtype=None, seed=None):
+        super().__init__(
+            dtype=dtype,
+            seed=settings.next_seed() if seed is None else seed,
+            name=name or settings.auto_name("Sequential"),
+        )
+        self.trainable, self._symbols = bool(trainable), functional.Symbols()
+        for layer in layers or []:
+            self.add(layer)
+
+    def add(self, layer, rebuild=True) -> None:
+        """Append a layer, or say with an `Input` what the first one will see."""
+        if not self.layers and self._input is None and not isinstance(layer, SymbolicTensor):
+            shape = first_shape(layer) or _shape_of_model(layer)
+            if shape is not None:
+                super().add(Input(batch_shape=shape, dtype=layer.dtype))
+        super().add(layer)
+
+    def _build(self, shape):
+        super()._build(shape)
+        self._symbols = self._called_on(shape)
+
+    def _called_on(self, shape) -> functional.Symbols:
+        """The input and the output of a symbolic call of all layers, by which each of them has an `output`."""
+        first = Input(batch_shape=shape, dtype=self.dtype) if self._input is None else self._input
+        tensor: Any = first
+        for layer in self.layers:
+            tensor = layer(tensor)
+        return functional.Symbols([first], leaves(tensor))
+
+    def _symbolic(self) -> functional.Symbols:
+        if not self.built:
+            raise AttributeError(f"expected the model {self.name!r} to be built; begin it with an Input")
+        if not self._symbols.inputs:  # a copy, or another layer is the last
+            self._symbols = self._called_on(self._input_shape)
+        return self._symbols
+
+    @property
+    def inputs(self) -> list:
+        """The symbolic input, in a list."""
+        return self._symbolic().inputs
+
+    @property
+    def outputs(self) -> list:
+        """The symbolic output, in a list."""
+        return self._symbolic().outputs
+
+    def pop(self, rebuild=True):
+        """Take the last layer away, and return it.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        if not self.layers:
+            raise ValueError("expected a model with at least one layer to take away, got none")
+        layer = self.layers.pop()
+        self.built = self.built and bool(self.layers)
+        self._symbols = functional.Symbols()
+        return layer
+
+    def get_layer(self, name=None, index=None):
+        """A layer by its name or by its place in `layers`.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        if name is None:
+            if not is_integer(index) or not -len(self.layers) <= index < len(self.layers):
+                raise ValueError(f"expected a name, or an index below {len(self.layers)}, got {index!r}")
+            return self.layers[index]
+        found = [layer for layer in self.layers if layer.name == name]
+        if not found:
+            raise ValueError(f"expected a layer among {', '.join(one.name for one in self.layers)}; got {name!r}")
+        return found[0]
+
+
+class Functional(KerasModel, functional.Model):
+    """A model from inputs to outputs, as `rnnkit.Model`."""
+
+    _configured_as = functional.Model
+
+    _keys: tuple[str, ...] = ()  # of outputs that were given as a dict
+
+    def __init__(self, inputs, outputs, name=None, *, trainable=True, seed=None):
+        if isinstance(outputs, dict):
+            self._keys = tuple(outputs)
+        super().__init__(
+            list(inputs.values()) if isinstance(inputs, dict) else inputs,
+            list(outputs.values()) if isinstance(outputs, dict) else outputs,
+            name or settings.auto_name("Functional"),
+            seed=settings.next_seed() if seed is None else seed,
+        )
+        self.trainable = bool(trainable)
+
+    def get_weights(self) -> list:
+        """Copies of the weights, in Keras's order."""
+        found = super().get_weights()
+        return [found[i] for i in self._keras_order()]
+
+    def set_weights(self, weights) -> None:
+        """Replace all weights by a list as `get_weights` gives."""
+        given, order = list(weights), self._keras_order()
+        if len(given) == len(order):
+            given = [one for _, one in sorted(zip(order, given, strict=True), key=lambda pair: pair[0])]
+        super().set_weights(given)
+
+    def _keras_order(self) -> list[int]:
+        """Places of the weights, as Keras orders the layers."""
+        counts = [len(layer.weights) for layer in self.layers]
+        ends = list(accumulate(counts))
+        outputs = self._outputs
+        if self._keys:
+            outputs = [one for _, one in sorted(zip(self._keys, outputs, strict=True))]
+        places = keras_order(self._calls, outputs)
+        return [i for place in places for i in range(ends[place] - counts[place], ends[place])]
+
+    @property
+    def output_names(self) -> list[str]:
+        """The keys of outputs that were given as a dict, else the names of the layers that give them."""
+        return list(self._keys) or super().output_names
+
+    def __call__(self, inputs, mask=None, training=False):
+        """Run the model on arrays or symbolic tensors; a dict where the outputs were given as one."""
+        found = super().__call__(inputs, mask, training)
+        return dict(zip(self._keys, found, strict=True)) if self._keys else found
+
+    def predict(self, x, *arguments, **keywords):
+        """Outputs for many rows; a dict where the outputs were given as one."""
+        with self._as_list():
+            found = super().predict(x, *arguments, **keywords)
+        return dict(zip(self._keys, found, strict=True)) if self._keys else found
+
+    @contextlib.contextmanager
+    def _as_list(self):
+        keys, self._keys = self._keys, ()
+        try:
+            yield
+        finally:
+            self._keys = keys
+
+
+class _ModelName(type):
+    """The class of `Model`: calling it makes a `Functional`, and every model is an instance of it."""
+
+    def __call__(cls, *arguments, **keywords):
+        """Make a model of inputs and outputs, or of a class that a program derived."""
+        return Functional(*arguments, **keywords) if cls is Model else super().__call__(*arguments, **keywords)
+
+    def __instancecheck__(cls, value):
+        """Whether it is a model."""
+        return isinstance(value, Assembled) if cls is Model else super().__instancecheck__(value)
+
+    def __subclasscheck__(cls, kind):
+        """Whether it is a class of models."""
+        return issubclass(kind, Assembled) if cls is Model else super().__subclasscheck__(kind)
+
+
+class Model(KerasModel, SubclassedModel, metaclass=_ModelName):
+    """``Model(inputs, outputs)`` is a model from symbolic inputs to outputs; one's own is a subclass with a `call`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rnnkit import keras
+    >>> x = keras.Input((None, 3))
+    >>> keras.Model(inputs=x, outputs=keras.layers.GRU(4)(x)).predict(np.ones((2, 5, 3)), verbose=0).shape
+    (2, 4)
+    """
+
+    def __init__(self, *arguments, trainable=True, dtype=None, seed=None, name=None, **keywords):
+        if arguments or keywords:
+            raise TypeError(
+                f"expected no {', '.join(keywords) or 'positional arguments'} of keras.Model.__init__ in a subclass; "
+                "call keras.Model(inputs, outputs), or define call"
+            )
+        super().__init__(
+            trainable=trainable,
+            dtype=settings.precision(dtype),
+            seed=settings.next_seed() if seed is None else seed,
+            name=name or settings.auto_name(type(self).__name__),
+        )
+
+
+def _shape_of_model(layer):
+    return layer._input_shape if isinstance(layer, Assembled) and layer.built else None

@@ -1,0 +1,81 @@
+"""Keras's settings and, for old scripts, its operations: ``K.mean(x)`` is ``keras.ops.mean(x)``."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnnkit.keras.config import (
+    backend,
+    epsilon,
+    floatx,
+    image_data_format,
+    set_epsilon,
+    set_floatx,
+    set_image_data_format,
+)
+from rnnkit.keras.settings import clear_session, get_uid
+from rnnkit.keras.utils import is_keras_tensor, standardize_dtype
+
+__all__ = [
+    "backend",
+    "clear_session",
+    "epsilon",
+    "floatx",
+    "get_uid",
+    "get_value",
+    "image_data_format",
+    "int_shape",
+    "is_float_dtype",
+    "is_int_dtype",
+    "is_keras_tensor",
+    "pow",
+    "result_type",
+    "set_epsilon",
+    "set_floatx",
+    "set_image_data_format",
+    "set_value",
+    "standardize_dtype",
+]
+
+
+def is_float_dtype(dtype) -> bool:
+    """Whether it is one of floats."""
+    return standardize_dtype(dtype).startswith("float")
+
+
+def is_int_dtype(dtype) -> bool:
+    """Whether it is one of integers."""
+    return standardize_dtype(dtype).startswith(("int", "uint"))
+
+
+def result_type(*dtypes) -> str:
+    """The dtype of what is computed of some."""
+    return np.result_type(*map(standardize_dtype, dtypes)).name
+
+
+def get_value(x):
+    """The value of a learning rate or of an array."""
+    return x.numpy() if hasattr(x, "numpy") else x
+
+
+def set_value(x, value) -> None:
+    """An error: numbers are set where they belong."""
+    raise NotImplementedError("expected model.optimizer.learning_rate = value, or layer.set_weights, for set_value")
+
+
+def int_shape(x) -> tuple:
+    """The shape of an array or a symbolic tensor."""
+    return tuple(x.shape)
+
+
+def pow(x, a):
+    """``x ** a``."""
+    return np.power(x, a)
+
+
+def __getattr__(name: str):
+    from rnnkit.keras import ops
+
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return getattr(ops, name)

@@ -1,0 +1,72 @@
+"""Keras's layers and cells: names for rnnkit's, and the merging layers as functions."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from rnnkit.keras.arguments import layer_arguments
+from rnnkit.keras.inputs import Input, InputLayer, InputSpec, KerasTensor
+from rnnkit.keras.naming import Name, named, namespace
+from rnnkit.keras.saving import deserialize_keras_object as deserialize
+from rnnkit.keras.saving import serialize_keras_object as serialize
+
+__all__ = ["Input", "InputLayer", "InputSpec", "KerasTensor", "deserialize", "serialize"]
+
+_PLAIN = (
+    "Activation Add Average Bidirectional Concatenate Dense Flatten GRU GRUCell GlobalAveragePooling1D LSTM "
+    "LSTMCell Masking Maximum Multiply RNN RepeatVector Reshape SimpleRNN SimpleRNNCell StackedRNNCells Subtract "
+    "TimeDistributed AveragePooling1D Conv1D Cropping1D Dot ELU GlobalMaxPooling1D LayerNormalization "
+    "MaxPooling1D Minimum Permute ReLU Softmax UnitNormalization UpSampling1D ZeroPadding1D AdditiveAttention "
+    "Attention MultiHeadAttention ConvLSTM1D ConvLSTM2D ConvLSTM3D PReLU"
+)
+NAMES = {name: Name(f"rnnkit:{name}") for name in _PLAIN.split()} | {
+    "AlphaDropout": Name("rnnkit:AlphaDropout", "rate noise_shape seed"),
+    "BatchNormalization": Name("rnnkit:BatchNormalization"),
+    "Dropout": Name("rnnkit:Dropout", "rate noise_shape seed"),
+    "Embedding": Name(
+        "rnnkit:Embedding",
+        "input_dim output_dim embeddings_initializer embeddings_regularizer embeddings_constraint mask_zero weights",
+    ),
+    "GaussianDropout": Name("rnnkit:GaussianDropout", "rate seed"),
+    "GaussianNoise": Name("rnnkit:GaussianNoise", "stddev seed"),
+    "Identity": Name("rnnkit:Activation", defaults={"activation": "linear"}),
+    "Lambda": Name("rnnkit.layers.array_function:ArrayFunction"),
+    "LeakyReLU": Name("rnnkit:LeakyReLU", renamed={"alpha": "negative_slope"}),
+    "SpatialDropout1D": Name("rnnkit:SpatialDropout1D", "rate seed name dtype"),
+    "Layer": Name("rnnkit.models.subclassed:SubclassedLayer", instances="rnnkit.layers.base:Layer"),
+}
+ALIASES = {
+    "AvgPool1D": "AveragePooling1D",
+    "Convolution1D": "Conv1D",
+    "GlobalAvgPool1D": "GlobalAveragePooling1D",
+    "GlobalMaxPool1D": "GlobalMaxPooling1D",
+    "MaxPool1D": "MaxPooling1D",
+}
+FUNCTIONS = {
+    "add": "Add",
+    "average": "Average",
+    "concatenate": "Concatenate",
+    "dot": "Dot",
+    "maximum": "Maximum",
+    "minimum": "Minimum",
+    "multiply": "Multiply",
+    "subtract": "Subtract",
+}
+
+
+def _merged(name: str, inputs, **keywords) -> Any:
+    return __getattr__(FUNCTIONS[name])(**keywords)(inputs)
+
+
+def _make(name: str):
+    name = ALIASES.get(name, name)
+    if name in FUNCTIONS:
+        function = partial(_merged, name)
+        function.__doc__ = f"`{FUNCTIONS[name]}` of a list of arrays or symbolic tensors."
+        return function
+    own = NAMES[name]
+    return named(name, __name__, own.found(), partial(layer_arguments, own), own.of_instances())
+
+
+__getattr__, __dir__ = namespace("layers", _make, [*NAMES, *ALIASES, *FUNCTIONS])

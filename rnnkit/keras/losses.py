@@ -1,0 +1,188 @@
+"""Keras's losses: functions of arrays, objects that give a number, and what training takes in their place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rnnkit import losses as plain
+from rnnkit import targets
+from rnnkit.keras.naming import namespace
+from rnnkit.serialization.registry import find, is_elsewhere
+from rnnkit.training.of_batch import OfBatch
+
+_REDUCTIONS = ("sum_over_batch_size", "mean_with_sample_weight", "mean", "auto", "sum", "none", None)
+_MEANS = _REDUCTIONS[:4]
+
+
+class Loss:
+    """Base of losses: ``loss(y_true, y_pred)`` is a number, the mean over all entries of what `call` gives.
+
+    One of your own defines `call`.
+
+    Parameters
+    ----------
+    name : str, optional
+    reduction : {"sum_over_batch_size", "mean_with_sample_weight", "sum", "none"}
+        How the values of `call` become one number: their mean, the mean over the sum of the weights, their sum, or not.
+    dtype : optional
+        Nothing: a loss has the precision of its arrays.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rnnkit import keras
+    >>> loss = keras.losses.MeanSquaredError()
+    >>> float(loss(np.array([[0.0, 1.0]]), np.array([[1.0, 3.0]])))
+    2.5
+    """
+
+    def __init__(self, name=None, reduction="sum_over_batch_size", dtype=None):
+        if reduction not in _REDUCTIONS:
+            raise ValueError(f"expected a reduction among {_REDUCTIONS}, got {reduction!r}")
+        self.name = name or type(self).__name__
+        self.reduction = reduction
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        """The loss of arrays, in one number unless `reduction` is "none"."""
+        y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
+        if y_true.ndim and y_pred.ndim:
+            y_true, y_pred = targets.aligned(y_true, y_pred)
+        values = np.asarray(self.call(y_true, y_pred))
+        if sample_weight is not None:
+            weight = np.asarray(sample_weight, values.dtype)
+            weight = weight[..., 0] if weight.ndim > values.ndim else weight
+            values = values * weight.reshape(*weight.shape, *(1,) * (values.ndim - weight.ndim))
+        if self.reduction in ("none", None):
+            return values
+        if self.reduction == "sum":
+            return values.sum()
+        if self.reduction == "mean_with_sample_weight" and sample_weight is not None:
+            return values.sum() / np.broadcast_to(weight, values.shape).sum()
+        return values.mean()
+
+    def call(self, y_true, y_pred):
+        """The loss of each row, or of each step."""
+        raise NotImplementedError(f"expected {type(self).__name__} to define call(y_true, y_pred)")
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return {"name": self.name, "reduction": self.reduction}
+
+    @classmethod
+    def from_config(cls, config):
+        """A loss of what `get_config` gave."""
+        return cls(**config)
+
+    def _in_training(self):
+        """What stands for it in training."""
+        if self.reduction not in _MEANS:
+            raise ValueError(
+                f"expected a loss with the reduction 'sum_over_batch_size' for training, got {self.reduction!r}; "
+                "multiply the loss or the learning rate instead"
+            )
+        return OfBatch(self.call, self.name)
+
+
+class _Plain(Loss):
+    """Base of the names for rnnkit's losses."""
+
+    _kind: type
+    _order: tuple = ()
+
+    def __init__(self, *arguments, name=None, reduction="sum_over_batch_size", dtype=None, **settings):
+        settings |= dict(zip(self._order, arguments, strict=False))
+        super().__init__(name or plain_name(self._kind), reduction)
+        for one in ("axis", "ignore_class"):
+            if settings.pop(one, None) not in (None, -1):
+                raise ValueError(f"expected the classes on the last axis, and no {one}; move them, or write a function")
+        self._loss = self._kind(**settings)
+
+    def call(self, y_true, y_pred):
+        """The loss of each row, or of each step."""
+        return self._loss(y_true, y_pred)
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return super().get_config() | self._loss.get_config()
+
+    def _in_training(self):
+        super()._in_training()
+        return self._loss
+
+
+def plain_name(kind) -> str:
+    """What rnnkit calls a loss."""
+    return kind.name
+
+
+_ORDERS = {
+    "Huber": ("delta",),
+    "BinaryCrossentropy": ("from_logits", "label_smoothing"),
+    "CategoricalCrossentropy": ("from_logits", "label_smoothing"),
+    "SparseCategoricalCrossentropy": ("from_logits",),
+}
+_ALIASES = {
+    **plain.ALIASES,
+    "mean_squared_error": "mean_squared_error",
+    "cosine_proximity": "cosine_similarity",
+    "kullback_leibler_divergence": "kl_divergence",
+    "bce": "binary_crossentropy",
+}
+
+
+def get(identifier) -> Any:
+    """The function or the object that a loss argument stands for; None for None."""
+    if identifier is None or (callable(identifier) and not isinstance(identifier, type)):
+        return identifier
+    if isinstance(identifier, type):
+        return identifier()
+    if isinstance(identifier, str):
+        if is_elsewhere(identifier):
+            return find(identifier)
+        if identifier in plain.CLASSES:
+            return __getattr__(identifier)()
+    return plain.get(_ALIASES.get(identifier, identifier) if isinstance(identifier, str) else identifier)
+
+
+def serialize(loss):
+    """A loss as JSON values."""
+    return plain.loss_config(loss._in_training() if isinstance(loss, Loss) else loss)
+
+
+def deserialize(config, custom_objects=None):
+    """The loss that `serialize` described."""
+    from rnnkit.serialization.registry import reading
+
+    with reading(custom_objects):
+        return plain.get(config)
+
+
+def for_training(given) -> Any:
+    """Losses as `compile` takes them, nested as they are, by rnnkit's own."""
+    if isinstance(given, dict) and "class_name" not in given:
+        return {name: for_training(one) for name, one in given.items()}
+    if isinstance(given, (list, tuple)):
+        return [for_training(one) for one in given]
+    found = get(given)
+    if isinstance(found, Loss):
+        return found._in_training()
+    own = found is None or isinstance(found, (plain.Loss, OfBatch)) or found in plain.LOSSES.values()
+    return found if own else OfBatch(found)
+
+
+def _make(name: str):
+    if name in plain.CLASSES:
+        kind = plain.CLASSES[name]
+        body = {
+            "__module__": __name__,
+            "__doc__": f"The loss `rnnkit.losses.{name}` as one number.",
+            "_kind": kind,
+            "_order": _ORDERS.get(name, ()),
+        }
+        return type(name, (_Plain,), body)
+    return plain.LOSSES[_ALIASES.get(name, name)]
+
+
+__getattr__, __dir__ = namespace("losses", _make, [*plain.CLASSES, *plain.LOSSES, *_ALIASES])

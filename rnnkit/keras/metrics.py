@@ -1,0 +1,174 @@
+"""Keras's metrics: names for rnnkit's, and the base of one's own."""
+
+from __future__ import annotations
+
+import copy
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from rnnkit import losses as plain_losses
+from rnnkit import metrics as plain
+from rnnkit import targets
+from rnnkit.keras import losses, settings
+from rnnkit.keras.naming import by_order, named, namespace
+from rnnkit.keras.variables import Variable
+from rnnkit.metrics.metric import Measure
+
+_NAMELESS = "AUC FalseNegatives FalsePositives Precision Recall TrueNegatives TruePositives".split()
+_ORDERS = {
+    "AUC": "num_thresholds curve summation_method name dtype thresholds multi_label num_labels label_weights",
+    "F1Score": "average threshold name dtype",
+    "FBetaScore": "average beta threshold name dtype",
+    "Precision": "thresholds top_k class_id name dtype",
+    "R2Score": "class_aggregation num_regressors name dtype",
+    "Recall": "thresholds top_k class_id name dtype",
+    "SparseTopKCategoricalAccuracy": "k name dtype",
+    "TopKCategoricalAccuracy": "k name dtype",
+} | dict.fromkeys(("FalseNegatives", "FalsePositives", "TrueNegatives", "TruePositives"), "thresholds name dtype")
+_SAME_SETTINGS = {"axis": (-1,), "ignore_class": (None,), "from_sorted_ids": (False,)}
+_FUNCTIONS = {
+    name: plain_losses.LOSSES[name]
+    for name in (
+        "binary_crossentropy categorical_crossentropy categorical_hinge hinge huber kl_divergence log_cosh "
+        "mean_absolute_error mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error poisson "
+        "sparse_categorical_crossentropy squared_hinge"
+    ).split()
+} | plain.FUNCTIONS
+ALIASES = {"MAE": "mean_absolute_error", "MSE": "mean_squared_error", "mae": "mean_absolute_error"} | {
+    "mse": "mean_squared_error",
+    "mape": "mean_absolute_percentage_error",
+    "msle": "mean_squared_logarithmic_error",
+}
+
+
+class Metric(Measure):
+    """Base of metrics of one's own: `update_state`, `result`, and `reset_state` where 0 isn't the start.
+
+    Parameters
+    ----------
+    dtype : optional
+        Nothing.
+    name : str, optional
+
+    Examples
+    --------
+    >>> from rnnkit import keras
+    >>> class Count(keras.metrics.Metric):
+    ...     def __init__(self, name="count"):
+    ...         super().__init__(name=name)
+    ...         self.rows = self.add_weight(name="rows", initializer="zeros")
+    ...     def update_state(self, y_true, y_pred, sample_weight=None):
+    ...         self.rows.assign_add(len(y_true))
+    ...     def result(self):
+    ...         return self.rows
+    >>> float(Count()([1, 2], [1, 3]))
+    2.0
+    """
+
+    def __init__(self, dtype=None, name=None):
+        self._variables: list[Variable] = []
+        self.name = name or settings.auto_name(type(self).__name__)
+
+    def add_weight(self, shape=(), initializer="zeros", dtype=None, name=None, **keywords) -> Variable:
+        """A number, or an array of numbers, that `update_state` changes."""
+        if isinstance(shape, str):
+            shape, name = (), shape
+        self._variables.append(Variable(initializer, shape, dtype, name=name))
+        return self._variables[-1]
+
+    add_variable = add_weight
+
+    @property
+    def variables(self) -> list[Variable]:
+        """All that `add_weight` made."""
+        return list(self._variables)
+
+    def reset_state(self) -> None:
+        """Set all variables to 0."""
+        for variable in self._variables:
+            variable.assign(np.zeros_like(variable.numpy()))
+
+    def reset(self) -> None:
+        """Forget all batches, as `reset_state`."""
+        self.reset_state()
+
+    def update(self, y_true, y_pred, mask=None, sample_weight=None) -> None:
+        """Add a batch, targets and outputs with equally many axes; a mask becomes weights of 0."""
+        y_true, y_pred = targets.aligned(y_true, y_pred)
+        if mask is not None:
+            own = np.asarray(mask) != 0
+            sample_weight = own.astype(np.float64) if sample_weight is None else (own.T * np.asarray(sample_weight).T).T
+        self.update_state(y_true, y_pred, sample_weight)
+
+    def __copy__(self):
+        made = object.__new__(type(self))
+        made.__dict__.update(copy.deepcopy(self.__dict__))
+        return made
+
+
+def get(identifier) -> Any:
+    """The metric or the function that an argument stands for; None for None."""
+    if identifier is None or (callable(identifier) and not isinstance(identifier, type)):
+        return identifier
+    if isinstance(identifier, str) and identifier in _FUNCTIONS | ALIASES:
+        return _FUNCTIONS[ALIASES.get(identifier, identifier)]
+    return plain.get(identifier)
+
+
+def serialize(metric):
+    """A metric as JSON values."""
+    return plain.config_of(metric)
+
+
+def deserialize(config, custom_objects=None):
+    """The metric that `serialize` described."""
+    from rnnkit.serialization.registry import reading
+
+    with reading(custom_objects):
+        return plain.get(config)
+
+
+def for_training(given) -> Any:
+    """A metric as rnnkit's `compile` takes it."""
+    if isinstance(given, losses.Loss):
+        return plain.Metric(given._in_training(), given.name)
+    if isinstance(given, str) and given in ("cosine_similarity", "cosine_proximity"):
+        return plain.CosineSimilarity(given)
+    if isinstance(given, type) and issubclass(given, Measure):
+        return given()  # type: ignore[call-arg]
+    return given
+
+
+def _arguments(name, kind, arguments, keywords):
+    plain_order = "name dtype threshold k from_logits label_smoothing axis"
+    keywords = by_order(_ORDERS.get(name, plain_order), kind, arguments, keywords)
+    keywords.pop("dtype", None)
+    keywords.pop("num_labels", None)
+    for one, harmless in _SAME_SETTINGS.items():
+        if one in keywords and keywords.pop(one) not in harmless:
+            raise ValueError(f"expected no {one} of {name}; write a function of (y_true, y_pred)")
+    if keywords.get("name", "") is None or (name in _NAMELESS and "name" not in keywords):
+        keywords.pop("name", None)
+        if name in _NAMELESS:
+            keywords["name"] = settings.auto_name(name)
+    return (), keywords, lambda made: None
+
+
+def _wrapper_arguments(kind, arguments, keywords):
+    keywords = by_order("fn name dtype", kind, arguments, keywords)
+    keywords.pop("dtype", None)
+    return (keywords.pop("fn"),), keywords, lambda made: None
+
+
+def _make(name: str):
+    name = ALIASES.get(name, name)
+    if name in _FUNCTIONS:
+        return _FUNCTIONS[name]
+    if name == "MeanMetricWrapper":
+        return named(name, __name__, plain.Metric, _wrapper_arguments)
+    return named(name, __name__, plain.CLASSES[name], partial(_arguments, name))
+
+
+__getattr__, __dir__ = namespace("metrics", _make, [*plain.CLASSES, *_FUNCTIONS, *ALIASES, "MeanMetricWrapper"])

@@ -1,0 +1,171 @@
+"""How a name of Keras stands for a class of rnnkit.
+
+A name is a subclass of rnnkit's class, so that it can be derived from. But calling it makes an object of rnnkit's class
+itself, with the arguments translated: what comes out is saved, compiled and exported as if it had been made without
+Keras's names. So rnnkit's own objects are instances of the name, too.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rnnkit.keras.left_out import left_out
+
+
+@dataclass(frozen=True)
+class Name:
+    """What a name of Keras stands for.
+
+    Attributes
+    ----------
+    path : str
+        ``module:name``, or a module's public names by ``:`` alone.
+    order : str
+        Keras's order of positional arguments, where rnnkit's is another one.
+    defaults : dict
+        Arguments of rnnkit's, where Keras's default is another one.
+    renamed : dict of str to str
+        What rnnkit calls an argument.
+    instances : str
+        The path of the class whose objects are instances of the name, where it is another one.
+    """
+
+    path: str
+    order: str = ""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    instances: str = ""
+
+    def found(self) -> type:
+        """What it stands for."""
+        return _at(self.path)
+
+    def of_instances(self) -> type:
+        """The class of its instances."""
+        return _at(self.instances or self.path)
+
+
+def _at(path: str) -> type:
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+Translation = Callable[[type, tuple, dict], tuple[tuple, dict, Callable[[Any], None]]]
+
+
+class Named(type):
+    """The class of names: see the module."""
+
+    _plain: type
+    _translated: Translation
+
+    def __call__(cls, *arguments, **keywords):
+        """Make an object of rnnkit's class, or of a class that a program derived from the name."""
+        if "_plain" not in vars(cls):
+            return super().__call__(*arguments, **keywords)
+        arguments, keywords, after = cls._translated(cls._plain, arguments, keywords)
+        made = cls._plain(*arguments, **keywords)
+        after(made)
+        return made
+
+    def __instancecheck__(cls, value):
+        """Whether it is an object of rnnkit's class."""
+        return isinstance(value, vars(cls)["_instances"]) if "_plain" in vars(cls) else super().__instancecheck__(value)
+
+    def __subclasscheck__(cls, kind):
+        """Whether it is derived from rnnkit's class."""
+        return issubclass(kind, vars(cls)["_instances"]) if "_plain" in vars(cls) else super().__subclasscheck__(kind)
+
+
+def named(name: str, module: str, plain: type, translated: Translation, instances: type | None = None) -> type:
+    """The class that a name of Keras is.
+
+    Parameters
+    ----------
+    name, module : str
+        How it is shown.
+    plain : type
+        The class of rnnkit that it stands for.
+    translated : callable
+        ``translated(class, arguments, keywords)`` gives rnnkit's arguments and keywords, and a function that does to
+        the object what no argument does.
+    instances : type, optional
+        The class whose objects are its instances, where it is not `plain`.
+    """
+
+    def init(self, *arguments, **keywords):
+        arguments, keywords, after = translated(type(self), arguments, keywords)
+        plain.__init__(self, *arguments, **keywords)  # type: ignore[misc]
+        after(self)
+
+    body = {
+        "__module__": module,
+        "__doc__": f"Keras's name for `{plain.__module__}.{plain.__qualname__}`, see there.",
+        "__init__": init,
+        "_plain": plain,
+        "_instances": instances or plain,
+        "_translated": staticmethod(translated),
+    }
+    if "__slots__" in vars(plain):
+        body["__slots__"] = ()
+    return types.new_class(name, (plain,), {"metaclass": _meta(plain)}, lambda space: space.update(body))
+
+
+def _meta(plain: type) -> type:
+    own = type(plain)
+    return Named if own is type else type("Named", (Named, own), {})
+
+
+def by_order(order: str, kind: type, arguments: tuple, keywords: dict) -> dict:
+    """Arguments as keywords, in the order that Keras has them in.
+
+    Raises
+    ------
+    TypeError
+        For too many, or one that is given twice.
+    """
+    names = order.split() or [
+        p.name for p in inspect.signature(kind).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD
+    ]
+    if len(arguments) > len(names):
+        raise TypeError(
+            f"{kind.__name__}: expected at most {len(names)} positional arguments, {', '.join(names)}; got "
+            f"{len(arguments)}"
+        )
+    given = dict(zip(names, arguments, strict=False))
+    if twice := sorted(set(given) & set(keywords)):
+        raise TypeError(f"{kind.__name__}: got the argument {twice[0]!r} twice")
+    return given | keywords
+
+
+def namespace(module: str, make: Callable[[str], Any], names) -> tuple[Callable, Callable]:
+    """``__getattr__`` and ``__dir__`` of a module whose names are made when somebody asks for them.
+
+    Parameters
+    ----------
+    module : str
+        Below ``rnnkit.keras``.
+    make : callable
+        From a name to what it stands for.
+    names : iterable of str
+        Those that it knows.
+    """
+    known = frozenset(names)
+    space = vars(importlib.import_module(f"rnnkit.keras.{module}"))
+
+    def get(name):
+        if name not in known:
+            return left_out(module, name)
+        return space.setdefault(name, make(name))
+
+    return get, lambda: sorted({*known, *(one for one in space if not one.startswith("_"))})
+
+
+def unchanged(kind, arguments, keywords):
+    """A translation of arguments that are the same on both sides."""
+    return arguments, keywords, lambda made: None

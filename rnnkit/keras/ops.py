@@ -1,0 +1,344 @@
+"""Keras's operations: NumPy's functions, on arrays, inside a step that is traced, and on symbolic tensors.
+
+Each calls the function of NumPy that it names, so what can be traced is what `rnnkit` traces anywhere. What Keras calls
+``x``, ``x1`` and ``x2`` are the first arguments of NumPy's function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from rnnkit import activations as plain
+from rnnkit.keras import activations, settings
+from rnnkit.keras.left_out import LeftOut
+from rnnkit.keras.naming import namespace
+
+SAME = (
+    "absolute add all amax amin angle any append arccos arccosh arcsin arcsinh arctan arctan2 arctanh argmax argmin "
+    "argpartition argsort array_split average bartlett bincount bitwise_and bitwise_invert bitwise_left_shift "
+    "bitwise_not bitwise_or bitwise_right_shift bitwise_xor blackman broadcast_to cbrt ceil concatenate conj "
+    "conjugate copy corrcoef correlate cos cosh count_nonzero cross cumprod cumsum deg2rad diag diagflat diagonal "
+    "diff digitize divide dot dsplit dstack einsum empty_like equal exp exp2 expand_dims expm1 fabs flip "
+    "fliplr flipud floor floor_divide fmax fmin fmod full_like gcd geomspace greater greater_equal hamming "
+    "hanning heaviside histogram hsplit hstack hypot i0 imag inner isclose isfinite isin isinf isnan isneginf "
+    "isposinf isreal kaiser kron lcm ldexp left_shift less less_equal log log10 log1p log2 logaddexp logaddexp2 "
+    "logical_and logical_not logical_or logical_xor logspace matmul max maximum mean median meshgrid min minimum "
+    "mod moveaxis multiply nan_to_num nanargmax nanargmin nancumprod nancumsum nanmax nanmean nanmedian nanmin "
+    "nanpercentile nanprod nanquantile nanstd nansum nanvar ndim negative nextafter nonzero not_equal ones_like outer "
+    "pad percentile power prod ptp quantile rad2deg ravel real reciprocal repeat reshape right_shift roll rot90 round "
+    "searchsorted select sign signbit sin sinc sinh size sort split sqrt square squeeze stack std subtract sum "
+    "swapaxes take take_along_axis tan tanh tensordot trace transpose trapezoid tri tril triu true_divide "
+    "trunc unravel_index vander var vdot vectorize vsplit vstack where zeros_like"
+)
+LINEAR_ALGEBRA = "cholesky det eig eigh inv lstsq matrix_rank pinv qr slogdet solve svd"
+RENAMED = {"abs": "absolute", "view_as_real": "real"}
+ACTIVATIONS = (
+    "celu elu glu hard_shrink hard_sigmoid hard_silu hard_swish hard_tanh leaky_relu log_sigmoid log_softmax relu "
+    "relu6 selu sigmoid silu soft_shrink softmax softplus softsign sparse_plus sparse_sigmoid sparsemax squareplus "
+    "swish tanh_shrink threshold"
+)
+_FIRST = ("x", "x1", "x2", "xs", "arrays", "condition", "subscripts")
+_KEYWORDS = {"newshape": "shape"}
+
+WHY = {
+    "adaptive_average_pool adaptive_max_pool average_pool conv conv_transpose depthwise_conv image max_pool "
+    "separable_conv depth_to_space space_to_depth psnr unfold fold extract_sequences": "use a layer, such as "
+    "layers.Conv1D or layers.MaxPooling1D",
+    "batch_normalization layer_normalization rms_normalization dot_product_attention": "use the layer of that name",
+    "associative_scan scan while_loop fori_loop": "write the step as a cell, rnnkit.cell, and run it with layers.RNN",
+    "ctc_loss ctc_decode": "rnnkit has no CTC",
+    "custom_gradient jvp": "see rnnkit.Cell.vjp and rnnkit.jvp",
+    "stop_gradient": "set layer.trainable = False, or compute the array before the model",
+    "fft fft2 ifft2 irfft rfft stft istft": "compute it before the model, with np.fft",
+    "segment_max segment_min segment_prod segment_sum scatter scatter_update slice_update": "write NumPy's x[i] = y, "
+    "np.add.at or np.where",
+    "cdist cholesky_inverse logdet lu_factor solve_triangular polar rearrange view view_as_complex erfinv "
+    "unique": "use NumPy's or SciPy's function on arrays",
+}
+
+
+def cast(x, dtype):
+    """An array in another precision; inside a step, floats stay in the layer's."""
+    return x.astype(_kind(dtype)) if hasattr(x, "astype") else np.asarray(x, _kind(dtype))
+
+
+saturate_cast = cast
+
+
+def _kind(dtype):
+    name = getattr(dtype, "name", dtype)
+    return np.dtype("float32" if name == "bfloat16" else name)
+
+
+def convert_to_tensor(x, dtype=None, sparse=None, ragged=None):
+    """An array of `x`; Python's floats in the precision of `settings.floatx`."""
+    if hasattr(x, "shape"):
+        return x if dtype is None else cast(x, dtype)
+    found = np.asarray(x)
+    if dtype is None and found.dtype == np.float64:
+        dtype = settings.floatx()
+    if dtype is None and found.dtype == np.int64:
+        dtype = "int32"
+    return found if dtype is None else found.astype(_kind(dtype))
+
+
+array = convert_to_tensor
+
+
+def convert_to_numpy(x):
+    """`x` as an array of NumPy."""
+    return np.asarray(x)
+
+
+def is_tensor(x) -> bool:
+    """Whether `x` is an array, or stands for one."""
+    return hasattr(x, "shape") and hasattr(x, "dtype")
+
+
+def shape(x) -> tuple:
+    """The sizes of an array; None where one is open."""
+    return tuple(x.shape) if hasattr(x, "shape") else np.shape(x)
+
+
+def dtype(x) -> str:
+    """The name of an array's dtype."""
+    return np.dtype(x.dtype).name
+
+
+def zeros(shape, dtype=None):
+    """An array of zeros; an open batch size gives one row, which stands for all."""
+    return np.zeros(_one_row(shape), _kind(dtype or settings.floatx()))
+
+
+def ones(shape, dtype=None):
+    """An array of ones; an open batch size gives one row, which stands for all."""
+    return np.ones(_one_row(shape), _kind(dtype or settings.floatx()))
+
+
+empty = zeros
+
+
+def tile(x, repeats):
+    """As `numpy.tile`; repeated as often as a batch has rows is not repeated, since one row stands for all."""
+    return np.tile(x, _one_row(np.asarray(repeats, object).tolist()))
+
+
+def _one_row(sizes):
+    """Sizes with 1 for None, the batch size of what stands for an array of any number of rows."""
+    return tuple(1 if one is None else one for one in sizes) if isinstance(sizes, (tuple, list)) else sizes
+
+
+def full(shape, fill_value, dtype=None):
+    """An array of one value; an open batch size gives one row, which stands for all."""
+    return np.full(_one_row(shape), fill_value, _kind(dtype or settings.floatx()))
+
+
+def eye(N, M=None, k=0, dtype=None):
+    """The identity matrix."""
+    return np.eye(N, M, k, _kind(dtype or settings.floatx()))
+
+
+def identity(n, dtype=None):
+    """The identity matrix."""
+    return eye(n, dtype=dtype)
+
+
+def arange(start, stop=None, step=None, dtype=None):
+    """Numbers at equal distances."""
+    found = np.arange(start, stop, 1 if step is None else step) if stop is not None else np.arange(start)
+    return convert_to_tensor(found.tolist(), dtype)
+
+
+def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis=0):
+    """`num` numbers from `start` to `stop`."""
+    return np.linspace(start, stop, num, endpoint, retstep, _kind(dtype or settings.floatx()), axis)
+
+
+def clip(x, x_min, x_max):
+    """`x` between two bounds."""
+    return np.clip(x, x_min, x_max)
+
+
+def rsqrt(x):
+    """``1 / sqrt(x)``."""
+    return 1.0 / np.sqrt(x)
+
+
+def divide_no_nan(x1, x2):
+    """``x1 / x2``, and 0 where `x2` is 0."""
+    none = np.equal(x2, 0)
+    return np.where(none, 0.0, x1 / np.where(none, 1.0, x2))
+
+
+def erf(x):
+    """The error function."""
+    return plain.erf(x)
+
+
+def erfc(x):
+    """``1 - erf(x)``."""
+    return plain.erfc(x)
+
+
+def gelu(x, approximate=True):
+    """``x * Φ(x)``, with the formula by tanh unless said otherwise, as Keras's operation has it."""
+    return activations.gelu(x, approximate)
+
+
+def logsumexp(x, axis=None, keepdims=False):
+    """``log(sum(exp(x)))``."""
+    top = np.max(x, axis=axis, keepdims=True)
+    found = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
+    return found if keepdims else np.squeeze(found, axis=axis)
+
+
+def norm(x, ord=None, axis=None, keepdims=False):
+    """The length of vectors, or another norm."""
+    return np.linalg.norm(x, ord=ord, axis=axis, keepdims=keepdims)
+
+
+def normalize(x, axis=-1, order=2, epsilon=None):
+    """`x` divided by its length along an axis."""
+    least = settings.epsilon() if epsilon is None else epsilon
+    return x / np.maximum(np.linalg.norm(x, ord=order, axis=axis, keepdims=True), least)
+
+
+def moments(x, axes, keepdims=False, synchronized=False):
+    """The mean and the variance."""
+    axes = tuple(axes) if isinstance(axes, list) else axes
+    return np.mean(x, axis=axes, keepdims=keepdims), np.var(x, axis=axes, keepdims=keepdims)
+
+
+def one_hot(x, num_classes, axis=-1, dtype=None, sparse=False):
+    """1 at the place of each id, 0 elsewhere."""
+    found = np.where(np.equal(x[..., None], np.arange(num_classes)), 1.0, 0.0)
+    found = found if axis == -1 else np.moveaxis(found, -1, axis)
+    return cast(found, dtype or settings.floatx()) if isinstance(found, np.ndarray) else found
+
+
+def multi_hot(inputs, num_classes=None, axis=-1, dtype=None, sparse=False):
+    """1 at the place of each id of a list of ids, 0 elsewhere."""
+    return np.max(one_hot(inputs, num_classes, dtype=dtype), axis=-2)
+
+
+def unstack(x, num=None, axis=0):
+    """The parts of an array along an axis, without it."""
+    return [np.squeeze(part, axis=axis) for part in np.split(x, x.shape[axis] if num is None else num, axis=axis)]
+
+
+def slice(inputs, start_indices, shape):
+    """A block of an array from `start_indices` on, of a shape."""
+    import builtins
+
+    return inputs[tuple(builtins.slice(at, at + size) for at, size in zip(start_indices, shape, strict=True))]
+
+
+def get_item(x, key):
+    """``x[key]``."""
+    return x[key]
+
+
+def top_k(x, k, sorted=True):
+    """The `k` largest entries of the last axis, and their places."""
+    return np.flip(np.sort(x, axis=-1), -1)[..., :k], np.argsort(-x, axis=-1)[..., :k]
+
+
+def in_top_k(targets, predictions, k):
+    """Whether each target is among the `k` largest predictions."""
+    chosen = np.take_along_axis(predictions, np.asarray(targets)[..., None], axis=-1)
+    return np.sum(predictions > chosen, axis=-1) < k
+
+
+def cond(pred, true_fn, false_fn):
+    """The value of one of two functions, by a number."""
+    return true_fn() if pred else false_fn()
+
+
+def switch(index, branches, *operands):
+    """The value of one of several functions, by its place."""
+    return branches[int(np.clip(index, 0, len(branches) - 1))](*operands)
+
+
+def map(f, xs):
+    """The values of a function for the entries of the first axis."""
+    return np.stack([f(x) for x in xs])
+
+
+vectorized_map = map
+
+
+def allclose(x1, x2, rtol=1e-5, atol=1e-8, equal_nan=False) -> bool:
+    """Whether two arrays agree."""
+    return np.allclose(x1, x2, rtol, atol, equal_nan)
+
+
+def isclose(x1, x2, rtol=1e-5, atol=1e-8, equal_nan=False):
+    """Where two arrays agree."""
+    return np.isclose(x1, x2, rtol, atol, equal_nan) if equal_nan else np.isclose(x1, x2, rtol, atol)
+
+
+def binary_crossentropy(target, output, from_logits=False):
+    """The crossentropy of each entry."""
+    if from_logits:
+        return plain.softplus(output) - target * output
+    p = np.clip(output, settings.epsilon(), 1.0 - settings.epsilon())
+    return -(target * np.log(p) + (1.0 - target) * np.log(1.0 - p))
+
+
+def categorical_crossentropy(target, output, from_logits=False, axis=-1):
+    """The crossentropy of classes that are one-hot."""
+    from rnnkit import losses
+
+    return losses.categorical_crossentropy(target, output, from_logits)
+
+
+def sparse_categorical_crossentropy(target, output, from_logits=False, axis=-1):
+    """The crossentropy of classes by their numbers."""
+    from rnnkit import losses
+
+    return losses.sparse_categorical_crossentropy(target, output, from_logits)
+
+
+_OWN = [name for name, value in list(globals().items()) if callable(value) and not name.startswith("_")]
+
+
+class Operations:
+    """The operations again, as ``ops.nn`` and the like: every name stands in each of them."""
+
+    def __getattr__(self, name):
+        from rnnkit.keras import ops
+
+        return getattr(ops, name)
+
+
+nn = numpy = linalg = Operations()
+
+
+def _function(name: str) -> Callable:
+    place = np.linalg if name in LINEAR_ALGEBRA.split() else np
+    found = getattr(place, RENAMED.get(name, name))
+
+    def operation(*arguments, **keywords):
+        first = [keywords.pop(one) for one in _FIRST if one in keywords]
+        keywords = {_KEYWORDS.get(one, one): value for one, value in keywords.items()}
+        if isinstance(keywords.get("axis"), list):
+            keywords["axis"] = tuple(keywords["axis"])
+        return found(*first, *arguments, **keywords)
+
+    operation.__name__ = operation.__qualname__ = name
+    operation.__module__ = __name__
+    operation.__doc__ = f"NumPy's `{found.__name__}`, see there; `x`, `x1` and `x2` are its first arguments."
+    return operation
+
+
+def _make(name: str):
+    why = next((reason for names, reason in WHY.items() if name in names.split()), None)
+    if why is not None:
+        return LeftOut(f"ops.{name}", why)
+    return getattr(activations, name) if name in ACTIVATIONS.split() else _function(name)
+
+
+_MADE = [*SAME.split(), *LINEAR_ALGEBRA.split(), *RENAMED, *ACTIVATIONS.split(), *" ".join(WHY).split()]
+__getattr__, __dir__ = namespace("ops", _make, [name for name in _MADE if name not in ("isclose",)])

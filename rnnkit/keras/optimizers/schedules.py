@@ -1,0 +1,30 @@
+"""Keras's schedules of learning rates: names for rnnkit's."""
+
+from __future__ import annotations
+
+from rnnkit.keras.naming import named, namespace
+from rnnkit.optimizers import schedules as plain
+
+_NAMES = {name: name for name in plain.CLASSES} | {"LearningRateSchedule": "Schedule"}
+
+serialize = plain.config_of
+
+
+def deserialize(config, custom_objects=None):
+    """The schedule that `serialize` described."""
+    from rnnkit.serialization.registry import reading
+
+    with reading(custom_objects):
+        return plain.get(config)
+
+
+def _arguments(kind, arguments, keywords):
+    keywords.pop("name", None)
+    return arguments, keywords, lambda made: None
+
+
+def _make(name: str):
+    return named(name, __name__, getattr(plain, _NAMES[name]), _arguments)
+
+
+__getattr__, __dir__ = namespace("optimizers.schedules", _make, _NAMES)

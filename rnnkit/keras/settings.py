@@ -1,0 +1,107 @@
+"""What Keras keeps for the whole program: the precision, the seed and the numbers in names."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import defaultdict
+from typing import ClassVar
+
+import numpy as np
+
+_PRECISIONS = ("float32", "float64")
+
+
+class _Settings:
+    floatx = "float32"
+    epsilon = 1e-7
+    seeds: np.random.SeedSequence | None = None  # of what is made without a seed of its own
+    taken: ClassVar[defaultdict[str, int]] = defaultdict(int)  # how many objects have a name
+
+
+def floatx() -> str:
+    """The precision of layers that are given none, ``"float32"`` at first."""
+    return _Settings.floatx
+
+
+def set_floatx(value) -> None:
+    """Set the precision of layers that are made from here on.
+
+    Raises
+    ------
+    ValueError
+        For another one than float32 and float64.
+    """
+    _Settings.floatx = precision(value)
+
+
+def epsilon() -> float:
+    """A small number, 1e-7 at first, for the arithmetic of scripts."""
+    return _Settings.epsilon
+
+
+def set_epsilon(value) -> None:
+    """Set what `epsilon` gives; rnnkit's own losses keep theirs."""
+    _Settings.epsilon = float(value)
+
+
+def precision(policy) -> str:
+    """The name of the precision that a `dtype` argument or a policy stands for; None is `floatx`.
+
+    Raises
+    ------
+    ValueError
+        For another one than float32 and float64.
+    """
+    if policy is None:
+        return floatx()
+    name = getattr(policy, "compute_dtype", None) or policy
+    try:
+        name = name if isinstance(name, str) else np.dtype(name).name
+    except TypeError:
+        name = repr(name)
+    if name not in _PRECISIONS:
+        raise ValueError(
+            f'expected a dtype of "float32" or "float64", got {name!r}; layers compute in one precision, and '
+            'layer.quantize("bfloat16") stores the weights of a trained one in fewer bits'
+        )
+    return name
+
+
+def set_random_seed(seed: int) -> None:
+    """Seed Python's and NumPy's generators, and all layers and models that are made from here on without a seed.
+
+    Two programs that call it first draw the same weights, masks and orders of rows, and so have the same bits.
+    """
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002  # scripts draw from it
+    _Settings.seeds = np.random.SeedSequence(seed)
+
+
+def next_seed() -> np.random.SeedSequence | None:
+    """The seed of the next layer or model that has none; None unless `set_random_seed` was called."""
+    return None if _Settings.seeds is None else _Settings.seeds.spawn(1)[0]
+
+
+def clear_session(free_memory: bool = True) -> None:
+    """Let the numbers in names start anew; `free_memory` changes nothing, since unused models are freed at once."""
+    _Settings.taken.clear()
+
+
+def get_uid(prefix: str = "") -> int:
+    """How many objects have asked for a number with a prefix, this one among them."""
+    _Settings.taken[prefix] += 1
+    return _Settings.taken[prefix]
+
+
+def auto_name(class_name: str) -> str:
+    """The name of an object that nobody named, as Keras counts: ``lstm``, ``lstm_1``, …
+
+    >>> clear_session()
+    >>> auto_name("SimpleRNN"), auto_name("SimpleRNN"), auto_name("GlobalAveragePooling1D")
+    ('simple_rnn', 'simple_rnn_1', 'global_average_pooling1d')
+    """
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", class_name)
+    name = re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+    number = get_uid(name) - 1
+    return f"{name}_{number}" if number else name

@@ -1,0 +1,215 @@
+"""Keras's utilities: arrays for models, names for one's own classes, pictures of models."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from rnnkit.keras.left_out import left_out
+from rnnkit.keras.saving import (
+    CustomObjectScope,
+    custom_object_scope,
+    deserialize_keras_object,
+    get_custom_objects,
+    get_registered_name,
+    get_registered_object,
+    register_keras_serializable,
+    serialize_keras_object,
+)
+from rnnkit.keras.settings import clear_session, set_random_seed
+from rnnkit.layers.support.symbolic import SymbolicTensor
+from rnnkit.sequences.padding import pad_sequences
+from rnnkit.sequences.windows import timeseries_dataset_from_array
+from rnnkit.serialization.atomic_files import replacing
+
+__all__ = [
+    "CustomObjectScope",
+    "Progbar",
+    "PyDataset",
+    "Sequence",
+    "clear_session",
+    "custom_object_scope",
+    "deserialize_keras_object",
+    "disable_interactive_logging",
+    "enable_interactive_logging",
+    "get_custom_objects",
+    "get_registered_name",
+    "get_registered_object",
+    "is_interactive_logging_enabled",
+    "is_keras_tensor",
+    "normalize",
+    "pack_x_y_sample_weight",
+    "pad_sequences",
+    "plot_model",
+    "register_keras_serializable",
+    "serialize_keras_object",
+    "set_random_seed",
+    "split_dataset",
+    "standardize_dtype",
+    "timeseries_dataset_from_array",
+    "to_categorical",
+    "unpack_x_y_sample_weight",
+]
+
+
+def __getattr__(name: str):
+    return left_out("utils", name)
+
+
+def to_categorical(x, num_classes=None) -> np.ndarray:
+    """Ids as rows of zeros with a 1 at the id's place; an axis of 1 at the end goes away.
+
+    >>> to_categorical([0, 2]).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
+    """
+    ids = np.asarray(x, np.int64)
+    if ids.ndim > 1 and ids.shape[-1] == 1:
+        ids = ids[..., 0]
+    count = int(ids.max()) + 1 if num_classes is None else int(num_classes)
+    if ids.size and not (ids.min() >= 0 and ids.max() < count):
+        raise ValueError(f"expected ids from 0 to {count - 1}, got {ids.min()} to {ids.max()}")
+    return np.eye(count)[ids]
+
+
+def normalize(x, axis=-1, order=2) -> np.ndarray:
+    """An array divided by its length along an axis; what has the length 0 stays."""
+    x = np.atleast_1d(np.asarray(x, np.float64))
+    length = np.linalg.norm(x, order, axis, keepdims=True)
+    return x / np.where(length == 0, 1.0, length)
+
+
+class PyDataset:
+    """Base of data that comes in batches: one's own defines ``__len__`` and ``__getitem__``, and `on_epoch_end`.
+
+    Parameters
+    ----------
+    workers, use_multiprocessing, max_queue_size
+        Nothing: batches are made in this process, one after the other.
+    """
+
+    def __init__(self, workers=1, use_multiprocessing=False, max_queue_size=10):
+        self.workers, self.use_multiprocessing, self.max_queue_size = workers, use_multiprocessing, max_queue_size
+
+    @property
+    def num_batches(self) -> int:
+        """How many batches there are."""
+        return len(self)
+
+    def __getitem__(self, index):
+        """A batch ``(x, y)`` or ``(x, y, sample_weight)``."""
+        raise NotImplementedError(f"expected {type(self).__name__} to define __getitem__(index)")
+
+    def __len__(self):
+        raise NotImplementedError(f"expected {type(self).__name__} to define __len__()")
+
+    def on_epoch_begin(self) -> None:
+        """Nothing; called by nobody."""
+
+    def on_epoch_end(self) -> None:
+        """After an epoch."""
+
+
+Sequence = PyDataset
+
+
+def plot_model(model, to_file="model.png", show_shapes=False, **keywords) -> str:
+    """Write a drawing of a model as SVG, and return it; a suffix of `to_file` other than ``.svg`` is replaced."""
+    drawing = model._drawing()
+    path = f"{os.path.splitext(os.fspath(to_file))[0]}.svg"
+    with replacing(path) as beside, open(beside, "w", encoding="utf-8") as file:
+        file.write(drawing)
+    return drawing
+
+
+def split_dataset(dataset, left_size=None, right_size=None, shuffle=False, seed=None, preferred_backend=None):
+    """Arrays in two parts by their rows: ``(left, right)``, nested as `dataset` is.
+
+    Parameters
+    ----------
+    dataset : array or tuple of arrays
+    left_size, right_size : float or int
+        A share of the rows, or how many.
+    shuffle : bool
+    seed : int, optional
+    """
+    several = isinstance(dataset, (tuple, list))
+    arrays = [np.asarray(one) for one in (dataset if several else [dataset])]
+    rows = len(arrays[0])
+    count = lambda size: round(size * rows) if isinstance(size, float) else int(size)
+    if left_size is None and right_size is None:
+        raise ValueError("expected left_size or right_size, got neither")
+    left = rows - count(right_size) if left_size is None else count(left_size)
+    right = rows - left if right_size is None else count(right_size)
+    order = np.random.default_rng(seed).permutation(rows) if shuffle else np.arange(rows)
+    parts = [
+        type(dataset)(a[o] for a in arrays) if several else arrays[0][o] for o in (order[:left], order[rows - right :])
+    ]
+    return parts[0], parts[1]
+
+
+def pack_x_y_sample_weight(x, y=None, sample_weight=None):
+    """A batch as a tuple, without what is None at its end."""
+    if sample_weight is not None:
+        return x, y, sample_weight
+    return (x, y) if y is not None else x if isinstance(x, (tuple, list)) else (x,)
+
+
+def unpack_x_y_sample_weight(data):
+    """``(x, y, sample_weight)`` of a batch, with None for what isn't there."""
+    given = data if isinstance(data, (tuple, list)) else (data,)
+    return (*given, None, None)[:3]
+
+
+def is_keras_tensor(x) -> bool:
+    """Whether it is symbolic, as what `Input` gives."""
+    return isinstance(x, SymbolicTensor)
+
+
+def standardize_dtype(dtype) -> str:
+    """The name of a dtype."""
+    return np.dtype(getattr(dtype, "name", dtype) or "float32").name
+
+
+_interactive = [True]
+
+
+def enable_interactive_logging() -> None:
+    """Nothing: `verbose` says what a fit shows."""
+    _interactive[0] = True
+
+
+def disable_interactive_logging() -> None:
+    """Nothing: `verbose` says what a fit shows."""
+    _interactive[0] = False
+
+
+def is_interactive_logging_enabled() -> bool:
+    """What was set last."""
+    return _interactive[0]
+
+
+class Progbar:
+    """Says on one line how far a loop has come.
+
+    Parameters
+    ----------
+    target : int or None
+        How many steps there are.
+    verbose : int
+        0 says nothing.
+    """
+
+    def __init__(self, target, width=20, verbose=1, **keywords):
+        self.target, self.verbose, self._seen = target, verbose, 0
+
+    def update(self, current, values=None, finalize=None) -> None:
+        """Say that so many steps are done."""
+        self._seen = current
+        if self.verbose and (finalize or current == self.target):
+            told = ", ".join(f"{name} {float(value):.4g}" for name, value in values or [])
+            print(f"{current}/{self.target}{': ' if told else ''}{told}")
+
+    def add(self, n, values=None) -> None:
+        """Say that so many more are done."""
+        self.update(self._seen + n, values)

@@ -1,0 +1,42 @@
+"""Arrays of other kinds that a package of rnnkit takes over: a call that meets one is that package's to answer."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+
+import numpy as np
+
+# By the module of an array's class, the module that answers calls with it. It is imported at the first such call.
+HANDLERS = {"dask.array": "rnnkit.distributed.calls"}
+
+_PLAIN = (np.ndarray, int, float, bool, str, type(None))
+
+
+def handler_of(nested):
+    """The module that takes a call with these arguments, whose `answer` it calls; None for all usual arrays."""
+    if isinstance(nested, dict):
+        nested = list(nested.values())
+    if isinstance(nested, (list, tuple)):
+        for one in nested:
+            if isinstance(one, (int, float)):
+                return None  # a list of numbers, which may be long
+            if (found := handler_of(one)) is not None:
+                return found
+        return None
+    if isinstance(nested, _PLAIN):
+        return None
+    package = ".".join(type(nested).__module__.split(".")[:2])
+    return importlib.import_module(HANDLERS[package]) if package in HANDLERS else None
+
+
+def handled(method):
+    """A layer's method that leaves calls with arrays of these kinds to their handler."""
+
+    @functools.wraps(method)
+    def called(self, *arguments, **keywords):
+        if (handler := handler_of((*arguments, *keywords.values()))) is not None:
+            return handler.answer(self, method, arguments, keywords)
+        return method(self, *arguments, **keywords)
+
+    return called

@@ -1,0 +1,198 @@
+"""Metrics: numbers that tell how well a model does, without a gradient.
+
+A metric gathers batches: ``update`` adds one, ``result`` is the mean over all used entries so far, ``reset`` forgets
+them. They are plain NumPy, with sums in float64. Every loss is a metric by its name, and so is every function
+``(y_true, y_pred) -> array``. Names and formulas are Keras's.
+
+>>> import numpy as np
+>>> metric = get("rmse")
+>>> metric.update(np.zeros((2, 1)), np.array([[2.0], [0.0]]))
+>>> metric.update(np.zeros((2, 1)), np.array([[0.0], [0.0]]))
+>>> metric.result()
+1.0
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rnnkit import losses
+from rnnkit.metrics.accuracy import (
+    Accuracy,
+    BinaryAccuracy,
+    CategoricalAccuracy,
+    SparseCategoricalAccuracy,
+    SparseTopKCategoricalAccuracy,
+    TopKCategoricalAccuracy,
+    binary_accuracy,
+    categorical_accuracy,
+    sparse_categorical_accuracy,
+    sparse_top_k_categorical_accuracy,
+    top_k_categorical_accuracy,
+)
+from rnnkit.metrics.counts import (
+    F1Score,
+    FalseNegatives,
+    FalsePositives,
+    FBetaScore,
+    Precision,
+    Recall,
+    TrueNegatives,
+    TruePositives,
+)
+from rnnkit.metrics.curves import AUC
+from rnnkit.metrics.errors import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    CategoricalHinge,
+    CosineSimilarity,
+    Hinge,
+    KLDivergence,
+    LogCoshError,
+    Mean,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    Poisson,
+    RootMeanSquaredError,
+    SparseCategoricalCrossentropy,
+    SquaredHinge,
+    Sum,
+)
+from rnnkit.metrics.metric import Measure, Metric
+from rnnkit.metrics.variation import R2Score
+from rnnkit.serialization.configuration import described, is_described, named_config
+from rnnkit.serialization.registry import find, is_elsewhere
+
+FUNCTIONS: dict[str, Callable] = {
+    function.__name__: function
+    for function in (
+        binary_accuracy,
+        categorical_accuracy,
+        sparse_categorical_accuracy,
+        top_k_categorical_accuracy,
+        sparse_top_k_categorical_accuracy,
+    )
+}
+CLASSES: dict[str, type[Measure]] = {
+    kind.__name__: kind
+    for kind in (
+        Accuracy,
+        BinaryAccuracy,
+        CategoricalAccuracy,
+        SparseCategoricalAccuracy,
+        TopKCategoricalAccuracy,
+        SparseTopKCategoricalAccuracy,
+        RootMeanSquaredError,
+        BinaryCrossentropy,
+        CategoricalCrossentropy,
+        CategoricalHinge,
+        CosineSimilarity,
+        Hinge,
+        KLDivergence,
+        LogCoshError,
+        MeanAbsoluteError,
+        MeanAbsolutePercentageError,
+        MeanSquaredError,
+        MeanSquaredLogarithmicError,
+        Poisson,
+        SparseCategoricalCrossentropy,
+        SquaredHinge,
+        AUC,
+        F1Score,
+        FBetaScore,
+        FalseNegatives,
+        FalsePositives,
+        Precision,
+        R2Score,
+        Recall,
+        TrueNegatives,
+        TruePositives,
+        Mean,
+        Sum,
+    )
+}
+ALIASES = {
+    "acc": "Accuracy",
+    "accuracy": "Accuracy",
+    "rmse": "RootMeanSquaredError",
+    "RMSE": "RootMeanSquaredError",
+    "root_mean_squared_error": "RootMeanSquaredError",
+    "auc": "AUC",
+    "precision": "Precision",
+    "recall": "Recall",
+    "r2_score": "R2Score",
+}
+
+
+def get(identifier, loss=None) -> Measure:
+    """The metric that an entry of a `metrics` argument stands for.
+
+    Parameters
+    ----------
+    identifier : str, Metric, callable or dict
+        A name as in Keras (``"accuracy"``, ``"rmse"``, ``"BinaryAccuracy"``, every loss's), which the metric is then
+        called; a metric as it is; a function ``(y_true, y_pred) -> array`` or a loss; or
+        ``{"class_name": …, "config": …}``.
+    loss : str, callable or dict, optional
+        What the model is trained by. It decides which accuracy ``"accuracy"`` is, where it is one of the
+        crossentropies, and at which threshold; Keras looks at the shapes only.
+
+    Raises
+    ------
+    ValueError
+        For a name that doesn't exist.
+    TypeError
+        For anything else.
+    """
+    if isinstance(identifier, Measure):
+        return identifier
+    if isinstance(identifier, str) and not is_elsewhere(identifier):
+        return _named(identifier, loss)
+    if is_described(identifier):
+        return described(identifier, _known(), Measure, "metric")
+    if isinstance(identifier, type) and issubclass(identifier, Measure):
+        return identifier()  # type: ignore[call-arg]
+    if isinstance(identifier, str):
+        return get(find(identifier), loss)
+    if not callable(identifier):
+        raise TypeError(f"expected a metric's name, a function(y_true, y_pred) or a metric; got {identifier!r}")
+    return Metric(losses.get(identifier))
+
+
+def config_of(metric: Measure) -> dict | str | None:
+    """What `get` makes the same metric of, as JSON values."""
+    return named_config(metric, _known())
+
+
+def _known() -> dict[str, type[Measure]]:
+    return {**CLASSES, "Metric": Metric}
+
+
+def _named(identifier, loss) -> Measure:
+    name = ALIASES.get(identifier, identifier)
+    if name == "Accuracy":
+        return Accuracy(**_accuracy_of(loss), name=identifier)
+    if name in CLASSES:
+        return CLASSES[name](**({} if name == identifier else {"name": identifier}))
+    if name in FUNCTIONS:
+        return Metric(FUNCTIONS[name], identifier)
+    try:
+        return Metric(losses.get(name), identifier)
+    except ValueError:
+        names = ", ".join([*ALIASES, *FUNCTIONS, "every loss"])
+        raise ValueError(
+            f"expected a metric among {names}, or a function(y_true, y_pred); got {identifier!r}"
+        ) from None
+
+
+def _accuracy_of(loss) -> dict:
+    """The settings of `Accuracy` that a loss asks for."""
+    loss = None if loss is None else losses.get(loss)
+    name = None if loss is None else losses.name_of(loss)
+    if name == "binary_crossentropy":
+        return {"kind": "binary", "threshold": 0.0 if getattr(loss, "from_logits", False) else 0.5}
+    if name in ("categorical_crossentropy", "sparse_categorical_crossentropy"):
+        return {"kind": name.removesuffix("_crossentropy")}
+    return {}

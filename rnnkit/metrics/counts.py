@@ -1,0 +1,247 @@
+"""How often predictions above a threshold are right and wrong, and the shares that come of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rnnkit.arguments import fraction, number_from_zero, positive_integer, real_number, whole
+from rnnkit.metrics.metric import Measure, used_entries
+
+
+def divided(a, b) -> np.ndarray:
+    """``a / b``, 0 where b is."""
+    return np.divide(a, b, out=np.zeros(np.broadcast(a, b).shape), where=np.not_equal(b, 0))
+
+
+class Counts:
+    """Sums of weights of true and false, positive and negative predictions, for each threshold.
+
+    Attributes
+    ----------
+    thresholds : ndarray (n,)
+        In ascending order; a prediction above one is positive.
+    true_positives, false_positives, true_negatives, false_negatives : ndarray (n,), or (n, labels)
+    """
+
+    def __init__(self, thresholds, labels: int | None = None):
+        self.thresholds, self.labels = np.asarray(thresholds, np.float64), labels
+        shape = (len(self.thresholds),) if labels is None else (len(self.thresholds), labels)
+        self.true_positives, self.false_positives, self.true_negatives, self.false_negatives = np.zeros((4, *shape))
+
+    def add(self, y_true, y_pred, weight) -> None:
+        """Add predictions ``(N, K)`` with weights that NumPy broadcasts; with labels, the columns apart."""
+        weight = np.broadcast_to(weight, y_pred.shape)
+        if self.labels is None:
+            parts: list[tuple[Any, ...]] = [(..., y_true.ravel() != 0, y_pred.ravel(), weight.ravel())]
+        else:
+            parts = [((slice(None), k), y_true[:, k] != 0, y_pred[:, k], weight[:, k]) for k in range(self.labels)]
+        for at, positive, values, weights in parts:
+            for label, above, below in (
+                (positive, self.true_positives, self.false_negatives),
+                (~positive, self.false_positives, self.true_negatives),
+            ):
+                higher, total = self._above(values[label], weights[label])
+                above[at] += higher
+                below[at] += total - higher
+
+    def _above(self, values, weights) -> tuple[np.ndarray, float]:
+        """The weights of values above each threshold, and of all."""
+        place = np.searchsorted(self.thresholds.astype(values.dtype), values, side="left")
+        found = np.bincount(place, weights, len(self.thresholds) + 1)
+        return np.cumsum(found[::-1])[::-1][1:], float(found.sum())
+
+
+class CountingMetric(Measure):
+    """Base of metrics of counts; a subclass has `_share`.
+
+    Parameters
+    ----------
+    thresholds : float or list of float, optional
+        A prediction above is positive: 0.5 unless given. Several give several results, which training doesn't take.
+    top_k : int, optional
+        The `top_k` largest predictions of a row are positive, if they are above the thresholds that are given.
+    class_id : int, optional
+        Count this entry of the last axis alone.
+    name : str
+    """
+
+    _default = ""
+
+    def __init__(self, thresholds=None, top_k=None, class_id=None, name=None):
+        self.thresholds = thresholds
+        self.top_k = None if top_k is None else positive_integer(top_k, "top_k")
+        self.class_id = None if class_id is None else whole(class_id, "class_id", 0)
+        several = isinstance(thresholds, (list, tuple, np.ndarray))
+        default = 0.5 if top_k is None else -np.inf
+        given = list(thresholds) if several else [default if thresholds is None else thresholds]
+        self._used = [real_number(one, "a threshold") for one in given]
+        super().__init__(name or self._default)
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        self._order = np.argsort(self._used, kind="stable")
+        self._counts = Counts(np.sort(self._used))
+
+    def update(self, y_true, y_pred, mask=None, sample_weight=None) -> None:
+        """Add a batch, as `Metric.update`."""
+        y_true, y_pred, weight = used_entries(y_true, y_pred, mask, sample_weight)
+        if self.top_k is not None and y_pred.size:
+            least = np.sort(y_pred, axis=-1)[:, -min(self.top_k, y_pred.shape[-1])][:, None]
+            y_pred = np.where(y_pred >= least, y_pred, -np.inf)
+        if self.class_id is not None:
+            y_true, y_pred = y_true[:, [self.class_id]], y_pred[:, [self.class_id]]
+        self._counts.add(y_true, y_pred, weight[:, None])
+
+    def result(self):
+        """The number so far, an array of them for several thresholds."""
+        found = np.empty(len(self._used))
+        found[self._order] = self._share(self._counts)
+        return found if isinstance(self.thresholds, (list, tuple, np.ndarray)) and len(found) > 1 else float(found[0])
+
+    def _share(self, counts: Counts) -> np.ndarray:
+        raise NotImplementedError
+
+    def get_config(self) -> dict:
+        """The constructor's arguments as JSON values."""
+        several = isinstance(self.thresholds, (list, tuple, np.ndarray))
+        thresholds = [float(one) for one in self.thresholds] if several else self.thresholds
+        return {"thresholds": thresholds, "top_k": self.top_k, "class_id": self.class_id, "name": self.name}
+
+
+class Precision(CountingMetric):
+    """Of the positive predictions, the share that is right; 0 where there is none.
+
+    Examples
+    --------
+    >>> Precision()([[0.0], [1.0], [1.0]], [[0.9], [0.8], [0.1]])
+    0.5
+    """
+
+    _default = "precision"
+
+    def _share(self, counts):
+        return divided(counts.true_positives, counts.true_positives + counts.false_positives)
+
+
+class Recall(CountingMetric):
+    """Of what is positive, the share that is predicted so; 0 where there is none.
+
+    Examples
+    --------
+    >>> Recall()([[0.0], [1.0], [1.0]], [[0.9], [0.8], [0.1]])
+    0.5
+    """
+
+    _default = "recall"
+
+    def _share(self, counts):
+        return divided(counts.true_positives, counts.true_positives + counts.false_negatives)
+
+
+class _OneCount(CountingMetric):
+    """Base of those that give one of the four counts."""
+
+    def __init__(self, thresholds=None, name=None):
+        super().__init__(thresholds, name=name)
+
+    def _share(self, counts):
+        return getattr(counts, self._default)
+
+    def get_config(self) -> dict:
+        """The constructor's arguments as JSON values."""
+        return {name: value for name, value in super().get_config().items() if name in ("thresholds", "name")}
+
+
+class TruePositives(_OneCount):
+    """The weight of positive predictions that are right."""
+
+    _default = "true_positives"
+
+
+class FalsePositives(_OneCount):
+    """The weight of positive predictions that are wrong."""
+
+    _default = "false_positives"
+
+
+class TrueNegatives(_OneCount):
+    """The weight of negative predictions that are right."""
+
+    _default = "true_negatives"
+
+
+class FalseNegatives(_OneCount):
+    """The weight of negative predictions that are wrong."""
+
+    _default = "false_negatives"
+
+
+class FBetaScore(Measure):
+    """``(1 + beta²) precision recall / (beta² precision + recall)`` of each class, and their mean.
+
+    Parameters
+    ----------
+    average : {"macro", "micro", "weighted"} or None
+        The mean over classes; that of all predictions together; the mean by how often each class occurs; None gives
+        an array, which training doesn't take.
+    beta : float above 0
+    threshold : float, optional
+        A prediction above is positive; without one, the largest prediction of a row.
+    name : str
+
+    Examples
+    --------
+    >>> FBetaScore("macro")([[1, 0], [0, 1], [0, 1]], [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]])
+    0.6666666666666666
+    """
+
+    def __init__(self, average=None, beta=1.0, threshold=None, name="fbeta_score"):
+        if average not in (None, "micro", "macro", "weighted"):
+            raise ValueError(f"expected average to be None, 'micro', 'macro' or 'weighted', got {average!r}")
+        if not number_from_zero(beta, "beta"):
+            raise ValueError(f"expected beta above 0, got {beta!r}")
+        self.average, self.beta = average, float(beta)
+        self.threshold = None if threshold is None else fraction(threshold, "threshold")
+        super().__init__(name)
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        self._sums: np.ndarray = np.zeros((3, 1))
+
+    def update(self, y_true, y_pred, mask=None, sample_weight=None) -> None:
+        """Add a batch, as `Metric.update`."""
+        y_true, y_pred, weight = used_entries(y_true, y_pred, mask, sample_weight)
+        if self.threshold is None:
+            largest = np.max(y_pred, axis=-1, keepdims=True, initial=-np.inf)
+            positive = (y_pred >= largest) & (np.abs(y_pred) > 1e-9)
+        else:
+            positive = y_pred > self.threshold
+        weight = weight[:, None]
+        sums = np.stack([np.sum(part * weight, axis=0) for part in (positive * y_true, positive, 1.0 * y_true)])
+        self._sums = self._sums + (sums.sum(axis=1, keepdims=True) if self.average == "micro" else sums)
+
+    def result(self):
+        """The score so far."""
+        right, predicted, real = self._sums
+        precision, recall, square = divided(right, predicted), divided(right, real), self.beta**2
+        scores = divided((1 + square) * precision * recall, square * precision + recall)
+        if self.average is None:
+            return scores
+        return float(np.sum(scores * divided(real, real.sum())) if self.average == "weighted" else np.mean(scores))
+
+    def get_config(self) -> dict:
+        """The constructor's arguments as JSON values."""
+        return {"average": self.average, "beta": self.beta, "threshold": self.threshold, "name": self.name}
+
+
+class F1Score(FBetaScore):
+    """`FBetaScore` with a beta of 1: the harmonic mean of precision and recall."""
+
+    def __init__(self, average=None, threshold=None, name="f1_score"):
+        super().__init__(average, 1.0, threshold, name)
+
+    def get_config(self) -> dict:
+        """The constructor's arguments as JSON values."""
+        return {name: value for name, value in super().get_config().items() if name != "beta"}

@@ -1,0 +1,108 @@
+"""Metrics that are means of losses, and means and sums of any numbers."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from rnnkit import losses
+from rnnkit.arrays import real
+from rnnkit.metrics.metric import Measure, Metric
+
+
+class RootMeanSquaredError(Metric):
+    """The root of the mean over all batches of `rnnkit.losses.mean_squared_error`."""
+
+    def __init__(self, name="root_mean_squared_error"):
+        super().__init__(losses.mean_squared_error, name)
+
+    def _finish(self, mean):
+        return math.sqrt(mean)
+
+
+class CosineSimilarity(Metric):
+    """The mean cosine of the angle between y_true and y_pred: the loss of this name, with the other sign."""
+
+    def __init__(self, name="cosine_similarity"):
+        super().__init__(losses.cosine_similarity, name)
+
+    def _finish(self, mean):
+        return -mean
+
+
+def _mean_of(class_name: str, loss: str, name: str | None = None) -> type[Metric]:
+    """The class of a metric that is the mean of a loss, with the loss's settings."""
+    function = losses.LOSSES[loss]
+
+    def init(self, name=name or loss, **settings):
+        Metric.__init__(self, function, name, **settings)
+
+    told = f"The mean of `rnnkit.losses.{loss}`, with its settings."
+    return type(class_name, (Metric,), {"__init__": init, "__doc__": told, "__module__": __name__})
+
+
+BinaryCrossentropy = _mean_of("BinaryCrossentropy", "binary_crossentropy")
+CategoricalCrossentropy = _mean_of("CategoricalCrossentropy", "categorical_crossentropy")
+CategoricalHinge = _mean_of("CategoricalHinge", "categorical_hinge")
+Hinge = _mean_of("Hinge", "hinge")
+KLDivergence = _mean_of("KLDivergence", "kl_divergence")
+LogCoshError = _mean_of("LogCoshError", "log_cosh", "logcosh")
+MeanAbsoluteError = _mean_of("MeanAbsoluteError", "mean_absolute_error")
+MeanAbsolutePercentageError = _mean_of("MeanAbsolutePercentageError", "mean_absolute_percentage_error")
+MeanSquaredError = _mean_of("MeanSquaredError", "mean_squared_error")
+MeanSquaredLogarithmicError = _mean_of("MeanSquaredLogarithmicError", "mean_squared_logarithmic_error")
+Poisson = _mean_of("Poisson", "poisson")
+SparseCategoricalCrossentropy = _mean_of("SparseCategoricalCrossentropy", "sparse_categorical_crossentropy")
+SquaredHinge = _mean_of("SquaredHinge", "squared_hinge")
+
+
+class Sum(Measure):
+    """The sum of all numbers so far, each times its weight.
+
+    Examples
+    --------
+    >>> total = Sum()
+    >>> total([1.0, 3.0]), total(2.0)
+    (4.0, 6.0)
+    """
+
+    def __init__(self, name="sum"):
+        super().__init__(name)
+
+    def reset(self) -> None:
+        """Forget all numbers."""
+        self._total, self._weight = 0.0, 0.0
+
+    def update_state(self, values, sample_weight=None) -> None:  # type: ignore[override]
+        """Add numbers, with weights that NumPy broadcasts."""
+        values = real(np.asarray(values), "values").astype(np.float64)
+        weight = np.broadcast_to(1.0 if sample_weight is None else np.asarray(sample_weight, np.float64), values.shape)
+        self._total += float(np.sum(values * weight))
+        self._weight += float(np.sum(weight))
+
+    def update(self, y_true, y_pred, mask=None, sample_weight=None) -> None:
+        """An error: it tells of numbers, not of targets and outputs."""
+        raise ValueError(f"expected a metric of targets and outputs to train with; {self.name!r} takes numbers alone")
+
+    def result(self) -> float:
+        """The sum so far."""
+        return self._total
+
+
+class Mean(Sum):
+    """The mean of all numbers so far.
+
+    Examples
+    --------
+    >>> mean = Mean()
+    >>> mean([1.0, 3.0]), mean(5.0)
+    (2.0, 3.0)
+    """
+
+    def __init__(self, name="mean"):
+        super().__init__(name)
+
+    def result(self) -> float:
+        """The mean so far; 0 where there is no number, as Keras has it."""
+        return self._total / self._weight if self._weight else 0.0

@@ -1,0 +1,176 @@
+"""What every metric does, and the mean of a function over used entries."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from rnnkit import losses, targets
+from rnnkit.arrays import real
+from rnnkit.serialization.registry import Configurable, find, name_of
+
+
+class Measure(Configurable):
+    """Base of metrics: ``update`` adds a batch, ``result`` tells of all so far, ``reset`` forgets them.
+
+    A subclass has these three. Keras's names for them, `update_state` and `reset_state`, and a call, which updates and
+    gives the result, come with the base.
+
+    Parameters
+    ----------
+    name : str
+    """
+
+    name: str
+
+    def __init__(self, name: str):
+        self.name = name
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        raise NotImplementedError(f"expected {type(self).__name__} to define reset()")
+
+    def update(self, y_true, y_pred, mask=None, sample_weight=None) -> None:
+        """Add a batch."""
+        raise NotImplementedError(f"expected {type(self).__name__} to define update(y_true, y_pred, …)")
+
+    def result(self):
+        """What all batches so far give."""
+        raise NotImplementedError(f"expected {type(self).__name__} to define result()")
+
+    def update_state(self, y_true, y_pred, sample_weight=None) -> None:
+        """Add a batch of array_like, as `update`."""
+        self.update(np.asarray(y_true), np.asarray(y_pred), None, sample_weight)
+
+    def reset_state(self) -> None:
+        """Forget all batches, as `reset`."""
+        self.reset()
+
+    reset_states = reset_state
+
+    def __call__(self, *arguments, **keywords):
+        """Add a batch, as `update_state`, and give the result."""
+        self.update_state(*arguments, **keywords)
+        return self.result()
+
+    def get_config(self) -> dict:
+        """The constructor's arguments as JSON values."""
+        return {"name": self.name}
+
+    def __repr__(self):
+        return f"<{self.name} metric>"
+
+
+class Metric(Measure):
+    """The mean of a function over used entries of all batches so far.
+
+    Parameters
+    ----------
+    function : callable
+        ``(y_true, y_pred) -> array``: a value for each row ``(B,)``, for each step ``(B, T)``, or more, of which the
+        mean is taken. It sees arrays with the same number of axes, two at least. If it gives one number for a batch,
+        the result is the mean over batches.
+    name : str, optional
+        Without one, the function's.
+    **settings
+        Keywords of the function.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> largest = Metric(lambda y_true, y_pred: np.max(np.abs(y_true - y_pred), axis=-1), name="largest")
+    >>> largest.update(np.zeros((2, 2)), np.array([[1.0, 2.0], [4.0, 3.0]]))
+    >>> largest.result()
+    3.0
+    """
+
+    def __init__(self, function: Callable, name: str | None = None, **settings):
+        self.function, self.settings = function, settings
+        super().__init__(losses.name_of(function) if name is None else name)
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        self._total, self._weight = 0.0, 0.0
+
+    def update(self, y_true, y_pred, mask=None, sample_weight=None) -> None:
+        """Add a batch.
+
+        Parameters
+        ----------
+        y_true, y_pred : array_like
+            As a loss takes them: an axis of 1 at the end of y_true may be there or not.
+        mask : array_like of bool (B, T), optional
+            Steps that count, where y_pred has such an axis of time; what stands under a mask is not read.
+        sample_weight : array_like (B,), (B, T) or (B, T, 1), optional
+            Makes the mean a weighted one.
+
+        Raises
+        ------
+        ValueError
+            For shapes that don't belong together, or a negative weight.
+        """
+        y_true, y_pred = targets.aligned(y_true, y_pred)
+        with np.errstate(all="ignore"):  # of what stands under a mask
+            values = real(self._values(y_true, y_pred), f"the values of {self.name!r}").astype(np.float64)
+        if not values.ndim and mask is None and sample_weight is None:
+            self._total, self._weight = self._total + float(values), self._weight + 1
+            return
+        steps = targets.by_step(values.shape, y_pred.shape)
+        values = targets.by_entry(values, steps)
+        weight = targets.weights(sample_weight, values.shape, np.float64)
+        used = targets.used_steps(mask, y_pred.shape)
+        if used is not None:
+            if not steps:
+                raise ValueError(
+                    f"the metric {self.name!r} gives one number a row, to which a mask of steps can't be applied; "
+                    "return one for each step, (B, T)"
+                )
+            weight[~used] = 0
+        self._total += float(np.sum(np.where(weight == 0, 0.0, values * weight)))
+        self._weight += float(np.sum(weight))
+
+    def result(self) -> float:
+        """The mean so far; NaN where nothing was used."""
+        return self._finish(self._total / self._weight) if self._weight else math.nan
+
+    def get_config(self) -> dict:
+        """The constructor's arguments as JSON values."""
+        own = {"function": name_of(self.function)} if type(self) is Metric else {}
+        return own | {"name": self.name} | self.settings
+
+    @classmethod
+    def from_config(cls, config: dict) -> Metric:
+        """The metric that `get_config` described, without its batches."""
+        config = dict(config)
+        if "function" in config:
+            config["function"] = losses.get(find(config["function"]))
+        return cls(**config)
+
+    def _values(self, y_true, y_pred):
+        return self.function(y_true, y_pred, **self.settings)
+
+    def _finish(self, mean: float) -> float:
+        return mean
+
+
+def used_entries(y_true, y_pred, mask, sample_weight) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The targets, the outputs and the weights of the rows and steps that count, one after the other: ``(N, K)``.
+
+    Raises
+    ------
+    ValueError
+        For shapes that don't belong together, or a negative weight.
+    """
+    y_true, y_pred = targets.aligned(y_true, y_pred)
+    lead = y_pred.shape[: min(2, y_pred.ndim - 1)]
+    weight = targets.weights(sample_weight, lead, np.float64)
+    weight = np.broadcast_to(weight.reshape(*weight.shape, *(1,) * (len(lead) - weight.ndim)), lead).copy()
+    used = targets.used_steps(mask, y_pred.shape)
+    if used is not None:
+        weight[~used] = 0
+    weight = np.broadcast_to(weight.reshape(*lead, *(1,) * (y_pred.ndim - 1 - len(lead))), y_pred.shape[:-1]).ravel()
+    kept = weight != 0
+    return y_true.reshape(-1, y_true.shape[-1])[kept], y_pred.reshape(-1, y_pred.shape[-1])[kept], weight[kept]

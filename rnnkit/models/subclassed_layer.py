@@ -1,0 +1,576 @@
+"""Layers as classes with a `call`: it is read once on symbolic tensors, and becomes a graph of layers."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from rnnkit import allocation
+from rnnkit.arguments import sizes
+from rnnkit.initializers import draw
+from rnnkit.layers.base import Layer
+from rnnkit.layers.support import symbolic, validation
+from rnnkit.layers.support.pullback import Gradients, Pullback, options
+from rnnkit.layers.support.symbolic import SymbolicTensor, leaves, mapped
+from rnnkit.models.attributes import add_parts
+from rnnkit.models.call_arguments import CallArguments, array_leaves, given_call, nested_arrays
+from rnnkit.models.call_trace import CallTrace, is_open
+from rnnkit.models.constructor import made_with, serialized_arguments
+from rnnkit.models.layer_cell import LayerCell
+from rnnkit.models.variable import Variable
+from rnnkit.models.weight_arguments import weight_arguments
+from rnnkit.recording import constant, is_own, repeated, weights_now
+from rnnkit.serialization.configuration import deserialize
+from rnnkit.steps.cell import frozen
+from rnnkit.stored_weights import expanded
+
+_MOST = 64  # kinds of calls whose graphs are kept
+_LENGTHS = ((12, 24), (60, 120), (1, 2))  # pairs of sizes that stand in for open ones
+_OWN = {"_graphs", "_before_build", "_variables", "_variable_options", "_made_with", "_rng", "_building"}
+_BASE = ("name", "trainable", "dtype", "seed")
+
+
+class SubclassedLayer(Layer):
+    """Base of layers that are written as classes, as in Keras.
+
+    A subclass makes sublayers in ``__init__`` or ``build`` and keeps them as attributes, also in lists and dicts. It
+    makes weights by `add_weight`, and defines ``call(self, inputs, …)``; ``call`` may name ``training`` and ``mask``.
+    ``call`` is run once on symbolic tensors for each kind of call (shapes but for the batch size, ``training``, masks
+    that are given) and becomes a graph of layers, which runs and is differentiated from then on. So Python's ``if`` and
+    ``for`` in it may go by sizes, attributes and ``training``, but not by numbers in arrays.
+
+    Parameters
+    ----------
+    trainable : bool
+    dtype, seed, name
+        As in every layer.
+
+    Attributes
+    ----------
+    supports_masking : bool
+        Whether the input's mask goes with the output; otherwise, that of the layer in ``call`` that gives it does.
+
+    Notes
+    -----
+    Weights are named by attribute: a layer's own first, then ``dense/kernel``, and ``blocks.0/kernel`` for lists. A
+    class without ``get_config`` is saved with the arguments of its constructor.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> from rnnkit.models.subclassed import SubclassedLayer
+    >>> class Gated(SubclassedLayer):
+    ...     def __init__(self, units, **keywords):
+    ...         super().__init__(**keywords)
+    ...         self.gate, self.values = rk.Dense(units, activation="sigmoid"), rk.Dense(units)
+    ...     def build(self, input_shape):
+    ...         self.scale = self.add_weight(shape=(1,), initializer="ones", name="scale")
+    ...     def call(self, inputs):
+    ...         return self.scale * self.gate(inputs) * np.tanh(self.values(inputs))
+    >>> layer = Gated(4, seed=0)
+    >>> layer(np.ones((2, 5, 3))).shape
+    (2, 5, 4)
+    >>> list(layer.weights)
+    ['scale', 'gate/kernel', 'gate/bias', 'values/kernel', 'values/bias']
+    """
+
+    supports_masking = False
+    call: Any = None
+    _is_read_once = True
+    _building = False
+    _rng: np.random.Generator | None = None
+    _before_build: dict | None = None
+    _made_with: Any = None
+
+    def __new__(cls, *arguments, **keywords):
+        """As always; the arguments are noted for the configuration."""
+        instance = super().__new__(cls)
+        made_with(instance, arguments, keywords)
+        return instance
+
+    def __init_subclass__(cls, **keywords):
+        if "build" in vars(cls) and not is_own(cls):
+            cls.build = _guarded(vars(cls)["build"])  # type: ignore[method-assign]
+        if ("__call__" in vars(cls) or "vjp" in vars(cls)) and not is_own(cls):
+            cls._is_read_once = False
+        super().__init_subclass__(**keywords)
+
+    def __init__(self, *, activity_regularizer=None, trainable=True, dtype=None, autocast=True, seed=None, name=None):
+        if activity_regularizer is not None:
+            raise ValueError("expected no activity_regularizer: losses are functions of y_true and y_pred")
+        if type(self).call is None:
+            raise TypeError(f"expected the class {type(self).__name__} to define call(self, inputs)")
+        self._variables: dict[str, Variable] = {}
+        self._variable_options: dict[str, tuple] = {}
+        self._graphs: dict[tuple, CallTrace] = {}
+        super().__init__(dtype=dtype, seed=seed, name=name)
+        self.trainable = trainable
+
+    def __setattr__(self, name, value):
+        if symbolic.tracing.get() is not None and isinstance(value, SymbolicTensor):
+            value = None  # what a call leaves behind for people to look at: there are no numbers yet
+        super().__setattr__(name, value)
+        graphs = self.__dict__.get("_graphs")
+        if graphs and name not in _OWN and not name.startswith(("_kept", "_generator", "_repeat")):
+            graphs.clear()
+
+    # Weights
+
+    def add_weight(self, *arguments, **keywords) -> Variable:
+        """Make a weight of the layer's own.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            ``()`` by default. Also behind the name, in Keras 2's order ``(name, shape, dtype, initializer, …)``.
+        initializer : str, callable or initializer
+            Glorot's uniform one by default.
+        dtype : ignored
+            Weights have the layer's.
+        trainable : bool
+        regularizer, constraint
+            As in `rnnkit.Weight`.
+        name : str, optional
+
+        Returns
+        -------
+        Variable
+            What ``call`` computes with.
+
+        Raises
+        ------
+        ValueError
+            Inside of ``call``, and for a name that there is.
+        """
+        shape, start, weight_options, name = weight_arguments(self._variables, arguments, keywords)
+        what = f"the weight {name!r} of {self.name!r}"
+        if symbolic.tracing.get() is not None and not self._building:
+            raise ValueError(f"expected weights to be made in __init__ or build, got {what} made in call")
+        if name in self._variables:
+            raise ValueError(f"expected weights of different names, got {what} twice")
+        shape = sizes(shape, f"the shape of {what}")
+        variable = self._variables[name] = Variable(name, shape, weight_options.trainable)
+        self._variable_options[name] = start, weight_options
+        if self._rng is not None:
+            self._draw(name)
+        elif self.built:
+            raise ValueError(f"expected weights to be made in __init__ or build, got {what} made later")
+        return variable
+
+    def _draw(self, name) -> None:
+        """Give a weight its first numbers."""
+        variable, what = self._variables[name], f"the weight {name!r} of {self.name!r}"
+        allocation.check(what, variable.shape)
+        with allocation.named(what):
+            values = draw(self._variable_options[name][0], variable.shape, self._rng, self.dtype)
+            variable.put(frozen(values, self.dtype))
+        self._variable_options[name] = None, self._variable_options[name][1]  # a function need not be pickled
+
+    def add_loss(self, *_):
+        """Refused: a loss is a function of y_true and y_pred.
+
+        Raises
+        ------
+        NotImplementedError
+        """
+        raise NotImplementedError(
+            "expected losses given to compile: give what the loss needs as another output of the model; regularizers "
+            "of weights are arguments of add_weight"
+        )
+
+    # Building
+
+    def build(self, input_shape=None) -> None:
+        """Create all weights for inputs of a shape, those of sublayers too; a layer that was built keeps its own.
+
+        Parameters
+        ----------
+        input_shape : tuple, or list of them for several inputs
+
+        Raises
+        ------
+        ValueError
+            As `Layer.build`, and as ``call``.
+        """
+        if self._building:  # the end of a chain of super().build
+            return
+        super().build(input_shape)
+        if len(given_call(self).required) == 1:
+            with self._all_or_nothing():
+                self.compute_output_shape(self._shape(input_shape))
+
+    def _build(self, shape):
+        variables = dict(self._variables)
+        starts = dict(self._variable_options)
+        self._before_build = self.__dict__ | {"_variables": variables, "_variable_options": starts, "_graphs": {}}
+        self._rng, self._building = self._weight_generator(), True
+        try:
+            for name in variables:
+                self._draw(name)
+            self._seed_parts()
+            token = symbolic.tracing.set(None)
+            try:
+                if type(self).build is not SubclassedLayer.build:
+                    type(self).build(self, _as_tuple(shape))
+            finally:
+                symbolic.tracing.reset(token)
+            self._seed_parts()
+        except BaseException:
+            self._restore()
+            raise
+        finally:
+            self._rng, self._building = None, False
+
+    def _restore(self) -> None:
+        before = self._before_build
+        if before is not None:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            for variable in self._variables.values():
+                variable.value = None
+
+    def _forget(self):
+        self._restore()
+        super()._forget()
+
+    def _shape(self, shape):
+        if shape is None:
+            raise ValueError(f"expected a shape to build {self.name!r} for, got None")
+        if not symbolic.is_shape(shape):
+            return [self._shape(one) for one in shape]
+        return validation.shape(shape, 1, "batch, …")
+
+    def _opened(self, shape):
+        return mapped_shape(shape)
+
+    def _check_shape(self, shape):
+        """Any shapes that `call` takes will do."""
+
+    # Parts
+
+    def _parts(self):
+        found: dict[str, Layer] = {}
+        seen: set[int] = set()
+        for name, value in self.__dict__.items():
+            if name not in _OWN:
+                add_parts(name, value, found, seen)
+        return found
+
+    def _seed_parts(self) -> None:
+        if self._given_seed is not None:
+            parts = self._parts()
+            for layer, own in zip(parts.values(), self._seeds_for_parts(len(parts)), strict=True):
+                layer._inherit_seed(own)
+
+    def _all_variables(self) -> dict[str, Variable]:
+        """Variables of this layer and of those inside, by name."""
+        found = dict(self._variables)
+        for path, part in self._parts().items():
+            if isinstance(part, SubclassedLayer):
+                found |= {f"{path}/{name}": one for name, one in part._all_variables().items()}
+        return found
+
+    def _own_arrays(self):
+        return {name: one.value for name, one in self._variables.items() if one.value is not None}
+
+    def _own_weight_options(self):
+        return {name: self._variable_options[name][1] for name in self._own_arrays()}
+
+    def _put_own_arrays(self, arrays):
+        for name, array in arrays.items():
+            self._variables[name].put(array)
+
+    # Calls
+
+    def __call__(self, *arguments, **keywords):
+        """Call the layer: the arguments of ``call``, and ``mask`` and ``training``, which it need not name.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As the layers and functions in ``call`` raise them; and if ``call`` can't be read, with the reason.
+        """
+        return self._run(given_call(self).bound(arguments, keywords))[0]
+
+    def _call_arguments(self, call, arguments, keywords):
+        return given_call(self).bound(arguments, keywords).by_name()
+
+    def _arranged(self, inputs):
+        return inputs
+
+    def _with_mask(self, x, mask, training):
+        return self._run(CallArguments(given_call(self), x, {}, {}, mask, training))
+
+    def _with_others(self, x, mask, training, more):
+        return self._run(given_call(self).sorted(x, mask, training, more))
+
+    def _entered(self, given: CallArguments) -> tuple[CallTrace, list, list, list]:
+        """The graph for a call, its arrays and their masks, and the weights' arrays."""
+        if not self.built:
+            found = [np.asarray(one) for one in array_leaves(given.inputs)]
+            dtype = np.result_type(np.float32, *(one.dtype for one in found if one.dtype.kind == "f"))
+            self._build_with(mapped(nested_arrays(given.inputs), np.shape), self.dtype or validation.floating(dtype))
+        given = given.with_arrays(lambda one: self._as_taken(validation.array(one, "x")))
+        specifications = [((None, *one.shape[1:]), one.dtype) for one in given.arrays()]
+        if any(one.ndim == 0 for one in given.arrays()):
+            raise ValueError(f"expected arrays with a batch axis for {self.name!r}, got a number")
+        trace = self._trace(given, specifications)
+        masks = [None if one is None else validation.array(one, "mask") for one in given.masks()]
+        weights = weights_now({name: one.value for name, one in zip(trace.names, trace.variables, strict=True)})
+        return trace, given.arrays(), masks, [expanded(one) for one in weights.values()]
+
+    def _as_taken(self, array):
+        return validation.cast(array, self._precision()) if array.dtype.kind == "f" else array
+
+    def _trace(self, given: CallArguments, specifications) -> CallTrace:
+        key = given.key(), tuple(specifications)
+        if key not in self._graphs:
+            found = CallTrace(self, specifications, given.keywords_for, len(leaves(given.inputs)))
+            if len(self._graphs) >= _MOST:
+                self._graphs.clear()
+            self._graphs[key] = found
+        return self._graphs[key]
+
+    def _run(self, given: CallArguments):
+        """What a call returns, and the mask that goes with it."""
+        with self._calling_parts():
+            trace, arrays, masks, weights = self._entered(given)
+            values, all_masks = trace.entered(arrays, masks, weights)
+            for array in trace.arrays:
+                constant(array)
+            trace.graph.run(values, all_masks, given.training)
+            outputs = trace.nested(_copies(values, trace.graph.outputs, arrays))
+            return outputs, self._mask_of(given, trace, all_masks)
+
+    def _mask_of(self, given: CallArguments, trace: CallTrace, masks):
+        if type(self).compute_mask is SubclassedLayer.compute_mask and not self.supports_masking:
+            return mapped(trace.nested([masks[number] for number in trace.graph.outputs]), lambda one: one)
+        inputs, mask = nested_arrays(given.inputs), given.mask
+        return repeated(lambda: self.compute_mask(inputs, mask), inputs, mask, draws=True)
+
+    def compute_mask(self, inputs, mask=None):
+        """The output's mask: with `supports_masking` the input's, else that of the layer that gives the output."""
+        if self.supports_masking:
+            return mask
+        return self._run(CallArguments(given_call(self), inputs, {}, {}, mask, False))[1]
+
+    # Gradients
+
+    def vjp(self, *arguments, checkpoint=None, truncate=None, **keywords):
+        """A call, and the function that takes cotangents of its result back to what it read, as `Layer.vjp`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As a call; and where the gradient of a layer inside isn't known.
+        """
+        given = given_call(self).bound(arguments, keywords)
+        outputs, _, pullback = self._differentiated(given, options(checkpoint, truncate))
+        return outputs, pullback
+
+    def _vjp_with_mask(self, x, mask, training, wanted):
+        return self._differentiated(CallArguments(given_call(self), x, {}, {}, mask, training), wanted)
+
+    def _vjp_with_others(self, x, mask, training, wanted, more):
+        return self._differentiated(given_call(self).sorted(x, mask, training, more), wanted)
+
+    def _differentiated(self, given: CallArguments, wanted):
+        with self._calling_parts():
+            trace, arrays, masks, weights = self._entered(given)
+            values, all_masks = trace.entered(arrays, masks, weights)
+            for array in trace.arrays:
+                constant(array)
+            pullbacks = trace.graph.run_differentiated(values, all_masks, given.training, wanted)
+            outputs = trace.nested(_copies(values, trace.graph.outputs, arrays))
+            mask = self._mask_of(given, trace, all_masks)
+
+        def pull(cotangents):
+            return self._pulled(given, trace, pullbacks, cotangents, None)
+
+        def pull_weights(cotangents):
+            return self._pulled(given, trace, pullbacks, cotangents, self._trained(trace))
+
+        return outputs, mask, Pullback(outputs, self.dtype, pull, pull_weights)
+
+    def _trained(self, trace: CallTrace) -> set[int]:
+        """The arrays of a call that depend on a weight that is trained, or are given beside the inputs."""
+        trained = {name for name, one in self._weight_options().items() if one.trainable}
+        paths = {path for path in trace.graph.paths if any(name.startswith(f"{path}/") for name in trained)}
+        numbers = {trace.count + k for k, name in enumerate(trace.names) if name in trained}
+        return trace.graph.depend_on(paths, numbers | set(range(trace.inputs, trace.count)))
+
+    def _pulled(self, given: CallArguments, trace: CallTrace, pullbacks, cotangents, trained) -> Gradients:
+        d, weights, _ = trace.graph.pull(pullbacks, cotangents, trained)
+        weights |= {name: d[trace.count + k] for k, name in enumerate(trace.names) if d[trace.count + k] is not None}
+        found = {}
+        for name, array in self._held_arrays().items():
+            found[name] = weights[name] if name in weights else constant(np.zeros(array.shape, self.dtype))
+        x, more = given.nested_like(d)
+        return Gradients(found, x, more=more)
+
+    def _as_cell(self):
+        """This layer as the cell of an RNN."""
+        return LayerCell(self)
+
+    # Shapes
+
+    def compute_output_shape(self, input_shape):
+        """The shape of what ``call`` returns for inputs of a shape, nested as it; None for open sizes."""
+        shape = self._shape(input_shape)
+        nested = mapped_shape(shape, lambda one: SymbolicTensor(symbolic.Node(), one, self._precision(), "x"))
+        given = CallArguments(given_call(self), nested, {}, {}, None, False)
+        built = self.built
+        with self._all_or_nothing():
+            if not built:
+                self._build_with(shape, self.dtype or np.dtype("float32"))
+            return self._shapes_with_any_mask(given)[0]
+
+    def _precision(self) -> np.dtype:
+        return self.dtype or np.dtype("float32")
+
+    def _given_for(self, node, shape):
+        more = {name: value for name, value in node.more.items() if name != "mask"}
+        given = CallArguments(
+            given_call(self), node.x, more, dict(node.options), node.more.get("mask"), bool(node.training)
+        )
+        return self._shapes_with_any_mask(given)
+
+    def _shapes_with_any_mask(self, given: CallArguments):
+        """`_shapes_for` of a call whose mask comes when it runs: without one, or with one where `call` needs it."""
+        if given.mask is not None or "mask" not in given.call.names:
+            return self._shapes_for(given)
+        try:
+            with self._parts_all_or_nothing():
+                return self._shapes_for(given)
+        except Exception:
+
+            def mask_of(tensor):
+                return SymbolicTensor(symbolic.Node(), tensor.shape[:2], bool, "mask")
+
+            with contextlib.suppress(Exception), self._parts_all_or_nothing():
+                return self._shapes_for(replace(given, mask=mapped(given.inputs, mask_of)))
+            raise
+
+    def _shapes_for(self, given: CallArguments):
+        """The shapes of the outputs, nested, and their dtype, for symbolic arguments."""
+        tensors = given.arrays()
+        dtypes = [self.dtype if one.dtype.kind == "f" else one.dtype for one in tensors]
+
+        def at(length):
+            specifications = [
+                ((None, *(length if n is None else n for n in one.shape[1:])), dtype)
+                for one, dtype in zip(tensors, dtypes, strict=True)
+            ]
+            return self._trace(given, specifications)
+
+        rows = next((one.shape[0] for one in tensors if one.shape[0] is not None), None)
+        if not is_open([one.shape for one in tensors]):
+            traces = [at(0)] * 2
+        else:
+            traces = self._at_two_lengths(at)
+        shapes = [
+            (rows, *(a if a == b else None for a, b in zip(one[1:], other[1:], strict=True)))
+            for one, other in zip(traces[0].shapes, traces[1].shapes, strict=True)
+        ]
+        dtypes_found = {np.dtype(one) for one in traces[0].dtypes}
+        return traces[0].nested(shapes), dtypes_found.pop() if len(dtypes_found) == 1 else self.dtype
+
+    def _at_two_lengths(self, at) -> list[CallTrace]:
+        failure = None
+        for pair in _LENGTHS:
+            try:
+                with self._parts_all_or_nothing():
+                    return [at(length) for length in pair]
+            except Exception as error:
+                failure = failure or error
+        assert failure is not None, "a pair was tried"
+        raise failure
+
+    def _parts_all_or_nothing(self):
+        """Layers inside that are built, and then fail, are as they were; this one stays built."""
+        return _Together(self._parts().values())
+
+    # Configuration and copies
+
+    def get_config(self) -> dict:
+        """Name, dtype, seed and `trainable`; of a class without `get_config`, its constructor's arguments too."""
+        base = super().get_config() | {"trainable": self.trainable}
+        if type(self).get_config is not SubclassedLayer.get_config:
+            return base
+        return {name: base[name] for name in _BASE} | serialized_arguments(self)
+
+    @classmethod
+    def from_config(cls, config):
+        """A new layer, not built, from what `get_config` gave."""
+        parameters = inspect.signature(cls.__init__).parameters
+        takes_all = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+        given = {n: v for n, v in config.items() if takes_all or n in parameters or n not in _BASE}
+        return cls(**{name: deserialize(one) if _is_object(one) else one for name, one in given.items()})
+
+    def _arguments(self):
+        return ""
+
+    def __getstate__(self):
+        return self.__dict__ | {"_graphs": {}, "_before_build": None}
+
+
+def _guarded(build):
+    """A class's own ``build``: called by the layer's, which draws weights and takes all back after an error."""
+
+    @functools.wraps(build)
+    def guarded(self, *arguments, **keywords):
+        if self._building:
+            return build(self, *arguments, **keywords)
+        return SubclassedLayer.build(self, *arguments, **keywords)
+
+    return guarded
+
+
+class _Together:
+    """Layers that are as they were after an error."""
+
+    def __init__(self, parts):
+        self._parts = list(parts)
+
+    def __enter__(self):
+        self._managers = [part._all_or_nothing() for part in self._parts]
+        for one in self._managers:
+            one.__enter__()
+
+    def __exit__(self, *error):
+        for one in self._managers:
+            try:
+                one.__exit__(*error)
+            except BaseException as raised:
+                if raised is not error[1]:
+                    raise
+
+
+def mapped_shape(shape, function=lambda one: (None, *one[1:])):
+    """Nested lists with what a function makes of each shape."""
+    return function(shape) if symbolic.is_shape(shape) else [mapped_shape(one, function) for one in shape]
+
+
+def _as_tuple(shape):
+    """A shape as Keras hands it to ``build``."""
+    return tuple(shape) if symbolic.is_shape(shape) else [_as_tuple(one) for one in shape]
+
+
+def _is_object(value) -> bool:
+    return isinstance(value, dict) and "class_name" in value and "config" in value and "module" in value
+
+
+def _copies(values, outputs, given) -> list:
+    """The outputs, with copies of those that are inputs or come twice."""
+    own = {id(one) for one in given}
+    found = []
+    for i, number in enumerate(outputs):
+        value = values[number]
+        again = id(value) in own or number in outputs[:i]
+        found.append(repeated(functools.partial(np.array, value), value) if again else value)
+    return found

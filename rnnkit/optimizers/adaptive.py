@@ -1,0 +1,134 @@
+"""Keras's older adaptive optimizers, by the same formulas."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnnkit.arguments import number_from_zero
+from rnnkit.optimizers.optimizer import Optimizer
+from rnnkit.optimizers.rules import share
+
+
+class Adagrad(Optimizer):
+    """Gradients divided by the length of all so far (Duchi, Hazan and Singer 2011)::
+
+        v = v + g²
+        w = w - learning_rate * g / sqrt(initial_accumulator_value + v + epsilon)
+
+    Parameters
+    ----------
+    learning_rate : float, Schedule or callable
+    initial_accumulator_value, epsilon : float
+    **keywords
+        ``weight_decay``, ``clipnorm``, ``clipvalue``, ``global_clipnorm`` and ``name``, see `Optimizer`.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.optimizers.Adagrad(0.1).apply({"w": np.ones(1)}, {"w": np.array([3.0])})["w"].round(4)
+    array([0.9005])
+    """
+
+    slots = ("velocity",)
+
+    def __init__(self, learning_rate=0.001, initial_accumulator_value=0.1, epsilon=1e-7, **keywords):
+        super().__init__(learning_rate, **keywords)
+        self.initial_accumulator_value = number_from_zero(initial_accumulator_value, "initial_accumulator_value")
+        self.epsilon = number_from_zero(epsilon, "epsilon")
+
+    def rule(self, weight, gradient, slots, now):
+        """One update."""
+        v = slots[0] + gradient * gradient
+        return weight - now.learning_rate * gradient / np.sqrt(v + now.start), (v,)
+
+    def coefficients(self, step, learning_rate):
+        """The learning rate, and what the sum of squares begins with."""
+        return {"learning_rate": learning_rate, "start": self.initial_accumulator_value + self.epsilon}
+
+
+class Adadelta(Optimizer):
+    """Steps as long as those before, for gradients as long as those before (Zeiler 2012, arXiv:1212.5701)::
+
+        v = rho * v + (1 - rho) * g²
+        d = g * sqrt(u + epsilon) / sqrt(v + epsilon)
+        u = rho * u + (1 - rho) * d²
+        w = w - learning_rate * d
+
+    Parameters
+    ----------
+    learning_rate : float, Schedule or callable
+        1 in the paper.
+    rho : float from 0 to below 1
+    epsilon : float
+    **keywords
+        ``weight_decay``, ``clipnorm``, ``clipvalue``, ``global_clipnorm`` and ``name``, see `Optimizer`.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.optimizers.Adadelta(1.0).apply({"w": np.ones(1)}, {"w": np.array([3.0])})["w"].round(4)
+    array([0.9986])
+    """
+
+    slots = ("velocity", "squared_steps")
+
+    def __init__(self, learning_rate=0.001, rho=0.95, epsilon=1e-7, **keywords):
+        super().__init__(learning_rate, **keywords)
+        self.rho, self.epsilon = share(rho, "rho"), number_from_zero(epsilon, "epsilon")
+
+    def rule(self, weight, gradient, slots, now):
+        """One update."""
+        v, u = slots
+        v = now.rho * v + (1 - now.rho) * gradient * gradient
+        step = gradient * np.sqrt(u + now.epsilon) / np.sqrt(v + now.epsilon)
+        return weight - now.learning_rate * step, (v, now.rho * u + (1 - now.rho) * step * step)
+
+    def coefficients(self, step, learning_rate):
+        """The learning rate and the settings."""
+        return {"learning_rate": learning_rate, "rho": self.rho, "epsilon": self.epsilon}
+
+
+class Adamax(Optimizer):
+    """Adam with the largest gradient in place of the running length (Kingma and Ba 2015, section 7.1)::
+
+        m = m + (1 - beta_1) * (g - m)
+        u = max(beta_2 * u, |g|)
+        w = w - learning_rate / (1 - beta_1^t) * m / (u + epsilon)
+
+    Parameters
+    ----------
+    learning_rate : float, Schedule or callable
+    beta_1, beta_2 : float from 0 to below 1
+    epsilon : float
+    **keywords
+        ``weight_decay``, ``clipnorm``, ``clipvalue``, ``global_clipnorm`` and ``name``, see `Optimizer`.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.optimizers.Adamax(0.1).apply({"w": np.ones(2)}, {"w": np.array([3.0, -0.2])})["w"].round(4)
+    array([0.9, 1.1])
+    """
+
+    slots = ("momentum", "largest")
+
+    def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, **keywords):
+        super().__init__(learning_rate, **keywords)
+        self.beta_1, self.beta_2 = share(beta_1, "beta_1"), share(beta_2, "beta_2")
+        self.epsilon = number_from_zero(epsilon, "epsilon")
+
+    def rule(self, weight, gradient, slots, now):
+        """One update."""
+        m, u = slots
+        m = m + now.from_gradient * (gradient - m)
+        u = np.maximum(now.beta_2 * u, np.abs(gradient))
+        return weight - now.rate * m / (u + now.epsilon), (m, u)
+
+    def coefficients(self, step, learning_rate):
+        """The step size with its correction, and the settings."""
+        return {
+            "rate": learning_rate / (1 - self.beta_1**step),
+            "from_gradient": 1 - self.beta_1,
+            "beta_2": self.beta_2,
+            "epsilon": self.epsilon,
+        }

@@ -1,0 +1,57 @@
+"""Outputs of many batches, written where the caller wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from rnnkit.layers.support.symbolic import leaves
+
+
+def written(parts: Iterable, out: Any, rows: int | None):
+    """Write the results of several calls one after the other to arrays that are there, and give these back.
+
+    Parameters
+    ----------
+    parts : iterable of ndarray, or of nested lists of them
+    out : array, or nested lists of them
+        Anything with ``shape``, ``dtype`` and rows that can be set.
+    rows : int or None
+        How many there will be; None where that isn't known before.
+
+    Raises
+    ------
+    ValueError
+        Where the rows don't fill `out`, or a result has another shape; what was written before stays.
+    TypeError
+        For what has no rows that can be set, or a dtype that doesn't hold the results.
+    """
+    places = leaves(out)
+    for place in places:
+        if not all(hasattr(place, name) for name in ("shape", "dtype", "__setitem__")):
+            raise TypeError(f"expected out as an array to write to, got {type(place).__name__}")
+        if isinstance(place, np.ndarray) and not place.flags.writeable:
+            raise ValueError("expected out as an array that can be written to, got a read-only one")
+        if rows is not None and (not place.shape or place.shape[0] != rows):
+            raise ValueError(f"expected out with {rows} rows, got the shape {tuple(place.shape)}")
+    done = 0
+    for part in parts:
+        found = leaves(part)
+        if len(found) != len(places):
+            raise ValueError(f"expected out with {len(found)} arrays, as a call returns, got {len(places)}")
+        for place, one in zip(places, found, strict=True):
+            _check(place, one, done)
+            place[done : done + len(one)] = one
+        done += len(found[0])
+    if any(place.shape[0] != done for place in places):
+        raise ValueError(f"expected out with {done} rows, as there are outputs, got {places[0].shape[0]}")
+    return out
+
+
+def _check(place, part, done) -> None:
+    if tuple(place.shape[1:]) != part.shape[1:] or place.shape[0] < done + len(part):
+        raise ValueError(f"expected out of shape (rows, {', '.join(map(str, part.shape[1:]))}), got {place.shape}")
+    if not np.can_cast(part.dtype, place.dtype, "same_kind"):
+        raise TypeError(f"expected out of {part.dtype}, got {place.dtype}")

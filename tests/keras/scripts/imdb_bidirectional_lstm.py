@@ -1,0 +1,23 @@
+"""As examples/imdb_bidirectional_lstm.py of keras 2.3: a bidirectional LSTM, and dropout of rate 0."""
+
+import numpy as np
+from keras.layers import LSTM, Bidirectional, Dense, Dropout, Embedding
+from keras.models import Sequential
+from keras.preprocessing import sequence
+
+max_features, maxlen = 60, 14
+rng = np.random.default_rng(9)
+x = sequence.pad_sequences([rng.integers(1, max_features, n) for n in rng.integers(3, 20, 40)], maxlen=maxlen)
+y = rng.integers(0, 2, 40)
+x_train, y_train, x_test, y_test = x[:32], y[:32], x[32:], y[32:]
+
+model = Sequential()
+model.add(Embedding(max_features, 16))
+model.add(Bidirectional(LSTM(8)))
+model.add(Dropout(0.0))
+model.add(Dense(1, activation="sigmoid"))
+model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
+
+history = model.fit(x_train, y_train, batch_size=32, epochs=3, validation_data=(x_test, y_test))
+scores = model.evaluate(x_test, y_test, batch_size=32, verbose=0)
+predicted = model.predict(x_test, verbose=0)

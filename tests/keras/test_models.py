@@ -1,0 +1,358 @@
+"""Models under Keras's names: made, trained, told about, written to files and read."""
+
+import json
+
+import numpy as np
+import pytest
+
+import rnnkit as rk
+from rnnkit import keras
+from rnnkit.keras import layers
+from rnnkit.keras.training import COMPILE, FIT
+
+X = np.random.default_rng(0).normal(size=(24, 6, 2)).astype("float32")
+Y = X.sum((1, 2))
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    keras.backend.clear_session()
+    yield
+    keras.backend.clear_session()
+
+
+def small(**compiled):
+    model = keras.Sequential([keras.Input((6, 2)), layers.GRU(3), layers.Dense(1)])
+    model.compile(**({"optimizer": "adam", "loss": "mse", "metrics": ["mae"]} | compiled))
+    return model
+
+
+def mean_of_all(y_true, y_pred):
+    return keras.ops.mean(keras.ops.square(y_true - y_pred))
+
+
+def test_instances():
+    x = keras.Input((6, 2))
+    functional = keras.Model(inputs=x, outputs=layers.Dense(1)(x))
+    for model in (small(), functional, rk.Sequential([]), rk.Model(x, layers.Dense(1)(x))):
+        assert isinstance(model, keras.Model) and isinstance(model, keras.Layer)
+    assert not isinstance(layers.Dense(1), keras.Model) and not isinstance(functional, keras.Sequential)
+    assert (small().name, functional.name) == ("sequential_1", "functional")
+
+
+def test_layers_of_a_sequential():
+    model = small()
+    assert model.get_layer("gru") is model.layers[0] is model.get_layer(index=0)
+    with pytest.raises(ValueError, match="expected a layer among gru, dense; got 'lstm'"):
+        model.get_layer("lstm")
+    with pytest.raises(ValueError, match="index below 2"):
+        model.get_layer(index=2)
+    assert model.input_shape == (None, 6, 2) and model.output_shape == (None, 1)
+    last = model.pop()
+    assert isinstance(last, layers.Dense) and model.output_shape == (None, 3)
+    model.add(layers.Dense(4))
+    assert model(X).shape == (24, 4) and model.count_params() == 3 * 3 * (2 + 3 + 2) + 16
+    empty = keras.Sequential()
+    with pytest.raises(ValueError, match="got none"):
+        empty.pop()
+    assert not hasattr(empty, "outputs")
+
+
+def test_layers_have_symbolic_inputs_and_outputs():
+    model = small()
+    features = keras.Model(model.inputs, [layer.output for layer in model.layers])
+    first, second = features(X)
+    assert np.array_equal(second, model(X)) and np.array_equal(first, model.layers[0](X))
+    assert keras.Model(model.input, model.get_layer("gru").output)(X).shape == (24, 3)
+    assert model.layers[1].input is model.layers[0].output
+    with pytest.raises(AttributeError, match="symbolic call of the layer"):
+        layers.Dense(3).output
+
+
+def test_a_summary_is_printed(capsys):
+    assert small().summary() is None
+    printed = capsys.readouterr().out
+    assert "GRU(3)" in printed and "parameters" in printed
+    told = []
+    small().summary(print_fn=told.append, line_length=80, expand_nested=True)
+    assert "Dense(1)" in told[0]
+
+
+@pytest.mark.parametrize("argument", [*COMPILE, *FIT])
+def test_ignored_arguments_of_training_change_no_bit(argument):
+    keras.utils.set_random_seed(0)
+    plain = small()
+    plain.fit(X, Y, epochs=1, verbose=0)
+    keras.utils.set_random_seed(0)
+    model = small(**({argument: True} if argument in COMPILE else {}))
+    more = {argument: 2} if argument in FIT else {}
+    model.fit(X, Y, epochs=1, verbose=0, **more)
+    model.evaluate(X, Y, verbose=0, **more)
+    assert np.array_equal(model.predict(X, verbose=0, **more), plain.predict(X, verbose=0))
+
+
+def test_unknown_arguments_of_training():
+    with pytest.raises(TypeError, match="unknown"):
+        small(unknown=1)
+    with pytest.raises(TypeError, match="unknown"):
+        small().fit(X, Y, unknown=1)
+
+
+def test_histories_have_keras_keys():
+    model = small(metrics=["accuracy", "mae", keras.metrics.RootMeanSquaredError()])
+    history = model.fit(X, Y, epochs=2, verbose=0, validation_split=0.25)
+    names = ["accuracy", "loss", "mae", "root_mean_squared_error"]
+    assert list(history.history) == [*names, *(f"val_{name}" for name in names)]
+    assert model.metrics_names == ["loss", "accuracy", "mae", "root_mean_squared_error"]
+    assert len(model.evaluate(X, Y, verbose=0)) == 4 and [m.name for m in model.metrics] == model.metrics_names[1:]
+    assert list(model.evaluate(X, Y, verbose=0, return_dict=True)) == model.metrics_names
+    reduce = keras.callbacks.ReduceLROnPlateau("loss", patience=1)
+    assert "learning_rate" in model.fit(X, Y, verbose=0, callbacks=[reduce]).history
+
+
+def test_a_fit_prints_unless_told_otherwise(capsys):
+    model = small()
+    model.fit(X, Y, epochs=1)
+    model.predict(X)
+    said = capsys.readouterr()
+    assert "loss" in said.err + said.out
+    model.fit(X, Y, epochs=1, verbose=0)
+    said = capsys.readouterr()
+    assert not said.err + said.out
+
+
+def test_binary_metrics_in_a_fit():
+    metrics = [keras.metrics.AUC(), keras.metrics.Precision(), "Recall", "accuracy", keras.metrics.AUC(curve="PR")]
+    model = keras.Sequential([keras.Input((6, 2)), layers.GRU(3), layers.Dense(1, activation="sigmoid")])
+    model.compile("adam", keras.losses.BinaryCrossentropy(), metrics=metrics)
+    history = model.fit(X, Y > 0, verbose=0, validation_data=(X, Y > 0)).history
+    assert {"auc", "precision", "recall", "accuracy", "auc_1", "val_auc_1"} < set(history)
+    found = model.evaluate(X, Y > 0, verbose=0, return_dict=True)
+    probabilities = model.predict(X, verbose=0)[:, 0]
+    right = (probabilities > 0.5) & (Y > 0)
+    assert np.isclose(found["precision"], right.sum() / max(1, (probabilities > 0.5).sum()))
+    assert np.isclose(found["recall"], right.sum() / (Y > 0).sum())
+    model.compile("adam", "mse", metrics=[keras.metrics.F1Score()])
+    model.fit(X, Y[:, None] > 0, verbose=0)
+    model.compile("adam", "mse", metrics=[keras.metrics.Precision(thresholds=[0.2, 0.4])])
+    with pytest.raises(ValueError, match="expected a metric that is one number"):
+        model.fit(X, Y > 0, verbose=0)
+
+
+def test_losses_of_one_number_and_own_classes():
+    class Own(keras.losses.Loss):
+        def call(self, y_true, y_pred):
+            return keras.ops.mean(keras.ops.square(y_true - y_pred), axis=-1)
+
+    histories = []
+    for loss in ("mse", Own(), mean_of_all, lambda y, p: keras.ops.mean((y - p) ** 2, axis=-1)):
+        keras.utils.set_random_seed(1)
+        model = small(loss=loss)
+        histories.append(model.fit(X, Y, epochs=3, verbose=0, batch_size=8).history["loss"])
+    assert np.allclose(histories, histories[0], rtol=1e-5)
+    model = small(loss=mean_of_all)
+    with pytest.raises(ValueError, match="one number for a batch, to which weights can't be applied"):
+        model.fit(X, Y, sample_weight=np.ones(24), verbose=0)
+    with pytest.raises(ValueError, match="reduction"):
+        small(loss=keras.losses.MeanSquaredError(reduction="sum"))
+
+
+def test_own_metrics():
+    class Largest(keras.metrics.Metric):
+        def __init__(self, name="largest", **keywords):
+            super().__init__(name=name, **keywords)
+            self.value = self.add_weight(name="value", initializer="zeros")
+
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            self.value.assign(keras.ops.maximum(self.value, keras.ops.max(keras.ops.abs(y_true - y_pred))))
+
+        def result(self):
+            return self.value
+
+    def error(y_true, y_pred):
+        return keras.ops.max(keras.ops.abs(y_true - y_pred))
+
+    model = small(metrics=[Largest(), error])
+    model.fit(X, Y, verbose=0)
+    found = model.evaluate(X, Y, verbose=0, return_dict=True)
+    expected = np.abs(model.predict(X, verbose=0)[:, 0] - Y).max()
+    assert np.isclose(found["largest"], expected) and np.isclose(found["error"], expected)
+    mean = keras.metrics.Mean()
+    mean.update_state([1.0, 2.0], sample_weight=[1.0, 3.0])
+    assert mean.result() == 1.75 and keras.metrics.Sum()([1, 2]) == 3
+    assert keras.metrics.MeanMetricWrapper(keras.losses.mean_squared_error, name="x")([[1.0]], [[3.0]]) == 4
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".npz", ""])
+def test_models_in_files(tmp_path, suffix):
+    model = small(loss=mean_of_all)
+    model.fit(X, Y, verbose=0)
+    model.save(tmp_path / f"model{suffix}")
+    again = keras.models.load_model(tmp_path / f"model{suffix}", custom_objects={"mean_of_all": mean_of_all})
+    assert type(again) is keras.Sequential and np.array_equal(again.predict(X, verbose=0), model.predict(X, verbose=0))
+    a, b = (one.fit(X, Y, verbose=0, shuffle=False).history["loss"] for one in (model, again))
+    assert np.allclose(a, b)
+    plain = rk.load_model(tmp_path / f"model{suffix}", custom_objects={"mean_of_all": mean_of_all})
+    assert type(plain) is rk.Sequential, "a file needs none of Keras's names"
+    with pytest.raises(FileExistsError):
+        model.save(tmp_path / f"model{suffix}", overwrite=False)
+    model.save_weights(tmp_path / "w.weights.h5")
+    other = small()
+    other.load_weights(tmp_path / "w.weights.h5")
+    assert np.array_equal(other(X), model(X))
+    assert keras.models.load_model(tmp_path / f"model{suffix}", {"mean_of_all": mean_of_all}, False)._compiled is None
+
+
+def test_what_has_no_name_is_not_saved_and_a_warning_says_so(tmp_path):
+    model = small(loss=lambda y, p: keras.ops.mean((y - p) ** 2, axis=-1))
+    with pytest.warns(UserWarning, match="saved without what compile was given"):
+        model.save(tmp_path / "model.keras")
+    assert np.array_equal(keras.models.load_model(tmp_path / "model.keras")(X), model(X))
+
+
+def test_configurations_and_clones():
+    x = keras.Input((6, 2))
+    inner = keras.Sequential([layers.GRU(3)])
+    for model in (small(), keras.Model(x, layers.Dense(1)(inner(x)))):
+        text = model.to_json(indent=1)
+        assert json.loads(text)["module"] == "rnnkit"
+        again = keras.models.model_from_json(text)
+        assert type(again) is type(model) and [w.shape for w in again.get_weights()] == [
+            w.shape for w in model.get_weights()
+        ]
+        clone = keras.models.clone_model(model)
+        assert type(clone) is type(model) and clone(X).shape == model(X).shape
+        assert [type(one) for one in again.layers] == [type(one) for one in model.layers]
+    with pytest.raises(ValueError, match="model alone"):
+        keras.models.clone_model(small(), input_tensors=x)
+
+
+def test_outputs_and_inputs_by_name():
+    x = keras.Input((6, 2), name="series")
+    h = layers.GRU(3)(x)
+    model = keras.Model({"series": x}, {"up": layers.Dense(1)(h), "down": layers.Dense(2)(h)})
+    model.compile("adam", loss={"up": "mse", "down": "mae"}, loss_weights={"up": 1.0, "down": 0.5})
+    history = model.fit({"series": X}, {"up": Y, "down": np.zeros((24, 2))}, verbose=0)
+    assert set(history.history) == {"loss", "up_loss", "down_loss"}
+    found = model.predict({"series": X}, verbose=0)
+    assert {name: one.shape for name, one in found.items()} == {"up": (24, 1), "down": (24, 2)}
+    assert np.array_equal(model(X)["up"], found["up"])
+
+
+def test_models_by_subclass():
+    class Own(keras.Model):
+        def __init__(self, units):
+            super().__init__()
+            self.recurrent, self.dense = layers.GRU(units), layers.Dense(1)
+
+        def call(self, inputs, training=False):
+            return self.dense(self.recurrent(inputs))
+
+    model = Own(3)
+    model.compile("adam", "mse")
+    assert list(model.fit(X, Y, verbose=0).history) == ["loss"]
+    assert model.predict(X, verbose=0).shape == (24, 1) and isinstance(model, keras.Model) and model.name == "own"
+
+    class Wrong(keras.Model):
+        def __init__(self):
+            super().__init__(inputs=1, outputs=2)
+
+    with pytest.raises(TypeError, match="define call"):
+        Wrong()
+
+
+def test_registered_names_and_scopes():
+    @keras.saving.register_keras_serializable("tests_of_names")
+    class Own(layers.Layer):
+        def __init__(self, size=1, **keywords):
+            super().__init__(**keywords)
+            self.size = size
+
+        def call(self, x):
+            return x * self.size
+
+        def get_config(self):
+            return {**super().get_config(), "size": self.size}
+
+    assert keras.utils.get_registered_name(Own) == "tests_of_names>Own"
+    model = keras.Sequential([keras.Input((6, 2)), Own(2)])
+    assert np.array_equal(keras.models.model_from_json(model.to_json())(X), model(X))
+
+    def known(x):
+        return x
+
+    assert keras.utils.get_registered_object("known") is None
+    with keras.utils.custom_object_scope({"known": known}):
+        assert keras.utils.get_custom_objects()["known"] is known is keras.utils.get_registered_object("known")
+    assert "known" not in keras.saving.get_custom_objects()
+
+
+def test_optimizers():
+    adam = keras.optimizers.Adam(lr=0.01, clipnorm=1.0, use_ema=False, jit_compile=True)
+    assert type(adam) is rk.optimizers.Adam and (adam.learning_rate, adam.clipnorm) == (0.01, 1.0)
+    adam.learning_rate = 0.5
+    assert adam.learning_rate == 0.5 and isinstance(adam, keras.Optimizer)
+    assert type(keras.optimizers.get("RMSprop")) is rk.optimizers.RMSprop
+    decayed = keras.optimizers.SGD(lr=0.1, decay=0.5)
+    assert decayed.learning_rate == 0.1 and decayed._rate(2) == 0.05
+    with pytest.raises(ValueError, match="use_ema"):
+        keras.optimizers.Adam(use_ema=True)
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.1, decay_steps=10, decay_rate=0.9, name="x")
+    assert type(schedule) is rk.optimizers.schedules.ExponentialDecay
+    model = small(optimizer=keras.optimizers.legacy.Adam(schedule))
+    model.fit(X, Y, verbose=0)
+    assert isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule)
+
+
+def test_callbacks(tmp_path):
+    model = small()
+    checkpoint = keras.callbacks.ModelCheckpoint(tmp_path / "best.keras", monitor="loss", save_best_only=True)
+    seen = []
+
+    class Own(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append((epoch, sorted(logs), self.model is model))
+
+    stop = keras.callbacks.EarlyStopping(monitor="loss", patience=0, min_delta=1e9)
+    model.fit(X, Y, epochs=5, verbose=0, callbacks=[checkpoint, Own(), stop, keras.callbacks.TerminateOnNaN()])
+    assert seen == [(0, ["loss", "mae"], True), (1, ["loss", "mae"], True)]
+    assert not checkpoint.save_weights_only
+    assert keras.models.load_model(tmp_path / "best.keras").predict(X, verbose=0).shape == (24, 1)
+    with pytest.raises(ValueError, match="initial_value_threshold"):
+        keras.callbacks.ModelCheckpoint("x", initial_value_threshold=3.0)
+
+
+def test_utilities(tmp_path):
+    utils = keras.utils
+    assert utils.to_categorical([[0], [2]], 4).shape == (2, 4) and utils.normalize([[3.0, 4.0]]).tolist() == [
+        [0.6, 0.8]
+    ]
+    with pytest.raises(ValueError, match="ids from 0 to 1"):
+        utils.to_categorical([2], 2)
+    assert utils.pad_sequences([[1], [2, 3]], maxlen=3).tolist() == [[0, 0, 1], [0, 2, 3]]
+    left, right = utils.split_dataset((X, Y), left_size=0.75)
+    assert left[0].shape == (18, 6, 2) and right[1].shape == (6,)
+    assert utils.unpack_x_y_sample_weight((X, Y)) == (X, Y, None)
+    windows = utils.timeseries_dataset_from_array(np.arange(10.0), np.arange(3.0, 10.0), 3, batch_size=4)
+    assert [len(x) for x, _ in windows][:1] == [4]
+    utils.plot_model(small(), to_file=tmp_path / "model.png", show_shapes=True)
+    assert (tmp_path / "model.svg").read_text(encoding="utf-8").startswith("<svg")
+
+    class Batches(utils.PyDataset):
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, index):
+            return X[8 * index :][:8], Y[8 * index :][:8]
+
+    model = small()
+    model.fit(Batches(workers=2), epochs=2, verbose=0, validation_data=Batches())
+    generator = keras.preprocessing.sequence.TimeseriesGenerator(X[0], Y[:6], length=3, batch_size=2)
+    assert [x.shape for x, _ in (generator[i] for i in range(len(generator)))] == [(2, 3, 2), (1, 3, 2)]
+    with pytest.raises(ValueError, match="longer than the length"):
+        keras.preprocessing.sequence.TimeseriesGenerator(X[0], Y[:6], length=6)
+    assert keras.random.uniform((2, 3), seed=1).dtype == np.float32
+    generator = keras.random.SeedGenerator(1)
+    assert not np.array_equal(keras.random.normal((3,), seed=generator), keras.random.normal((3,), seed=generator))
+    assert keras.tree.flatten({"b": [1, (2,)], "a": 3}) == [3, 1, 2]
+    assert keras.tree.pack_sequence_as({"b": [1, (2,)], "a": 3}, [3, 1, 2]) == {"b": [1, (2,)], "a": 3}
