@@ -8,10 +8,10 @@ from sklearn.utils import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_sample_weight,
+    _check_y,
     check_consistent_length,
     check_is_fitted,
     column_or_1d,
-    validate_data,
 )
 
 from rnnkit.sklearn.probabilities import softmax
@@ -21,6 +21,10 @@ from rnnkit.sklearn.workers import share_processors
 
 class SequenceEstimator(BaseEstimator):
     """Base of the estimators; a subclass has `_outputs`, what its network says of sequences."""
+
+    def _goes_on(self) -> bool:
+        """Whether `fit` starts from what the fit before left."""
+        return getattr(self, "warm_start", False) and hasattr(self, "model_")
 
     def _read(self, X) -> Sequences:
         check_is_fitted(self)
@@ -39,8 +43,10 @@ class SequenceEstimator(BaseEstimator):
 
     def _read_to_fit(self, X, y, sample_weight, **checks) -> tuple[Sequences, np.ndarray, np.ndarray]:
         """Sequences, y and weights, rows of weight 0 left out."""
-        y = validate_data(self, y=y, **checks)
-        sequences = self._sequences(X, reset=True)
+        if y is None:
+            raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
+        y = _check_y(y, estimator=self, **checks)
+        sequences = self._sequences(X, reset=not self._goes_on())
         check_consistent_length(sequences, y)
         weights = _check_sample_weight(sample_weight, sequences.lengths, dtype=np.float64)
         if (weights < 0).any():

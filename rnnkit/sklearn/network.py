@@ -67,5 +67,7 @@ def optimizer(given, learning_rate, weight_decay: float, updates: int):
     if not isinstance(given, str):
         return type(given).from_config(given.get_config())
     rate = learning_rate if callable(learning_rate) else schedules.OneCycle(learning_rate, max(updates, 2))
-    kind = type(optimizers.get(given))
-    return kind(rate, weight_decay=weight_decay, global_clipnorm=1.0)
+    found = optimizers.get(given)
+    if isinstance(found, optimizers.LBFGS):
+        return found
+    return type(found)(rate, weight_decay=weight_decay, global_clipnorm=1.0)

@@ -23,7 +23,7 @@ class _Recurrent:
         """Fit `model_` to ``targets (n, K)``."""
         rng = check_random_state(self.random_state)
         seeds = rng.randint(2**31 - 1, size=2)
-        if not (self.warm_start and hasattr(self, "model_")):
+        if not self._goes_on():
             self._scale = sequences.scale(weights) if self.standardize else None
             self.model_ = self._network(targets.shape[1], int(seeds[0]))
         x, y = self._inputs(sequences), targets.astype(np.float32)
@@ -102,8 +102,8 @@ class RNNClassifier(_Recurrent, SequenceClassifier):
     label_smoothing : float in [0, 1)
         This share of the target is spread over all classes, which keeps probabilities from the ends.
     optimizer : str or Optimizer
-        A name, which gets `learning_rate` and `weight_decay`, and clips gradients to the length 1; or an object, which
-        is copied and has its own.
+        A name, which gets `learning_rate` and `weight_decay`, and clips gradients to the length 1 ("lbfgs" has none of
+        these); or an object, which is copied and has its own.
     learning_rate : float, Schedule or callable
         A number is the top of one cycle over all updates, which ends near 0; for a constant rate, pass
         ``rk.optimizers.schedules.Constant(0.001)``.
@@ -226,7 +226,7 @@ class RNNClassifier(_Recurrent, SequenceClassifier):
         RNNClassifier
             Itself.
         """
-        before = getattr(self, "classes_", None) if self.warm_start else None
+        before = self.classes_ if self._goes_on() else None
         sequences, codes, weights = self._read_classes(X, y, sample_weight)
         if before is not None and not np.array_equal(before, self.classes_):
             raise ValueError(f"warm_start needs the classes of the fit before, {before}; got {self.classes_}")
@@ -260,8 +260,8 @@ class RNNRegressor(_Recurrent, SequenceRegressor):
     loss : str or callable
         One of `rnnkit.losses`, its name, or a function ``(y_true, y_pred)``; it sees the standardized targets.
     optimizer : str or Optimizer
-        A name, which gets `learning_rate` and `weight_decay`, and clips gradients to the length 1; or an object, which
-        is copied and has its own.
+        A name, which gets `learning_rate` and `weight_decay`, and clips gradients to the length 1 ("lbfgs" has none of
+        these); or an object, which is copied and has its own.
     learning_rate : float, Schedule or callable
         A number is the top of one cycle over all updates, which ends near 0; for a constant rate, pass
         ``rk.optimizers.schedules.Constant(0.001)``.
@@ -379,8 +379,11 @@ class RNNRegressor(_Recurrent, SequenceRegressor):
             Itself.
         """
         sequences, targets, weights = self._read_targets(X, y, sample_weight)
-        if not (self.warm_start and hasattr(self, "model_")):
+        if not self._goes_on():
             self._target_scale = Scale.of(targets, weights)
+        elif len(self._target_scale.mean) != targets.shape[1]:
+            before = len(self._target_scale.mean)
+            raise ValueError(f"warm_start needs as many targets as the fit before, {before}; got {targets.shape[1]}")
         return self._train(sequences, self._target_scale.apply(targets), weights, self.loss)
 
     def _values(self, sequences):

@@ -189,6 +189,25 @@ def test_a_warm_start_goes_on():
     assert second[0] < first[0] and second[-1] < first[-1]
 
 
+def test_a_warm_start_with_other_data_is_refused():
+    numbers = RNNRegressor(units=3, epochs=1, warm_start=True, random_state=0).fit(X, targets(REGRESSORS[0], LABELS))
+    labels = RNNClassifier(units=3, epochs=1, warm_start=True, random_state=0).fit(X, LABELS)
+    with pytest.raises(ValueError, match="X has 1 features at each step"):
+        labels.fit([one[:, :1] for one in X], LABELS)
+    with pytest.raises(ValueError, match="needs the classes of the fit before"):
+        labels.fit(X, np.arange(60) % 3)
+    with pytest.raises(ValueError, match="as many targets as the fit before, 1; got 2"):
+        numbers.fit(X, targets(numbers, LABELS, columns=2))
+
+
+@pytest.mark.parametrize(
+    "optimizer", ["sgd", "lbfgs", rk.optimizers.SGD(0.1, momentum=0.9), rk.optimizers.LBFGS()], ids=repr
+)
+def test_optimizers(optimizer):
+    model = RNNRegressor(units=4, epochs=4, optimizer=optimizer, random_state=0).fit(X, targets(REGRESSORS[0], LABELS))
+    assert model.history_["loss"][-1] < model.history_["loss"][0] and clone(model).fit(X, np.ones(60)).n_iter_
+
+
 def test_epochs_are_as_many_as_few_rows_need():
     model = RNNRegressor(units=2, batch_size=20, random_state=0)
     assert model.fit(X, targets(model, LABELS)).n_iter_ == 400
