@@ -173,6 +173,13 @@ def test_cells(cell):
     assert not getattr(cell, "built", False)
 
 
+@pytest.mark.parametrize("pooling", ["mean", "last"])
+def test_poolings_leave_out_what_is_padded(pooling):
+    model = clone(CLASSIFIERS[0]).set_params(pooling=pooling).fit(X, LABELS)
+    assert model.score(*waves(seed=1)) > 0.8
+    assert np.array_equal(said(model, X), np.concatenate([said(model, [one]) for one in X]))
+
+
 def test_early_stopping_keeps_the_best_weights():
     model = RNNClassifier(units=8, epochs=60, early_stopping=True, validation_fraction=0.3, patience=2, random_state=0)
     noise = np.random.default_rng(0).permutation(LABELS)
