@@ -44,19 +44,19 @@ def check(row, number):
 
 
 @pytest.mark.parametrize("number", range(0, len(ROWS), 8), ids=lambda n: label(ROWS[n]))
-def test_L1_L2_chunks_give_the_bits_of_the_whole(number):
+def test_L8_chunks_give_the_bits_of_the_whole(number):
     check(ROWS[number], number)
 
 
 @pytest.mark.sweep
 @pytest.mark.parametrize("number", range(len(ROWS)), ids=lambda n: label(ROWS[n]))
-def test_L1_L2_chunks_give_the_bits_of_the_whole_in_every_combination(number):
+def test_L8_chunks_give_the_bits_of_the_whole_in_every_combination(number):
     check(ROWS[number], number)
 
 
 @pytest.mark.sweep
 @pytest.mark.parametrize("seed", range(200))
-def test_L1_L2_random_calls_give_the_bits_of_the_whole(seed):
+def test_L8_random_calls_give_the_bits_of_the_whole(seed):
     rng = np.random.default_rng(seed)
     check({name: values[rng.integers(len(values))] for name, values in FACTORS.items()}, 1000 + seed)
 

@@ -21,7 +21,7 @@ def told():
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_L1_L2_workers_give_the_bits_of_one_call(told):
+def test_L8_workers_give_the_bits_of_one_call(told):
     assert told["same"] == [True, True, True]
 
 

@@ -25,7 +25,7 @@ def test_there_are_thirty_scripts_that_import_keras_alone():
 
 
 @pytest.mark.parametrize("name", scripts.NAMES)
-def test_only_imports_are_changed(name):
+def test_X18_only_imports_are_changed(name):
     """A line differs from the script's only by where it imports from."""
     text, count = scripts.for_rnnkit(scripts.source(name))
     pairs = zip(scripts.source(name).splitlines(), text.splitlines(), strict=True)
@@ -37,7 +37,7 @@ def test_only_imports_are_changed(name):
 
 
 @pytest.mark.parametrize("name", scripts.NAMES)
-def test_a_script_gives_what_keras_gives(name):
+def test_X18_a_script_gives_what_keras_gives(name):
     """Outputs before and after three updates, losses, metrics: equal to 1e-4, and most to 5e-6, to what Keras gave."""
     again = "record it again: python tests/keras/record_scripts.py"
     assert RECORDS[name]["crc"] == scripts.crc(name), again

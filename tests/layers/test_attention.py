@@ -175,7 +175,7 @@ def test_T13_calls_are_repeated(row, rng):
 
 
 @pytest.mark.parametrize("row", MASKED, ids=label)
-def test_M3_NaN_under_a_mask_reaches_nothing(row, rng):
+def test_M3_X21_NaN_under_a_mask_reaches_nothing(row, rng):
     layer, inputs, more = made(row, rng)
     heads = many_heads(row["kind"])
     masks = [more.get("query_mask"), more.get("value_mask")] if heads else list(more["mask"] or (None, None))
@@ -233,7 +233,7 @@ def test_S5_empty_batches_and_sequences(kind, rng):
         assert [one.shape for one in pullback(np.ones_like(outputs)).x] == [one.shape for one in x]
 
 
-def test_queries_without_keys(rng):
+def test_X21_queries_without_keys(rng):
     x = rng.normal(size=(1, 2, 3))
     none = np.zeros((1, 2), bool)
     np.testing.assert_allclose(rk.Attention()([x, x], mask=[None, none]), rk.Attention()([x, x]), rtol=1e-6)

@@ -110,7 +110,7 @@ def loop(row, layer, x, mask, start):
 
 
 @pytest.mark.parametrize("row", ROWS, ids=label)
-def test_the_loop_and_its_slopes(row, rng):
+def test_C14_the_loop_and_its_slopes(row, rng):
     x, mask = arrays(rng, row["dtype"]), make_mask(row["mask"], B, T, rng)
     layer, given = made(row), nested(row["nesting"], *x)
     start = [rng.normal(size=(B, 3)), rng.normal(size=(B, 2, 4))]

@@ -26,7 +26,7 @@ def data_array(xr, order=("station", "time", "feature")):
 
 @pytest.mark.parametrize("order", list(itertools.permutations(("station", "time", "feature"))))
 @pytest.mark.parametrize("backwards", [False, True])
-def test_dimensions_are_found_by_name(xr, order, backwards):
+def test_X20_dimensions_are_found_by_name(xr, order, backwards):
     layer = rk.LSTM(4, return_sequences=True, return_state=True, go_backwards=backwards, seed=0)
     found = layer(data_array(xr, order))
     for one, expected in zip(found, layer(A), strict=True):
@@ -197,7 +197,7 @@ def tensor(request):
     return pytest.importorskip("jax").numpy.asarray
 
 
-def test_tensors_on_the_cpu(tensor):
+def test_X20_tensors_on_the_cpu(tensor):
     layer = rk.GRU(3, return_sequences=True, seed=0)
     expected = layer(A)
     found = layer(tensor(A))

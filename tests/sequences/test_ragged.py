@@ -47,7 +47,7 @@ def flat_parts(nested):
 
 
 @pytest.mark.parametrize("row", ROWS, ids=label)
-def test_every_cell(row):
+def test_X19_every_cell(row):
     layer = layer_of(
         row["cell"],
         units=5,
@@ -114,7 +114,7 @@ LAYERS = {
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", LAYERS)
-def test_every_layer(name, dtype):
+def test_X19_every_layer(name, dtype):
     x = lists(dtype=dtype, lengths=[n or 2 for n in LENGTHS] if name in ("windows", "behind", "causal") else LENGTHS)
     layer = LAYERS[name]()
     layer.build((None, None, 3)) if name != "shaped" else layer.layers[0].build((None, None, 3))
@@ -238,7 +238,7 @@ def network(backwards, by_step, loss="mse"):
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("by_step", [False, True])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_a_fit_is_that_of_padded_arrays(backwards, by_step, weighted):
+def test_X19_a_fit_is_that_of_padded_arrays(backwards, by_step, weighted):
     lengths = np.random.default_rng(1).integers(1, 40, 70)
     x = lists(lengths)
     y = targets(x, by_step)

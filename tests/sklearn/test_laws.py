@@ -29,7 +29,7 @@ def test_it_learns(estimator):
 
 
 @fitted
-def test_a_sequence_has_the_same_bits_alone_and_beside_others(estimator):
+def test_X22_a_sequence_has_the_same_bits_alone_and_beside_others(estimator):
     together = said(estimator, X)
     assert np.array_equal(together, np.concatenate([said(estimator, [one]) for one in X]))
     order = np.random.default_rng(0).permutation(len(X))
@@ -37,7 +37,7 @@ def test_a_sequence_has_the_same_bits_alone_and_beside_others(estimator):
 
 
 @fitted
-def test_the_same_seed_gives_the_same_bits_and_another_doesnt(estimator):
+def test_X22_the_same_seed_gives_the_same_bits_and_another_doesnt(estimator):
     again = clone(estimator).fit(X, targets(estimator, LABELS))
     assert np.array_equal(said(again, X), said(estimator, X))
     other = clone(estimator).set_params(random_state=1).fit(X, targets(estimator, LABELS))
