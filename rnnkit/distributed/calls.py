@@ -50,10 +50,10 @@ def answer(layer: Layer, method, arguments: tuple, keywords: dict):
 def _arguments(layer, method, arguments, keywords) -> tuple[Any, dict]:
     """The inputs of a call, and its other arguments by name, but for None."""
     try:
-        x, more = layer._inputs_among(layer._call_arguments(method, arguments, keywords))
+        (_, x), *others = layer._call_arguments(method, arguments, keywords).items()
     except TypeError as error:
         raise TypeError(f"{type(layer).__name__}: {error}") from None
-    return x, {name: value for name, value in more.items() if value is not None}
+    return layer._arranged(x), {name: value for name, value in others if value is not None}
 
 
 def predicted(model: Layer, x, batch_size, steps, out):

@@ -17,6 +17,9 @@ GIVEN = {
     "AlphaDropout": (0.3,),
     "Bidirectional": (rk.GRU(3),),
     "Conv1D": (3, 2),
+    "ConvLSTM1D": (2, 3),
+    "ConvLSTM2D": (2, 3),
+    "ConvLSTM3D": (2, 3),
     "Cropping1D": (1,),
     "Dense": (3,),
     "Dot": (2,),
@@ -49,6 +52,8 @@ def inputs(name, rng):
     x = rng.normal(size=(5, 12, 4)).astype("float32")
     if name == "Embedding":
         return rng.integers(0, 9, (5, 12))
+    if name.startswith("ConvLSTM"):
+        return rng.normal(size=(5, 6, *(4,) * int(name[-2]), 2)).astype("float32")
     if name == "RepeatVector":
         return x[:, 0]
     several = issubclass(getattr(rk, name), Merge) or "Attention" in name
