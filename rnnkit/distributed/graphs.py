@@ -61,7 +61,8 @@ def arrays(name: str, tasks: dict, dependencies: Sequence, made: Sequence[Made])
     base = HighLevelGraph.from_collections(name, tasks, dependencies=dependencies)
     found = []
     for one in made:
-        layers = {**base.layers, one.name: {(one.name, *index): found for index, found in one.tasks.items()}}
+        own: dict[Any, Any] = {(one.name, *index): made_by for index, made_by in one.tasks.items()}
+        layers: dict[str, Any] = {**base.layers, one.name: own}
         graph = HighLevelGraph(layers, {**base.dependencies, one.name: {name}})
         found.append(dask().Array(graph, one.name, one.chunks, meta=np.empty((0,) * len(one.chunks), one.dtype)))
     return found
@@ -71,7 +72,7 @@ def mapped(name: str, function: Callable, chunks: Chunks, dtype, dependencies: S
     """The array whose chunk at an index is the task that `function` makes for its key and this index."""
     from dask.highlevelgraph import HighLevelGraph
 
-    tasks = {(name, *index): function((name, *index), index) for index in indices(chunks)}
+    tasks: dict[Any, Any] = {(name, *index): function((name, *index), index) for index in indices(chunks)}
     graph = HighLevelGraph.from_collections(name, tasks, dependencies=dependencies)
     return dask().Array(graph, name, chunks, meta=np.empty((0,) * len(chunks), dtype))
 
