@@ -26,7 +26,7 @@ class Adagrad(Optimizer):
     --------
     >>> import numpy as np, rnnkit as rk
     >>> rk.optimizers.Adagrad(0.1).apply({"w": np.ones(1)}, {"w": np.array([3.0])})["w"].round(4)
-    array([0.9005])
+    array([0.9006])
     """
 
     slots = ("velocity",)

@@ -405,7 +405,7 @@ def _repeated_rows(nested, like, layer):
     """Nested tensors; one without a batch axis has the rows of another if it has a first axis of 1."""
 
     def with_rows(tensor):
-        if tensor.batched:
+        if tensor is None or tensor.batched:
             return tensor
         if tensor.shape[:1] != (1,):
             raise TypeError(
