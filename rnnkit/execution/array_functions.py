@@ -9,7 +9,7 @@ import numpy as np
 
 from rnnkit.compiler.autodiff.numpy_vjp import Pull
 from rnnkit.compiler.autodiff.reverse import Reverse
-from rnnkit.compiler.ir.evaluate import evaluate
+from rnnkit.compiler.ir.evaluate import Evaluation
 from rnnkit.compiler.ir.graph import Graph, Node
 from rnnkit.compiler.tracing.batch_axis import MixesRows, Untraceable
 from rnnkit.compiler.tracing.broadcasting import lift
@@ -76,12 +76,13 @@ class TracedFunction:
                 f"expected a function of {name!r} that can be traced and differentiated{place}: {error}"
             ) from None
         self._nodes: list[Node] = nodes
+        self._values = Evaluation(nodes, self.dtype)
         self.nesting, self.kinds = self._step.nesting, self._step.kinds
         self.shapes = [node.shape for node in nodes]
 
     def __call__(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """What the function gives for arrays of these shapes, flat; new arrays."""
-        values = evaluate(self._nodes, self._inputs(arrays), self.dtype)
+        values = self._values(self._inputs(arrays))
         return [
             np.array(self._whole(values[node.id], node, arrays), _DTYPES.get(kind, self.dtype))
             for node, kind in zip(self._nodes, self.kinds, strict=True)
@@ -101,7 +102,8 @@ class TracedFunction:
 
     def _whole(self, value, node, arrays) -> np.ndarray:
         rows = (len(arrays[self._places[0]]),) if self._places else ()
-        return np.broadcast_to(value, (*rows, *node.shape))
+        shape = (*rows, *node.shape)
+        return value if value.shape == shape else np.broadcast_to(value, shape)
 
     def _pull_of_batch(self):
         inner = tuple(self._given[i] for i in self._places[1:])
@@ -123,11 +125,12 @@ class TracedFunction:
         under = self._graph.under(self._nodes)
         reverse.run([node for node in self._graph.nodes if node.id in under])
         totals = {node.attr: reverse.total(node) for node in self._graph.nodes if node.op == "weight"}
+        ends = [totals.get(str(i)) for i in range(len(self._given))]
+        values_of = Evaluation([end for end in ends if end is not None], self.dtype)
 
         def pull(arrays, cotangents):
             inputs = self._inputs(arrays) | {("weight", ("cotangent", i)): d for i, d in enumerate(cotangents)}
-            values = evaluate([node for node in totals.values() if node is not None], inputs, self.dtype)
-            ends = [totals.get(str(i)) for i in range(len(arrays))]
+            values = values_of(inputs)
             found = [None if end is None else values[end.id] for end in ends]
             return [_or_zeros(one, array) for one, array in zip(found, arrays, strict=True)]
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from rnnkit.execution.array_functions import TracedFunction, dtype_of, kind_of
-from rnnkit.layers.base import Layer
+from rnnkit.layers.base import Layer, makes_no_mask
 from rnnkit.layers.support import symbolic, validation
-from rnnkit.layers.support.pullback import Gradients
+from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.symbolic import leaves, mapped
+from rnnkit.recording import constant, copied, repeated
 from rnnkit.serialization.registry import find, name_of
 
 _MOST = 64  # kinds of shapes whose graphs are kept
@@ -49,7 +51,26 @@ class WholeArrays(Layer):
         """
         return self._called(inputs, mask, training)
 
-    def _applied(self, inputs, mask, training):
+    def _called(self, inputs, mask, training):
+        traced, arrays = self._entered(inputs, mask, training)
+        return mapped(traced.nesting, repeated(lambda: traced(arrays), arrays).__getitem__)
+
+    def _vjp(self, inputs, mask, training, wanted):
+        traced, arrays = self._entered(inputs, mask, training)
+        found = repeated(lambda: traced(arrays), arrays)
+        outputs = mapped(traced.nesting, found.__getitem__)
+        differentiable = [np.asarray(one).dtype.kind == "f" for one in leaves(inputs)]
+
+        def pull(cotangents):
+            pairs = zip(cotangents, found, strict=True)
+            d = [constant(np.zeros(one.shape, self.dtype)) if given is None else given for given, one in pairs]
+            d_arrays = zip(repeated(lambda: traced.pull(arrays, d), arrays, d), differentiable, strict=False)
+            return Gradients({}, mapped(inputs, lambda _: next((d if own else None) for d, own in d_arrays)))
+
+        return outputs, Pullback(outputs, self.dtype, pull)
+
+    def _entered(self, inputs, mask, training) -> tuple[TracedFunction, list[np.ndarray]]:
+        """The function for arrays of these shapes, and the arrays as it reads them: copies, as the gradient needs."""
         given = [validation.array(one, "x") for one in leaves(inputs)]
         rows = {len(one) for i, one in enumerate(given) if i not in self._unbatched and one.ndim}
         if len(rows) > 1 or any(not one.ndim for i, one in enumerate(given) if i not in self._unbatched):
@@ -57,16 +78,9 @@ class WholeArrays(Layer):
         if not self.built:
             shape = mapped(inputs, np.shape)
             self._build_with(shape, self.dtype or np.result_type(*map(validation.precision_of, given)))
-        masks = [validation.array(one, "mask") != 0 for one in self._masks(mask)]
+        masks = [repeated(partial(_used, one), one) for one in self._masks(mask)]
         traced = self._traced(inputs, [(one.shape, kind_of(one.dtype)) for one in (*given, *masks)], mask, training)
-        arrays = [one.astype(self.dtype) for one in (*given, *masks)]  # copies: the gradient reads them
-        differentiable = [one.dtype.kind == "f" for one in given]
-
-        def back(*cotangents):
-            found = iter(zip(traced.pull(arrays, cotangents), differentiable, strict=False))
-            return Gradients({}, mapped(inputs, lambda _: next((d if own else None) for d, own in found)))
-
-        return mapped(traced.nesting, traced(arrays).__getitem__), back
+        return traced, [copied(one, self.dtype) for one in (*given, *masks)]
 
     def _masks(self, mask) -> list:
         """The masks that the function takes."""
@@ -160,6 +174,7 @@ class WholeArrays(Layer):
         assert failure is not None, "a pair was tried"
         raise failure
 
+    @makes_no_mask
     def compute_mask(self, inputs, mask=None):
         """The input's mask for results with its axes of batch and time, else None; of several, steps that any uses."""
         masks = [validation.array(one, "mask") != 0 for one in leaves(mask) if one is not None]
@@ -175,6 +190,10 @@ class WholeArrays(Layer):
 
     def __getstate__(self):
         return self.__dict__ | {"_traces": {}}
+
+
+def _used(mask) -> np.ndarray:
+    return validation.array(mask, "mask") != 0
 
 
 class ArrayFunction(WholeArrays):

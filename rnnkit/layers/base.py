@@ -62,6 +62,12 @@ def default_name(kind: type) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z][a-z])", "_", kind.__name__).lower()
 
 
+def makes_no_mask(compute_mask):
+    """Decorator: a method `compute_mask` that always gives None where the input has no mask."""
+    compute_mask.makes_no_mask = True
+    return compute_mask
+
+
 class Layer(Configurable):
     """Base of all layers: called on arrays, built at the first call or by `build`.
 
@@ -629,6 +635,7 @@ class Layer(Configurable):
         return self._shape(input_shape)
 
     @array_kinds.handled
+    @makes_no_mask
     def compute_mask(self, inputs, mask=None):
         """The mask that goes with the output: the input's."""
         return None if mask is None else validation.given(mask, "mask")
@@ -640,7 +647,13 @@ class Layer(Configurable):
     def _with_others(self, x, mask, training, more):
         """As `_with_mask` of a call with more keywords."""
         outputs = self(x, mask=mask, training=training, **more)
-        return outputs, repeated(lambda: self.compute_mask(x, mask), x, mask, draws=True)
+        return outputs, self._mask_behind(x, mask)
+
+    def _mask_behind(self, x, mask):
+        """What `compute_mask` gives, which is repeated, unless it is known to be None."""
+        if mask is None and getattr(type(self).compute_mask, "makes_no_mask", False):
+            return None
+        return repeated(lambda: self.compute_mask(x, mask), x, mask, draws=True)
 
     def _vjp_with_mask(self, x, mask, training, wanted):
         """What `vjp` gives, and the mask that goes with the output."""
@@ -649,7 +662,7 @@ class Layer(Configurable):
     def _vjp_with_others(self, x, mask, training, wanted, others):
         """As `_vjp_with_mask`, of a call with other arguments."""
         outputs, pullback = self.vjp(x, mask=mask, training=training, **others, **wanted)
-        return outputs, repeated(lambda: self.compute_mask(x, mask), x, mask, draws=True), pullback
+        return outputs, self._mask_behind(x, mask), pullback
 
     # Lists of sequences
 

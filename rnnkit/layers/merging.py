@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit.arguments import integer
-from rnnkit.layers.base import Layer
+from rnnkit.layers.base import Layer, makes_no_mask
 from rnnkit.layers.support import symbolic, validation
 from rnnkit.layers.support.pullback import Gradients
 
@@ -50,6 +50,7 @@ class Merge(Layer):
     def _takes_sequences(self):
         return False
 
+    @makes_no_mask
     def compute_mask(self, inputs, mask=None):
         """Steps that any of the masks uses; None if an array has none."""
         if mask is None or any(one is None for one in mask):
@@ -124,6 +125,7 @@ class Concatenate(Merge):
     def _padding_of(self, shape):
         return "lengths" if self.axis in (1, 1 - len(shape)) else super()._padding_of(shape)
 
+    @makes_no_mask
     def compute_mask(self, inputs, mask=None):
         """Steps that any of the masks uses, an array without one using all; side by side along the time axis."""
         if mask is None or all(one is None for one in mask):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit.compiler.autodiff.reverse import reverse_step
-from rnnkit.compiler.ir.evaluate import evaluate
+from rnnkit.compiler.ir.evaluate import Evaluation
 from rnnkit.compiler.ir.graph import Graph
 
 
@@ -25,28 +25,31 @@ class Pull:
         self.leaves += [reverse.to_input("state", node.shape, i) for i, node in enumerate(graph.states)]
         self.leaves += [reverse.to_input("constant", shape, i) for i, shape in enumerate(constant_shapes)]
         self.weights = reverse.to_weights()
+        wanted = [node for _, *pair in self.summed for node in pair if node is not None]
+        self._values = Evaluation([*self.leaves, *wanted], self.dtype)
+        self._of_weights = Evaluation(self.weights.values(), self.dtype)
 
     def __call__(self, x, states, weights, constants, draws, d_output, d_states):
         """``(d_x, d_states, d_weights, d_constants)``."""
-        dtype, rows = self.dtype, len(x)
+        rows = len(x)
         inputs: dict[tuple, np.ndarray] = {("x", None): x, ("sequence", "output"): d_output}
         for what, arrays in (("state", states), ("constant", constants)):
             inputs |= {(what, i): array for i, array in enumerate(arrays)}
         inputs |= {("state", ("cotangent", i)): array for i, array in enumerate(d_states)}
         given: dict[tuple, np.ndarray] = {("weight", name): array for name, array in weights.items()}
         inputs |= {("draw", name): array for name, array in draws.items()}
-        wanted = [node for _, *pair in self.summed for node in pair if node is not None]
-        values = evaluate([*self.leaves, *wanted], inputs | given, dtype)
+        values = self._values(inputs | given)
 
         def whole(node):
-            return np.broadcast_to(values[node.id], (rows, *node.shape))
+            value, shape = values[node.id], (rows, *node.shape)
+            return value if value.shape == shape else np.broadcast_to(value, shape)
 
         def flat(node):
             return whole(node).reshape(-1, node.shape[-1])
 
         sums = [whole(g).sum(axis=0) if a is None else flat(a).T @ flat(g) for _, a, g in self.summed]
         given |= {("weight", ("sum", i)): array for i, array in enumerate(sums)}
-        values |= evaluate(self.weights.values(), given, dtype)
+        values |= self._of_weights(given)
         d_weights = {name: np.broadcast_to(values[node.id], weights[name].shape) for name, node in self.weights.items()}
         d_x, *others = (np.array(whole(node)) for node in self.leaves)
         return d_x, tuple(others[: self.count]), d_weights, tuple(others[self.count :])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -26,17 +27,47 @@ def evaluate(nodes, inputs, dtype) -> dict[int, np.ndarray]:
     dict of node id to ndarray
         ``(B, *shape)`` for batched nodes, ``shape`` for the others.
     """
-    values: dict[int, np.ndarray] = {}
-    stack = list(nodes)
-    while stack:
-        node = stack[-1]
-        if missing := [a for a in node.args if a.id not in values]:
-            stack.extend(missing)
-            continue
-        stack.pop()
-        if node.id not in values:
-            values[node.id] = _value(node, [values[a.id] for a in node.args], inputs, dtype)
-    return values
+    return Evaluation(nodes, dtype)(inputs)
+
+
+class Evaluation:
+    """What `evaluate` does, for inputs that change: what depends on the graph alone is done once.
+
+    Parameters
+    ----------
+    nodes, dtype
+        As of `evaluate`.
+    """
+
+    def __init__(self, nodes, dtype):
+        self._literals: dict[int, np.ndarray] = {}
+        self._given: list[tuple[int, tuple]] = []
+        self._steps: list[tuple[int, Callable[..., np.ndarray], list[int]]] = []
+        seen: set[int] = set()
+        stack = list(nodes)
+        while stack:
+            node = stack[-1]
+            if missing := [a for a in node.args if a.id not in seen]:
+                stack.extend(missing)
+                continue
+            stack.pop()
+            if node.id not in seen:
+                seen.add(node.id)
+                if node.op in INPUTS:
+                    self._given.append((node.id, (node.op, node.attr)))
+                elif node.op == "literal":
+                    self._literals[node.id] = node.attr if node.kind == "bool" else node.attr.astype(dtype)
+                else:
+                    self._steps.append((node.id, _function(node, dtype), [a.id for a in node.args]))
+
+    def __call__(self, inputs) -> dict[int, np.ndarray]:
+        """The values of all nodes, by id."""
+        values = dict(self._literals)
+        for number, key in self._given:
+            values[number] = inputs[key]
+        for number, function, arguments in self._steps:
+            values[number] = function(*[values[a] for a in arguments])
+        return values
 
 
 def only_moves(nodes) -> bool:
@@ -54,46 +85,54 @@ def only_moves(nodes) -> bool:
     return True
 
 
-def _value(node, args, inputs, dtype):
-    if node.op in INPUTS:
-        return inputs[node.op, node.attr]
-    if node.op == "literal":
-        return node.attr if node.kind == "bool" else node.attr.astype(dtype)
-    lead = int(node.batched)
+def _function(node, dtype) -> Callable[..., np.ndarray]:
+    """What gives a node's value for the values of its arguments."""
+    lead, attr = int(node.batched), node.attr
     if node.pointwise:
-        rank = len(node.shape)
-        args = [_padded(a, rank, arg.batched) for a, arg in zip(args, node.args, strict=True)]
-        result = OPERATIONS[node.op].evaluate(*args)
-        return result if node.kind == "bool" else np.asarray(result, dtype)
+        return _pointwise(node, dtype)
     if node.op == "view":
-        return node.attr.apply(args[0], lead)
+        return lambda a: attr.apply(a, lead)
     if node.op == "concatenate":
-        args = [
-            a if arg.batched or not lead else np.broadcast_to(a, (_rows(args, node.args), *a.shape))
-            for a, arg in zip(args, node.args, strict=True)
-        ]
-        return np.concatenate(args, axis=lead + node.attr)
+        return lambda *args: np.concatenate(_with_rows(args, node) if lead else args, axis=lead + attr)
     if node.op == "product":
-        return np.matmul(*args)
+        return np.matmul
+    if node.op == "einsum" and lead:
+        batched = [a.batched for a in node.args]
+        return lambda *args: _batched_einsum(attr, args, batched)
     if node.op == "einsum":
-        if not lead:
-            return np.einsum(node.attr, *args, optimize=True)  # without, nested loops: 60 ms for three matrices of 128
-        return _batched_einsum(node.attr, args, [arg.batched for arg in node.args])
+        # Without `optimize`, nested loops: 60 ms for three matrices of 128.
+        return lambda *args: np.einsum(attr, *args, optimize=True)
     if node.op == "inverse":
-        return np.linalg.inv(args[0])
+        return np.linalg.inv
     if node.op == "function":
-        return np.asarray(node.attr(*args), dtype)
-    return REDUCTIONS[node.op](args[0], axis=tuple(lead + i for i in node.attr))
+        return lambda *args: np.asarray(attr(*args), dtype)
+    reduction, axes = REDUCTIONS[node.op], tuple(lead + i for i in attr)
+    return lambda a: reduction(a, axis=axes)
 
 
-def _padded(array, rank, batched):
-    if not batched or array.ndim == rank + 1:
-        return array
-    return array.reshape(array.shape[0], *(1,) * (rank + 1 - array.ndim), *array.shape[1:])
+def _pointwise(node, dtype):
+    rank, function = len(node.shape), OPERATIONS[node.op].evaluate
+    short = [i for i, a in enumerate(node.args) if a.batched and len(a.shape) < rank]
+    if node.kind != "bool":
+        plain = function
+        function = lambda *args: np.asarray(plain(*args), dtype)
+    if not short:
+        return function
+
+    def aligned(*args):
+        given = list(args)
+        for i in short:
+            array = given[i]
+            given[i] = array.reshape(array.shape[0], *(1,) * (rank + 1 - array.ndim), *array.shape[1:])
+        return function(*given)
+
+    return aligned
 
 
-def _rows(args, nodes) -> int:
-    return next(a.shape[0] for a, node in zip(args, nodes, strict=True) if node.batched)
+def _with_rows(args, node) -> list:
+    """Arrays of a concatenation, those without a batch axis repeated along it."""
+    rows = next(a.shape[0] for a, one in zip(args, node.args, strict=True) if one.batched)
+    return [a if one.batched else np.broadcast_to(a, (rows, *a.shape)) for a, one in zip(args, node.args, strict=True)]
 
 
 def _batched_einsum(subscripts, arrays, batched):
