@@ -39,6 +39,9 @@ class Recording:
     ----------
     largest : int
         Bytes that it may hold.
+    alone : int
+        Multiply-adds of a call up to which one thread does it: what several threads share can't be repeated, and
+        repeating saves more than they do.
     operations : list of callable
         In order, without arguments.
     preparations : list of callable
@@ -47,8 +50,8 @@ class Recording:
         What it holds.
     """
 
-    def __init__(self, largest: int = LARGEST) -> None:
-        self.largest = largest
+    def __init__(self, largest: int = LARGEST, alone: int = 0) -> None:
+        self.largest, self.alone = largest, alone
         self.operations: list[Callable[[], Any]] = []
         self.preparations: list[Callable[[], Any]] = []
         self._owners: dict[int, tuple[np.ndarray, int]] = {}  # with how often their numbers change

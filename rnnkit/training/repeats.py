@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rnnkit.training.steps import Differentiated, Stepper
 
 _MOST = 64  # kinds of batches; what comes then is done the ordinary way
+_ALONE = 1 << 25  # multiply-adds, some 2 ms: below, two threads gain less than Python takes around an ordinary update
 
 
 class RepeatedTests(RepeatedCalls):
@@ -212,7 +213,7 @@ class Repeats:
             kind.recorded.agreed += 1
 
     def _record(self, kind: _Kind, stepper: Stepper, batch: Batch) -> None:
-        in_place, model, recording = self._in_place, stepper.model, Recording()
+        in_place, model, recording = self._in_place, stepper.model, Recording(alone=_ALONE)
         assert in_place is not None, "the weights are in place"
         if not are_own(model._all_layers()):
             raise Unrepeatable("a layer is of a class of the user's")

@@ -456,6 +456,24 @@ def test_ways_that_are_not_repeated(anew):
     assert len(anew) == 12 + 3 + 4
 
 
+def test_an_update_that_threads_could_share_is_repeated_while_python_takes_longer(anew, monkeypatch):
+    """Calls of some milliseconds are shared, and done the ordinary way."""
+    threads, rng = rk.get_num_threads(), np.random.default_rng(0)
+    rk.set_num_threads(2)
+    try:
+        for shape, ordinary in (((16, 40, 8), 3), ((64, 160, 16), 6)):
+            x = rng.normal(size=shape).astype("float32")
+            model, alone = (compiled(sequential(lambda: rk.LSTM(32, seed=0), dense())) for _ in range(2))
+            anew.clear()
+            found = [model.train_on_batch(x, x[:, 0, :1]) for _ in range(6)]
+            assert len(anew) == ordinary
+            rk.set_num_threads(1)
+            assert [alone.train_on_batch(x, x[:, 0, :1]) for _ in range(6)] == found
+            rk.set_num_threads(2)
+    finally:
+        rk.set_num_threads(threads)
+
+
 def test_many_kinds_of_batches(anew, monkeypatch):
     """Only so many are recorded; the others are done the ordinary way."""
     monkeypatch.setattr(repeats, "_MOST", 2)

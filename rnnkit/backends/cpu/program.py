@@ -168,7 +168,9 @@ class Program:
         if alone:
             return self._attempt(record, 1)
         rows, steps = record.x.shape[:2]
-        threads = get_num_threads() if rows * steps * self._work > tuning.SMALL else 1
+        recording = current()
+        least = tuning.SMALL if recording is None else max(tuning.SMALL, recording.alone)
+        threads = get_num_threads() if rows * steps * self._work > least else 1
         if threads > 1:
             unrepeatable("threads share its calls")
         if threads > 1 and self._splits_units(rows, threads):

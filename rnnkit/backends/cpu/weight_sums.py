@@ -198,7 +198,7 @@ class OuterSum:
         *reads : ndarray
             What it reads.
         """
-        if self._sum.size * len(pairs) > tuning.SMALL_SUM and get_num_threads() > 1:
+        if self._sum.size * len(pairs) > max(tuning.SMALL_SUM, recording.alone) and get_num_threads() > 1:
             unrepeatable("threads share its sums")
         before = self._sum
         target = before if before.flags.writeable else self._memory()
