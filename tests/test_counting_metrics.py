@@ -152,6 +152,14 @@ def test_scores_of_f_and_r2_agree_with_scikit_learn(rng):
     assert abs(fine(positive[:, None], probabilities[:, None]) - sklearn.roc_auc_score(positive, probabilities)) < 1e-3
 
 
+@pytest.mark.parametrize("name", ["precision", "recall", "auc", "auc of labels", "true positives", "false negatives"])
+def test_a_prediction_that_is_no_number_is_not_a_positive_one(name, rng):
+    y_true, y_pred, _ = data(rng)
+    y_pred[y_true == 1] = np.nan
+    lowest = np.where(np.isnan(y_pred), np.float32(-1), y_pred)
+    np.testing.assert_array_equal(after(MADE[name], (y_true, y_pred)), after(MADE[name], (y_true, lowest)))
+
+
 def test_wrong_settings_and_nothing_to_tell():
     for make, told in (
         (lambda: metrics.AUC(curve="x"), "curve"),

@@ -47,8 +47,9 @@ class Counts:
                 below[at] += total - higher
 
     def _above(self, values, weights) -> tuple[np.ndarray, float]:
-        """The weights of values above each threshold, and of all."""
+        """The weights of values above each threshold, as NaN is above none, and of all."""
         place = np.searchsorted(self.thresholds.astype(values.dtype), values, side="left")
+        place[np.isnan(values)] = 0
         found = np.bincount(place, weights, len(self.thresholds) + 1)
         return np.cumsum(found[::-1])[::-1][1:], float(found.sum())
 
