@@ -106,11 +106,13 @@ _SUBPACKAGES = (
     "distributed",
     "forecast",
     "interop",
+    "keras",
     "losses",
     "metrics",
     "onnx",
     "optimizers",
     "regularizers",
+    "sklearn",
 )
 
 __all__ = [

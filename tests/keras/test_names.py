@@ -103,3 +103,11 @@ def test_submodules_by_every_way_of_import():
     assert keras.preprocessing.sequence.pad_sequences is pad_sequences is keras.utils.pad_sequences
     assert keras.backend is K and K.backend() == "rnnkit" and ops.nn.relu is ops.relu
     assert to_categorical([1]).tolist() == [[0.0, 1.0]] and load_model is keras.saving.load_model
+
+
+def test_the_names_are_an_attribute_that_is_imported_when_it_is_asked_for():
+    code = """if True:
+        import sys, rnnkit as rk
+        before = "rnnkit.keras" in sys.modules
+        print(before, rk.keras.layers.LSTM is not None, "sklearn" in sys.modules)"""
+    assert processes.run([sys.executable, "-c", code], check=True).stdout == "False True False\n"
