@@ -7,12 +7,13 @@ arrow is an import by a single file, from which no other arrow follows.
 """
 
 import ast
+import functools
 import html
 import itertools
 import math
 import pathlib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 PICTURE = pathlib.Path(__file__).with_name("design.svg")
@@ -94,20 +95,29 @@ def modules() -> dict[str, pathlib.Path]:
     return {".".join(f.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): f for f in files}
 
 
+def statements(node: ast.AST) -> Iterator[ast.AST]:
+    """All statements inside one, in functions too, but not those that only a type checker reads."""
+    for inner in ast.iter_child_nodes(node):
+        if isinstance(inner, ast.If) and isinstance(inner.test, ast.Name) and inner.test.id == "TYPE_CHECKING":
+            continue
+        if isinstance(inner, ast.stmt | ast.ExceptHandler | ast.match_case):
+            yield inner
+            yield from statements(inner)
+
+
 def imported(file: pathlib.Path, known: Iterable[str]) -> set[str]:
-    """The known modules that a file imports, in functions too, but not those that only a type checker reads."""
-    nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
-    guards = [n for n in nodes if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"]
-    unread = {inner for guard in guards for inner in ast.walk(guard)}
-    names = [a.name for n in nodes if isinstance(n, ast.Import) and n not in unread for a in n.names]
-    names += [
-        f"{n.module}.{a.name}" for n in nodes if isinstance(n, ast.ImportFrom) and n not in unread for a in n.names
-    ]
+    """The known modules that a file imports."""
     found = set()
-    for name in names:
-        while name and name not in known:
-            name = name.rpartition(".")[0]
-        found.add(name)
+    for node in statements(ast.parse(file.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            while name and name not in known:
+                name = name.rpartition(".")[0]
+            found.add(name)
     return found & set(known)
 
 
@@ -123,6 +133,7 @@ def box_of(module: str) -> str:
     return "root"
 
 
+@functools.cache
 def imports() -> dict[Pair, set[str]]:
     """Which box imports which other, by which modules: packages, and boxes inside the same package."""
     known, found = modules(), defaultdict(set)

@@ -1,5 +1,6 @@
 """docs/design.svg shows the packages and imports that there are; docs/glossary.md names files that there are."""
 
+import functools
 import importlib.util
 import pathlib
 import re
@@ -9,6 +10,7 @@ import pytest
 ROOT = next(folder for folder in pathlib.Path(__file__).parents if (folder / "pyproject.toml").exists())
 
 
+@functools.cache
 def script():
     """docs/draw_architecture.py as a module."""
     spec = importlib.util.spec_from_file_location("draw_architecture", ROOT / "docs" / "draw_architecture.py")
