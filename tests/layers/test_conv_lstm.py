@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from matrix import MASKS, label, make_mask, pairwise, same_bits
+from matrix import MASKS, every, label, make_mask, pairwise, same_bits
 
 import rnnkit as rk
 from rnnkit.cells.conv_lstm import Windows
@@ -112,18 +112,8 @@ def inputs(rank, dtype, rng, rows=B):
     return rng.normal(size=(rows, T, *SIZES[rank], CHANNELS)).astype(dtype)
 
 
-@pytest.mark.parametrize("row", ROWS[::2], ids=label)
+@pytest.mark.parametrize("row", every(3, ROWS), ids=label)
 def test_the_equations_and_slopes(row, rng):
-    check(row, rng)
-
-
-@pytest.mark.sweep
-@pytest.mark.parametrize("row", ROWS[1::2], ids=label)
-def test_the_equations_and_slopes_in_every_row(row, rng):
-    check(row, rng)
-
-
-def check(row, rng):
     layer, x = made(row), inputs(row["rank"], row["dtype"], rng)
     mask = make_mask(row["mask"], B, T, rng)
     unbuilt = layer.compute_output_shape((None, None, *x.shape[2:]))

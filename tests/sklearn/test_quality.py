@@ -9,7 +9,12 @@ from rnnkit.sklearn import ESNClassifier, RNNClassifier
 
 
 @pytest.mark.parametrize(
-    "estimator", [ESNClassifier(random_state=0), RNNClassifier(epochs=25, random_state=0)], ids=name
+    "estimator",
+    [
+        ESNClassifier(random_state=0),
+        pytest.param(RNNClassifier(epochs=25, random_state=0), marks=pytest.mark.sweep),
+    ],
+    ids=name,
 )
 def test_digits_row_by_row(estimator):
     images, digits = load_digits(return_X_y=True)

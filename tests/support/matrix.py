@@ -4,6 +4,7 @@ from functools import cache
 from itertools import combinations, product
 
 import numpy as np
+import pytest
 from cells_under_test import CELLS, NAMED
 from on_device import by_device
 
@@ -53,6 +54,11 @@ def label(row):
 
 
 ROWS = pairwise(FACTORS)
+
+
+def every(n, cases):
+    """Cases for a parametrized test, of which every n-th is always run and the others in the sweep."""
+    return [case if i % n == 0 else pytest.param(case, marks=pytest.mark.sweep) for i, case in enumerate(cases)]
 
 
 def make_mask(kind, batch, time, rng):

@@ -104,24 +104,27 @@ def test_info_says_what_a_report_needs():
     assert "extra progress" in result.stdout
 
 
-def test_the_bundled_series_are_forecast_and_drawn(tmp_path):
+@pytest.mark.parametrize(
+    ("model", "limit"), [("Theta", 1.2), pytest.param("Auto", 0.75, marks=pytest.mark.sweep)], ids=["Theta", "Auto"]
+)
+def test_the_bundled_series_are_forecast_and_drawn(tmp_path, model, limit):
     output, picture = tmp_path / "forecast.csv", tmp_path / "forecast.png"
-    result = run("forecast", "--origins", 10, "--output", output, "--plot", picture)
+    result = run("forecast", "--model", model.lower(), "--origins", 10, "--output", output, "--plot", picture)
     assert result.returncode == 0
     assert result.stderr == "", "no progress where nobody watches"
     assert "sunspots: 309 steps, 1700 to 2008, no gaps, season 11; 10 origins, 3 leads" in result.stdout
     assert "co2: 2284 steps, 1958-03-29 to 2001-12-29, 59 gaps, season 52; 10 origins, 12 leads" in result.stdout
     for series in ("sunspots", "co2"):
-        line = next(line for line in result.stdout.splitlines() if line.startswith(f"{series} ") and "Auto" in line)
+        line = next(line for line in result.stdout.splitlines() if line.startswith(f"{series} ") and model in line)
         *_, share, coverage, percent = line.split()
-        assert float(share) <= 0.75
+        assert float(share) <= limit
         assert 50 < float(coverage) <= 100
         assert percent == "%"
     rows = rows_of(output)
-    assert list(rows[0]) == ["unique_id", "time", "Auto", "Auto-lo-80", "Auto-hi-80"]
+    assert list(rows[0]) == ["unique_id", "time", model, f"{model}-lo-80", f"{model}-hi-80"]
     assert [row["unique_id"] for row in rows] == ["sunspots"] * 3 + ["co2"] * 12
     assert [row["time"] for row in rows[:4]] == ["2009", "2010", "2011", "2002-01-05"]
-    assert all(float(row["Auto-lo-80"]) < float(row["Auto"]) < float(row["Auto-hi-80"]) for row in rows)
+    assert all(float(row[f"{model}-lo-80"]) < float(row[model]) < float(row[f"{model}-hi-80"]) for row in rows)
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert picture.stat().st_size > 20_000
     assert sorted(path.name for path in tmp_path.iterdir()) == ["forecast.csv", "forecast.png"]
@@ -275,7 +278,7 @@ def test_a_series_that_is_too_short_is_left_out_of_the_test_and_forecast(forecas
     )
 
 
-@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize("suffix", ["csv", pytest.param("parquet", marks=pytest.mark.sweep)])
 def test_what_is_known_ahead_is_read_from_a_file(forecast, tmp_path, suffix):
     """Of a network that is kept, too; a step that is lacking is named."""
     if suffix == "parquet":

@@ -63,7 +63,7 @@ def test_F4_bands_are_nested_and_hold_the_forecast(fitted):
 def test_bands_hold_what_they_say():
     """On random walks with drifts, of which no model here is the true one."""
     rng = np.random.default_rng(5)
-    walks = 500 + (rng.standard_t(4, size=(200, 46)) + rng.normal(size=(200, 1))).cumsum(axis=1)
+    walks = 500 + (rng.standard_t(4, size=(80, 46)) + rng.normal(size=(80, 1))).cumsum(axis=1)
     found = Auto(1).fit(walks[:, :40]).predict(6, level=[80, 95])
     for level, off in ((80, 5), (95, 3)):
         lower, upper = found[f"Auto-lo-{level}"], found[f"Auto-hi-{level}"]
