@@ -21,7 +21,7 @@ help:
 	@echo "make test-all   run the long ones too, an hour or more"
 	@echo "make lint       ruff and mypy"
 	@echo "make bench      time rnnkit with asv, some minutes"
-	@echo "make docs       build the pages into site/"
+	@echo "make docs       run the examples of the pages, and build these into site/"
 	@echo "make clean      remove what these commands made"
 
 # What a user has: the package with its pictures and progress bars.
@@ -105,6 +105,7 @@ bench-smoke: .venv/ready-dev
 	$(ASV) run --quick --show-stderr --python=same --bench "$$(sed -n 's/^# smoke: //p' benchmarks/*.py | paste -sd '|')"
 
 docs: .venv/ready-dev
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m docs tests/project
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	$(BIN)/mkdocs build --strict
 

@@ -20,7 +20,7 @@ def test_many_random_cells(number):
     check(number)
 
 
-@numbered([SIZES * text + text % SIZES for text in range(2, 60, 4)])
+@numbered([SIZES * text + text % SIZES for text in range(2, 60, 8)])
 def test_the_adjoint_of_a_random_cell(number):
     check_gradient(number, compiled=False)
 

@@ -102,7 +102,9 @@ def test_L1_steps_give_the_bits_of_the_whole(name, batch):
     same_bits(flat([by_steps(stream, x)]), flat([found]))
 
 
-@pytest.mark.parametrize("case", every(2, [case for case in PAPER_CELLS if not case.constants]), ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case", every(2, [case for case in PAPER_CELLS if not case.constants]), ids=lambda case: case.name
+)
 def test_L1_cells_of_papers(case):
     layer = rk.RNN(case.make(), return_sequences=True, dtype="float64", seed=1)
     x = RNG.normal(size=(2, STEPS, *case.features))

@@ -38,6 +38,7 @@ def test_the_readme_has_examples_with_output():
     assert any(output for _, output in examples(ROOT / "README.md"))
 
 
+@pytest.mark.docs
 @pytest.mark.parametrize("page", [page for page in PAGES if examples(page)], ids=name)
 def test_examples_give_the_output_shown(page, tmp_path):
     """The blocks of a page are one script, top to bottom."""

@@ -36,6 +36,9 @@ def pictures(notebook) -> int:
     return sum("image/png" in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", []))
 
 
+pytestmark = pytest.mark.docs
+
+
 # the client's own use of its event loop and sockets is not ours to mend
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
