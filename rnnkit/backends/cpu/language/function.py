@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import linecache
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cached_property, lru_cache
 from typing import Any
@@ -20,10 +21,12 @@ class Function:
         What its names stand for that are no variables.
     lines : list of str
         The text that it stands in, for messages.
+    directs : bool
+        Whether it is one of `directing`.
     """
 
-    def __init__(self, definition: ast.FunctionDef, known: Mapping[str, Any], lines: list[str]):
-        self.definition, self.known, self.lines = definition, known, lines
+    def __init__(self, definition: ast.FunctionDef, known: Mapping[str, Any], lines: list[str], directs: bool = False):
+        self.definition, self.known, self.lines, self.directs = definition, known, lines, directs
         self.__name__ = definition.name
 
     def __call__(self, *arguments) -> Any:
@@ -43,6 +46,14 @@ class Function:
         return any(isinstance(node, ast.Return) and node.value is not None for node in ast.walk(self.definition))
 
     @cached_property
+    def changed(self) -> set[str]:
+        """The variables that are assigned more than once."""
+        names = [argument.arg for argument in self.definition.args.args]
+        stored = (node for node in ast.walk(self.definition) if isinstance(node, ast.Name))
+        names += [node.id for node in stored if isinstance(node.ctx, ast.Store)]
+        return {name for name, times in Counter(names).items() if times > 1}
+
+    @cached_property
     def assigned(self) -> dict[ast.stmt, set[str]]:
         """The variables that each loop of it assigns."""
         found: dict[ast.stmt, set[str]] = {}
@@ -53,8 +64,8 @@ class Function:
 class Kernel(Function):
     """A function that stands in a module of Python."""
 
-    def __init__(self, py_func):
-        self.py_func = py_func
+    def __init__(self, py_func, directs: bool = False):
+        self.py_func, self.directs = py_func, directs
         self.__name__, self.__doc__, self.__module__ = py_func.__name__, py_func.__doc__, py_func.__module__
 
     @property
@@ -77,6 +88,11 @@ def compiled(py_func) -> Kernel:
     return Kernel(py_func)
 
 
+def directing(py_func) -> Kernel:
+    """Decorator: as `compiled`, for a function that mostly calls others: its code is made soon, and not optimised."""
+    return Kernel(py_func, directs=True)
+
+
 def read(text: str) -> Function:
     """The function ``run`` of a module in the language; what is not a function with a decorator, Python executes."""
     tree, lines = ast.parse(text), text.splitlines()
@@ -84,8 +100,13 @@ def read(text: str) -> Function:
     rest = [node for node in tree.body if node not in functions]
     known: dict[str, Any] = {}
     exec(compile(ast.Module(rest, []), "<program>", "exec"), known)
-    known |= {node.name: Function(node, known, lines) for node in functions}
+    known |= {node.name: Function(node, known, lines, _directs(node)) for node in functions}
     return known["run"]
+
+
+def _directs(node: ast.FunctionDef) -> bool:
+    (decorator,) = node.decorator_list
+    return isinstance(decorator, ast.Name) and decorator.id == directing.__name__
 
 
 @lru_cache(8)  # kernels stand in few files

@@ -1,10 +1,10 @@
-"""From LLVM's IR to machine code in memory, by way of an object file that can be kept, and calls of it from Python."""
+"""From LLVM's IR to machine code in memory, by way of object files that can be kept, and calls of it from Python."""
 
 from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -24,7 +24,8 @@ _PYTHON = {
     "PyErr_BadArgument": (ir.IntType(32), []),
 }
 # The IR is in SSA form and vectorised as it is written, so little is left to do. LLVM's own list for -O3 takes six
-# times as long; LSTM and GRU are no faster with it, forwards or backwards, nor with loops unrolled.
+# times as long; LSTM and GRU are no faster with it, forwards or backwards, nor with loops unrolled. What directs other
+# functions is not optimised at all: its registers alone would take half of the time to compile an LSTM.
 _PASSES = ("simplify_cfg", "instruction_combine", "loop_rotate", "new_gvn", "aggressive_dce", "simplify_cfg")
 _FASTCALL = 0x80  # METH_FASTCALL: the function gets an array of its arguments
 
@@ -40,48 +41,74 @@ class _Method(ctypes.Structure):
     ]
 
 
-def empty_module() -> ir.Module:
-    """A module for this machine."""
-    module = ir.Module("rnnkit")
-    module.triple = processor.TRIPLE
-    module.data_layout = str(_machine().target_data)
-    return module
+class Module(ir.Module):
+    """A module for this machine.
+
+    Attributes
+    ----------
+    directs : bool
+        Whether its functions mostly call others, and so are not optimised.
+    size : int
+        Instructions of its functions so far.
+    """
+
+    def __init__(self, directs: bool = False):
+        super().__init__("rnnkit")
+        self.triple, self.data_layout = processor.TRIPLE, str(_machine().target_data)
+        self.directs, self.size = directs, 0
 
 
-def object_code(module: ir.Module) -> bytes:
-    """The optimised module as an object file."""
-    return _machine().emit_object(_optimised(module))
+def declared(module: Module, code: ir.Function) -> ir.Function:
+    """A function as a module calls it: as it is, or declared where it stands in another one."""
+    if code.module is module:
+        return code
+    found = module.globals.get(code.name)
+    return ir.Function(module, code.function_type, code.name) if found is None else found
 
 
-def assembly(module: ir.Module) -> str:
+def object_code(modules: Sequence[Module]) -> bytes:
+    """The optimised modules as object files, each behind its length."""
+    return b"".join(len(data).to_bytes(8, "little") + data for data in map(_object, modules))
+
+
+def _object(module):
+    return _machine(0 if module.directs else 3).emit_object(_optimised(module))
+
+
+def assembly(modules: Sequence[Module]) -> str:
     """What `object_code` holds, as text."""
-    return _machine().emit_assembly(_optimised(module))
+    return "\n".join(
+        _machine(0 if module.directs else 3).emit_assembly(_optimised(module)) for module in modules
+    )
 
 
 def _optimised(module):
     parsed = llvm.parse_assembly(str(module))
-    passes = llvm.create_new_module_pass_manager()
-    for name in _PASSES:
-        getattr(passes, f"add_{name}_pass")()
-    passes.run(parsed, _pass_builder())
+    if not module.directs:
+        passes = llvm.create_new_module_pass_manager()
+        for name in _PASSES:
+            getattr(passes, f"add_{name}_pass")()
+        passes.run(parsed, _pass_builder())
     return parsed
 
 
 def load_object(data: bytes, *names: str) -> list[int]:
-    """Load an object file and give the addresses of some of its functions."""
-    engine = _engine()
-    engine.add_object_file(llvm.ObjectFileRef.from_data(data))
+    """Load what `object_code` gave, and give the addresses of some of its functions."""
+    engine, at = _engine(), 0
+    while at < len(data):
+        start, at = at + 8, at + 8 + int.from_bytes(data[at : at + 8], "little")
+        engine.add_object_file(llvm.ObjectFileRef.from_data(data[start:at]))
     engine.finalize_object()
     return [engine.get_function_address(name) for name in names]
 
 
-def _make_machine():
+def _make_machine(level: int = 3):
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     return llvm.Target.from_triple(processor.TRIPLE).create_target_machine(
         cpu=processor.NAME,
         features=processor.FEATURES,
-        opt=3,
+        opt=level,
         reloc="static" if processor.TRIPLE.startswith(("x86_64", "i386", "i686")) else "default",
         codemodel="jitdefault",
         jit=True,
@@ -93,7 +120,7 @@ _machine = cache(_make_machine)  # what compiles; the engine has one of its own
 
 @cache
 def _engine():
-    return llvm.create_mcjit_compiler(llvm.parse_assembly(str(empty_module())), _make_machine())
+    return llvm.create_mcjit_compiler(llvm.parse_assembly(str(Module())), _make_machine())
 
 
 @cache
@@ -104,9 +131,8 @@ def _pass_builder():
 # Calls from Python
 
 
-def add_caller(code: ir.Function, name: str) -> None:
-    """Add to a function's module one for METH_FASTCALL, which calls it without the interpreter's lock."""
-    module = code.module
+def add_caller(module: Module, code: ir.Function, name: str) -> None:
+    """Add to a module a function for METH_FASTCALL, which calls another one without the interpreter's lock."""
     functions = {
         key: ir.Function(module, ir.FunctionType(result, arguments), key)
         for key, (result, arguments) in _PYTHON.items()
@@ -123,7 +149,7 @@ def add_caller(code: ir.Function, name: str) -> None:
     with builder.if_then(builder.icmp_unsigned("!=", error, POINTER(None)), likely=False):
         builder.ret(POINTER(None))
     thread = builder.call(functions["PyEval_SaveThread"], [])
-    result = builder.call(code, numbers)
+    result = builder.call(declared(module, code), numbers)
     builder.call(functions["PyEval_RestoreThread"], [thread])
     builder.ret(builder.call(functions["PyLong_FromLongLong"], [result]))
 

@@ -6,10 +6,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
-from llvmlite import ir
-
 from rnnkit.backends.cpu.language import machine_code
-from rnnkit.backends.cpu.language.machine_code import callable_from_python, load_object, object_code
+from rnnkit.backends.cpu.language.machine_code import Module, callable_from_python, load_object, object_code
 from rnnkit.backends.cpu.simd.bounds_check import CHECKED
 from rnnkit.backends.cpu.simd.registers import FEATURES
 from rnnkit.backends.shared.notice import telling
@@ -45,9 +43,9 @@ def load(text: str, arguments: int, what: str = "what all programs share") -> Co
     return find(text + FEATURES, make)
 
 
-def kept(key: str, module: Callable[[], ir.Module]) -> bytes:
-    """The object file of a key on disk; of the module, and then kept there, where there is none or it is damaged."""
-    return entry(key, lambda: object_code(module()))
+def kept(key: str, modules: Callable[[], list[Module]]) -> bytes:
+    """The object files of a key on disk; of the modules, and then kept there, where there are none or damaged ones."""
+    return entry(key, lambda: object_code(modules()))
 
 
 def assembly(text: str, arguments: int) -> str:
