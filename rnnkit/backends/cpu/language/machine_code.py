@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import cache
 from typing import Any
 
@@ -12,6 +14,7 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 
 from rnnkit.backends.shared import processor
+from rnnkit.backends.shared.thread_pool import get_num_threads
 
 POINTER, I64 = ir.IntType(8).as_pointer(), ir.IntType(64)
 WORD = ir.IntType(8 * ctypes.sizeof(ctypes.c_void_p))
@@ -54,7 +57,7 @@ class Module(ir.Module):
 
     def __init__(self, directs: bool = False):
         super().__init__("rnnkit")
-        self.triple, self.data_layout = processor.TRIPLE, str(_machine().target_data)
+        self.triple, self.data_layout = processor.TRIPLE, _data_layout()
         self.directs, self.size = directs, 0
 
 
@@ -68,28 +71,80 @@ def declared(module: Module, code: ir.Function) -> ir.Function:
 
 def object_code(modules: Sequence[Module]) -> bytes:
     """The optimised modules as object files, each behind its length."""
-    return b"".join(len(data).to_bytes(8, "little") + data for data in map(_object, modules))
+    return object_codes([modules])[0]
 
 
-def _object(module):
-    return _machine(0 if module.directs else 3).emit_object(_optimised(module))
+def object_codes(programs: Iterable[Sequence[Module]]) -> list[bytes]:
+    """The same of several programs, each of which is compiled by other threads while the next ones are translated."""
+    threads = get_num_threads()
+    with ThreadPoolExecutor(threads) if threads > 1 else nullcontext() as pool:
+        pending = [[_started(pool, _Unit(module)) for module in modules] for modules in programs]
+        finished = [[unit() for unit in units] for units in pending]
+    return [b"".join(len(data).to_bytes(8, "little") + data for data in units) for units in finished]
+
+
+def _started(pool: ThreadPoolExecutor | None, unit: _Unit) -> Callable[[], bytes]:
+    """What gives a unit's object file, which is made meanwhile if that takes long."""
+    if pool is not None and not unit.directs:
+        try:
+            return pool.submit(unit.object_file).result
+        except RuntimeError:  # the interpreter is about to end
+            pass
+    data = unit.object_file()
+    return lambda: data
 
 
 def assembly(modules: Sequence[Module]) -> str:
     """What `object_code` holds, as text."""
-    return "\n".join(
-        _machine(0 if module.directs else 3).emit_assembly(_optimised(module)) for module in modules
-    )
+    return "\n".join(_Unit(module).assembly() for module in modules)
 
 
-def _optimised(module):
-    parsed = llvm.parse_assembly(str(module))
-    if not module.directs:
-        passes = llvm.create_new_module_pass_manager()
-        for name in _PASSES:
-            getattr(passes, f"add_{name}_pass")()
-        passes.run(parsed, _pass_builder())
-    return parsed
+class _Unit:
+    """A module with all that LLVM needs to compile it.
+
+    Nothing is shared between units, so threads may compile them side by side, by functions that don't take llvmlite's
+    lock. What takes no time is done at the beginning: a thread that is back from LLVM waits for Python's lock.
+    """
+
+    def __init__(self, module: Module):
+        self.directs = module.directs
+        self.parsed = llvm.parse_assembly(str(module), llvm.create_context())
+        self.machine = _make_machine(0 if module.directs else 3)
+        if not module.directs:
+            self.builder = llvm.create_pass_builder(self.machine, llvm.create_pipeline_tuning_options())
+            self.passes = llvm.create_new_module_pass_manager()
+            for name in _PASSES:
+                getattr(self.passes, f"add_{name}_pass")()
+
+    def object_file(self) -> bytes:
+        """The optimised module as an object file."""
+        self._optimise()
+        with llvm.ffi.OutputString() as message:
+            memory = _without_lock("LLVMPY_TargetMachineEmitToMemory")(self.machine, self.parsed, 1, message)
+            if not memory:
+                raise RuntimeError(str(message))
+        try:
+            return ctypes.string_at(llvm.ffi.lib.LLVMPY_GetBufferStart(memory), llvm.ffi.lib.LLVMPY_GetBufferSize(memory))
+        finally:
+            llvm.ffi.lib.LLVMPY_DisposeMemoryBuffer(memory)
+
+    def assembly(self) -> str:
+        """The same as text."""
+        self._optimise()
+        return self.machine.emit_assembly(self.parsed)
+
+    def _optimise(self):
+        if not self.directs:
+            _without_lock("LLVMPY_RunNewModulePassManager")(self.passes, self.parsed, self.builder)
+
+
+@cache
+def _without_lock(name: str) -> Callable:
+    """A function of llvmlite's library, without the lock that llvmlite takes for all of them."""
+    locked = getattr(llvm.ffi.lib, name)
+    function = getattr(ctypes.CDLL(llvm.ffi.lib._name), name)
+    function.argtypes, function.restype = locked.argtypes, locked.restype
+    return function
 
 
 def load_object(data: bytes, *names: str) -> list[int]:
@@ -115,17 +170,14 @@ def _make_machine(level: int = 3):
     )
 
 
-_machine = cache(_make_machine)  # what compiles; the engine has one of its own
+@cache
+def _data_layout():
+    return str(_make_machine().target_data)
 
 
 @cache
 def _engine():
     return llvm.create_mcjit_compiler(llvm.parse_assembly(str(Module())), _make_machine())
-
-
-@cache
-def _pass_builder():
-    return llvm.create_pass_builder(_machine(), llvm.create_pipeline_tuning_options())
 
 
 # Calls from Python
