@@ -43,15 +43,15 @@ class Function:
     @cached_property
     def gives(self) -> bool:
         """Whether it returns a value."""
-        return any(isinstance(node, ast.Return) and node.value is not None for node in ast.walk(self.definition))
+        return any(isinstance(one, ast.Return) and one.value is not None for one in _statements(self.definition.body))
 
     @cached_property
     def changed(self) -> set[str]:
         """The variables that are assigned more than once."""
-        names = [argument.arg for argument in self.definition.args.args]
-        stored = (node for node in ast.walk(self.definition) if isinstance(node, ast.Name))
-        names += [node.id for node in stored if isinstance(node.ctx, ast.Store)]
-        return {name for name, times in Counter(names).items() if times > 1}
+        times = Counter(argument.arg for argument in self.definition.args.args)
+        for statement in _statements(self.definition.body):
+            times.update(_targets(statement))
+        return {name for name, count in times.items() if count > 1}
 
     @cached_property
     def assigned(self) -> dict[ast.stmt, set[str]]:
@@ -126,21 +126,29 @@ def _functions(node) -> Iterator[ast.FunctionDef]:
             yield from _functions(inner)
 
 
+def _statements(body) -> Iterator[ast.stmt]:
+    """All statements, with those in others."""
+    for statement in body:
+        yield statement
+        yield from _statements(getattr(statement, "body", ()))
+        yield from _statements(getattr(statement, "orelse", ()))
+
+
+def _targets(statement) -> list[str]:
+    """The names that a statement itself assigns."""
+    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+    names = [name for target in targets for name in getattr(target, "elts", [target])]
+    return [name.id for name in names if isinstance(name, ast.Name)]
+
+
 def _assigned(statements, found) -> set[str]:
     """The variables that statements assign; those of each loop among them are noted."""
     names: set[str] = set()
     for statement in statements:
-        inner: set[str] = set()
-        if isinstance(statement, ast.Assign):
-            for target in statement.targets:
-                inner |= {node.id for node in ast.walk(target) if isinstance(node, ast.Name)}
-        elif isinstance(statement, ast.AugAssign):
-            inner |= {node.id for node in ast.walk(statement.target) if isinstance(node, ast.Name)}
-        elif isinstance(statement, (ast.If, ast.While, ast.For)):
-            inner = _assigned(statement.body, found) | _assigned(statement.orelse, found)
-            if isinstance(statement, ast.For):
-                inner |= {node.id for node in ast.walk(statement.target) if isinstance(node, ast.Name)}
+        names.update(_targets(statement))
+        if isinstance(statement, (ast.If, ast.While, ast.For)):
+            inner = _assigned(statement.body, found) | _assigned(statement.orelse, found) | set(_targets(statement))
+            names |= inner
             if not isinstance(statement, ast.If):
                 found[statement] = inner
-        names |= inner
     return names

@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 
 from llvmlite import ir
 
+from rnnkit.backends.cpu.language.builder import Block, Builder
+from rnnkit.backends.cpu.language.builder import Function as Written
 from rnnkit.backends.cpu.language.function import Function
 from rnnkit.backends.cpu.language.machine_code import Module, add_caller, declared
 from rnnkit.backends.cpu.simd.intrinsic import Emission, Intrinsic
@@ -43,7 +45,7 @@ _OF_INTS = {
 
 
 class Typed(NamedTuple):
-    """An LLVM value and its kind; of a variable perhaps the place on the stack, an `AllocaInstr`."""
+    """An LLVM value and its kind; of a variable perhaps the address of its place on the stack."""
 
     value: Any
     kind: Kind
@@ -94,8 +96,8 @@ class _Loop:
 
     def __init__(self, again, done):
         self.again, self.done = again, done
-        self.to_again: list[tuple[ir.Block, _Names]] = []
-        self.to_done: list[tuple[ir.Block, _Names]] = []
+        self.to_again: list[tuple[Block, _Names]] = []
+        self.to_done: list[tuple[Block, _Names]] = []
 
 
 class _Body:
@@ -114,15 +116,15 @@ class _Body:
         self.gives, self.assigned = gives or self.function.gives, self.function.assigned
         result = INT if self.gives else VOID
         self.module = self.functions.module(self.function.directs)
-        written = ir.Function(self.module, ir.FunctionType(result.llvm, [kind.llvm for kind in self.kinds]), name)
+        written = Written(self.module, ir.FunctionType(result.llvm, [kind.llvm for kind in self.kinds]), name)
         written.attributes.add("nounwind")
-        self.builder = ir.IRBuilder(written.append_basic_block("entry"))
+        self.builder = Builder(written)
         for argument, given, kind in zip(definition.args.args, written.args, self.kinds, strict=True):
             self._assign(argument.arg, Typed(given, kind))
         self._block(definition.body)
         if not self.builder.block.is_terminated:
             self._return(None)
-        self.module.size += sum(len(block.instructions) for block in written.blocks)
+        self.module.size += written.registers
         return written, result
 
     def _translation(self, prefix, node) -> Callable:
@@ -194,7 +196,7 @@ class _Body:
         then, other, done = self._new("then"), self._new("else"), self._new("done")
         self.builder.cbranch(test, then, other)
         before = dict(self.names)
-        ways: list[tuple[ir.Block, _Names]] = []
+        ways: list[tuple[Block, _Names]] = []
         for block, body in ((then, node.body), (other, node.orelse)):
             self.names = dict(before)
             self.builder.position_at_end(block)
@@ -238,7 +240,7 @@ class _Body:
         self._assign(node.target.id, Typed(index, INT))
         self._repeated(loop, node.body)
         self._meet(again, loop.to_again)
-        following = self.builder.add(index, step, flags=("nsw",))
+        following = self.builder.add_without_overflow(index, step)
         index.add_incoming(following, again)
         self._close(phis, [(again, self.names)])
         loop.to_done.append((again, dict(self.names)))
@@ -262,7 +264,7 @@ class _Body:
 
     # Control flow
 
-    def _new(self, name) -> ir.Block:
+    def _new(self, name) -> Block:
         return self.builder.append_basic_block(name)
 
     def _go(self, block, ways) -> None:
@@ -277,12 +279,13 @@ class _Body:
         if not ways:
             self.builder.unreachable()
             return
-        first = ways[0][1]
+        (_, first), *others = ways
         self.names = {}
-        for name in first:
-            values = [names[name] for _, names in ways if name in names]
-            if len(values) == len(ways):
-                self.names[name] = self._joined(values, [way for way, _ in ways])
+        for name, value in first.items():
+            if all(names.get(name) is value for _, names in others):
+                self.names[name] = value
+            elif all(name in names for _, names in others):
+                self.names[name] = self._joined([names[name] for _, names in ways], [way for way, _ in ways])
 
     def _joined(self, values: list[Typed], blocks) -> Typed:
         """One value for several ways; a bool that meets an int is an int."""
@@ -299,7 +302,7 @@ class _Body:
         """A value in another type, converted before a block ends."""
         if value.kind == kind:
             return value.value
-        return cast(ir.IRBuilder(block) if not block.is_terminated else _before(block), *value, kind)
+        return cast(Builder(self.builder.function, block), *value, kind)
 
     def _phis(self, loop, before) -> dict[str, Any]:
         """A phi for each variable that a loop assigns and that has a value before it."""
@@ -494,10 +497,3 @@ def _constant(value) -> Typed:
     if isinstance(value, float):
         return Typed(ir.DoubleType()(value), FLOAT64)
     raise TypeError(f"{value!r} is no value of programs")
-
-
-def _before(block) -> ir.IRBuilder:
-    """A builder that writes in front of what ends a block."""
-    builder = ir.IRBuilder()
-    builder.position_before(block.terminator)
-    return builder
