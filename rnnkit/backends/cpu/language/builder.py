@@ -6,7 +6,8 @@ was translated. Here an instruction is a line from the first. Types, constants a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import operator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -18,6 +19,8 @@ _CONDITIONS = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "
 _BINARY = (
     "add", "sub", "mul", "sdiv", "srem", "shl", "ashr", "and", "or", "xor", "fadd", "fsub", "fmul", "fdiv", "frem",
 )  # fmt: skip
+_FOLDED: dict[str, Callable] = {"add": operator.add, "sub": operator.sub, "mul": operator.mul}
+_NEUTRAL = {"add": 0, "sub": 0, "mul": 1, "or": 0, "xor": 0, "shl": 0, "ashr": 0}
 _CASTS = ("zext", "sext", "trunc", "sitofp", "uitofp", "fptrunc", "fpext", "bitcast", "inttoptr")
 
 
@@ -100,6 +103,7 @@ class Block:
         self.name = name
         self.phis: list[Phi] = []
         self.lines: list[str] = []
+        self.values: dict[str, Register] = {}
         self.end: str | Switch | None = None
 
     @property
@@ -143,6 +147,13 @@ class Builder:
         register = Register(llvm_type, self._new())
         self.block.lines.append(f"{register.reference} = {text}")
         return register
+
+    def _pure(self, llvm_type, text: str) -> Register:
+        """What an instruction gives that depends on its operands alone; it is computed once in a block."""
+        found = self.block.values.get(text)
+        if found is None:
+            found = self.block.values[text] = self._put(llvm_type, text)
+        return found
 
     # Blocks and how they end
 
@@ -206,14 +217,18 @@ class Builder:
         self.block.phis.append(phi)
         return phi
 
-    def _binary(self, operation: str, a, b) -> Register:
-        kind = a.type
-        return self._put(kind, f"{operation} {_name(kind)} {a.get_reference()}, {b.get_reference()}")
+    def _binary(self, operation: str, a, b):
+        if isinstance(b, ir.Constant) and isinstance(b.type, ir.IntType):
+            if isinstance(a, ir.Constant) and operation in _FOLDED:
+                return b.type(_FOLDED[operation](a.constant, b.constant))
+            if b.constant == _NEUTRAL.get(operation):
+                return a
+        return self._pure(a.type, f"{operation} {a.typed if type(a) is Register else _typed(a)}, {b.get_reference()}")
 
     def _cast(self, operation: str, value, llvm_type):
         if value.type == llvm_type:
             return value
-        return self._put(llvm_type, f"{operation} {_typed(value)} to {_name(llvm_type)}")
+        return self._pure(llvm_type, f"{operation} {_typed(value)} to {_name(llvm_type)}")
 
     def neg(self, value) -> Register:
         return self._binary("sub", ir.Constant(value.type, 0), value)
@@ -223,11 +238,11 @@ class Builder:
         return self._binary("xor", value, ir.Constant(value.type, [-1] * value.type.count if vector else -1))
 
     def fneg(self, value) -> Register:
-        return self._put(value.type, f"fneg {_typed(value)}")
+        return self._pure(value.type, f"fneg {_typed(value)}")
 
     def _compared(self, operation: str, a, b) -> Register:
         kind = ir.VectorType(_I1, a.type.count) if isinstance(a.type, ir.VectorType) else _I1
-        return self._put(kind, f"{operation} {_typed(a)}, {b.get_reference()}")
+        return self._pure(kind, f"{operation} {_typed(a)}, {b.get_reference()}")
 
     def _icmp(self, sign: str, condition: str, a, b) -> Register:
         name = _CONDITIONS[condition]
@@ -246,7 +261,7 @@ class Builder:
         return self._compared(f"fcmp u{_CONDITIONS[condition]}", a, b)
 
     def select(self, test, a, b) -> Register:
-        return self._put(a.type, f"select {_typed(test)}, {_typed(a)}, {_typed(b)}")
+        return self._pure(a.type, f"select {_typed(test)}, {_typed(a)}, {_typed(b)}")
 
     def call(self, function, arguments: Sequence[Any]) -> Register | None:
         kind = function.function_type if isinstance(function, ir.Function) else function.type.pointee
@@ -265,17 +280,17 @@ class Builder:
     # Vectors and aggregates
 
     def extract_element(self, vector, index) -> Register:
-        return self._put(vector.type.element, f"extractelement {_typed(vector)}, {_typed(index)}")
+        return self._pure(vector.type.element, f"extractelement {_typed(vector)}, {_typed(index)}")
 
     def insert_element(self, vector, value, index) -> Register:
-        return self._put(vector.type, f"insertelement {_typed(vector)}, {_typed(value)}, {_typed(index)}")
+        return self._pure(vector.type, f"insertelement {_typed(vector)}, {_typed(value)}, {_typed(index)}")
 
     def shuffle_vector(self, a, b, places) -> Register:
         kind = ir.VectorType(a.type.element, places.type.count)
-        return self._put(kind, f"shufflevector {_typed(a)}, {_typed(b)}, {_typed(places)}")
+        return self._pure(kind, f"shufflevector {_typed(a)}, {_typed(b)}, {_typed(places)}")
 
     def extract_value(self, aggregate, index: int) -> Register:
-        return self._put(aggregate.type.elements[index], f"extractvalue {_typed(aggregate)}, {index}")
+        return self._pure(aggregate.type.elements[index], f"extractvalue {_typed(aggregate)}, {index}")
 
     # Memory
 

@@ -373,16 +373,7 @@ class _Body:
             return Typed(getattr(self.builder, _OF_INTS[symbol])(a.value, b.value), BOOL)
         if symbol in (operator.floordiv, operator.mod):
             return Typed(self._divided(self._int(a), self._int(b), symbol is operator.mod), INT)
-        return Typed(self._of_ints(symbol, self._int(a), self._int(b)), INT)
-
-    def _of_ints(self, symbol, a, b):
-        """What an operator gives of two int64; nothing is computed where the text says it."""
-        if isinstance(b, ir.Constant):
-            if isinstance(a, ir.Constant):
-                return I64(symbol(a.constant, b.constant))
-            if b.constant == (symbol is operator.mul) and symbol in (operator.add, operator.sub, operator.mul):
-                return a
-        return getattr(self.builder, _OF_INTS[symbol])(a, b)
+        return Typed(getattr(self.builder, _OF_INTS[symbol])(self._int(a), self._int(b)), INT)
 
     def _divided(self, a, b, rest: bool):
         """The quotient, rounded down, or what it leaves; 0 where b is 0."""

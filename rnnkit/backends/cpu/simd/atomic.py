@@ -20,9 +20,7 @@ def _pointer(builder, address):
 @intrinsic(INT, INT, INT)
 def word(builder, address, index):
     """The int64 at index `index` from an address, by a plain load: no other thread may write it."""
-    known = isinstance(index, ir.Constant)
-    offset = _I64(8 * index.constant) if known else builder.mul(index, _I64(8))
-    return builder.load(_pointer(builder, builder.add(address, offset)))
+    return builder.load(_pointer(builder, builder.add(address, builder.mul(index, _I64(8)))))
 
 
 @intrinsic(INT, INT)
