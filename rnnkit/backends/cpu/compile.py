@@ -12,7 +12,7 @@ from rnnkit.backends.cpu.codegen.tables import ARGUMENTS, PRODUCT_ARGUMENTS, Sou
 from rnnkit.backends.cpu.gradient import Backward
 from rnnkit.backends.cpu.kernels.matmul import PANEL_VECTORS, packed_width
 from rnnkit.backends.cpu.kernels.storage import STORAGES
-from rnnkit.backends.cpu.language.programs import load
+from rnnkit.backends.cpu.language.programs import Wanted, load, load_all
 from rnnkit.backends.cpu.program import Program, ProgramCode, layout
 from rnnkit.backends.cpu.simd.bounds_check import CHECKED, GAP
 from rnnkit.backends.cpu.simd.registers import LANES
@@ -24,6 +24,13 @@ from rnnkit.backends.shared.target import Target
 from rnnkit.compiler.ir.plan import Plan
 from rnnkit.compiler.planning.describe import describe
 from rnnkit.compiler.planning.fusion import fuse
+
+
+def _shared(functions) -> Wanted:
+    return Wanted(shared_functions.module_text(functions), shared_functions.ARGUMENTS)
+
+
+ROWS = _shared(shared_functions.ROW_FUNCTIONS)
 
 
 def write(plan: Plan, name: str, dtype: np.dtype, storage: str = "") -> Source:
@@ -42,23 +49,27 @@ def compile_source(
 ) -> Program:
     """The program of a text, which is compiled at the first call; its products read weights in a storage."""
 
+    products = {
+        name: Wanted(text.format(dtype=dtype.name, storage=storage), PRODUCT_ARGUMENTS)
+        for name, text in (("product", PRODUCT), ("sparse_product", SPARSE_PRODUCT))
+        if f"call_matmul({name}," in source.text
+    }
+    wanted = [*products.values(), ROWS, Wanted(source.text, ARGUMENTS)]
+
     def code():
-        products = {
-            name: load(text.format(dtype=dtype.name, storage=storage), PRODUCT_ARGUMENTS).address
-            for name, text in (("product", PRODUCT), ("sparse_product", SPARSE_PRODUCT))
-            if f"call_matmul({name}," in source.text
-        }
-        return ProgramCode(*load(source.text, ARGUMENTS, source.title), products)
+        *found, _, own = load_all(wanted, source.title)
+        return ProgramCode(*own, {name: one.address for name, one in zip(products, found, strict=True)})
 
     prepack, words = prepacker(plan, dtype, layout(storage)), describe(plan, dtype)
     if storage:
         words += f"\nweights of products: {storage}, widened as they are read"
     share = STORAGES[storage].share
-    return Program(code, source, plan, prepack, dtype, team(), show, words, gradient=gradient, share=share)
+    return Program(code, source, plan, prepack, dtype, team(), show, words, gradient=gradient, share=share, wanted=wanted)
 
 
 def gradient(program: Program, forward: Program, adjoint: Program, residuals, operands, sums, finish) -> Backward:
-    """What computes a step's gradients by the programs of its adjoint."""
+    """What computes a step's gradients by the programs of its adjoint, all of which are compiled now."""
+    load_all([_outer_sum(program.dtype.name), *forward.wanted, *adjoint.wanted], adjoint.source.title)
     outer = outer_products(program.dtype.name)
     return Backward(program, forward, adjoint, residuals, operands, sums, finish, outer)
 
@@ -67,16 +78,17 @@ def gradient(program: Program, forward: Program, adjoint: Program, residuals, op
 def team() -> ThreadTeam:
     """What all programs of this process share."""
 
-    def shared(functions):
-        return lambda: load(shared_functions.module_text(functions), shared_functions.ARGUMENTS)
-
-    return ThreadTeam(shared(shared_functions.ROW_FUNCTIONS), shared(shared_functions.TEAM_FUNCTIONS))
+    return ThreadTeam(partial(load, *ROWS), partial(load, *_shared(shared_functions.TEAM_FUNCTIONS)))
 
 
 @cache
 def outer_products(name) -> OuterProducts:
     """What sums outer products in a dtype, for every `rnnkit.backends.cpu.weight_sums.OuterSum` of this process."""
-    return OuterProducts(*load(OUTER_SUM.format(dtype=name), ARGUMENTS), np.dtype(name), team())
+    return OuterProducts(*load(*_outer_sum(name)), np.dtype(name), team())
+
+
+def _outer_sum(name) -> Wanted:
+    return Wanted(OUTER_SUM.format(dtype=name), ARGUMENTS)
 
 
 CPU = Target("cpu", packed_width, fuse, write, compile_source, gradient)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
@@ -16,6 +16,7 @@ from rnnkit.backends.cpu.codegen.tables import Source
 from rnnkit.backends.cpu.kernels.matmul import PANEL_VECTORS, arrange, pack, packed_width
 from rnnkit.backends.cpu.kernels.sparse_matmul import pack_sparse
 from rnnkit.backends.cpu.language.addresses import address, write_addresses
+from rnnkit.backends.cpu.language.programs import Wanted
 from rnnkit.backends.cpu.moves import recorded_moves
 from rnnkit.backends.cpu.simd.aligned import LINE, aligned
 from rnnkit.backends.cpu.simd.bounds_check import CHECKED, Checked
@@ -77,6 +78,8 @@ class Program:
         From a step's own program to its `rnnkit.backends.cpu.gradient.Backward`.
     share : int
         What addresses of dense panels are multiplied with, see `rnnkit.backends.cpu.kernels.storage`.
+    wanted : sequence of Wanted
+        The texts that `load` compiles.
     """
 
     load: Callable[[], ProgramCode]
@@ -91,6 +94,7 @@ class Program:
     reason: str = "the step was recorded as a graph, from which rnnkit compiles loops over many rows at once"
     gradient: Callable[[Program], GradientExecutor] | None = None
     share: int = 1
+    wanted: Sequence[Wanted] = ()
 
     def __post_init__(self):
         plan, item = self.plan, self.dtype.itemsize

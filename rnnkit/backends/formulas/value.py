@@ -4,6 +4,8 @@ A function of `Value`s emits the same instructions for one number and for a vect
 float64: its results are the same bits whichever way it is called.
 """
 
+from functools import lru_cache
+
 from llvmlite import ir
 
 from rnnkit.backends.formulas.registry import formula
@@ -52,9 +54,7 @@ class Value:
 
     def constant(self, number):
         """`number` in every lane, in this value's own type."""
-        number = float(number) if self.is_float else int(number)
-        content = number if self.lanes is None else [number] * self.lanes
-        return self.of(ir.Constant(self.type, content))
+        return self.of(_constant(self.element, self.lanes, float(number).hex() if self.is_float else int(number)))
 
     def like(self, other):
         """`other`, a number or a value, with as many lanes as this value."""
@@ -177,6 +177,15 @@ class Value:
 
     def extract(self, lane):
         return self.of(self.builder.extract_element(self.value, ir.IntType(32)(lane)))
+
+
+@lru_cache(1024)
+def _constant(element, lanes, number):
+    """A number, a float's by its digits, as -0.0 is not 0.0; its text is made once for all of its uses."""
+    number = float.fromhex(number) if isinstance(number, str) else number
+    if lanes is None:
+        return ir.Constant(element, number)
+    return ir.Constant(ir.VectorType(element, lanes), [number] * lanes)
 
 
 def broadcast(builder, scalar, lanes):

@@ -9,18 +9,21 @@ from collections.abc import Iterator
 from rnnkit.console import is_watched, say
 
 AFTER = 2.0  # seconds
+_told = threading.local()
 
 
 @contextlib.contextmanager
 def telling(what: str) -> Iterator[None]:
-    """While it lasts, `what` is compiled."""
-    if not is_watched():
+    """While it lasts, `what` is compiled; in it, that of which it consists is not told."""
+    if not is_watched() or getattr(_told, "what", None):
         yield
         return
     timer = threading.Timer(AFTER, say, (f"rnnkit: compiling {what}, once on this machine",))
     timer.daemon = True
     timer.start()
+    _told.what = what
     try:
         yield
     finally:
+        _told.what = None
         timer.cancel()

@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -107,15 +107,19 @@ def _size(file) -> int:
 
 def find(text: str, make: Callable[[str], Program]) -> Program:
     """The program of a text, made once in this process: ``make(key)``, where a key on disk stands for it, too."""
-    key = _key(text)
-    program = _programs.get(key)
-    if program is None:
+    return find_all([text], lambda missing: map(make, missing))[0]
+
+
+def find_all(texts: Sequence[str], make: Callable[[dict[str, str]], Iterable[Program]]) -> list[Program]:
+    """As `find`, of several texts: those that are missing, by their keys, are made together."""
+    keys = {text: _key(text) for text in texts}
+    if any(key not in _programs for key in keys.values()):
         with lock:
-            program = _programs.get(key)
-            if program is None:
+            missing = {key: text for text, key in keys.items() if key not in _programs}
+            if missing:
                 with behind_it():
-                    program = _programs[key] = make(key)
-    return program
+                    _programs.update(zip(missing, make(missing), strict=True))
+    return [_programs[keys[text]] for text in texts]
 
 
 def loaded() -> int:
@@ -228,27 +232,36 @@ def write_entry(key: str, payload: bytes) -> None:
 
 def entry(key: str, make: Callable[[], bytes]) -> bytes:
     """What is kept on disk under a key; if there is nothing, what `make` gives, which is kept from then on."""
-    found = read_entry(key)
-    if found is None:
-        with _first(key):
-            found = read_entry(key)
-            if found is None:
-                found = make()
-                write_entry(key, found)
-    return found
+    return entries([key], lambda keys: [make()])[0]
+
+
+def entries(keys: Sequence[str], make: Callable[[list[str]], Iterable[bytes]]) -> list[bytes]:
+    """As `entry`, of several keys: ``make(missing)`` gives what is missing."""
+    found = {key: read_entry(key) for key in keys}
+    missing = [key for key, payload in found.items() if payload is None]
+    if missing:
+        with _first(missing):
+            found |= {key: read_entry(key) for key in missing}
+            missing = [key for key in missing if found[key] is None]
+            for key, payload in zip(missing, make(missing) if missing else (), strict=True):
+                found[key] = payload
+                write_entry(key, payload)
+    return [payload for payload in (found[key] for key in keys) if payload is not None]
 
 
 @contextlib.contextmanager
-def _first(key: str) -> Iterator[None]:
-    """Hold off other processes that want the same program, or wait for the one that came first, a minute at most.
+def _first(keys: Sequence[str]) -> Iterator[None]:
+    """Hold off other processes that want the same programs, or wait for the one that came first, a minute at most.
 
-    The lock is one byte of a file in the folder; it goes with the process that holds it. Nobody waits in a folder that
-    isn't used or can't be written to, or where the system has no such locks.
+    A program's lock is one byte of a file in the folder; it goes with the process that holds it. Nobody waits in a
+    folder that isn't used or can't be written to, or where the system has no such locks. All take the bytes in one
+    order, so that no two wait for each other.
     """
     file = _lock_file()
     try:
         if file is not None:
-            _wait(file, int(key[:7], 16))
+            for byte in sorted({int(key[:7], 16) for key in keys}):
+                _wait(file, byte)
         yield
     finally:
         if file is not None:

@@ -6,6 +6,7 @@ input, a state, a constant or a draw stands somewhere under it; the rest depends
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -97,7 +98,7 @@ class Node:
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
     @property
     def batched(self) -> bool:

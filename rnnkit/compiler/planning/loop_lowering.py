@@ -41,7 +41,7 @@ class LoopValues:
         elif planner.stored(node) and not own:
             name = self._load(node, index)
         else:
-            args = tuple(self.value(a, spread(a, node)[index]) for a in node.args)
+            args = tuple(self.value(a, spread(a, node, index)) for a in node.args)
             name = self._add(Pointwise(self._name(node), node.op, args, node.kind))
         self.known[key] = name
         return name
@@ -55,9 +55,11 @@ class LoopValues:
         return self._add(load)
 
 
-def spread(arg, node) -> np.ndarray:
-    """For each element of a pointwise node, the element of an operand that broadcasts to it."""
-    return np.broadcast_to(np.arange(arg.size).reshape(arg.shape), node.shape).reshape(-1)
+def spread(arg, node, index) -> np.ndarray:
+    """For each of some elements of a pointwise node, the element of an operand that broadcasts to it."""
+    if arg.shape == node.shape:
+        return index
+    return np.broadcast_to(np.arange(arg.size).reshape(arg.shape), node.shape).reshape(-1)[index]
 
 
 def part_of(node, index):

@@ -171,7 +171,7 @@ class Planner:
             root.reads, root.computed, root.places = {}, {}, {}
             if root.inner and root.reduction is None:
                 for arg in root.node.args:
-                    self._explore(root, arg, spread(arg, root.node)[root.index], missing)
+                    self._explore(root, arg, spread(arg, root.node, root.index), missing)
             else:
                 self._explore(root, root.node, root.index, missing)
         if missing:
@@ -282,7 +282,7 @@ class Planner:
             else:
                 root.computed[key] = node, index
                 for arg in node.args:
-                    self._explore(root, arg, spread(arg, node)[index], missing)
+                    self._explore(root, arg, spread(arg, node, index), missing)
 
     def _expensive(self, node) -> bool:
         """Whether computing a node from what is stored takes a expensive operation."""

@@ -131,8 +131,9 @@ class SourceWriter(Stages):
             "if part == 0:",
             *indented([*initial, "if mask != 0:", "    clear_bytes(held, rows * row_out)"]),
             "all_parts, parts = parts, 1",
-            "phase, start, turn, used_before, moved = 1, 0, 0, rows, 0",
+            "phase, start, turn, used_before, moved, cut = 1, 0, 0, rows, 0, 0",
             f"{', '.join(MOVED.values())} = 0, 0, 0",
+            *(f"{line.split(' = ')[0]} = 0" for line in self.cuts),
             "if part > 0:",
             *indented(join),
         ]
@@ -224,7 +225,9 @@ class SourceWriter(Stages):
     def _time_step(self, stages: list[str], swap: list[str]) -> list[str]:
         """One step of all rows."""
         put = self._put_output() + self._put_states() + self._hold_residuals()
+        cut = ["if cut != parts:", "    cut = parts", *indented(self.cuts)] if self.cuts else []
         work = [
+            *cut,
             *stages,
             *self.wait_for_all(STEP),
             *self._hold_states(),
@@ -333,9 +336,10 @@ class SourceWriter(Stages):
         }
         lines = [f"from {module} import {', '.join(sorted(names))}" for module, names in imports.items() if names]
         title = f'"""The step {self.name!r} in {name}, {self.lanes} lanes: run(addresses, numbers, ...)."""'
-        run = ["@compiled", "def run(p, n, first, rows, scratch, part, parts, barrier):"]
+        run = ["@directing", "def run(p, n, first, rows, scratch, part, parts, barrier):"]
         run += indented(body)
-        lines = ["from rnnkit.backends.cpu.language.function import compiled", *lines]
+        decorators = "compiled, directing" if self.functions else "directing"
+        lines = [f"from rnnkit.backends.cpu.language.function import {decorators}", *lines]
         head = [title, "", "import numpy as np", "", *lines, "", ""]
         return "\n".join([*head, *(f"{f}\n\n" for f in self.functions), *run, ""])
 

@@ -122,12 +122,11 @@ class Stages(Tables):
         units = self.of_panels("units", panels, lambda: self.named(f"units_{i}", -(-widest.units // self.lanes)))
         piece = self.of_panels("piece", panels, lambda: self._piece(f"piece_{i}", units, widest, align))
         own, first, after = self._part(i, stage.section, panels, units, align)
-        lines = [
-            *own,
+        self.cuts += [
             f"wide_{i} = min({piece}, {after} - {first})",
             f"pieces_{i} = ({after} - {first} + {piece} - 1) // {piece}",
-            f"for c in range(pieces_{i}):",
         ]
+        lines = [*own, f"for c in range(pieces_{i}):"]
         body = [
             f"v = {first} + (c if turn == 0 else pieces_{i} - 1 - c) * {piece}",
             f"w = min(v + {piece}, {after})",
@@ -155,8 +154,16 @@ class Stages(Tables):
         after = first.replace("first", "after")
         if first != f"first_{i}":
             return [], first, after
-        both = (first, "part"), (after, "part + 1")
-        return [f"{name} = share(shared, {count}, {align}, {part}, parts)" for name, part in both], first, after
+        return self._shared(section, (first, after), count, align), first, after
+
+    def _shared(self, section: int, names: tuple[str, str], count: str, align: int, times: str = "") -> list[str]:
+        """Lines for where this part of so many items begins and ends; of a step they are among `cuts`."""
+        both = zip(names, ("part", "part + 1"), strict=True)
+        lines = [f"{name} = share(shared, {count}, {align}, {part}, parts){times}" for name, part in both]
+        if section == STEP:
+            self.cuts += lines
+            return []
+        return lines
 
     def _piece(self, name: str, units: str, widest: Product, align: int) -> str:
         """How many vectors of units are computed at once."""
@@ -182,9 +189,9 @@ class Stages(Tables):
         lines: list[str] = []
         if spanned and span is None:
             vectors = self.named(f"vectors_{i}", -(-(loop.dims or (1,))[-1] // self.lanes))
-            span = [f"share(shared, {vectors}, 1, {part}, parts) * {self.lanes}" for part in ("part", "part + 1")]
-            if loop.section == CALL:
-                span = ["0", f"{vectors} * {self.lanes}"]
+            span = ("0", f"{vectors} * {self.lanes}") if loop.section == CALL else (f"low_{i}", f"high_{i}")
+            if loop.section != CALL:
+                lines = self._shared(loop.section, span, vectors, 1, f" * {self.lanes}")
         block = ["count", "x_step", "rows", *stepped] if loop.section in PER_BLOCK else []
         given = [numbers, *block, ROWS_OF[loop.section], *(span if spanned else [])]
         given += [tiles[b][0] if b in tiles else self.place(b, loop.section) for b in buffers]

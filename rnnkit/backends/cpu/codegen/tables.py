@@ -95,6 +95,7 @@ class Tables:
         self.shared: dict[str, str] = {}  # the text of a loop's function, with its own names → the function's name
         self.tiles: set[Buffer] = set()
         self.top: list[str] = []
+        self.cuts: list[str] = []  # which units are this part's, in a step
 
     def name_buffers(self):
         plan = self.plan

@@ -12,7 +12,7 @@ import numpy as np
 from rnnkit.backends.cpu import tuning
 from rnnkit.backends.cpu.kernels.storage import STORAGES
 from rnnkit.backends.cpu.kernels.tile import Tile, choice
-from rnnkit.backends.cpu.language.function import compiled
+from rnnkit.backends.cpu.language.function import compiled, directing
 from rnnkit.backends.cpu.simd.aligned import aligned
 from rnnkit.backends.cpu.simd.atomic import call_at
 from rnnkit.backends.cpu.simd.kinds import FLOATS
@@ -166,7 +166,7 @@ def define_matmul(name, stored=""):
 call_matmul = call_at(11)
 
 
-@compiled
+@directing
 def piece_of(rows, units, gates, depth, vector_bytes):
     """How many vectors of units of a product's `gates` to compute at once, so that results and weights stay near."""
     width = gates * vector_bytes

@@ -2,7 +2,7 @@
 
 from llvmlite import ir
 
-from rnnkit.backends.cpu.language.function import compiled
+from rnnkit.backends.cpu.language.function import directing
 from rnnkit.backends.cpu.simd.atomic import word
 from rnnkit.backends.cpu.simd.bounds_check import check
 from rnnkit.backends.cpu.simd.intrinsic import intrinsic
@@ -37,7 +37,7 @@ def used(builder, address):
     return builder.icmp_unsigned("!=", byte, _BYTE(0))
 
 
-@compiled
+@directing
 def take_rows(rows, order, size, source, source_row, target, target_row):
     """Copy ``size`` bytes of every row, the rows of the source in the order at an address, or as they are for 0."""
     for r in range(rows):
@@ -45,7 +45,7 @@ def take_rows(rows, order, size, source, source_row, target, target_row):
         copy_bytes(target + r * target_row, source + place * source_row, size)
 
 
-@compiled
+@directing
 def put_rows(rows, order, size, source, source_row, target, target_row):
     """Copy ``size`` bytes of every row back to where `take_rows` took it from."""
     for r in range(rows):
@@ -53,7 +53,7 @@ def put_rows(rows, order, size, source, source_row, target, target_row):
         copy_bytes(target + place * target_row, source + r * source_row, size)
 
 
-@compiled
+@directing
 def used_rows(rows, mask, mask_row):
     """Twice the number of rows up to the last one that is used, and 1 more if all rows are."""
     count = rows
@@ -65,7 +65,7 @@ def used_rows(rows, mask, mask_row):
     return 2 * count + (count == rows)
 
 
-@compiled
+@directing
 def most_used(rows, mask, mask_row, mask_step, steps):
     """How many rows there are up to the last one that is used at any of some steps."""
     most = 0
@@ -77,7 +77,7 @@ def most_used(rows, mask, mask_row, mask_step, steps):
     return most
 
 
-@compiled
+@directing
 def hold_states(rows, mask, mask_row, now, new, size, row):
     """In masked rows the new state is the old one, bit for bit."""
     for r in range(rows):
@@ -85,7 +85,7 @@ def hold_states(rows, mask, mask_row, now, new, size, row):
             copy_bytes(new + r * row, now + r * row, size)
 
 
-@compiled
+@directing
 def hold_output(rows, mask, mask_row, output, output_row, held, held_row, size):
     """Used rows of the output are remembered."""
     for r in range(rows):
@@ -93,7 +93,7 @@ def hold_output(rows, mask, mask_row, output, output_row, held, held_row, size):
             copy_bytes(held + r * held_row, output + r * output_row, size)
 
 
-@compiled
+@directing
 def clear_masked(rows, order, mask, mask_row, size, target, target_row):
     """Masked rows of the caller's output are zeros."""
     for r in range(rows):

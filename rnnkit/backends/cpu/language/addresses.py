@@ -16,8 +16,8 @@ from rnnkit.backends.cpu.language.machine_code import (
     I64,
     POINTER,
     WORD,
+    Module,
     callable_from_python,
-    empty_module,
     load_object,
 )
 from rnnkit.backends.cpu.language.programs import kept
@@ -36,7 +36,7 @@ def _writer() -> Callable[..., int]:
     name = "rnnkit_addresses"
 
     def make(key):
-        (found,) = load_object(kept(key, lambda: _module(name)), name)
+        (found,) = load_object(kept(key, lambda: [_module(name)]), name)
         return callable_from_python(found)
 
     return find(f"addresses at {_HEAD}", make)
@@ -55,8 +55,8 @@ def write_addresses(table: int, places: int, arrays) -> None:
     _writer()(table, places, id(None), *arrays)
 
 
-def _module(name) -> ir.Module:
-    module = empty_module()
+def _module(name) -> Module:
+    module = Module(directs=True)
     as_number = ir.Function(module, ir.FunctionType(I64, [POINTER]), "PyLong_AsLongLong")
     from_number = ir.Function(module, ir.FunctionType(POINTER, [I64]), "PyLong_FromLongLong")
     function = ir.Function(module, ir.FunctionType(POINTER, [POINTER, POINTER.as_pointer(), WORD]), name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import linecache
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cached_property, lru_cache
 from typing import Any
@@ -20,10 +21,12 @@ class Function:
         What its names stand for that are no variables.
     lines : list of str
         The text that it stands in, for messages.
+    directs : bool
+        Whether it is one of `directing`.
     """
 
-    def __init__(self, definition: ast.FunctionDef, known: Mapping[str, Any], lines: list[str]):
-        self.definition, self.known, self.lines = definition, known, lines
+    def __init__(self, definition: ast.FunctionDef, known: Mapping[str, Any], lines: list[str], directs: bool = False):
+        self.definition, self.known, self.lines, self.directs = definition, known, lines, directs
         self.__name__ = definition.name
 
     def __call__(self, *arguments) -> Any:
@@ -40,7 +43,15 @@ class Function:
     @cached_property
     def gives(self) -> bool:
         """Whether it returns a value."""
-        return any(isinstance(node, ast.Return) and node.value is not None for node in ast.walk(self.definition))
+        return any(isinstance(one, ast.Return) and one.value is not None for one in _statements(self.definition.body))
+
+    @cached_property
+    def changed(self) -> set[str]:
+        """The variables that are assigned more than once."""
+        times = Counter(argument.arg for argument in self.definition.args.args)
+        for statement in _statements(self.definition.body):
+            times.update(_targets(statement))
+        return {name for name, count in times.items() if count > 1}
 
     @cached_property
     def assigned(self) -> dict[ast.stmt, set[str]]:
@@ -53,8 +64,8 @@ class Function:
 class Kernel(Function):
     """A function that stands in a module of Python."""
 
-    def __init__(self, py_func):
-        self.py_func = py_func
+    def __init__(self, py_func, directs: bool = False):
+        self.py_func, self.directs = py_func, directs
         self.__name__, self.__doc__, self.__module__ = py_func.__name__, py_func.__doc__, py_func.__module__
 
     @property
@@ -77,6 +88,11 @@ def compiled(py_func) -> Kernel:
     return Kernel(py_func)
 
 
+def directing(py_func) -> Kernel:
+    """Decorator: as `compiled`, for a function that mostly calls others: its code is made soon, and not optimised."""
+    return Kernel(py_func, directs=True)
+
+
 def read(text: str) -> Function:
     """The function ``run`` of a module in the language; what is not a function with a decorator, Python executes."""
     tree, lines = ast.parse(text), text.splitlines()
@@ -84,8 +100,13 @@ def read(text: str) -> Function:
     rest = [node for node in tree.body if node not in functions]
     known: dict[str, Any] = {}
     exec(compile(ast.Module(rest, []), "<program>", "exec"), known)
-    known |= {node.name: Function(node, known, lines) for node in functions}
+    known |= {node.name: Function(node, known, lines, _directs(node)) for node in functions}
     return known["run"]
+
+
+def _directs(node: ast.FunctionDef) -> bool:
+    (decorator,) = node.decorator_list
+    return isinstance(decorator, ast.Name) and decorator.id == directing.__name__
 
 
 @lru_cache(8)  # kernels stand in few files
@@ -105,21 +126,29 @@ def _functions(node) -> Iterator[ast.FunctionDef]:
             yield from _functions(inner)
 
 
+def _statements(body) -> Iterator[ast.stmt]:
+    """All statements, with those in others."""
+    for statement in body:
+        yield statement
+        yield from _statements(getattr(statement, "body", ()))
+        yield from _statements(getattr(statement, "orelse", ()))
+
+
+def _targets(statement) -> list[str]:
+    """The names that a statement itself assigns."""
+    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+    names = [name for target in targets for name in getattr(target, "elts", [target])]
+    return [name.id for name in names if isinstance(name, ast.Name)]
+
+
 def _assigned(statements, found) -> set[str]:
     """The variables that statements assign; those of each loop among them are noted."""
     names: set[str] = set()
     for statement in statements:
-        inner: set[str] = set()
-        if isinstance(statement, ast.Assign):
-            for target in statement.targets:
-                inner |= {node.id for node in ast.walk(target) if isinstance(node, ast.Name)}
-        elif isinstance(statement, ast.AugAssign):
-            inner |= {node.id for node in ast.walk(statement.target) if isinstance(node, ast.Name)}
-        elif isinstance(statement, (ast.If, ast.While, ast.For)):
-            inner = _assigned(statement.body, found) | _assigned(statement.orelse, found)
-            if isinstance(statement, ast.For):
-                inner |= {node.id for node in ast.walk(statement.target) if isinstance(node, ast.Name)}
+        names.update(_targets(statement))
+        if isinstance(statement, (ast.If, ast.While, ast.For)):
+            inner = _assigned(statement.body, found) | _assigned(statement.orelse, found) | set(_targets(statement))
+            names |= inner
             if not isinstance(statement, ast.If):
                 found[statement] = inner
-        names |= inner
     return names

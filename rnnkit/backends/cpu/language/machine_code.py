@@ -1,10 +1,12 @@
-"""From LLVM's IR to machine code in memory, by way of an object file that can be kept, and calls of it from Python."""
+"""From LLVM's IR to machine code in memory, by way of object files that can be kept, and calls of it from Python."""
 
 from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import cache
 from typing import Any
 
@@ -12,6 +14,7 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 
 from rnnkit.backends.shared import processor
+from rnnkit.backends.shared.thread_pool import get_num_threads
 
 POINTER, I64 = ir.IntType(8).as_pointer(), ir.IntType(64)
 WORD = ir.IntType(8 * ctypes.sizeof(ctypes.c_void_p))
@@ -24,7 +27,8 @@ _PYTHON = {
     "PyErr_BadArgument": (ir.IntType(32), []),
 }
 # The IR is in SSA form and vectorised as it is written, so little is left to do. LLVM's own list for -O3 takes six
-# times as long; LSTM and GRU are no faster with it, forwards or backwards, nor with loops unrolled.
+# times as long; LSTM and GRU are no faster with it, forwards or backwards, nor with loops unrolled. What directs other
+# functions is not optimised at all: its registers alone would take half of the time to compile an LSTM.
 _PASSES = ("simplify_cfg", "instruction_combine", "loop_rotate", "new_gvn", "aggressive_dce", "simplify_cfg")
 _FASTCALL = 0x80  # METH_FASTCALL: the function gets an array of its arguments
 
@@ -40,73 +44,147 @@ class _Method(ctypes.Structure):
     ]
 
 
-def empty_module() -> ir.Module:
-    """A module for this machine."""
-    module = ir.Module("rnnkit")
-    module.triple = processor.TRIPLE
-    module.data_layout = str(_machine().target_data)
-    return module
+class Module(ir.Module):
+    """A module for this machine.
+
+    Attributes
+    ----------
+    directs : bool
+        Whether its functions mostly call others, and so are not optimised.
+    size : int
+        Instructions of its functions so far.
+    """
+
+    def __init__(self, directs: bool = False):
+        super().__init__("rnnkit")
+        self.triple, self.data_layout = processor.TRIPLE, _data_layout()
+        self.directs, self.size = directs, 0
 
 
-def object_code(module: ir.Module) -> bytes:
-    """The optimised module as an object file."""
-    return _machine().emit_object(_optimised(module))
+def declared(module: Module, code: ir.Function) -> ir.Function:
+    """A function as a module calls it: as it is, or declared where it stands in another one."""
+    if code.module is module:
+        return code
+    found = module.globals.get(code.name)
+    return ir.Function(module, code.function_type, code.name) if found is None else found
 
 
-def assembly(module: ir.Module) -> str:
+def object_code(modules: Sequence[Module]) -> bytes:
+    """The optimised modules as object files, each behind its length."""
+    return object_codes([modules])[0]
+
+
+def object_codes(programs: Iterable[Sequence[Module]]) -> list[bytes]:
+    """The same of several programs, each of which is compiled by other threads while the next ones are translated."""
+    threads = get_num_threads()
+    with ThreadPoolExecutor(threads) if threads > 1 else nullcontext() as pool:
+        pending = [[_started(pool, _Unit(module)) for module in modules] for modules in programs]
+        finished = [[unit() for unit in units] for units in pending]
+    return [b"".join(len(data).to_bytes(8, "little") + data for data in units) for units in finished]
+
+
+def _started(pool: ThreadPoolExecutor | None, unit: _Unit) -> Callable[[], bytes]:
+    """What gives a unit's object file, which is made meanwhile if that takes long."""
+    if pool is not None and not unit.directs:
+        try:
+            return pool.submit(unit.object_file).result
+        except RuntimeError:  # the interpreter is about to end
+            pass
+    data = unit.object_file()
+    return lambda: data
+
+
+def assembly(modules: Sequence[Module]) -> str:
     """What `object_code` holds, as text."""
-    return _machine().emit_assembly(_optimised(module))
+    return "\n".join(_Unit(module).assembly() for module in modules)
 
 
-def _optimised(module):
-    parsed = llvm.parse_assembly(str(module))
-    passes = llvm.create_new_module_pass_manager()
-    for name in _PASSES:
-        getattr(passes, f"add_{name}_pass")()
-    passes.run(parsed, _pass_builder())
-    return parsed
+class _Unit:
+    """A module with all that LLVM needs to compile it.
+
+    Nothing is shared between units, so threads may compile them side by side, by functions that don't take llvmlite's
+    lock. What takes no time is done at the beginning: a thread that is back from LLVM waits for Python's lock.
+    """
+
+    def __init__(self, module: Module):
+        self.directs = module.directs
+        self.parsed = llvm.parse_assembly(str(module), llvm.create_context())
+        self.machine = _make_machine(0 if module.directs else 3)
+        if not module.directs:
+            self.builder = llvm.create_pass_builder(self.machine, llvm.create_pipeline_tuning_options())
+            self.passes = llvm.create_new_module_pass_manager()
+            for name in _PASSES:
+                getattr(self.passes, f"add_{name}_pass")()
+
+    def object_file(self) -> bytes:
+        """The optimised module as an object file."""
+        self._optimise()
+        with llvm.ffi.OutputString() as message:
+            memory = _without_lock("LLVMPY_TargetMachineEmitToMemory")(self.machine, self.parsed, 1, message)
+            if not memory:
+                raise RuntimeError(str(message))
+        try:
+            return ctypes.string_at(llvm.ffi.lib.LLVMPY_GetBufferStart(memory), llvm.ffi.lib.LLVMPY_GetBufferSize(memory))
+        finally:
+            llvm.ffi.lib.LLVMPY_DisposeMemoryBuffer(memory)
+
+    def assembly(self) -> str:
+        """The same as text."""
+        self._optimise()
+        return self.machine.emit_assembly(self.parsed)
+
+    def _optimise(self):
+        if not self.directs:
+            _without_lock("LLVMPY_RunNewModulePassManager")(self.passes, self.parsed, self.builder)
+
+
+@cache
+def _without_lock(name: str) -> Callable:
+    """A function of llvmlite's library, without the lock that llvmlite takes for all of them."""
+    locked = getattr(llvm.ffi.lib, name)
+    function = getattr(ctypes.CDLL(llvm.ffi.lib._name), name)
+    function.argtypes, function.restype = locked.argtypes, locked.restype
+    return function
 
 
 def load_object(data: bytes, *names: str) -> list[int]:
-    """Load an object file and give the addresses of some of its functions."""
-    engine = _engine()
-    engine.add_object_file(llvm.ObjectFileRef.from_data(data))
+    """Load what `object_code` gave, and give the addresses of some of its functions."""
+    engine, at = _engine(), 0
+    while at < len(data):
+        start, at = at + 8, at + 8 + int.from_bytes(data[at : at + 8], "little")
+        engine.add_object_file(llvm.ObjectFileRef.from_data(data[start:at]))
     engine.finalize_object()
     return [engine.get_function_address(name) for name in names]
 
 
-def _make_machine():
+def _make_machine(level: int = 3):
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     return llvm.Target.from_triple(processor.TRIPLE).create_target_machine(
         cpu=processor.NAME,
         features=processor.FEATURES,
-        opt=3,
+        opt=level,
         reloc="static" if processor.TRIPLE.startswith(("x86_64", "i386", "i686")) else "default",
         codemodel="jitdefault",
         jit=True,
     )
 
 
-_machine = cache(_make_machine)  # what compiles; the engine has one of its own
+@cache
+def _data_layout():
+    return str(_make_machine().target_data)
 
 
 @cache
 def _engine():
-    return llvm.create_mcjit_compiler(llvm.parse_assembly(str(empty_module())), _make_machine())
-
-
-@cache
-def _pass_builder():
-    return llvm.create_pass_builder(_machine(), llvm.create_pipeline_tuning_options())
+    return llvm.create_mcjit_compiler(llvm.parse_assembly(str(Module())), _make_machine())
 
 
 # Calls from Python
 
 
-def add_caller(code: ir.Function, name: str) -> None:
-    """Add to a function's module one for METH_FASTCALL, which calls it without the interpreter's lock."""
-    module = code.module
+def add_caller(module: Module, code: ir.Function, name: str) -> None:
+    """Add to a module a function for METH_FASTCALL, which calls another one without the interpreter's lock."""
     functions = {
         key: ir.Function(module, ir.FunctionType(result, arguments), key)
         for key, (result, arguments) in _PYTHON.items()
@@ -123,7 +201,7 @@ def add_caller(code: ir.Function, name: str) -> None:
     with builder.if_then(builder.icmp_unsigned("!=", error, POINTER(None)), likely=False):
         builder.ret(POINTER(None))
     thread = builder.call(functions["PyEval_SaveThread"], [])
-    result = builder.call(code, numbers)
+    result = builder.call(declared(module, code), numbers)
     builder.call(functions["PyEval_RestoreThread"], [thread])
     builder.ret(builder.call(functions["PyLong_FromLongLong"], [result]))
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import NamedTuple
 
-from llvmlite import ir
-
 from rnnkit.backends.cpu.language import machine_code
-from rnnkit.backends.cpu.language.machine_code import callable_from_python, load_object, object_code
+from rnnkit.backends.cpu.language.machine_code import (
+    Module,
+    callable_from_python,
+    load_object,
+    object_code,
+    object_codes,
+)
 from rnnkit.backends.cpu.simd.bounds_check import CHECKED
 from rnnkit.backends.cpu.simd.registers import FEATURES
 from rnnkit.backends.shared.notice import telling
-from rnnkit.backends.shared.program_cache import entry, find
+from rnnkit.backends.shared.program_cache import entries, entry, find_all
 
 
 class Code(NamedTuple):
@@ -31,28 +35,52 @@ class Code(NamedTuple):
     address: int
 
 
+class Wanted(NamedTuple):
+    """A program as text.
+
+    Attributes
+    ----------
+    text : str
+        A module in the language of programs.
+    arguments : int
+        How many int64 its function ``run`` takes.
+    """
+
+    text: str
+    arguments: int
+
+
 def load(text: str, arguments: int, what: str = "what all programs share") -> Code:
     """The function ``run``, of so many int64, of a module in the language of programs; `what` says it to people."""
+    return load_all([Wanted(text, arguments)], what)[0]
 
-    def make(key):
+
+def load_all(wanted: Sequence[Wanted], what: str) -> list[Code]:
+    """As `load`, of several programs: those that are not on disk are compiled together, side by side."""
+    by_text = {one.text + FEATURES: one for one in wanted}
+
+    def make(missing):
         if CHECKED:
             _define_access()
-        symbol = f"rnnkit_{key}"
+
+        def compiled(keys):
+            return object_codes(_translated(by_text[missing[key]], f"rnnkit_{key}") for key in keys)
+
         with telling(what):
-            data = kept(key, lambda: _translated(text, symbol, arguments))
-        return _in_memory(data, symbol)
+            found = entries(list(missing), compiled)
+        return [_in_memory(data, f"rnnkit_{key}") for key, data in zip(missing, found, strict=True)]
 
-    return find(text + FEATURES, make)
+    return find_all([one.text + FEATURES for one in wanted], make)
 
 
-def kept(key: str, module: Callable[[], ir.Module]) -> bytes:
-    """The object file of a key on disk; of the module, and then kept there, where there is none or it is damaged."""
-    return entry(key, lambda: object_code(module()))
+def kept(key: str, modules: Callable[[], list[Module]]) -> bytes:
+    """The object files of a key on disk; of the modules, and then kept there, where there are none or damaged ones."""
+    return entry(key, lambda: object_code(modules()))
 
 
 def assembly(text: str, arguments: int) -> str:
     """The machine code of a text, to be read."""
-    return machine_code.assembly(_translated(text, "run", arguments))
+    return machine_code.assembly(_translated(Wanted(text, arguments), "run"))
 
 
 def _in_memory(data, symbol) -> Code:
@@ -72,9 +100,9 @@ def _define_access() -> None:
     access.define(load_function)
 
 
-def _translated(text, symbol, arguments):
+def _translated(wanted, symbol):
     # Not needed where all programs are on disk.
     from rnnkit.backends.cpu.language.function import read
     from rnnkit.backends.cpu.language.translate import translate
 
-    return translate(read(text), symbol, arguments)
+    return translate(read(wanted.text), symbol, wanted.arguments)

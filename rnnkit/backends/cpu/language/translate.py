@@ -5,7 +5,8 @@ The language is a small part of Python with Python's meaning: ``if``, ``while``,
 Names that are no variables are numbers, other functions of the language, or intrinsics, whose definitions emit IR.
 
 Control flow is structured, so the IR is written in SSA form at once: where branches meet, and where a loop begins, a
-variable that was assigned gets a phi. An int that divides follows Python (the quotient is rounded down); by 0 it gives
+variable that was assigned gets a phi. In code that is not optimised a phi is two copies each time, so there a variable
+that is assigned more than once is a place on the stack. An int that divides follows Python (the quotient is rounded down); by 0 it gives
 0.
 """
 
@@ -18,13 +19,16 @@ from typing import Any, NamedTuple
 
 from llvmlite import ir
 
+from rnnkit.backends.cpu.language.builder import Block, Builder
+from rnnkit.backends.cpu.language.builder import Function as Written
 from rnnkit.backends.cpu.language.function import Function
-from rnnkit.backends.cpu.language.machine_code import add_caller, empty_module
+from rnnkit.backends.cpu.language.machine_code import Module, add_caller, declared
 from rnnkit.backends.cpu.simd.intrinsic import Emission, Intrinsic
 from rnnkit.backends.cpu.simd.kinds import BOOL, FLOAT64, INT, VOID, Kind, cast
 from rnnkit.backends.cpu.simd.vector import arithmetic
 
 I64, BIT = INT.llvm, BOOL.llvm
+LARGE_MODULE = 500  # instructions, from which the functions that follow are compiled beside it
 _OPERATORS: dict[type, Callable] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
     ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod, ast.BitAnd: operator.and_, ast.BitOr: operator.or_,
@@ -41,7 +45,7 @@ _OF_INTS = {
 
 
 class Typed(NamedTuple):
-    """An LLVM value and its kind."""
+    """An LLVM value and its kind; of a variable perhaps the address of its place on the stack."""
 
     value: Any
     kind: Kind
@@ -54,27 +58,37 @@ class Fault(Exception):
     """A text that is not of the language: names the function and the line."""
 
 
-def translate(function: Function, name: str, arguments: int) -> ir.Module:
-    """A module with a function of so many int64 that gives an int64, under a name, and with all that it calls."""
-    module = empty_module()
-    code, _ = _Functions(module).get(function, (INT,) * arguments, name)
-    add_caller(code, f"{name}_from_python")
-    return module
+def translate(function: Function, name: str, arguments: int) -> list[Module]:
+    """Modules with a function of so many int64 that gives an int64, under a name, and with all that it calls."""
+    functions = _Functions()
+    code, _ = functions.get(function, (INT,) * arguments, name)
+    add_caller(functions.module(directs=True), code, f"{name}_from_python")
+    return functions.modules
 
 
 class _Functions:
-    """The functions of a module, one for each function of the language and the types of its arguments."""
+    """The functions of a program, one for each function of the language and the types of its arguments."""
 
-    def __init__(self, module):
-        self.module = module
+    def __init__(self) -> None:
+        self.modules: list[Module] = []
         self.found: dict[tuple, tuple[ir.Function, Kind]] = {}
+        self.names: list[str] = []
 
-    def get(self, function: Function, kinds: tuple, exported: str = "") -> tuple[ir.Function, Kind]:
-        """The LLVM function and the type of its result; under a name for others where it is `exported`."""
+    def get(self, function: Function, kinds: tuple, name: str = "") -> tuple[ir.Function, Kind]:
+        """The LLVM function and the type of its result; those that a named one calls have names after that."""
         key = function, kinds
         if key not in self.found:
-            self.found[key] = _Body(self, function, kinds).write(exported)
+            self.names.append(name or f"{self.names[0]}_{function.__name__}_{len(self.names)}")
+            self.found[key] = _Body(self, function, kinds).write(self.names[-1], bool(name))
         return self.found[key]
+
+    def module(self, directs: bool) -> Module:
+        """Where the next function goes: one that directs others or one that computes; modules are not large."""
+        for module in self.modules:
+            if module.directs == directs and (directs or module.size < LARGE_MODULE):
+                return module
+        self.modules.append(Module(directs))
+        return self.modules[-1]
 
 
 class _Loop:
@@ -82,8 +96,8 @@ class _Loop:
 
     def __init__(self, again, done):
         self.again, self.done = again, done
-        self.to_again: list[tuple[ir.Block, _Names]] = []
-        self.to_done: list[tuple[ir.Block, _Names]] = []
+        self.to_again: list[tuple[Block, _Names]] = []
+        self.to_done: list[tuple[Block, _Names]] = []
 
 
 class _Body:
@@ -93,23 +107,24 @@ class _Body:
         self.functions, self.function, self.kinds = functions, function, kinds
         self.names: _Names = {}
         self.loops: list[_Loop] = []
-        self.returned: list[tuple[ir.Block, Typed | None]] = []
         self.at: Any = None
+        self.changed = function.changed if function.directs else set()
+        self.places: _Names = {}
 
-    def write(self, exported: str) -> tuple[ir.Function, Kind]:
-        definition, module = self.function.definition, self.functions.module
-        self.gives, self.assigned = bool(exported) or self.function.gives, self.function.assigned
+    def write(self, name: str, gives: bool) -> tuple[ir.Function, Kind]:
+        definition = self.function.definition
+        self.gives, self.assigned = gives or self.function.gives, self.function.assigned
         result = INT if self.gives else VOID
-        name = exported or module.get_unique_name(self.function.__name__)
-        written = ir.Function(module, ir.FunctionType(result.llvm, [kind.llvm for kind in self.kinds]), name)
-        written.linkage = "external" if exported else "internal"
+        self.module = self.functions.module(self.function.directs)
+        written = Written(self.module, ir.FunctionType(result.llvm, [kind.llvm for kind in self.kinds]), name)
         written.attributes.add("nounwind")
-        self.builder = ir.IRBuilder(written.append_basic_block("entry"))
+        self.builder = Builder(written)
         for argument, given, kind in zip(definition.args.args, written.args, self.kinds, strict=True):
-            self.names[argument.arg] = Typed(given, kind)
+            self._assign(argument.arg, Typed(given, kind))
         self._block(definition.body)
         if not self.builder.block.is_terminated:
             self._return(None)
+        self.module.size += written.registers
         return written, result
 
     def _translation(self, prefix, node) -> Callable:
@@ -165,9 +180,15 @@ class _Body:
         self._assign(name, self._binary(symbol, self._name(name), self._value(node.value)))
 
     def _assign(self, name, value: Typed):
-        before = self.names.get(name)
+        if name in self.changed and name not in self.places:
+            with self.builder.goto_entry_block():
+                self.places[name] = Typed(self.builder.alloca(value.kind.llvm), value.kind)
+        before = self.places.get(name) or self.names.get(name)
         if before is not None and before.kind != value.kind:
             value = Typed(cast(self.builder, value.value, value.kind, before.kind), before.kind)
+        if name in self.places:
+            self.builder.store(value.value, self.places[name].value)
+            value = self.places[name]
         self.names[name] = value
 
     def _If(self, node):
@@ -175,7 +196,7 @@ class _Body:
         then, other, done = self._new("then"), self._new("else"), self._new("done")
         self.builder.cbranch(test, then, other)
         before = dict(self.names)
-        ways: list[tuple[ir.Block, _Names]] = []
+        ways: list[tuple[Block, _Names]] = []
         for block, body in ((then, node.body), (other, node.orelse)):
             self.names = dict(before)
             self.builder.position_at_end(block)
@@ -216,10 +237,10 @@ class _Body:
         index = self.builder.phi(I64)
         index.add_incoming(start, before)
         phis = self._phis(node, before)
-        self.names[node.target.id] = Typed(index, INT)
+        self._assign(node.target.id, Typed(index, INT))
         self._repeated(loop, node.body)
         self._meet(again, loop.to_again)
-        following = self.builder.add(index, step, flags=("nsw",))
+        following = self.builder.add_without_overflow(index, step)
         index.add_incoming(following, again)
         self._close(phis, [(again, self.names)])
         loop.to_done.append((again, dict(self.names)))
@@ -243,7 +264,7 @@ class _Body:
 
     # Control flow
 
-    def _new(self, name) -> ir.Block:
+    def _new(self, name) -> Block:
         return self.builder.append_basic_block(name)
 
     def _go(self, block, ways) -> None:
@@ -258,12 +279,13 @@ class _Body:
         if not ways:
             self.builder.unreachable()
             return
-        first = ways[0][1]
+        (_, first), *others = ways
         self.names = {}
-        for name in first:
-            values = [names[name] for _, names in ways if name in names]
-            if len(values) == len(ways):
-                self.names[name] = self._joined(values, [way for way, _ in ways])
+        for name, value in first.items():
+            if all(names.get(name) is value for _, names in others):
+                self.names[name] = value
+            elif all(name in names for _, names in others):
+                self.names[name] = self._joined([names[name] for _, names in ways], [way for way, _ in ways])
 
     def _joined(self, values: list[Typed], blocks) -> Typed:
         """One value for several ways; a bool that meets an int is an int."""
@@ -280,12 +302,12 @@ class _Body:
         """A value in another type, converted before a block ends."""
         if value.kind == kind:
             return value.value
-        return cast(ir.IRBuilder(block) if not block.is_terminated else _before(block), *value, kind)
+        return cast(Builder(self.builder.function, block), *value, kind)
 
     def _phis(self, loop, before) -> dict[str, Any]:
         """A phi for each variable that a loop assigns and that has a value before it."""
         phis = {}
-        for name in sorted(self.assigned[loop] & self.names.keys()):
+        for name in sorted(self.assigned[loop] & self.names.keys() - self.places.keys()):
             value, kind = self.names[name]
             phis[name] = phi = self.builder.phi(kind.llvm)
             phi.add_incoming(value, before)
@@ -318,7 +340,10 @@ class _Body:
         return self._name(node.id)
 
     def _name(self, name) -> Typed:
-        return self.names[name] if name in self.names else _constant(self._known(name))
+        if name not in self.names:
+            return _constant(self._known(name))
+        value, kind = self.names[name]
+        return Typed(self.builder.load(value) if name in self.places else value, kind)
 
     def _known(self, name):
         """What Python knows by a name that is no variable here."""
@@ -354,6 +379,8 @@ class _Body:
         """The quotient, rounded down, or what it leaves; 0 where b is 0."""
         builder, zero = self.builder, I64(0)
         if isinstance(b, ir.Constant) and b.constant > 0:
+            if b.constant == 1:
+                return zero if rest else a
             divisor, good = b, None
         else:
             good = builder.icmp_signed("!=", b, zero)
@@ -425,7 +452,8 @@ class _Body:
         kinds = tuple(value.kind for value in values)
         if isinstance(function, Function):
             called, result = self.functions.get(function, kinds)
-            return Typed(self.builder.call(called, [value.value for value in values]), result)
+            code = declared(self.module, called)
+            return Typed(self.builder.call(code, [value.value for value in values]), result)
         if not isinstance(function, Intrinsic):
             raise TypeError(f"{ast.unparse(node.func)} is no function of programs")
         emission = function.typed(*kinds)
@@ -460,10 +488,3 @@ def _constant(value) -> Typed:
     if isinstance(value, float):
         return Typed(ir.DoubleType()(value), FLOAT64)
     raise TypeError(f"{value!r} is no value of programs")
-
-
-def _before(block) -> ir.IRBuilder:
-    """A builder that writes in front of what ends a block."""
-    builder = ir.IRBuilder()
-    builder.position_before(block.terminator)
-    return builder

@@ -11,7 +11,7 @@ The caller's thread is part 0. The operating system may suspend a worker at any 
 never depends on a worker: it takes the blocks that nobody took, and breaks a barrier that a worker doesn't reach.
 """
 
-from rnnkit.backends.cpu.language.function import compiled
+from rnnkit.backends.cpu.language.function import compiled, directing
 from rnnkit.backends.cpu.simd.atomic import (
     atomic_add,
     atomic_load,
@@ -107,7 +107,7 @@ def wait_for(job, patience):
 # What programs call
 
 
-@compiled
+@directing
 def share(count, align, part, parts):
     """The first of `count` items that belong to a part, in groups of `align`; for part + 1: where this part ends."""
     if parts == 1:

@@ -64,7 +64,7 @@ def test_a_program_is_found_on_disk(tmp_path, monkeypatch):
     for compiled in (True, False, False):
         monkeypatch.setattr(program_cache, "_programs", {})
         if not compiled:
-            monkeypatch.setattr(programs, "object_code", None)
+            monkeypatch.setattr(programs, "object_codes", None)
         program = programs.load(SUM, 3)
         assert program.function(1, 2, 3) == 321
         addresses.add(program.address)
