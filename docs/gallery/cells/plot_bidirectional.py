@@ -13,7 +13,7 @@ import rnnkit as rk
 
 # %%
 # ``vjp`` returns the output and a pullback. With a cotangent that is 1 at step 20 and 0 elsewhere, the pullback gives the
-# derivative of that step's outputs by every input.
+# derivative of the sum of that step's outputs by every input.
 
 x = np.random.default_rng(0).normal(size=(1, 41, 1))
 layers = {
@@ -32,7 +32,7 @@ figure, axes = plt.subplots(3, figsize=(7.2, 4.4), sharex=True, sharey=True, lay
 for each, (name, size) in zip(axes, reach.items(), strict=True):
     each.bar(np.arange(41) - 20, size, color="C0", width=0.8)
     each.set_title(name)
-axes[1].set(ylabel="absolute derivative of the output at step 0")
+figure.supylabel("absolute derivative", fontsize="medium")
 axes[2].set(xlabel="step of the input, relative to the output")
 plt.show()
 

@@ -3,7 +3,7 @@ A cell of a paper: coRNN
 ========================
 
 Rusch and Mishra (2021) build a network of coupled oscillators with damping. Its state has a position ``y`` and a velocity
-``z`` for each unit, and gradients neither explode nor vanish over long sequences. The two lines of the step are equation 3 of
+``z`` for each unit, and the paper bounds its gradients over long sequences. The two lines of the step are equation 3 of
 the paper.
 """
 
@@ -25,7 +25,7 @@ import rnnkit as rk
         "bias": rk.Weight(("units",), "zeros"),
     },
 )
-def cornn(x, states, weights, *, dt=0.1, gamma=1.0, epsilon=0.1):
+def cornn(x, states, weights, *, dt=0.1, gamma=1.0, epsilon=0.5):
     """Advance coupled oscillators by ``dt``: ``gamma`` is their stiffness, ``epsilon`` their damping."""
     y, z = states
     force = np.tanh(y @ weights.position + z @ weights.velocity + x @ weights.kernel + weights.bias)
@@ -35,7 +35,8 @@ def cornn(x, states, weights, *, dt=0.1, gamma=1.0, epsilon=0.1):
 
 
 # %%
-# A single pulse at step 20 sets 32 units in motion. ``trajectory`` returns each state at every step.
+# A single pulse at steps 20 to 29 sets 32 units in motion. ``trajectory`` returns each state at every step. With these random
+# weights the coupling makes up for the damping, so that the units go on oscillating, one a little after the other.
 
 layer = rk.RNN(cornn(32), dtype="float64", seed=0)
 x = np.zeros((1, 600, 1))
@@ -46,11 +47,11 @@ figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.4), layout="constrained", widt
 limit = np.abs(y).max()
 image = axes[0].imshow(y[0].T, aspect="auto", cmap="RdBu_r", vmin=-limit, vmax=limit)
 axes[0].set(xlabel="step", ylabel="unit", title="Positions of all units")
-figure.colorbar(image, ax=axes[0], label="y", pad=0.02)
-for unit in (2, 9):
+figure.colorbar(image, ax=axes[0], pad=0.02)
+for unit in (2, 6):
     axes[1].plot(y[0, :, unit], z[0, :, unit], linewidth=1, label=f"unit {unit}")
 axes[1].set(xlabel="position y", ylabel="velocity z", title="Two units, in phase space")
-axes[1].legend()
+axes[1].legend(loc="upper left", bbox_to_anchor=(0, -0.2), ncols=2)
 plt.show()
 
 # %%

@@ -48,7 +48,7 @@ h, time_constant = layer(x)[0].T
 
 figure, axes = plt.subplots(3, figsize=(7.2, 4.8), sharex=True, layout="constrained", height_ratios=[1, 1.6, 1.6])
 axes[0].plot(x[0, :, 0], color="0.5", drawstyle="steps-post")
-axes[0].set(ylabel="input x")
+axes[0].set(ylabel="input x", yticks=[0, 2, 6])
 axes[1].plot(h)
 axes[1].set(ylabel="state h", ylim=(0, 1))
 axes[2].plot(time_constant, color="C1")

@@ -12,7 +12,7 @@ import numpy as np
 import rnnkit as rk
 
 # %%
-# Eighteen words of a simple code, from 5 to 60 steps long.
+# Eighteen random walks of 5 to 60 steps.
 
 rng = np.random.default_rng(0)
 lengths = np.sort(rng.integers(5, 61, size=18))

@@ -33,7 +33,7 @@ x[:, 10:50] = 1
 outputs = {leak: rk.RNN(leaky(1, leak=leak), return_sequences=True)(x)[0, :, 0] for leak in (0.5, 0.1, 0.03)}
 
 figure, axes = plt.subplots(layout="constrained")
-axes.axvspan(10, 50, color="0.94", label="input is 1")
+axes.axvspan(9.5, 49.5, color="0.94", label="input is 1")
 for leak, h in outputs.items():
     axes.plot(h, label=f"leak = {leak}")
 axes.axhline(np.tanh(1), color="0.6", linewidth=0.8, linestyle="--")
