@@ -40,7 +40,7 @@ def features(h):
 
 
 _, (h,) = layer.trajectory(data[None, :train])
-states, wanted = features(h[0, 100:]), data[101 : train + 1]
+states, wanted = features(h[0, 100:-1]), data[101:train]
 readout = np.linalg.solve(states.T @ states + 1e-6 * np.eye(400), states.T @ wanted)
 
 stream = layer.stream()
@@ -60,7 +60,7 @@ top, bottom = figure.subfigures(2, height_ratios=[1, 1.5])
 axes = top.subplots()
 axes.plot(time[:1000], truth[:1000, 0], color="0.6", label="Lorenz")
 axes.plot(time[:1000], free[:1000, 0], "--", color="C0", label="network, on its own")
-axes.set(xlabel="time", ylabel="x, standardized", xlim=(0, 20), ylim=(-2.6, 3.4))
+axes.set(xlabel="time", ylabel="x, standardized", xlim=(0, 20), xticks=range(0, 21, 5), ylim=(-2.6, 3.4))
 axes.legend(loc="upper right", ncols=2)
 for each, points, name, colour in zip(
     bottom.subplots(1, 2, sharey=True), (truth, free), ("Lorenz", "Network"), ("0.5", "C0"), strict=True
