@@ -31,14 +31,14 @@ force = 0.1 * np.random.default_rng(0).normal(size=(1, 100, 1))
 # The loss wants an angle of π and no velocity in the last 20 steps, and a small force. ``optimizer.apply`` takes any arrays by
 # name.
 
-optimizer = rk.optimizers.Adam(rk.optimizers.schedules.CosineDecay(0.1, decay_steps=400))
+optimizer = rk.optimizers.Adam(rk.optimizers.schedules.CosineDecay(0.1, decay_steps=2000))
 goal, losses = np.array([np.pi, 0.0]), []
-for _ in range(400):
+for _ in range(2000):
     y, pullback = layer.vjp(force)
     miss = np.zeros_like(y)
     miss[:, -20:] = y[:, -20:] - goal
-    losses.append((miss**2).sum() + 0.005 * (force**2).sum())
-    slope = pullback(2 * miss).x + 0.01 * force
+    losses.append((miss**2).sum() + 0.001 * (force**2).sum())
+    slope = pullback(2 * miss).x + 0.002 * force
     force = optimizer.apply({"force": force}, {"force": slope})["force"]
 
 # %%

@@ -39,7 +39,7 @@ for loss in ("mae", cautious):
 came = series[50 + train :]
 
 figure, axes = plt.subplots(layout="constrained")
-axes.plot(came[:200], ".", color="0.6", markersize=4, label="came")
+axes.plot(came[:200], ".", color="0.6", markersize=4, label="measured")
 axes.plot(forecasts["mae"][:200], label="mean absolute error: the median")
 axes.plot(forecasts[cautious][:200], label="own loss: five sixths lie below")
 axes.set(xlabel="step", ylabel="value", xlim=(0, 199), ylim=(-1.5, 2.6))

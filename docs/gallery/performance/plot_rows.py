@@ -1,0 +1,70 @@
+"""
+Rows against time
+=================
+
+How long does a call take for one row, and for a thousand? A few rows cannot fill a processor's vectors, so that more rows cost
+little at first. The times are those of the machine that built this page.
+"""
+
+import time
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import rnnkit as rk
+
+# %%
+# The minimum of several calls is the time that the work needs; the median shows what else the machine did meanwhile.
+
+
+@rk.cell(
+    states={"h": "units"},
+    weights={
+        "kernel": rk.Weight(("features", "units")),
+        "recurrent_kernel": rk.Weight(("units", "units"), "orthogonal"),
+    },
+)
+def leaky(x, states, weights):
+    """Let half of the state go at each step."""
+    h = 0.5 * states[0] + 0.5 * np.tanh(x @ weights.kernel + states[0] @ weights.recurrent_kernel)
+    return h, h
+
+
+def milliseconds(layer, x, repeats=9):
+    """Return the minimum and the median of the time of a call."""
+    layer(x)
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        layer(x)
+        times.append(1000 * (time.perf_counter() - start))
+    return min(times), np.median(times)
+
+
+rk.set_num_threads(1)
+rows = np.array([1, 2, 4, 8, 16, 32, 64, 128, 256, 512])
+layers = {"LSTM": rk.LSTM(32, seed=0), "GRU": rk.GRU(32, seed=0), "cell of your own": rk.RNN(leaky(32), seed=0)}
+x = np.random.default_rng(0).normal(size=(512, 100, 16)).astype("float32")
+times = {name: np.array([milliseconds(layer, x[:n]) for n in rows]) for name, layer in layers.items()}
+
+# %%
+# Calls of 100 steps with 32 units in float32, on one thread. The dashed line has the slope of a time that is proportional to
+# the number of rows.
+
+figure, axes = plt.subplots(layout="constrained")
+for name, (least, median) in ((name, found.T) for name, found in times.items()):
+    (line,) = axes.loglog(rows, least, "o-", label=name)
+    axes.loglog(rows, median, color=line.get_color(), linewidth=0.8, alpha=0.5)
+proportional = rows * times["GRU"][-1, 0] / rows[-1] / 4
+axes.loglog(rows, proportional, color="0.6", linewidth=0.8, linestyle="--")
+axes.set(xlabel="rows of the batch", ylabel="time of a call (ms): minimum, thin median")
+axes.set_xticks(rows, rows)
+axes.minorticks_off()
+axes.legend()
+plt.show()
+
+# %%
+# The time for each row, alone and in the largest batch:
+
+for name, found in times.items():
+    print(f"{name:17} {1000 * found[0, 0]:5.0f} µs alone, {1000 * found[-1, 0] / rows[-1]:5.1f} µs in a batch of {rows[-1]}")
