@@ -2,9 +2,9 @@
 A cell with attention
 =====================
 
-A decoder that attends: at each step it compares its state with all outputs of an encoder, and reads their weighted mean
-(Luong et al. 2015). The encoder's outputs are a *constant* of the decoder's cell: each step receives them whole. The model
-learns to say a sequence backwards, and the weights of the attention show how.
+A decoder that attends: at each step it compares its state with all outputs of an encoder, and reads their weighted
+mean (Luong et al. 2015). The encoder's outputs are a *constant* of the decoder's cell: each step receives them whole.
+The model learns to say a sequence backwards, and the weights of the attention show how.
 """
 
 import matplotlib.pyplot as plt
@@ -51,8 +51,8 @@ model.compile(rk.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metri
 history = model.fit([text, clock], text[:, ::-1], batch_size=100, epochs=8, validation_split=0.1, verbose=0)
 
 # %%
-# Each row of the picture is a step of the decoder, which says one symbol of the reversed sequence. Its attention lies where
-# that symbol stands in the source.
+# Each row of the picture is a step of the decoder, which says one symbol of the reversed sequence. Its attention lies
+# where that symbol stands in the source.
 
 memory = rk.Model(source, encoded)(text[:1])
 _, (_, attention) = decoder.trajectory(clock[:1], constants=[memory])

@@ -2,9 +2,9 @@
 A cell of a paper: coRNN
 ========================
 
-Rusch and Mishra (2021) build a network of coupled oscillators with damping. Its state has a position ``y`` and a velocity
-``z`` for each unit, and the paper bounds its gradients over long sequences. The two lines of the step are equation 3 of
-the paper.
+Rusch and Mishra (2021) build a network of coupled oscillators with damping. Its state has a position ``y`` and a
+velocity ``z`` for each unit, and the paper bounds its gradients over long sequences. The two lines of the step are
+equation 3 of the paper.
 """
 
 import matplotlib.pyplot as plt
@@ -35,8 +35,9 @@ def cornn(x, states, weights, *, dt=0.1, gamma=1.0, epsilon=0.5):
 
 
 # %%
-# A single pulse at steps 20 to 29 sets 32 units in motion. ``trajectory`` returns each state at every step. With these random
-# weights the coupling makes up for the damping, so that the units go on oscillating, one a little after the other.
+# A single pulse at steps 20 to 29 sets 32 units in motion. ``trajectory`` returns each state at every step. With these
+# random weights the coupling makes up for the damping, so that the units go on oscillating, one a little after the
+# other.
 
 layer = rk.RNN(cornn(32), dtype="float64", seed=0)
 x = np.zeros((1, 600, 1))

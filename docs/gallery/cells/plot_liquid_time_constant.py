@@ -2,9 +2,9 @@
 A liquid time-constant cell
 ===========================
 
-In the network of Hasani et al. (2021), the input changes how fast a unit moves. A unit follows
-``dh/dt = -h/tau + f(x, h) (a - h)``, so its effective time constant is ``tau / (1 + tau f)``. The step solves the equation
-by the authors' fused solver.
+In the network of Hasani et al. (2021), the input changes how fast a unit moves. A unit follows ``dh/dt = -h/tau + f(x,
+h) (a - h)``, so its effective time constant is ``tau / (1 + tau f)``. The step solves the equation by the authors'
+fused solver.
 """
 
 import matplotlib.pyplot as plt
@@ -13,8 +13,8 @@ import numpy as np
 import rnnkit as rk
 
 # %%
-# Each step contains several sub-steps of the solver. The ``for`` loop has a fixed length, so rnnkit unrolls it and compiles
-# the result. The output holds the state and the effective time constant.
+# Each step contains several sub-steps of the solver. The ``for`` loop has a fixed length, so rnnkit unrolls it and
+# compiles the result. The output holds the state and the effective time constant.
 
 
 @rk.cell(
@@ -56,6 +56,7 @@ axes[2].set(xlabel="step", ylabel="time constant\n(steps)", ylim=(0, 10), xlim=(
 plt.show()
 
 # %%
-# A large input makes the unit about eight times as fast as no input does. It rises quickly, and falls slowly at the end.
+# A large input makes the unit about eight times as fast as no input does. It rises quickly, and falls slowly at the
+# end.
 
 print(f"time constant: {time_constant[30]:.1f} steps at x = 0, {time_constant[110]:.1f} at x = 6")

@@ -2,9 +2,9 @@
 An LSTM by hand
 ===============
 
-The LSTM of Hochreiter and Schmidhuber (1997), with a forget gate, is a cell of a dozen lines. It is compiled by the same
-compiler as ``rk.LSTM`` and gives the same numbers with the same weights. Here it returns its forget gate
-instead of its hidden state, so that the picture shows when it closes.
+The LSTM of Hochreiter and Schmidhuber (1997), with a forget gate, is a cell of a dozen lines. It is compiled by the
+same compiler as ``rk.LSTM`` and gives the same numbers with the same weights. Here it returns its forget gate instead
+of its hidden state, so that the picture shows when it closes.
 """
 
 import matplotlib.pyplot as plt
@@ -37,8 +37,8 @@ def lstm(x, states, weights):
 
 
 # %%
-# ``rk.LSTM`` learns to remember: a few numbers of each sequence are marked, and at each step the model should say the last
-# marked number. The trained weights are then copied into the hand-written cell.
+# ``rk.LSTM`` learns to remember: a few numbers of each sequence are marked, and at each step the model should say the
+# last marked number. The trained weights are then copied into the hand-written cell.
 
 rng = np.random.default_rng(0)
 x = np.stack([rng.uniform(-1, 1, (1000, 60)), rng.uniform(size=(1000, 60)) < 0.08], axis=-1).astype("float32")
@@ -57,8 +57,8 @@ by_hand.set_weights(model.layers[0].get_weights())
 forget, added = by_hand(x[:1])[0].T
 
 # %%
-# At a mark the forget gate closes, and a new value is added: the memory is replaced. Between marks the gate is nearly open
-# and little is added, so that the memory drifts slowly.
+# At a mark the forget gate closes, and a new value is added: the memory is replaced. Between marks the gate is nearly
+# open and little is added, so that the memory drifts slowly.
 
 figure, axes = plt.subplots(2, figsize=(7.2, 4.6), sharex=True, layout="constrained")
 axes[0].plot(number[0], ".", color="0.75", label="number")

@@ -2,8 +2,8 @@
 A cell with a memory of its own
 ===============================
 
-The state of this cell is a matrix: slots that hold vectors, as in a neural Turing machine (Graves et al. 2014). A step moves
-a position along the slots, then writes to the slot there or reads from it. States may have several axes.
+The state of this cell is a matrix: slots that hold vectors, as in a neural Turing machine (Graves et al. 2014). A step
+moves a position along the slots, then writes to the slot there or reads from it. States may have several axes.
 """
 
 import matplotlib.pyplot as plt
@@ -12,8 +12,8 @@ import numpy as np
 import rnnkit as rk
 
 # %%
-# The input holds a vector to write, and two switches: write, or go back to slot 0. There is nothing to train here. The step
-# is differentiable in the memory and in the vector, as in the paper.
+# The input holds a vector to write, and two switches: write, or go back to slot 0. There is nothing to train here. The
+# step is differentiable in the memory and in the vector, as in the paper.
 
 
 @rk.cell(states={"memory": ("slots", "width"), "position": "slots"})

@@ -23,8 +23,8 @@ outputs = layer(sequences)
 print([one.shape for one in outputs[:3]], "…")
 
 # %%
-# ``pad_sequences`` makes the array and the mask that other libraries need. In the picture, rows of the padded array are
-# drawn from the top, and padding is grey.
+# ``pad_sequences`` makes the array and the mask that other libraries need. In the picture, rows of the padded array
+# are drawn from the top, and padding is grey.
 
 padded, mask = rk.pad_sequences(outputs, padding="post", return_mask=True)
 image = np.ma.masked_array(padded[:, :, 0], ~mask)

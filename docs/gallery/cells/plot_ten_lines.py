@@ -2,8 +2,8 @@
 A cell in ten lines
 ===================
 
-A leaky unit replaces a part of its state at each step. The ten lines below declare it: the names and sizes of its state
-and weights, and one step in NumPy. ``rk.RNN`` compiles the step and runs it over time.
+A leaky unit replaces a part of its state at each step. The ten lines below declare it: the names and sizes of its
+state and weights, and one step in NumPy. ``rk.RNN`` compiles the step and runs it over time.
 """
 
 import matplotlib.pyplot as plt

@@ -2,8 +2,9 @@
 Digits, row by row
 ==================
 
-A GRU reads an image of a digit as eight rows of eight pixels, from top to bottom. The same output layer stands at every row,
-so that the model says after each row what it believes so far. This example needs scikit-learn, for its images.
+A GRU reads an image of a digit as eight rows of eight pixels, from top to bottom. The same output layer stands at
+every row, so that the model says after each row what it believes so far. This example needs scikit-learn, for its
+images.
 """
 
 import matplotlib.pyplot as plt
@@ -25,8 +26,8 @@ model.compile(rk.optimizers.Adam(0.005), "sparse_categorical_crossentropy")
 model.fit(x, np.repeat(y[:, None], 8, axis=1), epochs=40, verbose=0)
 
 # %%
-# The first row alone decides more than a third of the images, five rows nine tenths of them. The 3 in the picture looks like
-# a 2 up to its sixth row.
+# The first row alone decides more than a third of the images, five rows nine tenths of them. The 3 in the picture
+# looks like a 2 up to its sixth row.
 
 probabilities = model.predict(x_test)
 right = (probabilities.argmax(axis=-1) == y_test[:, None]).mean(axis=0)

@@ -2,8 +2,8 @@
 Sequences of unequal lengths
 ============================
 
-Gestures take different times. A list of sequences goes into ``fit`` as it is: the model's mask leaves out the padding that
-makes batches of them. Here a bidirectional GRU tells four kinds of noisy curves apart.
+Gestures take different times. A list of sequences goes into ``fit`` as it is: the model's mask leaves out the padding
+that makes batches of them. Here a bidirectional GRU tells four kinds of noisy curves apart.
 """
 
 import matplotlib.pyplot as plt

@@ -2,9 +2,9 @@
 Fixed points of a trained network
 =================================
 
-A network learns to remember the sign of the last pulse. How it does so shows in its fixed points: states that a step without
-input leaves where they are (Sussillo and Barak 2013). They are found by Newton's method, and the eigenvalues of the Jacobian
-say which of them attract.
+A network learns to remember the sign of the last pulse. How it does so shows in its fixed points: states that a step
+without input leaves where they are (Sussillo and Barak 2013). They are found by Newton's method, and the eigenvalues
+of the Jacobian say which of them attract.
 """
 
 import matplotlib.pyplot as plt
@@ -27,7 +27,8 @@ model.fit(x, wanted, epochs=40, verbose=0)
 layer = model.layers[0]
 
 # %%
-# One call takes one step from many states. ``rk.jacobian`` gives the derivatives of that step, a matrix for each state.
+# One call takes one step from many states. ``rk.jacobian`` gives the derivatives of that step, a matrix for each
+# state.
 
 
 def after_one_step(states):
@@ -46,8 +47,8 @@ eigenvalues = np.linalg.eigvals(rk.jacobian(layer, np.zeros((len(points), 1)), p
 attracts = np.abs(eigenvalues).max(axis=1) < 1
 
 # %%
-# Arrows show where a step leads. Two fixed points attract, one for each sign. A pulse carries the state across the border
-# between them.
+# Arrows show where a step leads. Two fixed points attract, one for each sign. A pulse carries the state across the
+# border between them.
 
 grid = np.stack(np.meshgrid(np.linspace(-1, 1, 17), np.linspace(-1, 1, 17)), axis=-1).reshape(-1, 2)
 move = after_one_step(grid) - grid
@@ -58,7 +59,8 @@ axes.quiver(*grid.T, *move.T, color="0.75", angles="xy", width=0.004)
 axes.plot(*path.T, ".-", linewidth=0.7, markersize=4, color="C0", label="states of one sequence")
 axes.plot(*points[attracts].T, "o", color="C1", markersize=9, label="fixed point, attracts")
 axes.plot(*points[~attracts].T, "X", color="0.2", markersize=9, label="fixed point, saddle")
-axes.set(xlabel="unit 0", ylabel="unit 1", aspect="equal", xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), xticks=[-1, 0, 1], yticks=[-1, 0, 1])
+axes.set(xlabel="unit 0", ylabel="unit 1", xticks=[-1, 0, 1], yticks=[-1, 0, 1])
+axes.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), aspect="equal")
 axes.legend(loc="upper right", frameon=True, framealpha=1, edgecolor="none")
 plt.show()
 

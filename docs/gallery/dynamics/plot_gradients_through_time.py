@@ -2,9 +2,9 @@
 Gradients that vanish or explode
 ================================
 
-How strongly does the last state depend on the input of each earlier step? In a simple recurrent network the derivative shrinks
-or grows exponentially, with the scale of the recurrent weights (Bengio et al. 1994). In an LSTM, the
-forget gate decides.
+How strongly does the last state depend on the input of each earlier step? In a simple recurrent network the derivative
+shrinks or grows exponentially, with the scale of the recurrent weights (Bengio et al. 1994). In an LSTM, the forget
+gate decides.
 """
 
 import matplotlib.pyplot as plt
@@ -30,7 +30,8 @@ def derivative(layer):
 layers = {}
 for scale in (0.8, 1.0, 1.2):
     orthogonal = rk.initializers.Orthogonal(gain=scale)
-    layers[f"SimpleRNN, weights × {scale}"] = rk.SimpleRNN(units, recurrent_initializer=orthogonal, dtype="float64", seed=0)
+    simple = rk.SimpleRNN(units, recurrent_initializer=orthogonal, dtype="float64", seed=0)
+    layers[f"SimpleRNN, weights × {scale}"] = simple
 for bias in (1, 3):
     lstm = rk.LSTM(units, dtype="float64", seed=0)
     lstm.build(x.shape)
@@ -52,7 +53,8 @@ axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 plt.show()
 
 # %%
-# The factor for each step back, over the last hundred steps. For orthogonal weights it is near their scale, less what tanh takes away.
+# The factor for each step back, over the last hundred steps. For orthogonal weights it is near their scale, less what
+# tanh takes away.
 
 for name, size in curves.items():
     print(f"{name}: {(size[-101] / size[-1]) ** (1 / 100):.3f}")

@@ -2,8 +2,9 @@
 Leaky integrators are filters
 =============================
 
-A leaky unit without a nonlinearity is a low-pass filter of first order. Its gain at the frequency ``f`` follows from the leak
-``a``: ``a / |1 - (1 - a) exp(-2πi f)|``. This example measures the gain of a layer and compares it with the formula.
+A leaky unit without a nonlinearity is a low-pass filter of first order. Its gain at the frequency ``f`` follows from
+the leak ``a``: ``a / |1 - (1 - a) exp(-2πi f)|``. This example measures the gain of a layer and compares it with the
+formula.
 """
 
 import matplotlib.pyplot as plt
@@ -28,8 +29,8 @@ layer.build((None, None, 1))
 layer.weights["leak"] = leaks
 
 # %%
-# Each row of the batch is a wave of another frequency. The amplitude is measured over whole periods, after the start has
-# died out.
+# Each row of the batch is a wave of another frequency. The amplitude is measured over whole periods, after the start
+# has died out.
 
 frequencies = np.unique(np.geomspace(1, 1000, 30).round()) / 2000
 time = np.arange(4000)

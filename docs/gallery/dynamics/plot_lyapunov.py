@@ -2,9 +2,9 @@
 Lyapunov exponents of a random network
 ======================================
 
-A random network of tanh units without input becomes chaotic when the gain of its weights exceeds 1 (Sompolinsky et al. 1988).
-The largest Lyapunov exponent is the mean rate at which nearby states part. It follows from the Jacobians of the steps along
-a trajectory.
+A random network of tanh units without input becomes chaotic when the gain of its weights exceeds 1 (Sompolinsky et al.
+1988). The largest Lyapunov exponent is the mean rate at which nearby states part. It follows from the Jacobians of the
+steps along a trajectory.
 """
 
 import matplotlib.pyplot as plt
@@ -46,8 +46,8 @@ gains = np.linspace(0.6, 2.2, 13)
 largest = np.array([exponents(gain)[0] for gain in gains])
 
 # %%
-# Below a gain of about 1, all states die out. Just above it, the largest exponent is near zero, and the states oscillate.
-# Further up it is positive: the network is chaotic.
+# Below a gain of about 1, all states die out. Just above it, the largest exponent is near zero, and the states
+# oscillate. Further up it is positive: the network is chaotic.
 
 figure = plt.figure(figsize=(7.2, 4), layout="constrained")
 axes = figure.subplot_mosaic([["exponents", 0.9], ["exponents", 1.2], ["exponents", 2.0]], width_ratios=[1.2, 1])

@@ -2,8 +2,9 @@
 A solver inside a step
 ======================
 
-A step may contain a solver of a differential equation. This cell advances Van der Pol's oscillator by one time unit, in
-sub-steps of Euler's method or of the classical method of Runge and Kutta. Loops of fixed length are unrolled and compiled.
+A step may contain a solver of a differential equation. This cell advances Van der Pol's oscillator by one time unit,
+in sub-steps of Euler's method or of the classical method of Runge and Kutta. Loops of fixed length are unrolled and
+compiled.
 """
 
 import matplotlib.pyplot as plt
@@ -66,7 +67,7 @@ axes[0].plot(time, run(euler, 4), ".--", color="C0", label="Euler, 4 sub-steps")
 axes[0].plot(time, run(runge_kutta, 4), ".--", color="C1", label="Runge–Kutta, 4 sub-steps")
 axes[0].set(xlabel="time", ylabel="position y", ylim=(-3.4, 5.2))
 axes[0].legend(loc="upper left")
-for (method, error), name in zip(errors.items(), ("Euler", "Runge–Kutta"), strict=True):
+for name, error in zip(("Euler", "Runge–Kutta"), errors.values(), strict=True):
     axes[1].loglog(1 / counts, error, "o-", label=name)
 axes[1].set(xlabel="length of a sub-step", ylabel="largest error of y")
 axes[1].set_xticks(1 / counts, [f"1/{n}" for n in counts])

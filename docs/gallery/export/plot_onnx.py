@@ -2,8 +2,8 @@
 Export to ONNX and compare
 ==========================
 
-A model with a cell of your own becomes an ONNX file that ONNX Runtime runs without rnnkit. The picture compares the two, step
-by step. This example needs onnxruntime and ``pip install 'rnnkit[onnx,plots]'``.
+A model with a cell of your own becomes an ONNX file that ONNX Runtime runs without rnnkit. The picture compares the
+two, step by step. This example needs onnxruntime and ``pip install 'rnnkit[onnx,plots]'``.
 """
 
 import tempfile
@@ -36,7 +36,8 @@ def minimal_gated(x, states, weights):
     return h, h
 
 
-model = rk.Sequential([rk.RNN(minimal_gated(32), return_sequences=True), rk.LSTM(16, return_sequences=True), rk.Dense(1)], seed=0)
+recurrent = [rk.RNN(minimal_gated(32), return_sequences=True), rk.LSTM(16, return_sequences=True)]
+model = rk.Sequential([*recurrent, rk.Dense(1)], seed=0)
 model.build((None, None, 3))
 
 # %%
@@ -55,7 +56,7 @@ difference = np.abs(theirs - ours)[:, :, 0]
 figure, axes = plt.subplots(2, figsize=(7.2, 4.2), sharex=True, layout="constrained")
 axes[0].plot(ours[0, :, 0], color="0.6", linewidth=3, label="rnnkit")
 axes[0].plot(theirs[0, :, 0], color="C0", linewidth=1, label="ONNX Runtime")
-axes[0].set(ylabel="output of row 0")
+axes[0].set(ylabel="output of row 0", ylim=(-0.28, 0.36))
 axes[0].legend(loc="upper right", ncols=2)
 axes[1].semilogy(np.maximum(difference.max(axis=0), 1e-10), color="C1", linewidth=1)
 axes[1].set(xlabel="step", ylabel="largest difference", xlim=(0, 499), ylim=(1e-9, 1e-5))
@@ -64,4 +65,5 @@ plt.show()
 # %%
 # Differences are those of rounding in float32, and do not grow with time.
 
-print(f"file of {kilobytes:.0f} kB; largest difference {difference.max():.1e} for outputs up to {np.abs(ours).max():.2f}")
+print(f"file of {kilobytes:.0f} kB")
+print(f"largest difference {difference.max():.1e}, for outputs up to {np.abs(ours).max():.2f}")

@@ -2,9 +2,9 @@
 Is it better than the naive forecast?
 =====================================
 
-A forecaster should beat the seasonal naive forecast, which repeats the last season. MASE is the error in its units: 1 is as
-good as naive on the known part. This example scores four models on the monthly carbon dioxide of four decades. It needs
-pandas and ``pip install 'rnnkit[tables,plots]'``.
+A forecaster should beat the seasonal naive forecast, which repeats the last season. MASE is the error in its units: 1
+is as good as naive on the known part. This example scores four models on the monthly carbon dioxide of four decades.
+It needs pandas and ``pip install 'rnnkit[tables,plots]'``.
 """
 
 import matplotlib.pyplot as plt
@@ -51,7 +51,7 @@ axes.set(xlabel="MASE", xlim=(0, None))
 plt.show()
 
 # %%
-# Carbon dioxide rises from year to year, so the seasonal naive forecast is always late. The autoregression needs longer
-# series than these of 84 months: ``Auto`` leaves it out below 120 values.
+# Carbon dioxide rises from year to year, so the seasonal naive forecast is always late. The autoregression needs
+# longer series than these of 84 months: ``Auto`` leaves it out below 120 values.
 
 print(mase.mean().round(2).to_string())

@@ -2,8 +2,8 @@
 Test bands on the past
 ======================
 
-``cross_validation`` forecasts the past from many origins. The share of values inside each band then says whether the bands
-can be trusted. The yearly sunspot numbers serve as the series.
+``cross_validation`` forecasts the past from many origins. The share of values inside each band then says whether the
+bands can be trusted. The yearly sunspot numbers serve as the series.
 """
 
 import matplotlib.pyplot as plt
@@ -21,8 +21,8 @@ past = rk.forecast.cross_validation([model], sunspots, h=5, n_windows=20, level=
 print({name: values.shape for name, values in past.items() if name in ("y", "Auto", "Auto-lo-80")})
 
 # %%
-# The left panel compares the level of a band with the share of values that it held. On the dashed line, bands are exact.
-# The right panel shows how the error grows with the lead.
+# The left panel compares the level of a band with the share of values that it held. On the dashed line, bands are
+# exact. The right panel shows how the error grows with the lead.
 
 came = past["y"]
 held = [100 * np.mean((came > past[f"Auto-lo-{level}"]) & (came < past[f"Auto-hi-{level}"])) for level in levels]

@@ -2,8 +2,8 @@
 Forecast with an echo state network
 ===================================
 
-``rk.ESN`` reads a series with a fixed random reservoir and forecasts each lead by a ridge regression of its states. A fit
-takes a fraction of a second. Here it forecasts sunspot numbers, whose cycles differ in length and height.
+``rk.ESN`` reads a series with a fixed random reservoir and forecasts each lead by a ridge regression of its states. A
+fit takes a fraction of a second. Here it forecasts sunspot numbers, whose cycles differ in length and height.
 """
 
 import matplotlib.pyplot as plt

@@ -2,8 +2,8 @@
 A panel of series
 =================
 
-A table with a row for each series and time is a panel. One call fits all of its series and forecasts them, and the result is
-a table again. This example needs pandas and ``pip install 'rnnkit[tables,plots]'``.
+A table with a row for each series and time is a panel. One call fits all of its series and forecasts them, and the
+result is a table again. This example needs pandas and ``pip install 'rnnkit[tables,plots]'``.
 """
 
 import matplotlib.pyplot as plt
@@ -47,8 +47,7 @@ figure.supylabel("sales", fontsize="medium")
 plt.show()
 
 # %%
-# ``evaluate`` scores each series. MASE below 1 is better
-# than the seasonal naive forecast was on the known part.
+# ``evaluate`` scores each series. MASE below 1 is better than the seasonal naive forecast was on the known part.
 
 scores = rk.forecast.evaluate(both, train=known, season=12).pivot(index="unique_id", columns="metric", values="Auto")
 print(scores[["mae", "mase", "coverage-80"]].round(2))

@@ -2,9 +2,9 @@
 Forecast a series with bands
 ============================
 
-``rk.forecast.Auto`` combines exponential smoothing, Theta models and an autoregression. Here it forecasts the carbon dioxide
-in the air at Mauna Loa three years ahead, from monthly means. The values that came later were kept back. This example needs
-pandas and ``pip install 'rnnkit[tables,plots]'``.
+``rk.forecast.Auto`` combines exponential smoothing, Theta models and an autoregression. Here it forecasts the carbon
+dioxide in the air at Mauna Loa three years ahead, from monthly means. The values that came later were kept back. This
+example needs pandas and ``pip install 'rnnkit[tables,plots]'``.
 """
 
 import matplotlib.pyplot as plt
@@ -40,7 +40,7 @@ plt.show()
 # %%
 # How far the forecasts were off, and what the same month of the year before gives:
 
-error = (forecast["Auto"].to_numpy() - later.to_numpy()).__abs__().mean()
+error = (forecast.set_index("ds")["Auto"] - later).abs().mean()
 naive = (monthly.shift(12)[later.index] - later).abs().mean()
 inside = ((later.to_numpy() > forecast["Auto-lo-80"]) & (later.to_numpy() < forecast["Auto-hi-80"])).mean()
 print(f"mean absolute error {error:.2f} ppm, of the year before {naive:.2f} ppm; {inside:.0%} in the band of 80 %")

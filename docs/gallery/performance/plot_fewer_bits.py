@@ -2,8 +2,8 @@
 Weights in fewer bits
 =====================
 
-``quantize`` stores the matrices of a trained model in 16 or 8 bits. States and arithmetic stay in float32. The picture shows
-what that changes in the outputs of a network that draws a path.
+``quantize`` stores the matrices of a trained model in 16 or 8 bits. States and arithmetic stay in float32. The picture
+shows what that changes in the outputs of a network that draws a path.
 """
 
 import matplotlib.pyplot as plt
@@ -22,7 +22,8 @@ model.compile(rk.optimizers.Adam(rk.optimizers.schedules.CosineDecay(0.01, decay
 model.fit(x, y, epochs=600, verbose=0)
 
 # %%
-# ``quantize(None)`` returns to float32 with the rounded weights, so each kind starts from the weights that were trained.
+# ``quantize(None)`` returns to float32 with the rounded weights, so each kind starts from the weights that were
+# trained.
 
 trained = model.get_weights()
 outputs = {"float32": model(x)[0]}
@@ -41,13 +42,14 @@ axes[0].legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=2)
 for index, kind in enumerate(("bfloat16", "int8"), start=1):
     distance = np.linalg.norm(outputs[kind] - outputs["float32"], axis=-1)
     axes[1].semilogy(np.maximum(distance, 1e-5), color=f"C{index}", label=kind)
-axes[1].set(xlabel="step", ylabel="distance from float32", xlim=(0, 199))
-axes[1].legend(loc="lower right")
+axes[1].set(xlabel="step", ylabel="distance from float32", xlim=(0, 199), ylim=(3e-5, 1e-2))
+axes[1].legend(loc="upper right", ncols=2)
 plt.show()
 
 # %%
-# The error of the drawing, and the bytes of its weights' matrices:
+# The drawings cannot be told apart by eye. The bytes are those of the matrices, without the scales of int8:
 
 size = sum(weight.size for weight in trained if weight.ndim == 2)
 for (name, path), width in zip(outputs.items(), (4, 2, 1), strict=True):
-    print(f"{name:9} {size * width:6,} bytes, mean distance from the target {np.linalg.norm(path - y[0], axis=-1).mean():.4f}")
+    distance = np.linalg.norm(path - y[0], axis=-1).mean()
+    print(f"{name:9} {size * width:6,} bytes, mean distance from the target {distance:.4f}")

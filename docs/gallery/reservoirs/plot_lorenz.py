@@ -2,9 +2,9 @@
 Lorenz's attractor
 ==================
 
-A reservoir is driven by the three coordinates of Lorenz's system (1963), and a linear readout is fitted to the next ones. The
-network then runs on its own. It leaves the true trajectory after a while, but stays on the attractor: it has learned the
-system's climate, not just its next values (Pathak et al. 2017).
+A reservoir is driven by the three coordinates of Lorenz's system (1963), and a linear readout is fitted to the next
+ones. The network then runs on its own. It leaves the true trajectory after a while, but stays on the attractor: it has
+learned the system's climate, not just its next values (Pathak et al. 2017).
 """
 
 import matplotlib.pyplot as plt

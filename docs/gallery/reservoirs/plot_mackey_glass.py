@@ -2,9 +2,9 @@
 Mackey and Glass's equation
 ===========================
 
-The blood cell count in the model of Mackey and Glass (1977) depends on its value 17 time units ago, and is chaotic. An echo state
-network learns the next value from 3,000 steps, and then runs freely: it reads its own forecasts. The picture shows how long
-it follows the truth.
+The blood cell count in the model of Mackey and Glass (1977) depends on its value 17 time units ago, and is chaotic. An
+echo state network learns the next value from 3,000 steps, and then runs freely: it reads its own forecasts. The
+picture shows how long it follows the truth.
 """
 
 import matplotlib.pyplot as plt
@@ -13,7 +13,8 @@ import numpy as np
 import rnnkit as rk
 
 # %%
-# The series is the solution of ``dx/dt = 0.2 x(t - 17) / (1 + x(t - 17)**10) - 0.1 x``, in steps of 1, each of ten sub-steps.
+# The series is the solution of ``dx/dt = 0.2 x(t - 17) / (1 + x(t - 17)**10) - 0.1 x``, in steps of 1, each of ten
+# sub-steps.
 
 delay, substeps = 17, 10
 x = np.full(delay * substeps + 4200 * substeps, 1.2)
@@ -23,8 +24,8 @@ for t in range(delay * substeps, len(x)):
 series = np.tanh(x[::substeps][200:] - 1)[:, None]
 
 # %%
-# The reservoir is never trained. A ridge regression reads the next value from its states. The first 100 steps are left out,
-# in which the reservoir forgets that it began at zero.
+# The reservoir is never trained. A ridge regression reads the next value from its states. The first 100 steps are left
+# out, in which the reservoir forgets that it began at zero.
 
 train, test = 3000, 500
 layer = rk.RNN(rk.ESNCell(400, spectral_radius=1.1, input_scaling=1.0, bias_scaling=0.3), dtype="float64", seed=1)
@@ -57,4 +58,5 @@ plt.show()
 # %%
 # Errors grow with time, as the system is chaotic. Published errors are often those after 84 steps.
 
-print(f"absolute error after 84 steps {abs(forecast[83] - truth[83]):.0e}, largest in {test} {np.abs(forecast - truth).max():.0e}")
+error = np.abs(forecast - truth)
+print(f"absolute error after 84 steps {error[83]:.0e}, largest in {test} steps {error.max():.0e}")

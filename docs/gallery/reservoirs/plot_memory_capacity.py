@@ -2,9 +2,9 @@
 Memory capacity
 ===============
 
-How far back does a reservoir remember? For each delay, a linear readout reconstructs the input of so many steps ago. The
-squared correlation with the true input, summed over all delays, is the memory capacity (Jaeger 2001). It cannot exceed the
-number of units.
+How far back does a reservoir remember? For each delay, a linear readout reconstructs the input of so many steps ago.
+The squared correlation with the true input, summed over all delays, is the memory capacity (Jaeger 2001). It cannot
+exceed the number of units.
 """
 
 import matplotlib.pyplot as plt
@@ -31,10 +31,12 @@ def remembered(radius, scaling):
     return np.array([np.corrcoef(a, b)[0, 1] ** 2 for a, b in zip(found.T, wanted[4000:].T, strict=True)])
 
 
-curves = {(radius, scaling): remembered(radius, scaling) for radius, scaling in ((0.95, 0.01), (0.5, 0.01), (0.95, 1.0))}
+kinds = [(0.95, 0.01), (0.5, 0.01), (0.95, 1.0)]  # spectral radius, input scaling
+curves = {kind: remembered(*kind) for kind in kinds}
 
 # %%
-# A reservoir near a spectral radius of 1 with small inputs, which keep its units in their linear range, remembers longest.
+# A reservoir near a spectral radius of 1 with small inputs, which keep its units in their linear range, remembers
+# longest.
 
 figure, axes = plt.subplots(layout="constrained")
 for (radius, scaling), capacity in curves.items():

@@ -2,8 +2,9 @@
 Detect anomalies in a stream
 ============================
 
-A network that has learned to forecast the next reading of a machine is surprised by a fault. The stream compares each reading
-with the forecast that it made one step before, and raises an alarm where the error is far above the usual ones.
+A network that has learned to forecast the next reading of a machine is surprised by a fault. The stream compares each
+reading with the forecast that it made one step before, and raises an alarm where the error is far above the usual
+ones.
 """
 
 import matplotlib.pyplot as plt
@@ -54,8 +55,8 @@ for each in axes:
 plt.show()
 
 # %%
-# Grey stretches hold a fault: a reversed stretch, a jump, and a weak cycle. Alarms outside of them, up to five steps after
-# their ends, would be false.
+# Grey stretches hold a fault: a reversed stretch, a jump, and a weak cycle, which the network notices when the load
+# comes back. Alarms elsewhere, other than just after a fault, would be false.
 
 faults = [(3300, 3345), (3645, 3661), (3800, 3835)]
 found = [int(((alarm >= start) & (alarm < end)).sum()) for start, end in faults]

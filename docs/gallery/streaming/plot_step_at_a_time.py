@@ -2,8 +2,8 @@
 One step at a time
 ==================
 
-A stream runs a model on readings that arrive one by one. It keeps the states between the steps and gives the bits that a call
-over the whole sequence gives. Readings that get lost are skipped, as a mask would do.
+A stream runs a model on readings that arrive one by one. It keeps the states between the steps and gives the bits that
+a call over the whole sequence gives. Readings that get lost are skipped, as a mask would do.
 """
 
 import matplotlib.pyplot as plt
@@ -62,4 +62,5 @@ plt.show()
 
 whole = online(sensor, mask=arrives[None])[0, :, 0]
 noise, left = np.std((sensor - truth)[0, arrives, 0]), np.std(filtered[arrives] - truth[0, arrives, 0])
-print(f"same bits as one call: {np.array_equal(whole, filtered)}; error of a reading {noise:.2f}, of the output {left:.2f}")
+print("same bits as one call:", np.array_equal(whole, filtered))
+print(f"error of a reading {noise:.2f}, of the output {left:.2f}")

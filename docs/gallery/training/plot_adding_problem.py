@@ -2,8 +2,8 @@
 The adding problem
 ==================
 
-Of a hundred numbers, two are marked. The network should say their sum at the end (Hochreiter and Schmidhuber 1997). A simple
-recurrent network hardly learns to carry a number over so many steps, while a gated one does after some epochs.
+Of a hundred numbers, two are marked. The network should say their sum at the end (Hochreiter and Schmidhuber 1997). A
+simple recurrent network hardly learns to carry a number over so many steps, while a gated one does after some epochs.
 """
 
 import matplotlib.pyplot as plt
@@ -24,11 +24,11 @@ x[rows, rng.integers(steps // 2, steps, count), 1] = 1
 y = (x[:, :, 0] * x[:, :, 1]).sum(axis=1, keepdims=True)
 
 losses = {}
-for layer in (rk.SimpleRNN(32), rk.GRU(32)):
+for name, layer in (("SimpleRNN", rk.SimpleRNN(32)), ("GRU", rk.GRU(32))):
     model = rk.Sequential([layer, rk.Dense(1)], seed=0)
     model.compile(rk.optimizers.Adam(0.01, global_clipnorm=1.0), "mse")
     history = model.fit(x, y, batch_size=50, epochs=epochs, validation_split=0.2, verbose=0)
-    losses[type(layer).__name__] = history.history["val_loss"]
+    losses[name] = history.history["val_loss"]
 
 # %%
 # The GRU stays near the naive answer at first. Once it has found out what the marks mean, its loss falls quickly.

@@ -2,8 +2,8 @@
 Stop a fit early
 ================
 
-A small data set is learned by heart if a fit goes on for long: the loss on the training data falls, and that on other data
-rises. ``EarlyStopping`` ends the fit then, and restores the best weights.
+A small data set is learned by heart if a fit goes on for long: the loss on the training data falls, and that on other
+data rises. ``EarlyStopping`` ends the fit then, and restores the best weights.
 """
 
 import matplotlib.pyplot as plt

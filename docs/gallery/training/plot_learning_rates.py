@@ -2,8 +2,8 @@
 Schedules of the learning rate
 ==============================
 
-A learning rate may be a schedule: a function of the number of the update. The picture shows five of them, and what each makes
-of the same short fit.
+A learning rate may be a schedule: a function of the number of the update. The picture shows five of them, and what
+each makes of the same short fit.
 """
 
 import matplotlib.pyplot as plt

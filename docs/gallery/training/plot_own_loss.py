@@ -2,8 +2,8 @@
 A loss of your own
 ==================
 
-A loss is a function in NumPy. rnnkit traces it, derives its gradient and compiles both. The loss here punishes a forecast
-that is too low five times as much as one that is too high, so the network learns a high quantile.
+A loss is a function in NumPy. rnnkit traces it, derives its gradient and compiles both. The loss here punishes a
+forecast that is too low five times as much as one that is too high, so the network learns a high quantile.
 """
 
 import matplotlib.pyplot as plt
