@@ -2,8 +2,8 @@
 Masks: steps without a measurement
 ==================================
 
-A mask says which steps of a row are used. At a masked step a layer keeps its state and repeats its output, and
-whatever the input holds there affects nothing, NaN included.
+A mask says which steps of a row are used. At a masked step a layer keeps its state and
+repeats its output, and whatever the input holds there affects nothing, NaN included.
 """
 
 import matplotlib.pyplot as plt
@@ -12,7 +12,8 @@ import numpy as np
 import rnnkit as rk
 
 # %%
-# A sensor misses two stretches of its readings. The mask is True where there is a reading.
+# A sensor misses two stretches of its readings. The mask is True where there is a
+# reading.
 
 rng = np.random.default_rng(2)
 steps = np.arange(160)

@@ -2,9 +2,9 @@
 Leaky integrators are filters
 =============================
 
-A leaky unit without a nonlinearity is a low-pass filter of first order. Its gain at the frequency ``f`` follows from
-the leak ``a``: ``a / |1 - (1 - a) exp(-2πi f)|``. This example measures the gain of a layer and compares it with the
-formula.
+A leaky unit without a nonlinearity is a low-pass filter of first order. Its gain at the
+frequency ``f`` follows from the leak ``a``: ``a / |1 - (1 - a) exp(-2πi f)|``. This
+example measures the gain of a layer and compares it with the formula.
 """
 
 import matplotlib.pyplot as plt
@@ -13,10 +13,14 @@ import numpy as np
 import rnnkit as rk
 
 # %%
-# The leak is a weight here, one for each unit, so it can be trained. Three units have three leaks.
+# The leak is a weight here, one for each unit, so it can be trained. Three units have
+# three leaks.
 
 
-@rk.cell(states={"h": "units"}, weights={"leak": rk.Weight(("units",), rk.initializers.Constant(0.1))})
+@rk.cell(
+    states={"h": "units"},
+    weights={"leak": rk.Weight(("units",), rk.initializers.Constant(0.1))},
+)
 def integrator(x, states, weights):
     """Move each unit towards the input by its leak."""
     h = (1 - weights.leak) * states[0] + weights.leak * x
@@ -29,8 +33,8 @@ layer.build((None, None, 1))
 layer.weights["leak"] = leaks
 
 # %%
-# Each row of the batch is a wave of another frequency. The amplitude is measured over whole periods, after the start
-# has died out.
+# Each row of the batch is a wave of another frequency. The amplitude is measured over
+# whole periods, after the start has died out.
 
 frequencies = np.unique(np.geomspace(1, 1000, 30).round()) / 2000
 time = np.arange(4000)
@@ -43,8 +47,8 @@ formula = leaks / np.abs(1 - (1 - leaks) * np.exp(-2j * np.pi * fine[:, None]))
 
 figure, axes = plt.subplots(layout="constrained")
 for unit, leak in enumerate(leaks):
-    axes.loglog(fine, formula[:, unit], color=f"C{unit}", linewidth=1, label=f"leak {leak:g}")
-    axes.loglog(frequencies, measured[:, unit], "o", color=f"C{unit}", markersize=4)
+    (line,) = axes.loglog(fine, formula[:, unit], linewidth=1, label=f"leak {leak:g}")
+    axes.loglog(frequencies, measured[:, unit], ".", color=line.get_color())
 axes.set(xlabel="frequency (cycles per step)", ylabel="gain", ylim=(5e-3, 1.5))
 axes.legend(title="lines: formula; dots: layer", loc="lower left")
 plt.show()

@@ -2,9 +2,10 @@
 Lyapunov exponents of a random network
 ======================================
 
-A random network of tanh units without input becomes chaotic when the gain of its weights exceeds 1 (Sompolinsky et al.
-1988). The largest Lyapunov exponent is the mean rate at which nearby states part. It follows from the Jacobians of the
-steps along a trajectory.
+A large random network of tanh units without input becomes chaotic when the gain of its
+weights exceeds 1 (Sompolinsky et al. 1988). The largest Lyapunov exponent is the mean
+rate at which nearby states part. It follows from the Jacobians of the steps along a
+trajectory.
 """
 
 import matplotlib.pyplot as plt
@@ -26,7 +27,7 @@ def autonomous(x, states, weights):
 
 
 def exponents(gain, count=3):
-    """Return the largest Lyapunov exponents per step, by QR decompositions along a trajectory."""
+    """Return the largest Lyapunov exponents, and the last states of 3 units."""
     layer = rk.RNN(autonomous(units), dtype="float64")
     x = np.zeros((1, steps, 1))
     layer.build(x.shape)
@@ -46,11 +47,14 @@ gains = np.linspace(0.6, 2.2, 13)
 largest = np.array([exponents(gain)[0] for gain in gains])
 
 # %%
-# Below a gain of about 1, all states die out. Just above it, the largest exponent is near zero, and the states
-# oscillate. Further up it is positive: the network is chaotic.
+# Below a gain of about 1, all states die out. Just above it, the largest exponent is
+# near zero, and the states oscillate. Further up it is positive: the network is
+# chaotic.
 
 figure = plt.figure(figsize=(7.2, 4), layout="constrained")
-axes = figure.subplot_mosaic([["exponents", 0.9], ["exponents", 1.2], ["exponents", 2.0]], width_ratios=[1.2, 1])
+axes = figure.subplot_mosaic(
+    [["exponents", 0.9], ["exponents", 1.2], ["exponents", 2.0]], width_ratios=[1.2, 1]
+)
 exponent = axes.pop("exponents")
 exponent.axhline(0, color="0.6", linewidth=0.8)
 for index, line in enumerate(largest.T):
@@ -68,4 +72,5 @@ plt.show()
 # A positive exponent is the rate at which a small error grows.
 
 rate = largest[-1, 0]
-print(f"at gain {gains[-1]:.1f} the largest exponent is {rate:.2f}: an error doubles in {np.log(2) / rate:.1f} steps")
+print(f"at gain {gains[-1]:.1f} the largest exponent is {rate:.2f}")
+print(f"an error doubles in {np.log(2) / rate:.1f} steps")

@@ -2,9 +2,10 @@
 Export to C and compare
 =======================
 
-``rk.export_c`` writes a model as C99 for a microcontroller or an audio plug-in. The code allocates nothing and takes
-one step at a time. Here it is compiled into a library and called from Python, once with float weights and once with
-weights of one byte. This example needs a C compiler named ``cc``.
+``rk.export_c`` writes a model as C99 for a microcontroller or an audio plug-in. The
+code allocates nothing and takes one step at a time. Here it is compiled into a library
+and called from Python, once with float weights and once with weights of one byte. This
+example needs a C compiler named ``cc``.
 """
 
 import ctypes
@@ -38,17 +39,18 @@ model.compile(rk.optimizers.Adam(0.01), "mse")
 model.fit(x, amplifier(x), epochs=20, verbose=0)
 
 # %%
-# ``run`` takes many steps at once. Where the lower panel's line touches the bottom, the bits are equal. The size of
-# the struct of states is in the export's report.
+# ``run`` takes many steps at once. Where the lower panel's line touches the bottom, the
+# bits are equal. The size of the struct of states is in the export's report.
 
 
 def run_in_c(weights):
-    """Export, compile and run the model; return its outputs and the bytes of its weights."""
+    """Export, compile and run the model; return outputs and the weights' bytes."""
     with tempfile.TemporaryDirectory() as folder:
         exported = rk.export_c(model, folder, name="amp", weights=weights, data=x[:20])
         sources = [str(Path(folder, name)) for name in ("amp.c", "amp_weights.c")]
         library = str(Path(folder, "amp.so"))
-        subprocess.run(["cc", "-std=c99", "-O2", "-shared", "-fPIC", "-o", library, *sources, "-lm"], check=True)
+        command = "cc -std=c99 -O2 -shared -fPIC -o".split()
+        subprocess.run([*command, library, *sources, "-lm"], check=True)
         amp = ctypes.CDLL(library)
         state = ctypes.create_string_buffer(exported.state_bytes)
         y = np.empty((100, 1), "float32")
@@ -66,12 +68,17 @@ axes[0].plot(ours, color="0.2", linewidth=1, label="model in rnnkit")
 axes[0].set(ylabel="output", ylim=(-1.2, 1.6))
 axes[0].legend(loc="upper right", ncols=2)
 for name, (y, size) in results.items():
-    axes[1].semilogy(np.maximum(np.abs(y - ours), 1e-9), label=f"{name}, {size:,} bytes")
-axes[1].set(xlabel="step", ylabel="difference, C\nfrom rnnkit", xlim=(0, 99), ylim=(1e-9, 1))
+    axes[1].semilogy(
+        np.maximum(np.abs(y - ours), 1e-9), label=f"{name}, {size:,} bytes"
+    )
+axes[1].set(
+    xlabel="step", ylabel="difference, C\nfrom rnnkit", xlim=(0, 99), ylim=(1e-9, 1)
+)
 axes[1].legend(loc="upper right", ncols=2)
 plt.show()
 
 # %%
-# With float weights the C code differs by rounding. With weights of one byte the difference is that of the weights.
+# With float weights the C code differs by rounding. With weights of one byte the
+# difference is that of the weights.
 
 print({name: f"{np.abs(y - ours).max():.0e}" for name, (y, _) in results.items()})

@@ -2,9 +2,9 @@
 Detect anomalies in a stream
 ============================
 
-A network that has learned to forecast the next reading of a machine is surprised by a fault. The stream compares each
-reading with the forecast that it made one step before, and raises an alarm where the error is far above the usual
-ones.
+A network that has learned to forecast the next reading of a machine is surprised by a
+fault. The stream compares each reading with the forecast that it made one step before,
+and raises an alarm where the error is far above the usual ones.
 """
 
 import matplotlib.pyplot as plt
@@ -17,8 +17,9 @@ import rnnkit as rk
 
 rng = np.random.default_rng(0)
 time = np.arange(4000)
-load = np.sin(time * 2 * np.pi / 40) + 0.5 * np.sin(time * 2 * np.pi / 13) + 0.1 * rng.normal(size=4000)
-load[3300:3340] = load[3260:3300][::-1]  # a stretch runs backwards: each value is usual, their order is not
+load = np.sin(time * 2 * np.pi / 40) + 0.5 * np.sin(time * 2 * np.pi / 13)
+load += 0.1 * rng.normal(size=4000)
+load[3300:3340] = load[3260:3300][::-1]  # usual values in an unusual order
 load[3650] += 1.0  # one value jumps
 load[3800:3830] *= 0.2  # the machine almost stops
 load = load.astype("float32")[:, None]
@@ -29,7 +30,8 @@ model.compile(rk.optimizers.Adam(0.01), "mse")
 model.fit(windows.x[::5], windows.y[::5], epochs=15, verbose=0)
 
 # %%
-# The threshold comes from the last thousand steps before the faults: five standard deviations of the error.
+# The threshold comes from the last thousand steps before the faults: five standard
+# deviations of the error.
 
 stream = model.stream()
 error = np.zeros(4000)
@@ -55,8 +57,9 @@ for each in axes:
 plt.show()
 
 # %%
-# Grey stretches hold a fault: a reversed stretch, a jump, and a weak cycle, which the network notices when the load
-# comes back. Alarms elsewhere, other than just after a fault, would be false.
+# Grey stretches hold a fault: a reversed stretch, a jump, and a weak cycle, which the
+# network notices when the load comes back. Alarms elsewhere, other than just after a
+# fault, would be false.
 
 faults = [(3300, 3345), (3645, 3661), (3800, 3835)]
 found = [int(((alarm >= start) & (alarm < end)).sum()) for start, end in faults]

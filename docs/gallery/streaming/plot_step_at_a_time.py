@@ -2,8 +2,9 @@
 One step at a time
 ==================
 
-A stream runs a model on readings that arrive one by one. It keeps the states between the steps and gives the bits that
-a call over the whole sequence gives. Readings that get lost are skipped, as a mask would do.
+A stream runs a model on readings that arrive one by one. It keeps the states between
+the steps and gives the bits that a call over the whole sequence gives. Readings that
+get lost are skipped, as a mask would do.
 """
 
 import matplotlib.pyplot as plt
@@ -12,7 +13,8 @@ import numpy as np
 import rnnkit as rk
 
 # %%
-# A model learns to remove the noise of a sensor, given the past only. In training, a tenth of the steps is masked.
+# A model learns to remove the noise of a sensor, given the past only. In training, a
+# tenth of the steps is masked.
 
 rng = np.random.default_rng(0)
 
@@ -20,16 +22,22 @@ rng = np.random.default_rng(0)
 def signals(count, steps):
     """Return noisy signals and the clean ones: sums of three waves."""
     time = np.arange(steps)[None, :, None]
-    waves = [np.sin(time * rng.uniform(0.03, 0.15, (count, 1, 1)) + rng.uniform(0, 6, (count, 1, 1))) for _ in range(3)]
-    clean = sum(waves)
-    return (clean + rng.normal(scale=0.6, size=clean.shape)).astype("float32"), clean.astype("float32")
+    frequency, phase = rng.uniform(
+        [[0.03], [0]], [[0.15], [6]], size=(count, 2, 3)
+    ).swapaxes(0, 1)
+    clean = np.sin(time * frequency[:, None] + phase[:, None]).sum(
+        axis=-1, keepdims=True
+    )
+    noisy = clean + rng.normal(scale=0.6, size=clean.shape)
+    return noisy.astype("float32"), clean.astype("float32")
 
 
 noisy, clean = signals(400, 150)
-model = rk.Sequential([rk.Masking(-99.0), rk.GRU(24, return_sequences=True), rk.Dense(1)], seed=0)
+layers = [rk.Masking(-99.0), rk.GRU(24, return_sequences=True), rk.Dense(1)]
+model = rk.Sequential(layers, seed=0)
 model.compile(rk.optimizers.Adam(0.01), "mse")
-lost = rng.uniform(size=noisy.shape[:2]) < 0.1
-model.fit(np.where(lost[:, :, None], np.float32(-99), noisy), clean, epochs=12, verbose=0)
+lost = rng.uniform(size=noisy.shape) < 0.1
+model.fit(np.where(lost, np.float32(-99), noisy), clean, epochs=12, verbose=0)
 
 # %%
 # ``Masking`` needs no place in a stream, where ``skip`` says that a step is missing.
@@ -48,7 +56,8 @@ for t in range(300):
     filtered[t] = stream.step(sensor[:, t])[0, 0]
 
 figure, axes = plt.subplots(layout="constrained")
-axes.plot(np.flatnonzero(arrives), sensor[0, arrives, 0], ".", color="0.7", markersize=4, label="readings")
+readings = np.where(arrives, sensor[0, :, 0], np.nan)
+axes.plot(readings, ".", color="0.7", markersize=4, label="readings")
 axes.plot(truth[0, :, 0], color="0.3", linewidth=1, label="signal")
 axes.plot(filtered, color="C0", label="output of the stream")
 for start, end in ((120, 135), (220, 228)):
@@ -58,9 +67,10 @@ axes.legend(loc="upper right", ncols=3)
 plt.show()
 
 # %%
-# Grey stretches have no readings: the output stays. The whole sequence with a mask gives the same bits.
+# Grey stretches have no readings: the output stays. The whole sequence with a mask
+# gives the same bits.
 
 whole = online(sensor, mask=arrives[None])[0, :, 0]
-noise, left = np.std((sensor - truth)[0, arrives, 0]), np.std(filtered[arrives] - truth[0, arrives, 0])
+noise, error = readings - truth[0, :, 0], filtered - truth[0, :, 0]
 print("same bits as one call:", np.array_equal(whole, filtered))
-print(f"error of a reading {noise:.2f}, of the output {left:.2f}")
+print(f"error of a reading {np.nanstd(noise):.2f}, of the output {error.std():.2f}")

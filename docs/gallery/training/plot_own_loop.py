@@ -2,8 +2,9 @@
 A training loop of your own
 ===========================
 
-``vjp`` and an optimizer are enough to train in a loop. Here the loop learns an input instead of weights: the force on
-a pendulum that brings it from rest to standing upright. The pendulum is a cell without weights.
+``vjp`` and an optimizer are enough to train in a loop. Here the loop learns an input
+instead of weights: the force on a pendulum that brings it from rest to standing
+upright. The pendulum is a cell without weights.
 """
 
 import matplotlib.pyplot as plt
@@ -12,7 +13,8 @@ import numpy as np
 import rnnkit as rk
 
 # %%
-# A step takes 0.05 s. The state is the angle, 0 when the pendulum hangs, and its velocity.
+# A step takes 0.05 s. The state is the angle, 0 when the pendulum hangs, and its
+# velocity.
 
 
 @rk.cell(states={"angle": "features", "velocity": "features"})
@@ -28,10 +30,10 @@ layer = rk.RNN(pendulum(), return_sequences=True, dtype="float64")
 force = 0.1 * np.random.default_rng(0).normal(size=(1, 100, 1))
 
 # %%
-# The loss wants an angle of π and no velocity in the last 20 steps, and a small force. ``optimizer.apply`` takes any
-# arrays by name.
+# The loss wants an angle of π and no velocity in the last 20 steps, and a small force.
+# ``optimizer.apply`` takes any arrays by name.
 
-optimizer = rk.optimizers.Adam(rk.optimizers.schedules.CosineDecay(0.1, decay_steps=2000))
+optimizer = rk.optimizers.Adam(rk.optimizers.schedules.CosineDecay(0.1, 2000))
 goal, losses = np.array([np.pi, 0.0]), []
 for _ in range(2000):
     y, pullback = layer.vjp(force)
@@ -42,7 +44,8 @@ for _ in range(2000):
     force = optimizer.apply({"force": force}, {"force": slope})["force"]
 
 # %%
-# The pendulum swings to and fro before it rises, as the force is too small to lift it at once.
+# The pendulum swings to and fro before it rises, as the force is too small to lift it
+# at once.
 
 time = 0.05 * np.arange(1, 101)
 figure, axes = plt.subplots(2, figsize=(7.2, 4.4), sharex=True, layout="constrained")
@@ -59,4 +62,5 @@ plt.show()
 # The largest force stays below that of gravity, 9.81:
 
 print(f"loss {losses[0]:.0f} to {losses[-1]:.2f}")
-print(f"largest force {np.abs(force).max():.1f}, last angle {y[0, -1, 0] / np.pi:.2f} π")
+print(f"largest force {np.abs(force).max():.1f}")
+print(f"last angle {y[0, -1, 0] / np.pi:.2f} π")
