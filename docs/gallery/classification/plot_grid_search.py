@@ -56,7 +56,7 @@ for row, column in np.ndindex(accuracy.shape):
 axes.set_xticks(range(len(units)), units)
 axes.set_yticks(range(len(radii)), radii)
 axes.set(xlabel="units", ylabel="spectral radius")
-figure.colorbar(image, ax=axes, label="accuracy in cross-validation (%)")
+figure.colorbar(image, ax=axes, label="mean accuracy (%)")
 plt.show()
 
 # %%

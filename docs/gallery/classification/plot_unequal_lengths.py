@@ -47,7 +47,7 @@ model.fit(curves[:600], labels[:600], epochs=20, verbose=0)
 found = model.predict(curves[600:]).argmax(axis=-1)
 
 figure, axes = plt.subplots(
-    1, 4, figsize=(7.2, 2.6), sharex=True, sharey=True, layout="constrained"
+    1, 4, figsize=(7.2, 2.3), sharex=True, sharey=True, layout="constrained"
 )
 for kind, each in enumerate(axes):
     one = int(np.flatnonzero(labels[600:] == kind)[0])
