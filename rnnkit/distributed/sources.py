@@ -29,6 +29,7 @@ _AHEAD = 2  # batches that are loaded at once: the one that is used, and the nex
 class LazyBatch(NamedTuple):
     """A batch that is being loaded: for each part its `Form`, or None, and what `updates.gradient` takes besides."""
 
+    where: str
     parts: list[tuple[Form | None, list[Held]]]
 
 
@@ -135,7 +136,8 @@ class ChunkedRows(Source):
         return -(-self.batch_size // _ROWS)
 
     def _loaded(self, rng):
-        order, chunks = _Order(self.sizes, rng), {}
+        order = _Order(self.sizes, rng)
+        chunks: dict[int, list[Held]] = {}
         for start in range(0, len(self) * self.batch_size, self.batch_size):
             rows = min(self.batch_size, self.rows - start)
             parts = [order.take(stop - first) for first, stop in parts_of(rows, self.parts)]
@@ -150,12 +152,9 @@ class ChunkedRows(Source):
                     for key, one in zip(keys[-1], part, strict=True)
                 }
             held = iter(self.tasks.begin(graph, list(graph)))
-            yield LazyBatch(
-                [
-                    (Form(self.layout, rows, self._where(part)), [next(held) for _ in own])
-                    for part, own in zip(parts, keys, strict=True)
-                ]
-            )
+            forms = [Form(self.layout, rows, self._where(part)) for part in parts]
+            found = [[next(held) for _ in own] for own in keys]
+            yield LazyBatch(self._where([one for part in parts for one in part]), list(zip(forms, found, strict=True)))
             chunks = {block: one for block, one in chunks.items() if block == order.block}
 
     def _where(self, part: Sequence[_Some]) -> str:
@@ -232,7 +231,8 @@ class DelayedBatches(Source):
                 self.tasks.key("cut"): (updates.cut_out, (self.reader, number, self.parts, item))
                 for number in range(self.parts)
             }
-            yield LazyBatch([(None, [held]) for held in self.tasks.begin(graph, list(graph))])
+            held = self.tasks.begin(graph, list(graph))
+            yield LazyBatch(f"the delayed batch {i}", [(None, [one]) for one in held])
 
 
 def source(model, x, y, sample_weight, batch_size, steps) -> Source:

@@ -81,7 +81,7 @@ class ClusterStepper(PartedStepper):
         try:
             super().train(batch, tally)
         except Exception as error:
-            error.add_note("the model has the weights of the last finished update")
+            error.add_note(f"in the update by {batch.where}; the model has the weights of the last finished update")
             raise
         self._count(time.perf_counter() - begun)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import pickle
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -45,8 +44,7 @@ class ShippedStepper:
 
         model = stepper.model
         bare = PartedStepper(model, stepper.compiled, stepper.class_weight, stepper.parts)
-        bare.compiled = copy.copy(stepper.compiled)
-        bare.compiled.optimizer, bare.compiled.metrics = None, []
+        bare.compiled = stepper.compiled.losses_alone()
         kept = model._compiled, model.history
         try:
             model._compiled = model.history = None

@@ -34,7 +34,7 @@ def shuffled(rows: int, rng: np.random.Generator, blocks: Sequence[int] | None =
     """All rows in random order, or in that of `in_blocks`.
 
     >>> shuffled(6, np.random.default_rng(0), blocks=(2, 4)).tolist()
-    [3, 2, 4, 5, 0, 1]
+    [0, 1, 5, 4, 2, 3]
     """
     if blocks is None:
         return rng.permutation(rows)
@@ -42,17 +42,15 @@ def shuffled(rows: int, rng: np.random.Generator, blocks: Sequence[int] | None =
     return np.concatenate([starts[block] + own for block, own in in_blocks(blocks, rng)])
 
 
-def checked_blocks(shuffle, rows: int) -> tuple[int, ...] | None:
-    """The sizes of blocks, where `shuffle` gives them; None for True and False.
+def checked_blocks(sizes: Sequence[int], rows: int) -> tuple[int, ...]:
+    """The sizes of blocks that `fit` is given as ``shuffle``.
 
     Raises
     ------
     ValueError
         If they don't add up to so many rows.
     """
-    if not isinstance(shuffle, (tuple, list, np.ndarray)):
-        return None
-    found = tuple(whole(size, "a size in shuffle", 0) for size in shuffle)
+    found = tuple(whole(size, "a size in shuffle", 0) for size in sizes)
     if sum(found) != rows:
         raise ValueError(f"expected shuffle as True, False or sizes of blocks of {rows} rows in all; got {sum(found)}")
     return found

@@ -162,7 +162,8 @@ class PartedStepper(Stepper):
     def __init__(self, model, compiled, class_weight=None, parts: int = 1):
         super().__init__(model, compiled, class_weight)
         self.parts = parts
-        if kept := [one.name for one in model._all_layers() if getattr(one, "stateful", False)]:
+        layers = [one for one in model._all_layers() if hasattr(one, "_kept")]
+        if kept := [one.name for one in layers if one.stateful]:
             raise ValueError(
                 f"expected layers that keep no states between batches for a fit in parts; {kept[0]!r} is stateful"
             )

@@ -196,10 +196,12 @@ class Trainable(Layer):
         >>> history.history["loss"][-1] < history.history["loss"][0]
         True
         """
-        compiled = self._ready(to_train=True)
+        self._ready(to_train=True)
         batch_size = positive(batch_size, "batch_size") or 32
         source = self._source(x, y, sample_weight, batch_size, positive(steps_per_epoch, "steps_per_epoch"))
-        if isinstance(source, Arrays):
+        if isinstance(shuffle, (tuple, list)):
+            if not isinstance(source, Arrays):
+                raise ValueError("expected shuffle=True or False for batches and chunks, which are its blocks; got sizes")
             source.blocks = checked_blocks(shuffle, source.rows)
         if not 0 <= real_number(validation_split, "validation_split") < 1:
             raise ValueError(f"expected validation_split of at least 0 and below 1, got {validation_split!r}")
@@ -228,7 +230,7 @@ class Trainable(Layer):
             validation,
             epochs=epochs,
             initial_epoch=initial_epoch,
-            shuffle=bool(len(shuffle) if isinstance(shuffle, (tuple, list)) else shuffle),
+            shuffle=bool(shuffle),
             callbacks=callbacks,
             verbose=verbose,
             validation_freq=positive(validation_freq, "validation_freq") or 1,
