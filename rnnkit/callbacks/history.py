@@ -23,6 +23,8 @@ class History(Callback):
         ``loss``, the metrics, ``val_loss``, …: an entry per epoch that had one.
     interrupted : bool
         Whether Ctrl-C ended the fit.
+    traffic : Traffic or None
+        What a fit on Dask's workers has moved and computed, see `rnnkit.distributed.Traffic`.
 
     Examples
     --------
@@ -38,6 +40,7 @@ class History(Callback):
 
     def __init__(self):
         super().__init__()
+        self.traffic = None
         self._start()
 
     def _start(self):

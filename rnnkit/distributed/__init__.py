@@ -1,5 +1,6 @@
-"""rnnkit on Dask: layers and models on chunked arrays, and readouts fitted a chunk at a time (extra "dask")."""
+"""rnnkit on Dask: layers and models on chunked arrays, fits, and readouts fitted a chunk at a time (extra "dask")."""
 
 from rnnkit.distributed.readout import fit_readout
+from rnnkit.distributed.training import Traffic
 
-__all__ = ["fit_readout"]
+__all__ = ["Traffic", "fit_readout"]

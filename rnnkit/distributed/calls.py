@@ -8,6 +8,7 @@ import numpy as np
 
 from rnnkit.distributed import layerwise, recurrent
 from rnnkit.distributed.chunks import checked, chunked, is_chunked, mask_in_chunks
+from rnnkit.distributed.sources import are_delayed, source
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.embedding import Embedding
@@ -18,6 +19,7 @@ from rnnkit.models.functional import Model
 from rnnkit.models.sequential import Sequential
 from rnnkit.training.batches import Names
 
+__all__ = ["answer", "are_delayed", "predicted", "source"]  # what a handler has
 _METHODS = ("__call__", "trajectory", "compute_mask")
 
 

@@ -31,7 +31,7 @@ class ShippedLayer:
 
         self.name, self._data = layer.name, cloudpickle.dumps(layer)
         self.token = hashlib.sha256(self._data).hexdigest()[:32]
-        self.vectors = _vectors()
+        self.vectors = vectors()
         self._layer: Layer | None = None
 
     def layer(self) -> Layer:
@@ -47,7 +47,7 @@ class ShippedLayer:
                 found = _loaded.get(self.token)
                 if found is None:
                     found = _loaded[self.token] = pickle.loads(self._data)
-                if self.vectors != (here := _vectors()) and _depends_on_vectors(found):
+                if self.vectors != (here := vectors()) and _depends_on_vectors(found):
                     raise RuntimeError(
                         f"expected a worker with the vectors {self.vectors!r}, as where the graph was made, got "
                         f"{here!r}: a sum over features in the step has other bits there; set RNNKIT_VECTOR to the "
@@ -69,7 +69,8 @@ class ShippedLayer:
         return f"<ShippedLayer {self.name!r}, {len(self._data)} bytes>"
 
 
-def _vectors() -> str:
+def vectors() -> str:
+    """The vectors that programs use in this process."""
     from rnnkit.backends.cpu.simd.registers import FEATURE_SET
 
     return FEATURE_SET

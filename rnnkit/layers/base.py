@@ -299,9 +299,9 @@ class Layer(Configurable):
             self._generator = np.random.default_rng(self._spawned(2)[1])
         return self._generator
 
-    def _start_draws(self, number: int) -> None:
+    def _start_draws(self, *numbers: int) -> None:
         """Let calls draw masks from the start of one of many streams."""
-        key = (*self._sequence.spawn_key, 1, number)  # a child of what `_draw_generator` starts from
+        key = (*self._sequence.spawn_key, 1, *numbers)  # a child of what `_draw_generator` starts from
         self._generator = np.random.default_rng(np.random.SeedSequence(self._sequence.entropy, spawn_key=key))
 
     def _spawned(self, count: int) -> list[np.random.SeedSequence]:

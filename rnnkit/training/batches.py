@@ -15,6 +15,7 @@ from rnnkit.arguments import positive_integer
 from rnnkit.arrays import REAL, has_shape, is_stored, refuse
 from rnnkit.layers.support import validation
 from rnnkit.sequences.ragged import Ragged, batch_length
+from rnnkit.training.order import first_blocks, shuffled
 
 # What to do about masked entries of x, where there is no argument for a mask.
 _MASKED = "pass x.filled(0) to a model that begins with rk.Masking(0), which leaves out steps of zeros"
@@ -133,10 +134,8 @@ class Arrays:
                 if one is not None and len(one) != self.rows:
                     like = "the first has" if what == "x" else "x has"
                     raise ValueError(f"expected {what} with {self.rows} rows, as {like}; got {len(one)}")
-        if batch_size is None:
-            row_bytes = sum(math.prod(one.shape[1:]) * one.dtype.itemsize for one in self.x)
-            batch_size = max(32, min(1024, _CHUNK_BYTES // max(1, row_bytes)))
-        self.batch_size, self.steps, self.turned = batch_size, steps, turned
+        self.batch_size, self.steps, self.turned = batch_size or rows_at_once(self.x), steps, turned
+        self.blocks: tuple[int, ...] | None = None  # that rows are shuffled in
 
     @property
     def runs_code(self) -> bool:
@@ -152,7 +151,7 @@ class Arrays:
         """The batches of one epoch, the rows in the order that `rng` shuffles them to, or as they are."""
         if rng is not None:
             allocation.check("the order of the rows", (self.rows,), np.int64)
-        order = None if rng is None else rng.permutation(self.rows)
+        order = None if rng is None else shuffled(self.rows, rng, self.blocks)
         for start in range(0, len(self) * self.batch_size, self.batch_size):
             stop = min(start + self.batch_size, self.rows)
             rows = slice(start, stop) if order is None else order[start:stop]
@@ -174,11 +173,19 @@ class Arrays:
         first = math.floor(self.rows * (1 - share))
         if not 0 < first < self.rows:
             raise ValueError(f"expected validation_split to leave rows on both sides; got {share} of {self.rows} rows")
-        return self._rows(slice(0, first)), self._rows(slice(first, self.rows))
+        train = self._rows(slice(0, first))
+        train.blocks = None if self.blocks is None else first_blocks(self.blocks, first)
+        return train, self._rows(slice(first, self.rows))
 
     def _rows(self, rows: slice) -> Arrays:
         parts = [None if arrays is None else _parts(arrays, rows) for arrays in (self.x, self.y, self.weights)]
         return Arrays(parts[0] or [], parts[1], parts[2], self.batch_size, self.steps, self.turned)
+
+
+def rows_at_once(arrays: list) -> int:
+    """The rows of a batch where its size changes nothing but memory."""
+    row_bytes = sum(math.prod(one.shape[1:]) * one.dtype.itemsize for one in arrays)
+    return max(32, min(1024, _CHUNK_BYTES // max(1, row_bytes)))
 
 
 class Stretch:

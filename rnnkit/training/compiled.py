@@ -50,6 +50,13 @@ class Compiled:
         given += [self.optimizer._rate] * callable(self.optimizer._rate)
         return not all(is_own(one if hasattr(one, "__name__") else type(one)) for one in given)
 
+    def losses_alone(self) -> Compiled:
+        """The same without optimizer and metrics."""
+        found = copy.copy(self)
+        del found.optimizer
+        found.metrics = []
+        return found
+
     def get_config(self) -> dict:
         """The arguments of `compile` that make the same, as JSON values.
 

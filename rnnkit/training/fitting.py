@@ -49,6 +49,7 @@ class Fit:
         }
         self.told = CallbackList(self.callbacks, model, params)
         self.history = self.told.history
+        self.history.traffic = getattr(self.stepper, "traffic", None)
         model.history, model.stop_training = self.history, False
         train = self._by_minimizer if hasattr(self.stepper.compiled.optimizer, "minimize") else self._by_batches
         with after_the_batch() as interrupted:
@@ -57,6 +58,7 @@ class Fit:
             try:
                 train()
             finally:
+                self.stepper.close()
                 self.history.interrupted = interrupted()
                 self.told.on_train_end()
         return self.history
@@ -106,7 +108,7 @@ class Fit:
         if self.validation is not None and (epoch + 1) % self.validation_freq == 0:
             self.told.on_test_begin()
             with _states_aside(self.model):
-                tester = Stepper(self.model, self.stepper.compiled)  # classes weigh in training only
+                tester = self.model._tester(self.validation)  # classes weigh in training only
                 found = self.model._tested(tester, self.validation.run()).logs()
             self.told.on_test_end(found)
             logs |= {f"val_{name}": value for name, value in found.items()}

@@ -217,6 +217,10 @@ class Objective:
         )
         return self._program(steps, features, targets, dtype, gradient).run(record)
 
+    def is_of_batch(self, y_true, y_pred) -> bool:
+        """Whether it is one number for a batch, rather than one for each row or step."""
+        return False
+
     def explain(self, source: bool = False, graph: bool = False) -> str:
         """What was compiled so far, as `RNN.explain`."""
         return "\n\n".join(program.explain(source=source, graph=graph) for program in self._programs.values())

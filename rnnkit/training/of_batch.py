@@ -85,6 +85,10 @@ class BatchObjective(Objective):
             part.cotangent = traced.pull(arrays, [np.array(rows, dtype)])[1].reshape(np.shape(y_pred))
         return part
 
+    def is_of_batch(self, y_true, y_pred) -> bool:
+        """Whether it is one number for a batch, rather than one for each row or step."""
+        return self._gives_number(*entries.aligned(y_true, y_pred))
+
     def _gives_number(self, y_true, y_pred) -> bool:
         key = y_true.shape[1:], y_pred.shape[1:]
         if key not in self._is_number:

@@ -25,15 +25,21 @@ _CLASS_WEIGHT = "expected class_weight as a dict of classes' numbers to weights 
 
 
 @dataclass(eq=False)
-class Differentiated:
-    """The losses of a batch: `Part` or None for each output, with their cotangents and the way back."""
+class Losses:
+    """The losses of a batch: `Part` or None for each output, and the way back."""
 
     batch: Batch
     outputs: list
     masks: list
     parts: list
-    cotangents: list
     pullback: Pullback
+
+
+@dataclass(eq=False)
+class Differentiated(Losses):
+    """The losses of a batch with their cotangents."""
+
+    cotangents: list
 
     def to_tell(self) -> tuple[Batch, list, list, list]:
         """What a tally wants to know."""
@@ -97,33 +103,33 @@ class Stepper:
 
     def differentiated(self, batch: Batch) -> Differentiated:
         """The losses of a batch, with how to get their gradient."""
-        model, compiled = self.model, self.compiled
-        x = batch.x[0] if len(batch.x) == 1 else batch.x
-        outputs, masks, pullback = model._vjp_across(x, batch.mask, True, compiled.options)
-        outputs, masks = in_order(outputs, len(compiled.outputs)), in_order(masks, len(compiled.outputs))
-        batch = self._weighted(batch, outputs)
-        parts, cotangents = self._losses(batch, outputs, masks, True), []
-        for part, weight in zip(parts, compiled.loss_weights, strict=True):
+        found, cotangents = self._with_losses(batch), []
+        for part, weight in zip(found.parts, self.compiled.loss_weights, strict=True):
             reaches = part is not None and part.count and weight
             cotangents.append(part.pull_mean(weight) if reaches else None)
-        return Differentiated(batch, outputs, masks, parts, cotangents, pullback)
+        return Differentiated(found.batch, found.outputs, found.masks, found.parts, found.pullback, cotangents)
+
+    def _with_losses(self, batch: Batch) -> Losses:
+        """A batch through the model in training, and its losses."""
+        x = batch.x[0] if len(batch.x) == 1 else batch.x
+        outputs, masks, pullback = self.model._vjp_across(x, batch.mask, True, self.compiled.options)
+        count = len(self.compiled.outputs)
+        outputs, masks = in_order(outputs, count), in_order(masks, count)
+        batch = self._weighted(batch, outputs)
+        return Losses(batch, outputs, masks, self._losses(batch, outputs, masks, True), pullback)
 
     def whole(self, batches, counts) -> tuple[float, dict]:
         """The loss over several batches and its gradient, where it is known what each output's mean is over."""
-        model, loss = self.model, 0.0
+        loss = 0.0
         total: dict[str, np.ndarray] = {}
         for batch in batches:
-            x = batch.x[0] if len(batch.x) == 1 else batch.x
-            outputs, masks, pullback = model._vjp_across(x, batch.mask, True, self.compiled.options)
-            outputs, masks = in_order(outputs, len(counts)), in_order(masks, len(counts))
-            batch = self._weighted(batch, outputs)
-            parts, cotangents = self._losses(batch, outputs, masks, True), []
-            self._check(batch, outputs, masks, parts, 0.0)
-            for part, weight, count in zip(parts, self.compiled.loss_weights, counts, strict=True):
+            computed, cotangents = self._with_losses(batch), []
+            self._check(computed.batch, computed.outputs, computed.masks, computed.parts, 0.0)
+            for part, weight, count in zip(computed.parts, self.compiled.loss_weights, counts, strict=True):
                 reaches = part is not None and count and weight
                 cotangents.append(part.pull(weight / count) if reaches else None)
                 loss += weight * part.total / count if reaches else 0.0
-            gradients = gathered(pullback.pull_weights(cotangents).weights, self.names())
+            gradients = gathered(computed.pullback.pull_weights(cotangents).weights, self.names())
             found = {name: np.asarray(array, np.float64) for name, array in gradients.items()}
             total = {name: total[name] + array for name, array in found.items()} if total else found
         return loss, total
@@ -136,6 +142,12 @@ class Stepper:
         arrays, weight_options = self.model._arrays(), self.model._weight_options()
         penalty = penalties(arrays, weight_options, trained(arrays, weight_options))
         tally.add(batch, outputs, masks, parts, penalty)
+
+    def tests_done(self, tally: Tally) -> None:
+        """All batches were given to `test`: add what isn't yet."""
+
+    def close(self) -> None:
+        """Drop what was begun for batches to come."""
 
     def _test(self, batch: Batch) -> tuple[Batch, list, list, list]:
         outputs, masks = self.forward(batch)

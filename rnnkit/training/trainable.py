@@ -16,6 +16,8 @@ from rnnkit.sequences.labelled import is_labelled
 from rnnkit.training.batches import Arrays, Batch, Iterable, Names, brings_batches, positive
 from rnnkit.training.compiled import Compiled
 from rnnkit.training.fitting import Fit
+from rnnkit.training.order import checked_blocks
+from rnnkit.training.parts import PartedStepper
 from rnnkit.training.repeats import RepeatedTests, Repeats
 from rnnkit.training.sequences import can_pad, of_sequences
 from rnnkit.training.steps import Stepper
@@ -120,6 +122,8 @@ class Trainable(Layer):
         validation_steps=None,
         validation_batch_size=None,
         validation_freq=1,
+        *,
+        parts=None,
     ):
         """Train the model; it equals::
 
@@ -134,7 +138,8 @@ class Trainable(Layer):
             Arrays may lie on disk (`numpy.memmap`, or anything with ``shape``, ``dtype`` and rows by index). Batches
             are ``(x, y)`` or ``(x, y, sample_weight)``, tuples or lists, from a generator or from an object with
             ``len`` and indices. A model of one input takes a list of sequences of unequal lengths; y and sample_weight
-            by step are lists with an array for each of them then.
+            by step are lists with an array for each of them then. Dask arrays, or a list of delayed batches, are
+            trained on by Dask's workers, see `rnnkit.distributed`.
         y : array_like (B, …), or a list or dict of them, one per output
             None, or a name that isn't there, for an output without loss and metrics.
         batch_size : int, optional
@@ -148,8 +153,9 @@ class Trainable(Layer):
         validation_split : float in [0, 1)
             This share of the rows, the last ones, isn't trained on but evaluated after each epoch.
         validation_data : tuple (x, y) or (x, y, sample_weight), or an iterable of batches, optional
-        shuffle : bool
-            Rows, or batches that have indices, in a new order each epoch, drawn from the model's seed.
+        shuffle : bool, or sequence of int
+            Rows, or batches that have indices, in a new order each epoch, drawn from the model's seed. Sizes shuffle
+            blocks of so many rows, and the rows in each: the order in which chunks of these sizes are trained on.
         class_weight : dict of int to float, optional
             A factor for targets by their class, 1 where there is none; it multiplies `sample_weight`, and isn't for
             validation.
@@ -162,6 +168,10 @@ class Trainable(Layer):
         validation_batch_size : int, optional
         validation_freq : int
             Evaluate after every so many epochs.
+        parts : int, optional
+            Cut each batch into so many parts of equal size, compute the gradient of each on its own, and add them in a
+            fixed order: the bits of a fit on any number of Dask's workers. Dropout is drawn, and the statistics of
+            `BatchNormalization` are taken, for each part.
 
         Returns
         -------
@@ -186,13 +196,17 @@ class Trainable(Layer):
         >>> history.history["loss"][-1] < history.history["loss"][0]
         True
         """
-        compiled = self._ready(to_train=True)
+        self._ready(to_train=True)
         batch_size = positive(batch_size, "batch_size") or 32
         source = self._source(x, y, sample_weight, batch_size, positive(steps_per_epoch, "steps_per_epoch"))
+        if isinstance(shuffle, (tuple, list)):
+            if not isinstance(source, Arrays):
+                raise ValueError("expected shuffle=True or False for batches and chunks, which are its blocks; got sizes")
+            source.blocks = checked_blocks(shuffle, source.rows)
         if not 0 <= real_number(validation_split, "validation_split") < 1:
             raise ValueError(f"expected validation_split of at least 0 and below 1, got {validation_split!r}")
         if validation_split:
-            if not isinstance(source, Arrays):
+            if not hasattr(source, "parted"):
                 raise ValueError(
                     "expected arrays for validation_split; give validation_data with an iterable of batches"
                 )
@@ -211,7 +225,7 @@ class Trainable(Layer):
             self._check_stateful(one)
         return Fit(
             self,
-            Stepper(self, compiled, class_weight),
+            self._stepper(source, class_weight, positive(parts, "parts")),
             source,
             validation,
             epochs=epochs,
@@ -245,7 +259,7 @@ class Trainable(Layer):
         """
         compiled = self._ready()
         source = self._source(x, y, sample_weight, self._rows_at_once(batch_size), positive(steps, "steps"))
-        tally = self._tested(Stepper(self, compiled), watched(source.run(), len(source), "evaluate", verbose))
+        tally = self._tested(self._tester(source), watched(source.run(), len(source), "evaluate", verbose))
         return _shown(tally, compiled, return_dict)
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, *, out=None):
@@ -398,7 +412,21 @@ class Trainable(Layer):
         trained = [i for i, one in enumerate(self._compiled.objectives) if one] if self._compiled else []
         return Names(self._output_names(), "y", trained[0] if len(trained) == 1 else None)
 
+    def _stepper(self, source, class_weight, parts: int | None) -> Stepper:
+        """What runs the batches of a fit on some data."""
+        if hasattr(source, "stepper"):
+            return source.stepper(self, class_weight, parts)
+        if parts is not None:
+            return PartedStepper(self, self._ready(), class_weight, parts)
+        return Stepper(self, self._ready(), class_weight)
+
+    def _tester(self, source) -> Stepper:
+        """What runs the batches of an evaluation on some data."""
+        return source.tester(self) if hasattr(source, "tester") else Stepper(self, self._ready())
+
     def _source(self, x, y, sample_weight, batch_size, steps):
+        if (handler := handler_of((x, y, sample_weight))) is not None:
+            return handler.source(self, x, y, sample_weight, batch_size, steps)
         inputs, outputs = Names(self._input_names(), "x"), self._targets()
         if brings_batches(x, y):
             if sample_weight is not None:
@@ -427,6 +455,8 @@ class Trainable(Layer):
     def _validation(self, data, batch_size, steps):
         if data is None:
             return None
+        if (handler := handler_of(data)) is not None and handler.are_delayed(data):
+            return self._source(data, None, None, batch_size, steps)
         if isinstance(data, (tuple, list)) and len(data) in (2, 3) and not brings_batches(data, None):
             return self._source(data[0], data[1], data[2] if len(data) == 3 else None, batch_size, steps)
         if brings_batches(data, None):
@@ -438,6 +468,7 @@ class Trainable(Layer):
 
     def _batch(self, x, y, sample_weight) -> Batch:
         source = self._source(x, y, sample_weight, None, None)
+        source = source.gathered() if hasattr(source, "gathered") else source
         if not isinstance(source, Arrays):
             raise ValueError(f"expected the arrays of one batch, got an iterable of batches, {type(x).__name__}")
         source.batch_size = source.rows
@@ -454,8 +485,12 @@ class Trainable(Layer):
 
     def _tested(self, stepper: Stepper, batches) -> Tally:
         tally = Tally(stepper.compiled)
-        for batch in batches:
-            stepper.test(batch, tally)
+        try:
+            for batch in batches:
+                stepper.test(batch, tally)
+            stepper.tests_done(tally)
+        finally:
+            stepper.close()
         if not tally.batches:
             raise ValueError("expected at least one batch to evaluate, got none; an iterator runs dry only once")
         return tally

@@ -8,7 +8,7 @@ import importlib
 import numpy as np
 
 # By the module of an array's class, the module that answers calls with it. It is imported at the first such call.
-HANDLERS = {"dask.array": "rnnkit.distributed.calls"}
+HANDLERS = {"dask.array": "rnnkit.distributed.calls", "dask.delayed": "rnnkit.distributed.calls"}
 
 _PLAIN = (np.ndarray, int, float, bool, str, type(None))
 

@@ -1,0 +1,275 @@
+"""Batches of data in chunks, of which the client holds none: rows of dask arrays, and delayed batches."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rnnkit.distributed import updates
+from rnnkit.distributed.chunks import checked, chunked, is_chunked
+from rnnkit.distributed.graphs import spans
+from rnnkit.distributed.package import dask
+from rnnkit.distributed.schedulers import Graph, Held, Tasks, tasks_for
+from rnnkit.distributed.training import ClusterStepper
+from rnnkit.distributed.updates import Form, Layout
+from rnnkit.training.batches import Arrays, Batch, Iterable, Names, rows_at_once
+from rnnkit.training.order import first_blocks, in_blocks
+from rnnkit.training.parts import spans as parts_of
+
+_ROWS = 64  # of a part, by default
+_PARTS = 8  # of a batch whose size isn't known
+_AHEAD = 2  # batches that are loaded at once: the one that is used, and the next
+
+
+class LazyBatch(NamedTuple):
+    """A batch that is being loaded: for each part its `Form`, or None, and what `updates.gradient` takes besides."""
+
+    where: str
+    parts: list[tuple[Form | None, list[Held]]]
+
+
+class Source:
+    """Base of batches that are loaded by tasks.
+
+    Attributes
+    ----------
+    tasks : Tasks
+    steps : int or None
+        So many batches only.
+    parts : int
+        Into how many a batch is cut.
+    """
+
+    runs_code = False
+
+    def __init__(self, tasks: Tasks, steps: int | None):
+        self.tasks, self.steps, self.parts = tasks, steps, 1
+        self._testers: dict[int, ClusterStepper] = {}
+
+    def run(self, rng: np.random.Generator | None = None) -> Iterator[LazyBatch]:
+        """The batches of one epoch; while one is used, the next is loaded."""
+        ahead: deque[LazyBatch] = deque()
+        with contextlib.closing(self._loaded(rng)) as loaded:
+            for batch in loaded:
+                ahead.append(batch)
+                if len(ahead) == _AHEAD:
+                    yield ahead.popleft()
+            while ahead:
+                yield ahead.popleft()
+
+    def _loaded(self, rng) -> Any:
+        """Begin to load the batches one after the other."""
+        raise NotImplementedError
+
+    def example(self) -> Batch:
+        """Zeros like the inputs of one row."""
+        raise NotImplementedError
+
+    def ended(self) -> None:
+        """Nothing is done between epochs."""
+
+    def stepper(self, model, class_weight, parts: int | None) -> ClusterStepper:
+        """What trains on the batches."""
+        self.parts = parts or self._usual_parts()
+        return ClusterStepper(model, class_weight, self)
+
+    def tester(self, model) -> ClusterStepper:
+        """What evaluates a model on the batches; the model is shipped once."""
+        return self._testers.setdefault(id(model), ClusterStepper(model, None, self))
+
+    def _usual_parts(self) -> int:
+        raise NotImplementedError
+
+
+class ChunkedRows(Source):
+    """Batches of rows of dask arrays, whose chunks of rows lie side by side.
+
+    Parameters
+    ----------
+    tasks : Tasks
+    arrays : list of dask array
+        Inputs, targets and weights.
+    layout : Layout
+    batch_size : int or None
+        None takes as many rows as a certain amount of memory holds.
+    steps : int, optional
+    """
+
+    def __init__(self, tasks, arrays: list, layout: Layout, batch_size: int | None, steps: int | None):
+        super().__init__(tasks, steps)
+        self.arrays, self.layout = arrays, layout
+        self.sizes, self.rows = arrays[0].chunks[0], arrays[0].shape[0]
+        self.batch_size = batch_size or rows_at_once(arrays[: layout.x])
+
+    def __len__(self) -> int:
+        batches = -(-self.rows // self.batch_size)
+        return batches if self.steps is None else min(batches, self.steps)
+
+    def parted(self, share: float) -> tuple[ChunkedRows, ChunkedRows]:
+        """The first rows, and the last `share` of them, see `rnnkit.training.batches.Arrays`."""
+        first = math.floor(self.rows * (1 - share))
+        if not 0 < first < self.rows:
+            raise ValueError(f"expected validation_split to leave rows on both sides; got {share} of {self.rows} rows")
+        sizes = first_blocks(self.sizes, first)
+        both = []
+        for rows, own in ((slice(0, first), sizes), (slice(first, self.rows), None)):
+            arrays = [one[rows] for one in self.arrays]
+            arrays = arrays if own is None else [one.rechunk({0: own}) for one in arrays]
+            both.append(ChunkedRows(self.tasks, arrays, self.layout, self.batch_size, self.steps))
+        return both[0], both[1]
+
+    def gathered(self) -> Arrays:
+        """The same rows in memory: for a single batch."""
+        batch = self.layout.batch(dask("base").compute(*self.arrays))
+        return Arrays(batch.x, batch.y, batch.weights, self.batch_size, self.steps)
+
+    def example(self) -> Batch:
+        """Zeros like the inputs of one row."""
+        return Batch([np.zeros((1, *one.shape[1:]), one.dtype) for one in self.arrays[: self.layout.x]])
+
+    def _usual_parts(self) -> int:
+        return -(-self.batch_size // _ROWS)
+
+    def _loaded(self, rng):
+        order = _Order(self.sizes, rng)
+        chunks: dict[int, list[Held]] = {}
+        for start in range(0, len(self) * self.batch_size, self.batch_size):
+            rows = min(self.batch_size, self.rows - start)
+            parts = [order.take(stop - first) for first, stop in parts_of(rows, self.parts)]
+            for block in {one.block for part in parts for one in part} - chunks.keys():
+                chunks[block] = self.tasks.compute([one.blocks[block] for one in self.arrays])
+            graph: Graph = {}
+            keys = []
+            for part in parts:
+                keys.append([self.tasks.key("take") for _ in part])
+                graph |= {
+                    key: (updates.taken, (one.rows, *chunks[one.block]))
+                    for key, one in zip(keys[-1], part, strict=True)
+                }
+            held = iter(self.tasks.begin(graph, list(graph)))
+            forms = [Form(self.layout, rows, self._where(part)) for part in parts]
+            found = [[next(held) for _ in own] for own in keys]
+            yield LazyBatch(self._where([one for part in parts for one in part]), list(zip(forms, found, strict=True)))
+            chunks = {block: one for block, one in chunks.items() if block == order.block}
+
+    def _where(self, part: Sequence[_Some]) -> str:
+        starts = [first for first, _ in spans(self.sizes)]
+        least = min(starts[one.block] + int(one.rows.min()) for one in part)
+        most = max(starts[one.block] + int(one.rows.max()) for one in part)
+        count = sum(len(one.rows) for one in part)
+        return (
+            f"rows {least} to {most} of x" if count == most - least + 1 else f"{count} of rows {least} to {most} of x"
+        )
+
+
+class _Some(NamedTuple):
+    """Rows of one chunk, counted from its first."""
+
+    block: int
+    rows: np.ndarray
+
+
+class _Order:
+    """The rows of an epoch, to be taken some at a time; a chunk's rows come one after the other.
+
+    Attributes
+    ----------
+    block : int or None
+        The chunk that is taken from next, if it was begun.
+    """
+
+    def __init__(self, sizes: Sequence[int], rng: np.random.Generator | None):
+        self._blocks = ((i, np.arange(size)) for i, size in enumerate(sizes)) if rng is None else in_blocks(sizes, rng)
+        self.block: int | None = None
+        self._left = np.arange(0)
+
+    def take(self, count: int) -> list[_Some]:
+        """The next rows."""
+        found = []
+        while count:
+            if not len(self._left):
+                self.block, self._left = next(self._blocks)
+                continue
+            found.append(_Some(self.block or 0, self._left[:count]))
+            count -= len(found[-1].rows)
+            self._left = self._left[len(found[-1].rows) :]
+        if not len(self._left):
+            self.block = None
+        return found
+
+
+class DelayedBatches(Source):
+    """A list of delayed batches, ``(x, y)`` or ``(x, y, sample_weight)``."""
+
+    def __init__(self, tasks, batches: Sequence, inputs: Names, outputs: Names, steps: int | None):
+        super().__init__(tasks, steps)
+        self.batches, self.reader = list(batches), Iterable((), inputs, outputs, None)
+
+    def __len__(self) -> int:
+        return len(self.batches) if self.steps is None else min(len(self.batches), self.steps)
+
+    def example(self) -> Batch:
+        """Zeros like the inputs of one row."""
+        (item,) = self.tasks.compute(self.batches[:1])
+        key = self.tasks.key("shapes")
+        (shapes,) = self.tasks.now({key: (updates.shapes_of, (self.reader, item))}, [key])
+        return Batch([np.zeros((1, *shape[1:]), dtype) for shape, dtype in shapes])
+
+    def _usual_parts(self) -> int:
+        return _PARTS
+
+    def _loaded(self, rng):
+        order = range(len(self.batches)) if rng is None else rng.permutation(len(self.batches)).tolist()
+        for i in order[: len(self)]:
+            (item,) = self.tasks.compute([self.batches[i]])
+            graph: Graph = {
+                self.tasks.key("cut"): (updates.cut_out, (self.reader, number, self.parts, item))
+                for number in range(self.parts)
+            }
+            held = self.tasks.begin(graph, list(graph))
+            yield LazyBatch(f"the delayed batch {i}", [(None, [one]) for one in held])
+
+
+def source(model, x, y, sample_weight, batch_size, steps) -> Source:
+    """The batches of a fit or an evaluation on dask arrays, or on a list of delayed batches.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For what doesn't fit together.
+    """
+    inputs, outputs = Names(model._input_names(), "x"), model._targets()
+    if are_delayed(x):
+        if y is not None or sample_weight is not None:
+            raise ValueError("expected y and sample_weight within the delayed batches, (x, y, sample_weight)")
+        return DelayedBatches(tasks_for(x), x, inputs, outputs, steps)
+    given = {"x": inputs.all(x), "y": None if y is None else outputs.split(y)}
+    weights = Names(outputs.names, "sample_weight")
+    given["sample_weight"] = None if sample_weight is None else weights.each(sample_weight)
+    arrays = [(what, one) for what, several in given.items() for one in several or () if one is not None]
+    if not any(is_chunked(one) for _, one in arrays):
+        raise TypeError("expected x as a dask array or a list of delayed batches, got other delayed values")
+    first = next(checked(one, what) for what, one in arrays if is_chunked(one))
+    for what, one in arrays:
+        if not np.shape(one) or len(one) != len(first):
+            raise ValueError(f"expected {what} with {len(first)} rows, got the shape {np.shape(one)}")
+    if not len(first):
+        raise ValueError("expected at least one row, got none")
+    layout = Layout(len(given["x"] or ()), _flags(given["y"]), _flags(given["sample_weight"]))
+    found = [chunked(one, what, first.chunks[0]) for what, one in arrays]
+    return ChunkedRows(tasks_for(found), found, layout, batch_size, steps)
+
+
+def are_delayed(x) -> bool:
+    """Whether this is a list of delayed batches."""
+    delayed = dask("delayed").Delayed
+    return isinstance(x, (list, tuple)) and bool(x) and all(isinstance(one, delayed) for one in x)
+
+
+def _flags(arrays) -> tuple[bool, ...] | None:
+    return None if arrays is None else tuple(one is not None for one in arrays)

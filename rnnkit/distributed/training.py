@@ -1,0 +1,152 @@
+"""Synchronous training on Dask: each part's gradient is a task, their sum a tree of tasks, the optimizer runs here."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rnnkit.distributed import updates
+from rnnkit.distributed.graphs import Ref
+from rnnkit.distributed.schedulers import Graph, Held
+from rnnkit.distributed.updates import ShippedStepper, Weights
+from rnnkit.training.parts import PartedStepper, Summand
+from rnnkit.training.tally import Tally
+
+if TYPE_CHECKING:
+    from rnnkit.distributed.sources import Source
+
+_ARITY = 8  # summands that one task adds; a power of two gives the pairs of one large sum
+_ASK = 1.0  # seconds after which it is asked again how many workers there are
+
+
+@dataclass
+class Traffic:
+    """What a fit on Dask has moved and computed; ``history.traffic`` of such a fit.
+
+    Attributes
+    ----------
+    updates : int
+    weight_bytes : int
+        Of the weights that workers were sent, each worker once an update.
+    gradient_bytes : int
+        Of the gradients that tasks gave.
+    computing : float
+        Seconds that tasks computed gradients, in all workers together.
+    seconds : float
+        That the updates took.
+    thread_seconds : float
+        The same times the threads of all workers.
+    """
+
+    updates: int = 0
+    weight_bytes: int = 0
+    gradient_bytes: int = 0
+    computing: float = 0.0
+    seconds: float = 0.0
+    thread_seconds: float = 0.0
+
+    @property
+    def efficiency(self) -> float:
+        """The share of the workers' time that gradients took."""
+        return self.computing / self.thread_seconds if self.thread_seconds else 0.0
+
+    def __repr__(self):
+        count = max(1, self.updates)
+        return (
+            f"<Traffic of {self.updates} updates: {self.weight_bytes // count:,} bytes of weights and "
+            f"{self.gradient_bytes // count:,} of gradients each, {1e3 * self.seconds / count:.1f} ms each, "
+            f"efficiency {self.efficiency:.2f}>"
+        )
+
+
+class ClusterStepper(PartedStepper):
+    """A stepper whose parts are tasks.
+
+    Attributes
+    ----------
+    traffic : Traffic
+    """
+
+    def __init__(self, model, class_weight, source: Source):
+        super().__init__(model, model._ready(), class_weight, source.parts)
+        self.source, self.tasks, self.traffic = source, source.tasks, Traffic()
+        self._shipped: tuple[Held, dict] | None = None
+        self._waiting: list = []  # batches to test
+        self._workers: tuple[float, list[int]] = (0.0, [])
+
+    def train(self, batch, tally: Tally) -> None:
+        """As `Stepper.train`, with an update's parts computed by tasks."""
+        begun = time.perf_counter()
+        try:
+            super().train(batch, tally)
+        except Exception as error:
+            error.add_note(f"in the update by {batch.where}; the model has the weights of the last finished update")
+            raise
+        self._count(time.perf_counter() - begun)
+
+    def _total(self, batch, update: int) -> Summand | None:
+        shipped, weights, graph, key = self._begun()
+        level = []
+        for number, (form, found) in enumerate(batch.parts):
+            level.append(self.tasks.key("gradient"))
+            graph[level[-1]] = (updates.gradient, (shipped, Ref(key), update, number, form, *found))
+        while len(level) > 1:
+            groups = [level[i : i + _ARITY] for i in range(0, len(level), _ARITY)]
+            level = [self.tasks.key("sum") for _ in groups]
+            graph |= {one: (updates.summed, tuple(map(Ref, own))) for one, own in zip(level, groups, strict=True)}
+        (total,) = self.tasks.now(graph, level)
+        if total is not None:
+            self.traffic.updates += 1
+            self.traffic.weight_bytes += weights.nbytes * len(self._threads())
+            self.traffic.gradient_bytes += total.sent
+            self.traffic.computing += total.seconds
+        return total
+
+    def test(self, batch, tally: Tally) -> None:
+        """Add a batch's loss and metrics, in turn with others, outside training."""
+        self._waiting.append(batch)
+        if len(self._waiting) >= 2 * sum(self._threads()):
+            self.tests_done(tally)
+
+    def tests_done(self, tally: Tally) -> None:
+        """Add those that wait."""
+        if not self._waiting:
+            return
+        shipped, _, graph, key = self._begun()
+        keys = []
+        for batch in self._waiting:
+            keys.append(self.tasks.key("loss"))
+            ((form, found),) = batch.parts
+            graph[keys[-1]] = (updates.tested, (shipped, Ref(key), form, *found))
+        self._waiting = []
+        for sums, told in self.tasks.now(graph, keys):
+            self.add_tested(sums, told, tally)
+
+    def close(self) -> None:
+        """Drop what was begun for batches to come."""
+        self._waiting = []
+        self.tasks.close()
+
+    def _begun(self) -> tuple[Held, Weights, Graph, str]:
+        """The model as it was shipped, the weights since then, and the graph that has these under a key."""
+        model = self.model
+        if self._shipped is None:
+            if not model._is_built():
+                self.forward(self.source.example())
+            shipped, key = ShippedStepper(self), self.tasks.key("model")
+            self._shipped = self.tasks.begin({key: (updates.given, (shipped,))}, [key])[0], model._arrays()
+        held, base = self._shipped
+        weights = Weights({name: one for name, one in model._arrays().items() if one is not base[name]})
+        key = self.tasks.key("weights")
+        return held, weights, {key: (updates.given, (weights,))}, key
+
+    def _threads(self) -> list[int]:
+        asked, found = self._workers
+        if not found or time.perf_counter() - asked > _ASK:
+            self._workers = time.perf_counter(), self.tasks.threads() or [1]
+        return self._workers[1]
+
+    def _count(self, seconds: float) -> None:
+        self.traffic.seconds += seconds
+        self.traffic.thread_seconds += seconds * sum(self._threads())

@@ -1,0 +1,180 @@
+"""What runs in the tasks of a fit: rows taken from chunks, gradients of parts, their sums, losses of batches."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from rnnkit.distributed.shipping import vectors
+from rnnkit.distributed.threads import share
+from rnnkit.layers.support import validation
+from rnnkit.training.batches import Batch, Iterable
+from rnnkit.training.parts import PartedStepper, Piece, Summand, Told, added, cut
+
+
+class Weights:
+    """The weights at an update that aren't those that a stepper was shipped with."""
+
+    def __init__(self, arrays: dict):
+        self.arrays = arrays
+
+    @property
+    def nbytes(self) -> int:
+        """Of all arrays."""
+        return sum(one.nbytes for one in self.arrays.values())
+
+
+class ShippedStepper:
+    """A copy of a model, its losses and what else a part of an update takes, as bytes.
+
+    In a process it makes as many models of them as there are tasks at once.
+
+    Attributes
+    ----------
+    base : dict of str to ndarray
+        The weights that it was shipped with.
+    """
+
+    def __init__(self, stepper: PartedStepper):
+        import cloudpickle  # comes with dask; it takes functions of a notebook along
+
+        model = stepper.model
+        bare = PartedStepper(model, stepper.compiled, stepper.class_weight, stepper.parts)
+        bare.compiled = stepper.compiled.losses_alone()
+        kept = model._compiled, model.history
+        try:
+            model._compiled = model.history = None
+            self._data = cloudpickle.dumps(bare)
+        finally:
+            model._compiled, model.history = kept
+        self.base, self.vectors = model._arrays(), vectors()
+        self._free: list[tuple[PartedStepper, Weights | None]] = []
+
+    @contextlib.contextmanager
+    def lent(self, weights: Weights) -> Iterator[PartedStepper]:
+        """A stepper with these weights, that nobody else uses meanwhile.
+
+        Raises
+        ------
+        RuntimeError
+            If the vectors of this process aren't those of the process that made it.
+        """
+        if self.vectors != vectors():
+            raise RuntimeError(
+                f"expected a worker with the vectors {self.vectors!r}, as where fit was called, got {vectors()!r}: "
+                "gradients may have other bits there; set RNNKIT_VECTOR to the narrower of the two in all processes"
+            )
+        try:
+            stepper, loaded = self._free.pop()
+        except IndexError:
+            stepper, loaded = pickle.loads(self._data), None
+            self.base = self.base or stepper.model._arrays()
+        if loaded is not weights:
+            stepper.model._put_arrays({**self.base, **weights.arrays})
+        yield stepper
+        self._free.append((stepper, weights))  # not after an error
+
+    def __getstate__(self):
+        return self.__dict__ | {"_free": [], "base": {}}
+
+    def __sizeof__(self):
+        return object.__sizeof__(self) + len(self._data)
+
+    def __repr__(self):
+        return f"<ShippedStepper, {len(self._data)} bytes>"
+
+
+class Layout(NamedTuple):
+    """How arrays are those of a batch: how many inputs, and which targets and weights there are."""
+
+    x: int
+    y: tuple[bool, ...] | None
+    weights: tuple[bool, ...] | None
+
+    def batch(self, arrays) -> Batch:
+        """The batch."""
+        given = iter(arrays)
+
+        def some(flags):
+            return None if flags is None else [next(given) if there else None for there in flags]
+
+        return Batch([next(given) for _ in range(self.x)], some(self.y), some(self.weights))
+
+    def flat(self, batch: Batch) -> list:
+        """The arrays of a batch."""
+        return [one for arrays in (batch.x, batch.y, batch.weights) for one in arrays or () if one is not None]
+
+
+class Form(NamedTuple):
+    """What the rows of several chunks become together: see `Piece`."""
+
+    layout: Layout
+    total: int
+    where: str
+
+
+def given(value):
+    """What the graph brings along."""
+    return value
+
+
+def taken(rows, *chunks) -> list:
+    """Some rows of each chunk."""
+    return [validation.array(chunk[rows], "a chunk of x, y or sample_weight") for chunk in chunks]
+
+
+def cut_out(source: Iterable, number: int, parts: int, item) -> Piece | None:
+    """A part of a batch as a user has it; None where there is no such part."""
+    pieces = cut(source._batch(item), parts)
+    return pieces[number] if number < len(pieces) else None
+
+
+def shapes_of(source: Iterable, item) -> list[tuple]:
+    """The shapes and dtypes of a batch's inputs."""
+    return [(one.shape, one.dtype) for one in source._batch(item).x]
+
+
+def _piece(form: Form | None, found) -> Piece | None:
+    if form is None:
+        return found[0]
+    arrays = found[0] if len(found) == 1 else [np.concatenate(own) for own in zip(*found, strict=True)]
+    return Piece(form.layout.batch(arrays), form.total, form.where)
+
+
+def gradient(shipped: ShippedStepper, weights: Weights, update: int, number: int, form, *found) -> Summand | None:
+    """What a part of an update adds to it.
+
+    Parameters
+    ----------
+    shipped, weights
+    update, number : int
+        See `PartedStepper.part`.
+    form : Form or None
+        None where `found` is a piece already.
+    *found
+        Rows of chunks, or a piece.
+    """
+    piece = _piece(form, found)
+    if piece is None:
+        return None
+    with share(), shipped.lent(weights) as stepper:
+        summand = stepper.part(piece, update, number)
+    summand.sent = summand.nbytes
+    return summand
+
+
+def summed(*summands: Summand | None) -> Summand | None:
+    """See `rnnkit.training.parts.added`."""
+    return added(summands)
+
+
+def tested(shipped: ShippedStepper, weights: Weights, form, *found) -> tuple[np.ndarray, list[Told]]:
+    """The losses of a batch outside training, and what metrics are told."""
+    piece = _piece(form, found)
+    assert piece is not None, "a batch has rows"
+    with share(), shipped.lent(weights) as stepper:
+        return stepper.tested(piece)

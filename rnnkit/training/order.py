@@ -1,0 +1,62 @@
+"""The order of rows in an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from rnnkit.arguments import whole
+
+
+def in_blocks(sizes: Sequence[int], rng: np.random.Generator) -> Iterator[tuple[int, np.ndarray]]:
+    """Blocks of rows in random order, each with its rows in random order: block by block, and the rows within it.
+
+    One block gives the order ``rng.permutation(rows)``. Drawn from sizes alone, so that it is the same for all data.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        How many rows each block has.
+    rng : Generator
+
+    Yields
+    ------
+    block : int
+    rows : ndarray of int
+        Counted from the block's first.
+    """
+    for block in rng.permutation(len(sizes)).tolist() if len(sizes) > 1 else range(len(sizes)):
+        yield block, rng.permutation(sizes[block])
+
+
+def shuffled(rows: int, rng: np.random.Generator, blocks: Sequence[int] | None = None) -> np.ndarray:
+    """All rows in random order, or in that of `in_blocks`.
+
+    >>> shuffled(6, np.random.default_rng(0), blocks=(2, 4)).tolist()
+    [0, 1, 5, 4, 2, 3]
+    """
+    if blocks is None:
+        return rng.permutation(rows)
+    starts = np.cumsum([0, *blocks])
+    return np.concatenate([starts[block] + own for block, own in in_blocks(blocks, rng)])
+
+
+def checked_blocks(sizes: Sequence[int], rows: int) -> tuple[int, ...]:
+    """The sizes of blocks that `fit` is given as ``shuffle``.
+
+    Raises
+    ------
+    ValueError
+        If they don't add up to so many rows.
+    """
+    found = tuple(whole(size, "a size in shuffle", 0) for size in sizes)
+    if sum(found) != rows:
+        raise ValueError(f"expected shuffle as True, False or sizes of blocks of {rows} rows in all; got {sum(found)}")
+    return found
+
+
+def first_blocks(blocks: Sequence[int], rows: int) -> tuple[int, ...]:
+    """The blocks of the first rows alone; the last of them is cut."""
+    ends = np.minimum(np.cumsum(blocks), rows)
+    return tuple(int(size) for size in np.diff([0, *ends]) if size)
