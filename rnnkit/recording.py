@@ -205,7 +205,8 @@ def repeated(function: Callable[[], Any], *reads, draws: bool = False) -> Any:
         _current.reset(token)
     writes: list[np.ndarray] = []
     kept = _own(found, recording, writes)
-    recording.note(lambda: _renew(kept, function()), list(_arrays(reads)), writes, draws)
+    renew = _renewal(kept)
+    recording.note(lambda: renew(function()), list(_arrays(reads)), writes, draws)
     return kept
 
 
@@ -280,18 +281,29 @@ def _own(found, recording, writes):
     return kept
 
 
-def _renew(kept, found) -> None:
-    if kept is None and found is None:
-        return
+def _renewal(kept) -> Callable[[Any], None]:
+    """What puts another result of a function into the arrays that are kept of it."""
+    if kept is None:
+        return _renew_none
     if hasattr(kept, "renew"):
-        kept.renew(found)
-    elif isinstance(kept, dict):
-        for name, one in kept.items():
-            _renew(one, found[name])
-    elif isinstance(kept, (tuple, list)):
-        for one, other in zip(kept, found, strict=True):
-            _renew(one, other)
-    elif found is None or np.shape(found) != kept.shape:
+        return kept.renew
+    if isinstance(kept, dict):
+        named = [(name, _renewal(one)) for name, one in kept.items()]
+        return lambda found: [renew(found[name]) for name, renew in named]
+    if isinstance(kept, (tuple, list)):
+        placed = [_renewal(one) for one in kept]
+        return lambda found: [renew(one) for renew, one in zip(placed, found, strict=True)]
+    return partial(_renew_array, kept)
+
+
+def _renew_none(found) -> None:
+    if found is not None:
+        raise Unrepeatable("an array is given where none was")
+
+
+def _renew_array(kept, found) -> None:
+    if found is kept:
+        return
+    if found is None or np.shape(found) != kept.shape:
         raise Unrepeatable("an array has another shape")
-    elif found is not kept:
-        np.copyto(kept, found)
+    np.copyto(kept, found)

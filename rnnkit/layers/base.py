@@ -586,15 +586,16 @@ class Layer(Configurable):
 
     def _vjp(self, inputs, mask, training, wanted):
         """What `vjp` gives, by what `_applied` gives; `wanted` is its checked keywords."""
-        return self._vjp_by(self._bound(), inputs, mask, training)
+        return self._vjp_by(self._bound(), inputs, mask, training, again=self._unchecked)
 
-    def _vjp_by(self, applied, *arguments):
-        """What `vjp` gives, by a function like `_applied`."""
+    def _vjp_by(self, applied, *arguments, again=None):
+        """What `vjp` gives, by a function like `_applied`; `again` is what repetitions call in its place."""
         back: Callable[..., Gradients]
 
         def run():
-            nonlocal back
+            nonlocal back, applied
             outputs, back = applied(*arguments)
+            applied = again or applied
             return outputs
 
         outputs = repeated(run, *arguments, draws=True)
@@ -614,15 +615,25 @@ class Layer(Configurable):
 
     def _called(self, inputs, mask, training):
         """A call's result, by what `_applied` gives."""
-        return self._called_by(self._bound(), inputs, mask, training)
+        return self._called_by(self._bound(), inputs, mask, training, again=self._unchecked)
 
-    def _called_by(self, applied, *arguments):
-        """A call's result, by a function like `_applied`."""
-        return repeated(lambda: applied(*arguments)[0], *arguments, draws=True)
+    def _called_by(self, applied, *arguments, again=None):
+        """A call's result, by a function like `_applied`; `again` is what repetitions call in its place."""
+
+        def run():
+            nonlocal applied
+            outputs, _ = applied(*arguments)
+            applied = again or applied
+            return outputs
+
+        return repeated(run, *arguments, draws=True)
 
     def _bound(self) -> Callable:
         """`_applied` with this layer's own weights as they are now."""
         return self._applied
+
+    # `_applied` of arguments whose shapes have passed its checks; None where it is no faster.
+    _unchecked: Callable | None = None
 
     def _applied(self, inputs, mask, training):
         """What a call returns, one array or several, and the function from their cotangents to `Gradients`."""

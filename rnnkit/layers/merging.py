@@ -38,7 +38,9 @@ class Merge(Layer):
             self._check_shape(self._shape(shapes))
         else:
             self._build_with(shapes, self.dtype or np.result_type(*map(validation.precision_of, arrays)))
-        self._merged_shape(shapes)
+        return self._unchecked(arrays, mask, training)
+
+    def _unchecked(self, arrays, mask, training):
         copies = [one.astype(self.dtype) for one in arrays]  # what the gradient reads, whatever becomes of the inputs
         merged, parted = self._merged(copies)
         return merged, lambda d: Gradients({}, parted(d))

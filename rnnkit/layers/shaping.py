@@ -34,11 +34,13 @@ class Shaping(Layer):
         x = validation.array(inputs, "x")
         if self.built:
             self._check_shape(self._shape(x.shape))
-            moved, back = self._moved(self._taken(x, mask), mask)
-        else:
-            with self._all_or_nothing():
-                self._build_with(x.shape, self.dtype or validation.precision_of(x))
-                moved, back = self._moved(self._taken(x, mask), mask)
+            return self._unchecked(x, mask, training)
+        with self._all_or_nothing():
+            self._build_with(x.shape, self.dtype or validation.precision_of(x))
+            return self._unchecked(x, mask, training)
+
+    def _unchecked(self, x, mask, training):
+        moved, back = self._moved(self._taken(x, mask), mask)
         return moved, lambda d: Gradients({}, back(d))
 
     def _taken(self, x, mask):
