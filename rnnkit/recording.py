@@ -166,6 +166,16 @@ def is_own(function_or_class) -> bool:
     return (function_or_class.__module__ or "").partition(".")[0] == "rnnkit"
 
 
+@contextmanager
+def unwatched() -> Iterator[None]:
+    """Inside, nothing is recorded."""
+    token = _current.set(None)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
 def unrepeatable(reason: str) -> None:
     """What the caller does can't be repeated.
 
@@ -198,16 +208,32 @@ def repeated(function: Callable[[], Any], *reads, draws: bool = False) -> Any:
     recording = _current.get()
     if recording is None:
         return function()
-    token = _current.set(None)  # what it does inside is a part of this one operation
-    try:
+    with unwatched():  # what it does inside is a part of this one operation
         found = function()
-    finally:
-        _current.reset(token)
     writes: list[np.ndarray] = []
     kept = _own(found, recording, writes)
     renew = _renewal(kept)
     recording.note(lambda: renew(function()), list(_arrays(reads)), writes, draws)
     return kept
+
+
+def computed(function: Callable, *operands, **options) -> np.ndarray:
+    """What a function of NumPy gives that has an argument `out`, a new array; a recording has it written there again.
+
+    Parameters
+    ----------
+    function : callable
+        As `numpy.add`, `numpy.sum` or `numpy.concatenate`.
+    *operands : ndarray, or lists and tuples of these
+        All arrays that it reads.
+    **options
+        What else it takes, by name.
+    """
+    found = np.asarray(function(*operands, **options))
+    recording = _current.get()
+    if recording is not None:
+        recording.note(partial(function, *operands, out=found, **options), list(_arrays(operands)), [found])
+    return found
 
 
 def copied(array: np.ndarray, dtype=None) -> np.ndarray:
