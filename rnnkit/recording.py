@@ -236,6 +236,15 @@ def computed(function: Callable, *operands, **options) -> np.ndarray:
     return found
 
 
+def viewed(function: Callable[[np.ndarray], np.ndarray], array: np.ndarray) -> np.ndarray:
+    """What a function gives that shows an array in another way, which a recording repeats only if it is a copy."""
+    found = function(array)
+    recording = _current.get()
+    if recording is None or recording.knows(found):
+        return found
+    return repeated(lambda: function(array), array)
+
+
 def copied(array: np.ndarray, dtype=None) -> np.ndarray:
     """A copy in C order, or what a recording has in its place: nobody changes arrays of its own."""
     recording = _current.get()

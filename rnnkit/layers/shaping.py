@@ -13,6 +13,7 @@ from rnnkit.layers.support import validation
 from rnnkit.layers.support.masked_values import finite_under_mask
 from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.support.windows import channels_last
+from rnnkit.recording import copied
 
 
 class Shaping(Layer):
@@ -45,7 +46,7 @@ class Shaping(Layer):
 
     def _taken(self, x, mask):
         """x in the layer's precision, in memory of its own: what a call returns is the caller's."""
-        return finite_under_mask(x.astype(self.dtype), mask)
+        return finite_under_mask(copied(x, self.dtype), mask)
 
     def _moved(self, x, mask):
         """The result for an array that is nobody else's, and the function that takes its cotangent back."""
@@ -119,6 +120,8 @@ class Reshape(Shaping):
     (5, 4, 2)
     """
 
+    _notes_parts = True
+
     def __init__(self, target_shape, *, dtype=None, seed=None, name=None):
         super().__init__(dtype=dtype, seed=seed, name=name)
         if not isinstance(target_shape, (tuple, list)):
@@ -156,6 +159,8 @@ class Flatten(Shaping):
     (2, 15)
     """
 
+    _notes_parts = True
+
     def _moved(self, x, mask):
         return _reshaped(x, self.compute_output_shape(x.shape))
 
@@ -167,7 +172,7 @@ class Flatten(Shaping):
 
 def _reshaped(x, shape):
     """An array in another shape, and the function that takes its cotangent back."""
-    return x.reshape(shape), lambda d: np.array(d).reshape(x.shape)
+    return x.reshape(shape), lambda d: copied(d).reshape(x.shape)
 
 
 class GlobalAveragePooling1D(Shaping):

@@ -120,6 +120,9 @@ class Metric(Measure):
             return
         steps = targets.by_step(values.shape, y_pred.shape)
         values = targets.by_entry(values, steps)
+        if mask is None and sample_weight is None:
+            self._total, self._weight = self._total + float(np.sum(values)), self._weight + values.size
+            return
         weight = targets.weights(sample_weight, values.shape, np.float64)
         used = targets.used_steps(mask, y_pred.shape)
         if used is not None:
