@@ -598,7 +598,7 @@ class Layer(Configurable):
             applied = again or applied
             return outputs
 
-        outputs = run() if self._notes_parts else repeated(run, *arguments, draws=True)
+        outputs = run() if self._is_noted else repeated(run, *arguments, draws=True)
         shapes, dtype = [one.shape for one in symbolic.leaves(outputs)], self.dtype
 
         def pull(cotangents):
@@ -609,7 +609,7 @@ class Layer(Configurable):
                 found = back(*d)
                 return found.weights, found.x
 
-            return Gradients(*(pulled() if self._notes_parts else repeated(pulled, d, draws=True)))
+            return Gradients(*(pulled() if self._is_noted else repeated(pulled, d, draws=True)))
 
         return outputs, Pullback(outputs, dtype, pull)
 
@@ -626,15 +626,17 @@ class Layer(Configurable):
             applied = again or applied
             return outputs
 
-        return run() if self._notes_parts else repeated(run, *arguments, draws=True)
+        return run() if self._is_noted else repeated(run, *arguments, draws=True)
 
     def _bound(self) -> Callable:
         """`_applied` with this layer's own weights as they are now."""
         return self._applied
 
+    # Whether a recording notes the operations of `_applied`, which uses the functions of `rnnkit.recording`, one by one.
+    _is_noted = False
+
     # `_applied` of arguments whose shapes have passed its checks; None where it is no faster.
     _unchecked: Callable | None = None
-    _notes_parts = False  # whether `_applied` has a recording note each operation, rather than all as one
 
     def _applied(self, inputs, mask, training):
         """What a call returns, one array or several, and the function from their cotangents to `Gradients`."""

@@ -47,7 +47,7 @@ class Dot(Merge):
         self.normalize = bool(normalize)
 
     @property
-    def _notes_parts(self):
+    def _is_noted(self):
         return not self.normalize
 
     def get_config(self):

@@ -54,7 +54,7 @@ class Embedding(Layer):
 
     _open_axes = 2
     _padding = "masked"
-    _notes_parts = True
+    _is_noted = True
     _table: np.ndarray
 
     def __init__(

@@ -100,7 +100,7 @@ class Concatenate(Merge):
     """
 
     _least_rank = 2
-    _notes_parts = True
+    _is_noted = True
 
     def __init__(self, axis=-1, *, dtype=None, seed=None, name=None):
         super().__init__(dtype=dtype, seed=seed, name=name)
@@ -153,7 +153,7 @@ class Concatenate(Merge):
 class Elementwise(Merge):
     """Base of layers that merge arrays of one shape element by element; a size of 1 is repeated, as NumPy does."""
 
-    _notes_parts = True
+    _is_noted = True
 
     def _merged_shape(self, shapes):
         return tuple(

@@ -29,7 +29,7 @@ class Permute(Shaping):
     (4, 3, 5)
     """
 
-    _notes_parts = True
+    _is_noted = True
 
     def __init__(self, dims, *, dtype=None, seed=None, name=None):
         super().__init__(dtype=dtype, seed=seed, name=name)

@@ -120,7 +120,7 @@ class Reshape(Shaping):
     (5, 4, 2)
     """
 
-    _notes_parts = True
+    _is_noted = True
 
     def __init__(self, target_shape, *, dtype=None, seed=None, name=None):
         super().__init__(dtype=dtype, seed=seed, name=name)
@@ -159,7 +159,7 @@ class Flatten(Shaping):
     (2, 15)
     """
 
-    _notes_parts = True
+    _is_noted = True
 
     def _moved(self, x, mask):
         return _reshaped(x, self.compute_output_shape(x.shape))
