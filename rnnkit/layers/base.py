@@ -598,7 +598,7 @@ class Layer(Configurable):
             applied = again or applied
             return outputs
 
-        outputs = repeated(run, *arguments, draws=True)
+        outputs = run() if self._is_noted else repeated(run, *arguments, draws=True)
         shapes, dtype = [one.shape for one in symbolic.leaves(outputs)], self.dtype
 
         def pull(cotangents):
@@ -609,7 +609,7 @@ class Layer(Configurable):
                 found = back(*d)
                 return found.weights, found.x
 
-            return Gradients(*repeated(pulled, d, draws=True))
+            return Gradients(*(pulled() if self._is_noted else repeated(pulled, d, draws=True)))
 
         return outputs, Pullback(outputs, dtype, pull)
 
@@ -626,11 +626,14 @@ class Layer(Configurable):
             applied = again or applied
             return outputs
 
-        return repeated(run, *arguments, draws=True)
+        return run() if self._is_noted else repeated(run, *arguments, draws=True)
 
     def _bound(self) -> Callable:
         """`_applied` with this layer's own weights as they are now."""
         return self._applied
+
+    # Whether `_applied` computes by the functions of `rnnkit.recording`, which a recording notes one by one.
+    _is_noted = False
 
     # `_applied` of arguments whose shapes have passed its checks; None where it is no faster.
     _unchecked: Callable | None = None
