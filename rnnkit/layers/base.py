@@ -632,7 +632,7 @@ class Layer(Configurable):
         """`_applied` with this layer's own weights as they are now."""
         return self._applied
 
-    # Whether a recording notes the operations of `_applied`, which uses functions of `rnnkit.recording`, one by one.
+    # Whether `_applied` computes by the functions of `rnnkit.recording`, which a recording notes one by one.
     _is_noted = False
 
     # `_applied` of arguments whose shapes have passed its checks; None where it is no faster.
