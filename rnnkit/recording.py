@@ -166,6 +166,16 @@ def is_own(function_or_class) -> bool:
     return (function_or_class.__module__ or "").partition(".")[0] == "rnnkit"
 
 
+@contextmanager
+def unwatched() -> Iterator[None]:
+    """Inside, nothing is recorded."""
+    token = _current.set(None)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
 def unrepeatable(reason: str) -> None:
     """What the caller does can't be repeated.
 
@@ -198,15 +208,44 @@ def repeated(function: Callable[[], Any], *reads, draws: bool = False) -> Any:
     recording = _current.get()
     if recording is None:
         return function()
-    token = _current.set(None)  # what it does inside is a part of this one operation
-    try:
+    with unwatched():  # what it does inside is a part of this one operation
         found = function()
-    finally:
-        _current.reset(token)
     writes: list[np.ndarray] = []
     kept = _own(found, recording, writes)
-    recording.note(lambda: _renew(kept, function()), list(_arrays(reads)), writes, draws)
+    renew = _renewal(kept)
+    recording.note(lambda: renew(function()), list(_arrays(reads)), writes, draws)
     return kept
+
+
+def computed(function: Callable, *operands, draws: bool = False, **options) -> np.ndarray:
+    """What a function of NumPy gives that has an argument `out`, a new array; a recording has it written there again.
+
+    Parameters
+    ----------
+    function : callable
+        As `numpy.add`, `numpy.sum` or `numpy.concatenate`.
+    *operands : ndarray, or lists and tuples of these
+        All arrays that it reads.
+    draws : bool
+        As of `repeated`.
+    **options
+        What else it takes, by name.
+    """
+    found = np.asarray(function(*operands, **options))
+    recording = _current.get()
+    if recording is not None:
+        run = partial(function, *operands, out=found, **options)
+        recording.note(run, list(_arrays(operands)), [found], draws)
+    return found
+
+
+def viewed(function: Callable[[np.ndarray], np.ndarray], array: np.ndarray) -> np.ndarray:
+    """What a function gives that shows an array in another way, which a recording repeats only if it is a copy."""
+    found = function(array)
+    recording = _current.get()
+    if recording is None or recording.knows(found):
+        return found
+    return repeated(lambda: function(array), array)
 
 
 def copied(array: np.ndarray, dtype=None) -> np.ndarray:
@@ -280,18 +319,29 @@ def _own(found, recording, writes):
     return kept
 
 
-def _renew(kept, found) -> None:
-    if kept is None and found is None:
-        return
+def _renewal(kept) -> Callable[[Any], None]:
+    """What puts another result of a function into the arrays that are kept of it."""
+    if kept is None:
+        return _renew_none
     if hasattr(kept, "renew"):
-        kept.renew(found)
-    elif isinstance(kept, dict):
-        for name, one in kept.items():
-            _renew(one, found[name])
-    elif isinstance(kept, (tuple, list)):
-        for one, other in zip(kept, found, strict=True):
-            _renew(one, other)
-    elif found is None or np.shape(found) != kept.shape:
+        return kept.renew
+    if isinstance(kept, dict):
+        named = [(name, _renewal(one)) for name, one in kept.items()]
+        return lambda found: [renew(found[name]) for name, renew in named]
+    if isinstance(kept, (tuple, list)):
+        placed = [_renewal(one) for one in kept]
+        return lambda found: [renew(one) for renew, one in zip(placed, found, strict=True)]
+    return partial(_renew_array, kept)
+
+
+def _renew_none(found) -> None:
+    if found is not None:
+        raise Unrepeatable("an array is given where none was")
+
+
+def _renew_array(kept, found) -> None:
+    if found is kept:
+        return
+    if found is None or np.shape(found) != kept.shape:
         raise Unrepeatable("an array has another shape")
-    elif found is not kept:
-        np.copyto(kept, found)
+    np.copyto(kept, found)

@@ -16,6 +16,7 @@ from rnnkit.compiler.tracing.broadcasting import lift
 from rnnkit.compiler.tracing.numpy_functions import FUNCTIONS, METHODS
 from rnnkit.compiler.tracing.symbol import OverRows, Symbol
 from rnnkit.compiler.tracing.trace import trace
+from rnnkit.recording import constant, contiguous, copied
 
 
 class TracedFunction:
@@ -84,7 +85,7 @@ class TracedFunction:
         """What the function gives for arrays of these shapes, flat; new arrays."""
         values = self._values(self._inputs(arrays))
         return [
-            np.array(self._whole(values[node.id], node, arrays), _DTYPES.get(kind, self.dtype))
+            copied(self._whole(values[node.id], node, arrays), _DTYPES.get(kind, self.dtype))
             for node, kind in zip(self._nodes, self.kinds, strict=True)
         ]
 
@@ -92,13 +93,13 @@ class TracedFunction:
         """The arrays' cotangents for those of the results; they are sums over rows where there is no batch axis."""
         if self._pull is None:
             self._pull = self._pull_of_batch() if self._places else self._pull_of_shared()
-        return self._pull([np.asarray(one, self.dtype) for one in arrays], cotangents)
+        return self._pull([contiguous(one, self.dtype) for one in arrays], cotangents)
 
     def _inputs(self, arrays) -> dict[tuple, np.ndarray]:
         named: dict[tuple, int] = {("weight", str(i)): i for i in self._shared}
         named |= {("constant", k): i for k, i in enumerate(self._places[1:])}
         named |= {("x", None): self._places[0]} if self._places else {}
-        return {key: np.asarray(arrays[i], self.dtype) for key, i in named.items()}
+        return {key: contiguous(arrays[i], self.dtype) for key, i in named.items()}
 
     def _whole(self, value, node, arrays) -> np.ndarray:
         rows = (len(arrays[self._places[0]]),) if self._places else ()
@@ -139,7 +140,7 @@ class TracedFunction:
 
 def _or_zeros(found, array) -> np.ndarray:
     """A cotangent of an array as a new one, zeros where nothing reaches it."""
-    return np.zeros_like(array) if found is None else np.array(np.broadcast_to(found, array.shape))
+    return constant(np.zeros_like(array)) if found is None else copied(np.broadcast_to(found, array.shape))
 
 
 class _Step:

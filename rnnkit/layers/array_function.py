@@ -53,18 +53,18 @@ class WholeArrays(Layer):
 
     def _called(self, inputs, mask, training):
         traced, arrays = self._entered(inputs, mask, training)
-        return mapped(traced.nesting, repeated(lambda: traced(arrays), arrays).__getitem__)
+        return mapped(traced.nesting, traced(arrays).__getitem__)
 
     def _vjp(self, inputs, mask, training, wanted):
         traced, arrays = self._entered(inputs, mask, training)
-        found = repeated(lambda: traced(arrays), arrays)
+        found = traced(arrays)
         outputs = mapped(traced.nesting, found.__getitem__)
         differentiable = [np.asarray(one).dtype.kind == "f" for one in leaves(inputs)]
 
         def pull(cotangents):
             pairs = zip(cotangents, found, strict=True)
             d = [constant(np.zeros(one.shape, self.dtype)) if given is None else given for given, one in pairs]
-            d_arrays = zip(repeated(lambda: traced.pull(arrays, d), arrays, d), differentiable, strict=False)
+            d_arrays = zip(traced.pull(arrays, d), differentiable, strict=False)
             return Gradients({}, mapped(inputs, lambda _: next((d if own else None) for d, own in d_arrays)))
 
         return outputs, Pullback(outputs, self.dtype, pull)

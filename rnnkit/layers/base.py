@@ -586,18 +586,19 @@ class Layer(Configurable):
 
     def _vjp(self, inputs, mask, training, wanted):
         """What `vjp` gives, by what `_applied` gives; `wanted` is its checked keywords."""
-        return self._vjp_by(self._bound(), inputs, mask, training)
+        return self._vjp_by(self._bound(), inputs, mask, training, again=self._unchecked)
 
-    def _vjp_by(self, applied, *arguments):
-        """What `vjp` gives, by a function like `_applied`."""
+    def _vjp_by(self, applied, *arguments, again=None):
+        """What `vjp` gives, by a function like `_applied`; `again` is what repetitions call in its place."""
         back: Callable[..., Gradients]
 
         def run():
-            nonlocal back
+            nonlocal back, applied
             outputs, back = applied(*arguments)
+            applied = again or applied
             return outputs
 
-        outputs = repeated(run, *arguments, draws=True)
+        outputs = run() if self._is_noted else repeated(run, *arguments, draws=True)
         shapes, dtype = [one.shape for one in symbolic.leaves(outputs)], self.dtype
 
         def pull(cotangents):
@@ -608,21 +609,34 @@ class Layer(Configurable):
                 found = back(*d)
                 return found.weights, found.x
 
-            return Gradients(*repeated(pulled, d, draws=True))
+            return Gradients(*(pulled() if self._is_noted else repeated(pulled, d, draws=True)))
 
         return outputs, Pullback(outputs, dtype, pull)
 
     def _called(self, inputs, mask, training):
         """A call's result, by what `_applied` gives."""
-        return self._called_by(self._bound(), inputs, mask, training)
+        return self._called_by(self._bound(), inputs, mask, training, again=self._unchecked)
 
-    def _called_by(self, applied, *arguments):
-        """A call's result, by a function like `_applied`."""
-        return repeated(lambda: applied(*arguments)[0], *arguments, draws=True)
+    def _called_by(self, applied, *arguments, again=None):
+        """A call's result, by a function like `_applied`; `again` is what repetitions call in its place."""
+
+        def run():
+            nonlocal applied
+            outputs, _ = applied(*arguments)
+            applied = again or applied
+            return outputs
+
+        return run() if self._is_noted else repeated(run, *arguments, draws=True)
 
     def _bound(self) -> Callable:
         """`_applied` with this layer's own weights as they are now."""
         return self._applied
+
+    # Whether `_applied` computes by the functions of `rnnkit.recording`, which a recording notes one by one.
+    _is_noted = False
+
+    # `_applied` of arguments whose shapes have passed its checks; None where it is no faster.
+    _unchecked: Callable | None = None
 
     def _applied(self, inputs, mask, training):
         """What a call returns, one array or several, and the function from their cotangents to `Gradients`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from rnnkit import constraints, regularizers
@@ -9,12 +11,11 @@ from rnnkit.arguments import fraction, integer, number_from_zero
 from rnnkit.initializers import initializer, initializer_config
 from rnnkit.layers.base import frozen_outside
 from rnnkit.layers.support import validation
+from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.weighted import OwnWeight, Weighted
-from rnnkit.recording import weights_now
+from rnnkit.recording import constant, contiguous, copied, repeated, weights_now
 from rnnkit.steps.cell import frozen
 from rnnkit.steps.weight_options import WeightOptions
-
-_MASK_EPSILON = 1e-7  # which Keras adds to the number of used entries
 
 
 class BatchNormalization(Weighted):
@@ -147,60 +148,89 @@ class BatchNormalization(Weighted):
 
     # Calls
 
+    _is_noted = True
+
     def _bound(self):
         own, weights = self._own, weights_now(self._own)
         is_frozen = frozen_outside.get() or not self.trainable
         live = [name for name in self._moving() if weights[name] is own[name]]  # calls between repetitions change them
 
-        def run(inputs, mask, training):
+        def by_averages(inputs, mask):
             now = weights | {name: self._own[name] for name in live}
-            return self._with_weights(now, inputs, mask, training and not is_frozen)
+            return self._with_weights(now, inputs, mask, False)
+
+        def run(inputs, mask, training):
+            if training and not is_frozen and np.size(inputs):
+                return self._with_weights(weights, inputs, mask, True)
+            back: Any
+
+            def called():
+                nonlocal back
+                y, back = by_averages(inputs, mask)
+                return y
+
+            y = repeated(called, inputs, mask, draws=True)
+            return y, lambda d: Gradients(*repeated(lambda: _parts(back(d)), d, draws=True))
 
         return run
 
     def _computed(self, weights, x, mask, training):
+        return self._by_the_batch(weights, x, mask) if training else self._by_averages(weights, x)
+
+    def _by_averages(self, weights, x):
         features = self.axis % x.ndim
         over = tuple(axis for axis in range(x.ndim) if axis != features)
         wide = tuple(-1 if axis == features else 1 for axis in range(x.ndim))
-        training, used = training and x.size, None if mask is None else self._used(x, mask)
-        if training:
-            mean, variance, count = _moments(x, used, over)
-            self._move_averages(mean, variance)
-        else:
-            mean, variance = weights["moving_mean"], weights["moving_variance"]
-        inverse = 1 / np.sqrt(variance + self.epsilon)
+        inverse = 1 / np.sqrt(weights["moving_variance"] + self.epsilon)
         slope = inverse * weights["gamma"] if self.scale else inverse
-        from_mean = x - mean.reshape(wide)
+        from_mean = x - weights["moving_mean"].reshape(wide)
         y = from_mean * slope.reshape(wide)
         if self.center:
             y += weights["beta"].reshape(wide)
 
         def back(d):
             total, along = _sum(d, over), _sum(d * from_mean, over) * inverse
-            d_mean, d_variance = -slope * total, -0.5 * slope * inverse * along
             found = {"gamma": along} if self.scale else {}
             if self.center:
                 found["beta"] = total
-            d_x = d * slope.reshape(wide)
-            if not training:
-                return found | {"moving_mean": d_mean, "moving_variance": d_variance}, d_x
-            found |= {name: np.zeros_like(total) for name in ("moving_mean", "moving_variance")}
-            slope_of_square = 2 * d_variance / count
-            if used is not None:  # the sum of from_mean is 0 but for what was added to the number of entries
-                d_mean = d_mean - slope_of_square * mean * _MASK_EPSILON
-            moved = from_mean * slope_of_square.reshape(wide)
-            moved += (d_mean / count).reshape(wide)
-            d_x += _where(used, moved)
-            return found, d_x
+            found |= {"moving_mean": -slope * total, "moving_variance": -0.5 * slope * inverse * along}
+            return found, d * slope.reshape(wide)
 
         return y, back
 
+    def _by_the_batch(self, weights, x, mask):
+        from rnnkit.execution.layer_kernels import run_kernel  # with the compiler, where it is first needed
+
+        dtype, last = x.dtype, self.axis % x.ndim == x.ndim - 1
+        used = None if mask is None else repeated(lambda: self._used(x, mask), x, mask)
+        x = x if last else copied(np.moveaxis(x, self.axis, -1))
+        sizes = x.size // x.shape[-1], x.shape[-1]
+        gamma, beta = weights.get("gamma"), weights.get("beta")
+        y, sums = np.empty(x.shape, dtype), np.empty((4, sizes[1]))
+        epsilon = constant(np.array([self.epsilon], float))
+        given = x, y, used, *sizes, epsilon, gamma, beta, sums
+        run_kernel("batch_moments.batch_normalization", dtype, *given, writes=[y, sums])
+        repeated(lambda: self._move_averages(*sums[:2].astype(dtype)), sums, draws=True)
+
+        def back(d):
+            d = contiguous(d if last else np.moveaxis(d, self.axis, -1), dtype)
+            d_x, d_gamma, d_beta = (np.empty(shape, dtype) for shape in (x.shape, sizes[1:], sizes[1:]))
+            given = d, x, used, *sizes, gamma, sums, d_x, d_gamma, d_beta
+            run_kernel("batch_moments.batch_normalization_back", dtype, *given, writes=[d_x, d_gamma, d_beta])
+            found = {"gamma": d_gamma} if self.scale else {}
+            found |= {"beta": d_beta} if self.center else {}
+            found |= {name: constant(np.zeros_like(d_beta)) for name in ("moving_mean", "moving_variance")}
+            return found, d_x if last else np.moveaxis(d_x, -1, self.axis)
+
+        return y if last else np.moveaxis(y, -1, self.axis), back
+
     def _used(self, x, mask):
-        """Where the mask's steps are used, as an array that goes with x."""
+        """1 where the mask's steps are used, else 0, with the features' axis last."""
         used = validation.mask(mask, *x.shape[:2]) if x.ndim > 2 else validation.array(mask, "mask") != 0
         if used.shape != x.shape[: used.ndim]:
             raise ValueError(f"expected mask of shape {x.shape[:-1]}, got {used.shape}")
-        return np.broadcast_to(used.reshape(*used.shape, *(1,) * (x.ndim - used.ndim)), x.shape)
+        used = np.broadcast_to(used.reshape(*used.shape, *(1,) * (x.ndim - used.ndim)), x.shape)
+        return np.moveaxis(used, self.axis, -1).astype(x.dtype, order="C")
 
     def _move_averages(self, mean, variance) -> None:
         new = {
@@ -210,21 +240,8 @@ class BatchNormalization(Weighted):
         self._put_own_arrays(new)
 
 
-def _moments(x, used, over):
-    """Mean and variance of each feature over the used entries, and by how many entries the sums are divided."""
-    wide = tuple(1 if axis in over else -1 for axis in range(x.ndim))
-    if used is None:
-        count = np.asarray(np.prod([x.shape[axis] for axis in over]), x.dtype)
-    else:
-        count = used.sum(axis=over).astype(x.dtype) + x.dtype.type(_MASK_EPSILON)
-    mean = _sum(_where(used, x), over) / count
-    from_mean = _where(used, x - mean.reshape(wide))
-    return mean, _sum(from_mean * from_mean, over) / count, count
-
-
-def _where(used, array):
-    """An array with 0 where it isn't used; None uses all."""
-    return array if used is None else np.where(used, array, array.dtype.type(0))
+def _parts(gradients):
+    return gradients.weights, gradients.x
 
 
 def _sum(array, over):

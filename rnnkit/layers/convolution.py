@@ -14,7 +14,7 @@ from rnnkit.initializers import initializer, initializer_config
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.windows import Windows, channels_last, one_size, padding_name
-from rnnkit.recording import copied, repeated
+from rnnkit.recording import copied
 from rnnkit.steps.cell import Cell
 
 
@@ -225,15 +225,8 @@ class Conv1D(Memoryless):
         return d
 
     def _x_back(self, steps, shape):
-        rows, length, features = shape
+        rows, _, features = shape
         count, size, groups = steps.shape[1], self.kernel_size, self.groups
-
-        def scattered():
-            if groups == 1:
-                parted = steps.reshape(rows, count, size, features)
-            else:
-                parted = steps.reshape(rows, count, groups, size, features // groups).swapaxes(2, 3)
-                parted = parted.reshape(rows, count, size, features)
-            return self._windows.scattered(parted, length)
-
-        return repeated(scattered, steps)
+        if groups > 1:
+            steps = steps.reshape(rows, count, groups, size, features // groups).swapaxes(2, 3)
+        return self._windows.added_up(copied(steps), shape)

@@ -7,6 +7,7 @@ import numpy as np
 from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.windows import Windows, channels_last, one_size, padding_name
+from rnnkit.recording import computed, contiguous, repeated
 
 
 class OverTime(Shaping):
@@ -39,6 +40,8 @@ class Pooling(OverTime):
         As in every layer.
     """
 
+    _is_noted = True
+
     def __init__(
         self, pool_size=2, strides=None, padding="valid", data_format=None, *, dtype=None, seed=None, name=None
     ):
@@ -48,6 +51,11 @@ class Pooling(OverTime):
         self.strides = self.pool_size if strides is None else one_size(strides, "strides")
         self.padding = padding_name(padding)
         self._windows = Windows(self.pool_size, self.strides, self.padding)
+
+    def _sizes(self, shape) -> tuple[int, ...]:
+        """What kernels are told of the windows of an x of this shape."""
+        count, (before, _) = self._windows.count(shape[1]), self._windows.pads(shape[1])
+        return (*shape, count, self.pool_size, self.strides, before)
 
     def compute_output_shape(self, input_shape):
         """``(B, L, F)``."""
@@ -83,22 +91,16 @@ class MaxPooling1D(Pooling):
     """
 
     def _moved(self, x, mask):
-        windows, length = self._windows, x.shape[1]
-        count = windows.count(length)
-        padded = windows.padded(x, -np.inf)
-        places = list(windows.places(count))
-        largest = padded[:, places[0]].copy()
-        for place in places[1:]:
-            np.maximum(largest, padded[:, place], out=largest)
+        from rnnkit.execution.layer_kernels import run_kernel  # with the compiler, where it is first needed
+
+        sizes = self._sizes(x.shape)
+        largest = np.empty((x.shape[0], sizes[3], x.shape[2]), x.dtype)
+        run_kernel("time_windows.window_largest", x.dtype, x, largest, *sizes, writes=[largest])
 
         def back(d):
-            found, left = np.zeros_like(padded), np.ones(largest.shape, bool)
-            for place in places:
-                taken = left & (padded[:, place] == largest)
-                found[:, place] += np.where(taken, d, d.dtype.type(0))
-                left &= ~taken
-            before, _ = windows.pads(length)
-            return found[:, before : before + length].copy()
+            d, d_x = contiguous(d, x.dtype), np.empty(x.shape, x.dtype)
+            run_kernel("time_windows.window_largest_back", x.dtype, d, x, largest, d_x, *sizes, writes=[d_x])
+            return d_x
 
         return largest, back
 
@@ -126,22 +128,18 @@ class AveragePooling1D(Pooling):
     """
 
     def _moved(self, x, mask):
-        windows, length = self._windows, x.shape[1]
-        count = windows.count(length)
-        padded = windows.padded(x)
-        sums = np.zeros((x.shape[0], count, x.shape[2]), x.dtype)
-        for place in windows.places(count):
-            sums += padded[:, place]
-        steps = _steps_in(windows, length, count).astype(x.dtype)[:, None]
+        from rnnkit.execution.layer_kernels import run_kernel  # with the compiler, where it is first needed
+
+        sizes = self._sizes(x.shape)
+        means = np.empty((x.shape[0], sizes[3], x.shape[2]), x.dtype)
+        run_kernel("time_windows.window_means", x.dtype, x, means, *sizes, writes=[means])
 
         def back(d):
-            before, after = windows.pads(length)
-            found, each = np.zeros((x.shape[0], before + length + after, x.shape[2]), d.dtype), d / steps
-            for place in windows.places(count):
-                found[:, place] += each
-            return found[:, before : before + length].copy()
+            d, d_x = contiguous(d, x.dtype), np.empty(x.shape, x.dtype)
+            run_kernel("time_windows.window_means_back", x.dtype, d, d_x, *sizes, writes=[d_x])
+            return d_x
 
-        return sums / steps, back
+        return means, back
 
 
 class GlobalMaxPooling1D(OverTime):
@@ -164,6 +162,8 @@ class GlobalMaxPooling1D(OverTime):
     [[3.0]]
     """
 
+    _is_noted = True
+
     def __init__(self, data_format=None, keepdims=False, *, dtype=None, seed=None, name=None):
         super().__init__(dtype=dtype, seed=seed, name=name)
         channels_last(data_format)
@@ -172,15 +172,18 @@ class GlobalMaxPooling1D(OverTime):
     def _moved(self, x, mask):
         if not x.shape[1]:
             raise ValueError("expected at least one time step to find the largest of, got none")
-        largest = x.max(axis=1, keepdims=True)
+        largest = computed(np.max, x, axis=1, keepdims=True)
         shape = largest.shape
 
         def back(d):
-            taken = x == largest
-            count = np.maximum(taken.sum(axis=1, keepdims=True), 1).astype(d.dtype)
-            return np.where(taken, d.reshape(shape) / count, d.dtype.type(0))
+            def shared():
+                taken = x == largest
+                count = np.maximum(taken.sum(axis=1, keepdims=True), 1).astype(d.dtype)
+                return np.where(taken, d.reshape(shape) / count, d.dtype.type(0))
 
-        return largest.copy() if self.keepdims else largest[:, 0].copy(), back
+            return repeated(shared, x, largest, d)
+
+        return largest if self.keepdims else largest[:, 0], back
 
     def compute_output_shape(self, input_shape):
         """``(B, F)``, or ``(B, 1, F)``."""
@@ -190,10 +193,3 @@ class GlobalMaxPooling1D(OverTime):
     def get_config(self):
         """The constructor's arguments as JSON values."""
         return {"keepdims": self.keepdims} | super().get_config()
-
-
-def _steps_in(windows: Windows, length: int, count: int) -> np.ndarray:
-    """How many steps of a sequence each window has."""
-    before, _ = windows.pads(length)
-    starts = np.arange(count) * windows.stride - before
-    return np.minimum(starts + windows.size, length) - np.maximum(starts, 0)

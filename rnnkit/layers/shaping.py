@@ -13,6 +13,7 @@ from rnnkit.layers.support import validation
 from rnnkit.layers.support.masked_values import finite_under_mask
 from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.support.windows import channels_last
+from rnnkit.recording import computed, contiguous, copied, repeated
 
 
 class Shaping(Layer):
@@ -34,16 +35,18 @@ class Shaping(Layer):
         x = validation.array(inputs, "x")
         if self.built:
             self._check_shape(self._shape(x.shape))
-            moved, back = self._moved(self._taken(x, mask), mask)
-        else:
-            with self._all_or_nothing():
-                self._build_with(x.shape, self.dtype or validation.precision_of(x))
-                moved, back = self._moved(self._taken(x, mask), mask)
+            return self._unchecked(x, mask, training)
+        with self._all_or_nothing():
+            self._build_with(x.shape, self.dtype or validation.precision_of(x))
+            return self._unchecked(x, mask, training)
+
+    def _unchecked(self, x, mask, training):
+        moved, back = self._moved(self._taken(x, mask), mask)
         return moved, lambda d: Gradients({}, back(d))
 
     def _taken(self, x, mask):
         """x in the layer's precision, in memory of its own: what a call returns is the caller's."""
-        return finite_under_mask(x.astype(self.dtype), mask)
+        return finite_under_mask(copied(x, self.dtype), mask)
 
     def _moved(self, x, mask):
         """The result for an array that is nobody else's, and the function that takes its cotangent back."""
@@ -75,6 +78,7 @@ class RepeatVector(Shaping):
 
     _least_rank = 2
     _axes = "batch"
+    _is_noted = True
 
     def __init__(self, n, *, dtype=None, seed=None, name=None):
         super().__init__(dtype=dtype, seed=seed, name=name)
@@ -88,7 +92,7 @@ class RepeatVector(Shaping):
 
     def _moved(self, x, mask):
         allocation.check(f"the result of {self.name!r}", (x.shape[0], self.n, x.shape[1]), x.dtype)
-        return np.repeat(x[:, None], self.n, axis=1), lambda d: np.sum(d, axis=1)
+        return repeated(lambda: np.repeat(x[:, None], self.n, axis=1), x), lambda d: computed(np.sum, d, axis=1)
 
     def compute_output_shape(self, input_shape):
         """``(B, n, F)``."""
@@ -116,6 +120,8 @@ class Reshape(Shaping):
     >>> rk.Reshape((-1, 2))(np.zeros((5, 8))).shape
     (5, 4, 2)
     """
+
+    _is_noted = True
 
     def __init__(self, target_shape, *, dtype=None, seed=None, name=None):
         super().__init__(dtype=dtype, seed=seed, name=name)
@@ -154,6 +160,8 @@ class Flatten(Shaping):
     (2, 15)
     """
 
+    _is_noted = True
+
     def _moved(self, x, mask):
         return _reshaped(x, self.compute_output_shape(x.shape))
 
@@ -165,7 +173,7 @@ class Flatten(Shaping):
 
 def _reshaped(x, shape):
     """An array in another shape, and the function that takes its cotangent back."""
-    return x.reshape(shape), lambda d: np.array(d).reshape(x.shape)
+    return x.reshape(shape), lambda d: copied(d).reshape(x.shape)
 
 
 class GlobalAveragePooling1D(Shaping):
@@ -189,6 +197,7 @@ class GlobalAveragePooling1D(Shaping):
     _least_rank = 3
     _axes = "batch, time"
     _padding = "masked"
+    _is_noted = True
 
     def __init__(self, keepdims=False, data_format=None, *, dtype=None, seed=None, name=None):
         super().__init__(dtype=dtype, seed=seed, name=name)
@@ -202,19 +211,17 @@ class GlobalAveragePooling1D(Shaping):
         return found
 
     def _moved(self, x, mask):
-        batch_size, length, features = x.shape
-        used = np.ones((batch_size, length), bool) if mask is None else validation.mask(mask, batch_size, length)
-        used, zero = used[:, :, None], x.dtype.type(0)
-        count = np.maximum(used.sum(axis=1), 1).astype(x.dtype)
-        # One step after the other, in double: the sum does not depend on padding or the batch.
-        sums = np.zeros((batch_size, features))
-        for t in range(length):
-            sums += np.where(used[:, t], x[:, t], zero)
-        mean = (sums / count).astype(x.dtype)
+        from rnnkit.execution.layer_kernels import run_kernel  # with the compiler, where it is first needed
+
+        sizes = batch_size, _, features = x.shape
+        used = None if mask is None else validation.mask(mask, *x.shape[:2])
+        mean = np.empty((batch_size, features), x.dtype)
+        run_kernel("time_windows.mean_over_time", x.dtype, x, mean, used, *sizes, writes=[mean])
 
         def back(d):
-            each = d.reshape(batch_size, 1, features) / count[:, None]
-            return np.where(used, each, zero)
+            d, d_x = contiguous(d, x.dtype), np.empty(sizes, x.dtype)
+            run_kernel("time_windows.mean_over_time_back", x.dtype, d, d_x, used, *sizes, writes=[d_x])
+            return d_x
 
         return mean[:, None] if self.keepdims else mean, back
 

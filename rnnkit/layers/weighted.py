@@ -15,7 +15,7 @@ from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.masked_values import finite_under_mask
 from rnnkit.layers.support.pullback import Gradients
-from rnnkit.recording import weights_now
+from rnnkit.recording import copied, weights_now
 from rnnkit.steps.cell import frozen
 from rnnkit.steps.weight_options import WeightOptions
 
@@ -78,9 +78,7 @@ class Weighted(Layer):
             return self._differentiable(self._own, x, mask, training)
 
     def _differentiable(self, weights, x, mask, training):
-        x = finite_under_mask(
-            x.astype(self.dtype), mask
-        )  # a copy: the gradient reads it, whatever becomes of the input
+        x = finite_under_mask(copied(x, self.dtype), mask)  # the gradient reads it, whatever becomes of the input
         y, back = self._computed(weights, x, mask, training)
         return y, lambda d: Gradients(*back(d))
 

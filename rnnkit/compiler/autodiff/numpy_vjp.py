@@ -7,6 +7,7 @@ import numpy as np
 from rnnkit.compiler.autodiff.reverse import reverse_step
 from rnnkit.compiler.ir.evaluate import Evaluation
 from rnnkit.compiler.ir.graph import Graph
+from rnnkit.recording import computed, contiguous, copied
 
 
 class Pull:
@@ -45,11 +46,14 @@ class Pull:
             return value if value.shape == shape else np.broadcast_to(value, shape)
 
         def flat(node):
-            return whole(node).reshape(-1, node.shape[-1])
+            return contiguous(whole(node), self.dtype).reshape(-1, node.shape[-1])
 
-        sums = [whole(g).sum(axis=0) if a is None else flat(a).T @ flat(g) for _, a, g in self.summed]
+        sums = [
+            computed(np.sum, whole(g), axis=0) if a is None else computed(np.matmul, flat(a).T, flat(g))
+            for _, a, g in self.summed
+        ]
         given |= {("weight", ("sum", i)): array for i, array in enumerate(sums)}
         values |= self._of_weights(given)
         d_weights = {name: np.broadcast_to(values[node.id], weights[name].shape) for name, node in self.weights.items()}
-        d_x, *others = (np.array(whole(node)) for node in self.leaves)
+        d_x, *others = (copied(whole(node)) for node in self.leaves)
         return d_x, tuple(others[: self.count]), d_weights, tuple(others[self.count :])

@@ -9,6 +9,7 @@ import numpy as np
 
 from rnnkit.compiler.ir.graph import INPUTS
 from rnnkit.compiler.ir.operations import OPERATIONS, REDUCTIONS
+from rnnkit.recording import computed, constant, copied, repeated, unwatched, viewed
 
 
 def evaluate(nodes, inputs, dtype) -> dict[int, np.ndarray]:
@@ -27,11 +28,14 @@ def evaluate(nodes, inputs, dtype) -> dict[int, np.ndarray]:
     dict of node id to ndarray
         ``(B, *shape)`` for batched nodes, ``shape`` for the others.
     """
-    return Evaluation(nodes, dtype)(inputs)
+    with unwatched():
+        return Evaluation(nodes, dtype)(inputs)
 
 
 class Evaluation:
     """What `evaluate` does, for inputs that change: what depends on the graph alone is done once.
+
+    A recording notes every operation, and so repeats them in the same memory: views cost nothing then.
 
     Parameters
     ----------
@@ -56,13 +60,13 @@ class Evaluation:
                 if node.op in INPUTS:
                     self._given.append((node.id, (node.op, node.attr)))
                 elif node.op == "literal":
-                    self._literals[node.id] = node.attr if node.kind == "bool" else node.attr.astype(dtype)
+                    self._literals[node.id] = np.asarray(node.attr, None if node.kind == "bool" else dtype)
                 else:
                     self._steps.append((node.id, _function(node, dtype), [a.id for a in node.args]))
 
     def __call__(self, inputs) -> dict[int, np.ndarray]:
         """The values of all nodes, by id."""
-        values = dict(self._literals)
+        values = {number: constant(literal) for number, literal in self._literals.items()}
         for number, key in self._given:
             values[number] = inputs[key]
         for number, function, arguments in self._steps:
@@ -91,11 +95,22 @@ def _function(node, dtype) -> Callable[..., np.ndarray]:
     if node.pointwise:
         return _pointwise(node, dtype)
     if node.op == "view":
-        return lambda a: attr.apply(a, lead)
+        return lambda a: viewed(lambda whole: attr.apply(whole, lead), a)
     if node.op == "concatenate":
-        return lambda *args: np.concatenate(_with_rows(args, node) if lead else args, axis=lead + attr)
+        axis = lead + attr
+        return lambda *args: computed(np.concatenate, _with_rows(args, node) if lead else args, axis=axis)
     if node.op == "product":
-        return np.matmul
+        return lambda a, b: computed(np.matmul, a, b)
+    if node.op in REDUCTIONS:
+        reduction, axes = REDUCTIONS[node.op].evaluate, tuple(lead + i for i in attr)
+        return lambda a: computed(reduction, a, axis=axes)
+    function = _of_arrays(node, lead, dtype)
+    return lambda *args: repeated(lambda: function(*args), *args)
+
+
+def _of_arrays(node, lead, dtype) -> Callable[..., np.ndarray]:
+    """As `_function`, for operations that a recording has to copy the result of."""
+    attr = node.attr
     if node.op == "einsum" and lead:
         batched = [a.batched for a in node.args]
         return lambda *args: _batched_einsum(attr, args, batched)
@@ -104,18 +119,22 @@ def _function(node, dtype) -> Callable[..., np.ndarray]:
         return lambda *args: np.einsum(attr, *args, optimize=True)
     if node.op == "inverse":
         return np.linalg.inv
-    if node.op == "function":
-        return lambda *args: np.asarray(attr(*args), dtype)
-    reduction, axes = REDUCTIONS[node.op], tuple(lead + i for i in attr)
-    return lambda a: reduction(a, axis=axes)
+    return lambda *args: np.asarray(attr(*args), dtype)
 
 
 def _pointwise(node, dtype):
-    rank, function = len(node.shape), OPERATIONS[node.op].evaluate
+    rank, operation = len(node.shape), OPERATIONS[node.op].evaluate
     short = [i for i, a in enumerate(node.args) if a.batched and len(a.shape) < rank]
-    if node.kind != "bool":
-        plain = function
-        function = lambda *args: np.asarray(plain(*args), dtype)
+
+    def function(*args):
+        if isinstance(operation, np.ufunc):
+            found = computed(operation, *args)
+        else:
+            found = repeated(lambda: np.asarray(operation(*args)), *args)
+        return found if node.kind == "bool" or found.dtype == dtype else copied(found, dtype)
+
+    if node.op == "to_float":
+        return lambda a: copied(a, dtype)
     if not short:
         return function
 

@@ -146,19 +146,15 @@ class Windows:
     def _rows(self, padded):
         return padded.shape[0], (padded.shape[1] - self.span) // self.stride + 1
 
-    def places(self, count: int):
-        """For each step of the windows, where it stands in a padded x: a slice of the time axis."""
-        for k in range(self.size):
-            start = k * self.dilation
-            yield slice(start, start + (count - 1) * self.stride + 1, self.stride)
+    def added_up(self, d, shape):
+        """The cotangent of x ``(B, T, F)``, from that of its windows, whose steps stand side by side in C order."""
+        from rnnkit.execution.layer_kernels import run_kernel  # with the compiler, where it is first needed
 
-    def scattered(self, d, length: int):
-        """The cotangent of x ``(B, T, F)``, from that of its windows ``(B, L, size, F)``."""
-        before, after = self.pads(length)
-        found = np.zeros((d.shape[0], before + length + after, d.shape[3]), d.dtype)
-        for k, place in enumerate(self.places(d.shape[1])):
-            found[:, place] += d[:, :, k]
-        return found[:, before : before + length]
+        count, (before, _) = self.count(shape[1]), self.pads(shape[1])
+        d_x = np.empty(shape, d.dtype)
+        sizes = *shape, count, self.size, self.stride, self.dilation, before
+        run_kernel("time_windows.window_sums", d.dtype, d, d_x, *sizes, writes=[d_x])
+        return d_x
 
 
 def _view(array, shape, strides):
