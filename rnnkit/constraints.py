@@ -16,6 +16,15 @@ from rnnkit.arrays import real
 from rnnkit.serialization.configuration import named, named_config
 from rnnkit.serialization.registry import Configurable
 
+__all__ = [
+    "Constraint",
+    "MaxNorm",
+    "MinMaxNorm",
+    "NonNeg",
+    "UnitNorm",
+    "get",
+]
+
 _EPSILON = 1e-7  # Keras's, which a norm of 0 is divided with
 
 

@@ -17,6 +17,18 @@ from rnnkit.arrays import real
 from rnnkit.serialization.configuration import described, is_described
 from rnnkit.serialization.registry import Configurable, find, is_elsewhere, name_of
 
+__all__ = [
+    "Constant",
+    "Identity",
+    "Initializer",
+    "Normal",
+    "Orthogonal",
+    "TruncatedNormal",
+    "Uniform",
+    "VarianceScaling",
+    "initializer",
+]
+
 
 class Initializer(Configurable):
     """Base of the initializers here: ``initializer(shape, rng)`` is a new float64 array of `shape`."""

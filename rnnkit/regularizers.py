@@ -15,6 +15,14 @@ from rnnkit.arrays import real
 from rnnkit.serialization.configuration import named, named_config
 from rnnkit.serialization.registry import Configurable
 
+__all__ = [
+    "L1",
+    "L1L2",
+    "L2",
+    "Regularizer",
+    "get",
+]
+
 
 class Regularizer(Configurable):
     """Base of regularizers: one of your own defines ``__call__`` and `gradient`.

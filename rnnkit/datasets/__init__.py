@@ -10,6 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+__all__ = [
+    "load_co2",
+    "load_sunspots",
+]
+
 FOLDER = Path(__file__).parent
 
 

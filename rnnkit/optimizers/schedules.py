@@ -15,6 +15,20 @@ from rnnkit.arguments import number_from_zero, positive_integer
 from rnnkit.serialization.configuration import named, named_config
 from rnnkit.serialization.registry import Configurable
 
+__all__ = [
+    "Constant",
+    "CosineDecay",
+    "CosineDecayRestarts",
+    "ExponentialDecay",
+    "InverseTimeDecay",
+    "OneCycle",
+    "PiecewiseConstantDecay",
+    "PolynomialDecay",
+    "Schedule",
+    "WarmUp",
+    "get",
+]
+
 
 class Schedule(Configurable):
     """Base of the schedules here: ``schedule(step)`` is the learning rate of an update."""

@@ -16,8 +16,8 @@ OUTWARD = {"rnnkit", "rnnkit.__main__"}  # the public names and the command stan
 
 
 def table():
-    """Room to the rooms that it may import: the table of docs/design.md under "The rule of imports"."""
-    page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    """Room to the rooms that it may import: the table of docs/development/design.md under "The rule of imports"."""
+    page = (ROOT / "docs" / "development" / "design.md").read_text(encoding="utf-8")
     section = page[page.index("## The rule of imports") :].split("\n## ")[0]
     rows = re.findall(r"^\| (`[^|]+) \|([^|]*)\|$", section, re.MULTILINE)
     names = lambda cell: re.findall(r"`([\w.]+)`", cell)
@@ -68,7 +68,7 @@ IMPORTS = {module: imported(module) for module in MODULES if module not in OUTWA
 @pytest.mark.parametrize("module", IMPORTS)
 def test_imports_point_one_way(module):
     here = room(module)
-    assert here in ALLOWED, f"the room {here!r} is new: say in docs/design.md what it may import"
+    assert here in ALLOWED, f"the room {here!r} is new: say in docs/development/design.md what it may import"
     beyond = {name: room(name) for name in IMPORTS[module] if room(name) not in ALLOWED[here]}
     assert not beyond, f"{here} may not import these"
 
