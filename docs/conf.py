@@ -30,8 +30,11 @@ extensions = [
     "sphinx_gallery.gen_gallery",
 ]
 templates_path = ["_templates"]
-exclude_patterns = ["gallery", "**/sg_execution_times.rst", "sg_execution_times.rst"]
-suppress_warnings = ["misc.highlighting_failure"]  # programs that are shown in part
+exclude_patterns = ["gallery", "gallery_pages/**/*.ipynb", "**/sg_execution_times.rst", "sg_execution_times.rst"]
+suppress_warnings = [
+    "config.cache",  # of functions among the settings
+    "misc.highlighting_failure",  # of programs that are shown in part
+]
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:obj", ".*"),  # `x`, an argument's name as much as an object's
@@ -105,6 +108,37 @@ def family(name: str) -> str:
 autosummary_context = {"family": family}
 
 
+def keras_names() -> str:
+    """The names of `rnnkit.keras` and its modules, as a table."""
+    rows = ["| | names |", "|---|---|"]
+    for name in ("", *(name for name in rnnkit.keras.__all__ if inspect.ismodule(getattr(rnnkit.keras, name)))):
+        module = getattr(rnnkit.keras, name) if name else rnnkit.keras
+        shown = [one for one in sorted(dir(module)) if is_name_of_keras(module, one)]
+        rows.append(f"| `keras{'.' * bool(name)}{name}` | {', '.join(f'`{one}`' for one in shown)} |")
+    return "\n".join(rows) + "\n"
+
+
+def is_name_of_keras(module, name: str) -> bool:
+    """Whether a module's name is one for users, rather than something that the module imports for itself."""
+    found = getattr(module, name)
+    ours = str(getattr(found, "__module__", "rnnkit")).startswith("rnnkit")
+    return not name.startswith("_") and callable(found) and ours and name not in ("left_out", "annotations")
+
+
+def write_keras_names(app) -> None:
+    """Put the names where docs/reference/keras.md includes them."""
+    folder = HERE / "reference" / "api"
+    folder.mkdir(exist_ok=True)
+    (folder / "keras_names.inc").write_text(keras_names(), encoding="utf-8")
+
+
+def is_elsewhere(app, what, name, found, skip, options) -> bool | None:
+    """Whether a class's member is one that scikit-learn gives it."""
+    return True if str(getattr(found, "__module__", "rnnkit")).startswith("sklearn") else None
+
+
 def setup(app):
+    app.connect("autodoc-skip-member", is_elsewhere)
+    app.connect("builder-inited", write_keras_names)
     app.add_lexer("numba", PythonLexer)
     app.add_lexer("explained", TextLexer)

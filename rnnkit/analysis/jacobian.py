@@ -28,7 +28,7 @@ def jvp(cell, x, states=None, d_x=None, d_states=None, *, constants=None, traini
     ----------
     cell : built cell, or `RNN`
         Of a layer, its cell with its weights.
-    x : array_like (B, *features)
+    x : array_like ``(B, *features)``
     states : nested as a layer's ``initial_state``, optional
         Default: the cell's own start.
     d_x, d_states : array_like, nested as `x` and `states`, optional

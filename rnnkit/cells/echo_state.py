@@ -16,7 +16,9 @@ _SPARSE = 0.25  # with more of the weights the dense product is as fast
 
 
 class ESNCell(Cell):
-    """A layer of leaky units with sparse random weights (Jaeger 2001, Lukoševičius 2012)::
+    """A layer of leaky units with sparse random weights (Jaeger 2001, Lukoševičius 2012).
+
+    One step is::
 
         h = (1 - leak) * h + leak * activation(x @ kernel + bias + h @ recurrent_kernel)
 

@@ -6,7 +6,9 @@ from rnnkit.cells.standard import StandardCell
 
 
 class GRUCell(StandardCell):
-    """Gated recurrent unit (Cho et al. 2014, arXiv:1406.1078), its equations 5 to 8 in Keras's order z, r, h::
+    """Gated recurrent unit (Cho et al. 2014, arXiv:1406.1078), its equations 5 to 8 in Keras's order z, r, h.
+
+    One step is::
 
         z = recurrent_activation(x_z + h @ U_z)                  how much of the state stays
         r = recurrent_activation(x_r + h @ U_r)                  how much of it the candidate sees

@@ -9,7 +9,9 @@ from rnnkit.cells.standard import StandardCell
 
 
 class LSTMCell(StandardCell):
-    """Long short-term memory with a forget gate (Hochreiter and Schmidhuber 1997; Gers et al. 2000)::
+    """Long short-term memory with a forget gate (Hochreiter and Schmidhuber 1997; Gers et al. 2000).
+
+    One step is::
 
         i, f, g, o = quarters of x @ kernel + h @ recurrent_kernel + bias
         c = recurrent_activation(f) * c + recurrent_activation(i) * activation(g)

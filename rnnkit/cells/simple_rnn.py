@@ -6,7 +6,9 @@ from rnnkit.cells.standard import StandardCell
 
 
 class SimpleRNNCell(StandardCell):
-    """A layer of units that sees its own last output (Elman 1990, "Finding structure in time")::
+    """A layer of units that sees its own last output (Elman 1990, "Finding structure in time").
+
+    One step is::
 
         h = activation(x @ kernel + bias + h @ recurrent_kernel)
 

@@ -11,7 +11,9 @@ from rnnkit.steps.step import Step, declared_output_shape
 
 
 class StackedRNNCells(Cell):
-    """A stack of cells that is a cell itself; one step is::
+    """A stack of cells that is a cell itself.
+
+    One step is::
 
         for cell, state in zip(cells, states):
             x, state = cell(x, state)

@@ -200,7 +200,9 @@ def _agree(first, second) -> bool:
 
 
 class Attention(Attending):
-    """Dot-product attention (Luong et al. 2015): for every query, the mean of values, weighed by the keys' scores::
+    """Dot-product attention (Luong et al. 2015): for every query, the mean of values, weighed by the keys' scores.
+
+    For every query::
 
         scores = query @ key.T                              # times scale with use_scale
         scores = concat_score_weight * tanh(scale * (query + key)).sum(-1)          # with score_mode="concat"
@@ -362,7 +364,9 @@ class Attention(Attending):
 
 
 class AdditiveAttention(Attention):
-    """Additive attention (Bahdanau et al. 2015): as `Attention`, with other scores::
+    """Additive attention (Bahdanau et al. 2015): as `Attention`, with other scores.
+
+    For every query::
 
         scores = (scale * tanh(query + key)).sum(-1)
 

@@ -49,7 +49,9 @@ MERGES = {"concat": _concat, "sum": _sum, "mul": _mul, "ave": _ave, None: _pair}
 
 
 class Bidirectional(Layer):
-    """Run a recurrent layer over the sequences and another over their reverse; it equals::
+    """Run a recurrent layer over the sequences and another over their reverse.
+
+    It equals::
 
         merge(forward(x), backward(x)[:, ::-1])          # with return_sequences, so that times agree
         merge(forward(x), backward(x))                   # without
@@ -209,7 +211,7 @@ class Bidirectional(Layer):
         Returns
         -------
         outputs : ndarray (B, T, …), or a pair
-        states : list of ndarray (B, T, *state)
+        states : list of ndarray ``(B, T, *state)``
             The forward layer's, then the backward layer's.
         """
         arguments = sequences, initial_state, mask, training, constants, stream

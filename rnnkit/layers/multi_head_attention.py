@@ -20,7 +20,9 @@ from rnnkit.steps.weight_options import WeightOptions
 
 
 class MultiHeadAttention(Attending):
-    """Several attentions side by side (Vaswani et al. 2017). For each head, with its part of the weights::
+    """Several attentions side by side (Vaswani et al. 2017).
+
+    For each head, with its part of the weights::
 
         q, k, v = query @ Wq + bq, key @ Wk + bk, value @ Wv + bv
         head = softmax(q @ k.T / sqrt(key_dim)) @ v
@@ -57,7 +59,7 @@ class MultiHeadAttention(Attending):
     Notes
     -----
     The weights are ``query/kernel`` (F, heads, key_dim), ``query/bias`` (heads, key_dim), and so on for key, gate and
-    value, and ``attention_output/kernel`` (heads, value_dim, *output).
+    value, and ``attention_output/kernel`` ``(heads, value_dim, *output)``.
 
     A step that masks leave out reaches nothing, not even with NaN. For a query without keys, heads are 0 if scores are
     returned or there is dropout, and the mean of all values (NaN counts as 0) if not: that is what Keras computes.

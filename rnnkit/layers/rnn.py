@@ -35,7 +35,9 @@ from rnnkit.steps.step import declared_output_shape
 
 
 class RNN(Layer):
-    """A layer that runs a cell along time. For every row of the batch it equals the loop::
+    """A layer that runs a cell along time.
+
+    For every row of the batch it equals the loop::
 
         held = 0
         for t in range(T):                              # T-1 … 0 with go_backwards
@@ -132,12 +134,12 @@ class RNN(Layer):
 
         Parameters
         ----------
-        sequences : array_like (B, T, *features)
+        sequences : array_like ``(B, T, *features)``
             For a class cell whose step takes several arrays, these in a list, tuple or dict, which may be nested. On
             CUDA also an array of any library in the GPU's memory, which stays there; so do the results, as arrays
             of the same library. A list of arrays (T_i, *features) is one of sequences of unequal lengths; sequences
             are a list with an array for each of them then.
-        initial_state : list of array_like (B, *state), optional
+        initial_state : list of array_like ``(B, *state)``, optional
             A bare array for a single state; a list per cell for a stack. Default: the cell's, or the kept states.
         mask : array_like (B, T) or (B, T, 1), optional
             Non-zero uses the step; a masked step holds all states and the output.
@@ -258,8 +260,8 @@ class RNN(Layer):
 
         Returns
         -------
-        outputs : ndarray (B, T, *O)
-        states : list of ndarray (B, T, *state)
+        outputs : ndarray ``(B, T, *O)``
+        states : list of ndarray ``(B, T, *state)``
             In processing order, nested as `initial_state` is; a masked step shows the held state.
         """
         arguments = sequences, initial_state, mask, training, constants, stream
@@ -481,7 +483,7 @@ class RNN(Layer):
 
         Parameters
         ----------
-        states : list of array_like (B, *state), optional
+        states : list of array_like ``(B, *state)``, optional
             As `initial_state`; also sets the batch size. Default: back to the cell's initial state, for any batch size.
         rows : sequence of int, optional
             Reset these rows of the batch only.

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 
 class Stream:
-    """The steps of sequences, one at a time, for `batch` sequences side by side; it equals::
+    """The steps of sequences, one at a time, for `batch` sequences side by side.
+
+    It equals::
 
         states = initial states
         for t in count():
@@ -153,13 +155,13 @@ class Stream:
 
         Parameters
         ----------
-        x : array_like (B, *features), or (B,) of ids
-        out : ndarray (B, *output), optional
+        x : array_like ``(B, *features)``, or (B,) of ids
+        out : ndarray ``(B, *output)``, optional
             Written to, and returned, rather than a new array; a list for a model with several outputs.
 
         Returns
         -------
-        ndarray (B, *output), or a list of them
+        ndarray ``(B, *output)``, or a list of them
 
         Raises
         ------

@@ -11,7 +11,9 @@ from rnnkit.serialization.configuration import deserialize, serialize
 
 
 class TimeDistributed(Layer):
-    """Apply a layer to each step of x ``(B, T, …)``; it equals::
+    """Apply a layer to each step of x ``(B, T, …)``.
+
+    It equals::
 
         np.stack([layer(x[:, t]) for t in range(T)], axis=1)
 

@@ -14,7 +14,9 @@ from rnnkit.serialization.configuration import deserialize, serialize
 
 
 class Sequential(Assembled):
-    """Layers one after the other; it equals::
+    """Layers one after the other.
+
+    It equals::
 
         for layer in layers:
             x, mask = layer(x, mask=mask, training=training), layer.compute_mask(x, mask)

@@ -10,7 +10,9 @@ from rnnkit.optimizers.rules import share
 
 
 class Adagrad(Optimizer):
-    """Gradients divided by the length of all so far (Duchi, Hazan and Singer 2011)::
+    """Gradients divided by the length of all so far (Duchi, Hazan and Singer 2011).
+
+    One update is::
 
         v = v + g²
         w = w - learning_rate * g / sqrt(initial_accumulator_value + v + epsilon)
@@ -47,7 +49,9 @@ class Adagrad(Optimizer):
 
 
 class Adadelta(Optimizer):
-    """Steps as long as those before, for gradients as long as those before (Zeiler 2012, arXiv:1212.5701)::
+    """Steps as long as those before, for gradients as long as those before (Zeiler 2012, arXiv:1212.5701).
+
+    One update is::
 
         v = rho * v + (1 - rho) * g²
         d = g * sqrt(u + epsilon) / sqrt(v + epsilon)
@@ -89,7 +93,9 @@ class Adadelta(Optimizer):
 
 
 class Adamax(Optimizer):
-    """Adam with the largest gradient in place of the running length (Kingma and Ba 2015, section 7.1)::
+    """Adam with the largest gradient in place of the running length (Kingma and Ba 2015, section 7.1).
+
+    One update is::
 
         m = m + (1 - beta_1) * (g - m)
         u = max(beta_2 * u, |g|)

@@ -16,7 +16,9 @@ def share(value, what: str) -> float:
 
 
 class SGD(Optimizer):
-    """Gradient descent, with momentum if wished (Polyak 1964; Nesterov 1983, as in Sutskever et al. 2013)::
+    """Gradient descent, with momentum if wished (Polyak 1964; Nesterov 1983, as in Sutskever et al. 2013).
+
+    One update is::
 
         w = w - learning_rate * g                                          momentum 0
         m = momentum * m - learning_rate * g,  w = w + m
@@ -60,7 +62,9 @@ class SGD(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """Gradients divided by their running length (Hinton 2012, lecture 6e of "Neural networks for machine learning")::
+    """Gradients divided by their running length (Hinton 2012, lecture 6e of "Neural networks for machine learning").
+
+    One update is::
 
         v = rho * v + (1 - rho) * g²
         a = rho * a + (1 - rho) * g                                        centered, else 0
@@ -108,7 +112,9 @@ class RMSprop(Optimizer):
 
 
 class Adam(Optimizer):
-    """Adam (Kingma and Ba 2015, arXiv:1412.6980, with the step size of the end of its section 2)::
+    """Adam (Kingma and Ba 2015, arXiv:1412.6980, with the step size of the end of its section 2).
+
+    One update is::
 
         m = m + (1 - beta_1) * (g - m)
         v = v + (1 - beta_2) * (g² - v)
@@ -186,7 +192,9 @@ class AdamW(Adam):
 
 
 class Nadam(Optimizer):
-    """Adam with Nesterov's momentum (Dozat 2016, "Incorporating Nesterov momentum into Adam", algorithm 2)::
+    """Adam with Nesterov's momentum (Dozat 2016, "Incorporating Nesterov momentum into Adam", algorithm 2).
+
+    One update is::
 
         u_t = beta_1 * (1 - 0.96^t / 2)
         m = m + (1 - beta_1) * (g - m)
@@ -247,7 +255,9 @@ class Nadam(Optimizer):
 
 
 class Lion(Optimizer):
-    """Signs of an interpolated momentum (Chen et al. 2023, arXiv:2302.06675, algorithm 2)::
+    """Signs of an interpolated momentum (Chen et al. 2023, arXiv:2302.06675, algorithm 2).
+
+    One update is::
 
         w = w - learning_rate * sign(beta_1 * m + (1 - beta_1) * g)
         m = beta_2 * m + (1 - beta_2) * g

@@ -103,7 +103,9 @@ class ExponentialDecay(Schedule):
 
 @dataclass(frozen=True, slots=True)
 class CosineDecay(Schedule):
-    """Half a cosine from `initial_learning_rate` down (Loshchilov and Hutter 2017, arXiv:1608.03983, equation 5)::
+    """Half a cosine from `initial_learning_rate` down (Loshchilov and Hutter 2017, arXiv:1608.03983, equation 5).
+
+    The learning rate is::
 
         initial_learning_rate * ((1 - alpha) * (1 + cos(pi * step / decay_steps)) / 2 + alpha)
 

@@ -75,7 +75,9 @@ class _Recurrent:
 
 
 class RNNClassifier(_Recurrent, SequenceClassifier):
-    """Classify sequences by a recurrent network; features are standardized, and it equals::
+    """Classify sequences by a recurrent network.
+
+    Features are standardized. It equals::
 
         outputs = [layer(x_t) for each step]          # `layers` of them, in both directions
         scores = pool(outputs) @ kernel + bias        # predict_proba is their softmax

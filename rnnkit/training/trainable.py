@@ -121,7 +121,9 @@ class Trainable(Layer):
         validation_batch_size=None,
         validation_freq=1,
     ):
-        """Train the model; it equals::
+        """Train the model.
+
+        It equals::
 
             for epoch in range(initial_epoch, epochs):
                 for x, y, sample_weight in batches:          # rows in a new order each epoch
