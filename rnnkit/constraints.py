@@ -38,7 +38,7 @@ class Constraint(Configurable):
         raise NotImplementedError
 
     def get_config(self) -> dict:
-        """The constructor's arguments as JSON values; one of your own with arguments overrides it."""
+        """Return the constructor's arguments as JSON values; one of your own with arguments overrides it."""
         return {}
 
 
@@ -74,7 +74,7 @@ class MaxNorm(Constraint):
         return _scaled(weight, np.clip(norms, 0, self.max_value) / (_EPSILON + norms))
 
     def get_config(self) -> dict:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         return asdict(self)
 
 
@@ -114,7 +114,7 @@ class MinMaxNorm(Constraint):
         return _scaled(weight, wanted / (_EPSILON + norms))
 
     def get_config(self) -> dict:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         return asdict(self)
 
 
@@ -139,7 +139,7 @@ class UnitNorm(Constraint):
         return _scaled(weight, 1 / (_EPSILON + _norms(weight, self.axis)))
 
     def get_config(self) -> dict:
-        """The constructor's argument."""
+        """Return the constructor's argument."""
         return asdict(self)
 
 
@@ -173,7 +173,7 @@ CLASSES = {kind.__name__: kind for kind in (MaxNorm, MinMaxNorm, NonNeg, UnitNor
 
 
 def get(identifier) -> Callable[[np.ndarray], np.ndarray] | None:
-    """The callable ``weight -> weight`` that an argument stands for.
+    """Return the callable ``weight -> weight`` that an argument stands for.
 
     Parameters
     ----------

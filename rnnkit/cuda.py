@@ -12,7 +12,7 @@ __all__ = ["Device", "DeviceArray", "devices", "is_available", "require"]
 
 
 def is_available() -> bool:
-    """Whether layers can run with ``device="cuda"`` in this process; also True under numba's simulator.
+    """Return whether layers can run with ``device="cuda"`` in this process; also True under numba's simulator.
 
     Examples
     --------
@@ -26,7 +26,7 @@ def is_available() -> bool:
 
 
 def devices() -> list[Device]:
-    """The GPUs of this machine, the one that layers use first unless a library has chosen another.
+    """Return the GPUs of this machine, the one that layers use first unless a library has chosen another.
 
     Returns
     -------

@@ -210,7 +210,7 @@ CLASSES = {
 
 
 def initializer(identifier) -> Callable:
-    """The callable ``(shape, rng) -> array`` that an `initializer` argument stands for.
+    """Return the callable ``(shape, rng) -> array`` that an `initializer` argument stands for.
 
     Parameters
     ----------

@@ -46,11 +46,11 @@ class Regularizer(Configurable):
         raise NotImplementedError
 
     def gradient(self, weight) -> np.ndarray:
-        """The penalty's gradient, an array like `weight`."""
+        """Return the penalty's gradient, an array like `weight`."""
         raise NotImplementedError
 
     def get_config(self) -> dict:
-        """The constructor's arguments as JSON values; one of your own with arguments overrides it."""
+        """Return the constructor's arguments as JSON values; one of your own with arguments overrides it."""
         return {}
 
 
@@ -92,7 +92,7 @@ class L1L2(Regularizer):
         return penalty
 
     def gradient(self, weight) -> np.ndarray:
-        """``l1 * sign(w) + 2 * l2 * w``."""
+        """Compute ``l1 * sign(w) + 2 * l2 * w``."""
         weight = real(weight, "weight")
         return self.l1 * np.sign(weight) + 2 * self.l2 * weight
 
@@ -116,7 +116,7 @@ class L1(L1L2):
         super().__init__(l1=l1)
 
     def get_config(self) -> dict:
-        """The constructor's argument."""
+        """Return the constructor's argument."""
         return {"l1": self.l1}
 
     def __repr__(self):
@@ -138,7 +138,7 @@ class L2(L1L2):
         super().__init__(l2=l2)
 
     def get_config(self) -> dict:
-        """The constructor's argument."""
+        """Return the constructor's argument."""
         return {"l2": self.l2}
 
     def __repr__(self):
@@ -150,7 +150,7 @@ CLASSES = {kind.__name__: kind for kind in (L1, L2, L1L2)}
 
 
 def get(identifier) -> Regularizer | None:
-    """The regularizer that an argument stands for.
+    """Return the regularizer that an argument stands for.
 
     Parameters
     ----------

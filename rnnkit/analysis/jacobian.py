@@ -22,7 +22,7 @@ _ROWS = 4096  # evaluated at a time
 
 
 def jvp(cell, x, states=None, d_x=None, d_states=None, *, constants=None, training=False, seed=None):
-    """One step, and how its results change along a direction of x and the states.
+    """Compute one step, and how its results change along a direction of x and the states.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ class Jacobian:
 
 
 def jacobian(cell, x, states=None, *, constants=None, training=False, seed=None) -> Jacobian:
-    """All derivatives of one step by its input and states.
+    """Compute all derivatives of one step by its input and states.
 
     Parameters
     ----------

@@ -101,7 +101,7 @@ class GRUCell(StandardCell):
         return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
 
     def call(self, inputs, states, training=False, draws=None):
-        """One step: ``(h, h)``."""
+        """Compute one step: ``(h, h)``."""
         units, h = self.units, states[0]
         x, h_seen = self.dropped(inputs, h, training, draws)
         from_x = x @ self.kernel

@@ -101,7 +101,7 @@ class LSTMCell(StandardCell):
         return bias
 
     def call(self, inputs, states, training=False, draws=None):
-        """One step: ``(h, [h, c])``."""
+        """Compute one step: ``(h, [h, c])``."""
         units, (h, c) = self.units, states
         x, h = self.dropped(inputs, h, training, draws)
         z = x @ self.kernel + h @ self.recurrent_kernel

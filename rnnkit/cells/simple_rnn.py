@@ -82,7 +82,7 @@ class SimpleRNNCell(StandardCell):
         self.state_size = self.units
 
     def call(self, inputs, states, training=False, draws=None):
-        """One step: ``(h, h)``."""
+        """Compute one step: ``(h, h)``."""
         x, h = self.dropped(inputs, states[0], training, draws)
         z = x @ self.kernel + h @ self.recurrent_kernel
         if self.use_bias:

@@ -19,7 +19,7 @@ from rnnkit.models.sequential import Sequential
 
 
 def from_keras(source, custom_objects: Mapping[str, Any] | None = None) -> Layer:
-    """A layer or a model of Keras 3, with its options and weights.
+    """Convert a layer or a model of Keras 3, with its options and weights.
 
     Parameters
     ----------

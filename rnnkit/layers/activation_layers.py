@@ -104,7 +104,7 @@ class ReLU(Memoryless):
         self.threshold = number_from_zero(threshold, "threshold")
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         own = {"max_value": self.max_value, "negative_slope": self.negative_slope, "threshold": self.threshold}
         return own | super().get_config()
 
@@ -139,7 +139,7 @@ class LeakyReLU(Memoryless):
         self.negative_slope = number_from_zero(negative_slope, "negative_slope")
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {"negative_slope": self.negative_slope} | super().get_config()
 
     def _new_cell(self):
@@ -167,7 +167,7 @@ class ELU(Memoryless):
         self.alpha = real_number(alpha, "alpha")
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {"alpha": self.alpha} | super().get_config()
 
     def _new_cell(self):

@@ -10,7 +10,7 @@ class _ConvLSTM(_Recurrent, cell=ConvLSTM2DCell):
     """What the layers have in common."""
 
     def compute_output_shape(self, input_shape):
-        """The shape of what a call returns; only the batch size and the length may be None."""
+        """Return the shape of what a call returns; only the batch size and the length may be None."""
         shape = self._shape(input_shape)
         if None in shape[2:]:
             raise ValueError(f"expected known sizes and channels behind (batch, time), got {shape}")

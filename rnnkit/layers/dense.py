@@ -113,11 +113,11 @@ class Dense(Memoryless):
         self._cell = DenseCell(self)
 
     def compute_output_shape(self, input_shape):
-        """``(B, …, units)``."""
+        """Return ``(B, …, units)``."""
         return (*super().compute_output_shape(input_shape)[:-1], self.units)
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {
             "units": self.units,
             "activation": None if self.activation is linear else activation_name(self.activation),
@@ -179,7 +179,7 @@ class Dropout(Layer):
         return None
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {"rate": self.rate} | super().get_config()
 
     def _check_shape(self, shape):

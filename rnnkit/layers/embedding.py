@@ -104,13 +104,13 @@ class Embedding(Layer):
         return table[ids], back
 
     def compute_mask(self, inputs, mask=None):
-        """``ids != 0`` with `mask_zero`, else the mask as it came; symbolic for symbolic ids."""
+        """Return ``ids != 0`` with `mask_zero`, else the mask as it came; symbolic for symbolic ids."""
         if self.mask_zero and isinstance(inputs, SymbolicTensor):
             return np.not_equal(inputs, 0)
         return self._ids(inputs) != 0 if self.mask_zero else super().compute_mask(inputs, mask)
 
     def compute_output_shape(self, input_shape):
-        """``(*ids.shape, output_dim)``."""
+        """Return ``(*ids.shape, output_dim)``."""
         return (*super().compute_output_shape(input_shape), self.output_dim)
 
     def _refuses_stream(self):
@@ -120,7 +120,7 @@ class Embedding(Layer):
         return True
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {
             "input_dim": self.input_dim,
             "output_dim": self.output_dim,

@@ -44,7 +44,7 @@ class Merge(Layer):
         return merged, lambda d: Gradients({}, parted(d))
 
     def compute_output_shape(self, input_shape):
-        """The shape of the merged array, from a list of shapes."""
+        """Return the shape of the merged array, from a list of shapes."""
         return self._merged_shape(self._shape(input_shape))
 
     def _takes_sequences(self):
@@ -52,7 +52,7 @@ class Merge(Layer):
 
     @makes_no_mask
     def compute_mask(self, inputs, mask=None):
-        """Steps that any of the masks uses; None if an array has none."""
+        """Return steps that any of the masks uses; None if an array has none."""
         if mask is None or any(one is None for one in mask):
             return None
         return np.logical_or.reduce([_steps(one) for one in mask])
@@ -127,7 +127,7 @@ class Concatenate(Merge):
 
     @makes_no_mask
     def compute_mask(self, inputs, mask=None):
-        """Steps that any of the masks uses, an array without one using all; side by side along the time axis."""
+        """Return steps that any of the masks uses, an array without one using all; side by side along the time axis."""
         if mask is None or all(one is None for one in mask):
             return None
         steps = [
@@ -141,7 +141,7 @@ class Concatenate(Merge):
         return "joins arrays along an axis that may be time" if self.axis in (1, -2) else None
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {"axis": self.axis} | super().get_config()
 
 

@@ -64,7 +64,7 @@ class ByRate(Noise):
         return not self.rate
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {"rate": self.rate} | super().get_config()
 
 
@@ -127,7 +127,7 @@ class GaussianNoise(Noise):
         return not self.stddev
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {"stddev": self.stddev} | super().get_config()
 
 
@@ -189,7 +189,7 @@ class AlphaDropout(ByRate):
         self.noise_shape = None if noise_shape is None else [None if n is None else int(n) for n in noise_shape]
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {"noise_shape": self.noise_shape} | super().get_config()
 
     def _drawn(self, rng, shape):

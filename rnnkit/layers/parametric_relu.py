@@ -56,7 +56,7 @@ class PReLU(Weighted):
         )
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {
             "alpha_initializer": initializer_config(self.alpha_initializer),
             "alpha_regularizer": regularizers.config_of(self.alpha_regularizer),

@@ -42,13 +42,13 @@ class _Recurrent(RNN):
         return self.cell.units  # type: ignore[attr-defined]
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         config = {name: value for name, value in self.cell.get_config().items() if name in self._cell_arguments}
         return config | self._flags() | {"device": self._device} | Layer.get_config(self)
 
     @classmethod
     def from_config(cls, config):
-        """A new layer, not built, from what `get_config` gave."""
+        """Return a new layer, not built, from what `get_config` gave."""
         return cls(**config)
 
     def _arguments(self):

@@ -186,7 +186,7 @@ class RNN(Layer):
         truncate=None,
         stream=None,
     ):
-        """A call, and the function that takes cotangents of its results back to all that it read.
+        """Run a call, and return the function that takes cotangents of its results back to all that it read.
 
         Parameters
         ----------
@@ -256,7 +256,7 @@ class RNN(Layer):
         return Gradients(gradient.weights, x, self._spec.pack(gradient.states), constants)
 
     def trajectory(self, sequences, initial_state=None, mask=None, training=False, constants=None, *, stream=None):
-        """Every output and every state at every step, for the arguments of a call.
+        """Return every output and every state at every step, for the arguments of a call.
 
         Returns
         -------
@@ -389,7 +389,7 @@ class RNN(Layer):
         return self._kept if self.stateful else None
 
     def stream(self, batch=1, constants=None) -> Stream:
-        """This layer one step at a time, see `Stream`.
+        """Return a stream that runs this layer one step at a time, see `Stream`.
 
         Parameters
         ----------
@@ -469,7 +469,7 @@ class RNN(Layer):
         return None if self._kept is None else self._spec.pack(_on_host(self._kept))
 
     def get_initial_state(self, batch_size: int) -> list:
-        """The states before the first step, ``(B, *state)`` each, as `initial_state` takes them."""
+        """Return the states before the first step, ``(B, *state)`` each, as `initial_state` takes them."""
         return self._spec.pack(self._initial_states(whole(batch_size, "batch_size", 0)))
 
     def _initial_states(self, batch_size):
@@ -540,7 +540,7 @@ class RNN(Layer):
             raise ValueError(f"expected x nested as {self._input_shape}, got {shape}")
 
     def compute_output_shape(self, input_shape):
-        """The shape of what a call returns, as a tuple of shapes with `return_state`; None stays None.
+        """Return the shape of what a call returns, as a tuple of shapes with `return_state`; None stays None.
 
         Examples
         --------
@@ -574,7 +574,7 @@ class RNN(Layer):
         return [self.go_backwards and self.return_sequences]
 
     def compute_mask(self, inputs, mask=None):
-        """The mask of the output: the input's with `return_sequences`, in processing order; None for states."""
+        """Return the mask of the output: the input's with `return_sequences`, in processing order; None for states."""
         mask = self._one_mask(mask)
         if mask is not None:
             mask = validation.steps(mask)[:, ::-1] if self.go_backwards else validation.steps(mask)
@@ -584,7 +584,7 @@ class RNN(Layer):
     # Configuration and display
 
     def get_config(self):
-        """The constructor's arguments as JSON values.
+        """Return the constructor's arguments as JSON values.
 
         Raises
         ------
@@ -599,7 +599,7 @@ class RNN(Layer):
 
     @classmethod
     def from_config(cls, config):
-        """A new layer, not built, from what `get_config` gave."""
+        """Return a new layer, not built, from what `get_config` gave."""
         return cls(**(config | {"cell": deserialize(config["cell"])}))
 
     def _arguments(self):
@@ -607,7 +607,7 @@ class RNN(Layer):
         return ", ".join([repr(self.cell), *flags, *(["device='cuda'"] if self._device == "cuda" else [])])
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
-        """How the step is compiled, traced or jitted, why, and the plan in words.
+        """Return how the step is compiled, traced or jitted, why, and the plan in words.
 
         Parameters
         ----------

@@ -171,7 +171,7 @@ ALIASES = {
 
 
 def get(identifier, loss=None) -> Measure:
-    """The metric that an entry of a `metrics` argument stands for.
+    """Return the metric that an entry of a `metrics` argument stands for.
 
     Parameters
     ----------

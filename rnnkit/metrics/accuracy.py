@@ -10,30 +10,30 @@ from rnnkit.metrics.metric import Metric
 
 
 def binary_accuracy(y_true, y_pred, threshold=0.5):
-    """The share of entries of the last axis where ``y_pred > threshold`` agrees with y_true, which is 0 or 1."""
+    """Compute the share of entries of the last axis where ``y_pred > threshold`` agrees with y_true, which is 0 or 1."""
     losses.check_arrays(y_true, y_pred)
     return np.mean(y_true == (y_pred > threshold), axis=-1)
 
 
 def categorical_accuracy(y_true, y_pred):
-    """1 where the largest entries of y_true and y_pred stand in the same place of the last axis, else 0."""
+    """Return 1 where the largest entries of y_true and y_pred stand in the same place of the last axis, else 0."""
     losses.check_arrays(y_true, y_pred)
     return (np.argmax(y_true, axis=-1) == np.argmax(y_pred, axis=-1)).astype(np.float64)
 
 
 def sparse_categorical_accuracy(y_true, y_pred):
-    """1 where y_true, ``(…)`` or ``(…, 1)``, is the place of y_pred's largest entry on the last axis, else 0."""
+    """Return 1 where y_true, ``(…)`` or ``(…, 1)``, is the place of y_pred's largest entry on the last axis, else 0."""
     return (_numbers_of_classes(y_true, y_pred) == np.argmax(y_pred, axis=-1)).astype(np.float64)
 
 
 def top_k_categorical_accuracy(y_true, y_pred, k=5):
-    """1 where y_true's largest entry is among the `k` largest of y_pred, else 0."""
+    """Return 1 where y_true's largest entry is among the `k` largest of y_pred, else 0."""
     losses.check_arrays(y_true, y_pred)
     return sparse_top_k_categorical_accuracy(np.argmax(y_true, axis=-1), y_pred, k)
 
 
 def sparse_top_k_categorical_accuracy(y_true, y_pred, k=5):
-    """1 where the entry of y_pred that y_true names is among the `k` largest, else 0.
+    """Return 1 where the entry of y_pred that y_true names is among the `k` largest, else 0.
 
     Equal entries share a place: that of the first one of them; an entry that isn't finite is no prediction.
     """

@@ -96,7 +96,7 @@ class CountingMetric(Measure):
         self._counts.add(y_true, y_pred, weight[:, None])
 
     def result(self):
-        """The number so far, an array of them for several thresholds."""
+        """Return the number so far, an array of them for several thresholds."""
         found = np.empty(len(self._used))
         found[self._order] = self._share(self._counts)
         return found if isinstance(self.thresholds, (list, tuple, np.ndarray)) and len(found) > 1 else float(found[0])
@@ -105,7 +105,7 @@ class CountingMetric(Measure):
         raise NotImplementedError
 
     def get_config(self) -> dict:
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         several = isinstance(self.thresholds, (list, tuple, np.ndarray))
         thresholds = [float(one) for one in self.thresholds] if several else self.thresholds
         return {"thresholds": thresholds, "top_k": self.top_k, "class_id": self.class_id, "name": self.name}
@@ -151,7 +151,7 @@ class _OneCount(CountingMetric):
         return getattr(counts, self._default)
 
     def get_config(self) -> dict:
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {name: value for name, value in super().get_config().items() if name in ("thresholds", "name")}
 
 
@@ -224,7 +224,7 @@ class FBetaScore(Measure):
         self._sums = self._sums + (sums.sum(axis=1, keepdims=True) if self.average == "micro" else sums)
 
     def result(self):
-        """The score so far."""
+        """Return the score so far."""
         right, predicted, real = self._sums
         precision, recall, square = divided(right, predicted), divided(right, real), self.beta**2
         scores = divided((1 + square) * precision * recall, square * precision + recall)
@@ -233,7 +233,7 @@ class FBetaScore(Measure):
         return float(np.sum(scores * divided(real, real.sum())) if self.average == "weighted" else np.mean(scores))
 
     def get_config(self) -> dict:
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {"average": self.average, "beta": self.beta, "threshold": self.threshold, "name": self.name}
 
 
@@ -244,5 +244,5 @@ class F1Score(FBetaScore):
         super().__init__(average, 1.0, threshold, name)
 
     def get_config(self) -> dict:
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {name: value for name, value in super().get_config().items() if name != "beta"}

@@ -82,11 +82,11 @@ class Sum(Measure):
         self._weight += float(np.sum(weight))
 
     def update(self, y_true, y_pred, mask=None, sample_weight=None) -> None:
-        """An error: it tells of numbers, not of targets and outputs."""
+        """Raise an error: it tells of numbers, not of targets and outputs."""
         raise ValueError(f"expected a metric of targets and outputs to train with; {self.name!r} takes numbers alone")
 
     def result(self) -> float:
-        """The sum so far."""
+        """Return the sum so far."""
         return self._total
 
 
@@ -104,5 +104,5 @@ class Mean(Sum):
         super().__init__(name)
 
     def result(self) -> float:
-        """The mean so far; 0 where there is no number, as Keras has it."""
+        """Return the mean so far; 0 where there is no number, as Keras has it."""
         return self._total / self._weight if self._weight else 0.0

@@ -38,7 +38,7 @@ class Measure(Configurable):
         raise NotImplementedError(f"expected {type(self).__name__} to define update(y_true, y_pred, …)")
 
     def result(self):
-        """What all batches so far give."""
+        """Return what all batches so far give."""
         raise NotImplementedError(f"expected {type(self).__name__} to define result()")
 
     def update_state(self, y_true, y_pred, sample_weight=None) -> None:
@@ -57,7 +57,7 @@ class Measure(Configurable):
         return self.result()
 
     def get_config(self) -> dict:
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {"name": self.name}
 
     def __repr__(self):
@@ -133,17 +133,17 @@ class Metric(Measure):
         self._weight += float(np.sum(weight))
 
     def result(self) -> float:
-        """The mean so far; NaN where nothing was used."""
+        """Return the mean so far; NaN where nothing was used."""
         return self._finish(self._total / self._weight) if self._weight else math.nan
 
     def get_config(self) -> dict:
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         own = {"function": name_of(self.function)} if type(self) is Metric else {}
         return own | {"name": self.name} | self.settings
 
     @classmethod
     def from_config(cls, config: dict) -> Metric:
-        """The metric that `get_config` described, without its batches."""
+        """Return the metric that `get_config` described, without its batches."""
         config = dict(config)
         if "function" in config:
             config["function"] = losses.get(find(config["function"]))

@@ -31,7 +31,7 @@ OPTIMIZERS = {name.lower(): kind for name, kind in CLASSES.items()}
 
 
 def get(identifier) -> Optimizer:
-    """The optimizer that an argument stands for.
+    """Return the optimizer that an argument stands for.
 
     Parameters
     ----------
@@ -63,5 +63,5 @@ def get(identifier) -> Optimizer:
 
 
 def config_of(optimizer) -> dict | str | None:
-    """What `get` makes the same optimizer of, as JSON values."""
+    """Return what `get` makes the same optimizer of, as JSON values."""
     return named_config(optimizer, CLASSES)

@@ -39,12 +39,12 @@ class Adagrad(Optimizer):
         self.epsilon = number_from_zero(epsilon, "epsilon")
 
     def rule(self, weight, gradient, slots, now):
-        """One update."""
+        """Compute one update."""
         v = slots[0] + gradient * gradient
         return weight - now.learning_rate * gradient / np.sqrt(v + now.start), (v,)
 
     def coefficients(self, step, learning_rate):
-        """The learning rate, and what the sum of squares begins with."""
+        """Return the learning rate, and what the sum of squares begins with."""
         return {"learning_rate": learning_rate, "start": self.initial_accumulator_value + self.epsilon}
 
 
@@ -81,14 +81,14 @@ class Adadelta(Optimizer):
         self.rho, self.epsilon = share(rho, "rho"), number_from_zero(epsilon, "epsilon")
 
     def rule(self, weight, gradient, slots, now):
-        """One update."""
+        """Compute one update."""
         v, u = slots
         v = now.rho * v + (1 - now.rho) * gradient * gradient
         step = gradient * np.sqrt(u + now.epsilon) / np.sqrt(v + now.epsilon)
         return weight - now.learning_rate * step, (v, now.rho * u + (1 - now.rho) * step * step)
 
     def coefficients(self, step, learning_rate):
-        """The learning rate and the settings."""
+        """Return the learning rate and the settings."""
         return {"learning_rate": learning_rate, "rho": self.rho, "epsilon": self.epsilon}
 
 
@@ -124,14 +124,14 @@ class Adamax(Optimizer):
         self.epsilon = number_from_zero(epsilon, "epsilon")
 
     def rule(self, weight, gradient, slots, now):
-        """One update."""
+        """Compute one update."""
         m, u = slots
         m = m + now.from_gradient * (gradient - m)
         u = np.maximum(now.beta_2 * u, np.abs(gradient))
         return weight - now.rate * m / (u + now.epsilon), (m, u)
 
     def coefficients(self, step, learning_rate):
-        """The step size with its correction, and the settings."""
+        """Return the step size with its correction, and the settings."""
         return {
             "rate": learning_rate / (1 - self.beta_1**step),
             "from_gradient": 1 - self.beta_1,

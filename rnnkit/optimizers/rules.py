@@ -49,7 +49,7 @@ class SGD(Optimizer):
         return ("momentum",) if self.momentum else ()
 
     def rule(self, weight, gradient, slots, now):
-        """One update."""
+        """Compute one update."""
         change = now.learning_rate * gradient
         if not slots:
             return weight - change, ()
@@ -57,7 +57,7 @@ class SGD(Optimizer):
         return weight + (m * now.momentum - change if self.nesterov else m), (m,)
 
     def coefficients(self, step, learning_rate):
-        """The learning rate and the momentum."""
+        """Return the learning rate and the momentum."""
         return {"learning_rate": learning_rate, "momentum": self.momentum}
 
 
@@ -92,7 +92,7 @@ class RMSprop(Optimizer):
         return ("velocity", *["average"] * self.centered, *["momentum"] * bool(self.momentum))
 
     def rule(self, weight, gradient, slots, now):
-        """One update."""
+        """Compute one update."""
         v, *others = slots
         new = [now.rho * v + (1 - now.rho) * gradient * gradient]
         spread = new[0] + now.epsilon
@@ -106,7 +106,7 @@ class RMSprop(Optimizer):
         return weight - change, tuple(new)
 
     def coefficients(self, step, learning_rate):
-        """The learning rate and the settings."""
+        """Return the learning rate and the settings."""
         settings = {"rho": self.rho, "momentum": self.momentum, "epsilon": self.epsilon}
         return {"learning_rate": learning_rate} | settings
 
@@ -149,7 +149,7 @@ class Adam(Optimizer):
         return ("momentum", "velocity", *["largest_velocity"] * self.amsgrad)
 
     def rule(self, weight, gradient, slots, now):
-        """One update."""
+        """Compute one update."""
         m, v, *largest = slots
         m = m + now.from_gradient * (gradient - m)
         v = v + now.from_square * (gradient * gradient - v)
@@ -157,7 +157,7 @@ class Adam(Optimizer):
         return weight - now.rate * m / (np.sqrt(largest[0] if largest else v) + now.epsilon), (m, v, *largest)
 
     def coefficients(self, step, learning_rate):
-        """The step size with both corrections, and the settings."""
+        """Return the step size with both corrections, and the settings."""
         rate = learning_rate * (1 - self.beta_2**step) ** 0.5 / (1 - self.beta_1**step)
         return {
             "rate": rate,
@@ -220,7 +220,7 @@ class Nadam(Optimizer):
         self._product = (0, 1.0, self.beta_1)  # of the momentum's schedule up to a step
 
     def rule(self, weight, gradient, slots, now):
-        """One update."""
+        """Compute one update."""
         m, v = slots
         m = m + now.from_gradient * (gradient - m)
         v = v + now.from_square * (gradient * gradient - v)
@@ -228,7 +228,7 @@ class Nadam(Optimizer):
         return weight - ahead / (np.sqrt(v * now.of_square) + now.epsilon), (m, v)
 
     def coefficients(self, step, learning_rate):
-        """The learning rate with the corrections, and the settings."""
+        """Return the learning rate with the corrections, and the settings."""
         product, ahead = self._momentum_up_to(step), self._momentum(step + 1)
         return {
             "of_momentum": learning_rate * ahead / (1 - product * ahead),
@@ -278,11 +278,11 @@ class Lion(Optimizer):
         self.beta_1, self.beta_2 = share(beta_1, "beta_1"), share(beta_2, "beta_2")
 
     def rule(self, weight, gradient, slots, now):
-        """One update."""
+        """Compute one update."""
         (m,) = slots
         ahead = np.sign(now.beta_1 * m + (1 - now.beta_1) * gradient)
         return weight - now.learning_rate * ahead, (now.beta_2 * m + (1 - now.beta_2) * gradient,)
 
     def coefficients(self, step, learning_rate):
-        """The learning rate and the settings."""
+        """Return the learning rate and the settings."""
         return {"learning_rate": learning_rate, "beta_1": self.beta_1, "beta_2": self.beta_2}

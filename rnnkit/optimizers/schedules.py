@@ -40,7 +40,7 @@ class Schedule(Configurable):
         raise NotImplementedError
 
     def get_config(self) -> dict:
-        """The constructor's arguments as JSON values; one of your own with arguments overrides it."""
+        """Return the constructor's arguments as JSON values; one of your own with arguments overrides it."""
         return {}
 
 
@@ -58,7 +58,7 @@ class Constant(Schedule):
         return self.learning_rate
 
     def get_config(self) -> dict:
-        """The constructor's argument."""
+        """Return the constructor's argument."""
         return asdict(self)
 
 
@@ -97,7 +97,7 @@ class ExponentialDecay(Schedule):
         return self.initial_learning_rate * self.decay_rate**power
 
     def get_config(self) -> dict:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         return asdict(self)
 
 
@@ -152,7 +152,7 @@ class CosineDecay(Schedule):
         return start * ((1 - self.alpha) * wave + self.alpha)
 
     def get_config(self) -> dict:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         return asdict(self)
 
 
@@ -199,7 +199,7 @@ class CosineDecayRestarts(Schedule):
         return self.initial_learning_rate * ((1 - self.alpha) * wave + self.alpha)
 
     def get_config(self) -> dict:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         return asdict(self)
 
 
@@ -237,7 +237,7 @@ class InverseTimeDecay(Schedule):
         return self.initial_learning_rate / (1 + self.decay_rate * times)
 
     def get_config(self) -> dict:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         return asdict(self)
 
 
@@ -279,7 +279,7 @@ class PolynomialDecay(Schedule):
         return (self.initial_learning_rate - self.end_learning_rate) * left + self.end_learning_rate
 
     def get_config(self) -> dict:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         return asdict(self)
 
 
@@ -323,7 +323,7 @@ class PiecewiseConstantDecay(Schedule):
         return self.values[bisect.bisect_left(self.boundaries, step)]
 
     def get_config(self) -> dict:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         return {"boundaries": list(self.boundaries), "values": list(self.values)}
 
 
@@ -375,7 +375,7 @@ class OneCycle(Schedule):
         return _along_cosine(self.max_learning_rate, start / self.end_factor, min(1, (step - top) / (last - top)))
 
     def get_config(self) -> dict:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         return asdict(self)
 
 
@@ -412,7 +412,7 @@ class WarmUp(Schedule):
         return self.schedule(step - self.steps)
 
     def get_config(self) -> dict:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         return {"schedule": config_of(self.schedule), "steps": self.steps}
 
 
@@ -447,7 +447,7 @@ CLASSES = {
 
 
 def get(identifier) -> float | Callable[[int], float]:
-    """The learning rate that an argument stands for.
+    """Return the learning rate that an argument stands for.
 
     Parameters
     ----------

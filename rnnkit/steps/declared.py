@@ -145,12 +145,12 @@ class DeclaredCell(Cell):
         self.built = True
 
     def call(self, inputs, states, constants=(), training=False, draws=None):
-        """One step with this cell's weights."""
+        """Compute one step with this cell's weights."""
         output, new = self._advance(inputs, tuple(states), tuple(constants), training, draws or {})
         return output, list(new)
 
     def get_initial_state(self, batch_size):
-        """Zeros, or what ``initial`` says, ``(B, *shape)`` each."""
+        """Return zeros, or what ``initial`` says, ``(B, *shape)`` each."""
         spec = self._states()
         flat = list(spec.zeros(whole(batch_size, "batch_size", 0), np.float64))
         for i, name in enumerate(self.spec.states):
@@ -162,13 +162,13 @@ class DeclaredCell(Cell):
         return flat[0] if spec.bare else flat
 
     def get_config(self):
-        """The keywords as JSON values."""
+        """Return the keywords as JSON values."""
         config = {key: to_json(value, key) for key, value in self.keywords.items()}
         return config | {"name": self.name} if self.name else config
 
     @classmethod
     def from_config(cls, config):
-        """The cell with this configuration."""
+        """Return the cell with this configuration."""
         return cls(**{key: from_json(value) for key, value in config.items()})
 
     def __repr__(self):

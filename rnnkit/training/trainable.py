@@ -227,7 +227,7 @@ class Trainable(Layer):
     def evaluate(
         self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, steps=None, return_dict=False
     ):
-        """The loss and the metrics on some data.
+        """Compute the loss and the metrics on some data.
 
         Parameters
         ----------
@@ -251,7 +251,7 @@ class Trainable(Layer):
         return _shown(tally, compiled, return_dict)
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, *, out=None):
-        """Outputs for many rows, a batch at a time.
+        """Compute the outputs for many rows, a batch at a time.
 
         Parameters
         ----------
@@ -342,14 +342,14 @@ class Trainable(Layer):
         return _shown(tally, compiled, return_dict)
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
-        """Loss and metrics of one batch."""
+        """Compute loss and metrics of one batch."""
         compiled = self._ready()
         tally = Tally(compiled)
         Stepper(self, compiled).test(self._batch(x, y, sample_weight), tally)
         return _shown(tally, compiled, return_dict)
 
     def predict_on_batch(self, x):
-        """Outputs of one batch: a call."""
+        """Compute the outputs of one batch: a call."""
         return self(x)
 
     # Files

@@ -10,7 +10,7 @@ _limit: int | None = None
 
 
 def get_memory_limit() -> int:
-    """How many bytes a gradient may keep of one call before ``checkpoint="auto"`` stores every √T-th state instead.
+    """Return how many bytes a gradient may keep of one call before ``checkpoint="auto"`` stores every √T-th state instead.
 
     1 GiB by default, or ``RNNKIT_MEMORY_LIMIT``.
     """

@@ -54,7 +54,7 @@ def cache_folder() -> Path:
 
 
 def cache_info() -> dict[str, object]:
-    """Where compiled programs are kept on disk, how many, their size, and whether they are used.
+    """Return where compiled programs are kept on disk, how many, their size, and whether they are used.
 
     Returns
     -------

@@ -21,7 +21,7 @@ _limit = threading.local()
 
 
 def get_num_threads() -> int:
-    """How many threads a call may use.
+    """Return how many threads a call may use.
 
     By default the CPUs that this process may use (its affinity and its container's quota), or ``RNNKIT_NUM_THREADS``.
     """

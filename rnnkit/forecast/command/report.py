@@ -79,7 +79,7 @@ class ForecastReport:
         return self.forecasts[self.model].upper
 
     def share_of_naive(self, model: str) -> float:
-        """The model's mean absolute error as a share of the better naive forecast's."""
+        """Return the model's mean absolute error as a share of the better naive forecast's."""
         if self.test is None:
             return float("nan")
         better = min(self.test.scores(name)["MAE"] for name in (NAIVE, SEASONAL) if name in self.test.forecasts)

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def naive(history, horizon: int) -> np.ndarray:
-    """The last value known, again and again.
+    """Return the last value known, again and again.
 
     >>> naive(np.array([1.0, 5.0, np.nan]), 2).tolist()
     [5.0, 5.0]
@@ -15,7 +15,7 @@ def naive(history, horizon: int) -> np.ndarray:
 
 
 def seasonal_naive(history, horizon: int, season: int) -> np.ndarray:
-    """The value known a season ago, or more seasons where that one is a gap.
+    """Return the value known a season ago, or more seasons where that one is a gap.
 
     Where no season has a value, the last one known.
 

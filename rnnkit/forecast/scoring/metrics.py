@@ -8,7 +8,7 @@ from rnnkit.arrays import with_gaps
 
 
 def mean_absolute_error(actual, forecast) -> float:
-    """``mean |actual - forecast|`` over the values that are not NaN; NaN without any.
+    """Compute ``mean |actual - forecast|`` over the values that are not NaN; NaN without any.
 
     >>> mean_absolute_error(np.array([1.0, np.nan, 3.0]), np.array([2.0, 2.0, 5.0]))
     1.5
@@ -17,7 +17,7 @@ def mean_absolute_error(actual, forecast) -> float:
 
 
 def root_mean_squared_error(actual, forecast) -> float:
-    """``sqrt(mean (actual - forecast)²)`` over the values that are not NaN.
+    """Compute ``sqrt(mean (actual - forecast)²)`` over the values that are not NaN.
 
     >>> root_mean_squared_error(np.array([1.0, np.nan, 3.0]), np.array([2.0, 2.0, 10.0]))
     5.0
@@ -40,7 +40,7 @@ def naive_error(training, season: int | None = None) -> float:
 
 
 def mean_absolute_scaled_error(actual, forecast, training, season: int | None = None) -> float:
-    """The mean absolute error over `naive_error` of the training part (Hyndman and Koehler 2006); NaN where that is 0.
+    """Compute the mean absolute error over `naive_error` of the training part (Hyndman and Koehler 2006); NaN where that is 0.
 
     >>> mean_absolute_scaled_error([8.0, 9.0], [7.0, 7.0], [1.0, 2.0, 4.0])
     1.0
@@ -49,7 +49,7 @@ def mean_absolute_scaled_error(actual, forecast, training, season: int | None = 
 
 
 def root_mean_squared_scaled_error(actual, forecast, training, season: int | None = None) -> float:
-    """The root mean squared error over that of the naive forecast within the training part; NaN where that is 0.
+    """Compute the root mean squared error over that of the naive forecast within the training part; NaN where that is 0.
 
     With a season of 1 that is the measure of the M5 competition (Makridakis, Spiliotis and Assimakopoulos 2022,
     equation 1). A season of m compares with the value m steps before.
@@ -62,7 +62,7 @@ def root_mean_squared_scaled_error(actual, forecast, training, season: int | Non
 
 
 def symmetric_percentage_error(actual, forecast) -> float:
-    """The mean of `percentage_terms` over the values that are not NaN: the sMAPE of the M3 competition.
+    """Compute the mean of `percentage_terms` over the values that are not NaN: the sMAPE of the M3 competition.
 
     >>> symmetric_percentage_error([0.0, 1.0, np.nan], [0.0, 3.0, 1.0])
     50.0
@@ -71,7 +71,7 @@ def symmetric_percentage_error(actual, forecast) -> float:
 
 
 def pinball_loss(actual, forecast, quantile: float) -> float:
-    """The mean of `pinball_terms` over the values that are not NaN.
+    """Compute the mean of `pinball_terms` over the values that are not NaN.
 
     >>> pinball_loss([1.0, 5.0], [3.0, 3.0], 0.75)
     1.0
@@ -80,7 +80,7 @@ def pinball_loss(actual, forecast, quantile: float) -> float:
 
 
 def coverage(actual, lower, upper) -> float:
-    """The share of values within a band, its edges included, in percent, over the values that are not NaN.
+    """Compute the share of values within a band, its edges included, in percent, over the values that are not NaN.
 
     >>> coverage([1.0, 5.0, np.nan], [0.0, 0.0, 0.0], [2.0, 2.0, 2.0])
     50.0

@@ -46,7 +46,7 @@ class RowGradient(NDArrayOperatorsMixin):
 
     @classmethod
     def sums(cls, ids, rows, shape) -> RowGradient:
-        """From rows ``(n, D)`` for ids ``(n,)`` in any order: those of the same id are added up in theirs."""
+        """Make one of rows ``(n, D)`` for ids ``(n,)`` in any order: those of the same id are added up in theirs."""
         order = np.argsort(ids, kind="stable")
         found, starts, counts = np.unique(ids[order], return_index=True, return_counts=True)
         # In two passes: a frequent id is a long sum, whose rounding errors would grow with it.
@@ -70,7 +70,7 @@ class RowGradient(NDArrayOperatorsMixin):
         self.ids, self.rows = other.ids, other.rows
 
     def to_dense(self) -> np.ndarray:
-        """The whole array ``(N, D)``, as ``np.asarray`` gives it."""
+        """Return the whole array ``(N, D)``, as ``np.asarray`` gives it."""
         dense = np.zeros(self.shape, self.dtype)
         dense[self.ids] = self.rows
         return dense
