@@ -44,7 +44,7 @@ class Constraint(Configurable):
 
 @dataclass(frozen=True, slots=True)
 class MaxNorm(Constraint):
-    """Scale what is longer than `max_value` to that length (Srivastava et al. 2014).
+    """A constraint that scales what is longer than `max_value` to that length (Srivastava et al. 2014).
 
     Parameters
     ----------
@@ -52,6 +52,11 @@ class MaxNorm(Constraint):
         0 or more.
     axis : int or tuple of int
         Axes along which lengths are taken: 0 for what reaches one unit from all inputs.
+
+    Raises
+    ------
+    ValueError or TypeError
+        For a setting outside of its range.
 
     Examples
     --------
@@ -80,7 +85,7 @@ class MaxNorm(Constraint):
 
 @dataclass(frozen=True, slots=True)
 class MinMaxNorm(Constraint):
-    """Bring lengths between `min_value` and `max_value`.
+    """A constraint that brings lengths between `min_value` and `max_value`.
 
     Parameters
     ----------
@@ -90,6 +95,17 @@ class MinMaxNorm(Constraint):
         Of the way to where a length should be, how much is gone at an update; 1 for all.
     axis : int or tuple of int
         As in `MaxNorm`.
+
+    Raises
+    ------
+    ValueError or TypeError
+        For a setting outside of its range.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.constraints.MinMaxNorm(1.0, 2.0)(np.array([[3.0, 0.3], [4.0, 0.4]])).round(3).tolist()
+    [[1.2, 0.6], [1.6, 0.8]]
     """
 
     min_value: float = 0.0
@@ -120,12 +136,18 @@ class MinMaxNorm(Constraint):
 
 @dataclass(frozen=True, slots=True)
 class UnitNorm(Constraint):
-    """Scale everything to length 1.
+    """A constraint that scales everything to length 1.
 
     Parameters
     ----------
     axis : int or tuple of int
         As in `MaxNorm`.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.constraints.UnitNorm()(np.array([[3.0, 0.3], [4.0, 0.4]])).round(3).tolist()
+    [[0.6, 0.6], [0.8, 0.8]]
     """
 
     axis: int | tuple[int, ...] = 0
@@ -145,7 +167,14 @@ class UnitNorm(Constraint):
 
 @dataclass(frozen=True, slots=True)
 class NonNeg(Constraint):
-    """Set what is negative to 0."""
+    """A constraint that sets what is negative to 0.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.constraints.NonNeg()(np.array([[3.0, -0.3]])).tolist()
+    [[3.0, 0.0]]
+    """
 
     def __call__(self, weight):
         """``max(w, 0)``."""
@@ -180,6 +209,11 @@ def get(identifier) -> Callable[[np.ndarray], np.ndarray] | None:
     identifier : str, callable, dict or None
         A name (``"max_norm"``, ``"min_max_norm"``, ``"non_neg"``, ``"unit_norm"``), a callable as it is, or
         ``{"class_name": …, "config": …}``; None for none.
+
+    Returns
+    -------
+    callable or None
+        ``weight -> weight``.
 
     Raises
     ------

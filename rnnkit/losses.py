@@ -966,11 +966,6 @@ class SparseCategoricalCrossentropy(Loss):
     from_logits : bool
         Whether y_pred holds logits rather than probabilities.
 
-    Raises
-    ------
-    ValueError
-        For a setting outside of its range.
-
     Examples
     --------
     >>> import numpy as np, rnnkit as rk
@@ -1006,11 +1001,6 @@ class Poisson(Loss):
     ----------
     log_input : bool
         Whether y_pred holds logarithms of rates.
-
-    Raises
-    ------
-    ValueError
-        For a setting outside of its range.
 
     Examples
     --------

@@ -108,6 +108,12 @@ class L1(L1L2):
     ----------
     l1 : float
         0 or more.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.regularizers.L1(0.01)(np.array([1.0, -2.0]))
+    0.03
     """
 
     __slots__ = ()
@@ -130,6 +136,12 @@ class L2(L1L2):
     ----------
     l2 : float
         0 or more.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.regularizers.L2(0.01)(np.array([1.0, -2.0]))
+    0.05
     """
 
     __slots__ = ()
@@ -157,6 +169,10 @@ def get(identifier) -> Regularizer | None:
     identifier : str, Regularizer, dict or None
         A name (``"l1"``, ``"l2"``, ``"l1_l2"``), an object as it is, or ``{"class_name": …, "config": …}``; None for
         no penalty.
+
+    Returns
+    -------
+    Regularizer or None
 
     Raises
     ------

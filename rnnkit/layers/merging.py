@@ -172,6 +172,14 @@ class Elementwise(Merge):
 class Add(Elementwise):
     """The sum of arrays, from the first to the last.
 
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}, optional
+        Default: the first input's.
+    seed : int, optional
+        Accepted as by all layers.
+    name : str, optional
+
     Examples
     --------
     >>> import numpy as np, rnnkit as rk
@@ -185,6 +193,19 @@ class Add(Elementwise):
 
 class Subtract(Elementwise):
     """The first of two arrays less the second.
+
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}, optional
+        Default: the first input's.
+    seed : int, optional
+        Accepted as by all layers.
+    name : str, optional
+
+    Raises
+    ------
+    ValueError
+        When it is called on other than two arrays.
 
     Examples
     --------
@@ -205,6 +226,14 @@ class Subtract(Elementwise):
 class Multiply(Elementwise):
     """The product of arrays, element by element, from the first to the last.
 
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}, optional
+        Default: the first input's.
+    seed : int, optional
+        Accepted as by all layers.
+    name : str, optional
+
     Examples
     --------
     >>> import numpy as np, rnnkit as rk
@@ -221,6 +250,14 @@ class Multiply(Elementwise):
 
 class Average(Elementwise):
     """The mean of arrays, element by element.
+
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}, optional
+        Default: the first input's.
+    seed : int, optional
+        Accepted as by all layers.
+    name : str, optional
 
     Examples
     --------
@@ -256,6 +293,14 @@ class Extreme(Elementwise):
 class Maximum(Extreme):
     """The largest of arrays, element by element; where several are, the first of them has the gradient.
 
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}, optional
+        Default: the first input's.
+    seed : int, optional
+        Accepted as by all layers.
+    name : str, optional
+
     Examples
     --------
     >>> import numpy as np, rnnkit as rk
@@ -268,6 +313,14 @@ class Maximum(Extreme):
 
 class Minimum(Extreme):
     """The smallest of arrays, element by element; where several are, the first of them has the gradient.
+
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}, optional
+        Default: the first input's.
+    seed : int, optional
+        Accepted as by all layers.
+    name : str, optional
 
     Examples
     --------

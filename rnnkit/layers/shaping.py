@@ -147,6 +147,14 @@ class Reshape(Shaping):
 class Flatten(Shaping):
     """Every row as one axis ``(B, N)``.
 
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}, optional
+        Default: the first input's.
+    seed : int, optional
+        Accepted as by all layers.
+    name : str, optional
+
     Examples
     --------
     >>> import numpy as np, rnnkit as rk

@@ -40,6 +40,10 @@ def get(identifier) -> Optimizer:
         ``"adadelta"``, ``"adamax"``, ``"lbfgs"``, in any case), an object as it is, or
         ``{"class_name": …, "config": …}``.
 
+    Returns
+    -------
+    Optimizer
+
     Raises
     ------
     ValueError
@@ -63,5 +67,21 @@ def get(identifier) -> Optimizer:
 
 
 def config_of(optimizer) -> dict | str | None:
-    """Return what `get` makes the same optimizer of, as JSON values."""
+    """Return what `get` makes the same optimizer of, as JSON values.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+
+    Returns
+    -------
+    dict or str
+        What `get` takes, of JSON values.
+
+    Examples
+    --------
+    >>> import rnnkit as rk
+    >>> rk.optimizers.config_of(rk.optimizers.SGD(0.1))["class_name"]
+    'SGD'
+    """
     return named_config(optimizer, CLASSES)

@@ -46,7 +46,24 @@ class Schedule(Configurable):
 
 @dataclass(frozen=True, slots=True)
 class Constant(Schedule):
-    """The same learning rate at every step: what `WarmUp` may lead to."""
+    """The same learning rate at every step: what `WarmUp` may lead to.
+
+    Parameters
+    ----------
+    learning_rate : float
+        0 or more.
+
+    Raises
+    ------
+    ValueError
+        For another learning rate.
+
+    Examples
+    --------
+    >>> import rnnkit as rk
+    >>> rk.optimizers.schedules.Constant(0.01)(1000)
+    0.01
+    """
 
     learning_rate: float
 
@@ -453,6 +470,11 @@ def get(identifier) -> float | Callable[[int], float]:
     ----------
     identifier : float, Schedule, callable or dict
         A number of 0 or more; a callable ``step -> float``; ``{"class_name": …, "config": …}``.
+
+    Returns
+    -------
+    float or callable
+        ``step -> float``.
 
     Raises
     ------

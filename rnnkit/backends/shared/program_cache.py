@@ -62,6 +62,12 @@ def cache_info() -> dict[str, object]:
         ``folder`` (str), ``programs`` (int), ``bytes`` (int), ``verdict`` (str). A folder that isn't there has no
         programs. The verdict is ``"trusted"``, or ``"not used: "``, why and what to do: programs are code, so a folder
         that another user could have written to is neither read nor written.
+
+    Examples
+    --------
+    >>> import rnnkit as rk
+    >>> sorted(rk.cache_info())
+    ['bytes', 'folder', 'programs', 'verdict']
     """
     folder, files = cache_folder(), _files()
     why = fault(folder)
