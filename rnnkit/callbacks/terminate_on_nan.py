@@ -8,7 +8,7 @@ from rnnkit.callbacks.callback import Callback
 
 
 class TerminateOnNaN(Callback):
-    """Stop quietly when the loss is NaN or infinite; without this callback that is an error.
+    """A callback that ends a fit quietly when the loss is NaN or infinite; without it that is an error.
 
     Attributes
     ----------

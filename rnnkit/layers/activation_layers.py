@@ -119,7 +119,7 @@ class ReLU(Memoryless):
 
 
 class LeakyReLU(Memoryless):
-    """x where it is positive, and ``negative_slope * x`` elsewhere.
+    """A layer of x where it is positive, and ``negative_slope * x`` elsewhere.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ class LeakyReLU(Memoryless):
 
 
 class ELU(Memoryless):
-    """x where it is positive, and ``alpha * (exp(x) - 1)`` elsewhere (Clevert et al. 2015).
+    """A layer of x where it is positive, and ``alpha * (exp(x) - 1)`` elsewhere (Clevert et al. 2015).
 
     Parameters
     ----------

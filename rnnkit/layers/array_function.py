@@ -176,7 +176,7 @@ class WholeArrays(Layer):
 
     @makes_no_mask
     def compute_mask(self, inputs, mask=None):
-        """Return the input's mask for results with its axes of batch and time, else None; of several, steps that any uses."""
+        """Return the input's mask for results with its axes of batch and time, else None; of several, any's."""
         masks = [validation.array(one, "mask") != 0 for one in leaves(mask) if one is not None]
         several = isinstance(mask, (list, tuple))
         if not masks or (several and len(masks) < len(mask)) or len({one.shape for one in masks}) > 1:

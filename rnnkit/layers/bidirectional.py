@@ -49,7 +49,7 @@ MERGES = {"concat": _concat, "sum": _sum, "mul": _mul, "ave": _ave, None: _pair}
 
 
 class Bidirectional(Layer):
-    """Run a recurrent layer over the sequences and another over their reverse.
+    """A recurrent layer over the sequences, and another over their reverse.
 
     It equals::
 

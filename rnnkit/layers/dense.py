@@ -54,7 +54,7 @@ class DenseCell(Cell):
 
 
 class Dense(Memoryless):
-    """``activation(x @ kernel + bias)`` on the last axis of x ``(B, …, F)``.
+    """A fully connected layer: ``activation(x @ kernel + bias)`` on the last axis of x ``(B, …, F)``.
 
     It runs as a step without memory, on the recurrent layers' products, so that a row's result depends on nothing but
     the row.
@@ -138,7 +138,9 @@ _activation = activation  # the constructor's argument has the same name
 
 
 class Dropout(Layer):
-    """Set a share `rate` of the entries to 0 while training and scale the others by ``1 / (1 - rate)``.
+    """A layer that sets a share `rate` of the entries to 0 while training, and scales up the others.
+
+    The others are scaled by ``1 / (1 - rate)``.
 
     Cotangents go back under the mask that the call drew.
 

@@ -20,7 +20,7 @@ from rnnkit.steps.weight_options import WeightOptions
 
 
 class Embedding(Layer):
-    """Look up ids in a table: ``y = embeddings[ids]``.
+    """A table in which ids are looked up: ``y = embeddings[ids]``.
 
     The table's gradient is a `RowGradient` of the ids that were looked up, those that `mask_zero` masks among them.
 

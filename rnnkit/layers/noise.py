@@ -101,7 +101,7 @@ class SpatialDropout1D(ByRate):
 
 
 class GaussianNoise(Noise):
-    """Add normal noise in training.
+    """Normal noise that is added in training.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ class GaussianNoise(Noise):
 
 
 class GaussianDropout(ByRate):
-    """Multiply in training by normal noise with mean 1 and variance ``rate / (1 - rate)`` (Srivastava et al. 2014).
+    """Normal noise to multiply by in training, with mean 1 and variance ``rate / (1 - rate)`` (Srivastava et al. 2014).
 
     Parameters
     ----------

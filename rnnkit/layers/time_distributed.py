@@ -11,7 +11,7 @@ from rnnkit.serialization.configuration import deserialize, serialize
 
 
 class TimeDistributed(Layer):
-    """Apply a layer to each step of x ``(B, T, …)``.
+    """A layer that applies another to each step of x ``(B, T, …)``.
 
     It equals::
 

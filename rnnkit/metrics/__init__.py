@@ -183,12 +183,22 @@ def get(identifier, loss=None) -> Measure:
         What the model is trained by. It decides which accuracy ``"accuracy"`` is, where it is one of the
         crossentropies, and at which threshold; Keras looks at the shapes only.
 
+    Returns
+    -------
+    Measure
+
     Raises
     ------
     ValueError
         For a name that doesn't exist.
     TypeError
         For anything else.
+
+    Examples
+    --------
+    >>> import rnnkit as rk
+    >>> rk.metrics.get("mae").name
+    'mae'
     """
     if isinstance(identifier, Measure):
         return identifier

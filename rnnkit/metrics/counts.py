@@ -112,7 +112,17 @@ class CountingMetric(Measure):
 
 
 class Precision(CountingMetric):
-    """Of the positive predictions, the share that is right; 0 where there is none.
+    """The share of the positive predictions that is right; 0 where there is none.
+
+    Parameters
+    ----------
+    thresholds : float or list of float, optional
+        A prediction above is positive: 0.5 unless given. Several give several results, which training doesn't take.
+    top_k : int, optional
+        The `top_k` largest predictions of a row are positive, if they are above the thresholds that are given.
+    class_id : int, optional
+        Count this entry of the last axis alone.
+    name : str
 
     Examples
     --------
@@ -127,7 +137,17 @@ class Precision(CountingMetric):
 
 
 class Recall(CountingMetric):
-    """Of what is positive, the share that is predicted so; 0 where there is none.
+    """The share of what is positive that is predicted so; 0 where there is none.
+
+    Parameters
+    ----------
+    thresholds : float or list of float, optional
+        A prediction above is positive: 0.5 unless given. Several give several results, which training doesn't take.
+    top_k : int, optional
+        The `top_k` largest predictions of a row are positive, if they are above the thresholds that are given.
+    class_id : int, optional
+        Count this entry of the last axis alone.
+    name : str
 
     Examples
     --------
@@ -156,31 +176,85 @@ class _OneCount(CountingMetric):
 
 
 class TruePositives(_OneCount):
-    """The weight of positive predictions that are right."""
+    """The weight of positive predictions that are right.
+
+    Parameters
+    ----------
+    thresholds : float or list of float, optional
+        A prediction above is positive: 0.5 unless given. Several give several results, which training doesn't take.
+    name : str
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.metrics.TruePositives()([[0.0], [1.0], [1.0]], [[0.9], [0.8], [0.1]])
+    1.0
+    """
 
     _default = "true_positives"
 
 
 class FalsePositives(_OneCount):
-    """The weight of positive predictions that are wrong."""
+    """The weight of positive predictions that are wrong.
+
+    Parameters
+    ----------
+    thresholds : float or list of float, optional
+        A prediction above is positive: 0.5 unless given. Several give several results, which training doesn't take.
+    name : str
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.metrics.FalsePositives()([[0.0], [1.0], [1.0]], [[0.9], [0.8], [0.1]])
+    1.0
+    """
 
     _default = "false_positives"
 
 
 class TrueNegatives(_OneCount):
-    """The weight of negative predictions that are right."""
+    """The weight of negative predictions that are right.
+
+    Parameters
+    ----------
+    thresholds : float or list of float, optional
+        A prediction above is positive: 0.5 unless given. Several give several results, which training doesn't take.
+    name : str
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.metrics.TrueNegatives()([[0.0], [1.0], [1.0]], [[0.9], [0.8], [0.1]])
+    0.0
+    """
 
     _default = "true_negatives"
 
 
 class FalseNegatives(_OneCount):
-    """The weight of negative predictions that are wrong."""
+    """The weight of negative predictions that are wrong.
+
+    Parameters
+    ----------
+    thresholds : float or list of float, optional
+        A prediction above is positive: 0.5 unless given. Several give several results, which training doesn't take.
+    name : str
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.metrics.FalseNegatives()([[0.0], [1.0], [1.0]], [[0.9], [0.8], [0.1]])
+    1.0
+    """
 
     _default = "false_negatives"
 
 
 class FBetaScore(Measure):
-    """``(1 + beta²) precision recall / (beta² precision + recall)`` of each class, and their mean.
+    """The F score of each class, and their mean.
+
+    ``(1 + beta²) precision recall / (beta² precision + recall)``; 0 where neither is.
 
     Parameters
     ----------
@@ -191,6 +265,11 @@ class FBetaScore(Measure):
     threshold : float, optional
         A prediction above is positive; without one, the largest prediction of a row.
     name : str
+
+    Raises
+    ------
+    ValueError
+        For another average, or a beta or threshold outside of its range.
 
     Examples
     --------
@@ -238,7 +317,22 @@ class FBetaScore(Measure):
 
 
 class F1Score(FBetaScore):
-    """`FBetaScore` with a beta of 1: the harmonic mean of precision and recall."""
+    """The F score with a beta of 1, the harmonic mean of precision and recall.
+
+    Parameters
+    ----------
+    average : {"macro", "micro", "weighted"} or None
+        As of `FBetaScore`.
+    threshold : float, optional
+        A prediction above is positive; without one, the largest prediction of a row.
+    name : str
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.metrics.F1Score("macro")([[1, 0], [0, 1], [0, 1]], [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]])
+    0.6666666666666666
+    """
 
     def __init__(self, average=None, threshold=None, name="f1_score"):
         super().__init__(average, 1.0, threshold, name)

@@ -118,7 +118,7 @@ class Assembled(Trainable):
     # Faces
 
     def summary(self) -> str:
-        """Return a table of layers, output shapes and numbers of parameters; in a notebook with a drawing of the model."""
+        """Return a table of layers, output shapes and numbers of parameters; in a notebook with a drawing."""
         found = Summary(f"{type(self).__name__} {self.name!r}\n{columns(self._rows(), {'parameters'})}")
         found.drawing = self._drawing()
         return found

@@ -260,7 +260,7 @@ class InverseTimeDecay(Schedule):
 
 @dataclass(frozen=True, slots=True)
 class PolynomialDecay(Schedule):
-    """From one learning rate to another in `decay_steps`, along ``(1 - step / decay_steps) ** power``.
+    """A way from one learning rate to another in `decay_steps`, along ``(1 - step / decay_steps) ** power``.
 
     Parameters
     ----------
@@ -346,7 +346,7 @@ class PiecewiseConstantDecay(Schedule):
 
 @dataclass(frozen=True, slots=True)
 class OneCycle(Schedule):
-    """Up, down, and far down: the one-cycle policy (Smith and Topin 2018, arXiv:1708.07120), along cosines.
+    """The one-cycle policy, up, down, and far down (Smith and Topin 2018, arXiv:1708.07120), along cosines.
 
     The rate goes from ``max_learning_rate / start_factor`` to `max_learning_rate` in the first `warmup_fraction` of
     the steps, and then to ``max_learning_rate / start_factor / end_factor``, where it stays.

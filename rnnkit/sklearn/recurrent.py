@@ -75,7 +75,7 @@ class _Recurrent:
 
 
 class RNNClassifier(_Recurrent, SequenceClassifier):
-    """Classify sequences by a recurrent network.
+    """A classifier of sequences by a recurrent network.
 
     Features are standardized. It equals::
 
@@ -240,7 +240,7 @@ class RNNClassifier(_Recurrent, SequenceClassifier):
 
 
 class RNNRegressor(_Recurrent, SequenceRegressor):
-    """Predict numbers from sequences by a recurrent network, as `RNNClassifier` classifies them.
+    """A regressor that predicts numbers from sequences by a recurrent network, as `RNNClassifier` classifies them.
 
     Targets are standardized, and y may have several columns: several targets, or the steps ahead of a series.
 

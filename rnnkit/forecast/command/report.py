@@ -28,7 +28,16 @@ LEAST_VALUES = 20  # before the first origin
 
 
 class Forecast(NamedTuple):
-    """What one model says of the steps to come."""
+    """The forecast of one model.
+
+    Attributes
+    ----------
+    values : ndarray (H,)
+    lower, upper : ndarray (H,)
+        Of the band; NaN where there is none.
+    forecaster : ESN, TrainedForecaster or Forecaster
+        The model, which knows the whole series.
+    """
 
     values: np.ndarray  # (H,)
     lower: np.ndarray  # (H,), of the band; NaN where there is none
@@ -38,7 +47,7 @@ class Forecast(NamedTuple):
 
 @dataclass(frozen=True)
 class ForecastReport:
-    """One series, looked at.
+    """A series with its back-test and its forecasts.
 
     Attributes
     ----------

@@ -17,7 +17,7 @@ TIME_NAMES = {"date", "time", "datetime", "timestamp", "day", "week", "month", "
 
 @dataclass(frozen=True)
 class Series:
-    """Values in equal steps.
+    """A series of values in equal steps.
 
     Attributes
     ----------

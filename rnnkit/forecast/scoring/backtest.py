@@ -46,7 +46,7 @@ def needed_length(horizon: int, origins: int = LEAST_ORIGINS) -> int:
 
 @dataclass(frozen=True)
 class BackTest:
-    """What the models said at each origin, and what came.
+    """The forecasts of models at each origin, and what came.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class BackTest:
         return _half_widths(np.abs(self.actual - self.forecasts[model]), level)
 
     def edges(self, model: str, level: float = 0.8) -> np.ndarray:
-        """Return the edges ``(2, N, H)`` of the model's bands: its own, or half a width below and above its forecasts."""
+        """Return the edges ``(2, N, H)`` of the model's bands: its own, or half a width around its forecasts."""
         if model in self.bands:
             return self.bands[model]
         said, half = self.forecasts[model], self.half_widths(model, level)

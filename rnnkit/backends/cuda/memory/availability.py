@@ -21,7 +21,7 @@ _user: int | None = None  # the process that used CUDA first: a child of fork ha
 
 @dataclass(frozen=True)
 class Device:
-    """A GPU.
+    """A GPU of this machine.
 
     Attributes
     ----------
