@@ -29,7 +29,17 @@ _EPSILON = 1e-7  # Keras's, which a norm of 0 is divided with
 
 
 class Constraint(Configurable):
-    """Base of the constraints here: ``constraint(weight)`` is a new array of the same shape."""
+    """Base of the constraints here: ``constraint(weight)`` is a new array of the same shape.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> class AtMost(rk.constraints.Constraint):
+    ...     def __call__(self, weight):
+    ...         return np.minimum(weight, 1.0)
+    >>> AtMost()(np.array([0.5, 3.0])).tolist()
+    [0.5, 1.0]
+    """
 
     __slots__ = ()
 

@@ -14,6 +14,10 @@ __all__ = ["Device", "DeviceArray", "devices", "is_available", "require"]
 def is_available() -> bool:
     """Return whether layers can run with ``device="cuda"`` in this process; also True under numba's simulator.
 
+    Returns
+    -------
+    bool
+
     Examples
     --------
     >>> import rnnkit as rk
@@ -37,6 +41,13 @@ def devices() -> list[Device]:
     ------
     RuntimeError
         If the package, the driver or a GPU is missing, or the process is a fork of one that used CUDA.
+
+    Examples
+    --------
+    On a machine with a GPU::
+
+        for device in rk.cuda.devices():
+            print(device.name, device.memory)
     """
     require()
     return all_devices()

@@ -31,7 +31,17 @@ __all__ = [
 
 
 class Initializer(Configurable):
-    """Base of the initializers here: ``initializer(shape, rng)`` is a new float64 array of `shape`."""
+    """Base of the initializers here: ``initializer(shape, rng)`` is a new float64 array of `shape`.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> class Alternating(rk.initializers.Initializer):
+    ...     def __call__(self, shape, rng=None, dtype=None):
+    ...         return np.resize([1.0, -1.0], shape)
+    >>> rk.Dense(2, kernel_initializer=Alternating())(np.ones((1, 3)))
+    array([[ 3., -3.]])
+    """
 
     seed: int | None = None
 

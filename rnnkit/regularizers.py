@@ -97,7 +97,7 @@ class L1L2(Regularizer):
         return self.l1 * np.sign(weight) + 2 * self.l2 * weight
 
     def get_config(self) -> dict:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         return asdict(self)
 
 

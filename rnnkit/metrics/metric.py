@@ -21,6 +21,19 @@ class Measure(Configurable):
     Parameters
     ----------
     name : str
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> class Largest(rk.metrics.Measure):
+    ...     def reset(self):
+    ...         self._largest = 0.0
+    ...     def update(self, y_true, y_pred, mask=None, sample_weight=None):
+    ...         self._largest = max(self._largest, float(np.max(np.abs(y_true - y_pred))))
+    ...     def result(self):
+    ...         return self._largest
+    >>> Largest("largest")([[0.0], [0.0]], [[1.0], [-3.0]])
+    3.0
     """
 
     name: str

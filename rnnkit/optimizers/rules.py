@@ -79,6 +79,16 @@ class RMSprop(Optimizer):
     centered : bool
     **keywords
         ``weight_decay``, ``clipnorm``, ``clipvalue``, ``global_clipnorm`` and ``name``, see `Optimizer`.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> model = rk.Sequential([rk.Dense(1)], seed=0)
+    >>> model.compile(rk.optimizers.RMSprop(0.001), "mse")
+    >>> x = np.arange(8.0).reshape(4, 2)
+    >>> losses = model.fit(x, x[:, :1], epochs=3).history["loss"]
+    >>> losses[-1] < losses[0]
+    True
     """
 
     def __init__(self, learning_rate=0.001, rho=0.9, momentum=0.0, epsilon=1e-7, centered=False, **keywords):
@@ -176,6 +186,16 @@ class AdamW(Adam):
     weight_decay : float
     beta_1, beta_2, epsilon, amsgrad, **keywords
         As in `Adam`.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> model = rk.Sequential([rk.Dense(1)], seed=0)
+    >>> model.compile(rk.optimizers.AdamW(0.001, weight_decay=0.01), "mse")
+    >>> x = np.arange(8.0).reshape(4, 2)
+    >>> losses = model.fit(x, x[:, :1], epochs=3).history["loss"]
+    >>> losses[-1] < losses[0]
+    True
     """
 
     def __init__(
@@ -209,6 +229,16 @@ class Nadam(Optimizer):
     epsilon : float
     **keywords
         ``weight_decay``, ``clipnorm``, ``clipvalue``, ``global_clipnorm`` and ``name``, see `Optimizer`.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> model = rk.Sequential([rk.Dense(1)], seed=0)
+    >>> model.compile(rk.optimizers.Nadam(0.001), "mse")
+    >>> x = np.arange(8.0).reshape(4, 2)
+    >>> losses = model.fit(x, x[:, :1], epochs=3).history["loss"]
+    >>> losses[-1] < losses[0]
+    True
     """
 
     slots = ("momentum", "velocity")
@@ -269,6 +299,16 @@ class Lion(Optimizer):
     beta_1, beta_2 : float from 0 to below 1
     **keywords
         ``weight_decay``, ``clipnorm``, ``clipvalue``, ``global_clipnorm`` and ``name``, see `Optimizer`.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> model = rk.Sequential([rk.Dense(1)], seed=0)
+    >>> model.compile(rk.optimizers.Lion(0.0001), "mse")
+    >>> x = np.arange(8.0).reshape(4, 2)
+    >>> losses = model.fit(x, x[:, :1], epochs=3).history["loss"]
+    >>> losses[-1] < losses[0]
+    True
     """
 
     slots = ("momentum",)

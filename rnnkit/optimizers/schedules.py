@@ -31,7 +31,17 @@ __all__ = [
 
 
 class Schedule(Configurable):
-    """Base of the schedules here: ``schedule(step)`` is the learning rate of an update."""
+    """Base of the schedules here: ``schedule(step)`` is the learning rate of an update.
+
+    Examples
+    --------
+    >>> import rnnkit as rk
+    >>> class Halving(rk.optimizers.schedules.Schedule):
+    ...     def __call__(self, step):
+    ...         return 0.01 * 0.5 ** (step // 1000)
+    >>> Halving()(2500)
+    0.0025
+    """
 
     __slots__ = ()
 
@@ -480,6 +490,12 @@ def get(identifier) -> float | Callable[[int], float]:
     ------
     ValueError, TypeError
         For anything else.
+
+    Examples
+    --------
+    >>> import rnnkit as rk
+    >>> rk.optimizers.schedules.get(0.01)
+    0.01
     """
     if callable(identifier) or isinstance(identifier, (dict, str)):
         return named(identifier, CLASSES, CLASSES, Schedule, "schedule", function="step")

@@ -70,6 +70,10 @@ class Cell(Configurable):
         for t in range(T):
             output, states = cell.call(x[:, t], states)
 
+    Parameters
+    ----------
+    name : str, optional
+
     Examples
     --------
     >>> import numpy as np, rnnkit as rk

@@ -54,6 +54,16 @@ class Weight:
     A sparse weight is an array with zeros like any other to look at and to compute with, in the step too. ``h @ w``
     takes only what isn't 0, faster where that is a fifth or less, and its results have the same bits. A zero is no
     connection: an infinity or NaN of ``h`` there reaches nothing.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> @rk.cell(states={"h": "units"}, weights={"kernel": rk.Weight(("features", "units"), "ones")})
+    ... def summing(x, states, weights):
+    ...     h = states[0] + x @ weights.kernel
+    ...     return h, h
+    >>> rk.RNN(summing(2))(np.ones((1, 4, 3)))
+    array([[12., 12.]])
     """
 
     shape: tuple
@@ -81,6 +91,16 @@ class Draw:
         As in `Weight`; the step sees ``(B, *shape)``.
     function : callable
         ``(rng, shape) -> array`` with a `numpy.random.Generator`.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> noise = rk.Draw(("units",), lambda rng, shape: rng.normal(size=shape))
+    >>> @rk.cell(states={"h": "units"}, draws={"noise": noise})
+    ... def shifted(x, states, weights, draws):
+    ...     return states[0] + draws.noise, states[0]
+    >>> rk.RNN(shifted(3), seed=0)(np.ones((1, 4, 2))).shape
+    (1, 3)
     """
 
     shape: tuple

@@ -86,6 +86,12 @@ def clear_cache() -> int:
     -------
     int
         How many were deleted.
+
+    Examples
+    --------
+    All programs are compiled again afterwards::
+
+        rk.clear_cache()
     """
     deleted = 0
     for file in _files():

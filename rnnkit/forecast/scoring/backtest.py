@@ -60,6 +60,13 @@ class BackTest:
         The in-sample error of the naive forecast, for the mean absolute scaled error.
     bands : dict of str to ndarray (2, N, H)
         Lower and upper edges that models gave themselves.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> test = rk.forecast.back_test(np.arange(60.0) % 6, {"naive": rk.forecast.naive}, 2, 5)
+    >>> sorted(test.scores("naive"))
+    ['MAE', 'MASE', 'RMSE']
     """
 
     origins: np.ndarray

@@ -32,6 +32,12 @@ class DeviceArray:
     dtype : numpy.dtype
     stream : int
         The handle of the stream that last wrote it, 0 for the default one.
+
+    Examples
+    --------
+    On a machine with a GPU, where `y` is one::
+
+        y[0].copy_to_host()
     """
 
     owner: Any
