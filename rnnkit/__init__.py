@@ -209,6 +209,7 @@ __all__ = [
     "jvp",
     "leaky_relu",
     "linear",
+    "load_model",
     "log_sigmoid",
     "log_softmax",
     "losses",

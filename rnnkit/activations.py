@@ -31,8 +31,19 @@ def primitive(function):
 
 @primitive
 def sigmoid(x):
-    """The logistic function ``1 / (1 + exp(-x))``, exact in both tails.
+    """Compute the logistic function ``1 / (1 + exp(-x))``, exact in both tails.
 
+    Parameters
+    ----------
+    x : array_like (…), or a symbolic array in a step
+
+    Returns
+    -------
+    ndarray (…)
+        Of x's precision.
+
+    Examples
+    --------
     >>> float(sigmoid(0.0))
     0.5
     >>> bool(sigmoid(-80.0) > 1e-35)
@@ -45,8 +56,19 @@ def sigmoid(x):
 
 @primitive
 def softplus(x):
-    """``log(1 + exp(x))``.
+    """Compute ``log(1 + exp(x))``.
 
+    Parameters
+    ----------
+    x : array_like (…), or a symbolic array in a step
+
+    Returns
+    -------
+    ndarray (…)
+        Of x's precision.
+
+    Examples
+    --------
     >>> float(softplus(1000.0))
     1000.0
     """
@@ -55,8 +77,19 @@ def softplus(x):
 
 @primitive
 def log_sigmoid(x):
-    """``log(sigmoid(x))``.
+    """Compute ``log(sigmoid(x))``.
 
+    Parameters
+    ----------
+    x : array_like (…), or a symbolic array in a step
+
+    Returns
+    -------
+    ndarray (…)
+        Of x's precision.
+
+    Examples
+    --------
     >>> float(log_sigmoid(-1000.0))
     -1000.0
     """
@@ -65,8 +98,19 @@ def log_sigmoid(x):
 
 @primitive
 def erf(x):
-    """The error function.
+    """Compute the error function.
 
+    Parameters
+    ----------
+    x : array_like (…), or a symbolic array in a step
+
+    Returns
+    -------
+    ndarray (…)
+        Of x's precision.
+
+    Examples
+    --------
     >>> round(float(erf(1.0)), 6)
     0.842701
     """
@@ -77,8 +121,19 @@ def erf(x):
 
 @primitive
 def erfc(x):
-    """``1 - erf(x)``, with the digits of the upper tail.
+    """Compute ``1 - erf(x)``, with the digits of the upper tail.
 
+    Parameters
+    ----------
+    x : array_like (…), or a symbolic array in a step
+
+    Returns
+    -------
+    ndarray (…)
+        Of x's precision.
+
+    Examples
+    --------
     >>> round(float(erfc(5.0)) * 1e12, 6)
     1.53746
     """
@@ -88,38 +143,149 @@ def erfc(x):
 
 
 def linear(x):
-    """The input as it is."""
+    """Return the input as it is.
+
+    Parameters
+    ----------
+    x : array_like (…), or a symbolic array in a step
+
+    Returns
+    -------
+    ndarray (…)
+        Of x's precision.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.linear(np.array([-1.0, 0.0, 2.0])).round(4)
+    array([-1.,  0.,  2.])
+    """
     return x
 
 
 def relu(x):
-    """``max(x, 0)``; NaN stays NaN."""
+    """Compute ``max(x, 0)``; NaN stays NaN.
+
+    Parameters
+    ----------
+    x : array_like (…), or a symbolic array in a step
+
+    Returns
+    -------
+    ndarray (…)
+        Of x's precision.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.relu(np.array([-1.0, 0.0, 2.0])).round(4)
+    array([0., 0., 2.])
+    """
     return np.maximum(x, 0)
 
 
 def relu6(x):
-    """``min(max(x, 0), 6)``."""
+    """Compute ``min(max(x, 0), 6)``.
+
+    Parameters
+    ----------
+    x : array_like (…), or a symbolic array in a step
+
+    Returns
+    -------
+    ndarray (…)
+        Of x's precision.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.relu6(np.array([-1.0, 2.0, 8.0])).round(4)
+    array([0., 2., 6.])
+    """
     return np.minimum(np.maximum(x, 0), 6)
 
 
 def leaky_relu(x, negative_slope=0.2):
-    """`x` where positive, ``negative_slope * x`` elsewhere."""
+    """Return `x` where it is positive, ``negative_slope * x`` elsewhere.
+
+    Parameters
+    ----------
+    x : array_like (…), or a symbolic array in a step
+    negative_slope : float
+
+    Returns
+    -------
+    ndarray (…)
+        Of x's precision.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.leaky_relu(np.array([-1.0, 0.0, 2.0])).round(4)
+    array([-0.2,  0. ,  2. ])
+    """
     return np.maximum(x, 0) + negative_slope * np.minimum(x, 0)
 
 
 def elu(x, alpha=1.0):
-    """`x` where positive, ``alpha * (exp(x) - 1)`` elsewhere (Clevert et al. 2015)."""
+    """Return `x` where it is positive, ``alpha * (exp(x) - 1)`` elsewhere (Clevert et al. 2015).
+
+    Parameters
+    ----------
+    x : array_like (…), or a symbolic array in a step
+    alpha : float
+
+    Returns
+    -------
+    ndarray (…)
+        Of x's precision.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.elu(np.array([-1.0, 0.0, 2.0])).round(4)
+    array([-0.6321,  0.    ,  2.    ])
+    """
     return np.maximum(x, 0) + alpha * np.expm1(np.minimum(x, 0))
 
 
 def selu(x):
-    """The scaled ELU that keeps mean 0 and variance 1 (Klambauer et al. 2017)."""
+    """Compute the scaled ELU that keeps mean 0 and variance 1 (Klambauer et al. 2017).
+
+    Parameters
+    ----------
+    x : array_like (…), or a symbolic array in a step
+
+    Returns
+    -------
+    ndarray (…)
+        Of x's precision.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.selu(np.array([-1.0, 0.0, 2.0])).round(4)
+    array([-1.1113,  0.    ,  2.1014])
+    """
     return 1.0507009873554805 * elu(x, 1.6732632423543772)
 
 
 def gelu(x):
-    """``x * Φ(x)`` with the normal distribution function itself (Hendrycks and Gimpel 2016), no tanh approximation.
+    """Compute ``x * Φ(x)``, with Φ the normal distribution function (Hendrycks and Gimpel 2016).
 
+    It is Φ itself, no approximation by tanh.
+
+    Parameters
+    ----------
+    x : array_like (…), or a symbolic array in a step
+
+    Returns
+    -------
+    ndarray (…)
+        Of x's precision.
+
+    Examples
+    --------
     >>> round(float(gelu(1.0)), 6)
     0.841345
     """
@@ -127,18 +293,61 @@ def gelu(x):
 
 
 def silu(x):
-    """``x * sigmoid(x)``, also called swish."""
+    """Compute ``x * sigmoid(x)``, also called swish.
+
+    Parameters
+    ----------
+    x : array_like (…), or a symbolic array in a step
+
+    Returns
+    -------
+    ndarray (…)
+        Of x's precision.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.silu(np.array([-1.0, 0.0, 2.0])).round(4)
+    array([-0.2689,  0.    ,  1.7616])
+    """
     return x * sigmoid(x)
 
 
 def mish(x):
-    """``x * tanh(softplus(x))`` (Misra 2019)."""
+    """Compute ``x * tanh(softplus(x))`` (Misra 2019).
+
+    Parameters
+    ----------
+    x : array_like (…), or a symbolic array in a step
+
+    Returns
+    -------
+    ndarray (…)
+        Of x's precision.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.mish(np.array([-1.0, 0.0, 2.0])).round(4)
+    array([-0.3034,  0.    ,  1.944 ])
+    """
     return x * np.tanh(softplus(x))
 
 
 def hard_sigmoid(x):
-    """``clip(x / 6 + 0.5, 0, 1)``.
+    """Compute ``clip(x / 6 + 0.5, 0, 1)``.
 
+    Parameters
+    ----------
+    x : array_like (…), or a symbolic array in a step
+
+    Returns
+    -------
+    ndarray (…)
+        Of x's precision.
+
+    Examples
+    --------
     >>> float(hard_sigmoid(1.5))
     0.75
     """
@@ -146,28 +355,105 @@ def hard_sigmoid(x):
 
 
 def hard_silu(x):
-    """``x * hard_sigmoid(x)``."""
+    """Compute ``x * hard_sigmoid(x)``.
+
+    Parameters
+    ----------
+    x : array_like (…), or a symbolic array in a step
+
+    Returns
+    -------
+    ndarray (…)
+        Of x's precision.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.hard_silu(np.array([-1.0, 0.0, 2.0])).round(4)
+    array([-0.3333,  0.    ,  1.6667])
+    """
     return x * hard_sigmoid(x)
 
 
 def softsign(x):
-    """``x / (1 + |x|)``."""
+    """Compute ``x / (1 + |x|)``.
+
+    Parameters
+    ----------
+    x : array_like (…), or a symbolic array in a step
+
+    Returns
+    -------
+    ndarray (…)
+        Of x's precision.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.softsign(np.array([-1.0, 0.0, 2.0])).round(4)
+    array([-0.5   ,  0.    ,  0.6667])
+    """
     return x / (1 + np.abs(x))
 
 
 def tanh(x):
-    """The hyperbolic tangent."""
+    """Compute the hyperbolic tangent.
+
+    Parameters
+    ----------
+    x : array_like (…), or a symbolic array in a step
+
+    Returns
+    -------
+    ndarray (…)
+        Of x's precision.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.tanh(np.array([-1.0, 0.0, 2.0])).round(4)
+    array([-0.7616,  0.    ,  0.964 ])
+    """
     return np.tanh(x)
 
 
 def exponential(x):
-    """``exp(x)``."""
+    """Compute ``exp(x)``.
+
+    Parameters
+    ----------
+    x : array_like (…), or a symbolic array in a step
+
+    Returns
+    -------
+    ndarray (…)
+        Of x's precision.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.exponential(np.array([-1.0, 0.0, 2.0])).round(4)
+    array([0.3679, 1.    , 7.3891])
+    """
     return np.exp(x)
 
 
 def softmax(x, axis=-1):
-    """``exp(x) / sum(exp(x))`` along `axis`.
+    """Compute ``exp(x) / sum(exp(x))`` along `axis`.
 
+    Parameters
+    ----------
+    x : array_like (…), or a symbolic array in a step
+    axis : int
+        Not the batch axis, within a step.
+
+    Returns
+    -------
+    ndarray (…)
+        Of x's precision.
+
+    Examples
+    --------
     >>> softmax(np.array([0.0, 0.0])).tolist()
     [0.5, 0.5]
     """
@@ -177,7 +463,25 @@ def softmax(x, axis=-1):
 
 
 def log_softmax(x, axis=-1):
-    """``log(softmax(x))`` along `axis`."""
+    """Compute ``log(softmax(x))`` along `axis`.
+
+    Parameters
+    ----------
+    x : array_like (…), or a symbolic array in a step
+    axis : int
+        Not the batch axis, within a step.
+
+    Returns
+    -------
+    ndarray (…)
+        Of x's precision.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.log_softmax(np.array([-1.0, 0.0, 2.0])).round(4)
+    array([-3.1698, -2.1698, -0.1698])
+    """
     with np.errstate(invalid="ignore"):
         z = x - np.max(x, axis=axis, keepdims=True)
     return z - np.log(np.sum(np.exp(z), axis=axis, keepdims=True))

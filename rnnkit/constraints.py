@@ -16,11 +16,30 @@ from rnnkit.arrays import real
 from rnnkit.serialization.configuration import named, named_config
 from rnnkit.serialization.registry import Configurable
 
+__all__ = [
+    "Constraint",
+    "MaxNorm",
+    "MinMaxNorm",
+    "NonNeg",
+    "UnitNorm",
+    "get",
+]
+
 _EPSILON = 1e-7  # Keras's, which a norm of 0 is divided with
 
 
 class Constraint(Configurable):
-    """Base of the constraints here: ``constraint(weight)`` is a new array of the same shape."""
+    """Base of the constraints here: ``constraint(weight)`` is a new array of the same shape.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> class AtMost(rk.constraints.Constraint):
+    ...     def __call__(self, weight):
+    ...         return np.minimum(weight, 1.0)
+    >>> AtMost()(np.array([0.5, 3.0])).tolist()
+    [0.5, 1.0]
+    """
 
     __slots__ = ()
 
@@ -29,13 +48,13 @@ class Constraint(Configurable):
         raise NotImplementedError
 
     def get_config(self) -> dict:
-        """The constructor's arguments as JSON values; one of your own with arguments overrides it."""
+        """Return the constructor's arguments as JSON values; one of your own with arguments overrides it."""
         return {}
 
 
 @dataclass(frozen=True, slots=True)
 class MaxNorm(Constraint):
-    """Scale what is longer than `max_value` to that length (Srivastava et al. 2014).
+    """A constraint that scales what is longer than `max_value` to that length (Srivastava et al. 2014).
 
     Parameters
     ----------
@@ -43,6 +62,11 @@ class MaxNorm(Constraint):
         0 or more.
     axis : int or tuple of int
         Axes along which lengths are taken: 0 for what reaches one unit from all inputs.
+
+    Raises
+    ------
+    ValueError or TypeError
+        For a setting outside of its range.
 
     Examples
     --------
@@ -65,13 +89,13 @@ class MaxNorm(Constraint):
         return _scaled(weight, np.clip(norms, 0, self.max_value) / (_EPSILON + norms))
 
     def get_config(self) -> dict:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class MinMaxNorm(Constraint):
-    """Bring lengths between `min_value` and `max_value`.
+    """A constraint that brings lengths between `min_value` and `max_value`.
 
     Parameters
     ----------
@@ -81,6 +105,17 @@ class MinMaxNorm(Constraint):
         Of the way to where a length should be, how much is gone at an update; 1 for all.
     axis : int or tuple of int
         As in `MaxNorm`.
+
+    Raises
+    ------
+    ValueError or TypeError
+        For a setting outside of its range.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.constraints.MinMaxNorm(1.0, 2.0)(np.array([[3.0, 0.3], [4.0, 0.4]])).round(3).tolist()
+    [[1.2, 0.6], [1.6, 0.8]]
     """
 
     min_value: float = 0.0
@@ -105,18 +140,24 @@ class MinMaxNorm(Constraint):
         return _scaled(weight, wanted / (_EPSILON + norms))
 
     def get_config(self) -> dict:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class UnitNorm(Constraint):
-    """Scale everything to length 1.
+    """A constraint that scales everything to length 1.
 
     Parameters
     ----------
     axis : int or tuple of int
         As in `MaxNorm`.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.constraints.UnitNorm()(np.array([[3.0, 0.3], [4.0, 0.4]])).round(3).tolist()
+    [[0.6, 0.6], [0.8, 0.8]]
     """
 
     axis: int | tuple[int, ...] = 0
@@ -130,13 +171,20 @@ class UnitNorm(Constraint):
         return _scaled(weight, 1 / (_EPSILON + _norms(weight, self.axis)))
 
     def get_config(self) -> dict:
-        """The constructor's argument."""
+        """Return the constructor's argument."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class NonNeg(Constraint):
-    """Set what is negative to 0."""
+    """A constraint that sets what is negative to 0.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.constraints.NonNeg()(np.array([[3.0, -0.3]])).tolist()
+    [[3.0, 0.0]]
+    """
 
     def __call__(self, weight):
         """``max(w, 0)``."""
@@ -164,13 +212,18 @@ CLASSES = {kind.__name__: kind for kind in (MaxNorm, MinMaxNorm, NonNeg, UnitNor
 
 
 def get(identifier) -> Callable[[np.ndarray], np.ndarray] | None:
-    """The callable ``weight -> weight`` that an argument stands for.
+    """Return the callable ``weight -> weight`` that an argument stands for.
 
     Parameters
     ----------
     identifier : str, callable, dict or None
         A name (``"max_norm"``, ``"min_max_norm"``, ``"non_neg"``, ``"unit_norm"``), a callable as it is, or
         ``{"class_name": …, "config": …}``; None for none.
+
+    Returns
+    -------
+    callable or None
+        ``weight -> weight``.
 
     Raises
     ------

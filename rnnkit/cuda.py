@@ -12,7 +12,11 @@ __all__ = ["Device", "DeviceArray", "devices", "is_available", "require"]
 
 
 def is_available() -> bool:
-    """Whether layers can run with ``device="cuda"`` in this process; also True under numba's simulator.
+    """Return whether layers can run with ``device="cuda"`` in this process; also True under numba's simulator.
+
+    Returns
+    -------
+    bool
 
     Examples
     --------
@@ -26,7 +30,7 @@ def is_available() -> bool:
 
 
 def devices() -> list[Device]:
-    """The GPUs of this machine, the one that layers use first unless a library has chosen another.
+    """Return the GPUs of this machine, the one that layers use first unless a library has chosen another.
 
     Returns
     -------
@@ -37,6 +41,13 @@ def devices() -> list[Device]:
     ------
     RuntimeError
         If the package, the driver or a GPU is missing, or the process is a fork of one that used CUDA.
+
+    Examples
+    --------
+    On a machine with a GPU::
+
+        for device in rk.cuda.devices():
+            print(device.name, device.memory)
     """
     require()
     return all_devices()

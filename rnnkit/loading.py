@@ -11,7 +11,7 @@ from rnnkit.serialization.array_files import load_arrays
 
 
 def load_model(path, custom_objects: Mapping[str, Any] | None = None):
-    """The model, layer or fitted forecaster that a file holds.
+    """Read the model, layer or fitted forecaster that a file holds.
 
     Loading runs no code of the file and imports nothing that it names; the memory that it takes is bounded by the
     file's size. What isn't rnnkit's own, as the step of a cell, is not in the file: it is given.

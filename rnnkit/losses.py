@@ -29,6 +29,45 @@ from rnnkit.serialization import registry
 from rnnkit.serialization.configuration import described, is_described, named_config
 from rnnkit.serialization.registry import Configurable, find, is_elsewhere
 
+__all__ = [
+    "BinaryCrossentropy",
+    "CategoricalCrossentropy",
+    "CategoricalHinge",
+    "CosineSimilarity",
+    "GaussianNegativeLogLikelihood",
+    "Hinge",
+    "Huber",
+    "KLDivergence",
+    "LogCosh",
+    "Loss",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "Poisson",
+    "Quantile",
+    "SparseCategoricalCrossentropy",
+    "SquaredHinge",
+    "binary_crossentropy",
+    "categorical_crossentropy",
+    "categorical_hinge",
+    "cosine_similarity",
+    "gaussian_negative_log_likelihood",
+    "get",
+    "hinge",
+    "huber",
+    "kl_divergence",
+    "log_cosh",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
+    "mean_squared_error",
+    "mean_squared_logarithmic_error",
+    "poisson",
+    "quantile",
+    "sparse_categorical_crossentropy",
+    "squared_hinge",
+]
+
 EPSILON = 1e-7  # Keras's: probabilities stay so far from 0 and 1
 MOST_LOG_VARIANCE = 30.0  # beyond, exp overflows float32 with errors of ordinary size
 
@@ -56,44 +95,216 @@ def _check_alike(y_true, y_pred, lengths=None) -> None:
 
 
 def mean_squared_error(y_true, y_pred):
-    """``mean((y_pred - y_true)^2)`` over the last axis."""
+    """Compute ``mean((y_pred - y_true)^2)`` over the last axis.
+
+    Parameters
+    ----------
+    y_true : ndarray (…, D)
+    y_pred : ndarray (…, D)
+
+    Returns
+    -------
+    ndarray (…)
+        A loss for each row, or for each step.
+
+    Raises
+    ------
+    ValueError
+        For arrays of other shapes.
+    TypeError
+        For what isn't an array.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.losses.mean_squared_error(np.array([[1.0, 2.0]]), np.array([[1.0, 4.0]])).round(4)
+    array([2.])
+    """
     _check_alike(y_true, y_pred)
     return np.mean(np.square(y_pred - y_true), axis=-1)
 
 
 def mean_absolute_error(y_true, y_pred):
-    """``mean(|y_pred - y_true|)`` over the last axis."""
+    """Compute ``mean(|y_pred - y_true|)`` over the last axis.
+
+    Parameters
+    ----------
+    y_true : ndarray (…, D)
+    y_pred : ndarray (…, D)
+
+    Returns
+    -------
+    ndarray (…)
+        A loss for each row, or for each step.
+
+    Raises
+    ------
+    ValueError
+        For arrays of other shapes.
+    TypeError
+        For what isn't an array.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.losses.mean_absolute_error(np.array([[1.0, 2.0]]), np.array([[1.0, 4.0]])).round(4)
+    array([1.])
+    """
     _check_alike(y_true, y_pred)
     return np.mean(np.abs(y_pred - y_true), axis=-1)
 
 
 def mean_absolute_percentage_error(y_true, y_pred):
-    """``mean(100 |y_pred - y_true| / |y_true|)`` over the last axis; sizes of y_true below 1e-7 count as 1e-7."""
+    """Compute ``mean(100 |y_pred - y_true| / |y_true|)`` over the last axis.
+
+    Sizes of y_true below 1e-7 count as 1e-7.
+
+    Parameters
+    ----------
+    y_true : ndarray (…, D)
+    y_pred : ndarray (…, D)
+
+    Returns
+    -------
+    ndarray (…)
+        A loss for each row, or for each step.
+
+    Raises
+    ------
+    ValueError
+        For arrays of other shapes.
+    TypeError
+        For what isn't an array.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.losses.mean_absolute_percentage_error(np.array([[1.0, 2.0]]), np.array([[1.0, 4.0]])).round(4)
+    array([50.])
+    """
     _check_alike(y_true, y_pred)
     return 100.0 * np.mean(np.abs(y_true - y_pred) / np.maximum(np.abs(y_true), EPSILON), axis=-1)
 
 
 def mean_squared_logarithmic_error(y_true, y_pred):
-    """``mean((log(1 + y_pred) - log(1 + y_true))^2)`` over the last axis; what is below 1e-7 counts as 1e-7."""
+    """Compute ``mean((log(1 + y_pred) - log(1 + y_true))^2)`` over the last axis.
+
+    What is below 1e-7 counts as 1e-7.
+
+    Parameters
+    ----------
+    y_true : ndarray (…, D)
+    y_pred : ndarray (…, D)
+
+    Returns
+    -------
+    ndarray (…)
+        A loss for each row, or for each step.
+
+    Raises
+    ------
+    ValueError
+        For arrays of other shapes.
+    TypeError
+        For what isn't an array.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.losses.mean_squared_logarithmic_error(np.array([[0.0, 1.0]]), np.array([[0.0, 3.0]])).round(4)
+    array([0.2402])
+    """
     _check_alike(y_true, y_pred)
     difference = np.log1p(np.maximum(y_pred, EPSILON)) - np.log1p(np.maximum(y_true, EPSILON))
     return np.mean(np.square(difference), axis=-1)
 
 
 def hinge(y_true, y_pred):
-    """``max(1 - y_true y_pred, 0)`` for labels of -1 and 1, or of 0 and 1; the mean over the last axis."""
+    """Compute ``max(1 - y_true y_pred, 0)`` for labels of -1 and 1, or of 0 and 1; the mean over the last axis.
+
+    Parameters
+    ----------
+    y_true : ndarray (…, D)
+    y_pred : ndarray (…, D)
+
+    Returns
+    -------
+    ndarray (…)
+        A loss for each row, or for each step.
+
+    Raises
+    ------
+    ValueError
+        For arrays of other shapes.
+    TypeError
+        For what isn't an array.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.losses.hinge(np.array([[1.0, -1.0]]), np.array([[0.5, 0.5]])).round(4)
+    array([1.])
+    """
     _check_alike(y_true, y_pred)
     return np.mean(np.maximum(1.0 - np.where(y_true == 0, -1.0, y_true) * y_pred, 0.0), axis=-1)
 
 
 def squared_hinge(y_true, y_pred):
-    """The square of what `hinge` is the mean of; the mean over the last axis."""
+    """Compute the square of what `hinge` is the mean of; the mean over the last axis.
+
+    Parameters
+    ----------
+    y_true : ndarray (…, D)
+    y_pred : ndarray (…, D)
+
+    Returns
+    -------
+    ndarray (…)
+        A loss for each row, or for each step.
+
+    Raises
+    ------
+    ValueError
+        For arrays of other shapes.
+    TypeError
+        For what isn't an array.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.losses.squared_hinge(np.array([[1.0, -1.0]]), np.array([[0.5, 0.5]])).round(4)
+    array([1.25])
+    """
     _check_alike(y_true, y_pred)
     return np.mean(np.square(np.maximum(1.0 - np.where(y_true == 0, -1.0, y_true) * y_pred, 0.0)), axis=-1)
 
 
 def categorical_hinge(y_true, y_pred):
-    """``max(1 + the largest prediction of another class - that of y_true's class, 0)`` for one-hot y_true."""
+    """Compute ``max(1 + the largest prediction of another class - that of y_true's class, 0)`` for one-hot y_true.
+
+    Parameters
+    ----------
+    y_true : ndarray (…, D)
+    y_pred : ndarray (…, D)
+
+    Returns
+    -------
+    ndarray (…)
+        A loss for each row, or for each step.
+
+    Raises
+    ------
+    ValueError
+        For arrays of other shapes.
+    TypeError
+        For what isn't an array.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.losses.categorical_hinge(np.array([[0.0, 1.0, 0.0]]), np.array([[0.25, 0.5, 0.25]])).round(4)
+    array([0.75])
+    """
     _check_alike(y_true, y_pred)
     right = np.sum(y_true * y_pred, axis=-1)
     wrong = np.max((1.0 - y_true) * y_pred, axis=-1)
@@ -101,9 +312,34 @@ def categorical_hinge(y_true, y_pred):
 
 
 def huber(y_true, y_pred, delta=1.0):
-    """``e^2 / 2`` for errors up to `delta`, ``delta (|e| - delta / 2)`` beyond; the mean over the last axis.
+    """Compute ``e^2 / 2`` for errors up to `delta`, ``delta (|e| - delta / 2)`` beyond; the mean over the last axis.
 
-    Huber (1964). `delta` is above 0, in units of y.
+    Huber (1964).
+
+    Parameters
+    ----------
+    y_true : ndarray (…, D)
+    y_pred : ndarray (…, D)
+    delta : float above 0
+        Where the loss becomes linear, in units of y.
+
+    Returns
+    -------
+    ndarray (…)
+        A loss for each row, or for each step.
+
+    Raises
+    ------
+    ValueError
+        For arrays of other shapes.
+    TypeError
+        For what isn't an array.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.losses.huber(np.array([[0.0, 0.0]]), np.array([[0.5, 3.0]])).round(4)
+    array([1.3125])
     """
     _check_alike(y_true, y_pred)
     size = np.abs(y_pred - y_true)
@@ -112,14 +348,38 @@ def huber(y_true, y_pred, delta=1.0):
 
 
 def log_cosh(y_true, y_pred):
-    """``log(cosh(y_pred - y_true))``, a smooth absolute error; the mean over the last axis."""
+    """Compute ``log(cosh(y_pred - y_true))``, a smooth absolute error; the mean over the last axis.
+
+    Parameters
+    ----------
+    y_true : ndarray (…, D)
+    y_pred : ndarray (…, D)
+
+    Returns
+    -------
+    ndarray (…)
+        A loss for each row, or for each step.
+
+    Raises
+    ------
+    ValueError
+        For arrays of other shapes.
+    TypeError
+        For what isn't an array.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.losses.log_cosh(np.array([[0.0]]), np.array([[2.0]])).round(4)
+    array([1.325])
+    """
     _check_alike(y_true, y_pred)
     size = np.abs(y_pred - y_true)
     return np.mean(size + softplus(-2.0 * size) - math.log(2.0), axis=-1)
 
 
 def quantile(y_true, y_pred, levels=0.5):
-    """The pinball loss ``max(q e, (q - 1) e)`` with ``e = y_true - y_pred``; the mean over the last axis.
+    """Compute the pinball loss ``max(q e, (q - 1) e)``, ``e = y_true - y_pred``; the mean over the last axis.
 
     Koenker and Bassett (1978). The best y_pred for a level q is the q-quantile of y_true.
 
@@ -131,6 +391,24 @@ def quantile(y_true, y_pred, levels=0.5):
         With several levels, one value for each on its last axis.
     levels : float or sequence of float
         Between 0 and 1.
+
+    Returns
+    -------
+    ndarray (…)
+        A loss for each row, or for each step.
+
+    Raises
+    ------
+    ValueError
+        For arrays of other shapes.
+    TypeError
+        For what isn't an array.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.losses.quantile(np.array([[1.0]]), np.array([[3.0]]), 0.9).round(4)
+    array([0.2])
     """
     several = np.ndim(levels) > 0
     _check_alike(y_true, y_pred, (1, len(levels)) if several else None)
@@ -142,7 +420,7 @@ def quantile(y_true, y_pred, levels=0.5):
 
 
 def binary_crossentropy(y_true, y_pred, from_logits=False, label_smoothing=0.0):
-    """``-y_true log(p) - (1 - y_true) log(1 - p)``; the mean over the last axis.
+    """Compute ``-y_true log(p) - (1 - y_true) log(1 - p)``; the mean over the last axis.
 
     Parameters
     ----------
@@ -153,6 +431,24 @@ def binary_crossentropy(y_true, y_pred, from_logits=False, label_smoothing=0.0):
     from_logits : bool
     label_smoothing : float in [0, 1]
         Move y_true so far towards 1/2.
+
+    Returns
+    -------
+    ndarray (…)
+        A loss for each row, or for each step.
+
+    Raises
+    ------
+    ValueError
+        For arrays of other shapes.
+    TypeError
+        For what isn't an array.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.losses.binary_crossentropy(np.array([[1.0, 0.0]]), np.array([[0.9, 0.2]])).round(4)
+    array([0.1643])
     """
     _check_alike(y_true, y_pred)
     if label_smoothing:
@@ -171,7 +467,7 @@ def _log_probabilities(y_pred, from_logits):
 
 
 def categorical_crossentropy(y_true, y_pred, from_logits=False, label_smoothing=0.0):
-    """``-sum(y_true log(p))`` over the last axis, whose entries are classes.
+    """Compute ``-sum(y_true log(p))`` over the last axis, whose entries are classes.
 
     Parameters
     ----------
@@ -182,6 +478,24 @@ def categorical_crossentropy(y_true, y_pred, from_logits=False, label_smoothing=
     from_logits : bool
     label_smoothing : float in [0, 1]
         Move y_true so far towards the same for all classes.
+
+    Returns
+    -------
+    ndarray (…)
+        A loss for each row, or for each step.
+
+    Raises
+    ------
+    ValueError
+        For arrays of other shapes.
+    TypeError
+        For what isn't an array.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.losses.categorical_crossentropy(np.array([[0.0, 1.0]]), np.array([[0.2, 0.8]])).round(4)
+    array([0.2231])
     """
     _check_alike(y_true, y_pred)
     if label_smoothing:
@@ -190,7 +504,7 @@ def categorical_crossentropy(y_true, y_pred, from_logits=False, label_smoothing=
 
 
 def sparse_categorical_crossentropy(y_true, y_pred, from_logits=False):
-    """``-log(p[y_true])``: `categorical_crossentropy` for classes by their numbers.
+    """Compute ``-log(p[y_true])``: `categorical_crossentropy` for classes by their numbers.
 
     Parameters
     ----------
@@ -199,6 +513,24 @@ def sparse_categorical_crossentropy(y_true, y_pred, from_logits=False):
     y_pred : ndarray
         Probabilities p of the classes, which are divided by their sum and clipped at 1e-7; or logits.
     from_logits : bool
+
+    Returns
+    -------
+    ndarray (…)
+        A loss for each row, or for each step.
+
+    Raises
+    ------
+    ValueError
+        For arrays of other shapes.
+    TypeError
+        For what isn't an array.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.losses.sparse_categorical_crossentropy(np.array([[1]]), np.array([[0.2, 0.8]])).round(4)
+    array([0.2231])
     """
     check_arrays(y_true, y_pred)
     if y_true.ndim == y_pred.ndim - 1:
@@ -209,15 +541,33 @@ def sparse_categorical_crossentropy(y_true, y_pred, from_logits=False):
 
 
 def gaussian_negative_log_likelihood(y_true, y_pred):
-    """``(log(2 pi) + s + (y_true - m)^2 exp(-s)) / 2`` of normal distributions; the mean over y_true's last axis.
+    """Compute ``(log(2 pi) + s + (y_true - m)^2 exp(-s)) / 2`` of normal distributions.
 
-    Nix and Weigend (1994).
+    Nix and Weigend (1994). The mean over y_true's last axis.
 
     Parameters
     ----------
     y_true : ndarray (…, D)
     y_pred : ndarray (…, 2 D)
         First the means m, then the logarithms s of the variances, which are clipped at -30 and 30.
+
+    Returns
+    -------
+    ndarray (…)
+        A loss for each row, or for each step.
+
+    Raises
+    ------
+    ValueError
+        For arrays of other shapes.
+    TypeError
+        For what isn't an array.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.losses.gaussian_negative_log_likelihood(np.array([[0.0]]), np.array([[1.0, 0.0]])).round(4)
+    array([1.4189])
     """
     check_arrays(y_true, y_pred)
     size = y_pred.shape[-1] // 2
@@ -233,9 +583,33 @@ def gaussian_negative_log_likelihood(y_true, y_pred):
 
 
 def poisson(y_true, y_pred, log_input=False):
-    """``y_pred - y_true log(y_pred + 1e-7)`` for counts y_true; the mean over the last axis.
+    """Compute ``y_pred - y_true log(y_pred + 1e-7)`` for counts y_true; the mean over the last axis.
 
     With `log_input`, y_pred is the logarithm of the rate: ``exp(y_pred) - y_true y_pred``.
+
+    Parameters
+    ----------
+    y_true : ndarray (…, D)
+    y_pred : ndarray (…, D)
+    log_input : bool
+
+    Returns
+    -------
+    ndarray (…)
+        A loss for each row, or for each step.
+
+    Raises
+    ------
+    ValueError
+        For arrays of other shapes.
+    TypeError
+        For what isn't an array.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.losses.poisson(np.array([[2.0]]), np.array([[1.5]])).round(4)
+    array([0.6891])
     """
     _check_alike(y_true, y_pred)
     if log_input:
@@ -244,14 +618,64 @@ def poisson(y_true, y_pred, log_input=False):
 
 
 def kl_divergence(y_true, y_pred):
-    """``sum(y_true log(y_true / y_pred))`` over the last axis, both clipped at 1e-7 and 1."""
+    """Compute ``sum(y_true log(y_true / y_pred))`` over the last axis, both clipped at 1e-7 and 1.
+
+    Parameters
+    ----------
+    y_true : ndarray (…, D)
+    y_pred : ndarray (…, D)
+
+    Returns
+    -------
+    ndarray (…)
+        A loss for each row, or for each step.
+
+    Raises
+    ------
+    ValueError
+        For arrays of other shapes.
+    TypeError
+        For what isn't an array.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.losses.kl_divergence(np.array([[0.5, 0.5]]), np.array([[0.25, 0.75]])).round(4)
+    array([0.1438])
+    """
     _check_alike(y_true, y_pred)
     y_true, y_pred = np.clip(y_true, EPSILON, 1.0), np.clip(y_pred, EPSILON, 1.0)
     return np.sum(y_true * (np.log(y_true) - np.log(y_pred)), axis=-1)
 
 
 def cosine_similarity(y_true, y_pred):
-    """``-cos`` of the angle between y_true and y_pred as vectors along the last axis: -1 for the same direction."""
+    """Compute ``-cos`` of the angle between y_true and y_pred as vectors along the last axis.
+
+    It is -1 for the same direction.
+
+    Parameters
+    ----------
+    y_true : ndarray (…, D)
+    y_pred : ndarray (…, D)
+
+    Returns
+    -------
+    ndarray (…)
+        A loss for each row, or for each step.
+
+    Raises
+    ------
+    ValueError
+        For arrays of other shapes.
+    TypeError
+        For what isn't an array.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.losses.cosine_similarity(np.array([[1.0, 0.0]]), np.array([[1.0, 1.0]])).round(4)
+    array([-0.7071])
+    """
     _check_alike(y_true, y_pred)
     y_true = 1.0 * y_true  # a square of small integers would overflow
     return -np.sum(_normalized(y_true) * _normalized(y_pred), axis=-1)
@@ -262,7 +686,15 @@ def _normalized(x):
 
 
 class Loss(Configurable):
-    """Base of the losses with settings: frozen dataclasses, called as ``loss(y_true, y_pred)``."""
+    """Base of the losses with settings: frozen dataclasses, called as ``loss(y_true, y_pred)``.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> loss = rk.losses.Huber(delta=2.0)
+    >>> loss.name, loss.get_config()
+    ('huber', {'delta': 2.0})
+    """
 
     name: ClassVar[str]
 
@@ -271,62 +703,136 @@ class Loss(Configurable):
         return LOSSES[self.name](y_true, y_pred, **self.get_config())
 
     def get_config(self) -> dict:
-        """The settings as JSON values."""
+        """Return the settings as JSON values."""
         return asdict(self)  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True)
 class MeanSquaredError(Loss):
-    """`mean_squared_error`."""
+    """The loss `mean_squared_error`, as an object.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> loss = rk.losses.MeanSquaredError()
+    >>> loss(np.array([[1.0, 2.0]]), np.array([[1.0, 4.0]])).round(4)
+    array([2.])
+    """
 
     name = "mean_squared_error"
 
 
 @dataclass(frozen=True)
 class MeanAbsoluteError(Loss):
-    """`mean_absolute_error`."""
+    """The loss `mean_absolute_error`, as an object.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> loss = rk.losses.MeanAbsoluteError()
+    >>> loss(np.array([[1.0, 2.0]]), np.array([[1.0, 4.0]])).round(4)
+    array([1.])
+    """
 
     name = "mean_absolute_error"
 
 
 @dataclass(frozen=True)
 class MeanAbsolutePercentageError(Loss):
-    """`mean_absolute_percentage_error`."""
+    """The loss `mean_absolute_percentage_error`, as an object.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> loss = rk.losses.MeanAbsolutePercentageError()
+    >>> loss(np.array([[1.0, 2.0]]), np.array([[1.0, 4.0]])).round(4)
+    array([50.])
+    """
 
     name = "mean_absolute_percentage_error"
 
 
 @dataclass(frozen=True)
 class MeanSquaredLogarithmicError(Loss):
-    """`mean_squared_logarithmic_error`."""
+    """The loss `mean_squared_logarithmic_error`, as an object.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> loss = rk.losses.MeanSquaredLogarithmicError()
+    >>> loss(np.array([[0.0, 1.0]]), np.array([[0.0, 3.0]])).round(4)
+    array([0.2402])
+    """
 
     name = "mean_squared_logarithmic_error"
 
 
 @dataclass(frozen=True)
 class Hinge(Loss):
-    """`hinge`."""
+    """The loss `hinge`, as an object.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> loss = rk.losses.Hinge()
+    >>> loss(np.array([[1.0, -1.0]]), np.array([[0.5, 0.5]])).round(4)
+    array([1.])
+    """
 
     name = "hinge"
 
 
 @dataclass(frozen=True)
 class SquaredHinge(Loss):
-    """`squared_hinge`."""
+    """The loss `squared_hinge`, as an object.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> loss = rk.losses.SquaredHinge()
+    >>> loss(np.array([[1.0, -1.0]]), np.array([[0.5, 0.5]])).round(4)
+    array([1.25])
+    """
 
     name = "squared_hinge"
 
 
 @dataclass(frozen=True)
 class CategoricalHinge(Loss):
-    """`categorical_hinge`."""
+    """The loss `categorical_hinge`, as an object.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> loss = rk.losses.CategoricalHinge()
+    >>> loss(np.array([[0.0, 1.0, 0.0]]), np.array([[0.25, 0.5, 0.25]])).round(4)
+    array([0.75])
+    """
 
     name = "categorical_hinge"
 
 
 @dataclass(frozen=True)
 class Huber(Loss):
-    """`huber` with a `delta` above 0."""
+    """The loss `huber` with its setting.
+
+    Parameters
+    ----------
+    delta : float above 0
+        Where the loss becomes linear, in units of y.
+
+    Raises
+    ------
+    ValueError
+        For a setting outside of its range.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> loss = rk.losses.Huber(delta=2.0)
+    >>> loss(np.array([[0.0, 0.0]]), np.array([[0.5, 3.0]])).round(4)
+    array([2.0625])
+    """
 
     name = "huber"
     delta: float = 1.0
@@ -338,14 +844,32 @@ class Huber(Loss):
 
 @dataclass(frozen=True)
 class LogCosh(Loss):
-    """`log_cosh`."""
+    """The loss `log_cosh`, as an object.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> loss = rk.losses.LogCosh()
+    >>> loss(np.array([[0.0]]), np.array([[2.0]])).round(4)
+    array([1.325])
+    """
 
     name = "log_cosh"
 
 
 @dataclass(frozen=True)
 class Quantile(Loss):
-    """`quantile` for one level, or for several on y_pred's last axis.
+    """The loss `quantile` for one level, or for several on y_pred's last axis.
+
+    Parameters
+    ----------
+    levels : float or sequence of float
+        Between 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        For a setting outside of its range.
 
     Examples
     --------
@@ -371,7 +895,27 @@ def _check_smoothing(amount) -> None:
 
 @dataclass(frozen=True)
 class BinaryCrossentropy(Loss):
-    """`binary_crossentropy`, of probabilities or of logits."""
+    """The loss `binary_crossentropy` with its settings.
+
+    Parameters
+    ----------
+    from_logits : bool
+        Whether y_pred holds logits rather than probabilities.
+    label_smoothing : float in [0, 1]
+        Move y_true so far towards 1/2.
+
+    Raises
+    ------
+    ValueError
+        For a setting outside of its range.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> loss = rk.losses.BinaryCrossentropy(label_smoothing=0.1)
+    >>> loss(np.array([[1.0, 0.0]]), np.array([[0.9, 0.2]])).round(4)
+    array([0.2538])
+    """
 
     name = "binary_crossentropy"
     from_logits: bool = False
@@ -383,7 +927,27 @@ class BinaryCrossentropy(Loss):
 
 @dataclass(frozen=True)
 class CategoricalCrossentropy(Loss):
-    """`categorical_crossentropy`, of probabilities or of logits."""
+    """The loss `categorical_crossentropy` with its settings.
+
+    Parameters
+    ----------
+    from_logits : bool
+        Whether y_pred holds logits rather than probabilities.
+    label_smoothing : float in [0, 1]
+        Move y_true so far towards the same for all classes.
+
+    Raises
+    ------
+    ValueError
+        For a setting outside of its range.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> loss = rk.losses.CategoricalCrossentropy(label_smoothing=0.1)
+    >>> loss(np.array([[0.0, 1.0]]), np.array([[0.2, 0.8]])).round(4)
+    array([0.2925])
+    """
 
     name = "categorical_crossentropy"
     from_logits: bool = False
@@ -395,7 +959,20 @@ class CategoricalCrossentropy(Loss):
 
 @dataclass(frozen=True)
 class SparseCategoricalCrossentropy(Loss):
-    """`sparse_categorical_crossentropy`, of probabilities or of logits."""
+    """The loss `sparse_categorical_crossentropy` with its setting.
+
+    Parameters
+    ----------
+    from_logits : bool
+        Whether y_pred holds logits rather than probabilities.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> loss = rk.losses.SparseCategoricalCrossentropy(from_logits=True)
+    >>> loss(np.array([[1]]), np.array([[0.2, 0.8]])).round(4)
+    array([0.4375])
+    """
 
     name = "sparse_categorical_crossentropy"
     from_logits: bool = False
@@ -403,14 +980,35 @@ class SparseCategoricalCrossentropy(Loss):
 
 @dataclass(frozen=True)
 class GaussianNegativeLogLikelihood(Loss):
-    """`gaussian_negative_log_likelihood`: y_pred holds means, then log-variances."""
+    """The loss `gaussian_negative_log_likelihood`: y_pred holds means, then log-variances.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> loss = rk.losses.GaussianNegativeLogLikelihood()
+    >>> loss(np.array([[0.0]]), np.array([[1.0, 0.0]])).round(4)
+    array([1.4189])
+    """
 
     name = "gaussian_negative_log_likelihood"
 
 
 @dataclass(frozen=True)
 class Poisson(Loss):
-    """`poisson`, of rates or of their logarithms."""
+    """The loss `poisson`, of rates or of their logarithms.
+
+    Parameters
+    ----------
+    log_input : bool
+        Whether y_pred holds logarithms of rates.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> loss = rk.losses.Poisson()
+    >>> loss(np.array([[2.0]]), np.array([[1.5]])).round(4)
+    array([0.6891])
+    """
 
     name = "poisson"
     log_input: bool = False
@@ -418,14 +1016,30 @@ class Poisson(Loss):
 
 @dataclass(frozen=True)
 class KLDivergence(Loss):
-    """`kl_divergence`."""
+    """The loss `kl_divergence`, as an object.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> loss = rk.losses.KLDivergence()
+    >>> loss(np.array([[0.5, 0.5]]), np.array([[0.25, 0.75]])).round(4)
+    array([0.1438])
+    """
 
     name = "kl_divergence"
 
 
 @dataclass(frozen=True)
 class CosineSimilarity(Loss):
-    """`cosine_similarity`."""
+    """The loss `cosine_similarity`, as an object.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> loss = rk.losses.CosineSimilarity()
+    >>> loss(np.array([[1.0, 0.0]]), np.array([[1.0, 1.0]])).round(4)
+    array([-0.7071])
+    """
 
     name = "cosine_similarity"
 
@@ -494,7 +1108,7 @@ ALIASES = {
 
 
 def get(identifier) -> Callable:
-    """The function ``(y_true, y_pred)`` that a `loss` argument stands for.
+    """Return the function ``(y_true, y_pred)`` that a `loss` argument stands for.
 
     Parameters
     ----------
@@ -502,12 +1116,23 @@ def get(identifier) -> Callable:
         A name as in Keras (``"mse"``, ``"huber"``, ``"BinaryCrossentropy"``), a function or an object as it is, or
         ``{"class_name": …, "config": …}``.
 
+    Returns
+    -------
+    callable
+        ``(y_true, y_pred) -> array``.
+
     Raises
     ------
     ValueError
         For a name that doesn't exist.
     TypeError
         For anything else.
+
+    Examples
+    --------
+    >>> import rnnkit as rk
+    >>> rk.losses.get("mse").__name__
+    'mean_squared_error'
     """
     if isinstance(identifier, str):
         if is_elsewhere(identifier):

@@ -15,6 +15,14 @@ from rnnkit.arrays import real
 from rnnkit.serialization.configuration import named, named_config
 from rnnkit.serialization.registry import Configurable
 
+__all__ = [
+    "L1",
+    "L1L2",
+    "L2",
+    "Regularizer",
+    "get",
+]
+
 
 class Regularizer(Configurable):
     """Base of regularizers: one of your own defines ``__call__`` and `gradient`.
@@ -38,11 +46,11 @@ class Regularizer(Configurable):
         raise NotImplementedError
 
     def gradient(self, weight) -> np.ndarray:
-        """The penalty's gradient, an array like `weight`."""
+        """Return the penalty's gradient, an array like `weight`."""
         raise NotImplementedError
 
     def get_config(self) -> dict:
-        """The constructor's arguments as JSON values; one of your own with arguments overrides it."""
+        """Return the constructor's arguments as JSON values; one of your own with arguments overrides it."""
         return {}
 
 
@@ -84,12 +92,12 @@ class L1L2(Regularizer):
         return penalty
 
     def gradient(self, weight) -> np.ndarray:
-        """``l1 * sign(w) + 2 * l2 * w``."""
+        """Compute ``l1 * sign(w) + 2 * l2 * w``."""
         weight = real(weight, "weight")
         return self.l1 * np.sign(weight) + 2 * self.l2 * weight
 
     def get_config(self) -> dict:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         return asdict(self)
 
 
@@ -100,6 +108,12 @@ class L1(L1L2):
     ----------
     l1 : float
         0 or more.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.regularizers.L1(0.01)(np.array([1.0, -2.0]))
+    0.03
     """
 
     __slots__ = ()
@@ -108,7 +122,7 @@ class L1(L1L2):
         super().__init__(l1=l1)
 
     def get_config(self) -> dict:
-        """The constructor's argument."""
+        """Return the constructor's argument."""
         return {"l1": self.l1}
 
     def __repr__(self):
@@ -122,6 +136,12 @@ class L2(L1L2):
     ----------
     l2 : float
         0 or more.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.regularizers.L2(0.01)(np.array([1.0, -2.0]))
+    0.05
     """
 
     __slots__ = ()
@@ -130,7 +150,7 @@ class L2(L1L2):
         super().__init__(l2=l2)
 
     def get_config(self) -> dict:
-        """The constructor's argument."""
+        """Return the constructor's argument."""
         return {"l2": self.l2}
 
     def __repr__(self):
@@ -142,13 +162,17 @@ CLASSES = {kind.__name__: kind for kind in (L1, L2, L1L2)}
 
 
 def get(identifier) -> Regularizer | None:
-    """The regularizer that an argument stands for.
+    """Return the regularizer that an argument stands for.
 
     Parameters
     ----------
     identifier : str, Regularizer, dict or None
         A name (``"l1"``, ``"l2"``, ``"l1_l2"``), an object as it is, or ``{"class_name": …, "config": …}``; None for
         no penalty.
+
+    Returns
+    -------
+    Regularizer or None
 
     Raises
     ------

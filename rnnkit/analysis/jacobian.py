@@ -22,13 +22,13 @@ _ROWS = 4096  # evaluated at a time
 
 
 def jvp(cell, x, states=None, d_x=None, d_states=None, *, constants=None, training=False, seed=None):
-    """One step, and how its results change along a direction of x and the states.
+    """Compute one step, and how its results change along a direction of x and the states.
 
     Parameters
     ----------
     cell : built cell, or `RNN`
         Of a layer, its cell with its weights.
-    x : array_like (B, *features)
+    x : array_like ``(B, *features)``
     states : nested as a layer's ``initial_state``, optional
         Default: the cell's own start.
     d_x, d_states : array_like, nested as `x` and `states`, optional
@@ -109,7 +109,7 @@ class Jacobian:
 
 
 def jacobian(cell, x, states=None, *, constants=None, training=False, seed=None) -> Jacobian:
-    """All derivatives of one step by its input and states.
+    """Compute all derivatives of one step by its input and states.
 
     Parameters
     ----------

@@ -48,44 +48,44 @@ class Callback:
         self.params: dict = {}
 
     def set_model(self, model) -> None:
-        """Be told which model is trained."""
+        """Take the model that is trained."""
         self.model = model
 
     def set_params(self, params) -> None:
-        """Be told how it is trained."""
+        """Take how it is trained."""
         self.params = params
 
     def on_train_begin(self, logs=None) -> None:
-        """Before the first epoch."""
+        """Act before the first epoch."""
 
     def on_train_end(self, logs=None) -> None:
-        """After the last epoch, whatever ended the fit."""
+        """Act after the last epoch, whatever ended the fit."""
 
     def on_epoch_begin(self, epoch, logs=None) -> None:
-        """Before an epoch."""
+        """Act before an epoch."""
 
     def on_epoch_end(self, epoch, logs=None) -> None:
-        """After an epoch and its validation."""
+        """Act after an epoch and its validation."""
 
     def on_train_batch_begin(self, batch, logs=None) -> None:
-        """Before a batch; calls `on_batch_begin`."""
+        """Act before a batch; calls `on_batch_begin`."""
         self.on_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch, logs=None) -> None:
-        """After a batch and its update of the weights; calls `on_batch_end`."""
+        """Act after a batch and its update of the weights; calls `on_batch_end`."""
         self.on_batch_end(batch, logs)
 
     def on_batch_begin(self, batch, logs=None) -> None:
-        """Another name of `on_train_batch_begin`."""
+        """Act as `on_train_batch_begin`, of which this is another name."""
 
     def on_batch_end(self, batch, logs=None) -> None:
-        """Another name of `on_train_batch_end`."""
+        """Act as `on_train_batch_end`, of which this is another name."""
 
     def on_test_begin(self, logs=None) -> None:
-        """Before an evaluation, also an epoch's own."""
+        """Act before an evaluation, also an epoch's own."""
 
     def on_test_end(self, logs=None) -> None:
-        """After an evaluation."""
+        """Act after an evaluation."""
 
 
 class LambdaCallback(Callback):

@@ -10,7 +10,7 @@ from rnnkit.console import say
 
 
 class ModelCheckpoint(Monitor):
-    """Write the model's weights after epochs, or every so many batches, or all that a fit needs to go on.
+    """A callback that writes the weights after epochs or batches, or all that a fit needs to go on.
 
     A file is replaced once the new one is complete. Folders that don't exist are made.
 

@@ -10,7 +10,7 @@ from rnnkit.serialization.atomic_files import replacing
 
 
 class CSVLogger(Callback):
-    """Write the logs of all epochs as CSV, after every epoch the whole file.
+    """A callback that writes the logs of all epochs as CSV, after every epoch the whole file.
 
     The first column is ``epoch``, from 0; a key that comes later gets a column then, empty before.
 

@@ -8,7 +8,7 @@ from rnnkit.console import say
 
 
 class EarlyStopping(Monitor):
-    """Stop when a number has stopped getting better.
+    """A callback that ends a fit when a number has stopped getting better.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ _COLOURS = {"training": "#1f6fb4", "validation": "#d1741a"}
 
 
 class History(Callback):
-    """What the epochs of a fit gave; ``fit`` returns one.
+    """A record of what the epochs of a fit gave; ``fit`` returns one.
 
     Attributes
     ----------

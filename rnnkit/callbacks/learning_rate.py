@@ -12,7 +12,7 @@ from rnnkit.console import say
 
 
 class LearningRateScheduler(Callback):
-    """Set the learning rate before every epoch.
+    """A callback that sets the learning rate before every epoch.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class LearningRateScheduler(Callback):
 
 
 class ReduceLROnPlateau(Monitor):
-    """Reduce the learning rate when a number has stopped getting better.
+    """A callback that reduces the learning rate when a number has stopped getting better.
 
     Parameters
     ----------

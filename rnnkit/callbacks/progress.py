@@ -11,7 +11,7 @@ from rnnkit.console import in_jupyter, is_watched, say
 
 
 class ProgressBar(Callback):
-    """Show how far a fit has come; ``fit(…, verbose=…)`` makes one.
+    """A callback that shows how far a fit has come; ``fit(…, verbose=…)`` makes one.
 
     A bar stands for the whole fit, with the epoch, batches done, time gone and left, the loss and the metrics of the
     epoch so far, and those of the last validation. It needs tqdm (extra "progress"); without it, and where output goes

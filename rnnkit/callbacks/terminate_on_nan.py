@@ -8,12 +8,22 @@ from rnnkit.callbacks.callback import Callback
 
 
 class TerminateOnNaN(Callback):
-    """Stop quietly when the loss is NaN or infinite; without this callback that is an error.
+    """A callback that ends a fit quietly when the loss is NaN or infinite; without it that is an error.
 
     Attributes
     ----------
     stopped_epoch, stopped_batch : int or None
         Where, from 0; None where it never was.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> model = rk.Sequential([rk.Dense(1)], seed=0)
+    >>> model.compile("sgd", "mse")
+    >>> stop = rk.callbacks.TerminateOnNaN()
+    >>> history = model.fit(np.ones((4, 2)), np.full((4, 1), np.nan), callbacks=[stop])
+    >>> stop.stopped_epoch
+    0
     """
 
     def __init__(self):

@@ -67,7 +67,9 @@ class Windows:
 
 
 class ConvLSTMCell(StandardCell):
-    """Long short-term memory of arrays ``(B, *sizes, channels)``, with convolutions in place of products::
+    """Long short-term memory of arrays ``(B, *sizes, channels)``, with convolutions in place of products.
+
+    One step is::
 
         i, f, g, o = quarters of conv(x, kernel) + conv(h, recurrent_kernel) + bias
         c = recurrent_activation(f) * c + recurrent_activation(i) * activation(g)

@@ -16,7 +16,9 @@ _SPARSE = 0.25  # with more of the weights the dense product is as fast
 
 
 class ESNCell(Cell):
-    """A layer of leaky units with sparse random weights (Jaeger 2001, Lukoševičius 2012)::
+    """A layer of leaky units with sparse random weights (Jaeger 2001, Lukoševičius 2012).
+
+    One step is::
 
         h = (1 - leak) * h + leak * activation(x @ kernel + bias + h @ recurrent_kernel)
 
@@ -103,7 +105,7 @@ class ESNCell(Cell):
         self.built = True
 
     def draw_reservoir(self, shape, rng):
-        """Sparse normal weights, as many into each unit, scaled to the spectral radius: an initializer."""
+        """Return sparse normal weights, as many into each unit, scaled to the spectral radius: an initializer."""
         from scipy.sparse import csc_array
 
         weights = np.where(connections(shape, self.density, rng), rng.standard_normal(shape), 0.0)
@@ -111,14 +113,14 @@ class ESNCell(Cell):
         return csc_array(weights) if np.count_nonzero(weights) <= _SPARSE * weights.size else weights
 
     def call(self, inputs, states):
-        """One step: ``(h, h)``."""
+        """Compute one step: ``(h, h)``."""
         h = states[0]
         z = inputs @ self.kernel + self.bias + h @ self.recurrent_kernel
         h = (1 - self.leak) * h + self.leak * self.activation(z)
         return h, h
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         config = {argument: getattr(self, argument) for argument in inspect.signature(type(self)).parameters}
         return config | {"activation": activation_name(self.activation)}
 

@@ -6,7 +6,9 @@ from rnnkit.cells.standard import StandardCell
 
 
 class GRUCell(StandardCell):
-    """Gated recurrent unit (Cho et al. 2014, arXiv:1406.1078), its equations 5 to 8 in Keras's order z, r, h::
+    """Gated recurrent unit (Cho et al. 2014, arXiv:1406.1078), its equations 5 to 8 in Keras's order z, r, h.
+
+    One step is::
 
         z = recurrent_activation(x_z + h @ U_z)                  how much of the state stays
         r = recurrent_activation(x_r + h @ U_r)                  how much of it the candidate sees
@@ -99,7 +101,7 @@ class GRUCell(StandardCell):
         return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
 
     def call(self, inputs, states, training=False, draws=None):
-        """One step: ``(h, h)``."""
+        """Compute one step: ``(h, h)``."""
         units, h = self.units, states[0]
         x, h_seen = self.dropped(inputs, h, training, draws)
         from_x = x @ self.kernel

@@ -9,7 +9,9 @@ from rnnkit.cells.standard import StandardCell
 
 
 class LSTMCell(StandardCell):
-    """Long short-term memory with a forget gate (Hochreiter and Schmidhuber 1997; Gers et al. 2000)::
+    """Long short-term memory with a forget gate (Hochreiter and Schmidhuber 1997; Gers et al. 2000).
+
+    One step is::
 
         i, f, g, o = quarters of x @ kernel + h @ recurrent_kernel + bias
         c = recurrent_activation(f) * c + recurrent_activation(i) * activation(g)
@@ -99,7 +101,7 @@ class LSTMCell(StandardCell):
         return bias
 
     def call(self, inputs, states, training=False, draws=None):
-        """One step: ``(h, [h, c])``."""
+        """Compute one step: ``(h, [h, c])``."""
         units, (h, c) = self.units, states
         x, h = self.dropped(inputs, h, training, draws)
         z = x @ self.kernel + h @ self.recurrent_kernel

@@ -6,7 +6,9 @@ from rnnkit.cells.standard import StandardCell
 
 
 class SimpleRNNCell(StandardCell):
-    """A layer of units that sees its own last output (Elman 1990, "Finding structure in time")::
+    """A layer of units that sees its own last output (Elman 1990, "Finding structure in time").
+
+    One step is::
 
         h = activation(x @ kernel + bias + h @ recurrent_kernel)
 
@@ -80,7 +82,7 @@ class SimpleRNNCell(StandardCell):
         self.state_size = self.units
 
     def call(self, inputs, states, training=False, draws=None):
-        """One step: ``(h, h)``."""
+        """Compute one step: ``(h, h)``."""
         x, h = self.dropped(inputs, states[0], training, draws)
         z = x @ self.kernel + h @ self.recurrent_kernel
         if self.use_bias:

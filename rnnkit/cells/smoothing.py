@@ -15,7 +15,9 @@ _STATES = {"level": "series", "trend": "series", "season": ("period", "series")}
 
 @cell(states=_STATES)
 def additive_smoothing(x, states, constants, *, series=1, period=1):
-    """Exponential smoothing with additive errors, trend and season (Hyndman et al. 2008, table 2.2)::
+    """Exponential smoothing with additive errors, trend and season (Hyndman et al. 2008, table 2.2).
+
+    One step is::
 
         f_t = l + φ b + s_1                 e_t = y_t - f_t, 0 where y_t is missing
         l'  = l + φ b + α e_t
@@ -59,7 +61,9 @@ def additive_smoothing(x, states, constants, *, series=1, period=1):
 
 @cell(states=_STATES)
 def multiplicative_smoothing(x, states, constants, *, series=1, period=1, floor=1e-3):
-    """Exponential smoothing with multiplicative errors and season, for positive values::
+    """Exponential smoothing with multiplicative errors and season, for positive values.
+
+    One step is::
 
         v   = max(l + φ b, floor)
         f_t = v s_1                         e_t = (y_t - f_t) / f_t, 0 where y_t is missing
@@ -106,7 +110,9 @@ def multiplicative_smoothing(x, states, constants, *, series=1, period=1, floor=
 
 @cell(states={"level": "series", "season": ("period", "series")})
 def level_and_season(x, states, constants, *, series=1, period=1):
-    """The level of a series and its season, by exponential smoothing::
+    """The level of a series and its season, by exponential smoothing.
+
+    One step is::
 
         e_t = y_t - l - s_1, 0 where y_t is missing
         l'  = l + α e_t
@@ -151,7 +157,9 @@ def level_and_season(x, states, constants, *, series=1, period=1):
     initial={"decay": 1.0},
 )
 def dynamic_theta(x, states, constants, *, series=1):
-    """The dynamic optimised Theta model (Fiorucci et al. 2016)::
+    """The dynamic optimised Theta model (Fiorucci et al. 2016).
+
+    One step is::
 
         f_t = l + w (q a + (1 - (1 - α) q) / α b)         w = 1 - 1 / θ
         l'  = l + α (y_t - l)                             y_t = f_t where it is missing

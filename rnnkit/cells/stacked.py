@@ -11,7 +11,9 @@ from rnnkit.steps.step import Step, declared_output_shape
 
 
 class StackedRNNCells(Cell):
-    """A stack of cells that is a cell itself; one step is::
+    """A stack of cells that is a cell itself.
+
+    One step is::
 
         for cell, state in zip(cells, states):
             x, state = cell(x, state)
@@ -57,22 +59,22 @@ class StackedRNNCells(Cell):
         self.built = True
 
     def call(self, inputs, states, constants=(), training=False):
-        """One step through all cells."""
+        """Compute one step through all cells."""
         output, flat = self._advance(inputs, self._states()._flatten(states, "states"), constants, training, {})
         return output, self._states().pack(flat)
 
     def get_initial_state(self, batch_size):
-        """One entry per cell, each the cell's own."""
+        """Return one entry per cell, each the cell's own."""
         return [call_initial(cell.get_initial_state, batch_size) for cell in self.cells]
 
     def get_config(self):
-        """The cells' configurations."""
+        """Return the cells' configurations."""
         config = {"cells": [serialize(cell) for cell in self.cells]}
         return config | {"name": self.name} if self.name else config
 
     @classmethod
     def from_config(cls, config):
-        """A stack from what `get_config` gave."""
+        """Return a stack from what `get_config` gave."""
         return cls(**(config | {"cells": [deserialize(cell) for cell in config["cells"]]}))
 
     def __repr__(self):

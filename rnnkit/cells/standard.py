@@ -120,7 +120,7 @@ class StandardCell(Cell):
         return self.bias_initializer(shape, rng)
 
     def dropped(self, x, h, training, draws):
-        """`x` and `h` as the matrix products see them: under this call's dropout masks while training."""
+        """Return `x` and `h` as the matrix products see them: under this call's dropout masks while training."""
         if training and self.dropout:
             x = x * draws.dropout
         if training and self.recurrent_dropout:
@@ -128,7 +128,7 @@ class StandardCell(Cell):
         return x, h
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         config = {}
         for argument in list(inspect.signature(type(self)).parameters):
             value = getattr(self, argument)

@@ -10,11 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
+__all__ = [
+    "load_co2",
+    "load_sunspots",
+]
+
 FOLDER = Path(__file__).parent
 
 
 def load_sunspots() -> tuple[np.ndarray, np.ndarray]:
-    """Yearly sunspot numbers, 1700 to 2008 (SIDC).
+    """Load yearly sunspot numbers, 1700 to 2008 (SIDC).
 
     Returns
     -------
@@ -33,7 +38,7 @@ def load_sunspots() -> tuple[np.ndarray, np.ndarray]:
 
 
 def load_co2() -> tuple[np.ndarray, np.ndarray]:
-    """Weekly carbon dioxide at Mauna Loa, 1958 to 2001 (Scripps and NOAA).
+    """Load weekly carbon dioxide at Mauna Loa, 1958 to 2001 (Scripps and NOAA).
 
     Returns
     -------

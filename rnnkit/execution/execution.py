@@ -34,6 +34,10 @@ def eager():
     step that was traced runs the compiled programs all the same; a ``vjp`` of the cell's own runs here and elsewhere as
     Python.
 
+    Returns
+    -------
+    context manager
+
     Examples
     --------
     >>> import numpy as np, rnnkit as rk

@@ -35,7 +35,7 @@ class Savable:
 
     @classmethod
     def load(cls, path) -> Self:
-        """A forecaster that `save` wrote: it forecasts the same bits, and goes on from where it was.
+        """Load a forecaster that `save` wrote: it forecasts the same bits, and goes on from where it was.
 
         Raises
         ------

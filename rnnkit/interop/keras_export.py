@@ -29,7 +29,7 @@ _INITIALIZERS = {"Uniform": "RandomUniform", "Normal": "RandomNormal"}
 
 
 def to_keras(layer: Layer, batch_size: int | None = None) -> Any:
-    """A layer or a model as Keras 3's, with its options and weights.
+    """Convert a layer or a model to Keras 3, with its options and weights.
 
     Parameters
     ----------

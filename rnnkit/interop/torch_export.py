@@ -30,7 +30,7 @@ _EVERYWHERE = {"Softplus": {"threshold": 40.0}}  # beyond its threshold it is x 
 
 
 def to_torch(layer: Layer) -> Any:
-    """A layer or a `Sequential` as a module of PyTorch, with its weights.
+    """Convert a layer or a `Sequential` to a module of PyTorch, with its weights.
 
     Parameters
     ----------

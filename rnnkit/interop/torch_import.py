@@ -72,7 +72,7 @@ def from_torch(
     mask_zero: bool | None = None,
     name: str | None = None,
 ) -> Layer:
-    """A module or a state dict of PyTorch as a layer, with its weights.
+    """Convert a module or a state dict of PyTorch to a layer, with its weights.
 
     Parameters
     ----------

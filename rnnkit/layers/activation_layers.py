@@ -104,7 +104,7 @@ class ReLU(Memoryless):
         self.threshold = number_from_zero(threshold, "threshold")
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         own = {"max_value": self.max_value, "negative_slope": self.negative_slope, "threshold": self.threshold}
         return own | super().get_config()
 
@@ -119,7 +119,7 @@ class ReLU(Memoryless):
 
 
 class LeakyReLU(Memoryless):
-    """x where it is positive, and ``negative_slope * x`` elsewhere.
+    """A layer of x where it is positive, and ``negative_slope * x`` elsewhere.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ class LeakyReLU(Memoryless):
         self.negative_slope = number_from_zero(negative_slope, "negative_slope")
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {"negative_slope": self.negative_slope} | super().get_config()
 
     def _new_cell(self):
@@ -147,7 +147,7 @@ class LeakyReLU(Memoryless):
 
 
 class ELU(Memoryless):
-    """x where it is positive, and ``alpha * (exp(x) - 1)`` elsewhere (Clevert et al. 2015).
+    """A layer of x where it is positive, and ``alpha * (exp(x) - 1)`` elsewhere (Clevert et al. 2015).
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ class ELU(Memoryless):
         self.alpha = real_number(alpha, "alpha")
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {"alpha": self.alpha} | super().get_config()
 
     def _new_cell(self):

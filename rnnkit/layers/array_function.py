@@ -127,7 +127,7 @@ class WholeArrays(Layer):
         return shape
 
     def compute_output_shape(self, input_shape):
-        """The shape of the result, nested as it; None for sizes that move with open ones of the input."""
+        """Return the shape of the result, nested as it; None for sizes that move with open ones of the input."""
         return self._shapes_and_kinds(self._shape(input_shape), None)[0]
 
     def _given_for(self, node, shape):
@@ -176,7 +176,7 @@ class WholeArrays(Layer):
 
     @makes_no_mask
     def compute_mask(self, inputs, mask=None):
-        """The input's mask for results with its axes of batch and time, else None; of several, steps that any uses."""
+        """Return the input's mask for results with its axes of batch and time, else None; of several, any's."""
         masks = [validation.array(one, "mask") != 0 for one in leaves(mask) if one is not None]
         several = isinstance(mask, (list, tuple))
         if not masks or (several and len(masks) < len(mask)) or len({one.shape for one in masks}) > 1:
@@ -254,13 +254,13 @@ class ArrayFunction(WholeArrays):
         return (self.function,)
 
     def compute_mask(self, inputs, mask=None):
-        """What `mask` says; without it the input's, for results that have its axes of batch and time."""
+        """Return what `mask` says; without it the input's, for results that have its axes of batch and time."""
         if self.mask is None:
             return super().compute_mask(inputs, mask)
         return self.mask(inputs, mask) if callable(self.mask) else validation.array(self.mask, "mask")
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         mask = (
             self.mask
             if self.mask is None
@@ -272,7 +272,7 @@ class ArrayFunction(WholeArrays):
 
     @classmethod
     def from_config(cls, config):
-        """A new layer, not built, from what `get_config` gave."""
+        """Return a new layer, not built, from what `get_config` gave."""
         mask = config.get("mask")
         found = {"function": find(config["function"]), "mask": find(mask) if isinstance(mask, str) else mask}
         return cls(**(config | found))

@@ -114,7 +114,7 @@ class Attending(Layer):
         return [own, None] if isinstance(outputs, tuple) else own
 
     def compute_mask(self, inputs, mask=None):
-        """The queries' mask."""
+        """Return the queries' mask."""
         own = next(iter(self._listed(mask)), None)
         return None if own is None else validation.array(own, "query_mask")
 
@@ -154,7 +154,7 @@ class Attending(Layer):
         return [one[2] for one in (*self._input_shape[:2], self._input_shape[-1])]
 
     def compute_output_shape(self, input_shape):
-        """The shape of the output, of the list of the inputs' shapes."""
+        """Return the shape of the output, of the list of the inputs' shapes."""
         return self._output(self._shape(input_shape))
 
     def _shapes_given(self, shape, options):
@@ -200,7 +200,9 @@ def _agree(first, second) -> bool:
 
 
 class Attention(Attending):
-    """Dot-product attention (Luong et al. 2015): for every query, the mean of values, weighed by the keys' scores::
+    """Dot-product attention (Luong et al. 2015): for every query, the mean of values, weighed by the keys' scores.
+
+    For every query::
 
         scores = query @ key.T                              # times scale with use_scale
         scores = concat_score_weight * tanh(scale * (query + key)).sum(-1)          # with score_mode="concat"
@@ -277,7 +279,7 @@ class Attention(Attending):
         checkpoint=None,
         truncate=None,
     ):
-        """As `Layer.vjp`, with the arguments of a call; the gradient's ``x`` is a list as `inputs` is."""
+        """Do as `Layer.vjp`, with the arguments of a call; the gradient's ``x`` is a list as `inputs` is."""
         options(checkpoint, truncate)
         bound = self._bound(return_attention_scores=return_attention_scores, use_causal_mask=use_causal_mask)
         return self._vjp_by(bound, inputs, mask, training)
@@ -356,13 +358,15 @@ class Attention(Attending):
         return dict.fromkeys(names, ((), "ones", PLAIN))
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         own = {"use_scale": self.use_scale, "score_mode": self.score_mode, "dropout": self.dropout}
         return own | super().get_config()
 
 
 class AdditiveAttention(Attention):
-    """Additive attention (Bahdanau et al. 2015): as `Attention`, with other scores::
+    """Additive attention (Bahdanau et al. 2015): as `Attention`, with other scores.
+
+    For every query::
 
         scores = (scale * tanh(query + key)).sum(-1)
 
@@ -401,7 +405,7 @@ class AdditiveAttention(Attention):
         return {"scale": ((query,), "glorot_uniform", PLAIN)} if self.use_scale else {}
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         config = super().get_config()
         del config["score_mode"]
         return config

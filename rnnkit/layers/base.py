@@ -403,7 +403,7 @@ class Layer(Configurable):
         return Weights(self)
 
     def get_weights(self) -> list[np.ndarray]:
-        """Copies of the weights, in Keras's order."""
+        """Return copies of the weights, in Keras's order."""
         return [array.copy() for array in self._arrays().values()]
 
     def set_weights(self, weights) -> None:
@@ -542,7 +542,7 @@ class Layer(Configurable):
         return self.built
 
     def count_params(self) -> int:
-        """How many numbers the weights hold.
+        """Return how many numbers the weights hold.
 
         Raises
         ------
@@ -560,7 +560,7 @@ class Layer(Configurable):
     @repeated_vjp
     @device_transfer.crossing
     def vjp(self, inputs, mask=None, training=False, *, checkpoint=None, truncate=None):
-        """A call, and the function that takes cotangents of its result back to what it read.
+        """Run a call, and return the function that takes cotangents of its result back to what it read.
 
         Parameters
         ----------
@@ -645,13 +645,13 @@ class Layer(Configurable):
     # Shapes and masks
 
     def compute_output_shape(self, input_shape):
-        """The shape of what a call returns; None for the batch size or a length stays None."""
+        """Return the shape of what a call returns; None for the batch size or a length stays None."""
         return self._shape(input_shape)
 
     @array_kinds.handled
     @makes_no_mask
     def compute_mask(self, inputs, mask=None):
-        """The mask that goes with the output: the input's."""
+        """Return the mask that goes with the output: the input's."""
         return None if mask is None else validation.given(mask, "mask")
 
     def _with_mask(self, x, mask, training):
@@ -793,7 +793,7 @@ class Layer(Configurable):
     # Configuration
 
     def get_config(self) -> dict:
-        """The constructor's arguments as JSON values; `from_config` makes an unbuilt layer of them."""
+        """Return the constructor's arguments as JSON values; `from_config` makes an unbuilt layer of them."""
         seed = self._given_seed
         if isinstance(seed, np.random.SeedSequence):
             seed = {"entropy": seed.entropy, "spawn_key": list(seed.spawn_key)}
@@ -857,7 +857,7 @@ class Layer(Configurable):
         return f"{type(self).__name__}({self._arguments()})"
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
-        """How every step inside is compiled, as `RNN.explain`, each text behind the step's path."""
+        """Return how every step inside is compiled, as `RNN.explain`, each text behind the step's path."""
         lines = ((path, part.explain(source=source, graph=graph)) for path, part in self._parts().items())
         return Text("\n\n".join(f"{path}: {text}" for path, text in lines if text))
 

@@ -94,7 +94,7 @@ class BatchNormalization(Weighted):
         self.gamma_constraint = constraints.get(gamma_constraint)
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {
             "axis": self.axis,
             "momentum": self.momentum,

@@ -49,7 +49,9 @@ MERGES = {"concat": _concat, "sum": _sum, "mul": _mul, "ave": _ave, None: _pair}
 
 
 class Bidirectional(Layer):
-    """Run a recurrent layer over the sequences and another over their reverse; it equals::
+    """A recurrent layer over the sequences, and another over their reverse.
+
+    It equals::
 
         merge(forward(x), backward(x)[:, ::-1])          # with return_sequences, so that times agree
         merge(forward(x), backward(x))                   # without
@@ -154,7 +156,7 @@ class Bidirectional(Layer):
         truncate=None,
         stream=None,
     ):
-        """A call, and the function that takes cotangents of its results back to all that both directions read.
+        """Run a call; return it and the function that takes cotangents of its results back to all that was read.
 
         Parameters
         ----------
@@ -204,12 +206,12 @@ class Bidirectional(Layer):
         return Gradients(weights, d_x, states, constants if with_constants else None)
 
     def trajectory(self, sequences, initial_state=None, mask=None, training=False, constants=None, *, stream=None):
-        """Merged outputs of every step, and every state at every step, each in its own processing order.
+        """Return merged outputs of every step, and every state at every step, each in its own processing order.
 
         Returns
         -------
         outputs : ndarray (B, T, …), or a pair
-        states : list of ndarray (B, T, *state)
+        states : list of ndarray ``(B, T, *state)``
             The forward layer's, then the backward layer's.
         """
         arguments = sequences, initial_state, mask, training, constants, stream
@@ -294,7 +296,7 @@ class Bidirectional(Layer):
         return super()._given_for(node, shape)
 
     def compute_output_shape(self, input_shape):
-        """The shape of what a call returns, a tuple of shapes where it is a tuple."""
+        """Return the shape of what a call returns, a tuple of shapes where it is a tuple."""
         shape = super().compute_output_shape(input_shape)
         forward, backward = (one.compute_output_shape(shape) for one in (self.forward_layer, self.backward_layer))
         states = ()
@@ -310,7 +312,7 @@ class Bidirectional(Layer):
         return self.forward_layer._turns_time() * (2 if self.merge_mode is None else 1)
 
     def compute_mask(self, inputs, mask=None):
-        """As `RNN.compute_mask`; a pair of masks with ``merge_mode=None``."""
+        """Do as `RNN.compute_mask`; a pair of masks with ``merge_mode=None``."""
         masks = self.forward_layer.compute_mask(inputs, mask)
         if self.return_state:
             masks, states = masks[0], [*masks[1:], *self.backward_layer.compute_mask(inputs, mask)[1:]]
@@ -326,11 +328,11 @@ class Bidirectional(Layer):
         return None if forward is None or backward is None else [*forward, *backward]
 
     def get_initial_state(self, batch_size: int) -> list:
-        """Both layers' states before the first step, forward first."""
+        """Return both layers' states before the first step, forward first."""
         return [*self.forward_layer.get_initial_state(batch_size), *self.backward_layer.get_initial_state(batch_size)]
 
     def reset_states(self, states=None, rows=None) -> None:
-        """As `RNN.reset_states`, for both layers; `states` with the forward layer's entries first."""
+        """Do as `RNN.reset_states`, for both layers; `states` with the forward layer's entries first."""
         self._keep(self._reset(states, rows))
 
     reset_state = reset_states
@@ -367,7 +369,7 @@ class Bidirectional(Layer):
             self.backward_layer._adopt_seed(backward)
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         forward, backward = serialize(self.forward_layer), serialize(self.backward_layer)
         forward["config"]["seed"] = None  # this layer's seed stands for it
         return {
@@ -378,7 +380,7 @@ class Bidirectional(Layer):
 
     @classmethod
     def from_config(cls, config):
-        """A new layer, not built, from what `get_config` gave."""
+        """Return a new layer, not built, from what `get_config` gave."""
         backward = config["backward_layer"]
         layers = {
             "layer": deserialize(config["layer"]),

@@ -150,15 +150,15 @@ class Conv1D(Memoryless):
         self._windows = Windows(self.kernel_size, self.strides, self.padding, self.dilation_rate)
 
     def compute_output_shape(self, input_shape):
-        """``(B, L, filters)``."""
+        """Return ``(B, L, filters)``."""
         return self._windows.shape(super().compute_output_shape(input_shape), self.filters)
 
     def compute_mask(self, inputs, mask=None):
-        """None: an output is of several steps."""
+        """Return None: an output is of several steps."""
         return None
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {
             "filters": self.filters,
             "kernel_size": self.kernel_size,
@@ -196,7 +196,7 @@ class Conv1D(Memoryless):
         return ConvCell(self, shape[-1])
 
     def reads_more(self, rank):
-        """Windows along time."""
+        """Return windows along time."""
         return "reads several time steps at once"
 
     def _refuses_stream(self):

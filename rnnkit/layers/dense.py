@@ -54,7 +54,7 @@ class DenseCell(Cell):
 
 
 class Dense(Memoryless):
-    """``activation(x @ kernel + bias)`` on the last axis of x ``(B, …, F)``.
+    """A fully connected layer: ``activation(x @ kernel + bias)`` on the last axis of x ``(B, …, F)``.
 
     It runs as a step without memory, on the recurrent layers' products, so that a row's result depends on nothing but
     the row.
@@ -113,11 +113,11 @@ class Dense(Memoryless):
         self._cell = DenseCell(self)
 
     def compute_output_shape(self, input_shape):
-        """``(B, …, units)``."""
+        """Return ``(B, …, units)``."""
         return (*super().compute_output_shape(input_shape)[:-1], self.units)
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {
             "units": self.units,
             "activation": None if self.activation is linear else activation_name(self.activation),
@@ -138,7 +138,9 @@ _activation = activation  # the constructor's argument has the same name
 
 
 class Dropout(Layer):
-    """Set a share `rate` of the entries to 0 while training and scale the others by ``1 / (1 - rate)``.
+    """A layer that sets a share `rate` of the entries to 0 while training, and scales up the others.
+
+    The others are scaled by ``1 / (1 - rate)``.
 
     Cotangents go back under the mask that the call drew.
 
@@ -185,7 +187,7 @@ class Dropout(Layer):
         return None
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {"rate": self.rate} | super().get_config()
 
     def _check_shape(self, shape):

@@ -51,11 +51,11 @@ class Dot(Merge):
         return not self.normalize
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {"axes": self.axes, "normalize": self.normalize} | super().get_config()
 
     def compute_mask(self, inputs, mask=None):
-        """None: an output is of several steps."""
+        """Return None: an output is of several steps."""
         return None
 
     def _places(self, shapes) -> list[int]:

@@ -20,7 +20,7 @@ from rnnkit.steps.weight_options import WeightOptions
 
 
 class Embedding(Layer):
-    """Look up ids in a table: ``y = embeddings[ids]``.
+    """A table in which ids are looked up: ``y = embeddings[ids]``.
 
     The table's gradient is a `RowGradient` of the ids that were looked up, those that `mask_zero` masks among them.
 
@@ -108,13 +108,13 @@ class Embedding(Layer):
         return computed(np.take, table, ids, axis=0, mode="clip"), back  # the ids are known to be inside
 
     def compute_mask(self, inputs, mask=None):
-        """``ids != 0`` with `mask_zero`, else the mask as it came; symbolic for symbolic ids."""
+        """Return ``ids != 0`` with `mask_zero`, else the mask as it came; symbolic for symbolic ids."""
         if self.mask_zero and isinstance(inputs, SymbolicTensor):
             return np.not_equal(inputs, 0)
         return self._ids(inputs) != 0 if self.mask_zero else super().compute_mask(inputs, mask)
 
     def compute_output_shape(self, input_shape):
-        """``(*ids.shape, output_dim)``."""
+        """Return ``(*ids.shape, output_dim)``."""
         return (*super().compute_output_shape(input_shape), self.output_dim)
 
     def _refuses_stream(self):
@@ -124,7 +124,7 @@ class Embedding(Layer):
         return True
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {
             "input_dim": self.input_dim,
             "output_dim": self.output_dim,

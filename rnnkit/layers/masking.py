@@ -11,7 +11,9 @@ from rnnkit.layers.support.pullback import Gradients
 
 
 class Masking(Layer):
-    """Mask the steps whose features all equal `mask_value`; their cotangents are 0, others go back as they are.
+    """A layer that masks the steps whose features all equal `mask_value`.
+
+    Their cotangents are 0, others go back as they are.
 
     Parameters
     ----------
@@ -51,7 +53,7 @@ class Masking(Layer):
         return outputs, lambda d: Gradients({}, np.where(used, d, zero))
 
     def compute_mask(self, inputs, mask=None):
-        """True for each step with a feature other than the value, ``(B, T)``, that a mask from before uses too."""
+        """Return the steps with a feature other than the value, ``(B, T)``, that a mask from before uses too."""
         x = self._sequences(inputs)
         used = self._used(x)
         return used if mask is None else used & validation.mask(mask, *x.shape[:2])
@@ -60,7 +62,7 @@ class Masking(Layer):
         return "makes a mask; skip(rows) leaves out a step of some rows"
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {"mask_value": self.mask_value} | super().get_config()
 
     def _sequences(self, inputs):

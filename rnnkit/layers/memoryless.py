@@ -69,7 +69,7 @@ class Memoryless(Layer):
             return x.shape, self._execute(finite_under_mask(x, mask), gradient)
 
     def reads_more(self, rank: int) -> str | None:
-        """What the step reads of an x of so many axes other than its last axis; None for nothing else."""
+        """Return what the step reads of an x of so many axes other than its last axis; None for nothing else."""
         return None
 
     # The rows of x as sequences of steps, with one axis for all between batch and features
@@ -107,7 +107,7 @@ class Memoryless(Layer):
         return self._execution.vjp(record) if gradient else self._execution.run(record)
 
     def compute_output_shape(self, input_shape):
-        """The input's shape."""
+        """Return the input's shape."""
         shape = super().compute_output_shape(input_shape)
         if self.built:
             self._check_shape(shape)
@@ -117,7 +117,7 @@ class Memoryless(Layer):
         return None
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
-        """How the step is compiled, as `RNN.explain`."""
+        """Return how the step is compiled, as `RNN.explain`."""
         told = self._execution.explain(source=source, graph=graph) if self.built else f"{self.name}: not built yet"
         return Text(told)
 
@@ -209,7 +209,7 @@ class Activation(Memoryless):
         self._cell = self._new_cell()
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         name = None if self.activation is linear else activation_name(self.activation)
         return {"activation": name} | super().get_config()
 
@@ -248,7 +248,7 @@ class Lambda(Memoryless):
         self._cell = self._new_cell()
 
     def compute_output_shape(self, input_shape):
-        """``(B, …, G)``."""
+        """Return ``(B, …, G)``."""
         shape = super().compute_output_shape(input_shape)
         if self.built:
             return (*shape[:-1], *self._execution.output_shape())
@@ -270,12 +270,12 @@ class Lambda(Memoryless):
         return found
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {"function": name_of(self.function)} | super().get_config()
 
     @classmethod
     def from_config(cls, config):
-        """A new layer, not built, from what `get_config` gave."""
+        """Return a new layer, not built, from what `get_config` gave."""
         return cls(**(config | {"function": find(config["function"])}))
 
     def _arguments(self):

@@ -47,7 +47,7 @@ class Merge(Layer):
         return merged, lambda d: Gradients({}, parted(d))
 
     def compute_output_shape(self, input_shape):
-        """The shape of the merged array, from a list of shapes."""
+        """Return the shape of the merged array, from a list of shapes."""
         return self._merged_shape(self._shape(input_shape))
 
     def _takes_sequences(self):
@@ -55,7 +55,7 @@ class Merge(Layer):
 
     @makes_no_mask
     def compute_mask(self, inputs, mask=None):
-        """Steps that any of the masks uses; None if an array has none."""
+        """Return steps that any of the masks uses; None if an array has none."""
         if mask is None or any(one is None for one in mask):
             return None
         return np.logical_or.reduce([_steps(one) for one in mask])
@@ -132,7 +132,7 @@ class Concatenate(Merge):
 
     @makes_no_mask
     def compute_mask(self, inputs, mask=None):
-        """Steps that any of the masks uses, an array without one using all; side by side along the time axis."""
+        """Return steps that any of the masks uses, an array without one using all; side by side along the time axis."""
         if mask is None or all(one is None for one in mask):
             return None
         steps = [
@@ -146,7 +146,7 @@ class Concatenate(Merge):
         return "joins arrays along an axis that may be time" if self.axis in (1, -2) else None
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {"axis": self.axis} | super().get_config()
 
 
@@ -179,6 +179,14 @@ class Elementwise(Merge):
 class Add(Elementwise):
     """The sum of arrays, from the first to the last.
 
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}, optional
+        Default: the first input's.
+    seed : int, optional
+        Accepted as by all layers.
+    name : str, optional
+
     Examples
     --------
     >>> import numpy as np, rnnkit as rk
@@ -192,6 +200,19 @@ class Add(Elementwise):
 
 class Subtract(Elementwise):
     """The first of two arrays less the second.
+
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}, optional
+        Default: the first input's.
+    seed : int, optional
+        Accepted as by all layers.
+    name : str, optional
+
+    Raises
+    ------
+    ValueError
+        When it is called on other than two arrays.
 
     Examples
     --------
@@ -212,6 +233,14 @@ class Subtract(Elementwise):
 class Multiply(Elementwise):
     """The product of arrays, element by element, from the first to the last.
 
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}, optional
+        Default: the first input's.
+    seed : int, optional
+        Accepted as by all layers.
+    name : str, optional
+
     Examples
     --------
     >>> import numpy as np, rnnkit as rk
@@ -228,6 +257,14 @@ class Multiply(Elementwise):
 
 class Average(Elementwise):
     """The mean of arrays, element by element.
+
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}, optional
+        Default: the first input's.
+    seed : int, optional
+        Accepted as by all layers.
+    name : str, optional
 
     Examples
     --------
@@ -263,6 +300,14 @@ class Extreme(Elementwise):
 class Maximum(Extreme):
     """The largest of arrays, element by element; where several are, the first of them has the gradient.
 
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}, optional
+        Default: the first input's.
+    seed : int, optional
+        Accepted as by all layers.
+    name : str, optional
+
     Examples
     --------
     >>> import numpy as np, rnnkit as rk
@@ -275,6 +320,14 @@ class Maximum(Extreme):
 
 class Minimum(Extreme):
     """The smallest of arrays, element by element; where several are, the first of them has the gradient.
+
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}, optional
+        Default: the first input's.
+    seed : int, optional
+        Accepted as by all layers.
+    name : str, optional
 
     Examples
     --------

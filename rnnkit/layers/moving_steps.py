@@ -51,12 +51,12 @@ class Permute(Shaping):
         return copied(x.transpose(order)), lambda d: copied(d.transpose(back))
 
     def compute_output_shape(self, input_shape):
-        """The input's sizes in the new order."""
+        """Return the input's sizes in the new order."""
         shape = self._shape(input_shape)
         return (shape[0], *(shape[axis] for axis in self.dims))
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {"dims": list(self.dims)} | super().get_config()
 
 
@@ -90,12 +90,12 @@ class ZeroPadding1D(OverTime):
         return np.pad(x, ((0, 0), (before, after), (0, 0))), lambda d: d[:, before : before + length].copy()
 
     def compute_output_shape(self, input_shape):
-        """``(B, T + sum(padding), F)``."""
+        """Return ``(B, T + sum(padding), F)``."""
         batch_size, length, features = self._shape(input_shape)
         return (batch_size, None if length is None else length + sum(self.padding), features)
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {"padding": list(self.padding)} | super().get_config()
 
 
@@ -126,14 +126,14 @@ class Cropping1D(OverTime):
         return x[:, before : x.shape[1] - after].copy(), lambda d: np.pad(d, ((0, 0), (before, after), (0, 0)))
 
     def compute_output_shape(self, input_shape):
-        """``(B, T - sum(cropping), F)``."""
+        """Return ``(B, T - sum(cropping), F)``."""
         batch_size, length, features = self._shape(input_shape)
         if length is not None and length <= sum(self.cropping):
             raise ValueError(f"expected more than {sum(self.cropping)} time steps to crop, got {length}")
         return (batch_size, None if length is None else length - sum(self.cropping), features)
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {"cropping": list(self.cropping)} | super().get_config()
 
 
@@ -163,10 +163,10 @@ class UpSampling1D(OverTime):
         return np.repeat(x, self.size, axis=1), lambda d: d.reshape(rows, length, self.size, features).sum(axis=2)
 
     def compute_output_shape(self, input_shape):
-        """``(B, size * T, F)``."""
+        """Return ``(B, size * T, F)``."""
         batch_size, length, features = self._shape(input_shape)
         return (batch_size, None if length is None else self.size * length, features)
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {"size": self.size} | super().get_config()

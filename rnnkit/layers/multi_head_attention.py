@@ -20,7 +20,9 @@ from rnnkit.steps.weight_options import WeightOptions
 
 
 class MultiHeadAttention(Attending):
-    """Several attentions side by side (Vaswani et al. 2017). For each head, with its part of the weights::
+    """Several attentions side by side (Vaswani et al. 2017).
+
+    For each head, with its part of the weights::
 
         q, k, v = query @ Wq + bq, key @ Wk + bk, value @ Wv + bv
         head = softmax(q @ k.T / sqrt(key_dim)) @ v
@@ -57,7 +59,7 @@ class MultiHeadAttention(Attending):
     Notes
     -----
     The weights are ``query/kernel`` (F, heads, key_dim), ``query/bias`` (heads, key_dim), and so on for key, gate and
-    value, and ``attention_output/kernel`` (heads, value_dim, *output).
+    value, and ``attention_output/kernel`` ``(heads, value_dim, *output)``.
 
     A step that masks leave out reaches nothing, not even with NaN. For a query without keys, heads are 0 if scores are
     returned or there is dropout, and the mean of all values (NaN counts as 0) if not: that is what Keras computes.
@@ -171,7 +173,7 @@ class MultiHeadAttention(Attending):
         checkpoint=None,
         truncate=None,
     ):
-        """As `Layer.vjp`, with the arguments of a call; the gradient's ``x`` is a list, of key only if it is given."""
+        """Do as `Layer.vjp`, with a call's arguments; the gradient's ``x`` is a list, of key only if it is given."""
         options(checkpoint, truncate)
         bound = self._bound(return_attention_scores=return_attention_scores, use_causal_mask=use_causal_mask)
         inputs, masks = _listed(query, value, key), [query_mask, value_mask, key_mask]
@@ -318,7 +320,7 @@ class MultiHeadAttention(Attending):
         return {f"{name}_mask": one for name, one in zip(self._names, self._listed(mask), strict=False)}
 
     def compute_mask(self, query, mask=None, value=None, key=None, query_mask=None):
-        """The queries' mask."""
+        """Return the queries' mask."""
         own = query_mask if mask is None else next(iter(self._listed(mask)), None)
         return None if own is None else validation.array(own, "query_mask")
 
@@ -340,7 +342,7 @@ class MultiHeadAttention(Attending):
         super().build(_listed_shapes(query_shape, value_shape, key_shape))
 
     def compute_output_shape(self, query_shape, value_shape=None, key_shape=None):
-        """The shape of the output, of the shapes of the inputs or a list of them."""
+        """Return the shape of the output, of the shapes of the inputs or a list of them."""
         return super().compute_output_shape(_listed_shapes(query_shape, value_shape, key_shape))
 
     def _check_sizes(self, query, value, key):
@@ -369,7 +371,7 @@ class MultiHeadAttention(Attending):
         return found
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {
             "num_heads": self.num_heads,
             "key_dim": self.key_dim,

@@ -64,7 +64,7 @@ class ByRate(Noise):
         return not self.rate
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {"rate": self.rate} | super().get_config()
 
 
@@ -101,7 +101,7 @@ class SpatialDropout1D(ByRate):
 
 
 class GaussianNoise(Noise):
-    """Add normal noise in training.
+    """Normal noise that is added in training.
 
     Parameters
     ----------
@@ -127,12 +127,12 @@ class GaussianNoise(Noise):
         return not self.stddev
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {"stddev": self.stddev} | super().get_config()
 
 
 class GaussianDropout(ByRate):
-    """Multiply in training by normal noise with mean 1 and variance ``rate / (1 - rate)`` (Srivastava et al. 2014).
+    """Normal noise to multiply by in training, with mean 1 and variance ``rate / (1 - rate)`` (Srivastava et al. 2014).
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ class AlphaDropout(ByRate):
         self.noise_shape = None if noise_shape is None else [None if n is None else int(n) for n in noise_shape]
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {"noise_shape": self.noise_shape} | super().get_config()
 
     def _drawn(self, rng, shape):

@@ -125,7 +125,7 @@ class LayerNormalization(OverAxes):
         return self.center and not self.rms_scaling
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return super().get_config() | {
             "epsilon": self.epsilon,
             "center": self.center,

@@ -63,7 +63,7 @@ class Operation(WholeArrays):
         return () if ":" in self.operation else (getattr(self._function, "__wrapped__", self._function),)
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {
             "operation": self.operation,
             "arguments": self.arguments,

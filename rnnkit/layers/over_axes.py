@@ -29,11 +29,11 @@ class OverAxes(Memoryless):
         self.axis = [int(one) for one in several] if isinstance(axis, (list, tuple)) else int(axis)
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {"axis": self.axis} | super().get_config()
 
     def sees(self, rank: int) -> tuple[int, ...]:
-        """The axes that the step sees of an array of so many axes, in order.
+        """Return the axes that the step sees of an array of so many axes, in order.
 
         Raises
         ------
@@ -50,7 +50,7 @@ class OverAxes(Memoryless):
         return tuple(found)
 
     def reads_more(self, rank):
-        """Other axes."""
+        """Return other axes."""
         return None if self.sees(rank) == (rank - 1,) else f"computes along the axes {self.sees(rank)}"
 
     def _padding_of(self, shape):

@@ -12,7 +12,9 @@ from rnnkit.steps.weight_options import WeightOptions
 
 
 class PReLU(Weighted):
-    """x where it is positive, and ``alpha * x`` elsewhere, with a weight for each place in a row (He et al. 2015).
+    """A layer of x where it is positive, and ``alpha * x`` elsewhere, with trained alpha (He et al. 2015).
+
+    There is a weight for each place in a row.
 
     Parameters
     ----------
@@ -56,7 +58,7 @@ class PReLU(Weighted):
         )
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {
             "alpha_initializer": initializer_config(self.alpha_initializer),
             "alpha_regularizer": regularizers.config_of(self.alpha_regularizer),

@@ -58,12 +58,12 @@ class Pooling(OverTime):
         return (*shape, count, self.pool_size, self.strides, before)
 
     def compute_output_shape(self, input_shape):
-        """``(B, L, F)``."""
+        """Return ``(B, L, F)``."""
         shape = self._shape(input_shape)
         return self._windows.shape(shape, shape[2])
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         own = {"pool_size": self.pool_size, "strides": self.strides, "padding": self.padding}
         return own | super().get_config()
 
@@ -186,10 +186,10 @@ class GlobalMaxPooling1D(OverTime):
         return largest if self.keepdims else largest[:, 0], back
 
     def compute_output_shape(self, input_shape):
-        """``(B, F)``, or ``(B, 1, F)``."""
+        """Return ``(B, F)``, or ``(B, 1, F)``."""
         batch_size, _, features = self._shape(input_shape)
         return (batch_size, 1, features) if self.keepdims else (batch_size, features)
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {"keepdims": self.keepdims} | super().get_config()

@@ -42,13 +42,13 @@ class _Recurrent(RNN):
         return self.cell.units  # type: ignore[attr-defined]
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         config = {name: value for name, value in self.cell.get_config().items() if name in self._cell_arguments}
         return config | self._flags() | {"device": self._device} | Layer.get_config(self)
 
     @classmethod
     def from_config(cls, config):
-        """A new layer, not built, from what `get_config` gave."""
+        """Return a new layer, not built, from what `get_config` gave."""
         return cls(**config)
 
     def _arguments(self):
@@ -56,7 +56,46 @@ class _Recurrent(RNN):
 
 
 class SimpleRNN(_Recurrent, cell=SimpleRNNCell):
-    """The fully connected recurrent layer: `RNN` over a `SimpleRNNCell`, with the arguments of both, `units` first.
+    """A fully connected recurrent layer (Elman 1990): `RNN` over a `SimpleRNNCell`.
+
+    Parameters
+    ----------
+    units : int
+        U, the size of the output and of each state.
+    activation : str, callable or None
+        Of the new state.
+    use_bias : bool
+    kernel_initializer, recurrent_initializer, bias_initializer : str, callable or initializer
+    kernel_regularizer, recurrent_regularizer, bias_regularizer : str or Regularizer, optional
+        Penalties on the weights, see `rnnkit.regularizers`.
+    kernel_constraint, recurrent_constraint, bias_constraint : str or callable, optional
+        What the weights must keep to in training, see `rnnkit.constraints`.
+    dropout, recurrent_dropout : float in [0, 1]
+        Rates for x and for h inside its product; one mask per call, shared by all steps, only while training.
+    seed : int, optional
+        For weights and masks.
+    return_sequences : bool
+        Return the output of every step ``(B, T, U)`` rather than the last ``(B, U)``.
+    return_state : bool
+        Return ``(output, h)``.
+    go_backwards : bool
+        Process the steps from the last to the first; outputs come in that order.
+    stateful : bool
+        Start each call where the last one ended, row by row, until `reset_states`.
+    unroll : bool
+        Accepted for compatibility; changes nothing.
+    zero_output_for_mask : bool
+        Put out zeros at masked steps rather than the held output, with `return_sequences`.
+    dtype : {"float32", "float64"}, optional
+        Default: the first input's.
+    name : str, optional
+    device : {"cpu", "cuda"}
+        Where it computes; `Layer.to` changes it.
+
+    Raises
+    ------
+    ValueError or TypeError
+        For an argument outside of its range, with what was expected.
 
     Examples
     --------
@@ -67,7 +106,48 @@ class SimpleRNN(_Recurrent, cell=SimpleRNNCell):
 
 
 class GRU(_Recurrent, cell=GRUCell):
-    """The gated recurrent unit: `RNN` over a `GRUCell`, with the arguments of both, `units` first.
+    """A layer of gated recurrent units (Cho et al. 2014): `RNN` over a `GRUCell`.
+
+    Parameters
+    ----------
+    units : int
+        U, the size of the output and of each state.
+    activation, recurrent_activation : str, callable or None
+        Of the candidate; of the gates.
+    use_bias : bool
+    kernel_initializer, recurrent_initializer, bias_initializer : str, callable or initializer
+    reset_after : bool
+        Apply the reset gate after the product with the recurrent kernel rather than before.
+    kernel_regularizer, recurrent_regularizer, bias_regularizer : str or Regularizer, optional
+        Penalties on the weights, see `rnnkit.regularizers`.
+    kernel_constraint, recurrent_constraint, bias_constraint : str or callable, optional
+        What the weights must keep to in training, see `rnnkit.constraints`.
+    dropout, recurrent_dropout : float in [0, 1]
+        Rates for x and for h inside its product; one mask per call, shared by all steps, only while training.
+    seed : int, optional
+        For weights and masks.
+    return_sequences : bool
+        Return the output of every step ``(B, T, U)`` rather than the last ``(B, U)``.
+    return_state : bool
+        Return ``(output, h)``.
+    go_backwards : bool
+        Process the steps from the last to the first; outputs come in that order.
+    stateful : bool
+        Start each call where the last one ended, row by row, until `reset_states`.
+    unroll : bool
+        Accepted for compatibility; changes nothing.
+    zero_output_for_mask : bool
+        Put out zeros at masked steps rather than the held output, with `return_sequences`.
+    dtype : {"float32", "float64"}, optional
+        Default: the first input's.
+    name : str, optional
+    device : {"cpu", "cuda"}
+        Where it computes; `Layer.to` changes it.
+
+    Raises
+    ------
+    ValueError or TypeError
+        For an argument outside of its range, with what was expected.
 
     Examples
     --------
@@ -78,7 +158,48 @@ class GRU(_Recurrent, cell=GRUCell):
 
 
 class LSTM(_Recurrent, cell=LSTMCell):
-    """Long short-term memory: `RNN` over an `LSTMCell`, with the arguments of both, `units` first.
+    """A layer of long short-term memory (Hochreiter and Schmidhuber 1997): `RNN` over an `LSTMCell`.
+
+    Parameters
+    ----------
+    units : int
+        U, the size of the output and of each state.
+    activation, recurrent_activation : str, callable or None
+        Of the candidate and the cell; of the gates.
+    use_bias : bool
+    kernel_initializer, recurrent_initializer, bias_initializer : str, callable or initializer
+    unit_forget_bias : bool
+        Start the forget gate's bias at 1 (Jozefowicz et al. 2015).
+    kernel_regularizer, recurrent_regularizer, bias_regularizer : str or Regularizer, optional
+        Penalties on the weights, see `rnnkit.regularizers`.
+    kernel_constraint, recurrent_constraint, bias_constraint : str or callable, optional
+        What the weights must keep to in training, see `rnnkit.constraints`.
+    dropout, recurrent_dropout : float in [0, 1]
+        Rates for x and for h inside its product; one mask per call, shared by all steps, only while training.
+    seed : int, optional
+        For weights and masks.
+    return_sequences : bool
+        Return the output of every step ``(B, T, U)`` rather than the last ``(B, U)``.
+    return_state : bool
+        Return ``(output, h, c)``.
+    go_backwards : bool
+        Process the steps from the last to the first; outputs come in that order.
+    stateful : bool
+        Start each call where the last one ended, row by row, until `reset_states`.
+    unroll : bool
+        Accepted for compatibility; changes nothing.
+    zero_output_for_mask : bool
+        Put out zeros at masked steps rather than the held output, with `return_sequences`.
+    dtype : {"float32", "float64"}, optional
+        Default: the first input's.
+    name : str, optional
+    device : {"cpu", "cuda"}
+        Where it computes; `Layer.to` changes it.
+
+    Raises
+    ------
+    ValueError or TypeError
+        For an argument outside of its range, with what was expected.
 
     Examples
     --------

@@ -36,7 +36,9 @@ from rnnkit.steps.step import declared_output_shape
 
 
 class RNN(Layer):
-    """A layer that runs a cell along time. For every row of the batch it equals the loop::
+    """A layer that runs a cell along time.
+
+    For every row of the batch it equals the loop::
 
         held = 0
         for t in range(T):                              # T-1 … 0 with go_backwards
@@ -133,12 +135,12 @@ class RNN(Layer):
 
         Parameters
         ----------
-        sequences : array_like (B, T, *features)
+        sequences : array_like ``(B, T, *features)``
             For a class cell whose step takes several arrays, these in a list, tuple or dict, which may be nested. On
             CUDA also an array of any library in the GPU's memory, which stays there; so do the results, as arrays
             of the same library. A list of arrays (T_i, *features) is one of sequences of unequal lengths; sequences
             are a list with an array for each of them then.
-        initial_state : list of array_like (B, *state), optional
+        initial_state : list of array_like ``(B, *state)``, optional
             A bare array for a single state; a list per cell for a stack. Default: the cell's, or the kept states.
         mask : array_like (B, T) or (B, T, 1), optional
             Non-zero uses the step; a masked step holds all states and the output.
@@ -185,7 +187,7 @@ class RNN(Layer):
         truncate=None,
         stream=None,
     ):
-        """A call, and the function that takes cotangents of its results back to all that it read.
+        """Run a call, and return the function that takes cotangents of its results back to all that it read.
 
         Parameters
         ----------
@@ -255,12 +257,12 @@ class RNN(Layer):
         return Gradients(gradient.weights, x, self._spec.pack(gradient.states), constants)
 
     def trajectory(self, sequences, initial_state=None, mask=None, training=False, constants=None, *, stream=None):
-        """Every output and every state at every step, for the arguments of a call.
+        """Return every output and every state at every step, for the arguments of a call.
 
         Returns
         -------
-        outputs : ndarray (B, T, *O)
-        states : list of ndarray (B, T, *state)
+        outputs : ndarray ``(B, T, *O)``
+        states : list of ndarray ``(B, T, *state)``
             In processing order, nested as `initial_state` is; a masked step shows the held state.
         """
         arguments = sequences, initial_state, mask, training, constants, stream
@@ -398,7 +400,7 @@ class RNN(Layer):
         return self._kept if self.stateful else None
 
     def stream(self, batch=1, constants=None) -> Stream:
-        """This layer one step at a time, see `Stream`.
+        """Return a stream that runs this layer one step at a time, see `Stream`.
 
         Parameters
         ----------
@@ -478,7 +480,7 @@ class RNN(Layer):
         return None if self._kept is None else self._spec.pack(_on_host(self._kept))
 
     def get_initial_state(self, batch_size: int) -> list:
-        """The states before the first step, ``(B, *state)`` each, as `initial_state` takes them."""
+        """Return the states before the first step, ``(B, *state)`` each, as `initial_state` takes them."""
         return self._spec.pack(self._initial_states(whole(batch_size, "batch_size", 0)))
 
     def _initial_states(self, batch_size):
@@ -492,7 +494,7 @@ class RNN(Layer):
 
         Parameters
         ----------
-        states : list of array_like (B, *state), optional
+        states : list of array_like ``(B, *state)``, optional
             As `initial_state`; also sets the batch size. Default: back to the cell's initial state, for any batch size.
         rows : sequence of int, optional
             Reset these rows of the batch only.
@@ -549,7 +551,7 @@ class RNN(Layer):
             raise ValueError(f"expected x nested as {self._input_shape}, got {shape}")
 
     def compute_output_shape(self, input_shape):
-        """The shape of what a call returns, as a tuple of shapes with `return_state`; None stays None.
+        """Return the shape of what a call returns, as a tuple of shapes with `return_state`; None stays None.
 
         Examples
         --------
@@ -583,7 +585,7 @@ class RNN(Layer):
         return [self.go_backwards and self.return_sequences]
 
     def compute_mask(self, inputs, mask=None):
-        """The mask of the output: the input's with `return_sequences`, in processing order; None for states."""
+        """Return the mask of the output: the input's with `return_sequences`, in processing order; None for states."""
         mask = self._one_mask(mask)
         if mask is not None:
             mask = validation.steps(mask)[:, ::-1] if self.go_backwards else validation.steps(mask)
@@ -593,7 +595,7 @@ class RNN(Layer):
     # Configuration and display
 
     def get_config(self):
-        """The constructor's arguments as JSON values.
+        """Return the constructor's arguments as JSON values.
 
         Raises
         ------
@@ -608,7 +610,7 @@ class RNN(Layer):
 
     @classmethod
     def from_config(cls, config):
-        """A new layer, not built, from what `get_config` gave."""
+        """Return a new layer, not built, from what `get_config` gave."""
         return cls(**(config | {"cell": deserialize(config["cell"])}))
 
     def _arguments(self):
@@ -616,7 +618,7 @@ class RNN(Layer):
         return ", ".join([repr(self.cell), *flags, *(["device='cuda'"] if self._device == "cuda" else [])])
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
-        """How the step is compiled, traced or jitted, why, and the plan in words.
+        """Return how the step is compiled, traced or jitted, why, and the plan in words.
 
         Parameters
         ----------

@@ -53,7 +53,7 @@ class Shaping(Layer):
         raise NotImplementedError
 
     def compute_mask(self, inputs, mask=None):
-        """None: the result has other steps, or none."""
+        """Return None: the result has other steps, or none."""
         return None
 
     def _check_shape(self, shape):
@@ -95,12 +95,12 @@ class RepeatVector(Shaping):
         return repeated(lambda: np.repeat(x[:, None], self.n, axis=1), x), lambda d: computed(np.sum, d, axis=1)
 
     def compute_output_shape(self, input_shape):
-        """``(B, n, F)``."""
+        """Return ``(B, n, F)``."""
         batch_size, features = self._shape(input_shape)
         return (batch_size, self.n, features)
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {"n": self.n} | super().get_config()
 
 
@@ -135,7 +135,7 @@ class Reshape(Shaping):
         return _reshaped(x, self.compute_output_shape(x.shape))
 
     def compute_output_shape(self, input_shape):
-        """``(B, *target_shape)``."""
+        """Return ``(B, *target_shape)``."""
         batch_size, *sizes = self._shape(input_shape)
         if None in sizes:
             return (batch_size, *(None if size == -1 else size for size in self.target_shape))
@@ -146,12 +146,20 @@ class Reshape(Shaping):
         return (batch_size, *(count // known if size == -1 else size for size in self.target_shape))
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {"target_shape": list(self.target_shape)} | super().get_config()
 
 
 class Flatten(Shaping):
     """Every row as one axis ``(B, N)``.
+
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}, optional
+        Default: the first input's.
+    seed : int, optional
+        Accepted as by all layers.
+    name : str, optional
 
     Examples
     --------
@@ -166,7 +174,7 @@ class Flatten(Shaping):
         return _reshaped(x, self.compute_output_shape(x.shape))
 
     def compute_output_shape(self, input_shape):
-        """``(B, N)``; None where a size is open."""
+        """Return ``(B, N)``; None where a size is open."""
         batch_size, *sizes = self._shape(input_shape)
         return (batch_size, None if None in sizes else math.prod(sizes))
 
@@ -226,10 +234,10 @@ class GlobalAveragePooling1D(Shaping):
         return mean[:, None] if self.keepdims else mean, back
 
     def compute_output_shape(self, input_shape):
-        """``(B, F)``, or ``(B, 1, F)``."""
+        """Return ``(B, F)``, or ``(B, 1, F)``."""
         batch_size, _, features = self._shape(input_shape)
         return (batch_size, 1, features) if self.keepdims else (batch_size, features)
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {"keepdims": self.keepdims} | super().get_config()

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 
 class Stream:
-    """The steps of sequences, one at a time, for `batch` sequences side by side; it equals::
+    """The steps of sequences, one at a time, for `batch` sequences side by side.
+
+    It equals::
 
         states = initial states
         for t in count():
@@ -114,7 +116,7 @@ class Stream:
     # What the recurrent layers ask for
 
     def begin(self, layer, initial_state):
-        """See `rnnkit.layers.support.streaming.Running`."""
+        """Do as `rnnkit.layers.support.streaming.Running` says."""
         if initial_state is not None:
             raise ValueError(
                 f"expected layers that start from states of their own; {layer.name!r} is given those of another layer"
@@ -125,7 +127,7 @@ class Stream:
         return None
 
     def end(self, states, initial, outputs, zero_masked) -> None:
-        """See `rnnkit.layers.support.streaming.Running`."""
+        """Do as `rnnkit.layers.support.streaming.Running` says."""
         if self._states is None:
             self._initial.append(initial)
         elif self._masked and not zero_masked:
@@ -149,17 +151,17 @@ class Stream:
     # Steps
 
     def step(self, x, out=None):
-        """The outputs of the next step.
+        """Compute the outputs of the next step.
 
         Parameters
         ----------
-        x : array_like (B, *features), or (B,) of ids
-        out : ndarray (B, *output), optional
+        x : array_like ``(B, *features)``, or (B,) of ids
+        out : ndarray ``(B, *output)``, optional
             Written to, and returned, rather than a new array; a list for a model with several outputs.
 
         Returns
         -------
-        ndarray (B, *output), or a list of them
+        ndarray ``(B, *output)``, or a list of them
 
         Raises
         ------
@@ -265,7 +267,7 @@ class Stream:
         return packed[0] if self._recurrent == [self.layer] else packed
 
     def reset(self, rows=None) -> None:
-        """Start anew, all rows or some.
+        """Start all rows anew, or some.
 
         Parameters
         ----------

@@ -11,7 +11,9 @@ from rnnkit.serialization.configuration import deserialize, serialize
 
 
 class TimeDistributed(Layer):
-    """Apply a layer to each step of x ``(B, T, …)``; it equals::
+    """A layer that applies another to each step of x ``(B, T, …)``.
+
+    It equals::
 
         np.stack([layer(x[:, t]) for t in range(T)], axis=1)
 
@@ -77,7 +79,7 @@ class TimeDistributed(Layer):
             return x.shape, function(x.reshape(batch_size * length, *x.shape[2:]))
 
     def compute_output_shape(self, input_shape):
-        """The layer's output shape for one step, with the time axis after the batch axis."""
+        """Return the layer's output shape for one step, with the time axis after the batch axis."""
         shape = super().compute_output_shape(input_shape)
         return _with_time(self.layer.compute_output_shape((shape[0], *shape[2:])), shape[:2])
 
@@ -85,12 +87,12 @@ class TimeDistributed(Layer):
         return None
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {"layer": serialize(self.layer)} | super().get_config()
 
     @classmethod
     def from_config(cls, config):
-        """A new layer, not built, from what `get_config` gave."""
+        """Return a new layer, not built, from what `get_config` gave."""
         return cls(**(config | {"layer": deserialize(config["layer"])}))
 
     def __repr__(self):

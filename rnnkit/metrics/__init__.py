@@ -65,6 +65,50 @@ from rnnkit.metrics.variation import R2Score
 from rnnkit.serialization.configuration import described, is_described, named_config
 from rnnkit.serialization.registry import find, is_elsewhere
 
+__all__ = [
+    "AUC",
+    "Accuracy",
+    "BinaryAccuracy",
+    "BinaryCrossentropy",
+    "CategoricalAccuracy",
+    "CategoricalCrossentropy",
+    "CategoricalHinge",
+    "CosineSimilarity",
+    "F1Score",
+    "FBetaScore",
+    "FalseNegatives",
+    "FalsePositives",
+    "Hinge",
+    "KLDivergence",
+    "LogCoshError",
+    "Mean",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "Measure",
+    "Metric",
+    "Poisson",
+    "Precision",
+    "R2Score",
+    "Recall",
+    "RootMeanSquaredError",
+    "SparseCategoricalAccuracy",
+    "SparseCategoricalCrossentropy",
+    "SparseTopKCategoricalAccuracy",
+    "SquaredHinge",
+    "Sum",
+    "TopKCategoricalAccuracy",
+    "TrueNegatives",
+    "TruePositives",
+    "binary_accuracy",
+    "categorical_accuracy",
+    "get",
+    "sparse_categorical_accuracy",
+    "sparse_top_k_categorical_accuracy",
+    "top_k_categorical_accuracy",
+]
+
 FUNCTIONS: dict[str, Callable] = {
     function.__name__: function
     for function in (
@@ -127,7 +171,7 @@ ALIASES = {
 
 
 def get(identifier, loss=None) -> Measure:
-    """The metric that an entry of a `metrics` argument stands for.
+    """Return the metric that an entry of a `metrics` argument stands for.
 
     Parameters
     ----------
@@ -139,12 +183,22 @@ def get(identifier, loss=None) -> Measure:
         What the model is trained by. It decides which accuracy ``"accuracy"`` is, where it is one of the
         crossentropies, and at which threshold; Keras looks at the shapes only.
 
+    Returns
+    -------
+    Measure
+
     Raises
     ------
     ValueError
         For a name that doesn't exist.
     TypeError
         For anything else.
+
+    Examples
+    --------
+    >>> import rnnkit as rk
+    >>> rk.metrics.get("mae").name
+    'mae'
     """
     if isinstance(identifier, Measure):
         return identifier

@@ -10,33 +10,124 @@ from rnnkit.metrics.metric import Metric
 
 
 def binary_accuracy(y_true, y_pred, threshold=0.5):
-    """The share of entries of the last axis where ``y_pred > threshold`` agrees with y_true, which is 0 or 1."""
+    """Compute the share of the last axis where ``y_pred > threshold`` agrees with y_true, which is 0 or 1.
+
+    Parameters
+    ----------
+    y_true : ndarray (…, D)
+    y_pred : ndarray (…, D)
+    threshold : float
+
+    Returns
+    -------
+    ndarray (…)
+        Between 0 and 1.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.metrics.binary_accuracy(np.array([[0, 1, 1, 1]]), np.array([[0.2, 0.7, 0.4, 0.9]]))
+    array([0.75])
+    """
     losses.check_arrays(y_true, y_pred)
     right = y_true == (y_pred > threshold)
     return right[..., 0].astype(np.float64) if right.shape[-1] == 1 else np.mean(right, axis=-1)
 
 
 def categorical_accuracy(y_true, y_pred):
-    """1 where the largest entries of y_true and y_pred stand in the same place of the last axis, else 0."""
+    """Return 1 where the largest entries of y_true and y_pred stand in the same place of the last axis, else 0.
+
+    Parameters
+    ----------
+    y_true : ndarray (…, D)
+    y_pred : ndarray (…, D)
+
+    Returns
+    -------
+    ndarray (…)
+        0 or 1.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.metrics.categorical_accuracy(np.array([[0, 1], [0, 1]]), np.array([[0.2, 0.8], [0.6, 0.4]]))
+    array([1., 0.])
+    """
     losses.check_arrays(y_true, y_pred)
     return (np.argmax(y_true, axis=-1) == np.argmax(y_pred, axis=-1)).astype(np.float64)
 
 
 def sparse_categorical_accuracy(y_true, y_pred):
-    """1 where y_true, ``(…)`` or ``(…, 1)``, is the place of y_pred's largest entry on the last axis, else 0."""
+    """Return 1 where y_true, ``(…)`` or ``(…, 1)``, is the place of y_pred's largest entry on the last axis, else 0.
+
+    Parameters
+    ----------
+    y_true : ndarray (…) or (…, 1)
+        Numbers of classes, from 0 on.
+    y_pred : ndarray (…, D)
+
+    Returns
+    -------
+    ndarray (…)
+        0 or 1.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.metrics.sparse_categorical_accuracy(np.array([1, 1]), np.array([[0.2, 0.8], [0.6, 0.4]]))
+    array([1., 0.])
+    """
     return (_numbers_of_classes(y_true, y_pred) == np.argmax(y_pred, axis=-1)).astype(np.float64)
 
 
 def top_k_categorical_accuracy(y_true, y_pred, k=5):
-    """1 where y_true's largest entry is among the `k` largest of y_pred, else 0."""
+    """Return 1 where y_true's largest entry is among the `k` largest of y_pred, else 0.
+
+    Parameters
+    ----------
+    y_true : ndarray (…, D)
+    y_pred : ndarray (…, D)
+    k : int
+
+    Returns
+    -------
+    ndarray (…)
+        0 or 1.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> y_pred = np.array([[0.5, 0.1, 0.4], [0.5, 0.3, 0.2]])
+    >>> rk.metrics.top_k_categorical_accuracy(np.array([[0, 0, 1], [0, 0, 1]]), y_pred, k=2)
+    array([1., 0.])
+    """
     losses.check_arrays(y_true, y_pred)
     return sparse_top_k_categorical_accuracy(np.argmax(y_true, axis=-1), y_pred, k)
 
 
 def sparse_top_k_categorical_accuracy(y_true, y_pred, k=5):
-    """1 where the entry of y_pred that y_true names is among the `k` largest, else 0.
+    """Return 1 where the entry of y_pred that y_true names is among the `k` largest, else 0.
 
     Equal entries share a place: that of the first one of them; an entry that isn't finite is no prediction.
+
+    Parameters
+    ----------
+    y_true : ndarray (…) or (…, 1)
+        Numbers of classes, from 0 on.
+    y_pred : ndarray (…, D)
+    k : int
+
+    Returns
+    -------
+    ndarray (…)
+        0 or 1.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> y_pred = np.array([[0.5, 0.1, 0.4], [0.5, 0.3, 0.2]])
+    >>> rk.metrics.sparse_top_k_categorical_accuracy(np.array([2, 2]), y_pred, k=2)
+    array([1., 0.])
     """
     k = positive_integer(k, "k")
     place = _numbers_of_classes(y_true, y_pred).astype(np.intp)[..., None]
@@ -52,35 +143,94 @@ def _numbers_of_classes(y_true, y_pred):
 
 
 class BinaryAccuracy(Metric):
-    """`binary_accuracy`: `threshold` is 0.5 for probabilities, 0 for logits."""
+    """The mean of `binary_accuracy`.
+
+    Parameters
+    ----------
+    threshold : float
+        0.5 for probabilities, 0 for logits.
+    name : str
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.metrics.BinaryAccuracy()([[0.0], [1.0], [1.0], [1.0]], [[0.2], [0.7], [0.4], [0.9]])
+    0.75
+    """
 
     def __init__(self, threshold=0.5, name="binary_accuracy"):
         super().__init__(binary_accuracy, name, threshold=real_number(threshold, "threshold"))
 
 
 class CategoricalAccuracy(Metric):
-    """`categorical_accuracy`."""
+    """The mean of `categorical_accuracy`.
+
+    Parameters
+    ----------
+    name : str
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.metrics.CategoricalAccuracy()([[0, 1], [0, 1]], [[0.2, 0.8], [0.6, 0.4]])
+    0.5
+    """
 
     def __init__(self, name="categorical_accuracy"):
         super().__init__(categorical_accuracy, name)
 
 
 class SparseCategoricalAccuracy(Metric):
-    """`sparse_categorical_accuracy`."""
+    """The mean of `sparse_categorical_accuracy`.
+
+    Parameters
+    ----------
+    name : str
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.metrics.SparseCategoricalAccuracy()([1, 1], [[0.2, 0.8], [0.6, 0.4]])
+    0.5
+    """
 
     def __init__(self, name="sparse_categorical_accuracy"):
         super().__init__(sparse_categorical_accuracy, name)
 
 
 class TopKCategoricalAccuracy(Metric):
-    """`top_k_categorical_accuracy`."""
+    """The mean of `top_k_categorical_accuracy`.
+
+    Parameters
+    ----------
+    k : int
+    name : str
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.metrics.TopKCategoricalAccuracy(k=2)([[0, 0, 1], [0, 0, 1]], [[0.5, 0.1, 0.4], [0.5, 0.3, 0.2]])
+    0.5
+    """
 
     def __init__(self, k=5, name="top_k_categorical_accuracy"):
         super().__init__(top_k_categorical_accuracy, name, k=positive_integer(k, "k"))
 
 
 class SparseTopKCategoricalAccuracy(Metric):
-    """`sparse_top_k_categorical_accuracy`."""
+    """The mean of `sparse_top_k_categorical_accuracy`.
+
+    Parameters
+    ----------
+    k : int
+    name : str
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.metrics.SparseTopKCategoricalAccuracy(k=2)([2, 2], [[0.5, 0.1, 0.4], [0.5, 0.3, 0.2]])
+    0.5
+    """
 
     def __init__(self, k=5, name="sparse_top_k_categorical_accuracy"):
         super().__init__(sparse_top_k_categorical_accuracy, name, k=positive_integer(k, "k"))
@@ -97,6 +247,17 @@ class Accuracy(Metric):
     threshold : float
         Of binary predictions: 0.5 for probabilities, 0 for logits.
     name : str
+
+    Raises
+    ------
+    ValueError
+        For another kind.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.metrics.Accuracy()([1, 1], [[0.2, 0.8], [0.6, 0.4]])
+    0.5
     """
 
     def __init__(self, kind=None, threshold=0.5, name="accuracy"):

@@ -95,7 +95,7 @@ class CountingMetric(Measure):
         self._counts.add(y_true, y_pred, weight[:, None])
 
     def result(self):
-        """The number so far, an array of them for several thresholds."""
+        """Return the number so far, an array of them for several thresholds."""
         found = np.empty(len(self._used))
         found[self._order] = self._share(self._counts)
         return found if isinstance(self.thresholds, (list, tuple, np.ndarray)) and len(found) > 1 else float(found[0])
@@ -104,14 +104,24 @@ class CountingMetric(Measure):
         raise NotImplementedError
 
     def get_config(self) -> dict:
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         several = isinstance(self.thresholds, (list, tuple, np.ndarray))
         thresholds = [float(one) for one in self.thresholds] if several else self.thresholds
         return {"thresholds": thresholds, "top_k": self.top_k, "class_id": self.class_id, "name": self.name}
 
 
 class Precision(CountingMetric):
-    """Of the positive predictions, the share that is right; 0 where there is none.
+    """The share of the positive predictions that is right; 0 where there is none.
+
+    Parameters
+    ----------
+    thresholds : float or list of float, optional
+        A prediction above is positive: 0.5 unless given. Several give several results, which training doesn't take.
+    top_k : int, optional
+        The `top_k` largest predictions of a row are positive, if they are above the thresholds that are given.
+    class_id : int, optional
+        Count this entry of the last axis alone.
+    name : str
 
     Examples
     --------
@@ -126,7 +136,17 @@ class Precision(CountingMetric):
 
 
 class Recall(CountingMetric):
-    """Of what is positive, the share that is predicted so; 0 where there is none.
+    """The share of what is positive that is predicted so; 0 where there is none.
+
+    Parameters
+    ----------
+    thresholds : float or list of float, optional
+        A prediction above is positive: 0.5 unless given. Several give several results, which training doesn't take.
+    top_k : int, optional
+        The `top_k` largest predictions of a row are positive, if they are above the thresholds that are given.
+    class_id : int, optional
+        Count this entry of the last axis alone.
+    name : str
 
     Examples
     --------
@@ -150,36 +170,90 @@ class _OneCount(CountingMetric):
         return getattr(counts, self._default)
 
     def get_config(self) -> dict:
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {name: value for name, value in super().get_config().items() if name in ("thresholds", "name")}
 
 
 class TruePositives(_OneCount):
-    """The weight of positive predictions that are right."""
+    """The weight of positive predictions that are right.
+
+    Parameters
+    ----------
+    thresholds : float or list of float, optional
+        A prediction above is positive: 0.5 unless given. Several give several results, which training doesn't take.
+    name : str
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.metrics.TruePositives()([[0.0], [1.0], [1.0]], [[0.9], [0.8], [0.1]])
+    1.0
+    """
 
     _default = "true_positives"
 
 
 class FalsePositives(_OneCount):
-    """The weight of positive predictions that are wrong."""
+    """The weight of positive predictions that are wrong.
+
+    Parameters
+    ----------
+    thresholds : float or list of float, optional
+        A prediction above is positive: 0.5 unless given. Several give several results, which training doesn't take.
+    name : str
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.metrics.FalsePositives()([[0.0], [1.0], [1.0]], [[0.9], [0.8], [0.1]])
+    1.0
+    """
 
     _default = "false_positives"
 
 
 class TrueNegatives(_OneCount):
-    """The weight of negative predictions that are right."""
+    """The weight of negative predictions that are right.
+
+    Parameters
+    ----------
+    thresholds : float or list of float, optional
+        A prediction above is positive: 0.5 unless given. Several give several results, which training doesn't take.
+    name : str
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.metrics.TrueNegatives()([[0.0], [1.0], [1.0]], [[0.9], [0.8], [0.1]])
+    0.0
+    """
 
     _default = "true_negatives"
 
 
 class FalseNegatives(_OneCount):
-    """The weight of negative predictions that are wrong."""
+    """The weight of negative predictions that are wrong.
+
+    Parameters
+    ----------
+    thresholds : float or list of float, optional
+        A prediction above is positive: 0.5 unless given. Several give several results, which training doesn't take.
+    name : str
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.metrics.FalseNegatives()([[0.0], [1.0], [1.0]], [[0.9], [0.8], [0.1]])
+    1.0
+    """
 
     _default = "false_negatives"
 
 
 class FBetaScore(Measure):
-    """``(1 + beta²) precision recall / (beta² precision + recall)`` of each class, and their mean.
+    """The F score of each class, and their mean.
+
+    ``(1 + beta²) precision recall / (beta² precision + recall)``; 0 where neither is.
 
     Parameters
     ----------
@@ -190,6 +264,11 @@ class FBetaScore(Measure):
     threshold : float, optional
         A prediction above is positive; without one, the largest prediction of a row.
     name : str
+
+    Raises
+    ------
+    ValueError
+        For another average, or a beta or threshold outside of its range.
 
     Examples
     --------
@@ -223,7 +302,7 @@ class FBetaScore(Measure):
         self._sums = self._sums + (sums.sum(axis=1, keepdims=True) if self.average == "micro" else sums)
 
     def result(self):
-        """The score so far."""
+        """Return the score so far."""
         right, predicted, real = self._sums
         precision, recall, square = divided(right, predicted), divided(right, real), self.beta**2
         scores = divided((1 + square) * precision * recall, square * precision + recall)
@@ -232,16 +311,31 @@ class FBetaScore(Measure):
         return float(np.sum(scores * divided(real, real.sum())) if self.average == "weighted" else np.mean(scores))
 
     def get_config(self) -> dict:
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {"average": self.average, "beta": self.beta, "threshold": self.threshold, "name": self.name}
 
 
 class F1Score(FBetaScore):
-    """`FBetaScore` with a beta of 1: the harmonic mean of precision and recall."""
+    """The F score with a beta of 1, the harmonic mean of precision and recall.
+
+    Parameters
+    ----------
+    average : {"macro", "micro", "weighted"} or None
+        As of `FBetaScore`.
+    threshold : float, optional
+        A prediction above is positive; without one, the largest prediction of a row.
+    name : str
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.metrics.F1Score("macro")([[1, 0], [0, 1], [0, 1]], [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]])
+    0.6666666666666666
+    """
 
     def __init__(self, average=None, threshold=None, name="f1_score"):
         super().__init__(average, 1.0, threshold, name)
 
     def get_config(self) -> dict:
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {name: value for name, value in super().get_config().items() if name != "beta"}

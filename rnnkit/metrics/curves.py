@@ -83,7 +83,7 @@ class AUC(Measure):
         self._counts.add(y_true, y_pred, weight)
 
     def result(self) -> float:
-        """The area so far; 0 where nothing was used."""
+        """Return the area so far; 0 where nothing was used."""
         if self._counts is None:
             return 0.0
         areas = np.sum(self._areas(self._counts), axis=0)
@@ -114,6 +114,6 @@ class AUC(Measure):
         return (x[:-1] - x[1:]) * heights
 
     def get_config(self) -> dict:
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         names = "num_thresholds curve summation_method name thresholds multi_label label_weights from_logits"
         return {name: getattr(self, name) for name in names.split()}

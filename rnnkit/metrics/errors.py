@@ -12,7 +12,18 @@ from rnnkit.metrics.metric import Measure, Metric
 
 
 class RootMeanSquaredError(Metric):
-    """The root of the mean over all batches of `rnnkit.losses.mean_squared_error`."""
+    """The root of the mean over all batches of `rnnkit.losses.mean_squared_error`.
+
+    Parameters
+    ----------
+    name : str
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.metrics.RootMeanSquaredError()([[0.0], [0.0]], [[3.0], [1.0]])
+    2.23606797749979
+    """
 
     def __init__(self, name="root_mean_squared_error"):
         super().__init__(losses.mean_squared_error, name)
@@ -22,7 +33,18 @@ class RootMeanSquaredError(Metric):
 
 
 class CosineSimilarity(Metric):
-    """The mean cosine of the angle between y_true and y_pred: the loss of this name, with the other sign."""
+    """The mean cosine of the angle between y_true and y_pred: the loss of this name, with the other sign.
+
+    Parameters
+    ----------
+    name : str
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.metrics.CosineSimilarity()([[1.0, 0.0]], [[1.0, 0.0]])
+    1.0
+    """
 
     def __init__(self, name="cosine_similarity"):
         super().__init__(losses.cosine_similarity, name)
@@ -38,7 +60,20 @@ def _mean_of(class_name: str, loss: str, name: str | None = None) -> type[Metric
     def init(self, name=name or loss, **settings):
         Metric.__init__(self, function, name, **settings)
 
-    told = f"The mean of `rnnkit.losses.{loss}`, with its settings."
+    told = f"""The mean of `rnnkit.losses.{loss}`.
+
+    Parameters
+    ----------
+    name : str
+    **settings
+        Those of the loss.
+
+    Examples
+    --------
+    >>> import rnnkit as rk
+    >>> rk.metrics.{class_name}().name
+    '{name or loss}'
+    """
     return type(class_name, (Metric,), {"__init__": init, "__doc__": told, "__module__": __name__})
 
 
@@ -59,6 +94,10 @@ SquaredHinge = _mean_of("SquaredHinge", "squared_hinge")
 
 class Sum(Measure):
     """The sum of all numbers so far, each times its weight.
+
+    Parameters
+    ----------
+    name : str
 
     Examples
     --------
@@ -82,16 +121,20 @@ class Sum(Measure):
         self._weight += float(np.sum(weight))
 
     def update(self, y_true, y_pred, mask=None, sample_weight=None) -> None:
-        """An error: it tells of numbers, not of targets and outputs."""
+        """Raise an error: it tells of numbers, not of targets and outputs."""
         raise ValueError(f"expected a metric of targets and outputs to train with; {self.name!r} takes numbers alone")
 
     def result(self) -> float:
-        """The sum so far."""
+        """Return the sum so far."""
         return self._total
 
 
 class Mean(Sum):
     """The mean of all numbers so far.
+
+    Parameters
+    ----------
+    name : str
 
     Examples
     --------
@@ -104,5 +147,5 @@ class Mean(Sum):
         super().__init__(name)
 
     def result(self) -> float:
-        """The mean so far; 0 where there is no number, as Keras has it."""
+        """Return the mean so far; 0 where there is no number, as Keras has it."""
         return self._total / self._weight if self._weight else 0.0

@@ -21,6 +21,19 @@ class Measure(Configurable):
     Parameters
     ----------
     name : str
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> class Largest(rk.metrics.Measure):
+    ...     def reset(self):
+    ...         self._largest = 0.0
+    ...     def update(self, y_true, y_pred, mask=None, sample_weight=None):
+    ...         self._largest = max(self._largest, float(np.max(np.abs(y_true - y_pred))))
+    ...     def result(self):
+    ...         return self._largest
+    >>> Largest("largest")([[0.0], [0.0]], [[1.0], [-3.0]])
+    3.0
     """
 
     name: str
@@ -38,7 +51,7 @@ class Measure(Configurable):
         raise NotImplementedError(f"expected {type(self).__name__} to define update(y_true, y_pred, …)")
 
     def result(self):
-        """What all batches so far give."""
+        """Return what all batches so far give."""
         raise NotImplementedError(f"expected {type(self).__name__} to define result()")
 
     def update_state(self, y_true, y_pred, sample_weight=None) -> None:
@@ -57,7 +70,7 @@ class Measure(Configurable):
         return self.result()
 
     def get_config(self) -> dict:
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {"name": self.name}
 
     def __repr__(self):
@@ -136,17 +149,17 @@ class Metric(Measure):
         self._weight += float(np.sum(weight))
 
     def result(self) -> float:
-        """The mean so far; NaN where nothing was used."""
+        """Return the mean so far; NaN where nothing was used."""
         return self._finish(self._total / self._weight) if self._weight else math.nan
 
     def get_config(self) -> dict:
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         own = {"function": name_of(self.function)} if type(self) is Metric else {}
         return own | {"name": self.name} | self.settings
 
     @classmethod
     def from_config(cls, config: dict) -> Metric:
-        """The metric that `get_config` described, without its batches."""
+        """Return the metric that `get_config` described, without its batches."""
         config = dict(config)
         if "function" in config:
             config["function"] = losses.get(find(config["function"]))

@@ -60,7 +60,7 @@ class R2Score(Measure):
         self._rows += y_true.size
 
     def result(self):
-        """The score so far; NaN where nothing was used, 0 for targets that are all equal."""
+        """Return the score so far; NaN where nothing was used, 0 for targets that are all equal."""
         if not self._count:
             return math.nan
         spread, residual = np.asarray(self._spread), np.asarray(self._residual)
@@ -74,7 +74,7 @@ class R2Score(Measure):
         return scores if np.ndim(scores) else float(scores)
 
     def get_config(self) -> dict:
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {
             "class_aggregation": self.class_aggregation,
             "num_regressors": self.num_regressors,

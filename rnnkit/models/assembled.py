@@ -39,7 +39,7 @@ class Assembled(Trainable):
         return self._across(inputs, mask, training)[0]
 
     def vjp(self, inputs, mask=None, training=False, *, checkpoint=None, truncate=None):
-        """A call, and the function that takes cotangents of its result back through all layers.
+        """Run a call, and return the function that takes cotangents of its result back through all layers.
 
         Parameters
         ----------
@@ -107,7 +107,7 @@ class Assembled(Trainable):
         return mapped(inputs, partial(to_gpu, dtype=self.dtype))
 
     def compute_mask(self, inputs, mask=None):
-        """The mask that comes out behind the last layer; a list of them for several outputs."""
+        """Return the mask that comes out behind the last layer; a list of them for several outputs."""
         kept = [(layer, layer._kept) for layer in self._all_layers() if hasattr(layer, "_kept")]
         try:  # a mask may depend on what a layer puts out, so all of them run, and leave no trace
             return self._with_mask(inputs, mask, False)[1]
@@ -118,7 +118,7 @@ class Assembled(Trainable):
     # Faces
 
     def summary(self) -> str:
-        """A table of layers, output shapes and numbers of parameters; in a notebook with a drawing of the model."""
+        """Return a table of layers, output shapes and numbers of parameters; in a notebook with a drawing."""
         found = Summary(f"{type(self).__name__} {self.name!r}\n{columns(self._rows(), {'parameters'})}")
         found.drawing = self._drawing()
         return found
@@ -135,7 +135,7 @@ class Assembled(Trainable):
     # Steps one at a time
 
     def stream(self, batch=1) -> Stream:
-        """This model one step at a time, see `rnnkit.layers.stream.Stream`.
+        """Return a stream that runs this model one step at a time, see `rnnkit.layers.stream.Stream`.
 
         Parameters
         ----------

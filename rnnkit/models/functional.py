@@ -129,7 +129,7 @@ class Model(Assembled):
         return self.output_names
 
     def get_layer(self, name=None, index=None) -> Layer:
-        """A layer by its name in this model, as weights' names begin, or by its place in `layers`.
+        """Return a layer by its name in this model, as weights' names begin, or by its place in `layers`.
 
         Raises
         ------
@@ -234,7 +234,7 @@ class Model(Assembled):
             raise ValueError(f"expected inputs of one batch size, got {told}")
 
     def compute_output_shape(self, input_shape):
-        """The shape of the output, a list of shapes for several."""
+        """Return the shape of the output, a list of shapes for several."""
         shape = self._shape(input_shape)
         self._check_shape(shape)
         shapes: list = [*shape_leaves(shape), *self._shapes[len(self._names) :]]
@@ -269,7 +269,7 @@ class Model(Assembled):
         return dict(zip(self._paths, self.layers, strict=True))
 
     def get_config(self):
-        """Layers, and the calls of them, as JSON values."""
+        """Return layers, and the calls of them, as JSON values."""
         calls: list[dict[str, Any]] = []
         for c in self._calls:
             calls.append({"layer": c.layer, "x": c.x, "more": c.more, "training": c.training})
@@ -286,7 +286,7 @@ class Model(Assembled):
 
     @classmethod
     def from_config(cls, config):
-        """A new model from what `get_config` gave; its layers are built, with new weights."""
+        """Return a new model from what `get_config` gave; its layers are built, with new weights."""
         layers = [deserialize(layer) for layer in config["layers"]]
         calls = [Call(**({"outputs": [], "over": []} | call)) for call in config["calls"]]
         inputs, tensors = _replayed(config["inputs"], layers, calls)

@@ -14,7 +14,9 @@ from rnnkit.serialization.configuration import deserialize, serialize
 
 
 class Sequential(Assembled):
-    """Layers one after the other; it equals::
+    """Layers one after the other.
+
+    It equals::
 
         for layer in layers:
             x, mask = layer(x, mask=mask, training=training), layer.compute_mask(x, mask)
@@ -109,7 +111,7 @@ class Sequential(Assembled):
         return layer
 
     def get_layer(self, name=None, index=None) -> Layer:
-        """A layer by its name, the first of those with equal ones, or by its place in `layers`.
+        """Return a layer by its name, the first of those with equal ones, or by its place in `layers`.
 
         Raises
         ------
@@ -175,7 +177,7 @@ class Sequential(Assembled):
         return x
 
     def compute_output_shape(self, input_shape):
-        """The last layer's output shape."""
+        """Return the last layer's output shape."""
         shape = input_shape
         for layer in self.layers:
             shape = layer.compute_output_shape(shape)
@@ -244,7 +246,7 @@ class Sequential(Assembled):
                 layer._inherit_seed(own)
 
     def get_config(self):
-        """The layers' configurations."""
+        """Return the layers' configurations."""
         return {
             "input": None if self._input is None else input_config(self._input),
             "layers": [serialize(layer) for layer in self.layers],
@@ -252,7 +254,7 @@ class Sequential(Assembled):
 
     @classmethod
     def from_config(cls, config):
-        """A new model from what `get_config` gave, built if it begins with an `Input`."""
+        """Return a new model from what `get_config` gave, built if it begins with an `Input`."""
         layers = [deserialize(layer) for layer in config["layers"]]
         given = config.get("input")
         first = [] if given is None else [Input(**given)]

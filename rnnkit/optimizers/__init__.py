@@ -31,7 +31,7 @@ OPTIMIZERS = {name.lower(): kind for name, kind in CLASSES.items()}
 
 
 def get(identifier) -> Optimizer:
-    """The optimizer that an argument stands for.
+    """Return the optimizer that an argument stands for.
 
     Parameters
     ----------
@@ -39,6 +39,10 @@ def get(identifier) -> Optimizer:
         A name (``"sgd"``, ``"rmsprop"``, ``"adam"``, ``"adamw"``, ``"nadam"``, ``"lion"``, ``"adagrad"``,
         ``"adadelta"``, ``"adamax"``, ``"lbfgs"``, in any case), an object as it is, or
         ``{"class_name": …, "config": …}``.
+
+    Returns
+    -------
+    Optimizer
 
     Raises
     ------
@@ -63,5 +67,21 @@ def get(identifier) -> Optimizer:
 
 
 def config_of(optimizer) -> dict | str | None:
-    """What `get` makes the same optimizer of, as JSON values."""
+    """Return what `get` makes the same optimizer of, as JSON values.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+
+    Returns
+    -------
+    dict or str
+        What `get` takes, of JSON values.
+
+    Examples
+    --------
+    >>> import rnnkit as rk
+    >>> rk.optimizers.config_of(rk.optimizers.SGD(0.1))["class_name"]
+    'SGD'
+    """
     return named_config(optimizer, CLASSES)

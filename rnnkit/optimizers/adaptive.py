@@ -10,7 +10,9 @@ from rnnkit.optimizers.rules import share
 
 
 class Adagrad(Optimizer):
-    """Gradients divided by the length of all so far (Duchi, Hazan and Singer 2011)::
+    """Gradients divided by the length of all so far (Duchi, Hazan and Singer 2011).
+
+    One update is::
 
         v = v + g²
         w = w - learning_rate * g / sqrt(initial_accumulator_value + v + epsilon)
@@ -37,17 +39,19 @@ class Adagrad(Optimizer):
         self.epsilon = number_from_zero(epsilon, "epsilon")
 
     def rule(self, weight, gradient, slots, now):
-        """One update."""
+        """Compute one update."""
         v = slots[0] + gradient * gradient
         return weight - now.learning_rate * gradient / np.sqrt(v + now.start), (v,)
 
     def coefficients(self, step, learning_rate):
-        """The learning rate, and what the sum of squares begins with."""
+        """Return the learning rate, and what the sum of squares begins with."""
         return {"learning_rate": learning_rate, "start": self.initial_accumulator_value + self.epsilon}
 
 
 class Adadelta(Optimizer):
-    """Steps as long as those before, for gradients as long as those before (Zeiler 2012, arXiv:1212.5701)::
+    """Steps as long as those before, for gradients as long as those before (Zeiler 2012, arXiv:1212.5701).
+
+    One update is::
 
         v = rho * v + (1 - rho) * g²
         d = g * sqrt(u + epsilon) / sqrt(v + epsilon)
@@ -77,19 +81,21 @@ class Adadelta(Optimizer):
         self.rho, self.epsilon = share(rho, "rho"), number_from_zero(epsilon, "epsilon")
 
     def rule(self, weight, gradient, slots, now):
-        """One update."""
+        """Compute one update."""
         v, u = slots
         v = now.rho * v + (1 - now.rho) * gradient * gradient
         step = gradient * np.sqrt(u + now.epsilon) / np.sqrt(v + now.epsilon)
         return weight - now.learning_rate * step, (v, now.rho * u + (1 - now.rho) * step * step)
 
     def coefficients(self, step, learning_rate):
-        """The learning rate and the settings."""
+        """Return the learning rate and the settings."""
         return {"learning_rate": learning_rate, "rho": self.rho, "epsilon": self.epsilon}
 
 
 class Adamax(Optimizer):
-    """Adam with the largest gradient in place of the running length (Kingma and Ba 2015, section 7.1)::
+    """Adam with the largest gradient in place of the running length (Kingma and Ba 2015, section 7.1).
+
+    One update is::
 
         m = m + (1 - beta_1) * (g - m)
         u = max(beta_2 * u, |g|)
@@ -118,14 +124,14 @@ class Adamax(Optimizer):
         self.epsilon = number_from_zero(epsilon, "epsilon")
 
     def rule(self, weight, gradient, slots, now):
-        """One update."""
+        """Compute one update."""
         m, u = slots
         m = m + now.from_gradient * (gradient - m)
         u = np.maximum(now.beta_2 * u, np.abs(gradient))
         return weight - now.rate * m / (u + now.epsilon), (m, u)
 
     def coefficients(self, step, learning_rate):
-        """The step size with its correction, and the settings."""
+        """Return the step size with its correction, and the settings."""
         return {
             "rate": learning_rate / (1 - self.beta_1**step),
             "from_gradient": 1 - self.beta_1,

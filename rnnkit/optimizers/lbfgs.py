@@ -65,7 +65,7 @@ class LBFGS(Optimizer):
         iterations: int = 100,
         callback: Callable | None = None,
     ) -> dict[str, np.ndarray]:
-        """Weights with a smaller loss.
+        """Find weights with a smaller loss.
 
         Parameters
         ----------
@@ -162,11 +162,11 @@ class LBFGS(Optimizer):
         return apart(found)
 
     def apply(self, weights, gradients, weight_options=None):
-        """Not there: L-BFGS evaluates the loss itself, see `minimize`."""
+        """Raise an error: L-BFGS evaluates the loss itself, see `minimize`."""
         raise TypeError("expected LBFGS to be used through minimize, or by fit: it evaluates the loss itself")
 
     def get_config(self) -> dict:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         names = ("history", "tolerance", "gradient_tolerance", "max_line_search", "name")
         return {name: getattr(self, name) for name in names}
 

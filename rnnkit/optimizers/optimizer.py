@@ -109,7 +109,7 @@ class Optimizer(Configurable):
         self._updates: RepeatedUpdates | Literal[False] | None = None  # False: they can't be repeated
 
     def rule(self, weight, gradient, slots, now):
-        """The update of weights in NumPy: ``(weight, slots)``, both new.
+        """Update a weight in NumPy: ``(weight, slots)``, both new.
 
         Parameters
         ----------
@@ -122,7 +122,7 @@ class Optimizer(Configurable):
         raise NotImplementedError(f"expected {type(self).__name__} to define rule(weight, gradient, slots, now)")
 
     def coefficients(self, step: int, learning_rate: float) -> dict[str, float]:
-        """What the rule reads in ``now`` at an update, which changes without compiling anything again.
+        """Return what the rule reads in ``now`` at an update, which changes without compiling anything again.
 
         Parameters
         ----------
@@ -160,7 +160,7 @@ class Optimizer(Configurable):
         gradients: Mapping[str, np.ndarray | RowGradient],
         weight_options: Mapping[str, WeightOptions] | None = None,
     ) -> dict[str, np.ndarray]:
-        """One update of all weights.
+        """Update all weights once.
 
         Parameters
         ----------
@@ -295,7 +295,7 @@ class Optimizer(Configurable):
         return groups
 
     def belong_to(self, model) -> None:
-        """Be the optimizer of a model from here on.
+        """Become the optimizer of a model from here on.
 
         Raises
         ------
@@ -312,7 +312,7 @@ class Optimizer(Configurable):
     # State and configuration
 
     def get_state(self) -> dict[str, np.ndarray]:
-        """All that the next update depends on besides weights and gradients, as new arrays.
+        """Return all that the next update depends on besides weights and gradients, as new arrays.
 
         Returns
         -------
@@ -365,7 +365,7 @@ class Optimizer(Configurable):
             self._rate = float(rate)
 
     def get_config(self) -> dict:
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         config: dict[str, Any] = {}
         for kind in type(self).__mro__:
             parameters = list(inspect.signature(kind).parameters.values())

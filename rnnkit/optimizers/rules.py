@@ -16,7 +16,9 @@ def share(value, what: str) -> float:
 
 
 class SGD(Optimizer):
-    """Gradient descent, with momentum if wished (Polyak 1964; Nesterov 1983, as in Sutskever et al. 2013)::
+    """Gradient descent, with momentum if wished (Polyak 1964; Nesterov 1983, as in Sutskever et al. 2013).
+
+    One update is::
 
         w = w - learning_rate * g                                          momentum 0
         m = momentum * m - learning_rate * g,  w = w + m
@@ -47,7 +49,7 @@ class SGD(Optimizer):
         return ("momentum",) if self.momentum else ()
 
     def rule(self, weight, gradient, slots, now):
-        """One update."""
+        """Compute one update."""
         change = now.learning_rate * gradient
         if not slots:
             return weight - change, ()
@@ -55,12 +57,14 @@ class SGD(Optimizer):
         return weight + (m * now.momentum - change if self.nesterov else m), (m,)
 
     def coefficients(self, step, learning_rate):
-        """The learning rate and the momentum."""
+        """Return the learning rate and the momentum."""
         return {"learning_rate": learning_rate, "momentum": self.momentum}
 
 
 class RMSprop(Optimizer):
-    """Gradients divided by their running length (Hinton 2012, lecture 6e of "Neural networks for machine learning")::
+    """Gradients divided by their running length (Hinton 2012, lecture 6e of "Neural networks for machine learning").
+
+    One update is::
 
         v = rho * v + (1 - rho) * g²
         a = rho * a + (1 - rho) * g                                        centered, else 0
@@ -75,6 +79,16 @@ class RMSprop(Optimizer):
     centered : bool
     **keywords
         ``weight_decay``, ``clipnorm``, ``clipvalue``, ``global_clipnorm`` and ``name``, see `Optimizer`.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> model = rk.Sequential([rk.Dense(1)], seed=0)
+    >>> model.compile(rk.optimizers.RMSprop(0.001), "mse")
+    >>> x = np.arange(8.0).reshape(4, 2)
+    >>> losses = model.fit(x, x[:, :1], epochs=3).history["loss"]
+    >>> losses[-1] < losses[0]
+    True
     """
 
     def __init__(self, learning_rate=0.001, rho=0.9, momentum=0.0, epsilon=1e-7, centered=False, **keywords):
@@ -88,7 +102,7 @@ class RMSprop(Optimizer):
         return ("velocity", *["average"] * self.centered, *["momentum"] * bool(self.momentum))
 
     def rule(self, weight, gradient, slots, now):
-        """One update."""
+        """Compute one update."""
         v, *others = slots
         new = [now.rho * v + (1 - now.rho) * gradient * gradient]
         spread = new[0] + now.epsilon
@@ -102,13 +116,15 @@ class RMSprop(Optimizer):
         return weight - change, tuple(new)
 
     def coefficients(self, step, learning_rate):
-        """The learning rate and the settings."""
+        """Return the learning rate and the settings."""
         settings = {"rho": self.rho, "momentum": self.momentum, "epsilon": self.epsilon}
         return {"learning_rate": learning_rate} | settings
 
 
 class Adam(Optimizer):
-    """Adam (Kingma and Ba 2015, arXiv:1412.6980, with the step size of the end of its section 2)::
+    """Adam (Kingma and Ba 2015, arXiv:1412.6980, with the step size of the end of its section 2).
+
+    One update is::
 
         m = m + (1 - beta_1) * (g - m)
         v = v + (1 - beta_2) * (g² - v)
@@ -143,7 +159,7 @@ class Adam(Optimizer):
         return ("momentum", "velocity", *["largest_velocity"] * self.amsgrad)
 
     def rule(self, weight, gradient, slots, now):
-        """One update."""
+        """Compute one update."""
         m, v, *largest = slots
         m = m + now.from_gradient * (gradient - m)
         v = v + now.from_square * (gradient * gradient - v)
@@ -151,7 +167,7 @@ class Adam(Optimizer):
         return weight - now.rate * m / (np.sqrt(largest[0] if largest else v) + now.epsilon), (m, v, *largest)
 
     def coefficients(self, step, learning_rate):
-        """The step size with both corrections, and the settings."""
+        """Return the step size with both corrections, and the settings."""
         rate = learning_rate * (1 - self.beta_2**step) ** 0.5 / (1 - self.beta_1**step)
         return {
             "rate": rate,
@@ -170,6 +186,16 @@ class AdamW(Adam):
     weight_decay : float
     beta_1, beta_2, epsilon, amsgrad, **keywords
         As in `Adam`.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> model = rk.Sequential([rk.Dense(1)], seed=0)
+    >>> model.compile(rk.optimizers.AdamW(0.001, weight_decay=0.01), "mse")
+    >>> x = np.arange(8.0).reshape(4, 2)
+    >>> losses = model.fit(x, x[:, :1], epochs=3).history["loss"]
+    >>> losses[-1] < losses[0]
+    True
     """
 
     def __init__(
@@ -186,7 +212,9 @@ class AdamW(Adam):
 
 
 class Nadam(Optimizer):
-    """Adam with Nesterov's momentum (Dozat 2016, "Incorporating Nesterov momentum into Adam", algorithm 2)::
+    """Adam with Nesterov's momentum (Dozat 2016, "Incorporating Nesterov momentum into Adam", algorithm 2).
+
+    One update is::
 
         u_t = beta_1 * (1 - 0.96^t / 2)
         m = m + (1 - beta_1) * (g - m)
@@ -201,6 +229,16 @@ class Nadam(Optimizer):
     epsilon : float
     **keywords
         ``weight_decay``, ``clipnorm``, ``clipvalue``, ``global_clipnorm`` and ``name``, see `Optimizer`.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> model = rk.Sequential([rk.Dense(1)], seed=0)
+    >>> model.compile(rk.optimizers.Nadam(0.001), "mse")
+    >>> x = np.arange(8.0).reshape(4, 2)
+    >>> losses = model.fit(x, x[:, :1], epochs=3).history["loss"]
+    >>> losses[-1] < losses[0]
+    True
     """
 
     slots = ("momentum", "velocity")
@@ -212,7 +250,7 @@ class Nadam(Optimizer):
         self._product = (0, 1.0, self.beta_1)  # of the momentum's schedule up to a step
 
     def rule(self, weight, gradient, slots, now):
-        """One update."""
+        """Compute one update."""
         m, v = slots
         m = m + now.from_gradient * (gradient - m)
         v = v + now.from_square * (gradient * gradient - v)
@@ -220,7 +258,7 @@ class Nadam(Optimizer):
         return weight - ahead / (np.sqrt(v * now.of_square) + now.epsilon), (m, v)
 
     def coefficients(self, step, learning_rate):
-        """The learning rate with the corrections, and the settings."""
+        """Return the learning rate with the corrections, and the settings."""
         product, ahead = self._momentum_up_to(step), self._momentum(step + 1)
         return {
             "of_momentum": learning_rate * ahead / (1 - product * ahead),
@@ -247,7 +285,9 @@ class Nadam(Optimizer):
 
 
 class Lion(Optimizer):
-    """Signs of an interpolated momentum (Chen et al. 2023, arXiv:2302.06675, algorithm 2)::
+    """Signs of an interpolated momentum (Chen et al. 2023, arXiv:2302.06675, algorithm 2).
+
+    One update is::
 
         w = w - learning_rate * sign(beta_1 * m + (1 - beta_1) * g)
         m = beta_2 * m + (1 - beta_2) * g
@@ -259,6 +299,16 @@ class Lion(Optimizer):
     beta_1, beta_2 : float from 0 to below 1
     **keywords
         ``weight_decay``, ``clipnorm``, ``clipvalue``, ``global_clipnorm`` and ``name``, see `Optimizer`.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> model = rk.Sequential([rk.Dense(1)], seed=0)
+    >>> model.compile(rk.optimizers.Lion(0.0001), "mse")
+    >>> x = np.arange(8.0).reshape(4, 2)
+    >>> losses = model.fit(x, x[:, :1], epochs=3).history["loss"]
+    >>> losses[-1] < losses[0]
+    True
     """
 
     slots = ("momentum",)
@@ -268,11 +318,11 @@ class Lion(Optimizer):
         self.beta_1, self.beta_2 = share(beta_1, "beta_1"), share(beta_2, "beta_2")
 
     def rule(self, weight, gradient, slots, now):
-        """One update."""
+        """Compute one update."""
         (m,) = slots
         ahead = np.sign(now.beta_1 * m + (1 - now.beta_1) * gradient)
         return weight - now.learning_rate * ahead, (now.beta_2 * m + (1 - now.beta_2) * gradient,)
 
     def coefficients(self, step, learning_rate):
-        """The learning rate and the settings."""
+        """Return the learning rate and the settings."""
         return {"learning_rate": learning_rate, "beta_1": self.beta_1, "beta_2": self.beta_2}

@@ -15,9 +15,33 @@ from rnnkit.arguments import number_from_zero, positive_integer
 from rnnkit.serialization.configuration import named, named_config
 from rnnkit.serialization.registry import Configurable
 
+__all__ = [
+    "Constant",
+    "CosineDecay",
+    "CosineDecayRestarts",
+    "ExponentialDecay",
+    "InverseTimeDecay",
+    "OneCycle",
+    "PiecewiseConstantDecay",
+    "PolynomialDecay",
+    "Schedule",
+    "WarmUp",
+    "get",
+]
+
 
 class Schedule(Configurable):
-    """Base of the schedules here: ``schedule(step)`` is the learning rate of an update."""
+    """Base of the schedules here: ``schedule(step)`` is the learning rate of an update.
+
+    Examples
+    --------
+    >>> import rnnkit as rk
+    >>> class Halving(rk.optimizers.schedules.Schedule):
+    ...     def __call__(self, step):
+    ...         return 0.01 * 0.5 ** (step // 1000)
+    >>> Halving()(2500)
+    0.0025
+    """
 
     __slots__ = ()
 
@@ -26,13 +50,30 @@ class Schedule(Configurable):
         raise NotImplementedError
 
     def get_config(self) -> dict:
-        """The constructor's arguments as JSON values; one of your own with arguments overrides it."""
+        """Return the constructor's arguments as JSON values; one of your own with arguments overrides it."""
         return {}
 
 
 @dataclass(frozen=True, slots=True)
 class Constant(Schedule):
-    """The same learning rate at every step: what `WarmUp` may lead to."""
+    """The same learning rate at every step: what `WarmUp` may lead to.
+
+    Parameters
+    ----------
+    learning_rate : float
+        0 or more.
+
+    Raises
+    ------
+    ValueError
+        For another learning rate.
+
+    Examples
+    --------
+    >>> import rnnkit as rk
+    >>> rk.optimizers.schedules.Constant(0.01)(1000)
+    0.01
+    """
 
     learning_rate: float
 
@@ -44,7 +85,7 @@ class Constant(Schedule):
         return self.learning_rate
 
     def get_config(self) -> dict:
-        """The constructor's argument."""
+        """Return the constructor's argument."""
         return asdict(self)
 
 
@@ -83,13 +124,15 @@ class ExponentialDecay(Schedule):
         return self.initial_learning_rate * self.decay_rate**power
 
     def get_config(self) -> dict:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class CosineDecay(Schedule):
-    """Half a cosine from `initial_learning_rate` down (Loshchilov and Hutter 2017, arXiv:1608.03983, equation 5)::
+    """Half a cosine from `initial_learning_rate` down (Loshchilov and Hutter 2017, arXiv:1608.03983, equation 5).
+
+    The learning rate is::
 
         initial_learning_rate * ((1 - alpha) * (1 + cos(pi * step / decay_steps)) / 2 + alpha)
 
@@ -136,7 +179,7 @@ class CosineDecay(Schedule):
         return start * ((1 - self.alpha) * wave + self.alpha)
 
     def get_config(self) -> dict:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         return asdict(self)
 
 
@@ -183,7 +226,7 @@ class CosineDecayRestarts(Schedule):
         return self.initial_learning_rate * ((1 - self.alpha) * wave + self.alpha)
 
     def get_config(self) -> dict:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         return asdict(self)
 
 
@@ -221,13 +264,13 @@ class InverseTimeDecay(Schedule):
         return self.initial_learning_rate / (1 + self.decay_rate * times)
 
     def get_config(self) -> dict:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class PolynomialDecay(Schedule):
-    """From one learning rate to another in `decay_steps`, along ``(1 - step / decay_steps) ** power``.
+    """A way from one learning rate to another in `decay_steps`, along ``(1 - step / decay_steps) ** power``.
 
     Parameters
     ----------
@@ -263,7 +306,7 @@ class PolynomialDecay(Schedule):
         return (self.initial_learning_rate - self.end_learning_rate) * left + self.end_learning_rate
 
     def get_config(self) -> dict:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         return asdict(self)
 
 
@@ -307,13 +350,13 @@ class PiecewiseConstantDecay(Schedule):
         return self.values[bisect.bisect_left(self.boundaries, step)]
 
     def get_config(self) -> dict:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         return {"boundaries": list(self.boundaries), "values": list(self.values)}
 
 
 @dataclass(frozen=True, slots=True)
 class OneCycle(Schedule):
-    """Up, down, and far down: the one-cycle policy (Smith and Topin 2018, arXiv:1708.07120), along cosines.
+    """The one-cycle policy, up, down, and far down (Smith and Topin 2018, arXiv:1708.07120), along cosines.
 
     The rate goes from ``max_learning_rate / start_factor`` to `max_learning_rate` in the first `warmup_fraction` of
     the steps, and then to ``max_learning_rate / start_factor / end_factor``, where it stays.
@@ -359,7 +402,7 @@ class OneCycle(Schedule):
         return _along_cosine(self.max_learning_rate, start / self.end_factor, min(1, (step - top) / (last - top)))
 
     def get_config(self) -> dict:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         return asdict(self)
 
 
@@ -396,7 +439,7 @@ class WarmUp(Schedule):
         return self.schedule(step - self.steps)
 
     def get_config(self) -> dict:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         return {"schedule": config_of(self.schedule), "steps": self.steps}
 
 
@@ -431,17 +474,28 @@ CLASSES = {
 
 
 def get(identifier) -> float | Callable[[int], float]:
-    """The learning rate that an argument stands for.
+    """Return the learning rate that an argument stands for.
 
     Parameters
     ----------
     identifier : float, Schedule, callable or dict
         A number of 0 or more; a callable ``step -> float``; ``{"class_name": …, "config": …}``.
 
+    Returns
+    -------
+    float or callable
+        ``step -> float``.
+
     Raises
     ------
     ValueError, TypeError
         For anything else.
+
+    Examples
+    --------
+    >>> import rnnkit as rk
+    >>> rk.optimizers.schedules.get(0.01)
+    0.01
     """
     if callable(identifier) or isinstance(identifier, (dict, str)):
         return named(identifier, CLASSES, CLASSES, Schedule, "schedule", function="step")

@@ -87,7 +87,7 @@ def pad_sequences(
 
 
 def sequence_mask(lengths, maxlen=None, padding="post") -> np.ndarray:
-    """A mask of the steps of sequences of these lengths.
+    """Make a mask of the steps of sequences of these lengths.
 
     Parameters
     ----------

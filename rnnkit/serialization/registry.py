@@ -66,7 +66,7 @@ class Configurable:
 
         @classmethod
         def from_config(cls, config: dict, custom_objects: Mapping[str, Any] | None = None):
-            """A new object from what `get_config` gave.
+            """Return a new object from what `get_config` gave.
 
             Parameters
             ----------

@@ -82,7 +82,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         return compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_[codes])
 
     def predict(self, X) -> np.ndarray:
-        """The most probable class of each sequence.
+        """Predict the most probable class of each sequence.
 
         Parameters
         ----------
@@ -96,7 +96,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         return self.classes_[scores.argmax(axis=1)]
 
     def decision_function(self, X) -> np.ndarray:
-        """The score of each class: logits, of which `predict_proba` is the softmax.
+        """Return the score of each class: logits, of which `predict_proba` is the softmax.
 
         Parameters
         ----------
@@ -110,7 +110,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
 
     def predict_proba(self, X) -> np.ndarray:
-        """The probability of each class.
+        """Predict the probability of each class.
 
         Parameters
         ----------
@@ -136,7 +136,7 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
         return sequences, y.reshape(len(y), -1).astype(np.float64), weights
 
     def predict(self, X) -> np.ndarray:
-        """The targets of each sequence.
+        """Predict the targets of each sequence.
 
         Parameters
         ----------

@@ -75,7 +75,9 @@ class _Recurrent:
 
 
 class RNNClassifier(_Recurrent, SequenceClassifier):
-    """Classify sequences by a recurrent network; features are standardized, and it equals::
+    """A classifier of sequences by a recurrent network.
+
+    Features are standardized. It equals::
 
         outputs = [layer(x_t) for each step]          # `layers` of them, in both directions
         scores = pool(outputs) @ kernel + bias        # predict_proba is their softmax
@@ -238,7 +240,7 @@ class RNNClassifier(_Recurrent, SequenceClassifier):
 
 
 class RNNRegressor(_Recurrent, SequenceRegressor):
-    """Predict numbers from sequences by a recurrent network, as `RNNClassifier` classifies them.
+    """A regressor that predicts numbers from sequences by a recurrent network, as `RNNClassifier` classifies them.
 
     Targets are standardized, and y may have several columns: several targets, or the steps ahead of a series.
 

@@ -98,7 +98,7 @@ def _joined(pooled, poolings) -> np.ndarray:
 
 
 class ESNClassifier(_Reservoir, SequenceClassifier):
-    """Classify sequences by an echo state network: fixed random reservoirs, and a ridge regression of their states.
+    """A classifier of sequences by an echo state network: random reservoirs, and a ridge regression of their states.
 
     Reservoirs of several speeds read a sequence in both directions; their states, pooled over time, go to a readout
     that is fitted to -1 and 1 for each class::
@@ -229,7 +229,7 @@ class ESNClassifier(_Reservoir, SequenceClassifier):
 
 
 class ESNRegressor(_Reservoir, SequenceRegressor):
-    """Predict numbers from sequences by an echo state network, as `ESNClassifier` classifies them.
+    """A regressor that predicts numbers from sequences by an echo state network, as `ESNClassifier` classifies them.
 
     Targets are standardized, and y may have several columns, which share the strength of the ridge.
 

@@ -70,6 +70,10 @@ class Cell(Configurable):
         for t in range(T):
             output, states = cell.call(x[:, t], states)
 
+    Parameters
+    ----------
+    name : str, optional
+
     Examples
     --------
     >>> import numpy as np, rnnkit as rk
@@ -156,12 +160,12 @@ class Cell(Configurable):
         return MappingProxyType(all_expanded(self._all_weights()))
 
     def get_initial_state(self, batch_size: int):
-        """The state before the first step: zeros, in the nesting of ``state_size``."""
+        """Return the state before the first step: zeros, in the nesting of ``state_size``."""
         spec = self._states()
         return spec.pack(spec.zeros(whole(batch_size, "batch_size", 0), np.float64))
 
     def get_config(self) -> dict:
-        """Constructor arguments as JSON values; a subclass with arguments overrides it."""
+        """Return constructor arguments as JSON values; a subclass with arguments overrides it."""
         own = inspect.signature(type(self).__init__).parameters
         extra = [
             p.name

@@ -54,6 +54,16 @@ class Weight:
     A sparse weight is an array with zeros like any other to look at and to compute with, in the step too. ``h @ w``
     takes only what isn't 0, faster where that is a fifth or less, and its results have the same bits. A zero is no
     connection: an infinity or NaN of ``h`` there reaches nothing.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> @rk.cell(states={"h": "units"}, weights={"kernel": rk.Weight(("features", "units"), "ones")})
+    ... def summing(x, states, weights):
+    ...     h = states[0] + x @ weights.kernel
+    ...     return h, h
+    >>> rk.RNN(summing(2))(np.ones((1, 4, 3)))
+    array([[12., 12.]])
     """
 
     shape: tuple
@@ -81,6 +91,16 @@ class Draw:
         As in `Weight`; the step sees ``(B, *shape)``.
     function : callable
         ``(rng, shape) -> array`` with a `numpy.random.Generator`.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> noise = rk.Draw(("units",), lambda rng, shape: rng.normal(size=shape))
+    >>> @rk.cell(states={"h": "units"}, draws={"noise": noise})
+    ... def shifted(x, states, weights, draws):
+    ...     return states[0] + draws.noise, states[0]
+    >>> rk.RNN(shifted(3), seed=0)(np.ones((1, 4, 2))).shape
+    (1, 3)
     """
 
     shape: tuple
@@ -145,12 +165,12 @@ class DeclaredCell(Cell):
         self.built = True
 
     def call(self, inputs, states, constants=(), training=False, draws=None):
-        """One step with this cell's weights."""
+        """Compute one step with this cell's weights."""
         output, new = self._advance(inputs, tuple(states), tuple(constants), training, draws or {})
         return output, list(new)
 
     def get_initial_state(self, batch_size):
-        """Zeros, or what ``initial`` says, ``(B, *shape)`` each."""
+        """Return zeros, or what ``initial`` says, ``(B, *shape)`` each."""
         spec = self._states()
         flat = list(spec.zeros(whole(batch_size, "batch_size", 0), np.float64))
         for i, name in enumerate(self.spec.states):
@@ -162,13 +182,13 @@ class DeclaredCell(Cell):
         return flat[0] if spec.bare else flat
 
     def get_config(self):
-        """The keywords as JSON values."""
+        """Return the keywords as JSON values."""
         config = {key: to_json(value, key) for key, value in self.keywords.items()}
         return config | {"name": self.name} if self.name else config
 
     @classmethod
     def from_config(cls, config):
-        """The cell with this configuration."""
+        """Return the cell with this configuration."""
         return cls(**{key: from_json(value) for key, value in config.items()})
 
     def __repr__(self):
@@ -225,7 +245,8 @@ def cell(states=None, weights=None, initial=None, draws=None, vjp=None):
         ``vjp(x, states, weights, d_output, d_states)`` to ``(d_x, d_states, d_weights)``. Its arguments are the step's
         (also ``constants``, ``training``, ``draws`` and hyper-parameters, as far as it names them) and the cotangents
         of what the step returned. ``d_weights`` is a dict by name, summed over rows. None, or a name left out, stands
-        for zeros. With constants, ``d_constants`` is a fourth. It runs in a Python loop, see ``docs/gradients.md``.
+        for zeros. With constants, ``d_constants`` is a fourth. It runs in a Python loop, see
+        ``docs/guide/gradients.md``.
 
     Returns
     -------

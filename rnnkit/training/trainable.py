@@ -125,7 +125,9 @@ class Trainable(Layer):
         *,
         parts=None,
     ):
-        """Train the model; it equals::
+        """Train the model.
+
+        It equals::
 
             for epoch in range(initial_epoch, epochs):
                 for x, y, sample_weight in batches:          # rows in a new order each epoch
@@ -239,7 +241,7 @@ class Trainable(Layer):
     def evaluate(
         self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, steps=None, return_dict=False
     ):
-        """The loss and the metrics on some data.
+        """Compute the loss and the metrics on some data.
 
         Parameters
         ----------
@@ -263,7 +265,7 @@ class Trainable(Layer):
         return _shown(tally, compiled, return_dict)
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, *, out=None):
-        """Outputs for many rows, a batch at a time.
+        """Compute the outputs for many rows, a batch at a time.
 
         Parameters
         ----------
@@ -354,14 +356,14 @@ class Trainable(Layer):
         return _shown(tally, compiled, return_dict)
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
-        """Loss and metrics of one batch."""
+        """Compute loss and metrics of one batch."""
         compiled = self._ready()
         tally = Tally(compiled)
         Stepper(self, compiled).test(self._batch(x, y, sample_weight), tally)
         return _shown(tally, compiled, return_dict)
 
     def predict_on_batch(self, x):
-        """Outputs of one batch: a call."""
+        """Compute the outputs of one batch: a call."""
         return self(x)
 
     # Files

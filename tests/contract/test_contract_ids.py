@@ -1,4 +1,7 @@
-"""Every promise of docs/contract.md has a test that carries its id, and every id in a test's name is a promise."""
+"""Every promise of docs/development/contract.md has a test that carries its id.
+
+Every id in a test's name is a promise.
+"""
 
 import ast
 import re
@@ -7,7 +10,9 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parents[1]
-PROMISES = re.findall(r"^\| ([A-Z]\d+) \|", (TESTS.parent / "docs" / "contract.md").read_text(), re.MULTILINE)
+PROMISES = re.findall(
+    r"^\| ([A-Z]\d+) \|", (TESTS.parent / "docs" / "development" / "contract.md").read_text(), re.MULTILINE
+)
 
 
 def named_ids():
@@ -37,4 +42,4 @@ def test_promise_has_a_test(promise):
 
 @pytest.mark.parametrize("named", sorted(NAMED))
 def test_id_is_a_promise(named):
-    assert named in PROMISES, f"{NAMED[named]} name an id that docs/contract.md doesn't have"
+    assert named in PROMISES, f"{NAMED[named]} name an id that docs/development/contract.md doesn't have"

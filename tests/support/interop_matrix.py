@@ -1,9 +1,12 @@
-"""The table of docs/interop.md: which cells go to ONNX and C. ``python tests/support/interop_matrix.py`` writes it."""
+"""The table of docs/guide/interop.md: which cells go to ONNX and C.
+
+``python tests/support/interop_matrix.py`` writes it.
+"""
 
 import pathlib
 import sys
 
-PAGE = pathlib.Path(__file__).parents[2] / "docs" / "interop.md"
+PAGE = pathlib.Path(__file__).parents[2] / "docs" / "guide" / "interop.md"
 BEGIN, END = "| cell | from | ONNX | C |\n", "\n\n"
 
 

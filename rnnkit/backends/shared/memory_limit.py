@@ -10,9 +10,20 @@ _limit: int | None = None
 
 
 def get_memory_limit() -> int:
-    """How many bytes a gradient may keep of one call before ``checkpoint="auto"`` stores every √T-th state instead.
+    """Return how many bytes a gradient may keep of one call.
 
-    1 GiB by default, or ``RNNKIT_MEMORY_LIMIT``.
+    Beyond, ``checkpoint="auto"`` stores every √T-th state instead. 1 GiB by default, or ``RNNKIT_MEMORY_LIMIT``.
+
+    Returns
+    -------
+    int
+        Bytes.
+
+    Examples
+    --------
+    >>> import rnnkit as rk
+    >>> rk.get_memory_limit() > 0
+    True
     """
     global _limit
     if _limit is None:
@@ -23,10 +34,24 @@ def get_memory_limit() -> int:
 def set_memory_limit(limit: int) -> None:
     """Set how many bytes a gradient may keep of one call before ``checkpoint="auto"`` computes steps again.
 
+    Parameters
+    ----------
+    limit : int
+        Bytes, 0 or more.
+
     Raises
     ------
     ValueError
         If it is negative or no integer.
+
+    Examples
+    --------
+    >>> import rnnkit as rk
+    >>> before = rk.get_memory_limit()
+    >>> rk.set_memory_limit(1 << 28)
+    >>> rk.get_memory_limit()
+    268435456
+    >>> rk.set_memory_limit(before)
     """
     global _limit
     if not is_integer(limit) or not 0 <= limit < 1 << 63:

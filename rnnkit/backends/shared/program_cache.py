@@ -54,7 +54,7 @@ def cache_folder() -> Path:
 
 
 def cache_info() -> dict[str, object]:
-    """Where compiled programs are kept on disk, how many, their size, and whether they are used.
+    """Return where compiled programs are kept on disk, how many, their size, and whether they are used.
 
     Returns
     -------
@@ -62,6 +62,12 @@ def cache_info() -> dict[str, object]:
         ``folder`` (str), ``programs`` (int), ``bytes`` (int), ``verdict`` (str). A folder that isn't there has no
         programs. The verdict is ``"trusted"``, or ``"not used: "``, why and what to do: programs are code, so a folder
         that another user could have written to is neither read nor written.
+
+    Examples
+    --------
+    >>> import rnnkit as rk
+    >>> sorted(rk.cache_info())
+    ['bytes', 'folder', 'programs', 'verdict']
     """
     folder, files = cache_folder(), _files()
     why = fault(folder)
@@ -80,6 +86,12 @@ def clear_cache() -> int:
     -------
     int
         How many were deleted.
+
+    Examples
+    --------
+    All programs are compiled again afterwards::
+
+        rk.clear_cache()
     """
     deleted = 0
     for file in _files():

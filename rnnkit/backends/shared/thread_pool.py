@@ -21,9 +21,19 @@ _limit = threading.local()
 
 
 def get_num_threads() -> int:
-    """How many threads a call may use.
+    """Return how many threads a call may use.
 
     By default the CPUs that this process may use (its affinity and its container's quota), or ``RNNKIT_NUM_THREADS``.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> import rnnkit as rk
+    >>> rk.get_num_threads() >= 1
+    True
     """
     global _chosen
     if _chosen is None:
@@ -48,10 +58,24 @@ def at_most(n: int):
 def set_num_threads(n: int) -> None:
     """Set how many threads a call may use; results don't depend on it.
 
+    Parameters
+    ----------
+    n : int
+        1 or more.
+
     Raises
     ------
     ValueError
         If ``n`` is not a positive integer.
+
+    Examples
+    --------
+    >>> import rnnkit as rk
+    >>> before = rk.get_num_threads()
+    >>> rk.set_num_threads(1)
+    >>> rk.get_num_threads()
+    1
+    >>> rk.set_num_threads(before)
     """
     global _chosen
     _chosen = positive_integer(n, "n, the number of threads,")

@@ -28,7 +28,22 @@ LEAST_VALUES = 20  # before the first origin
 
 
 class Forecast(NamedTuple):
-    """What one model says of the steps to come."""
+    """The forecast of one model.
+
+    Attributes
+    ----------
+    values : ndarray (H,)
+    lower, upper : ndarray (H,)
+        Of the band; NaN where there is none.
+    forecaster : ESN, TrainedForecaster or Forecaster
+        The model, which knows the whole series.
+
+    Examples
+    --------
+    The forecast of a report's first model::
+
+        report.forecasts[report.model].values
+    """
 
     values: np.ndarray  # (H,)
     lower: np.ndarray  # (H,), of the band; NaN where there is none
@@ -38,7 +53,7 @@ class Forecast(NamedTuple):
 
 @dataclass(frozen=True)
 class ForecastReport:
-    """One series, looked at.
+    """A series with its back-test and its forecasts.
 
     Attributes
     ----------
@@ -50,6 +65,13 @@ class ForecastReport:
         Beyond the end, by model, the one first that was asked for first.
     level : float
         Of the bands, in percent.
+
+    Examples
+    --------
+    What the command ``rnnkit forecast`` prints comes from one::
+
+        report = rk.forecast.backtest_and_forecast(series, 12, models=["theta"])
+        print(report.test.scores(report.model))
     """
 
     series: Series
@@ -79,7 +101,7 @@ class ForecastReport:
         return self.forecasts[self.model].upper
 
     def share_of_naive(self, model: str) -> float:
-        """The model's mean absolute error as a share of the better naive forecast's."""
+        """Return the model's mean absolute error as a share of the better naive forecast's."""
         if self.test is None:
             return float("nan")
         better = min(self.test.scores(name)["MAE"] for name in (NAIVE, SEASONAL) if name in self.test.forecasts)
@@ -152,10 +174,22 @@ def backtest_and_forecast(
     tell : callable, optional
         Called with a text that says what is being fitted.
 
+    Returns
+    -------
+    ForecastReport
+
     Raises
     ------
     InputError
         As `check` does.
+
+    Examples
+    --------
+    A file of one series::
+
+        series = rk.forecast.read_series("sales.csv")
+        report = rk.forecast.backtest_and_forecast(series, 12, models=["theta"])
+        report.forecast
     """
     check(series, horizon, season, origins)
     values = series.values
@@ -193,10 +227,21 @@ def forecast_from_file(series: Series, path, horizon: int | None = None, level: 
     level : float, optional
         Of the band, in percent. By default both as they were when the model was saved; networks have no others.
 
+    Returns
+    -------
+    ForecastReport
+
     Raises
     ------
     InputError
         If the file can't be used, the series is another, or the model has no such horizon or level.
+
+    Examples
+    --------
+    A model that ``rnnkit forecast sales.csv --save model.npz`` wrote, and the longer file::
+
+        series = rk.forecast.read_series("sales.csv")
+        rk.forecast.forecast_from_file(series, "model.npz").forecast
     """
     forecaster, saved = read_kept(path)
     about = saved.series

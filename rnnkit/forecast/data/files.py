@@ -60,6 +60,16 @@ def read_table(
     ------
     InputError
         If the file can't be used: one sentence with the line. For Parquet without pyarrow.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile, rnnkit as rk
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "sales.csv")
+    ...     rk.forecast.write_table(path, {"id": ["a", "a", "b", "b"], "ds": [1, 2, 1, 2], "y": [3.0, 4.0, 5.0, 6.0]})
+    ...     table = rk.forecast.read_table(path)
+    >>> [str(one) for one in table.ids]
+    ['a', 'b']
     """
     if decimal not in (None, ".", ","):
         raise ValueError(f"expected decimal as '.' or ','; got {decimal!r}")
@@ -130,6 +140,17 @@ def write_table(path, table) -> None:
         If columns have different lengths.
     InputError
         For Parquet without pyarrow.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile, rnnkit as rk
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "sales.csv")
+    ...     rk.forecast.write_table(path, {"ds": [1, 2], "y": [3.5, 4.0]})
+    ...     print(path.read_text(), end="")
+    ds,y
+    1,3.5
+    2,4.0
     """
     suffix = Path(path).suffix
     if suffix in PARQUET:

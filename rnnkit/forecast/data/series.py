@@ -17,7 +17,7 @@ TIME_NAMES = {"date", "time", "datetime", "timestamp", "day", "week", "month", "
 
 @dataclass(frozen=True)
 class Series:
-    """Values in equal steps.
+    """A series of values in equal steps.
 
     Attributes
     ----------
@@ -26,6 +26,16 @@ class Series:
         NaN in gaps.
     timeline : Timeline
         The time of each step, and of the steps to come.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile, rnnkit as rk
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "sales.csv")
+    ...     rk.forecast.write_table(path, {"year": [2001, 2002, 2003], "y": [3.0, 4.0, 5.0]})
+    ...     series = rk.forecast.read_series(path)
+    >>> series.timeline.times.tolist()
+    [2001, 2002, 2003]
     """
 
     name: str
@@ -48,10 +58,24 @@ def read_series(path, column: str | None = None, time: str | None = None) -> Ser
         The column of times, which are numbers or ISO dates and go up; by default the first one called date, time, year
         or the like, and the rows' numbers without any.
 
+    Returns
+    -------
+    Series
+
     Raises
     ------
     InputError
         If there is no such file or column, or if a cell can't be read, with its line.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile, rnnkit as rk
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "sales.csv")
+    ...     rk.forecast.write_table(path, {"year": [2001, 2002, 2003], "y": [3.0, 4.0, 5.0]})
+    ...     series = rk.forecast.read_series(path)
+    >>> series.name, series.values.tolist()
+    ('y', [3.0, 4.0, 5.0])
     """
     names, rows = read_rows(path)
     if time is None:

@@ -11,7 +11,7 @@ LEAST = 0.35  # calibrated on random walks, where the highest peak stays below i
 
 
 def find_season(values) -> int | None:
-    """The period that a series repeats itself with, or None.
+    """Find the period that a series repeats itself with, or None.
 
     A straight line is taken out first. Of the peaks of the autocorrelation, up to a third of the length, that reach
     0.35 and stand as much above the valley before them, the first one nearly as high as the highest is the season: the

@@ -15,7 +15,9 @@ ROWS = 8192  # steps whose features are held at a time
 
 
 class Shortcut:
-    """How far a series will have moved, from its last values, the phase of its season and what else is known::
+    """How far a series will have moved, from its last values, the phase of its season and what else is known.
+
+    It is::
 
         f_t = [1, z_t, …, z_{t-lags+1}, season terms at t, x_t]
         z_{t+h} ≈ z_t + f_t · w_h

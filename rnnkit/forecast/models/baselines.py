@@ -6,8 +6,21 @@ import numpy as np
 
 
 def naive(history, horizon: int) -> np.ndarray:
-    """The last value known, again and again.
+    """Return the last value known, again and again.
 
+    Parameters
+    ----------
+    history : ndarray (T,)
+        NaN in gaps.
+    horizon : int
+        H, how many steps to forecast.
+
+    Returns
+    -------
+    ndarray (H,)
+
+    Examples
+    --------
     >>> naive(np.array([1.0, 5.0, np.nan]), 2).tolist()
     [5.0, 5.0]
     """
@@ -15,10 +28,25 @@ def naive(history, horizon: int) -> np.ndarray:
 
 
 def seasonal_naive(history, horizon: int, season: int) -> np.ndarray:
-    """The value known a season ago, or more seasons where that one is a gap.
+    """Return the value known a season ago, or more seasons where that one is a gap.
 
     Where no season has a value, the last one known.
 
+    Parameters
+    ----------
+    history : ndarray (T,)
+        NaN in gaps.
+    horizon : int
+        H, how many steps to forecast.
+    season : int
+        Steps of a season.
+
+    Returns
+    -------
+    ndarray (H,)
+
+    Examples
+    --------
     >>> seasonal_naive(np.array([1.0, 2.0, 3.0, 4.0, np.nan, 6.0]), 4, season=3).tolist()
     [4.0, 2.0, 6.0, 4.0]
     """

@@ -35,7 +35,7 @@ class ForecastState(NamedTuple):
 
 
 class ESN(saving.Savable):
-    """Forecasts from an echo state network with a direct readout for each lead time.
+    """An echo state network that forecasts, with a direct readout for each lead time.
 
     Series are taken apart into a straight line, a spread and the rest ``z``; a reservoir (`ESNCell`, never trained)
     reads ``z`` step by step, holding its state over gaps, and one ridge regression per lead h tells from there how far

@@ -121,7 +121,7 @@ class ExponentialSmoothing(Forecaster):
         return self.chosen(values, lengths, [self._forms])[0]
 
     def chosen(self, values, lengths, choices: Sequence[Sequence[str]]) -> list[dict[str, np.ndarray]]:
-        """For each choice of forms, what `fit` keeps of the best of them; every form is fitted once.
+        """Return, for each choice of forms, what `fit` keeps of the best; every form is fitted once.
 
         Parameters
         ----------

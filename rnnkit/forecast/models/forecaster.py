@@ -106,7 +106,7 @@ class Forecaster(saving.Savable):
         return self._refit(self._read(y, static, id=id, time=time, target=target, freq=freq), progress)
 
     def predict(self, h: int = 1, *, future=None, level: Sequence[float] | float | None = None):
-        """Forecasts of the steps after the series' ends.
+        """Forecast the steps after the series' ends.
 
         Parameters
         ----------
@@ -142,7 +142,7 @@ class Forecaster(saving.Savable):
         return self._out(columns, alone=level is None)
 
     def predict_quantiles(self, h: int = 1, quantiles: Sequence[float] = (0.1, 0.5, 0.9), *, future=None):
-        """Quantiles of the steps after the series' ends.
+        """Forecast quantiles of the steps after the series' ends.
 
         Parameters
         ----------
@@ -226,7 +226,7 @@ class Forecaster(saving.Savable):
         progress: Callable[[str], None] | None = None,
         **names,
     ):
-        """Forecasts from several past origins beside what came; see `rnnkit.forecast.cross_validation`."""
+        """Forecast from several past origins, beside what came; see `rnnkit.forecast.cross_validation`."""
         return cross_validation([self], y, h, n_windows, step_size, refit, level=level, progress=progress, **names)
 
     def plot(
@@ -237,7 +237,7 @@ class Forecaster(saving.Savable):
         level: Sequence[float] | float | None = None,
         series: Sequence | None = None,
     ):
-        """The ends of series, their forecasts and bands, as a figure of small pictures.
+        """Draw the ends of series, their forecasts and bands, as a figure of small pictures.
 
         Parameters
         ----------
@@ -276,7 +276,7 @@ class Forecaster(saving.Savable):
         return small_multiples(drawn, self.name, levels)
 
     def copy(self) -> Self:
-        """One with the same settings, not fitted."""
+        """Return one with the same settings, not fitted."""
         return type(self)(**self._settings())
 
     def __repr__(self):

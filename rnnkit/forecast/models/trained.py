@@ -287,7 +287,7 @@ class TrainedForecaster(saving.Savable):
         return self.predict_quantiles(horizon)[1]
 
     def predict_quantiles(self, horizon: int | None = None) -> np.ndarray:
-        """Lower edge of the band, median and upper edge of what follows the series given last.
+        """Return lower edge of the band, median and upper edge of what follows the series given last.
 
         Beyond the leads that were learned, the medians so far are read as if they had been observed; bands are too
         narrow there.
@@ -319,7 +319,7 @@ class TrainedForecaster(saving.Savable):
         return self.forecast_quantiles(y, x, horizon, rescale=rescale)[1]
 
     def forecast_quantiles(self, y, x=None, horizon: int | None = None, *, rescale: bool = False) -> np.ndarray:
-        """Lower edge of the band, median and upper edge of what follows the history `y`.
+        """Return lower edge of the band, median and upper edge of what follows the history `y`.
 
         Parameters
         ----------

@@ -46,7 +46,7 @@ def needed_length(horizon: int, origins: int = LEAST_ORIGINS) -> int:
 
 @dataclass(frozen=True)
 class BackTest:
-    """What the models said at each origin, and what came.
+    """The forecasts of models at each origin, and what came.
 
     Attributes
     ----------
@@ -60,6 +60,13 @@ class BackTest:
         The in-sample error of the naive forecast, for the mean absolute scaled error.
     bands : dict of str to ndarray (2, N, H)
         Lower and upper edges that models gave themselves.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> test = rk.forecast.back_test(np.arange(60.0) % 6, {"naive": rk.forecast.naive}, 2, 5)
+    >>> sorted(test.scores("naive"))
+    ['MAE', 'MASE', 'RMSE']
     """
 
     origins: np.ndarray
@@ -69,7 +76,7 @@ class BackTest:
     bands: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def scores(self, model: str) -> dict[str, float]:
-        """MAE, RMSE and MASE of a model over all origins and leads (Hyndman and Koehler 2006)."""
+        """Return MAE, RMSE and MASE of a model over all origins and leads (Hyndman and Koehler 2006)."""
         error = mean_absolute_error(self.actual, self.forecasts[model])
         return {
             "MAE": error,
@@ -78,7 +85,7 @@ class BackTest:
         }
 
     def half_widths(self, model: str, level: float = 0.8) -> np.ndarray:
-        """Half the width of a band for each lead ``(H,)``: what `level` of the absolute residuals stay within.
+        """Return half the width of a band for each lead ``(H,)``: what `level` of the absolute residuals stay within.
 
         Of n residuals it is the ⌈level (n + 1)⌉-th smallest, so that the next one falls inside with that probability
         if residuals are exchangeable (Lei et al. 2018, "Distribution-free predictive inference for regression",
@@ -87,14 +94,14 @@ class BackTest:
         return _half_widths(np.abs(self.actual - self.forecasts[model]), level)
 
     def edges(self, model: str, level: float = 0.8) -> np.ndarray:
-        """The edges ``(2, N, H)`` of the model's bands: its own, or half a width below and above its forecasts."""
+        """Return the edges ``(2, N, H)`` of the model's bands: its own, or half a width around its forecasts."""
         if model in self.bands:
             return self.bands[model]
         said, half = self.forecasts[model], self.half_widths(model, level)
         return np.array([said - half, said + half])
 
     def coverage(self, model: str, level: float = 0.8) -> float:
-        """The share of values that fell within the band as it would have been drawn at their origin.
+        """Return the share of values that fell within the band as it would have been drawn at their origin.
 
         Where the model has no bands of its own, each is drawn from the residuals that were known by then; NaN where no
         origin had 8 of them.

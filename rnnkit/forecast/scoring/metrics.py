@@ -8,8 +8,20 @@ from rnnkit.arrays import with_gaps
 
 
 def mean_absolute_error(actual, forecast) -> float:
-    """``mean |actual - forecast|`` over the values that are not NaN; NaN without any.
+    """Compute ``mean |actual - forecast|`` over the values that are not NaN; NaN without any.
 
+    Parameters
+    ----------
+    actual, forecast : array_like of the same shape
+        NaN where a value isn't known.
+
+    Returns
+    -------
+    float
+        In the values' unit; NaN without any.
+
+    Examples
+    --------
     >>> mean_absolute_error(np.array([1.0, np.nan, 3.0]), np.array([2.0, 2.0, 5.0]))
     1.5
     """
@@ -17,8 +29,20 @@ def mean_absolute_error(actual, forecast) -> float:
 
 
 def root_mean_squared_error(actual, forecast) -> float:
-    """``sqrt(mean (actual - forecast)²)`` over the values that are not NaN.
+    """Compute ``sqrt(mean (actual - forecast)²)`` over the values that are not NaN.
 
+    Parameters
+    ----------
+    actual, forecast : array_like of the same shape
+        NaN where a value isn't known.
+
+    Returns
+    -------
+    float
+        In the values' unit; NaN without any.
+
+    Examples
+    --------
     >>> root_mean_squared_error(np.array([1.0, np.nan, 3.0]), np.array([2.0, 2.0, 10.0]))
     5.0
     """
@@ -40,8 +64,26 @@ def naive_error(training, season: int | None = None) -> float:
 
 
 def mean_absolute_scaled_error(actual, forecast, training, season: int | None = None) -> float:
-    """The mean absolute error over `naive_error` of the training part (Hyndman and Koehler 2006); NaN where that is 0.
+    """Compute the mean absolute error over `naive_error` of the training part; NaN where that is 0.
 
+    Hyndman and Koehler (2006).
+
+    Parameters
+    ----------
+    actual, forecast : array_like of the same shape
+        NaN where a value isn't known.
+    training : array_like (T,)
+        The values before the forecast.
+    season : int, optional
+        Steps of a season; 1 unless given.
+
+    Returns
+    -------
+    float
+        Below 1 it is better than the naive forecast was within the training part.
+
+    Examples
+    --------
     >>> mean_absolute_scaled_error([8.0, 9.0], [7.0, 7.0], [1.0, 2.0, 4.0])
     1.0
     """
@@ -49,11 +91,27 @@ def mean_absolute_scaled_error(actual, forecast, training, season: int | None = 
 
 
 def root_mean_squared_scaled_error(actual, forecast, training, season: int | None = None) -> float:
-    """The root mean squared error over that of the naive forecast within the training part; NaN where that is 0.
+    """Compute the root mean squared error over the naive forecast's within the training part; NaN where that is 0.
 
     With a season of 1 that is the measure of the M5 competition (Makridakis, Spiliotis and Assimakopoulos 2022,
     equation 1). A season of m compares with the value m steps before.
 
+    Parameters
+    ----------
+    actual, forecast : array_like of the same shape
+        NaN where a value isn't known.
+    training : array_like (T,)
+        The values before the forecast.
+    season : int, optional
+        Steps of a season; 1 unless given.
+
+    Returns
+    -------
+    float
+        Below 1 it is better than the naive forecast was within the training part.
+
+    Examples
+    --------
     >>> root_mean_squared_scaled_error([8.0, 9.0], [7.0, 2.0], [1.0, 2.0, 9.0])
     1.0
     """
@@ -62,8 +120,20 @@ def root_mean_squared_scaled_error(actual, forecast, training, season: int | Non
 
 
 def symmetric_percentage_error(actual, forecast) -> float:
-    """The mean of `percentage_terms` over the values that are not NaN: the sMAPE of the M3 competition.
+    """Compute the mean of `percentage_terms` over the values that are not NaN: the sMAPE of the M3 competition.
 
+    Parameters
+    ----------
+    actual, forecast : array_like of the same shape
+        NaN where a value isn't known.
+
+    Returns
+    -------
+    float
+        Between 0 and 200, in percent.
+
+    Examples
+    --------
     >>> symmetric_percentage_error([0.0, 1.0, np.nan], [0.0, 3.0, 1.0])
     50.0
     """
@@ -71,8 +141,22 @@ def symmetric_percentage_error(actual, forecast) -> float:
 
 
 def pinball_loss(actual, forecast, quantile: float) -> float:
-    """The mean of `pinball_terms` over the values that are not NaN.
+    """Compute the mean of `pinball_terms` over the values that are not NaN.
 
+    Parameters
+    ----------
+    actual, forecast : array_like of the same shape
+        NaN where a value isn't known.
+    quantile : float
+        Between 0 and 1.
+
+    Returns
+    -------
+    float
+        In the values' unit.
+
+    Examples
+    --------
     >>> pinball_loss([1.0, 5.0], [3.0, 3.0], 0.75)
     1.0
     """
@@ -80,8 +164,19 @@ def pinball_loss(actual, forecast, quantile: float) -> float:
 
 
 def coverage(actual, lower, upper) -> float:
-    """The share of values within a band, its edges included, in percent, over the values that are not NaN.
+    """Compute the share of values within a band, its edges included, in percent, over the values that are not NaN.
 
+    Parameters
+    ----------
+    actual, lower, upper : array_like of the same shape
+
+    Returns
+    -------
+    float
+        In percent.
+
+    Examples
+    --------
     >>> coverage([1.0, 5.0, np.nan], [0.0, 0.0, 0.0], [2.0, 2.0, 2.0])
     50.0
     """

@@ -63,6 +63,14 @@ def cross_validation(
     ------
     ValueError
         If no series is long enough, or two models have the same name.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> y = 5 + np.arange(40.0) % 4
+    >>> found = rk.forecast.cross_validation([rk.forecast.Theta(season=4)], y, 4, n_windows=2)
+    >>> {name: values.shape for name, values in found.items()}
+    {'y': (2, 4), 'Theta': (2, 4)}
     """
     h, n_windows = whole(h, "h", 1), whole(n_windows, "n_windows", 1)
     step_size = h if step_size is None else whole(step_size, "step_size", 1)

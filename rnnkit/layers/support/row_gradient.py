@@ -47,7 +47,7 @@ class RowGradient(NDArrayOperatorsMixin):
 
     @classmethod
     def sums(cls, ids, rows, shape) -> RowGradient:
-        """From rows ``(n, D)`` for ids ``(n,)`` in any order: those of the same id are added up in theirs."""
+        """Make one of rows ``(n, D)`` for ids ``(n,)`` in any order: those of the same id are added up in theirs."""
         short = ids.astype(np.uint16) if shape[0] <= 1 << 16 else ids  # a stable sort of 16 bits takes a third
         order = np.argsort(short, kind="stable")
         ordered = ids[order]
@@ -71,7 +71,7 @@ class RowGradient(NDArrayOperatorsMixin):
         self.ids, self.rows = other.ids, other.rows
 
     def to_dense(self) -> np.ndarray:
-        """The whole array ``(N, D)``, as ``np.asarray`` gives it."""
+        """Return the whole array ``(N, D)``, as ``np.asarray`` gives it."""
         dense = np.zeros(self.shape, self.dtype)
         dense[self.ids] = self.rows
         return dense

@@ -240,7 +240,7 @@ class Node:
 
 
 def Input(shape=None, batch_size=None, dtype=None, name=None, *, batch_shape=None) -> SymbolicTensor:
-    """Where a model's data comes in: a symbolic tensor to call layers on.
+    """Make the symbolic tensor where a model's data comes in, to call layers on.
 
     Parameters
     ----------

@@ -158,7 +158,9 @@ class OperatorCell(Cell):
 
 
 class LSTMOperatorCell(OperatorCell):
-    """The ONNX operator LSTM with all its attributes::
+    """The ONNX operator LSTM with all its attributes.
+
+    One step is::
 
         i, o, f, g = quarters of x @ kernel + h @ recurrent_kernel + bias
         i = activation_0(i + p_i * c)
@@ -223,7 +225,9 @@ class LSTMOperatorCell(OperatorCell):
 
 
 class GRUOperatorCell(OperatorCell):
-    """The ONNX operator GRU with all its attributes::
+    """The ONNX operator GRU with all its attributes.
+
+    One step is::
 
         z = activation_0(x_z + h @ R_z)
         r = activation_0(x_r + h @ R_r)

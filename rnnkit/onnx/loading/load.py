@@ -24,7 +24,7 @@ from rnnkit.onnx.loading.values import Array, Constant, kind_of
 
 
 def load(path: str | os.PathLike, *, initializers: Mapping[str, Any] | None = None) -> Model:
-    """The model in an ONNX file, as layers that compute the same, can be trained and run in streams.
+    """Load the model in an ONNX file, as layers that compute the same, can be trained and run in streams.
 
     Parameters
     ----------

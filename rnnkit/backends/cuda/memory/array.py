@@ -32,6 +32,12 @@ class DeviceArray:
     dtype : numpy.dtype
     stream : int
         The handle of the stream that last wrote it, 0 for the default one.
+
+    Examples
+    --------
+    On a machine with a GPU, where `y` is one::
+
+        y[0].copy_to_host()
     """
 
     owner: Any
@@ -101,7 +107,7 @@ class DeviceArray:
         return self._view(address, (*shape, *self.shape[len(key) :]), (*strides, *self.strides[len(key) :]))
 
     def reshape(self, *shape) -> DeviceArray:
-        """A view of another shape; one size may be -1.
+        """Return a view of another shape; one size may be -1.
 
         Raises
         ------
@@ -118,17 +124,17 @@ class DeviceArray:
         return self._view(self.address, wanted, contiguous_strides(wanted, self.itemsize))
 
     def swapaxes(self, first: int, second: int) -> DeviceArray:
-        """A view with two axes exchanged."""
+        """Return a view with two axes exchanged."""
         order = list(range(self.ndim))
         order[first], order[second] = order[second], order[first]
         return self.transpose(order)
 
     def transpose(self, order) -> DeviceArray:
-        """A view with the axes in another order."""
+        """Return a view with the axes in another order."""
         return self._view(self.address, [self.shape[i] for i in order], [self.strides[i] for i in order])
 
     def ordered_in(self, stream: int) -> DeviceArray:
-        """The same array for work in another stream, which waits for what stands in this one's now."""
+        """Return the same array for work in another stream, which waits for what stands in this one's now."""
         if stream == self.stream:
             return self
         driver().follow(stream, self.stream)
@@ -141,7 +147,7 @@ class DeviceArray:
             self.owner.streams.add(stream)
 
     def copy(self) -> DeviceArray:
-        """A contiguous copy."""
+        """Return a contiguous copy."""
         return copy(self, self.stream)
 
     # What the merging of directions and of gradients needs
@@ -187,7 +193,7 @@ class DeviceArray:
         return capsule(self.ordered_in(consumer))
 
     def copy_to_host(self) -> np.ndarray:
-        """A NumPy array with the same elements, when they are there."""
+        """Return a NumPy array with the same elements, when they are there."""
         return download(self, self.stream)
 
 

@@ -21,7 +21,7 @@ _user: int | None = None  # the process that used CUDA first: a child of fork ha
 
 @dataclass(frozen=True)
 class Device:
-    """A GPU.
+    """A GPU of this machine.
 
     Attributes
     ----------
@@ -31,6 +31,12 @@ class Device:
     memory : int
         Bytes, all of them; 0 under numba's simulator, which has none of its own.
     multiprocessors : int
+
+    Examples
+    --------
+    On a machine with a GPU::
+
+        rk.cuda.devices()[0].name
     """
 
     name: str
@@ -87,6 +93,12 @@ def require() -> None:
     ------
     RuntimeError
         That says which of package, driver and GPU is missing, or that the process is a fork, and what to do.
+
+    Examples
+    --------
+    On a machine without a GPU this is an error that says what is missing::
+
+        rk.cuda.require()
     """
     global _user
     if _user == os.getpid():
