@@ -116,6 +116,6 @@ docs: .venv/ready-docs
 	@echo "the pages are in site/index.html"
 
 clean:
-	rm -rf .venv .venv-cuda .coverage* build dist site demo docs/reference/api docs/gallery_pages .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .venv-cuda .coverage* build dist site demo docs/reference/api docs/gallery_pages docs/notebooks .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	rm -rf asv_benchmarks/env asv_benchmarks/html asv_benchmarks/results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,6 +2,7 @@
 
 import inspect
 import pathlib
+import shutil
 import sys
 
 from pygments.lexers.python import PythonLexer
@@ -137,7 +138,20 @@ def is_elsewhere(app, what, name, found, skip, options) -> bool | None:
     return True if str(getattr(found, "__module__", "rnnkit")).startswith("sklearn") else None
 
 
+def bring_notebooks(app) -> None:
+    """Copy the notebooks to where Sphinx looks for pages."""
+    shutil.copytree(HERE.parent / "notebooks", HERE / "notebooks", dirs_exist_ok=True)
+
+
+def follow_notebooks(app, docname, source) -> None:
+    """Let links between pages and notebooks lead to where the notebooks are in the site."""
+    here, there = ("../docs/", "../") if docname.startswith("notebooks/") else ("../notebooks/", "notebooks/")
+    source[0] = source[0].replace(f"]({here}", f"]({there}")
+
+
 def setup(app):
+    app.connect("builder-inited", bring_notebooks)
+    app.connect("source-read", follow_notebooks)
     app.connect("autodoc-skip-member", is_elsewhere)
     app.connect("builder-inited", write_keras_names)
     app.add_lexer("numba", PythonLexer)

@@ -1,4 +1,4 @@
-"""Sizes that no memory holds: row E18 of docs/development/contract.md."""
+"""Sizes that no memory holds: row E18 of docs/contract.md."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What is no integer and no number: row E19 of docs/development/contract.md."""
+"""What is no integer and no number: row E19 of docs/contract.md."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What only looks like an array: rows E16 and E17 of docs/development/contract.md."""
+"""What only looks like an array: rows E16 and E17 of docs/contract.md."""
 
 import datetime
 from decimal import Decimal

@@ -1,7 +1,7 @@
 """Set rnnkit's forward pass and gradients beside other libraries and write the page about it, in Markdown.
 
     python -m pip install -r asv_benchmarks/compare/requirements.txt
-    python asv_benchmarks/compare --output docs/guide/performance.md
+    python asv_benchmarks/compare --output docs/performance.md
     python asv_benchmarks/compare --only LSTM masks --rounds 5
 
 Every library gets the same weights and input, float32, two threads, and its outputs have to agree with ours. They take
@@ -118,7 +118,7 @@ def page(kept: dict) -> str:
         "before the `lax.scan`, not inside it.",
         *(["", *common] if len(common) == 1 else []),
         "",
-        "Written by `python asv_benchmarks/compare --output docs/guide/performance.md`.",
+        "Written by `python asv_benchmarks/compare --output docs/performance.md`.",
     ]
     for name, section in SECTIONS.items():
         if name not in kept:

@@ -246,7 +246,7 @@ def cell(states=None, weights=None, initial=None, draws=None, vjp=None):
         (also ``constants``, ``training``, ``draws`` and hyper-parameters, as far as it names them) and the cotangents
         of what the step returned. ``d_weights`` is a dict by name, summed over rows. None, or a name left out, stands
         for zeros. With constants, ``d_constants`` is a fourth. It runs in a Python loop, see
-        ``docs/guide/gradients.md``.
+        ``docs/gradients.md``.
 
     Returns
     -------

@@ -99,7 +99,7 @@ def test_the_header_names_several_inputs_and_outputs_in_their_order(tmp_path):
 
 @needs_compiler
 def test_the_program_of_the_page_runs(tmp_path):
-    page = (ROOT / "docs" / "guide" / "c.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "c.md").read_text(encoding="utf-8")
     (program,) = re.findall(r"^```c\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     model = rk.Sequential([rk.LSTM(8, return_sequences=True), rk.Dense(1)], seed=0)
     model.build((None, None, 3))

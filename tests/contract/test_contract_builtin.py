@@ -1,4 +1,4 @@
-"""Built-in cells: rows B1 to B7 of docs/development/contract.md."""
+"""Built-in cells: rows B1 to B7 of docs/contract.md."""
 
 import numpy as np
 import pytest

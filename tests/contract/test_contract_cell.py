@@ -1,4 +1,4 @@
-"""Cells: rows C1 to C12 of docs/development/contract.md."""
+"""Cells: rows C1 to C12 of docs/contract.md."""
 
 import json
 import types

@@ -1,4 +1,4 @@
-"""Bad input: rows E1 to E15 of docs/development/contract.md, each refused at the edge,
+"""Bad input: rows E1 to E15 of docs/contract.md, each refused at the edge,
 with what was expected and what came.
 """
 

@@ -1,4 +1,4 @@
-"""Every promise of docs/development/contract.md has a test that carries its id.
+"""Every promise of docs/contract.md has a test that carries its id.
 
 Every id in a test's name is a promise.
 """
@@ -11,7 +11,7 @@ import pytest
 
 TESTS = Path(__file__).parents[1]
 PROMISES = re.findall(
-    r"^\| ([A-Z]\d+) \|", (TESTS.parent / "docs" / "development" / "contract.md").read_text(), re.MULTILINE
+    r"^\| ([A-Z]\d+) \|", (TESTS.parent / "docs" / "contract.md").read_text(), re.MULTILINE
 )
 
 
@@ -42,4 +42,4 @@ def test_promise_has_a_test(promise):
 
 @pytest.mark.parametrize("named", sorted(NAMED))
 def test_id_is_a_promise(named):
-    assert named in PROMISES, f"{NAMED[named]} name an id that docs/development/contract.md doesn't have"
+    assert named in PROMISES, f"{NAMED[named]} name an id that docs/contract.md doesn't have"

@@ -1,4 +1,4 @@
-"""Precision, randomness, and what a layer can do: rows P1 to P3 and X1 to X6 of docs/development/contract.md."""
+"""Precision, randomness, and what a layer can do: rows P1 to P3 and X1 to X6 of docs/contract.md."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""Masks: rows M1 to M9 of docs/development/contract.md."""
+"""Masks: rows M1 to M9 of docs/contract.md."""
 
 import numpy as np
 import pytest

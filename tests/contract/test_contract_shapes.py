@@ -1,4 +1,4 @@
-"""Shapes, order and weights: rows S1 to S7 of docs/development/contract.md."""
+"""Shapes, order and weights: rows S1 to S7 of docs/contract.md."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Direction, state and composition: rows D1 to D7 of docs/development/contract.md."""
+"""Direction, state and composition: rows D1 to D7 of docs/contract.md."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The laws of docs/development/contract.md, over every cell × mask × direction × dtype × sizes, pairwise."""
+"""The laws of docs/contract.md, over every cell × mask × direction × dtype × sizes, pairwise."""
 
 from itertools import pairwise as pairs
 

@@ -1,4 +1,4 @@
-"""Run the scripts on Keras, and record what they give and the table of docs/getting_started/from-keras.md.
+"""Run the scripts on Keras, and record what they give and the table of docs/from-keras.md.
 
 ``python tests/keras/record_scripts.py`` runs the scripts that changed since the last recording, ``--all`` all of them,
 ``--times`` times the epochs of all, in turn with Keras's. Keras is needed for any of them; ``--table`` only writes the

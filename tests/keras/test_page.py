@@ -1,4 +1,4 @@
-"""The tables of docs/getting_started/from-keras.md are those of the code."""
+"""The tables of docs/from-keras.md are those of the code."""
 
 import keras_tables
 import pytest

@@ -76,5 +76,5 @@ def test_a_difference_is_found():
 
 
 def test_the_page_has_the_last_recording():
-    """The table of docs/getting_started/from-keras.md."""
+    """The table of docs/from-keras.md."""
     assert scripts.cut_page()[1] == scripts.table(RECORDS)

@@ -1,5 +1,5 @@
-"""docs/development/design.svg shows the packages and imports that there are;
-docs/development/glossary.md names files that there are."""
+"""docs/design.svg shows the packages and imports that there are;
+docs/glossary.md names files that there are."""
 
 import functools
 import importlib.util
@@ -13,9 +13,9 @@ ROOT = next(folder for folder in pathlib.Path(__file__).parents if (folder / "py
 
 @functools.cache
 def script():
-    """docs/development/draw_architecture.py as a module."""
+    """docs/draw_architecture.py as a module."""
     spec = importlib.util.spec_from_file_location(
-        "draw_architecture", ROOT / "docs" / "development" / "draw_architecture.py"
+        "draw_architecture", ROOT / "docs" / "draw_architecture.py"
     )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -25,7 +25,7 @@ def script():
 def test_the_figure_is_that_of_the_imports():
     drawing = script()
     kept = drawing.PICTURE.read_text(encoding="utf-8")
-    assert kept == drawing.picture(), "run python docs/development/draw_architecture.py"
+    assert kept == drawing.picture(), "run python docs/draw_architecture.py"
 
 
 def test_every_import_follows_from_the_arrows():
@@ -68,7 +68,7 @@ def test_a_package_without_a_line_is_an_error(monkeypatch):
 
 
 def test_the_glossary_is_in_order_and_names_files_that_exist():
-    page = (ROOT / "docs" / "development" / "glossary.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (.+?) \| .+ \| (.+) \|$", page, re.MULTILINE)[1:]
     terms = [term.replace("`", "").lower() for term, _ in rows]
     assert len(terms) > 80

@@ -153,7 +153,7 @@ def on_cuda(*arguments, **environment) -> subprocess.CompletedProcess:
 
 
 def test_the_page_says_of_a_card_what_the_model_predicts():
-    page = (FOLDER.parent / "docs" / "guide" / "performance.md").read_text(encoding="utf-8")
+    page = (FOLDER.parent / "docs" / "performance.md").read_text(encoding="utf-8")
     (section,) = re.findall(r"^## On a GPU: predicted$.*?(?=^## |\Z)", page, re.DOTALL | re.MULTILINE)
     printed = on_cuda("--predict")
     assert printed.returncode == 0, printed.stderr

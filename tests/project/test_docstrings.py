@@ -1,4 +1,4 @@
-"""First lines of docstrings are phrases of one kind: docs/development/language.md has the rules."""
+"""First lines of docstrings are phrases of one kind: docs/language.md has the rules."""
 
 import inspect
 import re

@@ -62,7 +62,7 @@ def test_examples_give_the_output_shown(page, tmp_path):
 
 def test_the_program_shown_is_the_one_that_is_written():
     """Line by line; numbers depend on the machine's vectors."""
-    page = ROOT / "docs" / "development" / "programs.md"
+    page = ROOT / "docs" / "programs.md"
     digits = lambda text: [re.sub(r"\d+", "0", line) for line in text.splitlines() if line]
     script = examples(page)[0][0] + "\nprint(layer.explain(source=True))\n"
     with tempfile.TemporaryDirectory() as folder:
@@ -75,7 +75,7 @@ def test_the_program_shown_is_the_one_that_is_written():
 
 def test_the_table_of_numbers_is_true():
     """A row begins with the numbers that its names have, in order; of a table by registers, those of 32."""
-    page = (ROOT / "docs" / "development" / "programs.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "programs.md").read_text(encoding="utf-8")
     section = page[page.index("## Where to change what") :].split("\n## ")[0]
     shown = {}
     for _, names, now in re.findall(r"^\| ([^|`]+) \| (`[^|]+) \| ([^|]+) \|$", section, re.MULTILINE):
@@ -90,7 +90,7 @@ def test_the_table_of_numbers_is_true():
 
 def test_the_operation_shown_is_the_one_that_is_written():
     """The lines of a block stand in the file that is named last before it."""
-    page = (ROOT / "docs" / "development" / "recipes.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
     shown = re.findall(
         r"`(rnnkit/[\w/]+\.py)`((?:(?!`rnnkit/).)*?)^ *```py\n(.*?)^ *```$", page, re.DOTALL | re.MULTILINE
     )
@@ -120,7 +120,7 @@ print(program._kernel(STEP, program._last[2]).text)
 
 def test_the_kernel_shown_is_the_one_that_is_written(tmp_path):
     """Written without a GPU, for the one that the page names."""
-    page = ROOT / "docs" / "guide" / "gpu.md"
+    page = ROOT / "docs" / "gpu.md"
     file = tmp_path / "page.py"
     file.write_text("\n".join(code for code, _ in examples(page)) + KERNEL, encoding="utf-8")
     done = processes.run([sys.executable, file], check=True)
@@ -177,7 +177,7 @@ def test_nothing_was_left_for_later():
 
 
 def test_every_environment_variable_is_in_the_table():
-    page = (ROOT / "docs" / "development" / "compiler.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "compiler.md").read_text(encoding="utf-8")
     table = re.findall(r"^\| `(RNNKIT_\w+)` \|", page, re.MULTILINE)
     sources = [path.read_text(encoding="utf-8") for path in (ROOT / "rnnkit").rglob("*.py")]
     assert table == sorted({name for text in sources for name in re.findall(r"RNNKIT_[A-Z_]+", text)})

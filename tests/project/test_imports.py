@@ -16,8 +16,8 @@ OUTWARD = {"rnnkit", "rnnkit.__main__"}  # the public names and the command stan
 
 
 def table():
-    """Room to the rooms that it may import: the table of docs/development/design.md under "The rule of imports"."""
-    page = (ROOT / "docs" / "development" / "design.md").read_text(encoding="utf-8")
+    """Room to the rooms that it may import: the table of docs/design.md under "The rule of imports"."""
+    page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
     section = page[page.index("## The rule of imports") :].split("\n## ")[0]
     rows = re.findall(r"^\| (`[^|]+) \|([^|]*)\|$", section, re.MULTILINE)
     names = lambda cell: re.findall(r"`([\w.]+)`", cell)

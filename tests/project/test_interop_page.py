@@ -1,4 +1,4 @@
-"""The table of docs/guide/interop.md is what exporting the cells gives."""
+"""The table of docs/interop.md is what exporting the cells gives."""
 
 import pytest
 from c_code_runs import COMPILER

@@ -12,7 +12,7 @@ import patience
 import pytest
 from nbclient import NotebookClient
 
-NOTEBOOKS = sorted((pathlib.Path(__file__).parents[2] / "docs" / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted((pathlib.Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 SMALLER = {"02_training": "sequences, steps, units, epochs = 1000, 20, 16, 2"}
 NUMBER = re.compile(r"[\s+-]*\d[\d.,:e+-]*")
 

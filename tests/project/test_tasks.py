@@ -1,4 +1,4 @@
-"""Networks learn what they should: in small here, in full in the sweep and in docs/guide/performance.md."""
+"""Networks learn what they should: in small here, in full in the sweep and in docs/performance.md."""
 
 import pathlib
 import sys

@@ -1,4 +1,4 @@
-"""What a configuration may name: row X14 of docs/development/contract.md."""
+"""What a configuration may name: row X14 of docs/contract.md."""
 
 import copy
 import inspect

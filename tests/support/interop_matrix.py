@@ -1,4 +1,4 @@
-"""The table of docs/guide/interop.md: which cells go to ONNX and C.
+"""The table of docs/interop.md: which cells go to ONNX and C.
 
 ``python tests/support/interop_matrix.py`` writes it.
 """
@@ -6,7 +6,7 @@
 import pathlib
 import sys
 
-PAGE = pathlib.Path(__file__).parents[2] / "docs" / "guide" / "interop.md"
+PAGE = pathlib.Path(__file__).parents[2] / "docs" / "interop.md"
 BEGIN, END = "| cell | from | ONNX | C |\n", "\n\n"
 
 

@@ -16,7 +16,7 @@ import numpy as np
 SCRIPTS = Path(__file__).parents[1] / "keras" / "scripts"
 NAMES = sorted(path.stem for path in SCRIPTS.glob("*.py"))
 DATA = SCRIPTS.parent / "data"
-PAGE = SCRIPTS.parents[2] / "docs" / "getting_started" / "from-keras.md"
+PAGE = SCRIPTS.parents[2] / "docs" / "from-keras.md"
 BEGIN, END = "<!-- scripts: begin -->", "<!-- scripts: end -->"
 IMPORT = re.compile(r"^import keras$|^from keras(?=[. ])", re.MULTILINE)
 
@@ -205,7 +205,7 @@ def write(records: dict, outputs: dict) -> None:
 
 
 def table(records: dict) -> str:
-    """The rows of docs/getting_started/from-keras.md."""
+    """The rows of docs/from-keras.md."""
     lines = [
         "| script | corresponds to | lines changed | greatest difference | time of an epoch, rnnkit ÷ Keras |",
         "|---|---|---|---|---|",

@@ -1,4 +1,4 @@
-"""The tables of docs/getting_started/from-keras.md, from those of the names.
+"""The tables of docs/from-keras.md, from those of the names.
 
 ``python tests/support/keras_tables.py`` writes them.
 """
@@ -10,7 +10,7 @@ from rnnkit.keras.left_out import WHY
 from rnnkit.keras.ops import WHY as WHY_OPS
 from rnnkit.keras.training import COMPILE, FIT
 
-PAGE = Path(__file__).parents[2] / "docs" / "getting_started" / "from-keras.md"
+PAGE = Path(__file__).parents[2] / "docs" / "from-keras.md"
 
 
 def arguments() -> str:

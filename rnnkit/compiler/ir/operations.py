@@ -2,7 +2,7 @@
 
 An operation has the name of the function that it is, NumPy's, scipy.special's or rnnkit's; `COMPOSED` are the functions
 of NumPy and scipy.special that several operations make. Tracing, jitted steps and kernels follow these tables;
-`docs/development/recipes.md` says how to add to them.
+`docs/recipes.md` says how to add to them.
 
 The third of each is its rule, ``gradient(g, y, *args)``: from the cotangent ``g`` of the result ``y`` to those of the
 operands, one each, None for an operand that has none. Rules are linear in ``g`` and pointwise, and so serve forward
@@ -10,7 +10,7 @@ mode: the tangent of ``y`` is the sum of ``gradient(t, y, *args)[i]`` over the o
 They are NumPy on whole arrays that broadcast, and run on symbols; the caller sums over broadcast axes. In terms of
 ``y`` a rule saves a function: the slope of ``tanh``, ``sigmoid`` and ``expm1`` is then exact to a rounding of 1.
 
-Where a function has no derivative (`docs/guide/gradients.md`):
+Where a function has no derivative (`docs/gradients.md`):
 
 - A tie of two arrays is split evenly, in ``maximum`` and ``minimum`` as in ``max`` and ``min``.
 - A tie of ``maximum`` with a number is the number's: the slope of ``relu`` at 0 is 0. That of ``minimum`` is the

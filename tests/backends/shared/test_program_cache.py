@@ -1,4 +1,4 @@
-"""Compiled programs on disk: row X5 (and C10 across processes) of docs/development/contract.md."""
+"""Compiled programs on disk: row X5 (and C10 across processes) of docs/contract.md."""
 
 import itertools
 import os

@@ -1,4 +1,4 @@
-"""Threads, forks and processes: row X4 and law L3 of docs/development/contract.md."""
+"""Threads, forks and processes: row X4 and law L3 of docs/contract.md."""
 
 import multiprocessing
 import os

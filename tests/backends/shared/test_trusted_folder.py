@@ -1,4 +1,4 @@
-"""Row X5 of docs/development/contract.md: compiled programs are read only where nobody else can have written."""
+"""Row X5 of docs/contract.md: compiled programs are read only where nobody else can have written."""
 
 import hashlib
 import os

@@ -1,6 +1,6 @@
 """What a GPU has, how a call's work can be split for it, and what a step then takes.
 
-The last is a model in cycles, made of what a block of threads does one after the other; docs/guide/performance.md holds
+The last is a model in cycles, made of what a block of threads does one after the other; docs/performance.md holds
 it against the sizes that are measured. It has to be right about which launch configuration is better, and no GPU was
 at hand to fit it.
 """
