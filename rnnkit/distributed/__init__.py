@@ -1,5 +1,6 @@
-"""rnnkit on Dask: layers and models on chunked arrays, and readouts fitted a chunk at a time (extra "dask")."""
+"""rnnkit on Dask: layers, models and forecasters in chunks, readouts and searches (extra "dask")."""
 
 from rnnkit.distributed.readout import fit_readout
+from rnnkit.distributed.searching import search
 
-__all__ = ["fit_readout"]
+__all__ = ["fit_readout", "search"]

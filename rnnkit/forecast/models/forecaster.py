@@ -26,6 +26,20 @@ BLOCK = 4096  # series that are fitted at a time, which bounds the memory that a
 LEVEL = (80,)
 
 
+class UnfitSeries(ValueError):
+    """A series that a model can't be fitted to.
+
+    Attributes
+    ----------
+    series : int
+        Its place.
+    """
+
+    def __init__(self, series: int, text: str):
+        super().__init__(text)
+        self.series = series
+
+
 class Ahead(NamedTuple):
     """Forecasts of several series."""
 
@@ -383,7 +397,12 @@ class Forecaster(saving.Savable):
         return [known.index(one) for one in asked]
 
     def _refit(self, history: History, progress: Callable[[str], None] | None = None) -> Self:
-        (self._model, self._panel), self._history = self._fit(history, progress), history
+        try:
+            found = self._fit(history, progress)
+        except UnfitSeries as error:
+            label = f"series {error.series}" if history.frame is None else history.frame.label(error.series)
+            raise ValueError(f"{label}: {error}") from None
+        (self._model, self._panel), self._history = found, history
         self._partitions = None
         return self
 
@@ -499,7 +518,12 @@ def checked_levels(level) -> list[float]:
 
 def in_blocks(fit: Callable, values, lengths) -> dict[str, np.ndarray]:
     """What `fit` finds in many series, a block of them at a time."""
-    parts = [fit(values[rows, : lengths[rows].max()], lengths[rows]) for rows in _blocks(len(values))]
+    parts = []
+    for rows in _blocks(len(values)):
+        try:
+            parts.append(fit(values[rows, : lengths[rows].max()], lengths[rows]))
+        except UnfitSeries as error:
+            raise UnfitSeries(rows.start + error.series, str(error)) from None
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
