@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,15 +78,16 @@ def cross_validation(
     return table.mapped(_validated, columns, copies, table.names, table.freq, sizes, refits.tolist(), levels)
 
 
-class _Windows(NamedTuple):
+@dataclass(frozen=True)
+class _Windows:
     """Finds which windows the series of a partition have, in which there are others, and the longest series."""
 
     h: int
     n_windows: int
     step_size: int | None
 
-    def __call__(self, frame: SeriesFrame) -> tuple[np.ndarray, np.ndarray, int]:
-        origins = Origins.of(History.of_frame(frame), *self)
+    def __call__(self, frame: SeriesFrame) -> tuple[Any, np.ndarray, int]:
+        origins = Origins.of(History.of_frame(frame), self.h, self.n_windows, self.step_size)
         return origins.able.any(axis=1), origins.changed, origins.longest
 
 

@@ -14,6 +14,7 @@ from rnnkit.forecast.fitting.readout import NormalEquations
 from rnnkit.layers.dense import Dense
 from rnnkit.layers.support import validation
 
+
 def fit_readout(features, targets, *, ridge=1e-6, washout=0, mask=None, dtype=None, name=None) -> Dense:
     """Fit a linear readout to the states of a reservoir, or to any features, in one pass over their chunks.
 

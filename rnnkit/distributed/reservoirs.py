@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -96,13 +96,13 @@ class _Grid:
 
     def measured(self) -> list[list[Measured]]:
         """What each chunk says of the scales, and of which steps teach."""
-        tasks = {}
+        tasks: dict[str, Any] = {}
         for row in self.steps:
             tasks |= {f"{key}-measured": task(f"{key}-measured", stretches.measured, Ref(key)) for key in row}
         found = iter(self._computed("measured", tasks, list(tasks)))
-        by_row = [[next(found) for _ in row] for row in self.steps]
-        for (first, _), row in zip(self.rows, by_row, strict=True):
-            empty = sum(one.stretch.count for one in row) == 0
+        by_row: list[list[Measured]] = [[next(found) for _ in row] for row in self.steps]
+        for (first, _), measured in zip(self.rows, by_row, strict=True):
+            empty = np.sum([one.stretch.values for one in measured], axis=0) == 0
             if empty.any():
                 raise ValueError(
                     "expected a step with a value in every series; got one without any, in row "

@@ -132,7 +132,7 @@ class Search:
         self.cancel()
 
     def cancel(self) -> None:
-        """Give up all trials that have not come. Those that run on a worker end there, and their results are dropped."""
+        """Give up all trials that have not come; those that run end on their workers, without a result."""
         for future in self._futures:
             if not future.done():
                 future.cancel()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from rnnkit.forecast.fitting.readout import NormalEquations, all_ahead, quartere
 from rnnkit.forecast.fitting.scale import Scale, Stretch
 from rnnkit.forecast.fitting.season import season_power, turnings
 from rnnkit.forecast.models.echo_state import Reader
+from rnnkit.layers.rnn import RNN
 
 PARTS = 5  # four quarters, and the rest
 
@@ -93,7 +93,7 @@ class Share(NamedTuple):
 
     by_whole: bool  # whether only steps that have all their targets are in a quarter
     before: np.ndarray  # (B,), steps in quarters before the chunk
-    count: np.ndarray  # (B,), and in all
+    total: np.ndarray  # (B,), and in all
 
 
 class ExactEquations(NormalEquations):
@@ -165,11 +165,11 @@ def run(steps: Steps, shipped: ShippedLayer, reading: Reading, scale: Scale, sha
     own, first = steps.own, steps.place.start
     z, known = scale.standardise(steps.values, steps.times), ~np.isnan(own)
     rows, whole = steps.teaching
-    use = quartered(whole if share_of.by_whole else rows, rows, share_of.before, share_of.count)
+    use = quartered(whole if share_of.by_whole else rows, rows, share_of.before, share_of.total)
     numbers = [number for number in range(PARTS) if (use == number).any()]
     inputs = z[:, : own.shape[1], None]
     with share():
-        reader = Reader(shipped.layer(), reading.period, reading.harmonics)
+        reader = Reader(cast(RNN, shipped.layer()), reading.period, reading.harmonics)
         sums = {number: ExactEquations(reading.features, steps.place.leads) for number in numbers}
         states = None if before is None else before.states
         states = reader.add(sums, inputs, known, use, z[:, 1:], states, first)
@@ -204,6 +204,6 @@ def added_parts(*found: dict[int, NormalEquations]) -> dict[int, NormalEquations
     return total
 
 
-def all_parts(found: dict[int, NormalEquations], features: int, leads: int) -> Sequence[NormalEquations]:
+def all_parts(found: dict[int, NormalEquations], features: int, leads: int) -> list[NormalEquations]:
     """The sums of all parts; zeros for one without steps."""
     return [found.get(number, ExactEquations(features, leads)) for number in range(PARTS)]

@@ -11,7 +11,7 @@ import numpy as np
 from rnnkit.distributed.package import dask
 from rnnkit.forecast.data import frames
 from rnnkit.forecast.data.frames import Columns, SeriesFrame
-from rnnkit.forecast.data.timeline import Frequency
+from rnnkit.forecast.data.timeline import MOST, Frequency
 
 
 class Table(NamedTuple):
@@ -91,27 +91,29 @@ def _checked(frame, names, freq, measure, seen: list[_Seen]) -> Table:
     for one in deciding:
         if one.fault is not None:
             raise one.fault
-    if freq is None:
+    if inferred := freq is None:
         freq = deciding[0].freq
         if other := next((one.freq for one in deciding if one.freq != freq), None):
             raise ValueError(
                 f"expected partitions of one frequency, or freq=; got steps of {freq} in one and of {other} in another"
             )
     short = [i for i, one in enumerate(seen) if len(one.hashes) and not one.decides]
-    for i, one in zip(short, _seen(frame.partitions[short], names, freq, measure) if short else [], strict=True):
+    again = _seen(frame.partitions[short], names, freq, measure, inferred) if short else []
+    for i, one in zip(short, again, strict=True):
         if one.fault is not None:
             raise one.fault
         seen[i] = one
     return Table(frame, names, freq, deciding[0].head, [one.measured for one in seen if len(one.hashes)])
 
 
-def _seen(frame, names, freq, measure) -> list[_Seen]:
+def _seen(frame, names, freq, measure, inferred=False) -> list[_Seen]:
+    """What each partition has; `inferred` says that the frequency is that of the others."""
     delayed, compute = dask("delayed").delayed, dask("base").compute
     look = delayed(_look, pure=False)
-    return list(compute(*[look(part, names, freq, measure) for part in frame.to_delayed()]))
+    return list(compute(*[look(part, names, freq, measure, inferred) for part in frame.to_delayed()]))
 
 
-def _look(table, names, freq, measure) -> _Seen:
+def _look(table, names, freq, measure, inferred) -> _Seen:
     import pandas as pd
 
     if not len(table):
@@ -123,6 +125,9 @@ def _look(table, names, freq, measure) -> _Seen:
         found = read(table, names, freq)
     except (ValueError, TypeError) as error:
         return _Seen(hashes, decides, fault=error)
+    if inferred and (holes := found.timelines.lengths - 1 >= MOST * counts.to_numpy()).any():
+        said = "expected times that leave out a third of the steps at most, or a frequency (freq=)"
+        return _Seen(hashes, decides, fault=ValueError(f"{found.label(int(np.argmax(holes)))}: {said}"))
     head = found.ahead(1, {}).iloc[:0]
     return _Seen(hashes, decides, found.timelines.frequency, head, measure(found))
 

@@ -96,7 +96,7 @@ class Stretch(NamedTuple):
     nothing cancels out.
     """
 
-    count: np.ndarray  # of the values that are there
+    values: np.ndarray  # how many are there
     middle: np.ndarray  # their mean time, 0 without any
     level: np.ndarray  # their mean
     power: np.ndarray  # the sum of squares of their times, from the middle

@@ -9,9 +9,10 @@ import numpy as np
 
 from rnnkit.arguments import whole
 from rnnkit.cells.smoothing import additive_smoothing, multiplicative_smoothing
+from rnnkit.forecast.data.history import UnfitSeries
 from rnnkit.forecast.fitting.decomposition import known_means, known_sums, seasonal_factors
 from rnnkit.forecast.fitting.side_by_side import SideBySide
-from rnnkit.forecast.models.forecaster import Ahead, Forecaster, UnfitSeries
+from rnnkit.forecast.models.forecaster import Ahead, Forecaster
 from rnnkit.optimizers.rowwise import minimize_rows
 
 _LOW, _HIGH = 1e-4, 0.9999  # of α, of β / α and of γ / (1 - α)
@@ -160,7 +161,9 @@ class ExponentialSmoothing(Forecaster):
         if group.multiplicative:
             able &= np.nanmin(values, axis=1) > 0
             if not able.all() and all(form[0] == "M" for form in self._forms):
-                raise UnfitSeries(int(np.argmin(able)), "expected positive values for multiplicative errors; got others")
+                raise UnfitSeries(
+                    int(np.argmin(able)), "expected positive values for multiplicative errors; got others"
+                )
         if group.period > 1 and any(form[-1] == "N" for form in self._forms):
             able &= lengths >= 2 * group.period
         return np.flatnonzero(able)

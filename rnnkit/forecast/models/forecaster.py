@@ -16,7 +16,7 @@ from rnnkit.forecast import saving
 from rnnkit.forecast.data import frames, partitions
 from rnnkit.forecast.data.covariates import Covariates
 from rnnkit.forecast.data.frames import SeriesFrame
-from rnnkit.forecast.data.history import History
+from rnnkit.forecast.data.history import History, UnfitSeries
 from rnnkit.forecast.data.panel import Panel
 from rnnkit.forecast.plots import Drawn, small_multiples
 from rnnkit.forecast.scoring.validation import cross_validation
@@ -24,20 +24,6 @@ from rnnkit.serialization.array_files import below
 
 BLOCK = 4096  # series that are fitted at a time, which bounds the memory that a panel takes
 LEVEL = (80,)
-
-
-class UnfitSeries(ValueError):
-    """A series that a model can't be fitted to.
-
-    Attributes
-    ----------
-    series : int
-        Its place.
-    """
-
-    def __init__(self, series: int, text: str):
-        super().__init__(text)
-        self.series = series
 
 
 class Ahead(NamedTuple):
@@ -123,7 +109,9 @@ class Forecaster(saving.Savable):
         if (panels := partitions.handler_of(y, "panels")) is not None:
             self._partitions = panels.fitted(self, y, static, frames.Columns(id, time, target), freq)
             return self
-        return self._refit(self._read(y, static, id=id, time=time, target=target, freq=freq), progress)
+        history = self._read(y, static, id=id, time=time, target=target, freq=freq)
+        with history.naming():
+            return self._refit(history, progress)
 
     def predict(self, h: int = 1, *, future=None, level: Sequence[float] | float | None = None):
         """Forecasts of the steps after the series' ends.
@@ -397,12 +385,7 @@ class Forecaster(saving.Savable):
         return [known.index(one) for one in asked]
 
     def _refit(self, history: History, progress: Callable[[str], None] | None = None) -> Self:
-        try:
-            found = self._fit(history, progress)
-        except UnfitSeries as error:
-            label = f"series {error.series}" if history.frame is None else history.frame.label(error.series)
-            raise ValueError(f"{label}: {error}") from None
-        (self._model, self._panel), self._history = found, history
+        (self._model, self._panel), self._history = self._fit(history, progress), history
         self._partitions = None
         return self
 

@@ -165,9 +165,11 @@ def _windows_of(model, history, origins: Origins, refits, level, progress):
     for window, (ends, able) in enumerate(zip(origins.ends, origins.able, strict=True)):
         if not able.any():
             continue
-        known = history.until(np.flatnonzero(able), ends[able])
+        rows = np.flatnonzero(able)
+        known = history.until(rows, ends[rows])
         if refits[window] or fitted is None:
-            fitted = model.copy()._refit(known)
+            with history.naming(rows):
+                fitted = model.copy()._refit(known)
         yield window, fitted._columns(known, origins.h, levels)
         if progress is not None:
             progress(f"{model.name}, window {window + 1} of {len(refits)}")
