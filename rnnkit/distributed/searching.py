@@ -102,7 +102,8 @@ class Search:
         if client is None:
             self._coming = _in_order(function, candidates, shared)
             return
-        given = client.scatter(list(dask("base").compute(*shared)), broadcast=True, hash=False)
+        values = list(dask("base").compute(*shared))
+        given = client.scatter(values, broadcast=True, hash=False) if values else []
         name = f"{getattr(function, '__name__', 'search')}-{uuid.uuid4().hex}"
         self._futures = [
             client.submit(_tried, function, *given, parameters=one, key=f"{name}-{number}", pure=False)
