@@ -1,6 +1,7 @@
-"""rnnkit on Dask: layers and models on chunked arrays, fits, and readouts fitted a chunk at a time (extra "dask")."""
+"""rnnkit on Dask: layers, models and forecasters in chunks, fits, readouts and searches (extra "dask")."""
 
 from rnnkit.distributed.readout import fit_readout
+from rnnkit.distributed.searching import search
 from rnnkit.distributed.training import Traffic
 
-__all__ = ["Traffic", "fit_readout"]
+__all__ = ["Traffic", "fit_readout", "search"]

@@ -77,6 +77,34 @@ def mapped(name: str, function: Callable, chunks: Chunks, dtype, dependencies: S
     return dask().Array(graph, name, chunks, meta=np.empty((0,) * len(chunks), dtype))
 
 
+def tree(keys: Sequence, add: Callable, arity: int = 8) -> tuple[dict, Any]:
+    """Tasks that add results in an order that their number alone decides, and the key of the total.
+
+    Parameters
+    ----------
+    keys : sequence of str
+        Of the tasks whose results are added.
+    add : callable
+        Takes up to `arity` results.
+    """
+    tasks: dict[Any, Any] = {}
+    level, depth = list(keys), 0
+    while len(level) > 1:
+        parts, depth = [level[i : i + arity] for i in range(0, len(level), arity)], depth + 1
+        level = [f"{part[0]}-sum{depth}" for part in parts]
+        tasks |= {key: task(key, add, *map(Ref, part)) for key, part in zip(level, parts, strict=True)}
+    return tasks, level[0]
+
+
+def computed(name: str, tasks: dict, dependencies: Sequence, keys: Sequence) -> list:
+    """The results of some of the tasks, computed now, together."""
+    from dask.delayed import Delayed
+    from dask.highlevelgraph import HighLevelGraph
+
+    graph = HighLevelGraph.from_collections(name, tasks, dependencies=dependencies)
+    return list(dask("base").compute(*[Delayed(key, graph, layer=name) for key in keys]))
+
+
 def indices(chunks: Chunks) -> Iterator[tuple[int, ...]]:
     """The index of every chunk."""
     return itertools.product(*(range(len(sizes)) for sizes in chunks))

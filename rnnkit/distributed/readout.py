@@ -9,13 +9,10 @@ import numpy as np
 from rnnkit.arguments import number_from_zero, whole
 from rnnkit.distributed import sums
 from rnnkit.distributed.chunks import checked, chunked, is_chunked, mask_in_chunks
-from rnnkit.distributed.graphs import Ref, spans, task, token
-from rnnkit.distributed.package import dask
+from rnnkit.distributed.graphs import Ref, computed, spans, task, token, tree
 from rnnkit.forecast.fitting.readout import NormalEquations
 from rnnkit.layers.dense import Dense
 from rnnkit.layers.support import validation
-
-_ARITY = 8  # chunks whose sums one task adds
 
 
 def fit_readout(features, targets, *, ridge=1e-6, washout=0, mask=None, dtype=None, name=None) -> Dense:
@@ -109,9 +106,6 @@ def _together(features, targets) -> tuple[Any, Any]:
 
 def _total(features, targets, mask, washout) -> sums.Sums:
     """The sums over all chunks, computed now."""
-    from dask.delayed import Delayed
-    from dask.highlevelgraph import HighLevelGraph
-
     given = [features, targets, *([] if mask is None else [mask])]
     name = f"readout-{token([one.name for one in given], washout)}"
     tasks: dict[Any, Any] = {}
@@ -123,9 +117,5 @@ def _total(features, targets, mask, washout) -> sums.Sums:
             chunk += [None] * (3 - len(chunk))
             tasks[key] = task(key, sums.of_chunk, *chunk, max(washout - start, 0))
             level.append(key)
-    while len(level) > 1:
-        parts = [level[i : i + _ARITY] for i in range(0, len(level), _ARITY)]
-        level = [f"{part[0]}-{part[-1].removeprefix(name)}" for part in parts]
-        tasks |= {key: task(key, sums.added, *map(Ref, part)) for key, part in zip(level, parts, strict=True)}
-    graph = HighLevelGraph.from_collections(name, tasks, dependencies=given)
-    return dask("base").compute(Delayed(level[0], graph, layer=name))[0]
+    adding, total = tree(level, sums.added)
+    return computed(name, tasks | adding, given, [total])[0]

@@ -32,10 +32,10 @@ def of_chunk(features, targets, mask, skipped: int) -> Sums:
     if mask is not None:
         used &= mask != 0
     with share():
-        return Sums(_products(features[used], targets[used]), int(used.sum()))
+        return Sums(products(features[used], targets[used]), int(used.sum()))
 
 
-def _products(features, targets) -> np.ndarray:
+def products(features, targets) -> np.ndarray:
     """Each element is one chain of multiply-adds over the rows, where BLAS has another order on another processor."""
     from rnnkit.backends.cpu.compile import outer_products
     from rnnkit.backends.cpu.kernels.matmul import packed_width

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,20 @@ from rnnkit.forecast.data import frames, frequencies
 from rnnkit.forecast.data.covariates import Covariates
 from rnnkit.forecast.data.frames import SeriesFrame
 from rnnkit.forecast.data.panel import Panel
+
+
+class UnfitSeries(ValueError):
+    """A series that a model can't be fitted to.
+
+    Attributes
+    ----------
+    series : int
+        Its place.
+    """
+
+    def __init__(self, series: int, text: str):
+        super().__init__(text)
+        self.series = series
 
 
 class History(NamedTuple):
@@ -45,6 +60,16 @@ class History(NamedTuple):
         values[np.arange(values.shape[1]) >= ends[:, None]] = np.nan
         covariates = None if self.covariates is None else self.covariates.until(rows, ends)
         return History(values, ends, season=self.season, covariates=covariates)
+
+    @contextlib.contextmanager
+    def naming(self, rows=None) -> Iterator[None]:
+        """Name the series that a model can't be fitted to; `rows` are the places of those that it is fitted to."""
+        try:
+            yield
+        except UnfitSeries as error:
+            place = error.series if rows is None else int(rows[error.series])
+            label = f"series {place}" if self.frame is None else self.frame.label(place)
+            raise ValueError(f"{label}: {error}") from None
 
     @property
     def known_besides(self) -> Covariates:

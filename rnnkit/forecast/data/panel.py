@@ -58,20 +58,6 @@ class Panel:
             also = "" if x is None else " and all its features"
             raise ValueError(f"expected a step with a value{also} in every series; got one without any")
 
-    def check_horizon(self, horizon: int) -> None:
-        """Refuse to forecast further than the longest series goes.
-
-        Raises
-        ------
-        ValueError
-            If no step has a value so far ahead to learn from.
-        """
-        if horizon >= self.values.shape[1]:
-            raise ValueError(
-                f"expected values to learn from for each of {horizon} leads; got {self.values.shape[1]} steps: give a "
-                "longer series or a shorter horizon"
-            )
-
     @property
     def features(self) -> int:
         """How many features there are besides the value."""
@@ -87,6 +73,21 @@ class Panel:
         """Where a step can be read ``(B, T)``: its value is there, and all its features."""
         known = ~np.isnan(self.values)
         return known if self.covariates is None else known & ~np.isnan(self.covariates).any(axis=2)
+
+
+def check_horizon(horizon: int, steps: int) -> None:
+    """Refuse to forecast further than the longest series, of so many steps, goes.
+
+    Raises
+    ------
+    ValueError
+        If no step has a value so far ahead to learn from.
+    """
+    if horizon >= steps:
+        raise ValueError(
+            f"expected values to learn from for each of {horizon} leads; got {steps} steps: give a longer series or a "
+            "shorter horizon"
+        )
 
 
 def _several(y) -> bool:

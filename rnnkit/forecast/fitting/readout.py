@@ -47,26 +47,37 @@ class NormalEquations:
 
     def add(self, features, targets) -> None:
         """Add rows: features ``(rows, features)`` and targets ``(rows, leads)``, NaN where a target is missing."""
-        from scipy.linalg.blas import dgemm
-
         if not len(features):
             return
         known = ~np.isnan(targets)
         filled = np.where(known, targets, 0.0)
-        self.moment += dgemm(1.0, features.T, filled.T, trans_b=True)
         self.power += (filled**2).sum(axis=0)
         self.count += known.sum(axis=0)
         whole = known.all(axis=1)
-        self.shared = _added(self.shared, features[whole])
+        self._add_rows(features, filled, whole)
         if whole.all():
             return
         if self.extra is None:
             self.extra = [np.zeros_like(self.shared) for _ in self.count]
         partly = (known & ~whole[:, None]).T
-        self.extra = [_added(gram, features[rows]) for gram, rows in zip(self.extra, partly, strict=True)]
+        self.extra = [self._added(gram, features[rows]) for gram, rows in zip(self.extra, partly, strict=True)]
+
+    def _add_rows(self, features, targets, whole) -> None:
+        """Add the products of all rows with their targets, and the squares of the rows that are `whole`."""
+        from scipy.linalg.blas import dgemm
+
+        self.moment += dgemm(1.0, features.T, targets.T, trans_b=True)
+        self.shared = self._added(self.shared, features[whole])
+
+    def _added(self, gram, features) -> np.ndarray:
+        """A matrix with the squares of more rows."""
+        from scipy.linalg.blas import dsyrk
+
+        # Half the work of a product, and in place: the transpose of C-ordered rows is what Fortran calls a matrix.
+        return dsyrk(1.0, features.T, beta=1.0, c=gram, lower=True, overwrite_c=True) if len(features) else gram
 
     def __add__(self, other: NormalEquations) -> NormalEquations:
-        total = NormalEquations(*self.moment.shape)
+        total = type(self)(*self.moment.shape)
         for name in ("shared", "moment", "power", "count"):
             setattr(total, name, getattr(self, name) + getattr(other, name))
         extras = [part.extra for part in (self, other) if part.extra is not None]
@@ -119,11 +130,34 @@ def quarters(rows, known, horizon) -> np.ndarray:
 
     Steps that lack a target are in the rest, as each lead would need its own matrices, unless that is most of them.
     """
+    whole = rows & all_ahead(known, horizon)
+    chosen = whole if mostly_whole(rows.sum(), whole.sum()) else rows
+    return quartered(chosen, rows, np.zeros(len(rows), np.int64), chosen.sum(axis=1))
+
+
+def all_ahead(known, horizon: int) -> np.ndarray:
+    """Whether each step has all its targets ``(B, T)``, from which values after it are known ``(B, T - 1 + H)``."""
     sums = np.cumsum(np.pad(known, ((0, 0), (1, 0))), axis=1)
-    whole = rows & (sums[:, horizon:] - sums[:, :-horizon] == horizon)
-    chosen = whole if 2 * whole.sum() > rows.sum() else rows
-    count = np.maximum(chosen.sum(axis=1, keepdims=True), 1)
-    quarter = (4 * (np.cumsum(chosen, axis=1) - 1)) // count
+    return sums[:, horizon:] - sums[:, :-horizon] == horizon
+
+
+def mostly_whole(rows: int, whole: int) -> bool:
+    """Whether most of the steps that teach have all their targets."""
+    return 2 * int(whole) > int(rows)
+
+
+def quartered(chosen, rows, before, count) -> np.ndarray:
+    """The part of each step of a stretch ``(B, T)``; -1 for steps that teach nothing.
+
+    Parameters
+    ----------
+    chosen, rows : ndarray (B, T) of bool
+        Steps that are in a quarter, and all that teach.
+    before, count : ndarray (B,) of int
+        How many are chosen before the stretch, and in all.
+    """
+    place = before[:, None] + np.cumsum(chosen, axis=1) - 1
+    quarter = 4 * place // np.maximum(count, 1)[:, None]
     return np.where(chosen, quarter, np.where(rows, 4, -1))
 
 
@@ -149,13 +183,6 @@ def chosen(candidates: Sequence[Candidate], penalty: Callable[..., np.ndarray], 
         errors += (tried / np.maximum(tried.min(axis=0), np.finfo(float).tiny)).sum(axis=1)
         before = before + quarter
     return candidates[int(np.argmin(errors))]
-
-
-def _added(gram, features) -> np.ndarray:
-    from scipy.linalg.blas import dsyrk
-
-    # Half the work of a product, and in place: the transpose of C-ordered rows is what Fortran calls a matrix.
-    return dsyrk(1.0, features.T, beta=1.0, c=gram, lower=True, overwrite_c=True) if len(features) else gram
 
 
 def learnable(counts) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 
 LEAST = 4  # values, from which on a series has a slope
@@ -61,9 +64,57 @@ class Scale:
         return {f"scale/{name}": getattr(self, name) for name in _MEASURED}
 
     @classmethod
+    def of_stretches(cls, parts: Sequence[Stretch]) -> Scale:
+        """One measured on stretches of the series that follow each other, as on the whole but for rounding."""
+        count, middle, level, power, slope, rest, largest = (np.stack(found) for found in zip(*parts, strict=True))
+        scale, total = cls.__new__(cls), count.sum(axis=0)
+        scale.middle = (count * middle).sum(axis=0) / total
+        scale.level = (count * level).sum(axis=0) / total
+        off, above = middle - scale.middle, level - scale.level
+        denominator = (power + count * off**2).sum(axis=0)
+        numerator = (slope * power + count * off * above).sum(axis=0)
+        enough = (denominator > 0) & (total >= LEAST)
+        scale.slope = np.where(enough, numerator / np.where(denominator > 0, denominator, 1.0), 0.0)
+        squares = rest + count * (above - scale.slope * off) ** 2 + power * (slope - scale.slope) ** 2
+        spread = np.sqrt(squares.sum(axis=0) / total)
+        scale.spread = np.where(spread > 1e-12 * largest.max(axis=0), spread, 1.0)
+        return scale
+
+    @classmethod
     def of_arrays(cls, arrays) -> Scale:
         """One that measured what `arrays` gave."""
         scale = cls.__new__(cls)
         for name in _MEASURED:
             setattr(scale, name, arrays[f"scale/{name}"])
         return scale
+
+
+class Stretch(NamedTuple):
+    """What a stretch of series says of their scale, ``(B,)`` each: `Scale.of_stretches` puts stretches together.
+
+    Each has a straight line of its own. What its values are off by from any other line follows from these numbers, and
+    nothing cancels out.
+    """
+
+    values: np.ndarray  # how many are there
+    middle: np.ndarray  # their mean time, 0 without any
+    level: np.ndarray  # their mean
+    power: np.ndarray  # the sum of squares of their times, from the middle
+    slope: np.ndarray  # of the line
+    rest: np.ndarray  # the sum of squares of what they are off the line by
+    largest: np.ndarray  # the largest absolute value
+
+    @classmethod
+    def of(cls, values, first: int) -> Stretch:
+        """Of values ``(B, T)``, NaN where one is missing, from the time `first` on."""
+        known = ~np.isnan(values)
+        count = known.sum(axis=1)
+        some = np.maximum(count, 1)
+        times = np.broadcast_to(first + np.arange(values.shape[1], dtype=np.float64), values.shape)
+        middle, level = np.sum(times, axis=1, where=known) / some, np.sum(values, axis=1, where=known) / some
+        off, above = times - middle[:, None], values - level[:, None]
+        power = np.sum(off**2, axis=1, where=known)
+        slope = np.sum(off * above, axis=1, where=known) / np.where(power > 0, power, 1.0)
+        rest = np.sum((above - slope[:, None] * off) ** 2, axis=1, where=known)
+        largest = np.max(np.abs(values), axis=1, where=known, initial=0.0)
+        return cls(count, middle, level, power, slope, rest, largest)

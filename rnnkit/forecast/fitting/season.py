@@ -103,17 +103,60 @@ def refined_period(values, season: int) -> float:
     seasons = values.shape[1] // season
     if seasons < 3:
         return float(season)
-    size = 64 * seasons
-    most = int(size * 0.5 / (season + 0.5))
-    bins = np.arange(-most, most + 1)
-    filled = np.nan_to_num(values[:, : seasons * season])
-    power = np.zeros(len(bins))
+    return period_of(season_power(turnings(values[:, : seasons * season], season), season), season, seasons)
+
+
+def turnings(values, season: int, first: int = 0) -> np.ndarray:
+    """The first two harmonics of a stretch of series, shifted to frequency zero and summed over each season.
+
+    Parameters
+    ----------
+    values : ndarray (B, T) of float64
+        NaN in gaps.
+    season : int
+        m
+    first : int
+        The time of the first value.
+
+    Returns
+    -------
+    ndarray (harmonics, B, seasons) of complex128
+        For the seasons that the stretch has a part in, from ``first // m`` on.
+    """
+    before = first % season
+    behind = -(before + values.shape[1]) % season
+    filled = np.nan_to_num(values)
+    if before or behind:
+        filled = np.pad(filled, ((0, 0), (before, behind)))
+    folded, steps = filled.reshape(len(filled), -1, season), np.arange(season)
+    found = []
     for harmonic in range(1, 1 + min(2, season // 2)):
-        carrier = np.exp(-2j * np.pi * harmonic * np.arange(season) / season)
-        turning = filled.reshape(len(values), seasons, season) @ carrier
+        carrier = np.exp(-2j * np.pi * harmonic * steps / season)
+        found.append(folded @ carrier)
+    return np.array(found)
+
+
+def season_power(turned, season: int) -> np.ndarray:
+    """The power at frequencies about that of a season, summed over series and harmonics, from what `turnings` gives."""
+    size = 64 * turned.shape[2]
+    bins = _bins(season, size)
+    power = np.zeros(len(bins))
+    for harmonic, turning in enumerate(turned, start=1):
         spectrum = np.fft.fft(turning, size, axis=1)
         power += (np.abs(spectrum[:, harmonic * bins]) ** 2).sum(axis=0)
-    return float(season / (1 + bins[np.argmax(power)] / size))
+    return power
+
+
+def period_of(power, season: int, seasons: int) -> float:
+    """The period where the power of so many seasons is highest."""
+    size = 64 * seasons
+    return float(season / (1 + _bins(season, size)[np.argmax(power)] / size))
+
+
+def _bins(season: int, size: int) -> np.ndarray:
+    """The frequencies of a Fourier transform that are half a step of the period away at most."""
+    most = int(size * 0.5 / (season + 0.5))
+    return np.arange(-most, most + 1)
 
 
 def harmonics(times, period: float, count: int) -> np.ndarray:

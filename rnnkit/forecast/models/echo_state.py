@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -13,7 +13,8 @@ from rnnkit import allocation
 from rnnkit.arguments import whole
 from rnnkit.cells.echo_state import ESNCell
 from rnnkit.forecast import saving
-from rnnkit.forecast.data.panel import Panel
+from rnnkit.forecast.data import partitions
+from rnnkit.forecast.data.panel import Panel, check_horizon
 from rnnkit.forecast.fitting.readout import ENOUGH, NormalEquations, chosen, learnable, quarters, short_note
 from rnnkit.forecast.fitting.scale import Scale
 from rnnkit.forecast.fitting.season import harmonics, refined_period
@@ -32,6 +33,70 @@ class ForecastState(NamedTuple):
     states: np.ndarray  # (B, units), after it
     missing: np.ndarray  # (B,), steps of the history after it, all of them gaps
     scale: Scale
+
+
+class Task(NamedTuple):
+    """What a readout is fitted to."""
+
+    length: int  # steps of the longest series
+    washout: int
+    leads: int
+    strict: bool  # whether to refuse too few values, rather than make it simpler
+
+
+class Reader(NamedTuple):
+    """A reservoir, and what a readout sees of it."""
+
+    layer: RNN
+    period: float
+    harmonics: int
+
+    def blocks(self, inputs, known, states=None, first: int = 0) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+        """The readout's features, a block of steps at a time, and the states after the block.
+
+        Parameters
+        ----------
+        inputs : ndarray (B, T, 1 + F)
+        known : ndarray (B, T) of bool
+            Which steps are read.
+        states : ndarray (B, units), optional
+            Before the first step.
+        first : int
+            The time of the first step.
+        """
+        steps = max(1, ROWS // len(inputs))
+        for start in range(0, inputs.shape[1], steps):
+            block = slice(start, start + steps)
+            path, states = self.layer(inputs[:, block], initial_state=states, mask=known[:, block])
+            times = np.broadcast_to(first + np.arange(inputs.shape[1])[block], path.shape[:2])
+            yield block, self.readable(inputs[:, block], times, path), states
+
+    def readable(self, inputs, times, states) -> np.ndarray:
+        """What a readout sees of steps: 1, the inputs, the first two harmonics of the season, and the states."""
+        waves = harmonics(times, self.period, self.harmonics)
+        return np.concatenate([np.ones_like(inputs[..., :1]), inputs, waves, states], axis=-1)
+
+    def add(self, parts: Mapping[int, NormalEquations], inputs, known, use, after, states=None, first: int = 0):
+        """Add steps to the sums of their parts, and return the states after them.
+
+        Parameters
+        ----------
+        parts : mapping of int to NormalEquations
+        inputs, known, states, first
+            As `blocks` takes them.
+        use : ndarray (B, T) of int
+            The part that each step belongs to; -1 for none.
+        after : ndarray (B, T - 1 + leads)
+            The values after each step, NaN where there is none.
+        """
+        z, leads = inputs[:, :, 0], after.shape[1] + 1 - inputs.shape[1]
+        targets = sliding_window_view(after, leads, axis=1)  # targets[:, t, h - 1] is z at t + h
+        for block, features, reached in self.blocks(inputs, known, states, first):
+            states = reached
+            for number, equations in parts.items():
+                rows = use[:, block] == number
+                equations.add(features[rows], targets[:, block][rows] - z[:, block][rows][:, None])
+        return states
 
 
 class ESN(saving.Savable):
@@ -140,7 +205,8 @@ class ESN(saving.Savable):
         ----------
         y : array_like (T,) or (B, T), or list of array_like
             A series in equal steps, NaN or masked in its gaps; or several, of any lengths, that share the readouts and
-            keep a trend and a spread each.
+            keep a trend and a spread each. Or a dask array, in chunks of series, of steps or of both, without an `x`:
+            the reservoir runs once over it, a chunk at a time, and the bits depend on the chunks alone.
         x : array_like (T,) or (T, F), or a list of them, optional
             What else is known at each step. What is known ahead, a calendar for instance, goes in shifted by the lead.
 
@@ -155,50 +221,59 @@ class ESN(saving.Savable):
             If y or x is not as described, infinite or without any value; with an x, or a `washout` of one's own, if no
             step after the washout has a value to learn from at one of the leads.
         """
+        if (reservoirs := partitions.handler_of(y, "reservoirs")) is not None:
+            return reservoirs.fit(self, y, x)
         panel = Panel(y, x)
-        length, strict = panel.values.shape[1], x is not None or self.washout is not None
-        washout = min(_WASHOUT, length // 4) if self.washout is None else self.washout
-        if strict:
-            panel.check_horizon(self.horizon)
-        leads = self.horizon if strict else min(self.horizon, max(length - 1 - washout, 1))
+        strict = x is not None or self.washout is not None
+        task = self._task(panel.values.shape[1], strict)
         scale = Scale(panel.values)
         if panel.covariates is not None:
             covariates = panel.covariates[panel.known]
             self._centre, self._width = covariates.mean(axis=0), covariates.std(axis=0)
             self._width[self._width == 0] = 1.0
-        if panel.features != self._features:
-            self._features, self.layer = panel.features, self._new_layer()
+        self._read_features(panel.features)
         inputs, known = self._inputs(panel, scale), panel.known
         self._period = refined_period(inputs[:, :, 0], self.season) if self.season else 0.0
 
         z = inputs[:, :, 0]
-        after = np.concatenate([z[:, 1:], np.full((len(z), leads), np.nan)], axis=1)
-        targets = sliding_window_view(after, leads, axis=1)  # targets[:, t, h - 1] is z at t + h
-        use = quarters(known & (np.arange(length) >= washout), ~np.isnan(after), leads)
-        parts: list[NormalEquations] = []
-        for block, features, reached in self._blocks(inputs, known):
-            states = reached
-            parts = parts or [NormalEquations(features.shape[2], leads) for _ in range(5)]
-            for number, equations in enumerate(parts):
-                rows = use[:, block] == number
-                equations.add(features[rows], targets[:, block][rows] - z[:, block][rows][:, None])
+        after = np.concatenate([z[:, 1:], np.full((len(z), task.leads), np.nan)], axis=1)
+        use = quarters(known & (np.arange(task.length) >= task.washout), ~np.isnan(after), task.leads)
+        parts = [NormalEquations(self._width_of_readout, task.leads) for _ in range(5)]
+        states = self._reader.add(dict(enumerate(parts)), inputs, known, use, after)
+        self._solve(parts, task)
+        self._single, self._state = panel.single, _state(panel, scale, inputs, states)
+        return self
+
+    def _task(self, length: int, strict: bool) -> Task:
+        """What series of this length can teach; `strict` refuses too few values, rather than make it simpler."""
+        if strict:
+            check_horizon(self.horizon, length)
+        washout = min(_WASHOUT, length // 4) if self.washout is None else self.washout
+        leads = self.horizon if strict else min(self.horizon, max(length - 1 - washout, 1))
+        return Task(length, washout, leads, strict)
+
+    def _read_features(self, features: int) -> None:
+        """Have a reservoir that reads so many features besides the values."""
+        if features != self._features:
+            self._features, self.layer = features, self._new_layer()
+
+    def _solve(self, parts: list[NormalEquations], task: Task) -> None:
+        """Choose what the quarters favour, and solve for the readouts: `parts` are the quarters and the rest."""
         total = sum(parts[1:], parts[0])
-        if strict and not total.count.all():
+        if task.strict and not total.count.all():
             raise ValueError(
-                f"expected values to learn from, after the washout of {washout} steps, for each of {leads} leads; got "
-                f"none for lead {np.argmin(total.count) + 1} in {length} steps: give a longer series, fewer gaps, a "
-                f"shorter horizon or a shorter washout"
+                f"expected values to learn from, after the washout of {task.washout} steps, for each of {task.leads} "
+                f"leads; got none for lead {np.argmin(total.count) + 1} in {task.length} steps: give a longer series, "
+                f"fewer gaps, a shorter horizon or a shorter washout"
             )
-        learned = leads if strict else learnable(total.count)
+        learned = task.leads if task.strict else learnable(total.count)
         choices = (True, False) if self.season else (False,)
         candidates = [(strength, seasonal) for strength in self.strengths for seasonal in choices]
         self.strength, self.seasonal = chosen(candidates, self._penalty, parts[:4])
         self.readout = total.solve(self._penalty(self.strength, self.seasonal))[:, :learned]
-        if not strict and total.count[0] < ENOUGH:
+        if not task.strict and total.count[0] < ENOUGH:
             self.readout[:] = 0.0  # it goes on as it ended
         self.note = short_note(int(total.count[0]), learned, self.horizon)
-        self._single, self._state = panel.single, _state(panel, scale, inputs, states)
-        return self
 
     def predict(self, horizon: int | None = None) -> np.ndarray:
         """Forecast what follows the series that `fit` was given.
@@ -256,7 +331,7 @@ class ESN(saving.Savable):
         if panel.features != self._features:
             raise ValueError(f"expected x with {self._features} features per step, as in fit; got {panel.features}")
         inputs = self._inputs(panel, scale)
-        for _, _, reached in self._blocks(inputs, panel.known):
+        for _, _, reached in self._reader.blocks(inputs, panel.known):
             states = reached
         return self._forecast(_state(panel, scale, inputs, states), panel.single, horizon)
 
@@ -320,25 +395,18 @@ class ESN(saving.Savable):
             return z
         return np.concatenate([z, (panel.covariates - self._centre) / self._width], axis=2)
 
-    def _blocks(self, inputs, known) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
-        """The readout's features, a block of steps at a time, and the states after the block."""
-        steps = max(1, ROWS // len(inputs))
-        states = None
-        for start in range(0, inputs.shape[1], steps):
-            block = slice(start, start + steps)
-            path, states = self.layer(inputs[:, block], initial_state=states, mask=known[:, block])
-            times = np.broadcast_to(np.arange(inputs.shape[1])[block], path.shape[:2])
-            yield block, self._readable(inputs[:, block], times, path), states
+    @property
+    def _reader(self) -> Reader:
+        return Reader(self.layer, self._period, self._harmonics)
 
-    def _readable(self, inputs, times, states) -> np.ndarray:
-        """What a readout sees of steps: 1, the inputs, the first two harmonics of the season, and the states."""
-        waves = harmonics(times, self._period, self._harmonics)
-        return np.concatenate([np.ones_like(inputs[..., :1]), inputs, waves, states], axis=-1)
+    @property
+    def _width_of_readout(self) -> int:
+        return 2 + self._features + 2 * self._harmonics + self._reservoir["units"]
 
     def _penalty(self, strength, seasonal) -> np.ndarray:
         """The ridge strength of each feature ``(features,)``."""
         before, waves = 2 + self._features, 2 * self._harmonics
-        penalty = np.full(before + waves + self._reservoir["units"], strength)
+        penalty = np.full(self._width_of_readout, strength)
         penalty[before : before + waves] = strength if seasonal else np.inf
         return penalty
 
@@ -355,7 +423,7 @@ class ESN(saving.Savable):
         times, inputs, states = state.times, state.inputs, state.states
         path = np.empty((len(times), 0))
         while True:
-            ahead = inputs[:, :1] + self._readable(inputs, times, states) @ self.readout
+            ahead = inputs[:, :1] + self._reader.readable(inputs, times, states) @ self.readout
             path = np.concatenate([path, ahead], axis=1)
             if path.shape[1] >= needed:
                 break

@@ -9,6 +9,7 @@ import numpy as np
 
 from rnnkit.arguments import whole
 from rnnkit.cells.smoothing import additive_smoothing, multiplicative_smoothing
+from rnnkit.forecast.data.history import UnfitSeries
 from rnnkit.forecast.fitting.decomposition import known_means, known_sums, seasonal_factors
 from rnnkit.forecast.fitting.side_by_side import SideBySide
 from rnnkit.forecast.models.forecaster import Ahead, Forecaster
@@ -160,8 +161,8 @@ class ExponentialSmoothing(Forecaster):
         if group.multiplicative:
             able &= np.nanmin(values, axis=1) > 0
             if not able.all() and all(form[0] == "M" for form in self._forms):
-                raise ValueError(
-                    f"expected positive values for multiplicative errors; series {int(np.argmin(able))} has others"
+                raise UnfitSeries(
+                    int(np.argmin(able)), "expected positive values for multiplicative errors; got others"
                 )
         if group.period > 1 and any(form[-1] == "N" for form in self._forms):
             able &= lengths >= 2 * group.period

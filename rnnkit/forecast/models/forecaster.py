@@ -13,10 +13,10 @@ from rnnkit import allocation
 from rnnkit.arguments import whole
 from rnnkit.arrays import real, with_gaps
 from rnnkit.forecast import saving
-from rnnkit.forecast.data import frames
+from rnnkit.forecast.data import frames, partitions
 from rnnkit.forecast.data.covariates import Covariates
 from rnnkit.forecast.data.frames import SeriesFrame
-from rnnkit.forecast.data.history import History
+from rnnkit.forecast.data.history import History, UnfitSeries
 from rnnkit.forecast.data.panel import Panel
 from rnnkit.forecast.plots import Drawn, small_multiples
 from rnnkit.forecast.scoring.validation import cross_validation
@@ -57,6 +57,7 @@ class Forecaster(saving.Savable):
         self._history: History | None = None
         self._model: dict[str, np.ndarray] = {}
         self._panel: dict[str, np.ndarray] = {}
+        self._partitions: Any = None  # in the place of a history: series in partitions of Dask
 
     @property
     def name(self) -> str:
@@ -80,7 +81,9 @@ class Forecaster(saving.Savable):
         ----------
         y : array_like (T,) or (B, T), list of array_like, or table
             One series in equal steps, or several of any lengths; NaN or masked in gaps. Or a table of pandas or polars
-            with a row for each series and step, and a Series of either.
+            with a row for each series and step, and a Series of either. Or a dask DataFrame, or a list of tables of
+            pandas or of delayed ones, for models that fit each series by itself: `predict` then fits as well, a
+            partition at a time.
         static : table, optional
             What is known of each series as a whole, for a model that reads covariates: a row for each series, with the
             table's column of ids; numbers, or texts, each of which becomes a column of zeros and ones.
@@ -103,7 +106,12 @@ class Forecaster(saving.Savable):
         ImportError
             For a table where narwhals is missing (extra "tables").
         """
-        return self._refit(self._read(y, static, id=id, time=time, target=target, freq=freq), progress)
+        if (panels := partitions.handler_of(y, "panels")) is not None:
+            self._partitions = panels.fitted(self, y, static, frames.Columns(id, time, target), freq)
+            return self
+        history = self._read(y, static, id=id, time=time, target=target, freq=freq)
+        with history.naming():
+            return self._refit(history, progress)
 
     def predict(self, h: int = 1, *, future=None, level: Sequence[float] | float | None = None):
         """Forecast the steps after the series' ends.
@@ -122,7 +130,7 @@ class Forecaster(saving.Savable):
         -------
         table
             Of the kind that `fit` was given, if it was one: a row for each series and step, with the columns
-            ``unique_id``, ``ds``, ``Model``, ``Model-lo-80``, ``Model-hi-80``.
+            ``unique_id``, ``ds``, ``Model``, ``Model-lo-80``, ``Model-hi-80``. For partitions a dask DataFrame.
         ndarray (H,), or (B, H) for several series
             Without `level`.
         dict of str to ndarray
@@ -135,6 +143,8 @@ class Forecaster(saving.Savable):
         ValueError
             For an `h` below 1, a level outside (0, 100), or a `future` that lacks a column, a series or a step.
         """
+        if self._partitions is not None:
+            return self._partitions.predict(self, h, future, self.level if level is None else level)
         history = self._looking_ahead(h, future)
         if level is None and history.frame is not None:
             level = self.level
@@ -162,10 +172,12 @@ class Forecaster(saving.Savable):
         asked = np.atleast_1d(real(quantiles, "quantiles").astype(np.float64))
         if asked.ndim != 1 or not asked.size or not ((asked > 0) & (asked < 1)).all():
             raise ValueError(f"expected quantiles between 0 and 1, got {quantiles!r}")
+        if self._partitions is not None:
+            return self._partitions.predict_quantiles(self, h, future, asked)
         history = self._looking_ahead(h, future)
         found = self._bands(history, self._forecast(history, h), asked)
         if history.frame is not None:
-            return self._out({f"{self.name}-q{p:g}": one for p, one in zip(asked, found, strict=True)})
+            return self._out(dict(zip(self._quantile_names(asked), found, strict=True)))
         return found[:, 0] if history.single else found
 
     def update(self, y) -> Self:
@@ -374,7 +386,15 @@ class Forecaster(saving.Savable):
 
     def _refit(self, history: History, progress: Callable[[str], None] | None = None) -> Self:
         (self._model, self._panel), self._history = self._fit(history, progress), history
+        self._partitions = None
         return self
+
+    def _band_names(self, levels: Sequence[float]) -> list[str]:
+        """The columns of forecasts and of the edges of bands."""
+        return [self.name, *(f"{self.name}-{edge}-{one:g}" for one in levels for edge in ("lo", "hi"))]
+
+    def _quantile_names(self, probabilities) -> list[str]:
+        return [f"{self.name}-q{one:g}" for one in probabilities]
 
     def _columns(self, history: History, h, level) -> dict[str, np.ndarray]:
         """Forecasts and the edges of their bands ``(B, H)``, by the names of a table's columns.
@@ -383,14 +403,13 @@ class Forecaster(saving.Savable):
         """
         levels = [] if level is None else checked_levels(level)
         ahead = self._forecast(history, h)
-        columns = {self.name: ahead.forecast}
+        columns = [ahead.forecast]
         if levels:
             probabilities = np.array([0.5 + sign * one / 200 for one in levels for sign in (-1, 1)])
             edges = self._bands(history, ahead, probabilities)
-            for one, lower, upper in zip(levels, edges[::2], edges[1::2], strict=True):
-                columns[f"{self.name}-lo-{one:g}"] = np.minimum(lower, ahead.forecast)
-                columns[f"{self.name}-hi-{one:g}"] = np.maximum(upper, ahead.forecast)
-        return columns
+            for lower, upper in zip(edges[::2], edges[1::2], strict=True):
+                columns += [np.minimum(lower, ahead.forecast), np.maximum(upper, ahead.forecast)]
+        return dict(zip(self._band_names(levels), columns, strict=True))
 
     def _forecast(self, history: History, h) -> Ahead:
         h = whole(h, "h", 1)
@@ -422,6 +441,11 @@ class Forecaster(saving.Savable):
         return columns[self.name] if alone else columns
 
     def _fitted_history(self) -> History:
+        if self._partitions is not None:
+            raise RuntimeError(
+                f"expected series in memory for this; got partitions, for which {type(self).__name__} has predict, "
+                "predict_quantiles and cross_validation"
+            )
         if self._history is None:
             raise RuntimeError(f"expected fit to be called before this {type(self).__name__} forecasts")
         return self._history
@@ -477,7 +501,12 @@ def checked_levels(level) -> list[float]:
 
 def in_blocks(fit: Callable, values, lengths) -> dict[str, np.ndarray]:
     """What `fit` finds in many series, a block of them at a time."""
-    parts = [fit(values[rows, : lengths[rows].max()], lengths[rows]) for rows in _blocks(len(values))]
+    parts = []
+    for rows in _blocks(len(values)):
+        try:
+            parts.append(fit(values[rows, : lengths[rows].max()], lengths[rows]))
+        except UnfitSeries as error:
+            raise UnfitSeries(rows.start + error.series, str(error)) from None
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

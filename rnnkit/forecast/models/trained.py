@@ -11,7 +11,7 @@ from rnnkit import allocation
 from rnnkit.arguments import is_integer, number_from_zero, real_number, whole
 from rnnkit.callbacks import Callback
 from rnnkit.forecast import saving
-from rnnkit.forecast.data.panel import Panel
+from rnnkit.forecast.data.panel import Panel, check_horizon
 from rnnkit.forecast.fitting.readout import ENOUGH, learnable, short_note
 from rnnkit.forecast.fitting.scale import Scale
 from rnnkit.forecast.fitting.season import refined_period
@@ -188,7 +188,7 @@ class TrainedForecaster(saving.Savable):
         """
         panel = Panel(y, x)
         if x is not None:
-            panel.check_horizon(self.horizon)
+            check_horizon(self.horizon, panel.values.shape[1])
         excess = self._calibrated(panel, progress) if self.calibrate else 0.0
         scale, centre, width = Scale(panel.values), None, None
         if panel.covariates is not None:

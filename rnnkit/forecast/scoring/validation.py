@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from rnnkit.arguments import whole
+from rnnkit.forecast.data import partitions
 from rnnkit.forecast.data.history import History
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def cross_validation(
     table
         Of the kind of `y`, if it is one: a row for each series, origin and step, with the columns ``unique_id``,
         ``ds``, ``cutoff`` (the time of the last value known), ``y`` and those of each model. A series that is too
-        short for an origin has no rows of it.
+        short for an origin has no rows of it. For partitions a dask DataFrame.
     dict of str to ndarray (W, B, H)
         For arrays: ``y`` and the columns of each model, NaN where a series is too short.
 
@@ -72,52 +73,126 @@ def cross_validation(
     >>> {name: values.shape for name, values in found.items()}
     {'y': (2, 4), 'Theta': (2, 4)}
     """
-    h, n_windows = whole(h, "h", 1), whole(n_windows, "n_windows", 1)
-    step_size = h if step_size is None else whole(step_size, "step_size", 1)
-    if len({model.name for model in models}) < len(models):
-        raise ValueError(f"expected models of different names; got {', '.join(model.name for model in models)}")
+    models = checked_models(models, names.get("static"))
+    if (panels := partitions.handler_of(y, "panels")) is not None:
+        return panels.cross_validation(models, y, h, n_windows, step_size, refit, level, **names)
     static = names.pop("static", None)
-    if static is not None and not any(model.reads_covariates for model in models):
-        raise ValueError("expected no static=, as none of the models reads covariates")
     beside = list(dict.fromkeys(name for model in models for name in model._covariate_columns))
     history = History.of(y, **names, covariates=beside)
-    last = h + step_size * np.arange(n_windows - 1, -1, -1)  # how many steps before the end an origin lies
-    known = ~np.isnan(history.values)
-    first = np.argmax(known, axis=1)
-    able = history.lengths[None] - last[:, None] > first  # (W, B): a value is known
-    if not able.any(axis=1).all():
-        longest = int((history.lengths - first).max())
-        raise ValueError(
-            f"expected a series of more than {int(last[0])} steps, for {n_windows} windows of {h} steps; the longest "
-            f"has {longest}"
-        )
-    origins = history.lengths[None] - last[:, None]
-    steps = np.where(able, origins, 0)[:, :, None] + np.arange(h)
-    found = {"y": np.where(able[:, :, None], np.take_along_axis(history.values[None], steps, axis=2), np.nan)}
-    for model in models:
-        known_to_it = model._beside(history, static if model.reads_covariates else None)
-        parts = _windows_of(model, known_to_it, origins, able, h, refit, level, progress)
-        for name in parts[0]:
-            found[name] = np.full((n_windows, len(history.lengths), h), np.nan)
-            for window, part in enumerate(parts):
-                found[name][window, able[window]] = part[name]
+    origins = Origins.of(history, h, n_windows, step_size)
+    check_long_enough(origins.able.any(axis=1), origins.longest, origins.last)
+    refits = origins.changed | refit
+    found = _found(models, history, origins, refits, static, level, progress)
     if history.frame is not None:
-        series, windows = (np.repeat(places, h) for places in np.nonzero(able.T))
-        lead = np.tile(np.arange(h), len(series) // h)
-        columns = {name: array[windows, series, lead] for name, array in found.items() if name != "y"}
-        ends = origins[windows, series]
-        return history.frame.rows(series, ends + lead, columns, cutoffs=ends - 1)
+        return as_table(history, origins, found)
     return {name: array[:, 0] for name, array in found.items()} if history.single else found
 
 
-def _windows_of(model, history, origins, able, h, refit, level, progress) -> list[dict[str, np.ndarray]]:
-    """The columns of a model in each window, of the series that are long enough."""
-    parts, fitted, rows_fitted = [], None, None
-    for window, (ends, rows) in enumerate(zip(origins, able, strict=True)):
-        known = history.until(np.flatnonzero(rows), ends[rows])
-        if refit or fitted is None or (rows != rows_fitted).any():
-            fitted, rows_fitted = model.copy()._refit(known), rows
-        parts.append(fitted._columns(known, h, level if level is not None or history.frame is None else model.level))
+def checked_models(models: Sequence[Forecaster], static) -> list[Forecaster]:
+    """Models whose columns can stand side by side, and one of which reads `static`, if it is given.
+
+    Raises
+    ------
+    ValueError
+    """
+    if len({model.name for model in models}) < len(models):
+        raise ValueError(f"expected models of different names; got {', '.join(model.name for model in models)}")
+    if static is not None and not any(model.reads_covariates for model in models):
+        raise ValueError("expected no static=, as none of the models reads covariates")
+    return list(models)
+
+
+class Origins(NamedTuple):
+    """Where the windows of a cross-validation begin."""
+
+    ends: np.ndarray  # (W, B), steps of each series that are known
+    able: np.ndarray  # (W, B), whether one of them has a value
+    last: np.ndarray  # (W,), steps from an origin to the end of the series
+    longest: int  # steps from the first value of a series to its end
+    h: int
+
+    @classmethod
+    def of(cls, history: History, h: int, n_windows: int, step_size: int | None) -> Origins:
+        """Of these series."""
+        h, n_windows = whole(h, "h", 1), whole(n_windows, "n_windows", 1)
+        step_size = h if step_size is None else whole(step_size, "step_size", 1)
+        last = h + step_size * np.arange(n_windows - 1, -1, -1)
+        first = np.argmax(~np.isnan(history.values), axis=1)
+        ends = history.lengths[None] - last[:, None]
+        return cls(ends, ends > first, last, int((history.lengths - first).max()), h)
+
+    @property
+    def changed(self) -> np.ndarray:
+        """In which windows ``(W,)`` there are other series than in the one before."""
+        return np.append(True, (self.able[1:] != self.able[:-1]).any(axis=1))
+
+    @property
+    def steps(self) -> np.ndarray:
+        """The steps of each window ``(W, B, H)``."""
+        return np.where(self.able, self.ends, 0)[:, :, None] + np.arange(self.h)
+
+
+def check_long_enough(some, longest: int, last) -> None:
+    """See that every window has a series.
+
+    Parameters
+    ----------
+    some : ndarray (W,) of bool
+        Whether it has.
+    longest : int
+        Steps of the longest series.
+    last : ndarray (W,) of int
+        Steps from an origin to the end of the series.
+
+    Raises
+    ------
+    ValueError
+    """
+    if not some.all():
+        raise ValueError(
+            f"expected a series of more than {int(last[0])} steps, for {len(last)} windows of {last[-1]} steps; the "
+            f"longest has {longest}"
+        )
+
+
+def _found(models, history: History, origins: Origins, refits, static, level, progress) -> dict[str, np.ndarray]:
+    """What came, and what each model said, ``(W, B, H)``."""
+    came = np.take_along_axis(history.values[None], origins.steps, axis=2)
+    found = {"y": np.where(origins.able[:, :, None], came, np.nan)}
+    for model in models:
+        known_to_it = model._beside(history, static if model.reads_covariates else None)
+        for window, part in _windows_of(model, known_to_it, origins, refits, level, progress):
+            for name, array in part.items():
+                found.setdefault(name, np.full(came.shape, np.nan))[window, origins.able[window]] = array
+    return found
+
+
+def _windows_of(model, history, origins: Origins, refits, level, progress):
+    """Each window that has series, with the columns of a model for them."""
+    fitted, levels = None, level if level is not None or history.frame is None else model.level
+    for window, (ends, able) in enumerate(zip(origins.ends, origins.able, strict=True)):
+        if not able.any():
+            continue
+        rows = np.flatnonzero(able)
+        known = history.until(rows, ends[rows])
+        if refits[window] or fitted is None:
+            with history.naming(rows):
+                fitted = model.copy()._refit(known)
+        yield window, fitted._columns(known, origins.h, levels)
         if progress is not None:
-            progress(f"{model.name}, window {window + 1} of {len(origins)}")
-    return parts
+            progress(f"{model.name}, window {window + 1} of {len(refits)}")
+
+
+def as_table(history: History, origins: Origins, found: dict[str, np.ndarray]):
+    """What was found, as a table of the kind that the series came in."""
+    assert history.frame is not None
+    series, windows = (np.repeat(places, origins.h) for places in np.nonzero(origins.able.T))
+    lead = np.tile(np.arange(origins.h), len(series) // origins.h)
+    columns = {name: array[windows, series, lead] for name, array in found.items() if name != "y"}
+    ends = origins.ends[windows, series]
+    return history.frame.rows(series, ends + lead, columns, cutoffs=ends - 1)
+
+
+def validated(models: Sequence[Forecaster], history: History, origins: Origins, refits, level):
+    """As `cross_validation`, of a part of the series of a table: models are fitted in the windows `refits` ``(W,)``."""
+    return as_table(history, origins, _found(models, history, origins, refits, None, level, None))

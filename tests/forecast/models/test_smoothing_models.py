@@ -227,7 +227,7 @@ def test_what_is_refused(make):
         make().fit([np.arange(9.0), np.arange(9.0)]).update([np.arange(2.0)])
     with pytest.raises(ValueError, match="theta"):
         Theta(theta=0.5)
-    with pytest.raises(ValueError, match="positive values for multiplicative errors; series 1"):
+    with pytest.raises(ValueError, match="series 1: expected positive values for multiplicative errors"):
         ExponentialSmoothing(form="MNN").fit([np.arange(1.0, 9.0), np.arange(9.0)])
 
 

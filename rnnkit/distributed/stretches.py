@@ -1,0 +1,209 @@
+"""What tasks do with a chunk of series: measure it, fold it over a season, run a reservoir over it and add its sums."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, cast
+
+import numpy as np
+
+from rnnkit.distributed.shipping import ShippedLayer
+from rnnkit.distributed.sums import products
+from rnnkit.distributed.threads import share
+from rnnkit.forecast.fitting.readout import NormalEquations, all_ahead, quartered
+from rnnkit.forecast.fitting.scale import Scale, Stretch
+from rnnkit.forecast.fitting.season import season_power, turnings
+from rnnkit.forecast.models.echo_state import Reader
+from rnnkit.layers.rnn import RNN
+
+PARTS = 5  # four quarters, and the rest
+
+
+class Place(NamedTuple):
+    """Where a chunk lies, and what its steps are to teach."""
+
+    row: int
+    start: int
+    leads: int
+    washout: int
+
+
+class Steps(NamedTuple):
+    """A chunk of series and the values after it."""
+
+    values: np.ndarray  # (B, T + leads), NaN where one is missing, and behind the last chunk
+    place: Place
+
+    @classmethod
+    def of(cls, values, place: Place, *heads) -> Steps:
+        """Of a chunk and the heads of those that follow it."""
+        values = np.asarray(values, np.float64)
+        if np.isinf(values).any():
+            row = place.row + int(np.argmax(np.isinf(values).any(axis=1)))
+            raise ValueError(
+                f"expected y to be finite, NaN where a value is missing; got an infinite value in row {row}"
+            )
+        longer = np.full((len(values), values.shape[1] + place.leads), np.nan)
+        behind = np.concatenate([values, *heads], axis=1)[:, : longer.shape[1]]
+        longer[:, : behind.shape[1]] = behind
+        return cls(longer, place)
+
+    @property
+    def own(self) -> np.ndarray:
+        """The values of the chunk ``(B, T)``."""
+        return self.values[:, : self.values.shape[1] - self.place.leads]
+
+    @property
+    def times(self) -> np.ndarray:
+        """Of all values ``(B, T + leads)``."""
+        return np.broadcast_to(self.place.start + np.arange(self.values.shape[1]), self.values.shape)
+
+    @property
+    def teaching(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which steps teach, and which of them have all their targets ``(B, T)``."""
+        rows = ~np.isnan(self.own) & (self.times[:, : self.own.shape[1]] >= self.place.washout)
+        return rows, rows & all_ahead(~np.isnan(self.values[:, 1:]), self.place.leads)
+
+
+class Reading(NamedTuple):
+    """How a readout sees the reservoir."""
+
+    period: float
+    harmonics: int
+    features: int  # of the readout
+
+
+class Measured(NamedTuple):
+    """What a chunk says before the reservoir runs."""
+
+    stretch: Stretch
+    rows: np.ndarray  # (B,), how many steps teach
+    whole: np.ndarray  # (B,), and how many of them have all their targets
+
+
+class Carried(NamedTuple):
+    """What goes on from a chunk to the next."""
+
+    states: np.ndarray  # (B, units)
+    last: np.ndarray  # (B,), the last step that was read
+    inputs: np.ndarray  # (B, 1), what was read there
+
+
+class Share(NamedTuple):
+    """How the steps of a chunk are divided among the quarters of their series."""
+
+    by_whole: bool  # whether only steps that have all their targets are in a quarter
+    before: np.ndarray  # (B,), steps in quarters before the chunk
+    total: np.ndarray  # (B,), and in all
+
+
+class ExactEquations(NormalEquations):
+    """Normal equations whose sums are chains of multiply-adds: the same bits on every processor."""
+
+    def _add_rows(self, features, targets, whole) -> None:
+        self._add_products(features[whole], targets[whole])
+        if not whole.all():
+            self.moment += products(features[~whole, 1:], targets[~whole])[:, features.shape[1] :]
+
+    def _add_products(self, features, targets) -> None:
+        if len(features):
+            found = products(features[:, 1:], targets)
+            self.shared += found[:, : features.shape[1]]
+            self.moment += found[:, features.shape[1] :]
+
+    def _added(self, gram, features) -> np.ndarray:
+        return gram + products(features[:, 1:], features[:, :0]) if len(features) else gram
+
+
+def head(values, leads: int) -> np.ndarray:
+    """The first steps of a chunk."""
+    return np.asarray(values[:, :leads], np.float64)
+
+
+def measured(steps: Steps) -> Measured:
+    """What a chunk says of its series' scales, and how many steps teach."""
+    rows, whole = steps.teaching
+    return Measured(Stretch.of(steps.own, steps.place.start), rows.sum(axis=1), whole.sum(axis=1))
+
+
+def folded(steps: Steps, scale: Scale, season: int) -> tuple[int, np.ndarray]:
+    """The first season that a chunk has a part in, and what `turnings` gives."""
+    first, own = steps.place.start, steps.own
+    return first // season, turnings(scale.standardise(own, steps.times[:, : own.shape[1]]), season, first)
+
+
+def power(season: int, seasons: int, *parts: tuple[int, np.ndarray]) -> np.ndarray:
+    """The power of a block of rows, from all their chunks; a season that is not whole is left out."""
+    harmonics, rows, _ = parts[0][1].shape
+    turned = np.zeros((harmonics, rows, seasons), np.complex128)
+    for first, part in parts:
+        inside = part[:, :, : max(seasons - first, 0)]
+        turned[:, :, first : first + inside.shape[2]] += inside
+    return season_power(turned, season)
+
+
+def run(steps: Steps, shipped: ShippedLayer, reading: Reading, scale: Scale, share_of: Share, before):
+    """Run the reservoir over a chunk.
+
+    Parameters
+    ----------
+    steps : Steps
+    shipped : ShippedLayer
+        The reservoir.
+    reading : Reading
+    scale : Scale
+        Of these rows.
+    share_of : Share
+    before : Carried, or None
+        From the chunk before.
+
+    Returns
+    -------
+    carried : Carried
+    parts : dict of int to ExactEquations
+        The sums of the parts that have steps here.
+    """
+    own, first = steps.own, steps.place.start
+    z, known = scale.standardise(steps.values, steps.times), ~np.isnan(own)
+    rows, whole = steps.teaching
+    use = quartered(whole if share_of.by_whole else rows, rows, share_of.before, share_of.total)
+    numbers = [number for number in range(PARTS) if (use == number).any()]
+    inputs = z[:, : own.shape[1], None]
+    with share():
+        reader = Reader(cast(RNN, shipped.layer()), reading.period, reading.harmonics)
+        sums = {number: ExactEquations(reading.features, steps.place.leads) for number in numbers}
+        states = None if before is None else before.states
+        states = reader.add(sums, inputs, known, use, z[:, 1:], states, first)
+    last = own.shape[1] - 1 - np.argmax(known[:, ::-1], axis=1)
+    here, there = (first + last, inputs[np.arange(len(own)), last]), known.any(axis=1)
+    if before is not None:
+        here = np.where(there, here[0], before.last), np.where(there[:, None], here[1], before.inputs)
+    return Carried(states, *here), sums
+
+
+def first(pair: tuple):
+    """The first of two results."""
+    return pair[0]
+
+
+def second(pair: tuple):
+    """The second of two results."""
+    return pair[1]
+
+
+def added_arrays(*arrays: np.ndarray) -> np.ndarray:
+    """Arrays added in their order."""
+    return sum(arrays[1:], arrays[0])
+
+
+def added_parts(*found: dict[int, NormalEquations]) -> dict[int, NormalEquations]:
+    """Sums added in their order, part by part."""
+    total: dict[int, NormalEquations] = {}
+    for parts in found:
+        for number, one in parts.items():
+            total[number] = total[number] + one if number in total else one
+    return total
+
+
+def all_parts(found: dict[int, NormalEquations], features: int, leads: int) -> list[NormalEquations]:
+    """The sums of all parts; zeros for one without steps."""
+    return [found.get(number, ExactEquations(features, leads)) for number in range(PARTS)]

@@ -1,0 +1,169 @@
+"""Tables in partitions: each series whole in one of them, all of one frequency, checked in one pass."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rnnkit.distributed.package import dask
+from rnnkit.forecast.data import frames
+from rnnkit.forecast.data.frames import Columns, SeriesFrame
+from rnnkit.forecast.data.timeline import MOST, Frequency
+
+
+class Table(NamedTuple):
+    """A table whose series each lie in one partition."""
+
+    frame: Any  # a dask DataFrame of the columns of ids, times and values
+    names: Columns
+    freq: Any  # the step between two times
+    head: Any  # the columns of ids and times of a result, without rows
+    measured: list  # of each partition with rows, what was asked
+
+    def mapped(self, function: Callable, columns, *arguments):
+        """The dask DataFrame of ``function(partition, head, *arguments)``, whose columns behind the head are these."""
+        head = self.head.copy()
+        for name in columns:
+            head[name] = np.zeros(0)
+        return self.frame.map_partitions(
+            _unless_empty, function, head, *arguments, meta=head, enforce_metadata=False, align_dataframes=False
+        )
+
+
+class _Seen(NamedTuple):
+    """What the pass finds in a partition."""
+
+    hashes: np.ndarray  # of ids
+    decides: bool  # whether there are series of three times or more, which have a frequency
+    freq: Frequency | None = None
+    head: Any = None
+    measured: Any = None
+    fault: Exception | None = None
+
+
+def gathered(y, names: Columns, freq, measure: Callable[[SeriesFrame], Any] = len) -> Table:
+    """The series of partitions, read once to check them; shuffled by their ids if some lie in several partitions.
+
+    Parameters
+    ----------
+    y : dask DataFrame, or list of tables of pandas or of delayed ones
+    names : Columns
+    freq
+        As `Forecaster.fit` takes it.
+    measure : callable
+        What to find out of the series of each partition.
+
+    Raises
+    ------
+    TypeError
+        For anything else.
+    ValueError
+        As `frames.read`, with the series; for partitions of different frequencies, and if there is no row.
+    """
+    frame = _columns_of(_frame(y), names)
+    seen = _seen(frame, names, freq, measure)
+    hashes = np.concatenate([one.hashes for one in seen])
+    if len(np.unique(hashes)) < len(hashes):
+        warnings.warn(
+            f"some series lie in several partitions: the table is shuffled by {names.id!r}, which moves every row "
+            f"between workers; a table that is written in partitions by {names.id!r} avoids it",
+            dask().PerformanceWarning,
+            stacklevel=5,
+        )
+        frame = frame.shuffle(on=names.id)
+        seen = _seen(frame, names, freq, measure)
+    return _checked(frame, names, freq, measure, seen)
+
+
+def read(table, names: Columns, freq) -> SeriesFrame:
+    """The series of one partition."""
+    return frames.read(table, names, freq, covariates=[])
+
+
+def _checked(frame, names, freq, measure, seen: list[_Seen]) -> Table:
+    """The table, of one frequency, or the first error that a partition has."""
+    if not any(len(one.hashes) for one in seen):
+        raise ValueError("expected a table with rows; got only empty partitions")
+    deciding = [one for one in seen if one.decides] or [one for one in seen if len(one.hashes)]
+    for one in deciding:
+        if one.fault is not None:
+            raise one.fault
+    if inferred := freq is None:
+        freq = deciding[0].freq
+        if other := next((one.freq for one in deciding if one.freq != freq), None):
+            raise ValueError(
+                f"expected partitions of one frequency, or freq=; got steps of {freq} in one and of {other} in another"
+            )
+    short = [i for i, one in enumerate(seen) if len(one.hashes) and not one.decides]
+    again = _seen(frame.partitions[short], names, freq, measure, inferred) if short else []
+    for i, one in zip(short, again, strict=True):
+        if one.fault is not None:
+            raise one.fault
+        seen[i] = one
+    return Table(frame, names, freq, deciding[0].head, [one.measured for one in seen if len(one.hashes)])
+
+
+def _seen(frame, names, freq, measure, inferred=False) -> list[_Seen]:
+    """What each partition has; `inferred` says that the frequency is that of the others."""
+    delayed, compute = dask("delayed").delayed, dask("base").compute
+    look = delayed(_look, pure=False)
+    return list(compute(*[look(part, names, freq, measure, inferred) for part in frame.to_delayed()]))
+
+
+def _look(table, names, freq, measure, inferred) -> _Seen:
+    import pandas as pd
+
+    if not len(table):
+        return _Seen(np.zeros(0, np.uint64), False)
+    counts = table.groupby(names.id, sort=False, observed=True, dropna=False).size()
+    hashes = pd.util.hash_array(counts.index.to_numpy())
+    decides = bool((counts > 2).any())
+    try:
+        found = read(table, names, freq)
+    except (ValueError, TypeError) as error:
+        return _Seen(hashes, decides, fault=error)
+    if inferred and (holes := found.timelines.lengths - 1 >= MOST * counts.to_numpy()).any():
+        said = "expected times that leave out a third of the steps at most, or a frequency (freq=)"
+        return _Seen(hashes, decides, fault=ValueError(f"{found.label(int(np.argmax(holes)))}: {said}"))
+    head = found.ahead(1, {}).iloc[:0]
+    return _Seen(hashes, decides, found.timelines.frequency, head, measure(found))
+
+
+def _unless_empty(table, function, head, *arguments):
+    return function(table, head, *arguments) if len(table) else head
+
+
+def _frame(y):
+    """What a user gives as a dask DataFrame."""
+    dataframe = dask("dataframe")
+    delayed = dask("delayed")
+    if isinstance(y, dataframe.DataFrame):
+        return y
+    parts = [y] if isinstance(y, delayed.Delayed) else y
+    if not isinstance(parts, (list, tuple)):
+        raise TypeError(f"expected a dask DataFrame, or a list of partitions of it; got {type(y).__name__}")
+    parts = [one if isinstance(one, delayed.Delayed) else delayed.delayed(one, traverse=False) for one in parts]
+    return dataframe.from_delayed(parts, meta=delayed.delayed(_head)(parts[0]).compute(), verify_meta=False)
+
+
+def _head(table):
+    import pandas as pd
+
+    if not isinstance(table, pd.DataFrame):
+        raise TypeError(f"expected partitions that are DataFrames of pandas; got {type(table).__name__}")
+    return table.iloc[:0]
+
+
+def _columns_of(frame, names: Columns):
+    """The columns that are read; ids may be the index."""
+    if names.id not in frame.columns and frame.index.name == names.id:
+        frame = frame.reset_index()
+    if lacking := [name for name in names if name not in frame.columns]:
+        raise ValueError(
+            f"expected a table of series with the columns {', '.join(names)}; got no {lacking[0]!r} among "
+            f"{', '.join(map(str, frame.columns))}"
+        )
+    return frame[list(names)]

@@ -1,0 +1,31 @@
+"""Series in partitions, as Dask has them: which package answers for them."""
+
+from __future__ import annotations
+
+import importlib
+
+from rnnkit.forecast.data import frames
+
+_DASK = {"dask", "dask_expr"}  # the packages that its collections are of
+
+
+def handler_of(y, module: str):
+    """The module of `rnnkit.distributed` that takes these series over; None for series in memory.
+
+    Parameters
+    ----------
+    y
+        What a user gives as series. Partitions are a collection of Dask, or a list of tables or of delayed ones.
+    module : str
+        Which one it is, by name; it is imported at the first such series.
+
+    Examples
+    --------
+    >>> handler_of([[1.0, 2.0], [3.0]], "panels") is None
+    True
+    """
+    first = y[0] if isinstance(y, (list, tuple)) and len(y) else y
+    of_dask = type(first).__module__.partition(".")[0] in _DASK
+    if of_dask or (first is not y and frames.is_frame(first)):
+        return importlib.import_module(f"rnnkit.distributed.{module}")
+    return None
