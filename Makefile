@@ -12,17 +12,18 @@ PYTHON := $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 	$$name -c 'import sys, venv, ensurepip; assert sys.version_info >= (3, 11)' 2>/dev/null && echo $$name && break; done)
 endif
 
-.PHONY: help demo test test-cuda test-all lint bench bench-smoke docs clean
+.PHONY: help demo demo-cluster test test-cuda test-all lint bench bench-smoke docs clean
 
 help:
-	@echo "make demo       forecast the two bundled series and draw demo/forecast.png"
-	@echo "make test       run the tests"
-	@echo "make test-cuda  run those of CUDA, which need no GPU"
-	@echo "make test-all   run the long ones too, an hour or more"
-	@echo "make lint       ruff and mypy"
-	@echo "make bench      time rnnkit with asv, some minutes"
-	@echo "make docs       run the examples of the pages, and build these into site/"
-	@echo "make clean      remove what these commands made"
+	@echo "make demo         forecast the two bundled series and draw demo/forecast.png"
+	@echo "make demo-cluster predict more data than memory holds, from disk to disk, on a cluster of Dask"
+	@echo "make test         run the tests"
+	@echo "make test-cuda    run those of CUDA, which need no GPU"
+	@echo "make test-all     run the long ones too, an hour or more"
+	@echo "make lint         ruff and mypy"
+	@echo "make bench        time rnnkit with asv, some minutes"
+	@echo "make docs         run the examples of the pages, and build these into site/"
+	@echo "make clean        remove what these commands made"
 
 # What a user has: the package with its pictures and progress bars.
 .venv/ready: pyproject.toml
@@ -39,6 +40,14 @@ help:
 demo: .venv/ready
 	@mkdir -p demo
 	$(BIN)/rnnkit forecast --output demo/forecast.csv --plot demo/forecast.png
+
+# What a user of Dask has, with its dashboard.
+.venv/ready-cluster: .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dask]' 'dask[diagnostics]'
+	@touch $@
+
+demo-cluster: .venv/ready-cluster
+	$(BIN)/python asv_benchmarks/compare/on_dask.py zarr --gigabytes 2 --workers 2 --memory 600MB --chunk 64 2048
 
 # All cases of all tests. On a slow machine, make test EVERY=4 runs every fourth of those over cells, masks and sizes, in
 # each test others, so that between them they take all cells and all kinds of calls; what has few cases it runs whole.

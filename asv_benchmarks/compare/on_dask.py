@@ -1,23 +1,31 @@
-"""Predict from one zarr array to another on a cluster of Dask, with little memory, and say what it took.
+"""What layers cost and give on Dask: from zarr to zarr in little memory, the speed-up of workers, overhead of chunks.
 
-    python asv_benchmarks/compare/on_dask.py --gigabytes 20 --workers 2 --memory 1GB
-    python asv_benchmarks/compare/on_dask.py --gigabytes 2 --workers 1          # against --workers 2: the speed-up
+    python asv_benchmarks/compare/on_dask.py zarr --gigabytes 20 --workers 2 --memory 1GB
+    python asv_benchmarks/compare/on_dask.py workers
+    python asv_benchmarks/compare/on_dask.py chunks
 
-It takes ``rnnkit[dask]``. The input compresses well, so that 20 GB of it take a few hundred MB on disk. The first rows
-of the output are compared with a call on these rows alone, bit for bit.
+They take ``rnnkit[dask]``. ``zarr`` (``make demo-cluster`` with little data) predicts from one zarr array to another on a
+cluster, whose input compresses well: 20 GB of it take a few hundred MB on disk. It compares the checksum of the output
+with that of one process without Dask. ``workers`` times one prediction on one and on two workers in turns. ``chunks``
+sets tiny chunks through layers beside those through a function that does nothing.
 """
 
 import argparse
+import hashlib
+import importlib.util
+import pathlib
 import resource
+import sys
 import tempfile
 import time
-from pathlib import Path
+
+sys.path.append(str(pathlib.Path(__file__).parents[1]))
 
 import dask
 import dask.array as da
 import numpy as np
 import zarr
-from distributed import Client, LocalCluster
+from benchmarks import chunks
 
 import rnnkit as rk
 
@@ -39,51 +47,110 @@ def write_input(path, rows, steps, chunk):
         da.to_zarr(waves, str(path))
 
 
-def peak(client):
+def used(client):
     """The most memory that each worker has held, in MB, and the CPU seconds that it has used."""
-    used = client.run(lambda: resource.getrusage(resource.RUSAGE_SELF))
-    return [(one.ru_maxrss / 1024, one.ru_utime + one.ru_stime) for one in used.values()]
+    found = client.run(lambda: resource.getrusage(resource.RUSAGE_SELF))
+    return [(one.ru_maxrss / 1024, one.ru_utime + one.ru_stime) for one in found.values()]
+
+
+def checksum(blocks) -> str:
+    """Of the bytes of blocks of rows."""
+    found = hashlib.sha256()
+    for block in blocks:
+        found.update(np.ascontiguousarray(block))
+    return found.hexdigest()[:16]
+
+
+def from_zarr_to_zarr(given):
+    """Make the input, and a cluster to run it on."""
+    rows, steps = given.chunk
+    count = max(given.workers, round(given.gigabytes * 1e9 / (4 * FEATURES * rows * steps * 8)))
+    model = rk.Sequential([rk.LSTM(given.units, return_sequences=True), rk.Dense(FEATURES)], seed=0)
+    model.build((None, None, FEATURES))
+    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
+        source, target = pathlib.Path(folder, "x.zarr"), pathlib.Path(folder, "y.zarr")
+        write_input(source, count * rows, 8 * steps, given.chunk)
+        with chunks.computing("cluster", given.workers, memory_limit=given.memory) as client:
+            seen = "" if importlib.util.find_spec("bokeh") else " (pip install bokeh to see it)"
+            print(f"dashboard: {client.dashboard_link}{seen}", flush=True)
+            predict(client, model, source, target)
+        x, y = zarr.open(str(source), mode="r"), zarr.open(str(target), mode="r")
+        starts = range(0, y.shape[0], rows)
+        begun = time.perf_counter()
+        alone = checksum(model.predict(x[i : i + rows]) for i in starts)
+        print(f"one process without Dask: {time.perf_counter() - begun:.1f} s, {rk.get_num_threads()} threads")
+        together = checksum(y[i : i + rows] for i in starts)
+    print(f"checksum of the workers' output: {together}, of one process's: {alone}")
+    if together != alone:
+        sys.exit("they differ")
+
+
+def predict(client, model, source, target):
+    """Predict, and print a line for each figure."""
+    x = da.from_zarr(str(source))
+    count = x.npartitions
+    print(f"input: {x.shape} float32, {x.nbytes / 1e9:.2f} GB, {count} chunks of {x.nbytes / count / 1e6:.1f} MB")
+    before, wall, cpu = used(client), time.perf_counter(), time.process_time()
+    da.to_zarr(model.predict(x), str(target))
+    wall, cpu, after = time.perf_counter() - wall, time.process_time() - cpu, used(client)
+    print(f"wall: {wall:.1f} s; client and scheduler: {cpu:.1f} s of CPU, {1e3 * cpu / count:.1f} ms for each chunk")
+    for i, ((least, begun), (most, ended)) in enumerate(zip(before, after, strict=True)):
+        print(f"worker {i}: at most {most:.0f} MB ({least:.0f} MB before), {ended - begun:.1f} s of CPU")
+
+
+def workers(given):
+    """The same prediction on one worker and on two, each of one thread, in turns."""
+    least = {1: float("inf"), 2: float("inf")}
+    for _ in range(given.rounds):
+        for count in least:
+            with chunks.computing("cluster", count) as client:
+                before = used(client)
+                y = chunks.prediction(given.batch)
+                times = chunks.seconds(y, 3)
+                least[count] = min(least[count], *times)
+                cpu = [after - start for (_, start), (_, after) in zip(before, used(client), strict=True)]
+                shown = ", ".join(f"{one:.2f}" for one in times)
+                print(f"{count} workers: {shown} s; CPU of each: {', '.join(f'{one:.1f}' for one in cpu)} s", flush=True)
+    print(f"batch {given.batch}, {chunks.TIME} steps, {chunks.FEATURES} features, {chunks.UNITS} units: ", end="")
+    print(f"{least[1]:.2f} s and {least[2]:.2f} s, a speed-up of {least[1] / least[2]:.2f}")
+
+
+def overhead(given):
+    """Milliseconds of each chunk beyond a function that does nothing."""
+    for where in ("threads", "cluster"):
+        with chunks.computing(where) as client:
+            for name, one in chunks.overheads(given.rounds).items():
+                print(f"{where}: {name}: {one:.2f} ms")
+            if client is not None:
+                for name, one in chunks.overheads(given.rounds, lambda: _all_cpu(client)).items():
+                    print(f"CPU time of client, scheduler and worker together: {name}: {one:.2f} ms")
+
+
+def _all_cpu(client):
+    return time.process_time() + sum(cpu for _, cpu in used(client))
 
 
 def main():
-    """Make the input, and a cluster to run it on."""
+    """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gigabytes", type=float, default=20.0, help="of input; the output has as many")
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--memory", default="1GB", help="limit of each worker")
-    parser.add_argument("--units", type=int, default=16)
-    parser.add_argument("--chunk", type=int, nargs=2, default=(64, 4096), help="rows and steps")
-    parser.add_argument("--folder", default=None)
+    commands = parser.add_subparsers(required=True)
+    one = commands.add_parser("zarr")
+    one.add_argument("--gigabytes", type=float, default=20.0, help="of input; the output has as many")
+    one.add_argument("--workers", type=int, default=2)
+    one.add_argument("--memory", default="1GB", help="limit of each worker")
+    one.add_argument("--units", type=int, default=16)
+    one.add_argument("--chunk", type=int, nargs=2, default=(64, 4096), help="rows and steps")
+    one.add_argument("--folder", default=None)
+    one.set_defaults(run=from_zarr_to_zarr)
+    one = commands.add_parser("workers")
+    one.add_argument("--rounds", type=int, default=3)
+    one.add_argument("--batch", type=int, default=chunks.BATCH)
+    one.set_defaults(run=workers)
+    one = commands.add_parser("chunks")
+    one.add_argument("--rounds", type=int, default=3)
+    one.set_defaults(run=overhead)
     given = parser.parse_args()
-    rows, steps = given.chunk
-    count = max(given.workers, round(given.gigabytes * 1e9 / (4 * FEATURES * rows * steps * 8)))
-    shape = count * rows, 8 * steps
-    layers = [rk.LSTM(given.units, return_sequences=True), rk.Dense(FEATURES)]
-    model = rk.Sequential(layers, seed=0)
-    model.build((None, None, FEATURES))
-    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-        source, target = Path(folder, "x.zarr"), Path(folder, "y.zarr")
-        write_input(source, *shape, given.chunk)
-        options = {"threads_per_worker": 1, "memory_limit": given.memory, "dashboard_address": None}
-        with LocalCluster(n_workers=given.workers, host="127.0.0.1", **options) as cluster, Client(cluster) as client:
-            measure(client, model, source, target)
-
-
-def measure(client, model, source, target):
-    """Predict, and print a line for each figure."""
-    x = da.from_zarr(str(source))
-    before, wall, cpu = peak(client), time.perf_counter(), time.process_time()
-    da.to_zarr(model.predict(x), str(target))
-    wall, cpu, after = time.perf_counter() - wall, time.process_time() - cpu, peak(client)
-    y = zarr.open(str(target), mode="r")
-    with dask.config.set(scheduler="sync"):
-        same = np.array_equal(y[:4], model(np.asarray(zarr.open(str(source), mode="r")[:4])))
-    chunks = x.npartitions
-    print(f"input: {x.shape} float32, {x.nbytes / 1e9:.2f} GB, {chunks} chunks of {x.nbytes / chunks / 1e6:.1f} MB")
-    print(f"wall: {wall:.1f} s; client and scheduler: {cpu:.1f} s of CPU, {1e3 * cpu / chunks:.1f} ms for each chunk")
-    for i, ((least, used), (most, used_after)) in enumerate(zip(before, after, strict=True)):
-        print(f"worker {i}: at most {most:.0f} MB ({least:.0f} MB before), {used_after - used:.1f} s of CPU")
-    print(f"the first rows have the bits of one call: {same}")
+    given.run(given)
 
 
 if __name__ == "__main__":

@@ -44,14 +44,15 @@ class Wishes(NamedTuple):
     turned: bool
 
 
-def recurrent(shipped: ShippedLayer, wishes: Wishes, place: Place, carry: Carry | None, x, mask, states: int, *more):
+def recurrent(shipped: ShippedLayer, wishes: Wishes, place: Place, before, x, mask, states: int, *more):
     """A recurrent layer on one chunk.
 
     Parameters
     ----------
     shipped, wishes, place
-    carry : Carry or None
-        None at the first chunk, which starts from given states or from the layer's own.
+    before : tuple or None
+        What this returned for the chunk before; None at the first one, which starts from given states or from the
+        layer's own.
     x : ndarray (B, T, *features)
     mask : ndarray (B, T), or None
     states : int
@@ -61,8 +62,11 @@ def recurrent(shipped: ShippedLayer, wishes: Wishes, place: Place, carry: Carry 
 
     Returns
     -------
-    Carry, or (Carry, outputs, *trajectory) if sequences are wanted
+    tuple
+        ``(Carry,)``, or ``(Carry, outputs, *trajectory)`` if sequences are wanted. The next chunk takes all of it: a task
+        for the carry alone would cost more than it could save.
     """
+    carry = None if before is None else before[0]
     with _told(shipped, place), share():
         layer = cast(RNN, shipped.layer())
         start = carry.states if carry is not None else more[:states] or None
@@ -77,7 +81,7 @@ def recurrent(shipped: ShippedLayer, wishes: Wishes, place: Place, carry: Carry 
             last = _held_on(carry.held, outputs, last, mask, x.shape[1], layer.go_backwards, wishes.zero_masked)
         left = Carry(tuple(_own(one) for one in result.states), _own(last))
         if not wishes.sequences:
-            return left
+            return (left,)
         if wishes.turned:
             outputs = np.ascontiguousarray(cast(np.ndarray, outputs)[:, ::-1])
         return left, outputs, *(result.trajectory or ())
@@ -103,18 +107,18 @@ def _own(array) -> np.ndarray:
 
 
 def part(found: tuple, number: int):
-    """One of several results, or one state of a `Carry`'s."""
+    """One of several results."""
     return found[number]
 
 
-def state(carry: Carry, number: int) -> np.ndarray:
-    """One of the states."""
-    return carry.states[number]
+def state(found: tuple, number: int) -> np.ndarray:
+    """One of the states that `recurrent` left."""
+    return found[0].states[number]
 
 
-def held(carry: Carry) -> np.ndarray:
-    """The held output."""
-    return carry.held
+def held(found: tuple) -> np.ndarray:
+    """The held output that `recurrent` left."""
+    return found[0].held
 
 
 def merged(mode, forward, backward) -> np.ndarray:

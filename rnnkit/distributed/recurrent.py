@@ -94,7 +94,7 @@ class _Pipeline:
 
         def ends(kind, shape, function, *more):
             tasks = {
-                (i, *_zeros(shape)): task((self.name(kind), i, *_zeros(shape)), function, self.carry(i, end), *more)
+                (i, *_zeros(shape)): task((self.name(kind), i, *_zeros(shape)), function, self.run(i, end), *more)
                 for i in range(len(rows))
             }
             return Made(self.name(kind), tasks, _chunks(shape, rows), layer.dtype)
@@ -115,15 +115,15 @@ class _Pipeline:
         """What keys of one kind begin with."""
         return f"{self.layer.name}-{kind}-{self.own}"
 
-    def carry(self, i: int, n: int) -> Ref:
-        """What is left to the chunk behind."""
-        return Ref((self.name("carry" if self.wishes.sequences else "run"), i, n))
+    def run(self, i: int, n: int) -> Ref:
+        """What a chunk gives, and leaves to the chunk behind."""
+        return Ref((self.name("run"), i, n))
 
     def _tasks(self) -> dict:
         tasks: dict[Any, Any] = {}
         for i, rows in enumerate(spans(self.x.chunks[0])):
             for n, j in enumerate(self.order):
-                key = (self.name("run"), i, n)
+                key = self.run(i, n).key
                 states = self.states if n == 0 else []
                 tasks[key] = task(
                     key,
@@ -131,15 +131,12 @@ class _Pipeline:
                     Ref(self.shipped.key),
                     self.wishes,
                     Place(rows, self.steps[j]),
-                    self.carry(i, n - 1) if n else None,
+                    self.run(i, n - 1) if n else None,
                     Ref((self.x.name, i, j, *_zeros(self.x.shape[2:]))),
                     None if self.mask is None else Ref((self.mask.name, i, j)),
                     len(states),
                     *(Ref((one.name, i, *_zeros(one.shape[1:]))) for one in (*states, *self.constants)),
                 )
-                if self.wishes.sequences:
-                    carry = self.carry(i, n).key
-                    tasks[carry] = task(carry, blocks.part, Ref(key), 0)
         return tasks
 
     def _in_time(self, kind: str, shape, number: int) -> Made:
@@ -149,7 +146,7 @@ class _Pipeline:
         for i in range(len(self.x.chunks[0])):
             for n in range(len(self.order)):
                 index = (i, len(self.order) - 1 - n if turned else n, *_zeros(shape))
-                tasks[index] = task((self.name(kind), *index), blocks.part, Ref((self.name("run"), i, n)), number)
+                tasks[index] = task((self.name(kind), *index), blocks.part, self.run(i, n), number)
         steps = [self.x.chunks[1][j] for j in self.order]
         chunks = _chunks(shape, self.x.chunks[0], tuple(steps[::-1] if turned else steps))
         return Made(self.name(kind), tasks, chunks, self.layer.dtype)

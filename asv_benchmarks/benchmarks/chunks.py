@@ -1,0 +1,121 @@
+"""Layers on dask arrays: what a chunk costs beyond Dask's own tasks, and the rows that one and two workers predict."""
+
+# smoke: chunks.Overhead.track_overhead\('threads'\)
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+import dask
+import dask.array as da
+import numpy as np
+
+import rnnkit as rk
+
+CHUNKS = (20, 50)  # of rows and of steps, each of so little that nothing but overhead is left
+BATCH, TIME, FEATURES, UNITS = 4096, 200, 32, 128
+ROWS = 64  # in a chunk
+
+
+@contextlib.contextmanager
+def computing(where: str, workers: int = 1, **options) -> Iterator:
+    """Dask's threads, or a cluster of processes of one thread each, whose client this gives."""
+    if where == "threads":
+        with dask.config.set(scheduler="threads", num_workers=workers):
+            yield None
+        return
+    from distributed import Client, LocalCluster
+
+    usual = {"threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+    with LocalCluster(n_workers=workers, **(usual | options)) as cluster, Client(cluster) as client:
+        client.wait_for_workers(workers)
+        yield client
+
+
+def calls() -> dict[str, Callable]:
+    """Ways to a number that takes every chunk: through a function that does nothing, and through layers."""
+    rows, steps = CHUNKS
+    x = da.ones((rows * 4, steps * 5, 3), chunks=(4, 5, 3), dtype="float32")
+    lstm = rk.LSTM(4, return_sequences=True, seed=0)
+    several = rk.Sequential([lstm, rk.LSTM(4, return_sequences=True, seed=1), rk.Dense(2, seed=2)])
+    several(np.ones((4, 5, 3), "float32"))
+    nothing = x.map_blocks(lambda block: block, dtype="float32", meta=np.empty((0, 0, 0), "float32"))
+    return {
+        "nothing": nothing.sum().compute,
+        "LSTM": lambda: lstm(x).sum().compute(),
+        "LSTM, LSTM, Dense": lambda: several(x).sum().compute(),
+    }
+
+
+def overheads(rounds: int, used: Callable[[], float] = time.perf_counter) -> dict[str, float]:
+    """Milliseconds that a chunk takes beyond one of the function that does nothing, the least of some rounds."""
+    least: dict[str, float] = {}
+    for _ in range(rounds):
+        for name, call in calls().items():
+            start = used()
+            call()
+            least[name] = min(least.get(name, float("inf")), used() - start)
+    base = least.pop("nothing")
+    return {name: 1e3 * (one - base) / (CHUNKS[0] * CHUNKS[1]) for name, one in least.items()}
+
+
+def prediction(batch: int = BATCH):
+    """A prediction whose input is made chunk by chunk, so that reading takes no time."""
+
+    def made(block_info=None):
+        (first, after), (start, end), *_ = block_info[None]["array-location"]
+        waves = np.sin(np.arange(first, after)[:, None] + 0.05 * np.arange(start, end)).astype("float32")
+        return np.repeat(waves[..., None], FEATURES, axis=2)
+
+    sizes = da.core.normalize_chunks((ROWS, TIME, FEATURES), (batch, TIME, FEATURES))
+    x = da.map_blocks(made, chunks=sizes, dtype="float32", meta=np.empty((0, 0, 0), "float32"))
+    model = rk.Sequential([rk.LSTM(UNITS, return_sequences=True, seed=0), rk.Dense(1, seed=1)])
+    model.build((None, None, FEATURES))
+    return model.predict(x)
+
+
+def seconds(y, rounds: int) -> list[float]:
+    """Times of a prediction on the workers that there are, after one that loads the programs into each."""
+    found = []
+    for _ in range(1 + rounds):
+        start = time.perf_counter()
+        y.compute()
+        found.append(time.perf_counter() - start)
+    return found[1:]
+
+
+class Overhead:
+    """The least of some rounds, on Dask's threads and on a worker."""
+
+    params = ["threads", "cluster"]
+    param_names = ("scheduler",)
+    unit = "ms"
+
+    def setup(self, scheduler):
+        self.entered = contextlib.ExitStack()
+        self.entered.enter_context(computing(scheduler))
+
+    def teardown(self, scheduler):
+        self.entered.close()
+
+    def track_overhead(self, scheduler):
+        return overheads(3)["LSTM"]
+
+
+class Throughput:
+    """Rows in a second, on workers of one thread."""
+
+    params = [1, 2]
+    param_names = ("workers",)
+    unit = "rows/s"
+
+    def setup(self, workers):
+        self.entered = contextlib.ExitStack()
+        self.entered.enter_context(computing("cluster", workers))
+        self.y = prediction()
+
+    def teardown(self, workers):
+        self.entered.close()
+
+    def track_rows(self, workers):
+        return BATCH / min(seconds(self.y, 3))
