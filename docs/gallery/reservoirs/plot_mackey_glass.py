@@ -58,4 +58,6 @@ plt.show()
 # Errors grow, as the system is chaotic. The forecast is useful for several of its quasi-periods of about 50 steps.
 
 off = np.flatnonzero(np.abs(forecast - truth) > 0.1)
-print(f"error after 84 steps {abs(forecast[83] - truth[83]):.1e}; it first exceeds 0.1 after {off[0] if len(off) else test} steps")
+print(
+    f"error after 84 steps {abs(forecast[83] - truth[83]):.1e}; it first exceeds 0.1 after {off[0] if len(off) else test} steps"
+)

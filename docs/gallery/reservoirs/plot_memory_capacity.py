@@ -31,7 +31,9 @@ def remembered(radius, scaling):
     return np.array([np.corrcoef(a, b)[0, 1] ** 2 for a, b in zip(found.T, wanted[4000:].T, strict=True)])
 
 
-curves = {(radius, scaling): remembered(radius, scaling) for radius, scaling in ((0.95, 0.01), (0.5, 0.01), (0.95, 1.0))}
+curves = {
+    (radius, scaling): remembered(radius, scaling) for radius, scaling in ((0.95, 0.01), (0.5, 0.01), (0.95, 1.0))
+}
 
 # %%
 # A reservoir near a spectral radius of 1 with small inputs, which keep its units in their linear range, remembers longest.

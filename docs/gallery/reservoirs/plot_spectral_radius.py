@@ -41,4 +41,6 @@ plt.show()
 for radius in (0.5, 0.8, 0.95):
     distance = distances[radius]
     end = min(200, int(np.argmax(distance < 1e-13)) or 299)
-    print(f"spectral radius {radius}: the distance shrinks by {(distance[end] / distance[5]) ** (1 / (end - 5)):.2f} a step")
+    print(
+        f"spectral radius {radius}: the distance shrinks by {(distance[end] / distance[5]) ** (1 / (end - 5)):.2f} a step"
+    )

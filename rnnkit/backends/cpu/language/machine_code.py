@@ -23,7 +23,7 @@ _PYTHON = {
     "PyErr_Occurred": (POINTER, []),
     "PyErr_BadArgument": (ir.IntType(32), []),
 }
-# The IR is in SSA form and vectorised as it is written, so little is left to do. LLVM's own list for -O3 takes six
+# The IR is in SSA form and vectorized as it is written, so little is left to do. LLVM's own list for -O3 takes six
 # times as long; LSTM and GRU are no faster with it, forwards or backwards, nor with loops unrolled.
 _PASSES = ("simplify_cfg", "instruction_combine", "loop_rotate", "new_gvn", "aggressive_dce", "simplify_cfg")
 _FASTCALL = 0x80  # METH_FASTCALL: the function gets an array of its arguments
@@ -49,7 +49,7 @@ def empty_module() -> ir.Module:
 
 
 def object_code(module: ir.Module) -> bytes:
-    """The optimised module as an object file."""
+    """The optimized module as an object file."""
     return _machine().emit_object(_optimised(module))
 
 
