@@ -100,6 +100,8 @@ class Execution:
             with build_lock:
                 chosen = self.executors.get(key)
                 if chosen is None:
+                    if self.step.takes_constants:
+                        self.step.output_shape(constants, training)
                     chosen = self.executors[key] = self._choose(*key)
         return chosen
 
@@ -196,10 +198,11 @@ class Execution:
         return executor.differentiate()
 
     def output_shape(self) -> tuple[int, ...]:
-        """The output's shape without batch and time, also before constants are known."""
-        if self.step.takes_constants:
-            return declared_output_shape(self.step.cell)
-        return self.step.output_shape()
+        """The output's shape without batch and time; before constants are known, what the cell declares."""
+        if not self.step.takes_constants:
+            return self.step.output_shape()
+        found = self.step.last_output_shape()
+        return declared_output_shape(self.step.cell) if found is None else found
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
         """How every executor chosen so far was compiled: in words, node by node, or as the text that was compiled.

@@ -290,6 +290,11 @@ class Bidirectional(Layer):
 
     # Shapes and masks
 
+    def _given_for(self, node, shape):
+        for layer in (self.forward_layer, self.backward_layer):
+            layer._meet_constants(node)
+        return super()._given_for(node, shape)
+
     def compute_output_shape(self, input_shape):
         """Return the shape of what a call returns, a tuple of shapes where it is a tuple."""
         shape = super().compute_output_shape(input_shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
@@ -24,7 +25,7 @@ from rnnkit.layers.support.display import Text
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.layers.support.quantizing import as_held
 from rnnkit.layers.support.streaming import running
-from rnnkit.layers.support.symbolic import shape_leaves
+from rnnkit.layers.support.symbolic import leaves, shape_leaves
 from rnnkit.recording import constant, repeated, unrepeatable, weights_now
 from rnnkit.serialization.configuration import deserialize, serialize
 from rnnkit.serialization.registry import reading
@@ -374,6 +375,16 @@ class RNN(Layer):
             self._constants(constants, rows, self.dtype)
         if initial_state is not None:
             self._spec.unpack(initial_state, rows, self.dtype)
+
+    def _given_for(self, node, shape):
+        self._meet_constants(node)
+        return super()._given_for(node, shape)
+
+    def _meet_constants(self, node):
+        """Find the output's shape with the constants of a symbolic call, where all of their sizes are known."""
+        shapes = [tensor.shape[1:] for tensor in leaves(node.more.get("constants"))]
+        if shapes and None not in itertools.chain(*shapes):
+            self._execution.step.output_shape([np.empty((1, *one)) for one in shapes], bool(node.training))
 
     def _start(self, initial_state, batch_size, dtype):
         """The states that a call starts from, or None for the cell's own."""

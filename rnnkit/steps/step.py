@@ -144,6 +144,10 @@ class Step:
         """The output's shape without the batch axis, found by running the step once."""
         return self._probe(constants, training)[0]
 
+    def last_output_shape(self) -> tuple[int, ...] | None:
+        """What `output_shape` found for the newest shapes of constants; None before there were any."""
+        return next(reversed(self._probes.values()))[0] if self._probes else None
+
     def used_draws(self, constants=(), training: bool = False) -> tuple[str, ...]:
         """Names of the draws that the step looks at, for this ``training``."""
         return self._probe(constants, training)[1]

@@ -95,6 +95,38 @@ def same_gradient(first, second):
 # What a model computes
 
 
+@rk.cell(states={"h": 2}, weights={"kernel": rk.Weight(("features", 2))})
+def beside_memory(x, states, weights, *, constants):
+    h, (memory,) = np.tanh(states[0] + x @ weights.kernel), constants
+    return np.concatenate([h, memory.sum(axis=-1)], axis=-1), h
+
+
+@pytest.mark.parametrize("both", [False, True], ids=["RNN", "Bidirectional"])
+def test_X12_constants_decide_how_large_an_output_is(both):
+    layer = rk.RNN(beside_memory(), return_sequences=True, seed=1)
+    layer = rk.Bidirectional(layer, seed=1) if both else layer
+    x, memory = sequences(), rk.Input((6, 3), dtype=DOUBLE)
+    y = layer(x, constants=[memory])
+    size = 16 if both else 8
+    assert y.shape == (None, None, size)
+    model = rk.Model([x, memory], rk.Dense(1)(y), seed=0)
+    assert model([X, Z]).shape == (2, 5, 1)
+    model.compile("sgd", "mse")
+    model.fit([X, Z], np.zeros((2, 5, 1)))
+    assert copy.deepcopy(model)([X, Z]).shape == (2, 5, 1)
+    assert tuple(layer.compute_output_shape(X.shape)) == layer(X, constants=[Z]).shape == (2, 5, size)
+    twin = rk.Model.from_config(model.get_config())
+    twin.set_weights(model.get_weights())
+    same(twin([X, Z]), model([X, Z]))
+
+
+def test_S6_computed_shape_with_constants_is_that_of_a_call():
+    layer = rk.RNN(beside_memory())
+    assert layer.compute_output_shape(X.shape) == (2, 2)  # what the cell declares
+    for memory in (Z, Z[:, :4]):
+        assert layer(X, constants=[memory]).shape == layer.compute_output_shape(X.shape) == (2, 2 + memory.shape[1])
+
+
 def test_X12_an_encoder_and_decoder_are_the_calls_of_their_layers():
     model = encoder_decoder()
     encoder, decoder, dense = model.layers

@@ -2,9 +2,10 @@
 A cell with attention
 =====================
 
-A decoder that attends: at each step it compares its state with all outputs of an encoder, and reads their weighted mean
-(Luong et al. 2015). The encoder's outputs are a *constant* of the decoder's cell: each step receives them whole. The model
-learns to say a sequence backwards, and the weights of the attention show how.
+A decoder that attends: at each step it compares its state with all outputs of an
+encoder, and reads their weighted mean (Luong et al. 2015). The encoder's outputs are a
+*constant* of the decoder's cell: each step receives them whole. The model learns to say
+a sequence backwards, and the weights of the attention show how.
 """
 
 import matplotlib.pyplot as plt
@@ -13,7 +14,8 @@ import numpy as np
 import rnnkit as rk
 
 # %%
-# The second state holds the attention's weights. The step does not read it. It is there to be looked at afterwards.
+# The second state holds the attention's weights. The step does not read it. It is there
+# to be looked at afterwards.
 
 
 @rk.cell(
@@ -26,7 +28,7 @@ import rnnkit as rk
     },
 )
 def attending(x, states, weights, *, constants):
-    """Advance the state, and read the memory ``(batch, length, 2 units)`` by its likeness to the state."""
+    """Advance the state; read the memory ``(batch, length, 2 units)`` by likeness."""
     (memory,) = constants
     h = np.tanh(x @ weights.kernel + states[0] @ weights.recurrent_kernel)
     attention = rk.softmax(np.einsum("bd,btd->bt", h @ weights.query, memory))
@@ -41,18 +43,22 @@ symbols, length, units = 8, 10, 24
 text = np.random.default_rng(0).integers(0, symbols, size=(4000, length))
 clock = np.tile(np.eye(length, dtype="float32"), (4000, 1, 1))
 
-source, steps = rk.Input((length,), name="source"), rk.Input((length, length), name="steps")
-encoded = rk.Bidirectional(rk.GRU(units, return_sequences=True))(rk.Embedding(symbols, 8)(source))
+source = rk.Input((length,), name="source")
+steps = rk.Input((length, length), name="steps")
+encoder = rk.Bidirectional(rk.GRU(units, return_sequences=True))
+encoded = encoder(rk.Embedding(symbols, 8)(source))
 decoder = rk.RNN(attending(units, length=length), return_sequences=True)
 decoded = decoder(steps, constants=[encoded])
 model = rk.Model([source, steps], rk.Dense(symbols, "softmax")(decoded), seed=0)
 
-model.compile(rk.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
-history = model.fit([text, clock], text[:, ::-1], batch_size=100, epochs=8, validation_split=0.1, verbose=0)
+loss = "sparse_categorical_crossentropy"
+model.compile(rk.optimizers.Adam(0.01), loss, metrics=["accuracy"])
+options = {"batch_size": 100, "epochs": 8, "validation_split": 0.1, "verbose": 0}
+history = model.fit([text, clock], text[:, ::-1], **options)
 
 # %%
-# Each row of the picture is a step of the decoder, which says one symbol of the reversed sequence. Its attention lies where
-# that symbol stands in the source.
+# Each row of the picture is a step of the decoder, which says one symbol of the
+# reversed sequence. Its attention lies where that symbol stands in the source.
 
 memory = rk.Model(source, encoded)(text[:1])
 _, (_, attention) = decoder.trajectory(clock[:1], constants=[memory])

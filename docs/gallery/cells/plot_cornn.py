@@ -2,9 +2,9 @@
 A cell of a paper: coRNN
 ========================
 
-Rusch and Mishra (2021) build a network of coupled oscillators with damping. Its state has a position ``y`` and a velocity
-``z`` for each unit, and the paper bounds its gradients over long sequences. The two lines of the step are equation 3 of
-the paper.
+Rusch and Mishra (2021) build a network of coupled oscillators with damping. Its state
+has a position ``y`` and a velocity ``z`` for each unit, and the paper bounds its
+gradients over long sequences. The two lines of the step are equation 3 of the paper.
 """
 
 import matplotlib.pyplot as plt
@@ -26,24 +26,29 @@ import rnnkit as rk
     },
 )
 def cornn(x, states, weights, *, dt=0.1, gamma=1.0, epsilon=0.5):
-    """Advance coupled oscillators by ``dt``: ``gamma`` is their stiffness, ``epsilon`` their damping."""
+    """Advance oscillators of stiffness ``gamma`` and damping ``epsilon`` by ``dt``."""
     y, z = states
-    force = np.tanh(y @ weights.position + z @ weights.velocity + x @ weights.kernel + weights.bias)
+    force = np.tanh(
+        y @ weights.position + z @ weights.velocity + x @ weights.kernel + weights.bias
+    )
     z = z + dt * (force - gamma * y - epsilon * z)
     y = y + dt * z
     return y, (y, z)
 
 
 # %%
-# A single pulse at steps 20 to 29 sets 32 units in motion. ``trajectory`` returns each state at every step. With these random
-# weights the coupling makes up for the damping, so that the units go on oscillating, one a little after the other.
+# A single pulse at steps 20 to 29 sets 32 units in motion. ``trajectory`` returns each
+# state at every step. With these random weights the coupling makes up for the damping,
+# so that the units go on oscillating, one a little after the other.
 
 layer = rk.RNN(cornn(32), dtype="float64", seed=0)
 x = np.zeros((1, 600, 1))
 x[:, 20:30] = 1
 _, (y, z) = layer.trajectory(x)
 
-figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.4), layout="constrained", width_ratios=[1.7, 1])
+figure, axes = plt.subplots(
+    1, 2, figsize=(7.2, 3.4), layout="constrained", width_ratios=[1.7, 1]
+)
 limit = np.abs(y).max()
 image = axes[0].imshow(y[0].T, aspect="auto", cmap="RdBu_r", vmin=-limit, vmax=limit)
 axes[0].set(xlabel="step", ylabel="unit", title="Positions of all units")

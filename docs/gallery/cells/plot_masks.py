@@ -2,8 +2,8 @@
 Masks: steps without a measurement
 ==================================
 
-A mask says which steps of a row are used. At a masked step a layer keeps its state and repeats its output, and whatever the
-input holds there affects nothing, NaN included.
+A mask says which steps of a row are used. At a masked step a layer keeps its state and
+repeats its output, and whatever the input holds there affects nothing, NaN included.
 """
 
 import matplotlib.pyplot as plt
@@ -12,7 +12,8 @@ import numpy as np
 import rnnkit as rk
 
 # %%
-# A sensor misses two stretches of its readings. The mask is True where there is a reading.
+# A sensor misses two stretches of its readings. The mask is True where there is a
+# reading.
 
 rng = np.random.default_rng(2)
 steps = np.arange(160)
@@ -22,6 +23,9 @@ x, mask = reading[None, :, None], ~np.isnan(reading)[None]
 
 layer = rk.SimpleRNN(3, return_sequences=True, dtype="float64", seed=4)
 h = layer(x, mask=mask)[0]
+
+# %%
+# In the grey stretches, the outputs repeat the last ones before.
 
 figure, axes = plt.subplots(2, figsize=(7.2, 4.2), sharex=True, layout="constrained")
 axes[0].plot(reading, ".", markersize=4, color="0.4")

@@ -2,8 +2,9 @@
 A cell with a memory of its own
 ===============================
 
-The state of this cell is a matrix: slots that hold vectors, as in a neural Turing machine (Graves et al. 2014). A step moves
-a position along the slots, then writes to the slot there or reads from it. States may have several axes.
+The state of this cell is a matrix: slots that hold vectors, as in a neural Turing
+machine (Graves et al. 2014). A step moves a position along the slots, then writes to
+the slot there or reads from it. States may have several axes.
 """
 
 import matplotlib.pyplot as plt
@@ -12,8 +13,9 @@ import numpy as np
 import rnnkit as rk
 
 # %%
-# The input holds a vector to write, and two switches: write, or go back to slot 0. There is nothing to train here. The step
-# is differentiable in the memory and in the vector, as in the paper.
+# The input holds a vector to write, and two switches: write, or go back to slot 0.
+# There is nothing to train here. The step is differentiable in the memory and in the
+# vector, as in the paper.
 
 
 @rk.cell(states={"memory": ("slots", "width"), "position": "slots"})
@@ -32,7 +34,8 @@ def tape(x, states, weights, *, width, slots):
 
 
 # %%
-# Twelve random vectors are written, then the position goes back and they are read in order.
+# Twelve random vectors are written, then the position goes back and they are read in
+# order.
 
 width, count = 8, 12
 vectors = np.random.default_rng(0).integers(0, 2, size=(count, width))
@@ -58,7 +61,8 @@ axes[2].set(xlabel="step")
 plt.show()
 
 # %%
-# What is read is what was written. The memory holds a vector in each slot that was used.
+# What is read is what was written. The memory holds a vector in each slot that was
+# used.
 
 print("all vectors read back:", np.array_equal(read[0, count:], vectors))
 print("shape of the memory over time:", memory.shape)

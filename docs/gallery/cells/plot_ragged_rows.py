@@ -2,8 +2,9 @@
 Rows of unequal lengths
 =======================
 
-A layer takes a list of sequences of any lengths. It returns what a call on each sequence alone returns: a list where
-outputs have a time axis, and one array otherwise. No padding and no mask need to be written.
+A layer takes a list of sequences of any lengths. It returns what a call on each
+sequence alone returns: a list where outputs have a time axis, and one array otherwise.
+No padding and no mask need to be written.
 """
 
 import matplotlib.pyplot as plt
@@ -16,15 +17,17 @@ import rnnkit as rk
 
 rng = np.random.default_rng(0)
 lengths = np.sort(rng.integers(5, 61, size=18))
-sequences = [np.cumsum(rng.normal(size=(n, 1)), axis=0).astype("float32") for n in lengths]
+sequences = [
+    np.cumsum(rng.normal(size=(n, 1)), axis=0).astype("float32") for n in lengths
+]
 
 layer = rk.GRU(8, return_sequences=True, seed=0)
 outputs = layer(sequences)
 print([one.shape for one in outputs[:3]], "…")
 
 # %%
-# ``pad_sequences`` makes the array and the mask that other libraries need. In the picture, rows of the padded array are
-# drawn from the top, and padding is grey.
+# ``pad_sequences`` makes the array and the mask that other libraries need. In the
+# picture, rows of the padded array are drawn from the top, and padding is grey.
 
 padded, mask = rk.pad_sequences(outputs, padding="post", return_mask=True)
 image = np.ma.masked_array(padded[:, :, 0], ~mask)
@@ -43,4 +46,5 @@ plt.show()
 
 alone = [layer(one[None])[0] for one in sequences]
 same = all(np.array_equal(a, b) for a, b in zip(alone, outputs, strict=True))
-print(f"{len(sequences)} sequences, {padded.size // 8 - lengths.sum()} padded steps; same bits as alone: {same}")
+print(f"{len(sequences)} sequences, {np.sum(~mask)} padded steps")
+print("same bits as alone:", same)

@@ -2,8 +2,9 @@
 Test bands on the past
 ======================
 
-``cross_validation`` forecasts the past from many origins. The share of values inside each band then says whether the bands
-can be trusted. The yearly sunspot numbers serve as the series.
+``cross_validation`` forecasts the past from many origins. The share of values inside
+each band then says whether the bands can be trusted. The yearly sunspot numbers serve
+as the series.
 """
 
 import matplotlib.pyplot as plt
@@ -12,20 +13,25 @@ import numpy as np
 import rnnkit as rk
 
 # %%
-# The model is fitted before the first of 20 origins, and reads on from there. Each window has five years.
+# The model is fitted before the first of 20 origins, and reads on from there. Each
+# window has five years.
 
 years, sunspots = rk.datasets.load_sunspots()
 levels = [50, 60, 70, 80, 90, 95]
 model = rk.forecast.Auto()
 past = rk.forecast.cross_validation([model], sunspots, h=5, n_windows=20, level=levels)
-print({name: values.shape for name, values in past.items() if name in ("y", "Auto", "Auto-lo-80")})
+print("windows and years of the forecasts:", past["Auto"].shape)
 
 # %%
-# The left panel compares the level of a band with the share of values that it held. On the dashed line, bands are exact.
-# The right panel shows how the error grows with the lead.
+# The left panel compares the level of a band with the share of values that it held. On
+# the dashed line, bands are exact. The right panel shows how the error grows with the
+# lead.
 
 came = past["y"]
-held = [100 * np.mean((came > past[f"Auto-lo-{level}"]) & (came < past[f"Auto-hi-{level}"])) for level in levels]
+held = []
+for level in levels:
+    low, high = past[f"Auto-lo-{level}"], past[f"Auto-hi-{level}"]
+    held.append(100 * np.mean((came > low) & (came < high)))
 error = np.abs(past["Auto"] - came).mean(axis=0)
 
 figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.4), layout="constrained")
@@ -37,6 +43,7 @@ axes[1].set(xlabel="lead (years)", ylabel="mean absolute error (sunspots)")
 plt.show()
 
 # %%
-# There are 100 forecasts here, so a share has a standard error of up to 5 percentage points.
+# There are 100 forecasts here, so a share has a standard error of up to 5 percentage
+# points.
 
 print(f"of {came.size} values, {held[levels.index(80)]:.0f} % lay in the band of 80 %")

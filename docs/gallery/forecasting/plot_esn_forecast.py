@@ -2,8 +2,9 @@
 Forecast with an echo state network
 ===================================
 
-``rk.ESN`` reads a series with a fixed random reservoir and forecasts each lead by a ridge regression of its states. A fit
-takes a fraction of a second. Here it forecasts sunspot numbers, whose cycles differ in length and height.
+``rk.ESN`` reads a series with a fixed random reservoir and forecasts each lead by a
+ridge regression of its states. A fit takes a fraction of a second. Here it forecasts
+sunspot numbers, whose cycles differ in length and height.
 """
 
 import matplotlib.pyplot as plt
@@ -12,7 +13,8 @@ import numpy as np
 import rnnkit as rk
 
 # %%
-# The network is fitted to the years up to 1929. ``forecast`` then starts from any later year without fitting again.
+# The network is fitted to the years up to 1929. ``forecast`` then starts from any later
+# year without fitting again.
 
 years, sunspots = rk.datasets.load_sunspots()
 start = int(np.searchsorted(years, 1930))
@@ -22,14 +24,15 @@ origins = np.arange(start, len(years) - 8, 8)
 forecasts = [network.forecast(sunspots[:origin]) for origin in origins]
 
 # %%
-# Every line begins at its own origin and ends eight years later. Together they cover the time after 1930.
+# Every line begins at its own origin and ends eight years later. Together they cover
+# the time after 1930.
 
 figure, axes = plt.subplots(layout="constrained")
-axes.plot(years[start - 40 :], sunspots[start - 40 :], color="0.6", linewidth=1, label="measured")
+axes.plot(years[190:], sunspots[190:], color="0.6", linewidth=1, label="measured")
 for origin, values in zip(origins, forecasts, strict=True):
-    label = "forecast, eight years from each origin" if origin == origins[0] else None
-    axes.plot(years[origin : origin + 8], values, ".-", color="C0", markersize=4, label=label)
-    axes.plot(years[origin], values[0], "o", color="C0", markersize=5)
+    (line,) = axes.plot(years[origin : origin + 8], values, ".-C0", markersize=4)
+    axes.plot(years[origin], values[0], "oC0", markersize=5)
+line.set_label("forecast, eight years from each origin")
 axes.axvline(1929.5, color="0.7", linewidth=0.8, linestyle="--")
 axes.set(xlabel="year", ylabel="sunspot number", ylim=(-5, 230))
 axes.legend(loc="upper left")
