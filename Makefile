@@ -20,7 +20,7 @@ help:
 	@echo "make test         run the tests"
 	@echo "make test-cuda    run those of CUDA, which need no GPU"
 	@echo "make test-all     run the long ones too, an hour or more"
-	@echo "make lint         ruff and mypy"
+	@echo "make lint         ruff, mypy and codespell"
 	@echo "make bench        time rnnkit with asv, some minutes"
 	@echo "make docs         run the examples of the pages, and build these into site/"
 	@echo "make clean        remove what these commands made"
@@ -97,6 +97,7 @@ lint: .venv/ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell
 
 ASV := cd asv_benchmarks && ../$(BIN)/asv
 # Some minutes on two cores; make bench QUICK= measures as long as asv likes best.

@@ -53,7 +53,7 @@ def _normalise(z):
     },
 )
 def normalised_lstm(x, states, weights):
-    """An LSTM with layer normalisation of what goes into its gates and out of its cell."""
+    """An LSTM with layer normalization of what goes into its gates and out of its cell."""
     h, c = states
     z = weights.scale * _normalise(x @ weights.kernel + h @ weights.recurrent_kernel) + weights.bias
     i, f, g, o = np.split(z, 4, axis=-1)

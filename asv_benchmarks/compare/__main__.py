@@ -40,6 +40,7 @@ import picture  # noqa: E402
 import predicted  # noqa: E402
 import process  # noqa: E402
 import reservoir  # noqa: E402
+import results  # noqa: E402
 import small_batches  # noqa: E402
 import stacks  # noqa: E402
 import training  # noqa: E402
@@ -103,8 +104,13 @@ def conditions(settings: Settings) -> str:
 
 
 def page(kept: dict) -> str:
-    """The page of everything that was kept; conditions that aren't the same for all are told in each section."""
+    """The page of everything that was kept.
+
+    Conditions that aren't the same for all are told in each section, versions in a list at the end.
+    """
     common = {record["conditions"] for record in kept.values()}
+    short, versions = results.shortened([record["conditions"] for record in kept.values()])
+    told = dict(zip(kept, short, strict=True)) if len(common) > 1 else {}
     lines = [
         "# Performance",
         "",
@@ -125,10 +131,10 @@ def page(kept: dict) -> str:
             continue
         record = kept[name]
         lines += ["", f"## {section.title}", *(["", section.text] if section.text else [])]
-        lines += ["", record["conditions"]] if len(common) > 1 else []
+        lines += ["", told[name]] if told else []
         lines += ["", *section.write(record["figures"])] if record["figures"] else []
         lines += [line for note in record["notes"] for line in ("", note)]
-    return "\n".join([*lines, "", *predicted.section()]) + "\n"
+    return "\n".join([*lines, "", *predicted.section(), *(versions if told else [])]) + "\n"
 
 
 def main() -> None:
@@ -152,6 +158,7 @@ def main() -> None:
     print(text)
     if options.output:
         options.output.write_text(text, encoding="utf-8")
+        results.finish(options.output)
         for name, record in kept.items():
             if SECTIONS[name].draw:
                 SECTIONS[name].draw(record["figures"], options.output.parent / picture.NAME)

@@ -37,10 +37,10 @@ SECTIONS = {
     "GRU": _section("GRU"),
     "SimpleRNN": _section("SimpleRNN"),
     "gated": _section("gated", "A user-defined cell with one gate."),
-    "normalised": _section(
-        "normalised LSTM",
-        "An LSTM with layer normalisation of the gates' pre-activations and of the cell state, written by hand in "
+    "normalized": _section(
+        "normalized LSTM",
+        "An LSTM with layer normalization of the gates' pre-activations and of the cell state, written by hand in "
         "each library.",
-        sizes.NORMALISED,
+        sizes.NORMALIZED,
     ),
 }

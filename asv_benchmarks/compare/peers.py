@@ -178,8 +178,8 @@ def jax_passes(problem: Problem):
     start = tuple(jnp.zeros((problem.size[0], problem.size[3]), jnp.float32) for _ in range(states))
 
     def first(bias):
-        """What is added before the step: not the bias of sums that are normalised first."""
-        if problem.cell == "normalised LSTM":
+        """What is added before the step: not the bias of sums that are normalized first."""
+        if problem.cell == "normalized LSTM":
             return 0
         return bias if bias.ndim == 1 else bias[0]
 
@@ -226,7 +226,7 @@ def _jax_steps(problem: Problem, jax, jnp):
         z = z - z.mean(axis=-1, keepdims=True)
         return z / jnp.sqrt((z * z).mean(axis=-1, keepdims=True) + 1e-5)
 
-    def normalised(states, a, recurrent, bias):
+    def normalized(states, a, recurrent, bias):
         h, c = states
         i, f, g, o = jnp.split(scale * normalise(a + h @ recurrent) + bias, 4, axis=1)
         c = sigmoid(f) * c + sigmoid(i) * jnp.tanh(g)
@@ -238,7 +238,7 @@ def _jax_steps(problem: Problem, jax, jnp):
         "GRU": (gru, 1),
         "SimpleRNN": (simple, 1),
         "gated": (gated, 1),
-        "normalised LSTM": (normalised, 2),
+        "normalized LSTM": (normalized, 2),
     }[problem.cell]
 
 

@@ -137,14 +137,14 @@ The model adds up four terms for a step of a thread block. The first is the long
 their dependency chains, their reads, and the data moved. The others are its functions, the reads that it waits for \
 at its start, and its barriers. Each element of a product is one chain of multiply-adds, as on the CPU. With one row \
 of many units, the time of a step is the latency of this chain, not the GPU's arithmetic. Weights that do not fit \
-into one block's shared memory are divided among several blocks, which then synchronise in every step.
+into one block's shared memory are divided among several blocks, which then synchronize in every step.
 
 From NVIDIA's data sheets and tuning guides, for the H100 and the A100: 132 and 108 multiprocessors; 128 and 64 \
 multiply-adds per cycle; 227 and 163 KB of shared memory per block; 3.35 and 1.56 TB/s; 1.755 and 1.41 GHz.
 
 Of the order of published microbenchmarks: shared memory has a latency of 30 cycles and delivers 128 bytes per cycle. \
 The second-level cache has a latency of 300 cycles and delivers 48 bytes per cycle to one multiprocessor, 3,500 to \
-all. The result of a multiply-add takes 4 cycles. The blocks of a grid synchronise in a microsecond.
+all. The result of a multiply-add takes 4 cycles. The blocks of a grid synchronize in a microsecond.
 
 Guesses, which a measurement should correct first: every other instruction of a function waits. Four reads are in \
 flight at a time. Products outside the time loop reach {tiled:.0%} of the peak multiply-adds. From one kernel to the \

@@ -12,7 +12,7 @@ CELLS = {
     "GRU": lambda units: rk.GRUCell(units),
     "SimpleRNN": lambda units: rk.SimpleRNNCell(units),
     "gated": lambda units: gated(units=units),
-    "normalised LSTM": lambda units: normalised_lstm(units=units),
+    "normalized LSTM": lambda units: normalised_lstm(units=units),
 }
 
 
@@ -27,7 +27,7 @@ class Problem:
     kernel: np.ndarray
     recurrent_kernel: np.ndarray
     bias: np.ndarray
-    scale: np.ndarray | float = 1.0  # of normalised sums
+    scale: np.ndarray | float = 1.0  # of normalized sums
 
 
 def make(cell: str, size: tuple[int, int, int, int], dtype: str = "float32") -> Problem:

@@ -157,7 +157,7 @@ def level_and_season(x, states, constants, *, series=1, period=1):
     initial={"decay": 1.0},
 )
 def dynamic_theta(x, states, constants, *, series=1):
-    """The dynamic optimised Theta model (Fiorucci et al. 2016).
+    """The dynamic optimized Theta model (Fiorucci et al. 2016).
 
     One step is::
 

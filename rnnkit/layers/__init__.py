@@ -1,1 +1,1 @@
-"""What a user holds: layers, which check, normalise, run and shape."""
+"""What a user holds: layers, which check, normalize, run and shape."""

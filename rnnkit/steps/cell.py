@@ -272,7 +272,7 @@ class Cell(Configurable):
         }
 
     def _advance(self, x, states, constants, training, draws):
-        """One step, normalised: flat states in, ``(output, flat states)`` out."""
+        """One step, normalized: flat states in, ``(output, flat states)`` out."""
         given = {"constants": constants, "training": training, "draws": Values(draws)}
         output, new = split_step_result(
             self.call(x, states, **{k: v for k, v in given.items() if self._takes(k)}), cell_name(self)

@@ -90,7 +90,9 @@ def test_the_page_measures_a_section_and_keeps_the_others(tmp_path):
     assert all(time > 0 for row in record["typed"]["figures"].values() for times in row.values() for time in times)
     text = page.read_text(encoding="utf-8")
     assert text.index("## A user-written LSTM") < text.index("## Echo state network") < text.index("another day")
-    assert "nobody was there." in text and record["typed"]["conditions"] in text
+    assert "nobody was there." in text
+    machine, versions, day = record["typed"]["conditions"].split("; ")
+    assert f"{machine}; {day[:10]}, 1 rounds, small sizes only; [versions A]" in text and f"- **A**: {versions}" in text
 
 
 @pytest.mark.parametrize(
@@ -121,8 +123,12 @@ def test_the_page_shows_minima_medians_and_the_fastest_other_library(tmp_path):
     assert "| 5, 6, 7, 8 | 4 / 4 | 3 / 3 |  | 0.75 / 0.75 |" in text
     assert "Geometric mean of the ratios: 1.50 / 1.22." in text
     assert text.count("one day") == 1
-    (picture,) = [line for line in text.splitlines() if line.startswith("![")]
-    assert (tmp_path / picture.split("](")[1].rstrip(")")).stat().st_size > 1000
+    pictures = [line.split("](")[1].rstrip(")") for line in text.splitlines() if line.startswith("![")]
+    assert pictures == ["performance.png", "page/lstm.svg"]
+    assert all((tmp_path / picture).stat().st_size > 1000 for picture in pictures)
+    numbers = json.loads((tmp_path / "page.json").read_text(encoding="utf-8"))
+    assert numbers["LSTM"]["tables"][0]["1, 2, 3, 4"]["torch"] == [3, 5]
+    assert numbers["LSTM"]["means"] == ["1.50 / 1.22"]
 
 
 def test_the_page_sets_the_parts_of_a_gradient_beside_the_machine_and_checkpoints_beside_none(tmp_path):

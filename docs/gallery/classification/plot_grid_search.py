@@ -3,8 +3,8 @@ A grid search in scikit-learn
 =============================
 
 The estimators of ``rnnkit.sklearn`` are estimators of scikit-learn. ``GridSearchCV``
-searches the parameters of an echo state network inside a pipeline.
-This example needs ``pip install 'rnnkit[sklearn,plots]'``.
+searches the parameters of an echo state network inside a pipeline. This example needs
+``pip install 'rnnkit[sklearn,plots]'``.
 """
 
 import matplotlib.pyplot as plt

@@ -47,8 +47,8 @@ def van_der_pol(x, states, weights, *, method, substeps):
 
 
 # %%
-# The truth is a run with very short sub-steps. Halving the sub-step about
-# halves Euler's error and divides the other by 16.
+# The truth is a run with very short sub-steps. Halving the sub-step about halves
+# Euler's error and divides the other by 16.
 
 x = 0.5 * np.sin(0.7 * np.arange(15))[None, :, None]
 

@@ -1,4 +1,4 @@
-"""One call of a layer, checked and normalised, and what comes of it: the language between layers and executors."""
+"""One call of a layer, checked and normalized, and what comes of it: the language between layers and executors."""
 
 from __future__ import annotations
 

@@ -249,7 +249,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         return [np.asarray(k) if isinstance(k, list) else k for k in key]
 
     def _part(self, key) -> tuple[View, int | None]:
-        """What a normalised key shows, and where the batch axis stands then."""
+        """What a normalized key shows, and where the batch axis stands then."""
         inner: list[np.ndarray | slice | int | None] = []
         axis, position, arrays, kept = None, 0, 0, 0
         for k in key:

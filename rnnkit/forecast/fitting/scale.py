@@ -55,9 +55,9 @@ class Scale:
         """Values ``(B, n)`` at times ``(B, n)``, without trend and in units of the spread."""
         return (values - self.line(times)) / self.spread[:, None]
 
-    def restore(self, standardised, times) -> np.ndarray:
+    def restore(self, standardized, times) -> np.ndarray:
         """What `standardise` was given."""
-        return standardised * self.spread[:, None] + self.line(times)
+        return standardized * self.spread[:, None] + self.line(times)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What it measured, by name."""

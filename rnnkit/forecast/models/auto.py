@@ -39,7 +39,7 @@ _GRID = np.linspace(0.0, 1.0, 41)  # shares that are tried
 class Auto(Forecaster):
     """A combination of exponential smoothing, Theta models, an autoregression and a network, with calibrated bands.
 
-    Four models are fitted to every series: the dynamic optimised Theta model, the Theta method with θ = 2, exponential
+    Four models are fitted to every series: the dynamic optimized Theta model, the Theta method with θ = 2, exponential
     smoothing with its form chosen by AICc, and exponential smoothing with a damped trend. Their mean is the forecast:
     equal weights are hard to improve on (Clemen 1989, "Combining forecasts: a review and annotated bibliography"). A
     series of 120 values or more has an `Autoregression` besides; one of fewer than 4 values goes on as it ended. A

@@ -45,7 +45,7 @@ class _Series(NamedTuple):
 
     z: np.ndarray  # (N, T), NaN in gaps and after the end
     lengths: np.ndarray  # (N,)
-    covariates: Covariates  # standardised, 0 where they are not known
+    covariates: Covariates  # standardized, 0 where they are not known
     rows: dict[str, np.ndarray]  # what `_units` found
 
     @classmethod

@@ -21,7 +21,7 @@ _START = 0.5  # of α, of w, and of the starting level in units of the first val
 
 
 class Theta(Forecaster):
-    """The dynamic optimised Theta model, or the standard one with θ = 2.
+    """The dynamic optimized Theta model, or the standard one with θ = 2.
 
     A series with a significant season is divided by its seasonal factors first, and the forecasts are multiplied by
     them; where values aren't all positive, differences take the place of ratios. α, θ and the starting level minimise

@@ -26,9 +26,9 @@ _PYTHON = {
     "PyErr_Occurred": (POINTER, []),
     "PyErr_BadArgument": (ir.IntType(32), []),
 }
-# The IR is in SSA form and vectorised as it is written, so little is left to do. LLVM's own list for -O3 takes six
+# The IR is in SSA form and vectorized as it is written, so little is left to do. LLVM's own list for -O3 takes six
 # times as long; LSTM and GRU are no faster with it, forwards or backwards, nor with loops unrolled. What directs other
-# functions is not optimised at all: its registers alone would take half of the time to compile an LSTM.
+# functions is not optimized at all: its registers alone would take half of the time to compile an LSTM.
 _PASSES = ("simplify_cfg", "instruction_combine", "loop_rotate", "new_gvn", "aggressive_dce", "simplify_cfg")
 _FASTCALL = 0x80  # METH_FASTCALL: the function gets an array of its arguments
 
@@ -50,7 +50,7 @@ class Module(ir.Module):
     Attributes
     ----------
     directs : bool
-        Whether its functions mostly call others, and so are not optimised.
+        Whether its functions mostly call others, and so are not optimized.
     size : int
         Instructions of its functions so far.
     """
@@ -70,7 +70,7 @@ def declared(module: Module, code: ir.Function) -> ir.Function:
 
 
 def object_code(modules: Sequence[Module]) -> bytes:
-    """The optimised modules as object files, each behind its length."""
+    """The optimized modules as object files, each behind its length."""
     return object_codes([modules])[0]
 
 
@@ -117,7 +117,7 @@ class _Unit:
                 getattr(self.passes, f"add_{name}_pass")()
 
     def object_file(self) -> bytes:
-        """The optimised module as an object file."""
+        """The optimized module as an object file."""
         self._optimise()
         with llvm.ffi.OutputString() as message:
             memory = _without_lock("LLVMPY_TargetMachineEmitToMemory")(self.machine, self.parsed, 1, message)

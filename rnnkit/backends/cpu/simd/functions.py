@@ -1,6 +1,6 @@
 """Every formula as a function of jitted code: on vectors and on numbers, float32 and float64, by NumPy's names.
 
-A vector's lane and a number give the same bits. Nearly all are vectorised; `compiler/ir/operations.py` says of a few
+A vector's lane and a number give the same bits. Nearly all are vectorized; `compiler/ir/operations.py` says of a few
 where they go lane by lane.
 """
 

@@ -1,6 +1,6 @@
 """Functions of SIMD values: `Vector`, a register full of floats, and `Mask`, one bit for each of its lanes.
 
-Code written with them is vectorised as it stands; nothing is left to the compiler's guesses. Addresses, strides
+Code written with them is vectorized as it stands; nothing is left to the compiler's guesses. Addresses, strides
 and offsets are int64 and count bytes; no alignment is asked for. There is no fast-math, and a multiply-add is
 formed only where `fma` is written, so that a value doesn't depend on the kernel it is computed in.
 """
