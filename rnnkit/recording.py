@@ -217,7 +217,7 @@ def repeated(function: Callable[[], Any], *reads, draws: bool = False) -> Any:
     return kept
 
 
-def computed(function: Callable, *operands, **options) -> np.ndarray:
+def computed(function: Callable, *operands, draws: bool = False, **options) -> np.ndarray:
     """What a function of NumPy gives that has an argument `out`, a new array; a recording has it written there again.
 
     Parameters
@@ -226,14 +226,26 @@ def computed(function: Callable, *operands, **options) -> np.ndarray:
         As `numpy.add`, `numpy.sum` or `numpy.concatenate`.
     *operands : ndarray, or lists and tuples of these
         All arrays that it reads.
+    draws : bool
+        As of `repeated`.
     **options
         What else it takes, by name.
     """
     found = np.asarray(function(*operands, **options))
     recording = _current.get()
     if recording is not None:
-        recording.note(partial(function, *operands, out=found, **options), list(_arrays(operands)), [found])
+        run = partial(function, *operands, out=found, **options)
+        recording.note(run, list(_arrays(operands)), [found], draws)
     return found
+
+
+def viewed(function: Callable[[np.ndarray], np.ndarray], array: np.ndarray) -> np.ndarray:
+    """What a function gives that shows an array in another way, which a recording repeats only if it is a copy."""
+    found = function(array)
+    recording = _current.get()
+    if recording is None or recording.knows(found):
+        return found
+    return repeated(lambda: function(array), array)
 
 
 def copied(array: np.ndarray, dtype=None) -> np.ndarray:

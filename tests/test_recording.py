@@ -7,6 +7,7 @@ from rnnkit.recording import (
     LARGEST,
     Recording,
     Unrepeatable,
+    computed,
     constant,
     contiguous,
     copied,
@@ -14,6 +15,8 @@ from rnnkit.recording import (
     put,
     repeated,
     unrepeatable,
+    unwatched,
+    viewed,
 )
 
 
@@ -123,3 +126,53 @@ def test_numbers_beyond_the_memorys_precision_are_cast_without_a_word():
     x[:] = 1e300
     recording.repeat()
     assert np.isinf(place).all()
+
+
+def test_computed_writes_into_the_same_array():
+    x, y = np.arange(6.0).reshape(2, 3), np.ones(3)
+    assert computed(np.sum, x, axis=1).tolist() == [3, 12]
+    recording = recorded(x, y)
+    with recording:
+        added = computed(np.add, x, y)
+        total = computed(np.sum, added)
+        joined = computed(np.concatenate, [added, x], axis=0)
+    x[:] = 2
+    recording.spoil()
+    recording.repeat()
+    assert (added == 3).all() and total == 18 and joined.tolist() == [[3] * 3] * 2 + [[2] * 3] * 2
+    with pytest.raises(Unrepeatable, match="that no recorded operation wrote"), recorded(x):
+        computed(np.add, x, y)
+
+
+def test_computed_draws_at_each_repetition():
+    rng = np.random.default_rng(0)
+    recording = recorded()
+    with recording:
+        once = computed(rng.random, 3)
+        each = computed(rng.random, 3, draws=True)
+    before, last = once.copy(), each.copy()
+    recording.repeat()
+    assert (once == before).all() and (each != last).all()
+
+
+def test_a_view_is_repeated_only_if_it_is_a_copy():
+    x = np.arange(6.0).reshape(2, 3)
+    assert np.shares_memory(viewed(np.transpose, x), x)
+    recording = recorded(x)
+    with recording:
+        turned = viewed(np.transpose, x)
+        flat = viewed(np.ravel, turned)
+    assert len(recording.operations) == 1
+    x[:] = 7
+    recording.repeat()
+    assert (turned == 7).all() and (flat == 7).all()
+
+
+def test_nothing_is_recorded_while_nobody_watches():
+    x = np.ones(2)
+    recording = recorded(x)
+    with recording:
+        with unwatched():
+            computed(np.add, x, np.ones(2))
+        assert current() is recording
+    assert not recording.operations

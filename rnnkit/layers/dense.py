@@ -9,13 +9,13 @@ import numpy as np
 from rnnkit import constraints, regularizers
 from rnnkit.activations import activation, activation_name, linear
 from rnnkit.arguments import fraction, positive_integer
-from rnnkit.cells.standard import InvertedDropout
 from rnnkit.initializers import initializer, initializer_config
 from rnnkit.layers.base import Layer
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.masked_values import finite_under_mask
 from rnnkit.layers.support.pullback import Gradients
+from rnnkit.recording import computed, copied
 from rnnkit.steps.cell import Cell
 
 
@@ -156,6 +156,7 @@ class Dropout(Layer):
     """
 
     _padding = "masked"
+    _is_noted = True
 
     def __init__(self, rate, *, dtype=None, seed=None, name=None):
         super().__init__(dtype=dtype, seed=seed, name=name)
@@ -169,11 +170,16 @@ class Dropout(Layer):
         x = validation.array(inputs, "x")
         if not self.built:
             self._build_with(x.shape, self.dtype or validation.precision_of(x))
-        x = finite_under_mask(x.astype(self.dtype), mask)
+        x = finite_under_mask(copied(x, self.dtype), mask)
         if not training or not self.rate:
-            return x, lambda d: Gradients({}, np.array(d))
-        kept = InvertedDropout(self.rate)(self._draw_generator(), x.shape).astype(self.dtype)
-        return x * kept, lambda d: Gradients({}, d * kept)
+            return x, lambda d: Gradients({}, copied(d))
+        kept = computed(np.greater_equal, computed(self._random, x.shape, draws=True), self.rate)
+        factor = computed(np.multiply, kept, self.dtype.type(0 if self.rate == 1 else 1 / (1 - self.rate)))
+        return computed(np.multiply, x, factor), lambda d: Gradients({}, computed(np.multiply, d, factor))
+
+    def _random(self, size, out=None) -> np.ndarray:
+        """Numbers from 0 to 1."""
+        return self._draw_generator().random(size, out=out)
 
     def _refuses_stream(self):
         return None

@@ -8,6 +8,7 @@ import numpy as np
 
 from rnnkit.arguments import is_integer, shown
 from rnnkit.layers.merging import Merge
+from rnnkit.recording import computed, contiguous, viewed
 
 _LEAST_NORM = 1e-7  # by which Keras divides at least
 
@@ -45,6 +46,10 @@ class Dot(Merge):
         self.axes = int(axes) if is_integer(axes) else [int(axis) for axis in axes]
         self.normalize = bool(normalize)
 
+    @property
+    def _is_noted(self):
+        return not self.normalize
+
     def get_config(self):
         """The constructor's arguments as JSON values."""
         return {"axes": self.axes, "normalize": self.normalize} | super().get_config()
@@ -78,19 +83,20 @@ class Dot(Merge):
         first, first_back = self._unit(arrays[0], i)
         second, second_back = self._unit(arrays[1], k)
         first, second = np.moveaxis(first, i, -1), np.moveaxis(second, k, 1)
-        a = first.reshape(len(first), math.prod(first.shape[1:-1]), first.shape[-1])
-        b = second.reshape(len(second), second.shape[1], math.prod(second.shape[2:]))
+        sizes = len(first), math.prod(first.shape[1:-1]), first.shape[-1]
+        a = viewed(lambda x: x.reshape(sizes), first)
+        b = viewed(lambda x: x.reshape(len(x), x.shape[1], math.prod(x.shape[2:])), second)
 
         def parted(d):
-            d = d.reshape(len(a), a.shape[1], b.shape[2])
-            d_first = np.matmul(d, b.swapaxes(1, 2)).reshape(first.shape)
-            d_second = np.matmul(a.swapaxes(1, 2), d).reshape(second.shape)
+            d = viewed(lambda x: x.reshape(len(a), a.shape[1], b.shape[2]), d)
+            d_first = computed(np.matmul, d, b.swapaxes(1, 2)).reshape(first.shape)
+            d_second = computed(np.matmul, a.swapaxes(1, 2), d).reshape(second.shape)
             return [
-                np.ascontiguousarray(first_back(np.moveaxis(d_first, -1, i))),
-                np.ascontiguousarray(second_back(np.moveaxis(d_second, 1, k))),
+                contiguous(first_back(np.moveaxis(d_first, -1, i)), self.dtype),
+                contiguous(second_back(np.moveaxis(d_second, 1, k)), self.dtype),
             ]
 
-        return np.matmul(a, b).reshape(shape), parted
+        return computed(np.matmul, a, b).reshape(shape), parted
 
     def _unit(self, x, axis):
         """x as it is multiplied, and the way back of its cotangent."""

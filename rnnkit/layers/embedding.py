@@ -14,7 +14,7 @@ from rnnkit.layers.support import validation
 from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.layers.support.symbolic import SymbolicTensor
-from rnnkit.recording import weights_now
+from rnnkit.recording import computed, repeated, weights_now
 from rnnkit.steps.cell import frozen
 from rnnkit.steps.weight_options import WeightOptions
 
@@ -54,6 +54,7 @@ class Embedding(Layer):
 
     _open_axes = 2
     _padding = "masked"
+    _is_noted = True
     _table: np.ndarray
 
     def __init__(
@@ -92,16 +93,19 @@ class Embedding(Layer):
         return partial(self._looked_up, weights_now({"embeddings": self._table})["embeddings"])
 
     def _looked_up(self, table, inputs, mask, training):
-        ids = self._ids(inputs)
+        ids = repeated(lambda: self._ids(inputs), inputs)
         if not self.built:
             self._build_with(ids.shape, self.dtype or np.dtype("float32"))
             table = self._table
         shape = table.shape
 
-        def back(d):
-            return Gradients({"embeddings": RowGradient.sums(ids.reshape(-1), d.reshape(ids.size, shape[1]), shape)})
+        def sums(d):
+            return RowGradient.sums(ids.reshape(-1), d.reshape(ids.size, shape[1]), shape)
 
-        return table[ids], back
+        def back(d):
+            return Gradients({"embeddings": repeated(lambda: sums(d), ids, d, draws=True)})
+
+        return computed(np.take, table, ids, axis=0, mode="clip"), back  # the ids are known to be inside
 
     def compute_mask(self, inputs, mask=None):
         """``ids != 0`` with `mask_zero`, else the mask as it came; symbolic for symbolic ids."""
@@ -135,8 +139,8 @@ class Embedding(Layer):
         ids = given.astype(np.intp)
         if given.dtype.kind == "f" and (ids != given).any():
             raise ValueError("expected ids to be integers, got fractions")
-        wrong = ids[(ids < 0) | (ids >= self.input_dim)]
-        if wrong.size:
+        if ids.size and ids.view(np.uintp).max() >= self.input_dim:  # a negative one is large without its sign
+            wrong = ids[(ids < 0) | (ids >= self.input_dim)]
             hint = "" if wrong[0] < 0 else "; input_dim has to be above the largest id"
             raise ValueError(f"expected ids from 0 to {self.input_dim - 1}, got {wrong[0]}{hint}")
         return ids

@@ -8,6 +8,7 @@ from rnnkit.arguments import integer
 from rnnkit.layers.base import Layer, makes_no_mask
 from rnnkit.layers.support import symbolic, validation
 from rnnkit.layers.support.pullback import Gradients
+from rnnkit.recording import computed, copied, repeated
 
 
 class Merge(Layer):
@@ -41,7 +42,7 @@ class Merge(Layer):
         return self._unchecked(arrays, mask, training)
 
     def _unchecked(self, arrays, mask, training):
-        copies = [one.astype(self.dtype) for one in arrays]  # what the gradient reads, whatever becomes of the inputs
+        copies = [copied(one, self.dtype) for one in arrays]  # what the gradient reads, whatever becomes of the inputs
         merged, parted = self._merged(copies)
         return merged, lambda d: Gradients({}, parted(d))
 
@@ -99,6 +100,7 @@ class Concatenate(Merge):
     """
 
     _least_rank = 2
+    _is_noted = True
 
     def __init__(self, axis=-1, *, dtype=None, seed=None, name=None):
         super().__init__(dtype=dtype, seed=seed, name=name)
@@ -122,7 +124,8 @@ class Concatenate(Merge):
     def _merged(self, arrays):
         axis = self.axis
         cuts = np.cumsum([one.shape[axis] for one in arrays])[:-1]
-        return np.concatenate(arrays, axis=axis), lambda d: [np.array(one) for one in np.split(d, cuts, axis=axis)]
+        joined = computed(np.concatenate, arrays, axis=axis)
+        return joined, lambda d: [copied(one) for one in np.split(d, cuts, axis=axis)]
 
     def _padding_of(self, shape):
         return "lengths" if self.axis in (1, 1 - len(shape)) else super()._padding_of(shape)
@@ -149,6 +152,8 @@ class Concatenate(Merge):
 
 class Elementwise(Merge):
     """Base of layers that merge arrays of one shape element by element; a size of 1 is repeated, as NumPy does."""
+
+    _is_noted = True
 
     def _merged_shape(self, shapes):
         return tuple(
@@ -201,7 +206,7 @@ class Subtract(Elementwise):
         return super()._merged_shape(shapes)
 
     def _combined(self, arrays):
-        return arrays[0] - arrays[1], lambda d: [d, -d]
+        return computed(np.subtract, *arrays), lambda d: [d, computed(np.negative, d)]
 
 
 class Multiply(Elementwise):
@@ -233,7 +238,7 @@ class Average(Elementwise):
 
     def _combined(self, arrays):
         count = len(arrays)
-        return _folded(np.add, arrays) / count, lambda d: [d / count] * count
+        return computed(np.divide, _folded(np.add, arrays), count), lambda d: [computed(np.divide, d, count)] * count
 
 
 class Extreme(Elementwise):
@@ -244,7 +249,7 @@ class Extreme(Elementwise):
     def _combined(self, arrays):
         result = _folded(self._choose, arrays)
 
-        def parted(d):
+        def chosen(d):
             left, parts = np.ones(d.shape, bool), []
             for array in arrays:
                 taken = left & (array == result)
@@ -252,7 +257,7 @@ class Extreme(Elementwise):
                 left &= ~taken
             return parts
 
-        return result, parted
+        return result, lambda d: repeated(lambda: chosen(d), d, arrays, result)
 
 
 class Maximum(Extreme):
@@ -283,16 +288,16 @@ class Minimum(Extreme):
 
 def _folded(function, arrays):
     """A function of two arrays over all of them; a new array, also of one."""
-    result = np.array(arrays[0])
-    for array in arrays[1:]:
-        result = function(result, array)
-    return result
+    result, *others = arrays
+    for array in others:
+        result = computed(function, result, array)
+    return result if others else copied(result)
 
 
 def _summed_to(d, shape):
     """The cotangent of an array that was repeated along its axes of size 1."""
-    repeated = tuple(axis for axis, (size, given) in enumerate(zip(d.shape, shape, strict=True)) if size != given)
-    return np.sum(d, axis=repeated, keepdims=True) if repeated else np.array(d)
+    axes = tuple(axis for axis, (size, given) in enumerate(zip(d.shape, shape, strict=True)) if size != given)
+    return computed(np.sum, d, axis=axes, keepdims=True) if axes else copied(d)
 
 
 def _steps(mask):

@@ -9,6 +9,7 @@ from rnnkit.arguments import is_integer, positive_integer, shown
 from rnnkit.layers.pooling import OverTime
 from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.support.windows import channels_last, two_sizes
+from rnnkit.recording import copied
 
 
 class Permute(Shaping):
@@ -28,6 +29,8 @@ class Permute(Shaping):
     (4, 3, 5)
     """
 
+    _is_noted = True
+
     def __init__(self, dims, *, dtype=None, seed=None, name=None):
         super().__init__(dtype=dtype, seed=seed, name=name)
         if not isinstance(dims, (list, tuple)) or not all(is_integer(axis) for axis in dims):
@@ -45,7 +48,7 @@ class Permute(Shaping):
     def _moved(self, x, mask):
         order = (0, *self.dims)
         back = np.argsort(order)
-        return np.ascontiguousarray(x.transpose(order)), lambda d: d.transpose(back).copy()
+        return copied(x.transpose(order)), lambda d: copied(d.transpose(back))
 
     def compute_output_shape(self, input_shape):
         """The input's sizes in the new order."""

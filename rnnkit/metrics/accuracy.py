@@ -12,7 +12,8 @@ from rnnkit.metrics.metric import Metric
 def binary_accuracy(y_true, y_pred, threshold=0.5):
     """The share of entries of the last axis where ``y_pred > threshold`` agrees with y_true, which is 0 or 1."""
     losses.check_arrays(y_true, y_pred)
-    return np.mean(y_true == (y_pred > threshold), axis=-1)
+    right = y_true == (y_pred > threshold)
+    return right[..., 0].astype(np.float64) if right.shape[-1] == 1 else np.mean(right, axis=-1)
 
 
 def categorical_accuracy(y_true, y_pred):
@@ -41,7 +42,7 @@ def sparse_top_k_categorical_accuracy(y_true, y_pred, k=5):
     place = _numbers_of_classes(y_true, y_pred).astype(np.intp)[..., None]
     inside = (place >= 0) & (place < y_pred.shape[-1])
     chosen = np.take_along_axis(y_pred, np.where(inside, place, 0), axis=-1)
-    above = np.sum(y_pred > chosen, axis=-1)
+    above = np.count_nonzero(y_pred > chosen, axis=-1)
     return ((above < k) & np.isfinite(chosen[..., 0]) & inside[..., 0]).astype(np.float64)
 
 

@@ -38,20 +38,19 @@ class Counts:
         else:
             parts = [((slice(None), k), y_true[:, k] != 0, y_pred[:, k], weight[:, k]) for k in range(self.labels)]
         for at, positive, values, weights in parts:
-            for label, above, below in (
-                (positive, self.true_positives, self.false_negatives),
-                (~positive, self.false_positives, self.true_negatives),
-            ):
-                higher, total = self._above(values[label], weights[label])
-                above[at] += higher
-                below[at] += total - higher
+            (negatives, positives), (all_negatives, all_positives) = self._above(positive, values, weights)
+            self.true_positives[at] += positives
+            self.false_negatives[at] += all_positives - positives
+            self.false_positives[at] += negatives
+            self.true_negatives[at] += all_negatives - negatives
 
-    def _above(self, values, weights) -> tuple[np.ndarray, float]:
-        """The weights of values above each threshold, as NaN is above none, and of all."""
+    def _above(self, positive, values, weights) -> tuple[np.ndarray, np.ndarray]:
+        """For what is negative and what is positive: the weights of values above each threshold, and of all."""
         place = np.searchsorted(self.thresholds.astype(values.dtype), values, side="left")
-        place[np.isnan(values)] = 0
-        found = np.bincount(place, weights, len(self.thresholds) + 1)
-        return np.cumsum(found[::-1])[::-1][1:], float(found.sum())
+        place[np.isnan(values)] = 0  # NaN is above none
+        places = len(self.thresholds) + 1
+        found = np.bincount(place + places * positive, weights, 2 * places).reshape(2, places)
+        return np.cumsum(found[:, ::-1], axis=1)[:, -2::-1], found.sum(axis=1)
 
 
 class CountingMetric(Measure):

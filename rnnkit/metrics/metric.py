@@ -120,6 +120,9 @@ class Metric(Measure):
             return
         steps = targets.by_step(values.shape, y_pred.shape)
         values = targets.by_entry(values, steps)
+        if mask is None and sample_weight is None:
+            self._total, self._weight = self._total + float(np.sum(values)), self._weight + values.size
+            return
         weight = targets.weights(sample_weight, values.shape, np.float64)
         used = targets.used_steps(mask, y_pred.shape)
         if used is not None:
@@ -165,6 +168,9 @@ def used_entries(y_true, y_pred, mask, sample_weight) -> tuple[np.ndarray, np.nd
         For shapes that don't belong together, or a negative weight.
     """
     y_true, y_pred = targets.aligned(y_true, y_pred)
+    rows = y_true.reshape(-1, y_true.shape[-1]), y_pred.reshape(-1, y_pred.shape[-1])
+    if mask is None and sample_weight is None:
+        return *rows, np.ones(len(rows[1]))
     lead = y_pred.shape[: min(2, y_pred.ndim - 1)]
     weight = targets.weights(sample_weight, lead, np.float64)
     weight = np.broadcast_to(weight.reshape(*weight.shape, *(1,) * (len(lead) - weight.ndim)), lead).copy()
@@ -173,4 +179,4 @@ def used_entries(y_true, y_pred, mask, sample_weight) -> tuple[np.ndarray, np.nd
         weight[~used] = 0
     weight = np.broadcast_to(weight.reshape(*lead, *(1,) * (y_pred.ndim - 1 - len(lead))), y_pred.shape[:-1]).ravel()
     kept = weight != 0
-    return y_true.reshape(-1, y_true.shape[-1])[kept], y_pred.reshape(-1, y_pred.shape[-1])[kept], weight[kept]
+    return rows[0][kept], rows[1][kept], weight[kept]

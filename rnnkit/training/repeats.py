@@ -177,7 +177,7 @@ class Repeats:
             self.settle()
             return False
         told, outputs, masks, parts = found.to_tell()
-        if tally.metrics:  # a metric may keep what it is told
+        if tally.may_keep:
             told, outputs, masks = _copy(told), copied_arrays(outputs), copied_arrays(masks)
         tally.add(told, outputs, masks, parts, penalty)
         mine = self._loaded is stepper.model  # or a metric has trained it

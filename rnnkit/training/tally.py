@@ -6,6 +6,7 @@ import copy
 
 import numpy as np
 
+from rnnkit.recording import is_own
 from rnnkit.training.batches import Batch
 from rnnkit.training.compiled import Compiled
 
@@ -22,6 +23,7 @@ class Tally:
         self.metrics = [(name, k, copy.copy(metric), weighted) for name, k, metric, weighted in compiled.metrics]
         for _, _, metric, _ in self.metrics:
             metric.reset()
+        self.may_keep = any(_may_keep(metric) for _, _, metric, _ in self.metrics)
 
     def add(self, batch: Batch, outputs, masks, parts, penalty: float) -> None:
         """Add a batch: its outputs and masks, and the `Part` of each output's loss, or None."""
@@ -54,6 +56,13 @@ class Tally:
             if name:
                 found[f"{name}_loss"] = total / count if count else 0.0
         return found | {name: _number(metric) for name, _, metric, _ in self.metrics}
+
+
+def _may_keep(metric) -> bool:
+    """Whether a metric may keep the arrays that it is told of, as a user's may and rnnkit's own don't."""
+    function = getattr(metric, "function", None)
+    own = function is None or (is_own(function) and getattr(function, "__closure__", metric) is None)
+    return not (own and is_own(type(metric)))
 
 
 def _number(metric) -> float:

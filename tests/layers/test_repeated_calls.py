@@ -11,6 +11,7 @@ import pytest
 from matrix import same_bits
 
 import rnnkit as rk
+from rnnkit.layers.dot import Dot
 from rnnkit.layers.support import repeats
 
 RNG = np.random.default_rng(0)
@@ -50,6 +51,26 @@ def two_ways():
     return rk.Model(x, [rk.Dense(1)(state + rk.GRU(4)(steps, initial_state=[state])), steps])
 
 
+def operations():
+    """Operators and functions of NumPy, views among what it gives."""
+    x = rk.Input((5, 3))
+    h = np.concatenate([x[:, ::2], np.maximum(x, 0.1)[:, 1:3], np.where(x > 0, x, 0.3 * x)[:, :1]], axis=1)
+    scores = np.matmul(h, np.transpose(x, (0, 2, 1)))
+    shares = np.exp(scores - np.max(scores, axis=-1, keepdims=True))
+    shares = shares / np.sum(shares, axis=-1, keepdims=True)
+    same = np.equal(x, x[:, :1]).astype("float32")
+    return rk.Model(x, [np.matmul(shares, x), np.mean(np.stack([x, same], axis=1), axis=1) - same, x[:, 0], np.reshape(x, (-1, 15))])
+
+
+def merged():
+    x = rk.Input((5, 3))
+    y, turned = rk.Dense(3)(x), rk.Permute((2, 1))(x)
+    kinds = rk.Add, rk.Subtract, rk.Multiply, rk.Average, rk.Maximum, rk.Minimum, rk.Concatenate
+    found = [kind()([x, y]) for kind in kinds] + [rk.Add()([x, y, y, rk.Dense(1)(x)]), rk.Maximum()([x])]
+    found += [Dot((2, 1), normalize)([x, turned]) for normalize in (False, True)]
+    return rk.Model(x, [*found, Dot(2)([y, x]), rk.Flatten()(turned)])
+
+
 LAYERS = {
     "LSTM": lambda: rk.LSTM(4),
     "all that it returns": lambda: rk.GRU(4, return_sequences=True, return_state=True, go_backwards=True),
@@ -63,6 +84,8 @@ LAYERS = {
     "Sequential": lambda: rk.Sequential([rk.Masking(), rk.GRU(4), rk.Dropout(0.5), rk.Dense(1)]),
     "Model": two_ways,
     "a reservoir": lambda: rk.RNN(rk.ESNCell(20, seed=0)),
+    "operations": operations,
+    "merged": merged,
 }  # fmt: skip
 
 

@@ -48,6 +48,24 @@ def encoder_and_decoder():
     return rk.Model(x, [rk.Dense(1, seed=4, name="end")(state), rk.Dense(1, seed=5, name="each")(steps)], seed=0)
 
 
+def operations():
+    """Operators and NumPy's functions between layers, some of them with masks."""
+    x = rk.Input((5, 3))
+    steps = rk.GRU(4, return_sequences=True, seed=1)(rk.Masking()(x))
+    used = np.max(np.not_equal(x, 0).astype("float64"), axis=-1, keepdims=True)
+    shares = np.exp(steps - np.max(steps, axis=1, keepdims=True)) * used
+    mean = np.sum(steps * shares, axis=1) / (np.sum(shares, axis=1) + 1e-3)
+    turned = np.matmul(np.transpose(steps, (0, 2, 1)), steps)[:, ::2, 1]
+    last = rk.Dropout(0.2, seed=2)(np.concatenate([mean, turned, steps[:, -1] ** 2], axis=-1))
+    return rk.Model(x, rk.Dense(1, seed=4)(np.where(last > 0, last, 0.1 * last)), seed=0)
+
+
+def looked_up():
+    ids = rk.Input((5,), dtype="int32")
+    first, second = (rk.Embedding(9, 3, mask_zero=zero, seed=seed)(ids) for seed, zero in enumerate((False, True)))
+    return rk.Model(ids, rk.Dense(1, seed=3)(rk.GRU(4, seed=4)(rk.Add()([first, second, first]))), seed=0)
+
+
 class Squares(rk.regularizers.Regularizer):
     """A penalty that no rule knows."""
 
@@ -108,6 +126,8 @@ REPEATED = {
     "truncated": (sequential(gru(), dense()), X, SUM, {"truncate": 2}, {}),
     "paths that meet": (two_ways, X, SUM, {}, {}),
     "several outputs": (encoder_and_decoder, X, [SUM, EACH], {"loss": ["mse", "mae"], "loss_weights": [1.0, 0.3]}, {}),
+    "operations": (operations, GAPS, SUM, {"metrics": ["mae"]}, {}),
+    "looked up twice": (looked_up, IDS, SUM, {}, {}),
     "a frozen layer": (
         sequential(gru(), lambda: frozen(rk.Dense(2)), dense()), X, SUM, {}, {},
     ),

@@ -23,10 +23,10 @@ from rnnkit.backends.cpu.simd.registers import LANES
 from rnnkit.backends.cpu.threads.buffer_pool import borrow
 from rnnkit.backends.cpu.threads.team import ABANDONED, ThreadTeam, line_start, own_memory
 from rnnkit.backends.shared.call import GradientExecutor, Record, Result
-from rnnkit.backends.shared.prepack import Layout, only_moves
+from rnnkit.backends.shared.prepack import Layout, literals, only_moves
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.compiler.ir.plan import OF_CALL, SEQUENCES, STEP, Buffer, Plan, SparseProduct
-from rnnkit.recording import Recording, contiguous, current, repeated, unrepeatable
+from rnnkit.recording import Recording, constant, contiguous, current, repeated, unrepeatable
 from rnnkit.stored_weights import StoredWeight
 
 _OF_RECORD = ("x", "output", "last", "mask", "order")  # pointers to one array each
@@ -155,10 +155,17 @@ class Program:
         if not self.plan.prepacked:
             return ()
         if only_moves(self.plan):
-            names = list(weights)
-            found = recorded_moves(
-                recording, lambda *arrays: self.prepack(dict(zip(names, arrays, strict=True))), list(weights.values())
-            )
+            names, fixed = list(weights), literals(self.plan)
+
+            def moved(*arrays):
+                found = self.prepack(dict(zip(names, arrays, strict=True)))
+                return [one for one, literal in zip(found, fixed, strict=True) if not literal]
+
+            moves = iter(() if all(fixed) else recorded_moves(recording, moved, list(weights.values())))
+            found = [
+                constant(one) if literal else next(moves)
+                for one, literal in zip(self.prepack(weights), fixed, strict=True)
+            ]
         else:
             found = repeated(lambda: self.prepack(weights), *weights.values())
         return tuple(found)

@@ -9,6 +9,7 @@ import numpy as np
 
 from rnnkit.compiler.ir import evaluate
 from rnnkit.compiler.ir.plan import Plan, SparseProduct
+from rnnkit.recording import unwatched
 from rnnkit.stored_weights import all_expanded
 
 
@@ -31,21 +32,30 @@ class Layout(NamedTuple):
 
 
 def only_moves(plan: Plan) -> bool:
-    """Whether a plan's prepacked arrays hold numbers of the weights in other places, and zeros."""
+    """Whether a plan's prepacked arrays, but for literals, hold numbers of the weights in other places, and zeros."""
     sparse = any(isinstance(product, SparseProduct) for product in plan.products())
-    wanted = [node for one in plan.prepacked.values() for node in (one if isinstance(one, list) else [one])]
+    kept = [one for one, literal in zip(plan.prepacked.values(), literals(plan), strict=True) if not literal]
+    wanted = [node for one in kept for node in (one if isinstance(one, list) else [one])]
     return not sparse and evaluate.only_moves(wanted)
+
+
+def literals(plan: Plan) -> list[bool]:
+    """Which of a plan's prepacked arrays are literals."""
+    return [not isinstance(wanted, list) and wanted.op == "literal" for wanted in plan.prepacked.values()]
 
 
 def prepacker(plan: Plan, dtype, layout: Layout) -> Callable:
     """A function from weights by name to the arrays of ``plan.prepacked``, in its order."""
     nodes = [node for wanted in plan.prepacked.values() for node in (wanted if isinstance(wanted, list) else [wanted])]
     products = {product.panels: product for product in plan.products()}
+    values_of: evaluate.Evaluation | None = None
 
     def prepack(weights):
+        nonlocal values_of
+        values_of = values_of or evaluate.Evaluation(nodes, dtype)
         weights = all_expanded(weights)
-        with np.errstate(all="ignore"):
-            values = evaluate.evaluate(nodes, {("weight", name): array for name, array in weights.items()}, dtype)
+        with np.errstate(all="ignore"), unwatched():
+            values = values_of({("weight", name): array for name, array in weights.items()})
         arrays = []
         for buffer, wanted in plan.prepacked.items():
             if not isinstance(wanted, list):

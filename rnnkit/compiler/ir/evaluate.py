@@ -9,7 +9,7 @@ import numpy as np
 
 from rnnkit.compiler.ir.graph import INPUTS
 from rnnkit.compiler.ir.operations import OPERATIONS, REDUCTIONS
-from rnnkit.recording import computed, constant, copied, current, repeated, unwatched
+from rnnkit.recording import computed, constant, copied, repeated, unwatched, viewed
 
 
 def evaluate(nodes, inputs, dtype) -> dict[int, np.ndarray]:
@@ -95,7 +95,7 @@ def _function(node, dtype) -> Callable[..., np.ndarray]:
     if node.pointwise:
         return _pointwise(node, dtype)
     if node.op == "view":
-        return lambda a: _viewed(attr, a, lead)
+        return lambda a: viewed(lambda whole: attr.apply(whole, lead), a)
     if node.op == "concatenate":
         axis = lead + attr
         return lambda *args: computed(np.concatenate, _with_rows(args, node) if lead else args, axis=axis)
@@ -120,14 +120,6 @@ def _of_arrays(node, lead, dtype) -> Callable[..., np.ndarray]:
     if node.op == "inverse":
         return np.linalg.inv
     return lambda *args: np.asarray(attr(*args), dtype)
-
-
-def _viewed(view, a, lead):
-    found = view.apply(a, lead)
-    recording = current()
-    if recording is None or recording.knows(found):
-        return found
-    return repeated(lambda: view.apply(a, lead), a)
 
 
 def _pointwise(node, dtype):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from rnnkit.recording import repeated
+from rnnkit.recording import computed, repeated
 
-_TOGETHER = 128  # rows that are added up before their sum is added to others
+# Rows that are added up before their sum is added to others: in a long sum, rounding errors would grow with it.
+_TOGETHER = 128
 
 
 class RowGradient(NDArrayOperatorsMixin):
@@ -50,22 +51,10 @@ class RowGradient(NDArrayOperatorsMixin):
         short = ids.astype(np.uint16) if shape[0] <= 1 << 16 else ids  # a stable sort of 16 bits takes a third
         order = np.argsort(short, kind="stable")
         ordered = ids[order]
-        first = np.ones(len(ids), bool)
-        np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
-        starts = np.flatnonzero(first)
-        counts = np.diff(starts, append=len(ids))
-        # A frequent id in two passes: it is a long sum, whose rounding errors would grow with it.
-        frequent = np.flatnonzero(counts > _TOGETHER)
-        more = [np.arange(starts[i] + _TOGETHER, starts[i] + counts[i], _TOGETHER) for i in frequent]
-        firsts = np.sort(np.concatenate([starts, *more]), kind="stable") if more else starts
-        parts = _added(rows, order, firsts)
-        if not more:
-            return cls(ordered[starts], parts, shape)
-        places = np.searchsorted(firsts, starts)
-        sums = parts[places]
-        for i, others in zip(frequent, more, strict=True):
-            sums[i] = np.add.accumulate(parts[places[i] : places[i] + 1 + len(others)])[-1]
-        return cls(ordered[starts], sums, shape)
+        first = np.ones(len(ids) + 1, bool)  # and where the last one ends
+        np.not_equal(ordered[1:], ordered[:-1], out=first[1:-1])
+        bounds = np.flatnonzero(first)
+        return cls(ordered[bounds[:-1]], _added(rows, order, bounds), shape)
 
     @property
     def dtype(self) -> np.dtype:
@@ -106,6 +95,8 @@ class RowGradient(NDArrayOperatorsMixin):
 
 def added_up(first, second):
     """The sum of two gradients of one weight; rows if both are."""
+    if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
+        return computed(np.add, first, second)
     return repeated(lambda: _sum(first, second), first, second, draws=True)
 
 
@@ -116,9 +107,12 @@ def _sum(first, second):
     return first + second
 
 
-def _added(rows, order, starts):
-    """The sums of rows from each start up to the next, in this order."""
-    from scipy.sparse import csr_array  # its product with a dense array is one loop in that order
+def _added(rows, order, bounds) -> np.ndarray:
+    """The sums of rows from each bound up to the next, in this order."""
+    from rnnkit.execution.layer_kernels import run_kernel  # with the compiler, where it is first needed
 
-    ones = np.ones(len(order), rows.dtype)
-    return csr_array((ones, order, np.append(starts, len(order))), shape=(len(starts), len(rows))) @ rows
+    rows = np.ascontiguousarray(rows)
+    sums = np.empty((len(bounds) - 1, rows.shape[1]), rows.dtype)
+    numbers = len(sums), rows.shape[1], _TOGETHER
+    run_kernel("row_sums.row_sums", rows.dtype, rows, order, bounds, sums, *numbers, writes=[sums])
+    return sums

@@ -648,3 +648,26 @@ for wrong in (-1, 1.5, True, "1"):
 assert "numba" not in sys.modules
 """
     processes.run([sys.executable, "-c", code], check=True, env=os.environ | {"RNNKIT_MEMORY_LIMIT": "123"})
+
+
+@pytest.mark.parametrize("features", [1, 3, 8, 17, 40])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_of_one_id_are_added_up_in_order_128_at_a_time(features, dtype, rng):
+    for ids, table in (
+        (rng.integers(0, 9, 700), 9),
+        (rng.integers(0, 100_000, 50), 100_000),
+        (np.where(rng.random(600) < 0.7, 0, rng.integers(0, 40, 600)), 1 << 16),
+        (np.array([], int), 4),
+        (np.array([3]), 4),
+    ):
+        rows = rng.normal(size=(len(ids), features)).astype(dtype)
+        gradient = rk.RowGradient.sums(ids, rows, (table, features))
+        assert gradient.ids.tolist() == sorted(set(ids.tolist()))
+        for i, row in zip(gradient.ids, gradient.rows, strict=True):
+            own, total = rows[ids == i], np.zeros(features, dtype)
+            for start in range(0, len(own), 128):
+                part = np.zeros(features, dtype)
+                for one in own[start : start + 128]:
+                    part += one
+                total += part
+            same_bits(row, total)
