@@ -14,10 +14,10 @@ from rnnkit.cells.standard import InvertedDropout
 from rnnkit.initializers import draw
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import attending, validation
-from rnnkit.layers.support.attending import FAR, Finite, both, turned
+from rnnkit.layers.support.attending import Finite, both, turned
 from rnnkit.layers.support.pullback import Gradients, options
 from rnnkit.layers.support.symbolic import is_shape
-from rnnkit.recording import repeated, weights_now
+from rnnkit.recording import computed, copied, repeated, weights_now
 from rnnkit.steps.cell import frozen
 from rnnkit.steps.weight_options import PLAIN, WeightOptions
 
@@ -46,6 +46,8 @@ class Attending(Layer):
 
     # Calls
 
+    _is_noted = True
+
     def _bound(self, **options):
         options = {name: bool(value) for name, value in options.items()}
         return partial(self._with_weights, weights_now(self._own), options)
@@ -58,7 +60,7 @@ class Attending(Layer):
         else:
             self._build_with(shapes, self.dtype or np.result_type(*map(validation.precision_of, arrays)))
             weights = self._own
-        arrays = [one.astype(self.dtype) for one in arrays]  # what the gradient reads, whatever becomes of the inputs
+        arrays = [copied(one, self.dtype) for one in arrays]  # what the gradient reads, whatever becomes of the inputs
         masks = self._masks(mask, shapes)
         return self._attended(weights, arrays, masks, bool(training), *others, **options)
 
@@ -77,7 +79,7 @@ class Attending(Layer):
             if one is not None:
                 given = validation.array(one, f"{self._names[i]}_mask")
                 self._check_mask(f"{self._names[i]}_mask", given.shape, shape)
-                found[i] = given.reshape(shape[:2]) != 0
+                found[i] = repeated(partial(_used, given, shape[:2]), given)
         return found
 
     def _listed(self, mask) -> list:
@@ -122,8 +124,9 @@ class Attending(Layer):
         """What dropout makes of weights, and what it multiplies them by; None if by nothing."""
         if not training or not self.dropout:
             return weights, None
-        kept = InvertedDropout(self.dropout)(self._draw_generator(), weights.shape).astype(weights.dtype)
-        return weights * kept, kept
+        draw, shape, dtype = InvertedDropout(self.dropout), weights.shape, weights.dtype
+        kept = repeated(lambda: draw(self._draw_generator(), shape).astype(dtype), draws=True)
+        return computed(np.multiply, weights, kept), kept
 
     # Shapes
 
@@ -193,6 +196,10 @@ class Attending(Layer):
         self.__dict__.update(state)
         for array in self._own.values():
             array.flags.writeable = False  # neither copy nor pickle carries the flag
+
+
+def _used(mask, shape) -> np.ndarray:
+    return np.ascontiguousarray(mask.reshape(shape) != 0)
 
 
 def _agree(first, second) -> bool:
@@ -289,29 +296,27 @@ class Attention(Attending):
         shared = len(arrays) == 2
         pairs = attending.causal(arrays[0].shape[1], arrays[1].shape[1])[None] if use_causal_mask else None
         pairs = both(pairs, None if value_mask is None else value_mask[:, None])
-        used = both(np.ones((1, 1, 1), bool) if pairs is None else pairs, _column(query_mask))
         masked = pairs is not None or query_mask is not None
         query, value, key = (Finite(one, masked) for one in (*arrays[:2], arrays[-1]))
         scores, back_of_scores = self._scores(weights, query.values, key.values)
-        if pairs is not None:
-            scores = np.where(pairs, scores, scores - FAR)
+        used = both(np.ones((1, 1, 1), bool) if pairs is None else pairs, _column(query_mask)) if masked else None
         attending.spoil_scores(scores, used, query, key)
-        shares = attending.softmax(scores)
+        shares = attending.softmax(scores, pairs, relative=True)
         weighed, kept = self._dropped(shares, training)
-        output = weighed @ value.values
+        output = computed(np.matmul, weighed, value.values)
         attending.spoil_sums(output, used, value)
-        if query_mask is not None:
-            output = np.where(query_mask[..., None], output, 0)
+        output = _where_used(query_mask, output)
 
         def back(d, d_scores=None):
-            d = d if query_mask is None else np.where(query_mask[..., None], d, 0)
-            d_weighed = d @ turned(value.values)
+            d = _where_used(query_mask, d)
+            d_weighed = computed(np.matmul, d, turned(value.values))
             if d_scores is not None:
-                d_weighed = d_weighed + d_scores
-            d_shares = d_weighed if kept is None else d_weighed * kept
-            own, d_query, d_key = back_of_scores(attending.softmax_back(shares, d_shares))
-            d_value = turned(weighed) @ d
-            return Gradients(own, [d_query, d_value + d_key] if shared else [d_query, d_value, d_key])
+                d_weighed = computed(np.add, d_weighed, d_scores)
+            d_shares = d_weighed if kept is None else computed(np.multiply, d_weighed, kept)
+            own, d_query, d_key = back_of_scores(attending.softmax_back(shares, d_shares, None))
+            d_value = computed(np.matmul, turned(weighed), d)
+            d_x = [d_query, computed(np.add, d_value, d_key)] if shared else [d_query, d_value, d_key]
+            return Gradients(own, d_x)
 
         return (output, weighed) if return_attention_scores else output, back
 
@@ -319,29 +324,29 @@ class Attention(Attending):
         """Scores ``(B, T, S)``, and the way from their cotangents to those of weights, queries and keys."""
         if self.score_mode == "concat":
             return self._concatenated(weights, query, key)
-        products, scale = query @ turned(key), weights.get("scale")
+        products, scale = computed(np.matmul, query, turned(key)), weights.get("scale")
 
         def back(d):
-            own = {} if scale is None else {"scale": np.asarray((d * products).sum())}
-            d = d if scale is None else d * scale
-            return own, d @ key, turned(d) @ query
+            own = {} if scale is None else {"scale": computed(np.sum, computed(np.multiply, d, products))}
+            d = _scaled(d, scale)
+            return own, computed(np.matmul, d, key), computed(np.matmul, turned(d), query)
 
-        return products if scale is None else products * scale, back
+        return _scaled(products, scale), back
 
     def _concatenated(self, weights, query, key):
         scale, factor = weights.get("scale"), weights["concat_score_weight"]
-        sums = query[:, :, None] + key[:, None]
-        bent = np.tanh(sums if scale is None else scale * sums)
-        reached = bent.sum(axis=-1)
+        sums = computed(np.add, query[:, :, None], key[:, None])
+        bent = computed(np.tanh, _scaled(sums, scale))
+        reached = computed(np.sum, bent, axis=-1)
 
         def back(d):
-            d_sums = (d * factor)[..., None] * (1 - bent * bent)
-            own = {} if scale is None else {"scale": np.asarray((d_sums * sums).sum())}
-            own["concat_score_weight"] = np.asarray((d * reached).sum())
-            d_sums = d_sums if scale is None else d_sums * scale
-            return own, d_sums.sum(axis=2), d_sums.sum(axis=1)
+            d_sums = _bent_back(computed(np.multiply, d, factor)[..., None], bent)
+            own = {} if scale is None else {"scale": computed(np.sum, computed(np.multiply, d_sums, sums))}
+            own["concat_score_weight"] = computed(np.sum, computed(np.multiply, d, reached))
+            d_sums = _scaled(d_sums, scale)
+            return own, computed(np.sum, d_sums, axis=2), computed(np.sum, d_sums, axis=1)
 
-        return factor * reached, back
+        return computed(np.multiply, factor, reached), back
 
     def _check_sizes(self, query, value, key):
         if None not in (query, key) and query != key:
@@ -391,15 +396,15 @@ class AdditiveAttention(Attention):
         super().__init__(use_scale, "dot", dropout, dtype=dtype, seed=seed, name=name)
 
     def _scores(self, weights, query, key):
-        scale = weights.get("scale", np.ones((), query.dtype))
-        bent = np.tanh(query[:, :, None] + key[:, None])
+        scale = weights.get("scale")
+        bent = computed(np.tanh, computed(np.add, query[:, :, None], key[:, None]))
 
         def back(d):
-            own = {"scale": np.tensordot(d, bent, 3)} if self.use_scale else {}
-            d_sums = d[..., None] * scale * (1 - bent * bent)
-            return own, d_sums.sum(axis=2), d_sums.sum(axis=1)
+            own = {} if scale is None else {"scale": repeated(lambda: np.tensordot(d, bent, 3), d, bent)}
+            d_sums = _bent_back(_scaled(d[..., None], scale), bent)
+            return own, computed(np.sum, d_sums, axis=2), computed(np.sum, d_sums, axis=1)
 
-        return (scale * bent).sum(axis=-1), back
+        return computed(np.sum, _scaled(bent, scale), axis=-1), back
 
     def _declared(self, query, value, key):
         return {"scale": ((query,), "glorot_uniform", PLAIN)} if self.use_scale else {}
@@ -413,3 +418,19 @@ class AdditiveAttention(Attention):
 
 def _column(mask):
     return None if mask is None else mask[..., None]
+
+
+def _where_used(mask, array):
+    """An array of steps with 0 where a mask leaves them out; None leaves out nothing."""
+    if mask is None:
+        return array
+    return repeated(lambda: np.where(mask[..., None], array, array.dtype.type(0)), mask, array)
+
+
+def _scaled(array, scale):
+    return array if scale is None else computed(np.multiply, array, scale)
+
+
+def _bent_back(d, bent):
+    """The cotangent of what tanh was taken of."""
+    return computed(np.multiply, d, computed(np.subtract, bent.dtype.type(1), computed(np.multiply, bent, bent)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from rnnkit.arguments import is_integer, positive_integer, shown
 from rnnkit.initializers import initializer, initializer_config
 from rnnkit.layers.attention import Attending
 from rnnkit.layers.support import attending, validation
-from rnnkit.layers.support.attending import FAR, Finite, both, turned
+from rnnkit.layers.support.attending import Finite, both, turned
 from rnnkit.layers.support.pullback import Gradients, options
 from rnnkit.layers.support.symbolic import is_shape
+from rnnkit.recording import computed, constant, contiguous, copied, repeated
 from rnnkit.steps.weight_options import WeightOptions
 
 
@@ -187,43 +189,44 @@ class MultiHeadAttention(Attending):
         q, k, v = (
             self._heads(weights, name, one.values) for name, one in (("query", query), ("key", key), ("value", value))
         )
-        root = 1 / math.sqrt(self.key_dim)
-        scores = (q * root) @ turned(k)
-        empty_at_zero = return_attention_scores or self.dropout > 0
-        if pairs is not None:
-            scores = np.where(pairs, scores, -FAR)
-            attending.spoil_scores(scores, pairs, query, key)
-        shares = attending.softmax(scores)
-        if pairs is not None and empty_at_zero:
-            shares = np.where(pairs, shares, 0)
+        root = query.values.dtype.type(1 / math.sqrt(self.key_dim))
+        scores = times(computed(np.multiply, q, root), turned(k))
+        attending.spoil_scores(scores, pairs, query, key)
+        shares = attending.softmax(scores, pairs, empty=return_attention_scores or self.dropout > 0)
         weighed, kept = self._dropped(shares, training)
-        heads = weighed @ v
-        if pairs is not None:
-            attending.spoil_sums(heads, pairs, value)
-        gate = sigmoid(self._heads(weights, "gate", query.values)) if self.use_gate else None
-        output = self._joined(weights, heads if gate is None else heads * gate)
+        heads = times(weighed, v)
+        attending.spoil_sums(heads, pairs, value)
+        gate = self._gate(weights, query.values) if self.use_gate else None
+        open_heads = heads if gate is None else computed(np.multiply, heads, gate)
+        output = self._joined(weights, open_heads)
 
         def back(d, d_shares_given=None):
             own: dict[str, np.ndarray] = {}
-            d_heads = self._joined_back(weights, heads if gate is None else heads * gate, d, own)
-            d_query = 0.0
+            d_heads = self._joined_back(weights, open_heads, d, own)
+            d_gate = None
             if gate is not None:
-                d_gate = d_heads * heads * gate * (1 - gate)
-                d_query, d_heads = self._heads_back(weights, "gate", query.values, d_gate, own), d_heads * gate
-            d_shares = d_heads @ turned(v)
-            d_shares = d_shares if kept is None else d_shares * kept
+                given = d_heads
+                d_gate = repeated(lambda: given * heads * gate * (1 - gate), given, heads, gate)
+                d_heads = computed(np.multiply, d_heads, gate)
+            d_shares = times(d_heads, turned(v))
+            d_shares = d_shares if kept is None else computed(np.multiply, d_shares, kept)
             if d_shares_given is not None:
-                d_shares = d_shares + d_shares_given
-            d_scores = attending.softmax_back(shares, d_shares)
-            if pairs is not None:
-                d_scores = np.where(pairs, d_scores, 0)
-            d_query = d_query + self._heads_back(weights, "query", query.values, d_scores @ k * root, own)
-            d_key = self._heads_back(weights, "key", key.values, turned(d_scores) @ q * root, own)
-            d_value = self._heads_back(weights, "value", value.values, turned(weighed) @ d_heads, own)
-            d_x = [d_query, d_value + d_key] if len(arrays) == 2 else [d_query, d_value, d_key]
+                d_shares = computed(np.add, d_shares, d_shares_given)
+            d_scores = attending.softmax_back(shares, d_shares, pairs)
+            d_q, d_k = (computed(np.multiply, one, root) for one in (times(d_scores, k), times(turned(d_scores), q)))
+            d_query = self._heads_back(weights, "query", query.values, d_q, own)
+            if d_gate is not None:
+                d_query = computed(np.add, self._heads_back(weights, "gate", query.values, d_gate, own), d_query)
+            d_key = self._heads_back(weights, "key", key.values, d_k, own)
+            d_value = self._heads_back(weights, "value", value.values, times(turned(weighed), d_heads), own)
+            d_x = [d_query, computed(np.add, d_value, d_key)] if len(arrays) == 2 else [d_query, d_value, d_key]
             return Gradients({name: own[name] for name in weights}, d_x)
 
         return (output, shares) if return_attention_scores else output, back
+
+    def _gate(self, weights, x):
+        given = self._heads(weights, "gate", x)
+        return repeated(lambda: sigmoid(given), given)
 
     def _pairs(self, arrays, masks, attention_mask, use_causal_mask):
         """Which pairs count, as booleans that go with scores ``(B, heads, T, S)``; None for all."""
@@ -232,54 +235,54 @@ class MultiHeadAttention(Attending):
         pairs = attending.causal(queries, keys)[None, None] if use_causal_mask else None
         if self.sliding_window is not None:
             apart = np.abs(np.arange(queries)[:, None] - np.arange(keys))
-            pairs = both(pairs, (apart < self.sliding_window)[None, None])
+            pairs = both(pairs, constant(apart < self.sliding_window)[None, None])
         pairs = both(pairs, None if query_mask is None else query_mask[:, None, :, None])
         for one in (value_mask, key_mask):
             pairs = both(pairs, None if one is None else one[:, None, None])
         if attention_mask is not None:
             given = validation.array(attention_mask, "attention_mask")
             self._check_pairs(given.shape, arrays[0].shape, arrays[1].shape)
-            pairs = both(pairs, _with_heads(given) != 0)
+            pairs = both(pairs, repeated(lambda: np.ascontiguousarray(_with_heads(given) != 0), given))
         return pairs
 
     def _heads(self, weights, name, x):
         """A projection ``(B, heads, steps, size)`` of ``(B, steps, F)``."""
         kernel = weights[f"{name}/kernel"]
-        found = x @ kernel.reshape(len(kernel), -1)
-        if self.use_bias:
-            found = found + weights[f"{name}/bias"].reshape(-1)
+        found = self._shifted(times(x, kernel.reshape(len(kernel), -1)), weights, name)
         return found.reshape(*x.shape[:2], *kernel.shape[1:]).transpose(0, 2, 1, 3)
+
+    def _shifted(self, found, weights, name):
+        return computed(np.add, found, weights[f"{name}/bias"].reshape(-1)) if self.use_bias else found
 
     def _heads_back(self, weights, name, x, d, own):
         """The cotangent of x; those of the weights are put into a dict."""
         kernel = weights[f"{name}/kernel"]
-        d = d.transpose(0, 2, 1, 3).reshape(*x.shape[:2], kernel[0].size)
-        own[f"{name}/kernel"] = np.tensordot(x, d, ((0, 1), (0, 1))).reshape(kernel.shape)
+        d = copied(d.transpose(0, 2, 1, 3)).reshape(*x.shape[:2], kernel[0].size)
+        return self._projected_back(weights, name, kernel.reshape(len(kernel), -1), x, d, own)
+
+    def _projected_back(self, weights, name, matrix, rows, d, own):
+        """The cotangent of rows, of that of their product with a matrix, of which the weight is another shape."""
+        kernel, lines, d_lines = weights[f"{name}/kernel"], rows.reshape(-1, len(matrix)), d.reshape(-1, len(matrix.T))
+        own[f"{name}/kernel"] = times(turned(lines), d_lines).reshape(kernel.shape)
         if self.use_bias:
-            own[f"{name}/bias"] = d.sum(axis=(0, 1)).reshape(kernel.shape[1:])
-        return d @ kernel.reshape(len(kernel), -1).T
+            own[f"{name}/bias"] = computed(np.sum, d_lines, axis=0).reshape(weights[f"{name}/bias"].shape)
+        return times(d, turned(matrix))
 
     def _joined(self, weights, heads):
         """The output of heads ``(B, heads, T, value_dim)``."""
-        kernel = weights["attention_output/kernel"]
-        rows, inside = self._side_by_side(heads), self.num_heads * self.value_dim
-        found = rows @ kernel.reshape(inside, kernel[0, 0].size)
-        if self.use_bias:
-            found = found + weights["attention_output/bias"].reshape(-1)
+        kernel, rows = weights["attention_output/kernel"], self._side_by_side(heads)
+        found = self._shifted(times(rows, kernel.reshape(rows.shape[2], -1)), weights, "attention_output")
         return found.reshape(*rows.shape[:2], *kernel.shape[2:])
 
     def _joined_back(self, weights, heads, d, own):
-        kernel = weights["attention_output/kernel"]
-        rows, inside = self._side_by_side(heads), self.num_heads * self.value_dim
-        d = d.reshape(*rows.shape[:2], kernel[0, 0].size)
-        own["attention_output/kernel"] = np.tensordot(rows, d, ((0, 1), (0, 1))).reshape(kernel.shape)
-        if self.use_bias:
-            own["attention_output/bias"] = d.sum(axis=(0, 1)).reshape(kernel.shape[2:])
-        d_rows = d @ kernel.reshape(inside, kernel[0, 0].size).T
+        rows = self._side_by_side(heads)
+        matrix = weights["attention_output/kernel"].reshape(rows.shape[2], -1)
+        d = contiguous(d, d.dtype).reshape(*rows.shape[:2], len(matrix.T))
+        d_rows = self._projected_back(weights, "attention_output", matrix, rows, d, own)
         return d_rows.reshape(*rows.shape[:2], self.num_heads, self.value_dim).transpose(0, 2, 1, 3)
 
     def _side_by_side(self, heads):
-        moved = heads.transpose(0, 2, 1, 3)
+        moved = copied(heads.transpose(0, 2, 1, 3))
         return moved.reshape(*moved.shape[:2], self.num_heads * self.value_dim)
 
     # Masks
@@ -390,6 +393,9 @@ class MultiHeadAttention(Attending):
             "bias_constraint": constraints.config_of(self.bias_constraint),
             "use_gate": self.use_gate,
         } | super().get_config()
+
+
+times = partial(computed, np.matmul)
 
 
 def _listed(query, value, key) -> list:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-FAR = 1e9  # what keeps a pair that a mask leaves out from all weight, in Keras too
+from rnnkit.recording import Unrepeatable, computed, constant, contiguous, current, repeated, unrepeatable
+
+_NOT_FINITE = "an entry of a sequence that has a mask isn't finite"  # for which other operations are done
 
 
 def causal(queries: int, keys: int) -> np.ndarray:
     """Pairs ``(queries, keys)`` in which the key isn't later than the query."""
-    return np.tri(queries, keys, dtype=bool)
+    return constant(np.tri(queries, keys, dtype=bool))
 
 
 def both(first, second):
     """The pairs that two masks use; None uses all."""
     if first is None or second is None:
         return second if first is None else first
-    return first & second
+    return computed(np.logical_and, first, second)
 
 
 class Finite:
@@ -34,8 +36,18 @@ class Finite:
 
     def __init__(self, x: np.ndarray, masked: bool):
         self.values, self.bad = x, None
-        if masked and not (finite := np.isfinite(x)).all():
+        if not masked:
+            return
+        if not (finite := np.isfinite(x)).all():
+            unrepeatable(_NOT_FINITE)
             self.values, self.bad = np.where(finite, x, 0), ~finite.all(axis=-1)
+        elif current() is not None:
+            repeated(lambda: _check_finite(x), x)
+
+
+def _check_finite(x) -> None:
+    if not np.isfinite(x).all():
+        raise Unrepeatable(_NOT_FINITE)
 
 
 def spoil_scores(scores: np.ndarray, used, query: Finite, key: Finite) -> None:
@@ -53,17 +65,49 @@ def spoil_sums(sums: np.ndarray, used, value: Finite) -> None:
         sums[np.broadcast_to((used & there).any(axis=-1), sums.shape[:-1])] = np.nan
 
 
-def softmax(scores: np.ndarray) -> np.ndarray:
-    """Weights of sum 1 along the last axis, new; of no scores no weights."""
-    with np.errstate(invalid="ignore"):
-        weights = np.exp(scores - scores.max(axis=-1, keepdims=True, initial=-np.inf))
-        weights /= weights.sum(axis=-1, keepdims=True)
+def softmax(scores: np.ndarray, pairs, relative: bool = False, empty: bool = False) -> np.ndarray:
+    """Weights of sum 1 along the last axis, new; of no scores no weights.
+
+    Parameters
+    ----------
+    scores : ndarray (B, …, T, S)
+    pairs : ndarray of bool that goes with scores, or None
+        Which pairs count; the others have a score of -1e9 instead, as in Keras.
+    relative : bool
+        The others have their score - 1e9 instead.
+    empty : bool
+        The others have the weight 0, also where no pair of a query counts.
+    """
+    from rnnkit.execution.layer_kernels import run_kernel  # with the compiler, where it is first needed
+
+    scores, weights = contiguous(scores, scores.dtype), np.empty(scores.shape, scores.dtype)
+    pairs, sizes, strides = _with_strides(pairs, scores.shape)
+    given = scores, weights, pairs, *sizes, *strides, int(relative), int(empty)
+    run_kernel("softmax.softmax", scores.dtype, *given, writes=[weights])
     return weights
 
 
-def softmax_back(weights: np.ndarray, d: np.ndarray) -> np.ndarray:
-    """The cotangent of scores, of that of their weights."""
-    return weights * (d - (d * weights).sum(axis=-1, keepdims=True))
+def softmax_back(weights: np.ndarray, d: np.ndarray, pairs) -> np.ndarray:
+    """The cotangent of scores, of that of their weights; 0 for pairs that don't count."""
+    from rnnkit.execution.layer_kernels import run_kernel  # with the compiler, where it is first needed
+
+    d, d_scores = contiguous(d, d.dtype), np.empty(d.shape, d.dtype)
+    pairs, sizes, strides = _with_strides(pairs, d.shape)
+    run_kernel("softmax.softmax_back", d.dtype, d, weights, d_scores, pairs, *sizes, *strides, writes=[d_scores])
+    return d_scores
+
+
+def _with_strides(pairs, shape) -> tuple:
+    """Pairs with their last axis in whole, four sizes of scores, and the strides of pairs for the first three."""
+    sizes = shape if len(shape) == 4 else (shape[0], 1, *shape[1:])
+    if pairs is None:
+        return None, sizes, (0, 0, 0)
+    own = pairs.shape if len(shape) == 4 else (pairs.shape[0], 1, *pairs.shape[1:])
+    if own[3] != sizes[3]:
+        own, given = (*own[:3], sizes[3]), pairs
+        pairs = repeated(lambda: np.array(np.broadcast_to(given, (*given.shape[:-1], sizes[3])), order="C"), given)
+    inside = own[1] * own[2] * own[3], own[2] * own[3], own[3]
+    return pairs, sizes, tuple(stride if size > 1 else 0 for size, stride in zip(own, inside, strict=False))
 
 
 def turned(x: np.ndarray) -> np.ndarray:
