@@ -57,7 +57,7 @@ def main():
     for workers, (seconds, traffic, _) in found.items():
         print(f"{workers} workers: {1e3 * seconds:.0f} ms an update; {traffic}")
     (first, _, weights), *others = found.values()
-    for workers, (seconds, _, own) in list(found.items())[1:]:
+    for workers, (seconds, *_) in list(found.items())[1:]:
         print(f"{workers} workers: {first / seconds:.2f} x {given.workers[0]}")
     same = all(np.array_equal(a, b) for _, _, own in others for a, b in zip(weights, own, strict=True))
     print(f"all have the same bits: {same}")

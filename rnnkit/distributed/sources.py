@@ -43,13 +43,15 @@ class Source:
         So many batches only.
     parts : int
         Into how many a batch is cut.
+    shipped : tuple (Held, dict) or None
+        The model that works on the batches, as it was shipped, and the weights that it had.
     """
 
     runs_code = False
 
     def __init__(self, tasks: Tasks, steps: int | None):
         self.tasks, self.steps, self.parts = tasks, steps, 1
-        self._testers: dict[int, ClusterStepper] = {}
+        self.shipped: tuple[Held, dict] | None = None
 
     def run(self, rng: np.random.Generator | None = None) -> Iterator[LazyBatch]:
         """The batches of one epoch; while one is used, the next is loaded."""
@@ -79,8 +81,8 @@ class Source:
         return ClusterStepper(model, class_weight, self)
 
     def tester(self, model) -> ClusterStepper:
-        """What evaluates a model on the batches; the model is shipped once."""
-        return self._testers.setdefault(id(model), ClusterStepper(model, None, self))
+        """What evaluates the model on the batches."""
+        return ClusterStepper(model, None, self)
 
     def _usual_parts(self) -> int:
         raise NotImplementedError

@@ -71,7 +71,6 @@ class ClusterStepper(PartedStepper):
     def __init__(self, model, class_weight, source: Source):
         super().__init__(model, model._ready(), class_weight, source.parts)
         self.source, self.tasks, self.traffic = source, source.tasks, Traffic()
-        self._shipped: tuple[Held, dict] | None = None
         self._waiting: list = []  # batches to test
         self._workers: tuple[float, list[int]] = (0.0, [])
 
@@ -131,12 +130,12 @@ class ClusterStepper(PartedStepper):
     def _begun(self) -> tuple[Held, Weights, Graph, str]:
         """The model as it was shipped, the weights since then, and the graph that has these under a key."""
         model = self.model
-        if self._shipped is None:
+        if self.source.shipped is None:
             if not model._is_built():
                 self.forward(self.source.example())
             shipped, key = ShippedStepper(self), self.tasks.key("model")
-            self._shipped = self.tasks.begin({key: (updates.given, (shipped,))}, [key])[0], model._arrays()
-        held, base = self._shipped
+            self.source.shipped = self.tasks.begin({key: (updates.given, (shipped,))}, [key])[0], model._arrays()
+        held, base = self.source.shipped
         weights = Weights({name: one for name, one in model._arrays().items() if one is not base[name]})
         key = self.tasks.key("weights")
         return held, weights, {key: (updates.given, (weights,))}, key

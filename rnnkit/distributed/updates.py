@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import os
 import pickle
+import threading
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -14,6 +17,11 @@ from rnnkit.distributed.threads import share
 from rnnkit.layers.support import validation
 from rnnkit.training.batches import Batch, Iterable
 from rnnkit.training.parts import PartedStepper, Piece, Summand, Told, added, cut
+
+_MODELS = 2  # whose steppers a process keeps: Dask drops a worker's copy of what another one has, every few seconds
+
+_lock = threading.Lock()
+_free_by_token: dict[str, list] = {}
 
 
 class Weights:
@@ -32,11 +40,6 @@ class ShippedStepper:
     """A copy of a model, its losses and what else a part of an update takes, as bytes.
 
     In a process it makes as many models of them as there are tasks at once.
-
-    Attributes
-    ----------
-    base : dict of str to ndarray
-        The weights that it was shipped with.
     """
 
     def __init__(self, stepper: PartedStepper):
@@ -51,8 +54,8 @@ class ShippedStepper:
             self._data = cloudpickle.dumps(bare)
         finally:
             model._compiled, model.history = kept
-        self.base, self.vectors = model._arrays(), vectors()
-        self._free: list[tuple[PartedStepper, Weights | None]] = []
+        self.token, self.vectors = hashlib.sha256(self._data).hexdigest(), vectors()
+        self._free: list[_Loaded] = []
 
     @contextlib.contextmanager
     def lent(self, weights: Weights) -> Iterator[PartedStepper]:
@@ -69,23 +72,43 @@ class ShippedStepper:
                 "gradients may have other bits there; set RNNKIT_VECTOR to the narrower of the two in all processes"
             )
         try:
-            stepper, loaded = self._free.pop()
+            loaded = self._free.pop()
         except IndexError:
-            stepper, loaded = pickle.loads(self._data), None
-            self.base = self.base or stepper.model._arrays()
-        if loaded is not weights:
-            stepper.model._put_arrays({**self.base, **weights.arrays})
-        yield stepper
-        self._free.append((stepper, weights))  # not after an error
+            loaded = _Loaded(pickle.loads(self._data))
+        loaded.put(weights)
+        yield loaded.stepper
+        self._free.append(loaded)  # not after an error
 
     def __getstate__(self):
-        return self.__dict__ | {"_free": [], "base": {}}
+        return self.__dict__ | {"_free": []}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        with _lock:
+            self._free = _free_by_token.pop(self.token, [])
+            _free_by_token[self.token] = self._free
+            while len(_free_by_token) > _MODELS:
+                _free_by_token.pop(next(iter(_free_by_token)))
 
     def __sizeof__(self):
         return object.__sizeof__(self) + len(self._data)
 
     def __repr__(self):
         return f"<ShippedStepper, {len(self._data)} bytes>"
+
+
+class _Loaded:
+    """A stepper of this process, the weights that it came with, and those that it has had since."""
+
+    def __init__(self, stepper: PartedStepper):
+        self.stepper, self.base = stepper, stepper.model._arrays()
+        self.weights: Weights | None = None
+
+    def put(self, weights: Weights) -> None:
+        """Have these weights."""
+        if self.weights is not weights:
+            self.stepper.model._put_arrays({**self.base, **weights.arrays})
+            self.weights = weights
 
 
 class Layout(NamedTuple):
@@ -178,3 +201,12 @@ def tested(shipped: ShippedStepper, weights: Weights, form, *found) -> tuple[np.
     assert piece is not None, "a batch has rows"
     with share(), shipped.lent(weights) as stepper:
         return stepper.tested(piece)
+
+
+def _after_fork():
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -203,7 +203,9 @@ class Trainable(Layer):
         source = self._source(x, y, sample_weight, batch_size, positive(steps_per_epoch, "steps_per_epoch"))
         if isinstance(shuffle, (tuple, list)):
             if not isinstance(source, Arrays):
-                raise ValueError("expected shuffle=True or False for batches and chunks, which are its blocks; got sizes")
+                raise ValueError(
+                    "expected shuffle=True or False for batches and chunks, which are its blocks; got sizes"
+                )
             source.blocks = checked_blocks(shuffle, source.rows)
         if not 0 <= real_number(validation_split, "validation_split") < 1:
             raise ValueError(f"expected validation_split of at least 0 and below 1, got {validation_split!r}")

@@ -40,7 +40,7 @@ def agrees(case, scheduler, workers=2):
     same_fit(found, expected)
     traffic = found[1].traffic
     assert traffic.updates == found[0].optimizer.iterations and traffic.gradient_bytes > 0
-    assert 0 < traffic.computing and 0 < traffic.efficiency and "updates" in repr(traffic)
+    assert traffic.computing > 0 and traffic.efficiency > 0 and "updates" in repr(traffic)
     assert expected[1].traffic is None
 
 
@@ -60,7 +60,9 @@ def test_L8_many_fits_on_chunks(name, seed):
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_L8_a_fit_on_delayed_batches_has_the_bits_of_one_on_batches(scheduler, rng):
     case = Case("dropped", 5)
-    batches = [(case.x[i : i + 9], case.y[i : i + 9], rng.random(len(case.x[i : i + 9]))) for i in range(0, len(case.x), 9)]
+    batches = [
+        (case.x[i : i + 9], case.y[i : i + 9], rng.random(len(case.x[i : i + 9]))) for i in range(0, len(case.x), 9)
+    ]
     found = []
     for one in (batches, [dask.delayed(batch) for batch in batches]):
         model = case.model()
@@ -174,8 +176,9 @@ def test_a_chunk_that_can_not_be_loaded_leaves_the_weights_of_the_last_update(rn
     lazy = da.from_array(x, chunks=(8, 6, 3)).map_blocks(failing, meta=np.empty((0, 0, 0), x.dtype))
     with dask.config.set(scheduler="threads", num_workers=2), pytest.raises(KeyError, match="a file") as caught:
         model.fit(lazy, y, batch_size=8, parts=2, shuffle=False, **VERBOSE)
-    assert caught.value.__notes__ == ["in the update by rows 16 to 23 of x; the model has the weights of the last"
-                                      " finished update"]
+    assert caught.value.__notes__ == [
+        "in the update by rows 16 to 23 of x; the model has the weights of the last finished update"
+    ]
     reference.fit(x, y, batch_size=8, parts=2, shuffle=False, steps_per_epoch=2, **VERBOSE)
     for a, b in zip(model.get_weights(), reference.get_weights(), strict=True):
         assert np.array_equal(a, b)

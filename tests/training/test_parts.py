@@ -135,7 +135,9 @@ def test_a_fit_that_is_resumed_has_the_same_bits(name):
     second.build(case.x.shape)
     second.set_weights(first.get_weights())
     second.optimizer.set_state(first.optimizer.get_state())
-    history = second.fit(case.x, case.y, sample_weight=case.weight, **(case.options | {"epochs": 3, "initial_epoch": 1}))
+    history = second.fit(
+        case.x, case.y, sample_weight=case.weight, **(case.options | {"epochs": 3, "initial_epoch": 1})
+    )
     assert history.history["loss"] == whole[1].history["loss"][1:]
     for a, b in zip(second.get_weights(), whole[0].get_weights(), strict=True):
         assert np.array_equal(a, b)
