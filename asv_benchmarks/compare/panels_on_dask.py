@@ -59,9 +59,8 @@ def panel(given):
         first = lazy.partitions[0].compute()
     alone = model.copy().fit(made(0, **sizes)).predict(12)
     print(f"{model}: {count * given.partition:,} series of {given.steps} steps in {count} partitions; {mean=:.4f}")
-    print(
-        f"{given.workers} workers: {wall:.1f} s, {read:.1f} s of it to check; {count * given.partition / wall:.0f} series/s"
-    )
+    rate = count * given.partition / wall
+    print(f"{given.workers} workers: {wall:.1f} s, {read:.1f} s of it to check; {rate:.0f} series/s")
     for i, ((least, used), (most, used_after)) in enumerate(zip(before, after, strict=True)):
         print(f"worker {i}: at most {most:.0f} MB ({least:.0f} MB before), {used_after - used:.1f} s of CPU")
     print(f"the first partition has the bits of one call: {first.reset_index(drop=True).equals(alone)}")
