@@ -281,3 +281,12 @@ def _kind(value) -> str:
 
 def _first_line(error) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def of_dask(value) -> bool:
+    """Whether this is a collection of Dask, or a delayed object; Dask isn't imported for it.
+
+    >>> of_dask([1.0])
+    False
+    """
+    return type(value).__module__.partition(".")[0] in ("dask", "dask_expr")

@@ -3,9 +3,10 @@
     python asv_benchmarks/compare/panels_on_dask.py panel --series 100000 --workers 2   # against --workers 1
     python asv_benchmarks/compare/panels_on_dask.py reservoir --steps 10000000 --chunk 1000000
 
-It takes ``rnnkit[dask]`` and pandas. Series are made on the workers, partition by partition. ``panel`` prints the seconds,
-the series for each second and the most memory of each worker, and compares the first partition with a call on it alone,
-bit for bit. ``reservoir`` runs on one thread of this process; it prints the rate, and what that makes of 10⁸ steps.
+It takes ``rnnkit[dask]`` and pandas. Series are made on the workers, partition by partition. ``panel`` prints the
+seconds, the series for each second and the most memory of each worker, and compares the first partition with a call on
+it alone, bit for bit. ``reservoir`` runs on one thread of this process; it prints the rate, and what that makes of 10⁸
+steps.
 """
 
 import argparse
@@ -58,7 +59,8 @@ def panel(given):
         first = lazy.partitions[0].compute()
     alone = model.copy().fit(made(0, **sizes)).predict(12)
     print(f"{model}: {count * given.partition:,} series of {given.steps} steps in {count} partitions; {mean=:.4f}")
-    print(f"{given.workers} workers: {wall:.1f} s, {read:.1f} s of it to check; {count * given.partition / wall:.0f} series/s")
+    rate = count * given.partition / wall
+    print(f"{given.workers} workers: {wall:.1f} s, {read:.1f} s of it to check; {rate:.0f} series/s")
     for i, ((least, used), (most, used_after)) in enumerate(zip(before, after, strict=True)):
         print(f"worker {i}: at most {most:.0f} MB ({least:.0f} MB before), {used_after - used:.1f} s of CPU")
     print(f"the first partition has the bits of one call: {first.reset_index(drop=True).equals(alone)}")
@@ -83,9 +85,13 @@ def reservoir(given):
         cpu = time.process_time() - cpu
     memory, rate = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory, cpu / given.steps
     print(f"{given.steps:,} steps, {given.units} units, {given.horizon} leads, chunks of {given.chunk:,}")
-    print(f"{cpu:.1f} s of CPU, {1e6 * rate:.1f} µs for each step; {memory / 1024:.0f} MB more than for two small chunks")
+    print(
+        f"{cpu:.1f} s of CPU, {1e6 * rate:.1f} µs for each step; {memory / 1024:.0f} MB more than for two small chunks"
+    )
     matrices = 8 * (given.units + 2) ** 2 / 1e6
-    print(f"10⁸ steps: {1e8 * rate / 3600:.2f} h on one thread; each chunk's sums are {matrices:.1f} MB for each quarter")
+    print(
+        f"10⁸ steps: {1e8 * rate / 3600:.2f} h on one thread; each chunk's sums are {matrices:.1f} MB for each quarter"
+    )
 
 
 def main():

@@ -5,7 +5,16 @@ import pandas as pd
 import pytest
 from panel_runs import cut, dask, dataframe, panel, same_table, series
 
-from rnnkit.forecast import ESN, Auto, Autoregression, ExponentialSmoothing, GlobalRNN, Theta, cross_validation
+from rnnkit.forecast import (
+    ESN,
+    Auto,
+    Autoregression,
+    ExponentialSmoothing,
+    GlobalRNN,
+    Theta,
+    cross_validation,
+    evaluate,
+)
 
 MODELS = {
     "theta": lambda: Theta(season=12),
@@ -170,6 +179,16 @@ def test_what_partitions_cannot_do_is_refused():
     ):
         with pytest.raises(error, match=told):
             call()
+
+
+def test_what_needs_series_in_memory_says_so():
+    tables = panel(2, np.random.default_rng(0))
+    network = GlobalRNN(units=2, networks=1, epochs=1).fit(pd.concat(tables))
+    past = Theta().cross_validation(tables, 2)
+    for call in (lambda: network.forecast(dataframe.from_pandas(tables[0], npartitions=1), 2), lambda: evaluate(past)):
+        with pytest.raises(TypeError, match=r"in memory; got a DataFrame of Dask: compute\(\) it first"):
+            call()
+    assert len(evaluate(past.compute())) == 10
 
 
 def test_a_fit_in_memory_takes_the_place_of_partitions():

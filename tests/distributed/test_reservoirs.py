@@ -57,6 +57,21 @@ def test_a_single_series():
     alike(found, network().fit(y))
 
 
+def test_chunks_without_a_value_hold_the_state():
+    y = walks(np.random.default_rng(0), 3, 240)
+    y[0, 130:], y[1, 60:160] = np.nan, np.nan
+    found, whole = network().fit(da.from_array(y, chunks=(3, 40))), network().fit(y)
+    assert found._state.missing.tolist() == whole._state.missing.tolist() == [110, 0, 0]
+    alike(found, whole)
+
+
+def test_a_period_between_whole_steps_is_found_across_chunks():
+    t = np.arange(600)
+    y = np.sin(2 * np.pi * t / 12.43) + 0.05 * np.random.default_rng(0).normal(size=(2, 600))
+    found, whole = network(season=12).fit(da.from_array(y, chunks=(1, 37))), network(season=12).fit(y)
+    assert found._period == whole._period and 12.4 < found._period < 12.46
+
+
 @pytest.mark.sweep
 @pytest.mark.parametrize("seed", range(40))
 def test_a_fit_in_chunks_is_the_fit_of_the_whole_however_cut(seed):

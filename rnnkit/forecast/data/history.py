@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rnnkit.arrays import of_dask
 from rnnkit.forecast.data import frames, frequencies
 from rnnkit.forecast.data.covariates import Covariates
 from rnnkit.forecast.data.frames import SeriesFrame
@@ -43,6 +44,8 @@ class History(NamedTuple):
         """Of what a user gives: arrays or a table, of which only these other columns are read."""
         if isinstance(y, SeriesFrame):
             return cls.of_frame(y)
+        if of_dask(y):
+            raise TypeError(f"expected series in memory; got a {type(y).__name__} of Dask: compute() it first")
         if frames.is_frame(y):
             return cls.of_frame(frames.read(y, frames.Columns(id, time, target), freq, covariates))
         panel = Panel(y)

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit.arrays import of_dask
+
 try:
     import narwhals as nw
 except ImportError:
@@ -26,6 +28,8 @@ def opened(data, what: str) -> nw.DataFrame:
     TypeError
         If it is none, or one whose rows aren't known yet.
     """
+    if of_dask(data):
+        raise TypeError(f"expected {what} to be in memory; got a {type(data).__name__} of Dask: compute() it first")
     try:
         found = nw.from_native(nw.to_native(data, pass_through=True))
     except TypeError:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import importlib
 
+from rnnkit.arrays import of_dask
 from rnnkit.forecast.data import frames
-
-_DASK = {"dask", "dask_expr"}  # the packages that its collections are of
 
 
 def handler_of(y, module: str):
@@ -25,7 +24,6 @@ def handler_of(y, module: str):
     True
     """
     first = y[0] if isinstance(y, (list, tuple)) and len(y) else y
-    of_dask = type(first).__module__.partition(".")[0] in _DASK
-    if of_dask or (first is not y and frames.is_frame(first)):
+    if of_dask(first) or (first is not y and frames.is_frame(first)):
         return importlib.import_module(f"rnnkit.distributed.{module}")
     return None
