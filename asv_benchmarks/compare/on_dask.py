@@ -4,8 +4,8 @@
     python asv_benchmarks/compare/on_dask.py workers
     python asv_benchmarks/compare/on_dask.py chunks
 
-They take ``rnnkit[dask]``. ``zarr`` (``make demo-cluster`` with little data) predicts from one zarr array to another on a
-cluster, whose input compresses well: 20 GB of it take a few hundred MB on disk. It compares the checksum of the output
+They take ``rnnkit[dask]``. ``zarr`` (``make demo-cluster`` with little data) predicts from one zarr array to another on
+a cluster. The input compresses well: 20 GB of it take a few hundred MB on disk. The checksum of the output is compared
 with that of one process without Dask. ``workers`` times one prediction on one and on two workers in turns. ``chunks``
 sets tiny chunks through layers beside those through a function that does nothing.
 """
@@ -109,8 +109,8 @@ def workers(given):
                 times = chunks.seconds(y, 3)
                 least[count] = min(least[count], *times)
                 cpu = [after - start for (_, start), (_, after) in zip(before, used(client), strict=True)]
-                shown = ", ".join(f"{one:.2f}" for one in times)
-                print(f"{count} workers: {shown} s; CPU of each: {', '.join(f'{one:.1f}' for one in cpu)} s", flush=True)
+                shown = [", ".join(f"{one:.2f}" for one in several) for several in (times, cpu)]
+                print(f"{count} workers: {shown[0]} s; CPU of each: {shown[1]} s", flush=True)
     print(f"batch {given.batch}, {chunks.TIME} steps, {chunks.FEATURES} features, {chunks.UNITS} units: ", end="")
     print(f"{least[1]:.2f} s and {least[2]:.2f} s, a speed-up of {least[1] / least[2]:.2f}")
 

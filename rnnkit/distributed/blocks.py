@@ -7,8 +7,9 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
-from rnnkit.distributed.shipping import ShippedLayer
+from rnnkit.distributed.shipping import Segment, ShippedLayer
 from rnnkit.distributed.threads import share
+from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import MERGES
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.support.symbolic import leaves
@@ -63,28 +64,63 @@ def recurrent(shipped: ShippedLayer, wishes: Wishes, place: Place, before, x, ma
     Returns
     -------
     tuple
-        ``(Carry,)``, or ``(Carry, outputs, *trajectory)`` if sequences are wanted. The next chunk takes all of it: a task
-        for the carry alone would cost more than it could save.
+        ``(Carry,)``, or ``(Carry, outputs, *trajectory)`` if sequences are wanted. The next chunk takes all of it: a
+        task for the carry alone would cost more than it could save.
     """
-    carry = None if before is None else before[0]
     with _told(shipped, place), share():
         layer = cast(RNN, shipped.layer())
-        start = carry.states if carry is not None else more[:states] or None
-        result = layer._run(
-            (x, None if start is None else layer._spec.pack(start), mask, False, list(more[states:]) or None, None),
-            sequences=wishes.sequences,
-            trajectory=wishes.trajectory,
-            zero_masked=wishes.zero_masked,
-        )
-        outputs, last = result.outputs, result.last
-        if carry is not None:
-            last = _held_on(carry.held, outputs, last, mask, x.shape[1], layer.go_backwards, wishes.zero_masked)
-        left = Carry(tuple(_own(one) for one in result.states), _own(last))
-        if not wishes.sequences:
-            return (left,)
-        if wishes.turned:
-            outputs = np.ascontiguousarray(cast(np.ndarray, outputs)[:, ::-1])
-        return left, outputs, *(result.trajectory or ())
+        carry = None if before is None else before[0]
+        return _through(layer, wishes, carry, x, mask, more[:states], more[states:])
+
+
+def several(shipped: ShippedLayer, place: Place, before, x, mask):
+    """The layers of a segment on one chunk.
+
+    Parameters
+    ----------
+    shipped, place, before, x, mask
+        As in `recurrent`.
+
+    Returns
+    -------
+    tuple
+        ``(carries, outputs, mask)``: a Carry of each recurrent layer, the outputs of all steps, and the mask that goes
+        with them. The last two are None if the last layer gives one output of all steps.
+    """
+    carries, left = iter(() if before is None else before[0]), []
+    with _told(shipped, place):
+        segment = cast(Segment, shipped.layer())
+    with share():
+        for layer in segment:
+            with _told(layer, place):
+                if isinstance(layer, RNN):
+                    wishes = Wishes(layer.return_sequences, False, layer.zero_output_for_mask, False)
+                    carry, *found = _through(layer, wishes, next(carries, None), x, mask)
+                    left.append(carry)
+                    x, mask = (found[0], mask) if found else (None, None)
+                else:
+                    x, mask = layer._with_others(x, mask, False, {})
+    return tuple(left), x, mask
+
+
+def _through(layer: RNN, wishes: Wishes, carry: Carry | None, x, mask, states=(), constants=()) -> tuple:
+    """What `recurrent` returns."""
+    start = carry.states if carry is not None else states or None
+    result = layer._run(
+        (x, None if start is None else layer._spec.pack(start), mask, False, list(constants) or None, None),
+        sequences=wishes.sequences,
+        trajectory=wishes.trajectory,
+        zero_masked=wishes.zero_masked,
+    )
+    outputs, last = result.outputs, result.last
+    if carry is not None:
+        last = _held_on(carry.held, outputs, last, mask, x.shape[1], layer.go_backwards, wishes.zero_masked)
+    left = Carry(tuple(_own(one) for one in result.states), _own(last))
+    if not wishes.sequences:
+        return (left,)
+    if wishes.turned:
+        outputs = np.ascontiguousarray(cast(np.ndarray, outputs)[:, ::-1])
+    return left, outputs, *(result.trajectory or ())
 
 
 def _held_on(before, outputs, last, mask, steps: int, backwards: bool, zero_masked: bool) -> np.ndarray:
@@ -121,6 +157,11 @@ def held(found: tuple) -> np.ndarray:
     return found[0].held
 
 
+def last_held(found: tuple) -> np.ndarray:
+    """The held output of the last layer that `several` left."""
+    return found[0][-1].held
+
+
 def merged(mode, forward, backward) -> np.ndarray:
     """The outputs of both directions as one, see `Bidirectional`."""
     return MERGES[mode](forward, backward)[0]
@@ -155,12 +196,12 @@ _PLAIN_ERRORS = {ValueError, TypeError, IndexError, ArithmeticError, FloatingPoi
 
 
 @contextlib.contextmanager
-def _told(shipped: ShippedLayer, place: Place):
+def _told(layer: Layer | ShippedLayer, place: Place):
     """Say in errors which layer it was, and where."""
     try:
         yield
     except Exception as error:
-        where = f"layer {shipped.name!r}, {place}"
+        where = f"layer {layer.name!r}, {place}"
         if type(error) in _PLAIN_ERRORS:
             raise type(error)(f"{where}: {error}") from error
         error.add_note(f"in {where}")

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.distributed import layerwise, recurrent
+from rnnkit.distributed import layerwise, recurrent, segments
 from rnnkit.distributed.chunks import checked, chunked, is_chunked, mask_in_chunks
+from rnnkit.distributed.shipping import Segment
 from rnnkit.distributed.sources import are_delayed, source
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
@@ -78,8 +79,14 @@ def run(layer: Layer, x, mask, training, more) -> tuple[Any, Any]:
     if isinstance(layer, Sequential):
         x = _entered(x, "x")
         _built_for(layer, x)
-        for one in layer.layers:
-            x, mask = run(one, x, mask, training, {})
+        left = list(layer.layers)
+        while left:
+            together = Segment() if training else segments.beginning(left, x)
+            if len(together) > 1:
+                x, mask = segments.called(together, x, mask)
+            else:
+                x, mask = run(left[0], x, mask, training, {})
+            left = left[max(1, len(together)) :]
         return x, mask
     if isinstance(layer, Model):
         return _through_model(layer, x, mask, training)

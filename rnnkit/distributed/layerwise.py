@@ -37,7 +37,7 @@ def called(layer: Layer, x, mask, options: dict) -> tuple[Any, Any]:
     return outputs, calls.mask()
 
 
-def _steps_apart(layer: Layer, inputs: Sequence) -> bool:
+def steps_apart(layer: Layer, inputs: Sequence) -> bool:
     """Whether each step of the inputs gives a step of the output that depends on nothing else.
 
     A stream takes such layers, and keeps nothing for them; it refuses those that make a mask for another reason.
@@ -56,7 +56,7 @@ class _Calls:
 
     def __init__(self, layer: Layer, inputs: Sequence, masks: Sequence, several: bool, options: dict):
         self.layer, self.several, self.options = layer, several, options
-        self.lead = 2 if _steps_apart(layer, inputs) else 1  # axes that stay in chunks
+        self.lead = 2 if steps_apart(layer, inputs) else 1  # axes that stay in chunks
         first = inputs[0]
         self.chunks = first.chunks[: self.lead]
         self.inputs = [chunked(one, "x", *self._chunks_for(one)) for one in inputs]

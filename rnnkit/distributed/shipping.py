@@ -7,15 +7,25 @@ import os
 import pickle
 import threading
 import weakref
+from typing import Any
 
 from rnnkit.layers.base import Layer
 
 _lock = threading.Lock()
-_loaded: weakref.WeakValueDictionary[str, Layer] = weakref.WeakValueDictionary()
+_loaded: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
+
+
+class Segment(list):
+    """Layers one after the other, which are shipped as one."""
+
+    @property
+    def name(self) -> str:
+        """The first layer's and the last one's."""
+        return f"{self[0].name}-to-{self[-1].name}"
 
 
 class ShippedLayer:
-    """A copy of a layer as bytes: what becomes of the layer later changes no graph that it is in.
+    """A copy of a layer or a segment as bytes: what becomes of the layer later changes no graph that it is in.
 
     Attributes
     ----------
@@ -26,15 +36,15 @@ class ShippedLayer:
         Those that programs use in the process that made the graph.
     """
 
-    def __init__(self, layer: Layer):
+    def __init__(self, layer: Layer | Segment):
         import cloudpickle  # comes with dask; it takes functions of a notebook along
 
         self.name, self._data = layer.name, cloudpickle.dumps(layer)
         self.token = hashlib.sha256(self._data).hexdigest()[:32]
         self.vectors = vectors()
-        self._layer: Layer | None = None
+        self._layer: Any = None
 
-    def layer(self) -> Layer:
+    def layer(self) -> Any:
         """The layer, the same one for all who ask in a process while one of them is there.
 
         Raises
@@ -76,8 +86,10 @@ def vectors() -> str:
     return FEATURE_SET
 
 
-def _depends_on_vectors(layer: Layer) -> bool:
+def _depends_on_vectors(layer: Layer | Segment) -> bool:
     """Whether a step inside sums over features, vector by vector, or was compiled by numba, which may do so."""
+    if isinstance(layer, Segment):
+        return any(map(_depends_on_vectors, layer))
     text = layer.explain(source=True)
     wait = "not compiled yet" in text  # its constants come with a call
     return wait or "jitted" in layer._how_compiled() or "reduce_add" in text or "reduce_multiply" in text

@@ -1,4 +1,4 @@
-"""Workers that die, come and go, clients that leave, errors and full disks: the same bits, or an error that says where."""
+"""Workers that die, come and go, clients that leave, errors, full disks: the same bits, or one clear error."""
 
 import json
 import os

@@ -1,7 +1,7 @@
 """What goes wrong on a real cluster of two processes on this machine: prints what came of it as JSON.
 
-    python tests/support/cluster_faults.py faults
-    python tests/support/cluster_faults.py kills 20
+python tests/support/cluster_faults.py faults
+python tests/support/cluster_faults.py kills 20
 """
 
 import errno
@@ -64,7 +64,6 @@ def kills(times: int) -> dict:
     draw, model = random.Random(0), network()
     with cluster() as workers, Client(workers) as client:
         _, lazy = sequences(0.02)
-        begun = time.perf_counter()
         model.predict(lazy).compute()  # which loads the programs
         begun, _ = time.perf_counter(), model.predict(lazy).compute()
         length = time.perf_counter() - begun
@@ -83,6 +82,7 @@ def kills(times: int) -> dict:
                 os.kill(victim, signal.SIGKILL)
             found["part"].append(round(moment / length, 2))
             found["same"].append(same(future.result(), model(x)))
+            print(len(found["same"]), found["part"][-1], found["same"][-1], file=sys.stderr, flush=True)
     return found
 
 
