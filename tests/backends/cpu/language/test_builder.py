@@ -6,6 +6,7 @@ from programs_under_test import program
 
 from rnnkit.backends.cpu.language.function import read
 from rnnkit.backends.cpu.language.translate import translate
+from rnnkit.backends.cpu.simd.registers import LANES
 
 HEAD = """
 from rnnkit.backends.cpu.language.function import compiled, directing
@@ -55,6 +56,18 @@ def test_variables_of_a_directing_function_are_on_the_stack():
     lines = lines_of(body, "directing")
     assert count(lines, "alloca") == 1 and count(lines, "phi") == 1
     assert count(lines_of(body), "alloca") == 0
+
+
+def test_an_address_of_numbers_is_none_of_vectors():
+    """To LLVM both are the same pointer."""
+    body = """
+def run(x, y):
+    store_full(y, load_full_float32(x) + splat_float32(x))
+"""
+    x, y = np.arange(1, 17, dtype=np.float32), np.zeros(16, np.float32)
+    program(body, 2)(x, y)
+    lanes = LANES["float32"]
+    np.testing.assert_array_equal(y[:lanes], x[:lanes] + 1)
 
 
 def test_zeros_keep_their_signs():
