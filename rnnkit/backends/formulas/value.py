@@ -182,17 +182,33 @@ class Value:
 @lru_cache(1024)
 def _constant(element, lanes, number):
     """A number, a float's by its digits, as -0.0 is not 0.0; its text is made once for all of its uses."""
-    number = float.fromhex(number) if isinstance(number, str) else number
+    constant = ir.Constant(element, float.fromhex(number) if isinstance(number, str) else number)
     if lanes is None:
-        return ir.Constant(element, number)
-    return ir.Constant(ir.VectorType(element, lanes), [number] * lanes)
+        return constant
+    return Uniform(ir.VectorType(element, lanes), f"splat ({element} {constant.get_reference()})")
+
+
+class Uniform(ir.Constant):
+    """A vector of equal constants, in few words."""
+
+    def __init__(self, llvm_type, text):
+        super().__init__(llvm_type, ir.Undefined)
+        self.text = text
+
+    def _get_reference(self):
+        return self.text
+
+
+@lru_cache(64)
+def uniform(element, lanes, text) -> Uniform:
+    """A vector of ``undef`` or of zeros (``zeroinitializer``)."""
+    return Uniform(ir.VectorType(element, lanes), text)
 
 
 def broadcast(builder, scalar, lanes):
     """The LLVM vector with `scalar` in every lane."""
-    undefined = ir.Constant(ir.VectorType(scalar.type, lanes), ir.Undefined)
-    first = builder.insert_element(undefined, scalar, ir.IntType(32)(0))
-    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes))
+    undefined, first = uniform(scalar.type, lanes, "undef"), uniform(ir.IntType(32), lanes, "zeroinitializer")
+    return builder.shuffle_vector(builder.insert_element(undefined, scalar, ir.IntType(32)(0)), undefined, first)
 
 
 def type_name(llvm_type):

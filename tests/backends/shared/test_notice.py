@@ -19,6 +19,20 @@ def test_after_a_while_a_line_says_what_is_compiled(watched, seconds, told, monk
     assert said == ("rnnkit: compiling the gradient of leaky, once on this machine\n" if told else "")
 
 
+def test_parts_of_one_thing_are_told_as_one(monkeypatch, capsys):
+    """Each takes less than a while, all of them more."""
+    monkeypatch.setattr(notice, "AFTER", 0.3)
+    monkeypatch.setattr(notice, "is_watched", lambda: True)
+    with notice.telling("the gradient of leaky"):
+        for part in ("its forward program", "its adjoint"):
+            with notice.telling(part):
+                time.sleep(0.2)
+    with notice.telling("another"):
+        time.sleep(0.5)
+    said = capsys.readouterr().err.splitlines()
+    assert said == [f"rnnkit: compiling {what}, once on this machine" for what in ("the gradient of leaky", "another")]
+
+
 def test_a_notebook_shows_the_line(monkeypatch, capsys):
     monkeypatch.setattr(console, "in_jupyter", lambda: True)
     assert console.is_watched()

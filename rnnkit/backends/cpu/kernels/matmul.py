@@ -119,7 +119,7 @@ def define_matmul(name, stored=""):
         """With 1 for the first of `shapes` = (rows, panels), 2 for the second …"""
         return choice(partial(_Tile, storage=storage), kind, [(*shape, vectors) for shape in shapes], 7)
 
-    several_rows = [(rows, 1) for rows in range(1, most_rows + 1)]
+    several_rows = [(rows, 1) for rows in range(2, most_rows + 1)]
     wide, narrow = tiles(vectors, several_rows), tiles(1, several_rows)
     wide_row = tiles(vectors, [(1, panels) for panels in range(1, in_flight // vectors + 1)])
     narrow_row = tiles(1, [(1, panels) for panels in range(1, vectors)])
@@ -145,11 +145,11 @@ def define_matmul(name, stored=""):
                 while i < inner:
                     rows = min(inner - i, most_rows)
                     at, to = a + o * a_outer + i * a_inner, c + o * c_outer + i * c_inner
-                    if inner > 1:
+                    if rows > 1:
                         if width > 1:
-                            wide(rows, at, a_inner, packed, panel_bytes, length, to, c_inner)
+                            wide(rows - 1, at, a_inner, packed, panel_bytes, length, to, c_inner)
                         else:
-                            narrow(rows, at, a_inner, packed, panel_bytes, length, to, c_inner)
+                            narrow(rows - 1, at, a_inner, packed, panel_bytes, length, to, c_inner)
                     elif width > 1:
                         wide_row(panels, at, a_inner, packed, panel_bytes, length, to, c_inner)
                     else:

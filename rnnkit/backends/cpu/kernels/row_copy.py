@@ -2,7 +2,7 @@
 
 from llvmlite import ir
 
-from rnnkit.backends.cpu.language.function import directing
+from rnnkit.backends.cpu.language.function import compiled, directing
 from rnnkit.backends.cpu.simd.atomic import word
 from rnnkit.backends.cpu.simd.bounds_check import check
 from rnnkit.backends.cpu.simd.intrinsic import intrinsic
@@ -45,7 +45,7 @@ def take_rows(rows, order, size, source, source_row, target, target_row):
         copy_bytes(target + r * target_row, source + place * source_row, size)
 
 
-@directing
+@compiled
 def put_rows(rows, order, size, source, source_row, target, target_row):
     """Copy ``size`` bytes of every row back to where `take_rows` took it from."""
     for r in range(rows):
@@ -53,7 +53,7 @@ def put_rows(rows, order, size, source, source_row, target, target_row):
         copy_bytes(target + place * target_row, source + r * source_row, size)
 
 
-@directing
+@compiled
 def used_rows(rows, mask, mask_row):
     """Twice the number of rows up to the last one that is used, and 1 more if all rows are."""
     count = rows
@@ -77,7 +77,7 @@ def most_used(rows, mask, mask_row, mask_step, steps):
     return most
 
 
-@directing
+@compiled
 def hold_states(rows, mask, mask_row, now, new, size, row):
     """In masked rows the new state is the old one, bit for bit."""
     for r in range(rows):
@@ -85,7 +85,7 @@ def hold_states(rows, mask, mask_row, now, new, size, row):
             copy_bytes(new + r * row, now + r * row, size)
 
 
-@directing
+@compiled
 def hold_output(rows, mask, mask_row, output, output_row, held, held_row, size):
     """Used rows of the output are remembered."""
     for r in range(rows):

@@ -11,7 +11,7 @@ from rnnkit.backends.cpu.simd.intrinsic import Intrinsic, intrinsic
 from rnnkit.backends.cpu.simd.kinds import INT, VOID, Float
 from rnnkit.backends.cpu.simd.load_store import load_unaligned, store_unaligned
 from rnnkit.backends.cpu.simd.registers import LANES
-from rnnkit.backends.formulas.value import Value, broadcast, fma
+from rnnkit.backends.formulas.value import Value, broadcast, fma, uniform
 
 
 class Tile:
@@ -24,7 +24,7 @@ class Tile:
         self.size, self.lanes = kind.size, LANES[kind.name]
         self.vector = ir.VectorType(self.element, self.lanes)
         self.vector_bytes = self.size * self.lanes
-        self.zeros = ir.Constant(self.vector, [0.0] * self.lanes)
+        self.zeros = uniform(self.element, self.lanes, "zeroinitializer")
 
     def load(self, address) -> Value:
         """The vector at an address."""

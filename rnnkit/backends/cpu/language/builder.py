@@ -150,9 +150,10 @@ class Builder:
 
     def _pure(self, llvm_type, text: str) -> Register:
         """What an instruction gives that depends on its operands alone; it is computed once in a block."""
-        found = self.block.values.get(text)
+        key = f"{text} of {llvm_type.pointee}" if isinstance(llvm_type, ir.PointerType) else text
+        found = self.block.values.get(key)
         if found is None:
-            found = self.block.values[text] = self._put(llvm_type, text)
+            found = self.block.values[key] = self._put(llvm_type, text)
         return found
 
     # Blocks and how they end

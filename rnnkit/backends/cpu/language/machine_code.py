@@ -26,10 +26,11 @@ _PYTHON = {
     "PyErr_Occurred": (POINTER, []),
     "PyErr_BadArgument": (ir.IntType(32), []),
 }
-# The IR is in SSA form and vectorized as it is written, so little is left to do. LLVM's own list for -O3 takes six
-# times as long; LSTM and GRU are no faster with it, forwards or backwards, nor with loops unrolled. What directs other
-# functions is not optimized at all: its registers alone would take half of the time to compile an LSTM.
-_PASSES = ("simplify_cfg", "instruction_combine", "loop_rotate", "new_gvn", "aggressive_dce", "simplify_cfg")
+# The IR is in SSA form and vectorized as it is written, and what a block has is not computed again, so little is left to
+# do. LLVM's own list for -O3 takes ten times as long; LSTM and GRU are no faster with it, forwards or backwards, nor with
+# loops unrolled. What directs other functions is not optimized at all: its registers alone would take half of the time
+# to compile an LSTM.
+_PASSES = ("instruction_combine", "simplify_cfg")
 _FASTCALL = 0x80  # METH_FASTCALL: the function gets an array of its arguments
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import NamedTuple
 
@@ -66,11 +68,23 @@ def load_all(wanted: Sequence[Wanted], what: str) -> list[Code]:
         def compiled(keys):
             return object_codes(_translated(by_text[missing[key]], f"rnnkit_{key}") for key in keys)
 
-        with telling(what):
+        with telling(what), _uncollected():
             found = entries(list(missing), compiled)
         return [_in_memory(data, f"rnnkit_{key}") for key, data in zip(missing, found, strict=True)]
 
     return find_all([one.text + FEATURES for one in wanted], make)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Python looks for no garbage meanwhile: many objects are made, and none of them in circles that matter."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def kept(key: str, modules: Callable[[], list[Module]]) -> bytes:

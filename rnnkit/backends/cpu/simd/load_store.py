@@ -60,7 +60,7 @@ def gather(builder, addresses, mask, llvm_vector, alignment):
 
 
 def _zeros(llvm_vector):
-    return ir.Constant(llvm_vector, [0] * llvm_vector.count)
+    return emitted.uniform(llvm_vector.element, llvm_vector.count, "zeroinitializer")
 
 
 def _define_memory(element: Float):

@@ -40,13 +40,13 @@ def module_text(functions) -> str:
     lines = [
         '"""Functions that all programs share."""',
         "",
-        "from rnnkit.backends.cpu.language.function import directing",
+        "from rnnkit.backends.cpu.language.function import compiled",
         "",
     ]
     for module in (barrier, matmul, row_copy):
         names = sorted(f.__name__ for f in functions if f.__module__ == module.__name__)
         lines += [f"from {module.__name__} import {', '.join(names)}"] if names else []
-    lines += ["", "", "@directing", f"def run(action, {', '.join(letters)}):"]
+    lines += ["", "", "@compiled", f"def run(action, {', '.join(letters)}):"]
     for action, function in enumerate(functions):
         call = f"{function.__name__}({', '.join(letters[: len(arguments_of(function))])})"
         lines.append(f"    if action == {action}:")

@@ -1,5 +1,6 @@
 """Programs as Python calls them."""
 
+import contextlib
 import threading
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 
 import rnnkit as rk
 from rnnkit.backends.cpu.language import programs
+from rnnkit.backends.cpu.language.function import read
+from rnnkit.backends.cpu.language.translate import LARGE_MODULE, Fault, translate
 from rnnkit.backends.shared import program_cache
 
 SUM = """
@@ -27,6 +30,25 @@ def run(flag):
     while atomic_load(flag) != 2:
         pause()
     return 3
+"""
+
+LOOP_COUNT = 40
+LOOPS = "from rnnkit.backends.cpu.language.function import compiled, directing\n" + "\n".join(
+    f"""
+@compiled
+def loop_{i}(a, b, c):
+    total = 0
+    for k in range(b - a):
+        for j in range(a):
+            total += {' + '.join(f'(a * {n} - c // (k + {n + 1})) * (j + {i})' for n in range(12))}
+    return 50 * b + total * 0
+"""
+    for i in range(LOOP_COUNT)
+)
+LOOPS += f"""
+@directing
+def run(a, b, c):
+    return {' + '.join(f'loop_{i}(a, b, c)' for i in range(LOOP_COUNT))}
 """
 
 
@@ -69,6 +91,57 @@ def test_a_program_is_found_on_disk(tmp_path, monkeypatch):
         assert program.function(1, 2, 3) == 321
         addresses.add(program.address)
     assert len(addresses) == 3
+
+
+def test_programs_are_compiled_together_as_apart(tmp_path, monkeypatch, threads):
+    """The files on disk are the same, whatever is compiled beside a program, and by however many threads."""
+    texts = [f"{SUM}\n# {i}" for i in range(3)] + [LOOPS]
+    found = []
+    for count, together in ((1, False), (1, True), (2, False), (3, True)):
+        threads(count)
+        folder = tmp_path / f"{count} {together}"
+        monkeypatch.setenv("RNNKIT_CACHE_DIR", str(folder))
+        monkeypatch.setattr(program_cache, "_programs", {})
+        wanted = [programs.Wanted(text, 3) for text in texts]
+        if together:
+            codes = programs.load_all(wanted, "a test")
+        else:
+            codes = [programs.load(*one) for one in wanted]
+        assert [code.function(1, 2, 3) for code in codes] == [321] * 3 + [100 * LOOP_COUNT]
+        found.append({file.name: file.read_bytes() for file in folder.glob("*.rnnkit")})
+    assert len(found[0]) == 4 and all(files == found[0] for files in found)
+
+
+def test_a_fault_in_one_of_several_programs_leaves_the_others(monkeypatch):
+    monkeypatch.setattr(program_cache, "_programs", {})
+    wrong = SUM.replace("a + 10 * b", "unknown")
+    with pytest.raises(Fault, match="unknown"):
+        programs.load_all([programs.Wanted(SUM, 3), programs.Wanted(wrong, 3)], "a test")
+    assert programs.load(SUM, 3).function(1, 2, 3) == 321
+
+
+def test_large_programs_are_compiled_in_parts():
+    """None of which is much larger than the limit."""
+    modules = translate(read(LOOPS), "large", 3)
+    assert len(modules) > 3 and [module.directs for module in modules].count(True) == 1
+    assert all(module.size < 2 * LARGE_MODULE for module in modules)
+
+
+def test_a_gradient_is_told_as_one(monkeypatch):
+    """What is compiled for a first gradient is compiled together."""
+    told = []
+
+    @contextlib.contextmanager
+    def telling(what):
+        told.append(what)
+        yield
+
+    monkeypatch.setattr(programs, "telling", telling)
+    monkeypatch.setattr(program_cache, "_programs", {})
+    layer, x = rk.RNN(rk.GRUCell(3), seed=0), np.ones((2, 3, 4), "float32")
+    y, pull = layer.vjp(x)
+    pull(y)
+    assert told == ["the gradient of GRUCell"]
 
 
 def test_a_table_from_before_the_team_was_compiled_is_not_used_again(threads):

@@ -13,7 +13,7 @@ from rnnkit.backends.cpu.language.translate import Fault
 HEAD = """
 import numpy as np
 
-from rnnkit.backends.cpu.language.function import compiled
+from rnnkit.backends.cpu.language.function import compiled, directing
 from rnnkit.backends.cpu.simd.atomic import atomic_load, atomic_store, word
 """
 
@@ -26,13 +26,18 @@ def names_of(text) -> dict:
 
 
 def check(body, arguments=("a", "b", "c"), numbers=None):
-    """A module whose ``run`` takes ints gives the same as Python, for these numbers or for many."""
-    text = HEAD + body
-    run, truth = programs.load(text, len(arguments)).function, names_of(text)["run"]
+    """A module whose ``run`` takes ints gives the same as Python, for these numbers or for many.
+
+    Functions that direct others do, too, and so do some of each kind.
+    """
+    truth = names_of(HEAD + body)["run"]
+    bodies = [body, body.replace("@compiled", "@directing"), body.replace("@compiled", "@directing", 1)]
+    wanted = [programs.Wanted(HEAD + one, len(arguments)) for one in bodies]
+    runs = [code.function for code in programs.load_all(wanted, "a test")]
     given = numbers or itertools.product((-7, -1, 0, 1, 3, 10), repeat=len(arguments))
     for values in given:
-        wanted = truth(*values)
-        assert run(*values) == (0 if wanted is None else int(wanted)), (values, body)
+        expected = truth(*values)
+        assert [run(*values) for run in runs] == [0 if expected is None else int(expected)] * 3, (values, body)
 
 
 @pytest.mark.parametrize(
@@ -240,9 +245,10 @@ REFUSED = {
 }
 
 
+@pytest.mark.parametrize("decorator", ["compiled", "directing"])
 @pytest.mark.parametrize("line", REFUSED)
-def test_what_is_not_of_the_language_is_named(line):
+def test_what_is_not_of_the_language_is_named(line, decorator):
     with pytest.raises(Fault) as error:
-        programs.load(f"{HEAD}@compiled\ndef run(a):\n    {line}\n    return x\n", 1)
+        programs.load(f"{HEAD}@{decorator}\ndef run(a):\n    {line}\n    return x\n", 1)
     message = str(error.value)
     assert message.startswith("run: ") and REFUSED[line] in message, message
