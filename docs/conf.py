@@ -5,8 +5,10 @@ import pathlib
 import shutil
 import sys
 
+import matplotlib.pyplot as plt
 from pygments.lexers.python import PythonLexer
 from pygments.lexers.special import TextLexer
+from sphinx_gallery.sorting import ExplicitOrder
 
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))  # the package of this tree
@@ -55,6 +57,14 @@ numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 
 EXAMPLES = HERE / "gallery"
+SECTIONS = "cells forecasting classification reservoirs dynamics training streaming export performance".split()
+
+
+def look(gallery_conf, fname) -> None:
+    """Give an example's picture the look of all."""
+    plt.style.use(EXAMPLES / "gallery.mplstyle")
+
+
 sphinx_gallery_conf = {
     "examples_dirs": [str(EXAMPLES)],
     "gallery_dirs": ["gallery_pages"],
@@ -64,6 +74,8 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "copyfile_regex": r".*\.mplstyle",
     "image_scrapers": ("matplotlib",),
+    "reset_modules": ("matplotlib", look),
+    "subsection_order": ExplicitOrder([f"gallery/{name}" for name in SECTIONS]),
     "min_reported_time": 30,
     "write_computation_times": False,
     "show_signature": False,
