@@ -113,6 +113,8 @@ bench-smoke: .venv/ready-dev
 GALLERY := 1
 docs: .venv/ready-docs
 	$(BIN)/python -m sphinx -W --keep-going -q -D plot_gallery=$(GALLERY) -d build/doctrees docs site
+	@rm -rf jupyter_execute site/benchmarks
+	@if test -d asv_benchmarks/html; then cp -r asv_benchmarks/html site/benchmarks; fi
 	@echo "the pages are in site/index.html"
 
 clean:
