@@ -123,6 +123,8 @@ GALLERY := 1
 docs: .venv/ready-docs
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m docs tests/project
 	$(BIN)/python -m sphinx -W --keep-going -q -D plot_gallery=$(GALLERY) -d build/doctrees docs site
+	@rm -rf jupyter_execute site/benchmarks
+	@if test -d asv_benchmarks/html; then cp -r asv_benchmarks/html site/benchmarks; fi
 	@echo "the pages are in site/index.html"
 
 clean:
