@@ -40,8 +40,12 @@ class Recording:
     largest : int
         Bytes that it may hold.
     alone : int
-        Multiply-adds of a call up to which one thread does it: what several threads share can't be repeated, and
-        repeating saves more than they do.
+        Multiply-adds of a call up to which one thread does it, for repeating saves more than sharing.
+    shares : bool
+        Whether threads may share larger calls when they are repeated; otherwise such calls can't be recorded. One that
+        is abandoned may still write to what its call writes, so nothing that outlives the recording may be among that.
+    is_spoiled : bool
+        Whether that has happened: nobody may repeat it any more.
     operations : list of callable
         In order, without arguments.
     preparations : list of callable
@@ -52,6 +56,7 @@ class Recording:
 
     def __init__(self, largest: int = LARGEST, alone: int = 0) -> None:
         self.largest, self.alone = largest, alone
+        self.shares = self.is_spoiled = False
         self.operations: list[Callable[[], Any]] = []
         self.preparations: list[Callable[[], Any]] = []
         self._owners: dict[int, tuple[np.ndarray, int]] = {}  # with how often their numbers change
@@ -108,6 +113,17 @@ class Recording:
         found = np.empty(size, np.uint8)
         self._hold(found, _OFTEN)
         return found
+
+    def abandoned(self) -> None:
+        """A thread was left behind in the middle of an operation.
+
+        Raises
+        ------
+        Unrepeatable
+            Always.
+        """
+        self.is_spoiled = True
+        raise Unrepeatable("a thread may still write to its memory")
 
     def prepare(self) -> None:
         """Do again what depends on nothing but what changes rarely."""

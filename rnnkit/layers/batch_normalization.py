@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -202,7 +203,7 @@ class BatchNormalization(Weighted):
         from rnnkit.execution.layer_kernels import run_kernel  # with the compiler, where it is first needed
 
         dtype, last = x.dtype, self.axis % x.ndim == x.ndim - 1
-        used = None if mask is None else repeated(lambda: self._used(x, mask), x, mask)
+        used = None if mask is None else repeated(partial(self._used, mask, x.shape), mask)
         x = x if last else copied(np.moveaxis(x, self.axis, -1))
         sizes = x.size // x.shape[-1], x.shape[-1]
         gamma, beta = weights.get("gamma"), weights.get("beta")
@@ -224,13 +225,13 @@ class BatchNormalization(Weighted):
 
         return y if last else np.moveaxis(y, -1, self.axis), back
 
-    def _used(self, x, mask):
-        """1 where the mask's steps are used, else 0, with the features' axis last."""
-        used = validation.mask(mask, *x.shape[:2]) if x.ndim > 2 else validation.array(mask, "mask") != 0
-        if used.shape != x.shape[: used.ndim]:
-            raise ValueError(f"expected mask of shape {x.shape[:-1]}, got {used.shape}")
-        used = np.broadcast_to(used.reshape(*used.shape, *(1,) * (x.ndim - used.ndim)), x.shape)
-        return np.moveaxis(used, self.axis, -1).astype(x.dtype, order="C")
+    def _used(self, mask, shape):
+        """1 where the mask's steps are used, else 0, for an x of this shape with the features' axis last."""
+        used = validation.mask(mask, *shape[:2]) if len(shape) > 2 else validation.array(mask, "mask") != 0
+        if used.shape != shape[: used.ndim]:
+            raise ValueError(f"expected mask of shape {shape[:-1]}, got {used.shape}")
+        used = np.broadcast_to(used.reshape(*used.shape, *(1,) * (len(shape) - used.ndim)), shape)
+        return np.moveaxis(used, self.axis, -1).astype(self.dtype, order="C")
 
     def _move_averages(self, mean, variance) -> None:
         new = {

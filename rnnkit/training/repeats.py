@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -135,8 +136,12 @@ class Repeats:
             self._try(kind, stepper, batch, tally)
             return True
         moves = any(layer._moving() for layer in kind.recorded.changing)
+        recorded = kind.recorded
         with stepper.model._all_or_nothing() if moves else nullcontext():
-            return self._repeat(kind.recorded, stepper, batch, tally)
+            done = self._repeat(recorded, stepper, batch, tally)
+        if recorded.recording.is_spoiled:
+            kind.recorded = None
+        return done
 
     def _bytes(self) -> int:
         return sum(kind.recorded.recording.bytes for kind in self._kinds.values() if kind.recorded is not None)
@@ -207,7 +212,9 @@ class Repeats:
         stepper.train_anew(batch, tally)
         if kind.recorded is not None and not kind.recorded.update.is_as(stepper.model._arrays()):
             kind.refusal = kind.refusal or "it gives other bits than the ordinary way"
-        if kind.refusal is not None:
+        if kind.recorded is not None and kind.recorded.recording.is_spoiled:
+            kind.recorded = kind.refusal = None  # it is recorded once more
+        elif kind.refusal is not None:
             kind.recorded = None
         elif kind.recorded is not None:
             kind.recorded.agreed += 1
@@ -224,9 +231,12 @@ class Repeats:
         layers = model._all_layers()
         before = call_states(layers)
         with recording, standing_in((arrays[name], place) for name, place in in_place.weights.items()):
+            recording.shares = True
             found = stepper.differentiated(memory)
             losses = len(recording.operations)
-            update = in_place.record(recording, found.gradients(stepper.names()), weight_options)
+            gradients = found.gradients(stepper.names())
+            recording.alone = sys.maxsize  # what follows writes to memory that all recordings have
+            update = in_place.record(recording, gradients, weight_options)
         after = call_states(layers)
         changing = [layer for layer in after if after[layer] != before.get(layer)]
         if not all(recording.knows(output) for output in found.outputs):

@@ -59,7 +59,9 @@ def operations():
     shares = np.exp(scores - np.max(scores, axis=-1, keepdims=True))
     shares = shares / np.sum(shares, axis=-1, keepdims=True)
     same = np.equal(x, x[:, :1]).astype("float32")
-    return rk.Model(x, [np.matmul(shares, x), np.mean(np.stack([x, same], axis=1), axis=1) - same, x[:, 0], np.reshape(x, (-1, 15))])
+    return rk.Model(
+        x, [np.matmul(shares, x), np.mean(np.stack([x, same], axis=1), axis=1) - same, x[:, 0], np.reshape(x, (-1, 15))]
+    )
 
 
 def merged():

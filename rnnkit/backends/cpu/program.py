@@ -182,7 +182,7 @@ class Program:
         recording = current()
         least = tuning.SMALL if recording is None else max(tuning.SMALL, recording.alone)
         threads = get_num_threads() if rows * steps * self._work > least else 1
-        if threads > 1:
+        if threads > 1 and ((recording is not None and not recording.shares) or CHECKED):
             unrepeatable("threads share its calls")
         if threads > 1 and self._splits_units(rows, threads):
             several = max(1, tuning.PASS // max(1, rows * self._step_work))
@@ -251,7 +251,7 @@ class Program:
         n, n_at = self._head(record, outputs, mask, kept, rows, block, memory)
         keep = (self, record, p, n, own, arrays, self._tables)
         with Checked(keep) if CHECKED else nullcontext():
-            if threads > 1:
+            if threads > 1 and recording is None:
                 done = self.team.run(self.code.address, p, n, rows, blocks, memory, units, threads, keep)
                 if CHECKED:
                     self.team.settle()
@@ -262,7 +262,10 @@ class Program:
                     self._free.append(table)  # nobody else has read it
                 else:
                     again: Callable = partial(self._run_blocks, p_at, n_at, rows, blocks, scratch_at)
-                    if blocks == 1:
+                    if threads > 1:
+                        given = self.code.address, p, n, rows, blocks, memory, units, threads, keep
+                        again = partial(_share, recording, partial(self.team.run, *given), again)
+                    elif blocks == 1:
                         again = partial(self.code.function, p_at, n_at, 0, rows, scratch_at, 0, 1, 0)
                     self._note(recording, again, record, arrays, own[1])
                     recording.constant(p, n)
@@ -392,6 +395,15 @@ class Program:
                 self._heads.clear()
             made = self._heads[key] = n, address(n)
         return made
+
+
+def _share(recording: Recording, shared: Callable, alone: Callable) -> None:
+    """Do a recorded call by several threads, or by one where they aren't free."""
+    done = shared()
+    if done is None:
+        alone()
+    elif done is not True:
+        recording.abandoned()
 
 
 def _recorded_memory(recording: Recording, size: int) -> tuple[np.ndarray, int]:

@@ -198,14 +198,28 @@ class OuterSum:
         *reads : ndarray
             What it reads.
         """
-        if self._sum.size * len(pairs) > max(tuning.SMALL_SUM, recording.alone) and get_num_threads() > 1:
+        threads = get_num_threads() if self._sum.size * len(pairs) > max(tuning.SMALL_SUM, recording.alone) else 1
+        if threads > 1 and (not recording.shares or CHECKED):
             unrepeatable("threads share its sums")
         before = self._sum
         target = before if before.flags.writeable else self._memory()
-        words, units = self._words(a, b, pairs, target, 1)
-        self._sum = target
+        words, units = self._words(a, b, pairs, target, threads)
+        self._sum, team = target, self.compiled.team
         at, kept = address(words), [pairs]
-        add = partial(self.compiled.function, at, at + 8 * _POINTERS, 0, units, 0, 0, 1, 0)
+        add = alone = partial(self.compiled.function, at, at + 8 * _POINTERS, 0, units, 0, 0, 1, 0)
+
+        def share():
+            p, n, blocks = words[:_POINTERS], words[_POINTERS:], min(units, tuning.SUM_BLOCKS * threads)
+            given: tuple = a, b, kept[0], before, target, words, self._one
+            done = team.run(self.compiled.address, p, n, units, blocks, 0, False, threads, given)
+            if done is None:
+                alone()
+            elif not done:
+                recording.abandoned()
+
+        if threads > 1:
+            team.prepare()
+            add = share
 
         def add_others(again):
             kept[0] = found = np.ascontiguousarray(again(), np.int64)
@@ -216,7 +230,7 @@ class OuterSum:
                 target[...] = before
 
         run = add if again is None else partial(add_others, again)
-        run()
+        alone()
         if self._sum.size:
             recording.constant(words, pairs, self._one, *([] if before is target else [before]))
             recording.note(run, [a, b, before, *reads], [target])

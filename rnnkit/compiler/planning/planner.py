@@ -100,7 +100,7 @@ class Planner:
             return set()
         early = graph.under([*graph.states, *graph.residuals.values()])
         only = graph.under([graph.output]) - early
-        late = {n.id: n for n in self.live if n.id in only and section_of(n) == STEP and not self._is_leaf(n)}
+        late = {n.id: n for n in self.live if n.id in only and section_of(n) in (BLOCK, STEP) and not self._is_leaf(n)}
         # What is no pointwise result stands in scratch memory of its step first, and is then copied.
         kept = {n.id for n in graph.residuals.values() if n.pointwise or n.op in ("concatenate", "view")}
         reads = {a.id for n in late.values() for a in n.args if a.id not in late and section_of(a) == STEP}

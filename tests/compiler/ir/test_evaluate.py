@@ -15,6 +15,7 @@ KEYS = {
     "x": ("x", None), "vector": ("constant", 0), "weight": ("weight", "weight"), "matrix": ("weight", "matrix"),
     "square": ("weight", "square"),
 }  # fmt: skip
+PART = View.item((1, slice(1, 3)), "part")
 
 
 def operands(graph):
@@ -48,7 +49,7 @@ ROWS |= {
     "views": lambda g, x, v, w, m, s: g.pointwise("add", g.transpose(x, (1, 0)), g.reshape(v, (4, 1))),
     "a copy as a view": lambda g, x, v, w, m, s: g.reshape(g.transpose(x, (1, 0)), (12,)),
     "gathered": lambda g, x, v, w, m, s: g.view(x, View.gather(np.array([[5, 5], [0, 11]]))),
-    "a part replaced": lambda g, x, v, w, m, s: g.replaced(x, View.item((1, slice(1, 3)), "part"), g.literal(np.ones(2))),
+    "a part replaced": lambda g, x, v, w, m, s: g.replaced(x, PART, g.literal(np.ones(2))),
     "side by side": lambda g, x, v, w, m, s: g.concatenate([x, w, x], 0),
     "the input": lambda g, x, v, w, m, s: x,
 }  # fmt: skip
