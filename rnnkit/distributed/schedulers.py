@@ -126,10 +126,7 @@ class Here(Tasks):
 
     def threads(self):
         """How many threads there are."""
-        from rnnkit.backends.shared.thread_pool import get_num_threads
-
-        wanted = dask("config").get("num_workers", None) or get_num_threads()
-        return [1 if self._is_plain() else wanted]
+        return [1 if self._is_plain() else dask("config").get("num_workers", None) or dask("system").CPU_COUNT]
 
     def compute(self, collections):
         """Begin to compute Dask's collections."""

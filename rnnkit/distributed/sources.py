@@ -106,6 +106,7 @@ class ChunkedRows(Source):
         super().__init__(tasks, steps)
         self.arrays, self.layout = arrays, layout
         self.sizes, self.rows = arrays[0].chunks[0], arrays[0].shape[0]
+        self._starts = [first for first, _ in spans(self.sizes)]
         self.batch_size = batch_size or rows_at_once(arrays[: layout.x])
 
     def __len__(self) -> int:
@@ -160,7 +161,7 @@ class ChunkedRows(Source):
             chunks = {block: one for block, one in chunks.items() if block == order.block}
 
     def _where(self, part: Sequence[_Some]) -> str:
-        starts = [first for first, _ in spans(self.sizes)]
+        starts = self._starts
         least = min(starts[one.block] + int(one.rows.min()) for one in part)
         most = max(starts[one.block] + int(one.rows.max()) for one in part)
         count = sum(len(one.rows) for one in part)
