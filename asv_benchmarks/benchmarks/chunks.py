@@ -12,8 +12,10 @@ import numpy as np
 
 import rnnkit as rk
 
+from . import sizes
+
 CHUNKS = (20, 50)  # of rows and of steps, each of so little that nothing but overhead is left
-BATCH, TIME, FEATURES, UNITS = 4096, 200, 32, 128
+BATCH, TIME, FEATURES, UNITS = sizes.WORKERS
 ROWS = 64  # in a chunk
 
 
@@ -26,7 +28,7 @@ def computing(where: str, workers: int = 1, **options) -> Iterator:
         return
     from distributed import Client, LocalCluster
 
-    usual = {"threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+    usual = {"threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "silence_logs": 40}
     with LocalCluster(n_workers=workers, **(usual | options)) as cluster, Client(cluster) as client:
         client.wait_for_workers(workers)
         yield client

