@@ -64,7 +64,9 @@ def compile_source(
     if storage:
         words += f"\nweights of products: {storage}, widened as they are read"
     share = STORAGES[storage].share
-    return Program(code, source, plan, prepack, dtype, team(), show, words, gradient=gradient, share=share, wanted=wanted)
+    return Program(
+        code, source, plan, prepack, dtype, team(), show, words, gradient=gradient, share=share, wanted=wanted
+    )
 
 
 def gradient(program: Program, forward: Program, adjoint: Program, residuals, operands, sums, finish) -> Backward:

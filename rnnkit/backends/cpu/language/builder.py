@@ -16,12 +16,8 @@ from llvmlite import ir
 
 _I1, _I32 = ir.IntType(1), ir.IntType(32)
 _CONDITIONS = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
-_BINARY = (
-    "add", "sub", "mul", "sdiv", "srem", "shl", "ashr", "and", "or", "xor", "fadd", "fsub", "fmul", "fdiv", "frem",
-)  # fmt: skip
 _FOLDED: dict[str, Callable] = {"add": operator.add, "sub": operator.sub, "mul": operator.mul}
 _NEUTRAL = {"add": 0, "sub": 0, "mul": 1, "or": 0, "xor": 0, "shl": 0, "ashr": 0}
-_CASTS = ("zext", "sext", "trunc", "sitofp", "uitofp", "fptrunc", "fpext", "bitcast", "inttoptr")
 
 
 @cache
@@ -125,6 +121,14 @@ class Function(ir.Function):
     def descr_body(self, buf) -> None:
         """Write the blocks."""
         buf.extend(map(str, self.blocks))
+
+
+def _of_two(operation: str) -> Callable[[Builder, Any, Any], Any]:
+    return lambda builder, a, b: builder._binary(operation, a, b)
+
+
+def _to_type(operation: str) -> Callable[[Builder, Any, Any], Any]:
+    return lambda builder, value, llvm_type: builder._cast(operation, value, llvm_type)
 
 
 class Builder:
@@ -231,6 +235,15 @@ class Builder:
             return value
         return self._pure(llvm_type, f"{operation} {_typed(value)} to {_name(llvm_type)}")
 
+    add, sub, mul = _of_two("add"), _of_two("sub"), _of_two("mul")
+    add_without_overflow = _of_two("add nsw")
+    sdiv, srem = _of_two("sdiv"), _of_two("srem")
+    and_, or_, xor = _of_two("and"), _of_two("or"), _of_two("xor")
+    shl, ashr = _of_two("shl"), _of_two("ashr")
+    fadd, fsub, fmul, fdiv, frem = map(_of_two, ("fadd", "fsub", "fmul", "fdiv", "frem"))
+    zext, sext, trunc, bitcast, inttoptr = map(_to_type, ("zext", "sext", "trunc", "bitcast", "inttoptr"))
+    sitofp, uitofp, fptrunc, fpext = map(_to_type, ("sitofp", "uitofp", "fptrunc", "fpext"))
+
     def neg(self, value) -> Register:
         return self._binary("sub", ir.Constant(value.type, 0), value)
 
@@ -264,7 +277,7 @@ class Builder:
     def select(self, test, a, b) -> Register:
         return self._pure(a.type, f"select {_typed(test)}, {_typed(a)}, {_typed(b)}")
 
-    def call(self, function, arguments: Sequence[Any]) -> Register | None:
+    def call(self, function, arguments: Sequence[Any]) -> Any:
         kind = function.function_type if isinstance(function, ir.Function) else function.type.pointee
         text = f"call {_name(kind.return_type)} {function.get_reference()}({', '.join(map(_typed, arguments))})"
         if isinstance(kind.return_type, ir.VoidType):
@@ -329,17 +342,3 @@ class Builder:
 
     def fence(self, ordering: str) -> None:
         self.block.lines.append(f"fence {ordering}")
-
-
-def _define(name: str, method: str, operation: str) -> None:
-    def instruction(self, a, b):
-        return getattr(self, method)(operation, a, b)
-
-    setattr(Builder, name, instruction)
-
-
-for _operation in _BINARY:
-    _define(f"{_operation}_" if _operation in ("and", "or") else _operation, "_binary", _operation)
-_define("add_without_overflow", "_binary", "add nsw")
-for _operation in _CASTS:
-    _define(_operation, "_cast", _operation)

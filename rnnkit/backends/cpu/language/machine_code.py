@@ -26,10 +26,10 @@ _PYTHON = {
     "PyErr_Occurred": (POINTER, []),
     "PyErr_BadArgument": (ir.IntType(32), []),
 }
-# The IR is in SSA form and vectorized as it is written, and what a block has is not computed again, so little is left to
-# do. LLVM's own list for -O3 takes ten times as long; LSTM and GRU are no faster with it, forwards or backwards, nor with
-# loops unrolled. What directs other functions is not optimized at all: its registers alone would take half of the time
-# to compile an LSTM.
+# The IR is in SSA form and vectorized as it is written, and what a block has is not computed again, so little is left
+# to do. LLVM's own list for -O3 takes ten times as long; LSTM and GRU are no faster with it, forwards or backwards, nor
+# with loops unrolled. What directs other functions is not optimized at all: its registers alone would take half of the
+# time to compile an LSTM.
 _PASSES = ("instruction_combine", "simplify_cfg")
 _FASTCALL = 0x80  # METH_FASTCALL: the function gets an array of its arguments
 
@@ -124,10 +124,11 @@ class _Unit:
             memory = _without_lock("LLVMPY_TargetMachineEmitToMemory")(self.machine, self.parsed, 1, message)
             if not memory:
                 raise RuntimeError(str(message))
+        library = llvm.ffi.lib
         try:
-            return ctypes.string_at(llvm.ffi.lib.LLVMPY_GetBufferStart(memory), llvm.ffi.lib.LLVMPY_GetBufferSize(memory))
+            return ctypes.string_at(library.LLVMPY_GetBufferStart(memory), library.LLVMPY_GetBufferSize(memory))
         finally:
-            llvm.ffi.lib.LLVMPY_DisposeMemoryBuffer(memory)
+            library.LLVMPY_DisposeMemoryBuffer(memory)
 
     def assembly(self) -> str:
         """The same as text."""

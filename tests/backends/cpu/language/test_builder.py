@@ -52,7 +52,14 @@ def test_sums_of_numbers_are_numbers(text):
 
 def test_variables_of_a_directing_function_are_on_the_stack():
     """Only those that are assigned more than once; no phi remains but that of a counted loop."""
-    body = "def run(a, b, c):\n    x, y = a, b\n    for i in range(c):\n        if i > y:\n            x += i\n    return x\n"
+    body = """
+def run(a, b, c):
+    x, y = a, b
+    for i in range(c):
+        if i > y:
+            x += i
+    return x
+"""
     lines = lines_of(body, "directing")
     assert count(lines, "alloca") == 1 and count(lines, "phi") == 1
     assert count(lines_of(body), "alloca") == 0

@@ -33,6 +33,7 @@ def run(flag):
 """
 
 LOOP_COUNT = 40
+TERMS = " + ".join(f"(a * {n} - c // (k + {n + 1})) * (j + b)" for n in range(12))
 LOOPS = "from rnnkit.backends.cpu.language.function import compiled, directing\n" + "\n".join(
     f"""
 @compiled
@@ -40,16 +41,12 @@ def loop_{i}(a, b, c):
     total = 0
     for k in range(b - a):
         for j in range(a):
-            total += {' + '.join(f'(a * {n} - c // (k + {n + 1})) * (j + {i})' for n in range(12))}
+            total += {i} + {TERMS}
     return 50 * b + total * 0
 """
     for i in range(LOOP_COUNT)
 )
-LOOPS += f"""
-@directing
-def run(a, b, c):
-    return {' + '.join(f'loop_{i}(a, b, c)' for i in range(LOOP_COUNT))}
-"""
+LOOPS += "\n@directing\ndef run(a, b, c):\n    return " + " + ".join(f"loop_{i}(a, b, c)" for i in range(LOOP_COUNT))
 
 
 def test_numbers_pass_both_ways():
