@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parents[1]
-PROMISES = re.findall(
-    r"^\| ([A-Z]\d+) \|", (TESTS.parent / "docs" / "contract.md").read_text(), re.MULTILINE
-)
+PROMISES = re.findall(r"^\| ([A-Z]\d+) \|", (TESTS.parent / "docs" / "contract.md").read_text(), re.MULTILINE)
 
 
 def named_ids():

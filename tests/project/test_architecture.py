@@ -14,9 +14,7 @@ ROOT = next(folder for folder in pathlib.Path(__file__).parents if (folder / "py
 @functools.cache
 def script():
     """docs/draw_architecture.py as a module."""
-    spec = importlib.util.spec_from_file_location(
-        "draw_architecture", ROOT / "docs" / "draw_architecture.py"
-    )
+    spec = importlib.util.spec_from_file_location("draw_architecture", ROOT / "docs" / "draw_architecture.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

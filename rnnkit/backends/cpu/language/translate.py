@@ -5,7 +5,7 @@ The language is a small part of Python with Python's meaning: ``if``, ``while``,
 Names that are no variables are numbers, other functions of the language, or intrinsics, whose definitions emit IR.
 
 Control flow is structured, so the IR is written in SSA form at once: where branches meet, and where a loop begins, a
-variable that was assigned gets a phi. In code that is not optimised a phi is two copies each time, so there a variable
+variable that was assigned gets a phi. In code that is not optimized a phi is two copies each time, so there a variable
 that is assigned more than once is a place on the stack. An int that divides follows Python (the quotient is rounded
 down); by 0 it gives 0.
 """
