@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.distributed import layerwise, recurrent, segments
-from rnnkit.distributed.chunks import checked, chunked, is_chunked, mask_in_chunks
+from rnnkit.distributed.chunks import checked, chunked, is_chunked, mask_in_chunks, turned
 from rnnkit.distributed.shipping import Segment
 from rnnkit.distributed.sources import are_delayed, source
 from rnnkit.layers.base import Layer
@@ -126,7 +126,7 @@ def _recurrent_mask(layer, outputs, mask):
     first = layer.forward_layer if isinstance(layer, Bidirectional) else layer
     if mask is None or not first.return_sequences:
         return None
-    mask = mask[:, ::-1] if first.go_backwards else mask
+    mask = turned(mask) if first.go_backwards else mask
     if not isinstance(outputs, tuple):
         return mask
     count = 2 if getattr(layer, "merge_mode", "") is None else 1

@@ -92,3 +92,8 @@ def mask_in_chunks(mask, x):
     if mask.shape != x.shape[:2]:
         raise ValueError(f"expected mask of shape {x.shape[:2]}, one value per step; got {mask.shape}")
     return chunked(mask, "mask", *x.chunks[:2])
+
+
+def turned(mask):
+    """A mask from its last step to its first; `mask[:, ::-1]` loses the only step beside several empty chunks."""
+    return mask.blocks[:, ::-1].map_blocks(lambda chunk: chunk[:, ::-1], dtype=mask.dtype, meta=mask._meta)

@@ -148,3 +148,12 @@ def test_P4_weights_in_fewer_bits(kind):
     layer(x)
     layer.quantize(kind)
     same_as_whole(layer(chunked(x, rng)), layer(x))
+
+
+@pytest.mark.parametrize("steps", [(0, 0, 1), (1, 0, 0), (2, 0, 3)])
+def test_a_mask_turns_round_beside_empty_chunks(steps):
+    x, mask = np.ones((2, sum(steps), 3)), np.arange(2 * sum(steps)).reshape(2, -1) % 3 > 0
+    layer = rk.GRU(2, return_sequences=True, go_backwards=True, **F)
+    layer(x)
+    lazy = da.from_array(x, chunks=((2,), steps, (3,)))
+    same_as_whole(layer.compute_mask(lazy, mask), layer.compute_mask(x, mask))

@@ -76,6 +76,7 @@ def kills(times: int) -> dict:
             victims = list(processes(client).values())
             both = len(found["same"]) % 5 == 4
             if future.done():  # too late: another go, a little earlier
+                print("late", round(length, 2), file=sys.stderr, flush=True)
                 length *= 0.9
                 continue
             for victim in victims if both else [draw.choice(victims)]:
