@@ -123,9 +123,10 @@ def is_name_of_keras(module, name: str) -> bool:
     """Whether a module's name is one for users, rather than something that the module imports for itself."""
     found = getattr(module, name)
     home = str(getattr(found, "__module__", "rnnkit"))
-    helpers = ("naming", "arguments", "left_out", "order", "settings", "assembled")
+    helpers = ("naming", "arguments", "left_out", "order")
     private = home.startswith(("rnnkit.serialization", *(f"rnnkit.keras.{one}" for one in helpers)))
-    return not name.startswith("_") and callable(found) and home.startswith("rnnkit") and not private
+    ours = callable(found) and home.startswith("rnnkit") and not private
+    return not name.startswith("_") and (ours or (callable(found) and name in getattr(module, "__all__", ())))
 
 
 def write_keras_names(app) -> None:
