@@ -93,14 +93,14 @@ html_theme_options = {
     "show_prev_next": True,
     "navigation_with_keys": False,
     "search_bar_text": "Search the docs",
-    "secondary_sidebar_items": ["page-toc"],
+    "secondary_sidebar_items": {"**": ["page-toc"], "getting_started/cheat-sheet": []},
     "footer_start": ["copyright"],
     "footer_center": [],
     "footer_end": ["sphinx-version"],
     "pygments_light_style": "default",
     "pygments_dark_style": "github-dark",
 }
-html_sidebars = {"changelog": [], "cheat_sheet": []}
+html_sidebars = {"changelog": []}
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
@@ -123,19 +123,23 @@ autosummary_context = {"family": family}
 
 def keras_names() -> str:
     """The names of `rnnkit.keras` and its modules, as a table."""
-    rows = ["| | names |", "|---|---|"]
+    rows = ["| module | names |", "|---|---|"]
     for name in ("", *(name for name in rnnkit.keras.__all__ if inspect.ismodule(getattr(rnnkit.keras, name)))):
         module = getattr(rnnkit.keras, name) if name else rnnkit.keras
         shown = [one for one in sorted(dir(module)) if is_name_of_keras(module, one)]
-        rows.append(f"| `keras{'.' * bool(name)}{name}` | {', '.join(f'`{one}`' for one in shown)} |")
+        if shown:
+            rows.append(f"| `keras{'.' * bool(name)}{name}` | {', '.join(f'`{one}`' for one in shown)} |")
     return "\n".join(rows) + "\n"
 
 
 def is_name_of_keras(module, name: str) -> bool:
     """Whether a module's name is one for users, rather than something that the module imports for itself."""
     found = getattr(module, name)
-    ours = str(getattr(found, "__module__", "rnnkit")).startswith("rnnkit")
-    return not name.startswith("_") and callable(found) and ours and name not in ("left_out", "annotations")
+    home = str(getattr(found, "__module__", "rnnkit"))
+    helpers = ("naming", "arguments", "left_out", "order")
+    private = home.startswith(("rnnkit.serialization", *(f"rnnkit.keras.{one}" for one in helpers)))
+    ours = callable(found) and home.startswith("rnnkit") and not private
+    return not name.startswith("_") and (ours or (callable(found) and name in getattr(module, "__all__", ())))
 
 
 def write_keras_names(app) -> None:
