@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from rnnkit.arguments import is_integer, shown
+from rnnkit.layers.base import makes_no_mask
 from rnnkit.layers.merging import Merge
 from rnnkit.recording import computed, contiguous, viewed
 
@@ -51,6 +52,7 @@ class Dot(Merge):
         """The constructor's arguments as JSON values."""
         return {"axes": self.axes, "normalize": self.normalize} | super().get_config()
 
+    @makes_no_mask
     def compute_mask(self, inputs, mask=None):
         """None: an output is of several steps."""
         return None
