@@ -11,6 +11,7 @@ from rnnkit.activations import activation as activation_of
 from rnnkit.activations import activation_name, linear
 from rnnkit.arguments import positive_integer
 from rnnkit.initializers import initializer, initializer_config
+from rnnkit.layers.base import makes_no_mask
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.windows import Windows, channels_last, one_size, padding_name
@@ -153,6 +154,7 @@ class Conv1D(Memoryless):
         """Return ``(B, L, filters)``."""
         return self._windows.shape(super().compute_output_shape(input_shape), self.filters)
 
+    @makes_no_mask
     def compute_mask(self, inputs, mask=None):
         """Return None: an output is of several steps."""
         return None

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from rnnkit.arguments import is_integer, shown
+from rnnkit.layers.base import makes_no_mask
 from rnnkit.layers.merging import Merge
 from rnnkit.recording import computed, contiguous, viewed
 
@@ -45,15 +46,13 @@ class Dot(Merge):
             raise ValueError(f"expected axes as one or two integers, not the batch axis 0; got {shown(axes)}")
         self.axes = int(axes) if is_integer(axes) else [int(axis) for axis in axes]
         self.normalize = bool(normalize)
-
-    @property
-    def _is_noted(self):
-        return not self.normalize
+        self._is_noted = not self.normalize
 
     def get_config(self):
         """Return the constructor's arguments as JSON values."""
         return {"axes": self.axes, "normalize": self.normalize} | super().get_config()
 
+    @makes_no_mask
     def compute_mask(self, inputs, mask=None):
         """Return None: an output is of several steps."""
         return None

@@ -8,7 +8,7 @@ import numpy as np
 
 from rnnkit import allocation
 from rnnkit.arguments import integer, positive_integer
-from rnnkit.layers.base import Layer
+from rnnkit.layers.base import Layer, makes_no_mask
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.masked_values import finite_under_mask
 from rnnkit.layers.support.pullback import Gradients
@@ -52,6 +52,7 @@ class Shaping(Layer):
         """The result for an array that is nobody else's, and the function that takes its cotangent back."""
         raise NotImplementedError
 
+    @makes_no_mask
     def compute_mask(self, inputs, mask=None):
         """Return None: the result has other steps, or none."""
         return None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -206,7 +206,8 @@ class OuterSum:
         words, units = self._words(a, b, pairs, target, threads)
         self._sum, team = target, self.compiled.team
         at, kept = address(words), [pairs]
-        add = alone = partial(self.compiled.function, at, at + 8 * _POINTERS, 0, units, 0, 0, 1, 0)
+        alone = partial(self.compiled.function, at, at + 8 * _POINTERS, 0, units, 0, 0, 1, 0)
+        add: Callable[[], Any] = alone
 
         def share():
             p, n, blocks = words[:_POINTERS], words[_POINTERS:], min(units, tuning.SUM_BLOCKS * threads)
