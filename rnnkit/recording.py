@@ -335,7 +335,7 @@ def _own(found, recording, writes):
     return kept
 
 
-def _renewal(kept) -> Callable[[Any], None]:
+def _renewal(kept) -> Callable[[Any], Any]:
     """What puts another result of a function into the arrays that are kept of it."""
     if kept is None:
         return _renew_none

@@ -174,7 +174,7 @@ class Dropout(Layer):
         if not training or not self.rate:
             return x, lambda d: Gradients({}, copied(d))
         kept = computed(np.greater_equal, computed(self._random, x.shape, draws=True), self.rate)
-        factor = computed(np.multiply, kept, self.dtype.type(0 if self.rate == 1 else 1 / (1 - self.rate)))
+        factor = computed(np.multiply, kept, x.dtype.type(0 if self.rate == 1 else 1 / (1 - self.rate)))
         return computed(np.multiply, x, factor), lambda d: Gradients({}, computed(np.multiply, d, factor))
 
     def _random(self, size, out=None) -> np.ndarray:

@@ -46,10 +46,7 @@ class Dot(Merge):
             raise ValueError(f"expected axes as one or two integers, not the batch axis 0; got {shown(axes)}")
         self.axes = int(axes) if is_integer(axes) else [int(axis) for axis in axes]
         self.normalize = bool(normalize)
-
-    @property
-    def _is_noted(self):
-        return not self.normalize
+        self._is_noted = not self.normalize
 
     def get_config(self):
         """The constructor's arguments as JSON values."""

@@ -108,3 +108,22 @@ def test_gradient_with_dropout(kind, monkeypatch):
     near(gradient, run.expected(draws), BOUNDS["float64"])
     monkeypatch.setattr(layer, "_draw_generator", lambda: np.random.default_rng(9))
     near(pull(run.d), gradient, 0.0)  # of that call, whatever is drawn since
+
+
+MEMORYLESS = {
+    "Dense": lambda dtype: rk.Dense(4, activation="relu", seed=0, dtype=dtype),
+    "Conv1D": lambda dtype: rk.Conv1D(4, 3, activation="tanh", seed=0, dtype=dtype),
+    "LayerNormalization": lambda dtype: rk.LayerNormalization(dtype=dtype),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", MEMORYLESS)
+def test_a_layer_without_memory_leaves_out_what_only_the_cotangent_of_x_needs(name, dtype, rng):
+    layer = MEMORYLESS[name](dtype)
+    y, pullback = layer.vjp(rng.normal(size=(6, 9, 5)).astype(dtype))
+    d = [rng.normal(size=y.shape).astype(dtype)]
+    whole, weights = pullback.pull(d), pullback.pull_weights(d)
+    assert whole.x is not None and weights.x is None
+    same_bits(list(weights.weights.values()), list(whole.weights.values()))
+    assert "after each block of steps" in layer.explain().partition("the adjoint")[2]
