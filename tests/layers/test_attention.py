@@ -347,6 +347,24 @@ def test_T13_a_fit_is_repeated_with_the_same_bits(rng, monkeypatch):
     assert repeated[0][-1] < repeated[0][0]
 
 
+@pytest.mark.parametrize("kind", ["Attention", "MultiHeadAttention"])
+def test_T13_M3_NaN_under_a_mask_after_calls_that_were_repeated(kind, rng):
+    """Other operations are done for it, so the ordinary way does such a call."""
+    used = np.arange(5) < np.array([[2], [4], [5]])
+    if kind == "Attention":
+        layer = rk.Attention(dtype="float64")
+        call = lambda q, v: layer([q, v], mask=[None, used])
+    else:
+        layer = rk.MultiHeadAttention(2, 3, dtype="float64", seed=0)
+        call = lambda q, v: layer(q, v, value_mask=used)
+    for _ in range(8):
+        call(rng.normal(size=(3, 4, 6)), rng.normal(size=(3, 5, 6)))
+    assert [recorded.agreed for recorded in layer._repeated_calls._kinds.values()] == [2]
+    q, v = rng.normal(size=(3, 4, 6)), rng.normal(size=(3, 5, 6))
+    hidden = np.where(used[..., None], v, np.nan)
+    same_bits([call(q, hidden)], [call(q, np.where(used[..., None], v, 0))])
+
+
 def test_X3_T14_configurations_copies_and_files(rng, tmp_path):
     model = transformer()
     x = data(rng)

@@ -10,10 +10,11 @@ from random_runs import USUAL
 from random_steps import random_cell
 
 import rnnkit as rk
-from rnnkit.backends.cpu import tuning
+from rnnkit.backends.cpu import program, tuning
 from rnnkit.backends.cpu.program import Program
 from rnnkit.backends.cpu.simd.bounds_check import CHECKED
 from rnnkit.backends.cpu.threads.team import ABANDONED, ThreadTeam
+from rnnkit.optimizers.in_place import UpdateInPlace
 from rnnkit.recording import Recording
 from rnnkit.training import repeats
 from rnnkit.training.steps import Stepper
@@ -119,8 +120,29 @@ def test_L3_a_thread_is_left_behind_in_a_repetition(number, fate, shared, anew, 
                     array[...] = np.nan  # by the thread that was left behind
         return fate
 
+    def computed(self, batch, compute=repeats._Recorded.compute_losses):
+        assert all(one() is not self.recording for one in spoiled)  # where something is written any time
+        return compute(self, batch)
+
     monkeypatch.setattr(ThreadTeam, "run", left)
+    monkeypatch.setattr(repeats._Recorded, "compute_losses", computed)
     assert updates(number) == alone
     assert bool(spoiled) == (len(anew) > 3) == (fate is not None)
     gc.collect()
     assert all(one() is None for one in spoiled)  # nobody keeps them
+
+
+def test_one_thread_writes_to_what_outlives_a_recording(shared, monkeypatch):
+    """The optimizer's memory: a thread that was left behind in another recording must not write there."""
+    found, record = [], UpdateInPlace.record
+
+    def watched(self, recording, *arguments):
+        before = len(recording.operations)
+        update = record(self, recording, *arguments)
+        found.append([getattr(one, "func", None) for one in recording.operations[before:]])
+        return update
+
+    monkeypatch.setattr(UpdateInPlace, "record", watched)
+    shared(2)
+    updates()
+    assert found and all(operations and program._share not in operations for operations in found)
