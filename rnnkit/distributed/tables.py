@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,9 +29,8 @@ class Table(NamedTuple):
         head = self.head.copy()
         for name in columns:
             head[name] = np.zeros(0)
-        return self.frame.map_partitions(
-            _unless_empty, function, head, *arguments, meta=head, enforce_metadata=False, align_dataframes=False
-        )
+        whole = partial(_unless_empty, function, head, arguments)
+        return self.frame.map_partitions(whole, meta=head, enforce_metadata=False)
 
 
 class _Seen(NamedTuple):
@@ -132,7 +132,7 @@ def _look(table, names, freq, measure, inferred) -> _Seen:
     return _Seen(hashes, decides, found.timelines.frequency, head, measure(found))
 
 
-def _unless_empty(table, function, head, *arguments):
+def _unless_empty(function, head, arguments, table):
     return function(table, head, *arguments) if len(table) else head
 
 
