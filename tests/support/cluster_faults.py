@@ -14,6 +14,7 @@ import sys
 import time
 from types import SimpleNamespace
 
+import dask
 import dask.array as da
 import numpy as np
 from cluster_run import network
@@ -26,7 +27,11 @@ TASKS = 36  # chunks of the input
 
 
 def cluster(workers=2):
-    """Workers of one thread, each with a nanny, which only this machine can reach."""
+    """Workers of one thread, each with a nanny, which only this machine can reach.
+
+    A cluster gives up a worker that isn't back within 15 seconds; a busy machine takes longer to start one.
+    """
+    dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"})
     options = {"threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "memory_limit": 0}
     return LocalCluster(n_workers=workers, silence_logs=50, **options)
 
