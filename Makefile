@@ -12,7 +12,7 @@ PYTHON := $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 	$$name -c 'import sys, venv, ensurepip; assert sys.version_info >= (3, 11)' 2>/dev/null && echo $$name && break; done)
 endif
 
-.PHONY: help demo demo-cluster test test-cuda test-all lint bench bench-smoke docs clean
+.PHONY: help demo demo-cluster test test-cuda test-all test-oldest test-newest lint bench bench-smoke docs dist clean
 
 help:
 	@echo "make demo         forecast the two bundled series and draw demo/forecast.png"
@@ -20,9 +20,12 @@ help:
 	@echo "make test         run the tests"
 	@echo "make test-cuda    run those of CUDA, which need no GPU"
 	@echo "make test-all     run the long ones too, an hour or more"
+	@echo "make test-oldest  run the tests with the oldest dependencies that are accepted, on Python $(OLDEST)"
+	@echo "make test-newest  run them with the newest, on the newest Python here"
 	@echo "make lint         ruff, mypy and codespell"
 	@echo "make bench        time rnnkit with asv, some minutes"
 	@echo "make docs         run the examples of the pages, and build these into site/"
+	@echo "make dist         build the wheel and the sdist into dist/, and check them"
 	@echo "make clean        remove what these commands made"
 
 # What a user has: the package with its pictures and progress bars.
@@ -93,6 +96,29 @@ test-all: .venv/ready-dev
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "sweep or not sweep" $(COMPILING)
 	$(MAKE) test-cuda EVERY=1
 
+# SPEC 0: the lower bounds of pyproject.toml on the oldest Python that it accepts, and what is newest on the newest Python.
+OLDEST := $(shell sed -n 's/^requires-python = ">=\(.*\)"/\1/p' pyproject.toml)
+NEWEST := $(shell for name in python3.14 python3.13 python3.12 python3.11; do \
+	$$name -c 'import venv, ensurepip' 2>/dev/null && echo $$name && break; done)
+
+.venv-oldest/ready: pyproject.toml
+	@python$(OLDEST) -c 'import venv, ensurepip' || { echo "make test-oldest needs Python $(OLDEST) with its venv module"; exit 1; }
+	python$(OLDEST) -m venv --clear .venv-oldest
+	$(subst .venv,.venv-oldest,$(BIN))/python tests/support/oldest_versions.py > .venv-oldest/constraints.txt
+	$(subst .venv,.venv-oldest,$(BIN))/python -m pip install --quiet --disable-pip-version-check \
+		--constraint .venv-oldest/constraints.txt --editable '.[test]'
+	@touch $@
+
+.venv-newest/ready: pyproject.toml
+	$(NEWEST) -m venv --clear .venv-newest
+	$(subst .venv,.venv-newest,$(BIN))/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+test-oldest test-newest: export RNNKIT_TEST_EVERY = $(EVERY)
+test-oldest test-newest: test-%: .venv-%/ready
+	$(subst .venv,.venv-$*,$(BIN))/python -m pytest -q -n 2 --dist worksteal $(addprefix --ignore=,$(COMPILING))
+	$(subst .venv,.venv-$*,$(BIN))/python -m pytest -q -n 2 --dist worksteal $(COMPILING)
+
 lint: .venv/ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -127,7 +153,17 @@ docs: .venv/ready-docs
 	@if test -d asv_benchmarks/html; then cp -r asv_benchmarks/html site/benchmarks; fi
 	@echo "the pages are in site/index.html"
 
+.venv/ready-release: .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[release]'
+	@touch $@
+
+dist: .venv/ready-release
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist
+
 clean:
-	rm -rf .venv .venv-cuda .coverage* build dist site demo docs/reference/api docs/gallery_pages docs/notebooks .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .venv-cuda .venv-oldest .venv-newest .coverage* build dist site demo docs/reference/api docs/gallery_pages docs/notebooks .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	rm -rf asv_benchmarks/env asv_benchmarks/html asv_benchmarks/results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,6 +1,7 @@
 """The public names of rnnkit, by module: what the reference lists and what the rules of docstrings hold for."""
 
 import importlib
+import importlib.util
 import inspect
 from collections.abc import Iterator
 from typing import Any
