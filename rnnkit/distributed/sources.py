@@ -19,7 +19,7 @@ from rnnkit.distributed.training import ClusterStepper
 from rnnkit.distributed.updates import Form, Layout
 from rnnkit.training.batches import Arrays, Batch, Iterable, Names, rows_at_once
 from rnnkit.training.order import first_blocks, in_blocks
-from rnnkit.training.parts import spans as parts_of
+from rnnkit.training.pieces import spans as parts_of
 
 _ROWS = 64  # of a part, by default
 _PARTS = 8  # of a batch whose size isn't known

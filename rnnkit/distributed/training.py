@@ -10,7 +10,8 @@ from rnnkit.distributed import updates
 from rnnkit.distributed.graphs import Ref
 from rnnkit.distributed.schedulers import Graph, Held
 from rnnkit.distributed.updates import ShippedStepper, Weights
-from rnnkit.training.parts import PartedStepper, Summand
+from rnnkit.training.parts import PartedStepper
+from rnnkit.training.pieces import Summand
 from rnnkit.training.tally import Tally
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from rnnkit.distributed.shipping import vectors
 from rnnkit.distributed.threads import share
 from rnnkit.layers.support import validation
 from rnnkit.training.batches import Batch, Iterable
-from rnnkit.training.parts import PartedStepper, Piece, Summand, Told, added, cut
+from rnnkit.training.parts import PartedStepper
+from rnnkit.training.pieces import Piece, Summand, Told, added, cut
 
 _MODELS = 2  # whose steppers a process keeps: Dask drops a worker's copy of what another one has, every few seconds
 
@@ -191,7 +192,7 @@ def gradient(shipped: ShippedStepper, weights: Weights, update: int, number: int
 
 
 def summed(*summands: Summand | None) -> Summand | None:
-    """See `rnnkit.training.parts.added`."""
+    """See `rnnkit.training.pieces.added`."""
     return added(summands)
 
 

@@ -4,143 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import zip_longest
+from collections.abc import Iterator
 
 import numpy as np
 
 from rnnkit import targets as entries
-from rnnkit.layers.support.row_gradient import RowGradient, added_up
 from rnnkit.training.batches import Batch
 from rnnkit.training.finite import first_offender
 from rnnkit.training.objective import Part
+from rnnkit.training.pieces import Piece, Summand, Told, added, both, cut, times, together, told_where
 from rnnkit.training.steps import Losses, Stepper, gathered, penalties, trained
 from rnnkit.training.tally import Tally
-
-# Errors that are made of one text, which is told where it was.
-_PLAIN_ERRORS = {ValueError, TypeError, IndexError, ArithmeticError, FloatingPointError, MemoryError, RuntimeError}
-
-
-@dataclass(slots=True)
-class Piece:
-    """Some rows of an update's batch.
-
-    Attributes
-    ----------
-    batch : Batch
-    total : int
-        Rows of the whole batch.
-    where : str
-        Which rows they are, in words.
-    """
-
-    batch: Batch
-    total: int
-    where: str
-
-
-@dataclass(slots=True)
-class Told:
-    """What metrics are told of some rows: by output, None where no metric looks at it."""
-
-    y: list
-    weights: list | None
-    outputs: list
-    masks: list
-
-
-@dataclass(slots=True)
-class Summand:
-    """What a part adds to an update.
-
-    Attributes
-    ----------
-    gradients : list of dict
-        First of all outputs without a mask, scaled for the whole batch; then of each output with one, which is still to
-        be divided by the share of the batch's steps that are used.
-    moved : dict of str to ndarray
-        Weights that calls change, times the share of rows.
-    sums : ndarray (outputs, 2)
-        See `rnnkit.training.objective.Part`.
-    rows : int
-    masked : tuple of int
-        The outputs that `gradients` ends with.
-    told : list of Told
-        In the order of the rows.
-    seconds : float
-        That it took to compute.
-    sent : int
-        Bytes that a worker sent.
-    """
-
-    gradients: list[dict]
-    moved: dict
-    sums: np.ndarray
-    rows: int
-    masked: tuple[int, ...]
-    told: list[Told]
-    seconds: float = 0.0
-    sent: int = 0
-
-    @property
-    def nbytes(self) -> int:
-        """Of the gradients and the moved weights."""
-        arrays = [one for group in (*self.gradients, self.moved) for one in group.values()]
-        return sum(one.ids.nbytes + one.rows.nbytes if isinstance(one, RowGradient) else one.nbytes for one in arrays)
-
-
-def spans(rows: int, parts: int) -> list[tuple[int, int]]:
-    """Where each part begins and ends: of equal sizes, the first ones larger by a row; without empty ones.
-
-    >>> spans(10, 4), spans(2, 4)
-    ([(0, 3), (3, 6), (6, 8), (8, 10)], [(0, 1), (1, 2)])
-    """
-    each, more = divmod(rows, parts)
-    ends = np.cumsum([each + (i < more) for i in range(parts)]).tolist()
-    return [(start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True) if start < end]
-
-
-def cut(batch: Batch, parts: int) -> list[Piece]:
-    """A batch in parts, see `spans`."""
-
-    def some(arrays, rows):
-        return None if arrays is None else [None if one is None else one[rows] for one in arrays]
-
-    found = []
-    for start, end in spans(batch.rows, parts):
-        rows = slice(start, end)
-        mask = None if batch.mask is None else batch.mask[rows]
-        own = Batch(some(batch.x, rows) or [], some(batch.y, rows), some(batch.weights, rows), mask)
-        found.append(Piece(own, batch.rows, f"rows {start} to {end - 1} of the batch"))
-    return found
-
-
-def added(summands: Sequence[Summand | None]) -> Summand | None:
-    """The sum of several, in pairs of neighbours, then in pairs of pairs; None adds nothing."""
-    level = list(summands)
-    while len(level) > 1:
-        level = [_pair(*two) for two in zip_longest(level[::2], level[1::2])]
-    return level[0]
-
-
-def _pair(a: Summand | None, b: Summand | None) -> Summand | None:
-    if a is None or b is None:
-        return b if a is None else a
-    return Summand(
-        [_both(one, other) for one, other in zip(a.gradients, b.gradients, strict=True)],
-        _both(a.moved, b.moved),
-        a.sums + b.sums,
-        a.rows + b.rows,
-        a.masked,
-        a.told + b.told,
-        a.seconds + b.seconds,
-        a.sent + b.sent,
-    )
-
-
-def _both(a: dict, b: dict) -> dict:
-    return {name: added_up(array, b[name]) for name, array in a.items()}
 
 
 class PartedStepper(Stepper):
@@ -208,7 +82,7 @@ class PartedStepper(Stepper):
             As `Stepper.train` does, with the rows.
         """
         begun = time.perf_counter()
-        with _told_where(piece), self._drawing(update, number):
+        with told_where(piece), self._drawing(update, number):
             before = self.model._arrays()
             try:
                 found = self._with_losses(piece.batch)
@@ -235,7 +109,7 @@ class PartedStepper(Stepper):
 
     def tested(self, piece: Piece) -> tuple[np.ndarray, list[Told]]:
         """The sums of a batch's losses outside training, and what metrics are told."""
-        with _told_where(piece):
+        with told_where(piece):
             batch, outputs, masks, parts = self._test(piece.batch)
         return _sums(parts), self._to_tell(batch, outputs, masks)
 
@@ -302,7 +176,7 @@ class PartedStepper(Stepper):
 
     def _tell(self, sums: np.ndarray, told: list[Told], tally: Tally, penalty: float) -> None:
         parts = [one and Part(own) for one, own in zip(self.compiled.objectives, sums, strict=True)]
-        whole = _together(told, len(parts))
+        whole = together(told, len(parts))
         tally.add(Batch([], whole.y, whole.weights), whole.outputs, whole.masks, parts, penalty)
 
     def _finish(self, total: Summand, tally: Tally) -> None:
@@ -330,46 +204,10 @@ class PartedStepper(Stepper):
         found, *others = total.gradients
         for k, group in zip(total.masked, others, strict=True):
             count = total.sums[k, 1]
-            scaled = {name: _times(one, total.rows / count if count else 0.0) for name, one in group.items()}
-            found = _both(found, scaled) if found else scaled
+            scaled = {name: times(one, total.rows / count if count else 0.0) for name, one in group.items()}
+            found = both(found, scaled) if found else scaled
         return found
 
 
 def _sums(parts) -> np.ndarray:
     return np.array([np.zeros(2) if part is None else part.sums for part in parts])
-
-
-def _times(gradient, factor: float):
-    if isinstance(gradient, RowGradient):
-        return RowGradient(gradient.ids, gradient.rows * gradient.dtype.type(factor), gradient.shape)
-    return gradient * gradient.dtype.type(factor)
-
-
-def _together(told: list[Told], outputs: int) -> Told:
-    """What several parts tell, as of one batch."""
-    if not told:
-        return Told([None] * outputs, None, [None] * outputs, [None] * outputs)
-
-    def joined(lists):
-        return [None if any(one is None for one in own) else np.concatenate(own) for own in zip(*lists, strict=True)]
-
-    weights = [one.weights for one in told]
-    return replace(
-        told[0],
-        y=joined(one.y for one in told),
-        weights=None if any(one is None for one in weights) else joined(weights),
-        outputs=joined(one.outputs for one in told),
-        masks=joined(one.masks for one in told),
-    )
-
-
-@contextlib.contextmanager
-def _told_where(piece: Piece) -> Iterator[None]:
-    """Say in errors which rows it was."""
-    try:
-        yield
-    except Exception as error:
-        if type(error) in _PLAIN_ERRORS:
-            raise type(error)(f"{piece.where}: {error}") from error
-        error.add_note(f"in {piece.where}")
-        raise

@@ -24,7 +24,7 @@ import rnnkit as rk
 
 SHAPE, CHUNKS = (64, 30, 3), (20, 7, 37)
 OPTIONS = {"nthreads": 1, "memory_limit": 0, "host": "127.0.0.1", "dashboard": False}
-SETTINGS = {"batch_size": 32, "epochs": 3, "parts": 4, "verbose": 0, "validation_split": 0.2}
+SETTINGS = {"batch_size": 32, "epochs": 2, "parts": 4, "verbose": 0, "validation_split": 0.2}
 
 
 def cluster():
@@ -129,7 +129,7 @@ def killed(client, expected, seconds):
     client.wait_for_workers(2)
     victim = random.choice(list(client.run(os.getpid).values()))
     kill = threading.Timer(seconds, os.kill, (victim, signal.SIGKILL))
-    same = result(chunks(x), y, After(random.randint(1, 4), kill.start)) == expected
+    same = result(chunks(x), y, After(random.randint(1, 3), kill.start)) == expected
     kill.join()
     return same
 
@@ -201,6 +201,8 @@ def main(kills):
 
 
 if __name__ == "__main__":
+    # A cluster gives up a worker that is missing after this time, also one that was killed once more meanwhile.
+    dask.config.set({"distributed.deploy.lost-worker-timeout": "1h"})
     begun = time.perf_counter()
     told = main(range(int(sys.argv[1])))
     told["seconds"] = time.perf_counter() - begun
