@@ -52,7 +52,7 @@ class Traffic:
         """The share of the workers' time that gradients took."""
         return self.computing / self.thread_seconds if self.thread_seconds else 0.0
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         count = max(1, self.updates)
         return (
             f"<Traffic of {self.updates} updates: {self.weight_bytes // count:,} bytes of weights and "

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from rnnkit.execution.host_fallback import to_gpu, to_host
+from rnnkit.hints import Array
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.merging import Merge
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.stream import Stream
 from rnnkit.layers.support.device_transfer import first_on_device, mapped
-from rnnkit.layers.support.display import Text, columns, show_shape
+from rnnkit.layers.support.display import Text, layer_card, show_shape
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.models.drawing import Arrow, Box, drawing
 from rnnkit.training.trainable import Trainable
+
+_DRAWN = 40  # layers of a model that a notebook draws
 
 
 class Assembled(Trainable):
@@ -28,7 +32,7 @@ class Assembled(Trainable):
     _rows: Callable[[], list[tuple[str, ...]]]
     _boxes: Callable[[], tuple[list[Box], list[Arrow]]]
 
-    def __call__(self, inputs, mask=None, training=False):
+    def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:
         """Run x through all layers; the first one says what it has to be.
 
         Raises
@@ -38,7 +42,9 @@ class Assembled(Trainable):
         """
         return self._across(inputs, mask, training)[0]
 
-    def vjp(self, inputs, mask=None, training=False, *, checkpoint=None, truncate=None):
+    def vjp(
+        self, inputs: Array, mask: Array = None, training: bool = False, *, checkpoint: Any = None, truncate: Any = None
+    ) -> Any:
         """Run a call, and return the function that takes cotangents of its result back through all layers.
 
         Parameters
@@ -106,7 +112,7 @@ class Assembled(Trainable):
     def _brought(self, inputs):
         return mapped(inputs, partial(to_gpu, dtype=self.dtype))
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
         """Return the mask that comes out behind the last layer; a list of them for several outputs."""
         kept = [(layer, layer._kept) for layer in self._all_layers() if hasattr(layer, "_kept")]
         try:  # a mask may depend on what a layer puts out, so all of them run, and leave no trace
@@ -119,6 +125,8 @@ class Assembled(Trainable):
 
     def summary(self) -> str:
         """Return a table of layers, output shapes and numbers of parameters; in a notebook with a drawing."""
+        from rnnkit.cards import columns
+
         found = Summary(f"{type(self).__name__} {self.name!r}\n{columns(self._rows(), {'parameters'})}")
         found.drawing = self._drawing()
         return found
@@ -127,14 +135,17 @@ class Assembled(Trainable):
         boxes, arrows = self._boxes()
         return drawing(boxes, arrows, f"{type(self).__name__} {self.name}")
 
-    def _repr_html_(self):
-        told = f"{parameters(self)} parameters" if self.built else "not built"
-        title = f"<strong>{html.escape(self.name)}</strong> {type(self).__name__}, {told}"
-        return f"<div>{title}<br>{self._drawing()}</div>"
+    def _card(self, depth=0):
+        from rnnkit.cards import told
+
+        card = replace(layer_card(self, depth), code="")
+        if depth or len(self._parts()) > _DRAWN:
+            return card
+        return replace(card, picture=told(self._drawing))
 
     # Steps one at a time
 
-    def stream(self, batch=1) -> Stream:
+    def stream(self, batch: Any = 1) -> Stream:
         """Return a stream that runs this model one step at a time, see `rnnkit.layers.stream.Stream`.
 
         Parameters
@@ -167,7 +178,7 @@ class Assembled(Trainable):
 
     # States between calls
 
-    def reset_states(self, states=None, rows=None) -> None:
+    def reset_states(self, states: Array = None, rows: Array = None) -> None:
         """Reset every stateful layer, all or none.
 
         Parameters
@@ -215,7 +226,10 @@ class Summary(Text):
     drawing: str
 
     def _repr_html_(self):
-        return f"<div>{self.drawing}<pre>{html.escape(self)}</pre></div>"
+        from rnnkit.cards import Card
+
+        title, _, lines = self.partition("\n")
+        return Card(title, lines=lines, picture=self.drawing).html()
 
 
 def parameters(layer) -> str:

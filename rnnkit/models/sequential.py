@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any, Self
+
 from rnnkit.arguments import is_integer
+from rnnkit.hints import Config, DType, Seed, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.display import show_shape
@@ -11,6 +14,8 @@ from rnnkit.layers.support.symbolic import Input, SymbolicTensor, input_config, 
 from rnnkit.models.assembled import Assembled, box_of, parameters
 from rnnkit.models.drawing import Arrow, Box
 from rnnkit.serialization.configuration import deserialize, serialize
+
+_SHOWN = 40  # layers in the code of a model
 
 
 class Sequential(Assembled):
@@ -43,14 +48,14 @@ class Sequential(Assembled):
     (2, 1)
     """
 
-    def __init__(self, layers=None, *, dtype=None, seed=None, name=None):
+    def __init__(self, layers: Any = None, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         super().__init__(dtype=dtype, seed=seed, name=name)
         self.layers: list[Layer] = []
         self._input: SymbolicTensor | None = None
         for layer in layers or []:
             self.add(layer)
 
-    def add(self, layer) -> None:
+    def add(self, layer: Any) -> None:
         """Append a layer, or say with an `Input` what the first one will see.
 
         Raises
@@ -77,7 +82,7 @@ class Sequential(Assembled):
                 self._build_with(self._input.shape, self.dtype or precision([self._input]))
             except BaseException:
                 self.layers.pop()
-                self.built = built
+                self.built: bool = built
                 raise
 
     def pop(self) -> Layer:
@@ -110,7 +115,7 @@ class Sequential(Assembled):
         self.built = self.built and bool(self.layers)
         return layer
 
-    def get_layer(self, name=None, index=None) -> Layer:
+    def get_layer(self, name: str | None = None, index: Any = None) -> Layer:
         """Return a layer by its name, the first of those with equal ones, or by its place in `layers`.
 
         Raises
@@ -176,7 +181,7 @@ class Sequential(Assembled):
             self._build_with(x.shape, self.dtype or validation.precision_of(x))
         return x
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the last layer's output shape."""
         shape = input_shape
         for layer in self.layers:
@@ -245,7 +250,7 @@ class Sequential(Assembled):
             for layer, own in zip(self.layers, self._seeds_for_parts(len(self.layers)), strict=True):
                 layer._inherit_seed(own)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the layers' configurations."""
         return {
             "input": None if self._input is None else input_config(self._input),
@@ -253,12 +258,14 @@ class Sequential(Assembled):
         } | super().get_config()
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Config) -> Self:
         """Return a new model from what `get_config` gave, built if it begins with an `Input`."""
         layers = [deserialize(layer) for layer in config["layers"]]
         given = config.get("input")
         first = [] if given is None else [Input(**given)]
         return cls([*first, *layers], **{name: config[name] for name in ("dtype", "seed", "name")})
 
-    def __repr__(self):
-        return f"Sequential([{', '.join(map(repr, self.layers))}])"
+    def __repr__(self) -> str:
+        shown = [repr(layer) for layer in self.layers[:_SHOWN]]
+        shown += [f"… {len(self.layers) - _SHOWN} more"] * (len(self.layers) > _SHOWN)
+        return f"Sequential([{', '.join(shown)}])"

@@ -55,7 +55,7 @@ class Configurable:
     A class that derives from it is known to configurations by its import path once it is defined.
     """
 
-    def __init_subclass__(cls, **keywords):
+    def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         if "from_config" in vars(cls):
             cls.from_config = classmethod(_reading_by(vars(cls)["from_config"].__func__))  # type: ignore[assignment]

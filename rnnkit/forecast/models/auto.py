@@ -77,8 +77,10 @@ class Auto(Forecaster):
     array([50. , 55. , 58.7])
     """
 
+    future_covariates: Any
+    past_covariates: Any
     reads_covariates = True
-    models = ("theta", "standard theta", "smoothing", "damped", "autoregression", "network")
+    models: Any = ("theta", "standard theta", "smoothing", "damped", "autoregression", "network")
 
     def __init__(
         self,
@@ -90,11 +92,11 @@ class Auto(Forecaster):
         future_covariates: Sequence[str] = (),
     ):
         super().__init__()
-        self.season = None if season is None else whole(season, "season", 1)
-        self.level = checked_levels(level)
+        self.season: Any = None if season is None else whole(season, "season", 1)
+        self.level: Any = checked_levels(level)
         if not is_integer(seed) or seed < 0:
             raise ValueError(f"expected seed to be a whole number of at least 0; got {seed!r}")
-        self.seed = int(seed)
+        self.seed: int = int(seed)
         self.past_covariates, self.future_covariates = checked_columns(past_covariates, future_covariates)
 
     def _settings(self) -> dict[str, Any]:
@@ -108,6 +110,15 @@ class Auto(Forecaster):
         leads = self._model["share"].shape[1]
         share = self._network_shares(self._model)[:, None]
         return np.concatenate([(1 - share) * _weights(self._model["share"], leads), share + np.zeros((1, 1, leads))])
+
+    def _shares(self):
+        from rnnkit.cards import table_of
+
+        if self._history is None:
+            return None
+        shares = self.weights.mean(axis=(1, 2))
+        rows = [(name, f"{share:.0%}") for name, share in zip(self.models, shares, strict=True)]
+        return table_of(("model", "mean weight"), rows, {"mean weight"})
 
     def _candidates(self, season: int) -> dict[str, Forecaster]:
         period = season if season > 1 else None

@@ -1,0 +1,42 @@
+"""The card that ``print`` and a notebook show of a cell."""
+
+from __future__ import annotations
+
+from rnnkit.cards import Card, Table, parts_of, table_of, told
+from rnnkit.steps.cell import Cell, cell_name
+
+
+def cell_card(cell: Cell, depth: int = 0) -> Card:
+    """Return what is shown of a cell: how it was made, its states, weights, and the cells inside.
+
+    Nothing is built, compiled or copied for it. `depth` says how many cells this one is inside.
+    """
+    parts = cell._parts()
+    count = sum(array.size for array in cell._all_weights().values())
+    facts = {
+        "states": told(cell._states_line),
+        "output": told(lambda: "" if (size := cell._output_size()) is None else str(size)),
+        "parameters": f"{count:,}" if cell.built else "not built",
+        "reads": told(lambda: ", ".join(name for name in ("constants", "training") if cell._takes(name))),
+    }
+    code = "" if type(cell).__repr__ is Cell.__repr__ else told(lambda: repr(cell))
+    table = _weights(cell) if cell.built else _declared(cell)
+    inside = parts_of(parts, lambda path, below: parts[path]._card(below), depth)
+    return Card(cell_name(cell), cell.__dict__.get("name") or "", code, facts, table, inside)
+
+
+def _weights(cell: Cell) -> Table | None:
+    """A table of a cell's own weights; those of cells inside are on their cards."""
+    weight_options, sparse = cell._weight_options(), cell._sparse_weights()
+    rows = []
+    inside = tuple(f"{path}/" for path in cell._parts())
+    for name, array in cell._all_weights().items():
+        if name.startswith(inside):
+            continue
+        traits = ["sparse"] * (name in sparse) + ["not trained"] * (not weight_options[name].trainable)
+        rows.append((name, str(array.shape), str(array.dtype), ", ".join(traits)))
+    return table_of(("weight", "shape", "dtype", ""), rows)
+
+
+def _declared(cell: Cell) -> Table | None:
+    return table_of(("weight", "shape", "initializer", ""), cell._declared_weights())
