@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-from functools import partial
-=======
 from collections.abc import Callable
->>>>>>> release
+from functools import partial
 from typing import Any
 
 import numpy as np

@@ -162,12 +162,8 @@ class Conv1D(Memoryless):
         """Return ``(B, L, filters)``."""
         return self._windows.shape(super().compute_output_shape(input_shape), self.filters)
 
-<<<<<<< HEAD
     @makes_no_mask
-    def compute_mask(self, inputs, mask=None):
-=======
     def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
->>>>>>> release
         """Return None: an output is of several steps."""
         return None
 

@@ -8,11 +8,8 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arguments import is_integer, shown
-<<<<<<< HEAD
-from rnnkit.layers.base import makes_no_mask
-=======
 from rnnkit.hints import Array, Config, DType, Seed
->>>>>>> release
+from rnnkit.layers.base import makes_no_mask
 from rnnkit.layers.merging import Merge
 from rnnkit.recording import computed, contiguous, viewed
 
@@ -51,29 +48,16 @@ class Dot(Merge):
         several = [axes, axes] if is_integer(axes) else axes
         if not isinstance(several, (list, tuple)) or len(several) != 2 or not all(is_integer(n) and n for n in several):
             raise ValueError(f"expected axes as one or two integers, not the batch axis 0; got {shown(axes)}")
-<<<<<<< HEAD
-        self.axes = int(axes) if is_integer(axes) else [int(axis) for axis in axes]
-        self.normalize = bool(normalize)
-        self._is_noted = not self.normalize
-=======
         self.axes: Any = int(axes) if is_integer(axes) else [int(axis) for axis in axes]
         self.normalize: bool = bool(normalize)
-
-    @property
-    def _is_noted(self):  # type: ignore[override]
-        return not self.normalize
->>>>>>> release
+        self._is_noted = not self.normalize
 
     def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         return {"axes": self.axes, "normalize": self.normalize} | super().get_config()
 
-<<<<<<< HEAD
     @makes_no_mask
-    def compute_mask(self, inputs, mask=None):
-=======
     def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
->>>>>>> release
         """Return None: an output is of several steps."""
         return None
 

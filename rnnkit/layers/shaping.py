@@ -9,12 +9,8 @@ import numpy as np
 
 from rnnkit import allocation
 from rnnkit.arguments import integer, positive_integer
-<<<<<<< HEAD
-from rnnkit.layers.base import Layer, makes_no_mask
-=======
 from rnnkit.hints import Array, Config, DType, Seed, Shape
-from rnnkit.layers.base import Layer
->>>>>>> release
+from rnnkit.layers.base import Layer, makes_no_mask
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.masked_values import finite_under_mask
 from rnnkit.layers.support.pullback import Gradients
@@ -58,12 +54,8 @@ class Shaping(Layer):
         """The result for an array that is nobody else's, and the function that takes its cotangent back."""
         raise NotImplementedError
 
-<<<<<<< HEAD
     @makes_no_mask
-    def compute_mask(self, inputs, mask=None):
-=======
     def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
->>>>>>> release
         """Return None: the result has other steps, or none."""
         return None
 

@@ -53,12 +53,14 @@ def test_the_conda_recipe_asks_for_what_the_project_asks_for():
     assert sorted(lists["run_constrained"]) == sorted(wanted)
     builder = tomllib.loads(read("pyproject.toml"))["build-system"]["requires"]
     assert {one.replace(">=", " >=") for one in builder} < set(lists["host"]) and python in lists["host"]
-    (command, target), = PROJECT["scripts"].items()
+    ((command, target),) = PROJECT["scripts"].items()
     assert f"    - {command} = {target}\n" in read("docs/conda/meta.yaml")
 
 
 def test_every_extra_is_in_the_table_of_the_install_page():
-    table = dict(re.findall(r"^\| (`.*?`) \| (.*?) \|", read("docs/install.md").partition("## Extras")[2], re.MULTILINE))
+    table = dict(
+        re.findall(r"^\| (`.*?`) \| (.*?) \|", read("docs/install.md").partition("## Extras")[2], re.MULTILINE)
+    )
     rows = {extra: brought for names, brought in table.items() for extra in re.findall(r"`(.*?)`", names)}
     assert set(rows) == user_extras()
     for extra, brought in rows.items():
@@ -103,7 +105,9 @@ def test_the_changelog_has_the_form_of_keep_a_changelog():
             assert marks == "###" and title in SECTIONS, title
 
 
-@pytest.mark.parametrize("form", sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "form", sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml")), ids=lambda path: path.stem
+)
 def test_the_issue_forms_can_be_read(form):
     yaml = pytest.importorskip("yaml")
     content = yaml.safe_load(form.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The oldest versions that pyproject.toml accepts, as constraints for pip: ``python oldest_versions.py > oldest.txt``."""
+"""The oldest versions that pyproject.toml accepts, as constraints for pip: ``oldest_versions.py > oldest.txt``."""
 
 import re
 import tomllib
