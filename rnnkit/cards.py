@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 MOST = (20, 6, 3)  # parts shown of an object, of one of its parts, and of a part of that; none below
 _LONGEST = 240  # letters of code
+DECLARED = ("weight", "shape", "initializer", "")  # the heads of a table of weights before a build
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def ends(entries: Iterable, count: int, most: int) -> tuple[list, int, list]:
     return first, left_out, list(islice(taken, left_out, None))
 
 
-def table_of(heads: Sequence[str], rows: Sequence[tuple[str, ...]], numbers=(), most: int = 24) -> Table | None:
+def table_of(heads: Sequence[str], rows: Sequence[tuple[str, ...]], numbers: Iterable[str] = (), most: int = 24) -> Table | None:
     """Return a table of rows, cut in the middle; None of none. Columns without a word are left out."""
     if not rows:
         return None
@@ -122,11 +123,17 @@ def table_of(heads: Sequence[str], rows: Sequence[tuple[str, ...]], numbers=(), 
     return Table(tuple(heads[i] for i in kept), shown, frozenset(numbers))
 
 
-def parts_of(parts: Mapping[str, object], card: Callable[[str, int], Card], depth: int):
+def parts_of(
+    parts: Mapping[str, object], card: Callable[[str, int], Card], depth: int
+) -> list[tuple[str, Card | None]]:
     """Return the cards of parts by path, each made by ``card(path, depth + 1)``; as many as `MOST` says."""
     most = MOST[depth] if depth < len(MOST) else 0
     first, left_out, last = ends(parts, len(parts), most)
-    made = lambda paths: [(path, card(path, depth + 1)) for path in paths]
+
+    def made(paths):
+        cards = ((path, card(path, depth + 1)) for path in paths)
+        return [(path, replace(one, name="") if one.name == path else one) for path, one in cards]
+
     return [*made(first), *([(f"… {left_out:,} more", None)] if left_out else []), *made(last)]
 
 
@@ -146,7 +153,8 @@ def columns(rows, right: set[str] | frozenset[str]) -> str:
 
 def _text(card: Card) -> list[str]:
     """The lines of a card: title, facts, table, and the parts, indented."""
-    lines = [" ".join(filter(None, (card.kind, card.name and repr(card.name))))]
+    title = " ".join(filter(None, (card.kind, card.name and repr(card.name))))
+    lines = [title] if title else []
     facts = ({"code": card.shown_code} if card.shown_code else {}) | card.shown_facts
     width = max(map(len, facts), default=0)
     lines += [f"  {name:<{width}}  {text}" for name, text in facts.items()]

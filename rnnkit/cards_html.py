@@ -6,6 +6,7 @@ import html
 
 from rnnkit.cards import Card, Table
 
+_LONG = 26  # letters of a table's field that may be broken into lines
 _LIGHT = "--ink:#1f2733;--soft:#566172;--line:#d8dee6;--paper:#fbfcfd;--tint:#eef2f7;--mark:#1f6fb4;--second:#b4560f"
 _DARK = "--ink:#e3e8ef;--soft:#a3afbf;--line:#3a4452;--paper:#1a2029;--tint:#252d39;--mark:#7db8ef;--second:#f0a35e"
 # What pages say about themselves: Sphinx's themes, JupyterLab, VS Code; otherwise the reader's system decides.
@@ -18,9 +19,10 @@ font:13px/1.5 system-ui,-apple-system,"Segoe UI",Helvetica,Arial,sans-serif;text
 @media(prefers-color-scheme:dark){{.rnnkit{{{_DARK}}}}}
 {_SAYS_LIGHT}{{{_LIGHT}}}
 {_SAYS_DARK}{{{_DARK}}}
-.rnnkit code,.rnnkit pre,.rnnkit td{{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:12px}}
-.rnnkit code,.rnnkit pre{{color:var(--ink);background:none;border:0;padding:0;margin:0;white-space:pre-wrap;
+.rnnkit code,.rnnkit .rk-lines,.rnnkit td{{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:12px}}
+.rnnkit code,.rnnkit .rk-lines{{color:var(--ink);background:none;border:0;padding:0;margin:0;white-space:pre-wrap;
 overflow-wrap:anywhere;line-height:1.5}}
+.rnnkit .rk-lines>div{{padding-left:4ch;text-indent:-4ch;min-height:1.5em}}
 .rnnkit b{{color:var(--mark);font-weight:600}}
 .rnnkit .rk-soft{{color:var(--soft)}}
 .rnnkit .rk-code{{background:var(--tint);border-radius:4px;padding:2px 7px;margin:4px 0;width:fit-content;max-width:100%;
@@ -31,12 +33,15 @@ box-sizing:border-box}}
 .rnnkit .rk-wide{{overflow-x:auto;max-width:100%}}
 .rnnkit table{{border-collapse:collapse;border:0;margin:8px 0 2px;width:auto;color:var(--ink);background:none}}
 .rnnkit tr,.rnnkit tr:nth-child(even),.rnnkit tr:hover{{background:none}}
-.rnnkit th,.rnnkit td{{border:0;border-bottom:1px solid var(--line);padding:2px 18px 2px 0;text-align:left;
+.rnnkit th,.rnnkit td{{border:0;border-bottom:1px solid var(--line);padding:2px 14px 2px 0;text-align:left;
 white-space:nowrap;color:var(--ink);background:none}}
 .rnnkit th{{color:var(--soft);font-size:12px;font-weight:400}}
 .rnnkit tr:last-child td{{border-bottom:0}}
-.rnnkit .rk-number{{text-align:right;padding:2px 0 2px 18px}}
-.rnnkit details{{border-top:1px solid var(--line);margin:0;padding:4px 0}}
+.rnnkit th:last-child,.rnnkit td:last-child{{padding-right:0}}
+.rnnkit .rk-long{{white-space:normal;overflow-wrap:anywhere;min-width:11em}}
+@media(max-width:480px){{.rnnkit th,.rnnkit td{{font-size:11px;padding-right:8px}}}}
+.rnnkit .rk-number{{text-align:right}}
+.rnnkit .rk-gap,.rnnkit details{{border-top:1px solid var(--line);margin:0;padding:4px 0}}
 .rnnkit summary{{cursor:pointer;overflow-wrap:anywhere}}
 .rnnkit details>div{{margin:2px 0 4px 6px;padding-left:12px;border-left:2px solid var(--line)}}
 .rnnkit .rk-parts{{margin-top:8px}}
@@ -47,7 +52,8 @@ STYLE = f"<style>{''.join(_RULES.splitlines())}</style>"
 
 def page(card: Card) -> str:
     """Return a card with its style, which reaches nothing around it."""
-    return f'<div class="rnnkit">{STYLE}<div>{_title(card)}</div>{_body(card)}</div>'
+    title = f"<div>{_title(card)}</div>" if card.kind else ""
+    return f'<div class="rnnkit">{STYLE}{title}{_body(card)}</div>'
 
 
 def _title(card: Card) -> str:
@@ -69,10 +75,12 @@ def _body(card: Card) -> str:
 
 
 def _table(table: Table) -> str:
-    right = [' class="rk-number"' if head in table.numbers else "" for head in table.heads]
-
     def row(texts, tag):
-        inside = (f"<{tag}{side}>{html.escape(text)}</{tag}>" for text, side in zip(texts, right, strict=True))
+        inside = []
+        for head, text in zip(table.heads, texts, strict=True):
+            kind = "rk-number" if head in table.numbers else "rk-long" if len(text) > _LONG else ""
+            look = f' class="{kind}"' if kind else ""
+            inside.append(f"<{tag}{look}>{html.escape(text)}</{tag}>")
         return f"<tr>{''.join(inside)}</tr>"
 
     head, rows = row(table.heads, "th"), "".join(row(texts, "td") for texts in table.rows)
@@ -80,20 +88,21 @@ def _table(table: Table) -> str:
 
 
 def _lines(lines: str) -> str:
-    """Preformatted text; a line that ends in a colon heads those below it."""
+    """Text line by line; one that ends in a colon heads those below it."""
     if not lines:
         return ""
     shown = (f"<b>{html.escape(one)}</b>" if one.endswith(":") else html.escape(one) for one in lines.split("\n"))
-    return f"<pre>{'<br>'.join(shown)}</pre>"
+    return f'<div class="rk-lines">{"".join(f"<div>{one}</div>" for one in shown)}</div>'
 
 
 def _part(path: str, card: Card | None) -> str:
     if card is None:
-        return f'<details><summary class="rk-soft">{html.escape(path)}</summary></details>'
+        return f'<div class="rk-gap rk-soft">{html.escape(path)}</div>'
     facts = card.shown_facts
-    count = f"{facts['parameters']} parameters" if "parameters" in facts else ""
+    count = facts.get("parameters", "")
+    count = f"{count} parameters" if count[:1].isdigit() else count
     brief = " · ".join(filter(None, (facts.get("shape", ""), count)))
-    brief = f' <span class="rk-soft">{html.escape(brief)}</span>' if brief else ""
+    brief = f' <span class="rk-soft rk-brief">{html.escape(brief)}</span>' if brief else ""
     return (
         f'<details><summary><span class="rk-soft">{html.escape(path)}</span> {_title(card)}{brief}</summary>'
         f"<div>{_body(card)}</div></details>"

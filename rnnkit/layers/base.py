@@ -886,8 +886,12 @@ class Layer(Configurable):
             "training": lambda: "" if self.trainable else "not trained",
             "device": lambda: "" if self.device == "cpu" else self.device,
             "stored as": lambda: self.quantization or "",
-            "compiled": self._how_compiled,
+            "compiled": lambda: "" if self._parts() else self._how_compiled(),
         }
+
+    def _declared_weights(self) -> list[tuple[str, str, str, str]]:
+        """As a cell's, for a layer that isn't built."""
+        return []
 
     def _card(self, depth: int = 0) -> Card:
         """What ``print`` and a notebook show; `depth` says how many layers this one is inside."""

@@ -654,6 +654,9 @@ class RNN(Layer):
     def _facts(self):
         return super()._facts() | {"states": self.cell._states_line}
 
+    def _declared_weights(self):
+        return self.cell._declared_weights()
+
     def _how_compiled(self):
         if not self.built or not self._execution.executors:
             return ""

@@ -20,7 +20,7 @@ from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.models.drawing import Arrow, Box, drawing
 from rnnkit.training.trainable import Trainable
 
-_DRAWN = 40  # layers of a model that a notebook draws
+_DRAWN = 20  # layers of a model that a notebook draws
 
 
 class Assembled(Trainable):
@@ -125,10 +125,13 @@ class Assembled(Trainable):
 
     def summary(self) -> str:
         """Return a table of layers, output shapes and numbers of parameters; in a notebook with a drawing."""
-        from rnnkit.cards import columns
+        from rnnkit.cards import Card, columns, table_of
 
-        found = Summary(f"{type(self).__name__} {self.name!r}\n{columns(self._rows(), {'parameters'})}")
-        found.drawing = self._drawing()
+        heads, *rows = self._rows()
+        kind = type(self).__name__
+        found = Summary(f"{kind} {self.name!r}\n{columns([heads, *rows], {'parameters'})}")
+        drawn = self._drawing() if len(self._parts()) <= _DRAWN else ""
+        found.card = Card(kind, self.name, table=table_of(heads, rows, {"parameters"}, 2 * _DRAWN), picture=drawn)
         return found
 
     def _drawing(self) -> str:
@@ -223,13 +226,10 @@ class Assembled(Trainable):
 class Summary(Text):
     """A table as text, which a notebook shows with a drawing above."""
 
-    drawing: str
+    card: Any
 
     def _repr_html_(self):
-        from rnnkit.cards import Card
-
-        title, _, lines = self.partition("\n")
-        return Card(title, lines=lines, picture=self.drawing).html()
+        return self.card.html()
 
 
 def parameters(layer) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rnnkit.cards import Card, Table, parts_of, table_of, told
+from rnnkit.cards import DECLARED, Card, Table, parts_of, table_of, told
 from rnnkit.steps.cell import Cell, cell_name
 
 
@@ -20,7 +20,7 @@ def cell_card(cell: Cell, depth: int = 0) -> Card:
         "reads": told(lambda: ", ".join(name for name in ("constants", "training") if cell._takes(name))),
     }
     code = "" if type(cell).__repr__ is Cell.__repr__ else told(lambda: repr(cell))
-    table = _weights(cell) if cell.built else _declared(cell)
+    table = _weights(cell) if cell.built else table_of(DECLARED, cell._declared_weights())
     inside = parts_of(parts, lambda path, below: parts[path]._card(below), depth)
     return Card(cell_name(cell), cell.__dict__.get("name") or "", code, facts, table, inside)
 
@@ -36,7 +36,3 @@ def _weights(cell: Cell) -> Table | None:
         traits = ["sparse"] * (name in sparse) + ["not trained"] * (not weight_options[name].trainable)
         rows.append((name, str(array.shape), str(array.dtype), ", ".join(traits)))
     return table_of(("weight", "shape", "dtype", ""), rows)
-
-
-def _declared(cell: Cell) -> Table | None:
-    return table_of(("weight", "shape", "initializer", ""), cell._declared_weights())

@@ -19,8 +19,7 @@ class Text(str):
     def _repr_html_(self):
         from rnnkit.cards import Card
 
-        title, _, lines = self.partition("\n")
-        return Card(title, lines=lines).html()
+        return Card("", lines=self).html()
 
 
 def show_shape(shape) -> str:
@@ -50,8 +49,10 @@ def layer_card(layer, depth: int = 0) -> Card:
 
 def _weights(layer):
     """A table of a layer's own weights, and of what is special about them."""
-    from rnnkit.cards import table_of
+    from rnnkit.cards import DECLARED, table_of
 
+    if not layer._is_built():
+        return table_of(DECLARED, layer._declared_weights())
     arrays, weight_options, sparse = layer._own_arrays(), layer._own_weight_options(), layer._own_sparse_names()
     rows = []
     for name, array in arrays.items():
