@@ -55,12 +55,6 @@ class Card:
     def __str__(self) -> str:
         return "\n".join(_text(self))
 
-    def html(self) -> str:
-        """Return the card as HTML that needs nothing besides it."""
-        from rnnkit.cards_html import page
-
-        return page(self)
-
     @property
     def shown_code(self) -> str:
         """The code, cut where it is long; none where it says what the title does."""
@@ -112,7 +106,9 @@ def ends(entries: Iterable, count: int, most: int) -> tuple[list, int, list]:
     return first, left_out, list(islice(taken, left_out, None))
 
 
-def table_of(heads: Sequence[str], rows: Sequence[tuple[str, ...]], numbers: Iterable[str] = (), most: int = 24) -> Table | None:
+def table_of(
+    heads: Sequence[str], rows: Sequence[tuple[str, ...]], numbers: Iterable[str] = (), most: int = 24
+) -> Table | None:
     """Return a table of rows, cut in the middle; None of none. Columns without a word are left out."""
     if not rows:
         return None

@@ -19,14 +19,15 @@ font:13px/1.5 system-ui,-apple-system,"Segoe UI",Helvetica,Arial,sans-serif;text
 @media(prefers-color-scheme:dark){{.rnnkit{{{_DARK}}}}}
 {_SAYS_LIGHT}{{{_LIGHT}}}
 {_SAYS_DARK}{{{_DARK}}}
-.rnnkit code,.rnnkit .rk-lines,.rnnkit td{{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:12px}}
+.rnnkit code,.rnnkit .rk-lines,.rnnkit td{{
+font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:12px}}
 .rnnkit code,.rnnkit .rk-lines{{color:var(--ink);background:none;border:0;padding:0;margin:0;white-space:pre-wrap;
 overflow-wrap:anywhere;line-height:1.5}}
 .rnnkit .rk-lines>div{{padding-left:4ch;text-indent:-4ch;min-height:1.5em}}
 .rnnkit b{{color:var(--mark);font-weight:600}}
 .rnnkit .rk-soft{{color:var(--soft)}}
-.rnnkit .rk-code{{background:var(--tint);border-radius:4px;padding:2px 7px;margin:4px 0;width:fit-content;max-width:100%;
-box-sizing:border-box}}
+.rnnkit .rk-code{{background:var(--tint);border-radius:4px;padding:2px 7px;margin:4px 0;width:fit-content;
+max-width:100%;box-sizing:border-box}}
 .rnnkit dl{{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:1px 14px;margin:6px 0 2px}}
 .rnnkit dt{{color:var(--soft);font-weight:400;margin:0}}
 .rnnkit dd{{margin:0;overflow-wrap:anywhere}}

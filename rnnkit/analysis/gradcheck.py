@@ -82,10 +82,11 @@ class GradCheck:
 
     def _repr_html_(self) -> str:
         from rnnkit.cards import Card, table_of
+        from rnnkit.cards_html import page
 
         facts = {"tolerance": f"{self.tolerance:.0e}", "found": self._told()}
         table = table_of(("array", "shape", "error", ""), self._rows(), {"error"}, len(self.arrays))
-        return Card(f"gradcheck of {self.name}", facts=facts, table=table).html()
+        return page(Card(f"gradcheck of {self.name}", facts=facts, table=table))
 
 
 def gradcheck(

@@ -135,7 +135,9 @@ class History(Callback):
         return str(self._card())
 
     def _repr_html_(self) -> str:
-        return self._card().html()
+        from rnnkit.cards_html import page
+
+        return page(self._card())
 
     def _title(self) -> str:
         count = len(self.epoch)

@@ -55,7 +55,9 @@ class Savable:
         return str(self._card())
 
     def _repr_html_(self) -> str:
-        return self._card().html()
+        from rnnkit.cards_html import page
+
+        return page(self._card())
 
     def _card(self):
         """What ``print`` and a notebook show."""

@@ -898,4 +898,6 @@ class Layer(Configurable):
         return layer_card(self, depth)
 
     def _repr_html_(self) -> str:
-        return self._card().html()
+        from rnnkit.cards_html import page
+
+        return page(self._card())

@@ -229,7 +229,9 @@ class Summary(Text):
     card: Any
 
     def _repr_html_(self):
-        return self.card.html()
+        from rnnkit.cards_html import page
+
+        return page(self.card)
 
 
 def parameters(layer) -> str:

@@ -191,13 +191,15 @@ class Cell(Configurable):
         return str(self._card())
 
     def _repr_html_(self) -> str:
-        return self._card().html()
+        from rnnkit.cards_html import page
+
+        return page(self._card())
 
     def _card(self, depth: int = 0):
         """What ``print`` and a notebook show; `depth` says how many cells this one is inside."""
         from rnnkit.steps.display import cell_card
 
-        return cell_card(self, depth)
+        return cell_card(self, type(getattr(self, "adapted", self)).__name__, depth)
 
     def _states_line(self) -> str:
         """The shapes of the states, for people."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from rnnkit.cards import DECLARED, Card, Table, parts_of, table_of, told
-from rnnkit.steps.cell import Cell, cell_name
 
 
-def cell_card(cell: Cell, depth: int = 0) -> Card:
+def cell_card(cell, kind: str, depth: int = 0) -> Card:
     """Return what is shown of a cell: how it was made, its states, weights, and the cells inside.
 
-    Nothing is built, compiled or copied for it. `depth` says how many cells this one is inside.
+    Nothing is built, compiled or copied for it. `kind` is its title; `depth` says how many cells it is inside.
     """
     parts = cell._parts()
     count = sum(array.size for array in cell._all_weights().values())
@@ -19,13 +18,14 @@ def cell_card(cell: Cell, depth: int = 0) -> Card:
         "parameters": f"{count:,}" if cell.built else "not built",
         "reads": told(lambda: ", ".join(name for name in ("constants", "training") if cell._takes(name))),
     }
-    code = "" if type(cell).__repr__ is Cell.__repr__ else told(lambda: repr(cell))
+    code = told(lambda: repr(cell))
+    code = "" if code.startswith("<") else code  # of a cell that doesn't say how it is made
     table = _weights(cell) if cell.built else table_of(DECLARED, cell._declared_weights())
     inside = parts_of(parts, lambda path, below: parts[path]._card(below), depth)
-    return Card(cell_name(cell), cell.__dict__.get("name") or "", code, facts, table, inside)
+    return Card(kind, cell.__dict__.get("name") or "", code, facts, table, inside)
 
 
-def _weights(cell: Cell) -> Table | None:
+def _weights(cell) -> Table | None:
     """A table of a cell's own weights; those of cells inside are on their cards."""
     weight_options, sparse = cell._weight_options(), cell._sparse_weights()
     rows = []

@@ -38,7 +38,7 @@ class Reader(HTMLParser):
 def words(text: str) -> Counter:
     """The words of a card's text: without rules, quotes of names, colons after paths, and what HTML shows by looks."""
     lines = [re.sub(r"^(\s*)code( +)", r"\1", line) for line in text.splitlines() if set(line.strip()) != {"─"}]
-    first = re.compile(r"^(?P<path>\s*[\w/]+)(?P<more> \d+)?: (?=[A-Z])")
+    first = re.compile(r"^(?P<path>\s*[\w/]+)(?P<more> \d+)?: (?=\w)")
     lines = [first.sub(r"\g<path>\g<more> ", line) if first.match(line) else line for line in lines]
     lines = [re.sub(r"^(\s*(?:[\w/]+ )*\w+) '([^']*)'$", r"\1 \2", line) for line in lines]
     return Counter(" ".join(lines).split())

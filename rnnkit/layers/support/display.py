@@ -18,8 +18,9 @@ class Text(str):
 
     def _repr_html_(self):
         from rnnkit.cards import Card
+        from rnnkit.cards_html import page
 
-        return Card("", lines=self).html()
+        return page(Card("", lines=self))
 
 
 def show_shape(shape) -> str:
