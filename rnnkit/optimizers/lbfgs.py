@@ -40,7 +40,6 @@ class LBFGS(Optimizer):
     array([3., 3.])
     """
 
-
     def __init__(
         self,
         history: Any = 10,
