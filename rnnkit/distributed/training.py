@@ -38,6 +38,12 @@ class Traffic:
         That the updates took.
     thread_seconds : float
         The same times the threads of all workers.
+
+    Examples
+    --------
+    >>> traffic = Traffic(updates=2, weight_bytes=800, gradient_bytes=1600, computing=3.0, seconds=2.0, thread_seconds=4.0)
+    >>> traffic.efficiency
+    0.75
     """
 
     updates: int = 0
