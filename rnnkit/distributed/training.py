@@ -41,8 +41,7 @@ class Traffic:
 
     Examples
     --------
-    >>> traffic = Traffic(updates=2, weight_bytes=800, gradient_bytes=1600, computing=3.0, seconds=2.0, thread_seconds=4.0)
-    >>> traffic.efficiency
+    >>> Traffic(updates=2, computing=3.0, seconds=2.0, thread_seconds=4.0).efficiency
     0.75
     """
 
