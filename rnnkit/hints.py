@@ -21,3 +21,4 @@ DType: TypeAlias = Any  # "float32", "float64", or what `numpy.dtype` takes
 Seed: TypeAlias = Any  # None, a number, or what `numpy.random.SeedSequence` or a generator is
 Logs: TypeAlias = dict[str, Any] | None  # of an epoch or a batch, for callbacks
 Config: TypeAlias = dict[str, Any]  # what `get_config` gives
+CustomObjects: TypeAlias = Mapping[str, Any] | None  # what a configuration may name besides; in place already

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from rnnkit.hints import Array, Config, Shape
+from rnnkit.hints import Array, Config, CustomObjects, Shape
 from rnnkit.serialization.configuration import deserialize, serialize
 from rnnkit.steps.cell import Cell, Under, as_cell, call_initial, current_build, prepare
 from rnnkit.steps.states import StateSpec
@@ -78,7 +78,7 @@ class StackedRNNCells(Cell):
         return config | {"name": self.name} if self.name else config
 
     @classmethod
-    def from_config(cls, config: Config) -> Self:
+    def from_config(cls, config: Config, custom_objects: CustomObjects = None) -> Self:
         """Return a stack from what `get_config` gave."""
         return cls(**(config | {"cells": [deserialize(cell) for cell in config["cells"]]}))
 

@@ -38,6 +38,11 @@ class Traffic:
         That the updates took.
     thread_seconds : float
         The same times the threads of all workers.
+
+    Examples
+    --------
+    >>> Traffic(updates=2, computing=3.0, seconds=2.0, thread_seconds=4.0).efficiency
+    0.75
     """
 
     updates: int = 0

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from rnnkit.execution.array_functions import TracedFunction, dtype_of, kind_of
-from rnnkit.hints import Array, Config, DType, Seed, Shape
+from rnnkit.hints import Array, Config, CustomObjects, DType, Seed, Shape
 from rnnkit.layers.base import Layer, makes_no_mask
 from rnnkit.layers.support import symbolic, validation
 from rnnkit.layers.support.pullback import Gradients, Pullback
@@ -285,7 +285,7 @@ class ArrayFunction(WholeArrays):
         return {"function": name_of(self.function), "mask": mask, "arguments": self.arguments} | super().get_config()
 
     @classmethod
-    def from_config(cls, config: Config) -> Self:
+    def from_config(cls, config: Config, custom_objects: CustomObjects = None) -> Self:
         """Return a new layer, not built, from what `get_config` gave."""
         mask = config.get("mask")
         found = {"function": find(config["function"]), "mask": find(mask) if isinstance(mask, str) else mask}

@@ -564,7 +564,9 @@ class Layer(Configurable):
 
     @repeated_vjp
     @device_transfer.crossing
-    def vjp(self, inputs, mask=None, training=False, *, checkpoint=None, truncate=None):
+    def vjp(
+        self, inputs: Array, mask: Array = None, training: bool = False, *, checkpoint: Any = None, truncate: Any = None
+    ) -> Any:
         """Run a call, and return the function that takes cotangents of its result back to what it read.
 
         Parameters

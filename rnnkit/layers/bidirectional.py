@@ -9,7 +9,7 @@ import numpy as np
 
 from rnnkit.backends.cuda.memory.array import DeviceArray, concatenate
 from rnnkit.backends.shared.call import Gradient, Result
-from rnnkit.hints import Array, Config, DType, Seed, Shape
+from rnnkit.hints import Array, Config, CustomObjects, DType, Seed, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.rnn import RNN, unbuilt_copy
 from rnnkit.layers.support import validation
@@ -408,7 +408,7 @@ class Bidirectional(Layer):
         } | super().get_config()
 
     @classmethod
-    def from_config(cls, config: Config) -> Self:
+    def from_config(cls, config: Config, custom_objects: CustomObjects = None) -> Self:
         """Return a new layer, not built, from what `get_config` gave."""
         backward = config["backward_layer"]
         layers = {

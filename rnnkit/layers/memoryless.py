@@ -14,7 +14,7 @@ from rnnkit.activations import activation, activation_name, linear
 from rnnkit.backends.cuda.memory.array import DeviceArray
 from rnnkit.backends.shared.call import Gradient, Record, Result
 from rnnkit.execution.execution import Execution, initial_states
-from rnnkit.hints import Array, Config, DType, Seed, Shape
+from rnnkit.hints import Array, Config, CustomObjects, DType, Seed, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.display import Text
@@ -278,7 +278,7 @@ class Lambda(Memoryless):
         return {"function": name_of(self.function)} | super().get_config()
 
     @classmethod
-    def from_config(cls, config: Config) -> Self:
+    def from_config(cls, config: Config, custom_objects: CustomObjects = None) -> Self:
         """Return a new layer, not built, from what `get_config` gave."""
         return cls(**(config | {"function": find(config["function"])}))
 

@@ -6,7 +6,7 @@ import inspect
 from typing import Any, Self
 
 from rnnkit.cells import GRUCell, LSTMCell, SimpleRNNCell
-from rnnkit.hints import Config
+from rnnkit.hints import Config, CustomObjects
 from rnnkit.layers.base import Layer
 from rnnkit.layers.rnn import RNN
 
@@ -49,7 +49,7 @@ class _Recurrent(RNN):
         return config | self._flags() | {"device": self._device} | Layer.get_config(self)
 
     @classmethod
-    def from_config(cls, config: Config) -> Self:
+    def from_config(cls, config: Config, custom_objects: CustomObjects = None) -> Self:
         """Return a new layer, not built, from what `get_config` gave."""
         return cls(**config)
 

@@ -18,7 +18,7 @@ from rnnkit.backends.shared.call import Gradient, Record, Result
 from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.cells.standard import StandardCell
 from rnnkit.execution.execution import Execution, initial_states
-from rnnkit.hints import Array, Config, DType, Seed, Shape
+from rnnkit.hints import Array, Config, CustomObjects, DType, Seed, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.stream import Stream
 from rnnkit.layers.support import device_transfer, validation
@@ -628,7 +628,7 @@ class RNN(Layer):
         return {name: getattr(self, name) for name in names}
 
     @classmethod
-    def from_config(cls, config: Config) -> Self:
+    def from_config(cls, config: Config, custom_objects: CustomObjects = None) -> Self:
         """Return a new layer, not built, from what `get_config` gave."""
         return cls(**(config | {"cell": deserialize(config["cell"])}))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Self
 
-from rnnkit.hints import Array, Config, DType, Seed, Shape
+from rnnkit.hints import Array, Config, CustomObjects, DType, Seed, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.pullback import Gradients, Pullback
@@ -93,7 +93,7 @@ class TimeDistributed(Layer):
         return {"layer": serialize(self.layer)} | super().get_config()
 
     @classmethod
-    def from_config(cls, config: Config) -> Self:
+    def from_config(cls, config: Config, custom_objects: CustomObjects = None) -> Self:
         """Return a new layer, not built, from what `get_config` gave."""
         return cls(**(config | {"layer": deserialize(config["layer"])}))
 

@@ -59,7 +59,7 @@ def _mean_of(class_name: str, loss: str, name: str | None = None) -> type[Metric
     """The class of a metric that is the mean of a loss, with the loss's settings."""
     function = losses.LOSSES[loss]
 
-    def init(self, name=name or loss, **settings):
+    def init(self, name: str = name or loss, **settings: Any):
         Metric.__init__(self, function, name, **settings)
 
     told = f"""The mean of `rnnkit.losses.{loss}`.

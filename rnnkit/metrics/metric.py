@@ -10,7 +10,7 @@ import numpy as np
 
 from rnnkit import losses, targets
 from rnnkit.arrays import real
-from rnnkit.hints import Array
+from rnnkit.hints import Array, CustomObjects
 from rnnkit.serialization.registry import Configurable, find, name_of
 
 
@@ -163,7 +163,7 @@ class Metric(Measure):
         return own | {"name": self.name} | self.settings
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Metric:
+    def from_config(cls, config: dict[str, Any], custom_objects: CustomObjects = None) -> Metric:
         """Return the metric that `get_config` described, without its batches."""
         config = dict(config)
         if "function" in config:

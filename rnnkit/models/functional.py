@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from rnnkit.arguments import is_integer
-from rnnkit.hints import Array, Config, Seed, Shape
+from rnnkit.hints import Array, Config, CustomObjects, Seed, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.display import show_shape
@@ -286,7 +286,7 @@ class Model(Assembled):
         } | config
 
     @classmethod
-    def from_config(cls, config: Config) -> Self:
+    def from_config(cls, config: Config, custom_objects: CustomObjects = None) -> Self:
         """Return a new model from what `get_config` gave; its layers are built, with new weights."""
         layers = [deserialize(layer) for layer in config["layers"]]
         calls = [Call(**({"outputs": [], "over": []} | call)) for call in config["calls"]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 from rnnkit.arguments import is_integer
-from rnnkit.hints import Config, DType, Seed, Shape
+from rnnkit.hints import Config, CustomObjects, DType, Seed, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.display import show_shape
@@ -258,7 +258,7 @@ class Sequential(Assembled):
         } | super().get_config()
 
     @classmethod
-    def from_config(cls, config: Config) -> Self:
+    def from_config(cls, config: Config, custom_objects: CustomObjects = None) -> Self:
         """Return a new model from what `get_config` gave, built if it begins with an `Input`."""
         layers = [deserialize(layer) for layer in config["layers"]]
         given = config.get("input")

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeVar
 
 from rnnkit.serialization import import_paths
 
@@ -65,7 +65,7 @@ class Configurable:
     else:
 
         @classmethod
-        def from_config(cls, config: dict, custom_objects: Mapping[str, Any] | None = None):
+        def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
             """Return a new object from what `get_config` gave.
 
             Parameters

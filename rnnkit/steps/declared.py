@@ -12,7 +12,7 @@ import numpy as np
 
 from rnnkit.arguments import positive_integer, real_number, whole
 from rnnkit.arrays import real
-from rnnkit.hints import Array, Config, Shape
+from rnnkit.hints import Array, Config, CustomObjects, Shape
 from rnnkit.serialization.configuration import from_json, to_json
 from rnnkit.steps.cell import Cell, Values, cell_name, check_density, complete_pull, split_step_result
 from rnnkit.steps.shapes import names_in, numbers_of
@@ -191,7 +191,7 @@ class DeclaredCell(Cell):
         return config | {"name": self.name} if self.name else config
 
     @classmethod
-    def from_config(cls, config: Config) -> Self:
+    def from_config(cls, config: Config, custom_objects: CustomObjects = None) -> Self:
         """Return the cell with this configuration."""
         return cls(**{key: from_json(value) for key, value in config.items()})
 

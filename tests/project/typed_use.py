@@ -19,7 +19,12 @@ def layers(x: np.ndarray) -> np.ndarray:
     lstm = rk.LSTM(8, activation="tanh", recurrent_initializer=rk.initializers.Orthogonal(), dropout=0.1)
     both = rk.Bidirectional(lstm, merge_mode="concat")
     outputs, pullback = layer.vjp(x)
-    assert layer.units == 32 and both.built
+    assert lstm.units == 8 and both.built
+    again = rk.LSTM.from_config(lstm.get_config(), custom_objects={"sine": np.sin})
+    rk.Dense.from_config(rk.Dense(2).get_config(), custom_objects={"sine": np.sin})
+    rk.RNN.from_config(layer.get_config(), custom_objects=None)
+    with rk.eager():
+        again(x)
     return both(layer(x)) + pullback(outputs).x
 
 
@@ -67,4 +72,4 @@ def mistakes(x: np.ndarray) -> None:
     rk.LSTM(8).unit  # type: ignore[attr-defined]
     rk.Sequential().fit(x, x, epochs="two")  # type: ignore[arg-type]
     rk.LTSM(8)  # type: ignore[attr-defined]
-    rk.pad_sequences([[1]], return_masks=True)  # type: ignore[call-overload]
+    rk.pad_sequences([[1]], return_masks=True)  # type: ignore[call-arg]
