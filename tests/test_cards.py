@@ -133,7 +133,8 @@ def test_built_in_cells(cell):
     assert same(stack).tags["details"] == 2
     with rk.eager():
         rk.RNN(stack).build(STEPS)
-    assert Counter(same(stack).words)["recurrent_kernel"] == 2, "each weight stands on one card"
+    said = [word.rpartition("/")[2] for word in same(stack).words]
+    assert said.count("recurrent_kernel") == 2, "each weight stands on one card"
 
 
 def test_a_cell_shows_what_it_will_have():
@@ -308,7 +309,7 @@ def test_curves_stay_inside(losses):
     numbers = [float(one) for one in re.findall(r"[ML][\d.]+ (-?[\d.]+)", drawn)]
     assert numbers and min(numbers) >= 0 and max(numbers) <= 84
     names = [float(one) for one in re.findall(r'<text x="296" y="([\d.]+)"', drawn)]
-    assert abs(names[0] - names[1]) >= 13 and 8 <= min(names) and max(names) <= 84
+    assert abs(names[0] - names[1]) >= 13 and min(names) >= 8 and max(names) <= 84
 
 
 def test_gradcheck_is_a_table():
