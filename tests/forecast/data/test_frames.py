@@ -30,7 +30,8 @@ def kind(request):
 
 
 def plain(table):
-    return nw.from_native(table).to_dict(as_series=False)
+    frame = nw.from_native(table)
+    return {name: frame[name].to_list() for name in frame.columns}
 
 
 def monthly():
