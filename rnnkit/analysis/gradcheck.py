@@ -67,13 +67,26 @@ class GradCheck:
                 return array
         raise KeyError(f"no array named {name!r} was checked; there are: {', '.join(a.name for a in self.arrays)}")
 
-    def __repr__(self) -> str:
+    def _told(self) -> str:
         wrong = sum(not array.ok for array in self.arrays)
-        told = f"{wrong} of {len(self.arrays)} arrays WRONG" if wrong else "ok"
-        cells = [(a.name, str(a.shape), f"{a.error:.1e}", "ok" if a.ok else "WRONG") for a in self.arrays]
+        return f"{wrong} of {len(self.arrays)} arrays WRONG" if wrong else "ok"
+
+    def _rows(self) -> list[tuple[str, str, str, str]]:
+        return [(a.name, str(a.shape), f"{a.error:.1e}", "ok" if a.ok else "WRONG") for a in self.arrays]
+
+    def __repr__(self) -> str:
+        cells = self._rows()
         widths = [max((len(row[i]) for row in cells), default=0) for i in range(3)]
         rows = [f"  {n:<{widths[0]}}  {s:<{widths[1]}}  {e:>{widths[2]}}  {ok}" for n, s, e, ok in cells]
-        return "\n".join([f"gradcheck of {self.name}, tolerance {self.tolerance:.0e}: {told}", *rows])
+        return "\n".join([f"gradcheck of {self.name}, tolerance {self.tolerance:.0e}: {self._told()}", *rows])
+
+    def _repr_html_(self) -> str:
+        from rnnkit.cards import Card, table_of
+        from rnnkit.cards_html import page
+
+        facts = {"tolerance": f"{self.tolerance:.0e}", "found": self._told()}
+        table = table_of(("array", "shape", "error", ""), self._rows(), {"error"}, len(self.arrays))
+        return page(Card(f"gradcheck of {self.name}", facts=facts, table=table))
 
 
 def gradcheck(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from typing import Any
 
@@ -10,7 +9,7 @@ from rnnkit.callbacks.callback import Callback
 from rnnkit.console import in_jupyter
 from rnnkit.hints import Logs
 
-_SHOWN = 10  # epochs in a notebook's table
+_SHOWN = 12  # epochs of a table
 _COLOURS = {"training": "#1f6fb4", "validation": "#d1741a"}
 
 
@@ -129,22 +128,32 @@ class History(Callback):
             axes.legend(frameon=False, fontsize=8)
 
     def __repr__(self) -> str:
-        epochs = f"{len(self.epoch)} epoch{'' if len(self.epoch) == 1 else 's'}"
         last = ", ".join(f"{key} {values[-1]:.4g}" for key, values in self.history.items() if key != "learning_rate")
-        ended = ", interrupted" if self.interrupted else ""
-        return f"<History of {epochs}{ended}{': ' if last else ''}{last}>"
+        return f"<History of {self._title()}{': ' if last else ''}{last}>"
 
-    def _repr_html_(self):
-        head = "".join(f"<th>{html.escape(key)}</th>" for key in ("epoch", *self.history))
-        rows = "".join(
-            f"<tr><td>{epoch + 1}</td>"
-            + "".join(f"<td>{f'{row[key]:.4g}' if key in row else ''}</td>" for key in self.history)
-            + "</tr>"
-            for epoch, row in list(zip(self.epoch, self._rows, strict=True))[-_SHOWN:]
-        )
-        epochs = f"{len(self.epoch)} epoch{'' if len(self.epoch) == 1 else 's'}"
-        shown = f", the last {_SHOWN}" if len(self.epoch) > _SHOWN else ""
-        ended = ", interrupted" if self.interrupted else ""
-        title = f"<strong>History</strong> of {epochs}{shown}{ended}"
-        table = f"<table><tr>{head}</tr>{rows}</table>" if rows else ""
-        return f"<div>{title}{table}</div>"
+    def __str__(self) -> str:
+        return str(self._card())
+
+    def _repr_html_(self) -> str:
+        from rnnkit.cards_html import page
+
+        return page(self._card())
+
+    def _title(self) -> str:
+        count = len(self.epoch)
+        return f"{count} epoch{'' if count == 1 else 's'}{', interrupted' if self.interrupted else ''}"
+
+    def _card(self):
+        """What ``print`` and a notebook show: the first and the last epochs, and curves of the loss."""
+        from rnnkit.callbacks.curves import curves
+        from rnnkit.cards import Card, table_of
+
+        shown = lambda row, key: f"{row[key]:.4g}" if key in row else ""
+        rows = [
+            (str(epoch + 1), *(shown(row, key) for key in self.history))
+            for epoch, row in zip(self.epoch, self._rows, strict=True)
+        ]
+        heads = ("epoch", *self.history)
+        lines = {key: [row.get(key, math.nan) for row in self._rows] for key in ("loss", "val_loss")}
+        table = table_of(heads, rows, heads, _SHOWN)
+        return Card(f"History of {self._title()}", table=table, picture=curves(lines))

@@ -128,7 +128,9 @@ class ESNCell(Cell):
         return config | {"activation": activation_name(self.activation)}
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.units})"
+        from rnnkit.cards import arguments, told
+
+        return f"{type(self).__name__}({told(lambda: arguments(type(self), self.get_config()))})"
 
 
 def spectral_radius(matrix) -> float:

@@ -145,4 +145,6 @@ class StandardCell(Cell):
         return config
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.units})"
+        from rnnkit.cards import arguments, told
+
+        return f"{type(self).__name__}({told(lambda: arguments(type(self), self.get_config()))})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
@@ -50,6 +50,34 @@ class Savable:
                 f"expected a file of a fitted {cls.__name__}; {os.fspath(path)!r} holds one of {saved.kind}"
             )
         return restored(path, saved, cls)
+
+    def __str__(self) -> str:
+        return str(self._card())
+
+    def _repr_html_(self) -> str:
+        from rnnkit.cards_html import page
+
+        return page(self._card())
+
+    def _card(self):
+        """What ``print`` and a notebook show."""
+        from rnnkit.cards import Card, parts_of, told
+
+        parts, facts = self._shown_parts(), {name: told(tell) for name, tell in self._facts().items()}
+        inside = parts_of(parts, lambda path, depth: parts[path]._card(depth), 0)
+        return Card(type(self).__name__, "", told(lambda: repr(self)), facts, self._shares(), inside)
+
+    def _facts(self) -> dict[str, Callable[[], str]]:
+        """What is shown besides the settings."""
+        return {}
+
+    def _shown_parts(self) -> dict[str, Any]:
+        """The layers of a fitted one, by what they are called."""
+        return {}
+
+    def _shares(self):
+        """A table of what a fitted one is made of, None where it is of one piece."""
+        return None
 
     def _to_save(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Arrays, and what else says all of a fitted forecaster, as JSON values."""

@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from contextvars import ContextVar
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from rnnkit.layers.support import (
     validation,
     weight_files,
 )
-from rnnkit.layers.support.display import Text, show_shape, table_of
+from rnnkit.layers.support.display import Text, layer_card, show_shape
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.layers.support.repeated_gradients import RepeatedVJPs, repeated_vjp
 from rnnkit.layers.support.repeats import RepeatedCalls, assigned
@@ -38,6 +38,9 @@ from rnnkit.serialization.registry import Configurable
 from rnnkit.steps.cell import Cell, is_scipy_sparse
 from rnnkit.steps.weight_options import PLAIN, WeightOptions
 from rnnkit.stored_weights import all_expanded
+
+if TYPE_CHECKING:
+    from rnnkit.cards import Card
 
 frozen_outside: ContextVar[bool] = ContextVar("rnnkit frozen", default=False)  # a layer around this one isn't trained
 
@@ -847,18 +850,19 @@ class Layer(Configurable):
 
     def _arguments(self) -> str:
         """What tells this layer from the default one, as its constructor would read it."""
-        shown, config = [], self.get_config()
-        hidden = {"dtype", "name"} if isinstance(config["seed"], int) else {"dtype", "name", "seed"}
-        for parameter in inspect.signature(type(self)).parameters.values():
-            value = config.get(parameter.name)
-            if parameter.default is parameter.empty and parameter.name in config:
-                shown.append(repr(value))
-            elif parameter.name in config and value != parameter.default and parameter.name not in hidden:
-                shown.append(f"{parameter.name}={_shown(value)}")
-        return ", ".join(shown)
+        from rnnkit.cards import arguments
+
+        config = self.get_config()
+        hidden = {"dtype", "name"} if isinstance(config.get("seed"), int) else {"dtype", "name", "seed"}
+        return arguments(type(self), config, hidden)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._arguments()})"
+        from rnnkit.cards import told
+
+        return f"{type(self).__name__}({told(self._arguments)})"
+
+    def __str__(self) -> str:
+        return str(self._card())
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
         """Return how every step inside is compiled, as `RNN.explain`, each text behind the step's path."""
@@ -875,20 +879,27 @@ class Layer(Configurable):
         lines = ((path, part._how_compiled()) for path, part in self._parts().items())
         return "; ".join(f"{path}: {line}" for path, line in lines if line)
 
-    def _repr_html_(self):
-        built = self._is_built()
-        facts = {
-            "shape": self._shape_line(),
-            "parameters": f"{self.count_params():,}" if built else "",
-            "dtype": "" if self.dtype is None else self.dtype.name,
-            "compiled": self._how_compiled(),
+    def _facts(self) -> dict[str, Callable[[], str]]:
+        """What is shown of a layer besides its arguments and weights: functions, since a user's code may raise."""
+        return {
+            "shape": self._shape_line,
+            "parameters": lambda: f"{self.count_params():,}" if self._is_built() else "",
+            "dtype": lambda: "" if self.dtype is None else self.dtype.name,
+            "training": lambda: "" if self.trainable else "not trained",
+            "device": lambda: "" if self.device == "cpu" else self.device,
+            "stored as": lambda: self.quantization or "",
+            "compiled": lambda: "" if self._parts() else self._how_compiled(),
         }
-        return table_of(self.name, repr(self), facts, self._arrays() if built else {})
 
+    def _declared_weights(self) -> list[tuple[str, str, str, str]]:
+        """As a cell's, for a layer that isn't built."""
+        return []
 
-def _shown(value) -> str:
-    """A value of a configuration as code; an object's by its class."""
-    if isinstance(value, dict) and set(value) == {"class_name", "config"}:
-        inside = ", ".join(f"{name}={_shown(one)}" for name, one in value["config"].items())
-        return f"{value['class_name']}({inside})"
-    return repr(value)
+    def _card(self, depth: int = 0) -> Card:
+        """What ``print`` and a notebook show; `depth` says how many layers this one is inside."""
+        return layer_card(self, depth)
+
+    def _repr_html_(self) -> str:
+        from rnnkit.cards_html import page
+
+        return page(self._card())

@@ -651,6 +651,12 @@ class RNN(Layer):
             return Text(f"{self.name}: not built yet; a layer reads its step at build(input_shape) or the first call")
         return Text(self._execution.explain(source=source, graph=graph))
 
+    def _facts(self):
+        return super()._facts() | {"states": self.cell._states_line}
+
+    def _declared_weights(self):
+        return self.cell._declared_weights()
+
     def _how_compiled(self):
         if not self.built or not self._execution.executors:
             return ""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,10 +15,12 @@ from rnnkit.layers.merging import Merge
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.stream import Stream
 from rnnkit.layers.support.device_transfer import first_on_device, mapped
-from rnnkit.layers.support.display import Text, columns, show_shape
+from rnnkit.layers.support.display import Text, layer_card, show_shape
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.models.drawing import Arrow, Box, drawing
 from rnnkit.training.trainable import Trainable
+
+_DRAWN = 20  # layers of a model that a notebook draws
 
 
 class Assembled(Trainable):
@@ -123,18 +125,26 @@ class Assembled(Trainable):
 
     def summary(self) -> str:
         """Return a table of layers, output shapes and numbers of parameters; in a notebook with a drawing."""
-        found = Summary(f"{type(self).__name__} {self.name!r}\n{columns(self._rows(), {'parameters'})}")
-        found.drawing = self._drawing()
+        from rnnkit.cards import Card, columns, table_of
+
+        heads, *rows = self._rows()
+        kind = type(self).__name__
+        found = Summary(f"{kind} {self.name!r}\n{columns([heads, *rows], {'parameters'})}")
+        drawn = self._drawing() if len(self._parts()) <= _DRAWN else ""
+        found.card = Card(kind, self.name, table=table_of(heads, rows, {"parameters"}, 2 * _DRAWN), picture=drawn)
         return found
 
     def _drawing(self) -> str:
         boxes, arrows = self._boxes()
         return drawing(boxes, arrows, f"{type(self).__name__} {self.name}")
 
-    def _repr_html_(self):
-        told = f"{parameters(self)} parameters" if self.built else "not built"
-        title = f"<strong>{html.escape(self.name)}</strong> {type(self).__name__}, {told}"
-        return f"<div>{title}<br>{self._drawing()}</div>"
+    def _card(self, depth=0):
+        from rnnkit.cards import told
+
+        card = replace(layer_card(self, depth), code="")
+        if depth or len(self._parts()) > _DRAWN:
+            return card
+        return replace(card, picture=told(self._drawing))
 
     # Steps one at a time
 
@@ -216,10 +226,12 @@ class Assembled(Trainable):
 class Summary(Text):
     """A table as text, which a notebook shows with a drawing above."""
 
-    drawing: str
+    card: Any
 
     def _repr_html_(self):
-        return f"<div>{self.drawing}<pre>{html.escape(self)}</pre></div>"
+        from rnnkit.cards_html import page
+
+        return page(self.card)
 
 
 def parameters(layer) -> str:

@@ -15,6 +15,8 @@ from rnnkit.models.assembled import Assembled, box_of, parameters
 from rnnkit.models.drawing import Arrow, Box
 from rnnkit.serialization.configuration import deserialize, serialize
 
+_SHOWN = 40  # layers in the code of a model
+
 
 class Sequential(Assembled):
     """Layers one after the other.
@@ -264,4 +266,6 @@ class Sequential(Assembled):
         return cls([*first, *layers], **{name: config[name] for name in ("dtype", "seed", "name")})
 
     def __repr__(self) -> str:
-        return f"Sequential([{', '.join(map(repr, self.layers))}])"
+        shown = [repr(layer) for layer in self.layers[:_SHOWN]]
+        shown += [f"… {len(self.layers) - _SHOWN} more"] * (len(self.layers) > _SHOWN)
+        return f"Sequential([{', '.join(shown)}])"

@@ -187,6 +187,28 @@ class Cell(Configurable):
     def __repr__(self) -> str:
         return f"<{cell_name(self)} cell>"
 
+    def __str__(self) -> str:
+        return str(self._card())
+
+    def _repr_html_(self) -> str:
+        from rnnkit.cards_html import page
+
+        return page(self._card())
+
+    def _card(self, depth: int = 0):
+        """What ``print`` and a notebook show; `depth` says how many cells this one is inside."""
+        from rnnkit.steps.display import cell_card
+
+        return cell_card(self, type(getattr(self, "adapted", self)).__name__, depth)
+
+    def _states_line(self) -> str:
+        """The shapes of the states, for people."""
+        return ", ".join(str(shape) for shape in self._states().shapes)
+
+    def _declared_weights(self) -> list[tuple[str, str, str, str]]:
+        """Name, shape, initializer and traits of the weights that a build makes, where a spec says so before it."""
+        return []
+
     # What the rest of rnnkit asks of a cell, the same for every form.
 
     def _states(self, feature_shape=None) -> StateSpec:

@@ -199,6 +199,19 @@ class DeclaredCell(Cell):
         inside = ", ".join(f"{key}={value!r}" for key, value in self.keywords.items())
         return f"{type(self).__name__}({inside})"
 
+    def _states_line(self):
+        shapes = zip(self.spec.states, self._states().shapes, strict=True)
+        return ", ".join(f"{name} {shape}" for name, shape in shapes)
+
+    def _declared_weights(self):
+        rows = []
+        for name, weight in self.spec.weights.items():
+            shape = weight.shape if isinstance(weight.shape, (tuple, list)) else (weight.shape,)
+            traits = ["sparse"] * (weight.density is not None) + ["not trained"] * (not weight.trainable)
+            drawn = getattr(weight.initializer, "__name__", None) or str(weight.initializer)
+            rows.append((name, f"({', '.join(map(str, shape))})", drawn, ", ".join(traits)))
+        return rows
+
     def _states(self, feature_shape=None):
         size = self._size(self._feature_shape if feature_shape is None else feature_shape)
         spec = StateSpec(size, least=0)  # as large as the features may be nothing

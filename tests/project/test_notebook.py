@@ -31,9 +31,9 @@ def tags(cell) -> list[str]:
     return cell.metadata.get("tags", [])
 
 
-def pictures(notebook) -> int:
-    """How many pictures the cells showed."""
-    return sum("image/png" in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", []))
+def shown(notebook, kind) -> int:
+    """How many pictures or cards the cells showed."""
+    return sum(kind in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", []))
 
 
 pytestmark = pytest.mark.docs
@@ -55,7 +55,8 @@ def test_notebook(path, monkeypatch):
     limits = dict.fromkeys(("startup_timeout", "timeout", "iopub_timeout"), int(patience.left()))
     NotebookClient(fresh, **limits, kernel_name="python3", resources={"metadata": {"path": path.parent}}).execute()
     assert texts(fresh) == texts(stored)
-    assert pictures(fresh) == pictures(stored) >= 1
+    assert shown(fresh, "image/png") == shown(stored, "image/png") >= 1
+    assert shown(fresh, "text/html") == shown(stored, "text/html")
 
 
 def test_there_is_a_notebook():

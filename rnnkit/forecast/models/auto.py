@@ -111,6 +111,15 @@ class Auto(Forecaster):
         share = self._network_shares(self._model)[:, None]
         return np.concatenate([(1 - share) * _weights(self._model["share"], leads), share + np.zeros((1, 1, leads))])
 
+    def _shares(self):
+        from rnnkit.cards import table_of
+
+        if self._history is None:
+            return None
+        shares = self.weights.mean(axis=(1, 2))
+        rows = [(name, f"{share:.0%}") for name, share in zip(self.models, shares, strict=True)]
+        return table_of(("model", "mean weight"), rows, {"mean weight"})
+
     def _candidates(self, season: int) -> dict[str, Forecaster]:
         period = season if season > 1 else None
         made = (

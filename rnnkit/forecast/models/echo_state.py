@@ -389,6 +389,20 @@ class ESN(saving.Savable):
     def __repr__(self) -> str:
         return f"ESN(horizon={self.horizon}, units={self._reservoir['units']}, season={self.season})"
 
+    def _facts(self):
+        if not hasattr(self, "readout"):
+            return {"fitted to": lambda: "nothing yet"}
+        return {
+            "fitted to": lambda: f"{len(self._state.times):,} series",
+            "leads": lambda: str(self.readout.shape[1]),
+            "ridge": lambda: f"{self.strength:g}",
+            "season": lambda: f"{self._period:g} steps" if self.seasonal else "",
+            "note": lambda: self.note or "",
+        }
+
+    def _shown_parts(self):
+        return {"reservoir": self.layer}
+
     def _check_fitted(self):
         if not hasattr(self, "readout"):
             raise ValueError("expected a network that was fitted; call fit first")

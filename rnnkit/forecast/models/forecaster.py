@@ -18,6 +18,7 @@ from rnnkit.forecast.data.covariates import Covariates
 from rnnkit.forecast.data.frames import SeriesFrame
 from rnnkit.forecast.data.history import History, UnfitSeries
 from rnnkit.forecast.data.panel import Panel
+from rnnkit.forecast.display import between, counted_series, spanned
 from rnnkit.forecast.plots import Drawn, small_multiples
 from rnnkit.forecast.scoring.validation import cross_validation
 from rnnkit.hints import Array
@@ -296,6 +297,17 @@ class Forecaster(saving.Savable):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._settings().items())})"
+
+    def _facts(self):
+        if (history := self._history) is None:
+            return {"fitted to": lambda: "nothing yet" if self._partitions is None else "partitions of Dask"}
+        return {
+            "fitted to": lambda: counted_series(history),
+            "steps": lambda: between(history.lengths),
+            "times": lambda: "" if history.frame is None else spanned(history.frame.timelines),
+            "season": lambda: "" if history.season is None else f"{history.season} steps, by the times",
+            "covariates": lambda: ", ".join([*self.past_covariates, *self.future_covariates]),
+        }
 
     # What a subclass has
 

@@ -418,6 +418,19 @@ class TrainedForecaster(saving.Savable):
             f"TrainedForecaster(horizon={self.horizon}, layer={self.layer!r}, units={self.units}, season={self.season})"
         )
 
+    def _facts(self):
+        state = self._state
+        if state is None:
+            return {"fitted to": lambda: "nothing yet"}
+        return {
+            "fitted to": lambda: f"{len(state.times):,} series",
+            "band": lambda: f"{self.level:g} %, {self.band_scale:.3g} times as wide as learned",
+            "note": lambda: self.note or "",
+        }
+
+    def _shown_parts(self):
+        return {f"network {i}": model for i, model in enumerate(self.models)} if self._state is not None else {}
+
     # Training
 
     def _calibrated(self, panel, progress) -> float:

@@ -1,11 +1,11 @@
-"""How layers show themselves to people: lines, shapes, a table for the notebook."""
+"""How layers show themselves to people: lines, shapes, and the card that ``print`` and a notebook show."""
 
 from __future__ import annotations
 
-import html
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    from rnnkit.cards import Card
 
 
 class Text(str):
@@ -16,6 +16,12 @@ class Text(str):
     def __repr__(self):
         return str(self)
 
+    def _repr_html_(self):
+        from rnnkit.cards import Card
+        from rnnkit.cards_html import page
+
+        return page(Card("", lines=self))
+
 
 def show_shape(shape) -> str:
     """A shape, or several, for people: a dash for open sizes."""
@@ -24,27 +30,40 @@ def show_shape(shape) -> str:
     return ", ".join(show_shape(part) for part in shape)
 
 
-def columns(rows, right: set[str]) -> str:
-    """Lines of text in columns under their heads, a rule below these; the columns named by `right` end together."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            f"{text:>{width}}" if head in right else f"{text:<{width}}"
-            for text, width, head in zip(row, widths, rows[0], strict=True)
-        ).rstrip()
-        for row in rows
-    ]
-    lines.insert(1, "─" * max(map(len, lines)))
-    return "\n".join(lines)
+def layer_card(layer, depth: int = 0) -> Card:
+    """Return what is shown of a layer: how it was made, its shapes, weights and states, and the layers inside.
 
+    Nothing is built, compiled or copied for it. `depth` says how many layers this one is inside.
+    """
+    from rnnkit.cards import Card, parts_of, told
 
-def table_of(name: str, code: str, facts: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> str:
-    """An HTML table: a title, the facts that aren't empty, and a row for every array."""
-    lines = "".join(f"<tr><th>{k}</th><td colspan=2>{html.escape(v)}</td></tr>" for k, v in facts.items() if v)
-    rows = "".join(
-        f"<tr><td>{html.escape(key)}</td><td>{array.shape}</td><td>{array.dtype}</td></tr>"
-        for key, array in arrays.items()
+    parts = layer._parts()
+    return Card(
+        type(layer).__name__,
+        layer.name,
+        told(lambda: repr(layer)),
+        {name: told(tell) for name, tell in layer._facts().items()},
+        _weights(layer),
+        parts_of(parts, lambda path, below: parts[path]._card(below), depth),
     )
-    head = "<tr><th>weight</th><th>shape</th><th>dtype</th></tr>" if rows else ""
-    title = f"<strong>{html.escape(name)}</strong> <code>{html.escape(code)}</code>"
-    return f"<div>{title}<table>{lines}{head}{rows}</table></div>"
+
+
+def _weights(layer):
+    """A table of a layer's own weights, and of what is special about them."""
+    from rnnkit.cards import DECLARED, table_of
+
+    if not layer._is_built():
+        return table_of(DECLARED, layer._declared_weights())
+    arrays, weight_options, sparse = layer._own_arrays(), layer._own_weight_options(), layer._own_sparse_names()
+    rows = []
+    for name, array in arrays.items():
+        traits = ["sparse"] * (name in sparse)
+        traits += ["not trained"] * (name in weight_options and not weight_options[name].trainable)
+        rows.append((name, str(array.shape), _dtype(array), ", ".join(traits)))
+    return table_of(("weight", "shape", "dtype", ""), rows)
+
+
+def _dtype(array) -> str:
+    """The dtype of a weight, or in how few bits it is stored."""
+    stored = getattr(array, "stored", None)
+    return str(array.dtype) if stored is None else stored.kind

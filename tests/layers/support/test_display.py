@@ -46,7 +46,7 @@ def without_compiling():
         (rk.Masking(-1), "Masking(mask_value=-1.0)"),
         (rk.Sequential([rk.Masking(), rk.Dropout(0.5)]), "Sequential([Masking(), Dropout(0.5)])"),
     ],
-    ids=str,
+    ids=repr,
 )
 def test_repr_shows_what_differs_from_the_defaults(layer, text):
     assert repr(layer) == text
@@ -70,7 +70,7 @@ def test_html_names_shapes_parameters_and_every_weight():
     assert "(–, –, 3) → (–, 4)" in html
     assert "128" in html
     for name, array in layer.weights.items():
-        assert f"<td>{name}</td><td>{array.shape}</td><td>float32</td>" in html
+        assert f"<td>{name}</td><td>{array.shape}</td><td>float32</td></tr>" in html
 
 
 def test_html_shows_several_outputs():
