@@ -5,6 +5,8 @@ stable at both ends, without warnings. `sigmoid`, `softplus`, `log_sigmoid`, `er
 step's symbolic arrays know by name; everything else is NumPy and these, so a step reads straight through it.
 """
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arrays import real
+from rnnkit.hints import Array
 from rnnkit.serialization.registry import find, is_elsewhere, name_of
 
 
@@ -30,7 +33,7 @@ def primitive(function):
 
 
 @primitive
-def sigmoid(x):
+def sigmoid(x: Array) -> Any:
     """Compute the logistic function ``1 / (1 + exp(-x))``, exact in both tails.
 
     Parameters
@@ -55,7 +58,7 @@ def sigmoid(x):
 
 
 @primitive
-def softplus(x):
+def softplus(x: Array) -> Any:
     """Compute ``log(1 + exp(x))``.
 
     Parameters
@@ -76,7 +79,7 @@ def softplus(x):
 
 
 @primitive
-def log_sigmoid(x):
+def log_sigmoid(x: Array) -> Any:
     """Compute ``log(sigmoid(x))``.
 
     Parameters
@@ -97,7 +100,7 @@ def log_sigmoid(x):
 
 
 @primitive
-def erf(x):
+def erf(x: Array) -> Any:
     """Compute the error function.
 
     Parameters
@@ -120,7 +123,7 @@ def erf(x):
 
 
 @primitive
-def erfc(x):
+def erfc(x: Array) -> Any:
     """Compute ``1 - erf(x)``, with the digits of the upper tail.
 
     Parameters
@@ -142,7 +145,7 @@ def erfc(x):
     return erfc(x)
 
 
-def linear(x):
+def linear(x: Array) -> Any:
     """Return the input as it is.
 
     Parameters
@@ -163,7 +166,7 @@ def linear(x):
     return x
 
 
-def relu(x):
+def relu(x: Array) -> Any:
     """Compute ``max(x, 0)``; NaN stays NaN.
 
     Parameters
@@ -184,7 +187,7 @@ def relu(x):
     return np.maximum(x, 0)
 
 
-def relu6(x):
+def relu6(x: Array) -> Any:
     """Compute ``min(max(x, 0), 6)``.
 
     Parameters
@@ -205,7 +208,7 @@ def relu6(x):
     return np.minimum(np.maximum(x, 0), 6)
 
 
-def leaky_relu(x, negative_slope=0.2):
+def leaky_relu(x: Array, negative_slope: Any = 0.2) -> Any:
     """Return `x` where it is positive, ``negative_slope * x`` elsewhere.
 
     Parameters
@@ -227,7 +230,7 @@ def leaky_relu(x, negative_slope=0.2):
     return np.maximum(x, 0) + negative_slope * np.minimum(x, 0)
 
 
-def elu(x, alpha=1.0):
+def elu(x: Array, alpha: Any = 1.0) -> Any:
     """Return `x` where it is positive, ``alpha * (exp(x) - 1)`` elsewhere (Clevert et al. 2015).
 
     Parameters
@@ -249,7 +252,7 @@ def elu(x, alpha=1.0):
     return np.maximum(x, 0) + alpha * np.expm1(np.minimum(x, 0))
 
 
-def selu(x):
+def selu(x: Array) -> Any:
     """Compute the scaled ELU that keeps mean 0 and variance 1 (Klambauer et al. 2017).
 
     Parameters
@@ -270,7 +273,7 @@ def selu(x):
     return 1.0507009873554805 * elu(x, 1.6732632423543772)
 
 
-def gelu(x):
+def gelu(x: Array) -> Any:
     """Compute ``x * Φ(x)``, with Φ the normal distribution function (Hendrycks and Gimpel 2016).
 
     It is Φ itself, no approximation by tanh.
@@ -292,7 +295,7 @@ def gelu(x):
     return 0.5 * x * erfc(x * -0.7071067811865476)  # 1 + erf would cancel in the lower tail
 
 
-def silu(x):
+def silu(x: Array) -> Any:
     """Compute ``x * sigmoid(x)``, also called swish.
 
     Parameters
@@ -313,7 +316,7 @@ def silu(x):
     return x * sigmoid(x)
 
 
-def mish(x):
+def mish(x: Array) -> Any:
     """Compute ``x * tanh(softplus(x))`` (Misra 2019).
 
     Parameters
@@ -334,7 +337,7 @@ def mish(x):
     return x * np.tanh(softplus(x))
 
 
-def hard_sigmoid(x):
+def hard_sigmoid(x: Array) -> Any:
     """Compute ``clip(x / 6 + 0.5, 0, 1)``.
 
     Parameters
@@ -354,7 +357,7 @@ def hard_sigmoid(x):
     return np.clip(x / 6 + 0.5, 0, 1)
 
 
-def hard_silu(x):
+def hard_silu(x: Array) -> Any:
     """Compute ``x * hard_sigmoid(x)``.
 
     Parameters
@@ -375,7 +378,7 @@ def hard_silu(x):
     return x * hard_sigmoid(x)
 
 
-def softsign(x):
+def softsign(x: Array) -> Any:
     """Compute ``x / (1 + |x|)``.
 
     Parameters
@@ -396,7 +399,7 @@ def softsign(x):
     return x / (1 + np.abs(x))
 
 
-def tanh(x):
+def tanh(x: Array) -> Any:
     """Compute the hyperbolic tangent.
 
     Parameters
@@ -417,7 +420,7 @@ def tanh(x):
     return np.tanh(x)
 
 
-def exponential(x):
+def exponential(x: Array) -> Any:
     """Compute ``exp(x)``.
 
     Parameters
@@ -438,7 +441,7 @@ def exponential(x):
     return np.exp(x)
 
 
-def softmax(x, axis=-1):
+def softmax(x: Array, axis: Any = -1) -> Any:
     """Compute ``exp(x) / sum(exp(x))`` along `axis`.
 
     Parameters
@@ -462,7 +465,7 @@ def softmax(x, axis=-1):
     return e / np.sum(e, axis=axis, keepdims=True)
 
 
-def log_softmax(x, axis=-1):
+def log_softmax(x: Array, axis: Any = -1) -> Any:
     """Compute ``log(softmax(x))`` along `axis`.
 
     Parameters
@@ -512,7 +515,7 @@ ACTIVATIONS: dict[str, Callable] = {
 }
 
 
-def activation(identifier) -> Callable:
+def activation(identifier) -> Callable[..., Any]:
     """The function that an `activation` argument stands for: None is linear, a name is looked up, a function is itself.
 
     Raises
@@ -548,7 +551,7 @@ def activation_name(identifier) -> str:
 _OF_NUMPY: dict[Any, Callable] = {np.tanh: tanh, np.exp: exponential}  # the same functions under other names
 
 
-def _called(found, identifier) -> Callable:
+def _called(found, identifier) -> Callable[..., Any]:
     if not callable(found) or isinstance(found, type):
         raise TypeError(f"expected {identifier!r} to be an activation function, got {found!r}")
     return found

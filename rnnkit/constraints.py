@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
 from rnnkit.arguments import integer, number_from_zero
 from rnnkit.arrays import real
+from rnnkit.hints import Array
 from rnnkit.serialization.configuration import named, named_config
 from rnnkit.serialization.registry import Configurable
 
@@ -43,11 +45,11 @@ class Constraint(Configurable):
 
     __slots__ = ()
 
-    def __call__(self, weight) -> np.ndarray:
+    def __call__(self, weight: Array) -> np.ndarray:
         """The weight as it may be."""
         raise NotImplementedError
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments as JSON values; one of your own with arguments overrides it."""
         return {}
 
@@ -78,17 +80,17 @@ class MaxNorm(Constraint):
     max_value: float = 2.0
     axis: int | tuple[int, ...] = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "max_value", number_from_zero(self.max_value, "max_value"))
         object.__setattr__(self, "axis", _axis(self.axis))
 
-    def __call__(self, weight):
+    def __call__(self, weight: Array) -> Any:
         """``w * clip(|w|, 0, max_value) / |w|``."""
         weight = real(weight, "weight")
         norms = _norms(weight, self.axis)
         return _scaled(weight, np.clip(norms, 0, self.max_value) / (_EPSILON + norms))
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return asdict(self)
 
@@ -123,7 +125,7 @@ class MinMaxNorm(Constraint):
     rate: float = 1.0
     axis: int | tuple[int, ...] = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("min_value", "max_value", "rate"):
             object.__setattr__(self, name, number_from_zero(getattr(self, name), name))
         if self.min_value > self.max_value:
@@ -132,14 +134,14 @@ class MinMaxNorm(Constraint):
             raise ValueError(f"expected rate to be between 0 and 1, got {self.rate}")
         object.__setattr__(self, "axis", _axis(self.axis))
 
-    def __call__(self, weight):
+    def __call__(self, weight: Array) -> Any:
         """``w * (rate * clip(|w|, min_value, max_value) + (1 - rate) * |w|) / |w|``."""
         weight = real(weight, "weight")
         norms = _norms(weight, self.axis)
         wanted = self.rate * np.clip(norms, self.min_value, self.max_value) + (1 - self.rate) * norms
         return _scaled(weight, wanted / (_EPSILON + norms))
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return asdict(self)
 
@@ -162,15 +164,15 @@ class UnitNorm(Constraint):
 
     axis: int | tuple[int, ...] = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "axis", _axis(self.axis))
 
-    def __call__(self, weight):
+    def __call__(self, weight: Array) -> Any:
         """``w / |w|``."""
         weight = real(weight, "weight")
         return _scaled(weight, 1 / (_EPSILON + _norms(weight, self.axis)))
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's argument."""
         return asdict(self)
 
@@ -186,7 +188,7 @@ class NonNeg(Constraint):
     [[3.0, 0.0]]
     """
 
-    def __call__(self, weight):
+    def __call__(self, weight: Array) -> Any:
         """``max(w, 0)``."""
         return np.maximum(real(weight, "weight"), 0)
 
@@ -211,7 +213,7 @@ CONSTRAINTS = {"max_norm": MaxNorm, "min_max_norm": MinMaxNorm, "non_neg": NonNe
 CLASSES = {kind.__name__: kind for kind in (MaxNorm, MinMaxNorm, NonNeg, UnitNorm)}
 
 
-def get(identifier) -> Callable[[np.ndarray], np.ndarray] | None:
+def get(identifier: Any) -> Callable[[np.ndarray], np.ndarray] | None:
     """Return the callable ``weight -> weight`` that an argument stands for.
 
     Parameters
@@ -241,7 +243,7 @@ def get(identifier) -> Callable[[np.ndarray], np.ndarray] | None:
     return named(identifier, CONSTRAINTS, CLASSES, Constraint, "constraint", function="weight")
 
 
-def config_of(constraint) -> dict | str | None:
+def config_of(constraint) -> dict[str, Any] | str | None:
     """What `get` makes the same constraint of, as JSON values.
 
     Raises

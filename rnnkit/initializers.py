@@ -4,16 +4,20 @@ An initializer is a callable ``(shape, rng) -> array``. Those here are small imm
 (``"glorot_uniform"``), and a function of one's own will do as well. Values are drawn in float64 and cast by the layer.
 """
 
+from __future__ import annotations
+
 import inspect
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 import numpy as np
 
 from rnnkit import allocation
 from rnnkit.arguments import real_number, whole
 from rnnkit.arrays import real
+from rnnkit.hints import DType, Shape
 from rnnkit.serialization.configuration import described, is_described
 from rnnkit.serialization.registry import Configurable, find, is_elsewhere, name_of
 
@@ -45,7 +49,7 @@ class Initializer(Configurable):
 
     seed: int | None = None
 
-    def __call__(self, shape, rng=None, dtype=None) -> np.ndarray:
+    def __call__(self, shape: Shape, rng: Any = None, dtype: DType = None) -> np.ndarray:
         """Draw an array of `shape` from the `numpy.random.Generator` `rng`; without one, from the seed or anew."""
         allocation.check("an initializer's array", shape)
         if self.seed is not None or rng is None:
@@ -63,7 +67,7 @@ class _Settings(Initializer):
 
     seed: int | None = field(default=None, kw_only=True)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for one in fields(self):
             if isinstance(one.default, float):
                 object.__setattr__(self, one.name, real_number(getattr(self, one.name), one.name))
@@ -92,7 +96,7 @@ class Constant(_Settings):
 
     value: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         real(self.value, "value")  # an array will do, too
 
     def _values(self, shape, rng):
@@ -208,7 +212,7 @@ class VarianceScaling(_Settings):
     mode: str = "fan_in"
     distribution: str = "truncated_normal"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.mode not in ("fan_in", "fan_out", "fan_avg"):
             raise ValueError(f"expected mode fan_in, fan_out or fan_avg; got {self.mode!r}")
@@ -327,7 +331,7 @@ CLASSES = {
 }
 
 
-def initializer(identifier) -> Callable:
+def initializer(identifier: Any) -> Callable[..., Any]:
     """Return the callable ``(shape, rng) -> array`` that an `initializer` argument stands for.
 
     Parameters

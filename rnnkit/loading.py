@@ -10,7 +10,7 @@ from rnnkit.layers.support import model_files
 from rnnkit.serialization.array_files import load_arrays
 
 
-def load_model(path, custom_objects: Mapping[str, Any] | None = None):
+def load_model(path: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
     """Read the model, layer or fitted forecaster that a file holds.
 
     Loading runs no code of the file and imports nothing that it names; the memory that it takes is bounded by the

@@ -25,6 +25,7 @@ import numpy as np
 from rnnkit.activations import log_softmax, softplus
 from rnnkit.arguments import fraction, real_number
 from rnnkit.arrays import real, refuse
+from rnnkit.hints import Array
 from rnnkit.serialization import registry
 from rnnkit.serialization.configuration import described, is_described, named_config
 from rnnkit.serialization.registry import Configurable, find, is_elsewhere
@@ -94,7 +95,7 @@ def _check_alike(y_true, y_pred, lengths=None) -> None:
         )
 
 
-def mean_squared_error(y_true, y_pred):
+def mean_squared_error(y_true: Array, y_pred: Array) -> Any:
     """Compute ``mean((y_pred - y_true)^2)`` over the last axis.
 
     Parameters
@@ -124,7 +125,7 @@ def mean_squared_error(y_true, y_pred):
     return np.mean(np.square(y_pred - y_true), axis=-1)
 
 
-def mean_absolute_error(y_true, y_pred):
+def mean_absolute_error(y_true: Array, y_pred: Array) -> Any:
     """Compute ``mean(|y_pred - y_true|)`` over the last axis.
 
     Parameters
@@ -154,7 +155,7 @@ def mean_absolute_error(y_true, y_pred):
     return np.mean(np.abs(y_pred - y_true), axis=-1)
 
 
-def mean_absolute_percentage_error(y_true, y_pred):
+def mean_absolute_percentage_error(y_true: Array, y_pred: Array) -> Any:
     """Compute ``mean(100 |y_pred - y_true| / |y_true|)`` over the last axis.
 
     Sizes of y_true below 1e-7 count as 1e-7.
@@ -186,7 +187,7 @@ def mean_absolute_percentage_error(y_true, y_pred):
     return 100.0 * np.mean(np.abs(y_true - y_pred) / np.maximum(np.abs(y_true), EPSILON), axis=-1)
 
 
-def mean_squared_logarithmic_error(y_true, y_pred):
+def mean_squared_logarithmic_error(y_true: Array, y_pred: Array) -> Any:
     """Compute ``mean((log(1 + y_pred) - log(1 + y_true))^2)`` over the last axis.
 
     What is below 1e-7 counts as 1e-7.
@@ -219,7 +220,7 @@ def mean_squared_logarithmic_error(y_true, y_pred):
     return np.mean(np.square(difference), axis=-1)
 
 
-def hinge(y_true, y_pred):
+def hinge(y_true: Array, y_pred: Array) -> Any:
     """Compute ``max(1 - y_true y_pred, 0)`` for labels of -1 and 1, or of 0 and 1; the mean over the last axis.
 
     Parameters
@@ -249,7 +250,7 @@ def hinge(y_true, y_pred):
     return np.mean(np.maximum(1.0 - np.where(y_true == 0, -1.0, y_true) * y_pred, 0.0), axis=-1)
 
 
-def squared_hinge(y_true, y_pred):
+def squared_hinge(y_true: Array, y_pred: Array) -> Any:
     """Compute the square of what `hinge` is the mean of; the mean over the last axis.
 
     Parameters
@@ -279,7 +280,7 @@ def squared_hinge(y_true, y_pred):
     return np.mean(np.square(np.maximum(1.0 - np.where(y_true == 0, -1.0, y_true) * y_pred, 0.0)), axis=-1)
 
 
-def categorical_hinge(y_true, y_pred):
+def categorical_hinge(y_true: Array, y_pred: Array) -> Any:
     """Compute ``max(1 + the largest prediction of another class - that of y_true's class, 0)`` for one-hot y_true.
 
     Parameters
@@ -311,7 +312,7 @@ def categorical_hinge(y_true, y_pred):
     return np.maximum(wrong - right + 1.0, 0.0)
 
 
-def huber(y_true, y_pred, delta=1.0):
+def huber(y_true: Array, y_pred: Array, delta: float = 1.0) -> Any:
     """Compute ``e^2 / 2`` for errors up to `delta`, ``delta (|e| - delta / 2)`` beyond; the mean over the last axis.
 
     Huber (1964).
@@ -347,7 +348,7 @@ def huber(y_true, y_pred, delta=1.0):
     return np.mean(0.5 * np.square(near) + delta * (size - near), axis=-1)
 
 
-def log_cosh(y_true, y_pred):
+def log_cosh(y_true: Array, y_pred: Array) -> Any:
     """Compute ``log(cosh(y_pred - y_true))``, a smooth absolute error; the mean over the last axis.
 
     Parameters
@@ -378,7 +379,7 @@ def log_cosh(y_true, y_pred):
     return np.mean(size + softplus(-2.0 * size) - math.log(2.0), axis=-1)
 
 
-def quantile(y_true, y_pred, levels=0.5):
+def quantile(y_true: Array, y_pred: Array, levels: Any = 0.5) -> Any:
     """Compute the pinball loss ``max(q e, (q - 1) e)``, ``e = y_true - y_pred``; the mean over the last axis.
 
     Koenker and Bassett (1978). The best y_pred for a level q is the q-quantile of y_true.
@@ -419,7 +420,7 @@ def quantile(y_true, y_pred, levels=0.5):
     return np.mean(np.maximum(level * error, (level - 1.0) * error), axis=-1)
 
 
-def binary_crossentropy(y_true, y_pred, from_logits=False, label_smoothing=0.0):
+def binary_crossentropy(y_true: Array, y_pred: Array, from_logits: bool = False, label_smoothing: float = 0.0) -> Any:
     """Compute ``-y_true log(p) - (1 - y_true) log(1 - p)``; the mean over the last axis.
 
     Parameters
@@ -466,7 +467,9 @@ def _log_probabilities(y_pred, from_logits):
     return np.log(np.clip(p, EPSILON, 1.0 - EPSILON))
 
 
-def categorical_crossentropy(y_true, y_pred, from_logits=False, label_smoothing=0.0):
+def categorical_crossentropy(
+    y_true: Array, y_pred: Array, from_logits: bool = False, label_smoothing: float = 0.0
+) -> Any:
     """Compute ``-sum(y_true log(p))`` over the last axis, whose entries are classes.
 
     Parameters
@@ -503,7 +506,7 @@ def categorical_crossentropy(y_true, y_pred, from_logits=False, label_smoothing=
     return -np.sum(y_true * _log_probabilities(y_pred, from_logits), axis=-1)
 
 
-def sparse_categorical_crossentropy(y_true, y_pred, from_logits=False):
+def sparse_categorical_crossentropy(y_true: Array, y_pred: Array, from_logits: bool = False) -> Any:
     """Compute ``-log(p[y_true])``: `categorical_crossentropy` for classes by their numbers.
 
     Parameters
@@ -540,7 +543,7 @@ def sparse_categorical_crossentropy(y_true, y_pred, from_logits=False):
     return -np.sum(np.where(chosen, _log_probabilities(y_pred, from_logits), 0.0), axis=-1)
 
 
-def gaussian_negative_log_likelihood(y_true, y_pred):
+def gaussian_negative_log_likelihood(y_true: Array, y_pred: Array) -> Any:
     """Compute ``(log(2 pi) + s + (y_true - m)^2 exp(-s)) / 2`` of normal distributions.
 
     Nix and Weigend (1994). The mean over y_true's last axis.
@@ -582,7 +585,7 @@ def gaussian_negative_log_likelihood(y_true, y_pred):
     return np.mean(0.5 * (math.log(2.0 * math.pi) + log_variance + scaled), axis=-1)
 
 
-def poisson(y_true, y_pred, log_input=False):
+def poisson(y_true: Array, y_pred: Array, log_input: Any = False) -> Any:
     """Compute ``y_pred - y_true log(y_pred + 1e-7)`` for counts y_true; the mean over the last axis.
 
     With `log_input`, y_pred is the logarithm of the rate: ``exp(y_pred) - y_true y_pred``.
@@ -617,7 +620,7 @@ def poisson(y_true, y_pred, log_input=False):
     return np.mean(y_pred - y_true * np.log(y_pred + EPSILON), axis=-1)
 
 
-def kl_divergence(y_true, y_pred):
+def kl_divergence(y_true: Array, y_pred: Array) -> Any:
     """Compute ``sum(y_true log(y_true / y_pred))`` over the last axis, both clipped at 1e-7 and 1.
 
     Parameters
@@ -648,7 +651,7 @@ def kl_divergence(y_true, y_pred):
     return np.sum(y_true * (np.log(y_true) - np.log(y_pred)), axis=-1)
 
 
-def cosine_similarity(y_true, y_pred):
+def cosine_similarity(y_true: Array, y_pred: Array) -> Any:
     """Compute ``-cos`` of the angle between y_true and y_pred as vectors along the last axis.
 
     It is -1 for the same direction.
@@ -698,11 +701,11 @@ class Loss(Configurable):
 
     name: ClassVar[str]
 
-    def __call__(self, y_true, y_pred):
+    def __call__(self, y_true: Array, y_pred: Array) -> Any:
         """The function of the same name with these settings."""
         return LOSSES[self.name](y_true, y_pred, **self.get_config())
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return the settings as JSON values."""
         return asdict(self)  # type: ignore[call-overload]
 
@@ -837,7 +840,7 @@ class Huber(Loss):
     name = "huber"
     delta: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 < real_number(self.delta, "delta") < math.inf:
             raise ValueError(f"expected a finite delta above 0, got {self.delta!r}")
 
@@ -880,7 +883,7 @@ class Quantile(Loss):
     name = "quantile"
     levels: float | tuple[float, ...] = 0.5
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         several = isinstance(self.levels, (tuple, list, np.ndarray))
         given: Any = self.levels if several else [self.levels]
         levels = tuple(real_number(level, "a level") for level in given)
@@ -921,7 +924,7 @@ class BinaryCrossentropy(Loss):
     from_logits: bool = False
     label_smoothing: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_smoothing(self.label_smoothing)
 
 
@@ -953,7 +956,7 @@ class CategoricalCrossentropy(Loss):
     from_logits: bool = False
     label_smoothing: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_smoothing(self.label_smoothing)
 
 
@@ -1107,7 +1110,7 @@ ALIASES = {
 }
 
 
-def get(identifier) -> Callable:
+def get(identifier: Any) -> Callable:
     """Return the function ``(y_true, y_pred)`` that a `loss` argument stands for.
 
     Parameters

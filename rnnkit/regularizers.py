@@ -7,11 +7,13 @@ by name (``"l2"``).
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
 from rnnkit.arguments import number_from_zero
 from rnnkit.arrays import real
+from rnnkit.hints import Array
 from rnnkit.serialization.configuration import named, named_config
 from rnnkit.serialization.registry import Configurable
 
@@ -41,15 +43,15 @@ class Regularizer(Configurable):
 
     __slots__ = ()
 
-    def __call__(self, weight) -> float:
+    def __call__(self, weight: Array) -> float:
         """The penalty of a weight."""
         raise NotImplementedError
 
-    def gradient(self, weight) -> np.ndarray:
+    def gradient(self, weight: Array) -> np.ndarray:
         """Return the penalty's gradient, an array like `weight`."""
         raise NotImplementedError
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments as JSON values; one of your own with arguments overrides it."""
         return {}
 
@@ -78,11 +80,11 @@ class L1L2(Regularizer):
     l1: float = 0.0
     l2: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "l1", number_from_zero(self.l1, "l1"))
         object.__setattr__(self, "l2", number_from_zero(self.l2, "l2"))
 
-    def __call__(self, weight) -> float:
+    def __call__(self, weight: Array) -> float:
         """The penalty of a weight, summed in float64."""
         weight, penalty = real(weight, "weight"), 0.0
         if self.l1:
@@ -91,12 +93,12 @@ class L1L2(Regularizer):
             penalty += self.l2 * float(np.sum(np.square(weight, dtype=np.float64)))
         return penalty
 
-    def gradient(self, weight) -> np.ndarray:
+    def gradient(self, weight: Array) -> np.ndarray:
         """Compute ``l1 * sign(w) + 2 * l2 * w``."""
         weight = real(weight, "weight")
         return self.l1 * np.sign(weight) + 2 * self.l2 * weight
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return asdict(self)
 
@@ -118,14 +120,14 @@ class L1(L1L2):
 
     __slots__ = ()
 
-    def __init__(self, l1=0.01):
+    def __init__(self, l1: Any = 0.01):
         super().__init__(l1=l1)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's argument."""
         return {"l1": self.l1}
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"L1(l1={self.l1!r})"
 
 
@@ -146,14 +148,14 @@ class L2(L1L2):
 
     __slots__ = ()
 
-    def __init__(self, l2=0.01):
+    def __init__(self, l2: Any = 0.01):
         super().__init__(l2=l2)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's argument."""
         return {"l2": self.l2}
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"L2(l2={self.l2!r})"
 
 
@@ -161,7 +163,7 @@ REGULARIZERS = {"l1": L1, "l2": L2, "l1_l2": L1L2}
 CLASSES = {kind.__name__: kind for kind in (L1, L2, L1L2)}
 
 
-def get(identifier) -> Regularizer | None:
+def get(identifier: Any) -> Regularizer | None:
     """Return the regularizer that an argument stands for.
 
     Parameters
@@ -190,6 +192,6 @@ def get(identifier) -> Regularizer | None:
     return named(identifier, REGULARIZERS, CLASSES, Regularizer, "regularizer")
 
 
-def config_of(regularizer) -> dict | str | None:
+def config_of(regularizer) -> dict[str, Any] | str | None:
     """What `get` makes the same regularizer of, as JSON values."""
     return named_config(regularizer, CLASSES)

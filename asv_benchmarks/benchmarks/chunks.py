@@ -16,7 +16,7 @@ from . import sizes
 
 CHUNKS = (20, 50)  # of rows and of steps, each of so little that nothing but overhead is left
 BATCH, TIME, FEATURES, UNITS = sizes.WORKERS
-ROWS = 64  # in a chunk
+ROWS = 128  # in a chunk
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ import numpy as np
 from rnnkit import allocation
 from rnnkit.arguments import number_from_zero, positive_integer, sizes
 from rnnkit.arrays import real
+from rnnkit.hints import Array, Seed
 from rnnkit.layers.base import Layer, seed_sequence
 from rnnkit.layers.rnn import RNN
 from rnnkit.steps.cell import frozen
@@ -50,19 +51,23 @@ class GradCheck:
     tolerance : float
     """
 
+    arrays: Any
+    name: Any
+    tolerance: Any
+
     def __init__(self, name: str, arrays: list[CheckedArray], tolerance: float):
         self.name, self.arrays, self.tolerance = name, arrays, tolerance
 
     def __bool__(self) -> bool:
         return all(array.ok for array in self.arrays)
 
-    def __getitem__(self, name) -> CheckedArray:
+    def __getitem__(self, name: str) -> CheckedArray:
         for array in self.arrays:
             if array.name == name:
                 return array
         raise KeyError(f"no array named {name!r} was checked; there are: {', '.join(a.name for a in self.arrays)}")
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         wrong = sum(not array.ok for array in self.arrays)
         told = f"{wrong} of {len(self.arrays)} arrays WRONG" if wrong else "ok"
         cells = [(a.name, str(a.shape), f"{a.error:.1e}", "ok" if a.ok else "WRONG") for a in self.arrays]
@@ -72,17 +77,17 @@ class GradCheck:
 
 
 def gradcheck(
-    layer,
-    x=None,
+    layer: Any,
+    x: Array = None,
     *,
-    initial_state=None,
-    mask=None,
-    constants=None,
-    training=False,
-    directions=3,
-    step=1e-5,
-    tolerance=1e-7,
-    seed=0,
+    initial_state: Array = None,
+    mask: Array = None,
+    constants: Array = None,
+    training: bool = False,
+    directions: Any = 3,
+    step: Any = 1e-5,
+    tolerance: Any = 1e-7,
+    seed: Seed = 0,
 ) -> GradCheck:
     """Hold the gradient of a cell or layer against central differences, in float64.
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from rnnkit import allocation
 from rnnkit.cells.stacked import StackedRNNCells
+from rnnkit.hints import Array, Seed
 from rnnkit.layers.base import seed_sequence
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.support import validation
@@ -21,7 +22,17 @@ from rnnkit.steps.step import Step
 _ROWS = 4096  # evaluated at a time
 
 
-def jvp(cell, x, states=None, d_x=None, d_states=None, *, constants=None, training=False, seed=None):
+def jvp(
+    cell: Any,
+    x: Array,
+    states: Array = None,
+    d_x: Array = None,
+    d_states: Array = None,
+    *,
+    constants: Array = None,
+    training: bool = False,
+    seed: Seed = None,
+) -> Any:
     """Compute one step, and how its results change along a direction of x and the states.
 
     Parameters
@@ -97,18 +108,20 @@ class Jacobian:
         All states by all states, each made flat, one after another.
     """
 
-    state_by_state: np.ndarray | dict
-    state_by_x: np.ndarray | dict
-    output_by_state: np.ndarray | dict
+    state_by_state: np.ndarray | dict[str, Any]
+    state_by_x: np.ndarray | dict[str, Any]
+    output_by_state: np.ndarray | dict[str, Any]
     output_by_x: np.ndarray
     matrix: np.ndarray
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         names = ("state_by_state", "state_by_x", "output_by_state", "output_by_x", "matrix")
         return f"Jacobian({', '.join(f'{name}: {_shapes(getattr(self, name))}' for name in names)})"
 
 
-def jacobian(cell, x, states=None, *, constants=None, training=False, seed=None) -> Jacobian:
+def jacobian(
+    cell: Any, x: Array, states: Array = None, *, constants: Array = None, training: bool = False, seed: Seed = None
+) -> Jacobian:
     """Compute all derivatives of one step by its input and states.
 
     Parameters

@@ -14,6 +14,7 @@ from rnnkit.c_code import network, reference
 from rnnkit.c_code.files import MARK, Recorded, Texts
 from rnnkit.c_code.network import Network
 from rnnkit.c_code.text import identifier, is_identifier
+from rnnkit.hints import Array, DType
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.serialization.atomic_files import replacing
@@ -67,7 +68,7 @@ class ExportedC:
     state_bytes: int
     error: Int8Error | None = None
 
-    def __str__(self):
+    def __str__(self) -> Any:
         told = [
             f"{self.name} in {self.folder}: {', '.join(file.name for file in self.files)}",
             f"weights {self.weight_bytes:,} bytes, states {self.state_bytes:,} bytes",
@@ -77,13 +78,13 @@ class ExportedC:
 
 def export_c(
     layer: Layer,
-    folder,
+    folder: Any,
     name: str | None = None,
     *,
-    dtype=None,
+    dtype: DType = None,
     weights: str = "float",
-    data=None,
-    constants=None,
+    data: Any = None,
+    constants: Array = None,
 ) -> ExportedC:
     """Write a layer or a model as C99 that needs no library but math.h and allocates nothing.
 

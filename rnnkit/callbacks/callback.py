@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from rnnkit.hints import Logs
+
 HOOKS = (
     "on_train_begin",
     "on_train_end",
@@ -45,46 +47,46 @@ class Callback:
 
     def __init__(self):
         self.model: Any = None
-        self.params: dict = {}
+        self.params: dict[str, Any] = {}
 
-    def set_model(self, model) -> None:
+    def set_model(self, model: Any) -> None:
         """Take the model that is trained."""
         self.model = model
 
-    def set_params(self, params) -> None:
+    def set_params(self, params: Any) -> None:
         """Take how it is trained."""
         self.params = params
 
-    def on_train_begin(self, logs=None) -> None:
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Act before the first epoch."""
 
-    def on_train_end(self, logs=None) -> None:
+    def on_train_end(self, logs: Logs = None) -> None:
         """Act after the last epoch, whatever ended the fit."""
 
-    def on_epoch_begin(self, epoch, logs=None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Act before an epoch."""
 
-    def on_epoch_end(self, epoch, logs=None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Act after an epoch and its validation."""
 
-    def on_train_batch_begin(self, batch, logs=None) -> None:
+    def on_train_batch_begin(self, batch: Any, logs: Logs = None) -> None:
         """Act before a batch; calls `on_batch_begin`."""
         self.on_batch_begin(batch, logs)
 
-    def on_train_batch_end(self, batch, logs=None) -> None:
+    def on_train_batch_end(self, batch: Any, logs: Logs = None) -> None:
         """Act after a batch and its update of the weights; calls `on_batch_end`."""
         self.on_batch_end(batch, logs)
 
-    def on_batch_begin(self, batch, logs=None) -> None:
+    def on_batch_begin(self, batch: Any, logs: Logs = None) -> None:
         """Act as `on_train_batch_begin`, of which this is another name."""
 
-    def on_batch_end(self, batch, logs=None) -> None:
+    def on_batch_end(self, batch: Any, logs: Logs = None) -> None:
         """Act as `on_train_batch_end`, of which this is another name."""
 
-    def on_test_begin(self, logs=None) -> None:
+    def on_test_begin(self, logs: Logs = None) -> None:
         """Act before an evaluation, also an epoch's own."""
 
-    def on_test_end(self, logs=None) -> None:
+    def on_test_end(self, logs: Logs = None) -> None:
         """Act after an evaluation."""
 
 
@@ -110,7 +112,7 @@ class LambdaCallback(Callback):
     3 0.5
     """
 
-    def __init__(self, **functions):
+    def __init__(self, **functions: Any):
         super().__init__()
         for name, function in functions.items():
             if name not in _NAMES:

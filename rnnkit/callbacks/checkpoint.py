@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from rnnkit.callbacks.monitoring import Monitor, count
 from rnnkit.console import say
+from rnnkit.hints import Logs
 
 
 class ModelCheckpoint(Monitor):
@@ -48,27 +50,27 @@ class ModelCheckpoint(Monitor):
 
     def __init__(
         self,
-        filepath,
-        monitor="val_loss",
-        verbose=0,
-        save_best_only=False,
-        save_weights_only=True,
-        mode="auto",
-        save_freq="epoch",
+        filepath: Any,
+        monitor: str = "val_loss",
+        verbose: Any = 0,
+        save_best_only: bool = False,
+        save_weights_only: bool = True,
+        mode: str = "auto",
+        save_freq: Any = "epoch",
     ):
         super().__init__(monitor, mode)
-        self.filepath = os.fspath(filepath)
+        self.filepath: Any = os.fspath(filepath)
         self.verbose = verbose
-        self.save_best_only = bool(save_best_only)
-        self.save_weights_only = bool(save_weights_only)
+        self.save_best_only: bool = bool(save_best_only)
+        self.save_weights_only: bool = bool(save_weights_only)
         self.save_freq = save_freq if save_freq == "epoch" else count(save_freq, "save_freq, if not 'epoch',", 1)
         self._epoch = self._batches = 0
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Remember which epoch it is."""
         self._epoch = epoch
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: Any, logs: Logs = None) -> None:
         """Count batches, and write if it is time to."""
         if self.save_freq == "epoch":
             return
@@ -76,7 +78,7 @@ class ModelCheckpoint(Monitor):
         if self._batches % self.save_freq == 0:
             self._save(self._epoch, logs or {}, batch + 1)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Write, unless batches say when."""
         if self.save_freq == "epoch":
             self._save(epoch, logs or {}, self.params.get("steps"))
@@ -99,6 +101,6 @@ class ModelCheckpoint(Monitor):
         else:
             self.model.save(path, optimizer=True, states=True)
         if self.save_best_only:
-            self.best = value
+            self.best: Any = value
         if self.verbose:
             say(f"epoch {epoch + 1}: {'weights' if self.save_weights_only else 'model'} written to {path}")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import os
+from typing import Any
 
 from rnnkit.callbacks.callback import Callback
+from rnnkit.hints import Logs
 from rnnkit.serialization.atomic_files import replacing
 
 
@@ -35,19 +37,19 @@ class CSVLogger(Callback):
     >>> logger = rnnkit.callbacks.CSVLogger("training.csv", append=True)
     """
 
-    def __init__(self, filename, separator=",", append=False):
+    def __init__(self, filename: str, separator: str = ",", append: bool = False):
         super().__init__()
         if not isinstance(separator, str) or len(separator) != 1 or separator in '\r\n"':
             raise ValueError(
                 f"expected separator to be one character, neither a quote nor a line's end; got {separator!r}"
             )
-        self.filename = os.fspath(filename)
+        self.filename: Any = os.fspath(filename)
         self.separator = separator
-        self.append = bool(append)
+        self.append: bool = bool(append)
         self._rows: list[dict[str, str]] = []
         self._columns = ["epoch"]
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Read what is to be kept; see that the file can be written."""
         self._rows, self._columns = [], ["epoch"]
         if self.append and os.path.exists(self.filename):
@@ -63,7 +65,7 @@ class CSVLogger(Callback):
             self._rows, self._columns = rows, columns or self._columns
         self._write()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Add a row, and write the file."""
         row = {"epoch": str(epoch)} | {key: repr(float(value)) for key, value in (logs or {}).items()}
         self._rows.append(row)

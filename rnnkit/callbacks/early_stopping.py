@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rnnkit.arguments import real_number
 from rnnkit.callbacks.monitoring import Monitor, count
 from rnnkit.console import say
+from rnnkit.hints import Logs
 
 
 class EarlyStopping(Monitor):
@@ -47,37 +50,39 @@ class EarlyStopping(Monitor):
     >>> stopping = rnnkit.callbacks.EarlyStopping("val_loss", patience=5, restore_best_weights=True)
     """
 
+    best: Any
+
     def __init__(
         self,
-        monitor="val_loss",
-        min_delta=0,
-        patience=0,
-        verbose=0,
-        mode="auto",
-        baseline=None,
-        restore_best_weights=False,
-        start_from_epoch=0,
+        monitor: str = "val_loss",
+        min_delta: float = 0,
+        patience: int = 0,
+        verbose: Any = 0,
+        mode: str = "auto",
+        baseline: float | None = None,
+        restore_best_weights: bool = False,
+        start_from_epoch: int = 0,
     ):
         super().__init__(monitor, mode, min_delta)
-        self.patience = count(patience, "patience")
+        self.patience: Any = count(patience, "patience")
         self.verbose = verbose
-        self.baseline = None if baseline is None else real_number(baseline, "baseline")
-        self.restore_best_weights = bool(restore_best_weights)
-        self.start_from_epoch = count(start_from_epoch, "start_from_epoch")
+        self.baseline: Any = None if baseline is None else real_number(baseline, "baseline")
+        self.restore_best_weights: bool = bool(restore_best_weights)
+        self.start_from_epoch: Any = count(start_from_epoch, "start_from_epoch")
         self._start()
 
     def _start(self):
         self._watch_anew()
         self.best_epoch: int | None = None
         self.stopped_epoch: int | None = None
-        self.best_weights: dict | None = None
-        self.wait = 0
+        self.best_weights: dict[str, Any] | None = None
+        self.wait: int = 0
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Forget an earlier fit."""
         self._start()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Compare with the best so far, and stop if the patience is at its end."""
         value = self._watched(logs)
         if value is None or epoch < self.start_from_epoch:
@@ -93,7 +98,7 @@ class EarlyStopping(Monitor):
             self.stopped_epoch = epoch
             self.model.stop_training = True
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Logs = None) -> None:
         """Put the best weights back if asked for."""
         if self.verbose and self.stopped_epoch is not None:
             say(f"epoch {self.stopped_epoch + 1}: {self.monitor} is no better, training stops")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import html
 import math
+from typing import Any
 
 from rnnkit.callbacks.callback import Callback
 from rnnkit.console import in_jupyter
+from rnnkit.hints import Logs
 
 _SHOWN = 10  # epochs in a notebook's table
 _COLOURS = {"training": "#1f6fb4", "validation": "#d1741a"}
@@ -40,7 +42,7 @@ class History(Callback):
 
     def __init__(self):
         super().__init__()
-        self.traffic = None
+        self.traffic: Any = None
         self._start()
 
     def _start(self):
@@ -49,11 +51,11 @@ class History(Callback):
         self._rows: list[dict[str, float]] = []
         self.interrupted = False
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Forget an earlier fit."""
         self._start()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Keep the epoch's numbers."""
         row = {key: float(value) for key, value in (logs or {}).items()}
         self.epoch.append(epoch)
@@ -61,7 +63,7 @@ class History(Callback):
         for key, value in row.items():
             self.history.setdefault(key, []).append(value)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Any = None) -> Any:
         """Draw the loss over the epochs, and every metric beside it.
 
         Parameters
@@ -126,7 +128,7 @@ class History(Callback):
         if f"val_{name}" in self.history:
             axes.legend(frameon=False, fontsize=8)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         epochs = f"{len(self.epoch)} epoch{'' if len(self.epoch) == 1 else 's'}"
         last = ", ".join(f"{key} {values[-1]:.4g}" for key, values in self.history.items() if key != "learning_rate")
         ended = ", interrupted" if self.interrupted else ""

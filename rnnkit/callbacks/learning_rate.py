@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 import math
+from typing import Any
 
 from rnnkit.arguments import real_number
 from rnnkit.callbacks.callback import Callback
 from rnnkit.callbacks.monitoring import Monitor, count
 from rnnkit.console import say
+from rnnkit.hints import Logs
 
 
 class LearningRateScheduler(Callback):
@@ -34,7 +36,7 @@ class LearningRateScheduler(Callback):
     >>> halve = rnnkit.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2 if epoch % 10 == 9 else rate)
     """
 
-    def __init__(self, schedule, verbose=0):
+    def __init__(self, schedule: Any, verbose: Any = 0):
         super().__init__()
         if not callable(schedule):
             raise TypeError(f"expected schedule to be a function of epoch and learning rate, got {schedule!r}")
@@ -48,7 +50,7 @@ class LearningRateScheduler(Callback):
         except ValueError:  # no signature to read
             self._takes_rate = True
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Set the epoch's learning rate."""
         optimizer = self.model.optimizer
         arguments = (epoch, float(optimizer.learning_rate)) if self._takes_rate else (epoch,)
@@ -99,38 +101,42 @@ class ReduceLROnPlateau(Monitor):
     >>> reduction = rnnkit.callbacks.ReduceLROnPlateau("val_loss", factor=0.2, patience=5, min_lr=1e-5)
     """
 
+    best: Any
+    wait: int
+    cooldown_counter: int
+
     def __init__(
         self,
-        monitor="val_loss",
-        factor=0.1,
-        patience=10,
-        verbose=0,
-        mode="auto",
-        min_delta=1e-4,
-        cooldown=0,
-        min_lr=0.0,
+        monitor: str = "val_loss",
+        factor: float = 0.1,
+        patience: int = 10,
+        verbose: Any = 0,
+        mode: str = "auto",
+        min_delta: float = 1e-4,
+        cooldown: int = 0,
+        min_lr: float = 0.0,
     ):
         super().__init__(monitor, mode, min_delta)
         if not 0 < real_number(factor, "factor") < 1:
             raise ValueError(f"expected factor between 0 and 1, got {factor!r}")
-        self.factor = float(factor)
-        self.patience = count(patience, "patience")
+        self.factor: float = float(factor)
+        self.patience: Any = count(patience, "patience")
         self.verbose = verbose
-        self.cooldown = count(cooldown, "cooldown")
-        self.min_lr = real_number(min_lr, "min_lr")
+        self.cooldown: Any = count(cooldown, "cooldown")
+        self.min_lr: float = real_number(min_lr, "min_lr")
         self._start()
 
     def _start(self):
         self._watch_anew()
         self.wait = self.cooldown_counter = 0
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Forget an earlier fit, and see now rather than in some hours whether the learning rate can be set."""
         self._start()
         optimizer = self.model.optimizer
         optimizer.learning_rate = float(optimizer.learning_rate)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Compare with the best so far, and reduce the learning rate if the patience is at its end."""
         value = self._watched(logs)
         if value is None:

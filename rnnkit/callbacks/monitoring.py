@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rnnkit.arguments import real_number, whole
 from rnnkit.callbacks.callback import Callback
 
@@ -23,7 +25,7 @@ class Monitor(Callback):
         What is better by no more than this isn't better.
     """
 
-    def __init__(self, monitor="val_loss", mode="auto", min_delta=0.0):
+    def __init__(self, monitor: str = "val_loss", mode: str = "auto", min_delta: float = 0.0):
         super().__init__()
         if not isinstance(monitor, str):
             raise TypeError(f"expected monitor to be a key of the logs, such as 'val_loss'; got {monitor!r}")
@@ -31,7 +33,7 @@ class Monitor(Callback):
             raise ValueError(f"expected mode to be 'auto', 'min' or 'max', got {mode!r}")
         self.monitor = monitor
         self.mode = mode
-        self.min_delta = abs(real_number(min_delta, "min_delta"))
+        self.min_delta: Any = abs(real_number(min_delta, "min_delta"))
         if mode == "auto":
             mode = "max" if _GREATER & set(monitor.removeprefix("val_").lower().split("_")) else "min"
         self._more = mode == "max"

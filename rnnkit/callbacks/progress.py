@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from time import perf_counter
+from typing import Any
 
 from rnnkit.callbacks.bars import Bar, open_bar
 from rnnkit.callbacks.callback import Callback
 from rnnkit.console import in_jupyter, is_watched, say
+from rnnkit.hints import Logs
 
 
 class ProgressBar(Callback):
@@ -33,7 +35,7 @@ class ProgressBar(Callback):
     >>> bar = rnnkit.callbacks.ProgressBar(verbose=2)
     """
 
-    def __init__(self, verbose="auto"):
+    def __init__(self, verbose: Any = "auto"):
         super().__init__()
         if not (isinstance(verbose, (int, str)) and verbose in ("auto", 0, 1, 2)):
             raise ValueError(f"expected verbose to be 'auto', 0, 1 or 2, got {verbose!r}")
@@ -56,11 +58,11 @@ class ProgressBar(Callback):
         self._validation: dict = {}
         self._latest: dict = {}
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Forget an earlier fit."""
         self._start()
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Name the epoch; open the bar with the first one."""
         epochs = self.params.get("epochs")
         number = str(epoch + 1) if epochs is None else f"{epoch + 1:>{len(str(epochs))}}/{epochs}"
@@ -76,7 +78,7 @@ class ProgressBar(Callback):
     def _total(self, steps):
         return None if steps is None or self._left is None else self._done + steps * self._left
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: Any, logs: Logs = None) -> None:
         """Count, and draw anew if that is due."""
         self._done += 1
         self._latest = logs or {}
@@ -84,7 +86,7 @@ class ProgressBar(Callback):
             self._show(self._latest | self._validation)
             self._due = perf_counter() + self._interval
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Show the epoch's numbers."""
         logs = {key: value for key, value in (logs or {}).items() if key != "learning_rate"}
         if self._done == self._before:  # an optimizer that takes all batches at once
@@ -107,7 +109,7 @@ class ProgressBar(Callback):
             first = {key: logs[key] for key in ("loss", "val_loss") if key in logs}
             self._bar.show(self._done, self._description, _notes(first | logs))
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Logs = None) -> None:
         """Leave the bar as it is."""
         if self._bar:
             if self._done > self._before:  # in the middle of an epoch

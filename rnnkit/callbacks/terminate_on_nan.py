@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from rnnkit.callbacks.callback import Callback
+from rnnkit.hints import Logs
 
 
 class TerminateOnNaN(Callback):
@@ -35,15 +37,15 @@ class TerminateOnNaN(Callback):
         self.stopped_epoch: int | None = None
         self.stopped_batch: int | None = None
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Forget an earlier fit."""
         self._start()
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Remember which epoch it is."""
         self._epoch = epoch
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: Any, logs: Logs = None) -> None:
         """Stop if the loss is no number."""
         loss = (logs or {}).get("loss")
         if loss is not None and not math.isfinite(loss):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from rnnkit.activations import activation as activation_of
 from rnnkit.activations import activation_name
 from rnnkit.arguments import fraction, number_from_zero, positive_integer
+from rnnkit.hints import Activation, Array, Config, Seed, Shape
 from rnnkit.initializers import Uniform
 from rnnkit.steps.cell import Cell, connections
 
@@ -67,44 +70,44 @@ class ESNCell(Cell):
 
     def __init__(
         self,
-        units,
-        spectral_radius=0.9,
-        leak=1.0,
-        input_scaling=1.0,
-        bias_scaling=0.0,
-        density=0.1,
-        activation="tanh",
-        seed=None,
+        units: int,
+        spectral_radius: float = 0.9,
+        leak: Any = 1.0,
+        input_scaling: float = 1.0,
+        bias_scaling: float = 0.0,
+        density: float = 0.1,
+        activation: Activation = "tanh",
+        seed: Seed = None,
         *,
-        name=None,
+        name: str | None = None,
     ):
         super().__init__(name=name)
-        self.units = positive_integer(units, "units")
-        self.spectral_radius = number_from_zero(spectral_radius, "spectral_radius")
-        self.leak = fraction(leak, "leak")
-        self.input_scaling = number_from_zero(input_scaling, "input_scaling")
-        self.bias_scaling = number_from_zero(bias_scaling, "bias_scaling")
-        self.density = fraction(density, "density")
-        self.activation = activation_of(activation)
+        self.units: int = positive_integer(units, "units")
+        self.spectral_radius: float = number_from_zero(spectral_radius, "spectral_radius")
+        self.leak: float = fraction(leak, "leak")
+        self.input_scaling: float = number_from_zero(input_scaling, "input_scaling")
+        self.bias_scaling: float = number_from_zero(bias_scaling, "bias_scaling")
+        self.density: float = fraction(density, "density")
+        self.activation: Callable[..., Any] = activation_of(activation)
         self.seed = seed
-        self.state_size = self.units
+        self.state_size: Any = self.units
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Draw ``kernel`` (F, U), ``recurrent_kernel`` (U, U) and ``bias`` (U,), which training leaves as they are."""
         if len(input_shape) != 2:
             shape = ("batch", "time", *input_shape[1:])
             raise ValueError(f"expected x of shape (batch, time, features), got ({', '.join(map(str, shape))})")
         self._check_memory({"kernel": (input_shape[-1], self.units), "recurrent_kernel": (self.units, self.units)})
         inward = Uniform(-self.input_scaling, self.input_scaling)
-        self.kernel = self.add_weight((input_shape[-1], self.units), inward, "kernel", trainable=False)
-        self.recurrent_kernel = self.add_weight(
+        self.kernel: Any = self.add_weight((input_shape[-1], self.units), inward, "kernel", trainable=False)
+        self.recurrent_kernel: Any = self.add_weight(
             (self.units, self.units), self.draw_reservoir, "recurrent_kernel", trainable=False
         )
         outward = Uniform(-self.bias_scaling, self.bias_scaling)
-        self.bias = self.add_weight((self.units,), outward, "bias", trainable=False)
+        self.bias: Any = self.add_weight((self.units,), outward, "bias", trainable=False)
         self.built = True
 
-    def draw_reservoir(self, shape, rng):
+    def draw_reservoir(self, shape: Shape, rng: Any) -> Any:
         """Return sparse normal weights, as many into each unit, scaled to the spectral radius: an initializer."""
         from scipy.sparse import csc_array
 
@@ -112,19 +115,19 @@ class ESNCell(Cell):
         weights *= self.spectral_radius / spectral_radius(weights)
         return csc_array(weights) if np.count_nonzero(weights) <= _SPARSE * weights.size else weights
 
-    def call(self, inputs, states):
+    def call(self, inputs: Array, states: Array) -> Any:
         """Compute one step: ``(h, h)``."""
         h = states[0]
         z = inputs @ self.kernel + self.bias + h @ self.recurrent_kernel
         h = (1 - self.leak) * h + self.leak * self.activation(z)
         return h, h
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         config = {argument: getattr(self, argument) for argument in inspect.signature(type(self)).parameters}
         return config | {"activation": activation_name(self.activation)}
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__}({self.units})"
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rnnkit.cells.standard import StandardCell
+from rnnkit.hints import Activation, Array, Constraint, Initializer, Regularizer, Seed
 
 
 class GRUCell(StandardCell):
@@ -53,25 +56,25 @@ class GRUCell(StandardCell):
 
     def __init__(
         self,
-        units,
-        activation="tanh",
-        recurrent_activation="sigmoid",
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        recurrent_initializer="orthogonal",
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        recurrent_regularizer=None,
-        bias_regularizer=None,
-        kernel_constraint=None,
-        recurrent_constraint=None,
-        bias_constraint=None,
-        dropout=0.0,
-        recurrent_dropout=0.0,
-        seed=None,
-        reset_after=True,
+        units: int,
+        activation: Activation = "tanh",
+        recurrent_activation: Activation = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Initializer = "glorot_uniform",
+        recurrent_initializer: Initializer = "orthogonal",
+        bias_initializer: Initializer = "zeros",
+        kernel_regularizer: Regularizer = None,
+        recurrent_regularizer: Regularizer = None,
+        bias_regularizer: Regularizer = None,
+        kernel_constraint: Constraint = None,
+        recurrent_constraint: Constraint = None,
+        bias_constraint: Constraint = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: Seed = None,
+        reset_after: bool = True,
         *,
-        name=None,
+        name: str | None = None,
     ):
         super().__init__(
             units,
@@ -92,15 +95,15 @@ class GRUCell(StandardCell):
             seed=seed,
             name=name,
         )
-        self.reset_after = bool(reset_after)
-        self.state_size = self.units
+        self.reset_after: bool = bool(reset_after)
+        self.state_size: Any = self.units
 
     @property
-    def bias_shape(self):
+    def bias_shape(self) -> tuple[int, ...]:
         """One row for x, and one for h where the reset gate comes after the product."""
         return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
 
-    def call(self, inputs, states, training=False, draws=None):
+    def call(self, inputs: Array, states: Array, training: bool = False, draws: Any = None) -> Any:
         """Compute one step: ``(h, h)``."""
         units, h = self.units, states[0]
         x, h_seen = self.dropped(inputs, h, training, draws)

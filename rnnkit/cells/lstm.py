@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from rnnkit.arrays import real
 from rnnkit.cells.standard import StandardCell
+from rnnkit.hints import Activation, Array, Constraint, Initializer, Regularizer, Seed, Shape
 
 
 class LSTMCell(StandardCell):
@@ -51,25 +54,25 @@ class LSTMCell(StandardCell):
 
     def __init__(
         self,
-        units,
-        activation="tanh",
-        recurrent_activation="sigmoid",
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        recurrent_initializer="orthogonal",
-        bias_initializer="zeros",
-        unit_forget_bias=True,
-        kernel_regularizer=None,
-        recurrent_regularizer=None,
-        bias_regularizer=None,
-        kernel_constraint=None,
-        recurrent_constraint=None,
-        bias_constraint=None,
-        dropout=0.0,
-        recurrent_dropout=0.0,
-        seed=None,
+        units: int,
+        activation: Activation = "tanh",
+        recurrent_activation: Activation = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Initializer = "glorot_uniform",
+        recurrent_initializer: Initializer = "orthogonal",
+        bias_initializer: Initializer = "zeros",
+        unit_forget_bias: bool = True,
+        kernel_regularizer: Regularizer = None,
+        recurrent_regularizer: Regularizer = None,
+        bias_regularizer: Regularizer = None,
+        kernel_constraint: Constraint = None,
+        recurrent_constraint: Constraint = None,
+        bias_constraint: Constraint = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: Seed = None,
         *,
-        name=None,
+        name: str | None = None,
     ):
         super().__init__(
             units,
@@ -90,17 +93,17 @@ class LSTMCell(StandardCell):
             seed=seed,
             name=name,
         )
-        self.unit_forget_bias = bool(unit_forget_bias)
-        self.state_size = [self.units, self.units]
+        self.unit_forget_bias: bool = bool(unit_forget_bias)
+        self.state_size: Any = [self.units, self.units]
 
-    def start_of_bias(self, shape, rng):
+    def start_of_bias(self, shape: Shape, rng: Any) -> Any:
         """Initialize the bias, the forget gate's quarter at 1 with `unit_forget_bias`."""
         bias = real(self.bias_initializer(shape, rng), "the initializer's array for 'bias'").astype(np.float64)
         if self.unit_forget_bias and bias.ndim:
             bias[self.units : 2 * self.units] = 1
         return bias
 
-    def call(self, inputs, states, training=False, draws=None):
+    def call(self, inputs: Array, states: Array, training: bool = False, draws: Any = None) -> Any:
         """Compute one step: ``(h, [h, c])``."""
         units, (h, c) = self.units, states
         x, h = self.dropped(inputs, h, training, draws)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rnnkit.cells.standard import StandardCell
+from rnnkit.hints import Activation, Array, Constraint, Initializer, Regularizer, Seed
 
 
 class SimpleRNNCell(StandardCell):
@@ -43,23 +46,23 @@ class SimpleRNNCell(StandardCell):
 
     def __init__(
         self,
-        units,
-        activation="tanh",
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        recurrent_initializer="orthogonal",
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        recurrent_regularizer=None,
-        bias_regularizer=None,
-        kernel_constraint=None,
-        recurrent_constraint=None,
-        bias_constraint=None,
-        dropout=0.0,
-        recurrent_dropout=0.0,
-        seed=None,
+        units: int,
+        activation: Activation = "tanh",
+        use_bias: bool = True,
+        kernel_initializer: Initializer = "glorot_uniform",
+        recurrent_initializer: Initializer = "orthogonal",
+        bias_initializer: Initializer = "zeros",
+        kernel_regularizer: Regularizer = None,
+        recurrent_regularizer: Regularizer = None,
+        bias_regularizer: Regularizer = None,
+        kernel_constraint: Constraint = None,
+        recurrent_constraint: Constraint = None,
+        bias_constraint: Constraint = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: Seed = None,
         *,
-        name=None,
+        name: str | None = None,
     ):
         super().__init__(
             units,
@@ -79,9 +82,9 @@ class SimpleRNNCell(StandardCell):
             seed=seed,
             name=name,
         )
-        self.state_size = self.units
+        self.state_size: Any = self.units
 
-    def call(self, inputs, states, training=False, draws=None):
+    def call(self, inputs: Array, states: Array, training: bool = False, draws: Any = None) -> Any:
         """Compute one step: ``(h, h)``."""
         x, h = self.dropped(inputs, states[0], training, draws)
         z = x @ self.kernel + h @ self.recurrent_kernel

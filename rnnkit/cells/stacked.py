@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any, Self
+
 import numpy as np
 
+from rnnkit.hints import Array, Config, CustomObjects, Shape
 from rnnkit.serialization.configuration import deserialize, serialize
 from rnnkit.steps.cell import Cell, Under, as_cell, call_initial, current_build, prepare
 from rnnkit.steps.states import StateSpec
@@ -34,18 +37,20 @@ class StackedRNNCells(Cell):
     ((2, 4), (2, 8), (2, 8), (2, 4))
     """
 
-    def __init__(self, cells, *, name=None):
+    def __init__(self, cells: Any, *, name: str | None = None):
         super().__init__(name=name)
         if not isinstance(cells, (list, tuple)) or not cells:
             raise ValueError(f"expected a list of cells, at least one, got {cells!r}")
-        self.cells = [StackedRNNCells(cell) if isinstance(cell, (list, tuple)) else as_cell(cell) for cell in cells]
+        self.cells: Any = [
+            StackedRNNCells(cell) if isinstance(cell, (list, tuple)) else as_cell(cell) for cell in cells
+        ]
 
     @property
-    def state_size(self):
+    def state_size(self) -> Any:
         """One entry per cell."""
         return [cell._states().state_size for cell in self.cells]
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Build every cell for the output of the one below."""
         self._features = []
         features = tuple(input_shape[1:])
@@ -58,26 +63,26 @@ class StackedRNNCells(Cell):
             features = declared_output_shape(cell) if step.takes_constants else step.output_shape()
         self.built = True
 
-    def call(self, inputs, states, constants=(), training=False):
+    def call(self, inputs: Array, states: Array, constants: Array = (), training: bool = False) -> Any:
         """Compute one step through all cells."""
         output, flat = self._advance(inputs, self._states()._flatten(states, "states"), constants, training, {})
         return output, self._states().pack(flat)
 
-    def get_initial_state(self, batch_size):
+    def get_initial_state(self, batch_size: Any) -> list[Any]:
         """Return one entry per cell, each the cell's own."""
         return [call_initial(cell.get_initial_state, batch_size) for cell in self.cells]
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the cells' configurations."""
         config = {"cells": [serialize(cell) for cell in self.cells]}
         return config | {"name": self.name} if self.name else config
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Config, custom_objects: CustomObjects = None) -> Self:
         """Return a stack from what `get_config` gave."""
         return cls(**(config | {"cells": [deserialize(cell) for cell in config["cells"]]}))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"StackedRNNCells([{', '.join(map(repr, self.cells))}])"
 
     def _states(self, feature_shape=None):

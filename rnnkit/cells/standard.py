@@ -11,6 +11,7 @@ import numpy as np
 from rnnkit import constraints, regularizers
 from rnnkit.activations import activation, activation_name
 from rnnkit.arguments import fraction, positive_integer
+from rnnkit.hints import Array, Config, Constraint, Initializer, Regularizer, Seed, Shape
 from rnnkit.initializers import initializer, initializer_config
 from rnnkit.steps.cell import Cell
 from rnnkit.steps.declared import Draw
@@ -38,62 +39,62 @@ class StandardCell(Cell):
 
     def __init__(
         self,
-        units,
+        units: int,
         *,
-        use_bias,
-        kernel_initializer,
-        recurrent_initializer,
-        bias_initializer,
-        kernel_regularizer,
-        recurrent_regularizer,
-        bias_regularizer,
-        kernel_constraint,
-        recurrent_constraint,
-        bias_constraint,
-        dropout,
-        recurrent_dropout,
-        seed,
-        name,
-        **activations,
+        use_bias: bool,
+        kernel_initializer: Initializer,
+        recurrent_initializer: Initializer,
+        bias_initializer: Initializer,
+        kernel_regularizer: Regularizer,
+        recurrent_regularizer: Regularizer,
+        bias_regularizer: Regularizer,
+        kernel_constraint: Constraint,
+        recurrent_constraint: Constraint,
+        bias_constraint: Constraint,
+        dropout: float,
+        recurrent_dropout: float,
+        seed: Seed,
+        name: str | None,
+        **activations: Any,
     ):
         super().__init__(name=name)
-        self.units = positive_integer(units, "units")
-        self.use_bias = bool(use_bias)
-        self.kernel_initializer = initializer(kernel_initializer)
-        self.recurrent_initializer = initializer(recurrent_initializer)
-        self.bias_initializer = initializer(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.recurrent_regularizer = regularizers.get(recurrent_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.recurrent_constraint = constraints.get(recurrent_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
-        self.dropout = fraction(dropout, "dropout")
-        self.recurrent_dropout = fraction(recurrent_dropout, "recurrent_dropout")
+        self.units: int = positive_integer(units, "units")
+        self.use_bias: bool = bool(use_bias)
+        self.kernel_initializer: Callable[..., Any] = initializer(kernel_initializer)
+        self.recurrent_initializer: Callable[..., Any] = initializer(recurrent_initializer)
+        self.bias_initializer: Callable[..., Any] = initializer(bias_initializer)
+        self.kernel_regularizer: Any = regularizers.get(kernel_regularizer)
+        self.recurrent_regularizer: Any = regularizers.get(recurrent_regularizer)
+        self.bias_regularizer: Any = regularizers.get(bias_regularizer)
+        self.kernel_constraint: Any = constraints.get(kernel_constraint)
+        self.recurrent_constraint: Any = constraints.get(recurrent_constraint)
+        self.bias_constraint: Any = constraints.get(bias_constraint)
+        self.dropout: float = fraction(dropout, "dropout")
+        self.recurrent_dropout: float = fraction(recurrent_dropout, "recurrent_dropout")
         self.seed = seed
         for argument, identifier in activations.items():
             setattr(self, argument, activation(identifier))
-        self.draws = {}
+        self.draws: Any = {}
         if self.dropout:
             self.draws["dropout"] = Draw(("features",), InvertedDropout(self.dropout))
         if self.recurrent_dropout:
             self.draws["recurrent_dropout"] = Draw((self.units,), InvertedDropout(self.recurrent_dropout))
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Create ``kernel`` (F, gates*U), ``recurrent_kernel`` (U, gates*U) and, with `use_bias`, ``bias``."""
         if len(input_shape) != 2:
             shape = ("batch", "time", *input_shape[1:])
             raise ValueError(f"expected x of shape (batch, time, features), got ({', '.join(map(str, shape))})")
         width = self.gates * self.units
         self._check_memory({"kernel": (input_shape[-1], width), "recurrent_kernel": (self.units, width)})
-        self.kernel = self.add_weight(
+        self.kernel: Any = self.add_weight(
             (input_shape[-1], width),
             self.kernel_initializer,
             "kernel",
             regularizer=self.kernel_regularizer,
             constraint=self.kernel_constraint,
         )
-        self.recurrent_kernel = self.add_weight(
+        self.recurrent_kernel: Any = self.add_weight(
             (self.units, width),
             self.recurrent_initializer,
             "recurrent_kernel",
@@ -101,7 +102,7 @@ class StandardCell(Cell):
             constraint=self.recurrent_constraint,
         )
         if self.use_bias:
-            self.bias = self.add_weight(
+            self.bias: Any = self.add_weight(
                 self.bias_shape,
                 self.start_of_bias,
                 "bias",
@@ -115,11 +116,11 @@ class StandardCell(Cell):
         """Shape of the bias."""
         return (self.gates * self.units,)
 
-    def start_of_bias(self, shape, rng):
+    def start_of_bias(self, shape: Shape, rng: Any) -> Any:
         """Initialize the bias; LSTM's forget gate starts elsewhere."""
         return self.bias_initializer(shape, rng)
 
-    def dropped(self, x, h, training, draws):
+    def dropped(self, x: Array, h: Any, training: bool, draws: Any) -> Any:
         """Return `x` and `h` as the matrix products see them: under this call's dropout masks while training."""
         if training and self.dropout:
             x = x * draws.dropout
@@ -127,7 +128,7 @@ class StandardCell(Cell):
             h = h * draws.recurrent_dropout
         return x, h
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         config = {}
         for argument in list(inspect.signature(type(self)).parameters):
@@ -143,5 +144,5 @@ class StandardCell(Cell):
             config[argument] = value
         return config
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__}({self.units})"

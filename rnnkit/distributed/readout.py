@@ -11,11 +11,21 @@ from rnnkit.distributed import sums
 from rnnkit.distributed.chunks import checked, chunked, is_chunked, mask_in_chunks
 from rnnkit.distributed.graphs import Ref, computed, spans, task, token, tree
 from rnnkit.forecast.fitting.readout import NormalEquations
+from rnnkit.hints import Array, DType
 from rnnkit.layers.dense import Dense
 from rnnkit.layers.support import validation
 
 
-def fit_readout(features, targets, *, ridge=1e-6, washout=0, mask=None, dtype=None, name=None) -> Dense:
+def fit_readout(
+    features: Any,
+    targets: Any,
+    *,
+    ridge: Any = 1e-6,
+    washout: Any = 0,
+    mask: Array = None,
+    dtype: DType = None,
+    name: str | None = None,
+) -> Dense:
     """Fit a linear readout to the states of a reservoir, or to any features, in one pass over their chunks.
 
     The weights w minimise, for each target, the sum over used steps of ``(targets - [1, features] @ w)²``, plus `ridge`

@@ -31,7 +31,12 @@ class Trial(NamedTuple):
     error: Exception | None = None
 
 
-def search(function: Callable, grid: Mapping[str, Sequence] | Iterable[Mapping[str, Any]], *shared, client=None):
+def search(
+    function: Callable,
+    grid: Mapping[str, Sequence[Any]] | Iterable[Mapping[str, Any]],
+    *shared: Any,
+    client: Any = None,
+) -> Any:
     """Try all candidates of a grid on a cluster, and give each result when it is there.
 
     It equals this loop, in another order::
@@ -96,7 +101,7 @@ class Search:
         Those that have come so far.
     """
 
-    def __init__(self, function: Callable, candidates: list[dict[str, Any]], shared: Sequence, client):
+    def __init__(self, function: Callable, candidates: list[dict[str, Any]], shared: Sequence[Any], client):
         self.trials: list[Trial] = []
         self._candidates, self._futures = candidates, []
         if client is None:

@@ -38,6 +38,11 @@ class Traffic:
         That the updates took.
     thread_seconds : float
         The same times the threads of all workers.
+
+    Examples
+    --------
+    >>> Traffic(updates=2, computing=3.0, seconds=2.0, thread_seconds=4.0).efficiency
+    0.75
     """
 
     updates: int = 0
@@ -52,7 +57,7 @@ class Traffic:
         """The share of the workers' time that gradients took."""
         return self.computing / self.thread_seconds if self.thread_seconds else 0.0
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         count = max(1, self.updates)
         return (
             f"<Traffic of {self.updates} updates: {self.weight_bytes // count:,} bytes of weights and "

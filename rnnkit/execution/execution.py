@@ -6,6 +6,7 @@ import contextlib
 import contextvars
 import os
 import threading
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -27,7 +28,7 @@ _eager: contextvars.ContextVar[bool] = contextvars.ContextVar("rnnkit_eager", de
 
 
 @contextlib.contextmanager
-def eager():
+def eager() -> Iterator[None]:
     """Run steps in a Python loop on NumPy arrays, so that ``print`` and breakpoints work in them.
 
     Layers called inside this context, by this thread, keep the whole contract and lose their speed. ``layer.vjp`` of a

@@ -17,7 +17,7 @@ Kind = TypeVar("Kind", bound="Savable")
 class Savable:
     """A forecaster that can be written to a file, and read back."""
 
-    def save(self, path) -> None:
+    def save(self, path: Any) -> None:
         """Write the fitted forecaster to a file, whole or not at all.
 
         Parameters
@@ -34,7 +34,7 @@ class Savable:
         write(path, self)
 
     @classmethod
-    def load(cls, path) -> Self:
+    def load(cls, path: Any) -> Self:
         """Load a forecaster that `save` wrote: it forecasts the same bits, and goes on from where it was.
 
         Raises

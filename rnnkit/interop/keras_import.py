@@ -18,7 +18,7 @@ from rnnkit.models.functional import Model
 from rnnkit.models.sequential import Sequential
 
 
-def from_keras(source, custom_objects: Mapping[str, Any] | None = None) -> Layer:
+def from_keras(source: Any, custom_objects: Mapping[str, Any] | None = None) -> Layer:
     """Convert a layer or a model of Keras 3, with its options and weights.
 
     Parameters
@@ -78,7 +78,7 @@ def from_keras(source, custom_objects: Mapping[str, Any] | None = None) -> Layer
     return reader.layer(described, FromObject(source))
 
 
-def load_keras_weights(layer: Layer, path) -> None:
+def load_keras_weights(layer: Layer, path: Any) -> None:
     """Replace the weights of a built layer or model by those in a file that Keras wrote for one of the same structure.
 
     Parameters

@@ -60,7 +60,7 @@ class _Options:
 
 
 def from_torch(
-    source,
+    source: Any,
     *,
     kind: str | None = None,
     prefix: str = "",
@@ -248,7 +248,7 @@ def _recurrent(found: Found, options: _Options) -> Layer:
         if options.nonlinearity not in ("tanh", "relu"):
             raise ValueError(f"expected nonlinearity tanh or relu, got {options.nonlinearity!r}")
         of_cell["activation"] = options.nonlinearity
-    of_layer = {"return_state": options.return_state, "zero_output_for_mask": True, "dtype": dtype}
+    of_layer: dict[str, Any] = {"return_state": options.return_state, "zero_output_for_mask": True, "dtype": dtype}
 
     def layer(sequences, name=None):
         named = {} if both else {"name": name}
@@ -274,7 +274,7 @@ def _recurrent(found: Found, options: _Options) -> Layer:
 def _model(layers, between, x, options: _Options) -> Model:
     """Layers one after the other, whose states are all returned, or taken, or both."""
     inputs: list = [x]
-    states: list = []
+    states: list[Any] = []
     for i, layer in enumerate(layers):
         if i and between:
             x = between[i - 1](x)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from rnnkit.activations import elu, leaky_relu, softmax
 from rnnkit.arguments import number_from_zero, real_number
 from rnnkit.backends.cuda.memory.array import DeviceArray
+from rnnkit.hints import Array, Config, DType, Seed
 from rnnkit.layers.memoryless import FunctionCell, Memoryless
 from rnnkit.layers.over_axes import OverAxes
 from rnnkit.layers.support import validation
@@ -33,7 +35,7 @@ class Softmax(OverAxes):
     array([[0.5, 0.5, 0. , 0. ]])
     """
 
-    def __call__(self, inputs, mask=None, training=False):
+    def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:
         """The softmax of x ``(B, …)``.
 
         A `mask` with as many axes as x, of which those of size 1 are repeated, says which entries count; the others
@@ -97,13 +99,22 @@ class ReLU(Memoryless):
     array([[-0.5,  1. ,  2. ]])
     """
 
-    def __init__(self, max_value=None, negative_slope=0.0, threshold=0.0, *, dtype=None, seed=None, name=None):
+    def __init__(
+        self,
+        max_value: float | None = None,
+        negative_slope: Any = 0.0,
+        threshold: Any = 0.0,
+        *,
+        dtype: DType = None,
+        seed: Seed = None,
+        name: str | None = None,
+    ):
         super().__init__(dtype=dtype, seed=seed, name=name)
-        self.max_value = None if max_value is None else number_from_zero(max_value, "max_value")
-        self.negative_slope = number_from_zero(negative_slope, "negative_slope")
-        self.threshold = number_from_zero(threshold, "threshold")
+        self.max_value: Any = None if max_value is None else number_from_zero(max_value, "max_value")
+        self.negative_slope: float = number_from_zero(negative_slope, "negative_slope")
+        self.threshold: float = number_from_zero(threshold, "threshold")
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         own = {"max_value": self.max_value, "negative_slope": self.negative_slope, "threshold": self.threshold}
         return own | super().get_config()
@@ -134,11 +145,11 @@ class LeakyReLU(Memoryless):
     array([[-0.5,  1. ]])
     """
 
-    def __init__(self, negative_slope=0.3, *, dtype=None, seed=None, name=None):
+    def __init__(self, negative_slope: Any = 0.3, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         super().__init__(dtype=dtype, seed=seed, name=name)
-        self.negative_slope = number_from_zero(negative_slope, "negative_slope")
+        self.negative_slope: float = number_from_zero(negative_slope, "negative_slope")
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         return {"negative_slope": self.negative_slope} | super().get_config()
 
@@ -162,11 +173,11 @@ class ELU(Memoryless):
     array([[-1.,  1.]])
     """
 
-    def __init__(self, alpha=1.0, *, dtype=None, seed=None, name=None):
+    def __init__(self, alpha: Any = 1.0, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         super().__init__(dtype=dtype, seed=seed, name=name)
-        self.alpha = real_number(alpha, "alpha")
+        self.alpha: float = real_number(alpha, "alpha")
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         return {"alpha": self.alpha} | super().get_config()
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from rnnkit.execution.array_functions import TracedFunction, dtype_of, kind_of
+from rnnkit.hints import Array, Config, CustomObjects, DType, Seed, Shape
 from rnnkit.layers.base import Layer, makes_no_mask
 from rnnkit.layers.support import symbolic, validation
 from rnnkit.layers.support.pullback import Gradients, Pullback
@@ -27,7 +28,7 @@ class WholeArrays(Layer):
     _takes_unbatched = True
     _unbatched: tuple[int, ...] = ()  # the places of the arrays that have no batch axis
 
-    def __init__(self, *, dtype=None, seed=None, name=None):
+    def __init__(self, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         super().__init__(dtype=dtype, seed=seed, name=name)
         self._traces: dict[tuple, TracedFunction] = {}
 
@@ -39,7 +40,7 @@ class WholeArrays(Layer):
         """The functions whose lines errors are about."""
         return ()
 
-    def __call__(self, inputs, mask=None, training=False):
+    def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:
         """Apply the function to an array, or to a list of arrays of one batch size.
 
         Raises
@@ -126,7 +127,7 @@ class WholeArrays(Layer):
     def _opened(self, shape):
         return shape
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of the result, nested as it; None for sizes that move with open ones of the input."""
         return self._shapes_and_kinds(self._shape(input_shape), None)[0]
 
@@ -143,7 +144,7 @@ class WholeArrays(Layer):
         try:
             first, second = self._at_two_lengths(nested, shapes, conditions)
         finally:
-            self.dtype = dtype
+            self.dtype: Any = dtype
         sizes = [
             tuple(a if a == b else None for a, b in zip(one, other, strict=True))
             for one, other in zip(first.shapes, second.shapes, strict=True)
@@ -175,7 +176,7 @@ class WholeArrays(Layer):
         raise failure
 
     @makes_no_mask
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
         """Return the input's mask for results with its axes of batch and time, else None; of several, any's."""
         masks = [validation.array(one, "mask") != 0 for one in leaves(mask) if one is not None]
         several = isinstance(mask, (list, tuple))
@@ -188,7 +189,7 @@ class WholeArrays(Layer):
         found = [joined if len(s) and (len(given[0]), s[0]) == joined.shape[:2] else None for s in traced.shapes]
         return mapped(traced.nesting, found.__getitem__)
 
-    def __getstate__(self):
+    def __getstate__(self) -> Any:
         return self.__dict__ | {"_traces": {}}
 
 
@@ -228,7 +229,20 @@ class ArrayFunction(WholeArrays):
             [ 0.5]]]))
     """
 
-    def __init__(self, function, output_shape=None, mask=None, arguments=None, *, dtype=None, seed=None, name=None):
+    mask: Any
+    arguments: Any
+
+    def __init__(
+        self,
+        function: Any,
+        output_shape: Shape = None,
+        mask: Any = None,
+        arguments: Any = None,
+        *,
+        dtype: DType = None,
+        seed: Seed = None,
+        name: str | None = None,
+    ):
         super().__init__(dtype=dtype, seed=seed, name=name)
         if not callable(function):
             raise TypeError(f"expected a function of arrays, got {function!r}")
@@ -253,13 +267,13 @@ class ArrayFunction(WholeArrays):
     def _lines(self):
         return (self.function,)
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
         """Return what `mask` says; without it the input's, for results that have its axes of batch and time."""
         if self.mask is None:
             return super().compute_mask(inputs, mask)
         return self.mask(inputs, mask) if callable(self.mask) else validation.array(self.mask, "mask")
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         mask = (
             self.mask
@@ -271,7 +285,7 @@ class ArrayFunction(WholeArrays):
         return {"function": name_of(self.function), "mask": mask, "arguments": self.arguments} | super().get_config()
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Config, custom_objects: CustomObjects = None) -> Self:
         """Return a new layer, not built, from what `get_config` gave."""
         mask = config.get("mask")
         found = {"function": find(config["function"]), "mask": find(mask) if isinstance(mask, str) else mask}

@@ -11,6 +11,7 @@ import numpy as np
 from rnnkit import allocation
 from rnnkit.arguments import fraction, shown
 from rnnkit.cells.standard import InvertedDropout
+from rnnkit.hints import Array, Config, DType, Seed, Shape
 from rnnkit.initializers import draw
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import attending, validation
@@ -39,9 +40,9 @@ class Attending(Layer):
     _scores_shape: Callable[..., tuple]
     _attended: Callable[..., Any]
 
-    def __init__(self, dropout, *, dtype, seed, name):
+    def __init__(self, dropout: float, *, dtype: DType, seed: Seed, name: str | None):
         super().__init__(dtype=dtype, seed=seed, name=name)
-        self.dropout = fraction(dropout, "dropout")
+        self.dropout: float = fraction(dropout, "dropout")
         self._own = {}
 
     # Calls
@@ -115,7 +116,7 @@ class Attending(Layer):
         own = repeated(lambda: self.compute_mask(None, mask), mask, draws=True)
         return [own, None] if isinstance(outputs, tuple) else own
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
         """Return the queries' mask."""
         own = next(iter(self._listed(mask)), None)
         return None if own is None else validation.array(own, "query_mask")
@@ -156,7 +157,7 @@ class Attending(Layer):
         """The features of queries, values and keys that the layer was built for."""
         return [one[2] for one in (*self._input_shape[:2], self._input_shape[-1])]
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of the output, of the list of the inputs' shapes."""
         return self._output(self._shape(input_shape))
 
@@ -192,7 +193,7 @@ class Attending(Layer):
     def _put_own_arrays(self, arrays):
         self._own = self._own | arrays
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Any) -> None:
         self.__dict__.update(state)
         for array in self._own.values():
             array.flags.writeable = False  # neither copy nor pickle carries the flag
@@ -239,13 +240,31 @@ class Attention(Attending):
     ([0.0, 1.0, 2.0], (1, 2, 4))
     """
 
-    def __init__(self, use_scale=False, score_mode="dot", dropout=0.0, *, dtype=None, seed=None, name=None):
+    use_scale: bool
+
+    def __init__(
+        self,
+        use_scale: bool = False,
+        score_mode: str = "dot",
+        dropout: float = 0.0,
+        *,
+        dtype: DType = None,
+        seed: Seed = None,
+        name: str | None = None,
+    ):
         super().__init__(dropout, dtype=dtype, seed=seed, name=name)
         if score_mode not in ("dot", "concat"):
             raise ValueError(f"expected score_mode 'dot' or 'concat', got {score_mode!r}")
         self.use_scale, self.score_mode = bool(use_scale), score_mode
 
-    def __call__(self, inputs, mask=None, training=False, return_attention_scores=False, use_causal_mask=False) -> Any:
+    def __call__(
+        self,
+        inputs: Array,
+        mask: Array = None,
+        training: bool = False,
+        return_attention_scores: bool = False,
+        use_causal_mask: bool = False,
+    ) -> Any:
         """Attend from queries to values.
 
         Parameters
@@ -277,15 +296,15 @@ class Attention(Attending):
 
     def vjp(
         self,
-        inputs,
-        mask=None,
-        training=False,
-        return_attention_scores=False,
-        use_causal_mask=False,
+        inputs: Array,
+        mask: Array = None,
+        training: bool = False,
+        return_attention_scores: bool = False,
+        use_causal_mask: bool = False,
         *,
-        checkpoint=None,
-        truncate=None,
-    ):
+        checkpoint: Any = None,
+        truncate: Any = None,
+    ) -> Any:
         """Do as `Layer.vjp`, with the arguments of a call; the gradient's ``x`` is a list as `inputs` is."""
         options(checkpoint, truncate)
         bound = self._bound(return_attention_scores=return_attention_scores, use_causal_mask=use_causal_mask)
@@ -362,7 +381,7 @@ class Attention(Attending):
         names = (["scale"] if self.use_scale else []) + (["concat_score_weight"] if self.score_mode == "concat" else [])
         return dict.fromkeys(names, ((), "ones", PLAIN))
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         own = {"use_scale": self.use_scale, "score_mode": self.score_mode, "dropout": self.dropout}
         return own | super().get_config()
@@ -392,7 +411,15 @@ class AdditiveAttention(Attention):
     ((2, 4, 3), (3,))
     """
 
-    def __init__(self, use_scale=True, dropout=0.0, *, dtype=None, seed=None, name=None):
+    def __init__(
+        self,
+        use_scale: bool = True,
+        dropout: float = 0.0,
+        *,
+        dtype: DType = None,
+        seed: Seed = None,
+        name: str | None = None,
+    ):
         super().__init__(use_scale, "dot", dropout, dtype=dtype, seed=seed, name=name)
 
     def _scores(self, weights, query, key):
@@ -409,7 +436,7 @@ class AdditiveAttention(Attention):
     def _declared(self, query, value, key):
         return {"scale": ((query,), "glorot_uniform", PLAIN)} if self.use_scale else {}
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         config = super().get_config()
         del config["score_mode"]

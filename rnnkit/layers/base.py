@@ -11,11 +11,12 @@ from collections.abc import Set as AbstractSet
 from contextvars import ContextVar
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from rnnkit.execution.execution import build_lock
+from rnnkit.hints import Array, DType, Seed, Shape
 from rnnkit.layers.support import (
     array_kinds,
     device_transfer,
@@ -85,7 +86,8 @@ class Layer(Configurable):
         False leaves this layer's weights, and those of layers inside, as they are in training.
     """
 
-    trainable = True
+    trainable: bool = True
+    dtype: Any
 
     # What a subclass says of its input: the least rank, the leading axes of open size, and their names in errors.
     _least_rank = 1
@@ -107,7 +109,7 @@ class Layer(Configurable):
     __call__: Callable[..., Any]
     _kept: Any
 
-    def __init_subclass__(cls, **keywords):
+    def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         for name in ("vjp", "trajectory") if cls._native else ("vjp", "compute_mask"):
             if name in vars(cls):
@@ -119,19 +121,19 @@ class Layer(Configurable):
         if "__call__" in vars(cls):
             cls.__call__ = symbolic.recorded(vars(cls)["__call__"])  # type: ignore[method-assign]
 
-    def __init__(self, *, dtype=None, seed=None, name=None):
+    def __init__(self, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         self.dtype = self._given_dtype = None if dtype is None else validation.floating(dtype)
         self._given_seed = seed
         self._sequence = seed_sequence(seed)
         if name is not None and not isinstance(name, str):
             raise TypeError(f"expected name to be a string, got {name!r}")
-        self.name = name or self._default_name()
-        self.built = False
+        self.name: str = name or self._default_name()
+        self.built: bool = False
         self._input_shape: Any = None  # until it is built
         self._generator: np.random.Generator | None = None
         self._repeated_calls, self._repeated_vjps = RepeatedCalls(), RepeatedVJPs()
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
         assigned(name)
 
@@ -146,7 +148,7 @@ class Layer(Configurable):
         """Where it computes, "cpu" or "cuda"; of layers together, "cuda" where any of them does."""
         return "cuda" if any(layer._device == "cuda" for layer in self._all_layers()) else "cpu"
 
-    def to(self, device):
+    def to(self, device: str) -> Self:
         """Compute elsewhere from here on, with all layers inside.
 
         Parameters
@@ -187,7 +189,7 @@ class Layer(Configurable):
 
     # Building
 
-    def build(self, input_shape) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Create the weights for inputs of a shape; a layer that was built before keeps its own.
 
         Parameters
@@ -247,7 +249,7 @@ class Layer(Configurable):
         """What `quantize` was given; of layers together, what it was given for any of them."""
         return next((one._quantization for one in self._all_layers() if one._quantization), None)
 
-    def quantize(self, dtype):
+    def quantize(self, dtype: DType) -> Any:
         """Store weights in fewer bits, for calls without gradients: less memory, and faster where memory is the limit.
 
         The matrices that products read are rounded to ``dtype``; states and arithmetic stay float32. All other weights,
@@ -285,7 +287,7 @@ class Layer(Configurable):
     # Randomness: one child sequence for weights, one for what is drawn per call, the others for parts.
 
     @property
-    def seed(self):
+    def seed(self) -> Any:
         """The seed as given."""
         return self._given_seed
 
@@ -406,7 +408,7 @@ class Layer(Configurable):
         """Return copies of the weights, in Keras's order."""
         return [array.copy() for array in self._arrays().values()]
 
-    def set_weights(self, weights) -> None:
+    def set_weights(self, weights: Any) -> None:
         """Replace all weights.
 
         Parameters
@@ -432,7 +434,7 @@ class Layer(Configurable):
         new = {name: like(old, value, name) for (name, old), value in zip(arrays.items(), weights, strict=True)}
         self._put_arrays(new, {name for name, value in zip(arrays, weights, strict=True) if is_scipy_sparse(value)})
 
-    def save_weights(self, path, overwrite: bool = True) -> None:
+    def save_weights(self, path: Any, overwrite: bool = True) -> None:
         """Write the weights to a file, whole or not at all.
 
         Parameters
@@ -467,7 +469,7 @@ class Layer(Configurable):
         """
         weight_files.save_weights(self, path, overwrite)
 
-    def load_weights(self, path) -> None:
+    def load_weights(self, path: Any) -> None:
         """Replace all weights by those in a file, found by their names and cast to this layer's dtype.
 
         Parameters
@@ -485,7 +487,7 @@ class Layer(Configurable):
         """
         weight_files.load_weights(self, path)
 
-    def save(self, path, *, states: bool = False, overwrite: bool = True) -> None:
+    def save(self, path: Any, *, states: bool = False, overwrite: bool = True) -> None:
         """Write the layer to a file, whole or not at all: configuration and weights, for `rnnkit.load_model`.
 
         Parameters
@@ -559,7 +561,9 @@ class Layer(Configurable):
 
     @repeated_vjp
     @device_transfer.crossing
-    def vjp(self, inputs, mask=None, training=False, *, checkpoint=None, truncate=None):
+    def vjp(
+        self, inputs: Array, mask: Array = None, training: bool = False, *, checkpoint: Any = None, truncate: Any = None
+    ) -> Any:
         """Run a call, and return the function that takes cotangents of its result back to what it read.
 
         Parameters
@@ -644,13 +648,13 @@ class Layer(Configurable):
 
     # Shapes and masks
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of what a call returns; None for the batch size or a length stays None."""
         return self._shape(input_shape)
 
     @array_kinds.handled
     @makes_no_mask
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
         """Return the mask that goes with the output: the input's."""
         return None if mask is None else validation.given(mask, "mask")
 
@@ -718,7 +722,7 @@ class Layer(Configurable):
     # Symbolic calls
 
     @property
-    def input(self):
+    def input(self) -> Any:
         """What the last symbolic call of this layer was given: a symbolic tensor, or nested lists of them.
 
         Raises
@@ -729,7 +733,7 @@ class Layer(Configurable):
         return self._last_call().x
 
     @property
-    def output(self):
+    def output(self) -> Any:
         """What the last symbolic call of this layer gave: a symbolic tensor, or a list of them.
 
         Raises
@@ -792,7 +796,7 @@ class Layer(Configurable):
 
     # Configuration
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments as JSON values; `from_config` makes an unbuilt layer of them."""
         seed = self._given_seed
         if isinstance(seed, np.random.SeedSequence):
@@ -853,7 +857,7 @@ class Layer(Configurable):
                 shown.append(f"{parameter.name}={_shown(value)}")
         return ", ".join(shown)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__}({self._arguments()})"
 
     def explain(self, source: bool = False, graph: bool = False) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from rnnkit import constraints, regularizers
 from rnnkit.arguments import fraction, integer, number_from_zero
+from rnnkit.hints import Config, Constraint, DType, Initializer, Regularizer, Seed
 from rnnkit.initializers import initializer, initializer_config
 from rnnkit.layers.base import frozen_outside
 from rnnkit.layers.support import validation
@@ -59,42 +61,47 @@ class BatchNormalization(Weighted):
     ([1.0], [1.0])
     """
 
+    center: bool
+    epsilon: float
+    momentum: float
+    scale: bool
+
     def __init__(
         self,
-        axis=-1,
-        momentum=0.99,
-        epsilon=1e-3,
-        center=True,
-        scale=True,
-        beta_initializer="zeros",
-        gamma_initializer="ones",
-        moving_mean_initializer="zeros",
-        moving_variance_initializer="ones",
-        beta_regularizer=None,
-        gamma_regularizer=None,
-        beta_constraint=None,
-        gamma_constraint=None,
+        axis: Any = -1,
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: Any = True,
+        beta_initializer: Initializer = "zeros",
+        gamma_initializer: Initializer = "ones",
+        moving_mean_initializer: Initializer = "zeros",
+        moving_variance_initializer: Initializer = "ones",
+        beta_regularizer: Regularizer = None,
+        gamma_regularizer: Regularizer = None,
+        beta_constraint: Constraint = None,
+        gamma_constraint: Constraint = None,
         *,
-        dtype=None,
-        seed=None,
-        name=None,
+        dtype: DType = None,
+        seed: Seed = None,
+        name: str | None = None,
     ):
         super().__init__(dtype=dtype, seed=seed, name=name)
-        self.axis = integer(axis, "axis")
+        self.axis: Any = integer(axis, "axis")
         if self.axis == 0:
             raise ValueError("expected axis as that of the features, not the batch axis 0; got 0")
         self.momentum, self.epsilon = fraction(momentum, "momentum"), number_from_zero(epsilon, "epsilon")
         self.center, self.scale = bool(center), bool(scale)
-        self.beta_initializer = initializer(beta_initializer)
-        self.gamma_initializer = initializer(gamma_initializer)
-        self.moving_mean_initializer = initializer(moving_mean_initializer)
-        self.moving_variance_initializer = initializer(moving_variance_initializer)
-        self.beta_regularizer = regularizers.get(beta_regularizer)
-        self.gamma_regularizer = regularizers.get(gamma_regularizer)
-        self.beta_constraint = constraints.get(beta_constraint)
-        self.gamma_constraint = constraints.get(gamma_constraint)
+        self.beta_initializer: Callable[..., Any] = initializer(beta_initializer)
+        self.gamma_initializer: Callable[..., Any] = initializer(gamma_initializer)
+        self.moving_mean_initializer: Callable[..., Any] = initializer(moving_mean_initializer)
+        self.moving_variance_initializer: Callable[..., Any] = initializer(moving_variance_initializer)
+        self.beta_regularizer: Any = regularizers.get(beta_regularizer)
+        self.gamma_regularizer: Any = regularizers.get(gamma_regularizer)
+        self.beta_constraint: Any = constraints.get(beta_constraint)
+        self.gamma_constraint: Any = constraints.get(gamma_constraint)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         return {
             "axis": self.axis,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, Self
 
 import numpy as np
 
 from rnnkit.backends.cuda.memory.array import DeviceArray, concatenate
 from rnnkit.backends.shared.call import Gradient, Result
+from rnnkit.hints import Array, Config, CustomObjects, DType, Seed, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.rnn import RNN, unbuilt_copy
 from rnnkit.layers.support import validation
@@ -85,7 +87,16 @@ class Bidirectional(Layer):
     _padding = "masked"
     _native = True
 
-    def __init__(self, layer, merge_mode="concat", backward_layer=None, *, dtype=None, seed=None, name=None):
+    def __init__(
+        self,
+        layer: Any,
+        merge_mode: str = "concat",
+        backward_layer: Any = None,
+        *,
+        dtype: DType = None,
+        seed: Seed = None,
+        name: str | None = None,
+    ):
         for one in (layer, layer if backward_layer is None else backward_layer):
             if not isinstance(one, RNN):
                 raise TypeError(f"expected a recurrent layer, got {one!r}")
@@ -97,8 +108,8 @@ class Bidirectional(Layer):
             name=name,
         )
         self.merge_mode = merge_mode
-        self.forward_layer = unbuilt_copy(layer)
-        self.backward_layer = unbuilt_copy(layer if backward_layer is None else backward_layer)
+        self.forward_layer: Any = unbuilt_copy(layer)
+        self.backward_layer: Any = unbuilt_copy(layer if backward_layer is None else backward_layer)
         self._has_own_backward = backward_layer is not None
         self._seeds_backward = backward_layer is None or backward_layer.seed is None
         if backward_layer is None:
@@ -127,7 +138,16 @@ class Bidirectional(Layer):
         """Whether both directions keep their states between calls."""
         return self.forward_layer.stateful
 
-    def __call__(self, sequences, initial_state=None, mask=None, training=False, constants=None, *, stream=None):
+    def __call__(
+        self,
+        sequences: Array,
+        initial_state: Array = None,
+        mask: Array = None,
+        training: bool = False,
+        constants: Array = None,
+        *,
+        stream: Any = None,
+    ) -> Any:
         """Run both directions; arguments as in `RNN`, with the forward entries of `initial_state` first.
 
         Returns
@@ -146,16 +166,16 @@ class Bidirectional(Layer):
 
     def vjp(
         self,
-        sequences,
-        initial_state=None,
-        mask=None,
-        training=False,
-        constants=None,
+        sequences: Array,
+        initial_state: Array = None,
+        mask: Array = None,
+        training: bool = False,
+        constants: Array = None,
         *,
-        checkpoint=None,
-        truncate=None,
-        stream=None,
-    ):
+        checkpoint: Any = None,
+        truncate: Any = None,
+        stream: Any = None,
+    ) -> Any:
         """Run a call; return it and the function that takes cotangents of its results back to all that was read.
 
         Parameters
@@ -205,7 +225,16 @@ class Bidirectional(Layer):
         d_x = added_up(forward.x, backward.x)
         return Gradients(weights, d_x, states, constants if with_constants else None)
 
-    def trajectory(self, sequences, initial_state=None, mask=None, training=False, constants=None, *, stream=None):
+    def trajectory(
+        self,
+        sequences: Array,
+        initial_state: Array = None,
+        mask: Array = None,
+        training: bool = False,
+        constants: Array = None,
+        *,
+        stream: Any = None,
+    ) -> Any:
         """Return merged outputs of every step, and every state at every step, each in its own processing order.
 
         Returns
@@ -295,7 +324,7 @@ class Bidirectional(Layer):
             layer._meet_constants(node)
         return super()._given_for(node, shape)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of what a call returns, a tuple of shapes where it is a tuple."""
         shape = super().compute_output_shape(input_shape)
         forward, backward = (one.compute_output_shape(shape) for one in (self.forward_layer, self.backward_layer))
@@ -311,7 +340,7 @@ class Bidirectional(Layer):
     def _turns_time(self):
         return self.forward_layer._turns_time() * (2 if self.merge_mode is None else 1)
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
         """Do as `RNN.compute_mask`; a pair of masks with ``merge_mode=None``."""
         masks = self.forward_layer.compute_mask(inputs, mask)
         if self.return_state:
@@ -322,16 +351,16 @@ class Bidirectional(Layer):
     # States between calls
 
     @property
-    def states(self) -> list | None:
+    def states(self) -> list[Any] | None:
         """Copies of both layers' kept states, forward first; None where they aren't known yet."""
         forward, backward = self.forward_layer.states, self.backward_layer.states
         return None if forward is None or backward is None else [*forward, *backward]
 
-    def get_initial_state(self, batch_size: int) -> list:
+    def get_initial_state(self, batch_size: int) -> list[Any]:
         """Return both layers' states before the first step, forward first."""
         return [*self.forward_layer.get_initial_state(batch_size), *self.backward_layer.get_initial_state(batch_size)]
 
-    def reset_states(self, states=None, rows=None) -> None:
+    def reset_states(self, states: Array = None, rows: Array = None) -> None:
         """Do as `RNN.reset_states`, for both layers; `states` with the forward layer's entries first."""
         self._keep(self._reset(states, rows))
 
@@ -368,7 +397,7 @@ class Bidirectional(Layer):
         if self._seeds_backward:
             self.backward_layer._adopt_seed(backward)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         forward, backward = serialize(self.forward_layer), serialize(self.backward_layer)
         forward["config"]["seed"] = None  # this layer's seed stands for it
@@ -379,7 +408,7 @@ class Bidirectional(Layer):
         } | super().get_config()
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Config, custom_objects: CustomObjects = None) -> Self:
         """Return a new layer, not built, from what `get_config` gave."""
         backward = config["backward_layer"]
         layers = {
@@ -388,7 +417,7 @@ class Bidirectional(Layer):
         }
         return cls(**(config | layers))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         mode = "" if self.merge_mode == "concat" else f", merge_mode={self.merge_mode!r}"
         backward = f", backward_layer={self.backward_layer!r}" if self._has_own_backward else ""
         return f"Bidirectional({self.forward_layer!r}{mode}{backward})"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from rnnkit.cells.conv_lstm import ConvLSTM1DCell, ConvLSTM2DCell, ConvLSTM3DCell
+from rnnkit.hints import Shape
 from rnnkit.layers.recurrent import _Recurrent
 
 
 class _ConvLSTM(_Recurrent, cell=ConvLSTM2DCell):
     """What the layers have in common."""
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of what a call returns; only the batch size and the length may be None."""
         shape = self._shape(input_shape)
         if None in shape[2:]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from rnnkit import allocation, constraints, regularizers
 from rnnkit.activations import activation as activation_of
 from rnnkit.activations import activation_name, linear
 from rnnkit.arguments import positive_integer
+from rnnkit.hints import Activation, Array, Config, Constraint, DType, Initializer, Regularizer, Seed, Shape
 from rnnkit.initializers import initializer, initializer_config
 from rnnkit.layers.base import makes_no_mask
 from rnnkit.layers.memoryless import Memoryless
@@ -101,6 +103,12 @@ class Conv1D(Memoryless):
     [[[1.0], [3.0], [6.0]]]
     """
 
+    dilation_rate: Any
+    filters: int
+    groups: int
+    kernel_size: Any
+    padding: Any
+    strides: Any
     _least_rank = 3
     _axes = "batch, time"
     _padding = "lengths"
@@ -108,25 +116,25 @@ class Conv1D(Memoryless):
 
     def __init__(
         self,
-        filters,
-        kernel_size,
-        strides=1,
-        padding="valid",
-        data_format=None,
-        dilation_rate=1,
-        groups=1,
-        activation=None,
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        bias_regularizer=None,
-        kernel_constraint=None,
-        bias_constraint=None,
+        filters: int,
+        kernel_size: Any,
+        strides: Any = 1,
+        padding: Any = "valid",
+        data_format: str | None = None,
+        dilation_rate: Any = 1,
+        groups: int = 1,
+        activation: Activation = None,
+        use_bias: bool = True,
+        kernel_initializer: Initializer = "glorot_uniform",
+        bias_initializer: Initializer = "zeros",
+        kernel_regularizer: Regularizer = None,
+        bias_regularizer: Regularizer = None,
+        kernel_constraint: Constraint = None,
+        bias_constraint: Constraint = None,
         *,
-        dtype=None,
-        seed=None,
-        name=None,
+        dtype: DType = None,
+        seed: Seed = None,
+        name: str | None = None,
     ):
         super().__init__(dtype=dtype, seed=seed, name=name)
         self.filters, self.groups = positive_integer(filters, "filters"), positive_integer(groups, "groups")
@@ -140,26 +148,26 @@ class Conv1D(Memoryless):
                 f"expected strides or dilation_rate to be 1, got strides={self.strides} and "
                 f"dilation_rate={self.dilation_rate}"
             )
-        self.activation = activation_of(activation)
-        self.use_bias = bool(use_bias)
-        self.kernel_initializer = initializer(kernel_initializer)
-        self.bias_initializer = initializer(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
+        self.activation: Callable[..., Any] = activation_of(activation)
+        self.use_bias: bool = bool(use_bias)
+        self.kernel_initializer: Callable[..., Any] = initializer(kernel_initializer)
+        self.bias_initializer: Callable[..., Any] = initializer(bias_initializer)
+        self.kernel_regularizer: Any = regularizers.get(kernel_regularizer)
+        self.bias_regularizer: Any = regularizers.get(bias_regularizer)
+        self.kernel_constraint: Any = constraints.get(kernel_constraint)
+        self.bias_constraint: Any = constraints.get(bias_constraint)
         self._windows = Windows(self.kernel_size, self.strides, self.padding, self.dilation_rate)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return ``(B, L, filters)``."""
         return self._windows.shape(super().compute_output_shape(input_shape), self.filters)
 
     @makes_no_mask
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
         """Return None: an output is of several steps."""
         return None
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         return {
             "filters": self.filters,
@@ -197,7 +205,7 @@ class Conv1D(Memoryless):
     def _cell_for(self, shape):
         return ConvCell(self, shape[-1])
 
-    def reads_more(self, rank):
+    def reads_more(self, rank: Any) -> Any:
         """Return windows along time."""
         return "reads several time steps at once"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from rnnkit import constraints, regularizers
 from rnnkit.activations import activation, activation_name, linear
 from rnnkit.arguments import fraction, positive_integer
+from rnnkit.hints import Activation, Array, Config, Constraint, DType, Initializer, Regularizer, Seed, Shape
 from rnnkit.initializers import initializer, initializer_config
 from rnnkit.layers.base import Layer
 from rnnkit.layers.memoryless import Memoryless
@@ -86,37 +88,37 @@ class Dense(Memoryless):
 
     def __init__(
         self,
-        units,
-        activation=None,
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        bias_regularizer=None,
-        kernel_constraint=None,
-        bias_constraint=None,
+        units: int,
+        activation: Activation = None,
+        use_bias: bool = True,
+        kernel_initializer: Initializer = "glorot_uniform",
+        bias_initializer: Initializer = "zeros",
+        kernel_regularizer: Regularizer = None,
+        bias_regularizer: Regularizer = None,
+        kernel_constraint: Constraint = None,
+        bias_constraint: Constraint = None,
         *,
-        dtype=None,
-        seed=None,
-        name=None,
+        dtype: DType = None,
+        seed: Seed = None,
+        name: str | None = None,
     ):
         super().__init__(dtype=dtype, seed=seed, name=name)
-        self.units = positive_integer(units, "units")
-        self.activation = _activation(activation)
-        self.use_bias = bool(use_bias)
-        self.kernel_initializer = initializer(kernel_initializer)
-        self.bias_initializer = initializer(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
+        self.units: int = positive_integer(units, "units")
+        self.activation: Callable[..., Any] = _activation(activation)
+        self.use_bias: bool = bool(use_bias)
+        self.kernel_initializer: Callable[..., Any] = initializer(kernel_initializer)
+        self.bias_initializer: Callable[..., Any] = initializer(bias_initializer)
+        self.kernel_regularizer: Any = regularizers.get(kernel_regularizer)
+        self.bias_regularizer: Any = regularizers.get(bias_regularizer)
+        self.kernel_constraint: Any = constraints.get(kernel_constraint)
+        self.bias_constraint: Any = constraints.get(bias_constraint)
         self._cell = DenseCell(self)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return ``(B, …, units)``."""
         return (*super().compute_output_shape(input_shape)[:-1], self.units)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         return {
             "units": self.units,
@@ -160,11 +162,11 @@ class Dropout(Layer):
     _padding = "masked"
     _is_noted = True
 
-    def __init__(self, rate, *, dtype=None, seed=None, name=None):
+    def __init__(self, rate: float, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         super().__init__(dtype=dtype, seed=seed, name=name)
-        self.rate = fraction(rate, "rate")
+        self.rate: float = fraction(rate, "rate")
 
-    def __call__(self, inputs, mask=None, training=False):
+    def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:
         """Apply to an array of any shape; a new mask at every call."""
         return self._called(inputs, mask, training)
 
@@ -186,7 +188,7 @@ class Dropout(Layer):
     def _refuses_stream(self):
         return None
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         return {"rate": self.rate} | super().get_config()
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from rnnkit.arguments import is_integer, shown
+from rnnkit.hints import Array, Config, DType, Seed
 from rnnkit.layers.base import makes_no_mask
 from rnnkit.layers.merging import Merge
 from rnnkit.recording import computed, contiguous, viewed
@@ -39,21 +41,23 @@ class Dot(Merge):
     _least_rank = 2
     _padding = "lengths"
 
-    def __init__(self, axes, normalize=False, *, dtype=None, seed=None, name=None):
+    def __init__(
+        self, axes: Any, normalize: Any = False, *, dtype: DType = None, seed: Seed = None, name: str | None = None
+    ):
         super().__init__(dtype=dtype, seed=seed, name=name)
         several = [axes, axes] if is_integer(axes) else axes
         if not isinstance(several, (list, tuple)) or len(several) != 2 or not all(is_integer(n) and n for n in several):
             raise ValueError(f"expected axes as one or two integers, not the batch axis 0; got {shown(axes)}")
-        self.axes = int(axes) if is_integer(axes) else [int(axis) for axis in axes]
-        self.normalize = bool(normalize)
+        self.axes: Any = int(axes) if is_integer(axes) else [int(axis) for axis in axes]
+        self.normalize: bool = bool(normalize)
         self._is_noted = not self.normalize
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         return {"axes": self.axes, "normalize": self.normalize} | super().get_config()
 
     @makes_no_mask
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
         """Return None: an output is of several steps."""
         return None
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from rnnkit import allocation, constraints, regularizers
 from rnnkit.arguments import positive_integer
+from rnnkit.hints import Array, Config, Constraint, DType, Initializer, Regularizer, Seed, Shape
 from rnnkit.initializers import draw, initializer, initializer_config
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
@@ -59,27 +62,27 @@ class Embedding(Layer):
 
     def __init__(
         self,
-        input_dim,
-        output_dim,
-        mask_zero=False,
+        input_dim: int,
+        output_dim: int,
+        mask_zero: bool = False,
         *,
-        embeddings_initializer="uniform",
-        embeddings_regularizer=None,
-        embeddings_constraint=None,
-        dtype=None,
-        seed=None,
-        name=None,
+        embeddings_initializer: Initializer = "uniform",
+        embeddings_regularizer: Regularizer = None,
+        embeddings_constraint: Constraint = None,
+        dtype: DType = None,
+        seed: Seed = None,
+        name: str | None = None,
     ):
         super().__init__(dtype=dtype, seed=seed, name=name)
-        self.input_dim = positive_integer(input_dim, "input_dim")
-        self.output_dim = positive_integer(output_dim, "output_dim")
-        self.mask_zero = bool(mask_zero)
-        self.embeddings_initializer = initializer(embeddings_initializer)
-        self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
-        self.embeddings_constraint = constraints.get(embeddings_constraint)
+        self.input_dim: int = positive_integer(input_dim, "input_dim")
+        self.output_dim: int = positive_integer(output_dim, "output_dim")
+        self.mask_zero: bool = bool(mask_zero)
+        self.embeddings_initializer: Callable[..., Any] = initializer(embeddings_initializer)
+        self.embeddings_regularizer: Any = regularizers.get(embeddings_regularizer)
+        self.embeddings_constraint: Any = constraints.get(embeddings_constraint)
         self._table = None  # type: ignore[assignment]  # until it is built
 
-    def __call__(self, inputs, mask=None, training=False):
+    def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:
         """Vectors ``(*ids.shape, output_dim)`` for integer ids of any shape.
 
         Raises
@@ -107,13 +110,13 @@ class Embedding(Layer):
 
         return computed(np.take, table, ids, axis=0, mode="clip"), back  # the ids are known to be inside
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
         """Return ``ids != 0`` with `mask_zero`, else the mask as it came; symbolic for symbolic ids."""
         if self.mask_zero and isinstance(inputs, SymbolicTensor):
             return np.not_equal(inputs, 0)
         return self._ids(inputs) != 0 if self.mask_zero else super().compute_mask(inputs, mask)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return ``(*ids.shape, output_dim)``."""
         return (*super().compute_output_shape(input_shape), self.output_dim)
 
@@ -123,7 +126,7 @@ class Embedding(Layer):
     def _reads_ids(self):
         return True
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         return {
             "input_dim": self.input_dim,
@@ -165,7 +168,7 @@ class Embedding(Layer):
     def _put_own_arrays(self, arrays):
         self._table = arrays["embeddings"]
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Any) -> None:
         self.__dict__.update(state)
         if self._table is not None:
             self._table.flags.writeable = False  # neither copy nor pickle carries the flag

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from rnnkit.arguments import real_number
+from rnnkit.hints import Array, Config, DType, Seed
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.pullback import Gradients
@@ -35,11 +38,11 @@ class Masking(Layer):
     _axes = "batch, time"
     _padding = "masked"
 
-    def __init__(self, mask_value=0.0, *, dtype=None, seed=None, name=None):
+    def __init__(self, mask_value: Any = 0.0, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         super().__init__(dtype=dtype, seed=seed, name=name)
-        self.mask_value = real_number(mask_value, "mask_value")
+        self.mask_value: float = real_number(mask_value, "mask_value")
 
-    def __call__(self, inputs, mask=None, training=False):
+    def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:
         """The sequences ``(B, T, *features)`` with masked steps set to 0."""
         return self._called(inputs, mask, training)
 
@@ -52,7 +55,7 @@ class Masking(Layer):
         zero = outputs.dtype.type(0)
         return outputs, lambda d: Gradients({}, np.where(used, d, zero))
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
         """Return the steps with a feature other than the value, ``(B, T)``, that a mask from before uses too."""
         x = self._sequences(inputs)
         used = self._used(x)
@@ -61,7 +64,7 @@ class Masking(Layer):
     def _refuses_stream(self):
         return "makes a mask; skip(rows) leaves out a step of some rows"
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         return {"mask_value": self.mask_value} | super().get_config()
 

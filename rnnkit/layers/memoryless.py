@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import cast
+from typing import Any, Self, cast
 
 import numpy as np
 
+from rnnkit import hints
 from rnnkit.activations import activation, activation_name, linear
 from rnnkit.backends.cuda.memory.array import DeviceArray
 from rnnkit.backends.shared.call import Gradient, Record, Result
 from rnnkit.execution.execution import Execution, initial_states
+from rnnkit.hints import Array, Config, CustomObjects, DType, Seed, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.display import Text
@@ -35,7 +37,7 @@ class Memoryless(Layer):
     _execution: Execution = None  # type: ignore[assignment]  # until it is built
     _new_cell: Callable[[], Cell]
 
-    def __call__(self, inputs, mask=None, training=False):
+    def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:
         """Apply to x ``(B, …, F)``; NaN and infinity at masked steps count as 0, and `training` changes nothing."""
         return self._outputs(inputs, mask)
 
@@ -106,7 +108,7 @@ class Memoryless(Layer):
         )
         return self._execution.vjp(record) if gradient else self._execution.run(record)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the input's shape."""
         shape = super().compute_output_shape(input_shape)
         if self.built:
@@ -160,10 +162,10 @@ class Memoryless(Layer):
     def _how_compiled(self):
         return ", ".join(str(e.how) for e in self._execution.executors.values()) if self.built else ""
 
-    def __getstate__(self):
+    def __getstate__(self) -> Any:
         return self.__dict__ | {"_execution": None}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Any) -> None:
         self.__dict__.update(state)
         if self.built:
             dtype = cast(np.dtype, self.dtype)
@@ -203,12 +205,14 @@ class Activation(Memoryless):
     array([[0., 2.]])
     """
 
-    def __init__(self, activation, *, dtype=None, seed=None, name=None):
+    def __init__(
+        self, activation: hints.Activation, *, dtype: DType = None, seed: Seed = None, name: str | None = None
+    ):
         super().__init__(dtype=dtype, seed=seed, name=name)
-        self.activation = _activation(activation)
+        self.activation: Callable[..., Any] = _activation(activation)
         self._cell = self._new_cell()
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         name = None if self.activation is linear else activation_name(self.activation)
         return {"activation": name} | super().get_config()
@@ -240,14 +244,14 @@ class Lambda(Memoryless):
     (array([[5.]]), array([[0.6, 0.8]]))
     """
 
-    def __init__(self, function, *, dtype=None, seed=None, name=None):
+    def __init__(self, function: Any, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         super().__init__(dtype=dtype, seed=seed, name=name)
         if not callable(function):
             raise TypeError(f"expected a function of an array, got {function!r}")
         self.function = function
         self._cell = self._new_cell()
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return ``(B, …, G)``."""
         shape = super().compute_output_shape(input_shape)
         if self.built:
@@ -269,12 +273,12 @@ class Lambda(Memoryless):
             )
         return found
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         return {"function": name_of(self.function)} | super().get_config()
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Config, custom_objects: CustomObjects = None) -> Self:
         """Return a new layer, not built, from what `get_config` gave."""
         return cls(**(config | {"function": find(config["function"])}))
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from rnnkit.arguments import integer
+from rnnkit.hints import Array, Config, DType, Seed, Shape
 from rnnkit.layers.base import Layer, makes_no_mask
 from rnnkit.layers.support import symbolic, validation
 from rnnkit.layers.support.pullback import Gradients
@@ -17,7 +20,7 @@ class Merge(Layer):
     _axes = "batch, …"
     _padding = "masked"
 
-    def __call__(self, inputs, mask=None, training=False):
+    def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:
         """Merge a list of arrays; `mask` and `training` change nothing here.
 
         Raises
@@ -46,7 +49,7 @@ class Merge(Layer):
         merged, parted = self._merged(copies)
         return merged, lambda d: Gradients({}, parted(d))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of the merged array, from a list of shapes."""
         return self._merged_shape(self._shape(input_shape))
 
@@ -54,7 +57,7 @@ class Merge(Layer):
         return False
 
     @makes_no_mask
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
         """Return steps that any of the masks uses; None if an array has none."""
         if mask is None or any(one is None for one in mask):
             return None
@@ -102,9 +105,9 @@ class Concatenate(Merge):
     _least_rank = 2
     _is_noted = True
 
-    def __init__(self, axis=-1, *, dtype=None, seed=None, name=None):
+    def __init__(self, axis: Any = -1, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         super().__init__(dtype=dtype, seed=seed, name=name)
-        self.axis = integer(axis, "axis")
+        self.axis: Any = integer(axis, "axis")
         if self.axis == 0:
             raise ValueError("expected an axis other than 0, the batch's, to concatenate along")
 
@@ -131,7 +134,7 @@ class Concatenate(Merge):
         return "lengths" if self.axis in (1, 1 - len(shape)) else super()._padding_of(shape)
 
     @makes_no_mask
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
         """Return steps that any of the masks uses, an array without one using all; side by side along the time axis."""
         if mask is None or all(one is None for one in mask):
             return None
@@ -145,7 +148,7 @@ class Concatenate(Merge):
     def _refuses_stream(self):
         return "joins arrays along an axis that may be time" if self.axis in (1, -2) else None
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         return {"axis": self.axis} | super().get_config()
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from rnnkit import allocation
 from rnnkit.arguments import is_integer, positive_integer, shown
+from rnnkit.hints import Config, DType, Seed, Shape
 from rnnkit.layers.pooling import OverTime
 from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.support.windows import channels_last, two_sizes
@@ -31,13 +34,13 @@ class Permute(Shaping):
 
     _is_noted = True
 
-    def __init__(self, dims, *, dtype=None, seed=None, name=None):
+    def __init__(self, dims: Any, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         super().__init__(dtype=dtype, seed=seed, name=name)
         if not isinstance(dims, (list, tuple)) or not all(is_integer(axis) for axis in dims):
             raise ValueError(f"expected dims as a tuple of axes such as (2, 1), got {shown(dims)}")
         if sorted(dims) != list(range(1, len(dims) + 1)):
             raise ValueError(f"expected dims to name each axis from 1 on once, got {tuple(dims)}")
-        self.dims = tuple(int(axis) for axis in dims)
+        self.dims: tuple[Any, ...] = tuple(int(axis) for axis in dims)
 
     def _shape(self, shape):
         found = super()._shape(shape)
@@ -50,12 +53,12 @@ class Permute(Shaping):
         back = np.argsort(order)
         return copied(x.transpose(order)), lambda d: copied(d.transpose(back))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the input's sizes in the new order."""
         shape = self._shape(input_shape)
         return (shape[0], *(shape[axis] for axis in self.dims))
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         return {"dims": list(self.dims)} | super().get_config()
 
@@ -78,10 +81,18 @@ class ZeroPadding1D(OverTime):
     array([0., 0., 1.])
     """
 
-    def __init__(self, padding=1, data_format=None, *, dtype=None, seed=None, name=None):
+    def __init__(
+        self,
+        padding: Any = 1,
+        data_format: str | None = None,
+        *,
+        dtype: DType = None,
+        seed: Seed = None,
+        name: str | None = None,
+    ):
         super().__init__(dtype=dtype, seed=seed, name=name)
         channels_last(data_format)
-        self.padding = two_sizes(padding, "padding")
+        self.padding: Any = two_sizes(padding, "padding")
 
     def _moved(self, x, mask):
         before, after = self.padding
@@ -89,12 +100,12 @@ class ZeroPadding1D(OverTime):
         allocation.check(f"the result of {self.name!r}", self.compute_output_shape(x.shape), x.dtype)
         return np.pad(x, ((0, 0), (before, after), (0, 0))), lambda d: d[:, before : before + length].copy()
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return ``(B, T + sum(padding), F)``."""
         batch_size, length, features = self._shape(input_shape)
         return (batch_size, None if length is None else length + sum(self.padding), features)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         return {"padding": list(self.padding)} | super().get_config()
 
@@ -116,23 +127,23 @@ class Cropping1D(OverTime):
     array([2., 3.])
     """
 
-    def __init__(self, cropping=(1, 1), *, dtype=None, seed=None, name=None):
+    def __init__(self, cropping: Any = (1, 1), *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         super().__init__(dtype=dtype, seed=seed, name=name)
-        self.cropping = two_sizes(cropping, "cropping")
+        self.cropping: Any = two_sizes(cropping, "cropping")
 
     def _moved(self, x, mask):
         self.compute_output_shape(x.shape)
         before, after = self.cropping
         return x[:, before : x.shape[1] - after].copy(), lambda d: np.pad(d, ((0, 0), (before, after), (0, 0)))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return ``(B, T - sum(cropping), F)``."""
         batch_size, length, features = self._shape(input_shape)
         if length is not None and length <= sum(self.cropping):
             raise ValueError(f"expected more than {sum(self.cropping)} time steps to crop, got {length}")
         return (batch_size, None if length is None else length - sum(self.cropping), features)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         return {"cropping": list(self.cropping)} | super().get_config()
 
@@ -153,20 +164,20 @@ class UpSampling1D(OverTime):
     array([1., 1., 2., 2.])
     """
 
-    def __init__(self, size=2, *, dtype=None, seed=None, name=None):
+    def __init__(self, size: Any = 2, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         super().__init__(dtype=dtype, seed=seed, name=name)
-        self.size = positive_integer(size, "size")
+        self.size: int = positive_integer(size, "size")
 
     def _moved(self, x, mask):
         rows, length, features = x.shape
         allocation.check(f"the result of {self.name!r}", self.compute_output_shape(x.shape), x.dtype)
         return np.repeat(x, self.size, axis=1), lambda d: d.reshape(rows, length, self.size, features).sum(axis=2)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return ``(B, size * T, F)``."""
         batch_size, length, features = self._shape(input_shape)
         return (batch_size, None if length is None else self.size * length, features)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         return {"size": self.size} | super().get_config()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from rnnkit import constraints, regularizers
 from rnnkit.activations import sigmoid
 from rnnkit.arguments import is_integer, positive_integer, shown
+from rnnkit.hints import Array, Config, Constraint, DType, Initializer, Regularizer, Seed, Shape
 from rnnkit.initializers import initializer, initializer_config
 from rnnkit.layers.attention import Attending
 from rnnkit.layers.support import attending, validation
@@ -76,56 +78,63 @@ class MultiHeadAttention(Attending):
     ((8, 5, 6), (8, 2, 5, 5), ['query/kernel', 'query/bias'])
     """
 
+    key_dim: int
+    num_heads: int
+    use_bias: bool
+    use_gate: bool
+
     def __init__(
         self,
-        num_heads,
-        key_dim,
-        value_dim=None,
-        dropout=0.0,
-        use_bias=True,
-        output_shape=None,
-        attention_axes=None,
-        sliding_window=None,
-        flash_attention=None,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        bias_regularizer=None,
-        kernel_constraint=None,
-        bias_constraint=None,
-        use_gate=False,
+        num_heads: int,
+        key_dim: int,
+        value_dim: Any = None,
+        dropout: float = 0.0,
+        use_bias: bool = True,
+        output_shape: Shape = None,
+        attention_axes: Any = None,
+        sliding_window: Any = None,
+        flash_attention: Any = None,
+        kernel_initializer: Initializer = "glorot_uniform",
+        bias_initializer: Initializer = "zeros",
+        kernel_regularizer: Regularizer = None,
+        bias_regularizer: Regularizer = None,
+        kernel_constraint: Constraint = None,
+        bias_constraint: Constraint = None,
+        use_gate: bool = False,
         *,
-        dtype=None,
-        seed=None,
-        name=None,
+        dtype: DType = None,
+        seed: Seed = None,
+        name: str | None = None,
     ):
         super().__init__(dropout, dtype=dtype, seed=seed, name=name)
         self.num_heads, self.key_dim = positive_integer(num_heads, "num_heads"), positive_integer(key_dim, "key_dim")
-        self.value_dim = self.key_dim if value_dim is None else positive_integer(value_dim, "value_dim")
+        self.value_dim: Any = self.key_dim if value_dim is None else positive_integer(value_dim, "value_dim")
         self.use_bias, self.use_gate = bool(use_bias), bool(use_gate)
-        self.output_shape = _output_shape(output_shape)
-        self.attention_axes = _axes(attention_axes)
-        self.sliding_window = None if sliding_window is None else positive_integer(sliding_window, "sliding_window")
-        self.flash_attention = flash_attention if flash_attention is None else bool(flash_attention)
-        self.kernel_initializer = initializer(kernel_initializer)
-        self.bias_initializer = initializer(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
+        self.output_shape: Any = _output_shape(output_shape)
+        self.attention_axes: Any = _axes(attention_axes)
+        self.sliding_window: Any = (
+            None if sliding_window is None else positive_integer(sliding_window, "sliding_window")
+        )
+        self.flash_attention: Any = flash_attention if flash_attention is None else bool(flash_attention)
+        self.kernel_initializer: Callable[..., Any] = initializer(kernel_initializer)
+        self.bias_initializer: Callable[..., Any] = initializer(bias_initializer)
+        self.kernel_regularizer: Any = regularizers.get(kernel_regularizer)
+        self.bias_regularizer: Any = regularizers.get(bias_regularizer)
+        self.kernel_constraint: Any = constraints.get(kernel_constraint)
+        self.bias_constraint: Any = constraints.get(bias_constraint)
 
     def __call__(
         self,
-        query,
-        value,
-        key=None,
-        query_mask=None,
-        value_mask=None,
-        key_mask=None,
-        attention_mask=None,
-        return_attention_scores=False,
-        training=False,
-        use_causal_mask=False,
+        query: Array,
+        value: Any,
+        key: Any = None,
+        query_mask: Array = None,
+        value_mask: Array = None,
+        key_mask: Array = None,
+        attention_mask: Array = None,
+        return_attention_scores: bool = False,
+        training: bool = False,
+        use_causal_mask: bool = False,
     ) -> Any:
         """Attend from queries to values.
 
@@ -161,20 +170,20 @@ class MultiHeadAttention(Attending):
 
     def vjp(
         self,
-        query,
-        value,
-        key=None,
-        query_mask=None,
-        value_mask=None,
-        key_mask=None,
-        attention_mask=None,
-        return_attention_scores=False,
-        training=False,
-        use_causal_mask=False,
+        query: Array,
+        value: Any,
+        key: Any = None,
+        query_mask: Array = None,
+        value_mask: Array = None,
+        key_mask: Array = None,
+        attention_mask: Array = None,
+        return_attention_scores: bool = False,
+        training: bool = False,
+        use_causal_mask: bool = False,
         *,
-        checkpoint=None,
-        truncate=None,
-    ):
+        checkpoint: Any = None,
+        truncate: Any = None,
+    ) -> Any:
         """Do as `Layer.vjp`, with a call's arguments; the gradient's ``x`` is a list, of key only if it is given."""
         options(checkpoint, truncate)
         bound = self._bound(return_attention_scores=return_attention_scores, use_causal_mask=use_causal_mask)
@@ -323,7 +332,9 @@ class MultiHeadAttention(Attending):
         """The masks that inputs carry, by name."""
         return {f"{name}_mask": one for name, one in zip(self._names, self._listed(mask), strict=False)}
 
-    def compute_mask(self, query, mask=None, value=None, key=None, query_mask=None):
+    def compute_mask(
+        self, query: Array, mask: Array = None, value: Any = None, key: Any = None, query_mask: Array = None
+    ) -> Any:
         """Return the queries' mask."""
         own = query_mask if mask is None else next(iter(self._listed(mask)), None)
         return None if own is None else validation.array(own, "query_mask")
@@ -341,11 +352,11 @@ class MultiHeadAttention(Attending):
     def _vjp_on(self, inputs, **more):
         return self.vjp(**dict(zip(self._names, inputs, strict=False)), **more)
 
-    def build(self, query_shape, value_shape=None, key_shape=None) -> None:
+    def build(self, query_shape: Shape, value_shape: Shape = None, key_shape: Shape = None) -> None:
         """Create the weights for inputs of these shapes, or of a list of shapes."""
         super().build(_listed_shapes(query_shape, value_shape, key_shape))
 
-    def compute_output_shape(self, query_shape, value_shape=None, key_shape=None):
+    def compute_output_shape(self, query_shape: Shape, value_shape: Shape = None, key_shape: Shape = None) -> Shape:
         """Return the shape of the output, of the shapes of the inputs or a list of them."""
         return super().compute_output_shape(_listed_shapes(query_shape, value_shape, key_shape))
 
@@ -374,7 +385,7 @@ class MultiHeadAttention(Attending):
                 found[f"{name}/bias"] = outside, self.bias_initializer, of_bias
         return found
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         return {
             "num_heads": self.num_heads,

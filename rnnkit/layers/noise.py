@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from rnnkit.arguments import fraction, is_integer, shown
 from rnnkit.cells.standard import InvertedDropout
+from rnnkit.hints import Array, Config, DType, Seed, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.masked_values import finite_under_mask
@@ -22,7 +24,7 @@ class Noise(Layer):
 
     _padding = "masked"
 
-    def __call__(self, inputs, mask=None, training=False):
+    def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:
         """Apply to x, with new draws at every call in training; NaN and infinity at masked steps count as 0."""
         return self._called(inputs, mask, training)
 
@@ -56,14 +58,14 @@ class Noise(Layer):
 class ByRate(Noise):
     """Base of those that have a `rate`."""
 
-    def __init__(self, rate, *, dtype=None, seed=None, name=None):
+    def __init__(self, rate: float, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         super().__init__(dtype=dtype, seed=seed, name=name)
-        self.rate = fraction(rate, "rate")
+        self.rate: float = fraction(rate, "rate")
 
     def _is_silent(self):
         return not self.rate
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         return {"rate": self.rate} | super().get_config()
 
@@ -116,9 +118,9 @@ class GaussianNoise(Noise):
     array([[1., 1., 1.]])
     """
 
-    def __init__(self, stddev, *, dtype=None, seed=None, name=None):
+    def __init__(self, stddev: float, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         super().__init__(dtype=dtype, seed=seed, name=name)
-        self.stddev = fraction(stddev, "stddev")
+        self.stddev: float = fraction(stddev, "stddev")
 
     def _drawn(self, rng, shape):
         return 1, rng.normal(0, self.stddev, shape)
@@ -126,7 +128,7 @@ class GaussianNoise(Noise):
     def _is_silent(self):
         return not self.stddev
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         return {"stddev": self.stddev} | super().get_config()
 
@@ -147,7 +149,7 @@ class GaussianDropout(ByRate):
     array([[1., 1., 1.]])
     """
 
-    def __init__(self, rate, *, dtype=None, seed=None, name=None):
+    def __init__(self, rate: float, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         super().__init__(rate, dtype=dtype, seed=seed, name=name)
         if self.rate == 1:
             raise ValueError("expected rate below 1, for the noise has the variance rate / (1 - rate); got 1")
@@ -177,7 +179,9 @@ class AlphaDropout(ByRate):
     array([[1., 1., 1.]])
     """
 
-    def __init__(self, rate, noise_shape=None, *, dtype=None, seed=None, name=None):
+    def __init__(
+        self, rate: float, noise_shape: Shape = None, *, dtype: DType = None, seed: Seed = None, name: str | None = None
+    ):
         super().__init__(rate, dtype=dtype, seed=seed, name=name)
         if self.rate == 1:
             raise ValueError("expected rate below 1, for the scale is 1 / sqrt(1 - rate) and more; got 1")
@@ -186,9 +190,9 @@ class AlphaDropout(ByRate):
             several and all(size is None or (is_integer(size) and size > 0) for size in noise_shape)
         ):
             raise ValueError(f"expected noise_shape as a tuple of sizes or None, got {shown(noise_shape)}")
-        self.noise_shape = None if noise_shape is None else [None if n is None else int(n) for n in noise_shape]
+        self.noise_shape: Any = None if noise_shape is None else [None if n is None else int(n) for n in noise_shape]
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         return {"noise_shape": self.noise_shape} | super().get_config()
 

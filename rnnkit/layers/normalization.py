@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from rnnkit import constraints, regularizers
 from rnnkit.arguments import number_from_zero
+from rnnkit.hints import Config, Constraint, DType, Initializer, Regularizer, Seed
 from rnnkit.initializers import initializer, initializer_config
 from rnnkit.layers.memoryless import FunctionCell
 from rnnkit.layers.over_axes import OverAxes
@@ -86,33 +88,37 @@ class LayerNormalization(OverAxes):
            [-1.,  1.]])
     """
 
+    center: bool
+    rms_scaling: Any
+    scale: bool
+
     def __init__(
         self,
-        axis=-1,
-        epsilon=1e-3,
-        center=True,
-        scale=True,
-        beta_initializer="zeros",
-        gamma_initializer="ones",
-        beta_regularizer=None,
-        gamma_regularizer=None,
-        beta_constraint=None,
-        gamma_constraint=None,
+        axis: Any = -1,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: Any = True,
+        beta_initializer: Initializer = "zeros",
+        gamma_initializer: Initializer = "ones",
+        beta_regularizer: Regularizer = None,
+        gamma_regularizer: Regularizer = None,
+        beta_constraint: Constraint = None,
+        gamma_constraint: Constraint = None,
         *,
-        rms_scaling=False,
-        dtype=None,
-        seed=None,
-        name=None,
+        rms_scaling: bool = False,
+        dtype: DType = None,
+        seed: Seed = None,
+        name: str | None = None,
     ):
         super().__init__(axis, dtype=dtype, seed=seed, name=name)
-        self.epsilon = number_from_zero(epsilon, "epsilon")
+        self.epsilon: float = number_from_zero(epsilon, "epsilon")
         self.center, self.scale, self.rms_scaling = bool(center), bool(scale), bool(rms_scaling)
-        self.beta_initializer = initializer(beta_initializer)
-        self.gamma_initializer = initializer(gamma_initializer)
-        self.beta_regularizer = regularizers.get(beta_regularizer)
-        self.gamma_regularizer = regularizers.get(gamma_regularizer)
-        self.beta_constraint = constraints.get(beta_constraint)
-        self.gamma_constraint = constraints.get(gamma_constraint)
+        self.beta_initializer: Callable[..., Any] = initializer(beta_initializer)
+        self.gamma_initializer: Callable[..., Any] = initializer(gamma_initializer)
+        self.beta_regularizer: Any = regularizers.get(beta_regularizer)
+        self.gamma_regularizer: Any = regularizers.get(gamma_regularizer)
+        self.beta_constraint: Any = constraints.get(beta_constraint)
+        self.gamma_constraint: Any = constraints.get(gamma_constraint)
 
     @property
     def has_gamma(self) -> bool:
@@ -124,7 +130,7 @@ class LayerNormalization(OverAxes):
         """Whether it shifts."""
         return self.center and not self.rms_scaling
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         return super().get_config() | {
             "epsilon": self.epsilon,

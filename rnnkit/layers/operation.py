@@ -10,6 +10,7 @@ import numpy as np
 
 from rnnkit import activations
 from rnnkit.execution.array_functions import is_traceable
+from rnnkit.hints import Config, DType, Seed
 from rnnkit.layers.array_function import WholeArrays
 from rnnkit.layers.support import symbolic
 from rnnkit.layers.support.symbolic import SymbolicTensor
@@ -40,7 +41,20 @@ class Operation(WholeArrays):
     array([[2.5, 2.5, 2.5]], dtype=float32)
     """
 
-    def __init__(self, operation, arguments=(), keywords=None, unbatched=(), *, dtype=None, seed=None, name=None):
+    arguments: Any
+    keywords: Any
+
+    def __init__(
+        self,
+        operation: Any,
+        arguments: Any = (),
+        keywords: Any = None,
+        unbatched: Any = (),
+        *,
+        dtype: DType = None,
+        seed: Seed = None,
+        name: str | None = None,
+    ):
         if not isinstance(operation, str):
             raise TypeError(f"expected the name of an operation, such as 'numpy:tanh', got {operation!r}")
         self.operation = operation
@@ -62,7 +76,7 @@ class Operation(WholeArrays):
     def _lines(self):
         return () if ":" in self.operation else (getattr(self._function, "__wrapped__", self._function),)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         return {
             "operation": self.operation,
@@ -74,10 +88,10 @@ class Operation(WholeArrays):
     def _arguments(self):
         return repr(self.operation)
 
-    def __getstate__(self):
+    def __getstate__(self) -> Any:
         return super().__getstate__() | {"_function": None}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Any) -> None:
         self.__dict__.update(state)
         self._function = _resolved(self.operation)
 

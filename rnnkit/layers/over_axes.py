@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from rnnkit.arguments import is_integer, shown
 from rnnkit.backends.cuda.memory.array import DeviceArray
+from rnnkit.hints import Config, DType, Seed
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.recording import copied
 
@@ -21,14 +23,14 @@ class OverAxes(Memoryless):
         As in every layer.
     """
 
-    def __init__(self, axis=-1, *, dtype=None, seed=None, name=None):
+    def __init__(self, axis: Any = -1, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         super().__init__(dtype=dtype, seed=seed, name=name)
         several = list(axis) if isinstance(axis, (list, tuple)) else [axis]
         if not several or not all(is_integer(one) and one != 0 for one in several):
             raise ValueError(f"expected axis as one or several integers, not the batch axis 0; got {shown(axis)}")
-        self.axis = [int(one) for one in several] if isinstance(axis, (list, tuple)) else int(axis)
+        self.axis: Any = [int(one) for one in several] if isinstance(axis, (list, tuple)) else int(axis)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         return {"axis": self.axis} | super().get_config()
 
@@ -49,7 +51,7 @@ class OverAxes(Memoryless):
             )
         return tuple(found)
 
-    def reads_more(self, rank):
+    def reads_more(self, rank: Any) -> Any:
         """Return other axes."""
         return None if self.sees(rank) == (rank - 1,) else f"computes along the axes {self.sees(rank)}"
 

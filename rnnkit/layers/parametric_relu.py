@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from rnnkit import constraints, regularizers
 from rnnkit.arguments import positive_integer
+from rnnkit.hints import Config, Constraint, DType, Initializer, Regularizer, Seed
 from rnnkit.initializers import initializer, initializer_config
 from rnnkit.layers.weighted import OwnWeight, Weighted
 from rnnkit.steps.weight_options import WeightOptions
@@ -39,25 +43,25 @@ class PReLU(Weighted):
 
     def __init__(
         self,
-        alpha_initializer="zeros",
-        alpha_regularizer=None,
-        alpha_constraint=None,
-        shared_axes=None,
+        alpha_initializer: Initializer = "zeros",
+        alpha_regularizer: Regularizer = None,
+        alpha_constraint: Constraint = None,
+        shared_axes: Any = None,
         *,
-        dtype=None,
-        seed=None,
-        name=None,
+        dtype: DType = None,
+        seed: Seed = None,
+        name: str | None = None,
     ):
         super().__init__(dtype=dtype, seed=seed, name=name)
-        self.alpha_initializer = initializer(alpha_initializer)
-        self.alpha_regularizer = regularizers.get(alpha_regularizer)
-        self.alpha_constraint = constraints.get(alpha_constraint)
+        self.alpha_initializer: Callable[..., Any] = initializer(alpha_initializer)
+        self.alpha_regularizer: Any = regularizers.get(alpha_regularizer)
+        self.alpha_constraint: Any = constraints.get(alpha_constraint)
         several = shared_axes if isinstance(shared_axes, (list, tuple)) else [shared_axes]
-        self.shared_axes = (
+        self.shared_axes: Any = (
             None if shared_axes is None else [positive_integer(axis, "an axis in shared_axes") for axis in several]
         )
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         return {
             "alpha_initializer": initializer_config(self.alpha_initializer),

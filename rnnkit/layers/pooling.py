@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from rnnkit.hints import Config, DType, Seed, Shape
 from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.windows import Windows, channels_last, one_size, padding_name
@@ -43,13 +46,21 @@ class Pooling(OverTime):
     _is_noted = True
 
     def __init__(
-        self, pool_size=2, strides=None, padding="valid", data_format=None, *, dtype=None, seed=None, name=None
+        self,
+        pool_size: Any = 2,
+        strides: Any = None,
+        padding: Any = "valid",
+        data_format: str | None = None,
+        *,
+        dtype: DType = None,
+        seed: Seed = None,
+        name: str | None = None,
     ):
         super().__init__(dtype=dtype, seed=seed, name=name)
         channels_last(data_format)
-        self.pool_size = one_size(pool_size, "pool_size")
-        self.strides = self.pool_size if strides is None else one_size(strides, "strides")
-        self.padding = padding_name(padding)
+        self.pool_size: Any = one_size(pool_size, "pool_size")
+        self.strides: Any = self.pool_size if strides is None else one_size(strides, "strides")
+        self.padding: Any = padding_name(padding)
         self._windows = Windows(self.pool_size, self.strides, self.padding)
 
     def _sizes(self, shape) -> tuple[int, ...]:
@@ -57,12 +68,12 @@ class Pooling(OverTime):
         count, (before, _) = self._windows.count(shape[1]), self._windows.pads(shape[1])
         return (*shape, count, self.pool_size, self.strides, before)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return ``(B, L, F)``."""
         shape = self._shape(input_shape)
         return self._windows.shape(shape, shape[2])
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         own = {"pool_size": self.pool_size, "strides": self.strides, "padding": self.padding}
         return own | super().get_config()
@@ -164,10 +175,18 @@ class GlobalMaxPooling1D(OverTime):
 
     _is_noted = True
 
-    def __init__(self, data_format=None, keepdims=False, *, dtype=None, seed=None, name=None):
+    def __init__(
+        self,
+        data_format: str | None = None,
+        keepdims: Any = False,
+        *,
+        dtype: DType = None,
+        seed: Seed = None,
+        name: str | None = None,
+    ):
         super().__init__(dtype=dtype, seed=seed, name=name)
         channels_last(data_format)
-        self.keepdims = bool(keepdims)
+        self.keepdims: bool = bool(keepdims)
 
     def _moved(self, x, mask):
         if not x.shape[1]:
@@ -185,11 +204,11 @@ class GlobalMaxPooling1D(OverTime):
 
         return largest if self.keepdims else largest[:, 0], back
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return ``(B, F)``, or ``(B, 1, F)``."""
         batch_size, _, features = self._shape(input_shape)
         return (batch_size, 1, features) if self.keepdims else (batch_size, features)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         return {"keepdims": self.keepdims} | super().get_config()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any, Self
 
 from rnnkit.cells import GRUCell, LSTMCell, SimpleRNNCell
+from rnnkit.hints import Config, CustomObjects
 from rnnkit.layers.base import Layer
 from rnnkit.layers.rnn import RNN
 
@@ -16,7 +18,7 @@ class _Recurrent(RNN):
     _cell_class: type
     _cell_arguments: tuple[str, ...]
 
-    def __init_subclass__(cls, cell=None, **keywords):
+    def __init_subclass__(cls, cell: Any = None, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         if cell is None:  # a class that is derived from one with a cell
             return
@@ -28,7 +30,7 @@ class _Recurrent(RNN):
         cls._cell_arguments = tuple(p.name for p in own if p.name != "seed")
         cls.__signature__ = inspect.Signature([*own, *positional, *keyword])
 
-    def __init__(self, *args, **keywords):
+    def __init__(self, *args: Any, **keywords: Any):
         try:
             given = type(self).__signature__.bind(*args, **keywords).arguments
         except TypeError as error:
@@ -39,15 +41,15 @@ class _Recurrent(RNN):
     @property
     def units(self) -> int:
         """Size of the output and of each state."""
-        return self.cell.units  # type: ignore[attr-defined]
+        return self.cell.units
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         config = {name: value for name, value in self.cell.get_config().items() if name in self._cell_arguments}
         return config | self._flags() | {"device": self._device} | Layer.get_config(self)
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Config, custom_objects: CustomObjects = None) -> Self:
         """Return a new layer, not built, from what `get_config` gave."""
         return cls(**config)
 

@@ -6,7 +6,7 @@ import copy
 import itertools
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from rnnkit.backends.shared.call import Gradient, Record, Result
 from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.cells.standard import StandardCell
 from rnnkit.execution.execution import Execution, initial_states
+from rnnkit.hints import Array, Config, CustomObjects, DType, Seed, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.stream import Stream
 from rnnkit.layers.support import device_transfer, validation
@@ -100,28 +101,28 @@ class RNN(Layer):
 
     def __init__(
         self,
-        cell,
-        return_sequences=False,
-        return_state=False,
-        go_backwards=False,
-        stateful=False,
-        unroll=False,
-        zero_output_for_mask=False,
+        cell: Any,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        zero_output_for_mask: bool = False,
         *,
-        dtype=None,
-        seed=None,
-        name=None,
-        device="cpu",
+        dtype: DType = None,
+        seed: Seed = None,
+        name: str | None = None,
+        device: str = "cpu",
     ):
-        self.cell = StackedRNNCells(cell) if isinstance(cell, (list, tuple)) else as_cell(cell)
+        self.cell: Any = StackedRNNCells(cell) if isinstance(cell, (list, tuple)) else as_cell(cell)
         super().__init__(dtype=dtype, seed=getattr(cell, "seed", None) if seed is None else seed, name=name)
         self._spec = self.cell._states()
-        self.return_sequences = bool(return_sequences)
-        self.return_state = bool(return_state)
-        self.go_backwards = bool(go_backwards)
-        self.stateful = bool(stateful)
-        self.unroll = bool(unroll)
-        self.zero_output_for_mask = bool(zero_output_for_mask)
+        self.return_sequences: bool = bool(return_sequences)
+        self.return_state: bool = bool(return_state)
+        self.go_backwards: bool = bool(go_backwards)
+        self.stateful: bool = bool(stateful)
+        self.unroll: bool = bool(unroll)
+        self.zero_output_for_mask: bool = bool(zero_output_for_mask)
         self._device = device_transfer.usable(device)
         self._execution = None  # type: ignore[assignment]  # until it is built
         self._nesting: Nesting | None = None  # of the inputs, where there are several
@@ -130,7 +131,16 @@ class RNN(Layer):
 
     # Calls: validate, run, shape
 
-    def __call__(self, sequences, initial_state=None, mask=None, training=False, constants=None, *, stream=None):
+    def __call__(
+        self,
+        sequences: Array,
+        initial_state: Array = None,
+        mask: Array = None,
+        training: bool = False,
+        constants: Array = None,
+        *,
+        stream: Any = None,
+    ) -> Any:
         """Run the cell over sequences.
 
         Parameters
@@ -177,16 +187,16 @@ class RNN(Layer):
 
     def vjp(
         self,
-        sequences,
-        initial_state=None,
-        mask=None,
-        training=False,
-        constants=None,
+        sequences: Array,
+        initial_state: Array = None,
+        mask: Array = None,
+        training: bool = False,
+        constants: Array = None,
         *,
-        checkpoint=None,
-        truncate=None,
-        stream=None,
-    ):
+        checkpoint: Any = None,
+        truncate: Any = None,
+        stream: Any = None,
+    ) -> Any:
         """Run a call, and return the function that takes cotangents of its results back to all that it read.
 
         Parameters
@@ -256,7 +266,16 @@ class RNN(Layer):
             x = nesting.packed(repeated(lambda: [np.array(one) for one in nesting.parted(x, 2)], x))
         return Gradients(gradient.weights, x, self._spec.pack(gradient.states), constants)
 
-    def trajectory(self, sequences, initial_state=None, mask=None, training=False, constants=None, *, stream=None):
+    def trajectory(
+        self,
+        sequences: Array,
+        initial_state: Array = None,
+        mask: Array = None,
+        training: bool = False,
+        constants: Array = None,
+        *,
+        stream: Any = None,
+    ) -> Any:
         """Return every output and every state at every step, for the arguments of a call.
 
         Returns
@@ -399,7 +418,7 @@ class RNN(Layer):
             return self._spec.unpack(initial_state, batch_size, dtype)
         return self._kept if self.stateful else None
 
-    def stream(self, batch=1, constants=None) -> Stream:
+    def stream(self, batch: Any = 1, constants: Array = None) -> Stream:
         """Return a stream that runs this layer one step at a time, see `Stream`.
 
         Parameters
@@ -475,11 +494,11 @@ class RNN(Layer):
     # States between calls
 
     @property
-    def states(self) -> list | None:
+    def states(self) -> list[Any] | None:
         """Copies of the states that the next call of a stateful layer starts from; None where that isn't known yet."""
         return None if self._kept is None else self._spec.pack(_on_host(self._kept))
 
-    def get_initial_state(self, batch_size: int) -> list:
+    def get_initial_state(self, batch_size: int) -> list[Any]:
         """Return the states before the first step, ``(B, *state)`` each, as `initial_state` takes them."""
         return self._spec.pack(self._initial_states(whole(batch_size, "batch_size", 0)))
 
@@ -489,7 +508,7 @@ class RNN(Layer):
             given = list(given)
         return self._spec.unpack(given, batch_size, self.dtype or np.dtype("float32"), "get_initial_state")
 
-    def reset_states(self, states=None, rows=None) -> None:
+    def reset_states(self, states: Array = None, rows: Array = None) -> None:
         """Set what the next call of a stateful layer starts from.
 
         Parameters
@@ -550,7 +569,7 @@ class RNN(Layer):
         elif is_shape(shape) or Nesting.of_shapes(shape, 2) != self._nesting:
             raise ValueError(f"expected x nested as {self._input_shape}, got {shape}")
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of what a call returns, as a tuple of shapes with `return_state`; None stays None.
 
         Examples
@@ -584,7 +603,7 @@ class RNN(Layer):
     def _turns_time(self):
         return [self.go_backwards and self.return_sequences]
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
         """Return the mask of the output: the input's with `return_sequences`, in processing order; None for states."""
         mask = self._one_mask(mask)
         if mask is not None:
@@ -594,7 +613,7 @@ class RNN(Layer):
 
     # Configuration and display
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values.
 
         Raises
@@ -609,7 +628,7 @@ class RNN(Layer):
         return {name: getattr(self, name) for name in names}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Config, custom_objects: CustomObjects = None) -> Self:
         """Return a new layer, not built, from what `get_config` gave."""
         return cls(**(config | {"cell": deserialize(config["cell"])}))
 
@@ -637,11 +656,11 @@ class RNN(Layer):
             return ""
         return ", ".join(dict.fromkeys(str(e.how) for e in self._execution.executors.values()))
 
-    def __getstate__(self):
+    def __getstate__(self) -> Any:
         # Executors hold compiled code; a copy chooses its own, from the same cell.
         return self.__dict__ | {"_execution": None, "_kept": None if self._kept is None else _on_host(self._kept)}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Any) -> None:
         self.__dict__.update(state)
         if self.built:
             dtype = cast(np.dtype, self.dtype)

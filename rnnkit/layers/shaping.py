@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from rnnkit import allocation
 from rnnkit.arguments import integer, positive_integer
+from rnnkit.hints import Array, Config, DType, Seed, Shape
 from rnnkit.layers.base import Layer, makes_no_mask
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.masked_values import finite_under_mask
@@ -21,7 +23,7 @@ class Shaping(Layer):
 
     _axes = "batch, …"
 
-    def __call__(self, inputs, mask=None, training=False):
+    def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:
         """Apply to x; `training` changes nothing here.
 
         Raises
@@ -53,7 +55,7 @@ class Shaping(Layer):
         raise NotImplementedError
 
     @makes_no_mask
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
         """Return None: the result has other steps, or none."""
         return None
 
@@ -81,9 +83,9 @@ class RepeatVector(Shaping):
     _axes = "batch"
     _is_noted = True
 
-    def __init__(self, n, *, dtype=None, seed=None, name=None):
+    def __init__(self, n: Any, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         super().__init__(dtype=dtype, seed=seed, name=name)
-        self.n = positive_integer(n, "n")
+        self.n: int = positive_integer(n, "n")
 
     def _shape(self, shape):
         found = super()._shape(shape)
@@ -95,12 +97,12 @@ class RepeatVector(Shaping):
         allocation.check(f"the result of {self.name!r}", (x.shape[0], self.n, x.shape[1]), x.dtype)
         return repeated(lambda: np.repeat(x[:, None], self.n, axis=1), x), lambda d: computed(np.sum, d, axis=1)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return ``(B, n, F)``."""
         batch_size, features = self._shape(input_shape)
         return (batch_size, self.n, features)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         return {"n": self.n} | super().get_config()
 
@@ -124,18 +126,18 @@ class Reshape(Shaping):
 
     _is_noted = True
 
-    def __init__(self, target_shape, *, dtype=None, seed=None, name=None):
+    def __init__(self, target_shape: Shape, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         super().__init__(dtype=dtype, seed=seed, name=name)
         if not isinstance(target_shape, (tuple, list)):
             raise ValueError(f"expected target_shape as a tuple of sizes, got {target_shape!r}")
-        self.target_shape = tuple(integer(size, "a size in target_shape") for size in target_shape)
+        self.target_shape: tuple[Any, ...] = tuple(integer(size, "a size in target_shape") for size in target_shape)
         if self.target_shape.count(-1) > 1 or any(size < 1 and size != -1 for size in self.target_shape):
             raise ValueError(f"expected positive sizes and at most one -1 in target_shape, got {self.target_shape}")
 
     def _moved(self, x, mask):
         return _reshaped(x, self.compute_output_shape(x.shape))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return ``(B, *target_shape)``."""
         batch_size, *sizes = self._shape(input_shape)
         if None in sizes:
@@ -146,7 +148,7 @@ class Reshape(Shaping):
             raise ValueError(f"expected rows of as many numbers as {self.target_shape} holds, got {tuple(sizes)}")
         return (batch_size, *(count // known if size == -1 else size for size in self.target_shape))
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         return {"target_shape": list(self.target_shape)} | super().get_config()
 
@@ -174,7 +176,7 @@ class Flatten(Shaping):
     def _moved(self, x, mask):
         return _reshaped(x, self.compute_output_shape(x.shape))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return ``(B, N)``; None where a size is open."""
         batch_size, *sizes = self._shape(input_shape)
         return (batch_size, None if None in sizes else math.prod(sizes))
@@ -208,10 +210,18 @@ class GlobalAveragePooling1D(Shaping):
     _padding = "masked"
     _is_noted = True
 
-    def __init__(self, keepdims=False, data_format=None, *, dtype=None, seed=None, name=None):
+    def __init__(
+        self,
+        keepdims: Any = False,
+        data_format: str | None = None,
+        *,
+        dtype: DType = None,
+        seed: Seed = None,
+        name: str | None = None,
+    ):
         super().__init__(dtype=dtype, seed=seed, name=name)
         channels_last(data_format)
-        self.keepdims = bool(keepdims)
+        self.keepdims: bool = bool(keepdims)
 
     def _shape(self, shape):
         found = super()._shape(shape)
@@ -234,11 +244,11 @@ class GlobalAveragePooling1D(Shaping):
 
         return mean[:, None] if self.keepdims else mean, back
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return ``(B, F)``, or ``(B, 1, F)``."""
         batch_size, _, features = self._shape(input_shape)
         return (batch_size, 1, features) if self.keepdims else (batch_size, features)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         return {"keepdims": self.keepdims} | super().get_config()

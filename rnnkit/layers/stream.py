@@ -12,6 +12,7 @@ import numpy as np
 
 from rnnkit.arguments import integer, positive_integer
 from rnnkit.execution.execution import is_eager
+from rnnkit.hints import Array
 from rnnkit.layers.support import repeats, symbolic, validation
 from rnnkit.layers.support.streaming import running
 from rnnkit.recording import Recording, Unrepeatable
@@ -56,7 +57,10 @@ class Stream:
     True
     """
 
-    def __init__(self, layer: Layer, batch: int = 1, constants=None):
+    batch: Any
+    layer: Any
+
+    def __init__(self, layer: Layer, batch: int = 1, constants: Array = None):
         self.layer, self.batch = layer, positive_integer(batch, "batch")
         if not layer._is_built():
             raise ValueError(f"expected the layer {layer.name!r} to be built before it is streamed; call build first")
@@ -115,7 +119,7 @@ class Stream:
 
     # What the recurrent layers ask for
 
-    def begin(self, layer, initial_state):
+    def begin(self, layer: Any, initial_state: Array) -> Any:
         """Do as `rnnkit.layers.support.streaming.Running` says."""
         if initial_state is not None:
             raise ValueError(
@@ -126,7 +130,7 @@ class Stream:
         self._recurrent.append(layer)
         return None
 
-    def end(self, states, initial, outputs, zero_masked) -> None:
+    def end(self, states: Array, initial: Array, outputs: Array, zero_masked: bool) -> None:
         """Do as `rnnkit.layers.support.streaming.Running` says."""
         if self._states is None:
             self._initial.append(initial)
@@ -150,7 +154,7 @@ class Stream:
 
     # Steps
 
-    def step(self, x, out=None):
+    def step(self, x: Array, out: Any = None) -> Any:
         """Compute the outputs of the next step.
 
         Parameters
@@ -205,7 +209,7 @@ class Stream:
             if not place.flags.writeable:
                 raise ValueError("expected out as an array that can be written to, got a read-only one")
 
-    def skip(self, rows) -> None:
+    def skip(self, rows: Array) -> None:
         """Let some rows be masked at the next step.
 
         Their states stay, and each recurrent layer puts out what it did before: zeros with `zero_output_for_mask`, and
@@ -256,7 +260,7 @@ class Stream:
     # States
 
     @property
-    def states(self) -> list:
+    def states(self) -> list[Any]:
         """Copies of the states, nested as `get_initial_state` gives them; of a model, an entry per recurrent layer.
 
         A layer that a model calls several times has as many entries, in the order of the calls.
@@ -266,7 +270,7 @@ class Stream:
         packed = [layer._spec.pack(states) for layer, states in zip(self._recurrent, copies, strict=True)]
         return packed[0] if self._recurrent == [self.layer] else packed
 
-    def reset(self, rows=None) -> None:
+    def reset(self, rows: Array = None) -> None:
         """Start all rows anew, or some.
 
         Parameters
@@ -290,7 +294,7 @@ class Stream:
             for held in self._held:
                 held[chosen] = 0
 
-    def __getstate__(self):
+    def __getstate__(self) -> Any:
         with self._lock:
             return {
                 "given": (self.layer, self.batch, self._constants),
@@ -299,7 +303,7 @@ class Stream:
                 "skipped": list(self._skipped),
             }
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Any) -> None:
         self.__init__(*state["given"])  # type: ignore[misc]
         for states, kept in zip(self._states or (), state["states"], strict=True):
             for place, one in zip(states, kept, strict=True):
@@ -308,7 +312,7 @@ class Stream:
             np.copyto(place, one)
         self._skipped = state["skipped"]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Stream({self.layer!r}, batch={self.batch})"
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any, Self
 
+from rnnkit.hints import Array, Config, CustomObjects, DType, Seed, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.pullback import Gradients, Pullback
@@ -36,7 +38,7 @@ class TimeDistributed(Layer):
     _padding = "masked"
     _native = True
 
-    def __init__(self, layer, *, dtype=None, seed=None, name=None):
+    def __init__(self, layer: Any, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         if not isinstance(layer, Layer):
             raise TypeError(f"expected a layer to apply at each step, got {layer!r}")
         super().__init__(dtype=dtype, seed=seed, name=name)
@@ -46,7 +48,7 @@ class TimeDistributed(Layer):
             self._adopt_seed(self._sequence)
             self._given_seed = seed
 
-    def __call__(self, inputs, mask=None, training=False):
+    def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:
         """Apply to x ``(B, T, …)``; a `mask` ``(B, T)`` is checked and passed on."""
         shape, rows = self._run(inputs, mask, partial(self.layer, training=training))
         return _in_steps(rows, shape)
@@ -78,7 +80,7 @@ class TimeDistributed(Layer):
                 self._build_with(x.shape, self.dtype or validation.precision_of(x))
             return x.shape, function(x.reshape(batch_size * length, *x.shape[2:]))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the layer's output shape for one step, with the time axis after the batch axis."""
         shape = super().compute_output_shape(input_shape)
         return _with_time(self.layer.compute_output_shape((shape[0], *shape[2:])), shape[:2])
@@ -86,21 +88,21 @@ class TimeDistributed(Layer):
     def _refuses_stream(self):
         return None
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         return {"layer": serialize(self.layer)} | super().get_config()
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Config, custom_objects: CustomObjects = None) -> Self:
         """Return a new layer, not built, from what `get_config` gave."""
         return cls(**(config | {"layer": deserialize(config["layer"])}))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"TimeDistributed({self.layer!r})"
 
     def _build(self, shape):
         self.layer._build_with((shape[0], *shape[2:]), self.layer.dtype or self.dtype)
-        self.dtype = self.layer.dtype
+        self.dtype: Any = self.layer.dtype
 
     def _check_shape(self, shape):
         try:

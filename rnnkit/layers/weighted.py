@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit import allocation
+from rnnkit.hints import Array, DType, Seed
 from rnnkit.initializers import draw
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
@@ -42,12 +43,12 @@ class Weighted(Layer):
     _least_rank = 2
     _padding = "masked"
 
-    def __init__(self, *, dtype=None, seed=None, name=None):
+    def __init__(self, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         super().__init__(dtype=dtype, seed=seed, name=name)
         self._own: dict[str, np.ndarray] = {}
         self._options: dict[str, WeightOptions] = {}
 
-    def __call__(self, inputs, mask=None, training=False):
+    def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:
         """Apply to x; NaN and infinity at masked steps count as 0.
 
         Raises
@@ -108,7 +109,7 @@ class Weighted(Layer):
     def _refuses_stream(self):
         return None
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Any) -> None:
         self.__dict__.update(state)
         for array in self._own.values():
             array.flags.writeable = False  # neither copy nor pickle carries the flag

@@ -15,6 +15,7 @@ them. They are plain NumPy, with sums in float64. Every loss is a metric by its 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from rnnkit import losses
 from rnnkit.metrics.accuracy import (
@@ -170,7 +171,7 @@ ALIASES = {
 }
 
 
-def get(identifier, loss=None) -> Measure:
+def get(identifier: Any, loss: Any = None) -> Measure:
     """Return the metric that an entry of a `metrics` argument stands for.
 
     Parameters
@@ -215,7 +216,7 @@ def get(identifier, loss=None) -> Measure:
     return Metric(losses.get(identifier))
 
 
-def config_of(metric: Measure) -> dict | str | None:
+def config_of(metric: Measure) -> dict[str, Any] | str | None:
     """What `get` makes the same metric of, as JSON values."""
     return named_config(metric, _known())
 

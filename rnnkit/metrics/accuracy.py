@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from rnnkit import losses
 from rnnkit.arguments import positive_integer, real_number
+from rnnkit.hints import Array
 from rnnkit.metrics.metric import Metric
 
 
-def binary_accuracy(y_true, y_pred, threshold=0.5):
+def binary_accuracy(y_true: Array, y_pred: Array, threshold: Any = 0.5) -> Any:
     """Compute the share of the last axis where ``y_pred > threshold`` agrees with y_true, which is 0 or 1.
 
     Parameters
@@ -34,7 +37,7 @@ def binary_accuracy(y_true, y_pred, threshold=0.5):
     return right[..., 0].astype(np.float64) if right.shape[-1] == 1 else np.mean(right, axis=-1)
 
 
-def categorical_accuracy(y_true, y_pred):
+def categorical_accuracy(y_true: Array, y_pred: Array) -> Any:
     """Return 1 where the largest entries of y_true and y_pred stand in the same place of the last axis, else 0.
 
     Parameters
@@ -57,7 +60,7 @@ def categorical_accuracy(y_true, y_pred):
     return (np.argmax(y_true, axis=-1) == np.argmax(y_pred, axis=-1)).astype(np.float64)
 
 
-def sparse_categorical_accuracy(y_true, y_pred):
+def sparse_categorical_accuracy(y_true: Array, y_pred: Array) -> Any:
     """Return 1 where y_true, ``(…)`` or ``(…, 1)``, is the place of y_pred's largest entry on the last axis, else 0.
 
     Parameters
@@ -80,7 +83,7 @@ def sparse_categorical_accuracy(y_true, y_pred):
     return (_numbers_of_classes(y_true, y_pred) == np.argmax(y_pred, axis=-1)).astype(np.float64)
 
 
-def top_k_categorical_accuracy(y_true, y_pred, k=5):
+def top_k_categorical_accuracy(y_true: Array, y_pred: Array, k: Any = 5) -> Any:
     """Return 1 where y_true's largest entry is among the `k` largest of y_pred, else 0.
 
     Parameters
@@ -105,7 +108,7 @@ def top_k_categorical_accuracy(y_true, y_pred, k=5):
     return sparse_top_k_categorical_accuracy(np.argmax(y_true, axis=-1), y_pred, k)
 
 
-def sparse_top_k_categorical_accuracy(y_true, y_pred, k=5):
+def sparse_top_k_categorical_accuracy(y_true: Array, y_pred: Array, k: Any = 5) -> Any:
     """Return 1 where the entry of y_pred that y_true names is among the `k` largest, else 0.
 
     Equal entries share a place: that of the first one of them; an entry that isn't finite is no prediction.
@@ -158,7 +161,7 @@ class BinaryAccuracy(Metric):
     0.75
     """
 
-    def __init__(self, threshold=0.5, name="binary_accuracy"):
+    def __init__(self, threshold: Any = 0.5, name: str = "binary_accuracy"):
         super().__init__(binary_accuracy, name, threshold=real_number(threshold, "threshold"))
 
 
@@ -176,7 +179,7 @@ class CategoricalAccuracy(Metric):
     0.5
     """
 
-    def __init__(self, name="categorical_accuracy"):
+    def __init__(self, name: str = "categorical_accuracy"):
         super().__init__(categorical_accuracy, name)
 
 
@@ -194,7 +197,7 @@ class SparseCategoricalAccuracy(Metric):
     0.5
     """
 
-    def __init__(self, name="sparse_categorical_accuracy"):
+    def __init__(self, name: str = "sparse_categorical_accuracy"):
         super().__init__(sparse_categorical_accuracy, name)
 
 
@@ -213,7 +216,7 @@ class TopKCategoricalAccuracy(Metric):
     0.5
     """
 
-    def __init__(self, k=5, name="top_k_categorical_accuracy"):
+    def __init__(self, k: Any = 5, name: str = "top_k_categorical_accuracy"):
         super().__init__(top_k_categorical_accuracy, name, k=positive_integer(k, "k"))
 
 
@@ -232,7 +235,7 @@ class SparseTopKCategoricalAccuracy(Metric):
     0.5
     """
 
-    def __init__(self, k=5, name="sparse_top_k_categorical_accuracy"):
+    def __init__(self, k: Any = 5, name: str = "sparse_top_k_categorical_accuracy"):
         super().__init__(sparse_top_k_categorical_accuracy, name, k=positive_integer(k, "k"))
 
 
@@ -260,7 +263,7 @@ class Accuracy(Metric):
     0.5
     """
 
-    def __init__(self, kind=None, threshold=0.5, name="accuracy"):
+    def __init__(self, kind: Any = None, threshold: Any = 0.5, name: str = "accuracy"):
         if kind not in (None, "binary", "categorical", "sparse_categorical"):
             raise ValueError(f'expected a kind of "binary", "categorical" or "sparse_categorical", got {kind!r}')
         super().__init__(binary_accuracy, name, kind=kind, threshold=real_number(threshold, "threshold"))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arguments import fraction, number_from_zero, positive_integer, real_number, whole
+from rnnkit.hints import Array
 from rnnkit.metrics.metric import Measure, used_entries
 
 
@@ -69,10 +70,10 @@ class CountingMetric(Measure):
 
     _default = ""
 
-    def __init__(self, thresholds=None, top_k=None, class_id=None, name=None):
+    def __init__(self, thresholds: Any = None, top_k: Any = None, class_id: Any = None, name: str | None = None):
         self.thresholds = thresholds
-        self.top_k = None if top_k is None else positive_integer(top_k, "top_k")
-        self.class_id = None if class_id is None else whole(class_id, "class_id", 0)
+        self.top_k: Any = None if top_k is None else positive_integer(top_k, "top_k")
+        self.class_id: Any = None if class_id is None else whole(class_id, "class_id", 0)
         several = isinstance(thresholds, (list, tuple, np.ndarray))
         default = 0.5 if top_k is None else -np.inf
         given = list(thresholds) if several else [default if thresholds is None else thresholds]
@@ -84,7 +85,7 @@ class CountingMetric(Measure):
         self._order = np.argsort(self._used, kind="stable")
         self._counts = Counts(np.sort(self._used))
 
-    def update(self, y_true, y_pred, mask=None, sample_weight=None) -> None:
+    def update(self, y_true: Array, y_pred: Array, mask: Array = None, sample_weight: Array = None) -> None:
         """Add a batch, as `Metric.update`."""
         y_true, y_pred, weight = used_entries(y_true, y_pred, mask, sample_weight)
         if self.top_k is not None and y_pred.size:
@@ -94,7 +95,7 @@ class CountingMetric(Measure):
             y_true, y_pred = y_true[:, [self.class_id]], y_pred[:, [self.class_id]]
         self._counts.add(y_true, y_pred, weight[:, None])
 
-    def result(self):
+    def result(self) -> Any:
         """Return the number so far, an array of them for several thresholds."""
         found = np.empty(len(self._used))
         found[self._order] = self._share(self._counts)
@@ -103,7 +104,7 @@ class CountingMetric(Measure):
     def _share(self, counts: Counts) -> np.ndarray:
         raise NotImplementedError
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments as JSON values."""
         several = isinstance(self.thresholds, (list, tuple, np.ndarray))
         thresholds = [float(one) for one in self.thresholds] if several else self.thresholds
@@ -163,13 +164,13 @@ class Recall(CountingMetric):
 class _OneCount(CountingMetric):
     """Base of those that give one of the four counts."""
 
-    def __init__(self, thresholds=None, name=None):
+    def __init__(self, thresholds: Any = None, name: str | None = None):
         super().__init__(thresholds, name=name)
 
     def _share(self, counts):
         return getattr(counts, self._default)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments as JSON values."""
         return {name: value for name, value in super().get_config().items() if name in ("thresholds", "name")}
 
@@ -276,20 +277,22 @@ class FBetaScore(Measure):
     0.6666666666666666
     """
 
-    def __init__(self, average=None, beta=1.0, threshold=None, name="fbeta_score"):
+    beta: Any
+
+    def __init__(self, average: Any = None, beta: Any = 1.0, threshold: Any = None, name: str = "fbeta_score"):
         if average not in (None, "micro", "macro", "weighted"):
             raise ValueError(f"expected average to be None, 'micro', 'macro' or 'weighted', got {average!r}")
         if not number_from_zero(beta, "beta"):
             raise ValueError(f"expected beta above 0, got {beta!r}")
         self.average, self.beta = average, float(beta)
-        self.threshold = None if threshold is None else fraction(threshold, "threshold")
+        self.threshold: Any = None if threshold is None else fraction(threshold, "threshold")
         super().__init__(name)
 
     def reset(self) -> None:
         """Forget all batches."""
         self._sums: np.ndarray = np.zeros((3, 1))
 
-    def update(self, y_true, y_pred, mask=None, sample_weight=None) -> None:
+    def update(self, y_true: Array, y_pred: Array, mask: Array = None, sample_weight: Array = None) -> None:
         """Add a batch, as `Metric.update`."""
         y_true, y_pred, weight = used_entries(y_true, y_pred, mask, sample_weight)
         if self.threshold is None:
@@ -301,7 +304,7 @@ class FBetaScore(Measure):
         sums = np.stack([np.sum(part * weight, axis=0) for part in (positive * y_true, positive, 1.0 * y_true)])
         self._sums = self._sums + (sums.sum(axis=1, keepdims=True) if self.average == "micro" else sums)
 
-    def result(self):
+    def result(self) -> Any:
         """Return the score so far."""
         right, predicted, real = self._sums
         precision, recall, square = divided(right, predicted), divided(right, real), self.beta**2
@@ -310,7 +313,7 @@ class FBetaScore(Measure):
             return scores
         return float(np.sum(scores * divided(real, real.sum())) if self.average == "weighted" else np.mean(scores))
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments as JSON values."""
         return {"average": self.average, "beta": self.beta, "threshold": self.threshold, "name": self.name}
 
@@ -333,9 +336,9 @@ class F1Score(FBetaScore):
     0.6666666666666666
     """
 
-    def __init__(self, average=None, threshold=None, name="f1_score"):
+    def __init__(self, average: Any = None, threshold: Any = None, name: str = "f1_score"):
         super().__init__(average, 1.0, threshold, name)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments as JSON values."""
         return {name: value for name, value in super().get_config().items() if name != "beta"}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from rnnkit.activations import sigmoid
 from rnnkit.arguments import fraction, whole
+from rnnkit.hints import Array
 from rnnkit.metrics.counts import Counts, divided
 from rnnkit.metrics.metric import Measure, used_entries
 
@@ -40,16 +43,19 @@ class AUC(Measure):
     0.75
     """
 
+    from_logits: bool
+    multi_label: bool
+
     def __init__(
         self,
-        num_thresholds=200,
-        curve="ROC",
-        summation_method="interpolation",
-        name="auc",
-        thresholds=None,
-        multi_label=False,
-        label_weights=None,
-        from_logits=False,
+        num_thresholds: int = 200,
+        curve: str = "ROC",
+        summation_method: str = "interpolation",
+        name: str = "auc",
+        thresholds: Any = None,
+        multi_label: bool = False,
+        label_weights: Any = None,
+        from_logits: bool = False,
     ):
         if curve not in ("ROC", "PR"):
             raise ValueError(f"expected a curve of 'ROC' or 'PR', got {curve!r}")
@@ -57,18 +63,20 @@ class AUC(Measure):
             raise ValueError(
                 f"expected a summation_method of 'interpolation', 'minoring' or 'majoring', got {summation_method!r}"
             )
-        self.num_thresholds = whole(num_thresholds, "num_thresholds", 2)
+        self.num_thresholds: Any = whole(num_thresholds, "num_thresholds", 2)
         self.curve, self.summation_method = curve, summation_method
-        self.thresholds = None if thresholds is None else sorted(fraction(one, "a threshold") for one in thresholds)
+        self.thresholds: Any = (
+            None if thresholds is None else sorted(fraction(one, "a threshold") for one in thresholds)
+        )
         self.multi_label, self.from_logits = bool(multi_label), bool(from_logits)
-        self.label_weights = None if label_weights is None else [float(one) for one in label_weights]
+        self.label_weights: Any = None if label_weights is None else [float(one) for one in label_weights]
         super().__init__(name)
 
     def reset(self) -> None:
         """Forget all batches."""
         self._counts: Counts | None = None
 
-    def update(self, y_true, y_pred, mask=None, sample_weight=None) -> None:
+    def update(self, y_true: Array, y_pred: Array, mask: Array = None, sample_weight: Array = None) -> None:
         """Add a batch, as `Metric.update`."""
         y_true, y_pred, weight = used_entries(y_true, y_pred, mask, sample_weight)
         y_pred = sigmoid(y_pred) if self.from_logits else y_pred
@@ -113,7 +121,7 @@ class AUC(Measure):
             heights = (np.minimum if self.summation_method == "minoring" else np.maximum)(y[:-1], y[1:])
         return (x[:-1] - x[1:]) * heights
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments as JSON values."""
         names = "num_thresholds curve summation_method name thresholds multi_label label_weights from_logits"
         return {name: getattr(self, name) for name in names.split()}

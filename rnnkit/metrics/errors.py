@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from rnnkit import losses
 from rnnkit.arrays import real
+from rnnkit.hints import Array
 from rnnkit.metrics.metric import Measure, Metric
 
 
@@ -25,7 +27,7 @@ class RootMeanSquaredError(Metric):
     2.23606797749979
     """
 
-    def __init__(self, name="root_mean_squared_error"):
+    def __init__(self, name: str = "root_mean_squared_error"):
         super().__init__(losses.mean_squared_error, name)
 
     def _finish(self, mean):
@@ -46,7 +48,7 @@ class CosineSimilarity(Metric):
     1.0
     """
 
-    def __init__(self, name="cosine_similarity"):
+    def __init__(self, name: str = "cosine_similarity"):
         super().__init__(losses.cosine_similarity, name)
 
     def _finish(self, mean):
@@ -57,7 +59,7 @@ def _mean_of(class_name: str, loss: str, name: str | None = None) -> type[Metric
     """The class of a metric that is the mean of a loss, with the loss's settings."""
     function = losses.LOSSES[loss]
 
-    def init(self, name=name or loss, **settings):
+    def init(self, name: str = name or loss, **settings: Any):
         Metric.__init__(self, function, name, **settings)
 
     told = f"""The mean of `rnnkit.losses.{loss}`.
@@ -77,19 +79,21 @@ def _mean_of(class_name: str, loss: str, name: str | None = None) -> type[Metric
     return type(class_name, (Metric,), {"__init__": init, "__doc__": told, "__module__": __name__})
 
 
-BinaryCrossentropy = _mean_of("BinaryCrossentropy", "binary_crossentropy")
-CategoricalCrossentropy = _mean_of("CategoricalCrossentropy", "categorical_crossentropy")
-CategoricalHinge = _mean_of("CategoricalHinge", "categorical_hinge")
-Hinge = _mean_of("Hinge", "hinge")
-KLDivergence = _mean_of("KLDivergence", "kl_divergence")
-LogCoshError = _mean_of("LogCoshError", "log_cosh", "logcosh")
-MeanAbsoluteError = _mean_of("MeanAbsoluteError", "mean_absolute_error")
-MeanAbsolutePercentageError = _mean_of("MeanAbsolutePercentageError", "mean_absolute_percentage_error")
-MeanSquaredError = _mean_of("MeanSquaredError", "mean_squared_error")
-MeanSquaredLogarithmicError = _mean_of("MeanSquaredLogarithmicError", "mean_squared_logarithmic_error")
-Poisson = _mean_of("Poisson", "poisson")
-SparseCategoricalCrossentropy = _mean_of("SparseCategoricalCrossentropy", "sparse_categorical_crossentropy")
-SquaredHinge = _mean_of("SquaredHinge", "squared_hinge")
+BinaryCrossentropy: type[Metric] = _mean_of("BinaryCrossentropy", "binary_crossentropy")
+CategoricalCrossentropy: type[Metric] = _mean_of("CategoricalCrossentropy", "categorical_crossentropy")
+CategoricalHinge: type[Metric] = _mean_of("CategoricalHinge", "categorical_hinge")
+Hinge: type[Metric] = _mean_of("Hinge", "hinge")
+KLDivergence: type[Metric] = _mean_of("KLDivergence", "kl_divergence")
+LogCoshError: type[Metric] = _mean_of("LogCoshError", "log_cosh", "logcosh")
+MeanAbsoluteError: type[Metric] = _mean_of("MeanAbsoluteError", "mean_absolute_error")
+MeanAbsolutePercentageError: type[Metric] = _mean_of("MeanAbsolutePercentageError", "mean_absolute_percentage_error")
+MeanSquaredError: type[Metric] = _mean_of("MeanSquaredError", "mean_squared_error")
+MeanSquaredLogarithmicError: type[Metric] = _mean_of("MeanSquaredLogarithmicError", "mean_squared_logarithmic_error")
+Poisson: type[Metric] = _mean_of("Poisson", "poisson")
+SparseCategoricalCrossentropy: type[Metric] = _mean_of(
+    "SparseCategoricalCrossentropy", "sparse_categorical_crossentropy"
+)
+SquaredHinge: type[Metric] = _mean_of("SquaredHinge", "squared_hinge")
 
 
 class Sum(Measure):
@@ -106,21 +110,21 @@ class Sum(Measure):
     (4.0, 6.0)
     """
 
-    def __init__(self, name="sum"):
+    def __init__(self, name: str = "sum"):
         super().__init__(name)
 
     def reset(self) -> None:
         """Forget all numbers."""
         self._total, self._weight = 0.0, 0.0
 
-    def update_state(self, values, sample_weight=None) -> None:  # type: ignore[override]
+    def update_state(self, values: Any, sample_weight: Array = None) -> None:  # type: ignore[override]
         """Add numbers, with weights that NumPy broadcasts."""
         values = real(np.asarray(values), "values").astype(np.float64)
         weight = np.broadcast_to(1.0 if sample_weight is None else np.asarray(sample_weight, np.float64), values.shape)
         self._total += float(np.sum(values * weight))
         self._weight += float(np.sum(weight))
 
-    def update(self, y_true, y_pred, mask=None, sample_weight=None) -> None:
+    def update(self, y_true: Array, y_pred: Array, mask: Array = None, sample_weight: Array = None) -> None:
         """Raise an error: it tells of numbers, not of targets and outputs."""
         raise ValueError(f"expected a metric of targets and outputs to train with; {self.name!r} takes numbers alone")
 
@@ -143,7 +147,7 @@ class Mean(Sum):
     (2.0, 3.0)
     """
 
-    def __init__(self, name="mean"):
+    def __init__(self, name: str = "mean"):
         super().__init__(name)
 
     def result(self) -> float:

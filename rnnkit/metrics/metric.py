@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from rnnkit import losses, targets
 from rnnkit.arrays import real
+from rnnkit.hints import Array, CustomObjects
 from rnnkit.serialization.registry import Configurable, find, name_of
 
 
@@ -46,15 +48,15 @@ class Measure(Configurable):
         """Forget all batches."""
         raise NotImplementedError(f"expected {type(self).__name__} to define reset()")
 
-    def update(self, y_true, y_pred, mask=None, sample_weight=None) -> None:
+    def update(self, y_true: Array, y_pred: Array, mask: Array = None, sample_weight: Array = None) -> None:
         """Add a batch."""
         raise NotImplementedError(f"expected {type(self).__name__} to define update(y_true, y_pred, …)")
 
-    def result(self):
+    def result(self) -> Any:
         """Return what all batches so far give."""
         raise NotImplementedError(f"expected {type(self).__name__} to define result()")
 
-    def update_state(self, y_true, y_pred, sample_weight=None) -> None:
+    def update_state(self, y_true: Array, y_pred: Array, sample_weight: Array = None) -> None:
         """Add a batch of array_like, as `update`."""
         self.update(np.asarray(y_true), np.asarray(y_pred), None, sample_weight)
 
@@ -64,16 +66,16 @@ class Measure(Configurable):
 
     reset_states = reset_state
 
-    def __call__(self, *arguments, **keywords):
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         """Add a batch, as `update_state`, and give the result."""
         self.update_state(*arguments, **keywords)
         return self.result()
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments as JSON values."""
         return {"name": self.name}
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<{self.name} metric>"
 
 
@@ -100,7 +102,10 @@ class Metric(Measure):
     3.0
     """
 
-    def __init__(self, function: Callable, name: str | None = None, **settings):
+    function: Any
+    settings: Any
+
+    def __init__(self, function: Callable, name: str | None = None, **settings: Any):
         self.function, self.settings = function, settings
         super().__init__(losses.name_of(function) if name is None else name)
 
@@ -108,7 +113,7 @@ class Metric(Measure):
         """Forget all batches."""
         self._total, self._weight = 0.0, 0.0
 
-    def update(self, y_true, y_pred, mask=None, sample_weight=None) -> None:
+    def update(self, y_true: Array, y_pred: Array, mask: Array = None, sample_weight: Array = None) -> None:
         """Add a batch.
 
         Parameters
@@ -152,13 +157,13 @@ class Metric(Measure):
         """Return the mean so far; NaN where nothing was used."""
         return self._finish(self._total / self._weight) if self._weight else math.nan
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments as JSON values."""
         own = {"function": name_of(self.function)} if type(self) is Metric else {}
         return own | {"name": self.name} | self.settings
 
     @classmethod
-    def from_config(cls, config: dict) -> Metric:
+    def from_config(cls, config: dict[str, Any], custom_objects: CustomObjects = None) -> Metric:
         """Return the metric that `get_config` described, without its batches."""
         config = dict(config)
         if "function" in config:

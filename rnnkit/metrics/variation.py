@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arguments import whole
+from rnnkit.hints import Array
 from rnnkit.metrics.counts import divided
 from rnnkit.metrics.metric import Measure, used_entries
 
@@ -30,14 +31,14 @@ class R2Score(Measure):
     0.5
     """
 
-    def __init__(self, class_aggregation="uniform_average", num_regressors=0, name="r2_score"):
+    def __init__(self, class_aggregation: str = "uniform_average", num_regressors: int = 0, name: str = "r2_score"):
         if class_aggregation not in (None, "uniform_average", "variance_weighted_average"):
             raise ValueError(
                 "expected class_aggregation to be None, 'uniform_average' or 'variance_weighted_average', got "
                 f"{class_aggregation!r}"
             )
         self.class_aggregation = class_aggregation
-        self.num_regressors = whole(num_regressors, "num_regressors", 0)
+        self.num_regressors: Any = whole(num_regressors, "num_regressors", 0)
         super().__init__(name)
 
     def reset(self) -> None:
@@ -45,7 +46,7 @@ class R2Score(Measure):
         self._count, self._rows = 0.0, 0
         self._mean = self._spread = self._residual = 0.0  # arrays from the first batch on
 
-    def update(self, y_true, y_pred, mask=None, sample_weight=None) -> None:
+    def update(self, y_true: Array, y_pred: Array, mask: Array = None, sample_weight: Array = None) -> None:
         """Add a batch, as `Metric.update`."""
         y_true, y_pred, weight = used_entries(y_true, y_pred, mask, sample_weight)
         if not len(weight):
@@ -59,7 +60,7 @@ class R2Score(Measure):
         self._mean, self._count = self._mean + apart * count / total, total
         self._rows += y_true.size
 
-    def result(self):
+    def result(self) -> Any:
         """Return the score so far; NaN where nothing was used, 0 for targets that are all equal."""
         if not self._count:
             return math.nan
@@ -73,7 +74,7 @@ class R2Score(Measure):
             scores = 1 - (1 - scores) * (self._rows - 1) / (self._rows - self.num_regressors - 1)
         return scores if np.ndim(scores) else float(scores)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments as JSON values."""
         return {
             "class_aggregation": self.class_aggregation,

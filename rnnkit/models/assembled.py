@@ -5,8 +5,10 @@ from __future__ import annotations
 import html
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from rnnkit.execution.host_fallback import to_gpu, to_host
+from rnnkit.hints import Array
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.merging import Merge
@@ -28,7 +30,7 @@ class Assembled(Trainable):
     _rows: Callable[[], list[tuple[str, ...]]]
     _boxes: Callable[[], tuple[list[Box], list[Arrow]]]
 
-    def __call__(self, inputs, mask=None, training=False):
+    def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:
         """Run x through all layers; the first one says what it has to be.
 
         Raises
@@ -38,7 +40,9 @@ class Assembled(Trainable):
         """
         return self._across(inputs, mask, training)[0]
 
-    def vjp(self, inputs, mask=None, training=False, *, checkpoint=None, truncate=None):
+    def vjp(
+        self, inputs: Array, mask: Array = None, training: bool = False, *, checkpoint: Any = None, truncate: Any = None
+    ) -> Any:
         """Run a call, and return the function that takes cotangents of its result back through all layers.
 
         Parameters
@@ -106,7 +110,7 @@ class Assembled(Trainable):
     def _brought(self, inputs):
         return mapped(inputs, partial(to_gpu, dtype=self.dtype))
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
         """Return the mask that comes out behind the last layer; a list of them for several outputs."""
         kept = [(layer, layer._kept) for layer in self._all_layers() if hasattr(layer, "_kept")]
         try:  # a mask may depend on what a layer puts out, so all of them run, and leave no trace
@@ -134,7 +138,7 @@ class Assembled(Trainable):
 
     # Steps one at a time
 
-    def stream(self, batch=1) -> Stream:
+    def stream(self, batch: Any = 1) -> Stream:
         """Return a stream that runs this model one step at a time, see `rnnkit.layers.stream.Stream`.
 
         Parameters
@@ -167,7 +171,7 @@ class Assembled(Trainable):
 
     # States between calls
 
-    def reset_states(self, states=None, rows=None) -> None:
+    def reset_states(self, states: Array = None, rows: Array = None) -> None:
         """Reset every stateful layer, all or none.
 
         Parameters

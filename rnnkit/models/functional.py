@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from rnnkit.arguments import is_integer
+from rnnkit.hints import Array, Config, CustomObjects, Seed, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.display import show_shape
@@ -59,7 +60,7 @@ class Model(Assembled):
     ['encoder/kernel', 'encoder/recurrent_kernel', 'encoder/bias']
     """
 
-    def __init__(self, inputs, outputs, name=None, *, seed=None):
+    def __init__(self, inputs: Array, outputs: Array, name: str | None = None, *, seed: Seed = None):
         super().__init__(seed=seed, name=name)
         given, made = _tensors(inputs, "inputs"), _tensors(outputs, "outputs")
         self._several = isinstance(outputs, (list, tuple))
@@ -69,7 +70,7 @@ class Model(Assembled):
         if len({id(tensor) for tensor in given}) < len(given):
             raise ValueError("expected different inputs, got one of them twice")
         self._graph = Calls(given, made)
-        self.layers = self._graph.layers
+        self.layers: Any = self._graph.layers
         self._shapes = [tensor.shape for tensor in self._graph.tensors]
         self._names = _unique([tensor.name for tensor in given], ["input"] * len(given), "inputs")
         named = zip(given, self._names, strict=True)
@@ -82,7 +83,7 @@ class Model(Assembled):
         for i, name in enumerate(self._names):
             if i not in self._graph.read:
                 raise ValueError(f"expected inputs that the outputs depend on; {name!r} leads to none of them")
-        self.dtype = np.result_type(*(tensor.dtype for tensor in made))
+        self.dtype: Any = np.result_type(*(tensor.dtype for tensor in made))
         self.built = True
         self._input_shape = self._shapes[0] if len(given) == 1 else self._shapes[: len(given)]
         if len(given) == 1:
@@ -128,7 +129,7 @@ class Model(Assembled):
     def _output_names(self):
         return self.output_names
 
-    def get_layer(self, name=None, index=None) -> Layer:
+    def get_layer(self, name: str | None = None, index: Any = None) -> Layer:
         """Return a layer by its name in this model, as weights' names begin, or by its place in `layers`.
 
         Raises
@@ -233,7 +234,7 @@ class Model(Assembled):
             told = ", ".join(f"{name!r} {shape[0]}" for name, shape in zip(self._names, shapes, strict=False))
             raise ValueError(f"expected inputs of one batch size, got {told}")
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of the output, a list of shapes for several."""
         shape = self._shape(input_shape)
         self._check_shape(shape)
@@ -268,7 +269,7 @@ class Model(Assembled):
     def _parts(self):
         return dict(zip(self._paths, self.layers, strict=True))
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return layers, and the calls of them, as JSON values."""
         calls: list[dict[str, Any]] = []
         for c in self._calls:
@@ -285,7 +286,7 @@ class Model(Assembled):
         } | config
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Config, custom_objects: CustomObjects = None) -> Self:
         """Return a new model from what `get_config` gave; its layers are built, with new weights."""
         layers = [deserialize(layer) for layer in config["layers"]]
         calls = [Call(**({"outputs": [], "over": []} | call)) for call in config["calls"]]
@@ -339,7 +340,7 @@ class Model(Assembled):
             seen.add(call.layer)
         return boxes, list(arrows)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Model({', '.join(self._names)} → {', '.join(self.output_names)})"
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any, Self
+
 from rnnkit.arguments import is_integer
+from rnnkit.hints import Config, CustomObjects, DType, Seed, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.display import show_shape
@@ -43,14 +46,14 @@ class Sequential(Assembled):
     (2, 1)
     """
 
-    def __init__(self, layers=None, *, dtype=None, seed=None, name=None):
+    def __init__(self, layers: Any = None, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         super().__init__(dtype=dtype, seed=seed, name=name)
         self.layers: list[Layer] = []
         self._input: SymbolicTensor | None = None
         for layer in layers or []:
             self.add(layer)
 
-    def add(self, layer) -> None:
+    def add(self, layer: Any) -> None:
         """Append a layer, or say with an `Input` what the first one will see.
 
         Raises
@@ -77,7 +80,7 @@ class Sequential(Assembled):
                 self._build_with(self._input.shape, self.dtype or precision([self._input]))
             except BaseException:
                 self.layers.pop()
-                self.built = built
+                self.built: bool = built
                 raise
 
     def pop(self) -> Layer:
@@ -110,7 +113,7 @@ class Sequential(Assembled):
         self.built = self.built and bool(self.layers)
         return layer
 
-    def get_layer(self, name=None, index=None) -> Layer:
+    def get_layer(self, name: str | None = None, index: Any = None) -> Layer:
         """Return a layer by its name, the first of those with equal ones, or by its place in `layers`.
 
         Raises
@@ -176,7 +179,7 @@ class Sequential(Assembled):
             self._build_with(x.shape, self.dtype or validation.precision_of(x))
         return x
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the last layer's output shape."""
         shape = input_shape
         for layer in self.layers:
@@ -245,7 +248,7 @@ class Sequential(Assembled):
             for layer, own in zip(self.layers, self._seeds_for_parts(len(self.layers)), strict=True):
                 layer._inherit_seed(own)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the layers' configurations."""
         return {
             "input": None if self._input is None else input_config(self._input),
@@ -253,12 +256,12 @@ class Sequential(Assembled):
         } | super().get_config()
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Config, custom_objects: CustomObjects = None) -> Self:
         """Return a new model from what `get_config` gave, built if it begins with an `Input`."""
         layers = [deserialize(layer) for layer in config["layers"]]
         given = config.get("input")
         first = [] if given is None else [Input(**given)]
         return cls([*first, *layers], **{name: config[name] for name in ("dtype", "seed", "name")})
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Sequential([{', '.join(map(repr, self.layers))}])"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rnnkit.optimizers import schedules
 from rnnkit.optimizers.adaptive import Adadelta, Adagrad, Adamax
 from rnnkit.optimizers.lbfgs import LBFGS
@@ -30,7 +32,7 @@ CLASSES = {kind.__name__: kind for kind in (SGD, RMSprop, Adam, AdamW, Nadam, Li
 OPTIMIZERS = {name.lower(): kind for name, kind in CLASSES.items()}
 
 
-def get(identifier) -> Optimizer:
+def get(identifier: Any) -> Optimizer:
     """Return the optimizer that an argument stands for.
 
     Parameters
@@ -66,7 +68,7 @@ def get(identifier) -> Optimizer:
     return named(identifier, OPTIMIZERS, CLASSES, Optimizer, "optimizer")
 
 
-def config_of(optimizer) -> dict | str | None:
+def config_of(optimizer: Any) -> dict[str, Any] | str | None:
     """Return what `get` makes the same optimizer of, as JSON values.
 
     Parameters

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from rnnkit.arguments import number_from_zero
+from rnnkit.hints import Array, LearningRate
 from rnnkit.optimizers.optimizer import Optimizer
 from rnnkit.optimizers.rules import share
 
@@ -31,19 +34,25 @@ class Adagrad(Optimizer):
     array([0.9006])
     """
 
-    slots = ("velocity",)
+    slots: tuple[str, ...] = ("velocity",)
 
-    def __init__(self, learning_rate=0.001, initial_accumulator_value=0.1, epsilon=1e-7, **keywords):
+    def __init__(
+        self,
+        learning_rate: LearningRate = 0.001,
+        initial_accumulator_value: float = 0.1,
+        epsilon: float = 1e-7,
+        **keywords: Any,
+    ):
         super().__init__(learning_rate, **keywords)
-        self.initial_accumulator_value = number_from_zero(initial_accumulator_value, "initial_accumulator_value")
-        self.epsilon = number_from_zero(epsilon, "epsilon")
+        self.initial_accumulator_value: float = number_from_zero(initial_accumulator_value, "initial_accumulator_value")
+        self.epsilon: float = number_from_zero(epsilon, "epsilon")
 
-    def rule(self, weight, gradient, slots, now):
+    def rule(self, weight: Array, gradient: Array, slots: Any, now: Any) -> Any:
         """Compute one update."""
         v = slots[0] + gradient * gradient
         return weight - now.learning_rate * gradient / np.sqrt(v + now.start), (v,)
 
-    def coefficients(self, step, learning_rate):
+    def coefficients(self, step: Any, learning_rate: float) -> dict[str, Any]:
         """Return the learning rate, and what the sum of squares begins with."""
         return {"learning_rate": learning_rate, "start": self.initial_accumulator_value + self.epsilon}
 
@@ -74,20 +83,22 @@ class Adadelta(Optimizer):
     array([0.9986])
     """
 
-    slots = ("velocity", "squared_steps")
+    epsilon: float
+    rho: float
+    slots: tuple[str, ...] = ("velocity", "squared_steps")
 
-    def __init__(self, learning_rate=0.001, rho=0.95, epsilon=1e-7, **keywords):
+    def __init__(self, learning_rate: LearningRate = 0.001, rho: float = 0.95, epsilon: float = 1e-7, **keywords: Any):
         super().__init__(learning_rate, **keywords)
         self.rho, self.epsilon = share(rho, "rho"), number_from_zero(epsilon, "epsilon")
 
-    def rule(self, weight, gradient, slots, now):
+    def rule(self, weight: Array, gradient: Array, slots: Any, now: Any) -> Any:
         """Compute one update."""
         v, u = slots
         v = now.rho * v + (1 - now.rho) * gradient * gradient
         step = gradient * np.sqrt(u + now.epsilon) / np.sqrt(v + now.epsilon)
         return weight - now.learning_rate * step, (v, now.rho * u + (1 - now.rho) * step * step)
 
-    def coefficients(self, step, learning_rate):
+    def coefficients(self, step: Any, learning_rate: float) -> dict[str, Any]:
         """Return the learning rate and the settings."""
         return {"learning_rate": learning_rate, "rho": self.rho, "epsilon": self.epsilon}
 
@@ -116,21 +127,30 @@ class Adamax(Optimizer):
     array([0.9, 1.1])
     """
 
-    slots = ("momentum", "largest")
+    beta_1: float
+    beta_2: float
+    slots: tuple[str, ...] = ("momentum", "largest")
 
-    def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, **keywords):
+    def __init__(
+        self,
+        learning_rate: LearningRate = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        **keywords: Any,
+    ):
         super().__init__(learning_rate, **keywords)
         self.beta_1, self.beta_2 = share(beta_1, "beta_1"), share(beta_2, "beta_2")
-        self.epsilon = number_from_zero(epsilon, "epsilon")
+        self.epsilon: float = number_from_zero(epsilon, "epsilon")
 
-    def rule(self, weight, gradient, slots, now):
+    def rule(self, weight: Array, gradient: Array, slots: Any, now: Any) -> Any:
         """Compute one update."""
         m, u = slots
         m = m + now.from_gradient * (gradient - m)
         u = np.maximum(now.beta_2 * u, np.abs(gradient))
         return weight - now.rate * m / (u + now.epsilon), (m, u)
 
-    def coefficients(self, step, learning_rate):
+    def coefficients(self, step: Any, learning_rate: float) -> dict[str, Any]:
         """Return the step size with its correction, and the settings."""
         return {
             "rate": learning_rate / (1 - self.beta_1**step),

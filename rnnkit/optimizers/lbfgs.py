@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -39,12 +40,19 @@ class LBFGS(Optimizer):
     array([3., 3.])
     """
 
-    def __init__(self, history=10, tolerance=1e-9, gradient_tolerance=1e-7, max_line_search=20, name=None):
+    def __init__(
+        self,
+        history: Any = 10,
+        tolerance: Any = 1e-9,
+        gradient_tolerance: float = 1e-7,
+        max_line_search: int = 20,
+        name: str | None = None,
+    ):
         super().__init__(1.0, name=name or "lbfgs")
-        self.history = positive_integer(history, "history")
-        self.tolerance = number_from_zero(tolerance, "tolerance")
-        self.gradient_tolerance = number_from_zero(gradient_tolerance, "gradient_tolerance")
-        self.max_line_search = positive_integer(max_line_search, "max_line_search")
+        self.history: int = positive_integer(history, "history")
+        self.tolerance: float = number_from_zero(tolerance, "tolerance")
+        self.gradient_tolerance: float = number_from_zero(gradient_tolerance, "gradient_tolerance")
+        self.max_line_search: int = positive_integer(max_line_search, "max_line_search")
 
     @property
     def learning_rate(self) -> float:
@@ -52,7 +60,7 @@ class LBFGS(Optimizer):
         return 1.0
 
     @learning_rate.setter
-    def learning_rate(self, value):
+    def learning_rate(self, value: Any) -> Any:
         raise TypeError(
             f"expected no learning rate for {self.name!r}, whose line search finds its steps; got {value!r}"
         )
@@ -161,11 +169,11 @@ class LBFGS(Optimizer):
         self.iterations += done
         return apart(found)
 
-    def apply(self, weights, gradients, weight_options=None):
+    def apply(self, weights: Any, gradients: Any, weight_options: Any = None) -> Any:
         """Raise an error: L-BFGS evaluates the loss itself, see `minimize`."""
         raise TypeError("expected LBFGS to be used through minimize, or by fit: it evaluates the loss itself")
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         names = ("history", "tolerance", "gradient_tolerance", "max_line_search", "name")
         return {name: getattr(self, name) for name in names}

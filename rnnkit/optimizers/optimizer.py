@@ -12,6 +12,7 @@ import numpy as np
 
 from rnnkit.arguments import number_from_zero
 from rnnkit.arrays import real
+from rnnkit.hints import Array, LearningRate
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.optimizers import schedules
 from rnnkit.optimizers.group import DECAY, LIMIT, Group
@@ -74,6 +75,9 @@ class Optimizer(Configurable):
     array([0.5, 1. , 1.5])
     """
 
+    clipnorm: Any
+    clipvalue: Any
+    global_clipnorm: Any
     slots: tuple[str, ...] = ()
 
     # What an optimizer has that evaluates the loss itself, as `LBFGS`.
@@ -81,16 +85,16 @@ class Optimizer(Configurable):
 
     def __init__(
         self,
-        learning_rate=0.001,
+        learning_rate: LearningRate = 0.001,
         *,
-        weight_decay=None,
-        clipnorm=None,
-        clipvalue=None,
-        global_clipnorm=None,
-        name=None,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        name: str | None = None,
     ):
         self._rate = schedules.get(learning_rate)
-        self.weight_decay = None if weight_decay is None else number_from_zero(weight_decay, "weight_decay")
+        self.weight_decay: Any = None if weight_decay is None else number_from_zero(weight_decay, "weight_decay")
         clips = dict(zip(_CLIPS, (clipnorm, clipvalue, global_clipnorm), strict=True))
         if sum(limit is not None for limit in clips.values()) > 1:
             given = ", ".join(f"{clip}={limit}" for clip, limit in clips.items() if limit is not None)
@@ -101,14 +105,14 @@ class Optimizer(Configurable):
         self.clipnorm, self.clipvalue, self.global_clipnorm = (
             None if limit is None else float(limit) for limit in clips.values()
         )
-        self.name = name or type(self).__name__.lower()
-        self.iterations = 0
+        self.name: Any = name or type(self).__name__.lower()
+        self.iterations: int = 0
         self._groups: list[Group] | None = None
         self._waiting: dict[str, np.ndarray] | None = None  # a state for weights that aren't known yet
         self._owner: weakref.ref | None = None
         self._updates: RepeatedUpdates | Literal[False] | None = None  # False: they can't be repeated
 
-    def rule(self, weight, gradient, slots, now):
+    def rule(self, weight: Array, gradient: Array, slots: Any, now: Any) -> Any:
         """Update a weight in NumPy: ``(weight, slots)``, both new.
 
         Parameters
@@ -144,7 +148,7 @@ class Optimizer(Configurable):
         return float(self._rate(self.iterations)) if callable(self._rate) else self._rate
 
     @learning_rate.setter
-    def learning_rate(self, value):
+    def learning_rate(self, value: Any) -> Any:
         if callable(self._rate) and not callable(value):
             raise TypeError(
                 f"expected the learning rate of {self.name!r} to be left to its schedule {self._rate!r}; make the "
@@ -294,7 +298,7 @@ class Optimizer(Configurable):
             _restore(groups, self._waiting, self.name)
         return groups
 
-    def belong_to(self, model) -> None:
+    def belong_to(self, model: Any) -> None:
         """Become the optimizer of a model from here on.
 
         Raises
@@ -364,7 +368,7 @@ class Optimizer(Configurable):
         if rate is not None and not callable(self._rate):
             self._rate = float(rate)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments as JSON values."""
         config: dict[str, Any] = {}
         for kind in type(self).__mro__:
@@ -376,7 +380,7 @@ class Optimizer(Configurable):
             config["learning_rate"] = schedules.config_of(self._rate)
         return config
 
-    def __getstate__(self):
+    def __getstate__(self) -> Any:
         # Groups hold compiled code; a copy makes its own when it knows the weights.
         slots = {name: array for name, array in self.get_state().items() if name not in _OWN}
         return self.__dict__ | {
@@ -386,7 +390,7 @@ class Optimizer(Configurable):
             "_updates": None,
         }
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         plain = inspect.signature(type(self).__init__).parameters
         shown = [
             f"{name}={value!r}"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from rnnkit.arguments import number_from_zero
+from rnnkit.hints import Array, LearningRate
 from rnnkit.optimizers.optimizer import Optimizer
 
 
@@ -39,16 +42,21 @@ class SGD(Optimizer):
     {'w': array([0.5, 2. ])}
     """
 
-    def __init__(self, learning_rate=0.01, momentum=0.0, nesterov=False, **keywords):
+    momentum: float
+    nesterov: bool
+
+    def __init__(
+        self, learning_rate: LearningRate = 0.01, momentum: float = 0.0, nesterov: bool = False, **keywords: Any
+    ):
         super().__init__(learning_rate, **keywords)
         self.momentum, self.nesterov = share(momentum, "momentum"), bool(nesterov)
 
     @property
-    def slots(self):  # type: ignore[override]
+    def slots(self) -> tuple[str, ...]:  # type: ignore[override]
         """The momentum, where there is any."""
         return ("momentum",) if self.momentum else ()
 
-    def rule(self, weight, gradient, slots, now):
+    def rule(self, weight: Array, gradient: Array, slots: Any, now: Any) -> Any:
         """Compute one update."""
         change = now.learning_rate * gradient
         if not slots:
@@ -56,7 +64,7 @@ class SGD(Optimizer):
         m = slots[0] * now.momentum - change
         return weight + (m * now.momentum - change if self.nesterov else m), (m,)
 
-    def coefficients(self, step, learning_rate):
+    def coefficients(self, step: Any, learning_rate: float) -> dict[str, Any]:
         """Return the learning rate and the momentum."""
         return {"learning_rate": learning_rate, "momentum": self.momentum}
 
@@ -91,17 +99,30 @@ class RMSprop(Optimizer):
     True
     """
 
-    def __init__(self, learning_rate=0.001, rho=0.9, momentum=0.0, epsilon=1e-7, centered=False, **keywords):
+    centered: bool
+    epsilon: float
+    momentum: float
+    rho: float
+
+    def __init__(
+        self,
+        learning_rate: LearningRate = 0.001,
+        rho: float = 0.9,
+        momentum: float = 0.0,
+        epsilon: float = 1e-7,
+        centered: bool = False,
+        **keywords: Any,
+    ):
         super().__init__(learning_rate, **keywords)
         self.rho, self.momentum = share(rho, "rho"), share(momentum, "momentum")
         self.epsilon, self.centered = number_from_zero(epsilon, "epsilon"), bool(centered)
 
     @property
-    def slots(self):  # type: ignore[override]
+    def slots(self) -> tuple[str, ...]:  # type: ignore[override]
         """The running square, and what else the settings want."""
         return ("velocity", *["average"] * self.centered, *["momentum"] * bool(self.momentum))
 
-    def rule(self, weight, gradient, slots, now):
+    def rule(self, weight: Array, gradient: Array, slots: Any, now: Any) -> Any:
         """Compute one update."""
         v, *others = slots
         new = [now.rho * v + (1 - now.rho) * gradient * gradient]
@@ -115,7 +136,7 @@ class RMSprop(Optimizer):
             new.append(change)
         return weight - change, tuple(new)
 
-    def coefficients(self, step, learning_rate):
+    def coefficients(self, step: Any, learning_rate: float) -> dict[str, Any]:
         """Return the learning rate and the settings."""
         settings = {"rho": self.rho, "momentum": self.momentum, "epsilon": self.epsilon}
         return {"learning_rate": learning_rate} | settings
@@ -148,17 +169,30 @@ class Adam(Optimizer):
     array([0.9, 1.1])
     """
 
-    def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, amsgrad=False, **keywords):
+    amsgrad: bool
+    beta_1: float
+    beta_2: float
+    epsilon: float
+
+    def __init__(
+        self,
+        learning_rate: LearningRate = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        amsgrad: bool = False,
+        **keywords: Any,
+    ):
         super().__init__(learning_rate, **keywords)
         self.beta_1, self.beta_2 = share(beta_1, "beta_1"), share(beta_2, "beta_2")
         self.epsilon, self.amsgrad = number_from_zero(epsilon, "epsilon"), bool(amsgrad)
 
     @property
-    def slots(self):  # type: ignore[override]
+    def slots(self) -> tuple[str, ...]:  # type: ignore[override]
         """Both averages, and the largest second one with `amsgrad`."""
         return ("momentum", "velocity", *["largest_velocity"] * self.amsgrad)
 
-    def rule(self, weight, gradient, slots, now):
+    def rule(self, weight: Array, gradient: Array, slots: Any, now: Any) -> Any:
         """Compute one update."""
         m, v, *largest = slots
         m = m + now.from_gradient * (gradient - m)
@@ -166,7 +200,7 @@ class Adam(Optimizer):
         largest = [np.maximum(one, v) for one in largest]
         return weight - now.rate * m / (np.sqrt(largest[0] if largest else v) + now.epsilon), (m, v, *largest)
 
-    def coefficients(self, step, learning_rate):
+    def coefficients(self, step: Any, learning_rate: float) -> dict[str, Any]:
         """Return the step size with both corrections, and the settings."""
         rate = learning_rate * (1 - self.beta_2**step) ** 0.5 / (1 - self.beta_1**step)
         return {
@@ -200,13 +234,13 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        learning_rate=0.001,
-        weight_decay=0.004,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-7,
-        amsgrad=False,
-        **keywords,
+        learning_rate: LearningRate = 0.001,
+        weight_decay: float = 0.004,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        amsgrad: bool = False,
+        **keywords: Any,
     ):
         super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay=weight_decay, **keywords)
 
@@ -241,15 +275,24 @@ class Nadam(Optimizer):
     True
     """
 
-    slots = ("momentum", "velocity")
+    beta_1: float
+    beta_2: float
+    slots: tuple[str, ...] = ("momentum", "velocity")
 
-    def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, **keywords):
+    def __init__(
+        self,
+        learning_rate: LearningRate = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        **keywords: Any,
+    ):
         super().__init__(learning_rate, **keywords)
         self.beta_1, self.beta_2 = share(beta_1, "beta_1"), share(beta_2, "beta_2")
-        self.epsilon = number_from_zero(epsilon, "epsilon")
+        self.epsilon: float = number_from_zero(epsilon, "epsilon")
         self._product = (0, 1.0, self.beta_1)  # of the momentum's schedule up to a step
 
-    def rule(self, weight, gradient, slots, now):
+    def rule(self, weight: Array, gradient: Array, slots: Any, now: Any) -> Any:
         """Compute one update."""
         m, v = slots
         m = m + now.from_gradient * (gradient - m)
@@ -257,7 +300,7 @@ class Nadam(Optimizer):
         ahead = now.of_momentum * m + now.of_gradient * gradient
         return weight - ahead / (np.sqrt(v * now.of_square) + now.epsilon), (m, v)
 
-    def coefficients(self, step, learning_rate):
+    def coefficients(self, step: Any, learning_rate: float) -> dict[str, Any]:
         """Return the learning rate with the corrections, and the settings."""
         product, ahead = self._momentum_up_to(step), self._momentum(step + 1)
         return {
@@ -311,18 +354,20 @@ class Lion(Optimizer):
     True
     """
 
-    slots = ("momentum",)
+    beta_1: float
+    beta_2: float
+    slots: tuple[str, ...] = ("momentum",)
 
-    def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.99, **keywords):
+    def __init__(self, learning_rate: LearningRate = 0.001, beta_1: float = 0.9, beta_2: float = 0.99, **keywords: Any):
         super().__init__(learning_rate, **keywords)
         self.beta_1, self.beta_2 = share(beta_1, "beta_1"), share(beta_2, "beta_2")
 
-    def rule(self, weight, gradient, slots, now):
+    def rule(self, weight: Array, gradient: Array, slots: Any, now: Any) -> Any:
         """Compute one update."""
         (m,) = slots
         ahead = np.sign(now.beta_1 * m + (1 - now.beta_1) * gradient)
         return weight - now.learning_rate * ahead, (now.beta_2 * m + (1 - now.beta_2) * gradient,)
 
-    def coefficients(self, step, learning_rate):
+    def coefficients(self, step: Any, learning_rate: float) -> dict[str, Any]:
         """Return the learning rate and the settings."""
         return {"learning_rate": learning_rate, "beta_1": self.beta_1, "beta_2": self.beta_2}

@@ -10,6 +10,7 @@ import bisect
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from rnnkit.arguments import number_from_zero, positive_integer
 from rnnkit.serialization.configuration import named, named_config
@@ -45,11 +46,11 @@ class Schedule(Configurable):
 
     __slots__ = ()
 
-    def __call__(self, step) -> float:
+    def __call__(self, step: Any) -> float:
         """The learning rate of the update number `step`, from 0."""
         raise NotImplementedError
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments as JSON values; one of your own with arguments overrides it."""
         return {}
 
@@ -77,14 +78,14 @@ class Constant(Schedule):
 
     learning_rate: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _numbers(self, "learning_rate")
 
-    def __call__(self, step) -> float:
+    def __call__(self, step: Any) -> float:
         """The learning rate."""
         return self.learning_rate
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's argument."""
         return asdict(self)
 
@@ -114,16 +115,16 @@ class ExponentialDecay(Schedule):
     decay_rate: float
     staircase: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _numbers(self, "initial_learning_rate", "decay_rate")
         _integers(self, "decay_steps")
 
-    def __call__(self, step) -> float:
+    def __call__(self, step: Any) -> float:
         """The learning rate of an update."""
         power = step // self.decay_steps if self.staircase else step / self.decay_steps
         return self.initial_learning_rate * self.decay_rate**power
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return asdict(self)
 
@@ -162,13 +163,13 @@ class CosineDecay(Schedule):
     warmup_target: float | None = None
     warmup_steps: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _numbers(self, "initial_learning_rate", "alpha", "warmup_steps")
         _integers(self, "decay_steps")
         if self.warmup_target is not None:
             _numbers(self, "warmup_target")
 
-    def __call__(self, step) -> float:
+    def __call__(self, step: Any) -> float:
         """The learning rate of an update."""
         start = self.initial_learning_rate
         if self.warmup_target is not None:
@@ -178,7 +179,7 @@ class CosineDecay(Schedule):
         wave = (1 + math.cos(math.pi * min(step, self.decay_steps) / self.decay_steps)) / 2
         return start * ((1 - self.alpha) * wave + self.alpha)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return asdict(self)
 
@@ -211,13 +212,13 @@ class CosineDecayRestarts(Schedule):
     m_mul: float = 1.0
     alpha: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _numbers(self, "initial_learning_rate", "t_mul", "m_mul", "alpha")
         _integers(self, "first_decay_steps")
         if self.t_mul < 1:
             raise ValueError(f"expected t_mul of at least 1, got {self.t_mul}")
 
-    def __call__(self, step) -> float:
+    def __call__(self, step: Any) -> float:
         """The learning rate of an update."""
         length, height = float(self.first_decay_steps), 1.0
         while step >= length:
@@ -225,7 +226,7 @@ class CosineDecayRestarts(Schedule):
         wave = height * (1 + math.cos(math.pi * step / length)) / 2
         return self.initial_learning_rate * ((1 - self.alpha) * wave + self.alpha)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return asdict(self)
 
@@ -254,16 +255,16 @@ class InverseTimeDecay(Schedule):
     decay_rate: float
     staircase: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _numbers(self, "initial_learning_rate", "decay_rate")
         _integers(self, "decay_steps")
 
-    def __call__(self, step) -> float:
+    def __call__(self, step: Any) -> float:
         """The learning rate of an update."""
         times = step // self.decay_steps if self.staircase else step / self.decay_steps
         return self.initial_learning_rate / (1 + self.decay_rate * times)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return asdict(self)
 
@@ -295,17 +296,17 @@ class PolynomialDecay(Schedule):
     power: float = 1.0
     cycle: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _numbers(self, "initial_learning_rate", "end_learning_rate", "power")
         _integers(self, "decay_steps")
 
-    def __call__(self, step) -> float:
+    def __call__(self, step: Any) -> float:
         """The learning rate of an update."""
         length = self.decay_steps * (max(1, math.ceil(step / self.decay_steps)) if self.cycle else 1)
         left = (1 - min(step, length) / length) ** self.power
         return (self.initial_learning_rate - self.end_learning_rate) * left + self.end_learning_rate
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return asdict(self)
 
@@ -329,10 +330,10 @@ class PiecewiseConstantDecay(Schedule):
     [0.1, 0.1, 0.01, 0.001]
     """
 
-    boundaries: tuple
-    values: tuple
+    boundaries: tuple[Any, ...]
+    values: tuple[Any, ...]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("boundaries", "values"):
             if not isinstance(getattr(self, name), (tuple, list)):
                 raise ValueError(f"expected {name} to be a list of numbers, got {getattr(self, name)!r}")
@@ -345,11 +346,11 @@ class PiecewiseConstantDecay(Schedule):
         if any(a >= b for a, b in zip(self.boundaries, self.boundaries[1:], strict=False)):
             raise ValueError(f"expected boundaries that grow, got {list(self.boundaries)}")
 
-    def __call__(self, step) -> float:
+    def __call__(self, step: Any) -> float:
         """The learning rate of an update."""
         return self.values[bisect.bisect_left(self.boundaries, step)]
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return {"boundaries": list(self.boundaries), "values": list(self.values)}
 
@@ -384,7 +385,7 @@ class OneCycle(Schedule):
     start_factor: float = 25.0
     end_factor: float = 1e4
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _numbers(self, "max_learning_rate", "warmup_fraction", "start_factor", "end_factor")
         _integers(self, "total_steps")
         if not 0 < self.warmup_fraction < 1:
@@ -392,7 +393,7 @@ class OneCycle(Schedule):
         if not self.start_factor or not self.end_factor:
             raise ValueError("expected start_factor and end_factor above 0")
 
-    def __call__(self, step) -> float:
+    def __call__(self, step: Any) -> float:
         """The learning rate of an update."""
         start, last = self.max_learning_rate / self.start_factor, max(1, self.total_steps - 1)
         # The first part ends a step early, as the count of steps starts at 0.
@@ -401,7 +402,7 @@ class OneCycle(Schedule):
             return _along_cosine(start, self.max_learning_rate, step / top)
         return _along_cosine(self.max_learning_rate, start / self.end_factor, min(1, (step - top) / (last - top)))
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return asdict(self)
 
@@ -427,18 +428,18 @@ class WarmUp(Schedule):
     schedule: Callable
     steps: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         schedule = get(self.schedule)
         object.__setattr__(self, "schedule", schedule if callable(schedule) else Constant(schedule))
         _integers(self, "steps")
 
-    def __call__(self, step) -> float:
+    def __call__(self, step: Any) -> float:
         """The learning rate of an update."""
         if step < self.steps:
             return self.schedule(0) * (step + 1) / (self.steps + 1)
         return self.schedule(step - self.steps)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return {"schedule": config_of(self.schedule), "steps": self.steps}
 
@@ -473,7 +474,7 @@ CLASSES = {
 }
 
 
-def get(identifier) -> float | Callable[[int], float]:
+def get(identifier: Any) -> float | Callable[[int], float]:
     """Return the learning rate that an argument stands for.
 
     Parameters
@@ -502,6 +503,6 @@ def get(identifier) -> float | Callable[[int], float]:
     return number_from_zero(identifier, "learning_rate")
 
 
-def config_of(learning_rate) -> float | dict | str | None:
+def config_of(learning_rate) -> float | dict[str, Any] | str | None:
     """What `get` makes the same learning rate of, as JSON values."""
     return named_config(learning_rate, CLASSES) if callable(learning_rate) else learning_rate

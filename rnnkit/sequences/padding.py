@@ -10,13 +10,21 @@ import numpy as np
 from rnnkit import allocation
 from rnnkit.arguments import is_integer, whole
 from rnnkit.arrays import has_shape, refuse
+from rnnkit.hints import Array, DType
 
 _SIDES = ("pre", "post")
 
 
 def pad_sequences(
-    sequences, maxlen=None, dtype=None, padding="pre", truncating="pre", value=0.0, *, return_mask: bool = False
-):
+    sequences: Array,
+    maxlen: Any = None,
+    dtype: DType = None,
+    padding: Any = "pre",
+    truncating: Any = "pre",
+    value: Any = 0.0,
+    *,
+    return_mask: bool = False,
+) -> Any:
     """Copy sequences of unequal lengths into one array, with a value where a sequence has no step.
 
     As in Keras, ``"pre"`` is the default of both sides. In rnnkit the side has no effect on results if the mask goes
@@ -86,7 +94,7 @@ def pad_sequences(
     return padded, sequence_mask([min(len(one), length) for one in arrays], length, padding)
 
 
-def sequence_mask(lengths, maxlen=None, padding="post") -> np.ndarray:
+def sequence_mask(lengths: Any, maxlen: Any = None, padding: Any = "post") -> np.ndarray:
     """Make a mask of the steps of sequences of these lengths.
 
     Parameters

@@ -8,6 +8,7 @@ import numpy as np
 
 from rnnkit.arguments import integer, is_integer, positive_integer, shown, whole
 from rnnkit.arrays import REAL, has_shape, is_stored, real, refuse
+from rnnkit.hints import DType, Seed
 from rnnkit.sequences.ragged import ragged
 
 
@@ -77,7 +78,12 @@ class Windows:
         Whether the windows are in random order, a new one each epoch of `fit`.
     """
 
-    def __init__(self, x: WindowRows, y: WindowRows | None, batch_size: int, shuffle: bool, seed):
+    batch_size: Any
+    shuffle: Any
+    x: Any
+    y: Any
+
+    def __init__(self, x: WindowRows, y: WindowRows | None, batch_size: int, shuffle: bool, seed: Seed):
         self.x, self.y, self.batch_size, self.shuffle = x, y, batch_size, bool(shuffle)
         self._generator = np.random.default_rng(seed)
         self._order: np.ndarray | None = None
@@ -91,7 +97,7 @@ class Windows:
     def __len__(self) -> int:
         return -(-len(self.x) // self.batch_size)
 
-    def __getitem__(self, batch):
+    def __getitem__(self, batch: Any) -> Any:
         place = integer(batch, "the number of a batch")
         place += len(self) * (place < 0)
         if not 0 <= place < len(self):
@@ -101,28 +107,28 @@ class Windows:
             rows = self._order[rows]
         return self.x[rows] if self.y is None else (self.x[rows], self.y[rows])
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: DType = None, copy: Any = None) -> Any:
         raise TypeError(
             "expected an array, got batches of windows, which fit, evaluate and predict take alone; the arrays of all "
             "windows are windows.x and windows.y"
         )
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         y = "" if self.y is None else f", y {self.y.shape}"
         return f"<{len(self)} batches of windows: x {self.x.shape}{y}>"
 
 
 def windows(
-    data,
+    data: Any,
     length: int,
     *,
-    horizon=1,
-    targets=None,
+    horizon: Any = 1,
+    targets: Any = None,
     stride: int = 1,
     sampling_rate: int = 1,
     batch_size: int = 32,
     shuffle: bool = False,
-    seed=None,
+    seed: Seed = None,
 ) -> Windows:
     """Cut a long sequence into windows with what follows each of them, for `fit`.
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeVar
 
 from rnnkit.serialization import import_paths
 
@@ -55,7 +55,7 @@ class Configurable:
     A class that derives from it is known to configurations by its import path once it is defined.
     """
 
-    def __init_subclass__(cls, **keywords):
+    def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         if "from_config" in vars(cls):
             cls.from_config = classmethod(_reading_by(vars(cls)["from_config"].__func__))  # type: ignore[assignment]
@@ -65,7 +65,7 @@ class Configurable:
     else:
 
         @classmethod
-        def from_config(cls, config: dict, custom_objects: Mapping[str, Any] | None = None):
+        def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
             """Return a new object from what `get_config` gave.
 
             Parameters

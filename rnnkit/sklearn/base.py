@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import compute_class_weight
@@ -14,6 +16,7 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
+from rnnkit.hints import Array
 from rnnkit.sklearn.probabilities import softmax
 from rnnkit.sklearn.sequences import Sequences, read
 from rnnkit.sklearn.workers import share_processors
@@ -58,12 +61,14 @@ class SequenceEstimator(BaseEstimator):
             return sequences[used], y[used], weights[used]
         return sequences, y, weights
 
-    def __sklearn_is_fitted__(self):
+    def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "model_")
 
 
 class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     """Base of classifiers; a subclass has `_scores`, a number for each class ``(n, classes)``."""
+
+    classes_: Any
 
     def _read_classes(self, X, y, sample_weight) -> tuple[Sequences, np.ndarray, np.ndarray]:
         """Sequences, the number of each one's class, and weights with those of the classes in them."""
@@ -81,7 +86,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
             return 1.0 / np.bincount(codes, weights)
         return compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_[codes])
 
-    def predict(self, X) -> np.ndarray:
+    def predict(self, X: Array) -> np.ndarray:
         """Predict the most probable class of each sequence.
 
         Parameters
@@ -95,7 +100,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         scores = self._scores(self._read(X))
         return self.classes_[scores.argmax(axis=1)]
 
-    def decision_function(self, X) -> np.ndarray:
+    def decision_function(self, X: Array) -> np.ndarray:
         """Return the score of each class: logits, of which `predict_proba` is the softmax.
 
         Parameters
@@ -109,7 +114,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         scores = self._scores(self._read(X))
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
 
-    def predict_proba(self, X) -> np.ndarray:
+    def predict_proba(self, X: Array) -> np.ndarray:
         """Predict the probability of each class.
 
         Parameters
@@ -135,7 +140,7 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
         self._single = y.ndim == 1
         return sequences, y.reshape(len(y), -1).astype(np.float64), weights
 
-    def predict(self, X) -> np.ndarray:
+    def predict(self, X: Array) -> np.ndarray:
         """Predict the targets of each sequence.
 
         Parameters
@@ -149,7 +154,7 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
         found = self._values(self._read(X))
         return found[:, 0] if self._single else found
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags

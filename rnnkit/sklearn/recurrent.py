@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state
 from rnnkit import losses
 from rnnkit.arguments import positive_integer, real_number
 from rnnkit.callbacks import EarlyStopping
+from rnnkit.hints import Array, LearningRate, Seed
 from rnnkit.sklearn.base import SequenceClassifier, SequenceRegressor
 from rnnkit.sklearn.network import network, optimizer
 from rnnkit.sklearn.sequences import Scale, Sequences
@@ -19,13 +20,16 @@ from rnnkit.sklearn.sequences import Scale, Sequences
 class _Recurrent:
     """How a network is trained, and what it says of sequences."""
 
+    history_: Any
+    n_iter_: Any
+
     def _train(self: Any, sequences, targets, weights, loss, strata=None):
         """Fit `model_` to ``targets (n, K)``."""
         rng = check_random_state(self.random_state)
         seeds = rng.randint(2**31 - 1, size=2)
         if not self._goes_on():
             self._scale = sequences.scale(weights) if self.standardize else None
-            self.model_ = self._network(targets.shape[1], int(seeds[0]))
+            self.model_: Any = self._network(targets.shape[1], int(seeds[0]))
         x, y = self._inputs(sequences), targets.astype(np.float32)
         weights = (weights * (len(weights) / weights.sum())).astype(np.float32)
         rows, callbacks, held_out = np.arange(len(x)), [], None
@@ -166,29 +170,29 @@ class RNNClassifier(_Recurrent, SequenceClassifier):
 
     def __init__(
         self,
-        cell="gru",
-        units=64,
+        cell: Any = "gru",
+        units: int = 64,
         *,
-        layers=1,
-        bidirectional=True,
-        pooling="mean",
-        dropout=0.5,
-        label_smoothing=0.1,
-        optimizer="adamw",
-        learning_rate=0.01,
-        weight_decay=0.004,
-        batch_size=16,
-        epochs="auto",
-        early_stopping=False,
-        validation_fraction=0.1,
-        patience=20,
-        class_weight=None,
-        standardize=True,
-        warm_start=False,
-        random_state=None,
-        id=None,
-        time=None,
-        verbose=0,
+        layers: Any = 1,
+        bidirectional: bool = True,
+        pooling: str = "mean",
+        dropout: float = 0.5,
+        label_smoothing: float = 0.1,
+        optimizer: Any = "adamw",
+        learning_rate: LearningRate = 0.01,
+        weight_decay: float = 0.004,
+        batch_size: Any = 16,
+        epochs: Any = "auto",
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        patience: int = 20,
+        class_weight: Any = None,
+        standardize: Any = True,
+        warm_start: Any = False,
+        random_state: Seed = None,
+        id: Any = None,
+        time: Any = None,
+        verbose: Any = 0,
     ):
         self.cell = cell
         self.units = units
@@ -213,7 +217,7 @@ class RNNClassifier(_Recurrent, SequenceClassifier):
         self.time = time
         self.verbose = verbose
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: Array, y: Array, sample_weight: Array = None) -> Any:
         """Train the network.
 
         Parameters
@@ -320,28 +324,28 @@ class RNNRegressor(_Recurrent, SequenceRegressor):
 
     def __init__(
         self,
-        cell="gru",
-        units=64,
+        cell: Any = "gru",
+        units: int = 64,
         *,
-        layers=1,
-        bidirectional=True,
-        pooling="mean",
-        dropout=0.0,
-        loss="mse",
-        optimizer="adamw",
-        learning_rate=0.01,
-        weight_decay=0.004,
-        batch_size=16,
-        epochs="auto",
-        early_stopping=False,
-        validation_fraction=0.1,
-        patience=20,
-        standardize=True,
-        warm_start=False,
-        random_state=None,
-        id=None,
-        time=None,
-        verbose=0,
+        layers: Any = 1,
+        bidirectional: bool = True,
+        pooling: str = "mean",
+        dropout: float = 0.0,
+        loss: Any = "mse",
+        optimizer: Any = "adamw",
+        learning_rate: LearningRate = 0.01,
+        weight_decay: float = 0.004,
+        batch_size: Any = 16,
+        epochs: Any = "auto",
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        patience: int = 20,
+        standardize: Any = True,
+        warm_start: Any = False,
+        random_state: Seed = None,
+        id: Any = None,
+        time: Any = None,
+        verbose: Any = 0,
     ):
         self.cell = cell
         self.units = units
@@ -365,7 +369,7 @@ class RNNRegressor(_Recurrent, SequenceRegressor):
         self.time = time
         self.verbose = verbose
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: Array, y: Array, sample_weight: Array = None) -> Any:
         """Train the network.
 
         Parameters

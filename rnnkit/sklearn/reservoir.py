@@ -9,6 +9,7 @@ from sklearn.utils import check_random_state
 
 from rnnkit.arguments import number_from_zero, positive_integer
 from rnnkit.cells.echo_state import ESNCell
+from rnnkit.hints import Array, Seed
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.dense import Dense
 from rnnkit.layers.merging import Concatenate
@@ -28,10 +29,12 @@ CANDIDATES = (("mean",), ("mean", "last"), ("mean", "std"), ("mean", "last", "st
 class _Reservoir:
     """How reservoirs are made, and what is read of their states."""
 
+    pooling_: Any
+
     def _fit_readout(self: Any, sequences, targets, weights) -> Ridge:
         """Fit the readout to ``targets (n, K)``; a weight of 2 is the same row twice."""
         self._scale = sequences.scale(weights) if self.standardize else None
-        self.model_ = self._reservoirs(sequences.features)
+        self.model_: Any = self._reservoirs(sequences.features)
         alphas = np.atleast_1d(np.asarray(self.alphas, np.float64))
         if alphas.ndim > 1 or not alphas.size or not (alphas > 0).all():
             raise ValueError(f"expected alphas above 0; got {self.alphas!r}")
@@ -42,9 +45,9 @@ class _Reservoir:
             scale = Scale.of(features, weights)
             tried.append((fitted(scale.apply(features), targets, weights, alphas.tolist()), scale, poolings))
         ridge, scale, self.pooling_ = min(tried, key=lambda one: one[0].error)
-        self.alpha_ = ridge.alpha
+        self.alpha_: Any = ridge.alpha
         kernel = ridge.coefficients / scale.spread[:, None]
-        self.readout_ = Dense(targets.shape[1], dtype="float64")
+        self.readout_: Any = Dense(targets.shape[1], dtype="float64")
         self.readout_.build((None, len(kernel)))
         self.readout_.set_weights([kernel, ridge.intercept - scale.mean @ kernel])
         return ridge
@@ -172,21 +175,21 @@ class ESNClassifier(_Reservoir, SequenceClassifier):
 
     def __init__(
         self,
-        units=100,
+        units: int = 100,
         *,
-        leak=(1.0, 0.3, 0.1),
-        spectral_radius=0.9,
-        input_scaling=1.0,
-        bias_scaling=0.2,
-        density=0.1,
-        bidirectional=True,
-        pooling="auto",
-        alphas=ALPHAS,
-        class_weight=None,
-        standardize=True,
-        random_state=None,
-        id=None,
-        time=None,
+        leak: Any = (1.0, 0.3, 0.1),
+        spectral_radius: float = 0.9,
+        input_scaling: float = 1.0,
+        bias_scaling: float = 0.2,
+        density: float = 0.1,
+        bidirectional: bool = True,
+        pooling: str = "auto",
+        alphas: Any = ALPHAS,
+        class_weight: Any = None,
+        standardize: Any = True,
+        random_state: Seed = None,
+        id: Any = None,
+        time: Any = None,
     ):
         self.units = units
         self.leak = leak
@@ -203,7 +206,7 @@ class ESNClassifier(_Reservoir, SequenceClassifier):
         self.id = id
         self.time = time
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: Array, y: Array, sample_weight: Array = None) -> Any:
         """Fit the readout.
 
         Parameters
@@ -289,20 +292,20 @@ class ESNRegressor(_Reservoir, SequenceRegressor):
 
     def __init__(
         self,
-        units=100,
+        units: int = 100,
         *,
-        leak=(1.0, 0.3, 0.1),
-        spectral_radius=0.9,
-        input_scaling=1.0,
-        bias_scaling=0.2,
-        density=0.1,
-        bidirectional=True,
-        pooling="auto",
-        alphas=ALPHAS,
-        standardize=True,
-        random_state=None,
-        id=None,
-        time=None,
+        leak: Any = (1.0, 0.3, 0.1),
+        spectral_radius: float = 0.9,
+        input_scaling: float = 1.0,
+        bias_scaling: float = 0.2,
+        density: float = 0.1,
+        bidirectional: bool = True,
+        pooling: str = "auto",
+        alphas: Any = ALPHAS,
+        standardize: Any = True,
+        random_state: Seed = None,
+        id: Any = None,
+        time: Any = None,
     ):
         self.units = units
         self.leak = leak
@@ -318,7 +321,7 @@ class ESNRegressor(_Reservoir, SequenceRegressor):
         self.id = id
         self.time = time
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: Array, y: Array, sample_weight: Array = None) -> Any:
         """Fit the readout.
 
         Parameters

@@ -16,6 +16,7 @@ import numpy as np
 from rnnkit import allocation
 from rnnkit.arguments import sizes, whole
 from rnnkit.arrays import real
+from rnnkit.hints import Array, Shape
 from rnnkit.initializers import drawn
 from rnnkit.initializers import initializer as find_initializer
 from rnnkit.serialization.registry import Configurable
@@ -86,30 +87,30 @@ class Cell(Configurable):
            [5.]])
     """
 
-    built = False
+    built: bool = False
     call: Callable[..., Any]
 
     def __init__(self, *, name: str | None = None):
         self.name = name
 
-    def __call__(self, inputs, states, *more, **keywords):
+    def __call__(self, inputs: Array, states: Array, *more: Any, **keywords: Any) -> Any:
         """As ``call``: a cell around another writes ``self.cell(inputs, states)``."""
         return self.call(inputs, states, *more, **keywords)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Create the weights; ``input_shape`` is ``(B, *features)`` with B perhaps None."""
         self.built = True
 
     def add_weight(
         self,
-        shape,
-        initializer="glorot_uniform",
+        shape: Shape,
+        initializer: Any = "glorot_uniform",
         name: str | None = None,
         *,
         density: float | None = None,
         trainable: bool = True,
-        regularizer=None,
-        constraint=None,
+        regularizer: Any = None,
+        constraint: Any = None,
     ) -> np.ndarray:
         """Create a weight while the cell is built.
 
@@ -159,12 +160,12 @@ class Cell(Configurable):
         """Name to read-only array; weights of cells kept as attributes follow under ``attribute/name``."""
         return MappingProxyType(all_expanded(self._all_weights()))
 
-    def get_initial_state(self, batch_size: int):
+    def get_initial_state(self, batch_size: int) -> list[Any]:
         """Return the state before the first step: zeros, in the nesting of ``state_size``."""
         spec = self._states()
         return spec.pack(spec.zeros(whole(batch_size, "batch_size", 0), np.float64))
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return constructor arguments as JSON values; a subclass with arguments overrides it."""
         own = inspect.signature(type(self).__init__).parameters
         extra = [
@@ -178,12 +179,12 @@ class Cell(Configurable):
             )
         return {"name": self.name} if self.name else {}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Any) -> None:
         self.__dict__.update(state)
         for array in self.__dict__.get("_weights", {}).values():
             array.flags.writeable = False  # neither copy nor pickle carries the flag
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<{cell_name(self)} cell>"
 
     # What the rest of rnnkit asks of a cell, the same for every form.

@@ -6,11 +6,13 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from types import SimpleNamespace
+from typing import Any, Self
 
 import numpy as np
 
 from rnnkit.arguments import positive_integer, real_number, whole
 from rnnkit.arrays import real
+from rnnkit.hints import Array, Config, CustomObjects, Shape
 from rnnkit.serialization.configuration import from_json, to_json
 from rnnkit.steps.cell import Cell, Values, cell_name, check_density, complete_pull, split_step_result
 from rnnkit.steps.shapes import names_in, numbers_of
@@ -66,7 +68,7 @@ class Weight:
     array([[12., 12.]])
     """
 
-    shape: tuple
+    shape: tuple[Any, ...]
     initializer: object = "glorot_uniform"
     density: float | None = None
     _: KW_ONLY
@@ -74,7 +76,7 @@ class Weight:
     regularizer: object = None
     constraint: object = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_density(self.density, self.shape)
         weight_options = WeightOptions(self.trainable, self.regularizer, self.constraint)  # type: ignore[arg-type]
         for name in ("regularizer", "constraint"):
@@ -103,7 +105,7 @@ class Draw:
     (1, 3)
     """
 
-    shape: tuple
+    shape: tuple[Any, ...]
     function: Callable
 
 
@@ -114,7 +116,7 @@ class DeclaredCell(Cell):
     spec: SimpleNamespace
     _feature_shape: tuple[int, ...] = ()  # known when the cell is built; states may be as large as the features
 
-    def __init__(self, *args, name: str | None = None, **keywords):
+    def __init__(self, *args: Any, name: str | None = None, **keywords: Any):
         super().__init__(name=name)
         try:
             bound = self.spec.signature.bind(*args, **keywords)
@@ -122,7 +124,7 @@ class DeclaredCell(Cell):
             takes = ", ".join(self.spec.signature.parameters) or "none"
             raise TypeError(f"{type(self).__name__}: {error}; its keywords are: {takes}") from None
         bound.apply_defaults()
-        self.keywords = dict(bound.arguments)
+        self.keywords: dict[str, Any] = dict(bound.arguments)
         for size in self.spec.size_names:
             self.keywords[size] = positive_integer(self.keywords[size], size)
         hidden = {"step", "vjp", "spec", "state_size", "weights", "built", "name", "keywords"}
@@ -131,12 +133,12 @@ class DeclaredCell(Cell):
                 setattr(self, key, value)
 
     @property
-    def hyperparameters(self) -> dict:
+    def hyperparameters(self) -> dict[str, Any]:
         """What stands after ``*`` in the step's signature, as given to this cell."""
         return {name: self.keywords[name] for name in self.spec.hyperparameters}
 
     @property
-    def state_size(self):
+    def state_size(self) -> Any:
         """As `StateSpec` reads it: an integer or tuple for one state, a list for several."""
         return self._size(self._feature_shape)
 
@@ -145,7 +147,7 @@ class DeclaredCell(Cell):
         plain = [shape[0] if len(shape) == 1 else shape for shape in shapes]
         return plain[0] if len(plain) == 1 and len(shapes[0]) == 1 else plain
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Create the declared weights."""
         self._feature_shape = tuple(input_shape[1:])
         shapes = {
@@ -164,12 +166,14 @@ class DeclaredCell(Cell):
             )
         self.built = True
 
-    def call(self, inputs, states, constants=(), training=False, draws=None):
+    def call(
+        self, inputs: Array, states: Array, constants: Array = (), training: bool = False, draws: Any = None
+    ) -> Any:
         """Compute one step with this cell's weights."""
         output, new = self._advance(inputs, tuple(states), tuple(constants), training, draws or {})
         return output, list(new)
 
-    def get_initial_state(self, batch_size):
+    def get_initial_state(self, batch_size: Any) -> list[Any]:
         """Return zeros, or what ``initial`` says, ``(B, *shape)`` each."""
         spec = self._states()
         flat = list(spec.zeros(whole(batch_size, "batch_size", 0), np.float64))
@@ -181,17 +185,17 @@ class DeclaredCell(Cell):
                 flat[i] += real_number(value, f"the initial state {name!r}")
         return flat[0] if spec.bare else flat
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Return the keywords as JSON values."""
         config = {key: to_json(value, key) for key, value in self.keywords.items()}
         return config | {"name": self.name} if self.name else config
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Config, custom_objects: CustomObjects = None) -> Self:
         """Return the cell with this configuration."""
         return cls(**{key: from_json(value) for key, value in config.items()})
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         inside = ", ".join(f"{key}={value!r}" for key, value in self.keywords.items())
         return f"{type(self).__name__}({inside})"
 
@@ -228,7 +232,7 @@ class DeclaredCell(Cell):
         return complete_pull(result, self, x, states, constants)
 
 
-def cell(states=None, weights=None, initial=None, draws=None, vjp=None):
+def cell(states: Array = None, weights: Any = None, initial: Array = None, draws: Any = None, vjp: Any = None) -> Any:
     """Declare a cell: a step function in NumPy, and what its states and weights are.
 
     Parameters

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from rnnkit.arguments import real_number
 from rnnkit.callbacks.progress import watched
+from rnnkit.hints import Array
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import labelled_calls, model_files, sequence_calls
 from rnnkit.layers.support.array_kinds import handler_of
@@ -52,14 +54,14 @@ class Trainable(Layer):
 
     def compile(
         self,
-        optimizer="rmsprop",
-        loss=None,
-        loss_weights=None,
-        metrics=None,
-        weighted_metrics=None,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
         *,
-        checkpoint=None,
-        truncate=None,
+        checkpoint: Any = None,
+        truncate: Any = None,
     ) -> None:
         """Say how the model is to be trained.
 
@@ -95,7 +97,7 @@ class Trainable(Layer):
         self._compiled, self._repeats, self._repeated_tests = compiled, Repeats(), RepeatedTests()
 
     @property
-    def optimizer(self):
+    def optimizer(self) -> Any:
         """The optimizer that `compile` made ready."""
         return self._ready().optimizer
 
@@ -106,25 +108,25 @@ class Trainable(Layer):
 
     def fit(
         self,
-        x=None,
-        y=None,
-        batch_size=None,
-        epochs=1,
-        verbose="auto",
-        callbacks=None,
-        validation_split=0.0,
-        validation_data=None,
-        shuffle=True,
-        class_weight=None,
-        sample_weight=None,
-        initial_epoch=0,
-        steps_per_epoch=None,
-        validation_steps=None,
-        validation_batch_size=None,
-        validation_freq=1,
+        x: Array = None,
+        y: Array = None,
+        batch_size: Any = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_split: Any = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: Any = None,
+        sample_weight: Array = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: Any = None,
+        validation_steps: Any = None,
+        validation_batch_size: Any = None,
+        validation_freq: int = 1,
         *,
-        parts=None,
-    ):
+        parts: Any = None,
+    ) -> Any:
         """Train the model.
 
         It equals::
@@ -241,8 +243,15 @@ class Trainable(Layer):
         ).run()
 
     def evaluate(
-        self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, steps=None, return_dict=False
-    ):
+        self,
+        x: Array = None,
+        y: Array = None,
+        batch_size: Any = None,
+        verbose: Any = "auto",
+        sample_weight: Array = None,
+        steps: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
         """Compute the loss and the metrics on some data.
 
         Parameters
@@ -266,7 +275,9 @@ class Trainable(Layer):
         tally = self._tested(self._tester(source), watched(source.run(), len(source), "evaluate", verbose))
         return _shown(tally, compiled, return_dict)
 
-    def predict(self, x, batch_size=None, verbose="auto", steps=None, *, out=None):
+    def predict(
+        self, x: Array, batch_size: Any = None, verbose: Any = "auto", steps: Any = None, *, out: Any = None
+    ) -> Any:
         """Compute the outputs for many rows, a batch at a time.
 
         Parameters
@@ -341,7 +352,14 @@ class Trainable(Layer):
             raise ValueError("expected at least one batch to predict, got none")
         return _joined(found)
 
-    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
+    def train_on_batch(
+        self,
+        x: Array,
+        y: Array = None,
+        sample_weight: Array = None,
+        class_weight: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
         """Change the weights by one batch, and give its loss and metrics as `evaluate` does.
 
         Raises
@@ -357,20 +375,20 @@ class Trainable(Layer):
             self._repeats.settle()
         return _shown(tally, compiled, return_dict)
 
-    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
+    def test_on_batch(self, x: Array, y: Array = None, sample_weight: Array = None, return_dict: bool = False) -> Any:
         """Compute loss and metrics of one batch."""
         compiled = self._ready()
         tally = Tally(compiled)
         Stepper(self, compiled).test(self._batch(x, y, sample_weight), tally)
         return _shown(tally, compiled, return_dict)
 
-    def predict_on_batch(self, x):
+    def predict_on_batch(self, x: Array) -> Any:
         """Compute the outputs of one batch: a call."""
         return self(x)
 
     # Files
 
-    def save(self, path, *, optimizer: bool = False, states: bool = False, overwrite: bool = True) -> None:
+    def save(self, path: Any, *, optimizer: bool = False, states: bool = False, overwrite: bool = True) -> None:
         """Write the model to a file, whole or not at all: configuration and weights, for `rnnkit.load_model`.
 
         Parameters

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 TOOLS = {"test", "test-cuda", "bench", "release", "docs", "dev"}  # what no user of rnnkit needs
 CONDA_NAMES = {"matplotlib": "matplotlib-base", "dask": "dask-core"}
+FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
 SECTIONS = ("Added", "Changed", "Deprecated", "Removed", "Fixed", "Security")
 
 
@@ -53,12 +54,14 @@ def test_the_conda_recipe_asks_for_what_the_project_asks_for():
     assert sorted(lists["run_constrained"]) == sorted(wanted)
     builder = tomllib.loads(read("pyproject.toml"))["build-system"]["requires"]
     assert {one.replace(">=", " >=") for one in builder} < set(lists["host"]) and python in lists["host"]
-    (command, target), = PROJECT["scripts"].items()
+    ((command, target),) = PROJECT["scripts"].items()
     assert f"    - {command} = {target}\n" in read("docs/conda/meta.yaml")
 
 
 def test_every_extra_is_in_the_table_of_the_install_page():
-    table = dict(re.findall(r"^\| (`.*?`) \| (.*?) \|", read("docs/install.md").partition("## Extras")[2], re.MULTILINE))
+    table = dict(
+        re.findall(r"^\| (`.*?`) \| (.*?) \|", read("docs/install.md").partition("## Extras")[2], re.MULTILINE)
+    )
     rows = {extra: brought for names, brought in table.items() for extra in re.findall(r"`(.*?)`", names)}
     assert set(rows) == user_extras()
     for extra, brought in rows.items():
@@ -77,7 +80,7 @@ def test_information_tells_what_a_report_needs(monkeypatch):
     monkeypatch.setenv("RNNKIT_CHECK", "1")
     monkeypatch.setattr(information, "EXTRAS", {"plots": ("no-such-package",)})
     lines = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in information.information().splitlines())
-    assert lines["rnnkit"].startswith(rnnkit.__version__)
+    assert lines["rnnkit"] == rnnkit.__version__
     assert {"python", "platform", "numpy", "scipy", "numba", "llvmlite", "threads", "vectors", "cache"} <= set(lines)
     assert re.fullmatch(r".+, \d+ of \d+ cores usable", lines["processor"])
     assert lines["cuda"].startswith("no: ") or rnnkit.cuda.is_available()
@@ -103,7 +106,9 @@ def test_the_changelog_has_the_form_of_keep_a_changelog():
             assert marks == "###" and title in SECTIONS, title
 
 
-@pytest.mark.parametrize("form", sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "form", sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml")), ids=lambda path: path.stem
+)
 def test_the_issue_forms_can_be_read(form):
     yaml = pytest.importorskip("yaml")
     content = yaml.safe_load(form.read_text(encoding="utf-8"))

@@ -1,6 +1,7 @@
 """Files that are whole or not there."""
 
 import os
+import threading
 
 import pytest
 
@@ -37,3 +38,16 @@ def test_a_new_file_has_the_permissions_of_any_other(tmp_path, monkeypatch):
     with replacing(tmp_path / "ours") as beside:
         beside.write_text("x")
     assert (tmp_path / "ours").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are of POSIX")
+def test_what_is_no_file_is_written_to_and_not_replaced(tmp_path):
+    path, found = tmp_path / "pipe", []
+    os.mkfifo(path)
+    reader = threading.Thread(target=lambda: found.append(path.read_text()))
+    reader.start()
+    with replacing(path) as itself:
+        itself.write_text("said")
+    reader.join()
+    assert found == ["said"]
+    assert path.is_fifo() and [one.name for one in tmp_path.iterdir()] == ["pipe"]

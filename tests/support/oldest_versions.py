@@ -1,4 +1,4 @@
-"""The oldest versions that pyproject.toml accepts, as constraints for pip: ``python oldest_versions.py > oldest.txt``."""
+"""The oldest versions that pyproject.toml accepts; run as a program, it prints them as constraints for pip."""
 
 import re
 import tomllib

@@ -383,7 +383,7 @@ def test_a_number_that_is_none_is_found_and_named(where, monkeypatch):
     assert same(*models)
 
 
-def test_ctrl_c_ends_a_fit_after_a_batch_that_is_repeated(monkeypatch):
+def test_ctrl_c_ends_a_fit_after_a_batch_that_is_repeated(monkeypatch, ctrl_c):
     """With the weights after that batch, as the ordinary way."""
     models = [small() for _ in range(2)]
     for model in models:

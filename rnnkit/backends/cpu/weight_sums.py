@@ -222,16 +222,16 @@ class OuterSum:
             team.prepare()
             add = share
 
-        def add_others(again):
-            kept[0] = found = np.ascontiguousarray(again(), np.int64)
-            words[2], words[_POINTERS + 2] = address(found), len(found)
-            if len(found):
+        def run(add=add, again=again):
+            if again is not None:
+                kept[0] = found = np.ascontiguousarray(again(), np.int64)
+                words[2], words[_POINTERS + 2] = address(found), len(found)
+            if len(kept[0]):
                 add()
             else:
                 target[...] = before
 
-        run = add if again is None else partial(add_others, again)
-        alone()
+        run(alone, None)
         if self._sum.size:
             recording.constant(words, pairs, self._one, *([] if before is target else [before]))
             recording.note(run, [a, b, before, *reads], [target])

@@ -35,7 +35,8 @@ def information() -> str:
     cache = cache_info()
     found = {package: version for package in OTHERS if (version := _version(package))}
     lines = {
-        "rnnkit": f"{__version__} ({Path(__file__).parents[2]})",
+        "rnnkit": __version__,
+        "installed in": Path(__file__).parents[3],
         "python": f"{platform.python_version()} ({sys.executable})",
         "platform": platform.platform(),
         "processor": f"{_processor()}, {_cores()}",

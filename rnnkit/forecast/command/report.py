@@ -215,7 +215,9 @@ def backtest_and_forecast(
     return ForecastReport(series, season, test, forecasts, level)
 
 
-def forecast_from_file(series: Series, path, horizon: int | None = None, level: float | None = None) -> ForecastReport:
+def forecast_from_file(
+    series: Series, path: Any, horizon: int | None = None, level: float | None = None
+) -> ForecastReport:
     """Forecast beyond the end of a series with a model that `save` wrote, without a fit or a back-test.
 
     Parameters

@@ -23,11 +23,11 @@ _WORKBOOKS = {".xlsx", ".xls", ".xlsm", ".xlsb", ".ods"}
 
 
 def read_table(
-    path,
+    path: Any,
     id: str | None = None,
     time: str | None = None,
     target: str | None = None,
-    freq=None,
+    freq: Any = None,
     dayfirst: bool | None = None,
     decimal: str | None = None,
 ) -> SeriesFrame:
@@ -82,7 +82,7 @@ def read_table(
     dated = [name for name in header if looks_dated(cells[name][0]) and not cells[name][0].isdigit()]
     names, wide = _roles(path, header, dated, id, time, target)
     steps = None if names.time is None else read_times(path, names.time, lines, cells.pop(names.time), dayfirst)
-    ids: list = [None]
+    ids: list[Any] = [None]
     codes = np.zeros(len(rows), np.int64)
     if names.id is not None:
         seen: dict[str, int] = {}
@@ -125,7 +125,7 @@ def read_table(
         raise InputError(f"{path}: {error}") from None
 
 
-def check_suffix(path) -> None:
+def check_suffix(path: Any) -> None:
     """See that a table can be written to a file of this name.
 
     Raises
@@ -142,7 +142,7 @@ def check_suffix(path) -> None:
         require_pyarrow()
 
 
-def write_table(path, table) -> None:
+def write_table(path: Any, table: Any) -> None:
     """Write a table as CSV, CSV in gzip or Parquet, as the name ends.
 
     Parameters

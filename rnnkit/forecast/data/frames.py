@@ -62,7 +62,7 @@ class FileTable:
 
     names: list
 
-    def ids(self, series: np.ndarray) -> list:
+    def ids(self, series: np.ndarray) -> list[Any]:
         """The id of each row."""
         return [self.names[one] for one in series.tolist()]
 
@@ -107,7 +107,7 @@ class SeriesFrame:
     """
 
     names: Columns
-    ids: list
+    ids: list[Any]
     series: list[np.ndarray]
     covariates: dict[str, list[np.ndarray]]
     timelines: Timelines
@@ -127,7 +127,7 @@ class SeriesFrame:
         """How errors name a series: "series 'a'", or "the series" where it is the only one and has no id."""
         return label(self.ids, series)
 
-    def ahead(self, horizon: int, columns: Mapping[str, np.ndarray]):
+    def ahead(self, horizon: int, columns: Mapping[str, np.ndarray]) -> Any:
         """A table of the steps after each series' last one.
 
         Parameters
@@ -149,7 +149,7 @@ class SeriesFrame:
             {name: _flat(name, values, (count, horizon)) for name, values in columns.items()},
         )
 
-    def rows(self, series, steps, columns: Mapping[str, np.ndarray], cutoffs=None):
+    def rows(self, series: Any, steps: Any, columns: Mapping[str, np.ndarray], cutoffs: Any = None) -> Any:
         """A table of chosen steps, with what was observed there.
 
         Parameters
@@ -182,7 +182,7 @@ class SeriesFrame:
         found |= {name: _flat(name, values, (len(series),)) for name, values in columns.items()}
         return self._table(series, self.timelines.at(series, steps), found)
 
-    def in_sample(self, columns: Mapping[str, Sequence[np.ndarray]]):
+    def in_sample(self, columns: Mapping[str, Sequence[np.ndarray]]) -> Any:
         """A table of all steps of all series.
 
         Parameters
@@ -196,7 +196,7 @@ class SeriesFrame:
         flat = {name: np.concatenate(list(values)) for name, values in columns.items()}
         return self.rows(series, np.arange(len(series)) - starts[series], flat)
 
-    def future(self, frame, horizon: int, names: Sequence[str]) -> dict[str, np.ndarray]:
+    def future(self, frame: Any, horizon: int, names: Sequence[str]) -> dict[str, np.ndarray]:
         """Covariates that are known ahead.
 
         Parameters
@@ -276,7 +276,7 @@ class SeriesFrame:
     def _time_ahead(self, series: int, lead: int) -> str:
         return text(self.timelines.at(np.array([series]), self.timelines.lengths[series] + lead)[0])
 
-    def appended(self, data) -> SeriesFrame:
+    def appended(self, data: Any) -> SeriesFrame:
         """The series with what comes after them.
 
         Parameters
@@ -360,7 +360,7 @@ class SeriesFrame:
         return arrays, about
 
     @classmethod
-    def of_saved(cls, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], series: list) -> SeriesFrame:
+    def of_saved(cls, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], series: list[Any]) -> SeriesFrame:
         """The series of a table, as `to_save` gave them.
 
         Raises

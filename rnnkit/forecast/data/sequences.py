@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 
-def sequences_from_frame(frame, id, *, time=None, columns=None) -> dict[Any, np.ndarray]:
+def sequences_from_frame(frame: Any, id: Any, *, time: Any = None, columns: Any = None) -> dict[Any, np.ndarray]:
     """Take a table with a row per sequence and step apart into one array for each sequence.
 
     Parameters

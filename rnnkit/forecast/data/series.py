@@ -43,7 +43,7 @@ class Series:
     timeline: Timeline
 
 
-def read_series(path, column: str | None = None, time: str | None = None) -> Series:
+def read_series(path: Any, column: str | None = None, time: str | None = None) -> Series:
     """Read one column of a CSV file.
 
     Comma, semicolon, tab and pipe are told apart by the first line, which names the columns. Empty cells, NA, NaN and

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from rnnkit.arrays import with_gaps
@@ -10,7 +12,7 @@ from rnnkit.forecast.fitting.scale import Scale
 LEAST = 0.35  # calibrated on random walks, where the highest peak stays below it in 19 of 20 series
 
 
-def find_season(values) -> int | None:
+def find_season(values: Any) -> int | None:
     """Find the period that a series repeats itself with, or None.
 
     A straight line is taken out first. Of the peaks of the autocorrelation, up to a third of the length, that reach

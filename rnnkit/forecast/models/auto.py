@@ -77,8 +77,10 @@ class Auto(Forecaster):
     array([50. , 55. , 58.7])
     """
 
+    future_covariates: Any
+    past_covariates: Any
     reads_covariates = True
-    models = ("theta", "standard theta", "smoothing", "damped", "autoregression", "network")
+    models: Any = ("theta", "standard theta", "smoothing", "damped", "autoregression", "network")
 
     def __init__(
         self,
@@ -90,11 +92,11 @@ class Auto(Forecaster):
         future_covariates: Sequence[str] = (),
     ):
         super().__init__()
-        self.season = None if season is None else whole(season, "season", 1)
-        self.level = checked_levels(level)
+        self.season: Any = None if season is None else whole(season, "season", 1)
+        self.level: Any = checked_levels(level)
         if not is_integer(seed) or seed < 0:
             raise ValueError(f"expected seed to be a whole number of at least 0; got {seed!r}")
-        self.seed = int(seed)
+        self.seed: int = int(seed)
         self.past_covariates, self.future_covariates = checked_columns(past_covariates, future_covariates)
 
     def _settings(self) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class Autoregression(Forecaster):
 
     def __init__(self, season: int | None = None):
         super().__init__()
-        self.season = None if season is None else whole(season, "season", 2)
+        self.season: Any = None if season is None else whole(season, "season", 2)
 
     def _settings(self) -> dict[str, Any]:
         return {"season": self.season}

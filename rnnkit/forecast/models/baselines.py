@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 
-def naive(history, horizon: int) -> np.ndarray:
+def naive(history: Any, horizon: int) -> np.ndarray:
     """Return the last value known, again and again.
 
     Parameters
@@ -27,7 +29,7 @@ def naive(history, horizon: int) -> np.ndarray:
     return np.full(horizon, history[~np.isnan(history)][-1])
 
 
-def seasonal_naive(history, horizon: int, season: int) -> np.ndarray:
+def seasonal_naive(history: Any, horizon: int, season: int) -> np.ndarray:
     """Return the value known a season ago, or more seasons where that one is a gap.
 
     Where no season has a value, the last one known.

@@ -18,6 +18,7 @@ from rnnkit.forecast.data.panel import Panel, check_horizon
 from rnnkit.forecast.fitting.readout import ENOUGH, NormalEquations, chosen, learnable, quarters, short_note
 from rnnkit.forecast.fitting.scale import Scale
 from rnnkit.forecast.fitting.season import harmonics, refined_period
+from rnnkit.hints import Array
 from rnnkit.layers.rnn import RNN
 
 STRENGTHS = tuple(10.0**power for power in (-8, -6, -4, -2, -1, 0, 1, 2))
@@ -157,6 +158,9 @@ class ESN(saving.Savable):
     True
     """
 
+    seasonal: Any
+    strength: Any
+
     def __init__(
         self,
         horizon: int = 1,
@@ -172,14 +176,14 @@ class ESN(saving.Savable):
         ridge: float | Sequence[float] = STRENGTHS,
         seed: int | None = None,
     ):
-        self.horizon = whole(horizon, "horizon", 1)
-        self.season = None if season is None else whole(season, "season", 2)
+        self.horizon: Any = whole(horizon, "horizon", 1)
+        self.season: Any = None if season is None else whole(season, "season", 2)
         self._harmonics = min(2, (self.season or 1) // 2)
-        self.washout = None if washout is None else whole(washout, "washout", 0)
+        self.washout: Any = None if washout is None else whole(washout, "washout", 0)
         strengths = np.atleast_1d(np.asarray(ridge, dtype=np.float64))
         if strengths.ndim != 1 or not strengths.size or not (strengths >= 0).all():
             raise ValueError(f"expected ridge to be a strength of 0 or more, or a list of them; got {ridge!r}")
-        self.strengths = sorted(strengths.tolist(), reverse=True)  # where nothing tells them apart, the strongest
+        self.strengths: Any = sorted(strengths.tolist(), reverse=True)  # where nothing tells them apart, the strongest
         self._reservoir: dict[str, Any] = {
             "units": units,
             "spectral_radius": spectral_radius,
@@ -193,12 +197,12 @@ class ESN(saving.Savable):
         self._features = 0
         self._centre: np.ndarray | None = None
         self._width: np.ndarray | None = None
-        self.layer = self._new_layer()
+        self.layer: Any = self._new_layer()
 
     def _new_layer(self) -> RNN:
         return RNN(ESNCell(**self._reservoir), return_sequences=True, return_state=True, dtype="float64")
 
-    def fit(self, y, x=None) -> ESN:
+    def fit(self, y: Array, x: Array = None) -> ESN:
         """Fit the readouts to one series, or to several at once.
 
         Parameters
@@ -270,7 +274,7 @@ class ESN(saving.Savable):
         choices = (True, False) if self.season else (False,)
         candidates = [(strength, seasonal) for strength in self.strengths for seasonal in choices]
         self.strength, self.seasonal = chosen(candidates, self._penalty, parts[:4])
-        self.readout = total.solve(self._penalty(self.strength, self.seasonal))[:, :learned]
+        self.readout: Any = total.solve(self._penalty(self.strength, self.seasonal))[:, :learned]
         if not task.strict and total.count[0] < ENOUGH:
             self.readout[:] = 0.0  # it goes on as it ended
         self.note = short_note(int(total.count[0]), learned, self.horizon)
@@ -298,7 +302,7 @@ class ESN(saving.Savable):
         self._check_fitted()
         return self._forecast(self._state, self._single, horizon)
 
-    def forecast(self, y, x=None, horizon: int | None = None, *, rescale: bool = False) -> np.ndarray:
+    def forecast(self, y: Array, x: Array = None, horizon: int | None = None, *, rescale: bool = False) -> np.ndarray:
         """Forecast from any point, without fitting again: what follows the history `y`.
 
         Parameters
@@ -382,7 +386,7 @@ class ESN(saving.Savable):
         network._state = ForecastState(times, inputs, states, missing, Scale.of_arrays(arrays))
         return network
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"ESN(horizon={self.horizon}, units={self._reservoir['units']}, season={self.season})"
 
     def _check_fitted(self):

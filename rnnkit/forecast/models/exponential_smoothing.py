@@ -79,7 +79,7 @@ class ExponentialSmoothing(Forecaster):
 
     def __init__(self, season: int | None = None, form: str | Sequence[str] = "auto", iterations: int = 60):
         super().__init__()
-        self.season = None if season is None else whole(season, "season", 2)
+        self.season: Any = None if season is None else whole(season, "season", 2)
         self._forms: tuple[str, ...] = FORMS
         if form != "auto":
             self._forms = (form,) if isinstance(form, str) else tuple(form)
@@ -87,8 +87,8 @@ class ExponentialSmoothing(Forecaster):
             raise ValueError(f"expected form to be 'auto', or one or several of {', '.join(FORMS)}; got {form!r}")
         if self.season is None and all(known[-1] != "N" for known in self._forms):
             raise ValueError(f"expected a season for the form {form!r}")
-        self.form = form if isinstance(form, str) else list(form)
-        self.iterations = whole(iterations, "iterations", 1)
+        self.form: Any = form if isinstance(form, str) else list(form)
+        self.iterations: Any = whole(iterations, "iterations", 1)
 
     def _settings(self) -> dict[str, Any]:
         return {"season": self.season, "form": self.form, "iterations": self.iterations}
@@ -121,7 +121,7 @@ class ExponentialSmoothing(Forecaster):
     def _fitted(self, values, lengths) -> dict[str, np.ndarray]:
         return self.chosen(values, lengths, [self._forms])[0]
 
-    def chosen(self, values, lengths, choices: Sequence[Sequence[str]]) -> list[dict[str, np.ndarray]]:
+    def chosen(self, values: Any, lengths: Any, choices: Sequence[Sequence[str]]) -> list[dict[str, np.ndarray]]:
         """Return, for each choice of forms, what `fit` keeps of the best; every form is fitted once.
 
         Parameters

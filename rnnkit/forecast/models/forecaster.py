@@ -20,6 +20,7 @@ from rnnkit.forecast.data.history import History, UnfitSeries
 from rnnkit.forecast.data.panel import Panel
 from rnnkit.forecast.plots import Drawn, small_multiples
 from rnnkit.forecast.scoring.validation import cross_validation
+from rnnkit.hints import Array
 from rnnkit.serialization.array_files import below
 
 BLOCK = 4096  # series that are fitted at a time, which bounds the memory that a panel takes
@@ -66,13 +67,13 @@ class Forecaster(saving.Savable):
 
     def fit(
         self,
-        y,
+        y: Array,
         *,
-        static=None,
-        id="unique_id",
-        time="ds",
-        target="y",
-        freq=None,
+        static: Any = None,
+        id: Any = "unique_id",
+        time: Any = "ds",
+        target: Any = "y",
+        freq: Any = None,
         progress: Callable[[str], None] | None = None,
     ) -> Self:
         """Fit every series.
@@ -113,7 +114,7 @@ class Forecaster(saving.Savable):
         with history.naming():
             return self._refit(history, progress)
 
-    def predict(self, h: int = 1, *, future=None, level: Sequence[float] | float | None = None):
+    def predict(self, h: int = 1, *, future: Any = None, level: Sequence[float] | float | None = None) -> Any:
         """Forecast the steps after the series' ends.
 
         Parameters
@@ -151,7 +152,7 @@ class Forecaster(saving.Savable):
         columns = self._columns(history, h, level)
         return self._out(columns, alone=level is None)
 
-    def predict_quantiles(self, h: int = 1, quantiles: Sequence[float] = (0.1, 0.5, 0.9), *, future=None):
+    def predict_quantiles(self, h: int = 1, quantiles: Sequence[float] = (0.1, 0.5, 0.9), *, future: Any = None) -> Any:
         """Forecast quantiles of the steps after the series' ends.
 
         Parameters
@@ -180,7 +181,7 @@ class Forecaster(saving.Savable):
             return self._out(dict(zip(self._quantile_names(asked), found, strict=True)))
         return found[:, 0] if history.single else found
 
-    def update(self, y) -> Self:
+    def update(self, y: Array) -> Self:
         """Append values to every series; what was fitted stays.
 
         Parameters
@@ -210,7 +211,9 @@ class Forecaster(saving.Savable):
         self._history = History(panel.values, panel.lengths, history.single)
         return self
 
-    def forecast(self, y, h: int = 1, *, future=None, level: Sequence[float] | float | None = None, **names):
+    def forecast(
+        self, y: Array, h: int = 1, *, future: Any = None, level: Sequence[float] | float | None = None, **names: Any
+    ) -> Any:
         """Forecast other series; this forecaster stays as it is.
 
         Parameters
@@ -228,7 +231,7 @@ class Forecaster(saving.Savable):
 
     def cross_validation(
         self,
-        y,
+        y: Array,
         h: int,
         n_windows: int = 1,
         step_size: int | None = None,
@@ -236,8 +239,8 @@ class Forecaster(saving.Savable):
         *,
         level: Sequence[float] | float | None = None,
         progress: Callable[[str], None] | None = None,
-        **names,
-    ):
+        **names: Any,
+    ) -> Any:
         """Forecast from several past origins, beside what came; see `rnnkit.forecast.cross_validation`."""
         return cross_validation([self], y, h, n_windows, step_size, refit, level=level, progress=progress, **names)
 
@@ -245,10 +248,10 @@ class Forecaster(saving.Savable):
         self,
         h: int = 12,
         *,
-        future=None,
+        future: Any = None,
         level: Sequence[float] | float | None = None,
-        series: Sequence | None = None,
-    ):
+        series: Sequence[Any] | None = None,
+    ) -> Any:
         """Draw the ends of series, their forecasts and bands, as a figure of small pictures.
 
         Parameters
@@ -291,7 +294,7 @@ class Forecaster(saving.Savable):
         """Return one with the same settings, not fitted."""
         return type(self)(**self._settings())
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._settings().items())})"
 
     # What a subclass has

@@ -14,6 +14,7 @@ from rnnkit.forecast.fitting.held_out import Ends, leads_of
 from rnnkit.forecast.fitting.season import common_season
 from rnnkit.forecast.models.forecaster import LEVEL, Ahead, Fitted, Forecaster, checked_levels
 from rnnkit.forecast.models.smoothed_network import LAYERS, SmoothedNetwork
+from rnnkit.hints import Array
 
 _NETWORK = ("layer", "units", "window", "networks", "epochs", "batch_size", "learning_rate", "seed")
 _FURTHEST = 20.0  # a bound is at most this power of e away from its forecast
@@ -72,6 +73,10 @@ class GlobalRNN(Forecaster):
     (40, 3)
     """
 
+    future_covariates: Any
+    layer: Any
+    past_covariates: Any
+    units: int
     reads_covariates = True
 
     def __init__(
@@ -92,23 +97,23 @@ class GlobalRNN(Forecaster):
         seed: int = 0,
     ):
         super().__init__()
-        self.season = None if season is None else whole(season, "season", 1)
-        self.leads = None if leads is None else whole(leads, "leads", 1)
+        self.season: Any = None if season is None else whole(season, "season", 1)
+        self.leads: Any = None if leads is None else whole(leads, "leads", 1)
         self.past_covariates, self.future_covariates = checked_columns(past_covariates, future_covariates)
         if layer not in LAYERS:
             raise ValueError(f"expected layer to be one of {', '.join(LAYERS)}; got {layer!r}")
         self.layer, self.units = layer, whole(units, "units", 1)
-        self.window = None if window is None else whole(window, "window", 1)
-        self.networks = whole(networks, "networks", 1)
-        self.epochs = None if epochs is None else whole(epochs, "epochs", 1)
-        self.batch_size = whole(batch_size, "batch_size", 1)
+        self.window: Any = None if window is None else whole(window, "window", 1)
+        self.networks: Any = whole(networks, "networks", 1)
+        self.epochs: Any = None if epochs is None else whole(epochs, "epochs", 1)
+        self.batch_size: Any = whole(batch_size, "batch_size", 1)
         if not number_from_zero(learning_rate, "learning_rate"):
             raise ValueError(f"expected learning_rate above 0; got {learning_rate!r}")
-        self.learning_rate = float(learning_rate)
-        self.level = checked_levels(level)
+        self.learning_rate: float = float(learning_rate)
+        self.level: Any = checked_levels(level)
         if not is_integer(seed) or seed < 0:
             raise ValueError(f"expected seed to be a whole number of at least 0; got {seed!r}")
-        self.seed = int(seed)
+        self.seed: int = int(seed)
 
     @property
     def name(self) -> str:
@@ -119,7 +124,9 @@ class GlobalRNN(Forecaster):
         names = ("season", "leads", "past_covariates", "future_covariates", *_NETWORK, "level")
         return {name: getattr(self, name) for name in names}
 
-    def forecast(self, y, h: int = 1, *, future=None, level: Sequence[float] | float | None = None, **names):
+    def forecast(
+        self, y: Array, h: int = 1, *, future: Any = None, level: Sequence[float] | float | None = None, **names: Any
+    ) -> Any:
         """Forecast series that the networks were not trained on; this forecaster stays as it is.
 
         Smoothing parameters of the series are fitted, the networks stay as they are.

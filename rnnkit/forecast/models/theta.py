@@ -53,9 +53,12 @@ class Theta(Forecaster):
     True
     """
 
+    iterations: int
+    theta: Any
+
     def __init__(self, season: int | None = None, theta: float | None = None, iterations: int = 60):
         super().__init__()
-        self.season = None if season is None else whole(season, "season", 2)
+        self.season: Any = None if season is None else whole(season, "season", 2)
         if theta is not None and not (isinstance(theta, (int, float)) and np.isfinite(theta) and theta >= 1):
             raise ValueError(f"expected theta to be a number of 1 or more, or None for the best; got {theta!r}")
         self.theta, self.iterations = theta, whole(iterations, "iterations", 1)

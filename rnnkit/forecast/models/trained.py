@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from rnnkit.forecast.fitting.scale import Scale
 from rnnkit.forecast.fitting.season import refined_period
 from rnnkit.forecast.fitting.shortcut import Shortcut, hold, targets
 from rnnkit.forecast.fitting.windows import Windows
+from rnnkit.hints import Array
 from rnnkit.layers.dense import Dense
 from rnnkit.layers.masking import Masking
 from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
@@ -117,6 +118,9 @@ class TrainedForecaster(saving.Savable):
     True
     """
 
+    band_scale: Any
+    learning_rate: Any
+    level: Any
     models: list[Sequential]
     shortcut: Shortcut
 
@@ -142,23 +146,23 @@ class TrainedForecaster(saving.Savable):
             raise ValueError(f"expected level between 0 and 1; got {level!r}")
         if not number_from_zero(learning_rate, "learning_rate"):
             raise ValueError(f"expected learning_rate above 0; got {learning_rate!r}")
-        self.horizon = whole(horizon, "horizon", 1)
+        self.horizon: Any = whole(horizon, "horizon", 1)
         self.layer = layer
-        self.units = whole(units, "units", 1)
-        self.season = None if season is None else whole(season, "season", 2)
-        self.epochs = whole(epochs, "epochs", 1)
-        self.networks = whole(networks, "networks", 1)
-        self.window = whole(window, "window", 1)
-        self.batch_size = whole(batch_size, "batch_size", 1)
+        self.units: Any = whole(units, "units", 1)
+        self.season: Any = None if season is None else whole(season, "season", 2)
+        self.epochs: Any = whole(epochs, "epochs", 1)
+        self.networks: Any = whole(networks, "networks", 1)
+        self.window: Any = whole(window, "window", 1)
+        self.batch_size: Any = whole(batch_size, "batch_size", 1)
         self.learning_rate, self.level = float(learning_rate), float(level)
         if seed is not None and (not is_integer(seed) or seed < 0):
             raise ValueError(f"expected seed to be a whole number of at least 0, or None; got {seed!r}")
-        self.seed = np.random.SeedSequence().entropy if seed is None else int(seed)
-        self.calibrate = bool(calibrate)
+        self.seed: Any = np.random.SeedSequence().entropy if seed is None else int(seed)
+        self.calibrate: bool = bool(calibrate)
         self.note: str | None = None
         self._state: ForecastState | None = None
 
-    def fit(self, y, x=None, *, progress: Progress | None = None) -> TrainedForecaster:
+    def fit(self, y: Array, x: Array = None, *, progress: Progress | None = None) -> TrainedForecaster:
         """Fit to one series, or to several at once, from new weights.
 
         Parameters
@@ -226,7 +230,13 @@ class TrainedForecaster(saving.Savable):
         return self
 
     def update(
-        self, y, x=None, *, epochs: int = 3, learning_rate: float | None = None, progress: Progress | None = None
+        self,
+        y: Array,
+        x: Array = None,
+        *,
+        epochs: int = 3,
+        learning_rate: float | None = None,
+        progress: Progress | None = None,
     ) -> TrainedForecaster:
         """Carry on from the weights that `fit` found, with series that have gone on since.
 
@@ -309,7 +319,7 @@ class TrainedForecaster(saving.Savable):
         """
         return self._forecast(self._check_fitted(), self._single, horizon)
 
-    def forecast(self, y, x=None, horizon: int | None = None, *, rescale: bool = False) -> np.ndarray:
+    def forecast(self, y: Array, x: Array = None, horizon: int | None = None, *, rescale: bool = False) -> np.ndarray:
         """Forecast from any point, without training again: the medians of `forecast_quantiles`.
 
         Returns
@@ -318,7 +328,9 @@ class TrainedForecaster(saving.Savable):
         """
         return self.forecast_quantiles(y, x, horizon, rescale=rescale)[1]
 
-    def forecast_quantiles(self, y, x=None, horizon: int | None = None, *, rescale: bool = False) -> np.ndarray:
+    def forecast_quantiles(
+        self, y: Array, x: Array = None, horizon: int | None = None, *, rescale: bool = False
+    ) -> np.ndarray:
         """Return lower edge of the band, median and upper edge of what follows the history `y`.
 
         Parameters
@@ -401,7 +413,7 @@ class TrainedForecaster(saving.Savable):
             forecaster.models.append(model)
         return forecaster
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f"TrainedForecaster(horizon={self.horizon}, layer={self.layer!r}, units={self.units}, season={self.season})"
         )

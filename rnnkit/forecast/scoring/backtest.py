@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -121,7 +122,7 @@ class BackTest:
 
 
 def back_test(
-    values,
+    values: Any,
     models: Mapping[str, Model],
     horizon: int,
     origins: int,

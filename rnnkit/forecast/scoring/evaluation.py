@@ -16,13 +16,13 @@ _EDGE = re.compile(r"(.+)-(lo|hi)-(\d+(?:\.\d+)?)")
 
 
 def evaluate(
-    frame,
-    train=None,
+    frame: Any,
+    train: Any = None,
     season: int = 1,
     models: Sequence[str] | None = None,
     level: Sequence[float] | None = None,
     names: Sequence[str] = Columns(),
-):
+) -> Any:
     """Score the forecasts of a table.
 
     Parameters

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from rnnkit.arrays import with_gaps
+from rnnkit.hints import Array
 
 
-def mean_absolute_error(actual, forecast) -> float:
+def mean_absolute_error(actual: Array, forecast: Array) -> float:
     """Compute ``mean |actual - forecast|`` over the values that are not NaN; NaN without any.
 
     Parameters
@@ -28,7 +31,7 @@ def mean_absolute_error(actual, forecast) -> float:
     return float(_mean(np.abs(np.subtract(with_gaps(actual, "actual"), with_gaps(forecast, "forecast")))))
 
 
-def root_mean_squared_error(actual, forecast) -> float:
+def root_mean_squared_error(actual: Array, forecast: Array) -> float:
     """Compute ``sqrt(mean (actual - forecast)²)`` over the values that are not NaN.
 
     Parameters
@@ -63,7 +66,7 @@ def naive_error(training, season: int | None = None) -> float:
     return mean_absolute_error(training[m:], training[:-m])
 
 
-def mean_absolute_scaled_error(actual, forecast, training, season: int | None = None) -> float:
+def mean_absolute_scaled_error(actual: Array, forecast: Array, training: Array, season: int | None = None) -> float:
     """Compute the mean absolute error over `naive_error` of the training part; NaN where that is 0.
 
     Hyndman and Koehler (2006).
@@ -90,7 +93,7 @@ def mean_absolute_scaled_error(actual, forecast, training, season: int | None = 
     return _over(mean_absolute_error(actual, forecast), naive_error(training, season))
 
 
-def root_mean_squared_scaled_error(actual, forecast, training, season: int | None = None) -> float:
+def root_mean_squared_scaled_error(actual: Array, forecast: Array, training: Array, season: int | None = None) -> float:
     """Compute the root mean squared error over the naive forecast's within the training part; NaN where that is 0.
 
     With a season of 1 that is the measure of the M5 competition (Makridakis, Spiliotis and Assimakopoulos 2022,
@@ -119,7 +122,7 @@ def root_mean_squared_scaled_error(actual, forecast, training, season: int | Non
     return _over(root_mean_squared_error(actual, forecast), root_mean_squared_error(training[m:], training[:-m]))
 
 
-def symmetric_percentage_error(actual, forecast) -> float:
+def symmetric_percentage_error(actual: Array, forecast: Array) -> float:
     """Compute the mean of `percentage_terms` over the values that are not NaN: the sMAPE of the M3 competition.
 
     Parameters
@@ -140,7 +143,7 @@ def symmetric_percentage_error(actual, forecast) -> float:
     return float(_mean(percentage_terms(with_gaps(actual, "actual"), with_gaps(forecast, "forecast"))))
 
 
-def pinball_loss(actual, forecast, quantile: float) -> float:
+def pinball_loss(actual: Array, forecast: Array, quantile: float) -> float:
     """Compute the mean of `pinball_terms` over the values that are not NaN.
 
     Parameters
@@ -163,7 +166,7 @@ def pinball_loss(actual, forecast, quantile: float) -> float:
     return float(_mean(pinball_terms(with_gaps(actual, "actual"), with_gaps(forecast, "forecast"), quantile)))
 
 
-def coverage(actual, lower, upper) -> float:
+def coverage(actual: Array, lower: Any, upper: Any) -> float:
     """Compute the share of values within a band, its edges included, in percent, over the values that are not NaN.
 
     Parameters

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from rnnkit.arguments import whole
 from rnnkit.forecast.data import partitions
 from rnnkit.forecast.data.history import History
+from rnnkit.hints import Array
 
 if TYPE_CHECKING:
     from rnnkit.forecast.models.forecaster import Forecaster
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 def cross_validation(
     models: Sequence[Forecaster],
-    y,
+    y: Array,
     h: int,
     n_windows: int = 1,
     step_size: int | None = None,
@@ -25,8 +26,8 @@ def cross_validation(
     *,
     level: Sequence[float] | float | None = None,
     progress: Callable[[str], None] | None = None,
-    **names,
-):
+    **names: Any,
+) -> Any:
     """Forecast the ends of series from what came before, and put the forecasts beside what came.
 
     The last window ends where the series ends. The models that are given stay as they are.

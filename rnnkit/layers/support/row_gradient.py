@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from rnnkit.hints import Array, DType, Shape
 from rnnkit.recording import computed, repeated
 
 # Rows that are added up before their sum is added to others: in a long sum, rounding errors would grow with it.
@@ -42,11 +45,15 @@ class RowGradient(NDArrayOperatorsMixin):
     True
     """
 
-    def __init__(self, ids, rows, shape):
+    rows: Any
+    ids: Any
+    shape: Any
+
+    def __init__(self, ids: Any, rows: Array, shape: Shape):
         self.ids, self.rows, self.shape = ids, rows, tuple(shape)
 
     @classmethod
-    def sums(cls, ids, rows, shape) -> RowGradient:
+    def sums(cls, ids: Any, rows: Array, shape: Shape) -> RowGradient:
         """Make one of rows ``(n, D)`` for ids ``(n,)`` in any order: those of the same id are added up in theirs."""
         short = ids.astype(np.uint16) if shape[0] <= 1 << 16 else ids  # a stable sort of 16 bits takes a third
         order = np.argsort(short, kind="stable")
@@ -76,20 +83,20 @@ class RowGradient(NDArrayOperatorsMixin):
         dense[self.ids] = self.rows
         return dense
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: DType = None, copy: Any = None) -> Any:
         if copy is False:
             raise ValueError("expected copy=None or True: the dense form of a RowGradient is a new array")
         dense = self.to_dense()
         return dense if dtype is None else dense.astype(dtype, copy=False)
 
-    def __array_ufunc__(self, ufunc, method, *inputs, **keywords):
+    def __array_ufunc__(self, ufunc: Any, method: Any, *inputs: Any, **keywords: Any) -> Any:
         dense = (one.to_dense() if isinstance(one, RowGradient) else one for one in inputs)
         return getattr(ufunc, method)(*dense, **keywords)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.shape[0]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"RowGradient({len(self.ids)} of {self.shape[0]} rows, {self.dtype} {self.shape})"
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnkit import allocation
+from rnnkit.hints import DType, Shape
 from rnnkit.layers.support import device_transfer, validation
 
 if TYPE_CHECKING:
@@ -43,7 +44,12 @@ class SymbolicTensor(np.lib.mixins.NDArrayOperatorsMixin):
         The input's, or that of the layer that gives it.
     """
 
-    def __init__(self, node: Node, shape, dtype, name: str):
+    dtype: Any
+    name: Any
+    node: Any
+    shape: Any
+
+    def __init__(self, node: Node, shape: Shape, dtype: DType, name: str):
         self.node, self.shape, self.dtype, self.name = node, tuple(shape), np.dtype(dtype), name
 
     @property
@@ -51,11 +57,11 @@ class SymbolicTensor(np.lib.mixins.NDArrayOperatorsMixin):
         """How many axes there are, with the batch."""
         return len(self.shape)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<SymbolicTensor {self.name!r}, {self.dtype} {self.shape}>"
 
-    __eq__ = object.__eq__
-    __ne__ = object.__ne__
+    __eq__: Any = object.__eq__
+    __ne__: Any = object.__ne__
     __hash__ = object.__hash__
 
     @property
@@ -64,32 +70,32 @@ class SymbolicTensor(np.lib.mixins.NDArrayOperatorsMixin):
         return self.node.batched
 
     @property
-    def T(self):
+    def T(self) -> Any:
         """As `numpy.transpose`; of an array with a batch axis it can't be."""
         return np.transpose(self)
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: Any) -> Any:
         return RECORD[0]("item", (self, key), {})
 
-    def astype(self, dtype):
+    def astype(self, dtype: DType) -> Any:
         """As numbers or, for ``bool``, as conditions; the precision is that of the layers."""
         return RECORD[0]("astype", (self, np.dtype(dtype)), {})
 
-    def reshape(self, *shape):
+    def reshape(self, *shape: Any) -> Any:
         """As `numpy.reshape`; the first None in the shape stands for the batch size."""
         return np.reshape(self, shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape)
 
-    def transpose(self, *axes):
+    def transpose(self, *axes: Any) -> Any:
         """As `numpy.transpose`."""
         return np.transpose(self, axes[0] if len(axes) == 1 and isinstance(axes[0], (tuple, list)) else axes or None)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._no_number("len()", "tensor.shape")
 
-    def __bool__(self):
+    def __bool__(self) -> Any:
         return self._no_number("a decision by its values", "np.where(condition, a, b)")
 
-    def __float__(self):
+    def __float__(self) -> Any:
         return self._no_number("float()", "an array of NumPy's functions")
 
     __int__ = __index__ = __complex__ = __float__
@@ -100,18 +106,18 @@ class SymbolicTensor(np.lib.mixins.NDArrayOperatorsMixin):
             f"to come: write {instead}"
         )
 
-    def __iter__(self):
+    def __iter__(self) -> Any:
         raise TypeError(
             f"expected several arrays, the symbolic tensor {self.name!r} is one; a recurrent layer gives its states "
             "too with return_state=True"
         )
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: DType = None, copy: Any = None) -> Any:
         raise TypeError(
             f"expected an array, got the symbolic tensor {self.name!r}; give it to a layer, or call a Model"
         )
 
-    def __array_ufunc__(self, ufunc, method, *inputs, **keywords):
+    def __array_ufunc__(self, ufunc: Any, method: Any, *inputs: Any, **keywords: Any) -> Any:
         if method not in ("__call__", "reduce", "accumulate") or keywords.get("out") is not None:
             raise TypeError(f"expected np.{ufunc.__name__} without out= of a symbolic tensor; give the result a name")
         inputs = tuple(resolved(one) for one in inputs)
@@ -121,12 +127,12 @@ class SymbolicTensor(np.lib.mixins.NDArrayOperatorsMixin):
         name = f"numpy:{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
         return RECORD[0](name, inputs, keywords)
 
-    def __array_function__(self, function, types, arguments, keywords):
+    def __array_function__(self, function: Any, types: Any, arguments: Any, keywords: Any) -> Any:
         if function in (np.shape, np.ndim):
             return getattr(self, function.__name__)
         return RECORD[0](f"{function.__module__}:{function.__name__}", arguments, keywords)
 
-    def __rnnkit_function__(self, name, arguments):
+    def __rnnkit_function__(self, name: str, arguments: Any) -> Any:
         return RECORD[0](f"rnnkit:{name}", arguments, {})
 
 
@@ -213,10 +219,10 @@ class Node:
         self,
         layer: Layer | None = None,
         x: Any = None,
-        more: dict | None = None,
+        more: dict[str, Any] | None = None,
         training=None,
         batched: bool = True,
-        options: dict | None = None,
+        options: dict[str, Any] | None = None,
     ):
         self.layer, self.x, self.more, self.training, self.options = layer, x, more or {}, training, options or {}
         self.batched = any(tensor.batched for tensor in self.read()) if layer is not None else batched
@@ -239,7 +245,14 @@ class Node:
         return _shapes_mapped(shapes, give)
 
 
-def Input(shape=None, batch_size=None, dtype=None, name=None, *, batch_shape=None) -> SymbolicTensor:
+def Input(
+    shape: Shape = None,
+    batch_size: Any = None,
+    dtype: DType = None,
+    name: str | None = None,
+    *,
+    batch_shape: Shape = None,
+) -> SymbolicTensor:
     """Make the symbolic tensor where a model's data comes in, to call layers on.
 
     Parameters

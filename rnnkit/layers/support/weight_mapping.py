@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -11,35 +12,35 @@ from rnnkit.steps.cell import frozen, is_scipy_sparse
 from rnnkit.stored_weights import expanded
 
 
-class Weights(Mapping):
+class Weights(Mapping[str, np.ndarray]):
     """A layer's weights by name: read-only arrays, replaced by assignment.
 
     ``weights["kernel"] = values`` copies, checks the shape and casts; there is no other way to change a weight. A
     ``scipy.sparse`` array makes a sparse weight; it is shown, as all are, with its zeros.
     """
 
-    def __init__(self, layer):
+    def __init__(self, layer: Any):
         self._layer = layer
 
-    def __getitem__(self, name) -> np.ndarray:
+    def __getitem__(self, name: str) -> np.ndarray:
         arrays = self._layer._held_arrays()
         if name not in arrays:
             raise UnknownWeight(name, arrays)
         return expanded(arrays[name])
 
-    def __setitem__(self, name, values):
+    def __setitem__(self, name: str, values: Any) -> None:
         arrays = self._layer._held_arrays()
         if name not in arrays:
             raise UnknownWeight(name, arrays)
         self._layer._put_arrays({name: like(arrays[name], values, name)}, {name} if is_scipy_sparse(values) else set())
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._layer._held_arrays())
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._layer._held_arrays())
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         inside = ", ".join(f"{name!r}: {array.dtype} {array.shape}" for name, array in self.items())
         return f"{{{inside}}}"
 

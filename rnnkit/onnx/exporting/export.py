@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import rnnkit.onnx.exporting.layers
 import rnnkit.onnx.exporting.loaded
@@ -22,8 +23,8 @@ OLDEST_OPSET = 18  # from here on all reductions take their axes as an operand
 
 
 def export(
-    model,
-    path,
+    model: Any,
+    path: Any,
     *,
     opset: int = OLDEST_OPSET,
     mask: bool | Sequence[str] = False,

@@ -145,7 +145,7 @@ class Layers:
 
     def repeated(self, tensor: SymbolicTensor, time: Axis, name: str = "") -> SymbolicTensor:
         """A tensor ``(B, F)`` at every step of a time axis."""
-        options = {"dtype": self.dtype, "name": self.named(name)}
+        options: dict[str, Any] = {"dtype": self.dtype, "name": self.named(name)}
         like = self._along(time)
         if like is None and time.size is not None:
             return RepeatVector(time.size, **options)(tensor)

@@ -23,7 +23,7 @@ from rnnkit.onnx.loading.step_target import inputs_first, plain_name
 from rnnkit.onnx.loading.values import Array, Constant, kind_of
 
 
-def load(path: str | os.PathLike, *, initializers: Mapping[str, Any] | None = None) -> Model:
+def load(path: str | os.PathLike[str], *, initializers: Mapping[str, Any] | None = None) -> Model:
     """Load the model in an ONNX file, as layers that compute the same, can be trained and run in streams.
 
     Parameters

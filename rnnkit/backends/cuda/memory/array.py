@@ -11,6 +11,7 @@ import numpy as np
 
 from rnnkit.backends.cuda.memory.driver_choice import driver
 from rnnkit.backends.cuda.memory.strides import contiguous_strides
+from rnnkit.hints import DType
 
 
 @dataclass(eq=False, slots=True)
@@ -73,12 +74,12 @@ class DeviceArray:
             stride *= size
         return True
 
-    def __len__(self):
+    def __len__(self) -> int:
         if not self.shape:
             raise TypeError("expected an array with axes, got one number")
         return self.shape[0]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<DeviceArray {self.dtype} {self.shape}>"
 
     # Views
@@ -86,7 +87,7 @@ class DeviceArray:
     def _view(self, address, shape, strides) -> DeviceArray:
         return DeviceArray(self.owner, address, tuple(shape), tuple(strides), self.dtype, self.stream)
 
-    def __getitem__(self, key) -> DeviceArray:
+    def __getitem__(self, key: Any) -> DeviceArray:
         """A view by integers, slices and ``...``."""
         key = key if isinstance(key, tuple) else (key,)
         if any(one is Ellipsis for one in key):
@@ -106,7 +107,7 @@ class DeviceArray:
             address += start * stride
         return self._view(address, (*shape, *self.shape[len(key) :]), (*strides, *self.strides[len(key) :]))
 
-    def reshape(self, *shape) -> DeviceArray:
+    def reshape(self, *shape: Any) -> DeviceArray:
         """Return a view of another shape; one size may be -1.
 
         Raises
@@ -129,7 +130,7 @@ class DeviceArray:
         order[first], order[second] = order[second], order[first]
         return self.transpose(order)
 
-    def transpose(self, order) -> DeviceArray:
+    def transpose(self, order: Any) -> DeviceArray:
         """Return a view with the axes in another order."""
         return self._view(self.address, [self.shape[i] for i in order], [self.strides[i] for i in order])
 
@@ -154,13 +155,13 @@ class DeviceArray:
 
     __array_ufunc__ = None  # NumPy must not make an array of objects of it
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: DType = None, copy: Any = None) -> Any:
         raise TypeError(f"expected an array on the host, got {self!r}; copy_to_host() gives one")
 
-    def __add__(self, other):
+    def __add__(self, other: Any) -> Any:
         return _pointwise("add", self, other) if isinstance(other, DeviceArray) else NotImplemented
 
-    def __mul__(self, other):
+    def __mul__(self, other: Any) -> Any:
         if isinstance(other, DeviceArray):
             return _pointwise("multiply", self, other)
         return _pointwise("scale", self, other) if isinstance(other, (int, float)) else NotImplemented
@@ -168,7 +169,7 @@ class DeviceArray:
     # What others read
 
     @property
-    def __cuda_array_interface__(self):
+    def __cuda_array_interface__(self) -> Any:
         return {
             "shape": self.shape,
             "strides": None if self.contiguous else self.strides,
@@ -178,10 +179,12 @@ class DeviceArray:
             "version": 3,
         }
 
-    def __dlpack_device__(self):
+    def __dlpack_device__(self) -> Any:
         return (2, driver().current_device())  # kDLCUDA
 
-    def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
+    def __dlpack__(
+        self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None
+    ) -> Any:
         """A capsule of the same memory."""
         from rnnkit.backends.cuda.memory.dlpack import capsule
 

@@ -1,0 +1,95 @@
+"""Written by tests/support/stubs.py: for type checkers alone."""
+
+from rnnkit.forecast.command.report import (
+    Forecast,
+    ForecastReport,
+    backtest_and_forecast,
+    forecast_from_file,
+)
+from rnnkit.forecast.data.files import (
+    read_table,
+    write_table,
+)
+from rnnkit.forecast.data.series import (
+    Series,
+    read_series,
+)
+from rnnkit.forecast.fitting.season import (
+    find_season,
+)
+from rnnkit.forecast.models.auto import (
+    Auto,
+)
+from rnnkit.forecast.models.autoregression import (
+    Autoregression,
+)
+from rnnkit.forecast.models.baselines import (
+    naive,
+    seasonal_naive,
+)
+from rnnkit.forecast.models.echo_state import (
+    ESN,
+)
+from rnnkit.forecast.models.exponential_smoothing import (
+    ExponentialSmoothing,
+)
+from rnnkit.forecast.models.global_rnn import (
+    GlobalRNN,
+)
+from rnnkit.forecast.models.theta import (
+    Theta,
+)
+from rnnkit.forecast.models.trained import (
+    TrainedForecaster,
+)
+from rnnkit.forecast.scoring.backtest import (
+    BackTest,
+    back_test,
+)
+from rnnkit.forecast.scoring.evaluation import (
+    evaluate,
+)
+from rnnkit.forecast.scoring.metrics import (
+    coverage,
+    mean_absolute_error,
+    mean_absolute_scaled_error,
+    pinball_loss,
+    root_mean_squared_error,
+    root_mean_squared_scaled_error,
+    symmetric_percentage_error,
+)
+from rnnkit.forecast.scoring.validation import (
+    cross_validation,
+)
+
+__all__ = [
+    "ESN",
+    "Auto",
+    "Autoregression",
+    "BackTest",
+    "ExponentialSmoothing",
+    "Forecast",
+    "ForecastReport",
+    "GlobalRNN",
+    "Series",
+    "Theta",
+    "TrainedForecaster",
+    "back_test",
+    "backtest_and_forecast",
+    "coverage",
+    "cross_validation",
+    "evaluate",
+    "find_season",
+    "forecast_from_file",
+    "mean_absolute_error",
+    "mean_absolute_scaled_error",
+    "naive",
+    "pinball_loss",
+    "read_series",
+    "read_table",
+    "root_mean_squared_error",
+    "root_mean_squared_scaled_error",
+    "seasonal_naive",
+    "symmetric_percentage_error",
+    "write_table",
+]

@@ -1,0 +1,77 @@
+"""The stubs of rnnkit: what type checkers cannot see in modules that import names late or make signatures.
+
+``python tests/support/stubs.py`` writes them; a test compares them with what the modules have.
+"""
+
+import ast
+import importlib
+import inspect
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+HEAD = '"""Written by tests/support/stubs.py: for type checkers alone."""\n\n'
+
+
+def package(name: str, later: dict[str, str], subpackages: tuple[str, ...] = ()) -> str:
+    """The stub of a package that imports some of its names where they are asked for."""
+    module = importlib.import_module(name)
+    places: dict[str, list[str]] = {}
+    for node in ast.parse(Path(module.__file__).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("rnnkit"):
+            places.setdefault(node.module, []).extend(alias.name for alias in node.names)
+    for public, place in later.items():
+        places.setdefault(place, []).append(public)
+    own = sorted([*subpackages, *places.pop(name, [])])
+    lines = [_import(place, sorted(set(names) & set(module.__all__))) for place, names in sorted(places.items())]
+    lines[:0] = [f"from {name} import {public} as {public}\n" for public in own]
+    listed = "".join(f'    "{public}",\n' for public in module.__all__)
+    return f"{HEAD}{''.join(lines)}\n__all__ = [\n{listed}]\n"
+
+
+def _import(place: str, names: list[str]) -> str:
+    listed = "".join(f"    {name},\n" for name in names)
+    return f"from {place} import (\n{listed})\n" if names else ""
+
+
+def recurrent() -> str:
+    """The stub of the layers whose arguments are those of their cell and of `RNN`."""
+    module = importlib.import_module("rnnkit.layers.recurrent")
+    text = HEAD + (
+        "from typing import Self\n\n"
+        "from rnnkit.hints import (\n"
+        "    Activation,\n    Config,\n    Constraint,\n    CustomObjects,\n"
+        "    DType,\n    Initializer,\n    Regularizer,\n    Seed,\n)\n"
+        "from rnnkit.layers.rnn import RNN\n\n"
+        "class _Recurrent(RNN):\n"
+        "    @property\n"
+        "    def units(self) -> int: ...\n"
+        "    def get_config(self) -> Config: ...\n"
+        "    @classmethod\n"
+        "    def from_config(cls, config: Config, custom_objects: CustomObjects = None) -> Self: ...\n"
+    )
+    for name in ("SimpleRNN", "GRU", "LSTM"):
+        parameters = ["self"]
+        for one in inspect.signature(getattr(module, name)).parameters.values():
+            if one.kind is one.KEYWORD_ONLY and "*" not in parameters:
+                parameters.append("*")
+            default = "" if one.default is one.empty else f" = {one.default!r}".replace("'", '"')
+            parameters.append(f"{one.name}: {one.annotation}{default}")
+        listed = "".join(f"        {one},\n" for one in parameters)
+        text += f"\nclass {name}(_Recurrent):\n    def __init__(\n{listed}    ) -> None: ...\n"
+    return text
+
+
+def stubs() -> dict[Path, str]:
+    """The text of each stub by its file."""
+    rnnkit, forecast = importlib.import_module("rnnkit"), importlib.import_module("rnnkit.forecast")
+    places = {name: f"rnnkit.forecast.{place}" for name, place in forecast._PLACES.items()}
+    return {
+        ROOT / "rnnkit/__init__.pyi": package("rnnkit", rnnkit._LATER, rnnkit._SUBPACKAGES),
+        ROOT / "rnnkit/forecast/__init__.pyi": package("rnnkit.forecast", places),
+        ROOT / "rnnkit/layers/recurrent.pyi": recurrent(),
+    }
+
+
+if __name__ == "__main__":
+    for path, text in stubs().items():
+        path.write_text(text, encoding="utf-8")
