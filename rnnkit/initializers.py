@@ -385,14 +385,29 @@ def initializer_config(identifier) -> str | dict:
 
 
 def drawn(function: Callable, shape, rng, dtype):
-    """What an initializer gives, in rnnkit's signature, ``(shape, rng)``, or in Keras's, ``(shape, dtype)``."""
+    """What an initializer gives, in rnnkit's signature, ``(shape, rng)``, or in Keras's, ``(shape, dtype)``.
+
+    Raises
+    ------
+    TypeError
+        For a function of another signature.
+    """
     if isinstance(function, _Settings):
         return function(shape, rng)
     try:
-        names = list(inspect.signature(function).parameters)
+        signature = inspect.signature(function)
     except ValueError:  # of what is no Python
-        names = []
-    return function(shape, dtype=np.dtype(dtype).name) if names[1:2] == ["dtype"] else function(shape, rng)
+        return function(shape, rng)
+    if list(signature.parameters)[1:2] == ["dtype"]:
+        return function(shape, dtype=np.dtype(dtype).name)
+    try:
+        signature.bind(shape, rng)
+    except TypeError:
+        raise TypeError(
+            f"expected an initializer that is called as (shape, rng) and returns an array; got "
+            f"{getattr(function, '__name__', function)}{signature}"
+        ) from None
+    return function(shape, rng)
 
 
 def draw(identifier, shape, rng, dtype) -> np.ndarray:

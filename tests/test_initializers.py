@@ -106,6 +106,11 @@ def test_a_callable_draws_from_the_generator():
     assert (sample(module_initializer) == np.random.default_rng(0).uniform(size=SHAPE)).all()
 
 
+def ones(shape):
+    """No initializer: it takes no generator."""
+    return np.ones(shape)
+
+
 def test_bad_input():
     with pytest.raises(ValueError, match="orthogonal.*got 'orthodox'"):
         initializer("orthodox")
@@ -115,6 +120,8 @@ def test_bad_input():
         initializer(3)
     with pytest.raises(ValueError, match=r"\(40, 60\); got \(2,\)"):
         sample(lambda shape, rng: np.zeros(2))
+    with pytest.raises(TypeError, match=r"called as \(shape, rng\) and returns an array; got ones\(shape\)"):
+        sample(ones)
     with pytest.raises(ValueError, match="fan_in"):
         initializers.VarianceScaling(mode="fan")
     with pytest.raises(ValueError, match="uniform"):

@@ -48,7 +48,7 @@ def from_keras(source: Any, custom_objects: Mapping[str, Any] | None = None) -> 
     Notes
     -----
     Nothing is executed or imported on account of a file: a ``Lambda`` layer is an error. Outputs are equal to Keras's
-    to 1e-5 in float32 and to 1e-12 in float64; ``docs/interop.md`` lists where Keras itself differs from
+    to 1e-5 in float32 and to 1e-12 in float64; the guide "Other libraries" lists where Keras itself differs from
     one of its backends to another. The states of stateful layers start anew.
 
     Examples

@@ -262,8 +262,8 @@ def cell(states: Array = None, weights: Any = None, initial: Array = None, draws
         ``vjp(x, states, weights, d_output, d_states)`` to ``(d_x, d_states, d_weights)``. Its arguments are the step's
         (also ``constants``, ``training``, ``draws`` and hyper-parameters, as far as it names them) and the cotangents
         of what the step returned. ``d_weights`` is a dict by name, summed over rows. None, or a name left out, stands
-        for zeros. With constants, ``d_constants`` is a fourth. It runs in a Python loop, see
-        ``docs/gradients.md``.
+        for zeros. With constants, ``d_constants`` is a fourth. It runs in a Python loop, see the
+        guide "Gradients".
 
     Returns
     -------

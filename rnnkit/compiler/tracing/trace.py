@@ -226,5 +226,6 @@ def _check(graph, step, weights, constant_shapes, training):
             if off.any():
                 raise ValueError(
                     f"the traced {what} of {step.name!r} differs from what its step computes ({got[off][0]:g} in "
-                    f"place of {expected[off][0]:g}): a step must be a function of its arguments alone"
+                    f"place of {expected[off][0]:g}): a step must be a function of its arguments alone (for random "
+                    "numbers, declare draws)"
                 )

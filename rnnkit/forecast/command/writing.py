@@ -10,7 +10,7 @@ import numpy as np
 from rnnkit.forecast.command.panels import PanelReport
 from rnnkit.forecast.command.report import ForecastReport
 from rnnkit.forecast.command.table import future, time_text
-from rnnkit.forecast.data.files import PARQUET, require_pyarrow, write_table
+from rnnkit.forecast.data.files import check_suffix, write_table
 from rnnkit.forecast.data.frames import Columns
 from rnnkit.forecast.data.series import InputError
 from rnnkit.forecast.models.registry import column_name
@@ -39,11 +39,10 @@ def check_table(path) -> None:
     Raises
     ------
     InputError
-        As `check_writable` does, and for Parquet without pyarrow.
+        As `check_writable` and `check_suffix` do.
     """
     check_writable(path)
-    if Path(path).suffix in PARQUET:
-        require_pyarrow()
+    check_suffix(path)
 
 
 def write_forecasts(path, reports: list[ForecastReport]) -> None:

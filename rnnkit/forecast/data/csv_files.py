@@ -17,6 +17,7 @@ GAPS = {"", "na", "nan", "n/a", "null", "none", "?", ".", "-", "#n/a", "#na"}
 _SEPARATORS = ",;\t|"
 _SPACES = " '\u00a0\u202f\u2019"  # within numbers, between thousands
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}  # what a file in UTF-16 starts with
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # what .xlsx and .ods start with, and .xls
 
 
 class InputError(ValueError):
@@ -69,6 +70,11 @@ def read_rows(path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         names.pop()
     if all(parsed(name) is not None for name in names):
         raise InputError(f"{path} starts with numbers; expected a first line with the names of the columns")
+    if names.count("") > 1:
+        raise InputError(
+            f"{path} has {names.count('')} columns without a name; expected a first line with the names of all "
+            f"columns, got {', '.join(map(repr, names))}"
+        )
     if len(set(names)) < len(names):
         raise InputError(f"{path} has several columns of the same name among {', '.join(names)}")
     if not rows:
@@ -172,10 +178,15 @@ def write_rows(file: io.TextIOBase, columns: Mapping[str, Iterable[str]]) -> Non
 
 def _decoded(path) -> str:
     found = read_bytes(path)
+    if found.startswith(_WORKBOOKS):
+        raise InputError(
+            f"{path} is a workbook; expected CSV: save the sheet as CSV UTF-8, or read it with pandas.read_excel and "
+            "give fit the table"
+        )
     try:
         text = found.decode(_MARKS.get(found[:2], "utf-8-sig"))
     except UnicodeDecodeError:
-        raise InputError(f"{path} is not a text file in UTF-8; expected CSV") from None
+        raise InputError(f"{path} is not a text file in UTF-8; expected CSV: spreadsheets call it CSV UTF-8") from None
     if "\0" in text:
         raise InputError(f"{path} is not a text file; expected CSV")
     return text

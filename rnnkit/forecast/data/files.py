@@ -19,6 +19,7 @@ from rnnkit.serialization.atomic_files import replacing
 ID_NAMES = {"unique_id", "id", "series", "series_id", "item_id", "item"}
 TARGET_NAMES = {"y", "value", "target"}
 PARQUET = {".parquet", ".pq"}
+_WORKBOOKS = {".xlsx", ".xls", ".xlsm", ".xlsb", ".ods"}
 
 
 def read_table(
@@ -124,6 +125,23 @@ def read_table(
         raise InputError(f"{path}: {error}") from None
 
 
+def check_suffix(path: Any) -> None:
+    """See that a table can be written to a file of this name.
+
+    Raises
+    ------
+    InputError
+        For the name of a workbook, and for Parquet without pyarrow.
+    """
+    if Path(path).suffix.lower() in _WORKBOOKS:
+        raise InputError(
+            f"expected a name that ends in .csv, .csv.gz or .parquet; got {Path(path).name}: spreadsheets read CSV, "
+            "and pandas' to_excel writes workbooks"
+        )
+    if Path(path).suffix in PARQUET:
+        require_pyarrow()
+
+
 def write_table(path: Any, table: Any) -> None:
     """Write a table as CSV, CSV in gzip or Parquet, as the name ends.
 
@@ -139,7 +157,7 @@ def write_table(path: Any, table: Any) -> None:
     ValueError
         If columns have different lengths.
     InputError
-        For Parquet without pyarrow.
+        For the name of a workbook, and for Parquet without pyarrow.
 
     Examples
     --------
@@ -152,6 +170,7 @@ def write_table(path: Any, table: Any) -> None:
     1,3.5
     2,4.0
     """
+    check_suffix(path)
     suffix = Path(path).suffix
     if suffix in PARQUET:
         arrow, parquet = require_pyarrow()

@@ -18,6 +18,11 @@ _LIBRARIES = {"pandas", "polars", "pyarrow", "modin", "cudf", "narwhals"}
 _CLASSES = {"DataFrame", "LazyFrame", "Series", "Table", "ChunkedArray"}
 
 
+_OTHER_NAMES = (
+    "; id=, time= and target= give other names, and melt(id_vars=…) makes rows of a table with a column for each series"
+)
+
+
 class Columns(NamedTuple):
     """What the columns of a table are called."""
 
@@ -111,6 +116,12 @@ class SeriesFrame:
 
     def __len__(self) -> int:
         return len(self.series)
+
+    def __repr__(self) -> str:
+        steps = [int(self.timelines.lengths.min()), int(self.timelines.lengths.max())]
+        lengths = " to ".join(map(str, sorted(set(steps))))
+        more = f", with {', '.join(self.covariates)}" if self.covariates else ""
+        return f"<{len(self)} series of {lengths} steps of {self.timelines.frequency}{more}>"
 
     def label(self, series: int) -> str:
         """How errors name a series: "series 'a'", or "the series" where it is the only one and has no id."""
@@ -465,7 +476,7 @@ def read(data, names: Sequence[str] = Columns(), freq=None, covariates: Sequence
     if not is_frame(data):
         raise TypeError(f"expected a DataFrame or a Series; got {type(data).__name__}")
     table, freq = native_tables.framed(data, chosen := Columns(*names), freq)
-    native_tables.check_columns(table, [chosen.time, chosen.target], "a table of series")
+    native_tables.check_columns(table, [chosen.time, chosen.target], "a table of series", _OTHER_NAMES)
     if not len(table):
         raise ValueError("expected a table with rows; got an empty one")
     if chosen.id in table.columns:

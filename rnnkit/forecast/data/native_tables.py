@@ -33,7 +33,8 @@ def opened(data, what: str) -> nw.DataFrame:
     try:
         found = nw.from_native(nw.to_native(data, pass_through=True))
     except TypeError:
-        raise TypeError(f"expected {what} to be a DataFrame; got {type(data).__name__}") from None
+        hint = ": pandas.DataFrame(columns) makes one" if isinstance(data, Mapping) else ""
+        raise TypeError(f"expected {what} to be a DataFrame; got {type(data).__name__}{hint}") from None
     except Exception as error:  # each library has its own for names that come twice
         raise ValueError(f"expected {what} with a name of its own for each column: {error}") from None
     if isinstance(found, nw.LazyFrame):
@@ -59,8 +60,8 @@ def framed(data, names, freq) -> tuple[nw.DataFrame, Any]:
     return _table([times.alias(names.time), column.alias(names.target)]), freq
 
 
-def check_columns(table: nw.DataFrame, names: Sequence[str], what: str) -> None:
-    """Name the columns that are lacking.
+def check_columns(table: nw.DataFrame, names: Sequence[str], what: str, otherwise: str = "") -> None:
+    """Name the columns that are lacking, and what to do if they are not in an index.
 
     Raises
     ------
@@ -71,7 +72,7 @@ def check_columns(table: nw.DataFrame, names: Sequence[str], what: str) -> None:
     if lacking:
         index = nw.maybe_get_index(table)
         in_index = index is not None and set(lacking) & set(getattr(index, "names", ()))
-        hint = "; reset_index() makes columns of an index" if in_index else ""
+        hint = "; reset_index() makes columns of an index" if in_index else otherwise
         raise ValueError(
             f"expected {what} with the columns {', '.join(map(str, names))}; got "
             f"{', '.join(map(str, table.columns)) or 'none'}{hint}"

@@ -68,7 +68,7 @@ class Frequency:
         if not isinstance(self.count, np.timedelta64):
             return f"{self.count:.10g}"
         for name, unit in _UNITS.items():
-            if self.count % unit == np.timedelta64(0):
+            if self.count % unit == np.timedelta64(0, "s"):
                 return _counted(self.count // unit, name)
         return str(self.count)
 

@@ -39,7 +39,7 @@ def evaluate(
     level : sequence of float, optional
         Bands, in percent; by default all that there are.
     names : Columns
-        What the columns of ids, times and values are called.
+        What the columns of ids, times and values are called, as in ``("shop", "month", "sold")``.
 
     Returns
     -------
@@ -66,6 +66,8 @@ def evaluate(
     called, season = Columns(*names), positive_integer(season, "season")
     table = native_tables.opened(frame, "the forecasts")
     edges = {name: match for name in table.columns if (match := _EDGE.fullmatch(name))}
+    if "cutoff" in table.columns:
+        native_tables.check_columns(table, [called.time], "the forecasts", "; names= gives other names")
     if models is None:
         models = [name for name in table.columns if name not in (*called, "cutoff", *edges)]
     if not models:

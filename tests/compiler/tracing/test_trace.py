@@ -455,3 +455,13 @@ def test_variances_take_the_correction_of_numpy_2():
         return np.var(states[0], axis=2, correction=1) + np.std(states[0], axis=2, correction=2), [np.tanh(states[0])]
 
     assert Read(step, states=((3, 4),)).agrees()
+
+
+def test_a_step_that_draws_random_numbers_is_told_how_to_declare_them():
+    @rk.cell(states={"h": 2})
+    def noisy(x, states, weights):
+        h = np.tanh(states[0] + np.random.default_rng().normal(size=2))
+        return h, h
+
+    with pytest.raises(ValueError, match=r"'noisy' differs from what its step computes .*declare draws\)"):
+        rk.RNN(noisy())(np.zeros((1, 2, 2)))

@@ -96,7 +96,7 @@ def test_info_says_what_a_report_needs():
     result = run("info")
     assert result.returncode == 0
     said = dict(line.split(None, 1) for line in result.stdout.splitlines() if not line.startswith("extra"))
-    assert said["rnnkit"] == rk.__version__
+    assert said["rnnkit"].split()[0] == rk.__version__
     assert said["numpy"] == np.__version__
     assert {"python", "platform", "scipy", "numba", "llvmlite", "threads", "vectors", "cache"} <= set(said)
     assert os.environ["RNNKIT_CACHE_DIR"] in said["cache"]
@@ -482,6 +482,10 @@ def test_columns_need_a_file(forecast):
 def test_outputs_that_cannot_be_written_are_told_before_the_work(forecast, table, tmp_path, option):
     assert "no folder" in one_line_of_error(forecast(table, option, tmp_path / "missing" / "out.png"))
     assert "is a directory" in one_line_of_error(forecast(table, option, tmp_path))
+
+
+def test_no_workbook_is_written(forecast, table, tmp_path):
+    assert "expected a name that ends in .csv" in one_line_of_error(forecast(table, "--output", tmp_path / "out.xlsx"))
 
 
 @pytest.mark.skipif(os.name != "posix" or os.getuid() == 0, reason="needs a folder that may not be written to")

@@ -213,7 +213,18 @@ def test_days_and_months_that_could_be_either(tmp_path):
         ("1,2\n3,4\n", {}, "starts with numbers"),
         ("a,a\n1,2\n", {}, "several columns of the same name"),
         ("year,y\n2001,1\n2002\n", {}, "line 3: expected 2 cells as in the first; got 1"),
-        ("ä,y\n1,1\n".encode("latin-1"), {}, "table.csv is not a text file in UTF-8"),
+        (
+            "ä,y\n1,1\n".encode("latin-1"),
+            {},
+            "table.csv is not a text file in UTF-8; expected CSV: spreadsheets call it",
+        ),
+        (
+            b"PK\x03\x04\x14\x00",
+            {},
+            "table.csv is a workbook; expected CSV: save the sheet as CSV UTF-8, or read it with",
+        ),
+        (b"\xd0\xcf\x11\xe0\xa1", {}, "table.csv is a workbook"),
+        ("Sales of 2001;;\n\nday;a;b\n", {}, "2 columns without a name; expected a first line with the names"),
         (b"a\n1\x002\n", {}, "table.csv is not a text file"),
         ("unique_id,ds\na,1\n", {}, "has the columns unique_id, ds; expected one of values besides"),
         ("year,y\n2001,1\n2002,x\n", {}, "line 3: expected a number in column 'y', or nothing for a gap; got 'x'"),
@@ -303,6 +314,20 @@ def test_a_file_is_there_whole_or_not_at_all(tmp_path):
         write_table(path, {"a": [1], "b": [1, 2]})
     assert path.read_text() == "a\n1\n"
     assert [one.name for one in tmp_path.iterdir()] == ["out.csv"]
+
+
+@pytest.mark.parametrize("name", ["out.xlsx", "out.XLS", "out.ods"])
+def test_no_workbooks_are_written(tmp_path, name):
+    with pytest.raises(InputError, match=rf"ends in .csv, .csv.gz or .parquet; got {name}: .* to_excel"):
+        write_table(tmp_path / name, {"a": [1]})
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_was_read_is_shown_in_one_line(tmp_path):
+    frame = read(tmp_path, "day;a;b\n01.12.2001;1,5;2\n02.12.2001;;3\n03.12.2001;2;\n")
+    assert repr(frame) == "<2 series of 3 steps of 1 day>"
+    longer = "id,day,y,price\na,1,1,4\na,2,1,4\nb,1,2,4\nb,2,2,4\nb,3,2,4\n"
+    assert repr(read(tmp_path, longer, target="y")) == "<2 series of 2 to 3 steps of 1, with price>"
 
 
 def test_parquet_of_columns_that_are_series(tmp_path):

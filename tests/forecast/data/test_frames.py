@@ -30,7 +30,8 @@ def kind(request):
 
 
 def plain(table):
-    return nw.from_native(table).to_dict(as_series=False)
+    frame = nw.from_native(table)
+    return {name: frame[name].to_list() for name in frame.columns}
 
 
 def monthly():
@@ -440,6 +441,10 @@ def test_tables_are_told_from_arrays():
         (monthly().iloc[:0], "expected a table with rows; got an empty one"),
         (monthly().drop(columns="y"), "columns ds, y; got unique_id, ds, price, holiday"),
         (monthly().drop(columns="ds"), "columns ds, y; got unique_id, y, price, holiday"),
+        (
+            pd.DataFrame({"month": by("MS"), "a": 1.0, "b": 2.0}),
+            "columns ds, y; got month, a, b; id=, time= and target= give other names, and melt(id_vars=…) makes",
+        ),
         (monthly().set_index("ds"), "reset_index() makes columns of an index"),
         (pd.concat([monthly(), monthly()]), "series 'b': expected one row for each time; got 2000-01-01 twice"),
         (monthly().drop(columns="unique_id"), "twice; several series need a column of ids, such as 'unique_id'"),

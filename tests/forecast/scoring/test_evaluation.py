@@ -127,6 +127,11 @@ def test_nothing_is_made_up():
         (lambda f: f, {"models": ["Three"]}, "expected the forecasts with the columns y, Three"),
         (lambda f: f, {"level": [90]}, "expected bands of 90 % in columns such as One-lo-90"),
         (lambda f: f.assign(Two="x"), {}, "expected numbers in column 'Two'; got 'x' in row 0, of series 'b'"),
+        (
+            lambda f: f.rename(columns={"ds": "day"}),
+            {},
+            "expected the forecasts with the columns ds; got unique_id, day, cutoff, y, One, ",
+        ),
         (lambda f: f.iloc[:0], {}, "expected forecasts with rows; got an empty table"),
         (lambda f: f.assign(unique_id="z"), {"train": True}, "expected all series in train; got none for 'z'"),
         (lambda f: f, {"season": 0}, "expected season to be a positive integer"),
@@ -140,6 +145,8 @@ def test_what_is_wrong_is_said(tables, change, arguments, said):
     assert said in str(caught.value)
     with pytest.raises(TypeError, match="expected the forecasts to be a DataFrame; got list"):
         evaluate([1.0])
+    with pytest.raises(TypeError, match=r"got dict: pandas.DataFrame\(columns\) makes one"):
+        evaluate(dict(forecasts))
     with pytest.raises(TypeError, match="expected train to be a DataFrame; got list"):
         evaluate(forecasts, [1.0])
 
