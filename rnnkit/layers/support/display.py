@@ -30,10 +30,11 @@ def show_shape(shape) -> str:
     return ", ".join(show_shape(part) for part in shape)
 
 
-def layer_card(layer, depth: int = 0) -> Card:
+def layer_card(layer, depth: int = 0, code: bool = True) -> Card:
     """Return what is shown of a layer: how it was made, its shapes, weights and states, and the layers inside.
 
-    Nothing is built, compiled or copied for it. `depth` says how many layers this one is inside.
+    Nothing is built, compiled or copied for it. `depth` says how many layers this one is inside, `code`
+    whether its card shows the code that makes it.
     """
     from rnnkit.cards import Card, parts_of, told
 
@@ -41,7 +42,7 @@ def layer_card(layer, depth: int = 0) -> Card:
     return Card(
         type(layer).__name__,
         layer.name,
-        told(lambda: repr(layer)),
+        told(lambda: repr(layer)) if code else "",
         {name: told(tell) for name, tell in layer._facts().items()},
         _weights(layer),
         parts_of(parts, lambda path, below: parts[path]._card(below), depth),
