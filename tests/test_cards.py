@@ -131,6 +131,10 @@ def test_built_in_cells(cell):
     assert type(cell).__name__ in same(cell).words
     stack = rk.StackedRNNCells([cell, leaky(2)])
     assert same(stack).tags["details"] == 2
+    with rk.eager():
+        rk.RNN(stack).build(STEPS)
+    said = [word.rpartition("/")[2] for word in same(stack).words]
+    assert said.count("recurrent_kernel") == 2, "each weight stands on one card"
 
 
 def test_a_cell_shows_what_it_will_have():
@@ -304,6 +308,8 @@ def test_curves_stay_inside(losses):
     assert Reader(drawn).tags["path"] == 2 and "nan" not in drawn and "inf" not in drawn
     numbers = [float(one) for one in re.findall(r"[ML][\d.]+ (-?[\d.]+)", drawn)]
     assert numbers and min(numbers) >= 0 and max(numbers) <= 84
+    names = [float(one) for one in re.findall(r'<text x="296" y="([\d.]+)"', drawn)]
+    assert abs(names[0] - names[1]) >= 13 and min(names) >= 8 and max(names) <= 84
 
 
 def test_gradcheck_is_a_table():
