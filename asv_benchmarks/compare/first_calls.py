@@ -139,7 +139,8 @@ def measure(settings: Settings) -> Figures:
 def in_a_process(name, library, kind, folder):
     """`first_call` in a process that has nothing in memory, and nothing on disk."""
     code = [sys.executable, str(pathlib.Path(__file__)), name, library, kind]
-    environment = os.environ | {"RNNKIT_CACHE_DIR": folder, "PYTHONPATH": str(pathlib.Path(__file__).parents[1])}
+    places = os.pathsep.join(str(pathlib.Path(__file__).parents[n]) for n in (1, 2))  # the cells, and the package here
+    environment = os.environ | {"RNNKIT_CACHE_DIR": folder, "PYTHONPATH": places}
     done = subprocess.run(code, check=True, env=environment, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout)
 

@@ -75,7 +75,7 @@ POINTWISE: dict[str, Callable[..., Expression]] = {
     "cbrt": formulas.cbrt,
     "hypot": formulas.hypot,
     "sin": _native("Sin"),
-    "cos": _native("Cos"),
+    "cos": _in_single("Cos", formulas.cos),
     "tan": formulas.tan,
     "sinc": formulas.sinc,
     "arcsin": _in_single("Asin", formulas.arcsin),
