@@ -12,12 +12,13 @@ PYTHON := $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 	$$name -c 'import sys, venv, ensurepip; assert sys.version_info >= (3, 11)' 2>/dev/null && echo $$name && break; done)
 endif
 
-.PHONY: help demo demo-cluster test test-cuda test-all test-oldest test-newest test-release lint bench bench-smoke docs dist clean
+.PHONY: help demo demo-cluster test test-cluster test-cuda test-all test-oldest test-newest test-release lint bench bench-smoke docs dist clean
 
 help:
 	@echo "make demo         forecast the two bundled series and draw demo/forecast.png"
 	@echo "make demo-cluster predict more data than memory holds, from disk to disk, on a cluster of Dask"
 	@echo "make test         run the tests"
+	@echo "make test-cluster run those of workers that die, of fits and of panels on a cluster of Dask"
 	@echo "make test-cuda    run those of CUDA, which need no GPU"
 	@echo "make test-all     run the long ones too, an hour or more"
 	@echo "make test-oldest  run the tests with the oldest dependencies that are accepted, on Python $(OLDEST)"
@@ -63,6 +64,10 @@ test: export RNNKIT_TEST_EVERY = $(EVERY)
 test: .venv/ready-dev
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal $(addprefix --ignore=,$(COMPILING))
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal $(COMPILING)
+
+# On a cluster of processes, whose starts and deaths take their time.
+test-cluster: .venv/ready-dev
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "cluster and not sweep" tests/distributed
 
 # What runs with a card, on numba's simulator of one and by compiling for those that there are. Not in .venv: rnnkit has
 # to be whole without.

@@ -9,6 +9,7 @@ import processes
 import pytest
 
 pytest.importorskip("distributed")
+pytestmark = pytest.mark.cluster
 SCRIPT = Path(__file__).parents[1] / "support" / "cluster_faults.py"
 
 

@@ -12,6 +12,7 @@ from parted_fits import sequences
 import rnnkit as rk
 
 distributed = pytest.importorskip("distributed")
+pytestmark = pytest.mark.cluster
 SCRIPT = Path(__file__).parents[1] / "support" / "cluster_fit_run.py"
 
 

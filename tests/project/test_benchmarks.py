@@ -95,10 +95,9 @@ def test_the_page_measures_a_section_and_keeps_the_others(tmp_path):
     assert f"{machine}; {day[:10]}, 1 rounds, small sizes only; [versions A]" in text and f"- **A**: {versions}" in text
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(
-    "sections",
-    [["checkpoints"], pytest.param(["gradients-LSTM", "gradients-parts"], marks=pytest.mark.sweep)],
-    ids=["checkpoints", "gradients"],
+    "sections", [["checkpoints"], ["gradients-LSTM", "gradients-parts"]], ids=["checkpoints", "gradients"]
 )
 def test_the_page_measures_gradients(sections, tmp_path):
     figures = tmp_path / "figures.json"

@@ -48,6 +48,7 @@ def test_public_classes_are_annotated():
     assert not bare, "\n".join(bare)
 
 
+@pytest.mark.sweep  # make lint does it
 def test_mypy_accepts_what_users_write_and_refuses_mistakes():
     """A ``type: ignore`` that is not needed is an error, so each stands on a mistake that mypy sees."""
     pytest.importorskip("mypy")
