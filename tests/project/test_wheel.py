@@ -111,6 +111,7 @@ def test_the_command_works_with_the_required_dependencies_alone(python, tmp_path
     assert refused.returncode != 0 and "rnnkit[plots]" in refused.stderr
 
 
+@pytest.mark.sweep
 def test_the_sdist_installs(sdist, tmp_path):
     python = core_environment.make(tmp_path, sdist, "hatchling")
     told = processes.run(

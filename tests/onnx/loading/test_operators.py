@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-pytest.importorskip("onnx")
+onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from onnx import helper
@@ -219,6 +219,8 @@ def test_case(name):
     }
     outputs = ["y", "z"] if name == "two_outputs" else ["y"]
     opset = {"gelu": 20, "swish": 24, "split": 17}.get(name, 17)
+    if opset > onnx.defs.onnx_opset_version():
+        pytest.skip("this version of onnx has no such operators")
     model = model_of(nodes, inputs, outputs, arrays, opset)
     if name == "swish":
         found = outputs_of(loaded(model), feeds)[0]
