@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from onnx import helper
+from onnx import defs, helper
 from onnx_graphs import check, info, loaded, model_of, node, outputs_of
 
 from rnnkit.onnx.loading.node import OPERATORS
@@ -219,7 +219,7 @@ def test_case(name):
     }
     outputs = ["y", "z"] if name == "two_outputs" else ["y"]
     opset = {"gelu": 20, "swish": 24, "split": 17}.get(name, 17)
-    if opset > onnx.defs.onnx_opset_version():
+    if opset > defs.onnx_opset_version():
         pytest.skip("this version of onnx has no such operators")
     model = model_of(nodes, inputs, outputs, arrays, opset)
     if name == "swish":
