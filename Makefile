@@ -57,8 +57,8 @@ demo-cluster: .venv/ready-cluster
 # All cases of all tests. On a slow machine, make test EVERY=4 runs every fourth of those over cells, masks and sizes, in
 # each test others, so that between them they take all cells and all kinds of calls; what has few cases it runs whole.
 EVERY := 1
-# By themselves: what is compiled stays in a process's memory.
-COMPILING := tests/backends tests/compiler tests/contract tests/execution
+# By themselves: what is compiled stays in a process's memory, and so do scikit-learn and Dask.
+COMPILING := tests/backends tests/compiler tests/contract tests/execution tests/onnx tests/sklearn tests/distributed rnnkit
 
 test: export RNNKIT_TEST_EVERY = $(EVERY)
 test: .venv/ready-dev
