@@ -57,13 +57,20 @@ demo-cluster: .venv/ready-cluster
 # All cases of all tests. On a slow machine, make test EVERY=4 runs every fourth of those over cells, masks and sizes, in
 # each test others, so that between them they take all cells and all kinds of calls; what has few cases it runs whole.
 EVERY := 1
-# By themselves: what is compiled stays in a process's memory, and so do scikit-learn and Dask.
-COMPILING := tests/backends tests/compiler tests/contract tests/execution tests/onnx tests/sklearn tests/distributed rnnkit
+# By themselves: what is compiled stays in a process's memory, and so do scikit-learn, ONNX Runtime and Dask.
+COMPILING := tests/backends tests/compiler tests/contract tests/execution
+EXTRAS := tests/distributed tests/onnx tests/sklearn rnnkit
+
+# All of them, by an interpreter, with options.
+define run-tests
+	$(1)/python -m pytest -q -n 2 --dist worksteal $(2) $(addprefix --ignore=,$(COMPILING) $(EXTRAS))
+	$(1)/python -m pytest -q -n 2 --dist worksteal $(2) $(COMPILING)
+	$(1)/python -m pytest -q -n 2 --dist worksteal $(2) $(EXTRAS)
+endef
 
 test: export RNNKIT_TEST_EVERY = $(EVERY)
 test: .venv/ready-dev
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal $(addprefix --ignore=,$(COMPILING))
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal $(COMPILING)
+	$(call run-tests,$(BIN))
 
 # On a cluster of processes, whose starts and deaths take their time.
 test-cluster: .venv/ready-dev
@@ -98,8 +105,7 @@ test-cuda: .venv-cuda/ready
 # What takes too long for every change: all cells compiled in both precisions, thousands of random ones, every case on
 # the simulator.
 test-all: .venv/ready-dev
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "sweep or not sweep" $(addprefix --ignore=,$(COMPILING))
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "sweep or not sweep" $(COMPILING)
+	$(call run-tests,$(BIN),-m "sweep or not sweep")
 	$(MAKE) test-cuda EVERY=1
 
 # SPEC 0: the lower bounds of pyproject.toml on the oldest Python that it accepts, and what is newest on the newest Python.
@@ -126,13 +132,11 @@ ON_NEWEST := $(subst .venv,.venv-newest,$(BIN))
 # What old packages say of newer ones beside them is no fault of rnnkit's.
 test-oldest: export RNNKIT_TEST_EVERY = $(EVERY)
 test-oldest: .venv-oldest/ready
-	$(ON_OLDEST)/python -m pytest -q -n 2 --dist worksteal -W ignore::DeprecationWarning $(addprefix --ignore=,$(COMPILING))
-	$(ON_OLDEST)/python -m pytest -q -n 2 --dist worksteal -W ignore::DeprecationWarning $(COMPILING)
+	$(call run-tests,$(ON_OLDEST),-W ignore::DeprecationWarning)
 
 test-newest: export RNNKIT_TEST_EVERY = $(EVERY)
 test-newest: .venv-newest/ready
-	$(ON_NEWEST)/python -m pytest -q -n 2 --dist worksteal $(addprefix --ignore=,$(COMPILING))
-	$(ON_NEWEST)/python -m pytest -q -n 2 --dist worksteal $(COMPILING)
+	$(call run-tests,$(ON_NEWEST))
 
 lint: .venv/ready-dev
 	$(BIN)/ruff check .
