@@ -17,8 +17,8 @@ from rnnkit.keras.naming import namespace
 
 SAME = (
     "absolute add all amax amin angle any append arccos arccosh arcsin arcsinh arctan arctan2 arctanh argmax argmin "
-    "argpartition argsort array_split average bartlett bincount bitwise_and bitwise_invert bitwise_left_shift "
-    "bitwise_not bitwise_or bitwise_right_shift bitwise_xor blackman broadcast_to cbrt ceil concatenate conj "
+    "argpartition argsort array_split average bartlett bincount bitwise_and "
+    "bitwise_not bitwise_or bitwise_xor blackman broadcast_to cbrt ceil concatenate conj "
     "conjugate copy corrcoef correlate cos cosh count_nonzero cross cumprod cumsum deg2rad diag diagflat diagonal "
     "diff digitize divide dot dsplit dstack einsum empty_like equal exp exp2 expand_dims expm1 fabs flip "
     "fliplr flipud floor floor_divide fmax fmin fmod full_like gcd geomspace greater greater_equal hamming "
@@ -29,11 +29,18 @@ SAME = (
     "nanpercentile nanprod nanquantile nanstd nansum nanvar ndim negative nextafter nonzero not_equal ones_like outer "
     "pad percentile power prod ptp quantile rad2deg ravel real reciprocal repeat reshape right_shift roll rot90 round "
     "searchsorted select sign signbit sin sinc sinh size sort split sqrt square squeeze stack std subtract sum "
-    "swapaxes take take_along_axis tan tanh tensordot trace transpose trapezoid tri tril triu true_divide "
+    "swapaxes take take_along_axis tan tanh tensordot trace transpose tri tril triu true_divide "
     "trunc unravel_index vander var vdot vectorize vsplit vstack where zeros_like"
 )
 LINEAR_ALGEBRA = "cholesky det eig eigh inv lstsq matrix_rank pinv qr slogdet solve svd"
-RENAMED = {"abs": "absolute", "view_as_real": "real"}
+RENAMED = {
+    "abs": "absolute",
+    "view_as_real": "real",
+    "bitwise_invert": "invert",  # NumPy 1 has none of these four
+    "bitwise_left_shift": "left_shift",
+    "bitwise_right_shift": "right_shift",
+    "trapezoid": "trapezoid" if hasattr(np, "trapezoid") else "trapz",
+}
 ACTIVATIONS = (
     "celu elu glu hard_shrink hard_sigmoid hard_silu hard_swish hard_tanh leaky_relu log_sigmoid log_softmax relu "
     "relu6 selu sigmoid silu soft_shrink softmax softplus softsign sparse_plus sparse_sigmoid sparsemax squareplus "

@@ -248,7 +248,7 @@ def test_C13_what_cannot_be_sparse_is_refused():
 
     class Both(Thin):
         def build(self, input_shape):
-            self.add_weight((3, 3), lambda shape, rng: scipy.sparse.eye_array(*shape), "w", density=0.5)
+            self.add_weight((3, 3), lambda shape, rng: scipy.sparse.csr_array(np.eye(*shape)), "w", density=0.5)
 
     with pytest.raises(ValueError, match=r"expected no density for 'w': its initializer's scipy\.sparse array says"):
         layer_of(Both(3))

@@ -67,7 +67,7 @@ def test_the_bits_are_those_of_the_ordinary_way(name, dtypes, monkeypatch):
 
 
 def replaced(optimizer, weights):
-    return {name: 0.5 * array for name, array in weights.items()}
+    return {name: np.multiply(0.5, array, dtype=array.dtype) for name, array in weights.items()}
 
 
 def reset(optimizer, weights):
