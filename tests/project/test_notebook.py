@@ -1,7 +1,7 @@
 """The notebooks run from top to bottom, and what is stored in them is what they give.
 
-A cell tagged "parameters" is given smaller sizes here. Of one tagged "varies" no number is compared: other
-machines have others.
+A cell tagged "parameters" is given smaller sizes here. Of one tagged "varies" no number is compared, nor
+the spaces that align it: other machines have others.
 """
 
 import pathlib
@@ -22,7 +22,7 @@ def texts(notebook) -> list[str]:
     found = []
     for cell in notebook.cells:
         text = "".join(o.get("text") or o.get("data", {}).get("text/plain", "") for o in cell.get("outputs", []))
-        found.append(NUMBER.sub(" 0 ", text) if "varies" in tags(cell) else text)
+        found.append(" ".join(NUMBER.sub(" 0 ", text).split()) if "varies" in tags(cell) else text)
     return found
 
 
