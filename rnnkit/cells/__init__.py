@@ -6,6 +6,7 @@ from rnnkit.cells.lstm import LSTMCell
 from rnnkit.cells.simple_rnn import SimpleRNNCell
 from rnnkit.cells.smoothing import additive_smoothing, dynamic_theta, level_and_season, multiplicative_smoothing
 
+#: The classes of the built-in cells.
 BUILT_IN = (SimpleRNNCell, GRUCell, LSTMCell, ESNCell)
 
 __all__ = [
