@@ -27,7 +27,7 @@ SAME = (
     "logical_and logical_not logical_or logical_xor logspace matmul max maximum mean median meshgrid min minimum "
     "mod moveaxis multiply nan_to_num nanargmax nanargmin nancumprod nancumsum nanmax nanmean nanmedian nanmin "
     "nanpercentile nanprod nanquantile nanstd nansum nanvar ndim negative nextafter nonzero not_equal ones_like outer "
-    "pad percentile power prod ptp quantile rad2deg ravel real reciprocal repeat reshape right_shift roll rot90 round "
+    "pad percentile power prod ptp quantile rad2deg ravel real reciprocal repeat right_shift roll rot90 round "
     "searchsorted select sign signbit sin sinc sinh size sort split sqrt square squeeze stack std subtract sum "
     "swapaxes take take_along_axis tan tanh tensordot trace transpose tri tril triu true_divide "
     "trunc unravel_index vander var vdot vectorize vsplit vstack where zeros_like"
@@ -47,7 +47,6 @@ ACTIVATIONS = (
     "swish tanh_shrink threshold"
 )
 _FIRST = ("x", "x1", "x2", "xs", "arrays", "condition", "subscripts")
-_KEYWORDS = {"newshape": "shape"}
 
 WHY = {
     "adaptive_average_pool adaptive_max_pool average_pool conv conv_transpose depthwise_conv image max_pool "
@@ -242,6 +241,11 @@ def slice(inputs, start_indices, shape):
     return inputs[tuple(builtins.slice(at, at + size) for at, size in zip(start_indices, shape, strict=True))]
 
 
+def reshape(x, newshape):
+    """`x` with other axes, which hold as many entries."""
+    return np.reshape(x, newshape)
+
+
 def get_item(x, key):
     """``x[key]``."""
     return x[key]
@@ -329,7 +333,6 @@ def _function(name: str) -> Callable:
 
     def operation(*arguments, **keywords):
         first = [keywords.pop(one) for one in _FIRST if one in keywords]
-        keywords = {_KEYWORDS.get(one, one): value for one, value in keywords.items()}
         if isinstance(keywords.get("axis"), list):
             keywords["axis"] = tuple(keywords["axis"])
         return found(*first, *arguments, **keywords)

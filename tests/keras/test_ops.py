@@ -119,3 +119,13 @@ def test_what_can_not_be_done_is_one_error():
         keras.Model(x := keras.Input((4, 6)), keras.layers.Lambda(np.gradient)(x))
     with pytest.raises(NotImplementedError, match=r"optimizer\.learning_rate"):
         keras.backend.set_value(3, 4)
+
+
+def test_names_of_newer_numpy_than_is_needed():
+    """NumPy 1.26 has other names for these, or other keywords."""
+    whole = np.arange(6)
+    assert ops.bitwise_invert(whole).tolist() == [-1, -2, -3, -4, -5, -6]
+    assert ops.bitwise_left_shift(whole, 2).tolist() == [0, 4, 8, 12, 16, 20]
+    assert ops.bitwise_right_shift(whole, 1).tolist() == [0, 0, 1, 1, 2, 2]
+    assert ops.trapezoid(whole) == 12.5 and ops.trapezoid(y=whole, dx=2.0) == 25.0
+    assert ops.reshape(x=whole, newshape=(2, 3)).shape == ops.reshape(whole, (2, -1)).shape == (2, 3)
