@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -57,9 +58,11 @@ def test_mypy_accepts_what_users_write_and_refuses_mistakes():
 
 
 def pyright(*arguments) -> dict:
-    """What pyright says, about a copy of the sample where it is given."""
+    """What pyright says of this interpreter's packages; it has to be the first on the path, an option is not enough."""
     pytest.importorskip("pyright")
-    done = processes.run([sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, *arguments])
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, *arguments]
+    done = processes.run(command, env={**os.environ, "PATH": path})
     return json.loads(done.stdout)
 
 
