@@ -29,7 +29,7 @@ def cut(tables, rng, most=5):
 def same_table(lazy, whole, scheduler="sync"):
     """A dask DataFrame has the columns, the dtypes, the rows and the bits of a table, its text as dask holds text."""
     assert isinstance(lazy, dataframe.DataFrame)
-    whole = dataframe.from_pandas(whole, npartitions=1).compute(scheduler="sync")
+    whole = dataframe.from_delayed([dask.delayed(whole)], meta=whole.iloc[:0]).compute(scheduler="sync")
     found = lazy.compute(scheduler=scheduler).reset_index(drop=True)
     assert list(lazy.columns) == list(whole.columns)
     assert lazy.dtypes.tolist() == found.dtypes.tolist() == whole.dtypes.tolist()
