@@ -1,7 +1,8 @@
-"""Forecasters of panels in partitions, for models that fit each series by itself: a partition at a time."""
+"""Forecasters of panels in partitions: models that fit each series by itself, and those that learn from all."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -9,16 +10,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnnkit.arguments import whole
+from rnnkit.distributed.partition_blocks import PartitionBlocks
 from rnnkit.distributed.tables import Table, gathered, read
 from rnnkit.distributed.threads import share
 from rnnkit.forecast.data.frames import Columns, SeriesFrame
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.models.forecaster import Forecaster, checked_levels
+from rnnkit.forecast.models.together import Together
 from rnnkit.forecast.scoring.validation import Origins, check_long_enough, validated
 
 
 class Partitions(NamedTuple):
-    """What a forecaster that was fitted to partitions forecasts from."""
+    """What a forecaster that fits each series by itself forecasts from, once it was given partitions."""
 
     table: Table
 
@@ -35,18 +38,46 @@ class Partitions(NamedTuple):
         return self.table.mapped(_quantiles, columns, model.copy(), self.table.names, self.table.freq, h, asked)
 
 
-def fitted(model: Forecaster, y, static, names: Columns, freq) -> Partitions:
+class Learned(NamedTuple):
+    """What a forecaster that has learned from all partitions forecasts from."""
+
+    table: Table
+    found: list  # of the series of each partition with rows
+    panel: dict[str, np.ndarray]  # of all series
+
+    def predict(self, model: Together, h: int, future, level):
+        """The dask DataFrame that `Forecaster.predict` returns."""
+        h, levels = _horizon(model, h, future), checked_levels(level)
+        return self._asked(model, model._band_names(levels), _said, h, levels)
+
+    def predict_quantiles(self, model: Together, h: int, future, probabilities):
+        """The dask DataFrame that `Forecaster.predict_quantiles` returns."""
+        h, columns = _horizon(model, h, future), model._quantile_names(probabilities)
+        return self._asked(model, columns, _said_quantiles, h, probabilities.tolist())
+
+    def _asked(self, model, columns, function, *arguments):
+        table = self.table
+        return table.beside(
+            function, columns, self.found, model.copy(), self.panel, table.names, table.freq, *arguments
+        )
+
+
+def fitted(model: Forecaster, y, static, names: Columns, freq, progress=None) -> Partitions | Learned:
     """Series in partitions, checked: every fault of times and values is found before any work.
 
     Raises
     ------
     ValueError
-        For a model that learns from all series together, and as `gathered`.
+        For covariates, and as `gathered`.
     """
-    _check_each_by_itself([model])
+    _check_no_covariates([model])
     if static is not None:
-        raise ValueError(f"expected no static=, as {model.name} reads no covariates; Auto and GlobalRNN do")
-    return Partitions(gathered(y, names, freq))
+        raise ValueError(f"expected no static= with series in partitions, where {model.name} reads no covariates")
+    table = gathered(y, names, freq)
+    if not isinstance(model, Together):
+        return Partitions(table)
+    with contextlib.closing(PartitionBlocks.of(table)) as blocks:
+        return Learned(table, *model._learned(blocks, progress))
 
 
 def cross_validation(
@@ -63,7 +94,7 @@ def cross_validation(
     freq=None,
 ):
     """The dask DataFrame that `rnnkit.forecast.cross_validation` returns for series in partitions."""
-    _check_each_by_itself(models)
+    _check_no_covariates(models)
     sizes = h, n_windows, step_size
     table = gathered(y, Columns(id, time, target), freq, _Windows(*sizes))
     some, changed, longest = (np.array(found) for found in zip(*table.measured, strict=True))
@@ -75,7 +106,18 @@ def cross_validation(
     times = {"cutoff": table.head[time], target: np.zeros(0)}
     table = table._replace(head=table.head.assign(**times))
     copies = [model.copy() for model in models]
-    return table.mapped(_validated, columns, copies, table.names, table.freq, sizes, refits.tolist(), levels)
+    if together := [one for one in copies if isinstance(one, Together)]:
+        places = [(model, window) for model in together for window in np.flatnonzero(refits).tolist()]
+        with contextlib.closing(PartitionBlocks.of(table)) as blocks:
+            learned = {
+                (model.name, window): model._learned(blocks.made(_known_at, sizes, window)) for model, window in places
+            }
+        own = [{place: found[part] for place, (found, _) in learned.items()} for part in range(len(table.filled))]
+        panels = {place: panel for place, (_, panel) in learned.items()}
+    else:
+        own, panels = [{}] * len(table.filled), {}
+    fixed = copies, panels, table.names, table.freq, sizes, refits.tolist(), levels
+    return table.beside(_validated, columns, own, *fixed)
 
 
 @dataclass(frozen=True)
@@ -109,13 +151,41 @@ def _fitted(table, model, names: Columns, freq) -> Forecaster:
     return model.copy().fit(table, id=names.id, time=names.time, target=names.target, freq=freq)
 
 
-def _validated(table, head, models, names: Columns, freq, sizes, refits, levels):
+def _said(table, head, found, model, panel, names: Columns, freq, h, levels):
+    with share():
+        return _recalled(table, found, model, panel, names, freq).predict(h, level=levels)
+
+
+def _said_quantiles(table, head, found, model, panel, names: Columns, freq, h, probabilities):
+    with share():
+        return _recalled(table, found, model, panel, names, freq).predict_quantiles(h, probabilities)
+
+
+def _recalled(table, found, model: Together, panel, names: Columns, freq) -> Together:
+    return model.copy()._recalled(History.of_frame(read(table, names, freq)), found, panel)
+
+
+def _known_at(history: History, sizes, window: int) -> History:
+    """What is known at a window of the series that have one."""
+    origins = Origins.of(history, *sizes)
+    rows = np.flatnonzero(origins.able[window])
+    return history.until(rows, origins.ends[window, rows])
+
+
+def _validated(table, head, found, models, panels, names: Columns, freq, sizes, refits, levels):
     history = History.of_frame(read(table, names, freq))
     origins = Origins.of(history, *sizes)
     if not origins.able.any():
         return head
+
+    def fit(model, known, window):
+        learned = found.get((model.name, window))
+        if learned is None:
+            return model.copy()._refit(known)
+        return model.copy()._recalled(known, learned, panels[model.name, window])
+
     with share():
-        return validated(models, history, origins, np.array(refits), levels)
+        return validated(models, history, origins, np.array(refits), levels, fit)
 
 
 def _horizon(model: Forecaster, h, future) -> int:
@@ -124,11 +194,10 @@ def _horizon(model: Forecaster, h, future) -> int:
     return whole(h, "h", 1)
 
 
-def _check_each_by_itself(models: Sequence[Any]) -> None:
+def _check_no_covariates(models: Sequence[Any]) -> None:
     for model in models:
-        if type(model)._fit is not Forecaster._fit:
+        if named := [*model.past_covariates, *model.future_covariates]:
             raise ValueError(
-                f"expected a model that fits each series by itself for series in partitions, such as Theta or "
-                f"ExponentialSmoothing; {model.name} learns from all series together: give it the table in memory, "
-                "y.compute()"
+                f"expected no covariates with series in partitions; {model.name} reads {', '.join(named)}: give it the "
+                "table in memory, y.compute()"
             )

@@ -23,14 +23,33 @@ class Table(NamedTuple):
     freq: Any  # the step between two times
     head: Any  # the columns of ids and times of a result, without rows
     measured: list  # of each partition with rows, what was asked
+    filled: list[int]  # the places of partitions with rows
 
     def mapped(self, function: Callable, columns, *arguments):
         """The dask DataFrame of ``function(partition, head, *arguments)``, whose columns behind the head are these."""
+        head = self._head_with(columns)
+        whole = partial(_unless_empty, function, head, arguments)
+        return self.frame.map_partitions(whole, meta=head, enforce_metadata=False)
+
+    def beside(self, function: Callable, columns, given, *arguments):
+        """As `mapped`, of ``function(partition, head, own, *arguments)``.
+
+        `given` has an own argument for each partition with rows. The others are in the graph once.
+        """
+        head, delayed = self._head_with(columns), dask("delayed").delayed
+        own = dict(zip(self.filled, given, strict=True))
+        shared, call = delayed((function, head, arguments), traverse=False), delayed(_beside, pure=False)
+        parts = [
+            call(table, delayed(own.get(place), traverse=False), shared)
+            for place, table in enumerate(self.frame.to_delayed())
+        ]
+        return dask("dataframe").from_delayed(parts, meta=head, verify_meta=False)
+
+    def _head_with(self, columns):
         head = self.head.copy()
         for name in columns:
             head[name] = np.zeros(0)
-        whole = partial(_unless_empty, function, head, arguments)
-        return self.frame.map_partitions(whole, meta=head, enforce_metadata=False)
+        return head
 
 
 class _Seen(NamedTuple):
@@ -103,7 +122,8 @@ def _checked(frame, names, freq, measure, seen: list[_Seen]) -> Table:
         if one.fault is not None:
             raise one.fault
         seen[i] = one
-    return Table(frame, names, freq, deciding[0].head, [one.measured for one in seen if len(one.hashes)])
+    filled = [place for place, one in enumerate(seen) if len(one.hashes)]
+    return Table(frame, names, freq, deciding[0].head, [seen[place].measured for place in filled], filled)
 
 
 def _seen(frame, names, freq, measure, inferred=False) -> list[_Seen]:
@@ -134,6 +154,11 @@ def _look(table, names, freq, measure, inferred) -> _Seen:
 
 def _unless_empty(function, head, arguments, table):
     return function(table, head, *arguments) if len(table) else head
+
+
+def _beside(table, own, shared):
+    function, head, arguments = shared
+    return _unless_empty(function, head, (own, *arguments), table)
 
 
 def _frame(y):

@@ -9,7 +9,15 @@ from rnnkit.forecast.models import smoothed_network
 from rnnkit.forecast.models.auto import Auto
 from rnnkit.forecast.models.forecaster import Fitted
 from rnnkit.forecast.models.global_rnn import GlobalRNN
-from rnnkit.forecast.models.smoothed_network import QUANTILES, SmoothedNetwork, _Series, _Training, _units
+from rnnkit.forecast.models.smoothed_network import (
+    QUANTILES,
+    SmoothedNetwork,
+    _Network,
+    _Piece,
+    _prepared,
+    _pulled,
+    _Weights,
+)
 
 SMALL = {"units": 4, "networks": 1, "epochs": 3, "batch_size": 8}
 
@@ -47,12 +55,12 @@ def slow_smoothing(z, alpha, gamma, level, period):
     return levels, seasons
 
 
-def slow_loss(training, rows):
+def slow_loss(network, series, own_of_all, warm, rows):
     """The pinball loss of a batch, value by value."""
-    network, settings, series = training.network, training.settings, training.series
+    settings = network.settings
     total = weights = 0.0
     for row in rows:
-        z, own = series.z[row, : series.lengths[row]], {name: array[row] for name, array in training.own.items()}
+        z, own = series.z[row, : series.lengths[row]], {name: array[row] for name, array in own_of_all.items()}
         unit, first, change = (series.rows[name][row] for name in ("unit", "first", "change"))
         logits = smoothed_network._START + 20 * network.smoothing + [own["alpha"], own["gamma"]]
         alpha, gamma = 1 / (1 + np.exp(-logits))
@@ -64,7 +72,7 @@ def slow_loss(training, rows):
                 if at >= 0 and not np.isnan(z[at]):
                     x[0, t, place] = z[at] - seasons[at] - levels[t]
         said = network.model(x).reshape(len(z), settings.leads, len(QUANTILES))
-        for t in range(training.warm, len(z)):
+        for t in range(warm, len(z)):
             for lead in range(settings.leads):
                 at = t + 1 + lead
                 if at < len(z) and not np.isnan(z[at]):
@@ -80,35 +88,34 @@ def test_gradients_are_those_of_the_slow_loss(monkeypatch, rng):
     monkeypatch.setattr(smoothed_network, "DTYPE", "float64")
     panel = waves(3, lengths=(9, 14))
     panel[1][4] = np.nan
-    values, history = None, History.of(panel)
+    history = History.of(panel)
     settings = SmoothedNetwork(4, 6, "gru", 3, None, 1, 1, 8, 0.01, 0)
-    none = {"centre": np.zeros(0), "width": np.zeros(0)}
-    training = _Training(settings, _Series.of(history, _units(history.values), none), 0)
-    values = {name: rng.normal(size=array.shape) * 0.1 for name, array in training.shared.items()}
-    training.shared = values
-    for array in training.own.values():
-        array[:] = 0.3 * rng.normal(size=len(array))
-    rows = np.arange(3)
-    gradients, own = training._gradients(rows, True)
+    series = _prepared(history, np.zeros(0), np.zeros(0))
+    first = _Network(settings, settings.window)
+    values = {name: rng.normal(size=array.shape) * 0.1 for name, array in first.shared.items()}
+    own = {name: 0.3 * rng.normal(size=3) for name in ("alpha", "gamma", "level")}
+    rows, warm = np.arange(3), 4
+    found = _pulled(series, _Weights(settings, values, True), _Piece(rows, own, 0, warm))
+    network = _Network.of(settings, values)
     step = 1e-6
 
     def slope(array, place, put=lambda: None):
-        found = []
+        sides = []
         for sign in (1, -1):
             array[place] += sign * step
             put()
-            found.append(slow_loss(training, rows))
+            sides.append(slow_loss(network, series, own, warm, rows))
             array[place] -= sign * step
         put()
-        return (found[0] - found[1]) / (2 * step)
+        return (sides[0] - sides[1]) / (2 * step)
 
-    for name, array in training.own.items():
+    for name, array in own.items():
         for row in rows:
-            np.testing.assert_allclose(own[name][row], slope(array, row), rtol=1e-5, atol=1e-8)
+            np.testing.assert_allclose(found.own[name][row], slope(array, row), rtol=1e-5, atol=1e-8)
     for name, array in values.items():
         place = np.unravel_index(int(rng.integers(array.size)), array.shape)
-        expected = slope(array, place, lambda: setattr(training, "shared", values))
-        np.testing.assert_allclose(gradients[name][place], expected, rtol=1e-5, atol=1e-8)
+        expected = slope(array, place, lambda: setattr(network, "shared", values))
+        np.testing.assert_allclose(found.shared[name][place], expected, rtol=1e-5, atol=1e-8)
 
 
 # Series
@@ -123,6 +130,12 @@ def test_it_learns_what_series_have_in_common(panel, model):
     size = np.array([one.mean() for one in known])[:, None]
     assert np.mean(np.abs(said - came) / size) < 0.9 * np.mean(np.abs(naive - came) / size)
     assert model.predict(4).shape == (20, 4)
+
+
+def test_series_may_all_be_shorter_than_the_window():
+    panel = [np.arange(5.0, 5.0 + n) for n in (8, 9, 9)]
+    said = GlobalRNN(4, units=2, window=12, networks=1, epochs=2).fit(panel).predict(3)
+    assert said.shape == (3, 3) and np.isfinite(said).all()
 
 
 def test_series_of_every_kind_have_forecasts(panel, model):

@@ -1,0 +1,131 @@
+"""Forecasters that learn from all series, on panels in partitions: what they have in common with a table in memory."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from panel_runs import cut, dask, panel, same_table
+
+from rnnkit.forecast import Auto, GlobalRNN, Theta, cross_validation
+from rnnkit.forecast.data.history import History
+from rnnkit.forecast.models import auto
+from rnnkit.forecast.models.smoothed_network import (
+    SmoothedNetwork,
+    _Network,
+    _Piece,
+    _prepared,
+    _pulled,
+    _Weights,
+    summed,
+    times,
+)
+
+WINDOWS = {"h": 4, "n_windows": 3}
+
+
+def small(**settings):
+    return GlobalRNN(**{"units": 3, "networks": 2, "epochs": 2, "batch_size": 8, **settings})
+
+
+@pytest.fixture(autouse=True)
+def scheduler():
+    with dask.config.set(scheduler="sync"):
+        yield
+
+
+@pytest.fixture
+def tables(rng):
+    return panel(6, rng, 12, 40)
+
+
+@pytest.mark.parametrize("model", [Auto, small])
+def test_L8_one_partition_gives_the_bits_of_the_table(model, tables):
+    whole, empty = pd.concat(tables, ignore_index=True), tables[0].iloc[:0]
+    fitted, lazy = model().fit(whole), model().fit([empty, whole, empty])
+    same_table(lazy.predict(5, level=[80, 95]), fitted.predict(5, level=[80, 95]))
+    same_table(lazy.predict_quantiles(30, [0.2, 0.7]), fitted.predict_quantiles(30, [0.2, 0.7]))
+    same_table(model().cross_validation([whole], **WINDOWS), model().cross_validation(whole, **WINDOWS))
+
+
+@pytest.mark.parametrize("numbered", [False, True])
+def test_L8_few_series_have_the_bits_of_the_table_however_cut(numbered, tables, rng):
+    if numbered:  # times that suggest no season
+        tables = [one.assign(ds=np.arange(len(one))) for one in tables]
+    whole = pd.concat(tables, ignore_index=True)
+    same_table(Auto().fit(cut(tables, rng)).predict(5), Auto().fit(whole).predict(5))
+    models = [Auto(), Theta()]
+    lazy = cross_validation(models, cut(tables, rng), refit=numbered, **WINDOWS)
+    same_table(lazy, cross_validation(models, whole, refit=numbered, **WINDOWS))
+
+
+def test_L8_many_series_in_one_partition_have_the_bits_of_the_table(tables, monkeypatch):
+    monkeypatch.setattr(auto, "_PANEL", 5)
+    whole = pd.concat(tables, ignore_index=True)
+    fitted = Auto().fit(whole)
+    assert fitted._panel["network share"][0] > 0
+    same_table(Auto().fit([whole]).predict(5), fitted.predict(5))
+    halves = Auto().fit([pd.concat(tables[:3]), pd.concat(tables[3:])])
+    assert halves._partitions.panel["network share"] > 0
+    assert halves.predict(5).compute().notna().all(axis=None)
+
+
+def test_L8_schedulers_give_the_same_bits(tables, rng):
+    parts = cut(tables, rng)
+    with dask.config.set(scheduler="threads"):
+        expected = small().fit(parts).predict(4).compute()
+    same_table(small().fit(parts).predict(4), expected.reset_index(drop=True))
+
+
+def test_partitions_teach_what_a_table_does(tables):
+    """Batches are others, so that forecasts differ, but by less than a season's amplitude."""
+    parts = [pd.concat(tables[:3]), pd.concat(tables[3:])]
+    model = GlobalRNN(12, units=4, networks=1, epochs=20, batch_size=4)
+    lazy, whole = model.copy().fit(parts).predict(6).compute(), model.copy().fit(pd.concat(tables)).predict(6)
+    assert lazy[["unique_id", "ds"]].reset_index(drop=True).equals(whole[["unique_id", "ds"]])
+    off = np.abs(lazy["GlobalLSTM"].to_numpy() - whole["GlobalLSTM"].to_numpy())
+    assert 0 < off.mean() < 5
+
+
+def test_gradients_of_parts_are_those_of_the_batch(rng):
+    history = History.of([rng.normal(size=n).cumsum() + 50 for n in (20, 31, 40, 40, 25)])
+    settings = SmoothedNetwork(4, 6, "gru", 3, None, 1, 1, 8, 0.01, 0)
+    series = _prepared(history, np.zeros(0), np.zeros(0))
+    arrays = {name: array + 0.1 for name, array in _Network(settings, settings.window).shared.items()}
+    own = {name: 0.1 * rng.normal(size=5) for name in ("alpha", "gamma", "level")}
+
+    def pulled(rows):
+        piece = _Piece(rows, {name: array[rows] for name, array in own.items()}, 0, 4)
+        return _pulled(series, _Weights(settings, arrays, True), piece)
+
+    whole, parts = pulled(np.arange(5)), [pulled(np.arange(2)), pulled(np.arange(2, 4)), pulled(np.arange(4, 5))]
+    shares = [one.weight / sum(part.weight for part in parts) for one in parts]
+    total = summed([times(one.shared, share) for one, share in zip(parts, shares, strict=True)])
+    for name, array in whole.shared.items():
+        np.testing.assert_allclose(total[name], array, rtol=1e-4, atol=1e-6)
+    for name, array in whole.own.items():
+        found = np.concatenate([one.own[name] * share for one, share in zip(parts, shares, strict=True)])
+        np.testing.assert_allclose(found, array, rtol=1e-5, atol=1e-9)
+    np.testing.assert_array_equal(np.max([one.furthest for one in parts], axis=0), whole.furthest)
+
+
+def test_fit_tells_its_epochs_and_predict_reads_each_partition_once(tables):
+    told, seen = [], []
+
+    def load(table):
+        seen.append(len(table))
+        return table
+
+    lazy = small(networks=1).fit([dask.delayed(load)(one) for one in tables[:2]], progress=told.append)
+    assert told == ["network 1, epoch 1 of 2", "network 1, epoch 2 of 2"] * 2
+    seen.clear()
+    lazy.predict(2).partitions[1].compute()
+    assert seen == [len(tables[1])]
+
+
+def test_F5_a_fault_leaves_the_forecaster_as_it_was(tables):
+    model = small(networks=1, epochs=1).fit(pd.concat(tables))
+    expected = model.predict(2)
+    wrong = [one.copy() for one in tables]
+    wrong[2].loc[3, "y"] = np.inf
+    with pytest.raises(ValueError, match="series 's2': expected finite"):
+        model.fit(wrong)
+    assert model.predict(2).equals(expected)
