@@ -8,11 +8,11 @@ from panel_runs import cut, dask, panel, same_table
 from rnnkit.forecast import Auto, GlobalRNN, Theta, cross_validation
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.models import auto
+from rnnkit.forecast.models.prepared import prepared
 from rnnkit.forecast.models.smoothed_network import (
     SmoothedNetwork,
     _Network,
     _Piece,
-    _prepared,
     _pulled,
     _Weights,
     summed,
@@ -88,7 +88,7 @@ def test_partitions_teach_what_a_table_does(tables):
 def test_gradients_of_parts_are_those_of_the_batch(rng):
     history = History.of([rng.normal(size=n).cumsum() + 50 for n in (20, 31, 40, 40, 25)])
     settings = SmoothedNetwork(4, 6, "gru", 3, None, 1, 1, 8, 0.01, 0)
-    series = _prepared(history, np.zeros(0), np.zeros(0))
+    series = prepared(history, np.zeros(0), np.zeros(0))
     arrays = {name: array + 0.1 for name, array in _Network(settings, settings.window).shared.items()}
     own = {name: 0.1 * rng.normal(size=5) for name in ("alpha", "gamma", "level")}
 

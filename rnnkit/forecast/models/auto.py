@@ -25,7 +25,7 @@ from rnnkit.forecast.models.forecaster import (
     in_blocks,
 )
 from rnnkit.forecast.models.global_rnn import GlobalRNN, ahead_of_ends, checked_columns
-from rnnkit.forecast.models.smoothed_network import completed
+from rnnkit.forecast.models.prepared import completed
 from rnnkit.forecast.models.theta import Theta
 from rnnkit.forecast.models.together import Progress, Together
 from rnnkit.serialization.array_files import below

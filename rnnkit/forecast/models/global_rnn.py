@@ -13,7 +13,8 @@ from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.fitting.conformal import Calibration
 from rnnkit.forecast.fitting.held_out import Ends, leads_of
 from rnnkit.forecast.models.forecaster import LEVEL, Ahead, Fitted, checked_levels
-from rnnkit.forecast.models.smoothed_network import LAYERS, SmoothedNetwork, completed
+from rnnkit.forecast.models.prepared import completed
+from rnnkit.forecast.models.smoothed_network import LAYERS, SmoothedNetwork
 from rnnkit.forecast.models.together import Progress, Together
 from rnnkit.hints import Array
 

@@ -11,11 +11,10 @@ import numpy as np
 from scipy.special import expit, logit, ndtri
 
 from rnnkit.cells.smoothing import level_and_season
-from rnnkit.forecast.data.covariates import Covariates
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.blocks import Blocks, Here
-from rnnkit.forecast.fitting.decomposition import known_means
 from rnnkit.forecast.models.forecaster import Ahead, Fitted
+from rnnkit.forecast.models.prepared import Prepared, completed, futures, part, prepared, restored, scale, sizes
 from rnnkit.layers.dense import Dense
 from rnnkit.layers.merging import Concatenate
 from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
@@ -35,26 +34,11 @@ _START = logit(np.array([0.5, 0.1]))  # α and γ of all series, before training
 _FASTER = 20.0  # how much faster they move than the network's weights do
 _OWN = 0.05  # the learning rate of what a series has of its own
 _JITTER = 6.0  # steps by which a length may count for more: batches of like lengths, other ones in each epoch
-_USUAL = 0.1  # mean change of a series from step to step that is left as it is
 _UPDATES = 220  # by default
 _FEWEST, _MOST = 12, 60  # epochs for that: small panels are soon known by heart
 _READ_AT_ONCE = 2**16  # steps of all series that are forecast at a time
 _ROWS = 32  # series of a part of a batch that comes from several blocks
 _WARM = 12  # first steps of a series that teach nothing, at most
-
-
-class _Series(NamedTuple):
-    """Series as the network reads them: logarithms, or values in units of their own; shrunk where they vary widely."""
-
-    z: np.ndarray  # (N, T), NaN in gaps and after the end
-    lengths: np.ndarray  # (N,)
-    covariates: Covariates  # standardized, 0 where they are not known
-    rows: dict[str, np.ndarray]  # what `_units` found
-
-    @classmethod
-    def of(cls, history: History, rows: dict[str, np.ndarray], panel: dict[str, np.ndarray]) -> _Series:
-        covariates = history.known_besides.standardised(panel["centre"], panel["width"])
-        return cls(_standard(history.values, rows), history.lengths, covariates, rows)
 
 
 class _Smoothed(NamedTuple):
@@ -112,10 +96,10 @@ class SmoothedNetwork:
 
         The order of the series in a block changes no bit. Only the series of a single block may have covariates.
         """
-        centre, width = series.map(_scale)[0]
+        centre, width = series.map(scale)[0]
         panel, bounds = {"centre": centre, "width": width}, []
-        blocks = series.made(_prepared, centre, width)
-        found: list[dict[str, np.ndarray]] = [{} for _ in blocks.map(_sizes, 0)]
+        blocks = series.made(prepared, centre, width)
+        found: list[dict[str, np.ndarray]] = [{} for _ in blocks.map(sizes, 0)]
         for number in range(self.networks):
             training = _Training(self, blocks, number, tell)
             training.run()
@@ -129,7 +113,7 @@ class SmoothedNetwork:
         self, history: History, panel: dict[str, np.ndarray], tell: Callable[[str], None] | None = None
     ) -> dict[str, np.ndarray]:
         """Parameters of series that the networks were not trained on; the networks stay as they are."""
-        blocks = Here([history]).made(_prepared, panel["centre"], panel["width"])
+        blocks = Here([history]).made(prepared, panel["centre"], panel["width"])
         rows: dict[str, np.ndarray] = {}
         for number in range(self.networks):
             training = _Training(self, blocks, number, tell, below(f"{number}/", panel))
@@ -148,9 +132,9 @@ class SmoothedNetwork:
             places = np.arange(start, min(start + each, len(found)))
             rows = {name: array[places] for name, array in fitted.rows.items()}
             part = history.until(places, history.lengths[places])
-            found[places] = self._quantiles(_Series.of(part, rows, fitted.panel), fitted.panel, h)
+            found[places] = self._quantiles(Prepared.of(part, rows, fitted.panel), fitted.panel, h)
         logs, unit = fitted.rows["logarithms"], fitted.rows["unit"][:, None]
-        median = _restored(found[..., 1], fitted.rows)
+        median = restored(found[..., 1], fitted.rows)
         median = np.where(history.positive[:, None], np.maximum(median, 0.0), median)
         return Ahead(median, (found[..., 2] - found[..., 0]) * unit / _DEVIATIONS, logs)
 
@@ -158,7 +142,7 @@ class SmoothedNetwork:
         """How often all series are gone through, in so many batches each time."""
         return self.epochs or min(max(_FEWEST, -(-_UPDATES // batches)), _MOST)
 
-    def _quantiles(self, series: _Series, panel, h: int) -> np.ndarray:
+    def _quantiles(self, series: Prepared, panel, h: int) -> np.ndarray:
         """Quantiles of z ``(N, H, Q)`` ahead of each series."""
         own = [below(f"{number}/", series.rows) for number in range(self.networks)]
         networks = [_Network.of(self, below(f"{number}/", panel)) for number in range(self.networks)]
@@ -210,7 +194,7 @@ class _Network:
         self.smoothing = arrays["smoothing"]
 
     def smoothed(self, z, own: dict[str, np.ndarray], rows: dict[str, np.ndarray]) -> _Smoothed:
-        """Level and season of a batch of series, by its own parameters and what `_units` found."""
+        """Level and season of a batch of series, by its own parameters and what `units` found."""
         m = self.settings.season
         parameters = expit(_START + _FASTER * self.smoothing + np.stack([own["alpha"], own["gamma"]], axis=1))
         parameters[:, 1] *= m > 1
@@ -231,7 +215,7 @@ class _Network:
 
         return _Smoothed(found[..., 0], np.pad(found[..., 1], ((0, 0), (m, 0))), pull)
 
-    def inputs(self, series: _Series, smoothed: _Smoothed, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+    def inputs(self, series: Prepared, smoothed: _Smoothed, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         """What the layer reads at some steps ``(B, stop - start, F)``, and which entries of their windows are known."""
         w = self.settings.window
         left = np.pad(series.z[:, :stop] - smoothed.season[:, :stop], ((0, 0), (w - 1, 0)), constant_values=np.nan)
@@ -241,7 +225,7 @@ class _Network:
         besides = series.covariates.at_steps(start, stop, self.settings.leads)
         return np.concatenate([np.where(known, window, 0.0), besides], axis=2).astype(DTYPE), known
 
-    def ahead(self, series: _Series, own: dict[str, np.ndarray], furthest) -> np.ndarray:
+    def ahead(self, series: Prepared, own: dict[str, np.ndarray], furthest) -> np.ndarray:
         """Quantiles of z ``(B, L, Q)`` after each series' end."""
         count, steps = series.z.shape
         rows, last = np.arange(count), series.lengths - 1
@@ -289,7 +273,7 @@ class _Training:
 
     def __init__(self, settings: SmoothedNetwork, blocks: Blocks, number: int, tell=None, weights=None):
         self.settings, self.blocks, self.number, self.tell = settings, blocks, number, tell
-        self.lengths, widths = zip(*blocks.map(_sizes, settings.leads), strict=True)
+        self.lengths, widths = zip(*blocks.map(sizes, settings.leads), strict=True)
         self.fixed = weights is not None
         self.shared = weights or _Network(settings, settings.window + widths[0], number).shared
         names = ("alpha", "gamma", "level")
@@ -394,11 +378,11 @@ class _Own(threading.local):
 _own = _Own()
 
 
-def _pulled(every: _Series, weights: _Weights, piece: _Piece) -> _Pulled:
+def _pulled(every: Prepared, weights: _Weights, piece: _Piece) -> _Pulled:
     """Gradients of the loss of a piece, by shared weights and by what each series has of its own."""
     network, leads = _own.with_weights(weights), weights.settings.leads
     settings, start, rows = weights.settings, piece.start, piece.rows
-    series = _part(every, rows, int(every.lengths[rows].max()))
+    series = part(every, rows, int(every.lengths[rows].max()))
     count, steps = series.z.shape
     smoothed = network.smoothed(series.z, piece.own, series.rows)
     stop = min(start + LONGEST, steps)
@@ -406,7 +390,7 @@ def _pulled(every: _Series, weights: _Weights, piece: _Piece) -> _Pulled:
     said, pullback = network.model.vjp(x)
     said = said.reshape(count, stop - start, leads, len(QUANTILES)).astype(np.float64)
     ahead = np.arange(start, stop)[:, None] + 1 + np.arange(leads) % settings.season  # places in the season
-    wanted = _futures(series.z, start, stop, leads) - smoothed.season[:, ahead]
+    wanted = futures(series.z, start, stop, leads) - smoothed.season[:, ahead]
     wanted -= smoothed.level[:, start:stop, None]
     taught = ~np.isnan(wanted)
     taught[:, : max(piece.warm - start, 0)] = False
@@ -440,120 +424,3 @@ def _pulled(every: _Series, weights: _Weights, piece: _Piece) -> _Pulled:
 @lru_cache(maxsize=16)
 def _smoothing(season: int) -> RNN:
     return RNN(level_and_season(period=season), return_sequences=True, dtype="float64")
-
-
-def completed(history: History, found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What is known of series: how they are made alike, and what training found of them."""
-    order = _order(history)
-    return _back(_units(_known_so_far(history, order).values) | found, order)
-
-
-def _prepared(history: History, centre, width) -> _Series:
-    """Series in the order that they are trained in, with covariates in these units."""
-    history = _known_so_far(history, _order(history))
-    return _Series.of(history, _units(history.values), {"centre": centre, "width": width})
-
-
-def _sizes(series: _Series, leads: int) -> tuple[np.ndarray, int]:
-    """The lengths of series, and how many covariates a step has."""
-    return series.lengths, series.covariates.width(leads)
-
-
-def _scale(history: History) -> tuple[np.ndarray, np.ndarray]:
-    """The units of covariates."""
-    return _known_so_far(history, _order(history)).known_besides.scale()
-
-
-def _order(history: History) -> np.ndarray:
-    """An order of series by what they hold, wherever they stand."""
-    values, lengths = history.values, history.lengths
-    held = lambda row: (lengths[row], values[row, : lengths[row]].tobytes())
-    return np.array(sorted(range(len(lengths)), key=held), int)
-
-
-def _known_so_far(history: History, order) -> History:
-    """The series in this order, with what was known of them at their ends."""
-    history = history.until(order, history.lengths[order])
-    return history._replace(covariates=history.known_besides.so_far(history.lengths))
-
-
-def _back(rows: dict[str, np.ndarray], order) -> dict[str, np.ndarray]:
-    """What was found of series in an order, as they stood before."""
-    places = np.argsort(order)
-    return {name: array[places] for name, array in rows.items()}
-
-
-def _part(series: _Series, rows, steps: int) -> _Series:
-    """Some series, up to a step."""
-    found = {name: array[rows] for name, array in series.rows.items()}
-    return _Series(series.z[rows, :steps], series.lengths[rows], series.covariates.of_rows(rows), found)
-
-
-def _futures(z, start: int, stop: int, leads: int) -> np.ndarray:
-    """What follows each step from `start` to `stop`, ``(B, stop - start, L)``; NaN where nothing is known."""
-    padded = np.pad(z, ((0, 0), (0, leads)), constant_values=np.nan)[:, start + 1 : stop + leads]
-    return np.lib.stride_tricks.sliding_window_view(padded, leads, axis=1)
-
-
-def _units(values) -> dict[str, np.ndarray]:
-    """How series are made alike.
-
-    Positive values are taken as logarithms unless these change by more than 1 from value to value; others are divided
-    by ten times their mean change, so that they change by 0.1. Both are then divided by the square root of their mean
-    change over 0.1, so that calm series aren't lost beside restless ones.
-
-    Returns
-    -------
-    dict of ndarray (N,)
-        ``logarithms``; ``unit`` and ``centre``: z is (value - centre) / unit; ``first`` and ``change`` of z: its mean
-        over the first values and its mean change, 0 for constant series.
-    """
-    positive = np.nanmin(values, axis=1) > 0
-    logs = np.log(np.where(positive[:, None], values, 1.0))
-    logarithms = positive & (_changes(np.where(positive[:, None], logs, np.nan)) <= 1)
-    z = np.where(logarithms[:, None], logs, values)
-    z = np.where(np.isnan(values), np.nan, z)
-    change = _changes(z)
-    size = np.abs(known_means(np.abs(z)))
-    change = np.where(change > 1e-12 * size, change, 0.0)  # rounding
-    usual = np.where(change > 0, change, _USUAL)
-    unit = np.where(logarithms, np.sqrt(usual / _USUAL), usual / _USUAL)
-    centre = np.where(logarithms, 0.0, _first_mean(z))
-    z = (z - centre[:, None]) / unit[:, None]
-    return {
-        "logarithms": logarithms,
-        "unit": unit,
-        "centre": centre,
-        "first": _first_mean(z),
-        "change": change / unit,
-    }
-
-
-def _changes(values) -> np.ndarray:
-    """The mean change from one value to the next ``(N,)``, over gaps too; 0 for a single value."""
-    found = np.zeros(len(values))
-    for row, one in enumerate(values):
-        known = one[~np.isnan(one)]
-        if len(known) > 1:
-            found[row] = np.abs(np.diff(known)).mean()
-    return found
-
-
-def _first_mean(z) -> np.ndarray:
-    """The mean of each row's first six values."""
-    known = ~np.isnan(z)
-    return known_means(np.where(np.cumsum(known, axis=1) <= 6, z, np.nan))
-
-
-def _standard(values, rows) -> np.ndarray:
-    logs = rows["logarithms"][:, None]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        z = np.where(logs, np.log(np.where(logs, values, 1.0)), values)
-    z = (z - rows["centre"][:, None]) / rows["unit"][:, None]
-    return np.where(np.isfinite(z), z, np.nan)
-
-
-def _restored(z, rows) -> np.ndarray:
-    logs = rows["logarithms"][:, None]
-    values = z * rows["unit"][:, None] + rows["centre"][:, None]
-    return np.where(logs, np.exp(np.where(logs, values, 0.0)), values)

@@ -9,12 +9,12 @@ from rnnkit.forecast.models import smoothed_network
 from rnnkit.forecast.models.auto import Auto
 from rnnkit.forecast.models.forecaster import Fitted
 from rnnkit.forecast.models.global_rnn import GlobalRNN
+from rnnkit.forecast.models.prepared import prepared
 from rnnkit.forecast.models.smoothed_network import (
     QUANTILES,
     SmoothedNetwork,
     _Network,
     _Piece,
-    _prepared,
     _pulled,
     _Weights,
 )
@@ -90,7 +90,7 @@ def test_gradients_are_those_of_the_slow_loss(monkeypatch, rng):
     panel[1][4] = np.nan
     history = History.of(panel)
     settings = SmoothedNetwork(4, 6, "gru", 3, None, 1, 1, 8, 0.01, 0)
-    series = _prepared(history, np.zeros(0), np.zeros(0))
+    series = prepared(history, np.zeros(0), np.zeros(0))
     first = _Network(settings, settings.window)
     values = {name: rng.normal(size=array.shape) * 0.1 for name, array in first.shared.items()}
     own = {name: 0.3 * rng.normal(size=3) for name in ("alpha", "gamma", "level")}
