@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnnkit.arguments import whole
+from rnnkit.arrays import of_dask
 from rnnkit.distributed.partition_blocks import PartitionBlocks
-from rnnkit.distributed.tables import Table, gathered, read
+from rnnkit.distributed.tables import Reading, Table, gathered
 from rnnkit.distributed.threads import share
 from rnnkit.forecast.data.frames import Columns, SeriesFrame
 from rnnkit.forecast.data.history import History
@@ -29,13 +30,13 @@ class Partitions(NamedTuple):
         """The dask DataFrame that `Forecaster.predict` returns."""
         h, levels = _horizon(model, h, future), checked_levels(level)
         columns = model._band_names(levels)
-        return self.table.mapped(_predicted, columns, model.copy(), self.table.names, self.table.freq, h, levels)
+        return self.table.mapped(_predicted, columns, model.copy(), self.table.reading, h, levels)
 
     def predict_quantiles(self, model: Forecaster, h: int, future, probabilities):
         """The dask DataFrame that `Forecaster.predict_quantiles` returns."""
         h, columns = _horizon(model, h, future), model._quantile_names(probabilities)
         asked = probabilities.tolist()
-        return self.table.mapped(_quantiles, columns, model.copy(), self.table.names, self.table.freq, h, asked)
+        return self.table.mapped(_quantiles, columns, model.copy(), self.table.reading, h, asked)
 
 
 class Learned(NamedTuple):
@@ -48,18 +49,16 @@ class Learned(NamedTuple):
     def predict(self, model: Together, h: int, future, level):
         """The dask DataFrame that `Forecaster.predict` returns."""
         h, levels = _horizon(model, h, future), checked_levels(level)
-        return self._asked(model, model._band_names(levels), _said, h, levels)
+        return self._asked(model, model._band_names(levels), _said, h, future, levels)
 
     def predict_quantiles(self, model: Together, h: int, future, probabilities):
         """The dask DataFrame that `Forecaster.predict_quantiles` returns."""
         h, columns = _horizon(model, h, future), model._quantile_names(probabilities)
-        return self._asked(model, columns, _said_quantiles, h, probabilities.tolist())
+        return self._asked(model, columns, _said_quantiles, h, future, probabilities.tolist())
 
     def _asked(self, model, columns, function, *arguments):
-        table = self.table
-        return table.beside(
-            function, columns, self.found, model.copy(), self.panel, table.names, table.freq, *arguments
-        )
+        given = model.copy(), self.panel, self.table.reading
+        return self.table.beside(function, columns, self.found, *given, *arguments)
 
 
 def fitted(model: Forecaster, y, static, names: Columns, freq, progress=None) -> Partitions | Learned:
@@ -68,15 +67,13 @@ def fitted(model: Forecaster, y, static, names: Columns, freq, progress=None) ->
     Raises
     ------
     ValueError
-        For covariates, and as `gathered`.
+        For a static table, and as `gathered`.
     """
-    _check_no_covariates([model])
-    if static is not None:
-        raise ValueError(f"expected no static= with series in partitions, where {model.name} reads no covariates")
-    table = gathered(y, names, freq)
+    _check_no_static(static)
+    table = gathered(y, Reading(names, freq, tuple(model._covariate_columns)))
     if not isinstance(model, Together):
         return Partitions(table)
-    with contextlib.closing(PartitionBlocks.of(table)) as blocks:
+    with contextlib.closing(PartitionBlocks.of(table, model)) as blocks:
         return Learned(table, *model._learned(blocks, progress))
 
 
@@ -92,11 +89,13 @@ def cross_validation(
     time="ds",
     target="y",
     freq=None,
+    static=None,
 ):
     """The dask DataFrame that `rnnkit.forecast.cross_validation` returns for series in partitions."""
-    _check_no_covariates(models)
+    _check_no_static(static)
     sizes = h, n_windows, step_size
-    table = gathered(y, Columns(id, time, target), freq, _Windows(*sizes))
+    beside = tuple(dict.fromkeys(name for model in models for name in model._covariate_columns))
+    table = gathered(y, Reading(Columns(id, time, target), freq, beside), _Windows(*sizes))
     some, changed, longest = (np.array(found) for found in zip(*table.measured, strict=True))
     last = _last(*sizes)
     check_long_enough(some.any(axis=0), int(longest.max()), last)
@@ -106,18 +105,16 @@ def cross_validation(
     times = {"cutoff": table.head[time], target: np.zeros(0)}
     table = table._replace(head=table.head.assign(**times))
     copies = [model.copy() for model in models]
-    if together := [one for one in copies if isinstance(one, Together)]:
-        places = [(model, window) for model in together for window in np.flatnonzero(refits).tolist()]
-        with contextlib.closing(PartitionBlocks.of(table)) as blocks:
-            learned = {
-                (model.name, window): model._learned(blocks.made(_known_at, sizes, window)) for model, window in places
-            }
-        own = [{place: found[part] for place, (found, _) in learned.items()} for part in range(len(table.filled))]
-        panels = {place: panel for place, (_, panel) in learned.items()}
-    else:
-        own, panels = [{}] * len(table.filled), {}
-    fixed = copies, panels, table.names, table.freq, sizes, refits.tolist(), levels
-    return table.beside(_validated, columns, own, *fixed)
+    own: list[dict] = [{} for _ in table.filled]
+    panels = {}
+    for model in copies:
+        if isinstance(model, Together):
+            with contextlib.closing(PartitionBlocks.of(table, model)) as blocks:
+                for window in np.flatnonzero(refits).tolist():
+                    found, panels[model.name, window] = model._learned(blocks.made(_known_at, sizes, window))
+                    for part, one in zip(own, found, strict=True):
+                        part[model.name, window] = one
+    return table.beside(_validated, columns, own, copies, panels, table.reading, sizes, refits.tolist(), levels)
 
 
 @dataclass(frozen=True)
@@ -137,32 +134,33 @@ def _last(h, n_windows, step_size) -> np.ndarray:
     return h + (h if step_size is None else step_size) * np.arange(n_windows - 1, -1, -1)
 
 
-def _predicted(table, head, model, names: Columns, freq, h, levels):
+def _predicted(table, head, model, reading: Reading, h, levels):
     with share():
-        return _fitted(table, model, names, freq).predict(h, level=levels)
+        return _fitted(table, model, reading).predict(h, level=levels)
 
 
-def _quantiles(table, head, model, names: Columns, freq, h, probabilities):
+def _quantiles(table, head, model, reading: Reading, h, probabilities):
     with share():
-        return _fitted(table, model, names, freq).predict_quantiles(h, probabilities)
+        return _fitted(table, model, reading).predict_quantiles(h, probabilities)
 
 
-def _fitted(table, model, names: Columns, freq) -> Forecaster:
-    return model.copy().fit(table, id=names.id, time=names.time, target=names.target, freq=freq)
+def _fitted(table, model, reading: Reading) -> Forecaster:
+    return model.copy().fit(table, **reading.names._asdict(), freq=reading.freq)
 
 
-def _said(table, head, found, model, panel, names: Columns, freq, h, levels):
+def _said(table, head, found, model, panel, reading: Reading, h, future, levels):
     with share():
-        return _recalled(table, found, model, panel, names, freq).predict(h, level=levels)
+        return _recalled(table, found, model, panel, reading).predict(h, future=future, level=levels)
 
 
-def _said_quantiles(table, head, found, model, panel, names: Columns, freq, h, probabilities):
+def _said_quantiles(table, head, found, model, panel, reading: Reading, h, future, probabilities):
     with share():
-        return _recalled(table, found, model, panel, names, freq).predict_quantiles(h, probabilities)
+        return _recalled(table, found, model, panel, reading).predict_quantiles(h, probabilities, future=future)
 
 
-def _recalled(table, found, model: Together, panel, names: Columns, freq) -> Together:
-    return model.copy()._recalled(History.of_frame(read(table, names, freq)), found, panel)
+def _recalled(table, found, model: Together, panel, reading: Reading) -> Together:
+    history = model._beside(History.of_frame(reading.read(table)))
+    return model.copy()._recalled(history, found, panel)
 
 
 def _known_at(history: History, sizes, window: int) -> History:
@@ -172,8 +170,8 @@ def _known_at(history: History, sizes, window: int) -> History:
     return history.until(rows, origins.ends[window, rows])
 
 
-def _validated(table, head, found, models, panels, names: Columns, freq, sizes, refits, levels):
-    history = History.of_frame(read(table, names, freq))
+def _validated(table, head, found, models, panels, reading: Reading, sizes, refits, levels):
+    history = History.of_frame(reading.read(table))
     origins = Origins.of(history, *sizes)
     if not origins.able.any():
         return head
@@ -189,15 +187,15 @@ def _validated(table, head, found, models, panels, names: Columns, freq, sizes, 
 
 
 def _horizon(model: Forecaster, h, future) -> int:
-    if future is not None:
+    if future is not None and not model.future_covariates:
         raise ValueError(f"expected no future=, as {model.name} has no future_covariates")
+    if of_dask(future):
+        raise TypeError(
+            f"expected future= as a table in memory; got a {type(future).__name__} of Dask: compute() it first"
+        )
     return whole(h, "h", 1)
 
 
-def _check_no_covariates(models: Sequence[Any]) -> None:
-    for model in models:
-        if named := [*model.past_covariates, *model.future_covariates]:
-            raise ValueError(
-                f"expected no covariates with series in partitions; {model.name} reads {', '.join(named)}: give it the "
-                "table in memory, y.compute()"
-            )
+def _check_no_static(static) -> None:
+    if static is not None:
+        raise ValueError("expected no static= with series in partitions: give the table in memory, y.compute()")

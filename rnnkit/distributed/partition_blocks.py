@@ -7,10 +7,11 @@ from typing import Any
 
 from rnnkit.distributed.graphs import Ref
 from rnnkit.distributed.schedulers import Graph, Held, Tasks, tasks_for
-from rnnkit.distributed.tables import Table, read
+from rnnkit.distributed.tables import Reading, Table
 from rnnkit.distributed.threads import share
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.blocks import Blocks
+from rnnkit.forecast.models.together import Together
 
 
 class PartitionBlocks(Blocks):
@@ -20,12 +21,12 @@ class PartitionBlocks(Blocks):
         self.tasks, self.held = tasks, held
 
     @classmethod
-    def of(cls, table: Table) -> PartitionBlocks:
-        """The `History` of each partition with rows."""
+    def of(cls, table: Table, model: Together) -> PartitionBlocks:
+        """The `History` of each partition with rows, with the covariates that a model reads."""
         parts = table.frame.to_delayed()
         filled = [parts[place] for place in table.filled]
         tasks = tasks_for(filled)
-        return cls(tasks, tasks.compute(filled)).made(_history, table.names, table.freq)
+        return cls(tasks, tasks.compute(filled)).made(_history, table.reading, model.copy())
 
     def map(self, function, *arguments):
         """The results, here."""
@@ -53,8 +54,8 @@ class PartitionBlocks(Blocks):
         return {self.tasks.key(name): (_called, (function, block, *arguments)) for block in self.held}
 
 
-def _history(table, names, freq) -> History:
-    return History.of_frame(read(table, names, freq))._replace(frame=None)
+def _history(table, reading: Reading, model: Together) -> History:
+    return model._beside(History.of_frame(reading.read(table)))._replace(frame=None)
 
 
 def _called(function: Callable, *arguments: Any):

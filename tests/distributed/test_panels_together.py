@@ -3,11 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from panel_runs import cut, dask, panel, same_table
+from panel_runs import cut, dask, dataframe, panel, same_table
 
 from rnnkit.forecast import Auto, GlobalRNN, Theta, cross_validation
+from rnnkit.forecast.data.covariates import Covariates, Moments
 from rnnkit.forecast.data.history import History
-from rnnkit.forecast.models import auto
+from rnnkit.forecast.models import auto, smoothed_network
 from rnnkit.forecast.models.prepared import prepared
 from rnnkit.forecast.models.smoothed_network import (
     SmoothedNetwork,
@@ -66,6 +67,43 @@ def test_L8_many_series_in_one_partition_have_the_bits_of_the_table(tables, monk
     halves = Auto().fit([pd.concat(tables[:3]), pd.concat(tables[3:])])
     assert halves._partitions.panel["network share"] > 0
     assert halves.predict(5).compute().notna().all(axis=None)
+
+
+def with_prices(tables, rng):
+    return [one.assign(price=rng.normal(size=len(one)) + 3, open=rng.integers(0, 2, len(one))) for one in tables]
+
+
+@pytest.mark.parametrize("model", [Auto, GlobalRNN])
+def test_L8_covariates_of_one_partition_have_the_bits_of_the_table(model, tables, rng, monkeypatch):
+    monkeypatch.setattr(smoothed_network, "_FEWEST", 1)
+    monkeypatch.setattr(smoothed_network, "_UPDATES", 2)
+    tables = with_prices(tables, rng)
+    tables[0].loc[2, "price"] = np.nan
+    whole, more = pd.concat(tables, ignore_index=True), {} if model is Auto else {"units": 3}
+    make = lambda: model(past_covariates=["price"], future_covariates=["open"], **more)
+    fitted, lazy = make().fit(whole), make().fit([whole])
+    ahead = fitted._history.frame.ahead(3, {"open": np.ones((6, 3))})
+    same_table(lazy.predict(3, future=ahead), fitted.predict(3, future=ahead))
+    with pytest.raises(ValueError, match="series 's0'.*open|open.*series 's0'"):
+        lazy.predict(3).compute()
+    with pytest.raises(TypeError, match="future= as a table in memory"):
+        lazy.predict(3, future=dataframe.from_pandas(ahead, npartitions=1))
+    models = [make(), Theta()]
+    same_table(cross_validation(models, [whole], **WINDOWS), cross_validation(models, whole, **WINDOWS))
+    assert make().fit(tables).predict(3, future=ahead).compute().notna().all(axis=None)
+
+
+def test_moments_of_parts_are_those_of_the_whole(rng):
+    values = rng.normal(size=(40, 3)) * [1, 10, 0] + [0, 100, 7]
+    values[rng.random(values.shape) < 0.3] = np.nan
+    values[:10, 1] = np.nan
+    none = Covariates.none(0)
+    of = lambda rows: none._replace(past=values[rows, None, :], static=np.zeros((len(values[rows]), 0))).moments()
+    centre, width = Moments.together(
+        [of(slice(0, 10)), of(slice(10, 10)), of(slice(10, 35)), of(slice(35, 40))]
+    ).scale()
+    np.testing.assert_allclose(centre, np.nanmean(values, axis=0))
+    np.testing.assert_allclose(width, [*np.nanstd(values[:, :2], axis=0), 1.0])
 
 
 def test_L8_schedulers_give_the_same_bits(tables, rng):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnnkit.forecast.data.covariates import Covariates
+from rnnkit.forecast.data.covariates import Covariates, Moments
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.decomposition import known_means
 
@@ -45,9 +45,9 @@ def sizes(series: Prepared, leads: int) -> tuple[np.ndarray, int]:
     return series.lengths, series.covariates.width(leads)
 
 
-def scale(history: History) -> tuple[np.ndarray, np.ndarray]:
-    """The units of covariates."""
-    return _known_so_far(history, _order(history)).known_besides.scale()
+def moments(history: History) -> Moments:
+    """Of covariates."""
+    return _known_so_far(history, _order(history)).known_besides.moments()
 
 
 def _order(history: History) -> np.ndarray:

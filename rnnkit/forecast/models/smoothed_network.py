@@ -11,10 +11,11 @@ import numpy as np
 from scipy.special import expit, logit, ndtri
 
 from rnnkit.cells.smoothing import level_and_season
+from rnnkit.forecast.data.covariates import Moments
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.blocks import Blocks, Here
 from rnnkit.forecast.models.forecaster import Ahead, Fitted
-from rnnkit.forecast.models.prepared import Prepared, completed, futures, part, prepared, restored, scale, sizes
+from rnnkit.forecast.models.prepared import Prepared, completed, futures, moments, part, prepared, restored, sizes
 from rnnkit.layers.dense import Dense
 from rnnkit.layers.merging import Concatenate
 from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
@@ -94,9 +95,9 @@ class SmoothedNetwork:
     def learned(self, series: Blocks, tell: Callable[[str], None] | None = None):
         """Train on blocks of series: what was found of each one's series, for `completed`, and the networks' weights.
 
-        The order of the series in a block changes no bit. Only the series of a single block may have covariates.
+        The order of the series in a block changes no bit.
         """
-        centre, width = series.map(scale)[0]
+        centre, width = Moments.together(series.map(moments)).scale()
         panel, bounds = {"centre": centre, "width": width}, []
         blocks = series.made(prepared, centre, width)
         found: list[dict[str, np.ndarray]] = [{} for _ in blocks.map(sizes, 0)]
