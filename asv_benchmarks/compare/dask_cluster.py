@@ -64,7 +64,7 @@ def write_chunks(figures: Figures) -> list[str]:
 SECTIONS = {
     "dask-workers": Section(
         "On workers of Dask",
-        f"`predict` of an LSTM with all outputs and a Dense(1) at {sizes.text(sizes.WORKERS)}, in chunks of 128 rows "
+        f"`predict` of an LSTM with all outputs and a Dense(1) at {sizes.text(sizes.WORKERS)}, in chunks of 512 rows "
         "that are made on the workers, in seconds. Each worker is a process of one thread; scheduler and client "
         "run beside them.",
         measure_workers,
