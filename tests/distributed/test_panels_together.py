@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from panel_runs import cut, dask, dataframe, panel, same_table
+from panel_runs import cut, dask, dataframe, panel, same_table, series
+from scipy.signal import lfilter
 
 from rnnkit.forecast import Auto, GlobalRNN, Theta, cross_validation
 from rnnkit.forecast.data.covariates import Covariates, Moments
@@ -49,10 +50,14 @@ def test_L8_one_partition_gives_the_bits_of_the_table(model, tables):
 
 @pytest.mark.parametrize("numbered", [False, True])
 def test_L8_few_series_have_the_bits_of_the_table_however_cut(numbered, tables, rng):
+    swings = lfilter([1.0], [1.0, 0.95], rng.normal(size=(2, 160)))  # which an autoregression foresees
+    tables += [series(f"long {i}", 160, rng).assign(y=one) for i, one in enumerate(swings)]
     if numbered:  # times that suggest no season
         tables = [one.assign(ds=np.arange(len(one))) for one in tables]
     whole = pd.concat(tables, ignore_index=True)
-    same_table(Auto().fit(cut(tables, rng)).predict(5), Auto().fit(whole).predict(5))
+    fitted = Auto().fit(whole)
+    assert fitted.weights[4].any()
+    same_table(Auto().fit(cut(tables, rng)).predict(5), fitted.predict(5))
     models = [Auto(), Theta()]
     lazy = cross_validation(models, cut(tables, rng), refit=numbered, **WINDOWS)
     same_table(lazy, cross_validation(models, whole, refit=numbered, **WINDOWS))

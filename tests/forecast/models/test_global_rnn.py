@@ -5,6 +5,7 @@ import pytest
 
 import rnnkit as rk
 from rnnkit.forecast.data.history import History
+from rnnkit.forecast.fitting.blocks import Here
 from rnnkit.forecast.models import smoothed_network
 from rnnkit.forecast.models.auto import Auto
 from rnnkit.forecast.models.forecaster import Fitted
@@ -16,6 +17,7 @@ from rnnkit.forecast.models.smoothed_network import (
     _Network,
     _Piece,
     _pulled,
+    _Training,
     _Weights,
 )
 
@@ -116,6 +118,37 @@ def test_gradients_are_those_of_the_slow_loss(monkeypatch, rng):
         place = np.unravel_index(int(rng.integers(array.size)), array.shape)
         expected = slope(array, place, lambda: setattr(network, "shared", values))
         np.testing.assert_allclose(found.shared[name][place], expected, rtol=1e-5, atol=1e-8)
+
+
+def test_batches_of_parts_of_several_blocks_train_as_those_of_one(monkeypatch):
+    monkeypatch.setattr(smoothed_network, "_ROWS", 1)
+    panel = waves(5, lengths=(20, 21))
+    panel[0] = 100 * panel[0][:9]
+    settings = SmoothedNetwork(4, 6, "gru", 3, None, 1, 4, 8, 0.01, 0)
+
+    moved = {}
+
+    def noted(training, block, rows, gradients, count, rate, follow=_Training._follow):
+        places = sum(map(len, training.lengths[:block])) + rows
+        for name, array in gradients.items():
+            moved.setdefault((len(training.lengths), name), np.zeros(5))[places] += count * array
+        follow(training, block, rows, gradients, count, rate)
+
+    monkeypatch.setattr(_Training, "_follow", noted)
+
+    def trained(*parts):
+        made = [prepared(History.of(one), np.zeros(0), np.zeros(0)) for one in parts]
+        training = _Training(settings, Here(made), 0)
+        training.run()
+        own = {name: np.concatenate([one[name] for one in training.own]) for name in training.own[0]}
+        return training.batches, training.shared | own | {"furthest": training.furthest}
+
+    (batches, one), (also, several) = trained(panel), trained(panel[:1], panel[1:])
+    assert batches == also == 1
+    for name, array in one.items():
+        np.testing.assert_allclose(several[name], array, rtol=1e-3, atol=1e-5, err_msg=name)
+        if (1, name) in moved:
+            np.testing.assert_allclose(moved[2, name], moved[1, name], rtol=1e-3, atol=1e-7, err_msg=name)
 
 
 # Series
