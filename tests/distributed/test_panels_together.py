@@ -6,11 +6,13 @@ import pytest
 from panel_runs import cut, dask, dataframe, panel, same_table, series
 from scipy.signal import lfilter
 
+from rnnkit.distributed.partition_blocks import PartitionBlocks
 from rnnkit.forecast import Auto, GlobalRNN, Theta, cross_validation
 from rnnkit.forecast.data.covariates import Covariates, Moments
 from rnnkit.forecast.data.history import History
+from rnnkit.forecast.fitting.held_out import Ends
 from rnnkit.forecast.models import auto, smoothed_network
-from rnnkit.forecast.models.prepared import prepared
+from rnnkit.forecast.models.prepared import Prepared, prepared
 from rnnkit.forecast.models.smoothed_network import (
     SmoothedNetwork,
     _Network,
@@ -162,6 +164,18 @@ def test_fit_tells_its_epochs_and_predict_reads_each_partition_once(tables):
     seen.clear()
     lazy.predict(2).partitions[1].compute()
     assert seen == [len(tables[1])]
+
+
+def test_no_series_comes_to_the_client(tables, monkeypatch):
+    monkeypatch.setattr(auto, "_PANEL", 5)
+    came = []
+    for name in ("map", "some"):
+        asked = getattr(PartitionBlocks, name)
+        noted = lambda *given, asked=asked: came.extend(found := asked(*given)) or found
+        monkeypatch.setattr(PartitionBlocks, name, noted)
+    Auto(season=12).fit([pd.concat(tables[:3]), pd.concat(tables[3:])])
+    assert len(came) > 100
+    assert not any(isinstance(one, (pd.DataFrame, History, Prepared, Ends)) for one in came)
 
 
 def test_F5_a_fault_leaves_the_forecaster_as_it_was(tables):
