@@ -4,6 +4,7 @@
 
 import contextlib
 import time
+import unittest.mock as mock
 from collections.abc import Callable, Iterator
 
 import dask
@@ -11,12 +12,13 @@ import dask.array as da
 import numpy as np
 
 import rnnkit as rk
+from rnnkit.distributed import blocks
 
 from . import sizes
 
-CHUNKS = (20, 50)  # of rows and of steps, each of so little that nothing but overhead is left
+CHUNKS = (10, 50)  # of rows and of steps, each of so little that nothing but overhead is left
 BATCH, TIME, FEATURES, UNITS = sizes.WORKERS
-ROWS = 128  # in a chunk
+ROWS = 512  # in a chunk, which takes some 0.2 s
 
 
 @contextlib.contextmanager
@@ -34,31 +36,57 @@ def computing(where: str, workers: int = 1, **options) -> Iterator:
         yield client
 
 
+def recurrent(shipped, wishes, place, before, x, mask, states, *more):
+    """What `rnnkit.distributed.blocks.recurrent` returns of an LSTM with four units, without a layer."""
+    states = np.zeros((2, len(x), 4), x.dtype)
+    return blocks.Carry(tuple(states), states[0]), np.zeros((*x.shape[:2], 4), x.dtype)
+
+
+def several(shipped, place, before, x, mask):
+    """What `rnnkit.distributed.blocks.several` returns of two LSTMs with four units and a Dense(2), without these."""
+    carry, _ = recurrent(shipped, None, place, None, x, mask, 0)
+    return (carry, carry), np.zeros((*x.shape[:2], 2), x.dtype), None
+
+
+def layers(seed: int) -> dict:
+    """One layer, and several that are one task for each chunk; of another seed, tasks have other keys."""
+    lstm = rk.LSTM(4, return_sequences=True, seed=seed)
+    stack = rk.Sequential(
+        [rk.LSTM(4, return_sequences=True), rk.LSTM(4, return_sequences=True), rk.Dense(2)], seed=seed
+    )
+    stack(np.ones((4, 5, 3), "float32"))
+    return {"LSTM": lstm, "LSTM, LSTM, Dense": stack}
+
+
 def calls() -> dict[str, Callable]:
-    """Ways to a number that takes every chunk: through a function that does nothing, and through layers."""
+    """Ways to a number that takes every chunk.
+
+    Through one function for each chunk, by `map_blocks`; through layers; and through the tasks of these layers, of the
+    same dependencies and sizes, with functions that do nothing. Only the layers' graphs are made in the call.
+    """
     rows, steps = CHUNKS
     x = da.ones((rows * 4, steps * 5, 3), chunks=(4, 5, 3), dtype="float32")
-    lstm = rk.LSTM(4, return_sequences=True, seed=0)
-    several = rk.Sequential([lstm, rk.LSTM(4, return_sequences=True, seed=1), rk.Dense(2, seed=2)])
-    several(np.ones((4, 5, 3), "float32"))
-    nothing = x.map_blocks(lambda block: block, dtype="float32", meta=np.empty((0, 0, 0), "float32"))
-    return {
-        "nothing": nothing.sum().compute,
-        "LSTM": lambda: lstm(x).sum().compute(),
-        "LSTM, LSTM, Dense": lambda: several(x).sum().compute(),
-    }
+    alike = x.map_blocks(np.positive, dtype="float32", meta=np.empty((0, 0, 0), "float32"))
+    found = {"map_blocks": alike.sum().compute}
+    with mock.patch.multiple(blocks, recurrent=recurrent, several=several):
+        found |= {f"the tasks of {name}": layer(x).sum().compute for name, layer in layers(1).items()}
+    return found | {name: lambda layer=layer: layer(x).sum().compute() for name, layer in layers(0).items()}
 
 
-def overheads(rounds: int, used: Callable[[], float] = time.perf_counter) -> dict[str, float]:
-    """Milliseconds that a chunk takes beyond one of the function that does nothing, the least of some rounds."""
+def milliseconds(rounds: int, used: Callable[[], float] = time.perf_counter) -> dict[str, float]:
+    """What a chunk takes in each of `calls`, the least of some rounds."""
     least: dict[str, float] = {}
     for _ in range(rounds):
         for name, call in calls().items():
             start = used()
             call()
             least[name] = min(least.get(name, float("inf")), used() - start)
-    base = least.pop("nothing")
-    return {name: 1e3 * (one - base) / (CHUNKS[0] * CHUNKS[1]) for name, one in least.items()}
+    return {name: 1e3 * one / (CHUNKS[0] * CHUNKS[1]) for name, one in least.items()}
+
+
+def overheads(found: dict[str, float]) -> dict[str, float]:
+    """What of `milliseconds` is the layers', beyond Dask's own for the same tasks."""
+    return {name: one - found[own] for name, one in found.items() if (own := f"the tasks of {name}") in found}
 
 
 def prediction(batch: int = BATCH):
@@ -87,7 +115,7 @@ def seconds(y, rounds: int) -> list[float]:
 
 
 class Overhead:
-    """The least of some rounds, on Dask's threads and on a worker."""
+    """What a chunk costs beyond Dask's own tasks, on Dask's threads and on a worker."""
 
     params = ["threads", "cluster"]
     param_names = ("scheduler",)
@@ -101,7 +129,7 @@ class Overhead:
         self.entered.close()
 
     def track_overhead(self, scheduler):
-        return overheads(3)["LSTM"]
+        return overheads(milliseconds(3))["LSTM"]
 
 
 class Throughput:

@@ -23,7 +23,6 @@ sys.path.append(str(HERE.parent))  # where the cells and kernels lie that the as
 if hasattr(os, "sched_setaffinity"):  # before anything makes its threads: some libraries take all CPUs they see
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
 
-import busy  # noqa: E402
 import c_code  # noqa: E402
 import checkpoints  # noqa: E402
 import dask_cluster  # noqa: E402
@@ -34,6 +33,7 @@ import forward  # noqa: E402
 import gradients  # noqa: E402
 import learning  # noqa: E402
 import masks  # noqa: E402
+import noisy  # noqa: E402
 import overhead  # noqa: E402
 import parts  # noqa: E402
 import peak  # noqa: E402
@@ -64,7 +64,7 @@ PARTS = (
     checkpoints,
     training,
     learning,
-    busy,
+    noisy,
     process,
     first_calls,
     overhead,

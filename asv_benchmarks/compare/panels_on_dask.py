@@ -58,7 +58,7 @@ def panel(given):
         wall, after = time.perf_counter() - wall, peak(client)
         first = lazy.partitions[0].compute()
     alone = model.copy().fit(made(0, **sizes)).predict(12)
-    print(f"{model}: {count * given.partition:,} series of {given.steps} steps in {count} partitions; {mean=:.4f}")
+    print(f"{model!r}: {count * given.partition:,} series of {given.steps} steps in {count} partitions; {mean=:.4f}")
     rate = count * given.partition / wall
     print(f"{given.workers} workers: {wall:.1f} s, {read:.1f} s of it to check; {rate:.0f} series/s")
     for i, ((least, used), (most, used_after)) in enumerate(zip(before, after, strict=True)):

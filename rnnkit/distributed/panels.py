@@ -1,7 +1,8 @@
-"""Forecasters of panels in partitions, for models that fit each series by itself: a partition at a time."""
+"""Forecasters of panels in partitions: models that fit each series by itself, and those that learn from all."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -9,16 +10,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnnkit.arguments import whole
-from rnnkit.distributed.tables import Table, gathered, read
+from rnnkit.arrays import of_dask
+from rnnkit.distributed.partition_blocks import PartitionBlocks
+from rnnkit.distributed.tables import Reading, Table, gathered
 from rnnkit.distributed.threads import share
 from rnnkit.forecast.data.frames import Columns, SeriesFrame
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.models.forecaster import Forecaster, checked_levels
+from rnnkit.forecast.models.together import Together
 from rnnkit.forecast.scoring.validation import Origins, check_long_enough, validated
 
 
 class Partitions(NamedTuple):
-    """What a forecaster that was fitted to partitions forecasts from."""
+    """What a forecaster that fits each series by itself forecasts from, once it was given partitions."""
 
     table: Table
 
@@ -26,27 +30,51 @@ class Partitions(NamedTuple):
         """The dask DataFrame that `Forecaster.predict` returns."""
         h, levels = _horizon(model, h, future), checked_levels(level)
         columns = model._band_names(levels)
-        return self.table.mapped(_predicted, columns, model.copy(), self.table.names, self.table.freq, h, levels)
+        return self.table.mapped(_predicted, columns, model.copy(), self.table.reading, h, levels)
 
     def predict_quantiles(self, model: Forecaster, h: int, future, probabilities):
         """The dask DataFrame that `Forecaster.predict_quantiles` returns."""
         h, columns = _horizon(model, h, future), model._quantile_names(probabilities)
         asked = probabilities.tolist()
-        return self.table.mapped(_quantiles, columns, model.copy(), self.table.names, self.table.freq, h, asked)
+        return self.table.mapped(_quantiles, columns, model.copy(), self.table.reading, h, asked)
 
 
-def fitted(model: Forecaster, y, static, names: Columns, freq) -> Partitions:
+class Learned(NamedTuple):
+    """What a forecaster that has learned from all partitions forecasts from."""
+
+    table: Table
+    found: list  # of the series of each partition with rows
+    panel: dict[str, np.ndarray]  # of all series
+
+    def predict(self, model: Together, h: int, future, level):
+        """The dask DataFrame that `Forecaster.predict` returns."""
+        h, levels = _horizon(model, h, future), checked_levels(level)
+        return self._asked(model, model._band_names(levels), _said, h, future, levels)
+
+    def predict_quantiles(self, model: Together, h: int, future, probabilities):
+        """The dask DataFrame that `Forecaster.predict_quantiles` returns."""
+        h, columns = _horizon(model, h, future), model._quantile_names(probabilities)
+        return self._asked(model, columns, _said_quantiles, h, future, probabilities.tolist())
+
+    def _asked(self, model, columns, function, *arguments):
+        given = model.copy(), self.panel, self.table.reading
+        return self.table.beside(function, columns, self.found, *given, *arguments)
+
+
+def fitted(model: Forecaster, y, static, names: Columns, freq, progress=None) -> Partitions | Learned:
     """Series in partitions, checked: every fault of times and values is found before any work.
 
     Raises
     ------
     ValueError
-        For a model that learns from all series together, and as `gathered`.
+        For a static table, and as `gathered`.
     """
-    _check_each_by_itself([model])
-    if static is not None:
-        raise ValueError(f"expected no static=, as {model.name} reads no covariates; Auto and GlobalRNN do")
-    return Partitions(gathered(y, names, freq))
+    _check_no_static(static)
+    table = gathered(y, Reading(names, freq, tuple(model._covariate_columns)))
+    if not isinstance(model, Together):
+        return Partitions(table)
+    with contextlib.closing(PartitionBlocks.of(table, model)) as blocks:
+        return Learned(table, *model._learned(blocks, progress))
 
 
 def cross_validation(
@@ -61,11 +89,13 @@ def cross_validation(
     time="ds",
     target="y",
     freq=None,
+    static=None,
 ):
     """The dask DataFrame that `rnnkit.forecast.cross_validation` returns for series in partitions."""
-    _check_each_by_itself(models)
+    _check_no_static(static)
     sizes = h, n_windows, step_size
-    table = gathered(y, Columns(id, time, target), freq, _Windows(*sizes))
+    beside = tuple(dict.fromkeys(name for model in models for name in model._covariate_columns))
+    table = gathered(y, Reading(Columns(id, time, target), freq, beside), _Windows(*sizes))
     some, changed, longest = (np.array(found) for found in zip(*table.measured, strict=True))
     last = _last(*sizes)
     check_long_enough(some.any(axis=0), int(longest.max()), last)
@@ -75,7 +105,16 @@ def cross_validation(
     times = {"cutoff": table.head[time], target: np.zeros(0)}
     table = table._replace(head=table.head.assign(**times))
     copies = [model.copy() for model in models]
-    return table.mapped(_validated, columns, copies, table.names, table.freq, sizes, refits.tolist(), levels)
+    own: list[dict] = [{} for _ in table.filled]
+    panels = {}
+    for model in copies:
+        if isinstance(model, Together):
+            with contextlib.closing(PartitionBlocks.of(table, model)) as blocks:
+                for window in np.flatnonzero(refits).tolist():
+                    found, panels[model.name, window] = model._learned(blocks.made(_known_at, sizes, window))
+                    for part, one in zip(own, found, strict=True):
+                        part[model.name, window] = one
+    return table.beside(_validated, columns, own, copies, panels, table.reading, sizes, refits.tolist(), levels)
 
 
 @dataclass(frozen=True)
@@ -95,40 +134,68 @@ def _last(h, n_windows, step_size) -> np.ndarray:
     return h + (h if step_size is None else step_size) * np.arange(n_windows - 1, -1, -1)
 
 
-def _predicted(table, head, model, names: Columns, freq, h, levels):
+def _predicted(table, head, model, reading: Reading, h, levels):
     with share():
-        return _fitted(table, model, names, freq).predict(h, level=levels)
+        return _fitted(table, model, reading).predict(h, level=levels)
 
 
-def _quantiles(table, head, model, names: Columns, freq, h, probabilities):
+def _quantiles(table, head, model, reading: Reading, h, probabilities):
     with share():
-        return _fitted(table, model, names, freq).predict_quantiles(h, probabilities)
+        return _fitted(table, model, reading).predict_quantiles(h, probabilities)
 
 
-def _fitted(table, model, names: Columns, freq) -> Forecaster:
-    return model.copy().fit(table, id=names.id, time=names.time, target=names.target, freq=freq)
+def _fitted(table, model, reading: Reading) -> Forecaster:
+    return model.copy().fit(table, **reading.names._asdict(), freq=reading.freq)
 
 
-def _validated(table, head, models, names: Columns, freq, sizes, refits, levels):
-    history = History.of_frame(read(table, names, freq))
+def _said(table, head, found, model, panel, reading: Reading, h, future, levels):
+    with share():
+        return _recalled(table, found, model, panel, reading).predict(h, future=future, level=levels)
+
+
+def _said_quantiles(table, head, found, model, panel, reading: Reading, h, future, probabilities):
+    with share():
+        return _recalled(table, found, model, panel, reading).predict_quantiles(h, probabilities, future=future)
+
+
+def _recalled(table, found, model: Together, panel, reading: Reading) -> Together:
+    history = model._beside(History.of_frame(reading.read(table)))
+    return model.copy()._recalled(history, found, panel)
+
+
+def _known_at(history: History, sizes, window: int) -> History:
+    """What is known at a window of the series that have one."""
+    origins = Origins.of(history, *sizes)
+    rows = np.flatnonzero(origins.able[window])
+    return history.until(rows, origins.ends[window, rows])
+
+
+def _validated(table, head, found, models, panels, reading: Reading, sizes, refits, levels):
+    history = History.of_frame(reading.read(table))
     origins = Origins.of(history, *sizes)
     if not origins.able.any():
         return head
+
+    def fit(model, known, window):
+        learned = found.get((model.name, window))
+        if learned is None:
+            return model.copy()._refit(known)
+        return model.copy()._recalled(known, learned, panels[model.name, window])
+
     with share():
-        return validated(models, history, origins, np.array(refits), levels)
+        return validated(models, history, origins, np.array(refits), levels, fit)
 
 
 def _horizon(model: Forecaster, h, future) -> int:
-    if future is not None:
+    if future is not None and not model.future_covariates:
         raise ValueError(f"expected no future=, as {model.name} has no future_covariates")
+    if of_dask(future):
+        raise TypeError(
+            f"expected future= as a table in memory; got a {type(future).__name__} of Dask: compute() it first"
+        )
     return whole(h, "h", 1)
 
 
-def _check_each_by_itself(models: Sequence[Any]) -> None:
-    for model in models:
-        if type(model)._fit is not Forecaster._fit:
-            raise ValueError(
-                f"expected a model that fits each series by itself for series in partitions, such as Theta or "
-                f"ExponentialSmoothing; {model.name} learns from all series together: give it the table in memory, "
-                "y.compute()"
-            )
+def _check_no_static(static) -> None:
+    if static is not None:
+        raise ValueError("expected no static= with series in partitions: give the table in memory, y.compute()")

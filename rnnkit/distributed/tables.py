@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,22 +15,52 @@ from rnnkit.forecast.data.frames import Columns, SeriesFrame
 from rnnkit.forecast.data.timeline import MOST, Frequency
 
 
+class Reading(NamedTuple):
+    """How a partition is read."""
+
+    names: Columns
+    freq: Any  # the step between two times
+    covariates: tuple[str, ...] = ()
+
+    def read(self, table) -> SeriesFrame:
+        """The series of a partition."""
+        return frames.read(table, self.names, self.freq, covariates=self.covariates)
+
+
 class Table(NamedTuple):
     """A table whose series each lie in one partition."""
 
-    frame: Any  # a dask DataFrame of the columns of ids, times and values
-    names: Columns
-    freq: Any  # the step between two times
+    frame: Any  # a dask DataFrame of the columns of ids, times, values and covariates
+    reading: Reading
     head: Any  # the columns of ids and times of a result, without rows
     measured: list  # of each partition with rows, what was asked
+    filled: list[int]  # the places of partitions with rows
 
     def mapped(self, function: Callable, columns, *arguments):
         """The dask DataFrame of ``function(partition, head, *arguments)``, whose columns behind the head are these."""
+        head = self._head_with(columns)
+        whole = partial(_unless_empty, function, head, arguments)
+        return self.frame.map_partitions(whole, meta=head, enforce_metadata=False)
+
+    def beside(self, function: Callable, columns, given, *arguments):
+        """As `mapped`, of ``function(partition, head, own, *arguments)``.
+
+        `given` has an own argument for each partition with rows. The others are in the graph once.
+        """
+        head, delayed = self._head_with(columns), dask("delayed").delayed
+        own = dict(zip(self.filled, given, strict=True))
+        shared, call = delayed((function, head, arguments), traverse=False), delayed(_beside, pure=False)
+        parts = [
+            call(table, delayed(own.get(place), traverse=False), shared)
+            for place, table in enumerate(self.frame.to_delayed())
+        ]
+        return dask("dataframe").from_delayed(parts, meta=head, verify_meta=False)
+
+    def _head_with(self, columns):
         head = self.head.copy()
         for name in columns:
             head[name] = np.zeros(0)
-        whole = partial(_unless_empty, function, head, arguments)
-        return self.frame.map_partitions(whole, meta=head, enforce_metadata=False)
+        return head
 
 
 class _Seen(NamedTuple):
@@ -44,15 +74,14 @@ class _Seen(NamedTuple):
     fault: Exception | None = None
 
 
-def gathered(y, names: Columns, freq, measure: Callable[[SeriesFrame], Any] = len) -> Table:
+def gathered(y, reading: Reading, measure: Callable[[SeriesFrame], Any] = len) -> Table:
     """The series of partitions, read once to check them; shuffled by their ids if some lie in several partitions.
 
     Parameters
     ----------
     y : dask DataFrame, or list of tables of pandas or of delayed ones
-    names : Columns
-    freq
-        As `Forecaster.fit` takes it.
+    reading : Reading
+        Whose step is None where it is to be found.
     measure : callable
         What to find out of the series of each partition.
 
@@ -63,8 +92,9 @@ def gathered(y, names: Columns, freq, measure: Callable[[SeriesFrame], Any] = le
     ValueError
         As `frames.read`, with the series; for partitions of different frequencies, and if there is no row.
     """
-    frame = _columns_of(_frame(y), names)
-    seen = _seen(frame, names, freq, measure)
+    names = reading.names
+    frame = _columns_of(_frame(y), names, reading.covariates)
+    seen = _seen(frame, reading, measure)
     hashes = np.concatenate([one.hashes for one in seen])
     if len(np.unique(hashes)) < len(hashes):
         warnings.warn(
@@ -74,16 +104,11 @@ def gathered(y, names: Columns, freq, measure: Callable[[SeriesFrame], Any] = le
             stacklevel=5,
         )
         frame = frame.shuffle(on=names.id)
-        seen = _seen(frame, names, freq, measure)
-    return _checked(frame, names, freq, measure, seen)
+        seen = _seen(frame, reading, measure)
+    return _checked(frame, reading, measure, seen)
 
 
-def read(table, names: Columns, freq) -> SeriesFrame:
-    """The series of one partition."""
-    return frames.read(table, names, freq, covariates=[])
-
-
-def _checked(frame, names, freq, measure, seen: list[_Seen]) -> Table:
+def _checked(frame, reading: Reading, measure, seen: list[_Seen]) -> Table:
     """The table, of one frequency, or the first error that a partition has."""
     if not any(len(one.hashes) for one in seen):
         raise ValueError("expected a table with rows; got only empty partitions")
@@ -91,38 +116,40 @@ def _checked(frame, names, freq, measure, seen: list[_Seen]) -> Table:
     for one in deciding:
         if one.fault is not None:
             raise one.fault
-    if inferred := freq is None:
+    if inferred := reading.freq is None:
         freq = deciding[0].freq
+        reading = reading._replace(freq=freq)
         if other := next((one.freq for one in deciding if one.freq != freq), None):
             raise ValueError(
                 f"expected partitions of one frequency, or freq=; got steps of {freq} in one and of {other} in another"
             )
     short = [i for i, one in enumerate(seen) if len(one.hashes) and not one.decides]
-    again = _seen(frame.partitions[short], names, freq, measure, inferred) if short else []
+    again = _seen(frame.partitions[short], reading, measure, inferred) if short else []
     for i, one in zip(short, again, strict=True):
         if one.fault is not None:
             raise one.fault
         seen[i] = one
-    return Table(frame, names, freq, deciding[0].head, [one.measured for one in seen if len(one.hashes)])
+    filled = [place for place, one in enumerate(seen) if len(one.hashes)]
+    return Table(frame, reading, deciding[0].head, [seen[place].measured for place in filled], filled)
 
 
-def _seen(frame, names, freq, measure, inferred=False) -> list[_Seen]:
+def _seen(frame, reading: Reading, measure, inferred=False) -> list[_Seen]:
     """What each partition has; `inferred` says that the frequency is that of the others."""
     delayed, compute = dask("delayed").delayed, dask("base").compute
     look = delayed(_look, pure=False)
-    return list(compute(*[look(part, names, freq, measure, inferred) for part in frame.to_delayed()]))
+    return list(compute(*[look(part, reading, measure, inferred) for part in frame.to_delayed()]))
 
 
-def _look(table, names, freq, measure, inferred) -> _Seen:
+def _look(table, reading: Reading, measure, inferred) -> _Seen:
     import pandas as pd
 
     if not len(table):
         return _Seen(np.zeros(0, np.uint64), False)
-    counts = table.groupby(names.id, sort=False, observed=True, dropna=False).size()
+    counts = table.groupby(reading.names.id, sort=False, observed=True, dropna=False).size()
     hashes = pd.util.hash_array(counts.index.to_numpy())
     decides = bool((counts > 2).any())
     try:
-        found = read(table, names, freq)
+        found = reading.read(table)
     except (ValueError, TypeError) as error:
         return _Seen(hashes, decides, fault=error)
     if inferred and (holes := found.timelines.lengths - 1 >= MOST * counts.to_numpy()).any():
@@ -134,6 +161,11 @@ def _look(table, names, freq, measure, inferred) -> _Seen:
 
 def _unless_empty(function, head, arguments, table):
     return function(table, head, *arguments) if len(table) else head
+
+
+def _beside(table, own, shared):
+    function, head, arguments = shared
+    return _unless_empty(function, head, (own, *arguments), table)
 
 
 def _frame(y):
@@ -157,13 +189,14 @@ def _head(table):
     return table.iloc[:0]
 
 
-def _columns_of(frame, names: Columns):
+def _columns_of(frame, names: Columns, covariates: Sequence[str]):
     """The columns that are read; ids may be the index."""
     if names.id not in frame.columns and frame.index.name == names.id:
         frame = frame.reset_index()
-    if lacking := [name for name in names if name not in frame.columns]:
+    wanted = [*names, *covariates]
+    if lacking := [name for name in wanted if name not in frame.columns]:
         raise ValueError(
-            f"expected a table of series with the columns {', '.join(names)}; got no {lacking[0]!r} among "
+            f"expected a table of series with the columns {', '.join(wanted)}; got no {lacking[0]!r} among "
             f"{', '.join(map(str, frame.columns))}"
         )
-    return frame[list(names)]
+    return frame[wanted]

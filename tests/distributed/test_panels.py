@@ -163,8 +163,10 @@ def test_what_partitions_cannot_do_is_refused():
     fitted = Theta().fit(tables)
     regions = pd.DataFrame({"unique_id": ["s0", "s1"], "region": [0, 1]})
     for call, error, told in (
-        (lambda: Auto().fit(tables), ValueError, "Auto learns from all series together"),
-        (lambda: GlobalRNN().cross_validation(tables, 2), ValueError, "GlobalLSTM learns from all series together"),
+        (lambda: Auto(past_covariates=["price"]).fit(tables), ValueError, "got no 'price'"),
+        (lambda: GlobalRNN(future_covariates=["a"]).cross_validation(tables, 2), ValueError, "got no 'a'"),
+        (lambda: GlobalRNN().cross_validation(tables, 2, static=regions), ValueError, "no static="),
+        (lambda: GlobalRNN().fit(tables, static=regions), ValueError, "no static="),
         (lambda: Theta().fit(tables, static=regions), ValueError, "no static="),
         (lambda: fitted.predict(2, future=tables[0]), ValueError, "no future="),
         (lambda: fitted.predict(0), ValueError, "expected h"),

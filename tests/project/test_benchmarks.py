@@ -60,7 +60,7 @@ def test_setups_run_and_benchmarks_take_the_parameters(module, threads):
 
 @pytest.mark.parametrize(
     "module, method",
-    [("call", "track_call"), ("typed", "track_ratio"), ("busy", "track_median"), ("peak", "track_share")],
+    [("call", "track_call"), ("typed", "track_ratio"), ("noise", "track_median"), ("peak", "track_share")],
 )
 def test_tracked_figures_are_positive_numbers(module, method, threads):
     (one,) = classes(module)

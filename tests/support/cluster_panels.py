@@ -1,10 +1,16 @@
-"""Panels, reservoirs and a search on a real cluster of two processes of this machine: prints what came as JSON."""
+"""Panels, reservoirs and a search on a real cluster of two processes of this machine: prints what came as JSON.
+
+python tests/support/cluster_panels.py
+python tests/support/cluster_panels.py kills 20
+"""
 
 import json
 import os
+import random
 import signal
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -12,6 +18,8 @@ import dask
 import dask.array as da
 import numpy as np
 import pandas as pd
+from cluster_faults import cluster as nannies
+from cluster_faults import processes
 from cluster_run import cluster
 from distributed import Client
 from panel_runs import cut, panel
@@ -19,6 +27,7 @@ from panel_runs import cut, panel
 import rnnkit as rk
 
 MODEL = rk.forecast.Theta(season=12)
+NETWORK = rk.forecast.GlobalRNN(12, units=3, networks=1, epochs=3, batch_size=64)
 
 
 def in_order(lazy, by=("unique_id", "ds")):
@@ -77,6 +86,78 @@ def refused(tables):
     return faults
 
 
+def learned(tables):
+    """Whether models that learn from all series have the bits of this process."""
+    parts = cut(tables, np.random.default_rng(1))
+    there = [one.copy().fit(parts).predict(4).compute() for one in (NETWORK, rk.forecast.Auto(season=12))]
+    with dask.config.set(scheduler="sync"):
+        here = [one.copy().fit(parts).predict(4).compute() for one in (NETWORK, rk.forecast.Auto(season=12))]
+    return [bool(a.equals(b)) for a, b in zip(there, here, strict=True)]
+
+
+def killed_in_training(tables):
+    """Kill a worker as soon as the first epoch is told, and once more."""
+    parts, told, victims = [pd.concat(tables[:6]), pd.concat(tables[6:])], [], []
+    with dask.config.set(scheduler="sync"):
+        expected = NETWORK.copy().fit(parts).predict(4).compute()
+    with nannies() as found, Client(found) as client:
+        client.wait_for_workers(2)
+
+        def kill(text):
+            told.append(text)
+            if len(told) in (1, 4):
+                victims.append(next(iter(processes(client).values())))
+                os.kill(victims[-1], signal.SIGKILL)
+
+        model = NETWORK.copy().fit(parts, progress=kill)
+        return {"same": bool(model.predict(4).compute().equals(expected)), "killed": len(set(victims))}
+
+
+def kills(times):
+    """Kill a worker, now and then both, at random moments of so many panels, in turn of Theta and of a network."""
+    tables, draw = panel(24, np.random.default_rng(0)), random.Random(0)
+    models = [MODEL, NETWORK]
+
+    def slow(table):
+        time.sleep(0.05)
+        return table
+
+    parts = [dask.delayed(slow)(pd.concat(tables[i : i + 2])) for i in range(0, 24, 2)]
+    work = lambda model: model.copy().fit(parts).predict(4).compute()
+    with dask.config.set(scheduler="sync"):
+        expected = [work(model) for model in models]
+    same: list[bool] = []
+    with nannies() as found, Client(found) as client:
+        length = []
+        for model in models:
+            client.wait_for_workers(2)
+            work(model)
+            begun = time.perf_counter()
+            work(model)
+            length.append(time.perf_counter() - begun)
+        while len(same) < times:
+            client.wait_for_workers(2)
+            which, victims = len(same) % 2, list(processes(client).values())
+            if len(same) % 5 < 4:
+                victims = [draw.choice(victims)]
+            hits: list[bool] = []
+
+            def kill(victims=victims, hits=hits):
+                hits.append(True)
+                for victim in victims:
+                    os.kill(victim, signal.SIGKILL)
+
+            timer = threading.Timer(draw.random() * length[which], kill)
+            timer.start()
+            result = work(models[which])
+            timer.cancel()
+            timer.join()
+            if hits:  # otherwise it was too late
+                same.append(bool(result.equals(expected[which])))
+                print(len(same), same[-1], file=sys.stderr, flush=True)
+    return {"same": same}
+
+
 def reservoir():
     y = np.random.default_rng(0).normal(size=(4, 300)).cumsum(axis=1)
     y[1, 250:], y[2, 100:110] = np.nan, np.nan
@@ -124,12 +205,17 @@ def search():
     }
 
 
-if __name__ == "__main__":
-    begun = time.perf_counter()
+def all_told():
     tables = panel(12, np.random.default_rng(0))
     with cluster() as found, Client(found) as client:
         client.wait_for_workers(2)
         told = {"same": same_bits(tables), "reservoir": reservoir(), "search": search()}
-        told |= {"refused": refused(tables), "killed": killed(client, tables)}
+        told |= {"learned": learned(tables), "refused": refused(tables), "killed": killed(client, tables)}
+    return told | {"killed_in_training": killed_in_training(tables)}
+
+
+if __name__ == "__main__":
+    begun = time.perf_counter()
+    told = kills(int(sys.argv[2])) if sys.argv[1:2] == ["kills"] else all_told()
     told["seconds"] = time.perf_counter() - begun
     json.dump(told, sys.stdout)

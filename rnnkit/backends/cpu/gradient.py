@@ -149,15 +149,20 @@ class _Run:
         return Result(outputs, _put_back(result.last, self.order), states)
 
     def _keep(self, record):
-        """Results of some steps, and all that the adjoint reads of them."""
+        """Results of some steps, and all that the adjoint reads of them.
+
+        A thread that was left may still write. Its values are right: what it reads are copies, and memory that the rest
+        of the call leaves alone. But where a mask holds states, it may undo that, and the steps have to run once more.
+        """
         for alone in (False, True):
             residuals = self._places(record)
             places = {written(name): residuals[name] for name in self.backward.residuals}
             # With the residuals themselves: the state before a first masked step is read, to be held.
             part = replace(record, placed=places | residuals)
             result = self.backward.forward.run(part, alone)
-            if not part.abandoned:
-                break  # else once more, in memory that no other thread knows
+            if not part.abandoned or part.mask is None:
+                break
+            record = replace(record, place=part.place)
         return result, residuals
 
     def _places(self, record) -> dict:
@@ -317,10 +322,7 @@ class _Pull:
             at, of_outputs = next((at, array) for at, array in reversed(d_outputs) if at <= start)
             placed = {key: array[:, start - first : after - first] for key, array in residuals.items()}
             placed["output"] = of_outputs[:, start - at : after - at]
-            if not self._go_back(start, after, placed, operands):
-                operands = self._operands(longest)  # once more, in memory that no other thread knows
-                self.d_x = self.d_x.copy()
-                self._go_back(start, after, placed, operands, alone=True)
+            operands = self._go_back(start, after, placed, operands)
 
     def _chunk(self) -> int:
         """Steps between two sums."""
@@ -331,21 +333,31 @@ class _Pull:
     def _operands(self, steps) -> dict:
         return {name: _sequence(self.run.rows, steps, n, self.run.dtype) for name, n in self.backward.operands.items()}
 
-    def _go_back(self, start, after, placed, operands, alone=False) -> bool:
-        """Go back over a chunk and add it to the sums; False if a thread was left, and may still write there."""
-        part = replace(
-            self.record.part(start, after, self.cotangents),
-            sequences=self.wants_x,
-            zero_masked=True,
-            place=self.d_x[:, start:after] if self.wants_x else None,
-            placed=placed | {written(name): array[:, : after - start] for name, array in operands.items()},
-        )
-        turned = part.turned()
-        result = self.backward.adjoint.run(turned, alone)
-        if not turned.abandoned:
-            self.cotangents = result.states
-            self.sums.add(part)
-        return not turned.abandoned
+    def _go_back(self, start, after, placed, operands) -> dict:
+        """Go back over a chunk and add it to the sums; memory for the operands of the next one."""
+        for alone in (False, True):
+            part = replace(
+                self.record.part(start, after, self.cotangents),
+                sequences=self.wants_x,
+                zero_masked=True,
+                place=self.d_x[:, start:after] if self.wants_x else None,
+                placed=placed | {written(name): array[:, : after - start] for name, array in operands.items()},
+            )
+            turned = part.turned()
+            result = self.backward.adjoint.run(turned, alone)
+            if not turned.abandoned:
+                break
+            # The next chunk needs memory that no other thread knows; whether this one is right: see `_Run._keep`.
+            operands = {name: _copied(array) for name, array in operands.items()}
+            self.d_x = self.d_x.copy()
+            if part.mask is None:
+                if result.outputs is not None:
+                    self.d_x[:, start:after] = result.outputs[:, ::-1]
+                part.placed |= {written(name): array[:, : after - start] for name, array in operands.items()}
+                break
+        self.cotangents = result.states
+        self.sums.add(part)
+        return operands
 
 
 def _add_to_shown(cotangents, mask) -> None:
@@ -376,6 +388,14 @@ def _sequence(rows, steps, size, dtype) -> np.ndarray:
     lend = borrow if current() is None else aligned  # what a recording keeps doesn't come back
     memory = lend(steps * rows * width + LINE, dtype)[: steps * rows * width]
     return memory.reshape(steps, rows, width).swapaxes(0, 1)
+
+
+def _copied(sequence) -> np.ndarray:
+    """The same in other memory that is laid out as `_sequence` does it."""
+    rows, steps, size = sequence.shape
+    copy = _sequence(rows, steps, size, sequence.dtype)
+    copy[...] = sequence
+    return copy
 
 
 def _put_back(array, order) -> np.ndarray:

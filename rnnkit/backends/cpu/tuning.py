@@ -64,8 +64,9 @@ ARRIVAL_YIELDS = 20_000  # how long a part waits for the others to arrive
 
 # Threads that were stopped (threads/team)
 
-REST, LONGEST_REST = 1e-3, 1.0  # seconds in which no call is shared after one in which a thread was stopped
-SOON = 0.05  # seconds after a rest in which the next stop is taken for the same trouble
+# No call is shared after one in which a thread was stopped, for so many times the seconds that the stop cost.
+REST, REST_GROWTH, LONGEST_REST = 5.0, 2.0, 100.0
+LONGEST_WAIT = 2e-4  # seconds that a thread that was stopped costs where units are shared: PATIENCE pauses
 LONG = 2e-3  # seconds of own work after which waiting for a thread that was stopped is a small part of the whole
 OVERTIME = 1.5  # times its own work after which the caller's thread takes another one for late
 GRACE = 1e-4  # seconds that a short call waits for a thread that is late

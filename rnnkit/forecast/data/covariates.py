@@ -10,6 +10,34 @@ import numpy as np
 from rnnkit.forecast.data.frames import SeriesFrame
 
 
+class Moments(NamedTuple):
+    """Of the values of each of C columns ``(C,)``; zeros where there are none."""
+
+    known: np.ndarray  # how many
+    mean: np.ndarray
+    variance: np.ndarray
+    least: np.ndarray
+    most: np.ndarray
+
+    @classmethod
+    def together(cls, parts: Sequence[Moments]) -> Moments:
+        """Of several parts, in their order (Chan, Golub and LeVeque 1983, "Algorithms for computing the variance")."""
+        total = parts[0]
+        for part in parts[1:]:
+            known = total.known + part.known
+            share = part.known / np.maximum(known, 1)
+            off = part.mean - total.mean
+            variance = total.variance + share * (part.variance - total.variance + (1 - share) * off**2)
+            least = np.where(part.known * total.known, np.minimum(total.least, part.least), total.least + part.least)
+            most = np.where(part.known * total.known, np.maximum(total.most, part.most), total.most + part.most)
+            total = cls(known, total.mean + share * off, variance, least, most)
+        return total
+
+    def scale(self) -> tuple[np.ndarray, np.ndarray]:
+        """Means and standard deviations; 1 for a column that never changes."""
+        return self.mean, np.where(self.most > self.least, np.sqrt(self.variance), 1.0)
+
+
 class Covariates(NamedTuple):
     """Numbers beside the values of N series."""
 
@@ -63,10 +91,15 @@ class Covariates(NamedTuple):
 
     def scale(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of each number over all series ``(P + K + S,)``; 1 for one that never changes."""
+        return Moments.together([self.moments()]).scale()
+
+    def moments(self) -> Moments:
+        """Of each number over all series ``(P + K + S,)``."""
         columns = [*np.moveaxis(self.past, 2, 0), *np.moveaxis(self.future, 2, 0), *self.static.T]
         known = [column[~np.isnan(column)] for column in columns]
-        centre = np.array([one.mean() if len(one) else 0.0 for one in known])
-        return centre, np.array([one.std() if len(one) and one.max() > one.min() else 1.0 for one in known])
+        some = [one if len(one) else np.zeros(1) for one in known]
+        found = ([len(one) for one in known], *([of(one) for one in some] for of in (np.mean, np.var, np.min, np.max)))
+        return Moments(*(np.array(one, np.float64) for one in found))
 
     def standardised(self, centre, width) -> Covariates:
         """In these units, 0 where nothing is known."""

@@ -22,12 +22,19 @@ class Ends(NamedTuple):
     came: np.ndarray  # (R, L), what came; NaN after the end
 
     @classmethod
-    def of(cls, history: History, leads: int, once: bool = False) -> Ends:
-        """The last third of each series at most, and further origins before it unless `once`."""
+    def of(
+        cls, history: History, leads: int, once: bool = False, count: int | None = None, steps: int | None = None
+    ) -> Ends:
+        """The last third of each series at most, and further origins before it unless `once`.
+
+        How many there are depends on how many series a panel has, and how many steps in all: those of the history,
+        unless it is a part of a panel.
+        """
         lengths = history.lengths
+        count, steps = count or len(lengths), steps or int(lengths.sum())
         held = np.minimum(leads, lengths // 3)
-        few = min(-(-_ENOUGH // len(lengths)), _STEPS // int(lengths.sum()))
-        several = 1 if once else max(few, min(_SEVERAL, -(-_MANY // len(lengths))))
+        few = min(-(-_ENOUGH // count), _STEPS // steps)
+        several = 1 if once else max(few, min(_SEVERAL, -(-_MANY // count)))
         step = np.maximum(held if several <= _SEVERAL else held // 4, 1)
         origins = lengths - held - step * np.arange(several)[:, None]  # (K, N)
         known = np.pad(np.cumsum(~np.isnan(history.values), axis=1), ((0, 0), (1, 0)))

@@ -180,7 +180,18 @@ def common_season(values, lengths, most: int = 100) -> int | None:
         NaN in gaps and after a series' end.
     lengths : ndarray (N,) of int
     """
+    return elected([season_votes(values, lengths, most)], most)
+
+
+def season_votes(values, lengths, most: int = 100) -> tuple[np.ndarray, list]:
+    """The lengths of the longest series, and the season that each of them has, or None."""
     asked = np.argsort(-lengths, kind="stable")[:most]
-    found = [find_season(values[row, : lengths[row]]) for row in asked]
-    seasons, counts = np.unique([season for season in found if season], return_counts=True)
+    return lengths[asked], [find_season(values[row, : lengths[row]]) for row in asked]
+
+
+def elected(votes, most: int = 100) -> int | None:
+    """The common season by what `season_votes` gives of blocks of series."""
+    asked = np.argsort(-np.concatenate([lengths for lengths, _ in votes]), kind="stable")[:most]
+    every = [season for _, seasons in votes for season in seasons]
+    seasons, counts = np.unique([every[place] for place in asked if every[place]], return_counts=True)
     return int(seasons[np.argmax(counts)]) if len(seasons) and 2 * counts.max() >= len(asked) else None

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rnnkit.arguments import is_integer, whole
 from rnnkit.forecast.data.history import History
+from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.fitting.conformal import Calibration
 from rnnkit.forecast.fitting.held_out import Ends, leads_of
-from rnnkit.forecast.fitting.season import common_season
 from rnnkit.forecast.models.autoregression import Autoregression, able
 from rnnkit.forecast.models.exponential_smoothing import FORMS, ExponentialSmoothing
 from rnnkit.forecast.models.forecaster import (
@@ -24,8 +24,10 @@ from rnnkit.forecast.models.forecaster import (
     forecast_in_blocks,
     in_blocks,
 )
-from rnnkit.forecast.models.global_rnn import GlobalRNN, checked_columns
+from rnnkit.forecast.models.global_rnn import GlobalRNN, ahead_of_ends, checked_columns
+from rnnkit.forecast.models.prepared import completed
 from rnnkit.forecast.models.theta import Theta
+from rnnkit.forecast.models.together import Progress, Together
 from rnnkit.serialization.array_files import below
 
 _DAMPED = [form for form in FORMS if "d" in form]
@@ -36,7 +38,7 @@ _USUAL = 0.4  # the network's share, which counts as much as what a single end o
 _GRID = np.linspace(0.0, 1.0, 41)  # shares that are tried
 
 
-class Auto(Forecaster):
+class Auto(Together):
     """A combination of exponential smoothing, Theta models, an autoregression and a network, with calibrated bands.
 
     Four models are fitted to every series: the dynamic optimized Theta model, the Theta method with θ = 2, exponential
@@ -136,50 +138,41 @@ class Auto(Forecaster):
         network = GlobalRNN(season, leads=leads, seed=self.seed)
         return network._network({"season": np.array(season), "leads": np.array(leads)})
 
-    def _fit(self, history: History, progress: Callable[[str], None] | None = None) -> Fitted:
-        season = self.season or history.season or common_season(history.values, history.lengths) or 1
-        leads = leads_of(season)
-        networked = history.covariates is not None or len(history.lengths) >= _PANEL
-        ends = Ends.of(history, leads, once=networked)
-        network = self._network(season, leads) if networked and len(ends.series) else None
-        rows = in_blocks(partial(self._fitted_by_all, season), history.values, history.lengths)
+    def _learned(self, series: Blocks, progress: Progress = None):
+        season, sizes = self._season_of(series), series.map(_size)
+        leads, count = leads_of(season), sum(size.series for size in sizes)
+        networked = sizes[0].covariates or count >= _PANEL
+        whole = (leads, networked, count, sum(size.steps for size in sizes))
+        held_out = series.made(_held_out, self.copy(), season, *whole)
+        sums, steps = zip(*held_out.map(_gains), strict=True)
+        mean = np.concatenate(sums, axis=1).sum(axis=1) / max(np.concatenate(steps).sum(), 1)
+        errors, spreads, shares = zip(*held_out.map(_combined, mean), strict=True)
+        off, spread = np.concatenate(errors), np.concatenate(spreads)
+        found = [{"share": share} for share in shares]
         panel = {"season": np.array(season), "leads": np.array(leads), "network share": np.zeros(1)}
-        errors, spread = self._combined_errors(ends, season, rows)
-        if network is not None:
-            ahead = network.ahead(ends.history, network.fit(ends.history, progress), leads)
-            other = ahead.forecast - ends.came
-            share = _share(errors, other)
-            if history.covariates is None:
+        if networked and len(off):
+            network = self._network(season, leads)
+            seen = ahead_of_ends(network, held_out.made(_ends), progress)
+            other = np.concatenate([ahead.forecast - came for ahead, came in seen])
+            share = _share(off, other)
+            if not sizes[0].covariates:
                 share = np.sqrt(share * _USUAL)
             panel["network share"] = np.array([share])
-            errors = (1 - share) * errors + share * other
-            spread = (1 - share) * spread + share * _absolute(ahead)
+            off = (1 - share) * off + share * other
+            spread = (1 - share) * spread + share * np.concatenate([_absolute(ahead) for ahead, _ in seen])
             if share:
-                fitted = network.fit(history, progress)
-                rows |= {f"network/{name}": array for name, array in fitted.rows.items()}
-                panel |= {f"network/{name}": array for name, array in fitted.panel.items()}
-        calibration = Calibration.of(-errors / _positive(spread))
-        return Fitted(rows, panel | {"errors": calibration.errors, "counts": calibration.counts})
+                own, shared = network.learned(series, progress)
+                for rows, more in zip(found, own, strict=True):
+                    rows |= {f"network/{name}": array for name, array in more.items()}
+                panel |= {f"network/{name}": array for name, array in shared.items()}
+        calibration = Calibration.of(-off / _positive(spread))
+        return found, panel | {"errors": calibration.errors, "counts": calibration.counts}
 
-    def _combined_errors(self, ends: Ends, season: int, rows) -> tuple[np.ndarray, np.ndarray]:
-        """What all models but the network are off by at held-out ends, and expected to be.
-
-        Puts their shares into `rows`.
-        """
-        candidates = self._candidates(season)
-        said, spread = np.zeros((2, len(candidates), *ends.came.shape))
-        if len(ends.series):
-            held_out = in_blocks(partial(self._fitted_by_all, season), ends.history.values, ends.history.lengths)
-            for place, (name, model) in enumerate(candidates.items()):
-                part = below(f"{name}/", held_out)
-                ahead = forecast_in_blocks(model._ahead, ends.history, part, ends.came.shape[1])
-                said[place], spread[place] = ahead.forecast, _absolute(ahead)
-        errors = said - ends.came
-        other = np.where(able(ends.history.values)[:, None], errors[-1], np.nan)
-        rows["share"] = _shares(errors[:-1].mean(axis=0), other, ends.series, rows["autoregression/able"])
-        rows["share"][rows["short"]] = 1.0  # the autoregression goes on as they end
-        weights = _weights(rows["share"][ends.series], ends.came.shape[1])
-        return (weights * errors).sum(axis=0), (weights * spread).sum(axis=0)
+    def _completed(self, history: History, found, panel):
+        rows = in_blocks(partial(self._fitted_by_all, int(panel["season"])), history.values, history.lengths)
+        if network := below("network/", found):
+            rows |= {f"network/{name}": array for name, array in completed(history, network).items()}
+        return rows | {"share": found["share"]}
 
     def _fitted_by_all(self, season, values, lengths) -> dict[str, np.ndarray]:
         """What every model finds, under its name."""
@@ -188,7 +181,7 @@ class Auto(Forecaster):
         smoothing = ExponentialSmoothing(season if season > 1 else None).chosen(values, lengths, [FORMS, _DAMPED])
         found |= dict(zip(("smoothing", "damped"), smoothing, strict=True))
         rows = {f"{name}/{part}": array for name, parts in found.items() for part, array in parts.items()}
-        return rows | {"short": (~np.isnan(values)).sum(axis=1) < _SHORT}
+        return rows | {"short": _is_short(values)}
 
     def _ahead_of(self, history: History, h: int) -> Ahead:
         ahead = super()._ahead_of(history, h)
@@ -218,6 +211,63 @@ class Auto(Forecaster):
     def _quantiles(self, ahead: Ahead, probabilities) -> np.ndarray:
         off = Calibration(self._panel["errors"], self._panel["counts"]).quantiles(probabilities, ahead.spread.shape[1])
         return ahead.forecast + off[:, None] * ahead.spread
+
+
+class _Size(NamedTuple):
+    """Of a block of series."""
+
+    series: int
+    steps: int
+    covariates: bool
+
+
+def _size(history: History) -> _Size:
+    return _Size(len(history.lengths), int(history.lengths.sum()), history.covariates is not None)
+
+
+class _HeldOut(NamedTuple):
+    """What all models but the network, fitted without the ends of N series, say of these."""
+
+    ends: Ends
+    errors: np.ndarray  # (M, R, L); NaN where nothing came
+    spread: np.ndarray  # (M, R, L)
+    able: np.ndarray  # (N,), which series have the autoregression
+    short: np.ndarray  # (N,), which go on as they end
+
+
+def _held_out(history: History, model: Auto, season: int, leads: int, once: bool, count: int, steps: int) -> _HeldOut:
+    """Of the series of a block, out of so many and so many steps in all."""
+    ends, candidates = Ends.of(history, leads, once, count, steps), model._candidates(season)
+    said, spread = np.zeros((2, len(candidates), *ends.came.shape))
+    if len(ends.series):
+        fitted = in_blocks(partial(model._fitted_by_all, season), ends.history.values, ends.history.lengths)
+        for place, (name, one) in enumerate(candidates.items()):
+            ahead = forecast_in_blocks(one._ahead, ends.history, below(f"{name}/", fitted), ends.came.shape[1])
+            said[place], spread[place] = ahead.forecast, _absolute(ahead)
+    return _HeldOut(ends, said - ends.came, spread, able(history.values), _is_short(history.values))
+
+
+def _ends(held_out: _HeldOut) -> Ends:
+    return held_out.ends
+
+
+def _gains(held_out: _HeldOut) -> tuple[np.ndarray, np.ndarray]:
+    """What the autoregression gains beside the mean of the others, see `_shares`."""
+    errors, ends = held_out.errors, held_out.ends
+    other = np.where(able(ends.history.values)[:, None], errors[-1], np.nan)
+    return _sums(errors[:-1].mean(axis=0), other, ends.series, len(held_out.able))
+
+
+def _combined(held_out: _HeldOut, mean) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What the models together are off by, and expect to be ``(R, L)``, and the autoregression's share ``(N, L)``."""
+    share = _shares(_gains(held_out)[0], mean, held_out.able)
+    share[held_out.short] = 1.0  # the autoregression goes on as they end
+    weights = _weights(share[held_out.ends.series], held_out.ends.came.shape[1])
+    return (weights * held_out.errors).sum(axis=0), (weights * held_out.spread).sum(axis=0), share
+
+
+def _is_short(values) -> np.ndarray:
+    return (~np.isnan(values)).sum(axis=1) < _SHORT
 
 
 def _absolute(ahead: Ahead) -> np.ndarray:
@@ -255,32 +305,45 @@ def _share(errors, other) -> float:
     return float(_GRID[np.argmin(sizes)])
 
 
-def _shares(errors, other, series, has) -> np.ndarray:
-    """The share of another model beside the mean of the first ones for each series and lead ``(N, L)``.
+def _sums(errors, other, series, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sums ``Σ e (e - d)`` and ``Σ (e - d)²`` of each of so many series ``(2, N, L)``, and their steps ``(N,)``.
 
-    It is the one of least squares at the held-out ends, over all leads up to this one: ``Σ e (e - d) / Σ (e - d)²`` of
-    the errors e and d, between 0 and 1.
+    e and d are the errors of the mean of the first models and of another one at the held-out ends, over all leads up to
+    each.
 
     Parameters
     ----------
     errors, other : ndarray (R, L)
         NaN where nothing came, or there is no other model.
     series : ndarray (R,) of int
-    has : ndarray (N,) of bool
-        Which series have the other model.
     """
     known = ~np.isnan(errors) & ~np.isnan(other)
     errors, other = np.where(known, errors, 0.0), np.where(known, other, 0.0)
-    size, steps = np.zeros((2, len(has)))
+    size, steps = np.zeros((2, count))
     np.add.at(size, series, (np.abs(errors) + np.abs(other)).sum(axis=1))
     np.add.at(steps, series, known.sum(axis=1))
     unit = (size / np.maximum(2 * steps, 1))[series, None]  # a series counts whatever its units
     errors, other = errors / _positive(unit), other / _positive(unit)
-    sums = np.zeros((2, len(has), errors.shape[1]))
+    sums = np.zeros((2, count, errors.shape[1]))
     np.add.at(sums[0], series, errors * (errors - other))
     np.add.at(sums[1], series, (errors - other) ** 2)
-    sums = np.cumsum(sums, axis=2)
-    mean = sums.sum(axis=1) / max(steps.sum(), 1)
+    return np.cumsum(sums, axis=2), steps
+
+
+def _shares(sums, mean, has) -> np.ndarray:
+    """The share of another model beside the mean of the first ones for each series and lead ``(N, L)``.
+
+    It is the one of least squares at the held-out ends: ``Σ e (e - d) / Σ (e - d)²``, between 0 and 1.
+
+    Parameters
+    ----------
+    sums : ndarray (2, N, L)
+        See `_sums`.
+    mean : ndarray (2, L)
+        Of all series, for a step.
+    has : ndarray (N,) of bool
+        Which series have the other model.
+    """
     gain, power = sums + _SHARED * mean[:, None]
     share = gain / np.where(power > 0, power, 1.0)
     share = np.clip(3 * share - 1, 0.0, 1.0)  # a share of less than a third is none, one of more than two thirds is all

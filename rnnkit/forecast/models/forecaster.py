@@ -84,8 +84,8 @@ class Forecaster(saving.Savable):
         y : array_like (T,) or (B, T), list of array_like, or table
             One series in equal steps, or several of any lengths; NaN or masked in gaps. Or a table of pandas or polars
             with a row for each series and step, and a Series of either. Or a dask DataFrame, or a list of tables of
-            pandas or of delayed ones, for models that fit each series by itself: `predict` then fits as well, a
-            partition at a time.
+            pandas or of delayed ones: models that fit each series by itself do so in `predict`, a partition at a time;
+            others learn from all partitions now, on the workers.
         static : table, optional
             What is known of each series as a whole, for a model that reads covariates: a row for each series, with the
             table's column of ids; numbers, or texts, each of which becomes a column of zeros and ones.
@@ -109,7 +109,7 @@ class Forecaster(saving.Savable):
             For a table where narwhals is missing (extra "tables").
         """
         if (panels := partitions.handler_of(y, "panels")) is not None:
-            self._partitions = panels.fitted(self, y, static, frames.Columns(id, time, target), freq)
+            self._partitions = panels.fitted(self, y, static, frames.Columns(id, time, target), freq, progress)
             return self
         history = self._read(y, static, id=id, time=time, target=target, freq=freq)
         with history.naming():

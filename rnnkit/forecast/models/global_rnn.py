@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from rnnkit.arguments import is_integer, number_from_zero, whole
 from rnnkit.forecast.data.history import History
+from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.fitting.conformal import Calibration
 from rnnkit.forecast.fitting.held_out import Ends, leads_of
-from rnnkit.forecast.fitting.season import common_season
-from rnnkit.forecast.models.forecaster import LEVEL, Ahead, Fitted, Forecaster, checked_levels
+from rnnkit.forecast.models.forecaster import LEVEL, Ahead, Fitted, checked_levels
+from rnnkit.forecast.models.prepared import completed
 from rnnkit.forecast.models.smoothed_network import LAYERS, SmoothedNetwork
+from rnnkit.forecast.models.together import Progress, Together
 from rnnkit.hints import Array
 
 _NETWORK = ("layer", "units", "window", "networks", "epochs", "batch_size", "learning_rate", "seed")
@@ -21,7 +23,7 @@ _FURTHEST = 20.0  # a bound is at most this power of e away from its forecast
 _NAMES = {"lstm": "GlobalLSTM", "gru": "GlobalGRU", "rnn": "GlobalRNN"}
 
 
-class GlobalRNN(Forecaster):
+class GlobalRNN(Together):
     """One recurrent network for all series of a panel, beside exponential smoothing of each: ES-RNN.
 
     Positive series are taken as logarithms, unless these change by more than 1 from step to step. Exponential smoothing
@@ -157,18 +159,20 @@ class GlobalRNN(Forecaster):
         other._model = self._network().adapted(history, self._panel, progress)
         return other.predict(h, future=future, level=level)
 
-    def _fit(self, history: History, progress: Callable[[str], None] | None = None) -> Fitted:
-        season = self.season or history.season or common_season(history.values, history.lengths) or 1
+    def _learned(self, series: Blocks, progress: Progress = None):
+        season = self._season_of(series)
         sizes = {"season": np.array(season), "leads": np.array(self.leads or leads_of(season))}
         network = self._network(sizes)
-        ends, off = Ends.of(history, network.leads, once=True), np.zeros((0, network.leads))
-        if len(ends.series):
-            ahead = network.ahead(ends.history, network.fit(ends.history, progress), network.leads)
-            off = errors_in_spreads(ahead, ends.came)
+        ends, off = series.made(Ends.of, network.leads, True), np.zeros((0, network.leads))
+        if sum(ends.map(count_of)):
+            seen = ahead_of_ends(network, ends, progress)
+            off = np.concatenate([errors_in_spreads(ahead, came) for ahead, came in seen])
         calibration = Calibration.of(off)
-        fitted = network.fit(history, progress)
-        found = {"errors": calibration.errors, "counts": calibration.counts}
-        return Fitted(fitted.rows, fitted.panel | sizes | found)
+        found, panel = network.learned(series, progress)
+        return found, panel | sizes | {"errors": calibration.errors, "counts": calibration.counts}
+
+    def _completed(self, history: History, found, panel):
+        return completed(history, found)
 
     def _network(self, sizes: dict[str, np.ndarray] | None = None) -> SmoothedNetwork:
         """The networks' settings; by default with the season and the leads that `fit` found."""
@@ -185,6 +189,27 @@ class GlobalRNN(Forecaster):
         logarithms = ahead.of_logarithms[:, None]
         factor = np.expm1(np.clip(np.where(logarithms, off, 0.0), -_FURTHEST, _FURTHEST))
         return ahead.forecast + np.where(logarithms, ahead.forecast * factor, off)
+
+
+def count_of(ends: Ends) -> int:
+    """How many ends there are."""
+    return len(ends.series)
+
+
+def ahead_of_ends(network: SmoothedNetwork, ends: Blocks, progress: Progress = None) -> list[tuple[Ahead, np.ndarray]]:
+    """What a network that is trained on what comes before ends says of them, and what came, by block."""
+    found, panel = network.learned(ends.made(_before), progress)
+    return ends.some(_ahead_of_ends, (network, panel), list(enumerate(found)))
+
+
+def _before(ends: Ends) -> History:
+    return ends.history
+
+
+def _ahead_of_ends(ends: Ends, shared, found) -> tuple[Ahead, np.ndarray]:
+    network, panel = shared
+    fitted = Fitted(completed(ends.history, found), panel)
+    return network.ahead(ends.history, fitted, network.leads), ends.came
 
 
 def errors_in_spreads(ahead: Ahead, came) -> np.ndarray:

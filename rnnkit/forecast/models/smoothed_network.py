@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import expit, logit, ndtri
 
 from rnnkit.cells.smoothing import level_and_season
-from rnnkit.forecast.data.covariates import Covariates
+from rnnkit.forecast.data.covariates import Moments
 from rnnkit.forecast.data.history import History
-from rnnkit.forecast.fitting.decomposition import known_means
+from rnnkit.forecast.fitting.blocks import Blocks, Here
 from rnnkit.forecast.models.forecaster import Ahead, Fitted
+from rnnkit.forecast.models.prepared import Prepared, completed, futures, moments, part, prepared, restored, sizes
 from rnnkit.layers.dense import Dense
 from rnnkit.layers.merging import Concatenate
 from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
@@ -33,25 +35,11 @@ _START = logit(np.array([0.5, 0.1]))  # α and γ of all series, before training
 _FASTER = 20.0  # how much faster they move than the network's weights do
 _OWN = 0.05  # the learning rate of what a series has of its own
 _JITTER = 6.0  # steps by which a length may count for more: batches of like lengths, other ones in each epoch
-_USUAL = 0.1  # mean change of a series from step to step that is left as it is
 _UPDATES = 220  # by default
 _FEWEST, _MOST = 12, 60  # epochs for that: small panels are soon known by heart
 _READ_AT_ONCE = 2**16  # steps of all series that are forecast at a time
+_ROWS = 32  # series of a part of a batch that comes from several blocks
 _WARM = 12  # first steps of a series that teach nothing, at most
-
-
-class _Series(NamedTuple):
-    """Series as the network reads them: logarithms, or values in units of their own; shrunk where they vary widely."""
-
-    z: np.ndarray  # (N, T), NaN in gaps and after the end
-    lengths: np.ndarray  # (N,)
-    covariates: Covariates  # standardized, 0 where they are not known
-    rows: dict[str, np.ndarray]  # what `_units` found
-
-    @classmethod
-    def of(cls, history: History, rows: dict[str, np.ndarray], panel: dict[str, np.ndarray]) -> _Series:
-        covariates = history.known_besides.standardised(panel["centre"], panel["width"])
-        return cls(_standard(history.values, rows), history.lengths, covariates, rows)
 
 
 class _Smoothed(NamedTuple):
@@ -104,39 +92,35 @@ class SmoothedNetwork:
         self.networks, self.epochs, self.batch_size = networks, epochs, batch_size
         self.learning_rate, self.seed = learning_rate, seed
 
-    def fit(self, history: History, tell: Callable[[str], None] | None = None) -> Fitted:
-        """Train on series: parameters of each, and the networks' weights.
+    def learned(self, series: Blocks, tell: Callable[[str], None] | None = None):
+        """Train on blocks of series: what was found of each one's series, for `completed`, and the networks' weights.
 
-        The order of the series changes no bit.
+        The order of the series in a block changes no bit.
         """
-        order = _order(history)
-        history = _known_so_far(history, order)
-        centre, width = history.known_besides.scale()
-        panel = {"centre": centre, "width": width}
-        series = _Series.of(history, _units(history.values), panel)
-        rows, bounds = dict(series.rows), []
+        centre, width = Moments.together(series.map(moments)).scale()
+        panel, bounds = {"centre": centre, "width": width}, []
+        blocks = series.made(prepared, centre, width)
+        found: list[dict[str, np.ndarray]] = [{} for _ in blocks.map(sizes, 0)]
         for number in range(self.networks):
-            training = _Training(self, series, number, tell)
-            training.run(training.shared, self._epochs(len(series.z)))
+            training = _Training(self, blocks, number, tell)
+            training.run()
             panel |= {f"{number}/{name}": array.copy() for name, array in training.shared.items()}
-            rows |= {f"{number}/{name}": array for name, array in training.own.items()}
+            for rows, own in zip(found, training.own, strict=True):
+                rows |= {f"{number}/{name}": array for name, array in own.items()}
             bounds.append(training.furthest)
-        return Fitted(_back(rows, order), panel | {"furthest": np.max(bounds, axis=0)})
+        return found, panel | {"furthest": np.max(bounds, axis=0)}
 
     def adapted(
         self, history: History, panel: dict[str, np.ndarray], tell: Callable[[str], None] | None = None
     ) -> dict[str, np.ndarray]:
         """Parameters of series that the networks were not trained on; the networks stay as they are."""
-        order = _order(history)
-        history = _known_so_far(history, order)
-        series = _Series.of(history, _units(history.values), panel)
-        rows = dict(series.rows)
+        blocks = Here([history]).made(prepared, panel["centre"], panel["width"])
+        rows: dict[str, np.ndarray] = {}
         for number in range(self.networks):
-            training = _Training(self, series, number, tell)
-            training.shared = below(f"{number}/", panel)
-            training.run({}, _FEWEST)
-            rows |= {f"{number}/{name}": array for name, array in training.own.items()}
-        return _back(rows, order)
+            training = _Training(self, blocks, number, tell, below(f"{number}/", panel))
+            training.run()
+            rows |= {f"{number}/{name}": array for name, array in training.own[0].items()}
+        return completed(history, rows)
 
     def ahead(self, history: History, fitted: Fitted, h: int) -> Ahead:
         """Forecast the steps after each series' end.
@@ -149,16 +133,17 @@ class SmoothedNetwork:
             places = np.arange(start, min(start + each, len(found)))
             rows = {name: array[places] for name, array in fitted.rows.items()}
             part = history.until(places, history.lengths[places])
-            found[places] = self._quantiles(_Series.of(part, rows, fitted.panel), fitted.panel, h)
+            found[places] = self._quantiles(Prepared.of(part, rows, fitted.panel), fitted.panel, h)
         logs, unit = fitted.rows["logarithms"], fitted.rows["unit"][:, None]
-        median = _restored(found[..., 1], fitted.rows)
+        median = restored(found[..., 1], fitted.rows)
         median = np.where(history.positive[:, None], np.maximum(median, 0.0), median)
         return Ahead(median, (found[..., 2] - found[..., 0]) * unit / _DEVIATIONS, logs)
 
-    def _epochs(self, count: int) -> int:
-        return self.epochs or min(max(_FEWEST, -(-_UPDATES // -(-count // self.batch_size))), _MOST)
+    def epochs_of(self, batches: int) -> int:
+        """How often all series are gone through, in so many batches each time."""
+        return self.epochs or min(max(_FEWEST, -(-_UPDATES // batches)), _MOST)
 
-    def _quantiles(self, series: _Series, panel, h: int) -> np.ndarray:
+    def _quantiles(self, series: Prepared, panel, h: int) -> np.ndarray:
         """Quantiles of z ``(N, H, Q)`` ahead of each series."""
         own = [below(f"{number}/", series.rows) for number in range(self.networks)]
         networks = [_Network.of(self, below(f"{number}/", panel)) for number in range(self.networks)]
@@ -210,7 +195,7 @@ class _Network:
         self.smoothing = arrays["smoothing"]
 
     def smoothed(self, z, own: dict[str, np.ndarray], rows: dict[str, np.ndarray]) -> _Smoothed:
-        """Level and season of a batch of series, by its own parameters and what `_units` found."""
+        """Level and season of a batch of series, by its own parameters and what `units` found."""
         m = self.settings.season
         parameters = expit(_START + _FASTER * self.smoothing + np.stack([own["alpha"], own["gamma"]], axis=1))
         parameters[:, 1] *= m > 1
@@ -231,7 +216,7 @@ class _Network:
 
         return _Smoothed(found[..., 0], np.pad(found[..., 1], ((0, 0), (m, 0))), pull)
 
-    def inputs(self, series: _Series, smoothed: _Smoothed, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+    def inputs(self, series: Prepared, smoothed: _Smoothed, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         """What the layer reads at some steps ``(B, stop - start, F)``, and which entries of their windows are known."""
         w = self.settings.window
         left = np.pad(series.z[:, :stop] - smoothed.season[:, :stop], ((0, 0), (w - 1, 0)), constant_values=np.nan)
@@ -241,7 +226,7 @@ class _Network:
         besides = series.covariates.at_steps(start, stop, self.settings.leads)
         return np.concatenate([np.where(known, window, 0.0), besides], axis=2).astype(DTYPE), known
 
-    def ahead(self, series: _Series, own: dict[str, np.ndarray], furthest) -> np.ndarray:
+    def ahead(self, series: Prepared, own: dict[str, np.ndarray], furthest) -> np.ndarray:
         """Quantiles of z ``(B, L, Q)`` after each series' end."""
         count, steps = series.z.shape
         rows, last = np.arange(count), series.lengths - 1
@@ -258,204 +243,185 @@ class _Network:
         return said + (smoothed.level[rows, last, None] + season)[..., None]
 
 
-class _Training:
-    """One network on its way through batches of series."""
+class _Piece(NamedTuple):
+    """Series of a batch that are in the same block."""
 
-    def __init__(self, settings: SmoothedNetwork, series: _Series, number: int, tell=None):
-        self.settings, self.series, self.number, self.tell = settings, series, number, tell
-        count = len(series.z)
-        self.network = _Network(settings, settings.window + series.covariates.width(settings.leads), number)
-        self.own = {name: np.zeros(count) for name in ("alpha", "gamma", "level")}
-        self._moments = {name: np.zeros((2, count)) for name in self.own}
-        self._seen = np.zeros(count)  # updates of each series
+    rows: np.ndarray
+    own: dict[str, np.ndarray]  # what each has of its own
+    start: int  # the first step that is read
+    warm: int  # first steps that teach nothing
+
+
+class _Pulled(NamedTuple):
+    """Gradients of the loss of a piece, over what its series weigh."""
+
+    weight: float
+    shared: dict[str, np.ndarray]
+    own: dict[str, np.ndarray]
+    furthest: np.ndarray
+
+
+class _Weights(NamedTuple):
+    """A network at an update."""
+
+    settings: SmoothedNetwork
+    arrays: dict[str, np.ndarray]
+    trained: bool  # whether these are trained, not only what each series has of its own
+
+
+class _Training:
+    """One network on its way through batches of series; with weights that are given, these stay."""
+
+    def __init__(self, settings: SmoothedNetwork, blocks: Blocks, number: int, tell=None, weights=None):
+        self.settings, self.blocks, self.number, self.tell = settings, blocks, number, tell
+        self.lengths, widths = zip(*blocks.map(sizes, settings.leads), strict=True)
+        self.fixed = weights is not None
+        self.shared = weights or _Network(settings, settings.window + widths[0], number).shared
+        names = ("alpha", "gamma", "level")
+        self.own = [{name: np.zeros(len(one)) for name in names} for one in self.lengths]
+        self._moments = [{name: np.zeros((2, len(one))) for name in names} for one in self.lengths]
+        self._seen = [np.zeros(len(one)) for one in self.lengths]  # updates of each series
         self._random = np.random.default_rng([settings.seed, number])
         first = settings.season if settings.season > 1 else 3
-        self.warm = min(first, _WARM, int(series.lengths.max()) // 3)
+        self.warm = min(first, _WARM, int(np.concatenate(self.lengths).max()) // 3)
         self.furthest = np.zeros(settings.leads)
+        batch = settings.batch_size
+        self._parts = min(sum(len(one) > 0 for one in self.lengths), -(-batch // _ROWS))
+        self._each = -(-batch // self._parts)
+        self.batches = -(-sum(-(-len(one) // self._each) for one in self.lengths) // self._parts)
 
-    @property
-    def shared(self) -> dict[str, np.ndarray]:
-        return self.network.shared
-
-    @shared.setter
-    def shared(self, arrays):
-        self.network.shared = arrays
-
-    def run(self, shared: dict[str, np.ndarray], epochs: int) -> None:
-        """Train what each series has of its own, and `shared` weights unless there are none."""
-        batches = -(-len(self.series.z) // self.settings.batch_size)
-        decay = CosineDecay(1.0, epochs * batches)
-        optimizer = Adam(CosineDecay(self.settings.learning_rate, epochs * batches), global_clipnorm=1.0)
+    def run(self) -> None:
+        """Train."""
+        epochs = _FEWEST if self.fixed else self.settings.epochs_of(self.batches)
+        decay = CosineDecay(1.0, epochs * self.batches)
+        optimizer = Adam(CosineDecay(self.settings.learning_rate, epochs * self.batches), global_clipnorm=1.0)
         update = 0
         for epoch in range(epochs):
-            for rows in self._batches():
-                gradients, own = self._gradients(rows, bool(shared))
-                if shared:
-                    shared = optimizer.apply(shared, gradients)
-                    self.shared = shared
-                self._follow(rows, own, _OWN * decay(update))
+            for given in self._drawn():
+                shared = _Weights(self.settings, self.shared, not self.fixed)
+                found = self.blocks.some(_pulled, shared, given)
+                total = max(sum(one.weight for one in found), np.finfo(np.float64).tiny)
+                shares = [one.weight / total for one in found]
+                if not self.fixed:
+                    gradients = [times(one.shared, share) for one, share in zip(found, shares, strict=True)]
+                    self.shared = optimizer.apply(self.shared, summed(gradients))
+                count = sum(len(piece.rows) for _, piece in given)
+                for (block, piece), one, share in zip(given, found, shares, strict=True):
+                    self.furthest = np.maximum(self.furthest, one.furthest)
+                    self._follow(block, piece.rows, times(one.own, share), count, _OWN * decay(update))
                 update += 1
             if self.tell is not None:
                 self.tell(f"network {self.number + 1}, epoch {epoch + 1} of {epochs}")
 
-    def _batches(self) -> Iterator[np.ndarray]:
-        """Series of like lengths, in a random order."""
-        lengths = self.series.lengths
-        order = np.argsort(lengths + self._random.uniform(0, _JITTER, len(lengths)), kind="stable")
-        size = self.settings.batch_size
-        starts = np.arange(0, len(order), size)
-        for start in self._random.permutation(starts):
-            yield order[start : start + size]
+    def _drawn(self) -> Iterator[list[tuple[int, _Piece]]]:
+        """Batches of pieces: series of like lengths of a block, in a random order."""
+        pieces = []
+        for block, lengths in enumerate(self.lengths):
+            order = np.argsort(lengths + self._random.uniform(0, _JITTER, len(lengths)), kind="stable")
+            pieces += [(block, order[start : start + self._each]) for start in range(0, len(order), self._each)]
+        places = self._random.permutation(np.arange(len(pieces))).tolist()
+        for first in range(0, len(places), self._parts):
+            yield [self._piece(*pieces[place]) for place in places[first : first + self._parts]]
 
-    def _gradients(self, rows, all_weights: bool):
-        """Gradients of the loss of a batch, by shared weights and by what each series has of its own."""
-        network, leads = self.network, self.settings.leads
-        series = _part(self.series, rows, int(self.series.lengths[rows].max()))
-        count, steps = series.z.shape
-        own = {name: array[rows] for name, array in self.own.items()}
-        smoothed = network.smoothed(series.z, own, series.rows)
+    def _piece(self, block: int, rows) -> tuple[int, _Piece]:
+        steps = int(self.lengths[block][rows].max())
         start = int(self._random.integers(0, steps - LONGEST + 1)) if steps > LONGEST else 0
-        stop = min(start + LONGEST, steps)
-        x, known = network.inputs(series, smoothed, start, stop)
-        said, pullback = network.model.vjp(x)
-        said = said.reshape(count, stop - start, leads, len(QUANTILES)).astype(np.float64)
-        ahead = np.arange(start, stop)[:, None] + 1 + np.arange(leads) % self.settings.season  # places in the season
-        wanted = _futures(series.z, start, stop, leads) - smoothed.season[:, ahead]
-        wanted -= smoothed.level[:, start:stop, None]
-        taught = ~np.isnan(wanted)
-        taught[:, : max(self.warm - start, 0)] = False
-        wanted = np.where(taught, wanted, 0.0)
-        self.furthest = np.maximum(self.furthest, np.abs(wanted).max(axis=(0, 1)))
-        # Each series counts as it varies: the loss is one of logarithms.
-        weight = series.rows["unit"][:, None, None] * taught
-        weight /= max(weight.sum(), np.finfo(np.float64).tiny)
-        slope = np.where(wanted[..., None] > said, QUANTILES, QUANTILES - 1) * weight[..., None]
-        pulled = pullback((-slope).reshape(count, stop - start, -1).astype(DTYPE))
-        d_window = np.where(known, pulled.x[..., : self.settings.window].astype(np.float64), 0.0)
-        d_wanted = slope.sum(axis=3)
-        d_level, d_season = np.zeros(smoothed.level.shape), np.zeros(smoothed.season.shape)
-        d_level[:, start:stop] = -d_wanted.sum(axis=2) - d_window.sum(axis=2)
-        for lead in range(leads):
-            first = start + 1 + lead % self.settings.season
-            d_season[:, first : first + stop - start] -= d_wanted[:, :, lead]
-        for place in range(self.settings.window):
-            lag = self.settings.window - 1 - place
-            first = max(start - lag, 0)
-            d_season[:, first : stop - lag] -= d_window[:, first + lag - start :, place]
-        own_gradients = smoothed.pull(d_level, d_season)
-        gradients = {}
-        if all_weights:
-            both = np.array([own_gradients[name].sum() for name in ("alpha", "gamma")])
-            gradients = {**pulled.weights, "smoothing": (_FASTER * both).astype(DTYPE)}
-        return gradients, own_gradients
+        return block, _Piece(rows, {name: array[rows] for name, array in self.own[block].items()}, start, self.warm)
 
-    def _follow(self, rows, gradients, rate: float) -> None:
-        """An update of Adam for the series of a batch alone."""
-        self._seen[rows] += 1
-        seen = self._seen[rows]
+    def _follow(self, block: int, rows, gradients, count: int, rate: float) -> None:
+        """An update of Adam for the series of a batch alone, of so many series."""
+        self._seen[block][rows] += 1
+        seen = self._seen[block][rows]
         for name, gradient in gradients.items():
-            mean, square = self._moments[name]
-            gradient = gradient * len(rows)
+            mean, square = self._moments[block][name]
+            gradient = gradient * count
             mean[rows] = 0.9 * mean[rows] + 0.1 * gradient
             square[rows] = 0.99 * square[rows] + 0.01 * gradient**2
             moved = mean[rows] / (1 - 0.9**seen) / (np.sqrt(square[rows] / (1 - 0.99**seen)) + 1e-8)
-            self.own[name][rows] -= rate * moved
+            self.own[block][name][rows] -= rate * moved
+
+
+def times(gradients: dict[str, np.ndarray], share: float) -> dict[str, np.ndarray]:
+    """Gradients times a number, of their dtypes."""
+    return {name: array * array.dtype.type(share) for name, array in gradients.items()}
+
+
+def summed(gradients: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Gradients added in pairs of neighbours, then in pairs of pairs."""
+    level = list(gradients)
+    while len(level) > 1:
+        level = [_sum(*level[i : i + 2]) for i in range(0, len(level), 2)]
+    return level[0]
+
+
+def _sum(first: dict[str, np.ndarray], second: dict[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
+    return first if second is None else {name: array + second[name] for name, array in first.items()}
+
+
+class _Own(threading.local):
+    """The network of a thread: the last one that it computed with."""
+
+    network: _Network | None = None
+    made_for: Any = None
+    arrays: Any = None
+
+    def with_weights(self, weights: _Weights) -> _Network:
+        """It, with these weights."""
+        made_for = {**vars(weights.settings), "inputs": len(weights.arrays["layer/kernel"])}
+        if self.network is None or self.made_for != made_for:
+            self.network, self.made_for = _Network.of(weights.settings, weights.arrays), made_for
+        elif self.arrays is not weights.arrays:
+            self.network.shared = weights.arrays
+        self.arrays = weights.arrays
+        return self.network
+
+
+_own = _Own()
+
+
+def _pulled(every: Prepared, weights: _Weights, piece: _Piece) -> _Pulled:
+    """Gradients of the loss of a piece, by shared weights and by what each series has of its own."""
+    network, leads = _own.with_weights(weights), weights.settings.leads
+    settings, start, rows = weights.settings, piece.start, piece.rows
+    series = part(every, rows, int(every.lengths[rows].max()))
+    count, steps = series.z.shape
+    smoothed = network.smoothed(series.z, piece.own, series.rows)
+    stop = min(start + LONGEST, steps)
+    x, known = network.inputs(series, smoothed, start, stop)
+    said, pullback = network.model.vjp(x)
+    said = said.reshape(count, stop - start, leads, len(QUANTILES)).astype(np.float64)
+    ahead = np.arange(start, stop)[:, None] + 1 + np.arange(leads) % settings.season  # places in the season
+    wanted = futures(series.z, start, stop, leads) - smoothed.season[:, ahead]
+    wanted -= smoothed.level[:, start:stop, None]
+    taught = ~np.isnan(wanted)
+    taught[:, : max(piece.warm - start, 0)] = False
+    wanted = np.where(taught, wanted, 0.0)
+    furthest = np.abs(wanted).max(axis=(0, 1))
+    # Each series counts as it varies: the loss is one of logarithms.
+    weight = series.rows["unit"][:, None, None] * taught
+    total = float(weight.sum())
+    weight /= max(total, np.finfo(np.float64).tiny)
+    slope = np.where(wanted[..., None] > said, QUANTILES, QUANTILES - 1) * weight[..., None]
+    pulled = pullback((-slope).reshape(count, stop - start, -1).astype(DTYPE))
+    d_window = np.where(known, pulled.x[..., : settings.window].astype(np.float64), 0.0)
+    d_wanted = slope.sum(axis=3)
+    d_level, d_season = np.zeros(smoothed.level.shape), np.zeros(smoothed.season.shape)
+    d_level[:, start:stop] = -d_wanted.sum(axis=2) - d_window.sum(axis=2)
+    for lead in range(leads):
+        first = start + 1 + lead % settings.season
+        d_season[:, first : first + stop - start] -= d_wanted[:, :, lead]
+    for place in range(settings.window):
+        lag = settings.window - 1 - place
+        first = max(start - lag, 0)
+        d_season[:, first : max(stop - lag, 0)] -= d_window[:, first + lag - start :, place]
+    own_gradients = smoothed.pull(d_level, d_season)
+    gradients = {}
+    if weights.trained:
+        both = np.array([own_gradients[name].sum() for name in ("alpha", "gamma")])
+        gradients = {**pulled.weights, "smoothing": (_FASTER * both).astype(DTYPE)}
+    return _Pulled(total, gradients, own_gradients, furthest)
 
 
 @lru_cache(maxsize=16)
 def _smoothing(season: int) -> RNN:
     return RNN(level_and_season(period=season), return_sequences=True, dtype="float64")
-
-
-def _order(history: History) -> np.ndarray:
-    """An order of series by what they hold, wherever they stand."""
-    values, lengths = history.values, history.lengths
-    return np.array(sorted(range(len(lengths)), key=lambda row: (lengths[row], values[row, : lengths[row]].tobytes())))
-
-
-def _known_so_far(history: History, order) -> History:
-    """The series in this order, with what was known of them at their ends."""
-    history = history.until(order, history.lengths[order])
-    return history._replace(covariates=history.known_besides.so_far(history.lengths))
-
-
-def _back(rows: dict[str, np.ndarray], order) -> dict[str, np.ndarray]:
-    """What was found of series in an order, as they stood before."""
-    places = np.argsort(order)
-    return {name: array[places] for name, array in rows.items()}
-
-
-def _part(series: _Series, rows, steps: int) -> _Series:
-    """Some series, up to a step."""
-    found = {name: array[rows] for name, array in series.rows.items()}
-    return _Series(series.z[rows, :steps], series.lengths[rows], series.covariates.of_rows(rows), found)
-
-
-def _futures(z, start: int, stop: int, leads: int) -> np.ndarray:
-    """What follows each step from `start` to `stop`, ``(B, stop - start, L)``; NaN where nothing is known."""
-    padded = np.pad(z, ((0, 0), (0, leads)), constant_values=np.nan)[:, start + 1 : stop + leads]
-    return np.lib.stride_tricks.sliding_window_view(padded, leads, axis=1)
-
-
-def _units(values) -> dict[str, np.ndarray]:
-    """How series are made alike.
-
-    Positive values are taken as logarithms unless these change by more than 1 from value to value; others are divided
-    by ten times their mean change, so that they change by 0.1. Both are then divided by the square root of their mean
-    change over 0.1, so that calm series aren't lost beside restless ones.
-
-    Returns
-    -------
-    dict of ndarray (N,)
-        ``logarithms``; ``unit`` and ``centre``: z is (value - centre) / unit; ``first`` and ``change`` of z: its mean
-        over the first values and its mean change, 0 for constant series.
-    """
-    positive = np.nanmin(values, axis=1) > 0
-    logs = np.log(np.where(positive[:, None], values, 1.0))
-    logarithms = positive & (_changes(np.where(positive[:, None], logs, np.nan)) <= 1)
-    z = np.where(logarithms[:, None], logs, values)
-    z = np.where(np.isnan(values), np.nan, z)
-    change = _changes(z)
-    size = np.abs(known_means(np.abs(z)))
-    change = np.where(change > 1e-12 * size, change, 0.0)  # rounding
-    usual = np.where(change > 0, change, _USUAL)
-    unit = np.where(logarithms, np.sqrt(usual / _USUAL), usual / _USUAL)
-    centre = np.where(logarithms, 0.0, _first_mean(z))
-    z = (z - centre[:, None]) / unit[:, None]
-    return {
-        "logarithms": logarithms,
-        "unit": unit,
-        "centre": centre,
-        "first": _first_mean(z),
-        "change": change / unit,
-    }
-
-
-def _changes(values) -> np.ndarray:
-    """The mean change from one value to the next ``(N,)``, over gaps too; 0 for a single value."""
-    found = np.zeros(len(values))
-    for row, one in enumerate(values):
-        known = one[~np.isnan(one)]
-        if len(known) > 1:
-            found[row] = np.abs(np.diff(known)).mean()
-    return found
-
-
-def _first_mean(z) -> np.ndarray:
-    """The mean of each row's first six values."""
-    known = ~np.isnan(z)
-    return known_means(np.where(np.cumsum(known, axis=1) <= 6, z, np.nan))
-
-
-def _standard(values, rows) -> np.ndarray:
-    logs = rows["logarithms"][:, None]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        z = np.where(logs, np.log(np.where(logs, values, 1.0)), values)
-    z = (z - rows["centre"][:, None]) / rows["unit"][:, None]
-    return np.where(np.isfinite(z), z, np.nan)
-
-
-def _restored(z, rows) -> np.ndarray:
-    logs = rows["logarithms"][:, None]
-    values = z * rows["unit"][:, None] + rows["centre"][:, None]
-    return np.where(logs, np.exp(np.where(logs, values, 0.0)), values)

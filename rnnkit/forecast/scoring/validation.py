@@ -156,19 +156,26 @@ def check_long_enough(some, longest: int, last) -> None:
         )
 
 
-def _found(models, history: History, origins: Origins, refits, static, level, progress) -> dict[str, np.ndarray]:
+def _refitted(model: Forecaster, known: History, window: int) -> Forecaster:
+    """A model that was fitted to what is known at a window."""
+    return model.copy()._refit(known)
+
+
+def _found(
+    models, history: History, origins: Origins, refits, static, level, progress, fit=_refitted
+) -> dict[str, np.ndarray]:
     """What came, and what each model said, ``(W, B, H)``."""
     came = np.take_along_axis(history.values[None], origins.steps, axis=2)
     found = {"y": np.where(origins.able[:, :, None], came, np.nan)}
     for model in models:
         known_to_it = model._beside(history, static if model.reads_covariates else None)
-        for window, part in _windows_of(model, known_to_it, origins, refits, level, progress):
+        for window, part in _windows_of(model, known_to_it, origins, refits, level, progress, fit):
             for name, array in part.items():
                 found.setdefault(name, np.full(came.shape, np.nan))[window, origins.able[window]] = array
     return found
 
 
-def _windows_of(model, history, origins: Origins, refits, level, progress):
+def _windows_of(model, history, origins: Origins, refits, level, progress, fit):
     """Each window that has series, with the columns of a model for them."""
     fitted, levels = None, level if level is not None or history.frame is None else model.level
     for window, (ends, able) in enumerate(zip(origins.ends, origins.able, strict=True)):
@@ -178,7 +185,7 @@ def _windows_of(model, history, origins: Origins, refits, level, progress):
         known = history.until(rows, ends[rows])
         if refits[window] or fitted is None:
             with history.naming(rows):
-                fitted = model.copy()._refit(known)
+                fitted = fit(model, known, window)
         yield window, fitted._columns(known, origins.h, levels)
         if progress is not None:
             progress(f"{model.name}, window {window + 1} of {len(refits)}")
@@ -194,6 +201,9 @@ def as_table(history: History, origins: Origins, found: dict[str, np.ndarray]):
     return history.frame.rows(series, ends + lead, columns, cutoffs=ends - 1)
 
 
-def validated(models: Sequence[Forecaster], history: History, origins: Origins, refits, level):
-    """As `cross_validation`, of a part of the series of a table: models are fitted in the windows `refits` ``(W,)``."""
-    return as_table(history, origins, _found(models, history, origins, refits, None, level, None))
+def validated(models: Sequence[Forecaster], history: History, origins: Origins, refits, level, fit=_refitted):
+    """As `cross_validation`, of a part of the series of a table.
+
+    Models are made by ``fit(model, known, window)`` in the windows `refits` ``(W,)``.
+    """
+    return as_table(history, origins, _found(models, history, origins, refits, None, level, None, fit))

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 import rnnkit as rk
-from rnnkit.forecast.fitting.season import autocorrelation, common_season, find_season, refined_period
+from rnnkit.forecast.fitting.season import (
+    autocorrelation,
+    common_season,
+    elected,
+    find_season,
+    refined_period,
+    season_votes,
+)
 from rnnkit.forecast.scoring.backtest import first_origin
 
 SUNSPOTS, CO2 = rk.datasets.load_sunspots()[1], rk.datasets.load_co2()[1]
@@ -56,6 +63,16 @@ def test_a_period_between_whole_steps_is_found(period, rng):
 
 def test_two_seasons_are_too_few_to_refine():
     assert refined_period(np.sin(np.arange(30))[None], 12) == 12.0
+
+
+def test_parts_elect_the_season_of_the_longest_series():
+    lengths = np.array([60, 90, 80, 61, 140, 120])
+    season = np.where(lengths > 85, 12, 7)[:, None]
+    values = np.sin(2 * np.pi * np.arange(140) / season)
+    values[np.arange(140) >= lengths[:, None]] = np.nan
+    votes = [season_votes(values[part], lengths[part], 3) for part in (slice(0, 2), slice(2, 2), slice(2, 6))]
+    assert elected(votes, 3) == common_season(values, lengths, 3) == 12
+    assert common_season(values[:4], lengths[:4]) == 7
 
 
 def test_half_of_the_series_are_enough_for_a_common_season():

@@ -5,11 +5,21 @@ import pytest
 
 import rnnkit as rk
 from rnnkit.forecast.data.history import History
+from rnnkit.forecast.fitting.blocks import Here
 from rnnkit.forecast.models import smoothed_network
 from rnnkit.forecast.models.auto import Auto
 from rnnkit.forecast.models.forecaster import Fitted
 from rnnkit.forecast.models.global_rnn import GlobalRNN
-from rnnkit.forecast.models.smoothed_network import QUANTILES, SmoothedNetwork, _Series, _Training, _units
+from rnnkit.forecast.models.prepared import prepared
+from rnnkit.forecast.models.smoothed_network import (
+    QUANTILES,
+    SmoothedNetwork,
+    _Network,
+    _Piece,
+    _pulled,
+    _Training,
+    _Weights,
+)
 
 SMALL = {"units": 4, "networks": 1, "epochs": 3, "batch_size": 8}
 
@@ -47,12 +57,12 @@ def slow_smoothing(z, alpha, gamma, level, period):
     return levels, seasons
 
 
-def slow_loss(training, rows):
+def slow_loss(network, series, own_of_all, warm, rows):
     """The pinball loss of a batch, value by value."""
-    network, settings, series = training.network, training.settings, training.series
+    settings = network.settings
     total = weights = 0.0
     for row in rows:
-        z, own = series.z[row, : series.lengths[row]], {name: array[row] for name, array in training.own.items()}
+        z, own = series.z[row, : series.lengths[row]], {name: array[row] for name, array in own_of_all.items()}
         unit, first, change = (series.rows[name][row] for name in ("unit", "first", "change"))
         logits = smoothed_network._START + 20 * network.smoothing + [own["alpha"], own["gamma"]]
         alpha, gamma = 1 / (1 + np.exp(-logits))
@@ -64,7 +74,7 @@ def slow_loss(training, rows):
                 if at >= 0 and not np.isnan(z[at]):
                     x[0, t, place] = z[at] - seasons[at] - levels[t]
         said = network.model(x).reshape(len(z), settings.leads, len(QUANTILES))
-        for t in range(training.warm, len(z)):
+        for t in range(warm, len(z)):
             for lead in range(settings.leads):
                 at = t + 1 + lead
                 if at < len(z) and not np.isnan(z[at]):
@@ -80,35 +90,65 @@ def test_gradients_are_those_of_the_slow_loss(monkeypatch, rng):
     monkeypatch.setattr(smoothed_network, "DTYPE", "float64")
     panel = waves(3, lengths=(9, 14))
     panel[1][4] = np.nan
-    values, history = None, History.of(panel)
+    history = History.of(panel)
     settings = SmoothedNetwork(4, 6, "gru", 3, None, 1, 1, 8, 0.01, 0)
-    none = {"centre": np.zeros(0), "width": np.zeros(0)}
-    training = _Training(settings, _Series.of(history, _units(history.values), none), 0)
-    values = {name: rng.normal(size=array.shape) * 0.1 for name, array in training.shared.items()}
-    training.shared = values
-    for array in training.own.values():
-        array[:] = 0.3 * rng.normal(size=len(array))
-    rows = np.arange(3)
-    gradients, own = training._gradients(rows, True)
+    series = prepared(history, np.zeros(0), np.zeros(0))
+    first = _Network(settings, settings.window)
+    values = {name: rng.normal(size=array.shape) * 0.1 for name, array in first.shared.items()}
+    own = {name: 0.3 * rng.normal(size=3) for name in ("alpha", "gamma", "level")}
+    rows, warm = np.arange(3), 4
+    found = _pulled(series, _Weights(settings, values, True), _Piece(rows, own, 0, warm))
+    network = _Network.of(settings, values)
     step = 1e-6
 
     def slope(array, place, put=lambda: None):
-        found = []
+        sides = []
         for sign in (1, -1):
             array[place] += sign * step
             put()
-            found.append(slow_loss(training, rows))
+            sides.append(slow_loss(network, series, own, warm, rows))
             array[place] -= sign * step
         put()
-        return (found[0] - found[1]) / (2 * step)
+        return (sides[0] - sides[1]) / (2 * step)
 
-    for name, array in training.own.items():
+    for name, array in own.items():
         for row in rows:
-            np.testing.assert_allclose(own[name][row], slope(array, row), rtol=1e-5, atol=1e-8)
+            np.testing.assert_allclose(found.own[name][row], slope(array, row), rtol=1e-5, atol=1e-8)
     for name, array in values.items():
         place = np.unravel_index(int(rng.integers(array.size)), array.shape)
-        expected = slope(array, place, lambda: setattr(training, "shared", values))
-        np.testing.assert_allclose(gradients[name][place], expected, rtol=1e-5, atol=1e-8)
+        expected = slope(array, place, lambda: setattr(network, "shared", values))
+        np.testing.assert_allclose(found.shared[name][place], expected, rtol=1e-5, atol=1e-8)
+
+
+def test_batches_of_parts_of_several_blocks_train_as_those_of_one(monkeypatch):
+    monkeypatch.setattr(smoothed_network, "_ROWS", 1)
+    panel = waves(5, lengths=(20, 21))
+    panel[0] = 100 * panel[0][:9]
+    settings = SmoothedNetwork(4, 6, "gru", 3, None, 1, 4, 8, 0.01, 0)
+
+    moved = {}
+
+    def noted(training, block, rows, gradients, count, rate, follow=_Training._follow):
+        places = sum(map(len, training.lengths[:block])) + rows
+        for name, array in gradients.items():
+            moved.setdefault((len(training.lengths), name), np.zeros(5))[places] += count * array
+        follow(training, block, rows, gradients, count, rate)
+
+    monkeypatch.setattr(_Training, "_follow", noted)
+
+    def trained(*parts):
+        made = [prepared(History.of(one), np.zeros(0), np.zeros(0)) for one in parts]
+        training = _Training(settings, Here(made), 0)
+        training.run()
+        own = {name: np.concatenate([one[name] for one in training.own]) for name in training.own[0]}
+        return training.batches, training.shared | own | {"furthest": training.furthest}
+
+    (batches, one), (also, several) = trained(panel), trained(panel[:1], panel[1:])
+    assert batches == also == 1
+    for name, array in one.items():
+        np.testing.assert_allclose(several[name], array, rtol=1e-3, atol=1e-5, err_msg=name)
+        if (1, name) in moved:
+            np.testing.assert_allclose(moved[2, name], moved[1, name], rtol=1e-3, atol=1e-7, err_msg=name)
 
 
 # Series
@@ -123,6 +163,12 @@ def test_it_learns_what_series_have_in_common(panel, model):
     size = np.array([one.mean() for one in known])[:, None]
     assert np.mean(np.abs(said - came) / size) < 0.9 * np.mean(np.abs(naive - came) / size)
     assert model.predict(4).shape == (20, 4)
+
+
+def test_series_may_all_be_shorter_than_the_window():
+    panel = [np.arange(5.0, 5.0 + n) for n in (8, 9, 9)]
+    said = GlobalRNN(4, units=2, window=12, networks=1, epochs=2).fit(panel).predict(3)
+    assert said.shape == (3, 3) and np.isfinite(said).all()
 
 
 def test_series_of_every_kind_have_forecasts(panel, model):

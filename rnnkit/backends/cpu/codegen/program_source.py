@@ -144,6 +144,9 @@ class SourceWriter(Stages):
         admit = "admit(team, barrier, all_parts, start, turn, first_patience if start == 0 else 0)"
         return [
             *self.move(BLOCK),
+            f"if {MOVED[BLOCK]} != {MOVED[STEP]}:",  # a part that was left may still read the block before
+            f"    {MOVED[BLOCK]} = {MOVED[STEP]}",
+            f"    staged_x += {MOVED[STEP]}",
             "count = min(block, steps - start)",
             f"if barrier != 0 and parts == 1 and {admit} != 0:",
             "    parts = all_parts",

@@ -78,7 +78,7 @@ class ThreadTeam:
         self._held: list = [None] * _MOST  # arrays that a slot's last job uses, held while it may run
         self._memory: list = [None] * _MOST
         self._shared: np.ndarray | None = None
-        self._rest, self._rest_until = tuning.REST, -tuning.LONGEST_REST
+        self._rest, self._rest_until = tuning.REST, 0.0
 
     def run(self, address, p, n, rows, blocks, memory, units, threads, keep) -> int | None:
         """Run a program over rows: workers take blocks of rows, or, with ``units``, each computes some units.
@@ -159,9 +159,13 @@ class ThreadTeam:
         job.words[barrier.SCRATCH : barrier.SCRATCH + 1 + len(idle)] = line_start(self._shared)
         for slot in idle:
             self._held[slot] = (job, shared, self._shared, keep)
+        start = time.perf_counter()
         self._lead(job.address, 1 + len(idle), 0)
         abandoned = shared.words[0] == barrier.BROKEN
-        self._note(suspended=abandoned)
+        if abandoned:
+            self._rest_after(min(time.perf_counter() - start, tuning.LONGEST_WAIT))
+        elif shared.words[1]:  # the others joined
+            self._rest = tuning.REST
         return ABANDONED if abandoned else True
 
     def _run_rows(self, job, idle, memory, keep) -> bool:
@@ -180,20 +184,24 @@ class ThreadTeam:
             self._wait(job.address, tuning.LOOK_PAUSES)
             if time.perf_counter() - start > tuning.OVERTIME * own + tuning.GRACE:
                 if own < tuning.LONG:
-                    self._note(suspended=True)
+                    self._rest_after(time.perf_counter() - start)
                     return False
                 time.sleep(tuning.NAP)  # leaves this processor to the suspended worker
         self._wait(job.address, 0)  # an acquire: what workers wrote is visible from here on
-        self._note(suspended=time.perf_counter() - start > tuning.OVERTIME * own + tuning.GRACE)
+        waited = time.perf_counter() - start - own
+        if waited > (tuning.OVERTIME - 1) * own + tuning.GRACE:
+            self._rest_after(waited)
+        else:
+            self._rest = tuning.REST
         return True
 
-    def _note(self, suspended):
-        """Run without workers for a while after one was suspended; four times as long if it happens again soon."""
-        if suspended:
-            now = time.perf_counter()
-            again = now - self._rest_until < tuning.SOON
-            self._rest = min(4 * self._rest, tuning.LONGEST_REST) if again else tuning.REST
-            self._rest_until = now + self._rest
+    def _rest_after(self, lost):
+        """Run without workers for a multiple of the seconds that a stop of one cost; a larger one after each in a row.
+
+        So what the next stop costs is a small part of the time, and a processor that comes back is soon used again.
+        """
+        self._rest_until = time.perf_counter() + self._rest * lost
+        self._rest = min(tuning.REST_GROWTH * self._rest, tuning.LONGEST_REST)
 
 
 class _Words:

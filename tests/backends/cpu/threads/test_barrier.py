@@ -25,7 +25,7 @@ from rnnkit.backends.cpu import program, tuning
 from rnnkit.backends.cpu.codegen.tables import ARGUMENTS
 from rnnkit.backends.cpu.compile import team
 from rnnkit.backends.cpu.language import programs
-from rnnkit.backends.cpu.threads import barrier
+from rnnkit.backends.cpu.threads import barrier, shared_functions
 from rnnkit.backends.cpu.threads import team as teams
 from rnnkit.backends.shared import thread_pool as threads_module
 
@@ -118,31 +118,121 @@ def test_L3_a_partner_is_left_in_the_middle(name, shared, monkeypatch):
             same_bits(everything(layer, x, constants, m), expected)
 
 
-def test_a_gradient_is_computed_again_where_a_partner_was_left(shared, monkeypatch):
-    """What a partner that was left knows of the block may be old, so nothing is kept of what it may have written."""
-    layer, x = rk.LSTM(33, return_sequences=True, dtype="float64", seed=0), inputs("lstm", 1, 40, 17)[0]
+def gradient_of(layer, x, constants, mask):
+    y, pullback = layer.vjp(x, constants=constants, mask=mask)
+    found = pullback(tree_of_ones(y))
+    return flat([y, found.x, *found.weights.values()])
+
+
+def tree_of_ones(y):
+    return [tree_of_ones(one) for one in y] if isinstance(y, (list, tuple)) else np.ones_like(y)
+
+
+@pytest.mark.parametrize("name", ["lstm", "GRUCell", "attention", "two_speeds", "clockwork"])
+@pytest.mark.parametrize("batch", [1, 8])
+def test_L3_a_partner_is_left_in_the_middle_of_a_gradient(name, batch, shared, monkeypatch):
+    """What it writes later is dropped; nothing is computed again but with a mask, which may hold states."""
+    layer, (x, constants) = layer_of(name, units=33, features=17), inputs(name, batch, 40, 17)
+    mask = make_mask("random", batch, 40, np.random.default_rng(3))
+    monkeypatch.setattr(tuning, "BLOCK_BYTES", 1)  # blocks of one step: the next one soon takes the memory of the last
+    monkeypatch.setattr(tuning, "PASS", 1 << 17)  # and many calls in which a partner may be left
+    monkeypatch.setattr(tuning, "LEAST_ENTRIES", 1)
     shared(1)
-    y, pullback = layer.vjp(x)
-    alone = pullback(np.ones_like(y))
+    alone = [gradient_of(layer, x, constants, m) for m in (None, mask)]
     monkeypatch.setattr(tuning, "PATIENCE", -(10**6))
-    shared(2)
+    monkeypatch.setattr(tuning, "GRACE", -1.0)
+    monkeypatch.setattr(tuning, "LOOK_PAUSES", 0)
     abandoned, run = [], program.Program.run
 
     def watched(self, record, alone=False):
         result = run(self, record, alone)
         if record.placed:
-            abandoned.append((record.abandoned, alone))
+            abandoned.append((record.abandoned, alone, record.mask is not None))
         return result
 
     monkeypatch.setattr(program.Program, "run", watched)
+    shared(4)  # more than there are processors: some are stopped in the middle of a step
     for number, _ in enumerate(patience.tries("a partner is left"), 1):
-        again, pullback = layer.vjp(x)
-        gradient = pullback(np.ones_like(y))
-        same_bits([again, gradient.x, *gradient.weights.values()], [y, alone.x, *alone.weights.values()])
-        if number >= 25 and (True, False) in abandoned:
+        for expected, m in zip(alone, (None, mask), strict=True):
+            same_bits(gradient_of(layer, x, constants, m), expected)
+        if number >= 5 and (True, False, False) in abandoned and (True, False, True) in abandoned:
             break
-    assert (True, True) not in abandoned
-    assert abandoned.count((True, False)) == abandoned.count((False, True))
+    assert not any(left and alone for left, alone, _ in abandoned)
+    assert abandoned.count((True, False, True)) == abandoned.count((False, True, True))
+    assert (False, True, False) not in abandoned
+
+
+@pytest.fixture
+def suspended(monkeypatch):
+    """Suspend the second thread behind a barrier in a program with residuals, until part 0 is done or longer."""
+    own, names = team(), [function.__name__ for function in shared_functions.TEAM_FUNCTIONS]
+    own.prepare()
+    kind = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * shared_functions.ARGUMENTS)
+    real, run = kind(own.team_functions), program.Program.run
+    wanted, ready, found = {"run": 0, "phase": 0}, threading.Event(), []
+
+    def call(action, at, *given):
+        name, part = names[action], given[0]
+        if name == "admit" or (name == "barrier_wait" and part == 0):  # whatever else the machine does meanwhile
+            other = ctypes.c_int64.from_address(at + 2 * barrier.LINE)
+            phase = 1 if name == "admit" else given[2]
+            for _ in range(1000):
+                if found or other.value >= phase or other.value == barrier.ABANDONED:
+                    break
+                time.sleep(1e-4)
+        done = real(action, at, *given)
+        if name == "barrier_wait" and part == 1 and done and (1, given[2]) == (wanted["run"], wanted["phase"]):
+            found.append(part)
+            ready.wait(patience.left())
+        return done
+
+    def watched(self, record, alone=False):
+        wanted["run"] -= bool(record.placed)
+        if not found:
+            patience.until(
+                lambda: all_asleep(own), "threads that sleep: others, which went to sleep just now, don't come"
+            )
+        result = run(self, record, alone)
+        if record.placed and found and not wanted["longer"]:
+            resume()
+        return result
+
+    def resume():
+        ready.set()
+        own.settle()
+
+    def suspend(number, phase, longer):
+        wanted.update(run=number + 1, phase=phase, longer=longer)
+        ready.clear()
+        found.clear()
+        return found, resume
+
+    callback = kind(call)
+    monkeypatch.setattr(program.Program, "run", watched)
+    monkeypatch.setattr(own, "team_functions", ctypes.cast(callback, ctypes.c_void_p).value)
+    yield suspend
+    resume()
+
+
+@pytest.mark.parametrize("name", ["lstm", "GRUCell", "two_speeds"])
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("longer", [False, True])
+def test_L3_what_a_suspended_partner_writes_late_is_right(name, number, longer, shared, suspended, monkeypatch):
+    """In the forward program and in the adjoint, at any barrier: nothing that it reads has changed by then."""
+    layer, (x, constants) = layer_of(name, units=33, features=17), inputs(name, 1, 12, 17)
+    monkeypatch.setattr(tuning, "BLOCK_BYTES", 1)  # blocks of one step: the next one would take the memory of the last
+    monkeypatch.setattr(tuning, "PATIENCE", 100)
+    shared(1)
+    alone = gradient_of(layer, x, constants, None)
+    shared(2)
+    for phase in (2, 3, 4, 9):
+        for _ in patience.tries("a partner is suspended"):
+            stops, resume = suspended(number, phase, longer)
+            found = gradient_of(layer, x, constants, None)
+            resume()
+            same_bits(found, alone)
+            if stops:
+                break
 
 
 @rk.cell(
@@ -244,17 +334,33 @@ def test_L3_a_partner_that_is_stopped_in_a_short_call(shared, monkeypatch):
 
 
 def test_rest_after_a_partner_was_stopped(monkeypatch):
+    """As long as its cost asks for, longer after each stop in a row."""
     monkeypatch.setattr(teams, "_teams", [])
-    monkeypatch.setattr(tuning, "REST", 60.0)
-    monkeypatch.setattr(tuning, "LONGEST_REST", 500.0)
+    monkeypatch.setattr(tuning, "REST", 4.0)
+    monkeypatch.setattr(tuning, "REST_GROWTH", 3.0)
+    monkeypatch.setattr(tuning, "LONGEST_REST", 30.0)
     fresh = teams.ThreadTeam(team()._load_rows, team()._load)
-    rests = []
     monkeypatch.setattr(teams, "time", SimpleNamespace(perf_counter=lambda: 7.0))
-    for stopped in (False, True, True, False, True):
-        fresh._note(stopped)
-        rests.append(fresh._rest)
-    assert rests == [60, 60, 240, 240, 500]
+    rests = []
+    for lost in (2.0, 2.0, 0.5, 0.5):
+        fresh._rest_after(lost)
+        rests.append(fresh._rest_until - 7.0)
+    assert rests == [8.0, 24.0, 15.0, 15.0]
     assert fresh.run(0, None, None, 0, 0, 0, False, 2, None) is None  # at once, without a look at its arguments
+
+
+@pytest.mark.parametrize("batch", [1, 64])
+def test_a_rest_is_short_again_after_a_call_that_was_shared(batch, shared, monkeypatch):
+    layer, (x, constants) = layer_of("lstm", units=33, features=17), inputs("lstm", batch, 400, 17)
+    own = layer._execution.executor((), False).team
+    shared(2)
+    layer(x, constants=constants)
+    monkeypatch.setattr(tuning, "REST", 0.001)
+    for _ in patience.tries("a call is shared"):
+        own._rest, own._rest_until = 0.5, 0.0
+        layer(x, constants=constants)
+        if own._rest == tuning.REST:
+            break
 
 
 def test_X4_a_thousand_mixed_calls_at_once(threads):

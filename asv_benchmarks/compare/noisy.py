@@ -1,0 +1,132 @@
+"""The LSTM, forward and its gradients, on hosts that take the CPU away, beside other libraries."""
+
+import functools
+import math
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import gradients
+import numpy as np
+import peers
+import problems
+from benchmarks import sizes
+from benchmarks.noise import NOISES, each
+from section import Section
+from timing import THREADS, Figures, Settings
+from writing import table
+
+import rnnkit as rk
+
+TURNS = 8
+LIMIT = 3.0  # seconds for another library: threads that wait for each other at every step may take some for one call
+OURS, ALONE = "rnnkit", "rnnkit, one thread"
+PEERS = ("ONNX Runtime", "torch")
+Runners = dict[str, Callable[[], object]]
+
+
+def forward(problem: problems.Problem, settings: Settings) -> Runners:
+    """All outputs."""
+    theirs = peers.available([peers.onnxruntime, peers.torch], settings, problem, THREADS)
+    return {OURS: lambda: problem.layer(problem.x)} | theirs
+
+
+def backward(problem: problems.Problem, settings: Settings) -> Runners:
+    """Outputs and gradients."""
+    g = gradients.cotangents(problem.size)
+    theirs = peers.available([gradients.gradient_peers.torch], settings, problem, g, THREADS)
+    return {OURS: gradients.ours(problem, g).run} | {label: peer.run for label, peer in theirs.items()}
+
+
+def on_threads(threads: int, run: Callable) -> list[float]:
+    """Seconds of each of our calls in a row on so many threads."""
+    rk.set_num_threads(threads)
+    return each(run)
+
+
+def in_turns(runners: Runners, turns: int) -> dict[str, list[float]]:
+    """Seconds of each call of every runner, ours on one thread too, in as many turns as fit."""
+    wanted = {
+        OURS: functools.partial(on_threads, THREADS, runners[OURS]),
+        ALONE: functools.partial(on_threads, 1, runners[OURS]),
+    } | {label: functools.partial(each, run, limit=LIMIT) for label, run in runners.items() if label != OURS}
+    found: dict[str, list[float]] = {label: [] for label in wanted}
+    for _ in range(turns):
+        for label, measure in wanted.items():
+            if label in (OURS, ALONE) or sum(found[label]) < LIMIT:
+                time.sleep(0.03)  # threads of the one before may still be spinning
+                found[label] += measure()
+    return found
+
+
+def measure(make: Callable, settings: Settings) -> Figures:
+    """Median and 95th percentile in every kind of noise, by size."""
+    turns = 1 if settings.quick else TURNS
+    wanted = sizes.CELLS[:2] if settings.quick else sizes.CELLS
+    runners = {sizes.text(size): make(problems.make("LSTM", size), settings) for size in wanted}
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(THREADS)
+    for run in (run for those in runners.values() for run in those.values()):
+        run()
+    figures = {}
+    for name, noise in NOISES.items():
+        try:
+            with noise():
+                for size, those in runners.items():
+                    times = in_turns(those, turns)
+                    figures[f"{name}: {size}"] = {
+                        label: [float(np.median(found)), float(np.quantile(found, 0.95))]
+                        for label, found in times.items()
+                    }
+        except OSError as error:
+            settings.note(f"Without {name}: {error}.")
+    rk.set_num_threads(THREADS)
+    return figures
+
+
+def shares(times: dict[str, list[float]]) -> tuple[float, float, float]:
+    """Our median and 95th percentile over those of the better of the others, and our median over one thread's."""
+    theirs = [times[label] for label in PEERS if label in times]
+    median, tail = (min((pair[k] for pair in theirs), default=math.nan) for k in (0, 1))
+    return times[OURS][0] / median, times[OURS][1] / tail, times[OURS][0] / times[ALONE][0]
+
+
+def write(figures: Figures) -> list[str]:
+    """Times and ratios of every size, by noise, then the means and the worst by noise."""
+    labels = [label for label in (OURS, ALONE, *PEERS) if label in next(iter(figures.values()))]
+    lines, found = [], {}
+    for row, times in figures.items():
+        ours = shares(times)
+        found.setdefault(row.split(":")[0], []).append(ours)
+        shown = [" / ".join(f"{1e3 * number:.3g}" for number in times[label]) for label in labels]
+        lines.append([row, *shown, *(f"{share:.2f}" for share in ours)])
+    ratios = ["median, over the better", "95th percentile, over the better", "median, over one thread"]
+    short = [
+        [noise, *(f"{statistics.geometric_mean(kind):.2f} ({max(kind):.2f})" for kind in zip(*those, strict=True))]
+        for noise, those in found.items()
+    ]
+    return [
+        *table(["beside it", *ratios], short),
+        "",
+        *table(["beside it: size", *labels, *ratios], lines),
+    ]
+
+
+TEXT = (
+    f"An LSTM on {THREADS} threads, in milliseconds: median / 95th percentile of each call's time, all libraries in "
+    "turns. *The better* is the faster of the other libraries. *Over one thread* is our median over that of our own "
+    "calls on one thread in the same noise. In the first table, a ratio is the geometric mean over the sizes, with the "
+    "worst one in brackets. *One like it* is another process that calls an LSTM on as many threads, again and again. A "
+    "*quota* is a limit of CPU time for every 100 ms, as containers have. In *slices* of 5 to 100 ms, the process is "
+    "stopped, or one of the CPUs runs something of a higher priority, as when a hypervisor takes it away."
+)
+SECTIONS = {
+    "noisy": Section("Hosts that are not quiet", TEXT, functools.partial(measure, forward), write),
+    "noisy-gradients": Section(
+        "Hosts that are not quiet: gradients",
+        "As above, with the gradients with respect to all weights and the input.",
+        functools.partial(measure, backward),
+        write,
+    ),
+}

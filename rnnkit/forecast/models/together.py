@@ -1,0 +1,56 @@
+"""Forecasters that learn from all series together, in memory or in blocks elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Self
+
+import numpy as np
+
+from rnnkit.forecast.data.history import History
+from rnnkit.forecast.fitting.blocks import Blocks, Here
+from rnnkit.forecast.fitting.season import elected, season_votes
+from rnnkit.forecast.models.forecaster import Fitted, Forecaster
+
+Rows = dict[str, np.ndarray]
+Progress = Callable[[str], None] | None
+
+
+class Together(Forecaster):
+    """A forecaster that learns from all series together.
+
+    A subclass has ``_learned`` and ``_completed``.
+    """
+
+    season: Any
+
+    def _learned(self, series: Blocks, progress: Progress = None) -> tuple[list[Rows], Rows]:
+        """What is found of the series of each block of `History`, and of all series."""
+        raise NotImplementedError
+
+    def _completed(self, history: History, found: Rows, panel: Rows) -> Rows:
+        """All that is known of a block's series, of what was found."""
+        raise NotImplementedError
+
+    def _fit(self, history: History, progress: Progress = None) -> Fitted:
+        (found,), panel = self._learned(Here([history]), progress)
+        return Fitted(self._completed(history, found, panel), panel)
+
+    def _recalled(self, history: History, found: Rows, panel: Rows) -> Self:
+        """Have what was found of a block's series and of all."""
+        with history.naming():
+            self._model = self._completed(history, found, panel)
+        self._panel, self._history = panel, history
+        return self
+
+    def _season_of(self, series: Blocks) -> int:
+        """The season that was given, that of the times, or that which most series have."""
+        return self.season or series.map(_season)[0] or elected(series.map(_votes)) or 1
+
+
+def _season(history: History) -> int | None:
+    return history.season
+
+
+def _votes(history: History) -> tuple[np.ndarray, list]:
+    return season_votes(history.values, history.lengths)
