@@ -25,6 +25,7 @@ from rnnkit.backends.cpu.threads.buffer_pool import borrow
 from rnnkit.backends.cpu.threads.team import ABANDONED, ThreadTeam, line_start, own_memory
 from rnnkit.backends.shared.call import GradientExecutor, Record, Result
 from rnnkit.backends.shared.prepack import Layout, literals, only_moves
+from rnnkit.backends.shared.processor import second_level_cache
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.compiler.ir.plan import OF_CALL, SEQUENCES, STEP, Buffer, Plan, SparseProduct
 from rnnkit.recording import Recording, constant, contiguous, current, repeated, unrepeatable
@@ -194,7 +195,8 @@ class Program:
 
     def _splits_units(self, rows, threads) -> bool:
         """Units in common read every weight once for all rows; rows apart never wait for each other."""
-        return self._step_work >= tuning.WIDE * rows and rows <= threads * max(1, self._step_work // tuning.HEAVY)
+        heavy = tuning.HEAVY * second_level_cache()
+        return self._step_work >= tuning.WIDE * rows and rows <= threads * max(1, self._step_work // heavy)
 
     def _in_passes(self, record, threads, several) -> Result:
         """Some steps at a time, so that threads come together again after one of them was stopped."""

@@ -40,7 +40,9 @@ SMALL = 1 << 21  # multiply-adds and elements of a call below which another thre
 SMALL_SUM = SMALL  # the same of a sum of outer products
 ELEMENT = 16  # multiply-adds that an element of a new state, or of scratch memory, counts for
 WIDE = 1 << 14  # multiply-adds of a step's products for each row from which its units are worth splitting
-HEAVY = 1 << 17  # multiply-adds of a step's products, each a weight, that leave a second-level cache no room for more
+# Multiply-adds of a step's products, each a weight, that leave a second-level cache no room for more, for each of its
+# bytes: in float32 they fill half of it.
+HEAVY = 1 / 8
 PASS = 1 << 27  # multiply-adds of products, some 2 ms, after which threads that share units meet anew
 
 # How long parts of a call wait for each other, in pauses (program)
