@@ -17,28 +17,38 @@ def _available(settings: Settings) -> bool:
 
 
 def measure_workers(settings: Settings) -> Figures:
-    """Seconds of a prediction, on one worker and on two in turns."""
+    """Seconds of a prediction, of an update of a fit and of a panel, on one worker and on two in turns."""
     if not _available(settings):
         return {}
+    import fit_on_dask
+    import panels_on_dask
     from benchmarks import chunks
 
-    figures: Figures = {"1": {"seconds": []}, "2": {"seconds": []}}
+    update = fit_on_dask.options().parse_args(["--updates", "3"] if settings.quick else [])
+    series = 4_000 if settings.quick else 100_000
+    fit = f"an update of fit, {update.batch}, {update.steps}, {update.features}, {update.units}"
+    predict, panel = f"predict, {sizes.text(sizes.WORKERS)}", f"Theta on {series:,} series of 60 values"
+    figures: Figures = {row: {"1": [], "2": []} for row in (predict, fit, panel)}
     for _ in range(max(1, settings.rounds // 3)):
-        for count, row in figures.items():
-            with chunks.computing("cluster", int(count)):
+        for count in (1, 2):
+            with chunks.computing("cluster", count):
                 y = chunks.prediction(256 if settings.quick else chunks.BATCH)
-                row["seconds"] += chunks.seconds(y, min(3, settings.rounds))
+                figures[predict][str(count)] += chunks.seconds(y, min(3, settings.rounds))
+            figures[fit][str(count)].append(fit_on_dask.measured(count, update)[0])
+    for count in (1, 2):
+        given = panels_on_dask.options().parse_args(["panel", "--series", str(series), "--workers", str(count)])
+        figures[panel][str(count)].append(panels_on_dask.measured(given)[0])
     return figures
 
 
 def write_workers(figures: Figures) -> list[str]:
-    """Times, and how many times as fast as one worker."""
-    one = figures["1"]["seconds"] if figures else []
+    """Times, and how many times as fast as one worker two are."""
     lines = []
-    for count, row in figures.items():
-        ratios = (kind(one) / kind(row["seconds"]) for kind in (min, statistics.median))
-        lines.append([count, both(row["seconds"], 1), " / ".join(f"{ratio:.2f}" for ratio in ratios)])
-    return table(["workers", "s", "speed-up"], lines)
+    for row, times in figures.items():
+        ratios = (kind(times["1"]) / kind(times["2"]) for kind in (min, statistics.median))
+        shown = [both(times[count], 1) for count in ("1", "2")]
+        lines.append([row, *shown, " / ".join(f"{ratio:.2f}" for ratio in ratios)])
+    return table(["what", "one worker, s", "two workers, s", "speed-up"], lines)
 
 
 def measure_chunks(settings: Settings) -> Figures:
@@ -64,9 +74,10 @@ def write_chunks(figures: Figures) -> list[str]:
 SECTIONS = {
     "dask-workers": Section(
         "On workers of Dask",
-        f"`predict` of an LSTM with all outputs and a Dense(1) at {sizes.text(sizes.WORKERS)}, in chunks of 512 rows "
-        "that are made on the workers, in seconds. Each worker is a process of one thread; scheduler and client "
-        "run beside them.",
+        "Seconds of `predict` by an LSTM with all outputs and a Dense(1), in chunks of 512 rows; of an update of `fit` "
+        "by an LSTM and a Dense(1), in 8 parts; and of fitting and forecasting a panel in 50 partitions. All data are "
+        "made on the workers. Each worker is a process of one thread; scheduler and client run beside them, on the "
+        "same two CPUs.",
         measure_workers,
         write_workers,
     ),

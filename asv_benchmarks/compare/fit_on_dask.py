@@ -42,8 +42,8 @@ def measured(workers, given):
         return (time.perf_counter() - begun) / given.updates, history.traffic, model.get_weights()
 
 
-def main():
-    """Print a line for each number of workers, and the speed-up."""
+def options():
+    """What the command line may say."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--steps", type=int, default=200)
@@ -52,7 +52,12 @@ def main():
     parser.add_argument("--parts", type=int, default=8)
     parser.add_argument("--updates", type=int, default=10)
     parser.add_argument("--workers", type=int, nargs="+", default=(1, 2))
-    given = parser.parse_args()
+    return parser
+
+
+def main():
+    """Print a line for each number of workers, and the speed-up."""
+    given = options().parse_args()
     found = {workers: measured(workers, given) for workers in given.workers}
     for workers, (seconds, traffic, _) in found.items():
         print(f"{workers} workers: {1e3 * seconds:.0f} ms an update; {traffic}")

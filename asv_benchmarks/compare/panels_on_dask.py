@@ -38,8 +38,8 @@ def peak(client):
     return [(one.ru_maxrss / 1024, one.ru_utime + one.ru_stime) for one in used.values()]
 
 
-def panel(given):
-    """Fit and forecast on workers, and keep the means of the forecasts."""
+def measured(given):
+    """Seconds of a fit and the mean of its forecasts on workers, and what else `panel` prints."""
     count = max(1, round(given.series / given.partition))
     head = made(0, 1, given.steps).iloc[:0]
     sizes = {"size": given.partition, "steps": given.steps}
@@ -58,12 +58,20 @@ def panel(given):
         wall, after = time.perf_counter() - wall, peak(client)
         first = lazy.partitions[0].compute()
     alone = model.copy().fit(made(0, **sizes)).predict(12)
-    print(f"{model!r}: {count * given.partition:,} series of {given.steps} steps in {count} partitions; {mean=:.4f}")
     rate = count * given.partition / wall
-    print(f"{given.workers} workers: {wall:.1f} s, {read:.1f} s of it to check; {rate:.0f} series/s")
+    lines = [
+        f"{model!r}: {count * given.partition:,} series of {given.steps} steps in {count} partitions; {mean=:.4f}",
+        f"{given.workers} workers: {wall:.1f} s, {read:.1f} s of it to check; {rate:.0f} series/s",
+    ]
     for i, ((least, used), (most, used_after)) in enumerate(zip(before, after, strict=True)):
-        print(f"worker {i}: at most {most:.0f} MB ({least:.0f} MB before), {used_after - used:.1f} s of CPU")
-    print(f"the first partition has the bits of one call: {first.reset_index(drop=True).equals(alone)}")
+        lines.append(f"worker {i}: at most {most:.0f} MB ({least:.0f} MB before), {used_after - used:.1f} s of CPU")
+    lines.append(f"the first partition has the bits of one call: {first.reset_index(drop=True).equals(alone)}")
+    return wall, lines
+
+
+def panel(given):
+    """Fit and forecast on workers."""
+    print("\n".join(measured(given)[1]))
 
 
 def reservoir(given):
@@ -94,8 +102,8 @@ def reservoir(given):
     )
 
 
-def main():
-    """What the command line asks for."""
+def options():
+    """What the command line may say."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
     one = commands.add_parser("panel")
@@ -112,7 +120,12 @@ def main():
     one.add_argument("--chunk", type=int, default=1_000_000)
     one.add_argument("--units", type=int, default=300)
     one.add_argument("--horizon", type=int, default=1)
-    given = parser.parse_args()
+    return parser
+
+
+def main():
+    """What the command line asks for."""
+    given = options().parse_args()
     given.run(given)
 
 
