@@ -76,7 +76,7 @@ def measure(make: Callable, settings: Settings) -> Figures:
                 for size, those in runners.items():
                     times = in_turns(those, turns)
                     figures[f"{name}: {size}"] = {
-                        label: [float(np.median(found)), float(np.quantile(found, 0.95))]
+                        label: [float(np.median(found)), float(np.quantile(found, 0.95)), float(np.mean(found))]
                         for label, found in times.items()
                     }
         except OSError as error:
@@ -85,11 +85,11 @@ def measure(make: Callable, settings: Settings) -> Figures:
     return figures
 
 
-def shares(times: dict[str, list[float]]) -> tuple[float, float, float]:
-    """Our median and 95th percentile over those of the better of the others, and our median over one thread's."""
+def shares(times: dict[str, list[float]]) -> list[float]:
+    """Our median, 95th percentile and mean over those of the better of the others, and our median over one thread's."""
     theirs = [times[label] for label in PEERS if label in times]
-    median, tail = (min((pair[k] for pair in theirs), default=math.nan) for k in (0, 1))
-    return times[OURS][0] / median, times[OURS][1] / tail, times[OURS][0] / times[ALONE][0]
+    better = [min((one[k] for one in theirs), default=math.nan) for k in range(3)]
+    return [*(ours / other for ours, other in zip(times[OURS], better, strict=True)), times[OURS][0] / times[ALONE][0]]
 
 
 def write(figures: Figures) -> list[str]:
@@ -99,9 +99,9 @@ def write(figures: Figures) -> list[str]:
     for row, times in figures.items():
         ours = shares(times)
         found.setdefault(row.split(":")[0], []).append(ours)
-        shown = [" / ".join(f"{1e3 * number:.3g}" for number in times[label]) for label in labels]
+        shown = [" / ".join(f"{1e3 * number:.3g}" for number in times[label][:2]) for label in labels]
         lines.append([row, *shown, *(f"{share:.2f}" for share in ours)])
-    ratios = ["median, over the better", "95th percentile, over the better", "median, over one thread"]
+    ratios = ["median", "95th percentile", "mean", "median, over one thread"]
     short = [
         [noise, *(f"{statistics.geometric_mean(kind):.2f} ({max(kind):.2f})" for kind in zip(*those, strict=True))]
         for noise, those in found.items()
@@ -115,9 +115,10 @@ def write(figures: Figures) -> list[str]:
 
 TEXT = (
     f"An LSTM on {THREADS} threads, in milliseconds: median / 95th percentile of each call's time, all libraries in "
-    "turns. *The better* is the faster of the other libraries. *Over one thread* is our median over that of our own "
-    "calls on one thread in the same noise. In the first table, a ratio is the geometric mean over the sizes, with the "
-    "worst one in brackets. *One like it* is another process that calls an LSTM on as many threads, again and again. A "
+    "turns. Ratios are of our figure to that of the better of the other libraries, and of our median to that of our own "
+    "calls on one thread in the same noise. In the first table they are geometric means over the sizes, with the worst "
+    "one in brackets. Where a library's slow calls take long, few of its calls are slow, and its median doesn't show "
+    "them; the mean does. *One like it* is another process that calls an LSTM on as many threads, again and again. A "
     "*quota* is a limit of CPU time for every 100 ms, as containers have. In *slices* of 5 to 100 ms, the process is "
     "stopped, or one of the CPUs runs something of a higher priority, as when a hypervisor takes it away."
 )

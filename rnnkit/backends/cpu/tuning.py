@@ -67,7 +67,7 @@ ARRIVAL_YIELDS = 20_000  # how long a part waits for the others to arrive
 # Threads that were stopped (threads/team)
 
 # No call is shared after one in which a thread was stopped, for so many times the seconds that the stop cost.
-REST, REST_GROWTH, LONGEST_REST = 5.0, 2.0, 100.0
+REST, REST_GROWTH, LONGEST_REST = 5.0, 2.0, 20.0
 LONGEST_WAIT = 2e-4  # seconds that a thread that was stopped costs where units are shared: PATIENCE pauses
 LONG = 2e-3  # seconds of own work after which waiting for a thread that was stopped is a small part of the whole
 OVERTIME = 1.5  # times its own work after which the caller's thread takes another one for late

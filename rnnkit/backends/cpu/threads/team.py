@@ -190,7 +190,7 @@ class ThreadTeam:
         self._wait(job.address, 0)  # an acquire: what workers wrote is visible from here on
         waited = time.perf_counter() - start - own
         if waited > (tuning.OVERTIME - 1) * own + tuning.GRACE:
-            self._rest_after(waited)
+            self._rest_after(min(waited, tuning.LONGEST_WAIT))  # it has come back
         else:
             self._rest = tuning.REST
         return True
