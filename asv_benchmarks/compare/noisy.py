@@ -116,11 +116,12 @@ def write(figures: Figures) -> list[str]:
 TEXT = (
     f"An LSTM on {THREADS} threads, in milliseconds: median / 95th percentile of each call's time, all libraries in "
     "turns. Ratios are of our figure to that of the better of the other libraries, and of our median to that of our "
-    "own calls on one thread in the same noise. In the first table they are geometric means over the sizes, with the "
-    "worst one in brackets. Where a library's slow calls take long, few of its calls are slow, and its median doesn't show "
-    "them; the mean does. *One like it* is another process that calls an LSTM on as many threads, again and again. A "
-    "*quota* is a limit of CPU time for every 100 ms, as containers have. In *slices* of 5 to 100 ms, the process is "
-    "stopped, or one of the CPUs runs something of a higher priority, as when a hypervisor takes it away."
+    "own calls on one thread in the same noise. In the first table they are geometric means over the sizes, with "
+    "the worst one in brackets. Where a library's slow calls take long, few of its calls are slow, and its median "
+    "doesn't show them; the mean does. *One like it* is another process that calls an LSTM on as many threads, "
+    "again and again. A *quota* is a limit of CPU time for every 100 ms, as containers have. In *slices* of 5 to "
+    "100 ms, the process is stopped, or one of the CPUs runs something of a higher priority, as when a hypervisor "
+    "takes it away."
 )
 SECTIONS = {
     "noisy": Section("Hosts that are not quiet", TEXT, functools.partial(measure, forward), write),
