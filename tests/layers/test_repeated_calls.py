@@ -151,6 +151,13 @@ def test_masks_that_leave_out_all_steps_and_none():
     assert is_repeated(layer) == [True]
 
 
+def test_a_long_row_of_few_units_is_done_by_one_thread_and_repeated(threads):
+    threads(2)
+    layer = warm(rk.LSTM(32, return_sequences=True), 1, 1000, 1)
+    check(layer, 1, 1000, 1)
+    assert is_repeated(layer) == [True]
+
+
 def test_masks_of_dropout_are_drawn_at_each_call():
     layers = [rk.GRU(4, dropout=0.5, seed=0), rk.GRU(4, dropout=0.5, seed=0)]
     x = numbers(2, 5, 3)

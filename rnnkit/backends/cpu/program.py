@@ -183,14 +183,15 @@ class Program:
         recording = current()
         least = tuning.SMALL if recording is None else max(tuning.SMALL, recording.alone)
         threads = get_num_threads() if rows * steps * self._work > least else 1
+        units = threads > 1 and self._splits_units(rows, threads)
+        if rows == 1 and not units:
+            threads = 1
         if threads > 1 and ((recording is not None and not recording.shares) or CHECKED):
             unrepeatable("threads share its calls")
-        if threads > 1 and self._splits_units(rows, threads):
+        if units:
             several = max(1, tuning.PASS // max(1, rows * self._step_work))
             if record.mask is None and not record.trajectory and several < steps:
                 return self._in_passes(record, threads, several)
-        elif rows == 1:
-            threads = 1
         return self._run(record, threads)
 
     def _splits_units(self, rows, threads) -> bool:
