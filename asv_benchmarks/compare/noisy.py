@@ -19,7 +19,6 @@ from writing import table
 
 import rnnkit as rk
 
-TURNS = 8
 LIMIT = 3.0  # seconds for another library: threads that wait for each other at every step may take some for one call
 OURS, ALONE = "rnnkit", "rnnkit, one thread"
 PEERS = ("ONNX Runtime", "torch")
@@ -62,7 +61,7 @@ def in_turns(runners: Runners, turns: int) -> dict[str, list[float]]:
 
 def measure(make: Callable, settings: Settings) -> Figures:
     """Median and 95th percentile in every kind of noise, by size."""
-    turns = 1 if settings.quick else TURNS
+    turns = 1 if settings.quick else settings.rounds
     wanted = sizes.CELLS[:2] if settings.quick else sizes.CELLS
     runners = {sizes.text(size): make(problems.make("LSTM", size), settings) for size in wanted}
     if torch := sys.modules.get("torch"):
@@ -109,7 +108,7 @@ def write(figures: Figures) -> list[str]:
     return [
         *table(["beside it", *ratios], short),
         "",
-        *table(["beside it: size", *labels, *ratios], lines),
+        *table(["beside it / size", *labels, *ratios], lines),
     ]
 
 
