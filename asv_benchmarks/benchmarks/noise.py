@@ -93,12 +93,14 @@ def beside(script: str, processes: int = 1) -> Iterator[None]:
 @contextlib.contextmanager
 def quota(share: float) -> Iterator[None]:
     """Give this process `share` CPUs in each period of 100 ms, as containers may have; needs Linux and root."""
-    first, second = pathlib.Path("/sys/fs/cgroup/cpu"), pathlib.Path("/sys/fs/cgroup")
-    root = first if first.is_dir() else second
+    first = pathlib.Path("/sys/fs/cgroup/cpu")
+    root, name = (first, "cpu") if first.is_dir() else (first.parent, "")
+    lines = (line.split(":", 2) for line in pathlib.Path("/proc/self/cgroup").read_text().splitlines())
+    before = root / next(path for _, names, path in lines if name in names.split(",")).lstrip("/")
     group = root / f"rnnkit-{os.getpid()}"
     group.mkdir()
     try:
-        if root is first:
+        if name:
             (group / "cpu.cfs_period_us").write_text("100000")
             (group / "cpu.cfs_quota_us").write_text(str(int(100_000 * share)))
         else:
@@ -106,7 +108,7 @@ def quota(share: float) -> Iterator[None]:
         (group / "cgroup.procs").write_text(str(os.getpid()))
         yield
     finally:
-        (root / "cgroup.procs").write_text(str(os.getpid()))
+        (before / "cgroup.procs").write_text(str(os.getpid()))
         group.rmdir()
 
 

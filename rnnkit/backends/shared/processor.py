@@ -1,4 +1,4 @@
-"""The processor that programs are compiled for, as LLVM sees it."""
+"""The processor that programs are compiled for: as LLVM sees it, and its second-level cache."""
 
 import pathlib
 from functools import cache
