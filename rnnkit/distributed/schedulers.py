@@ -15,6 +15,10 @@ from rnnkit.distributed.package import dask
 Graph = dict[str, tuple[Callable, tuple]]  # by key a function and its arguments; `Ref` and `Held` stand for results
 
 
+def _nothing() -> None:
+    """Nothing is begun meanwhile."""
+
+
 class Held:
     """A result, or one to come, that stays where it is until this is dropped."""
 
@@ -49,8 +53,8 @@ class Tasks:
         """Begin tasks, after what is wanted now."""
         raise NotImplementedError
 
-    def now(self, graph: Graph, keys: Sequence[str]) -> list:
-        """The results of some tasks."""
+    def now(self, graph: Graph, keys: Sequence[str], meanwhile: Callable[[], None] = _nothing) -> list:
+        """The results of some tasks; `meanwhile` begins what may be done beside them."""
         raise NotImplementedError
 
     def close(self) -> None:
@@ -81,8 +85,8 @@ class OnClient(Tasks):
         """Begin tasks."""
         return [Held(future) for future in self._sent(graph, keys, -1)]
 
-    def now(self, graph, keys):
-        """The results of some tasks.
+    def now(self, graph, keys, meanwhile=_nothing):
+        """The results of some tasks; `meanwhile` is called once they are sent.
 
         Raises
         ------
@@ -95,6 +99,7 @@ class OnClient(Tasks):
 
         try:
             self._begun = self._sent(graph, keys, 0)
+            meanwhile()
             return self.client.gather(self._begun)
         except distributed.KilledWorker as error:
             raise RuntimeError(f"expected workers that stay alive, but several died at one task: {error}") from error
@@ -136,8 +141,9 @@ class Here(Tasks):
         """Begin tasks."""
         return self._begun(lambda: self.now(graph, keys), len(keys))
 
-    def now(self, graph, keys):
-        """The results of some tasks."""
+    def now(self, graph, keys, meanwhile=_nothing):
+        """The results of some tasks; `meanwhile` is called before."""
+        meanwhile()
         made = {key: task(key, function, *map(_value, given)) for key, (function, given) in graph.items()}
         return list(self.get(made, list(keys)))
 
@@ -154,7 +160,10 @@ class Here(Tasks):
     def _begun(self, work, count) -> list[Held]:
         if self._is_plain():
             future: Future = Future()
-            future.set_result(work())
+            try:
+                future.set_result(work())
+            except Exception as error:  # is raised where the results are used, as elsewhere
+                future.set_exception(error)
         else:
             self._pool = self._pool or ThreadPoolExecutor(1, "rnnkit-loading")
             future = self._pool.submit(work)

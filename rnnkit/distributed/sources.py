@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -23,7 +24,7 @@ from rnnkit.training.pieces import spans as parts_of
 
 _ROWS = 64  # of a part, by default
 _PARTS = 8  # of a batch whose size isn't known
-_AHEAD = 2  # batches that are loaded at once: the one that is used, and the next
+_AHEAD = 2  # batches that are loaded while one is used
 
 
 class LazyBatch(NamedTuple):
@@ -52,17 +53,26 @@ class Source:
     def __init__(self, tasks: Tasks, steps: int | None):
         self.tasks, self.steps, self.parts = tasks, steps, 1
         self.shipped: tuple[Held, dict] | None = None
+        self._to_come: Iterator[LazyBatch] = iter(())
+        self._ahead: deque[LazyBatch] = deque()
 
     def run(self, rng: np.random.Generator | None = None) -> Iterator[LazyBatch]:
-        """The batches of one epoch; while one is used, the next is loaded."""
-        ahead: deque[LazyBatch] = deque()
-        with contextlib.closing(self._loaded(rng)) as loaded:
-            for batch in loaded:
-                ahead.append(batch)
-                if len(ahead) == _AHEAD:
-                    yield ahead.popleft()
-            while ahead:
-                yield ahead.popleft()
+        """The batches of one epoch; `load` begins to load those after the one that is used."""
+        with contextlib.closing(self._loaded(rng)) as self._to_come:
+            self._ahead = deque()
+            while True:
+                self.load(1)
+                if not self._ahead:
+                    return
+                yield self._ahead.popleft()
+
+    def load(self, batches: int = _AHEAD) -> None:
+        """Begin to load the batches that come next, up to so many.
+
+        Once what is done with the batch before has been sent: so workers begin with that, and load where they would
+        wait for each other or for new weights.
+        """
+        self._ahead.extend(itertools.islice(self._to_come, max(0, batches - len(self._ahead))))
 
     def _loaded(self, rng) -> Any:
         """Begin to load the batches one after the other."""

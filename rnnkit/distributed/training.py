@@ -100,7 +100,7 @@ class ClusterStepper(PartedStepper):
             groups = [level[i : i + _ARITY] for i in range(0, len(level), _ARITY)]
             level = [self.tasks.key("sum") for _ in groups]
             graph |= {one: (updates.summed, tuple(map(Ref, own))) for one, own in zip(level, groups, strict=True)}
-        (total,) = self.tasks.now(graph, level)
+        (total,) = self.tasks.now(graph, level, self.source.load)
         if total is not None:
             self.traffic.updates += 1
             self.traffic.weight_bytes += weights.nbytes * len(self._threads())
@@ -125,7 +125,7 @@ class ClusterStepper(PartedStepper):
             ((form, found),) = batch.parts
             graph[keys[-1]] = (updates.tested, (shipped, Ref(key), form, *found))
         self._waiting = []
-        for sums, told in self.tasks.now(graph, keys):
+        for sums, told in self.tasks.now(graph, keys, self.source.load):
             self.add_tested(sums, told, tally)
 
     def close(self) -> None:

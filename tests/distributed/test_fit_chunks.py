@@ -110,19 +110,19 @@ def test_by_default_a_part_has_64_rows_at_most(rng):
     same_fit(*found)
 
 
-def test_the_next_batch_is_loaded_while_one_is_computed(rng):
-    x, y, _ = sequences(rng, 32)
-    loaded = [threading.Event() for _ in range(4)]
+def test_two_batches_are_loaded_while_one_is_computed(rng):
+    x, y, _ = sequences(rng, 40)
+    loaded = [threading.Event() for _ in range(5)]
 
     def note(block, block_info=None):
         loaded[block_info[0]["chunk-location"][0]].set()
         return block
 
     class Waits(rk.callbacks.Callback):
-        def on_train_batch_begin(self, batch, logs=None):
-            if batch < 3:
-                assert loaded[batch + 1].wait(patience.left()), "the next batch isn't loaded"
-                assert not any(one.is_set() for one in loaded[batch + 2 :]), "too much is loaded"
+        def on_train_batch_end(self, batch, logs=None):
+            for one in loaded[batch : batch + 3]:
+                assert one.wait(patience.left()), "the next batches aren't loaded"
+            assert not any(one.is_set() for one in loaded[batch + 3 :]), "too much is loaded"
 
     lazy = da.from_array(x, chunks=(8, 6, 3)).map_blocks(note, meta=np.empty((0, 0, 0), x.dtype))
     with dask.config.set(scheduler="threads", num_workers=2):
@@ -164,7 +164,8 @@ def test_an_error_names_the_rows_of_x(rng):
     assert model.optimizer.iterations == 1
 
 
-def test_a_chunk_that_can_not_be_loaded_leaves_the_weights_of_the_last_update(rng):
+@pytest.mark.parametrize("scheduler", ["threads", "sync"])
+def test_a_chunk_that_can_not_be_loaded_leaves_the_weights_of_the_last_update(rng, scheduler):
     x, y, _ = sequences(rng, 32)
 
     def failing(block, block_info=None):
@@ -174,7 +175,7 @@ def test_a_chunk_that_can_not_be_loaded_leaves_the_weights_of_the_last_update(rn
 
     model, reference = plain(), plain()
     lazy = da.from_array(x, chunks=(8, 6, 3)).map_blocks(failing, meta=np.empty((0, 0, 0), x.dtype))
-    with dask.config.set(scheduler="threads", num_workers=2), pytest.raises(KeyError, match="a file") as caught:
+    with dask.config.set(scheduler=scheduler, num_workers=2), pytest.raises(KeyError, match="a file") as caught:
         model.fit(lazy, y, batch_size=8, parts=2, shuffle=False, **VERBOSE)
     assert caught.value.__notes__ == [
         "in the update by rows 16 to 23 of x; the model has the weights of the last finished update"
