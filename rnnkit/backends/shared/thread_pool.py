@@ -10,10 +10,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from rnnkit.arguments import positive_integer
+from rnnkit.backends.shared.placing import keep_away, let_back
 
 _LARGEST_BLOCK = 64  # rows: what a block keeps between two passes should stay in the cache
 _lock = threading.Lock()
-_pool: ThreadPoolExecutor | None = None
+_pool: Helpers | None = None
 _pool_key: tuple[int, int] | None = None
 _chosen: int | None = None
 _worker = threading.local()
@@ -109,15 +110,51 @@ def _quota() -> int:
     return max(1, math.ceil(int(quota) / int(period)))
 
 
-def pool(n: int) -> ThreadPoolExecutor:
+class Helpers:
+    """Threads that wait for work; what wakes one keeps it away from its own processor until it runs."""
+
+    def __init__(self, n: int):
+        self._executor = ThreadPoolExecutor(n, thread_name_prefix="rnnkit")
+        self._lock = threading.Lock()
+        self._waiting: set[int] = set()
+        self._kept_away: dict[int, set[int]] = {}
+
+    def submit(self, function: Callable, *arguments) -> None:
+        """Let one of them call a function.
+
+        Raises
+        ------
+        RuntimeError
+            If they were told to end, or there can be no more threads.
+        """
+        with self._lock:
+            self._kept_away |= keep_away(self._waiting - self._kept_away.keys())
+        self._executor.submit(self._run, function, *arguments)
+
+    def shutdown(self) -> None:
+        """End them when they have done what was submitted."""
+        self._executor.shutdown(wait=False)
+
+    def _run(self, function, *arguments):
+        thread = threading.get_native_id()
+        self._waiting.discard(thread)
+        if allowed := self._kept_away.pop(thread, None):
+            let_back(allowed)
+        try:
+            function(*arguments)
+        finally:
+            self._waiting.add(thread)
+
+
+def pool(n: int) -> Helpers:
     """The threads beside the caller's."""
     global _pool, _pool_key
     key = (os.getpid(), n)
     with _lock:
         if _pool is None or _pool_key != key:
             if _pool is not None and _pool_key is not None and _pool_key[0] == os.getpid():
-                _pool.shutdown(wait=False)
-            _pool, _pool_key = ThreadPoolExecutor(n, thread_name_prefix="rnnkit"), key
+                _pool.shutdown()
+            _pool, _pool_key = Helpers(n), key
         return _pool
 
 
