@@ -188,6 +188,8 @@ class Program:
             threads = 1
         if threads > 1 and ((recording is not None and not recording.shares) or CHECKED):
             unrepeatable("threads share its calls")
+        if units and recording is None and not self.team.may_share_units(self.code.address, rows):
+            return self._attempt(record, 1)
         if units:
             several = max(1, tuning.PASS // max(1, rows * self._step_work))
             if record.mask is None and not record.trajectory and several < steps:
@@ -241,7 +243,7 @@ class Program:
         final = tuple(_like(state) for state in initial)
         kept = self._trajectory(record)
         units = threads > 1 and self._splits_units(rows, threads)
-        blocks = 1 if units else row_blocks(rows, threads)
+        blocks, shared_steps = (1, steps) if units else (row_blocks(rows, threads), 0)
         mask, order = self._order(record, blocks)
         arrays = (x, outputs, last, mask, order), (initial, final, kept)
         table, own = self._pointers(record, *arrays)
@@ -255,7 +257,7 @@ class Program:
         keep = (self, record, p, n, own, arrays, self._tables)
         with Checked(keep) if CHECKED else nullcontext():
             if threads > 1 and recording is None:
-                done = self.team.run(self.code.address, p, n, rows, blocks, memory, units, threads, keep)
+                done = self.team.run(self.code.address, p, n, rows, blocks, memory, shared_steps, threads, keep)
                 if CHECKED:
                     self.team.settle()
             else:
@@ -266,7 +268,7 @@ class Program:
                 else:
                     again: Callable = partial(self._run_blocks, p_at, n_at, rows, blocks, scratch_at)
                     if threads > 1:
-                        given = self.code.address, p, n, rows, blocks, memory, units, threads, keep
+                        given = self.code.address, p, n, rows, blocks, memory, shared_steps, threads, keep
                         again = partial(_share, recording, partial(self.team.run, *given), again)
                     elif blocks == 1:
                         again = partial(self.code.function, p_at, n_at, 0, rows, scratch_at, 0, 1, 0)

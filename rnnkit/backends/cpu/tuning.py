@@ -76,6 +76,11 @@ NAP = 5e-5  # seconds between two looks at a thread that was stopped
 LOOK_PAUSES = 300  # that compiled code waits before Python looks at the clock
 LOOKS = 50  # some µs: a thread that did its part leaves it a moment after the caller
 
+# Threads that share units, or one alone (threads/trials)
+
+FIRST_TRIAL, LAST_TRIAL = 20, 320  # calls until both ways are tried: twice as many each time that none is changed
+GAIN = 1.05  # how much slower what is done may be than the other way
+
 # Memory that is kept (threads/team, threads/buffer_pool)
 
 SCRATCH_KEPT = 1 << 22  # bytes of scratch memory that a thread keeps

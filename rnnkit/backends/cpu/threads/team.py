@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -14,10 +15,12 @@ from rnnkit.backends.cpu import tuning
 from rnnkit.backends.cpu.simd.atomic import yield_address
 from rnnkit.backends.cpu.threads import barrier
 from rnnkit.backends.cpu.threads.shared_functions import TEAM_FUNCTIONS
+from rnnkit.backends.cpu.threads.trials import Trials
 from rnnkit.backends.shared.thread_pool import pool
 
 _WORDS = barrier.LINE // 8
 _MOST = 256  # threads
+_PROGRAMS = 1024  # whose trials are kept
 ABANDONED = (
     2  # a call is done, but a worker was abandoned and may still write to the arrays that residuals are saved in
 )
@@ -79,36 +82,59 @@ class ThreadTeam:
         self._memory: list = [None] * _MOST
         self._shared: np.ndarray | None = None
         self._rest, self._rest_until = tuning.REST, 0.0
+        self._trials: dict[tuple[int, int], Trials] = {}  # by a program's address, and rows
 
-    def run(self, address, p, n, rows, blocks, memory, units, threads, keep) -> int | None:
-        """Run a program over rows: workers take blocks of rows, or, with ``units``, each computes some units.
+    def may_share_units(self, address: int, rows: int) -> bool:
+        """Whether `run` would share a program's steps now, as far as what they took says."""
+        return self._trials_of(address, rows).next_is_shared() is not None
+
+    def run(self, address, p, n, rows, blocks, memory, steps, threads, keep) -> int | None:
+        """Run a program over rows: workers take blocks of rows, or each computes some units of so many steps, if any.
 
         Returns
         -------
         bool, `ABANDONED` or None
-            None if the team is busy and nothing was run. False if a worker was suspended in a short call: it may still
-            write to the arrays in ``keep``.
+            None if nothing was run: the team is busy, or one thread is faster. False if a worker was suspended in a
+            short call: it may still write to the arrays in ``keep``.
         """
-        if time.perf_counter() < self._rest_until or not self._lock.acquire(blocking=False):
+        now = time.perf_counter()
+        if now < self._rest_until:
+            return None
+        trials = self._trials_of(address, rows) if steps else None
+        shared = trials.next_is_shared() if trials else True
+        if shared is None or not self._lock.acquire(blocking=False):
             return None
         idle: list[int] = []
         try:
-            most = min(threads, _MOST) if units else min(threads, blocks, _MOST)
-            self._find_idle(most - 1, idle)
-            if not idle:
-                return None
+            most = min(threads, _MOST) if steps else min(threads, blocks, _MOST)
+            if shared:
+                self._find_idle(most - 1, idle)
+                if not idle:
+                    return None
             parts = 1 + len(idle)
             job = _Words(barrier.SCRATCH + 2 * parts)
             words = job.words
             words[barrier.SCRATCH + parts + 1 :] = [self._slots.address + slot * barrier.LINE for slot in idle]
             words[barrier.FUNCTION], words[barrier.ROWS], words[barrier.BLOCKS] = address, rows, blocks
             words[barrier.P], words[barrier.N] = p.ctypes.data, n.ctypes.data
-            if units:
-                return self._run_units(job, idle, 2 * memory, keep)
-            return self._run_rows(job, idle, memory, keep)
+            if not trials:
+                return self._run_rows(job, idle, memory, keep)
+            if shared:
+                return self._run_units(job, idle, 2 * memory, keep, trials, steps)
+            done = self._run_rows(job, idle, memory, keep)
+            trials.note(False, time.perf_counter() - now, steps)
+            return done
         finally:
             self._let_go(idle)
             self._lock.release()
+
+    def _trials_of(self, address, rows) -> Trials:
+        found = self._trials.get((address, rows))
+        if found is None:
+            if len(self._trials) >= _PROGRAMS:
+                self._trials = {}
+            found = self._trials[address, rows] = Trials()
+        return found
 
     def _let_go(self, slots):
         """Release the arrays of slots whose worker is done."""
@@ -145,7 +171,7 @@ class ThreadTeam:
             if words[state] == barrier.IDLE:
                 idle.append(slot)
 
-    def _run_units(self, job, idle, memory, keep) -> int:
+    def _run_units(self, job, idle, memory, keep, trials: Trials, steps) -> int:
         if (
             self._shared is None
             or self.is_busy()
@@ -161,11 +187,13 @@ class ThreadTeam:
             self._held[slot] = (job, shared, self._shared, keep)
         start = time.perf_counter()
         self._lead(job.address, 1 + len(idle), 0)
-        abandoned = shared.words[0] == barrier.BROKEN
+        seconds = time.perf_counter() - start
+        abandoned, joined = shared.words[0] == barrier.BROKEN, shared.words[1]
         if abandoned:
-            self._rest_after(min(time.perf_counter() - start, tuning.LONGEST_WAIT))
-        elif shared.words[1]:  # the others joined
+            self._rest_after(min(seconds, tuning.LONGEST_WAIT))
+        elif joined:
             self._rest = tuning.REST
+        trials.note(True, seconds if joined and not abandoned else math.inf, steps)
         return ABANDONED if abandoned else True
 
     def _run_rows(self, job, idle, memory, keep) -> bool:

@@ -25,7 +25,7 @@ from rnnkit.backends.cpu import program, tuning
 from rnnkit.backends.cpu.codegen.tables import ARGUMENTS
 from rnnkit.backends.cpu.compile import team
 from rnnkit.backends.cpu.language import programs
-from rnnkit.backends.cpu.threads import barrier, shared_functions
+from rnnkit.backends.cpu.threads import barrier, shared_functions, trials
 from rnnkit.backends.cpu.threads import team as teams
 from rnnkit.backends.shared import thread_pool as threads_module
 
@@ -43,6 +43,7 @@ def shared(monkeypatch, threads):
     monkeypatch.setattr(tuning, "FIRST_PATIENCE", 10**6)
     monkeypatch.setattr(tuning, "PATIENCE", 10**6)
     monkeypatch.setattr(tuning, "WORK_OF_PAUSE", 1e-3)
+    monkeypatch.setattr(tuning, "FIRST_TRIAL", 10**9)  # none is run by one thread, though it be faster
     return threads
 
 
@@ -89,8 +90,8 @@ def test_units_are_split(shared):
     shared(2)
     parts, keep = [], teams.ThreadTeam._run_units
 
-    def counted(self, job, idle, memory, arrays):
-        done = keep(self, job, idle, memory, arrays)
+    def counted(self, job, *given):
+        done = keep(self, job, *given)
         parts.append(ctypes.c_int64.from_address(int(job.words[barrier.BARRIER]) + 8).value)  # where the others joined
         return done
 
@@ -102,6 +103,30 @@ def test_units_are_split(shared):
                 break
     finally:
         teams.ThreadTeam._run_units = keep
+
+
+@pytest.mark.parametrize("name", ["lstm", "GRUCell", "attention"])
+def test_L3_calls_by_one_thread_now_and_then(name, shared, monkeypatch):
+    """In whatever order threads share a program's units and one computes them all."""
+    layer, (x, constants) = layer_of(name, units=33, features=17), inputs(name, 1, 40, 17)
+
+    def everything_and_gradient():
+        return [*everything(layer, x, constants), *gradient_of(layer, x, constants, None)]
+
+    shared(1)
+    expected = everything_and_gradient()
+    shared(2)
+    calls, ways = set(), np.random.default_rng(5)
+    for way in ("units", "rows"):
+        keep = getattr(teams.ThreadTeam, f"_run_{way}")
+        monkeypatch.setattr(
+            teams.ThreadTeam, f"_run_{way}", lambda *given, _keep=keep, _way=way: calls.add(_way) or _keep(*given)
+        )
+    monkeypatch.setattr(trials.Trials, "next_is_shared", lambda self: ways.choice([True, False, None]))
+    for _ in patience.tries("calls by several threads and by one"):
+        same_bits(everything_and_gradient(), expected)
+        if len(calls) == 2:
+            break
 
 
 @pytest.mark.parametrize("name", ["lstm", "GRUCell", "attention", "folded", "two_speeds", "clockwork"])
@@ -503,8 +528,8 @@ def test_L3_others_join_at_the_turn_of_their_step(shared, monkeypatch):
     layer, (x, constants) = layer_of("lstm", units=33, features=17), inputs("lstm", 1, 8001, 17)
     steps, keep = set(), teams.ThreadTeam._run_units
 
-    def counted(self, job, idle, memory, arrays):
-        done = keep(self, job, idle, memory, arrays)
+    def counted(self, job, *given):
+        done = keep(self, job, *given)
         joined = ctypes.c_int64.from_address(int(job.words[barrier.BARRIER]) + 8).value
         if joined > 0:
             step, turn = divmod(joined - 1, 2)

@@ -1,0 +1,58 @@
+"""Whether threads that share a program's units are faster than one alone: both are tried now and then, and timed.
+
+How long a message takes from one processor to another decides, and differs tenfold between machines, and from minute to
+minute on one whose host moves its processors.
+"""
+
+import math
+from collections import deque
+
+from rnnkit.backends.cpu import tuning
+
+_RECENT = 3  # calls, of which the fastest counts
+_GOES = 4  # that several threads have in a trial: the first may be over before the others are awake
+
+
+class Trials:
+    """The choice for calls of one program with as many rows, by what they took.
+
+    Attributes
+    ----------
+    shares : bool
+        Whether threads share a call.
+    """
+
+    def __init__(self) -> None:
+        self.shares = True
+        self._times = {True: deque([math.inf], _RECENT), False: deque([math.inf], _RECENT)}
+        self._trying, self._goes = False, 0
+        self._wait = self._left = tuning.FIRST_TRIAL  # calls until both ways are tried again
+
+    def next_is_shared(self) -> bool | None:
+        """How the next call is to be run and timed: by several threads or not; None for alone, and not timed."""
+        if not self._trying and self._left == 0:
+            self._trying, self._goes = True, 0
+            self._times[False].clear()
+            if not self.shares:
+                self._times[True].clear()
+        if self._trying:
+            return bool(self._times[False])
+        if self.shares:
+            return True
+        self._left -= 1
+        return None
+
+    def note(self, shared: bool, seconds: float, steps: int) -> None:
+        """What a call took; of one that was to be shared and wasn't, as workers didn't come, infinity."""
+        came = math.isfinite(seconds)
+        if came:
+            self._times[shared].append(seconds / steps)
+        if not self._trying:
+            self._left -= came
+            return
+        self._goes += shared
+        alone, together = (min(self._times[kind], default=math.inf) for kind in (False, True))
+        shares = together <= alone * (tuning.GAIN if self.shares else 1 / tuning.GAIN)
+        if shares or self._goes == _GOES:
+            self._wait = tuning.FIRST_TRIAL if shares != self.shares else min(2 * self._wait, tuning.LAST_TRIAL)
+            self.shares, self._trying, self._left = shares, False, self._wait
