@@ -181,11 +181,11 @@ class Program:
             return self._attempt(record, 1)
         rows, steps = record.x.shape[:2]
         recording = current()
-        least = tuning.SMALL if recording is None else max(tuning.SMALL, recording.alone)
-        threads = get_num_threads() if rows * steps * self._work > least else 1
+        threads = get_num_threads()
         units = threads > 1 and self._splits_units(rows, threads)
-        if rows == 1 and not units:
-            threads = 1
+        least = max(tuning.SMALL * (tuning.SMALL_UNITS if units else 1), recording.alone if recording else 0)
+        if rows * steps * self._work <= least or (rows == 1 and not units):
+            threads, units = 1, False
         if threads > 1 and ((recording is not None and not recording.shares) or CHECKED):
             unrepeatable("threads share its calls")
         if units and recording is None and not self.team.may_share_units(self.code.address, rows):

@@ -37,6 +37,7 @@ WORTH_ARRANGING = 0.9  # of the rows that a mask leaves to compute: another orde
 # Which calls threads share, and how (program, weight_sums)
 
 SMALL = 1 << 21  # multiply-adds and elements of a call below which another thread costs more than it saves
+SMALL_UNITS = 2  # times as much, below which threads that would share units do: they meet at every step
 SMALL_SUM = SMALL  # the same of a sum of outer products
 ELEMENT = 16  # multiply-adds that an element of a new state, or of scratch memory, counts for
 WIDE = 1 << 14  # multiply-adds of a step's products for each row from which its units are worth splitting
