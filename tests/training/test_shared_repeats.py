@@ -113,8 +113,9 @@ def test_L3_a_thread_is_left_behind_in_a_repetition(number, fate, shared, anew, 
         done = run(*arguments)
         if not done or rng.random() >= 0.05:
             return done
-        if fate is False and isinstance(arguments[-1][0], Program):  # what it holds: the program, …, its arrays, tables
-            (_, outputs, last, *_), (_, final, trajectory) = arguments[-1][5]
+        (held,) = (one for one in arguments if isinstance(one, tuple))
+        if fate is False and isinstance(held[0], Program):  # the program, …, its arrays, tables
+            (_, outputs, last, *_), (_, final, trajectory) = held[5]
             for array in (outputs, last, *final, *(trajectory or ())):
                 if array is not None:
                     array[...] = np.nan  # by the thread that was left behind

@@ -23,6 +23,7 @@ from rnnkit.backends.cpu.simd.bounds_check import CHECKED, Checked
 from rnnkit.backends.cpu.simd.registers import LANES
 from rnnkit.backends.cpu.threads.buffer_pool import borrow
 from rnnkit.backends.cpu.threads.team import ABANDONED, ThreadTeam, line_start, own_memory
+from rnnkit.backends.cpu.threads.trials import Trials
 from rnnkit.backends.shared.call import GradientExecutor, Record, Result
 from rnnkit.backends.shared.prepack import Layout, literals, only_moves
 from rnnkit.backends.shared.processor import second_level_cache
@@ -105,6 +106,7 @@ class Program:
         self._work += tuning.ELEMENT * sum(b.size for b in plan.buffers if b.kind in ("scratch", "next"))
         self._numbers = list(self.source.numbers)
         self._tables = [what for what in self.source.pointers if isinstance(what, np.ndarray)]
+        self._trials: dict[int, Trials] = {}  # by rows, of which there are as many as threads share
         self._heads: dict[tuple, tuple[np.ndarray, int]] = {}
         states = range(len(plan.state_shapes))
         self._placed = [b for b in self.source.pointers if isinstance(b, Buffer) and b.kind in SEQUENCES]
@@ -188,7 +190,7 @@ class Program:
             threads, units = 1, False
         if threads > 1 and ((recording is not None and not recording.shares) or CHECKED):
             unrepeatable("threads share its calls")
-        if units and recording is None and not self.team.may_share_units(self.code.address, rows):
+        if units and recording is None and self._trials_of(rows).next_is_shared() is None:
             return self._attempt(record, 1)
         if units:
             several = max(1, tuning.PASS // max(1, rows * self._step_work))
@@ -200,6 +202,11 @@ class Program:
         """Units in common read every weight once for all rows; rows apart never wait for each other."""
         heavy = tuning.HEAVY * second_level_cache()
         return self._step_work >= tuning.WIDE * rows and rows <= threads * max(1, self._step_work // heavy)
+
+    def _trials_of(self, rows) -> Trials:
+        if rows not in self._trials:
+            self._trials[rows] = Trials()
+        return self._trials[rows]
 
     def _in_passes(self, record, threads, several) -> Result:
         """Some steps at a time, so that threads come together again after one of them was stopped."""
@@ -243,7 +250,7 @@ class Program:
         final = tuple(_like(state) for state in initial)
         kept = self._trajectory(record)
         units = threads > 1 and self._splits_units(rows, threads)
-        blocks, shared_steps = (1, steps) if units else (row_blocks(rows, threads), 0)
+        blocks, trials = (1, self._trials_of(rows)) if units else (row_blocks(rows, threads), None)
         mask, order = self._order(record, blocks)
         arrays = (x, outputs, last, mask, order), (initial, final, kept)
         table, own = self._pointers(record, *arrays)
@@ -257,7 +264,7 @@ class Program:
         keep = (self, record, p, n, own, arrays, self._tables)
         with Checked(keep) if CHECKED else nullcontext():
             if threads > 1 and recording is None:
-                done = self.team.run(self.code.address, p, n, rows, blocks, memory, shared_steps, threads, keep)
+                done = self.team.run(self.code.address, p, n, rows, blocks, memory, threads, keep, trials, steps)
                 if CHECKED:
                     self.team.settle()
             else:
@@ -268,7 +275,7 @@ class Program:
                 else:
                     again: Callable = partial(self._run_blocks, p_at, n_at, rows, blocks, scratch_at)
                     if threads > 1:
-                        given = self.code.address, p, n, rows, blocks, memory, shared_steps, threads, keep
+                        given = self.code.address, p, n, rows, blocks, memory, threads, keep, trials, steps
                         again = partial(_share, recording, partial(self.team.run, *given), again)
                     elif blocks == 1:
                         again = partial(self.code.function, p_at, n_at, 0, rows, scratch_at, 0, 1, 0)

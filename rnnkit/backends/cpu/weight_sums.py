@@ -212,7 +212,7 @@ class OuterSum:
         def share():
             p, n, blocks = words[:_POINTERS], words[_POINTERS:], min(units, tuning.SUM_BLOCKS * threads)
             given: tuple = a, b, kept[0], before, target, words, self._one
-            done = team.run(self.compiled.address, p, n, units, blocks, 0, 0, threads, given)
+            done = team.run(self.compiled.address, p, n, units, blocks, 0, threads, given)
             if done is None:
                 alone()
             elif not done:
@@ -245,7 +245,7 @@ class OuterSum:
         p, n, blocks = words[:_POINTERS], words[_POINTERS:], min(units, tuning.SUM_BLOCKS * threads)
         keep = (keep, words, target)
         with Checked(keep) if CHECKED else nullcontext():
-            done = team.run(self.compiled.address, p, n, units, blocks, 0, 0, threads, keep)
+            done = team.run(self.compiled.address, p, n, units, blocks, 0, threads, keep)
             if CHECKED:
                 team.settle()
         if done:

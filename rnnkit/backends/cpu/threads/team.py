@@ -20,7 +20,6 @@ from rnnkit.backends.shared.thread_pool import pool
 
 _WORDS = barrier.LINE // 8
 _MOST = 256  # threads
-_PROGRAMS = 1024  # whose trials are kept
 ABANDONED = (
     2  # a call is done, but a worker was abandoned and may still write to the arrays that residuals are saved in
 )
@@ -82,14 +81,11 @@ class ThreadTeam:
         self._memory: list = [None] * _MOST
         self._shared: np.ndarray | None = None
         self._rest, self._rest_until = tuning.REST, 0.0
-        self._trials: dict[tuple[int, int], Trials] = {}  # by a program's address, and rows
 
-    def may_share_units(self, address: int, rows: int) -> bool:
-        """Whether `run` would share a program's steps now, as far as what they took says."""
-        return self._trials_of(address, rows).next_is_shared() is not None
-
-    def run(self, address, p, n, rows, blocks, memory, steps, threads, keep) -> int | None:
-        """Run a program over rows: workers take blocks of rows, or each computes some units of so many steps, if any.
+    def run(
+        self, address, p, n, rows, blocks, memory, threads, keep, trials: Trials | None = None, steps=1
+    ) -> int | None:
+        """Run a program over rows: workers take blocks of rows, or, with ``trials``, each computes some units.
 
         Returns
         -------
@@ -100,13 +96,12 @@ class ThreadTeam:
         now = time.perf_counter()
         if now < self._rest_until:
             return None
-        trials = self._trials_of(address, rows) if steps else None
         shared = trials.next_is_shared() if trials else True
         if shared is None or not self._lock.acquire(blocking=False):
             return None
         idle: list[int] = []
         try:
-            most = min(threads, _MOST) if steps else min(threads, blocks, _MOST)
+            most = min(threads, _MOST) if trials else min(threads, blocks, _MOST)
             if shared:
                 self._find_idle(most - 1, idle)
                 if not idle:
@@ -127,14 +122,6 @@ class ThreadTeam:
         finally:
             self._let_go(idle)
             self._lock.release()
-
-    def _trials_of(self, address, rows) -> Trials:
-        found = self._trials.get((address, rows))
-        if found is None:
-            if len(self._trials) >= _PROGRAMS:
-                self._trials = {}
-            found = self._trials[address, rows] = Trials()
-        return found
 
     def _let_go(self, slots):
         """Release the arrays of slots whose worker is done."""
