@@ -7,7 +7,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 from rnnkit.distributed.graphs import Ref, task
 from rnnkit.distributed.package import dask
@@ -15,8 +15,11 @@ from rnnkit.distributed.package import dask
 Graph = dict[str, tuple[Callable, tuple]]  # by key a function and its arguments; `Ref` and `Held` stand for results
 
 
-def _nothing() -> None:
-    """Nothing is begun meanwhile."""
+class Meanwhile(NamedTuple):
+    """What is begun while tasks are computed, on workers as soon as the task with a key is done."""
+
+    begin: Callable[[], None]
+    after: str
 
 
 class Held:
@@ -53,7 +56,7 @@ class Tasks:
         """Begin tasks, after what is wanted now."""
         raise NotImplementedError
 
-    def now(self, graph: Graph, keys: Sequence[str], meanwhile: Callable[[], None] = _nothing) -> list:
+    def now(self, graph: Graph, keys: Sequence[str], meanwhile: Meanwhile | None = None) -> list:
         """The results of some tasks; `meanwhile` begins what may be done beside them."""
         raise NotImplementedError
 
@@ -85,8 +88,10 @@ class OnClient(Tasks):
         """Begin tasks."""
         return [Held(future) for future in self._sent(graph, keys, -1)]
 
-    def now(self, graph, keys, meanwhile=_nothing):
-        """The results of some tasks; `meanwhile` is called once they are sent.
+    def now(self, graph, keys, meanwhile=None):
+        """The results of some tasks; `meanwhile` begins others once one of them is done.
+
+        Until then the scheduler is busy with these, and workers wait for it.
 
         Raises
         ------
@@ -98,8 +103,11 @@ class OnClient(Tasks):
         import distributed
 
         try:
-            self._begun = self._sent(graph, keys, 0)
-            meanwhile()
+            self._begun = self._sent(graph, [*keys, *([meanwhile.after] if meanwhile else [])], 0)
+            if meanwhile:
+                distributed.wait(self._begun[-1])
+                self._begun.pop().release()
+                meanwhile.begin()
             return self.client.gather(self._begun)
         except distributed.KilledWorker as error:
             raise RuntimeError(f"expected workers that stay alive, but several died at one task: {error}") from error
@@ -141,9 +149,10 @@ class Here(Tasks):
         """Begin tasks."""
         return self._begun(lambda: self.now(graph, keys), len(keys))
 
-    def now(self, graph, keys, meanwhile=_nothing):
-        """The results of some tasks; `meanwhile` is called before."""
-        meanwhile()
+    def now(self, graph, keys, meanwhile=None):
+        """The results of some tasks; `meanwhile` begins others before."""
+        if meanwhile:
+            meanwhile.begin()
         made = {key: task(key, function, *map(_value, given)) for key, (function, given) in graph.items()}
         return list(self.get(made, list(keys)))
 

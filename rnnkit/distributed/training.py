@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rnnkit.distributed import updates
 from rnnkit.distributed.graphs import Ref
-from rnnkit.distributed.schedulers import Graph, Held
+from rnnkit.distributed.schedulers import Graph, Held, Meanwhile
 from rnnkit.distributed.updates import ShippedStepper, Weights
 from rnnkit.training.parts import PartedStepper
 from rnnkit.training.pieces import Summand
@@ -96,11 +96,12 @@ class ClusterStepper(PartedStepper):
         for number, (form, found) in enumerate(batch.parts):
             level.append(self.tasks.key("gradient"))
             graph[level[-1]] = (updates.gradient, (shipped, Ref(key), update, number, form, *found))
+        meanwhile = Meanwhile(self.source.load, key)
         while len(level) > 1:
             groups = [level[i : i + _ARITY] for i in range(0, len(level), _ARITY)]
             level = [self.tasks.key("sum") for _ in groups]
             graph |= {one: (updates.summed, tuple(map(Ref, own))) for one, own in zip(level, groups, strict=True)}
-        (total,) = self.tasks.now(graph, level, self.source.load)
+        (total,) = self.tasks.now(graph, level, meanwhile)
         if total is not None:
             self.traffic.updates += 1
             self.traffic.weight_bytes += weights.nbytes * len(self._threads())
@@ -125,7 +126,7 @@ class ClusterStepper(PartedStepper):
             ((form, found),) = batch.parts
             graph[keys[-1]] = (updates.tested, (shipped, Ref(key), form, *found))
         self._waiting = []
-        for sums, told in self.tasks.now(graph, keys, self.source.load):
+        for sums, told in self.tasks.now(graph, keys, Meanwhile(self.source.load, key)):
             self.add_tested(sums, told, tally)
 
     def close(self) -> None:
