@@ -50,7 +50,7 @@ def options():
     parser.add_argument("--features", type=int, default=32)
     parser.add_argument("--units", type=int, default=128)
     parser.add_argument("--parts", type=int, default=8)
-    parser.add_argument("--updates", type=int, default=10)
+    parser.add_argument("--updates", type=int, default=30)
     parser.add_argument("--workers", type=int, nargs="+", default=(1, 2))
     return parser
 

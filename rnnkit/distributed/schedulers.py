@@ -52,6 +52,10 @@ class Tasks:
         """Begin to compute Dask's collections, after what is wanted now."""
         raise NotImplementedError
 
+    def compute_groups(self, groups: Sequence[Sequence]) -> list[list[Held]]:
+        """The same for groups of collections, each of which may be dropped before the others."""
+        return [self.compute(group) for group in groups]
+
     def begin(self, graph: Graph, keys: Sequence[str]) -> list[Held]:
         """Begin tasks, after what is wanted now."""
         raise NotImplementedError
@@ -83,6 +87,11 @@ class OnClient(Tasks):
     def compute(self, collections):
         """Begin to compute Dask's collections."""
         return [Held(future) for future in self.client.compute(list(collections), priority=-1)]
+
+    def compute_groups(self, groups):
+        """Begin to compute groups of collections, all of them in one graph."""
+        found = iter(self.compute([one for group in groups for one in group]))
+        return [list(itertools.islice(found, len(group))) for group in groups]
 
     def begin(self, graph, keys):
         """Begin tasks."""
@@ -124,6 +133,9 @@ class OnClient(Tasks):
 
     def _sent(self, graph, keys, priority):
         made = {key: task(key, function, *map(_sent, given)) for key, (function, given) in graph.items()}
+        for key, one in made.items():
+            if hasattr(one, "_token"):  # which Dask else makes of all arguments, weights among them
+                one._token = key
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Sending large graph")  # weights, which are sent anyway
             return self.client.get(made, list(keys), sync=False, priority=priority)

@@ -154,8 +154,9 @@ class ChunkedRows(Source):
         for start in range(0, len(self) * self.batch_size, self.batch_size):
             rows = min(self.batch_size, self.rows - start)
             parts = [order.take(stop - first) for first, stop in parts_of(rows, self.parts)]
-            for block in {one.block for part in parts for one in part} - chunks.keys():
-                chunks[block] = self.tasks.compute([one.blocks[block] for one in self.arrays])
+            new = sorted({one.block for part in parts for one in part} - chunks.keys())
+            begun = self.tasks.compute_groups([[one.blocks[block] for one in self.arrays] for block in new])
+            chunks |= zip(new, begun, strict=True)
             graph: Graph = {}
             keys = []
             for part in parts:
