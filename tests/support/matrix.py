@@ -66,7 +66,7 @@ def make_mask(kind, batch, time, rng):
         return None
     if kind == "random":
         return rng.random((batch, time)) < 0.6
-    lengths = rng.integers(1, time + 1, (batch, 1))
+    lengths = rng.integers(1, max(time, 1) + 1, (batch, 1))
     if kind == "empty_rows":
         lengths[::2] = 0
     used = np.arange(time) < lengths
