@@ -30,7 +30,7 @@ class Trials:
 
     def next_is_shared(self) -> bool | None:
         """How the next call is to be run and timed: by several threads or not; None for alone, and not timed."""
-        if not self._trying and self._left == 0:
+        if not self._trying and self._left <= 0:  # several calls at once may count it below
             self._trying, self._goes = True, 0
             self._times[False].clear()
             if not self.shares:

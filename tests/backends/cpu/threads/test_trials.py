@@ -104,3 +104,12 @@ def test_calls_that_were_disturbed_change_the_way_for_few_calls(together):
     host.together, host.alone = together, 1.0
     host.run(2 * tuning.FIRST_TRIAL)
     assert host.trials.shares == (together < 1)
+
+
+def test_calls_that_end_at_once_do_not_put_off_the_next_trial():
+    host = Host(1.0, 2.0)
+    host.run(tuning.FIRST_TRIAL - 1)
+    assert host.trials.next_is_shared() and host.trials.next_is_shared()  # by two threads
+    host.trials.note(True, 1.0, 10)
+    host.trials.note(True, 1.0, 10)
+    assert host.trials.next_is_shared() is False
