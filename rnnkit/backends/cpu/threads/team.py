@@ -206,7 +206,7 @@ class ThreadTeam:
         waited = time.perf_counter() - start - own
         if waited > (tuning.OVERTIME - 1) * own + tuning.GRACE:
             self._rest_after(min(waited, tuning.LONGEST_WAIT))  # it has come back
-        else:
+        elif idle:
             self._rest = tuning.REST
         return True
 

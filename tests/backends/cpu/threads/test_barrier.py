@@ -129,6 +129,24 @@ def test_L3_calls_by_one_thread_now_and_then(name, shared, monkeypatch):
             break
 
 
+def test_a_trial_of_one_thread_says_nothing_of_threads_that_were_stopped(shared, monkeypatch):
+    """Only a call that was shared shortens the next rest."""
+    layer, (x, constants) = layer_of("lstm", units=33, features=17), inputs("lstm", 1, 40, 17)
+    shared(2)
+    run, rests = teams.ThreadTeam._run_rows, []
+
+    def watched(self, *given):
+        self._rest = 7.0
+        done = run(self, *given)
+        rests.append(self._rest)
+        return done
+
+    monkeypatch.setattr(teams.ThreadTeam, "_run_rows", watched)
+    monkeypatch.setattr(trials.Trials, "next_is_shared", lambda self: False)
+    layer(x, constants=constants)
+    assert rests and set(rests) == {7.0}
+
+
 def test_what_calls_take_is_kept_apart_for_weights_in_fewer_bits(shared, monkeypatch):
     """Their code has the same address, and differs only in the kernels that it calls."""
     shared(2)
