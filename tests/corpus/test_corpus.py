@@ -1,0 +1,186 @@
+"""The corpus of recurrences: every step runs as declared, its data takes each branch, and its loop by hand agrees."""
+
+import ast
+import collections
+import dis
+import inspect
+import pathlib
+import re
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+from numba.core.dispatcher import Dispatcher
+
+sys.path.append(str(pathlib.Path(__file__).parents[2] / "asv_benchmarks"))
+from corpus import CORPUS
+
+ROWS, STEPS = 3, 150
+every = pytest.mark.parametrize("recurrence", CORPUS, ids=lambda recurrence: recurrence.name)
+
+
+def drawn(recurrence, dtype=np.float64, rows=ROWS, steps=STEPS):
+    return recurrence.data(np.random.default_rng(5), rows, steps, dtype)
+
+
+def number_or_array(values):
+    """An entry of a step's arguments: a scalar where there is no axis, else an array that the step may not write."""
+    if values.ndim == 0:
+        return values[()]
+    values.flags.writeable = False
+    return values
+
+
+def plain(recurrence, x, constants):
+    """The outputs, by a loop in Python over rows and steps; shapes are checked on the way."""
+    named = collections.namedtuple("states", recurrence.states)
+    outputs = np.full((*x.shape[:2], *recurrence.output), np.nan)
+    for row in range(len(x)):
+        states = recurrence.start()
+        shapes = [state.shape for state in states]
+        given = (tuple(number_or_array(c[row].copy()) for c in constants),) if constants else ()
+        for t in range(x.shape[1]):
+            before = named(*(number_or_array(state) for state in states))
+            output, states = recurrence.step(number_or_array(x[row, t].copy()), before, *given)
+            states = [np.asarray(state, float) for state in states]
+            assert [state.shape for state in states] == shapes
+            assert np.shape(output) == recurrence.output
+            outputs[row, t] = output
+    return outputs
+
+
+@pytest.fixture
+def helpers_in_python(recurrence, monkeypatch):
+    """Functions that a step calls and numba would compile, as they are written."""
+    inside = recurrence.step.__globals__
+    for name, value in list(inside.items()):
+        if isinstance(value, Dispatcher):
+            monkeypatch.setitem(inside, name, value.py_func)
+
+
+def functions(recurrence):
+    """The step, and the functions of its module that it calls."""
+    found, left = [], [recurrence.step]
+    while left:
+        function = left.pop()
+        if function not in found:
+            found.append(function)
+            named = (function.__globals__.get(name) for name in function.__code__.co_names)
+            left += [one for one in named if inspect.isfunction(one) and one.__module__ == function.__module__]
+    return found
+
+
+def decisions(function):
+    """Each conditional jump of a function, but for those of `assert`: the condition's place, where it goes, and when."""
+    lines, start = inspect.getsourcelines(function)
+    tree = ast.parse(textwrap.dedent("".join(lines)))
+    asserted = {
+        line + start - 1
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assert)
+        for line in range(node.lineno, node.end_lineno + 1)
+    }
+    instructions = list(dis.get_instructions(function))
+    following = {one.offset: after for one, after in zip(instructions, instructions[1:], strict=False)}
+    at = {one.offset: one for one in instructions}
+    for one in instructions:
+        if "JUMP" in one.opname and "IF" in one.opname and one.positions.lineno not in asserted:
+            target = at[one.argval]
+            while target.opname == "EXTENDED_ARG":
+                target = following[target.offset]
+            yield tuple(one.positions), one.offset, target.offset, "FALSE" not in one.opname
+
+
+def went(recurrence, call):
+    """Of each function of the step: its lines that ran, and the pairs of instructions that ran one after the other."""
+    codes = {function.__code__: (set(), set()) for function in functions(recurrence)}
+
+    def enter(frame, event, argument):
+        if frame.f_code not in codes:
+            return None
+        frame.f_trace_opcodes = True
+        lines, pairs = codes[frame.f_code]
+        last = None
+
+        def inside(frame, event, argument):
+            nonlocal last
+            if event == "opcode":
+                pairs.add((last, frame.f_lasti))
+                last = frame.f_lasti
+            elif event == "line":
+                lines.add(frame.f_lineno)
+            return inside
+
+        return inside
+
+    before = sys.gettrace()
+    sys.settrace(enter)
+    try:
+        call()
+    finally:
+        sys.settrace(before)
+    return codes
+
+
+def test_names_are_different_and_there_are_enough():
+    names = [recurrence.name for recurrence in CORPUS]
+    assert len(set(names)) == len(names)
+    assert all(0 < len(recurrence.description) < 120 for recurrence in CORPUS)
+    assert all("(" in recurrence.description for recurrence in CORPUS), "a source"
+
+
+@every
+def test_data_takes_every_branch_of_the_step(recurrence, helpers_in_python):
+    x, constants = drawn(recurrence)
+    assert x.shape == (ROWS, STEPS, recurrence.features)
+    assert {name: c.shape[1:] for name, c in zip(recurrence.constants, constants, strict=True)} == recurrence.constants
+    outputs = []
+    codes = went(recurrence, lambda: outputs.append(plain(recurrence, x, constants)))
+    assert np.isfinite(outputs[0]).all()
+    assert (np.ptp(outputs[0], axis=(0, 1)) > 0).all()
+    for function in functions(recurrence):
+        code = function.__code__
+        lines, pairs = codes[code]
+        there = {line for _, _, line in code.co_lines() if line} - {code.co_firstlineno}
+        assert there <= lines, f"lines of {function.__name__} that no row reaches"
+        decided = collections.defaultdict(set)  # a condition of a loop may stand in the code twice
+        for place, offset, target, when in decisions(function):
+            decided[place] |= {(after == target) == when for before, after in pairs if before == offset}
+        assert {place for place, sides in decided.items() if len(sides) < 2} == set(), "conditions that never change"
+
+
+@every
+def test_data_keep_the_dtype(recurrence):
+    x, constants = drawn(recurrence, np.float32, rows=2, steps=4)
+    assert all(array.dtype == np.float32 for array in (x, *constants))
+
+
+@pytest.mark.sweep
+@every
+def test_the_loop_by_hand_is_the_step(recurrence, helpers_in_python):
+    x, constants = drawn(recurrence)
+    expected = plain(recurrence, x, constants)
+    np.testing.assert_allclose(recurrence.by_hand(x, *constants), expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.sweep
+@every
+def test_the_loop_by_hand_stays_in_float32(recurrence):
+    x, constants = drawn(recurrence, np.float32)
+    found = recurrence.by_hand(x, *constants)
+    assert found.dtype == np.float32
+    compiled = recurrence.by_hand.overloads[recurrence.by_hand.signatures[-1]].type_annotation
+    wide = {str(name) for name, kind in compiled.typemap.items() if "float64" in str(kind) and name[0] != "$"}
+    for one, signature in compiled.calltypes.items():
+        constant = all(var.name[0] == "$" and re.search("const|load_global", var.name) for var in one.list_vars())
+        if signature and str(signature.return_type) == "float64" and not constant:
+            wide.add(str(one))
+    assert not wide, "these are computed in float64"
+
+
+@pytest.mark.sweep
+@every
+def test_rows_in_parallel_have_the_same_results(recurrence):
+    x, constants = drawn(recurrence, np.float32)
+    np.testing.assert_array_equal(recurrence.by_hand_parallel(x, *constants), recurrence.by_hand(x, *constants))
