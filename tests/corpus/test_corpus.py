@@ -72,7 +72,7 @@ def functions(recurrence):
 
 
 def decisions(function):
-    """Each conditional jump of a function, but for those of `assert`: the condition's place, where it goes, and when."""
+    """Each conditional jump but for those of `assert`: the condition's place, its own, where it goes, and when."""
     lines, start = inspect.getsourcelines(function)
     tree = ast.parse(textwrap.dedent("".join(lines)))
     asserted = {
@@ -81,15 +81,19 @@ def decisions(function):
         if isinstance(node, ast.Assert)
         for line in range(node.lineno, node.end_lineno + 1)
     }
-    instructions = list(dis.get_instructions(function))
-    following = {one.offset: after for one, after in zip(instructions, instructions[1:], strict=False)}
-    at = {one.offset: one for one in instructions}
-    for one in instructions:
+    operations = without_prefixes(function.__code__)
+    for one in dis.get_instructions(function):
         if "JUMP" in one.opname and "IF" in one.opname and one.positions.lineno not in asserted:
-            target = at[one.argval]
-            while target.opname == "EXTENDED_ARG":
-                target = following[target.offset]
-            yield tuple(one.positions), one.offset, target.offset, "FALSE" not in one.opname
+            yield tuple(one.positions), one.offset, operations[one.argval], "FALSE" not in one.opname
+
+
+def without_prefixes(code):
+    """Offset to that of the operation there, where an operation may have longer arguments before it."""
+    found, offset = {}, None
+    for one in reversed(list(dis.get_instructions(code))):
+        offset = offset if one.opname == "EXTENDED_ARG" else one.offset
+        found[one.offset] = offset
+    return found
 
 
 def went(recurrence, call):
@@ -120,6 +124,9 @@ def went(recurrence, call):
         call()
     finally:
         sys.settrace(before)
+    for code, (_, pairs) in codes.items():
+        operations = without_prefixes(code) | {None: None}
+        pairs |= {(operations[first], operations[second]) for first, second in pairs}
     return codes
 
 
@@ -146,7 +153,7 @@ def test_data_takes_every_branch_of_the_step(recurrence, helpers_in_python):
         assert there <= lines, f"lines of {function.__name__} that no row reaches"
         decided = collections.defaultdict(set)  # a condition of a loop may stand in the code twice
         for place, offset, target, when in decisions(function):
-            decided[place] |= {(after == target) == when for before, after in pairs if before == offset}
+            decided[place] |= {(after == target) == when for before, after in pairs if before == offset != after}
         assert {place for place, sides in decided.items() if len(sides) < 2} == set(), "conditions that never change"
 
 
