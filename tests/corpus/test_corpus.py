@@ -54,9 +54,9 @@ def plain(recurrence, x, constants):
 def helpers_in_python(recurrence, monkeypatch):
     """Functions that a step calls and numba would compile, as they are written."""
     inside = recurrence.step.__globals__
-    for name, value in list(inside.items()):
-        if isinstance(value, Dispatcher):
-            monkeypatch.setitem(inside, name, value.py_func)
+    for name in recurrence.step.__code__.co_names:
+        if isinstance(inside.get(name), Dispatcher):
+            monkeypatch.setitem(inside, name, inside[name].py_func)
 
 
 def functions(recurrence):
