@@ -10,8 +10,8 @@ from .recurrence import Recurrence
 
 DRIFT, LIMIT = 0.3, 4.0
 TOLERANCE, ALARM = 0.1, 6.0
-RADII = np.array([0.2, 0.5, 1.0, 1.6])
-SHARES = np.array([0.4, 0.3, 0.2, 0.1])
+RADII = (0.2, 0.5, 1.0, 1.6)
+SHARES = (0.4, 0.3, 0.2, 0.1)
 UPPER, LOWER, BOUNCE = 0.5, -0.5, 2
 WINDOW, SHORTEST, LONGEST, QUIET = 12, 4, 16, 0.15
 KEPT = WINDOW + LONGEST
@@ -124,7 +124,7 @@ def hysteresis(x, states):
 
 def hysteresis_loop(x):
     rows, steps, _ = x.shape
-    radii, shares = RADII.astype(x.dtype), SHARES.astype(x.dtype)
+    radii, shares = np.array(RADII).astype(x.dtype), np.array(SHARES).astype(x.dtype)
     out = np.empty((rows, steps), x.dtype)
     for b in prange(rows):
         play = np.zeros(4, x.dtype)
@@ -143,23 +143,28 @@ def hysteresis_loop(x):
 def hysteresis_jax(x, states):
     import jax.numpy as jnp
 
-    play = jnp.clip(states.play, x[0] - RADII, x[0] + RADII)
-    return (SHARES * play).sum(), (play,)
+    play = jnp.clip(states.play, x[0] - np.array(RADII), x[0] + np.array(RADII))
+    return (np.array(SHARES) * play).sum(), (play,)
 
 
-def schmitt_trigger(x, states):
-    """A comparator with two thresholds for an input that bounces (Schmitt 1938), and its pulses."""
-    level, waited, pulses = states
-    crossed = x[0] > UPPER if level == 0 else x[0] < LOWER
-    if not crossed:
-        waited = 0.0
-    else:
-        waited += 1
-        if waited >= BOUNCE:
-            level, waited = 1 - level, 0.0
-            if level == 1:
-                pulses += 1
-    return pulses if level == 1 else -pulses, (level, waited, pulses)
+def comparator(upper, lower, bounce):
+    """Give the step of a Schmitt trigger."""
+
+    def schmitt_trigger(x, states):
+        """A comparator with two thresholds for an input that bounces (Schmitt 1938), and its pulses."""
+        level, waited, pulses = states
+        crossed = x[0] > upper if level == 0 else x[0] < lower
+        if not crossed:
+            waited = 0.0
+        else:
+            waited += 1
+            if waited >= bounce:
+                level, waited = 1 - level, 0.0
+                if level == 1:
+                    pulses += 1
+        return pulses if level == 1 else -pulses, (level, waited, pulses)
+
+    return schmitt_trigger
 
 
 def schmitt_trigger_loop(x):
@@ -292,7 +297,7 @@ RECURRENCES = (
     ),
     Recurrence(hysteresis, hysteresis_loop, shifting, states={"play": 4}, jax_step=hysteresis_jax),
     Recurrence(
-        schmitt_trigger,
+        comparator(UPPER, LOWER, BOUNCE),
         schmitt_trigger_loop,
         shifting,
         states={"level": (), "waited": (), "pulses": ()},

@@ -699,6 +699,7 @@ RECURRENCES = (
         pushes(0.2),
         states={"susceptible": (), "infected": (), "closed": ()},
         initial={"susceptible": 0.9, "infected": 0.01},
+        fixed=("closed",),
         jax_step=sir_jax,
     ),
 )

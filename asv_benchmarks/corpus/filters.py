@@ -348,7 +348,7 @@ def levinson(x, states):
     r = MEMORY * states.r + x[0] * last
     a = np.zeros(LAGS)
     a[0] = 1.0
-    error = r[0] + 1e-3
+    error = r[0] + 0.05
     for i in range(1, LAGS):
         total = r[i]
         for j in range(1, i):
@@ -380,7 +380,7 @@ def levinson_loop(x):
             for k in range(LAGS):
                 r[k] = memory * r[k] + last[0] * last[k]
                 a[k] = real(0.0)
-            error = r[0] + real(1e-3)
+            error = r[0] + real(0.05)
             for i in range(1, LAGS):
                 total = r[i]
                 for j in range(1, i):

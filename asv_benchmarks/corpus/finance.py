@@ -279,6 +279,7 @@ RECURRENCES = (
         prices,
         states={"holding": (), "extreme": (), "last": ()},
         initial={"extreme": 100.0, "last": 100.0},
+        fixed=("holding",),
         jax_step=trailing_stop_jax,
     ),
     Recurrence(

@@ -230,7 +230,9 @@ def strong_currents(rng, rows, steps, dtype):
 
 
 RECURRENCES = (
-    Recurrence(lif, lif_loop, currents, states={"v": (), "wait": ()}, initial={"v": REST}, jax_step=lif_jax),
+    Recurrence(
+        lif, lif_loop, currents, states={"v": (), "wait": ()}, initial={"v": REST}, fixed=("wait",), jax_step=lif_jax
+    ),
     Recurrence(alif, alif_loop, small_currents, states={"v": (), "a": ()}, jax_step=alif_jax),
     Recurrence(
         izhikevich,

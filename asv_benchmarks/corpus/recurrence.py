@@ -19,7 +19,8 @@ class Recurrence:
     `loop(x, *constants)` goes over a batch `(rows, steps, features)` with constants `(rows, *shape)`, and gives the
     outputs `(rows, steps, *output)` in the dtype of x. `data(rng, rows, steps, dtype)` gives `(x, constants)` that take
     every branch. `differentiable` says that a gradient by x, the initial states and the constants is the limit of
-    central differences almost everywhere; by an entry of x that is NaN, a gap, it is 0.
+    central differences almost everywhere; by an entry of x that is NaN, a gap, it is 0. The states and constants named
+    in `fixed` are not varied: they are counts, flags and places, whole numbers kept as floats, or start on a tie.
     """
 
     step: Callable
@@ -31,6 +32,7 @@ class Recurrence:
     features: int = 1
     output: tuple[int, ...] = ()
     differentiable: bool = True
+    fixed: tuple[str, ...] = ()
     jax_step: Callable | None = None
 
     @property
@@ -47,10 +49,7 @@ class Recurrence:
 
     def start(self, dtype=np.float64) -> tuple[np.ndarray, ...]:
         """The states of one row before its first step, arrays of the declared shapes."""
-        return tuple(
-            np.broadcast_to(np.asarray(self.initial.get(name, 0.0), dtype), np.empty(size).shape if size else ()).copy()
-            for name, size in self.states.items()
-        )
+        return tuple(np.full(size, self.initial.get(name, 0.0), dtype) for name, size in self.states.items())
 
     @functools.cached_property
     def by_hand(self) -> Callable:

@@ -9,8 +9,8 @@ CAPACITY = 8
 WORD, NUMBER, BLANK = 1, 2, 0
 NEXT = np.array([[0, 1, 2, 3], [0, 1, 1, 3], [0, 3, 2, 3], [0, 3, 3, 3]])
 RUNS = 12
-VOLUMES = np.array([0.0, 1.0, 2.5, 4.5, 7.0, 10.0, 14.0, 20.0])
-OUTFLOWS = np.array([0.0, 0.1, 0.4, 0.8, 1.5, 2.6, 4.5, 8.0])
+VOLUMES = np.array([0.0, 1.0, 2.5, 4.5, 7.0, 10.0, 14.0, 60.0])
+OUTFLOWS = np.array([0.0, 0.1, 0.4, 0.8, 1.5, 2.6, 4.5, 40.0])
 REORDER, FULL, DELIVERY = 6.0, 20.0, 3
 SPAN = 16
 
@@ -335,7 +335,7 @@ RECURRENCES = (
         states={"run": (), "left": ()},
         initial={"run": RUNS - 1.0},
         constants={"counts": (RUNS,), "values": (RUNS,)},
-        differentiable=False,
+        fixed=("run", "left", "counts"),
     ),
     Recurrence(
         level_pool, level_pool_loop, floods, states={"volume": ()}, initial={"volume": 3.0}, jax_step=level_pool_jax
@@ -346,6 +346,7 @@ RECURRENCES = (
         demand,
         states={"stock": (), "ordered": (), "wait": ()},
         initial={"stock": 10.0},
+        fixed=("ordered", "wait"),
         jax_step=inventory_jax,
     ),
     Recurrence(stock_span, stock_span_loop, walks, states={"window": SPAN}),

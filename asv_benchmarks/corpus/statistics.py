@@ -319,7 +319,14 @@ def rising(rng, rows, steps, dtype):
 
 
 RECURRENCES = (
-    Recurrence(welford, welford_loop, plain_noise, states={"n": (), "mean": (), "squares": ()}, jax_step=welford_jax),
+    Recurrence(
+        welford,
+        welford_loop,
+        plain_noise,
+        states={"n": (), "mean": (), "squares": ()},
+        fixed=("n",),
+        jax_step=welford_jax,
+    ),
     Recurrence(ewma, ewma_loop, gapped, states={"weight": (), "mean": ()}, jax_step=ewma_jax),
     Recurrence(
         p2_quantile,
@@ -327,13 +334,15 @@ RECURRENCES = (
         skewed,
         states={"q": 5, "n": 5, "count": ()},
         initial={"n": np.arange(1.0, 6.0)},
+        fixed=("n", "count"),
     ),
     Recurrence(
         running_median,
         running_median_loop,
         plain_noise,
         states={"window": WINDOW, "ranked": WINDOW, "position": ()},
+        fixed=("window", "ranked", "position"),
     ),
-    Recurrence(rank_filter, rank_filter_loop, plain_noise, states={"window": RANKED}),
-    Recurrence(isotonic, isotonic_loop, rising, states={"means": BLOCKS, "counts": BLOCKS, "top": ()}),
+    Recurrence(rank_filter, rank_filter_loop, plain_noise, states={"window": RANKED}, fixed=("window",)),
+    Recurrence(isotonic, isotonic_loop, rising, states={"means": BLOCKS, "counts": BLOCKS, "top": ()}, fixed=("top",)),
 )

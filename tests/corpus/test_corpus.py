@@ -4,59 +4,20 @@ import ast
 import collections
 import dis
 import inspect
-import pathlib
 import re
 import sys
 import textwrap
 
 import numpy as np
 import pytest
-from numba.core.dispatcher import Dispatcher
-
-sys.path.append(str(pathlib.Path(__file__).parents[2] / "asv_benchmarks"))
-from corpus import CORPUS
+from corpus_runs import CORPUS, drawn, each, helpers_in_python, plain, slopes
 
 ROWS, STEPS = 3, 150
-every = pytest.mark.parametrize("recurrence", CORPUS, ids=lambda recurrence: recurrence.name)
-
-
-def drawn(recurrence, dtype=np.float64, rows=ROWS, steps=STEPS):
-    return recurrence.data(np.random.default_rng(5), rows, steps, dtype)
-
-
-def number_or_array(values):
-    """An entry of a step's arguments: a scalar where there is no axis, else an array that the step may not write."""
-    if values.ndim == 0:
-        return values[()]
-    values.flags.writeable = False
-    return values
-
-
-def plain(recurrence, x, constants):
-    """The outputs, by a loop in Python over rows and steps; shapes are checked on the way."""
-    named = collections.namedtuple("states", recurrence.states)
-    outputs = np.full((*x.shape[:2], *recurrence.output), np.nan)
-    for row in range(len(x)):
-        states = recurrence.start()
-        shapes = [state.shape for state in states]
-        given = (tuple(number_or_array(c[row].copy()) for c in constants),) if constants else ()
-        for t in range(x.shape[1]):
-            before = named(*(number_or_array(state) for state in states))
-            output, states = recurrence.step(number_or_array(x[row, t].copy()), before, *given)
-            states = [np.asarray(state, float) for state in states]
-            assert [state.shape for state in states] == shapes
-            assert np.shape(output) == recurrence.output
-            outputs[row, t] = output
-    return outputs
 
 
 @pytest.fixture
-def helpers_in_python(recurrence, monkeypatch):
-    """Functions that a step calls and numba would compile, as they are written."""
-    inside = recurrence.step.__globals__
-    for name in recurrence.step.__code__.co_names:
-        if isinstance(inside.get(name), Dispatcher):
-            monkeypatch.setitem(inside, name, inside[name].py_func)
+def uncompiled(recurrence, monkeypatch):
+    helpers_in_python(recurrence, monkeypatch)
 
 
 def functions(recurrence):
@@ -137,9 +98,9 @@ def test_names_are_different_and_there_are_enough():
     assert all("(" in recurrence.description for recurrence in CORPUS), "a source"
 
 
-@every
-def test_data_takes_every_branch_of_the_step(recurrence, helpers_in_python):
-    x, constants = drawn(recurrence)
+@each()
+def test_data_takes_every_branch_of_the_step(recurrence, uncompiled):
+    x, constants = drawn(recurrence, ROWS, STEPS)
     assert x.shape == (ROWS, STEPS, recurrence.features)
     assert {name: c.shape[1:] for name, c in zip(recurrence.constants, constants, strict=True)} == recurrence.constants
     outputs = []
@@ -157,24 +118,24 @@ def test_data_takes_every_branch_of_the_step(recurrence, helpers_in_python):
         assert {place for place, sides in decided.items() if len(sides) < 2} == set(), "conditions that never change"
 
 
-@every
+@each()
 def test_data_keep_the_dtype(recurrence):
-    x, constants = drawn(recurrence, np.float32, rows=2, steps=4)
+    x, constants = drawn(recurrence, 2, 4, np.float32)
     assert all(array.dtype == np.float32 for array in (x, *constants))
 
 
 @pytest.mark.sweep
-@every
-def test_the_loop_by_hand_is_the_step(recurrence, helpers_in_python):
-    x, constants = drawn(recurrence)
+@each()
+def test_the_loop_by_hand_is_the_step(recurrence, uncompiled):
+    x, constants = drawn(recurrence, ROWS, STEPS)
     expected = plain(recurrence, x, constants)
     np.testing.assert_allclose(recurrence.by_hand(x, *constants), expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.sweep
-@every
+@each()
 def test_the_loop_by_hand_stays_in_float32(recurrence):
-    x, constants = drawn(recurrence, np.float32)
+    x, constants = drawn(recurrence, ROWS, STEPS, np.float32)
     found = recurrence.by_hand(x, *constants)
     assert found.dtype == np.float32
     compiled = recurrence.by_hand.overloads[recurrence.by_hand.signatures[-1]].type_annotation
@@ -187,7 +148,18 @@ def test_the_loop_by_hand_stays_in_float32(recurrence):
 
 
 @pytest.mark.sweep
-@every
+@each()
 def test_rows_in_parallel_have_the_same_results(recurrence):
-    x, constants = drawn(recurrence, np.float32)
+    x, constants = drawn(recurrence, ROWS, STEPS, np.float32)
     np.testing.assert_array_equal(recurrence.by_hand_parallel(x, *constants), recurrence.by_hand(x, *constants))
+
+
+@pytest.mark.sweep
+@each([recurrence for recurrence in CORPUS if recurrence.differentiable])
+def test_differences_have_a_limit(recurrence, uncompiled):
+    x, constants = drawn(recurrence, 2, 30)
+    arrays = [x, *recurrence.start(), *constants]
+    weights = np.random.default_rng(1).standard_normal((*x.shape[:2], *recurrence.output))
+    pairs = [slopes(recurrence, arrays, weights, np.random.default_rng(2), epsilon) for epsilon in (1e-5, 1e-6)]
+    ratios = [wide[0] / narrow[0] for wide, narrow, _ in zip(*pairs, range(7), strict=False)]  # few meet a jump
+    assert abs(np.median(ratios) - 1) < 1e-3, ratios
