@@ -373,7 +373,7 @@ def adaptive_runge_kutta_loop(x):
     rows, steps, _ = x.shape
     real = x.dtype.type
     two, three, four, five, six = real(2.0), real(3.0), real(4.0), real(5.0), real(6.0)
-    eight, nine, tolerance, stiffness = real(8.0), real(9.0), real(TOLERANCE), real(STIFFNESS)
+    eight, nine, tolerance, stiffness = real(8.0), real(9.0), real(1 / TOLERANCE), real(STIFFNESS)
     out = np.empty((rows, steps), x.dtype)
     for b in prange(rows):
         y, v, h = real(1.0), real(0.0), real(0.05)
@@ -381,7 +381,7 @@ def adaptive_runge_kutta_loop(x):
             force, left = x[b, t, 0], real(INTERVAL)
             while left > 0:
                 step = left if h > left else h
-                half, most, ninth, part = step / two, real(0.75) * step, step / nine, step / real(72.0)
+                half, most, ninth, part = real(0.5) * step, real(0.75) * step, step * real(1 / 9), step * real(1 / 72)
                 y1, v1 = oscillator_compiled(y, v, force, stiffness)
                 y2, v2 = oscillator_compiled(y + half * y1, v + half * v1, force, stiffness)
                 y3, v3 = oscillator_compiled(y + most * y2, v + most * v2, force, stiffness)
@@ -390,7 +390,7 @@ def adaptive_runge_kutta_loop(x):
                 y4, v4 = oscillator_compiled(new_y, new_v, force, stiffness)
                 error_y = part * abs(-five * y1 + six * y2 + eight * y3 - nine * y4)
                 error_v = part * abs(-five * v1 + six * v2 + eight * v3 - nine * v4)
-                error = max(error_y, error_v) / tolerance
+                error = max(error_y, error_v) * tolerance
                 if error <= 1:
                     y, v = new_y, new_v
                     left -= step
@@ -433,8 +433,8 @@ def implicit_euler_loop(x):
                 g = v - v0 - dt * (removal * u - uu * v)
                 fu, fv = one - dt * (two * uv - removal - one), -dt * uu
                 gu, gv = -dt * (removal - two * uv), one + dt * uu
-                determinant = fu * gv - fv * gu
-                du, dv = (f * gv - g * fv) / determinant, (g * fu - f * gu) / determinant
+                inverse = one / (fu * gv - fv * gu)
+                du, dv = (f * gv - g * fv) * inverse, (g * fu - f * gu) * inverse
                 u -= du
                 v -= dv
                 if abs(du) + abs(dv) < tolerance:
@@ -470,14 +470,15 @@ def thomas_loop(x):
         u, c = np.zeros(CELLS, x.dtype), np.empty(CELLS, x.dtype)
         for t in range(steps):
             k = conduction * (one + tenth * u[0])
-            c[0] = -k / (one + two * k)
-            u[0] = (u[0] + k * x[b, t, 0]) / (one + two * k)
+            inverse = one / (one + two * k)
+            c[0] = -k * inverse
+            u[0] = (u[0] + k * x[b, t, 0]) * inverse
             for i in range(1, CELLS):
                 k = conduction * (one + tenth * u[i])
                 right = u[i] + k * x[b, t, 1] if i == CELLS - 1 else u[i]
-                pivot = one + two * k + k * c[i - 1]
-                c[i] = -k / pivot
-                u[i] = (right + k * u[i - 1]) / pivot
+                inverse = one / (one + two * k + k * c[i - 1])
+                c[i] = -k * inverse
+                u[i] = (right + k * u[i - 1]) * inverse
             for i in range(CELLS - 2, -1, -1):
                 u[i] -= c[i] * u[i + 1]
             out[b, t] = u[CELLS // 2]

@@ -169,15 +169,16 @@ def kalman_loop(x):
             v0, v1 = x[row, t, 0] - predicted[0], x[row, t, 1] - predicted[1]
             a, b, c = p[0, 0] + real(MEASURED), p[0, 1], p[1, 1] + real(MEASURED)
             determinant = a * c - b * b
+            inverse = real(1.0) / determinant
             for i in range(4):
-                gain[i, 0] = (p[i, 0] * c - p[i, 1] * b) / determinant
-                gain[i, 1] = (p[i, 1] * a - p[i, 0] * b) / determinant
+                gain[i, 0] = (p[i, 0] * c - p[i, 1] * b) * inverse
+                gain[i, 1] = (p[i, 1] * a - p[i, 0] * b) * inverse
                 m[i] = predicted[i] + gain[i, 0] * v0 + gain[i, 1] * v1
             for j in range(4):
                 p0, p1 = p[0, j], p[1, j]
                 for i in range(4):
                     p[i, j] -= gain[i, 0] * p0 + gain[i, 1] * p1
-            distance = (c * v0 * v0 - real(2.0) * b * v0 * v1 + a * v1 * v1) / determinant
+            distance = (c * v0 * v0 - real(2.0) * b * v0 * v1 + a * v1 * v1) * inverse
             out[row, t] = real(-0.5) * (distance + math.log(determinant))
     return out
 
@@ -323,11 +324,12 @@ def rls_loop(x):
                 seen[i] = total
                 scale += taps[i] * total
                 error -= w[i] * taps[i]
+            scale = real(1.0) / scale
             for i in range(ORDER):
-                gain = seen[i] / scale
+                gain = seen[i] * scale
                 w[i] += gain * error
                 for j in range(ORDER):
-                    p[i, j] = (p[i, j] - gain * seen[j]) / real(FORGET)
+                    p[i, j] = (p[i, j] - gain * seen[j]) * real(1 / FORGET)
             out[b, t] = error
     return out
 

@@ -53,7 +53,7 @@ def snow_and_soil(x, states):
 def snow_and_soil_loop(x):
     rows, steps, _ = x.shape
     real = x.dtype.type
-    freezing, degree, field, part = real(FREEZING), real(DEGREE), real(FIELD), real(BASE)
+    freezing, degree, field, share, part = real(FREEZING), real(DEGREE), real(FIELD), real(1 / FIELD), real(BASE)
     out = np.empty((rows, steps), x.dtype)
     for b in prange(rows):
         snow, soil = real(0.0), real(40.0)
@@ -69,7 +69,7 @@ def snow_and_soil_loop(x):
             if soil > field:
                 runoff = soil - field
                 soil = field
-            soil -= min(soil, evaporation * soil / field)
+            soil -= min(soil, evaporation * soil * share)
             base = part * soil
             soil -= base
             out[b, t] = runoff + base
@@ -129,20 +129,20 @@ def gr4j_loop(x, x1, x2, x3):
     for b in prange(rows):
         first, second = np.zeros(3, x.dtype), np.zeros(5, x.dtype)
         store, routing = real(100.0), real(30.0)
-        a, c, d = x1[b], x2[b], x3[b]
+        a, c, inverse1, inverse3 = x1[b], x2[b], one / x1[b], one / x3[b]
         for t in range(steps):
             rain, evaporation = x[b, t, 0], x[b, t, 2]
-            full = store / a
+            full = store * inverse1
             if rain >= evaporation:
-                wet = math.tanh((rain - evaporation) / a)
+                wet = math.tanh((rain - evaporation) * inverse1)
                 stored = a * (one - full * full) * wet / (one + full * wet)
                 store += stored
                 effective = rain - evaporation - stored
             else:
-                dry = math.tanh((evaporation - rain) / a)
+                dry = math.tanh((evaporation - rain) * inverse1)
                 store -= store * (two - full) * dry / (one + (one - full) * dry)
                 effective = zero
-            ratio = real(4 / 9) * store / a
+            ratio = real(4 / 9) * store * inverse1
             ratio *= ratio
             percolated = store * (one - (one + ratio * ratio) ** power)
             store -= percolated
@@ -153,9 +153,9 @@ def gr4j_loop(x, x1, x2, x3):
             for k in range(4):
                 second[k] = second[k + 1] + real(0.1) * effective * shares2[k]
             second[4] = real(0.1) * effective * shares2[4]
-            exchange = c * (routing / d) ** real(3.5)
+            exchange = c * (routing * inverse3) ** real(3.5)
             routing = max(zero, routing + first[0] + exchange)
-            ratio = routing / d
+            ratio = routing * inverse3
             ratio *= ratio
             outflow = routing * (one - (one + ratio * ratio) ** power)
             routing -= outflow
@@ -226,6 +226,7 @@ def hbv_loop(x):
     real = x.dtype.type
     zero, freezing, degree, refreeze = real(0.0), real(FREEZING), real(DEGREE), real(REFREEZE * DEGREE)
     held, correction, shape, field, dry = real(HELD), real(CORRECTION), real(SHAPE), real(SOIL), real(WILTING * SOIL)
+    share, wilting = real(1 / SOIL), real(1.0) / dry
     percolation, k0, k1, k2, quick = real(PERCOLATION), real(K0), real(K1), real(K2), real(QUICK)
     out = np.empty((rows, steps), x.dtype)
     for b in prange(rows):
@@ -244,12 +245,12 @@ def hbv_loop(x):
             if liquid > held * snow:
                 water = liquid - held * snow
                 liquid = held * snow
-            recharge = water * (soil / field) ** shape
+            recharge = water * (soil * share) ** shape
             soil += water - recharge
             if soil > field:
                 recharge += soil - field
                 soil = field
-            soil -= evaporation if soil > dry else evaporation * soil / dry
+            soil -= evaporation if soil > dry else evaporation * soil * wilting
             upper += recharge
             down = min(percolation, upper)
             upper -= down

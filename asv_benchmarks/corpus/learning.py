@@ -147,7 +147,7 @@ def particles(x, states):
 def particles_loop(x):
     rows, steps, _ = x.shape
     real = x.dtype.type
-    spread, measured, outlier, half, count = real(SPREAD), real(MEASURED), real(OUTLIER), real(0.5), real(PARTICLES)
+    spread, measured, outlier, half, count = real(SPREAD), real(1 / MEASURED), real(OUTLIER), real(0.5), real(PARTICLES)
     out = np.empty((rows, steps), x.dtype)
     for b in prange(rows):
         places, chosen = np.zeros(PARTICLES, x.dtype), np.empty(PARTICLES, x.dtype)
@@ -159,10 +159,11 @@ def particles_loop(x):
             for i in range(PARTICLES):
                 places[i] += spread * x[b, t, 2 + i]
                 away = x[b, t, 0] - places[i]
-                weights[i] *= math.exp(-half * away * away / measured) + outlier
+                weights[i] *= math.exp(-half * away * away * measured) + outlier
                 total += weights[i]
+            total = real(1.0) / total
             for i in range(PARTICLES):
-                weights[i] /= total
+                weights[i] *= total
                 mean += weights[i] * places[i]
                 squares += weights[i] * weights[i]
             out[b, t] = mean

@@ -185,15 +185,15 @@ def hodgkin_huxley_loop(x):
     for b in prange(rows):
         v, m, h, n = real(-65.0), real(0.053), real(0.596), real(0.318)
         for t in range(steps):
-            u = (v + real(40.0)) / real(10.0)
-            a_m = one + u / real(2.0) + u * u / real(12.0) if abs(u) < small else u / (one - math.exp(-u))
-            u = (v + real(55.0)) / real(10.0)
-            a_n = one + u / real(2.0) + u * u / real(12.0) if abs(u) < small else u / (one - math.exp(-u))
+            u = (v + real(40.0)) * real(0.1)
+            a_m = one + u * real(0.5) + u * u * real(1 / 12) if abs(u) < small else u / (one - math.exp(-u))
+            u = (v + real(55.0)) * real(0.1)
+            a_n = one + u * real(0.5) + u * u * real(1 / 12) if abs(u) < small else u / (one - math.exp(-u))
             a_n = real(0.1) * a_n
-            b_m = real(4.0) * math.exp(-(v + real(65.0)) / real(18.0))
-            a_h = real(0.07) * math.exp(-(v + real(65.0)) / real(20.0))
-            b_h = one / (one + math.exp(-(v + real(35.0)) / real(10.0)))
-            b_n = real(0.125) * math.exp(-(v + real(65.0)) / real(80.0))
+            b_m = real(4.0) * math.exp(-(v + real(65.0)) * real(1 / 18))
+            a_h = real(0.07) * math.exp(-(v + real(65.0)) * real(0.05))
+            b_h = one / (one + math.exp(-(v + real(35.0)) * real(0.1)))
+            b_n = real(0.125) * math.exp(-(v + real(65.0)) * real(0.0125))
             m += (a_m / (a_m + b_m) - m) * (one - math.exp(-dt * (a_m + b_m)))
             h += (a_h / (a_h + b_h) - h) * (one - math.exp(-dt * (a_h + b_h)))
             n += (a_n / (a_n + b_n) - n) * (one - math.exp(-dt * (a_n + b_n)))

@@ -80,6 +80,7 @@ def went(recurrence, call):
         return inside
 
     before = sys.gettrace()
+    sys._getframe().f_trace_opcodes = True  # Python 3.12 looks for one such frame when tracing begins
     sys.settrace(enter)
     try:
         call()
