@@ -110,7 +110,7 @@ def page_hinkley_jax(x, states):
 
 
 def hysteresis(x, states):
-    """Hysteresis as a sum of play operators of several widths (Prandtl-Ishlinskii; Visintin 1994, section III.2)."""
+    """Hysteresis as a sum of play operators of several widths (Prandtl-Ishlinskii; Visintin 1994, chapter III)."""
     play = states.play.copy()
     total = 0.0
     for k, radius in enumerate(RADII):

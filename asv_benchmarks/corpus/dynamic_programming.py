@@ -20,7 +20,7 @@ PAIRS = np.cos(1.7 * np.arange(LABELS * LABELS)).reshape(LABELS, LABELS)
 
 
 def dtw(x, states, constants):
-    """A row of dynamic time warping: the cost of a template up to its end (Sakoe and Chiba 1978, eq. 20)."""
+    """A row of dynamic time warping: the cost of a template up to its end (Sakoe and Chiba 1978)."""
     (template,) = constants
     row = np.empty(LENGTH + 1)
     row[0] = np.inf
@@ -214,7 +214,7 @@ def hmm_forward_jax(x, states):
 
 
 def crf_forward(x, states):
-    """The partition function of a linear chain, anew at each sentence (Sutton and McCallum 2012, eq. 4.6)."""
+    """The partition function of a linear chain, anew at each sentence (Sutton and McCallum 2012)."""
     alpha = np.empty(LABELS)
     for j in range(LABELS):
         if x[LABELS] > 0.5:

@@ -211,7 +211,7 @@ def swing(a, b, p, q, torque):
 
 
 def double_pendulum(x, states):
-    """A double pendulum with a motor at its hinge, by a step of Runge and Kutta (Strogatz 2015; Hairer et al. 2006)."""
+    """A double pendulum with a motor at its hinge, by a step of Runge and Kutta (Levien and Tan 1993)."""
     a, b, p, q = states
     h, torque = SWING_DT, x[0]
     p1, q1 = swing(a, b, p, q, torque)
@@ -444,7 +444,7 @@ def implicit_euler_loop(x):
 
 
 def thomas(x, states):
-    """Heat in a rod that conducts better where it is warm: an implicit step by Thomas (Press et al. 2007)."""
+    """Heat in a rod that conducts better where warm, an implicit step by Thomas (Press et al. 2007, section 2.4)."""
     u = states.u
     c, d = np.empty(CELLS), np.empty(CELLS)
     k = CONDUCTION * (1 + 0.1 * u[0])

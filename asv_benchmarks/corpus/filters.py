@@ -126,7 +126,7 @@ def levels_with_gaps(rng, rows, steps, dtype):
 
 
 def kalman(x, states):
-    """A Kalman filter of place and speed in the plane: the log likelihood (Särkkä 2013, algorithm 4.2)."""
+    """A Kalman filter of place and speed in the plane: the log likelihood (Särkkä 2013, theorem 4.2)."""
     m = ADVANCE @ states.m
     p = ADVANCE @ states.p @ ADVANCE.T + SPREAD
     v = x - m[:2]
@@ -245,7 +245,7 @@ def carriers(rng, rows, steps, dtype):
 
 
 def lms(x, states):
-    """Normalized least mean squares with a dead zone: the error of an echo's estimate (Haykin 2014, section 7.1)."""
+    """Normalized least mean squares with a dead zone: the error of an echo's estimate (Haykin 2014, chapter 7)."""
     taps = np.append(x[0], states.taps[:-1])
     error = x[1] - states.w @ taps
     if abs(error) < DEAD:
@@ -295,7 +295,7 @@ def echoes(rng, rows, steps, dtype):
 
 
 def rls(x, states):
-    """Recursive least squares with forgetting: the error of the prediction (Haykin 2014, table 10.1)."""
+    """Recursive least squares with forgetting: the error of the prediction (Haykin 2014, chapter 10)."""
     taps = np.append(x[0], states.taps[:-1])
     seen = states.p @ taps
     gain = seen / (FORGET + taps @ seen)

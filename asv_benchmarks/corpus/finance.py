@@ -22,7 +22,7 @@ def returns_only(rng, rows, steps, dtype):
 
 
 def gjr_garch(x, states):
-    """GJR-GARCH: a variance that rises more after losses, and its likelihood (Glosten et al. 1993, eq. 6)."""
+    """GJR-GARCH: a variance that rises more after losses, and its likelihood (Glosten, Jagannathan and Runkle 1993)."""
     if states.e < 0:
         slope = ALPHA + GAMMA
     else:
@@ -55,14 +55,14 @@ def gjr_jax(x, states):
 
 
 def gjr_where(x, states):
-    """GJR-GARCH without a branch, as one writes it in NumPy (Glosten et al. 1993, eq. 6)."""
+    """GJR-GARCH without a branch, as one writes it in NumPy (Glosten, Jagannathan and Runkle 1993)."""
     h, e = states
     h = OMEGA + np.where(e < 0, ALPHA + GAMMA, ALPHA) * e**2 + BETA * h
     return -0.5 * (np.log(h) + x[0] ** 2 / h), (h, x[0])
 
 
 def garch(x, states, constants):
-    """GARCH(1, 1) with parameters by row: the log likelihood (Bollerslev 1986, eq. 4)."""
+    """GARCH(1, 1) with parameters by row: the log likelihood (Bollerslev 1986)."""
     omega, alpha, beta = constants
     h = omega + alpha * states.e * states.e + beta * states.h
     return -0.5 * (math.log(h) + x[0] * x[0] / h), (h, x[0])

@@ -189,7 +189,7 @@ def catchments(rng, rows, steps, dtype):
 
 
 def hbv(x, states):
-    """HBV: snow with liquid water in it, soil and two boxes of groundwater (Seibert and Vis 2012, eq. 1 to 7)."""
+    """HBV: snow with liquid water in it, soil and two boxes of groundwater (Seibert and Vis 2012)."""
     snow, liquid, soil, upper, lower = states
     rain, temperature, evaporation = x
     if temperature < FREEZING:

@@ -66,7 +66,7 @@ def episodes(rng, rows, steps, dtype):
 
 
 def q_learning(x, states):
-    """Tabular Q-learning in a corridor that may slip: the reward of each move (Watkins and Dayan 1992, eq. 1)."""
+    """Tabular Q-learning in a corridor that may slip: the sum of reward and new value (Watkins and Dayan 1992)."""
     q = states.q.copy()
     place = int(states.place)
     if x[0] < EXPLORE:

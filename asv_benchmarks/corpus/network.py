@@ -9,7 +9,7 @@ DT = 0.1
 
 
 def sixty_scalars(x, states):
-    """Sixty genes that switch each other, an expression each, by Euler's method (Alon 2020, chapter 2)."""
+    """Sixty genes that switch each other, an expression each, by Euler's method (Alon 2020)."""
     # fmt: off
     (
         g00, g01, g02, g03, g04, g05, g06, g07, g08, g09, g10, g11,

@@ -61,7 +61,7 @@ def currents(rng, rows, steps, dtype):
 
 
 def alif(x, states):
-    """A spiking unit whose threshold rises with each spike (ALIF; Bellec et al. 2018, eq. 1 and 2)."""
+    """A spiking unit whose threshold rises with each spike (ALIF; Bellec et al. 2018)."""
     threshold = 1.0 + RISE * states.a
     v = DECAY * states.v + x[0]
     a = ADAPTATION * states.a

@@ -85,7 +85,7 @@ def jobs(rng, rows, steps, dtype):
 
 
 def finite_automaton(x, states):
-    """A scanner that counts words and numbers by a table of transitions (Aho et al. 2007, section 3.8)."""
+    """A scanner that counts words and numbers by a table of transitions (Aho et al. 2007, section 3.4)."""
     code = int(x[0])
     if 48 <= code <= 57:
         kind = 2
@@ -225,7 +225,7 @@ def floods(rng, rows, steps, dtype):
 
 
 def inventory(x, states):
-    """Stock ordered up to a level, delivered days later, and demand that waits (Zipkin 2000, section 6.3): the cost."""
+    """Stock ordered up to a level, delivered days later, and demand that waits (Zipkin 2000, chapter 6): the cost."""
     stock, ordered, wait = states
     if wait > 0:
         wait -= 1
