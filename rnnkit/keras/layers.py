@@ -72,8 +72,8 @@ FUNCTIONS = {
 }
 
 
-def _merged(name: str, inputs, **keywords) -> Any:
-    return __getattr__(FUNCTIONS[name])(**keywords)(inputs)
+def _merged(name: str, inputs, *arguments, **keywords) -> Any:
+    return __getattr__(FUNCTIONS[name])(*arguments, **keywords)(inputs)
 
 
 def _make(name: str):

@@ -217,6 +217,7 @@ def test_functions_merge():
         assert np.array_equal(getattr(layers, name)([a, b], **more), value), name
     x = keras.Input((3,))
     assert layers.concatenate([x, x], axis=-1).shape == (None, 6)
+    assert layers.concatenate([a[None], b[None]], 1).shape == (1, 4, 3) and layers.dot([a, b], 1).shape == (2, 1)
 
 
 def test_activations_regularizers_and_constraints():
