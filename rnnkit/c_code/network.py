@@ -221,7 +221,7 @@ class _Reader:
     def _model(self, layer, x):
         signals = [*leaves(x), *([None] * (len(layer._shapes) - len(layer._names)))]
         for call in layer._calls:
-            one = layer.layers[call.layer]
+            one = layer._layers_inside[call.layer]
             if call.more:
                 raise self._refusal(one, f"is given {' and '.join(sorted(call.more))} by another layer")
             if call.training:

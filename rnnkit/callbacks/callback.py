@@ -15,6 +15,12 @@ HOOKS = (
     "on_train_batch_end",
     "on_test_begin",
     "on_test_end",
+    "on_test_batch_begin",
+    "on_test_batch_end",
+    "on_predict_begin",
+    "on_predict_end",
+    "on_predict_batch_begin",
+    "on_predict_batch_end",
 )
 
 
@@ -88,6 +94,24 @@ class Callback:
 
     def on_test_end(self, logs: Logs = None) -> None:
         """Act after an evaluation."""
+
+    def on_test_batch_begin(self, batch: Any, logs: Logs = None) -> None:
+        """Act before a batch of an evaluation."""
+
+    def on_test_batch_end(self, batch: Any, logs: Logs = None) -> None:
+        """Act after a batch of an evaluation, with the loss and the metrics so far."""
+
+    def on_predict_begin(self, logs: Logs = None) -> None:
+        """Act before a prediction."""
+
+    def on_predict_end(self, logs: Logs = None) -> None:
+        """Act after a prediction."""
+
+    def on_predict_batch_begin(self, batch: Any, logs: Logs = None) -> None:
+        """Act before a batch of a prediction."""
+
+    def on_predict_batch_end(self, batch: Any, logs: Any = None) -> None:
+        """Act after a batch of a prediction; `logs` has its ``outputs``."""
 
 
 class LambdaCallback(Callback):

@@ -1,4 +1,4 @@
-"""All callbacks of a fit, called in order."""
+"""All callbacks of a fit, an evaluation or a prediction, called in order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ALIASES = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_
 
 
 class CallbackList:
-    """The callbacks of one fit, with a progress bar and a history behind those given, called in this order.
+    """The callbacks of one run, with a progress bar and a history behind those given, called in this order.
 
     It has the hooks of a callback. What nobody overrides costs nothing.
 
@@ -74,11 +74,14 @@ class CallbackList:
         """Whether a loss that is no number ends the fit quietly."""
         return any(isinstance(callback, TerminateOnNaN) for callback in self.callbacks)
 
+    def _tell(self, hook, logs, *which):
+        logs = {} if logs is None else logs
+        for callback in self._called[hook]:
+            getattr(callback, hook)(*which, logs)
+
     def on_train_begin(self, logs=None):
         """Before the first epoch."""
-        logs = {} if logs is None else logs
-        for callback in self._called["on_train_begin"]:
-            callback.on_train_begin(logs)
+        self._tell("on_train_begin", logs)
 
     def on_train_end(self, logs=None):
         """Let every callback end its work, also where one fails; the first failure is raised then."""
@@ -94,39 +97,51 @@ class CallbackList:
 
     def on_epoch_begin(self, epoch, logs=None):
         """Before an epoch."""
-        logs = {} if logs is None else logs
-        for callback in self._called["on_epoch_begin"]:
-            callback.on_epoch_begin(epoch, logs)
+        self._tell("on_epoch_begin", logs, epoch)
 
     def on_epoch_end(self, epoch, logs=None):
         """After an epoch and its validation."""
-        logs = {} if logs is None else logs
-        for callback in self._called["on_epoch_end"]:
-            callback.on_epoch_end(epoch, logs)
+        self._tell("on_epoch_end", logs, epoch)
 
     def on_train_batch_begin(self, batch, logs=None):
         """Before a batch."""
-        logs = {} if logs is None else logs
-        for callback in self._called["on_train_batch_begin"]:
-            callback.on_train_batch_begin(batch, logs)
+        self._tell("on_train_batch_begin", logs, batch)
 
     def on_train_batch_end(self, batch, logs=None):
         """After a batch."""
-        logs = {} if logs is None else logs
-        for callback in self._called["on_train_batch_end"]:
-            callback.on_train_batch_end(batch, logs)
+        self._tell("on_train_batch_end", logs, batch)
 
     def on_test_begin(self, logs=None):
         """Before an evaluation."""
-        logs = {} if logs is None else logs
-        for callback in self._called["on_test_begin"]:
-            callback.on_test_begin(logs)
+        self._tell("on_test_begin", logs)
 
     def on_test_end(self, logs=None):
         """After an evaluation."""
-        logs = {} if logs is None else logs
-        for callback in self._called["on_test_end"]:
-            callback.on_test_end(logs)
+        self._tell("on_test_end", logs)
+
+    def on_test_batch_begin(self, batch, logs=None):
+        """Before a batch of an evaluation."""
+        self._tell("on_test_batch_begin", logs, batch)
+
+    def on_test_batch_end(self, batch, logs=None):
+        """After a batch of an evaluation."""
+        self._tell("on_test_batch_end", logs, batch)
+
+    def on_predict_begin(self, logs=None):
+        """Before a prediction."""
+        self._tell("on_predict_begin", logs)
+
+    def on_predict_end(self, logs=None):
+        """After a prediction."""
+        self._tell("on_predict_end", logs)
+
+    def on_predict_batch_begin(self, batch, logs=None):
+        """Before a batch of a prediction."""
+        self._tell("on_predict_batch_begin", logs, batch)
+
+    def on_predict_batch_end(self, batch, logs=None):
+        """After a batch of a prediction, with its ``outputs``."""
+        self._tell("on_predict_batch_end", logs, batch)
 
 
 def _overrides(callback, hook) -> bool:

@@ -14,7 +14,8 @@ from rnnkit.serialization.atomic_files import replacing
 class CSVLogger(Callback):
     """A callback that writes the logs of all epochs as CSV, after every epoch the whole file.
 
-    The first column is ``epoch``, from 0; a key that comes later gets a column then, empty before.
+    The first column is ``epoch``, from 0, the others are sorted; a key that comes later gets a column then, empty
+    before.
 
     Parameters
     ----------
@@ -69,7 +70,7 @@ class CSVLogger(Callback):
         """Add a row, and write the file."""
         row = {"epoch": str(epoch)} | {key: repr(float(value)) for key, value in (logs or {}).items()}
         self._rows.append(row)
-        self._columns += [key for key in row if key not in self._columns]
+        self._columns += sorted(row.keys() - set(self._columns))
         self._write()
 
     def _write(self):

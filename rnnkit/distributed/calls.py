@@ -144,7 +144,7 @@ def _through_model(model: Model, inputs, mask, training) -> tuple[Any, Any]:
         x = mapped(call.x, values.__getitem__)
         more = {name: mapped(numbers, values.__getitem__) for name, numbers in call.more.items()} | call.options
         own_mask = more.pop("mask") if "mask" in more else mapped(call.x, masks.__getitem__)
-        layer, train = model.layers[call.layer], training if call.training is None else call.training
+        layer, train = model._layers_inside[call.layer], training if call.training is None else call.training
         outputs, behind = run(layer, x, own_mask, train, more)
         for number, value, one in zip(call.outputs, leaves(outputs), _mask_leaves(outputs, behind), strict=True):
             values[number], masks[number] = value, one

@@ -18,7 +18,7 @@ from rnnkit.distributed.package import dask
 from rnnkit.distributed.schedulers import Graph, Held, Tasks, tasks_for
 from rnnkit.distributed.training import ClusterStepper
 from rnnkit.distributed.updates import Form, Layout
-from rnnkit.training.batches import Arrays, Batch, Iterable, Names, rows_at_once
+from rnnkit.training.batches import Arrays, Batch, Iterable, Names, places, rows_at_once
 from rnnkit.training.order import first_blocks, in_blocks
 from rnnkit.training.pieces import spans as parts_of
 
@@ -56,9 +56,20 @@ class Source:
         self._to_come: Iterator[LazyBatch] = iter(())
         self._ahead: deque[LazyBatch] = deque()
 
-    def run(self, rng: np.random.Generator | None = None) -> Iterator[LazyBatch]:
+    def __len__(self) -> int:
+        return len(self._places(0))
+
+    def begun(self, epoch: int) -> int:
+        """How many batches of the pass over the data were in the epochs before."""
+        return self._places(epoch).start
+
+    def _places(self, epoch: int) -> range:
+        """See `rnnkit.training.batches.places`."""
+        raise NotImplementedError
+
+    def run(self, rng: np.random.Generator | None = None, epoch: int = 0) -> Iterator[LazyBatch]:
         """The batches of one epoch; `load` begins to load those after the one that is used."""
-        with contextlib.closing(self._loaded(rng)) as self._to_come:
+        with contextlib.closing(self._loaded(rng, self._places(epoch))) as self._to_come:
             self._ahead = deque()
             while True:
                 self.load(1)
@@ -74,7 +85,7 @@ class Source:
         """
         self._ahead.extend(itertools.islice(self._to_come, max(0, batches - len(self._ahead))))
 
-    def _loaded(self, rng) -> Any:
+    def _loaded(self, rng, places: range) -> Any:
         """Begin to load the batches one after the other."""
         raise NotImplementedError
 
@@ -119,9 +130,8 @@ class ChunkedRows(Source):
         self._starts = [first for first, _ in spans(self.sizes)]
         self.batch_size = batch_size or rows_at_once(arrays[: layout.x])
 
-    def __len__(self) -> int:
-        batches = -(-self.rows // self.batch_size)
-        return batches if self.steps is None else min(batches, self.steps)
+    def _places(self, epoch):
+        return places(-(-self.rows // self.batch_size), self.steps, epoch)
 
     def parted(self, share: float) -> tuple[ChunkedRows, ChunkedRows]:
         """The first rows, and the last `share` of them, see `rnnkit.training.batches.Arrays`."""
@@ -148,11 +158,12 @@ class ChunkedRows(Source):
     def _usual_parts(self) -> int:
         return -(-self.batch_size // _ROWS)
 
-    def _loaded(self, rng):
+    def _loaded(self, rng, places):
         order = _Order(self.sizes, rng)
+        order.take(places.start * self.batch_size)
         chunks: dict[int, list[Held]] = {}
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
-            rows = min(self.batch_size, self.rows - start)
+        for place in places:
+            rows = min(self.batch_size, self.rows - place * self.batch_size)
             parts = [order.take(stop - first) for first, stop in parts_of(rows, self.parts)]
             new = sorted({one.block for part in parts for one in part} - chunks.keys())
             begun = self.tasks.compute_groups([[one.blocks[block] for one in self.arrays] for block in new])
@@ -224,8 +235,8 @@ class DelayedBatches(Source):
         super().__init__(tasks, steps)
         self.batches, self.reader = list(batches), Iterable((), inputs, outputs, None)
 
-    def __len__(self) -> int:
-        return len(self.batches) if self.steps is None else min(len(self.batches), self.steps)
+    def _places(self, epoch):
+        return places(len(self.batches), self.steps, epoch)
 
     def example(self) -> Batch:
         """Zeros like the inputs of one row."""
@@ -237,9 +248,9 @@ class DelayedBatches(Source):
     def _usual_parts(self) -> int:
         return _PARTS
 
-    def _loaded(self, rng):
+    def _loaded(self, rng, places):
         order = range(len(self.batches)) if rng is None else rng.permutation(len(self.batches)).tolist()
-        for i in order[: len(self)]:
+        for i in order[places.start : places.stop]:
             (item,) = self.tasks.compute([self.batches[i]])
             graph: Graph = {
                 self.tasks.key("cut"): (updates.cut_out, (self.reader, number, self.parts, item))

@@ -218,7 +218,7 @@ class _Writer:
         made = [self.layer(layer, path) for path, layer in model._parts().items()]
         masks: list = [None] * len(tensors)
         for call in model._calls:
-            results, behind = self._call(model.layers[call.layer], made[call.layer], call, tensors, masks)
+            results, behind = self._call(model._layers_inside[call.layer], made[call.layer], call, tensors, masks)
             tensors += results
             masks += behind
         outputs = [tensors[number] for number in model._outputs]

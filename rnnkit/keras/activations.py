@@ -28,10 +28,10 @@ hard_swish = hard_silu
 
 
 def relu(x, negative_slope=0.0, max_value=None, threshold=0.0):
-    """``max(x, 0)``; with a slope below `threshold`, and at most `max_value`."""
+    """``max(x, 0)``; with a slope up to `threshold`, and at most `max_value`."""
     if negative_slope == 0.0 and max_value is None and threshold == 0.0:
         return plain.relu(x)
-    above = np.where(x >= threshold, x, negative_slope * (x - threshold))
+    above = np.where(x > threshold, x, negative_slope * (x - threshold))
     return above if max_value is None else np.minimum(above, max_value)
 
 

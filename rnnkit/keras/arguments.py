@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnnkit.keras import settings
-from rnnkit.keras.naming import by_order
+from rnnkit.keras.naming import by_order, parameters
 
 
 class Argument(NamedTuple):
@@ -84,7 +83,7 @@ def layer_arguments(name, kind: type, arguments: tuple, keywords: dict):
     kind : type
         rnnkit's class, or one derived from it.
     """
-    own = inspect.signature(name.found()).parameters
+    own = parameters(name.found())
     keywords = dropped(kind.__name__, by_order(name.order, name.found(), arguments, keywords), own)
     keywords = {name.renamed.get(one, one): value for one, value in keywords.items()}
     after: list[Callable[[Any], None]] = []
@@ -93,6 +92,8 @@ def layer_arguments(name, kind: type, arguments: tuple, keywords: dict):
         after.append(partial(_remember, shape))
     if (trainable := keywords.pop("trainable", True)) is not None and not trainable:
         after.append(_freeze)
+    if kind.__name__ == "Embedding":
+        after.append(truncate)
     if (weights := keywords.pop("weights", None)) is not None:
         after.append(partial(_fill, weights))
     if "dtype" in own:
@@ -141,6 +142,11 @@ def _remember(shape, layer) -> None:
 
 def _freeze(layer) -> None:
     layer.trainable = False
+
+
+def truncate(layer) -> None:
+    """Let an Embedding take ids as Keras does, without their fractions."""
+    layer._truncates = True
 
 
 def _fill(weights, layer) -> None:

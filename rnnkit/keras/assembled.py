@@ -9,12 +9,13 @@ from typing import Any
 from rnnkit.arguments import is_integer
 from rnnkit.keras import settings
 from rnnkit.keras.arguments import first_shape
-from rnnkit.keras.inputs import Input
+from rnnkit.keras.inputs import Input, InputLayer
 from rnnkit.keras.order import keras_order
 from rnnkit.keras.training import KerasModel
 from rnnkit.layers.support.symbolic import SymbolicTensor, leaves
 from rnnkit.models import functional, sequential
 from rnnkit.models.assembled import Assembled
+from rnnkit.models.calls import Call
 from rnnkit.models.subclassed import SubclassedModel
 
 
@@ -131,6 +132,17 @@ class Functional(KerasModel, functional.Model):
         )
         self.trainable = bool(trainable)
 
+    @property
+    def layers(self) -> list:  # type: ignore[override]
+        """All layers, in Keras's order, with an `InputLayer` for each input."""
+        symbols = self._symbolic()
+        if not symbols.layers:
+            inside = self._layers_inside
+            given = [Call(len(inside) + i, [], {}, None, [i], []) for i in range(len(symbols.inputs))]
+            all_layers = [*inside, *map(InputLayer.of, symbols.inputs)]
+            symbols.layers = [all_layers[place] for place in keras_order([*given, *self._calls], self._ends())]
+        return list(symbols.layers)
+
     def get_weights(self) -> list:
         """Copies of the weights, in Keras's order."""
         found = super().get_weights()
@@ -145,13 +157,21 @@ class Functional(KerasModel, functional.Model):
 
     def _keras_order(self) -> list[int]:
         """Places of the weights, as Keras orders the layers."""
-        counts = [len(layer.weights) for layer in self.layers]
+        counts = [len(layer.weights) for layer in self._layers_inside]
         ends = list(accumulate(counts))
-        outputs = self._outputs
-        if self._keys:
-            outputs = [one for _, one in sorted(zip(self._keys, outputs, strict=True))]
-        places = keras_order(self._calls, outputs)
+        places = keras_order(self._calls, self._ends())
         return [i for place in places for i in range(ends[place] - counts[place], ends[place])]
+
+    def _ends(self) -> list[int]:
+        """The numbers of the outputs, in Keras's order."""
+        if not self._keys:
+            return self._outputs
+        return [one for _, one in sorted(zip(self._keys, self._outputs, strict=True))]
+
+    def get_layer(self, name=None, index=None):
+        """As `rnnkit.Model.get_layer`, an `InputLayer` by its name too."""
+        found = [one for one in self.layers if isinstance(one, InputLayer) and one.name == name]
+        return found[0] if found else super().get_layer(name, index)
 
     @property
     def output_names(self) -> list[str]:

@@ -6,6 +6,7 @@ import inspect
 
 from rnnkit.keras import settings
 from rnnkit.keras.arguments import dropped
+from rnnkit.layers.base import Layer
 from rnnkit.layers.support import symbolic
 
 KerasTensor = symbolic.SymbolicTensor
@@ -25,11 +26,52 @@ def Input(shape=None, batch_size=None, dtype=None, **keywords):
     return symbolic.Input(shape, batch_size, getattr(dtype, "name", dtype), **keywords)
 
 
-def InputLayer(shape=None, batch_size=None, dtype=None, *, input_shape=None, batch_input_shape=None, **keywords):
-    """`Input`, by the name of a layer: the first of a `Sequential`."""
-    if batch_input_shape is not None:
-        keywords["batch_shape"] = batch_input_shape
-    return Input(input_shape if shape is None else shape, batch_size, dtype, **keywords)
+class InputLayer(Layer):
+    """`Input`, by the name of a layer: the first of a `Sequential`; and what stands for an input in a model's `layers`.
+
+    Examples
+    --------
+    >>> from rnnkit import keras
+    >>> x = keras.Input((3,), name="x")
+    >>> [layer.name for layer in keras.Model(x, keras.layers.Dense(1, name="y")(x)).layers]
+    ['x', 'y']
+    """
+
+    _symbol: KerasTensor
+
+    def __new__(cls, shape=None, batch_size=None, dtype=None, *, input_shape=None, batch_input_shape=None, **keywords):
+        """A symbolic tensor, as `Input` gives."""
+        if batch_input_shape is not None:
+            keywords["batch_shape"] = batch_input_shape
+        return Input(input_shape if shape is None else shape, batch_size, dtype, **keywords)
+
+    @classmethod
+    def of(cls, symbol) -> InputLayer:
+        """What stands for an input."""
+        made = object.__new__(cls)
+        Layer.__init__(made, name=symbol.name)
+        made._symbol, made.built, made._input_shape = symbol, True, symbol.shape
+        return made
+
+    def __call__(self, inputs, mask=None, training=False):
+        """The inputs as they are."""
+        return inputs
+
+    @property
+    def input(self):
+        """The symbolic input."""
+        return self._symbol
+
+    output = input
+
+    @property
+    def batch_shape(self) -> tuple:
+        """The shape of the input, with the batch axis."""
+        return self._symbol.shape
+
+    def get_config(self):
+        """Shape, precision and name."""
+        return {"batch_shape": self.batch_shape, "dtype": self._symbol.dtype.name, "name": self.name}
 
 
 class InputSpec:

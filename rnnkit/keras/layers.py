@@ -20,7 +20,24 @@ _PLAIN = (
     "MaxPooling1D Minimum Permute ReLU Softmax UnitNormalization UpSampling1D ZeroPadding1D AdditiveAttention "
     "Attention MultiHeadAttention ConvLSTM1D ConvLSTM2D ConvLSTM3D PReLU"
 )
-NAMES = {name: Name(f"rnnkit:{name}") for name in _PLAIN.split()} | {
+_STARTS = "kernel_initializer recurrent_initializer bias_initializer"
+_PENALTIES = "kernel_regularizer recurrent_regularizer bias_regularizer"
+_LIMITS = "kernel_constraint recurrent_constraint bias_constraint dropout recurrent_dropout"
+_GATED = f"units activation recurrent_activation use_bias {_STARTS}"
+_SEQUENCES = "return_sequences return_state go_backwards stateful unroll"
+_ORDERS = {  # Keras's, where a place holds what rnnkit hasn't, or has elsewhere
+    "Attention": "use_scale score_mode dropout seed",
+    "AveragePooling1D": "pool_size strides padding data_format name",
+    "Bidirectional": "layer merge_mode weights backward_layer",
+    "Flatten": "data_format",
+    "GRU": f"{_GATED} {_PENALTIES} activity_regularizer {_LIMITS} seed {_SEQUENCES} reset_after use_cudnn",
+    "GRUCell": f"{_GATED} {_PENALTIES} {_LIMITS} reset_after seed",
+    "GlobalAveragePooling1D": "data_format keepdims",
+    "LSTM": f"{_GATED} unit_forget_bias {_PENALTIES} activity_regularizer {_LIMITS} seed {_SEQUENCES} use_cudnn",
+    "MaxPooling1D": "pool_size strides padding data_format name",
+    "SimpleRNN": f"units activation use_bias {_STARTS} {_PENALTIES} activity_regularizer {_LIMITS} {_SEQUENCES} seed",
+}
+NAMES = {name: Name(f"rnnkit:{name}", _ORDERS.get(name, "")) for name in _PLAIN.split()} | {
     "AlphaDropout": Name("rnnkit:AlphaDropout", "rate noise_shape seed"),
     "BatchNormalization": Name("rnnkit:BatchNormalization"),
     "Dropout": Name("rnnkit:Dropout", "rate noise_shape seed"),
@@ -55,8 +72,8 @@ FUNCTIONS = {
 }
 
 
-def _merged(name: str, inputs, **keywords) -> Any:
-    return __getattr__(FUNCTIONS[name])(**keywords)(inputs)
+def _merged(name: str, inputs, *arguments, **keywords) -> Any:
+    return __getattr__(FUNCTIONS[name])(*arguments, **keywords)(inputs)
 
 
 def _make(name: str):

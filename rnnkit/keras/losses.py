@@ -8,7 +8,7 @@ import numpy as np
 
 from rnnkit import losses as plain
 from rnnkit import targets
-from rnnkit.keras.naming import namespace
+from rnnkit.keras.naming import by_order, namespace
 from rnnkit.serialization.registry import find, is_elsewhere
 from rnnkit.training.of_batch import OfBatch
 
@@ -89,11 +89,13 @@ class _Plain(Loss):
     """Base of the names for rnnkit's losses."""
 
     _kind: type
-    _order: tuple = ()
+    _order: str
 
-    def __init__(self, *arguments, name=None, reduction="sum_over_batch_size", dtype=None, **settings):
-        settings |= dict(zip(self._order, arguments, strict=False))
-        super().__init__(name or plain_name(self._kind), reduction)
+    def __init__(self, *arguments, **settings):
+        settings = by_order(self._order, type(self), arguments, settings)
+        settings.pop("dtype", None)
+        name = settings.pop("name", None) or plain_name(self._kind)
+        super().__init__(name, settings.pop("reduction", "sum_over_batch_size"))
         for one in ("axis", "ignore_class"):
             if settings.pop(one, None) not in (None, -1):
                 raise ValueError(f"expected the classes on the last axis, and no {one}; move them, or write a function")
@@ -118,10 +120,11 @@ def plain_name(kind) -> str:
 
 
 _ORDERS = {
-    "Huber": ("delta",),
-    "BinaryCrossentropy": ("from_logits", "label_smoothing"),
-    "CategoricalCrossentropy": ("from_logits", "label_smoothing"),
-    "SparseCategoricalCrossentropy": ("from_logits",),
+    "Huber": "delta reduction name dtype",
+    "BinaryCrossentropy": "from_logits label_smoothing axis reduction name dtype",
+    "CategoricalCrossentropy": "from_logits label_smoothing axis reduction name dtype",
+    "CosineSimilarity": "axis reduction name dtype",
+    "SparseCategoricalCrossentropy": "from_logits ignore_class reduction axis name dtype",
 }
 _ALIASES = {
     **plain.ALIASES,
@@ -179,7 +182,7 @@ def _make(name: str):
             "__module__": __name__,
             "__doc__": f"The loss `rnnkit.losses.{name}` as one number.",
             "_kind": kind,
-            "_order": _ORDERS.get(name, ()),
+            "_order": _ORDERS.get(name, "reduction name dtype"),
         }
         return type(name, (_Plain,), body)
     return plain.LOSSES[_ALIASES.get(name, name)]

@@ -18,15 +18,22 @@ from rnnkit.metrics.metric import Measure
 
 _NAMELESS = "AUC FalseNegatives FalsePositives Precision Recall TrueNegatives TruePositives".split()
 _ORDERS = {
-    "AUC": "num_thresholds curve summation_method name dtype thresholds multi_label num_labels label_weights",
+    "AUC": "num_thresholds curve summation_method name dtype thresholds multi_label num_labels label_weights "
+    "from_logits",
+    "BinaryAccuracy": "name dtype threshold",
+    "BinaryCrossentropy": "name dtype from_logits label_smoothing",
+    "CategoricalCrossentropy": "name dtype from_logits label_smoothing axis",
+    "CosineSimilarity": "name dtype axis",
     "F1Score": "average threshold name dtype",
     "FBetaScore": "average beta threshold name dtype",
     "Precision": "thresholds top_k class_id name dtype",
     "R2Score": "class_aggregation num_regressors name dtype",
     "Recall": "thresholds top_k class_id name dtype",
-    "SparseTopKCategoricalAccuracy": "k name dtype",
+    "SparseCategoricalCrossentropy": "name dtype from_logits ignore_class axis",
+    "SparseTopKCategoricalAccuracy": "k name dtype from_sorted_ids",
     "TopKCategoricalAccuracy": "k name dtype",
 } | dict.fromkeys(("FalseNegatives", "FalsePositives", "TrueNegatives", "TruePositives"), "thresholds name dtype")
+_DEFAULTS = {"Accuracy": {"kind": "equal"}}
 _SAME_SETTINGS = {"axis": (-1,), "ignore_class": (None,), "from_sorted_ids": (False,)}
 _FUNCTIONS = {
     name: plain_losses.LOSSES[name]
@@ -114,6 +121,8 @@ def get(identifier) -> Any:
         return identifier
     if isinstance(identifier, str) and identifier in _FUNCTIONS | ALIASES:
         return _FUNCTIONS[ALIASES.get(identifier, identifier)]
+    if isinstance(identifier, str) and identifier in ("accuracy", "Accuracy"):
+        return __getattr__("Accuracy")()
     return plain.get(identifier)
 
 
@@ -142,8 +151,7 @@ def for_training(given) -> Any:
 
 
 def _arguments(name, kind, arguments, keywords):
-    plain_order = "name dtype threshold k from_logits label_smoothing axis"
-    keywords = by_order(_ORDERS.get(name, plain_order), kind, arguments, keywords)
+    keywords = by_order(_ORDERS.get(name, "name dtype"), kind, arguments, keywords)
     keywords.pop("dtype", None)
     keywords.pop("num_labels", None)
     for one, harmless in _SAME_SETTINGS.items():
@@ -153,7 +161,7 @@ def _arguments(name, kind, arguments, keywords):
         keywords.pop("name", None)
         if name in _NAMELESS:
             keywords["name"] = settings.auto_name(name)
-    return (), keywords, lambda made: None
+    return (), _DEFAULTS.get(name, {}) | keywords, lambda made: None
 
 
 def _wrapper_arguments(kind, arguments, keywords):

@@ -12,6 +12,7 @@ import inspect
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from rnnkit.keras.left_out import left_out
@@ -121,7 +122,7 @@ def _meta(plain: type) -> type:
     return Named if own is type else type("Named", (Named, own), {})
 
 
-def by_order(order: str, kind: type, arguments: tuple, keywords: dict) -> dict:
+def by_order(order: str, kind: Any, arguments: tuple, keywords: dict) -> dict:
     """Arguments as keywords, in the order that Keras has them in.
 
     Raises
@@ -129,9 +130,10 @@ def by_order(order: str, kind: type, arguments: tuple, keywords: dict) -> dict:
     TypeError
         For too many, or one that is given twice.
     """
-    names = order.split() or [
-        p.name for p in inspect.signature(kind).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD
-    ]
+    names = order.split() or [p.name for p in parameters(kind).values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    # Keras has a place for what rnnkit refuses.
+    if not order and "kernel_constraint" in names and not kind.__name__.endswith("Cell"):
+        names.insert(names.index("kernel_constraint"), "activity_regularizer")
     if len(arguments) > len(names):
         raise TypeError(
             f"{kind.__name__}: expected at most {len(names)} positional arguments, {', '.join(names)}; got "
@@ -141,6 +143,14 @@ def by_order(order: str, kind: type, arguments: tuple, keywords: dict) -> dict:
     if twice := sorted(set(given) & set(keywords)):
         raise TypeError(f"{kind.__name__}: got the argument {twice[0]!r} twice")
     return given | keywords
+
+
+def parameters(kind: type) -> Mapping[str, inspect.Parameter]:
+    """What a class's constructor takes, also where its ``__new__`` takes anything."""
+    found = inspect.signature(kind).parameters
+    if any(p.kind is not p.VAR_POSITIONAL and p.kind is not p.VAR_KEYWORD for p in found.values()):
+        return found
+    return inspect.signature(partial(kind.__init__, None)).parameters  # type: ignore[misc]
 
 
 def namespace(module: str, make: Callable[[str], Any], names) -> tuple[Callable, Callable]:

@@ -1,7 +1,7 @@
 """Keras's operations: NumPy's functions, on arrays, inside a step that is traced, and on symbolic tensors.
 
-Each calls the function of NumPy that it names, so what can be traced is what `rnnkit` traces anywhere. What Keras calls
-``x``, ``x1`` and ``x2`` are the first arguments of NumPy's function.
+Each calls the function of NumPy that it names, with Keras's parameters, so what can be traced is what `rnnkit` traces
+anywhere.
 """
 
 from __future__ import annotations
@@ -11,31 +11,79 @@ from collections.abc import Callable
 import numpy as np
 
 from rnnkit import activations as plain
-from rnnkit.keras import activations, settings
+from rnnkit.keras import activations, settings, tree
 from rnnkit.keras.left_out import LeftOut
-from rnnkit.keras.naming import namespace
+from rnnkit.keras.naming import by_order, namespace
 
-SAME = (
-    "absolute add all amax amin angle any append arccos arccosh arcsin arcsinh arctan arctan2 arctanh argmax argmin "
-    "argpartition argsort array_split average bartlett bincount bitwise_and "
-    "bitwise_not bitwise_or bitwise_xor blackman broadcast_to cbrt ceil concatenate conj "
-    "conjugate copy corrcoef correlate cos cosh count_nonzero cross cumprod cumsum deg2rad diag diagflat diagonal "
-    "diff digitize divide dot dsplit dstack einsum empty_like equal exp exp2 expand_dims expm1 fabs flip "
-    "fliplr flipud floor floor_divide fmax fmin fmod full_like gcd geomspace greater greater_equal hamming "
-    "hanning heaviside histogram hsplit hstack hypot i0 imag inner isclose isfinite isin isinf isnan isneginf "
-    "isposinf isreal kaiser kron lcm ldexp left_shift less less_equal log log10 log1p log2 logaddexp logaddexp2 "
-    "logical_and logical_not logical_or logical_xor logspace matmul max maximum mean median meshgrid min minimum "
-    "mod moveaxis multiply nan_to_num nanargmax nanargmin nancumprod nancumsum nanmax nanmean nanmedian nanmin "
-    "nanpercentile nanprod nanquantile nanstd nansum nanvar ndim negative nextafter nonzero not_equal ones_like outer "
-    "pad percentile power prod ptp quantile rad2deg ravel real reciprocal repeat right_shift roll rot90 round "
-    "searchsorted select sign signbit sin sinc sinh size sort split sqrt square squeeze stack std subtract sum "
-    "swapaxes take take_along_axis tan tanh tensordot trace transpose tri tril triu true_divide "
-    "trunc unravel_index vander var vdot vectorize vsplit vstack where zeros_like"
-)
-LINEAR_ALGEBRA = "cholesky det eig eigh inv lstsq matrix_rank pinv qr slogdet solve svd"
+# NumPy's functions by Keras's parameters; those before the bar are handed on by their places, the others by name.
+SAME = {
+    "x |": "absolute angle arccos arccosh arcsin arcsinh arctan arctanh bartlett bitwise_not blackman cbrt ceil conj "
+    "conjugate copy corrcoef cos cosh deg2rad exp exp2 expm1 fabs fliplr flipud floor hamming hanning i0 imag isfinite "
+    "isinf isnan isneginf isposinf isreal log log10 log1p log2 logical_not ndim negative nonzero rad2deg ravel real "
+    "reciprocal sign signbit sin sinc sinh size sqrt square tan tanh trunc det eig eigh inv slogdet abs "
+    "bitwise_invert",
+    "x1 x2 |": "add arctan2 divide dot equal floor_divide fmax fmin fmod gcd greater greater_equal heaviside hypot "
+    "inner kron lcm ldexp less less_equal logaddexp logaddexp2 logical_and logical_or logical_xor matmul maximum "
+    "minimum mod multiply nextafter not_equal outer power subtract true_divide vdot",
+    "x y |": "bitwise_and bitwise_or bitwise_xor left_shift right_shift bitwise_left_shift bitwise_right_shift",
+    "x | axis keepdims": "all amax amin any argmax argmin mean median nanargmax nanargmin nanmax nanmean nanmedian "
+    "nanmin nanprod nanstd nansum nanvar ptp std sum var",
+    "x | axis keepdims initial": "max min",
+    "x | axis keepdims dtype": "prod",
+    "x | axis dtype": "cumprod cumsum nancumprod nancumsum",
+    "x q | axis method keepdims": "nanpercentile nanquantile percentile quantile",
+    "x | axis": "argsort count_nonzero flip sort squeeze stack",
+    "x axis |": "expand_dims",
+    "xs | axis": "concatenate",
+    "x | axis weights": "average",
+    "xs |": "dstack hstack vstack",
+    "x1 x2 | axis": "append",
+    "x1 x2 | mode": "correlate",
+    "x1 x2 | axisa axisb axisc axis": "cross",
+    "x1 x2 | assume_unique invert": "isin",
+    "x1 x2 | axes": "tensordot",
+    "x kth | axis": "argpartition",
+    "x indices_or_sections | axis": "array_split split",
+    "x indices_or_sections |": "dsplit hsplit vsplit",
+    "x | weights minlength": "bincount",
+    "x shape |": "broadcast_to",
+    "x | k": "diag diagflat tril triu",
+    "x | offset axis1 axis2": "diagonal trace",
+    "a | n axis": "diff",
+    "x bins |": "digitize",
+    "x | dtype": "empty_like ones_like zeros_like",
+    "x fill_value | dtype": "full_like",
+    "start stop | num endpoint dtype axis": "geomspace",
+    "start stop | num endpoint base dtype axis": "logspace",
+    "x | bins range": "histogram",
+    "x beta |": "kaiser",
+    "x source destination |": "moveaxis",
+    "x | nan posinf neginf": "nan_to_num",
+    "x pad_width | mode constant_values": "pad",
+    "x repeats | axis": "repeat",
+    "x shift | axis": "roll",
+    "array | k axes": "rot90",
+    "x | decimals": "round",
+    "sorted_sequence values | side": "searchsorted",
+    "condlist choicelist | default": "select",
+    "x axis1 axis2 |": "swapaxes",
+    "x indices | axis": "take",
+    "x | axes": "transpose",
+    "y | x dx axis": "trapezoid",
+    "indices shape |": "unravel_index",
+    "x | N increasing": "vander",
+    "condition x1 x2 |": "where",
+    "x | tol": "matrix_rank",
+    "x | rcond": "pinv",
+    "x | upper": "cholesky",
+    "x | mode": "qr",
+    "a b |": "solve",
+    "x | full_matrices compute_uv": "svd",
+    "": "einsum meshgrid vectorize",
+}
+LINEAR_ALGEBRA = "cholesky det eig eigh inv matrix_rank pinv qr slogdet solve svd"
 RENAMED = {
     "abs": "absolute",
-    "view_as_real": "real",
     "bitwise_invert": "invert",  # NumPy 1 has none of these four
     "bitwise_left_shift": "left_shift",
     "bitwise_right_shift": "right_shift",
@@ -46,7 +94,6 @@ ACTIVATIONS = (
     "relu6 selu sigmoid silu soft_shrink softmax softplus softsign sparse_plus sparse_sigmoid sparsemax squareplus "
     "swish tanh_shrink threshold"
 )
-_FIRST = ("x", "x1", "x2", "xs", "arrays", "condition", "subscripts")
 
 WHY = {
     "adaptive_average_pool adaptive_max_pool average_pool conv conv_transpose depthwise_conv image max_pool "
@@ -70,7 +117,13 @@ def cast(x, dtype):
     return x.astype(_kind(dtype)) if hasattr(x, "astype") else np.asarray(x, _kind(dtype))
 
 
-saturate_cast = cast
+def saturate_cast(x, dtype):
+    """As `cast`; what is beyond an integer's range becomes the range's end."""
+    kind, found = _kind(dtype), cast(x, dtype)
+    if kind.kind not in "iu":
+        return found
+    least, most = np.iinfo(kind).min, np.iinfo(kind).max
+    return np.where(np.greater_equal(x, most), most, np.where(np.less_equal(x, least), least, found)).astype(kind)
 
 
 def _kind(dtype):
@@ -80,6 +133,7 @@ def _kind(dtype):
 
 def convert_to_tensor(x, dtype=None, sparse=None, ragged=None):
     """An array of `x`; Python's floats in the precision of `settings.floatx`."""
+    _check_dense(sparse or ragged)
     if hasattr(x, "shape"):
         return x if dtype is None else cast(x, dtype)
     found = np.asarray(x)
@@ -91,6 +145,11 @@ def convert_to_tensor(x, dtype=None, sparse=None, ragged=None):
 
 
 array = convert_to_tensor
+
+
+def _check_dense(other):
+    if other:
+        raise ValueError("expected neither sparse nor ragged arrays, which rnnkit lacks; leave the argument out")
 
 
 def convert_to_numpy(x):
@@ -144,6 +203,26 @@ def full(shape, fill_value, dtype=None):
 def eye(N, M=None, k=0, dtype=None):
     """The identity matrix."""
     return np.eye(N, M, k, _kind(dtype or settings.floatx()))
+
+
+def tri(N, M=None, k=0, dtype=None):
+    """1 on the diagonal `k` and below, 0 elsewhere."""
+    return np.tri(N, M, k, _kind(dtype or settings.floatx()))
+
+
+def take_along_axis(x, indices, axis=None):
+    """As `numpy.take_along_axis`."""
+    return np.take_along_axis(x, indices, axis)
+
+
+def lstsq(a, b, rcond=None):
+    """The solution x of least squares, the shortest one where there are several, to ``a @ x = b``."""
+    return np.linalg.lstsq(a, b, rcond)[0]
+
+
+def view_as_real(x):
+    """Complex numbers as pairs of their real and imaginary parts, on an axis at the end."""
+    return np.stack([np.real(x), np.imag(x)], axis=-1)
 
 
 def identity(n, dtype=None):
@@ -219,6 +298,7 @@ def moments(x, axes, keepdims=False, synchronized=False):
 
 def one_hot(x, num_classes, axis=-1, dtype=None, sparse=False):
     """1 at the place of each id, 0 elsewhere."""
+    _check_dense(sparse)
     found = np.where(np.equal(x[..., None], np.arange(num_classes)), 1.0, 0.0)
     found = found if axis == -1 else np.moveaxis(found, -1, axis)
     return cast(found, dtype or settings.floatx()) if isinstance(found, np.ndarray) else found
@@ -226,7 +306,7 @@ def one_hot(x, num_classes, axis=-1, dtype=None, sparse=False):
 
 def multi_hot(inputs, num_classes=None, axis=-1, dtype=None, sparse=False):
     """1 at the place of each id of a list of ids, 0 elsewhere."""
-    return np.max(one_hot(inputs, num_classes, dtype=dtype), axis=-2)
+    return np.max(one_hot(inputs, num_classes, axis, dtype, sparse), axis=1 if len(np.shape(inputs)) > 1 else 0)
 
 
 def unstack(x, num=None, axis=0):
@@ -273,11 +353,15 @@ def switch(index, branches, *operands):
 
 
 def map(f, xs):
-    """The values of a function for the entries of the first axis."""
-    return np.stack([f(x) for x in xs])
+    """The values of a function for the entries of the first axis; arrays may be nested on both sides."""
+    rows = range(len(tree.flatten(xs)[0]))
+    found = [f(tree.map_structure(lambda array, i=i: array[i], xs)) for i in rows]
+    return tree.map_structure(lambda *parts: np.stack(parts), *found)
 
 
-vectorized_map = map
+def vectorized_map(function, elements):
+    """As `map`."""
+    return map(function, elements)
 
 
 def allclose(x1, x2, rtol=1e-5, atol=1e-8, equal_nan=False) -> bool:
@@ -302,6 +386,8 @@ def categorical_crossentropy(target, output, from_logits=False, axis=-1):
     """The crossentropy of classes that are one-hot."""
     from rnnkit import losses
 
+    if axis not in (-1, len(output.shape) - 1):
+        target, output = np.moveaxis(target, axis, -1), np.moveaxis(output, axis, -1)
     return losses.categorical_crossentropy(target, output, from_logits)
 
 
@@ -309,6 +395,7 @@ def sparse_categorical_crossentropy(target, output, from_logits=False, axis=-1):
     """The crossentropy of classes by their numbers."""
     from rnnkit import losses
 
+    output = output if axis in (-1, len(output.shape) - 1) else np.moveaxis(output, axis, -1)
     return losses.sparse_categorical_crossentropy(target, output, from_logits)
 
 
@@ -330,16 +417,21 @@ nn = numpy = linalg = Operations()
 def _function(name: str) -> Callable:
     place = np.linalg if name in LINEAR_ALGEBRA.split() else np
     found = getattr(place, RENAMED.get(name, name))
+    order, first = next((key, key.partition("|")[0]) for key, names in SAME.items() if name in names.split())
 
     def operation(*arguments, **keywords):
-        first = [keywords.pop(one) for one in _FIRST if one in keywords]
+        if order:
+            keywords = by_order(order.replace("|", ""), operation, arguments, keywords)
+            arguments = tuple(keywords.pop(one) for one in first.split() if keywords.get(one) is not None)
         if isinstance(keywords.get("axis"), list):
             keywords["axis"] = tuple(keywords["axis"])
-        return found(*first, *arguments, **keywords)
+        return found(
+            *arguments, **{one: value for one, value in keywords.items() if value is not None or one == "axis"}
+        )
 
     operation.__name__ = operation.__qualname__ = name
     operation.__module__ = __name__
-    operation.__doc__ = f"NumPy's `{found.__name__}`, see there; `x`, `x1` and `x2` are its first arguments."
+    operation.__doc__ = f"NumPy's `{found.__name__}`, see there, with Keras's parameters{': ' * bool(order)}{order}."
     return operation
 
 
@@ -350,5 +442,5 @@ def _make(name: str):
     return getattr(activations, name) if name in ACTIVATIONS.split() else _function(name)
 
 
-_MADE = [*SAME.split(), *LINEAR_ALGEBRA.split(), *RENAMED, *ACTIVATIONS.split(), *" ".join(WHY).split()]
-__getattr__, __dir__ = namespace("ops", _make, [name for name in _MADE if name not in ("isclose",)])
+_MADE = " ".join([*SAME.values(), ACTIVATIONS, *WHY]).split()
+__getattr__, __dir__ = namespace("ops", _make, _MADE)

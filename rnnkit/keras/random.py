@@ -90,4 +90,4 @@ def dropout(inputs, rate, noise_shape=None, seed=None) -> np.ndarray:
     """An array with a share of its entries at 0, and the others scaled up."""
     inputs = np.asarray(inputs)
     kept = _rng(seed).random(inputs.shape if noise_shape is None else noise_shape) >= rate
-    return inputs * kept.astype(inputs.dtype) / (1 - rate)
+    return inputs * kept.astype(inputs.dtype) / (1 - rate or 1)

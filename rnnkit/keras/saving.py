@@ -11,8 +11,10 @@ from typing import Any
 
 from rnnkit import interop, loading
 from rnnkit.keras import losses
+from rnnkit.keras.arguments import truncate
 from rnnkit.keras.assembled import Functional, Sequential
 from rnnkit.keras.left_out import left_out
+from rnnkit.layers.embedding import Embedding
 from rnnkit.serialization import configuration, registry
 from rnnkit.training.of_batch import objective_of
 
@@ -137,6 +139,8 @@ def load_weights(model, filepath, skip_mismatch=False, **keywords) -> None:
 def as_keras(model):
     """A model of rnnkit's, and those inside, with Keras's methods; any other layer as it is."""
     for layer in model._all_layers() if hasattr(model, "_all_layers") else ():
+        if isinstance(layer, Embedding):
+            truncate(layer)
         for kind in (Sequential, Functional):
             if type(layer) is kind._configured_as:
                 layer.__class__ = kind

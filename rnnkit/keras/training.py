@@ -26,6 +26,9 @@ FIT = {
 }
 
 
+_STEPS = ("train_step", "test_step", "compute_loss", "compute_metrics", "make_train_function", "make_test_function")
+
+
 def ignored(keywords: dict, table: dict, function: str) -> None:
     """Refuse keywords that are not in a table of ignored ones."""
     if unknown := sorted(set(keywords) - set(table)):
@@ -64,6 +67,7 @@ class KerasModel(Assembled):
 
     def fit(self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, *others, **keywords):
         """Train the model, as `rnnkit.Sequential.fit`; `verbose` is 1 unless given, and `workers` is ignored."""
+        self._refuse(*_STEPS)
         given = {one: keywords.pop(one) for one in FIT if one in keywords}
         ignored(given, FIT, "fit")
         several = [] if callbacks is None else list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]
@@ -83,17 +87,21 @@ class KerasModel(Assembled):
         **keywords,
     ):
         """The loss and the metrics on some data, as `rnnkit.Sequential.evaluate`."""
+        self._refuse(*_STEPS)
         ignored(keywords, FIT, "evaluate")
-        found = super().evaluate(x, y, batch_size or 32, _verbose(verbose), sample_weight, steps, True)
+        verbose = _verbose(verbose)
+        found = super().evaluate(x, y, batch_size or 32, verbose, sample_weight, steps, True, callbacks=callbacks)
         return found if return_dict else _listed(found, self.metrics_names)
 
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
         """Change the weights by one batch, as `rnnkit.Sequential.train_on_batch`."""
+        self._refuse(*_STEPS)
         found = super().train_on_batch(x, y, sample_weight, class_weight, True)
         return found if return_dict else _listed(found, self.metrics_names)
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
         """Loss and metrics of one batch, as `rnnkit.Sequential.test_on_batch`."""
+        self._refuse(*_STEPS)
         found = super().test_on_batch(x, y, sample_weight, True)
         return found if return_dict else _listed(found, self.metrics_names)
 
@@ -108,8 +116,18 @@ class KerasModel(Assembled):
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None, **keywords):
         """Outputs for many rows, as `rnnkit.Sequential.predict`."""
+        self._refuse("predict_step", "make_predict_function")
         ignored(keywords, FIT, "predict")
-        return super().predict(x, batch_size, _verbose(verbose), steps)
+        return super().predict(x, batch_size, _verbose(verbose), steps, callbacks=callbacks)
+
+    def _refuse(self, *steps) -> None:
+        """Refuse a program's own methods that Keras would call."""
+        for name in steps:
+            if hasattr(self, name):
+                raise NotImplementedError(
+                    f"expected {type(self).__name__} without {name}, which rnnkit.keras doesn't call; give compile the "
+                    "loss and the metrics, or write the loop with model.vjp and model.optimizer.apply"
+                )
 
     def summary(self, line_length=None, positions=None, print_fn=None, **others) -> None:  # type: ignore[override]
         """Print a table of layers, output shapes and numbers of parameters; `print_fn` takes it in place of print."""

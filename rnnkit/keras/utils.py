@@ -19,7 +19,7 @@ from rnnkit.keras.saving import (
 )
 from rnnkit.keras.settings import clear_session, set_random_seed
 from rnnkit.layers.support.symbolic import SymbolicTensor
-from rnnkit.sequences.padding import pad_sequences
+from rnnkit.sequences import padding as plain
 from rnnkit.sequences.windows import timeseries_dataset_from_array
 from rnnkit.serialization.atomic_files import replacing
 
@@ -70,6 +70,11 @@ def to_categorical(x, num_classes=None) -> np.ndarray:
     if ids.size and not (ids.min() >= 0 and ids.max() < count):
         raise ValueError(f"expected ids from 0 to {count - 1}, got {ids.min()} to {ids.max()}")
     return np.eye(count)[ids]
+
+
+def pad_sequences(sequences, maxlen=None, dtype="int32", padding="pre", truncating="pre", value=0.0) -> np.ndarray:
+    """As `rnnkit.pad_sequences`; numbers lose their fractions unless `dtype` is one of floats."""
+    return plain.pad_sequences(sequences, maxlen, dtype, padding, truncating, value)
 
 
 def normalize(x, axis=-1, order=2) -> np.ndarray:
@@ -152,7 +157,7 @@ def pack_x_y_sample_weight(x, y=None, sample_weight=None):
     """A batch as a tuple, without what is None at its end."""
     if sample_weight is not None:
         return x, y, sample_weight
-    return (x, y) if y is not None else x if isinstance(x, (tuple, list)) else (x,)
+    return (x, y) if y is not None else (x,) if isinstance(x, (tuple, list)) else x
 
 
 def unpack_x_y_sample_weight(data):

@@ -38,9 +38,8 @@ class Softmax(OverAxes):
     def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:
         """The softmax of x ``(B, …)``.
 
-        A `mask` with as many axes as x, of which those of size 1 are repeated, says which entries count; the others
-        become 0. A mask ``(B, T)`` of the steps of x ``(B, T, …)`` changes nothing but NaN and infinity, as in other
-        layers.
+        A `mask` that NumPy broadcasts to x says which entries count; the others become 0. A mask ``(B, T)`` of the
+        steps of x ``(B, T, …)`` changes nothing but NaN and infinity, as in other layers.
         """
         return self._outputs(inputs, mask)
 
@@ -63,15 +62,16 @@ class Softmax(OverAxes):
         return _chosen(used, outputs), Pullback(outputs, self.dtype, pull)
 
     def _with_used(self, inputs, mask):
-        """x, and which of its entries a mask of entries uses; None for another mask."""
+        """x, and which of its entries a mask of entries uses; None for a mask of steps."""
         x = validation.given(inputs, "x")
         given = None if mask is None else validation.given(mask, "mask")
-        if given is None or given.ndim != x.ndim:
+        if given is None or (given.ndim == 2 < x.ndim and given.shape == x.shape[:2]):
             return x, None
         if isinstance(x, DeviceArray) or isinstance(given, DeviceArray):
             raise TypeError("expected arrays on the host for a Softmax with a mask of entries, got a device array")
-        if any(size not in (1, whole) for size, whole in zip(given.shape, x.shape, strict=True)):
-            raise ValueError(f"expected mask of the shape {x.shape} of x, sizes of 1 repeated; got {given.shape}")
+        behind = x.shape[x.ndim - given.ndim :] if given.ndim <= x.ndim else ()
+        if len(behind) < given.ndim or any(n not in (1, whole) for n, whole in zip(given.shape, behind, strict=True)):
+            raise ValueError(f"expected mask of the shape {x.shape} of x, or one broadcast to it; got {given.shape}")
         x = x if x.dtype.kind == "f" else x.astype(self.dtype or np.float32)
         return x, repeated(lambda: np.broadcast_to(given != 0, x.shape), given)
 

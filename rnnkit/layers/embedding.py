@@ -58,6 +58,7 @@ class Embedding(Layer):
     _open_axes = 2
     _padding = "masked"
     _is_noted = True
+    _truncates = False  # under Keras's names, ids lose their fractions
     _table: np.ndarray
 
     def __init__(
@@ -140,7 +141,7 @@ class Embedding(Layer):
     def _ids(self, inputs):
         given = validation.array(inputs, "ids")
         ids = given.astype(np.intp)
-        if given.dtype.kind == "f" and (ids != given).any():
+        if given.dtype.kind == "f" and not self._truncates and (ids != given).any():
             raise ValueError("expected ids to be integers, got fractions")
         if ids.size and ids.view(np.uintp).max() >= self.input_dim:  # a negative one is large without its sign
             wrong = ids[(ids < 0) | (ids >= self.input_dim)]

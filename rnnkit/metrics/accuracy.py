@@ -11,6 +11,8 @@ from rnnkit.arguments import positive_integer, real_number
 from rnnkit.hints import Array
 from rnnkit.metrics.metric import Metric
 
+_KINDS = ("binary", "categorical", "sparse_categorical", "equal")
+
 
 def binary_accuracy(y_true: Array, y_pred: Array, threshold: Any = 0.5) -> Any:
     """Compute the share of the last axis where ``y_pred > threshold`` agrees with y_true, which is 0 or 1.
@@ -244,9 +246,9 @@ class Accuracy(Metric):
 
     Parameters
     ----------
-    kind : "binary", "categorical", "sparse_categorical" or None
+    kind : "binary", "categorical", "sparse_categorical", "equal" or None
         None looks at the last axes: `binary_accuracy` where y_pred has one value, `sparse_categorical_accuracy` where
-        y_true alone has one, else `categorical_accuracy`.
+        y_true alone has one, else `categorical_accuracy`. "equal" is the share of the last axis where both are equal.
     threshold : float
         Of binary predictions: 0.5 for probabilities, 0 for logits.
     name : str
@@ -264,8 +266,8 @@ class Accuracy(Metric):
     """
 
     def __init__(self, kind: Any = None, threshold: Any = 0.5, name: str = "accuracy"):
-        if kind not in (None, "binary", "categorical", "sparse_categorical"):
-            raise ValueError(f'expected a kind of "binary", "categorical" or "sparse_categorical", got {kind!r}')
+        if kind not in (None, *_KINDS):
+            raise ValueError(f"expected a kind of {', '.join(map(repr, _KINDS))} or None, got {kind!r}")
         super().__init__(binary_accuracy, name, kind=kind, threshold=real_number(threshold, "threshold"))
 
     def _values(self, y_true, y_pred):
@@ -276,4 +278,6 @@ class Accuracy(Metric):
             return sparse_categorical_accuracy(y_true, y_pred)
         if kind == "categorical":
             return categorical_accuracy(y_true, y_pred)
+        if kind == "equal":
+            return np.mean(y_true == y_pred, axis=-1)
         return binary_accuracy(y_true, y_pred, self.settings["threshold"])

@@ -21,7 +21,7 @@ class AUC(Measure):
     Parameters
     ----------
     num_thresholds : int
-        2 or more, at equal distances from 0 to 1.
+        2 or more, at equal distances from 0 to 1; predictions beyond count as 0 or 1 then.
     curve : {"ROC", "PR"}
         The share of positives that are found against the share of negatives that are taken for positive; or precision
         against recall.
@@ -80,6 +80,7 @@ class AUC(Measure):
         """Add a batch, as `Metric.update`."""
         y_true, y_pred, weight = used_entries(y_true, y_pred, mask, sample_weight)
         y_pred = sigmoid(y_pred) if self.from_logits else y_pred
+        y_pred = np.fmin(np.fmax(y_pred, 0), 1) if self.thresholds is None else y_pred  # NaN is none, and so 0
         weight = weight[:, None]
         if self.label_weights is not None and not self.multi_label:
             weight = weight * np.array(self.label_weights)

@@ -29,6 +29,12 @@ class Assembled(Trainable):
     _native = True
 
     layers: list[Layer]
+
+    @property
+    def _layers_inside(self) -> list[Layer]:
+        """Those that `layers` shows, without what stands for an input there."""
+        return self.layers
+
     _rows: Callable[[], list[tuple[str, ...]]]
     _boxes: Callable[[], tuple[list[Box], list[Arrow]]]
 
@@ -106,7 +112,7 @@ class Assembled(Trainable):
         return outputs, masks, Pullback(outputs, inner.dtype, back(inner.pull), back(inner.pull_weights))
 
     def _goes_across(self, inputs) -> bool:
-        everywhere = all(layer.device == "cuda" for layer in self.layers)
+        everywhere = all(layer.device == "cuda" for layer in self._layers_inside)
         return everywhere and self.built and first_on_device(inputs) is None
 
     def _brought(self, inputs):
@@ -177,7 +183,7 @@ class Assembled(Trainable):
         return None
 
     def _reads_ids(self):
-        return bool(self.layers) and self.layers[0]._reads_ids()
+        return bool(self._layers_inside) and self._layers_inside[0]._reads_ids()
 
     # States between calls
 
@@ -206,7 +212,7 @@ class Assembled(Trainable):
         return bool(self._resettable())
 
     def _resettable(self):
-        return [layer for layer in self.layers if getattr(layer, "stateful", False)]
+        return [layer for layer in self._layers_inside if getattr(layer, "stateful", False)]
 
     def _reset(self, states, rows):
         layers = self._resettable()

@@ -70,13 +70,14 @@ class Model(Assembled):
         if len({id(tensor) for tensor in given}) < len(given):
             raise ValueError("expected different inputs, got one of them twice")
         self._graph = Calls(given, made)
-        self.layers: Any = self._graph.layers
         self._shapes = [tensor.shape for tensor in self._graph.tensors]
         self._names = _unique([tensor.name for tensor in given], ["input"] * len(given), "inputs")
         named = zip(given, self._names, strict=True)
         self._input_configs = [input_config(tensor) | {"name": name} for tensor, name in named]
         self._graph.paths = _unique(
-            [layer.name for layer in self.layers], [layer._default_name() for layer in self.layers], "layers"
+            [layer.name for layer in self._graph.layers],
+            [layer._default_name() for layer in self._graph.layers],
+            "layers",
         )
         self._symbols = Symbols(given, made)
         self._graph.forget_tensors()
@@ -88,6 +89,15 @@ class Model(Assembled):
         self._input_shape = self._shapes[0] if len(given) == 1 else self._shapes[: len(given)]
         if len(given) == 1:
             self._least_rank = self._open_axes = 1
+
+    @property
+    def _layers_inside(self) -> list[Layer]:
+        return self._graph.layers
+
+    @property
+    def layers(self) -> list[Layer]:  # type: ignore[override]
+        """All layers, each once, in an order in which they can run."""
+        return list(self._graph.layers)
 
     @property
     def _calls(self) -> list[Call]:
@@ -143,7 +153,7 @@ class Model(Assembled):
             return self.layers[index]
         if name not in self._paths:
             raise ValueError(f"expected a layer among {', '.join(self._paths)}; got {name!r}")
-        return self.layers[self._paths.index(name)]
+        return self._graph.layers[self._paths.index(name)]
 
     # Calls
 
@@ -175,7 +185,9 @@ class Model(Assembled):
             found = {name: found[self._names.index(name)] for name in by_name}
         elif len(self._names) == 1:
             (found,) = found
-        kept: list[Any] = [states.get(i) for i, layer in enumerate(self.layers) if getattr(layer, "stateful", False)]
+        kept: list[Any] = [
+            states.get(i) for i, layer in enumerate(self._graph.layers) if getattr(layer, "stateful", False)
+        ]
         order = [name for name in self._arrays() if name in weights]
         return Gradients({name: weights[name] for name in order}, found, kept or None)
 
@@ -240,7 +252,7 @@ class Model(Assembled):
         self._check_shape(shape)
         shapes: list = [*shape_leaves(shape), *self._shapes[len(self._names) :]]
         for call in self._calls:
-            given = self.layers[call.layer]._shapes_given(mapped(call.x, shapes.__getitem__), call.options)
+            given = self._graph.layers[call.layer]._shapes_given(mapped(call.x, shapes.__getitem__), call.options)
             for number, one in zip(call.outputs, shape_leaves(given), strict=True):
                 shapes[number] = one
         found = [shapes[number] for number in self._outputs]
@@ -253,13 +265,15 @@ class Model(Assembled):
         return len(self._shapes[0])
 
     def _padding_of(self, shape):
-        read = [(self.layers[call.layer], self._shapes[number]) for call in self._calls for number in leaves(call.x)]
+        read = [
+            (self._graph.layers[call.layer], self._shapes[number]) for call in self._calls for number in leaves(call.x)
+        ]
         return "masked" if all(layer._padding_of(shape) == "masked" for layer, shape in read) else "lengths"
 
     def _turns_time(self):
         turned = [False] * len(self._shapes)
         for call in self._calls:
-            own = any(turned[number] for number in leaves(call.x)) != self.layers[call.layer]._turns_time()[0]
+            own = any(turned[number] for number in leaves(call.x)) != self._graph.layers[call.layer]._turns_time()[0]
             for number in call.outputs:
                 turned[number] = own
         return [turned[number] for number in self._outputs]
@@ -267,7 +281,7 @@ class Model(Assembled):
     # Parts and configuration
 
     def _parts(self):
-        return dict(zip(self._paths, self.layers, strict=True))
+        return dict(zip(self._paths, self._graph.layers, strict=True))
 
     def get_config(self) -> Config:
         """Return layers, and the calls of them, as JSON values."""
@@ -280,7 +294,7 @@ class Model(Assembled):
         del config["dtype"]
         return {
             "inputs": self._input_configs,
-            "layers": [serialize(layer) for layer in self.layers],
+            "layers": [serialize(layer) for layer in self._graph.layers],
             "calls": calls,
             "outputs": list(self._outputs) if self._several else self._outputs[0],
         } | config
@@ -296,7 +310,7 @@ class Model(Assembled):
 
     def _symbolic(self):
         if not self._symbols.inputs:  # a copy, or from a file: called once more
-            inputs, tensors = _replayed(self._input_configs, self.layers, self._calls)
+            inputs, tensors = _replayed(self._input_configs, self._graph.layers, self._calls)
             self._symbols = Symbols(inputs, [tensors[number] for number in self._outputs])
         return self._symbols
 
@@ -307,7 +321,7 @@ class Model(Assembled):
         rows += [(name, "Input", show_shape(s), "", "") for name, s in zip(self._names, self._shapes, strict=False)]
         seen: set[int] = set()
         for call in self._calls:
-            layer, sources = self.layers[call.layer], [self._sources(call.x)]
+            layer, sources = self._graph.layers[call.layer], [self._sources(call.x)]
             sources += [f"{name}={self._sources(numbers)}" for name, numbers in call.more.items()]
             count = "shared" if call.layer in seen else parameters(layer)
             shape = show_shape([self._shapes[number] for number in call.outputs])
@@ -335,7 +349,7 @@ class Model(Assembled):
             for label, numbers in {"": call.x, **call.more}.items():
                 arrows.update(dict.fromkeys(Arrow(makers[number], place, label) for number in leaves(numbers)))
             shape = self._shapes[call.outputs[0]]
-            boxes.append(box_of(self.layers[call.layer], self._paths[call.layer], shape, call.layer in seen))
+            boxes.append(box_of(self._graph.layers[call.layer], self._paths[call.layer], shape, call.layer in seen))
             makers += [place] * len(call.outputs)
             seen.add(call.layer)
         return boxes, list(arrows)
@@ -349,6 +363,7 @@ class Symbols:
 
     def __init__(self, inputs=(), outputs=()):
         self.inputs, self.outputs = list(inputs), list(outputs)
+        self.layers: list[Layer] = []  # as Keras lists them
 
     def __reduce__(self):
         return Symbols, ()

@@ -46,6 +46,13 @@ class Batch:
         return len(self.x[0])
 
 
+def places(batches: int, steps: int | None, epoch: int) -> range:
+    """The batches of an epoch by their places: epochs of so many steps go on, and end where a pass over all does."""
+    steps = steps or max(1, batches)
+    first = epoch % max(1, -(-batches // steps)) * steps
+    return range(first, min(first + steps, batches))
+
+
 class Names:
     """How several arrays are handed in: in order, or by name; a single one as it is, or for the place `alone`."""
 
@@ -144,16 +151,22 @@ class Arrays:
         return not all(one is None or isinstance(one, (np.ndarray, Ragged)) for one in arrays)
 
     def __len__(self) -> int:
-        batches = -(-self.rows // self.batch_size)
-        return batches if self.steps is None else min(batches, self.steps)
+        return len(self._places(0))
 
-    def run(self, rng: np.random.Generator | None = None) -> Iterator[Batch]:
+    def _places(self, epoch: int) -> range:
+        return places(-(-self.rows // self.batch_size), self.steps, epoch)
+
+    def begun(self, epoch: int) -> int:
+        """How many batches of the pass over the data were in the epochs before."""
+        return self._places(epoch).start
+
+    def run(self, rng: np.random.Generator | None = None, epoch: int = 0) -> Iterator[Batch]:
         """The batches of one epoch, the rows in the order that `rng` shuffles them to, or as they are."""
         if rng is not None:
             allocation.check("the order of the rows", (self.rows,), np.int64)
         order = None if rng is None else shuffled(self.rows, rng, self.blocks)
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
-            stop = min(start + self.batch_size, self.rows)
+        for place in self._places(epoch):
+            start, stop = place * self.batch_size, min((place + 1) * self.batch_size, self.rows)
             rows = slice(start, stop) if order is None else order[start:stop]
             named = (("x", self.x), ("y", self.y), ("sample_weight", self.weights))
             batch = Batch(*(_taken(arrays, rows, what) for what, arrays in named))
@@ -219,6 +232,7 @@ class Iterable:
         self.indexed = hasattr(batches, "__getitem__") and hasattr(batches, "__len__")
         self.batches = batches
         self.once = iter(batches) if not self.indexed and iter(batches) is batches else None
+        self.running: Iterator | None = None  # a pass that goes on
         self.steps = steps
 
     def __len__(self) -> int:
@@ -226,9 +240,13 @@ class Iterable:
             return self.steps
         return len(self.batches) if hasattr(self.batches, "__len__") else 0
 
-    def run(self, rng: np.random.Generator | None = None) -> Iterator[Batch]:
+    def begun(self, epoch: int) -> int:
+        """See `Arrays.begun`."""
+        return places(len(self.batches), self.steps, epoch).start if self.indexed else 0
+
+    def run(self, rng: np.random.Generator | None = None, epoch: int = 0) -> Iterator[Batch]:
         """The batches of one epoch, in the order that `rng` shuffles them to where they have indices."""
-        for item in itertools.islice(self._items(rng), self.steps):
+        for item in itertools.islice(self._items(rng, epoch), self.steps):
             yield self._batch(item)
 
     def ended(self) -> None:
@@ -236,13 +254,24 @@ class Iterable:
         if callable(told := getattr(self.batches, "on_epoch_end", None)):
             told()
 
-    def _items(self, rng) -> Iterator[Any]:
+    def _items(self, rng, epoch) -> Iterator[Any]:
         if self.once is not None:
             return self.once
         if not self.indexed:
-            return iter(self.batches)
+            return self._going_on(epoch) if self.steps else iter(self.batches)
         order = range(len(self.batches)) if rng is None else rng.permutation(len(self.batches)).tolist()
-        return (self.batches[i] for i in order)
+        return (self.batches[order[i]] for i in places(len(order), self.steps, epoch))
+
+    def _going_on(self, epoch) -> Iterator[Any]:
+        """What comes next of a pass over the batches, up to its end; behind that, another pass."""
+        left = self.running if epoch else None
+        first = () if left is None else tuple(itertools.islice(left, 1))
+        if left is None or not first:
+            left = iter(self.batches)
+        self.running = left
+        yield from first
+        while (item := next(left, self)) is not self:  # `yield from` would close it with this one
+            yield item
 
     def _has_parts(self, item) -> bool:
         """Whether an item is (x, y, …), a list too where it can be nothing else: PyTorch's loaders give lists."""

@@ -33,6 +33,7 @@ class Fit:
     validation_freq: int
     told: CallbackList = field(init=False)
     history: History = field(init=False)
+    logs: dict | None = None  # of the last epoch
 
     def __post_init__(self):
         self.epochs, self.initial_epoch = whole(self.epochs, "epochs", 0), whole(self.initial_epoch, "initial_epoch", 0)
@@ -60,7 +61,7 @@ class Fit:
             finally:
                 self.stepper.close()
                 self.history.interrupted = interrupted()
-                self.told.on_train_end()
+                self.told.on_train_end(self.logs)
         return self.history
 
     def _by_batches(self):
@@ -76,11 +77,12 @@ class Fit:
     def _epoch(self, epoch: int) -> Tally | None:
         """One epoch, or None where it was ended by a loss that isn't finite, and that is wished for."""
         model, tally, repeats = self.model, Tally(self.stepper.compiled), self.model._repeats
-        rng = model._epoch_generator(self.stepper.compiled.optimizer.iterations)
+        updates = self.stepper.compiled.optimizer.iterations
+        rng = model._epoch_generator(updates, max(0, updates - self.source.begun(epoch)))
         watched = self.source.runs_code or self.stepper.compiled.runs_code
         watched = watched or self.told.looks_at_model("on_train_batch_begin", "on_train_batch_end")
         try:
-            for i, batch in enumerate(self.source.run(rng if self.shuffle else None)):
+            for i, batch in enumerate(self.source.run(rng if self.shuffle else None, epoch)):
                 self.told.on_train_batch_begin(i)
                 try:
                     self.stepper.train(batch, tally)
@@ -109,10 +111,11 @@ class Fit:
             self.told.on_test_begin()
             with _states_aside(self.model):
                 tester = self.model._tester(self.validation)  # classes weigh in training only
-                found = self.model._tested(tester, self.validation.run()).logs()
+                found = self.model._tested(tester, self.validation.run(), self.told).logs()
             self.told.on_test_end(found)
             logs |= {f"val_{name}": value for name, value in found.items()}
         logs["learning_rate"] = float(self.stepper.compiled.optimizer.learning_rate)
+        self.logs = logs
         self.told.on_epoch_end(epoch, logs)
 
     def _stopped(self) -> bool:

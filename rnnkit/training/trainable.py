@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arguments import real_number
+from rnnkit.callbacks.calling import CallbackList
 from rnnkit.callbacks.progress import watched
 from rnnkit.hints import Array
 from rnnkit.layers.base import Layer
@@ -168,7 +169,8 @@ class Trainable(Layer):
             Where a fit that is resumed goes on: the same weights and `Optimizer.set_state` give the same bits as a fit
             that went through, if stateful layers have their states too; L-BFGS learns the curvature anew.
         steps_per_epoch, validation_steps : int, optional
-            Batches of an epoch; all of them by default.
+            Batches of an epoch; all of them by default. The next epoch goes on where one ended, and ends with the data;
+            a validation always begins with the first batch.
         validation_batch_size : int, optional
         validation_freq : int
             Evaluate after every so many epochs.
@@ -251,6 +253,8 @@ class Trainable(Layer):
         sample_weight: Array = None,
         steps: Any = None,
         return_dict: bool = False,
+        *,
+        callbacks: Any = None,
     ) -> Any:
         """Compute the loss and the metrics on some data.
 
@@ -265,6 +269,8 @@ class Trainable(Layer):
         steps : int, optional
             So many batches only.
         return_dict : bool
+        callbacks : list of Callback, optional
+            Told of its beginning, its batches and its end.
 
         Returns
         -------
@@ -272,11 +278,21 @@ class Trainable(Layer):
         """
         compiled = self._ready()
         source = self._source(x, y, sample_weight, self._rows_at_once(batch_size), positive(steps, "steps"))
-        tally = self._tested(self._tester(source), watched(source.run(), len(source), "evaluate", verbose))
+        told = self._told(callbacks, source)
+        told.on_test_begin()
+        tally = self._tested(self._tester(source), watched(source.run(), len(source), "evaluate", verbose), told)
+        told.on_test_end(tally.logs())
         return _shown(tally, compiled, return_dict)
 
     def predict(
-        self, x: Array, batch_size: Any = None, verbose: Any = "auto", steps: Any = None, *, out: Any = None
+        self,
+        x: Array,
+        batch_size: Any = None,
+        verbose: Any = "auto",
+        steps: Any = None,
+        *,
+        out: Any = None,
+        callbacks: Any = None,
     ) -> Any:
         """Compute the outputs for many rows, a batch at a time.
 
@@ -293,6 +309,8 @@ class Trainable(Layer):
         out : array (B, …), or nested as a call returns several, optional
             Where the outputs are written, a batch at a time, rather than to new arrays: a memory map, say, or an array
             of zarr or HDF5. It is returned. With an iterable, as many rows as its batches have.
+        callbacks : list of Callback, optional
+            Told of its beginning, its batches and its end; arrays or batches alone can have them.
 
         Returns
         -------
@@ -320,20 +338,23 @@ class Trainable(Layer):
         True
         """
         if is_labelled(x) and (given := labelled_calls.ordered(self, x)) is not None:
-            found = self.predict(labelled_calls.in_chunks(given), batch_size, verbose, steps, out=out)
+            x = labelled_calls.in_chunks(given)
+            found = self.predict(x, batch_size, verbose, steps, out=out, callbacks=callbacks)
             return found if out is not None else labelled_calls.named(self, found, given)
         steps = positive(steps, "steps")
         if (handler := handler_of(x)) is not None:
+            if callbacks:
+                raise ValueError("expected no callbacks for dask arrays, whose outputs are computed later")
             return handler.predicted(self, x, batch_size, steps, out)
         inputs, outputs = Names(self._input_names(), "x"), self._targets()
         source: Arrays | Iterable
         if (given := sequence_calls.sequences(self, x)) is not None:
-            if steps is None and out is None and not getattr(self, "stateful", False):
+            if steps is None and out is None and not callbacks and not getattr(self, "stateful", False):
                 progress = lambda batches: watched(batches, len(batches), "predict", verbose)
                 return sequence_calls.run(self, given, {}, positive(batch_size, "batch_size"), progress)
             if not given.is_even:
                 raise ValueError(
-                    "expected one array, for steps, for out or for states that are kept; got a list of sequences"
+                    "expected one array, for steps, out, callbacks or states that are kept; got a list of sequences"
                 )
             x = given.padded(given.shape[1])
         if brings_batches(x, None):
@@ -343,7 +364,7 @@ class Trainable(Layer):
             if not source.rows and out is None:
                 return self(x)
         batches = watched(source.run(), len(source), "predict", verbose)
-        each = (self(batch.x[0] if len(batch.x) == 1 else batch.x) for batch in batches)
+        each = self._predicted(batches, self._told(callbacks, source))
         if out is not None:
             rows = min(source.rows, len(source) * source.batch_size) if isinstance(source, Arrays) else None
             return written(each, out, rows)
@@ -505,11 +526,28 @@ class Trainable(Layer):
                 f"{source.batch_size}"
             )
 
-    def _tested(self, stepper: Stepper, batches) -> Tally:
-        tally = Tally(stepper.compiled)
+    def _told(self, callbacks, source) -> CallbackList:
+        """The callbacks of an evaluation or a prediction."""
+        params = {"steps": len(source) or None, "batch_size": getattr(source, "batch_size", None), "verbose": 0}
+        return CallbackList(callbacks, self, params)
+
+    def _predicted(self, batches, told: CallbackList) -> Iterator[Any]:
+        told.on_predict_begin()
+        for i, batch in enumerate(batches):
+            told.on_predict_batch_begin(i)
+            outputs = self(batch.x[0] if len(batch.x) == 1 else batch.x)
+            told.on_predict_batch_end(i, {"outputs": outputs})
+            yield outputs
+        told.on_predict_end()
+
+    def _tested(self, stepper: Stepper, batches, told: CallbackList | None = None) -> Tally:
+        tally, told = Tally(stepper.compiled), told or CallbackList(params={"verbose": 0})
         try:
-            for batch in batches:
+            for i, batch in enumerate(batches):
+                told.on_test_batch_begin(i)
                 stepper.test(batch, tally)
+                if told.hears("on_test_batch_end"):
+                    told.on_test_batch_end(i, tally.logs())
             stepper.tests_done(tally)
         finally:
             stepper.close()
@@ -517,14 +555,15 @@ class Trainable(Layer):
             raise ValueError("expected at least one batch to evaluate, got none; an iterator runs dry only once")
         return tally
 
-    def _epoch_generator(self, updates: int) -> np.random.Generator:
+    def _epoch_generator(self, updates: int, begun: int = 0) -> np.random.Generator:
         """Where the order of rows is drawn from in the epoch that begins after so many updates of the weights.
 
-        What layers draw starts anew with it, so that a fit that is resumed draws what one that went through does.
+        What layers draw starts anew with it, so that a fit that is resumed draws what one that went through does. The
+        order is that of the pass over the data in which the epoch lies, which began after `begun` updates.
         """
         for layer in self._all_layers():
             layer._start_draws(updates)
-        key = (*self._sequence.spawn_key, _ORDERS, updates)
+        key = (*self._sequence.spawn_key, _ORDERS, begun)
         return np.random.default_rng(np.random.SeedSequence(self._sequence.entropy, spawn_key=key))
 
 

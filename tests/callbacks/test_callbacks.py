@@ -397,6 +397,12 @@ def test_a_checkpoint_that_could_not_be_written_is_not_the_best(tmp_path):
     assert checkpoint.best is None
 
 
+def test_columns_of_csv_are_sorted(tmp_path):
+    path = tmp_path / "log.csv"
+    fit([{"loss": 1.0, "accuracy": 2.0}, {"val_loss": 3.0, "val_accuracy": 4.0}], callbacks.CSVLogger(path))
+    assert path.read_text().splitlines()[0] == "epoch,accuracy,loss,val_accuracy,val_loss"
+
+
 def test_csv_is_whole_after_every_epoch_and_takes_late_keys(tmp_path):
     path = tmp_path / "log.csv"
     seen = []

@@ -1,10 +1,11 @@
-"""Record what Keras gives for the cases of tests/support/keras_cases.py, and its public names.
+"""Record what Keras gives for keras_cases.py and keras_arguments.py in tests/support, and its public names.
 
 KERAS_BACKEND=jax PYTHONPATH=tests/support python tests/keras/record_figures.py
 """
 
 import json
 
+import keras_arguments
 import keras_cases
 
 MODULES = (
@@ -35,11 +36,12 @@ def names(keras) -> dict:
 
 
 def main() -> None:
-    """Write both files."""
+    """Write the files."""
     import keras
 
     figures = {name: rounded(function(keras)) for name, function in keras_cases.CASES.items()}
     keras_cases.FIGURES.write_text(json.dumps(figures) + "\n", encoding="utf-8")
+    keras_arguments.FILE.write_text(json.dumps(keras_arguments.record(keras)) + "\n", encoding="utf-8")
     keras_cases.NAMES.write_text(json.dumps(names(keras), indent=0) + "\n", encoding="utf-8")
 
 

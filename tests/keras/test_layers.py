@@ -217,6 +217,7 @@ def test_functions_merge():
         assert np.array_equal(getattr(layers, name)([a, b], **more), value), name
     x = keras.Input((3,))
     assert layers.concatenate([x, x], axis=-1).shape == (None, 6)
+    assert layers.concatenate([a[None], b[None]], 1).shape == (1, 4, 3) and layers.dot([a, b], 1).shape == (2, 1)
 
 
 def test_activations_regularizers_and_constraints():
@@ -236,3 +237,34 @@ def test_activations_regularizers_and_constraints():
     x = np.linspace(-2, 2, 30).reshape(5, 6)
     found = keras.activations.sparsemax(x)
     assert np.allclose(found.sum(-1), 1) and (found >= 0).all() and (found == 0).any()
+
+
+@pytest.mark.parametrize("given", ["float32", "float64", "int32"])
+@pytest.mark.parametrize("precision", [None, "float32", "float64"])
+def test_a_layer_of_ones_own_has_its_precision_whatever_it_is_given(given, precision):
+    class Own(layers.Layer):
+        def __init__(self, function, **keywords):
+            super().__init__(**keywords)
+            self.function = function
+
+        def call(self, x):
+            return self.function(x)
+
+    keras.backend.clear_session()
+    for i, function in enumerate((lambda x: x * 1.0, lambda x: 2.0 * x, lambda x: x / 2 + x)):
+        layer = Own(function, dtype=precision)
+        assert layer(np.ones((2, 3), given)).dtype == (precision or "float32")
+        assert layer.name == (f"own_{i}" if i else "own")
+
+
+def test_ids_lose_their_fractions_under_keras_names(tmp_path):
+    layer, ids = layers.Embedding(4, 2), np.array([[1.7, 3.2, -0.4]])
+    whole = np.array([[1, 3, 0]])
+    assert np.array_equal(layer(ids), layer(whole))
+    model = keras.Sequential([keras.Input((3,)), layer])
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    for one in (again, keras.models.clone_model(model)):
+        assert np.array_equal(one.predict(ids, verbose=0), one.predict(whole, verbose=0))
+    with pytest.raises(ValueError, match="fractions"):
+        rk.Embedding(4, 2)(ids)

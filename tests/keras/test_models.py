@@ -356,3 +356,98 @@ def test_utilities(tmp_path):
     assert not np.array_equal(keras.random.normal((3,), seed=generator), keras.random.normal((3,), seed=generator))
     assert keras.tree.flatten({"b": [1, (2,)], "a": 3}) == [3, 1, 2]
     assert keras.tree.pack_sequence_as({"b": [1, (2,)], "a": 3}, [3, 1, 2]) == {"b": [1, (2,)], "a": 3}
+
+
+@pytest.mark.parametrize("method", ["train_step", "test_step", "compute_loss", "compute_metrics", "predict_step"])
+def test_a_model_whose_own_steps_keras_would_call_is_refused(method):
+    """Trained by what `compile` was given, it would be another model."""
+    keywords = {method: lambda self, *arguments, **keywords: None, "call": lambda self, x: self.dense(x[:, 0])}
+    model = type("Own", (keras.Model,), keywords)()
+    model.dense = layers.Dense(1)
+    model.compile("adam", "mse")
+    entries = (
+        [model.predict]
+        if method == "predict_step"
+        else [
+            lambda x: model.fit(x, Y, verbose=0),
+            lambda x: model.evaluate(x, Y, verbose=0),
+            lambda x: model.train_on_batch(x, Y),
+            lambda x: model.test_on_batch(x, Y),
+        ]
+    )
+    for entry in entries:
+        with pytest.raises(NotImplementedError, match=f"without {method}, which"):
+            entry(X)
+
+
+def test_callbacks_are_told_of_evaluations_and_predictions():
+    """The hooks, their order and their logs are those of Keras 3.15."""
+    told = []
+
+    class Own(keras.callbacks.Callback):
+        pass
+
+    def noting(hook):
+        return lambda self, *which, logs=None: told.append((hook, *which[: "batch" in hook], sorted(logs or which[-1])))
+
+    for hook in (one for one in dir(Own) if one.startswith("on_") and one not in ("on_batch_begin", "on_batch_end")):
+        setattr(Own, hook, noting(hook))
+    model, metrics = small(), ["loss", "mae"]
+    model.evaluate(X, Y, batch_size=12, verbose=0, callbacks=[Own()])
+    of_test = [("on_test_begin", [])]
+    for i in range(2):
+        of_test += [("on_test_batch_begin", i, []), ("on_test_batch_end", i, metrics)]
+    of_test += [("on_test_end", metrics)]
+    assert told == of_test
+    told.clear()
+    model.predict(X, batch_size=12, verbose=0, callbacks=Own())
+    expected = [("on_predict_begin", [])]
+    for i in range(2):
+        expected += [("on_predict_batch_begin", i, []), ("on_predict_batch_end", i, ["outputs"])]
+    assert told == [*expected, ("on_predict_end", [])]
+    told.clear()
+    model.fit(X, Y, batch_size=12, verbose=0, validation_data=(X, Y), callbacks=[Own()])
+    kinds = [one[0] for one in told]
+    assert told[6 : 6 + len(of_test)] == of_test and kinds[:2] == ["on_train_begin", "on_epoch_begin"]
+    assert told[-1] == ("on_train_end", ["loss", "mae", "val_loss", "val_mae"])
+
+
+def test_layers_of_a_functional_model_are_in_keras_order_with_its_inputs():
+    a, b, c = (keras.Input((3,), name=name) for name in "abc")
+    dense = lambda name: layers.Dense(3, name=name)
+    shared = dense("shared")
+    models = {  # the orders are Keras's 3.15
+        "a x y": keras.Model(a, dense("y")(dense("x")(a))),
+        "a o b p q s": keras.Model([a, b], layers.Add(name="s")([dense("p")(dense("o")(a)), dense("q")(b)])),
+        "b a r p q s": keras.Model([b, a], layers.Add(name="s")([dense("p")(a), dense("q")(dense("r")(b))])),
+        "a b c s z": keras.Model([a, b, c], [layers.Add(name="s")([a, b]), dense("z")(c)]),
+        "a b c s k z": keras.Model([a, b, c], {"z": dense("z")(layers.Add(name="s")([a, b])), "k": dense("k")(c)}),
+        "a b shared cc": keras.Model([a, b], layers.Concatenate(name="cc")([shared(a), shared(b), a])),
+        "a b w m u v": keras.Model([a, b], [dense("u")(a), dense("v")(layers.Multiply(name="m")([b, dense("w")(a)]))]),
+    }
+    for names, model in models.items():
+        assert [layer.name for layer in model.layers] == names.split()
+        for i, layer in enumerate(model.layers):
+            assert layer is model.get_layer(index=i) is model.get_layer(layer.name)
+            assert isinstance(layer, layers.InputLayer) == (layer.name in "abc")
+        assert sum(layer.count_params() for layer in model.layers) == model.count_params()
+    model = models["a x y"]
+    inner = keras.Model(model.input, [layer.output for layer in model.layers[1:]])
+    assert np.array_equal(inner(np.ones((2, 3)))[1], model(np.ones((2, 3))))
+    for layer in model.layers[:2]:
+        layer.trainable = False
+    assert len(model.layers[0].get_weights()) == 0 and not model.layers[1].trainable
+    assert [one.name for one in keras.models.clone_model(model).layers] == ["a", "x", "y"]
+    assert [one.name for one in rk.Model(a, dense("alone")(a)).layers] == ["alone"]
+
+
+def test_the_accuracy_that_is_a_class_is_the_share_of_equal_values():
+    for y_true, y_pred in (([1, 2, 3, 4], [0, 2, 3, 4]), ([[1, 2], [3, 4]], [[0, 2], [3, 4]])):
+        for metric in (keras.metrics.Accuracy(), keras.metrics.get("Accuracy"), keras.metrics.get("accuracy")):
+            assert metric(y_true, y_pred) == 0.75
+    model = keras.Sequential([keras.Input((1,)), layers.Dense(1, kernel_initializer="ones")])
+    model.compile("sgd", "mse", metrics=[keras.metrics.Accuracy()])
+    found = model.evaluate(np.arange(4.0)[:, None], [0.0, 1.0, 2.0, 9.0], verbose=0, return_dict=True)
+    assert found["accuracy"] == 0.75
+    again = keras.metrics.deserialize(keras.metrics.serialize(keras.metrics.Accuracy()))
+    assert again([1, 2], [0, 2]) == 0.5

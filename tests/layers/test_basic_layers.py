@@ -292,3 +292,24 @@ def test_a_mask_of_entries_with_its_gradient(rng):
         d = rng.normal(size=x.shape)
         slopes = expected * (d - (d * expected).sum(axis=axis, keepdims=True))
         np.testing.assert_allclose(pullback(d).x, slopes, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (3, 4, 5)])
+def test_a_softmax_reads_every_mask_that_numpy_broadcasts(shape):
+    """As a list too, and in the gradient; a mask of steps is none of entries."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=shape)
+    for axes in range(1, len(shape) + 1):
+        for ones in range(2**axes):
+            sizes = [1 if ones >> i & 1 else size for i, size in enumerate(shape[-axes:])]
+            mask = rng.random(sizes) < 0.7
+            whole, layer = np.broadcast_to(mask, shape), rk.Softmax()
+            expected, pullback = layer.vjp(x, mask=whole)
+            found, own_pullback = layer.vjp(x, mask=mask.tolist())
+            assert np.array_equal(layer(x, mask=mask.tolist()), expected) and np.array_equal(found, expected)
+            assert not expected[~whole].any()
+            assert np.array_equal(pullback(x).x, own_pullback(x).x)
+    if len(shape) == 3:
+        assert np.array_equal(rk.Softmax()(x, mask=np.zeros(shape[:2], bool)), rk.Softmax()(x))
+    with pytest.raises(ValueError, match="expected mask of the shape"):
+        rk.Softmax()(x, mask=np.ones((2, 2, 2, 2)))

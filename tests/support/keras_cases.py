@@ -27,7 +27,6 @@ LOSSES = {
 }
 LABELS = ("Hinge", "SquaredHinge")  # losses whose targets are -1 and 1
 METRICS = {
-    "Accuracy": {},
     "BinaryAccuracy": {"threshold": 0.4},
     "CategoricalAccuracy": {},
     "TopKCategoricalAccuracy": {"k": 2},
@@ -70,7 +69,6 @@ MORE_METRICS = {
     "R2 by variation": ("R2Score", {"class_aggregation": "variance_weighted_average"}),
     "R2, adjusted": ("R2Score", {"num_regressors": 2}),
 }
-UNWEIGHTED = ("Accuracy",)  # rnnkit reads shapes here, Keras compares values
 SCHEDULES = {
     "ExponentialDecay": (0.1, 10, 0.5),
     "CosineDecay": (0.1, 20),
@@ -159,8 +157,6 @@ def metrics(keras) -> dict:
     found = {}
     cases = {name: (name, settings) for name, settings in METRICS.items()} | MORE_METRICS
     for case, (name, settings) in cases.items():
-        if name in UNWEIGHTED:
-            continue
         y_true, y_pred, weight = arrays(name, name in LABELS)
         metric = getattr(keras.metrics, name)(**settings)
         metric.update_state(y_true[:5], y_pred[:5])

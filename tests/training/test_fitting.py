@@ -1075,3 +1075,48 @@ def test_T2_nothing_comes_from_under_a_mask_where_a_loss_sees_all_steps():
     dirty = objective(np.where(mask[..., None], y_true, np.nan), np.where(mask[..., None], y_pred, np.nan), mask)
     assert (clean.total, clean.count) == (dirty.total, dirty.count) and np.isfinite(clean.total)
     assert np.array_equal(clean.pull(), dirty.pull()) and not clean.pull()[~mask].any()
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_T7_epochs_of_some_steps_go_on_through_the_data_and_end_with_it(shuffle):
+    """Of five batches, epochs of three steps have three, two, three and so on, from every kind of source."""
+    x, y = np.arange(10.0)[:, None], np.zeros((10, 1))
+
+    class Again:  # as a loader: iterated over anew, and of no known length
+        def __iter__(self):
+            return ((x[i : i + 2], y[i : i + 2]) for i in range(0, 10, 2))
+
+    def epochs(*data, **settings):
+        seen = []
+
+        class Note(rk.callbacks.Callback):
+            def on_epoch_end(self, epoch, logs=None):
+                seen.append((logs["loss"], logs["val_loss"]))
+
+        model = rk.Sequential([rk.Dense(1, use_bias=False, kernel_initializer="ones", dtype="float64")], seed=0)
+        model.compile(rk.optimizers.SGD(0.0), "mae")
+        settings = {"epochs": 5, "steps_per_epoch": 3, "verbose": 0, "callbacks": [Note()]} | settings
+        model.fit(*data, batch_size=2, shuffle=shuffle, validation_data=(x, y), validation_steps=1, **settings)
+        return np.array(seen)[:, 0]
+
+    arrays = epochs(x, y)
+    assert np.allclose(arrays[[0, 2]] * 6 + arrays[[1, 3]] * 4, x.sum()), "a pass over all rows takes two epochs"
+    for source in ((OnDisk(x), y), (Batches(x, y, 2),), (Again(),)):
+        found = epochs(*source)
+        assert np.allclose(found[[0, 2]] * 6 + found[[1, 3]] * 4, x.sum())
+        if not shuffle:
+            assert np.allclose(found, arrays) and np.allclose(found, [2.5, 7.5, 2.5, 7.5, 2.5])
+    assert np.allclose(epochs(x, y, steps_per_epoch=9), 4.5), "an epoch has no more than all batches"
+    assert np.allclose(epochs(x, y, steps_per_epoch=5), 4.5)
+    if not shuffle:
+        assert np.allclose(epochs(x, y, initial_epoch=1), arrays[1:])
+
+
+def test_T4_a_fit_whose_epochs_lie_within_a_pass_can_resume():
+    x, y = sequences()
+    through, parts = make(), make()
+    settings = {"batch_size": 10, "steps_per_epoch": 2, "verbose": 0}
+    through.fit(x, y, epochs=5, **settings)
+    for begin, end in ((0, 1), (1, 4), (4, 5)):
+        parts.fit(x, y, epochs=end, initial_epoch=begin, **settings)
+    assert same(through, parts)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnnkit.keras.utils import PyDataset
-from rnnkit.sequences.padding import pad_sequences
+from rnnkit.keras.utils import PyDataset, pad_sequences
 
 __all__ = ["TimeseriesGenerator", "pad_sequences"]
 

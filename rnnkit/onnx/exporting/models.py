@@ -33,7 +33,7 @@ def _model(model: Model, writing: Writing, call: Call):
             states=more.get("initial_state"),
             constants=tuple(more.get("constants", ())),
         )
-        found, own = write(model.layers[one.layer], writing, here)
+        found, own = write(model._layers_inside[one.layer], writing, here)
         for number, value, mask in zip(one.outputs, found, own, strict=True):
             values[number], masks[number] = value, mask
     return [values[i] for i in model._outputs], [masks[i] for i in model._outputs]

@@ -55,7 +55,7 @@ def _input_dtype(layer) -> np.dtype:
 
 def _input_dtype_of(model: Model, number: int) -> np.dtype:
     """What an input of a model holds: integers where it says so, or where they are looked up."""
-    readers = [model.layers[call.layer] for call in model._calls if number in call.read()]
+    readers = [model._layers_inside[call.layer] for call in model._calls if number in call.read()]
     given = np.dtype(model._input_configs[number]["dtype"])
     if given.kind in "iu" or all(_input_dtype(one) == np.int64 for one in readers):
         return np.dtype(np.int64)
