@@ -4,7 +4,6 @@ import io
 import json
 import pathlib
 import pickle
-import sys
 import tracemalloc
 import zipfile
 
