@@ -120,7 +120,9 @@ class SeriesFrame:
     def __repr__(self) -> str:
         steps = [int(self.timelines.lengths.min()), int(self.timelines.lengths.max())]
         lengths = " to ".join(map(str, sorted(set(steps))))
-        more = f", with {', '.join(self.covariates)}" if self.covariates else ""
+        gaps = int(sum(np.isnan(one).sum() for one in self.series))
+        more = f", {gaps:,} gap{'' if gaps == 1 else 's'}" if gaps else ""
+        more += f", with {', '.join(self.covariates)}" if self.covariates else ""
         return f"<{len(self)} series of {lengths} steps of {self.timelines.frequency}{more}>"
 
     def label(self, series: int) -> str:
@@ -422,6 +424,18 @@ class SeriesFrame:
         head = {**ids, self.names.time: self.kind.times(times, self.wall)}
         self._check_names(columns, head)
         return self.kind.table({**head, **columns})
+
+
+def handed_out(table: Any) -> Any:
+    """A table for the user: columns that no library has made become one of pandas, where that is."""
+    if not isinstance(table, dict):
+        return table
+    try:
+        import narwhals  # noqa: F401  (without which no other function takes the table)
+        import pandas
+    except ImportError:
+        return table
+    return pandas.DataFrame(table)
 
 
 def is_frame(data) -> bool:

@@ -132,7 +132,9 @@ class Forecaster(saving.Savable):
         -------
         table
             Of the kind that `fit` was given, if it was one: a row for each series and step, with the columns
-            ``unique_id``, ``ds``, ``Model``, ``Model-lo-80``, ``Model-hi-80``. For partitions a dask DataFrame.
+            ``unique_id``, ``ds``, ``Model``, ``Model-lo-80``, ``Model-hi-80``. For what `read_table` read from CSV a
+            DataFrame of pandas, or a dict of columns where pandas and narwhals aren't both installed; for partitions a
+            dask DataFrame.
         ndarray (H,), or (B, H) for several series
             Without `level`.
         dict of str to ndarray
@@ -450,7 +452,7 @@ class Forecaster(saving.Savable):
         """Columns ``(B, H)`` as the user's kind of table, or as arrays."""
         history = self._fitted_history()
         if history.frame is not None:
-            return history.frame.ahead(next(iter(columns.values())).shape[1], columns)
+            return frames.handed_out(history.frame.ahead(next(iter(columns.values())).shape[1], columns))
         if history.single:
             columns = {name: array[0] for name, array in columns.items()}
         return columns[self.name] if alone else columns

@@ -9,6 +9,7 @@ import numpy as np
 
 from rnnkit.arguments import whole
 from rnnkit.forecast.data import partitions
+from rnnkit.forecast.data.frames import handed_out
 from rnnkit.forecast.data.history import History
 from rnnkit.hints import Array
 
@@ -198,7 +199,7 @@ def as_table(history: History, origins: Origins, found: dict[str, np.ndarray]):
     lead = np.tile(np.arange(origins.h), len(series) // origins.h)
     columns = {name: array[windows, series, lead] for name, array in found.items() if name != "y"}
     ends = origins.ends[windows, series]
-    return history.frame.rows(series, ends + lead, columns, cutoffs=ends - 1)
+    return handed_out(history.frame.rows(series, ends + lead, columns, cutoffs=ends - 1))
 
 
 def validated(models: Sequence[Forecaster], history: History, origins: Origins, refits, level, fit=_refitted):
