@@ -204,12 +204,7 @@ class Forecaster(saving.Savable):
                 renewed = self._with_covariates(renewed, covariates.static, covariates.names)
             self._history = renewed
             return self
-        if frames.is_frame(y):
-            raise ValueError("expected arrays, as in fit; got a table")
-        more = [_one(part) for part in ([y] if history.single else y)]
-        if len(more) != len(history.lengths):
-            raise ValueError(f"expected values for {len(history.lengths)} series, as in fit; got {len(more)}")
-        old = _rows(history.values, history.lengths)
+        old, more = _rows(history.values, history.lengths), _more(history, y)
         panel = Panel([np.concatenate([a, b]) for a, b in zip(old, more, strict=True)])
         self._history = History(panel.values, panel.lengths, history.single)
         return self
@@ -254,6 +249,7 @@ class Forecaster(saving.Savable):
         future: Any = None,
         level: Sequence[float] | float | None = None,
         series: Sequence[Any] | None = None,
+        actual: Array = None,
     ) -> Any:
         """Draw the ends of series, their forecasts and bands, as a figure of small pictures.
 
@@ -263,6 +259,9 @@ class Forecaster(saving.Savable):
             As `predict` takes them; `level` is 80 by default.
         series : sequence, optional
             Which ones: ids of a table, or places in the list of arrays. By default the first nine.
+        actual : table, or array_like (T,), or list of array_like, optional
+            What came after the series' ends, as `update` takes it; it is drawn as far as the forecasts go. Of a table,
+            rows up to the series' ends and other columns are left aside.
 
         Returns
         -------
@@ -280,6 +279,7 @@ class Forecaster(saving.Savable):
         places = self._places(history, series)
         levels = checked_levels(self.level if level is None else level)
         columns = self._columns(history, h, levels)
+        came = None if actual is None else self._came(history, actual, h)
         drawn = []
         for place in places:
             length = int(history.lengths[place])
@@ -290,7 +290,8 @@ class Forecaster(saving.Savable):
                 times, ahead = lines.at(place, shown), lines.at(place, length + np.arange(h))
                 title = "" if history.frame.ids[place] is None else str(history.frame.ids[place])
             said = {name: array[place] for name, array in columns.items()}
-            drawn.append(Drawn(title, times, history.values[place, shown], ahead, said))
+            known = None if came is None else came[place]
+            drawn.append(Drawn(title, times, history.values[place, shown], ahead, said, known))
         return small_multiples(drawn, self.name, levels)
 
     def copy(self) -> Self:
@@ -387,6 +388,16 @@ class Forecaster(saving.Savable):
         found = read(future, h, names)
         ahead = np.stack([found[name] for name in names], axis=2)
         return history._replace(covariates=history.covariates.with_future(history.lengths, ahead))
+
+    @staticmethod
+    def _came(history: History, y, h: int) -> np.ndarray:
+        """What came after the series' ends ``(B, H)``, NaN where nothing did."""
+        if history.frame is not None:
+            return history.frame.came(y, h)
+        found = np.full((len(history.lengths), h), np.nan)
+        for row, values in zip(found, _more(history, y), strict=True):
+            row[: len(values)] = values[:h]
+        return found
 
     @staticmethod
     def _places(history: History, series) -> list[int]:
@@ -544,6 +555,16 @@ def _blocks(count: int) -> list[slice]:
 
 def _rows(values, lengths) -> list[np.ndarray]:
     return [row[:length] for row, length in zip(values, lengths, strict=True)]
+
+
+def _more(history: History, y) -> list[np.ndarray]:
+    """Values after the ends of series that are arrays."""
+    if frames.is_frame(y):
+        raise ValueError("expected arrays, as in fit; got a table")
+    more = [_one(part) for part in ([y] if history.single else y)]
+    if len(more) != len(history.lengths):
+        raise ValueError(f"expected values for {len(history.lengths)} series, as in fit; got {len(more)}")
+    return more
 
 
 def _one(values) -> np.ndarray:
