@@ -12,6 +12,7 @@ from scipy.special import ndtri
 from rnnkit import allocation
 from rnnkit.arguments import whole
 from rnnkit.arrays import real, with_gaps
+from rnnkit.callbacks.stages import progress_bar
 from rnnkit.forecast import saving
 from rnnkit.forecast.data import frames, partitions
 from rnnkit.forecast.data.covariates import Covariates
@@ -76,6 +77,7 @@ class Forecaster(saving.Savable):
         target: Any = "y",
         freq: Any = None,
         progress: Callable[[str], None] | None = None,
+        verbose: Any = "auto",
     ) -> Self:
         """Fit every series.
 
@@ -94,7 +96,9 @@ class Forecaster(saving.Savable):
         freq : str or int, optional
             The step between two times of the table; by default found.
         progress : callable, optional
-            Called with a text after each epoch of a network.
+            Called with a text after each stage, such as an epoch of a network, in the place of a bar.
+        verbose : {"auto", 0, 1, 2}
+            0 shows nothing, "auto" a bar in a terminal or notebook for models of several stages.
 
         Returns
         -------
@@ -112,8 +116,8 @@ class Forecaster(saving.Savable):
             self._partitions = panels.fitted(self, y, static, frames.Columns(id, time, target), freq, progress)
             return self
         history = self._read(y, static, id=id, time=time, target=target, freq=freq)
-        with history.naming():
-            return self._refit(history, progress)
+        with history.naming(), progress_bar(self._stages(history), self.name, 0 if progress else verbose) as bar:
+            return self._refit(history, progress or bar.step)
 
     def predict(self, h: int = 1, *, future: Any = None, level: Sequence[float] | float | None = None) -> Any:
         """Forecast the steps after the series' ends.
@@ -237,10 +241,12 @@ class Forecaster(saving.Savable):
         *,
         level: Sequence[float] | float | None = None,
         progress: Callable[[str], None] | None = None,
+        verbose: Any = "auto",
         **names: Any,
     ) -> Any:
         """Forecast from several past origins, beside what came; see `rnnkit.forecast.cross_validation`."""
-        return cross_validation([self], y, h, n_windows, step_size, refit, level=level, progress=progress, **names)
+        told = {"progress": progress, "verbose": verbose}
+        return cross_validation([self], y, h, n_windows, step_size, refit, level=level, **told, **names)
 
     def plot(
         self,
@@ -327,6 +333,10 @@ class Forecaster(saving.Savable):
 
     def _fit(self, history: History, progress: Callable[[str], None] | None = None) -> Fitted:
         return Fitted(in_blocks(self._fitted, history.values, history.lengths), {})
+
+    def _stages(self, history: History) -> int:
+        """How often `_fit` tells its progress."""
+        return 1
 
     def _quantiles(self, ahead: Ahead, probabilities) -> np.ndarray:
         """Quantiles ``(Q, N, H)``: normal around the forecasts, or around their logarithms."""

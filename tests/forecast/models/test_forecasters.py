@@ -1,5 +1,6 @@
 """What holds for every forecaster of panels: tables and arrays, files, updates, origins of the past."""
 
+import io
 import sys
 
 import numpy as np
@@ -202,6 +203,51 @@ def test_many_series_are_fitted_in_blocks(panel, monkeypatch):
     expected = MAKE["Theta"]().fit(panel).predict(3)
     monkeypatch.setattr(forecaster, "BLOCK", 2)
     np.testing.assert_array_equal(MAKE["Theta"]().fit(panel).predict(3), expected)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@every
+def test_a_fit_of_several_stages_shows_a_bar(make, panel, table, monkeypatch):
+    """Where somebody watches, and as many stages as there are; it goes away at the end."""
+    pytest.importorskip("tqdm")
+    model, told = make(), []
+    stages = model._stages(model._read(table, **NAMES))
+    model.fit(table, **NAMES, progress=told.append)
+    assert len(told) == stages - (model.name == "Auto" or stages == 1)
+    calls = {
+        "fit": lambda verbose: model.fit(table, **NAMES, verbose=verbose),
+        "cross-validation": lambda verbose: model.cross_validation(table, 2, 2, **NAMES, verbose=verbose),
+    }
+    for name, call in calls.items():
+        for verbose, stream in (("auto", Terminal()), (0, Terminal()), (1, io.StringIO())):
+            monkeypatch.setattr(sys, "stderr", stream)
+            call(verbose)
+            shown = verbose != 0 and stream.isatty() and (stages > 1 or name != "fit")
+            assert bool(stream.getvalue()) == shown
+            if shown:
+                total = stages if name == "fit" else 2
+                assert f"0/{total}" in stream.getvalue() and stream.getvalue().split("\r")[-2].strip() == ""
+                assert (model.name if name == "fit" else name) in stream.getvalue()
+        with pytest.raises(ValueError, match="expected verbose to be"):
+            call(7)
+
+
+def test_auto_counts_its_network(panel, monkeypatch):
+    from rnnkit.forecast.models import auto
+
+    monkeypatch.setattr(auto, "_PANEL", 3)
+    monkeypatch.setattr(
+        auto, "GlobalRNN", lambda *given, **named: rk.forecast.GlobalRNN(*given, **named, units=2, networks=1, epochs=2)
+    )
+    model, told = rk.forecast.Auto(4), []
+    model.fit(panel, progress=told.append)
+    epochs = ["network 1, epoch 1 of 2", "network 1, epoch 2 of 2"]
+    assert told == ["models without the ends of the series", *(f"calibration, {one}" for one in epochs), *epochs]
+    assert model._stages(model._read(panel)) == 6
 
 
 def test_a_plot_shows_what_came(panel, table, tmp_path):
