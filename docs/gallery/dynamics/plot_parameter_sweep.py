@@ -2,9 +2,9 @@
 A sweep of a thousand parameters
 ================================
 
-The logistic map has no input and one parameter. A call with a parameter of its own in each row runs a thousand maps
-side by side: the states that they visit make the bifurcation diagram, and the mean logarithm of the slope is the
-Lyapunov exponent.
+The logistic map has no input and one parameter. A call with a parameter of its own in
+each row runs a thousand maps side by side: the states that they visit make the
+bifurcation diagram, and the mean logarithm of the slope is the Lyapunov exponent.
 """
 
 import matplotlib.pyplot as plt
@@ -13,8 +13,8 @@ import numpy as np
 import rnnkit as rk
 
 # %%
-# The parameter comes as a constant of the call, with a row for each row of the batch. The
-# step adds up the logarithms of the slope in a state.
+# The parameter comes as a constant of the call, with a row for each row of the batch.
+# The step adds up the logarithms of the slope in a state.
 
 
 @rk.cell(states={"y": 1, "growth": 1}, initial={"y": 0.4})
@@ -41,7 +41,7 @@ figure, (top, bottom) = plt.subplots(
     2, 1, sharex=True, figsize=(7.2, 4.4), height_ratios=[2, 1], layout="constrained"
 )
 visited = y[:, -100:, 0]
-top.plot(np.repeat(r, 100), visited.ravel(), ",", color="C0", alpha=0.5, rasterized=True)
+top.plot(np.repeat(r, 100), visited.ravel(), ",", color="C0", alpha=0.5)
 top.set(ylabel="y", title="what the last 100 steps visit")
 bottom.axhline(0, color="0.6", linewidth=0.8)
 bottom.plot(r[:, 0], exponents, linewidth=0.8, color="C1")
