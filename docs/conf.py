@@ -75,6 +75,7 @@ sphinx_gallery_conf = {
     "copyfile_regex": r".*\.mplstyle",
     "image_scrapers": ("matplotlib",),
     "reset_modules": ("matplotlib", look),
+    "thumbnail_size": (800, 500),
     "subsection_order": ExplicitOrder([f"gallery/{name}" for name in SECTIONS]),
     "min_reported_time": 30,
     "write_computation_times": False,

@@ -33,8 +33,6 @@ def load_model(path: Any, custom_objects: Mapping[str, Any] | None = None) -> An
     ------
     FileNotFoundError
         If there is no such file.
-    ImportError
-        For a file in the format of safetensors, without the package (extra "files").
     ValueError
         If the file is damaged, another's, of a later version, or names what isn't known here; it says which.
 

@@ -298,12 +298,19 @@ def test_histories(epochs):
 def test_curves_stay_inside(losses):
     from rnnkit.callbacks.curves import curves
 
-    drawn = curves({"loss": losses, "val_loss": losses[::-1]})
-    assert Reader(drawn).tags["path"] == 2 and "nan" not in drawn and "inf" not in drawn
+    drawn = curves({"loss": losses, "val_loss": losses[::-1]}, first=8)
+    assert "nan" not in drawn and "inf" not in drawn
+    assert drawn.count("stroke:var(--mark)") == drawn.count("stroke:var(--second)") == 1
+    known = [one for one in losses if np.isfinite(one)]
+    told = re.findall(r'text-anchor="end"[^>]*>([^<]+)<', drawn)  # the axes: highest, middle, lowest, and the epochs
+    assert told[0] == f"{max(known):.3g}" and told[-2] == f"{min(known):.3g}"
+    assert "epoch 8<" in drawn and told[-1] == str(7 + len(losses))
+    if losses == [9.0, 0.01]:
+        assert told[1] == "0.3"  # a logarithmic axis, which its middle tells
     numbers = [float(one) for one in re.findall(r"[ML][\d.]+ (-?[\d.]+)", drawn)]
-    assert numbers and min(numbers) >= 0 and max(numbers) <= 84
-    names = [float(one) for one in re.findall(r'<text x="296" y="([\d.]+)"', drawn)]
-    assert abs(names[0] - names[1]) >= 13 and min(names) >= 8 and max(names) <= 84
+    assert numbers and min(numbers) >= 0 and max(numbers) <= 90
+    names = [float(one) for one in re.findall(r'<text x="316" y="([\d.]+)"', drawn)]
+    assert abs(names[0] - names[1]) >= 13 and min(names) >= 8 and max(names) <= 90
 
 
 def test_gradcheck_is_a_table():

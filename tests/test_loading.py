@@ -27,8 +27,6 @@ def own_loss(y_true, y_pred):
 
 @pytest.fixture(params=SUFFIXES)
 def path(request, tmp_path):
-    if request.param == ".rnnkit":
-        pytest.importorskip("safetensors")
     return tmp_path / f"model{request.param}"
 
 
@@ -54,7 +52,6 @@ def test_T14_every_kind_of_layer_comes_back(path, name):
 @pytest.mark.parametrize("case", CELLS, ids=lambda case: case.name)
 def test_T14_every_cell_comes_back(tmp_path, case):
     """The steps of users' own cells are given, or their classes are known to the program."""
-    pytest.importorskip("safetensors")
     path = tmp_path / "layer.rnnkit"
     with rk.eager():
         layer = fresh(case.name)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-_WIDTH, _HEIGHT, _EDGE, _NAMES = 360.0, 84.0, 8.0, 64.0  # pixels; names stand at the lines' ends
+_WIDTH, _HEIGHT, _EDGE = 380.0, 108.0, 8.0  # pixels
+_LEFT, _RIGHT, _BELOW = 66.0, 64.0, 18.0  # of them for numbers, for names at the lines' ends, and for epochs
+_FLOOR = _HEIGHT - _BELOW  # where the axis of epochs is
 _COLOURS = {"loss": "var(--mark)", "val_loss": "var(--second)"}
 
 
-def curves(lines: Mapping[str, Sequence[float]]) -> str:
-    """Return the SVG of one line for each name; nothing of fewer than two finite numbers.
+def curves(lines: Mapping[str, Sequence[float]], first: int = 1) -> str:
+    """Return the SVG of one line for each name, over epochs from the first; nothing of fewer than two finite numbers.
 
     The axis is logarithmic where all numbers are positive and the largest is more than 50 times the smallest.
     """
@@ -19,8 +21,13 @@ def curves(lines: Mapping[str, Sequence[float]]) -> str:
         return ""
     scaled = math.log if min(finite) > 0 and max(finite) > 50 * min(finite) else float
     low, high = scaled(min(finite)), scaled(max(finite))
-    place = lambda value: _EDGE + (_HEIGHT - 2 * _EDGE) * ((high - scaled(value)) / (high - low) if high > low else 0.5)
-    drawn = "".join(_line(name, [place(v) if math.isfinite(v) else None for v in lines[name]]) for name in lines)
+    share = lambda value: (high - scaled(value)) / (high - low) if high > low else 0.5
+    place = lambda value: _EDGE + (_FLOOR - 2 * _EDGE) * share(value)
+    middle = min(finite) / 2 + max(finite) / 2 if scaled is float else math.exp(low / 2 + high / 2)
+    drawn = _axes(
+        {place(value): value for value in (max(finite), middle, min(finite))}, first, max(map(len, lines.values()))
+    )
+    drawn += "".join(_line(name, [place(v) if math.isfinite(v) else None for v in lines[name]]) for name in lines)
     named = {name: place(last[-1]) for name in lines if (last := [v for v in lines[name] if math.isfinite(v)])}
     drawn += _names(named)
     return (
@@ -29,13 +36,26 @@ def curves(lines: Mapping[str, Sequence[float]]) -> str:
     )
 
 
+def _axes(numbers: Mapping[float, float], first: int, epochs: int) -> str:
+    """Numbers at their heights, with lines across; the first and the last epoch below."""
+    end = _WIDTH - _RIGHT - _EDGE
+    style = 'style="stroke:var(--line)"'
+    drawn = "".join(f'<path d="M{_LEFT} {y:.1f}H{end}" {style}/>' for y in numbers)
+    told = [(_LEFT - 5, y + 4, "end", f"{value:.3g}") for y, value in numbers.items()]
+    told += [(_LEFT, _HEIGHT - 4, "start", f"epoch {first}"), (end, _HEIGHT - 4, "end", f"{first + epochs - 1}")]
+    return drawn + "".join(
+        f'<text x="{x:.0f}" y="{y:.1f}" text-anchor="{anchor}" font-size="11" style="fill:var(--soft)">{text}</text>'
+        for x, y, anchor, text in told
+    )
+
+
 def _line(name: str, heights: Sequence[float | None]) -> str:
     """A line, with gaps where there is no number; a dot where one stands alone."""
-    across = (_WIDTH - _NAMES - 2 * _EDGE) / max(len(heights) - 1, 1)
+    across = (_WIDTH - _LEFT - _RIGHT - _EDGE) / max(len(heights) - 1, 1)
     path, pen = "", "M"
     for i, y in enumerate(heights):
         if y is not None:
-            path += f"{pen}{_EDGE + i * across:.1f} {y:.1f}{'h0' if pen == 'M' else ''}"
+            path += f"{pen}{_LEFT + i * across:.1f} {y:.1f}{'h0' if pen == 'M' else ''}"
         pen = "M" if y is None else "L"
     style = f'fill="none" stroke-width="1.8" stroke-linecap="round" style="stroke:{_COLOURS[name]}"'
     return f'<path d="{path}" {style}/>' if path else ""
@@ -44,9 +64,9 @@ def _line(name: str, heights: Sequence[float | None]) -> str:
 def _names(heights: Mapping[str, float]) -> str:
     """The names of the lines where these end, a line of text apart at least."""
     texts, lowest = [], -math.inf
-    most = _HEIGHT - 4 - 13 * (len(heights) - 1)
+    most = _FLOOR - 4 - 13 * (len(heights) - 1)
     for name, y in sorted(heights.items(), key=lambda one: one[1]):
         lowest, most = max(min(y + 4, most), lowest + 13), most + 13
         style = f'font-size="11" style="fill:{_COLOURS[name]}"'
-        texts.append(f'<text x="{_WIDTH - _NAMES:.0f}" y="{lowest:.1f}" {style}>{name}</text>')
+        texts.append(f'<text x="{_WIDTH - _RIGHT:.0f}" y="{lowest:.1f}" {style}>{name}</text>')
     return "".join(texts)

@@ -156,4 +156,6 @@ class History(Callback):
         heads = ("epoch", *self.history)
         lines = {key: [row.get(key, math.nan) for row in self._rows] for key in ("loss", "val_loss")}
         table = table_of(heads, rows, heads, _SHOWN)
-        return Card(f"History of {self._title()}", table=table, picture=curves(lines))
+        return Card(
+            f"History of {self._title()}", table=table, picture=curves(lines, self.epoch[0] + 1 if self.epoch else 1)
+        )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rnnkit.console import in_jupyter
 
-HISTORY_COLOUR, FORECAST_COLOUR = "#3d4451", "#1f6fb4"
+HISTORY_COLOUR, FORECAST_COLOUR, ACTUAL_COLOUR = "#3d4451", "#1f6fb4", "#d1741a"
 BANDS = (0.28, 0.16, 0.1)  # how opaque they are, the narrowest first
 
 
@@ -21,6 +21,17 @@ class Drawn(NamedTuple):
     values: np.ndarray
     ahead: np.ndarray  # the times of the forecast
     columns: Mapping[str, np.ndarray]  # forecast and bands by their names in a table
+    actual: np.ndarray | None = None  # what came; NaN where nothing did
+
+
+def joined(times, values, ahead, columns: Sequence[Any]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """What is ahead of a series, from its last value on, so that it is drawn without a hole.
+
+    >>> joined(np.array([1, 2, 3]), np.array([5.0, 6.0, np.nan]), np.array([4, 5]), [np.array([7.0, 8.0])])
+    (array([2, 4, 5]), [array([6., 7., 8.])])
+    """
+    last = np.flatnonzero(~np.isnan(values))[-1:]
+    return np.append(times[last], ahead), [np.append(values[last], column) for column in columns]
 
 
 def small_multiples(series: Sequence[Drawn], name: str, levels: Sequence[float]):
@@ -52,11 +63,15 @@ def small_multiples(series: Sequence[Drawn], name: str, levels: Sequence[float])
     figure = pyplot.figure(figsize=(4.2 * max(across, 2), 2.5 * down + 0.7), layout="constrained")
     every = figure.subplots(down, across, squeeze=False).ravel()
     for axes, one in zip(every, series, strict=False):
+        ahead, columns = joined(one.times, one.values, one.ahead, list(one.columns.values()))
+        said = dict(zip(one.columns, columns, strict=True))
         axes.plot(one.times, one.values, color=HISTORY_COLOUR, lw=1.1, marker=".", ms=3, label="history")
         for level, opacity in zip(sorted(levels), BANDS * len(levels), strict=False):
-            edges = (one.columns[f"{name}-{edge}-{level:g}"] for edge in ("lo", "hi"))
-            axes.fill_between(one.ahead, *edges, color=FORECAST_COLOUR, alpha=opacity, lw=0, label=f"{level:g} % band")
-        axes.plot(one.ahead, one.columns[name], color=FORECAST_COLOUR, lw=1.6, label=f"forecast of {name}")
+            edges = (said[f"{name}-{edge}-{level:g}"] for edge in ("lo", "hi"))
+            axes.fill_between(ahead, *edges, color=FORECAST_COLOUR, alpha=opacity, lw=0, label=f"{level:g} % band")
+        axes.plot(ahead, said[name], color=FORECAST_COLOUR, lw=1.6, label=f"forecast of {name}")
+        if one.actual is not None:
+            axes.plot(one.ahead, one.actual, color=ACTUAL_COLOUR, lw=1.1, marker=".", ms=3, label="what came")
         axes.set_title(one.title, loc="left", fontsize=9)
         axes.tick_params(labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)

@@ -23,8 +23,8 @@ class Savable:
         Parameters
         ----------
         path : str or os.PathLike
-            Written exactly there. A suffix ``.rnnkit`` asks for the format of safetensors (extra "files"), any other
-            for that of ``numpy.savez``.
+            Written exactly there. A suffix ``.rnnkit`` asks for the format of safetensors, any other for that of
+            ``numpy.savez``.
 
         Raises
         ------

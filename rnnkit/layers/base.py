@@ -454,8 +454,6 @@ class Layer(Configurable):
             If the layer isn't built.
         FileExistsError
             If there is a file and `overwrite` is False.
-        ImportError
-            For ``.safetensors`` without the package safetensors (extra "files").
 
         Examples
         --------
@@ -509,8 +507,6 @@ class Layer(Configurable):
             If the layer isn't built, or a function in it has no name that a configuration could give.
         FileExistsError
             If there is a file and `overwrite` is False.
-        ImportError
-            For ``.rnnkit`` without the package safetensors (extra "files").
 
         Examples
         --------

@@ -1,6 +1,6 @@
 """Arrays by name in one file, with JSON values beside them. Nothing in a file is ever unpickled.
 
-A path that ends in ``.safetensors`` or ``.rnnkit`` is written in the format of the package safetensors, any other as
+A path that ends in ``.safetensors`` or ``.rnnkit`` is written in the format of safetensors, any other as
 the zip archive that ``numpy.savez`` writes. Which of them a file is, its first bytes tell. Both say which version of
 the format they are, and what they have to hold: a file in which a byte is another one is read as damaged, or else
 holds what was written.
@@ -39,8 +39,6 @@ def save_arrays(path, arrays: Mapping[str, Any], about: Mapping[str, Any] | None
     ------
     ValueError
         For an array of objects.
-    ImportError
-        For a path that asks for safetensors, without it.
     FileNotFoundError, IsADirectoryError
         If there is no folder to write in, or `path` is one.
     """
@@ -71,8 +69,6 @@ def load_arrays(path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     ------
     FileNotFoundError
         If there is no such file.
-    ImportError
-        For a safetensors file, without the package.
     ValueError
         If the file is damaged, isn't rnnkit's, or is of a later format.
 
@@ -100,7 +96,7 @@ def read_arrays(path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
     read = (npz_format if start[:2] == b"PK" else safetensors_format).read
     try:
         return read(path)
-    except (MemoryError, ImportError):
+    except MemoryError:
         raise
     except Exception as error:  # what readers raise for others' bytes is no short list
         told = f"it {error}" if isinstance(error, Damaged) else str(error)

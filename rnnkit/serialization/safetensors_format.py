@@ -1,4 +1,4 @@
-"""Arrays in the format of the package safetensors, whose metadata says what else there is.
+"""Arrays in the format safetensors: a header in JSON, then their bytes. Its metadata say what else there is.
 
 The one entry of the metadata is a JSON text with the dtypes and shapes of all arrays, so that text and dates, which the
 format hasn't, go as bytes; and with a checksum of it all.
@@ -26,23 +26,30 @@ _DTYPES = {
 }
 
 
-def write(path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> None:
-    """Write the file.
+_LETTERS = {dtype: letters for letters, dtype in _DTYPES.items()}
 
-    Raises
-    ------
-    ImportError
-        Without safetensors.
-    """
-    save_file = _library().numpy.save_file
+
+def write(path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> None:
+    """Write the file."""
     little = {name: _as_tensor(array) for name, array in arrays.items()}
     said: dict[str, Any] = {
         "format": FORMAT,
         "arrays": {name: [array.dtype.newbyteorder("<").str, array.shape] for name, array in arrays.items()},
         "about": about,
     }
-    text = json.dumps(said | {"checksum": _checksum(said, little)})
-    save_file(little, path, metadata={_ABOUT: text})
+    header: dict[str, Any] = {"__metadata__": {_ABOUT: json.dumps(said | {"checksum": _checksum(said, little)})}}
+    ordered = sorted(little, key=lambda name: -little[name].itemsize)  # so that each array is aligned
+    end = 0
+    for name in ordered:
+        array, start = little[name], end
+        end += array.nbytes
+        header[name] = {"dtype": _LETTERS[array.dtype.name], "shape": array.shape, "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in ordered:
+            file.write(little[name].reshape(-1).view(np.uint8).data)
 
 
 def read(path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
@@ -50,15 +57,21 @@ def read(path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
 
     Raises
     ------
-    ImportError
-        Without safetensors.
-    ValueError, safetensors.SafetensorError, …
+    ValueError, TypeError, …
         For a file that is damaged.
     """
-    _check_header(path)
-    with _library().safe_open(path, framework="numpy") as file:
-        text = (file.metadata() or {}).get(_ABOUT)
-        found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is no mapping)
+    with open(path, "rb") as file:
+        length, there = int.from_bytes(file.read(8), "little"), os.path.getsize(path)
+        if length + 8 > there:
+            raise Damaged("is too short to hold what it declares")
+        header = read_json(file.read(length))
+        if not isinstance(header, dict):
+            raise Damaged("has no header")
+        text = (header.pop("__metadata__", None) or {}).get(_ABOUT)
+        declared = _checked(header, there - 8 - length)
+        found = {name: np.empty(shape, dtype) for name, (dtype, shape) in declared.items()}
+        for array in found.values():
+            file.readinto(array.reshape(-1).view(np.uint8).data)
     if text is None:
         return found, None
     said = checked_format(read_json(text))
@@ -71,37 +84,26 @@ def read(path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
     return {name: _of_tensor(name, array, *declared[name]) for name, array in ordered.items()}, said["about"]
 
 
-def _library():
-    try:
-        import safetensors
-        import safetensors.numpy
-    except ImportError:
-        raise ImportError(
-            "files in the format of safetensors need safetensors; install it with: pip install 'rnnkit[files]', or "
-            "write to a path that ends in .npz"
-        ) from None
-    return safetensors
-
-
-def _check_header(path) -> None:
-    """Refuse what the library takes: a name that stands for two arrays."""
-    with open(path, "rb") as file:
-        length, there = int.from_bytes(file.read(8), "little"), os.path.getsize(path)
-        if length + 8 > there:
-            raise Damaged("is too short to hold what it declares")
-        header = read_json(file.read(length))
-    if not isinstance(header, dict):
-        raise Damaged("has no header")
-    header.pop("__metadata__", None)
-    for name, one in header.items():
-        if (dtype := one.get("dtype")) not in _DTYPES:
-            raise Damaged(f"holds {name!r} as {dtype}, which NumPy doesn't have")
+def _checked(header: dict[str, Any], size: int) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
+    """Dtypes and shapes in the order of the bytes, of which each belongs to one array."""
+    found, end = {}, 0
+    for name, one in sorted(header.items(), key=lambda pair: pair[1]["data_offsets"]):
+        if one["dtype"] not in _DTYPES:
+            raise Damaged(f"holds {name!r} as {one['dtype']}, which NumPy doesn't have")
+        dtype, (start, stop) = np.dtype(_DTYPES[one["dtype"]]).newbyteorder("<"), one["data_offsets"]
+        checked_size(name, dtype, one["shape"], stop - start)
+        if start != end:
+            raise Damaged(f"doesn't hold {name!r} behind the array before it")
+        found[name], end = (dtype, tuple(one["shape"])), stop
+    if end != size:
+        raise Damaged("holds other bytes than it declares")
+    return found
 
 
 def _as_tensor(array: np.ndarray) -> np.ndarray:
     """An array in little-endian, C order; as bytes where the format has no such dtype."""
     array = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(array.shape)
-    return array if array.dtype.name in _DTYPES.values() else np.frombuffer(array.tobytes(), np.uint8)
+    return array if array.dtype.name in _LETTERS else np.frombuffer(array.tobytes(), np.uint8)
 
 
 def _of_tensor(name: str, tensor: np.ndarray, given, shape) -> np.ndarray:

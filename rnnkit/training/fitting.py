@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +38,14 @@ class Fit:
 
     def __post_init__(self):
         self.epochs, self.initial_epoch = whole(self.epochs, "epochs", 0), whole(self.initial_epoch, "initial_epoch", 0)
+        if self.initial_epoch >= max(self.epochs, 1):
+            said = (
+                f"expected initial_epoch below epochs={self.epochs}, which counts from epoch 0; got "
+                f"{self.initial_epoch}: nothing is left to train, and epochs={self.initial_epoch + 1} trains one more"
+            )
+            if self.initial_epoch > self.epochs:
+                raise ValueError(said)
+            warnings.warn(said, stacklevel=4)  # of a fit that was done before it was begun again
 
     def run(self) -> History:
         """Train until the last epoch, or until something stops it."""

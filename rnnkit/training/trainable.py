@@ -150,7 +150,7 @@ class Trainable(Layer):
         batch_size : int, optional
             32 by default.
         epochs : int
-            The number of the last epoch, counted from 0 whatever `initial_epoch` is.
+            How many there are, counted from 0 whatever `initial_epoch` is.
         verbose : {"auto", 0, 1, 2}
             1 shows a bar (extra ``progress``; lines without it), 2 a line per epoch, 0 nothing; "auto" a bar in a
             terminal or notebook.
@@ -167,7 +167,8 @@ class Trainable(Layer):
         sample_weight : array_like (B,) or (B, T), optional
         initial_epoch : int
             Where a fit that is resumed goes on: the same weights and `Optimizer.set_state` give the same bits as a fit
-            that went through, if stateful layers have their states too; L-BFGS learns the curvature anew.
+            that went through, if stateful layers have their states too; L-BFGS learns the curvature anew. Where it is
+            `epochs`, a warning says that nothing is left to train.
         steps_per_epoch, validation_steps : int, optional
             Batches of an epoch; all of them by default. The next epoch goes on where one ended, and ends with the data;
             a validation always begins with the first batch.
@@ -190,7 +191,8 @@ class Trainable(Layer):
             If the loss or a gradient isn't finite, with epoch, batch and the first array that isn't; weights are those
             of the batch before.
         ValueError, TypeError
-            For what doesn't fit together; nothing is changed by the batch that failed.
+            For what doesn't fit together, such as an `initial_epoch` above `epochs`; nothing is changed by the batch
+            that failed.
 
         Examples
         --------

@@ -636,7 +636,7 @@ def test_in_a_notebook_one_output_is_drawn_again_and_again(monkeypatch, capsys):
 
 
 def test_the_bar_of_the_command_is_this_one_and_goes_away(monkeypatch):
-    from rnnkit.forecast.command.progress import progress_bar
+    from rnnkit.callbacks.stages import progress_bar
 
     for tqdm in (True, False):
         if not tqdm:

@@ -161,7 +161,8 @@ def test_fit_tells_its_epochs_and_predict_reads_each_partition_once(tables):
         return table
 
     lazy = small(networks=1).fit([dask.delayed(load)(one) for one in tables[:2]], progress=told.append)
-    assert told == ["network 1, epoch 1 of 2", "network 1, epoch 2 of 2"] * 2
+    epochs = ["network 1, epoch 1 of 2", "network 1, epoch 2 of 2"]
+    assert told == [*(f"calibration, {one}" for one in epochs), *epochs]
     seen.clear()
     lazy.predict(2).partitions[1].compute()
     assert seen == [len(tables[1])]

@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 
+import core_environment
 import processes
 import pytest
 
@@ -38,10 +39,26 @@ def test_the_readme_has_examples_with_output():
     assert any(output for _, output in examples(ROOT / "README.md"))
 
 
+def of_getting_started() -> list[pathlib.Path]:
+    """What somebody reads first, who has installed rnnkit and nothing else."""
+    menu = re.search(
+        r"toctree\}\n(.*?)```", (ROOT / "docs" / "getting-started.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    named = [ROOT / "docs" / f"{line}.md" for line in menu[1].split("\n")]
+    return [ROOT / "README.md", ROOT / "docs" / "index.md", *(page for page in named if page.exists())]
+
+
+FIRST = of_getting_started()
+
+
+def test_there_are_pages_of_getting_started():
+    assert len([page for page in FIRST if examples(page)]) >= 7
+
+
 @pytest.mark.docs
 @pytest.mark.parametrize("page", [page for page in PAGES if examples(page)], ids=name)
 def test_examples_give_the_output_shown(page, tmp_path):
-    """The blocks of a page are one script, top to bottom."""
+    """The blocks of a page are one script, top to bottom; those of getting started need no extra."""
     pieces = examples(page)
     marker = "=== next example ==="
     script = tmp_path / "page.py"  # a file, since a step is read from its source
@@ -52,7 +69,8 @@ def test_examples_give_the_output_shown(page, tmp_path):
     environment = dict(os.environ)
     if "inspect_asm" in script.read_text(encoding="utf-8"):  # which only a process that compiles has
         environment["RNNKIT_CACHE_DIR"] = str(tmp_path / "cache")
-    result = processes.run([sys.executable, "-W", "error", script], check=True, cwd=tmp_path, env=environment)
+    command = core_environment.without_extras(script) if page in FIRST else [sys.executable, "-W", "error", script]
+    result = processes.run(command, check=True, cwd=tmp_path, env=environment)
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     checker = doctest.OutputChecker()
     printed = result.stdout.split(f"{marker}\n")

@@ -52,6 +52,20 @@ def clean(**more: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | more
 
 
+def without_extras(script: Path) -> list:
+    """The command that runs a script where only what rnnkit requires can be imported, besides the standard library."""
+    core = required("rnnkit") | {"rnnkit"}
+    extras = [
+        name
+        for name, distributions in importlib.metadata.packages_distributions().items()
+        if not {re.sub("[-_.]+", "-", one.lower()) for one in distributions} & core
+    ]
+    blocked = (
+        f"import runpy, sys; sys.modules |= dict.fromkeys({extras!r}); runpy.run_path(sys.argv[1], {{}}, '__main__')"
+    )
+    return [sys.executable, "-W", "error", "-c", blocked, script]
+
+
 def _top_level(name: str) -> list[Path]:
     """The folders and modules of a distribution, in the folder that it is installed in."""
     try:

@@ -229,6 +229,21 @@ def test_T4_a_fit_goes_on_from_its_optimizer_state():
     assert same(whole, first)
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_T4_a_fit_says_when_no_epoch_is_left(optimizer):
+    x, y = sequences()
+    model = make(optimizer)
+    model.build(x.shape)
+    before = copy.deepcopy(model)
+    with pytest.raises(ValueError, match=r"below epochs=4, .* got 5: .* epochs=6 trains one more"):
+        model.fit(x, y, epochs=4, initial_epoch=5, verbose=0)
+    with pytest.warns(UserWarning, match="got 4: nothing is left to train") as told:
+        assert model.fit(x, y, epochs=4, initial_epoch=4, verbose=0).epoch == []
+    assert told[0].filename == __file__
+    assert model.fit(x, y, epochs=0, verbose=0).epoch == []
+    assert same(model, before)
+
+
 def test_T3_each_fit_draws_its_own_order():
     """Fits of one epoch, one after the other, are no repetition of the first."""
     x, y = sequences()

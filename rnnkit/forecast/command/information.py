@@ -13,7 +13,6 @@ EXTRAS = {
     "progress": ("tqdm",),
     "tables": ("narwhals",),
     "parquet": ("pyarrow",),
-    "files": ("safetensors",),
     "onnx": ("onnx",),
     "keras": ("h5py",),
     "sklearn": ("scikit-learn",),

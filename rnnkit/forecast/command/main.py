@@ -243,7 +243,7 @@ def _of_series(options, models, levels, chosen) -> str:
 
 def _tested(options, models, levels, chosen):
     """An report for each series, from a back-test, and what there is to say of that."""
-    from rnnkit.forecast.command.progress import progress_bar
+    from rnnkit.callbacks.stages import progress_bar
     from rnnkit.forecast.command.report import LEVEL, ORIGINS, backtest_and_forecast, check
     from rnnkit.forecast.command.table import notes, scores_table
 
@@ -298,9 +298,9 @@ def _validated(options, models, levels, frame, name):
     """A report on a panel. Ctrl-C prints the windows that are done."""
     from dataclasses import replace
 
+    from rnnkit.callbacks.stages import progress_bar
     from rnnkit.forecast.command.panel_table import panel_heading, panel_scores
     from rnnkit.forecast.command.panels import begun, check_panel, cross_validated, forecast
-    from rnnkit.forecast.command.progress import progress_bar
     from rnnkit.forecast.data.series import InputError
 
     if single := [model for model in models if model not in PANEL]:

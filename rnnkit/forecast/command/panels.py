@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rnnkit.callbacks.stages import Progress
 from rnnkit.forecast import saving
-from rnnkit.forecast.command.progress import Progress
 from rnnkit.forecast.data.csv_files import InputError
 from rnnkit.forecast.data.frames import SeriesFrame
 from rnnkit.forecast.data.history import History

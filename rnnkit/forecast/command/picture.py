@@ -10,10 +10,10 @@ from rnnkit.forecast.command.report import ForecastReport
 from rnnkit.forecast.command.table import future, number_text
 from rnnkit.forecast.data.series import InputError
 from rnnkit.forecast.models.titles import TITLES
-from rnnkit.forecast.plots import FORECAST_COLOUR, HISTORY_COLOUR
+from rnnkit.forecast.plots import ACTUAL_COLOUR, FORECAST_COLOUR, HISTORY_COLOUR, joined
 from rnnkit.serialization.atomic_files import replacing
 
-HISTORY, MODEL_COLOUR, FORECAST = HISTORY_COLOUR, "#d1741a", FORECAST_COLOUR
+HISTORY, MODEL_COLOUR, FORECAST = HISTORY_COLOUR, ACTUAL_COLOUR, FORECAST_COLOUR
 
 
 def check_drawing(path) -> None:
@@ -106,8 +106,8 @@ def _draw_series(axes, report, place):
             axes.fill_between(steps, lower, upper, color=MODEL_COLOUR, alpha=0.15, lw=0)
             label = "forecast at the time" if window is report.windows[0] else None
             axes.plot(steps, said, color=MODEL_COLOUR, lw=1.4, label=label)
-    steps = timeline.ahead(horizon)
-    said, lower, upper = (report.columns[name][place] for name in names)
+    said = [report.columns[name][place] for name in names]
+    steps, (said, lower, upper) = joined(timeline.times, values, timeline.ahead(horizon), said)
     axes.fill_between(steps, lower, upper, color=FORECAST, alpha=0.25, lw=0, label=f"{level:g} % band")
     axes.plot(steps, said, color=FORECAST, lw=1.6, label=f"forecast of {model}")
     _tidy(axes, timeline, 5)
@@ -171,11 +171,11 @@ def _draw_test(axes, report, first):
 
 
 def _draw_forecast(axes, report):
-    steps = future(report)
-    axes.fill_between(
-        steps, report.lower, report.upper, color=FORECAST, alpha=0.25, lw=0, label=f"{report.level:g} % band"
-    )
-    axes.plot(steps, report.forecast, color=FORECAST, lw=1.8, marker=".", ms=4, label="forecast")
+    series, columns = report.series, [report.forecast, report.lower, report.upper]
+    steps, (said, lower, upper) = joined(series.timeline.times, series.values, future(report), columns)
+    axes.fill_between(steps, lower, upper, color=FORECAST, alpha=0.25, lw=0, label=f"{report.level:g} % band")
+    own = slice(-len(report.forecast), None)  # not where the history ends
+    axes.plot(steps, said, color=FORECAST, lw=1.8, marker=".", ms=4, markevery=own, label="forecast")
 
 
 def _finish(axes, report, title):

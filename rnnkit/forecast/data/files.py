@@ -55,7 +55,8 @@ def read_table(
     Returns
     -------
     SeriesFrame
-        Tables that it makes are dicts of columns for `write_table`; those of Parquet are tables of pyarrow.
+        Its series, which ``fit`` takes. Forecasts then come as tables of pandas where pandas and narwhals are
+        installed, as dicts of columns otherwise; those of Parquet are tables of pyarrow. `write_table` takes them all.
 
     Raises
     ------

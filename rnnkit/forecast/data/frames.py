@@ -120,7 +120,9 @@ class SeriesFrame:
     def __repr__(self) -> str:
         steps = [int(self.timelines.lengths.min()), int(self.timelines.lengths.max())]
         lengths = " to ".join(map(str, sorted(set(steps))))
-        more = f", with {', '.join(self.covariates)}" if self.covariates else ""
+        gaps = int(sum(np.isnan(one).sum() for one in self.series))
+        more = f", {gaps:,} gap{'' if gaps == 1 else 's'}" if gaps else ""
+        more += f", with {', '.join(self.covariates)}" if self.covariates else ""
         return f"<{len(self)} series of {lengths} steps of {self.timelines.frequency}{more}>"
 
     def label(self, series: int) -> str:
@@ -227,6 +229,45 @@ class SeriesFrame:
         codes, leads, _ = self._leads(table, what)
         return self._known_ahead(codes, leads, horizon, {name: native_tables.numbers(table, name) for name in names})
 
+    def came(self, data: Any, horizon: int) -> np.ndarray:
+        """What came in the steps after each series' end ``(B, H)``; NaN where a table says nothing.
+
+        Parameters
+        ----------
+        data : DataFrame, or SeriesFrame
+            Rows before these steps or after them, and of other series, are left aside.
+        horizon : int
+            H
+
+        Raises
+        ------
+        ValueError
+            If a column is lacking, or a row comes twice.
+        """
+        target = self.names.target
+        if isinstance(data, SeriesFrame):
+            codes, leads = self._leads_of(data)
+            values = np.concatenate(data.series)
+        else:
+            from rnnkit.forecast.data import native_tables
+
+            what = "the table of what came"
+            table = native_tables.opened(data, what)
+            native_tables.check_columns(table, [*([self.names.id] * self._has_ids), self.names.time, target], what)
+            codes, leads, _ = self._leads(table, what)
+            values = native_tables.numbers(table, target)
+        rows = np.flatnonzero((codes >= 0) & (leads >= 0) & (leads < horizon))
+        place = codes[rows] * horizon + leads[rows]
+        if len(np.unique(place)) < len(place):
+            series, lead = divmod(int(np.argmax(np.bincount(place) > 1)), horizon)
+            raise ValueError(
+                f"expected one row for each step that came; got {self._time_ahead(series, lead)} of "
+                f"{self.label(series)} twice"
+            )
+        found = np.full(len(self) * horizon, np.nan)
+        found[place] = values[rows]
+        return found.reshape(len(self), horizon)
+
     def future_of(self, other: SeriesFrame, horizon: int, names: Sequence[str]) -> dict[str, np.ndarray]:
         """As `future`, of a table that was read."""
         columns = {other.names.target: other.series, **other.covariates}
@@ -234,6 +275,11 @@ class SeriesFrame:
             raise ValueError(
                 f"expected the columns {', '.join(names)} in the table of the future; got no {lacking[0]!r}"
             )
+        codes, leads = self._leads_of(other)
+        return self._known_ahead(codes, leads, horizon, {name: np.concatenate(columns[name]) for name in names})
+
+    def _leads_of(self, other: SeriesFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Of each row of another table that was read, what `_leads` says."""
         places = {str(one): place for place, one in enumerate(self.ids)}  # numbers in one file are text in another
         codes = np.repeat([places.get(str(one), -1) for one in other.ids], other.timelines.lengths)
         starts = np.cumsum(other.timelines.lengths) - other.timelines.lengths
@@ -245,7 +291,7 @@ class SeriesFrame:
         ours = codes >= 0
         steps = self.timelines.steps(codes[ours], times[ours])
         leads[ours] = np.where(steps < 0, -1, steps - self.timelines.lengths[codes[ours]])
-        return self._known_ahead(codes, leads, horizon, {name: np.concatenate(columns[name]) for name in names})
+        return codes, leads
 
     def _known_ahead(self, codes, leads, horizon, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Columns ``(B, H)`` out of rows, of which each says its series and how many steps ahead it is."""
@@ -422,6 +468,18 @@ class SeriesFrame:
         head = {**ids, self.names.time: self.kind.times(times, self.wall)}
         self._check_names(columns, head)
         return self.kind.table({**head, **columns})
+
+
+def handed_out(table: Any) -> Any:
+    """A table for the user: columns that no library has made become one of pandas, where that is."""
+    if not isinstance(table, dict):
+        return table
+    try:
+        import narwhals  # noqa: F401  (without which no other function takes the table)
+        import pandas
+    except ImportError:
+        return table
+    return pandas.DataFrame(table)
 
 
 def is_frame(data) -> bool:

@@ -138,15 +138,22 @@ class Auto(Together):
         network = GlobalRNN(season, leads=leads, seed=self.seed)
         return network._network({"season": np.array(season), "leads": np.array(leads)})
 
+    def _stages(self, history: History) -> int:
+        size = _size(history)
+        epochs = self._network(1, 1).epochs_for(size.series) if size.networked else 0
+        return 2 + 2 * epochs  # with the models on all steps
+
     def _learned(self, series: Blocks, progress: Progress = None):
         season, sizes = self._season_of(series), series.map(_size)
         leads, count = leads_of(season), sum(size.series for size in sizes)
-        networked = sizes[0].covariates or count >= _PANEL
+        networked = sizes[0]._replace(series=count).networked
         whole = (leads, networked, count, sum(size.steps for size in sizes))
         held_out = series.made(_held_out, self.copy(), season, *whole)
         sums, steps = zip(*held_out.map(_gains), strict=True)
         mean = np.concatenate(sums, axis=1).sum(axis=1) / max(np.concatenate(steps).sum(), 1)
         errors, spreads, shares = zip(*held_out.map(_combined, mean), strict=True)
+        if progress is not None:
+            progress("models without the ends of the series")
         off, spread = np.concatenate(errors), np.concatenate(spreads)
         found = [{"share": share} for share in shares]
         panel = {"season": np.array(season), "leads": np.array(leads), "network share": np.zeros(1)}
@@ -219,6 +226,11 @@ class _Size(NamedTuple):
     series: int
     steps: int
     covariates: bool
+
+    @property
+    def networked(self) -> bool:
+        """Whether a network can learn from so many."""
+        return self.covariates or self.series >= _PANEL
 
 
 def _size(history: History) -> _Size:

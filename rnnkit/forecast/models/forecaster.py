@@ -12,6 +12,7 @@ from scipy.special import ndtri
 from rnnkit import allocation
 from rnnkit.arguments import whole
 from rnnkit.arrays import real, with_gaps
+from rnnkit.callbacks.stages import progress_bar
 from rnnkit.forecast import saving
 from rnnkit.forecast.data import frames, partitions
 from rnnkit.forecast.data.covariates import Covariates
@@ -76,6 +77,7 @@ class Forecaster(saving.Savable):
         target: Any = "y",
         freq: Any = None,
         progress: Callable[[str], None] | None = None,
+        verbose: Any = "auto",
     ) -> Self:
         """Fit every series.
 
@@ -94,7 +96,9 @@ class Forecaster(saving.Savable):
         freq : str or int, optional
             The step between two times of the table; by default found.
         progress : callable, optional
-            Called with a text after each epoch of a network.
+            Called with a text after each stage, such as an epoch of a network, in the place of a bar.
+        verbose : {"auto", 0, 1, 2}
+            0 shows nothing, "auto" a bar in a terminal or notebook for models of several stages.
 
         Returns
         -------
@@ -112,8 +116,8 @@ class Forecaster(saving.Savable):
             self._partitions = panels.fitted(self, y, static, frames.Columns(id, time, target), freq, progress)
             return self
         history = self._read(y, static, id=id, time=time, target=target, freq=freq)
-        with history.naming():
-            return self._refit(history, progress)
+        with history.naming(), progress_bar(self._stages(history), self.name, 0 if progress else verbose) as bar:
+            return self._refit(history, progress or bar.step)
 
     def predict(self, h: int = 1, *, future: Any = None, level: Sequence[float] | float | None = None) -> Any:
         """Forecast the steps after the series' ends.
@@ -132,7 +136,9 @@ class Forecaster(saving.Savable):
         -------
         table
             Of the kind that `fit` was given, if it was one: a row for each series and step, with the columns
-            ``unique_id``, ``ds``, ``Model``, ``Model-lo-80``, ``Model-hi-80``. For partitions a dask DataFrame.
+            ``unique_id``, ``ds``, ``Model``, ``Model-lo-80``, ``Model-hi-80``. For what `read_table` read from CSV a
+            DataFrame of pandas, or a dict of columns where pandas and narwhals aren't both installed; for partitions a
+            dask DataFrame.
         ndarray (H,), or (B, H) for several series
             Without `level`.
         dict of str to ndarray
@@ -202,12 +208,7 @@ class Forecaster(saving.Savable):
                 renewed = self._with_covariates(renewed, covariates.static, covariates.names)
             self._history = renewed
             return self
-        if frames.is_frame(y):
-            raise ValueError("expected arrays, as in fit; got a table")
-        more = [_one(part) for part in ([y] if history.single else y)]
-        if len(more) != len(history.lengths):
-            raise ValueError(f"expected values for {len(history.lengths)} series, as in fit; got {len(more)}")
-        old = _rows(history.values, history.lengths)
+        old, more = _rows(history.values, history.lengths), _more(history, y)
         panel = Panel([np.concatenate([a, b]) for a, b in zip(old, more, strict=True)])
         self._history = History(panel.values, panel.lengths, history.single)
         return self
@@ -240,10 +241,12 @@ class Forecaster(saving.Savable):
         *,
         level: Sequence[float] | float | None = None,
         progress: Callable[[str], None] | None = None,
+        verbose: Any = "auto",
         **names: Any,
     ) -> Any:
         """Forecast from several past origins, beside what came; see `rnnkit.forecast.cross_validation`."""
-        return cross_validation([self], y, h, n_windows, step_size, refit, level=level, progress=progress, **names)
+        told = {"progress": progress, "verbose": verbose}
+        return cross_validation([self], y, h, n_windows, step_size, refit, level=level, **told, **names)
 
     def plot(
         self,
@@ -252,6 +255,7 @@ class Forecaster(saving.Savable):
         future: Any = None,
         level: Sequence[float] | float | None = None,
         series: Sequence[Any] | None = None,
+        actual: Array = None,
     ) -> Any:
         """Draw the ends of series, their forecasts and bands, as a figure of small pictures.
 
@@ -261,6 +265,9 @@ class Forecaster(saving.Savable):
             As `predict` takes them; `level` is 80 by default.
         series : sequence, optional
             Which ones: ids of a table, or places in the list of arrays. By default the first nine.
+        actual : table, or array_like (T,), or list of array_like, optional
+            What came after the series' ends, as `update` takes it; it is drawn as far as the forecasts go. Of a table,
+            rows up to the series' ends and other columns are left aside.
 
         Returns
         -------
@@ -278,6 +285,7 @@ class Forecaster(saving.Savable):
         places = self._places(history, series)
         levels = checked_levels(self.level if level is None else level)
         columns = self._columns(history, h, levels)
+        came = None if actual is None else self._came(history, actual, h)
         drawn = []
         for place in places:
             length = int(history.lengths[place])
@@ -288,7 +296,8 @@ class Forecaster(saving.Savable):
                 times, ahead = lines.at(place, shown), lines.at(place, length + np.arange(h))
                 title = "" if history.frame.ids[place] is None else str(history.frame.ids[place])
             said = {name: array[place] for name, array in columns.items()}
-            drawn.append(Drawn(title, times, history.values[place, shown], ahead, said))
+            known = None if came is None else came[place]
+            drawn.append(Drawn(title, times, history.values[place, shown], ahead, said, known))
         return small_multiples(drawn, self.name, levels)
 
     def copy(self) -> Self:
@@ -324,6 +333,10 @@ class Forecaster(saving.Savable):
 
     def _fit(self, history: History, progress: Callable[[str], None] | None = None) -> Fitted:
         return Fitted(in_blocks(self._fitted, history.values, history.lengths), {})
+
+    def _stages(self, history: History) -> int:
+        """How often `_fit` tells its progress."""
+        return 1
 
     def _quantiles(self, ahead: Ahead, probabilities) -> np.ndarray:
         """Quantiles ``(Q, N, H)``: normal around the forecasts, or around their logarithms."""
@@ -385,6 +398,16 @@ class Forecaster(saving.Savable):
         found = read(future, h, names)
         ahead = np.stack([found[name] for name in names], axis=2)
         return history._replace(covariates=history.covariates.with_future(history.lengths, ahead))
+
+    @staticmethod
+    def _came(history: History, y, h: int) -> np.ndarray:
+        """What came after the series' ends ``(B, H)``, NaN where nothing did."""
+        if history.frame is not None:
+            return history.frame.came(y, h)
+        found = np.full((len(history.lengths), h), np.nan)
+        for row, values in zip(found, _more(history, y), strict=True):
+            row[: len(values)] = values[:h]
+        return found
 
     @staticmethod
     def _places(history: History, series) -> list[int]:
@@ -450,7 +473,7 @@ class Forecaster(saving.Savable):
         """Columns ``(B, H)`` as the user's kind of table, or as arrays."""
         history = self._fitted_history()
         if history.frame is not None:
-            return history.frame.ahead(next(iter(columns.values())).shape[1], columns)
+            return frames.handed_out(history.frame.ahead(next(iter(columns.values())).shape[1], columns))
         if history.single:
             columns = {name: array[0] for name, array in columns.items()}
         return columns[self.name] if alone else columns
@@ -542,6 +565,16 @@ def _blocks(count: int) -> list[slice]:
 
 def _rows(values, lengths) -> list[np.ndarray]:
     return [row[:length] for row, length in zip(values, lengths, strict=True)]
+
+
+def _more(history: History, y) -> list[np.ndarray]:
+    """Values after the ends of series that are arrays."""
+    if frames.is_frame(y):
+        raise ValueError("expected arrays, as in fit; got a table")
+    more = [_one(part) for part in ([y] if history.single else y)]
+    if len(more) != len(history.lengths):
+        raise ValueError(f"expected values for {len(history.lengths)} series, as in fit; got {len(more)}")
+    return more
 
 
 def _one(values) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arguments import is_integer, number_from_zero, whole
+from rnnkit.callbacks.stages import progress_bar
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.fitting.conformal import Calibration
@@ -20,6 +21,7 @@ from rnnkit.hints import Array
 
 _NETWORK = ("layer", "units", "window", "networks", "epochs", "batch_size", "learning_rate", "seed")
 _FURTHEST = 20.0  # a bound is at most this power of e away from its forecast
+_NOT_READ: dict[str, Any] = {"static": None, "progress": None, "verbose": "auto"}  # of what `fit` takes
 _NAMES = {"lstm": "GlobalLSTM", "gru": "GlobalGRU", "rnn": "GlobalRNN"}
 
 
@@ -152,11 +154,13 @@ class GlobalRNN(Together):
             As `fit` and `predict` raise it.
         """
         covariates, other = self._fitted_history().covariates, self.copy()
-        static, progress = names.pop("static", None), names.pop("progress", None)
+        static, progress, verbose = (names.pop(one, usual) for one, usual in _NOT_READ.items())
         history = History.of(y, **names, covariates=self._covariate_columns)
         history = self._beside(history, static, covariates.names if covariates is not None else ())
         other._panel, other._history = self._panel, history
-        other._model = self._network().adapted(history, self._panel, progress)
+        network = self._network()
+        with progress_bar(network.epochs_to_adapt, self.name, 0 if progress else verbose) as bar:
+            other._model = network.adapted(history, self._panel, progress or bar.step)
         return other.predict(h, future=future, level=level)
 
     def _learned(self, series: Blocks, progress: Progress = None):
@@ -170,6 +174,10 @@ class GlobalRNN(Together):
         calibration = Calibration.of(off)
         found, panel = network.learned(series, progress)
         return found, panel | sizes | {"errors": calibration.errors, "counts": calibration.counts}
+
+    def _stages(self, history: History) -> int:
+        sizes = {"season": np.array(1), "leads": np.array(1)}
+        return 2 * self._network(sizes).epochs_for(len(history.lengths))
 
     def _completed(self, history: History, found, panel):
         return completed(history, found)
@@ -198,7 +206,8 @@ def count_of(ends: Ends) -> int:
 
 def ahead_of_ends(network: SmoothedNetwork, ends: Blocks, progress: Progress = None) -> list[tuple[Ahead, np.ndarray]]:
     """What a network that is trained on what comes before ends says of them, and what came, by block."""
-    found, panel = network.learned(ends.made(_before), progress)
+    told = None if progress is None else lambda text: progress(f"calibration, {text}")
+    found, panel = network.learned(ends.made(_before), told)
     return ends.some(_ahead_of_ends, (network, panel), list(enumerate(found)))
 
 

@@ -139,6 +139,15 @@ class SmoothedNetwork:
         median = np.where(history.positive[:, None], np.maximum(median, 0.0), median)
         return Ahead(median, (found[..., 2] - found[..., 0]) * unit / _DEVIATIONS, logs)
 
+    def epochs_for(self, series: int) -> int:
+        """How many epochs `learned` tells of, all networks together, for so many series in memory."""
+        return self.networks * self.epochs_of(-(-series // self.batch_size))
+
+    @property
+    def epochs_to_adapt(self) -> int:
+        """How many `adapted` tells of."""
+        return self.networks * _FEWEST
+
     def epochs_of(self, batches: int) -> int:
         """How often all series are gone through, in so many batches each time."""
         return self.epochs or min(max(_FEWEST, -(-_UPDATES // batches)), _MOST)

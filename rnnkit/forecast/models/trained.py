@@ -10,6 +10,7 @@ import numpy as np
 from rnnkit import allocation
 from rnnkit.arguments import is_integer, number_from_zero, real_number, whole
 from rnnkit.callbacks import Callback
+from rnnkit.callbacks.stages import progress_bar
 from rnnkit.forecast import saving
 from rnnkit.forecast.data.panel import Panel, check_horizon
 from rnnkit.forecast.fitting.readout import ENOUGH, learnable, short_note
@@ -162,7 +163,9 @@ class TrainedForecaster(saving.Savable):
         self.note: str | None = None
         self._state: ForecastState | None = None
 
-    def fit(self, y: Array, x: Array = None, *, progress: Progress | None = None) -> TrainedForecaster:
+    def fit(
+        self, y: Array, x: Array = None, *, progress: Progress | None = None, verbose: Any = "auto"
+    ) -> TrainedForecaster:
         """Fit to one series, or to several at once, from new weights.
 
         Parameters
@@ -173,7 +176,9 @@ class TrainedForecaster(saving.Savable):
         x : array_like (T,) or (T, F), or a list of them, optional
             What else is known at each step. What is known ahead, a calendar for instance, goes in shifted by the lead.
         progress : callable, optional
-            Called with a text after each epoch.
+            Called with a text after each epoch, in the place of a bar.
+        verbose : {"auto", 0, 1, 2}
+            0 shows nothing, "auto" a bar in a terminal or notebook.
 
         Returns
         -------
@@ -193,6 +198,11 @@ class TrainedForecaster(saving.Savable):
         panel = Panel(y, x)
         if x is not None:
             check_horizon(self.horizon, panel.values.shape[1])
+        total = self.networks * self.epochs * (1 + self.calibrate)
+        with progress_bar(total, type(self).__name__, 0 if progress else verbose) as bar:
+            return self._fitted(panel, x is not None, progress or bar.step)
+
+    def _fitted(self, panel: Panel, strict: bool, progress: Progress) -> TrainedForecaster:
         excess = self._calibrated(panel, progress) if self.calibrate else 0.0
         scale, centre, width = Scale(panel.values), None, None
         if panel.covariates is not None:
@@ -206,7 +216,6 @@ class TrainedForecaster(saving.Savable):
         shortcut = Shortcut(self.horizon, lags, min(2, season // 2), period)
         rows = ~np.isnan(z) & (np.arange(z.shape[1]) >= shortcut.warm(z.shape[1]))
         taught = (~np.isnan(targets(z, self.horizon)) & rows[..., None]).sum(axis=(0, 1))
-        strict = x is not None
         shortcut.horizon = leads = self.horizon if strict else learnable(taught)  # the others follow step by step
         shortcut.fit(z, panel.times, covariates, strict=strict)
         said = shortcut.changes(z, panel.times, covariates)
@@ -439,9 +448,9 @@ class TrainedForecaster(saving.Savable):
         rows = panel.known[:, :cut].any(axis=1)
         values, covariates = panel.values[rows], None if panel.covariates is None else list(panel.covariates[rows])
         trial = TrainedForecaster(**{name: getattr(self, name) for name in SETTINGS} | {"calibrate": False})
-        told = None if progress is None else lambda text: progress(f"calibration, {text}")
+        before, told = covariates and [one[:cut] for one in covariates], lambda text: progress(f"calibration, {text}")
         try:
-            trial.fit(values[:, :cut], covariates and [one[:cut] for one in covariates], progress=told)
+            trial.fit(values[:, :cut], before, progress=told)
         except ValueError:  # too little to learn from
             return 0.0
         whole = trial._panel(values, covariates)

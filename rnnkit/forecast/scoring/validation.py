@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rnnkit.arguments import whole
+from rnnkit.callbacks.stages import progress_bar
 from rnnkit.forecast.data import partitions
+from rnnkit.forecast.data.frames import handed_out
 from rnnkit.forecast.data.history import History
 from rnnkit.hints import Array
 
@@ -26,6 +28,7 @@ def cross_validation(
     *,
     level: Sequence[float] | float | None = None,
     progress: Callable[[str], None] | None = None,
+    verbose: Any = "auto",
     **names: Any,
 ) -> Any:
     """Forecast the ends of series from what came before, and put the forecasts beside what came.
@@ -50,7 +53,9 @@ def cross_validation(
     level : sequence of float in (0, 100), optional
         As `Forecaster.predict` takes it.
     progress : callable, optional
-        Called with a text after each window of each model.
+        Called with a text after each window of each model, in the place of a bar.
+    verbose : {"auto", 0, 1, 2}
+        0 shows nothing, "auto" a bar in a terminal or notebook.
 
     Returns
     -------
@@ -83,7 +88,13 @@ def cross_validation(
     origins = Origins.of(history, h, n_windows, step_size)
     check_long_enough(origins.able.any(axis=1), origins.longest, origins.last)
     refits = origins.changed | refit
-    found = _found(models, history, origins, refits, static, level, progress)
+    with progress_bar(len(models) * len(refits), "cross-validation", 0 if progress else verbose) as bar:
+
+        def refitted(model: Forecaster, known: History, window: int) -> Forecaster:
+            what = f"{model.name}, window {window + 1} of {len(refits)}"
+            return model.copy()._refit(known, lambda text: bar.tell(f"{what}: {text}"))
+
+        found = _found(models, history, origins, refits, static, level, progress or bar.step, refitted)
     if history.frame is not None:
         return as_table(history, origins, found)
     return {name: array[:, 0] for name, array in found.items()} if history.single else found
@@ -156,14 +167,7 @@ def check_long_enough(some, longest: int, last) -> None:
         )
 
 
-def _refitted(model: Forecaster, known: History, window: int) -> Forecaster:
-    """A model that was fitted to what is known at a window."""
-    return model.copy()._refit(known)
-
-
-def _found(
-    models, history: History, origins: Origins, refits, static, level, progress, fit=_refitted
-) -> dict[str, np.ndarray]:
+def _found(models, history: History, origins: Origins, refits, static, level, progress, fit) -> dict[str, np.ndarray]:
     """What came, and what each model said, ``(W, B, H)``."""
     came = np.take_along_axis(history.values[None], origins.steps, axis=2)
     found = {"y": np.where(origins.able[:, :, None], came, np.nan)}
@@ -198,10 +202,10 @@ def as_table(history: History, origins: Origins, found: dict[str, np.ndarray]):
     lead = np.tile(np.arange(origins.h), len(series) // origins.h)
     columns = {name: array[windows, series, lead] for name, array in found.items() if name != "y"}
     ends = origins.ends[windows, series]
-    return history.frame.rows(series, ends + lead, columns, cutoffs=ends - 1)
+    return handed_out(history.frame.rows(series, ends + lead, columns, cutoffs=ends - 1))
 
 
-def validated(models: Sequence[Forecaster], history: History, origins: Origins, refits, level, fit=_refitted):
+def validated(models: Sequence[Forecaster], history: History, origins: Origins, refits, level, fit):
     """As `cross_validation`, of a part of the series of a table.
 
     Models are made by ``fit(model, known, window)`` in the windows `refits` ``(W,)``.

@@ -40,8 +40,9 @@ class Gradients:
         return getattr(self, keyword) if keyword in ("x", "initial_state", "constants") else self.more.get(keyword)
 
     def __repr__(self):
-        lines = [f"{name}: {array.shape}" for name, array in self.weights.items()]
-        return f"Gradients(x: {_shapes(self.x)}, weights: {{{', '.join(lines)}}})"
+        given = {"x": self.x, "weights": self.weights, "initial_state": self.initial_state, "constants": self.constants}
+        shown = {name: _shapes(one) for name, one in (given | self.more).items() if one is not None}
+        return f"Gradients({', '.join(f'{name}: {shapes}' for name, shapes in shown.items())})"
 
 
 class Pullback:

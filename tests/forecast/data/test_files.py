@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+import rnnkit as rk
 from rnnkit.forecast.data.csv_files import InputError
 from rnnkit.forecast.data.files import read_table, write_table
 
@@ -325,9 +326,31 @@ def test_no_workbooks_are_written(tmp_path, name):
 
 def test_what_was_read_is_shown_in_one_line(tmp_path):
     frame = read(tmp_path, "day;a;b\n01.12.2001;1,5;2\n02.12.2001;;3\n03.12.2001;2;\n")
-    assert repr(frame) == "<2 series of 3 steps of 1 day>"
+    assert repr(frame) == "<2 series of 3 steps of 1 day, 2 gaps>"
     longer = "id,day,y,price\na,1,1,4\na,2,1,4\nb,1,2,4\nb,2,2,4\nb,3,2,4\n"
     assert repr(read(tmp_path, longer, target="y")) == "<2 series of 2 to 3 steps of 1, with price>"
+
+
+def test_F1_forecasts_of_a_file_are_tables_of_pandas_where_it_is(tmp_path, monkeypatch):
+    model = rk.forecast.Theta().fit(
+        read(tmp_path, "shop,day,y\n" + "".join(f"a,{d},{d % 5}\n" for d in range(1, 31)), id="shop")
+    )
+    calls = lambda: (model.predict(2), model.cross_validation(read_table(tmp_path / "table.csv", id="shop"), 2))
+    pd, _ = pytest.importorskip("pandas"), pytest.importorskip("narwhals")
+    ahead, past = calls()
+    assert isinstance(ahead, pd.DataFrame) and isinstance(past, pd.DataFrame)
+    assert list(ahead) == ["shop", "day", "Theta", "Theta-lo-80", "Theta-hi-80"] and ahead["day"].tolist() == [31, 32]
+    assert rk.forecast.evaluate(past, names=("shop", "day", "y"))["metric"].tolist()
+    write_table(tmp_path / "out.csv", ahead)
+    written = (tmp_path / "out.csv").read_text()
+    for missing in ("pandas", "narwhals"):
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, missing, None)
+            columns = calls()
+            write_table(tmp_path / "out.csv", columns[0])
+        assert [type(one) for one in columns] == [dict, dict]
+        assert [list(one) for one in columns] == [list(ahead), list(past)]
+        assert (tmp_path / "out.csv").read_text() == written
 
 
 def test_parquet_of_columns_that_are_series(tmp_path):

@@ -1,5 +1,6 @@
 """What holds for every forecaster of panels: tables and arrays, files, updates, origins of the past."""
 
+import io
 import sys
 
 import numpy as np
@@ -204,18 +205,103 @@ def test_many_series_are_fitted_in_blocks(panel, monkeypatch):
     np.testing.assert_array_equal(MAKE["Theta"]().fit(panel).predict(3), expected)
 
 
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@every
+def test_a_fit_of_several_stages_shows_a_bar(make, panel, table, monkeypatch):
+    """Where somebody watches, and as many stages as there are; it goes away at the end."""
+    pytest.importorskip("tqdm")
+    model, told = make(), []
+    stages = model._stages(model._read(table, **NAMES))
+    model.fit(table, **NAMES, progress=told.append)
+    assert len(told) == stages - (model.name == "Auto" or stages == 1)
+    calls = {
+        "fit": lambda verbose: model.fit(table, **NAMES, verbose=verbose),
+        "cross-validation": lambda verbose: model.cross_validation(table, 2, 2, **NAMES, verbose=verbose),
+    }
+    for name, call in calls.items():
+        for verbose, stream in (("auto", Terminal()), (0, Terminal()), (1, io.StringIO())):
+            monkeypatch.setattr(sys, "stderr", stream)
+            call(verbose)
+            shown = verbose != 0 and stream.isatty() and (stages > 1 or name != "fit")
+            assert bool(stream.getvalue()) == shown
+            if shown:
+                total = stages if name == "fit" else 2
+                assert f"0/{total}" in stream.getvalue() and stream.getvalue().split("\r")[-2].strip() == ""
+                assert (model.name if name == "fit" else name) in stream.getvalue()
+        with pytest.raises(ValueError, match="expected verbose to be"):
+            call(7)
+
+
+def test_auto_counts_its_network(panel, monkeypatch):
+    from rnnkit.forecast.models import auto
+
+    monkeypatch.setattr(auto, "_PANEL", 3)
+    monkeypatch.setattr(
+        auto, "GlobalRNN", lambda *given, **named: rk.forecast.GlobalRNN(*given, **named, units=2, networks=1, epochs=2)
+    )
+    model, told = rk.forecast.Auto(4), []
+    model.fit(panel, progress=told.append)
+    epochs = ["network 1, epoch 1 of 2", "network 1, epoch 2 of 2"]
+    assert told == ["models without the ends of the series", *(f"calibration, {one}" for one in epochs), *epochs]
+    assert model._stages(model._read(panel)) == 6
+
+
+def test_a_plot_shows_what_came(panel, table, tmp_path):
+    plt = pytest.importorskip("matplotlib.pyplot")
+    known = table.groupby("shop").head(18)
+    names = list(NAMES.values())
+    rk.forecast.write_table(tmp_path / "all.csv", table)
+    tables = [
+        table.assign(more="text").sample(frac=1, random_state=0),
+        rk.forecast.read_table(tmp_path / "all.csv", *names),
+    ]
+    parts = [[one[18:22] for one in panel]]
+    fitted = MAKE["Theta"]().fit(known, **NAMES), MAKE["Theta"]().fit([one[:18] for one in panel])
+    for model, actual in [(fitted[0], one) for one in tables] + [(fitted[1], one) for one in parts]:
+        for axes, came in zip(model.plot(4, actual=actual).axes, panel, strict=True):
+            line = axes.get_lines()[-1]
+            assert line.get_label() == "what came"
+            np.testing.assert_array_equal(line.get_ydata(), np.append(came[18:22], np.full(4, np.nan))[:4])
+            np.testing.assert_array_equal(line.get_xdata(), axes.get_lines()[1].get_xdata()[1:])
+    single = MAKE["Theta"]().fit(panel[0][:18]).plot(2, actual=panel[0][18:])
+    assert single.axes[0].get_lines()[-1].get_ydata().tolist() == panel[0][18:20].tolist()
+    for model, wrong, said in (
+        (fitted[0], table.drop(columns="sold"), "table of what came with the columns shop, when, sold"),
+        (
+            fitted[0],
+            table.assign(when=table["when"].dt.year),
+            "in column 'when', as in the table of series; got Int32",
+        ),
+        (fitted[0], pytest.importorskip("pandas").concat([table, table]), "2005-07-01 of series 's0' twice"),
+        (fitted[1], parts[0][:2], "expected values for 3 series, as in fit; got 2"),
+        (fitted[1], table, "expected arrays, as in fit; got a table"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            model.plot(4, actual=wrong)
+    plt.close("all")
+
+
 def test_a_plot_shows_history_forecast_and_bands(panel, table, monkeypatch):
     plt = pytest.importorskip("matplotlib.pyplot")
     model = MAKE["Theta"]().fit(table, **NAMES)
     figure = model.plot(4, level=[80, 95], series=["s2", "s0"])
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["s2", "s0"]
-    line = figure.axes[0].get_lines()[-1]
-    np.testing.assert_array_equal(line.get_ydata(), MAKE["Theta"]().fit(panel).predict(4)[2])
+    history, line = figure.axes[0].get_lines()
+    np.testing.assert_array_equal(line.get_ydata()[1:], MAKE["Theta"]().fit(panel).predict(4)[2])
     assert len(figure.axes[0].collections) == 2
+    bands = [band.get_paths()[0].vertices[:, 0].min() for band in figure.axes[0].collections]
+    starts = {line.convert_xunits(line.get_xdata())[0], *bands}  # no hole: all go on from the end of the history
+    assert starts == {history.convert_xunits(history.get_xdata())[-1]} and line.get_ydata()[0] == panel[2][-1]
     assert len(MAKE["Theta"]().fit(panel).plot(2).axes) == 3 and len(MAKE["Theta"]().fit(panel[0]).plot().axes) == 1
     for wrong in (["s9"], []):
         with pytest.raises(ValueError, match="expected"):
             model.plot(series=wrong)
+    gap = MAKE["Theta"]().fit(np.append(panel[0], [np.nan, np.nan])).plot(2).axes[0].get_lines()[-1]
+    assert gap.get_xdata().tolist() == [20, 23, 24] and gap.get_ydata()[0] == panel[0][-1]
     plt.close("all")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"rnnkit\[plots\]"):

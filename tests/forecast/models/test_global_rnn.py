@@ -246,7 +246,8 @@ def test_progress_and_an_interrupted_fit(panel, model):
     """Each epoch is told, of the held-out ends and of all steps; what was fitted stays after Ctrl-C."""
     told = []
     GlobalRNN(4, **SMALL).fit(panel, progress=told.append)
-    assert told == [f"network 1, epoch {epoch} of 3" for epoch in (1, 2, 3)] * 2
+    epochs = [f"network 1, epoch {epoch} of 3" for epoch in (1, 2, 3)]
+    assert told == [*(f"calibration, {one}" for one in epochs), *epochs]
 
     def interrupt(_):
         raise KeyboardInterrupt

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import re
 import sys
 from dataclasses import replace
 
@@ -118,7 +119,11 @@ def test_L7_gradients_are_central_differences(name):
     call = call_of(name, layer)
     outputs, pullback = call.vjp(copy.deepcopy(layer))
     d = cotangents(outputs)
-    found = arrays_of(pullback(d))
+    gradient = pullback(d)
+    found = arrays_of(gradient)
+    told = {name for name in ("x", "initial_state", "constants", *gradient.more) if gradient.of(name) is not None}
+    assert set(re.findall(r"(\w+): ", repr(gradient))) == {"weights"} | told
+    assert all(str(array.shape) in repr(gradient) for array in found.values())
 
     def loss(what, array):
         moved, given = copy.deepcopy(layer), call

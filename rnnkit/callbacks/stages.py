@@ -1,4 +1,4 @@
-"""How far a long command has come, shown to people and to nobody else."""
+"""How far a long fit or command has come, shown to people and to nobody else."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from time import perf_counter
 
 from rnnkit.callbacks.bars import open_bar
+from rnnkit.callbacks.progress import ProgressBar
 from rnnkit.console import is_watched
 
 
@@ -19,6 +20,9 @@ class Progress:
 
     def tell(self, text: str) -> None:
         """Say what is being done."""
+
+    def step(self, text: str) -> None:
+        """Count one more, and say what."""
 
 
 class Shown(Progress):
@@ -42,6 +46,11 @@ class Shown(Progress):
             self._show()
             self.due = perf_counter() + 0.1
 
+    def step(self, text):
+        """As `tell`, of one more that is done."""
+        self.done += 1
+        self.tell(text)
+
     def _show(self):
         if self.bar is not None:
             self.bar.show(self.done, self.description)
@@ -59,9 +68,15 @@ class Shown(Progress):
 
 
 @contextmanager
-def progress_bar(total: int, description: str) -> Iterator[Progress]:
-    """A bar on standard error; nothing where nobody watches."""
-    if not is_watched():
+def progress_bar(total: int, description: str, verbose="auto") -> Iterator[Progress]:
+    """A bar on standard error, which goes away at the end; nothing where nobody watches, and of a single stage.
+
+    Raises
+    ------
+    ValueError
+        For another `verbose` than `ProgressBar` takes.
+    """
+    if not (ProgressBar(verbose).wanted and is_watched() and total > 1):
         yield Progress()
         return
     shown = Shown(total, description)
