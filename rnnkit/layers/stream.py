@@ -80,8 +80,8 @@ class Stream:
         self._states: list[tuple[np.ndarray, ...]] | None = None  # of each recurrent layer, in order
         self._held: list[np.ndarray] = []  # what each of them put out at the last step
         self._skipped: list[int] = []
-        self._last: object = None
-        self._again: Callable[[list[int]], None] = self._ordinary
+        self._watched = repeats.Watched()
+        self._again: Callable[[list[int]], None] | None = None
         self._y: list[np.ndarray] = []
         self._begin()
 
@@ -179,8 +179,10 @@ class Stream:
             if type(x) is not np.ndarray or x.dtype is not place.dtype or x.shape != (self.batch, *self._features):
                 x = self._checked(x)
             place[:, 0] = x
-            if self._last is not repeats.last_assignment():
-                self._record()
+            if not self._watched.is_untouched(self.layer) or self._again is None:
+                weights = self._watched.weights
+                if not self._watched.look(self.layer) or self._watched.weights is not weights or self._again is None:
+                    self._again = self._recorded()
             (self._ordinary if is_eager() or self._skipped else self._again)(self._skipped)
             self._skipped = []
             if out is not None:
@@ -236,14 +238,12 @@ class Stream:
         """All states and outputs: what a step leaves."""
         return [*(state for states in self._states or () for state in states), *self._held, *self._y]
 
-    def _record(self) -> None:
-        """Have the layers' step as operations of a recording, where that can be."""
+    def _recorded(self) -> Callable[[list[int]], None]:
+        """The layers' step as operations of a recording, where that can be."""
         assert self._states is not None, "the stream has begun"
-        last, recording = repeats.last_assignment(), Recording()
-        states = [state for several in self._states for state in several]
+        recording, states = Recording(), [state for several in self._states for state in several]
         recording.give(self._x, *states)
         recording.constant(*self.layer._held_arrays().values(), *(self._constants or ()))
-        self._again = self._ordinary
         if repeats.are_own(self.layer._all_layers()):
             try:
                 with recording:
@@ -252,10 +252,10 @@ class Stream:
                 if all(recording.knows(array) for array in (*y, *new)):
                     dense = [np.ascontiguousarray(one) for one in y]
                     if all(a is b for a, b in zip(y, dense, strict=True)):
-                        self._again = _Repetition(recording, self._kept(), [*new, *dense])
+                        return _Repetition(recording, self._kept(), [*new, *dense])
             except Unrepeatable:
                 pass
-        self._last = last
+        return self._ordinary
 
     # States
 

@@ -268,6 +268,17 @@ def test_weights_and_attributes_that_change_count():
     layer.set_weights([0.5 * array for array in layer.get_weights()])
     stream.reset()
     same_bits([by_steps(stream, x)], [layer(x)])
+    model = rk.Sequential([layer, rk.Dense(4), rk.Dense(4, "tanh")])
+    model(x)
+    stream = model.stream()
+    by_steps(stream, x)
+    again = stream._again
+    rk.Dense(2).name = "another"
+    by_steps(stream, x)
+    assert stream._again is again
+    model.layers[1:] = model.layers[:0:-1]
+    stream.reset()
+    same_bits([by_steps(stream, x)], [model(x)])
 
 
 def test_D8_streams_are_independent_and_calls_are_too():
