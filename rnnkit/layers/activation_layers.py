@@ -64,7 +64,7 @@ class Softmax(OverAxes):
 
     def _with_used(self, inputs, mask):
         """x, and which of its entries a mask of entries uses; None for another mask."""
-        x = validation.given(inputs, "x")
+        x = validation.numbers(inputs, "x")
         given = None if mask is None else validation.given(mask, "mask")
         if given is None or given.ndim != x.ndim:
             return x, None

@@ -31,7 +31,7 @@ from rnnkit.layers.support import (
 from rnnkit.layers.support.display import Text, layer_card, show_shape
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.layers.support.repeated_gradients import RepeatedVJPs, repeated_vjp
-from rnnkit.layers.support.repeats import RepeatedCalls, assigned, weights_replaced
+from rnnkit.layers.support.repeats import Assigned, RepeatedCalls, assigned, weights_replaced
 from rnnkit.layers.support.weight_mapping import Weights, like
 from rnnkit.recording import constant, repeated
 from rnnkit.serialization.registry import Configurable
@@ -135,7 +135,7 @@ class Layer(Configurable):
         self._input_shape: Any = None  # until it is built
         self._generator: np.random.Generator | None = None
         self._repeated_calls, self._repeated_vjps = RepeatedCalls(), RepeatedVJPs()
-        self._assigned = [0]  # grows with each assignment to an attribute
+        self._assigned = Assigned()
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)

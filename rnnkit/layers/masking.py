@@ -69,7 +69,7 @@ class Masking(Layer):
         return {"mask_value": self.mask_value} | super().get_config()
 
     def _sequences(self, inputs):
-        x = validation.array(inputs, "x")
+        x = validation.numbers(inputs, "x")
         if x.ndim < 3:
             raise validation.shape_error("x", "batch, time", None, x.shape)
         return x

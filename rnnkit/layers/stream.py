@@ -73,7 +73,7 @@ class Stream:
             raise ValueError(f"expected a layer on the CPU to stream, {layer.name!r} is on {layer.device}")
         self._constants = None
         if constants is not None:
-            self._constants = [np.array(validation.array(one, "constants")) for one in constants]
+            self._constants = [np.array(validation.numbers(one, "constants")) for one in constants]
         self._features, self._x = self._input()
         self._lock = threading.RLock()
         _streams.add(self)
@@ -192,7 +192,7 @@ class Stream:
             return [one.copy() for one in self._y] if self._several else self._y[0].copy()
 
     def _checked(self, x):
-        x = validation.array(x, "x")
+        x = validation.numbers(x, "x")
         if x.shape != (self.batch, *self._features):
             raise ValueError(
                 f"expected x of shape {(self.batch, *self._features)}, one step of each row; got {x.shape}"

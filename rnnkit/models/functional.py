@@ -196,7 +196,7 @@ class Model(Assembled):
     def _entered(self, inputs, mask):
         """All arrays and masks of a call by number, with those of the inputs."""
         given = Names(self._names, "inputs").split(inputs)
-        arrays = [validation.given(one, f"the input {name!r}") for one, name in zip(given, self._names, strict=True)]
+        arrays = [validation.numbers(one, f"the input {name!r}") for one, name in zip(given, self._names, strict=True)]
         self._check_shapes([array.shape for array in arrays])
         missing = [None] * (len(self._shapes) - len(arrays))
         return [*arrays, *missing], [*Names(self._names, "mask").split(mask), *missing]

@@ -44,10 +44,22 @@ class _Changes:
     last = weights = 0
 
 
+class Assigned:
+    """The number of the last assignment to an attribute of a layer."""
+
+    __slots__ = ("last",)
+
+    def __init__(self) -> None:
+        self.last = 0
+
+    def __reduce__(self):
+        return type(self), ()  # numbers are this process's
+
+
 def assigned(layer: Layer, name: str) -> None:
     """An attribute of a layer has become another just now."""
-    if name not in _PASSING and (number := vars(layer).get("_assigned")) is not None:
-        number[0] = _Changes.last = next(_Changes.numbers)
+    if name not in _PASSING and (own := vars(layer).get("_assigned")) is not None:
+        own.last = _Changes.last = next(_Changes.numbers)
 
 
 def weights_replaced() -> None:
@@ -69,7 +81,7 @@ class Watched:
     def __init__(self) -> None:
         self._layer: Callable[[], Layer | None] = lambda: None  # a shallow copy has this, too
         self._last = self._last_weights = -1
-        self._numbers: list[tuple[list, int]] = []
+        self._numbers: list[tuple[Assigned, int]] = []
         self._lists: list[tuple[list, list]] = []  # attributes that may be changed in place, as a model's layers
         self._facts: list | None = None
         self._kinds: list = []
@@ -89,10 +101,10 @@ class Watched:
         if (
             self._layer() is not layer
             or self._differs_in_place()
-            or any(number[0] != then for number, then in self._numbers)
+            or any(own.last != then for own, then in self._numbers)
         ):
             layers, self._layer, self._last_weights = layer._all_layers(), weakref.ref(layer), -1
-            self._numbers = [(one._assigned, one._assigned[0]) for one in layers]
+            self._numbers = [(one._assigned, one._assigned.last) for one in layers]
             lists = [value for one in layers for n, value in vars(one).items() if type(value) is list and n[0] != "_"]
             self._lists = [(value, list(value)) for value in lists]
             self._facts = facts_of(layers)
