@@ -692,7 +692,11 @@ class Layer(Configurable):
     def _unlike_an_array(self, call, arguments, keywords):
         """What a call on a list of sequences or a labelled array gives; None for other arguments."""
         found = sequence_calls.called(self, call, arguments, keywords)
-        return labelled_calls.called(self, call, arguments, keywords) if found is None else found
+        return self._by_names(call, arguments, keywords) if found is None else found
+
+    def _by_names(self, call, arguments, keywords):
+        """What a call, a vjp or a trajectory on a labelled array gives; None for other arguments."""
+        return labelled_calls.called(self, call, arguments, keywords)
 
     def _takes_sequences(self) -> bool:
         """Whether a list of arrays is one of sequences."""
