@@ -281,6 +281,23 @@ def test_code_of_the_users_runs_at_each_call():
     assert len({array.tobytes() for array in found}) == len(found) == len(started)
 
 
+@pytest.mark.parametrize("start", [1.5, lambda batch_size: np.full((batch_size, 3), 1.5)])
+def test_a_start_of_numbers_is_not_asked_for_at_each_call(start, monkeypatch):
+    @rk.cell(states={"h": 3}, initial={"h": start})
+    def started(x, states, weights):
+        h = 0.5 * states[0] + x
+        return h, h
+
+    layer, asked = warm(rk.RNN(started()), 2, 5, 3), []
+    assert is_repeated(layer) == [True]
+    own = type(layer.cell).get_initial_state
+    monkeypatch.setattr(type(layer.cell), "get_initial_state", lambda *given: asked.append(1) or own(*given))
+    layer(numbers(2, 5, 3))
+    assert len(asked) == (start != 1.5)
+    monkeypatch.undo()
+    check(layer, 2, 5, 3)
+
+
 def test_eager_calls_run_the_step():
     layer = warm(rk.RNN(rk.GRUCell(4)), 2, 5, 3)
     seen = []
