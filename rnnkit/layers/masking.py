@@ -62,7 +62,7 @@ class Masking(Layer):
         return used if mask is None else used & validation.mask(mask, *x.shape[:2])
 
     def _refuses_stream(self):
-        return "makes a mask; skip(rows) leaves out a step of some rows"
+        return None
 
     def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""

@@ -371,7 +371,8 @@ class RNN(Layer):
         result = execution.run(record) if gradient is None else execution.vjp(record, **gradient)
         if (stream := running.get()) is not None:
             outputs = result.outputs if fields["sequences"] else result.last
-            stream.end(result.states, states, cast(np.ndarray, outputs), self.zero_output_for_mask)
+            held = None if self.zero_output_for_mask else fields["mask"]  # zeros are there already
+            stream.end(result.states, states, cast(np.ndarray, outputs), held)
         elif self.stateful:
             unrepeatable("a layer keeps its states between calls")
             self._kept = tuple(state.copy() for state in result.states)

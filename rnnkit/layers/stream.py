@@ -15,7 +15,7 @@ from rnnkit.execution.execution import is_eager
 from rnnkit.hints import Array
 from rnnkit.layers.support import repeats, symbolic, validation
 from rnnkit.layers.support.streaming import running
-from rnnkit.recording import Recording, Unrepeatable
+from rnnkit.recording import Recording, Unrepeatable, put, repeated
 
 if TYPE_CHECKING:
     from rnnkit.layers.base import Layer
@@ -130,18 +130,19 @@ class Stream:
         self._recurrent.append(layer)
         return None
 
-    def end(self, states: Array, initial: Array, outputs: Array, zero_masked: bool) -> None:
+    def end(self, states: Array, initial: Array, outputs: Array, mask: Array) -> None:
         """Do as `rnnkit.layers.support.streaming.Running` says."""
         if self._states is None:
             self._initial.append(initial)
-        elif self._masked and not zero_masked:
-            outputs[self._masked] = self._held[len(self._found)][self._masked]
+        elif mask is not None:
+            used, held = (self.batch, *(1,) * (outputs.ndim - 1)), self._held[len(self._found)]
+            put(outputs, repeated(lambda: np.where(mask.reshape(used), outputs, held), mask, outputs, held))
         self._found.append(states)
         self._outputs.append(outputs)
 
     def _call(self, masked: list[int]):
         """The layers' step, in which some rows are masked."""
-        self._found, self._outputs, self._masked = [], [], masked
+        self._found, self._outputs = [], []
         more: dict[str, Any] = {} if self._constants is None else {"constants": self._constants}
         if masked:
             more["mask"] = np.ones((self.batch, 1), bool)
@@ -242,7 +243,7 @@ class Stream:
         """The layers' step as operations of a recording, where that can be."""
         assert self._states is not None, "the stream has begun"
         recording, states = Recording(), [state for several in self._states for state in several]
-        recording.give(self._x, *states)
+        recording.give(self._x, *states, *self._held)
         recording.constant(*self.layer._held_arrays().values(), *(self._constants or ()))
         if repeats.are_own(self.layer._all_layers()):
             try:

@@ -7,6 +7,7 @@ from typing import Any, Self
 from rnnkit.arguments import is_integer
 from rnnkit.hints import Config, CustomObjects, DType, Seed, Shape
 from rnnkit.layers.base import Layer
+from rnnkit.layers.stream import Stream
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.display import show_shape
 from rnnkit.layers.support.pullback import Gradients, Pullback
@@ -180,6 +181,12 @@ class Sequential(Assembled):
         if not self.built:
             self._build_with(x.shape, self.dtype or validation.precision_of(x))
         return x
+
+    def stream(self, batch: Any = 1) -> Stream:
+        """As `Model.stream`; a model whose layers are all built is built for what its first layer takes."""
+        if not self.built and self.layers and all(layer._is_built() for layer in self.layers):
+            self._build_with(self.layers[0]._input_shape, self.dtype or self.layers[0].dtype)
+        return super().stream(batch)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the last layer's output shape."""
