@@ -206,6 +206,7 @@ class GlobalAveragePooling1D(Shaping):
     """
 
     _least_rank = 3
+    _open_axes = 2
     _axes = "batch, time"
     _padding = "masked"
     _is_noted = True
