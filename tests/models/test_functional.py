@@ -643,7 +643,8 @@ def unseeded():
     x = rk.Input((5, 3))
     steps = [
         rk.Dense(3), rk.GRU(3, return_sequences=True), rk.Bidirectional(rk.LSTM(2, return_sequences=True)),
-        rk.TimeDistributed(rk.Dense(3)), rk.RNN([rk.GRUCell(2), rk.LSTMCell(3)], return_sequences=True), rk.Conv1D(3, 2),
+        rk.TimeDistributed(rk.Dense(3)), rk.RNN([rk.GRUCell(2), rk.LSTMCell(3)], return_sequences=True),
+        rk.Conv1D(3, 2),
         rk.LayerNormalization(gamma_initializer="random_normal"), rk.Sequential([rk.Dense(3), rk.Dropout(0.5)]),
         rk.PReLU("random_normal"), rk.Dropout(0.5),
     ]  # fmt: skip
