@@ -183,7 +183,7 @@ class Sequential(Assembled):
         return x
 
     def stream(self, batch: Any = 1) -> Stream:
-        """As `Model.stream`; a model whose layers are all built is built for what its first layer takes."""
+        """Return a stream, as `Model.stream`; a model of built layers is built for what the first one takes."""
         if not self.built and self.layers and all(layer._is_built() for layer in self.layers):
             self._build_with(self.layers[0]._input_shape, self.dtype or self.layers[0].dtype)
         return super().stream(batch)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def called(layer: Layer, call: Callable, arguments: tuple, keywords: dict):
     """What a call, a vjp or a trajectory on a DataArray gives; None if its first argument isn't one, or is a table."""
     names, count = call.__code__.co_varnames, call.__code__.co_argcount  # without names, of a class of the user's
-    first = arguments[0] if arguments else keywords.get(names[1])
+    first: Any = arguments[0] if arguments else keywords.get(names[1])
     if not is_labelled(first) or (x := ordered(layer, first)) is None:
         return None
     more = dict(zip(names[2:count], arguments[1:], strict=False)) | keywords
@@ -33,7 +33,7 @@ def called(layer: Layer, call: Callable, arguments: tuple, keywords: dict):
     if call.__name__ == "trajectory":
         return _trajectory(layer, found, x)
     if call.__name__ == "vjp":
-        return _with_pullback(layer, *found, x, first.dims)
+        return _with_pullback(layer, found, x, first.dims)
     return named(layer, found, x)
 
 
@@ -46,9 +46,9 @@ def _trajectory(layer, found, x):
     return mapped(found, lambda array: labelled(array, x, (None, None), next(turned)))
 
 
-def _with_pullback(layer, outputs, pullback, x, dims):
+def _with_pullback(layer, found, x, dims):
     """Outputs as DataArrays, and a pullback that takes and gives such; `dims` are those of the input as it came."""
-    outputs = named(layer, outputs, x)
+    outputs, pullback = named(layer, found[0], x), found[1]
 
     def like_input(gradients):
         if gradients.x is None:
