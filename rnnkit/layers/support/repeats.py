@@ -82,17 +82,21 @@ class Watched:
         self._layer: Callable[[], Layer | None] = lambda: None  # a shallow copy has this, too
         self._last = self._last_weights = -1
         self._numbers: list[tuple[Assigned, int]] = []
-        self._lists: list[tuple[list, list]] = []  # attributes that may be changed in place, as a model's layers
+        self._lists: list[list] = []  # attributes that may be changed in place, as a model's layers
+        self._entries: list[list[int]] = []  # whose these are by identity,
+        self._alive: list[list] = []  # which is theirs as long as they live
         self._facts: list | None = None
         self._kinds: list = []
         self.weights: list = []
 
     def is_untouched(self, layer: Layer) -> bool:
         """Whether nothing has happened to any layer since `look`."""
-        return self._last == _Changes.last and self._layer() is layer and not self._differs_in_place()
+        if self._last != _Changes.last or self._layer() is not layer:
+            return False
+        return not self._lists or not self._differs_in_place()
 
     def _differs_in_place(self) -> bool:
-        return any(len(now) != len(then) or any(map(is_not, now, then)) for now, then in self._lists)
+        return [list(map(id, one)) for one in self._lists] != self._entries
 
     def look(self, layer: Layer) -> bool:
         """Whether it is what it was at the last look, but for the numbers of `weights`."""
@@ -105,8 +109,10 @@ class Watched:
         ):
             layers, self._layer, self._last_weights = layer._all_layers(), weakref.ref(layer), -1
             self._numbers = [(one._assigned, one._assigned.last) for one in layers]
-            lists = [value for one in layers for n, value in vars(one).items() if type(value) is list and n[0] != "_"]
-            self._lists = [(value, list(value)) for value in lists]
+            found = ((name, value) for one in layers for name, value in vars(one).items())
+            self._lists = [value for name, value in found if type(value) is list and name[0] != "_"]
+            self._alive = [list(one) for one in self._lists]
+            self._entries = [list(map(id, one)) for one in self._alive]
             self._facts = facts_of(layers)
         if self._last_weights != last_weights:
             held = layer._held_arrays().values()
