@@ -44,6 +44,37 @@ def real(value, what: str, masked: str | None = None) -> np.ndarray:
     return found
 
 
+def floating(dtype, what: str = "dtype") -> np.dtype:
+    """The precision a layer computes in, float32 or float64.
+
+    Raises
+    ------
+    TypeError
+        For any other dtype.
+    """
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        raise TypeError(f"expected {what} float32 or float64, got {dtype!r}") from None
+    if found.kind != "f" or found.itemsize not in (4, 8):
+        instead = "float64" if found.itemsize > 8 else "float32"
+        raise TypeError(f"expected {what} float32 or float64, got {found}; convert with astype(np.{instead})")
+    return np.dtype("float32" if found.itemsize == 4 else "float64")
+
+
+def in_precision(found, what: str):
+    """An array of numbers that a layer computes with: integers, float32 or float64.
+
+    Raises
+    ------
+    TypeError
+        For any other precision.
+    """
+    if found.dtype.char in "eg":  # half and long double, which is float64 on some machines
+        floating(found.dtype, f"{what} of dtype")
+    return found
+
+
 def with_gaps(value, what: str) -> np.ndarray:
     """`value` as an array of float64, NaN where an entry is missing: masked, None, or pandas's NA.
 

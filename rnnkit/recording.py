@@ -12,6 +12,7 @@ call can't be recorded: Python has computed something that no repetition would c
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -64,6 +65,8 @@ class Recording:
         self.bytes = 0
 
     def __enter__(self):
+        if os.environ.get("RNNKIT_REPEAT") == "0":
+            raise Unrepeatable("RNNKIT_REPEAT=0 turns repetition off")
         self._token = _current.set(self)
         return self
 

@@ -331,3 +331,11 @@ def test_importing_rnnkit_imports_no_cards():
     names = "'rnnkit.cards', 'rnnkit.cards_html', 'rnnkit.steps.display', 'rnnkit.callbacks.curves'"
     code = f"import sys, rnnkit; print([name for name in ({names}) if name in sys.modules])"
     assert processes.run([sys.executable, "-c", code], check=True).stdout.strip() == "[]"
+
+
+def test_the_card_of_a_layer_over_time_shows_no_length():
+    """For it takes others."""
+    for layer in (rk.GlobalAveragePooling1D(), rk.GlobalMaxPooling1D(), rk.MaxPooling1D(2), rk.UpSampling1D(2)):
+        layer(np.ones((2, 6, 3)))
+        layer(np.ones((2, 8, 3)))
+        assert "(–, –, 3) → (–, " in str(layer) and "6" not in layer._shape_line()

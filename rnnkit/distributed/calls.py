@@ -179,10 +179,10 @@ def _entered(x, what, mask=None, more=None):
 def _built_for(layer: Layer, x) -> None:
     """Build a layer for these inputs, or refuse what it wasn't built for."""
     shape = [one.shape for one in x] if isinstance(x, list) else x.shape
+    found = np.result_type(*map(validation.precision_of, leaves(x)))
     if layer._is_built():
         if not isinstance(layer, Sequential):
             layer._check_shape(layer._shape(shape))
         return
-    found = np.result_type(*map(validation.precision_of, leaves(x)))
     with layer._all_or_nothing():
         layer._build_with(shape, layer.dtype or (np.dtype("float32") if isinstance(layer, Embedding) else found))

@@ -14,7 +14,7 @@ import numpy as np
 from rnnkit.backends.python.eager import Eager
 from rnnkit.backends.shared.call import Executor, GradientExecutor, Record, Result
 from rnnkit.execution.host_fallback import on_host
-from rnnkit.recording import constant, repeated, unrepeatable
+from rnnkit.recording import constant, repeated, unrepeatable, unwatched
 from rnnkit.steps.step import Step, declared_output_shape
 from rnnkit.stored_weights import all_expanded
 
@@ -60,8 +60,10 @@ def eager() -> Iterator[None]:
 
 def initial_states(step: Step, batch_size: int, dtype) -> tuple[np.ndarray, ...]:
     """The states that a call without any starts from, ``(B, *shape)``."""
-    if step.starts_at_zero:
-        return tuple(constant(state) for state in step.initial_states(batch_size, dtype))
+    if step.starts_alike:
+        with unwatched():
+            states = step.initial_states(batch_size, dtype)
+        return tuple(constant(state) for state in states)
     if not step.starts_by_own_code:
         unrepeatable("code of the user's gives the states that it starts from")
     return repeated(lambda: step.initial_states(batch_size, dtype), draws=True)

@@ -72,7 +72,7 @@ class WholeArrays(Layer):
 
     def _entered(self, inputs, mask, training) -> tuple[TracedFunction, list[np.ndarray]]:
         """The function for arrays of these shapes, and the arrays as it reads them: copies, as the gradient needs."""
-        given = [validation.array(one, "x") for one in leaves(inputs)]
+        given = [validation.numbers(one, "x") for one in leaves(inputs)]
         rows = {len(one) for i, one in enumerate(given) if i not in self._unbatched and one.ndim}
         if len(rows) > 1 or any(not one.ndim for i, one in enumerate(given) if i not in self._unbatched):
             raise ValueError(f"expected arrays of one batch size, got the shapes {[one.shape for one in given]}")
@@ -183,7 +183,7 @@ class WholeArrays(Layer):
         if not masks or (several and len(masks) < len(mask)) or len({one.shape for one in masks}) > 1:
             return None
         joined = np.logical_or.reduce(masks)
-        given = [validation.array(one, "x") for one in leaves(inputs)]
+        given = [validation.numbers(one, "x") for one in leaves(inputs)]
         kinds = [(one.shape, kind_of(one.dtype)) for one in (*given, *self._masks(mask))]
         traced = self._traced(inputs, kinds, mask, False)
         found = [joined if len(s) and (len(given[0]), s[0]) == joined.shape[:2] else None for s in traced.shapes]

@@ -71,7 +71,7 @@ class Attending(Layer):
             raise TypeError(
                 f"expected {type(self).__name__} to be given a list [query, value] or [query, value, key], got {got}"
             )
-        return [validation.array(one, name) for one, name in zip(inputs, self._names, strict=False)]
+        return [validation.numbers(one, name) for one, name in zip(inputs, self._names, strict=False)]
 
     def _masks(self, mask, shapes) -> list:
         """Masks of queries, values and keys as booleans ``(B, steps)``, None where there is none."""

@@ -31,7 +31,7 @@ from rnnkit.layers.support import (
 from rnnkit.layers.support.display import Text, layer_card, show_shape
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.layers.support.repeated_gradients import RepeatedVJPs, repeated_vjp
-from rnnkit.layers.support.repeats import RepeatedCalls, assigned
+from rnnkit.layers.support.repeats import Assigned, RepeatedCalls, assigned, weights_replaced
 from rnnkit.layers.support.weight_mapping import Weights, like
 from rnnkit.recording import constant, repeated
 from rnnkit.serialization.registry import Configurable
@@ -135,10 +135,11 @@ class Layer(Configurable):
         self._input_shape: Any = None  # until it is built
         self._generator: np.random.Generator | None = None
         self._repeated_calls, self._repeated_vjps = RepeatedCalls(), RepeatedVJPs()
+        self._assigned = Assigned()
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
-        assigned(name)
+        assigned(self, name)
 
     def _default_name(self) -> str:
         """The name of a layer that nobody named."""
@@ -368,8 +369,9 @@ class Layer(Configurable):
                 self._put_own_arrays(own)
             if own_sparse := sparse & own.keys():
                 self._make_own_sparse(own_sparse)
+                assigned(self, "_execution")
         finally:
-            assigned("weights")
+            weights_replaced()
         for path, part in parts.items():
             inside = {n.partition("/")[2]: a for n, a in arrays.items() if n.partition("/")[0] == path}
             if inside:
@@ -686,7 +688,11 @@ class Layer(Configurable):
     def _unlike_an_array(self, call, arguments, keywords):
         """What a call on a list of sequences or a labelled array gives; None for other arguments."""
         found = sequence_calls.called(self, call, arguments, keywords)
-        return labelled_calls.called(self, call, arguments, keywords) if found is None else found
+        return self._by_names(call, arguments, keywords) if found is None else found
+
+    def _by_names(self, call, arguments, keywords):
+        """What a call, a vjp or a trajectory on a labelled array gives; None for other arguments."""
+        return labelled_calls.called(self, call, arguments, keywords)
 
     def _takes_sequences(self) -> bool:
         """Whether a list of arrays is one of sequences."""

@@ -250,7 +250,7 @@ class Bidirectional(Layer):
     def _run(self, arguments: tuple, gradient=None, **wishes) -> list[Result]:
         """The results of both directions, as `RNN._run`."""
         x, start, *others = arguments
-        x, layers = validation.given(x, "x"), (self.forward_layer, self.backward_layer)
+        x, layers = validation.numbers(x, "x"), (self.forward_layer, self.backward_layer)
         starts = (None, None) if start is None else self._split(start, "initial_state")
         in_time = wishes.get("sequences", self.return_sequences)
         places = self._places(x) if in_time else (None, None)

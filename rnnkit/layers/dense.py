@@ -171,7 +171,7 @@ class Dropout(Layer):
         return self._called(inputs, mask, training)
 
     def _applied(self, inputs, mask, training):
-        x = validation.array(inputs, "x")
+        x = validation.numbers(inputs, "x")
         if not self.built:
             self._build_with(x.shape, self.dtype or validation.precision_of(x))
         x = finite_under_mask(copied(x, self.dtype), mask)

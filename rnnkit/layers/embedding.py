@@ -139,7 +139,7 @@ class Embedding(Layer):
         } | super().get_config()
 
     def _ids(self, inputs):
-        given = validation.array(inputs, "ids")
+        given = validation.numbers(inputs, "ids")
         ids = given.astype(np.intp)
         if given.dtype.kind == "f" and not self._truncates and (ids != given).any():
             raise ValueError("expected ids to be integers, got fractions")

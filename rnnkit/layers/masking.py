@@ -62,14 +62,14 @@ class Masking(Layer):
         return used if mask is None else used & validation.mask(mask, *x.shape[:2])
 
     def _refuses_stream(self):
-        return "makes a mask; skip(rows) leaves out a step of some rows"
+        return None
 
     def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         return {"mask_value": self.mask_value} | super().get_config()
 
     def _sequences(self, inputs):
-        x = validation.array(inputs, "x")
+        x = validation.numbers(inputs, "x")
         if x.ndim < 3:
             raise validation.shape_error("x", "batch, time", None, x.shape)
         return x

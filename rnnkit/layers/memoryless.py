@@ -60,7 +60,7 @@ class Memoryless(Layer):
 
     def _run(self, inputs, mask, gradient=False) -> tuple[tuple, Result]:
         """The shape of x, and the result of its steps."""
-        x = validation.given(inputs, "x")
+        x = validation.numbers(inputs, "x")
         if x.ndim < 2:
             raise validation.shape_error("x", "batch, …", self._input_shape[-1:] if self.built else None, x.shape)
         if self.built:

@@ -36,7 +36,7 @@ class Merge(Layer):
         if not isinstance(inputs, (list, tuple)) or not inputs:
             got = "an empty list" if isinstance(inputs, (list, tuple)) else type(inputs).__name__
             raise TypeError(f"expected {type(self).__name__} to be given a list of arrays, got {got}")
-        arrays = [validation.array(one, "x") for one in inputs]
+        arrays = [validation.numbers(one, "x") for one in inputs]
         shapes = [one.shape for one in arrays]
         if self.built:
             self._check_shape(self._shape(shapes))

@@ -29,7 +29,7 @@ class Noise(Layer):
         return self._called(inputs, mask, training)
 
     def _applied(self, inputs, mask, training):
-        x = validation.array(inputs, "x")
+        x = validation.numbers(inputs, "x")
         if self.built:
             self._check_shape(self._shape(x.shape))
         else:

@@ -17,6 +17,7 @@ class OverTime(Shaping):
     """Base of layers that move the steps of x ``(B, T, F)``, and read what a mask masks, NaN and infinity as 0."""
 
     _least_rank = 3
+    _open_axes = 2
     _axes = "batch, time"
     _padding = "lengths"
 

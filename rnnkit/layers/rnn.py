@@ -330,7 +330,7 @@ class RNN(Layer):
     def _entered(self, sequences, mask):
         """The input as one array, the mask, and how the input is nested, None if it isn't."""
         if not self._nests(sequences):
-            return validation.given(sequences, "x"), mask, None
+            return validation.numbers(sequences, "x"), mask, None
         nesting = self._nesting or Nesting(mapped(sequences, _as_sequence), 2)
         arrays = [_as_sequence(one) for one in nesting.leaves(sequences, "x")]
         for array, shape in zip(arrays, nesting.shapes, strict=True):
@@ -371,7 +371,8 @@ class RNN(Layer):
         result = execution.run(record) if gradient is None else execution.vjp(record, **gradient)
         if (stream := running.get()) is not None:
             outputs = result.outputs if fields["sequences"] else result.last
-            stream.end(result.states, states, cast(np.ndarray, outputs), self.zero_output_for_mask)
+            held = None if self.zero_output_for_mask else fields["mask"]  # zeros are there already
+            stream.end(result.states, states, cast(np.ndarray, outputs), held)
         elif self.stateful:
             unrepeatable("a layer keeps its states between calls")
             self._kept = tuple(state.copy() for state in result.states)
@@ -681,7 +682,7 @@ def _of_a_step(shape):
 
 def _as_sequence(value) -> np.ndarray:
     """One of several inputs ``(B, T, *features)``."""
-    array = validation.array(value, "x")
+    array = validation.numbers(value, "x")
     if array.ndim < 3:
         raise validation.shape_error("an array of x", "batch, time", None, array.shape)
     return array

@@ -34,7 +34,7 @@ class Shaping(Layer):
         return self._called(inputs, mask, training)
 
     def _applied(self, inputs, mask, training):
-        x = validation.array(inputs, "x")
+        x = validation.numbers(inputs, "x")
         if self.built:
             self._check_shape(self._shape(x.shape))
             return self._unchecked(x, mask, training)
@@ -206,6 +206,7 @@ class GlobalAveragePooling1D(Shaping):
     """
 
     _least_rank = 3
+    _open_axes = 2
     _axes = "batch, time"
     _padding = "masked"
     _is_noted = True

@@ -15,7 +15,7 @@ from rnnkit.execution.execution import is_eager
 from rnnkit.hints import Array
 from rnnkit.layers.support import repeats, symbolic, validation
 from rnnkit.layers.support.streaming import running
-from rnnkit.recording import Recording, Unrepeatable
+from rnnkit.recording import Recording, Unrepeatable, put, repeated
 
 if TYPE_CHECKING:
     from rnnkit.layers.base import Layer
@@ -73,15 +73,15 @@ class Stream:
             raise ValueError(f"expected a layer on the CPU to stream, {layer.name!r} is on {layer.device}")
         self._constants = None
         if constants is not None:
-            self._constants = [np.array(validation.array(one, "constants")) for one in constants]
+            self._constants = [np.array(validation.numbers(one, "constants")) for one in constants]
         self._features, self._x = self._input()
         self._lock = threading.RLock()
         _streams.add(self)
         self._states: list[tuple[np.ndarray, ...]] | None = None  # of each recurrent layer, in order
         self._held: list[np.ndarray] = []  # what each of them put out at the last step
         self._skipped: list[int] = []
-        self._last: object = None
-        self._again: Callable[[list[int]], None] = self._ordinary
+        self._watched = repeats.Watched()
+        self._again: Callable[[list[int]], None] | None = None
         self._y: list[np.ndarray] = []
         self._begin()
 
@@ -130,18 +130,19 @@ class Stream:
         self._recurrent.append(layer)
         return None
 
-    def end(self, states: Array, initial: Array, outputs: Array, zero_masked: bool) -> None:
+    def end(self, states: Array, initial: Array, outputs: Array, mask: Array) -> None:
         """Do as `rnnkit.layers.support.streaming.Running` says."""
         if self._states is None:
             self._initial.append(initial)
-        elif self._masked and not zero_masked:
-            outputs[self._masked] = self._held[len(self._found)][self._masked]
+        elif mask is not None:
+            used, held = (self.batch, *(1,) * (outputs.ndim - 1)), self._held[len(self._found)]
+            put(outputs, repeated(lambda: np.where(mask.reshape(used), outputs, held), mask, outputs, held))
         self._found.append(states)
         self._outputs.append(outputs)
 
     def _call(self, masked: list[int]):
         """The layers' step, in which some rows are masked."""
-        self._found, self._outputs, self._masked = [], [], masked
+        self._found, self._outputs = [], []
         more: dict[str, Any] = {} if self._constants is None else {"constants": self._constants}
         if masked:
             more["mask"] = np.ones((self.batch, 1), bool)
@@ -179,8 +180,10 @@ class Stream:
             if type(x) is not np.ndarray or x.dtype is not place.dtype or x.shape != (self.batch, *self._features):
                 x = self._checked(x)
             place[:, 0] = x
-            if self._last is not repeats.last_assignment():
-                self._record()
+            if not self._watched.is_untouched(self.layer) or self._again is None:
+                weights = self._watched.weights
+                if not self._watched.look(self.layer) or self._watched.weights is not weights or self._again is None:
+                    self._again = self._recorded()
             (self._ordinary if is_eager() or self._skipped else self._again)(self._skipped)
             self._skipped = []
             if out is not None:
@@ -190,7 +193,7 @@ class Stream:
             return [one.copy() for one in self._y] if self._several else self._y[0].copy()
 
     def _checked(self, x):
-        x = validation.array(x, "x")
+        x = validation.numbers(x, "x")
         if x.shape != (self.batch, *self._features):
             raise ValueError(
                 f"expected x of shape {(self.batch, *self._features)}, one step of each row; got {x.shape}"
@@ -236,14 +239,12 @@ class Stream:
         """All states and outputs: what a step leaves."""
         return [*(state for states in self._states or () for state in states), *self._held, *self._y]
 
-    def _record(self) -> None:
-        """Have the layers' step as operations of a recording, where that can be."""
+    def _recorded(self) -> Callable[[list[int]], None]:
+        """The layers' step as operations of a recording, where that can be."""
         assert self._states is not None, "the stream has begun"
-        last, recording = repeats.last_assignment(), Recording()
-        states = [state for several in self._states for state in several]
-        recording.give(self._x, *states)
+        recording, states = Recording(), [state for several in self._states for state in several]
+        recording.give(self._x, *states, *self._held)
         recording.constant(*self.layer._held_arrays().values(), *(self._constants or ()))
-        self._again = self._ordinary
         if repeats.are_own(self.layer._all_layers()):
             try:
                 with recording:
@@ -252,10 +253,10 @@ class Stream:
                 if all(recording.knows(array) for array in (*y, *new)):
                     dense = [np.ascontiguousarray(one) for one in y]
                     if all(a is b for a, b in zip(y, dense, strict=True)):
-                        self._again = _Repetition(recording, self._kept(), [*new, *dense])
+                        return _Repetition(recording, self._kept(), [*new, *dense])
             except Unrepeatable:
                 pass
-        self._last = last
+        return self._ordinary
 
     # States
 

@@ -67,7 +67,7 @@ class TimeDistributed(Layer):
 
     def _run(self, inputs, mask, function):
         """The shape of x, and what a function of the layer gives for the steps as rows."""
-        x = validation.reshapeable(validation.given(inputs, "x"))
+        x = validation.reshapeable(validation.numbers(inputs, "x"))
         if x.ndim < self._least_rank:
             raise validation.shape_error("x", self._axes, None, x.shape)
         batch_size, length = x.shape[:2]

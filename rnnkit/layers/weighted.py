@@ -70,7 +70,7 @@ class Weighted(Layer):
         return partial(self._with_weights, weights_now(self._own))
 
     def _with_weights(self, weights, inputs, mask, training):
-        x = validation.array(inputs, "x")
+        x = validation.numbers(inputs, "x")
         if self.built:
             self._check_shape(self._shape(x.shape))
             return self._differentiable(weights, x, mask, training)

@@ -13,7 +13,7 @@ from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.display import show_shape
 from rnnkit.layers.support.pullback import Gradients, Pullback
-from rnnkit.layers.support.symbolic import Input, SymbolicTensor, input_config, leaves, mapped, shape_leaves
+from rnnkit.layers.support.symbolic import Input, SymbolicTensor, draw_by, input_config, leaves, mapped, shape_leaves
 from rnnkit.models.assembled import Assembled, box_of, parameters
 from rnnkit.models.calls import Call, Calls, called, looked_up
 from rnnkit.models.drawing import Arrow, Box
@@ -32,7 +32,8 @@ class Model(Assembled):
         What layers gave for them. A list makes a call return a list.
     name : str, optional
     seed : int, optional
-        Of the order of rows in training; layers were built with their own.
+        Of the order of rows in training, and of layers without a seed of their own that were first called for this
+        model: they are drawn anew, as those of a `Sequential` would be.
 
     Raises
     ------
@@ -89,6 +90,8 @@ class Model(Assembled):
         self._input_shape = self._shapes[0] if len(given) == 1 else self._shapes[: len(given)]
         if len(given) == 1:
             self._least_rank = self._open_axes = 1
+        for layer, own in zip(self.layers, self._seeds_for_parts(len(self.layers)), strict=True):
+            draw_by(layer, None if seed is None else own)
 
     @property
     def _layers_inside(self) -> list[Layer]:
@@ -208,7 +211,7 @@ class Model(Assembled):
     def _entered(self, inputs, mask):
         """All arrays and masks of a call by number, with those of the inputs."""
         given = Names(self._names, "inputs").split(inputs)
-        arrays = [validation.given(one, f"the input {name!r}") for one, name in zip(given, self._names, strict=True)]
+        arrays = [validation.numbers(one, f"the input {name!r}") for one, name in zip(given, self._names, strict=True)]
         self._check_shapes([array.shape for array in arrays])
         missing = [None] * (len(self._shapes) - len(arrays))
         return [*arrays, *missing], [*Names(self._names, "mask").split(mask), *missing]

@@ -7,6 +7,7 @@ from typing import Any, Self
 from rnnkit.arguments import is_integer
 from rnnkit.hints import Config, CustomObjects, DType, Seed, Shape
 from rnnkit.layers.base import Layer
+from rnnkit.layers.stream import Stream
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.display import show_shape
 from rnnkit.layers.support.pullback import Gradients, Pullback
@@ -176,10 +177,16 @@ class Sequential(Assembled):
         """The inputs as an array, which the model is built for from here on."""
         if not self.layers:
             raise ValueError("expected a model with at least one layer, got none")
-        x = validation.given(inputs, "x")
+        x = validation.numbers(inputs, "x")
         if not self.built:
             self._build_with(x.shape, self.dtype or validation.precision_of(x))
         return x
+
+    def stream(self, batch: Any = 1) -> Stream:
+        """Return a stream, as `Model.stream`; a model of built layers is built for what the first one takes."""
+        if not self.built and self.layers and all(layer._is_built() for layer in self.layers):
+            self._build_with(self.layers[0]._input_shape, self.dtype or self.layers[0].dtype)
+        return super().stream(batch)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the last layer's output shape."""

@@ -315,7 +315,7 @@ class SubclassedLayer(Layer):
             found = [np.asarray(one) for one in array_leaves(given.inputs)]
             dtype = np.result_type(np.float32, *(one.dtype for one in found if one.dtype.kind == "f"))
             self._build_with(mapped(nested_arrays(given.inputs), np.shape), self.dtype or validation.floating(dtype))
-        given = given.with_arrays(lambda one: self._as_taken(validation.array(one, "x")))
+        given = given.with_arrays(lambda one: self._as_taken(validation.numbers(one, "x")))
         specifications = [((None, *one.shape[1:]), one.dtype) for one in given.arrays()]
         if any(one.ndim == 0 for one in given.arrays()):
             raise ValueError(f"expected arrays with a batch axis for {self.name!r}, got a number")

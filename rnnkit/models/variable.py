@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.layers.support import symbolic, validation
+from rnnkit.layers.support.repeats import weights_replaced
 from rnnkit.recording import weights_now
 from rnnkit.stored_weights import expanded
 
@@ -71,6 +72,7 @@ class Variable(np.lib.mixins.NDArrayOperatorsMixin):
         if type(array) is np.ndarray:
             array.flags.writeable = False
         self.value = array
+        weights_replaced()
 
     def _array(self) -> np.ndarray:
         if self.value is None:

@@ -219,7 +219,11 @@ class DeclaredCell(Cell):
         return spec
 
     def _starts_at_zero(self):
-        return type(self).get_initial_state is DeclaredCell.get_initial_state and not self.spec.initial
+        return self._starts_alike() and not self.spec.initial
+
+    def _starts_alike(self):
+        own = type(self).get_initial_state is DeclaredCell.get_initial_state
+        return own and not any(map(callable, self.spec.initial.values()))
 
     def _takes(self, name):
         return name in self.spec.optional

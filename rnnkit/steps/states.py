@@ -7,7 +7,7 @@ import numbers
 import numpy as np
 
 from rnnkit import allocation
-from rnnkit.arrays import has_shape, real
+from rnnkit.arrays import has_shape, in_precision, real
 from rnnkit.recording import copied
 
 
@@ -101,6 +101,7 @@ class StateSpec:
         for array, shape in zip(arrays, self.shapes, strict=True):
             if array.shape != (batch_size, *shape):
                 raise ValueError(f"expected {what} of shape {(batch_size, *shape)}, got {array.shape}")
+            in_precision(array, what)
             if _is_on_device(array) and array.dtype != dtype:
                 raise TypeError(f"expected {what} of {dtype} in a GPU's memory, got {array.dtype}; convert it first")
             flat.append(array.copy() if _is_on_device(array) else copied(array, dtype))

@@ -39,7 +39,7 @@ class Step:
         of_a_row += [(f"the draw {name!r}", shape) for name, shape in self.draws.items()]
         for what, shape in of_a_row:
             allocation.check(f"{what} of {self.name!r}", shape)
-        self.starts_at_zero = cell._starts_at_zero()
+        self.starts_at_zero, self.starts_alike = cell._starts_at_zero(), cell._starts_alike()
         self.starts_by_own_code = _starts_by_own_code(cell)  # rather than a user's, which may do anything
         self._probes: dict = {}
         self.by_row = False  # whether the step decides by values, and so is called with one row at a time

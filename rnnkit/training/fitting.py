@@ -136,8 +136,8 @@ class Fit:
         if isinstance(self.source, Iterable) and self.source.once is not None:
             raise ValueError(f"expected data that {optimizer.name!r} can look at again and again, got an iterator")
         counts = self._evaluated().counts  # builds the model, too
-        weight_options, arrays = model._weight_options(), model._arrays()
-        chosen = {name: arrays[name] for name in self.stepper.names()}
+        weight_options, names = model._weight_options(), self.stepper.names()
+        kept = _arrays_to_change(model, names)
 
         def function(weights):
             model._put_arrays(weights)
@@ -147,32 +147,34 @@ class Fit:
 
         def follow(iteration, weights, loss):
             model._put_arrays(weights)
+            reached = _arrays_to_change(model, names)
             self._end(self.initial_epoch + iteration, self._evaluated())
-            nonlocal chosen
-            chosen = weights
+            nonlocal kept
+            kept = reached
             if not self._stopped():
                 self.told.on_epoch_begin(self.initial_epoch + iteration + 1)
             return self._stopped()
 
         self.told.on_epoch_begin(self.initial_epoch)
         try:
-            chosen = optimizer.minimize(
-                function,
-                chosen,
-                {name: weight_options[name] for name in chosen},
-                self.epochs - self.initial_epoch,
-                follow,
-            )
+            start, options = ({name: of[name] for name in names} for of in (kept, weight_options))
+            optimizer.minimize(function, start, options, self.epochs - self.initial_epoch, follow)
         except FloatingPointError:
             if not self.told.terminates_on_nan:
                 raise
             self.told.on_train_batch_end(0, {"loss": np.nan})
         finally:
-            model._put_arrays(chosen)
+            model._put_arrays(kept)
 
     def _evaluated(self) -> Tally:
         with _states_aside(self.model):
             return self.model._tested(self.stepper, self.source.run())
+
+
+def _arrays_to_change(model, names) -> dict[str, np.ndarray]:
+    """What training changes: the weights of these names, and moving averages."""
+    moving = {id(array) for layer in model._all_layers() for array in layer._moving().values()}
+    return {name: array for name, array in model._arrays().items() if name in names or id(array) in moving}
 
 
 @contextlib.contextmanager

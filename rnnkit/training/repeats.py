@@ -16,10 +16,10 @@ from rnnkit.layers.support.repeats import (
     SURE,
     RepeatedCalls,
     Same,
+    Watched,
     are_own,
     call_states,
     copied_arrays,
-    facts_of,
     restore,
 )
 from rnnkit.optimizers.in_place import RecordedUpdate, UpdateInPlace
@@ -110,7 +110,8 @@ class Repeats:
 
     _kinds: dict[tuple, _Kind] = field(default_factory=dict)
     _in_place: UpdateInPlace | None = None
-    _facts: Any = None  # what the recordings depend on besides the batch
+    _watched: Watched = field(default_factory=Watched)  # the model: the recordings depend on it besides the batch,
+    _facts: Any = None  # and on these
     _loaded: Any = None  # the model, while its weights are in place
     _ahead: bool = False  # of the model: updates were made there
 
@@ -159,7 +160,7 @@ class Repeats:
         if self._loaded is model:
             return True
         arrays, weight_options = model._arrays(), model._weight_options()
-        facts = _facts(stepper, arrays, weight_options)
+        same, facts = self._watched.look(model), _facts(stepper, arrays, weight_options)
         if self._in_place is None:
             if optimizer._groups is None:  # nothing was trained so far
                 return False
@@ -167,7 +168,7 @@ class Repeats:
                 kind.refusal = f"it holds more than {LARGEST:,} bytes"
                 return False
             self._facts, self._in_place = facts, UpdateInPlace(optimizer)
-        elif facts != self._facts or self._in_place.known is not optimizer._groups:
+        elif not same or facts != self._facts or self._in_place.known is not optimizer._groups:
             self._kinds, self._facts, self._in_place = {}, None, None
             return False
         self._in_place.load(arrays)
@@ -270,7 +271,7 @@ def _facts(stepper: Stepper, arrays, weight_options) -> list:
     moving = {id(array) for layer in layers for array in layer._moving().values()}  # read at each repetition
     fixed = (array for name, array in arrays.items() if not weight_options[name].trainable)
     found += [Same(array) for array in fixed if id(array) not in moving]
-    return [*found, *facts_of(layers)]
+    return found
 
 
 def _arrays(batch: Batch) -> Iterator[np.ndarray]:

@@ -83,6 +83,12 @@ def test_a_chunk_of_the_result_takes_what_it_depends_on_and_no_more():
     assert sorted(seen) == [(1, 0), (1, 1)]
 
 
+def built():
+    layer = rk.GRU(2)
+    layer.build((None, None, 3))
+    return layer
+
+
 REFUSED = {
     "stateful": (lambda x: rk.GRU(2, stateful=True)(x), ValueError, "return_state=True"),
     "training": (lambda x: rk.GRU(2)(x, training=True), ValueError, "training=False"),
@@ -90,6 +96,7 @@ REFUSED = {
     "unknown chunks": (lambda x: rk.GRU(2)(x[x[:, 0, 0] > 0]), ValueError, r"x\.compute_chunk_sizes\(\)"),
     "complex": (lambda x: rk.GRU(2)(x.astype(complex)), TypeError, "real numbers"),
     "float16": (lambda x: rk.GRU(2)(x.astype("float16")), TypeError, "float16"),
+    "float16 of a built layer": (lambda x: built()(x.astype("float16")), TypeError, "float16"),
     "rank": (lambda x: rk.GRU(2)(x[0]), ValueError, r"expected x of shape \(batch, time, features\)"),
     "mask": (lambda x: rk.GRU(2)(x, mask=da.ones((3, 20))), ValueError, r"mask of shape \(6, 20\)"),
     "state": (lambda x: rk.GRU(2)(x, initial_state=[da.zeros((6, 3))]), ValueError, r"\(6, 2\), got \(6, 3\)"),

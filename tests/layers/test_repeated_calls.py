@@ -13,6 +13,7 @@ from matrix import same_bits
 import rnnkit as rk
 from rnnkit.layers.dot import Dot
 from rnnkit.layers.support import repeats
+from rnnkit.models.subclassed_layer import SubclassedLayer
 
 RNG = np.random.default_rng(0)
 ENOUGH = repeats._MET + repeats.SURE + 1  # calls until the next one is repeated
@@ -280,6 +281,23 @@ def test_code_of_the_users_runs_at_each_call():
     assert len({array.tobytes() for array in found}) == len(found) == len(started)
 
 
+@pytest.mark.parametrize("start", [1.5, lambda batch_size: np.full((batch_size, 3), 1.5)])
+def test_a_start_of_numbers_is_not_asked_for_at_each_call(start, monkeypatch):
+    @rk.cell(states={"h": 3}, initial={"h": start})
+    def started(x, states, weights):
+        h = 0.5 * states[0] + x
+        return h, h
+
+    layer, asked = warm(rk.RNN(started()), 2, 5, 3), []
+    assert is_repeated(layer) == [True]
+    own = type(layer.cell).get_initial_state
+    monkeypatch.setattr(type(layer.cell), "get_initial_state", lambda *given: asked.append(1) or own(*given))
+    layer(numbers(2, 5, 3))
+    assert len(asked) == (start != 1.5)
+    monkeypatch.undo()
+    check(layer, 2, 5, 3)
+
+
 def test_eager_calls_run_the_step():
     layer = warm(rk.RNN(rk.GRUCell(4)), 2, 5, 3)
     seen = []
@@ -531,3 +549,48 @@ def test_layers_of_a_model_that_are_exchanged():
     other.build((None, None, 4))
     model.layers[1] = other
     check(model, 2, 5, 3)
+
+
+def test_T13_layers_of_an_inner_model_that_are_exchanged():
+    inner = rk.Sequential([rk.GRU(4, return_sequences=True), rk.Dense(4), rk.Dense(2)])
+    model = warm(rk.Sequential([inner, rk.Dense(2)]), 2, 5, 3)
+    other = rk.Dense(2)
+    other.build((None, None, 4))
+    inner.layers[-1] = other
+    check(model, 2, 5, 3)
+    inner.layers.pop(1)
+    check(model, 2, 5, 3)
+
+
+def test_T13_a_weight_that_is_assigned():
+    class Scaled(SubclassedLayer):
+        def build(self, shape):
+            self.scale = self.add_weight(shape=shape[-1:], initializer="ones")
+
+        def call(self, x):
+            return x * self.scale
+
+    layer = warm(Scaled(), 2, 5, 3)
+    assert is_repeated(layer) == [True]
+    layer.scale.assign([2.0, 3.0, 4.0])
+    check(layer, 2, 5, 3)
+
+
+def test_another_layers_change_is_no_reason_to_look_closer(monkeypatch):
+    model, other = warm(rk.Sequential([rk.GRU(4), rk.Dense(1)]), 2, 5, 3), rk.Dense(2)
+    looked, facts_of = [], repeats.facts_of
+    monkeypatch.setattr(repeats, "facts_of", lambda layers: looked.append(layers) or facts_of(layers))
+    other.name = "another"
+    other(numbers(2, 3))
+    check(model, 2, 5, 3)
+    assert not looked
+    model.layers[1].name = "its own"
+    check(model, 2, 5, 3)
+    assert looked[0] == model._all_layers()
+
+
+def test_a_variable_turns_repetition_off(monkeypatch):
+    monkeypatch.setenv("RNNKIT_REPEAT", "0")
+    layer = warm_vjp(warm(rk.GRU(4), 2, 5, 3), 2, 5, 3)
+    assert is_repeated(layer) == repeats_vjps(layer) == ["RNNKIT_REPEAT=0 turns repetition off"]
+    check(layer, 2, 5, 3)

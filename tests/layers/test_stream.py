@@ -78,8 +78,12 @@ def whole(layer, x):
             one._kept = None
     found = [layer(x[:, : t + 1]) for t in range(x.shape[1])]
     if isinstance(found[0], list):
-        return [np.stack([one[i][:, -1] for one in found], axis=1) for i in range(len(found[0]))]
-    return np.stack([one[:, -1] if one.ndim == 3 else one for one in found], axis=1)
+        return [np.stack([last(one[i]) for one in found], axis=1) for i in range(len(found[0]))]
+    return np.stack([last(one) for one in found], axis=1)
+
+
+def last(outputs):
+    return outputs[:, -1] if outputs.ndim == 3 else outputs
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -223,6 +227,51 @@ def test_D8_a_step_that_is_skipped_is_a_masked_one(make, copied):
         same_bits([np.stack(found, axis=1)], [expected])
 
 
+def masked_branches():
+    x = rk.Input((None, 3))
+    steps = rk.LSTM(4, return_sequences=True)(rk.Masking()(x))
+    return rk.Model(x, [rk.Dense(2)(rk.Add()([steps, rk.Dense(4)(x)])), rk.GRU(3)(steps)])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: rk.Sequential([rk.Masking(), rk.GRU(4, return_sequences=True), rk.Dense(2)]),
+        lambda: rk.Sequential(
+            [rk.Dense(3, use_bias=False), rk.Masking(), rk.LSTM(4, return_sequences=True), rk.GRU(3)]
+        ),
+        lambda: rk.Sequential([rk.Masking(), rk.GRU(4, return_sequences=True, zero_output_for_mask=True), rk.GRU(4)]),
+        masked_branches,
+    ],
+)
+def test_D8_steps_that_a_layer_masks(make):
+    """Before a row's first used step, too, and together with rows that are skipped."""
+    model, x = make(), numbers(3, STEPS, 3)
+    x[RNG.random((3, STEPS)) < 0.5] = 0
+    x[0, :3] = 0
+    expected, stream = whole(model, x), model.stream(3)
+    same_bits(flat([by_steps(stream, x)]), flat([expected]))
+    assert is_repeated(stream)
+    stream.reset()
+    used = RNG.random((3, STEPS)) < 0.7
+    for t in range(STEPS):
+        stream.skip(np.flatnonzero(~used[:, t]))
+        found = stream.step(x[:, t])
+    same_bits(flat([found]), [last(one) for one in flat([model(x, mask=used)])])
+
+
+def test_D8_layers_that_are_built_make_a_model_that_is_streamed():
+    model, x = rk.Sequential([rk.Masking(), rk.GRU(4, return_sequences=True), rk.Dense(2)]), numbers(2, STEPS, 3)
+    expected = model(x)
+    same_bits([by_steps(rk.Sequential(model.layers[1:]).stream(2), x)], [expected])
+    with pytest.raises(ValueError, match="to be built before it is streamed"):
+        rk.Sequential([model.layers[1], rk.Dense(2)]).stream()
+    words = rk.Sequential([rk.Embedding(9, 3, mask_zero=True), rk.GRU(4)])
+    words(np.ones((2, 3), int))
+    with pytest.raises(ValueError, match=r"'embedding' \(Embedding\) makes a mask"):
+        words.stream()
+
+
 def test_out_is_written_and_results_are_the_callers():
     layer = rk.GRU(4, return_sequences=True)
     x = numbers(1, STEPS, 2)
@@ -268,6 +317,17 @@ def test_weights_and_attributes_that_change_count():
     layer.set_weights([0.5 * array for array in layer.get_weights()])
     stream.reset()
     same_bits([by_steps(stream, x)], [layer(x)])
+    model = rk.Sequential([layer, rk.Dense(4), rk.Dense(4, "tanh")])
+    model(x)
+    stream = model.stream()
+    by_steps(stream, x)
+    again = stream._again
+    rk.Dense(2).name = "another"
+    by_steps(stream, x)
+    assert stream._again is again
+    model.layers[1:] = model.layers[:0:-1]
+    stream.reset()
+    same_bits([by_steps(stream, x)], [model(x)])
 
 
 def test_D8_streams_are_independent_and_calls_are_too():
@@ -396,7 +456,6 @@ REFUSED = {
         [rk.Bidirectional(rk.GRU(4, return_sequences=True)), rk.Dense(1)]
     ),
     r"'flatten' \(Flatten\) needs whole sequences": lambda: rk.Sequential([rk.GRU(4), rk.Flatten()]),
-    r"'masking' \(Masking\) makes a mask": lambda: rk.Sequential([rk.Masking(), rk.GRU(4)]),
 }
 
 

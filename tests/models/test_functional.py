@@ -7,6 +7,7 @@ import xml.etree.ElementTree
 
 import numpy as np
 import pytest
+from matrix import same_bits
 
 import rnnkit as rk
 
@@ -635,3 +636,49 @@ def test_what_is_not_finite_is_named():
         model.fit(np.zeros((4, 3)), np.zeros((4, 2)), verbose=0)
     for one, other in zip(before, model.get_weights(), strict=True):
         same(one, other)
+
+
+def unseeded():
+    """Each public layer of one input that has weights, called on one of another, without seeds."""
+    x = rk.Input((5, 3))
+    steps = [
+        rk.Dense(3), rk.GRU(3, return_sequences=True), rk.Bidirectional(rk.LSTM(2, return_sequences=True)),
+        rk.TimeDistributed(rk.Dense(3)), rk.RNN([rk.GRUCell(2), rk.LSTMCell(3)], return_sequences=True),
+        rk.Conv1D(3, 2),
+        rk.LayerNormalization(gamma_initializer="random_normal"), rk.Sequential([rk.Dense(3), rk.Dropout(0.5)]),
+        rk.PReLU("random_normal"), rk.Dropout(0.5),
+    ]  # fmt: skip
+    y = x
+    for one in steps:
+        y = one(y)
+    return x, y, steps
+
+
+def test_P2_the_seed_of_a_model_draws_layers_without_their_own():
+    models = [rk.Model(*unseeded()[:2], seed=seed) for seed in (0, 0, 1)]
+    same_bits(models[0].get_weights(), models[1].get_weights())
+    data = np.random.default_rng(0).normal(size=(2, 5, 3))
+    same_bits([models[0](data, training=True)], [models[1](data, training=True)])
+    for name, array in models[0].weights.items():
+        zeros = not array.any() or np.all(array == 1) or name.endswith("bias")
+        assert zeros or not np.array_equal(array, models[2].weights[name]), name
+    x, steps = rk.Input((None, 3)), [rk.GRU(4, return_sequences=True), rk.Dense(2)]
+    chain = rk.Model(x, steps[1](steps[0](x)), seed=3)
+    other = rk.Sequential([rk.GRU(4, return_sequences=True), rk.Dense(2)], seed=3)
+    other.build((None, None, 3))
+    same_bits(chain.get_weights(), other.get_weights())
+
+
+def test_P2_a_model_leaves_weights_that_were_set_or_are_another_models():
+    x = rk.Input((None, 3))
+    layer, trained, own = rk.GRU(4, return_sequences=True), rk.Dense(2), rk.Dense(2, seed=5)
+    steps = layer(x)
+    first = rk.Model(x, steps)
+    y = trained(steps)
+    trained.set_weights([0.5 * one for one in trained.get_weights()])
+    z = own(y)
+    before = [one.get_weights() for one in (layer, trained, own)]
+    rk.Model(first.inputs, first.outputs, seed=0)
+    rk.Model(x, z, seed=0)
+    for one, weights in zip((layer, trained, own), before, strict=True):
+        same_bits(one.get_weights(), weights)

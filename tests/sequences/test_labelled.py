@@ -9,6 +9,7 @@ import pytest
 from matrix import same_bits
 
 import rnnkit as rk
+from rnnkit.models.subclassed_layer import SubclassedLayer
 
 A = np.random.default_rng(0).normal(size=(4, 6, 3)).astype("float32")
 
@@ -36,6 +37,83 @@ def test_X20_dimensions_are_found_by_name(xr, order, backwards):
     assert y.time.values.tolist() == (np.arange(6) * 10).tolist()[:: -1 if backwards else 1]
     assert y.station.values.tolist() == list("abcd") and y.lat.values.tolist() == h.lat.values.tolist() == [1, 2, 3, 4]
     assert "feature" not in y.coords and "time" not in h.coords
+
+
+class Own(SubclassedLayer):
+    def __init__(self):
+        super().__init__(seed=0)
+        self.inside = rk.GRU(4, return_sequences=True)
+
+    def call(self, x, mask=None):
+        return self.inside(x, mask=mask)
+
+
+LAYERS = {
+    "a class": Own,
+    "LSTM": lambda: rk.LSTM(4, return_sequences=True, return_state=True, go_backwards=True, seed=0),
+    "the last output": lambda: rk.GRU(4, seed=0),
+    "Bidirectional": lambda: rk.Bidirectional(rk.GRU(4, return_sequences=True), merge_mode=None, seed=0),
+    "Dense": lambda: rk.Dense(2, seed=0),
+    "Permute": lambda: rk.Permute((2, 1)),
+    "Flatten": lambda: rk.Flatten(),
+    "Sequential": lambda: rk.Sequential([rk.GRU(4, return_sequences=True), rk.Dense(2)], seed=0),
+    "Model": lambda: rk.Model(x := rk.Input((6, 3)), [rk.Dense(2, seed=0)(x), rk.GRU(2, seed=0)(x)]),
+}
+
+
+def flat(found):
+    return [leaf for one in found for leaf in flat(one)] if isinstance(found, (list, tuple)) else [found]
+
+
+def like(outputs, arrays):
+    """Cotangents in another order of dimensions than the outputs."""
+    if isinstance(outputs, (list, tuple)):
+        return [like(one, arrays) for one in outputs]
+    return outputs.copy(data=next(arrays)).transpose(*outputs.dims[::-1])
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(("station", "time", "feature"))))
+@pytest.mark.parametrize("name", LAYERS)
+def test_X20_a_gradient_reads_and_gives_dimensions_by_name(xr, name, order):
+    layer, x = LAYERS[name](), data_array(xr, order)
+    mask = np.arange(6) < np.array([[6], [2], [3], [4]])
+    named = xr.DataArray(mask.T, dims=("time", "station"))
+    more = ({"mask": named}, {"mask": mask}) if name != "Flatten" else ({}, {})
+    expected, pullback = layer.vjp(A, **more[1])
+    outputs, named_pullback = layer.vjp(x, **more[0])
+    same_bits([one.values for one in flat(outputs)], flat(expected))
+    for one, of_call in zip(flat(outputs), flat(layer(x, **more[0])), strict=True):
+        assert one.identical(of_call)
+    d = [np.random.default_rng(1).normal(size=one.shape).astype("float32") for one in flat(expected)]
+    wanted = pullback(like_arrays(expected, iter(d)))
+    for cotangents in (like(outputs, iter(d)), like_arrays(expected, iter(d))):
+        g = named_pullback(cotangents)
+        same_bits([g.x.transpose("station", "time", "feature").values], [wanted.x])
+        assert g.x.dims == order and g.x.coords.equals(x.coords)
+        same_bits(list(g.weights.values()), list(wanted.weights.values()))
+    if isinstance(outputs, xr.DataArray):
+        with pytest.raises(ValueError, match="expected d_outputs with the dimensions"):
+            named_pullback(outputs.rename(station="town"))
+        with pytest.raises(ValueError, match="expected d_outputs with the coordinates"):
+            named_pullback(outputs.isel(station=slice(None, None, -1)))
+
+
+def like_arrays(outputs, arrays):
+    return [like_arrays(one, arrays) for one in outputs] if isinstance(outputs, (list, tuple)) else next(arrays)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(("station", "time", "feature"))))
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("both", [False, True])
+def test_X20_a_trajectory_reads_and_gives_dimensions_by_name(xr, order, backwards, both):
+    layer = rk.LSTM(4, go_backwards=backwards, seed=0)
+    layer = rk.Bidirectional(layer) if both else layer
+    found, expected = flat(layer.trajectory(data_array(xr, order))), flat(layer.trajectory(A))
+    same_bits([one.values for one in found], expected)
+    turned = [backwards] * 3 + [not backwards] * 2 * both
+    for one, own in zip(found, turned, strict=True):
+        assert one.dims == ("station", "time", "unit")
+        assert one.time.values.tolist() == (np.arange(6) * 10).tolist()[:: -1 if own else 1]
 
 
 def test_layers_models_and_masks(xr):

@@ -8,6 +8,7 @@ import threading
 
 import numpy as np
 import pytest
+from matrix import same_bits
 
 import rnnkit as rk
 from rnnkit.callbacks import Callback, EarlyStopping, LambdaCallback, ReduceLROnPlateau, TerminateOnNaN
@@ -1051,6 +1052,30 @@ def test_T7_a_share_of_a_file_is_that_of_its_array():
         for model, kind in zip(models, (np.asarray, OnDisk), strict=True)
     ]
     assert told[0] == told[1] and same(*models)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "lbfgs"])
+@pytest.mark.parametrize("wrong", ["x", "y", "a gradient"])
+def test_T5_moving_averages_stay_where_a_fit_fails(optimizer, wrong, rng):
+    """Also where the first part of the rows is fine, and after some iterations."""
+    root = wrong == "a gradient"
+    model = rk.Sequential([rk.BatchNormalization(), rk.Dense(1)], seed=0, dtype="float64")
+    model.compile(optimizer, lambda y, p: np.mean(np.sqrt(np.abs(p - y)) if root else (p - y) ** 2, -1))
+    data = {"x": rng.normal(size=(12, 3)), "y": rng.normal(size=(12, 1))}
+    if root:  # whose slope at 0 is infinite
+        data["y"][:] = 0
+        model.build((None, 3))
+        model.set_weights([0.0 * one for one in model.get_weights()])
+    else:
+        model.fit(**data, batch_size=12, epochs=3, verbose=0)
+        bad = data[wrong].copy()
+        bad[11] = np.nan
+    before, rows = model.get_weights(), 6 if optimizer == "lbfgs" else 12
+    with pytest.raises(FloatingPointError, match="no weight was changed"):
+        model.fit(**data if root else data | {wrong: bad}, batch_size=rows, epochs=2, shuffle=False, verbose=0)
+    same_bits(model.get_weights(), before)
+    if not root:
+        assert np.isfinite(model.fit(**data, batch_size=12, epochs=2, verbose=0).history["loss"]).all()
 
 
 def test_T10_lbfgs_counts_epochs_and_keeps_what_it_reached():

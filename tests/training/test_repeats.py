@@ -606,3 +606,12 @@ def test_a_large_model_is_not_held_in_place():
     model = compiled(sequential(gru(), dense(600), dense(600), dense()))
     run(model)
     assert model._repeats._in_place is None
+
+
+def test_a_variable_turns_repetition_off(monkeypatch):
+    monkeypatch.setenv("RNNKIT_REPEAT", "0")
+    model = small()
+    run(model)
+    refusals = {kind.refusal for kind in model._repeats._kinds.values()}
+    assert "RNNKIT_REPEAT=0 turns repetition off" in refusals
+    assert not any(kind.recorded for kind in model._repeats._kinds.values())

@@ -67,7 +67,7 @@ class NormalEquations:
         from scipy.linalg.blas import dgemm
 
         self.moment += dgemm(1.0, features.T, targets.T, trans_b=True)
-        self.shared = self._added(self.shared, features[whole])
+        self.shared = self._added(self.shared, features if whole.all() else features[whole])
 
     def _added(self, gram, features) -> np.ndarray:
         """A matrix with the squares of more rows."""

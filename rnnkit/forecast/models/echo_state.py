@@ -96,7 +96,8 @@ class Reader(NamedTuple):
             states = reached
             for number, equations in parts.items():
                 rows = use[:, block] == number
-                equations.add(features[rows], targets[:, block][rows] - z[:, block][rows][:, None])
+                flat = features.reshape(rows.size, -1) if rows.all() else features[rows]  # copies take longer than sums
+                equations.add(flat, targets[:, block][rows] - z[:, block][rows][:, None])
         return states
 
 

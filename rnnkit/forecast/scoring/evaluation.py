@@ -21,7 +21,10 @@ def evaluate(
     season: int = 1,
     models: Sequence[str] | None = None,
     level: Sequence[float] | None = None,
-    names: Sequence[str] = Columns(),
+    *,
+    id: str = "unique_id",
+    time: str = "ds",
+    target: str = "y",
 ) -> Any:
     """Score the forecasts of a table.
 
@@ -38,8 +41,8 @@ def evaluate(
         By default all columns that are no edges.
     level : sequence of float, optional
         Bands, in percent; by default all that there are.
-    names : Columns
-        What the columns of ids, times and values are called, as in ``("shop", "month", "sold")``.
+    id, time, target : str
+        What the columns of ids, times and values are called, as in `Auto.fit`.
 
     Returns
     -------
@@ -63,11 +66,11 @@ def evaluate(
     """
     from rnnkit.forecast.data import native_tables
 
-    called, season = Columns(*names), positive_integer(season, "season")
+    called, season = Columns(id, time, target), positive_integer(season, "season")
     table = native_tables.opened(frame, "the forecasts")
     edges = {name: match for name in table.columns if (match := _EDGE.fullmatch(name))}
     if "cutoff" in table.columns:
-        native_tables.check_columns(table, [called.time], "the forecasts", "; names= gives other names")
+        native_tables.check_columns(table, [called.time], "the forecasts", "; time= gives another name")
     if models is None:
         models = [name for name in table.columns if name not in (*called, "cutoff", *edges)]
     if not models:

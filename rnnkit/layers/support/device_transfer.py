@@ -92,7 +92,11 @@ def crossing(method):
 
     @functools.wraps(method)
     def called(self, *arguments, **keywords):
-        first = first_on_device(arguments[0] if arguments else keywords.get(inputs))
+        given = arguments[0] if arguments else keywords.get(inputs)
+        named = type(given) is not np.ndarray and method.__name__ in ("vjp", "trajectory")
+        if named and (found := self._by_names(method, arguments, keywords)) is not None:
+            return found
+        first = first_on_device(given)
         if first is None and first_on_device((*arguments, *keywords.values())) is None:
             if (handler := handler_of((*arguments, *keywords.values()))) is not None:
                 return handler.answer(self, method, arguments, keywords)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,16 +17,57 @@ if TYPE_CHECKING:
 
 
 def called(layer: Layer, call: Callable, arguments: tuple, keywords: dict):
-    """What a call on a DataArray gives; None if its first argument isn't one, or is a table of rows."""
-    first = arguments[0] if arguments else keywords.get(call.__code__.co_varnames[1])
+    """What a call, a vjp or a trajectory on a DataArray gives; None if its first argument isn't one, or is a table."""
+    names, count = call.__code__.co_varnames, call.__code__.co_argcount  # without names, of a class of the user's
+    first: Any = arguments[0] if arguments else keywords.get(names[1])
     if not is_labelled(first) or (x := ordered(layer, first)) is None:
         return None
-    bound = inspect.signature(call).bind(layer, *arguments, **keywords).arguments
-    more = dict(list(bound.items())[2:])
+    more = dict(zip(names[2:count], arguments[1:], strict=False)) | keywords
+    rest = arguments[max(count - 1, 1) :]
+    if not arguments:
+        del more[names[1]]
     if "mask" in more:
         more["mask"] = in_chunks(beside(more["mask"], x, "mask"))
     chunked = in_chunks(x)
-    return named(layer, layer(x.values if isinstance(chunked, StoredRows) else chunked, **more), x)
+    found = getattr(layer, call.__name__)(x.values if isinstance(chunked, StoredRows) else chunked, *rest, **more)
+    if call.__name__ == "trajectory":
+        return _trajectory(layer, found, x)
+    if call.__name__ == "vjp":
+        return _with_pullback(layer, found, x, first.dims)
+    return named(layer, found, x)
+
+
+def _trajectory(layer, found, x):
+    """Outputs and states of each step as DataArrays, in the order in which the layer, or each half of it, went."""
+    outputs, states = found
+    one, other = (getattr(layer, half, layer).go_backwards for half in ("forward_layer", "backward_layer"))
+    half = len(leaves(states)) // 2
+    turned = iter([one] * (len(leaves(outputs)) + half) + [other] * (half + 1))
+    return mapped(found, lambda array: labelled(array, x, (None, None), next(turned)))
+
+
+def _with_pullback(layer, found, x, dims):
+    """Outputs as DataArrays, and a pullback that takes and gives such; `dims` are those of the input as it came."""
+    outputs, pullback = named(layer, found[0], x), found[1]
+
+    def like_input(gradients):
+        if gradients.x is None:
+            return gradients
+        return replace(gradients, x=x.copy(data=gradients.x).rename(None).transpose(*dims))
+
+    pullback.take, pullback.give = lambda d: _like(d, outputs), like_input
+    return outputs, pullback
+
+
+def _like(given, outputs):
+    """Cotangents, nested as outputs are, with the dimensions of DataArrays in their order."""
+    if isinstance(outputs, (list, tuple)) and isinstance(given, (list, tuple)) and len(given) == len(outputs):
+        return [_like(one, like) for one, like in zip(given, outputs, strict=True)]
+    if not is_labelled(given) or not is_labelled(outputs):
+        return given
+    if set(given.dims) != set(outputs.dims):
+        raise ValueError(f"expected d_outputs with the dimensions {outputs.dims}, as the outputs', got {given.dims}")
+    return beside(given, outputs, "d_outputs").transpose(*outputs.dims).values
 
 
 def ordered(layer: Layer, x):

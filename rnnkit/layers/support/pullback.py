@@ -71,6 +71,7 @@ class Pullback:
         self._shapes, self.dtype = _shapes(outputs), dtype
         self.pull, self.pull_weights = pull, pull_weights or pull
         self._stream = _stream(outputs)
+        self.take: Callable = lambda d_outputs: d_outputs  # as plain arrays
         self.give: Callable[[Gradients], Gradients] = lambda gradients: gradients  # as the kind of the call's inputs
 
     def __call__(self, d_outputs) -> Gradients:
@@ -88,7 +89,7 @@ class Pullback:
         TypeError
             For what isn't real numbers.
         """
-        return self.give(self.pull(self.flat(d_outputs)))
+        return self.give(self.pull(self.flat(self.take(d_outputs))))
 
     def flat(self, d_outputs) -> list:
         """Cotangents as `pull` takes them, checked and cast."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnkit.layers.support.repeated_gradients import RepeatedVJPs
-from rnnkit.layers.support.repeats import RepeatedCalls, assigned
+from rnnkit.layers.support.repeats import RepeatedCalls, weights_replaced
 from rnnkit.layers.support.weight_files import check_built
 from rnnkit.stored_weights import KINDS, Stored, StoredWeight, all_expanded
 
@@ -32,7 +32,7 @@ def quantize(layer: Layer, dtype: str | None) -> None:
         one._execution.store_weights(dtype or "")
     for one in layer._all_layers():  # recordings hold copies of the weights
         one._repeated_calls, one._repeated_vjps = RepeatedCalls(), RepeatedVJPs()
-    assigned("weights")
+    weights_replaced()
 
 
 def _weights_for(layer, cell, dtype: str | None) -> dict[str, np.ndarray]:

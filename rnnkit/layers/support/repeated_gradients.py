@@ -76,7 +76,7 @@ class RepeatedVJPs(RepeatedCalls):
         return same and drew_nothing  # a call that is done once more would draw something else
 
     def _repeat(self, kind, layer, call, arrays, arguments, keywords):
-        way, weights = kind.way, self._weights
+        way, weights = kind.way, self._watched.weights
         arguments, keywords = copied_arrays(arguments), {n: copied_arrays(one) for n, one in keywords.items()}
         saved = arrays_in([arguments, list(keywords.values())])
         for operation in way.forward:

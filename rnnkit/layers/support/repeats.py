@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import is_not
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,25 +28,100 @@ _MOST = 8  # kinds of a layer's calls; what comes then is done the ordinary way
 _LONGEST = 16  # entries of a list among the arguments: one of numbers may be long
 _LARGEST = 1 << 20  # bytes of a recorded call, which stay in memory as long as the layer
 
-# Attributes that a call sets itself, and no call depends on but those of stateful layers, which aren't repeated.
-_PASSING = {"_kept", "_generator", "_repeated_calls", "_repeated_vjps"}
+# Attributes that no recording depends on: a call sets them itself, and stateful layers aren't repeated; fit sets them.
+_PASSING = {"_kept", "_generator", "_repeated_calls", "_repeated_vjps", "_assigned", "history", "stop_training"}
+# Those that aren't compared, but the weights in them and the executors; the rest is what users train with.
+_APART = {*_PASSING, "_own", "_table", "_rows", "_execution", "_graphs", "_compiled", "_repeats", "_repeated_tests"}
+
+
+_PLAIN = {bool, int, str, type(None)}
 
 
 class _Changes:
-    """What stands for the last assignment to any layer there is: recordings look closer only if that is another one."""
+    """Numbers of the last assignment to any layer there is, and to any weight: who has them needn't look closer."""
 
-    last = object()
-
-
-def assigned(name: str) -> None:
-    """An attribute of a layer, or its weights, have become others just now."""
-    if name not in _PASSING:
-        _Changes.last = object()
+    numbers = itertools.count(1)
+    last = weights = 0
 
 
-def last_assignment() -> object:
-    """What is known of layers is so as long as this is the same."""
-    return _Changes.last
+class Assigned:
+    """The number of the last assignment to an attribute of a layer."""
+
+    __slots__ = ("last",)
+
+    def __init__(self) -> None:
+        self.last = 0
+
+    def __reduce__(self):
+        return type(self), ()  # numbers are this process's
+
+
+def assigned(layer: Layer, name: str) -> None:
+    """An attribute of a layer has become another just now."""
+    if name not in _PASSING and (own := vars(layer).get("_assigned")) is not None:
+        own.last = _Changes.last = next(_Changes.numbers)
+
+
+def weights_replaced() -> None:
+    """Some layer's weights have become others just now."""
+    _Changes.weights = _Changes.last = next(_Changes.numbers)
+
+
+class Watched:
+    """What a layer was when it was last looked at.
+
+    Only an assignment to it, or to a layer inside, lets it be compared in all that `facts_of` says.
+
+    Attributes
+    ----------
+    weights : list of ndarray
+        Those that aren't stored in fewer bits.
+    """
+
+    def __init__(self) -> None:
+        self._layer: Callable[[], Layer | None] = lambda: None  # a shallow copy has this, too
+        self._last = self._last_weights = -1
+        self._numbers: list[tuple[Assigned, int]] = []
+        self._lists: list[list] = []  # attributes that may be changed in place, as a model's layers
+        self._entries: list[list[int]] = []  # whose these are by identity,
+        self._alive: list[list] = []  # which is theirs as long as they live
+        self._facts: list | None = None
+        self._kinds: list = []
+        self.weights: list = []
+
+    def is_untouched(self, layer: Layer) -> bool:
+        """Whether nothing has happened to any layer since `look`."""
+        if self._last != _Changes.last or self._layer() is not layer:
+            return False
+        return not self._lists or not self._differs_in_place()
+
+    def _differs_in_place(self) -> bool:
+        return [list(map(id, one)) for one in self._lists] != self._entries
+
+    def look(self, layer: Layer) -> bool:
+        """Whether it is what it was at the last look, but for the numbers of `weights`."""
+        last, last_weights = _Changes.last, _Changes.weights
+        facts, kinds = self._facts, self._kinds
+        if (
+            self._layer() is not layer
+            or self._differs_in_place()
+            or any(own.last != then for own, then in self._numbers)
+        ):
+            layers, self._layer, self._last_weights = layer._all_layers(), weakref.ref(layer), -1
+            self._numbers = [(one._assigned, one._assigned.last) for one in layers]
+            found = ((name, value) for one in layers for name, value in vars(one).items())
+            self._lists = [value for name, value in found if type(value) is list and name[0] != "_"]
+            self._alive = [list(one) for one in self._lists]
+            self._entries = [list(map(id, one)) for one in self._alive]
+            self._facts = facts_of(layers)
+        if self._last_weights != last_weights:
+            held = layer._held_arrays().values()
+            arrays = [array for array in held if not isinstance(array, StoredWeight)]
+            self._kinds = [Same(one) if isinstance(one, StoredWeight) else (one.shape, one.dtype) for one in held]
+            if len(arrays) != len(self.weights) or any(map(is_not, arrays, self.weights)):
+                self.weights = arrays
+        self._last, self._last_weights = last, last_weights
+        return facts is None or (facts == self._facts and kinds == self._kinds)
 
 
 @dataclass(eq=False)
@@ -97,13 +174,7 @@ class RepeatedCalls:
     def __init__(self) -> None:
         self._kinds: dict[tuple, _Kind] = {}
         self._lock = threading.Lock()
-        self._layer: Callable[[], Layer | None] = lambda: (
-            None
-        )  # whose recordings these are: a shallow copy has them, too
-        self._last: object = None
-        self._inside: list | None = None  # the layers of a model, whose list may be changed in place
-        self._facts: list | None = None
-        self._weights: list = []
+        self._watched = Watched()
 
     def __reduce__(self):
         return type(self), ()  # recordings are memory of this process
@@ -137,15 +208,12 @@ class RepeatedCalls:
             mine = self._lock.acquire(blocking=False)
             if not mine:  # another thread is in here
                 return None
-            if (
-                self._last is not _Changes.last
-                or self._layer() is not layer
-                or self._inside != layer.__dict__.get("layers")
-            ) and not self._is_as_before(layer):
+            if not self._watched.is_untouched(layer) and not self._watched.look(layer):
+                self._kinds = {}
                 return None
             if kind.agreed < SURE:
                 return self._try(kind, layer, call, arrays, arguments, keywords)
-            kind.take(arrays, self._weights)
+            kind.take(arrays, self._watched.weights)
             return self._repeat(kind, layer, call, arrays, arguments, keywords)
         except Unrepeatable:
             return None
@@ -157,25 +225,9 @@ class RepeatedCalls:
         """Whether a list as the first argument may be one of sequences."""
         return layer._takes_sequences()
 
-    def _is_as_before(self, layer) -> bool:
-        """Whether the layer is what it was when calls were recorded, but for its weights; else all recordings go."""
-        last, held = _Changes.last, layer._held_arrays().values()
-        arrays = [array for array in held if not isinstance(array, StoredWeight)]
-        facts = [*facts_of(layer._all_layers()), *((array.shape, array.dtype) for array in arrays)]
-        facts += [Same(array) for array in held if isinstance(array, StoredWeight)]
-        same = facts == self._facts or self._facts is None
-        if len(arrays) != len(self._weights) or any(a is not b for a, b in zip(arrays, self._weights, strict=True)):
-            self._weights = arrays
-        self._facts, self._last, self._layer = facts, last, weakref.ref(layer)
-        inside = layer.__dict__.get("layers")
-        self._inside = None if inside is None else list(inside)
-        if not same:
-            self._kinds = {}
-        return same
-
     def _try(self, kind: _Kind, layer, call, arrays, arguments, keywords):
         """Do a call the ordinary way, and see whether a recording gives the same bits."""
-        if sum(array.nbytes for array in (*arrays, *self._weights)) > _LARGEST:
+        if sum(array.nbytes for array in (*arrays, *self._watched.weights)) > _LARGEST:
             kind.refusal = f"it holds more than {_LARGEST:,} bytes"
             return None
         layers = layer._all_layers()
@@ -189,7 +241,7 @@ class RepeatedCalls:
             else:
                 kind.recording.spoil()
                 kind.has = None
-                kind.take(arrays, self._weights)
+                kind.take(arrays, self._watched.weights)
                 kind.recording.repeat()
             if not self._agrees(kind, found, before == after):
                 kind.refusal = "it gives other bits than the ordinary way"
@@ -210,11 +262,11 @@ class RepeatedCalls:
         arguments, keywords = copied_arrays(arguments), {n: copied_arrays(one) for n, one in keywords.items()}
         recording = kind.recording = Recording(_LARGEST)
         kind.places = arrays_in([arguments, list(keywords.values())])
-        memory = {id(array): np.array(array) for array in self._weights}  # layers in several places have one
-        kind.weights, kind.has = [memory[id(array)] for array in self._weights], self._weights
+        memory = {id(array): np.array(array) for array in self._watched.weights}  # layers in several places have one
+        kind.weights, kind.has = [memory[id(array)] for array in self._watched.weights], self._watched.weights
         recording.give(*kind.places)
         recording.give(*kind.weights, rarely=True)
-        with recording, standing_in(zip(self._weights, kind.weights, strict=True)):
+        with recording, standing_in(zip(self._watched.weights, kind.weights, strict=True)):
             self._record(kind, layer, call, arguments, keywords)
         if not all(recording.knows(array) for array in arrays_in(kind.found)):
             raise Unrepeatable("what it gives isn't computed by recorded operations")
@@ -275,8 +327,20 @@ def facts_of(layers) -> list:
     for layer in layers:
         execution = getattr(layer, "_execution", None)
         found += [weakref.ref(layer), Same(getattr(execution, "executors", None))]  # weakly: it has the recordings
-        found.append({n: value for n, value in vars(layer).items() if isinstance(value, (bool, int, float, str))})
+        found.append({name: _fact(value) for name, value in vars(layer).items() if name not in _APART})
     return found
+
+
+def _fact(value):
+    """What is equal as long as an attribute is the same: numbers and text by what they say, objects by identity."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return kind, value
+    if kind is float:
+        return kind, repr(value)  # which tells 0 from -0, and finds NaN the same
+    if kind in (list, tuple):
+        return kind, [_fact(one) for one in value]
+    return weakref.ref(value) if "_assigned" in getattr(value, "__dict__", ()) else Same(value)  # a layer weakly
 
 
 def call_states(layers) -> dict:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,11 +15,11 @@ class Running(Protocol):
         """The states that a layer's step starts from; None for the layer's own."""
 
     def end(
-        self, states: tuple[np.ndarray, ...], initial: tuple[np.ndarray, ...], outputs: np.ndarray, zero_masked: bool
+        self, states: tuple[np.ndarray, ...], initial: tuple[np.ndarray, ...], outputs: np.ndarray, mask: Any
     ) -> None:
         """Take the states after that step, those that it started from, and what the layer puts out.
 
-        Unless it puts out zeros there, `outputs` gets in masked rows what the layer put out at the step before.
+        In the rows that a mask ``(B, 1)`` leaves out, `outputs` gets what the layer put out at the step before.
         """
 
 

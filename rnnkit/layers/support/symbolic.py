@@ -7,6 +7,7 @@ import itertools
 import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
+from operator import is_
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _order = itertools.count()
 LAST_CALLS: weakref.WeakKeyDictionary[Layer, weakref.ref[Node]] = weakref.WeakKeyDictionary()  # while models last
+# What a layer was built for by its first symbolic call, and its weights then, until a model has it.
+_DRAWN: weakref.WeakKeyDictionary[Layer, tuple] = weakref.WeakKeyDictionary()
 
 # What reads the `call` of a layer that is written as a class, in this thread; it makes tensors of arrays.
 tracing: ContextVar[Any] = ContextVar("rnnkit_tracing", default=None)
@@ -383,6 +386,7 @@ def record(layer, call, arguments, keywords):
     shape = mapped(x, lambda tensor: tensor.shape)
     if layer.built:
         layer._check_shape(layer._shape(shape))
+    fresh = not any(one.built for one in layer._all_layers())
     with layer._all_or_nothing():
         trace = tracing.get()
         layer._build_with(shape, layer.dtype or (precision(leaves(x)) if trace is None else trace.dtype))
@@ -391,7 +395,22 @@ def record(layer, call, arguments, keywords):
         shapes, dtype = layer._given_for(node, shape)
         result = node.give(shapes, dtype, layer.name)
     LAST_CALLS[layer] = weakref.ref(node)
+    if fresh:
+        _DRAWN[layer] = shape, list(layer._held_arrays().values())
     return result
+
+
+def draw_by(layer, sequence) -> None:
+    """Draw a layer by the seed of a model, unless it has its own, or was in a model, or other weights, before."""
+    shape, arrays = _DRAWN.pop(layer, (None, []))
+    untouched = shape is not None and all(map(is_, arrays, layer._held_arrays().values()))
+    if sequence is None or layer._given_seed is not None or not untouched:
+        return
+    dtype = layer.dtype
+    for one in layer._all_layers():
+        one._forget()
+    layer._adopt_seed(sequence)
+    layer._build_with(shape, dtype)
 
 
 def _tensors(layer, name, nested):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arguments import integer
-from rnnkit.arrays import real
+from rnnkit.arrays import floating, in_precision, real
 from rnnkit.backends.cuda.memory import interop
 from rnnkit.backends.cuda.memory.array import DeviceArray, upload
 from rnnkit.recording import copied, repeated
@@ -27,6 +27,17 @@ def given(value, what: str, stream: int | None = None) -> Any:
     return interop.take(value, what, interop.stream_of(value) if stream is None else stream)
 
 
+def numbers(value, what: str) -> Any:
+    """As `given`, of what a layer computes with: integers, float32 or float64.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `given`; and for any other precision.
+    """
+    return in_precision(given(value, what), what)
+
+
 def moved(value, stream: int | None) -> Any:
     """`value` on the host, or with a stream in a GPU's memory."""
     if stream is None:
@@ -40,24 +51,6 @@ def reshapeable(x) -> Any:
 
 
 array = real  # of the host's memory: what every layer calls it by
-
-
-def floating(dtype) -> np.dtype:
-    """The precision a layer computes in, float32 or float64.
-
-    Raises
-    ------
-    TypeError
-        For any other dtype.
-    """
-    try:
-        found = np.dtype(dtype)
-    except TypeError:
-        raise TypeError(f"expected dtype float32 or float64, got {dtype!r}") from None
-    if found.kind != "f" or found.itemsize not in (4, 8):
-        instead = "float64" if found.itemsize > 8 else "float32"
-        raise TypeError(f"expected dtype float32 or float64, got {found}; convert with astype(np.{instead})")
-    return np.dtype("float32" if found.itemsize == 4 else "float64")
 
 
 def precision_of(x: np.ndarray) -> np.dtype:
@@ -162,7 +155,7 @@ def constants(value, batch_size: int, dtype: np.dtype) -> tuple[np.ndarray, ...]
     """
     if not isinstance(value, (list, tuple)):
         raise TypeError(f"expected constants to be a list of arrays, got {type(value).__name__}")
-    found = tuple(given(one, "constants") for one in value)
+    found = tuple(numbers(one, "constants") for one in value)
     for one in found:
         if one.ndim == 0 or one.shape[0] != batch_size:
             raise ValueError(

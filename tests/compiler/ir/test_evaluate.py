@@ -55,6 +55,12 @@ ROWS |= {
 }  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def recordings(monkeypatch):
+    """These are about recordings, which are off beside them."""
+    monkeypatch.delenv("RNNKIT_REPEAT")
+
+
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", ROWS)

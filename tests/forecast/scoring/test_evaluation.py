@@ -106,7 +106,7 @@ def test_models_and_levels_are_chosen(tables):
 
 def test_a_single_series_has_no_ids():
     table = pd.DataFrame({"t": [1, 2], "v": [1.0, 3.0], "M": [2.0, 5.0]})
-    found = evaluate(table, names=("unique_id", "t", "v"))
+    found = evaluate(table, time="t", target="v")
     assert list(found.columns) == ["metric", "M"]
     assert found.M[:2].tolist() == pytest.approx([1.5, np.sqrt(2.5)])
 

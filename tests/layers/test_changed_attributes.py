@@ -1,0 +1,138 @@
+"""Attributes that change after calls were repeated: as of a layer of which no call was repeated."""
+
+import copy
+
+import numpy as np
+import pytest
+from matrix import flat, same_bits
+from public_layers import LAYERS, public_layers
+
+import rnnkit as rk
+from rnnkit.layers.base import Layer
+from rnnkit.layers.support import repeats
+
+OFTEN = repeats._MET + repeats.SURE + 1  # calls until the next one is repeated
+WORDS = {"valid": "same", "same": "valid", "concat": "sum", "dot": "concat", "numpy:multiply": "numpy:add"}
+APART = ("built", "dtype", "stateful", "_initializer", "_regularizer", "_constraint")  # states, and what a build reads
+
+each_layer = pytest.mark.parametrize("name", LAYERS)
+
+
+def test_every_public_layer_is_here():
+    assert set(LAYERS) == set(public_layers())
+
+
+def halved(x):
+    return 0.5 * x
+
+
+def others(value):
+    """Values for an attribute in place of its own; not all of them need be valid."""
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, int):
+        return [value + 1]
+    if isinstance(value, float):
+        return [0.5 * value + 0.1]
+    if isinstance(value, str):
+        return [WORDS[value]] if value in WORDS else []
+    if isinstance(value, (list, tuple)) and value and all(type(one) is int for one in value):
+        return [value[::-1], type(value)(one % 2 + 1 for one in value)]
+    if isinstance(value, list) and len(value) > 1 and not isinstance(value[0], Layer):
+        return [[*value[:-1], 3.0]]
+    return [1] if value is None else [halved] if callable(value) and hasattr(value, "__code__") else []
+
+
+def changes(layer):
+    """What may be changed of a layer and of those inside: the place, the name, the value, and whether in place."""
+    for i, one in enumerate(layer._all_layers()):
+        for name, value in vars(one).items():
+            if name[0] != "_" and not name.endswith(APART):
+                for other in others(value):
+                    yield from [(i, name, other, in_place) for in_place in (False, True)[: 1 + (type(value) is list)]]
+
+
+def change(layer, place, name, value, in_place):
+    """Change it; gives what takes it back."""
+    one = layer._all_layers()[place]
+    before = getattr(one, name)
+    if not in_place:
+        setattr(one, name, value)
+        return place, name, before, False
+    kept, before[:] = [*before], value
+    return place, name, kept, True
+
+
+def outcome(call, layer):
+    """The arrays that a call gives, or what it says is wrong."""
+    try:
+        return call(layer)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def check_changes(subject, warm, call):
+    """After each change, a warm layer gives what a copy of it gives, which knows nothing of its recordings."""
+    for what in list(changes(subject)):
+        warm(subject)
+        fresh = copy.deepcopy(subject)
+        call(subject), call(fresh)  # which reads its steps
+        back, _ = change(subject, *what), change(fresh, *what)
+        got, expected = outcome(call, subject), outcome(call, fresh)
+        assert type(got) is type(expected), what
+        if isinstance(got, str):
+            assert got == expected, what
+        else:
+            same_bits(got, expected)
+        change(subject, *back)
+
+
+@each_layer
+def test_T13_a_call_sees_what_changed_after_calls_were_repeated(name):
+    case = LAYERS[name]
+
+    def call(layer):
+        return flat(layer(*case.given(case.inputs(seed=1)), training=True))
+
+    def warm(layer):
+        for seed in range(OFTEN):
+            layer(*case.given(case.inputs(seed=seed)), training=True)
+
+    check_changes(case.make(), warm, call)
+
+
+@each_layer
+def test_T13_a_gradient_sees_what_changed_after_calls_were_repeated(name):
+    case = LAYERS[name]
+
+    def call(layer):
+        outputs, pullback = layer.vjp(*case.given(case.inputs(seed=1)))
+        g = pullback.pull([np.ones_like(one) for one in flat(outputs)])
+        return [*flat(outputs), *map(np.asarray, g.weights.values()), *(flat(g.x) if g.x is not None else [])]
+
+    def warm(layer):
+        for seed in range(OFTEN):
+            layer.vjp(*case.given(case.inputs(seed=seed)))
+
+    check_changes(case.make(), warm, call)
+
+
+@each_layer
+def test_T13_an_update_sees_what_changed_after_updates_were_repeated(name):
+    case = LAYERS[name]
+    arrays = case.inputs(8)
+    several = isinstance(arrays, list)
+    symbols = [rk.Input(one.shape[1:], dtype=one.dtype) for one in (arrays if several else [arrays])]
+    model = rk.Model(symbols, case.make()(*case.given(symbols if several else symbols[0])))
+    model.compile("adam", "mse")
+    targets = [np.zeros_like(one) for one in flat(model(arrays))]
+
+    def fitted(model):
+        history = model.fit(arrays, targets, batch_size=2, shuffle=False, verbose=0)
+        return [*model.get_weights(), np.array(history.history["loss"])]
+
+    def warm(model):
+        for _ in range(2):
+            fitted(model)
+
+    check_changes(model, warm, fitted)
