@@ -211,7 +211,8 @@ class _Point:
         self._tangent: Any = None
         self._pull: Any = None
         if pipeline.has_vjp(step):
-            step.by_row = pipeline.decides_by_values(step, self.dtype, shapes, self.training)
+            if pipeline.decides_by_values(step, self.dtype, shapes, self.training):
+                step.by_row.add((self.training, shapes))
             self._pull = pipeline.chain(step, self.dtype, shapes, self.training).bind(self.weights)
         else:
             self._tangent = pipeline.tangent(step, self.dtype, self.weights, shapes, self.training)
@@ -223,7 +224,7 @@ class _Point:
             return self._moved(rows, directions)
         x, states, constants, draws = self._given(rows)
         with np.errstate(all="ignore"):
-            output, new = self.step(x, states, self.weights, constants, draws, self.training)
+            output, new = self.step.bind(self.weights)(x, states, constants, draws, self.training)
         flat = [d.reshape(self.rows, -1, 1) for d in directions]
         tangents = []
         for row, shape in zip(self.everywhere(), self._outputs, strict=True):

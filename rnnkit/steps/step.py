@@ -42,10 +42,26 @@ class Step:
         self.starts_at_zero = cell._starts_at_zero()
         self.starts_by_own_code = _starts_by_own_code(cell)  # rather than a user's, which may do anything
         self._probes: dict = {}
-        self.by_row = False  # whether the step decides by values, and so is called with one row at a time
+        # Where the step decides by values, and so is called with one row at a time: (training, shapes of constants).
+        self.by_row: set[tuple] = set()
 
     def bind(self, weights: Mapping[str, object]):
         """The step with these weights: ``advance(x, states, constants, draws, training) -> (output, states)``."""
+        advance = self._advance(weights)
+
+        def advance_rows(x, states, constants=(), draws=MappingProxyType({}), training=False):
+            if not len(x) or not self._is_by_row(constants, training):
+                return advance(x, states, constants, draws, training)
+            results = [advance(*_row(r, x, states, constants, draws), training) for r in range(len(x))]
+            outputs, states = zip(*results, strict=True)
+            return np.concatenate(outputs), tuple(np.concatenate(s) for s in zip(*states, strict=True))
+
+        return advance_rows
+
+    def _is_by_row(self, constants, training):
+        return (training, tuple(c.shape[1:] for c in constants)) in self.by_row
+
+    def _advance(self, weights):
         cell = self.cell._bound(weights)
 
         def advance(x, states, constants=(), draws=MappingProxyType({}), training=False):
@@ -58,18 +74,7 @@ class Step:
                 raise
             return self._check(output, new)
 
-        return self._row_by_row(advance) if self.by_row else advance
-
-    @staticmethod
-    def _row_by_row(advance):
-        def advance_rows(x, states, constants=(), draws=MappingProxyType({}), training=False):
-            results = [advance(*_row(r, x, states, constants, draws), training) for r in range(len(x))]
-            if not results:
-                return advance(x, states, constants, draws, training)
-            outputs, states = zip(*results, strict=True)
-            return np.concatenate(outputs), tuple(np.concatenate(s) for s in zip(*states, strict=True))
-
-        return advance_rows
+        return advance
 
     def bind_vjp(self, weights: Mapping[str, object]):
         """The cell's own vjp with these weights.
@@ -84,6 +89,8 @@ class Step:
             return cell._pull(x, tuple(states), tuple(constants), training, draws, d_output, tuple(d_states))
 
         def pull_rows(x, states, constants, draws, training, d_output, d_states):
+            if not self._is_by_row(constants, training):
+                return pull(x, states, constants, draws, training, d_output, d_states)
             results = []
             for r in range(len(x)):
                 x_r, states_r, constants_r, draws_r = _row(r, x, states, constants, draws)
@@ -98,11 +105,11 @@ class Step:
             )
             return np.concatenate(d_x), d_states, total, d_constants
 
-        return pull_rows if self.by_row else pull
+        return pull_rows
 
     def __call__(self, x, states, weights, constants=(), draws=MappingProxyType({}), training=False):
-        """One step with these weights: ``(output, tuple of new states)``."""
-        return self.bind(weights)(x, states, constants, draws, training)
+        """One step with these weights, on all rows at once: ``(output, tuple of new states)``."""
+        return self._advance(weights)(x, states, constants, draws, training)
 
     def _joined(self, output):
         if not isinstance(output, (list, tuple, Mapping)):

@@ -74,9 +74,11 @@ class JitExecutor:
         if untraced:
             self.reason = f"{self.reason}, since the tracer can't read it: {untraced}"
         self._no_gradient = no_gradient
-        step.by_row = by_row
         self.step, self.dtype, self.training = step, np.dtype(dtype), bool(training)
         constant_shapes = tuple(tuple(shape) for shape in constant_shapes)
+        self._by_row = by_row
+        if by_row:
+            step.by_row.add((self.training, constant_shapes))
         ones = tuple(np.zeros((1, *shape)) for shape in constant_shapes)
         self.output_shape = step.output_shape(ones, training)
         self.draw_names, self.drawn = tuple(step.draws), step.used_draws(ones, training)
@@ -275,7 +277,7 @@ class JitExecutor:
                 raise ValueError(f"the step of {step.name!r} gives another result each time: {_ALONE}")
             single = [np.concatenate(pair) for pair in zip(*apart, strict=True)]
             try:
-                both = single if step.by_row else plainly(slice(None))
+                both = single if self._by_row else plainly(slice(None))
             except Exception as error:
                 raise ValueError(
                     f"the step of {step.name!r} mixes rows: it works on one row and fails on two ({error})"
