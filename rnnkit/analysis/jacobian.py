@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from rnnkit import allocation
+from rnnkit import allocation, tracebacks
 from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.hints import Array, Seed
 from rnnkit.layers.base import seed_sequence
@@ -22,6 +22,7 @@ from rnnkit.steps.step import Step
 _ROWS = 4096  # evaluated at a time
 
 
+@tracebacks.edge
 def jvp(
     cell: Any,
     x: Array,
@@ -119,6 +120,7 @@ class Jacobian:
         return f"Jacobian({', '.join(f'{name}: {_shapes(getattr(self, name))}' for name in names)})"
 
 
+@tracebacks.edge
 def jacobian(
     cell: Any, x: Array, states: Array = None, *, constants: Array = None, training: bool = False, seed: Seed = None
 ) -> Jacobian:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit import allocation
+from rnnkit import allocation, tracebacks
 from rnnkit.arrays import real
 from rnnkit.recording import is_own
-from rnnkit.steps.cell import Cell, call_initial, cell_name
+from rnnkit.steps.cell import Cell, call_initial, cell_name, returned_wrong
 from rnnkit.steps.nesting import Nesting, is_shape, leaves_of
 from rnnkit.stored_weights import all_expanded
 
@@ -64,13 +64,16 @@ class Step:
     def _advance(self, weights):
         cell = self.cell._bound(weights)
 
+        @tracebacks.door
         def advance(x, states, constants=(), draws=MappingProxyType({}), training=False):
             try:
                 x = x if self.inputs is None else self.inputs.packed(self.inputs.parted(x, 1))
                 output, new = cell._advance(x, tuple(states), tuple(constants), training, draws)
-            except IndexError as error:
-                if self.takes_constants and not len(constants):
-                    raise ValueError(f"expected constants, which the step of {self.name!r} takes; got none") from error
+            except Exception as error:
+                if isinstance(error, IndexError) and self.takes_constants and not len(constants):
+                    missing = ValueError(f"expected constants, which the step of {self.name!r} takes; got none")
+                    raise missing.with_traceback(error.__traceback__) from None
+                tracebacks.name_shapes(error)
                 raise
             return self._check(output, new)
 
@@ -85,6 +88,7 @@ class Step:
             raise ValueError(f"expected {self.name!r} without a vjp of its own, since its arrays are nested")
         cell = self.cell._bound(weights)
 
+        @tracebacks.door
         def pull(x, states, constants, draws, training, d_output, d_states):
             return cell._pull(x, tuple(states), tuple(constants), training, draws, d_output, tuple(d_states))
 
@@ -119,16 +123,19 @@ class Step:
 
     def _check(self, output, new):
         if len(new) != len(self.state_shapes):
-            raise ValueError(
-                f"expected the step of {self.name!r} to return {len(self.state_shapes)} states, got {len(new)}"
-            )
+            what = f"expected the step of {self.name!r} to return {len(self.state_shapes)} states, got {len(new)}"
+            raise returned_wrong(self.cell, what)
         for i, (state, shape) in enumerate(zip(new, self.state_shapes, strict=True)):
             got = tuple(np.shape(state))
             if len(got) != len(shape) + 1 or got[1:] != shape:
-                raise ValueError(
-                    f"expected state {i} of {self.name!r} of shape (batch, {', '.join(map(str, shape))}), got {got}"
-                )
-        return self._joined(output), new
+                expected = f"(batch, {', '.join(map(str, shape))})"
+                what = f"expected state {i} of {self.name!r} of shape {expected}, got {got}"
+                raise returned_wrong(self.cell, what)
+        output = self._joined(output)
+        if not np.shape(output):
+            what = f"expected the output of {self.name!r} of shape (batch, …), one row per row of x; got ()"
+            raise returned_wrong(self.cell, what)
+        return output, new
 
     def initial_states(self, batch_size: int, dtype) -> tuple[np.ndarray, ...]:
         """The states before the first step, new arrays ``(B, *shape)``."""
@@ -159,6 +166,7 @@ class Step:
         """Names of the draws that the step looks at, for this ``training``."""
         return self._probe(constants, training)[1]
 
+    @tracebacks.door
     def _probe(self, constants, training):
         key = (tuple(c.shape[1:] for c in constants), training)
         if key not in self._probes:
@@ -174,9 +182,8 @@ class Step:
                 )
             shape = np.shape(output)
             if not shape or shape[0] != 1:
-                raise ValueError(
-                    f"expected the output of {self.name!r} of shape (batch, …), one row per row of x; got {shape}"
-                )
+                what = f"expected the output of {self.name!r} of shape (batch, …), one row per row of x; got {shape}"
+                raise returned_wrong(self.cell, what)
             declared = self.cell._output_size()
             if self.outputs is not None:
                 if declared is not None and _flat_sizes(declared) != self.outputs.shapes:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit import tracebacks
 from rnnkit.arguments import real_number
 from rnnkit.callbacks.progress import watched
 from rnnkit.hints import Array
@@ -106,6 +107,7 @@ class Trainable(Layer):
         """What `evaluate` returns, in order."""
         return self._ready().names
 
+    @tracebacks.edge
     def fit(
         self,
         x: Array = None,
@@ -242,6 +244,7 @@ class Trainable(Layer):
             validation_freq=positive(validation_freq, "validation_freq") or 1,
         ).run()
 
+    @tracebacks.edge
     def evaluate(
         self,
         x: Array = None,
@@ -275,6 +278,7 @@ class Trainable(Layer):
         tally = self._tested(self._tester(source), watched(source.run(), len(source), "evaluate", verbose))
         return _shown(tally, compiled, return_dict)
 
+    @tracebacks.edge
     def predict(
         self, x: Array, batch_size: Any = None, verbose: Any = "auto", steps: Any = None, *, out: Any = None
     ) -> Any:
@@ -352,6 +356,7 @@ class Trainable(Layer):
             raise ValueError("expected at least one batch to predict, got none")
         return _joined(found)
 
+    @tracebacks.edge
     def train_on_batch(
         self,
         x: Array,
@@ -375,6 +380,7 @@ class Trainable(Layer):
             self._repeats.settle()
         return _shown(tally, compiled, return_dict)
 
+    @tracebacks.edge
     def test_on_batch(self, x: Array, y: Array = None, sample_weight: Array = None, return_dict: bool = False) -> Any:
         """Compute loss and metrics of one batch."""
         compiled = self._ready()
@@ -382,6 +388,7 @@ class Trainable(Layer):
         Stepper(self, compiled).test(self._batch(x, y, sample_weight), tally)
         return _shown(tally, compiled, return_dict)
 
+    @tracebacks.edge
     def predict_on_batch(self, x: Array) -> Any:
         """Compute the outputs of one batch: a call."""
         return self(x)

@@ -12,6 +12,7 @@ import numpy as np
 from numba.core import types
 from numba.extending import overload
 
+from rnnkit import tracebacks
 from rnnkit.backends.jit.errors import CannotCompile, cannot_compile
 from rnnkit.backends.jit.fingerprint import content
 from rnnkit.backends.jit.numba_compiling import compiling
@@ -94,6 +95,7 @@ class JitExecutor:
             self._loop = self._compiled(weights, constant_shapes)
         self._verify(weights, constant_shapes)
 
+    @tracebacks.door
     def differentiate(self) -> GradientExecutor:
         """There is none: nothing knows the derivative of what numba compiles.
 
@@ -279,9 +281,8 @@ class JitExecutor:
             try:
                 both = single if self._by_row else plainly(slice(None))
             except Exception as error:
-                raise ValueError(
-                    f"the step of {step.name!r} mixes rows: it works on one row and fails on two ({error})"
-                ) from error
+                told = f"the step of {step.name!r} mixes rows: it works on one row and fails on two ({error})"
+                raise ValueError(told).with_traceback(error.__traceback__) from None
             if not _agree(both, single, 1e-9):
                 raise ValueError(
                     f"the step of {step.name!r} mixes rows: a row's result depends on the other rows of its batch"
@@ -294,7 +295,10 @@ class JitExecutor:
                 draws=draws,
                 training=self.training,
             )
-            result = self.run(record)
+            try:
+                result = self.run(record)
+            except Exception as error:  # what numba only finds when it runs
+                raise CannotCompile(f"the compiled step fails where the step itself doesn't: {error}") from None
             if not _agree([result.last, *result.states], both, tolerance):
                 raise ValueError(
                     f"the compiled step of {step.name!r} differs from the step itself on random data: {_ALONE}"
