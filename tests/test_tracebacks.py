@@ -246,9 +246,9 @@ def test_C8_a_mistake_shows_its_line_and_a_sentence(name):
             check_shown(raised(lambda: rk.RNN(cell(4), seed=0)(X), error), words, line)
 
 
-def fitted(layer):
+def fitted(layer, loss="mse"):
     model = rk.Sequential([layer, rk.Dense(1)])
-    model.compile("sgd", "mse")
+    model.compile("sgd", loss)
     model.fit(X, np.zeros((2, 1)), verbose=0)
 
 
@@ -324,6 +324,30 @@ def test_what_has_no_gradient_and_what_goes_nowhere_else():
         lambda: rk.jacobian(layer.cell, X[:, 0]),
     ):
         check_shown(raised(entry), words, True)
+
+
+def wrong_shapes(*_):
+    return X @ np.ones((7, 2))  # wrong
+
+
+def held(x, states, weights):
+    return x, states
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: rk.Lambda(lambda x: x @ wrong_shapes(x))(X),
+        lambda: rk.ArrayFunction(lambda x: x @ wrong_shapes(x))(X),
+        lambda: rk.RNN(rk.cell(states={"h": 4}, initial={"h": wrong_shapes})(held)())(X),
+        lambda: rk.RNN(rk.cell(states={"h": 4}, weights={"w": rk.Weight((4,), wrong_shapes)})(held)())(X),
+        lambda: rk.RNN(rk.cell(states={"h": 4}, draws={"d": rk.Draw((4,), wrong_shapes)})(held)())(X),
+        lambda: fitted(rk.GRU(2), wrong_shapes),
+    ],
+    ids=["Lambda", "ArrayFunction", "initial", "initializer", "draw", "loss"],
+)
+def test_other_functions_of_a_user(call):
+    check_shown(raised(call), "matmul", True)
 
 
 def test_a_vjp_of_its_own():

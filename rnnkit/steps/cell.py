@@ -524,6 +524,7 @@ class AdaptedCell(Cell):
         return self.adapted.get_config()
 
 
+@tracebacks.door
 def call_initial(function, batch_size):
     """``get_initial_state`` in either of Keras's signatures."""
     names = inspect.signature(function).parameters
@@ -544,6 +545,7 @@ def as_cell(cell) -> Cell:
     return AdaptedCell(cell) if own is None else own()
 
 
+@tracebacks.door
 def prepare(cell: Cell, input_shape, dtype, rng: np.random.Generator) -> None:
     """Build a cell for inputs ``(B, *features)``, once: a cell that is built already keeps its weights."""
     if cell.built:

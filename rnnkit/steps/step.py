@@ -144,6 +144,7 @@ class Step:
         given = call_initial(self.cell.get_initial_state, batch_size)
         return self.states.unpack(_as_list(given), batch_size, dtype, "get_initial_state")
 
+    @tracebacks.door
     def draw(self, name: str, batch_size: int, rng: np.random.Generator, dtype) -> np.ndarray:
         """One declared draw, ``(B, *shape)``."""
         draw, shape = self._draws[name]
