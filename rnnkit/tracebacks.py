@@ -15,7 +15,8 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-Parameters, Returned = ParamSpec("Parameters"), TypeVar("Returned")
+Parameters = ParamSpec("Parameters")
+Returned = TypeVar("Returned")
 
 _OWN = str(Path(__file__).parent) + os.sep
 _HIDDEN = (
@@ -31,7 +32,7 @@ _doors: set[CodeType] = set()  # of the functions that call a step
 
 def door(function: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
     """Let all that happens in a function be the step's that it calls."""
-    _doors.add(function.__code__)  # type: ignore[attr-defined]
+    _doors.add(function.__code__)
     return function
 
 
@@ -105,7 +106,8 @@ def name_shapes(error: Exception) -> None:
     lines = [linecache.getline(code.co_filename, i) for i in range(start or 0, (end or -1) + 1)]
     shapes: dict[str, Any] = {}
     for name, part, place in re.findall(r"(?<![.\w])([^\W\d]\w*)(?:\.(\w+)|\[(\d+)\])?", " ".join(lines)):
-        value, shown = frame.f_locals.get(name), name
+        value: Any = frame.f_locals.get(name)
+        shown = name
         if place and isinstance(value, tuple) and int(place) < len(value):
             value, shown = value[int(place)], f"{name}[{place}]"
         elif part and not hasattr(value, "shape"):

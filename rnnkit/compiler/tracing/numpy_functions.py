@@ -83,8 +83,9 @@ def call_ufunc(ufunc, method, args, keywords):
 def _public(ufunc):
     """A ufunc by its import path; ufuncs don't say where they are from."""
     places = (np, "np"), (sys.modules.get("scipy.special"), "scipy.special")
-    found = (f"{where}.{ufunc.__name__}" for module, where in places if getattr(module, ufunc.__name__, None) is ufunc)
-    return next(found, f"the ufunc {ufunc.__name__}")
+    name = ufunc.__name__
+    found = (f"{where}.{name}" for module, where in places if getattr(module, name, None) is ufunc)
+    return next(found, f"the ufunc {name}")
 
 
 def call_function(function, args, keywords):
@@ -284,7 +285,7 @@ FUNCTIONS |= {
     "around": FUNCTIONS["round"],
     "linalg.vector_norm": lambda x, axis=None, keepdims=False, ord=2: reduced.norm_of(x, ord, axis, keepdims),
     "permute_dims": FUNCTIONS["transpose"],
-    "concat": arranged.concatenate,
+    "concat": FUNCTIONS["concatenate"],
     "vecdot": lambda a, b: reduced.sum_of(a * b, -1),
 }
 

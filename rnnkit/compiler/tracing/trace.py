@@ -83,6 +83,7 @@ def _trace(step, dtype, weights, constant_shapes, training, whole):
         tuple(symbol("constant", i, shape) for i, shape in enumerate(constant_shapes)),
         {name: symbol("draw", name, shape) for name, shape in step.draws.items()},
     )
+    failed: Exception | None = None
     try:
         output, states = step(*given, training)
     except MixesRows as error:
@@ -95,8 +96,6 @@ def _trace(step, dtype, weights, constant_shapes, training, whole):
         raise
     except Exception as error:
         failed = error
-    else:
-        failed = None
     if failed is not None:  # outside of the except block, where each error would be the other's context
         raise _failure(failed, step, weights, constant_shapes, training, watch.place_of(failed))
     graph.output = _result(output, "output", step, given[0])
