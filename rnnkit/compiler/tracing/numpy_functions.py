@@ -215,6 +215,7 @@ FUNCTIONS: dict[str, Callable] = {
     "cumsum": lambda x, axis=None, dtype=None: reduced.running(np.add, x, axis),
     "cumprod": lambda x, axis=None, dtype=None: reduced.running(np.multiply, x, axis),
     "linalg.norm": reduced.norm_of,
+    "linalg.vector_norm": lambda x, axis=None, keepdims=False, ord=2: reduced.norm_of(x, ord, axis, keepdims),
     "count_nonzero": lambda x, axis=None, keepdims=False: reduced.sum_of(x.astype(bool), axis, keepdims=keepdims),
     "concatenate": arranged.concatenate,
     "stack": arranged.stack,
@@ -283,7 +284,6 @@ FUNCTIONS: dict[str, Callable] = {
 }
 FUNCTIONS |= {
     "around": FUNCTIONS["round"],
-    "linalg.vector_norm": lambda x, axis=None, keepdims=False, ord=2: reduced.norm_of(x, ord, axis, keepdims),
     "permute_dims": FUNCTIONS["transpose"],
     "concat": FUNCTIONS["concatenate"],
     "vecdot": lambda a, b: reduced.sum_of(a * b, -1),
