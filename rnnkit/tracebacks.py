@@ -44,7 +44,7 @@ def edge(function: Callable[Parameters, Returned]) -> Callable[Parameters, Retur
         try:
             return function(*arguments, **keywords)
         except Exception as error:
-            error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next  # without this function
+            error.with_traceback(error.__traceback__ and error.__traceback__.tb_next)  # without this function
             shorten(error)
             raise
 
@@ -62,7 +62,7 @@ def shorten(error: BaseException) -> None:
     if (not places and known is None) or os.environ.get("RNNKIT_FULL_TRACEBACK", "0") not in ("", "0"):
         return
     if known is None:  # which an outer edge can't tell any more
-        known = error._rnnkit_in_words = in_words(error)  # type: ignore[attr-defined]
+        known = vars(error)["_rnnkit_in_words"] = in_words(error)  # an error may refuse attributes
     first = next((i for i, one in enumerate(entries) if _is_in(one, _OWN)), len(entries))
     last = max((i for i, one in enumerate(entries) if not _is_in(one, _HIDDEN)), default=-1)
     last = max(last, *places) if places else last
@@ -72,7 +72,7 @@ def shorten(error: BaseException) -> None:
     shown: TracebackType | None = None
     for one in reversed(kept):
         shown = TracebackType(shown, one.tb_frame, one.tb_lasti, one.tb_lineno)
-    error.__traceback__ = shown
+    error.with_traceback(shown)
 
 
 def in_words(error: BaseException) -> bool:
