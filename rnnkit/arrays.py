@@ -279,7 +279,7 @@ def _instead(value, name) -> str:
     if isinstance(value, (set, frozenset)):
         return ", which has no order; pass a list"
     if isinstance(value, dict):
-        return ", which models of several inputs take; pass one array"
+        return ", which models of several inputs take, and cells that are classes of rk.Cell; pass one array"
     return ""
 
 

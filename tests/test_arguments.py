@@ -16,6 +16,11 @@ def nothing_is_compiled():
         yield
 
 
+def test_the_digits_of_a_size_are_plain_ones():
+    with pytest.raises(ValueError, match=r"^expected a size: .*got '²\*units'$"):
+        rk.cell(states={"h": "²*units"})(lambda x, states: (x, states))
+
+
 BAD = [np.inf, -np.inf, np.nan, 2.5, "3", None, True, 10**30, 10**400, 1j, np.array([1, 2]), object()]
 COUNTS = {
     "units": lambda n: rk.LSTM(n),

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit import allocation
+from rnnkit import allocation, tracebacks
 from rnnkit.arguments import number_from_zero, positive_integer, sizes
 from rnnkit.arrays import real
 from rnnkit.hints import Array, Seed
@@ -89,6 +89,7 @@ class GradCheck:
         return page(Card(f"gradcheck of {self.name}", facts=facts, table=table))
 
 
+@tracebacks.edge
 def gradcheck(
     layer: Any,
     x: Array = None,

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from rnnkit import allocation
+from rnnkit import allocation, tracebacks
 from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.hints import Array, Seed
 from rnnkit.layers.base import seed_sequence
@@ -22,6 +22,7 @@ from rnnkit.steps.step import Step
 _ROWS = 4096  # evaluated at a time
 
 
+@tracebacks.edge
 def jvp(
     cell: Any,
     x: Array,
@@ -119,6 +120,7 @@ class Jacobian:
         return f"Jacobian({', '.join(f'{name}: {_shapes(getattr(self, name))}' for name in names)})"
 
 
+@tracebacks.edge
 def jacobian(
     cell: Any, x: Array, states: Array = None, *, constants: Array = None, training: bool = False, seed: Seed = None
 ) -> Jacobian:
@@ -211,7 +213,8 @@ class _Point:
         self._tangent: Any = None
         self._pull: Any = None
         if pipeline.has_vjp(step):
-            step.by_row = pipeline.decides_by_values(step, self.dtype, shapes, self.training)
+            if pipeline.decides_by_values(step, self.dtype, shapes, self.training):
+                step.by_row.add((self.training, shapes))
             self._pull = pipeline.chain(step, self.dtype, shapes, self.training).bind(self.weights)
         else:
             self._tangent = pipeline.tangent(step, self.dtype, self.weights, shapes, self.training)
@@ -223,7 +226,7 @@ class _Point:
             return self._moved(rows, directions)
         x, states, constants, draws = self._given(rows)
         with np.errstate(all="ignore"):
-            output, new = self.step(x, states, self.weights, constants, draws, self.training)
+            output, new = self.step.bind(self.weights)(x, states, constants, draws, self.training)
         flat = [d.reshape(self.rows, -1, 1) for d in directions]
         tangents = []
         for row, shape in zip(self.everywhere(), self._outputs, strict=True):

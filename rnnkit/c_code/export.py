@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit import tracebacks
 from rnnkit.c_code import network, reference
 from rnnkit.c_code.files import MARK, Recorded, Texts
 from rnnkit.c_code.network import Network
@@ -76,6 +77,7 @@ class ExportedC:
         return "\n".join([*told, *([f"int8 weights: {self.error}"] if self.error else [])])
 
 
+@tracebacks.edge
 def export_c(
     layer: Layer,
     folder: Any,

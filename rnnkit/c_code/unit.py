@@ -111,7 +111,8 @@ def read(name: str, told: str, step: Step, dtype: np.dtype, constants=(), int8: 
         graph = passes.read(step, dtype, weights, constants)
     except (Untraceable, RecursionError) as error:
         note = " ".join([str(error), *getattr(error, "__notes__", [])])
-        raise ValueError(f"expected a step that can be traced to write it in C; that of {told} can't: {note}") from None
+        refusal = ValueError(f"expected a step that can be traced to write it in C; that of {told} can't: {note}")
+        raise refusal.with_traceback(error.__traceback__) from None
     _check_operations(graph, told, dtype.name)
     made = plan(graph, lambda columns: columns)
     unchanged = {i for i, node in enumerate(graph.states) if node.op == "state" and node.attr == i}

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit import tracebacks
 from rnnkit.compiler.autodiff.numpy_vjp import Pull
 from rnnkit.compiler.autodiff.reverse import Reverse
 from rnnkit.compiler.ir.evaluate import Evaluation
@@ -73,9 +74,8 @@ class TracedFunction:
                 self._graph, nodes = _trace_shared(self._step, weights, self.dtype)
         except Untraceable as error:
             place = "".join(f", {note}" for note in getattr(error, "__notes__", ()))
-            raise ValueError(
-                f"expected a function of {name!r} that can be traced and differentiated{place}: {error}"
-            ) from None
+            told = f"expected a function of {name!r} that can be traced and differentiated{place}: {error}"
+            raise ValueError(told).with_traceback(error.__traceback__) from None
         self._nodes: list[Node] = nodes
         self._values = Evaluation(nodes, self.dtype)
         self.nesting, self.kinds = self._step.nesting, self._step.kinds
@@ -163,6 +163,7 @@ class _Step:
         first, *others = self.called([given[i] if i in given else weights[str(i)] for i in range(self.count)])
         return first, tuple(others)
 
+    @tracebacks.door
     def called(self, arrays) -> list:
         """All arrays that the function gives."""
         pairs = zip(arrays, self.given_kinds, strict=True)

@@ -51,7 +51,7 @@ def tangent(step, dtype, weights, constant_shapes=(), training=False) -> Tangent
     try:
         return Tangent(passes.read(step, dtype, weights, constant_shapes, training), dtype)
     except Untraceable as error:
-        raise ValueError(no_gradient(step, error)) from None
+        raise ValueError(no_gradient(step, error)).with_traceback(error.__traceback__) from None
 
 
 def compile_loss(step, dtype, gradient=True):
@@ -76,9 +76,11 @@ def compile_loss(step, dtype, gradient=True):
     except RecursionError:
         raise ValueError(f"expected {step.name!r} short enough to be read as a whole") from None
     except Untraceable as error:
-        raise ValueError(f"the gradient of {step.name!r} isn't known: {in_words(error)}") from None
+        unknown = ValueError(f"the gradient of {step.name!r} isn't known: {in_words(error)}")
+        raise unknown.with_traceback(error.__traceback__) from None
     except MixesRows as error:
-        raise ValueError(f"{error}; reduce with axis=-1, so that each row keeps a loss of its own") from None
+        mixed = ValueError(f"{error}; reduce with axis=-1, so that each row keeps a loss of its own")
+        raise mixed.with_traceback(error.__traceback__) from None
     if gradient:
         graph = passes.run("differentiate_loss", graph, dtype, step.feature_shape)
     return passes.program(graph, CPU, step.name, dtype, "gradient" if gradient else "forward")
@@ -109,7 +111,7 @@ def chain(step, dtype, constant_shapes=(), training=False):
         try:
             graph = passes.read(step, dtype, step.cell._all_weights(), shapes, training)
         except Untraceable as error:
-            raise ValueError(no_gradient(step, error)) from None
+            raise ValueError(no_gradient(step, error)).with_traceback(error.__traceback__) from None
         return Pull(graph, dtype, shapes, step.feature_shape)
 
     return Chain(step, constant_shapes, training, traced)
@@ -155,9 +157,8 @@ def _traced_to_store(step):
             f"expected {step.name!r} short enough to be read as a whole for weights in fewer bits"
         ) from None
     except Untraceable as error:
-        raise ValueError(
-            f"{step.name!r} can't be quantized, since the tracer can't read its step: {in_words(error)}"
-        ) from None
+        told = f"{step.name!r} can't be quantized, since the tracer can't read its step: {in_words(error)}"
+        raise ValueError(told).with_traceback(error.__traceback__) from None
 
 
 def choose_cuda(step, dtype, weights, constant_shapes=(), training=False) -> Executor:
@@ -176,10 +177,11 @@ def choose_cuda(step, dtype, weights, constant_shapes=(), training=False) -> Exe
     except RecursionError:
         raise ValueError(f"expected {step.name!r} short enough to be read as a whole for a GPU") from None
     except Untraceable as error:
-        raise ValueError(
+        refusal = ValueError(
             f"{step.name!r} can't run on a GPU, since the tracer can't read its step: {in_words(error)}; write the "
             'step so that it can be traced, or keep the layer on device="cpu"'
-        ) from None
+        )
+        raise refusal.with_traceback(error.__traceback__) from None
 
 
 def compile_step(step, dtype, weights, constant_shapes=(), training=False, target=CPU):
@@ -207,14 +209,19 @@ def _jitted(step, dtype, weights, constant_shapes, training, error):
 
     by_row, reason = isinstance(error, ReadsValues), in_words(error)
     if step.inputs or step.outputs:
-        raise ValueError(f"{step.name!r} can't be traced, as a step with nested inputs or outputs has to be: {reason}")
+        told = f"{step.name!r} can't be traced, as a step with nested inputs or outputs has to be: {reason}"
+        raise ValueError(told).with_traceback(error.__traceback__)
     try:
         with telling(step.name):
             executor = JitExecutor(
                 step, dtype, weights, constant_shapes, training, by_row, reason, no_gradient(step, error)
             )
     except CannotCompile as refusal:
-        raise ValueError(f"{step.name!r} can be neither traced: {reason}; nor jitted, numba: {refusal}") from None
+        told = f"{step.name!r} can be neither traced: {reason}; nor jitted, numba: {refusal}"
+        raise ValueError(told).with_traceback(error.__traceback__) from None
+    except Exception as mistake:
+        mistake.add_note(f"the tracer can't read the step: {reason}")
+        raise
     dump.dump("source", f"{step.name}, {np.dtype(dtype).name}, jitted", executor.explain(source=True))
     return executor
 

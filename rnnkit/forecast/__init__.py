@@ -74,3 +74,7 @@ def __getattr__(name: str):
     if name in _PLACES:
         return getattr(importlib.import_module(f"rnnkit.forecast.{_PLACES[name]}"), name)
     raise AttributeError(f"module 'rnnkit.forecast' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from rnnkit import tracebacks
 from rnnkit.execution.execution import build_lock
 from rnnkit.hints import Array, DType, Seed, Shape
 from rnnkit.layers.support import (
@@ -119,6 +120,8 @@ class Layer(Configurable):
                 setattr(cls, name, device_transfer.crossing(vars(cls)[name]))
         if cls._native and "compute_mask" in vars(cls):
             cls.compute_mask = array_kinds.handled(vars(cls)["compute_mask"])  # type: ignore[method-assign]
+        if "trajectory" in vars(cls):
+            cls.trajectory = tracebacks.edge(vars(cls)["trajectory"])  # type: ignore[attr-defined]
         if "vjp" in vars(cls):
             cls.vjp = repeated_vjp(vars(cls)["vjp"])  # type: ignore[method-assign]
         if "__call__" in vars(cls):
@@ -193,6 +196,7 @@ class Layer(Configurable):
 
     # Building
 
+    @tracebacks.edge
     def build(self, input_shape: Shape) -> None:
         """Create the weights for inputs of a shape; a layer that was built before keeps its own.
 
@@ -253,6 +257,7 @@ class Layer(Configurable):
         """What `quantize` was given; of layers together, what it was given for any of them."""
         return next((one._quantization for one in self._all_layers() if one._quantization), None)
 
+    @tracebacks.edge
     def quantize(self, dtype: DType) -> Any:
         """Store weights in fewer bits, for calls without gradients: less memory, and faster where memory is the limit.
 

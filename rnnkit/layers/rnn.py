@@ -10,6 +10,7 @@ from typing import Any, Self, cast
 
 import numpy as np
 
+from rnnkit import tracebacks
 from rnnkit.arguments import integer, whole
 from rnnkit.arrays import refuse
 from rnnkit.backends.cuda.memory import interop
@@ -419,6 +420,7 @@ class RNN(Layer):
             return self._spec.unpack(initial_state, batch_size, dtype)
         return self._kept if self.stateful else None
 
+    @tracebacks.edge
     def stream(self, batch: Any = 1, constants: Array = None) -> Stream:
         """Return a stream that runs this layer one step at a time, see `Stream`.
 
@@ -431,16 +433,14 @@ class RNN(Layer):
         Raises
         ------
         ValueError
-            If it isn't built, goes backwards, or returns its states.
+            If it isn't built, or goes backwards.
         """
         return Stream(self, batch, constants)
 
     def _refuses_stream(self):
         if self._nesting is not None or self._execution.step.outputs is not None:
             return "takes or gives several arrays"
-        if self.go_backwards:
-            return "goes backwards"
-        return "returns its states, which are stream.states" if self.return_state else None
+        return "goes backwards" if self.go_backwards else None
 
     # Building
 
@@ -637,6 +637,7 @@ class RNN(Layer):
         flags = [f"{name}=True" for name, on in self._flags().items() if on]
         return ", ".join([repr(self.cell), *flags, *(["device='cuda'"] if self._device == "cuda" else [])])
 
+    @tracebacks.edge
     def explain(self, source: bool = False, graph: bool = False) -> str:
         """Return how the step is compiled, traced or jitted, why, and the plan in words.
 

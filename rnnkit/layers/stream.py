@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import weakref
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rnnkit import tracebacks
 from rnnkit.arguments import integer, positive_integer
 from rnnkit.execution.execution import is_eager
 from rnnkit.hints import Array
@@ -106,7 +108,8 @@ class Stream:
         y = self._call([])
         times = [self.layer.compute_output_shape((self.batch, steps, *self._features)) for steps in (1, 2)]
         self._in_time = [a != b for a, b in zip(*map(symbolic.shape_leaves, times), strict=True)]
-        self._several = isinstance(y, (list, tuple))
+        self._several, places = isinstance(y, (list, tuple)), itertools.count()
+        self._nested = symbolic.mapped(y, lambda _: next(places))  # how results are, by their places in `_y`
         self._initial = [tuple(np.array(state) for state in states) for states in self._initial]
         self._states = [tuple(np.array(state) for state in states) for states in self._initial]
         self._held = [np.zeros_like(one) for one in self._outputs]
@@ -114,8 +117,8 @@ class Stream:
 
     def _steps(self, y) -> list[np.ndarray]:
         """What a call gives for its one step, without an axis of time."""
-        given = list(y) if isinstance(y, (list, tuple)) else [y]
-        return [one[:, 0] if in_time else one for one, in_time in zip(given, self._in_time, strict=True)]
+        pairs = zip(symbolic.leaves(y), self._in_time, strict=True)
+        return [one[:, 0] if in_time else one for one, in_time in pairs]
 
     # What the recurrent layers ask for
 
@@ -162,11 +165,11 @@ class Stream:
         ----------
         x : array_like ``(B, *features)``, or (B,) of ids
         out : ndarray ``(B, *output)``, optional
-            Written to, and returned, rather than a new array; a list for a model with several outputs.
+            Written to, and returned, rather than a new array; a flat list where a step gives several.
 
         Returns
         -------
-        ndarray ``(B, *output)``, or a list of them
+        ndarray ``(B, *output)``, or a list of what a call gives: outputs, or an output and states
 
         Raises
         ------
@@ -180,17 +183,21 @@ class Stream:
             if type(x) is not np.ndarray or x.dtype is not place.dtype or x.shape != (self.batch, *self._features):
                 x = self._checked(x)
             place[:, 0] = x
-            if not self._watched.is_untouched(self.layer) or self._again is None:
-                weights = self._watched.weights
-                if not self._watched.look(self.layer) or self._watched.weights is not weights or self._again is None:
-                    self._again = self._recorded()
-            (self._ordinary if is_eager() or self._skipped else self._again)(self._skipped)
+            try:
+                if self._last is not repeats.last_assignment():
+                    self._record()
+                (self._ordinary if is_eager() or self._skipped else self._again)(self._skipped)
+            except Exception as error:
+                tracebacks.shorten(error)
+                raise
             self._skipped = []
             if out is not None:
                 for one, y in zip(out if self._several else [out], self._y, strict=True):
                     np.copyto(one, y)
                 return out
-            return [one.copy() for one in self._y] if self._several else self._y[0].copy()
+            if self._several:
+                return symbolic.mapped(self._nested, lambda i: self._y[i].copy())
+            return self._y[0].copy()
 
     def _checked(self, x):
         x = validation.numbers(x, "x")

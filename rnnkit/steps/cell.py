@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit import allocation
+from rnnkit import allocation, tracebacks
 from rnnkit.arguments import sizes, whole
 from rnnkit.arrays import real
 from rnnkit.hints import Array, Shape
@@ -42,6 +42,9 @@ class Values:
         except KeyError:
             there = ", ".join(self._arrays) or "none"
             raise AttributeError(f"no array named {name!r} here; there are: {there}") from None
+
+    def __getitem__(self, name):
+        raise TypeError(f"expected an array by its attribute, .{name}; got [{name!r}]")
 
 
 class Under(Mapping):
@@ -302,7 +305,7 @@ class Cell(Configurable):
         """One step, normalized: flat states in, ``(output, flat states)`` out."""
         given = {"constants": constants, "training": training, "draws": Values(draws)}
         output, new = split_step_result(
-            self.call(x, states, **{k: v for k, v in given.items() if self._takes(k)}), cell_name(self)
+            self.call(x, states, **{k: v for k, v in given.items() if self._takes(k)}), self
         )
         return output, new
 
@@ -347,12 +350,24 @@ def _replaced(value, mapping, in_place, seen, home=None):
     return clone
 
 
-def split_step_result(result, name):
-    """``(output, states)`` of a step, with a bare state or a list made a tuple."""
+def split_step_result(result, cell):
+    """``(output, states)`` of a cell's step, with a bare state or a list made a tuple."""
     if not isinstance(result, (tuple, list)) or len(result) != 2:
-        raise ValueError(f"expected the step of {name!r} to return (output, new states), got {type(result).__name__}")
+        many = isinstance(result, (tuple, list))
+        kind = "None" if result is None else "one array" if hasattr(result, "shape") else type(result).__name__
+        got = f"{len(result)} values" if many else kind
+        what = f"expected the step of {cell_name(cell)!r} to return (output, new states), got {got}"
+        raise returned_wrong(cell, what)
     output, states = result
     return output, tuple(states) if isinstance(states, (tuple, list)) else (states,)
+
+
+def returned_wrong(cell, what: str) -> ValueError:
+    """An error in what a cell's step returned, with the line where it did."""
+    error, function = ValueError(what), cell._functions()[0]
+    if hasattr(function, "__code__") and not cell._parts():
+        error.add_note(tracebacks.return_of(function))
+    return error
 
 
 def complete_pull(result, cell, x, states, constants):
@@ -513,6 +528,7 @@ class AdaptedCell(Cell):
         return self.adapted.get_config()
 
 
+@tracebacks.door
 def call_initial(function, batch_size):
     """``get_initial_state`` in either of Keras's signatures."""
     code = None if hasattr(function, "__wrapped__") else getattr(function, "__code__", None)
@@ -537,6 +553,7 @@ def as_cell(cell) -> Cell:
     return AdaptedCell(cell) if own is None else own()
 
 
+@tracebacks.door
 def prepare(cell: Cell, input_shape, dtype, rng: np.random.Generator) -> None:
     """Build a cell for inputs ``(B, *features)``, once: a cell that is built already keeps its weights."""
     if cell.built:

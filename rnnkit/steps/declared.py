@@ -14,7 +14,7 @@ from rnnkit.arguments import positive_integer, real_number, whole
 from rnnkit.arrays import real
 from rnnkit.hints import Array, Config, CustomObjects, Shape
 from rnnkit.serialization.configuration import from_json, to_json
-from rnnkit.steps.cell import Cell, Values, cell_name, check_density, complete_pull, split_step_result
+from rnnkit.steps.cell import Cell, Values, check_density, complete_pull, split_step_result
 from rnnkit.steps.shapes import names_in, numbers_of
 from rnnkit.steps.states import StateSpec
 from rnnkit.steps.weight_options import WeightOptions
@@ -237,8 +237,15 @@ class DeclaredCell(Cell):
         given = {"constants": constants, "training": training, "draws": Values(draws)}
         optional = {name: given[name] for name in self.spec.optional}
         positional = (Values(self.__dict__.get("_weights", {})),) if self.spec.takes_weights else ()
-        result = type(self).step(x, states, *positional, **optional, **self.hyperparameters)
-        return split_step_result(result, cell_name(self))
+        try:
+            result = type(self).step(x, states, *positional, **optional, **self.hyperparameters)
+        except AttributeError as error:
+            if error.obj is not states:
+                raise
+            names = ", ".join(self.spec.states) + "," * (len(self.spec.states) == 1)
+            told = f"the states are a tuple, without names: expected `({names}) = states`, got states.{error.name}"
+            raise AttributeError(told).with_traceback(error.__traceback__) from None
+        return split_step_result(result, self)
 
     def _pull(self, x, states, constants, training, draws, d_output, d_states):
         given = {"constants": constants, "training": training, "draws": Values(draws)}

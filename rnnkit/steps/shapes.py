@@ -23,9 +23,9 @@ def numbers_of(shape, keywords: Mapping[str, int], feature_shape) -> tuple[int, 
         if is_integer(size) and size >= 0:
             return int(size)
         factors = [factor.strip() for factor in size.split("*")] if isinstance(size, str) else [""]
-        if not all(factor.isdigit() or factor in known for factor in factors):
+        if not all(factor.isdecimal() or factor in known for factor in factors):
             raise ValueError(f"expected a size: a positive integer, or one of {', '.join(known)}; got {shown(size)}")
-        return math.prod(int(factor) if factor.isdigit() else known[factor] for factor in factors)
+        return math.prod(int(factor) if factor.isdecimal() else known[factor] for factor in factors)
 
     return tuple(number(size) for size in (shape if isinstance(shape, (tuple, list)) else (shape,)))
 
@@ -37,7 +37,7 @@ def names_in(shape) -> list[str]:
         if is_integer(size) and 0 < size <= sys.maxsize:
             continue
         factors = [factor.strip() for factor in size.split("*")] if isinstance(size, str) else [""]
-        if not all(factor.isidentifier() or factor.isdigit() for factor in factors):
+        if not all(factor.isidentifier() or factor.isdecimal() for factor in factors):
             raise ValueError(
                 f"expected a size: a positive integer, a name or a product such as '4*units'; got {shown(size)}"
             )

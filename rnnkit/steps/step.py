@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit import allocation
+from rnnkit import allocation, tracebacks
 from rnnkit.arrays import real
 from rnnkit.recording import is_own
-from rnnkit.steps.cell import Cell, call_initial, cell_name
+from rnnkit.steps.cell import Cell, call_initial, cell_name, returned_wrong
 from rnnkit.steps.nesting import Nesting, is_shape, leaves_of
 from rnnkit.stored_weights import all_expanded
 
@@ -42,34 +42,42 @@ class Step:
         self.starts_at_zero, self.starts_alike = cell._starts_at_zero(), cell._starts_alike()
         self.starts_by_own_code = _starts_by_own_code(cell)  # rather than a user's, which may do anything
         self._probes: dict = {}
-        self.by_row = False  # whether the step decides by values, and so is called with one row at a time
+        # Where the step decides by values, and so is called with one row at a time: (training, shapes of constants).
+        self.by_row: set[tuple] = set()
 
     def bind(self, weights: Mapping[str, object]):
         """The step with these weights: ``advance(x, states, constants, draws, training) -> (output, states)``."""
-        cell = self.cell._bound(weights)
+        advance = self._advance(weights)
 
-        def advance(x, states, constants=(), draws=MappingProxyType({}), training=False):
-            try:
-                x = x if self.inputs is None else self.inputs.packed(self.inputs.parted(x, 1))
-                output, new = cell._advance(x, tuple(states), tuple(constants), training, draws)
-            except IndexError as error:
-                if self.takes_constants and not len(constants):
-                    raise ValueError(f"expected constants, which the step of {self.name!r} takes; got none") from error
-                raise
-            return self._check(output, new)
-
-        return self._row_by_row(advance) if self.by_row else advance
-
-    @staticmethod
-    def _row_by_row(advance):
         def advance_rows(x, states, constants=(), draws=MappingProxyType({}), training=False):
-            results = [advance(*_row(r, x, states, constants, draws), training) for r in range(len(x))]
-            if not results:
+            if not len(x) or not self._is_by_row(constants, training):
                 return advance(x, states, constants, draws, training)
+            results = [advance(*_row(r, x, states, constants, draws), training) for r in range(len(x))]
             outputs, states = zip(*results, strict=True)
             return np.concatenate(outputs), tuple(np.concatenate(s) for s in zip(*states, strict=True))
 
         return advance_rows
+
+    def _is_by_row(self, constants, training):
+        return (training, tuple(c.shape[1:] for c in constants)) in self.by_row
+
+    def _advance(self, weights):
+        cell = self.cell._bound(weights)
+
+        @tracebacks.door
+        def advance(x, states, constants=(), draws=MappingProxyType({}), training=False):
+            try:
+                x = x if self.inputs is None else self.inputs.packed(self.inputs.parted(x, 1))
+                output, new = cell._advance(x, tuple(states), tuple(constants), training, draws)
+            except Exception as error:
+                if isinstance(error, IndexError) and self.takes_constants and not len(constants):
+                    missing = ValueError(f"expected constants, which the step of {self.name!r} takes; got none")
+                    raise missing.with_traceback(error.__traceback__) from None
+                tracebacks.name_shapes(error)
+                raise
+            return self._check(output, new)
+
+        return advance
 
     def bind_vjp(self, weights: Mapping[str, object]):
         """The cell's own vjp with these weights.
@@ -80,10 +88,13 @@ class Step:
             raise ValueError(f"expected {self.name!r} without a vjp of its own, since its arrays are nested")
         cell = self.cell._bound(weights)
 
+        @tracebacks.door
         def pull(x, states, constants, draws, training, d_output, d_states):
             return cell._pull(x, tuple(states), tuple(constants), training, draws, d_output, tuple(d_states))
 
         def pull_rows(x, states, constants, draws, training, d_output, d_states):
+            if not self._is_by_row(constants, training):
+                return pull(x, states, constants, draws, training, d_output, d_states)
             results = []
             for r in range(len(x)):
                 x_r, states_r, constants_r, draws_r = _row(r, x, states, constants, draws)
@@ -98,11 +109,11 @@ class Step:
             )
             return np.concatenate(d_x), d_states, total, d_constants
 
-        return pull_rows if self.by_row else pull
+        return pull_rows
 
     def __call__(self, x, states, weights, constants=(), draws=MappingProxyType({}), training=False):
-        """One step with these weights: ``(output, tuple of new states)``."""
-        return self.bind(weights)(x, states, constants, draws, training)
+        """One step with these weights, on all rows at once: ``(output, tuple of new states)``."""
+        return self._advance(weights)(x, states, constants, draws, training)
 
     def _joined(self, output):
         if not isinstance(output, (list, tuple, Mapping)):
@@ -112,16 +123,19 @@ class Step:
 
     def _check(self, output, new):
         if len(new) != len(self.state_shapes):
-            raise ValueError(
-                f"expected the step of {self.name!r} to return {len(self.state_shapes)} states, got {len(new)}"
-            )
+            what = f"expected the step of {self.name!r} to return {len(self.state_shapes)} states, got {len(new)}"
+            raise returned_wrong(self.cell, what)
         for i, (state, shape) in enumerate(zip(new, self.state_shapes, strict=True)):
             got = tuple(np.shape(state))
             if len(got) != len(shape) + 1 or got[1:] != shape:
-                raise ValueError(
-                    f"expected state {i} of {self.name!r} of shape (batch, {', '.join(map(str, shape))}), got {got}"
-                )
-        return self._joined(output), new
+                expected = f"(batch, {', '.join(map(str, shape))})"
+                what = f"expected state {i} of {self.name!r} of shape {expected}, got {got}"
+                raise returned_wrong(self.cell, what)
+        output = self._joined(output)
+        if not np.shape(output):
+            what = f"expected the output of {self.name!r} of shape (batch, …), one row per row of x; got ()"
+            raise returned_wrong(self.cell, what)
+        return output, new
 
     def initial_states(self, batch_size: int, dtype) -> tuple[np.ndarray, ...]:
         """The states before the first step, new arrays ``(B, *shape)``."""
@@ -130,6 +144,7 @@ class Step:
         given = call_initial(self.cell.get_initial_state, batch_size)
         return self.states.unpack(_as_list(given), batch_size, dtype, "get_initial_state")
 
+    @tracebacks.door
     def draw(self, name: str, batch_size: int, rng: np.random.Generator, dtype) -> np.ndarray:
         """One declared draw, ``(B, *shape)``."""
         draw, shape = self._draws[name]
@@ -152,6 +167,7 @@ class Step:
         """Names of the draws that the step looks at, for this ``training``."""
         return self._probe(constants, training)[1]
 
+    @tracebacks.door
     def _probe(self, constants, training):
         key = (tuple(c.shape[1:] for c in constants), training)
         if key not in self._probes:
@@ -167,9 +183,8 @@ class Step:
                 )
             shape = np.shape(output)
             if not shape or shape[0] != 1:
-                raise ValueError(
-                    f"expected the output of {self.name!r} of shape (batch, …), one row per row of x; got {shape}"
-                )
+                what = f"expected the output of {self.name!r} of shape (batch, …), one row per row of x; got {shape}"
+                raise returned_wrong(self.cell, what)
             declared = self.cell._output_size()
             if self.outputs is not None:
                 if declared is not None and _flat_sizes(declared) != self.outputs.shapes:

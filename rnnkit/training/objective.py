@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnnkit import losses
+from rnnkit import losses, tracebacks
 from rnnkit import targets as entries
 from rnnkit.backends.shared.call import Record
 from rnnkit.execution.execution import build_lock
@@ -232,12 +232,14 @@ class Objective:
             try:
                 self._forms[key] = self._probed(*key)
             except (ValueError, TypeError, IndexError) as error:
-                raise ValueError(
+                refusal = ValueError(
                     f"the loss {self.name!r} can't take y_true of shape {y_true.shape} with y_pred of shape "
                     f"{y_pred.shape}: {error}{_hint(self.name, y_true.shape, y_pred.shape)}"
-                ) from error
+                )
+                raise refusal.with_traceback(error.__traceback__) from None
         return self._forms[key]
 
+    @tracebacks.door
     def _probed(self, target, shape) -> Form:
         classes = shape[-1] if losses.takes_ids(self.loss) else None
         found, apart = None, True

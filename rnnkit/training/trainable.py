@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit import tracebacks
 from rnnkit.arguments import real_number
 from rnnkit.callbacks.calling import CallbackList
 from rnnkit.callbacks.progress import watched
@@ -107,6 +108,7 @@ class Trainable(Layer):
         """What `evaluate` returns, in order."""
         return self._ready().names
 
+    @tracebacks.edge
     def fit(
         self,
         x: Array = None,
@@ -246,6 +248,7 @@ class Trainable(Layer):
             validation_freq=positive(validation_freq, "validation_freq") or 1,
         ).run()
 
+    @tracebacks.edge
     def evaluate(
         self,
         x: Array = None,
@@ -286,6 +289,7 @@ class Trainable(Layer):
         told.on_test_end(tally.logs())
         return _shown(tally, compiled, return_dict)
 
+    @tracebacks.edge
     def predict(
         self,
         x: Array,
@@ -375,6 +379,7 @@ class Trainable(Layer):
             raise ValueError("expected at least one batch to predict, got none")
         return _joined(found)
 
+    @tracebacks.edge
     def train_on_batch(
         self,
         x: Array,
@@ -398,6 +403,7 @@ class Trainable(Layer):
             self._repeats.settle()
         return _shown(tally, compiled, return_dict)
 
+    @tracebacks.edge
     def test_on_batch(self, x: Array, y: Array = None, sample_weight: Array = None, return_dict: bool = False) -> Any:
         """Compute loss and metrics of one batch."""
         compiled = self._ready()
@@ -405,6 +411,7 @@ class Trainable(Layer):
         Stepper(self, compiled).test(self._batch(x, y, sample_weight), tally)
         return _shown(tally, compiled, return_dict)
 
+    @tracebacks.edge
     def predict_on_batch(self, x: Array) -> Any:
         """Compute the outputs of one batch: a call."""
         return self(x)

@@ -186,6 +186,26 @@ def test_X2_eager_runs_the_step_in_python(rng, capsys):
     assert not seen
 
 
+def test_X2_eager_shows_the_warnings_of_numpy():
+    @rk.cell(states={"h": 3})
+    def logarithm(x, states, weights):
+        h = np.log(x) + 1 / states[0] + np.exp(1e4 * np.abs(x))
+        return h, states[0] + 1
+
+    layer = rk.RNN(logarithm(), seed=0)
+    x, mask = np.full((2, 4, 3), -1.0), np.ones((2, 4), bool)
+    layer(x)  # compiled: no warning
+    mask[0] = False
+    with rk.eager():
+        with pytest.warns(RuntimeWarning) as found:
+            layer(x)
+        told = {str(one.message).partition(" encountered")[0] for one in found}
+        assert told == {"invalid value", "divide by zero"} and {one.filename for one in found} == {__file__}
+        layer(x, mask=mask)  # rows are computed whose results don't count
+        with np.errstate(all="ignore"):
+            layer(x)
+
+
 def test_X2_eager_ends_with_an_error_too():
     layer = layer_of("simple")
     with pytest.raises(RuntimeError), rk.eager():

@@ -141,13 +141,16 @@ def test_ids():
     same_bits(flat(kept), flat(stream.states))
 
 
-def test_states_are_those_of_a_call():
+def test_D8_states_are_those_of_a_call():
     layer = rk.RNN([rk.LSTMCell(4), rk.GRUCell(3)], return_state=True, return_sequences=True, seed=0)
     x = numbers(2, STEPS, 3)
-    _, *states = layer(x)
-    layer.return_state = False
+    outputs, *states = layer(x)
     stream = layer.stream(2)
-    by_steps(stream, x)
+    for t in range(STEPS):
+        output, *new = stream.step(x[:, t])
+        same_bits([output], [outputs[:, t]])
+        same_bits(flat(new), flat(stream.states))
+    assert [len(entry) for entry in new if isinstance(entry, list)] == [2]
     same_bits(flat(stream.states), flat(states))
     stream.states[0][0][:] = 7  # a copy
     same_bits(flat(stream.states), flat(states))
@@ -451,7 +454,6 @@ def test_a_long_stream_takes_no_more_memory():
 
 REFUSED = {
     "goes backwards": lambda: rk.GRU(4, go_backwards=True),
-    "returns its states": lambda: rk.GRU(4, return_state=True),
     r"'bidirectional' \(Bidirectional\) needs whole sequences": lambda: rk.Sequential(
         [rk.Bidirectional(rk.GRU(4, return_sequences=True)), rk.Dense(1)]
     ),
@@ -478,7 +480,8 @@ def test_other_things_that_are_refused():
     x = rk.Input((None, 3))
     _, state = rk.GRU(4, return_state=True)(x)
     model = rk.Model(x, rk.GRU(4)(x, initial_state=[state]))
-    with pytest.raises(ValueError, match="returns its states"):
+    model.build((None, None, 3))
+    with pytest.raises(ValueError, match="expected layers that start from states of their own"):
         model.stream()
     start = rk.Input((4,))
     model = rk.Model([x, start], rk.GRU(4)(x, initial_state=[start]))

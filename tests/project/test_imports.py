@@ -169,4 +169,18 @@ def test_public_names_exist():
 
     assert sorted(rnnkit.__all__) == sorted(set(rnnkit.__all__))
     assert [name for name in rnnkit.__all__ if not hasattr(rnnkit, name)] == []
-    assert set(rnnkit.__all__) <= set(dir(rnnkit))
+
+
+def test_dir_shows_the_public_names_in_a_fresh_interpreter():
+    """Which completion in a notebook asks: all of them, and in packages whose names come later no others."""
+    code = (
+        "import importlib, json, rnnkit\n"
+        "names = ['rnnkit', *(f'rnnkit.{name}' for name in rnnkit._SUBPACKAGES)]\n"
+        "modules = {name: importlib.import_module(name) for name in names}\n"
+        "print(json.dumps({name: [module.__all__, dir(module)] for name, module in modules.items()}))"
+    )
+    found = json.loads(processes.run([sys.executable, "-c", code], check=True, cwd=ROOT).stdout)
+    assert [name for name, (public, shown) in found.items() if set(public) - set(shown)] == []
+    for name in ("rnnkit", "rnnkit.forecast", "rnnkit.keras"):
+        public, shown = found[name]
+        assert shown == sorted(public)

@@ -104,7 +104,7 @@ MISTAKES = [
     (lambda v: v.gru(None), TypeError, "got None"),
     (lambda v: v.gru("words"), TypeError, "got text"),
     (lambda v: v.gru({1, 2}), TypeError, "set, which has no order; pass a list"),
-    (lambda v: v.gru({"x": X}), TypeError, "dict, which models of several inputs take; pass one array"),
+    (lambda v: v.gru({"x": X}), TypeError, "dict, which models of several inputs take, and cells that are classes"),
     (lambda v: v.net().fit({"input": X}, Y), ValueError, "by the names x; got 'input'"),
     (lambda v: v.gru(x for x in X), TypeError, "a layer takes list(x)"),
     (lambda v: v.net().fit((x for x in X), Y), ValueError, "y within the batches"),

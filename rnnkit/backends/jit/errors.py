@@ -21,6 +21,7 @@ _MEANINGS = (
         "the step assigns into a weight or an array that it captured",
         "assign into a copy",
     ),
+    (r"bound method RandomState|numpy\.random", "the step draws random numbers", "declare draws"),
     (r"Use of unsupported NumPy function '([\w.]+)'", "numba does not know {0}", ""),
     (r"Unknown attribute '(\w+)' of type Module\(<module '([\w.]+)'", "numba does not know {1}.{0}", ""),
     (r"Unknown attribute '(?:a_)?(\w+)' of type rnnkit_arrays", "the cell has no attribute {0!r}", ""),

@@ -12,6 +12,7 @@ import numpy as np
 from numba.core import types
 from numba.extending import overload
 
+from rnnkit import tracebacks
 from rnnkit.backends.jit.errors import CannotCompile, cannot_compile
 from rnnkit.backends.jit.fingerprint import content
 from rnnkit.backends.jit.numba_compiling import compiling
@@ -74,9 +75,11 @@ class JitExecutor:
         if untraced:
             self.reason = f"{self.reason}, since the tracer can't read it: {untraced}"
         self._no_gradient = no_gradient
-        step.by_row = by_row
         self.step, self.dtype, self.training = step, np.dtype(dtype), bool(training)
         constant_shapes = tuple(tuple(shape) for shape in constant_shapes)
+        self._by_row = by_row
+        if by_row:
+            step.by_row.add((self.training, constant_shapes))
         ones = tuple(np.zeros((1, *shape)) for shape in constant_shapes)
         self.output_shape = step.output_shape(ones, training)
         self.draw_names, self.drawn = tuple(step.draws), step.used_draws(ones, training)
@@ -92,6 +95,7 @@ class JitExecutor:
             self._loop = self._compiled(weights, constant_shapes)
         self._verify(weights, constant_shapes)
 
+    @tracebacks.door
     def differentiate(self) -> GradientExecutor:
         """There is none: nothing knows the derivative of what numba compiles.
 
@@ -275,11 +279,10 @@ class JitExecutor:
                 raise ValueError(f"the step of {step.name!r} gives another result each time: {_ALONE}")
             single = [np.concatenate(pair) for pair in zip(*apart, strict=True)]
             try:
-                both = single if step.by_row else plainly(slice(None))
+                both = single if self._by_row else plainly(slice(None))
             except Exception as error:
-                raise ValueError(
-                    f"the step of {step.name!r} mixes rows: it works on one row and fails on two ({error})"
-                ) from error
+                told = f"the step of {step.name!r} mixes rows: it works on one row and fails on two ({error})"
+                raise ValueError(told).with_traceback(error.__traceback__) from None
             if not _agree(both, single, 1e-9):
                 raise ValueError(
                     f"the step of {step.name!r} mixes rows: a row's result depends on the other rows of its batch"
@@ -292,7 +295,10 @@ class JitExecutor:
                 draws=draws,
                 training=self.training,
             )
-            result = self.run(record)
+            try:
+                result = self.run(record)
+            except Exception as error:  # what numba only finds when it runs
+                raise CannotCompile(f"the compiled step fails where the step itself doesn't: {error}") from None
             if not _agree([result.last, *result.states], both, tolerance):
                 raise ValueError(
                     f"the compiled step of {step.name!r} differs from the step itself on random data: {_ALONE}"

@@ -36,7 +36,10 @@ class Eager:
             x_t = x[:, at].copy()
             if mask is not None:
                 x_t[~mask[:, at]] = 0  # an infinity under a mask must not keep a step's loop from ending
-            with np.errstate(all="ignore"):
+            # NumPy warns of invalid values and divisions by zero, but where masked rows are computed for nothing; what
+            # overflows is harmless in most formulas.
+            counts = mask is None or mask[:, at].all()
+            with np.errstate(over="ignore", under="ignore") if counts else np.errstate(all="ignore"):
                 out, new = advance(
                     x_t, tuple(s.copy() for s in states), record.constants, record.draws, record.training
                 )

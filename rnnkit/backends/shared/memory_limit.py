@@ -61,6 +61,6 @@ def set_memory_limit(limit: int) -> None:
 
 def _default() -> int:
     given = os.environ.get("RNNKIT_MEMORY_LIMIT", "").strip()
-    if given and not given.isdigit():
+    if given and not given.isdecimal():
         raise ValueError(f"expected RNNKIT_MEMORY_LIMIT to be a number of bytes, got {given!r}")
     return int(given) if given else 1 << 30

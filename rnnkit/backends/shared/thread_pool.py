@@ -85,7 +85,7 @@ def set_num_threads(n: int) -> None:
 def _default() -> int:
     given = os.environ.get("RNNKIT_NUM_THREADS", "").strip()
     if given:
-        if not given.isdigit() or int(given) < 1:
+        if not given.isdecimal() or int(given) < 1:
             raise ValueError(f"expected RNNKIT_NUM_THREADS to be a positive integer, got {given!r}")
         return int(given)
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -105,7 +105,7 @@ def _quota() -> int:
                 period = file.read().strip()
         except OSError:
             return 1_000_000
-    if not quota.isdigit() or not period.isdigit() or int(period) == 0:
+    if not quota.isdecimal() or not period.isdecimal() or int(period) == 0:
         return 1_000_000
     return max(1, math.ceil(int(quota) / int(period)))
 

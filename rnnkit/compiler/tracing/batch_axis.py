@@ -27,6 +27,10 @@ class UsesLength(Untraceable):
     """The step makes something by the number of rows."""
 
 
+class RowsDiffer(Untraceable):
+    """The step makes an array by the number of rows, with other numbers in each: most likely random ones."""
+
+
 # How many rows there are, while a step is traced that makes arrays by their number: one that no other axis has.
 _rows: ContextVar[int | None] = ContextVar("rnnkit_rows", default=None)
 

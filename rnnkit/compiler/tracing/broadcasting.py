@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit.arrays import refuse
-from rnnkit.compiler.tracing.batch_axis import BatchSize, LostWeight, MixesRows, Untraceable, standing_rows
+from rnnkit.compiler.tracing.batch_axis import BatchSize, LostWeight, MixesRows, RowsDiffer, Untraceable, standing_rows
 from rnnkit.compiler.tracing.symbol import Symbol
 
 
 def unknown(name):
     """Refuse a function that the tracer has no rule for."""
-    raise Untraceable(f"np.{name} can't be traced")
+    raise Untraceable(f"{name} can't be traced")
 
 
 def find_symbol(*values) -> Symbol | None:
@@ -40,7 +40,10 @@ def lift(like: Symbol, value) -> Symbol:
     if isinstance(value, BatchSize):
         raise MixesRows("the batch size stands in arithmetic: a step sees rows that have nothing to do with each other")
     if isinstance(value, (list, tuple)) and any(isinstance(v, Symbol) for v in value):
-        raise Untraceable("a list of arrays where an array is expected; write np.stack or np.concatenate")
+        raise Untraceable(
+            "a list of arrays where an array is expected; unpack it, as in `(h,) = states`, or write np.stack or "
+            "np.concatenate"
+        )
     refuse(value, "an array in a step")
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":
@@ -58,7 +61,9 @@ def lift(like: Symbol, value) -> Symbol:
         axis = array.shape.index(rows)
         first = array.take(0, axis)
         if not np.array_equal(array, np.broadcast_to(np.expand_dims(first, axis), array.shape), equal_nan=True):
-            raise Untraceable("an array made by the number of rows, whose rows differ")
+            raise RowsDiffer(
+                "an array made by the number of rows, whose rows differ; for random numbers, declare draws"
+            )
         return like.made(like.graph.literal(first), axis)
     return like.made(like.graph.literal(array))
 
@@ -93,5 +98,11 @@ def pointwise(name, *args) -> Symbol:
     """A pointwise operation on symbols and values."""
     like = first_symbol(*args)
     symbols = [lift(like, a) for a in args]
-    nodes, axis = align(symbols)
-    return like.made(like.graph.pointwise(name, *nodes), axis)
+    try:
+        nodes, axis = align(symbols)
+        return like.made(like.graph.pointwise(name, *nodes), axis)
+    except MixesRows:
+        raise
+    except ValueError:
+        shapes = " ".join(str(s.shape) for s in symbols)
+        raise ValueError(f"operands could not be broadcast together with shapes {shapes}") from None

@@ -77,7 +77,7 @@ def _product_per_head(graph, a, letters_a, b, letters_b, shared, letters_out, si
     return graph.transpose(result, [(*shared, *rest).index(c) for c in letters_out])
 
 
-def einsum(subscripts, *operands, out=None, **_) -> Symbol:
+def einsum(subscripts, *operands, out=None, optimize=False) -> Symbol:
     """``np.einsum`` on symbols and arrays; the batch axis keeps one letter that stays in the result."""
     if not isinstance(subscripts, str) or out is not None:
         raise Untraceable("np.einsum with subscripts as a string, without out=")

@@ -12,7 +12,7 @@ from rnnkit.compiler.tracing.broadcasting import align, first_symbol, lift, unkn
 from rnnkit.compiler.tracing.symbol import Symbol
 
 
-def concatenate(arrays, axis=0, out=None, **_):
+def concatenate(arrays, axis=0, out=None):
     """Arrays side by side along a feature axis."""
     like = first_symbol(*arrays)
     symbols = [lift(like, a) for a in arrays]
@@ -34,7 +34,7 @@ def concatenate(arrays, axis=0, out=None, **_):
     return like.made(like.graph.concatenate(nodes, inner), place)
 
 
-def stack(arrays, axis=0, out=None, **_):
+def stack(arrays, axis=0, out=None):
     """Arrays along a new axis."""
     like = first_symbol(*arrays)
     symbols = [lift(like, a) for a in arrays]
@@ -42,7 +42,7 @@ def stack(arrays, axis=0, out=None, **_):
     return concatenate([np.expand_dims(s, axis % rank) for s in symbols], axis % rank)
 
 
-def hstack(arrays, **_):
+def hstack(arrays):
     return concatenate(arrays, axis=1 if first_symbol(*arrays).ndim > 1 else 0)
 
 
@@ -70,7 +70,7 @@ def part(x, axis, part):
     return x[tuple(key)]
 
 
-def take(x, indices, axis=None, **_):
+def take(x, indices, axis=None):
     if axis is None:
         raise Untraceable("np.take without an axis")
     if isinstance(indices, Symbol):
@@ -80,7 +80,7 @@ def take(x, indices, axis=None, **_):
 
 def delete(x, which, axis=None):
     if axis is None:
-        unknown("delete without an axis")
+        unknown("np.delete without an axis")
     n = x.node.shape[x.feature_axis(axis, "delete")]
     return part(x, axis, np.delete(np.arange(n), which))
 
@@ -104,7 +104,7 @@ def roll(x, shift, axis=None):
 def flip(x, axis=None):
     for a in (axis,) if isinstance(axis, numbers.Integral) else (axis or ()):
         x = part(x, a, slice(None, None, -1))
-    return x if axis is not None else unknown("flip without an axis")
+    return x if axis is not None else unknown("np.flip without an axis")
 
 
 def repeat(x, repeats, axis=None):
@@ -159,7 +159,7 @@ def swapaxes(x, a, b):
     return x.transpose(order)
 
 
-def broadcast_to(x, shape, **_):
+def broadcast_to(x, shape, subok=False):
     """An array stretched to a shape, whose batch axis may be the batch size."""
     shape = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
     at = [i for i, n in enumerate(shape) if is_batch(n)]
@@ -187,7 +187,7 @@ def ravel(x, order="C"):
 
 
 def filled_like(value):
-    def like(x, fill_value=None, dtype=None, **_):
+    def like(x, fill_value=None, dtype=None, order="K", subok=True):
         fill = value if fill_value is None or value is not None else fill_value
         if isinstance(fill, Symbol):
             return broadcast_to(fill, x.shape)
@@ -197,8 +197,15 @@ def filled_like(value):
     return like
 
 
-def diff(x, n=1, axis=-1, **_):
-    return x if n == 0 else diff(part(x, axis, slice(1, None)) - part(x, axis, slice(None, -1)), n - 1, axis)
+def diff(x, n=1, axis=-1, prepend=None, append=None):
+    """Differences along an axis, n times, of an array with others joined to its ends."""
+    edge = part(x, axis, slice(0, 1))
+    ends = [a if a is None or np.ndim(a) else np.full_like(edge, a) for a in (prepend, append)]
+    joined = [a for a in (ends[0], x, ends[1]) if a is not None]
+    x = concatenate(joined, axis) if len(joined) > 1 else x
+    for _ in range(n):
+        x = part(x, axis, slice(1, None)) - part(x, axis, slice(None, -1))
+    return x
 
 
 def pad(x, pad_width, mode="constant", constant_values=0):

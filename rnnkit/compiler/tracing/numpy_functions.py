@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import numbers
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -53,11 +54,11 @@ def call_ufunc(ufunc, method, args, keywords):
     name = ufunc.__name__
     if method == "reduce":
         known = reduced.UFUNC_REDUCTIONS
-        return known[name](*args, **keywords) if name in known else unknown(f"{name}.reduce")
+        return known[name](*args, **keywords) if name in known else unknown(f"{_public(ufunc)}.reduce")
     if method == "accumulate" and name in ("add", "multiply", "maximum", "minimum"):
         return reduced.running(ufunc, *args, **keywords)
     if method != "__call__":
-        return unknown(f"{name}.{method}")
+        return unknown(f"{_public(ufunc)}.{method}")
     keywords = {k: v for k, v in keywords.items() if not (k == "dtype" or (k == "where" and v is True))}
     if out := keywords.pop("out", None):
         if not isinstance(out[0], Symbol):
@@ -75,8 +76,16 @@ def call_ufunc(ufunc, method, args, keywords):
     if name in _BOOLEAN and all(lift(first_symbol(*args), a).node.kind == "bool" for a in args):
         name = _BOOLEAN[name]
     if name not in OPERATIONS:
-        return unknown(name)
+        return unknown(_public(ufunc))
     return pointwise(name, *args)
+
+
+def _public(ufunc):
+    """A ufunc by its import path; ufuncs don't say where they are from."""
+    places = (np, "np"), (sys.modules.get("scipy.special"), "scipy.special")
+    name = ufunc.__name__
+    found = (f"{where}.{name}" for module, where in places if getattr(module, name, None) is ufunc)
+    return next(found, f"the ufunc {name}")
 
 
 def call_function(function, args, keywords):
@@ -86,7 +95,7 @@ def call_function(function, args, keywords):
         name = f"linalg.{name}"
     if name not in FUNCTIONS:
         found = _of_weights(function, args, keywords)
-        return unknown(name) if found is None else found
+        return unknown(f"np.{name}") if found is None else found
     try:
         return call_rule(name, FUNCTIONS[name], args, keywords)
     except Untraceable:
@@ -114,7 +123,7 @@ def _of_weights(function, args, keywords):
     def node(made, part=None):
         made = np.asarray(made)
         if made.dtype.kind not in "fiub":
-            unknown(function.__name__)
+            unknown(f"np.{function.__name__}")
         said = [a.tobytes() if isinstance(a, np.ndarray) else a for a in (*others, *keywords.items())]
         key = function.__module__, function.__name__, part, repr(said)
         name = f"{function.__module__.replace('numpy', 'np')}.{function.__name__}"
@@ -142,7 +151,7 @@ def _where(condition, *branches):
     return pointwise("where", condition, *branches)
 
 
-def _clip(x, a_min=None, a_max=None, out=None, *, min=None, max=None, **_):
+def _clip(x, a_min=None, a_max=None, *, min=None, max=None):
     low, high = a_min if min is None else min, a_max if max is None else max
     x = x if low is None else np.maximum(x, low)
     return x if high is None else np.minimum(x, high)
@@ -206,6 +215,7 @@ FUNCTIONS: dict[str, Callable] = {
     "cumsum": lambda x, axis=None, dtype=None: reduced.running(np.add, x, axis),
     "cumprod": lambda x, axis=None, dtype=None: reduced.running(np.multiply, x, axis),
     "linalg.norm": reduced.norm_of,
+    "linalg.vector_norm": lambda x, axis=None, keepdims=False, ord=2: reduced.norm_of(x, ord, axis, keepdims),
     "count_nonzero": lambda x, axis=None, keepdims=False: reduced.sum_of(x.astype(bool), axis, keepdims=keepdims),
     "concatenate": arranged.concatenate,
     "stack": arranged.stack,
@@ -234,12 +244,12 @@ FUNCTIONS: dict[str, Callable] = {
     "moveaxis": arranged.moveaxis,
     "swapaxes": arranged.swapaxes,
     "transpose": lambda x, axes=None: x.transpose(*(() if axes is None else (axes,))),
-    "reshape": lambda x, shape=None, order="C", **k: x.reshape(
-        shape if shape is not None else k["newshape"], order=order
+    "reshape": lambda x, shape=None, order="C", newshape=None, copy=None: x.reshape(
+        newshape if shape is None else shape, order=order
     ),
     "ravel": arranged.ravel,
     "broadcast_to": arranged.broadcast_to,
-    "copy": lambda x, *_, **__: x.copy(),
+    "copy": lambda x, order="K", subok=False: x.copy(),
     "shape": lambda x: x.shape,
     "ndim": lambda x: x.ndim,
     "size": lambda x, axis=None: x.size if axis is None else x.shape[axis],
@@ -264,21 +274,18 @@ FUNCTIONS: dict[str, Callable] = {
     "inner": lambda a, b: tensordot(a, b, (-1, -1)),
     "tensordot": tensordot,
     "real": lambda x: x,
-    "round": lambda x, decimals=0, out=None: (
-        np.rint(x) if decimals == 0 else np.rint(x * 10.0**decimals) / 10.0**decimals
-    ),
+    "round": lambda x, decimals=0: np.rint(x) if decimals == 0 else np.rint(x * 10.0**decimals) / 10.0**decimals,
     "iscomplexobj": lambda x: False,
     "isrealobj": lambda x: True,
-    "atleast_2d": lambda x: x if x.ndim >= 2 else unknown("atleast_2d"),
+    "atleast_2d": lambda x: x if x.ndim >= 2 else unknown("np.atleast_2d"),
     "result_type": lambda *a: first_symbol(*a).dtype,
     "isclose": lambda a, b, rtol=1e-5, atol=1e-8: np.abs(a - b) <= atol + rtol * np.abs(b),
-    "outer": lambda a, b: unknown("outer of batches; write a[:, :, None] * b[:, None, :]"),
+    "outer": lambda a, b: unknown("np.outer of batches; write a[:, :, None] * b[:, None, :]"),
 }
 FUNCTIONS |= {
     "around": FUNCTIONS["round"],
-    "linalg.vector_norm": lambda x, axis=None, keepdims=False, ord=2: reduced.norm_of(x, ord, axis, keepdims),
     "permute_dims": FUNCTIONS["transpose"],
-    "concat": arranged.concatenate,
+    "concat": FUNCTIONS["concatenate"],
     "vecdot": lambda a, b: reduced.sum_of(a * b, -1),
 }
 

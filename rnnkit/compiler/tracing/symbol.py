@@ -34,6 +34,14 @@ class OverRows(np.lib.mixins.NDArrayOperatorsMixin):
 
     __float__ = __int__ = __index__ = __bool__
 
+    def __repr__(self):
+        return f"<an array {self.shape} of a step while it is read; in `with rnnkit.eager():` it has values>"
+
+    def __format__(self, spec):
+        if spec:
+            raise ReadsValues("an array has no values to print while the step is read; look at them in rk.eager()")
+        return repr(self)
+
 
 class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     """An array of a step under trace.
@@ -58,6 +66,8 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             self._seen = self.base.node
             self._node = self.graph.view(self._seen, self.shows)
         return self._node
+
+    __repr__, __format__ = OverRows.__repr__, OverRows.__format__
 
     # What NumPy arrays have
 

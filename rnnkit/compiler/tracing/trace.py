@@ -9,11 +9,13 @@ from types import FrameType
 import numpy as np
 
 import rnnkit.compiler.tracing.numpy_functions  # noqa: F401  what they do to symbols is registered there
+from rnnkit import tracebacks
 from rnnkit.compiler.ir.evaluate import evaluate
 from rnnkit.compiler.ir.graph import Graph, Node
 from rnnkit.compiler.tracing.batch_axis import (
     LostWeight,
     MixesRows,
+    RowsDiffer,
     Untraceable,
     UsesLength,
     rows_stand_for,
@@ -58,6 +60,8 @@ def trace(step, dtype, weights, constant_shapes=(), training=False, whole=False)
         try:
             with rows_stand_for(next(n for n in range(127, 10**6, 2) if n not in taken)):
                 return _trace(step, dtype, weights, constant_shapes, training, whole)
+        except RowsDiffer:
+            raise
         except Exception:
             raise error from None
 
@@ -79,23 +83,21 @@ def _trace(step, dtype, weights, constant_shapes, training, whole):
         tuple(symbol("constant", i, shape) for i, shape in enumerate(constant_shapes)),
         {name: symbol("draw", name, shape) for name, shape in step.draws.items()},
     )
+    failed: Exception | None = None
     try:
         output, states = step(*given, training)
     except MixesRows as error:
-        raise MixesRows(f"the step of {step.name!r} mixes rows, {watch.place_of(error)}: {error}") from None
+        mixed = MixesRows(f"the step of {step.name!r} mixes rows, {watch.place_of(error)}: {error}")
+        raise mixed.with_traceback(error.__traceback__) from None
     except Untraceable as error:
         error.add_note(watch.place_of(error))
         raise
     except LostWeight:
         raise
     except Exception as error:
-        # A mistake of the step's own shows on numbers too; the rest is what the tracer doesn't know.
-        x, states, weights64, constants, draws = example(step, weights, constant_shapes, initial=True)
-        with np.errstate(all="ignore"):
-            step(x, states, weights64, constants, draws, training)
-        reason = Untraceable(f"{type(error).__name__} while the step was read: {error}")
-        reason.add_note(watch.place_of(error))
-        raise reason from error
+        failed = error
+    if failed is not None:  # outside of the except block, where each error would be the other's context
+        raise _failure(failed, step, weights, constant_shapes, training, watch.place_of(failed))
     graph.output = _result(output, "output", step, given[0])
     graph.states = tuple(_result(state, f"state {i}", step, given[0]) for i, state in enumerate(states))
     graph.names = watch.names()
@@ -103,6 +105,19 @@ def _trace(step, dtype, weights, constant_shapes, training, whole):
     graph.values = {("weight", name): graph.values["weight", name] for name in _weights_of_sparse_products(graph)}
     _check(graph, step, weights, constant_shapes, training)
     return graph
+
+
+def _failure(error, step, weights, constant_shapes, training, place) -> Exception:
+    """A mistake of the step's own, which shows on numbers too; the rest is what the tracer doesn't know."""
+    x, states, weights64, constants, draws = example(step, weights, constant_shapes, initial=True)
+    try:
+        with np.errstate(all="ignore"):
+            step(x, states, weights64, constants, draws, training)
+    except Exception as mistake:
+        return error if type(error) is type(mistake) and tracebacks.in_words(error) else mistake
+    reason = Untraceable(f"{type(error).__name__} while the step was read: {error}")
+    reason.add_note(place)
+    return reason.with_traceback(error.__traceback__)
 
 
 def _weights_of_sparse_products(graph) -> set[str]:

@@ -198,7 +198,7 @@ def _read(options, models, levels, kept):
         framed = options.cross_validate is not None or options.future is not None or several
     else:
         framed = isinstance(kept[0], Forecaster) and kept[0]._fitted_history().frame is not None
-    freq = int(options.freq) if options.freq and options.freq.isdigit() else options.freq
+    freq = int(options.freq) if options.freq and options.freq.isdecimal() else options.freq
     data = read_input(
         options.file,
         options.column,

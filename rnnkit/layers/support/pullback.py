@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from rnnkit import tracebacks
 from rnnkit.arguments import positive_integer
 from rnnkit.backends.cuda.memory.array import DeviceArray
 from rnnkit.layers.support import validation
@@ -74,6 +75,7 @@ class Pullback:
         self.take: Callable = lambda d_outputs: d_outputs  # as plain arrays
         self.give: Callable[[Gradients], Gradients] = lambda gradients: gradients  # as the kind of the call's inputs
 
+    @tracebacks.edge
     def __call__(self, d_outputs) -> Gradients:
         """The gradient.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit import tracebacks
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.repeats import RepeatedCalls, arrays_in, copied_arrays, same_bits
 from rnnkit.layers.support.row_gradient import RowGradient
@@ -111,11 +112,15 @@ def repeated_vjp(vjp: Callable) -> Callable:
 
     @functools.wraps(vjp)
     def called(self, *arguments, **keywords):
-        if self._repeated_vjps is not None:
-            found = self._repeated_vjps.run(self, vjp, arguments, keywords)
-            if found is not None:
-                return found
-        return vjp(self, *arguments, **keywords)
+        try:
+            if self._repeated_vjps is not None:
+                found = self._repeated_vjps.run(self, vjp, arguments, keywords)
+                if found is not None:
+                    return found
+            return vjp(self, *arguments, **keywords)
+        except Exception as error:
+            tracebacks.shorten(error)
+            raise
 
     return called
 

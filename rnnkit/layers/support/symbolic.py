@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnnkit import allocation
+from rnnkit import allocation, tracebacks
 from rnnkit.hints import DType, Shape
 from rnnkit.layers.support import device_transfer, validation
 
@@ -322,30 +322,33 @@ def recorded(call):
 
     @functools.wraps(call)
     def called(self, *arguments, **keywords):
-        trace = tracing.get()
-        if trace is not None:
-            return trace.call(self, call, arguments, keywords)
-        if self._repeated_calls is not None:
-            found = self._repeated_calls.run(self, call, arguments, keywords)
-            if found is not None:
-                return found
-        plain = True
-        for value in arguments:
-            if type(value) not in _PLAIN:
-                if _is_symbolic(value):
-                    return record(self, call, arguments, keywords)
-                plain = False
-        for value in keywords.values():
-            if type(value) not in _PLAIN:
-                if _is_symbolic(value):
-                    return record(self, call, arguments, keywords)
-                plain = False
         try:
+            trace = tracing.get()
+            if trace is not None:
+                return trace.call(self, call, arguments, keywords)
+            if self._repeated_calls is not None:
+                found = self._repeated_calls.run(self, call, arguments, keywords)
+                if found is not None:
+                    return found
+            plain = True
+            for value in arguments:
+                if type(value) not in _PLAIN:
+                    if _is_symbolic(value):
+                        return record(self, call, arguments, keywords)
+                    plain = False
+            for value in keywords.values():
+                if type(value) not in _PLAIN:
+                    if _is_symbolic(value):
+                        return record(self, call, arguments, keywords)
+                    plain = False
             if not plain and (found := self._unlike_an_array(call, arguments, keywords)) is not None:
                 return found
             return (call if plain else crossing)(self, *arguments, **keywords)
         except MemoryError as error:
             raise allocation.retold(error, f"a call of {self.name!r}") from None
+        except Exception as error:
+            tracebacks.shorten(error)
+            raise
 
     return called
 

@@ -10,6 +10,7 @@ import rnnkit.onnx.exporting.layers
 import rnnkit.onnx.exporting.loaded
 import rnnkit.onnx.exporting.models
 import rnnkit.onnx.exporting.recurrent  # noqa: F401  each says how its layers are written
+from rnnkit import tracebacks
 from rnnkit.arguments import is_integer
 from rnnkit.layers.base import Layer
 from rnnkit.onnx.exporting.block import MOST_BYTES, Block, Value
@@ -22,6 +23,7 @@ from rnnkit.version import __version__
 OLDEST_OPSET = 18  # from here on all reductions take their axes as an operand
 
 
+@tracebacks.edge
 def export(
     model: Any,
     path: Any,

@@ -35,10 +35,8 @@ class StepGraph:
         try:
             self.graph: Graph = passes.read(step, dtype, weights, constant_shapes, training)
         except Untraceable as error:
-            raise ValueError(
-                f"{self.name!r} can't be exported to ONNX, since the tracer can't read its step: "
-                f"{pipeline.in_words(error)}"
-            ) from None
+            told = f"{self.name!r} can't be exported to ONNX, since the tracer can't read its step: "
+            raise ValueError(told + pipeline.in_words(error)).with_traceback(error.__traceback__) from None
         except RecursionError:
             raise ValueError(f"expected {self.name!r} short enough to be read as a whole for ONNX") from None
         self.live = self.graph.live()

@@ -26,6 +26,8 @@ class OnnxFile:
     def __init__(self, path):
         self.onnx = onnx_package()
         self.path = Path(path)
+        if self.path.exists() and not self.path.is_file() and not self.path.is_dir():
+            raise ValueError("expected a file on disk, got a device or a pipe, which may have no end")
         data = self.path.read_bytes()
         try:
             model = self.onnx.ModelProto.FromString(data)

@@ -462,6 +462,16 @@ def test_what_numba_cannot_compile_is_named_with_its_line():
     assert "scipy.special" in failing(unknown, "gamma")[1]
 
 
+def test_what_numba_only_refuses_when_it_runs_is_said_to_be_numbas():
+    @rk.cell(states={"h": 4})
+    def unwrapped(x, states, weights):
+        h = np.unwrap(x, axis=1)
+        return h, h
+
+    with pytest.raises(ValueError, match=r"neither traced: np.unwrap can't be traced .*nor jitted, numba: .*\"axis\""):
+        rk.RNN(unwrapped())(np.ones((2, 3, 4)))
+
+
 def test_an_error_in_a_helper_names_the_helpers_line():
     def calls(x, states, weights):
         return remote(states[0]), states[0]

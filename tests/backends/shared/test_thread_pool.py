@@ -14,6 +14,7 @@ from cells_under_test import leaky
 from matrix import flat, fresh, inputs, layer_of, same_bits
 
 import rnnkit as rk
+from rnnkit.backends.shared import memory_limit, thread_pool
 from rnnkit.backends.shared.thread_pool import at_most
 
 NAMES = ("lstm", "attention", "clockwork", "StackedRNNCells", "folded", "GRUCell", "leaky", "two_speeds")
@@ -95,6 +96,15 @@ def test_X4_environment_sets_the_start():
     if hasattr(os, "sched_setaffinity"):
         one_cpu = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n" + code
         assert started(one_cpu, RNNKIT_NUM_THREADS="") == "1"
+
+
+@pytest.mark.parametrize("given", ["²", "0x1", "-1", "1.5", "many", "1_0"])
+@pytest.mark.parametrize("module", [thread_pool, memory_limit])
+def test_X4_what_the_environment_says_is_a_number(given, module, monkeypatch):
+    for name in ("RNNKIT_NUM_THREADS", "RNNKIT_MEMORY_LIMIT"):
+        monkeypatch.setenv(name, given)
+    with pytest.raises(ValueError, match=f"expected RNNKIT_.* to be a .*, got {given!r}$"):
+        module._default()
 
 
 @pytest.mark.parametrize("name", ["lstm", "folded", "attention"])

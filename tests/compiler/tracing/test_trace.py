@@ -1,13 +1,17 @@
 """The tracer: what it reads of a step and what it refuses. Plans of what it read are carried out in NumPy."""
 
+import inspect
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from reading import Read
+from scipy import special
 
 import rnnkit as rk
+from rnnkit.compiler.ir.operations import COMPOSED, OPERATIONS
 from rnnkit.compiler.ir.plan import STEP, Loop
+from rnnkit.compiler.tracing.numpy_functions import FUNCTIONS, METHODS
 from rnnkit.compiler.tracing.symbol import MixesRows, ReadsValues, Untraceable
 
 # Where weights are kept
@@ -316,6 +320,12 @@ def test_a_decision_by_values_is_told_from_the_rest(decide):
         (lambda x, h: np.std(h, axis=1, mean=0.0), "these arguments"),
         (lambda x, h: np.asarray(h), "asks for the array's values"),
         (lambda x, h: np.unique(h), "np.unique can't be traced"),
+        (lambda x, h: special.gammaln(h), "scipy.special.gammaln can't be traced"),
+        (lambda x, h: special.jv(1, h), "scipy.special.jv can't be traced"),
+        (lambda x, h: np.frompyfunc(abs, 1, 1)(h), "the ufunc abs \\(vectorized\\) can't be traced"),
+        (lambda x, h: np.logaddexp.at(h, 0, 1), "np.logaddexp.at can't be traced"),
+        (lambda x, h: np.take(h, [0, 9], axis=1, mode="wrap"), "these arguments"),
+        (lambda x, h: np.zeros_like(h, shape=(2, 3)), "these arguments"),
         (lambda x, h: np.linalg.det(h.reshape(-1, 2, 2))[:, None] * h, "linalg.det can't be traced"),
         (lambda x, h: h[:, np.argmax(h, axis=1)], "np.where"),
         (lambda x, h: h[:, :3].reshape(-1, 3, 1).__setitem__((slice(None), 0), 1), "may have copied"),
@@ -327,6 +337,28 @@ def test_a_decision_by_values_is_told_from_the_rest(decide):
 def test_what_cannot_be_read_is_named(function, words):
     with pytest.raises(Untraceable, match=words):
         Read(lambda x, states, w: (x, [function(x, states[0])]))
+
+
+def test_no_rule_takes_keywords_that_it_does_not_know():
+    """Else they would be left out of the result, rather than refused or left to numba."""
+    kinds = {
+        name: [p.kind for p in inspect.signature(rule).parameters.values()]
+        for name, rule in (FUNCTIONS | METHODS).items()
+    }
+    assert {name for name, found in kinds.items() if inspect.Parameter.VAR_KEYWORD in found} <= {*OPERATIONS, *COMPOSED}
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda h, x: np.diff(h, prepend=0),
+        lambda h, x: np.diff(h, prepend=x[:, :1], append=2.0)[:, :4],
+        lambda h, x: np.diff(h, 2, append=x)[:, :4],
+        lambda h, x: np.diff(h.reshape(-1, 2, 2), axis=1, prepend=x[:, None, :2]).reshape(-1, 4),
+    ],
+)
+def test_differences_of_an_array_with_others_at_its_ends(form):
+    assert Read(lambda x, states, w: (form(states[0], x), states)).agrees()
 
 
 def test_a_mistake_of_the_steps_own_is_shown_as_it_is():

@@ -1,6 +1,7 @@
 """Files that are damaged, hostile or beyond what rnnkit reads: one error that names the file and the cause."""
 
 import itertools
+import os
 import pathlib
 import resource
 import sys
@@ -39,6 +40,15 @@ def refused(tmp_path, model, *words):
 def test_no_such_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         rk.onnx.load(tmp_path / "none.onnx")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="devices have no paths there")
+def test_a_device_or_a_pipe_is_no_file(tmp_path):
+    """One may have no end, the other waits for one who writes."""
+    os.mkfifo(tmp_path / "pipe.onnx")
+    for path in (os.devnull, tmp_path / "pipe.onnx"):
+        with pytest.raises(ValueError, match=f"^{path}: expected a file on disk, got a device or a pipe"):
+            rk.onnx.load(path)
 
 
 def test_without_onnx(monkeypatch):
