@@ -1,7 +1,7 @@
 """Compiled programs by the hash of their text: in memory, and on disk between processes.
 
-An entry on disk is one file, written beside its place and moved there, that starts with the digest of the rest.
-Whatever is wrong with it or with the folder is a miss. To load an entry is to run it: none is read where another user
+An entry on disk is one file, written beside its place and moved there, that starts with the digest of its key and of
+the rest. Whatever is wrong with it, with its name or with the folder is a miss. To load an entry is to run it: none is read where another user
 can write. Of several processes that miss the same program at once, one compiles it. The key covers the text, the
 kernels that it calls, the versions of Python, NumPy and llvmlite, and the processor.
 """
@@ -34,7 +34,6 @@ _SUFFIX = ".rnnkit"
 _KERNELS = ("backends",)  # subpackages whose code programs call or inline
 _LOCK = ".lock"
 _PATIENCE = 60.0  # seconds that a process waits for one that compiles the same program
-_FORMAT = 3  # another number leaves programs that were written in another way alone
 
 
 def cache_folder() -> Path:
@@ -153,7 +152,7 @@ def surroundings() -> str:
 
     kernels = digest_of_kernels(Path(__file__).parents[2])
     versions = (sys.version, np.__version__, llvmlite.__version__)
-    return repr((_FORMAT, kernels, versions, processor.TRIPLE, processor.NAME, processor.FEATURES))
+    return repr((kernels, versions, processor.TRIPLE, processor.NAME, processor.FEATURES))
 
 
 def digest_of_kernels(package: Path) -> str:
@@ -214,11 +213,16 @@ def read_entry(key: str) -> bytes | None:
     except OSError:
         return None
     digest, payload = data[:32], data[32:]
-    return payload if hashlib.sha256(payload).digest() == digest else None
+    return payload if _digest(key, payload) == digest else None
+
+
+def _digest(key, payload) -> bytes:
+    return hashlib.sha256(key.encode() + payload).digest()  # of both: an entry says nothing under another's name
 
 
 def _open_itself(path, flags):
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))  # a link would lead out of the folder
+    # A link would lead out of the folder, and a pipe would wait for who writes to it.
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
 
 
 def write_entry(key: str, payload: bytes) -> None:
@@ -233,7 +237,7 @@ def write_entry(key: str, payload: bytes) -> None:
         handle, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=".tmp")
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(payload).digest() + payload)
+                file.write(_digest(key, payload) + payload)
             os.replace(temporary, folder / f"{key}{_SUFFIX}")
         except BaseException:
             os.unlink(temporary)
