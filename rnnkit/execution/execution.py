@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-import os
-import threading
 from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
 
 from rnnkit.backends.python.eager import Eager
+from rnnkit.backends.shared import program_cache
 from rnnkit.backends.shared.call import Executor, GradientExecutor, Record, Result
 from rnnkit.execution.host_fallback import on_host
 from rnnkit.recording import constant, repeated, unrepeatable
 from rnnkit.steps.step import Step, declared_output_shape
 from rnnkit.stored_weights import all_expanded
 
-# One lock for building layers and choosing executors: both are rare, and a lock per layer would stand in the way of
-# every copy and pickle. A child of fork may find it held by a thread that it doesn't have.
-build_lock = threading.RLock()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=build_lock._at_fork_reinit)  # type: ignore[attr-defined]
-
+# Of building layers and choosing executors: a lock per layer would stand in the way of every copy and pickle.
+build_lock = program_cache.lock
 _eager: contextvars.ContextVar[bool] = contextvars.ContextVar("rnnkit_eager", default=False)
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
+from functools import lru_cache, partial
 from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
@@ -25,6 +25,7 @@ from rnnkit.backends.cpu.threads.buffer_pool import borrow
 from rnnkit.backends.cpu.threads.team import ABANDONED, ThreadTeam, line_start, own_memory
 from rnnkit.backends.cpu.threads.trials import Trials
 from rnnkit.backends.shared.call import GradientExecutor, Record, Result
+from rnnkit.backends.shared.once import once
 from rnnkit.backends.shared.prepack import Layout, literals, only_moves
 from rnnkit.backends.shared.processor import second_level_cache
 from rnnkit.backends.shared.thread_pool import get_num_threads
@@ -126,7 +127,7 @@ class Program:
         self._free: list[tuple[np.ndarray, int, int]] = []  # tables of addresses for the next calls
         self._state_sizes = [math.prod(shape) * item for shape in plan.state_shapes]
 
-    @cached_property
+    @once
     def code(self) -> ProgramCode:
         """The compiled program."""
         return self.load()

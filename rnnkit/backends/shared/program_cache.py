@@ -1,13 +1,14 @@
 """Compiled programs by the hash of their text: in memory, and on disk between processes.
 
 An entry on disk is one file, written beside its place and moved there, that starts with the digest of its key and of
-the rest. Whatever is wrong with it, with its name or with the folder is a miss. To load an entry is to run it: none is read where another user
-can write. Of several processes that miss the same program at once, one compiles it. The key covers the text, the
-kernels that it calls, the versions of Python, NumPy and llvmlite, and the processor.
+the rest. Whatever is wrong with it, with its name or with the folder is a miss. To load an entry is to run it: none is
+read where another user can write. Of several processes that miss the same program at once, one compiles it. The key
+covers the text, the kernels that it calls, the versions of Python, NumPy and llvmlite, and the processor.
 """
 
 from __future__ import annotations
 
+import concurrent.futures.thread  # noqa: F401  # what it holds during a fork is taken after `lock`, as in compiling
 import contextlib
 import errno
 import hashlib
@@ -29,7 +30,7 @@ from rnnkit.backends.shared.trusted_folder import fault, make, only_ours, truste
 
 _programs: dict[str, Any] = {}
 Program = TypeVar("Program")
-lock = threading.RLock()
+lock = threading.RLock()  # of all that builds layers and compiles programs: both are rare
 _SUFFIX = ".rnnkit"
 _KERNELS = ("backends",)  # subpackages whose code programs call or inline
 _LOCK = ".lock"
@@ -177,10 +178,23 @@ def number_functions_apart() -> None:
     FunctionIdentity._unique_ids = itertools.count(int.from_bytes(os.urandom(7), "little"))
 
 
-def _after_fork():
-    """A child may have been forked while another thread, which it doesn't have, held a lock."""
+def _before_fork():
+    """Let another thread finish what it compiles: nothing in a child could free LLVM's locks, or go on there."""
+    lock.acquire(timeout=_PATIENCE)
+
+
+def _in_parent():
+    with contextlib.suppress(RuntimeError):  # it took too long
+        lock.release()
+
+
+def _in_child():
+    """Free what is held by a thread that the child doesn't have: the user's, too, may compile with numba."""
+    try:
+        lock.release()
+    except RuntimeError:
+        lock._at_fork_reinit()  # type: ignore[attr-defined]
     number_functions_apart.cache_clear()
-    lock._at_fork_reinit()  # type: ignore[attr-defined]
     if "numba" in sys.modules:
         from numba.core.compiler_lock import global_compiler_lock
 
@@ -188,7 +202,7 @@ def _after_fork():
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)
 
 
 def module_of(text: str, name: str) -> types.ModuleType:

@@ -7,7 +7,6 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from functools import cached_property
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from rnnkit.backends.cpu.simd.atomic import yield_address
 from rnnkit.backends.cpu.threads import barrier
 from rnnkit.backends.cpu.threads.shared_functions import TEAM_FUNCTIONS
 from rnnkit.backends.cpu.threads.trials import Trials
+from rnnkit.backends.shared.once import once
 from rnnkit.backends.shared.thread_pool import pool
 
 _WORDS = barrier.LINE // 8
@@ -57,7 +57,7 @@ class ThreadTeam:
         self.start_again()
         _teams.append(self)
 
-    @cached_property
+    @once
     def row_functions(self) -> int:
         """The address of the compiled `shared_functions.ROW_FUNCTIONS`."""
         return self._load_rows().address
