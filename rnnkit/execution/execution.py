@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import weakref
 from collections.abc import Iterator
 from functools import partial
 
@@ -19,6 +20,7 @@ from rnnkit.stored_weights import all_expanded
 
 # Of building layers and choosing executors: a lock per layer would stand in the way of every copy and pickle.
 build_lock = program_cache.lock
+_alike: weakref.WeakValueDictionary[tuple, Executor] = weakref.WeakValueDictionary()  # of steps whose content is known
 _eager: contextvars.ContextVar[bool] = contextvars.ContextVar("rnnkit_eager", default=False)
 
 
@@ -102,6 +104,16 @@ class Execution:
         return chosen
 
     def _choose(self, training, constant_shapes):
+        step, content = self.step, self.step.cell._content()
+        if content is None:
+            return self._chosen(training, constant_shapes)
+        kind = type(step.cell), step.name, content, step.feature_shape, self.dtype, self.device, self.stored
+        found = _alike.get((*kind, training, constant_shapes))
+        if found is None:
+            found = _alike[(*kind, training, constant_shapes)] = self._chosen(training, constant_shapes)
+        return found
+
+    def _chosen(self, training, constant_shapes):
         from rnnkit.execution import (
             pipeline,  # takes the compiler with it, a tenth of a second that an import of rnnkit doesn't need
         )
