@@ -31,9 +31,13 @@ from rnnkit.backends.shared.trusted_folder import fault, make, only_ours, truste
 _programs: dict[str, Any] = {}
 Program = TypeVar("Program")
 lock = threading.RLock()  # of all that builds layers and compiles programs: both are rare
-_SUFFIX = ".rnnkit"
+_SUFFIX, _UNFINISHED = ".rnnkit", ".tmp"
 _KERNELS = ("backends",)  # subpackages whose code programs call or inline
 _LOCK = ".lock"
+_LIMIT = 1_000_000_000  # bytes of the folder, where RNNKIT_CACHE_LIMIT says no other number
+_DAY = 86_400.0  # seconds: how exactly it is known when an entry was used
+_OFTEN = 32  # writes from one look at the folder's size to the next
+_writes = itertools.count()
 _PATIENCE = 60.0  # seconds that a process waits for one that compiles the same program
 
 
@@ -59,15 +63,16 @@ def cache_info() -> dict[str, object]:
     Returns
     -------
     dict
-        ``folder`` (str), ``programs`` (int), ``bytes`` (int), ``verdict`` (str). A folder that isn't there has no
-        programs. The verdict is ``"trusted"``, or ``"not used: "``, why and what to do: programs are code, so a folder
+        ``folder`` (str), ``programs`` (int), ``bytes`` (int), ``limit`` (int), ``verdict`` (str). A folder that isn't
+        there has no programs. The limit is ``RNNKIT_CACHE_LIMIT`` in bytes, 1 GB without it; beyond it the programs
+        that weren't used for longest are deleted. The verdict is ``"trusted"``, or ``"not used: "``, why and what to do: programs are code, so a folder
         that another user could have written to is neither read nor written.
 
     Examples
     --------
     >>> import rnnkit as rk
     >>> sorted(rk.cache_info())
-    ['bytes', 'folder', 'programs', 'verdict']
+    ['bytes', 'folder', 'limit', 'programs', 'verdict']
     """
     folder, files = cache_folder(), _files()
     why = fault(folder)
@@ -75,6 +80,7 @@ def cache_info() -> dict[str, object]:
         "folder": str(folder),
         "programs": len(files),
         "bytes": sum(_size(f) for f in files),
+        "limit": _limit(),
         "verdict": "trusted" if why is None else f"not used: {why}",
     }
 
@@ -115,6 +121,30 @@ def _size(file) -> int:
         return file.stat().st_size
     except OSError:
         return 0
+
+
+def _limit() -> int:
+    given = os.environ.get("RNNKIT_CACHE_LIMIT", "").strip() or str(_LIMIT)
+    if not (given.isascii() and given.isdigit()):
+        raise ValueError(f"expected RNNKIT_CACHE_LIMIT to be a number of bytes, got {given!r}")
+    return int(given)
+
+
+def _trim(folder) -> None:
+    """Delete what a process left behind that was killed, and the entries that were used least recently."""
+    now, entries = time.time(), []
+    for file in os.scandir(folder):
+        found = file.stat(follow_symlinks=False)
+        if file.name.endswith(_SUFFIX):
+            entries.append((found.st_mtime, found.st_size, file.path))
+        elif file.name.endswith(_UNFINISHED) and now - found.st_mtime > _DAY:
+            os.unlink(file.path)
+    beyond = sum(size for _, size, _ in entries) - _limit()
+    for _, size, path in sorted(entries):
+        if beyond <= 0:
+            return
+        os.unlink(path)
+        beyond -= size
 
 
 def find(text: str, make: Callable[[str], Program]) -> Program:
@@ -223,11 +253,17 @@ def read_entry(key: str) -> bytes | None:
         return None
     try:
         with open(folder / f"{key}{_SUFFIX}", "rb", opener=_open_itself) as file:
-            data = file.read() if only_ours(os.fstat(file.fileno())) else b""
+            found = os.fstat(file.fileno())
+            data = file.read() if only_ours(found) else b""
     except OSError:
         return None
     digest, payload = data[:32], data[32:]
-    return payload if _digest(key, payload) == digest else None
+    if _digest(key, payload) != digest:
+        return None
+    if time.time() - found.st_mtime > _DAY:
+        with contextlib.suppress(OSError):  # a folder that can't be written to isn't trimmed either
+            os.utime(folder / f"{key}{_SUFFIX}")
+    return payload
 
 
 def _digest(key, payload) -> bytes:
@@ -248,7 +284,7 @@ def write_entry(key: str, payload: bytes) -> None:
         make(folder)
         if not trusted(folder):  # in /tmp, say, another user may have made it first
             return
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=".tmp")
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=_UNFINISHED)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(_digest(key, payload) + payload)
@@ -256,6 +292,8 @@ def write_entry(key: str, payload: bytes) -> None:
         except BaseException:
             os.unlink(temporary)
             raise
+        if next(_writes) % _OFTEN == 0:
+            _trim(folder)
     except OSError:
         return
 

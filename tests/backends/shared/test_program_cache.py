@@ -7,6 +7,7 @@ import shutil
 import signal
 import stat
 import sys
+import time
 
 import llvmlite
 import numpy as np
@@ -149,6 +150,31 @@ def test_X5_a_read_only_cache_is_used(copied):
 def test_X5_a_folder_removed_while_running(filled, tmp_path):
     code = PROGRAM.replace("x = np", f"import shutil; shutil.rmtree({str(tmp_path)!r}, ignore_errors=True)\nx = np")
     assert finish(start(tmp_path, code)) == filled[1]
+
+
+def test_X5_the_folder_has_a_limit(tmp_path, monkeypatch):
+    """What was used least recently goes first, and with it what a killed process left behind."""
+    monkeypatch.setenv("RNNKIT_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(program_cache, "_OFTEN", 1)
+    tmp_path.chmod(0o700)
+    keys = [f"{digit}" * 32 for digit in range(6)]
+    long_ago = time.time() - 10 * 86_400
+    for i, key in enumerate(keys[:5]):
+        program_cache.write_entry(key, bytes(1000))
+        os.utime(tmp_path / f"{key}.rnnkit", (long_ago + i, long_ago + i))
+    for name in ("notes.txt", ".old.tmp", ".new.tmp"):
+        (tmp_path / name).write_text("mine")
+    os.utime(tmp_path / ".old.tmp", (long_ago, long_ago))
+    assert read_entry(keys[0])  # used again
+    monkeypatch.setenv("RNNKIT_CACHE_LIMIT", "4200")
+    program_cache.write_entry(keys[5], bytes(1000))
+    assert [key for key in keys if read_entry(key)] == [keys[0], *keys[3:]]
+    assert {path.name for path in tmp_path.glob("*.t*")} == {"notes.txt", ".new.tmp"}
+    assert rk.cache_info()["limit"] == 4200 >= rk.cache_info()["bytes"]
+    for wrong in ("1 GB", "-1", "²"):
+        monkeypatch.setenv("RNNKIT_CACHE_LIMIT", wrong)
+        with pytest.raises(ValueError, match=f"expected RNNKIT_CACHE_LIMIT to be a number of bytes, got '{wrong}'"):
+            rk.cache_info()
 
 
 def test_X5_information_and_clearing(copied):
