@@ -65,8 +65,8 @@ def cache_info() -> dict[str, object]:
     dict
         ``folder`` (str), ``programs`` (int), ``bytes`` (int), ``limit`` (int), ``verdict`` (str). A folder that isn't
         there has no programs. The limit is ``RNNKIT_CACHE_LIMIT`` in bytes, 1 GB without it; beyond it the programs
-        that weren't used for longest are deleted. The verdict is ``"trusted"``, or ``"not used: "``, why and what to do: programs are code, so a folder
-        that another user could have written to is neither read nor written.
+        that weren't used for longest are deleted. The verdict is ``"trusted"``, or ``"not used: "``, why and what to
+        do: programs are code, so a folder that another user could have written to is neither read nor written.
 
     Examples
     --------
