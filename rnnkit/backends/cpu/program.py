@@ -16,7 +16,7 @@ from rnnkit.backends.cpu.codegen.tables import Source
 from rnnkit.backends.cpu.kernels.matmul import PANEL_VECTORS, arrange, pack, packed_width
 from rnnkit.backends.cpu.kernels.sparse_matmul import pack_sparse
 from rnnkit.backends.cpu.language.addresses import address, write_addresses
-from rnnkit.backends.cpu.language.programs import Wanted
+from rnnkit.backends.cpu.language.programs import Code, Wanted
 from rnnkit.backends.cpu.moves import recorded_moves
 from rnnkit.backends.cpu.simd.aligned import LINE, aligned
 from rnnkit.backends.cpu.simd.bounds_check import CHECKED, Checked
@@ -50,13 +50,13 @@ class ProgramCode(NamedTuple):
         ``run`` of the program's text.
     address : int
         Where its machine code stands.
-    products : dict of str to int
-        Addresses of the compiled products that the program calls: ``product`` and ``sparse_product``.
+    products : dict of str to Code
+        The compiled products that the program calls: ``product`` and ``sparse_product``.
     """
 
     function: Callable[..., int]
     address: int
-    products: dict[str, int]
+    products: dict[str, Code]
 
 
 @dataclass(eq=False)
@@ -377,7 +377,8 @@ class Program:
                 break
             if table[2] == team:
                 return table
-        named = {**self.code.products, "shared": self.team.row_functions, "team": team}
+        named = {name: code.address for name, code in self.code.products.items()}
+        named |= {"shared": self.team.row_functions.address, "team": team}
         p = np.zeros(len(self.source.pointers) + 1, np.int64)
         for i, what in enumerate(self.source.pointers):
             if isinstance(what, np.ndarray):

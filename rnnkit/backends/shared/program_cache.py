@@ -1,4 +1,4 @@
-"""Compiled programs by the hash of their text: in memory, and on disk between processes.
+"""Compiled programs by the hash of their text: in memory while they are used, and on disk between processes.
 
 An entry on disk is one file, written beside its place and moved there, that starts with the digest of its key and of
 the rest. Whatever is wrong with it, with its name or with the folder is a miss. To load an entry is to run it: none is
@@ -20,15 +20,18 @@ import tempfile
 import threading
 import time
 import types
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 from rnnkit.backends.shared.interrupts import behind_it
 from rnnkit.backends.shared.trusted_folder import fault, make, only_ours, trusted
 
-_programs: dict[str, Any] = {}
+_programs: MutableMapping[str, Any] = WeakValueDictionary()  # in use
+_recent: deque[Any] = deque(maxlen=256)  # which may be wanted again soon
 Program = TypeVar("Program")
 lock = threading.RLock()  # of all that builds layers and compiles programs: both are rare
 _SUFFIX, _UNFINISHED = ".rnnkit", ".tmp"
@@ -153,15 +156,22 @@ def find(text: str, make: Callable[[str], Program]) -> Program:
 
 
 def find_all(texts: Sequence[str], make: Callable[[dict[str, str]], Iterable[Program]]) -> list[Program]:
-    """As `find`, of several texts: those that are missing, by their keys, are made together."""
+    """As `find`, of several texts: those that are missing, by their keys, are made together.
+
+    They are kept as long as somebody has them, and some longer.
+    """
     keys = {text: _key(text) for text in texts}
-    if any(key not in _programs for key in keys.values()):
+    found = {key: _programs.get(key) for key in keys.values()}
+    if None in found.values():
         with lock:
-            missing = {key: text for text, key in keys.items() if key not in _programs}
+            found = {key: _programs.get(key) for key in keys.values()}
+            missing = {key: text for text, key in keys.items() if found[key] is None}
             if missing:
                 with behind_it():
-                    _programs.update(zip(missing, make(missing), strict=True))
-    return [_programs[keys[text]] for text in texts]
+                    found.update(zip(missing, make(missing), strict=True))
+                _programs.update(found)
+    _recent.extend(found.values())
+    return [found[keys[text]] for text in texts]
 
 
 def loaded() -> int:

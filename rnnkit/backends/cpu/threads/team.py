@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from rnnkit.backends.cpu import tuning
+from rnnkit.backends.cpu.language.programs import Code
 from rnnkit.backends.cpu.simd.atomic import yield_address
 from rnnkit.backends.cpu.threads import barrier
 from rnnkit.backends.cpu.threads.shared_functions import TEAM_FUNCTIONS
@@ -58,9 +59,9 @@ class ThreadTeam:
         _teams.append(self)
 
     @once
-    def row_functions(self) -> int:
-        """The address of the compiled `shared_functions.ROW_FUNCTIONS`."""
-        return self._load_rows().address
+    def row_functions(self) -> Code:
+        """The compiled `shared_functions.ROW_FUNCTIONS`."""
+        return self._load_rows()
 
     def prepare(self) -> None:
         """Compile what workers run, before a call's arguments are laid out."""
