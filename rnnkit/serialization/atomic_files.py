@@ -69,10 +69,13 @@ def _held(beside) -> Iterator[None]:
 
 
 def _lock(file: int) -> bool:
+    if flock is None:
+        return False
     try:
-        return flock is not None and flock(file, LOCK_EX | LOCK_NB) is None
+        flock(file, LOCK_EX | LOCK_NB)
     except OSError:  # another has it, or the file system has no locks
         return False
+    return True
 
 
 def _remove_leftovers(path) -> None:

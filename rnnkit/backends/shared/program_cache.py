@@ -161,7 +161,7 @@ def find_all(texts: Sequence[str], make: Callable[[dict[str, str]], Iterable[Pro
     They are kept as long as somebody has them, and some longer.
     """
     keys = {text: _key(text) for text in texts}
-    found = {key: _programs.get(key) for key in keys.values()}
+    found: dict[str, Any] = {key: _programs.get(key) for key in keys.values()}
     if None in found.values():
         with lock:
             found = {key: _programs.get(key) for key in keys.values()}

@@ -80,7 +80,7 @@ class Kernel(Function):
         return linecache.getlines(self.py_func.__code__.co_filename)
 
     @once
-    def known(self) -> Mapping[str, Any]:  # type: ignore[override]  # an enclosing function's variables have values then
+    def known(self) -> Mapping[str, Any]:  # an enclosing function's variables have values then
         cells = zip(self.py_func.__code__.co_freevars, self.py_func.__closure__ or (), strict=True)
         return self.py_func.__globals__ | {name: cell.cell_contents for name, cell in cells}
 
