@@ -12,11 +12,13 @@ import os
 import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
-_limit: ContextVar[tuple[int | None, str]] = ContextVar("rnnkit limit of arrays", default=(None, ""))
+_limit: ContextVar[_Limit | None] = ContextVar("rnnkit limit of arrays", default=None)
+_LEAST, _TIMES = 1 << 26, 16  # bytes that a file may ask for, and how many times its own
 MANY_ROWS = 1 << 20  # batches below this have states that are not worth the look, which a short call would feel
 
 
@@ -35,7 +37,7 @@ def check(what: str, shape, dtype=np.float64) -> None:
     Raises
     ------
     ValueError
-        If no address reaches so far, or it is larger than `limited` allows.
+        If no address reaches so far, or it is larger than what is left of what `limited` allows.
     MemoryError
         If it is larger than the memory of this machine.
     """
@@ -44,11 +46,11 @@ def check(what: str, shape, dtype=np.float64) -> None:
         raise ValueError(
             f"expected {what} of a size that can be addressed, got shape {tuple(shape)}, {in_bytes(wanted)}"
         )
-    limit, whose = _limit.get()
-    if limit is not None and wanted > limit:
+    limit = _limit.get()
+    if limit is not None and wanted > limit.left:
         raise ValueError(
-            f"expected {what} to take at most {in_bytes(limit)}, which {whose} may ask for; got shape {tuple(shape)}, "
-            f"{in_bytes(wanted)}"
+            f"expected {what} to take at most {in_bytes(limit.left)}, what is left of the {in_bytes(limit.size)} that "
+            f"{limit.whose} may ask for; got shape {tuple(shape)}, {in_bytes(wanted)}"
         )
     there = physical_memory()
     if there is not None and wanted > there:
@@ -58,17 +60,25 @@ def check(what: str, shape, dtype=np.float64) -> None:
         )
 
 
-@contextlib.contextmanager
-def limited(size: int, whose: str):
-    """While it lasts, `check` refuses what takes more bytes than this.
+def keep(what: str, shape, dtype) -> None:
+    """As `check`, of an array that stays, and so counts towards what `limited` allows."""
+    check(what, shape, dtype)
+    if (limit := _limit.get()) is not None:
+        limit.left -= math.prod(shape) * np.dtype(dtype).itemsize
 
-    Parameters
-    ----------
-    size : int
-    whose : str
-        Who may ask for no more, in the error.
-    """
-    token = _limit.set((size, whose))
+
+@dataclass
+class _Limit:
+    size: int
+    left: int
+    whose: str
+
+
+@contextlib.contextmanager
+def limited(file_size: int):
+    """While it lasts, what a file of so many bytes asks for is bounded: arrays that stay together, others each."""
+    size = max(_LEAST, _TIMES * file_size)
+    token = _limit.set(_Limit(size, size, f"a file of {in_bytes(file_size)}"))
     try:
         yield
     finally:

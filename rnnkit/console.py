@@ -16,6 +16,15 @@ def is_watched() -> bool:
     return in_jupyter() or (sys.stderr is not None and sys.stderr.isatty())
 
 
+def printable(text: str, kept: str = "") -> str:
+    r"""A text that does nothing to a terminal: what can't be printed is written as in Python.
+
+    >>> printable("a\x1b[2J")
+    'a\\x1b[2J'
+    """
+    return "".join(one if one.isprintable() or one in kept else repr(one)[1:-1] for one in text)
+
+
 def say(text: str) -> None:
     """Print a line, above a bar if there is one: on standard error, or in the notebook."""
     stream = sys.stdout if in_jupyter() else sys.stderr

@@ -392,6 +392,7 @@ def drawn(function: Callable, shape, rng, dtype):
     TypeError
         For a function of another signature.
     """
+    allocation.keep("a weight", shape, dtype)
     if isinstance(function, _Settings):
         return function(shape, rng)
     try:

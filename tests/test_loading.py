@@ -297,6 +297,21 @@ def test_T14_what_does_not_go_together_is_refused(tmp_path, good, change, words)
     assert "hostile.npz" in str(caught.value)
 
 
+def limited_load(path):
+    """What loading a file says in another process, and how much memory it takes there."""
+    code = f"""
+import resource, numpy, rnnkit as rk
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    rk.load_model({str(path)!r})
+except ValueError as error:
+    print(error)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    pytest.importorskip("resource")
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
+
+
 @pytest.mark.parametrize(
     "layer",
     [
@@ -316,19 +331,21 @@ def test_T14_a_small_file_makes_no_large_model(tmp_path, layer):
     text = json.dumps(about)
     assert text.count(": 7") == 1
     save_arrays(path, arrays, json.loads(text.replace(": 7", ": 20000000")))
-    code = f"""
-import resource, numpy, rnnkit as rk
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-try:
-    rk.load_model({str(path)!r})
-except ValueError as error:
-    print(error)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-"""
-    pytest.importorskip("resource")
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
+    told = limited_load(path)
     assert "hostile.npz" in told[0] and "at most 67.1 MB" in told[0]
     assert int(told[1]) < 100_000  # kB on Linux; bytes elsewhere are fewer still
+
+
+def test_T14_many_layers_make_no_large_model_either(tmp_path):
+    """Each of them fits; the bound is on all together."""
+    small, path = rk.Sequential([rk.Dense(7, use_bias=False) for _ in range(60)]), tmp_path / "hostile.npz"
+    small.build((None, 7))
+    small.save(path)
+    arrays, about = load_arrays(path)
+    save_arrays(path, arrays, json.loads(json.dumps(about).replace(": 7", ": 2500").replace("7]", "2500]")))
+    told = limited_load(path)
+    assert "hostile.npz" in told[0] and "what is left of the 67.1 MB that a file of" in told[0]
+    assert int(told[1]) < 300_000
 
 
 def test_saving_leaves_what_was_there(tmp_path):

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-import os
-import threading
+import weakref
 from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
 
 from rnnkit.backends.python.eager import Eager
+from rnnkit.backends.shared import program_cache
 from rnnkit.backends.shared.call import Executor, GradientExecutor, Record, Result
 from rnnkit.execution.host_fallback import on_host
 from rnnkit.recording import constant, repeated, unrepeatable, unwatched
 from rnnkit.steps.step import Step, declared_output_shape
 from rnnkit.stored_weights import all_expanded
 
-# One lock for building layers and choosing executors: both are rare, and a lock per layer would stand in the way of
-# every copy and pickle. A child of fork may find it held by a thread that it doesn't have.
-build_lock = threading.RLock()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=build_lock._at_fork_reinit)  # type: ignore[attr-defined]
-
+# Of building layers and choosing executors: a lock per layer would stand in the way of every copy and pickle.
+build_lock = program_cache.lock
+_alike: weakref.WeakValueDictionary[tuple, Executor] = weakref.WeakValueDictionary()  # of steps whose content is known
 _eager: contextvars.ContextVar[bool] = contextvars.ContextVar("rnnkit_eager", default=False)
 
 
@@ -109,6 +106,16 @@ class Execution:
         return chosen
 
     def _choose(self, training, constant_shapes):
+        step, content = self.step, self.step.cell._content()
+        if content is None:
+            return self._chosen(training, constant_shapes)
+        kind = type(step.cell), step.name, content, step.feature_shape, self.dtype, self.device, self.stored
+        found = _alike.get((*kind, training, constant_shapes))
+        if found is None:
+            found = _alike[(*kind, training, constant_shapes)] = self._chosen(training, constant_shapes)
+        return found
+
+    def _chosen(self, training, constant_shapes):
         from rnnkit.execution import (
             pipeline,  # takes the compiler with it, a tenth of a second that an import of rnnkit doesn't need
         )

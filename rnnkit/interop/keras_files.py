@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit import allocation
+
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _PACKED = 16  # an entry may be so many times as large as the whole archive, which Keras doesn't compress
 
@@ -23,7 +25,8 @@ _PACKED = 16  # an entry may be so many times as large as the whole archive, whi
 def told(path) -> Iterator[None]:
     """Turn whatever others' bytes raise into one `ValueError` that names the file and the cause."""
     try:
-        yield
+        with allocation.limited(os.path.getsize(path)):
+            yield
     except (MemoryError, FileNotFoundError, IsADirectoryError, PermissionError, ImportError):
         raise
     except RecursionError:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
 
 from rnnkit.arguments import is_integer
+from rnnkit.free_names import FreeNames
 from rnnkit.hints import Array, Config, CustomObjects, Seed, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
@@ -397,16 +399,9 @@ def _replayed(inputs, layers, calls):
 def _unique(names, defaults, what) -> list[str]:
     """The names, with a number where a default one comes again."""
     own = [name for name, default in zip(names, defaults, strict=True) if name != default]
-    if twice := [name for name in own if own.count(name) > 1]:
+    if twice := [name for name, count in Counter(own).items() if count > 1]:
         raise ValueError(f"expected {what} of different names, got {twice[0]!r} twice")
     if slashed := [name for name in own if "/" in name]:
         raise ValueError(f"expected names of {what} without '/', got {slashed[0]!r}")
-    taken, found = set(own), []
-    for name, default in zip(names, defaults, strict=True):
-        free, i = name, 0
-        while name == default and free in taken:
-            i += 1
-            free = f"{name}_{i}"
-        taken.add(free)
-        found.append(free)
-    return found
+    free = FreeNames(own)
+    return [free.take(name) if name == default else name for name, default in zip(names, defaults, strict=True)]

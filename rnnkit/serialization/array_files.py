@@ -46,6 +46,8 @@ def save_arrays(path, arrays: Mapping[str, Any], about: Mapping[str, Any] | None
     for name, array in given.items():
         if array.dtype.kind not in _KINDS:
             raise ValueError(f"expected numbers, booleans or text to save as {name!r}, got an array of {_kind(array)}")
+        if array.dtype.kind in "US" and not array.size:
+            given[name] = array.astype(f"{array.dtype.kind}1")  # how wide nothing is doesn't matter
     write = (safetensors_format if Path(path).suffix in SAFETENSORS else npz_format).write
     with replacing(path) as beside:
         write(beside, given, dict(about or {}))

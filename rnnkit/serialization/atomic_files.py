@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+try:
+    from fcntl import LOCK_EX, LOCK_NB, flock
+except ImportError:  # on Windows
+    flock = None  # type: ignore[assignment]
+
+_DAY = 86_400.0  # seconds after which nobody writes any more
 
 
 @contextmanager
 def replacing(path) -> Iterator[Path]:
     """A file to write beside `path`, which it replaces once it is complete.
 
-    Whatever goes wrong leaves `path` as it was, and nothing beside it. What is there and no file, such as a pipe or the
+    Whatever goes wrong leaves `path` as it was, and nothing beside it; what a process leaves there that is killed, the
+    next one removes that writes to `path`. What is there and no file, such as a pipe or the
     null device, is not replaced: it is `path` itself that is written to.
 
     Raises
@@ -30,12 +42,51 @@ def replacing(path) -> Iterator[Path]:
     if path.exists() and not path.is_file():
         yield path
         return
-    # Not by tempfile, whose files are for the owner alone; to ask for the umask is to change it for other threads too.
+    _remove_leftovers(path)
     beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}{path.suffix}")
-    beside.touch(exist_ok=False)
     try:
-        yield beside
-        beside.replace(path)
+        with _held(beside):
+            yield beside
+            beside.replace(path)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def _held(beside) -> Iterator[None]:
+    """Make a file, and while it lasts hold a lock on it, which goes with this process."""
+    # Not by tempfile, whose files are for the owner alone; to ask for the umask is to change it for other threads too.
+    file = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        _lock(file)
+        if flock is None:  # Windows replaces no file that is open
+            os.close(file)
+        yield
+    finally:
+        if flock is not None:
+            os.close(file)
+
+
+def _lock(file: int) -> bool:
+    if flock is None:
+        return False
+    try:
+        flock(file, LOCK_EX | LOCK_NB)
+    except OSError:  # another has it, or the file system has no locks
+        return False
+    return True
+
+
+def _remove_leftovers(path) -> None:
+    """Remove what processes left beside `path` that were killed while they wrote; their locks are gone."""
+    ours = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{16}}{re.escape(path.suffix)}")
+    with os.scandir(path.parent) as files:
+        left = [file.path for file in files if ours.fullmatch(file.name) and file.is_file(follow_symlinks=False)]
+    for name in left:
+        with contextlib.suppress(OSError):  # another process was faster
+            file = os.open(name, os.O_RDONLY)
+            abandoned = _lock(file) or (flock is None and time.time() - os.fstat(file).st_mtime > _DAY)
+            os.close(file)
+            if abandoned:
+                os.unlink(name)

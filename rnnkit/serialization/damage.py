@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 FORMAT = 1
+_WIDEST = 32  # bytes of an entry, of text only where there is some
 
 
 class Damaged(ValueError):
@@ -57,3 +58,5 @@ def checked_size(name: str, dtype: np.dtype, shape, size: int) -> None:
     """See that an array of this dtype and shape has so many bytes."""
     if not all(isinstance(n, int) and n >= 0 for n in shape) or math.prod(shape) * dtype.itemsize != size:
         raise Damaged(f"declares {name!r} as {dtype} {tuple(shape)} and has {size} bytes of it")
+    if not size and dtype.itemsize > _WIDEST:  # NumPy takes memory for one entry where there is none
+        raise Damaged(f"declares {name!r}, which is empty, with entries of {dtype.itemsize} bytes")

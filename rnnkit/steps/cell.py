@@ -7,7 +7,7 @@ import copy
 import inspect
 import numbers
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from types import FunctionType, MappingProxyType, SimpleNamespace
 from typing import Any
 
@@ -308,6 +308,13 @@ class Cell(Configurable):
             self.call(x, states, **{k: v for k, v in given.items() if self._takes(k)}), self
         )
         return output, new
+
+    def _content(self) -> Hashable:
+        """What tells it from others of its class, where that is all that its step depends on; None if it isn't known.
+
+        Steps of the same content are read and compiled once.
+        """
+        return None
 
     def _has_vjp(self) -> bool:
         """Whether the cell says itself how cotangents go back through a step."""

@@ -136,6 +136,15 @@ print(program._kernel(STEP, program._last[2]).text)
 """
 
 
+def test_the_recipe_of_an_operation_names_every_file_that_has_the_one_shown():
+    page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+    section = page[page.index("## A pointwise operation") :].split("\n## ")[0]
+    files = [path for folder in ("rnnkit", "tests/support") for path in sorted((ROOT / folder).rglob("*.py"))]
+    files += [path for path in sorted((ROOT / "docs").glob("*.md")) if path.name != "recipes.md"]
+    having = {path.relative_to(ROOT).as_posix() for path in files if "xlogy" in path.read_text(encoding="utf-8")}
+    assert len(having) > 6 and {path for path in having if f"`{path}`" not in section} == set()
+
+
 def test_the_kernel_shown_is_the_one_that_is_written(tmp_path):
     """Written without a GPU, for the one that the page names."""
     page = ROOT / "docs" / "gpu.md"

@@ -1,6 +1,8 @@
 """What a release says of itself in several files: version, dependencies, extras, changelog, citation, forms."""
 
+import ast
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -56,6 +58,24 @@ def test_the_conda_recipe_asks_for_what_the_project_asks_for():
     assert {one.replace(">=", " >=") for one in builder} < set(lists["host"]) and python in lists["host"]
     ((command, target),) = PROJECT["scripts"].items()
     assert f"    - {command} = {target}\n" in read("docs/conda/meta.yaml")
+
+
+# What packages are called that are imported by another name, and what users bring to convert their own objects of.
+IMPORTED = {"scikit-learn": "sklearn", "numba-cuda": "cuda"}
+BROUGHT = {"IPython", "cloudpickle", "cupy", "joblib", "keras", "pandas", "polars", "torch", "xarray"}
+
+
+def test_what_is_imported_is_declared():
+    extras = [one for extra in user_extras() for one in PROJECT["optional-dependencies"][extra]]
+    declared = oldest_versions.oldest([*PROJECT["dependencies"], *extras])
+    declared = {IMPORTED.get(name, name) for name in declared} | BROUGHT | {"rnnkit", *sys.stdlib_module_names}
+    found = {}
+    for path in sorted((ROOT / "rnnkit").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            found |= {name.partition(".")[0]: path.relative_to(ROOT).as_posix() for name in names}
+    assert {name: path for name, path in found.items() if name not in declared} == {}
 
 
 def test_every_extra_is_in_the_table_of_the_install_page():
@@ -134,4 +154,4 @@ def test_lower_bounds_are_read_from_requirements():
         oldest_versions.oldest(["a"])
     with pytest.raises(ValueError, match="one lower bound of a"):
         oldest_versions.oldest(["a>=1", "a>=2"])
-    assert set(oldest_versions.oldest(PROJECT["dependencies"])) == {"numba", "numpy", "scipy"}
+    assert set(oldest_versions.oldest(PROJECT["dependencies"])) == {"llvmlite", "numba", "numpy", "scipy"}

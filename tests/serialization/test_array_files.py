@@ -6,6 +6,7 @@ import pathlib
 import pickle
 import tracemalloc
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -47,6 +48,12 @@ def test_arrays_come_back_bit_for_bit(path, rng):
         assert found[name].dtype.newbyteorder("=") == array.dtype.newbyteorder("=")
         assert found[name].shape == array.shape
         assert found[name].astype(array.dtype).tobytes() == array.tobytes()
+
+
+def test_empty_text_has_no_width(path):
+    save_arrays(path, {"none": np.empty((0, 2), "U5000"), "bytes": np.empty(0, "S5000")})
+    found, _ = load_arrays(path)
+    assert [(array.dtype.kind, array.shape) for array in found.values()] == [("U", (0, 2)), ("S", (0,))]
 
 
 def test_the_same_arrays_give_the_same_bytes(path, rng):
@@ -141,6 +148,17 @@ def test_T14_what_a_file_declares_takes_no_memory(tmp_path):
             written.writestr("rnnkit.json", '{"format": 1, "arrays": ["a"], "about": {}}')
             written.writestr("a.npy", entry)
         hostile.append(archive.getvalue())
+    for wide in ("<U400000000", "|S1600000000", "|V1600000000"):
+        text = f"{{'descr': '{wide}', 'fortran_order': False, 'shape': (0,), }}\n".encode()
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as written:
+            written.writestr("rnnkit.json", '{"format": 1, "arrays": ["a"], "about": {}}')
+            written.writestr("a.npy", b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
+        hostile.append(archive.getvalue())
+        said = {"format": 1, "arrays": {"a": [wide, [0]]}, "about": {}}
+        said["checksum"] = zlib.crc32(json.dumps(said).encode())
+        empty = '"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}'
+        hostile.append(tensors(json.dumps({"__metadata__": {"rnnkit": json.dumps(said)}})[:-1] + f",{empty}}}", b""))
     hostile += [(1 << 62).to_bytes(8, "little") + b"{}", b"\xff" * 8 + b"{}", b"{}", b"PK", b""]
     tracemalloc.start()
     try:

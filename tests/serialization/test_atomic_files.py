@@ -1,10 +1,14 @@
 """Files that are whole or not there."""
 
+import itertools
 import os
+import sys
 import threading
 
+import processes
 import pytest
 
+from rnnkit.serialization import atomic_files
 from rnnkit.serialization.atomic_files import replacing
 
 
@@ -25,6 +29,69 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
         beside.write_text("after")
     assert path.read_text() == "after"
     assert [one.name for one in tmp_path.iterdir()] == ["out.csv"]
+
+
+KILLED = """
+import sys, time
+from rnnkit.serialization.atomic_files import replacing
+with replacing(sys.argv[1]) as beside:
+    beside.write_text("half of")
+    print(beside.name, flush=True)
+    time.sleep(1000)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a day passes there")
+def test_T12_what_a_killed_process_left_goes_with_the_next_write(tmp_path):
+    """But not what another one writes now."""
+    path, environment = tmp_path / "out.csv", os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", KILLED, path]
+    killed, alive = (processes.start(command, env=environment) for _ in range(2))
+    left, kept = (process.stdout.readline().strip() for process in (killed, alive))
+    similar = [".out.csv.txt", ".out.csv.0123.csv", "out.csv.0123456789abcdef.csv", ".other.csv.0123456789abcdef.csv"]
+    for name in similar:
+        (tmp_path / name).touch()
+    processes.end(killed)
+    assert (tmp_path / left).exists()
+    with replacing(path) as beside:
+        beside.write_text("after")
+    assert {one.name for one in tmp_path.iterdir()} == {"out.csv", kept, *similar}
+    processes.end(alive)
+
+
+def test_T12_ctrl_c_leaves_nothing_wherever_it_comes(tmp_path):
+    """At every line of the writing of a file."""
+    path = tmp_path / "out.csv"
+
+    def write(at):
+        lines = itertools.count()
+
+        def trace(frame, event, argument):
+            if frame.f_code.co_filename != atomic_files.__file__:
+                return None
+            if event == "line" and next(lines) == at:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+            return trace
+
+        path.write_text("before")
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            with replacing(path) as beside:
+                beside.write_text("after")
+        finally:
+            sys.settrace(before)
+
+    for at in itertools.count():
+        try:
+            write(at)
+        except KeyboardInterrupt:
+            assert path.read_text() in ("before", "after")
+            assert [one.name for one in tmp_path.iterdir()] == ["out.csv"], at
+        else:
+            break
+    assert at > 15
 
 
 def test_a_new_file_has_the_permissions_of_any_other(tmp_path, monkeypatch):

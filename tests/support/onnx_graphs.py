@@ -38,7 +38,7 @@ def model_of(nodes, inputs, outputs, initializers=None, opset=17):
 
 def node(op, inputs, outputs, **attributes):
     outputs = [outputs] if isinstance(outputs, str) else outputs
-    return helper.make_node(op, inputs, outputs, name=f"{op.lower()}_{outputs[0]}", **attributes)
+    return helper.make_node(op, inputs, outputs, **{"name": f"{op.lower()}_{outputs[0]}"} | attributes)
 
 
 def run_onnxruntime(model, feeds):

@@ -58,7 +58,7 @@ def compile_source(
 
     def code():
         *found, _, own = load_all(wanted, source.title)
-        return ProgramCode(*own, {name: one.address for name, one in zip(products, found, strict=True)})
+        return ProgramCode(*own, dict(zip(products, found, strict=True)))
 
     prepack, words = prepacker(plan, dtype, layout(storage)), describe(plan, dtype)
     if storage:

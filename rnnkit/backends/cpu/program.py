@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
+from functools import lru_cache, partial
 from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
@@ -16,7 +16,7 @@ from rnnkit.backends.cpu.codegen.tables import Source
 from rnnkit.backends.cpu.kernels.matmul import PANEL_VECTORS, arrange, pack, packed_width
 from rnnkit.backends.cpu.kernels.sparse_matmul import pack_sparse
 from rnnkit.backends.cpu.language.addresses import address, write_addresses
-from rnnkit.backends.cpu.language.programs import Wanted
+from rnnkit.backends.cpu.language.programs import Code, Wanted
 from rnnkit.backends.cpu.moves import recorded_moves
 from rnnkit.backends.cpu.simd.aligned import LINE, aligned
 from rnnkit.backends.cpu.simd.bounds_check import CHECKED, Checked
@@ -25,6 +25,7 @@ from rnnkit.backends.cpu.threads.buffer_pool import borrow
 from rnnkit.backends.cpu.threads.team import ABANDONED, ThreadTeam, line_start, own_memory
 from rnnkit.backends.cpu.threads.trials import Trials
 from rnnkit.backends.shared.call import GradientExecutor, Record, Result
+from rnnkit.backends.shared.once import once
 from rnnkit.backends.shared.prepack import Layout, literals, only_moves
 from rnnkit.backends.shared.processor import second_level_cache
 from rnnkit.backends.shared.thread_pool import get_num_threads
@@ -49,13 +50,13 @@ class ProgramCode(NamedTuple):
         ``run`` of the program's text.
     address : int
         Where its machine code stands.
-    products : dict of str to int
-        Addresses of the compiled products that the program calls: ``product`` and ``sparse_product``.
+    products : dict of str to Code
+        The compiled products that the program calls: ``product`` and ``sparse_product``.
     """
 
     function: Callable[..., int]
     address: int
-    products: dict[str, int]
+    products: dict[str, Code]
 
 
 @dataclass(eq=False)
@@ -126,7 +127,7 @@ class Program:
         self._free: list[tuple[np.ndarray, int, int]] = []  # tables of addresses for the next calls
         self._state_sizes = [math.prod(shape) * item for shape in plan.state_shapes]
 
-    @cached_property
+    @once
     def code(self) -> ProgramCode:
         """The compiled program."""
         return self.load()
@@ -376,7 +377,8 @@ class Program:
                 break
             if table[2] == team:
                 return table
-        named = {**self.code.products, "shared": self.team.row_functions, "team": team}
+        named = {name: code.address for name, code in self.code.products.items()}
+        named |= {"shared": self.team.row_functions.address, "team": team}
         p = np.zeros(len(self.source.pointers) + 1, np.int64)
         for i, what in enumerate(self.source.pointers):
             if isinstance(what, np.ndarray):

@@ -89,4 +89,4 @@ def _surroundings() -> str:
     """All that a kernel depends on besides its text and the GPU."""
     from importlib.metadata import version
 
-    return repr((program_cache.surroundings(), version("numba-cuda"), THREADS))
+    return repr((program_cache.surroundings(), version("numba"), version("numba-cuda"), THREADS))

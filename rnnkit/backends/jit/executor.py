@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import threading
 import types as python_types
 
 import numba
@@ -17,6 +16,7 @@ from rnnkit.backends.jit.errors import CannotCompile, cannot_compile
 from rnnkit.backends.jit.fingerprint import content
 from rnnkit.backends.jit.numba_compiling import compiling
 from rnnkit.backends.jit.step import OPTIONS, Jit, Live, arrays_in, names_type, plain, quietly, read_only
+from rnnkit.backends.shared import program_cache
 from rnnkit.backends.shared.call import GradientExecutor, Record, Result
 from rnnkit.backends.shared.thread_pool import run_blocks
 from rnnkit.steps.cell import cell_name
@@ -27,7 +27,6 @@ _WORTH_THREADS = 64  # steps over all rows, below which handing work to another 
 _ALONE = "a step must be a function of its arguments alone (for random numbers, declare draws)"
 _KEPT = 64  # compiled loops
 _loops: dict = {}
-_compiling = threading.RLock()  # numba's warnings are silenced process-wide meanwhile
 
 
 class JitExecutor:
@@ -91,7 +90,7 @@ class JitExecutor:
         )
         self.cells = [JitCell(cell, path, self.training) for path, cell in leaves(step.cell)]
         self._refuse_parts_of_weights()
-        with _compiling:
+        with program_cache.lock:  # numba's warnings are silenced process-wide meanwhile
             self._loop = self._compiled(weights, constant_shapes)
         self._verify(weights, constant_shapes)
 

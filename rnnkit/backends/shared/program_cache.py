@@ -1,13 +1,14 @@
-"""Compiled programs by the hash of their text: in memory, and on disk between processes.
+"""Compiled programs by the hash of their text: in memory while they are used, and on disk between processes.
 
-An entry on disk is one file, written beside its place and moved there, that starts with the digest of the rest.
-Whatever is wrong with it or with the folder is a miss. To load an entry is to run it: none is read where another user
-can write. Of several processes that miss the same program at once, one compiles it. The key covers the text, the
-kernels that it calls, the versions of Python, NumPy and llvmlite, and the processor.
+An entry on disk is one file, written beside its place and moved there, that starts with the digest of its key and of
+the rest. Whatever is wrong with it, with its name or with the folder is a miss. To load an entry is to run it: none is
+read where another user can write. Of several processes that miss the same program at once, one compiles it. The key
+covers the text, the kernels that it calls, the versions of Python, NumPy and llvmlite, and the processor.
 """
 
 from __future__ import annotations
 
+import concurrent.futures.thread  # noqa: F401  # what it holds during a fork is taken after `lock`, as in compiling
 import contextlib
 import errno
 import hashlib
@@ -19,22 +20,28 @@ import tempfile
 import threading
 import time
 import types
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 from rnnkit.backends.shared.interrupts import behind_it
 from rnnkit.backends.shared.trusted_folder import fault, make, only_ours, trusted
 
-_programs: dict[str, Any] = {}
+_programs: MutableMapping[str, Any] = WeakValueDictionary()  # in use
+_recent: deque[Any] = deque(maxlen=256)  # which may be wanted again soon
 Program = TypeVar("Program")
-lock = threading.RLock()
-_SUFFIX = ".rnnkit"
+lock = threading.RLock()  # of all that builds layers and compiles programs: both are rare
+_SUFFIX, _UNFINISHED = ".rnnkit", ".tmp"
 _KERNELS = ("backends",)  # subpackages whose code programs call or inline
 _LOCK = ".lock"
+_LIMIT = 1_000_000_000  # bytes of the folder, where RNNKIT_CACHE_LIMIT says no other number
+_DAY = 86_400.0  # seconds: how exactly it is known when an entry was used
+_OFTEN = 32  # writes from one look at the folder's size to the next
+_writes = itertools.count()
 _PATIENCE = 60.0  # seconds that a process waits for one that compiles the same program
-_FORMAT = 3  # another number leaves programs that were written in another way alone
 
 
 def cache_folder() -> Path:
@@ -59,15 +66,16 @@ def cache_info() -> dict[str, object]:
     Returns
     -------
     dict
-        ``folder`` (str), ``programs`` (int), ``bytes`` (int), ``verdict`` (str). A folder that isn't there has no
-        programs. The verdict is ``"trusted"``, or ``"not used: "``, why and what to do: programs are code, so a folder
-        that another user could have written to is neither read nor written.
+        ``folder`` (str), ``programs`` (int), ``bytes`` (int), ``limit`` (int), ``verdict`` (str). A folder that isn't
+        there has no programs. The limit is ``RNNKIT_CACHE_LIMIT`` in bytes, 1 GB without it; beyond it the programs
+        that weren't used for longest are deleted. The verdict is ``"trusted"``, or ``"not used: "``, why and what to
+        do: programs are code, so a folder that another user could have written to is neither read nor written.
 
     Examples
     --------
     >>> import rnnkit as rk
     >>> sorted(rk.cache_info())
-    ['bytes', 'folder', 'programs', 'verdict']
+    ['bytes', 'folder', 'limit', 'programs', 'verdict']
     """
     folder, files = cache_folder(), _files()
     why = fault(folder)
@@ -75,6 +83,7 @@ def cache_info() -> dict[str, object]:
         "folder": str(folder),
         "programs": len(files),
         "bytes": sum(_size(f) for f in files),
+        "limit": _limit(),
         "verdict": "trusted" if why is None else f"not used: {why}",
     }
 
@@ -117,21 +126,52 @@ def _size(file) -> int:
         return 0
 
 
+def _limit() -> int:
+    given = os.environ.get("RNNKIT_CACHE_LIMIT", "").strip() or str(_LIMIT)
+    if not (given.isascii() and given.isdigit()):
+        raise ValueError(f"expected RNNKIT_CACHE_LIMIT to be a number of bytes, got {given!r}")
+    return int(given)
+
+
+def _trim(folder) -> None:
+    """Delete what a process left behind that was killed, and the entries that were used least recently."""
+    now, entries = time.time(), []
+    for file in os.scandir(folder):
+        found = file.stat(follow_symlinks=False)
+        if file.name.endswith(_SUFFIX):
+            entries.append((found.st_mtime, found.st_size, file.path))
+        elif file.name.endswith(_UNFINISHED) and now - found.st_mtime > _DAY:
+            os.unlink(file.path)
+    beyond = sum(size for _, size, _ in entries) - _limit()
+    for _, size, path in sorted(entries):
+        if beyond <= 0:
+            return
+        os.unlink(path)
+        beyond -= size
+
+
 def find(text: str, make: Callable[[str], Program]) -> Program:
     """The program of a text, made once in this process: ``make(key)``, where a key on disk stands for it, too."""
     return find_all([text], lambda missing: map(make, missing))[0]
 
 
 def find_all(texts: Sequence[str], make: Callable[[dict[str, str]], Iterable[Program]]) -> list[Program]:
-    """As `find`, of several texts: those that are missing, by their keys, are made together."""
+    """As `find`, of several texts: those that are missing, by their keys, are made together.
+
+    They are kept as long as somebody has them, and some longer.
+    """
     keys = {text: _key(text) for text in texts}
-    if any(key not in _programs for key in keys.values()):
+    found: dict[str, Any] = {key: _programs.get(key) for key in keys.values()}
+    if None in found.values():
         with lock:
-            missing = {key: text for text, key in keys.items() if key not in _programs}
+            found = {key: _programs.get(key) for key in keys.values()}
+            missing = {key: text for text, key in keys.items() if found[key] is None}
             if missing:
                 with behind_it():
-                    _programs.update(zip(missing, make(missing), strict=True))
-    return [_programs[keys[text]] for text in texts]
+                    found.update(zip(missing, make(missing), strict=True))
+                _programs.update(found)
+    _recent.extend(found.values())
+    return [found[keys[text]] for text in texts]
 
 
 def loaded() -> int:
@@ -153,7 +193,7 @@ def surroundings() -> str:
 
     kernels = digest_of_kernels(Path(__file__).parents[2])
     versions = (sys.version, np.__version__, llvmlite.__version__)
-    return repr((_FORMAT, kernels, versions, processor.TRIPLE, processor.NAME, processor.FEATURES))
+    return repr((kernels, versions, processor.TRIPLE, processor.NAME, processor.FEATURES))
 
 
 def digest_of_kernels(package: Path) -> str:
@@ -178,10 +218,23 @@ def number_functions_apart() -> None:
     FunctionIdentity._unique_ids = itertools.count(int.from_bytes(os.urandom(7), "little"))
 
 
-def _after_fork():
-    """A child may have been forked while another thread, which it doesn't have, held a lock."""
+def _before_fork():
+    """Let another thread finish what it compiles: nothing in a child could free LLVM's locks, or go on there."""
+    lock.acquire(timeout=_PATIENCE)
+
+
+def _in_parent():
+    with contextlib.suppress(RuntimeError):  # it took too long
+        lock.release()
+
+
+def _in_child():
+    """Free what is held by a thread that the child doesn't have: the user's, too, may compile with numba."""
+    try:
+        lock.release()
+    except RuntimeError:
+        lock._at_fork_reinit()  # type: ignore[attr-defined]
     number_functions_apart.cache_clear()
-    lock._at_fork_reinit()  # type: ignore[attr-defined]
     if "numba" in sys.modules:
         from numba.core.compiler_lock import global_compiler_lock
 
@@ -189,7 +242,7 @@ def _after_fork():
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)
 
 
 def module_of(text: str, name: str) -> types.ModuleType:
@@ -210,15 +263,26 @@ def read_entry(key: str) -> bytes | None:
         return None
     try:
         with open(folder / f"{key}{_SUFFIX}", "rb", opener=_open_itself) as file:
-            data = file.read() if only_ours(os.fstat(file.fileno())) else b""
+            found = os.fstat(file.fileno())
+            data = file.read() if only_ours(found) else b""
     except OSError:
         return None
     digest, payload = data[:32], data[32:]
-    return payload if hashlib.sha256(payload).digest() == digest else None
+    if _digest(key, payload) != digest:
+        return None
+    if time.time() - found.st_mtime > _DAY:
+        with contextlib.suppress(OSError):  # a folder that can't be written to isn't trimmed either
+            os.utime(folder / f"{key}{_SUFFIX}")
+    return payload
+
+
+def _digest(key, payload) -> bytes:
+    return hashlib.sha256(key.encode() + payload).digest()  # of both: an entry says nothing under another's name
 
 
 def _open_itself(path, flags):
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))  # a link would lead out of the folder
+    # A link would lead out of the folder, and a pipe would wait for who writes to it.
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
 
 
 def write_entry(key: str, payload: bytes) -> None:
@@ -230,14 +294,16 @@ def write_entry(key: str, payload: bytes) -> None:
         make(folder)
         if not trusted(folder):  # in /tmp, say, another user may have made it first
             return
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=".tmp")
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=_UNFINISHED)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(payload).digest() + payload)
+                file.write(_digest(key, payload) + payload)
             os.replace(temporary, folder / f"{key}{_SUFFIX}")
         except BaseException:
             os.unlink(temporary)
             raise
+        if next(_writes) % _OFTEN == 0:
+            _trim(folder)
     except OSError:
         return
 

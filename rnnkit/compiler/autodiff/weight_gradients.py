@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -22,11 +21,16 @@ class WeightGradients:
         is missing.
     sparse : frozenset of str
         The weights whose gradient is 0 wherever they are.
+    only_moves : bool
+        Whether the gradients hold numbers of the sums in other places, and zeros.
     """
 
     nodes: dict[str, Node]
     sparse: frozenset[str]
     dtype: np.dtype
+
+    def __post_init__(self):
+        self.only_moves = not self.sparse and only_moves(self.nodes.values())
 
     def __call__(self, weights: dict[str, np.ndarray], sums: list[np.ndarray]) -> dict[str, np.ndarray]:
         given: dict[tuple, np.ndarray] = {("weight", name): array for name, array in weights.items()}
@@ -39,8 +43,3 @@ class WeightGradients:
             found[name] = np.array(value if same else np.broadcast_to(value, array.shape), self.dtype)
         on_pattern = {name: np.where(weights[name] != 0, found[name], self.dtype.type(0)) for name in self.sparse}
         return found | on_pattern
-
-    @cached_property
-    def only_moves(self) -> bool:
-        """Whether the gradients hold numbers of the sums in other places, and zeros."""
-        return not self.sparse and only_moves(self.nodes.values())

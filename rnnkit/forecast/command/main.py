@@ -7,6 +7,7 @@ import os
 import sys
 from functools import partial
 
+from rnnkit.console import printable
 from rnnkit.forecast.models.titles import GLOBAL, PANEL, TITLES, TRAINED, WITH_COVARIATES
 
 BUNDLED = (("sunspots.csv", 3), ("co2.csv", 12))  # file, horizon
@@ -36,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _run(_parser().parse_args(arguments))
     except InputError as error:
-        print(f"rnnkit: {error}", file=sys.stderr)
+        print(f"rnnkit: {printable(str(error))}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print("rnnkit: interrupted", file=sys.stderr)
@@ -46,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CLOSED_PIPE
     except OSError as error:
-        print(f"rnnkit: {error}", file=sys.stderr)
+        print(f"rnnkit: {printable(str(error))}", file=sys.stderr)
         return BAD_INPUT
 
 
@@ -152,7 +153,7 @@ def _run(options) -> int:
 
         print(information(), flush=True)
         return 0
-    print(_forecast(options), flush=True)
+    print(printable(_forecast(options), kept="\n"), flush=True)
     return 0
 
 
@@ -333,7 +334,7 @@ def _validated(options, models, levels, frame, name):
             return replace(report, columns=forecast(report, progress))
     except KeyboardInterrupt:
         if report.windows:
-            print(f"{panel_heading(report, name)}\n\n{panel_scores(report)}", flush=True)
+            print(printable(f"{panel_heading(report, name)}\n\n{panel_scores(report)}", kept="\n"), flush=True)
         raise
     except (ValueError, FloatingPointError) as error:
         raise InputError(f"{options.file}: {error}") from error

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from rnnkit.console import printable
 from rnnkit.forecast.command.inputs import series_name
 from rnnkit.forecast.command.panels import BASELINE, PanelReport
 from rnnkit.forecast.command.table import aligned, counted, decimals, number_text, time_text
@@ -26,7 +27,7 @@ def panel_heading(report: PanelReport, name: str) -> str:
     else:
         tested = f"{counted(report.horizon, 'step')} ahead"
     return (
-        f"{name}: {len(frame)} series of {most if least == most else f'{least} to {most}'} steps of "
+        f"{printable(name)}: {len(frame)} series of {most if least == most else f'{least} to {most}'} steps of "
         f"{frame.timelines.frequency}, {counted(gaps, 'gap')}, "
         f"{f'season {report.season}' if report.season > 1 else 'no season found'}; {tested}"
     )
@@ -83,7 +84,7 @@ def _extremes(report) -> str:
     if len(order) == 2:
         del chosen["median"]
     named = [
-        f"{word} {number_text(scores[by][place], places)} ({series_name(report.frame, place)})"
+        f"{word} {number_text(scores[by][place], places)} ({printable(series_name(report.frame, place))})"
         for word, place in chosen.items()
     ]
     return f"{by} of {report.model.name}: {', '.join(named)}"
@@ -100,7 +101,7 @@ def _notes(report) -> str:
     ]
     tested = {int(place) for window in report.windows for place in window.series}
     if left := [series_name(report.frame, place) for place in range(len(report.frame)) if place not in tested]:
-        named = ", ".join(left[:3]) + (" and others" if len(left) > 3 else "")
+        named = ", ".join(map(printable, left[:3])) + (" and others" if len(left) > 3 else "")
         lines.append(f"{len(left)} series too short for a window: {named}")
     return "\n".join(lines)
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rnnkit.console import printable
 from rnnkit.forecast import saving
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.data.series import InputError, Series
@@ -197,7 +198,7 @@ def backtest_and_forecast(
         season = find_season(values[: first_origin(len(values))])
     asked = {}
     for name in models:
-        told = None if tell is None else partial(_told, tell, f"{TITLES[name]} on {series.name}")
+        told = None if tell is None else partial(_told, tell, f"{TITLES[name]} on {printable(series.name)}")
         asked[TITLES[name]] = find_model(
             name, horizon, season=season, seed=seed, units=units, epochs=epochs, level=level, tell=told
         )

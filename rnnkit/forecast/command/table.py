@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from rnnkit.console import printable
 from rnnkit.forecast.command.report import ForecastReport
 from rnnkit.forecast.models.forecaster import Forecaster
 
@@ -32,7 +33,7 @@ def heading(report: ForecastReport) -> str:
     """What was looked at, in one line."""
     series, test = report.series, report.test
     return (
-        f"{series.name}: {len(series.values)} steps, {time_text(series.timeline.times[0])} to "
+        f"{printable(series.name)}: {len(series.values)} steps, {time_text(series.timeline.times[0])} to "
         f"{time_text(series.timeline.times[-1])}, {counted(np.isnan(series.values).sum(), 'gap')}, "
         f"{f'season {report.season}' if report.season else 'no season found'}; "
         f"{f'{report.model} from a file' if test is None else counted(len(test.origins), 'origin')}, "
@@ -106,6 +107,7 @@ def number_text(value: float, decimals: int) -> str:
 
 def aligned(rows, left: int) -> str:
     """Rows of cells in columns; the first `left` ones begin at their left edge."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (
         "  ".join(

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from rnnkit.layers.base import Layer
 
 _OPTIMIZER, _STATES = "optimizer/", "states/"
-_LEAST, _TIMES = 1 << 26, 16  # bytes that a file may ask for, and how many times its own
 
 
 def save(layer: Layer, path, *, optimizer: bool = False, states: bool = False, overwrite: bool = True) -> None:
@@ -107,19 +106,15 @@ def _as_tuples(shape):
 
 @contextmanager
 def making(path, custom_objects=None) -> Iterator[None]:
-    """While something is made of what a file says: names are a configuration's, and sizes at most some of the file's.
+    """While something is made of what a file says: names are a configuration's, memory is in proportion.
 
     Raises
     ------
     ValueError
         Whatever goes wrong inside, with the file's name.
     """
-    limit = max(_LEAST, _TIMES * os.path.getsize(path))
     try:
-        with (
-            reading(custom_objects),
-            allocation.limited(limit, f"a file of {allocation.in_bytes(os.path.getsize(path))}"),
-        ):
+        with reading(custom_objects), allocation.limited(os.path.getsize(path)):
             yield
     except (MemoryError, ImportError):
         raise

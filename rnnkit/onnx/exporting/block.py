@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit.free_names import FreeNames
 from rnnkit.onnx.format.package import element_type
 
 MOST_BYTES = 2**31 - 2**20  # of the arrays in one file: protobuf ends at 2 GiB, and the nodes need some of it
@@ -43,21 +44,12 @@ class Block:
         self.top: Block = self if around is None else around.top
         self.constants: dict[tuple, tuple[str, np.ndarray]] = {}  # of the model, by type, shape and bytes
         self.weights: dict[tuple, tuple[str, np.ndarray]] = {}  # in the same way
-        self._taken: dict[str, int] = {}
+        self._names = FreeNames()
         self._ones: set[str] = set()  # arrays that are the number 1
 
     def named(self, name: str) -> str:
         """A name that no other value of the model has: this one, or with a number behind it."""
-        taken = self.top._taken
-        if name not in taken:
-            taken[name] = 0
-            return name
-        while True:
-            taken[name] += 1
-            free = f"{name}_{taken[name]}"
-            if free not in taken:
-                taken[free] = 0
-                return free
+        return self.top._names.take(name)
 
     def weight(self, array, name: str) -> str:
         """An array that training changes, as an initializer; equal ones stand once, a number has an axis."""

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 BATCH, TIME = "batch", "time"
 LARGEST_AXIS = 1_000_000
 _FIRST = LARGEST_AXIS + 3  # the primes that stand for open sizes are larger than any size
+_MOST_OPEN = 4096  # every size is compared with all of them
 
 
 class Axis:
@@ -36,8 +37,10 @@ class Axis:
     def root(self) -> Axis:
         """The axis that stands for all that were found to be the same."""
         axis = self
-        while axis._same is not None:
-            axis = axis._same
+        while (same := axis._same) is not None:
+            if same._same is not None:
+                axis._same = same._same  # so that no way gets long
+            axis = same
         return axis
 
     @property
@@ -115,8 +118,10 @@ class _Kind:
     @property
     def root(self) -> _Kind:
         kind = self
-        while kind._same is not None:
-            kind = kind._same
+        while (same := kind._same) is not None:
+            if same._same is not None:
+                kind._same = same._same
+            kind = same
         return kind
 
     def join(self, other: _Kind) -> None:
@@ -140,6 +145,8 @@ class Axes:
         """An axis of open size; of the same name the same."""
         if name and name in self._named:
             return self._named[name]
+        if len(self._open) >= _MOST_OPEN:
+            raise ValueError(f"expected at most {_MOST_OPEN:,} sizes that calls give, got more")
         self._last = _next_prime(self._last)
         axis = self._open[self._last] = Axis(self._last, True, kin)
         if name:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from functools import partial
@@ -100,6 +101,9 @@ class RowsCell(Cell):
         """One step: the program's output, and the state as it came."""
         (found,) = self.program.run(split_features(inputs, self.program.inputs), self.arrays)
         return (found[:, None] if found.ndim == 1 else found), states
+
+    def _content(self):
+        return None if self.program.weights else json.dumps(self.program.config())
 
 
 class OperatorCell(Cell):

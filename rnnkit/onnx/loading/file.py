@@ -12,6 +12,7 @@ from rnnkit.onnx.format.package import DTYPES, onnx_package
 
 _DOMAINS = ("", "ai.onnx")
 _FREE = 1 << 22  # numbers that constants of a small file may hold
+MOST_NODES = 100_000  # of all graphs in a file
 
 
 class OnnxFile:
@@ -21,6 +22,8 @@ class OnnxFile:
     ----------
     graph : onnx.GraphProto
     opset : int
+    size : int
+        Bytes, with those of the files beside it that it names.
     """
 
     def __init__(self, path):
@@ -39,6 +42,10 @@ class OnnxFile:
         if not versions:
             raise ValueError("expected an ONNX model that names its opset")
         self.graph, self.opset = model.graph, max(versions.values())
+        _check_nodes(model.graph)
+        self.size = len(data)
+        self._beside: set[Path] = set()
+        self._read = 0  # bytes of these
         self._functions = {function.name for function in model.functions}
         self._left = max(_FREE, len(data))
 
@@ -113,6 +120,12 @@ class OnnxFile:
         length = int(said.get("length", needed))
         if offset < 0 or length != needed or offset + needed > place.stat().st_size:
             raise ValueError(f"expected {needed} bytes of external data for {tensor.name!r} in {place.name}")
+        if place not in self._beside:
+            self._beside.add(place)
+            self.size += place.stat().st_size
+        self._read += needed
+        if self._read > self.size:
+            raise ValueError(f"expected external data that is read once, got {tensor.name!r} from where others are")
         copy = self.onnx.TensorProto()
         copy.CopyFrom(tensor)
         del copy.external_data[:]
@@ -138,3 +151,14 @@ class OnnxFile:
         if proto.type in (kinds.FLOATS, kinds.INTS):
             return list(proto.floats if proto.type == kinds.FLOATS else proto.ints)
         raise ValueError(f"expected the attribute {proto.name!r} as numbers, text, a tensor or a graph")
+
+
+def _check_nodes(graph) -> None:
+    """Refuse so many nodes that it would take minutes to read them."""
+    left, graphs = MOST_NODES, [graph]
+    while graphs:
+        graph = graphs.pop()
+        left -= len(graph.node) + len(graph.input)
+        if left < 0:
+            raise ValueError(f"expected at most {MOST_NODES:,} nodes and inputs, got more")
+        graphs += [attribute.g for node in graph.node for attribute in node.attribute if attribute.HasField("g")]

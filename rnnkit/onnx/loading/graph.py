@@ -15,6 +15,7 @@ from rnnkit.onnx.loading.folding import folded
 from rnnkit.onnx.loading.node import OPERATORS, Node
 from rnnkit.onnx.loading.values import Array, Constant, Value
 
+_LARGEST_BODY = 10_000  # nodes: it is read as one step
 _NOT_FOLDED = ("Constant", "ConstantOfShape", "Range", "Shape", "Size")
 
 
@@ -48,6 +49,8 @@ class Graph:
             depth, graph = depth + 1, graph.outer
         if depth > 8:
             raise ValueError("expected graphs inside graphs up to a depth of 8")
+        if len(proto.node) > _LARGEST_BODY:
+            raise ValueError(f"expected a body of at most {_LARGEST_BODY:,} nodes, got {len(proto.node):,}")
         return Graph(self.file, proto, self)
 
     def know(self, name: str, array: np.ndarray) -> None:

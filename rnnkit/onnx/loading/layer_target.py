@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit.free_names import FreeNames
 from rnnkit.layers.base import Layer
 from rnnkit.layers.merging import Concatenate
 from rnnkit.layers.shaping import RepeatVector
@@ -33,7 +34,7 @@ class Layers:
         self._tensors: dict[Array, SymbolicTensor] = {}
         self._shared: dict[Any, Any] = {}
         self._arranged: dict[SymbolicTensor, tuple[SymbolicTensor, int]] = {}
-        self._names: set[str] = set()
+        self._names = FreeNames()
         self._needed: set[Array] = set()
 
     def put(self, array: Array, tensor: SymbolicTensor) -> None:
@@ -77,13 +78,7 @@ class Layers:
     def named(self, name: str) -> str | None:
         """A name for a layer, after that of a node; None if there is none."""
         plain = plain_name(name)
-        if not plain:
-            return None
-        free, i = plain, 1
-        while free in self._names:
-            free, i = f"{plain}_{i}", i + 1
-        self._names.add(free)
-        return free
+        return self._names.take(plain) if plain else None
 
     # Shapes
 

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from rnnkit import allocation
 from rnnkit.execution.execution import Execution
 from rnnkit.layers.base import Layer
 from rnnkit.layers.memoryless import Memoryless
@@ -160,6 +161,7 @@ class ConstantRows(Layer):
         return {"shape": self.shape, "trainable": self.trainable} | super().get_config()
 
     def _build(self, shape):
+        allocation.keep(f"the weight of {self.name!r}", self.shape, self.dtype)
         self._rows = frozen(np.zeros(self.shape), self.dtype)
 
     def _check_shape(self, shape):

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit import allocation
 from rnnkit.layers.support.symbolic import Input
 from rnnkit.models.functional import Model
 from rnnkit.onnx.format.package import dtype_of
@@ -111,7 +112,8 @@ def read(path, initializers=None) -> Loaded:
             if name not in {one.name for one in file.graph.input}:
                 raise ValueError(f"expected initializers for inputs of the graph, got {name!r}")
             graph.know(name, array)
-        return _loaded(file, graph)
+        with allocation.limited(file.size):
+            return _loaded(file, graph)
     except RecursionError:
         raise ValueError(f"{path}: expected graphs that are not as deep") from None
     except (ValueError, TypeError, MemoryError, OverflowError) as error:

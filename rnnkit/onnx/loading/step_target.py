@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit import allocation
+from rnnkit.free_names import FreeNames
 from rnnkit.onnx.loading.axes import Axis
 from rnnkit.onnx.loading.program import Program
 from rnnkit.onnx.loading.values import Array, Constant, Forms, Value
@@ -26,6 +28,7 @@ class Steps:
         self.forms, self._dtype = forms, dtype
         self._inputs: list[list] = []
         self._weights: list[list] = []
+        self._names = FreeNames()
         self._instructions: list[list] = []
         self.arrays: list[np.ndarray] = []
         self._known: dict[tuple, tuple] = {}
@@ -48,14 +51,11 @@ class Steps:
         """An array as a weight; a single number that is not trained stands for itself."""
         if array.ndim == 0 and not trainable:
             return float(array)
+        allocation.keep(f"the weight {name!r}", array.shape, self._dtype)
         array = np.array(array, self._dtype, order="C")
         key = (array.shape, array.tobytes(), trainable)
         if key not in self._known:
-            taken = {one for one, *_ in self._weights}
-            free, i = name, 1
-            while free in taken:
-                free, i = f"{name}_{i}", i + 1
-            self._weights.append([free, list(array.shape), trainable])
+            self._weights.append([self._names.take(name), list(array.shape), trainable])
             self.arrays.append(array)
             self._known[key] = ("weight", len(self._weights) - 1)
         return self._known[key]

@@ -1,18 +1,22 @@
 """Compiled programs on disk: row X5 (and C10 across processes) of docs/contract.md."""
 
+import contextlib
 import itertools
 import os
 import shutil
 import signal
 import stat
 import sys
+import time
 
+import llvmlite
 import numpy as np
 import processes
 import pytest
 from cached_programs import PROGRAM, ROOT, files, finish, start
 
 import rnnkit as rk
+from rnnkit.backends.cuda import kernel_cache
 from rnnkit.backends.shared import program_cache
 from rnnkit.backends.shared.program_cache import _KERNELS as KERNELS
 from rnnkit.backends.shared.program_cache import digest_of_kernels, read_entry
@@ -88,6 +92,36 @@ def test_X5_each_damaged_kind_of_file_alone_is_a_miss(copied, filled):
     assert [finish(process) for process in processes] == [printed] * len(processes)
 
 
+def test_X5_an_entry_under_the_name_of_another_is_a_miss(copied, monkeypatch):
+    """Sound as it is, it is another program."""
+    folder, printed = copied
+    monkeypatch.setenv("RNNKIT_CACHE_DIR", str(folder))
+    entries = files(folder)
+    contents = [path.read_bytes() for path in entries]
+    assert len(entries) > 2
+    for shift in range(1, len(entries)):
+        for path, content in zip(entries, contents[shift:] + contents[:shift], strict=True):
+            path.write_bytes(content)
+        assert not any(read_entry(path.stem) for path in entries)
+    assert finish(start(folder)) == printed
+    assert all(read_entry(path.stem) for path in entries)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_X5_nobody_waits_for_an_entry_that_is_no_file(tmp_path, monkeypatch):
+    """A pipe that nobody writes to, a device without an end."""
+    monkeypatch.setenv("RNNKIT_CACHE_DIR", str(tmp_path))
+    tmp_path.chmod(0o700)
+    pipe, zeros = (f"{digit}" * 32 for digit in range(2))
+    os.mkfifo(tmp_path / f"{pipe}.rnnkit", 0o600)
+    with contextlib.suppress(OSError):  # only root may make devices
+        os.mknod(tmp_path / f"{zeros}.rnnkit", stat.S_IFCHR | 0o600, os.makedev(1, 5))
+    for key in (pipe, zeros):
+        assert read_entry(key) is None
+        assert program_cache.entry(key, lambda: b"anew") == b"anew"
+        assert read_entry(key) == b"anew"
+
+
 def test_X5_a_folder_that_cannot_be_written(filled, tmp_path):
     folder = tmp_path / "read-only"
     folder.mkdir()
@@ -116,6 +150,31 @@ def test_X5_a_read_only_cache_is_used(copied):
 def test_X5_a_folder_removed_while_running(filled, tmp_path):
     code = PROGRAM.replace("x = np", f"import shutil; shutil.rmtree({str(tmp_path)!r}, ignore_errors=True)\nx = np")
     assert finish(start(tmp_path, code)) == filled[1]
+
+
+def test_X5_the_folder_has_a_limit(tmp_path, monkeypatch):
+    """What was used least recently goes first, and with it what a killed process left behind."""
+    monkeypatch.setenv("RNNKIT_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(program_cache, "_OFTEN", 1)
+    tmp_path.chmod(0o700)
+    keys = [f"{digit}" * 32 for digit in range(6)]
+    long_ago = time.time() - 10 * 86_400
+    for i, key in enumerate(keys[:5]):
+        program_cache.write_entry(key, bytes(1000))
+        os.utime(tmp_path / f"{key}.rnnkit", (long_ago + i, long_ago + i))
+    for name in ("notes.txt", ".old.tmp", ".new.tmp"):
+        (tmp_path / name).write_text("mine")
+    os.utime(tmp_path / ".old.tmp", (long_ago, long_ago))
+    assert read_entry(keys[0])  # used again
+    monkeypatch.setenv("RNNKIT_CACHE_LIMIT", "4200")
+    program_cache.write_entry(keys[5], bytes(1000))
+    assert [key for key in keys if read_entry(key)] == [keys[0], *keys[3:]]
+    assert {path.name for path in tmp_path.glob("*.t*")} == {"notes.txt", ".new.tmp"}
+    assert rk.cache_info()["limit"] == 4200 >= rk.cache_info()["bytes"]
+    for wrong in ("1 GB", "-1", "²"):
+        monkeypatch.setenv("RNNKIT_CACHE_LIMIT", wrong)
+        with pytest.raises(ValueError, match=f"expected RNNKIT_CACHE_LIMIT to be a number of bytes, got '{wrong}'"):
+            rk.cache_info()
 
 
 def test_X5_information_and_clearing(copied):
@@ -219,6 +278,22 @@ def test_C10_an_edited_kernel_never_meets_an_old_program(tmp_path):
         nested.rename(kernel)
         nested.parent.rmdir()
         assert digest_of_kernels(package) == before
+
+
+@pytest.mark.parametrize("owner, name", [(sys, "version"), (np, "__version__"), (llvmlite, "__version__")])
+def test_C10_a_program_of_other_versions_is_another(owner, name, monkeypatch):
+    before = program_cache.surroundings.__wrapped__()
+    monkeypatch.setattr(owner, name, "0.1")
+    assert program_cache.surroundings.__wrapped__() != before
+
+
+@pytest.mark.parametrize("name", ["numba", "numba-cuda"])  # which compile no program of the CPU that is kept
+def test_C10_a_kernel_of_other_versions_is_another(name, monkeypatch):
+    versions = {"numba": "0.62", "numba-cuda": "0.30"}
+    monkeypatch.setattr("importlib.metadata.version", versions.__getitem__)
+    before = kernel_cache._surroundings.__wrapped__()
+    versions[name] = "0.63"
+    assert kernel_cache._surroundings.__wrapped__() != before
 
 
 def test_X5_programs_of_several_processes_meet_in_one(tmp_path):

@@ -1,9 +1,12 @@
 """Threads, forks and processes: row X4 and law L3 of docs/contract.md."""
 
+import contextlib
+import functools
 import multiprocessing
 import os
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -14,7 +17,8 @@ from cells_under_test import leaky
 from matrix import flat, fresh, inputs, layer_of, same_bits
 
 import rnnkit as rk
-from rnnkit.backends.shared import memory_limit, thread_pool
+from rnnkit.backends.cpu.language import programs
+from rnnkit.backends.shared import program_cache
 from rnnkit.backends.shared.thread_pool import at_most
 
 NAMES = ("lstm", "attention", "clockwork", "StackedRNNCells", "folded", "GRUCell", "leaky", "two_speeds")
@@ -181,12 +185,70 @@ def test_X4_a_fork_builds_a_new_layer():
 
 
 @needs_fork
-def test_X4_a_fork_while_another_thread_compiles():
+def test_X4_a_fork_while_another_thread_compiles(monkeypatch):
+    """It waits for the program, by whose end nobody holds a lock: neither rnnkit nor LLVM."""
+    compiling, object_codes = threading.Event(), programs.object_codes
+
+    def slowly(modules):
+        found = object_codes(modules)
+        compiling.set()
+        time.sleep(0.2)
+        return found
+
+    monkeypatch.setattr(programs, "object_codes", slowly)
+    monkeypatch.setenv("RNNKIT_CACHE_DIR", os.devnull)
+    x = big("leaky")[0]
+    with ThreadPoolExecutor(1) as other:
+        for make in (lambda: rk.RNN(rk.cells.GRUCell(3)), lambda: rk.RNN(leaky(units=7))):
+            monkeypatch.setattr(program_cache, "_programs", {})
+            pending, waited = other.submit(lambda layer: layer(x), make()), compiling.wait(patience.left())
+            assert waited and processes.fork(lambda make=make: make()(x))
+            pending.result(patience.left())
+            compiling.clear()
+
+
+@needs_fork
+def test_X4_a_child_finds_no_lock_held():
+    """Of all locks that modules have; a class would hold one in Python 3.11, where a property of it is cached."""
+    modules = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "rnnkit"}
+    modules.pop("rnnkit.backends.cuda.simulator.words", None)  # no child can use CUDA
+    kinds = type(threading.Lock()), type(threading.RLock())
+
+    def locks():
+        named = ((f"{of}.{name}", lock) for of, module in modules.items() for name, lock in vars(module).items())
+        return {name: lock for name, lock in named if isinstance(lock, kinds)}
+
+    def work():
+        assert [name for name, lock in locks().items() if not lock.acquire(blocking=False)] == []
+
+    held, free = threading.Event(), threading.Event()
+
+    def hold():
+        with contextlib.ExitStack() as stack:
+            for lock in set(locks().values()):
+                stack.enter_context(lock)
+            held.set()
+            free.wait(patience.left())
+
+    assert len(locks()) > 5
+    classes = [one for module in modules.values() for one in vars(module).values() if isinstance(one, type)]
+    assert not [one for one in classes if any(isinstance(a, functools.cached_property) for a in vars(one).values())]
+    with ThreadPoolExecutor(1) as other, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(program_cache, "_PATIENCE", 0.1)
+        other.submit(hold)
+        try:
+            assert held.wait(patience.left())
+            assert processes.fork(work)
+        finally:
+            free.set()
+
+
+@needs_fork
+def test_X4_a_fork_while_a_compilation_takes_too_long(monkeypatch):
     """The child has neither that thread nor what it would have unlocked."""
+    monkeypatch.setattr(program_cache, "_PATIENCE", 0.1)
     from llvmlite.binding import ffi
     from numba.core.compiler_lock import global_compiler_lock
-
-    from rnnkit.backends.shared import program_cache
 
     x, held, free = big("leaky")[0], threading.Event(), threading.Event()
     expected = rk.RNN(leaky(units=9, leak=0.4), seed=1)(x)

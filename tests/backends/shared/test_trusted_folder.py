@@ -79,7 +79,7 @@ def give_away(monkeypatch):
 def plant(file):
     """Put in an entry's place one that is sound by its digest, whose program adds 97."""
     payload = object_code(translate(read(TEXT.format(number=97)), f"rnnkit_{file.stem}", 1))
-    file.write_bytes(hashlib.sha256(payload).digest() + payload)
+    file.write_bytes(hashlib.sha256(file.stem.encode() + payload).digest() + payload)
 
 
 def load(number, monkeypatch):

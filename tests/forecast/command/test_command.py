@@ -470,6 +470,33 @@ def test_one_series_has_bands_of_several_levels(forecast, table, tmp_path):
     assert output.read_text().startswith("month,Theta,Theta-lo-80,Theta-hi-80,Theta-lo-95,Theta-hi-95\n")
 
 
+HOSTILE = "\x1b[2J\x1b]0;title\x07\n\r\x9b31m\u202e", "=HYPER\tLINK(1)", "+1\x7f"
+
+
+def test_names_do_nothing_to_a_terminal(forecast, wide, long, table, tmp_path):
+    """Lines and letters are those of the same with plain names, which the file of the forecasts has as they are."""
+    said, output = {}, tmp_path / "out.csv"
+    for names in (("north", "south", "west"), HOSTILE):
+        quoted = dict(zip(("north", "south", "west"), (f'"{name}"' for name in names), strict=True))
+        for path, columns in ((wide, []), (long, ["--id", "shop"])):
+            text = re.sub("north|south|west", lambda found, quoted=quoted: quoted[found[0]], path.read_text())
+            (tmp_path / "named.csv").write_text(text, newline="")
+            done = forecast(tmp_path / "named.csv", *columns, "--model", "theta", "--output", output)
+            assert done.returncode == 0, done.stderr
+            said.setdefault(path, []).append(done.stdout)
+            with open(output, newline="") as file:
+                assert {row[0] for row in list(csv.reader(file))[1:]} == set(names)
+        text = table.read_text().replace("load", quoted["north"])
+        (tmp_path / "one.csv").write_text(text, newline="")
+        said.setdefault(table, []).append(forecast(tmp_path / "one.csv", "--model", "theta").stdout)
+        (tmp_path / "bad.csv").write_text(f'"month",{quoted["north"]}\n2000-01,two\n', newline="")
+        said.setdefault("bad", []).append(one_line_of_error(forecast(tmp_path / "bad.csv")))
+    for plain, hostile in said.values():
+        assert plain.count("\n") == hostile.count("\n")
+        assert all(one.isprintable() or one == "\n" for one in hostile)
+        assert "\\x1b[2J" in hostile
+
+
 def test_a_directory_is_not_a_file(forecast, tmp_path):
     assert "is a directory" in one_line_of_error(forecast(tmp_path))
 

@@ -5,6 +5,7 @@ import os
 import pathlib
 import resource
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx_graphs import info, model_of, node
 
 import rnnkit as rk
+from rnnkit.compiler.ir import verify
+from rnnkit.execution import passes
 
 FOLDER = pathlib.Path(__file__).parents[1] / "data"
 X = ("x", "float32", ["batch", "time", 4])
@@ -183,6 +186,63 @@ def test_X16_external_data_from_elsewhere(tmp_path, location):
     (tmp_path / "x").write_bytes(bytes(192))
     (folder / "link").symlink_to(tmp_path / "x")
     refused(folder, external(location)[0], "external data")
+
+
+def test_X16_external_data_that_is_read_many_times(tmp_path):
+    arrays = {f"k{i}": np.zeros(1000, "f4") for i in range(9)}
+    nodes = [node("Add", [f"k{i}" if i else "x", "k0"], f"v{i}") for i in range(9)]
+    model = model_of(nodes, [("x", "float32", ["batch", 1000])], ["v0"], arrays)
+    for tensor in model.graph.initializer:
+        tensor.ClearField("raw_data")
+        tensor.data_location = TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value="weights.bin")
+    (tmp_path / "weights.bin").write_bytes(bytes(4000))
+    refused(tmp_path, model, "expected external data that is read once")
+
+
+def test_X16_a_small_file_makes_no_large_model(tmp_path, monkeypatch):
+    """What each node may ask for is little, and all together it is not."""
+    monkeypatch.setattr(verify, "CHECKED", False)  # which takes long for wide rows
+    size, names = 512, ["x", *(f"v{i}" for i in range(150))]
+    rows = [("x", "float32", ["batch", size])]
+    chain = [node("MatMul", [before, "w"], after) for before, after in itertools.pairwise(names)]
+    weight = {"w": np.ones((size, size), "f4")}
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    refused(tmp_path, model_of(chain, rows, names[-1:], weight), "what is left of the 67.1 MB that a file of 1.05 MB")
+    filled = [node("ConstantOfShape", ["s"], "k", value=numpy_helper.from_array(np.ones(1, "f4")))]
+    chain = [node("Add", [before, "k"], after) for before, after in itertools.pairwise(names)]
+    wide, shape = [("x", "float32", ["batch", 150_000])], {"s": np.array([150_000])}
+    refused(tmp_path, model_of(filled + chain, wide, names[-1:], shape), "what is left of the 67.1 MB that a file of")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kB
+
+
+def test_X16_so_many_nodes_that_nobody_would_wait(tmp_path):
+    names = ["x", *(f"v{i}" for i in range(100_000))]
+    chain = [node("Neg", [before], after) for before, after in itertools.pairwise(names)]
+    refused(tmp_path, model_of(chain, [X], names[-1:]), "expected at most 100,000 nodes and inputs, got more")
+    names = ["s", *(f"v{i}" for i in range(10_000)), "y"]
+    steps = [node("Identity", ["x"], "z"), *(node("Neg", [a], b) for a, b in itertools.pairwise(names))]
+    body = model_of(steps, [("s", "float32", [4]), ("x", "float32", [4])], ["y", "z"]).graph
+    scan = node("Scan", ["start", "x"], ["last", "out"], body=body, num_scan_inputs=1)
+    model = model_of([scan], [("x", "float32", ["time", 4])], ["out"], {"start": np.zeros(4, "f4")})
+    refused(tmp_path, model, "expected a body of at most 10,000 nodes, got 10,002")
+
+
+def test_X16_the_time_to_load_grows_with_the_nodes(tmp_path, monkeypatch):
+    """Equal layers without weights are read once, and nothing looks at all layers for each."""
+    read, reads = passes.read, []
+    monkeypatch.setattr(passes, "read", lambda *given: reads.append(1) or read(*given))
+    path, count = tmp_path / "long.onnx", 2000
+    names = ["x", *(f"v{i}" for i in range(count))]
+    chain = [node(("Tanh", "Neg")[i % 2], [a], b, name="same") for i, (a, b) in enumerate(itertools.pairwise(names))]
+    path.write_bytes(model_of(chain, [X], names[-1:]).SerializeToString())
+    start = time.process_time()
+    model = rk.onnx.load(path)
+    loaded = time.process_time()
+    assert len(model.layers) == count and len(reads) <= 4
+    model.save(tmp_path / "long.npz")
+    rk.load_model(tmp_path / "long.npz")
+    assert loaded - start < 5 and time.process_time() - loaded < 5  # half a second each, once 10 and 20
 
 
 def test_deep_graphs(tmp_path):

@@ -35,9 +35,10 @@ def allow(address, readable, writable):
         put(place, address)
 
 
-def define(load_function) -> None:
+def define(load_function) -> list:
     """Let kernels find both by name; ``load_function(function, arguments)`` compiles one, in this process alone."""
-    for name, function in ((bounds_check.ACCESS, access), (bounds_check.ALLOW, allow)):
-        code = load_function(function, 3)
-        llvm.add_symbol(name, code.address)
-    bounds_check.allow_by(code.function)
+    functions = [load_function(function, 3) for function in (access, allow)]
+    for name, function in zip((bounds_check.ACCESS, bounds_check.ALLOW), functions, strict=True):
+        llvm.add_symbol(name, function.__self__.address)
+    bounds_check.allow_by(functions[1])
+    return functions

@@ -16,9 +16,8 @@ from rnnkit.backends.cpu.language.machine_code import (
     I64,
     POINTER,
     WORD,
+    Loaded,
     Module,
-    callable_from_python,
-    load_object,
 )
 from rnnkit.backends.cpu.language.programs import kept
 from rnnkit.backends.shared.program_cache import find
@@ -36,8 +35,7 @@ def _writer() -> Callable[..., int]:
     name = "rnnkit_addresses"
 
     def make(key):
-        (found,) = load_object(kept(key, lambda: [_module(name)]), name)
-        return callable_from_python(found)
+        return Loaded(kept(key, lambda: [_module(name)]), name).callable_from_python(name)
 
     return find(f"addresses at {_HEAD}", make)
 

@@ -7,8 +7,10 @@ import builtins
 import linecache
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
+
+from rnnkit.backends.shared.once import once
 
 
 class Function:
@@ -40,12 +42,12 @@ class Function:
         except KeyError:
             return getattr(builtins, name)
 
-    @cached_property
+    @once
     def gives(self) -> bool:
         """Whether it returns a value."""
         return any(isinstance(one, ast.Return) and one.value is not None for one in _statements(self.definition.body))
 
-    @cached_property
+    @once
     def changed(self) -> set[str]:
         """The variables that are assigned more than once."""
         times = Counter(argument.arg for argument in self.definition.args.args)
@@ -53,7 +55,7 @@ class Function:
             times.update(_targets(statement))
         return {name for name, count in times.items() if count > 1}
 
-    @cached_property
+    @once
     def assigned(self) -> dict[ast.stmt, set[str]]:
         """The variables that each loop of it assigns."""
         found: dict[ast.stmt, set[str]] = {}
@@ -77,8 +79,8 @@ class Kernel(Function):
     def lines(self) -> list[str]:  # type: ignore[override]
         return linecache.getlines(self.py_func.__code__.co_filename)
 
-    @cached_property
-    def known(self) -> Mapping[str, Any]:  # type: ignore[override]  # an enclosing function's variables have values then
+    @once
+    def known(self) -> Mapping[str, Any]:  # an enclosing function's variables have values then
         cells = zip(self.py_func.__code__.co_freevars, self.py_func.__closure__ or (), strict=True)
         return self.py_func.__globals__ | {name: cell.cell_contents for name, cell in cells}
 

@@ -149,14 +149,37 @@ def _without_lock(name: str) -> Callable:
     return function
 
 
-def load_object(data: bytes, *names: str) -> list[int]:
-    """Load what `object_code` gave, and give the addresses of some of its functions."""
-    engine, at = _engine(), 0
-    while at < len(data):
-        start, at = at + 8, at + 8 + int.from_bytes(data[at : at + 8], "little")
-        engine.add_object_file(llvm.ObjectFileRef.from_data(data[start:at]))
-    engine.finalize_object()
-    return [engine.get_function_address(name) for name in names]
+class Loaded:
+    """What `object_code` gave, in memory as long as this lives, or a function of `callable_from_python`.
+
+    Parameters
+    ----------
+    data : bytes
+    name : str
+        Of one of its functions.
+
+    Attributes
+    ----------
+    address : int
+        Where that function begins.
+    """
+
+    def __init__(self, data: bytes, name: str):
+        empty, at = llvm.parse_assembly(str(Module()), llvm.create_context()), 0
+        self._engine = llvm.create_mcjit_compiler(empty, _make_machine())
+        while at < len(data):
+            start, at = at + 8, at + 8 + int.from_bytes(data[at : at + 8], "little")
+            self._engine.add_object_file(llvm.ObjectFileRef.from_data(data[start:at]))
+        self._engine.finalize_object()
+        self.address = self._engine.get_function_address(name)
+
+    def callable_from_python(self, caller: str) -> Callable[..., int]:
+        """A Python function of the code that `add_caller` added; its ``__self__`` is this, which lives as long."""
+        # Python reads it as long as there is the function.
+        self._method = _Method(b"run", self._engine.get_function_address(caller), _FASTCALL, b"A compiled program.")
+        make = ctypes.pythonapi.PyCFunction_NewEx
+        make.restype, make.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.py_object, ctypes.py_object)
+        return make(ctypes.addressof(self._method), self, None)
 
 
 def _make_machine(level: int = 3):
@@ -175,11 +198,6 @@ def _make_machine(level: int = 3):
 @cache
 def _data_layout():
     return str(_make_machine().target_data)
-
-
-@cache
-def _engine():
-    return llvm.create_mcjit_compiler(llvm.parse_assembly(str(Module())), _make_machine())
 
 
 # Calls from Python
@@ -206,16 +224,6 @@ def add_caller(module: Module, code: ir.Function, name: str) -> None:
     result = builder.call(declared(module, code), numbers)
     builder.call(functions["PyEval_RestoreThread"], [thread])
     builder.ret(builder.call(functions["PyLong_FromLongLong"], [result]))
-
-
-def callable_from_python(caller: int) -> Callable[..., int]:
-    """A Python function of the code that `add_caller` added."""
-    method = _Method(b"run", caller, _FASTCALL, b"A compiled program.")
-    # The function points to it as long as it lives, which may be longer than any module of Python does.
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(method))
-    make = ctypes.pythonapi.PyCFunction_NewEx
-    make.restype, make.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.py_object, ctypes.py_object)
-    return make(ctypes.addressof(method), None, None)
 
 
 def _name_python() -> None:

@@ -10,9 +10,8 @@ from typing import NamedTuple
 
 from rnnkit.backends.cpu.language import machine_code
 from rnnkit.backends.cpu.language.machine_code import (
+    Loaded,
     Module,
-    callable_from_python,
-    load_object,
     object_code,
     object_codes,
 )
@@ -28,7 +27,7 @@ class Code(NamedTuple):
     Attributes
     ----------
     function : callable
-        Calls it from Python, with ints, without the interpreter's lock.
+        Calls it from Python, with ints, without the interpreter's lock. The code goes with it.
     address : int
         Where its machine code begins: a C function of int64.
     """
@@ -72,7 +71,8 @@ def load_all(wanted: Sequence[Wanted], what: str) -> list[Code]:
             found = entries(list(missing), compiled)
         return [_in_memory(data, f"rnnkit_{key}") for key, data in zip(missing, found, strict=True)]
 
-    return find_all([one.text + FEATURES for one in wanted], make)
+    functions = find_all([one.text + FEATURES for one in wanted], make)
+    return [Code(function, function.__self__.address) for function in functions]
 
 
 @contextmanager
@@ -97,13 +97,12 @@ def assembly(text: str, arguments: int) -> str:
     return machine_code.assembly(_translated(Wanted(text, arguments), "run"))
 
 
-def _in_memory(data, symbol) -> Code:
-    address, caller = load_object(data, symbol, f"{symbol}_from_python")
-    return Code(callable_from_python(caller), address)
+def _in_memory(data, symbol):
+    return Loaded(data, symbol).callable_from_python(f"{symbol}_from_python")
 
 
 @cache
-def _define_access() -> None:
+def _define_access() -> list:
     from rnnkit.backends.cpu.language import access
     from rnnkit.backends.cpu.language.translate import translate
 
@@ -111,7 +110,7 @@ def _define_access() -> None:
         symbol = f"rnnkit_checks_{function.__name__}"
         return _in_memory(object_code(translate(function, symbol, arguments)), symbol)
 
-    access.define(load_function)
+    return access.define(load_function)  # kept: others call them by name
 
 
 def _translated(wanted, symbol):

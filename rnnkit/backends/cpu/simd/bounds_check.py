@@ -140,5 +140,5 @@ def _arrays(things):
         yield from _arrays([getattr(things, name) for name in things.__slots__])
 
 
-if CHECKED and hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_calls._at_fork_reinit)  # type: ignore[attr-defined]

@@ -7,15 +7,16 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from functools import cached_property
 
 import numpy as np
 
 from rnnkit.backends.cpu import tuning
+from rnnkit.backends.cpu.language.programs import Code
 from rnnkit.backends.cpu.simd.atomic import yield_address
 from rnnkit.backends.cpu.threads import barrier
 from rnnkit.backends.cpu.threads.shared_functions import TEAM_FUNCTIONS
 from rnnkit.backends.cpu.threads.trials import Trials
+from rnnkit.backends.shared.once import once
 from rnnkit.backends.shared.thread_pool import pool
 
 _WORDS = barrier.LINE // 8
@@ -57,10 +58,10 @@ class ThreadTeam:
         self.start_again()
         _teams.append(self)
 
-    @cached_property
-    def row_functions(self) -> int:
-        """The address of the compiled `shared_functions.ROW_FUNCTIONS`."""
-        return self._load_rows().address
+    @once
+    def row_functions(self) -> Code:
+        """The compiled `shared_functions.ROW_FUNCTIONS`."""
+        return self._load_rows()
 
     def prepare(self) -> None:
         """Compile what workers run, before a call's arguments are laid out."""

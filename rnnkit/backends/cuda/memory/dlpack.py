@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 from collections import deque
 from dataclasses import dataclass
@@ -88,6 +89,8 @@ def capsule(array):
 
 _leaving: deque = deque()  # (mark, struct) of what nobody here holds any more, while a GPU may still read it
 _telling = threading.RLock()
+if hasattr(os, "register_at_fork"):  # a child may collect what is left here, too
+    os.register_at_fork(after_in_child=_telling._at_fork_reinit)  # type: ignore[attr-defined]
 
 
 def _tell() -> None:

@@ -1,7 +1,10 @@
 """Programs as Python calls them."""
 
 import contextlib
+import gc
 import threading
+import weakref
+from collections import deque
 
 import numpy as np
 import patience
@@ -88,6 +91,46 @@ def test_a_program_is_found_on_disk(tmp_path, monkeypatch):
         assert program.function(1, 2, 3) == 321
         addresses.add(program.address)
     assert len(addresses) == 3
+
+
+def test_code_goes_with_the_last_that_has_it(monkeypatch):
+    monkeypatch.setattr(program_cache, "_recent", deque(maxlen=1))
+    text = f"{SUM}\n# alone"
+    code = programs.load(text, 3)
+    loaded = weakref.ref(code.function.__self__)
+    assert programs.load(text, 3).function is code.function
+    run = code.function
+    del code
+    programs.load(SUM, 3)
+    assert run(1, 2, 3) == 321 and loaded() is not None
+    del run
+    gc.collect()
+    assert loaded() is None
+    assert programs.load(text, 3).function(1, 2, 3) == 321
+
+
+def test_programs_go_with_their_layers(monkeypatch):
+    """And not before: a pullback needs those of its layer."""
+    monkeypatch.setattr(program_cache, "_recent", deque(maxlen=0))
+    x, counts = np.ones((2, 3, 4), "float32"), []
+
+    def run(power):
+        @rk.cell(states={"h": 4})
+        def dropped(x, states, weights):
+            h = np.tanh(states[0] + x)
+            for _ in range(power):
+                h = np.exp(-h)
+            return h, h
+
+        y, pull = rk.RNN(dropped()).vjp(x)
+        gc.collect()
+        assert pull(y).x.shape == x.shape
+
+    for power in range(1, 5):
+        run(power)
+        gc.collect()
+        counts.append(program_cache.loaded())
+    assert len(set(counts)) == 1
 
 
 def test_programs_are_compiled_together_as_apart(tmp_path, monkeypatch, threads):
