@@ -233,7 +233,7 @@ def _seen(array, kind):
 
 
 def _kind(array) -> str:
-    return array.node.kind if isinstance(array, Symbol) else kind_of(np.asarray(array).dtype)
+    return kind_of(array.dtype if isinstance(array, Symbol) else np.asarray(array).dtype)
 
 
 def _trace_shared(step: _Step, weights: dict[str, np.ndarray], dtype) -> tuple[Graph, list[Node]]:

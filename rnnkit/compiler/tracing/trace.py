@@ -98,6 +98,7 @@ def _trace(step, dtype, weights, constant_shapes, training, whole):
         raise reason from error
     graph.output = _result(output, "output", step, given[0])
     graph.states = tuple(_result(state, f"state {i}", step, given[0]) for i, state in enumerate(states))
+    graph.keep_codes()
     graph.names = watch.names()
     graph.weights = {}  # by address: once a weight is replaced, another array may stand where it stood
     graph.values = {("weight", name): graph.values["weight", name] for name in _weights_of_sparse_products(graph)}
