@@ -355,3 +355,18 @@ def _is_count(node) -> bool:
     if node.op in ("view", "sum", "min", "where"):
         return all(_is_count(a) for a in node.args if node.op != "where" or a.kind != "bool")
     return node.op == "to_float" or (node.op == "literal" and bool(np.all(node.attr == np.rint(node.attr))))
+
+
+def without_codes(graph: Graph) -> Graph:
+    """The same step for what can't raise an error: all results of a row that fails are NaN."""
+    if FAILED not in graph.residuals:
+        return graph
+    new = graph.copy()
+    fails = new.pointwise("not_equal", new.residuals.pop(FAILED), new.literal(0.0))
+
+    def marked(node):
+        padded = new.reshape(fails, (1,) * max(len(node.shape), 0)) if len(node.shape) != 1 else fails
+        return new.pointwise("where", padded, new.literal(np.nan), node)
+
+    new.output, new.states, new.messages = marked(new.output), tuple(map(marked, new.states)), ()
+    return new

@@ -157,7 +157,9 @@ UFUNC_REDUCTIONS: dict[str, Callable] = {
 }
 
 
-def place_of(reduction):
+def place_of(reduction, of_nan=True):
+    """The place of an extreme: that of the first NaN, where there is one, if that is asked for."""
+
     def place(x, axis=None, out=None, keepdims=False):
         if axis is None and x.axis is not None:
             return max_of(x)
@@ -167,9 +169,8 @@ def place_of(reduction):
         shape = [1] * len(x.node.shape)
         shape[inner[0]] = n = x.node.shape[inner[0]]
         places = x.made(x.graph.literal(np.arange(float(n)).reshape(shape)), x.axis)
-        # The first NaN, where there is one: it is the largest, and the smallest.
         chosen = np.equal(x, reduction(x, axis, keepdims=True))
-        chosen = chosen | np.not_equal(x, x) if x.is_float else chosen
+        chosen = chosen | np.not_equal(x, x) if of_nan and x.is_float else chosen
         found = min_of(np.where(chosen, places, float(n)), axis, keepdims=keepdims is True)
         return found.astype(np.intp)
 
