@@ -6,6 +6,7 @@ Where NumPy warns, the result is a processor's: 0 of a division by 0, the least 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from llvmlite import ir
 
@@ -75,11 +76,11 @@ def right_shift(a, b):
     return a >> select((b >= 0) & (b < a.width), b, a.width - 1)
 
 
-def _of_vectors(of: type, result: Callable[[Vector], Kind], function):
-    """A function of programs of one vector, whose elements are of a kind."""
+def _of_vectors(of: type | tuple[type, ...], result: Callable[[Any], Kind], function):
+    """A function of programs of one vector, whose elements are of a kind, or of one such number."""
 
     def typed(kind: Kind) -> Emission | None:
-        if not isinstance(kind, Vector) or not isinstance(kind.element, of):
+        if not isinstance(kind.element if isinstance(kind, Vector) else kind, of):
             return None
         gives = result(kind)
         return Emission(gives, (kind,), lambda builder, number: function(Value(builder, number), gives).value)
@@ -111,10 +112,10 @@ for _of in (FLOAT32, FLOAT64):
 
 
 def _wrap(bits: int, signed: bool):
-    def wrap(x):
+    def wrap(x, gives):
         return (x << (x.width - bits)) >> (x.width - bits) if signed else x & (2**bits - 1)
 
-    return function_of_values(1)(wrap)
+    return _of_vectors(Integer, lambda kind: kind, wrap)
 
 
 for _bits in (8, 16, 32):
