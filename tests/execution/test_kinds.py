@@ -1,12 +1,15 @@
 """Integers, casts and lookups in traced steps: NumPy's results, bit for bit, or a refusal by name."""
 
+import tempfile
+
+import c_code_runs
 import numpy as np
+import onnx_runs
 import pytest
-from c_code_runs import COMPILER
 from matrix import same_bits
 
 import rnnkit as rk
-from rnnkit.compiler.ir.kinds import INTEGERS, carrier
+from rnnkit.compiler.ir.kinds import INTEGERS
 from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS
 
 ODD = np.array([
@@ -244,3 +247,67 @@ def test_the_check_at_tracing_draws_large_numbers_and_odd_ones(monkeypatch):
         with pytest.raises(ValueError, match="differs from what its step computes"):
             layer(np.zeros((1, 1, 2)))
         monkeypatch.undo()
+
+
+# Other targets
+
+
+def integers_everywhere(x, states, weights):
+    a, b = x[:, :2].astype(np.int64), x[:, 2:].astype(np.int32)
+    c = (a * 1103515245 + b) % 2**20 + a // 3 + np.fmod(a, 7) + np.where(a > b, a, b) + abs(a) - b // a
+    c = c + a.sum(axis=-1)[:, None] * np.sign(-b) + np.minimum(b, 3) % a + (a == b) + np.argmax(x, axis=1)[:, None]
+    return x[:, :2].astype(np.float32) + c, (states[0].astype(np.int64) * 1103 + 5) % 1000
+
+
+def bits_everywhere(x, states, weights):
+    a, b = x[:, :2].astype(np.int16), x[:, 2:].astype(np.uint8)
+    c = ((a << 3) ^ b | 5) & 1023
+    return (c >> 1) + ~b + b * 7 + x[:, :2].astype(np.int8), states[0] + (a & 3)
+
+
+def an_example(step, dtype):
+    layer = rk.RNN(rk.cell(states={"s": 2})(step)(), return_sequences=True, dtype=dtype)
+    x = np.random.default_rng(0).integers(-400, 400, (3, 6, 4)).astype(dtype)
+    return layer, x, layer(x)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_onnx_has_the_integers_that_it_can_have(dtype):
+    layer, x, y = an_example(integers_everywhere, dtype)
+    same_bits(of_onnx(layer, x), y)
+
+
+def test_onnx_refuses_the_others_by_name(tmp_path):
+    layer, _, _ = an_example(bits_everywhere, "float32")
+    with pytest.raises(ValueError, match="no operator is known for int16, in the line"):
+        rk.onnx.export(layer, tmp_path / "step.onnx")
+
+
+def of_onnx(layer, x):
+    pytest.importorskip("onnxruntime")
+    return onnx_runs.Exported(layer)(x)[0]
+
+
+def of_c(layer, x):
+    with tempfile.TemporaryDirectory() as folder:
+        library = c_code_runs.Library({"net": layer}, folder)
+        runs = [library.sequence("net", layer.dtype, [((2,), True)]).run(row) for row in x]
+    return np.stack(runs)
+
+
+@c_code_runs.needs_compiler
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("step", [integers_everywhere, bits_everywhere])
+def test_c_has_all_integers(step, dtype):
+    layer, x, y = an_example(step, dtype)
+    same_bits(of_c(layer, x), y)
+
+
+@c_code_runs.needs_compiler
+def test_a_row_that_fails_is_nan_from_there_in_c_and_in_onnx():
+    layer = rk.RNN(looking_up(), return_sequences=True, dtype="float32")
+    x = places("float32", (1, 6))
+    layer(x)
+    x[0, 3, 0] = 5
+    for y in (of_c(layer, x), of_onnx(layer, x)):
+        assert np.isfinite(y[:, :3]).all() and np.isnan(y[:, 3:]).all()

@@ -296,7 +296,7 @@ class JitExecutor:
             if not _agree([result.last, *result.states], both, tolerance):
                 raise ValueError(
                     f"the compiled step of {step.name!r} differs from the step itself on random data: {_ALONE}; "
-                    f"it is jitted, since {self.untraced}"
+                    f"{self.reason}"
                 )
 
 

@@ -95,7 +95,7 @@ class StepNodes:
             of = f" of {node.args[-1].kind}" if known is INTEGERS_POINTWISE else ""
             what = f"{node.op}{of}" if narrow is None else narrow.kind
             raise self.step.refused(node, f"no operator is known for {what}")
-        kinds = [a.kind for a in node.args]
+        kinds = ["float" if a.kind == "bool" else a.kind for a in node.args]
         operands = [
             Expression(self.block, self._padded(a, len(node.shape)), dtype_of(kind, self.step.dtype), node.line)
             for a, kind in zip(node.args, kinds, strict=True)
