@@ -93,7 +93,9 @@ static inline int64_t rk_{name}(int64_t a, int64_t b)
 }}"""
 
 
-_HELPERS = {f"rk_{name}": _wrapping(name, sign) for name, sign in {"add": "+", "subtract": "-", "multiply": "*"}.items()}
+_HELPERS = {
+    f"rk_{name}": _wrapping(name, sign) for name, sign in {"add": "+", "subtract": "-", "multiply": "*"}.items()
+}
 _HELPERS |= {
     "rk_integer_fmod": """
 static inline int64_t rk_integer_fmod(int64_t a, int64_t b)

@@ -72,7 +72,7 @@ def test_operations_of_integers_are_numpys(kind, dtype):
         return np.concatenate([w for one in found for w in words(one)], axis=1), k % 2**20
 
     limit = np.iinfo(kind)
-    numbers = ODD if kind != "uint32" else ODD[(ODD >= 0) & (ODD <= limit.max)]
+    numbers = ODD if kind != "uint32" else ODD[(ODD >= 0) & (limit.max >= ODD)]
     _, got, expected = both_ways(step, drawn(numbers, dtype), dtype)
     same_bits(list(got), list(expected))
 
@@ -240,6 +240,7 @@ def test_the_check_at_tracing_draws_large_numbers_and_odd_ones(monkeypatch):
         "cumsum": lambda x: np.cumsum(x[:, :1], axis=1),
     }.items():
         monkeypatch.setitem(numpy_functions.FUNCTIONS, name, wrong[name])
+
         def step(x, states, weights):
             return call(x), states[0]  # noqa: B023  called here alone
 
@@ -311,3 +312,11 @@ def test_a_row_that_fails_is_nan_from_there_in_c_and_in_onnx():
     x[0, 3, 0] = 5
     for y in (of_c(layer, x), of_onnx(layer, x)):
         assert np.isfinite(y[:, :3]).all() and np.isnan(y[:, 3:]).all()
+
+
+def test_a_gpu_has_places_and_refuses_other_integers_by_name():
+    from rnnkit.execution import pipeline
+
+    layer, _, _ = an_example(integers_everywhere, "float64")
+    with pytest.raises(ValueError, match="integers only as places; got multiply of int64 in the line"):
+        pipeline.choose_cuda(layer._execution.step, "float64", {})

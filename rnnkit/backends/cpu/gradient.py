@@ -19,8 +19,8 @@ from rnnkit.backends.cpu.program import Program, row_blocks
 from rnnkit.backends.cpu.simd.aligned import LINE, aligned
 from rnnkit.backends.cpu.threads.buffer_pool import borrow
 from rnnkit.backends.cpu.weight_sums import OuterProducts, Sums
-from rnnkit.backends.shared.failures import StepFailed
 from rnnkit.backends.shared.call import Gradient, Record, Result
+from rnnkit.backends.shared.failures import StepFailed
 from rnnkit.backends.shared.segments import segments
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.compiler.ir.plan import state_of, written
@@ -155,7 +155,7 @@ class _Run:
     def placed(self, error: StepFailed) -> StepFailed:
         """An error with the row and the step as they stand in the call's x."""
         row = error.row if self.order is None else int(self.order[error.row])
-        return StepFailed(row, self.steps - 1 - error.step if self.reverse else error.step, error.message)
+        return error.at(row, self.steps - 1 - error.step if self.reverse else error.step)
 
     def _keep(self, record):
         """Results of some steps, and all that the adjoint reads of them.
@@ -201,7 +201,7 @@ class _Run:
             try:
                 result = self.backward.plain.run(part)
             except StepFailed as error:
-                raise StepFailed(error.row, start + error.step, error.message) from None
+                raise error.at(error.row, start + error.step) from None
             if outputs is not None and result.outputs is not part.place:
                 if part.place is None:  # a thread that was stopped may still write there
                     outputs = outputs.copy()

@@ -187,7 +187,8 @@ class Program:
             If a row fails at a step, see `rnnkit.backends.shared.failures`.
         """
         if self.plan.messages:
-            return checked(partial(self._run_unchecked, alone=alone), record, self.plan.messages, self.dtype)
+            codes = partial(np.zeros, dtype=self.dtype)
+            return checked(partial(self._run_unchecked, alone=alone), record, self.plan.messages, codes)
         return self._run_unchecked(record, alone)
 
     def _run_unchecked(self, record: Record, alone: bool) -> Result:

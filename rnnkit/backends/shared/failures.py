@@ -24,9 +24,17 @@ class StepFailed(IndexError):
         self.row, self.step, self.message = row, step, message
         super().__init__(f"row {row} fails at step {step}: {message}")
 
+    def at(self, row: int, step: int) -> StepFailed:
+        """The same where row and step are numbered otherwise."""
+        return StepFailed(row, step, self.message)
 
-def checked(run: Callable[[Record], Result], record: Record, messages: tuple[str, ...], dtype) -> Result:
-    """The result of a call, unless a row fails at a step that is used.
+
+def _on_host(array) -> np.ndarray:
+    return array if isinstance(array, np.ndarray) else array.copy_to_host()
+
+
+def checked(run: Callable[[Record], Result], record: Record, messages: tuple[str, ...], make: Callable) -> Result:
+    """The result of a call, unless a row fails at a step that is used; `make` gives memory of a shape for its codes.
 
     Raises
     ------
@@ -37,18 +45,19 @@ def checked(run: Callable[[Record], Result], record: Record, messages: tuple[str
     name, steps = written(FAILED), record.x.shape[1]
     codes = record.placed.get(name)
     if codes is None:
-        codes = np.zeros((len(record.x), steps, 1), dtype)
+        codes = make((len(record.x), steps, 1))
     # Rows stand as they are: the codes are in the order of the call's.
     part = replace(record, placed={**record.placed, name: codes}, arranged=True)
     result = run(part)
     record.place, record.abandoned = part.place, part.abandoned
-    mask = record.mask
-    if mask is not None and record.reverse:
-        mask = mask[:, ::-1]
-    failed = codes[:, :, 0] != 0 if mask is None else (codes[:, :, 0] != 0) & mask
+    codes, mask = _on_host(codes)[:, :, 0], record.mask
+    failed = codes != 0
+    if mask is not None:
+        mask = _on_host(mask).astype(bool)
+        failed &= mask[:, ::-1] if record.reverse else mask
     if failed.any():
         step = int(failed.any(axis=0).argmax())
         row = int(failed[:, step].argmax())
-        message = messages[int(codes[row, step, 0]) - 1]
+        message = messages[int(codes[row, step]) - 1]
         raise StepFailed(row, steps - 1 - step if record.reverse else step, message)
     return result

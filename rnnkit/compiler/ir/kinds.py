@@ -29,7 +29,7 @@ def kind_of(dtype) -> str | None:
 
 
 def carrier(kind: str) -> str:
-    """What a backend computes and keeps elements of a kind as: "float", "int32" or "int64"; conditions are 1.0 and 0.0."""
+    """What a backend keeps elements of a kind as: "float", "int32" or "int64"; conditions are 1.0 and 0.0."""
     return _CARRIERS.get(kind, "float")
 
 

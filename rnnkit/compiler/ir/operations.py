@@ -66,7 +66,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class IntegerOperation:
-    """What a pointwise operation is on integers: in NumPy, and in a kernel. Both wrap, and give 0 where they divide by 0.
+    """What a pointwise operation is on integers: in NumPy, and in a kernel. Both wrap, and divided by 0 give 0.
 
     Attributes
     ----------

@@ -14,7 +14,14 @@ import numpy as np
 
 from rnnkit.compiler.ir.graph import BATCHED, FAILED, INPUTS, Graph, Node
 from rnnkit.compiler.ir.kinds import FLOATS, INTEGERS, KINDS
-from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS, OPERATIONS, POINTWISE, REDUCTIONS, IntegerOperation, Operation
+from rnnkit.compiler.ir.operations import (
+    INTEGER_OPERATIONS,
+    OPERATIONS,
+    POINTWISE,
+    REDUCTIONS,
+    IntegerOperation,
+    Operation,
+)
 from rnnkit.compiler.ir.plan import (
     AFTER,
     BLOCK,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit.arrays import refuse
-from rnnkit.compiler.tracing.batch_axis import BatchSize, LostWeight, MixesRows, Untraceable, standing_rows
 from rnnkit.compiler.ir import kinds
 from rnnkit.compiler.ir.operations import OPERATIONS
+from rnnkit.compiler.tracing.batch_axis import BatchSize, LostWeight, MixesRows, Untraceable, standing_rows
 from rnnkit.compiler.tracing.symbol import Symbol, kind_of
 
 

@@ -298,10 +298,10 @@ FUNCTIONS: dict[str, Callable] = {
     "tensordot": tensordot,
     "real": lambda x: x,
     "round": lambda x, decimals=0, out=None: (
-        np.rint(x) if decimals == 0 else np.rint(x * 10.0**decimals) / 10.0**decimals
-    )
-    if x.is_float
-    else (x.copy() if decimals >= 0 else unknown("round of integers to tens")),
+        (np.rint(x) if decimals == 0 else np.rint(x * 10.0**decimals) / 10.0**decimals)
+        if x.is_float
+        else (x.copy() if decimals >= 0 else unknown("round of integers to tens"))
+    ),
     "iscomplexobj": lambda x: False,
     "isrealobj": lambda x: True,
     "atleast_2d": lambda x: x if x.ndim >= 2 else unknown("atleast_2d"),

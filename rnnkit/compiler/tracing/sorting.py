@@ -73,7 +73,9 @@ def _chosen(indices, n, axis):
     places = np.where(places < 0, places + n, places)
     outside = (places < 0) | (places >= n)
     line = indices.graph.locate()
-    expected = f"expected indices from {-n} to {n - 1} along axis {axis}, of length {n}" if n else "an index into nothing"
+    expected = (
+        f"expected indices from {-n} to {n - 1} along axis {axis}, of length {n}" if n else "an index into nothing"
+    )
     indices.graph.checks.append((outside.node, f"{expected}, in the line {line!r}"))
     return places[..., None] == np.arange(n)
 

@@ -325,7 +325,9 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         if result.ndim != self.ndim or result.node.shape != self.node.shape or result.axis != self.axis:
             raise Untraceable("an assignment that would change an array's shape")
         if not np.can_cast(result.dtype, self.dtype, "same_kind"):
-            raise TypeError(f"{ufunc.__name__} in place gives {result.dtype}, which is no {self.dtype}; write the result to a name")
+            raise TypeError(
+                f"{ufunc.__name__} in place gives {result.dtype}, which is no {self.dtype}; write the result to a name"
+            )
         self._write(View.reshape(self.node.shape), result.node)
         return self
 

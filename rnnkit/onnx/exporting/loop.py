@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rnnkit.compiler.ir.kinds import dtype_of
 from rnnkit.compiler.ir.graph import Graph
+from rnnkit.compiler.ir.kinds import dtype_of
 from rnnkit.onnx.exporting.block import Block, Value
 from rnnkit.onnx.exporting.step_graph import StepGraph
 from rnnkit.onnx.exporting.step_nodes import StepNodes

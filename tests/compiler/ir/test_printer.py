@@ -16,7 +16,9 @@ from rnnkit.compiler.ir.plan import Fused, Loop, Product
 from rnnkit.compiler.ir.printer import names_of, print_graph, print_plan
 from rnnkit.execution import passes
 
-LINE = re.compile(r"  (\w+): (float|bool|u?int\d+|float32) (\(.*?\)) = (\w+)(?:\[(.*)\])?(?:\(([^()]*)\))?  <- ([\w, ]+)")
+LINE = re.compile(
+    r"  (\w+): (float|bool|u?int\d+|float32) (\(.*?\)) = (\w+)(?:\[(.*)\])?(?:\(([^()]*)\))?  <- ([\w, ]+)"
+)
 RESULT = re.compile(r"  (output|state\[\d+\]|save\[[\w ]+\]) = (.+)")
 
 
@@ -32,7 +34,9 @@ def parsed(text):
         name, kind, shape, op, attribute, operands, depends = LINE.fullmatch(line).groups()
         assert name not in nodes, f"{name} is named twice"
         operands = operands.split(", ") if operands else []
-        assert all(o in nodes or re.fullmatch(r"-?\d+", o) or repr(float(o)) == o for o in operands), f"{name} stands before its operands"
+        assert all(o in nodes or re.fullmatch(r"-?\d+", o) or repr(float(o)) == o for o in operands), (
+            f"{name} stands before its operands"
+        )
         nodes[name] = SimpleNamespace(
             op=op, kind=kind, shape=ast.literal_eval(shape), operands=operands, attribute=attribute,
             depends=set(depends.split(", ")) - {"none"},

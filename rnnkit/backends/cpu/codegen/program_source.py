@@ -364,5 +364,6 @@ _VECTOR = set(
 _INTEGERS = {word for operation in INTEGER_OPERATIONS.values() for word in _words(operation.text) if "_" in word}
 _INTEGERS |= {"round_float32", "to_int32", "to_int64", *(f"wrap_{kind}" for kind in INTEGERS)}
 for _name in ("float32", "float64"):
-    _INTEGERS |= {f"from_integer_{_name}", *(f"{word}_{kind}_{_name}" for word in _MEMORY for kind in ("int32", "int64"))}
+    _words_of = [f"{word}_{kind}_{_name}" for word in _MEMORY for kind in ("int32", "int64")]
+    _INTEGERS |= {f"from_integer_{_name}", *_words_of}
 _MATH = {word for operation in OPERATIONS.values() for word in _words(operation.text)} - _VECTOR - {"one", "zero"}

@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
-
 from rnnkit.backends.cpu.simd.intrinsic import Emission, overloaded
-from rnnkit.backends.cpu.simd.kinds import FLOAT32, FLOAT64, FLOATS, INT, INT32, Float, Integer, Kind, Vector, vector
+from rnnkit.backends.cpu.simd.kinds import FLOAT32, FLOAT64, INT, INT32, Float, Integer, Kind, Vector, vector
 from rnnkit.backends.cpu.simd.load_store import define_memory
 from rnnkit.backends.cpu.simd.vector import function_of_values
 from rnnkit.backends.formulas import value as emitted
