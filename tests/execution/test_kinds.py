@@ -62,7 +62,7 @@ def drawn(numbers, dtype, shape=(13, 4, 10), seed=0):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("kind", INTEGERS)
-def test_operations_of_integers_are_numpys(kind, dtype):
+def test_C15_operations_of_integers_are_numpys(kind, dtype):
     def step(x, states, weights):
         a, b = x[:, :5].astype(kind), x[:, 5:].astype(kind)
         found = [f(a, b) for f in OF_TWO.values()] + [f(a) for f in OF_ONE.values()]
@@ -79,7 +79,7 @@ def test_operations_of_integers_are_numpys(kind, dtype):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("kind", [*INTEGERS, "bool", "float32", "float64"])
-def test_astype_is_numpys(kind, dtype):
+def test_C15_astype_is_numpys(kind, dtype):
     def step(x, states, weights):
         y = x.astype(kind)
         z = y * y + (y if kind == "bool" else y * 3)
@@ -163,7 +163,7 @@ ENTRIES = {
 
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("entry", ENTRIES)
-def test_a_lookup_out_of_range_names_row_and_step_and_changes_nothing(entry, backwards):
+def test_E20_a_lookup_out_of_range_names_row_and_step_and_changes_nothing(entry, backwards):
     x = places("float64")
     layer = rk.RNN(looking_up(), dtype="float64", stateful=True, go_backwards=backwards)
     layer(x)
@@ -180,7 +180,7 @@ def test_a_lookup_out_of_range_names_row_and_step_and_changes_nothing(entry, bac
         ENTRIES[entry](layer, bad)
 
 
-def test_a_masked_step_fails_by_nothing():
+def test_E20_a_masked_step_fails_by_nothing():
     x = places("float64")
     bad, mask = x.copy(), np.random.default_rng(0).random(x.shape[:2]) < 0.5
     bad[~mask, 0] = 77
