@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import itertools
 import numbers
 from collections.abc import Callable
 
@@ -46,11 +45,14 @@ def _power(base, exponent):
 def _integer_power(base, exponent):
     if not isinstance(exponent, numbers.Integral) or not isinstance(base, Symbol):
         raise Untraceable("np.power of integers with an exponent that is an array; write np.left_shift, or floats")
-    if exponent < 0:
+    left, square, found = int(exponent), base, np.ones_like(base)
+    if left < 0:
         raise ValueError("Integers to negative integer powers are not allowed.")
-    powers = itertools.accumulate(range(int(exponent).bit_length() - 1), lambda x, _: np.square(x), initial=base)
-    factors = [x for i, x in enumerate(powers) if exponent >> i & 1]
-    return functools.reduce(np.multiply, factors) if factors else np.ones_like(base)
+    while left:
+        found = found * square if left & 1 else found
+        left >>= 1
+        square = np.square(square) if left else square
+    return found
 
 
 def _reciprocal(x):

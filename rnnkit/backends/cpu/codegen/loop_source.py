@@ -132,7 +132,7 @@ class LoopText:
 
     def _operation(self, value: Pointwise) -> str:
         if value.op == "cast":
-            return self._cast(*value.args, value.kind)
+            return self._cast(value.args[0], value.kind)
         integers = value.op in INTEGER_OPERATIONS and self.kinds[value.args[-1]] in INTEGERS
         text = (INTEGER_OPERATIONS[value.op] if integers else OPERATIONS[value.op]).text
         if value.op == "to_float":
