@@ -6,6 +6,7 @@ import functools
 import inspect
 import numbers
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,8 @@ def _power(base, exponent):
 def _integer_power(base, exponent):
     if not isinstance(exponent, numbers.Integral) or not isinstance(base, Symbol):
         raise Untraceable("np.power of integers with an exponent that is an array; write np.left_shift, or floats")
-    left, square, found = int(exponent), base, np.ones_like(base)
+    square: Any = base
+    left, found = int(exponent), np.ones_like(base)
     if left < 0:
         raise ValueError("Integers to negative integer powers are not allowed.")
     while left:
