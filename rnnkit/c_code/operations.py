@@ -6,6 +6,7 @@ import re
 
 from rnnkit.c_code import formulas
 from rnnkit.c_code.text import REAL, SUFFIX, without_comments
+from rnnkit.compiler.ir.kinds import FLOATS, carrier
 
 # `~` stands for the suffix of math.h's functions of float, {0}, {1} … for operands, `real` for the type.
 _TEXTS = {
@@ -62,7 +63,83 @@ def _sums_of_columns(weight: str) -> str:
 """.replace("WEIGHT", weight)
 
 
+_OF_INTEGERS = {
+    "add": "rk_add({0}, {1})",
+    "subtract": "rk_subtract({0}, {1})",
+    "multiply": "rk_multiply({0}, {1})",
+    "negative": "rk_subtract(0, {0})",
+    "square": "rk_multiply({0}, {0})",
+    "absolute": "{0} < 0 ? rk_subtract(0, {0}) : {0}",
+    "maximum": "{0} > {1} ? {0} : {1}",
+    "minimum": "{0} < {1} ? {0} : {1}",
+    "sign": "({0} > 0) - ({0} < 0)",
+    "floor_divide": "rk_integer_floor_divide({0}, {1})",
+    "remainder": "rk_integer_remainder({0}, {1})",
+    "fmod": "rk_integer_fmod({0}, {1})",
+    "bitwise_and": "{0} & {1}",
+    "bitwise_or": "{0} | {1}",
+    "bitwise_xor": "{0} ^ {1}",
+    "invert": "~{0}",
+    "left_shift": "rk_left_shift({0}, {1}, BITS)",
+    "right_shift": "rk_right_shift({0}, {1}, BITS)",
+}
+
+
+def _wrapping(name: str, sign: str) -> str:
+    return f"""
+static inline int64_t rk_{name}(int64_t a, int64_t b)
+{{
+    return (int64_t)((uint64_t)a {sign} (uint64_t)b);
+}}"""
+
+
 _HELPERS = {
+    f"rk_{name}": _wrapping(name, sign) for name, sign in {"add": "+", "subtract": "-", "multiply": "*"}.items()
+}
+_HELPERS |= {
+    "rk_integer_fmod": """
+static inline int64_t rk_integer_fmod(int64_t a, int64_t b)
+{
+    return b == 0 || b == -1 ? 0 : a % b;
+}""",
+    "rk_integer_remainder": """
+/* As NumPy's: of the sign of b, and 0 where b is. */
+static inline int64_t rk_integer_remainder(int64_t a, int64_t b)
+{
+    const int64_t rest = rk_integer_fmod(a, b);
+    return rest != 0 && (rest ^ b) < 0 ? rest + b : rest;
+}""",
+    "rk_integer_floor_divide": """
+/* As NumPy's: rounded down, and 0 where b is. */
+static inline int64_t rk_integer_floor_divide(int64_t a, int64_t b)
+{
+    if (b == 0 || b == -1) {
+        return b == 0 ? 0 : rk_subtract(0, a);
+    }
+    return a / b - (a % b != 0 && ((a % b) ^ b) < 0);
+}""",
+    "rk_left_shift": """
+static inline int64_t rk_left_shift(int64_t a, int64_t b, int32_t bits)
+{
+    return b >= 0 && b < bits ? (int64_t)((uint64_t)a << b) : 0;
+}""",
+    "rk_right_shift": """
+static inline int64_t rk_right_shift(int64_t a, int64_t b, int32_t bits)
+{
+    return b >= 0 && b < bits ? a >> b : (a < 0 ? -1 : 0);
+}""",
+    "rk_to_int32": """
+/* Cut towards 0; what no integer is, is the least. */
+static inline int64_t rk_to_int32(real a)
+{
+    return a > -(real)2147483648.0 && a < (real)2147483648.0 ? (int64_t)a : INT32_MIN;
+}""",
+    "rk_to_int64": """
+/* Cut towards 0; what no integer is, is the least. */
+static inline int64_t rk_to_int64(real a)
+{
+    return a > -(real)9223372036854775808.0 && a < (real)9223372036854775808.0 ? (int64_t)a : INT64_MIN;
+}""",
     "rk_fma": """
 /* a * b + c, rounded once where that is one instruction. */
 static inline real rk_fma(real a, real b, real c)
@@ -192,6 +269,26 @@ def expression(op: str, operands, dtype: str) -> str | None:
     """The text of an operation on operands that are names; None if it has none in C."""
     text = _TEXTS.get(op)
     return None if text is None else _typed(text, dtype).format(*operands)
+
+
+def integer_expression(op: str, operands, kind: str) -> str:
+    """The text of an operation on integers of a kind; comparisons are those of floats."""
+    text = _OF_INTEGERS.get(op)
+    if text is None:
+        return _TEXTS[op].format(*operands)
+    text = text.replace("BITS", carrier(kind).removeprefix("int"))
+    return _wrapped(text.format(*operands), kind)
+
+
+def cast(operand: str, given: str, kind: str, dtype: str) -> str:
+    """The text of an element of one kind as one of another."""
+    if kind in FLOATS:
+        return f"({REAL[dtype if kind == 'float' else kind]}){operand}"
+    return _wrapped(operand if given not in FLOATS else f"rk_to_{carrier(kind)}({operand})", kind)
+
+
+def _wrapped(text: str, kind: str) -> str:
+    return f"({text})" if kind == "int64" else f"({carrier(kind)}_t)({kind}_t)({text})"
 
 
 def helpers(text: str, dtype: str) -> str:

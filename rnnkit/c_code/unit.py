@@ -10,7 +10,7 @@ import numpy as np
 from rnnkit.c_code.operations import expression
 from rnnkit.c_code.text import REAL, identifier
 from rnnkit.compiler.ir.evaluate import evaluate
-from rnnkit.compiler.ir.graph import Graph, Node
+from rnnkit.compiler.ir.graph import Graph, Node, without_codes
 from rnnkit.compiler.ir.plan import Buffer, Loop, Plan, Pointwise, Product, SparseProduct
 from rnnkit.compiler.planning.planner import plan
 from rnnkit.compiler.tracing.batch_axis import Untraceable
@@ -66,7 +66,7 @@ class Unit:
     initial: tuple[np.ndarray, ...]
     changing: tuple[int, ...]
     arrays: dict[str, Array] = field(default_factory=dict)
-    prepacked: dict[Buffer, Array | float] = field(default_factory=dict)
+    prepacked: dict[Buffer, Array | float | int] = field(default_factory=dict)
     panels: dict[Buffer, dict[str, Array]] = field(default_factory=dict)
 
     def buffers(self) -> list[Buffer]:
@@ -114,7 +114,7 @@ def read(name: str, told: str, step: Step, dtype: np.dtype, constants=(), int8: 
         refusal = ValueError(f"expected a step that can be traced to write it in C; that of {told} can't: {note}")
         raise refusal.with_traceback(error.__traceback__) from None
     _check_operations(graph, told, dtype.name)
-    made = plan(graph, lambda columns: columns)
+    made = plan(without_codes(graph), lambda columns: columns)
     unchanged = {i for i, node in enumerate(graph.states) if node.op == "state" and node.attr == i}
     changing = tuple(i for i in range(len(graph.states)) if i not in unchanged)
     parts = _needed(made, unchanged)
@@ -127,7 +127,8 @@ def read(name: str, told: str, step: Step, dtype: np.dtype, constants=(), int8: 
 
 def _check_operations(graph: Graph, told: str, dtype: str) -> None:
     for node in graph.live():
-        if node.pointwise and node.batched and expression(node.op, ("a", "b", "c"), dtype) is None:
+        of_integers = node.op == "cast" or node.is_integer
+        if node.pointwise and node.batched and not of_integers and expression(node.op, ("a", "b", "c"), dtype) is None:
             raise ValueError(f"expected operations that C has; {told} uses {node.op!r}: {node.line}")
 
 
@@ -179,9 +180,10 @@ def _lay_out(unit: Unit, made: Plan, inputs, int8: bool) -> None:
                 known[key] = _matrix(unit, products[buffer], matrix, _told(one), int8)
             unit.panels[buffer] = known[key]
             continue
-        array = np.asarray(values[one.id], unit.dtype).reshape(-1)
+        kind = unit.dtype if buffer.elements == "float" else buffer.elements
+        array = np.asarray(values[one.id], kind).reshape(-1)
         name = buffer.name.removeprefix("w_")
-        unit.prepacked[buffer] = float(array[0]) if array.size == 1 else unit.add(name, array, _told([one]))
+        unit.prepacked[buffer] = array[0].item() if array.size == 1 else unit.add(name, array, _told([one]))
     for i in unit.states():
         if unit.initial[i].any():
             unit.add(f"start_{i}", unit.initial[i], f"what state {i} starts from")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnnkit.c_code.operations import expression
+from rnnkit.c_code.operations import cast, expression, integer_expression
 from rnnkit.c_code.text import REAL, comment, declaration, identifier, indented, initializer, number, without_comments
 from rnnkit.c_code.unit import Array, Unit
-from rnnkit.compiler.ir.plan import CALL, Buffer, Load, Loop, Number, Product, SparseProduct, Value
+from rnnkit.compiler.ir.kinds import INTEGERS, carrier
+from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS
+from rnnkit.compiler.ir.plan import CALL, Buffer, Load, Loop, Number, Pointwise, Product, SparseProduct, Value
 from rnnkit.compiler.ir.strides import Walk
 
 _START: dict[str | None, str] = {"sum": "0", "prod": "1", "max": "-INFINITY", "min": "INFINITY"}
@@ -107,7 +109,7 @@ class UnitWriter:
                 kept = buffer.kind == "constant" or buffer.section == CALL
                 field = identifier(buffer.name, names)
                 names.add(field)
-                (self.kept if kept else self.scratch).append((self.real, field, max(buffer.size, 1)))
+                (self.kept if kept else self.scratch).append((self._type(buffer.elements), field, max(buffer.size, 1)))
                 self._places[buffer] = f"{'s' if kept else 't'}->{field}"
 
     def constant(self, i: int) -> tuple[str, int] | None:
@@ -151,14 +153,15 @@ class UnitWriter:
 
     def _loop(self, loop: Loop) -> list[str]:
         names = _names(loop)
-        body = [self._line(value, names, loop.dims) for value in loop.values]
+        kinds = {value.name: value.kind for value in loop.values}
+        body = [self._line(value, names, loop.dims, kinds) for value in loop.values]
         if loop.reduction is None:
             for name, buffer, walk in loop.writes:
                 body.append(f"{self._element(buffer, walk, loop.dims)} = {self._stored(loop, name, names)};")
             return nested(loop.dims, body)
-        return self._reduction(loop, names, body)
+        return self._reduction(loop, names, body, kinds)
 
-    def _reduction(self, loop: Loop, names: dict[str, str], body: list[str]) -> list[str]:
+    def _reduction(self, loop: Loop, names: dict[str, str], body: list[str], kinds: dict[str, str]) -> list[str]:
         """Sums and products along the last axis are in as many parts, and in the order, that the CPU's vectors give."""
         kept, reduced = loop.dims[: loop.kept], loop.dims[loop.kept :]
         in_lanes = loop.reduction in ("sum", "prod") and loop.along_last and reduced[-1] > 1
@@ -166,6 +169,14 @@ class UnitWriter:
         for i, (name, buffer, walk) in enumerate(loop.writes):
             value, part = self._stored(loop, name, names), f"r{i}"
             result = part
+            if kinds[name] in INTEGERS:
+                limit = np.iinfo(carrier(kinds[name]))
+                first = {"sum": 0, "prod": 1, "max": limit.min, "min": limit.max}[str(loop.reduction)]
+                start.append(f"{self._type(kinds[name])} r{i} = {cast(str(first), 'int64', kinds[name], self.dtype)};")
+                total = integer_expression(str(_COMBINE[loop.reduction]), (part, value), kinds[name])
+                body.append(f"{part} = {total};")
+                ends.append(f"{self._element(buffer, walk, kept)} = {result};")
+                continue
             if in_lanes:
                 start += [f"{self.real} r{i}[RK_LANES];", *over("RK_LANES", f"r{i}[i] = {_START[loop.reduction]};")]
                 part, result = f"r{i}[i{len(loop.dims) - 1} % RK_LANES]", f"rk_{loop.reduction}_of_lanes(r{i})"
@@ -176,16 +187,29 @@ class UnitWriter:
         inner = nested(reduced, body, loop.kept) if 0 not in reduced else []
         return nested(kept, [*start, *inner, *ends])
 
-    def _line(self, value: Value, names: dict[str, str], dims) -> str:
-        kind = "int" if value.kind == "bool" else self.real
+    def _type(self, kind: str) -> str:
+        """The C type of elements of a kind."""
+        return self.real if carrier(kind) == "float" else f"{carrier(kind)}_t"
+
+    def _line(self, value: Value, names: dict[str, str], dims, kinds: dict[str, str]) -> str:
+        kind = "int" if value.kind == "bool" else self._type(value.kind)
         if isinstance(value, Number):
             text = number(value.number, self.dtype)
         elif isinstance(value, Load):
             text = self._element(value.buffer, value.walk, dims)
             text = f"{text} != 0" if value.kind == "bool" else text
         else:
-            text = expression(value.op, [names[name] for name in value.args], self.dtype) or ""
+            text = self._operation(value, [names[name] for name in value.args], kinds)
         return f"const {kind} {names[value.name]} = {text};"
+
+    def _operation(self, value: Pointwise, operands: list[str], kinds: dict[str, str]) -> str:
+        given = kinds[value.args[-1]]
+        if value.op == "cast":
+            return cast(operands[0], given, value.kind, self.dtype)
+        if given in INTEGERS and value.op in INTEGER_OPERATIONS:
+            return integer_expression(value.op, operands, given)
+        text = expression(value.op, operands, self.dtype) or ""
+        return f"(float)({text})" if value.kind == "float32" else text
 
     def _stored(self, loop: Loop, name: str, names) -> str:
         kind = next(value.kind for value in loop.values if value.name == name)
@@ -194,6 +218,8 @@ class UnitWriter:
     def _element(self, buffer: Buffer, walk: Walk, dims) -> str:
         if buffer.kind == "prepacked":
             found = self.unit.prepacked[buffer]
+            if isinstance(found, int):
+                return f"INT64_C({found})" if found > -(2**63) else "INT64_MIN"
             if isinstance(found, float):
                 return number(found, self.dtype)
             place = self._of(found)

@@ -11,13 +11,13 @@ from rnnkit import tracebacks
 from rnnkit.compiler.autodiff.numpy_vjp import Pull
 from rnnkit.compiler.autodiff.reverse import Reverse
 from rnnkit.compiler.ir.evaluate import Evaluation
-from rnnkit.compiler.ir.graph import Graph, Node
+from rnnkit.compiler.ir.graph import FAILED, Graph, Node
 from rnnkit.compiler.tracing.batch_axis import MixesRows, Untraceable
 from rnnkit.compiler.tracing.broadcasting import lift
 from rnnkit.compiler.tracing.numpy_functions import FUNCTIONS, METHODS
 from rnnkit.compiler.tracing.symbol import OverRows, Symbol
 from rnnkit.compiler.tracing.trace import trace
-from rnnkit.recording import constant, contiguous, copied
+from rnnkit.recording import constant, contiguous, copied, unrepeatable
 
 
 class TracedFunction:
@@ -77,17 +77,27 @@ class TracedFunction:
             told = f"expected a function of {name!r} that can be traced and differentiated{place}: {error}"
             raise ValueError(told).with_traceback(error.__traceback__) from None
         self._nodes: list[Node] = nodes
-        self._values = Evaluation(nodes, self.dtype)
+        self._codes = self._graph.residuals.get(FAILED)
+        self._values = Evaluation([*nodes, *([] if self._codes is None else [self._codes])], self.dtype)
         self.nesting, self.kinds = self._step.nesting, self._step.kinds
         self.shapes = [node.shape for node in nodes]
 
     def __call__(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """What the function gives for arrays of these shapes, flat; new arrays."""
         values = self._values(self._inputs(arrays))
+        if self._codes is not None:
+            self._check(values[self._codes.id])
         return [
             copied(self._whole(values[node.id], node, arrays), _DTYPES.get(kind, self.dtype))
             for node, kind in zip(self._nodes, self.kinds, strict=True)
         ]
+
+    def _check(self, codes) -> None:
+        unrepeatable("its indices are checked")
+        if codes.any():
+            row = int(np.flatnonzero(codes)[0])
+            place = f"row {row} of " if self._places and self._codes is not None and self._codes.batched else ""
+            raise IndexError(f"{place}{self._step.name!r} fails: {self._graph.messages[int(codes.flat[row]) - 1]}")
 
     def pull(self, arrays: Sequence[np.ndarray], cotangents: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The arrays' cotangents for those of the results; they are sums over rows where there is no batch axis."""
@@ -234,7 +244,7 @@ def _seen(array, kind):
 
 
 def _kind(array) -> str:
-    return array.node.kind if isinstance(array, Symbol) else kind_of(np.asarray(array).dtype)
+    return kind_of(array.dtype if isinstance(array, Symbol) else np.asarray(array).dtype)
 
 
 def _trace_shared(step: _Step, weights: dict[str, np.ndarray], dtype) -> tuple[Graph, list[Node]]:
@@ -243,6 +253,7 @@ def _trace_shared(step: _Step, weights: dict[str, np.ndarray], dtype) -> tuple[G
     graph.values = {("weight", name): array for name, array in weights.items()}
     given = [Symbol(graph, graph.add("weight", (), array.shape, name), None, dtype) for name, array in weights.items()]
     nodes = [graph.as_float(lift(given[0], one).node) for one in step.called(given)]
+    graph.keep_codes()
     with np.errstate(all="ignore"):  # which says of what kind the results are
         step.called(list(step.exemplary_weights(weights).values()))
     graph.values = {}

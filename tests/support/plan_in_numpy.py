@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from rnnkit.compiler.ir import kinds
 from rnnkit.compiler.ir.evaluate import evaluate
-from rnnkit.compiler.ir.operations import OPERATIONS, REDUCTIONS
+from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS, OPERATIONS, REDUCTIONS
 from rnnkit.compiler.ir.plan import Load, Number, Product
 
 LANES = 8
@@ -63,8 +64,12 @@ def loop(stage, held, inputs):
         elif isinstance(value, Load):
             assert value.buffer not in written, "a loop may not read what it writes"
             values[value.name] = held[value.buffer][:, elements(value.walk, dims)]
-            if value.kind == "bool":
-                values[value.name] = values[value.name] != 0
+            if value.kind != "float":
+                values[value.name] = values[value.name].astype(value.kind)
+        elif value.op == "cast":
+            values[value.name] = kinds.cast(values[value.args[0]], value.kind, np.float64)
+        elif values[value.args[-1]].dtype.kind in "iu" and value.op in INTEGER_OPERATIONS:
+            values[value.name] = INTEGER_OPERATIONS[value.op].evaluate(*(values[a] for a in value.args))
         else:
             values[value.name] = OPERATIONS[value.op].evaluate(*(values[a] for a in value.args))
     kept = dims[: stage.kept] if stage.reduction else dims

@@ -20,6 +20,7 @@ from rnnkit.backends.cpu.simd.aligned import LINE, aligned
 from rnnkit.backends.cpu.threads.buffer_pool import borrow
 from rnnkit.backends.cpu.weight_sums import OuterProducts, Sums
 from rnnkit.backends.shared.call import Gradient, Record, Result
+from rnnkit.backends.shared.failures import StepFailed
 from rnnkit.backends.shared.segments import segments
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.compiler.ir.plan import state_of, written
@@ -75,7 +76,10 @@ class Backward:
             Let no cotangent of a state pass a multiple of so many steps.
         """
         run = _Run(self, *self._arranged(record), record.reverse, checkpoint, truncate)
-        return replace(run.result(), pull=run.pull)
+        try:
+            return replace(run.result(), pull=run.pull)
+        except StepFailed as error:
+            raise run.placed(error) from None
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
         """What is saved and computed, in words; or both programs' graphs and plans, their texts, or all of them."""
@@ -148,6 +152,11 @@ class _Run:
         states = tuple(_put_back(state, self.order) for state in result.states)
         return Result(outputs, _put_back(result.last, self.order), states)
 
+    def placed(self, error: StepFailed) -> StepFailed:
+        """An error with the row and the step as they stand in the call's x."""
+        row = error.row if self.order is None else int(self.order[error.row])
+        return error.at(row, self.steps - 1 - error.step if self.reverse else error.step)
+
     def _keep(self, record):
         """Results of some steps, and all that the adjoint reads of them.
 
@@ -189,7 +198,10 @@ class _Run:
         for start, after in self.segments:
             self.starts[start] = states
             part = replace(record, place=outputs).part(start, after, states)
-            result = self.backward.plain.run(part)
+            try:
+                result = self.backward.plain.run(part)
+            except StepFailed as error:
+                raise error.at(error.row, start + error.step) from None
             if outputs is not None and result.outputs is not part.place:
                 if part.place is None:  # a thread that was stopped may still write there
                     outputs = outputs.copy()

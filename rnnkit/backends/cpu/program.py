@@ -25,7 +25,7 @@ from rnnkit.backends.cpu.threads.buffer_pool import borrow
 from rnnkit.backends.cpu.threads.team import ABANDONED, ThreadTeam, line_start, own_memory
 from rnnkit.backends.cpu.threads.trials import Trials
 from rnnkit.backends.shared.call import GradientExecutor, Record, Result
-from rnnkit.backends.shared.once import once
+from rnnkit.backends.shared.failures import checked
 from rnnkit.backends.shared.prepack import Layout, literals, only_moves
 from rnnkit.backends.shared.processor import second_level_cache
 from rnnkit.backends.shared.thread_pool import get_num_threads
@@ -179,7 +179,19 @@ class Program:
         return tuple(found)
 
     def run(self, record: Record, alone: bool = False) -> Result:
-        """The results of one call, in this thread alone if wished."""
+        """The results of one call, in this thread alone if wished.
+
+        Raises
+        ------
+        StepFailed
+            If a row fails at a step, see `rnnkit.backends.shared.failures`.
+        """
+        if self.plan.messages:
+            codes = partial(np.zeros, dtype=self.dtype)
+            return checked(partial(self._run_unchecked, alone=alone), record, self.plan.messages, codes)
+        return self._run_unchecked(record, alone)
+
+    def _run_unchecked(self, record: Record, alone: bool) -> Result:
         if alone:
             return self._attempt(record, 1)
         rows, steps = record.x.shape[:2]
@@ -449,7 +461,7 @@ def _rows_computed(mask, order, blocks) -> int:
 
 def _value(array) -> np.ndarray:
     """A vector may reach beyond the end."""
-    padded = aligned(array.size + LANES[array.dtype], array.dtype)
+    padded = aligned(array.size + LANES.get(array.dtype, 0), array.dtype)  # integers are read up to the end
     padded[: array.size] = array
     padded[array.size :] = 0
     return padded

@@ -300,7 +300,8 @@ class JitExecutor:
                 raise CannotCompile(f"the compiled step fails where the step itself doesn't: {error}") from None
             if not _agree([result.last, *result.states], both, tolerance):
                 raise ValueError(
-                    f"the compiled step of {step.name!r} differs from the step itself on random data: {_ALONE}"
+                    f"the compiled step of {step.name!r} differs from the step itself on random data: {_ALONE}; "
+                    f"{self.reason}"
                 )
 
 

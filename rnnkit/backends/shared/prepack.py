@@ -59,7 +59,8 @@ def prepacker(plan: Plan, dtype, layout: Layout) -> Callable:
         arrays = []
         for buffer, wanted in plan.prepacked.items():
             if not isinstance(wanted, list):
-                arrays.append(layout.value(np.asarray(values[wanted.id], dtype).reshape(-1)))
+                kind = dtype if buffer.elements == "float" else buffer.elements
+                arrays.append(layout.value(np.asarray(values[wanted.id], kind).reshape(-1)))
                 continue
             parts = [np.asarray(values[w.id], dtype) for w in wanted]
             weight = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)

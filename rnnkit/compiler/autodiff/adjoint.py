@@ -15,7 +15,6 @@ import numpy as np
 
 from rnnkit.compiler.autodiff.reverse import Reverse, reverse_step
 from rnnkit.compiler.ir.graph import Graph, Node
-from rnnkit.compiler.ir.operations import OPERATIONS
 from rnnkit.compiler.ir.plan import CALL, section_of
 from rnnkit.compiler.ir.strides import row_walk
 
@@ -111,7 +110,7 @@ class _Split:
                 g = reverse.graph.reshape(g, (g.size,))
             place = None if a is None else self._place(a)
             adjoint.sums.append(Sum(place, self._place(g, computed=True), node.shape))
-        adjoint.forward.residuals = {("residual", key): graph.nodes[i] for i, key in self.residuals.items()}
+        adjoint.forward.residuals |= {("residual", key): graph.nodes[i] for i, key in self.residuals.items()}
         adjoint.forward.residuals |= {("after", i): graph.states[i] for i in sorted(self.states)}
         return adjoint
 
@@ -135,14 +134,16 @@ class _Split:
                 self._missing(node, keep=True)
         for node in needed:
             missing = self._missing(node)
-            if sum(n.size for n in missing) > node.size:
+            if not node.is_integer and sum(n.size for n in missing) > node.size:
                 missing = [node]
             for n in missing:
                 self.residuals.setdefault(n.id, len(self.residuals))
 
     @staticmethod
     def _is_cheap(node) -> bool:
-        return node.op in ("view", "concatenate") or (node.pointwise and not OPERATIONS[node.op].expensive)
+        # What is saved are floats: integers are computed again.
+        pointwise = node.pointwise and not node.operation.expensive
+        return node.is_integer or node.op in ("view", "concatenate") or pointwise
 
     def _is_known(self, node) -> bool:
         """Whether the adjoint finds a value without the forward step keeping it."""

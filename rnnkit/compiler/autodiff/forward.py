@@ -12,7 +12,8 @@ import numpy as np
 from rnnkit.compiler.autodiff.reverse import broadcast, nothing_of_nothing, symbol_of
 from rnnkit.compiler.ir.evaluate import evaluate
 from rnnkit.compiler.ir.graph import Graph, Node
-from rnnkit.compiler.ir.operations import OPERATIONS, REDUCTIONS
+from rnnkit.compiler.ir.kinds import FLOATS
+from rnnkit.compiler.ir.operations import REDUCTIONS
 from rnnkit.compiler.tracing.broadcasting import lift
 
 _MOVED = ("x", "state")  # inputs that have a tangent
@@ -75,7 +76,7 @@ class _Forward:
         graph = self.graph
         if node.op in _MOVED:
             self.found[node.id] = graph.add("sequence", (), node.shape, ("tangent", node.op, node.attr))
-        elif not node.batched or node.kind != "float" or not any(a.id in self.found for a in node.args):
+        elif not node.batched or node.kind not in FLOATS or not any(a.id in self.found for a in node.args):
             return
         elif node.pointwise:
             self._pointwise(node)
@@ -96,7 +97,7 @@ class _Forward:
             if arg.id not in self.found:
                 continue
             t = symbol_of(self, self.found[arg.id], rank)
-            c = OPERATIONS[node.op].gradient(t, *symbols)[i]
+            c = node.operation.gradient(t, *symbols)[i]
             if c is not None:
                 c = nothing_of_nothing(self.graph, node, t.node, self.graph.as_float(lift(t, c).node))
                 total = c if total is None else self.graph.pointwise("add", total, c)

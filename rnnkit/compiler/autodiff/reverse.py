@@ -10,13 +10,14 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit.compiler.ir.graph import Graph, Node, View
-from rnnkit.compiler.ir.operations import OPERATIONS, REDUCTIONS
+from rnnkit.compiler.ir.kinds import FLOATS
+from rnnkit.compiler.ir.operations import REDUCTIONS
 from rnnkit.compiler.ir.strides import strides_of
 from rnnkit.compiler.tracing.broadcasting import lift
 from rnnkit.compiler.tracing.symbol import Symbol
 
 # Rules that pass a cotangent on or choose it, and so never multiply a 0 by an infinity.
-PASSING = ("add", "subtract", "negative", "where", "maximum", "minimum", "sum")
+PASSING = ("add", "subtract", "negative", "where", "maximum", "minimum", "sum", "cast")
 
 
 def reverse_step(step: Graph, dtype) -> Reverse:
@@ -71,17 +72,17 @@ class Reverse:
         chosen = [a for node in nodes if node.op == "where" for a in node.args[1:]]
         self.unsure |= self.graph.under(chosen)
         for node in reversed(nodes):
-            if node.kind == "float" and node.args and (g := self.total(node)) is not None:
+            if node.kind in FLOATS and node.args and (g := self.total(node)) is not None:
                 self._apply(node, g)
 
     def add(self, node, g):
         """Another part of a node's cotangent, of its shape."""
-        if node.kind == "float" and node.op != "literal":
+        if node.kind in FLOATS and node.op != "literal":
             self.whole.setdefault(node.id, []).append(g)
 
     def place(self, node, g, index):
         """Another part: its elements belong to those of the node with these flat numbers."""
-        if node.kind == "float" and node.op != "literal":
+        if node.kind in FLOATS and node.op != "literal":
             self.parts.setdefault(node.id, []).append((g, index))
 
     def total(self, node) -> Node | None:
@@ -148,8 +149,8 @@ class Reverse:
     def _pointwise(self, node, g):
         rank = len(node.shape)
         symbols = [symbol_of(self, a, rank) for a in (g, node, *node.args)]
-        for arg, c in zip(node.args, OPERATIONS[node.op].gradient(*symbols), strict=True):
-            if c is None or arg.kind != "float" or arg.op == "literal":
+        for arg, c in zip(node.args, node.operation.gradient(*symbols), strict=True):
+            if c is None or arg.kind not in FLOATS or arg.op == "literal":
                 continue
             c = self._guarded(node, g, self.graph.as_float(lift(symbols[0], c).node))
             self._sum_to(arg, broadcast(self.graph, c, node.shape))

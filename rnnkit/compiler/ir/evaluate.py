@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from rnnkit.compiler.ir import kinds
 from rnnkit.compiler.ir.graph import INPUTS
-from rnnkit.compiler.ir.operations import OPERATIONS, REDUCTIONS
+from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS, REDUCTIONS
 from rnnkit.recording import computed, constant, copied, repeated, unwatched, viewed
 
 
@@ -60,7 +61,7 @@ class Evaluation:
                 if node.op in INPUTS:
                     self._given.append((node.id, (node.op, node.attr)))
                 elif node.op == "literal":
-                    self._literals[node.id] = np.asarray(node.attr, None if node.kind == "bool" else dtype)
+                    self._literals[node.id] = np.asarray(node.attr, kinds.dtype_of(node.kind, dtype))
                 else:
                     self._steps.append((node.id, _function(node, dtype), [a.id for a in node.args]))
 
@@ -82,7 +83,7 @@ def only_moves(nodes) -> bool:
         if node.id in seen:
             continue
         seen.add(node.id)
-        zeros = node.op == "literal" and node.kind != "bool" and not np.any(node.attr)
+        zeros = node.op == "literal" and node.kind == "float" and not np.any(node.attr)
         if not zeros and node.op not in (*INPUTS, "view", "concatenate"):
             return False
         stack += node.args
@@ -103,6 +104,8 @@ def _function(node, dtype) -> Callable[..., np.ndarray]:
         return lambda a, b: computed(np.matmul, a, b)
     if node.op in REDUCTIONS:
         reduction, axes = REDUCTIONS[node.op].evaluate, tuple(lead + i for i in attr)
+        if node.is_integer and node.op in ("sum", "prod"):  # of small ones, NumPy would give int64
+            return lambda a: repeated(lambda: reduction(a, axis=axes, dtype=node.kind), a)
         return lambda a: computed(reduction, a, axis=axes)
     function = _of_arrays(node, lead, dtype)
     return lambda *args: repeated(lambda: function(*args), *args)
@@ -123,7 +126,9 @@ def _of_arrays(node, lead, dtype) -> Callable[..., np.ndarray]:
 
 
 def _pointwise(node, dtype):
-    rank, operation = len(node.shape), OPERATIONS[node.op].evaluate
+    rank, wanted = len(node.shape), kinds.dtype_of(node.kind, dtype)
+    of_integers = node.op in INTEGER_OPERATIONS and node.args[-1].is_integer
+    operation = (INTEGER_OPERATIONS[node.op] if of_integers else node.operation).evaluate
     short = [i for i, a in enumerate(node.args) if a.batched and len(a.shape) < rank]
 
     def function(*args):
@@ -131,10 +136,12 @@ def _pointwise(node, dtype):
             found = computed(operation, *args)
         else:
             found = repeated(lambda: np.asarray(operation(*args)), *args)
-        return found if node.kind == "bool" or found.dtype == dtype else copied(found, dtype)
+        return found if found.dtype == wanted else copied(found, wanted)
 
     if node.op == "to_float":
         return lambda a: copied(a, dtype)
+    if node.op == "cast":
+        return lambda a: repeated(lambda: kinds.cast(a, node.kind, dtype), a)
     if not short:
         return function
 

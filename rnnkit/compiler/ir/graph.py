@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.compiler.ir.operations import OPERATIONS
+from rnnkit.compiler.ir import kinds
+from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS, OPERATIONS, POINTWISE, Operation
 
 # The batched inputs, and what stands for each in `Node.depends`: sequences come step by step, as x does.
 BATCHED = {"x": "x", "sequence": "x", "residual": "x", "state": "state", "constant": "constant", "draw": "draw"}
 INPUTS = (*BATCHED, "weight")
+FAILED = ("status", "failed")  # the name of the value that says what a row has failed by at a step, by its code
 
 
 class View:
@@ -80,7 +82,8 @@ class Node:
         and ``function`` (of weights alone, any of NumPy's).
     shape : tuple of int
         Without the batch axis.
-    kind : "float" or "bool"
+    kind : str
+        What its elements are, of `rnnkit.compiler.ir.kinds.KINDS`.
     attr : what the operation takes beside its operands
         The input's name, the literal's array, the `View`, the axis or axes, the subscripts.
     depends : frozenset of str
@@ -106,7 +109,19 @@ class Node:
 
     @property
     def pointwise(self) -> bool:
-        return self.op in OPERATIONS
+        return self.op in POINTWISE
+
+    @property
+    def is_integer(self) -> bool:
+        return self.kind in kinds.INTEGERS
+
+    @property
+    def operation(self) -> Operation:
+        """Of what is pointwise, how it is computed of floats, and its rule; of casts, those of one that passes on."""
+        return OPERATIONS.get(self.op) or _PASSES_ON
+
+
+_PASSES_ON = Operation(np.positive, "{0}", lambda g, y, *args: (g,))
 
 
 @dataclass(eq=False)
@@ -129,6 +144,9 @@ class Graph:
     # The weights as they are: while a step is read, to know what a function makes of them; then those that sparse
     # products read something of.
     values: dict[tuple, np.ndarray] = field(default_factory=dict)
+    # What a row fails by at a step, a condition each, with what is then wrong; and of all, in the order of their codes.
+    checks: list[tuple[Node, str]] = field(default_factory=list)
+    messages: tuple[str, ...] = ()
     whole: bool = False  # read for NumPy alone, where two batches are multiplied as matrices
     _known: dict[tuple, Node] = field(default_factory=dict)
 
@@ -154,8 +172,8 @@ class Graph:
 
     def literal(self, value: np.ndarray | float) -> Node:
         value = np.asarray(value)
-        kind = "bool" if value.dtype == bool else "float"
-        value = value if kind == "bool" else value.astype(np.float64)
+        kind = kinds.kind_of(value.dtype) or "float"
+        value = value if kind != "float" else value.astype(np.float64)
         return self.add("literal", (), value.shape, value, kind, key=(kind, value.shape, value.tobytes()))
 
     def view(self, node, view: View) -> Node:
@@ -173,8 +191,7 @@ class Graph:
         return self.view(node, View.transpose(tuple(axes)))
 
     def pointwise(self, op, *args) -> Node:
-        """A pointwise operation, its operands cast to float or bool as it takes them."""
-        operation = OPERATIONS[op]
+        """A pointwise operation, its operands cast to what they have in common, or to what it takes."""
         if op == "where":
             args = (self.as_bool(args[0]), *self._same_kind(args[1:]))
             kind = args[1].kind
@@ -182,34 +199,60 @@ class Graph:
                 chosen = self.pointwise("logical_and", args[0], args[1])
                 other = self.pointwise("logical_and", self.pointwise("logical_not", args[0]), args[2])
                 return self.pointwise("logical_or", chosen, other)
+        elif op in OPERATIONS and OPERATIONS[op].operands == "bool":
+            args, kind = tuple(map(self.as_bool, args)), OPERATIONS[op].result
         else:
-            args = tuple(self.as_bool(a) if operation.operands == "bool" else self.as_float(a) for a in args)
-            kind = operation.result
+            kind = kinds.common(a.kind for a in args)
+            if kind == "bool" or (op not in INTEGER_OPERATIONS and kind in kinds.INTEGERS):
+                kind = "float"
+            if kind in kinds.INTEGERS and INTEGER_OPERATIONS[op].result == "bool" and all(map(_is_small, args)):
+                kind = "float"  # where places are compared
+            args = tuple(self.cast(a, kind) for a in args)
+            kind = "bool" if op in OPERATIONS and OPERATIONS[op].result == "bool" else kind
         return self.add(op, args, np.broadcast_shapes(*(a.shape for a in args)), kind=kind)
 
     def _same_kind(self, args):
-        return args if all(a.kind == "bool" for a in args) else tuple(self.as_float(a) for a in args)
+        kind = kinds.common(a.kind for a in args)
+        return tuple(self.cast(a, kind) for a in args)
+
+    def cast(self, node, kind) -> Node:
+        """The elements of a node as those of a kind, as NumPy's ``astype`` does it."""
+        if node.kind == kind:
+            return node
+        if kind == "bool":
+            return self.pointwise("not_equal", node, self.literal(np.asarray(0, kinds.dtype_of(node.kind, float))))
+        if node.op == "literal" and kind != "float32":
+            return self.literal(kinds.cast(node.attr, kind, np.float64))
+        if node.op == "view" and kind == "float" and (not node.batched or node.args[0].op == "cast"):
+            return self.view(self.cast(node.args[0], kind), node.attr)
+        if node.op == "where" and all(a.op == "literal" for a in node.args[1:]):
+            return self.pointwise("where", node.args[0], *(self.cast(a, kind) for a in node.args[1:]))
+        if kind != "float":
+            return self.add("cast", (node,), node.shape, kind, kind)
+        if node.op == "cast" and node.args[0].kind == "float" and _is_count(node.args[0]):
+            return node.args[0]
+        if node.kind == "bool":
+            return self.add("to_float", (node,), node.shape)
+        return self.add("cast", (node,), node.shape, kind)
 
     def as_float(self, node) -> Node:
-        if node.kind == "float":
-            return node
-        if node.op == "literal":
-            return self.literal(node.attr.astype(np.float64))
-        return self.add("to_float", (node,), node.shape)
+        return self.cast(node, "float")
 
     def as_bool(self, node) -> Node:
-        return node if node.kind == "bool" else self.pointwise("not_equal", node, self.literal(0.0))
+        return self.cast(node, "bool")
 
     def reduce(self, op, node, axes) -> Node:
         axes = tuple(sorted(axes))
         if not axes:
             return node
         shape = tuple(n for i, n in enumerate(node.shape) if i not in axes)
-        return self.add(op, (self.as_float(node),), shape, axes)
+        given = node if node.is_integer else self.as_float(node)
+        found = self.add(op, (given,), shape, axes, given.kind)
+        return self.cast(found, "float32") if node.kind == "float32" else found
 
     def replaced(self, node, view, new) -> Node:
         """A node with other elements where a view of it shows, in their order."""
-        new = self.as_bool(new) if node.kind == "bool" else self.as_float(new)
+        new = self.cast(new, node.kind)
         if view.part is not None and all(
             isinstance(k, int) or (isinstance(k, slice) and k.step in (None, 1)) for k in view.part
         ):
@@ -264,6 +307,16 @@ class Graph:
         shape = np.einsum(subscripts, *(np.broadcast_to(0.0, a.shape) for a in args)).shape
         return self.add("einsum", args, shape, subscripts)
 
+    def keep_codes(self) -> None:
+        """Keep of every step the code of the first check that a row fails, from 1 on, or 0: see `FAILED`."""
+        code = self.literal(0.0)
+        for i, (node, _) in reversed(list(enumerate(self.checks))):
+            fails = self.reduce("max", self.as_float(node), range(len(node.shape)))
+            code = self.pointwise("where", self.as_bool(fails), self.literal(i + 1.0), code)
+        if self.checks:
+            self.residuals[FAILED] = self.reshape(code, (1,))
+            self.messages, self.checks = tuple(message for _, message in self.checks), []
+
     def live(self) -> list[Node]:
         """Nodes that the output, a state or a kept value needs, in order."""
         seen = self.under([self.output, *self.states, *self.residuals.values()])
@@ -283,5 +336,37 @@ class Graph:
     def copy(self) -> Graph:
         """A graph of the same nodes that can grow by itself."""
         copied = replace(self, nodes=list(self.nodes), residuals=dict(self.residuals), _known=dict(self._known))
+        copied.checks = list(self.checks)
         copied.locate = str
         return copied
+
+
+def _is_small(node) -> bool:
+    """Whether integers are known to be floats as well: places, numbers of conditions, and literals."""
+    while node.op == "view":
+        node = node.args[0]
+    if node.op == "literal":
+        return bool(np.all(np.abs(node.attr.astype(np.float64)) < 2**23))
+    return node.op == "cast" and node.args[0].kind == "float" and _is_count(node.args[0])
+
+
+def _is_count(node) -> bool:
+    """Whether floats are known to be whole and small: the number of conditions that hold, or a place among few."""
+    if node.op in ("view", "sum", "min", "where"):
+        return all(_is_count(a) for a in node.args if node.op != "where" or a.kind != "bool")
+    return node.op == "to_float" or (node.op == "literal" and bool(np.all(node.attr == np.rint(node.attr))))
+
+
+def without_codes(graph: Graph) -> Graph:
+    """The same step for what can't raise an error: all results of a row that fails are NaN."""
+    if FAILED not in graph.residuals:
+        return graph
+    new = graph.copy()
+    fails = new.pointwise("not_equal", new.residuals.pop(FAILED), new.literal(0.0))
+
+    def marked(node):
+        padded = new.reshape(fails, (1,) * max(len(node.shape), 0)) if len(node.shape) != 1 else fails
+        return new.pointwise("where", padded, new.literal(np.nan), node)
+
+    new.output, new.states, new.messages = marked(new.output), tuple(map(marked, new.states)), ()
+    return new

@@ -65,6 +65,24 @@ class Operation:
 
 
 @dataclass(frozen=True)
+class IntegerOperation:
+    """What a pointwise operation is on integers: in NumPy, and in a kernel. Both wrap, and divided by 0 give 0.
+
+    Attributes
+    ----------
+    evaluate : callable
+    text : str
+        With ``{0}``, ``{1}`` … for the operands.
+    result : "integer" or "bool"
+        The kind of its operands, or conditions.
+    """
+
+    evaluate: Callable
+    text: str
+    result: str = "integer"
+
+
+@dataclass(frozen=True)
 class Reduction:
     """One reduction over feature axes; called, it does what NumPy's does.
 
@@ -296,6 +314,30 @@ OPERATIONS: dict[str, Operation] = {
     "remainder": _expensive(np.remainder, "remainder({0}, {1})", _remainder, aliases=("mod",)),
     "fmod": _expensive(np.fmod, "fmod({0}, {1})", _remainder),
 }
+
+
+# What integers can be taken by, too, or alone; ``where`` takes a condition first.
+INTEGER_OPERATIONS: dict[str, IntegerOperation] = {
+    name: IntegerOperation(OPERATIONS[name].evaluate, OPERATIONS[name].text, result)
+    for result, names in {
+        "integer": "add subtract multiply negative square maximum minimum where sign",
+        "bool": "greater greater_equal less less_equal equal not_equal",
+    }.items()
+    for name in names.split()
+} | {
+    "absolute": IntegerOperation(np.absolute, "integer_absolute({0})"),
+    "floor_divide": IntegerOperation(np.floor_divide, "integer_floor_divide({0}, {1})"),
+    "remainder": IntegerOperation(np.remainder, "integer_remainder({0}, {1})"),
+    "fmod": IntegerOperation(np.fmod, "integer_fmod({0}, {1})"),
+    "bitwise_and": IntegerOperation(np.bitwise_and, "{0} & {1}"),
+    "bitwise_or": IntegerOperation(np.bitwise_or, "{0} | {1}"),
+    "bitwise_xor": IntegerOperation(np.bitwise_xor, "{0} ^ {1}"),
+    "invert": IntegerOperation(np.invert, "~{0}"),
+    "left_shift": IntegerOperation(np.left_shift, "left_shift({0}, {1})"),
+    "right_shift": IntegerOperation(np.right_shift, "right_shift({0}, {1})"),
+}
+# All that gives an element of an element of each operand; a cast's ``attr`` is the kind that it gives.
+POINTWISE = frozenset((*OPERATIONS, *INTEGER_OPERATIONS, "cast"))
 
 # Where a kernel leaves vectors and goes lane by lane, with libm.
 BY_LANE = dict.fromkeys(("sin", "cos", "tan"), "beyond 1e5 in float32, 1e6 in float64") | dict.fromkeys(

@@ -49,6 +49,7 @@ class Buffer:
     size: int
     section: int = STEP
     attr: Any = None  # by kind: the number of a state or constant, the name of a draw, a tuple for what is placed
+    elements: str = "float"  # what it holds: the carrier of a node's kind, see `rnnkit.compiler.ir.kinds`
 
     @property
     def is_written(self) -> bool:
@@ -203,6 +204,7 @@ class Plan:
     prepacked: dict[Buffer, Node | list[Node]] = field(default_factory=dict)
     state_shapes: tuple[tuple[int, ...], ...] = ()
     output_shape: tuple[int, ...] = ()
+    messages: tuple[str, ...] = ()  # of the checks of its steps, by their codes from 1 on
 
     def parts(self) -> list[Product | Loop]:
         """All products and loops in order, those of fused stages one by one."""

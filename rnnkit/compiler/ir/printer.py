@@ -82,11 +82,11 @@ def _of_weights(graph: Graph) -> set[int]:
 
 
 def _is_number(node: Node) -> bool:
-    return node.op == "literal" and node.shape == () and node.kind == "float"
+    return node.op == "literal" and node.shape == () and node.kind != "bool"
 
 
 def _operand(node: Node, names: dict[int, str]) -> str:
-    return repr(float(node.attr)) if _is_number(node) else names[node.id]
+    return repr(node.attr.item()) if _is_number(node) else names[node.id]
 
 
 def _operation(node: Node) -> str:
@@ -187,7 +187,8 @@ def print_plan(plan: Plan, graph: Graph, title: str = "plan") -> str:
 
 def _buffer(buffer: Buffer) -> str:
     attribute = "" if buffer.attr is None else f"[{_words(buffer.attr)}]"
-    return f"{buffer.name}: {buffer.kind}{attribute}, size {buffer.size}, {SECTIONS[buffer.section]}"
+    size = f"{buffer.size}{'' if buffer.elements == 'float' else f' of {buffer.elements}'}"
+    return f"{buffer.name}: {buffer.kind}{attribute}, size {size}, {SECTIONS[buffer.section]}"
 
 
 def _product(product: Product) -> list[str]:

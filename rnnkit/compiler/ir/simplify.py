@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 
-from rnnkit.compiler.ir.graph import Graph, Node, View
+from rnnkit.compiler.ir.graph import INPUTS, Graph, Node, View
 
 Rule = Callable[[Graph, Node, tuple[Node, ...]], Node | None]
 
@@ -40,6 +40,45 @@ def product_by_parts(graph: Graph, node: Node, args: tuple[Node, ...]) -> Node |
 
 
 RULES: tuple[Rule, ...] = (stable_sigmoid, product_by_parts)
+
+
+def places_in_floats(graph: Graph) -> Graph:
+    """The same step for a target without integers, where these are places alone: counted, compared and chosen.
+
+    Raises
+    ------
+    ValueError
+        If a step computes with integers, or in float32 beside float64; with the operation and the line.
+    """
+    exact = ("int32", "int64")
+    if all(node.kind in ("float", "bool") for node in graph.live()):
+        return graph
+    for node in graph.live():
+        kinds = {node.kind, *(a.kind for a in node.args)} - {"float", "bool"}
+        few = all(a.op != "literal" or bool((abs(a.attr.astype(float)) < 2**23).all()) for a in node.args)
+        counts = node.op in ("add", "subtract") and few and any(a.op == "literal" for a in node.args)
+        compares = node.kind == "bool" or node.op in (*INPUTS, "literal", "cast", "view", "concatenate", "where")
+        if kinds and not (kinds <= set(exact) and (counts or compares)):
+            raise ValueError(
+                f"expected a step that computes with floats for a GPU, and with integers only as places; got {node.op} "
+                f"of {sorted(kinds)[0]} in the line {node.line!r}"
+            )
+    return _rebuilt(graph, (_place_in_floats,))
+
+
+def _place_in_floats(graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:
+    if node.op == "literal" and node.is_integer:
+        return graph.literal(node.attr.astype(float))
+    if node.op == "cast":
+        if not node.is_integer or node.args[0].is_integer:
+            return args[0]
+        cut = graph.pointwise("trunc", args[0])
+        return graph.pointwise("where", graph.pointwise("equal", cut, cut), cut, graph.literal(-(2.0**63)))
+    if node.op == "view" and node.is_integer:
+        return graph.view(args[0], node.attr)
+    if node.op == "concatenate" and node.is_integer:
+        return graph.concatenate(args, node.attr)
+    return graph.pointwise(node.op, *args) if node.is_integer else None
 
 
 def _by_parts(graph: Graph, a: Node, weight: Node) -> Node:

@@ -12,8 +12,16 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from rnnkit.compiler.ir.graph import BATCHED, INPUTS, Graph, Node
-from rnnkit.compiler.ir.operations import OPERATIONS, REDUCTIONS, Operation
+from rnnkit.compiler.ir.graph import BATCHED, FAILED, INPUTS, Graph, Node
+from rnnkit.compiler.ir.kinds import FLOATS, INTEGERS, KINDS
+from rnnkit.compiler.ir.operations import (
+    INTEGER_OPERATIONS,
+    OPERATIONS,
+    POINTWISE,
+    REDUCTIONS,
+    IntegerOperation,
+    Operation,
+)
 from rnnkit.compiler.ir.plan import (
     AFTER,
     BLOCK,
@@ -145,8 +153,8 @@ def _check_nodes(nodes: list[Node], report: _Report, leaves: Leaves, sparse: fro
 
 
 def _check_operation(node: Node, report: _Report) -> None:
-    if node.op in OPERATIONS:
-        count = _operands(OPERATIONS[node.op])
+    if node.op in POINTWISE:
+        count = _count_of(node.op)
     elif node.op in _COUNTS:
         count = _COUNTS[node.op]
     elif node.op == "einsum":
@@ -160,17 +168,25 @@ def _check_operation(node: Node, report: _Report) -> None:
     return None
 
 
-def _operands(operation: Operation) -> int:
-    """How many operands an operation's text has places for."""
-    return len(set(re.findall(r"{\d}", operation.text)))
+def _count_of(op: str) -> int:
+    """How many operands a pointwise operation's text has places for."""
+    operation: Operation | IntegerOperation | None = OPERATIONS.get(op) or INTEGER_OPERATIONS.get(op)
+    return 1 if operation is None else len(set(re.findall(r"{\d}", operation.text)))
 
 
-def _kinds(op: str) -> tuple[list[str], str]:
-    """The kinds of a pointwise operation's operands, and of its result."""
-    operation = OPERATIONS[op]
-    if op == "where":
-        return ["bool", "float", "float"], "float"
-    return [operation.operands] * _operands(operation), operation.result
+def _kinds(op: str, given: str, result: str) -> tuple[list[str], str]:
+    """The kinds of a pointwise operation's operands, and of its result, by what the last operand and the result are."""
+    count = _count_of(op)
+    if op == "cast":
+        return [given], result if result in KINDS and result not in ("bool", given) else "another, but no condition"
+    if op in INTEGER_OPERATIONS and given in INTEGERS:
+        gives = given if INTEGER_OPERATIONS[op].result == "integer" else "bool"
+    elif op not in OPERATIONS:
+        return ["an integer"] * count, "an integer"
+    else:
+        given = OPERATIONS[op].operands if OPERATIONS[op].operands == "bool" or given not in FLOATS else given
+        gives = given if OPERATIONS[op].result == "float" and op != "to_float" else OPERATIONS[op].result
+    return ["bool", given, given] if op == "where" else [given] * count, gives
 
 
 def _check_depends(node: Node, report: _Report) -> None:
@@ -187,12 +203,15 @@ def _check_depends(node: Node, report: _Report) -> None:
 
 def _check_kind(node: Node, report: _Report) -> None:
     kinds = [arg.kind for arg in node.args]
-    if node.op in OPERATIONS:
-        wanted, result = _kinds(node.op)
+    if node.op in POINTWISE:
+        wanted, result = _kinds(node.op, kinds[-1], node.kind if node.op != "cast" else node.attr)
+    elif node.op in REDUCTIONS:
+        wanted = [kinds[0] if kinds[0] != "bool" else "float"]
+        result = wanted[0]
     elif node.op in ("view", "concatenate"):
         wanted, result = [node.args[0].kind] * len(kinds), node.args[0].kind
     elif node.op == "literal":
-        wanted, result = [], "bool" if node.attr.dtype == bool else "float"
+        wanted, result = [], "float" if node.attr.dtype == np.float64 else node.attr.dtype.name
     elif node.op == "residual":
         wanted, result = [], node.kind  # what it is of says which
     else:
@@ -223,7 +242,7 @@ def _shape(node: Node) -> Shape | None:
     shapes = [arg.shape for arg in node.args]
     if node.op == "literal":
         return node.attr.shape
-    if node.op in OPERATIONS:
+    if node.op in POINTWISE:
         return np.broadcast_shapes(*shapes)
     if node.op in REDUCTIONS:
         if list(node.attr) != sorted(set(node.attr)) or not set(node.attr) <= set(range(len(shapes[0]))):
@@ -302,7 +321,7 @@ def check_adjoint(adjoint, after: str, step: Graph, x_shape: Shape, constant_sha
             report.line(f"sum {i}", f"of shape {one.shape} adds up {places}")
     used |= {("after", key) for kind, key in used if kind == "state"}  # the state before is that after the last step
     for name in [*forward.residuals, *backward.residuals]:
-        if name not in used:
+        if name not in used and name != FAILED:
             report.line(f"the value {name}", "is saved at each step, and nothing reads it")
     for node in backward.nodes:  # what an adjoint takes for a residual of numbers has to be one
         of = forward.residuals.get(node.attr) if node.op == "residual" else None
@@ -517,12 +536,13 @@ class _PlanCheck:
             self._write(stage, buffer, self._elements(stage, walk, stage.dims[: stage.kept]))
 
     def _operation(self, stage: Loop, value: Pointwise, kinds: dict[str, str]) -> None:
-        if value.op not in OPERATIONS:
+        if value.op not in POINTWISE:
             self._refuse(stage, f"computes {value.op}, which is no operation that there is")
         for arg in value.args:
             if arg not in kinds:
                 self._refuse(stage, f"computes {value.name} of {arg}, which is no value before it")
-        found, (wanted, result) = [kinds[arg] for arg in value.args], _kinds(value.op)
+        found = [kinds[arg] for arg in value.args]
+        wanted, result = _kinds(value.op, found[-1], value.kind)
         if found != wanted or value.kind != result:
             self._refuse(stage, f"computes {value.op} of the kinds {found} as {value.kind}, not {wanted} as {result}")
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from rnnkit.compiler.ir.evaluate import evaluate
 from rnnkit.compiler.ir.graph import BATCHED, Graph, Node
-from rnnkit.compiler.ir.operations import OPERATIONS, REDUCTIONS
+from rnnkit.compiler.ir.kinds import carrier
+from rnnkit.compiler.ir.operations import REDUCTIONS
 from rnnkit.compiler.ir.plan import (
     AFTER,
     BLOCK,
@@ -66,7 +67,11 @@ class Planner:
         self.names: set[str] = set()
         self._views: dict[int, np.ndarray] = {}
         self._scratch_buffers: dict[tuple, Buffer] = {}
-        self.plan = Plan(state_shapes=tuple(s.shape for s in graph.states), output_shape=graph.output.shape)
+        self.plan = Plan(
+            state_shapes=tuple(s.shape for s in graph.states),
+            output_shape=graph.output.shape,
+            messages=graph.messages,
+        )
 
     def run(self) -> Plan:
         """The finished plan."""
@@ -240,7 +245,8 @@ class Planner:
     def _buffer_of(self, key, fallback, node, size) -> Buffer:
         if key not in self._scratch_buffers:
             name = self.graph.names.get(node.id, fallback)
-            self._scratch_buffers[key] = Buffer(name, "scratch", size, self.section(node))
+            elements = carrier(node.kind)
+            self._scratch_buffers[key] = Buffer(name, "scratch", size, self.section(node), elements=elements)
         return self._scratch_buffers[key]
 
     def _product_home(self, node):
@@ -288,7 +294,7 @@ class Planner:
         """Whether computing a node from what is stored takes a expensive operation."""
         if node.id not in self._known_expensive:
             self._known_expensive[node.id] = not self.stored(node) and (
-                (node.pointwise and OPERATIONS[node.op].expensive) or any(self._expensive(a) for a in node.args)
+                (node.pointwise and node.operation.expensive) or any(self._expensive(a) for a in node.args)
             )
         return self._known_expensive[node.id]
 
@@ -364,7 +370,7 @@ class Planner:
         for root in self.roots:
             where = (root.section, root.level, root.shape, root.reduction)
             for (node_id, key), (node, _) in root.computed.items():
-                if OPERATIONS[node.op].expensive:
+                if node.operation.expensive:
                     groups.setdefault(node_id, {}).setdefault(where, {})[key] = node
         missing = set()
         for node_id, wheres in groups.items():
@@ -438,7 +444,8 @@ class Planner:
         if node.id not in self.home:
             name = str(node.attr) if node.op == "weight" else self.graph.names.get(node.id, node.op)
             name = name if name.isidentifier() else "weight"
-            buffer = self._buffer(f"w_{name}", kind="prepacked", size=node.size, section=PREPACK)
+            elements = carrier(node.kind)
+            buffer = self._buffer(f"w_{name}", kind="prepacked", size=node.size, section=PREPACK, elements=elements)
             self.plan.prepacked[buffer] = node
             self.home[node.id] = buffer, np.arange(node.size)
         return self.home[node.id]

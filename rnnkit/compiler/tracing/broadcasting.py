@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit.arrays import refuse
-from rnnkit.compiler.tracing.batch_axis import BatchSize, LostWeight, MixesRows, RowsDiffer, Untraceable, standing_rows
-from rnnkit.compiler.tracing.symbol import Symbol
+from rnnkit.compiler.ir import kinds
+from rnnkit.compiler.ir.operations import OPERATIONS
+from rnnkit.compiler.tracing.batch_axis import BatchSize, LostWeight, MixesRows, Untraceable, standing_rows
+from rnnkit.compiler.tracing.symbol import Symbol, kind_of
 
 
 def unknown(name):
@@ -65,6 +67,8 @@ def lift(like: Symbol, value) -> Symbol:
                 "an array made by the number of rows, whose rows differ; for random numbers, declare draws"
             )
         return like.made(like.graph.literal(first), axis)
+    if array.dtype.kind in "iu" and array.dtype.name not in kinds.KINDS:
+        kind_of(array.dtype, array.dtype)
     return like.made(like.graph.literal(array))
 
 
@@ -95,14 +99,42 @@ def align(symbols) -> tuple[list, int | None]:
 
 
 def pointwise(name, *args) -> Symbol:
-    """A pointwise operation on symbols and values."""
+    """A pointwise operation on symbols and values, computed in the types that NumPy would take."""
     like = first_symbol(*args)
     symbols = [lift(like, a) for a in args]
-    try:
-        nodes, axis = align(symbols)
-        return like.made(like.graph.pointwise(name, *nodes), axis)
-    except MixesRows:
-        raise
-    except ValueError:
-        shapes = " ".join(str(s.shape) for s in symbols)
-        raise ValueError(f"operands could not be broadcast together with shapes {shapes}") from None
+    nodes, axis = align(symbols)
+    if name in ("floor", "ceil", "trunc") and nodes[0].is_integer:
+        return like.made(nodes[0], axis)
+    # Python's numbers are as wide as what they meet.
+    weak = [type(a) if type(a) in (int, float) else None for a in args]
+    strong = {node.kind for node, one in zip(nodes, weak, strict=True) if one is None}
+    if strong & _EXACT or (strong == {"bool"} and int in weak and "float" not in strong):
+        nodes, result = _as_numpy(name, like, nodes, weak)
+        return like.made(like.graph.cast(like.graph.pointwise(name, *nodes), result), axis)
+    return like.made(like.graph.pointwise(name, *nodes), axis)
+
+
+_EXACT = {*kinds.INTEGERS, "float32"}
+
+
+def _as_numpy(name, like, nodes, weak):
+    """The operands in the types in which NumPy computes an operation, and the kind of its result."""
+    types = [one or kinds.dtype_of(node.kind, np.float64) for node, one in zip(nodes, weak, strict=True)]
+    ufunc = getattr(np, name, None)
+    of_layer = like.of_layer
+    if name in OPERATIONS and OPERATIONS[name].operands == "bool":
+        return nodes, OPERATIONS[name].result
+    if isinstance(ufunc, np.ufunc):
+        found = list(ufunc.resolve_dtypes((*types, None)))
+    else:
+        values = [np.empty(0, t) if isinstance(t, np.dtype) else t(0) for t in types]
+        most = np.result_type(*values[name == "where" :])
+        most = most if most.kind == "f" or name == "where" else np.dtype(np.float64)
+        found = [np.dtype(bool) if name == "where" else most, *[most] * len(nodes)]
+    of = [kind_of(dtype, of_layer) for dtype in found]
+    if of[-1] == "bool" and int in weak and of[0] in kinds.INTEGERS:
+        of[:-1] = ["int64"] * len(nodes)  # any number may be compared with
+    for one, kind, value in zip(weak, of, nodes, strict=False):
+        if one is int and kind in kinds.INTEGERS:
+            kinds.dtype_of(kind, float).type(int(value.attr))  # which raises an OverflowError as NumPy does
+    return [like.graph.cast(node, kind) for node, kind in zip(nodes, of, strict=False)], of[-1]

@@ -19,11 +19,12 @@ def contract(graph, a, letters_a, b, letters_b, letters_out):
     """``einsum`` of two nodes, letters naming their feature axes; shared axes of length 1 must be dropped before."""
     a, letters_a = _summed(graph, a, letters_a, letters_b + letters_out)
     b, letters_b = _summed(graph, b, letters_b, letters_a + letters_out)
-    if (not a.batched and not b.batched) or (graph.whole and a.batched and b.batched):
+    exact = a.is_integer and b.is_integer
+    if not exact and ((not a.batched and not b.batched) or (graph.whole and a.batched and b.batched)):
         return graph.einsum(f"{letters_a},{letters_b}->{letters_out}", a, b)
     common = [c for c in letters_a if c in letters_b]
     inner, shared = [c for c in common if c not in letters_out], [c for c in common if c in letters_out]
-    if a.batched != b.batched and inner:
+    if a.batched != b.batched and inner and not exact:
         if b.batched:
             a, letters_a, b, letters_b = b, letters_b, a, letters_a
         sizes = dict(zip(letters_a + letters_b, a.shape + b.shape, strict=True))

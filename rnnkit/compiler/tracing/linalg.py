@@ -7,8 +7,10 @@ import numpy as np
 from rnnkit.compiler.tracing.batch_axis import Untraceable
 from rnnkit.compiler.tracing.broadcasting import first_symbol, lift
 from rnnkit.compiler.tracing.contractions import matmul
+from rnnkit.compiler.tracing.reductions import max_of, place_of
 
 _LARGEST = 16  # unknowns: each adds a handful of loops to the program
+_largest = place_of(max_of, of_nan=False)
 
 
 def inverse(a):
@@ -47,7 +49,7 @@ def _eliminated(a, b):
     both, places = np.concatenate([a, b], axis=-1), np.arange(n)
     for column in range(n):
         sizes = np.where(places < column, -1.0, np.abs(both[..., column]))
-        chosen = (places == np.argmax(sizes, axis=-1)[..., None])[..., None]
+        chosen = (places == _largest(sizes, axis=-1)[..., None])[..., None]
         pivot = np.sum(np.where(chosen, both, 0.0), axis=-2, keepdims=True)
         both = np.where(chosen, both[..., column : column + 1, :], both)
         pivot = pivot / pivot[..., column : column + 1]

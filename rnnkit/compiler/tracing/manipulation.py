@@ -7,9 +7,10 @@ import numbers
 import numpy as np
 
 from rnnkit.compiler.ir.graph import View
+from rnnkit.compiler.ir.kinds import FLOATS
 from rnnkit.compiler.tracing.batch_axis import MixesRows, Untraceable, is_batch
 from rnnkit.compiler.tracing.broadcasting import align, first_symbol, lift, unknown
-from rnnkit.compiler.tracing.symbol import Symbol
+from rnnkit.compiler.tracing.symbol import Symbol, kind_of
 
 
 def concatenate(arrays, axis=0, out=None):
@@ -189,10 +190,13 @@ def ravel(x, order="C"):
 def filled_like(value):
     def like(x, fill_value=None, dtype=None, order="K", subok=True):
         fill = value if fill_value is None or value is not None else fill_value
+        kind = x.node.kind if dtype is None else kind_of(dtype, x.of_layer)
         if isinstance(fill, Symbol):
-            return broadcast_to(fill, x.shape)
-        dtype = np.dtype(float if dtype is None else dtype)
-        return x.made(x.graph.literal(np.full(x.node.shape, fill, bool if dtype.kind == "b" else float)), x.axis)
+            filled = broadcast_to(fill, x.shape)
+        else:
+            dtype = np.float64 if kind in FLOATS else kind
+            filled = x.made(x.graph.literal(np.full(x.node.shape, fill, dtype)), x.axis)
+        return x.made(x.graph.cast(filled.node, kind), x.axis)
 
     return like
 

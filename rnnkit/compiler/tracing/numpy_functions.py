@@ -7,6 +7,7 @@ import inspect
 import numbers
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,9 @@ _NAMES = {alias: name for name, operation in OPERATIONS.items() for alias in ope
 
 
 def _power(base, exponent):
+    both = [lift(first_symbol(base, exponent), a) for a in (base, exponent)]
+    if not any(a.is_float for a in both) and any(a.node.is_integer for a in both):
+        return _integer_power(base, exponent)
     if isinstance(exponent, numbers.Real) and not isinstance(exponent, bool):
         if exponent == 0.5:
             return pointwise("sqrt", base)
@@ -40,12 +44,33 @@ def _power(base, exponent):
     return pointwise("power", base, exponent)
 
 
+def _integer_power(base, exponent):
+    if not isinstance(exponent, numbers.Integral) or not isinstance(base, Symbol):
+        raise Untraceable("np.power of integers with an exponent that is an array; write np.left_shift, or floats")
+    square: Any = base
+    left, found = int(exponent), np.ones_like(base)
+    if left < 0:
+        raise ValueError("Integers to negative integer powers are not allowed.")
+    while left:
+        found = found * square if left & 1 else found
+        left >>= 1
+        square = np.square(square) if left else square
+    return found
+
+
+def _reciprocal(x):
+    return COMPOSED["reciprocal"](x) if x.is_float else unknown("reciprocal of integers")
+
+
 _COMPOSED: dict[str, Callable] = COMPOSED | {
+    "reciprocal": _reciprocal,
     "positive": lambda x: x.copy(),
     "conjugate": lambda x: x.copy(),
     "power": _power,
     "matmul": matmul,
 }
+_BITWISE = ("bitwise_and", "bitwise_or", "bitwise_xor", "invert")
+_IN_FLOATS = ("fabs", "float_power")
 _BOOLEAN = {"add": "logical_or", "multiply": "logical_and", "maximum": "logical_or", "minimum": "logical_and"}
 
 
@@ -58,19 +83,24 @@ def call_ufunc(ufunc, method, args, keywords):
     if method == "accumulate" and name in ("add", "multiply", "maximum", "minimum"):
         return reduced.running(ufunc, *args, **keywords)
     if method != "__call__":
-        return unknown(f"{_public(ufunc)}.{method}")
-    keywords = {k: v for k, v in keywords.items() if not (k == "dtype" or (k == "where" and v is True))}
+        return unknown(f"{name}.{method}")
+    keywords = {k: v for k, v in keywords.items() if not (k == "where" and v is True)}
+    dtype = keywords.pop("dtype", None) or (np.float64 if name in _IN_FLOATS else None)
+    if dtype is not None:
+        args = [lift(first_symbol(*args), a).astype(dtype) for a in args]
     if out := keywords.pop("out", None):
         if not isinstance(out[0], Symbol):
             raise Untraceable(f"np.{name} with an out= that no array of the step is")
         return out[0].update(lambda *_: call_ufunc(ufunc, method, args, keywords), None)
     if keywords:
         raise Untraceable(f"np.{name} with {', '.join(keywords)}=; write the result to a name")
+    if name in (*_BITWISE, "left_shift", "right_shift"):
+        operands = [lift(first_symbol(*args), a) for a in args]
+        if any(a.is_float for a in operands):
+            raise Untraceable(f"np.{name} of floats; of integers, as astype(int) gives them, and of conditions")
+        if name not in _BITWISE or any(a.node.is_integer for a in operands):
+            return pointwise(name, *args)
     name = _NAMES.get(name, name)
-    if ufunc.__name__ in ("bitwise_and", "bitwise_or", "bitwise_xor", "invert") and any(
-        lift(first_symbol(*args), a).node.kind != "bool" for a in args
-    ):
-        raise Untraceable(f"np.{ufunc.__name__} of numbers; only of conditions")
     if name in _COMPOSED:
         return _COMPOSED[name](*args)
     if name in _BOOLEAN and all(lift(first_symbol(*args), a).node.kind == "bool" for a in args):
@@ -165,6 +195,8 @@ def _select(conditions, choices, default=0):
 
 
 def _nan_to_num(x, copy=True, nan=0.0, posinf=None, neginf=None):
+    if not x.is_float:
+        return x.copy()
     high, low = (
         (np.finfo(x.dtype).max if posinf is None else posinf),
         (np.finfo(x.dtype).min if neginf is None else neginf),
@@ -177,7 +209,7 @@ def _triangle(make):
     def triangle(x, k=0):
         if x.axis is not None and x.axis >= x.ndim - 2:
             raise MixesRows("a triangle of a matrix whose axis is the batch")
-        return np.where(make(np.ones(x.node.shape[-2:], bool), k), x, 0.0)
+        return np.where(make(np.ones(x.node.shape[-2:], bool), k), x, 0)
 
     return triangle
 
@@ -187,6 +219,11 @@ def _diag(x, k=0):
         raise Untraceable("np.diag of a batch, or off the diagonal")
     n = x.node.shape[0]
     return x * np.eye(n) if x.ndim == 1 else reduced.sum_of(np.where(np.eye(n, dtype=bool), x, 0.0), 1)
+
+
+def _isclose(a, b, rtol=1e-5, atol=1e-8, equal_nan=False):
+    near = (np.abs(a - b) <= atol + rtol * np.abs(b)) & np.isfinite(b) | np.equal(a, b)
+    return near | (np.isnan(a) & np.isnan(b)) if equal_nan else near
 
 
 FUNCTIONS: dict[str, Callable] = {
@@ -208,12 +245,12 @@ FUNCTIONS: dict[str, Callable] = {
     "sort": ordered.sort,
     "argsort": ordered.argsort,
     "ptp": lambda x, axis=None, keepdims=False: np.max(x, axis, keepdims=keepdims) - np.min(x, axis, keepdims=keepdims),
-    "nansum": lambda x, axis=None, keepdims=False: np.sum(np.where(np.isnan(x), 0.0, x), axis, keepdims=keepdims),
+    "nansum": lambda x, axis=None, keepdims=False: np.sum(np.where(np.isnan(x), 0, x), axis, keepdims=keepdims),
     "nanmean": lambda x, axis=None, keepdims=False: (
         np.nansum(x, axis, keepdims=keepdims) / np.sum(~np.isnan(x), axis, keepdims=keepdims)
     ),
-    "cumsum": lambda x, axis=None, dtype=None: reduced.running(np.add, x, axis),
-    "cumprod": lambda x, axis=None, dtype=None: reduced.running(np.multiply, x, axis),
+    "cumsum": lambda x, axis=None, dtype=None: reduced.running(np.add, x, axis, dtype),
+    "cumprod": lambda x, axis=None, dtype=None: reduced.running(np.multiply, x, axis, dtype),
     "linalg.norm": reduced.norm_of,
     "linalg.vector_norm": lambda x, axis=None, keepdims=False, ord=2: reduced.norm_of(x, ord, axis, keepdims),
     "count_nonzero": lambda x, axis=None, keepdims=False: reduced.sum_of(x.astype(bool), axis, keepdims=keepdims),
@@ -274,13 +311,17 @@ FUNCTIONS: dict[str, Callable] = {
     "inner": lambda a, b: tensordot(a, b, (-1, -1)),
     "tensordot": tensordot,
     "real": lambda x: x,
-    "round": lambda x, decimals=0: np.rint(x) if decimals == 0 else np.rint(x * 10.0**decimals) / 10.0**decimals,
+    "round": lambda x, decimals=0, out=None: (
+        (np.rint(x) if decimals == 0 else np.rint(x * 10.0**decimals) / 10.0**decimals)
+        if x.is_float
+        else (x.copy() if decimals >= 0 else unknown("round of integers to tens"))
+    ),
     "iscomplexobj": lambda x: False,
     "isrealobj": lambda x: True,
-    "atleast_2d": lambda x: x if x.ndim >= 2 else unknown("np.atleast_2d"),
-    "result_type": lambda *a: first_symbol(*a).dtype,
-    "isclose": lambda a, b, rtol=1e-5, atol=1e-8: np.abs(a - b) <= atol + rtol * np.abs(b),
-    "outer": lambda a, b: unknown("np.outer of batches; write a[:, :, None] * b[:, None, :]"),
+    "atleast_2d": lambda x: x if x.ndim >= 2 else unknown("atleast_2d"),
+    "result_type": lambda *a: np.result_type(*(one.dtype if isinstance(one, Symbol) else one for one in a)),
+    "isclose": _isclose,
+    "outer": lambda a, b: unknown("outer of batches; write a[:, :, None] * b[:, None, :]"),
 }
 FUNCTIONS |= {
     "around": FUNCTIONS["round"],

@@ -40,21 +40,39 @@ _COMBINED = {
 
 
 def _reduction(op):
-    combine, start = _COMBINED[op]
+    combine = _COMBINED[op][0]
 
     def reduce(x, axis=None, dtype=None, out=None, keepdims=False, initial=np._NoValue, where=True):
         if out is not None:
             raise Untraceable(f"np.{op} with out=; write the result to a name")
-        x = _symbol(x)
+        x = _in_type(_symbol(x), op, dtype)
         if where is not True and where is not np._NoValue:
-            x = np.where(where, x, start)
+            x = np.where(where, x, _start(op, x.dtype))
         if axis is None and x.axis is not None:
             return OverRows(f"{op} over all axes goes along the batch axis too; give axis=-1 or the feature axes")
         axes = _axes(x, axis, op)
         result = _reduced(x, x.graph.reduce(op, x.node, axes), axes, keepdims is True)
+        if x.node.kind == "bool":  # counted in floats, which is exact
+            result = result.astype(bool if op in ("max", "min") else int)
         return result if initial is np._NoValue else combine(result, initial)
 
     return reduce
+
+
+def _in_type(x, op, dtype):
+    """An array in the type in which NumPy sums it."""
+    if dtype is not None:
+        return x.astype(dtype)
+    if not x.node.is_integer or op not in ("sum", "prod"):
+        return x
+    return x.astype(np.add.reduce(np.empty(0, x.dtype)).dtype)
+
+
+def _start(op, dtype):
+    start = _COMBINED[op][1]
+    if dtype.kind in "iu" and np.isinf(start):
+        return np.iinfo(dtype).min if start < 0 else np.iinfo(dtype).max
+    return int(start) if dtype.kind in "iu" else start
 
 
 def _symbol(x):
@@ -72,6 +90,8 @@ sum_of, prod_of, max_of, min_of = (_reduction(op) for op in ("sum", "prod", "max
 
 
 def mean_of(x, axis=None, dtype=None, out=None, keepdims=False):
+    x = _symbol(x)
+    x = x.astype(dtype or float) if dtype is not None or not x.is_float else x
     return sum_of(x, axis, keepdims=keepdims, out=out) / float(_count(x, axis, "mean"))
 
 
@@ -101,11 +121,15 @@ def std_of(x, axis=None, dtype=None, out=None, ddof=0, keepdims=False, correctio
 
 
 def any_of(x, axis=None, out=None, keepdims=False):
-    return max_of(x.astype(bool), axis, keepdims=keepdims) > 0.5
+    return max_of(_ones(x), axis, keepdims=keepdims) > 0.5
 
 
 def all_of(x, axis=None, out=None, keepdims=False):
-    return min_of(x.astype(bool), axis, keepdims=keepdims) > 0.5
+    return min_of(_ones(x), axis, keepdims=keepdims) > 0.5
+
+
+def _ones(x):
+    return _symbol(x).astype(bool).astype(float)
 
 
 def _log_sum_exp(x, axis=None, dtype=None, out=None, keepdims=False):
@@ -133,7 +157,9 @@ UFUNC_REDUCTIONS: dict[str, Callable] = {
 }
 
 
-def place_of(reduction):
+def place_of(reduction, of_nan=True):
+    """The place of an extreme: that of the first NaN, where there is one, if that is asked for."""
+
     def place(x, axis=None, out=None, keepdims=False):
         if axis is None and x.axis is not None:
             return max_of(x)
@@ -143,8 +169,10 @@ def place_of(reduction):
         shape = [1] * len(x.node.shape)
         shape[inner[0]] = n = x.node.shape[inner[0]]
         places = x.made(x.graph.literal(np.arange(float(n)).reshape(shape)), x.axis)
-        found = reduction(x, axis, keepdims=True)
-        return min_of(np.where(np.equal(x, found), places, float(n)), axis, keepdims=keepdims is True)
+        chosen = np.equal(x, reduction(x, axis, keepdims=True))
+        chosen = chosen | np.not_equal(x, x) if of_nan and x.is_float else chosen
+        found = min_of(np.where(chosen, places, float(n)), axis, keepdims=keepdims is True)
+        return found.astype(np.intp)
 
     return place
 
@@ -154,8 +182,10 @@ def running(ufunc, x, axis=0, dtype=None, out=None):
     if axis is None or out is not None:
         raise Untraceable(f"np.{ufunc.__name__}.accumulate without an axis")
     n = x.node.shape[x.feature_axis(axis, "accumulate")]
+    if ufunc in (np.add, np.multiply):
+        x = _in_type(x, "sum", int if dtype is None and x.node.kind == "bool" else dtype)
     if ufunc is np.add:
-        ones = x.made(x.graph.literal(np.triu(np.ones((n, n)))))
+        ones = x.made(x.graph.literal(np.triu(np.ones((n, n), x.dtype))))
         sums = matmul(np.moveaxis(x, axis, -1), ones)
         return np.moveaxis(sums, -1, axis)  # type: ignore[type-var]  # a symbol stands in for an array
     if n > LONGEST:
@@ -165,6 +195,7 @@ def running(ufunc, x, axis=0, dtype=None, out=None):
 
 
 def norm_of(x, ord=None, axis=None, keepdims=False):
+    x = x if x.is_float else x.astype(float)
     of_matrix = isinstance(axis, tuple) or (axis is None and x.ndim != 1)
     if ord not in (None, 2, 1, np.inf) or (ord is not None and of_matrix):
         raise Untraceable(f"np.linalg.norm of order {ord}")

@@ -23,13 +23,13 @@ def _ranks(x, axis):
     tie = (this == other) | (last & first)
     earlier = np.arange(n) < np.arange(n)[:, None]
     before = (other < this) | (last & ~first) | (tie & earlier)
-    return x, before.sum(axis=-1)
+    return x, np.sum(before.astype(float), axis=-1)
 
 
 def _placed(values, ranks, axis):
     n = ranks.node.shape[-1]
-    chosen = ranks[..., None, :] == np.arange(n)[:, None]
-    return np.moveaxis(np.sum(np.where(chosen, values, 0.0), axis=-1), -1, axis)
+    chosen = ranks[..., None, :] == np.arange(float(n))[:, None]
+    return np.moveaxis(np.sum(np.where(chosen, values, 0), axis=-1, dtype=values.dtype), -1, axis)
 
 
 def sort(x, axis=-1, kind=None, stable=None):
@@ -43,7 +43,7 @@ def argsort(x, axis=-1, kind=None, stable=None):
     if axis is None:
         raise Untraceable("np.argsort without an axis")
     x, ranks = _ranks(x, axis)
-    return _placed(np.arange(x.node.shape[-1]), ranks, axis)
+    return _placed(np.arange(float(x.node.shape[-1])), ranks, axis).astype(np.intp)
 
 
 def median(x, axis=None, keepdims=False):
@@ -61,23 +61,35 @@ def take_along_axis(x, indices, axis=-1):
         raise Untraceable("np.take_along_axis of an array of the step, with an axis")
     n = x.node.shape[x.feature_axis(axis, "take_along_axis")]
     x, indices = np.moveaxis(x, axis, -1), np.moveaxis(indices, axis, -1)  # type: ignore[type-var]  # symbols
-    places = np.where(indices < 0, indices + n, indices)
-    chosen = places[..., :, None] == np.arange(n)
-    return np.moveaxis(np.sum(np.where(chosen, x[..., None, :], 0.0), axis=-1), -1, axis)
+    chosen = _chosen(indices, n, axis)
+    return np.moveaxis(np.sum(np.where(chosen, x[..., None, :], 0), axis=-1, dtype=x.dtype), -1, axis)
+
+
+def _chosen(indices, n, axis):
+    """For each index, which of n places it is, counted from the end if it is negative; a step fails by any other."""
+    if not indices.node.is_integer:
+        raise IndexError(f"arrays used as indices must be of integer type, got {indices.dtype}; write astype(int)")
+    places = indices.astype(np.int64)
+    places = np.where(places < 0, places + n, places)
+    outside = (places < 0) | (places >= n)
+    line = indices.graph.locate()
+    expected = (
+        f"expected indices from {-n} to {n - 1} along axis {axis}, of length {n}" if n else "an index into nothing"
+    )
+    indices.graph.checks.append((outside.node, f"{expected}, in the line {line!r}"))
+    return places[..., None] == np.arange(n)
 
 
 def look_up(table, axis, indices):
-    """``table[indices]`` along an axis of what all rows share; a number that isn't there gives NaN."""
+    """``table[indices]`` along an axis of what all rows share."""
     n = table.node.shape[axis]
     table = np.moveaxis(table, axis, 0)
     rest = table.shape[1:]
-    places = np.where(indices < 0, indices + n, indices)
-    chosen = places[..., None] == np.arange(n)
+    chosen = _chosen(indices, n, axis)
     if table.graph.whole:
-        summed: Any = matmul(chosen.astype(float), table.reshape(n, -1))
+        found: Any = matmul(chosen.astype(table.dtype), table.reshape(n, -1))
     else:
-        summed = np.sum(np.where(chosen[..., None], table.reshape(n, -1), 0.0), axis=-2)
-    found = np.where(((places >= 0) & (places < n))[..., None], summed, np.nan)
+        found = np.sum(np.where(chosen[..., None], table.reshape(n, -1), 0), axis=-2, dtype=table.dtype)
     found = found.reshape(*indices.shape, *rest)
     source = range(indices.ndim)
     return np.moveaxis(found, list(source), [axis + i for i in source])

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from rnnkit.compiler.ir import kinds
 from rnnkit.compiler.ir.graph import Graph, Node, View
 from rnnkit.compiler.tracing.batch_axis import BATCH, MixesRows, ReadsValues, Untraceable, batch_length, is_batch
 
@@ -51,11 +52,11 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     holds now, and an assignment into it goes to its base.
     """
 
-    __slots__ = ("_node", "_seen", "axis", "base", "dtype", "graph", "shows", "unsure")
+    __slots__ = ("_float", "_node", "_seen", "axis", "base", "graph", "shows", "unsure")
     __array_priority__ = 1000
 
     def __init__(self, graph: Graph, node: Node, axis: int | None, dtype, base: Symbol | None = None, view=None):
-        self.graph, self._node, self.axis, self.dtype = graph, node, axis, dtype
+        self.graph, self._node, self.axis, self._float = graph, node, axis, np.dtype(dtype)
         self.base, self.shows, self._seen = base, view, None if base is None else base.node
         self.unsure = False  # whether NumPy may or may not have copied for a reshape of this
 
@@ -75,6 +76,19 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     def shape(self) -> tuple:
         shape = self.node.shape
         return shape if self.axis is None else (*shape[: self.axis], BATCH, *shape[self.axis :])
+
+    @property
+    def dtype(self) -> np.dtype:
+        return kinds.dtype_of(self.node.kind, self._float)
+
+    @property
+    def of_layer(self) -> np.dtype:
+        """What "float" is in this graph."""
+        return self._float
+
+    @property
+    def is_float(self) -> bool:
+        return self.node.kind in kinds.FLOATS
 
     @property
     def ndim(self) -> int:
@@ -143,21 +157,14 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
     def made(self, node, axis=None) -> Symbol:
         """A new array of the same graph."""
-        return Symbol(self.graph, node, axis, self.dtype)
+        return Symbol(self.graph, node, axis, self._float)
 
     def shown(self, view: View, axis) -> Symbol:
         """A view of this array."""
-        return Symbol(self.graph, self.graph.view(self.node, view), axis, self.dtype, self, view)
+        return Symbol(self.graph, self.graph.view(self.node, view), axis, self._float, self, view)
 
     def astype(self, dtype, *_, **__):
-        dtype = np.dtype(dtype)
-        if dtype.kind == "b":
-            return self.made(self.graph.as_bool(self.node), self.axis)
-        if dtype.kind in "iu":
-            return self.made(self.graph.pointwise("trunc", self.node), self.axis)
-        if dtype.kind != "f":
-            raise Untraceable(f"astype({dtype}) is not a real type")
-        return self.made(self.graph.as_float(self.node), self.axis)
+        return self.made(self.graph.cast(self.node, kind_of(dtype, self._float)), self.axis)
 
     def copy(self, *_, **__):
         return self.made(self.node, self.axis)
@@ -327,8 +334,23 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         result = ufunc(self, other)
         if result.ndim != self.ndim or result.node.shape != self.node.shape or result.axis != self.axis:
             raise Untraceable("an assignment that would change an array's shape")
+        if not np.can_cast(result.dtype, self.dtype, "same_kind"):
+            raise TypeError(
+                f"{ufunc.__name__} in place gives {result.dtype}, which is no {self.dtype}; write the result to a name"
+            )
         self._write(View.reshape(self.node.shape), result.node)
         return self
+
+
+def kind_of(dtype, of_layer) -> str:
+    """The kind of node that has a dtype, in a step of a layer's own."""
+    dtype = np.dtype(dtype)
+    if dtype in (of_layer, np.float64):
+        return "float"  # a float32 layer computes all floats in float32
+    if dtype.name not in kinds.KINDS:
+        known = ", ".join(("bool", *kinds.INTEGERS, "float32", "float64"))
+        raise Untraceable(f"an array of {dtype} in a step; expected one of {known}")
+    return dtype.name
 
 
 def _is_condition(key) -> bool:
@@ -373,7 +395,7 @@ def _filled(shape, size) -> tuple[int, ...]:
 _IN_PLACE = {
     "iadd": np.add, "isub": np.subtract, "imul": np.multiply, "itruediv": np.divide, "ipow": np.power,
     "ifloordiv": np.floor_divide, "imod": np.remainder, "iand": np.bitwise_and, "ior": np.bitwise_or,
-    "ixor": np.bitwise_xor, "imatmul": np.matmul,
+    "ixor": np.bitwise_xor, "ilshift": np.left_shift, "irshift": np.right_shift, "imatmul": np.matmul,
 }  # fmt: skip
 for _method, _ufunc in _IN_PLACE.items():
     setattr(Symbol, f"__{_method}__", lambda self, other, ufunc=_ufunc: self.update(ufunc, other))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnnkit.compiler.ir.graph import Graph
+from rnnkit.compiler.ir.kinds import dtype_of
 from rnnkit.onnx.exporting.block import Block, Value
 from rnnkit.onnx.exporting.step_graph import StepGraph
 from rnnkit.onnx.exporting.step_nodes import StepNodes
@@ -108,7 +109,7 @@ class _Writer:
         return nodes
 
     def _enters(self, sequence: str, name: str, shape, kind="float") -> str:
-        inside = self._declared(f"{name}_t", shape, bool if kind == "bool" else self.step.dtype)
+        inside = self._declared(f"{name}_t", shape, dtype_of(kind, self.step.dtype))
         self.entering.append((sequence, inside))
         return inside
 

@@ -91,3 +91,23 @@ POINTWISE: dict[str, Callable[..., Expression]] = {
     "remainder": formulas.remainder,
     "fmod": formulas.fmod,
 }
+
+
+def _divided(operator: str, **attributes):
+    """Of integers: 0 where the second is."""
+    return lambda a, b: where(b.equals(0), a.like(0), a.call(operator, where(b.equals(0), b.like(1), b), **attributes))
+
+
+def _floor_divide(a: Expression, b: Expression) -> Expression:
+    rest = _divided("Mod")(a, b)
+    return _divided("Div")(a - rest, b)
+
+
+# Of int32 and int64.
+INTEGERS_POINTWISE = {
+    name: POINTWISE[name]
+    for name in (
+        "add subtract multiply negative square absolute maximum minimum where sign greater greater_equal less "
+        "less_equal equal not_equal"
+    ).split()
+} | {"floor_divide": _floor_divide, "remainder": _divided("Mod"), "fmod": _divided("Mod", fmod=1)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit.compiler.ir.evaluate import evaluate
-from rnnkit.compiler.ir.graph import Graph, Node
+from rnnkit.compiler.ir.graph import Graph, Node, without_codes
 from rnnkit.compiler.tracing.batch_axis import Untraceable
 from rnnkit.execution import passes, pipeline
 from rnnkit.stored_weights import all_expanded
@@ -33,7 +33,7 @@ class StepGraph:
         self.name, self.dtype = step.name, np.dtype(dtype)
         weights = all_expanded(step.cell._all_weights())
         try:
-            self.graph: Graph = passes.read(step, dtype, weights, constant_shapes, training)
+            self.graph: Graph = without_codes(passes.read(step, dtype, weights, constant_shapes, training))
         except Untraceable as error:
             told = f"{self.name!r} can't be exported to ONNX, since the tracer can't read its step: "
             raise ValueError(told + pipeline.in_words(error)).with_traceback(error.__traceback__) from None

@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit.compiler.ir.graph import Node
+from rnnkit.compiler.ir.kinds import dtype_of
+from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS
 from rnnkit.onnx.exporting.block import Block
 from rnnkit.onnx.exporting.expression import Expression
-from rnnkit.onnx.exporting.pointwise import POINTWISE
+from rnnkit.onnx.exporting.pointwise import INTEGERS_POINTWISE, POINTWISE
 from rnnkit.onnx.exporting.step_graph import StepGraph
+from rnnkit.onnx.format.package import element_type
 
 _OF_NOTHING = {"sum": 0, "product": 0, "prod": 1}
 _REDUCTIONS = {"sum": "ReduceSum", "prod": "ReduceProd", "max": "ReduceMax", "min": "ReduceMin"}
@@ -55,7 +58,7 @@ class StepNodes:
         if (node.op, node.attr) in self.given and not node.args:
             return self.given[node.op, node.attr]
         if (filling := _filling(node)) is not None:
-            number = self.block.number(filling, bool if node.kind == "bool" else self.step.dtype)
+            number = self.block.number(filling, dtype_of(node.kind, self.step.dtype))
             return self.block.repeated(number, self.lead, node.shape, self.step.label(node), node.line)
         if node.pointwise:
             return self._pointwise(node)
@@ -86,12 +89,20 @@ class StepNodes:
         return self.block.repeated(self._operand(node), self.lead, node.shape, name)
 
     def _pointwise(self, node: Node) -> str:
-        if node.op not in POINTWISE:
-            raise self.step.refused(node, f"no operator is known for {node.op}")
+        known = INTEGERS_POINTWISE if node.args[-1].is_integer and node.op in INTEGER_OPERATIONS else POINTWISE
+        narrow = next((a for a in (node, *node.args) if a.is_integer and a.kind not in ("int32", "int64")), None)
+        if narrow is not None or (node.op not in known and node.op != "cast"):
+            of = f" of {node.args[-1].kind}" if known is INTEGERS_POINTWISE else ""
+            what = f"{node.op}{of}" if narrow is None else narrow.kind
+            raise self.step.refused(node, f"no operator is known for {what}")
+        kinds = ["float" if a.kind == "bool" else a.kind for a in node.args]
         operands = [
-            Expression(self.block, self._padded(a, len(node.shape)), self.step.dtype, node.line) for a in node.args
+            Expression(self.block, self._padded(a, len(node.shape)), dtype_of(kind, self.step.dtype), node.line)
+            for a, kind in zip(node.args, kinds, strict=True)
         ]
-        return POINTWISE[node.op](*operands).name
+        if node.op == "cast":
+            return operands[0].call("Cast", to=element_type(dtype_of(node.kind, self.step.dtype))).name
+        return known[node.op](*operands).name
 
     def _padded(self, node: Node, rank: int) -> str:
         """An operand with axes of length 1 behind the batch's, as NumPy would have them in front of all."""

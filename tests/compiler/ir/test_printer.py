@@ -16,7 +16,9 @@ from rnnkit.compiler.ir.plan import Fused, Loop, Product
 from rnnkit.compiler.ir.printer import names_of, print_graph, print_plan
 from rnnkit.execution import passes
 
-LINE = re.compile(r"  (\w+): (float|bool) (\(.*?\)) = (\w+)(?:\[(.*)\])?(?:\(([^()]*)\))?  <- ([\w, ]+)")
+LINE = re.compile(
+    r"  (\w+): (float|bool|u?int\d+|float32) (\(.*?\)) = (\w+)(?:\[(.*)\])?(?:\(([^()]*)\))?  <- ([\w, ]+)"
+)
 RESULT = re.compile(r"  (output|state\[\d+\]|save\[[\w ]+\]) = (.+)")
 
 
@@ -32,7 +34,9 @@ def parsed(text):
         name, kind, shape, op, attribute, operands, depends = LINE.fullmatch(line).groups()
         assert name not in nodes, f"{name} is named twice"
         operands = operands.split(", ") if operands else []
-        assert all(o in nodes or repr(float(o)) == o for o in operands), f"{name} stands before its operands"
+        assert all(o in nodes or re.fullmatch(r"-?\d+", o) or repr(float(o)) == o for o in operands), (
+            f"{name} stands before its operands"
+        )
         nodes[name] = SimpleNamespace(
             op=op, kind=kind, shape=ast.literal_eval(shape), operands=operands, attribute=attribute,
             depends=set(depends.split(", ")) - {"none"},
@@ -45,7 +49,7 @@ def test_a_graphs_text_says_each_node_once(name):
     for graph in read_of(name).graphs.values():
         nodes, results = parsed(print_graph(graph))
         names = names_of(graph)
-        told = {node.id: names.get(node.id) or repr(float(node.attr)) for node in graph.live()}
+        told = {node.id: names.get(node.id) or repr(node.attr.item()) for node in graph.live()}
         shown = [node for node in graph.live() if node.id in names]
         assert list(nodes) == [names[node.id] for node in shown]
         of_weights = set()
@@ -76,7 +80,7 @@ def test_a_plans_text_says_each_buffer_stage_and_value_once(name):
         assert [line.split()[0] for line in products] == [product.result.name for product in plan.products()]
         loops = [part for part in plan.parts() if isinstance(part, Loop)]
         assert sum(line.lstrip().startswith("loop (") for line in body) == len(loops)
-        values = [line.split(":")[0].strip() for line in body if re.search(r"^ +\w+: (float|bool) = ", line)]
+        values = [line.split(":")[0].strip() for line in body if re.search(r"^ +\w+: \w+ = ", line)]
         assert values == [value.name for loop in loops for value in loop.values]
         assert body.count("  fused:") == sum(isinstance(stage, Fused) for stage in plan.stages)
         for section in {stage.section for stage in plan.stages}:

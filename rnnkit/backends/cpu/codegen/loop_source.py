@@ -6,7 +6,8 @@ import numpy as np
 
 from rnnkit.backends.cpu.codegen.tables import Tables
 from rnnkit.backends.shared.text import indented
-from rnnkit.compiler.ir.operations import OPERATIONS
+from rnnkit.compiler.ir.kinds import FLOATS, INTEGERS, carrier
+from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS, OPERATIONS
 from rnnkit.compiler.ir.plan import PADDED, PER_BLOCK, Buffer, Loop, Number, Pointwise, Value
 from rnnkit.compiler.ir.strides import Walk
 
@@ -20,7 +21,8 @@ class LoopText:
 
     def __init__(self, source: Tables, loop: Loop, buffers: list[Buffer], given: list[Buffer]):
         self.source, self.loop, self.given = source, loop, given
-        self.item, self.name = source.dtype.itemsize, source.dtype.name
+        self.name = source.dtype.name
+        self.kinds = {value.name: value.kind for value in loop.values}
         self.tables: list[tuple[str, np.ndarray]] = []
         self.numbers: list[int] = []  # what the function reads at its ``n``
         self.top: list[str] = []
@@ -59,7 +61,7 @@ class LoopText:
 
     def _address(self, buffer: Buffer, walk: Walk, vector=True) -> tuple[str, str]:
         """Address of a place, and the stride of the vector: 'unit', 'none', or an expression in bytes."""
-        base, item = self.bases[buffer], self.item
+        base, item = self.bases[buffer], self.source.item_of(buffer)
         if walk.gates:
             return f"{base} + {walk.offset * item} + {walk.gates * item} * j", "unit"
         parts = [base]
@@ -87,29 +89,35 @@ class LoopText:
             body.append(f"{value.name} = {self._operation(value)}")
             return
         walk, buffer = value.walk, value.buffer
+        name = self._suffix(value.kind)
         if walk.table is not None:
             text = self._table(buffer, walk, walk.table)
             place = body
         else:
             address, stride = self._address(buffer, walk)
             place = body
-            if stride == "unit" and buffer.kind in PADDED:
-                text = f"load_full_{self.name}({address})"
+            if stride == "unit" and buffer.kind in PADDED and name == self.name:
+                text = f"load_full_{name}({address})"
             elif stride == "unit":
-                text = f"load_{self.name}({address}, m)"
+                text = f"load_{name}({address}, m)"
             elif stride == "none":
-                text = f"splat_{self.name}({address})"
+                text = f"splat_{name}({address})"
                 if not any(walk.strides) and buffer.kind == "prepacked":
                     place = self.top
                 elif self.vector_dim == len(self.counts) - 1:
                     place = before
             else:
-                text = f"load_strided_{self.name}({address}, {stride}, m)"
+                text = f"load_strided_{name}({address}, {stride}, m)"
         place.append(f"{value.name} = {f'to_mask({text})' if value.kind == 'bool' else text}")
+
+    def _suffix(self, kind: str) -> str:
+        """Of functions that read, make and write vectors of a kind, which all have as many lanes."""
+        found = carrier(kind)
+        return self.name if found == "float" else f"{found}_{self.name}"
 
     def _table(self, buffer: Buffer, walk: Walk, table: np.ndarray) -> str:
         name = f"table_{len(self.source.tables)}"
-        self.source.tables.append(table * self.item)
+        self.source.tables.append(table * self.source.item_of(buffer))
         self.tables.append((name, table))
         parts = [name]
         for d, step in enumerate(walk.strides):
@@ -119,13 +127,29 @@ class LoopText:
             raise AssertionError(
                 "a table is read along its last axis"
             )  # reductions with tables run along the last axis
-        return f"load_table_{self.name}({self.bases[buffer]}, {' + '.join(parts)}, m)"
+        name = self.name if buffer.elements == "float" else f"{buffer.elements}_{self.name}"
+        return f"load_table_{name}({self.bases[buffer]}, {' + '.join(parts)}, m)"
 
     def _operation(self, value: Pointwise) -> str:
-        text = OPERATIONS[value.op].text
+        if value.op == "cast":
+            return self._cast(value.args[0], value.kind)
+        integers = value.op in INTEGER_OPERATIONS and self.kinds[value.args[-1]] in INTEGERS
+        text = (INTEGER_OPERATIONS[value.op] if integers else OPERATIONS[value.op]).text
         if value.op == "to_float":
             self._ones()
-        return text.format(*value.args)
+        text = text.format(*value.args)
+        if value.kind == "float32":
+            return f"round_float32({text})"
+        return _cut(text, value.kind) if integers else text
+
+    def _cast(self, name: str, kind: str) -> str:
+        given = self.kinds[name]
+        if kind in FLOATS:
+            text = name if given in FLOATS else f"from_integer_{self.name}({name})"
+            return f"round_float32({text})" if kind == "float32" else text
+        if given == "bool":
+            return f"select({name}, fill_{self._suffix(kind)}(1), fill_{self._suffix(kind)}(0))"
+        return _cut(f"to_{carrier(kind)}({name})" if carrier(given) != carrier(kind) else name, kind)
 
     def _ones(self):
         for line in (f"one = fill_{self.name}(1.0)", f"zero = fill_{self.name}(0.0)"):
@@ -134,9 +158,8 @@ class LoopText:
 
     def _stores(self) -> list[str]:
         lines = []
-        kinds = {v.name: v.kind for v in self.loop.values}
         for name, buffer, walk in self.loop.writes:
-            if kinds[name] == "bool":
+            if self.kinds[name] == "bool":
                 self._ones()
                 name = f"select({name}, one, zero)"
             address, stride = self._address(buffer, walk)
@@ -161,19 +184,21 @@ class LoopText:
             sums = [(f"total_{i}", value, buffer, walk) for i, (value, buffer, walk) in enumerate(loop.writes)]
             fold = [f"{t} = select(m, {_COMBINE[loop.reduction].format(t, v)}, {t})" for t, v, _, _ in sums]
             reduced = [d for d in scalar if d >= loop.kept]
-            inner = [f"{t} = fill_{self.name}({_START[loop.reduction]})" for t, *_ in sums]
+            inner = [self._started(t, value) for t, value, *_ in sums]
             inner += self._around(reduced, before + vector + indented(body + fold))
-            for t, _, buffer, walk in sums:
+            for t, value, buffer, walk in sums:
                 address, _ = self._address(buffer, walk, vector=False)
-                inner.append(f"store_scalar_{self.name}({address}, {_FINISH[loop.reduction]}({t}))")
+                name, total = self._suffix(self.kinds[value]), f"{_FINISH[loop.reduction]}({t})"
+                inner.append(f"store_scalar_{name}({address}, {_cut(total, self.kinds[value])})")
             inner = self._around([d for d in scalar if d < loop.kept], inner)
         else:
             sums = [(f"total_{i}", value, buffer, walk) for i, (value, buffer, walk) in enumerate(loop.writes)]
             fold = [f"{t} = {_COMBINE[loop.reduction].format(t, v)}" for t, v, _, _ in sums]
-            inner = [f"{t} = fill_{self.name}({_START[loop.reduction]})" for t, *_ in sums]
+            inner = [self._started(t, value) for t, value, *_ in sums]
             inner += self._around([d for d in scalar if d >= loop.kept], before + body + fold)
-            for t, _, buffer, walk in sums:
+            for t, value, buffer, walk in sums:
                 address, stride = self._address(buffer, walk)
+                t = _cut(t, self.kinds[value])
                 inner.append(
                     f"store({address}, {t}, m)"
                     if stride in ("unit", "none")
@@ -185,7 +210,20 @@ class LoopText:
             rows = ["for k in range(count):", *indented(rows)]
         return self.top + rows
 
+    def _started(self, total: str, value: str) -> str:
+        kind, reduction = self.kinds[value], str(self.loop.reduction)
+        if kind not in INTEGERS:
+            return f"{total} = fill_{self.name}({_START[reduction]})"
+        limit = np.iinfo(carrier(kind))
+        start = {"sum": 0, "prod": 1, "max": limit.min, "min": limit.max}[reduction]
+        return f"{total} = fill_{self._suffix(kind)}({start})"
+
     def _around(self, dims, lines) -> list[str]:
         for d in reversed(dims):
             lines = [f"for i{d} in range({self.counts[d]}):", *indented(lines)]
         return lines
+
+
+def _cut(text: str, kind: str) -> str:
+    """An integer of a carrier, wrapped to a kind of fewer bits."""
+    return text if kind not in INTEGERS or kind == carrier(kind) else f"wrap_{kind}({text})"

@@ -13,7 +13,8 @@ import numpy as np
 from rnnkit.backends.cpu.codegen.stages import Stages
 from rnnkit.backends.cpu.codegen.tables import HEAD, MOVED, POINTERS, Source
 from rnnkit.backends.shared.text import indented
-from rnnkit.compiler.ir.operations import OPERATIONS
+from rnnkit.compiler.ir.kinds import INTEGERS
+from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS, OPERATIONS
 from rnnkit.compiler.ir.plan import AFTER, BLOCK, CALL, OF_CALL, PER_BLOCK, STEP, SparseProduct
 
 PRODUCT = '''"""The product of rows with a packed weight in {dtype}, shared by all programs."""
@@ -333,6 +334,7 @@ class SourceWriter(Stages):
             "rnnkit.backends.cpu.simd.bounds_check": words & {"allow", "refuse"},
             "rnnkit.backends.cpu.threads.shared_functions": words & _SHARED,
             "rnnkit.backends.cpu.simd.functions": words & _MATH,
+            "rnnkit.backends.cpu.simd.integers": words & _INTEGERS,
             "rnnkit.backends.cpu.kernels.matmul": words & {"call_matmul"},
             "rnnkit.backends.cpu.kernels.row_copy": words & {"clear_bytes", "copy_bytes"},
             "rnnkit.backends.cpu.simd.vector": vector,
@@ -359,4 +361,9 @@ _MEMORY = {"first", "load", "load_full", "splat", "fill", "load_strided", "load_
 _VECTOR = set(
     "stream drain store store_strided select to_mask reduce_add reduce_multiply reduce_maximum reduce_minimum".split()
 )
+_INTEGERS = {word for operation in INTEGER_OPERATIONS.values() for word in _words(operation.text) if "_" in word}
+_INTEGERS |= {"round_float32", "to_int32", "to_int64", *(f"wrap_{kind}" for kind in INTEGERS)}
+for _name in ("float32", "float64"):
+    _words_of = [f"{word}_{kind}_{_name}" for word in _MEMORY for kind in ("int32", "int64")]
+    _INTEGERS |= {f"from_integer_{_name}", *_words_of}
 _MATH = {word for operation in OPERATIONS.values() for word in _words(operation.text)} - _VECTOR - {"one", "zero"}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rnnkit.backends.cpu.simd.aligned import LINE
+from rnnkit.compiler.ir.graph import FAILED
 from rnnkit.compiler.ir.plan import (
     AFTER,
     BLOCK,
@@ -87,7 +88,8 @@ class Tables:
         self.pointers: list[Pointer] = []
         read = {p.operand for p in plan.products()}
         read |= {load.buffer for part in plan.parts() if isinstance(part, Loop) for load in part.loads}
-        self.streamed = {b for b in plan.buffers if b.kind == "residual" and b not in read}
+        # In whole vectors, for which all that is kept for a gradient has room.
+        self.streamed = {b for b in plan.buffers if b.kind == "residual" and b not in read and b.attr[1] != FAILED}
         self.rows_at: dict[Buffer, str] = {}
         self.common: dict[tuple, str] = {}
         self.tables: list[np.ndarray] = []
@@ -115,10 +117,10 @@ class Tables:
         step = self.scratch[STEP] + self.now + self.new
         output = self.line(self.output.size)
         self.row_bytes = {
-            "call": sum(self.line(b.size) for b in self.scratch[CALL]),
-            "block": sum(self.line(b.size) for s in PER_BLOCK for b in self.scratch[s]),
+            "call": sum(self.row_bytes_of(b) for b in self.scratch[CALL]),
+            "block": sum(self.row_bytes_of(b) for s in PER_BLOCK for b in self.scratch[s]),
             "x": self.line(self.x.size),
-            "step": sum(self.line(b.size) for b in step) + 3 * output,
+            "step": sum(self.row_bytes_of(b) for b in step) + 3 * output,
         }
         self.gaps = self.gap * (len(scratch) + len(self.now + self.new) + 2)
 
@@ -126,9 +128,13 @@ class Tables:
         """Address of each state, and bytes from row to row."""
         return [f"at_{b.name}, {self.row(b)}" for b in self.now]
 
-    def line(self, size) -> int:
+    def line(self, size, item: int = 0) -> int:
         """Bytes of a row of scratch memory: rows start at cache lines."""
-        return -(-size * self.item // LINE) * LINE
+        return -(-size * (item or self.item) // LINE) * LINE
+
+    def item_of(self, buffer: Buffer) -> int:
+        """Bytes of an element of a buffer."""
+        return self.item if buffer.elements == "float" else np.dtype(buffer.elements).itemsize
 
     def number(self, value: int) -> str:
         """The text of a number that is handed to the program."""
@@ -166,7 +172,7 @@ class Tables:
 
     def row_bytes_of(self, buffer: Buffer) -> int:
         """Bytes from row to row of a buffer that isn't the caller's array."""
-        return buffer.size * self.item if buffer.kind in OF_CALL else self.line(buffer.size)
+        return buffer.size * self.item if buffer.kind in OF_CALL else self.line(buffer.size, self.item_of(buffer))
 
     def step(self, buffer: Buffer, rows="rows", row="") -> str:
         """Bytes from step to step of a buffer, while a block is computed, by names for its rows and a row's bytes."""

@@ -242,10 +242,11 @@ class Builder:
     shl, ashr = _of_two("shl"), _of_two("ashr")
     fadd, fsub, fmul, fdiv, frem = map(_of_two, ("fadd", "fsub", "fmul", "fdiv", "frem"))
     zext, sext, trunc, bitcast, inttoptr = map(_to_type, ("zext", "sext", "trunc", "bitcast", "inttoptr"))
-    sitofp, uitofp, fptrunc, fpext = map(_to_type, ("sitofp", "uitofp", "fptrunc", "fpext"))
+    sitofp, uitofp, fptosi, fptrunc, fpext = map(_to_type, ("sitofp", "uitofp", "fptosi", "fptrunc", "fpext"))
 
     def neg(self, value) -> Register:
-        return self._binary("sub", ir.Constant(value.type, 0), value)
+        vector = isinstance(value.type, ir.VectorType)
+        return self._binary("sub", ir.Constant(value.type, [0] * value.type.count if vector else 0), value)
 
     def not_(self, value) -> Register:
         vector = isinstance(value.type, ir.VectorType)

@@ -25,10 +25,18 @@ class Float(Kind):
         self.size = size
 
 
-class Vector(Kind):
-    """`lanes` floats of one kind; ``<lanes x float>`` in LLVM."""
+class Integer(Kind):
+    """An integer of `size` bytes."""
 
-    def __init__(self, element: Float, lanes: int):
+    def __init__(self, size: int):
+        super().__init__(f"int{8 * size}", ir.IntType(8 * size))
+        self.size = size
+
+
+class Vector(Kind):
+    """`lanes` numbers of one kind; ``<lanes x float>`` in LLVM."""
+
+    def __init__(self, element: Float | Integer, lanes: int):
         super().__init__(f"vector({element} x {lanes})", ir.VectorType(element.llvm, lanes))
         self.element, self.lanes = element, lanes
 
@@ -42,7 +50,7 @@ class Mask(Kind):
 
 
 VOID = Kind("void", ir.VoidType())
-INT = Kind("int64", ir.IntType(64))
+INT, INT32 = Integer(8), Integer(4)
 BOOL = Kind("bool", ir.IntType(1))
 FLOAT32 = Float("float32", ir.FloatType(), 4)
 FLOAT64 = Float("float64", ir.DoubleType(), 8)
@@ -50,8 +58,8 @@ FLOATS = {kind.name: kind for kind in (FLOAT32, FLOAT64)}
 
 
 @cache
-def vector(element: Float, lanes: int) -> Vector:
-    """The kind of so many floats."""
+def vector(element: Float | Integer, lanes: int) -> Vector:
+    """The kind of so many numbers."""
     return Vector(element, lanes)
 
 
@@ -75,6 +83,8 @@ def cast(builder, value, given: Kind, wanted: Kind):
         return builder.zext(value, wanted.llvm)
     if given is INT and wanted is BOOL:
         return builder.icmp_signed("!=", value, INT.llvm(0))
+    if given is INT and wanted is INT32:
+        return builder.trunc(value, wanted.llvm)
     if isinstance(wanted, Float):
         if isinstance(given, Float):
             return (builder.fpext if wanted.size > given.size else builder.fptrunc)(value, wanted.llvm)

@@ -4,7 +4,7 @@ from llvmlite import ir
 
 from rnnkit.backends.cpu.simd.bounds_check import check, check_each, check_lanes
 from rnnkit.backends.cpu.simd.intrinsic import Emission, intrinsic, overloaded
-from rnnkit.backends.cpu.simd.kinds import FLOAT32, FLOAT64, INT, VOID, Float, Mask, Vector, vector
+from rnnkit.backends.cpu.simd.kinds import FLOAT32, FLOAT64, INT, VOID, Float, Integer, Mask, Vector, vector
 from rnnkit.backends.cpu.simd.registers import LANES, common, common_mask, convert, mask_of
 from rnnkit.backends.formulas import value as emitted
 from rnnkit.backends.formulas.value import Value, call_intrinsic, type_name
@@ -63,10 +63,10 @@ def _zeros(llvm_vector):
     return emitted.uniform(llvm_vector.element, llvm_vector.count, "zeroinitializer")
 
 
-def _define_memory(element: Float):
-    """What reads, makes and writes vectors of one kind of float."""
+def define_memory(element: Float | Integer, of: Float):
+    """What reads, makes and writes vectors of one kind of number, with as many lanes as those of a float have."""
     # Where RNNKIT_VECTOR names nothing known, that is told at the first use.
-    size, kind = element.size, vector(element, LANES.get(element.name, 1))
+    size, kind = element.size, vector(element, LANES.get(of.name, 1))
     lanes, mask_kind = kind.lanes, mask_of(kind)
 
     def first(builder, count):
@@ -149,7 +149,7 @@ def _define_memory(element: Float):
     to_vector_float32,
     load_scalar_float32,
     store_scalar_float32,
-) = _define_memory(FLOAT32)
+) = define_memory(FLOAT32, FLOAT32)
 (
     first_float64,
     load_float64,
@@ -161,7 +161,7 @@ def _define_memory(element: Float):
     to_vector_float64,
     load_scalar_float64,
     store_scalar_float64,
-) = _define_memory(FLOAT64)
+) = define_memory(FLOAT64, FLOAT64)
 
 
 @overloaded

@@ -6,7 +6,7 @@ import numpy as np
 
 from rnnkit.backends.cpu.simd import kinds
 from rnnkit.backends.cpu.simd.bounds_check import CHECKED
-from rnnkit.backends.cpu.simd.kinds import BOOL, FLOAT64, INT, Float, Kind, Mask, Vector
+from rnnkit.backends.cpu.simd.kinds import BOOL, FLOAT64, INT, Float, Integer, Kind, Mask, Vector
 from rnnkit.backends.formulas.value import Value, broadcast
 from rnnkit.backends.shared.processor import FEATURES_PRESENT, NAME
 
@@ -61,6 +61,12 @@ def common_mask(*given: Kind) -> Kind | None:
     if not all(isinstance(kind, Mask) or kind is BOOL for kind in given) or len(masks) > 1:
         return None
     return masks.pop() if masks else BOOL
+
+
+def common_bits(*given: Kind) -> Kind | None:
+    """The Mask, the bool or the Vector of integers in which arguments are computed together, None if there is none."""
+    integers = any(isinstance(kind, Vector) and isinstance(kind.element, Integer) for kind in given)
+    return common(*given) if integers else common_mask(*given)
 
 
 def mask_of(kind: Kind) -> Kind:

@@ -42,6 +42,7 @@ from rnnkit.backends.cpu.simd.registers import (  # noqa: F401
     LANES,
     REGISTERS,
     common,
+    common_bits,
     common_mask,
     convert,
     mask_of,
@@ -135,7 +136,7 @@ _ARITHMETIC: tuple[Callable, ...] = (operator.add, operator.sub, operator.mul, o
 _COMPARISONS = (operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne)
 _LOGICAL: tuple[Callable, ...] = (operator.and_, operator.or_, operator.xor, operator.invert)
 _KINDS: dict[Callable, tuple[Callable, Callable]] = dict.fromkeys(_ARITHMETIC, (common, itself))
-_KINDS |= dict.fromkeys(_COMPARISONS, (common, mask_of)) | dict.fromkeys(_LOGICAL, (common_mask, itself))
+_KINDS |= dict.fromkeys(_COMPARISONS, (common, mask_of)) | dict.fromkeys(_LOGICAL, (common_bits, itself))
 
 
 def arithmetic(symbol: Callable, *given: Kind) -> Emission | None:

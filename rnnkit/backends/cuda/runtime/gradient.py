@@ -18,6 +18,7 @@ from rnnkit.backends.cuda.memory.array import DeviceArray, copy, download, empty
 from rnnkit.backends.cuda.runtime.program import CudaProgram
 from rnnkit.backends.cuda.runtime.weight_sums import CudaSums
 from rnnkit.backends.shared.call import Gradient, Record, Result
+from rnnkit.backends.shared.failures import StepFailed
 from rnnkit.backends.shared.segments import segments
 from rnnkit.compiler.ir.plan import state_of, written
 
@@ -100,7 +101,10 @@ class CudaBackward:
     def vjp(self, record: Record, checkpoint=None, truncate=None) -> Result:
         """The results of a call, with `pull`."""
         run = _Run(self, record, checkpoint, truncate)
-        return replace(run.result(), pull=run.pull)
+        try:
+            return replace(run.result(), pull=run.pull)
+        except StepFailed as error:
+            raise error.at(error.row, run.steps - 1 - error.step if run.reverse else error.step) from None
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
         """What is computed, in words; or both programs' graphs and plans, the kernels that ran, or all of them."""
@@ -197,7 +201,10 @@ class _Run:
         for start, after in self.segments:
             self.starts[start] = states
             part = replace(record, place=outputs).part(start, after, states)
-            result = plain.run(part, held=last)
+            try:
+                result = plain.run(part, held=last)
+            except StepFailed as error:
+                raise error.at(error.row, start + error.step) from None
             states, last = result.states, result.last
         return Result(outputs, last, states)
 

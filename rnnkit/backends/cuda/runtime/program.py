@@ -16,6 +16,7 @@ from rnnkit.backends.cuda.runtime.launch import Function
 from rnnkit.backends.cuda.runtime.packing import gates_in_turn, pack, pack_sparse
 from rnnkit.backends.formulas.table import FORMULAS
 from rnnkit.backends.shared.call import GradientExecutor, Record, Result
+from rnnkit.backends.shared.failures import checked
 from rnnkit.backends.shared.prepack import Layout
 from rnnkit.compiler.ir.plan import (
     AFTER,
@@ -188,8 +189,19 @@ class CudaProgram:
         """The results of one call, on the GPU if x is, else on the host.
 
         Masked steps at the start show what is `held`, or zeros.
+
+        Raises
+        ------
+        StepFailed
+            If a row fails at a step, see `rnnkit.backends.shared.failures`.
         """
-        return _Call(self, record).result(held)
+        if not self.plan.messages:
+            return _Call(self, record).result(held)
+
+        def codes(shape):
+            return zeros(shape, self.dtype, record.stream)
+
+        return checked(lambda one: _Call(self, one).result(held), record, self.plan.messages, codes)
 
     def _shared_words(self) -> str:
         """How the time loop of the last call was shared."""

@@ -1,0 +1,63 @@
+"""What a compiled step found wrong with a row: codes that it leaves of every step, told by Python after the call.
+
+A step that checks something keeps a number of every row and step, `rnnkit.compiler.ir.graph.FAILED`: 0, or from 1 on
+the place of what was wrong in the program's table of messages. It goes on in any case and never reads what isn't there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from rnnkit.backends.shared.call import Record, Result
+from rnnkit.compiler.ir.graph import FAILED
+from rnnkit.compiler.ir.plan import written
+from rnnkit.recording import unrepeatable
+
+
+class StepFailed(IndexError):
+    """A step can't go on with a row: which row, at which step, counted in processing order, and why."""
+
+    def __init__(self, row: int, step: int, message: str):
+        self.row, self.step, self.message = row, step, message
+        super().__init__(f"row {row} fails at step {step}: {message}")
+
+    def at(self, row: int, step: int) -> StepFailed:
+        """The same where row and step are numbered otherwise."""
+        return StepFailed(row, step, self.message)
+
+
+def _on_host(array) -> np.ndarray:
+    return array if isinstance(array, np.ndarray) else array.copy_to_host()
+
+
+def checked(run: Callable[[Record], Result], record: Record, messages: tuple[str, ...], make: Callable) -> Result:
+    """The result of a call, unless a row fails at a step that is used; `make` gives memory of a shape for its codes.
+
+    Raises
+    ------
+    StepFailed
+        For the first step at which a row fails, and of it the first row; with the place of the step in the call's x.
+    """
+    unrepeatable("its steps are checked")
+    name, steps = written(FAILED), record.x.shape[1]
+    codes = record.placed.get(name)
+    if codes is None:
+        codes = make((len(record.x), steps, 1))
+    # Rows stand as they are: the codes are in the order of the call's.
+    part = replace(record, placed={**record.placed, name: codes}, arranged=True)
+    result = run(part)
+    record.place, record.abandoned = part.place, part.abandoned
+    codes, mask = _on_host(codes)[:, :, 0], record.mask
+    failed = codes != 0
+    if mask is not None:
+        mask = _on_host(mask).astype(bool)
+        failed &= mask[:, ::-1] if record.reverse else mask
+    if failed.any():
+        step = int(failed.any(axis=0).argmax())
+        row = int(failed[:, step].argmax())
+        message = messages[int(codes[row, step]) - 1]
+        raise StepFailed(row, steps - 1 - step if record.reverse else step, message)
+    return result
