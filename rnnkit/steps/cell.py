@@ -20,10 +20,13 @@ from rnnkit.hints import Array, Shape
 from rnnkit.initializers import drawn
 from rnnkit.initializers import initializer as find_initializer
 from rnnkit.serialization.registry import Configurable
+from rnnkit.steps.rows import advance_rows
 from rnnkit.steps.shapes import numbers_of
 from rnnkit.steps.states import StateSpec
 from rnnkit.steps.weight_options import PLAIN, WeightOptions
 from rnnkit.stored_weights import all_expanded
+
+LOOP_LIMIT = 10**6  # rounds of a loop in a step of one row
 
 _building: contextvars.ContextVar = contextvars.ContextVar("rnnkit_building")
 
@@ -69,7 +72,8 @@ class Cell(Configurable):
     A subclass sets ``state_size`` (an integer for one state ``(B, n)``, or a list with a size or a tuple of sizes per
     state) and defines ``call(inputs, states)`` returning ``(output, new_states)``; ``call`` may also name
     ``constants``, ``training`` and ``draws``. It may define ``vjp(inputs, states, d_output, d_states)`` returning
-    ``(d_x, d_states, d_weights)``, which gradients go by then, see `cell`. A layer is the loop::
+    ``(d_x, d_states, d_weights)``, which gradients go by then, see `cell`. With ``per_row = True`` its ``call`` sees
+    one row, see `cell`, too. A layer is the loop::
 
         for t in range(T):
             output, states = cell.call(x[:, t], states)
@@ -91,6 +95,8 @@ class Cell(Configurable):
     """
 
     built: bool = False
+    per_row: bool = False
+    loop_limit: int = LOOP_LIMIT
     call: Callable[..., Any]
 
     def __init__(self, *, name: str | None = None):
@@ -302,12 +308,15 @@ class Cell(Configurable):
         }
 
     def _advance(self, x, states, constants, training, draws):
-        """One step, normalized: flat states in, ``(output, flat states)`` out."""
+        """One step of a batch, normalized: flat states in, ``(output, flat states)`` out."""
+        if self.per_row:
+            return advance_rows(self._advance_one, x, states, constants, training, draws)
+        return self._advance_one(x, states, constants, training, draws)
+
+    def _advance_one(self, x, states, constants, training, draws, read=None):
         given = {"constants": constants, "training": training, "draws": Values(draws)}
-        output, new = split_step_result(
-            self.call(x, states, **{k: v for k, v in given.items() if self._takes(k)}), self
-        )
-        return output, new
+        call = self.call if read is None else read(self.call, self.loop_limit)
+        return split_step_result(call(x, states, **{k: v for k, v in given.items() if self._takes(k)}), self)
 
     def _content(self) -> Hashable:
         """What tells it from others of its class, where that is all that its step depends on; None if it isn't known.
@@ -502,6 +511,8 @@ class AdaptedCell(Cell):
     def __init__(self, cell):
         super().__init__(name=getattr(cell, "name", None) or type(cell).__name__)
         self.adapted = cell
+        self.per_row = bool(getattr(cell, "per_row", False))
+        self.loop_limit = getattr(cell, "loop_limit", LOOP_LIMIT)
         self.call = cell.call
         if callable(getattr(cell, "vjp", None)):
             self.vjp = cell.vjp

@@ -14,9 +14,9 @@ from rnnkit.arguments import positive_integer, real_number, whole
 from rnnkit.arrays import real
 from rnnkit.hints import Array, Config, CustomObjects, Shape
 from rnnkit.serialization.configuration import from_json, to_json
-from rnnkit.steps.cell import Cell, Values, check_density, complete_pull, split_step_result
+from rnnkit.steps.cell import LOOP_LIMIT, Cell, Values, check_density, complete_pull, split_step_result
 from rnnkit.steps.shapes import names_in, numbers_of
-from rnnkit.steps.states import StateSpec
+from rnnkit.steps.states import StateSpec, named_states
 from rnnkit.steps.weight_options import WeightOptions
 
 _OPTIONAL = ("constants", "training", "draws")
@@ -127,7 +127,7 @@ class DeclaredCell(Cell):
         self.keywords: dict[str, Any] = dict(bound.arguments)
         for size in self.spec.size_names:
             self.keywords[size] = positive_integer(self.keywords[size], size)
-        hidden = {"step", "vjp", "spec", "state_size", "weights", "built", "name", "keywords"}
+        hidden = {"step", "vjp", "spec", "per_row", "loop_limit", "state_size", "weights", "built", "name", "keywords"}
         for key, value in self.keywords.items():
             if key not in hidden:
                 setattr(self, key, value)
@@ -233,18 +233,12 @@ class DeclaredCell(Cell):
             name: (draw, numbers_of(draw.shape, self.keywords, feature_shape)) for name, draw in self.spec.draws.items()
         }
 
-    def _advance(self, x, states, constants, training, draws):
+    def _advance_one(self, x, states, constants, training, draws, read=None):
         given = {"constants": constants, "training": training, "draws": Values(draws)}
         optional = {name: given[name] for name in self.spec.optional}
         positional = (Values(self.__dict__.get("_weights", {})),) if self.spec.takes_weights else ()
-        try:
-            result = type(self).step(x, states, *positional, **optional, **self.hyperparameters)
-        except AttributeError as error:
-            if error.obj is not states:
-                raise
-            names = ", ".join(self.spec.states) + "," * (len(self.spec.states) == 1)
-            told = f"the states are a tuple, without names: expected `({names}) = states`, got states.{error.name}"
-            raise AttributeError(told).with_traceback(error.__traceback__) from None
+        step = type(self).step if read is None else read(type(self).step, self.loop_limit)
+        result = step(x, self.spec.named(*states), *positional, **optional, **self.hyperparameters)
         return split_step_result(result, self)
 
     def _pull(self, x, states, constants, training, draws, d_output, d_states):
@@ -252,17 +246,27 @@ class DeclaredCell(Cell):
         given |= self.hyperparameters
         weights = (Values(self.__dict__.get("_weights", {})),) if self.spec.takes_weights else ()
         named = {name: given[name] for name in self.spec.vjp_names}
-        result = type(self).vjp(x, states, *weights, d_output, d_states, **named)  # type: ignore[attr-defined]
+        result = type(self).vjp(x, self.spec.named(*states), *weights, d_output, d_states, **named)  # type: ignore[attr-defined]
         return complete_pull(result, self, x, states, constants)
 
 
-def cell(states: Array = None, weights: Any = None, initial: Array = None, draws: Any = None, vjp: Any = None) -> Any:
+def cell(
+    states: Array = None,
+    weights: Any = None,
+    initial: Array = None,
+    draws: Any = None,
+    vjp: Any = None,
+    *,
+    per_row: bool = False,
+    loop_limit: int = LOOP_LIMIT,
+) -> Any:
     """Declare a cell: a step function in NumPy, and what its states and weights are.
 
     Parameters
     ----------
     states : dict of str to size or tuple of sizes
-        Name to shape of each state without the batch axis, in the order of the step's ``states``.
+        Name to shape of each state without the batch axis, in the order of the step's ``states``, which is a named
+        tuple: ``states.h``. The shape ``()`` is a number for each row.
     weights : dict of str to Weight, optional
     initial : dict of str to number or function, optional
         A start other than zero: a number, or ``batch_size -> array (B, *shape)``.
@@ -275,6 +279,11 @@ def cell(states: Array = None, weights: Any = None, initial: Array = None, draws
         of what the step returned. ``d_weights`` is a dict by name, summed over rows. None, or a name left out, stands
         for zeros. With constants, ``d_constants`` is a fourth. It runs in a Python loop, see the
         guide "Gradients".
+    per_row : bool
+        Whether the step sees one row, without a batch axis: ``x`` is ``(features,)``, a state of shape ``()`` is a
+        number, as may be the output, and ``if`` and ``while`` decide by the row's values.
+    loop_limit : int
+        How many rounds a loop in such a step may have: more are an error.
 
     Returns
     -------
@@ -335,9 +344,11 @@ def cell(states: Array = None, weights: Any = None, initial: Array = None, draws
             optional=tuple(optional),
             takes_weights=positional == 3,
             vjp_names=() if vjp is None else _read_vjp(vjp, step, positional, optional, hyperparameters),
+            named=named_states(states),
             signature=inspect.Signature(parameters),
         )
         attributes = {"step": staticmethod(step), "spec": spec, "__doc__": step.__doc__, "__module__": step.__module__}
+        attributes |= {"per_row": per_row, "loop_limit": positive_integer(loop_limit, "loop_limit")}
         if vjp is not None:
             attributes["vjp"] = staticmethod(vjp)
         made = type(step.__name__, (DeclaredCell,), attributes)

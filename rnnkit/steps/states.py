@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numbers
+from collections import namedtuple
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -16,10 +18,21 @@ def _is_size(value) -> bool:
 
 
 def _shape(size, least: int) -> tuple[int, ...]:
-    sizes = (size,) if _is_size(size) else size
-    if not isinstance(sizes, (tuple, list)) or not sizes or not all(_is_size(n) and n >= least for n in sizes):
+    sizes = (size,) if _is_size(size) else size  # () is that of a number
+    if not isinstance(sizes, (tuple, list)) or not all(_is_size(n) and n >= least for n in sizes):
         raise ValueError(f"expected a state size (a positive integer, or a tuple of them), got {size!r}")
     return tuple(int(n) for n in sizes)
+
+
+def named_states(names: Iterable[str]) -> type:
+    """What a step gets as its states: a tuple with names; another name is an error with those that there are."""
+    made = namedtuple("States", names, rename=True)  # type: ignore[misc]
+
+    def missing(states, name):
+        raise AttributeError(f"no state named {name!r} here; there are: {', '.join(names)}")
+
+    made.__getattr__ = missing  # type: ignore[attr-defined]
+    return made
 
 
 class StateSpec:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +16,8 @@ from rnnkit.steps.cell import Cell, call_initial, cell_name, returned_wrong
 from rnnkit.steps.nesting import Nesting, is_shape, leaves_of
 from rnnkit.stored_weights import all_expanded
 
+READING: dict[str, Callable] = {}  # the output's shape of a step that is read: the execution registers it
+
 
 class Step:
     """A built cell as everything below it sees it: flat tuples of states, weights by name, checked returns.
@@ -26,6 +28,9 @@ class Step:
     def __init__(self, cell: Cell, feature_shape):
         self.cell = cell
         self.name = cell_name(cell)
+        self.per_row = any(one.per_row for _, one in leaves(cell))  # whether a cell's step sees one row
+        if cell.per_row and cell._has_vjp():
+            raise ValueError(f"expected {self.name!r} without a vjp of its own, since its step is of one row")
         self.inputs = feature_shape if isinstance(feature_shape, Nesting) else None
         self.outputs: Nesting | None = None  # how the step's output is nested, once it ran
         self.feature_shape = (self.inputs.size,) if self.inputs else tuple(feature_shape)
@@ -167,21 +172,45 @@ class Step:
         """Names of the draws that the step looks at, for this ``training``."""
         return self._probe(constants, training)[1]
 
+    def _read_shape(self, draws, constant_shapes, training):
+        """As `_run_shape`, of a step that may refuse zeros, or go round for ever."""
+        symbols = Recorder({})
+
+        def look(given):
+            symbols.update(given)
+            return symbols
+
+        weights, read = all_expanded(self.cell._all_weights()), READING["output_shape"]
+        try:
+            shape = read(self, weights, constant_shapes, training, look)
+            draws.seen = symbols.seen
+        except Exception as error:
+            try:
+                return self._run_shape(draws, constant_shapes, training)
+            except Exception:
+                told = " ".join([str(error), *(f"({note})" for note in getattr(error, "__notes__", []) if note)])
+                raise ValueError(f"{self.name!r} can't be read, as a step of one row has to be: {told}") from None
+        return (1, *shape)
+
+    def _run_shape(self, draws, constant_shapes, training):
+        """The shape that the output of one row of zeros has."""
+        with np.errstate(all="ignore"):
+            output, _ = self(
+                np.zeros((1, *self.feature_shape)),
+                tuple(np.asarray(s) for s in self.initial_states(1, np.float64)),
+                all_expanded(self.cell._all_weights()),
+                tuple(np.zeros((1, *shape)) for shape in constant_shapes),
+                draws,
+                training,
+            )
+        return np.shape(output)
+
     @tracebacks.door
     def _probe(self, constants, training):
         key = (tuple(c.shape[1:] for c in constants), training)
         if key not in self._probes:
             draws = Recorder({name: np.ones((1, *shape)) for name, shape in self.draws.items()})
-            with np.errstate(all="ignore"):
-                output, _ = self(
-                    np.zeros((1, *self.feature_shape)),
-                    tuple(np.asarray(s) for s in self.initial_states(1, np.float64)),
-                    all_expanded(self.cell._all_weights()),
-                    tuple(np.zeros((1, *c.shape[1:])) for c in constants),
-                    draws,
-                    training,
-                )
-            shape = np.shape(output)
+            shape = (self._read_shape if self.per_row else self._run_shape)(draws, key[0], training)
             if not shape or shape[0] != 1:
                 what = f"expected the output of {self.name!r} of shape (batch, …), one row per row of x; got {shape}"
                 raise returned_wrong(self.cell, what)

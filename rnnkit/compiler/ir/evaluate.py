@@ -13,6 +13,10 @@ from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS, REDUCTIONS
 from rnnkit.recording import computed, constant, copied, repeated, unwatched, viewed
 
 
+class LongLoop(RuntimeError):
+    """A loop goes round more often than it is worth to follow."""
+
+
 def evaluate(nodes, inputs, dtype) -> dict[int, np.ndarray]:
     """Values of nodes, and of all under them, in NumPy.
 
@@ -42,37 +46,122 @@ class Evaluation:
     ----------
     nodes, dtype
         As of `evaluate`.
+    within : tuple, optional
+        The loop whose body this is; what doesn't depend on it is given.
+    rounds : int, optional
+        Of a loop at most: more raise `LongLoop`.
     """
 
-    def __init__(self, nodes, dtype):
+    def __init__(self, nodes, dtype, within=None, rounds=None):
         self._literals: dict[int, np.ndarray] = {}
         self._given: list[tuple[int, tuple]] = []
         self._steps: list[tuple[int, Callable[..., np.ndarray], list[int]]] = []
+        loops: dict[int, _Rounds] = {}
         seen: set[int] = set()
+        self.outside: list = []
         stack = list(nodes)
         while stack:
             node = stack[-1]
-            if missing := [a for a in node.args if a.id not in seen]:
+            if within is not None and within not in node.depends:
+                stack.pop()
+                if node.id not in seen:
+                    seen.add(node.id)
+                    self.outside.append(node)
+                continue
+            if node.op == "loop" and node.id not in loops:
+                loops[node.id] = _Rounds(node, dtype, rounds)
+            args = loops[node.id].args if node.op == "loop" else node.args
+            if missing := [a for a in args if a.id not in seen]:
                 stack.extend(missing)
                 continue
             stack.pop()
             if node.id not in seen:
                 seen.add(node.id)
-                if node.op in INPUTS:
+                if node.op in (*INPUTS, "carried", "round", "taped"):
                     self._given.append((node.id, (node.op, node.attr)))
                 elif node.op == "literal":
-                    self._literals[node.id] = np.asarray(node.attr, kinds.dtype_of(node.kind, dtype))
+                    with np.errstate(over="ignore"):  # in float32, 1e300 is infinity
+                        self._literals[node.id] = np.asarray(node.attr, kinds.dtype_of(node.kind, dtype))
+                elif node.op == "loop":
+                    self._steps.append((node.id, loops[node.id], [a.id for a in args]))
                 else:
-                    self._steps.append((node.id, _function(node, dtype), [a.id for a in node.args]))
+                    self._steps.append((node.id, _function(node, dtype), [a.id for a in args]))
 
-    def __call__(self, inputs) -> dict[int, np.ndarray]:
-        """The values of all nodes, by id."""
+    def __call__(self, inputs, outside=()) -> dict[int, np.ndarray]:
+        """The values of all nodes, by id; in the body of a loop those of `outside` are given."""
         values = {number: constant(literal) for number, literal in self._literals.items()}
+        values.update(zip([node.id for node in self.outside], outside, strict=True))
         for number, key in self._given:
             values[number] = inputs[key]
         for number, function, arguments in self._steps:
             values[number] = function(*[values[a] for a in arguments])
         return values
+
+
+class _Rounds:
+    """A loop node: called with its initial values and what its body reads from outside, gives the carried values.
+
+    Attributes
+    ----------
+    args : list of Node
+    """
+
+    def __init__(self, node, dtype, most):
+        self.loop, count, self.most = node.attr, node.attr.count, most
+        self.initials, self.go, self.nexts = node.args[:count], node.args[count], node.args[count + 1 :]
+        inside = self.nexts if self.loop.reverse else [self.go, *self.nexts]
+        self.body = Evaluation(inside, dtype, ("loop", self.loop.id), most)
+        forward = [self.go] if self.loop.reverse else []
+        self.args, self.dtype = [*self.initials, *forward, *self.body.outside], dtype
+
+    def __call__(self, *given):
+        """Rounds until no row wants another; a row that doesn't keeps what it carries."""
+        batched = [a.shape[0] for a, node in zip(given, self.args, strict=True) if node.batched]
+        rows = batched[0] if batched else 1
+
+        def whole(array, node):
+            array = np.broadcast_to(array if node.batched else np.asarray(array)[None], (rows, *node.shape))
+            return array.astype(kinds.dtype_of(node.kind, self.dtype))
+
+        carried = [whole(a, node) for a, node in zip(given, self.initials, strict=False)]
+        outside, k = given[len(self.initials) :], 0
+        if self.loop.reverse:
+            return self._back(carried, *outside, whole=whole)
+        carried = _Carried(carried)
+        while True:
+            inputs = {("carried", (self.loop.id, i)): array for i, array in enumerate(carried)}
+            values = self.body(inputs | {("round", self.loop.id): np.full(rows, k)}, outside)
+            go = whole(values[self.go.id], self.go)
+            if not go.any():
+                return carried
+            if k == self.most:
+                raise LongLoop(self.loop.line)
+            carried.tape.append((go, list(carried)))
+            self._go_on(carried, go, values, whole)
+            k += 1
+
+    def _back(self, carried, forward, *outside, whole):
+        """The rounds of another loop from the last to the first."""
+        for k, (go, taped) in reversed(list(enumerate(forward.tape))):
+            inputs = {("carried", (self.loop.id, i)): array for i, array in enumerate(carried)}
+            inputs |= {("taped", (self.loop.id, i)): array for i, array in enumerate(taped)}
+            values = self.body(inputs | {("round", self.loop.id): np.full(len(go), k)}, outside)
+            self._go_on(carried, go, values, whole)
+        return carried
+
+    def _go_on(self, carried, go, values, whole) -> None:
+        """The carried values behind a round, of the rows that it was a round of."""
+        for i, node in enumerate(self.nexts):
+            going = go.reshape(len(go), *(1,) * len(node.shape))
+            carried[i] = np.where(going, whole(values[node.id], node), carried[i])
+
+
+class _Carried(list):
+    """What a loop carries at its end, with a ``tape`` of all rounds: which rows went on, and with what."""
+
+    def __init__(self, arrays):
+        super().__init__(arrays)
+        self.tape: list[tuple[np.ndarray, list[np.ndarray]]] = []
 
 
 def only_moves(nodes) -> bool:
@@ -122,6 +211,10 @@ def _of_arrays(node, lead, dtype) -> Callable[..., np.ndarray]:
         return lambda *args: np.einsum(attr, *args, optimize=True)
     if node.op == "inverse":
         return np.linalg.inv
+    if node.op == "result":
+        return lambda carried: carried[attr]
+    if node.op in ("take", "put"):
+        return lambda *args: _at_places(args, node)
     return lambda *args: np.asarray(attr(*args), dtype)
 
 
@@ -153,6 +246,19 @@ def _pointwise(node, dtype):
         return function(*given)
 
     return aligned
+
+
+def _at_places(args, node):
+    """``take`` and ``put``."""
+    given = [a if one.batched else np.asarray(a)[None] for a, one in zip(args, node.args, strict=True)]
+    rows = max(len(a) for a in given) if all(len(a) for a in given) else 0
+    array, index, *value = (np.broadcast_to(a, (rows, *a.shape[1:])) for a in given)
+    places = np.arange(rows), index.astype(np.int64)
+    if node.op == "put":
+        array = array.copy()
+        array[places] = value[0]
+        return array if node.batched else array[0]
+    return array[places] if node.batched else array[places][0]
 
 
 def _with_rows(args, node) -> list:

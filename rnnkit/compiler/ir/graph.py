@@ -19,6 +19,8 @@ from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS, OPERATIONS, POINTW
 # The batched inputs, and what stands for each in `Node.depends`: sequences come step by step, as x does.
 BATCHED = {"x": "x", "sequence": "x", "residual": "x", "state": "state", "constant": "constant", "draw": "draw"}
 INPUTS = (*BATCHED, "weight")
+# What only a program with rows as lanes knows: loops inside a step, and computed places.
+BY_ROW = ("loop", "carried", "round", "taped", "result", "take", "put")
 FAILED = ("status", "failed")  # the name of the value that says what a row has failed by at a step, by its code
 
 
@@ -69,6 +71,29 @@ class View:
         return self.apply(np.arange(int(np.prod(shape))).reshape(shape), 0)
 
 
+@dataclass(frozen=True)
+class Loop:
+    """What a ``loop`` node is: for each row by itself::
+
+        k, carried = 0, initials
+        while go(carried, k):
+            carried, k = nexts(carried, k), k + 1
+
+    Its operands are ``(*initials, go, *nexts)``. Its body is what depends on ``("loop", id)``, as the leaves
+    ``carried`` with ``attr`` ``(id, i)`` and ``round``, which is k, with ``attr`` id. A ``result`` of it is a carried
+    value at the end.
+
+    A ``reverse`` loop goes back through the rounds of another, which stands in the place of ``go``: the last round
+    comes first, ``round`` is its number, and a leaf ``taped`` is what that loop carried at its beginning.
+    """
+
+    id: int
+    count: int  # of carried values
+    limit: int  # more rounds are an error
+    line: str  # file, line and text
+    reverse: bool = False
+
+
 @dataclass(eq=False, slots=True)
 class Node:
     """One value of a graph.
@@ -79,7 +104,8 @@ class Node:
         A pointwise operation, a reduction, or one of the inputs (a ``sequence`` is another one beside x, a ``kept`` one
         was written by an earlier program), ``literal``, ``view``, ``concatenate``, ``product``
         (batched features ``(…, K)`` times a weight ``(K, N)``; ``attr`` is "sparse" or None), ``einsum``, ``inverse``
-        and ``function`` (of weights alone, any of NumPy's).
+        and ``function`` (of weights alone, any of NumPy's). In steps of one row also ``take`` (of an array the element
+        at a place along its first axis), ``put`` (an array with another element there), and those of a `Loop`.
     shape : tuple of int
         Without the batch axis.
     kind : str
@@ -87,7 +113,7 @@ class Node:
     attr : what the operation takes beside its operands
         The input's name, the literal's array, the `View`, the axis or axes, the subscripts.
     depends : frozenset of str
-        Which of the batched inputs stand under it.
+        Which of the batched inputs stand under it, and which loops it is in.
     """
 
     id: int
@@ -96,7 +122,7 @@ class Node:
     shape: tuple[int, ...]
     kind: str = "float"
     attr: Any = None
-    depends: frozenset[str] = frozenset()
+    depends: frozenset[Any] = frozenset()
     line: str = ""
 
     @property
@@ -148,6 +174,8 @@ class Graph:
     checks: list[tuple[Node, str]] = field(default_factory=list)
     messages: tuple[str, ...] = ()
     whole: bool = False  # read for NumPy alone, where two batches are multiplied as matrices
+    read: Any = None  # while a step of one row is read: its `rnnkit.compiler.tracing.control_flow.Reader`
+    moved: dict[int, tuple] | None = None  # meanwhile: arrays written to, and what they held at first
     _known: dict[tuple, Node] = field(default_factory=dict)
 
     def add(self, op, args=(), shape=(), attr=None, kind="float", key=None) -> Node:
@@ -156,8 +184,7 @@ class Graph:
         node = self._known.get(key)
         if node is None:
             depends = frozenset().union(*(a.depends for a in args))
-            if op in BATCHED:
-                depends = frozenset((BATCHED[op],))
+            depends = depends_of(op, attr, depends)
             node = Node(len(self.nodes), op, tuple(args), tuple(map(int, shape)), kind, attr, depends, self.locate())
             self.nodes.append(node)
             self._known[key] = node
@@ -285,6 +312,14 @@ class Graph:
         shape[axis] = sum(node.shape[axis] for node in nodes)
         return self.add("concatenate", nodes, shape, axis, nodes[0].kind)
 
+    def take(self, array, index) -> Node:
+        """The element of an array at a place along its first axis, each row's own; the place has to be there."""
+        return self.add("take", (array, index), array.shape[1:], kind=array.kind)
+
+    def put(self, array, index, value) -> Node:
+        """An array with another element at such a place."""
+        return self.add("put", (array, index, self.cast(value, array.kind)), array.shape, kind=array.kind)
+
     def product(self, a, weight) -> Node:
         """``a (…, K) @ weight (K, N)``."""
         a, weight = self.as_float(a), self.as_float(weight)
@@ -311,7 +346,11 @@ class Graph:
         """Keep of every step the code of the first check that a row fails, from 1 on, or 0: see `FAILED`."""
         code = self.literal(0.0)
         for i, (node, _) in reversed(list(enumerate(self.checks))):
-            fails = self.reduce("max", self.as_float(node), range(len(node.shape)))
+            fails = (
+                self.reshape(node, ())
+                if node.size == 1
+                else self.reduce("max", self.as_float(node), range(len(node.shape)))
+            )
             code = self.pointwise("where", self.as_bool(fails), self.literal(i + 1.0), code)
         if self.checks:
             self.residuals[FAILED] = self.reshape(code, (1,))
@@ -339,6 +378,22 @@ class Graph:
         copied.checks = list(self.checks)
         copied.locate = str
         return copied
+
+
+def loops_of(node: Node) -> frozenset:
+    """The loops that a node is in."""
+    return frozenset(one for one in node.depends if isinstance(one, tuple))
+
+
+def depends_of(op, attr, under: frozenset) -> frozenset:
+    """What a node depends on, of what its operands do."""
+    if op in BATCHED:
+        return frozenset((BATCHED[op],))
+    if op in ("carried", "round", "taped"):
+        return frozenset((("loop", attr if op == "round" else attr[0]),))
+    if op == "loop":
+        return (under - {("loop", attr.id)}) | {"state"}  # how often a row goes round is its own
+    return under
 
 
 def _is_small(node) -> bool:

@@ -9,6 +9,7 @@ reductions, operands of products, outputs and states, and expensive values that 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -215,6 +216,185 @@ class Plan:
         return [part for part in self.parts() if isinstance(part, Product)]
 
 
+@dataclass(eq=False)
+class Element:
+    """A line of a plan by rows: one number of every row, or one that all rows have in common."""
+
+    name: str
+    buffer: Buffer
+    index: int
+    kind: str = "float"
+
+
+@dataclass(eq=False)
+class Slot:
+    """Scratch memory for the elements of an array of each row, so that they can be found by a computed place."""
+
+    name: str
+    size: int
+    kind: str = "float"
+
+
+@dataclass(eq=False)
+class Fill:
+    """A line of a plan by rows: all elements of a slot are written."""
+
+    slot: Slot
+    names: tuple[str, ...]
+    section: int = STEP
+
+
+@dataclass(eq=False)
+class Look:
+    """A line of a plan by rows: element ``offset + stride * index`` of a slot, or of a buffer of weights."""
+
+    name: str
+    place: Slot | Buffer
+    offset: int
+    stride: int = 0
+    index: str = ""
+    kind: str = "float"
+
+
+@dataclass(eq=False)
+class Put:
+    """A line of a plan by rows: such an element of a slot is written; in a loop, of the rows that go on."""
+
+    slot: Slot
+    offset: int
+    stride: int
+    index: str
+    value: str
+    section: int = STEP
+
+
+@dataclass(eq=False)
+class Carried:
+    """A value of a loop: what it is at first, and behind a round."""
+
+    name: str
+    initial: str
+    next: str = ""
+    kind: str = "float"
+
+
+@dataclass(eq=False)
+class Tape:
+    """What a loop carried at the beginning of each round, for the loop that goes back."""
+
+    slot: Slot
+    size: int
+    source: tuple[str, ...] | Slot
+
+
+@dataclass(eq=False)
+class RowLoop:
+    """Lines that are repeated while a row wants it: a line of a plan by rows.
+
+    Attributes
+    ----------
+    name : str
+        Of the number of rounds so far.
+    carried : list of Carried
+    lines : list
+    first : int
+        How many of the lines ``go`` needs.
+    go : str
+    limit, code : int
+        Rows that want more rounds fail by this code.
+    tapes : list of Tape
+    going : Slot or None
+        Where it says of each round which rows went on, if there are tapes and it isn't all of them.
+    back : RowLoop or None
+        The loop whose rounds it undoes; then it has no condition of its own.
+    """
+
+    name: str
+    carried: list[Carried]
+    lines: list[RowLine]
+    first: int
+    go: str
+    limit: int
+    code: int
+    tapes: list[Tape] = field(default_factory=list)
+    going: Slot | None = None
+    back: RowLoop | None = None
+
+
+RowLine = Element | Number | Pointwise | Fill | Look | Put | RowLoop
+
+
+@dataclass(eq=False)
+class RowPlan(Plan):
+    """A plan of few numbers, in which rows are the lanes of vectors and each number is a line of its own.
+
+    Attributes
+    ----------
+    lines : list of RowLine
+        In order; what has a name has a section.
+    sections : dict of str to int
+        By the lines' names.
+    resident : dict of int to Slot
+        States that stand in memory from step to step.
+    uniform : set of str
+        Integers and conditions that are the same in all rows at each time.
+    slots : list of Slot
+    code : str
+        The line that says what a row fails by at a step; "" if nothing can fail.
+    writes : list of (Buffer, list of str or Slot)
+        What is written to the output, the next states and the residuals: a line's name for each number, or where a
+        resident state is after the step.
+    comments : dict of str to str
+        By the name of the first line that comes of it, a line of the step.
+    """
+
+    lines: list[RowLine] = field(default_factory=list)
+    sections: dict[str, int] = field(default_factory=dict)
+    uniform: set[str] = field(default_factory=set)
+    slots: list[Slot] = field(default_factory=list)
+    resident: dict[int, Slot] = field(default_factory=dict)
+    code: str = ""
+    writes: list[tuple[Buffer, list[str] | Slot]] = field(default_factory=list)
+    comments: dict[str, str] = field(default_factory=dict)
+
+
+def written_names(plan: RowPlan, *but: str) -> list[str]:
+    """The names of all numbers that a plan writes, but for some kinds of buffers."""
+    return [name for b, names in plan.writes if b.kind not in but and not isinstance(names, Slot) for name in names]
+
+
+def all_lines(lines: Iterable[RowLine]) -> Iterator[RowLine]:
+    """Lines of a plan by rows, with those in its loops before these."""
+    for line in lines:
+        if isinstance(line, RowLoop):
+            yield from all_lines(line.lines)
+        yield line
+
+
+def given_by(line: RowLine) -> tuple[str, ...]:
+    """The names that a line gives values to, for the lines behind it."""
+    if isinstance(line, RowLoop):
+        return tuple(one.name for one in line.carried)
+    return () if isinstance(line, (Fill, Put)) else (line.name,)
+
+
+def read_by(line: RowLine) -> tuple[str, ...]:
+    """The names whose values a line reads; a loop's, with those inside."""
+    if isinstance(line, RowLoop):
+        inside = [name for one in line.lines for name in read_by(one)]
+        taped = [name for one in line.tapes if not isinstance(one.source, Slot) for name in one.source]
+        own = [one.initial for one in line.carried] + [one.next for one in line.carried]
+        return (*own, *inside, *taped, *((line.go,) if line.go else ()))
+    if isinstance(line, Pointwise):
+        return line.args
+    if isinstance(line, Fill):
+        return line.names
+    found = (line.index,) if isinstance(line, (Look, Put)) and line.index else ()
+    return (*found, line.value) if isinstance(line, Put) else found
+
+
 def section_of(node: Node) -> int:
-    """In which section a node can be computed."""
+    """In which section a node can be computed; what is in a loop of a step, in the step."""
+    if any(isinstance(one, tuple) for one in node.depends):
+        return STEP
     return STEP if "state" in node.depends else BLOCK if "x" in node.depends else CALL if node.depends else PREPACK

@@ -15,7 +15,25 @@ from collections.abc import Iterable
 import numpy as np
 
 from rnnkit.compiler.ir.graph import INPUTS, Graph, Node
-from rnnkit.compiler.ir.plan import SECTIONS, Buffer, Fused, Load, Loop, Number, Plan, Product, SparseProduct
+from rnnkit.compiler.ir.plan import (
+    SECTIONS,
+    Buffer,
+    Element,
+    Fill,
+    Fused,
+    Load,
+    Look,
+    Loop,
+    Number,
+    Plan,
+    Product,
+    Put,
+    RowLoop,
+    RowPlan,
+    Slot,
+    SparseProduct,
+    Tape,
+)  # fmt: skip
 from rnnkit.compiler.ir.strides import Walk, strides_of
 
 _SHOWN = 8  # numbers of a table that are all shown
@@ -33,6 +51,7 @@ def print_graph(graph: Graph, title: str = "graph") -> str:
             lines.append(f"  # {line}")
         operands = ", ".join(_operand(arg, names) for arg in node.args)
         depends = [one for one in _DEPENDS if one in node.depends or (one == "weight" and node.id in weights)]
+        depends += [_words(one) for one in sorted(node.depends - {*_DEPENDS})]
         made = f"{_operation(node)}({operands})" if node.args else _operation(node)
         lines.append(
             f"  {names[node.id]}: {node.kind} {_shape(node.shape)} = {made}  <- {', '.join(depends) or 'none'}"
@@ -99,10 +118,14 @@ def _attribute(node: Node) -> str:
         return _table(node.attr)
     if node.op == "view":
         return _view(node)
+    if node.op == "loop":
+        return f"{node.attr.id}, {_count(node.attr.count, 'value')}"
     if node.op == "concatenate":
         return f"axis {node.attr}"
     if node.op == "function":
         return node.attr.name if node.attr.part is None else f"{node.attr.name}, result {node.attr.part}"
+    if node.op in ("carried", "taped"):
+        return "{}, value {}".format(*node.attr)
     if isinstance(node.attr, tuple) and all(isinstance(one, int) for one in node.attr):
         return f"axes {_words(node.attr)}"
     return "" if node.attr is None else _words(node.attr)
@@ -164,7 +187,8 @@ def _shape(shape) -> str:
 def print_plan(plan: Plan, graph: Graph, title: str = "plan") -> str:
     """The buffers, what is computed when weights change, and the stages in order, with the values of each loop."""
     names = names_of(graph)
-    lines = [f"{title}: {_count(len(plan.buffers), 'buffer')}, {_count(len(plan.stages), 'stage')}"]
+    parts = _count(len(plan.lines), "line") if isinstance(plan, RowPlan) else _count(len(plan.stages), "stage")
+    lines = [f"{title}: {_count(len(plan.buffers), 'buffer')}, {parts}"]
     lines += [f"  {_buffer(buffer)}" for buffer in plan.buffers]
     if plan.prepacked:
         lines.append(f"{SECTIONS[0]}:")
@@ -172,6 +196,8 @@ def print_plan(plan: Plan, graph: Graph, title: str = "plan") -> str:
         several = nodes if isinstance(nodes, list) else [nodes]
         made = ", ".join(_operand(node, names) for node in several)
         lines.append(f"  {buffer.name} = {f'pack({made})' if isinstance(nodes, list) else made}")
+    if isinstance(plan, RowPlan):
+        return "\n".join(lines + _rows(plan))
     for section, when in enumerate(SECTIONS):
         stages = [stage for stage in plan.stages if stage.section == section]
         if stages:
@@ -183,6 +209,50 @@ def print_plan(plan: Plan, graph: Graph, title: str = "plan") -> str:
                 told = _product(part) if isinstance(part, Product) else _loop(part)
                 lines += [f"{'    ' if isinstance(stage, Fused) else '  '}{line}" for line in told]
     return "\n".join(lines)
+
+
+def _rows(plan: RowPlan) -> list[str]:
+    """The lines of a plan by rows, each a number of every row, then what is written."""
+    lines = [f"  {slot.name} holds state[{i}]" for i, slot in plan.resident.items()]
+    lines += _row_lines(plan, plan.lines)
+    lines += [f"  {b.name} = {names.name if isinstance(names, Slot) else ', '.join(names)}" for b, names in plan.writes]
+    return ["by rows:", *lines] + ([f"  fails by {plan.code}"] if plan.code else [])
+
+
+def _row_lines(plan: RowPlan, several) -> list[str]:
+    lines, comment = [], ""
+    for line in several:
+        if isinstance(line, RowLoop):
+            lines += [f"  {one.name}: {one.kind} = {one.initial}" for one in line.carried]
+            until = f"while {line.go}, at most {line.limit:,} rounds"
+            until = until if line.back is None else f"the rounds of {line.back.name}, the last one first"
+            body = [f"  keep {_tape(one)} in {one.slot.name}" for one in line.tapes]
+            body += [f"  keep which rows go on in {line.going.name}"] if line.going else []
+            body += _row_lines(plan, line.lines)
+            body += [f"  {one.name} = {one.next}" for one in line.carried]
+            lines += [f"  {line.name}: {until}:", *(f"  {one}" for one in body)]
+            continue
+        if isinstance(line, Fill):
+            lines.append(f"  {line.slot.name} = {', '.join(line.names)}")
+            continue
+        if isinstance(line, Put):
+            lines.append(f"  {line.slot.name}[{line.offset} + {line.stride} * {line.index or 0}] = {line.value}")
+            continue
+        if plan.comments.get(line.name, comment) != comment:
+            comment = plan.comments[line.name]
+            lines.append(f"  # {comment}")
+        if isinstance(line, Element):
+            made = f"{line.buffer.name}[{line.index}]"
+        elif isinstance(line, Look):
+            made = f"{line.place.name}[{line.offset} + {line.stride} * {line.index or 0}]"
+        else:
+            made = repr(line.number) if isinstance(line, Number) else f"{line.op}({', '.join(line.args)})"
+        lines.append(f"  {line.name}: {line.kind} = {made}  ({SECTIONS[plan.sections[line.name]]})")
+    return lines
+
+
+def _tape(tape: Tape) -> str:
+    return tape.source.name if isinstance(tape.source, Slot) else ", ".join(tape.source)
 
 
 def _buffer(buffer: Buffer) -> str:

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 
-from rnnkit.compiler.ir.graph import INPUTS, Graph, Node, View
+from rnnkit.compiler.ir.graph import BY_ROW, INPUTS, Graph, Node, View
 
 Rule = Callable[[Graph, Node, tuple[Node, ...]], Node | None]
 
 
 def simplify(graph: Graph) -> Graph:
-    """The same step, rewritten by `RULES`, with its nodes in the same order."""
+    """The same step, rewritten by `RULES`, with its nodes in the same order; loops carry what is read of them."""
     new = _rebuilt(graph, RULES)
     return new if len(new.live()) == len(new.nodes) else _rebuilt(new, ())  # without the nodes that were rewritten
 
@@ -48,8 +48,16 @@ def places_in_floats(graph: Graph) -> Graph:
     Raises
     ------
     ValueError
-        If a step computes with integers, or in float32 beside float64; with the operation and the line.
+        If a step computes with integers, or in float32 beside float64, or loops over values; with the operation and
+        the line.
     """
+    for node in graph.live():
+        if node.op in BY_ROW:
+            what = "an element at a computed place" if node.op in ("take", "put") else "a loop"
+            raise ValueError(
+                f"expected a step without loops and computed places for a GPU, got {what} in the line {node.line!r}; "
+                'keep the layer on device="cpu"'
+            )
     exact = ("int32", "int64")
     if all(node.kind in ("float", "bool") for node in graph.live()):
         return graph
@@ -106,7 +114,8 @@ def _rebuilt(graph: Graph, rules: Iterable[Rule]) -> Graph:
     """A new graph of the nodes that a result needs, in their order, each rewritten by the first rule that matches."""
     new = replace(graph, nodes=[], names={}, _known={})
     made: dict[int, Node] = {}
-    for node in graph.live():
+    needed, carried = _needed(graph)
+    for node in (_renumbered(node, carried) for node in graph.nodes if node.id in needed):
         new.locate = partial(str, node.line)
         args = tuple(made[a.id] for a in node.args)
         answers = (rule(new, node, args) for rule in rules)
@@ -119,3 +128,37 @@ def _rebuilt(graph: Graph, rules: Iterable[Rule]) -> Graph:
         if number in made:
             new.names.setdefault(made[number].id, name)
     return new
+
+
+def _needed(graph: Graph) -> tuple[set[int], dict[int, list[int]]]:
+    """The nodes that a result needs, and of each loop the places of the carried values that one does."""
+    loops = {node.attr.id: node for node in graph.nodes if node.op == "loop"}
+    carried: dict[int, set[int]] = {number: set() for number in loops}
+    seen: set[int] = set()
+    stack = [graph.output, *graph.states, *graph.residuals.values()]
+    while stack:
+        node = stack.pop()
+        if node.id in seen:
+            continue
+        seen.add(node.id)
+        if node.op in ("carried", "result"):
+            number, i = node.attr if node.op == "carried" else (node.args[0].attr.id, node.attr)
+            carried[number].add(i)
+            loop = loops[number]
+            stack += [loop.args[i], loop.args[loop.attr.count + 1 + i]]
+        stack += node.args if node.op != "loop" else [node.args[node.attr.count]]
+    return seen, {number: sorted(places) for number, places in carried.items()}
+
+
+def _renumbered(node: Node, carried: dict[int, list[int]]) -> Node:
+    """A node of a loop that carries less."""
+    if node.op == "carried":
+        number, i = node.attr
+        return replace(node, attr=(number, carried[number].index(i)))
+    if node.op == "result":
+        return replace(node, attr=carried[node.args[0].attr.id].index(node.attr))
+    if node.op != "loop":
+        return node
+    count, places = node.attr.count, carried[node.attr.id]
+    kept = [*places, count, *(count + 1 + i for i in places)]
+    return replace(node, args=tuple(node.args[i] for i in kept), attr=replace(node.attr, count=len(places)))

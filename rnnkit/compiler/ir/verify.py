@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from rnnkit.compiler.ir.graph import BATCHED, FAILED, INPUTS, Graph, Node
+from rnnkit.compiler.ir.graph import FAILED, INPUTS, Graph, Node, depends_of
 from rnnkit.compiler.ir.kinds import FLOATS, INTEGERS, KINDS
 from rnnkit.compiler.ir.operations import (
     INTEGER_OPERATIONS,
@@ -30,13 +30,21 @@ from rnnkit.compiler.ir.plan import (
     SECTIONS,
     STEP,
     Buffer,
+    Element,
+    Fill,
     Fused,
     Load,
+    Look,
     Loop,
     Plan,
     Pointwise,
     Product,
+    Put,
+    RowLoop,
+    RowPlan,
+    Slot,
     SparseProduct,
+    read_by,
     section_of,
 )  # fmt: skip
 from rnnkit.compiler.ir.strides import Walk
@@ -48,7 +56,10 @@ Leaves = Mapping[tuple, Shape]  # (op, attr) of every input that a graph may hav
 
 _OF_WEIGHTS = ("einsum", "inverse", "function")
 _COUNTS = (
-    {"literal": 0, "view": 1, "product": 2, "inverse": 1} | dict.fromkeys(INPUTS, 0) | dict.fromkeys(REDUCTIONS, 1)
+    {"literal": 0, "view": 1, "product": 2, "inverse": 1, "take": 2, "put": 3, "result": 1}
+    | dict.fromkeys(("carried", "round", "taped"), 0)
+    | dict.fromkeys(INPUTS, 0)
+    | dict.fromkeys(REDUCTIONS, 1)
 )
 
 
@@ -159,6 +170,8 @@ def _check_operation(node: Node, report: _Report) -> None:
         count = _COUNTS[node.op]
     elif node.op == "einsum":
         count = node.attr.count(",") + 1
+    elif node.op == "loop":
+        count = 2 * node.attr.count + 1
     elif node.op in ("concatenate", "function"):
         count = max(1, len(node.args))
     else:
@@ -190,11 +203,9 @@ def _kinds(op: str, given: str, result: str) -> tuple[list[str], str]:
 
 
 def _check_depends(node: Node, report: _Report) -> None:
-    expected = frozenset().union(*(arg.depends for arg in node.args))
-    if node.op in BATCHED:
-        expected = frozenset({BATCHED[node.op]})
+    expected = depends_of(node.op, node.attr, frozenset().union(*(arg.depends for arg in node.args)))
     if node.depends != expected:
-        report.node(node, f"depends on {sorted(node.depends)}, its operands on {sorted(expected)}")
+        report.node(node, f"depends on {sorted(map(str, node.depends))}, its operands on {sorted(map(str, expected))}")
     if node.op in _OF_WEIGHTS and node.batched:
         report.node(node, "is computed of weights alone, but reads what differs from row to row")
     if node.op == "product" and [arg.batched for arg in node.args] != [True, False]:
@@ -212,14 +223,28 @@ def _check_kind(node: Node, report: _Report) -> None:
         wanted, result = [node.args[0].kind] * len(kinds), node.args[0].kind
     elif node.op == "literal":
         wanted, result = [], "float" if node.attr.dtype == np.float64 else node.attr.dtype.name
-    elif node.op == "residual":
+    elif node.op in ("residual", "carried", "taped"):
         wanted, result = [], node.kind  # what it is of says which
+    elif node.op == "loop":
+        wanted, result = _kinds_of_loop(node, kinds), "bool"
+    elif node.op == "result":
+        wanted, result = kinds, node.args[0].args[node.attr].kind
+    elif node.op in ("take", "put"):
+        wanted, result = [kinds[0], "int64", kinds[0]][: len(kinds)], kinds[0]
+    elif node.op == "round":
+        wanted, result = [], "int64"
     else:
         wanted, result = ["float"] * len(kinds), "float"
     if kinds != wanted:
         report.node(node, f"takes operands of the kinds {kinds}, expected {wanted}")
     if node.kind != result:
         report.node(node, f"is of the kind {node.kind!r}, expected {result!r}")
+
+
+def _kinds_of_loop(node: Node, kinds: list[str]) -> list[str]:
+    """The kinds that a loop's operands must have: a round leaves those of the carried values as they are."""
+    initials = kinds[: node.attr.count]
+    return [*initials, "bool", *initials]  # a loop is a condition as well: that there was a round
 
 
 def _check_shape(node: Node, report: _Report, leaves: Leaves) -> None:
@@ -268,6 +293,18 @@ def _shape(node: Node) -> Shape | None:
                 if sizes.setdefault(letter, n) != n:
                     raise ValueError(f"{letter} of {sizes[letter]} and of {n}")
         return tuple(sizes[letter] for letter in output)
+    if node.op in ("take", "put"):
+        if shapes[1] != () or (node.op == "put" and shapes[2] != shapes[0][1:]):
+            raise ValueError("a place is a number")
+        return shapes[0][1:] if node.op == "take" else shapes[0]
+    if node.op == "loop":
+        count = node.attr.count
+        if shapes[count] != () or shapes[:count] != shapes[count + 1 :]:
+            raise ValueError("a round changes what it carries")
+    if node.op == "result":
+        return node.args[0].args[node.attr].shape
+    if node.op in ("loop", "round"):
+        return ()
     if node.op == "inverse":
         rows, columns = shapes[0]
         if rows != columns:
@@ -300,6 +337,8 @@ def check_adjoint(adjoint, after: str, step: Graph, x_shape: Shape, constant_sha
     read = {("residual", name): shape for name, shape in saved.items()}
     read |= {("residual", ("state", name[1])): shape for name, shape in saved.items() if name[0] == "after"}
     cotangents = [*states, *constant_shapes]
+    by_row = [node.shape for node in backward.states[len(cotangents) :]]  # sums of the steps of each row
+    cotangents += by_row
     leaves = {key: shape for key, shape in leaves.items() if key[0] != "state"} | read
     leaves |= {("state", i): shape for i, shape in enumerate(cotangents)}
     leaves |= {("sequence", "output"): step.output.shape}
@@ -328,7 +367,8 @@ def check_adjoint(adjoint, after: str, step: Graph, x_shape: Shape, constant_sha
         if of is not None and of.kind != node.kind:
             report.node(node, f"is read as {node.kind}, but was saved as {of.kind}")
     given = {key: shape for key, shape in leaves_of(step).items() if key[0] == "weight"}
-    given |= {("weight", ("sum", i)): one.shape for i, one in enumerate(adjoint.sums)}
+    sums = by_row or [one.shape for one in adjoint.sums]
+    given |= {("weight", ("sum", i)): shape for i, shape in enumerate(sums)}
     _check_nodes(_sorted(adjoint.weights.values()), report, given, step.sparse)
     for name, node in adjoint.weights.items():
         if not _stretches(node.shape, given["weight", name]):
@@ -377,7 +417,7 @@ def check_plan(plan: Plan, after: str, graph: Graph, columns) -> None:
     InvalidIR
         At the first rule that is broken.
     """
-    _PlanCheck(plan, _Report(after), columns).run(graph)
+    (_RowPlanCheck if isinstance(plan, RowPlan) else _PlanCheck)(plan, _Report(after), columns).run(graph)
 
 
 class _PlanCheck:
@@ -421,7 +461,10 @@ class _PlanCheck:
             report.line("the plan", f"has results of sizes {found} and {outputs}, the graph {wanted} and one output of "
                         f"{graph.output.size}")  # fmt: skip
         saved = {b.attr[1]: b.size for b in plan.buffers if b.is_written}
-        if saved != {name: node.size for name, node in graph.residuals.items()}:
+        wanted = {
+            name: node.size for name, node in graph.residuals.items() if name != FAILED or not isinstance(plan, RowPlan)
+        }
+        if saved != wanted:
             report.line("the plan", f"saves {sorted(map(str, saved))}, the graph {sorted(map(str, graph.residuals))}")
         shapes = tuple(node.shape for node in graph.states), graph.output.shape
         if (plan.state_shapes, plan.output_shape) != shapes:
@@ -551,6 +594,72 @@ class _PlanCheck:
             self._refuse(stage, f"walks over {len(dims)} axes as {walk}")
         assert walk is not None  # or it was refused
         return elements_of(walk, dims, self.columns(1))
+
+
+class _RowPlanCheck(_PlanCheck):
+    """Goes through the lines of a plan by rows."""
+
+    plan: RowPlan
+
+    def run(self, graph: Graph) -> None:
+        self._check_buffers(graph)
+        plan, report = self.plan, self.report
+        kinds: dict[str, str] = {}
+        self._lines(plan.lines, kinds)
+        for buffer, names in plan.writes:
+            if isinstance(names, Slot):
+                wrong = names not in plan.slots or names.size != buffer.size or buffer.attr not in plan.resident
+            else:
+                wrong = len(names) != buffer.size or any(name not in kinds for name in names)
+            if wrong:
+                report.line(f"the buffer {buffer.name}", f"has {buffer.size} numbers, and not all are written")
+        if {b for b, _ in plan.writes} != {b for b in plan.buffers if self._is_result(b)}:
+            report.line("the plan", "writes other buffers than its results")
+
+    def _lines(self, lines, kinds: dict[str, str]) -> None:
+        """Lines in their order, with the names that have values by then."""
+        for line in lines:
+            outer = dict(kinds)
+            if isinstance(line, RowLoop):
+                kinds |= {one.name: one.kind for one in line.carried} | {line.name: "int64"}
+                self._wrong(line, [one.initial for one in line.carried if one.initial not in outer], "begins with")
+                self._lines(line.lines, kinds)
+                own = [line.go] if line.back is None else []
+                late = [name for name in (*own, *(one.next for one in line.carried)) if name not in kinds]
+                self._wrong(line, late, "goes on with")
+                unlike = [one.name for one in line.carried if one.kind != kinds[one.next]]
+                self._wrong(line, unlike, "carries as another kind")
+                kinds.clear()
+                kinds |= outer | {one.name: one.kind for one in line.carried}
+                continue
+            self._wrong(line, [name for name in read_by(line) if name not in kinds], "reads")
+            if isinstance(line, (Fill, Put)):
+                part = isinstance(line, Fill) and len(line.names) != line.slot.size
+                wrong = part or line.slot not in self.plan.slots
+                self._wrong(line, [line.slot.name] * wrong, "doesn't fill, or it is no slot:")
+                continue
+            self._named(line, kinds)
+            kinds[line.name] = line.kind
+
+    def _named(self, line, kinds: dict[str, str]) -> None:
+        if line.name in kinds or self.plan.sections.get(line.name) not in (PREPACK, CALL, BLOCK, STEP):
+            self._wrong(line, [line.name], "has no section, or the name of another:")
+        if isinstance(line, Element) and not (line.buffer in self.written and 0 <= line.index < line.buffer.size):
+            self._wrong(line, [f"{line.buffer.name}[{line.index}]"], "reads")
+        late = [name for name in read_by(line) if self.plan.sections[name] > self.plan.sections[line.name]]
+        self._wrong(line, late, "is computed before what it reads:")
+        if isinstance(line, Look) and line.place not in (*self.plan.slots, *self.plan.buffers):
+            self._wrong(line, [line.place.name], "looks into what isn't there:")
+        if isinstance(line, Pointwise):
+            found = [kinds[arg] for arg in line.args]
+            wanted, result = (["float"] * 3, "float") if line.op == "fma" else _kinds(line.op, found[-1], line.kind)
+            if (found, line.kind) != (wanted, result):
+                self._wrong(line, found, f"computes {line.op} of other kinds than it takes:")
+
+    def _wrong(self, line, names: Iterable[str], what: str) -> None:
+        if names := list(names):
+            told = self.plan.comments.get(getattr(line, "name", ""), "")
+            self.report.line(f"the line {getattr(line, 'name', 'of a slot')}", f"{what} {names[0]}", (told,))
 
 
 def elements_of(walk: Walk, dims: Shape, lanes: int) -> np.ndarray:

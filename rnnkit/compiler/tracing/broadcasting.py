@@ -7,7 +7,7 @@ import numpy as np
 from rnnkit.arrays import refuse
 from rnnkit.compiler.ir import kinds
 from rnnkit.compiler.ir.operations import OPERATIONS
-from rnnkit.compiler.tracing.batch_axis import BatchSize, LostWeight, MixesRows, Untraceable, standing_rows
+from rnnkit.compiler.tracing.batch_axis import BatchSize, LostWeight, MixesRows, RowsDiffer, Untraceable, standing_rows
 from rnnkit.compiler.tracing.symbol import Symbol, kind_of
 
 
@@ -41,7 +41,10 @@ def lift(like: Symbol, value) -> Symbol:
         return value
     if isinstance(value, BatchSize):
         raise MixesRows("the batch size stands in arithmetic: a step sees rows that have nothing to do with each other")
-    if isinstance(value, (list, tuple)) and any(isinstance(v, Symbol) for v in value):
+    if isinstance(value, (list, tuple)) and find_symbol(value) is not None:
+        if like.graph.read is not None:
+            # Of one row, whose entries may be numbers.
+            return np.stack([lift(like, one) for one in value])  # type: ignore[return-value]  # a symbol
         raise Untraceable(
             "a list of arrays where an array is expected; unpack it, as in `(h,) = states`, or write np.stack or "
             "np.concatenate"
@@ -102,7 +105,14 @@ def pointwise(name, *args) -> Symbol:
     """A pointwise operation on symbols and values, computed in the types that NumPy would take."""
     like = first_symbol(*args)
     symbols = [lift(like, a) for a in args]
-    nodes, axis = align(symbols)
+    try:
+        nodes, axis = align(symbols)
+        np.broadcast_shapes(*(node.shape for node in nodes))
+    except MixesRows:
+        raise
+    except ValueError:
+        shapes = " ".join(str(s.shape) for s in symbols)
+        raise ValueError(f"operands could not be broadcast together with shapes {shapes}") from None
     if name in ("floor", "ceil", "trunc") and nodes[0].is_integer:
         return like.made(nodes[0], axis)
     # Python's numbers are as wide as what they meet.

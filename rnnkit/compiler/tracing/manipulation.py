@@ -17,6 +17,8 @@ def concatenate(arrays, axis=0, out=None):
     """Arrays side by side along a feature axis."""
     like = first_symbol(*arrays)
     symbols = [lift(like, a) for a in arrays]
+    if axis is None and all(s.axis is None for s in symbols):
+        symbols, axis = [s.reshape(-1) for s in symbols], 0
     if out is not None or axis is None:
         raise Untraceable("np.concatenate with out= or axis=None")
     batched = [s for s in symbols if s.axis is not None]
@@ -44,6 +46,8 @@ def stack(arrays, axis=0, out=None):
 
 
 def hstack(arrays):
+    if all(np.ndim(one) == 0 for one in arrays):
+        return stack(arrays)
     return concatenate(arrays, axis=1 if first_symbol(*arrays).ndim > 1 else 0)
 
 

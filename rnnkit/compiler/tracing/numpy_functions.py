@@ -83,7 +83,7 @@ def call_ufunc(ufunc, method, args, keywords):
     if method == "accumulate" and name in ("add", "multiply", "maximum", "minimum"):
         return reduced.running(ufunc, *args, **keywords)
     if method != "__call__":
-        return unknown(f"{name}.{method}")
+        return unknown(f"{_public(ufunc)}.{method}")
     keywords = {k: v for k, v in keywords.items() if not (k == "where" and v is True)}
     dtype = keywords.pop("dtype", None) or (np.float64 if name in _IN_FLOATS else None)
     if dtype is not None:
@@ -169,10 +169,22 @@ def _of_weights(function, args, keywords):
 def call_rule(name, rule, args, keywords):
     """What a function or method does to symbols, if it is called in a way that its rule knows."""
     try:
-        inspect.signature(rule).bind(*args, **keywords)
+        bound = inspect.signature(rule).bind(*args, **keywords)
     except TypeError:
         raise Untraceable(f"np.{name} can't be traced with these arguments") from None
-    return rule(*args, **keywords)
+    x = args[0] if args else None
+    if (
+        name in _FLAT
+        and isinstance(x, Symbol)
+        and x.axis is None
+        and x.ndim == 1
+        and bound.arguments.get("axis") is None
+    ):
+        bound.arguments["axis"] = 0
+    return rule(*bound.args, **bound.kwargs)
+
+
+_FLAT = "roll repeat take delete cumsum cumprod median flip".split()  # of all elements, where no axis is given
 
 
 def _where(condition, *branches):
@@ -226,7 +238,22 @@ def _isclose(a, b, rtol=1e-5, atol=1e-8, equal_nan=False):
     return near | (np.isnan(a) & np.isnan(b)) if equal_nan else near
 
 
+def _outer(a, b):
+    if any(s.axis is not None for s in (a, b) if isinstance(s, Symbol)):
+        unknown("np.outer of batches; write a[:, :, None] * b[:, None, :]")
+    return np.reshape(a, (-1, 1)) * np.reshape(b, (1, -1))
+
+
+def _searchsorted(a, v, side="left", sorter=None):
+    like = first_symbol(a, v)
+    a, v = lift(like, a), lift(like, v)
+    if sorter is not None or a.axis is not None or v.axis is not None:
+        unknown("np.searchsorted with a sorter, or of batches")
+    return np.sum(~(a >= v[..., None] if side == "left" else a > v[..., None]), axis=-1)
+
+
 FUNCTIONS: dict[str, Callable] = {
+    "searchsorted": _searchsorted,
     "sum": reduced.sum_of,
     "prod": reduced.prod_of,
     "max": reduced.max_of,
@@ -311,17 +338,17 @@ FUNCTIONS: dict[str, Callable] = {
     "inner": lambda a, b: tensordot(a, b, (-1, -1)),
     "tensordot": tensordot,
     "real": lambda x: x,
-    "round": lambda x, decimals=0, out=None: (
+    "round": lambda x, decimals=0: (
         (np.rint(x) if decimals == 0 else np.rint(x * 10.0**decimals) / 10.0**decimals)
         if x.is_float
-        else (x.copy() if decimals >= 0 else unknown("round of integers to tens"))
+        else (x.copy() if decimals >= 0 else unknown("np.round of integers to tens"))
     ),
     "iscomplexobj": lambda x: False,
     "isrealobj": lambda x: True,
-    "atleast_2d": lambda x: x if x.ndim >= 2 else unknown("atleast_2d"),
+    "atleast_2d": lambda x: x if x.ndim >= 2 else unknown("np.atleast_2d"),
     "result_type": lambda *a: np.result_type(*(one.dtype if isinstance(one, Symbol) else one for one in a)),
     "isclose": _isclose,
-    "outer": lambda a, b: unknown("outer of batches; write a[:, :, None] * b[:, None, :]"),
+    "outer": _outer,
 }
 FUNCTIONS |= {
     "around": FUNCTIONS["round"],

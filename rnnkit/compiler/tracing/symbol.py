@@ -231,7 +231,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     # Indexing
 
     def __getitem__(self, key):
-        if _is_condition(key):
+        if is_condition(key):
             return Chosen(self, key)
         keys = key if isinstance(key, tuple) else (key,)
         computed = [i for i, k in enumerate(keys) if isinstance(k, Symbol)]
@@ -245,9 +245,10 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         if self.axis is not None and isinstance([k for k in key if k is not None][self.axis], numbers.Integral):
             return OverRows("an index picks a row of the batch: a step treats every row alike")
         view, axis = self._part(key)
-        if any(isinstance(k, np.ndarray) for k in key):
-            return self.made(self.graph.view(self.node, view), axis)
-        return self.shown(view, axis)
+        shown = self.shown(view, axis)
+        # An index array copies, and a number is no view.
+        copies = any(isinstance(k, np.ndarray) for k in key) or not shown.ndim
+        return shown.copy() if copies else shown
 
     def _key(self, key) -> list:
         """One entry an axis, None for a new one; plain Python integers, slices and index arrays."""
@@ -295,7 +296,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         return View.item(tuple(inner), name), axis
 
     def __setitem__(self, key, value):
-        if _is_condition(key):
+        if is_condition(key):
             return self._choose(key, value)
         view, axis = self._part(self._key(key))
         if isinstance(value, Symbol) and value.base is self and value.shows.key == view.key:
@@ -319,12 +320,17 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     def _write(self, view: View, new: Node):
         """Put the elements of a node where a view of this array shows."""
         if self.unsure:
-            raise Untraceable("an assignment where a reshape may have copied; write np.where or np.concatenate")
+            raise Untraceable(
+                "an assignment into an array that may be a copy, or one of two by a condition; write h[k, j] = v for a "
+                "part at a computed place, copy an array first, or write np.where"
+            )
         self._move(self.graph.replaced(self.node, view, new))
 
     def _move(self, node: Node):
         """From here on the array holds this node."""
         if self.base is None:
+            if self.graph.moved is not None:
+                self.graph.moved.setdefault(id(self), (self, self._node))
             self._node = node
         else:
             self.base._write(self.shows, node)
@@ -353,7 +359,8 @@ def kind_of(dtype, of_layer) -> str:
     return dtype.name
 
 
-def _is_condition(key) -> bool:
+def is_condition(key) -> bool:
+    """Whether a value is a symbol of conditions."""
     return isinstance(key, Symbol) and key.node.kind == "bool"
 
 

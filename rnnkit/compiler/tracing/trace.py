@@ -6,12 +6,14 @@ import linecache
 import sys
 import warnings
 from types import FrameType
+from typing import Any
 
 import numpy as np
 
 import rnnkit.compiler.tracing.numpy_functions  # noqa: F401  what they do to symbols is registered there
+from rnnkit import tracebacks
 from rnnkit.compiler.ir import kinds
-from rnnkit.compiler.ir.evaluate import evaluate
+from rnnkit.compiler.ir.evaluate import Evaluation, LongLoop
 from rnnkit.compiler.ir.graph import Graph, Node
 from rnnkit.compiler.tracing.batch_axis import (
     LostWeight,
@@ -23,8 +25,11 @@ from rnnkit.compiler.tracing.batch_axis import (
     standing_rows,
 )
 from rnnkit.compiler.tracing.broadcasting import lift
+from rnnkit.compiler.tracing.control_flow import reading
 from rnnkit.compiler.tracing.symbol import Symbol
+from rnnkit.recording import unwatched
 
+_ROUNDS = 300  # of a loop, in the check on numbers
 _TOLERANCE = 1e-5  # of each array's largest value: a graph that computes something else is off by far more
 
 
@@ -74,19 +79,12 @@ def _trace(step, dtype, weights, constant_shapes, training, whole):
     graph.weights = {id(array): name for name, array in weights.items()}
     graph.values = _InFloat64(weights)
 
-    def symbol(op, attr, shape, batched=True):
-        return Symbol(graph, graph.add(op, (), shape, attr), 0 if batched else None, np.dtype(dtype))
-
-    given = (
-        symbol("x", None, step.feature_shape),
-        tuple(symbol("state", i, shape) for i, shape in enumerate(step.state_shapes)),
-        {name: symbol("weight", name, array.shape, batched=False) for name, array in weights.items()},
-        tuple(symbol("constant", i, shape) for i, shape in enumerate(constant_shapes)),
-        {name: symbol("draw", name, shape) for name, shape in step.draws.items()},
-    )
+    given = _given(graph, step, dtype, weights, constant_shapes)
     failed: Exception | None = None
     try:
-        output, states = step(*given, training)
+        with reading(graph, given[0]) as reader:
+            watch.reader = reader
+            output, states = step(*given, training)
     except MixesRows as error:
         mixed = MixesRows(f"the step of {step.name!r} mixes rows, {watch.place_of(error)}: {error}")
         raise mixed.with_traceback(error.__traceback__) from None
@@ -105,8 +103,42 @@ def _trace(step, dtype, weights, constant_shapes, training, whole):
     graph.names = watch.names()
     graph.weights = {}  # by address: once a weight is replaced, another array may stand where it stood
     graph.values = {("weight", name): graph.values["weight", name] for name in _weights_of_sparse_products(graph)}
-    _check(graph, step, weights, constant_shapes, training)
+    if not reader.compiles:  # which takes seconds
+        _check(graph, step, weights, constant_shapes, training)
     return graph
+
+
+def _given(graph, step, dtype, weights, constant_shapes):
+    """The symbols that a step is called with."""
+
+    def symbol(op, attr, shape, batched=True):
+        return Symbol(graph, graph.add(op, (), shape, attr), 0 if batched else None, np.dtype(dtype))
+
+    return (
+        symbol("x", None, step.feature_shape),
+        tuple(symbol("state", i, shape) for i, shape in enumerate(step.state_shapes)),
+        {name: symbol("weight", name, array.shape, batched=False) for name, array in weights.items()},
+        tuple(symbol("constant", i, shape) for i, shape in enumerate(constant_shapes)),
+        {name: symbol("draw", name, shape) for name, shape in step.draws.items()},
+    )
+
+
+def output_shape(step, weights, constant_shapes, training, look) -> tuple[int, ...]:
+    """The shape of a row's output, whatever the values are; ``look`` makes of the draws what is told of a look at them.
+
+    Raises
+    ------
+    Untraceable
+        If the step can't be read.
+    """
+    graph = Graph()
+    *given, draws = _given(graph, step, np.float64, weights, constant_shapes)
+    with reading(graph, given[0]) as reader:
+        try:
+            return step(*given, look(draws), training)[0].node.shape
+        except Untraceable as error:
+            error.add_note(reader.told())
+            raise
 
 
 def _failure(error, step, weights, constant_shapes, training, place) -> Exception:
@@ -156,8 +188,11 @@ class _Watch:
     def __init__(self, step):
         self.codes = _codes(step.cell)
         self.frames: list[FrameType] = []
+        self.reader: Any = None
 
     def __call__(self) -> str:
+        if self.reader is not None and self.reader.place is not None:
+            return self.reader.line()
         frame: FrameType | None = sys._getframe(2)
         while frame is not None and frame.f_code not in self.codes:
             frame = frame.f_back
@@ -169,6 +204,8 @@ class _Watch:
 
     def place_of(self, error) -> str:
         """File and line of the step where an error came up, and the line itself."""
+        if self.reader is not None and self.reader.place is not None:
+            return self.reader.told()
         traceback, place = error.__traceback__, "before its first line"
         while traceback is not None:
             code = traceback.tb_frame.f_code
@@ -180,8 +217,8 @@ class _Watch:
 
     def names(self) -> dict[int, str]:
         names: dict[int, str] = {}
-        for frame in self.frames:
-            for name, value in frame.f_locals.items():
+        for found in (*(frame.f_locals for frame in self.frames), *(self.reader.roots if self.reader else ())):
+            for name, value in found.items():
                 for i, item in enumerate(value if isinstance(value, (tuple, list)) else (value,)):
                     if isinstance(item, Symbol):
                         names.setdefault(item.node.id, f"{name}{i}" if item is not value else name)
@@ -222,45 +259,65 @@ _DRAWN = (None, None, _LARGE, _SPECIAL)
 
 def _check(graph, step, weights, constant_shapes, training):
     """Hold a graph against its step on numbers: usual ones, then large ones, then those that aren't finite."""
-    names = ["output", *(f"state {i}" for i in range(len(graph.states)))]
+    results = [graph.output, *graph.states, *graph.residuals.values()]
+    evaluation = Evaluation(results, np.float64, rounds=_ROUNDS)
     for seed, drawn in enumerate(_DRAWN[: len(_DRAWN) if _casts_as_graphs(graph) else 2]):
-        x, states, weights64, constants, draws = given = _given(step, weights, constant_shapes, seed, drawn)
-        inputs: dict[tuple, np.ndarray] = {("x", None): x}
-        inputs |= {("state", i): s for i, s in enumerate(states)} | {
-            ("constant", i): c for i, c in enumerate(constants)
-        }
-        inputs |= {("weight", name): w for name, w in weights64.items()} | {
-            ("draw", name): d for name, d in draws.items()
-        }
-        with np.errstate(all="ignore"):
-            values = evaluate([graph.output, *graph.states, *graph.residuals.values()], inputs, np.float64)
-        found = [np.broadcast_to(values[node.id], (2, *node.shape)) for node in (graph.output, *graph.states)]
-        try:
-            wanted = _results(step, given, training)
-        except IndexError:
-            if not any(np.any(values[node.id]) for node in graph.residuals.values()):
-                raise
-            continue
-        except np.linalg.LinAlgError:
-            continue  # where NumPy gives up, there is nothing to compare with
-        for i, (what, got, expected) in enumerate(zip(names, found, wanted, strict=True)):
-            if expected.shape != got.shape:
-                raise ValueError(
-                    f"the traced {what} of {step.name!r} has shape {got.shape}, the step gives {expected.shape}"
-                )
-            off = _differ(got, expected, drawn)
-            if drawn is _LARGE and off.any():
-                off &= not _cancels(graph) and ~_is_chance(step, given, training, i, expected, got)
-            if off.any():
-                of = " for large numbers" if drawn is _LARGE else " for 0, infinities or NaN" if drawn else ""
-                raise ValueError(
-                    f"the traced {what} of {step.name!r} differs from what its step computes{of} ({got[off][0]:g} in "
-                    f"place of {expected[off][0]:g}): a step must be a function of its arguments alone (for random "
-                    "numbers, declare draws)"
-                )
+        given = _drawn(step, weights, constant_shapes, seed, drawn)
+        for rows in (slice(0, 1), slice(1, 2)) if step.per_row else (slice(None),):
+            _check_rows(graph, evaluation, step, _rows(given, rows), drawn, training)
 
 
-def _given(step, weights, constant_shapes, seed, drawn):
+def _rows(given, rows):
+    x, states, weights, constants, draws = given
+    states, constants = (tuple(a[rows] for a in arrays) for arrays in (states, constants))
+    return x[rows], states, weights, constants, {name: draw[rows] for name, draw in draws.items()}
+
+
+def _check_rows(graph, evaluation, step, given, drawn, training) -> None:
+    x, states, weights, constants, draws = given
+    inputs: dict[tuple, np.ndarray] = {("x", None): x}
+    inputs |= {("state", i): s for i, s in enumerate(states)} | {("constant", i): c for i, c in enumerate(constants)}
+    inputs |= {("weight", name): w for name, w in weights.items()} | {("draw", name): d for name, d in draws.items()}
+    try:
+        with np.errstate(all="ignore"), unwatched():
+            values = evaluation(inputs)
+    except LongLoop:
+        return
+    refused = any(np.any(values[node.id]) for node in graph.residuals.values())
+    if step.per_row and refused:
+        return
+    try:
+        wanted = _results(step, given, training)
+    except IndexError:
+        if not refused:
+            raise
+        return
+    except np.linalg.LinAlgError:
+        return  # where NumPy gives up, there is nothing to compare with
+    except (ArithmeticError, ValueError):
+        if step.per_row:  # as math.log does, where NumPy's gives NaN
+            return
+        raise
+    names = ["output", *(f"state {i}" for i in range(len(graph.states)))]
+    found = [np.broadcast_to(values[node.id], (len(x), *node.shape)) for node in (graph.output, *graph.states)]
+    for i, (what, got, expected) in enumerate(zip(names, found, wanted, strict=True)):
+        if expected.shape != got.shape:
+            raise ValueError(
+                f"the traced {what} of {step.name!r} has shape {got.shape}, the step gives {expected.shape}"
+            )
+        off = _differ(got, expected, drawn)
+        if drawn is _LARGE and off.any():
+            off &= not _cancels(graph) and ~_is_chance(step, given, training, i, expected, got)
+        if off.any():
+            of = " for large numbers" if drawn is _LARGE else " for 0, infinities or NaN" if drawn else ""
+            raise ValueError(
+                f"the traced {what} of {step.name!r} differs from what its step computes{of} ({got[off][0]:g} in "
+                f"place of {expected[off][0]:g}): a step must be a function of its arguments alone (for random "
+                "numbers, declare draws)"
+            )
+
+
+def _drawn(step, weights, constant_shapes, seed, drawn):
     """The arguments of a step, as `example` gives them; of `drawn` where these are numbers."""
     if drawn is None:
         return example(step, weights, constant_shapes, initial=seed == 0)

@@ -1,0 +1,532 @@
+"""Python's control flow, read from the syntax tree of a step of one row.
+
+The tree is evaluated on symbols, statement by statement. A decision by a row's values takes both ways
+(`rnnkit.compiler.tracing.decisions`); ``return``, ``break`` and ``continue`` end a way, which meets the others at the
+end of its function, loop or round. A loop of few rounds is unrolled; any other becomes a `Loop` node, whose carried
+values are what a round changes. The functions of the user's that a step calls are read as the step is.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib
+import inspect
+import linecache
+import sys
+import types
+from collections.abc import Callable, MutableMapping, MutableSequence, MutableSet
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from rnnkit.compiler.tracing import places
+from rnnkit.compiler.tracing.batch_axis import ReadsValues, Untraceable
+from rnnkit.compiler.tracing.broadcasting import lift
+from rnnkit.compiler.tracing.decisions import (
+    Memory,
+    Partly,
+    Unread,
+    Way,
+    both,
+    mapped,
+    negated,
+    truth,
+)
+from rnnkit.compiler.tracing.expressions import BINARY, IN_PLACE, REFUSED, Expressions
+from rnnkit.compiler.tracing.iterations import Iteration, iteration_of
+from rnnkit.compiler.tracing.loops import RETURNED, Exits, LoopReader
+from rnnkit.compiler.tracing.python_functions import FUNCTIONS, STATIC, called_with_symbols
+from rnnkit.compiler.tracing.source import Inner, lookup_of, source_of
+from rnnkit.compiler.tracing.symbol import Symbol
+
+_UNROLLED = 400  # nodes that an unrolled loop may make
+_SHORT = 8  # rounds of a loop that may make four times as many
+_LIBRARIES = {"numpy", "scipy", "rnnkit", "numba"} | set(sys.stdlib_module_names) - {"__main__"}
+
+
+_CHANGING = (
+    "add append appendleft clear discard extend extendleft insert pop popitem popleft remove reverse rotate setdefault "
+    "update"
+).split()
+
+
+class Frame:
+    """A function that is being read: its names, where it looks for others, and the ways on which it returned."""
+
+    def __init__(self, names, outer: Callable[[str], Any], code):
+        self.names, self.outer, self.code = names, outer, code
+        self.file: str = code.file if isinstance(code, Inner) else code.co_filename
+        self.returns: list[Way] = []
+        self.last: dict[str, Any] = {}
+
+
+class Reader(Expressions):
+    """Reads the functions of one step, for one graph.
+
+    Attributes
+    ----------
+    place : (str, int) or None
+        File and line of what is being read.
+    roots : list of dict
+        The names of the step at its end.
+    """
+
+    def __init__(self, graph, like):
+        self.graph, self.like = graph, like
+        self.limit = 0  # rounds of a loop
+        self.memory = Memory(graph, like)
+        graph.moved = {}
+        self.place: tuple[str, int] | None = None
+        self.roots: list[dict] = []
+        self.frames: list[Frame] = []
+        self.loops: list[Exits] = []
+        self.base: Any = True  # under which condition the function or round runs that is being read
+        self.live: Any = True  # and which of its rows are still there
+        self.exits = 0
+        self.compiles = False  # whether the step calls what numba compiles when it is called with numbers
+        self.loop_count = 0
+        self.rounds: dict[int, int] = {}  # of each loop, at most
+
+    def __call__(self, function, limit: int) -> Callable:
+        """A function as it is read, with as many rounds in a loop; or as it is, where there is no source."""
+        self.limit = limit
+        own = function.__func__ if isinstance(function, types.MethodType) else function
+        if isinstance(own, types.FunctionType) and source_of(own) is not None:
+            return lambda *args, **keywords: self.call(function, args, keywords)
+
+        def called(*args, **keywords):
+            try:
+                return function(*args, **keywords)
+            except ReadsValues as error:
+                error.add_note("of a step whose source is not there, no decision can be read")
+                raise
+
+        return called
+
+    def whole(self, value) -> Symbol:
+        """A result of a row, as one of all rows."""
+        return self.like.made(self.symbol(value).node, 0)
+
+    # Where
+
+    def line(self) -> str:
+        """The text of the line that is being read."""
+        return "" if self.place is None else linecache.getline(*self.place).strip()
+
+    def told(self) -> str:
+        """File, line and text of what is being read."""
+        return "" if self.place is None else f"{self.place[0]}, line {self.place[1]}: {self.line()}"
+
+    def path(self):
+        """Under which condition what is being read runs."""
+        return both(self.base, self.live)
+
+    def check(self, held, message: str) -> None:
+        """Let it be an error where a condition doesn't hold for a row that is here."""
+        fails = both(self.path(), negated(held))
+        if fails is not False:
+            self.graph.checks.append((self.symbol(fails).node, f"{message}, in {self.told()}"))
+
+    def symbol(self, value) -> Symbol:
+        """A number or array of the step as a symbol."""
+        return lift(self.like, value)
+
+    def bounds(self, node) -> tuple[float, float]:
+        """Between which numbers an integer is known to be, in rows that are here."""
+        bounds = [self.bounds(a) for a in node.args] if node.op in ("add", "subtract", "multiply", "where") else []
+        if node.op == "literal":
+            return float(node.attr.min()), float(node.attr.max())
+        if node.op == "round":
+            return 0, self.rounds[node.attr] - 1
+        if node.op == "where":
+            return min(b[0] for b in bounds[1:]), max(b[1] for b in bounds[1:])
+        if node.op == "remainder" and node.args[1].op == "literal" and node.args[1].attr.min() > 0:
+            return 0, float(node.args[1].attr.max()) - 1
+        if bounds:
+            (a, b), (c, d) = bounds
+            if not np.isfinite((a, b, c, d)).all():
+                return -np.inf, np.inf
+            ends = {"add": (a + c, b + d), "subtract": (a - d, b - c)}.get(node.op) or (a * c, a * d, b * c, b * d)
+            return min(ends), max(ends)
+        return -np.inf, np.inf
+
+    # Ways
+
+    def way(self, **more) -> Way:
+        """Where what is being read is now."""
+        return self.memory.way(self.live, self.frames[-1].names | more)
+
+    def go_to(self, way: Way) -> None:
+        """Read on from there."""
+        names = self.frames[-1].names
+        names.clear()
+        names.update(way.names)
+        self.live = way.live
+        self.memory.restore(way)
+
+    def again_from_here(self) -> Callable[[], None]:
+        """What takes back all that is read from here on."""
+        way, exits = self.way(), self.exits
+        loop = self.loops[-1] if self.loops else Exits()
+        kept = self.graph.checks, self.frames[-1].returns, loop.breaks, loop.continues
+        lengths = list(map(len, kept))
+
+        def again():
+            self.go_to(way)
+            self.exits = exits
+            for several, length in zip(kept, lengths, strict=True):
+                del several[length:]
+
+        return again
+
+    def join(self, ways: list[Way]) -> None:
+        """Read on where ways meet of which each row took one."""
+        if not ways:
+            self.live = False
+            return
+        *ways, found = ways
+        for way in reversed(ways):
+            found = way if way.live is True else self.memory.joined(way.live, way, found)
+        self.go_to(found)
+
+    def decide(self, condition, then: Callable[[], Any], otherwise: Callable[[], Any]):
+        """Go both ways, each under its condition; gives what both give, joined."""
+        if isinstance(condition, bool):
+            return then() if condition else otherwise()
+        start, exits, ways = self.way(), self.exits, []
+        for under, branch in ((condition, then), (negated(condition), otherwise)):
+            self.go_to(start)
+            self.live = both(start.live, under)
+            made = branch()
+            ways.append(self.way(**{"": made}))
+        live = [way for way in ways if way.live is not False]
+        if len(live) == 2:
+            live = [self.memory.joined(condition, *ways)]
+        if live:
+            self.go_to(live[0])
+        else:
+            self.live = False
+        if self.exits == exits:
+            self.live = start.live  # the two conditions make one, which no operation has to find out
+        return self.frames[-1].names.pop("", None)
+
+    # Functions
+
+    def call(self, function, args, keywords) -> Any:
+        """Call what a step calls."""
+        if isinstance(function, Inner):
+            return self._read(function.node, function.signature.bind(*args, **keywords), function.lookup, function)
+        if (rule := _rule(function)) is not None and (_is_of_symbols(args, keywords) or rule in STATIC):
+            return rule(self, *args, **keywords)
+        if hasattr(function, "py_func"):
+            function, self.compiles = function.py_func, True
+        if isinstance(function, functools.partial):
+            return self.call(function.func, (*function.args, *args), {**function.keywords, **keywords})
+        if isinstance(function, types.MethodType) and isinstance(function.__func__, types.FunctionType):
+            if _is_users(function.__func__):
+                return self.call(function.__func__, (function.__self__, *args), keywords)
+        elif isinstance(function, types.FunctionType) and _is_users(function) and source_of(function) is not None:
+            bound = inspect.signature(function).bind(*args, **keywords)
+            return self._read(source_of(function), bound, lookup_of(function), function.__code__)
+        self._refuse_hidden_change(function)
+        if (found := called_with_symbols(function, args, keywords)) is not NotImplemented:
+            return found
+        checks = len(self.graph.checks)
+        made = function(*(a.entries(self) if isinstance(a, Iteration) else a for a in args), **keywords)
+        for i, (fails, message) in enumerate(self.graph.checks[checks:], checks):
+            under = both(self.path(), self.like.made(fails).any())
+            self.graph.checks[i] = self.symbol(under).node, message
+        if isinstance(made, np.ndarray) and made.dtype.kind in "fiub":
+            made = self.like.made(self.graph.literal(made))  # an array that a step makes is its own to write to
+        return made
+
+    def _refuse_hidden_change(self, function):
+        of = getattr(function, "__self__", None)
+        kinds = (MutableMapping, MutableSet, MutableSequence)
+        changes = not isinstance(of, list) and isinstance(of, kinds) and getattr(function, "__name__", "") in _CHANGING
+        if changes and self.path() is not True:
+            raise Untraceable(f"a {type(of).__name__} that changes under a condition; use an array")
+
+    def _read(self, node, bound, outer, code):
+        if any(frame.code is code for frame in self.frames):
+            raise Untraceable("a function that calls itself; write a loop")
+        bound.apply_defaults()
+        frame = Frame(dict(bound.arguments), outer, code)
+        held = self.base, self.live, self.loops, self.exits
+        place = self.place
+        self.base, self.live, self.loops = self.path(), True, []
+        self.frames.append(frame)
+        try:
+            if isinstance(node, ast.Lambda):
+                return self.evaluate(node.body)
+            self.run(node.body)
+            if self.live is not False:
+                self.leave_function(None)
+            self.join([Way(w.live, {"": w.names[RETURNED]}, w.nodes, w.lists) for w in frame.returns])
+            result = frame.names.get("")
+            if not self.frames[:-1]:
+                self.roots.append(frame.last)
+            self.place = place
+            return self.readable(result)
+        finally:
+            self.frames.pop()
+            self.base, self.live, self.loops, self.exits = held
+
+    def leave_function(self, value) -> None:
+        """Return, as the rows do that are here."""
+        frame = self.frames[-1]
+        frame.returns.append(self.way(**{RETURNED: value}))
+        frame.last = dict(frame.names)
+        self.live = False
+        self.exits += 1
+
+    def readable(self, value):
+        """A value that is read, or the reason why it may not be."""
+        if isinstance(value, Unread):
+            raise Untraceable(value.reason)
+        if isinstance(value, Partly):
+            self.check(value.under, "a name is read that has no value on this way")
+            return value.value
+        return mapped(value, self.readable) if isinstance(value, tuple) else value
+
+    # Statements
+
+    def run(self, statements) -> None:
+        """Read statements until no row is left."""
+        held = self.place
+        for statement in statements:
+            if self.live is False:
+                break
+            self.place = self.frames[-1].file, statement.lineno
+            name = type(statement).__name__
+            if name in REFUSED:
+                raise Untraceable(REFUSED[name])
+            method = getattr(self, f"_run_{name}", None)
+            if method is None:
+                raise Untraceable(f"the statement {name} can't be read in a step of one row")
+            method(statement)
+        self.place = held
+
+    def _run_Expr(self, node):
+        self.evaluate(node.value)
+
+    def _run_Pass(self, node):
+        pass
+
+    def _run_Assign(self, node):
+        value = self.evaluate(node.value)
+        for target in node.targets:
+            self.assign(target, value)
+
+    def _run_AnnAssign(self, node):
+        if node.value is not None:
+            self.assign(node.target, self.evaluate(node.value))
+
+    def _run_AugAssign(self, node):
+        target = node.target
+        if isinstance(target, ast.Subscript):
+            container, key = self.evaluate(target.value), self.evaluate(target.slice)
+            old, shown = self.load(container, key), not places.is_computed(key)
+        else:
+            old, shown = self.evaluate(ast.copy_location(ast.Name(target.id, ast.Load()), target)), True
+        in_place = shown and (isinstance(old, list) or (isinstance(old, Symbol) and bool(old.ndim)))
+        new = (IN_PLACE if in_place else BINARY)[type(node.op)](old, self.evaluate(node.value))
+        if isinstance(target, ast.Subscript):
+            if not in_place:
+                self.store(container, key, new)
+        else:
+            self.assign(target, new)
+
+    def _run_Delete(self, node):
+        for target in node.targets:
+            if not isinstance(target, ast.Name):
+                raise Untraceable("del of an entry; write the array that is left")
+            self.frames[-1].names.pop(target.id, None)
+
+    def _run_If(self, node):
+        self.decide(truth(self.evaluate(node.test)), lambda: self.run(node.body), lambda: self.run(node.orelse))
+
+    def _run_Return(self, node):
+        self.leave_function(None if node.value is None else self.evaluate(node.value))
+
+    def _run_Break(self, node):
+        self.loops[-1].breaks.append(self.way())
+        self.live = False
+        self.exits += 1
+
+    def _run_Continue(self, node):
+        self.loops[-1].continues.append(self.way())
+        self.live = False
+        self.exits += 1
+
+    def _run_Assert(self, node):
+        message = "" if node.msg is None else f": {self._text(node.msg)}"
+        self.check(truth(self.evaluate(node.test)), f"an assertion doesn't hold{message}")
+
+    def _run_Raise(self, node):
+        if self.path() is True:
+            raise self.evaluate(node.exc)
+        named = isinstance(node.exc, ast.Call)
+        what = ast.unparse(node.exc.func if named else node.exc) if node.exc else "an exception"
+        text = f"{what}: {self._text(node.exc.args[0])}" if named and node.exc.args else what
+        self.check(False, text)
+        self.live = False
+        self.exits += 1
+
+    def _run_FunctionDef(self, node):
+        if node.decorator_list:
+            raise Untraceable("a decorated function inside a step; define it outside")
+        self.frames[-1].names[node.name] = self._function(node)
+
+    def _run_Import(self, node):
+        for name in node.names:
+            module = importlib.import_module(name.name)
+            self.frames[-1].names[name.asname or name.name.partition(".")[0]] = (
+                module if name.asname else sys.modules[name.name.partition(".")[0]]
+            )
+
+    def _run_ImportFrom(self, node):
+        module = importlib.import_module("." * node.level + (node.module or ""))
+        for name in node.names:
+            self.frames[-1].names[name.asname or name.name] = getattr(module, name.name)
+
+    def _text(self, node) -> str:
+        if isinstance(node, ast.Constant):
+            return str(node.value)
+        if isinstance(node, ast.JoinedStr):
+            return "".join(
+                str(v.value) if isinstance(v, ast.Constant) else f"{{{ast.unparse(getattr(v, 'value', v))}}}"
+                for v in node.values
+            )
+        return ast.unparse(node)
+
+    # Loops
+
+    def _run_For(self, node):
+        iteration = iteration_of(self, self.evaluate(node.iter))
+        length = iteration.length
+        again = self.again_from_here()
+        if isinstance(length, int):
+            if self._unrolled(node, iteration, length):
+                return
+            again()
+
+        def begin(k):
+            self.assign(node.target, iteration.at(self, k))
+
+        try:
+            LoopReader(self, node, iteration.more, begin, length, length is not None).run()
+        except Untraceable:
+            if length is None or length > 4 * _SHORT:
+                raise
+            again()
+            self._unrolled(node, iteration, length, always=True)
+
+    def _unrolled(self, node, iteration, length, always=False) -> bool:
+        made, worth = len(self.graph.nodes), True
+
+        def rounds():
+            nonlocal worth
+            for k in range(length):
+                self.assign(node.target, iteration.at(self, k))
+                yield
+                count = (len(self.graph.nodes) - made) / (k + 1) * length
+                if not always and count > (_UNROLLED if length > _SHORT else 4 * _UNROLLED):
+                    worth = False
+                    return
+
+        self._rounds(node, rounds())
+        return worth
+
+    def _run_While(self, node):
+        again, live, made = self.again_from_here(), self.live, len(self.graph.nodes)
+        known_rounds, first = True, None
+
+        def wants():
+            return truth(self.evaluate(node.test))
+
+        def rounds():
+            nonlocal known_rounds, first
+            k = 0
+            while True:
+                wanted = wants()
+                first = wanted if first is None else first
+                if wanted is False:
+                    return
+                known_rounds = wanted is True and self.live is live
+                k += 1
+                if not known_rounds or (k > _SHORT and len(self.graph.nodes) - made > _UNROLLED) or k > _UNROLLED:
+                    known_rounds = False
+                    return
+                yield
+
+        self._rounds(node, rounds())
+        if not known_rounds:
+            again()
+            LoopReader(self, node, lambda _: wants(), lambda _: None, None, first is True).run()
+
+    def body(self, node) -> Exits:
+        """Read the body of a loop once."""
+        loop, before, exits = Exits(), self.live, self.exits
+        self.loops.append(loop)
+        self.run(node.body)
+        self.loops.pop()
+        left = [self.way()] if self.live is not False else []
+        self.join([*loop.continues, *left])
+        if self.exits - exits == len(loop.continues):
+            self.live = before  # no row has left the loop
+        return loop
+
+    def _rounds(self, node, rounds):
+        """Read a loop's body for each of the rounds, one after another."""
+        breaks: list[Way] = []
+        exits, entered, returned = self.exits, self.live, len(self.frames[-1].returns)
+        for _ in rounds:
+            breaks += self.body(node).breaks
+            if self.live is False:
+                break
+        if len(self.frames[-1].returns) == returned:
+            self.exits = exits
+        exits = self.exits
+        if self.live is not False:
+            self.run(node.orelse)  # of which a break or continue is that of a loop around this one
+        left = [self.way()] if self.live is not False else []
+        if breaks:
+            self.join([*breaks, *left])
+        if len(self.frames[-1].returns) == returned and self.exits == exits:
+            self.live = entered
+
+
+@contextmanager
+def reading(graph, like):
+    """While a step is traced: `Graph.read` reads the functions of one row."""
+    reader = graph.read = Reader(graph, like)
+    try:
+        yield reader
+    finally:
+        graph.read = graph.moved = None
+
+
+def _is_users(function) -> bool:
+    return (function.__module__ or "").partition(".")[0] not in _LIBRARIES
+
+
+def _rule(function):
+    try:
+        return FUNCTIONS.get(function)
+    except TypeError:
+        return None
+
+
+def _is_of_symbols(args, keywords) -> bool:
+    """Whether a call is about symbols, or calls a function of the step."""
+    stack = [*args, *keywords.values()]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, (Symbol, Inner, Iteration)):
+            return True
+        if isinstance(value, (list, tuple)):
+            stack.extend(value)
+    return False

@@ -1,0 +1,221 @@
+"""Decisions by values while a step of one row is read: conditions, and what two ways through it have in common.
+
+A condition is a Python bool where tracing knows it, else a symbol. Both ways are read, each from where the first began;
+then every name, array and list that they leave in two forms becomes ``where(condition, one, other)``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnnkit.compiler.ir.evaluate import evaluate
+from rnnkit.compiler.tracing.batch_axis import Untraceable
+from rnnkit.compiler.tracing.broadcasting import lift, pointwise
+from rnnkit.compiler.tracing.symbol import Symbol
+
+
+def known(value):
+    """A symbol of numbers alone as an array of NumPy's; anything else as it is."""
+    if not isinstance(value, Symbol) or not value.fixed:
+        return value
+    return np.asarray(evaluate([value.node], {}, np.float64)[value.node.id])
+
+
+def truth(value):
+    """A value as a condition."""
+    value = known(value)
+    if not isinstance(value, Symbol):
+        return bool(value)
+    if value.node.size != 1:
+        raise Untraceable(f"the truth of an array of shape {value.shape}; write np.any or np.all")
+    return value.reshape(()).astype(bool)
+
+
+def both(a, b):
+    """``a and b`` of conditions."""
+    if isinstance(a, bool) or isinstance(b, bool):
+        return (b if a else False) if isinstance(a, bool) else (a if b else False)
+    return a if a.node is b.node else pointwise("logical_and", a, b)
+
+
+def either(a, b):
+    """``a or b`` of conditions."""
+    if isinstance(a, bool) or isinstance(b, bool):
+        return (True if a else b) if isinstance(a, bool) else (True if b else a)
+    return a if a.node is b.node else pointwise("logical_or", a, b)
+
+
+def negated(a):
+    """``not a`` of a condition."""
+    if isinstance(a, bool):
+        return not a
+    inner = a.node.args[0] if a.node.op == "logical_not" else None
+    return pointwise("logical_not", a) if inner is None else a.made(inner)
+
+
+@dataclass(frozen=True)
+class Unread:
+    """What a name stands for that may not be read, with the reason."""
+
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Partly:
+    """A name that has a value under a condition only."""
+
+    value: Any
+    under: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """Where one way through a step ends: under which condition, and what names, arrays and lists then hold."""
+
+    live: Any
+    names: dict[str, Any]
+    nodes: dict[int, Any]
+    lists: dict[int, tuple[list, list]]
+
+
+class Memory:
+    """The names of a function that is read, and the arrays and lists that it changes."""
+
+    def __init__(self, graph, like):
+        self.graph, self.like = graph, like
+
+    def way(self, live, names) -> Way:
+        """What all hold now."""
+        nodes = {number: symbol.node for number, (symbol, _) in self.graph.moved.items()}
+        lists: dict[int, tuple[list, list]] = {}
+        stack = list(names.values())
+        while stack:
+            value = stack.pop()
+            if isinstance(value, list) and id(value) not in lists:
+                lists[id(value)] = value, list(value)
+            if isinstance(value, (list, tuple)):
+                stack.extend(value)
+        return Way(live, dict(names), nodes, lists)
+
+    def restore(self, way: Way) -> None:
+        """Let arrays and lists hold what they did."""
+        for number, (symbol, first) in self.graph.moved.items():
+            symbol._node = way.nodes.get(number, first)
+        for held, content in way.lists.values():
+            held[:] = content
+
+    def node_in(self, way: Way, symbol):
+        """What a symbol holds at the end of a way."""
+        if symbol.base is not None:
+            return self.graph.view(self.node_in(way, symbol.base), symbol.shows)
+        first = self.graph.moved.get(id(symbol), (symbol, symbol._node))[1]
+        return way.nodes.get(id(symbol), first)
+
+    def joined(self, condition, a: Way, b: Way) -> Way:
+        """The way of rows that took a under the condition, and b otherwise; arrays and lists hold what they do then."""
+        names = {
+            name: self._joined(condition, a, b, a.names.get(name, _UNSET), b.names.get(name, _UNSET), repr(name))
+            for name in {**a.names, **b.names}
+        }
+        nodes = {}
+        for number, (_, first) in self.graph.moved.items():
+            one, other = a.nodes.get(number, first), b.nodes.get(number, first)
+            nodes[number] = one if one is other else self.graph.pointwise("where", condition.node, one, other)
+        lists = dict(a.lists | b.lists)
+        for number in a.lists.keys() & b.lists.keys():
+            held, content = a.lists[number]
+            other = b.lists[number][1]
+            if len(content) != len(other):
+                raise Untraceable("a list that is longer in one branch than in the other; use an array of fixed length")
+            pairs = zip(content, other, strict=True)
+            merged = [self._joined(condition, a, b, one, two, "an entry of a list") for one, two in pairs]
+            lists[number] = held, merged
+        way = Way(either(a.live, b.live), names, nodes, lists)
+        self.restore(way)
+        return way
+
+    def _joined(self, condition, a: Way, b: Way, one, other, what):
+        if one is other:
+            return one
+        if isinstance(one, (Unread, Partly)) or isinstance(other, (Unread, Partly)):
+            return self._partly(condition, a, b, one, other, what)
+        nested = (tuple, list)
+        if isinstance(one, nested) and isinstance(other, nested) and len(one) == len(other):
+            pairs = zip(one, other, strict=True)
+            found = [self._joined(condition, a, b, x, y, what) for x, y in pairs]
+            return type(one)(*found) if hasattr(one, "_fields") else type(one)(found)
+        if is_numeric(one) and is_numeric(other):
+            if not isinstance(one, Symbol) and type(one) is type(other) and np.array_equal(one, other):
+                return one
+            pair = [self.node_in(w, v) if isinstance(v, Symbol) else self._node(v) for w, v in ((a, one), (b, other))]
+            if pair[0].shape != pair[1].shape:
+                shapes = " in one branch and ".join(str(node.shape) for node in pair)
+                return Unread(f"expected {what} of one shape, got {shapes} in the other")
+            made = self.like.made(self.graph.pointwise("where", condition.node, *pair))
+            # Written into, it would have to change the one or the other, which someone else may look at.
+            made.unsure = bool(made.ndim) and any(_is_held(a, v) and _is_held(b, v) for v in (one, other))
+            return made
+        try:
+            same = bool(one == other)
+        except Exception:
+            same = False
+        kinds = " in one branch and ".join(map(in_words, (one, other)))
+        return (
+            one if same else Unread(f"expected numbers or arrays as {what} in both branches, got {kinds} in the other")
+        )
+
+    def _partly(self, condition, a, b, one, other, what):
+        parts = []
+        for value, under in ((one, condition), (other, negated(condition))):
+            if isinstance(value, Unread):
+                if value is not _UNSET:
+                    return value
+            elif isinstance(value, Partly):
+                parts.append((value.value, both(under, value.under)))
+            else:
+                parts.append((value, under))
+        if not parts:
+            return _UNSET
+        if len(parts) == 1:
+            return Partly(*parts[0])
+        (x, under_x), (y, under_y) = parts
+        return Partly(self._joined(condition, a, b, x, y, what), either(under_x, under_y))
+
+    def _node(self, value):
+        return lift(self.like, value).node
+
+
+_UNSET = Unread("")
+
+
+def _is_held(way, value) -> bool:
+    """Whether a name stands for this array, or for a tuple that holds it."""
+    array = value.base if isinstance(value, Symbol) and value.base is not None else value
+    held = [one for v in way.names.values() for one in (v if isinstance(v, (tuple, list)) else (v,))]
+    return any(one is value or one is array for one in held)
+
+
+def in_words(value) -> str:
+    """What a value is, for errors."""
+    return "None" if value is None else "a number or array" if is_numeric(value) else f"a {type(value).__name__}"
+
+
+def leaves_of(value) -> list:
+    """What tuples and lists hold, in order."""
+    return [leaf for one in value for leaf in leaves_of(one)] if isinstance(value, (tuple, list)) else [value]
+
+
+def mapped(value, function):
+    """Tuples and lists as they are, with what a function makes of each leaf."""
+    if not isinstance(value, (tuple, list)):
+        return function(value)
+    found = [mapped(one, function) for one in value]
+    return type(value)(*found) if hasattr(value, "_fields") else type(value)(found)
+
+
+def is_numeric(value) -> bool:
+    """Whether this is a number or an array of them."""
+    return isinstance(value, (bool, int, float, np.number, np.bool_, np.ndarray, Symbol))

@@ -1,0 +1,374 @@
+"""Expressions of a step of one row, and what is assigned: the values of a syntax tree, on symbols."""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from rnnkit.compiler.tracing import places
+from rnnkit.compiler.tracing.batch_axis import Untraceable
+from rnnkit.compiler.tracing.broadcasting import find_symbol
+from rnnkit.compiler.tracing.decisions import Partly, Unread, both, either, is_numeric, known, negated, truth
+from rnnkit.compiler.tracing.iterations import iteration_of
+from rnnkit.compiler.tracing.source import Inner
+from rnnkit.compiler.tracing.symbol import Symbol, is_condition
+
+BINARY: dict[type, Callable] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod, ast.Pow: operator.pow, ast.MatMult: operator.matmul,
+    ast.BitAnd: operator.and_, ast.BitOr: operator.or_, ast.BitXor: operator.xor, ast.LShift: operator.lshift,
+    ast.RShift: operator.rshift,
+}  # fmt: skip
+IN_PLACE: dict[type, Callable] = {
+    kind: getattr(operator, "i" + function.__name__.strip("_")) for kind, function in BINARY.items()
+}
+_UNARY: dict[type, Callable] = {ast.USub: operator.neg, ast.UAdd: operator.pos, ast.Invert: operator.invert}
+_COMPARED: dict[type, Callable] = {
+    ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge, ast.Eq: operator.eq,
+    ast.NotEq: operator.ne, ast.Is: operator.is_, ast.IsNot: operator.is_not,
+}  # fmt: skip
+REFUSED = {
+    "Yield": "a generator; write a loop that fills an array",
+    "YieldFrom": "a generator; write a loop that fills an array",
+    "Await": "await; a step is a plain function",
+    "Try": "try; write the condition with if",
+    "With": "with; write what it holds without it",
+    "Global": "global; return what the step changes as a state",
+    "Nonlocal": "nonlocal; return what the function changes",
+    "ClassDef": "a class in a step; define it outside",
+    "Match": "match; write if and elif",
+}
+_UNSET = object()
+
+
+class Expressions:
+    """The part of a `Reader` that evaluates expressions; it has the methods that decide and call."""
+
+    frames: list
+    place: tuple[str, int] | None
+    live: Any
+    memory: Any
+    check: Callable[..., None]
+    path: Callable[[], Any]
+    symbol: Callable[[Any], Symbol]
+    way: Callable[..., Any]
+    decide: Callable[..., Any]
+    call: Callable[..., Any]
+    readable: Callable[[Any], Any]
+
+    # Assignment
+
+    def assign(self, target, value) -> None:
+        """Assign to a name, an entry, or several."""
+        if isinstance(target, ast.Name):
+            self.frames[-1].names[target.id] = value
+        elif isinstance(target, (ast.Tuple, ast.List)):
+            self._unpack(target.elts, value)
+        elif isinstance(target, ast.Subscript):
+            self.store(self.evaluate(target.value), self.evaluate(target.slice), value)
+        else:
+            raise Untraceable("an assignment to an attribute; return what the step changes as a state")
+
+    def _unpack(self, targets, value):
+        values = iteration_of(self, value).entries(self)
+        starred = [i for i, target in enumerate(targets) if isinstance(target, ast.Starred)]
+        if starred:
+            (at,), extra = starred, len(values) - len(targets) + 1
+            values[at : at + extra] = [values[at : at + extra]]
+            targets = [t.value if isinstance(t, ast.Starred) else t for t in targets]
+        if len(values) != len(targets):
+            raise ValueError(f"expected {len(targets)} values to unpack, got {len(values)}")
+        for target, one in zip(targets, values, strict=True):
+            self.assign(target, one)
+
+    def load(self, container, key):
+        """``container[key]``."""
+        if places.is_computed(key) and not isinstance(container, dict):
+            if isinstance(container, (list, tuple)):
+                container = self._stacked(container)
+            if isinstance(container, np.ndarray):
+                container = self.symbol(container)
+            if isinstance(container, Symbol) and not all(
+                isinstance(known(k), (int, np.ndarray)) for k in (key if isinstance(key, tuple) else (key,))
+            ):
+                return places.load(self, container, key)
+        key = _plain(key)
+        try:
+            return container[key]
+        except IndexError:
+            if self.path() is True:
+                raise
+            self.check(False, f"an index is out of range: {key}")
+            return container[tuple(0 for _ in key) if isinstance(key, tuple) else 0]
+
+    def _stacked(self, values):
+        if not all(map(is_numeric, values)):
+            raise Untraceable("a computed place in a list of what is no number or array; use an array")
+        return self.symbol(values)
+
+    def store(self, container, key, value) -> None:
+        """``container[key] = value``."""
+        if isinstance(container, Symbol):
+            if places.is_computed(key):
+                return places.store(self, container, key, value)
+            try:
+                container[_plain(key)] = value
+            except IndexError:
+                if self.path() is True:
+                    raise
+                self.check(False, f"an index is out of range: {key}")
+            return None
+        if isinstance(container, list):
+            if not places.is_computed(key):
+                container[_plain(key)] = value
+                return None
+            n = len(container)
+            self.check(both(truth(key >= -n), truth(key < n)), f"an index is out of range for a list of {n}")
+            for k in range(n):
+                here = either(truth(key == k), truth(key == k - n))
+                container[k] = np.where(here, value, container[k])
+            return None
+        if isinstance(container, dict) and self.path() is True:
+            container[_plain(key)] = value
+            return None
+        if isinstance(container, np.ndarray):
+            raise Untraceable("an assignment into an array that isn't the step's own; copy it first")
+        raise Untraceable(f"an assignment into a {type(container).__name__}; use an array of the step's own")
+
+    # Expressions
+
+    def evaluate(self, node) -> Any:
+        """The value of an expression."""
+        name, held = type(node).__name__, self.place
+        method = getattr(self, f"_{name}", None)
+        if name in REFUSED or method is None:
+            raise Untraceable(REFUSED.get(name, f"the expression {name} can't be read in a step of one row"))
+        self.place = self.frames[-1].file, node.lineno
+        value = method(node)
+        self.place = held
+        return value
+
+    def _Constant(self, node):
+        return node.value
+
+    def _Name(self, node):
+        frame = self.frames[-1]
+        value = frame.names[node.id] if node.id in frame.names else frame.outer(node.id)
+        if isinstance(value, Unread):
+            raise Untraceable(value.reason or f"the name {node.id!r} has no value here")
+        if isinstance(value, Partly):
+            self.check(value.under, f"the name {node.id!r} has no value where it is read")
+            value = value.value
+        return value
+
+    def _Attribute(self, node):
+        return getattr(self.evaluate(node.value), node.attr)
+
+    def _Subscript(self, node):
+        return self.load(self.evaluate(node.value), self.evaluate(node.slice))
+
+    def _Slice(self, node):
+        return slice(*(None if n is None else self.evaluate(n) for n in (node.lower, node.upper, node.step)))
+
+    def _Tuple(self, node):
+        return tuple(self._each(node.elts))
+
+    def _List(self, node):
+        return list(self._each(node.elts))
+
+    def _Set(self, node):
+        return set(self._each(node.elts))
+
+    def _each(self, nodes):
+        values: list = []
+        for one in nodes:
+            if isinstance(one, ast.Starred):
+                values += iteration_of(self, self.evaluate(one.value)).entries(self)
+            else:
+                values.append(self.evaluate(one))
+        return values
+
+    def _Dict(self, node):
+        found: dict = {}
+        for key, value in zip(node.keys, node.values, strict=True):
+            if key is None:
+                found |= self.evaluate(value)
+            else:
+                found[self.evaluate(key)] = self.evaluate(value)
+        return found
+
+    def _JoinedStr(self, node):
+        return "".join(
+            str(v.value) if isinstance(v, ast.Constant) else format(self.evaluate(v.value), self._spec(v))
+            for v in node.values
+        )
+
+    def _spec(self, node):
+        return "" if node.format_spec is None else self._JoinedStr(node.format_spec)
+
+    def _NamedExpr(self, node):
+        value = self.evaluate(node.value)
+        self.assign(node.target, value)
+        return value
+
+    def _BinOp(self, node):
+        left, right = self.evaluate(node.left), self.evaluate(node.right)
+        if isinstance(left, list) and isinstance(right, Symbol):
+            left = self.symbol(left)  # which a list of NumPy's numbers becomes there
+        if isinstance(node.op, (ast.FloorDiv, ast.Mod)) and all(map(_is_whole, (left, right))):
+            self.check(negated(truth(right == 0)), "integer division by zero")
+        return BINARY[type(node.op)](left, right)
+
+    def _UnaryOp(self, node):
+        value = self.evaluate(node.operand)
+        if isinstance(node.op, ast.Not):
+            return negated(truth(value))
+        return _UNARY[type(node.op)](value)
+
+    def _BoolOp(self, node):
+        return self._bool(isinstance(node.op, ast.And), node.values)
+
+    def _bool(self, is_and, nodes):
+        value = self.evaluate(nodes[0])
+        if len(nodes) == 1:
+            return value
+        condition = truth(value)
+        if isinstance(condition, bool):
+            return self._bool(is_and, nodes[1:]) if condition is is_and else value
+        if _is_decision(value):
+            other = self._only(condition if is_and else negated(condition), lambda: self._bool(is_and, nodes[1:]))
+            if _is_decision(other):
+                return (both if is_and else either)(condition, truth(other))
+            return self._chosen(condition, *((other, value) if is_and else (value, other)))
+
+        def rest():
+            return self._bool(is_and, nodes[1:])
+
+        def this():
+            return value
+
+        return self.readable(self.decide(condition, *((rest, this) if is_and else (this, rest))))
+
+    def _chosen(self, condition, one, other):
+        way = self.way()
+        return self.readable(self.memory._joined(condition, way, way, one, other, "an operand of and, or"))
+
+    def _only(self, condition, branch):
+        """What a branch gives that has no effect but its value where it changes nothing, under its condition."""
+        start = self.way()
+        self.live = both(start.live, condition)
+        value = branch()
+        changed = self.way()
+        self.live = start.live
+        if any(changed.nodes[n] is not node for n, node in start.nodes.items()) or any(
+            changed.names[name] is not value for name, value in start.names.items()
+        ):
+            raise Untraceable("and, or with an operand that changes a name or an array; write if")
+        return value
+
+    def _IfExp(self, node):
+        made = self.decide(
+            truth(self.evaluate(node.test)), lambda: self.evaluate(node.body), lambda: self.evaluate(node.orelse)
+        )
+        return self.readable(made)
+
+    def _Compare(self, node):
+        return self._compare(self.evaluate(node.left), node.ops, node.comparators)
+
+    def _compare(self, left, operators, nodes):
+        right = self.evaluate(nodes[0])
+        found = self._compared(type(operators[0]), left, right)
+        if len(nodes) == 1:
+            return found
+        condition = truth(found)
+        if condition is False:
+            return False
+        rest = self._only(condition, lambda: self._compare(right, operators[1:], nodes[1:]))
+        return both(condition, truth(rest))
+
+    def _compared(self, kind, left, right):
+        if kind not in _COMPARED:  # in, or not in
+            if find_symbol(left, right) is None:
+                found: Any = left in right
+            else:
+                found = False
+                for one in right:
+                    found = either(found, truth(left == one))
+            return found if kind is ast.In else negated(found)
+        if (left is None or right is None) and kind in (ast.Eq, ast.NotEq):
+            return (left is right) is (kind is ast.Eq)
+        return _COMPARED[kind](left, right)
+
+    def _Call(self, node):
+        function = self.evaluate(node.func)
+        args = self._each(node.args)
+        keywords: dict = {}
+        for keyword in node.keywords:
+            value = self.evaluate(keyword.value)
+            keywords |= value if keyword.arg is None else {keyword.arg: value}
+        return self.call(function, tuple(args), keywords)
+
+    def _Lambda(self, node):
+        return self._function(node)
+
+    def _function(self, node):
+        defaults = [self.evaluate(d) for d in node.args.defaults]
+        named = {a.arg: self.evaluate(d) for a, d in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True) if d}
+        return Inner(self, node, self.frames[-1], defaults, named)
+
+    def _ListComp(self, node):
+        return self._comprehended(node.generators, lambda: self.evaluate(node.elt))
+
+    _GeneratorExp = _ListComp
+
+    def _SetComp(self, node):
+        return set(self._ListComp(node))
+
+    def _DictComp(self, node):
+        return dict(self._comprehended(node.generators, lambda: (self.evaluate(node.key), self.evaluate(node.value))))
+
+    def _comprehended(self, generators, element) -> list:
+        names = self.frames[-1].names
+        hidden = {
+            t.id: names.get(t.id, _UNSET) for g in generators for t in ast.walk(g.target) if isinstance(t, ast.Name)
+        }
+        found: list = []
+
+        def go(rest):
+            if not rest:
+                found.append(element())
+                return
+            for value in iteration_of(self, self.evaluate(rest[0].iter)).entries(self):
+                self.assign(rest[0].target, value)
+                wanted = [truth(self.evaluate(test)) for test in rest[0].ifs]
+                if not all(isinstance(one, bool) for one in wanted):
+                    raise Untraceable("a comprehension that chooses by values; write a loop with if")
+                if all(wanted):
+                    go(rest[1:])
+
+        go(generators)
+        for name, value in hidden.items():
+            names.pop(name, None) if value is _UNSET else names.__setitem__(name, value)
+        return found
+
+
+def _plain(key):
+    """An index without symbols of numbers alone."""
+    if isinstance(key, tuple):
+        return tuple(map(_plain, key))
+    if isinstance(key, slice):
+        return slice(*(None if k is None else _plain(k) for k in (key.start, key.stop, key.step)))
+    key = known(key)
+    return int(key) if isinstance(key, np.ndarray) and not key.ndim and key.dtype.kind in "iu" else key
+
+
+def _is_decision(value) -> bool:
+    return isinstance(value, (bool, np.bool_)) or is_condition(value)
+
+
+def _is_whole(value) -> bool:
+    return value.node.is_integer if isinstance(value, Symbol) else isinstance(value, (int, np.integer))

@@ -1,0 +1,142 @@
+"""What a ``for`` of a step goes over, by the number of its round: known, or one that a loop of the graph counts."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from rnnkit.compiler.tracing.batch_axis import Untraceable
+from rnnkit.compiler.tracing.decisions import both, known, truth
+from rnnkit.compiler.tracing.symbol import Symbol
+
+
+class Iteration:
+    """A sequence: ``length`` is an integer, or None where each row has its own."""
+
+    length: int | None
+
+    def at(self, reader, k):
+        """The entry of round k, an integer or a symbol."""
+        raise NotImplementedError
+
+    def more(self, k):
+        """Whether there is a round k."""
+        return truth(k < self.length)
+
+    def entries(self, reader) -> list:
+        """All entries, of a length that is known."""
+        if self.length is None:
+            raise Untraceable("a range whose length is computed, where a number is expected; loop over it with for")
+        return [self.at(reader, k) for k in range(self.length)]
+
+
+class Items(Iteration):
+    """A list, a tuple or an array."""
+
+    def __init__(self, values):
+        self.values, self.length = values, len(values)
+
+    def at(self, reader, k):
+        return reader.load(self.values, k)
+
+
+class Range(Iteration):
+    """``range`` of numbers of which some are computed."""
+
+    def __init__(self, start, stop, step):
+        step = known(step)
+        if isinstance(step, Symbol) or step == 0:
+            raise Untraceable("a range whose step is computed or 0; write while")
+        self.start, self.stop, self.step = start, stop, int(step)
+        ends = (known(start), known(stop))
+        counted = not any(isinstance(end, Symbol) for end in ends)
+        self.length = len(range(int(ends[0]), int(ends[1]), self.step)) if counted else None
+        if counted:
+            self.start, self.stop = map(int, ends)
+
+    def at(self, reader, k):
+        return (
+            self.start + k * self.step if self.step != 1 else self.start + k if isinstance(k, int) or self.starts else k
+        )
+
+    @property
+    def starts(self) -> bool:
+        """Whether the first number isn't 0."""
+        return isinstance(self.start, Symbol) or self.start != 0
+
+    def more(self, k):
+        here = self.at(None, k)
+        return truth(here < self.stop if self.step > 0 else here > self.stop)
+
+
+class Zip(Iteration):
+    """``zip``, and ``enumerate`` as one of a range."""
+
+    def __init__(self, parts, strict=False):
+        self.parts = parts
+        lengths = [part.length for part in parts]
+        if strict and len(set(lengths)) > 1:
+            raise ValueError(f"zip of lengths {', '.join(map(str, lengths))}")
+        self.length = None if None in lengths else min(n for n in lengths if n is not None)
+
+    def at(self, reader, k):
+        return tuple(part.at(reader, k) for part in self.parts)
+
+    def more(self, k):
+        found = True
+        for part in self.parts:
+            found = both(found, part.more(k))
+        return found
+
+
+class Reversed(Iteration):
+    """``reversed``."""
+
+    def __init__(self, part):
+        if part.length is None:
+            raise Untraceable("reversed of a computed range; write range with a step of -1")
+        self.part, self.length, self.last = part, part.length, part.length - 1
+
+    def at(self, reader, k):
+        return self.part.at(reader, self.last - k)
+
+
+class Endless(Iteration):
+    """As long as anything: what ``enumerate`` counts by."""
+
+    length = None
+
+    def __init__(self, start):
+        self.start = start
+
+    def at(self, reader, k):
+        return self.start + k
+
+    def more(self, k):
+        return True
+
+
+def enumerated(part: Iteration, start=0) -> Zip:
+    """``enumerate``."""
+    made = Zip([Endless(start), part])
+    made.length = part.length
+    return made
+
+
+def iteration_of(reader, value) -> Iteration:
+    """What ``for`` goes over."""
+    if isinstance(value, Iteration):
+        return value
+    if isinstance(value, range):
+        return Range(value.start, value.stop, value.step)
+    if isinstance(value, (Symbol, np.ndarray)):
+        if not value.ndim:
+            raise TypeError("iteration over a number")
+        return Items(value)
+    if isinstance(value, (list, tuple, str)):
+        return Items(value)
+    found = list(itertools.islice(iter(value), 10**5 + 1))
+    if len(found) > 10**5:
+        raise Untraceable("a loop over an iterator without end; write while")
+    return Items(found)

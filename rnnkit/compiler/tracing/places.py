@@ -1,0 +1,120 @@
+"""Computed places: ``h[k]`` and ``h[k] = v`` where k differs from row to row."""
+
+from __future__ import annotations
+
+import numbers
+
+import numpy as np
+
+from rnnkit.compiler.tracing.batch_axis import Untraceable
+from rnnkit.compiler.tracing.broadcasting import lift
+from rnnkit.compiler.tracing.decisions import both, known, truth
+from rnnkit.compiler.tracing.symbol import Symbol
+
+
+def is_computed(key) -> bool:
+    """Whether an index says a place that only a row knows."""
+    keys = key if isinstance(key, tuple) else (key,)
+    return any(isinstance(k, Symbol) and k.node.kind != "bool" for k in keys) or any(
+        isinstance(bound, Symbol) for k in keys if isinstance(k, slice) for bound in (k.start, k.stop)
+    )
+
+
+def load(reader, array: Symbol, key) -> Symbol:
+    """What stands at a computed place."""
+    keys, stretch = _keys(array, key)
+    if stretch is not None:
+        axis, length = stretch
+        start = keys[axis].start
+        parts = [load(reader, array, (*keys[:axis], start + k, *keys[axis + 1 :])) for k in range(length)]
+        return np.stack(parts, sum(not _is_place(k) for k in keys[:axis]))  # type: ignore[return-value]
+    if (vector := _vector(keys)) is not None:
+        parts = [load(reader, array, (*keys[:vector], place, *keys[vector + 1 :])) for place in keys[vector]]
+        return np.stack(parts, sum(not _is_place(k) for k in keys[:vector]))  # type: ignore[return-value]
+    part, flat, index = _place(reader, array, keys)
+    found = array.made(array.graph.take(flat, index.node))
+    found.unsure = bool(part.shape)
+    return found
+
+
+def store(reader, array: Symbol, key, value) -> None:
+    """Put a value there."""
+    keys, stretch = _keys(array, key)
+    if stretch is not None or _vector(keys) is not None:
+        raise Untraceable("an assignment to several computed places at once; write a loop over them")
+    graph, (part, flat, index) = array.graph, _place(reader, array, keys)
+    rest = flat.shape[1:]
+    new = lift(array, np.broadcast_to(lift(array, value), rest))
+    flat = graph.put(flat, index.node, new.node)
+    order = _order(keys)
+    shape = tuple(part.node.shape[axis] for axis in order)
+    back = [order.index(axis) for axis in range(len(order))]
+    part._move(graph.transpose(graph.reshape(flat, shape), back))
+
+
+def _keys(array, key):
+    """One entry an axis; and which of them is a stretch of fixed length from a computed place, with its length."""
+    keys = tuple(known(k) for k in (key if isinstance(key, tuple) else (key,)))
+    if any(k is None for k in keys) or len([k for k in keys if k is not Ellipsis]) > array.ndim:
+        raise Untraceable("a new axis, or too many indices, beside a computed one; index in two steps")
+    if (at := next((i for i, k in enumerate(keys) if k is Ellipsis), None)) is not None:
+        keys = (*keys[:at], *(slice(None),) * (array.ndim - len(keys) + 1), *keys[at + 1 :])
+    keys = (*keys, *(slice(None),) * (array.ndim - len(keys)))
+    for axis, k in enumerate(keys):
+        if isinstance(k, slice) and any(isinstance(bound, Symbol) for bound in (k.start, k.stop)):
+            return keys, (axis, _length(k))
+    return keys, None
+
+
+def _length(k: slice) -> int:
+    start, stop = k.start, k.stop
+    if isinstance(start, Symbol) and isinstance(stop, Symbol) and k.step in (None, 1):
+        for one, other in (stop.node.args, stop.node.args[::-1]) if stop.node.op == "add" else ():
+            if one is start.node and other.op == "literal":
+                return int(other.attr)
+    raise Untraceable("a slice whose length is computed; write a loop, or h[k : k + 3] of a fixed length")
+
+
+def _vector(keys) -> int | None:
+    return next((axis for axis, k in enumerate(keys) if isinstance(k, Symbol) and k.ndim), None)
+
+
+def _is_place(k) -> bool:
+    return isinstance(k, (Symbol, numbers.Integral)) or (isinstance(k, np.ndarray) and not k.ndim)
+
+
+def _order(keys) -> list[int]:
+    """The axes with those of the places first."""
+    return sorted(range(len(keys)), key=lambda axis: not _is_place(keys[axis]))
+
+
+def _place(reader, array, keys):
+    """The part that fixed slices show, its elements with the places' axes as one in front, and the place there."""
+    if not all(isinstance(k, slice) or _is_place(k) for k in keys):
+        raise Untraceable("an index array beside a computed place; write a loop")
+    view, _ = array._part([slice(None) if _is_place(k) else k for k in keys])
+    part, graph = array.shown(view, None), array.graph
+    order, index, held = _order(keys), None, True
+    lengths = [part.node.shape[axis] for axis in order if _is_place(keys[axis])]
+    for axis, n in zip(order, lengths, strict=False):
+        k = keys[axis]
+        if isinstance(k, Symbol):
+            k = k.reshape(()) if k.node.size == 1 else k
+            if not k.node.is_integer:
+                raise IndexError(f"an index is a {k.dtype}; write int(…)")
+            low, high = reader.bounds(k.node)
+            if low < 0:
+                k = np.where(k < 0, k + n, k)
+            if low < -n or high >= n:
+                held = both(held, truth((k >= 0) & (k < n)))
+        elif not -n <= k < n:
+            raise IndexError(f"index {k} is out of bounds for axis {axis} with size {n}")
+        else:
+            k = k % n
+        index = k if index is None else index * n + k
+    reader.check(held, f"an index is out of range for an array of shape {array.shape}")
+    safe = truth(both(reader.path(), held))
+    rest = [part.node.shape[axis] for axis in order[len(lengths) :]]
+    flat = graph.reshape(graph.transpose(part.node, order), (int(np.prod(lengths)), *rest))
+    index = lift(array, index).astype(np.int64)
+    return part, flat, index if safe is True else np.where(safe, index, 0)

@@ -1,0 +1,163 @@
+"""Python's own functions, those of `math`, and NumPy's of lists, on the symbols of a step of one row."""
+
+from __future__ import annotations
+
+import builtins
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from rnnkit.compiler.tracing.batch_axis import Untraceable
+from rnnkit.compiler.tracing.broadcasting import find_symbol, lift, pointwise
+from rnnkit.compiler.tracing.decisions import both, either, known, truth
+from rnnkit.compiler.tracing.iterations import Iteration, Range, Reversed, Zip, enumerated, iteration_of
+from rnnkit.compiler.tracing.symbol import Symbol
+
+
+def _extreme(better: Callable) -> Callable:
+    """``min`` and ``max``: the first of those that no other is better than, as Python takes it."""
+
+    def extreme(reader, *given, key=None, default=None):
+        values = list(given) if len(given) > 1 else iteration_of(reader, given[0]).entries(reader)
+        if key is not None or not len(values):
+            raise Untraceable("min or max with a key or of nothing; write a loop")
+        found = values[0]
+        for value in values[1:]:
+            found = np.where(better(value, found), value, found)
+        return found
+
+    return extreme
+
+
+def _all(reader, values):
+    found: Any = True
+    for value in iteration_of(reader, values).entries(reader):
+        found = both(found, truth(value))
+    return found
+
+
+def _any(reader, values):
+    found: Any = False
+    for value in iteration_of(reader, values).entries(reader):
+        found = either(found, truth(value))
+    return found
+
+
+def _sum(reader, values, start=0):
+    for value in iteration_of(reader, values).entries(reader):
+        start = start + value
+    return start
+
+
+def _int(reader, value=0):
+    value = lift(reader.like, value)
+    if value.is_float and value.node.op not in _WHOLE:
+        held = truth(np.abs(value) < 2.0**63)
+        reader.check(held, "int() of what is no number that an integer is")
+        safe = both(reader.path(), held)
+        value = value if isinstance(safe, bool) else np.where(safe, value, 0.0)
+    return value.astype(np.int64)
+
+
+_WHOLE = ("to_float", "cast", "literal")  # what is always small enough for an integer
+
+
+def _float(reader, value=0.0):
+    return lift(reader.like, value).astype(np.float64)
+
+
+def _round(reader, value, digits=None):
+    if digits is None:
+        return np.rint(value)
+    return np.round(value, int(known(digits)))
+
+
+def _isinstance(reader, value, kinds):
+    if isinstance(value, Symbol):
+        value = np.zeros(value.shape) if value.ndim else np.float64(0.0)
+    return isinstance(value, kinds)
+
+
+def _print(reader, *_, **__):
+    raise Untraceable("print; run the layer inside rk.eager() to look at values")
+
+
+def _array(reader, values, dtype=None, **_):
+    made = lift(reader.like, values.entries(reader) if isinstance(values, Iteration) else values)
+    return made.copy() if dtype is None else made.astype(dtype)
+
+
+def _logarithm(reader, x, base=None):
+    return np.log(x) if base is None else np.log(x) / np.log(base)
+
+
+def _of_numpy(function) -> Callable:
+    return lambda reader, *args: function(*args)
+
+
+def _len(reader, value):
+    return len(_list(reader, value)) if isinstance(value, Iteration) else len(value)
+
+
+def _list(reader, values=()):
+    return iteration_of(reader, values).entries(reader)
+
+
+def _map(reader, function, *values):
+    return [reader.call(function, args, {}) for args in _list(reader, Zip([iteration_of(reader, v) for v in values]))]
+
+
+def _range(reader, *ends):
+    start, stop, step = ends if len(ends) == 3 else (*((0,) if len(ends) == 1 else ()), *ends, 1)
+    return Range(start, stop, step)
+
+
+_MATH = {
+    "fabs": np.abs, "acos": np.arccos, "asin": np.arcsin, "atan": np.arctan, "atan2": np.arctan2, "acosh": np.arccosh,
+    "asinh": np.arcsinh, "atanh": np.arctanh, "pow": np.power, "dist": lambda a, b: np.linalg.norm(np.subtract(a, b)),
+    "erf": lambda x: pointwise("erf", x), "erfc": lambda x: pointwise("erfc", x),
+}  # fmt: skip
+_SAME = (
+    "exp exp2 expm1 log2 log10 log1p sqrt cbrt sin cos tan sinh cosh tanh floor ceil trunc isnan isinf isfinite hypot "
+    "copysign fmod degrees radians"
+)
+FUNCTIONS: dict[Any, Callable] = {
+    builtins.min: _extreme(lambda one, found: one < found),
+    builtins.max: _extreme(lambda one, found: one > found),
+    builtins.all: _all,
+    builtins.any: _any,
+    builtins.sum: _sum,
+    builtins.int: _int,
+    builtins.float: _float,
+    builtins.bool: lambda reader, value=False: truth(value),
+    builtins.round: _round,
+    builtins.isinstance: _isinstance,
+    builtins.print: _print,
+    builtins.range: _range,
+    builtins.len: _len,
+    builtins.list: _list,
+    builtins.tuple: lambda reader, values=(): tuple(_list(reader, values)),
+    builtins.map: _map,
+    builtins.enumerate: lambda reader, values, start=0: enumerated(iteration_of(reader, values), start),
+    builtins.zip: lambda reader, *values, strict=False: Zip([iteration_of(reader, v) for v in values], strict),
+    builtins.reversed: lambda reader, values: Reversed(iteration_of(reader, values)),
+    builtins.pow: lambda reader, a, b: a**b,
+    math.log: _logarithm,
+    np.array: _array,
+    np.asarray: _array,
+    **{getattr(math, name): _of_numpy(getattr(np, name)) for name in _SAME.split() if hasattr(math, name)},
+    **{getattr(math, name): _of_numpy(function) for name, function in _MATH.items()},
+}
+# Those that are read so without symbols, too.
+STATIC = (_print,)
+
+
+def called_with_symbols(function, args, keywords):
+    """What other functions give that would ask a symbol for its number; `NotImplemented` where none does."""
+    if isinstance(function, type) and issubclass(function, np.generic) and len(args) == 1:
+        return args[0].astype(function) if isinstance(args[0], Symbol) else NotImplemented
+    if getattr(function, "__module__", None) == "math" and find_symbol(*args) is not None:
+        raise Untraceable(f"math.{function.__name__}; write its formula")
+    return NotImplemented

@@ -1,0 +1,72 @@
+"""A step of one row, ``per_row=True``, as a step of a batch: what everything around a cell sees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from rnnkit.steps.nesting import leaves_of, mapped
+
+
+def advance_rows(advance, x, states, constants, training, draws):
+    """One step of a batch.
+
+    Parameters
+    ----------
+    advance : callable
+        ``(x, states, constants, training, draws, read)`` of one row to ``(output, flat states)``. It calls what
+        ``read`` makes of the user's function: for numbers the function itself, for symbols what reads its syntax tree.
+    x : array (B, *features), or nested ones
+    states, constants : tuple of array (B, *shape)
+    training : bool
+    draws : mapping of str to array (B, *shape)
+
+    Returns
+    -------
+    output, states
+        With the batch axis.
+    """
+    if not isinstance(states[0], np.ndarray):
+        graph = states[0].graph
+        x, states, constants = mapped((x, states, constants), _of_a_row)
+        output, new = advance(x, states, constants, training, _Row(draws, _of_a_row), graph.read)
+        return mapped(output, graph.read.whole), tuple(map(graph.read.whole, new))
+    count = len(states[0])
+    if not count:
+        x, states, constants = mapped((x, states, constants), _one)
+        draws = {name: _one(draw) for name, draw in draws.items()}
+    results = []
+    for r in range(max(count, 1)):
+
+        def row(array, r=r):
+            return array[r]
+
+        results.append(advance(*mapped((x, states, constants), row), training, _Row(draws, row), None))
+    outputs, new = zip(*results, strict=True)
+    leaves = iter([np.stack(each)[:count] for each in zip(*map(leaves_of, outputs), strict=True)])
+    return mapped(outputs[0], lambda _: next(leaves)), tuple(np.stack(each)[:count] for each in zip(*new, strict=True))
+
+
+def _of_a_row(symbol):
+    return symbol.made(symbol.node)
+
+
+def _one(array):
+    return np.zeros((1, *array.shape[1:]), array.dtype)
+
+
+class _Row(Mapping):
+    """The draws of a row, looked up when asked for."""
+
+    def __init__(self, draws, row):
+        self._draws, self._row = draws, row
+
+    def __getitem__(self, name):
+        return self._row(self._draws[name])
+
+    def __iter__(self):
+        return iter(self._draws)
+
+    def __len__(self):
+        return len(self._draws)
