@@ -8,12 +8,15 @@ from functools import cache, partial
 import numpy as np
 
 from rnnkit.backends.cpu.codegen.program_source import OUTER_SUM, PRODUCT, SPARSE_PRODUCT, SourceWriter
+from rnnkit.backends.cpu.codegen.row_source import TRANSPOSES, RowSourceWriter
+from rnnkit.backends.cpu.codegen.single_row_source import SingleRowWriter
 from rnnkit.backends.cpu.codegen.tables import ARGUMENTS, PRODUCT_ARGUMENTS, Source
 from rnnkit.backends.cpu.gradient import Backward
 from rnnkit.backends.cpu.kernels.matmul import PANEL_VECTORS, packed_width
 from rnnkit.backends.cpu.kernels.storage import STORAGES
 from rnnkit.backends.cpu.language.programs import Wanted, load, load_all
 from rnnkit.backends.cpu.program import Program, ProgramCode, layout
+from rnnkit.backends.cpu.row_program import RowProgram, RowPrograms
 from rnnkit.backends.cpu.simd.bounds_check import CHECKED, GAP
 from rnnkit.backends.cpu.simd.registers import LANES
 from rnnkit.backends.cpu.threads import shared_functions
@@ -21,9 +24,11 @@ from rnnkit.backends.cpu.threads.team import ThreadTeam
 from rnnkit.backends.cpu.weight_sums import OuterProducts
 from rnnkit.backends.shared.prepack import prepacker
 from rnnkit.backends.shared.target import Target
-from rnnkit.compiler.ir.plan import Plan
+from rnnkit.compiler.ir.plan import STEP, Plan, RowPlan
 from rnnkit.compiler.planning.describe import describe
 from rnnkit.compiler.planning.fusion import fuse
+from rnnkit.compiler.planning.planner import plan
+from rnnkit.compiler.planning.rows import is_narrow, plan_rows
 
 
 def _shared(functions) -> Wanted:
@@ -33,10 +38,10 @@ def _shared(functions) -> Wanted:
 ROWS = _shared(shared_functions.ROW_FUNCTIONS)
 
 
-def write(plan: Plan, name: str, dtype: np.dtype, storage: str = "") -> Source:
+def write(made: Plan, name: str, dtype: np.dtype, storage: str = "") -> Source:
     """The text of a plan's program; it is the same for all ways in which weights are stored, its numbers are not."""
     rows = STORAGES[storage].rows
-    return SourceWriter(plan, name, dtype, LANES[dtype.name], PANEL_VECTORS, GAP if CHECKED else 0, rows).run()
+    return SourceWriter(made, name, dtype, LANES[dtype.name], PANEL_VECTORS, GAP if CHECKED else 0, rows).run()
 
 
 def compile_source(
@@ -93,7 +98,77 @@ def _outer_sum(name) -> Wanted:
     return Wanted(OUTER_SUM.format(dtype=name), ARGUMENTS)
 
 
-CPU = Target("cpu", packed_width, fuse, write, compile_source, gradient)
+class RowSources:
+    """The texts of a plan by rows, each of which is written when a call wants it.
+
+    Attributes
+    ----------
+    listener : callable, optional
+        ``(section, variant, text)``, called with each text.
+    """
+
+    def __init__(self, plan: RowPlan, name: str, dtype: np.dtype):
+        self.plan, self.name, self.dtype = plan, name, dtype
+        self.listener: Callable[[int, str, str], None] | None = None
+
+    def __call__(self, lanes: int, masked: bool, coded: bool) -> Source:
+        """The text for groups of so many rows."""
+        kind = RowSourceWriter if lanes > 1 else SingleRowWriter
+        writer = kind(self.plan, self.name, self.dtype, lanes, LANES[self.dtype.name], masked, coded, GAP * CHECKED)
+        source = writer.run()
+        if self.listener is not None:
+            self.listener(STEP, f"{lanes} rows{', masked' * masked}{', coded' * coded}", source.text)
+        return source
+
+
+def compile_rows(
+    plan: RowPlan,
+    sources: RowSources,
+    dtype: np.dtype,
+    show: Callable[[], str],
+    gradient: Callable[[RowPrograms], Backward] | None = None,
+) -> RowPrograms:
+    """The programs of a plan by rows."""
+    prepack, words = prepacker(plan, dtype, layout()), describe(plan, dtype)
+
+    def make(lanes: int, masked: bool, coded: bool) -> RowProgram:
+        source = sources(lanes, masked, coded)
+        transposes = (
+            [] if lanes == 1 else [Wanted(TRANSPOSES.format(dtype=dtype.name, lanes=lanes), shared_functions.ARGUMENTS)]
+        )
+        wanted = [*transposes, Wanted(source.text, ARGUMENTS)]
+
+        def code():
+            *found, own = load_all(wanted, source.title)
+            return ProgramCode(*own, dict(zip(["transposes"], found, strict=False)))
+
+        return RowProgram(code, source, plan, prepack, dtype, team(), show, words, wanted=wanted)
+
+    return RowPrograms(make, plan, dtype, words, gradient)
+
+
+def gradient_by_rows(
+    program: RowPrograms, forward: RowPrograms, adjoint: RowPrograms, residuals, operands, sums, finish
+) -> Backward:
+    """What computes a step's gradients by the programs of its adjoint."""
+    forward.most = adjoint.most = min(forward.most, adjoint.most)  # they read what the other keeps
+    return Backward(program, forward, adjoint, residuals, operands, sums, finish, None, forward.sequence)  # type: ignore[arg-type]
+
+
+BY_ROWS: Target = Target(
+    "cpu", packed_width, lambda graph, columns: plan_rows(graph), lambda plan, columns: plan,
+    RowSources, compile_rows, gradient_by_rows, sums_by_row=True,
+)  # fmt: skip
+CPU = Target(
+    "cpu",
+    packed_width,
+    plan,
+    fuse,
+    write,
+    compile_source,
+    gradient,
+    lambda graph: BY_ROWS if is_narrow(graph) else None,
+)
 
 
 def storing(kind: str) -> Target:

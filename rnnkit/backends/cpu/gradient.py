@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,7 +52,9 @@ class Backward:
     finish : WeightGradients
         The weights' gradients from the finished sums.
     outer_products : OuterProducts
-        What sums them, see `rnnkit.backends.cpu.kernels.outer_sum`.
+        What sums them, see `rnnkit.backends.cpu.kernels.outer_sum`; None where there are no sums.
+    sequence : callable
+        ``(rows, steps, size, dtype)`` to memory for a value of every step, ``(B, T, size)`` of any strides.
     """
 
     plain: Program
@@ -61,6 +65,7 @@ class Backward:
     sums: list[Sum]
     finish: WeightGradients
     outer_products: OuterProducts
+    sequence: Callable[..., np.ndarray] = lambda *arguments: _sequence(*arguments)
     programs = 2  # compiled ones, besides the step's own
 
     def vjp(self, record: Record, checkpoint=None, truncate=None) -> Result:
@@ -180,11 +185,12 @@ class _Run:
         for name, size in self.backward.residuals.items():
             state = state_of(name)
             if state is not None:
-                states = _sequence(self.rows, steps + 1, size, self.dtype)
-                put(states[:, 0, :size], record.states[state].reshape(self.rows, size))
+                states = self.backward.sequence(self.rows, steps + 1, size, self.dtype)
+                if self.backward.outer_products is not None:  # others begin with it themselves
+                    put(states[:, 0, :size], record.states[state].reshape(self.rows, size))
                 residuals["state", state], residuals[name] = states[:, :-1], states[:, 1:]
             else:
-                residuals[name] = _sequence(self.rows, steps, size, self.dtype)
+                residuals[name] = self.backward.sequence(self.rows, steps, size, self.dtype)
         return residuals
 
     def _in_segments(self) -> Result:
@@ -301,13 +307,16 @@ class _Pull:
             d_x, *cotangents = (_put_back(a, self.run.order) for a in (d_x, *cotangents))
         if self.run.reverse and self.wants_x:
             d_x = contiguous(d_x[:, ::-1], d_x.dtype)
-        weights = self._of_weights()
-        return Gradient(
-            d_x if self.wants_x else None, tuple(cotangents[: self.count]), tuple(cotangents[self.count :]), weights
-        )
+        after_constants = self.count + len(self.record.constants)
+        weights = self._of_weights(cotangents[after_constants:])
+        states, constants = cotangents[: self.count], cotangents[self.count : after_constants]
+        return Gradient(d_x if self.wants_x else None, tuple(states), tuple(constants), weights)
 
-    def _of_weights(self) -> dict[str, np.ndarray]:
+    def _of_weights(self, by_row) -> dict[str, np.ndarray]:
+        """From the sums over all rows, or from those over the steps of each."""
         finish, weights, totals = self.backward.finish, self.record.weights, self.sums.totals()
+        if by_row:
+            totals = [repeated(partial(np.sum, one, axis=0), one) for one in by_row]
         recording = current()
         if recording is None or not weights:
             return finish(weights, totals)
@@ -343,7 +352,8 @@ class _Pull:
         return max(1, several, -(-tuning.LEAST_ENTRIES // self.run.rows))
 
     def _operands(self, steps) -> dict:
-        return {name: _sequence(self.run.rows, steps, n, self.run.dtype) for name, n in self.backward.operands.items()}
+        run, operands = self.run, self.backward.operands
+        return {name: self.backward.sequence(run.rows, steps, n, run.dtype) for name, n in operands.items()}
 
     def _go_back(self, start, after, placed, operands) -> dict:
         """Go back over a chunk and add it to the sums; memory for the operands of the next one."""

@@ -26,6 +26,7 @@ from rnnkit.backends.cpu.threads.team import ABANDONED, ThreadTeam, line_start, 
 from rnnkit.backends.cpu.threads.trials import Trials
 from rnnkit.backends.shared.call import GradientExecutor, Record, Result
 from rnnkit.backends.shared.failures import checked
+from rnnkit.backends.shared.once import once
 from rnnkit.backends.shared.prepack import Layout, literals, only_moves
 from rnnkit.backends.shared.processor import second_level_cache
 from rnnkit.backends.shared.thread_pool import get_num_threads
@@ -262,13 +263,13 @@ class Program:
         initial = [contiguous(state, dtype) for state in record.states]
         final = tuple(_like(state) for state in initial)
         kept = self._trajectory(record)
-        units = threads > 1 and self._splits_units(rows, threads)
-        blocks, trials = (1, self._trials_of(rows)) if units else (row_blocks(rows, threads), None)
+        units, groups = threads > 1 and self._splits_units(rows, threads), self._groups(rows)
+        blocks, trials = (1, self._trials_of(rows)) if units else (row_blocks(groups, threads), None)
         mask, order = self._order(record, blocks)
         arrays = (x, outputs, last, mask, order), (initial, final, kept)
         table, own = self._pointers(record, *arrays)
         p, p_at, _ = table
-        most = -(-rows // blocks)  # rows of the largest block; all blocks have as many steps at a time
+        most = -(-groups // blocks)  # of the largest block; all blocks have as many steps at a time
         step_bytes = self.source.row_bytes["block"] + (self.source.row_bytes["x"] if order is not None else 0)
         block = max(1, min(steps, tuning.BLOCK_BYTES // max(1, most * step_bytes)))
         row_bytes = self.source.row_bytes["call"] + self.source.row_bytes["step"] + block * step_bytes
@@ -277,27 +278,33 @@ class Program:
         keep = (self, record, p, n, own, arrays, self._tables)
         with Checked(keep) if CHECKED else nullcontext():
             if threads > 1 and recording is None:
-                done = self.team.run(self.code.address, p, n, rows, blocks, memory, threads, keep, trials, steps)
+                done = self.team.run(self.code.address, p, n, groups, blocks, memory, threads, keep, trials, steps)
                 if CHECKED:
                     self.team.settle()
             else:
                 scratch, scratch_at = own_memory(memory) if recording is None else _recorded_memory(recording, memory)
-                done = self._run_blocks(p_at, n_at, rows, blocks, scratch_at)
+                done = self._run_blocks(p_at, n_at, groups, blocks, scratch_at)
                 if recording is None:
                     self._free.append(table)  # nobody else has read it
                 else:
-                    again: Callable = partial(self._run_blocks, p_at, n_at, rows, blocks, scratch_at)
+                    again: Callable = partial(self._run_blocks, p_at, n_at, groups, blocks, scratch_at)
                     if threads > 1:
-                        given = self.code.address, p, n, rows, blocks, memory, threads, keep, trials, steps
+                        given = self.code.address, p, n, groups, blocks, memory, threads, keep, trials, steps
                         again = partial(_share, recording, partial(self.team.run, *given), again)
                     elif blocks == 1:
-                        again = partial(self.code.function, p_at, n_at, 0, rows, scratch_at, 0, 1, 0)
-                    self._note(recording, again, record, arrays, own[1])
+                        again = partial(self.code.function, p_at, n_at, 0, groups, scratch_at, 0, 1, 0)
+                    self._note(recording, self._watched(again, p, record), record, arrays, own[1])
                     recording.constant(p, n)
+        if p[-1]:
+            p[-1], record.failed = 0, True
         if done is False:
             record.place = None  # the thread that was stopped may still write there
         record.abandoned |= done is False or done == ABANDONED
         return Result(outputs, last, final, kept) if done else None
+
+    def _groups(self, rows) -> int:
+        """How many parts the rows have that threads share: here each row is one."""
+        return rows
 
     def _trajectory(self, record) -> tuple | None:
         """Where every state of every step goes."""
@@ -305,6 +312,10 @@ class Program:
             return None
         lead = record.x.shape[:2]
         return tuple(np.empty((*lead, *shape), self.dtype) for shape in self.plan.state_shapes)
+
+    def _watched(self, again: Callable, p, record: Record) -> Callable:
+        """A call of compiled code as it is repeated, with this table of addresses."""
+        return again
 
     def _run_blocks(self, p_at, n_at, rows, blocks, scratch) -> bool:
         """Run the blocks of rows one after the other, in this thread."""
@@ -391,7 +402,7 @@ class Program:
                 return table
         named = {name: code.address for name, code in self.code.products.items()}
         named |= {"shared": self.team.row_functions.address, "team": team}
-        p = np.zeros(len(self.source.pointers) + 1, np.int64)
+        p = np.zeros(len(self.source.pointers) + 2, np.int64)  # one that nobody reads, and a word to write to
         for i, what in enumerate(self.source.pointers):
             if isinstance(what, np.ndarray):
                 p[i] = address(what)
@@ -413,6 +424,7 @@ class Program:
         ]
         for buffer in self.source.placed:
             head += record.placed[buffer.attr].strides[:2]
+        head += [rows] if self.source.of_groups else []
         key = tuple(head)
         made = self._heads.get(key)
         if made is None:

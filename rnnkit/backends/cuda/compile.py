@@ -17,6 +17,7 @@ from rnnkit.compiler.ir.plan import Loop, Plan
 from rnnkit.compiler.ir.strides import Walk
 from rnnkit.compiler.planning.describe import describe
 from rnnkit.compiler.planning.fusion import fuse
+from rnnkit.compiler.planning.planner import plan
 
 
 class KernelWriter:
@@ -66,4 +67,4 @@ def compile_kernels(
     return CudaProgram(plan, source, load, prepack, source.states, dtype, show, words, gradient=gradient)
 
 
-CUDA = Target("cuda", lambda columns, dtype: columns, fuse_for_gpu, KernelWriter, compile_kernels, CudaBackward)
+CUDA = Target("cuda", lambda columns, dtype: columns, plan, fuse_for_gpu, KernelWriter, compile_kernels, CudaBackward)

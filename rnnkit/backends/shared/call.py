@@ -40,6 +40,8 @@ class Record:
         Masked rows stand as they are to be computed.
     abandoned : bool
         Set by an executor: a worker thread was abandoned and may still write to arrays in `placed`.
+    failed : bool
+        Set by an executor: a row failed at a step.
     stream : int
         The handle of the stream that a GPU's work stands in; 0 is the default one.
     """
@@ -59,6 +61,7 @@ class Record:
     placed: dict[object, np.ndarray] = field(default_factory=dict)
     arranged: bool = False
     abandoned: bool = False
+    failed: bool = False
     stream: int = 0
 
     def part(self, start: int, after: int, states) -> Record:

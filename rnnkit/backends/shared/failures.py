@@ -50,7 +50,13 @@ def checked(run: Callable[[Record], Result], record: Record, messages: tuple[str
     part = replace(record, placed={**record.placed, name: codes}, arranged=True)
     result = run(part)
     record.place, record.abandoned = part.place, part.abandoned
-    codes, mask = _on_host(codes)[:, :, 0], record.mask
+    raise_first(_on_host(codes)[:, :, 0], record, messages)
+    return result
+
+
+def raise_first(codes, record: Record, messages: tuple[str, ...]) -> None:
+    """Tell the first failure of a call, by codes ``(B, T)`` in processing order."""
+    mask, steps = record.mask, record.x.shape[1]
     failed = codes != 0
     if mask is not None:
         mask = _on_host(mask).astype(bool)
@@ -60,4 +66,3 @@ def checked(run: Callable[[Record], Result], record: Record, messages: tuple[str
         row = int(failed[:, step].argmax())
         message = messages[int(codes[row, step]) - 1]
         raise StepFailed(row, steps - 1 - step if record.reverse else step, message)
-    return result

@@ -14,8 +14,8 @@ class Target(NamedTuple):
     name : str
     columns : callable
         ``(columns, dtype) -> int``: how wide a product's result is, with what fills up its last vector.
-    fuse : callable
-        ``(plan, columns) -> plan``, where `columns` is that of one dtype.
+    plan, fuse : callable
+        ``(graph, columns) -> plan`` and ``(plan, columns) -> plan``, where `columns` is that of one dtype.
     write : callable
         ``(plan, name, dtype)`` to the source text of a program.
     compile : callable
@@ -23,11 +23,18 @@ class Target(NamedTuple):
         ``gradient(program)`` what computes the gradients of a step's own program, and is None for others.
     gradient : callable
         ``(program, forward, adjoint, residuals, operands, sums, finish)`` to what computes a step's gradients.
+    of_step : callable
+        From the graph of a step to another target that is better for it, or None.
+    sums_by_row : bool
+        Whether the gradients of weights are summed over the steps of each row by the adjoint itself.
     """
 
     name: str
     columns: Callable[..., int]
+    plan: Callable
     fuse: Callable
     write: Callable[..., Any]
     compile: Callable[..., Any]
     gradient: Callable[..., Any]
+    of_step: Callable[[Any], Target | None] = lambda graph: None
+    sums_by_row: bool = False

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from rnnkit.compiler.ir.operations import BY_LANE
-from rnnkit.compiler.ir.plan import SECTIONS, Fused, Plan, Product, SparseProduct
+from rnnkit.compiler.ir.plan import (
+    SECTIONS,
+    Fused,
+    Plan,
+    Pointwise,
+    Product,
+    RowLoop,
+    RowPlan,
+    SparseProduct,
+    all_lines,
+)
 
 
 def describe(plan: Plan, dtype) -> str:
     """What runs once, per call, per block of steps and per step, a line a stage; then what leaves vectors."""
+    if isinstance(plan, RowPlan):
+        return _by_rows(plan)
     lines = []
     weights = [w for w in plan.prepacked.values() if not isinstance(w, list) and w.op not in ("weight", "literal")]
     packed = [w for w in plan.prepacked.values() if isinstance(w, list)]
@@ -23,6 +37,23 @@ def describe(plan: Plan, dtype) -> str:
     used = {op for part in plan.parts() if not isinstance(part, Product) for op in part.operations}
     lines += [f"{op}: lane by lane {where}" for op, where in BY_LANE.items() if op in used]
     return "\n".join(lines)
+
+
+def _by_rows(plan: RowPlan) -> str:
+    """The operations of each section, with how many there are of each."""
+    lines = ["lanes of vectors are rows of the batch; each number of a row is a line, and states stay in registers"]
+    of_all: set[str] = set()
+    for section, title in list(enumerate(SECTIONS))[1:]:
+        mine = [x for x in all_lines(plan.lines) if isinstance(x, Pointwise) and plan.sections[x.name] == section]
+        counts = Counter(line.op for line in mine)
+        of_all |= counts.keys()
+        if counts:
+            lines.append(f"{title}: {', '.join(f'{count} {op}' for op, count in counts.items())}")
+    loops = sum(isinstance(line, RowLoop) for line in all_lines(plan.lines))
+    lines += (
+        [f"with {loops} loop{'s' * (loops > 1)}, each until no row of a group wants another round"] if loops else []
+    )
+    return "\n".join(lines + [f"{op}: lane by lane {where}" for op, where in BY_LANE.items() if op in of_all])
 
 
 def _stage(stage) -> str:

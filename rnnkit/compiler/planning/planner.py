@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rnnkit.compiler.ir.evaluate import evaluate
-from rnnkit.compiler.ir.graph import BATCHED, Graph, Node
+from rnnkit.compiler.ir.graph import BATCHED, BY_ROW, Graph, Node
 from rnnkit.compiler.ir.kinds import carrier
 from rnnkit.compiler.ir.operations import REDUCTIONS
 from rnnkit.compiler.ir.plan import (
@@ -61,6 +61,11 @@ class Planner:
     def __init__(self, graph: Graph, packed_width):
         self.graph, self.packed_width = graph, packed_width
         self.live = graph.live()
+        if (by_row := next((node for node in self.live if node.op in BY_ROW), None)) is not None:
+            raise ValueError(
+                "expected a step whose decisions are by np.where or if, for a program with features as lanes; got a "
+                f"{by_row.op}, in the line {by_row.line!r}"
+            )
         self.after = self._find_after()
         self.materialized: set[int] = set()
         self.home: dict[int, tuple[Buffer, np.ndarray]] = {}

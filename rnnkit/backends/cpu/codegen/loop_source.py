@@ -131,25 +131,9 @@ class LoopText:
         return f"load_table_{name}({self.bases[buffer]}, {' + '.join(parts)}, m)"
 
     def _operation(self, value: Pointwise) -> str:
-        if value.op == "cast":
-            return self._cast(value.args[0], value.kind)
-        integers = value.op in INTEGER_OPERATIONS and self.kinds[value.args[-1]] in INTEGERS
-        text = (INTEGER_OPERATIONS[value.op] if integers else OPERATIONS[value.op]).text
         if value.op == "to_float":
             self._ones()
-        text = text.format(*value.args)
-        if value.kind == "float32":
-            return f"round_float32({text})"
-        return _cut(text, value.kind) if integers else text
-
-    def _cast(self, name: str, kind: str) -> str:
-        given = self.kinds[name]
-        if kind in FLOATS:
-            text = name if given in FLOATS else f"from_integer_{self.name}({name})"
-            return f"round_float32({text})" if kind == "float32" else text
-        if given == "bool":
-            return f"select({name}, fill_{self._suffix(kind)}(1), fill_{self._suffix(kind)}(0))"
-        return _cut(f"to_{carrier(kind)}({name})" if carrier(given) != carrier(kind) else name, kind)
+        return operation_text(value, value.args, self.kinds[value.args[-1]], self.name, self._suffix(value.kind))
 
     def _ones(self):
         for line in (f"one = fill_{self.name}(1.0)", f"zero = fill_{self.name}(0.0)"):
@@ -222,6 +206,24 @@ class LoopText:
         for d in reversed(dims):
             lines = [f"for i{d} in range({self.counts[d]}):", *indented(lines)]
         return lines
+
+
+def operation_text(value: Pointwise, args, given: str, name: str, suffix: str) -> str:
+    """An operation on values of these names, the last of which is of a kind, in a program of a dtype's name."""
+    kind = value.kind
+    if value.op == "cast":
+        (arg,) = args
+        if kind in FLOATS:
+            text = arg if given in FLOATS else f"from_integer_{name}({arg})"
+            return f"round_float32({text})" if kind == "float32" else text
+        if given == "bool":
+            return f"select({arg}, fill_{suffix}(1), fill_{suffix}(0))"
+        return _cut(f"to_{carrier(kind)}({arg})" if carrier(given) != carrier(kind) else arg, kind)
+    integers = value.op in INTEGER_OPERATIONS and given in INTEGERS
+    text = (INTEGER_OPERATIONS[value.op] if integers else OPERATIONS[value.op]).text.format(*args)
+    if kind == "float32":
+        return f"round_float32({text})"
+    return _cut(text, kind) if integers else text
 
 
 def _cut(text: str, kind: str) -> str:

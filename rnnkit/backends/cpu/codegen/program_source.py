@@ -325,7 +325,7 @@ class SourceWriter(Stages):
     def _module(self, body) -> str:
         name = self.dtype.name
         everything = "\n".join(self.functions + body)
-        words = set(_words(everything))
+        words = set(words_of(everything))
         vector = sorted(
             w for w in words if w in _VECTOR or (w.endswith(name) and w.removesuffix(f"_{name}") in _MEMORY)
         )
@@ -334,7 +334,7 @@ class SourceWriter(Stages):
             "rnnkit.backends.cpu.simd.bounds_check": words & {"allow", "refuse"},
             "rnnkit.backends.cpu.threads.shared_functions": words & _SHARED,
             "rnnkit.backends.cpu.simd.functions": words & _MATH,
-            "rnnkit.backends.cpu.simd.integers": words & _INTEGERS,
+            "rnnkit.backends.cpu.simd.integers": words & INTEGER_WORDS,
             "rnnkit.backends.cpu.kernels.matmul": words & {"call_matmul"},
             "rnnkit.backends.cpu.kernels.row_copy": words & {"clear_bytes", "copy_bytes"},
             "rnnkit.backends.cpu.simd.vector": vector,
@@ -349,7 +349,7 @@ class SourceWriter(Stages):
         return "\n".join([*head, *(f"{f}\n\n" for f in self.functions), *run, ""])
 
 
-def _words(text) -> list[str]:
+def words_of(text) -> list[str]:
     return re.findall(r"[A-Za-z_][A-Za-z_0-9]*", text)
 
 
@@ -361,9 +361,9 @@ _MEMORY = {"first", "load", "load_full", "splat", "fill", "load_strided", "load_
 _VECTOR = set(
     "stream drain store store_strided select to_mask reduce_add reduce_multiply reduce_maximum reduce_minimum".split()
 )
-_INTEGERS = {word for operation in INTEGER_OPERATIONS.values() for word in _words(operation.text) if "_" in word}
-_INTEGERS |= {"round_float32", "to_int32", "to_int64", *(f"wrap_{kind}" for kind in INTEGERS)}
+INTEGER_WORDS = {word for operation in INTEGER_OPERATIONS.values() for word in words_of(operation.text) if "_" in word}
+INTEGER_WORDS |= {"round_float32", "to_int32", "to_int64", *(f"wrap_{kind}" for kind in INTEGERS)}
 for _name in ("float32", "float64"):
-    _words_of = [f"{word}_{kind}_{_name}" for word in _MEMORY for kind in ("int32", "int64")]
-    _INTEGERS |= {f"from_integer_{_name}", *_words_of}
-_MATH = {word for operation in OPERATIONS.values() for word in _words(operation.text)} - _VECTOR - {"one", "zero"}
+    _of_kinds = [f"{word}_{kind}_{_name}" for word in _MEMORY for kind in ("int32", "int64")]
+    INTEGER_WORDS |= {f"from_integer_{_name}", *_of_kinds}
+_MATH = {word for operation in OPERATIONS.values() for word in words_of(operation.text)} - _VECTOR - {"one", "zero"}

@@ -62,6 +62,8 @@ class Source:
         Scratch memory between buffers, while accesses are checked.
     title : str
         What the program is, for people.
+    of_groups : bool
+        Whether ``first`` and ``rows`` count groups of rows; then the number of rows stands behind the head.
     """
 
     text: str = ""
@@ -71,6 +73,7 @@ class Source:
     row_bytes: dict[str, int] = field(default_factory=dict)
     gaps: int = 0
     title: str = ""
+    of_groups: bool = False
 
 
 class Tables:

@@ -39,6 +39,6 @@ def define(load_function) -> list:
     """Let kernels find both by name; ``load_function(function, arguments)`` compiles one, in this process alone."""
     functions = [load_function(function, 3) for function in (access, allow)]
     for name, function in zip((bounds_check.ACCESS, bounds_check.ALLOW), functions, strict=True):
-        llvm.add_symbol(name, function.__self__.address)
+        llvm.add_symbol(name, function.__self__.item().address)
     bounds_check.allow_by(functions[1])
     return functions

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 import llvmlite.binding as llvm
+import numpy as np
 from llvmlite import ir
 
 from rnnkit.backends.shared import processor
@@ -174,12 +175,17 @@ class Loaded:
         self.address = self._engine.get_function_address(name)
 
     def callable_from_python(self, caller: str) -> Callable[..., int]:
-        """A Python function of the code that `add_caller` added; its ``__self__`` is this, which lives as long."""
+        """A Python function of the code that `add_caller` added; its ``__self__`` holds this, which lives as long.
+
+        Python's search for garbage doesn't look into arrays: all that goes with this may call the code to its end.
+        """
+        holder = np.empty((), object)
+        holder[()] = self
         # Python reads it as long as there is the function.
         self._method = _Method(b"run", self._engine.get_function_address(caller), _FASTCALL, b"A compiled program.")
         make = ctypes.pythonapi.PyCFunction_NewEx
         make.restype, make.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.py_object, ctypes.py_object)
-        return make(ctypes.addressof(self._method), self, None)
+        return make(ctypes.addressof(self._method), holder, None)
 
 
 def _make_machine(level: int = 3):

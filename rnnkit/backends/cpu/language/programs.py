@@ -72,7 +72,7 @@ def load_all(wanted: Sequence[Wanted], what: str) -> list[Code]:
         return [_in_memory(data, f"rnnkit_{key}") for key, data in zip(missing, found, strict=True)]
 
     functions = find_all([one.text + FEATURES for one in wanted], make)
-    return [Code(function, function.__self__.address) for function in functions]
+    return [Code(function, function.__self__.item().address) for function in functions]
 
 
 @contextmanager

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from llvmlite import ir
+
 from rnnkit.backends.cpu.simd.intrinsic import Emission, overloaded
 from rnnkit.backends.cpu.simd.kinds import FLOAT32, FLOAT64, INT, INT32, Float, Integer, Kind, Vector, vector
 from rnnkit.backends.cpu.simd.load_store import define_memory
 from rnnkit.backends.cpu.simd.vector import function_of_values
 from rnnkit.backends.formulas import value as emitted
-from rnnkit.backends.formulas.value import Value, select
+from rnnkit.backends.formulas.value import Value, select, where_lanes
 
 for _of in (FLOAT32, FLOAT64):
     for _element in (INT32, INT):
@@ -41,19 +43,51 @@ def integer_fmod(a, b):
     return select(none | turned, 0, rest)
 
 
-@function_of_values(2)
-def integer_remainder(a, b):
+def _remainder(a, b):
     rest, none, turned = _divided(a, b, "srem")
     rest = select((rest != 0) & ((rest ^ b) < 0), rest + b, rest)
     return select(none | turned, 0, rest)
 
 
-@function_of_values(2)
-def integer_floor_divide(a, b):
+def _floor_divide(a, b):
     quotient, none, turned = _divided(a, b, "sdiv")
     rest = a - quotient * b
     quotient = select((rest != 0) & ((rest ^ b) < 0), quotient - 1, quotient)
     return select(none, 0, select(turned, a.constant(0) - a, quotient))
+
+
+def _by_floats(a, b):
+    """Quotient, rounded down, and rest of vectors, which no processor divides: by float64, one off at most, then exact.
+
+    Numbers that are no float64 are left to `_exactly`.
+    """
+    double, divisor = ir.DoubleType(), select((b == 0) | (b == -1), 1, b)
+    floored = (a.to_float(double) / divisor.to_float(double)).function("floor")
+    quotient = a.of(a.builder.fptosi(floored.value, a.type))
+    rest = a - quotient * divisor
+    low = (rest != 0) & ((rest ^ divisor) < 0)
+    quotient, rest = select(low, quotient - 1, quotient), select(low, rest + divisor, rest)
+    high = ((divisor > 0) & (rest >= divisor)) | ((divisor < 0) & (rest <= divisor))
+    return select(high, quotient + 1, quotient), select(high, rest - divisor, rest)
+
+
+def _exactly(compute, found, turned, a, b):
+    """What vectors have found, but where numbers are no float64; `turned` for a divisor of -1, and nothing for 0."""
+    found = select(b == 0, 0, select(b == -1, turned, found))
+    if a.width < 64:
+        return found
+    large = (a >= 2**52) | (a <= -(2**52)) | (b >= 2**52) | (b <= -(2**52))
+    return where_lanes(large, compute, found, a, b)
+
+
+@function_of_values(2)
+def integer_remainder(a, b):
+    return _exactly(_remainder, _by_floats(a, b)[1], a.constant(0), a, b)
+
+
+@function_of_values(2)
+def integer_floor_divide(a, b):
+    return _exactly(_floor_divide, _by_floats(a, b)[0], a.constant(0) - a, a, b)
 
 
 @function_of_values(1)

@@ -56,7 +56,11 @@ def module_text(functions) -> str:
 
 def _in_program(action, function):
     """The function by which a program calls a shared one: the address of its module's ``run``, then its arguments."""
-    count = len(arguments_of(function))
+    return by_address(action, len(arguments_of(function)))
+
+
+def by_address(action: int, count: int):
+    """What calls the ``run(action, …)`` of a module with so many arguments, given its address first."""
 
     @intrinsic(INT, *[INT] * (1 + count))
     def call(builder, address, *given):
@@ -74,3 +78,4 @@ def _in_program(action, function):
 arrive, admit, barrier_wait, close = (
     _in_program(action, function) for action, function in enumerate(TEAM_FUNCTIONS[:4])
 )
+take_lanes, give_lanes = by_address(0, 5), by_address(1, 5)  # see `rnnkit.backends.cpu.kernels.row_transposes`

@@ -1,0 +1,281 @@
+"""The lines of a plan by rows as text."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnnkit.backends.cpu.codegen.loop_source import operation_text
+from rnnkit.backends.shared.text import indented
+from rnnkit.compiler.ir.kinds import carrier
+from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS, OPERATIONS
+from rnnkit.compiler.ir.plan import (
+    CALL,
+    PREPACK,
+    Buffer,
+    Element,
+    Fill,
+    Look,
+    Number,
+    Pointwise,
+    Put,
+    RowLine,
+    RowLoop,
+    RowPlan,
+    Slot,
+    all_lines,
+    given_by,
+)  # fmt: skip
+
+# Of integers and conditions that all rows have in common: Python's own.
+_UNIFORM = {
+    "maximum": "max({0}, {1})", "minimum": "min({0}, {1})", "logical_not": "not {0}", "where": "{1} if {0} else {2}",
+    "remainder": "{0} % {1}", "floor_divide": "{0} // {1}",
+}  # fmt: skip
+
+
+class RowLines:
+    """Translates lines; a program of it says where elements of buffers are.
+
+    Parameters
+    ----------
+    plan : RowPlan
+    dtype : dtype
+    lanes : int
+        Rows of a group.
+    """
+
+    def __init__(self, plan: RowPlan, dtype, lanes: int):
+        self.plan, self.lanes, self.dtype = plan, lanes, np.dtype(dtype)
+        self.item = self.dtype.itemsize
+        self.kinds: dict[str, str] = {}
+        for line in all_lines(plan.lines):
+            if isinstance(line, RowLoop):
+                self.kinds |= {one.name: one.kind for one in line.carried} | {line.name: "int64"}
+            elif not isinstance(line, (Fill, Put)):
+                self.kinds[line.name] = line.kind
+        self.single: set[str] = set()  # numbers that need not be in lanes
+        for line in all_lines(plan.lines):
+            if not isinstance(line, (Fill, Put, RowLoop)) and self._is_single(line):
+                self.single.add(line.name)
+        self.going: list[str] = []  # of the loops around a line, which rows go on
+        self._comment = ""
+
+    def element(self, line: Element) -> str:
+        """The text of an element of a buffer."""
+        raise NotImplementedError
+
+    def place(self, place: Slot | Buffer) -> tuple[str, bool]:
+        """Where an array begins, and whether it has each number for all lanes."""
+        if isinstance(place, Slot):
+            return f"slot_{place.name}", True
+        return f"at_{place.name}", False
+
+    def text(self, lines) -> list[str]:
+        """The text of lines."""
+        return [one for line in lines for one in self.line(line)]
+
+    def line(self, line: RowLine) -> list[str]:
+        """The text of a line, below that of the step that it comes from."""
+        if isinstance(line, RowLoop):
+            return self._loop(line)
+        if isinstance(line, Fill):
+            store, item = self._function("store", line.slot), self._item(line.slot) * self.lanes
+            at = f"slot_{line.slot.name}"
+            return [f"{store}({at} + {i * item}, {self.full(name)})" for i, name in enumerate(line.names)]
+        if isinstance(line, Put):
+            return self._put_element(line)
+        if isinstance(line, Element) and line.buffer.kind == "state":
+            slot = self.plan.resident.get(line.buffer.attr)
+            if slot is None:
+                return []  # which the step begins with
+            return [f"{line.name} = load(slot_{slot.name} + {line.index * self.item * self.lanes})"]
+        comment = self.plan.comments.get(line.name, self._comment)
+        lines = [f"# {comment}"] if comment != self._comment else []
+        self._comment = comment
+        return [*lines, f"{line.name} = {self._value(line)}"]
+
+    def _value(self, line) -> str:
+        if isinstance(line, Number):
+            if line.kind == "float":
+                return f"number({_text(line.number)})"
+            return str(line.number) if line.name in self.plan.uniform else f"fill_{carrier(line.kind)}({line.number})"
+        if isinstance(line, Pointwise):
+            return self._operation(line)
+        if isinstance(line, Look):
+            return self._look(line)
+        text = self.element(line)
+        return f"{text} != 0.0" if line.kind == "bool" else text
+
+    def _operation(self, line: Pointwise) -> str:
+        if line.op == "fma":
+            return "fma({}, {}, {})".format(*line.args)
+        if line.name in self.plan.uniform:
+            return _UNIFORM.get(line.op, (INTEGER_OPERATIONS.get(line.op) or OPERATIONS[line.op]).text).format(
+                *line.args
+            )
+        if line.op == "to_float":
+            return f"to_lanes({line.args[0]})"
+        numbers = [name for name in line.args if self.kinds[name] != "bool"]
+        args = list(line.args)
+        if line.op == "cast" and numbers:
+            args = [self.full(name) for name in args]
+        if numbers and all(name in self.plan.uniform for name in numbers):  # one of them has to be in lanes
+            args = [self.full(name) if name in numbers else name for name in args]
+        kind = carrier(line.kind)
+        return operation_text(line, args, self.kinds[line.args[-1]], self.dtype.name, kind)
+
+    def _is_single(self, line) -> bool:
+        if isinstance(line, Pointwise):
+            whole = carrier(line.kind) != "float"
+            return not whole and self.single.union(self.plan.uniform).issuperset(line.args)
+        if isinstance(line, Look):
+            return isinstance(line.place, Buffer) and line.index in ("", *self.plan.uniform)
+        return isinstance(line, Number) or self.plan.sections[line.name] in (PREPACK, CALL)
+
+    def full(self, name: str) -> str:
+        """A value in all lanes, conditions as numbers."""
+        kind = self.kinds[name]
+        if kind == "bool":
+            return f"to_lanes({name})"
+        if carrier(kind) != "float":
+            return f"fill_{carrier(kind)}({name})" if name in self.plan.uniform | self.single else name
+        return f"fill({name})" if name in self.single else name
+
+    # Memory
+
+    def _item(self, place: Slot | Buffer) -> int:
+        kind = _carrier_of(place)
+        return self.item if kind == "float" else np.dtype(kind).itemsize
+
+    @staticmethod
+    def _function(word: str, place: Slot | Buffer) -> str:
+        kind = _carrier_of(place)
+        return word if kind == "float" else f"{word}_{kind}"
+
+    def _address(self, place: Slot | Buffer, offset: int, stride: int, index: str) -> tuple[str, str]:
+        """Where an element is, or the first of those that rows have by places of their own; and bytes between them."""
+        item = self._item(place)
+        at, of_lane = self.place(place)
+        step = item * self.lanes if of_lane else item
+        at = f"{at} + {offset * step}"
+        if index in self.plan.uniform:
+            return f"{at} + {index} * {stride * step}", ""
+        return at, str(stride * step) if index else ""
+
+    def _look(self, line: Look) -> str:
+        at, strides = self._address(line.place, line.offset, line.stride, line.index)
+        if not self.place(line.place)[1]:
+            arguments = f"{at}, {line.index}, {strides}" if strides else at
+            text = f"{self._function('look_up' if strides else 'splat', line.place)}({arguments})"
+        else:
+            word = "look" if strides else "load"
+            text = f"{self._function(word, line.place)}({at}{f', {line.index}, {strides}' if strides else ''})"
+        return f"{text} != 0.0" if line.kind == "bool" else text
+
+    def _put_element(self, line: Put) -> list[str]:
+        at, strides = self._address(line.slot, line.offset, line.stride, line.index)
+        value = self.full(line.value)
+        used = self.bounds() if line.slot in self.plan.resident.values() else []
+        going = " & ".join([*self.going[-1:], *used])
+        if strides:
+            return [
+                f"{self._function('put', line.slot)}({at}, {line.index}, {strides}, {value}, {going or 'mask(True)'})"
+            ]
+        if going:
+            value = f"select({going}, {value}, {self._function('load', line.slot)}({at}))"
+        return [f"{self._function('store', line.slot)}({at}, {value})"]
+
+    # Loops
+
+    def _loop(self, loop: RowLoop) -> list[str]:
+        """Rounds until no row wants another."""
+        uniform = self.plan.uniform
+        if loop.back is not None:
+            return self._undone(loop, loop.back)
+        lines = [f"{loop.name} = 0"]
+        for one in loop.carried:
+            lines.append(f"{one.name} = {one.initial if one.name in uniform else self._start(one)}")
+        body = self.text(loop.lines[: loop.first])
+        same = loop.go in uniform
+        if same:
+            body += [f"if not {loop.go}:", "    break"]
+        else:
+            going, around = f"going_{loop.name}", [*self.going[-1:], *self.bounds()]
+            body += [f"{going} = {' & '.join([f'mask({loop.go})', *around])}", f"if not some({going}):", "    break"]
+            self.going.append(going)
+        body += self._tape(loop)
+        body += self.text(loop.lines[loop.first :])
+        body += [*self._carry(loop), f"{loop.name} += 1"]
+        if not same:
+            body += [f"if {loop.name} >= {loop.limit}:", *indented(self.exceeded(loop, self.going[-1])), "    break"]
+            self.going.pop()
+        return [*lines, "while True:", *indented(body)]
+
+    def _tape(self, loop: RowLoop) -> list[str]:
+        """Keep what a loop carries at the beginning of a round."""
+        lines = []
+        for tape in loop.tapes:
+            item = self._item(tape.slot) * self.lanes
+            at, put = f"slot_{tape.slot.name} + {loop.name} * {tape.size * item}", self._function("store", tape.slot)
+            for j in range(tape.size):
+                if isinstance(tape.source, Slot):
+                    value = f"{self._function('load', tape.source)}(slot_{tape.source.name} + {j * item})"
+                else:
+                    value = self.full(tape.source[j])
+                lines.append(f"{put}({at} + {j * item}, {value})")
+        if loop.going is not None:
+            at = f"slot_{loop.going.name} + {loop.name} * {self.item * self.lanes}"
+            lines.append(f"store({at}, to_lanes({self.going[-1]}))")
+        return lines
+
+    def _carry(self, loop: RowLoop) -> list[str]:
+        """What is carried to the next round."""
+        lines = []
+        for i, one in enumerate(loop.carried):
+            following = one.next if one.name in self.plan.uniform else self._kept(one)
+            lines.append(f"next_{i}_{loop.name} = {following}")
+        return lines + [f"{one.name} = next_{i}_{loop.name}" for i, one in enumerate(loop.carried)]
+
+    def _undone(self, loop: RowLoop, forward: RowLoop) -> list[str]:
+        """The rounds of another loop, the last one first."""
+        lines = [f"{loop.name} = {forward.name}"]
+        lines += [
+            f"{one.name} = {one.initial if one.name in self.plan.uniform else self._start(one)}" for one in loop.carried
+        ]
+        body = [f"{loop.name} += -1"]
+        if forward.going is not None:
+            at = f"slot_{forward.going.name} + {loop.name} * {self.item * self.lanes}"
+            around = "".join(f" & {one}" for one in self.going[-1:])
+            body.append(f"going_{loop.name} = (load({at}) != 0.0){around}")
+            self.going.append(f"going_{loop.name}")
+        body += [*self.text(loop.lines), *self._carry(loop)]
+        if forward.going is not None:
+            self.going.pop()
+        return [*lines, f"while {loop.name} > 0:", *indented(body)]
+
+    def _start(self, one) -> str:
+        return f"mask({one.initial})" if one.kind == "bool" else self.full(one.initial)
+
+    def _kept(self, one) -> str:
+        following = f"mask({one.next})" if one.kind == "bool" else self.full(one.next)
+        return f"select({self.going[-1]}, {following}, {one.name})" if self.going else following
+
+    def bounds(self) -> list[str]:
+        """Conditions of all loops in a step."""
+        return []
+
+    def exceeded(self, loop: RowLoop, going: str) -> list[str]:
+        """What follows where rows want more rounds than there may be."""
+        return [f"failing = select({going} & (failing == 0.0), number({float(loop.code)}), failing)"]
+
+
+def _carrier_of(place: Slot | Buffer) -> str:
+    return carrier(place.kind) if isinstance(place, Slot) else place.elements
+
+
+def _text(number: float) -> str:
+    text = repr(float(number))
+    return text if np.isfinite(number) else text.replace("inf", "np.inf").replace("nan", "np.nan")
+
+
+__all__ = ["RowLines", "given_by"]

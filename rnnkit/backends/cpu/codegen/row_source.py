@@ -1,0 +1,476 @@
+"""A plan by rows as source text: groups of rows, blocks of steps, steps, and in them a line for each number.
+
+The text is that of `rnnkit.backends.cpu.codegen.program_source`'s programs to whoever calls it. It has the numbers of
+lanes in it, and whether steps are masked: each kind of call that comes has a text of its own, of the same lines.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnnkit.backends.cpu.codegen.program_source import INTEGER_WORDS, words_of
+from rnnkit.backends.cpu.codegen.row_lines import RowLines
+from rnnkit.backends.cpu.codegen.tables import HEAD, Source
+from rnnkit.backends.cpu.simd.aligned import LINE
+from rnnkit.backends.cpu.simd.row_lanes import define_lanes
+from rnnkit.backends.shared.text import indented
+from rnnkit.compiler.ir.graph import FAILED
+from rnnkit.compiler.ir.operations import OPERATIONS
+from rnnkit.compiler.ir.plan import (
+    CALL,
+    OF_CALL,
+    PREPACK,
+    SEQUENCES,
+    Buffer,
+    Element,
+    Fill,
+    Look,
+    Put,
+    Slot,
+    all_lines,
+    written,
+)
+
+TRANSPOSES = '''"""Numbers of rows of {dtype} brought to {lanes} lanes, and back."""
+
+from rnnkit.backends.cpu.kernels.row_transposes import define_transposes
+
+run = define_transposes("{dtype}", {lanes}).run
+'''
+_POINTERS = {"x": "x", "output": "output", "last": "last", "mask": "mask_at", "transposes": "transposes"}
+_STAGED_BYTES = 1 << 14  # of a first-level cache that a block of steps takes of x and of outputs
+
+
+@dataclass(eq=False)
+class RowSource(Source):
+    """The text for groups of so many rows."""
+
+    lanes: int = 1
+
+
+class RowSourceWriter(RowLines):
+    """Writes the program of one plan for calls of one kind.
+
+    Parameters
+    ----------
+    plan : RowPlan
+    name : str
+        The step's.
+    dtype : dtype
+    lanes, side : int
+        Rows of a group; lanes of a register of the host.
+    masked : bool
+        Whether calls have masks.
+    coded : bool
+        Whether they keep of every step by what rows have failed.
+    gap : int
+        Bytes between parts of scratch memory.
+    """
+
+    def __init__(self, plan, name: str, dtype, lanes: int, side: int, masked: bool, coded: bool = False, gap: int = 0):
+        super().__init__(plan, dtype, lanes)
+        self.name, self.side, self.masked, self.gap = name, side, masked, gap
+        self.number_bytes = self.item * lanes  # of a number of all lanes
+        self.pointers: list = []
+        codes = [Buffer("codes", "residual", 1, attr=written(FAILED))] if coded else []
+        self.placed = [b for b in plan.buffers if b.kind in SEQUENCES] + codes
+        self.read = [b for b in self.placed if not b.is_written]
+        self.of_kind = {(b.kind, b.attr): b for b in plan.buffers}
+        self.x = self.of_kind.get(("x", None)) or Buffer("x", "x", 0)
+        self.output, self.outputs = next((b, names) for b, names in plan.writes if b.kind == "output")
+        self.states = [(b.attr, names) for b, names in plan.writes if b.kind == "next"]
+        self.kept = [(b, names) for b, names in plan.writes if b.kind == "residual"] + [(b, ["failing"]) for b in codes]
+        self.sizes = [int(np.prod(shape)) for shape in plan.state_shapes]
+        self.staging = lanes > 1
+        looks = [line.place for line in all_lines(plan.lines) if isinstance(line, Look)]
+        self.looked_up = list(dict.fromkeys(b for b in looks if isinstance(b, Buffer) and b.kind in OF_CALL))
+        # Sequences in the caller's arrays, which are brought to the lanes by blocks of steps.
+        self.given = [self.x, *(b for b in self.read if b.kind == "sequence")]
+        self.block = self._block_size()
+
+    def _block_size(self) -> int:
+        """Steps of a block."""
+        return max(self.side, _STAGED_BYTES // max(1, self._staged() * self.number_bytes) // self.side * self.side)
+
+    def run(self) -> Source:
+        """The text and what its arguments hold."""
+        body = self._body()
+        words = set(words_of("\n".join(body)))
+        title = self.name.removesuffix(", adjoint")
+        title = title if title == self.name else f"the gradient of {title}"
+        used = {
+            "rnnkit.backends.cpu.simd.atomic": words & {"atomic_store", "word"},
+            "rnnkit.backends.cpu.simd.bounds_check": words & {"allow"},
+            "rnnkit.backends.cpu.simd.functions": words & _MATH,
+            "rnnkit.backends.cpu.simd.integers": words & INTEGER_WORDS,
+            "rnnkit.backends.cpu.simd.vector": words & {"select", "fma"},
+            "rnnkit.backends.cpu.threads.shared_functions": words & {"give_lanes", "take_lanes"},
+        }
+        lanes = sorted(words & vars(define_lanes(self.dtype.name, self.lanes)).keys())
+        text = [
+            f'"""The step {self.name!r} in {self.dtype.name}, {self.lanes} rows a group: run(addresses, numbers)."""',
+            "",
+            "import numpy as np",
+            "",
+            "from rnnkit.backends.cpu.language.function import compiled",
+            *(["from rnnkit.backends.cpu.simd import vector"] if "vector" in words else []),
+            *(f"from {module} import {', '.join(sorted(names))}" for module, names in used.items() if names),
+            "from rnnkit.backends.cpu.simd.row_lanes import define_lanes",
+            "",
+            f'lanes = define_lanes("{self.dtype.name}", {self.lanes})',
+            *(f"{name} = lanes.{name}" for name in lanes),
+            "",
+            "",
+            "@compiled",
+            "def run(p, n, first_group, groups, scratch, part, parts, barrier):",
+            *indented(body),
+            "",
+        ]
+        memory = max(self.memory, self._moved_bytes()) + LINE
+        nothing = dict.fromkeys(("block", "x", "call", "step"), 0)
+        return RowSource("\n".join(text), self.pointers, [], self.placed, nothing, memory, title, True, self.lanes)
+
+    def _staged(self) -> int:
+        return sum(size for _, size in self._stages())
+
+    def _pointer(self, what) -> str:
+        self.pointers.append(what)
+        return f"word(p, {len(self.pointers) - 1})"
+
+    def _strides(self, i) -> tuple[str, str]:
+        at = len(HEAD) + 2 * i
+        return f"word(n, {at})", f"word(n, {at + 1})"
+
+    # The parts of the text
+
+    def _body(self) -> list[str]:
+        lines = [f"{name} = word(n, {i})" for i, name in enumerate(HEAD[:10])]
+        lines += [f"{name} = {self._pointer(what)}" for what, name in _POINTERS.items()]
+        lines += ["wanted = output != 0"]
+        for i in range(len(self.sizes)):
+            lines += [f"{role}_{i} = {self._pointer((role, i))}" for role in ("initial", "final")]
+            row, step = self._strides(i)
+            lines += [
+                f"trajectory_{i} = {self._pointer(('trajectory', i))}",
+                f"row_trajectory_{i}, step_trajectory_{i} = {row}, {step}",
+                f"traced_{i} = trajectory_{i} != 0",
+            ]
+        for buffer in self.plan.buffers:
+            if buffer.kind in OF_CALL or buffer.kind == "prepacked":
+                lines.append(f"at_{buffer.name} = {self._pointer(buffer)}")
+        for i, buffer in enumerate(self.placed, len(self.sizes)):
+            row, step = self._strides(i)
+            name = buffer.name
+            lines += [f"row_{name}, step_{name} = {row}, {step}", f"at_{name} = {self._pointer(buffer)}"]
+        lines += self._memory()
+        lines += self.text(line for line in self.plan.lines if self.section(line) == PREPACK)
+        rows = f"word(n, {len(HEAD) + 2 * (len(self.sizes) + len(self.placed))})"
+        return [
+            *lines,
+            f"rows = {rows}",
+            "for group in range(first_group, first_group + groups):",
+            *indented(self._group()),
+        ]
+
+    def _memory(self) -> list[str]:
+        """What stands where in scratch memory: states and constants on their way go through its beginning."""
+        lines, moved = [], self._moved_bytes()
+        self.memory = moved + self.gap if self.gap else 0
+
+        def place(name, size):
+            lines.append(f"{name} = scratch + {self.memory}")
+            if self.gap:
+                lines.append(f"allow({name}, {size}, {size})")
+            self.memory += size + self.gap
+
+        if self.gap:
+            lines.append(f"allow(scratch, {moved}, {moved})")
+        for name, size in self._stages():
+            place(f"staged_{name}", size * (self.block * self.number_bytes + LINE))
+        for buffer in self.looked_up:
+            place(f"taken_{buffer.name}", buffer.size * self.number_bytes)
+        for slot in self.plan.slots:
+            place(f"slot_{slot.name}", max(1, slot.size) * self._item(slot) * self.lanes)
+        return lines
+
+    def _moved_bytes(self) -> int:
+        of_call = (b.size for b in self.plan.buffers if b.kind in OF_CALL)
+        return max(0, *self.sizes, self.output.size, *of_call) * self.number_bytes
+
+    def _stages(self) -> list[tuple[str, int]]:
+        return [
+            *((b.name, b.size) for b in self.given),
+            ("output", self.output.size),
+            *((f"trajectory_{i}", size) for i, size in enumerate(self.sizes)),
+        ]
+
+    def _group(self) -> list[str]:
+        """All steps of a group of rows."""
+        lines = [f"r = group * {self.lanes}", f"own = min({self.lanes}, rows - r)"]
+        if self.plan.messages:
+            lines.append("failed = mask(False)")
+        for i, size in enumerate(self.sizes):
+            if i not in self.plan.resident:
+                lines += self._taken(f"initial_{i}", size, [self._state(i, j) for j in range(size)], "fill({})")
+            elif self.staging:
+                rows = f"initial_{i} + r * {size * self.item}, {size * self.item}, {size}"
+                lines.append(f"take_lanes(transposes, {rows}, own, slot_{self.plan.resident[i].name})")
+            else:
+                for j in range(size):
+                    number = f"splat(initial_{i} + r * {size * self.item} + {j * self.item})"
+                    lines.append(f"store({self._resident(i, j)}, fill({number}))")
+        for buffer in self.plan.buffers:
+            if buffer.kind in OF_CALL:
+                mine = {
+                    line.index: line.name
+                    for line in self.plan.lines
+                    if isinstance(line, Element) and line.buffer is buffer
+                }
+                if buffer in self.looked_up and self.staging:
+                    rows = f"at_{buffer.name} + r * {buffer.size * self.item}, {buffer.size * self.item}, {buffer.size}"
+                    lines.append(f"take_lanes(transposes, {rows}, own, taken_{buffer.name})")
+                lines += self._taken(
+                    f"at_{buffer.name}", buffer.size, [mine.get(j, "unread") for j in range(buffer.size)]
+                )
+        lines += self.text(x for x in self.plan.lines if self.section(x) == CALL and not isinstance(x, Element))
+        for buffer, _ in self.kept:
+            if buffer.held_state is not None:  # what the first step begins with stands before it
+                for j in range(buffer.size):
+                    lines.append(
+                        f"store({self._kept_at(buffer, j)} - step_{buffer.name}, {self._state(buffer.held_state, j)})"
+                    )
+        held = [self._held(j) for j in range(self.output.size)]
+        lines += [f"{name} = fill(0.0)" for name in held]
+        lines += ["start = 0", "while start < steps:", *indented(self._block())]
+        lines += self._given("last", self.output.size, held)
+        for i, size in enumerate(self.sizes):
+            lines += self._given(f"final_{i}", size, [self._state(i, j) for j in range(size)])
+        if self.plan.messages:
+            lines += ["if some(failed):", f"    atomic_store(p + {8 * (len(self.pointers) + 1)}, 1)"]
+        return lines
+
+    def _state(self, i, j) -> str:
+        return f"load({self._resident(i, j)})" if i in self.plan.resident else f"now_{i}_{j}"
+
+    def _resident(self, i, j) -> str:
+        return f"slot_{self.plan.resident[i].name} + {j * self.number_bytes}"
+
+    @staticmethod
+    def _held(j) -> str:
+        return f"held_{j}"
+
+    def _taken(self, array, size, names, made="{}") -> list[str]:
+        """One number after the other of a group's rows, where the rows stand side by side."""
+        if not size:
+            return []
+        if not self.staging:
+            numbers = [f"splat({array} + r * {size * self.item} + {j * self.item})" for j in range(size)]
+            return [f"{name} = {made.format(number)}" for name, number in zip(names, numbers, strict=True)]
+        lines = [f"take_lanes(transposes, {array} + r * {size * self.item}, {size * self.item}, {size}, own, scratch)"]
+        return lines + [f"{name} = load(scratch + {j * self.number_bytes})" for j, name in enumerate(names)]
+
+    def _given(self, array, size, names) -> list[str]:
+        if not size:
+            return []
+        if not self.staging:
+            return [
+                f"store({array} + r * {size * self.item} + {j * self.item}, {name})" for j, name in enumerate(names)
+            ]
+        lines = [f"store(scratch + {j * self.number_bytes}, {name})" for j, name in enumerate(names)]
+        return [
+            *lines,
+            f"give_lanes(transposes, scratch, {array} + r * {size * self.item}, {size * self.item}, {size}, own)",
+        ]
+
+    def _block(self) -> list[str]:
+        """Some steps of a group."""
+        if not self.staging:
+            return ["count = steps - start", "for k in range(count):", *indented(self._step()), "start += count"]
+        lines = [f"count = min({self.block}, steps - start)"]
+        for buffer in self.given:
+            if buffer.size:
+                at, row, step = self._sequence(buffer)
+                lines += self._placed(buffer.name, step, buffer.size)
+                lines += self._moved("take", f"{at} + r * {row}", row, step, buffer.name, buffer.size)
+        written = [("output", "output", "output_row", "output_step", self.output.size, "wanted")]
+        for i, size in enumerate(self.sizes):
+            name = f"trajectory_{i}"
+            written.append((name, name, f"row_{name}", f"step_{name}", size, f"traced_{i}"))
+        written = [one for one in written if one[-2]]
+        for name, _, _, step, size, _ in written:
+            lines += self._placed(name, step, size)
+        lines += ["for k in range(count):", *indented(self._step())]
+        for name, at, row, step, size, wanted in written:
+            lines += [f"if {wanted}:", *indented(self._moved("give", f"{at} + r * {row}", row, step, name, size))]
+        return [*lines, "start += count"]
+
+    def _placed(self, name, step, size) -> list[str]:
+        """Where the first step of a block is staged, and bytes to the next: steps may stand the other way round."""
+        step_bytes = size * self.number_bytes
+        return [
+            f"base_{name}, move_{name} = staged_{name}, {step_bytes}",
+            f"if {step} == 0 - {size * self.item}:",
+            f"    base_{name}, move_{name} = staged_{name} + (count - 1) * {step_bytes}, 0 - {step_bytes}",
+        ]
+
+    def _sequence(self, buffer) -> tuple[str, str, str]:
+        if buffer.kind == "x":
+            return "x", "x_row", "x_step"
+        return f"at_{buffer.name}", f"row_{buffer.name}", f"step_{buffer.name}"
+
+    def _moved(self, way, array, row, step, name, size) -> list[str]:
+        """A block of steps between an array and its staging, at once where steps stand side by side."""
+
+        def moved(at, numbers, place):
+            if way == "take":
+                return f"take_lanes(transposes, {at}, {row}, {numbers}, own, {place})"
+            return f"give_lanes(transposes, {place}, {at}, {row}, {numbers}, own)"
+
+        step_bytes, staged = size * self.item, f"staged_{name}"
+        return [
+            f"if {step} == {step_bytes}:",
+            f"    {moved(f'{array} + start * {step}', f'count * {size}', staged)}",
+            f"elif {step} == 0 - {step_bytes}:",
+            f"    {moved(f'{array} + (start + count - 1) * {step}', f'count * {size}', staged)}",
+            "else:",
+            "    for k in range(count):",
+            f"        {moved(f'{array} + (start + k) * {step}', size, f'{staged} + k * {size * self.number_bytes}')}",
+        ]
+
+    def _step(self) -> list[str]:
+        lines = ["t = start + k"]
+        if self.masked:
+            lines.append("used = load_mask(mask_at + r * mask_row + t * mask_step)")
+        for i in range(len(self.sizes)):
+            state = self.of_kind.get(("state", i))
+            if state is not None and i not in self.plan.resident:
+                mine = {
+                    line.index: line.name
+                    for line in self.plan.lines
+                    if isinstance(line, Element) and line.buffer is state
+                }
+                lines += [f"{name} = {self._state(i, j)}" for j, name in sorted(mine.items())]
+        if self.plan.messages:
+            lines.append("failing = fill(0.0)")
+        lines += self._inside()
+        if self.plan.code:
+            lines.append(f"failing = select(failing == 0.0, {self.full(self.plan.code)}, failing)")
+        if self.plan.messages:
+            lines.append(f"failed = failed | (failing != 0.0){' & used' * self.masked}")
+        new = {}
+        for i, names in self.states:
+            if not isinstance(names, Slot):
+                new[i] = [self.full(name) for name in names]
+            elif names is not self.plan.resident[i]:
+                new[i] = [f"load(slot_{names.name} + {j * self.number_bytes})" for j in range(self.sizes[i])]
+        for i, names in new.items():
+            for j, name in enumerate(names):
+                held = f"select(used, {name}, {self._state(i, j)})" if self.masked else name
+                lines.append(f"after_{i}_{j} = {held}")
+        for i, names in new.items():
+            for j in range(len(names)):
+                now = (
+                    f"store({self._resident(i, j)}, after_{i}_{j})"
+                    if i in self.plan.resident
+                    else f"now_{i}_{j} = after_{i}_{j}"
+                )
+                lines.append(now)
+        lines += self._keep()
+        lines += self._put()
+        return lines
+
+    def _inside(self) -> list[str]:
+        """The lines of a step."""
+        return self.text(line for line in self.plan.lines if self.section(line) not in (PREPACK, CALL))
+
+    def section(self, line) -> int:
+        """When a line is computed."""
+        if isinstance(line, (Fill, Put)):
+            return line.section
+        return self.plan.sections[line.name]
+
+    def place(self, place) -> tuple[str, bool]:
+        """Where an array begins, and whether it has each number for all lanes."""
+        kind = "slot" if isinstance(place, Slot) else place.kind
+        if kind == "residual":
+            return f"{self._kept_at(place, 0)} + t * step_{place.name}", True
+        if kind in ("x", "sequence"):
+            at, row, step = self._sequence(place)
+            staged = f"base_{place.name} + k * move_{place.name}"
+            return (staged, True) if self.staging else (f"{at} + r * {row} + t * {step}", False)
+        if kind in OF_CALL:
+            return (
+                (f"taken_{place.name}", True)
+                if self.staging
+                else (f"at_{place.name} + r * {place.size * self.item}", False)
+            )
+        return super().place(place)
+
+    def element(self, line: Element) -> str:
+        """The text of an element of a buffer."""
+        buffer, j = line.buffer, line.index
+        if buffer.kind == "prepacked":
+            return f"{self._function('splat', buffer)}(at_{buffer.name} + {j * self._item(buffer)})"
+        if buffer.kind == "residual":
+            return f"load({self._kept_at(buffer, j)} + t * step_{buffer.name})"
+        if self.staging:
+            return f"load(base_{buffer.name} + k * move_{buffer.name} + {j * self.number_bytes})"
+        at, row, step = self._sequence(buffer)
+        return f"load({at} + r * {row} + t * {step} + {j * self.item})"
+
+    def bounds(self) -> list[str]:
+        """Rows whose step is masked go no rounds."""
+        return ["used"] if self.masked else []
+
+    def _keep(self) -> list[str]:
+        """Residuals go where other programs find them."""
+        lines = []
+        for buffer, names in self.kept:
+            state = buffer.held_state
+            for j, name in enumerate(names):
+                value = name if name == "failing" else self.full(name) if state is None else self._state(state, j)
+                lines.append(f"store({self._kept_at(buffer, j)} + t * step_{buffer.name}, {value})")
+        return lines
+
+    def _kept_at(self, buffer, j) -> str:
+        """Where a number of a residual is, before a group's first step."""
+        return f"at_{buffer.name} + group * row_{buffer.name} + {j * self.number_bytes}"
+
+    def _put(self) -> list[str]:
+        """The output and the states, where they are wanted."""
+        lines, shown = [], []
+        for j, name in enumerate(self.outputs):
+            held, value = self._held(j), self.full(name)
+            lines.append(f"{held} = select(used, {value}, {held})" if self.masked else f"{held} = {value}")
+            shown.append(held)
+        put = []
+        for j, name in enumerate(shown):
+            if self.masked:
+                name = f"select(used, {name}, fill(0.0)) if zero_masked != 0 else {name}"
+            if self.staging:
+                put.append(f"store(base_output + k * move_output + {j * self.number_bytes}, {name})")
+            else:
+                put.append(f"store(output + r * output_row + t * output_step + {j * self.item}, {name})")
+        if put:
+            lines += put if self.staging else ["if wanted:", *indented(put)]
+        return lines + self._traced()
+
+    def _traced(self) -> list[str]:
+        """The states after a step, where they are wanted."""
+        lines = []
+        for i, size in enumerate(self.sizes):
+            put = []
+            for j in range(size):
+                if self.staging:
+                    at = f"base_trajectory_{i} + k * move_trajectory_{i} + {j * self.number_bytes}"
+                else:
+                    at = f"trajectory_{i} + r * row_trajectory_{i} + t * step_trajectory_{i} + {j * self.item}"
+                put.append(f"store({at}, {self._state(i, j)})")
+            if put:
+                lines += [f"if traced_{i}:", *indented(put)]
+        return lines
+
+
+_MATH = {word for operation in OPERATIONS.values() for word in words_of(operation.text)} - {"select", "one", "zero"}

@@ -1,0 +1,250 @@
+"""A plan by rows for one row: what no state needs is computed for many steps at once, and leaves the time loop.
+
+The lanes of these parts are steps. Only what states need goes step by step; values that pass between the two stand in
+scratch memory, one behind the other in the order of the steps.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rnnkit.backends.cpu.codegen.row_source import RowSourceWriter
+from rnnkit.backends.shared.once import once
+from rnnkit.backends.shared.text import indented
+from rnnkit.compiler.ir.operations import OPERATIONS
+from rnnkit.compiler.ir.plan import (
+    BLOCK,
+    CALL,
+    PREPACK,
+    STEP,
+    Element,
+    Fill,
+    Look,
+    Number,
+    Pointwise,
+    Put,
+    RowLoop,
+    given_by,
+    read_by,
+    written_names,
+)  # fmt: skip
+
+_STEPS = 512  # of a block, whose values stay in a first-level cache
+_COSTLY = 8  # lines that an expensive operation counts for
+_PASSED = 2  # lines that it takes to pass a value
+
+
+class SingleRowWriter(RowSourceWriter):
+    """Writes the program for calls in which each thread has a row at a time."""
+
+    def _block_size(self) -> int:
+        return _STEPS
+
+    @once
+    def parts(self) -> tuple[set[str], set[str]]:
+        """The lines that are computed before and behind the loop over a block's steps, where that is worth while."""
+        plan = self.plan
+        made: dict[str, Any] = {name: line for line in plan.lines for name in given_by(line)}
+        fills = {line.slot: line for line in plan.lines if isinstance(line, Fill)}
+
+        def under(names) -> set[str]:
+            found, stack = set(), list(names)
+            while stack:
+                name = stack.pop()
+                if name in made and name not in found:
+                    found.add(name)
+                    stack += read_by(made[name])
+            return found
+
+        # What has one lane.
+        fixed = {name for name, section in plan.sections.items() if section in (PREPACK, CALL)} - self.single
+        fixed |= plan.uniform - self.constant
+
+        def at_once(names, *sections):
+            """Those that lanes of steps can compute."""
+            found = {
+                name
+                for name in names
+                if isinstance(made[name], Pointwise)
+                and self.section(made[name]) in sections
+                and {self.kinds[one] for one in (name, *made[name].args)} <= {"float", "bool"}
+                and not fixed & {name, *made[name].args}
+            }
+            return found
+
+        def closed(names):
+            """Those that read only each other, x and what is known before all steps."""
+
+            def known(one):
+                return one in names or isinstance(made[one], Element) or self.section(made[one]) in (PREPACK, CALL)
+
+            while left := {name for name in names if not all(map(known, made[name].args))}:
+                names = names - left
+            return names
+
+        def cost(names):
+            return sum(
+                _COSTLY if made[name].op in OPERATIONS and OPERATIONS[made[name].op].expensive else 1 for name in names
+            )
+
+        written = written_names(plan, "output")
+        others = [
+            name for line in plan.lines if not isinstance(line, (Element, Number, Pointwise)) for name in read_by(line)
+        ]
+        needed = under(
+            [
+                *written,
+                *others,
+                *([plan.code] if plan.code else []),
+                *(n for line in fills.values() for n in line.names),
+            ]
+        )
+        needed |= {name for line in plan.lines if isinstance(line, (Look, RowLoop)) for name in given_by(line)}
+        shown = under(self.outputs)
+        behind = at_once(shown - needed, STEP, BLOCK)
+        unlike = under(name for name in shown - behind if self.section(made[name]) in (STEP, BLOCK))
+        if behind & unlike:  # what others need can't be left
+            behind = set()
+        steps = {name for name in needed | shown - behind if self.section(made[name]) == STEP}
+        if cost(behind) <= _PASSED * (len(self._read_of(behind, steps)) + len(self.outputs)):
+            behind = set()
+        inside = needed | (shown - behind)
+        before = closed(at_once(inside, BLOCK))
+        if cost(before) <= _PASSED * len(self._read_of({n for n in inside if self.section(made[n]) == STEP}, before)):
+            before = set()
+        return before, behind
+
+    @once
+    def constant(self) -> set[str]:
+        """Conditions in the text."""
+        return {line.name for line in self.plan.lines if isinstance(line, Number)}
+
+    def _read_of(self, readers, names) -> list[str]:
+        """Which of some lines others read, in order."""
+        lines = [line for line in self.plan.lines if not isinstance(line, (Fill, Put))]
+        read = {one for line in lines if readers.intersection(given_by(line)) for one in read_by(line)}
+        return [name for line in lines for name in given_by(line) if name in read and name in names]
+
+    @once
+    def passed(self) -> tuple[list[str], list[str]]:
+        """What passes from before the loop into it, and from it to what is behind."""
+        before, behind = self.parts
+        lines = [line for line in self.plan.lines if self.section(line) in (BLOCK, STEP)]
+        inside = [line for line in lines if not (before | behind).intersection(given_by(line))]
+        given = {name for line in inside for name in given_by(line) if self._is_passed(line)}
+        written = set(written_names(self.plan, *(["output"] if behind else [])))
+        into = {name for line in inside for name in read_by(line)} | written | {self.plan.code}
+        out = {name for line in lines if behind.intersection(given_by(line)) for name in read_by(line)}
+        out |= set(self.outputs) if behind else set()
+        order = [name for line in lines for name in given_by(line)]
+        return [n for n in order if n in (into | out) & before], [n for n in order if n in out & (given | before)]
+
+    @staticmethod
+    def _is_passed(line) -> bool:
+        """Whether what a line gives goes through memory: what is read of x is read again."""
+        return not isinstance(line, Element) or line.buffer.kind == "state"
+
+    def _stages(self) -> list[tuple[str, int]]:
+        before, behind = self.passed
+        outputs = [f"output_{j}" for j in range(len(self.outputs))] if self.parts[1] else []
+        return [(name, 1) for name in [*(f"passed_{n}" for n in dict.fromkeys(before + behind)), *outputs]]
+
+    def _block(self) -> list[str]:
+        before, behind = self.parts
+        if not before and not behind:
+            return ["count = steps - start", "for k in range(count):", *indented(self._step()), "start += count"]
+        lines = [f"count = min({self.block}, steps - start)"]
+        if before:
+            lines += self._at_once(before, [(f"passed_{n}", n) for n in self.passed[0]])
+        lines += ["for k in range(count):", *indented(self._step())]
+        if behind:
+            lines += self._at_once(behind, [(f"output_{j}", name) for j, name in enumerate(self.outputs)])
+            lines += self._shown()
+        return [*lines, "start += count"]
+
+    def _at_once(self, names, written) -> list[str]:
+        """Lines for many steps at a time, with those of x that they read; what is written to where."""
+        dtype, behind = self.dtype.name, names is self.parts[1]
+        passed = set(self.passed[1]) if behind else set()
+        wanted = {name for _, name in written} | names
+        for line in reversed(self.plan.lines):
+            if isinstance(line, Pointwise) and line.name in wanted and line.name not in passed:
+                wanted.update(line.args)
+        lines = []
+        for line in self.plan.lines:
+            for name in given_by(line):
+                if name in wanted and name in passed:
+                    lines.append(self._back(name, f"vector.load_full_{dtype}"))
+            if (
+                isinstance(line, (Element, Pointwise))
+                and line.name in wanted - passed
+                and self.section(line) in (BLOCK, STEP)
+            ):
+                if isinstance(line, Element):
+                    condition = " != 0.0" if line.kind == "bool" else ""
+                    lines.append(f"{line.name} = ({self._several(line)}){condition}")
+                else:
+                    lines += [one.replace("to_lanes(", f"vector.to_vector_{dtype}(") for one in self.line(line)]
+        for j, (place, name) in enumerate(written):
+            value = f"vector.to_vector_{dtype}({name})" if self.kinds[name] == "bool" else name
+            lines.append(f"value = vector.fill_{dtype}({value})")  # one number may be all there is
+            lines.append(f"vector.store_full(staged_{place} + k * {self.item}, value)")
+            if behind and not self.masked:
+                at = f"output + r * output_row + (start + k) * output_step + {j * self.item}"
+                straight = f"output_step == {self.item}"
+                lines += [
+                    f"if wanted and {straight}:",
+                    f"    vector.store({at}, value, m)",
+                    f"if wanted and not {straight}:",
+                    f"    vector.store_strided({at}, value, output_step, m)",
+                ]
+        return [f"for k in range(0, count, {self.side}):", f"    m = vector.first_{dtype}(count - k)", *indented(lines)]
+
+    def _several(self, line: Element) -> str:
+        """A number of many steps of a sequence."""
+        at, row, step = self._sequence(line.buffer)
+        address = f"{at} + r * {row} + (start + k) * {step} + {line.index * self.item}"
+        dtype = self.dtype.name
+        if line.buffer.kind == "residual":
+            address = f"{self._kept_at(line.buffer, line.index)} + (start + k) * {step}"
+        straight = f"vector.load_{dtype}({address}, m)"
+        return f"{straight} if {step} == {self.item} else vector.load_strided_{dtype}({address}, {step}, m)"
+
+    def _back(self, name, load="load") -> str:
+        """A line for a value that was passed."""
+        return f"{name} = {load}(staged_passed_{name} + k * {self.item})" + (
+            " != 0.0" if self.kinds[name] == "bool" else ""
+        )
+
+    def _shown(self) -> list[str]:
+        """Of outputs that were computed behind the loop, masked steps show that of the last used one."""
+        if not self.masked:
+            return [
+                f"{self._held(j)} = load(staged_output_{j} + (count - 1) * {self.item})"
+                for j in range(len(self.outputs))
+            ]
+        lines = ["used = load_mask(mask_at + r * mask_row + (start + k) * mask_step)"]
+        for j in range(len(self.outputs)):
+            held, at = self._held(j), f"output + r * output_row + (start + k) * output_step + {j * self.item}"
+            shown = f"select(used, {held}, fill(0.0)) if zero_masked != 0 else {held}"
+            lines += [
+                f"{held} = select(used, load(staged_output_{j} + k * {self.item}), {held})",
+                "if wanted:",
+                f"    store({at}, {shown})",
+            ]
+        return ["for k in range(count):", *indented(lines)]
+
+    def _inside(self) -> list[str]:
+        before, behind = self.parts
+        into, out = self.passed
+        lines = [self._back(name) for name in into]
+        out = [name for name in out if name not in before]
+        lines += self.text(
+            line
+            for line in self.plan.lines
+            if self.section(line) in (BLOCK, STEP) and not (before | behind).intersection(given_by(line))
+        )
+        return lines + [f"store(staged_passed_{name} + k * {self.item}, {self.full(name)})" for name in out]
+
+    def _put(self) -> list[str]:
+        return self._traced() if self.parts[1] else super()._put()

@@ -1,0 +1,59 @@
+"""Numbers of rows brought to where rows are lanes, and back: ``[row][number]`` to ``[number][row]``."""
+
+from __future__ import annotations
+
+from functools import cache
+from types import SimpleNamespace
+
+from rnnkit.backends.cpu.language.function import compiled
+from rnnkit.backends.cpu.simd import load_store
+from rnnkit.backends.cpu.simd.registers import LANES
+from rnnkit.backends.cpu.simd.row_lanes import define_transpose
+
+
+@cache
+def define_transposes(name: str, lanes: int) -> SimpleNamespace:
+    """The two directions, for so many rows at a time."""
+    item, side = {"float32": 4, "float64": 8}[name], LANES[name]
+    transpose = define_transpose(name)
+    load, put = (getattr(load_store, f"{what}_scalar_{name}") for what in ("load", "store"))
+
+    @compiled
+    def take(source, source_row, numbers, rows, target):
+        """So many numbers that stand side by side, of so many rows; lanes behind the last row repeat it."""
+        for r in range(0, lanes, side):
+            done = 0
+            if r + side <= rows:
+                while done + side <= numbers:
+                    at = target + (done * lanes + r) * item
+                    transpose(source + r * source_row + done * item, source_row, at, lanes * item)
+                    done += side
+            for row in range(r, r + side):
+                from_row = source + min(row, rows - 1) * source_row
+                for j in range(done, numbers):
+                    put(target + (j * lanes + row) * item, load(from_row + j * item))
+
+    @compiled
+    def give(source, target, target_row, numbers, rows):
+        """The same back."""
+        for r in range(0, lanes, side):
+            done = 0
+            if r + side <= rows:
+                while done + side <= numbers:
+                    at = source + (done * lanes + r) * item
+                    transpose(at, lanes * item, target + r * target_row + done * item, target_row)
+                    done += side
+            for row in range(r, min(r + side, rows)):
+                for j in range(done, numbers):
+                    put(target + row * target_row + j * item, load(source + (j * lanes + row) * item))
+
+    @compiled
+    def run(action, a, b, c, d, e, f, g, h):
+        """Both, to be compiled by themselves, see `rnnkit.backends.cpu.threads.shared_functions`."""
+        if action == 0:
+            take(a, b, c, d, e)
+        else:
+            give(a, b, c, d, e)
+        return 0
+
+    return SimpleNamespace(take=take, give=give, run=run)

@@ -1,0 +1,199 @@
+"""Programs whose lanes are rows: one for each kind of call, by the number of rows and whether there is a mask."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from rnnkit.backends.cpu.codegen.row_source import RowSource
+from rnnkit.backends.cpu.program import Program
+from rnnkit.backends.cpu.simd.aligned import aligned
+from rnnkit.backends.cpu.simd.registers import LANES, REGISTERS
+from rnnkit.backends.cpu.threads.buffer_pool import borrow
+from rnnkit.backends.shared.call import GradientExecutor, Record, Result
+from rnnkit.backends.shared.failures import raise_first
+from rnnkit.backends.shared.thread_pool import get_num_threads
+from rnnkit.compiler.ir.graph import FAILED
+from rnnkit.compiler.ir.operations import OPERATIONS
+from rnnkit.compiler.ir.plan import Pointwise, RowLoop, RowPlan, all_lines, given_by, read_by, written, written_names
+from rnnkit.recording import current, repeated, unwatched
+
+MOST_VECTORS = 4  # registers of a value: their instructions don't wait for each other
+COSTLY = 12  # lines that an expensive operation counts for
+ROUNDS = 8  # of a loop
+
+
+class RowProgram(Program):
+    """A program for one kind of call."""
+
+    plan: RowPlan
+    source: RowSource
+    tell: Callable[[Record], None] | None = None  # raises what rows have failed by
+
+    def run(self, record: Record, alone: bool = False) -> Result:
+        """The results of one call; `record` says whether a row has failed."""
+        return self._run_unchecked(record, alone)
+
+    def _watched(self, again, p, record):
+        if not self.plan.messages:
+            return again
+
+        def checked():
+            again()
+            if p[-1]:
+                p[-1] = 0
+                assert self.tell is not None
+                self.tell(record)
+
+        return checked
+
+    def __post_init__(self):
+        super().__post_init__()
+        self._work = _work(self.plan)
+
+    def _groups(self, rows):
+        return -(-rows // self.source.lanes)
+
+    def _order(self, record, blocks):
+        """A mask whose rows stand side by side, as many as lanes may read."""
+        if record.mask is None:
+            return None, None
+
+        def beside():
+            rows, steps = record.mask.shape
+            wide = np.zeros((steps, rows + MOST_VECTORS * LANES[self.dtype]), bool)
+            wide[:, :rows] = record.mask.T[::-1] if record.reverse else record.mask.T
+            return wide.T
+
+        return repeated(beside, record.mask), None
+
+
+def _work(plan: RowPlan) -> int:
+    """Instructions of a step, a loop's as if it went some rounds."""
+
+    def of(lines):
+        found = 0
+        for one in lines:
+            if isinstance(one, RowLoop):
+                found += ROUNDS * of(one.lines)
+            else:
+                found += (
+                    COSTLY
+                    if isinstance(one, Pointwise) and one.op in OPERATIONS and OPERATIONS[one.op].expensive
+                    else 1
+                )
+        return found
+
+    return of(plan.lines)
+
+
+@dataclass(eq=False)
+class RowPrograms:
+    """The programs of one plan by rows, each of which is made when a call wants it.
+
+    Attributes
+    ----------
+    make : callable
+        ``(lanes, masked, coded)`` to a `RowProgram`, which with `coded` keeps of every step by what rows have failed.
+    """
+
+    make: Callable[[int, bool, bool], RowProgram]
+    plan: RowPlan
+    dtype: np.dtype
+    words: str
+    gradient: Callable[[RowPrograms], GradientExecutor] | None = None
+    found: dict[tuple[int, bool, bool], RowProgram] = field(default_factory=dict)
+
+    def __post_init__(self):
+        self.most = vectors(self.plan) * LANES[self.dtype]
+
+    def of(self, rows: int, masked: bool, lanes: int = 0, coded: bool = False) -> RowProgram:
+        """The program of a call, for groups of so many rows: as registers hold, and no more than a thread has."""
+        key = lanes or self.lanes(rows), masked, coded
+        if key not in self.found:
+            made = self.make(*key)
+            made.tell = self._tell
+            self.found[key] = made
+        return self.found[key]
+
+    def lanes(self, rows: int) -> int:
+        """Rows of a group, where a call has so many."""
+        side = LANES[self.dtype]
+        mine = -(-rows // get_num_threads())
+        lanes = 1 if mine <= 1 else min(self.most, -(-mine // side) * side)
+        while lanes & (lanes - 1):
+            lanes += side
+        return min(lanes, self.most)
+
+    @property
+    def how(self) -> str:
+        """How the step is compiled."""
+        return self.of(1, False).how
+
+    def run(self, record: Record, alone: bool = False) -> Result:
+        """The results of one call.
+
+        Raises
+        ------
+        StepFailed
+            If a row fails at a step, see `rnnkit.backends.shared.failures`.
+        """
+        kept = (b for b in self.plan.buffers if b.kind == "residual" and b.size)
+        lanes = next((record.placed[b.attr].shape[2] // b.size for b in kept), 0)
+        rows, masked = len(record.x), record.mask is not None
+        result = self.of(rows, masked, lanes).run(record, alone)
+        if record.failed:
+            self._tell(record)
+        return result
+
+    def _tell(self, record: Record) -> None:
+        """Run a call once more that has failed, and raise by what."""
+        rows, steps = record.x.shape[:2]
+        shape = -(-rows // self.lanes(rows)), steps, self.lanes(rows)
+        codes = np.zeros(shape, self.dtype)
+        with unwatched():
+            again = replace(record, place=None, placed=record.placed | {written(FAILED): codes}, failed=False)
+            self.of(rows, record.mask is not None, self.lanes(rows), True).run(again, True)
+        by_row = codes.transpose(0, 2, 1).reshape(-1, steps)[:rows]
+        raise_first(by_row, record, self.plan.messages)
+
+    def sequence(self, rows, steps, size, dtype) -> np.ndarray:
+        """Memory for a value of every step, ``(groups, T, size * lanes)``: all that a group keeps of a step."""
+        lanes = self.lanes(rows)
+        shape = -(-rows // lanes), steps, size * lanes
+        memory = borrow(math.prod(shape), dtype) if current() is None else aligned(math.prod(shape), dtype)
+        return memory[: math.prod(shape)].reshape(shape)
+
+    def differentiate(self) -> GradientExecutor:
+        """What runs the same calls with their gradient."""
+        assert self.gradient is not None, "only a step's own program has a gradient"
+        return self.gradient(self)
+
+    def explain(self, source: bool = False, graph: bool = False) -> str:
+        """As `Program.explain`, of a call of many rows."""
+        return self.of(1 << 20, False).explain(source, graph)
+
+    def _order(self, record, blocks):
+        """Rows stay in their order."""
+        return record.mask, None
+
+
+def vectors(plan: RowPlan) -> int:
+    """How many registers a value takes, so that what lives at once fits."""
+    lines = list(all_lines(plan.lines))
+    last = {name: at for at, line in enumerate(lines) for name in read_by(line)}
+    last |= dict.fromkeys(written_names(plan), len(lines))
+    living, most = 0, 0
+    ends: dict[int, int] = {}
+    for at, line in enumerate(lines):
+        for name in given_by(line):
+            if name in last:
+                living += 1
+                ends[last[name]] = ends.get(last[name], 0) + 1
+        most = max(most, living)
+        living -= ends.pop(at, 0)
+    fitting = REGISTERS // max(1, most)
+    return 4 if fitting >= 4 else 2 if fitting >= 2 else 1

@@ -1,0 +1,185 @@
+"""Values whose lanes are rows of the batch, of any number of lanes: one number for one row.
+
+The lanes of `rnnkit.backends.cpu.simd.vector` are those of one register of the host; here a value may take several
+registers, whose instructions don't wait for each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from types import SimpleNamespace
+
+from llvmlite import ir
+
+from rnnkit.backends.cpu.simd import kinds
+from rnnkit.backends.cpu.simd.bounds_check import check, check_each
+from rnnkit.backends.cpu.simd.intrinsic import Emission, intrinsic, overloaded
+from rnnkit.backends.cpu.simd.kinds import BOOL, FLOATS, INT, INT32, VOID, Integer, Vector
+from rnnkit.backends.cpu.simd.load_store import gather, lane_numbers, load_unaligned, pointer, store_unaligned
+from rnnkit.backends.cpu.simd.registers import LANES, common, common_mask, convert
+from rnnkit.backends.formulas.value import Value, call_intrinsic, type_name
+
+_BYTE, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+
+
+@cache
+def define_lanes(name: str, lanes: int) -> SimpleNamespace:
+    """What reads, makes and writes values of so many rows, in "float32" or "float64", and of integers beside them."""
+    found = SimpleNamespace(**_of_masks(FLOATS[name], lanes))
+    for element, suffix in ((FLOATS[name], ""), (INT32, "_int32"), (INT, "_int64")):
+        for word, function in _of_numbers(element, lanes).items():
+            setattr(found, word + suffix, function)
+    return found
+
+
+def _of_numbers(element, lanes) -> dict[str, Callable]:
+    kind, mask_kind, size = kinds.vector(element, lanes), kinds.mask(lanes), element.size
+    # Of one row, a number that doesn't change is one for many steps as well.
+    common_kind = kind if lanes > 1 else element
+
+    def made(wanted):
+        def make(value):
+            """`value` in every lane."""
+            if value is not wanted and common(value) is None:
+                return None
+            return Emission(wanted, (value,), lambda builder, one: convert(builder, one, value, wanted).value)
+
+        return overloaded(make)
+
+    def splat(builder, address):
+        """The number at `address`, for all rows and steps."""
+        return convert(builder, load_unaligned(builder, address, element.llvm, size), element, common_kind).value
+
+    def load(builder, address):
+        """The lanes at `address`."""
+        return load_unaligned(builder, address, kind.llvm, size)
+
+    def store(builder, address, value):
+        """Write all lanes at `address`."""
+        store_unaligned(builder, address, value, size)
+
+    def places(builder, address, index, stride, of_lane):
+        """Addresses: `stride` bytes for each of the lanes' own indices, and `of_lane` for each lane."""
+        if index.type.element != _I64:
+            index = Value(builder, builder.sext(index.value, ir.VectorType(_I64, lanes)))
+        return Value(builder, address) + index * Value(builder, stride) + lane_numbers(builder, _I64, lanes) * of_lane
+
+    def look(of_lane):
+        def look_up(address, index, stride):
+            """Lane l from `address`, its own number of strides behind it."""
+            if not (isinstance(index, Vector) and isinstance(index.element, Integer)):
+                return None
+
+            def emit(builder, address, index, stride):
+                at = places(builder, address, Value(builder, index), stride, of_lane)
+                if lanes == 1:
+                    one = load_unaligned(builder, at.extract(0).value, element.llvm, size)
+                    return builder.insert_element(kind.llvm(ir.Undefined), one, _I32(0))
+                everywhere = Value(builder, mask_kind.llvm(ir.Undefined)).constant(1).value
+                return gather(builder, at, everywhere, kind.llvm, size)
+
+            return Emission(kind, (INT, index, INT), emit)
+
+        return overloaded(look_up)
+
+    def put(address, index, stride, value, mask):
+        """Write lane l of `value` at `address`, its own number of strides behind it, for the lanes in `mask`."""
+        if not (isinstance(index, Vector) and isinstance(index.element, Integer)):
+            return None
+
+        def emit(builder, address, index, stride, value, mask):
+            at = places(builder, address, Value(builder, index), stride, size).value
+            if lanes == 1:  # what stands there, or the value
+                one, mask, address = (builder.extract_element(each, _I32(0)) for each in (value, mask, at))
+                old = load_unaligned(builder, address, element.llvm, size)
+                store_unaligned(builder, address, builder.select(mask, one, old), size)
+                return
+            check_each(builder, at, mask, size, write=True)
+            pointers = builder.inttoptr(at, ir.VectorType(kind.llvm.element.as_pointer(), lanes))
+            scatter = f"llvm.masked.scatter.{type_name(kind.llvm)}.v{lanes}p0"
+            call_intrinsic(builder, scatter, ir.VoidType(), [value, pointers, _I32(size), mask])
+
+        return Emission(VOID, (INT, index, INT, kind, mask_kind), emit)
+
+    return {
+        "fill": made(kind),
+        "number": made(common_kind),
+        "splat": intrinsic(common_kind, INT)(splat),
+        "load": intrinsic(kind, INT)(load),
+        "store": intrinsic(VOID, INT, kind)(store),
+        "look_up": look(0),
+        "look": look(size),
+        "put": overloaded(put),
+    }
+
+
+def _of_masks(element, lanes) -> dict[str, Callable]:
+    kind, mask_kind = kinds.vector(element, lanes), kinds.mask(lanes)
+    width = ir.IntType(lanes)
+
+    def mask(value):
+        """A condition in every lane."""
+        if common_mask(value, mask_kind) is None:
+            return None
+        return Emission(mask_kind, (value,), lambda builder, bit: convert(builder, bit, value, mask_kind).value)
+
+    def load_mask(builder, address):
+        """The lanes whose bytes from `address` on aren't 0."""
+        check(builder, address, lanes)
+        loaded = builder.load(pointer(builder, address, ir.VectorType(_BYTE, lanes)))
+        loaded.align = 1
+        return (Value(builder, loaded) != 0).value
+
+    def some(builder, mask):
+        """Whether a lane is set."""
+        return builder.icmp_unsigned("!=", builder.bitcast(mask, width), width(0))
+
+    def to_lanes(value):
+        """1.0 where a condition holds, 0.0 elsewhere."""
+        if common_mask(value, mask_kind) is None:
+            return None
+
+        def emit(builder, bits):
+            return convert(builder, bits, value, mask_kind).to_float(element.llvm).value
+
+        return Emission(kind, (value,), emit)
+
+    return {
+        "mask": overloaded(mask),
+        "load_mask": intrinsic(mask_kind, INT)(load_mask),
+        "some": intrinsic(BOOL, mask_kind)(some),
+        "to_lanes": overloaded(to_lanes),
+    }
+
+
+@cache
+def define_transpose(name: str) -> Callable:
+    """The transposition of a square of numbers with as many rows as a register of the host has lanes."""
+    element, side = FLOATS[name], LANES[name]
+    kind = ir.VectorType(element.llvm, side)
+
+    @intrinsic(VOID, INT, INT, INT, INT)
+    def transpose(builder, source, source_row, target, target_row):
+        """From rows at `source` to columns at `target`; between two rows lie so many bytes."""
+
+        def place(address, row, i):
+            return builder.add(address, builder.mul(row, INT.llvm(i)))
+
+        rows = [load_unaligned(builder, place(source, source_row, i), kind, element.size) for i in range(side)]
+        distance = 1
+        while distance < side:  # exchange the halves of ever larger blocks
+            for i in range(side):
+                if not i & distance:
+                    a, b = rows[i], rows[i + distance]
+                    low = [j if not j & distance else side + j - distance for j in range(side)]
+                    high = [j + distance if not j & distance else side + j for j in range(side)]
+                    rows[i], rows[i + distance] = (
+                        builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_I32, side), places))
+                        for places in (low, high)
+                    )
+            distance *= 2
+        for i, row in enumerate(rows):
+            store_unaligned(builder, place(target, target_row, i), row, element.size)
+
+    return transpose
