@@ -157,6 +157,7 @@ class _Step:
     """The function as the tracer takes a step: x is the first array with a batch axis, constants are the others."""
 
     state_shapes: tuple = ()
+    per_row = False
     draws: dict = {}  # noqa: RUF012  nothing is drawn
 
     def __init__(self, traced, function, kinds, name, lines):

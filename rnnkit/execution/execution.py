@@ -15,13 +15,22 @@ from rnnkit.backends.shared import program_cache
 from rnnkit.backends.shared.call import Executor, GradientExecutor, Record, Result
 from rnnkit.execution.host_fallback import on_host
 from rnnkit.recording import constant, repeated, unrepeatable, unwatched
-from rnnkit.steps.step import Step, declared_output_shape
+from rnnkit.steps.step import READING, Step, declared_output_shape
 from rnnkit.stored_weights import all_expanded
 
 # Of building layers and choosing executors: a lock per layer would stand in the way of every copy and pickle.
 build_lock = program_cache.lock
 _alike: weakref.WeakValueDictionary[tuple, Executor] = weakref.WeakValueDictionary()  # of steps whose content is known
 _eager: contextvars.ContextVar[bool] = contextvars.ContextVar("rnnkit_eager", default=False)
+
+
+def _output_shape(*given) -> tuple[int, ...]:
+    from rnnkit.compiler.tracing.trace import output_shape
+
+    return output_shape(*given)
+
+
+READING["output_shape"] = _output_shape  # which every layer knows, also while it builds its cell
 
 
 @contextlib.contextmanager
@@ -100,7 +109,7 @@ class Execution:
             with build_lock:
                 chosen = self.executors.get(key)
                 if chosen is None:
-                    if self.step.takes_constants:
+                    if self.step.takes_constants or self.step.per_row:  # which may share what another one compiled
                         self.step.output_shape(constants, training)
                     chosen = self.executors[key] = self._choose(*key)
         return chosen

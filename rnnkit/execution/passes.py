@@ -28,7 +28,6 @@ from rnnkit.compiler.ir.graph import Graph
 from rnnkit.compiler.ir.plan import SECTIONS, Plan
 from rnnkit.compiler.ir.printer import print_graph, print_plan
 from rnnkit.compiler.ir.simplify import simplify
-from rnnkit.compiler.planning.planner import plan
 from rnnkit.compiler.tracing.trace import trace
 from rnnkit.execution import dump
 
@@ -50,7 +49,7 @@ class Pass(NamedTuple):
 
 
 def _plan(graph: Graph, target: Target, dtype) -> Plan:
-    return plan(graph, _columns(target, dtype))
+    return target.plan(graph, _columns(target, dtype))
 
 
 def _fuse(made: Plan, graph: Graph, target: Target, dtype) -> Plan:
@@ -83,7 +82,7 @@ def _check_simplified(name, graph, before):
     verify.check_graph(graph, name, verify.leaves_of(before), states, before.output.shape)
 
 
-def _check_adjoint(name, adjoint, graph, dtype, constant_shapes=(), x_shape=()):
+def _check_adjoint(name, adjoint, graph, dtype, constant_shapes=(), x_shape=(), sums_by_row=False):
     verify.check_adjoint(adjoint, name, graph, x_shape, constant_shapes)
 
 

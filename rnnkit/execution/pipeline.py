@@ -189,6 +189,7 @@ def compile_step(step, dtype, weights, constant_shapes=(), training=False, targe
     """The program of a step that can be traced, with how its gradient is compiled."""
     dtype = np.dtype(dtype)
     graph = passes.read(step, dtype, weights, constant_shapes, training)
+    target = target.of_step(graph) or target
     if target.name == "cuda":
         graph = places_in_floats(graph)
     gradient = partial(_gradient, graph, step, dtype, constant_shapes, target)
@@ -197,7 +198,8 @@ def compile_step(step, dtype, weights, constant_shapes=(), training=False, targe
 
 def _gradient(graph, step, dtype, constant_shapes, target, program):
     """What computes the gradients of a traced step, of which this is the program."""
-    adjoint = passes.run("differentiate", graph, dtype, constant_shapes, step.feature_shape)
+    arguments = constant_shapes, step.feature_shape, target.sums_by_row
+    adjoint = passes.run("differentiate", graph, dtype, *arguments)
 
     forward = passes.program(adjoint.forward, target, step.name, dtype, "forward with residuals")
     backward = passes.program(adjoint.backward, target, step.name, dtype, "adjoint")
@@ -211,6 +213,8 @@ def _jitted(step, dtype, weights, constant_shapes, training, error):
     from rnnkit.backends.jit.executor import CannotCompile, JitExecutor
 
     by_row, reason = isinstance(error, ReadsValues), in_words(error)
+    if step.per_row:
+        raise ValueError(f"{step.name!r} can't be read, as a step of one row has to be: {reason}") from None
     if step.inputs or step.outputs:
         told = f"{step.name!r} can't be traced, as a step with nested inputs or outputs has to be: {reason}"
         raise ValueError(told).with_traceback(error.__traceback__)

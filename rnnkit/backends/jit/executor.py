@@ -176,7 +176,7 @@ class JitExecutor:
     def _compiled(self, weights, constant_shapes):
         """The loop, compiled for this dtype whatever the sizes and strides; steps of the same content share it."""
         text = self._source = self._text(len(constant_shapes))
-        key = (text, self.draw_names, *(content(cell.function, cell.known) for cell in self.cells))
+        key = (text, self.draw_names, *((cell.names, content(cell.function, cell.known)) for cell in self.cells))
         value, trees = numba.from_dtype(self.dtype), self._trees(weights, constant_shapes)
         given = types.Array(value, 3, "A", readonly=True)
         mask = types.Array(types.boolean, 2, "A", readonly=True)
@@ -228,6 +228,8 @@ class JitExecutor:
                 "constants": "constants",
                 "draws": f"draws_{k}({drawn})",
             }
+            if cell.declared:
+                given["states"] = f"states_{k}(*{given['states']})"
             call = ", ".join(f"{name}={given[role]}" for name, role in cell.roles.items())
             lines.append(f"    y, states = step_{k}({call})")
             lines += [f"    store(new[ends[{i}] : ends[{i + 1}]], entry(states, {n}))" for n, i in enumerate(own)]
@@ -241,6 +243,7 @@ class JitExecutor:
         jit, names = Jit(), {"store": store, "entry": entry}
         for k, cell in enumerate(self.cells):
             names[f"step_{k}"] = jit.function(cell.function, cell.known)
+            names[f"states_{k}"] = names_type(cell.names)
             names[f"draws_{k}"] = names_type(tuple(self.draw_names[i].rpartition("/")[2] for i in self._draws_of(cell)))
         exec(compile(text, "<rnnkit row>", "exec"), names)
         return numba.njit(names["row"], **OPTIONS)
@@ -311,6 +314,7 @@ class JitCell:
     def __init__(self, cell, path, training):
         self.path, self.state_count = path, len(cell._states().shapes)
         self.declared = isinstance(cell, DeclaredCell)
+        self.names = cell.spec.named._fields if self.declared else ()
         function = type(cell).step if self.declared else getattr(cell.call, "__func__", cell.call)
         if not isinstance(function, python_types.FunctionType):
             raise CannotCompile(f"expected the step of {cell_name(cell)!r} to be a Python function, got {function!r}")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from rnnkit.backends.shared.call import Record, Result
+from rnnkit.steps.nesting import mapped
 
 
 class Eager:
@@ -39,16 +42,22 @@ class Eager:
             # NumPy warns of invalid values and divisions by zero, but where masked rows are computed for nothing; what
             # overflows is harmless in most formulas.
             counts = mask is None or mask[:, at].all()
-            with np.errstate(over="ignore", under="ignore") if counts else np.errstate(all="ignore"):
-                out, new = advance(
-                    x_t, tuple(s.copy() for s in states), record.constants, record.draws, record.training
-                )
+            used = slice(None) if mask is None else mask[:, at]
+            alone = mask is not None and self.step.per_row  # a step of one row isn't made for others
+            if mask is not None and alone and not mask[:, at].any():
+                out, new = np.empty((0, *self.step.output_shape(record.constants, record.training))), tuple(states)
+                used = np.zeros(0, int)
+            else:
+                given: tuple = (x_t, tuple(s.copy() for s in states), record.constants, record.draws)
+                given = mapped(given, partial(_of_rows, used)) if alone else given
+                with np.errstate(over="ignore", under="ignore") if counts else np.errstate(all="ignore"):
+                    out, new = advance(*given, record.training)
             if last is None:
                 outputs, last = self._buffers(record, out.shape[1:])
-            used = slice(None) if mask is None else mask[:, at]
-            last[used] = out[used]
+            own = slice(len(out)) if alone else used
+            last[used] = out[own]
             for state, value in zip(states, new, strict=True):
-                state[used] = value[used]
+                state[used] = value[own]
             if outputs is not None:
                 outputs[:, t] = last
                 if mask is not None and record.zero_masked:
@@ -65,3 +74,7 @@ class Eager:
         batch_size, length = record.x.shape[:2]
         outputs = np.zeros((batch_size, length, *output_shape), record.x.dtype) if record.sequences else None
         return outputs, np.zeros((batch_size, *output_shape), record.x.dtype)
+
+
+def _of_rows(rows, array):
+    return array[rows]

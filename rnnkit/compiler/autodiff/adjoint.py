@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rnnkit.compiler.autodiff.reverse import Reverse, reverse_step
-from rnnkit.compiler.ir.graph import Graph, Node
+from rnnkit.compiler.ir.graph import BY_ROW, Graph, Node, loops_of
 from rnnkit.compiler.ir.plan import CALL, section_of
 from rnnkit.compiler.ir.strides import row_walk
 
@@ -66,22 +66,25 @@ class Adjoint:
     weights: dict[str, Node] = field(default_factory=dict)
 
 
-def differentiate(graph: Graph, dtype, constant_shapes=(), x_shape=()) -> Adjoint:
+def differentiate(graph: Graph, dtype, constant_shapes=(), x_shape=(), sums_by_row: bool = False) -> Adjoint:
     """The adjoint of a step's graph.
+
+    With `sums_by_row`, it has a state for each sum of the weights' gradients, in which a row's steps are added up, and
+    there are no others.
 
     Raises
     ------
     ValueError
         If a function without a derivative stands in the way, with its line.
     """
-    return _Split(graph, reverse_step(graph, dtype), constant_shapes, x_shape).run()
+    return _Split(graph, reverse_step(graph, dtype), constant_shapes, x_shape, sums_by_row).run()
 
 
 class _Split:
     """Parts what runs in the time loops, forwards and backwards, from what is computed after them."""
 
-    def __init__(self, graph: Graph, reverse: Reverse, constant_shapes, x_shape):
-        self.graph, self.reverse = graph, reverse
+    def __init__(self, graph: Graph, reverse: Reverse, constant_shapes, x_shape, sums_by_row: bool):
+        self.graph, self.reverse, self.sums_by_row = graph, reverse, sums_by_row
         self.constant_shapes, self.x_shape = constant_shapes, x_shape
         self.step = {node.id for node in graph.live() if node.batched}
         self.after = {node.id: i for i, node in enumerate(graph.states)}
@@ -98,10 +101,14 @@ class _Split:
         d_constants = [reverse.to_input("constant", shape, i) for i, shape in enumerate(self.constant_shapes)]
         d_x, summed = reverse.to_input("x", self.x_shape), reverse.summed()
         operands = [a for _, a, _ in summed if a is not None and self._walk(a) is None]
-        self._keep([*d_states, *d_constants, d_x, *(g for _, _, g in summed), *operands])
+        totals = list(d_constants)
+        if self.sums_by_row:
+            totals, operands = totals + [self._of_a_step(*one) for one in summed], []
+            summed = []
+        self._keep([*d_states, *totals, d_x, *(g for _, _, g in summed), *operands])
         backward.states = tuple(map(self._copy, d_states))
-        for shape, total in zip(self.constant_shapes, d_constants, strict=True):
-            so_far = backward.add("state", (), shape, len(backward.states))
+        for total in totals:
+            so_far = backward.add("state", (), total.shape, len(backward.states))
             backward.states += (backward.pointwise("add", so_far, self._copy(total)),)
         backward.output = self._copy(d_x)
         adjoint = Adjoint(graph.copy(), backward=backward, weights=reverse.to_weights())
@@ -113,6 +120,10 @@ class _Split:
         adjoint.forward.residuals |= {("residual", key): graph.nodes[i] for i, key in self.residuals.items()}
         adjoint.forward.residuals |= {("after", i): graph.states[i] for i in sorted(self.states)}
         return adjoint
+
+    def _of_a_step(self, node, a, g) -> Node:
+        """What one step of a row adds to a sum: a value, or the outer products of two."""
+        return g if a is None else self.reverse.outer_product(a, g)
 
     # What the forward step saves
 
@@ -134,16 +145,18 @@ class _Split:
                 self._missing(node, keep=True)
         for node in needed:
             missing = self._missing(node)
-            if not node.is_integer and sum(n.size for n in missing) > node.size:
+            once = not (node.is_integer or loops_of(node) or node.op in BY_ROW)
+            if once and sum(n.size for n in missing) > node.size:
                 missing = [node]
             for n in missing:
                 self.residuals.setdefault(n.id, len(self.residuals))
 
     @staticmethod
     def _is_cheap(node) -> bool:
-        # What is saved are floats: integers are computed again.
+        # What is saved are floats of each step: integers, and all rounds of loops, are computed again.
         pointwise = node.pointwise and not node.operation.expensive
-        return node.is_integer or node.op in ("view", "concatenate") or pointwise
+        again = node.is_integer or node.op in ("view", "concatenate", *BY_ROW) or bool(loops_of(node))
+        return again or pointwise
 
     def _is_known(self, node) -> bool:
         """Whether the adjoint finds a value without the forward step keeping it."""
@@ -151,14 +164,19 @@ class _Split:
 
     def _missing(self, node, keep=False) -> list[Node]:
         """The expensive values under a node that are no residuals yet."""
-        if self._is_known(node) or node.id in self.residuals:
-            return []
-        if not self._is_cheap(node):
+        found, seen, stack = [], set(), [node]
+        while stack:
+            one = stack.pop()
+            if one.id in seen or self._is_known(one) or one.id in self.residuals:
+                continue
+            seen.add(one.id)
+            if self._is_cheap(one):
+                stack.extend(reversed(one.args))
+                continue
             if keep:
-                self.residuals[node.id] = len(self.residuals)
-            return [node]
-        found = {n.id: n for arg in node.args for n in self._missing(arg)}
-        return list(found.values())
+                self.residuals[one.id] = len(self.residuals)
+            found.append(one)
+        return found
 
     # One step of the adjoint, with residuals in place of the nodes that computed them
 

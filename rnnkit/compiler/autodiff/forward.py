@@ -11,7 +11,7 @@ import numpy as np
 
 from rnnkit.compiler.autodiff.reverse import broadcast, nothing_of_nothing, symbol_of
 from rnnkit.compiler.ir.evaluate import evaluate
-from rnnkit.compiler.ir.graph import Graph, Node
+from rnnkit.compiler.ir.graph import BY_ROW, Graph, Node
 from rnnkit.compiler.ir.kinds import FLOATS
 from rnnkit.compiler.ir.operations import REDUCTIONS
 from rnnkit.compiler.tracing.broadcasting import lift
@@ -76,6 +76,9 @@ class _Forward:
         graph = self.graph
         if node.op in _MOVED:
             self.found[node.id] = graph.add("sequence", (), node.shape, ("tangent", node.op, node.attr))
+        elif node.op in BY_ROW and node.kind in FLOATS and node.args:
+            what = "a computed place" if node.op in ("take", "put") else "a loop"
+            raise ValueError(f"the tangent of {what} isn't known yet, in the line {node.line!r}")
         elif not node.batched or node.kind not in FLOATS or not any(a.id in self.found for a in node.args):
             return
         elif node.pointwise:

@@ -7,9 +7,12 @@ of the same nodes.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from rnnkit.compiler.ir.graph import Graph, Node, View
+from rnnkit.compiler.autodiff.loops import through_loop
+from rnnkit.compiler.ir.graph import Graph, Node, View, loops_of
 from rnnkit.compiler.ir.kinds import FLOATS
 from rnnkit.compiler.ir.operations import REDUCTIONS
 from rnnkit.compiler.ir.strides import strides_of
@@ -65,14 +68,30 @@ class Reverse:
         self.whole: dict[int, list[Node]] = {}
         self.parts: dict[int, list[tuple[Node, np.ndarray]]] = {}
         self.outer: dict[int, list[tuple[Node, Node]]] = {}  # of an unbatched node: operands and cotangents of products
+        self.elements: dict[int, list[tuple[Node, Node]]] = {}  # computed places, and cotangents of what stands there
         self.unsure: set[int] = set()
+        self.open: frozenset = frozenset()  # the loops that it goes back through
+
+    def inside(self, token) -> Reverse:
+        """Another one in the same graph, for the rounds of a loop."""
+        inner = Reverse(self.graph, self.dtype)
+        inner.open = self.open | {token}
+        return inner
+
+    def reached(self) -> set[int]:
+        """The numbers of nodes that have cotangents."""
+        return {*self.whole, *self.parts, *self.elements, *self.outer}
 
     def run(self, nodes):
         """Apply the rules of these nodes, given in order of their making."""
         chosen = [a for node in nodes if node.op == "where" for a in node.args[1:]]
         self.unsure |= self.graph.under(chosen)
         for node in reversed(nodes):
-            if node.kind in FLOATS and node.args and (g := self.total(node)) is not None:
+            if not loops_of(node) <= self.open:
+                continue
+            if node.op == "loop":
+                through_loop(self, node)
+            elif node.op != "result" and node.kind in FLOATS and node.args and (g := self.total(node)) is not None:
                 self._apply(node, g)
 
     def add(self, node, g):
@@ -93,6 +112,9 @@ class Reverse:
         total = None
         for g in found:
             total = g if total is None else graph.pointwise("add", total, g)
+        for index, g in self.elements.get(node.id, ()):
+            total = graph.literal(np.zeros(node.shape)) if total is None else total
+            total = graph.put(total, index, graph.pointwise("add", graph.take(total, index), g))
         return total
 
     def to_input(self, op, shape, attr=None) -> Node:
@@ -138,6 +160,13 @@ class Reverse:
         elif node.op == "inverse":
             turned = graph.einsum("ji,jk,lk->il", node, g, node)
             self.add(node.args[0], graph.pointwise("negative", turned))
+        elif node.op == "take":
+            array, index = node.args
+            self._element(array, index, g)
+        elif node.op == "put":
+            array, index, value = node.args
+            self.add(value, graph.take(g, index))
+            self.add(array, graph.put(g, index, graph.literal(np.zeros(value.shape))))
         elif node.attr.rule is not None:
             self._function(node, g)
         elif not node.attr.flat:
@@ -145,6 +174,17 @@ class Reverse:
                 f"expected functions with known derivatives, got {node.attr.name} of weights in the line "
                 f"{node.line!r}; write it with products and pointwise functions, or give the cell a vjp"
             )
+
+    def _element(self, array, index, g):
+        if array.kind in FLOATS and array.op != "literal":
+            self.elements.setdefault(array.id, []).append((index, g))
+
+    def outer_product(self, a, g) -> Node:
+        """What the rows of two nodes add to the gradient of a weight."""
+        rows = [self.graph.reshape(one, (math.prod(one.shape[:-1]), one.shape[-1])) for one in (a, g)]
+        left = self.graph.reshape(rows[0], (*rows[0].shape, 1))
+        right = self.graph.reshape(rows[1], (rows[1].shape[0], 1, rows[1].shape[1]))
+        return self.graph.reduce("sum", self.graph.pointwise("multiply", left, right), (0,))
 
     def _pointwise(self, node, g):
         rank = len(node.shape)

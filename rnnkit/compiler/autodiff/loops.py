@@ -1,0 +1,133 @@
+"""Back through a loop of a step: another loop, which undoes the rounds from the last to the first.
+
+In each round, the body is computed once more, of what the loop carried at the round's beginning (`taped`); the rules of
+its operations take the cotangents of what the round gave to those of what it read. What it read from outside of the
+loop gets the sum of all rounds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rnnkit.compiler.ir.graph import Graph, Node, loops_of
+from rnnkit.compiler.ir.kinds import FLOATS
+
+if TYPE_CHECKING:
+    from rnnkit.compiler.autodiff.reverse import Reverse
+
+
+def through_loop(reverse: Reverse, node: Node) -> None:
+    """Add to the cotangents of what a ``loop`` node read."""
+    graph, loop, count = reverse.graph, node.attr, node.attr.count
+    initials, nexts = node.args[:count], node.args[count + 1 :]
+    results = {one.attr: one for one in graph.nodes if one.op == "result" and one.args[0] is node}
+    given = {i: g for i, one in results.items() if (g := reverse.total(one)) is not None}
+    if not given:
+        return
+    new = _fresh(graph)
+    copies = _Copies(graph, loop, new)
+    again = [copies.of(one) for one in nexts]
+    back = reverse.inside(("loop", new))
+    back.unsure = reverse.unsure | {copies.made[i].id for i in reverse.unsure & copies.made.keys()}
+    starts: list[Node] = []
+    ends: list[Node] = []
+    targets: list[Node] = []
+
+    def carry(start) -> Node:
+        starts.append(start)
+        return graph.add("carried", (), start.shape, (new, len(starts) - 1), start.kind)
+
+    def nothing(shape) -> Node:
+        return graph.literal(np.zeros(shape))
+
+    for i, following in enumerate(again):
+        if following.kind in FLOATS:
+            back.add(following, carry(given.get(i, nothing(following.shape))))
+            targets.append(initials[i])
+    back.run(sorted(set(copies.made.values()), key=lambda one: one.id))
+    for i, initial in enumerate(initials):
+        if initial.kind in FLOATS:
+            taped = graph.add("taped", (), initial.shape, (new, i), initial.kind)
+            ends.append(back.total(taped) or nothing(initial.shape))
+    inside = {one.id for one in copies.made.values()}
+    for number in sorted(back.reached() - inside):
+        outside = graph.nodes[number]
+        if outside.op == "taped" and outside.attr[0] == new:
+            continue
+        sums = [back.total(outside), *(reverse.outer_product(a, g) for a, g in back.outer.get(number, ()))]
+        for of_round in sums:
+            if of_round is not None:
+                ends.append(graph.pointwise("add", carry(nothing(outside.shape)), of_round))
+                targets.append(outside)
+    attr = replace(loop, id=new, count=len(starts), reverse=True)
+    made = graph.add("loop", (*starts, node, *ends), (), attr, node.kind)
+    for i, target in enumerate(targets):
+        reverse.add(target, graph.add("result", (made,), target.shape, i, target.kind))
+
+
+def _fresh(graph: Graph) -> int:
+    """A number that no loop has."""
+    return 1 + max((one[1] for node in graph.nodes for one in node.depends if isinstance(one, tuple)), default=0)
+
+
+class _Copies:
+    """The body of a loop once more, of what it carried at the beginning of a round that is undone.
+
+    Attributes
+    ----------
+    made : dict of int to Node
+        The copies, by the numbers of the nodes.
+    """
+
+    def __init__(self, graph: Graph, loop, new: int):
+        self.graph, self.loop, self.new = graph, loop, new
+        self.made: dict[int, Node] = {}
+        self.renamed: dict[int, int] = {}  # of loops in the body
+        self.inside = {("loop", loop.id)}
+        loops = [node for node in graph.nodes if node.op == "loop"]
+        while more := {("loop", one.attr.id) for one in loops if loops_of(one) & self.inside} - self.inside:
+            self.inside |= more
+
+    def of(self, node: Node) -> Node:
+        """A node of the body, or what stands outside as it is."""
+        stack = [node]
+        while stack:
+            one = stack[-1]
+            if one.id in self.made or (not loops_of(one) & self.inside and not self._is_inner(one)):
+                stack.pop()
+                continue
+            if missing := [a for a in one.args if a.id not in self.made and self._is_within(a)]:
+                stack.extend(missing)
+                continue
+            stack.pop()
+            self.made[one.id] = self._copied(one)
+        return self.made.get(node.id, node)
+
+    def _is_within(self, node) -> bool:
+        return bool(loops_of(node) & self.inside) or self._is_inner(node)
+
+    def _is_inner(self, node) -> bool:
+        """Whether a node is a loop in the body, whose own values are all inside."""
+        return node.op == "loop" and ("loop", node.attr.id) in self.inside
+
+    def _copied(self, node) -> Node:
+        graph, attr = self.graph, node.attr
+        if node.op in ("carried", "taped"):
+            number, i = attr
+            if number == self.loop.id:
+                return graph.add("taped", (), node.shape, (self.new, i), node.kind)
+            return graph.add(node.op, (), node.shape, (self._name(number), i), node.kind)
+        if node.op == "round":
+            return graph.add("round", (), (), self.new if attr == self.loop.id else self._name(attr), node.kind)
+        args = tuple(self.made.get(a.id, a) for a in node.args)
+        if node.op == "loop":
+            return graph.add("loop", args, (), replace(attr, id=self._name(attr.id)), node.kind)
+        return graph.again(node, args)
+
+    def _name(self, number: int) -> int:
+        if number not in self.renamed:
+            self.renamed[number] = max(_fresh(self.graph), 1 + max((self.new, *self.renamed.values())))
+        return self.renamed[number]
