@@ -150,7 +150,12 @@ def export_c(
     made = network.read(layer, dtype, [one.shape[1:] for one in given], int8)
     inputs = _inputs(layer, made, data)
     given = [_as_many(one, len(inputs[0])) for one in given]
-    exact = _called(layer, made, inputs, given)
+    try:
+        exact = _called(layer, made, inputs, given)
+    except IndexError as failed:  # a row, at a step
+        if data is not None:
+            raise
+        raise ValueError(f"expected data=, typical inputs for the test; with random ones {failed}") from None
     put_out = reference.run(made, inputs, given, int8=True) if int8 else exact
     texts = Texts(made, name, _told(layer, dtype, int8), _recorded(made, layer, dtype, inputs, put_out, given))
     error = _error(put_out, exact) if int8 and data is not None else None

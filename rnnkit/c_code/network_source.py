@@ -10,6 +10,7 @@ import numpy as np
 
 from rnnkit.c_code.network import Mask, Network, Operation, Signal
 from rnnkit.c_code.operations import helpers
+from rnnkit.c_code.row_source import RowUnitWriter
 from rnnkit.c_code.text import REAL, comment, declaration, indented, number, without_comments
 from rnnkit.c_code.unit_source import Field, UnitWriter, nested, over
 from rnnkit.layers.merging import Average, Concatenate, Maximum, Multiply, Subtract
@@ -21,7 +22,7 @@ class NetworkWriter:
     def __init__(self, network: Network, name: str):
         self.network, self.name = network, name
         self.dtype, self.real = network.dtype.name, REAL[network.dtype.name]
-        self.units = {unit: UnitWriter(unit, name) for unit in network.units}
+        self.units = {one: (RowUnitWriter if one.rows else UnitWriter)(one, name) for one in network.units}
         self.x = self._parameters("x", network.inputs)
         self.y = self._parameters("y", network.outputs)
         self._masks: dict[Mask, str] = {}
@@ -283,13 +284,9 @@ class NetworkWriter:
 
     def state_bytes(self) -> int:
         """What the struct of states takes, with its scratch memory."""
-        item = self.network.dtype.itemsize
-        count = sum(size for _, _, size in (*self._outputs, *self._values))
-        for one in self.network.operations:
-            if one.unit is not None:
-                count += sum(size for _, _, size in self.units[one.unit].kept)
-        count += max((sum(size for _, _, size in writer.scratch) for writer in self.units.values()), default=0)
-        return count * item or 1
+        count = _bytes([*self._outputs, *self._values])
+        count += sum(_bytes(self.units[one.unit].kept) for one in self.network.operations if one.unit is not None)
+        return count + max((_bytes(writer.scratch) for writer in self.units.values()), default=0) or 1
 
 
 _SIGN: dict[type, str] = {Subtract: "-", Multiply: "*"}
@@ -297,6 +294,10 @@ _SIGN: dict[type, str] = {Subtract: "-", Multiply: "*"}
 
 def _fields(fields: Iterable[Field]) -> list[str]:
     return [f"{kind} {name}[{size}];" for kind, name, size in fields]
+
+
+def _bytes(fields: Iterable[Field]) -> int:
+    return sum(size * (8 if kind in ("double", "int64_t") else 4) for kind, _, size in fields)
 
 
 def _element(shape: tuple[int, ...]) -> str:

@@ -39,6 +39,9 @@ _TEXTS |= {name: f"rk_{name}({{0}})" for name in formulas.WRITTEN}
 _TEXTS |= {name: f"rk_{name}({{0}}, {{1}})" for name in "logaddexp logaddexp2 maximum minimum".split()}
 _TEXTS |= {name: f"rk_{name}({{0}}, {{1}})" for name in "xlogy xlog1py remainder floor_divide".split()}
 
+_CALLED = {name for text in _TEXTS.values() for name in re.findall(r"\w+(?=~?\()", text)}
+CALLED = frozenset(name + suffix for name in _CALLED for suffix in SUFFIX.values())  # no names of variables
+
 
 def _sums_of_columns(weight: str) -> str:
     """The sums of a product with weights of a type, four rows of the matrix at a time."""

@@ -10,9 +10,27 @@ import numpy as np
 from rnnkit.c_code.operations import expression
 from rnnkit.c_code.text import REAL, identifier
 from rnnkit.compiler.ir.evaluate import evaluate
-from rnnkit.compiler.ir.graph import Graph, Node, without_codes
-from rnnkit.compiler.ir.plan import Buffer, Loop, Plan, Pointwise, Product, SparseProduct
+from rnnkit.compiler.ir.graph import BY_ROW, Graph, Node, without_codes
+from rnnkit.compiler.ir.plan import (
+    Buffer,
+    Element,
+    Fill,
+    Look,
+    Loop,
+    Plan,
+    Pointwise,
+    Product,
+    Put,
+    RowLine,
+    RowLoop,
+    RowPlan,
+    SparseProduct,
+    all_lines,
+    read_by,
+    written_names,
+)  # fmt: skip
 from rnnkit.compiler.planning.planner import plan
+from rnnkit.compiler.planning.rows import plan_rows
 from rnnkit.compiler.tracing.batch_axis import Untraceable
 from rnnkit.execution import passes
 from rnnkit.steps.step import Step
@@ -54,6 +72,8 @@ class Unit:
         The states that a step changes.
     initial : tuple of ndarray
         What every state starts from, flat.
+    rows : RowPlan or None
+        In place of the parts, for a step with loops or computed places.
     """
 
     name: str
@@ -68,15 +88,23 @@ class Unit:
     arrays: dict[str, Array] = field(default_factory=dict)
     prepacked: dict[Buffer, Array | float | int] = field(default_factory=dict)
     panels: dict[Buffer, dict[str, Array]] = field(default_factory=dict)
+    rows: RowPlan | None = None
 
     def buffers(self) -> list[Buffer]:
         """All buffers that the parts touch, each once."""
+        if self.rows is not None:
+            lines = list(all_lines(self.rows.lines))
+            looked = (line.place for line in lines if isinstance(line, Look) and isinstance(line.place, Buffer))
+            read = (line.buffer for line in lines if isinstance(line, Element))
+            return list(
+                dict.fromkeys([*read, *looked, *(buffer for buffer, _ in self.rows.writes if buffer.kind == "output")])
+            )
         return list(dict.fromkeys(buffer for part in self.parts for buffer in _touched(part)))
 
     def states(self) -> list[int]:
         """The states that are there in C: those that are read, or change."""
         read = {buffer.attr for buffer in self.buffers() if buffer.kind == "state"}
-        return sorted(read | set(self.changing))
+        return sorted(read | set(self.changing) | set(self.rows.resident if self.rows else ()))
 
     def add(self, name: str, values, told: str) -> Array:
         """Take an array among the constant ones."""
@@ -114,13 +142,17 @@ def read(name: str, told: str, step: Step, dtype: np.dtype, constants=(), int8: 
         refusal = ValueError(f"expected a step that can be traced to write it in C; that of {told} can't: {note}")
         raise refusal.with_traceback(error.__traceback__) from None
     _check_operations(graph, told, dtype.name)
-    made = plan(without_codes(graph), lambda columns: columns)
+    by_row = any(node.batched and node.op in BY_ROW for node in graph.live())
+    _check_int8(graph, told, int8 and by_row)
+    rows = plan_rows(without_codes(graph)) if by_row else None
+    made = rows or plan(without_codes(graph), lambda columns: columns)
     unchanged = {i for i, node in enumerate(graph.states) if node.op == "state" and node.attr == i}
     changing = tuple(i for i in range(len(graph.states)) if i not in unchanged)
-    parts = _needed(made, unchanged)
+    parts = [] if rows else _needed(made, unchanged)
+    rows = rows and _needed_lines(rows, unchanged)
     initial = tuple(np.asarray(state, dtype).reshape(-1) for state in step.initial_states(1, dtype))
     size = int(np.prod(made.output_shape))
-    unit = Unit(name, told, dtype, step, graph, parts, size, initial, changing)
+    unit = Unit(name, told, dtype, step, graph, parts, size, initial, changing, rows=rows)
     _lay_out(unit, made, {("weight", n): np.asarray(array, dtype) for n, array in weights.items()}, int8)
     return unit
 
@@ -130,6 +162,46 @@ def _check_operations(graph: Graph, told: str, dtype: str) -> None:
         of_integers = node.op == "cast" or node.is_integer
         if node.pointwise and node.batched and not of_integers and expression(node.op, ("a", "b", "c"), dtype) is None:
             raise ValueError(f"expected operations that C has; {told} uses {node.op!r}: {node.line}")
+
+
+def _check_int8(graph: Graph, told: str, by_row: bool) -> None:
+    if product := next((node for node in graph.live() if by_row and node.op == "product" and node.batched), None):
+        raise ValueError(
+            f"expected weights='float' for a step with loops or computed places, of which products are written out; "
+            f"{told} has a product: {product.line}"
+        )
+
+
+def _needed_lines(made: RowPlan, unchanged: set[int]) -> RowPlan:
+    """A plan by rows without copies of states that stay as they are, and without lines that nothing needs."""
+    writes = [one for one in made.writes if not (one[0].kind == "next" and one[0].attr in unchanged)]
+    made = replace(made, writes=writes)
+    return replace(made, lines=_lines(made.lines, set(written_names(made))))
+
+
+def _lines(lines: list[RowLine], wanted: set[str]) -> list[RowLine]:
+    """Those that give what is wanted, or write to memory; what they read becomes wanted."""
+    kept: list[RowLine] = []
+    for line in reversed(lines):
+        if isinstance(line, RowLoop):
+            line = _rounds(line, wanted)
+        elif not isinstance(line, (Fill, Put)) and line.name not in wanted:
+            continue
+        wanted.update(read_by(line))
+        kept.append(line)
+    return kept[::-1]
+
+
+def _rounds(loop: RowLoop, wanted: set[str]) -> RowLoop:
+    """A loop that carries what is wanted behind it or in it."""
+    wanted, count = {*wanted, loop.go}, 0
+    while count < len(wanted):
+        count = len(wanted)
+        carried = [one for one in loop.carried if one.name in wanted]
+        wanted.update(one.next for one in carried)
+        rest = _lines(loop.lines[loop.first :], wanted)
+        first = _lines(loop.lines[: loop.first], wanted)
+    return replace(loop, carried=carried, lines=[*first, *rest], first=len(first))
 
 
 def _needed(made: Plan, unchanged: set[int]) -> list[Product | Loop]:

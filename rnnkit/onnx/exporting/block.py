@@ -114,6 +114,12 @@ class Block:
         """An array repeated to the sizes of a list, and of a shape behind them."""
         return self.add("Expand", name, self.joined(lead, self.integers(*shape)), name=new, line=line)
 
+    def chosen(self, rows: str, a: str, b: str, rank: int) -> str:
+        """`a` in the rows for which a condition holds, `b` in the others; their shapes behind the batch have a rank."""
+        if rank:
+            rows = self.add("Unsqueeze", rows, self.integers(*range(1, 1 + rank)))
+        return self.add("Where", rows, a, b)
+
     def swapped(self, name: str, rank: int) -> str:
         """A value with its first two axes exchanged."""
         return self.add("Transpose", name, perm=[1, 0, *range(2, rank)])
@@ -122,3 +128,10 @@ class Block:
         """A value from the last to the first along an axis."""
         bounds = (self.integers(number) for number in (-1, np.iinfo(np.int64).min, axis, -1))
         return self.add("Slice", name, *bounds)
+
+
+def of_rows(name: str, shape, dtype):
+    """What a body says of a value ``(batch, *shape)`` that it takes or gives."""
+    from onnx import helper
+
+    return helper.make_tensor_value_info(name, element_type(dtype), [None, *shape])

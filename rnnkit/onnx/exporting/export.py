@@ -138,9 +138,14 @@ def _needed(nodes, outputs) -> tuple[list, set[str]]:
     for node in reversed(nodes):
         if not read.isdisjoint(node.output):
             kept.append(node)
-            inside = [one for attribute in node.attribute if attribute.HasField("g") for one in attribute.g.node]
-            read.update(*(one.input for one in (node, *inside)))
+            read |= _read_by(node)
     return kept[::-1], read
+
+
+def _read_by(node) -> set[str]:
+    """The names that a node reads, those inside its loop among them."""
+    inside = [one for attribute in node.attribute if attribute.HasField("g") for one in attribute.g.node]
+    return set(node.input).union(*map(_read_by, inside))
 
 
 def _refuse_size(model, size: int) -> None:

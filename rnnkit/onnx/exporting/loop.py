@@ -7,10 +7,9 @@ from typing import Any
 
 from rnnkit.compiler.ir.graph import Graph
 from rnnkit.compiler.ir.kinds import dtype_of
-from rnnkit.onnx.exporting.block import Block, Value
+from rnnkit.onnx.exporting.block import Block, Value, of_rows
 from rnnkit.onnx.exporting.step_graph import StepGraph
 from rnnkit.onnx.exporting.step_nodes import StepNodes
-from rnnkit.onnx.format.package import element_type
 
 
 @dataclass
@@ -64,17 +63,21 @@ class _Writer:
         loop, output, states = self.loop, self.graph.output, self.graph.states
         carried = [*loop.states, *([self._zeros(output.shape)] if self.holds else [])]
         inside = [self._declared(f"{value.name}_t", value.shape[1:], value.dtype) for value in carried]
-        nodes = self._step_nodes(inside)
+        used = None
+        if loop.mask is not None:
+            used = self._enters(self.block.swapped(loop.mask.name, 2), "used", (), "bool")
+        nodes = self._step_nodes(inside, used)
         new = [nodes.result(node, "new_state") for node in states]
         y = nodes.result(output, "output_t")
         held, shown = y, y
-        if loop.mask is not None:
-            used = self._enters(self.block.swapped(loop.mask.name, 2), "used", (), "bool")
-            new = [self._chosen(used, a, b, node.shape) for a, b, node in zip(new, inside, states, strict=False)]
+        if used is not None:
+            new = [
+                self.body.chosen(used, a, b, len(node.shape)) for a, b, node in zip(new, inside, states, strict=False)
+            ]
             if self.holds:
-                held = shown = self._chosen(used, y, inside[-1], output.shape)
+                held = shown = self.body.chosen(used, y, inside[-1], len(output.shape))
             if loop.zero_masked and loop.sequences:
-                shown = self._chosen(used, y, self.body.number(0, self.step.dtype), output.shape)
+                shown = self.body.chosen(used, y, self.body.number(0, self.step.dtype), len(output.shape))
         results = [*new, *([held] if self.holds else [])]
         if loop.sequences:
             results.append(self.body.add("Identity", shown, name="shown"))
@@ -89,11 +92,11 @@ class _Writer:
         zeros = self.block.repeated(self.block.number(0, self.step.dtype), self.rows, shape, "held")
         return Value(zeros, (None, *shape), self.step.dtype)
 
-    def _step_nodes(self, states) -> StepNodes:
+    def _step_nodes(self, states, used) -> StepNodes:
         """What writes the body, with the values known that are computed outside."""
         given = {("state", i): name for i, name in enumerate(states)}
         given |= {("constant", i): value.name for i, value in enumerate(self.loop.constants)}
-        nodes = StepNodes(self.body, self.step, given, self.rows)
+        nodes = StepNodes(self.body, self.step, given, self.rows, used=used)
         x, rank = self.loop.x, len(self.loop.x.shape)
         swapped = self.block.swapped(x.name, rank)
         outside = StepNodes(self.block, self.step, {("x", None): swapped}, self.block.sizes(swapped, 0, 2), axes=2)
@@ -115,20 +118,14 @@ class _Writer:
 
     def _declared(self, name: str, shape, dtype) -> str:
         name = self.body.named(name)
-        self.declared.append(_info(name, shape, dtype))
+        self.declared.append(of_rows(name, shape, dtype))
         return name
-
-    def _chosen(self, used: str, a: str, b: str, shape) -> str:
-        """`a` in the rows that a step is used in, `b` in the others."""
-        if shape:
-            used = self.body.add("Unsqueeze", used, self.body.integers(*range(1, 1 + len(shape))))
-        return self.body.add("Where", used, a, b)
 
     def _scan_node(self, carried, results) -> list[str]:
         from onnx import helper
 
         shapes = [*(value.shape[1:] for value in carried), self.graph.output.shape]
-        outputs = [_info(name, shape, self.step.dtype) for name, shape in zip(results, shapes, strict=False)]
+        outputs = [of_rows(name, shape, self.step.dtype) for name, shape in zip(results, shapes, strict=False)]
         body = helper.make_graph(self.body.nodes, self.step.name, self.declared, outputs)
         operands = [*(value.name for value in carried), *(sequence for sequence, _ in self.entering)]
         names = [*["state"] * len(self.graph.states), *["last"] * self.holds, *["sequence"] * self.loop.sequences]
@@ -144,12 +141,6 @@ class _Writer:
         if self.loop.sequences:
             return Value(self.block.swapped(names[-1], 2 + len(shape)), (batch, time, *shape), dtype), finals
         return Value(names[-1], (batch, *shape), dtype), finals
-
-
-def _info(name, shape, dtype):
-    from onnx import helper
-
-    return helper.make_tensor_value_info(name, element_type(dtype), [None, *shape])
 
 
 def _computed_from_x(graph: Graph) -> list:

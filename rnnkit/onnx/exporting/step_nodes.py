@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnnkit.compiler.ir.graph import Node
+from rnnkit.compiler.ir.graph import Node, loops_of
 from rnnkit.compiler.ir.kinds import dtype_of
 from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS
-from rnnkit.onnx.exporting.block import Block
+from rnnkit.onnx.exporting.block import Block, of_rows
 from rnnkit.onnx.exporting.expression import Expression
 from rnnkit.onnx.exporting.pointwise import INTEGERS_POINTWISE, POINTWISE
 from rnnkit.onnx.exporting.step_graph import StepGraph
@@ -30,11 +30,16 @@ class StepNodes:
         The sizes of the axes in front of a batched value's own, as a list of integers.
     axes : int
         How many these are: the batch alone, or more where all steps are computed at once.
+    used : str, optional
+        The conditions of the rows that the step is used in; others go no rounds of its loops.
     """
 
-    def __init__(self, block: Block, step: StepGraph, given: dict[tuple, str], lead: str, axes: int = 1):
-        self.block, self.step, self.given, self.lead, self.axes = block, step, given, lead, axes
+    def __init__(self, block: Block, step: StepGraph, given: dict[tuple, str], lead: str, axes: int = 1, used=None):
+        self.block, self.step, self.given, self.lead, self.axes, self.used = block, step, given, lead, axes, used
         self.names: dict[int, str] = {}  # by the number of a node
+        self.rounds: dict[int, str] = {}  # a number that all rows have in common, by the id of a loop
+        self.carried: dict[int, list[str]] = {}  # at the end of a loop, by its node's number
+        self.open: frozenset = frozenset()  # the loops whose bodies are being written
 
     def write(self, nodes) -> None:
         """Write batched nodes and all that they need, into `names`."""
@@ -43,9 +48,19 @@ class StepNodes:
             node = stack.pop()
             if node.id not in self.names and node.id not in wanted:
                 wanted[node.id] = node
-                stack += [a for a in node.args if a.batched and _filling(node) is None]
+                stack += [a for a in self._read(node) if a.batched and _filling(node) is None]
         for number in sorted(wanted):
             self.names[number] = self._written(wanted[number])
+
+    def _read(self, node: Node) -> list[Node]:
+        """What has to be written before a node: for a loop, what it starts from and all around it that it reads."""
+        if node.op != "loop":
+            return list(node.args)
+        around = (a for one in self._body(node) for a in one.args if loops_of(a) <= self.open)
+        return [*node.args[: node.attr.count], *around]
+
+    def _body(self, loop: Node) -> list[Node]:
+        return [one for one in self.step.live if ("loop", loop.attr.id) in one.depends]
 
     def result(self, node: Node, name: str) -> str:
         """A node's value under a name of its own, with all axes in front."""
@@ -71,6 +86,16 @@ class StepNodes:
             return self._view(node)
         if node.op == "concatenate":
             return self._add(node, "Concat", *map(self._whole, node.args), axis=self.axes + node.attr)
+        if node.op == "take":
+            return self._taken(node)
+        if node.op == "put":
+            return self._put(node)
+        if node.op == "loop":
+            return self._loop(node)
+        if node.op == "result":
+            return self.carried[node.args[0].id][node.attr]
+        if node.op == "round":
+            return self.block.repeated(self.rounds[node.attr], self.lead, (), "round")
         raise self.step.refused(node, f"no operator is known for {node.op}")
 
     def _add(self, node, operator, *operands, **attributes) -> str:
@@ -149,6 +174,108 @@ class StepNodes:
         flat = self._reshaped(self._operand(source), (source.size,), node)
         found = self.block.add("Gather", flat, self.block.constant(table, "places"), line=node.line, axis=self.axes)
         return self._reshaped(found, node.shape, node)
+
+    # Computed places
+
+    def _places(self, index: Node, rank: int) -> str:
+        """Places along an axis of its own, with axes of length 1 behind it."""
+        name = self._whole(index)
+        if index.kind not in ("int32", "int64"):
+            name = self.block.add("Cast", name, to=element_type(np.int64))
+        axes = range(self.axes, self.axes + 1 + rank)
+        return self.block.add("Unsqueeze", name, self.block.integers(*axes))
+
+    def _taken(self, node: Node) -> str:
+        array, index = node.args
+        if not array.batched:
+            return self._add(node, "Gather", self._operand(array), self._operand(index), axis=0)
+        places = self._places(index, 0)
+        return self._add(node, "GatherND", self._operand(array), places, batch_dims=self.axes)
+
+    def _put(self, node: Node) -> str:
+        array, index, value = node.args
+        places = self._places(index, len(value.shape))
+        if value.shape:
+            places = self.block.repeated(places, self.lead, (1, *value.shape))
+        new = self.block.add("Unsqueeze", self._whole(value), self.block.integers(self.axes))
+        return self._add(node, "ScatterElements", self._whole(array), places, new, axis=self.axes)
+
+    # Loops
+
+    def _loop(self, node: Node) -> str:
+        """Rounds of all rows while any wants another; the others keep what they carry."""
+        from onnx import helper
+
+        loop, count, around = node.attr, node.attr.count, self.block
+        initials, nexts = node.args[:count], node.args[count + 1 :]
+        known = _known_rounds(node)
+        starts = [self._whole(initial) for initial in initials]
+        kinds = [dtype_of(initial.kind, self.step.dtype) for initial in initials]
+        if known is None:
+            starts.append(self._going(node, starts, around.number(0, np.int64)))
+            wanted = self._any(starts[-1])
+        body = self.block = Block(around)
+        number, again, *inside = map(body.named, ["rounds", "again", *["carried"] * len(starts)])
+        self._enter(node, inside, number)
+        self.write(nexts)
+        new = [self._whole(following) for following in nexts]
+        if known is None:
+            ranks = [len(initial.shape) for initial in initials]
+            new = [self._kept(inside[-1], *one) for one in zip(new, inside, kinds, ranks, strict=False)]
+            new.append(self._going(node, new, body.add("Add", number, body.number(1, np.int64)), inside[-1]))
+            again_now = self._any(new[-1])
+        else:
+            new = [body.add("Identity", name) for name in new]
+            again_now = body.add("Identity", again)
+        self.block, self.open = around, self.open - {("loop", loop.id)}
+        shapes = [initial.shape for initial in initials]
+        many = [*zip(shapes, kinds, strict=True), *([((), np.dtype(bool))] if known is None else [])]
+        scalars = [
+            helper.make_tensor_value_info(name, element_type(dtype), [])
+            for name, dtype in ((number, np.int64), (again, bool), (again_now, bool))
+        ]
+        taken = [*scalars[:2], *(of_rows(name, *one) for name, one in zip(inside, many, strict=True))]
+        given = [scalars[2], *(of_rows(name, *one) for name, one in zip(new, many, strict=True))]
+        graph = helper.make_graph(body.nodes, "rounds", taken, given)
+        limits = ("", wanted) if known is None else (around.number(known, np.int64), "")
+        names = ["result"] * len(starts)
+        self.carried[node.id] = around.several("Loop", [*limits, *starts], names, loop.line, body=graph)
+        return ""
+
+    def _enter(self, node: Node, carried: list[str], number: str) -> None:
+        """Let the body of a loop be that of a round: what it carries, and the round's number."""
+        loop = node.attr
+        self.given |= {("carried", (loop.id, i)): name for i, name in enumerate(carried[: loop.count])}
+        self.rounds[loop.id], self.open = number, self.open | {("loop", loop.id)}
+        for one in self._body(node):
+            self.names.pop(one.id, None)
+
+    def _going(self, node: Node, carried: list[str], number: str, before: str | None = None) -> str:
+        """Which rows want a round."""
+        self._enter(node, carried, number)
+        go, before = node.args[node.attr.count], before or self.used
+        self.write([go])
+        return self._whole(go) if before is None else self.block.add("And", before, self._whole(go))
+
+    def _any(self, rows: str) -> str:
+        """Whether a condition holds for any row; of no rows there is no maximum, but a sum."""
+        counted = self.block.add("Cast", rows, to=element_type(np.int64))
+        return self.block.add("Cast", self.block.add("ReduceSum", counted, keepdims=0), to=element_type(bool))
+
+    def _kept(self, going: str, new: str, old: str, dtype, rank: int) -> str:
+        """What a row carries behind a round: the new where it goes on. ONNX Runtime has no Where of conditions."""
+        if dtype.kind != "b":
+            return self.block.chosen(going, new, old, rank)
+        new, old = (self.block.add("Cast", name, to=element_type(np.int32)) for name in (new, old))
+        return self.block.add("Cast", self.block.chosen(going, new, old, rank), to=element_type(bool))
+
+
+def _known_rounds(loop: Node) -> int | None:
+    """How many rounds all rows go, where the step itself says it."""
+    go = loop.args[loop.attr.count]
+    if go.op == "less" and go.args[0].op == "round" and go.args[0].attr == loop.attr.id and go.args[1].op == "literal":
+        return max(0, int(go.args[1].attr))
+    return None
 
 
 def _filling(node: Node) -> int | None:

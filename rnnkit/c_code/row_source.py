@@ -1,0 +1,158 @@
+"""The C function of a unit that is planned by rows: each number a variable, each loop of the step a loop."""
+
+from __future__ import annotations
+
+import re
+
+from rnnkit.c_code.operations import CALLED
+from rnnkit.c_code.text import comment, identifier, indented, number, without_comments
+from rnnkit.c_code.unit import Array
+from rnnkit.c_code.unit_source import UnitWriter, over
+from rnnkit.compiler.ir.kinds import FLOATS
+from rnnkit.compiler.ir.plan import Buffer, Element, Fill, Look, Number, Put, RowLine, RowLoop, Slot, all_lines
+
+
+class RowUnitWriter(UnitWriter):
+    """Writes a unit with loops or computed places."""
+
+    def _place_all(self):
+        super()._place_all()
+        assert self.unit.rows is not None
+        self.plan = plan = self.unit.rows
+        fields: set[str] = set()
+        self._slots = {slot: f"s->state_{i}" for i, slot in plan.resident.items()}
+        for slot in plan.slots:
+            if slot not in self._slots:
+                field = identifier(slot.name, fields)
+                fields.add(field)
+                self.scratch.append((self._type(slot.kind), field, max(slot.size, 1)))
+                self._slots[slot] = f"t->{field}"
+        self._kinds: dict[str, str] = {}
+        self._names: dict[str, str] = {}
+        self._told = ""
+        self._taken = {"s", "t", "x", "y", "i", *CALLED}
+        for line in all_lines(plan.lines):
+            known = {}
+            if isinstance(line, RowLoop):
+                known = {line.name: "int64", **{one.name: one.kind for one in line.carried}}
+            elif not isinstance(line, (Fill, Put)):
+                known = {line.name: line.kind}
+            for name, kind in known.items():
+                self._kinds[name] = kind
+                self._names[name] = self._literal_of(line) or self._named(name.rstrip("_"))
+
+    def _named(self, wanted: str) -> str:
+        """A variable's name of its own."""
+        name = identifier(wanted, self._taken)
+        self._taken.add(name)
+        return name
+
+    def _literal_of(self, line: RowLine) -> str:
+        """The text of a line that is a number for ever; "" of others."""
+        value: object = None
+        if isinstance(line, Number):
+            value = line.number
+        elif isinstance(line, Element) and line.buffer.kind == "prepacked":
+            value = self.unit.prepacked[line.buffer]
+        if not isinstance(line, (Number, Element)) or not isinstance(value, (int, float)):
+            return ""
+        if line.kind in FLOATS:
+            text = number(value, self.dtype)
+        else:
+            text = str(int(value)) if abs(value) < 2**31 else f"INT64_C({value})" if value > -(2**63) else "INT64_MIN"
+        return f"({text})" if text.startswith("-") else text
+
+    def step(self) -> list[str]:
+        """The function of a step, ``advance_<unit>``."""
+        body = [one for line in self.plan.lines for one in self._text(line)]
+        body += self._written()
+        words = set(re.findall(r"\w+", without_comments("\n".join(body))))
+        unused = [f"(void){name};" for name in ("x", "y") if name not in words]
+        return self._function("advance", [*body, *unused], io=True)
+
+    def start(self) -> list[str]:
+        """Nothing: what depends on constants alone is computed in the step."""
+        return []
+
+    def _written(self) -> list[str]:
+        """The output and the new states, all of whose numbers are known before the first is written."""
+        taken, given = [], []
+        for buffer, names in self.plan.writes:
+            place = self._places[buffer] if buffer.kind == "output" else f"s->state_{buffer.attr}"
+            if not isinstance(names, Slot):
+                given += [f"{place}[{j}] = {self._number(name)};" for j, name in enumerate(names)]
+            elif not self._slots[names].startswith("s->"):
+                given += over(names.size, f"{place}[i] = {self._slots[names]}[i];")
+            elif self._slots[names] != place:
+                numbers = [self._named(f"after_{buffer.attr}_{j}") for j in range(names.size)]
+                taken += [f"const {self.real} {one} = {self._slots[names]}[{j}];" for j, one in enumerate(numbers)]
+                given += [f"{place}[{j}] = {one};" for j, one in enumerate(numbers)]
+        return [*taken, *given]
+
+    # Lines
+
+    def _text(self, line: RowLine) -> list[str]:
+        if isinstance(line, RowLoop):
+            return self._rounds(line)
+        if isinstance(line, Fill):
+            place = self._slots[line.slot]
+            return [f"{place}[{j}] = {self._number(name)};" for j, name in enumerate(line.names)]
+        if isinstance(line, Put):
+            return [f"{self._at(line.slot, line)} = {self._number(line.value)};"]
+        if self._literal_of(line):
+            return []
+        told = self.plan.comments.get(line.name, self._told)
+        lines, self._told = [comment(told)] if told != self._told else [], told
+        return [*lines, f"const {self._variable(line.kind)} {self._names[line.name]} = {self._value(line)};"]
+
+    def _value(self, line) -> str:
+        if isinstance(line, Element):
+            text = self._element_at(line.buffer, str(line.index))
+        elif isinstance(line, Look):
+            text = self._at(line.place, line)
+        elif line.op == "fma":
+            return f"rk_fma({', '.join(self._names[name] for name in line.args)})"
+        else:
+            return self._operation(line, [self._names[name] for name in line.args], self._kinds)
+        return f"{text} != 0" if line.kind == "bool" else text
+
+    def _variable(self, kind: str) -> str:
+        return "int" if kind == "bool" else self._type(kind)
+
+    def _number(self, name: str) -> str:
+        """A value as memory holds it."""
+        return f"({self.real}){self._names[name]}" if self._kinds[name] == "bool" else self._names[name]
+
+    def _at(self, place: Slot | Buffer, line: Look | Put) -> str:
+        """An element at a computed place."""
+        index = self._names.get(line.index, "")
+        if index and self._kinds[line.index] in FLOATS:
+            index = f"(int32_t){index}"
+        parts = [index if line.stride == 1 else f"{line.stride} * {index}"] if index else []
+        parts = [*([str(line.offset)] if line.offset or not parts else []), *parts]
+        return self._element_at(place, " + ".join(parts))
+
+    def _element_at(self, place: Slot | Buffer, at: str) -> str:
+        if isinstance(place, Slot):
+            return f"{self._slots[place]}[{at}]"
+        if place.kind != "prepacked":
+            return f"{self._places[place]}[{at}]"
+        found = self.unit.prepacked[place]
+        assert isinstance(found, Array)
+        return f"{self._of(found)}[{at}]"
+
+    def _rounds(self, loop: RowLoop) -> list[str]:
+        """A loop of the step: while its condition holds, and what is carried from round to round."""
+        names, mutable = self._names, {one.name for one in loop.carried}
+        lines = [f"int64_t {names[loop.name]} = 0;"]
+        lines += [f"{self._variable(one.kind)} {names[one.name]} = {names[one.initial]};" for one in loop.carried]
+        body = [one for line in loop.lines[: loop.first] for one in self._text(line)]
+        body += [f"if (!{names[loop.go]}) {{", "    break;", "}"]
+        body += [one for line in loop.lines[loop.first :] for one in self._text(line)]
+        ends = {one.name: names[one.next] for one in loop.carried if one.next != one.name}
+        for one in loop.carried:  # another's number, before that changes
+            if one.name in ends and one.next in mutable:
+                ends[one.name] = self._named(f"next_{names[one.name]}")
+                body.append(f"const {self._variable(one.kind)} {ends[one.name]} = {names[one.next]};")
+        body += [f"{names[name]} = {end};" for name, end in ends.items()]
+        return [*lines, "for (;;) {", *indented([*body, f"++{names[loop.name]};"]), "}"]
