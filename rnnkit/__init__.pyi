@@ -117,6 +117,9 @@ from rnnkit.layers.dot import (
 from rnnkit.layers.embedding import (
     Embedding,
 )
+from rnnkit.layers.loop import (
+    loop,
+)
 from rnnkit.layers.masking import (
     Masking,
 )
@@ -317,6 +320,7 @@ __all__ = [
     "load_model",
     "log_sigmoid",
     "log_softmax",
+    "loop",
     "losses",
     "metrics",
     "mish",

@@ -62,7 +62,7 @@ class Softmax(OverAxes):
         return _chosen(used, outputs), Pullback(outputs, self.dtype, pull)
 
     def _with_used(self, inputs, mask):
-        """x, and which of its entries a mask of entries uses; None for another mask."""
+        """x, and which of its entries a mask of entries uses; None for a mask of steps."""
         x = validation.numbers(inputs, "x")
         given = None if mask is None else validation.given(mask, "mask")
         if given is None or (given.ndim == 2 < x.ndim and given.shape == x.shape[:2]):

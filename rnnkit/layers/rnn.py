@@ -421,7 +421,7 @@ class RNN(Layer):
         return self._kept if self.stateful else None
 
     @tracebacks.edge
-    def stream(self, batch: Any = 1, constants: Array = None) -> Stream:
+    def stream(self, batch: Any = 1, constants: Array = None, initial_state: Array = None) -> Stream:
         """Return a stream that runs this layer one step at a time, see `Stream`.
 
         Parameters
@@ -429,17 +429,19 @@ class RNN(Layer):
         batch : int
             How many sequences go side by side.
         constants : list of array_like (B, …), optional
+        initial_state : list of array_like ``(B, *state)``, optional
+            Where it starts, now and after a reset.
 
         Raises
         ------
         ValueError
             If it isn't built, or goes backwards.
         """
-        return Stream(self, batch, constants)
+        return Stream(self, batch, constants, initial_state)
 
     def _refuses_stream(self):
-        if self._nesting is not None or self._execution.step.outputs is not None:
-            return "takes or gives several arrays"
+        if self._nesting is not None:
+            return "takes several arrays"
         return "goes backwards" if self.go_backwards else None
 
     # Building

@@ -42,6 +42,8 @@ class Stream:
     batch : int
     constants : list of array_like (B, …), optional
         For a recurrent layer whose cell takes constants.
+    initial_state : list of array_like ``(B, *state)``, optional
+        Where a recurrent layer starts, now and after a reset.
 
     Raises
     ------
@@ -62,7 +64,7 @@ class Stream:
     batch: Any
     layer: Any
 
-    def __init__(self, layer: Layer, batch: int = 1, constants: Array = None):
+    def __init__(self, layer: Layer, batch: int = 1, constants: Array = None, initial_state: Array = None):
         self.layer, self.batch = layer, positive_integer(batch, "batch")
         if not layer._is_built():
             raise ValueError(f"expected the layer {layer.name!r} to be built before it is streamed; call build first")
@@ -76,6 +78,7 @@ class Stream:
         self._constants = None
         if constants is not None:
             self._constants = [np.array(validation.numbers(one, "constants")) for one in constants]
+        self._start = initial_state
         self._features, self._x = self._input()
         self._lock = threading.RLock()
         _streams.add(self)
@@ -108,9 +111,11 @@ class Stream:
         y = self._call([])
         times = [self.layer.compute_output_shape((self.batch, steps, *self._features)) for steps in (1, 2)]
         self._in_time = [a != b for a, b in zip(*map(symbolic.shape_leaves, times), strict=True)]
-        self._several, places = isinstance(y, (list, tuple)), itertools.count()
+        self._several, places = isinstance(y, (list, tuple, dict)), itertools.count()
         self._nested = symbolic.mapped(y, lambda _: next(places))  # how results are, by their places in `_y`
         self._initial = [tuple(np.array(state) for state in states) for states in self._initial]
+        if self._start is not None:
+            self._initial = [self.layer._spec.unpack(self._start, self.batch, self.layer.dtype)]
         self._states = [tuple(np.array(state) for state in states) for states in self._initial]
         self._held = [np.zeros_like(one) for one in self._outputs]
         self._y = [np.zeros_like(one) for one in self._steps(y)]
@@ -169,7 +174,7 @@ class Stream:
 
         Returns
         -------
-        ndarray ``(B, *output)``, or a list of what a call gives: outputs, or an output and states
+        ndarray ``(B, *output)``, or lists and dicts of what a call gives: outputs, or an output and states
 
         Raises
         ------
@@ -184,8 +189,14 @@ class Stream:
                 x = self._checked(x)
             place[:, 0] = x
             try:
-                if self._last is not repeats.last_assignment():
-                    self._record()
+                if not self._watched.is_untouched(self.layer) or self._again is None:
+                    weights = self._watched.weights
+                    if (
+                        not self._watched.look(self.layer)
+                        or self._watched.weights is not weights
+                        or self._again is None
+                    ):
+                        self._again = self._recorded()
                 (self._ordinary if is_eager() or self._skipped else self._again)(self._skipped)
             except Exception as error:
                 tracebacks.shorten(error)
@@ -305,7 +316,7 @@ class Stream:
     def __getstate__(self) -> Any:
         with self._lock:
             return {
-                "given": (self.layer, self.batch, self._constants),
+                "given": (self.layer, self.batch, self._constants, self._start),
                 "states": [list(map(np.array, states)) for states in self._states or ()],
                 "held": list(map(np.array, self._held)),
                 "skipped": list(self._skipped),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 _TIME = "time"
-_FEATURES = ("feature", "features", "variable", "channel")  # which say that a dimension is not the one of the batch
+FEATURES = ("feature", "features", "variable", "channel")  # which say that a dimension is not the one of the batch
 
 
 def is_labelled(value) -> bool:
@@ -39,7 +39,7 @@ def arranged(value, what: str, axes: int | None = 3):
         hint = f"; {what}.expand_dims('batch') makes a batch of one sequence" if len(dims) == axes - 1 else ""
         wanted = ("batch", "time", "feature")[:axes]
         raise ValueError(f"expected {what} with the dimensions {', '.join(wanted)}, got {tuple(dims)}{hint}")
-    last = [dim for dim in dims if dim in _FEATURES]
+    last = [dim for dim in dims if dim in FEATURES]
     first = [dim for dim in dims if dim != _TIME and dim not in last]
     if not first:
         raise ValueError(

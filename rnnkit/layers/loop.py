@@ -1,0 +1,561 @@
+"""A loop over time as a function: a step of one row, whose states are its arguments, over arrays and series."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial, update_wrapper
+from types import SimpleNamespace
+from typing import Any, overload
+
+import numpy as np
+
+from rnnkit import tracebacks
+from rnnkit.arguments import positive_integer
+from rnnkit.arrays import real
+from rnnkit.hints import Array, DType
+from rnnkit.layers.rnn import RNN
+from rnnkit.layers.stream import Stream
+from rnnkit.layers.support import validation
+from rnnkit.layers.support.display import Text
+from rnnkit.layers.support.loop_forms import Arrays, form_of
+from rnnkit.steps.cell import LOOP_LIMIT, cell_name, returned_wrong, split_step_result
+from rnnkit.steps.declared import DeclaredCell
+from rnnkit.steps.nesting import Nesting, leaves_of, mapped
+from rnnkit.steps.states import named_states
+
+_MOST = 64  # kinds of arrays that are known
+_NUMBERS = {float, int, np.float64, np.float32}
+_REQUIRED = inspect.Parameter.empty
+_KINDS = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
+_TAKEN = "x", "mask", "reverse", "return_state", "checkpoint", "truncate", "batch", "features", "dtype"
+
+
+class LoopCell(DeclaredCell):
+    """The cell of a loop: its keywords are the loop's parameters, and those that are None come as constants."""
+
+    takes_entries = False  # whether the step reads x[0], and sees an array of one feature, too
+    is_loops = False  # whether a loop calls it: layers with it share what is compiled, and numbers may come as a vector
+
+    def _open(self) -> list[str]:
+        return [name for name, value in self.keywords.items() if value is None]
+
+    def _takes(self, name):
+        return name == "constants" and bool(self._open())
+
+    def _content(self):
+        return self if self.is_loops else None
+
+    def _advance_one(self, x, states, constants, training, draws, read=None):
+        names = self._open()
+        if self.is_loops and len(constants) == 1 != len(names):
+            constants = [constants[0][i] for i in range(len(names))]
+        if len(constants) != len(names):
+            raise ValueError(f"expected constants for {', '.join(names)} of {cell_name(self)!r}; got {len(constants)}")
+        step = type(self).step if read is None else read(type(self).step, self.loop_limit)
+        given = self.keywords | dict(zip(names, constants, strict=True))
+        is_number = x.shape == (1,) and not type(self).takes_entries
+        output, new = split_step_result(step(x[0] if is_number else x, *states, **given), self)
+        for name, start, one in zip(self.spec.states, states, new, strict=False):
+            if np.shape(one) != np.shape(start):
+                hint = "" if is_number else f"; x is {x.shape} at each step: B rows of numbers are x[:, :, None]"
+                what = f"expected {name} of {cell_name(self)!r} of shape {np.shape(start)}, as it starts"
+                raise returned_wrong(self, f"{what}; got {np.shape(one)}{hint}")
+        return output, new
+
+
+@dataclass(eq=False)
+class LoopGradients:
+    """What the pullback of a loop gives: for all that the call read the cotangent, in the shape that it was given in.
+
+    Attributes
+    ----------
+    x : ndarray, or the list, Series, frame or DataArray that the input was
+    states, parameters : dict of str to ndarray
+        By name: of where states started, and of parameters. Of what all rows shared, the sum.
+    """
+
+    x: Any
+    states: dict[str, Any]
+    parameters: dict[str, Any]
+
+
+class Loop:
+    """What `loop` makes of a step; not made by hand.
+
+    Attributes
+    ----------
+    function : callable
+        The step, as it was written.
+    cell : type
+        Makes cells of it for layers: ``rk.RNN(f.cell(omega=0.1))``. Parameters that have no default and aren't given
+        are the layer's ``constants``, in their order.
+    """
+
+    __name__: str
+    __qualname__: str
+
+    def __init__(self, function: Callable, loop_limit: int = LOOP_LIMIT):
+        update_wrapper(self, function)
+        self.function, starts, parameters = function, *_read_signature(function)
+        self._states, self._parameters, self._names = tuple(starts), tuple(parameters), (*starts, *parameters)
+        self._starts = set(starts)
+        known = {name: one for name, one in (starts | parameters).items() if one is not _REQUIRED}
+        self._defaults = {
+            n: one if type(one) in _NUMBERS else real(one, f"the default of {n}") for n, one in known.items()
+        }
+        self._shapes = {name: np.shape(one) for name, one in self._defaults.items()}
+        self._layers: dict[tuple, RNN] = {}
+        self._readings: dict[tuple, dict] = {}  # the shapes that the step sees, of arrays that were given
+        self.cell: Any = self._cell_class(parameters, loop_limit)
+        self._cell = self.cell(**dict.fromkeys(parameters))
+        self._cell.is_loops = True
+
+    def _cell_class(self, parameters, loop_limit) -> type[LoopCell]:
+        keywords = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None if one is _REQUIRED else one)
+            for name, one in parameters.items()
+        ]
+        spec = SimpleNamespace(
+            states={name: self._shapes[name] for name in self._states},
+            weights={},
+            initial={name: _start(self._defaults[name]) for name in self._states},
+            draws={},
+            size_names=(),
+            hyperparameters=self._parameters,
+            optional=("constants",),
+            takes_weights=False,
+            vjp_names=(),
+            named=named_states(self._states),
+            signature=inspect.Signature(keywords),
+        )
+        own = {"step": staticmethod(self.function), "spec": spec, "per_row": True, "__signature__": spec.signature}
+        own |= {
+            "loop_limit": positive_integer(loop_limit, "loop_limit"),
+            "takes_entries": _takes_entries(self.function),
+        }
+        own |= {"__doc__": self.__doc__, "__module__": self.__module__, "__qualname__": f"{self.__qualname__}.cell"}
+        return type(self.__name__, (LoopCell,), own)
+
+    def __call__(
+        self, x: Array, *, mask: Array = None, reverse: bool = False, return_state: bool = False, **given: Any
+    ) -> Any:
+        """Run the loop over the sequences of `x`, see `loop`.
+
+        Parameters
+        ----------
+        x : array_like, list of sequences, Series, frame or DataArray
+        mask : array_like ``(T,)`` or ``(B, T)``, optional
+            Non-zero uses the step; a masked step holds all states and the output.
+        reverse : bool
+            From the last step to the first; outputs stand at their own steps.
+        return_state : bool
+            Return ``(output, *states)``, with the states after the last step.
+        **given
+            Parameters, and where states start, by their names.
+        """
+        try:
+            form, layer, arguments, has_rows, _ = self._entered(x, mask, reverse, return_state, given)
+            return _shown(form, layer(*arguments), has_rows, reverse, return_state)
+        except Exception as error:
+            tracebacks.shorten(error)
+            raise
+
+    @tracebacks.edge
+    def vjp(
+        self,
+        x: Array,
+        *,
+        mask: Array = None,
+        reverse: bool = False,
+        return_state: bool = False,
+        checkpoint: Any = None,
+        truncate: Any = None,
+        **given: Any,
+    ) -> Any:
+        """Run the loop, and return the function that takes cotangents of its results back to all that it read.
+
+        Parameters
+        ----------
+        x, mask, reverse, return_state, **given
+            As in a call.
+        checkpoint, truncate
+            As in `RNN.vjp`.
+
+        Returns
+        -------
+        outputs
+            The same bits as the call's.
+        pullback : callable
+            ``pullback(d_outputs)``, with cotangents nested as the outputs, None for zeros, gives `LoopGradients`:
+            ``.parameters`` and ``.states``, dicts by name, and ``.x``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As a call; and for a step whose gradient isn't known.
+        """
+        form, layer, arguments, has_rows, named = self._entered(x, mask, reverse, return_state, given)
+        more = {name: one for name, one in (("checkpoint", checkpoint), ("truncate", truncate)) if one is not None}
+        found, pull = layer.vjp(*arguments, **more)
+        back = _Back(self, form, found, pull, has_rows, reverse, return_state, named)
+        return _shown(form, found, has_rows, reverse, return_state), back
+
+    @tracebacks.edge
+    def stream(
+        self, batch: int | None = None, *, features: int | None = None, dtype: DType = "float64", **given: Any
+    ) -> LoopStream:
+        """Return a stream that runs the loop one step at a time, with the bits of a call.
+
+        Parameters
+        ----------
+        batch : int, optional
+            How many sequences go side by side: without it one, or as many as parameters or starts have rows.
+        features : int, optional
+            Of a step; without it, a step is a number.
+        dtype : {"float64", "float32"}
+        **given
+            As in a call.
+
+        Returns
+        -------
+        LoopStream
+            ``stream.step(x)`` gives the next output, ``stream.states`` the states by name.
+        """
+        shape = (1 if features is None else features,)
+        layer = self._layer(validation.floating(dtype), shape, False)
+        start, constants, rows, _ = self._spread(given, batch, layer)
+        return LoopStream(layer, rows, constants, start)
+
+    def explain(self, source: bool = False, graph: bool = False) -> str:
+        """Return how the step was compiled, for each kind of input that there was, as `RNN.explain`."""
+        told = [layer.explain(source, graph) for layer in dict.fromkeys(self._layers.values())]
+        return Text("\n\n".join(dict.fromkeys(told)) or f"{self.__name__}: not compiled yet; it is at the first call")
+
+    def _entered(self, x, mask, reverse, return_state, given) -> tuple:
+        form = form_of(x)
+        x = form.x
+        layer = self._layers.get((x.dtype, x.shape[2:], return_state))
+        if layer is None:
+            dtype = validation.precision_of(validation.numbers(x, "x"))
+            layer = self._layers[x.dtype, x.shape[2:], return_state] = self._layer(dtype, x.shape[2:], return_state)
+        start, constants, rows, named = self._spread(given, len(x) if form.has_rows else None, layer)
+        if rows is not None and len(x) != rows:
+            x = np.broadcast_to(x, (rows, *x.shape[1:]))
+        mask = form.mask(mask, x)
+        if reverse:
+            x, mask = x[:, ::-1], None if mask is None else mask[:, ::-1]
+        return form, layer, (x, start, mask, False, constants), rows is not None, named
+
+    def _layer(self, dtype, shape, return_state) -> RNN:
+        layer = self._layers.get((dtype, shape, return_state))
+        if layer is None:
+            made = RNN(self._cell, True, return_state, dtype=dtype, name=self.__name__)
+            made.build((None, None, *shape))
+            layer = self._layers.setdefault((dtype, shape, return_state), made)
+        return layer
+
+    def _spread(self, given, rows, layer):
+        """Starts, if any are given, and constants with an axis of rows; how many rows, or None; all values."""
+        named = self._defaults | given
+        names = self._parameters if self._starts.isdisjoint(given) else self._names
+        try:
+            values = [named[name] for name in names]
+        except KeyError:
+            raise TypeError(self._wrong_names(given)) from None
+        if len(named) != len(self._names):
+            raise TypeError(self._wrong_names(given))
+        split = len(names) - len(self._parameters)
+        if (rows is None or rows == 1) and _NUMBERS.issuperset(map(type, values)):
+            numbers = np.array(values, layer.dtype)
+            start, own = [*numbers[:split, None]] if split else None, numbers[split:]
+            constants = [own[None] if len(own) > 1 else own]
+        else:
+            arrays, rows = self._with_rows(names, values, rows, layer)
+            start, constants = arrays[:split] or None, _joined(arrays[split:])
+        return start, constants if self._parameters else None, rows, named
+
+    def _with_rows(self, names, values, rows, layer):
+        arrays = {name: validation.numbers(one, name) for name, one in zip(names, values, strict=True)}
+        shapes, of = self._shapes_in_a_row(arrays, rows, layer), "x"
+        for name, one in arrays.items():
+            if one.shape == shapes[name]:
+                continue
+            if one.shape[1:] != shapes[name]:
+                raise ValueError(
+                    f"expected {name} of shape {shapes[name]}, or with rows in front of it; got {one.shape}"
+                )
+            if rows in (None, 1):
+                rows, of = len(one), name
+            elif len(one) not in (1, rows):
+                hint = "" if name in self._shapes else "; an array that rows share may have a default of its shape"
+                raise ValueError(f"expected {name} with {rows} rows, as {of} has; got {len(one)}{hint}")
+        count = 1 if rows is None else rows
+        return [np.broadcast_to(one.astype(layer.dtype), (count, *shapes[n])) for n, one in arrays.items()], rows
+
+    def _shapes_in_a_row(self, arrays, rows, layer) -> dict[str, tuple]:
+        """What the step sees of each: of the shape of its default, or without one in the way that it can be read."""
+        one_row = rows in (None, 1)
+        plain = {name: self._shapes.get(name, one.shape) for name, one in arrays.items()}
+        free = {n: one.shape[1:] for n, one in arrays.items() if n not in self._shapes and one.ndim}
+        by_row = plain | {n: shape for n, shape in free.items() if one_row or len(arrays[n]) in (1, rows)}
+        if plain == by_row:
+            return plain
+        key = layer, one_row, *plain.items(), *by_row.items()
+        if key not in self._readings:
+            if len(self._readings) >= _MOST:
+                self._readings.clear()
+            ways = [plain, by_row] if one_row else [by_row, plain]
+            self._readings[key] = next((way for way in ways if self._reads(layer, way)), by_row)
+        return self._readings[key]
+
+    def _reads(self, layer, shapes) -> bool:
+        """Whether the step can be read with parameters of these shapes."""
+        constants = [np.empty((1, *shapes[name])) for name in self._parameters]
+        try:
+            layer._execution.step.output_shape(_joined(constants))
+        except Exception:  # the user's own, of shapes that don't fit
+            return False
+        return True
+
+    def _wrong_names(self, given) -> str:
+        if unknown := [name for name in given if name not in self._names]:
+            return f"expected names of {self!r}, or mask, reverse and return_state; got {', '.join(unknown)}"
+        lacking = ", ".join(name for name in self._parameters if name not in self._defaults | given)
+        return f"expected {lacking}, for which {self!r} has no default; got {', '.join(given) or 'nothing'}"
+
+    def __reduce__(self):
+        return self.__qualname__  # by its name, as a function
+
+    def __repr__(self) -> str:
+        return f"{self.__name__}{inspect.signature(self.function)}"
+
+
+class LoopStream(Stream):
+    """A loop one step at a time, see `Loop.stream` and `Stream`; without rows, arrays have no axis of them."""
+
+    def __init__(self, layer: RNN, batch: Any = None, constants: Array = None, initial_state: Array = None):
+        self._has_rows = batch is not None
+        super().__init__(layer, batch if self._has_rows else 1, constants, initial_state)
+
+    def step(self, x: Array) -> Any:  # type: ignore[override]  # a loop's results are not those of its layer
+        """Compute the output of the next step.
+
+        Parameters
+        ----------
+        x : number or array_like ``(F,)``, with rows also ``(B,)`` or ``(B, F)``
+            What has no axis of rows is the same for all.
+
+        Returns
+        -------
+        number or ndarray, nested as the step's output
+        """
+        x, one = validation.numbers(x, "x"), () if self._features == (1,) else self._features
+        if x.shape == one or (self._has_rows and x.shape == (self.batch, *one)):
+            x = np.broadcast_to(x.reshape(-1, *self._features), (self.batch, *self._features))
+        output = super().step(x)
+        return output if self._has_rows else mapped(output, lambda y: y[0])
+
+    @property
+    def states(self) -> Any:
+        """Copies of the states, by name."""
+        states = zip(self.layer.cell.spec.states, super().states, strict=True)
+        return {name: one if self._has_rows else one[0] for name, one in states}
+
+    def __getstate__(self) -> Any:
+        found = super().__getstate__()
+        layer, batch, *more = found["given"]
+        return found | {"given": (layer, batch if self._has_rows else None, *more)}
+
+
+def _shown(form, found, has_rows, reverse, return_state):
+    """What a loop gives, of what its layer gave."""
+    if return_state:
+        states = found[1:] if has_rows else [state[0] for state in found[1:]]
+        return (_shown(form, found[0], has_rows, reverse, False), *states)
+    if type(found) is not np.ndarray:
+        return mapped(found, lambda one: _shown(form, one, has_rows, reverse, False))
+    return form.shown(np.ascontiguousarray(found[:, ::-1]) if reverse else found, has_rows)
+
+
+@dataclass(eq=False, slots=True)
+class _Back:
+    """From cotangents of what a call of a loop gave to the gradient by all that it read; of the layer's `found`."""
+
+    loop: Loop
+    form: Arrays
+    found: Any
+    pull: Callable
+    has_rows: bool
+    reverse: bool
+    return_state: bool
+    named: dict[str, Any]
+
+    @tracebacks.edge
+    def __call__(self, d_outputs) -> LoopGradients:
+        return self._gradients(self.pull(self._cotangents(d_outputs)))
+
+    def _cotangents(self, given):
+        """Those of the layer's results, zeros for None."""
+        if not self.return_state:
+            return self._of_outputs(given, self.found)
+        if not isinstance(given, (list, tuple)) or len(given) != len(self.found):
+            names = ", ".join(("output", *self.loop._states))
+            raise ValueError(f"expected d_outputs as ({names}), since the call had return_state; got {given!r}")
+        states = [self._of_state(d, state) for d, state in zip(given[1:], self.found[1:], strict=True)]
+        return [self._of_outputs(given[0], self.found[0]), *states]
+
+    def _of_outputs(self, given, outputs):
+        nesting, arrays = Nesting(outputs, 0), leaves_of(outputs)
+        leaves = [None] * len(arrays) if given is None else nesting.leaves(given, "d_outputs")
+        return nesting.packed([self._of_output(d, y) for d, y in zip(leaves, arrays, strict=True)])
+
+    def _of_output(self, d, y):
+        d = np.zeros_like(y) if d is None else self.form.taken(d, y, self.has_rows)
+        return d[:, ::-1] if self.reverse else d
+
+    def _of_state(self, d, state):
+        found = np.zeros_like(state) if d is None else validation.numbers(d, "d_outputs")
+        return found if d is None or self.has_rows else found[None]
+
+    def _gradients(self, found) -> LoopGradients:
+        x = _gathered(found.x[:, ::-1] if self.reverse else found.x, self.form.x.shape)
+        constants: Any = found.constants or ()
+        if len(constants) == 1 != len(self.loop._parameters):
+            constants = np.moveaxis(constants[0], 1, 0)
+        arrays = zip(self.loop._names, [*found.initial_state, *constants], strict=True)
+        named = {name: _gathered(d, np.shape(self.named[name])) for name, d in arrays}
+        states = {name: named.pop(name) for name in self.loop._states}
+        return LoopGradients(self.form.gradient(x), states, named)
+
+
+def _joined(constants):
+    """Numbers as one vector for each row, which takes less time than several arrays."""
+    if len(constants) > 1 and all(one.ndim == 1 for one in constants):
+        return [np.stack(constants, axis=1)]
+    return constants
+
+
+def _gathered(d, shape):
+    """The cotangent ``(B, …)`` of what was given in a shape, summed over the rows that shared it."""
+    if len(shape) < d.ndim:
+        return d.sum(axis=0)
+    return d if len(d) == shape[0] else d.sum(axis=0, keepdims=True)
+
+
+def _start(default):
+    """A default of a state as a declared cell's `initial`."""
+    if not np.ndim(default):
+        return float(default)
+    return lambda rows: np.broadcast_to(default, (rows, *default.shape))
+
+
+def _read_signature(function) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Where states start, and parameters with their defaults, by name."""
+    if not inspect.isfunction(function):
+        raise TypeError(f"expected a function of one step under rk.loop, got {type(function).__name__}")
+    found = list(inspect.signature(function).parameters.values())
+    starts = {p.name: p.default for p in found[1:] if p.kind in _KINDS}
+    parameters = {p.name: p.default for p in found if p.kind is p.KEYWORD_ONLY}
+    fits = found and found[0].kind in _KINDS and len(found) == 1 + len(starts) + len(parameters)
+    if not fits or not starts or any(one is _REQUIRED for one in starts.values()):
+        raise ValueError(
+            f"expected {function.__name__}(x, state=start, …, *, parameter, …), with x, at least one state and where "
+            f"each starts; got {function.__name__}{inspect.signature(function)}"
+        )
+    if taken := [name for name in (*starts, *parameters) if name in _TAKEN]:
+        raise ValueError(f"expected other names than {', '.join(_TAKEN)}, which a loop's methods take; got {taken[0]}")
+    return starts, parameters
+
+
+def _takes_entries(function) -> bool:
+    """Whether a step takes entries of its first argument, as the caller gives that."""
+    name = next(iter(inspect.signature(function).parameters))
+    try:
+        nodes = list(ast.walk(ast.parse(textwrap.dedent(inspect.getsource(function)))))
+    except (OSError, SyntaxError):  # no source, or a part of a line
+        return False
+    names = [one for one in nodes if isinstance(one, ast.Name) and one.id == name]
+    taken = {id(one.value) for one in nodes if isinstance(one, ast.Subscript)}
+    return any(id(one) in taken for one in names) and not any(isinstance(one.ctx, ast.Store) for one in names)
+
+
+@overload
+def loop(function: Callable) -> Loop: ...
+
+
+@overload
+def loop(*, loop_limit: int) -> Callable[[Callable], Loop]: ...
+
+
+def loop(function: Any = None, *, loop_limit: int = LOOP_LIMIT) -> Any:
+    """Make a loop over time of a step as one writes it for numba: a compiled function with a gradient, masks and rows.
+
+    For one sequence it equals::
+
+        def f(x, h=start, *, omega):
+            outputs = []
+            for x_t in x:
+                output, h = function(x_t, h, omega=omega)
+                outputs.append(output)
+            return outputs
+
+    Parameters
+    ----------
+    function : callable
+        ``function(x, h=0.0, …, *, omega, …)``, which returns ``(output, (h, …))``. Its first argument is a step of the
+        input. Those with defaults are states: the default, a number or an array, is where one starts, and its shape.
+        Those behind the star are parameters. Inside, all are floats of the call's
+        precision. The step may decide by their values, as `cell` says of ``per_row``.
+    loop_limit : int
+        How many rounds a loop inside the step may have, for ``@rk.loop(loop_limit=…)``: more are an error.
+
+    Returns
+    -------
+    Loop
+        ``f(x, *, mask=None, reverse=False, return_state=False, **given)``, see Notes; `Loop.vjp`, `Loop.stream`,
+        `Loop.explain`; and ``f.cell`` for layers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what isn't such a function.
+
+    Notes
+    -----
+    ``x`` is ``(T,)``, one sequence of numbers; ``(T, F)``, one of F features; or ``(B, T, F)``, B rows of these. The
+    step sees a number where there is one feature, else ``(F,)``; one that takes entries, ``x[0]``, always ``(F,)``. Any
+    array of two axes is ``(T, F)``: B sequences of numbers are ``x[:, :, None]``, or the list of them. A list of arrays
+    is one of sequences, of any lengths. A Series or frame of pandas or polars is one sequence, with columns as
+    features. A DataArray of xarray is read by the names of its dimensions: time, feature, and another one for rows.
+
+    Parameters and starts, `given` by name, are of the shape of their default, or have a first axis of rows, which is
+    theirs alone if `x` has none. A parameter without a default may be a number or any array: where `x` has rows, one of
+    as many entries is by row; where it has none, one that the step can't take as it is. If the step can be read in
+    one of these ways only, that is taken. What has no axis of rows is shared by all, as is `x`.
+
+    Results have the axes of rows, where anything had one, and of time, and are nested as the step's output. Without
+    rows, a Series or frame gives a Series with its index, or a frame where the output is an array; of several outputs,
+    each. A list gives lists. The first call of a dtype of x decides nothing for others: float32 and float64 are
+    computed in their own precision, integers in float32.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> @rk.loop
+    ... def smoothed(x, level=0.0, *, alpha):
+    ...     level = level + alpha * (x - level)
+    ...     return level, level
+    >>> smoothed(np.array([1.0, 2.0, 3.0]), alpha=0.5)
+    array([0.5  , 1.25 , 2.125])
+    >>> y, pull = smoothed.vjp(np.array([1.0, 2.0, 3.0]), alpha=0.5)
+    >>> float(pull(np.ones(3)).parameters["alpha"])
+    5.75
+    >>> smoothed(np.array([1.0, 2.0, 3.0]), alpha=[0.5, 1.0], level=1.0)
+    array([[1.  , 1.5 , 2.25],
+           [1.  , 2.  , 3.  ]])
+    """
+    return partial(Loop, loop_limit=loop_limit) if function is None else Loop(function, loop_limit)

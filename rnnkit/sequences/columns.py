@@ -1,0 +1,63 @@
+"""Series and frames of pandas and polars: their numbers, and results with the same index."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from typing import Any
+
+import numpy as np
+
+from rnnkit.arrays import REAL, real
+
+
+def library_of(value) -> Any:
+    """The module of pandas or polars whose Series or DataFrame this is, or None; neither is imported for it."""
+    kind: Any = type(value)
+    return _library_of(kind)
+
+
+@functools.lru_cache(64)
+def _library_of(kind):
+    for name in ("pandas", "polars"):
+        module = sys.modules.get(name)
+        if module is not None and issubclass(kind, (module.Series, module.DataFrame)):
+            return module
+    return None
+
+
+def numbers(table, library, what: str) -> np.ndarray:
+    """The array ``(T,)`` of a Series, or ``(T, F)`` of a frame.
+
+    Raises
+    ------
+    TypeError
+        For what holds no real numbers, with the column's name.
+    """
+    is_series = library.__name__ == "pandas" and isinstance(table, library.Series)
+    found = getattr(table, "_values", None) if is_series else None  # since to_numpy takes as long as a short loop
+    found = found if type(found) is np.ndarray else table.to_numpy()
+    return found if found.dtype.kind in REAL else real(table, what)
+
+
+def alike(array: np.ndarray, table, library) -> Any:
+    """An array ``(T,)`` as a Series, any other as a frame, with the index and the names of what it was made from."""
+    from_series, index = isinstance(table, library.Series), table.index if library.__name__ == "pandas" else None
+    if array.ndim > 1:
+        names = table.columns if table.shape == array.shape else None
+        flat = array.reshape(len(array), -1)
+        return library.DataFrame(flat, names) if index is None else library.DataFrame(flat, index, names)
+    if index is None:  # of polars
+        return library.Series(table.name if from_series else "", array)
+    return _series(array, table) if from_series else library.Series(array, index)
+
+
+def _series(array, like):
+    """A Series with the index and the name of another."""
+    try:  # as pandas itself makes results, since the checks of the constructor cost more than a short loop
+        manager = type(like._mgr).from_array(array, like.index)
+        found = like._constructor_from_mgr(manager, manager.axes)
+        found._name = like._name
+        return found
+    except AttributeError:  # of another version of pandas
+        return type(like)(array, index=like.index, name=like.name)
